@@ -1,0 +1,16 @@
+//! Real processes on real disks: what the services do together, and what is left when one of them is killed.
+
+mod bad_starts;
+mod conventions;
+mod kill_each_role;
+mod no_quorum;
+mod real_tree;
+mod traces;
+mod up;
+
+use std::path::Path;
+
+/// The `synod` binary under test.
+fn synod() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_synod-under-test"))
+}

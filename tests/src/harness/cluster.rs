@@ -1,0 +1,268 @@
+//! A cluster of real processes on loopback.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::ports::Ports;
+use super::process::Process;
+
+/// How many of each service.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// Coordinators.
+    pub coordinators: u16,
+    /// Acceptors.
+    pub acceptors: u16,
+    /// Replicas.
+    pub replicas: u16,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self { coordinators: 2, acceptors: 3, replicas: 3 }
+    }
+}
+
+/// The longest that any condition is waited for.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Every service of a cluster, each a process of its own. All of them are killed when it is dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    services: BTreeMap<String, Process>,
+    urls: BTreeMap<String, String>,
+    http: reqwest::Client,
+    dir: TempDir,
+    _ports: Ports,
+}
+
+impl Cluster {
+    /// Starts a cluster of the `synod` binary and waits until it serves writes. `env` is set for every service.
+    ///
+    /// # Errors
+    /// When a service can't be started or the cluster doesn't come up in [`PATIENCE`].
+    pub async fn start(synod: &Path, size: Size, env: &[(&str, &str)]) -> Result<Self> {
+        let mut cluster = Self::describe(synod, size, env)?;
+        for service in cluster.services.values_mut() {
+            service.start()?;
+        }
+        cluster.wait_until_serving().await?;
+        Ok(cluster)
+    }
+
+    fn describe(synod: &Path, size: Size, env: &[(&str, &str)]) -> Result<Self> {
+        let dir = TempDir::with_prefix("synod-cluster-")?;
+        let mut ports = Ports::reserve()?;
+        let mut urls = BTreeMap::new();
+        let counts = [("coordinator", size.coordinators), ("acceptor", size.acceptors), ("replica", size.replicas), ("balancer", 1)];
+        for (kind, count) in counts {
+            for number in 1..=count {
+                urls.insert(format!("{kind}-{number}"), format!("http://127.0.0.1:{}", ports.take()?));
+            }
+        }
+        let acceptors: Vec<&str> =
+            urls.iter().filter(|(name, _)| name.starts_with("acceptor")).map(|(_, url)| url.as_str()).collect();
+        let acceptors = acceptors.join(",");
+        let mut services = BTreeMap::new();
+        for (name, url) in &urls {
+            let args = arguments(name, url, &acceptors, dir.path());
+            let mut process = Process::new(name, synod, args, dir.path());
+            for (key, value) in env {
+                process.set_env(key, value);
+            }
+            services.insert(name.clone(), process);
+        }
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(15)).no_proxy().build()?;
+        Ok(Self { services, urls, http, dir, _ports: ports })
+    }
+
+    /// Where a service is reached, for instance `balancer-1` or `replica-2`.
+    ///
+    /// # Panics
+    /// When there is no such service.
+    #[must_use]
+    pub fn url(&self, name: &str) -> &str {
+        self.urls.get(name).unwrap_or_else(|| panic!("no service {name}"))
+    }
+
+    /// The balancer's address.
+    #[must_use]
+    pub fn front(&self) -> &str {
+        self.url("balancer-1")
+    }
+
+    /// The names of all services of a kind.
+    #[must_use]
+    pub fn names(&self, kind: &str) -> Vec<String> {
+        self.urls.keys().filter(|name| name.starts_with(kind)).cloned().collect()
+    }
+
+    /// A client of the cluster's HTTP API.
+    #[must_use]
+    pub fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    /// The process of a service.
+    ///
+    /// # Panics
+    /// When there is no such service.
+    pub fn service(&mut self, name: &str) -> &mut Process {
+        self.services.get_mut(name).unwrap_or_else(|| panic!("no service {name}"))
+    }
+
+    /// The data directory of a service.
+    #[must_use]
+    pub fn data_dir(&self, name: &str) -> PathBuf {
+        self.dir.path().join("data").join(name)
+    }
+
+    /// A JSON document of a service.
+    ///
+    /// # Errors
+    /// When the service doesn't answer with one.
+    pub async fn json(&self, name: &str, path: &str) -> Result<Value> {
+        let response = self.http.get(format!("{}{path}", self.url(name))).send().await?;
+        let status = response.status();
+        let body = response.bytes().await?;
+        serde_json::from_slice(&body).with_context(|| format!("{name}{path} answered {status}: {}", String::from_utf8_lossy(&body)))
+    }
+
+    /// What a replica has executed: the text values below a prefix, by key.
+    ///
+    /// # Errors
+    /// When the replica doesn't answer with the items.
+    pub async fn contents(&self, replica: &str, prefix: &str) -> Result<BTreeMap<String, String>> {
+        let url = format!("{}/v1/kv?consistency=local&prefix={prefix}", self.url(replica));
+        let response = self.http.get(url).header("accept", "application/x-ndjson").send().await?;
+        let status = response.status();
+        let body = response.text().await?;
+        ensure!(status.is_success(), "{replica} answered {status}: {body}");
+        let mut held = BTreeMap::new();
+        for line in body.lines() {
+            let item: Value = serde_json::from_str(line).with_context(|| format!("not an item: {line}"))?;
+            let (Some(key), Some(value)) = (item["key"].as_str(), item["value"].as_str()) else { bail!("not an item: {line}") };
+            held.insert(key.to_owned(), value.to_owned());
+        }
+        Ok(held)
+    }
+
+    /// The name of the active primary.
+    ///
+    /// # Errors
+    /// When no replica is.
+    pub async fn primary(&self) -> Result<String> {
+        self.find("replica", "role", "primary").await
+    }
+
+    /// The name of the leading coordinator.
+    ///
+    /// # Errors
+    /// When none leads.
+    pub async fn leader(&self) -> Result<String> {
+        self.find("coordinator", "phase", "phase2").await
+    }
+
+    async fn find(&self, kind: &str, field: &str, value: &str) -> Result<String> {
+        for name in self.names(kind) {
+            if let Ok(status) = self.json(&name, "/v1/status").await
+                && status[field] == value
+            {
+                return Ok(name);
+            }
+        }
+        bail!("no {kind} has {field} {value}")
+    }
+
+    /// Waits until a write through the balancer is acknowledged.
+    ///
+    /// # Errors
+    /// When that takes longer than [`PATIENCE`]; with what every service printed last.
+    pub async fn wait_until_serving(&self) -> Result<()> {
+        let url = format!("{}/v1/kv/harness/ready", self.front());
+        let outcome = eventually("a write is acknowledged", || async {
+            let response = self.http.put(&url).body("ready").send().await?;
+            ensure!(response.status().is_success(), "{}: {}", response.status(), response.text().await?);
+            Ok(())
+        })
+        .await;
+        outcome.with_context(|| self.last_words())
+    }
+
+    /// Waits until every replica has executed the same slots with the same hash, and gives that hash.
+    ///
+    /// # Errors
+    /// When that takes longer than [`PATIENCE`].
+    pub async fn wait_until_equal(&self) -> Result<String> {
+        let outcome = eventually("all replicas have executed the same log", || async {
+            let mut seen = Vec::new();
+            for name in self.names("replica") {
+                let status = self.json(&name, "/v1/status").await?;
+                let hash = status["hash"].as_str().with_context(|| format!("no hash in {status}"))?;
+                seen.push((status["executed_slot"].clone(), status["revision"].clone(), hash.to_owned()));
+            }
+            let first = seen.first().context("no replicas")?;
+            ensure!(seen.iter().all(|other| other == first), "replicas differ: {seen:?}");
+            Ok(first.2.clone())
+        })
+        .await;
+        outcome.with_context(|| self.last_words())
+    }
+
+    /// The end of every service's output, for a failed test's message.
+    #[must_use]
+    pub fn last_words(&self) -> String {
+        let mut text = String::new();
+        for service in self.services.values() {
+            let output = service.output().unwrap_or_default();
+            let lines: Vec<&str> = output.lines().rev().take(8).collect();
+            text.push_str(&format!("--- {}\n", service.name()));
+            for line in lines.iter().rev() {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+        text
+    }
+}
+
+fn arguments(name: &str, url: &str, acceptors: &str, dir: &Path) -> Vec<String> {
+    let kind = name.split('-').next().expect("split gives at least one part");
+    let listen = url.trim_start_matches("http://");
+    let mut args = vec![kind.to_owned(), "--id".into(), name.to_owned(), "--listen".into(), listen.to_owned()];
+    if kind != "acceptor" {
+        args.extend(["--acceptors".into(), acceptors.to_owned()]);
+    }
+    if kind == "acceptor" || kind == "replica" {
+        let data = dir.join("data").join(name);
+        args.extend(["--data-dir".into(), data.to_string_lossy().into_owned()]);
+    }
+    args
+}
+
+/// Tries until it succeeds.
+///
+/// # Errors
+/// The last failure, when [`PATIENCE`] is over.
+pub async fn eventually<T, F, Fut>(what: &str, mut attempt: F) -> Result<T>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T>>,
+{
+    let started = Instant::now();
+    loop {
+        match attempt().await {
+            Ok(value) => return Ok(value),
+            Err(error) if started.elapsed() > PATIENCE => {
+                return Err(error.context(format!("not within {PATIENCE:?}: {what}")));
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
