@@ -1,0 +1,110 @@
+//! Real input: the system's C headers go in and come out byte for byte, while the primary and the leading coordinator die.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tests::harness::cluster::{Cluster, Size};
+
+use crate::synod;
+
+const HEADERS: &str = "/usr/include";
+/// Enough to take several seconds.
+const FILES: usize = 4_000;
+/// The default limit on a value, in bytes.
+const MAX_VALUE: usize = 1 << 20;
+
+/// Copies that many headers that fit the limit on a value, and adds the smallest and the largest file that do.
+fn make_tree(root: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+    let mut files: BTreeMap<PathBuf, Vec<u8>> =
+        files_below(Path::new(HEADERS))?.into_iter().filter(|(_, bytes)| bytes.len() <= MAX_VALUE).take(FILES - 2).collect();
+    files.insert("sizes/nothing".into(), Vec::new());
+    files.insert("sizes/the limit".into(), (0..MAX_VALUE).map(|at| (at % 251) as u8).collect());
+    ensure!(files.len() == FILES, "{HEADERS} holds only {} files", files.len());
+    for (path, bytes) in &files {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().context("a file is in a folder")?)?;
+        fs::write(path, bytes)?;
+    }
+    Ok(files)
+}
+
+fn files_below(root: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                folders.push(entry.path());
+            } else if kind.is_file() {
+                found.insert(entry.path().strip_prefix(root)?.to_owned(), fs::read(entry.path())?);
+            }
+        }
+    }
+    Ok(found)
+}
+
+async fn synod_verb(front: &str, args: &[&str]) -> Result<std::process::Output> {
+    let output = tokio::process::Command::new(synod())
+        .args(args)
+        .env("SYNOD_URL", front)
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .context("running the synod command")?;
+    ensure!(output.status.success(), "synod {args:?} failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    Ok(output)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_tree_survives_import_failover_and_export() -> Result<()> {
+    let scratch = tempfile::tempdir()?;
+    let source = scratch.path().join("headers");
+    let expected = make_tree(&source)?;
+    let mut cluster = Cluster::start(synod(), Size::default(), &[]).await?;
+    let front = cluster.front().to_owned();
+
+    let source = source.to_str().context("a UTF-8 path")?.to_owned();
+    let import = tokio::spawn(async move { synod_verb(&front, &["import", &source, "--prefix", "headers/"]).await });
+    wait_for_keys(&cluster, expected.len() / 3).await?;
+    let primary = cluster.primary().await?;
+    cluster.service(&primary).kill()?;
+    wait_for_keys(&cluster, expected.len() / 2).await?;
+    ensure!(!import.is_finished(), "the import was over before the coordinator was killed");
+    let leader = cluster.leader().await?;
+    cluster.service(&leader).kill()?;
+    import.await??;
+
+    let target = scratch.path().join("exported");
+    synod_verb(cluster.front(), &["export", "headers/", target.to_str().context("a UTF-8 path")?]).await?;
+    let actual = files_below(&target)?;
+    ensure!(actual.len() == expected.len(), "{} files came out of {}", actual.len(), expected.len());
+    for (path, bytes) in &expected {
+        ensure!(actual.get(path) == Some(bytes), "{} differs", path.display());
+    }
+    cluster.service(&primary).start()?;
+    cluster.service(&leader).start()?;
+    cluster.wait_until_equal().await?;
+    Ok(())
+}
+
+/// Waits until that many keys are written, as the revision of any replica tells.
+async fn wait_for_keys(cluster: &Cluster, count: usize) -> Result<()> {
+    tests::harness::cluster::eventually("the import gets on", || async {
+        let mut highest = 0;
+        for replica in cluster.names("replica") {
+            if let Ok(status) = cluster.json(&replica, "/v1/status").await {
+                highest = highest.max(status["revision"].as_u64().unwrap_or(0));
+            }
+        }
+        ensure!(highest >= u64::try_from(count)?, "revision {highest} of {count}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        Ok(())
+    })
+    .await
+}

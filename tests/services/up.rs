@@ -1,0 +1,164 @@
+//! `synod up`: one command, a whole cluster, and nothing left behind.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use serde_json::Value;
+use tests::harness::cluster::eventually;
+use tests::harness::ports::Ports;
+use tests::harness::process::Process;
+
+use crate::synod;
+
+/// As long as a busy machine may take to end or start nine processes.
+const LIMIT: Duration = Duration::from_secs(60);
+
+struct Up {
+    process: Process,
+    front: String,
+    base: u16,
+    http: reqwest::Client,
+    _ports: Ports,
+}
+
+impl Up {
+    fn new(dir: &Path, extra: &[&str]) -> Result<Self> {
+        let ports = Ports::reserve()?;
+        let base = ports.base();
+        let data = dir.join("data");
+        let mut args: Vec<String> = vec!["up".into(), "--base-port".into(), base.to_string(), "--data-dir".into()];
+        args.push(data.to_string_lossy().into_owned());
+        args.extend(extra.iter().map(|&arg| arg.to_owned()));
+        let process = Process::new("up", synod(), args, dir);
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).no_proxy().build()?;
+        Ok(Self { process, front: format!("http://127.0.0.1:{base}"), base, http, _ports: ports })
+    }
+
+    async fn status(&self, port: u16) -> Result<Value> {
+        let url = format!("http://127.0.0.1:{}/v1/status", self.base + port);
+        Ok(serde_json::from_slice(&self.http.get(url).send().await?.bytes().await?)?)
+    }
+
+    /// The pid of every service.
+    async fn pids(&self) -> Result<Vec<Pid>> {
+        let mut pids = Vec::new();
+        for port in [0, 101, 102, 201, 202, 203, 301, 302, 303] {
+            let pid = self.status(port).await?["pid"].as_i64().context("a status has a pid")?;
+            pids.push(Pid::from_raw(i32::try_from(pid)?).context("a process id is not zero")?);
+        }
+        Ok(pids)
+    }
+
+    async fn wait_until_announced(&self) -> Result<()> {
+        eventually("up says that writes are served", || async {
+            let said = self.process.output()?;
+            ensure!(said.contains("curl "), "{said}");
+            Ok(())
+        })
+        .await
+    }
+
+    async fn put(&self, key: &str, value: &str) -> Result<()> {
+        eventually("a write is acknowledged", || async {
+            let status = self.http.put(format!("{}/v1/kv/{key}", self.front)).body(value.to_owned()).send().await?.status();
+            ensure!(status.is_success(), "{status}");
+            Ok(())
+        })
+        .await
+    }
+
+    async fn get(&self, key: &str) -> Result<String> {
+        Ok(self.http.get(format!("{}/v1/kv/{key}", self.front)).send().await?.error_for_status()?.text().await?)
+    }
+}
+
+async fn wait_until_gone(pids: &[Pid]) -> Result<()> {
+    eventually("every service has ended", || async {
+        match pids.iter().find(|&&pid| is_running(pid)) {
+            Some(pid) => bail!("process {} still runs", pid.as_raw_nonzero()),
+            None => Ok(()),
+        }
+    })
+    .await
+}
+
+/// A process that has ended but was not waited for by whoever adopted it counts as gone.
+fn is_running(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    test_kill_process(pid).is_ok() && !stat.contains(") Z ")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn up_serves_restarts_what_dies_and_keeps_its_data() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut up = Up::new(dir.path(), &[])?;
+    up.process.start()?;
+    up.wait_until_announced().await?;
+    up.put("first", "life").await?;
+    let pids = up.pids().await?;
+
+    let data = dir.path().join("data");
+    let second = Up::new(dir.path(), &[])?;
+    let mut second = Process::new("second", synod(), vec![
+        "up".into(),
+        "--base-port".into(),
+        second.base.to_string(),
+        "--data-dir".into(),
+        data.to_string_lossy().into_owned(),
+    ], dir.path());
+    second.start()?;
+    ensure!(!second.wait(LIMIT)?.success(), "a second up on one folder was not refused");
+    ensure!(second.output()?.contains(&*data.to_string_lossy()), "{}", second.output()?);
+
+    kill_process(*pids.last().context("pids")?, Signal::KILL)?;
+    eventually("the killed replica is back under another pid", || async {
+        let pid = up.status(303).await?["pid"].as_i64().context("a pid")?;
+        ensure!(i32::try_from(pid)? != pids[8].as_raw_nonzero().get());
+        Ok(())
+    })
+    .await?;
+    up.put("second", "write").await?;
+
+    let pids = up.pids().await?;
+    ensure!(up.process.terminate(LIMIT)?.success(), "{}", up.process.output()?);
+    wait_until_gone(&pids).await?;
+
+    up.process.start()?;
+    eventually("the data is there", || async {
+        ensure!(up.get("first").await? == "life" && up.get("second").await? == "write");
+        Ok(())
+    })
+    .await?;
+    let pids = up.pids().await?;
+    up.process.kill()?;
+    wait_until_gone(&pids).await.context("up itself was killed")?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn up_without_restart_leaves_the_dead_alone() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut up = Up::new(dir.path(), &["--no-restart"])?;
+    up.process.start()?;
+    up.wait_until_announced().await?;
+    let pids = up.pids().await?;
+    kill_process(*pids.last().context("pids")?, Signal::KILL)?;
+    up.put("still", "served").await?;
+    ensure!(up.status(303).await.is_err(), "replica-3 was restarted");
+    ensure!(up.process.terminate(LIMIT)?.success(), "{}", up.process.output()?);
+    wait_until_gone(&pids).await
+}
+
+#[test]
+fn up_names_a_port_in_use_and_leaves_nothing_behind() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut up = Up::new(dir.path(), &[])?;
+    let taken = std::net::TcpListener::bind(("127.0.0.1", up.base + 202))?;
+    up.process.start()?;
+    ensure!(!up.process.wait(LIMIT)?.success());
+    let said = up.process.output()?;
+    ensure!(said.contains(&taken.local_addr()?.port().to_string()) && said.contains("acceptor-2"), "{said}");
+    Ok(())
+}
