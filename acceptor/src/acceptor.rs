@@ -1,0 +1,347 @@
+//! The acceptor: a durable voter (Lamport, *Paxos Made Simple*, sections 2.2 to 2.5, for all slots of a log at once).
+//!
+//! It keeps one promise for all slots, and per slot its latest vote. It promises only a higher ballot, or the same one again;
+//! it accepts at a ballot that is not below its promise, which is then its promise. Everything it says rests on [`Record`]s
+//! that are on disk by then: its state is the sum of its records ([`Acceptor::replay`]), and a reply is only given up once they
+//! are persisted ([`Decision`]).
+//!
+//! Beyond the paper: it belongs to one cluster, whose [`Roster`] it adopts with its first promise; it drops votes below a slot
+//! when a leader says that enough replicas hold what was chosen there, and from then on answers for those slots with
+//! `trimmed_below`, never with "no vote"; and it refuses what would break an invariant of the leader instead of voting twice.
+//!
+//! Not done here: disks ([`log`](crate::log)), queues ([`writer`](crate::writer)), time (how long the leader is silent).
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use shared::ids::{AcceptorId, Ballot, Slot};
+use shared::message::{
+    Accept, AcceptReply, Accepted, Full, Marks, Nack, Prepare, PrepareReply, Promise, Roster, SlotValue, Stranger, Vote,
+};
+
+pub use crate::decision::{Decision, Persisted, Plan, Record};
+use crate::limits::VOTE_OVERHEAD;
+pub use crate::limits::{Limits, Malformed};
+
+/// What an acceptor remembers. See the module for what it does with it, and `invariants.rs` for what always holds.
+#[derive(Clone, Debug)]
+pub struct Acceptor {
+    pub(crate) id: AcceptorId,
+    pub(crate) limits: Limits,
+    pub(crate) roster: Option<Roster>,
+    pub(crate) promised: Option<Ballot>,
+    pub(crate) votes: BTreeMap<Slot, StoredVote>,
+    /// What `votes` costs, by [`cost`].
+    pub(crate) vote_bytes: usize,
+    pub(crate) marks: Marks,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StoredVote {
+    pub(crate) ballot: Ballot,
+    pub(crate) value: Bytes,
+}
+
+/// An [`Accept`] that is refused loudly: no correct leader sends it, and nothing is done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AcceptError {
+    /// It says nothing that could be done.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// One value per slot and ballot, ever: the leader broke it. The vote stays as it is.
+    #[error("two values for slot {slot} at ballot {ballot}: voted for {held}, now asked for {offered} (BLAKE3)")]
+    Conflict {
+        /// The slot.
+        slot: Slot,
+        /// The ballot.
+        ballot: Ballot,
+        /// The digest of the value voted for, in hexadecimal.
+        held: String,
+        /// The digest of the value offered, in hexadecimal.
+        offered: String,
+    },
+}
+
+/// Which proposals of an [`Accept`] get a vote.
+#[derive(Default)]
+struct Placed {
+    /// To be recorded.
+    votes: Vec<SlotValue>,
+    /// Voted in at the ballot, now or before.
+    slots: Vec<Slot>,
+    /// There was no room for at least one.
+    refused: bool,
+}
+
+impl Acceptor {
+    /// An acceptor that has promised nothing and belongs to no cluster yet.
+    #[must_use]
+    pub fn new(id: AcceptorId, limits: Limits) -> Self {
+        Self { id, limits, roster: None, promised: None, votes: BTreeMap::new(), vote_bytes: 0, marks: Marks::default() }
+    }
+
+    /// Phase 1: asks whether the ballot may be promised, and for the votes from a slot on (section 2.2, 1b).
+    pub fn prepare(&mut self, prepare: &Prepare) -> Decision<PrepareReply> {
+        let plan = self.plan_prepare(prepare);
+        self.commit(plan)
+    }
+
+    /// Phase 2: asks to accept values (section 2.2, 2b).
+    ///
+    /// # Errors
+    /// When no correct leader would send this.
+    pub fn accept(&mut self, accept: &Accept) -> Result<Decision<AcceptReply>, AcceptError> {
+        let plan = self.plan_accept(accept)?;
+        Ok(self.commit(plan))
+    }
+
+    /// What [`Acceptor::prepare`] would do.
+    #[must_use]
+    pub fn plan_prepare(&self, prepare: &Prepare) -> Plan<PrepareReply> {
+        let Prepare { roster, ballot, from } = prepare;
+        if let Some(stranger) = self.stranger(roster) {
+            return Plan { records: Vec::new(), reply: PrepareReply::Stranger(stranger) };
+        }
+        if let Some(nack) = self.nack(*ballot) {
+            return Plan { records: Vec::new(), reply: PrepareReply::Nack(nack) };
+        }
+        let mut records = self.join(roster);
+        if self.promised != Some(*ballot) {
+            records.push(Record::Promised(*ballot));
+        }
+        let (votes, next) = self.votes(*from);
+        let promise = Promise { acceptor: self.id, ballot: *ballot, from: *from, votes, next, marks: self.marks };
+        Plan { records, reply: PrepareReply::Promise(promise) }
+    }
+
+    /// What [`Acceptor::accept`] would do.
+    ///
+    /// # Errors
+    /// When no correct leader would send this.
+    pub fn plan_accept(&self, accept: &Accept) -> Result<Plan<AcceptReply>, AcceptError> {
+        self.limits.check_accept(accept, self.marks.chosen_below)?;
+        if let Some(stranger) = self.stranger(&accept.roster) {
+            return Ok(Plan { records: Vec::new(), reply: AcceptReply::Stranger(stranger) });
+        }
+        if let Some(nack) = self.nack(accept.ballot) {
+            return Ok(Plan { records: Vec::new(), reply: AcceptReply::Nack(nack) });
+        }
+        self.check_one_value(accept)?;
+
+        let trimmed_below = self.marks.trimmed_below.max(accept.trim_below);
+        let placed = self.place(accept, trimmed_below);
+        let above_votes = placed.votes.last().map_or(Slot(0), |vote| vote.slot.next());
+        let marks = Marks {
+            voted_below: self.marks.voted_below.max(above_votes),
+            chosen_below: self.marks.chosen_below.max(accept.chosen_below),
+            trimmed_below,
+        };
+        let reply = if placed.refused && placed.slots.is_empty() {
+            AcceptReply::Full(self.full())
+        } else {
+            AcceptReply::Accepted(Accepted { acceptor: self.id, ballot: accept.ballot, slots: placed.slots, marks })
+        };
+        Ok(Plan { records: self.accept_records(accept, placed.votes, marks), reply })
+    }
+
+    /// Carries a plan out. Nothing else may have been carried out since the plan was made.
+    pub fn commit<R>(&mut self, plan: Plan<R>) -> Decision<R> {
+        let Plan { records, reply } = plan;
+        let (promised, marks) = (self.promised, self.marks);
+        for record in &records {
+            self.apply(record);
+        }
+        if cfg!(debug_assertions) {
+            self.invariant_nothing_goes_back(promised, marks);
+            self.check_cheap_invariants();
+        }
+        Decision::new(records, reply)
+    }
+
+    /// Rebuilds the state at start: every record, in the order in which the decisions were made.
+    pub fn replay(&mut self, record: Record) {
+        self.apply(&record);
+    }
+
+    /// The records that rebuild everything but the votes.
+    #[must_use]
+    pub fn summary(&self) -> Vec<Record> {
+        let Marks { voted_below, chosen_below, trimmed_below } = self.marks;
+        let joined = self.roster.clone().map(Record::Joined);
+        let promised = self.promised.map(Record::Promised);
+        let trimmed = Record::Trimmed { below: trimmed_below, voted_below, chosen_below };
+        joined.into_iter().chain(promised).chain([trimmed]).collect()
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub fn id(&self) -> AcceptorId {
+        self.id
+    }
+
+    /// Its watermarks.
+    #[must_use]
+    pub fn marks(&self) -> Marks {
+        self.marks
+    }
+
+    /// The highest ballot promised.
+    #[must_use]
+    pub fn promised(&self) -> Option<Ballot> {
+        self.promised
+    }
+
+    /// Its cluster, once it has joined one.
+    #[must_use]
+    pub fn roster(&self) -> Option<&Roster> {
+        self.roster.as_ref()
+    }
+
+    /// The number of untrimmed votes.
+    #[must_use]
+    pub fn vote_count(&self) -> usize {
+        self.votes.len()
+    }
+
+    /// What the untrimmed votes count against [`Limits::vote_bytes`].
+    #[must_use]
+    pub fn vote_bytes(&self) -> usize {
+        self.vote_bytes
+    }
+
+    /// One page of the votes from a slot on, ascending, and where the next page starts.
+    #[must_use]
+    pub fn votes(&self, from: Slot) -> (Vec<Vote>, Option<Slot>) {
+        let (mut page, mut bytes) = (Vec::new(), 0_usize);
+        for (&slot, vote) in self.votes.range(from..) {
+            bytes = bytes.saturating_add(vote.value.len());
+            let has_room = page.len() < self.limits.page_votes && bytes <= self.limits.page_bytes;
+            if !has_room && !page.is_empty() {
+                return (page, Some(slot));
+            }
+            page.push(Vote { slot, ballot: vote.ballot, value: vote.value.clone() });
+        }
+        (page, None)
+    }
+
+    fn stranger(&self, roster: &Roster) -> Option<Stranger> {
+        let is_ours = self.roster.as_ref().map_or_else(|| roster.contains(self.id), |own| own == roster);
+        (!is_ours).then(|| Stranger { acceptor: self.id, roster: self.roster.clone() })
+    }
+
+    fn nack(&self, ballot: Ballot) -> Option<Nack> {
+        self.promised.filter(|promised| *promised > ballot).map(|promised| Nack { acceptor: self.id, promised })
+    }
+
+    fn join(&self, roster: &Roster) -> Vec<Record> {
+        if self.roster.is_none() { vec![Record::Joined(roster.clone())] } else { Vec::new() }
+    }
+
+    /// The leader's invariant: one value per slot and ballot.
+    fn check_one_value(&self, accept: &Accept) -> Result<(), AcceptError> {
+        let differs = |proposal: &&SlotValue| {
+            let held = self.votes.get(&proposal.slot);
+            held.is_some_and(|held| held.ballot == accept.ballot && held.value != proposal.value)
+        };
+        let Some(SlotValue { slot, value }) = accept.proposals.iter().find(differs) else { return Ok(()) };
+        let digest = |value: &[u8]| blake3::hash(value).to_hex().to_string();
+        let held = digest(&self.votes[slot].value);
+        Err(AcceptError::Conflict { slot: *slot, ballot: accept.ballot, held, offered: digest(value) })
+    }
+
+    /// Decides per proposal: a repeated one is voted for already, a trimmed slot is left out, and a new vote needs room.
+    fn place(&self, accept: &Accept, trimmed_below: Slot) -> Placed {
+        let freed: usize = self.votes.range(..trimmed_below).map(|(_, vote)| cost(&vote.value)).sum();
+        let mut used = self.vote_bytes - freed;
+        let mut placed = Placed::default();
+        for proposal in accept.proposals.iter().filter(|proposal| proposal.slot >= trimmed_below) {
+            let held = self.votes.get(&proposal.slot);
+            if held.is_none_or(|held| held.ballot != accept.ballot) {
+                let with_it = used - held.map_or(0, |held| cost(&held.value)) + cost(&proposal.value);
+                if with_it > self.room(proposal.slot) {
+                    placed.refused = true;
+                    continue;
+                }
+                used = with_it;
+                placed.votes.push(proposal.clone());
+            }
+            placed.slots.push(proposal.slot);
+        }
+        placed
+    }
+
+    /// How many bytes all votes may have with a vote in this slot. See [`Limits::recovery_bytes`].
+    fn room(&self, slot: Slot) -> usize {
+        let Limits { vote_bytes, recovery_bytes, .. } = self.limits;
+        if slot < self.marks.voted_below { vote_bytes.saturating_add(recovery_bytes) } else { vote_bytes }
+    }
+
+    fn full(&self) -> Full {
+        let limit = format!("vote_bytes: {} bytes of untrimmed votes, {} are in use", self.limits.vote_bytes, self.vote_bytes);
+        Full { acceptor: self.id, limit }
+    }
+
+    /// What turns the state into one with these votes and marks.
+    fn accept_records(&self, accept: &Accept, votes: Vec<SlotValue>, marks: Marks) -> Vec<Record> {
+        let mut records = self.join(&accept.roster);
+        let is_trimmed = marks.trimmed_below > self.marks.trimmed_below;
+        if is_trimmed {
+            let Marks { chosen_below, trimmed_below, .. } = marks;
+            records.push(Record::Trimmed { below: trimmed_below, voted_below: self.marks.voted_below, chosen_below });
+        }
+        let is_promise = self.promised != Some(accept.ballot);
+        let is_news = marks.chosen_below > self.marks.chosen_below && !is_trimmed;
+        if is_promise || is_news || !votes.is_empty() {
+            records.push(Record::Voted { ballot: accept.ballot, votes, chosen_below: marks.chosen_below });
+        }
+        records
+    }
+
+    fn apply(&mut self, record: &Record) {
+        match record {
+            Record::Joined(roster) => {
+                let own = self.roster.get_or_insert_with(|| roster.clone());
+                assert_eq!(own, roster, "acceptor {} joins one cluster", self.id);
+            }
+            Record::Promised(ballot) => self.promised = self.promised.max(Some(*ballot)),
+            Record::Voted { ballot, votes, chosen_below } => {
+                self.promised = self.promised.max(Some(*ballot));
+                self.marks.chosen_below = self.marks.chosen_below.max(*chosen_below);
+                for vote in votes {
+                    self.vote(*ballot, vote);
+                }
+            }
+            Record::Trimmed { below, voted_below, chosen_below } => {
+                self.marks.voted_below = self.marks.voted_below.max(*voted_below);
+                self.marks.chosen_below = self.marks.chosen_below.max(*chosen_below);
+                self.trim(*below);
+            }
+        }
+    }
+
+    fn vote(&mut self, ballot: Ballot, SlotValue { slot, value }: &SlotValue) {
+        self.marks.voted_below = self.marks.voted_below.max(slot.next());
+        if *slot < self.marks.trimmed_below {
+            return;
+        }
+        self.vote_bytes += cost(value);
+        if let Some(old) = self.votes.insert(*slot, StoredVote { ballot, value: value.clone() }) {
+            assert!(old.ballot < ballot, "slot {slot} is voted in at rising ballots, not at {} then {ballot}", old.ballot);
+            self.vote_bytes -= cost(&old.value);
+        }
+    }
+
+    fn trim(&mut self, below: Slot) {
+        if below > self.marks.trimmed_below {
+            self.marks.trimmed_below = below;
+            let kept = self.votes.split_off(&below);
+            let dropped = std::mem::replace(&mut self.votes, kept);
+            self.vote_bytes -= dropped.values().map(|vote| cost(&vote.value)).sum::<usize>();
+        }
+    }
+}
+
+/// What a vote counts against the limits, in bytes.
+pub(crate) fn cost(value: &Bytes) -> usize {
+    value.len().saturating_add(VOTE_OVERHEAD)
+}
