@@ -1,6 +1,26 @@
 //! What Synod's services have in common: vocabulary, messages, typed HTTP clients, and the set-up of servers and telemetry.
 //!
-//! In reading order: [`ids`] and [`message`] (the vocabulary and what is said).
+//! In reading order: [`ids`] and [`message`] (the vocabulary and what is said), [`wire`] and [`problem`] (how it is said over
+//! HTTP), [`deadline`], [`client`] and [`discovery`] (who says it to whom), [`config`], [`datadir`] and [`service`] (a process
+//! from its flags to its end), [`server`] (bounded HTTP), [`health`] and [`status`], [`telemetry`], [`random`].
 
 pub mod ids;
 pub mod message;
+
+pub mod problem;
+pub mod wire;
+
+pub mod client;
+pub mod deadline;
+pub mod discovery;
+
+pub mod config;
+pub mod datadir;
+pub mod server;
+pub mod service;
+
+pub mod health;
+pub mod status;
+pub mod telemetry;
+
+pub mod random;

@@ -1,0 +1,209 @@
+//! Flags that services share. Each is also an environment variable.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::ids::Name;
+use crate::message::Service;
+
+/// What every service is told. Flatten it into the service's own `Args`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ServiceArgs {
+    /// Name of this service, unique in the cluster: 1 to 64 of a-z, 0-9 and '-' [default: SERVICE-1]
+    #[arg(long, env = "SYNOD_ID", value_name = "NAME")]
+    pub id: Option<Name>,
+
+    /// Address to listen on; port 0 takes any free port [default: 127.0.0.1 and the service's first port]
+    #[arg(long, env = "SYNOD_LISTEN", value_name = "IP:PORT")]
+    pub listen: Option<SocketAddr>,
+
+    /// Where the other services reach this one [default: http:// and the address listened on]
+    #[arg(long, env = "SYNOD_ADVERTISE_URL", value_name = "URL")]
+    pub advertise_url: Option<BaseUrl>,
+
+    /// Threads that handle requests; 1 is the fastest while services share a few cores
+    #[arg(long, env = "SYNOD_WORKER_THREADS", value_name = "N", default_value = "1")]
+    pub worker_threads: NonZeroUsize,
+}
+
+impl ServiceArgs {
+    /// The name given, or the first of its service: `replica-1`.
+    #[must_use]
+    pub fn name(&self, service: Service) -> Name {
+        let first = || format!("{}-1", service.as_str()).parse().expect("a service's word is a name");
+        self.id.clone().unwrap_or_else(first)
+    }
+
+    /// The address given, or the first port of its service on the loopback interface.
+    #[must_use]
+    pub fn listen_address(&self, service: Service) -> SocketAddr {
+        self.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, first_port(service))))
+    }
+
+    /// The URL given, or the one of the address that was bound.
+    ///
+    /// # Errors
+    /// When it is not given and the service listens on all addresses, of which nobody can tell which one the others reach.
+    pub fn advertised(&self, bound: SocketAddr) -> Result<BaseUrl, AdvertiseError> {
+        match &self.advertise_url {
+            Some(url) => Ok(url.clone()),
+            None if bound.ip().is_unspecified() => Err(AdvertiseError { bound }),
+            None => Ok(BaseUrl(format!("http://{bound}"))),
+        }
+    }
+}
+
+/// It cannot be told where others reach a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "listening on {bound}, all addresses: say with --advertise-url (SYNOD_ADVERTISE_URL) where the others reach this service"
+)]
+pub struct AdvertiseError {
+    bound: SocketAddr,
+}
+
+/// The port of the first service of its kind; the second has the next one.
+#[must_use]
+pub fn first_port(service: Service) -> u16 {
+    match service {
+        Service::Balancer => 8_000,
+        Service::Coordinator => 8_101,
+        Service::Acceptor => 8_201,
+        Service::Replica => 8_301,
+    }
+}
+
+/// What every service but the acceptor is told: the cluster's only fixed point.
+#[derive(Clone, Debug, clap::Args)]
+pub struct AcceptorsArgs {
+    /// All acceptors of the cluster, an odd number
+    #[arg(
+        long,
+        env = "SYNOD_ACCEPTORS",
+        value_name = "URL,URL,URL",
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:8201,http://127.0.0.1:8202,http://127.0.0.1:8203"
+    )]
+    pub acceptors: Vec<BaseUrl>,
+}
+
+/// What the services that keep something are told.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DataDirArgs {
+    /// Folder for this service's data, of its own; it is made where it is missing
+    #[arg(long, env = "SYNOD_DATA_DIR", value_name = "DIR")]
+    pub data_dir: PathBuf,
+}
+
+/// Where a service is reached: `http://host:port`, without a path and without a slash at the end.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BaseUrl(String);
+
+/// A text is not a [`BaseUrl`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a service's URL such as http://127.0.0.1:8201: {reason}")]
+pub struct BaseUrlError {
+    text: String,
+    reason: String,
+}
+
+impl BaseUrl {
+    /// The URL as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Host and port, as a `Host` header and a socket want them.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        self.0.strip_prefix("http://").unwrap_or(&self.0)
+    }
+}
+
+impl FromStr for BaseUrl {
+    type Err = BaseUrlError;
+
+    fn from_str(text: &str) -> Result<Self, BaseUrlError> {
+        let refuse = |reason: &str| BaseUrlError { text: text.chars().take(256).collect(), reason: reason.to_owned() };
+        let url = reqwest::Url::parse(text.trim()).map_err(|error| refuse(&error.to_string()))?;
+        if url.scheme() != "http" {
+            return Err(refuse("only http is spoken between the services"));
+        }
+        let Some(host) = url.host_str() else { return Err(refuse("the host is missing")) };
+        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+            return Err(refuse("there must be nothing after host and port"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(refuse("user and password are not supported"));
+        }
+        let port = url.port_or_known_default().ok_or_else(|| refuse("the port is missing"))?;
+        Ok(Self(format!("http://{host}:{port}")))
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        service: ServiceArgs,
+        #[command(flatten)]
+        acceptors: AcceptorsArgs,
+    }
+
+    #[test]
+    fn a_service_without_flags_is_the_first_of_its_kind() {
+        let flags = Flags::parse_from(["synod"]);
+        assert_eq!(flags.service.name(Service::Replica).as_str(), "replica-1");
+        assert_eq!(flags.service.listen_address(Service::Replica).to_string(), "127.0.0.1:8301");
+        assert_eq!(flags.acceptors.acceptors.len(), 3);
+        assert_eq!(flags.service.worker_threads.get(), 1);
+    }
+
+    #[test]
+    fn flags_are_checked_when_they_are_read() {
+        for bad in [
+            ["--id", "Replica 2"],
+            ["--listen", "localhost"],
+            ["--advertise-url", "127.0.0.1:8301"],
+            ["--acceptors", "http://a,,http://b"],
+            ["--worker-threads", "0"],
+        ] {
+            assert!(Flags::try_parse_from(["synod", bad[0], bad[1]]).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_advertised_url_is_the_bound_address_unless_that_is_every_address() {
+        let args = Flags::parse_from(["synod"]).service;
+        assert_eq!(args.advertised("127.0.0.1:4711".parse().unwrap()).unwrap().as_str(), "http://127.0.0.1:4711");
+        assert!(args.advertised("0.0.0.0:4711".parse().unwrap()).is_err());
+        let args = Flags::parse_from(["synod", "--advertise-url", "http://replica-1:8301/"]).service;
+        assert_eq!(args.advertised("0.0.0.0:4711".parse().unwrap()).unwrap().as_str(), "http://replica-1:8301");
+    }
+
+    #[test]
+    fn a_base_url_is_a_host_and_a_port() {
+        assert_eq!("http://acceptor-1".parse::<BaseUrl>().unwrap().authority(), "acceptor-1:80");
+        assert_eq!("http://[::1]:8201/".parse::<BaseUrl>().unwrap().as_str(), "http://[::1]:8201");
+        for bad in
+            ["", "acceptor-1:8201", "https://a:1", "http://a:1/v1", "http://a:1?x", "http://u:p@a:1", "http://a:99999", "unix:/a"]
+        {
+            assert!(bad.parse::<BaseUrl>().is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! A service's folder on disk: who owns it, and that nobody else uses it now.
+//!
+//! `identity.json` says for which service and name the folder was made, and holds a nonce drawn then: a service that lost its
+//! folder is told from what it was. `LOCK` is locked while a process uses the folder; the system drops the lock with the process.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::Name;
+use crate::message::Service;
+use crate::random;
+
+/// The version of the folder's layout; another one is refused.
+pub const FORMAT: u32 = 1;
+
+const IDENTITY: &str = "identity.json";
+const IDENTITY_NEW: &str = "identity.json.new";
+const LOCK: &str = "LOCK";
+
+/// A folder that this process owns until it is dropped.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    nonce: u64,
+    /// Held for its lock.
+    _lock: File,
+}
+
+/// Why a folder cannot be used. Nothing was changed in it.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    /// The system refuses.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Another process uses it.
+    #[error("data directory {path} is in use by another process{holder}")]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+        /// ` (pid N)`, where that is known.
+        holder: String,
+    },
+    /// It was made for another service or name.
+    #[error("data directory {path} belongs to {owner}, not to {asked}")]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// Whose it is: service and name.
+        owner: String,
+        /// Who asks: service and name.
+        asked: String,
+    },
+    /// It was made by another version.
+    #[error("data directory {path} has format {found}, this version reads {FORMAT}")]
+    Format {
+        /// The folder.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// It holds something, but nothing that says whose it is.
+    #[error(
+        "data directory {path} is not empty and has no readable {IDENTITY} ({reason}); name an empty folder, or the right one"
+    )]
+    Unknown {
+        /// The folder.
+        path: PathBuf,
+        /// What was found.
+        reason: String,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Identity {
+    service: Service,
+    name: Name,
+    format: u32,
+    nonce: String,
+}
+
+impl DataDir {
+    /// Takes the folder for the service of that name; makes it where it is missing or empty.
+    ///
+    /// # Errors
+    /// When it cannot be made, written or locked, or is another's; see [`DataDirError`].
+    pub fn open(path: &Path, service: Service, name: &Name) -> Result<Self, DataDirError> {
+        let failed = |action, path: &Path| {
+            let path = path.to_owned();
+            move |source| DataDirError::Io { action, path, source }
+        };
+        fs::create_dir_all(path).map_err(failed("make", path))?;
+        let path = path.canonicalize().map_err(failed("resolve", path))?;
+        let lock = lock(&path)?;
+        let identity = match read_identity(&path)? {
+            Some(identity) => identity,
+            None => make_identity(&path, service, name)?,
+        };
+        if identity.format != FORMAT {
+            return Err(DataDirError::Format { path, found: identity.format });
+        }
+        if (identity.service, &identity.name) != (service, name) {
+            let owner = format!("{} {}", identity.service.as_str(), identity.name);
+            return Err(DataDirError::Foreign { path, owner, asked: format!("{} {name}", service.as_str()) });
+        }
+        let reason = || format!("{:?} is no nonce", identity.nonce);
+        let nonce = u64::from_str_radix(&identity.nonce, 16);
+        let nonce = nonce.map_err(|_| DataDirError::Unknown { path: path.clone(), reason: reason() })?;
+        Ok(Self { path, nonce, _lock: lock })
+    }
+
+    /// The folder, as an absolute path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A file or folder in it.
+    #[must_use]
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Drawn at random when the folder was made, and the same ever since.
+    #[must_use]
+    pub fn nonce(&self) -> u64 {
+        self.nonce
+    }
+}
+
+fn lock(folder: &Path) -> Result<File, DataDirError> {
+    let path = folder.join(LOCK);
+    let failed = |action| {
+        let path = path.clone();
+        move |source| DataDirError::Io { action, path, source }
+    };
+    let mut options = OpenOptions::new();
+    let mut file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(failed("write"))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            let read = (&file).take(32).read_to_string(&mut text);
+            let holder = match read {
+                Ok(_) if !text.trim().is_empty() => format!(" (pid {})", text.trim()),
+                Ok(_) | Err(_) => String::new(),
+            };
+            return Err(DataDirError::Locked { path: folder.to_owned(), holder });
+        }
+        Err(TryLockError::Error(source)) => return Err(failed("lock")(source)),
+    }
+    // Only a courtesy to whoever is refused: a full disk must not keep a service from starting.
+    let _courtesy = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    Ok(file)
+}
+
+fn read_identity(folder: &Path) -> Result<Option<Identity>, DataDirError> {
+    let path = folder.join(IDENTITY);
+    let unknown = |reason: String| DataDirError::Unknown { path: folder.to_owned(), reason };
+    match fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| unknown(error.to_string())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match strangers(folder)? {
+            None => Ok(None),
+            Some(name) => Err(unknown(format!("there is {name:?}"))),
+        },
+        Err(source) => Err(DataDirError::Io { action: "read", path, source }),
+    }
+}
+
+/// Something in the folder that [`DataDir::open`] does not itself leave behind when it is cut short.
+fn strangers(folder: &Path) -> Result<Option<String>, DataDirError> {
+    let failed = |source| DataDirError::Io { action: "list", path: folder.to_owned(), source };
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        // `lost+found` stands in the root of a volume of its own.
+        if name != LOCK && name != IDENTITY_NEW && name != "lost+found" {
+            return Ok(Some(name.to_string_lossy().into_owned()));
+        }
+    }
+    Ok(None)
+}
+
+fn make_identity(folder: &Path, service: Service, name: &Name) -> Result<Identity, DataDirError> {
+    let identity = Identity { service, name: name.clone(), format: FORMAT, nonce: format!("{:016x}", random::nonce()) };
+    let path = folder.join(IDENTITY);
+    let write = || -> io::Result<()> {
+        let new = folder.join(IDENTITY_NEW);
+        let mut file = File::create(&new)?;
+        serde_json::to_writer_pretty(&mut file, &identity)?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        fs::rename(&new, &path)?;
+        File::open(folder)?.sync_all()?;
+        // A folder that was just made is only kept by a sync of the one it stands in.
+        folder.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+    };
+    write().map_err(|source| DataDirError::Io { action: "write", path: path.clone(), source })?;
+    Ok(identity)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_folder_keeps_its_nonce_for_its_owner() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("a/b");
+        let nonce = DataDir::open(&path, Service::Acceptor, &name("acceptor-1")).unwrap().nonce();
+        assert_eq!(DataDir::open(&path, Service::Acceptor, &name("acceptor-1")).unwrap().nonce(), nonce);
+        let other = temp.path().join("c");
+        assert_ne!(DataDir::open(&other, Service::Acceptor, &name("acceptor-1")).unwrap().nonce(), nonce);
+    }
+
+    #[test]
+    fn a_folder_of_another_service_or_name_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        drop(DataDir::open(temp.path(), Service::Acceptor, &name("acceptor-1")).unwrap());
+        for (service, other) in [(Service::Replica, "acceptor-1"), (Service::Acceptor, "acceptor-2")] {
+            let error = DataDir::open(temp.path(), service, &name(other)).unwrap_err();
+            assert!(matches!(error, DataDirError::Foreign { .. }), "{error}");
+            assert!(error.to_string().contains("belongs to acceptor acceptor-1, not to"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_folder_in_use_is_refused_and_free_again_afterwards() {
+        let temp = tempfile::tempdir().unwrap();
+        let held = DataDir::open(temp.path(), Service::Replica, &name("replica-1")).unwrap();
+        let error = DataDir::open(temp.path(), Service::Replica, &name("replica-1")).unwrap_err();
+        assert!(error.to_string().contains(&format!("(pid {})", std::process::id())), "{error}");
+        drop(held);
+        assert!(DataDir::open(temp.path(), Service::Replica, &name("replica-1")).is_ok());
+    }
+
+    #[test]
+    fn a_folder_with_strange_files_or_a_broken_identity_is_refused_untouched() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::write(temp.path().join("holiday.jpg"), b"x").unwrap();
+        let error = DataDir::open(temp.path(), Service::Replica, &name("replica-1")).unwrap_err();
+        assert!(error.to_string().contains("holiday.jpg"), "{error}");
+        assert!(!temp.path().join(IDENTITY).exists());
+
+        let temp = tempfile::tempdir().unwrap();
+        fs::write(temp.path().join(IDENTITY), b"{").unwrap();
+        let error = DataDir::open(temp.path(), Service::Replica, &name("replica-1")).unwrap_err();
+        assert!(matches!(error, DataDirError::Unknown { .. }), "{error}");
+        assert_eq!(fs::read(temp.path().join(IDENTITY)).unwrap(), b"{");
+    }
+
+    #[test]
+    fn a_folder_of_another_format_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        drop(DataDir::open(temp.path(), Service::Replica, &name("replica-1")).unwrap());
+        let path = temp.path().join(IDENTITY);
+        let text = fs::read_to_string(&path).unwrap().replace("\"format\": 1", "\"format\": 2");
+        fs::write(&path, text).unwrap();
+        let error = DataDir::open(temp.path(), Service::Replica, &name("replica-1")).unwrap_err();
+        assert!(error.to_string().contains("has format 2, this version reads 1"), "{error}");
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_named() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("file");
+        fs::write(&path, b"x").unwrap();
+        let error = DataDir::open(&path, Service::Replica, &name("replica-1")).unwrap_err();
+        assert!(error.to_string().contains("cannot make") && error.to_string().contains("file"), "{error}");
+    }
+}

@@ -1,0 +1,55 @@
+//! `GET /livez` (the process turns) and `GET /readyz` (it can do its work now). Alive never depends on another service; ready
+//! does.
+
+use std::fmt::Write as _;
+use std::future::ready;
+
+use axum::Router;
+use axum::extract::RawQuery;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use crate::problem::Problem;
+
+/// One thing that readiness rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// A short name, such as `leader`.
+    pub name: &'static str,
+    /// Whether it holds, and if not, why.
+    pub result: Result<(), String>,
+}
+
+impl Check {
+    /// A check that holds when the reason against it is none.
+    #[must_use]
+    pub fn new(name: &'static str, against: Option<String>) -> Self {
+        Self { name, result: against.map_or(Ok(()), Err) }
+    }
+}
+
+/// The routes `/livez` and `/readyz`; `checks` is asked anew for each request and must not wait.
+pub fn routes<S, F>(checks: F) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+    F: Fn() -> Vec<Check> + Clone + Send + Sync + 'static,
+{
+    Router::new()
+        .route("/livez", get(|| ready("ok\n")))
+        .route("/readyz", get(move |RawQuery(query): RawQuery| ready(readyz(&checks(), query.as_deref()))))
+}
+
+fn readyz(checks: &[Check], query: Option<&str>) -> Response {
+    let failed: Vec<String> =
+        checks.iter().filter_map(|check| Some(format!("{}: {}", check.name, check.result.as_ref().err()?))).collect();
+    if !failed.is_empty() {
+        return Problem::unavailable(format!("not ready: {}", failed.join("; "))).into_response();
+    }
+    let verbose = query.is_some_and(|query| query.split('&').any(|pair| pair == "verbose" || pair.starts_with("verbose=")));
+    let mut text = String::new();
+    for check in checks.iter().filter(|_| verbose) {
+        let _infallible = writeln!(text, "{} ok", check.name);
+    }
+    text.push_str("ok\n");
+    text.into_response()
+}

@@ -1,0 +1,150 @@
+//! A service's process, from its flags to its exit code.
+#![expect(clippy::disallowed_methods, reason = "the shell starts tasks")]
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{BaseUrl, ServiceArgs};
+use crate::ids::{Instance, Name};
+use crate::message::{Member, Service};
+use crate::status::Identity;
+use crate::{random, telemetry};
+
+/// How long tasks may take to end once the service's own future has ended.
+const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(1);
+
+/// The exit code after a panic (EX_SOFTWARE of sysexits.h).
+pub const PANICKED: u8 = 70;
+
+/// What a running service knows of itself.
+#[derive(Debug)]
+pub struct Running {
+    /// What it is.
+    pub service: Service,
+    /// Its name.
+    pub name: Name,
+    /// This life of its process.
+    pub instance: Instance,
+    /// Bound; not accepting yet.
+    pub listener: TcpListener,
+    /// Where others reach it.
+    pub url: BaseUrl,
+    /// For `GET /v1/status`.
+    pub identity: Identity,
+    /// Cancelled when the service is to end.
+    pub shutdown: CancellationToken,
+}
+
+impl Running {
+    /// Binds the service's address.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on, or it is not known where others reach it.
+    pub async fn bind(service: Service, args: &ServiceArgs, shutdown: CancellationToken) -> anyhow::Result<Self> {
+        let name = args.name(service);
+        let address = args.listen_address(service);
+        let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+        let bound: SocketAddr = listener.local_addr().context("the address that was bound")?;
+        let url = args.advertised(bound)?;
+        let identity = Identity::new(service, name.clone());
+        Ok(Self { service, name, instance: random::instance(), listener, url, identity, shutdown })
+    }
+
+    /// As it announces itself to the acceptors.
+    #[must_use]
+    pub fn member(&self) -> Member {
+        Member { name: self.name.clone(), service: self.service, url: self.url.to_string(), instance: self.instance }
+    }
+}
+
+/// Runs a service: telemetry, runtime, signals, then `run` until it ends. SIGTERM or SIGINT cancels [`Running::shutdown`]; a
+/// second one ends the process at once.
+pub fn main<F, Fut>(service: Service, args: &ServiceArgs, run: F) -> ExitCode
+where
+    F: FnOnce(Running) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>>,
+{
+    let started = telemetry::init(service, &args.name(service)).and_then(|guard| Ok((guard, runtime(args)?)));
+    let (guard, runtime) = match started {
+        Ok(started) => started,
+        Err(error) => return complain(&error),
+    };
+    exit_after_panics();
+    let result = runtime.block_on(async {
+        let shutdown = CancellationToken::new();
+        cancel_on_signals(shutdown.clone())?;
+        let running = Running::bind(service, args, shutdown).await?;
+        tracing::info!(url = %running.url, pid = std::process::id(), instance = %running.instance, "{} starts", running.name);
+        run(running).await
+    });
+    runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
+    let code = match result {
+        Ok(()) => {
+            tracing::info!("{} ends", args.name(service));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tracing::error!("{} ends: {error:#}", args.name(service));
+            ExitCode::FAILURE
+        }
+    };
+    drop(guard);
+    code
+}
+
+#[expect(clippy::print_stderr, reason = "there is no log yet")]
+fn complain(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
+}
+
+fn runtime(args: &ServiceArgs) -> anyhow::Result<Runtime> {
+    let mut builder = match args.worker_threads.get() {
+        1 => Builder::new_current_thread(),
+        threads => {
+            let mut builder = Builder::new_multi_thread();
+            builder.worker_threads(threads);
+            builder
+        }
+    };
+    builder.enable_all().build().context("cannot start the async runtime")
+}
+
+fn cancel_on_signals(shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+    tokio::spawn(async move {
+        loop {
+            let (signal, number) = tokio::select! {
+                _ = terminate.recv() => ("SIGTERM", 15),
+                _ = interrupt.recv() => ("SIGINT", 2),
+            };
+            if shutdown.is_cancelled() {
+                tracing::warn!("a second signal ({signal}): ending at once");
+                std::process::exit(128 + number);
+            }
+            tracing::info!("{signal}: ending");
+            shutdown.cancel();
+        }
+    });
+    Ok(())
+}
+
+/// A panic is a broken invariant: nothing that this process says afterwards can be trusted. It is logged with its place, the
+/// request at hand is answered 500 with `outcome: unknown` if there is one, and the process exits with [`PANICKED`].
+fn exit_after_panics() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        tracing::error!("broken invariant: {info}");
+        default(info);
+        std::process::exit(i32::from(PANICKED));
+    }));
+}

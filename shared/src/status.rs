@@ -1,0 +1,83 @@
+//! `GET /v1/status`: what every service says of itself, with what its role knows beside it.
+#![expect(clippy::disallowed_methods, reason = "the age of a process is read from the clock")]
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::ids::Name;
+use crate::message::Service;
+
+/// The version of this build.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The part of a status that all services share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Common {
+    /// Which service.
+    pub service: Service,
+    /// Its name.
+    pub id: Name,
+    /// Its version.
+    pub version: &'static str,
+    /// Its process.
+    pub pid: u32,
+    /// Milliseconds since it started.
+    pub uptime_ms: u64,
+}
+
+/// A whole status, one flat JSON object.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status<T> {
+    /// What all services say.
+    #[serde(flatten)]
+    pub common: Common,
+    /// What this role says.
+    #[serde(flatten)]
+    pub role: T,
+}
+
+/// Who this process is and since when: makes statuses.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    service: Service,
+    name: Name,
+    started: Instant,
+}
+
+impl Identity {
+    /// A process that starts now.
+    #[must_use]
+    pub fn new(service: Service, name: Name) -> Self {
+        Self { service, name, started: Instant::now() }
+    }
+
+    /// The status now, with what the role says.
+    #[must_use]
+    pub fn status<T: Serialize>(&self, role: T) -> Status<T> {
+        let uptime_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let pid = std::process::id();
+        Status { common: Common { service: self.service, id: self.name.clone(), version: VERSION, pid, uptime_ms }, role }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_one_flat_object() {
+        #[derive(Serialize)]
+        struct Role {
+            phase: &'static str,
+        }
+        let identity = Identity::new(Service::Coordinator, "coordinator-1".parse().unwrap());
+        let mut json = serde_json::to_value(identity.status(Role { phase: "inactive" })).unwrap();
+        assert!(json["uptime_ms"].take().is_u64());
+        let expected = serde_json::json!({
+            "service": "coordinator", "id": "coordinator-1", "version": VERSION, "pid": std::process::id(), "uptime_ms": null,
+            "phase": "inactive",
+        });
+        assert_eq!(json, expected);
+    }
+}

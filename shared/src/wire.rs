@@ -1,0 +1,216 @@
+//! Messages as HTTP bodies: JSON for people and scripts, postcard between the services. The same serde types stand behind both.
+
+use std::convert::Infallible;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::response::Response;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::deadline::Deadline;
+use crate::problem::Problem;
+
+/// The media type of the compact binary encoding.
+pub const POSTCARD: &str = "application/x-postcard";
+/// The media type of JSON.
+pub const JSON: &str = "application/json";
+
+/// The longest message between services, in bytes: above the largest Accept or page of votes, and small against memory.
+pub const MAX_MESSAGE_BYTES: usize = 80 * 1024 * 1024;
+
+/// How a message is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// For people.
+    Json,
+    /// Between services.
+    Postcard,
+}
+
+/// Bytes are not the message that was expected.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// Not the JSON that was expected.
+    #[error("not the expected JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Not the binary message that was expected.
+    #[error("not the expected postcard message: {0}")]
+    Postcard(#[from] postcard::Error),
+    /// The binary message ends before the bytes do.
+    #[error("{0} bytes are left over after the message")]
+    Trailing(usize),
+}
+
+impl Encoding {
+    /// Its media type.
+    #[must_use]
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => JSON,
+            Self::Postcard => POSTCARD,
+        }
+    }
+
+    /// The encoding that a media type names; parameters such as `charset` are ignored.
+    #[must_use]
+    pub fn of_media_type(value: &str) -> Option<Self> {
+        let essence = value.split(';').next().unwrap_or_default().trim();
+        if essence.eq_ignore_ascii_case(POSTCARD) {
+            Some(Self::Postcard)
+        } else if essence.eq_ignore_ascii_case(JSON) {
+            Some(Self::Json)
+        } else {
+            None
+        }
+    }
+
+    /// Encodes a message.
+    ///
+    /// # Panics
+    /// When the type cannot be encoded at all (a map with keys that are no strings, in JSON): a defect of the type.
+    #[must_use]
+    pub fn encode<T: Serialize + ?Sized>(self, message: &T) -> Bytes {
+        match self {
+            Self::Json => {
+                let mut bytes = serde_json::to_vec(message).expect("messages are plain JSON");
+                bytes.push(b'\n');
+                Bytes::from(bytes)
+            }
+            Self::Postcard => Bytes::from(postcard::to_allocvec(message).expect("encoding into memory does not fail")),
+        }
+    }
+
+    /// Decodes a message, and nothing after it.
+    ///
+    /// # Errors
+    /// When the bytes are not exactly one such message.
+    pub fn decode<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, DecodeError> {
+        match self {
+            Self::Json => Ok(serde_json::from_slice(bytes)?),
+            Self::Postcard => match postcard::take_from_bytes(bytes)? {
+                (message, []) => Ok(message),
+                (_, rest @ [_, ..]) => Err(DecodeError::Trailing(rest.len())),
+            },
+        }
+    }
+}
+
+/// The body of a request, decoded by its `Content-Type`: JSON, where it says nothing or what `curl -d` says.
+///
+/// Refuses with 400 (malformed, or a deadline header that is), 408 (the body took longer than the deadline), 413 (above
+/// [`MAX_MESSAGE_BYTES`], or the lower limit set by [`BodyLimit`]) and 415 (another media type).
+#[derive(Clone, Copy, Debug)]
+pub struct Wire<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Wire<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let encoding = content_encoding(request.headers())?;
+        let WholeBody(bytes) = WholeBody::from_request(request, state).await?;
+        encoding.decode(&bytes).map(Self).map_err(|error| Problem::bad_request(format!("the body is {error}")))
+    }
+}
+
+fn content_encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(Encoding::Json) };
+    let text = value.to_str().unwrap_or_default();
+    let from_curl = text.eq_ignore_ascii_case("application/x-www-form-urlencoded");
+    let encoding = if from_curl { Some(Encoding::Json) } else { Encoding::of_media_type(text) };
+    encoding.ok_or_else(|| Problem::unsupported_media_type(format!("send {JSON} or {POSTCARD}, not {text:?}")))
+}
+
+/// A request extension that sets the limit on bodies read by [`Wire`] and [`WholeBody`]; a layer of
+/// `axum::Extension(BodyLimit { … })` on a route puts it there.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimit {
+    /// What is limited, for the refusal: `value`, for instance.
+    pub what: &'static str,
+    /// The longest body, in bytes.
+    pub bytes: usize,
+}
+
+/// The whole body of a request as bytes: bounded in length by [`BodyLimit`] (413) and in time by the deadline (408).
+#[derive(Clone, Debug)]
+pub struct WholeBody(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for WholeBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let deadline = Deadline::from_request_parts(&mut parts, state).await?;
+        let limit = parts.extensions.get().copied().unwrap_or(BodyLimit { what: "message", bytes: MAX_MESSAGE_BYTES });
+        let bytes = deadline.bound(read_body(body, limit)).await.map_err(|elapsed| {
+            Problem::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "urn:synod:problem:slow-body",
+                "Body too slow",
+                format!("{elapsed} before the body was read"),
+            )
+        })??;
+        Ok(Self(bytes))
+    }
+}
+
+/// Reads a body to its end.
+///
+/// # Errors
+/// 413 above the limit (before reading, where the length is announced), 400 where the connection breaks.
+pub async fn read_body<B>(body: B, limit: BodyLimit) -> Result<Bytes, Problem>
+where
+    B: hyper::body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    if body.size_hint().lower() > limit.bytes as u64 {
+        return Err(Problem::too_large(limit.what, limit.bytes));
+    }
+    match Limited::new(body, limit.bytes).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Problem::too_large(limit.what, limit.bytes)),
+        Err(error) => Err(Problem::bad_request(format!("the body broke off: {error}"))),
+    }
+}
+
+/// In which encoding the caller wants the answer: what `Accept` names, else that of its body, else JSON. An extractor that
+/// never refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply(pub Encoding);
+
+impl Reply {
+    /// What the request's headers ask for.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let named = accepted.flat_map(|value| value.split(',')).find_map(Encoding::of_media_type);
+        let sent = || headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).and_then(Encoding::of_media_type);
+        Self(named.or_else(sent).unwrap_or(Encoding::Json))
+    }
+
+    /// 200 with the message.
+    #[must_use]
+    pub fn send<T: Serialize + ?Sized>(self, message: &T) -> Response {
+        let mut response = Response::new(Body::from(self.0.encode(message)));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(self.0.media_type()));
+        response
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Reply {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(&parts.headers))
+    }
+}
+
+/// 200 with JSON, whatever the caller accepts: for what only people and scripts read.
+#[must_use]
+pub fn json<T: Serialize + ?Sized>(message: &T) -> Response {
+    Reply(Encoding::Json).send(message)
+}
