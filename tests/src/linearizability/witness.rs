@@ -1,0 +1,236 @@
+//! The checker that takes the replicated log for the order of all operations and proves it right, in O(n log n).
+//!
+//! The witness is the list of executed mutations, one for each revision. A mutation stands at its revision, a read or a failed
+//! guard right after the revision that its answer names. The history is linearizable in that order when
+//!
+//! - the answers are what replaying the witness gives ([`versions`](Versions)): contents, guards, counts;
+//! - every executed mutation was asked for, once, and every answered one was executed, at the revision answered;
+//! - what was promised not to happen did not;
+//! - the order does not contradict time: nothing stands before what was answered before it was called ([`real_time`]).
+//!
+//! A local read must have the contents of its revision, and at least the revision it asked for; it stands outside of time.
+
+mod real_time;
+mod versions;
+
+use std::collections::BTreeMap;
+
+pub use versions::{Version, Versions};
+
+use super::history::{Answer, Call, Consistency, Ending, Guard, Key, Operation, OperationId, Seen, ValueId};
+
+/// One executed mutation as the log has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// The operation that it stems from.
+    pub operation: OperationId,
+    /// What it asks for.
+    pub call: Call,
+}
+
+/// Every executed mutation: the first made revision 1, and so on without a gap. A command whose guard failed made none.
+pub type Witness = [Write];
+
+/// Why a history does not go with its witness.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WitnessViolation {
+    /// One call was executed more than once.
+    #[error("{operation:?} was executed at revision {first} and again at {second}")]
+    ExecutedTwice {
+        /// Which.
+        operation: OperationId,
+        /// Where first.
+        first: u64,
+        /// Where again.
+        second: u64,
+    },
+    /// The log holds what nobody asked for, or not what was asked for.
+    #[error("revision {revision} executed {executed:?} for {operation:?}, which asked for {called:?}")]
+    NotAskedFor {
+        /// Where.
+        revision: u64,
+        /// Under whose name.
+        operation: OperationId,
+        /// What was executed.
+        executed: Call,
+        /// What was called, if it was.
+        called: Option<Call>,
+    },
+    /// A mutation was executed although its guard did not hold.
+    #[error("revision {revision} executed {operation:?} although its guard {guard:?} did not hold of {before:?}")]
+    GuardIgnored {
+        /// Where.
+        revision: u64,
+        /// Which.
+        operation: OperationId,
+        /// Its guard.
+        guard: Guard,
+        /// What the key was.
+        before: Option<Version>,
+    },
+    /// An acknowledged mutation is not where its answer says.
+    #[error("{operation:?} was answered with revision {answered} but executed at {executed:?}")]
+    LostWrite {
+        /// Which.
+        operation: OperationId,
+        /// The revision of its answer.
+        answered: u64,
+        /// Where the log has it, if it does.
+        executed: Option<u64>,
+    },
+    /// What was promised never to happen happened.
+    #[error("{operation:?} was answered as not applied but executed at revision {executed}")]
+    AppliedAfterAll {
+        /// Which.
+        operation: OperationId,
+        /// Where.
+        executed: u64,
+    },
+    /// An answer is not that of the state at its revision.
+    #[error("{operation:?} was answered {answer:?} at revision {revision}, where the state has {state:?}")]
+    WrongAnswer {
+        /// Which.
+        operation: OperationId,
+        /// What was answered.
+        answer: Answer,
+        /// At which revision.
+        revision: u64,
+        /// What it should have been.
+        state: String,
+    },
+    /// An answer names a revision that was never executed.
+    #[error("{operation:?} was answered at revision {revision}, but the log ends at {end}")]
+    FromTheFuture {
+        /// Which.
+        operation: OperationId,
+        /// The revision of its answer.
+        revision: u64,
+        /// The last executed revision.
+        end: u64,
+    },
+    /// An operation stands before another that was answered before it was called.
+    #[error(
+        "{later:?} was called after {earlier:?} was answered, but stands before it: at {later_at} and {earlier_at} (twice the revision, one more for what reads)"
+    )]
+    TimeReversed {
+        /// The operation that was answered first.
+        earlier: OperationId,
+        /// Where it stands.
+        earlier_at: u64,
+        /// The operation that was called after.
+        later: OperationId,
+        /// Where it stands.
+        later_at: u64,
+    },
+    /// A local read is older than it was asked to be.
+    #[error("{operation:?} asked for at least revision {asked} and was answered from {answered}")]
+    TooOld {
+        /// Which.
+        operation: OperationId,
+        /// What it asked for.
+        asked: u64,
+        /// What it got.
+        answered: u64,
+    },
+}
+
+/// Checks a whole history against its witness.
+///
+/// # Errors
+/// The first violation found.
+pub fn check(history: &[Operation], witness: &Witness) -> Result<(), WitnessViolation> {
+    let calls: BTreeMap<OperationId, &Operation> = history.iter().map(|operation| (operation.id, operation)).collect();
+    let executed = executed_once(&calls, witness)?;
+    let versions = Versions::replay(witness)?;
+    for operation in history {
+        check_ending(operation, executed.get(&operation.id).copied(), &versions)?;
+    }
+    real_time::check(history, &executed)
+}
+
+/// The revision of each executed operation.
+fn executed_once(
+    calls: &BTreeMap<OperationId, &Operation>,
+    witness: &Witness,
+) -> Result<BTreeMap<OperationId, u64>, WitnessViolation> {
+    let mut executed = BTreeMap::new();
+    for (revision, write) in (1..).zip(witness) {
+        let operation = write.operation;
+        let called = calls.get(&operation).map(|operation| &operation.call);
+        if called != Some(&write.call) {
+            let (executed, called) = (write.call.clone(), called.cloned());
+            return Err(WitnessViolation::NotAskedFor { revision, operation, executed, called });
+        }
+        if let Some(first) = executed.insert(operation, revision) {
+            return Err(WitnessViolation::ExecutedTwice { operation, first, second: revision });
+        }
+    }
+    Ok(executed)
+}
+
+fn check_ending(operation: &Operation, executed: Option<u64>, versions: &Versions) -> Result<(), WitnessViolation> {
+    let id = operation.id;
+    match operation.ending {
+        Ending::Unresolved => Ok(()),
+        Ending::NotApplied => match executed {
+            Some(executed) => Err(WitnessViolation::AppliedAfterAll { operation: id, executed }),
+            None => Ok(()),
+        },
+        Ending::Answered { revision, .. } if revision > versions.end() => {
+            Err(WitnessViolation::FromTheFuture { operation: id, revision, end: versions.end() })
+        }
+        Ending::Answered { revision, answer, .. } => match answer {
+            Answer::Put | Answer::Deleted(_) if executed != Some(revision) => {
+                Err(WitnessViolation::LostWrite { operation: id, answered: revision, executed })
+            }
+            Answer::GuardFailed | Answer::Read(_) if executed.is_some() => {
+                Err(WitnessViolation::LostWrite { operation: id, answered: revision, executed })
+            }
+            Answer::Put | Answer::Deleted(_) | Answer::GuardFailed | Answer::Read(_) => {
+                check_answer(operation, revision, answer, versions)
+            }
+        },
+    }
+}
+
+fn check_answer(operation: &Operation, revision: u64, answer: Answer, versions: &Versions) -> Result<(), WitnessViolation> {
+    let wrong = |state: String| WitnessViolation::WrongAnswer { operation: operation.id, answer, revision, state };
+    match (&operation.call, answer) {
+        (Call::Read { key, consistency }, Answer::Read(seen)) => {
+            if let Consistency::Local { at_least } = *consistency
+                && revision < at_least
+            {
+                return Err(WitnessViolation::TooOld { operation: operation.id, asked: at_least, answered: revision });
+            }
+            let state = versions.at(key, revision);
+            if state == seen.map(Version::from) { Ok(()) } else { Err(wrong(format!("{state:?}"))) }
+        }
+        (Call::Put { .. }, Answer::Put) => Ok(()),
+        (Call::Delete { .. } | Call::DeletePrefix { .. }, Answer::Deleted(count)) => {
+            let deleted = versions.deleted_by(revision);
+            if deleted == count { Ok(()) } else { Err(wrong(format!("{deleted} keys deleted"))) }
+        }
+        (Call::Put { key, guard, .. } | Call::Delete { key, guard }, Answer::GuardFailed) => {
+            let state = versions.at(key, revision);
+            if versions::holds(*guard, state) { Err(wrong(format!("{state:?}, of which {guard:?} holds"))) } else { Ok(()) }
+        }
+        (Call::Read { .. }, Answer::Put | Answer::Deleted(_) | Answer::GuardFailed)
+        | (Call::Put { .. }, Answer::Read(_) | Answer::Deleted(_))
+        | (Call::Delete { .. }, Answer::Read(_) | Answer::Put)
+        | (Call::DeletePrefix { .. }, Answer::Read(_) | Answer::Put | Answer::GuardFailed) => {
+            Err(wrong("no such answer to such a call".to_owned()))
+        }
+    }
+}
+
+impl From<Seen> for Version {
+    fn from(seen: Seen) -> Self {
+        Self { value: seen.value, modified: seen.modified }
+    }
+}
+
+/// What a write does to the keys it touches.
+struct Change {
+    key: Key,
+    value: Option<ValueId>,
+}

@@ -1,0 +1,60 @@
+//! Does the order of revisions contradict the order of time?
+//!
+//! Each operation has a place: `2 r` for the mutation that made revision r, `2 r + 1` for what saw revision r and changed
+//! nothing. An operation may not have a lower place than another that was answered before it was called. One sweep over
+//! calls and answers in the order of time, keeping the highest place answered so far, finds every contradiction.
+
+use std::collections::BTreeMap;
+
+use super::WitnessViolation;
+use crate::linearizability::history::{Call, Consistency, Ending, Operation, OperationId, Time};
+
+/// Sorted by time; at one time calls come first, so that what only touches counts as overlapping.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Moment {
+    Called,
+    Answered,
+}
+
+pub(super) fn check(history: &[Operation], executed: &BTreeMap<OperationId, u64>) -> Result<(), WitnessViolation> {
+    let mut moments: Vec<(Time, Moment, u64, OperationId)> = Vec::with_capacity(2 * history.len());
+    for operation in history {
+        let Some(place) = place(operation, executed.get(&operation.id).copied()) else { continue };
+        moments.push((operation.called, Moment::Called, place, operation.id));
+        if let Ending::Answered { at, .. } = operation.ending {
+            moments.push((at, Moment::Answered, place, operation.id));
+        }
+    }
+    moments.sort_unstable();
+    let mut highest: Option<(u64, OperationId)> = None;
+    for (_, moment, place, id) in moments {
+        match moment {
+            Moment::Called => {
+                if let Some((earlier_at, earlier)) = highest
+                    && place < earlier_at
+                {
+                    return Err(WitnessViolation::TimeReversed { earlier, earlier_at, later: id, later_at: place });
+                }
+            }
+            Moment::Answered => highest = highest.max(Some((place, id))),
+        }
+    }
+    Ok(())
+}
+
+/// Where an operation stands; none where it never took effect, or promises no order.
+fn place(operation: &Operation, executed: Option<u64>) -> Option<u64> {
+    if let Some(revision) = executed {
+        return Some(2 * revision);
+    }
+    match (&operation.call, operation.ending) {
+        (Call::Read { consistency: Consistency::Local { .. }, .. }, _) | (_, Ending::NotApplied | Ending::Unresolved) => None,
+        (
+            Call::Read { consistency: Consistency::Linearizable, .. }
+            | Call::Put { .. }
+            | Call::Delete { .. }
+            | Call::DeletePrefix { .. },
+            Ending::Answered { revision, .. },
+        ) => Some(2 * revision + 1),
+    }
+}
