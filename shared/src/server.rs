@@ -5,6 +5,7 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,7 +73,8 @@ pub async fn serve(
     let router = with_fallbacks(router)
         .layer(from_fn_with_state(Admission::new(limits), admit))
         .layer(from_fn_with_state(Traced { service, names }, trace_requests));
-    serve_connections(listener, TowerToHyperService::new(router), limits, shutdown).await
+    let service = TowerToHyperService::new(router);
+    serve_connections(listener, move |_| service.clone(), limits, shutdown).await
 }
 
 /// Answers unknown paths with 404 and unknown methods with 405, as problems.
@@ -132,18 +134,20 @@ async fn admit(State(admission): State<Admission>, request: Request, next: Next)
     }
 }
 
-/// Accepts connections and hands their requests to a hyper service until `shutdown`.
+/// Accepts connections until `shutdown` and hands the requests of each to a hyper service, which `make` makes for the client's
+/// address.
 ///
 /// # Errors
 /// When the listener fails for good.
-pub async fn serve_connections<S, B>(
+pub async fn serve_connections<M, S, B>(
     listener: TcpListener,
-    service: S,
+    make: M,
     limits: Limits,
     shutdown: CancellationToken,
 ) -> io::Result<()>
 where
-    S: hyper::service::Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
+    M: Fn(SocketAddr) -> S,
+    S: hyper::service::Service<http::Request<Incoming>, Response = http::Response<B>> + Send + 'static,
     S::Future: Send,
     S::Error: Into<Box<dyn StdError + Send + Sync>>,
     B: Body + Send + 'static,
@@ -157,8 +161,8 @@ where
             () = shutdown.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, client) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 after_accept_error(&error).await;
                 continue;
@@ -166,7 +170,7 @@ where
         };
         match Arc::clone(&places).try_acquire_owned() {
             Ok(place) => {
-                let connection = connection(stream, service.clone(), limits, shutdown.clone());
+                let connection = connection(stream, make(client), limits, shutdown.clone());
                 let cut = cut.clone();
                 connections.spawn(async move {
                     let _place = place;

@@ -150,6 +150,11 @@ pub fn link(span: &Span, to: TraceContext) {
     span.add_link(to.into());
 }
 
+/// Sets an attribute that the span was not made with.
+pub fn attribute(span: &Span, key: &'static str, value: impl Into<opentelemetry::Value>) {
+    span.set_attribute(key, value);
+}
+
 /// The trace context of a span; none where it is not recorded.
 #[must_use]
 pub fn of_span(span: &Span) -> Option<TraceContext> {
