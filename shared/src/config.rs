@@ -6,8 +6,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::client::AcceptorClient;
 use crate::ids::Name;
-use crate::message::Service;
+use crate::message::{Roster, Service};
 
 /// What every service is told. Flatten it into the service's own `Args`.
 #[derive(Clone, Debug, clap::Args)]
@@ -88,6 +89,36 @@ pub struct AcceptorsArgs {
         default_value = "http://127.0.0.1:8201,http://127.0.0.1:8202,http://127.0.0.1:8203"
     )]
     pub acceptors: Vec<BaseUrl>,
+}
+
+/// A list of acceptors that no cluster can have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AcceptorsError {
+    /// An even number tolerates no more faults than one fewer.
+    #[error("--acceptors (SYNOD_ACCEPTORS) names {0} acceptors; a cluster has an odd number, at most {max}", max = Roster::MAX_LEN)]
+    Number(usize),
+    /// One stands there twice.
+    #[error("--acceptors (SYNOD_ACCEPTORS) names {0} twice")]
+    Repeated(BaseUrl),
+}
+
+impl AcceptorsArgs {
+    /// A client for each acceptor, in the order given.
+    ///
+    /// # Errors
+    /// When the number is even or above [`Roster::MAX_LEN`], or one is named twice.
+    pub fn clients(&self) -> Result<Vec<AcceptorClient>, AcceptorsError> {
+        let number = self.acceptors.len();
+        if number.is_multiple_of(2) || number > Roster::MAX_LEN {
+            return Err(AcceptorsError::Number(number));
+        }
+        let mut sorted: Vec<&BaseUrl> = self.acceptors.iter().collect();
+        sorted.sort_unstable();
+        match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(AcceptorsError::Repeated(pair[0].clone())),
+            None => Ok(self.acceptors.iter().cloned().map(AcceptorClient::new).collect()),
+        }
+    }
 }
 
 /// What the services that keep something are told.
@@ -194,6 +225,15 @@ mod tests {
         assert!(args.advertised("0.0.0.0:4711".parse().unwrap()).is_err());
         let args = Flags::parse_from(["synod", "--advertise-url", "http://replica-1:8301/"]).service;
         assert_eq!(args.advertised("0.0.0.0:4711".parse().unwrap()).unwrap().as_str(), "http://replica-1:8301");
+    }
+
+    #[test]
+    fn a_list_of_acceptors_is_odd_and_without_repeats() {
+        let clients = |list| Flags::parse_from(["synod", "--acceptors", list]).acceptors.clients();
+        assert_eq!(clients("http://a:1,http://b:1,http://c:1").unwrap().len(), 3);
+        assert_eq!(clients("http://a:1,http://b:1").unwrap_err(), AcceptorsError::Number(2));
+        let repeated = AcceptorsError::Repeated("http://a:1".parse().unwrap());
+        assert_eq!(clients("http://a:1,http://b:1,http://a:1/").unwrap_err(), repeated);
     }
 
     #[test]

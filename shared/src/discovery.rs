@@ -72,3 +72,47 @@ impl Known {
         self.0.values().map(|(member, _)| member.clone()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Instance;
+    use crate::message::{DirectoryEntry, Service};
+
+    fn member(name: &str, instance: u64) -> Member {
+        let name: Name = name.parse().unwrap();
+        Member { name, service: Service::Replica, url: "http://127.0.0.1:1".into(), instance: Instance(instance) }
+    }
+
+    fn directory(entries: &[(&str, u64, u64)]) -> Directory {
+        let entry = |&(name, instance, age_ms): &(&str, u64, u64)| DirectoryEntry { member: member(name, instance), age_ms };
+        Directory { members: entries.iter().map(entry).collect() }
+    }
+
+    fn start() -> Instant {
+        Instant::now() + Duration::from_secs(3_600)
+    }
+
+    #[tokio::test]
+    async fn the_freshest_word_on_a_member_counts() {
+        let mut known = Known::default();
+        known.merge(
+            start(),
+            &[directory(&[("a", 1, 900)]), directory(&[("a", 2, 100), ("b", 1, 0)]), directory(&[("a", 1, 500)])],
+        );
+        assert_eq!(known.members(), [member("a", 2), member("b", 1)]);
+        known.merge(start(), &[directory(&[("a", 1, 8_000)])]);
+        assert_eq!(known.members(), [member("a", 2), member("b", 1)]);
+    }
+
+    #[tokio::test]
+    async fn a_member_not_heard_of_is_dropped_but_not_while_no_acceptor_answers() {
+        let (mut known, now) = (Known::default(), start());
+        known.merge(now, &[directory(&[("a", 1, 0)])]);
+        let later = now + EXPIRY + Duration::from_millis(1);
+        known.merge(later, &[]);
+        assert_eq!(known.members(), [member("a", 1)]);
+        known.merge(later, &[directory(&[("b", 1, 0)])]);
+        assert_eq!(known.members(), [member("b", 1)]);
+    }
+}

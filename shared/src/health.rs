@@ -53,3 +53,36 @@ fn readyz(checks: &[Check], query: Option<&str>) -> Response {
     text.push_str("ok\n");
     text.into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use http::{Request, StatusCode};
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn get(uri: &str, against: Option<&str>) -> (StatusCode, String) {
+        let against = against.map(str::to_owned);
+        let router: Router = routes(move || vec![Check::new("log", None), Check::new("leader", against.clone())]);
+        let response = router.oneshot(Request::get(uri).body(Body::empty()).unwrap()).await.unwrap();
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn alive_does_not_depend_on_ready() {
+        assert_eq!(get("/livez", Some("none")).await, (StatusCode::OK, "ok\n".to_owned()));
+        let (status, body) = get("/readyz", Some("none")).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(body.contains("not ready: leader: none"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn ready_names_its_checks_when_asked_to() {
+        assert_eq!(get("/readyz", None).await, (StatusCode::OK, "ok\n".to_owned()));
+        assert_eq!(get("/readyz?verbose", None).await, (StatusCode::OK, "log ok\nleader ok\nok\n".to_owned()));
+    }
+}

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use rustix::process::Resource;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,6 +21,9 @@ use crate::{random, telemetry};
 
 /// How long tasks may take to end once the service's own future has ended.
 const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(1);
+
+/// How long the log of a panic may take.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The exit code after a panic (EX_SOFTWARE of sysexits.h).
 pub const PANICKED: u8 = 70;
@@ -78,6 +82,7 @@ where
         Err(error) => return complain(&error),
     };
     exit_after_panics();
+    raise_open_files();
     let result = runtime.block_on(async {
         let shutdown = CancellationToken::new();
         cancel_on_signals(shutdown.clone())?;
@@ -138,13 +143,28 @@ fn cancel_on_signals(shutdown: CancellationToken) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A panic is a broken invariant: nothing that this process says afterwards can be trusted. It is logged with its place, the
-/// request at hand is answered 500 with `outcome: unknown` if there is one, and the process exits with [`PANICKED`].
+/// A panic is a broken invariant: nothing that this process says afterwards can be trusted, not even an error about the request
+/// at hand. So it is logged, and the process exits with [`PANICKED`] before anything else is said. Callers see a connection
+/// that broke, which is what `outcome: unknown` means to them, as after any other crash.
 fn exit_after_panics() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        tracing::error!("broken invariant: {info}");
+        // Logging may hang where the panic came from logging; the exit must not.
+        std::thread::spawn(|| {
+            std::thread::sleep(LAST_WORDS);
+            std::process::exit(i32::from(PANICKED));
+        });
         default(info);
+        tracing::error!("broken invariant: {info}");
         std::process::exit(i32::from(PANICKED));
     }));
+}
+
+/// As many open files as the system grants: each connection is one.
+fn raise_open_files() {
+    let mut limit = rustix::process::getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "cannot raise the limit on open files");
+    }
 }

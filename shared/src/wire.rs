@@ -214,3 +214,86 @@ impl<S: Sync> FromRequestParts<S> for Reply {
 pub fn json<T: Serialize + ?Sized>(message: &T) -> Response {
     Reply(Encoding::Json).send(message)
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::post;
+    use serde::Deserialize;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Greeting {
+        text: String,
+    }
+
+    async fn echo(reply: Reply, Wire(greeting): Wire<Greeting>) -> Response {
+        std::future::ready(reply.send(&greeting)).await
+    }
+
+    async fn answer(request: http::request::Builder, body: impl Into<Body>) -> (StatusCode, String, Bytes) {
+        let limit = BodyLimit { what: "greeting", bytes: 64 };
+        let router: Router = Router::new().route("/", post(echo)).layer(axum::Extension(limit));
+        let response = router.oneshot(request.method("POST").uri("/").body(body.into()).unwrap()).await.unwrap();
+        let media_type = response.headers()["content-type"].to_str().unwrap().to_owned();
+        (response.status(), media_type, response.into_body().collect().await.unwrap().to_bytes())
+    }
+
+    #[tokio::test]
+    async fn curl_speaks_json_whether_it_says_so_or_not() {
+        for media_type in ["application/json", "Application/JSON; charset=utf-8", "application/x-www-form-urlencoded"] {
+            let (status, spoken, body) =
+                answer(http::Request::builder().header("content-type", media_type), r#"{"text":"hi"}"#).await;
+            assert_eq!((status, spoken.as_str(), &body[..]), (StatusCode::OK, JSON, &b"{\"text\":\"hi\"}\n"[..]));
+        }
+        let (status, ..) = answer(http::Request::builder().header("accept", "*/*"), r#"{"text":"hi"}"#).await;
+        assert_eq!(status, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn services_speak_postcard_unless_they_accept_json() {
+        let greeting = Greeting { text: "hi".into() };
+        let bytes = Encoding::Postcard.encode(&greeting);
+        let request = || http::Request::builder().header("content-type", POSTCARD);
+        let (status, spoken, body) = answer(request(), bytes.clone()).await;
+        assert_eq!((status, spoken.as_str(), &body), (StatusCode::OK, POSTCARD, &bytes));
+        let (_, spoken, _) = answer(request().header("accept", "text/html, application/json;q=0.9"), bytes).await;
+        assert_eq!(spoken, JSON);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_not_the_message_is_refused_with_a_problem() {
+        let greeting = Encoding::Postcard.encode(&Greeting { text: "hi".into() });
+        let with_rest = [&greeting[..], b"x"].concat();
+        let cases: [(&str, Vec<u8>, u16); 7] = [
+            (JSON, b"".to_vec(), 400),
+            (JSON, b"{".to_vec(), 400),
+            (JSON, br#"{"text":"hi"} x"#.to_vec(), 400),
+            (POSTCARD, b"\xff".to_vec(), 400),
+            (POSTCARD, with_rest, 400),
+            ("text/html", b"hi".to_vec(), 415),
+            (JSON, vec![b' '; 65], 413),
+        ];
+        for (media_type, body, expected) in cases {
+            let (status, spoken, body) = answer(http::Request::builder().header("content-type", media_type), body).await;
+            assert_eq!((status.as_u16(), spoken.as_str()), (expected, crate::problem::CONTENT_TYPE), "{body:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_of_unknown_length_is_refused_at_the_limit() {
+        let chunks = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(b"          ")));
+        let (status, _, body) = answer(http::Request::builder(), Body::from_stream(chunks)).await;
+        assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+        assert!(String::from_utf8_lossy(&body).contains("the greeting is limited to 64 bytes"));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_dribbles_is_given_up_at_the_deadline() {
+        let never = futures::stream::pending::<Result<Bytes, std::io::Error>>();
+        let (status, ..) = answer(http::Request::builder().header("synod-timeout", "50ms"), Body::from_stream(never)).await;
+        assert_eq!(status, StatusCode::REQUEST_TIMEOUT);
+    }
+}
