@@ -65,7 +65,7 @@ impl Drop for Guard {
 pub fn init(service: Service, name: &Name) -> anyhow::Result<Guard> {
     let terminal = std::io::stderr().is_terminal();
     let look = if terminal { Look::Text } else { Look::Json };
-    let lines = Lines { look, service: service.as_str(), id: name.to_string() };
+    let lines = Lines::new(look, service.as_str(), name.to_string());
     let wanted = env::var("RUST_LOG").ok().filter(|filter| !filter.trim().is_empty());
     let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or(LOG_FILTER)).context("RUST_LOG")?;
     // Without this, spans would be made for the sake of log lines that do not show them.

@@ -1,0 +1,196 @@
+//! What callers learn when a call fails: above all whether the request may have been carried out.
+#![expect(clippy::disallowed_methods, reason = "tests start tasks")]
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::response::IntoResponse as _;
+use axum::routing::{get, post, put};
+use http::StatusCode;
+use shared::client::{AcceptorClient, CallError, CoordinatorClient, ReplicaClient};
+use shared::config::BaseUrl;
+use shared::ids::{AcceptorId, Ballot, CoordinatorId, Instance, Slot};
+use shared::message::{
+    ChosenReply, Directory, DirectoryEntry, Marks, Member, Nack, Prepare, PrepareReply, Roster, Service, VotesPage, Watermarks,
+};
+use shared::problem::{Outcome, Problem};
+use shared::server::{Limits, serve};
+use shared::wire::{Reply, Wire};
+use shared::{discovery, telemetry};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+async fn listen() -> (TcpListener, BaseUrl) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    (listener, url)
+}
+
+/// Serves until the guard is dropped.
+async fn start(router: Router) -> (BaseUrl, DropGuard) {
+    let (listener, url) = listen().await;
+    let shutdown = CancellationToken::new();
+    tokio::spawn(serve(listener, router, Service::Acceptor, &[], Limits::default(), shutdown.clone()));
+    (url, shutdown.drop_guard())
+}
+
+/// A server that reads the head of a request, writes these bytes, and closes.
+async fn start_raw(answer: &'static [u8]) -> BaseUrl {
+    let (listener, url) = listen().await;
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = [0; 4_096];
+        let _read = stream.read(&mut head).await.unwrap();
+        stream.write_all(answer).await.unwrap();
+    });
+    url
+}
+
+fn watermarks() -> Watermarks {
+    let marks = Marks { voted_below: Slot(3), chosen_below: Slot(2), trimmed_below: Slot(1) };
+    Watermarks { acceptor: AcceptorId(1), roster: None, promised: None, marks, leader_silent_ms: 5 }
+}
+
+#[tokio::test]
+async fn messages_go_there_and_back() {
+    let nack = Nack { acceptor: AcceptorId(1), promised: Ballot { round: 9, coordinator: CoordinatorId(9) } };
+    let page = VotesPage { acceptor: AcceptorId(1), roster: None, votes: vec![], next: Some(Slot(8)), marks: Marks::default() };
+    let router = Router::new()
+        .route("/v1/watermarks", get(async |reply: Reply| reply.send(&watermarks())))
+        .route(
+            "/v1/votes",
+            get(async move |reply: Reply, uri: http::Uri| {
+                assert_eq!(uri.query(), Some("from=7"));
+                reply.send(&page)
+            }),
+        )
+        .route(
+            "/v1/prepare",
+            post(async move |reply: Reply, Wire(prepare): Wire<Prepare>| {
+                assert_eq!(prepare.from, Slot(4));
+                reply.send(&PrepareReply::Nack(nack))
+            }),
+        );
+    let (url, _guard) = start(router).await;
+    let acceptor = AcceptorClient::new(url);
+    assert_eq!(acceptor.watermarks(TIMEOUT).await.unwrap(), watermarks());
+    assert_eq!(acceptor.votes(Slot(7), TIMEOUT).await.unwrap().next, Some(Slot(8)));
+    let ballot = Ballot { round: 1, coordinator: CoordinatorId(1) };
+    let prepare = Prepare { roster: Roster::new(vec![AcceptorId(1)]).unwrap(), ballot, from: Slot(4) };
+    assert_eq!(acceptor.prepare(&prepare, TIMEOUT).await.unwrap(), PrepareReply::Nack(nack));
+}
+
+#[tokio::test]
+async fn the_log_is_asked_for_with_a_wait_and_a_deadline() {
+    let answer = async |reply: Reply, uri: http::Uri, headers: http::HeaderMap| {
+        assert_eq!(uri.query(), Some("from=5&wait_ms=1000"));
+        assert_eq!(headers["synod-timeout"], "5000ms");
+        assert!(headers["traceparent"].to_str().unwrap().ends_with("-00"), "polls start no traces");
+        reply.send(&ChosenReply::Trimmed { oldest: Slot(6) })
+    };
+    let (url, _guard) = start(Router::new().route("/v1/chosen", get(answer)).route("/v1/replication/log", get(answer))).await;
+    let wait = Duration::from_secs(1);
+    let trimmed = ChosenReply::Trimmed { oldest: Slot(6) };
+    assert_eq!(CoordinatorClient::new(url.clone()).chosen(Slot(5), wait, TIMEOUT).await.unwrap(), trimmed);
+    assert_eq!(ReplicaClient::new(url).replication_log(Slot(5), wait, TIMEOUT).await.unwrap(), trimmed);
+}
+
+#[tokio::test]
+async fn nobody_listening_means_never_sent() {
+    let (listener, url) = listen().await;
+    drop(listener);
+    let error = AcceptorClient::new(url).watermarks(TIMEOUT).await.unwrap_err();
+    assert!(matches!(error, CallError::Connect { .. }), "{error}");
+    assert!(error.never_sent() && !error.is_unknown());
+}
+
+#[tokio::test]
+async fn no_answer_in_time_means_unknown() {
+    let (url, _guard) = start(Router::new().route("/v1/watermarks", get(std::future::pending::<()>))).await;
+    let error = AcceptorClient::new(url).watermarks(Duration::from_millis(50)).await.unwrap_err();
+    assert!(matches!(error, CallError::Timeout { .. }), "{error}");
+    assert!(!error.never_sent() && error.is_unknown());
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_means_unknown() {
+    for half in [&b""[..], b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf"] {
+        let error = AcceptorClient::new(start_raw(half).await).watermarks(TIMEOUT).await.unwrap_err();
+        assert!(matches!(error, CallError::Broken { .. }), "{error}");
+        assert!(!error.never_sent() && error.is_unknown());
+    }
+}
+
+#[tokio::test]
+async fn nonsense_and_endless_answers_are_refused() {
+    let long = b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n";
+    for nonsense in [&b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n\xff\xff"[..], long] {
+        let error = AcceptorClient::new(start_raw(nonsense).await).watermarks(TIMEOUT).await.unwrap_err();
+        assert!(matches!(error, CallError::Nonsense { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_problem_is_read_and_its_outcome_believed() {
+    let answer = async |Path(kind): Path<String>| match kind.as_str() {
+        "overloaded" => Problem::overloaded("the queue is full").into_response(),
+        "refused" => Problem::unavailable("no").with_outcome(Outcome::NotApplied).into_response(),
+        "late" => Problem::timeout("late").with_outcome(Outcome::Unknown).into_response(),
+        other => panic!("{other}"),
+    };
+    let (url, _guard) = start(Router::new().route("/v1/{kind}", get(answer))).await;
+    let peer = shared::client::Peer::new(url);
+    for (path, status, unknown) in
+        [("/v1/overloaded", 503, false), ("/v1/refused", 503, false), ("/v1/late", 504, true), ("/nothing", 404, false)]
+    {
+        let error = peer.get::<Watermarks>(path, TIMEOUT).await.unwrap_err();
+        assert_eq!(error.is_unknown(), unknown, "{error}");
+        assert!(!error.never_sent());
+        let CallError::Refused { status: found, problem: Some(_), .. } = error else { panic!("{error}") };
+        assert_eq!(found, StatusCode::from_u16(status).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_call_carries_the_trace_of_the_work_at_hand() {
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let answer = async |reply: Reply, headers: http::HeaderMap| {
+        assert_eq!(headers["traceparent"], PARENT);
+        reply.send(&watermarks())
+    };
+    let (url, _guard) = start(Router::new().route("/v1/watermarks", get(answer))).await;
+    let mut headers = http::HeaderMap::new();
+    headers.insert("traceparent", PARENT.parse().unwrap());
+    let context = telemetry::extract(&headers);
+    telemetry::in_context(context, AcceptorClient::new(url).watermarks(TIMEOUT)).await.unwrap();
+}
+
+#[tokio::test]
+async fn members_announce_themselves_and_learn_of_the_others_though_an_acceptor_is_down() {
+    let member = |name: &str| Member {
+        name: name.parse().unwrap(),
+        service: Service::Replica,
+        url: "http://127.0.0.1:1".into(),
+        instance: Instance(1),
+    };
+    let other = member("replica-2");
+    let answer = async move |Path(name): Path<String>, reply: Reply, Wire(member): Wire<Member>| {
+        assert_eq!(name, member.name.as_str());
+        let entry = |member| DirectoryEntry { member, age_ms: 0 };
+        reply.send(&Directory { members: vec![entry(member), entry(other.clone())] })
+    };
+    let (url, _guard) = start(Router::new().route("/v1/members/{name}", put(answer))).await;
+    let (listener, down) = listen().await;
+    drop(listener);
+    let acceptors = vec![AcceptorClient::new(url), AcceptorClient::new(down)];
+    let shutdown = CancellationToken::new();
+    let mut members = discovery::spawn(member("replica-1"), acceptors, shutdown.clone());
+    let found = members.wait_for(|members| !members.is_empty()).await.unwrap().clone();
+    assert_eq!(found, [member("replica-1"), member("replica-2")]);
+    shutdown.cancel();
+    while members.changed().await.is_ok() {}
+}

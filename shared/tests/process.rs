@@ -1,0 +1,271 @@
+//! A service as a process: signals, exit codes, panics, logs and the export of spans.
+//!
+//! The service under test is this test program itself: each test starts it again to run `the_service` only.
+#![expect(clippy::disallowed_methods, reason = "tests start tasks and read clocks")]
+
+use std::io::{BufRead, BufReader, Read as _};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::routing::get;
+use clap::Parser;
+use shared::client::Peer;
+use shared::config::{BaseUrl, ServiceArgs};
+use shared::message::Service;
+use shared::server::{Limits, serve};
+use shared::telemetry::SpanNames;
+use shared::{service, telemetry, wire};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+const UNSAMPLED: &str = "00-11111111111111111111111111111111-b7ad6b7169203331-00";
+const NAMES: SpanNames = &[("GET", "/work/{item}", "replica.work"), ("GET", "/panic", "replica.panic")];
+
+#[derive(Parser)]
+struct Flags {
+    #[command(flatten)]
+    service: ServiceArgs,
+}
+
+/// Not a test of its own: the child process of the others.
+#[test]
+#[ignore = "run by the other tests, as a process of its own"]
+fn the_service() -> ExitCode {
+    let args = Flags::parse_from(["service"]).service;
+    service::main(Service::Replica, &args, async |running| {
+        let router = Router::new()
+            .route("/work/{item}", get(work))
+            .route("/panic", get(async || -> &'static str { panic!("invariant of the test: {} != {}", 1, 2) }))
+            .route("/v1/status", get(async move || wire::json(&running.identity.status(()))));
+        serve(running.listener, router, Service::Replica, NAMES, Limits::default(), running.shutdown).await?;
+        Ok(())
+    })
+}
+
+async fn work() -> &'static str {
+    tracing::info!(item = 7, "working");
+    let batch = tracing::info_span!(target: "replica", parent: None, "replica.batch");
+    telemetry::link(&batch, telemetry::TraceContext::current().unwrap());
+    batch.in_scope(|| tracing::info!("batching"));
+    "done"
+}
+
+struct Process {
+    child: Child,
+    url: BaseUrl,
+    log: BufReader<std::process::ChildStderr>,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ended_before = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+fn command() -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "the_service", "--ignored", "--nocapture"]).env_clear().env("SYNOD_LISTEN", "127.0.0.1:0");
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// Starts the service and waits until it listens, which its log tells.
+fn start(environment: &[(&str, &str)]) -> Process {
+    let mut child = command().envs(environment.iter().copied()).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let first = line(&mut log);
+    let url = first["url"].as_str().unwrap_or_else(|| panic!("{first}")).parse().unwrap();
+    Process { child, url, log }
+}
+
+fn line(log: &mut impl BufRead) -> serde_json::Value {
+    let mut line = String::new();
+    log.read_line(&mut line).unwrap();
+    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"))
+}
+
+impl Process {
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    /// The exit code, which must come within a bound.
+    fn exit_code(&mut self) -> i32 {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code().unwrap();
+            }
+            assert!(began.elapsed() < Duration::from_secs(10), "it does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn rest_of_log(&mut self) -> String {
+        let mut log = String::new();
+        self.log.read_to_string(&mut log).unwrap();
+        log
+    }
+
+    async fn work(&self, traceparent: &'static str) -> reqwest::Response {
+        let request = reqwest::Client::new().get(format!("{}/work/9", self.url));
+        request.header("traceparent", traceparent).send().await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_service_ends_on_sigterm_and_on_sigint() {
+    for signal in ["-TERM", "-INT"] {
+        let mut process = start(&[]);
+        let status = Peer::new(process.url.clone()).status(Duration::from_secs(5)).await.unwrap();
+        assert_eq!((&status["service"], &status["id"]), (&"replica".into(), &"replica-1".into()));
+        assert_eq!(status["pid"], process.child.id());
+        process.signal(signal);
+        assert_eq!(process.exit_code(), 0);
+        assert!(process.rest_of_log().contains("replica-1 ends"));
+    }
+}
+
+#[tokio::test]
+async fn a_panic_ends_the_process_loudly_before_it_says_anything_else() {
+    let mut process = start(&[]);
+    let answer = reqwest::get(format!("{}/panic", process.url)).await;
+    assert!(answer.is_err(), "{answer:?}");
+    assert_eq!(process.exit_code(), i32::from(service::PANICKED));
+    assert!(process.rest_of_log().contains("invariant of the test: 1 != 2"));
+}
+
+#[test]
+fn a_port_in_use_is_named_and_the_process_fails() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = command().env("SYNOD_LISTEN", &address).output().unwrap();
+    assert!(!output.status.success());
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(log.contains(&format!("cannot listen on {address}: Address already in use")), "{log}");
+}
+
+#[test]
+fn a_malformed_environment_is_named_and_the_process_fails() {
+    for (variable, value, named) in [
+        ("SYNOD_ID", "Replica 1", "is not a service name"),
+        ("SYNOD_LISTEN", "0.0.0.0:0", "--advertise-url"),
+        ("RUST_LOG", "info,replica=lout", "RUST_LOG"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "not a url", "cannot export traces to not a url"),
+    ] {
+        let output = command().env(variable, value).output().unwrap();
+        assert!(!output.status.success());
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert!(log.contains(named), "{variable}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_line_is_json_and_names_the_trace() {
+    let mut process = start(&[("SYNOD_ID", "replica-7")]);
+    assert_eq!(process.work(PARENT).await.status(), 200);
+    let line = line(&mut process.log);
+    for (field, value) in [
+        ("level", "INFO"),
+        ("service", "replica"),
+        ("id", "replica-7"),
+        ("message", "working"),
+        ("trace_id", "0af7651916cd43dd8448eb211c80319c"),
+        ("span_id", "b7ad6b7169203331"),
+    ] {
+        assert_eq!(line[field], value, "{line}");
+    }
+    assert_eq!(line["item"], 7, "{line}");
+}
+
+#[tokio::test]
+async fn rust_log_is_obeyed() {
+    let mut process = start(&[("RUST_LOG", "shared=info")]);
+    assert_eq!(process.work(PARENT).await.status(), 200);
+    process.signal("-TERM");
+    process.exit_code();
+    assert!(!process.rest_of_log().contains("working"));
+}
+
+/// A collector that hands on each request it gets, as text as far as it is text.
+async fn collector() -> (String, mpsc::UnboundedReceiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let (sender, receiver) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            // The exporter sends one request a second; it is whole when nothing more comes.
+            while let Ok(Ok(1..)) = tokio::time::timeout(Duration::from_millis(200), stream.read_buf(&mut request)).await {}
+            let _answered = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+            let _test_over = sender.send(String::from_utf8_lossy(&request).into_owned());
+        }
+    });
+    (endpoint, receiver)
+}
+
+#[tokio::test]
+async fn spans_are_exported_when_an_endpoint_is_set_and_the_last_ones_when_the_process_ends() {
+    let (endpoint, mut requests) = collector().await;
+    let mut process = start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), ("OTEL_RESOURCE_ATTRIBUTES", "zone=north")]);
+    let response = process.work(PARENT).await;
+    assert_eq!(response.headers()["trace-id"], "0af7651916cd43dd8448eb211c80319c");
+    process.signal("-TERM");
+    let spans = requests.recv().await.unwrap();
+    assert!(spans.starts_with("POST /v1/traces HTTP/1.1\r\n"), "{spans}");
+    for word in ["synod-replica", "replica-1", "zone", "north", "replica.work", "/work/{item}", "http.route", "replica.batch"] {
+        assert!(spans.contains(word), "{word} in {spans:?}");
+    }
+    assert!(!spans.contains("/work/9"), "routes, not paths: {spans:?}");
+    assert_eq!(process.exit_code(), 0);
+}
+
+#[tokio::test]
+async fn what_the_caller_does_not_sample_is_not_exported() {
+    let (endpoint, mut requests) = collector().await;
+    let mut process = start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), ("OTEL_SERVICE_NAME", "mine")]);
+    assert_eq!(process.work(UNSAMPLED).await.headers()["trace-id"], "11111111111111111111111111111111");
+    process.signal("-TERM");
+    assert_eq!(process.exit_code(), 0);
+    let spans = requests.try_recv().unwrap_or_default();
+    assert!(!spans.contains("replica.work"), "{spans:?}");
+}
+
+#[tokio::test]
+async fn the_sdk_can_be_disabled() {
+    let (endpoint, mut requests) = collector().await;
+    let mut process = start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), ("OTEL_SDK_DISABLED", "true")]);
+    assert_eq!(process.work(PARENT).await.status(), 200);
+    process.signal("-TERM");
+    assert_eq!(process.exit_code(), 0);
+    assert!(requests.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_collector_that_never_answers_holds_up_neither_requests_nor_the_end() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+        ("OTEL_BSP_SCHEDULE_DELAY", "10"),
+        ("RUST_LOG", "error,shared=info"),
+    ];
+    let mut process = start(&environment);
+    let client = reqwest::Client::new();
+    let began = Instant::now();
+    for _ in 0..3_000 {
+        let request = client.get(format!("{}/work/9", process.url)).header("traceparent", PARENT);
+        assert_eq!(request.send().await.unwrap().status(), 200);
+    }
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    let asked = Instant::now();
+    process.signal("-TERM");
+    assert_eq!(process.exit_code(), 0);
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+}
