@@ -1,0 +1,64 @@
+//! The replica's state in SQLite: `state.sqlite` in the data directory.
+//!
+//! One connection writes ([`Writer`]), some only read ([`Reader`]). The state is what executing the log makes of it, so nothing
+//! here decides anything: the file may be behind (it is brought up from the log), it is never ahead of or beside it. Every
+//! transaction is a whole number of slots, with `meta` saying how many.
+//!
+//! In reading order: [`schema`], [`writer`], [`apply`] (one transaction), [`reader`], [`list`], [`log`].
+
+mod apply;
+mod error;
+mod list;
+mod log;
+mod meta;
+mod multi_row;
+mod reader;
+mod record;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::path::Path;
+
+use shared::ids::{ClusterId, Name};
+use tokio::sync::mpsc;
+
+pub(crate) use error::{OpenError, StoreError};
+pub(crate) use list::{ABOVE_EVERY_KEY, ListPage, ListQuery, Order, Show};
+pub(crate) use log::{LogPage, LogQuery, LogRow};
+pub(crate) use reader::{ReadError, Reader};
+pub(crate) use record::Item;
+pub(crate) use writer::Writer;
+
+/// The name of the file.
+pub(crate) const FILE: &str = "state.sqlite";
+
+/// An opened state.
+#[derive(Debug)]
+pub(crate) struct Store {
+    /// Executes.
+    pub(crate) writer: Writer,
+    /// Reads.
+    pub(crate) reader: Reader,
+    /// Of which cluster it is, where that is known already.
+    pub(crate) cluster: Option<ClusterId>,
+    /// What makes it unusable while it is read.
+    pub(crate) fatal: mpsc::Receiver<StoreError>,
+}
+
+/// Opens the state in a data directory, or makes an empty one; checks it, and makes it durable.
+pub(crate) async fn open(dir: &Path, replica: &Name, read_connections: usize) -> Result<Store, OpenError> {
+    let path = dir.join(FILE);
+    let mut connection = schema::open(&path, replica).await?;
+    let unusable = |error: StoreError| schema::unusable(&path, error);
+    let (meta, cluster) = meta::load(&mut connection).await.map_err(unusable)?;
+    if let Some(what) = meta::inconsistency(&mut connection, &meta).await.map_err(unusable)? {
+        return Err(unusable(StoreError::Damaged(what)));
+    }
+    let mut writer = Writer::new(&path, connection, meta);
+    writer.checkpoint().await.map_err(unusable)?;
+    let (report_fatal, fatal) = mpsc::channel(1);
+    let reader = Reader::open(&path, read_connections, &report_fatal).await.map_err(|error| unusable(error.into()))?;
+    Ok(Store { writer, reader, cluster, fatal })
+}

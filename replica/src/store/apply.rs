@@ -1,0 +1,124 @@
+//! One transaction: load what a run of slots looks at, execute, write what changed.
+
+use std::sync::LazyLock;
+
+use futures::TryStreamExt;
+use shared::ids::Revision;
+use shared::message::ChosenEntry;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Row};
+
+use super::error::StoreError;
+use super::list;
+use super::meta;
+use super::multi_row::MultiRow;
+use super::record::counter;
+use crate::execute::{Executed, ExecutionReport, Run};
+use crate::working_set::{Meta, Needs, Record, VersionRow, WorkingSet};
+
+static SELECT_KEYS: LazyLock<MultiRow> = LazyLock::new(|| {
+    MultiRow::new(
+        "WITH asked(key) AS (VALUES ",
+        "(?)",
+        ") SELECT v.key, v.revision, v.created_revision, v.version FROM asked a CROSS JOIN versions v ON v.id = \
+         (SELECT id FROM versions WHERE key = a.key ORDER BY revision DESC LIMIT 1) WHERE v.value IS NOT NULL",
+    )
+});
+
+static INSERT_VERSIONS: LazyLock<MultiRow> = LazyLock::new(|| {
+    const HEAD: &str = "INSERT INTO versions(key, revision, created_revision, version, content_type, value) VALUES ";
+    MultiRow::new(HEAD, "(?,?,?,?,?,?)", "")
+});
+
+static INSERT_LOG: LazyLock<MultiRow> = LazyLock::new(|| {
+    const HEAD: &str = "INSERT INTO log(slot, ballot_round, ballot_coordinator, value, hash, revision) VALUES ";
+    MultiRow::new(HEAD, "(?,?,?,?,?,?)", "")
+});
+
+/// Executes the run on the state at `meta` and commits it. After an error nothing is known of the connection, which must be
+/// closed; of the file it is known that the run is in it as a whole or not at all.
+pub(super) async fn apply(connection: &mut SqliteConnection, meta: &Meta, run: Run) -> Result<ExecutionReport, StoreError> {
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
+    let needs = run.needs();
+    let records = load(connection, &needs).await?;
+    let mut state = WorkingSet::partial(meta.clone(), needs, records);
+    let entries = run.entries().to_vec();
+    let report = run.apply(&mut state);
+    write_log(connection, &entries, &report.slots).await?;
+    write_versions(connection, &state.take_changes()).await?;
+    meta::save(connection, &report.meta).await?;
+    sqlx::query("COMMIT").execute(&mut *connection).await?;
+    Ok(report)
+}
+
+async fn load(connection: &mut SqliteConnection, needs: &Needs) -> Result<Vec<(String, Record)>, StoreError> {
+    let mut records = Vec::new();
+    let keys: Vec<&String> = needs.keys.iter().collect();
+    for (sql, piece) in SELECT_KEYS.pieces(&keys) {
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for key in piece {
+            query = query.bind(key.as_bytes().to_vec());
+        }
+        for row in query.fetch_all(&mut *connection).await? {
+            records.push(record_of(&row, 0)?);
+        }
+    }
+    for prefix in &needs.prefixes {
+        let mut rows = list::scan_prefix(connection, prefix);
+        while let Some(row) = rows.try_next().await? {
+            if row.try_get::<Option<&[u8]>, _>(list::VALUE_COLUMN)?.is_some() {
+                records.push(record_of(&row, list::RECORD_COLUMN)?);
+            }
+        }
+    }
+    Ok(records)
+}
+
+/// Reads `key, revision, created_revision, version` from the column `at` on.
+fn record_of(row: &SqliteRow, at: usize) -> Result<(String, Record), StoreError> {
+    let key: Vec<u8> = row.try_get(at)?;
+    let key = String::from_utf8(key).map_err(|error| StoreError::Damaged(format!("a key is not UTF-8: {error}")))?;
+    let record = Record {
+        revision: Revision(counter(row, at + 1)?),
+        created_revision: Revision(counter(row, at + 2)?),
+        version: counter(row, at + 3)?,
+        content: None,
+    };
+    Ok((key, record))
+}
+
+async fn write_log(connection: &mut SqliteConnection, entries: &[ChosenEntry], slots: &[Executed]) -> Result<(), StoreError> {
+    let rows: Vec<(&ChosenEntry, &Executed)> = entries.iter().zip(slots).collect();
+    for (sql, piece) in INSERT_LOG.pieces(&rows) {
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for (entry, executed) in piece {
+            query = query
+                .bind(entry.slot.0.cast_signed())
+                .bind(entry.ballot.round.cast_signed())
+                .bind(entry.ballot.coordinator.0.cast_signed())
+                .bind(entry.value.to_vec())
+                .bind(executed.hash.0.to_vec())
+                .bind(executed.revision.0.cast_signed());
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+async fn write_versions(connection: &mut SqliteConnection, changes: &[VersionRow]) -> Result<(), StoreError> {
+    for (sql, piece) in INSERT_VERSIONS.pieces(changes) {
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for row in piece {
+            let content = row.content.as_ref();
+            query = query
+                .bind(row.key.as_bytes().to_vec())
+                .bind(row.revision.0.cast_signed())
+                .bind(row.created_revision.0.cast_signed())
+                .bind(row.version.cast_signed())
+                .bind(content.and_then(|content| content.content_type.clone()))
+                .bind(content.map(|content| content.value.to_vec()));
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! What can go wrong with the file, told apart by what must be done about it.
+
+use shared::ids::Name;
+
+/// SQLite's primary result codes that are told apart (<https://sqlite.org/rescode.html>).
+mod code {
+    pub(super) const BUSY: i32 = 5;
+    pub(super) const FULL: i32 = 13;
+    /// An I/O error of a kind of its own: the shared-memory index of the WAL could not grow, which is what a full disk looks
+    /// like to a connection that needs a new piece of it.
+    pub(super) const IOERR_SHMSIZE: i32 = 4874;
+    pub(super) const CORRUPT: i32 = 11;
+    pub(super) const NOT_A_DATABASE: i32 = 26;
+}
+
+/// A statement failed while the replica was running.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// There is no space: waits, and heals.
+    #[error("the disk that holds the state is full ({0})")]
+    Full(String),
+    /// Another process holds the file's lock, for instance a `sqlite3` shell: waits, and heals.
+    #[error("another process has locked the state ({0})")]
+    Busy(String),
+    /// The file is damaged: the process must stop.
+    #[error("the state is damaged: {0}")]
+    Damaged(String),
+    /// Reading, writing or syncing failed, or a statement is wrong: what was written is unknown, so the process must stop.
+    #[error("the state cannot be read or written: {0}")]
+    Failed(String),
+}
+
+impl StoreError {
+    /// Whether the process must stop: it can no longer say what the file holds.
+    pub(crate) fn is_fatal(&self) -> bool {
+        match self {
+            Self::Full(_) | Self::Busy(_) => false,
+            Self::Damaged(_) | Self::Failed(_) => true,
+        }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let text = error.to_string();
+        let extended = error.as_database_error().and_then(|e| e.code()).and_then(|code| code.parse::<i32>().ok());
+        let Some(extended) = extended else { return Self::Failed(text) };
+        if extended == code::IOERR_SHMSIZE {
+            return Self::Full(text);
+        }
+        match extended & 0xff {
+            code::FULL => Self::Full(text),
+            code::BUSY => Self::Busy(text),
+            code::CORRUPT | code::NOT_A_DATABASE => Self::Damaged(text),
+            _ => Self::Failed(text),
+        }
+    }
+}
+
+/// The state in a data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// The file is no database of this service.
+    #[error("{path} is not a replica's state (application id {found:#x}, not {expected:#x})")]
+    Foreign {
+        /// The file.
+        path: String,
+        /// What its header says.
+        found: i64,
+        /// What it should say.
+        expected: i64,
+    },
+    /// It was written by another version of this program.
+    #[error("{path} has schema version {found}; this program reads version {expected}")]
+    Version {
+        /// The file.
+        path: String,
+        /// What its header says.
+        found: i64,
+        /// What it should say.
+        expected: i64,
+    },
+    /// It is another replica's.
+    #[error("{path} is the state of {found}; this replica is {expected}: every replica needs a data directory of its own")]
+    OtherReplica {
+        /// The file.
+        path: String,
+        /// Whose it is.
+        found: String,
+        /// Who asks.
+        expected: Name,
+    },
+    /// It is damaged.
+    #[error("{path} is damaged: {what}; remove the data directory, and the replica fetches everything again from the others")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What does not fit.
+        what: String,
+    },
+    /// It cannot be opened, read or written.
+    #[error("{path}: {source}")]
+    Unusable {
+        /// The file.
+        path: String,
+        /// Why.
+        source: StoreError,
+    },
+}

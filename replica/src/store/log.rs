@@ -1,0 +1,105 @@
+//! Pages of the executed log.
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use shared::ids::{Ballot, CoordinatorId, Revision, Slot};
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::error::StoreError;
+use super::reader::ReadError;
+use super::record::counter;
+
+/// A page that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogQuery {
+    /// The first slot.
+    pub(crate) from: Slot,
+    /// The most slots.
+    pub(crate) limit: usize,
+    /// The most bytes of values; a page has at least one slot where there is one.
+    pub(crate) max_bytes: usize,
+}
+
+/// A page: contiguous slots, from the first one asked for.
+#[derive(Debug)]
+pub(crate) struct LogPage {
+    /// The slots.
+    pub(crate) rows: Vec<LogRow>,
+    /// Every slot below was executed when this was read.
+    pub(crate) executed_below: Slot,
+    /// The revision of the state then.
+    pub(crate) revision: Revision,
+}
+
+/// An executed slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LogRow {
+    /// The position in the log.
+    pub(crate) slot: Slot,
+    /// A ballot at which the value was chosen, or seen as chosen.
+    pub(crate) ballot: Ballot,
+    /// The value.
+    pub(crate) value: Bytes,
+    /// The hash of the log up to and with this slot.
+    pub(crate) hash: [u8; 32],
+    /// The hash of the log before this slot.
+    pub(crate) previous_hash: [u8; 32],
+}
+
+/// Reads a page, in one read transaction.
+pub(super) async fn page(connection: &mut SqliteConnection, query: &LogQuery) -> Result<LogPage, ReadError> {
+    sqlx::query("BEGIN").execute(&mut *connection).await.map_err(StoreError::from)?;
+    let result = page_in_transaction(connection, query).await;
+    sqlx::query("COMMIT").execute(&mut *connection).await.map_err(StoreError::from)?;
+    Ok(result?)
+}
+
+async fn page_in_transaction(connection: &mut SqliteConnection, query: &LogQuery) -> Result<LogPage, StoreError> {
+    let meta = sqlx::query("SELECT executed_below, revision FROM meta").fetch_one(&mut *connection).await?;
+    let mut page =
+        LogPage { rows: Vec::new(), executed_below: Slot(counter(&meta, 0)?), revision: Revision(counter(&meta, 1)?) };
+    if query.from >= page.executed_below {
+        return Ok(page);
+    }
+    let mut previous_hash = hash_before(connection, query.from).await?;
+    let mut rows = sqlx::query("SELECT slot, ballot_round, ballot_coordinator, value, hash FROM log WHERE slot >= ? ORDER BY slot LIMIT ?")
+        .bind(query.from.0.cast_signed())
+        .bind(i64::try_from(query.limit).unwrap_or(i64::MAX))
+        .fetch(&mut *connection);
+    let mut bytes = 0;
+    while let Some(row) = rows.try_next().await? {
+        let row = log_row(&row, previous_hash)?;
+        bytes += row.value.len();
+        if bytes > query.max_bytes && !page.rows.is_empty() {
+            break;
+        }
+        previous_hash = row.hash;
+        page.rows.push(row);
+    }
+    Ok(page)
+}
+
+/// The hash that the chain has before a slot: zeros before the first.
+async fn hash_before(connection: &mut SqliteConnection, slot: Slot) -> Result<[u8; 32], StoreError> {
+    let Some(previous) = slot.0.checked_sub(1) else { return Ok([0; 32]) };
+    let row = sqlx::query("SELECT hash FROM log WHERE slot = ?").bind(previous.cast_signed()).fetch_one(connection).await?;
+    hash_of(&row, 0)
+}
+
+fn log_row(row: &SqliteRow, previous_hash: [u8; 32]) -> Result<LogRow, StoreError> {
+    let value: &[u8] = row.try_get(3)?;
+    Ok(LogRow {
+        slot: Slot(counter(row, 0)?),
+        ballot: Ballot { round: counter(row, 1)?, coordinator: CoordinatorId(counter(row, 2)?) },
+        value: Bytes::copy_from_slice(value),
+        hash: hash_of(row, 4)?,
+        previous_hash,
+    })
+}
+
+/// Reads a hash.
+pub(super) fn hash_of(row: &SqliteRow, column: usize) -> Result<[u8; 32], StoreError> {
+    let bytes: &[u8] = row.try_get(column)?;
+    bytes.try_into().map_err(|_| StoreError::Damaged(format!("a hash of {} bytes instead of 32", bytes.len())))
+}

@@ -1,0 +1,76 @@
+//! The one row of `meta`.
+
+use shared::ids::{BatchNumber, ClusterId, Revision, Slot};
+use sqlx::Row;
+use sqlx::sqlite::SqliteConnection;
+
+use super::error::StoreError;
+use super::log::hash_of;
+use super::record::counter;
+use crate::chain::ChainHash;
+use crate::working_set::Meta;
+
+/// Reads it: how far the state has come, and of which cluster it is, where that is known.
+pub(super) async fn load(connection: &mut SqliteConnection) -> Result<(Meta, Option<ClusterId>), StoreError> {
+    const SQL: &str = "SELECT executed_below, revision, hash, view, next_batch, time_ms, cluster FROM meta";
+    let row = sqlx::query(SQL).fetch_one(connection).await?;
+    let view: Option<&str> = row.try_get(3)?;
+    let view = view.map(serde_json::from_str).transpose().map_err(|error| StoreError::Damaged(format!("meta.view: {error}")))?;
+    let cluster: Option<i64> = row.try_get(6)?;
+    let meta = Meta {
+        executed_below: Slot(counter(&row, 0)?),
+        revision: Revision(counter(&row, 1)?),
+        hash: ChainHash(hash_of(&row, 2)?),
+        view,
+        next_batch: BatchNumber(counter(&row, 4)?),
+        time_ms: counter(&row, 5)?,
+    };
+    Ok((meta, cluster.map(|id| ClusterId(id.cast_unsigned()))))
+}
+
+/// Writes how far the state has come, in the transaction at hand.
+pub(super) async fn save(connection: &mut SqliteConnection, meta: &Meta) -> Result<(), StoreError> {
+    let view = meta.view.as_ref().map(|view| serde_json::to_string(view).expect("a view is plain JSON"));
+    sqlx::query("UPDATE meta SET executed_below = ?, revision = ?, hash = ?, view = ?, next_batch = ?, time_ms = ?")
+        .bind(meta.executed_below.0.cast_signed())
+        .bind(meta.revision.0.cast_signed())
+        .bind(meta.hash.0.to_vec())
+        .bind(view)
+        .bind(meta.next_batch.0.cast_signed())
+        .bind(meta.time_ms.cast_signed())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Writes which cluster the state is of.
+pub(super) async fn save_cluster(connection: &mut SqliteConnection, cluster: ClusterId) -> Result<(), StoreError> {
+    sqlx::query("UPDATE meta SET cluster = ?").bind(cluster.0.cast_signed()).execute(connection).await?;
+    Ok(())
+}
+
+/// Holds the row against the last slot of the log; says what does not fit.
+pub(super) async fn inconsistency(connection: &mut SqliteConnection, meta: &Meta) -> Result<Option<String>, StoreError> {
+    const SQL: &str = "SELECT slot, value, hash, revision, \
+        (SELECT hash FROM log AS before WHERE before.slot = log.slot - 1) FROM log ORDER BY slot DESC LIMIT 1";
+    let Some(row) = sqlx::query(SQL).fetch_optional(connection).await? else {
+        let expected = Meta::default();
+        return Ok((*meta != expected).then(|| format!("the log is empty, but meta says {meta:?}")));
+    };
+    let slot = Slot(counter(&row, 0)?);
+    if slot.next() != meta.executed_below {
+        return Ok(Some(format!("the log ends with slot {slot}, but meta says that slots below {} are executed", meta.executed_below)));
+    }
+    let value: &[u8] = row.try_get(1)?;
+    let hash = ChainHash(hash_of(&row, 2)?);
+    let before = if slot == Slot(0) { ChainHash::default() } else { ChainHash(hash_of(&row, 4)?) };
+    let revision = Revision(counter(&row, 3)?);
+    if before.next(slot, value) != hash {
+        return Ok(Some(format!("the hash of slot {slot} is not that of its value")));
+    }
+    if (hash, revision) != (meta.hash, meta.revision) {
+        let (said, has) = ((meta.hash, meta.revision), (hash, revision));
+        return Ok(Some(format!("meta says hash and revision {said:?}, but slot {slot} has {has:?}")));
+    }
+    Ok(None)
+}

@@ -1,0 +1,252 @@
+//! The read-only connections, each owned by a task of its own.
+//!
+//! Point reads that wait share one statement: while all connections are busy the queue grows, and whoever is free next takes up
+//! to [`POINTS_PER_STATEMENT`] of them (a statement through sqlx costs more than the reading). A statement is one read transaction,
+//! so that a record and the revision of the state it was read from always belong together.
+#![expect(clippy::disallowed_methods, reason = "the shell starts tasks")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use shared::ids::Revision;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{Connection, Row};
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use super::error::StoreError;
+use super::list::{self, ListPage, ListQuery};
+use super::log::{self, LogPage, LogQuery};
+use super::record::{Item, item_of};
+use super::schema;
+
+/// The most point reads in one statement.
+const POINTS_PER_STATEMENT: usize = 32;
+/// The most point reads that wait for a connection: a few statements' worth for each. More are refused at once.
+const POINTS_WAITING: usize = 4_096;
+/// The most pages that wait for a connection.
+const PAGES_WAITING: usize = 256;
+
+/// Why a read has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    /// Too many reads wait.
+    #[error("{limit} reads wait already")]
+    Overloaded {
+        /// How many may.
+        limit: usize,
+    },
+    /// The revision asked for is not there yet.
+    #[error("revision {asked} is in the future: the state is at revision {present}")]
+    Future {
+        /// What was asked for.
+        asked: Revision,
+        /// What is there.
+        present: Revision,
+    },
+    /// The file could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The replica is shutting down.
+    #[error("the replica is shutting down")]
+    Closed,
+}
+
+/// One key as of a revision, and the revision of the state it was read from.
+#[derive(Debug)]
+pub(crate) struct Point {
+    /// The record; none where the key does not exist.
+    pub(crate) item: Option<Item>,
+    /// The revision of the state.
+    pub(crate) revision: Revision,
+}
+
+struct PointJob {
+    key: Bytes,
+    at: Option<Revision>,
+    reply: oneshot::Sender<Result<Point, ReadError>>,
+}
+
+enum PageJob {
+    List(ListQuery, oneshot::Sender<Result<ListPage, ReadError>>),
+    Log(LogQuery, oneshot::Sender<Result<LogPage, ReadError>>),
+}
+
+/// Asks the read-only connections. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader {
+    points: mpsc::Sender<PointJob>,
+    pages: mpsc::Sender<PageJob>,
+}
+
+impl Reader {
+    /// Opens the connections; what makes the file unusable later is reported once, to `fatal`.
+    pub(super) async fn open(path: &Path, connections: usize, fatal: &mpsc::Sender<StoreError>) -> Result<Self, sqlx::Error> {
+        let (points, points_queue) = mpsc::channel(POINTS_WAITING);
+        let (pages, pages_queue) = mpsc::channel(PAGES_WAITING);
+        let queues = Arc::new(Mutex::new(Queues { points: points_queue, pages: pages_queue }));
+        for _ in 0..connections {
+            let connection = SqliteConnection::connect_with(&schema::reader_options(path)).await?;
+            tokio::spawn(serve(connection, Arc::clone(&queues), fatal.clone()));
+        }
+        Ok(Self { points, pages })
+    }
+
+    /// Reads a key, as it is or as it was at a revision.
+    pub(crate) async fn point(&self, key: Bytes, at: Option<Revision>) -> Result<Point, ReadError> {
+        let (reply, answer) = oneshot::channel();
+        send(&self.points, PointJob { key, at, reply }, POINTS_WAITING)?;
+        answer.await.map_err(|_| ReadError::Closed)?
+    }
+
+    /// Reads a page of keys.
+    pub(crate) async fn list(&self, query: ListQuery) -> Result<ListPage, ReadError> {
+        let (reply, answer) = oneshot::channel();
+        send(&self.pages, PageJob::List(query, reply), PAGES_WAITING)?;
+        answer.await.map_err(|_| ReadError::Closed)?
+    }
+
+    /// Reads a page of the executed log.
+    pub(crate) async fn log(&self, query: LogQuery) -> Result<LogPage, ReadError> {
+        let (reply, answer) = oneshot::channel();
+        send(&self.pages, PageJob::Log(query, reply), PAGES_WAITING)?;
+        answer.await.map_err(|_| ReadError::Closed)?
+    }
+}
+
+fn send<T>(queue: &mpsc::Sender<T>, job: T, limit: usize) -> Result<(), ReadError> {
+    queue.try_send(job).map_err(|error| match error {
+        mpsc::error::TrySendError::Full(_) => ReadError::Overloaded { limit },
+        mpsc::error::TrySendError::Closed(_) => ReadError::Closed,
+    })
+}
+
+struct Queues {
+    points: mpsc::Receiver<PointJob>,
+    pages: mpsc::Receiver<PageJob>,
+}
+
+enum Work {
+    Points(Vec<PointJob>),
+    Page(PageJob),
+}
+
+impl Queues {
+    async fn next(&mut self) -> Option<Work> {
+        let mut points = Vec::new();
+        tokio::select! {
+            count = self.points.recv_many(&mut points, POINTS_PER_STATEMENT) => (count > 0).then_some(Work::Points(points)),
+            page = self.pages.recv() => page.map(Work::Page),
+        }
+    }
+}
+
+async fn serve(mut connection: SqliteConnection, queues: Arc<Mutex<Queues>>, fatal: mpsc::Sender<StoreError>) {
+    loop {
+        // The lock is held while waiting, which is what puts the other connections in a queue for work.
+        let work = queues.lock().await.next().await;
+        let trouble = match work {
+            Some(Work::Points(jobs)) => serve_points(&mut connection, jobs).await,
+            Some(Work::Page(PageJob::List(query, reply))) => answer(reply, list::page(&mut connection, &query).await),
+            Some(Work::Page(PageJob::Log(query, reply))) => answer(reply, log::page(&mut connection, &query).await),
+            None => break,
+        };
+        if let Some(error) = trouble {
+            // Full means that somebody reported it already.
+            let _ = fatal.try_send(error);
+            return;
+        }
+    }
+    if let Err(error) = connection.close().await {
+        tracing::debug!(%error, "closing a read-only connection failed");
+    }
+}
+
+/// Sends the answer; gives back the error that must stop the process, if it is one.
+fn answer<T>(reply: oneshot::Sender<Result<T, ReadError>>, result: Result<T, ReadError>) -> Option<StoreError> {
+    let fatal = result.as_ref().err().and_then(fatal_of);
+    // Whoever asked may have gone.
+    let _ = reply.send(result);
+    fatal
+}
+
+fn fatal_of(error: &ReadError) -> Option<StoreError> {
+    match error {
+        ReadError::Store(StoreError::Damaged(text)) => Some(StoreError::Damaged(text.clone())),
+        ReadError::Store(StoreError::Failed(text)) => Some(StoreError::Failed(text.clone())),
+        ReadError::Store(StoreError::Full(_) | StoreError::Busy(_))
+        | ReadError::Overloaded { .. }
+        | ReadError::Future { .. }
+        | ReadError::Closed => None,
+    }
+}
+
+async fn serve_points(connection: &mut SqliteConnection, mut jobs: Vec<PointJob>) -> Option<StoreError> {
+    jobs.retain(|job| !job.reply.is_closed());
+    if jobs.is_empty() {
+        return None;
+    }
+    match points(connection, &jobs).await {
+        Ok(found) => {
+            for (job, (item, revision)) in jobs.into_iter().zip(found) {
+                let asked = job.at.filter(|at| *at > revision);
+                let result = match asked {
+                    Some(asked) => Err(ReadError::Future { asked, present: revision }),
+                    None => Ok(Point { item, revision }),
+                };
+                let _ = job.reply.send(result);
+            }
+            None
+        }
+        Err(error) => {
+            let text = error.to_string();
+            let mut trouble = None;
+            for job in jobs {
+                let each = if error.is_fatal() { StoreError::Failed(text.clone()) } else { StoreError::Busy(text.clone()) };
+                trouble = answer::<Point>(job.reply, Err(ReadError::Store(each)));
+            }
+            trouble.map(|_| error)
+        }
+    }
+}
+
+macro_rules! points_sql {
+    ($rows:literal) => {
+        concat!(
+            "WITH asked(ordinal, key, at) AS (VALUES ", $rows, ") ",
+            "SELECT a.ordinal, m.revision, v.key, v.revision, v.created_revision, v.version, v.content_type, v.value ",
+            "FROM asked a CROSS JOIN meta m LEFT JOIN versions v ON v.id = ",
+            "(SELECT id FROM versions WHERE key = a.key AND revision <= a.at ORDER BY revision DESC LIMIT 1)"
+        )
+    };
+}
+
+/// One statement for one read, one for a few, one for many: each is prepared once.
+const ONE_POINT: &str = points_sql!("(0,?,?)");
+const EIGHT_POINTS: &str = points_sql!("(0,?,?),(1,?,?),(2,?,?),(3,?,?),(4,?,?),(5,?,?),(6,?,?),(7,?,?)");
+const ALL_POINTS: &str = points_sql!(
+    "(0,?,?),(1,?,?),(2,?,?),(3,?,?),(4,?,?),(5,?,?),(6,?,?),(7,?,?),(8,?,?),(9,?,?),(10,?,?),(11,?,?),(12,?,?),(13,?,?),(14,?,?),\
+     (15,?,?),(16,?,?),(17,?,?),(18,?,?),(19,?,?),(20,?,?),(21,?,?),(22,?,?),(23,?,?),(24,?,?),(25,?,?),(26,?,?),(27,?,?),(28,?,?),\
+     (29,?,?),(30,?,?),(31,?,?)"
+);
+
+async fn points(connection: &mut SqliteConnection, jobs: &[PointJob]) -> Result<Vec<(Option<Item>, Revision)>, StoreError> {
+    let sql = match jobs.len() {
+        1 => ONE_POINT,
+        2..=8 => EIGHT_POINTS,
+        _ => ALL_POINTS,
+    };
+    let mut query = sqlx::query(sql);
+    for job in jobs {
+        let at = job.at.map_or(i64::MAX, |at| i64::try_from(at.0).unwrap_or(i64::MAX));
+        query = query.bind(job.key.to_vec()).bind(at);
+    }
+    let rows = query.fetch_all(&mut *connection).await?;
+    // What was not bound is NULL, and finds nothing.
+    rows.iter().take(jobs.len()).map(found_in).collect()
+}
+
+fn found_in(row: &SqliteRow) -> Result<(Option<Item>, Revision), StoreError> {
+    let revision: i64 = row.try_get(1)?;
+    Ok((item_of(row, 2)?, Revision(revision.cast_unsigned())))
+}

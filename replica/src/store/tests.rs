@@ -1,0 +1,294 @@
+//! The store on a real file.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use shared::ids::{Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, Name, Revision, Slot};
+use shared::message::{Batch, ChosenEntry, Value, View};
+use tempfile::TempDir;
+
+use super::*;
+use crate::command::{Command, Commands, Condition, Op};
+use crate::execute::{CommandOutcome, SlotOutcome};
+
+fn name() -> Name {
+    "replica-1".parse().unwrap()
+}
+
+async fn open_in(dir: &Path) -> Store {
+    open(dir, &name(), 2).await.unwrap()
+}
+
+async fn open_new() -> (TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open_in(dir.path()).await;
+    (dir, store)
+}
+
+fn entry(slot: u64, value: &Value) -> ChosenEntry {
+    ChosenEntry { slot: Slot(slot), ballot: Ballot { round: 3, coordinator: CoordinatorId(u64::MAX) }, value: value.encode() }
+}
+
+fn view(slot: u64, epoch: u64) -> ChosenEntry {
+    let view = View { epoch: Epoch(epoch), primary: name(), primary_instance: Instance(1), backups: Vec::new() };
+    entry(slot, &Value::View(view))
+}
+
+fn batch(slot: u64, number: u64, ops: Vec<Op>) -> ChosenEntry {
+    let commands = ops.into_iter().map(|op| Command { op, trace: None }).collect();
+    let commands = Commands { time_ms: 1_000 + slot, trace: None, commands }.encode();
+    entry(slot, &Value::Batch(Batch { epoch: Epoch(1), number: BatchNumber(number), commands }))
+}
+
+fn put(key: &str, value: &[u8]) -> Op {
+    let (value, content_type) = (Bytes::copy_from_slice(value), Some("text/plain".to_owned()));
+    Op::Put { key: key.to_owned(), value, content_type, condition: Condition::Always }
+}
+
+fn delete(key: &str) -> Op {
+    Op::Delete { key: key.to_owned(), condition: Condition::Always }
+}
+
+fn key(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+async fn value_at(store: &Store, of: &str, at: Option<u64>) -> Option<Bytes> {
+    store.reader.point(key(of), at.map(Revision)).await.unwrap().item.map(|item| item.value)
+}
+
+fn list_all() -> ListQuery {
+    ListQuery {
+        from: Bytes::new(),
+        below: Bytes::from_static(ABOVE_EVERY_KEY),
+        at: None,
+        order: Order::Ascending,
+        show: Show::Values,
+        limit: 1_000,
+        max_bytes: 1 << 20,
+    }
+}
+
+fn keys_of(page: &ListPage) -> Vec<&str> {
+    page.items.iter().map(|item| std::str::from_utf8(&item.key).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn what_is_executed_is_read_with_the_revision_of_its_state() {
+    let (_dir, mut store) = open_new().await;
+    let report = store.writer.execute(vec![view(0, 1), batch(1, 0, vec![put("a", b"1"), put("b", b""), put("a", b"2")])]).await.unwrap();
+    assert_eq!(report.meta.revision, Revision(3));
+    let point = store.reader.point(key("a"), None).await.unwrap();
+    let expected = Item {
+        key: key("a"),
+        value: Bytes::from_static(b"2"),
+        content_type: Some("text/plain".into()),
+        revision: Revision(3),
+        created_revision: Revision(1),
+        version: 2,
+    };
+    assert_eq!((point.item, point.revision), (Some(expected), Revision(3)));
+    assert_eq!(value_at(&store, "b", None).await.unwrap(), "");
+    assert_eq!(value_at(&store, "c", None).await, None);
+}
+
+#[tokio::test]
+async fn every_revision_can_be_read_and_the_future_cannot() {
+    let (_dir, mut store) = open_new().await;
+    store.writer.execute(vec![view(0, 1), batch(1, 0, vec![put("a", b"1"), delete("a"), put("a", b"3")])]).await.unwrap();
+    for (at, expected) in [(0, None), (1, Some("1")), (2, None), (3, Some("3"))] {
+        assert_eq!(value_at(&store, "a", Some(at)).await, expected.map(key), "at revision {at}");
+    }
+    let refused = store.reader.point(key("a"), Some(Revision(4))).await.unwrap_err();
+    assert!(matches!(refused, ReadError::Future { asked: Revision(4), present: Revision(3) }), "{refused}");
+    let refused = store.reader.list(ListQuery { at: Some(Revision(4)), ..list_all() }).await.unwrap_err();
+    assert!(matches!(refused, ReadError::Future { asked: Revision(4), present: Revision(3) }), "{refused}");
+}
+
+#[tokio::test]
+async fn reads_that_wait_together_are_each_answered_for_their_own_key() {
+    let (_dir, mut store) = open_new().await;
+    let ops = (0..100).map(|n| put(&format!("k{n}"), format!("v{n}").as_bytes())).collect();
+    store.writer.execute(vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
+    let reads = (0..200).map(|n| {
+        let reader = store.reader.clone();
+        async move { reader.point(key(&format!("k{n}")), None).await.unwrap().item.map(|item| item.value) }
+    });
+    let found = futures::future::join_all(reads).await;
+    for (n, value) in found.into_iter().enumerate() {
+        assert_eq!(value, (n < 100).then(|| key(&format!("v{n}"))), "k{n}");
+    }
+}
+
+#[tokio::test]
+async fn a_listing_runs_both_ways_within_its_bounds_and_skips_what_is_deleted() {
+    let (_dir, mut store) = open_new().await;
+    let ops = vec![put("a", b"1"), put("b/1", b"22"), put("b/2", b"3"), put("b/3", b"4"), put("ä", b"5"), delete("b/2")];
+    store.writer.execute(vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
+    let page = store.reader.list(list_all()).await.unwrap();
+    assert_eq!((keys_of(&page), page.more_after.clone()), (vec!["a", "b/1", "b/3", "ä"], None));
+    let bounded = ListQuery { from: key("b"), below: key("b/3"), order: Order::Descending, ..list_all() };
+    assert_eq!(keys_of(&store.reader.list(bounded).await.unwrap()), ["b/1"]);
+    let before = ListQuery { at: Some(Revision(5)), order: Order::Descending, show: Show::KeysOnly, ..list_all() };
+    let page = store.reader.list(before).await.unwrap();
+    assert_eq!((keys_of(&page), page.at, page.revision), (vec!["ä", "b/3", "b/2", "b/1", "a"], Revision(5), Revision(6)));
+    assert!(page.items.iter().all(|item| item.value.is_empty()));
+}
+
+#[tokio::test]
+async fn a_page_ends_at_its_limit_or_its_bytes_and_says_where_to_go_on() {
+    let (_dir, mut store) = open_new().await;
+    let ops = (0..10).map(|n| put(&format!("k{n}"), &[b'x'; 100])).collect();
+    store.writer.execute(vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
+    let page = store.reader.list(ListQuery { limit: 3, ..list_all() }).await.unwrap();
+    assert_eq!((keys_of(&page), page.more_after.clone()), (vec!["k0", "k1", "k2"], Some(key("k2"))));
+    let page = store.reader.list(ListQuery { limit: 10, ..list_all() }).await.unwrap();
+    assert_eq!((page.items.len(), page.more_after), (10, None));
+    let page = store.reader.list(ListQuery { max_bytes: 250, ..list_all() }).await.unwrap();
+    assert_eq!((keys_of(&page), page.more_after.clone()), (vec!["k0", "k1"], Some(key("k1"))));
+    let page = store.reader.list(ListQuery { max_bytes: 1, order: Order::Descending, ..list_all() }).await.unwrap();
+    assert_eq!((keys_of(&page), page.more_after.clone()), (vec!["k9"], Some(key("k9"))));
+}
+
+#[tokio::test]
+async fn a_page_over_many_deleted_keys_ends_and_goes_on() {
+    let (_dir, mut store) = open_new().await;
+    let mut entries = vec![view(0, 1)];
+    for n in 0..9_u64 {
+        let ops = (0..1_000).map(|k| put(&format!("k{n}{k:03}"), b"")).collect();
+        entries.push(batch(n + 1, n, ops));
+    }
+    entries.push(batch(10, 9, vec![Op::DeletePrefix { prefix: "k".into() }, put("z", b"last")]));
+    let report = store.writer.execute(entries).await.unwrap();
+    let SlotOutcome::Batch { outcomes, .. } = &report.slots[10].outcome else { panic!("{:?}", report.slots[10]) };
+    assert_eq!(outcomes[0], CommandOutcome::Deleted { revision: Revision(9_001), deleted: 9_000 });
+    let page = store.reader.list(list_all()).await.unwrap();
+    let after = page.more_after.clone().unwrap();
+    assert!(page.items.is_empty());
+    let page = store.reader.list(ListQuery { from: after, ..list_all() }).await.unwrap();
+    assert_eq!((keys_of(&page), page.more_after.clone()), (vec!["z"], None));
+}
+
+#[tokio::test]
+async fn the_log_is_read_in_order_with_its_hashes() {
+    let (_dir, mut store) = open_new().await;
+    let entries = vec![view(0, 1), entry(1, &Value::Noop), batch(2, 0, vec![put("a", b"1")]), entry(3, &Value::Noop)];
+    let report = store.writer.execute(entries.clone()).await.unwrap();
+    let query = LogQuery { from: Slot(1), limit: 2, max_bytes: 1 << 20 };
+    let page = store.reader.log(query).await.unwrap();
+    assert_eq!((page.executed_below, page.revision), (Slot(4), Revision(1)));
+    let hash = |slot: usize| report.slots[slot].hash.0;
+    let row = |slot: usize| LogRow {
+        slot: Slot(slot as u64),
+        ballot: entries[slot].ballot,
+        value: entries[slot].value.clone(),
+        hash: hash(slot),
+        previous_hash: hash(slot - 1),
+    };
+    assert_eq!(page.rows, [row(1), row(2)]);
+    let first = store.reader.log(LogQuery { from: Slot(0), max_bytes: 1, ..query }).await.unwrap();
+    assert_eq!((first.rows.len(), first.rows[0].previous_hash), (1, [0; 32]));
+    assert!(store.reader.log(LogQuery { from: Slot(4), ..query }).await.unwrap().rows.is_empty());
+}
+
+#[tokio::test]
+async fn a_state_that_is_opened_again_goes_on_where_it_was() {
+    let (dir, mut store) = open_new().await;
+    store.writer.execute(vec![view(0, 1), batch(1, 0, vec![put("a", b"1")])]).await.unwrap();
+    store.writer.join(ClusterId(7)).await.unwrap();
+    let meta = store.writer.meta().clone();
+    assert!(!store.writer.is_durable());
+    assert_eq!(store.writer.checkpoint().await.unwrap(), Slot(2));
+    assert!(store.writer.is_durable());
+    drop(store);
+    let mut store = open_in(dir.path()).await;
+    assert_eq!((store.writer.meta(), store.cluster, store.writer.is_durable()), (&meta, Some(ClusterId(7)), true));
+    store.writer.execute(vec![batch(2, 1, vec![put("a", b"2")])]).await.unwrap();
+    assert_eq!(value_at(&store, "a", None).await.unwrap(), "2");
+    store.writer.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn readers_do_not_keep_a_checkpoint_from_being_complete() {
+    let (_dir, mut store) = open_new().await;
+    store.writer.execute(vec![view(0, 1)]).await.unwrap();
+    for n in 0..20 {
+        store.writer.execute(vec![batch(n + 1, n, vec![put("a", &[0; 50_000])])]).await.unwrap();
+        let reading = tokio::spawn({
+            let reader = store.reader.clone();
+            async move { reader.list(list_all()).await.unwrap() }
+        });
+        assert_eq!(store.writer.checkpoint().await.unwrap(), Slot(n + 2));
+        reading.await.unwrap();
+    }
+}
+
+async fn refusal(dir: &Path, replica: &str) -> OpenError {
+    open(dir, &replica.parse().unwrap(), 1).await.unwrap_err()
+}
+
+/// A state of a few slots in a file without a WAL beside it.
+async fn closed_state() -> TempDir {
+    let (dir, mut store) = open_new().await;
+    let ops = (0..200).map(|n| put(&format!("k{n}"), &[b'x'; 300])).collect();
+    store.writer.execute(vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
+    store.writer.close().await.unwrap();
+    dir
+}
+
+#[tokio::test]
+async fn the_state_of_another_replica_is_refused() {
+    let dir = closed_state().await;
+    let error = refusal(dir.path(), "replica-2").await;
+    assert!(matches!(&error, OpenError::OtherReplica { found, .. } if found == "replica-1"), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_state_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join(FILE), vec![b'x'; 8_192]).unwrap();
+    assert!(matches!(refusal(dir.path(), "replica-1").await, OpenError::Damaged { .. }));
+    let dir = closed_state().await;
+    alter(dir.path(), "PRAGMA application_id = 7").await;
+    assert!(matches!(refusal(dir.path(), "replica-1").await, OpenError::Foreign { found: 7, .. }));
+    let dir = closed_state().await;
+    alter(dir.path(), "PRAGMA user_version = 2").await;
+    assert!(matches!(refusal(dir.path(), "replica-1").await, OpenError::Version { found: 2, expected: 1, .. }));
+}
+
+#[tokio::test]
+async fn a_state_that_contradicts_itself_is_refused_by_name() {
+    for (sql, word) in [
+        ("DELETE FROM log WHERE slot = 1", "the log ends with slot 0"),
+        ("UPDATE log SET value = x'00' WHERE slot = 1", "the hash of slot 1"),
+        ("UPDATE meta SET hash = zeroblob(32)", "meta says"),
+        ("UPDATE meta SET revision = 5", "meta says"),
+        ("UPDATE meta SET executed_below = 3", "slots below 3"),
+        ("UPDATE meta SET view = '{'", "meta.view"),
+        ("DELETE FROM meta", "meta has no row"),
+        ("DELETE FROM log", "the log is empty"),
+    ] {
+        let dir = closed_state().await;
+        alter(dir.path(), sql).await;
+        let error = refusal(dir.path(), "replica-1").await;
+        assert!(matches!(&error, OpenError::Damaged { what, .. } if what.contains(word)), "{sql}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_overwritten_on_disk_is_noticed_when_the_state_is_opened() {
+    let dir = closed_state().await;
+    let path = dir.path().join(FILE);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let pages = bytes.len() / 4_096;
+    bytes[(pages - 3) * 4_096..(pages - 2) * 4_096].fill(0xa5);
+    std::fs::write(&path, bytes).unwrap();
+    assert!(matches!(refusal(dir.path(), "replica-1").await, OpenError::Damaged { .. }));
+}
+
+async fn alter(dir: &Path, sql: &'static str) {
+    use sqlx::{ConnectOptions, Connection};
+    let mut connection = schema::writer_options(&dir.join(FILE)).connect().await.unwrap();
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}

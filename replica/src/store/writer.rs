@@ -1,0 +1,136 @@
+//! The one connection that writes, and checkpoints.
+//!
+//! `synchronous=NORMAL`: a commit reaches the WAL but is not synced, so that a crash of the machine may take back the newest
+//! transactions, whole ones, newest first. That is no loss: acceptors hold every chosen value on disk until replicas report
+//! them as *durable*, and durable is only what a complete checkpoint has synced into the database file.
+
+use std::path::{Path, PathBuf};
+
+use shared::ids::{ClusterId, Slot};
+use shared::message::ChosenEntry;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{ConnectOptions, Connection, Row};
+
+use super::apply;
+use super::error::StoreError;
+use super::meta;
+use super::schema;
+use crate::execute::{ExecutionReport, Run};
+use crate::working_set::Meta;
+
+/// What a row takes beside its bytes, roughly.
+const ROW_BYTES: u64 = 256;
+
+/// Owns the connection. Not shared: whoever holds it executes.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    path: PathBuf,
+    connection: Option<SqliteConnection>,
+    meta: Meta,
+    durable_below: Slot,
+    written_bytes: u64,
+}
+
+impl Writer {
+    pub(super) fn new(path: &Path, connection: SqliteConnection, meta: Meta) -> Self {
+        Self { path: path.to_owned(), connection: Some(connection), meta, durable_below: Slot(0), written_bytes: 0 }
+    }
+
+    /// How far the state has come.
+    pub(crate) fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// About how many bytes were written since the last complete checkpoint.
+    pub(crate) fn written_bytes(&self) -> u64 {
+        self.written_bytes
+    }
+
+    /// Whether everything executed is in the database file and synced.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.durable_below == self.meta.executed_below
+    }
+
+    /// Executes the entries in one transaction.
+    ///
+    /// # Errors
+    /// Then none of them is executed, and the same may be tried again unless the error is fatal.
+    pub(crate) async fn execute(&mut self, entries: Vec<ChosenEntry>) -> Result<ExecutionReport, StoreError> {
+        let bytes: u64 = entries.iter().map(|entry| 2 * entry.value.len() as u64 + ROW_BYTES).sum();
+        let mut connection = self.take_connection().await?;
+        let result = apply::apply(&mut connection, &self.meta, Run::new(entries)).await;
+        match result {
+            Ok(report) => {
+                self.connection = Some(connection);
+                self.meta = report.meta.clone();
+                self.written_bytes += bytes;
+                Ok(report)
+            }
+            Err(error) => {
+                self.discard(connection).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Copies the WAL into the database file and syncs it; gives back below which slot everything is durable now. A reader
+    /// of another process can hold it up; then it is as before.
+    pub(crate) async fn checkpoint(&mut self) -> Result<Slot, StoreError> {
+        let mut connection = self.take_connection().await?;
+        let row = match sqlx::query("PRAGMA wal_checkpoint(FULL)").fetch_one(&mut connection).await {
+            Ok(row) => row,
+            Err(error) => {
+                self.discard(connection).await;
+                return Err(error.into());
+            }
+        };
+        self.connection = Some(connection);
+        let (busy, frames, copied): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        if busy == 0 && frames == copied {
+            self.durable_below = self.meta.executed_below;
+            self.written_bytes = 0;
+        } else {
+            tracing::warn!(busy, frames, copied, "the checkpoint is incomplete: another process reads the state");
+        }
+        Ok(self.durable_below)
+    }
+
+    /// Notes which cluster the state is of, for good.
+    pub(crate) async fn join(&mut self, cluster: ClusterId) -> Result<(), StoreError> {
+        let mut connection = self.take_connection().await?;
+        let result = meta::save_cluster(&mut connection, cluster).await;
+        match result {
+            Ok(()) => self.connection = Some(connection),
+            Err(_) => self.discard(connection).await,
+        }
+        result
+    }
+
+    /// Makes everything durable and closes the file.
+    pub(crate) async fn close(mut self) -> Result<(), StoreError> {
+        self.checkpoint().await?;
+        match self.connection.take() {
+            Some(connection) => Ok(connection.close().await?),
+            None => Ok(()),
+        }
+    }
+
+    async fn take_connection(&mut self) -> Result<SqliteConnection, StoreError> {
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => {
+                let mut connection = schema::writer_options(&self.path).create_if_missing(false).connect().await?;
+                // What the failed transaction left behind is known only from the file.
+                self.meta = meta::load(&mut connection).await?.0;
+                Ok(connection)
+            }
+        }
+    }
+
+    /// A connection on which something failed may or may not be in a transaction: closing it ends that.
+    async fn discard(&mut self, connection: SqliteConnection) {
+        if let Err(error) = connection.close().await {
+            tracing::debug!(%error, "closing the connection after an error failed");
+        }
+    }
+}
