@@ -1,0 +1,103 @@
+//! The limits and time-outs of the core, each with its reason.
+//!
+//! Safety rests on none of them. The times are tuned so that a standby leads within about a second of its leader's death:
+//! the leader's last sign of life is at most one heartbeat old, the silence must last [`Config::election_timeout`], it is seen
+//! at the next poll, and the candidates wait at most [`Config::election_jitter`] so that they do not start together.
+
+use std::time::Duration;
+
+/// What the core is told at its start. Times are durations of the clock that gives `now`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How many acceptors are configured; the roster must have just as many.
+    pub acceptors: usize,
+    /// Between two polls of all acceptors while standing by.
+    pub poll_interval: Duration,
+    /// An answer to a poll counts in an election only while the poll is younger: an older one says nothing about now.
+    pub answer_validity: Duration,
+    /// How long a quorum of acceptors must not have heard from a leader.
+    pub election_timeout: Duration,
+    /// A candidate waits a random time up to this, so that seldom two start together.
+    pub election_jitter: Duration,
+    /// A Phase 1 that makes no progress for this long is given up.
+    pub phase1_timeout: Duration,
+    /// Least and additional random wait after a Phase 1 or a leadership that got no answers: lets another coordinator try.
+    pub back_off: Duration,
+    /// Failures closer together than this make the time-outs of the next attempts longer (up to eight times).
+    pub failure_memory: Duration,
+    /// Between two signs of life of a leader.
+    pub heartbeat_interval: Duration,
+    /// An unanswered Prepare or Accept is sent again after this long.
+    pub retransmit_interval: Duration,
+    /// A leader that no quorum has answered for this many heartbeats in a row steps down: another may be better connected. It
+    /// counts heartbeats, not time, so that a pause of the process costs no leadership that nobody else has taken.
+    pub max_heartbeats_unanswered: u64,
+    /// An acceptor that said it is full is taken to be so for this long after.
+    pub full_memory: Duration,
+    /// Slots that are proposed and not yet below the chosen watermark. Bounds what the next leader must recover.
+    pub max_in_flight_slots: u64,
+    /// Bytes of the values in those slots.
+    pub max_in_flight_bytes: usize,
+    /// Callers that wait for one proposal (the same batch proposed again joins the slot it already has).
+    pub max_waiters_per_slot: usize,
+    /// Slots in one Accept.
+    pub max_accept_slots: usize,
+    /// Bytes of values in one Accept; a larger value is refused.
+    pub max_accept_bytes: usize,
+    /// Chosen entries that the leader keeps for replicas that fetch.
+    pub window_entries: usize,
+    /// Bytes of the values in those entries.
+    pub window_bytes: usize,
+    /// Replicas that are remembered; more are ignored.
+    pub max_replicas: usize,
+    /// A primary that was not heard from for this long is replaced.
+    pub primary_timeout: Duration,
+    /// The same for a primary that this coordinator never heard from: it may not have found us yet.
+    pub unheard_primary_timeout: Duration,
+    /// The first view waits this long after the first heartbeat, so that it names all that start together …
+    pub first_view_delay: Duration,
+    /// … or until so many are heard.
+    pub first_view_replicas: usize,
+    /// After a view is chosen, the next one waits for news of it, or this long.
+    pub view_settle_timeout: Duration,
+    /// Replicas heard from within this time count for trimming.
+    pub durable_memory: Duration,
+    /// When inputs came further apart than this, the process was paused: silence in that time is nobody else's fault.
+    pub pause_threshold: Duration,
+}
+
+impl Config {
+    /// The defaults, for so many acceptors.
+    #[must_use]
+    pub fn new(acceptors: usize) -> Self {
+        Self {
+            acceptors,
+            poll_interval: Duration::from_millis(100),
+            answer_validity: Duration::from_millis(400),
+            election_timeout: Duration::from_millis(500),
+            election_jitter: Duration::from_millis(200),
+            phase1_timeout: Duration::from_millis(500),
+            back_off: Duration::from_millis(400),
+            failure_memory: Duration::from_secs(5),
+            heartbeat_interval: Duration::from_millis(100),
+            retransmit_interval: Duration::from_millis(200),
+            max_heartbeats_unanswered: 10,
+            full_memory: Duration::from_secs(1),
+            max_in_flight_slots: 1_024,
+            max_in_flight_bytes: 64 << 20,
+            max_waiters_per_slot: 16,
+            max_accept_slots: 256,
+            max_accept_bytes: 8 << 20,
+            window_entries: 8_192,
+            window_bytes: 64 << 20,
+            max_replicas: 64,
+            primary_timeout: Duration::from_millis(600),
+            unheard_primary_timeout: Duration::from_millis(1_500),
+            first_view_delay: Duration::from_millis(300),
+            first_view_replicas: 3,
+            view_settle_timeout: Duration::from_millis(500),
+            durable_memory: Duration::from_secs(10),
+            pause_threshold: Duration::from_millis(300),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The coordinator's core: one state machine, `Inactive → Phase1 → Phase2 → Inactive`.
+//!
+//! ```text
+//!             a quorum of acceptors is silent about        all pages from a quorum
+//!             a leader, twice, a random time apart         are here
+//!  Inactive ──────────────────────────────────▶ Phase1 ───────────────────────────▶ Phase2
+//!     ▲                                           │                                  │
+//!     └───── a higher ballot was promised, ◀──────┴──────────────────────────────────┘
+//!            or no quorum answers
+//! ```
+//!
+//! It is the distinguished proposer of Lamport, *Paxos Made Simple*, sections 2.4 and 3, and the leader of van Renesse and
+//! Altinbuken, *Paxos Made Moderately Complex*: scout ([`phase1`](crate::phase1)) and commanders ([`phase2`](crate::phase2)). It
+//! keeps nothing over a restart and needs to keep nothing: its identity is drawn fresh at each start, so its ballots are new.
+//!
+//! What it does *not* do: look into values (it builds views and no-ops, it never reads any), order clients, or hold a lease. Safety
+//! rests on ballots alone: a coordinator that was paused for an hour wakes up as a leader of an old ballot, and the first
+//! answer that it gets tells it so.
+
+use std::time::Duration;
+
+use shared::ids::{AcceptorId, Ballot, CoordinatorId, Slot};
+use shared::message::{Marks, Phase, ProposalReply};
+
+use crate::config::Config;
+use crate::effect::{AcceptorIndex, Effect, Input, PhaseChange, Reason, RequestId, Timer};
+use crate::election::{Failures, Standby};
+use crate::membership::formation::FormationError;
+use crate::membership::{Membership, Misfit};
+use crate::phase1::Phase1;
+use crate::phase2::Phase2;
+use crate::reach::Reach;
+use crate::replicas::Replicas;
+use crate::view_change::ProposedView;
+
+mod candidate;
+mod invariants;
+mod leader;
+mod status;
+
+pub use status::{AcceptorSeen, ChosenLookup, Status};
+
+/// What a leader knows.
+#[derive(Debug)]
+struct Leader {
+    phase2: Phase2,
+    reach: Reach,
+    view: Option<ProposedView>,
+}
+
+#[derive(Debug)]
+enum State {
+    Inactive(Standby),
+    Phase1(Phase1),
+    Phase2(Box<Leader>),
+}
+
+/// The coordinator. All it does follows from the inputs of [`Coordinator::step`].
+#[derive(Debug)]
+pub struct Coordinator {
+    config: Config,
+    id: CoordinatorId,
+    now: Duration,
+    state: State,
+    membership: Membership,
+    formation_error: Option<FormationError>,
+    /// The highest ballot seen anywhere in the cluster, this coordinator's own ones included.
+    highest_ballot: Option<Ballot>,
+    /// Facts: every slot below is chosen; every slot below is gone from some acceptor.
+    chosen_below: Slot,
+    trimmed_below: Slot,
+    replicas: Replicas,
+    failures: Failures,
+    effects: Vec<Effect>,
+}
+
+impl Coordinator {
+    /// A coordinator that stands by. The identity must never have been used before, by any process.
+    #[must_use]
+    pub fn new(config: Config, id: CoordinatorId) -> Self {
+        let membership = Membership::new(config.acceptors);
+        Self {
+            config,
+            id,
+            now: Duration::ZERO,
+            state: State::Inactive(Standby::Watching),
+            membership,
+            formation_error: None,
+            highest_ballot: None,
+            chosen_below: Slot(0),
+            trimmed_below: Slot(0),
+            replicas: Replicas::default(),
+            failures: Failures::default(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// Takes up an input and says what is to be done. `now` is the time since the process started; should it go back, it is taken
+    /// to stand still.
+    pub fn step(&mut self, now: Duration, input: Input) -> Vec<Effect> {
+        if now.saturating_sub(self.now) > self.config.pause_threshold {
+            self.replicas.resume_listening(now);
+        }
+        self.now = self.now.max(now);
+        match input {
+            Input::Started => self.poll_and_arm(),
+            Input::Fired(timer) => self.on_fired(timer),
+            Input::Watermarks { from, poll, reply } => self.on_watermarks(from, poll, reply),
+            Input::PrepareReply { from, ballot, reply } => self.on_prepare_reply(from, ballot, reply),
+            Input::AcceptReply { from, ballot, reply } => self.on_accept_reply(from, ballot, reply),
+            Input::Proposal { id, proposal } => self.on_proposal(id, proposal),
+            Input::Heartbeat(heartbeat) => self.on_heartbeat(heartbeat),
+        }
+        if cfg!(debug_assertions) {
+            self.check_invariants();
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    fn on_fired(&mut self, timer: Timer) {
+        match (timer, &mut self.state) {
+            (Timer::Poll, State::Inactive(_)) => self.poll_and_arm(),
+            (Timer::Election, State::Inactive(standby)) => match standby {
+                Standby::StandingBack => *standby = Standby::Watching,
+                Standby::Armed => {
+                    let since = self.poll();
+                    self.state = State::Inactive(Standby::Rechecking { since });
+                }
+                Standby::Watching | Standby::Rechecking { .. } => {}
+            },
+            (Timer::Prepare, State::Phase1(phase1)) => {
+                if self.now >= phase1.deadline() {
+                    self.stand_by(Reason::Phase1TimedOut);
+                } else {
+                    self.send_prepares();
+                }
+            }
+            (Timer::Lead, State::Phase2(_)) => self.lead(),
+            // Left over from another state.
+            (
+                Timer::Poll | Timer::Election | Timer::Prepare | Timer::Lead,
+                State::Inactive(_) | State::Phase1(_) | State::Phase2(_),
+            ) => {}
+        }
+    }
+
+    /// A nack counts when it names a ballot above the present one, whichever request it answers; a late one for an older ballot of
+    /// this coordinator's does not.
+    fn on_nack(&mut self, from: AcceptorIndex, acceptor: AcceptorId, promised: Ballot) {
+        if self.admit(from, acceptor) {
+            self.learn_ballot(Some(promised));
+        }
+    }
+
+    fn learn_ballot(&mut self, seen: Option<Ballot>) {
+        let own = self.ballot();
+        self.highest_ballot = self.highest_ballot.max(seen);
+        if let (Some(own), Some(seen)) = (own, seen)
+            && seen > own
+        {
+            self.stand_by(Reason::Outbid(seen));
+        }
+    }
+
+    fn learn_marks(&mut self, marks: Marks) {
+        self.trimmed_below = self.trimmed_below.max(marks.trimmed_below);
+        self.chosen_below = self.chosen_below.max(marks.chosen_below).max(marks.trimmed_below);
+        if let State::Phase2(leader) = &mut self.state {
+            let resolved = leader.phase2.learn_chosen_below(self.chosen_below);
+            self.chosen_below = leader.phase2.chosen_below();
+            self.resolve(resolved);
+        }
+    }
+
+    /// Takes note of an answer; false when it comes from one without a vote.
+    fn admit(&mut self, from: AcceptorIndex, acceptor: AcceptorId) -> bool {
+        let member = self.membership.roster().is_some_and(|roster| roster.contains(acceptor));
+        if member {
+            self.membership.heard(self.now, from, acceptor);
+        } else {
+            self.on_misfit(from, Misfit { acceptor, roster: None });
+        }
+        member
+    }
+
+    fn on_misfit(&mut self, at: AcceptorIndex, misfit: Misfit) {
+        if self.membership.misfit(at, &misfit) {
+            self.effects.push(Effect::Misfit { at, misfit });
+        }
+    }
+
+    /// Ends Phase 1 or leadership.
+    fn stand_by(&mut self, reason: Reason) {
+        let standby = match reason {
+            Reason::Outbid(_) => Standby::Watching,
+            Reason::Phase1TimedOut | Reason::QuorumSilent => Standby::StandingBack,
+            Reason::LeaderSilent | Reason::NoLeaderYet | Reason::Promised => unreachable!("{reason:?} ends no leadership"),
+        };
+        let (from, Some(ballot)) = (self.phase(), self.ballot()) else { return };
+        self.failures.add(&self.config, self.now);
+        let before = std::mem::replace(&mut self.state, State::Inactive(standby));
+        self.change_phase(from, Phase::Inactive, ballot, reason);
+        match before {
+            State::Phase2(leader) => {
+                let waiters = leader.phase2.into_waiters();
+                self.effects.extend(waiters.map(|id| Effect::ProposalReply { id, reply: ProposalReply::Unresolved }));
+            }
+            State::Inactive(_) | State::Phase1(_) => {}
+        }
+        if standby == Standby::StandingBack {
+            let back_off = self.failures.lengthen(&self.config, self.now, self.config.back_off);
+            self.arm(Timer::Election, back_off, back_off);
+        }
+        self.poll_and_arm();
+    }
+
+    fn answer(&mut self, id: RequestId, reply: ProposalReply) {
+        self.effects.push(Effect::ProposalReply { id, reply });
+    }
+
+    fn arm(&mut self, timer: Timer, after: Duration, jitter: Duration) {
+        self.effects.push(Effect::Arm { timer, after, jitter });
+    }
+
+    fn change_phase(&mut self, from: Phase, to: Phase, ballot: Ballot, reason: Reason) {
+        self.effects.push(Effect::PhaseChanged(PhaseChange { from, to, ballot, reason }));
+    }
+}

@@ -1,0 +1,181 @@
+//! What a coordinator does that leads: it proposes, counts, shows that it lives, and sees to it that there is a primary.
+
+use std::time::Duration;
+
+use shared::ids::{Ballot, Slot};
+use shared::message::{Accept, AcceptReply, Accepted, Heartbeat, Marks, Phase, Proposal, ProposalReply, SlotValue, Value};
+
+use super::{Coordinator, Leader, State};
+use crate::effect::{AcceptorIndex, Effect, Reason, RequestId, Timer};
+use crate::membership::Misfit;
+use crate::phase1::Promised;
+use crate::phase2::{Join, Phase2, Resolved};
+use crate::reach::Reach;
+use crate::view_change::{ProposedView, next_view};
+
+impl Coordinator {
+    pub(super) fn start_phase2(&mut self, promised: Promised) {
+        let Some(roster) = self.membership.roster() else { return };
+        let phase2 = Phase2::begin(&self.config, self.now, roster.clone(), promised);
+        let ballot = phase2.ballot();
+        self.chosen_below = self.chosen_below.max(phase2.chosen_below());
+        self.state = State::Phase2(Box::new(Leader { phase2, reach: Reach::default(), view: None }));
+        self.change_phase(Phase::Phase1, Phase::Phase2, ballot, Reason::Promised);
+        // A page that was not part of the quorum may have told of more than Phase 1 began with.
+        self.learn_marks(Marks { chosen_below: self.chosen_below, ..Marks::default() });
+        if let State::Phase2(leader) = &self.state {
+            self.broadcast(&leader.phase2.accept_all(&self.config));
+        }
+        self.arm(Timer::Lead, self.config.heartbeat_interval, Duration::ZERO);
+        self.consider_view();
+    }
+
+    pub(super) fn lead(&mut self) {
+        let State::Phase2(leader) = &mut self.state else { return };
+        leader.reach.heartbeat();
+        if leader.reach.is_cut_off(leader.phase2.quorum(), self.config.max_heartbeats_unanswered) {
+            return self.stand_by(Reason::QuorumSilent);
+        }
+        if let Some(durable) = self.replicas.durable_twice(&self.config, self.now) {
+            leader.phase2.allow_trimming(durable);
+        }
+        let overdue = leader.phase2.overdue(&self.config, self.now);
+        for to in self.membership.indices() {
+            let missing = leader.phase2.missing_at(self.membership.member_at(to), &overdue);
+            self.effects.push(Effect::Accept { to, message: leader.phase2.accept(missing) });
+        }
+        self.arm(Timer::Lead, self.config.heartbeat_interval, Duration::ZERO);
+        self.consider_view();
+    }
+
+    pub(super) fn on_accept_reply(&mut self, from: AcceptorIndex, ballot: Ballot, reply: AcceptReply) {
+        match reply {
+            AcceptReply::Accepted(accepted) => self.on_accepted(from, ballot, &accepted),
+            AcceptReply::Nack(nack) => self.on_nack(from, nack.acceptor, nack.promised),
+            AcceptReply::Stranger(stranger) => {
+                self.on_misfit(from, Misfit { acceptor: stranger.acceptor, roster: stranger.roster });
+            }
+            AcceptReply::Full(full) => {
+                let admitted = self.admit(from, full.acceptor);
+                if let State::Phase2(leader) = &mut self.state
+                    && admitted
+                    && leader.phase2.ballot() == ballot
+                {
+                    leader.reach.answered(full.acceptor);
+                    leader.reach.full(full.acceptor, self.now);
+                }
+            }
+        }
+    }
+
+    fn on_accepted(&mut self, from: AcceptorIndex, ballot: Ballot, accepted: &Accepted) {
+        if !self.admit(from, accepted.acceptor) {
+            return;
+        }
+        if let State::Phase2(leader) = &mut self.state
+            && leader.phase2.ballot() == ballot
+            && accepted.ballot == ballot
+        {
+            leader.reach.answered(accepted.acceptor);
+            if !accepted.slots.is_empty() {
+                leader.reach.voted(accepted.acceptor);
+            }
+            let resolved = leader.phase2.count(accepted.acceptor, accepted.ballot, &accepted.slots);
+            self.chosen_below = self.chosen_below.max(leader.phase2.chosen_below());
+            self.resolve(resolved);
+        }
+        self.learn_marks(accepted.marks);
+    }
+
+    pub(super) fn on_proposal(&mut self, id: RequestId, proposal: Proposal) {
+        let ours = self.membership.roster().is_some_and(|roster| roster.cluster() == proposal.cluster);
+        let State::Phase2(leader) = &mut self.state else { return self.answer(id, ProposalReply::NotLeading) };
+        if !ours {
+            return self.answer(id, ProposalReply::NotLeading);
+        }
+        match leader.phase2.join(&self.config, id, &proposal) {
+            Join::Joined => return,
+            Join::TooMany => {
+                let limit = format!("{} callers wait for this batch", self.config.max_waiters_per_slot);
+                return self.answer(id, ProposalReply::Overloaded { limit });
+            }
+            Join::Absent => {}
+        }
+        let full = leader.reach.full_count(self.now, self.config.full_memory);
+        let refusal = if full >= leader.phase2.quorum() {
+            Some(format!("{full} acceptors have no room"))
+        } else {
+            leader.phase2.refusal(&self.config, proposal.value.len())
+        };
+        match refusal {
+            Some(limit) => self.answer(id, ProposalReply::Overloaded { limit }),
+            None => {
+                let value = leader.phase2.propose_batch(self.now, id, proposal);
+                self.send_values(vec![value]);
+            }
+        }
+    }
+
+    pub(super) fn on_heartbeat(&mut self, heartbeat: Heartbeat) {
+        if self.membership.roster().is_none_or(|roster| roster.cluster() != heartbeat.cluster) {
+            return;
+        }
+        let nudge = heartbeat.nudge_below;
+        self.replicas.hear(&self.config, self.now, heartbeat);
+        if let Some(below) = nudge {
+            self.fill_below(below);
+        }
+        self.consider_view();
+    }
+
+    /// Proposes no-ops up to a slot that somebody has seen a vote above: a vote that no leader's Phase 1 has met.
+    fn fill_below(&mut self, below: Slot) {
+        let State::Phase2(leader) = &mut self.state else { return };
+        let noop = Value::Noop.encode();
+        let mut values = Vec::new();
+        while leader.phase2.next_slot() < below && leader.phase2.refusal(&self.config, noop.len()).is_none() {
+            values.push(leader.phase2.propose_own(self.now, noop.clone()));
+        }
+        if !values.is_empty() {
+            self.send_values(values);
+        }
+    }
+
+    fn consider_view(&mut self) {
+        let State::Phase2(leader) = &mut self.state else { return };
+        if let Some(proposed) = &mut leader.view {
+            if leader.phase2.is_chosen(proposed.slot) {
+                proposed.chosen_at.get_or_insert(self.now);
+            }
+            if proposed.holds_back(&self.config, self.now, &self.replicas) {
+                return;
+            }
+        }
+        let Some(view) = next_view(&self.config, self.now, &self.replicas) else { return };
+        let value = Value::View(view.clone()).encode();
+        if leader.phase2.refusal(&self.config, value.len()).is_some() {
+            return;
+        }
+        let proposed = leader.phase2.propose_own(self.now, value);
+        leader.view = Some(ProposedView { epoch: view.epoch, slot: proposed.slot, chosen_at: None });
+        self.effects.push(Effect::ViewProposed { slot: proposed.slot, view });
+        self.send_values(vec![proposed]);
+    }
+
+    pub(super) fn resolve(&mut self, resolved: Resolved) {
+        self.effects.extend(resolved.entries.into_iter().map(Effect::Chosen));
+        self.effects.extend(resolved.replies.into_iter().map(|(id, reply)| Effect::ProposalReply { id, reply }));
+    }
+
+    fn send_values(&mut self, values: Vec<SlotValue>) {
+        let State::Phase2(leader) = &self.state else { return };
+        let accepts = leader.phase2.accepts(&self.config, values);
+        self.broadcast(&accepts);
+    }
+
+    fn broadcast(&mut self, accepts: &[Accept]) {
+        for message in accepts {
+            self.effects.extend(self.membership.indices().map(|to| Effect::Accept { to, message: message.clone() }));
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What a coordinator tells about itself without changing: answers to fetches and heartbeats, readiness, status.
+
+use std::time::Duration;
+
+use shared::ids::{AcceptorId, Ballot, CoordinatorId, Epoch, Slot};
+use shared::message::{ChosenReply, HeartbeatReply, Phase, Roster};
+
+use super::{Coordinator, State};
+use crate::chosen_window::PageLimits;
+use crate::effect::AcceptorIndex;
+use crate::membership::formation::Judgement;
+
+/// An acceptor that answered longer ago than this is not heard.
+const HEARD_WITHIN: Duration = Duration::from_secs(2);
+
+/// Where chosen entries are to be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChosenLookup {
+    /// Here, or not at all.
+    Here(ChosenReply),
+    /// They are older than the window: the acceptors' votes hold them (see [`recover`](crate::recover::recover)).
+    Older {
+        /// The members to ask.
+        roster: Roster,
+        /// The first slot wanted.
+        from: Slot,
+        /// The window starts here; all below is chosen.
+        below: Slot,
+        /// For the reply.
+        chosen_below: Slot,
+    },
+}
+
+/// How an acceptor is seen from here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcceptorSeen {
+    /// The position of its URL.
+    pub at: AcceptorIndex,
+    /// The member that answered there last.
+    pub acceptor: Option<AcceptorId>,
+    /// How long ago that was.
+    pub heard_ago: Option<Duration>,
+}
+
+/// A coordinator's account of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Its state.
+    pub phase: Phase,
+    /// The ballot that it prepares or leads at.
+    pub ballot: Option<Ballot>,
+    /// The cluster, once known.
+    pub roster: Option<Roster>,
+    /// What it waits for, in words, while the cluster is unknown.
+    pub waiting_for: Option<String>,
+    /// Every slot below is chosen, as far as it knows.
+    pub chosen_below: Slot,
+    /// Some acceptor has trimmed every slot below.
+    pub trimmed_below: Slot,
+    /// A leader lets acceptors trim every slot below.
+    pub trim_below: Option<Slot>,
+    /// The next slot that a leader gives away.
+    pub next_slot: Option<Slot>,
+    /// A leader's window of chosen entries starts here.
+    pub window_start: Option<Slot>,
+    /// Slots in flight.
+    pub in_flight_slots: usize,
+    /// Bytes of values in flight.
+    pub in_flight_bytes: usize,
+    /// The highest epoch that a replica told of.
+    pub epoch: Epoch,
+    /// The acceptors, in the order of the configured URLs.
+    pub acceptors: Vec<AcceptorSeen>,
+}
+
+impl Coordinator {
+    /// Its identity.
+    #[must_use]
+    pub fn id(&self) -> CoordinatorId {
+        self.id
+    }
+
+    /// Its state.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match &self.state {
+            State::Inactive(_) => Phase::Inactive,
+            State::Phase1(_) => Phase::Phase1,
+            State::Phase2(_) => Phase::Phase2,
+        }
+    }
+
+    /// The ballot that it prepares or leads at.
+    #[must_use]
+    pub fn ballot(&self) -> Option<Ballot> {
+        match &self.state {
+            State::Inactive(_) => None,
+            State::Phase1(phase1) => Some(phase1.ballot()),
+            State::Phase2(leader) => Some(leader.phase2.ballot()),
+        }
+    }
+
+    /// The cluster, once known.
+    #[must_use]
+    pub fn roster(&self) -> Option<&Roster> {
+        self.membership.roster()
+    }
+
+    /// Every slot below is chosen, as far as this coordinator knows.
+    #[must_use]
+    pub fn chosen_below(&self) -> Slot {
+        self.chosen_below
+    }
+
+    /// What it answers to a heartbeat.
+    #[must_use]
+    pub fn heartbeat_reply(&self) -> HeartbeatReply {
+        HeartbeatReply { coordinator: self.id, phase: self.phase(), ballot: self.ballot(), chosen_below: self.chosen_below }
+    }
+
+    /// Chosen entries from a slot on; none at or above the chosen watermark.
+    #[must_use]
+    pub fn chosen(&self, from: Slot, limits: PageLimits) -> ChosenLookup {
+        let (State::Phase2(leader), Some(roster)) = (&self.state, self.membership.roster()) else {
+            return ChosenLookup::Here(ChosenReply::Unavailable);
+        };
+        let (window, chosen_below) = (leader.phase2.window(), leader.phase2.chosen_below());
+        match window.page(from, limits) {
+            Some(entries) => ChosenLookup::Here(ChosenReply::Entries { entries, chosen_below }),
+            None if from < self.trimmed_below => ChosenLookup::Here(ChosenReply::Trimmed { oldest: self.trimmed_below }),
+            None => ChosenLookup::Older { roster: roster.clone(), from, below: window.start(), chosen_below },
+        }
+    }
+
+    /// Whether a quorum of the cluster's acceptors was heard lately.
+    #[must_use]
+    pub fn hears_a_quorum(&self, now: Duration) -> bool {
+        let Some(roster) = self.membership.roster() else { return false };
+        let mut heard: Vec<AcceptorId> = self
+            .membership
+            .heard_at()
+            .filter(|(_, _, at)| at.is_some_and(|at| now.saturating_sub(at) < HEARD_WITHIN))
+            .filter_map(|(_, acceptor, _)| acceptor)
+            .collect();
+        heard.sort_unstable();
+        heard.dedup();
+        heard.len() >= roster.quorum()
+    }
+
+    /// What it waits for, in words, while the cluster is unknown.
+    #[must_use]
+    pub fn waiting_for(&self) -> Option<String> {
+        match self.membership.judgement() {
+            Judgement::Existing(_) if self.membership.roster().is_some() => None,
+            Judgement::Existing(_) | Judgement::Unformed(_) => Some("a second answer of every acceptor".to_owned()),
+            Judgement::Waiting { missing } => {
+                let places: Vec<String> = missing.iter().map(|at| (at.0 + 1).to_string()).collect();
+                Some(format!("an answer of acceptor {} of the list", places.join(", ")))
+            }
+            Judgement::Conflict(error) => Some(error.to_string()),
+        }
+    }
+
+    /// A coordinator's account of itself.
+    #[must_use]
+    pub fn status(&self, now: Duration) -> Status {
+        let phase2 = match &self.state {
+            State::Phase2(leader) => Some(&leader.phase2),
+            State::Inactive(_) | State::Phase1(_) => None,
+        };
+        Status {
+            phase: self.phase(),
+            ballot: self.ballot(),
+            roster: self.membership.roster().cloned(),
+            waiting_for: self.waiting_for(),
+            chosen_below: self.chosen_below,
+            trimmed_below: self.trimmed_below,
+            trim_below: phase2.map(|phase2| phase2.trim_below()),
+            next_slot: phase2.map(|phase2| phase2.next_slot()),
+            window_start: phase2.map(|phase2| phase2.window().start()),
+            in_flight_slots: phase2.map_or(0, |phase2| phase2.in_flight_slots()),
+            in_flight_bytes: phase2.map_or(0, |phase2| phase2.in_flight_bytes()),
+            epoch: self.replicas.epoch(),
+            acceptors: self
+                .membership
+                .heard_at()
+                .map(|(at, acceptor, heard_at)| AcceptorSeen {
+                    at,
+                    acceptor,
+                    heard_ago: heard_at.map(|heard_at| now.saturating_sub(heard_at)),
+                })
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! What goes into the core and what comes out of it.
+//!
+//! The shell performs each effect and feeds back what comes of it; the simulation does the same in its own way. A message that
+//! is lost is simply never answered: the timers bring it again.
+
+use std::fmt;
+use std::time::Duration;
+
+use shared::ids::{Ballot, Slot};
+use shared::message::{
+    Accept, AcceptReply, ChosenEntry, Heartbeat, Phase, Prepare, PrepareReply, Proposal, ProposalReply, Roster, View, Watermarks,
+};
+
+use crate::membership::Misfit;
+use crate::membership::formation::FormationError;
+
+/// The position of an acceptor's URL in the configured list: where a message goes, never who answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AcceptorIndex(pub usize);
+
+impl fmt::Display for AcceptorIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Names a proposal between the shell and the core. The shell never uses one twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// Names a poll, so that its answers are known to be younger than it. Ascending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PollNumber(pub u64);
+
+/// Arming a timer again replaces it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// Time to ask all acceptors for their watermarks (Inactive).
+    Poll,
+    /// The candidate's random wait, or a back-off, is over (Inactive).
+    Election,
+    /// Time to send Prepare again or to give up (Phase 1).
+    Prepare,
+    /// Time for a sign of life, retransmissions, and a look at the view (Phase 2).
+    Lead,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// The first input.
+    Started,
+    /// A timer ran out.
+    Fired(Timer),
+    /// An answer to [`Effect::PollWatermarks`].
+    Watermarks {
+        /// Where the poll went.
+        from: AcceptorIndex,
+        /// Which poll.
+        poll: PollNumber,
+        /// The answer.
+        reply: Watermarks,
+    },
+    /// An answer to [`Effect::Prepare`].
+    PrepareReply {
+        /// Where the request went.
+        from: AcceptorIndex,
+        /// The ballot of the request.
+        ballot: Ballot,
+        /// The answer.
+        reply: PrepareReply,
+    },
+    /// An answer to [`Effect::Accept`].
+    AcceptReply {
+        /// Where the request went.
+        from: AcceptorIndex,
+        /// The ballot of the request.
+        ballot: Ballot,
+        /// The answer.
+        reply: AcceptReply,
+    },
+    /// A primary proposes a batch.
+    Proposal {
+        /// Named in the [`Effect::ProposalReply`].
+        id: RequestId,
+        /// What it proposes.
+        proposal: Proposal,
+    },
+    /// A replica's sign of life.
+    Heartbeat(Heartbeat),
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Ask an acceptor for its watermarks.
+    PollWatermarks {
+        /// Whom.
+        to: AcceptorIndex,
+        /// To be given back with the answer.
+        poll: PollNumber,
+    },
+    /// Send Phase 1a.
+    Prepare {
+        /// To whom.
+        to: AcceptorIndex,
+        /// What.
+        message: Prepare,
+    },
+    /// Send Phase 2a. The shell may merge those of one ballot that wait for the same acceptor.
+    Accept {
+        /// To whom.
+        to: AcceptorIndex,
+        /// What.
+        message: Accept,
+    },
+    /// Start a timer: it fires after `after` and a random time of at most `jitter`.
+    Arm {
+        /// Which; one that runs is replaced.
+        timer: Timer,
+        /// The certain wait.
+        after: Duration,
+        /// The bound of the random wait.
+        jitter: Duration,
+    },
+    /// Answer a proposal. Each is answered at most once, and surely once leadership has ended or its value is chosen.
+    ProposalReply {
+        /// Which.
+        id: RequestId,
+        /// The answer.
+        reply: ProposalReply,
+    },
+    /// An entry was appended to the window of chosen values: wake who waits for it. In slot order.
+    Chosen(ChosenEntry),
+    /// To be logged.
+    PhaseChanged(PhaseChange),
+    /// A view was proposed; to be logged.
+    ViewProposed {
+        /// Where.
+        slot: Slot,
+        /// Which.
+        view: View,
+    },
+    /// The cluster is known from now on; to be logged.
+    RosterKnown(Roster),
+    /// The acceptors do not make up a cluster; to be logged. Sent when the reason changes.
+    NotACluster(FormationError),
+    /// An answer came from an acceptor that has no vote in this cluster; to be logged. Sent once for each.
+    Misfit {
+        /// Where.
+        at: AcceptorIndex,
+        /// Who.
+        misfit: Misfit,
+    },
+}
+
+/// The coordinator went from one state to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PhaseChange {
+    /// The state before.
+    pub from: Phase,
+    /// The state now.
+    pub to: Phase,
+    /// The ballot that begins, goes on, or ends.
+    pub ballot: Ballot,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why a coordinator changed its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// A quorum of acceptors has not heard from a leader.
+    LeaderSilent,
+    /// No acceptor of a quorum ever promised anything: a fresh cluster.
+    NoLeaderYet,
+    /// All pages from a quorum of acceptors are here.
+    Promised,
+    /// An acceptor has promised this higher ballot.
+    Outbid(Ballot),
+    /// Phase 1 got no further.
+    Phase1TimedOut,
+    /// No quorum of acceptors answered the leader.
+    QuorumSilent,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LeaderSilent => f.write_str("a quorum of acceptors has not heard from a leader"),
+            Self::NoLeaderYet => f.write_str("no acceptor has promised anything yet"),
+            Self::Promised => f.write_str("a quorum of acceptors promised and reported all its votes"),
+            Self::Outbid(ballot) => write!(f, "an acceptor has promised the higher ballot {ballot}"),
+            Self::Phase1TimedOut => f.write_str("Phase 1 got no further"),
+            Self::QuorumSilent => f.write_str("no quorum of acceptors answers"),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! When a coordinator that stands by tries to lead.
+//!
+//! It polls all acceptors. Once a quorum has not heard from a leader for the election time-out it waits a random time, polls
+//! afresh, and only if a quorum is *still* silent starts Phase 1, which resets the silence that others see. So two coordinators
+//! duel only if their fresh polls cross within one round trip; then the higher ballot wins and the other sees its promise as a
+//! sign of life. Where round trips are longer than the time-outs that would not end, so failures in a row make the time-outs
+//! longer, each by another random amount (the remedy that Lamport leaves open in *Paxos Made Simple*, section 2.4, and Fischer,
+//! Lynch and Paterson's result demands: time or chance). Safety rests on none of this.
+
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::effect::{PollNumber, Reason};
+use crate::membership::Answer;
+
+/// The most that failures lengthen a time-out: 2 to the power of this.
+const MAX_DOUBLINGS: u32 = 3;
+
+/// What a coordinator that stands by waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standby {
+    /// Silence of the leader.
+    Watching,
+    /// The end of a back-off.
+    StandingBack,
+    /// The end of the candidate's random wait.
+    Armed,
+    /// Answers to this poll, or a later one.
+    Rechecking { since: PollNumber },
+}
+
+/// What the acceptors' answers say about the leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// So many have heard from one that the others are no quorum.
+    Alive,
+    /// Too few answered to say.
+    Unknown,
+    /// None leads, and why that is believed.
+    Gone(Reason),
+}
+
+/// Judges answers of different members.
+pub(crate) fn verdict<'a>(
+    answers: impl Iterator<Item = &'a Answer>,
+    acceptors: usize,
+    quorum: usize,
+    silence_needed: Duration,
+) -> Verdict {
+    let (mut silent, mut alive, mut unpromised, mut promised) = (0, 0, 0, 0);
+    for answer in answers {
+        let heard_nothing = Duration::from_millis(answer.reply.leader_silent_ms) >= silence_needed;
+        *(if heard_nothing { &mut silent } else { &mut alive }) += 1;
+        *(if answer.reply.promised.is_none() { &mut unpromised } else { &mut promised }) += 1;
+    }
+    if promised == 0 && unpromised >= quorum {
+        Verdict::Gone(Reason::NoLeaderYet)
+    } else if silent >= quorum {
+        Verdict::Gone(Reason::LeaderSilent)
+    } else if acceptors - alive < quorum {
+        Verdict::Alive
+    } else {
+        Verdict::Unknown
+    }
+}
+
+/// Attempts to lead that failed one after another.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Failures {
+    in_a_row: u32,
+    last_at: Duration,
+}
+
+impl Failures {
+    pub(crate) fn add(&mut self, config: &Config, now: Duration) {
+        self.in_a_row = self.remembered(config, now).saturating_add(1);
+        self.last_at = now;
+    }
+
+    fn remembered(&self, config: &Config, now: Duration) -> u32 {
+        if now.saturating_sub(self.last_at) < config.failure_memory { self.in_a_row } else { 0 }
+    }
+
+    /// A time-out, made longer by every failure after the first.
+    pub(crate) fn lengthen(&self, config: &Config, now: Duration, timeout: Duration) -> Duration {
+        let doublings = self.remembered(config, now).saturating_sub(1).min(MAX_DOUBLINGS);
+        timeout.saturating_mul(1 << doublings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::ids::{AcceptorId, Ballot, CoordinatorId};
+    use shared::message::{Marks, Watermarks};
+
+    use super::*;
+
+    fn answer(acceptor: u64, silent_ms: u64, promised: Option<u64>) -> Answer {
+        Answer {
+            poll: PollNumber(1),
+            asked_at: Duration::ZERO,
+            reply: Watermarks {
+                acceptor: AcceptorId(acceptor),
+                roster: None,
+                promised: promised.map(|round| Ballot { round, coordinator: CoordinatorId(7) }),
+                marks: Marks::default(),
+                leader_silent_ms: silent_ms,
+            },
+        }
+    }
+
+    fn judge(answers: &[Answer]) -> Verdict {
+        verdict(answers.iter(), 3, 2, Duration::from_millis(500))
+    }
+
+    #[test]
+    fn a_leader_is_gone_when_a_quorum_has_not_heard_from_it() {
+        assert_eq!(judge(&[answer(1, 500, Some(1)), answer(2, 700, Some(1))]), Verdict::Gone(Reason::LeaderSilent));
+        assert_eq!(judge(&[answer(1, 500, Some(1)), answer(2, 499, Some(1))]), Verdict::Unknown);
+        assert_eq!(judge(&[answer(1, 500, Some(1)), answer(2, 9, Some(1)), answer(3, 9, Some(1))]), Verdict::Alive);
+        assert_eq!(judge(&[]), Verdict::Unknown);
+    }
+
+    #[test]
+    fn a_fresh_cluster_waits_for_nobody() {
+        assert_eq!(judge(&[answer(1, 0, None), answer(2, 0, None)]), Verdict::Gone(Reason::NoLeaderYet));
+        assert_eq!(judge(&[answer(1, 0, None), answer(2, 0, None), answer(3, 0, Some(1))]), Verdict::Alive);
+    }
+
+    #[test]
+    fn failures_in_a_row_lengthen_a_timeout_and_are_forgotten() {
+        let config = Config::new(3);
+        let (mut failures, now, timeout) = (Failures::default(), Duration::from_secs(60), Duration::from_millis(500));
+        let mut seen = Vec::new();
+        for _ in 0..6 {
+            failures.add(&config, now);
+            seen.push(failures.lengthen(&config, now, timeout).as_millis());
+        }
+        assert_eq!(seen, [500, 1_000, 2_000, 4_000, 4_000, 4_000]);
+        assert_eq!(failures.lengthen(&config, now + config.failure_memory, timeout), timeout);
+    }
+}

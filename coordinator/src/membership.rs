@@ -1,0 +1,223 @@
+//! Who the acceptors are, and what they said last.
+//!
+//! A URL is where a message goes; an [`AcceptorId`] is who answers. Only identities in the roster are ever counted: an acceptor
+//! that lost its disk answers under a new identity, and one that was swapped with another answers under the other's.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+use shared::ids::AcceptorId;
+use shared::message::{Roster, Watermarks};
+
+use crate::effect::{AcceptorIndex, PollNumber};
+
+pub mod formation;
+
+use formation::{Allegiance, FormationError, Judgement, judge};
+
+/// Polls whose answers are still taken.
+const POLLS_REMEMBERED: usize = 16;
+
+/// An acceptor that answers, but has no vote in this cluster: wiped, or of another cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    /// Its identity.
+    pub acceptor: AcceptorId,
+    /// The cluster it belongs to, if any.
+    pub roster: Option<Roster>,
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.roster {
+            None => write!(f, "acceptor {} is new here: it lost its data or took another's place", self.acceptor),
+            Some(roster) => write!(f, "acceptor {} belongs to the cluster {}", self.acceptor, roster.cluster()),
+        }
+    }
+}
+
+/// The latest answer to a poll.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) poll: PollNumber,
+    pub(crate) asked_at: Duration,
+    pub(crate) reply: Watermarks,
+}
+
+/// What an answer to a poll brought.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    /// It is older than what is known.
+    Stale,
+    /// It comes from an acceptor without a vote.
+    NoVote,
+    /// It counts.
+    Counted,
+    /// Too few answered to know the roster.
+    Waiting,
+    /// All answered once; ask them once more.
+    AskAgain,
+    /// The roster is known now.
+    Formed(Roster),
+    /// The acceptors are not one cluster.
+    NotACluster(FormationError),
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    answer: Option<Answer>,
+    member: Option<AcceptorId>,
+    heard_at: Option<Duration>,
+    misfit: Option<Misfit>,
+}
+
+/// The acceptors, as seen from here.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    places: Vec<Place>,
+    roster: Option<Roster>,
+    /// A roster that all acceptors could form at the poll named; younger answers must confirm it.
+    candidate: Option<(Roster, PollNumber)>,
+    next_poll: PollNumber,
+    polls: VecDeque<(PollNumber, Duration)>,
+}
+
+impl Membership {
+    pub(crate) fn new(configured: usize) -> Self {
+        let places = std::iter::repeat_with(Place::default).take(configured).collect();
+        Self { places, roster: None, candidate: None, next_poll: PollNumber(0), polls: VecDeque::new() }
+    }
+
+    pub(crate) fn roster(&self) -> Option<&Roster> {
+        self.roster.as_ref()
+    }
+
+    pub(crate) fn indices(&self) -> impl Iterator<Item = AcceptorIndex> + use<> {
+        (0..self.places.len()).map(AcceptorIndex)
+    }
+
+    /// Starts a poll.
+    pub(crate) fn poll(&mut self, now: Duration) -> PollNumber {
+        let poll = self.next_poll;
+        self.next_poll = PollNumber(poll.0.checked_add(1).expect("polls exhausted"));
+        if self.polls.len() == POLLS_REMEMBERED {
+            self.polls.pop_front();
+        }
+        self.polls.push_back((poll, now));
+        poll
+    }
+
+    /// Takes up the answer to a poll.
+    pub(crate) fn record(&mut self, now: Duration, from: AcceptorIndex, poll: PollNumber, reply: Watermarks) -> Recorded {
+        let Some(&(_, asked_at)) = self.polls.iter().find(|(number, _)| *number == poll) else { return Recorded::Stale };
+        let Some(place) = self.places.get_mut(from.0) else { return Recorded::Stale };
+        if place.answer.as_ref().is_some_and(|answer| answer.poll > poll) {
+            return Recorded::Stale;
+        }
+        let counts = self.roster.as_ref().is_some_and(|roster| is_member(roster, &reply));
+        let acceptor = reply.acceptor;
+        place.answer = Some(Answer { poll, asked_at, reply });
+        if self.roster.is_none() {
+            return self.form(now);
+        }
+        if !counts {
+            return Recorded::NoVote;
+        }
+        self.heard(now, from, acceptor);
+        Recorded::Counted
+    }
+
+    fn form(&mut self, now: Duration) -> Recorded {
+        match judge(&self.allegiances()) {
+            Judgement::Existing(roster) => self.adopt(now, roster),
+            Judgement::Waiting { .. } => {
+                self.candidate = None;
+                Recorded::Waiting
+            }
+            Judgement::Conflict(error) => {
+                self.candidate = None;
+                Recorded::NotACluster(error)
+            }
+            Judgement::Unformed(roster) => match &self.candidate {
+                Some((candidate, after)) if *candidate == roster => {
+                    let confirmed = self.places.iter().flat_map(|place| &place.answer).all(|answer| answer.poll > *after);
+                    if confirmed { self.adopt(now, roster) } else { Recorded::Waiting }
+                }
+                Some(_) | None => {
+                    let latest = self.polls.back().map_or(PollNumber(0), |(poll, _)| *poll);
+                    self.candidate = Some((roster, latest));
+                    Recorded::AskAgain
+                }
+            },
+        }
+    }
+
+    fn adopt(&mut self, now: Duration, roster: Roster) -> Recorded {
+        for place in &mut self.places {
+            if let Some(answer) = place.answer.as_ref().filter(|answer| is_member(&roster, &answer.reply)) {
+                place.member = Some(answer.reply.acceptor);
+                place.heard_at = Some(now);
+            }
+        }
+        self.candidate = None;
+        self.roster = Some(roster.clone());
+        Recorded::Formed(roster)
+    }
+
+    fn allegiances(&self) -> Vec<Option<Allegiance>> {
+        let of = |answer: &Answer| Allegiance { acceptor: answer.reply.acceptor, roster: answer.reply.roster.clone() };
+        self.places.iter().map(|place| place.answer.as_ref().map(of)).collect()
+    }
+
+    /// What the acceptors make up so far, while the roster is unknown.
+    pub(crate) fn judgement(&self) -> Judgement {
+        match &self.roster {
+            Some(roster) => Judgement::Existing(roster.clone()),
+            None => judge(&self.allegiances()),
+        }
+    }
+
+    /// Takes note that a member answered at this place.
+    pub(crate) fn heard(&mut self, now: Duration, at: AcceptorIndex, acceptor: AcceptorId) {
+        if let Some(place) = self.places.get_mut(at.0) {
+            place.member = Some(acceptor);
+            place.heard_at = Some(now);
+            place.misfit = None;
+        }
+    }
+
+    /// Takes note that one without a vote answered at this place; true if that is news.
+    pub(crate) fn misfit(&mut self, at: AcceptorIndex, misfit: &Misfit) -> bool {
+        let Some(place) = self.places.get_mut(at.0) else { return false };
+        let news = place.misfit.as_ref() != Some(misfit);
+        place.member = None;
+        place.misfit = Some(misfit.clone());
+        news
+    }
+
+    /// The member that answered last at this place.
+    pub(crate) fn member_at(&self, at: AcceptorIndex) -> Option<AcceptorId> {
+        self.places.get(at.0).and_then(|place| place.member)
+    }
+
+    /// When a member last answered at each place.
+    pub(crate) fn heard_at(&self) -> impl Iterator<Item = (AcceptorIndex, Option<AcceptorId>, Option<Duration>)> {
+        self.places.iter().enumerate().map(|(index, place)| (AcceptorIndex(index), place.member, place.heard_at))
+    }
+
+    /// The latest answers of members, one for each identity.
+    pub(crate) fn answers(&self) -> Vec<&Answer> {
+        let Some(roster) = &self.roster else { return Vec::new() };
+        let mut answers: Vec<&Answer> =
+            self.places.iter().flat_map(|place| &place.answer).filter(|answer| is_member(roster, &answer.reply)).collect();
+        answers.sort_by_key(|answer| (answer.reply.acceptor, std::cmp::Reverse(answer.poll)));
+        answers.dedup_by_key(|answer| answer.reply.acceptor);
+        answers
+    }
+}
+
+/// A member has the roster, or will adopt it with its first promise.
+fn is_member(roster: &Roster, reply: &Watermarks) -> bool {
+    roster.contains(reply.acceptor) && reply.roster.as_ref().is_none_or(|its| its == roster)
+}

@@ -1,0 +1,306 @@
+//! Phase 2: values in flight, each in its own slot, and the count of who accepted them.
+//!
+//! "A value is chosen when a single proposal with that value has been accepted by a majority of the acceptors" (Lamport, *Paxos
+//! Made Simple*, section 2.2): a tally counts only votes at the leader's own ballot, by members of the roster. A slot is given a
+//! value once and keeps it for the whole ballot; it leaves when every slot up to it is chosen, so there is never a hole between
+//! the chosen watermark and the next slot (van Renesse and Altinbuken, *Paxos Made Moderately Complex*, section 4, on the leader).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use shared::ids::{AcceptorId, Ballot, BatchNumber, Epoch, Slot};
+use shared::message::{Accept, ChosenEntry, EncodedValue, Proposal, ProposalReply, Roster, SlotValue};
+
+use crate::chosen_window::ChosenWindow;
+use crate::config::Config;
+use crate::effect::RequestId;
+use crate::phase1::Promised;
+
+mod invariants;
+
+/// Which batch a slot holds, to tell one that is proposed again.
+type BatchKey = (Epoch, BatchNumber);
+
+#[derive(Debug)]
+struct InFlight {
+    value: EncodedValue,
+    key: Option<BatchKey>,
+    waiters: Vec<RequestId>,
+    accepted: BTreeSet<AcceptorId>,
+    chosen: bool,
+    sent_at: Duration,
+}
+
+/// Votes made slots chosen.
+#[derive(Debug, Default)]
+pub(crate) struct Resolved {
+    /// What the chosen watermark passed, in order.
+    pub(crate) entries: Vec<ChosenEntry>,
+    /// Who waited for the slots that are chosen now.
+    pub(crate) replies: Vec<(RequestId, ProposalReply)>,
+}
+
+/// What became of a batch that may be in flight already.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Join {
+    /// It is not.
+    Absent,
+    /// It is; the caller waits with the others.
+    Joined,
+    /// It is, and enough callers wait.
+    TooMany,
+}
+
+/// The slots of one leadership.
+#[derive(Debug)]
+pub(crate) struct Phase2 {
+    ballot: Ballot,
+    roster: Roster,
+    /// Where values of this leader's own began: after all that Phase 1 saw.
+    first_new: Slot,
+    next_slot: Slot,
+    chosen_below: Slot,
+    trim_below: Slot,
+    in_flight: BTreeMap<Slot, InFlight>,
+    in_flight_bytes: usize,
+    window: ChosenWindow,
+}
+
+impl Phase2 {
+    /// Proposes every safe value at the new ballot, and nothing else yet.
+    pub(crate) fn begin(config: &Config, now: Duration, roster: Roster, promised: Promised) -> Self {
+        let (ballot, safe) = promised.into_parts();
+        let mut phase2 = Self {
+            ballot,
+            roster,
+            first_new: Slot(safe.start.0 + safe.values.len() as u64),
+            next_slot: safe.start,
+            chosen_below: safe.start,
+            trim_below: Slot(0),
+            in_flight: BTreeMap::new(),
+            in_flight_bytes: 0,
+            window: ChosenWindow::new(safe.start, config.window_entries, config.window_bytes),
+        };
+        for value in safe.values {
+            phase2.propose(now, value, None, None);
+        }
+        phase2
+    }
+
+    pub(crate) fn ballot(&self) -> Ballot {
+        self.ballot
+    }
+
+    pub(crate) fn quorum(&self) -> usize {
+        self.roster.quorum()
+    }
+
+    pub(crate) fn next_slot(&self) -> Slot {
+        self.next_slot
+    }
+
+    pub(crate) fn chosen_below(&self) -> Slot {
+        self.chosen_below
+    }
+
+    pub(crate) fn trim_below(&self) -> Slot {
+        self.trim_below
+    }
+
+    pub(crate) fn in_flight_slots(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    pub(crate) fn in_flight_bytes(&self) -> usize {
+        self.in_flight_bytes
+    }
+
+    pub(crate) fn window(&self) -> &ChosenWindow {
+        &self.window
+    }
+
+    /// Why no further value of this size may be proposed now; the limit in words.
+    pub(crate) fn refusal(&self, config: &Config, bytes: usize) -> Option<String> {
+        if bytes > config.max_accept_bytes {
+            Some(format!("a value of {bytes} bytes is above the limit of {}", config.max_accept_bytes))
+        } else if self.in_flight.len() as u64 >= config.max_in_flight_slots {
+            Some(format!("{} slots are in flight", self.in_flight.len()))
+        } else if self.in_flight_bytes.saturating_add(bytes) > config.max_in_flight_bytes {
+            Some(format!("{} bytes are in flight", self.in_flight_bytes))
+        } else {
+            None
+        }
+    }
+
+    /// Lets a caller wait for a batch that is in flight already: the primary lost patience or the connection, and asks again.
+    pub(crate) fn join(&mut self, config: &Config, id: RequestId, proposal: &Proposal) -> Join {
+        let key = Some((proposal.epoch, proposal.number));
+        let same = |slot: &&mut InFlight| slot.key == key && !slot.chosen && slot.value == proposal.value;
+        match self.in_flight.values_mut().find(same) {
+            None => Join::Absent,
+            Some(slot) if slot.waiters.len() >= config.max_waiters_per_slot => Join::TooMany,
+            Some(slot) => {
+                slot.waiters.push(id);
+                Join::Joined
+            }
+        }
+    }
+
+    /// Gives the next slot to a primary's batch.
+    pub(crate) fn propose_batch(&mut self, now: Duration, id: RequestId, proposal: Proposal) -> SlotValue {
+        assert!(self.next_slot >= self.first_new, "a new value for slot {} below {}", self.next_slot, self.first_new);
+        self.propose(now, proposal.value, Some((proposal.epoch, proposal.number)), Some(id))
+    }
+
+    /// Gives the next slot to a value of the leader's own: a view or a no-op.
+    pub(crate) fn propose_own(&mut self, now: Duration, value: EncodedValue) -> SlotValue {
+        assert!(self.next_slot >= self.first_new, "a new value for slot {} below {}", self.next_slot, self.first_new);
+        self.propose(now, value, None, None)
+    }
+
+    fn propose(&mut self, now: Duration, value: EncodedValue, key: Option<BatchKey>, waiter: Option<RequestId>) -> SlotValue {
+        let slot = self.next_slot;
+        self.next_slot = slot.next();
+        self.in_flight_bytes += value.len();
+        let waiters = waiter.into_iter().collect();
+        let in_flight = InFlight { value: value.clone(), key, waiters, accepted: BTreeSet::new(), chosen: false, sent_at: now };
+        let before = self.in_flight.insert(slot, in_flight);
+        assert!(before.is_none(), "slot {slot} has a value at ballot {} already", self.ballot);
+        SlotValue { slot, value }
+    }
+
+    /// Counts the votes of an acceptor at this leader's ballot.
+    pub(crate) fn count(&mut self, acceptor: AcceptorId, ballot: Ballot, slots: &[Slot]) -> Resolved {
+        let mut waited = Vec::new();
+        if ballot != self.ballot || !self.roster.contains(acceptor) {
+            return Resolved::default();
+        }
+        for slot in slots {
+            let Some(in_flight) = self.in_flight.get_mut(slot) else { continue };
+            in_flight.accepted.insert(acceptor);
+            if in_flight.accepted.len() >= self.roster.quorum() && !in_flight.chosen {
+                in_flight.chosen = true;
+                waited.extend(in_flight.waiters.drain(..).map(|id| (id, *slot)));
+            }
+        }
+        let entries = self.pass_chosen();
+        let (ballot, chosen_below) = (self.ballot, self.chosen_below);
+        let replies = waited.into_iter().map(|(id, slot)| (id, ProposalReply::Chosen { slot, ballot, chosen_below })).collect();
+        Resolved { entries, replies }
+    }
+
+    fn pass_chosen(&mut self) -> Vec<ChosenEntry> {
+        let mut entries = Vec::new();
+        while let Some(first) = self.in_flight.first_entry().filter(|first| first.get().chosen) {
+            let (slot, in_flight) = first.remove_entry();
+            assert_eq!(slot, self.chosen_below, "the chosen watermark passes every slot once");
+            self.in_flight_bytes -= in_flight.value.len();
+            self.chosen_below = slot.next();
+            let entry = ChosenEntry { slot, ballot: self.ballot, value: in_flight.value };
+            self.window.push(entry.clone());
+            entries.push(entry);
+        }
+        entries
+    }
+
+    /// Takes up the fact that every slot below is chosen, with values unknown here. Gives back who waited for these slots: whether
+    /// it was *their* value is unresolved.
+    pub(crate) fn learn_chosen_below(&mut self, below: Slot) -> Resolved {
+        if below <= self.chosen_below {
+            return Resolved::default();
+        }
+        let kept = self.in_flight.split_off(&below);
+        let dropped = std::mem::replace(&mut self.in_flight, kept);
+        self.in_flight_bytes -= dropped.values().map(|in_flight| in_flight.value.len()).sum::<usize>();
+        self.chosen_below = below;
+        self.next_slot = self.next_slot.max(below);
+        self.first_new = self.first_new.max(below);
+        self.window.restart(below);
+        let entries = self.pass_chosen();
+        let waiters = dropped.into_values().flat_map(|in_flight| in_flight.waiters);
+        Resolved { entries, replies: waiters.map(|id| (id, ProposalReply::Unresolved)).collect() }
+    }
+
+    /// Raises the mark below which acceptors may trim; never above what is chosen, and never back.
+    pub(crate) fn allow_trimming(&mut self, below: Slot) {
+        self.trim_below = self.trim_below.max(below.min(self.chosen_below));
+    }
+
+    /// Whether the slot is settled.
+    pub(crate) fn is_chosen(&self, slot: Slot) -> bool {
+        slot < self.chosen_below || self.in_flight.get(&slot).is_some_and(|in_flight| in_flight.chosen)
+    }
+
+    /// Who waits, when leadership ends.
+    pub(crate) fn into_waiters(self) -> impl Iterator<Item = RequestId> {
+        self.in_flight.into_values().flat_map(|in_flight| in_flight.waiters)
+    }
+
+    /// An Accept with these values; without any it is a sign of life.
+    pub(crate) fn accept(&self, proposals: Vec<SlotValue>) -> Accept {
+        Accept {
+            roster: self.roster.clone(),
+            ballot: self.ballot,
+            proposals,
+            chosen_below: self.chosen_below,
+            trim_below: self.trim_below,
+        }
+    }
+
+    /// All values in flight in as few Accepts as the limits allow; at least one.
+    pub(crate) fn accept_all(&self, config: &Config) -> Vec<Accept> {
+        self.accepts(
+            config,
+            self.in_flight.iter().map(|(slot, in_flight)| SlotValue { slot: *slot, value: in_flight.value.clone() }).collect(),
+        )
+    }
+
+    /// These values in as few Accepts as the limits allow; at least one.
+    pub(crate) fn accepts(&self, config: &Config, values: Vec<SlotValue>) -> Vec<Accept> {
+        let mut values = VecDeque::from(values);
+        let mut accepts = vec![self.accept(take_page(config, &mut values))];
+        while !values.is_empty() {
+            accepts.push(self.accept(take_page(config, &mut values)));
+        }
+        accepts
+    }
+
+    /// The slots to send again now, and marks them as sent: as many as one Accept may hold.
+    pub(crate) fn overdue(&mut self, config: &Config, now: Duration) -> Vec<Slot> {
+        let (mut slots, mut bytes) = (Vec::new(), 0_usize);
+        for (slot, in_flight) in self.in_flight.iter_mut().filter(|(_, in_flight)| !in_flight.chosen) {
+            if now.saturating_sub(in_flight.sent_at) < config.retransmit_interval {
+                continue;
+            }
+            bytes += in_flight.value.len();
+            if slots.len() == config.max_accept_slots || (bytes > config.max_accept_bytes && !slots.is_empty()) {
+                break;
+            }
+            in_flight.sent_at = now;
+            slots.push(*slot);
+        }
+        slots
+    }
+
+    /// The values of those slots that this acceptor is not known to have accepted.
+    pub(crate) fn missing_at(&self, acceptor: Option<AcceptorId>, slots: &[Slot]) -> Vec<SlotValue> {
+        let missing = |slot: &Slot| {
+            let in_flight = self.in_flight.get(slot)?;
+            let has_it = acceptor.is_some_and(|acceptor| in_flight.accepted.contains(&acceptor));
+            (!has_it).then(|| SlotValue { slot: *slot, value: in_flight.value.clone() })
+        };
+        slots.iter().filter_map(missing).collect()
+    }
+}
+
+fn take_page(config: &Config, values: &mut VecDeque<SlotValue>) -> Vec<SlotValue> {
+    let (mut page, mut bytes) = (Vec::new(), 0_usize);
+    while let Some(next) = values.front() {
+        bytes += next.value.len();
+        if page.len() == config.max_accept_slots || (bytes > config.max_accept_bytes && !page.is_empty()) {
+            break;
+        }
+        page.extend(values.pop_front());
+    }
+    page
+}

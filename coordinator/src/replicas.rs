@@ -1,0 +1,116 @@
+//! What the replicas said of themselves: who lives, who is primary, and what they hold durably.
+//!
+//! Every coordinator listens, also while it stands by, so that a new leader knows at once. News are kept per name and per life
+//! of the process; within one life they only grow, whatever order the heartbeats come in.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use shared::ids::{Epoch, Instance, Name, Slot};
+use shared::message::{Heartbeat, View};
+
+use crate::config::Config;
+
+/// A replica as last heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Heard {
+    pub(crate) instance: Instance,
+    pub(crate) heard_at: Duration,
+    pub(crate) executed_below: Slot,
+    pub(crate) durable_below: Slot,
+}
+
+/// The replicas, as seen from here.
+#[derive(Debug, Default)]
+pub(crate) struct Replicas {
+    heard: BTreeMap<Name, Heard>,
+    view: Option<View>,
+    view_known_at: Duration,
+    first_heard_at: Option<Duration>,
+    /// Since when this process has run without a pause: silence before that is its own fault.
+    listening_since: Duration,
+}
+
+impl Replicas {
+    /// Takes up a heartbeat.
+    pub(crate) fn hear(&mut self, config: &Config, now: Duration, heartbeat: Heartbeat) {
+        let Heartbeat { replica, instance, view, executed_below, durable_below, .. } = heartbeat;
+        if !self.heard.contains_key(&replica) && !self.make_room(config, now) {
+            return;
+        }
+        self.first_heard_at.get_or_insert(now);
+        let news = Heard { instance, heard_at: now, executed_below, durable_below };
+        let heard = self.heard.entry(replica).or_insert_with(|| news.clone());
+        if heard.instance == instance {
+            heard.heard_at = now;
+            heard.executed_below = heard.executed_below.max(executed_below);
+            heard.durable_below = heard.durable_below.max(durable_below);
+        } else {
+            *heard = news;
+        }
+        if let Some(view) = view.filter(|view| view.epoch > self.epoch()) {
+            self.view = Some(view);
+            self.view_known_at = now;
+        }
+    }
+
+    /// Makes room for one more by forgetting one that is silent and in no view; false if there is none.
+    fn make_room(&mut self, config: &Config, now: Duration) -> bool {
+        if self.heard.len() < config.max_replicas {
+            return true;
+        }
+        let view = self.view.as_ref();
+        let idle = |(name, heard): &(&Name, &Heard)| {
+            now.saturating_sub(heard.heard_at) > config.durable_memory && !view.is_some_and(|view| view.contains(name))
+        };
+        let forgotten = self.heard.iter().find(idle).map(|(name, _)| name.clone());
+        forgotten.is_some_and(|name| self.heard.remove(&name).is_some())
+    }
+
+    /// This process was paused until now.
+    pub(crate) fn resume_listening(&mut self, now: Duration) {
+        self.listening_since = now;
+    }
+
+    /// The view with the highest epoch that any replica has executed.
+    pub(crate) fn view(&self) -> Option<&View> {
+        self.view.as_ref()
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.view.as_ref().map_or(Epoch(0), |view| view.epoch)
+    }
+
+    pub(crate) fn first_heard_at(&self) -> Option<Duration> {
+        self.first_heard_at
+    }
+
+    pub(crate) fn get(&self, name: &Name) -> Option<&Heard> {
+        self.heard.get(name)
+    }
+
+    /// Those heard from lately enough to be primary.
+    pub(crate) fn live(&self, config: &Config, now: Duration) -> impl Iterator<Item = (&Name, &Heard)> {
+        let timeout = config.primary_timeout;
+        self.heard.iter().filter(move |(_, heard)| now.saturating_sub(heard.heard_at) < timeout)
+    }
+
+    /// How long nothing came from a replica while this process listened.
+    pub(crate) fn silence(&self, now: Duration, name: &Name) -> Duration {
+        let since = self.heard.get(name).map_or(self.view_known_at, |heard| heard.heard_at);
+        now.saturating_sub(since.max(self.listening_since))
+    }
+
+    /// How far acceptors may trim: the second highest durable mark in the view (the only one, where it has one replica). None
+    /// while too few were heard from.
+    pub(crate) fn durable_twice(&self, config: &Config, now: Duration) -> Option<Slot> {
+        let view = self.view.as_ref()?;
+        let needed = if view.backups.is_empty() { 1 } else { 2 };
+        let recent =
+            |name: &Name| self.heard.get(name).filter(|heard| now.saturating_sub(heard.heard_at) < config.durable_memory);
+        let members = std::iter::once(&view.primary).chain(&view.backups);
+        let mut durable: Vec<Slot> = members.filter_map(recent).map(|heard| heard.durable_below).collect();
+        durable.sort_unstable_by(|one, other| other.cmp(one));
+        durable.get(needed - 1).copied()
+    }
+}

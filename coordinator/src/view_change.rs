@@ -1,0 +1,75 @@
+//! When the leader proposes a view, and which.
+//!
+//! Who is primary is itself a chosen value, so two leaders that judge differently only cost a view: an epoch is executed once, by
+//! whichever view for it comes first in the log, and a view for an epoch that has passed is void.
+//!
+//! The present primary stays while it lives. A primary that was restarted is another (its instance says so), since it does not
+//! know which numbers of batches its former life used up.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use shared::ids::{Epoch, Instance, Name, Slot};
+use shared::message::View;
+
+use crate::config::Config;
+use crate::replicas::Replicas;
+
+/// A view that this leader proposed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProposedView {
+    pub(crate) epoch: Epoch,
+    pub(crate) slot: Slot,
+    pub(crate) chosen_at: Option<Duration>,
+}
+
+impl ProposedView {
+    /// Whether the next view must wait for what comes of this one.
+    pub(crate) fn holds_back(&self, config: &Config, now: Duration, replicas: &Replicas) -> bool {
+        if replicas.epoch() >= self.epoch {
+            return false;
+        }
+        self.chosen_at.is_none_or(|chosen_at| now.saturating_sub(chosen_at) < config.view_settle_timeout)
+    }
+}
+
+/// The view to propose now, if any.
+pub(crate) fn next_view(config: &Config, now: Duration, replicas: &Replicas) -> Option<View> {
+    let (primary, primary_instance) = match replicas.view() {
+        None => first_primary(config, now, replicas)?,
+        Some(view) => successor(config, now, replicas, view)?,
+    };
+    let old = replicas.view().into_iter().flat_map(|view| std::iter::once(&view.primary).chain(&view.backups));
+    let joining = replicas.live(config, now).map(|(name, _)| name);
+    let mut backups: Vec<Name> = old.chain(joining).filter(|name| **name != primary).cloned().collect();
+    backups.sort_unstable();
+    backups.dedup();
+    let epoch = replicas.epoch().next();
+    Some(View { epoch, primary, primary_instance, backups })
+}
+
+fn first_primary(config: &Config, now: Duration, replicas: &Replicas) -> Option<(Name, Instance)> {
+    let waited = now.saturating_sub(replicas.first_heard_at()?) >= config.first_view_delay;
+    let many = replicas.live(config, now).count() >= config.first_view_replicas;
+    if waited || many { best(config, now, replicas) } else { None }
+}
+
+/// The primary after this view, when something calls for another view.
+fn successor(config: &Config, now: Duration, replicas: &Replicas, view: &View) -> Option<(Name, Instance)> {
+    let present = replicas.get(&view.primary);
+    let restarted = present.is_some_and(|heard| heard.instance != view.primary_instance);
+    let patience = if present.is_some() { config.primary_timeout } else { config.unheard_primary_timeout };
+    let silent = replicas.silence(now, &view.primary) >= patience;
+    if restarted || silent {
+        return best(config, now, replicas);
+    }
+    let joins = replicas.live(config, now).any(|(name, _)| !view.contains(name));
+    let room = view.backups.len() + 1 < config.max_replicas;
+    (joins && room).then(|| (view.primary.clone(), view.primary_instance))
+}
+
+/// The live replica that has executed most; of equals, the first by name.
+fn best(config: &Config, now: Duration, replicas: &Replicas) -> Option<(Name, Instance)> {
+    let (name, heard) = replicas.live(config, now).max_by_key(|(name, heard)| (heard.executed_below, Reverse(*name)))?;
+    Some((name.clone(), heard.instance))
+}
