@@ -137,7 +137,11 @@ impl DataDir {
     }
 }
 
-fn lock(folder: &Path) -> Result<File, DataDirError> {
+/// Locks a folder for this process, by a file `LOCK` in it, until the file is dropped.
+///
+/// # Errors
+/// When another process holds the lock, or the file cannot be written.
+pub fn lock(folder: &Path) -> Result<File, DataDirError> {
     let path = folder.join(LOCK);
     let failed = |action| {
         let path = path.clone();
