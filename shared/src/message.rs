@@ -206,6 +206,7 @@ pub struct Vote {
 
 /// Phase 1a: asks for a promise, and for every vote from a slot on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Prepare {
     /// Whom the sender takes for the cluster.
     pub roster: Roster,
@@ -275,6 +276,7 @@ pub struct Stranger {
 
 /// Phase 2a: asks to accept values at a ballot. Without values it is the leader's sign of life.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Accept {
     /// Whom the sender takes for the cluster.
     pub roster: Roster,
@@ -290,6 +292,7 @@ pub struct Accept {
 
 /// A value for a slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SlotValue {
     /// The position in the log.
     pub slot: Slot,
@@ -392,6 +395,7 @@ impl Service {
 
 /// A service as it announces itself to the acceptors, which keep it for a short while: how services find each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Member {
     /// Its name, unique in the cluster.
     pub name: Name,
@@ -421,6 +425,7 @@ pub struct DirectoryEntry {
 
 /// A primary asks for a batch to be chosen at some slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Proposal {
     /// The primary's cluster.
     pub cluster: ClusterId,
@@ -458,6 +463,7 @@ pub enum ProposalReply {
 
 /// A replica's sign of life, sent to every coordinator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Heartbeat {
     /// The replica's cluster.
     pub cluster: ClusterId,

@@ -20,6 +20,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
+/// Set for the child process.
+const CHILD: &str = "SYNOD_TEST_CHILD";
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const UNSAMPLED: &str = "00-11111111111111111111111111111111-b7ad6b7169203331-00";
 const NAMES: SpanNames = &[("GET", "/work/{item}", "replica.work"), ("GET", "/panic", "replica.panic")];
@@ -34,8 +36,16 @@ struct Flags {
 #[test]
 #[ignore = "run by the other tests, as a process of its own"]
 fn the_service() -> ExitCode {
+    if std::env::var_os(CHILD).is_none() {
+        return ExitCode::SUCCESS;
+    }
     let args = Flags::parse_from(["service"]).service;
     service::main(Service::Replica, &args, async |running| {
+        let orphaned = running.shutdown.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            orphaned.cancel();
+        });
         let router = Router::new()
             .route("/work/{item}", get(work))
             .route("/panic", get(async || -> &'static str { panic!("invariant of the test: {} != {}", 1, 2) }))
@@ -68,7 +78,11 @@ impl Drop for Process {
 
 fn command() -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "the_service", "--ignored", "--nocapture"]).env_clear().env("SYNOD_LISTEN", "127.0.0.1:0");
+    command
+        .args(["--exact", "the_service", "--ignored", "--nocapture"])
+        .env_clear()
+        .env(CHILD, "1")
+        .env("SYNOD_LISTEN", "127.0.0.1:0");
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     command
 }

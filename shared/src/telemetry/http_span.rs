@@ -73,7 +73,7 @@ impl RequestTrace {
                 http.request.method = method.as_str(),
                 http.route = route,
                 http.response.status_code = field::Empty,
-                network.protocol.name = "http",
+                url.scheme = "http",
                 error.type = field::Empty,
             );
             set_parent(&span, caller.clone());

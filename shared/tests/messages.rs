@@ -1,0 +1,120 @@
+//! Every message goes through both encodings unchanged: people and scripts can say all that services say.
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use shared::ids::{AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, Name, Slot};
+use shared::message::{
+    Accept, AcceptReply, Accepted, Batch, ChosenEntry, ChosenReply, Directory, DirectoryEntry, Full, Heartbeat, HeartbeatReply,
+    Marks, Member, Nack, Phase, Prepare, PrepareReply, Promise, Proposal, ProposalReply, Roster, Service, SlotValue, Stranger,
+    Value, View, Vote, VotesPage, Watermarks,
+};
+use shared::wire::Encoding;
+
+#[track_caller]
+fn both<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(messages: impl IntoIterator<Item = T>) {
+    for message in messages {
+        for encoding in [Encoding::Json, Encoding::Postcard] {
+            let bytes = encoding.encode(&message);
+            assert_eq!(encoding.decode::<T>(&bytes).unwrap(), message, "{encoding:?}");
+        }
+    }
+}
+
+const BALLOT: Ballot = Ballot { round: 3, coordinator: CoordinatorId(u64::MAX) };
+const MARKS: Marks = Marks { voted_below: Slot(9), chosen_below: Slot(8), trimmed_below: Slot(7) };
+
+fn roster() -> Roster {
+    Roster::new(vec![AcceptorId(3), AcceptorId(1), AcceptorId(2)]).unwrap()
+}
+
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+fn view() -> View {
+    View { epoch: Epoch(1), primary: name("a"), primary_instance: Instance(5), backups: vec![name("b"), name("c")] }
+}
+
+#[test]
+fn the_messages_of_acceptors() {
+    let value = Bytes::from_static(b"\x00\xff bytes");
+    let vote = Vote { slot: Slot(7), ballot: BALLOT, value: value.clone() };
+    let nack = Nack { acceptor: AcceptorId(1), promised: BALLOT };
+    let stranger = Stranger { acceptor: AcceptorId(1), roster: Some(roster()) };
+    both([Prepare { roster: roster(), ballot: BALLOT, from: Slot(4) }]);
+    let (votes, next) = (vec![vote], Some(Slot(8)));
+    let promise = Promise { acceptor: AcceptorId(1), ballot: BALLOT, from: Slot(4), votes: votes.clone(), next, marks: MARKS };
+    both([PrepareReply::Promise(promise), PrepareReply::Nack(nack), PrepareReply::Stranger(stranger.clone())]);
+    let proposals = vec![SlotValue { slot: Slot(9), value }];
+    both([Accept { roster: roster(), ballot: BALLOT, proposals, chosen_below: Slot(8), trim_below: Slot(7) }]);
+    let accepted = Accepted { acceptor: AcceptorId(1), ballot: BALLOT, slots: vec![Slot(9)], marks: MARKS };
+    let full = Full { acceptor: AcceptorId(1), limit: "disk".into() };
+    both([AcceptReply::Accepted(accepted), AcceptReply::Nack(nack), AcceptReply::Stranger(stranger), AcceptReply::Full(full)]);
+    both([VotesPage { acceptor: AcceptorId(1), roster: None, votes, next, marks: MARKS }]);
+    both([Watermarks { acceptor: AcceptorId(1), roster: None, promised: Some(BALLOT), marks: MARKS, leader_silent_ms: 1 }]);
+    let url = "http://a:1".to_owned();
+    let member = Member { name: name("a"), service: Service::Coordinator, url, instance: Instance(1) };
+    both([member.clone()]);
+    both([Directory { members: vec![DirectoryEntry { member, age_ms: 3 }] }]);
+}
+
+#[test]
+fn the_messages_of_coordinators_and_replicas() {
+    let value = Value::View(view()).encode();
+    both([Proposal { cluster: ClusterId(1), epoch: Epoch(1), number: BatchNumber(0), value: value.clone() }]);
+    both([
+        ProposalReply::Chosen { slot: Slot(1), ballot: BALLOT, chosen_below: Slot(2) },
+        ProposalReply::NotLeading,
+        ProposalReply::Overloaded { limit: "slots".into() },
+        ProposalReply::Unresolved,
+    ]);
+    both([Heartbeat {
+        cluster: ClusterId(1),
+        replica: name("a"),
+        instance: Instance(1),
+        url: "http://a:1".into(),
+        view: Some(view()),
+        executed_below: Slot(2),
+        durable_below: Slot(1),
+        nudge_below: Some(Slot(3)),
+    }]);
+    let phases = [Phase::Inactive, Phase::Phase1, Phase::Phase2];
+    both(phases.map(|phase| HeartbeatReply {
+        coordinator: CoordinatorId(1),
+        phase,
+        ballot: Some(BALLOT),
+        chosen_below: Slot(1),
+    }));
+    let entries = vec![ChosenEntry { slot: Slot(0), ballot: BALLOT, value }];
+    both([
+        ChosenReply::Entries { entries, chosen_below: Slot(1) },
+        ChosenReply::Trimmed { oldest: Slot(5) },
+        ChosenReply::Unavailable,
+    ]);
+}
+
+#[test]
+fn a_value_is_read_back_and_nothing_after_it() {
+    let batch = Batch { epoch: Epoch(1), number: BatchNumber(2), commands: Bytes::from_static(b"commands") };
+    for value in [Value::Noop, Value::View(view()), Value::Batch(batch)] {
+        let bytes = value.encode();
+        assert_eq!(Value::decode(&bytes).unwrap(), value);
+        assert!(Value::decode(&[&bytes[..], b"x"].concat()).is_err());
+        assert!(Value::decode(&bytes[..bytes.len() - 1]).is_err());
+    }
+}
+
+#[test]
+fn a_malformed_message_is_refused() {
+    let roster = "[\"0000000000000001\",\"0000000000000002\",\"0000000000000003\"]";
+    let ballot = "{\"round\":1,\"coordinator\":\"0000000000000001\"}";
+    let prepare = |roster: &str, rest: &str| {
+        let json = format!("{{\"roster\":{roster},\"ballot\":{ballot},\"from\":0{rest}}}");
+        Encoding::Json.decode::<Prepare>(json.as_bytes())
+    };
+    assert!(prepare(roster, "").is_ok());
+    assert!(prepare(roster, ",\"form\":0").unwrap_err().to_string().contains("unknown field `form`"));
+    assert!(prepare("[]", "").is_err());
+    assert!(prepare("[\"0000000000000001\",\"0000000000000001\",\"0000000000000003\"]", "").is_err());
+}
