@@ -1,1 +1,7 @@
-fn main() {}
+//! The `synod` binary; all of it is in the library beside, so that the tests can build the same binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

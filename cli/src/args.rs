@@ -1,0 +1,106 @@
+//! The command line, and which part of the crate each command is.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{bench, console, export, import, up, verbs};
+
+/// A key-value store and a replicated log over HTTP that loses no acknowledged write.
+///
+/// `synod up` runs a whole cluster on this machine. Every flag can also be given as the environment variable that stands
+/// beside it.
+#[derive(Parser)]
+#[command(name = "synod", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a whole cluster on 127.0.0.1, each service as a process of its own
+    Up(up::Args),
+
+    /// Print the value of a key
+    Get(verbs::Get),
+    /// Store a value under a key
+    Put(verbs::Put),
+    /// Delete a key, or all keys with a prefix
+    Delete(verbs::Delete),
+    /// List keys in byte order
+    List(verbs::List),
+    /// Show who leads, who is primary and how far everyone is
+    Status(verbs::Status),
+    /// Ask a service whether it is ready; exits with 0 when it is
+    Ready(verbs::Ready),
+
+    /// Store all files of a folder, one key each
+    Import(import::Args),
+    /// Write all keys with a prefix into a folder, one file each
+    Export(export::Args),
+    /// Measure a running cluster
+    Bench(bench::Args),
+}
+
+/// Runs the command that the process's arguments name.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to standard output, a mistake to standard error; neither can be told anyone if that fails.
+            drop(error.print());
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match cli.command {
+        Command::Up(args) => block_on(up::run(args)),
+        Command::Get(args) => block_on(verbs::get(args)),
+        Command::Put(args) => block_on(verbs::put(args)),
+        Command::Delete(args) => block_on(verbs::delete(args)),
+        Command::List(args) => block_on(verbs::list(args)),
+        Command::Status(args) => block_on(verbs::status(args)),
+        Command::Ready(args) => block_on(verbs::ready(args)),
+        Command::Import(args) => block_on(import::run(args)),
+        Command::Export(args) => block_on(export::run(args)),
+        Command::Bench(args) => block_on(bench::run(args)),
+    }
+}
+
+/// Runs a command to its end on this thread: none of them has work for a second one while a cluster shares the machine.
+fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(command));
+    outcome.unwrap_or_else(|error| {
+        console::warn(format_args!("synod: {error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_is_an_environment_variable_too() {
+        fn check(command: &clap::Command) {
+            for flag in command.get_arguments().filter(|arg| !arg.is_positional() && !arg.is_hide_set()) {
+                let name = flag.get_id().as_str();
+                let env = flag.get_env().map(|env| env.to_string_lossy().into_owned());
+                let standard = ["help", "version"].contains(&name);
+                let named = env.as_deref().is_some_and(|env| env.starts_with("SYNOD_") || env == "NO_COLOR");
+                assert!(standard || named, "{} --{name} has the variable {env:?}", command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+}

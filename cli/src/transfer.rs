@@ -1,0 +1,149 @@
+//! What import and export share: how many files at a time, how long each is tried, progress on a terminal and the summary.
+
+use std::cell::{Cell, RefCell};
+use std::fmt::Display;
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::client::Failure;
+use crate::console;
+
+#[derive(clap::Args)]
+pub(crate) struct Transfer {
+    /// Files under way at the same time
+    #[arg(long, env = "SYNOD_PARALLEL", value_name = "N", default_value = "16", value_parser = parallel)]
+    parallel: NonZeroUsize,
+    /// How long one file is tried while the cluster does not answer
+    #[arg(long, env = "SYNOD_RETRY_SECONDS", value_name = "N", default_value_t = 60)]
+    retry_seconds: u32,
+}
+
+/// More than this only queues in the services, which refuse what they cannot take.
+const MAX_PARALLEL: usize = 256;
+
+fn parallel(text: &str) -> Result<NonZeroUsize, String> {
+    let number: NonZeroUsize = text.parse().map_err(|error| format!("{error}"))?;
+    if number.get() <= MAX_PARALLEL { Ok(number) } else { Err(format!("at most {MAX_PARALLEL}")) }
+}
+
+impl Transfer {
+    pub(crate) fn parallel(&self) -> usize {
+        self.parallel.get()
+    }
+
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_secs(self.retry_seconds.into())
+    }
+}
+
+/// The cluster did not answer for the whole patience: there is no point in going on.
+#[derive(Debug)]
+pub(crate) struct Gone {
+    /// What was tried last.
+    pub(crate) what: String,
+    pub(crate) failure: Failure,
+}
+
+/// A bar that counts bytes.
+pub(crate) fn bar_of_bytes(bytes: u64) -> ProgressBar {
+    styled(ProgressBar::new(bytes), "{bar:32} {bytes}/{total_bytes} {msg} {elapsed}, {eta} left")
+}
+
+/// A bar for an amount that is not known before the end.
+pub(crate) fn bar_of_unknown() -> ProgressBar {
+    styled(ProgressBar::no_length(), "{spinner} {bytes} {msg} {elapsed}")
+}
+
+fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
+    // On anything but a terminal a bar draws nothing.
+    bar.with_style(ProgressStyle::with_template(template).expect("the template is well-formed"))
+}
+
+/// Counts what was done, on one thread.
+pub(crate) struct Tally {
+    verb: &'static str,
+    bar: ProgressBar,
+    started: Instant,
+    files: Cell<u64>,
+    bytes: Cell<u64>,
+    failed: Cell<u64>,
+    notes: RefCell<Vec<String>>,
+}
+
+impl Tally {
+    pub(crate) fn new(verb: &'static str, bar: ProgressBar) -> Self {
+        let (files, bytes, failed) = Default::default();
+        Self { verb, bar, started: Instant::now(), files, bytes, failed, notes: RefCell::default() }
+    }
+
+    /// A file is where it belongs.
+    pub(crate) fn done(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).expect("a length fits 64 bits");
+        self.files.set(self.files.get() + 1);
+        self.bytes.set(self.bytes.get() + bytes);
+        self.bar.inc(bytes);
+        self.bar.set_message(console::counted(self.files.get(), "file"));
+    }
+
+    /// A file is not, and will not be.
+    pub(crate) fn failed(&self, reason: impl Display) {
+        self.failed.set(self.failed.get() + 1);
+        self.bar.suspend(|| console::warn(format_args!("synod: {reason}")));
+    }
+
+    /// Something the summary is to mention.
+    pub(crate) fn note(&self, note: String) {
+        self.notes.borrow_mut().push(note);
+    }
+
+    /// Says what was done; success means all of it.
+    pub(crate) fn finish(self, end: Result<(), Gone>) -> ExitCode {
+        self.bar.finish_and_clear();
+        console::say(self.summary(self.started.elapsed()));
+        if let Err(Gone { what, failure }) = &end {
+            console::warn(format_args!("synod: gave up at {what}: {failure}"));
+        }
+        if end.is_ok() && self.failed.get() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    fn summary(&self, elapsed: Duration) -> String {
+        let seconds = elapsed.as_secs_f64();
+        let (files, bytes) = (console::counted(self.files.get(), "file"), console::counted(self.bytes.get(), "byte"));
+        let mut line = format!("{} {files}, {bytes} in {seconds:.1} s", self.verb);
+        for note in self.notes.borrow().iter() {
+            line.push_str("; ");
+            line.push_str(note);
+        }
+        if self.failed.get() > 0 {
+            line.push_str(&format!("; {} failed", self.failed.get()));
+        }
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_tells_files_bytes_seconds_and_what_went_wrong() {
+        let tally = Tally::new("imported", ProgressBar::hidden());
+        tally.done(1_000);
+        tally.done(234);
+        assert_eq!(tally.summary(Duration::from_millis(1_540)), "imported 2 files, 1,234 bytes in 1.5 s");
+        tally.note(String::from("3 symbolic links skipped"));
+        tally.failed("a: too large");
+        let line = "imported 2 files, 1,234 bytes in 1.5 s; 3 symbolic links skipped; 1 failed";
+        assert_eq!(tally.summary(Duration::from_millis(1_540)), line);
+        assert_eq!(tally.finish(Ok(())), ExitCode::FAILURE);
+    }
+
+    #[test]
+    fn a_bound_on_parallelism_is_kept() {
+        assert!(parallel("1").is_ok() && parallel("256").is_ok());
+        assert!(parallel("0").is_err() && parallel("257").is_err() && parallel("x").is_err());
+    }
+}

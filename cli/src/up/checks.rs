@@ -1,0 +1,126 @@
+//! What is looked at before anything is started, so that a refusal leaves all as it was.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::net::TcpListener;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+
+use super::logs;
+use super::plan::Planned;
+
+/// Says what the folder holds.
+const DESCRIPTION: &str = "cluster.json";
+/// The version of the folder's layout.
+const FORMAT: u32 = 1;
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Description {
+    format: u32,
+    /// Fixed for ever: a quorum of another number would not share an acceptor with the old ones.
+    acceptors: u16,
+}
+
+/// Takes the data directory for this process; makes it where it is missing.
+///
+/// The lock that is given back holds as long as this process lives.
+pub(crate) fn claim(data_dir: &Path, acceptors: u16) -> anyhow::Result<File> {
+    let logs = logs::folder(data_dir);
+    fs::create_dir_all(&logs).with_context(|| format!("cannot make {} and the folder logs in it", data_dir.display()))?;
+    let lock = shared::datadir::lock(data_dir).context("is another `synod up` running?")?;
+    let path = data_dir.join(DESCRIPTION);
+    match fs::read(&path) {
+        Ok(bytes) => {
+            let found: Description =
+                serde_json::from_slice(&bytes).with_context(|| format!("{} is not what `synod up` writes", path.display()))?;
+            if found.format != FORMAT {
+                bail!("{} has format {}, this version reads {FORMAT}", data_dir.display(), found.format);
+            }
+            if found.acceptors != acceptors {
+                bail!(
+                    "{} holds a cluster of {} acceptors, which cannot change: say --acceptors {}, or name another --data-dir",
+                    data_dir.display(),
+                    found.acceptors,
+                    found.acceptors
+                );
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            describe(data_dir, acceptors).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+    Ok(lock)
+}
+
+fn describe(data_dir: &Path, acceptors: u16) -> io::Result<()> {
+    let draft = data_dir.join(format!("{DESCRIPTION}.new"));
+    let mut file = File::create(&draft)?;
+    serde_json::to_writer(&mut file, &Description { format: FORMAT, acceptors })?;
+    file.write_all(b"\n")?;
+    file.sync_all()?;
+    fs::rename(&draft, data_dir.join(DESCRIPTION))?;
+    File::open(data_dir)?.sync_all()
+}
+
+/// Nobody listens where a service is going to.
+pub(crate) fn ports_are_free(plan: &[Planned]) -> anyhow::Result<()> {
+    let taken = plan.iter().filter_map(|planned| Some((planned, TcpListener::bind(planned.address()).err()?)));
+    let taken: Vec<String> =
+        taken.map(|(planned, error)| format!("{} for {} ({error})", planned.address(), planned.name)).collect();
+    if !taken.is_empty() {
+        bail!("cannot listen on {}; --base-port moves all ports", taken.join(", "));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::{Counts, plan};
+    use super::*;
+
+    #[test]
+    fn a_folder_is_taken_by_one_process_at_a_time() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = temp.path().join("a/b");
+        let lock = claim(&folder, 3).unwrap();
+        let error = format!("{:#}", claim(&folder, 3).unwrap_err());
+        assert!(error.contains("in use") && error.contains("a/b"), "{error}");
+        drop(lock);
+        claim(&folder, 3).expect("it is free again");
+    }
+
+    #[test]
+    fn the_number_of_acceptors_of_a_folder_is_fixed() {
+        let temp = tempfile::tempdir().unwrap();
+        drop(claim(temp.path(), 3).unwrap());
+        let error = claim(temp.path(), 5).unwrap_err().to_string();
+        assert!(error.contains("--acceptors 3"), "{error}");
+        assert_eq!(fs::read_to_string(temp.path().join(DESCRIPTION)).unwrap(), "{\"format\":1,\"acceptors\":3}\n");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_named() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = format!("{:#}", claim(&file.join("below"), 3).unwrap_err());
+        assert!(error.contains("file/below"), "{error}");
+    }
+
+    #[test]
+    fn a_port_in_use_is_named_with_its_service() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let counts = Counts { coordinators: 1, acceptors: 1, replicas: 1, balancers: 1 };
+        let mut plan = plan(&counts, 8000, Path::new("d"));
+        plan.retain(|planned| planned.name == "acceptor-1");
+        plan[0].port = taken.local_addr().unwrap().port();
+        let error = ports_are_free(&plan).unwrap_err().to_string();
+        assert!(error.contains(&format!("{} for acceptor-1", taken.local_addr().unwrap())), "{error}");
+        drop(taken);
+        ports_are_free(&plan).expect("it is free now");
+    }
+}

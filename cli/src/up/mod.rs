@@ -1,0 +1,185 @@
+//! `synod up`: a whole cluster on 127.0.0.1, each service a child process, and nothing left behind.
+//!
+//! What is checked comes before anything is started: the data directory is writable and nobody else's, every port is free. Then
+//! all services start at once, and when a mutation has gone all the way through the balancer and back, what to do with the cluster is
+//! printed. From then on this process restarts what dies, until a signal ends it and everything with it.
+//!
+//! Children end with this process whatever ends it: each holds the reading end of a pipe whose writing end only this process has,
+//! and takes its end for SIGTERM (`services::end_with_parent`).
+//!
+//! In reading order: `plan` (names, ports, command lines), `checks`, `logs`, `supervisor` (one service's lives), `ready`, `report`.
+
+mod checks;
+mod logs;
+mod plan;
+mod ready;
+mod report;
+mod supervisor;
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use self::plan::{Counts, Planned};
+use self::supervisor::{Cluster, Event};
+use crate::console::{self, Paint};
+
+/// How often the sizes of the logs are looked at.
+const LOG_CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// How long services may take to be ready once writes are served; one that isn't is named, and may come later.
+const STRAGGLERS_WAIT: Duration = Duration::from_secs(10);
+/// Pause between two questions whether writes are served.
+const READY_PAUSE: Duration = Duration::from_millis(50);
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    counts: Counts,
+    /// The balancer's port; coordinators come at +101, acceptors at +201, replicas at +301
+    #[arg(long, env = "SYNOD_BASE_PORT", value_name = "PORT", default_value_t = 8000, value_parser = plan::base_port())]
+    base_port: u16,
+    /// Folder for the data and logs of all services; made where it is missing
+    #[arg(long, env = "SYNOD_DATA_DIR", value_name = "DIR", default_value = "synod-data")]
+    data_dir: PathBuf,
+    /// Leave a service that dies dead
+    #[arg(long, env = "SYNOD_NO_RESTART")]
+    no_restart: bool,
+    /// Give up when writes are not served after this long
+    #[arg(long, env = "SYNOD_READY_SECONDS", value_name = "N", default_value_t = 60)]
+    ready_seconds: u32,
+}
+
+/// Runs the cluster until a signal.
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let plan = plan::plan(&args.counts, args.base_port, &args.data_dir);
+    let _lock = checks::claim(&args.data_dir, args.counts.acceptors)?;
+    checks::ports_are_free(&plan)?;
+    let program = std::env::current_exe().context("cannot tell where this program is")?;
+    let mut signals = Signals::new()?;
+    let policy = if args.no_restart { supervisor::Policy::LeaveDead } else { supervisor::Policy::Restart };
+
+    console::say(format_args!("starting {} services, data in {}", plan.len(), args.data_dir.display()));
+    let (cluster, mut events) = Cluster::start(&plan, &program, &args.data_dir, policy)?;
+    let outcome = tokio::select! {
+        outcome = attend(&args, &plan, &mut events) => outcome,
+        name = signals.next() => {
+            console::say(format_args!("{name}: ending all services"));
+            Ok(())
+        }
+    };
+    drop(events);
+    end(cluster, &mut signals).await;
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+/// Brings the cluster to where it serves, and then watches over it; ends only by a failure.
+async fn attend(args: &Args, plan: &[Planned], events: &mut mpsc::Receiver<Event>) -> anyhow::Result<()> {
+    let paint = Paint::for_stdout();
+    let mut board = report::Board::new(plan);
+    wait_until_served(args, plan, events, &mut board).await?;
+    console::say(board.announcement(&args.data_dir, paint));
+    for name in ready::stragglers(plan).await {
+        console::say(paint.yellow(format_args!("{name} is not ready yet; see its /readyz and its log")));
+    }
+
+    let mut log_check = interval(LOG_CHECK_INTERVAL);
+    log_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            event = events.recv() => match event {
+                Some(event) => board.take(event).lines(paint).into_iter().for_each(console::say),
+                None => bail!("no service is looked after any more"),
+            },
+            _ = log_check.tick() => logs::bound_all(plan, &args.data_dir),
+        }
+    }
+}
+
+/// Waits until a mutation comes through; fails when a service says that it cannot run as it is told, or the time is up.
+async fn wait_until_served(
+    args: &Args,
+    plan: &[Planned],
+    events: &mut mpsc::Receiver<Event>,
+    board: &mut report::Board<'_>,
+) -> anyhow::Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(args.ready_seconds.into());
+    let paint = Paint::for_stdout();
+    let hindrance = RefCell::new(String::from("no answer yet"));
+    let mut served = std::pin::pin!(async {
+        loop {
+            match ready::writes_are_served(plan).await {
+                Ok(()) => return,
+                Err(reason) => hindrance.replace(reason),
+            };
+            sleep(READY_PAUSE).await;
+        }
+    });
+    let timed_out = loop {
+        tokio::select! {
+            outcome = timeout(deadline.saturating_duration_since(Instant::now()), &mut served) => break outcome.is_err(),
+            event = events.recv() => {
+                let Some(event) = event else { bail!("no service is looked after any more") };
+                let news = board.take(event);
+                if let Some(reason) = news.is_fatal_at_start() {
+                    bail!("{reason}");
+                }
+                news.lines(paint).into_iter().for_each(console::say);
+            }
+        }
+    };
+    if timed_out {
+        bail!(
+            "writes are not served after {} s: {}; the logs are in {}",
+            args.ready_seconds,
+            hindrance.borrow(),
+            logs::folder(&args.data_dir).display()
+        );
+    }
+    Ok(())
+}
+
+/// Ends all services; a second signal means: at once.
+async fn end(cluster: Cluster, signals: &mut Signals) {
+    let hurry = cluster.hurry();
+    let mut ended = std::pin::pin!(cluster.end());
+    tokio::select! {
+        () = &mut ended => return,
+        name = signals.next() => {
+            console::say(format_args!("{name} again: killing all services"));
+            hurry.kill_all();
+        }
+    }
+    ended.await;
+}
+
+/// The signals that end `up`.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.hangup.recv() => "SIGHUP",
+        }
+    }
+}

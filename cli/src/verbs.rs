@@ -1,0 +1,362 @@
+//! Small verbs: one or a few requests, and an answer that a shell script can use.
+
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use clap::builder::NonEmptyStringValueParser;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use reqwest::Url;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::client::{Answer, Api, Endpoint, Failure, parse_url};
+use crate::console::{self, Align, Table};
+
+/// The exit code when a key isn't there or a condition doesn't hold: an answer, but not the one hoped for.
+const EXIT_NO: u8 = 1;
+/// The pause between two questions of `ready --wait-seconds`.
+const READY_PAUSE: Duration = Duration::from_millis(100);
+/// One question of `ready` may take this long.
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
+/// More is surely not meant to be a value, and would only be refused after it was read into memory.
+const MAX_INPUT_BYTES: u64 = 64 * 1024 * 1024;
+
+#[derive(clap::Args)]
+pub(crate) struct Get {
+    #[command(flatten)]
+    endpoint: Endpoint,
+    /// The key
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    key: String,
+    /// Read what one replica has executed, without asking a quorum
+    #[arg(long, env = "SYNOD_LOCAL")]
+    local: bool,
+    /// Read the value that the key had at this revision
+    #[arg(long, env = "SYNOD_REVISION", value_name = "N")]
+    revision: Option<u64>,
+}
+
+/// Prints the value as it is, byte for byte.
+pub(crate) async fn get(args: Get) -> anyhow::Result<ExitCode> {
+    let revision = args.revision.map(|revision| revision.to_string());
+    let mut query = Vec::new();
+    if args.local {
+        query.push(("consistency", "local"));
+    }
+    if let Some(revision) = &revision {
+        query.push(("revision", revision));
+    }
+    match found(args.endpoint.api().get(&args.key, &query).await)? {
+        Some(answer) => {
+            io::stdout().write_all(&answer.body).and_then(|()| io::stdout().flush()).context("cannot write the value")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        None => Ok(ExitCode::from(EXIT_NO)),
+    }
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Put {
+    #[command(flatten)]
+    endpoint: Endpoint,
+    /// The key
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    key: String,
+    /// The value; standard input where neither a value nor a file is given
+    #[arg(conflicts_with = "file")]
+    value: Option<String>,
+    /// Take the value from a file
+    #[arg(long, env = "SYNOD_FILE", value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// What the value is, kept with it
+    #[arg(long, env = "SYNOD_CONTENT_TYPE", value_name = "TYPE", default_value = "application/octet-stream")]
+    content_type: HeaderValue,
+    #[command(flatten)]
+    condition: Condition,
+}
+
+/// Compare-and-swap.
+#[derive(clap::Args)]
+#[group(multiple = false)]
+struct Condition {
+    /// Only if the key was last changed at this revision
+    #[arg(long, env = "SYNOD_IF_REVISION", value_name = "N")]
+    if_revision: Option<u64>,
+    /// Only if the key is not there
+    #[arg(long, env = "SYNOD_IF_ABSENT")]
+    if_absent: bool,
+}
+
+impl Condition {
+    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        match (self.if_revision, self.if_absent) {
+            (Some(revision), _) => {
+                let etag = HeaderValue::from_str(&format!("\"{revision}\"")).expect("digits in quotes");
+                Some((header::IF_MATCH, etag))
+            }
+            (None, true) => Some((header::IF_NONE_MATCH, HeaderValue::from_static("*"))),
+            (None, false) => None,
+        }
+    }
+}
+
+/// Stores the value and prints the answer.
+pub(crate) async fn put(args: Put) -> anyhow::Result<ExitCode> {
+    let value = match (args.value, &args.file) {
+        (Some(value), _) => Bytes::from(value),
+        (None, Some(path)) => {
+            let file = std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+            read_input(file).with_context(|| format!("cannot read {}", path.display()))?
+        }
+        (None, None) => read_input(io::stdin()).context("cannot read the value from standard input")?,
+    };
+    let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, args.content_type)]);
+    headers.extend(args.condition.header());
+    print_held(args.endpoint.api().put(&args.key, value, headers).await)
+}
+
+fn read_input(input: impl Read) -> anyhow::Result<Bytes> {
+    let mut bytes = Vec::new();
+    input.take(MAX_INPUT_BYTES + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len())? > MAX_INPUT_BYTES {
+        bail!("it is longer than {MAX_INPUT_BYTES} bytes");
+    }
+    Ok(bytes.into())
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Delete {
+    #[command(flatten)]
+    endpoint: Endpoint,
+    /// The key
+    #[arg(value_parser = NonEmptyStringValueParser::new(), required_unless_present = "prefix", conflicts_with = "prefix")]
+    key: Option<String>,
+    /// Delete every key that begins with this; the empty prefix deletes all
+    #[arg(long, env = "SYNOD_DELETE_PREFIX", conflicts_with_all = ["if_revision", "if_absent"])]
+    prefix: Option<String>,
+    #[command(flatten)]
+    condition: Condition,
+}
+
+/// Deletes and prints the answer.
+pub(crate) async fn delete(args: Delete) -> anyhow::Result<ExitCode> {
+    let api = args.endpoint.api();
+    let answer = match (&args.key, &args.prefix) {
+        (Some(key), _) => api.delete(key, args.condition.header().into_iter().collect()).await,
+        (None, Some(prefix)) => api.delete_prefix(prefix).await,
+        (None, None) => bail!("name a key or a prefix"),
+    };
+    print_held(answer)
+}
+
+#[derive(clap::Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    endpoint: Endpoint,
+    /// Only keys that begin with this
+    #[arg(default_value = "")]
+    prefix: String,
+    /// Show also each key's revision, version and content type, set apart by tabs
+    #[arg(long, short, env = "SYNOD_LONG")]
+    long: bool,
+}
+
+/// Prints a line for each key, all at one revision.
+pub(crate) async fn list(args: List) -> anyhow::Result<ExitCode> {
+    let api = args.endpoint.api();
+    let mut cursor = None;
+    loop {
+        let page = api.list(&args.prefix, cursor.as_deref()).await?;
+        let mut text = String::new();
+        for item in page.items {
+            if args.long {
+                let content_type = item.content_type.unwrap_or_default();
+                text.push_str(&format!("{}\t{}\t{content_type}\t{}\n", item.revision, item.version, item.key));
+            } else {
+                text.extend([item.key.as_str(), "\n"]);
+            }
+        }
+        io::stdout().write_all(text.as_bytes()).context("cannot write the keys")?;
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    endpoint: Endpoint,
+    /// Print the JSON of `GET /v1/cluster`
+    #[arg(long, env = "SYNOD_JSON")]
+    json: bool,
+}
+
+/// What is shown of `GET /v1/cluster`.
+#[derive(Deserialize)]
+struct Cluster {
+    cluster_id: Option<String>,
+    revision: u64,
+    leader: Option<Leader>,
+    view: Option<View>,
+    replicas: Vec<Replica>,
+}
+
+#[derive(Deserialize)]
+struct Leader {
+    /// Its name, or the identity in its ballot.
+    coordinator: Value,
+    url: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct View {
+    epoch: u64,
+    primary: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Replica {
+    id: String,
+    url: String,
+    healthy: bool,
+    role: Option<String>,
+    executed_slot: Option<i64>,
+    revision: Option<u64>,
+    lag_slots: Option<i64>,
+}
+
+/// Prints the cluster as one replica sees it.
+pub(crate) async fn status(args: Status) -> anyhow::Result<ExitCode> {
+    let api = args.endpoint.api();
+    let answer = api.page("/v1/cluster").await?;
+    if args.json {
+        let json: Value = answer.json()?;
+        console::say(format_args!("{json:#}"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let cluster: Cluster = answer.json()?;
+    console::say(render_status(&cluster));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn render_status(cluster: &Cluster) -> String {
+    let unknown = || String::from("none known");
+    let leader = cluster.leader.as_ref().map_or_else(unknown, |leader| {
+        let name = leader.coordinator.as_str().map_or_else(|| leader.coordinator.to_string(), str::to_owned);
+        leader.url.as_ref().map_or_else(|| name.clone(), |url| format!("{name} at {url}"))
+    });
+    let primary = cluster.view.as_ref().and_then(|view| Some(format!("{} in epoch {}", view.primary.as_ref()?, view.epoch)));
+    let number = |number: Option<i64>| number.map_or_else(|| String::from("-"), |number| number.to_string());
+    let mut table = Table::new([
+        ("replica", Align::Left),
+        ("role", Align::Left),
+        ("healthy", Align::Left),
+        ("slot", Align::Right),
+        ("lag", Align::Right),
+        ("revision", Align::Right),
+        ("url", Align::Left),
+    ]);
+    for replica in &cluster.replicas {
+        table.row([
+            replica.id.clone(),
+            replica.role.clone().unwrap_or_else(|| String::from("-")),
+            String::from(if replica.healthy { "yes" } else { "no" }),
+            number(replica.executed_slot),
+            number(replica.lag_slots),
+            replica.revision.map_or_else(|| String::from("-"), |revision| revision.to_string()),
+            replica.url.clone(),
+        ]);
+    }
+    format!(
+        "cluster {}, revision {}\nleader   {leader}\nprimary  {}\n\n{table}",
+        cluster.cluster_id.as_deref().unwrap_or("not formed"),
+        cluster.revision,
+        primary.unwrap_or_else(unknown),
+    )
+    .trim_end()
+    .to_owned()
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Ready {
+    /// The service to ask
+    #[arg(env = "SYNOD_URL", default_value = "http://127.0.0.1:8000", value_parser = parse_url)]
+    url: Url,
+    /// Ask again for this long before giving up
+    #[arg(long, env = "SYNOD_WAIT_SECONDS", value_name = "N", default_value_t = 0)]
+    wait_seconds: u32,
+}
+
+/// Succeeds once `GET /readyz` does.
+pub(crate) async fn ready(args: Ready) -> anyhow::Result<ExitCode> {
+    let api = Api::new(&args.url, READY_TIMEOUT);
+    let deadline = Instant::now() + Duration::from_secs(args.wait_seconds.into());
+    loop {
+        match api.page("/readyz").await {
+            Ok(_) => return Ok(ExitCode::SUCCESS),
+            Err(failure) if Instant::now() >= deadline => return Err(failure.into()),
+            Err(_) => tokio::time::sleep(READY_PAUSE).await,
+        }
+    }
+}
+
+/// Sorts "it isn't there" and "the condition doesn't hold" from what went wrong.
+fn found(answer: Result<Answer, Failure>) -> Result<Option<Answer>, Failure> {
+    match answer {
+        Err(failure) if matches!(failure.status(), Some(StatusCode::NOT_FOUND | StatusCode::PRECONDITION_FAILED)) => {
+            console::warn(format_args!("synod: {failure}"));
+            Ok(None)
+        }
+        other => other.map(Some),
+    }
+}
+
+fn print_held(answer: Result<Answer, Failure>) -> anyhow::Result<ExitCode> {
+    Ok(match found(answer)? {
+        Some(answer) => {
+            console::say(String::from_utf8_lossy(&answer.body).trim_end());
+            ExitCode::SUCCESS
+        }
+        None => ExitCode::from(EXIT_NO),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_condition_is_compare_and_swap() {
+        let header = |if_revision, if_absent| Condition { if_revision, if_absent }.header();
+        assert_eq!(header(Some(7), false), Some((header::IF_MATCH, HeaderValue::from_static("\"7\""))));
+        assert_eq!(header(None, true), Some((header::IF_NONE_MATCH, HeaderValue::from_static("*"))));
+        assert_eq!(header(None, false), None);
+    }
+
+    #[test]
+    fn a_status_is_told_also_while_nobody_leads() {
+        let json = serde_json::json!({
+            "cluster_id": "00ab", "revision": 9, "leader": null, "view": {"epoch": 2, "primary": "replica-1", "backups": []},
+            "coordinators": [], "acceptors": [], "ratios": {},
+            "replicas": [{"id": "replica-1", "url": "http://a", "healthy": true, "role": "primary", "executed_slot": 12,
+                          "revision": 9, "lag_slots": 0, "hash": "00"}],
+        });
+        let cluster: Cluster = serde_json::from_value(json).unwrap();
+        let expected = "cluster 00ab, revision 9\nleader   none known\nprimary  replica-1 in epoch 2\n\n  replica    role     healthy  \
+                        slot  lag  revision  url\n  replica-1  primary  yes        12    0         9  http://a";
+        assert_eq!(render_status(&cluster), expected);
+    }
+
+    #[test]
+    fn missing_is_an_answer_and_other_errors_are_not() {
+        let answered = |status| Err(Failure::Answered { status, retry_after: None, detail: String::new() });
+        assert!(matches!(found(answered(StatusCode::NOT_FOUND)), Ok(None)));
+        assert!(found(answered(StatusCode::SERVICE_UNAVAILABLE)).is_err());
+    }
+}
