@@ -12,7 +12,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// Runs `synod` until it ends.
 fn run_to_end(args: &[&str]) -> Result<Output> {
-    let mut child = Command::new(synod()).args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut child =
+        Command::new(synod()).args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let started = Instant::now();
     while child.try_wait()?.is_none() {
         if started.elapsed() > LIMIT {
@@ -43,14 +44,23 @@ fn wrong_flags_are_named() -> Result<()> {
     let data = dir.path().join("data");
     let data = data.to_str().expect("a UTF-8 path");
     assert_refused(&["acceptor", "--no-such-flag"], &["--no-such-flag"])?;
-    assert_refused(&["acceptor", "--id", "Acceptor One", "--listen", "127.0.0.1:0", "--data-dir", data], &["Acceptor One", "--id"])?;
+    assert_refused(
+        &["acceptor", "--id", "Acceptor One", "--listen", "127.0.0.1:0", "--data-dir", data],
+        &["Acceptor One", "--id"],
+    )?;
     assert_refused(&["acceptor", "--id", "acceptor-1", "--listen", "nowhere", "--data-dir", data], &["nowhere", "--listen"])?;
     let one = "http://127.0.0.1:1";
-    assert_refused(&["coordinator", "--id", "coordinator-1", "--listen", "127.0.0.1:0", "--acceptors", "not a url"], &["not a url"])?;
+    assert_refused(
+        &["coordinator", "--id", "coordinator-1", "--listen", "127.0.0.1:0", "--acceptors", "not a url"],
+        &["not a url"],
+    )?;
     let two = format!("{one},http://127.0.0.1:2");
     assert_refused(&["coordinator", "--id", "coordinator-1", "--listen", "127.0.0.1:0", "--acceptors", &two], &["odd"])?;
     let twice = format!("{one},{one},{one}");
-    assert_refused(&["replica", "--id", "replica-1", "--listen", "127.0.0.1:0", "--acceptors", &twice, "--data-dir", data], &["twice"])?;
+    assert_refused(
+        &["replica", "--id", "replica-1", "--listen", "127.0.0.1:0", "--acceptors", &twice, "--data-dir", data],
+        &["twice"],
+    )?;
     Ok(())
 }
 
@@ -82,7 +92,10 @@ async fn a_data_directory_of_another_service_or_cluster_is_refused() -> Result<(
 
     let listen = here.url("acceptor-1").trim_start_matches("http://").to_owned();
     let held = path(&here, "acceptor-1");
-    assert_refused(&["acceptor", "--id", "acceptor-1", "--listen", "127.0.0.1:0", "--data-dir", &held], &[&held, "another process"])?;
+    assert_refused(
+        &["acceptor", "--id", "acceptor-1", "--listen", "127.0.0.1:0", "--data-dir", &held],
+        &[&held, "another process"],
+    )?;
 
     here.service("acceptor-1").kill()?;
     assert_refused(&["acceptor", "--id", "acceptor-2", "--listen", &listen, "--data-dir", &held], &["acceptor-1", "acceptor-2"])?;

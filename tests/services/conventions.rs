@@ -74,7 +74,10 @@ async fn keys(api: &Api<'_>, prefix: &str) -> Result<()> {
     let etag = header(&created, "etag")?;
     let revision: u64 = header(&created, "synod-revision")?.parse()?;
     let said = json(created).await?;
-    ensure!(said == json!({"key": format!("{prefix}a key/withé"), "revision": revision, "created_revision": revision, "version": 1}), "{said}");
+    ensure!(
+        said == json!({"key": format!("{prefix}a key/withé"), "revision": revision, "created_revision": revision, "version": 1}),
+        "{said}"
+    );
     ensure!(etag == format!("\"{revision}\""));
 
     let same = format!("/v1/kv/{prefix}a%20key/with%c3%A9");
@@ -171,7 +174,8 @@ async fn refusals(api: &Api<'_>) -> Result<()> {
     assert_problem(api.call(Method::GET, "/v1/kv/x", &[("x-large", &"h".repeat(20_000))], b"").await?, 431, "").await?;
     assert_problem(api.get("/v1/nothing").await?, 404, "").await?;
     assert_problem(api.call(Method::PATCH, "/v1/kv/x", &[], b"").await?, 405, "").await?;
-    let future = api.call(Method::GET, "/v1/kv/x", &[("synod-min-revision", "999999999"), ("synod-timeout", "200ms")], b"").await?;
+    let future =
+        api.call(Method::GET, "/v1/kv/x", &[("synod-min-revision", "999999999"), ("synod-timeout", "200ms")], b"").await?;
     assert_problem(future, 503, "revision").await?;
     Ok(())
 }
@@ -209,7 +213,10 @@ async fn the_cluster_describes_itself() -> Result<()> {
             let status = cluster.json(&name, "/v1/status").await?;
             ensure!(status["service"] == kind && status["id"] == name.as_str() && status["pid"].is_u64(), "{status}");
             ensure!(cluster.http().get(format!("{}/livez", cluster.url(&name))).send().await?.status() == 200, "{name} lives");
-            ensure!(cluster.http().get(format!("{}/readyz?verbose", cluster.url(&name))).send().await?.status() == 200, "{name} is ready");
+            ensure!(
+                cluster.http().get(format!("{}/readyz?verbose", cluster.url(&name))).send().await?.status() == 200,
+                "{name} is ready"
+            );
         }
     }
     Ok(())

@@ -58,7 +58,8 @@ async fn all_data_is_there_after_every_service_was_killed_at_once() -> Result<()
     let mut cluster = Cluster::start(synod(), Size::default(), &[]).await?;
     let workload = Workload::start(&cluster, CLIENTS, "all");
     tokio::time::sleep(STRETCH).await;
-    let names: Vec<String> = ["balancer", "coordinator", "acceptor", "replica"].iter().flat_map(|kind| cluster.names(kind)).collect();
+    let names: Vec<String> =
+        ["balancer", "coordinator", "acceptor", "replica"].iter().flat_map(|kind| cluster.names(kind)).collect();
     for name in &names {
         cluster.service(name).kill()?;
     }

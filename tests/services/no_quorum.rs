@@ -17,7 +17,11 @@ async fn assert_unavailable(cluster: &Cluster, request: reqwest::RequestBuilder,
     let retry_after = response.headers().contains_key("retry-after");
     let body = response.bytes().await?;
     let problem: Value = serde_json::from_slice(&body).context("an error is problem+json")?;
-    ensure!(status == 503 && retry_after || status == 504, "{status}, Retry-After {retry_after}: {problem}\n{}", cluster.last_words());
+    ensure!(
+        status == 503 && retry_after || status == 504,
+        "{status}, Retry-After {retry_after}: {problem}\n{}",
+        cluster.last_words()
+    );
     ensure!(waited < deadline + Duration::from_secs(1), "answered only after {waited:?}");
     Ok(problem)
 }

@@ -140,7 +140,9 @@ fn check(cluster: &Cluster, collector: &Collector, caller: &[u8], caller_span: &
     ensure!(descends(&request, &put.span, &forward.span), "replica.put descends from balancer.forward");
     ensure!(
         forward.span.parent_span_id == caller_span
-            || request.iter().any(|seen| seen.span.parent_span_id == caller_span && descends(&request, &forward.span, &seen.span)),
+            || request
+                .iter()
+                .any(|seen| seen.span.parent_span_id == caller_span && descends(&request, &forward.span, &seen.span)),
         "the trace hangs below the caller's span"
     );
 
@@ -164,6 +166,9 @@ fn check(cluster: &Cluster, collector: &Collector, caller: &[u8], caller_span: &
     let executes = named(&batch_trace, "replica.execute");
     let replicas: BTreeSet<String> = executes.iter().map(|seen| seen.instance.clone()).collect();
     ensure!(replicas.into_iter().collect::<Vec<_>>() == cluster.names("replica"), "{:?}", names(&batch_trace));
-    ensure!(executes.iter().all(|execute| descends(&batch_trace, &execute.span, &batch.span)), "replica.execute is below the batch");
+    ensure!(
+        executes.iter().all(|execute| descends(&batch_trace, &execute.span, &batch.span)),
+        "replica.execute is below the batch"
+    );
     Ok(())
 }

@@ -101,13 +101,18 @@ async fn up_serves_restarts_what_dies_and_keeps_its_data() -> Result<()> {
 
     let data = dir.path().join("data");
     let second = Up::new(dir.path(), &[])?;
-    let mut second = Process::new("second", synod(), vec![
-        "up".into(),
-        "--base-port".into(),
-        second.base.to_string(),
-        "--data-dir".into(),
-        data.to_string_lossy().into_owned(),
-    ], dir.path());
+    let mut second = Process::new(
+        "second",
+        synod(),
+        vec![
+            "up".into(),
+            "--base-port".into(),
+            second.base.to_string(),
+            "--data-dir".into(),
+            data.to_string_lossy().into_owned(),
+        ],
+        dir.path(),
+    );
     second.start()?;
     ensure!(!second.wait(LIMIT)?.success(), "a second up on one folder was not refused");
     ensure!(second.output()?.contains(&*data.to_string_lossy()), "{}", second.output()?);

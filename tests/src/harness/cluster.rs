@@ -60,7 +60,8 @@ impl Cluster {
         let dir = TempDir::with_prefix("synod-cluster-")?;
         let mut ports = Ports::reserve()?;
         let mut urls = BTreeMap::new();
-        let counts = [("coordinator", size.coordinators), ("acceptor", size.acceptors), ("replica", size.replicas), ("balancer", 1)];
+        let counts =
+            [("coordinator", size.coordinators), ("acceptor", size.acceptors), ("replica", size.replicas), ("balancer", 1)];
         for (kind, count) in counts {
             for number in 1..=count {
                 urls.insert(format!("{kind}-{number}"), format!("http://127.0.0.1:{}", ports.take()?));
@@ -131,7 +132,8 @@ impl Cluster {
         let response = self.http.get(format!("{}{path}", self.url(name))).send().await?;
         let status = response.status();
         let body = response.bytes().await?;
-        serde_json::from_slice(&body).with_context(|| format!("{name}{path} answered {status}: {}", String::from_utf8_lossy(&body)))
+        serde_json::from_slice(&body)
+            .with_context(|| format!("{name}{path} answered {status}: {}", String::from_utf8_lossy(&body)))
     }
 
     /// What a replica has executed: the text values below a prefix, by key.
