@@ -1,0 +1,134 @@
+//! The pool, shared by the requests and the checks: a lock, a word in the log when health changes, and a wake-up for those who
+//! wait for an endpoint that is lost.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use shared::ids::Name;
+use shared::message::Member;
+use tokio::sync::Notify;
+
+use crate::pool::{EndpointId, Health, Intent, Outcome, Pool, Report, Target, Thresholds};
+
+/// The one [`Pool`] of a balancer. The lock is held for a few instructions, never over a wait.
+#[derive(Debug)]
+pub(crate) struct Endpoints {
+    pool: Mutex<Pool>,
+    /// Notified when an endpoint has ceased to be healthy.
+    lost: Notify,
+}
+
+impl Endpoints {
+    pub(crate) fn new(thresholds: Thresholds) -> Arc<Self> {
+        Arc::new(Self { pool: Mutex::new(Pool::new(thresholds)), lost: Notify::new() })
+    }
+
+    /// Reads the pool.
+    pub(crate) fn read<R>(&self, read: impl FnOnce(&Pool) -> R) -> R {
+        read(&self.lock())
+    }
+
+    /// Picks an endpoint for a request, see [`Pool::begin`].
+    pub(crate) fn begin(self: &Arc<Self>, intent: Intent, tried: &[EndpointId]) -> Option<InFlight> {
+        let target = self.lock().begin(intent, tried)?;
+        Some(InFlight { endpoints: Arc::clone(self), target, outcome: Outcome::Abandoned })
+    }
+
+    /// Takes in what discovery found; returns all endpoints.
+    pub(crate) fn set_replicas(&self, members: &[Member]) -> Vec<Target> {
+        self.change(|pool| {
+            pool.set_replicas(members);
+            pool.endpoints().map(|endpoint| Target { id: endpoint.id, member: Arc::clone(&endpoint.member) }).collect()
+        })
+    }
+
+    /// Takes in the result of a check, see [`Pool::checked`].
+    pub(crate) fn checked(&self, target: &Target, result: Option<Report>) {
+        self.change(|pool| log_change(target, pool.checked(target.id, result)));
+    }
+
+    /// Waits until the endpoint isn't healthy.
+    pub(crate) async fn lost(&self, id: EndpointId) {
+        loop {
+            let notified = self.lost.notified();
+            tokio::pin!(notified);
+            // From here on no notification is missed, so that one between the look and the wait counts.
+            notified.as_mut().enable();
+            if !self.lock().is_healthy(id) {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Changes the pool, and says so where the primary is another one afterwards.
+    fn change<R>(&self, change: impl FnOnce(&mut Pool) -> R) -> R {
+        let mut pool = self.lock();
+        let (before, healthy) = (pool.primary(), pool.healthy());
+        let result = change(&mut pool);
+        let (after, is_fewer) = (pool.primary(), pool.healthy() < healthy);
+        let name = after.filter(|_| after != before).and_then(|id| pool.endpoint(id)).map(|endpoint| endpoint.member.name.clone());
+        drop(pool);
+        if is_fewer {
+            self.lost.notify_waiters();
+        }
+        log_primary(after.is_none() && before.is_some(), name);
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().expect("a panic under the lock ends the process")
+    }
+}
+
+fn log_change(target: &Target, health: Option<Health>) {
+    if let Some(health) = health {
+        tracing::info!(endpoint = %target.member.name, url = target.member.url, "{} is {}", target.member.name, health.as_str());
+    }
+}
+
+fn log_primary(lost: bool, name: Option<Name>) {
+    match name {
+        Some(name) => tracing::info!(endpoint = %name, "{name} is primary"),
+        None if lost => tracing::info!("no primary is known"),
+        None => {}
+    }
+}
+
+/// A request that an endpoint is working on. Dropped without a word it counts as abandoned: the client has gone away.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    endpoints: Arc<Endpoints>,
+    target: Target,
+    outcome: Outcome,
+}
+
+impl InFlight {
+    /// Which endpoint.
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// It has answered.
+    pub(crate) fn answered(mut self) {
+        self.outcome = Outcome::Answered;
+    }
+
+    /// There is no answer because of the endpoint.
+    pub(crate) fn failed(mut self) {
+        self.outcome = Outcome::Failed;
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        match self.outcome {
+            // Neither changes who is primary.
+            Outcome::Answered | Outcome::Abandoned => {
+                let _unchanged = self.endpoints.lock().finish(self.target.id, self.outcome);
+            }
+            Outcome::Failed => {
+                self.endpoints.change(|pool| log_change(&self.target, pool.finish(self.target.id, self.outcome)));
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Finds the replicas and checks each of them.
+//!
+//! Who there is comes from the acceptors' directory ([`shared::discovery`]). Each endpoint then has a task of its own that asks
+//! `GET /v1/status` at a steady pace until the pool has dropped the endpoint, so that one that hangs delays no news of another.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use shared::client::{CallError, ReplicaClient};
+use shared::config::BaseUrl;
+use shared::ids::{Epoch, Name, Slot};
+use shared::message::{Member, Service};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use crate::endpoints::Endpoints;
+use crate::pool::{EndpointId, Report, Role, Target};
+
+/// The pace of active checks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// From one check of an endpoint to the next.
+    pub(crate) interval: Duration,
+    /// How long a check may take; past it, it has failed.
+    pub(crate) timeout: Duration,
+}
+
+/// Keeps the pool's members and health up to date. Never ends by itself; dropped, it ends all checks.
+pub(crate) async fn keep(endpoints: Arc<Endpoints>, mut members: watch::Receiver<Vec<Member>>, pace: Pace) {
+    let mut checks = JoinSet::new();
+    let mut checked: BTreeSet<EndpointId> = BTreeSet::new();
+    loop {
+        let found: Vec<Member> = members.borrow_and_update().iter().filter(|member| is_reachable(member)).cloned().collect();
+        let targets = endpoints.set_replicas(&found);
+        let new: Vec<Target> = targets.iter().filter(|target| !checked.contains(&target.id)).cloned().collect();
+        checked = targets.into_iter().map(|target| target.id).collect();
+        for target in new {
+            if let Ok(url) = target.member.url.parse() {
+                checks.spawn(check(Arc::clone(&endpoints), target, ReplicaClient::new(url), pace));
+            }
+        }
+        while checks.try_join_next().is_some() {}
+        match tokio::time::timeout(pace.interval, members.changed()).await {
+            // Nothing new, but an endpoint that discovery had lost before may have failed since.
+            Ok(Ok(())) | Err(_) => {}
+            // Discovery has ended: the service is ending, and what is in flight still needs the checks.
+            Ok(Err(_)) => std::future::pending::<()>().await,
+        }
+    }
+}
+
+fn is_reachable(member: &Member) -> bool {
+    let reachable = member.url.parse::<BaseUrl>();
+    if let Err(error) = &reachable {
+        tracing::warn!(endpoint = %member.name, %error, "a member announces a URL that is none");
+    }
+    reachable.is_ok()
+}
+
+/// Checks an endpoint until the pool has dropped it.
+async fn check(endpoints: Arc<Endpoints>, target: Target, client: ReplicaClient, pace: Pace) {
+    let mut ticks = tokio::time::interval(pace.interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while endpoints.read(|pool| pool.endpoint(target.id).is_some()) {
+        ticks.tick().await;
+        let result = ask(&client, &target.member.name, pace.timeout).await;
+        if let Err(error) = &result {
+            tracing::debug!(endpoint = %target.member.name, %error, "a check failed");
+        }
+        endpoints.checked(&target, result.ok());
+    }
+}
+
+/// The part of a replica's status that selection rests on.
+#[derive(Debug, Deserialize)]
+struct ReplicaStatus {
+    service: Service,
+    id: Name,
+    /// A replica that is not primary, whatever else it is, forwards mutations.
+    role: Option<String>,
+    epoch: Epoch,
+    /// The last slot executed; none before the first.
+    executed_slot: Option<Slot>,
+}
+
+/// Why a check failed.
+#[derive(Debug, thiserror::Error)]
+enum CheckError {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("not a replica's status: {0}")]
+    Nonsense(#[from] serde_json::Error),
+    #[error("{} {id} answers there", service.as_str())]
+    SomebodyElse { service: Service, id: Name },
+}
+
+async fn ask(client: &ReplicaClient, name: &Name, timeout: Duration) -> Result<Report, CheckError> {
+    let status: ReplicaStatus = serde_json::from_value(client.status(timeout).await?)?;
+    if status.service != Service::Replica || status.id != *name {
+        return Err(CheckError::SomebodyElse { service: status.service, id: status.id });
+    }
+    let role = if status.role.as_deref() == Some(Role::Primary.as_str()) { Role::Primary } else { Role::Backup };
+    Ok(Report { role, epoch: status.epoch, executed_slot: status.executed_slot })
+}

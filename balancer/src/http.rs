@@ -1,0 +1,189 @@
+//! What the balancer answers itself, and what it passes on.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json, Router};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::{Service as HyperService, service_fn};
+use hyper_util::service::TowerToHyperService;
+use serde::Serialize;
+use shared::health::{self, Check};
+use shared::ids::{Epoch, Name, Slot};
+use shared::problem::Problem;
+use shared::server::{Admission, Limits, with_fallbacks};
+use shared::status::{Identity, Status};
+use shared::telemetry::RequestTrace;
+
+use crate::endpoints::Endpoints;
+use crate::pool::{Endpoint, Health, Role};
+use crate::proxy::Proxy;
+
+/// The route that stands in spans for everything that is passed on; the replica's span has the exact one.
+const FORWARDED_ROUTE: &str = "/v1/{*path}";
+
+/// Everything that a connection needs to answer requests.
+#[derive(Debug)]
+pub(crate) struct Front {
+    own: TowerToHyperService<Router>,
+    proxy: Arc<Proxy>,
+    admission: Admission,
+}
+
+/// Who answers a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answerer {
+    /// The balancer, also with 404.
+    Balancer,
+    /// A replica.
+    Replica,
+}
+
+/// Replicas answer the client API; what services say to each other is no business of clients. The path is looked at as it came:
+/// a replica decodes nothing but keys, so what is spelt otherwise is nothing to it either.
+fn answerer_of(path: &str) -> Answerer {
+    let Some(below) = path.strip_prefix("/v1/") else { return Answerer::Balancer };
+    let first = below.split('/').next().unwrap_or_default();
+    match first {
+        "status" | "replication" => Answerer::Balancer,
+        _ => Answerer::Replica,
+    }
+}
+
+impl Front {
+    pub(crate) fn new(identity: Identity, endpoints: Arc<Endpoints>, proxy: Arc<Proxy>, limits: Limits) -> Arc<Self> {
+        let own = TowerToHyperService::new(own_routes(identity, endpoints, Arc::clone(&proxy)));
+        Arc::new(Self { own, proxy, admission: Admission::new(limits) })
+    }
+
+    /// The service of a client's connection.
+    pub(crate) fn connection(
+        self: &Arc<Self>,
+        client: SocketAddr,
+    ) -> impl HyperService<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send> + Send + use<> {
+        let front = Arc::clone(self);
+        let client = client.ip();
+        service_fn(move |request| {
+            let front = Arc::clone(&front);
+            async move { Ok(front.answer(client, request).await) }
+        })
+    }
+
+    async fn answer(&self, client: IpAddr, request: Request<Incoming>) -> Response<Body> {
+        let answerer = answerer_of(request.uri().path());
+        let name = (answerer == Answerer::Replica).then_some("balancer.forward");
+        let trace = RequestTrace::start(name, request.method(), FORWARDED_ROUTE, request.headers());
+        let mut response = match self.admission.admit(request.uri(), request.headers()) {
+            Ok(_place) => match answerer {
+                Answerer::Replica => trace.run(self.proxy.forward(client, request, &trace)).await,
+                Answerer::Balancer => trace.run(self.answer_self(request)).await,
+            },
+            Err(problem) => refused(&problem),
+        };
+        trace.finish(response.status(), response.headers_mut());
+        response
+    }
+
+    async fn answer_self(&self, request: Request<Incoming>) -> Response<Body> {
+        let Ok(response) = self.own.call(request).await;
+        response
+    }
+}
+
+fn refused(problem: &Problem) -> Response<Body> {
+    problem.to_http().map(Body::from)
+}
+
+fn own_routes(identity: Identity, endpoints: Arc<Endpoints>, proxy: Arc<Proxy>) -> Router {
+    let ready = {
+        let endpoints = Arc::clone(&endpoints);
+        move || vec![Check::new("replicas", (endpoints.read(|pool| pool.healthy()) == 0).then(|| "no replica is healthy".to_owned()))]
+    };
+    let routes = Router::new()
+        .route("/v1/status", get(status))
+        .with_state(Arc::new(Own { identity, endpoints, proxy }))
+        .merge(health::routes(ready));
+    with_fallbacks(routes)
+}
+
+struct Own {
+    identity: Identity,
+    endpoints: Arc<Endpoints>,
+    proxy: Arc<Proxy>,
+}
+
+/// What the balancer says of itself in `GET /v1/status`.
+#[derive(Debug, Serialize)]
+struct BalancerStatus {
+    /// Where mutations go, if it is known.
+    primary: Option<Name>,
+    /// How many endpoints get requests.
+    healthy: usize,
+    /// Requests for replicas since the start.
+    requests: u64,
+    /// Attempts beyond a request's first.
+    retries: u64,
+    /// Requests answered with a problem of the balancer's own.
+    refusals: u64,
+    endpoints: Vec<EndpointStatus>,
+}
+
+#[derive(Debug, Serialize)]
+struct EndpointStatus {
+    id: Name,
+    url: String,
+    healthy: bool,
+    health: &'static str,
+    role: Option<&'static str>,
+    epoch: Option<Epoch>,
+    executed_slot: Option<Slot>,
+    requests: u64,
+    in_flight: u64,
+    failures: u64,
+    checks: u64,
+    check_failures: u64,
+}
+
+impl From<&Endpoint> for EndpointStatus {
+    fn from(endpoint: &Endpoint) -> Self {
+        let counts = endpoint.counts;
+        Self {
+            id: endpoint.member.name.clone(),
+            url: endpoint.member.url.clone(),
+            healthy: endpoint.health == Health::Healthy,
+            health: endpoint.health.as_str(),
+            role: endpoint.report.map(|report| Role::as_str(report.role)),
+            epoch: endpoint.report.map(|report| report.epoch),
+            executed_slot: endpoint.report.and_then(|report| report.executed_slot),
+            requests: counts.requests,
+            in_flight: counts.in_flight,
+            failures: counts.failures,
+            checks: counts.checks,
+            check_failures: counts.check_failures,
+        }
+    }
+}
+
+async fn status(State(own): State<Arc<Own>>) -> Json<Status<BalancerStatus>> {
+    let totals = own.proxy.totals();
+    let role = own.endpoints.read(|pool| {
+        let primary = pool.primary().and_then(|id| pool.endpoint(id));
+        let mut endpoints: Vec<EndpointStatus> = pool.endpoints().map(EndpointStatus::from).collect();
+        endpoints.sort_by(|one, other| one.id.cmp(&other.id));
+        BalancerStatus {
+            primary: primary.map(|endpoint| endpoint.member.name.clone()),
+            healthy: pool.healthy(),
+            requests: totals.requests.load(Ordering::Relaxed),
+            retries: totals.retries.load(Ordering::Relaxed),
+            refusals: totals.refusals.load(Ordering::Relaxed),
+            endpoints,
+        }
+    });
+    std::future::ready(Json(own.identity.status(role))).await
+}

@@ -1,0 +1,359 @@
+//! Which replica gets the next request: the balancer's core.
+//!
+//! Three things are kept apart, as in linkerd2-proxy and pingora: *discovery* says which replicas there are
+//! ([`Pool::set_replicas`]), *health* says which of them answer ([`Pool::checked`] from active checks, [`Pool::finish`] from the
+//! requests themselves), and *selection* picks one ([`Pool::begin`]). This file decides all three and does none of the I/O.
+//!
+//! - An endpoint is picked only while it is healthy. A new one is unproven and waits for its first good check.
+//! - Health changes on consecutive outcomes ([`Thresholds`]), so that one lost packet does not empty the pool. Only a check revives
+//!   an endpoint: a request's answer says that a process lives, a check also says which replica it is and what its role is.
+//! - Reads go round-robin over the healthy endpoints in order of their ids, which is right because every replica serves
+//!   linearizable reads. Mutations go to the primary; while none is known, to the next healthy replica, which forwards them.
+//! - The primary is the healthy replica that says it is, at the highest epoch that *any* healthy replica reports: an old primary
+//!   that has not heard of its successor is not asked once one backup has.
+//! - Nothing healthy: nothing is picked, and the caller fails at once.
+//!
+//! Not here: weights, least-loaded choice, slow start. Replicas are alike, and a restarted one reports healthy only once it serves.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use shared::ids::{Epoch, Name, Slot};
+use shared::message::{Member, Service};
+
+/// One life of one replica at one address, as this balancer numbers them. Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EndpointId(u64);
+
+/// How many outcomes in a row change an endpoint's health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thresholds {
+    /// Failures in a row (checks and requests alike) that make a healthy endpoint unhealthy; at least 1.
+    pub unhealthy_after: u32,
+    /// Good checks in a row that make an unhealthy endpoint healthy again; at least 1.
+    pub healthy_after: u32,
+}
+
+/// What a request asks of a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// Any replica will do.
+    Read,
+    /// The primary, if it is known.
+    Mutation,
+}
+
+/// Whether an endpoint is picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// No check has succeeded yet.
+    Unproven,
+    /// It is picked.
+    Healthy,
+    /// It failed too often in a row.
+    Unhealthy,
+}
+
+impl Health {
+    /// Its name in `GET /v1/status`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unproven => "unproven",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+/// What a replica says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It takes mutations.
+    Primary,
+    /// It forwards them.
+    Backup,
+}
+
+impl Role {
+    /// Its name in `GET /v1/status`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Backup => "backup",
+        }
+    }
+}
+
+/// What a good check learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// What the replica says it is.
+    pub role: Role,
+    /// The epoch of the view it executed last.
+    pub epoch: Epoch,
+    /// The last slot executed there; none before the first.
+    pub executed_slot: Option<Slot>,
+}
+
+/// How a request to an endpoint ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It answered, whatever it said.
+    Answered,
+    /// No connection, or one that broke before an answer.
+    Failed,
+    /// The wait ended for a reason that says nothing of the endpoint: the client went away, or its time was up.
+    Abandoned,
+}
+
+/// What happened at one endpoint since its name was first seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests sent to it, attempts that were retried elsewhere included.
+    pub requests: u64,
+    /// Requests it has not answered yet.
+    pub in_flight: u64,
+    /// Requests that ended without an answer because of it.
+    pub failures: u64,
+    /// Active checks that succeeded.
+    pub checks: u64,
+    /// Active checks that failed.
+    pub check_failures: u64,
+}
+
+/// A replica as the balancer sees it.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// This life of the replica.
+    pub id: EndpointId,
+    /// How it announced itself.
+    pub member: Arc<Member>,
+    /// Whether it is picked.
+    pub health: Health,
+    /// What the last good check of this life learned.
+    pub report: Option<Report>,
+    /// Counters of its name, over its lives.
+    pub counts: Counts,
+    /// Outcomes in a row that speak against `health`.
+    against: u32,
+}
+
+/// Where to send a request.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// To be handed back to [`Pool::finish`].
+    pub id: EndpointId,
+    /// The replica.
+    pub member: Arc<Member>,
+}
+
+/// The replicas and their health. At most [`Pool::MAX_ENDPOINTS`].
+#[derive(Debug)]
+pub struct Pool {
+    thresholds: Thresholds,
+    endpoints: BTreeMap<EndpointId, Endpoint>,
+    next_id: u64,
+    /// The endpoint that the last round-robin pick chose.
+    turn: EndpointId,
+}
+
+impl Pool {
+    /// The most replicas a balancer looks after; those beyond, in order of names, are left out.
+    pub const MAX_ENDPOINTS: usize = 64;
+
+    /// An empty pool.
+    #[must_use]
+    pub fn new(thresholds: Thresholds) -> Self {
+        Self { thresholds, endpoints: BTreeMap::new(), next_id: 0, turn: EndpointId(0) }
+    }
+
+    /// Takes in what discovery found, other services included.
+    ///
+    /// An endpoint that is missing from `members` goes only once it isn't healthy either: acceptors that just restarted list
+    /// nobody for a moment, and that is no reason to stop serving. A replica that restarted or moved is a new endpoint.
+    pub fn set_replicas<'a>(&mut self, members: impl IntoIterator<Item = &'a Member>) {
+        let found: BTreeMap<&Name, &Member> = members
+            .into_iter()
+            .filter(|member| member.service == Service::Replica)
+            .map(|member| (&member.name, member))
+            .take(Self::MAX_ENDPOINTS)
+            .collect();
+        let mut counts = BTreeMap::new();
+        self.endpoints.retain(|_, endpoint| {
+            let stays = match found.get(&endpoint.member.name) {
+                Some(member) => **member == *endpoint.member,
+                None => endpoint.health == Health::Healthy,
+            };
+            if !stays {
+                counts.insert(endpoint.member.name.clone(), endpoint.counts);
+            }
+            stays
+        });
+        for member in found.into_values() {
+            if self.endpoints.len() < Self::MAX_ENDPOINTS && self.find(&member.name).is_none() {
+                let id = EndpointId(self.next_id);
+                self.next_id += 1;
+                // What is still in flight to the former life ends there.
+                let counts = Counts { in_flight: 0, ..counts.get(&member.name).copied().unwrap_or_default() };
+                let member = Arc::new(member.clone());
+                self.endpoints.insert(id, Endpoint { id, member, health: Health::Unproven, report: None, counts, against: 0 });
+            }
+        }
+        self.check_invariants();
+    }
+
+    /// Picks an endpoint that isn't in `tried` and counts a request to it. `None`: nothing healthy is left to try.
+    #[must_use]
+    pub fn begin(&mut self, intent: Intent, tried: &[EndpointId]) -> Option<Target> {
+        let primary = match intent {
+            Intent::Read => None,
+            Intent::Mutation => self.primary().filter(|id| !tried.contains(id)),
+        };
+        let id = match primary {
+            Some(id) => id,
+            None => self.take_turn(tried)?,
+        };
+        let endpoint = self.endpoints.get_mut(&id).expect("what was picked is in the pool");
+        endpoint.counts.requests += 1;
+        endpoint.counts.in_flight += 1;
+        Some(Target { id, member: Arc::clone(&endpoint.member) })
+    }
+
+    /// A request that [`Pool::begin`] gave out has ended. Returns whether that made the endpoint unhealthy.
+    pub fn finish(&mut self, id: EndpointId, outcome: Outcome) -> Option<Health> {
+        let thresholds = self.thresholds;
+        let endpoint = self.endpoints.get_mut(&id)?;
+        endpoint.counts.in_flight = endpoint.counts.in_flight.checked_sub(1).expect("every request ends once");
+        match outcome {
+            Outcome::Answered if endpoint.health == Health::Healthy => {
+                endpoint.against = 0;
+                None
+            }
+            Outcome::Answered | Outcome::Abandoned => None,
+            Outcome::Failed => {
+                endpoint.counts.failures += 1;
+                endpoint.failed(thresholds)
+            }
+        }
+    }
+
+    /// An active check has ended, with what it learned or without an answer. Returns the new health where it changed.
+    pub fn checked(&mut self, id: EndpointId, result: Option<Report>) -> Option<Health> {
+        let thresholds = self.thresholds;
+        let endpoint = self.endpoints.get_mut(&id)?;
+        let changed = match result {
+            Some(report) => {
+                endpoint.counts.checks += 1;
+                endpoint.report = Some(report);
+                endpoint.succeeded(thresholds)
+            }
+            None => {
+                endpoint.counts.check_failures += 1;
+                endpoint.failed(thresholds)
+            }
+        };
+        self.check_invariants();
+        changed
+    }
+
+    /// Where mutations go: the healthy replica that says it is primary at the highest epoch any healthy one reports.
+    #[must_use]
+    pub fn primary(&self) -> Option<EndpointId> {
+        let latest = self.reports().map(|(_, report)| report.epoch).max()?;
+        self.reports().find(|(_, report)| report.role == Role::Primary && report.epoch == latest).map(|(id, _)| id)
+    }
+
+    /// Whether the endpoint is still picked.
+    #[must_use]
+    pub fn is_healthy(&self, id: EndpointId) -> bool {
+        self.endpoints.get(&id).is_some_and(|endpoint| endpoint.health == Health::Healthy)
+    }
+
+    /// How many endpoints are picked.
+    #[must_use]
+    pub fn healthy(&self) -> usize {
+        self.endpoints.values().filter(|endpoint| endpoint.health == Health::Healthy).count()
+    }
+
+    /// The endpoint, unless discovery has dropped it.
+    #[must_use]
+    pub fn endpoint(&self, id: EndpointId) -> Option<&Endpoint> {
+        self.endpoints.get(&id)
+    }
+
+    /// All endpoints, in the order of round-robin.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints.values()
+    }
+
+    /// The next healthy endpoint after the one that had the last turn.
+    fn take_turn(&mut self, tried: &[EndpointId]) -> Option<EndpointId> {
+        let eligible = |endpoint: &&Endpoint| endpoint.health == Health::Healthy && !tried.contains(&endpoint.id);
+        let after = (std::ops::Bound::Excluded(self.turn), std::ops::Bound::Unbounded);
+        let following = self.endpoints.range(after).map(|(_, endpoint)| endpoint).find(eligible);
+        let id = following.or_else(|| self.endpoints.values().find(eligible))?.id;
+        self.turn = id;
+        Some(id)
+    }
+
+    fn reports(&self) -> impl Iterator<Item = (EndpointId, Report)> {
+        let healthy = self.endpoints.values().filter(|endpoint| endpoint.health == Health::Healthy);
+        healthy.filter_map(|endpoint| endpoint.report.map(|report| (endpoint.id, report)))
+    }
+
+    fn find(&self, name: &Name) -> Option<&Endpoint> {
+        self.endpoints.values().find(|endpoint| endpoint.member.name == *name)
+    }
+
+    /// A name has one endpoint, a healthy endpoint has a report, and there are no more than the limit.
+    fn check_invariants(&self) {
+        if cfg!(debug_assertions) {
+            assert!(self.endpoints.len() <= Self::MAX_ENDPOINTS, "{} endpoints", self.endpoints.len());
+            for endpoint in self.endpoints.values() {
+                assert!(endpoint.health != Health::Healthy || endpoint.report.is_some(), "{endpoint:?} was never checked");
+                let same = self.find(&endpoint.member.name).map(|found| found.id);
+                assert_eq!(same, Some(endpoint.id), "{} has two endpoints", endpoint.member.name);
+            }
+        }
+    }
+}
+
+impl Endpoint {
+    fn succeeded(&mut self, thresholds: Thresholds) -> Option<Health> {
+        let needed = match self.health {
+            Health::Healthy => {
+                self.against = 0;
+                return None;
+            }
+            // It is not known to have failed, so there is nothing to recover from.
+            Health::Unproven => 1,
+            Health::Unhealthy => thresholds.healthy_after,
+        };
+        self.turn_after(needed, Health::Healthy)
+    }
+
+    fn failed(&mut self, thresholds: Thresholds) -> Option<Health> {
+        match self.health {
+            Health::Healthy => self.turn_after(thresholds.unhealthy_after, Health::Unhealthy),
+            Health::Unproven | Health::Unhealthy => {
+                self.against = 0;
+                None
+            }
+        }
+    }
+
+    fn turn_after(&mut self, needed: u32, health: Health) -> Option<Health> {
+        self.against += 1;
+        if self.against < needed {
+            return None;
+        }
+        self.against = 0;
+        self.health = health;
+        Some(health)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,246 @@
+use shared::ids::Instance;
+
+use super::*;
+
+const THRESHOLDS: Thresholds = Thresholds { unhealthy_after: 2, healthy_after: 2 };
+
+fn replica(number: u64) -> Member {
+    Member {
+        name: format!("replica-{number}").parse().unwrap(),
+        service: Service::Replica,
+        url: format!("http://127.0.0.1:830{number}"),
+        instance: Instance(number),
+    }
+}
+
+fn report(role: Role, epoch: u64) -> Option<Report> {
+    Some(Report { role, epoch: Epoch(epoch), executed_slot: Some(Slot(7)) })
+}
+
+/// A pool of proven replicas in epoch 1: the first is primary, the others are backups.
+fn pool_of(replicas: u64) -> Pool {
+    let members: Vec<Member> = (1..=replicas).map(replica).collect();
+    let mut pool = Pool::new(THRESHOLDS);
+    pool.set_replicas(&members);
+    for number in 1..=replicas {
+        let role = if number == 1 { Role::Primary } else { Role::Backup };
+        let id = id_of(&pool, number);
+        assert_eq!(pool.checked(id, report(role, 1)), Some(Health::Healthy));
+    }
+    pool
+}
+
+fn id_of(pool: &Pool, number: u64) -> EndpointId {
+    pool.find(&replica(number).name).unwrap().id
+}
+
+fn number_of(target: &Target) -> u64 {
+    target.member.instance.0
+}
+
+fn pick(pool: &mut Pool, intent: Intent) -> Option<u64> {
+    pool.begin(intent, &[]).map(|target| number_of(&target))
+}
+
+fn fail(pool: &mut Pool, number: u64) -> Option<Health> {
+    let id = id_of(pool, number);
+    pool.checked(id, None)
+}
+
+fn counts(pool: &Pool, number: u64) -> Counts {
+    pool.find(&replica(number).name).unwrap().counts
+}
+
+#[test]
+fn reads_take_turns_exactly() {
+    let mut pool = pool_of(3);
+    let mut picks = [0_u32; 4];
+    for _ in 0..300 {
+        picks[usize::try_from(pick(&mut pool, Intent::Read).unwrap()).unwrap()] += 1;
+    }
+    assert_eq!(picks, [0, 100, 100, 100]);
+}
+
+#[test]
+fn mutations_go_to_the_primary_and_take_no_turn_from_reads() {
+    let mut pool = pool_of(3);
+    let first = pick(&mut pool, Intent::Read).unwrap();
+    for _ in 0..5 {
+        assert_eq!(pick(&mut pool, Intent::Mutation), Some(1));
+    }
+    assert_eq!(pick(&mut pool, Intent::Read), Some(first % 3 + 1));
+}
+
+#[test]
+fn an_unhealthy_endpoint_loses_its_turns_and_the_others_share_them() {
+    let mut pool = pool_of(3);
+    fail(&mut pool, 2);
+    assert_eq!(fail(&mut pool, 2), Some(Health::Unhealthy));
+    let picks: Vec<u64> = (0..4).map(|_| pick(&mut pool, Intent::Read).unwrap()).collect();
+    assert!(picks == [1, 3, 1, 3] || picks == [3, 1, 3, 1], "{picks:?}");
+}
+
+#[test]
+fn one_failure_alone_changes_nothing() {
+    let mut pool = pool_of(1);
+    for _ in 0..3 {
+        let id = id_of(&pool, 1);
+        assert_eq!(pool.checked(id, None), None);
+        assert_eq!(pool.checked(id, report(Role::Primary, 1)), None);
+        assert!(pool.is_healthy(id));
+    }
+}
+
+#[test]
+fn failed_requests_count_against_an_endpoint_like_failed_checks() {
+    let mut pool = pool_of(1);
+    let target = pool.begin(Intent::Read, &[]).unwrap();
+    assert_eq!(pool.finish(target.id, Outcome::Failed), None);
+    assert_eq!(fail(&mut pool, 1), Some(Health::Unhealthy));
+    assert_eq!(pool.healthy(), 0);
+}
+
+#[test]
+fn an_answered_request_forgives_earlier_failures() {
+    let mut pool = pool_of(1);
+    fail(&mut pool, 1);
+    let target = pool.begin(Intent::Read, &[]).unwrap();
+    pool.finish(target.id, Outcome::Answered);
+    assert_eq!(fail(&mut pool, 1), None);
+    assert!(pool.is_healthy(target.id));
+}
+
+#[test]
+fn an_abandoned_request_says_nothing_of_its_endpoint() {
+    let mut pool = pool_of(1);
+    fail(&mut pool, 1);
+    let target = pool.begin(Intent::Read, &[]).unwrap();
+    assert_eq!(pool.finish(target.id, Outcome::Abandoned), None);
+    assert_eq!(fail(&mut pool, 1), Some(Health::Unhealthy));
+}
+
+#[test]
+fn only_good_checks_in_a_row_revive_an_endpoint() {
+    let mut pool = pool_of(1);
+    let late = pool.begin(Intent::Read, &[]).unwrap();
+    let id = late.id;
+    fail(&mut pool, 1);
+    fail(&mut pool, 1);
+    assert_eq!(pool.finish(id, Outcome::Answered), None, "an answer says that a process lives, not that it serves");
+    assert_eq!(pool.checked(id, report(Role::Primary, 1)), None);
+    assert_eq!(pool.checked(id, None), None);
+    assert_eq!(pool.checked(id, report(Role::Primary, 1)), None, "the failure between them starts the count again");
+    assert_eq!(pool.checked(id, report(Role::Primary, 1)), Some(Health::Healthy));
+}
+
+#[test]
+fn a_new_endpoint_waits_for_its_first_good_check() {
+    let mut pool = Pool::new(THRESHOLDS);
+    pool.set_replicas(&[replica(1)]);
+    assert_eq!(pick(&mut pool, Intent::Read), None);
+    assert_eq!(pick(&mut pool, Intent::Mutation), None);
+    let id = id_of(&pool, 1);
+    assert_eq!(pool.checked(id, report(Role::Backup, 0)), Some(Health::Healthy));
+    assert_eq!(pick(&mut pool, Intent::Read), Some(1));
+}
+
+#[test]
+fn nothing_healthy_means_nothing_is_picked() {
+    let mut pool = pool_of(2);
+    for number in [1, 1, 2, 2] {
+        fail(&mut pool, number);
+    }
+    assert_eq!(pick(&mut pool, Intent::Read), None);
+    assert_eq!(pick(&mut pool, Intent::Mutation), None);
+}
+
+#[test]
+fn an_endpoint_is_tried_once() {
+    let mut pool = pool_of(3);
+    for intent in [Intent::Read, Intent::Mutation] {
+        let mut tried = Vec::new();
+        while let Some(target) = pool.begin(intent, &tried) {
+            tried.push(target.id);
+        }
+        tried.sort_unstable();
+        assert_eq!(tried, [1, 2, 3].map(|number| id_of(&pool, number)), "{intent:?}");
+    }
+}
+
+#[test]
+fn of_two_primaries_the_one_of_the_higher_epoch_is_asked() {
+    let mut pool = pool_of(3);
+    let second = id_of(&pool, 2);
+    pool.checked(second, report(Role::Primary, 2));
+    assert_eq!(pool.primary(), Some(second));
+}
+
+#[test]
+fn a_primary_is_not_asked_once_a_backup_knows_of_a_later_epoch() {
+    let mut pool = pool_of(3);
+    let third = id_of(&pool, 3);
+    pool.checked(third, report(Role::Backup, 2));
+    assert_eq!(pool.primary(), None);
+    let mut asked: Vec<u64> = (0..3).map(|_| pick(&mut pool, Intent::Mutation).unwrap()).collect();
+    asked.sort_unstable();
+    assert_eq!(asked, [1, 2, 3], "while no primary is known, mutations take turns over all that may forward them");
+}
+
+#[test]
+fn an_unhealthy_primary_is_no_primary_and_its_epoch_counts_for_nothing() {
+    let mut pool = pool_of(2);
+    let first = id_of(&pool, 1);
+    let second = id_of(&pool, 2);
+    pool.checked(first, report(Role::Primary, 9));
+    pool.checked(second, report(Role::Primary, 2));
+    assert_eq!(pool.primary(), Some(first));
+    fail(&mut pool, 1);
+    fail(&mut pool, 1);
+    assert_eq!(pool.primary(), Some(second));
+}
+
+#[test]
+fn a_restarted_replica_is_a_new_endpoint_with_the_counters_of_its_name() {
+    let mut pool = pool_of(1);
+    let target = pool.begin(Intent::Read, &[]).unwrap();
+    pool.set_replicas(&[Member { instance: Instance(99), ..replica(1) }]);
+    let again = pool.find(&replica(1).name).unwrap();
+    assert_ne!(again.id, target.id);
+    assert_eq!((again.health, again.report), (Health::Unproven, None));
+    assert_eq!(again.counts, Counts { requests: 1, checks: 1, ..Counts::default() });
+    assert_eq!(pool.finish(target.id, Outcome::Failed), None, "what its former life failed is not held against it");
+    assert_eq!(counts(&pool, 1), Counts { requests: 1, checks: 1, ..Counts::default() });
+}
+
+#[test]
+fn an_endpoint_that_discovery_lost_goes_only_when_it_fails_too() {
+    let mut pool = pool_of(2);
+    pool.set_replicas(&[]);
+    assert_eq!(pool.healthy(), 2);
+    fail(&mut pool, 2);
+    fail(&mut pool, 2);
+    pool.set_replicas(&[]);
+    assert_eq!(pool.endpoints().count(), 1);
+    assert_eq!(pick(&mut pool, Intent::Read), Some(1));
+}
+
+#[test]
+fn only_replicas_are_endpoints_and_not_more_than_the_limit() {
+    let mut pool = Pool::new(THRESHOLDS);
+    let coordinator = Member { service: Service::Coordinator, ..replica(0) };
+    let many: Vec<Member> = (1..=200).map(replica).chain([coordinator]).collect();
+    pool.set_replicas(&many);
+    assert_eq!(pool.endpoints().count(), Pool::MAX_ENDPOINTS);
+    assert!(pool.find(&replica(0).name).is_none());
+}
+
+#[test]
+fn every_request_and_check_is_counted_once() {
+    let mut pool = pool_of(1);
+    let [first, second, third, _fourth] = [(); 4].map(|()| pool.begin(Intent::Read, &[]).unwrap());
+    pool.finish(first.id, Outcome::Answered);
+    pool.finish(second.id, Outcome::Failed);
+    pool.finish(third.id, Outcome::Abandoned);
+    pool.checked(first.id, None);
+    assert_eq!(counts(&pool, 1), Counts { requests: 4, in_flight: 1, failures: 1, checks: 1, check_failures: 1 });
+}

@@ -1,0 +1,253 @@
+//! The way of a request through the balancer: buffered, sent to a replica, sent to another one where that is safe, and its answer
+//! streamed back.
+//!
+//! A request's body is read whole before the first attempt, so that a second one can send it again; an answer's body is never
+//! held: bytes go to the client as they come. Both the time (the client's `Synod-Timeout`) and the attempts (each replica once)
+//! are bounded, until the header of the answer is here; how long a stream lasts after that is up to replica and client.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use shared::deadline::{self, Deadline};
+use shared::ids::Name;
+use shared::problem::{self, Problem};
+use shared::telemetry::{self, RequestTrace};
+use shared::wire::{BodyLimit, read_body};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::endpoints::{Endpoints, InFlight};
+use crate::headers::{Origin, forward_request, strip_hop_by_hop};
+use crate::pool::{EndpointId, Intent};
+use crate::retry::{self, Failure, intent_of};
+use crate::upstream::Upstream;
+
+/// How much longer than the client's deadline the balancer waits, so that the replica's own answer to the same deadline, which
+/// knows more, comes first.
+const SLACK: Duration = Duration::from_millis(250);
+/// The longest problem of a replica that is looked into, in bytes. A longer one is taken for none.
+const MAX_PROBLEM_BYTES: usize = 64 * 1024;
+/// Memory for bodies is counted in pieces of so many bytes.
+const PIECE: usize = 1024;
+
+/// What the proxy holds at most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BodyLimits {
+    /// The longest body of a request, in bytes.
+    pub(crate) body_bytes: usize,
+    /// All bodies of requests held at once, in bytes.
+    pub(crate) buffered_bytes: usize,
+}
+
+/// What the proxy has done since it started.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    /// Requests for replicas, however they ended.
+    pub(crate) requests: AtomicU64,
+    /// Attempts beyond a request's first.
+    pub(crate) retries: AtomicU64,
+    /// Requests that got no replica's answer, but a problem of the balancer's own.
+    pub(crate) refusals: AtomicU64,
+}
+
+/// Forwards requests to the replicas.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    name: Name,
+    endpoints: Arc<Endpoints>,
+    upstream: Upstream,
+    limits: BodyLimits,
+    buffers: Arc<Semaphore>,
+    totals: Totals,
+}
+
+/// A request that can be sent as often as need be.
+struct Buffered {
+    intent: Intent,
+    method: Method,
+    path: PathAndQuery,
+    headers: HeaderMap,
+    body: Bytes,
+    deadline: Deadline,
+    /// The memory of the body, until the request is answered.
+    _memory: OwnedSemaphorePermit,
+}
+
+/// What an attempt came to.
+enum Attempt {
+    /// An answer for the client.
+    Answer(Response<Body>),
+    /// An answer for the client, unless another replica has a better one.
+    NotNow(Response<Body>),
+    Failed(Failure),
+}
+
+impl Proxy {
+    pub(crate) fn new(name: Name, endpoints: Arc<Endpoints>, limits: BodyLimits) -> Self {
+        let buffers = Arc::new(Semaphore::new(limits.buffered_bytes / PIECE));
+        Self { name, endpoints, upstream: Upstream::new(), limits, buffers, totals: Totals::default() }
+    }
+
+    pub(crate) fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// Answers a request with a replica's answer, or with a problem where there is none to be had.
+    pub(crate) async fn forward(&self, client: IpAddr, request: Request<Incoming>, trace: &RequestTrace) -> Response<Body> {
+        self.totals.requests.fetch_add(1, Ordering::Relaxed);
+        let intent = intent_of(request.method());
+        let answer = match self.buffer(client, request, trace).await {
+            Ok(buffered) => self.forward_buffered(&buffered, trace).await,
+            Err(problem) => Err(retry::not_applied(intent, problem)),
+        };
+        answer.unwrap_or_else(|problem| {
+            self.totals.refusals.fetch_add(1, Ordering::Relaxed);
+            problem.to_http().map(Body::from)
+        })
+    }
+
+    /// Reads the request whole and makes it ready to be sent on.
+    async fn buffer(&self, client: IpAddr, request: Request<Incoming>, trace: &RequestTrace) -> Result<Buffered, Problem> {
+        let (mut parts, body) = request.into_parts();
+        if parts.method == Method::CONNECT {
+            return Err(retry::refuse_connect());
+        }
+        let deadline = Deadline::after(deadline::timeout_of(&parts.headers)?);
+        let path = parts.uri.path_and_query().cloned().ok_or_else(|| Problem::bad_request("the request names no path"))?;
+        let (body, memory) = self.hold(body, deadline).await?;
+        let origin = Origin { client, version: parts.version, balancer: &self.name };
+        forward_request(&mut parts.headers, origin, trace.context());
+        let intent = intent_of(&parts.method);
+        Ok(Buffered { intent, method: parts.method, path, headers: parts.headers, body, deadline, _memory: memory })
+    }
+
+    /// Reads a body into memory that is counted: as much as it announces, or as much as it may have.
+    async fn hold(&self, body: Incoming, deadline: Deadline) -> Result<(Bytes, OwnedSemaphorePermit), Problem> {
+        let limit = BodyLimit { what: "body of a request", bytes: self.limits.body_bytes };
+        let announced = hyper::body::Body::size_hint(&body).upper().and_then(|bytes| usize::try_from(bytes).ok());
+        let bytes = announced.unwrap_or(limit.bytes).min(limit.bytes);
+        let pieces = u32::try_from(bytes.div_ceil(PIECE)).unwrap_or(u32::MAX);
+        let memory = Arc::clone(&self.buffers).try_acquire_many_owned(pieces).map_err(|_| {
+            let buffered = self.limits.buffered_bytes;
+            Problem::overloaded(format!("{buffered} bytes of requests are being held, the limit of this balancer"))
+        })?;
+        let body = deadline.bound(read_body(body, limit)).await.map_err(|elapsed| {
+            let detail = format!("{elapsed} before the body was read");
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "urn:synod:problem:slow-body", "Body too slow", detail)
+        })??;
+        Ok((body, memory))
+    }
+
+    /// Sends the request to one replica after another, as far as that is safe and of use.
+    async fn forward_buffered(&self, request: &Buffered, trace: &RequestTrace) -> Result<Response<Body>, Problem> {
+        let mut tried: Vec<EndpointId> = Vec::new();
+        let mut last: Option<Result<Response<Body>, Problem>> = None;
+        while let Some(in_flight) = self.endpoints.begin(request.intent, &tried) {
+            let target = in_flight.target().clone();
+            tried.push(target.id);
+            telemetry::attribute(trace.span(), "endpoint", target.member.name.to_string());
+            telemetry::attribute(trace.span(), "attempt", i64::try_from(tried.len()).unwrap_or(i64::MAX));
+            last = Some(match self.attempt(request, in_flight).await {
+                Attempt::Answer(response) => return Ok(response),
+                Attempt::NotNow(response) => Ok(response),
+                Attempt::Failed(failure) => {
+                    tracing::debug!(endpoint = %target.member.name, ?failure, "an attempt failed");
+                    let problem = retry::give_up(request.intent, target.member.name.as_str(), &failure);
+                    if !retry::may_go_elsewhere(request.intent, &failure) {
+                        return Err(problem);
+                    }
+                    Err(problem)
+                }
+            });
+            if request.deadline.remaining().is_zero() {
+                break;
+            }
+            self.totals.retries.fetch_add(1, Ordering::Relaxed);
+        }
+        last.unwrap_or_else(|| {
+            let endpoints = self.endpoints.read(|pool| pool.endpoints().count());
+            Err(retry::nothing_healthy(request.intent, endpoints))
+        })
+    }
+
+    /// Sends the request to one replica.
+    async fn attempt(&self, request: &Buffered, in_flight: InFlight) -> Attempt {
+        let Some(outgoing) = request.to(&in_flight.target().member.url) else {
+            in_flight.failed();
+            return Attempt::Failed(Failure::NeverSent("its URL is none".to_owned()));
+        };
+        let limit = request.deadline.at() + SLACK;
+        let sent = tokio::time::timeout_at(limit, self.upstream.send(outgoing));
+        let answer = match request.intent {
+            Intent::Mutation => sent.await,
+            // A read needs not wait for a replica that stopped: it loses nothing by starting again elsewhere.
+            Intent::Read => tokio::select! {
+                answer = sent => answer,
+                () = self.endpoints.lost(in_flight.target().id) => Ok(Err(Failure::Lost)),
+            },
+        };
+        match answer {
+            Ok(Ok(response)) => {
+                in_flight.answered();
+                tokio::time::timeout_at(limit, judge(request.intent, response))
+                    .await
+                    .unwrap_or(Attempt::Failed(Failure::TimedOut(request.deadline.timeout())))
+            }
+            Ok(Err(failure @ Failure::Lost)) => Attempt::Failed(failure),
+            Ok(Err(failure)) => {
+                in_flight.failed();
+                Attempt::Failed(failure)
+            }
+            // Whose fault that is, the checks will tell.
+            Err(_) => Attempt::Failed(Failure::TimedOut(request.deadline.timeout())),
+        }
+    }
+}
+
+impl Buffered {
+    /// The request for the replica at the URL, its path byte for byte as the client sent it, and with the time that is left.
+    fn to(&self, url: &str) -> Option<Request<Full<Bytes>>> {
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(Scheme::HTTP);
+        parts.authority = Some(Authority::try_from(url.strip_prefix("http://")?.trim_end_matches('/')).ok()?);
+        parts.path_and_query = Some(self.path.clone());
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = Uri::from_parts(parts).ok()?;
+        *request.headers_mut() = self.headers.clone();
+        let left = deadline::header_value(self.deadline.remaining());
+        let left = HeaderValue::try_from(left).expect("digits and a unit");
+        request.headers_mut().insert(HeaderName::from_static(deadline::HEADER), left);
+        if self.body.is_empty() && self.intent == Intent::Mutation {
+            request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(0_u64));
+        }
+        Some(request)
+    }
+}
+
+/// Makes an answer ready for the client. Of a 503 it reads the problem, to see whether another replica may do better.
+async fn judge(intent: Intent, response: Response<Incoming>) -> Attempt {
+    let (mut parts, body) = response.into_parts();
+    strip_hop_by_hop(&mut parts.headers);
+    if parts.status != StatusCode::SERVICE_UNAVAILABLE {
+        return Attempt::Answer(Response::from_parts(parts, Body::new(body)));
+    }
+    let body = match Limited::new(body, MAX_PROBLEM_BYTES).collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(error) => return Attempt::Failed(Failure::Broken(error.to_string())),
+    };
+    let problem: Option<problem::Body> = serde_json::from_slice(&body).ok();
+    let response = Response::from_parts(parts, Body::from(body));
+    if retry::is_not_now(intent, StatusCode::SERVICE_UNAVAILABLE, problem.as_ref()) {
+        Attempt::NotNow(response)
+    } else {
+        Attempt::Answer(response)
+    }
+}

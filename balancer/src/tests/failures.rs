@@ -1,0 +1,127 @@
+//! Replicas that are gone, break off, hang or refuse: who is asked next, and what the client hears.
+
+use std::time::{Duration, Instant};
+
+use http::Method;
+use shared::problem::{Outcome, Problem};
+
+use super::fake::{Fake, Reply};
+use super::harness::{Setup, problem};
+
+#[tokio::test]
+async fn a_refused_connection_is_retried_elsewhere_also_for_a_mutation() {
+    let (mut one, two) = (Fake::start(1, |_| Reply::ok("one")).await, Fake::start(2, |_| Reply::ok("two")).await);
+    let balancer = Setup::default().start(&[&one, &two]).await;
+    one.kill().await;
+    assert_eq!(balancer.put("/v1/kv/k", "value").await.body, "two");
+    for _ in 0..4 {
+        assert_eq!(balancer.get("/v1/kv/k").await.body, "two");
+    }
+    let mutation = &two.seen()[0];
+    assert_eq!((mutation.line(), mutation.body.as_str()), ("PUT /v1/kv/k HTTP/1.1", "value"));
+}
+
+#[tokio::test]
+async fn a_mutation_cut_off_after_it_was_sent_is_unknown_and_not_sent_again() {
+    let (one, two) = (Fake::start(1, |_| Reply::Cut).await, Fake::start(2, |_| Reply::ok("")).await);
+    let balancer = Setup::default().start(&[&one, &two]).await;
+    for method in [Method::PUT, Method::POST, Method::DELETE, Method::PATCH] {
+        let answer = balancer.send(method.clone(), "/v1/kv/k", &[], "value").await;
+        assert_eq!(answer.problem(), problem("bad-gateway", 502, Some("unknown")), "{method}");
+    }
+    assert_eq!([one.seen().len(), two.seen().len()], [4, 0]);
+}
+
+#[tokio::test]
+async fn a_read_cut_off_before_its_answer_is_sent_again() {
+    let (one, two) = (Fake::start(1, |_| Reply::Cut).await, Fake::start(2, |_| Reply::ok("two")).await);
+    let balancer = Setup::default().start(&[&one, &two]).await;
+    for _ in 0..4 {
+        assert_eq!(balancer.get("/v1/kv/k").await.body, "two");
+    }
+    assert_eq!(one.seen().len(), 2, "every other read came to the one that cuts");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_http_leaves_a_mutation_unknown() {
+    let one = Fake::start(1, |_| Reply::Bytes("220 smtp.example ESMTP\r\n\r\n".to_owned())).await;
+    let balancer = Setup::default().start(&[&one]).await;
+    assert_eq!(balancer.put("/v1/kv/k", "value").await.problem(), problem("bad-gateway", 502, Some("unknown")));
+}
+
+#[tokio::test]
+async fn when_no_replica_is_left_to_try_the_client_hears_of_the_last() {
+    let (mut one, mut two) = (Fake::start(1, |_| Reply::ok("")).await, Fake::start(2, |_| Reply::ok("")).await);
+    let balancer = Setup::default().start(&[&one, &two]).await;
+    one.kill().await;
+    two.kill().await;
+    let answer = balancer.put("/v1/kv/k", "value").await;
+    assert_eq!(answer.problem(), problem("unavailable", 503, Some("not_applied")));
+    assert_eq!(answer.headers["retry-after"], "1");
+    assert_eq!(balancer.get("/v1/kv/k").await.problem(), problem("unavailable", 503, None));
+}
+
+#[tokio::test]
+async fn a_mutation_that_a_replica_says_was_not_applied_is_tried_at_the_others_once_each() {
+    let no_primary = || Reply::problem(&Problem::unavailable("no primary is known").with_outcome(Outcome::NotApplied));
+    let (one, two) = (Fake::start(1, move |_| no_primary()).await, Fake::start(2, |_| Reply::ok("two")).await);
+    let balancer = Setup::default().start(&[&one, &two]).await;
+    assert_eq!(balancer.put("/v1/kv/k", "value").await.body, "two");
+    assert_eq!([one.seen().len(), two.seen().len()], [1, 1]);
+
+    let three = Fake::start(1, move |_| no_primary()).await;
+    let balancer = Setup::default().start(&[&three]).await;
+    let answer = balancer.put("/v1/kv/k", "value").await;
+    assert_eq!(answer.problem(), problem("unavailable", 503, Some("not_applied")));
+    assert_eq!(answer.headers["retry-after"], "7", "it is the replica's own answer");
+    assert_eq!(three.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_leaves_a_mutation_open_goes_to_the_client_as_it_is() {
+    let answers = [
+        Problem::unavailable("no quorum").with_outcome(Outcome::Unknown),
+        Problem::overloaded("the queue").with_outcome(Outcome::NotApplied),
+        Problem::timeout("10 s").with_outcome(Outcome::Unknown),
+    ];
+    for given in answers {
+        let expected = serde_json::to_string(given.body()).unwrap();
+        let one = Fake::start(1, move |_| Reply::problem(&given)).await;
+        let two = Fake::start(2, |_| Reply::ok("two")).await;
+        let balancer = Setup::default().start(&[&one, &two]).await;
+        assert_eq!(balancer.put("/v1/kv/k", "value").await.body, expected);
+        assert_eq!(two.seen().len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_read_goes_on_from_a_replica_that_is_not_ready() {
+    let one = Fake::start(1, |_| Reply::problem(&Problem::unavailable("catching up"))).await;
+    let two = Fake::start(2, |_| Reply::ok("two")).await;
+    let balancer = Setup::default().start(&[&one, &two]).await;
+    for _ in 0..4 {
+        assert_eq!(balancer.get("/v1/kv/k").await.body, "two");
+    }
+}
+
+#[tokio::test]
+async fn the_clients_deadline_bounds_the_wait_and_leaves_a_mutation_unknown() {
+    let one = Fake::start(1, |_| Reply::Hang).await;
+    let balancer = Setup::default().start(&[&one]).await;
+    let began = Instant::now();
+    let timeout = [("synod-timeout", "50ms")];
+    let answer = balancer.send(Method::PUT, "/v1/kv/k", &timeout, "value").await;
+    assert_eq!(answer.problem(), problem("timeout", 504, Some("unknown")));
+    let answer = balancer.send(Method::GET, "/v1/kv/k", &timeout, "").await;
+    assert_eq!(answer.problem(), problem("timeout", 504, None));
+    assert!(began.elapsed() < Duration::from_secs(5), "two waits of 50 ms took {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn nothing_healthy_is_said_at_once() {
+    let balancer = Setup::default().start(&[]).await;
+    let answer = balancer.put("/v1/kv/k", "value").await;
+    assert_eq!(answer.problem(), problem("unavailable", 503, Some("not_applied")));
+    assert_eq!(answer.headers["retry-after"], "1");
+    assert_eq!(balancer.get("/v1/kv/k").await.problem(), problem("unavailable", 503, None));
+}

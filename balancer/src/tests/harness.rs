@@ -1,0 +1,176 @@
+//! A balancer on a port of the OS's choice, and a client of it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use shared::message::{Member, Service};
+use shared::server::{Limits, serve_connections};
+use shared::status::Identity;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::fake::Fake;
+use crate::endpoints::Endpoints;
+use crate::health::{self, Pace};
+use crate::http::Front;
+use crate::pool::{Pool, Thresholds};
+use crate::proxy::{BodyLimits, Proxy};
+
+/// No test waits longer for anything.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(super) struct Setup {
+    pub(super) limits: Limits,
+    pub(super) bodies: BodyLimits,
+    pub(super) pace: Pace,
+    pub(super) thresholds: Thresholds,
+}
+
+impl Default for Setup {
+    /// Each replica is checked once and then no more, so that what the pool knows is what the requests showed it.
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            bodies: BodyLimits { body_bytes: 1_000, buffered_bytes: 1_000_000 },
+            pace: Pace { interval: Duration::from_secs(3_600), timeout: Duration::from_secs(5) },
+            thresholds: Thresholds { unhealthy_after: 100, healthy_after: 1 },
+        }
+    }
+}
+
+impl Setup {
+    /// Replicas are checked all the time.
+    pub(super) fn with_checks() -> Self {
+        Self {
+            pace: Pace { interval: Duration::from_millis(20), timeout: Duration::from_millis(200) },
+            thresholds: Thresholds { unhealthy_after: 2, healthy_after: 2 },
+            ..Self::default()
+        }
+    }
+
+    pub(super) async fn start(self, fakes: &[&Fake]) -> Balancer {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let name: shared::ids::Name = "balancer-1".parse().unwrap();
+        let endpoints = Endpoints::new(self.thresholds);
+        let proxy = Arc::new(Proxy::new(name.clone(), Arc::clone(&endpoints), self.bodies));
+        let front = Front::new(Identity::new(Service::Balancer, name), Arc::clone(&endpoints), proxy, self.limits);
+        let (members, receiver) = watch::channel(fakes.iter().map(|fake| fake.member()).collect());
+        let keeping = health::keep(Arc::clone(&endpoints), receiver, self.pace);
+        let limits = self.limits;
+        let running = tokio::task::spawn(async move {
+            let serving = serve_connections(listener, |client| front.connection(client), limits, Default::default());
+            tokio::select! {
+                served = serving => served.unwrap(),
+                () = keeping => {},
+            }
+        });
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let balancer = Balancer { address, client, endpoints, members, running };
+        balancer.until(|pool| pool.healthy() == fakes.len()).await;
+        balancer
+    }
+}
+
+pub(super) struct Balancer {
+    pub(super) address: SocketAddr,
+    client: Client<HttpConnector, Full<Bytes>>,
+    endpoints: Arc<Endpoints>,
+    pub(super) members: watch::Sender<Vec<Member>>,
+    running: JoinHandle<()>,
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+impl Balancer {
+    /// Waits until the pool is as wished.
+    pub(super) async fn until(&self, condition: impl Fn(&Pool) -> bool) {
+        let wait = async {
+            while !self.endpoints.read(&condition) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect("the pool did not come to the state that was waited for");
+    }
+
+    /// A request with fields and body, and the answer's header.
+    pub(super) async fn open(&self, method: Method, path: &str, fields: &[(&str, &str)], body: &str) -> Response<Incoming> {
+        let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::from(body.to_owned())).unwrap();
+        tokio::time::timeout(PATIENCE, self.client.request(request)).await.expect("no answer in time").unwrap()
+    }
+
+    pub(super) async fn send(&self, method: Method, path: &str, fields: &[(&str, &str)], body: &str) -> Answer {
+        Answer::read(self.open(method, path, fields, body).await).await
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[], "").await
+    }
+
+    pub(super) async fn put(&self, path: &str, body: &str) -> Answer {
+        self.send(Method::PUT, path, &[], body).await
+    }
+
+    /// Sends bytes and reads all that comes back until the connection is closed.
+    pub(super) async fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        let mut answer = String::new();
+        tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("no end in time").unwrap();
+        answer
+    }
+}
+
+/// An answer, whole.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: http::HeaderMap,
+    pub(super) body: String,
+}
+
+impl Answer {
+    pub(super) async fn read(response: Response<Incoming>) -> Self {
+        let (parts, body) = response.into_parts();
+        let body = tokio::time::timeout(PATIENCE, body.collect()).await.expect("no end in time").unwrap().to_bytes();
+        Self { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+    }
+
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    /// Kind, status and outcome of a problem.
+    pub(super) fn problem(&self) -> (String, u64, Option<String>) {
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        let json = self.json();
+        let text = |field: &str| json[field].as_str().map(str::to_owned);
+        let kind = text("type").unwrap().rsplit(':').next().unwrap().to_owned();
+        let status = json["status"].as_u64().unwrap();
+        assert_eq!(status, u64::from(self.status.as_u16()));
+        (kind, status, text("outcome"))
+    }
+}
+
+/// What [`Answer::problem`] is expected to be.
+pub(super) fn problem(kind: &str, status: u64, outcome: Option<&str>) -> (String, u64, Option<String>) {
+    (kind.to_owned(), status, outcome.map(str::to_owned))
+}

@@ -1,0 +1,9 @@
+//! The whole balancer on real sockets, in front of replicas that do what a test tells them to.
+
+mod failures;
+mod fake;
+mod forwarding;
+mod harness;
+mod health;
+mod limits;
+mod own;

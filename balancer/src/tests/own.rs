@@ -1,0 +1,76 @@
+//! What the balancer answers itself.
+
+use http::Method;
+use serde_json::json;
+
+use super::fake::{Fake, Reply};
+use super::harness::{Setup, problem};
+
+#[tokio::test]
+async fn the_status_names_the_endpoints_their_health_and_counts() {
+    let (one, two) = (Fake::start(1, |_| Reply::Cut).await, Fake::start(2, |_| Reply::ok("")).await);
+    let balancer = Setup::default().start(&[&one, &two]).await;
+    balancer.put("/v1/kv/k", "value").await;
+    assert_eq!(balancer.get("/v1/kv/k").await.status, 200);
+    let mut status = balancer.get("/v1/status").await.json();
+    for (service, key) in [("pid", std::process::id().into()), ("version", env!("CARGO_PKG_VERSION").into())] {
+        assert_eq!(status[service].take(), serde_json::Value::from(key));
+    }
+    assert!(status["uptime_ms"].take().is_u64());
+    // Whose turn the read was is not said; it failed at the first or never went there.
+    let retried = status["retries"].as_u64().unwrap();
+    assert_eq!(status["endpoints"][0]["failures"].take(), json!(1 + retried));
+    assert_eq!(status["endpoints"][0]["requests"].take(), json!(1 + retried));
+    status["retries"].take();
+    let common = json!({"healthy": true, "health": "healthy", "epoch": 1, "executed_slot": 7, "in_flight": 0, "checks": 1, "check_failures": 0});
+    let endpoint = |own: serde_json::Value| {
+        let mut endpoint = common.clone();
+        endpoint.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+        endpoint
+    };
+    let expected = json!({
+        "service": "balancer", "id": "balancer-1", "version": null, "pid": null, "uptime_ms": null,
+        "primary": "replica-1", "healthy": 2, "requests": 2, "retries": null, "refusals": 1,
+        "endpoints": [
+            endpoint(json!({"id": "replica-1", "url": one.url, "role": "primary", "requests": null, "failures": null})),
+            endpoint(json!({"id": "replica-2", "url": two.url, "role": "backup", "requests": 1, "failures": 0})),
+        ],
+    });
+    assert_eq!(status, expected);
+}
+
+#[tokio::test]
+async fn it_is_alive_always_and_ready_with_a_healthy_replica() {
+    let balancer = Setup::default().start(&[]).await;
+    assert_eq!(balancer.get("/livez").await.status, 200);
+    assert_eq!(balancer.get("/readyz").await.problem(), problem("unavailable", 503, None));
+    let one = Fake::start(1, |_| Reply::ok("")).await;
+    let balancer = Setup::default().start(&[&one]).await;
+    assert_eq!(balancer.get("/readyz?verbose").await.body, "replicas ok\nok\n");
+}
+
+#[tokio::test]
+async fn what_services_say_to_each_other_and_what_does_not_exist_are_404() {
+    let one = Fake::start(1, |_| Reply::ok("")).await;
+    let balancer = Setup::default().start(&[&one]).await;
+    for path in ["/v1/replication/log?from=0", "/v1/replication", "/v1/replication/", "/", "/v1", "/metrics", "/v2/kv/k", "/v1/status/x"] {
+        assert_eq!(balancer.get(path).await.problem(), problem("not-found", 404, None), "{path}");
+    }
+    assert_eq!(balancer.send(Method::PUT, "/v1/status", &[], "").await.status, 405);
+    assert_eq!(one.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn no_tunnel_is_opened() {
+    let balancer = Setup::default().start(&[]).await;
+    let answer = balancer.raw(b"CONNECT replica-1:8301 HTTP/1.1\r\nHost: replica-1:8301\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+}
+
+#[tokio::test]
+async fn every_answer_has_a_trace_id() {
+    let balancer = Setup::default().start(&[]).await;
+    for path in ["/livez", "/readyz", "/v1/status", "/v1/kv/k", "/nothing"] {
+        assert_eq!(balancer.get(path).await.headers["trace-id"].len(), 32, "{path}");
+    }
+}
