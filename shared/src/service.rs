@@ -13,7 +13,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{BaseUrl, ServiceArgs};
+use crate::config::{AcceptorsError, AdvertiseError, BaseUrl, ServiceArgs};
+use crate::datadir::DataDirError;
 use crate::ids::{Instance, Name};
 use crate::message::{Member, Service};
 use crate::status::Identity;
@@ -27,6 +28,9 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The exit code after a panic (EX_SOFTWARE of sysexits.h).
 pub const PANICKED: u8 = 70;
+
+/// The exit code when the service cannot run as it is told, so that starting it again will not help (EX_CONFIG of sysexits.h).
+pub const MISCONFIGURED: u8 = 78;
 
 /// What a running service knows of itself.
 #[derive(Debug)]
@@ -98,11 +102,16 @@ where
         }
         Err(error) => {
             tracing::error!("{} ends: {error:#}", args.name(service));
-            ExitCode::FAILURE
+            exit_code(&error)
         }
     };
     drop(guard);
     code
+}
+
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let misconfigured = error.is::<AdvertiseError>() || error.is::<AcceptorsError>() || error.is::<DataDirError>();
+    if misconfigured { ExitCode::from(MISCONFIGURED) } else { ExitCode::FAILURE }
 }
 
 #[expect(clippy::print_stderr, reason = "there is no log yet")]
