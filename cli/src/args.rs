@@ -3,8 +3,10 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use shared::message::Service;
 
-use crate::{bench, console, export, import, up, verbs};
+use crate::services::ServiceCommand;
+use crate::{bench, console, export, import, services, status, up, verbs};
 
 /// A key-value store and a replicated log over HTTP that loses no acknowledged write.
 ///
@@ -31,7 +33,7 @@ enum Command {
     /// List keys in byte order
     List(verbs::List),
     /// Show who leads, who is primary and how far everyone is
-    Status(verbs::Status),
+    Status(status::Args),
     /// Ask a service whether it is ready; exits with 0 when it is
     Ready(verbs::Ready),
 
@@ -41,6 +43,12 @@ enum Command {
     Export(export::Args),
     /// Measure a running cluster
     Bench(bench::Args),
+
+    //ACC
+    //COO
+    //REP
+    /// Run one balancer: the front door
+    Balancer(ServiceCommand<balancer::Args>),
 }
 
 /// Runs the command that the process's arguments name.
@@ -55,12 +63,16 @@ pub fn main() -> ExitCode {
         }
     };
     match cli.command {
+        //ACC1
+        //COO1
+        //REP1
+        Command::Balancer(command) => services::main(Service::Balancer, command, |args| &args.service, balancer::run),
         Command::Up(args) => block_on(up::run(args)),
         Command::Get(args) => block_on(verbs::get(args)),
         Command::Put(args) => block_on(verbs::put(args)),
         Command::Delete(args) => block_on(verbs::delete(args)),
         Command::List(args) => block_on(verbs::list(args)),
-        Command::Status(args) => block_on(verbs::status(args)),
+        Command::Status(args) => block_on(status::run(args)),
         Command::Ready(args) => block_on(verbs::ready(args)),
         Command::Import(args) => block_on(import::run(args)),
         Command::Export(args) => block_on(export::run(args)),

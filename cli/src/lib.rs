@@ -7,7 +7,7 @@
 //!
 //! Results go to standard output, everything said *about* them to standard error, so that output can be piped.
 //!
-//! In reading order: `args` (the command line), `services`, `up`, `client` and `retry` (the API as seen from here), `verbs`,
+//! In reading order: `args` (the command line), `services`, `up`, `client` and `retry` (the API as seen from here), `verbs`, `status`,
 //! `tree`, `transfer`, `import`, `export`, `bench`.
 #![expect(clippy::disallowed_methods, reason = "all of this crate is shell: it reads clocks, draws jitter and starts tasks")]
 
@@ -18,7 +18,8 @@ mod console;
 mod export;
 mod import;
 mod retry;
-//SVC mod services;
+mod services;
+mod status;
 mod transfer;
 mod tree;
 mod up;

@@ -10,11 +10,9 @@ use bytes::Bytes;
 use clap::builder::NonEmptyStringValueParser;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use reqwest::Url;
-use serde::Deserialize;
-use serde_json::Value;
 
 use crate::client::{Answer, Api, Endpoint, Failure, parse_url};
-use crate::console::{self, Align, Table};
+use crate::console;
 
 /// The exit code when a key isn't there or a condition doesn't hold: an answer, but not the one hoped for.
 const EXIT_NO: u8 = 1;
@@ -189,101 +187,6 @@ pub(crate) async fn list(args: List) -> anyhow::Result<ExitCode> {
 }
 
 #[derive(clap::Args)]
-pub(crate) struct Status {
-    #[command(flatten)]
-    endpoint: Endpoint,
-    /// Print the JSON of `GET /v1/cluster`
-    #[arg(long, env = "SYNOD_JSON")]
-    json: bool,
-}
-
-/// What is shown of `GET /v1/cluster`.
-#[derive(Deserialize)]
-struct Cluster {
-    cluster_id: Option<String>,
-    revision: u64,
-    leader: Option<Leader>,
-    view: Option<View>,
-    replicas: Vec<Replica>,
-}
-
-#[derive(Deserialize)]
-struct Leader {
-    /// Its name, or the identity in its ballot.
-    coordinator: Value,
-    url: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct View {
-    epoch: u64,
-    primary: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Replica {
-    id: String,
-    url: String,
-    healthy: bool,
-    role: Option<String>,
-    executed_slot: Option<i64>,
-    revision: Option<u64>,
-    lag_slots: Option<i64>,
-}
-
-/// Prints the cluster as one replica sees it.
-pub(crate) async fn status(args: Status) -> anyhow::Result<ExitCode> {
-    let api = args.endpoint.api();
-    let answer = api.page("/v1/cluster").await?;
-    if args.json {
-        let json: Value = answer.json()?;
-        console::say(format_args!("{json:#}"));
-        return Ok(ExitCode::SUCCESS);
-    }
-    let cluster: Cluster = answer.json()?;
-    console::say(render_status(&cluster));
-    Ok(ExitCode::SUCCESS)
-}
-
-fn render_status(cluster: &Cluster) -> String {
-    let unknown = || String::from("none known");
-    let leader = cluster.leader.as_ref().map_or_else(unknown, |leader| {
-        let name = leader.coordinator.as_str().map_or_else(|| leader.coordinator.to_string(), str::to_owned);
-        leader.url.as_ref().map_or_else(|| name.clone(), |url| format!("{name} at {url}"))
-    });
-    let primary = cluster.view.as_ref().and_then(|view| Some(format!("{} in epoch {}", view.primary.as_ref()?, view.epoch)));
-    let number = |number: Option<i64>| number.map_or_else(|| String::from("-"), |number| number.to_string());
-    let mut table = Table::new([
-        ("replica", Align::Left),
-        ("role", Align::Left),
-        ("healthy", Align::Left),
-        ("slot", Align::Right),
-        ("lag", Align::Right),
-        ("revision", Align::Right),
-        ("url", Align::Left),
-    ]);
-    for replica in &cluster.replicas {
-        table.row([
-            replica.id.clone(),
-            replica.role.clone().unwrap_or_else(|| String::from("-")),
-            String::from(if replica.healthy { "yes" } else { "no" }),
-            number(replica.executed_slot),
-            number(replica.lag_slots),
-            replica.revision.map_or_else(|| String::from("-"), |revision| revision.to_string()),
-            replica.url.clone(),
-        ]);
-    }
-    format!(
-        "cluster {}, revision {}\nleader   {leader}\nprimary  {}\n\n{table}",
-        cluster.cluster_id.as_deref().unwrap_or("not formed"),
-        cluster.revision,
-        primary.unwrap_or_else(unknown),
-    )
-    .trim_end()
-    .to_owned()
-}
-
-#[derive(clap::Args)]
 pub(crate) struct Ready {
     /// The service to ask
     #[arg(env = "SYNOD_URL", default_value = "http://127.0.0.1:8000", value_parser = parse_url)]
@@ -337,20 +240,6 @@ mod tests {
         assert_eq!(header(Some(7), false), Some((header::IF_MATCH, HeaderValue::from_static("\"7\""))));
         assert_eq!(header(None, true), Some((header::IF_NONE_MATCH, HeaderValue::from_static("*"))));
         assert_eq!(header(None, false), None);
-    }
-
-    #[test]
-    fn a_status_is_told_also_while_nobody_leads() {
-        let json = serde_json::json!({
-            "cluster_id": "00ab", "revision": 9, "leader": null, "view": {"epoch": 2, "primary": "replica-1", "backups": []},
-            "coordinators": [], "acceptors": [], "ratios": {},
-            "replicas": [{"id": "replica-1", "url": "http://a", "healthy": true, "role": "primary", "executed_slot": 12,
-                          "revision": 9, "lag_slots": 0, "hash": "00"}],
-        });
-        let cluster: Cluster = serde_json::from_value(json).unwrap();
-        let expected = "cluster 00ab, revision 9\nleader   none known\nprimary  replica-1 in epoch 2\n\n  replica    role     healthy  \
-                        slot  lag  revision  url\n  replica-1  primary  yes        12    0         9  http://a";
-        assert_eq!(render_status(&cluster), expected);
     }
 
     #[test]

@@ -24,10 +24,17 @@ struct Description {
     acceptors: u16,
 }
 
-/// Takes the data directory for this process; makes it where it is missing.
-///
-/// The lock that is given back holds as long as this process lives.
-pub(crate) fn claim(data_dir: &Path, acceptors: u16) -> anyhow::Result<File> {
+/// Looks at all of it, and takes the data directory for as long as the file given back is held.
+pub(crate) fn pass(data_dir: &Path, acceptors: u16, plan: &[Planned]) -> anyhow::Result<File> {
+    let lock = claim(data_dir, acceptors)?;
+    ports_are_free(plan)?;
+    // Only now, so that a start that was refused fixes nothing.
+    describe(data_dir, acceptors).with_context(|| format!("cannot write {} in {}", DESCRIPTION, data_dir.display()))?;
+    Ok(lock)
+}
+
+/// Locks the data directory, which is made where it is missing, and checks that it may hold such a cluster.
+fn claim(data_dir: &Path, acceptors: u16) -> anyhow::Result<File> {
     let logs = logs::folder(data_dir);
     fs::create_dir_all(&logs).with_context(|| format!("cannot make {} and the folder logs in it", data_dir.display()))?;
     let lock = shared::datadir::lock(data_dir).context("is another `synod up` running?")?;
@@ -48,9 +55,7 @@ pub(crate) fn claim(data_dir: &Path, acceptors: u16) -> anyhow::Result<File> {
                 );
             }
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            describe(data_dir, acceptors).with_context(|| format!("cannot write {}", path.display()))?;
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
     Ok(lock)
@@ -67,7 +72,7 @@ fn describe(data_dir: &Path, acceptors: u16) -> io::Result<()> {
 }
 
 /// Nobody listens where a service is going to.
-pub(crate) fn ports_are_free(plan: &[Planned]) -> anyhow::Result<()> {
+fn ports_are_free(plan: &[Planned]) -> anyhow::Result<()> {
     let taken = plan.iter().filter_map(|planned| Some((planned, TcpListener::bind(planned.address()).err()?)));
     let taken: Vec<String> =
         taken.map(|(planned, error)| format!("{} for {} ({error})", planned.address(), planned.name)).collect();
@@ -94,9 +99,10 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_acceptors_of_a_folder_is_fixed() {
+    fn the_number_of_acceptors_of_a_folder_is_fixed_by_the_first_start() {
         let temp = tempfile::tempdir().unwrap();
-        drop(claim(temp.path(), 3).unwrap());
+        drop(claim(temp.path(), 5).unwrap());
+        drop(pass(temp.path(), 3, &[]).expect("nothing was started with the other number"));
         let error = claim(temp.path(), 5).unwrap_err().to_string();
         assert!(error.contains("--acceptors 3"), "{error}");
         assert_eq!(fs::read_to_string(temp.path().join(DESCRIPTION)).unwrap(), "{\"format\":1,\"acceptors\":3}\n");
