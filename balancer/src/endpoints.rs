@@ -66,7 +66,8 @@ impl Endpoints {
         let (before, healthy) = (pool.primary(), pool.healthy());
         let result = change(&mut pool);
         let (after, is_fewer) = (pool.primary(), pool.healthy() < healthy);
-        let name = after.filter(|_| after != before).and_then(|id| pool.endpoint(id)).map(|endpoint| endpoint.member.name.clone());
+        let name =
+            after.filter(|_| after != before).and_then(|id| pool.endpoint(id)).map(|endpoint| endpoint.member.name.clone());
         drop(pool);
         if is_fewer {
             self.lost.notify_waiters();

@@ -87,9 +87,11 @@ mod tests {
             headers.append(*name, HeaderValue::from_static(value));
         }
         let name = "balancer-1".parse().unwrap();
-        let origin = Origin { client: Ipv4Addr::new(192, 0, 2, 7).to_ipv6_mapped().into(), version: Version::HTTP_10, balancer: &name };
+        let origin =
+            Origin { client: Ipv4Addr::new(192, 0, 2, 7).to_ipv6_mapped().into(), version: Version::HTTP_10, balancer: &name };
         forward_request(&mut headers, origin, &Context::new());
-        let mut fields: Vec<_> = headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+        let mut fields: Vec<_> =
+            headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
         fields.sort();
         fields
     }
@@ -117,7 +119,8 @@ mod tests {
             ("x-private", "1"),
             ("x-secret", "2"),
         ]);
-        let expected = [("content-type", "text/plain"), ("if-match", "\"3\""), ("via", "1.0 balancer-1"), ("x-forwarded-for", "192.0.2.7")];
+        let expected =
+            [("content-type", "text/plain"), ("if-match", "\"3\""), ("via", "1.0 balancer-1"), ("x-forwarded-for", "192.0.2.7")];
         assert_eq!(sent, pairs(&expected));
     }
 

@@ -16,7 +16,6 @@ use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 use shared::health::{self, Check};
 use shared::ids::{Epoch, Name, Slot};
-use shared::problem::Problem;
 use shared::server::{Admission, Limits, with_fallbacks};
 use shared::status::{Identity, Status};
 use shared::telemetry::RequestTrace;
@@ -24,6 +23,7 @@ use shared::telemetry::RequestTrace;
 use crate::endpoints::Endpoints;
 use crate::pool::{Endpoint, Health, Role};
 use crate::proxy::Proxy;
+use crate::retry::{self, intent_of};
 
 /// The route that stands in spans for everything that is passed on; the replica's span has the exact one.
 const FORWARDED_ROUTE: &str = "/v1/{*path}";
@@ -84,7 +84,7 @@ impl Front {
                 Answerer::Replica => trace.run(self.proxy.forward(client, request, &trace)).await,
                 Answerer::Balancer => trace.run(self.answer_self(request)).await,
             },
-            Err(problem) => refused(&problem),
+            Err(problem) => retry::not_applied(intent_of(request.method()), problem).to_http().map(Body::from),
         };
         trace.finish(response.status(), response.headers_mut());
         response
@@ -96,14 +96,12 @@ impl Front {
     }
 }
 
-fn refused(problem: &Problem) -> Response<Body> {
-    problem.to_http().map(Body::from)
-}
-
 fn own_routes(identity: Identity, endpoints: Arc<Endpoints>, proxy: Arc<Proxy>) -> Router {
     let ready = {
         let endpoints = Arc::clone(&endpoints);
-        move || vec![Check::new("replicas", (endpoints.read(|pool| pool.healthy()) == 0).then(|| "no replica is healthy".to_owned()))]
+        move || {
+            vec![Check::new("replicas", (endpoints.read(|pool| pool.healthy()) == 0).then(|| "no replica is healthy".to_owned()))]
+        }
     };
     let routes = Router::new()
         .route("/v1/status", get(status))

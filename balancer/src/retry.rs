@@ -62,7 +62,9 @@ pub(crate) fn is_not_now(intent: Intent, status: StatusCode, problem: Option<&Bo
 /// What the client is told when the last attempt allowed has failed.
 pub(crate) fn give_up(intent: Intent, endpoint: &str, failure: &Failure) -> Problem {
     match failure {
-        Failure::NeverSent(reason) => not_applied(intent, Problem::unavailable(format!("{endpoint} cannot be reached: {reason}"))),
+        Failure::NeverSent(reason) => {
+            not_applied(intent, Problem::unavailable(format!("{endpoint} cannot be reached: {reason}")))
+        }
         Failure::Broken(reason) => {
             let detail = format!("{endpoint} broke off before it answered: {reason}");
             unknown(intent, Problem::bad_gateway(detail).with_retryable(Retryable::Yes))

@@ -1,4 +1,5 @@
 //! A replica that answers `GET /v1/status` and otherwise does what the test says, down to the bytes on the wire.
+#![expect(clippy::disallowed_methods, reason = "a fake is a shell: it starts tasks")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
