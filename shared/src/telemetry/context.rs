@@ -95,6 +95,10 @@ struct HeadersMut<'a>(&'a mut HeaderMap);
 
 impl Injector for HeadersMut<'_> {
     fn set(&mut self, key: &str, value: String) {
+        // An empty `tracestate` is allowed, and better not sent (W3C Trace Context, section 3.3.1.2).
+        if value.is_empty() {
+            return;
+        }
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(key), HeaderValue::try_from(value)) {
             self.0.insert(name, value);
         }
@@ -183,6 +187,7 @@ mod tests {
         let mut sent = HeaderMap::new();
         inject(&read.to_context(), &mut sent);
         assert_eq!(sent["traceparent"], PARENT);
+        assert!(!sent.contains_key("tracestate"));
     }
 
     #[test]
