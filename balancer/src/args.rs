@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
 use clap::value_parser;
 use shared::config::{AcceptorsArgs, ServiceArgs};
 use shared::server::Limits;
@@ -55,7 +54,7 @@ pub struct Args {
     pub max_body_bytes: u32,
 
     /// Bytes of all requests' bodies held at once; more are answered 503
-    #[arg(long, env = "SYNOD_MAX_BUFFERED_BYTES", value_name = "BYTES", default_value = "134217728", value_parser = value_parser!(u32).range(1_024..))]
+    #[arg(long, env = "SYNOD_MAX_BUFFERED_BYTES", value_name = "BYTES", default_value = "134217728", value_parser = value_parser!(u32).range(67_108_864..))]
     pub max_buffered_bytes: u32,
 }
 
@@ -77,14 +76,9 @@ impl Args {
         }
     }
 
-    pub(crate) fn body_limits(&self) -> anyhow::Result<BodyLimits> {
-        ensure!(
-            self.max_body_bytes <= self.max_buffered_bytes,
-            "--max-body-bytes ({}) is above --max-buffered-bytes ({}): no such body could ever be held",
-            self.max_body_bytes,
-            self.max_buffered_bytes
-        );
-        Ok(BodyLimits { body_bytes: usize_of(self.max_body_bytes), buffered_bytes: usize_of(self.max_buffered_bytes) })
+    pub(crate) fn body_limits(&self) -> BodyLimits {
+        // The ranges of the two flags see to it that the longest body fits.
+        BodyLimits { body_bytes: usize_of(self.max_body_bytes), buffered_bytes: usize_of(self.max_buffered_bytes) }
     }
 }
 

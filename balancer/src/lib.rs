@@ -50,14 +50,13 @@ use crate::proxy::Proxy;
 /// Runs a balancer until it is told to end.
 ///
 /// # Errors
-/// When the flags contradict each other, or the listener fails for good.
+/// When no cluster can have these acceptors, or the listener fails for good.
 pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     let acceptors = args.acceptors.clients()?;
     let limits = args.server_limits();
-    let body_limits = args.body_limits()?;
     let members = shared::discovery::spawn(running.member(), acceptors, running.shutdown.clone());
     let endpoints = Endpoints::new(args.thresholds());
-    let proxy = Arc::new(Proxy::new(running.name, Arc::clone(&endpoints), body_limits));
+    let proxy = Arc::new(Proxy::new(running.name, Arc::clone(&endpoints), args.body_limits()));
     let front = Front::new(running.identity, Arc::clone(&endpoints), proxy, limits);
     let serving = serve_connections(running.listener, |client| front.connection(client), limits, running.shutdown);
     tokio::select! {

@@ -15,24 +15,17 @@
 //!
 //! Not here: weights, least-loaded choice, slow start. Replicas are alike, and a restarted one reports healthy only once it serves.
 
+mod endpoint;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use shared::ids::{Epoch, Name, Slot};
+use shared::ids::Name;
 use shared::message::{Member, Service};
 
-/// One life of one replica at one address, as this balancer numbers them. Never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct EndpointId(u64);
-
-/// How many outcomes in a row change an endpoint's health.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Thresholds {
-    /// Failures in a row (checks and requests alike) that make a healthy endpoint unhealthy; at least 1.
-    pub unhealthy_after: u32,
-    /// Good checks in a row that make an unhealthy endpoint healthy again; at least 1.
-    pub healthy_after: u32,
-}
+pub use self::endpoint::{Counts, Endpoint, EndpointId, Health, Report, Role, Thresholds};
 
 /// What a request asks of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,60 +34,6 @@ pub enum Intent {
     Read,
     /// The primary, if it is known.
     Mutation,
-}
-
-/// Whether an endpoint is picked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// No check has succeeded yet.
-    Unproven,
-    /// It is picked.
-    Healthy,
-    /// It failed too often in a row.
-    Unhealthy,
-}
-
-impl Health {
-    /// Its name in `GET /v1/status`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unproven => "unproven",
-            Self::Healthy => "healthy",
-            Self::Unhealthy => "unhealthy",
-        }
-    }
-}
-
-/// What a replica says it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// It takes mutations.
-    Primary,
-    /// It forwards them.
-    Backup,
-}
-
-impl Role {
-    /// Its name in `GET /v1/status`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Primary => "primary",
-            Self::Backup => "backup",
-        }
-    }
-}
-
-/// What a good check learned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// What the replica says it is.
-    pub role: Role,
-    /// The epoch of the view it executed last.
-    pub epoch: Epoch,
-    /// The last slot executed there; none before the first.
-    pub executed_slot: Option<Slot>,
 }
 
 /// How a request to an endpoint ended.
@@ -106,38 +45,6 @@ pub enum Outcome {
     Failed,
     /// The wait ended for a reason that says nothing of the endpoint: the client went away, or its time was up.
     Abandoned,
-}
-
-/// What happened at one endpoint since its name was first seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Requests sent to it, attempts that were retried elsewhere included.
-    pub requests: u64,
-    /// Requests it has not answered yet.
-    pub in_flight: u64,
-    /// Requests that ended without an answer because of it.
-    pub failures: u64,
-    /// Active checks that succeeded.
-    pub checks: u64,
-    /// Active checks that failed.
-    pub check_failures: u64,
-}
-
-/// A replica as the balancer sees it.
-#[derive(Clone, Debug)]
-pub struct Endpoint {
-    /// This life of the replica.
-    pub id: EndpointId,
-    /// How it announced itself.
-    pub member: Arc<Member>,
-    /// Whether it is picked.
-    pub health: Health,
-    /// What the last good check of this life learned.
-    pub report: Option<Report>,
-    /// Counters of its name, over its lives.
-    pub counts: Counts,
-    /// Outcomes in a row that speak against `health`.
-    against: u32,
 }
 
 /// Where to send a request.
@@ -221,7 +128,7 @@ impl Pool {
         Some(Target { id, member: Arc::clone(&endpoint.member) })
     }
 
-    /// A request that [`Pool::begin`] gave out has ended. Returns whether that made the endpoint unhealthy.
+    /// A request that [`Pool::begin`] gave out has ended. Returns the new health where it changed.
     pub fn finish(&mut self, id: EndpointId, outcome: Outcome) -> Option<Health> {
         let thresholds = self.thresholds;
         let endpoint = self.endpoints.get_mut(&id)?;
@@ -319,41 +226,3 @@ impl Pool {
         }
     }
 }
-
-impl Endpoint {
-    fn succeeded(&mut self, thresholds: Thresholds) -> Option<Health> {
-        let needed = match self.health {
-            Health::Healthy => {
-                self.against = 0;
-                return None;
-            }
-            // It is not known to have failed, so there is nothing to recover from.
-            Health::Unproven => 1,
-            Health::Unhealthy => thresholds.healthy_after,
-        };
-        self.turn_after(needed, Health::Healthy)
-    }
-
-    fn failed(&mut self, thresholds: Thresholds) -> Option<Health> {
-        match self.health {
-            Health::Healthy => self.turn_after(thresholds.unhealthy_after, Health::Unhealthy),
-            Health::Unproven | Health::Unhealthy => {
-                self.against = 0;
-                None
-            }
-        }
-    }
-
-    fn turn_after(&mut self, needed: u32, health: Health) -> Option<Health> {
-        self.against += 1;
-        if self.against < needed {
-            return None;
-        }
-        self.against = 0;
-        self.health = health;
-        Some(health)
-    }
-}
-
-#[cfg(test)]
-mod tests;

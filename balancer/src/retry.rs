@@ -78,7 +78,11 @@ pub(crate) fn give_up(intent: Intent, endpoint: &str, failure: &Failure) -> Prob
 
 /// What the client is told, at once, when no replica is healthy.
 pub(crate) fn nothing_healthy(intent: Intent, endpoints: usize) -> Problem {
-    not_applied(intent, Problem::unavailable(format!("none of the {endpoints} known replicas is healthy")))
+    let detail = match endpoints {
+        0 => "no replica is known yet".to_owned(),
+        known => format!("none of the {known} known replicas is healthy"),
+    };
+    not_applied(intent, Problem::unavailable(detail))
 }
 
 /// The problem of a request that certainly did nothing.

@@ -1,4 +1,4 @@
-use shared::ids::Instance;
+use shared::ids::{Epoch, Instance, Slot};
 
 use super::*;
 
