@@ -30,7 +30,7 @@ pub(crate) struct Store {
 
 pub(crate) type Shared = Arc<Mutex<Store>>;
 
-/// Every third request takes effect, and its answer is lost; every fifth is refused for now.
+/// Every seventh request takes effect, and its answer is lost; every eleventh is refused for now.
 enum Mood {
     Fine,
     LoseAnswer,
@@ -59,8 +59,8 @@ async fn answer(store: Shared, request: Request<Incoming>) -> Result<Response<Fu
     let mut store = store.lock().unwrap();
     store.requests += 1;
     let mood = match store.requests {
-        count if count.is_multiple_of(5) => Mood::Unavailable,
-        count if count.is_multiple_of(3) => Mood::LoseAnswer,
+        count if count.is_multiple_of(11) => Mood::Unavailable,
+        count if count.is_multiple_of(7) => Mood::LoseAnswer,
         _count => Mood::Fine,
     };
     if matches!(mood, Mood::Unavailable) {
