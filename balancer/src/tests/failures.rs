@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use http::Method;
 use shared::problem::{Outcome, Problem};
 
-use super::fake::{Fake, Reply};
+use super::fake::{Fake, Reply, Seen};
 use super::harness::{Setup, problem};
 
 #[tokio::test]
@@ -116,6 +116,16 @@ async fn the_clients_deadline_bounds_the_wait_and_leaves_a_mutation_unknown() {
     let answer = balancer.send(Method::GET, "/v1/kv/k", &timeout, "").await;
     assert_eq!(answer.problem(), problem("timeout", 504, None));
     assert!(began.elapsed() < Duration::from_secs(5), "two waits of 50 ms took {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn past_the_deadline_nobody_else_is_asked() {
+    let late = |_: &Seen| Reply::problem(&Problem::unavailable("no quorum")).late(Duration::from_millis(100));
+    let (one, two) = (Fake::start(1, late).await, Fake::start(2, late).await);
+    let balancer = Setup::default().start(&[&one, &two]).await;
+    let answer = balancer.send(Method::GET, "/v1/kv/k", &[("synod-timeout", "20ms")], "").await;
+    assert!(answer.status.is_server_error(), "{answer:?}");
+    assert_eq!(one.seen().len() + two.seen().len(), 1);
 }
 
 #[tokio::test]

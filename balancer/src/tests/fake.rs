@@ -16,6 +16,8 @@ use tokio::task::{JoinHandle, JoinSet};
 pub(super) enum Reply {
     /// Writes these bytes, and keeps the connection.
     Bytes(String),
+    /// Writes these bytes after a while, and keeps the connection.
+    Late(Duration, String),
     /// Closes the connection without a word.
     Cut,
     /// Never answers.
@@ -32,6 +34,14 @@ impl Reply {
 
     pub(super) fn ok(body: &str) -> Self {
         Self::with("200 OK", "", body)
+    }
+
+    /// The same, after a while.
+    pub(super) fn late(self, after: Duration) -> Self {
+        match self {
+            Self::Bytes(bytes) => Self::Late(after, bytes),
+            Self::Late(..) | Self::Cut | Self::Hang | Self::Pieces(_) => panic!("only bytes come late"),
+        }
     }
 
     /// A replica's problem, as `shared::problem` writes it.
@@ -141,6 +151,10 @@ async fn connection(mut stream: TcpStream, state: Arc<State>) {
         };
         match reply {
             Reply::Bytes(bytes) => stream.write_all(bytes.as_bytes()).await.unwrap(),
+            Reply::Late(after, bytes) => {
+                tokio::time::sleep(after).await;
+                stream.write_all(bytes.as_bytes()).await.unwrap();
+            }
             Reply::Cut => return,
             Reply::Hang => tokio::time::sleep(Duration::from_secs(3_600)).await,
             Reply::Pieces(mut pieces) => {
