@@ -73,7 +73,7 @@ impl Config {
         Self {
             acceptors,
             poll_interval: Duration::from_millis(100),
-            answer_validity: Duration::from_millis(400),
+            answer_validity: Duration::from_secs(2),
             election_timeout: Duration::from_millis(500),
             election_jitter: Duration::from_millis(200),
             phase1_timeout: Duration::from_millis(500),

@@ -23,7 +23,7 @@ use shared::ids::{AcceptorId, Ballot, CoordinatorId, Slot};
 use shared::message::{Marks, Phase, ProposalReply};
 
 use crate::config::Config;
-use crate::effect::{AcceptorIndex, Effect, Input, PhaseChange, Reason, RequestId, Timer};
+use crate::effect::{AcceptorIndex, Effect, Input, PhaseChange, PollNumber, Reason, RequestId, Timer};
 use crate::election::{Failures, Standby};
 use crate::membership::formation::FormationError;
 use crate::membership::{Membership, Misfit};
@@ -71,6 +71,8 @@ pub struct Coordinator {
     trimmed_below: Slot,
     replicas: Replicas,
     failures: Failures,
+    /// In an election, answers to this poll and later ones count.
+    answers_since: PollNumber,
     effects: Vec<Effect>,
 }
 
@@ -91,6 +93,7 @@ impl Coordinator {
             trimmed_below: Slot(0),
             replicas: Replicas::default(),
             failures: Failures::default(),
+            answers_since: PollNumber(0),
             effects: Vec::new(),
         }
     }
@@ -103,7 +106,9 @@ impl Coordinator {
         }
         self.now = self.now.max(now);
         match input {
-            Input::Started => self.poll_and_arm(),
+            Input::Started => {
+                self.poll_and_arm();
+            }
             Input::Fired(timer) => self.on_fired(timer),
             Input::Watermarks { from, poll, reply } => self.on_watermarks(from, poll, reply),
             Input::PrepareReply { from, ballot, reply } => self.on_prepare_reply(from, ballot, reply),
@@ -119,14 +124,16 @@ impl Coordinator {
 
     fn on_fired(&mut self, timer: Timer) {
         match (timer, &mut self.state) {
-            (Timer::Poll, State::Inactive(_)) => self.poll_and_arm(),
+            (Timer::Poll, State::Inactive(_)) => {
+                self.poll_and_arm();
+            }
             (Timer::Election, State::Inactive(standby)) => match standby {
                 Standby::StandingBack => *standby = Standby::Watching,
                 Standby::Armed => {
-                    let since = self.poll();
-                    self.state = State::Inactive(Standby::Rechecking { since });
+                    *standby = Standby::Rechecking;
+                    self.answers_since = self.poll();
                 }
-                Standby::Watching | Standby::Rechecking { .. } => {}
+                Standby::Watching | Standby::Rechecking => {}
             },
             (Timer::Prepare, State::Phase1(phase1)) => {
                 if self.now >= phase1.deadline() {
@@ -211,7 +218,7 @@ impl Coordinator {
             let back_off = self.failures.lengthen(&self.config, self.now, self.config.back_off);
             self.arm(Timer::Election, back_off, back_off);
         }
-        self.poll_and_arm();
+        self.answers_since = self.poll_and_arm();
     }
 
     fn answer(&mut self, id: RequestId, reply: ProposalReply) {

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::effect::{PollNumber, Reason};
+use crate::effect::Reason;
 use crate::membership::Answer;
 
 /// The most that failures lengthen a time-out: 2 to the power of this.
@@ -25,8 +25,8 @@ pub(crate) enum Standby {
     StandingBack,
     /// The end of the candidate's random wait.
     Armed,
-    /// Answers to this poll, or a later one.
-    Rechecking { since: PollNumber },
+    /// Answers to a fresh poll.
+    Rechecking,
 }
 
 /// What the acceptors' answers say about the leader.
@@ -90,6 +90,7 @@ impl Failures {
 
 #[cfg(test)]
 mod tests {
+    use crate::effect::PollNumber;
     use shared::ids::{AcceptorId, Ballot, CoordinatorId};
     use shared::message::{Marks, Watermarks};
 

@@ -17,7 +17,7 @@ pub mod formation;
 use formation::{Allegiance, FormationError, Judgement, judge};
 
 /// Polls whose answers are still taken.
-const POLLS_REMEMBERED: usize = 16;
+const POLLS_REMEMBERED: usize = 32;
 
 /// An acceptor that answers, but has no vote in this cluster: wiped, or of another cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]

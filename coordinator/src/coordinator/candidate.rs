@@ -12,9 +12,10 @@ use crate::membership::{Misfit, Recorded};
 use crate::phase1::{Phase1, Progress};
 
 impl Coordinator {
-    pub(super) fn poll_and_arm(&mut self) {
-        self.poll();
+    pub(super) fn poll_and_arm(&mut self) -> PollNumber {
+        let poll = self.poll();
         self.arm(Timer::Poll, self.config.poll_interval, Duration::ZERO);
+        poll
     }
 
     pub(super) fn poll(&mut self) -> PollNumber {
@@ -63,33 +64,28 @@ impl Coordinator {
 
     fn consider_election(&mut self) {
         let State::Inactive(standby) = self.state else { return };
-        let since = match standby {
-            Standby::Rechecking { since } => since,
-            Standby::Watching | Standby::StandingBack | Standby::Armed => PollNumber(0),
-        };
-        match (standby, self.verdict(since)) {
+        match (standby, self.verdict()) {
             (Standby::Watching, Verdict::Gone(_)) => {
                 self.state = State::Inactive(Standby::Armed);
                 let jitter = self.failures.lengthen(&self.config, self.now, self.config.election_jitter);
                 self.arm(Timer::Election, Duration::ZERO, jitter);
             }
-            (Standby::Rechecking { .. }, Verdict::Gone(reason)) => self.start_phase1(reason),
-            (Standby::Armed | Standby::Rechecking { .. }, Verdict::Alive) => self.state = State::Inactive(Standby::Watching),
+            (Standby::Rechecking, Verdict::Gone(reason)) => self.start_phase1(reason),
+            (Standby::Armed | Standby::Rechecking, Verdict::Alive) => self.state = State::Inactive(Standby::Watching),
             (Standby::Armed, Verdict::Gone(_) | Verdict::Unknown)
-            | (Standby::Rechecking { .. }, Verdict::Unknown)
+            | (Standby::Rechecking, Verdict::Unknown)
             | (Standby::Watching, Verdict::Alive | Verdict::Unknown)
             | (Standby::StandingBack, Verdict::Alive | Verdict::Unknown | Verdict::Gone(_)) => {}
         }
     }
 
-    /// What fresh answers, to this poll or later ones, say about the leader.
-    fn verdict(&self, since: PollNumber) -> Verdict {
+    /// What fresh answers say about the leader. None counts that was asked for before this coordinator stood by, or before it
+    /// became a candidate.
+    fn verdict(&self) -> Verdict {
         let Some(roster) = self.membership.roster() else { return Verdict::Unknown };
-        let answers = self
-            .membership
-            .answers()
-            .into_iter()
-            .filter(|answer| answer.poll >= since && self.now.saturating_sub(answer.asked_at) <= self.config.answer_validity);
+        let answers = self.membership.answers().into_iter().filter(|answer| {
+            answer.poll >= self.answers_since && self.now.saturating_sub(answer.asked_at) <= self.config.answer_validity
+        });
         let silence_needed = self.failures.lengthen(&self.config, self.now, self.config.election_timeout);
         verdict(answers, roster.acceptors().len(), roster.quorum(), silence_needed)
     }

@@ -1,0 +1,13 @@
+//! The coordinator's core against the papers: each test restates one sentence, and asserts the whole list of effects.
+
+mod support;
+
+mod duel;
+mod election;
+mod invariants;
+mod leadership;
+mod phase1;
+mod phase2;
+mod recover;
+mod safe_values;
+mod views;

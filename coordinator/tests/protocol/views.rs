@@ -1,0 +1,234 @@
+//! Who is primary: when a leader proposes a view, and which.
+
+use coordinator::effect::{Effect, Input, Timer};
+use shared::ids::{Ballot, ClusterId, Epoch, Instance, Name, Slot};
+use shared::message::{Heartbeat, Marks, Value, View};
+
+use crate::support::*;
+
+fn name(replica: u64) -> Name {
+    format!("replica-{replica}").parse().unwrap()
+}
+
+fn heartbeat(replica: u64, view: Option<View>) -> Heartbeat {
+    Heartbeat {
+        cluster: roster().cluster(),
+        replica: name(replica),
+        instance: Instance(replica * 10),
+        url: format!("http://replica-{replica}"),
+        view,
+        executed_below: Slot(0),
+        durable_below: Slot(0),
+        nudge_below: None,
+    }
+}
+
+fn view(epoch: u64, primary: u64, backups: &[u64]) -> View {
+    let backups = backups.iter().copied().map(name).collect();
+    View { epoch: Epoch(epoch), primary: name(primary), primary_instance: Instance(primary * 10), backups }
+}
+
+fn proposes(mine: Ballot, slot: u64, view: &View) -> Vec<Effect> {
+    let value = Value::View(view.clone()).encode();
+    let proposed = Effect::ViewProposed { slot: Slot(slot), view: view.clone() };
+    all([vec![proposed], accepts(&accept(mine, vec![slot_value(slot, value)], slot))])
+}
+
+/// Fires the leader's timer, and gives back what it does beyond its sign of life.
+fn tick(bench: &mut Bench) -> Vec<Effect> {
+    let effects = bench.fire(Timer::Lead);
+    effects.into_iter().skip_while(|effect| !matches!(effect, Effect::Arm { .. })).skip(1).collect()
+}
+
+/// A leader in a cluster with a view of three replicas that were all heard just now.
+fn with_view() -> (Bench, Ballot) {
+    let (mut bench, mine) = Bench::leading();
+    for replica in 1..=3 {
+        let effects = bench.step(Input::Heartbeat(heartbeat(replica, Some(view(4, 1, &[2, 3])))));
+        assert_eq!(effects, []);
+    }
+    (bench, mine)
+}
+
+fn hear(bench: &mut Bench, replicas: &[u64], view: &View) -> Vec<Effect> {
+    let beats = replicas.iter().map(|replica| heartbeat(*replica, Some(view.clone())));
+    beats.flat_map(|beat| bench.step(Input::Heartbeat(beat))).collect()
+}
+
+#[test]
+fn the_first_view_waits_a_little_so_that_it_names_all_that_start_together() {
+    let (mut bench, mine) = Bench::leading();
+    assert_eq!(bench.step(Input::Heartbeat(heartbeat(2, None))), []);
+    assert_eq!(bench.step(Input::Heartbeat(heartbeat(1, None))), []);
+    bench.wait_ms(200);
+    assert_eq!(tick(&mut bench), []);
+    bench.wait_ms(100);
+    assert_eq!(tick(&mut bench), proposes(mine, 0, &view(1, 1, &[2])));
+}
+
+#[test]
+fn the_first_view_comes_at_once_when_three_replicas_are_there() {
+    let (mut bench, mine) = Bench::leading();
+    assert_eq!(bench.step(Input::Heartbeat(heartbeat(3, None))), []);
+    assert_eq!(bench.step(Input::Heartbeat(heartbeat(2, None))), []);
+    assert_eq!(bench.step(Input::Heartbeat(heartbeat(1, None))), proposes(mine, 0, &view(1, 1, &[2, 3])));
+}
+
+#[test]
+fn a_primary_that_is_not_heard_from_is_replaced_by_the_replica_that_executed_most() {
+    let (mut bench, mine) = with_view();
+    for _ in 0..5 {
+        bench.wait_ms(100);
+        let ahead = Heartbeat { executed_below: Slot(9), ..heartbeat(3, Some(view(4, 1, &[2, 3]))) };
+        assert_eq!(bench.step(Input::Heartbeat(ahead)), []);
+        assert_eq!(hear(&mut bench, &[2], &view(4, 1, &[2, 3])), []);
+        assert_eq!(tick(&mut bench), []);
+    }
+    bench.wait_ms(100);
+    assert_eq!(tick(&mut bench), proposes(mine, 0, &view(5, 3, &[1, 2])));
+}
+
+#[test]
+fn a_primary_that_was_restarted_is_another_primary() {
+    let (mut bench, mine) = with_view();
+    let reborn = Heartbeat { instance: Instance(11), ..heartbeat(1, Some(view(4, 1, &[2, 3]))) };
+    let next = View { primary_instance: Instance(11), ..view(5, 1, &[2, 3]) };
+    assert_eq!(bench.step(Input::Heartbeat(reborn)), proposes(mine, 0, &next));
+}
+
+#[test]
+fn a_replica_joins_by_being_heard_and_the_primary_stays() {
+    let (mut bench, mine) = with_view();
+    assert_eq!(bench.step(Input::Heartbeat(heartbeat(4, None))), proposes(mine, 0, &view(5, 1, &[2, 3, 4])));
+}
+
+#[test]
+fn one_view_is_in_flight_and_the_next_waits_for_news_of_it() {
+    let (mut bench, mine) = with_view();
+    assert_eq!(bench.step(Input::Heartbeat(heartbeat(4, None))), proposes(mine, 0, &view(5, 1, &[2, 3, 4])));
+    assert_eq!(bench.step(Input::Heartbeat(heartbeat(5, None))), [], "it is in flight");
+    bench.accepted(0, mine, &[0]);
+    bench.accepted(1, mine, &[0]);
+    assert_eq!(bench.step(Input::Heartbeat(heartbeat(5, None))), [], "it is chosen, but is it executed?");
+    let news = heartbeat(2, Some(view(5, 1, &[2, 3, 4])));
+    assert_eq!(bench.step(Input::Heartbeat(news)), proposes(mine, 1, &view(6, 1, &[2, 3, 4, 5])));
+}
+
+#[test]
+fn a_chosen_view_of_which_no_news_comes_is_proposed_again() {
+    let (mut bench, mine) = with_view();
+    bench.step(Input::Heartbeat(heartbeat(4, None)));
+    bench.accepted(0, mine, &[0]);
+    bench.accepted(1, mine, &[0]);
+    assert_eq!(tick(&mut bench), []);
+    for _ in 0..4 {
+        bench.wait_ms(100);
+        assert_eq!(hear(&mut bench, &[1, 2, 3], &view(4, 1, &[2, 3])), []);
+        assert_eq!(bench.step(Input::Heartbeat(heartbeat(4, None))), []);
+    }
+    bench.wait_ms(100);
+    assert_eq!(tick(&mut bench), proposes(mine, 1, &view(5, 1, &[2, 3, 4])));
+}
+
+#[test]
+fn silence_while_this_process_was_paused_is_nobody_elses_fault() {
+    let (mut bench, mine) = with_view();
+    bench.wait_ms(30_000);
+    assert_eq!(hear(&mut bench, &[2, 3], &view(4, 1, &[2, 3])), [], "the primary's sign of life may be next in the queue");
+    for _ in 0..5 {
+        bench.wait_ms(100);
+        assert_eq!(hear(&mut bench, &[2, 3], &view(4, 1, &[2, 3])), []);
+    }
+    bench.wait_ms(100);
+    assert_eq!(tick(&mut bench), proposes(mine, 0, &view(5, 2, &[1, 3])));
+}
+
+#[test]
+fn a_primary_that_never_found_this_coordinator_gets_longer() {
+    let (mut bench, mine) = Bench::leading();
+    assert_eq!(hear(&mut bench, &[2, 3], &view(4, 1, &[2, 3])), []);
+    for _ in 0..14 {
+        bench.wait_ms(100);
+        assert_eq!(hear(&mut bench, &[2, 3], &view(4, 1, &[2, 3])), []);
+    }
+    bench.wait_ms(100);
+    assert_eq!(tick(&mut bench), proposes(mine, 0, &view(5, 2, &[1, 3])));
+}
+
+#[test]
+fn heartbeats_of_another_cluster_are_not_heard() {
+    let (mut bench, _) = Bench::leading();
+    for replica in 1..=3 {
+        let stray = Heartbeat { cluster: ClusterId(1), ..heartbeat(replica, None) };
+        assert_eq!(bench.step(Input::Heartbeat(stray)), []);
+    }
+}
+
+#[test]
+fn a_standby_listens_so_that_as_a_leader_it_knows_at_once() {
+    let mut bench = Bench::new();
+    let mine = bench.stand_for_election(Marks::default());
+    for replica in 1..=3 {
+        bench.step(Input::Heartbeat(heartbeat(replica, None)));
+    }
+    bench.promise(0, promise(0, mine, 0, vec![], Marks::default()));
+    let leads = bench.promise(1, promise(1, mine, 0, vec![], Marks::default()));
+    let first = proposes(mine, 0, &view(1, 1, &[2, 3]));
+    assert_eq!(leads[leads.len() - first.len()..], first);
+}
+
+#[test]
+fn acceptors_may_trim_what_two_replicas_hold_durably_and_is_chosen() {
+    let (mut bench, mine) = Bench::leading();
+    bench.accepted_with(0, mine, &[], chosen(10));
+    let durable = |replica, below| {
+        let view = Some(view(4, 1, &[2, 3]));
+        Heartbeat { executed_below: Slot(below), durable_below: Slot(below), ..heartbeat(replica, view) }
+    };
+    let trim_below = |bench: &mut Bench| {
+        let effects = bench.fire(Timer::Lead);
+        effects.into_iter().find_map(|effect| match effect {
+            Effect::Accept { message, .. } => Some(message.trim_below.0),
+            Effect::PollWatermarks { .. }
+            | Effect::Prepare { .. }
+            | Effect::Arm { .. }
+            | Effect::ProposalReply { .. }
+            | Effect::Chosen(_)
+            | Effect::PhaseChanged(_)
+            | Effect::ViewProposed { .. }
+            | Effect::RosterKnown(_)
+            | Effect::NotACluster(_)
+            | Effect::Misfit { .. } => None,
+        })
+    };
+    bench.step(Input::Heartbeat(durable(1, 8)));
+    assert_eq!(trim_below(&mut bench), Some(0), "one copy is not enough");
+    bench.step(Input::Heartbeat(durable(2, 5)));
+    assert_eq!(trim_below(&mut bench), Some(5));
+    bench.step(Input::Heartbeat(durable(3, 7)));
+    assert_eq!(trim_below(&mut bench), Some(7), "two of the three have it");
+    bench.step(Input::Heartbeat(durable(2, 99)));
+    bench.step(Input::Heartbeat(durable(1, 99)));
+    assert_eq!(trim_below(&mut bench), Some(10), "nothing that is not chosen");
+    let wiped = |replica| Heartbeat { instance: Instance(replica), ..durable(replica, 0) };
+    bench.step(Input::Heartbeat(wiped(2)));
+    bench.step(Input::Heartbeat(wiped(1)));
+    assert_eq!(trim_below(&mut bench), Some(10), "and it never goes back");
+}
+
+#[test]
+fn a_leader_that_is_nudged_fills_up_to_the_vote_that_was_seen() {
+    let (mut bench, mine) = Bench::leading();
+    let nudge = Heartbeat { nudge_below: Some(Slot(2)), ..heartbeat(1, None) };
+    let noops = vec![slot_value(0, noop()), slot_value(1, noop())];
+    assert_eq!(bench.step(Input::Heartbeat(nudge.clone())), accepts(&accept(mine, noops, 0)));
+    assert_eq!(bench.step(Input::Heartbeat(nudge)), [], "they are in flight");
+}
+
+#[test]
+fn a_nudge_fills_no_more_than_may_be_in_flight() {
+    let (mut bench, _) = Bench::leading();
+    bench.step(Input::Heartbeat(Heartbeat { nudge_below: Some(Slot(u64::MAX)), ..heartbeat(1, None) }));
+    let status = bench.core.status(bench.now);
+    assert_eq!((status.in_flight_slots, status.next_slot), (1_024, Some(Slot(1_024))));
+}
