@@ -230,7 +230,8 @@ pub enum Effect {
         /// How long the source may wait for something new, in milliseconds.
         wait_ms: u64,
     },
-    /// Execute these slots in one transaction, and say so with [`Input::Executed`]. One at a time.
+    /// Execute these slots in one transaction, and say so with [`Input::Executed`]. One at a time. While the disk is full this is
+    /// tried until it isn't: it never fails.
     Execute {
         /// Ascending, without a gap, from `executed_below` on.
         entries: Vec<ChosenEntry>,

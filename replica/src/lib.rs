@@ -1,14 +1,22 @@
 //! The replica: a learner that executes the chosen log into SQLite, and serves it.
 //!
 //! The pure part in reading order: [`command`] (what is asked), [`chain`], [`working_set`] and [`execute`] (what is done),
-//! [`event`], [`config`] and [`replica`] (who does it when).
+//! [`describe`] (how it is shown), [`event`], [`config`] and [`status`] (what goes in and out), [`replica`] (who does it when).
 
 pub mod command;
 
 pub mod chain;
+pub mod describe;
 pub mod execute;
 pub mod working_set;
 
 pub mod config;
 pub mod event;
+pub mod status;
+
+mod batching;
+mod fetching;
+mod learner;
+mod members;
+mod quorum_read;
 pub mod replica;

@@ -1,119 +1,235 @@
-//! The pure replica.
+//! The replica's core: who executes what when, and who is answered.
+//!
+//! ```text
+//! Mutation ─▶ batching ─Propose─▶ leading coordinator ─ProposalReply::Chosen─┐
+//!                                                                            ▼
+//!             other sources ─────────Fetched────────────────────────────▶ learner ─Execute─▶ shell ─Executed─▶ Answer
+//!                                                                                                         └──▶ Release
+//! Read ─────▶ quorum reads ─Probe─▶ acceptors ─ProbeReply─▶ a slot to wait for ───────────────────────────────────┘
+//! ```
+//!
+//! **Who is primary** is itself part of the log: a replica takes mutations from the execution of a view that names it *and this life
+//! of its process* until the execution of one that doesn't. So a batch number is never used twice in an epoch, and nothing that a
+//! deposed primary still proposes can take effect: it is void wherever it is chosen. Executing a view that names another
+//! therefore settles what was open: it did not happen and never will.
+//!
+//! **Answers** come from executed results only. What was given up while in a batch is unknown; everything else is definite.
+//!
+//! **Nothing here is trusted to arrive.** Proposals, fetches, probes and heartbeats are made again by timers; late and repeated answers
+//! are facts (what was chosen stays chosen) or are ignored (what was refused then says nothing about now).
+//!
+//! Not done here: leases for reads (a read always asks a quorum), and snapshots (a replica that was away reads the log).
+//!
+//! The parts: [`batching`](crate::batching), [`learner`](crate::learner), [`fetching`](crate::fetching),
+//! [`quorum_read`](crate::quorum_read), [`members`](crate::members); below, [`clients`], [`network`] and [`execution`] put
+//! them together.
 
+mod clients;
+mod execution;
+mod network;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use shared::ids::{Ballot, ClusterId, Epoch, Instance, Name, Revision, Slot};
-use shared::message::{ChosenReply, Member, View};
+use shared::ids::{ClusterId, Revision, Slot};
+use shared::message::View;
 
-use crate::chain::ChainHash;
+use crate::batching::Batching;
 use crate::config::Config;
-use crate::event::{Effect, Input, Role};
+use crate::event::{Effect, Input, RequestId, Role, Storage, Timer};
+use crate::fetching::Fetching;
+use crate::learner::Learner;
+use crate::members::Members;
+use crate::quorum_read::QuorumReads;
+pub use crate::status::{Identity, Leader, LogPage, Recovered, Status};
 use crate::working_set::Meta;
-
-/// Who a replica is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// Its name.
-    pub name: Name,
-    /// This life of its process.
-    pub instance: Instance,
-    /// Where the others reach it.
-    pub url: String,
-}
-
-/// What a replica finds in its database at the start.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Recovered {
-    /// The cluster that it joined ([`Effect::Join`]), if it has.
-    pub cluster: Option<ClusterId>,
-    /// The meta data.
-    pub meta: Meta,
-    /// Every slot below is fsynced.
-    pub durable_below: Slot,
-}
-
-/// The coordinator that leads, as far as a replica knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leader {
-    /// The coordinator.
-    pub member: Member,
-    /// The ballot it leads at.
-    pub ballot: Ballot,
-}
-
-/// What a replica knows of itself and of the others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// The cluster, once a quorum of its acceptors has confirmed it in this life.
-    pub cluster: Option<ClusterId>,
-    /// What it is in the view.
-    pub role: Role,
-    /// The view executed last.
-    pub view: Option<View>,
-    /// The epoch of that view.
-    pub epoch: Epoch,
-    /// The primary of that view, where it was heard from lately; it may be this replica.
-    pub primary: Option<Member>,
-    /// The coordinator that leads.
-    pub leader: Option<Leader>,
-    /// Every slot below is executed here.
-    pub executed_below: Slot,
-    /// Every slot below is executed here and fsynced.
-    pub durable_below: Slot,
-    /// Every slot below is learned here.
-    pub learned_below: Slot,
-    /// Every slot below is chosen, as far as this replica knows.
-    pub chosen_below: Slot,
-    /// The revision of the state.
-    pub revision: Revision,
-    /// The hash of the slot before `executed_below`.
-    pub hash: ChainHash,
-    /// Mutations that wait for a batch.
-    pub queued_mutations: usize,
-    /// Mutations in batches that are not yet executed.
-    pub flying_mutations: usize,
-    /// Reads that wait.
-    pub waiting_reads: usize,
-    /// The latest time at which everything chosen by then is executed here by now; none before the first probe succeeded.
-    /// `Synod-Lag` is how long ago that is.
-    pub current_as_of: Option<Duration>,
-    /// Whether the latest probe reached a quorum of the cluster's acceptors.
-    pub quorum_answers: bool,
-}
-
-/// A piece of the learned log, for a peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LogPage {
-    /// It is here.
-    Ready(ChosenReply),
-    /// It is no longer in memory, but every slot below is in the database.
-    Stored {
-        /// Every slot below is executed.
-        below: Slot,
-        /// Every slot below is chosen: what the reply is to say.
-        chosen_below: Slot,
-    },
-    /// Nothing from there on is learned yet: wait for [`Effect::Learned`], or send this.
-    Nothing(ChosenReply),
-}
 
 /// The pure replica.
 #[derive(Debug)]
-pub struct Replica;
+pub struct Replica {
+    config: Config,
+    identity: Identity,
+    /// The cluster of the data.
+    joined: Option<ClusterId>,
+    /// The cluster of the acceptors, once a quorum has said so in this life.
+    cluster: Option<ClusterId>,
+    meta: Meta,
+    durable_below: Slot,
+    storage: Storage,
+    members: Members,
+    batching: Batching,
+    learner: Learner,
+    fetching: Fetching,
+    reads: QuorumReads,
+    revision_waits: BTreeSet<(Revision, RequestId)>,
+    propose_timer: Armed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Armed {
+    Yes,
+    No,
+}
 
 impl Replica {
     /// A replica that has not started yet.
     #[must_use]
-    pub fn new(_config: Config, _identity: Identity, _recovered: Recovered) -> Self {
-        Self
+    pub fn new(config: Config, identity: Identity, recovered: Recovered) -> Self {
+        Self {
+            members: Members::new(identity.name.clone(), config.leader_expiry),
+            batching: Batching::new(&config),
+            learner: Learner::new(&config, recovered.meta.executed_below),
+            fetching: Fetching::new(),
+            reads: QuorumReads::new(&config),
+            revision_waits: BTreeSet::new(),
+            propose_timer: Armed::No,
+            joined: recovered.cluster,
+            cluster: None,
+            meta: recovered.meta,
+            durable_below: recovered.durable_below,
+            storage: Storage::Writable,
+            config,
+            identity,
+        }
     }
-    /// Takes one input and says what is to be done.
-    pub fn step(&mut self, _now: Duration, _input: Input) -> Vec<Effect> {
-        Vec::new()
+
+    /// Takes one input and says what is to be done, in order.
+    ///
+    /// # Panics
+    /// When an invariant is broken; in debug builds all of them are checked after each step.
+    pub fn step(&mut self, now: Duration, input: Input) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let learned_before = self.learner.learned_below();
+        self.take(now, input, &mut effects);
+        if self.learner.learned_below() > learned_before {
+            effects.push(Effect::Learned { below: self.learner.learned_below() });
+        }
+        self.execute_next(&mut effects);
+        self.propose_due(now, &mut effects);
+        self.fetch_missing(now, &mut effects);
+        if cfg!(debug_assertions) {
+            self.check_invariants();
+        }
+        effects
     }
-    /// A piece of the learned log from a slot on, for a peer.
+
+    fn take(&mut self, now: Duration, input: Input, effects: &mut Vec<Effect>) {
+        match input {
+            Input::Started => {
+                effects.push(Effect::Arm {
+                    timer: Timer::Heartbeat,
+                    after: self.config.heartbeat_interval,
+                    jitter: Duration::ZERO,
+                });
+                self.reads.fired(now, effects);
+            }
+            Input::Fired(timer) => self.fired(now, timer, effects),
+            Input::Directory(directory) => self.members.update(directory),
+            Input::Mutation { id, command, time_ms } => self.mutation(id, command, time_ms, effects),
+            Input::Read { id } => self.read(now, id, effects),
+            Input::WaitRevision { id, revision } => self.wait_revision(id, revision, effects),
+            Input::Cancel { id } => self.cancel(now, id, effects),
+            Input::BatchStarted { epoch, number, trace } => self.batching.started(epoch, number, trace),
+            Input::ProposalReply { epoch, number, attempt, reply } => self.proposal_reply(epoch, number, attempt, reply),
+            Input::Fetched { fetch, reply } => self.fetched(now, fetch, reply, effects),
+            Input::Executed(report) => self.executed(now, report, effects),
+            Input::ProbeReply { probe, reply } => self.probe_reply(now, probe, reply, effects),
+            Input::HeartbeatReply { from, reply } => self.heartbeat_reply(now, &from, reply),
+            Input::Durable(below) => self.durable_below = self.durable_below.max(below),
+            Input::Storage(storage) => self.storage_changed(storage, effects),
+        }
+    }
+
+    fn fired(&mut self, now: Duration, timer: Timer, effects: &mut Vec<Effect>) {
+        match timer {
+            Timer::Heartbeat => {
+                effects.push(Effect::Arm { timer, after: self.config.heartbeat_interval, jitter: Duration::ZERO });
+                self.fetching.expire(now, self.config.fetch_timeout);
+                self.send_heartbeats(now, effects);
+            }
+            Timer::Probe => self.reads.fired(now, effects),
+            Timer::Propose => {
+                self.propose_timer = Armed::No;
+                self.batching.tick(now, self.config.proposal_timeout);
+            }
+            Timer::Fetch => self.fetching.retry(),
+            Timer::FetchStall => self.look_whether_stalled(now, effects),
+        }
+    }
+
+    /// What this replica is in the view executed last.
     #[must_use]
-    pub fn log_from(&self, _from: Slot, _max_entries: usize, _max_bytes: usize) -> LogPage {
-        LogPage::Stored { below: Slot(0), chosen_below: Slot(0) }
+    pub fn role(&self) -> Role {
+        role_in(&self.identity, self.meta.view.as_ref())
+    }
+
+    /// A piece of the learned log from a slot on, for a peer: `GET /v1/replication/log`.
+    #[must_use]
+    pub fn log_from(&self, from: Slot, max_entries: usize, max_bytes: usize) -> LogPage {
+        self.learner.log_from(from, max_entries, max_bytes)
+    }
+
+    /// What it knows of itself and of the others.
+    #[must_use]
+    pub fn status(&self, now: Duration) -> Status {
+        Status {
+            cluster: self.cluster,
+            role: self.role(),
+            view: self.meta.view.clone(),
+            epoch: self.meta.epoch(),
+            primary: self.primary(),
+            leader: self.members.leader(now),
+            executed_below: self.meta.executed_below,
+            durable_below: self.durable_below,
+            learned_below: self.learner.learned_below(),
+            chosen_below: self.learner.chosen_below(),
+            revision: self.meta.revision,
+            hash: self.meta.hash,
+            queued_mutations: self.batching.queued(),
+            flying_mutations: self.batching.flying_mutations(),
+            waiting_reads: self.waiting_reads(),
+            current_as_of: self.reads.current_as_of(),
+            quorum_answers: self.reads.quorum_answers(),
+        }
+    }
+
+    /// Runs every `invariant_…` of the replica and its parts.
+    ///
+    /// # Panics
+    /// When one is broken.
+    pub fn check_invariants(&self) {
+        self.invariant_only_a_primary_has_mutations();
+        self.invariant_queues_are_bounded();
+        self.batching.invariant_flying_batches_are_due(self.meta.epoch(), self.meta.next_batch);
+        self.batching.invariant_queue_is_counted();
+        self.learner.invariant_learned_is_contiguous();
+        self.learner.invariant_executed_is_what_meta_says(self.meta.executed_below);
+        self.reads.invariant_a_read_uses_a_later_probe();
+        self.reads.invariant_reads_wait_for_later_slots(self.meta.executed_below);
+    }
+
+    fn invariant_only_a_primary_has_mutations(&self) {
+        let (queued, flying) = (self.batching.queued(), self.batching.flying_mutations());
+        assert!(self.role() == Role::Primary || queued + flying == 0, "not primary, with {queued} queued and {flying} flying");
+    }
+
+    fn invariant_queues_are_bounded(&self) {
+        let Config { queued_mutations, batch_commands, pipeline, waiting_reads, .. } = self.config;
+        // What flew in the epoch before goes back to the queue beside what waited.
+        let limit = queued_mutations + batch_commands.max(1) * pipeline.max(1);
+        assert!(self.batching.queued() <= limit, "{} mutations wait, the limit is {limit}", self.batching.queued());
+        assert!(self.waiting_reads() <= waiting_reads, "{} reads wait, the limit is {waiting_reads}", self.waiting_reads());
+    }
+}
+
+fn role_in(identity: &Identity, view: Option<&View>) -> Role {
+    match view {
+        Some(view) if view.primary == identity.name && view.primary_instance == identity.instance => Role::Primary,
+        // Its own name, but another life: that one's batches are not its own.
+        Some(view) if view.primary == identity.name => Role::Waiting,
+        Some(view) if view.backups.contains(&identity.name) => Role::Backup,
+        Some(_) | None => Role::Waiting,
     }
 }

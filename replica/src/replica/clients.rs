@@ -1,0 +1,128 @@
+//! What clients ask, and what they are told when it cannot be done.
+
+use std::time::Duration;
+
+use shared::ids::Revision;
+use shared::message::Member;
+
+use super::Replica;
+use crate::batching::{GivenUp, Mutation};
+use crate::command::Command;
+use crate::event::{Answer, Effect, LimitHit, NotApplied, Refusal, RequestId, Role, Stall, Storage};
+use crate::quorum_read::Cancelled;
+
+impl Replica {
+    pub(super) fn mutation(&mut self, id: RequestId, command: Command, time_ms: u64, effects: &mut Vec<Effect>) {
+        if let Err(reason) = self.admit(id, command, time_ms) {
+            effects.push(Effect::Answer { id, answer: Answer::NotApplied(reason) });
+        }
+    }
+
+    fn admit(&mut self, id: RequestId, command: Command, time_ms: u64) -> Result<(), NotApplied> {
+        match self.role() {
+            Role::Primary => {}
+            Role::Backup | Role::Waiting => {
+                return Err(NotApplied::NotPrimary { primary: self.meta.view.as_ref().map(|view| view.primary.clone()) });
+            }
+        }
+        match self.storage {
+            Storage::Writable => {}
+            Storage::Full => return Err(NotApplied::StorageFull),
+        }
+        command.op.check().map_err(NotApplied::Unreadable)?;
+        self.batching.push(Mutation { id: Some(id), command, time_ms }).map_err(NotApplied::QueueFull)
+    }
+
+    pub(super) fn read(&mut self, now: Duration, id: RequestId, effects: &mut Vec<Effect>) {
+        match self.room_for_a_read() {
+            Ok(()) => self.reads.read(now, id, effects),
+            Err(limit) => effects.push(Effect::Refuse { id, refusal: Refusal::QueueFull(limit) }),
+        }
+    }
+
+    pub(super) fn wait_revision(&mut self, id: RequestId, revision: Revision, effects: &mut Vec<Effect>) {
+        match self.room_for_a_read() {
+            Ok(()) => {
+                self.revision_waits.insert((revision, id));
+                self.release(effects);
+            }
+            Err(limit) => effects.push(Effect::Refuse { id, refusal: Refusal::QueueFull(limit) }),
+        }
+    }
+
+    fn room_for_a_read(&self) -> Result<(), LimitHit> {
+        let limit = self.config.waiting_reads;
+        if self.waiting_reads() < limit { Ok(()) } else { Err(LimitHit { name: "reads that wait", limit }) }
+    }
+
+    pub(super) fn waiting_reads(&self) -> usize {
+        self.reads.len() + self.revision_waits.len()
+    }
+
+    /// Releases whatever need not wait any more.
+    pub(super) fn release(&mut self, effects: &mut Vec<Effect>) {
+        let (executed_below, revision) = (self.meta.executed_below, self.meta.revision);
+        let mut ids = self.reads.release(executed_below);
+        while let Some(&(wanted, id)) = self.revision_waits.first() {
+            if wanted > revision {
+                break;
+            }
+            self.revision_waits.pop_first();
+            ids.push(id);
+        }
+        if !ids.is_empty() {
+            effects.push(Effect::Release { ids, executed_below, revision });
+        }
+    }
+
+    pub(super) fn cancel(&mut self, now: Duration, id: RequestId, effects: &mut Vec<Effect>) {
+        let stall = self.stall(now);
+        match self.batching.give_up(id) {
+            GivenUp::Queued => {
+                effects.push(Effect::Answer { id, answer: Answer::NotApplied(NotApplied::GivenUp(stall)) });
+            }
+            GivenUp::Flying => effects.push(Effect::Answer { id, answer: Answer::Unknown(stall) }),
+            GivenUp::NotHere => {
+                let waits = self.revision_waits.len();
+                self.revision_waits.retain(|(_, waiting)| *waiting != id);
+                let was_read = self.reads.cancel(id) == Cancelled::Forgotten;
+                if was_read || self.revision_waits.len() < waits {
+                    effects.push(Effect::Refuse { id, refusal: Refusal::GivenUp(stall) });
+                }
+            }
+        }
+    }
+
+    /// The most telling reason why something takes long.
+    fn stall(&self, now: Duration) -> Stall {
+        if !self.reads.quorum_answers() {
+            Stall::NoQuorum
+        } else if self.members.leader(now).is_none() {
+            Stall::NoLeader
+        } else {
+            Stall::Slow
+        }
+    }
+
+    pub(super) fn storage_changed(&mut self, storage: Storage, effects: &mut Vec<Effect>) {
+        self.storage = storage;
+        match storage {
+            Storage::Writable => {}
+            Storage::Full => {
+                for id in self.batching.drain_queue() {
+                    effects.push(Effect::Answer { id, answer: Answer::NotApplied(NotApplied::StorageFull) });
+                }
+            }
+        }
+    }
+
+    /// The primary of the view executed last, where it was heard from lately: whom a mutation is forwarded to.
+    #[must_use]
+    pub fn primary(&self) -> Option<Member> {
+        let view = self.meta.view.as_ref()?;
+        match self.role() {
+            Role::Primary => Some(self.own_member()),
+            Role::Backup | Role::Waiting => self.members.replica(&view.primary).cloned(),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Handing out what is learned, and what follows from its execution.
+
+use std::time::Duration;
+
+use shared::message::View;
+
+use super::Replica;
+use crate::batching::Mutation;
+use crate::command::Unreadable;
+use crate::event::{Answer, Effect, NotApplied, Role};
+use crate::execute::{CommandOutcome, Executed, ExecutionReport, SlotOutcome, VoidReason};
+use shared::ids::Slot;
+
+impl Replica {
+    pub(super) fn execute_next(&mut self, effects: &mut Vec<Effect>) {
+        // Whose log it is has to be known before it is executed on this data.
+        if self.cluster.is_some()
+            && let Some(entries) = self.learner.take_run()
+        {
+            effects.push(Effect::Execute { entries });
+        }
+    }
+
+    pub(super) fn executed(&mut self, now: Duration, report: ExecutionReport, effects: &mut Vec<Effect>) {
+        self.learner.executed(report.meta.executed_below);
+        let epoch_before = self.meta.epoch();
+        for slot in report.slots {
+            self.settle(slot, effects);
+        }
+        self.meta = report.meta;
+        self.release(effects);
+        if self.meta.epoch() > epoch_before
+            && let Some(view) = self.meta.view.clone()
+        {
+            effects.push(Effect::RoleChanged { role: self.role(), view });
+            // The source of the log is another one now, and the leader waits to hear that its view is executed.
+            self.fetching.restart();
+            self.send_heartbeats(now, effects);
+        }
+    }
+
+    fn settle(&mut self, executed: Executed, effects: &mut Vec<Effect>) {
+        let slot = executed.slot;
+        match executed.outcome {
+            SlotOutcome::Noop => {}
+            SlotOutcome::View(view) => self.adopt(view, effects),
+            SlotOutcome::Batch { epoch, number, outcomes } => {
+                if let Some(mutations) = self.batching.executed(epoch, number) {
+                    answer_all(slot, mutations, &outcomes, effects);
+                }
+            }
+            SlotOutcome::Void(VoidReason::OutOfOrder { epoch, number, .. }) => self.batching.out_of_order(epoch, number, slot),
+            SlotOutcome::Void(VoidReason::Unreadable { epoch, number, error }) => {
+                if let Some(mutations) = self.batching.executed(epoch, number) {
+                    refuse_all(mutations, &error, effects);
+                }
+            }
+            // None of these is a batch of this primary that could still be executed: where its epoch ended, `adopt` has settled it.
+            SlotOutcome::Void(
+                VoidReason::Undecodable
+                | VoidReason::ViewOutOfOrder { .. }
+                | VoidReason::ViewTooLarge { .. }
+                | VoidReason::OtherEpoch { .. },
+            ) => {}
+        }
+    }
+
+    /// From here on every batch of the epoch before is void, wherever it is chosen.
+    fn adopt(&mut self, view: View, effects: &mut Vec<Effect>) {
+        let epoch = view.epoch;
+        self.meta.view = Some(view);
+        match self.role() {
+            Role::Primary => self.batching.begin(epoch),
+            Role::Backup | Role::Waiting => {
+                for id in self.batching.drain() {
+                    effects.push(Effect::Answer { id, answer: Answer::NotApplied(NotApplied::PrimaryChanged) });
+                }
+            }
+        }
+    }
+}
+
+fn answer_all(slot: Slot, mutations: Vec<Mutation>, outcomes: &[CommandOutcome], effects: &mut Vec<Effect>) {
+    assert_eq!(mutations.len(), outcomes.len(), "invariant: every command of the batch at slot {slot} has an outcome");
+    for (mutation, outcome) in mutations.into_iter().zip(outcomes) {
+        if let Some(id) = mutation.id {
+            effects.push(Effect::Answer { id, answer: Answer::Executed { slot, outcome: *outcome } });
+        }
+    }
+}
+
+fn refuse_all(mutations: Vec<Mutation>, error: &Unreadable, effects: &mut Vec<Effect>) {
+    for id in mutations.into_iter().filter_map(|mutation| mutation.id) {
+        effects.push(Effect::Answer { id, answer: Answer::NotApplied(NotApplied::Unreadable(error.clone())) });
+    }
+}

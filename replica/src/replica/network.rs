@@ -1,0 +1,217 @@
+//! What is asked of the other services, and what their answers change.
+
+use std::time::Duration;
+
+use shared::ids::{BatchNumber, Epoch, Name};
+use shared::message::{
+    ChosenEntry, ChosenReply, Heartbeat, HeartbeatReply, Member, Proposal, ProposalReply, Service, Watermarks,
+};
+
+use super::{Armed, Replica};
+use crate::event::{Attempt, Effect, FetchId, NoAnswer, ProbeId, Role, SourceKind, Storage, Timer};
+use crate::fetching::{After, Next, Progress, Source, Stalled};
+
+impl Replica {
+    pub(super) fn own_member(&self) -> Member {
+        let identity = self.identity.clone();
+        Member { name: identity.name, service: Service::Replica, url: identity.url, instance: identity.instance }
+    }
+
+    /// Makes batches of what waits, and proposes what is to be proposed.
+    pub(super) fn propose_due(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        let epoch = self.meta.epoch();
+        if self.storage == Storage::Writable {
+            while let Some((_, start)) = self.batching.next_batch() {
+                effects.extend(start.map(|start| Effect::StartBatch { epoch, number: start.number, requests: start.requests }));
+            }
+        }
+        if !self.batching.is_flying() {
+            return;
+        }
+        if let (Some(cluster), Some(leader)) = (self.cluster, self.members.leader(now)) {
+            for due in self.batching.due(now, &leader) {
+                let proposal = Proposal { cluster, epoch, number: due.number, value: due.value };
+                effects.push(Effect::Propose { to: leader.member.clone(), attempt: due.attempt, proposal });
+            }
+        }
+        if self.propose_timer == Armed::No {
+            self.propose_timer = Armed::Yes;
+            let backoff = self.config.proposal_backoff;
+            effects.push(Effect::Arm { timer: Timer::Propose, after: backoff, jitter: backoff });
+        }
+    }
+
+    pub(super) fn proposal_reply(
+        &mut self,
+        epoch: Epoch,
+        number: BatchNumber,
+        attempt: Attempt,
+        reply: Result<ProposalReply, NoAnswer>,
+    ) {
+        match reply {
+            Ok(ProposalReply::Chosen { slot, ballot, chosen_below }) => {
+                if let Some(value) = self.batching.chosen(epoch, number, slot, self.meta.executed_below) {
+                    self.learner.learn(ChosenEntry { slot, ballot, value });
+                }
+                self.learner.note_chosen(chosen_below);
+            }
+            Ok(ProposalReply::NotLeading) | Err(NoAnswer) => {
+                if let Some(coordinator) = self.batching.refused(epoch, number, attempt) {
+                    self.members.does_not_lead(&coordinator);
+                }
+            }
+            Ok(ProposalReply::Overloaded { .. } | ProposalReply::Unresolved) => {
+                self.batching.refused(epoch, number, attempt);
+            }
+        }
+    }
+
+    /// Fetches from the next source if something is missing, or (on a backup) may come.
+    pub(super) fn fetch_missing(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        if self.cluster.is_none() {
+            return;
+        }
+        let wants = match self.role() {
+            Role::Backup | Role::Waiting => true,
+            // While a proposal is open, what is missing is most likely its own slot, and the answer is on its way.
+            Role::Primary => self.learner.has_hole() || (self.learner.is_behind() && !self.batching.has_open_proposal()),
+        };
+        if wants {
+            self.fetch(now, effects);
+        }
+        if self.learner.is_behind()
+            && self.learner.has_room()
+            && let Some(after) = self.fetching.watch(self.learner.learned_below(), self.config.fetch_stall)
+        {
+            effects.push(Effect::Arm { timer: Timer::FetchStall, after, jitter: Duration::ZERO });
+        }
+    }
+
+    fn fetch(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        if !self.fetching.is_idle() || !self.learner.has_room() {
+            return;
+        }
+        match self.fetching.next(now, &self.sources(now)) {
+            Next::Ask(fetch, Source { kind, member }) => {
+                let wait_ms = u64::try_from(self.config.fetch_wait.as_millis()).unwrap_or(u64::MAX);
+                effects.push(Effect::Fetch { fetch, kind, source: member, from: self.learner.learned_below(), wait_ms });
+            }
+            Next::BackOff => self.arm_fetch(effects),
+            Next::Nothing => {}
+        }
+    }
+
+    fn arm_fetch(&self, effects: &mut Vec<Effect>) {
+        let backoff = self.config.fetch_backoff;
+        effects.push(Effect::Arm { timer: Timer::Fetch, after: backoff, jitter: backoff });
+    }
+
+    fn sources(&self, now: Duration) -> Vec<Source> {
+        let primary = match self.role() {
+            Role::Primary => None,
+            Role::Backup | Role::Waiting => self.meta.view.as_ref().and_then(|view| self.members.replica(&view.primary)).cloned(),
+        };
+        let preferred = primary.as_ref().map(|member| member.name.clone());
+        let replica = |member: Member| Source { kind: SourceKind::Replica, member };
+        let leader = self.members.leader(now).map(|leader| Source { kind: SourceKind::Coordinator, member: leader.member });
+        let others = self.members.replicas().filter(|member| Some(&member.name) != preferred.as_ref()).cloned();
+        primary.map(replica).into_iter().chain(leader).chain(others.map(replica)).collect()
+    }
+
+    pub(super) fn fetched(
+        &mut self,
+        now: Duration,
+        fetch: FetchId,
+        reply: Result<ChosenReply, NoAnswer>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let learned_before = self.learner.learned_below();
+        match reply {
+            Ok(ChosenReply::Entries { entries, chosen_below }) => {
+                for entry in entries {
+                    self.learner.learn(entry);
+                }
+                self.learner.note_chosen(chosen_below);
+            }
+            Ok(ChosenReply::Trimmed { .. } | ChosenReply::Unavailable) | Err(NoAnswer) => {
+                self.fetching.ended(now, fetch, Progress::Failed);
+                return;
+            }
+        }
+        let progress = if self.learner.learned_below() > learned_before {
+            Progress::Learned
+        } else if self.learner.is_behind() {
+            Progress::Failed
+        } else {
+            Progress::UpToDate
+        };
+        match self.fetching.ended(now, fetch, progress) {
+            After::GoOn => {}
+            After::BackOff => self.arm_fetch(effects),
+        }
+    }
+
+    pub(super) fn look_whether_stalled(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        match self.fetching.looked(now, self.learner.learned_below()) {
+            Stalled::Yes if self.learner.is_behind() && self.cluster.is_some() => self.fetch(now, effects),
+            Stalled::Yes | Stalled::No => {}
+        }
+    }
+
+    pub(super) fn probe_reply(
+        &mut self,
+        now: Duration,
+        probe: ProbeId,
+        reply: Result<Watermarks, NoAnswer>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(verdict) = self.reads.answer(probe, reply, effects) else { return };
+        let found = verdict.cluster;
+        match self.joined {
+            Some(expected) if expected != found => {
+                effects.push(Effect::WrongCluster { expected, found });
+                self.reads.back_off(effects);
+                return;
+            }
+            Some(_) => {}
+            None => {
+                self.joined = Some(found);
+                effects.push(Effect::Join { cluster: found });
+            }
+        }
+        if self.cluster.is_none() {
+            self.cluster = Some(found);
+            self.send_heartbeats(now, effects);
+        }
+        self.learner.note_chosen(verdict.chosen_below);
+        self.reads.conclude(now, verdict, effects);
+        self.release(effects);
+    }
+
+    /// Says to every coordinator that this replica is alive, and what it waits for.
+    pub(super) fn send_heartbeats(&self, now: Duration, effects: &mut Vec<Effect>) {
+        let Some(cluster) = self.cluster else { return };
+        let overdue = now.checked_sub(self.config.nudge_after).and_then(|since| self.reads.overdue(since));
+        let message = Heartbeat {
+            cluster,
+            replica: self.identity.name.clone(),
+            instance: self.identity.instance,
+            url: self.identity.url.clone(),
+            view: self.meta.view.clone(),
+            executed_below: self.meta.executed_below,
+            durable_below: self.durable_below,
+            nudge_below: overdue.filter(|slot| *slot > self.learner.chosen_below()),
+        };
+        effects.extend(self.members.coordinators().map(|to| Effect::Heartbeat { to: to.clone(), message: message.clone() }));
+    }
+
+    pub(super) fn heartbeat_reply(&mut self, now: Duration, from: &Name, reply: Result<HeartbeatReply, NoAnswer>) {
+        match reply {
+            Ok(reply) => {
+                self.members.heard(now, from, &reply);
+                self.learner.note_chosen(reply.chosen_below);
+            }
+            Err(NoAnswer) => self.members.does_not_lead(from),
+        }
+    }
+}
