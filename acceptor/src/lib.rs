@@ -5,5 +5,18 @@
 
 pub mod acceptor;
 pub mod decision;
+mod disk;
+#[cfg(test)]
+mod faults;
+mod frame;
+mod handle;
 mod invariants;
 pub mod limits;
+mod log;
+mod record;
+mod recovery;
+mod scan;
+mod segment;
+#[cfg(test)]
+mod tests;
+mod writer;

@@ -1,0 +1,159 @@
+//! The way to the writer for everyone else: a bounded queue in, and a snapshot of what is on disk out.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use shared::ids::{AcceptorId, Ballot, Slot};
+use shared::message::{Accept, AcceptReply, Marks, Prepare, PrepareReply, Roster, VotesPage};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+
+use crate::acceptor::{AcceptError, Acceptor};
+
+/// Requests that may wait for the writer. As many as the server admits at once: more can't come.
+pub(crate) const QUEUE_REQUESTS: usize = 1_024;
+
+/// Bytes of values that may wait for the writer, several groups' worth. One message that is larger waits alone.
+pub(crate) const QUEUE_BYTES: usize = 256 << 20;
+
+/// What permits of the queue's bytes are counted in, so that they fit the semaphore. Bytes.
+const PERMIT: usize = 1 << 10;
+
+/// Why a request got no answer of the protocol. Nothing was recorded for it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// The queue is full.
+    #[error("{limit} wait for the log")]
+    Busy {
+        /// Of what there is too much.
+        limit: String,
+    },
+    /// No correct leader sends this.
+    #[error(transparent)]
+    Broken(#[from] AcceptError),
+    /// The disk is full, and a promise can't be recorded.
+    #[error("no space left on disk for the log: {0}")]
+    NoSpace(String),
+    /// The log failed or was closed. It may or may not have recorded the request; nobody is ever answered on its strength.
+    #[error("the log is closed")]
+    Closed,
+}
+
+/// What the writer is asked for.
+#[derive(Debug)]
+pub(crate) enum Job {
+    Prepare(Prepare, Answer<PrepareReply>),
+    Accept(Accept, Answer<AcceptReply>),
+    Votes { from: Slot, limit: usize, answer: Answer<VotesPage> },
+    Close,
+}
+
+/// Where the answer goes.
+#[derive(Debug)]
+pub(crate) struct Answer<R> {
+    pub(crate) to: oneshot::Sender<Result<R, Refusal>>,
+    /// The request's share of [`QUEUE_BYTES`].
+    _held: Option<OwnedSemaphorePermit>,
+}
+
+impl<R> Answer<R> {
+    pub(crate) fn send(self, reply: Result<R, Refusal>) {
+        // Who asked may have gone.
+        let _gone = self.to.send(reply);
+    }
+}
+
+/// The acceptor as far as it is on disk. Quorum reads rest on it: a vote is here before anyone is told of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Durable {
+    pub(crate) acceptor: AcceptorId,
+    pub(crate) roster: Option<Roster>,
+    pub(crate) promised: Option<Ballot>,
+    pub(crate) marks: Marks,
+    pub(crate) votes: usize,
+    pub(crate) vote_bytes: usize,
+    pub(crate) log_bytes: u64,
+    pub(crate) log_segments: usize,
+    /// When it last heard from a leader: an accept at the promised ballot, a promise, or its own start.
+    pub(crate) heard: Instant,
+    /// When it last had to refuse a message of another cluster, unless it has taken one since.
+    pub(crate) estranged: Option<Instant>,
+}
+
+impl Durable {
+    pub(crate) fn of(acceptor: &Acceptor, now: Instant) -> Self {
+        let mut durable = Self {
+            acceptor: acceptor.id(),
+            roster: None,
+            promised: None,
+            marks: Marks::default(),
+            votes: 0,
+            vote_bytes: 0,
+            log_bytes: 0,
+            log_segments: 0,
+            heard: now,
+            estranged: None,
+        };
+        durable.update(acceptor);
+        durable
+    }
+
+    pub(crate) fn update(&mut self, acceptor: &Acceptor) {
+        if self.roster.as_ref() != acceptor.roster() {
+            self.roster = acceptor.roster().cloned();
+        }
+        self.promised = acceptor.promised();
+        self.marks = acceptor.marks();
+        self.votes = acceptor.vote_count();
+        self.vote_bytes = acceptor.vote_bytes();
+    }
+}
+
+/// The way to the writer.
+#[derive(Clone, Debug)]
+pub(crate) struct Handle {
+    jobs: mpsc::Sender<Job>,
+    bytes: Arc<Semaphore>,
+    durable: watch::Receiver<Durable>,
+}
+
+impl Handle {
+    pub(crate) fn new(jobs: mpsc::Sender<Job>, durable: watch::Receiver<Durable>) -> Self {
+        Self { jobs, bytes: Arc::new(Semaphore::new(QUEUE_BYTES / PERMIT)), durable }
+    }
+
+    pub(crate) async fn prepare(&self, prepare: Prepare) -> Result<PrepareReply, Refusal> {
+        self.ask(None, |answer| Job::Prepare(prepare, answer)).await
+    }
+
+    pub(crate) async fn accept(&self, accept: Accept) -> Result<AcceptReply, Refusal> {
+        let bytes: usize = accept.proposals.iter().map(|proposal| proposal.value.len()).sum();
+        let permits = u32::try_from((bytes / PERMIT).min(QUEUE_BYTES / PERMIT)).expect("a small number");
+        let held = Arc::clone(&self.bytes).try_acquire_many_owned(permits);
+        let held = held.map_err(|_| Refusal::Busy { limit: format!("{QUEUE_BYTES} bytes of values") })?;
+        self.ask(Some(held), |answer| Job::Accept(accept, answer)).await
+    }
+
+    pub(crate) async fn votes(&self, from: Slot, limit: usize) -> Result<VotesPage, Refusal> {
+        self.ask(None, |answer| Job::Votes { from, limit, answer }).await
+    }
+
+    /// What is on disk now.
+    pub(crate) fn durable(&self) -> Durable {
+        self.durable.borrow().clone()
+    }
+
+    /// Lets the writer end once it has answered what waits.
+    pub(crate) async fn close(&self) {
+        // It has ended already where nobody receives.
+        let _ended = self.jobs.send(Job::Close).await;
+    }
+
+    async fn ask<R>(&self, held: Option<OwnedSemaphorePermit>, job: impl FnOnce(Answer<R>) -> Job) -> Result<R, Refusal> {
+        let (to, reply) = oneshot::channel();
+        match self.jobs.try_send(job(Answer { to, _held: held })) {
+            Ok(()) => reply.await.unwrap_or(Err(Refusal::Closed)),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(Refusal::Busy { limit: format!("{QUEUE_REQUESTS} requests") }),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(Refusal::Closed),
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! The one thread that owns the core and the log.
+//!
+//! It takes what waits in its queue, decides it in order, writes all records with one sync, makes known what is on disk now,
+//! and only then answers. Whatever arrives meanwhile is the next group: nothing ever waits for company.
+//!
+//! A thread and not a task, since a sync blocks.
+#![expect(clippy::disallowed_methods, reason = "the shell reads the clock and starts the writer")]
+
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use shared::ids::{AcceptorId, Slot};
+use shared::message::{Accept, AcceptReply, Full, Prepare, PrepareReply, VotesPage};
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{error, info, warn};
+
+use crate::acceptor::{Acceptor, Decision, Limits, Persisted, Record};
+use crate::disk::{Disk, DiskError};
+use crate::handle::{Answer, Durable, Handle, Job, QUEUE_REQUESTS, Refusal};
+use crate::log::{Log, Options};
+use crate::recovery::LogError;
+
+/// Bytes of records after which a group is closed: more would only make the first of them wait.
+const GROUP_BYTES: usize = 8 << 20;
+
+/// How long a full disk is left alone before a segment is asked for again.
+const SPACE_RETRY: Duration = Duration::from_millis(200);
+
+/// How the writer ended: at its request, or because the log cannot be relied on any more.
+pub(crate) type Ended = oneshot::Receiver<Result<(), LogError>>;
+
+/// Opens the log in the folder and starts the writer. Blocks while the log is read.
+pub(crate) fn start(disk: Disk, folder: &Path, options: Options, limits: Limits) -> Result<(Handle, Ended), LogError> {
+    let (log, acceptor) = Log::open(disk, folder, options, limits)?;
+    let (jobs, queue) = mpsc::channel(QUEUE_REQUESTS);
+    let mut durable = Durable::of(&acceptor, Instant::now());
+    (durable.log_bytes, durable.log_segments) = (log.bytes(), log.segments());
+    let (published, durable) = watch::channel(durable);
+    let (ended, end) = oneshot::channel();
+    let heard = Heard::default();
+    let writer = Writer { log, acceptor, limits, group: Vec::new(), published, heard, full_since: None };
+    let spawned = thread::Builder::new().name("log".to_owned()).spawn(move || {
+        let result = writer.run(queue);
+        if let Err(cause) = &result {
+            error!("the log cannot be relied on any more: {cause}");
+        }
+        let _nobody_waits = ended.send(result);
+    });
+    spawned.map_err(DiskError::failed("start the writer of", folder))?;
+    Ok((Handle::new(jobs, durable), end))
+}
+
+struct Writer {
+    log: Log,
+    acceptor: Acceptor,
+    limits: Limits,
+    /// What is decided, staged, and waits for the sync.
+    group: Vec<Waiting>,
+    published: watch::Sender<Durable>,
+    heard: Heard,
+    /// When the disk was last found full, until it is found not to be.
+    full_since: Option<Instant>,
+}
+
+/// An answer that waits for the sync of all that was staged before it.
+enum Waiting {
+    Prepare(Decision<PrepareReply>, Answer<PrepareReply>),
+    Accept(Decision<AcceptReply>, Answer<AcceptReply>),
+    Votes(VotesPage, Answer<VotesPage>),
+}
+
+/// What was heard while the present group was gathered.
+#[derive(Clone, Copy, Default)]
+struct Heard {
+    leader: Option<Instant>,
+    stranger: Option<Instant>,
+}
+
+/// Whether the log has taken the records of a plan.
+enum Room {
+    Staged,
+    None(NoSpace),
+}
+
+/// What became of a group.
+enum Flushed {
+    Synced,
+    /// There was no space: all of it was refused, and nothing of it was kept.
+    Refused(NoSpace),
+}
+
+/// No space is left on disk for this file.
+#[derive(Clone, Debug)]
+struct NoSpace(PathBuf);
+
+impl Writer {
+    fn run(mut self, mut queue: mpsc::Receiver<Job>) -> Result<(), LogError> {
+        while let Some(first) = self.next(&mut queue)? {
+            let mut job = Some(first);
+            while let Some(next) = job {
+                match next {
+                    Job::Prepare(prepare, answer) => self.prepare(&prepare, answer)?,
+                    Job::Accept(accept, answer) => self.accept(&accept, answer)?,
+                    Job::Votes { from, limit, answer } => self.group.push(Waiting::Votes(self.votes(from, limit), answer)),
+                    Job::Close => queue.close(),
+                }
+                job = if self.is_group_full() { None } else { queue.try_recv().ok() };
+            }
+            self.flush()?;
+            self.log.clean_up()?;
+        }
+        Ok(self.log.close()?)
+    }
+
+    /// What waits, or else, once the log says that nothing in it is unsynced, what comes.
+    fn next(&mut self, queue: &mut mpsc::Receiver<Job>) -> Result<Option<Job>, LogError> {
+        match queue.try_recv() {
+            Ok(job) => Ok(Some(job)),
+            Err(TryRecvError::Disconnected) => Ok(None),
+            Err(TryRecvError::Empty) => {
+                self.log.mark()?;
+                Ok(queue.blocking_recv())
+            }
+        }
+    }
+
+    fn is_group_full(&self) -> bool {
+        self.group.len() >= QUEUE_REQUESTS || self.log.staged_bytes() >= GROUP_BYTES
+    }
+
+    fn prepare(&mut self, prepare: &Prepare, answer: Answer<PrepareReply>) -> Result<(), LogError> {
+        let plan = self.acceptor.plan_prepare(prepare);
+        match self.make_room(plan.records())? {
+            Room::Staged => {
+                match &plan.reply {
+                    PrepareReply::Promise(_) => self.heard.leader = Some(Instant::now()),
+                    PrepareReply::Stranger(_) => self.heard.stranger = Some(Instant::now()),
+                    PrepareReply::Nack(_) => {}
+                }
+                self.group.push(Waiting::Prepare(self.acceptor.commit(plan), answer));
+            }
+            Room::None(no_space) => answer.send(Err(no_space.refusal())),
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, accept: &Accept, answer: Answer<AcceptReply>) -> Result<(), LogError> {
+        let plan = match self.acceptor.plan_accept(accept) {
+            Ok(plan) => plan,
+            Err(refused) => {
+                error!(ballot = %accept.ballot, "refused an accept that no correct leader sends: {refused}");
+                answer.send(Err(refused.into()));
+                return Ok(());
+            }
+        };
+        match &plan.reply {
+            AcceptReply::Accepted(_) | AcceptReply::Full(_) => self.heard.leader = Some(Instant::now()),
+            AcceptReply::Stranger(_) => self.heard.stranger = Some(Instant::now()),
+            AcceptReply::Nack(_) => {}
+        }
+        match self.make_room(plan.records())? {
+            Room::Staged => self.group.push(Waiting::Accept(self.acceptor.commit(plan), answer)),
+            Room::None(no_space) => answer.send(Ok(no_space.full(self.acceptor.id()))),
+        }
+        Ok(())
+    }
+
+    fn votes(&self, from: Slot, limit: usize) -> VotesPage {
+        let (mut votes, mut next) = self.acceptor.votes(from);
+        if let Some(left_out) = votes.get(limit) {
+            next = Some(left_out.slot);
+            votes.truncate(limit);
+        }
+        let (acceptor, roster, marks) = (self.acceptor.id(), self.acceptor.roster().cloned(), self.acceptor.marks());
+        VotesPage { acceptor, roster, votes, next, marks }
+    }
+
+    /// Stages the records of a plan, in a fresh segment if need be. The plan can be carried out afterwards, and only then: the
+    /// state is still the one that it was made for.
+    fn make_room(&mut self, records: &[Record]) -> Result<Room, LogError> {
+        if records.is_empty() {
+            return Ok(Room::Staged);
+        }
+        match self.log.ensure_space().and_then(|()| Ok(self.log.stage(records))) {
+            Ok(Ok(())) => Ok(Room::Staged),
+            Ok(Err(_)) => self.make_room_elsewhere(records),
+            Err(DiskError::NoSpace { path }) => Ok(Room::None(self.found_full(path))),
+            Err(error @ DiskError::Failed { .. }) => Err(error.into()),
+        }
+    }
+
+    fn make_room_elsewhere(&mut self, records: &[Record]) -> Result<Room, LogError> {
+        if let Flushed::Refused(no_space) = self.flush()? {
+            return Ok(Room::None(no_space));
+        }
+        let Err(needed) = self.log.stage(records) else { return Ok(Room::Staged) };
+        if self.full_since.is_some_and(|since| since.elapsed() < SPACE_RETRY) {
+            return Ok(Room::None(NoSpace(self.log.folder().to_owned())));
+        }
+        match self.log.rotate(&self.acceptor, needed) {
+            Ok(()) => {
+                self.log.stage(records).expect("a fresh segment has room for what it was made for");
+                if self.full_since.take().is_some() {
+                    info!("there is space for the log again");
+                }
+                Ok(Room::Staged)
+            }
+            Err(DiskError::NoSpace { path }) => Ok(Room::None(self.found_full(path))),
+            Err(error @ DiskError::Failed { .. }) => Err(error.into()),
+        }
+    }
+
+    fn found_full(&mut self, path: PathBuf) -> NoSpace {
+        if self.full_since.replace(Instant::now()).is_none() {
+            warn!(file = %path.display(), "no space left on disk: refusing votes until there is");
+        }
+        NoSpace(path)
+    }
+
+    /// Syncs the group, makes known what is on disk, then answers.
+    fn flush(&mut self) -> Result<Flushed, LogError> {
+        match self.log.flush(&self.acceptor) {
+            Ok(()) => {
+                self.publish();
+                let proof = Persisted::assert_synced();
+                self.group.drain(..).for_each(|waiting| waiting.answer(proof));
+                Ok(Flushed::Synced)
+            }
+            Err(DiskError::NoSpace { path }) => {
+                let no_space = self.found_full(path);
+                let acceptor = self.acceptor.id();
+                self.group.drain(..).for_each(|waiting| waiting.refuse(acceptor, &no_space));
+                (self.log, self.acceptor) = self.log.reopen(self.limits)?;
+                self.publish();
+                Ok(Flushed::Refused(no_space))
+            }
+            Err(error @ DiskError::Failed { .. }) => Err(error.into()),
+        }
+    }
+
+    fn publish(&mut self) {
+        let Heard { leader, stranger } = std::mem::take(&mut self.heard);
+        self.published.send_modify(|durable| {
+            durable.update(&self.acceptor);
+            (durable.log_bytes, durable.log_segments) = (self.log.bytes(), self.log.segments());
+            durable.heard = leader.unwrap_or(durable.heard);
+            durable.estranged = if leader.is_some() { None } else { stranger.or(durable.estranged) };
+        });
+    }
+}
+
+impl Waiting {
+    fn answer(self, proof: Persisted) {
+        match self {
+            Self::Prepare(decision, answer) => answer.send(Ok(decision.persisted(proof))),
+            Self::Accept(decision, answer) => answer.send(Ok(decision.persisted(proof))),
+            Self::Votes(page, answer) => answer.send(Ok(page)),
+        }
+    }
+
+    fn refuse(self, acceptor: AcceptorId, no_space: &NoSpace) {
+        match self {
+            Self::Prepare(_, answer) => answer.send(Err(no_space.refusal())),
+            Self::Accept(_, answer) => answer.send(Ok(no_space.full(acceptor))),
+            Self::Votes(_, answer) => answer.send(Err(no_space.refusal())),
+        }
+    }
+}
+
+impl NoSpace {
+    fn refusal(&self) -> Refusal {
+        Refusal::NoSpace(self.0.display().to_string())
+    }
+
+    fn full(&self, acceptor: AcceptorId) -> AcceptReply {
+        AcceptReply::Full(Full { acceptor, limit: format!("disk: no space left for {}", self.0.display()) })
+    }
+}
