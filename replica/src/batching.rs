@@ -5,90 +5,25 @@
 //! copy that is executed in its order counts, and necessary, because a proposal may be lost with the coordinator that had it. It is
 //! done when it is *executed*: that it was chosen says nothing yet, for it may be chosen in an order in which it is void.
 
+mod flying;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use shared::ids::{Ballot, BatchNumber, Epoch, Name, Slot};
+use shared::ids::{BatchNumber, Epoch, Name, Slot};
 use shared::message::{Batch, EncodedValue, Value};
 
-use crate::command::{Command, Commands, TraceContext, limits};
+use crate::command::{Commands, TraceContext, limits};
 use crate::config::Config;
 use crate::event::{Attempt, LimitHit, RequestId};
 use crate::replica::Leader;
+pub(crate) use flying::{Due, GivenUp, Made, Mutation};
+use flying::{Flying, Stage};
 
 /// More than the encoding of a batch takes beside its commands.
 const BATCH_OVERHEAD: usize = 64;
-
-/// A mutation that waits for its batch, or flies in it.
-#[derive(Debug)]
-pub(crate) struct Mutation {
-    /// Who asked; none once it was given up.
-    pub(crate) id: Option<RequestId>,
-    pub(crate) command: Command,
-    pub(crate) time_ms: u64,
-}
-
-#[derive(Debug)]
-struct Flying {
-    mutations: Vec<Mutation>,
-    stage: Stage,
-}
-
-/// How far a batch is. `Starting` and then `Ready`, and so on until it is executed, which takes it out.
-#[derive(Debug)]
-enum Stage {
-    /// Its span is being started.
-    Starting,
-    /// It is to be proposed as soon as a coordinator leads.
-    Ready(EncodedValue),
-    /// A coordinator has it.
-    Proposed { value: EncodedValue, attempt: Attempt, to: Name, ballot: Ballot, at: Duration },
-    /// A coordinator refused it or didn't answer: again after a while, or when another leads.
-    Refused { value: EncodedValue, ballot: Ballot },
-    /// It was executed as void because the batch before it is missing: again when that is executed.
-    Void(EncodedValue),
-    /// It is chosen, and will be executed, or turn out void.
-    Chosen { value: EncodedValue, slot: Slot },
-}
-
-impl Stage {
-    fn value(&self) -> Option<&EncodedValue> {
-        match self {
-            Self::Starting => None,
-            Self::Ready(value)
-            | Self::Proposed { value, .. }
-            | Self::Refused { value, .. }
-            | Self::Void(value)
-            | Self::Chosen { value, .. } => Some(value),
-        }
-    }
-}
-
-/// A batch whose span is to be started before it is encoded.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Start {
-    pub(crate) number: BatchNumber,
-    pub(crate) requests: Vec<RequestId>,
-}
-
-/// A batch that is to be proposed now.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Due {
-    pub(crate) number: BatchNumber,
-    pub(crate) attempt: Attempt,
-    pub(crate) value: EncodedValue,
-}
-
-/// Where a mutation was that was given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum GivenUp {
-    /// In the queue: it never happens.
-    Queued,
-    /// In a batch: it may happen yet.
-    Flying,
-    /// Nowhere.
-    NotHere,
-}
 
 /// The batches of one primary in one epoch.
 #[derive(Debug)]
@@ -175,8 +110,8 @@ impl Batching {
         }
     }
 
-    /// Makes the next batch of what waits, where one may fly. One with a sampled request waits for [`Batching::started`].
-    pub(crate) fn next_batch(&mut self) -> Option<(BatchNumber, Option<Start>)> {
+    /// Makes the next batch of what waits, where one may fly.
+    pub(crate) fn next_batch(&mut self) -> Option<Made> {
         if self.queue.is_empty() || self.flying.len() >= self.pipeline {
             return None;
         }
@@ -187,10 +122,10 @@ impl Batching {
         let requests = mutations.iter().filter_map(|mutation| mutation.id).collect();
         self.flying.insert(number, Flying { mutations, stage: Stage::Starting });
         if is_traced {
-            return Some((number, Some(Start { number, requests })));
+            return Some(Made::Traced { number, requests });
         }
         self.started(self.epoch, number, None);
-        Some((number, None))
+        Some(Made::Untraced)
     }
 
     fn take_from_queue(&mut self) -> Vec<Mutation> {

@@ -1,15 +1,17 @@
 //! The replica: a learner that executes the chosen log into SQLite, and serves it.
 //!
-//! The pure part in reading order: [`command`] (what is asked), [`chain`], [`working_set`] and [`execute`] (what is done),
-//! [`describe`] (how it is shown), [`event`], [`config`] and [`status`] (what goes in and out), [`replica`] (who does it when).
+//! The pure part in reading order: [`command`] (what is asked), [`chain`], [`working_set`], [`execute`] and [`outcome`] (what is done),
+//! [`describe`] (how it is shown), [`event`], [`answer`], [`config`] and [`status`] (what goes in and out), [`replica`] (who does it when).
 
 pub mod command;
 
 pub mod chain;
 pub mod describe;
 pub mod execute;
+pub mod outcome;
 pub mod working_set;
 
+pub mod answer;
 pub mod config;
 pub mod event;
 pub mod status;

@@ -8,6 +8,7 @@ use shared::message::{
 };
 
 use super::{Armed, Replica};
+use crate::batching::Made;
 use crate::event::{Attempt, Effect, FetchId, NoAnswer, ProbeId, Role, SourceKind, Storage, Timer};
 use crate::fetching::{After, Next, Progress, Source, Stalled};
 
@@ -21,8 +22,11 @@ impl Replica {
     pub(super) fn propose_due(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         let epoch = self.meta.epoch();
         if self.storage == Storage::Writable {
-            while let Some((_, start)) = self.batching.next_batch() {
-                effects.extend(start.map(|start| Effect::StartBatch { epoch, number: start.number, requests: start.requests }));
+            while let Some(made) = self.batching.next_batch() {
+                match made {
+                    Made::Untraced => {}
+                    Made::Traced { number, requests } => effects.push(Effect::StartBatch { epoch, number, requests }),
+                }
             }
         }
         if !self.batching.is_flying() {
