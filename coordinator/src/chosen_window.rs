@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use shared::ids::Slot;
 use shared::message::ChosenEntry;
 
+mod footprint;
+
 /// How much one answer holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageLimits {
@@ -15,7 +17,7 @@ pub struct PageLimits {
 }
 
 /// The latest chosen entries, without a gap; older ones are dropped.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ChosenWindow {
     start: Slot,
     entries: VecDeque<ChosenEntry>,

@@ -38,7 +38,8 @@ pub struct Config {
     pub max_in_flight_slots: u64,
     /// Bytes of the values in those slots.
     pub max_in_flight_bytes: usize,
-    /// Callers that wait for one proposal (the same batch proposed again joins the slot it already has).
+    /// Callers that wait for one proposal (the same batch proposed again joins the slot it already has). One more takes the place of
+    /// the one that has waited longest.
     pub max_waiters_per_slot: usize,
     /// Slots in one Accept.
     pub max_accept_slots: usize,

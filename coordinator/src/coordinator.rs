@@ -34,21 +34,22 @@ use crate::replicas::Replicas;
 use crate::view_change::ProposedView;
 
 mod candidate;
+mod footprint;
 mod invariants;
 mod leader;
 mod status;
 
-pub use status::{AcceptorSeen, ChosenLookup, Status};
+pub use status::{AcceptorSeen, ChosenLookup, Status, Waiting};
 
 /// What a leader knows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Leader {
     phase2: Phase2,
     reach: Reach,
     view: Option<ProposedView>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum State {
     Inactive(Standby),
     Phase1(Phase1),
@@ -56,7 +57,7 @@ enum State {
 }
 
 /// The coordinator. All it does follows from the inputs of [`Coordinator::step`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Coordinator {
     config: Config,
     id: CoordinatorId,

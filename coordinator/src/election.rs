@@ -17,7 +17,7 @@ use crate::membership::Answer;
 const MAX_DOUBLINGS: u32 = 3;
 
 /// What a coordinator that stands by waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Standby {
     /// Silence of the leader.
     Watching,

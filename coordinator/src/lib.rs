@@ -4,7 +4,8 @@
 //! The core does no I/O and reads no clock. In reading order: [`effect`] (what goes in and what comes out), [`coordinator`] (the
 //! state machine), [`membership`] with [`membership::formation`] (who the acceptors are), `election` (when to try to lead),
 //! [`phase1`] (a quorum's promises and the safe values), `phase2` with `reach` (values in flight), `replicas` and `view_change`
-//! (who is primary), [`chosen_window`] and [`recover`] (the chosen log for who fetches it), [`config`] (every limit).
+//! (who is primary), [`chosen_window`] and [`recover`] (the chosen log for who fetches it), [`config`] (every limit), [`footprint`] (states told apart, for
+//! a model checker).
 
 pub mod effect;
 
@@ -26,3 +27,5 @@ pub mod chosen_window;
 pub mod recover;
 
 pub mod config;
+
+pub mod footprint;

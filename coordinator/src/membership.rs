@@ -64,7 +64,7 @@ pub(crate) enum Recorded {
     NotACluster(FormationError),
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Place {
     answer: Option<Answer>,
     member: Option<AcceptorId>,
@@ -73,7 +73,7 @@ struct Place {
 }
 
 /// The acceptors, as seen from here.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Membership {
     places: Vec<Place>,
     roster: Option<Roster>,

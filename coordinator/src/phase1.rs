@@ -16,6 +16,8 @@ use shared::message::{EncodedValue, Marks, Promise, Value, Vote};
 
 use crate::effect::AcceptorIndex;
 
+mod footprint;
+
 /// The most slots that an acceptor can have voted in above its own chosen watermark. A leader proposes far fewer
 /// (`max_in_flight_slots`) and says with each how far all is chosen; a promise that claims more is damaged, and believing it would cost
 /// memory without bound.
@@ -93,7 +95,7 @@ pub(crate) enum Progress {
     Quorum(Promised),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Collected {
     acceptor: AcceptorId,
     report: Report,
@@ -101,7 +103,7 @@ struct Collected {
 }
 
 /// The state of a coordinator that has asked for promises.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Phase1 {
     ballot: Ballot,
     from: Slot,

@@ -16,12 +16,13 @@ use crate::config::Config;
 use crate::effect::RequestId;
 use crate::phase1::Promised;
 
+mod footprint;
 mod invariants;
 
 /// Which batch a slot holds, to tell one that is proposed again.
 type BatchKey = (Epoch, BatchNumber);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct InFlight {
     value: EncodedValue,
     key: Option<BatchKey>,
@@ -47,12 +48,12 @@ pub(crate) enum Join {
     Absent,
     /// It is; the caller waits with the others.
     Joined,
-    /// It is, and enough callers wait.
-    TooMany,
+    /// It is; the caller waits in place of the one that has waited longest.
+    JoinedInsteadOf(RequestId),
 }
 
 /// The slots of one leadership.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Phase2 {
     ballot: Ballot,
     roster: Roster,
@@ -138,10 +139,10 @@ impl Phase2 {
         let same = |slot: &&mut InFlight| slot.key == key && !slot.chosen && slot.value == proposal.value;
         match self.in_flight.values_mut().find(same) {
             None => Join::Absent,
-            Some(slot) if slot.waiters.len() >= config.max_waiters_per_slot => Join::TooMany,
             Some(slot) => {
+                let longest = (slot.waiters.len() >= config.max_waiters_per_slot).then(|| slot.waiters.remove(0));
                 slot.waiters.push(id);
-                Join::Joined
+                longest.map_or(Join::Joined, Join::JoinedInsteadOf)
             }
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use shared::ids::AcceptorId;
 
 /// The acceptors of the roster that answered the present ballot.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Reach {
     heartbeats: u64,
     answered: BTreeMap<AcceptorId, u64>,

@@ -11,6 +11,8 @@ use shared::message::{Heartbeat, View};
 
 use crate::config::Config;
 
+mod footprint;
+
 /// A replica as last heard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Heard {
@@ -21,7 +23,7 @@ pub(crate) struct Heard {
 }
 
 /// The replicas, as seen from here.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Replicas {
     heard: BTreeMap<Name, Heard>,
     view: Option<View>,

@@ -95,10 +95,7 @@ impl Coordinator {
         }
         match leader.phase2.join(&self.config, id, &proposal) {
             Join::Joined => return,
-            Join::TooMany => {
-                let limit = format!("{} callers wait for this batch", self.config.max_waiters_per_slot);
-                return self.answer(id, ProposalReply::Overloaded { limit });
-            }
+            Join::JoinedInsteadOf(longest) => return self.answer(longest, ProposalReply::Unresolved),
             Join::Absent => {}
         }
         let full = leader.reach.full_count(self.now, self.config.full_memory);

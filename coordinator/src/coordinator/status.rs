@@ -1,5 +1,6 @@
 //! What a coordinator tells about itself without changing: answers to fetches and heartbeats, readiness, status.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shared::ids::{AcceptorId, Ballot, CoordinatorId, Epoch, Slot};
@@ -8,7 +9,7 @@ use shared::message::{ChosenReply, HeartbeatReply, Phase, Roster};
 use super::{Coordinator, State};
 use crate::chosen_window::PageLimits;
 use crate::effect::AcceptorIndex;
-use crate::membership::formation::Judgement;
+use crate::membership::formation::{FormationError, Judgement};
 
 /// An acceptor that answered longer ago than this is not heard.
 const HEARD_WITHIN: Duration = Duration::from_secs(2);
@@ -42,6 +43,24 @@ pub struct AcceptorSeen {
     pub heard_ago: Option<Duration>,
 }
 
+/// What a coordinator waits for before it can be of use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// The first answers of these acceptors.
+    Answers(Vec<AcceptorIndex>),
+    /// A second answer of every acceptor.
+    Confirmation,
+    /// Acceptors that make up one cluster.
+    Cluster(FormationError),
+    /// A quorum that answers.
+    Quorum {
+        /// Members that answered lately.
+        heard: usize,
+        /// How many must.
+        needed: usize,
+    },
+}
+
 /// A coordinator's account of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -51,8 +70,8 @@ pub struct Status {
     pub ballot: Option<Ballot>,
     /// The cluster, once known.
     pub roster: Option<Roster>,
-    /// What it waits for, in words, while the cluster is unknown.
-    pub waiting_for: Option<String>,
+    /// What it waits for.
+    pub waiting_for: Option<Waiting>,
     /// Every slot below is chosen, as far as it knows.
     pub chosen_below: Slot,
     /// Some acceptor has trimmed every slot below.
@@ -132,33 +151,24 @@ impl Coordinator {
         }
     }
 
-    /// Whether a quorum of the cluster's acceptors was heard lately.
+    /// What it waits for before it can be of use; none when it knows the cluster and hears a quorum of it.
     #[must_use]
-    pub fn hears_a_quorum(&self, now: Duration) -> bool {
-        let Some(roster) = self.membership.roster() else { return false };
-        let mut heard: Vec<AcceptorId> = self
+    pub fn waiting_for(&self, now: Duration) -> Option<Waiting> {
+        let Some(roster) = self.membership.roster() else {
+            return Some(match self.membership.judgement() {
+                Judgement::Existing(_) | Judgement::Unformed(_) => Waiting::Confirmation,
+                Judgement::Waiting { missing } => Waiting::Answers(missing),
+                Judgement::Conflict(error) => Waiting::Cluster(error),
+            });
+        };
+        let heard: BTreeSet<AcceptorId> = self
             .membership
             .heard_at()
             .filter(|(_, _, at)| at.is_some_and(|at| now.saturating_sub(at) < HEARD_WITHIN))
             .filter_map(|(_, acceptor, _)| acceptor)
             .collect();
-        heard.sort_unstable();
-        heard.dedup();
-        heard.len() >= roster.quorum()
-    }
-
-    /// What it waits for, in words, while the cluster is unknown.
-    #[must_use]
-    pub fn waiting_for(&self) -> Option<String> {
-        match self.membership.judgement() {
-            Judgement::Existing(_) if self.membership.roster().is_some() => None,
-            Judgement::Existing(_) | Judgement::Unformed(_) => Some("a second answer of every acceptor".to_owned()),
-            Judgement::Waiting { missing } => {
-                let places: Vec<String> = missing.iter().map(|at| (at.0 + 1).to_string()).collect();
-                Some(format!("an answer of acceptor {} of the list", places.join(", ")))
-            }
-            Judgement::Conflict(error) => Some(error.to_string()),
-        }
+        let (heard, needed) = (heard.len(), roster.quorum());
+        (heard < needed).then_some(Waiting::Quorum { heard, needed })
     }
 
     /// A coordinator's account of itself.
@@ -172,7 +182,7 @@ impl Coordinator {
             phase: self.phase(),
             ballot: self.ballot(),
             roster: self.membership.roster().cloned(),
-            waiting_for: self.waiting_for(),
+            waiting_for: self.waiting_for(now),
             chosen_below: self.chosen_below,
             trimmed_below: self.trimmed_below,
             trim_below: phase2.map(|phase2| phase2.trim_below()),

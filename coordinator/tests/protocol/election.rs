@@ -1,5 +1,6 @@
 //! When it tries to lead, and when it does not.
 
+use coordinator::coordinator::Waiting;
 use coordinator::effect::{Effect, Input, Reason, Timer};
 use coordinator::membership::Misfit;
 use coordinator::membership::formation::FormationError;
@@ -202,6 +203,18 @@ fn acceptors_of_different_clusters_are_reported_and_waited_for() {
     let error = FormationError::TwoClusters(roster(), other);
     assert_eq!(bench.watermarks(1, 0, stranger.clone()), [Effect::NotACluster(error.clone())]);
     assert_eq!(bench.watermarks(1, 0, stranger), []);
-    assert_eq!(bench.core.waiting_for(), Some(error.to_string()));
-    assert!(!bench.core.hears_a_quorum(bench.now));
+    assert_eq!(bench.core.waiting_for(bench.now), Some(Waiting::Cluster(error)));
+}
+
+#[test]
+fn it_is_of_use_while_it_hears_a_quorum() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.core.waiting_for(bench.now), Some(Waiting::Answers(vec![at(0), at(1), at(2)])));
+    bench.step(Input::Started);
+    bench.watermarks(0, 0, led(0, ballot(1, OTHER)));
+    assert_eq!(bench.core.waiting_for(bench.now), Some(Waiting::Answers(vec![at(1), at(2)])));
+    bench.watermarks(1, 0, led(1, ballot(1, OTHER)));
+    assert_eq!(bench.core.waiting_for(bench.now), None);
+    bench.wait_ms(2_000);
+    assert_eq!(bench.core.waiting_for(bench.now), Some(Waiting::Quorum { heard: 0, needed: 2 }));
 }

@@ -236,3 +236,16 @@ fn what_acceptors_have_trimmed_is_to_be_had_from_replicas() {
     let older = ChosenLookup::Older { roster: roster(), from: Slot(4), below: Slot(7), chosen_below: Slot(7) };
     assert_eq!(bench.core.chosen(Slot(4), PAGE), older);
 }
+
+#[test]
+fn of_too_many_that_wait_for_one_batch_the_one_that_waited_longest_gives_way() {
+    let (mut bench, mine) = Bench::leading_with(Config { max_waiters_per_slot: 2, ..Config::new(3) });
+    bench.propose(1, 0, "a");
+    bench.propose(2, 0, "a");
+    assert_eq!(bench.propose(3, 0, "a"), [reply(1, ProposalReply::Unresolved)]);
+    bench.accepted(0, mine, &[0]);
+    assert_eq!(
+        bench.accepted(1, mine, &[0]),
+        [Effect::Chosen(entry(0, mine, "a")), chosen_reply(2, 0, mine, 1), chosen_reply(3, 0, mine, 1)]
+    );
+}

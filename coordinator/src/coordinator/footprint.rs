@@ -1,0 +1,38 @@
+//! See [`Footprint`].
+
+use super::{Coordinator, Leader, State};
+use crate::footprint::Footprint;
+use crate::view_change::ProposedView;
+
+impl Coordinator {
+    /// Adds what its further steps rest on, but for time.
+    pub fn footprint(&self, footprint: &mut Footprint) {
+        let Self {
+            config: _,
+            id: _,
+            now: _,
+            state,
+            membership,
+            formation_error: _,
+            highest_ballot,
+            chosen_below,
+            trimmed_below,
+            replicas,
+            failures: _,
+            answers_since: _,
+            effects: _,
+        } = self;
+        footprint.note((membership.roster().map(|roster| roster.acceptors()), highest_ballot, chosen_below, trimmed_below));
+        replicas.footprint(footprint);
+        match state {
+            State::Inactive(standby) => footprint.note(("inactive", standby)),
+            State::Phase1(phase1) => phase1.footprint(footprint),
+            State::Phase2(leader) => {
+                let Leader { phase2, reach: _, view } = &**leader;
+                phase2.footprint(footprint);
+                let view = view.as_ref().map(|ProposedView { epoch, slot, chosen_at }| (epoch, slot, chosen_at.is_some()));
+                footprint.note(view);
+            }
+        }
+    }
+}
