@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::message::Service;
 use crate::problem::Problem;
+use crate::status;
 use crate::telemetry::{SpanNames, Traced, trace_requests};
 
 /// What a server takes on.
@@ -117,7 +118,9 @@ impl Admission {
         }
         let full =
             || Problem::overloaded(format!("{} requests are being served, the limit of this server", self.limits.requests));
-        Arc::clone(&self.requests).try_acquire_owned().map(Some).map_err(|_| full())
+        let place = Arc::clone(&self.requests).try_acquire_owned().map_err(|_| full())?;
+        status::count_request();
+        Ok(Some(place))
     }
 }
 

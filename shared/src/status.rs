@@ -1,12 +1,21 @@
 //! `GET /v1/status`: what every service says of itself, with what its role knows beside it.
 #![expect(clippy::disallowed_methods, reason = "the age of a process is read from the clock")]
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use serde::Serialize;
 
 use crate::ids::Name;
 use crate::message::Service;
+
+/// Counted by [`Admission`](crate::server::Admission), for the whole process.
+static REQUESTS: AtomicU64 = AtomicU64::new(0);
+
+/// Counts a request that was taken on.
+pub(crate) fn count_request() {
+    REQUESTS.fetch_add(1, Ordering::Relaxed);
+}
 
 /// The version of this build.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -24,6 +33,8 @@ pub struct Common {
     pub pid: u32,
     /// Milliseconds since it started.
     pub uptime_ms: u64,
+    /// Requests taken on since then, health checks left out.
+    pub requests: u64,
 }
 
 /// A whole status, one flat JSON object.
@@ -57,7 +68,11 @@ impl Identity {
     pub fn status<T: Serialize>(&self, role: T) -> Status<T> {
         let uptime_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let pid = std::process::id();
-        Status { common: Common { service: self.service, id: self.name.clone(), version: VERSION, pid, uptime_ms }, role }
+        let requests = REQUESTS.load(Ordering::Relaxed);
+        Status {
+            common: Common { service: self.service, id: self.name.clone(), version: VERSION, pid, uptime_ms, requests },
+            role,
+        }
     }
 }
 
@@ -73,9 +88,10 @@ mod tests {
         }
         let identity = Identity::new(Service::Coordinator, "coordinator-1".parse().unwrap());
         let mut json = serde_json::to_value(identity.status(Role { phase: "inactive" })).unwrap();
-        assert!(json["uptime_ms"].take().is_u64());
+        assert!(json["uptime_ms"].take().is_u64() && json["requests"].take().is_u64());
         let expected = serde_json::json!({
             "service": "coordinator", "id": "coordinator-1", "version": VERSION, "pid": std::process::id(), "uptime_ms": null,
+            "requests": null,
             "phase": "inactive",
         });
         assert_eq!(json, expected);
