@@ -142,6 +142,11 @@ impl Handle {
         self.durable.borrow().clone()
     }
 
+    /// Whether the writer has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.jobs.is_closed()
+    }
+
     /// Lets the writer end once it has answered what waits.
     pub(crate) async fn close(&self) {
         // It has ended already where nobody receives.

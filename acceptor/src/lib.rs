@@ -1,22 +1,81 @@
-//! The acceptor service: a durable voter, and the cluster's only fixed point.
+//! The acceptor service: a durable voter, and the cluster's only fixed point. Every other service is told nothing but the
+//! acceptors' URLs.
+//!
+//! Paxos loses nothing that a majority of its acceptors remember, so an acceptor has one duty beyond the protocol: to remember
+//! what it has answered, and to know when it does not. It keeps its promise and its votes in a log of its own, answers only
+//! after a sync, and refuses to start from a log that is damaged anywhere but where a crash may have cut it short.
+//!
+//! ```text
+//! coordinator ──POST /v1/accept──▶ http ──Job──▶ writer ─▶ acceptor  (what to record, what to answer)
+//!                                                  │ ─────▶ log       (one write, one sync for all that waited)
+//! coordinator ◀──────reply─────── http ◀──Answer───┤
+//! replica     ◀──GET /v1/watermarks─── Durable ◀───┘                  (published after the sync, before the answers)
+//! ```
 //!
 //! In reading order: [`acceptor`] (the protocol, pure), [`decision`] ("persist before answering", as types), [`limits`] (what
-//! it lets in), `invariants` (what always holds).
+//! it lets in), `invariants` (what always holds); `log` (how the log grows and shrinks), `record` and `frame` (its bytes),
+//! `segment` and `disk` (its files), `scan` (torn or damaged?) and `recovery` (start); `writer` (group commit) and `handle` (the
+//! way to it); [`directory`] (who is there, pure), `http`, `args`.
+//!
+//! Deliberately absent: reading values (they are opaque here), learning what is chosen (leaders say so), and any message to
+//! another service: an acceptor only answers.
 
 pub mod acceptor;
 pub mod decision;
-mod disk;
-#[cfg(test)]
-mod faults;
-mod frame;
-mod handle;
 mod invariants;
 pub mod limits;
+
+mod disk;
+mod frame;
 mod log;
 mod record;
 mod recovery;
 mod scan;
 mod segment;
+
+mod handle;
+mod writer;
+
+mod args;
+pub mod directory;
+mod http;
+
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod tests;
-mod writer;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+pub use args::Args;
+use shared::datadir::DataDir;
+use shared::message::Service as Kind;
+use shared::server::{self, serve};
+use shared::service::Running;
+
+use crate::disk::Disk;
+use crate::http::{SPANS, Service, routes};
+
+/// Runs an acceptor until it is told to end, or its log cannot be relied on any more.
+///
+/// # Errors
+/// When the data directory is not this acceptor's, its log is damaged, or the disk fails.
+pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
+    let (limits, options) = (args.limits(), args.options());
+    let data_dir = DataDir::open(&args.data_dir, Kind::Acceptor, &running.name)?;
+    let folder = data_dir.join("log");
+    let opened = tokio::task::spawn_blocking(move || writer::start(Disk::default(), &folder, options, limits));
+    let (handle, mut ended) = opened.await.context("the log could not be read")??;
+    let own = running.member();
+    let service = Service::new(handle.clone(), limits, running.identity, own);
+    let serving =
+        serve(running.listener, routes(Arc::clone(&service)), Kind::Acceptor, SPANS, server::Limits::default(), running.shutdown);
+    tokio::select! {
+        served = serving => served.context("the listener failed")?,
+        // Whatever waits for an answer is cut off: nothing is known of what the disk holds.
+        result = &mut ended => return result.context("the log's writer broke")?.context("the log failed"),
+    }
+    handle.close().await;
+    ended.await.context("the log's writer broke")?.context("the log failed")
+}

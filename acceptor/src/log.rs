@@ -25,7 +25,7 @@ use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use shared::ids::{AcceptorId, Slot};
+use shared::ids::Slot;
 use shared::random;
 
 use crate::acceptor::{Acceptor, Limits, Record};
@@ -37,11 +37,11 @@ use crate::segment::{Segment, path_of};
 
 /// How the log uses the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
+pub(crate) struct Options {
     /// The length of a segment, a multiple of 64; longer only where one group needs it. Bytes.
-    pub segment_bytes: u64,
+    pub(crate) segment_bytes: u64,
     /// The part of a segment kept for records without votes, so that a full disk can still be trimmed. Bytes.
-    pub reserve_bytes: u64,
+    pub(crate) reserve_bytes: u64,
 }
 
 impl Default for Options {
@@ -63,7 +63,6 @@ pub(crate) struct Log {
     pub(crate) disk: Disk,
     pub(crate) folder: PathBuf,
     pub(crate) options: Options,
-    pub(crate) acceptor: AcceptorId,
     /// The segments before the active one, oldest first.
     pub(crate) closed: VecDeque<Closed>,
     pub(crate) active: Segment,

@@ -25,7 +25,7 @@ use crate::segment::{FolderEntry, Segment, classify, path_of};
 
 /// Why the log cannot be opened.
 #[derive(Debug, thiserror::Error)]
-pub enum LogError {
+pub(crate) enum LogError {
     /// Something that may have been acknowledged does not read back. Nothing was changed.
     #[error(
         "{file} is damaged at offset {offset}: {what}. An acceptor must not answer without its whole log: restore the data \
@@ -121,7 +121,6 @@ impl Log {
             disk,
             folder: folder.to_owned(),
             options,
-            acceptor: acceptor.id(),
             closed: VecDeque::new(),
             active,
             active_votes_below: Slot(0),
@@ -145,7 +144,6 @@ impl Log {
     ) -> Result<Self, LogError> {
         let active_votes_below = last.closed().votes_below;
         let Loaded { path, bytes, header, scan } = last;
-        let acceptor = header.acceptor;
         let mut active = Segment::open(&disk, path.clone(), header, scan.offset as u64)?;
         if scan.end == End::Torn {
             warn!(file = %path.display(), offset = scan.offset, "dropped an unfinished write at the end of the log");
@@ -162,7 +160,6 @@ impl Log {
             disk,
             folder: folder.to_owned(),
             options,
-            acceptor,
             closed,
             active,
             active_votes_below,

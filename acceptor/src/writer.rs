@@ -183,7 +183,7 @@ impl Writer {
         if records.is_empty() {
             return Ok(Room::Staged);
         }
-        match self.log.ensure_space().and_then(|()| Ok(self.log.stage(records))) {
+        match self.log.ensure_space().map(|()| self.log.stage(records)) {
             Ok(Ok(())) => Ok(Room::Staged),
             Ok(Err(_)) => self.make_room_elsewhere(records),
             Err(DiskError::NoSpace { path }) => Ok(Room::None(self.found_full(path))),

@@ -117,7 +117,7 @@ fn a_missing_seal_is_made_up_for() {
     }
     let segments = log.segments();
     assert_eq!(segments.len(), 2);
-    let seal = crate::tests::damage::frames(&segments[0]).last().unwrap().clone();
+    let seal = damage::frames(&segments[0]).last().unwrap().clone();
     let mut bytes = fs::read(&segments[0]).unwrap();
     let sealed = bytes.clone();
     bytes[seal].fill(0);

@@ -110,7 +110,7 @@ fn a_value_that_looks_like_frames_does_not_make_a_torn_write_look_damaged() {
     let path = log.segments().pop().unwrap();
     let other = unfinished(900, true);
     let before = fs::read(&path).unwrap();
-    let forged = bytes::Bytes::copy_from_slice(&other.after[128..3_000]);
+    let forged = Bytes::copy_from_slice(&other.after[128..3_000]);
     let mut message = accept(log.acceptor.id(), 1, 0);
     message.proposals[0].value = forged;
     log.write(&message);

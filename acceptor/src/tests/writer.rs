@@ -223,7 +223,7 @@ async fn a_writer_told_to_end_answers_what_waits_and_marks_the_log() {
     running.ended.await.unwrap().unwrap();
     assert_eq!(running.handle.votes(Slot(0), 1).await, Err(Refusal::Closed));
     let path = segments(&running.folder).pop().unwrap();
-    assert_eq!(crate::tests::damage::frames(&path).last().unwrap().len(), crate::frame::BLOCK);
+    assert_eq!(damage::frames(&path).last().unwrap().len(), crate::frame::BLOCK);
 }
 
 #[tokio::test]

@@ -1,0 +1,259 @@
+//! What an acceptor answers over HTTP. A refusal by the protocol is a 200; 4xx and 5xx mean malformed or unavailable.
+#![expect(clippy::disallowed_methods, reason = "the shell reads the clock")]
+
+use std::future::{Ready, ready};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use axum::routing::{get, post, put};
+use axum::{Extension, Router};
+use http::{StatusCode, Uri};
+use serde::{Deserialize, Serialize};
+use shared::deadline::{Deadline, Elapsed};
+use shared::health::{self, Check};
+use shared::ids::{AcceptorId, Ballot, ClusterId, Name, NameError, Slot};
+use shared::message::{Accept, Marks, Member, Prepare, Roster, Watermarks};
+use shared::problem::{Problem, Retryable};
+use shared::status::Identity;
+use shared::telemetry::{SpanNames, attribute};
+use shared::wire::{BodyLimit, Reply, Wire, json};
+use tracing::Span;
+
+use crate::acceptor::{AcceptError, Limits, Malformed};
+use crate::directory::{AnnounceError, Members};
+use crate::handle::{Durable, Handle, Refusal};
+
+/// Health checks, status, the directory, watermarks and pages of votes make no spans: they are polls.
+pub(crate) const SPANS: SpanNames = &[("POST", "/v1/prepare", "acceptor.prepare"), ("POST", "/v1/accept", "acceptor.accept")];
+
+/// The longest [`Accept`]: a leader packs about 8 MiB into one, or a single value. Three times that in JSON. Bytes.
+const ACCEPT_BYTES: usize = 32 << 20;
+
+/// The longest [`Prepare`] or [`Member`]. Bytes.
+const SMALL_BYTES: usize = 4 << 10;
+
+/// The most votes in a page.
+const MAX_PAGE: usize = 256;
+
+/// How long a refusal of another cluster's message keeps an acceptor from being ready: leaders repeat theirs every 100 ms.
+const ESTRANGED: Duration = Duration::from_secs(3);
+
+/// What the handlers work on.
+pub(crate) struct Service {
+    handle: Handle,
+    limits: Limits,
+    identity: Identity,
+    started: Instant,
+    /// This acceptor as it stands in its own directory.
+    own: Member,
+    members: Mutex<Members>,
+}
+
+impl Service {
+    pub(crate) fn new(handle: Handle, limits: Limits, identity: Identity, own: Member) -> Arc<Self> {
+        let members = Mutex::default();
+        Arc::new(Self { handle, limits, identity, started: Instant::now(), own, members })
+    }
+
+    fn announce(&self, name: &Name, member: Member) -> Result<(), AnnounceError> {
+        let now = self.started.elapsed();
+        // A panic ends the process, so nobody ever meets a poisoned lock.
+        self.members.lock().unwrap_or_else(PoisonError::into_inner).announce(now, name, member)
+    }
+
+    /// The directory, with this acceptor in it.
+    fn directory(&self) -> shared::message::Directory {
+        let now = self.started.elapsed();
+        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        // Full of others, the directory still serves them.
+        let _full = members.announce(now, &self.own.name, self.own.clone());
+        members.list(now)
+    }
+
+    fn checks(&self) -> Vec<Check> {
+        let durable = self.handle.durable();
+        let estranged = durable.estranged.is_some_and(|at| at.elapsed() < ESTRANGED);
+        let stranger = || match &durable.roster {
+            Some(roster) => format!("coordinators speak of another cluster than {}, which it belongs to", roster.cluster()),
+            None => "coordinators speak of a cluster that does not name it".to_owned(),
+        };
+        let closed = || "the log is closed".to_owned();
+        vec![Check::new("log", self.handle.is_closed().then(closed)), Check::new("cluster", estranged.then(stranger))]
+    }
+}
+
+pub(crate) fn routes(service: Arc<Service>) -> Router {
+    let checks = {
+        let service = Arc::clone(&service);
+        move || service.checks()
+    };
+    let limited = |what, bytes| Extension(BodyLimit { what, bytes });
+    Router::new()
+        .route("/v1/accept", post(accept).layer(limited("accept", ACCEPT_BYTES)))
+        .route("/v1/prepare", post(prepare).layer(limited("prepare", SMALL_BYTES)))
+        .route("/v1/votes", get(votes))
+        .route("/v1/watermarks", get(watermarks))
+        .route("/v1/members", get(members))
+        .route("/v1/members/{name}", put(announce).layer(limited("member", SMALL_BYTES)))
+        .route("/v1/status", get(status))
+        .with_state(service)
+        .merge(health::routes(checks))
+}
+
+async fn prepare(
+    State(service): State<Arc<Service>>,
+    reply: Reply,
+    deadline: Deadline,
+    Wire(message): Wire<Prepare>,
+) -> Result<Response, Problem> {
+    describe(message.ballot, Some(message.from));
+    service.limits.check_prepare(&message).map_err(AcceptError::from).map_err(broken)?;
+    let answer = deadline.bound(service.handle.prepare(message)).await.map_err(late)?;
+    Ok(reply.send(&answer.map_err(refused)?))
+}
+
+async fn accept(
+    State(service): State<Arc<Service>>,
+    reply: Reply,
+    deadline: Deadline,
+    Wire(message): Wire<Accept>,
+) -> Result<Response, Problem> {
+    describe(message.ballot, message.proposals.first().map(|proposal| proposal.slot));
+    let answer = deadline.bound(service.handle.accept(message)).await.map_err(late)?;
+    Ok(reply.send(&answer.map_err(refused)?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VotesQuery {
+    #[serde(default)]
+    from: u64,
+    #[serde(default = "VotesQuery::whole_page")]
+    limit: usize,
+}
+
+impl VotesQuery {
+    fn whole_page() -> usize {
+        MAX_PAGE
+    }
+}
+
+async fn votes(State(service): State<Arc<Service>>, reply: Reply, deadline: Deadline, uri: Uri) -> Result<Response, Problem> {
+    let query = Query::try_from_uri(&uri).map_err(|error| Problem::bad_request(error.body_text()))?;
+    let Query(VotesQuery { from, limit }) = query;
+    if !(1..=MAX_PAGE).contains(&limit) {
+        return Err(Problem::bad_request(format!("limit {limit} is not a number of votes from 1 to {MAX_PAGE}")));
+    }
+    let page = deadline.bound(service.handle.votes(Slot(from), limit)).await.map_err(late)?;
+    Ok(reply.send(&page.map_err(refused)?))
+}
+
+fn watermarks(State(service): State<Arc<Service>>, reply: Reply) -> Ready<Response> {
+    let Durable { acceptor, roster, promised, marks, heard, .. } = service.handle.durable();
+    let leader_silent_ms = u64::try_from(heard.elapsed().as_millis()).unwrap_or(u64::MAX);
+    ready(reply.send(&Watermarks { acceptor, roster, promised, marks, leader_silent_ms }))
+}
+
+fn announce(
+    State(service): State<Arc<Service>>,
+    reply: Reply,
+    Path(name): Path<String>,
+    Wire(member): Wire<Member>,
+) -> Ready<Result<Response, Problem>> {
+    let named = name.parse().map_err(|error: NameError| Problem::bad_request(error.to_string()));
+    let announced = named.and_then(|name: Name| service.announce(&name, member).map_err(not_listed));
+    ready(announced.map(|()| reply.send(&service.directory())))
+}
+
+fn members(State(service): State<Arc<Service>>, reply: Reply) -> Ready<Response> {
+    ready(reply.send(&service.directory()))
+}
+
+/// What an acceptor says of itself in `GET /v1/status`.
+#[derive(Serialize)]
+struct AcceptorStatus {
+    /// Its identity, which lies in its log; `id` is only its name.
+    acceptor: AcceptorId,
+    cluster_id: Option<ClusterId>,
+    roster: Option<Roster>,
+    promised: Option<Ballot>,
+    /// Untrimmed votes, and what they count against the limit.
+    votes: usize,
+    vote_bytes: usize,
+    #[serde(flatten)]
+    marks: Marks,
+    log_bytes: u64,
+    log_segments: usize,
+    leader_silent_ms: u64,
+}
+
+fn status(State(service): State<Arc<Service>>) -> Ready<Response> {
+    let Durable { acceptor, roster, promised, marks, votes, vote_bytes, log_bytes, log_segments, heard, .. } =
+        service.handle.durable();
+    let leader_silent_ms = u64::try_from(heard.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let cluster_id = roster.as_ref().map(Roster::cluster);
+    let status = AcceptorStatus {
+        acceptor,
+        cluster_id,
+        roster,
+        promised,
+        votes,
+        vote_bytes,
+        marks,
+        log_bytes,
+        log_segments,
+        leader_silent_ms,
+    };
+    ready(json(&service.identity.status(status)))
+}
+
+/// Names the ballot and the (first) slot in the request's span.
+fn describe(ballot: Ballot, slot: Option<Slot>) {
+    let span = Span::current();
+    if !span.is_disabled() {
+        attribute(&span, "ballot", ballot.to_string());
+        if let Some(Slot(slot)) = slot {
+            attribute(&span, "slot", i64::try_from(slot).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+fn not_listed(error: AnnounceError) -> Problem {
+    match error {
+        AnnounceError::OtherName { .. } | AnnounceError::UrlTooLong => Problem::bad_request(error.to_string()),
+        AnnounceError::Full => Problem::overloaded(error),
+    }
+}
+
+fn late(elapsed: Elapsed) -> Problem {
+    Problem::timeout(format!("{elapsed} while the log was busy"))
+}
+
+fn refused(refusal: Refusal) -> Problem {
+    match refusal {
+        Refusal::Busy { limit } => Problem::overloaded(format!("{limit} wait for the log")),
+        Refusal::Broken(error) => broken(error),
+        Refusal::NoSpace(_) => Problem::insufficient_storage(refusal.to_string()).with_retryable(Retryable::Yes),
+        Refusal::Closed => Problem::unavailable(refusal.to_string()),
+    }
+}
+
+fn broken(error: AcceptError) -> Problem {
+    let detail = error.to_string();
+    match error {
+        AcceptError::Malformed(Malformed::ValueTooLarge { limit, .. }) => Problem::too_large("value", limit),
+        AcceptError::Malformed(
+            Malformed::TooManyProposals { .. }
+            | Malformed::Unordered { .. }
+            | Malformed::SlotTooFar { .. }
+            | Malformed::TrimAboveChosen { .. }
+            | Malformed::OutOfRange { .. },
+        ) => Problem::bad_request(detail),
+        AcceptError::Conflict { .. } => {
+            Problem::new(StatusCode::CONFLICT, "urn:synod:problem:two-values", "Two values for a slot at one ballot", detail)
+                .with_retryable(Retryable::No)
+        }
+    }
+}
