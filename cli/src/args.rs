@@ -44,8 +44,10 @@ enum Command {
     /// Measure a running cluster
     Bench(bench::Args),
 
-    //ACC
-    //COO
+    /// Run one acceptor: a durable voter
+    Acceptor(ServiceCommand<acceptor::Args>),
+    /// Run one coordinator: the proposer, leading or standing by
+    Coordinator(ServiceCommand<coordinator::Args>),
     //REP
     /// Run one balancer: the front door
     Balancer(ServiceCommand<balancer::Args>),
@@ -63,8 +65,8 @@ pub fn main() -> ExitCode {
         }
     };
     match cli.command {
-        //ACC1
-        //COO1
+        Command::Acceptor(command) => services::main(Service::Acceptor, command, |args| &args.service, acceptor::run),
+        Command::Coordinator(command) => services::main(Service::Coordinator, command, |args| &args.service, coordinator::run),
         //REP1
         Command::Balancer(command) => services::main(Service::Balancer, command, |args| &args.service, balancer::run),
         Command::Up(args) => block_on(up::run(args)),
