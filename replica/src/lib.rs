@@ -22,3 +22,15 @@ mod learner;
 mod members;
 mod quorum_read;
 pub mod replica;
+
+mod store;
+
+mod driver;
+
+mod http;
+
+mod args;
+mod run;
+
+pub use args::Args;
+pub use run::run;

@@ -65,8 +65,6 @@ pub(crate) struct ListPage {
     pub(crate) items: Vec<Item>,
     /// As of which revision.
     pub(crate) at: Revision,
-    /// The revision of the state it was read from.
-    pub(crate) revision: Revision,
     /// The last key that was looked at, where there may be more behind it.
     pub(crate) more_after: Option<Bytes>,
 }
@@ -75,10 +73,18 @@ macro_rules! list_sql {
     ($next:literal, $order:literal, $value:literal) => {
         concat!(
             "WITH RECURSIVE hop(key, visited) AS (",
-            "SELECT * FROM (SELECT key, 1 FROM versions WHERE key >= ?1 AND key < ?2 ORDER BY key ", $order, " LIMIT 1) ",
-            "UNION ALL SELECT (SELECT key FROM versions WHERE ", $next, " ORDER BY key ", $order, " LIMIT 1), visited + 1 ",
+            "SELECT * FROM (SELECT key, 1 FROM versions WHERE key >= ?1 AND key < ?2 ORDER BY key ",
+            $order,
+            " LIMIT 1) ",
+            "UNION ALL SELECT (SELECT key FROM versions WHERE ",
+            $next,
+            " ORDER BY key ",
+            $order,
+            " LIMIT 1), visited + 1 ",
             "FROM hop WHERE hop.key IS NOT NULL AND visited < ?4) ",
-            "SELECT hop.key, visited, v.key, v.revision, v.created_revision, v.version, v.content_type, ", $value, " ",
+            "SELECT hop.key, visited, v.key, v.revision, v.created_revision, v.version, v.content_type, ",
+            $value,
+            " ",
             "FROM hop LEFT JOIN versions v ON v.id = ",
             "(SELECT id FROM versions WHERE key = hop.key AND revision <= ?3 ORDER BY revision DESC LIMIT 1) ",
             "WHERE hop.key IS NOT NULL"
@@ -86,18 +92,21 @@ macro_rules! list_sql {
     };
 }
 
-
 const ASCENDING: &str = list_sql!("key > hop.key AND key < ?2", "ASC", "v.value");
 const DESCENDING: &str = list_sql!("key >= ?1 AND key < hop.key", "DESC", "v.value");
 const ASCENDING_KEYS: &str = list_sql!("key > hop.key AND key < ?2", "ASC", "CASE WHEN v.value IS NULL THEN NULL ELSE x'' END");
-const DESCENDING_KEYS: &str = list_sql!("key >= ?1 AND key < hop.key", "DESC", "CASE WHEN v.value IS NULL THEN NULL ELSE x'' END");
+const DESCENDING_KEYS: &str =
+    list_sql!("key >= ?1 AND key < hop.key", "DESC", "CASE WHEN v.value IS NULL THEN NULL ELSE x'' END");
 
 /// Where a row of the statements has key and record, and where the value.
 pub(super) const RECORD_COLUMN: usize = 2;
 pub(super) const VALUE_COLUMN: usize = RECORD_COLUMN + 5;
 
 /// Every key with the prefix, however many, without its value; deleted ones have none of what stands for one.
-pub(super) fn scan_prefix<'c>(connection: &'c mut SqliteConnection, prefix: &str) -> BoxStream<'c, Result<SqliteRow, sqlx::Error>> {
+pub(super) fn scan_prefix<'c>(
+    connection: &'c mut SqliteConnection,
+    prefix: &str,
+) -> BoxStream<'c, Result<SqliteRow, sqlx::Error>> {
     sqlx::query(ASCENDING_KEYS)
         .bind(prefix.as_bytes().to_vec())
         .bind([prefix.as_bytes(), ABOVE_EVERY_KEY].concat())
@@ -121,7 +130,7 @@ async fn page_in_transaction(connection: &mut SqliteConnection, query: &ListQuer
     if at > revision {
         return Err(ReadError::Future { asked: at, present: revision });
     }
-    let mut page = ListPage { items: Vec::new(), at, revision, more_after: None };
+    let mut page = ListPage { items: Vec::new(), at, more_after: None };
     read_items(connection, query, &mut page).await?;
     Ok(page)
 }

@@ -41,6 +41,8 @@ pub(crate) struct LogRow {
     pub(crate) ballot: Ballot,
     /// The value.
     pub(crate) value: Bytes,
+    /// The revision of the state after it.
+    pub(crate) revision: Revision,
     /// The hash of the log up to and with this slot.
     pub(crate) hash: [u8; 32],
     /// The hash of the log before this slot.
@@ -57,16 +59,17 @@ pub(super) async fn page(connection: &mut SqliteConnection, query: &LogQuery) ->
 
 async fn page_in_transaction(connection: &mut SqliteConnection, query: &LogQuery) -> Result<LogPage, StoreError> {
     let meta = sqlx::query("SELECT executed_below, revision FROM meta").fetch_one(&mut *connection).await?;
-    let mut page =
-        LogPage { rows: Vec::new(), executed_below: Slot(counter(&meta, 0)?), revision: Revision(counter(&meta, 1)?) };
+    let mut page = LogPage { rows: Vec::new(), executed_below: Slot(counter(&meta, 0)?), revision: Revision(counter(&meta, 1)?) };
     if query.from >= page.executed_below {
         return Ok(page);
     }
     let mut previous_hash = hash_before(connection, query.from).await?;
-    let mut rows = sqlx::query("SELECT slot, ballot_round, ballot_coordinator, value, hash FROM log WHERE slot >= ? ORDER BY slot LIMIT ?")
-        .bind(query.from.0.cast_signed())
-        .bind(i64::try_from(query.limit).unwrap_or(i64::MAX))
-        .fetch(&mut *connection);
+    let mut rows = sqlx::query(
+        "SELECT slot, ballot_round, ballot_coordinator, value, hash, revision FROM log WHERE slot >= ? ORDER BY slot LIMIT ?",
+    )
+    .bind(query.from.0.cast_signed())
+    .bind(i64::try_from(query.limit).unwrap_or(i64::MAX))
+    .fetch(&mut *connection);
     let mut bytes = 0;
     while let Some(row) = rows.try_next().await? {
         let row = log_row(&row, previous_hash)?;
@@ -93,6 +96,7 @@ fn log_row(row: &SqliteRow, previous_hash: [u8; 32]) -> Result<LogRow, StoreErro
         slot: Slot(counter(row, 0)?),
         ballot: Ballot { round: counter(row, 1)?, coordinator: CoordinatorId(counter(row, 2)?) },
         value: Bytes::copy_from_slice(value),
+        revision: Revision(counter(row, 5)?),
         hash: hash_of(row, 4)?,
         previous_hash,
     })

@@ -59,7 +59,10 @@ pub(super) async fn inconsistency(connection: &mut SqliteConnection, meta: &Meta
     };
     let slot = Slot(counter(&row, 0)?);
     if slot.next() != meta.executed_below {
-        return Ok(Some(format!("the log ends with slot {slot}, but meta says that slots below {} are executed", meta.executed_below)));
+        return Ok(Some(format!(
+            "the log ends with slot {slot}, but meta says that slots below {} are executed",
+            meta.executed_below
+        )));
     }
     let value: &[u8] = row.try_get(1)?;
     let hash = ChainHash(hash_of(&row, 2)?);

@@ -213,7 +213,9 @@ async fn serve_points(connection: &mut SqliteConnection, mut jobs: Vec<PointJob>
 macro_rules! points_sql {
     ($rows:literal) => {
         concat!(
-            "WITH asked(ordinal, key, at) AS (VALUES ", $rows, ") ",
+            "WITH asked(ordinal, key, at) AS (VALUES ",
+            $rows,
+            ") ",
             "SELECT a.ordinal, m.revision, v.key, v.revision, v.created_revision, v.version, v.content_type, v.value ",
             "FROM asked a CROSS JOIN meta m LEFT JOIN versions v ON v.id = ",
             "(SELECT id FROM versions WHERE key = a.key AND revision <= a.at ORDER BY revision DESC LIMIT 1)"

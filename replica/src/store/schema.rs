@@ -80,11 +80,7 @@ pub(super) fn reader_options(path: &Path) -> SqliteConnectOptions {
 }
 
 fn base_options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .foreign_keys(false)
-        .busy_timeout(BUSY_TIMEOUT)
-        .disable_statement_logging()
+    SqliteConnectOptions::new().filename(path).foreign_keys(false).busy_timeout(BUSY_TIMEOUT).disable_statement_logging()
 }
 
 /// Opens the file for writing: makes the tables in a new one, checks an old one.
@@ -149,10 +145,9 @@ async fn check_structure(connection: &mut SqliteConnection, path: &Path) -> Resu
 }
 
 async fn check_owner(connection: &mut SqliteConnection, path: &Path, replica: &Name) -> Result<(), OpenError> {
-    let found: String = scalar(connection, "SELECT replica FROM meta").await.map_err(|e| match e {
-        sqlx::Error::RowNotFound => unusable(path, StoreError::Damaged("meta has no row".to_owned())),
-        error => unusable(path, error.into()),
-    })?;
+    let sql = "SELECT replica FROM meta";
+    let found: Option<String> = sqlx::query_scalar(sql).fetch_optional(connection).await.map_err(|e| unusable(path, e.into()))?;
+    let Some(found) = found else { return Err(unusable(path, StoreError::Damaged("meta has no row".to_owned()))) };
     if found == replica.as_str() {
         Ok(())
     } else {

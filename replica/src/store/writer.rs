@@ -46,6 +46,11 @@ impl Writer {
         self.written_bytes
     }
 
+    /// Every slot below is in the database file and synced.
+    pub(crate) fn durable_below(&self) -> Slot {
+        self.durable_below
+    }
+
     /// Whether everything executed is in the database file and synced.
     pub(crate) fn is_durable(&self) -> bool {
         self.durable_below == self.meta.executed_below

@@ -1,0 +1,70 @@
+//! The replica's flags.
+
+use std::path::PathBuf;
+
+use clap::value_parser;
+use shared::config::{AcceptorsArgs, DataDirArgs, ServiceArgs};
+
+use crate::config::Config;
+use crate::http::Limits;
+
+/// What a replica is told.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// What all services are told.
+    #[command(flatten)]
+    pub service: ServiceArgs,
+
+    /// The cluster's fixed points.
+    #[command(flatten)]
+    pub acceptors: AcceptorsArgs,
+
+    /// Where the state is kept.
+    #[command(flatten)]
+    pub data: DataDirArgs,
+
+    /// Batches under way at once while this replica is primary; with 1, what arrives while one flies makes the next
+    #[arg(long, env = "SYNOD_PIPELINE", value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=64))]
+    pub pipeline: u32,
+
+    /// Connections that read the state
+    #[arg(long, env = "SYNOD_READ_CONNECTIONS", value_name = "N", default_value = "4", value_parser = value_parser!(u32).range(1..=64))]
+    pub read_connections: u32,
+
+    /// Bytes of a key; longer ones are answered 400
+    #[arg(long, env = "SYNOD_MAX_KEY_BYTES", value_name = "BYTES", default_value = "1024", value_parser = value_parser!(u32).range(1..=8_192))]
+    pub max_key_bytes: u32,
+
+    /// Bytes of a value; longer ones are answered 413. Acceptors and balancers have limits of their own above it
+    #[arg(long, env = "SYNOD_MAX_VALUE_BYTES", value_name = "BYTES", default_value = "1048576", value_parser = value_parser!(u32).range(1..=4_194_304))]
+    pub max_value_bytes: u32,
+
+    /// Items in a page of a list; a request for more is answered 400
+    #[arg(long, env = "SYNOD_MAX_PAGE_ITEMS", value_name = "N", default_value = "1000", value_parser = value_parser!(u32).range(1..=10_000))]
+    pub max_page_items: u32,
+}
+
+impl Args {
+    /// The folder of the state.
+    pub(crate) fn data_dir(&self) -> &PathBuf {
+        &self.data.data_dir
+    }
+
+    /// What clients may ask for.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            key_bytes: usize_of(self.max_key_bytes),
+            value_bytes: usize_of(self.max_value_bytes),
+            page_items: usize_of(self.max_page_items),
+        }
+    }
+
+    /// The core's limits and times.
+    pub(crate) fn config(&self) -> Config {
+        Config { acceptors: self.acceptors.acceptors.len(), pipeline: usize_of(self.pipeline), ..Config::default() }
+    }
+}
+
+fn usize_of(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

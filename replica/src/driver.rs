@@ -1,0 +1,203 @@
+//! The task that owns the pure replica: feeds it what happens, and does what it says.
+//!
+//! It decides nothing. Whatever takes time is a task of its own that ends with an input: calls to other services
+//! ([`calls`]), executing ([`executor`]). Handlers speak to it through a [`Handle`].
+#![expect(clippy::disallowed_methods, reason = "the shell reads clocks and starts tasks")]
+
+mod calls;
+mod executor;
+mod handle;
+mod perform;
+mod published;
+mod spans;
+mod timers;
+
+use std::collections::BTreeMap;
+
+use shared::client::AcceptorClient;
+use shared::ids::ClusterId;
+use shared::message::{Directory, DirectoryEntry, Member};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::Span;
+
+use crate::config::Config;
+use crate::event::{Answer, Input, Refusal, RequestId};
+use crate::replica::Replica;
+use crate::status::{Identity, Recovered};
+use crate::store::{StoreError, Writer};
+use calls::Calls;
+use executor::Job;
+pub(crate) use handle::{Handle, MutationEnd, NotReleased};
+use handle::{Message, WAITING_MESSAGES};
+pub(crate) use published::Published;
+use spans::BatchSpans;
+use timers::Timers;
+
+/// The most results of calls that wait for the driver; whoever has one waits then.
+const WAITING_INPUTS: usize = 1_024;
+/// The most messages that are taken before it is published what they led to.
+const MESSAGES_AT_ONCE: usize = 256;
+/// The most entries in one answer to a peer that copies the log.
+pub(crate) const LOG_PAGE_ENTRIES: usize = 1_024;
+/// The most bytes in one, well under what a client of ours reads; a larger entry goes alone.
+pub(crate) const LOG_PAGE_BYTES: usize = 8 << 20;
+
+/// Why the driver stopped before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DriverError {
+    /// The state is damaged, or cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The acceptors are not those of the state.
+    #[error(
+        "the data directory is of cluster {expected}, but the acceptors form cluster {found}: wrong --acceptors or wrong --data-dir"
+    )]
+    WrongCluster {
+        /// What the state says.
+        expected: ClusterId,
+        /// What a quorum of acceptors says.
+        found: ClusterId,
+    },
+    /// The task that executes is gone, which is a defect.
+    #[error("the task that executes ended")]
+    ExecutorGone,
+}
+
+/// What the driver is made of.
+pub(crate) struct Parts {
+    /// The core's limits and times.
+    pub(crate) config: Config,
+    /// Who this replica is.
+    pub(crate) identity: Identity,
+    /// The connection that writes.
+    pub(crate) writer: Writer,
+    /// Of which cluster the state is, where that is known.
+    pub(crate) cluster: Option<ClusterId>,
+    /// What makes the state unusable while it is read.
+    pub(crate) fatal: mpsc::Receiver<StoreError>,
+    /// All acceptors.
+    pub(crate) acceptors: Vec<AcceptorClient>,
+    /// The services that were heard from lately.
+    pub(crate) members: watch::Receiver<Vec<Member>>,
+}
+
+/// Starts the driver. It runs until `stop`, or until it fails, and then says so by `failed`.
+pub(crate) fn spawn(
+    parts: Parts,
+    stop: CancellationToken,
+    failed: CancellationToken,
+) -> (Handle, JoinHandle<Result<(), DriverError>>) {
+    let (messages, message_queue) = mpsc::channel(WAITING_MESSAGES);
+    let driver = Driver::new(&parts);
+    let (publish, published) = watch::channel(driver.publishable());
+    let running = tokio::spawn(async move {
+        let result = driver.run(parts, message_queue, publish, stop).await;
+        failed.cancel();
+        result
+    });
+    (Handle::new(messages, published), running)
+}
+
+/// Whom to tell what became of a request.
+#[derive(Debug)]
+enum Pending {
+    Mutation { span: Span, reply: oneshot::Sender<Answer> },
+    Read { reply: oneshot::Sender<Result<(), Refusal>> },
+}
+
+struct Driver {
+    core: Replica,
+    started: Instant,
+    time_ms: u64,
+    timers: Timers,
+    pending: BTreeMap<RequestId, Pending>,
+    batches: BatchSpans,
+}
+
+/// What effects are done with.
+struct Hands {
+    calls: Calls,
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Driver {
+    fn new(parts: &Parts) -> Self {
+        let meta = parts.writer.meta().clone();
+        let (time_ms, durable_below) = (meta.time_ms, parts.writer.durable_below());
+        let recovered = Recovered { cluster: parts.cluster, meta, durable_below };
+        Self {
+            core: Replica::new(parts.config.clone(), parts.identity.clone(), recovered),
+            started: Instant::now(),
+            time_ms,
+            timers: Timers::default(),
+            pending: BTreeMap::new(),
+            batches: BatchSpans::default(),
+        }
+    }
+
+    fn publishable(&self) -> Published {
+        Published { status: self.core.status(self.started.elapsed()), started: self.started, time_ms: self.time_ms }
+    }
+
+    async fn run(
+        mut self,
+        parts: Parts,
+        mut messages: mpsc::Receiver<Message>,
+        publish: watch::Sender<Published>,
+        stop: CancellationToken,
+    ) -> Result<(), DriverError> {
+        let Parts { config, writer, mut fatal, acceptors, mut members, .. } = parts;
+        let (inputs, mut input_queue) = mpsc::channel(WAITING_INPUTS);
+        // Its jobs are never more than one to execute and one to join.
+        let (jobs, job_queue) = mpsc::channel(2);
+        let executing = CancellationToken::new();
+        let mut executor = tokio::spawn(executor::run(writer, job_queue, inputs.clone(), executing.clone()));
+        let mut hands = Hands { calls: Calls::new(inputs, acceptors, &config), jobs };
+        self.step(&mut hands, Input::Started)?;
+        let mut taken = Vec::with_capacity(MESSAGES_AT_ONCE);
+        let result = loop {
+            let due = self.timers.next();
+            let stepped = tokio::select! {
+                () = stop.cancelled() => break Ok(()),
+                ended = &mut executor => return Err(executor_ended(ended)),
+                Some(error) = fatal.recv() => break Err(error.into()),
+                Some(input) = input_queue.recv() => self.step(&mut hands, input),
+                count = messages.recv_many(&mut taken, MESSAGES_AT_ONCE), if !messages.is_closed() => {
+                    debug_assert!(count <= MESSAGES_AT_ONCE);
+                    taken.drain(..).try_for_each(|message| self.take(&mut hands, message))
+                }
+                Ok(()) = members.changed() => {
+                    let directory = directory_of(&members.borrow_and_update());
+                    self.step(&mut hands, Input::Directory(directory))
+                }
+                () = sleep_until(due.unwrap_or(self.started)), if due.is_some() => self.fire(&mut hands),
+            };
+            if let Err(error) = stepped {
+                break Err(error);
+            }
+            publish.send_replace(self.publishable());
+        };
+        executing.cancel();
+        let ended = executor.await;
+        result.and_then(|()| match ended {
+            Ok(Ok(())) => Ok(()),
+            ended => Err(executor_ended(ended)),
+        })
+    }
+}
+
+fn executor_ended(ended: Result<Result<(), StoreError>, JoinError>) -> DriverError {
+    match ended {
+        Ok(Err(error)) => DriverError::Store(error),
+        Ok(Ok(())) | Err(_) => DriverError::ExecutorGone,
+    }
+}
+
+/// The members as an acceptor would tell of them.
+fn directory_of(members: &[Member]) -> Directory {
+    let entry = |member: &Member| DirectoryEntry { member: member.clone(), age_ms: 0 };
+    Directory { members: members.iter().map(entry).collect() }
+}

@@ -1,0 +1,142 @@
+//! Calls to other services, each a task of its own that ends with an input to the core.
+
+use std::future::Future;
+use std::time::Duration;
+
+use shared::client::{AcceptorClient, CallError, CoordinatorClient, ReplicaClient};
+use shared::config::BaseUrl;
+use shared::ids::Slot;
+use shared::message::{ChosenReply, Heartbeat, Member, Proposal};
+use shared::telemetry::{Context, TraceContext, in_context};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::config::Config;
+use crate::event::{Attempt, FetchId, Input, NoAnswer, ProbeId, SourceKind};
+
+/// The most calls at once: acceptors' probes, heartbeats to coordinators that hang, a proposal and a fetch. Beyond it a call
+/// counts as unanswered at once.
+const CALLS: usize = 512;
+
+/// Makes calls.
+#[derive(Debug)]
+pub(super) struct Calls {
+    inputs: mpsc::Sender<Input>,
+    acceptors: Vec<AcceptorClient>,
+    running: JoinSet<()>,
+    fetch: Option<AbortHandle>,
+    times: Times,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    probe: Duration,
+    propose: Duration,
+    heartbeat: Duration,
+    fetch: Duration,
+}
+
+impl Calls {
+    pub(super) fn new(inputs: mpsc::Sender<Input>, acceptors: Vec<AcceptorClient>, config: &Config) -> Self {
+        let times = Times {
+            probe: config.probe_timeout,
+            propose: config.proposal_timeout,
+            heartbeat: config.leader_expiry,
+            fetch: config.fetch_timeout,
+        };
+        Self { inputs, acceptors, running: JoinSet::new(), fetch: None, times }
+    }
+
+    /// Asks every acceptor for its watermarks.
+    pub(super) fn probe(&mut self, probe: ProbeId) {
+        for acceptor in self.acceptors.clone() {
+            let timeout = self.times.probe;
+            self.start(async move {
+                let reply = acceptor.watermarks(timeout).await.map_err(|error| no_answer(&error));
+                Input::ProbeReply { probe, reply }
+            });
+        }
+    }
+
+    /// Asks a coordinator to have a batch chosen, in the trace of the batch.
+    pub(super) fn propose(&mut self, to: &Member, attempt: Attempt, proposal: Proposal, trace: Option<TraceContext>) {
+        let (epoch, number, timeout) = (proposal.epoch, proposal.number, self.times.propose);
+        let client = url_of(to).map(CoordinatorClient::new);
+        let call = async move {
+            let reply = match client {
+                Ok(client) => client.propose(&proposal, timeout).await.map_err(|error| no_answer(&error)),
+                Err(NoAnswer) => Err(NoAnswer),
+            };
+            Input::ProposalReply { epoch, number, attempt, reply }
+        };
+        let context = trace.map_or_else(Context::new, TraceContext::to_context);
+        self.start(in_context(context, call));
+    }
+
+    /// Sends a heartbeat.
+    pub(super) fn heartbeat(&mut self, to: &Member, message: Heartbeat) {
+        let (from, timeout) = (to.name.clone(), self.times.heartbeat);
+        let client = url_of(to).map(CoordinatorClient::new);
+        self.start(async move {
+            let reply = match client {
+                Ok(client) => client.heartbeat(&message, timeout).await.map_err(|error| no_answer(&error)),
+                Err(NoAnswer) => Err(NoAnswer),
+            };
+            Input::HeartbeatReply { from, reply }
+        });
+    }
+
+    /// Asks for a piece of the log; breaks off what was asked before.
+    pub(super) fn fetch(&mut self, fetch: FetchId, kind: SourceKind, source: &Member, from: Slot, wait: Duration) {
+        if let Some(before) = self.fetch.take() {
+            before.abort();
+        }
+        let (timeout, url) = (self.times.fetch, url_of(source));
+        self.fetch = self.start(async move {
+            let reply = match url {
+                Ok(url) => fetch_from(kind, url, from, wait, timeout).await.map_err(|error| no_answer(&error)),
+                Err(NoAnswer) => Err(NoAnswer),
+            };
+            Input::Fetched { fetch, reply }
+        });
+    }
+
+    fn start(&mut self, call: impl Future<Output = Input> + Send + 'static) -> Option<AbortHandle> {
+        while self.running.try_join_next().is_some() {}
+        if self.running.len() >= CALLS {
+            tracing::debug!(calls = CALLS, "too many calls are under way: one is left out, and made again when it is due");
+            return None;
+        }
+        let inputs = self.inputs.clone();
+        Some(self.running.spawn(async move {
+            let input = call.await;
+            // It fails when the process ends.
+            let _ = inputs.send(input).await;
+        }))
+    }
+}
+
+async fn fetch_from(
+    kind: SourceKind,
+    url: BaseUrl,
+    from: Slot,
+    wait: Duration,
+    timeout: Duration,
+) -> Result<ChosenReply, CallError> {
+    match kind {
+        SourceKind::Replica => ReplicaClient::new(url).replication_log(from, wait, timeout).await,
+        SourceKind::Coordinator => CoordinatorClient::new(url).chosen(from, wait, timeout).await,
+    }
+}
+
+fn url_of(member: &Member) -> Result<BaseUrl, NoAnswer> {
+    member.url.parse().map_err(|error| {
+        tracing::debug!(member = %member.name, %error, "announces itself with a URL that is none");
+        NoAnswer
+    })
+}
+
+fn no_answer(error: &CallError) -> NoAnswer {
+    tracing::debug!("{error}");
+    NoAnswer
+}

@@ -1,0 +1,183 @@
+//! How the HTTP handlers speak to the driver.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use shared::deadline::Deadline;
+use shared::ids::{Revision, Slot};
+use shared::telemetry::TraceContext;
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::Span;
+
+use super::published::Published;
+use super::spans::to_ours;
+use crate::command::{Command, Op};
+use crate::event::{Answer, LimitHit, NotApplied, Refusal, RequestId, Stall};
+use crate::status::LogPage;
+
+/// The most messages that wait for the driver: a few for each request that the server takes on at once.
+pub(super) const WAITING_MESSAGES: usize = 4_096;
+/// How long the driver may take to say what became of a request that was given up.
+const GIVING_UP: Duration = Duration::from_millis(500);
+
+/// A message to the driver.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Change something.
+    Mutate { id: RequestId, command: Command, span: Span, reply: oneshot::Sender<Answer> },
+    /// Say when everything acknowledged before now is executed here.
+    Read { id: RequestId, reply: oneshot::Sender<Result<(), Refusal>> },
+    /// Say when a revision is executed here.
+    WaitRevision { id: RequestId, revision: Revision, reply: oneshot::Sender<Result<(), Refusal>> },
+    /// Give a request up.
+    Cancel { id: RequestId },
+    /// Give a piece of the learned log.
+    LogFrom { from: Slot, reply: oneshot::Sender<LogPage> },
+}
+
+/// Why a read is not released.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotReleased {
+    /// The core says why.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The process ends.
+    #[error("the replica is shutting down")]
+    Closed,
+}
+
+/// What became of a mutation.
+#[derive(Debug)]
+pub(crate) enum MutationEnd {
+    /// The core says what.
+    Answered(Answer),
+    /// The process ends, and it was never handed to the core.
+    Closed,
+    /// The process ended while it was under way.
+    Lost,
+}
+
+/// Speaks to the driver. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Handle {
+    messages: mpsc::Sender<Message>,
+    next_id: Arc<AtomicU64>,
+    published: watch::Receiver<Published>,
+}
+
+impl Handle {
+    pub(super) fn new(messages: mpsc::Sender<Message>, published: watch::Receiver<Published>) -> Self {
+        Self { messages, next_id: Arc::default(), published }
+    }
+
+    /// What the replica says of itself.
+    pub(crate) fn published(&self) -> Published {
+        self.published.borrow().clone()
+    }
+
+    /// What the replica says of itself, whenever it changes.
+    pub(crate) fn watch(&self) -> watch::Receiver<Published> {
+        self.published.clone()
+    }
+
+    /// Has a mutation executed, in the trace and span of the work at hand.
+    pub(crate) async fn mutate(&self, op: Op, deadline: Deadline) -> MutationEnd {
+        let id = self.id();
+        let (reply, answer) = oneshot::channel();
+        let command = Command { op, trace: TraceContext::current().map(to_ours) };
+        match self.messages.try_send(Message::Mutate { id, command, span: Span::current(), reply }) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                return MutationEnd::Answered(Answer::NotApplied(NotApplied::QueueFull(too_many_messages())));
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => return MutationEnd::Closed,
+        }
+        match self.answer(id, answer, deadline).await {
+            Some(Ok(answer)) => MutationEnd::Answered(answer),
+            Some(Err(_)) => MutationEnd::Lost,
+            None => MutationEnd::Answered(Answer::Unknown(Stall::Slow)),
+        }
+    }
+
+    /// Waits until everything that was acknowledged before now is executed here.
+    pub(crate) async fn read(&self, deadline: Deadline) -> Result<(), NotReleased> {
+        let id = self.id();
+        let (reply, answer) = oneshot::channel();
+        self.release(id, Message::Read { id, reply }, answer, deadline).await
+    }
+
+    /// Waits until the state is at least at the revision.
+    pub(crate) async fn at_least(&self, revision: Revision, deadline: Deadline) -> Result<(), NotReleased> {
+        if self.published.borrow().status.revision >= revision {
+            return Ok(());
+        }
+        let id = self.id();
+        let (reply, answer) = oneshot::channel();
+        self.release(id, Message::WaitRevision { id, revision, reply }, answer, deadline).await
+    }
+
+    /// A piece of the learned log.
+    pub(crate) async fn log_from(&self, from: Slot) -> Option<LogPage> {
+        let (reply, answer) = oneshot::channel();
+        self.messages.try_send(Message::LogFrom { from, reply }).ok()?;
+        answer.await.ok()
+    }
+
+    async fn release(
+        &self,
+        id: RequestId,
+        message: Message,
+        answer: oneshot::Receiver<Result<(), Refusal>>,
+        deadline: Deadline,
+    ) -> Result<(), NotReleased> {
+        self.messages.try_send(message).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => NotReleased::Refused(Refusal::QueueFull(too_many_messages())),
+            mpsc::error::TrySendError::Closed(_) => NotReleased::Closed,
+        })?;
+        match self.answer(id, answer, deadline).await {
+            Some(Ok(result)) => Ok(result?),
+            Some(Err(_)) => Err(NotReleased::Closed),
+            None => Err(NotReleased::Refused(Refusal::GivenUp(Stall::Slow))),
+        }
+    }
+
+    /// Waits for the answer; past the deadline gives the request up and waits for what is then said of it, which is at once
+    /// unless the driver itself is stuck. A request whose client leaves is given up too.
+    async fn answer<T>(
+        &self,
+        id: RequestId,
+        mut answer: oneshot::Receiver<T>,
+        deadline: Deadline,
+    ) -> Option<Result<T, oneshot::error::RecvError>> {
+        let mut given_up = CancelOnDrop { handle: self, id: Some(id) };
+        if let Ok(answered) = deadline.bound(&mut answer).await {
+            given_up.id = None;
+            return Some(answered);
+        }
+        drop(given_up);
+        tokio::time::timeout(GIVING_UP, answer).await.ok()
+    }
+
+    fn id(&self) -> RequestId {
+        RequestId(self.next_id.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+fn too_many_messages() -> LimitHit {
+    LimitHit { name: "requests that wait for the replica", limit: WAITING_MESSAGES }
+}
+
+struct CancelOnDrop<'a> {
+    handle: &'a Handle,
+    id: Option<RequestId>,
+}
+
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id.take() {
+            // Where there is no room for it, the request ends with its answer instead.
+            let _ = self.handle.messages.try_send(Message::Cancel { id });
+        }
+    }
+}

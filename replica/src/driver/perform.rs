@@ -1,0 +1,143 @@
+//! Steps of the core, and what each of its effects means here.
+#![expect(clippy::disallowed_methods, reason = "the shell reads clocks")]
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use shared::ids::{BatchNumber, Epoch};
+use shared::random;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::executor::Job;
+use super::handle::Message;
+use super::{Driver, DriverError, Hands, LOG_PAGE_BYTES, LOG_PAGE_ENTRIES, Pending, published};
+use crate::event::{Answer, Effect, Input, Refusal, RequestId};
+use crate::execute::{ExecutionReport, SlotOutcome};
+
+impl Driver {
+    /// Hands an input to the core, and does what it says, and what that leads to.
+    pub(super) fn step(&mut self, hands: &mut Hands, input: Input) -> Result<(), DriverError> {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            if let Input::Executed(report) = &input {
+                self.note_executed(report);
+            }
+            for effect in self.core.step(self.started.elapsed(), input) {
+                inputs.extend(self.perform(hands, effect)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Fires what is due.
+    pub(super) fn fire(&mut self, hands: &mut Hands) -> Result<(), DriverError> {
+        while let Some(timer) = self.timers.take_due(Instant::now()) {
+            self.step(hands, Input::Fired(timer))?;
+        }
+        Ok(())
+    }
+
+    /// Takes a handler's message.
+    pub(super) fn take(&mut self, hands: &mut Hands, message: Message) -> Result<(), DriverError> {
+        let input = match message {
+            Message::Mutate { id, command, span, reply } => {
+                self.pending.insert(id, Pending::Mutation { span, reply });
+                Input::Mutation { id, command, time_ms: published::now_ms() }
+            }
+            Message::Read { id, reply } => {
+                self.pending.insert(id, Pending::Read { reply });
+                Input::Read { id }
+            }
+            Message::WaitRevision { id, revision, reply } => {
+                self.pending.insert(id, Pending::Read { reply });
+                Input::WaitRevision { id, revision }
+            }
+            Message::Cancel { id } => Input::Cancel { id },
+            Message::LogFrom { from, reply } => {
+                // Whoever asked may have gone.
+                let _ = reply.send(self.core.log_from(from, LOG_PAGE_ENTRIES, LOG_PAGE_BYTES));
+                return Ok(());
+            }
+        };
+        self.step(hands, input)
+    }
+
+    /// Does what the core says. Gives back an input where that is at once.
+    fn perform(&mut self, hands: &mut Hands, effect: Effect) -> Result<Option<Input>, DriverError> {
+        match effect {
+            Effect::Arm { timer, after, jitter } => self.timers.arm(timer, Instant::now() + after + random::jitter(jitter)),
+            Effect::Join { cluster } => hands.job(Job::Join(cluster))?,
+            Effect::WrongCluster { expected, found } => return Err(DriverError::WrongCluster { expected, found }),
+            Effect::RoleChanged { role, view } => {
+                tracing::info!(role = role.as_str(), epoch = %view.epoch, primary = %view.primary, "the view changed");
+                self.batches.end_before(view.epoch);
+            }
+            Effect::StartBatch { epoch, number, requests } => return Ok(Some(self.start_batch(epoch, number, &requests))),
+            Effect::Propose { to, attempt, proposal } => {
+                let trace = self.batches.context(proposal.epoch, proposal.number);
+                hands.calls.propose(&to, attempt, proposal, trace);
+            }
+            Effect::Fetch { fetch, kind, source, from, wait_ms } => {
+                hands.calls.fetch(fetch, kind, &source, from, Duration::from_millis(wait_ms));
+            }
+            Effect::Execute { entries } => hands.job(Job::Execute(entries))?,
+            Effect::Probe { probe } => hands.calls.probe(probe),
+            Effect::Heartbeat { to, message } => hands.calls.heartbeat(&to, message),
+            // It is published after every step, which is what those who copy the log wait for.
+            Effect::Learned { below: _ } => {}
+            Effect::Answer { id, answer } => self.answer(id, answer),
+            Effect::Release { ids, executed_below: _, revision: _ } => {
+                ids.into_iter().for_each(|id| self.release(id, Ok(())));
+            }
+            Effect::Refuse { id, refusal } => self.release(id, Err(refusal)),
+        }
+        Ok(None)
+    }
+
+    fn start_batch(&mut self, epoch: Epoch, number: BatchNumber, requests: &[RequestId]) -> Input {
+        let spans = requests.iter().filter_map(|id| match self.pending.get(id) {
+            Some(Pending::Mutation { span, .. }) => Some(span),
+            Some(Pending::Read { .. }) | None => None,
+        });
+        let trace = self.batches.start(epoch, number, requests.len(), spans);
+        Input::BatchStarted { epoch, number, trace }
+    }
+
+    fn note_executed(&mut self, report: &ExecutionReport) {
+        self.time_ms = report.meta.time_ms;
+        for executed in &report.slots {
+            match &executed.outcome {
+                SlotOutcome::Batch { epoch, number, outcomes: _ } => self.batches.executed(*epoch, *number, executed.slot),
+                SlotOutcome::Void(reason) => tracing::debug!(slot = %executed.slot, "void: {reason}"),
+                SlotOutcome::Noop | SlotOutcome::View(_) => {}
+            }
+        }
+    }
+
+    fn answer(&mut self, id: RequestId, answer: Answer) {
+        match self.pending.remove(&id) {
+            // Whoever asked may have gone.
+            Some(Pending::Mutation { reply, .. }) => drop(reply.send(answer)),
+            Some(Pending::Read { .. }) => unreachable!("request {id} is a read and is answered as a mutation: {answer:?}"),
+            None => {}
+        }
+    }
+
+    fn release(&mut self, id: RequestId, result: Result<(), Refusal>) {
+        match self.pending.remove(&id) {
+            Some(Pending::Read { reply }) => drop(reply.send(result)),
+            Some(Pending::Mutation { .. }) => unreachable!("request {id} is a mutation and is answered as a read: {result:?}"),
+            None => {}
+        }
+    }
+}
+
+impl Hands {
+    fn job(&self, job: Job) -> Result<(), DriverError> {
+        self.jobs.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(job) => unreachable!("a third job while two wait: {job:?}"),
+            mpsc::error::TrySendError::Closed(_) => DriverError::ExecutorGone,
+        })
+    }
+}

@@ -1,0 +1,127 @@
+//! What a replica answers over HTTP. Each request has a file of its own; what they share stands beside them.
+//!
+//! Reading order: [`query`], [`key`] and [`conditions`] (what a request says), [`reading`] (how new the state must be), [`get`],
+//! [`list`] and [`log`]; [`mutate`] and [`forward`]; [`refused`] (every way to say no); [`replication`], [`status`], [`cluster`].
+
+mod accept;
+mod cluster;
+mod conditions;
+mod cursor;
+mod forward;
+mod get;
+mod key;
+mod list;
+mod log;
+mod mutate;
+mod query;
+mod reading;
+mod refused;
+mod render;
+mod replication;
+mod status;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::{any, get, put};
+use http::HeaderValue;
+use shared::client::AcceptorClient;
+use shared::config::BaseUrl;
+use shared::health;
+use shared::ids::{Instance, Name};
+use shared::message::Member;
+use shared::problem::Problem;
+use shared::status::Identity;
+use shared::telemetry::SpanNames;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::driver::Handle;
+use crate::store::Reader;
+
+/// Health checks, status and the copying of the log make no spans: they are polls.
+pub(crate) const SPANS: SpanNames = &[
+    ("GET", "/v1/kv/{*key}", "replica.get"),
+    ("HEAD", "/v1/kv/{*key}", "replica.get"),
+    ("PUT", "/v1/kv/{*key}", "replica.put"),
+    ("DELETE", "/v1/kv/{*key}", "replica.delete"),
+    ("GET", "/v1/kv", "replica.list"),
+    ("DELETE", "/v1/kv", "replica.delete_prefix"),
+    ("GET", "/v1/log", "replica.log"),
+    ("GET", "/v1/log/{slot}", "replica.log"),
+];
+
+/// What a client may ask for; within the limits of the log's format.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// The longest key, in bytes.
+    pub(crate) key_bytes: usize,
+    /// The longest value, in bytes.
+    pub(crate) value_bytes: usize,
+    /// The most items in a page.
+    pub(crate) page_items: usize,
+}
+
+/// What the handlers work with.
+#[derive(Debug)]
+pub(crate) struct App {
+    /// The name of this replica …
+    pub(crate) name: Name,
+    /// … and where it is reached …
+    pub(crate) url: BaseUrl,
+    /// … in this life of its process.
+    pub(crate) instance: Instance,
+    /// For the status.
+    pub(crate) identity: Identity,
+    /// The way to the core.
+    pub(crate) driver: Handle,
+    /// The way to the state.
+    pub(crate) reader: Reader,
+    /// All acceptors.
+    pub(crate) acceptors: Vec<AcceptorClient>,
+    /// The services that were heard from lately.
+    pub(crate) members: watch::Receiver<Vec<Member>>,
+    /// What a client may ask for.
+    pub(crate) limits: Limits,
+    /// Cancelled when the process is to end.
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// All routes of a replica.
+pub(crate) fn routes(app: Arc<App>) -> Router {
+    let clients = Router::new()
+        .route("/v1/kv", get(list::list).delete(mutate::delete_prefix))
+        .route("/v1/kv/", any(empty_key))
+        .route("/v1/kv/{*key}", put(mutate::put).get(get::get).delete(mutate::delete))
+        .route("/v1/log", get(log::list))
+        .route("/v1/log/{slot}", get(log::slot))
+        .layer(from_fn_with_state(Arc::clone(&app), name_revision));
+    let checks = {
+        let app = Arc::clone(&app);
+        move || status::checks(&app.driver.published(), app.acceptors.len())
+    };
+    Router::new()
+        .route("/v1/replication/log", get(replication::log))
+        .route("/v1/status", get(status::status))
+        .route("/v1/cluster", get(cluster::cluster))
+        .merge(clients)
+        .with_state(app)
+        .merge(health::routes(checks))
+}
+
+/// The path of a key without a key.
+async fn empty_key(State(app): State<Arc<App>>, request: Request) -> Problem {
+    let refused = key::key_of_path(request.uri().path(), app.limits.key_bytes);
+    std::future::ready(refused.err().unwrap_or_else(|| Problem::not_found("there is nothing here"))).await
+}
+
+/// Puts `Synod-Revision` on answers that speak of no state in particular: they are given by the state as it is.
+async fn name_revision(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let revision = || HeaderValue::from(app.driver.published().status.revision.0);
+    response.headers_mut().entry(reading::REVISION).or_insert_with(revision);
+    response
+}

@@ -1,0 +1,76 @@
+//! `GET /v1/kv/{key}`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use shared::ids::Revision;
+use shared::problem::Problem;
+
+use super::App;
+use super::conditions::{ReadConditions, Verdict, etag};
+use super::key::key_of_path;
+use super::query::Query;
+use super::reading::{CONSISTENCY, Released, released};
+use super::refused::Refused;
+use crate::store::Item;
+
+/// Answers it.
+pub(super) async fn get(State(app): State<Arc<App>>, parts: Parts) -> Response {
+    match answer(&app, &parts).await {
+        Ok(response) => response,
+        Err(refused) => Problem::from(refused).into_response(),
+    }
+}
+
+async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
+    let query = Query::parse(parts.uri.query(), &[CONSISTENCY, "revision"])?;
+    let key = key_of_path(parts.uri.path(), app.limits.key_bytes)?;
+    let at: Option<Revision> = query.number("revision")?.map(Revision);
+    let conditions = ReadConditions::of(&parts.headers)?;
+    let released = released(app, &parts.headers, &query).await?;
+    let point = app.reader.point(key.clone(), at).await?;
+    let revision = at.unwrap_or(point.revision);
+    let current = point.item.as_ref().map(|item| item.revision);
+    let mut response = match (conditions.judge(current), point.item) {
+        (Verdict::Answer, Some(item)) => found(item),
+        (Verdict::NotModified, Some(item)) => not_modified(&item),
+        (Verdict::Failed, _) => Problem::from(Refused::ReadConditionFailed { revision, current }).into_response(),
+        (Verdict::Answer | Verdict::NotModified, None) => Problem::from(Refused::NoSuchKey { key, revision }).into_response(),
+    };
+    describe(&mut response, &released, revision);
+    Ok(response)
+}
+
+fn describe(response: &mut Response, released: &Released, revision: Revision) {
+    released.describe(response.headers_mut(), revision);
+    // What is read now may be another value the next time, whatever a cache on the way would guess.
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+}
+
+fn found(item: Item) -> Response {
+    let mut headers = HeaderMap::with_capacity(8);
+    tag(&mut headers, &item);
+    let content_type = item.content_type.and_then(|text| HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).ok());
+    if let Some(content_type) = content_type {
+        headers.insert(header::CONTENT_TYPE, content_type);
+    }
+    let mut response = Response::new(Body::from(item.value));
+    *response.headers_mut() = headers;
+    response
+}
+
+fn not_modified(item: &Item) -> Response {
+    let mut response = StatusCode::NOT_MODIFIED.into_response();
+    tag(response.headers_mut(), item);
+    response
+}
+
+fn tag(headers: &mut HeaderMap, item: &Item) {
+    headers.insert(header::ETAG, HeaderValue::from_str(&etag(item.revision)).expect("digits in quotation marks"));
+    headers.insert("synod-created-revision", HeaderValue::from(item.created_revision.0));
+    headers.insert("synod-version", HeaderValue::from(item.version));
+}

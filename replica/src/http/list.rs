@@ -1,0 +1,237 @@
+//! `GET /v1/kv`: keys in byte order, page by page or as one stream.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderValue, header};
+use serde::Serialize;
+use shared::ids::Revision;
+use shared::problem::Problem;
+use shared::wire;
+
+use super::App;
+use super::accept::{ndjson, push_line, wants_ndjson};
+use super::cursor::{Cursor, Listing};
+use super::query::Query;
+use super::reading::{CONSISTENCY, released};
+use super::refused::Refused;
+use super::render::RenderedItem;
+use crate::store::{ABOVE_EVERY_KEY, Item, ListPage, ListQuery, Order, Reader, Show};
+
+/// The most bytes of keys and values in a page; what does not fit comes with the next one.
+const PAGE_BYTES: usize = 8 << 20;
+/// The same for a piece of a stream, of which many may be under way to slow readers.
+const PIECE_BYTES: usize = 512 << 10;
+/// The most items in a piece of a stream.
+const PIECE_ITEMS: usize = 1_000;
+
+const PARAMETERS: [&str; 9] = ["prefix", "start", "end", "limit", "cursor", "keys_only", "revision", "reverse", CONSISTENCY];
+
+/// Answers it.
+pub(super) async fn list(State(app): State<Arc<App>>, parts: Parts) -> Response {
+    match answer(&app, &parts).await {
+        Ok(response) => response,
+        Err(refused) => Problem::from(refused).into_response(),
+    }
+}
+
+async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
+    let query = Query::parse(parts.uri.query(), &PARAMETERS)?;
+    let asked = Asked::of(&query)?;
+    let limit: Option<usize> = query.number("limit")?;
+    let streaming = wants_ndjson(&parts.headers);
+    let most = if streaming { usize::MAX } else { app.limits.page_items };
+    if limit.is_some_and(|limit| limit == 0 || limit > most) {
+        return Err(Problem::bad_request(format!(
+            "query parameter \"limit\" is not in 1 to {most}, the limit on a page's items"
+        ))
+        .into());
+    }
+    let released = released(app, &parts.headers, &query).await?;
+    let (items, bytes) = if streaming { (PIECE_ITEMS, PIECE_BYTES) } else { (app.limits.page_items, PAGE_BYTES) };
+    let first = app.reader.list(asked.query(limit.unwrap_or(items).min(items), bytes)).await?;
+    let at = first.at;
+    let mut response = if streaming {
+        stream(app.reader.clone(), asked, first, limit.unwrap_or(usize::MAX))
+    } else {
+        page(&asked, first, limit)
+    };
+    released.describe(response.headers_mut(), at);
+    Ok(response)
+}
+
+/// What is listed, and from where on.
+#[derive(Clone, Debug)]
+struct Asked {
+    listing: Listing,
+    revision: Option<Revision>,
+    after: Option<Bytes>,
+}
+
+impl Asked {
+    /// What the parameters ask for. Those beside a cursor may repeat what it says, and nothing else.
+    fn of(query: &Query) -> Result<Self, Problem> {
+        let text = |name: &str| query.text(name).unwrap_or_default().to_owned();
+        let named = Listing {
+            prefix: text("prefix"),
+            start: text("start"),
+            end: query.text("end").map(str::to_owned),
+            reverse: query.flag("reverse")?,
+            keys_only: query.flag("keys_only")?,
+        };
+        let revision = query.number("revision")?.map(Revision);
+        let Some(cursor) = query.text("cursor") else { return Ok(Self { listing: named, revision, after: None }) };
+        let Cursor { listing, revision: pinned, after } = Cursor::decode(cursor)?;
+        let differs = [
+            ("prefix", named.prefix != listing.prefix),
+            ("start", named.start != listing.start),
+            ("end", named.end != listing.end),
+            ("reverse", named.reverse != listing.reverse),
+            ("keys_only", named.keys_only != listing.keys_only),
+            ("revision", revision != Some(pinned)),
+        ];
+        if let Some((name, _)) = differs.into_iter().find(|(name, differs)| *differs && query.has(name)) {
+            return Err(Problem::bad_request(format!("query parameter {name:?} contradicts the cursor, which has it already")));
+        }
+        Ok(Self { listing, revision: Some(pinned), after: Some(after) })
+    }
+
+    fn query(&self, limit: usize, max_bytes: usize) -> ListQuery {
+        let Listing { prefix, start, end, reverse, keys_only } = &self.listing;
+        let above_prefix = [prefix.as_bytes(), ABOVE_EVERY_KEY].concat();
+        let end = end.as_ref().map_or(above_prefix.as_slice(), |end| end.as_bytes());
+        let mut from = Bytes::copy_from_slice(prefix.as_bytes().max(start.as_bytes()));
+        let mut below = Bytes::copy_from_slice(end.min(&above_prefix));
+        match &self.after {
+            Some(after) if *reverse => below = below.min(after.clone()),
+            // The lowest key above it.
+            Some(after) => from = from.max(Bytes::from([after, [0].as_slice()].concat())),
+            None => {}
+        }
+        let order = if *reverse { Order::Descending } else { Order::Ascending };
+        let show = if *keys_only { Show::KeysOnly } else { Show::Values };
+        ListQuery { from, below, at: self.revision, order, show, limit, max_bytes }
+    }
+
+    fn rendered<'a>(&self, item: &'a Item) -> RenderedItem<'a> {
+        if self.listing.keys_only { RenderedItem::key_only(item) } else { RenderedItem::whole(item) }
+    }
+
+    /// Where the page after this one starts, if there is one.
+    fn next(&self, page: &ListPage) -> Option<Cursor> {
+        let after = page.more_after.clone()?;
+        Some(Cursor { listing: self.listing.clone(), revision: page.at, after })
+    }
+}
+
+#[derive(Serialize)]
+struct RenderedPage<'a> {
+    items: Vec<RenderedItem<'a>>,
+    revision: Revision,
+    next: Option<String>,
+}
+
+fn page(asked: &Asked, page: ListPage, limit: Option<usize>) -> Response {
+    let next = asked.next(&page).map(|cursor| cursor.encode());
+    let items = page.items.iter().map(|item| asked.rendered(item)).collect();
+    let mut response = wire::json(&RenderedPage { items, revision: page.at, next: next.clone() });
+    if let Some(cursor) = next {
+        let limit = limit.map(|limit| format!("&limit={limit}")).unwrap_or_default();
+        let link = HeaderValue::try_from(format!("</v1/kv?cursor={cursor}{limit}>; rel=\"next\""));
+        response.headers_mut().insert(header::LINK, link.expect("a cursor is safe in a URL"));
+    }
+    response
+}
+
+/// What of a stream is still to come.
+struct Rest {
+    reader: Reader,
+    asked: Asked,
+    page: Option<ListPage>,
+    left: usize,
+}
+
+fn stream(reader: Reader, asked: Asked, first: ListPage, limit: usize) -> Response {
+    let rest = Rest { reader, asked, page: Some(first), left: limit };
+    ndjson(futures::stream::try_unfold(rest, |rest| async move {
+        let Some((lines, rest)) = piece(rest).await? else { return Ok(None) };
+        Ok(Some((lines, rest)))
+    }))
+}
+
+/// The lines of the page at hand; the next one is read only when the client has taken them.
+async fn piece(mut rest: Rest) -> io::Result<Option<(Bytes, Rest)>> {
+    loop {
+        let page = match rest.page.take() {
+            Some(page) => page,
+            None if rest.left == 0 || rest.asked.after.is_none() => return Ok(None),
+            None => {
+                let query = rest.asked.query(rest.left.min(PIECE_ITEMS), PIECE_BYTES);
+                rest.reader.list(query).await.map_err(io::Error::other)?
+            }
+        };
+        let mut lines = Vec::new();
+        page.items.iter().for_each(|item| push_line(&mut lines, &rest.asked.rendered(item)));
+        rest.left = rest.left.saturating_sub(page.items.len());
+        rest.asked.revision = Some(page.at);
+        rest.asked.after = page.more_after;
+        if !lines.is_empty() {
+            return Ok(Some((Bytes::from(lines), rest)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(raw: &str) -> Result<Asked, Problem> {
+        Asked::of(&Query::parse(Some(raw), &PARAMETERS)?)
+    }
+
+    fn bounds(raw: &str) -> (Vec<u8>, Vec<u8>) {
+        let query = asked(raw).unwrap().query(1, 1);
+        (query.from.to_vec(), query.below.to_vec())
+    }
+
+    #[test]
+    fn bounds_are_where_prefix_start_and_end_meet() {
+        let bytes = |from: &str, below: &[u8]| (from.as_bytes().to_vec(), below.to_vec());
+        assert_eq!(bounds(""), bytes("", b"\xff"));
+        assert_eq!(bounds("prefix=a/"), bytes("a/", b"a/\xff"));
+        assert_eq!(bounds("start=b&end=d"), bytes("b", b"d"));
+        assert_eq!(bounds("prefix=a/&start=a/b&end=a/d"), bytes("a/b", b"a/d"));
+        assert_eq!(bounds("prefix=a/&start=A&end=b"), bytes("a/", b"a/\xff"));
+        assert_eq!(bounds("end="), bytes("", b""));
+    }
+
+    #[test]
+    fn a_cursor_goes_on_after_the_last_key_in_the_state_of_the_first_page() {
+        let first = asked("prefix=a/&keys_only=true").unwrap();
+        let page = |reverse: bool| {
+            let listing = Listing { reverse, ..first.listing.clone() };
+            Cursor { listing, revision: Revision(9), after: Bytes::from_static(b"a/m") }.encode()
+        };
+        let query = asked(&format!("cursor={}&limit=3", page(false))).unwrap().query(3, 1);
+        assert_eq!((&query.from[..], &query.below[..], query.at), (&b"a/m\0"[..], &b"a/\xff"[..], Some(Revision(9))));
+        assert_eq!((query.order, query.show), (Order::Ascending, Show::KeysOnly));
+        let query = asked(&format!("cursor={}", page(true))).unwrap().query(3, 1);
+        assert_eq!((&query.from[..], &query.below[..], query.order), (&b"a/"[..], &b"a/m"[..], Order::Descending));
+    }
+
+    #[test]
+    fn beside_a_cursor_only_what_it_says_may_be_repeated() {
+        let first = asked("prefix=a/&start=a/b").unwrap();
+        let cursor = Cursor { listing: first.listing, revision: Revision(9), after: Bytes::from_static(b"a/m") }.encode();
+        assert!(asked(&format!("prefix=a/&start=a/b&revision=9&reverse=false&cursor={cursor}")).is_ok());
+        for (other, named) in [("prefix=b", "prefix"), ("end=z", "end"), ("reverse=true", "reverse"), ("revision=8", "revision")]
+        {
+            let problem = asked(&format!("{other}&cursor={cursor}")).unwrap_err();
+            assert!(problem.body().detail.contains(named), "{problem}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! `GET /v1/log/{slot}` and `GET /v1/log`: what Paxos decided, slot by slot.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::request::Parts;
+use serde::Serialize;
+use shared::ids::{Ballot, Revision, Slot};
+use shared::problem::Problem;
+use shared::wire;
+
+use super::App;
+use super::accept::{ndjson, push_line, wants_ndjson};
+use super::query::Query;
+use super::reading::{CONSISTENCY, released};
+use super::refused::Refused;
+use super::render::hex;
+use crate::describe::{Description, describe};
+use crate::store::{LogPage, LogQuery, LogRow, Reader};
+
+/// The most bytes of values in a page; what does not fit comes with the next one.
+const PAGE_BYTES: usize = 4 << 20;
+/// The same for a piece of a stream.
+const PIECE_BYTES: usize = 512 << 10;
+/// The most slots in a piece of a stream.
+const PIECE_SLOTS: usize = 256;
+
+/// What a slot's path starts with.
+const PREFIX: &str = "/v1/log/";
+
+/// `GET /v1/log/{slot}`.
+pub(super) async fn slot(State(app): State<Arc<App>>, parts: Parts) -> Response {
+    slot_answer(&app, &parts).await.unwrap_or_else(|refused| Problem::from(refused).into_response())
+}
+
+/// `GET /v1/log`.
+pub(super) async fn list(State(app): State<Arc<App>>, parts: Parts) -> Response {
+    list_answer(&app, &parts).await.unwrap_or_else(|refused| Problem::from(refused).into_response())
+}
+
+async fn slot_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
+    let query = Query::parse(parts.uri.query(), &[CONSISTENCY])?;
+    let slot = slot_of_path(parts.uri.path())?;
+    let released = released(app, &parts.headers, &query).await?;
+    let page = app.reader.log(LogQuery { from: slot, limit: 1, max_bytes: PAGE_BYTES }).await?;
+    let mut response = match page.rows.first() {
+        Some(row) => wire::json(&RenderedSlot::of(row)),
+        None => Problem::from(Refused::NoSuchSlot { slot, executed_below: page.executed_below }).into_response(),
+    };
+    released.describe(response.headers_mut(), page.revision);
+    Ok(response)
+}
+
+fn slot_of_path(path: &str) -> Result<Slot, Problem> {
+    let text = path.strip_prefix(PREFIX).unwrap_or_default();
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = if digits { text.parse().ok() } else { None };
+    // SQLite counts no further, and neither will anyone.
+    let slot = number.filter(|slot| i64::try_from(*slot).is_ok()).map(Slot);
+    slot.ok_or_else(|| Problem::bad_request("the slot in the path is not a whole number in range"))
+}
+
+async fn list_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
+    let query = Query::parse(parts.uri.query(), &["from", "limit", CONSISTENCY])?;
+    let from = Slot(query.number("from")?.unwrap_or(0));
+    let limit: Option<usize> = query.number("limit")?;
+    let streaming = wants_ndjson(&parts.headers);
+    let most = if streaming { usize::MAX } else { app.limits.page_items };
+    if limit.is_some_and(|limit| limit == 0 || limit > most) {
+        return Err(Problem::bad_request(format!(
+            "query parameter \"limit\" is not in 1 to {most}, the limit on a page's items"
+        ))
+        .into());
+    }
+    let released = released(app, &parts.headers, &query).await?;
+    let (slots, max_bytes) = if streaming { (PIECE_SLOTS, PIECE_BYTES) } else { (app.limits.page_items, PAGE_BYTES) };
+    let page = app.reader.log(LogQuery { from, limit: limit.unwrap_or(slots).min(slots), max_bytes }).await?;
+    let revision = page.revision;
+    let mut response = if streaming { stream(app.reader.clone(), page, limit.unwrap_or(usize::MAX)) } else { rendered(&page) };
+    released.describe(response.headers_mut(), revision);
+    Ok(response)
+}
+
+#[derive(Serialize)]
+struct RenderedSlot {
+    slot: Slot,
+    ballot: Ballot,
+    #[serde(flatten)]
+    value: Description,
+    revision: Revision,
+    hash: String,
+    previous_hash: String,
+}
+
+impl RenderedSlot {
+    fn of(row: &LogRow) -> Self {
+        Self {
+            slot: row.slot,
+            ballot: row.ballot,
+            value: describe(&row.value),
+            revision: row.revision,
+            hash: hex(&row.hash),
+            previous_hash: hex(&row.previous_hash),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct RenderedPage {
+    items: Vec<RenderedSlot>,
+    revision: Revision,
+    /// Where to ask from for what comes after; none where nothing more is executed yet.
+    next: Option<Slot>,
+}
+
+fn rendered(page: &LogPage) -> Response {
+    let next = next_of(page, page.executed_below);
+    wire::json(&RenderedPage { items: page.rows.iter().map(RenderedSlot::of).collect(), revision: page.revision, next })
+}
+
+fn next_of(page: &LogPage, end: Slot) -> Option<Slot> {
+    page.rows.last().map(|row| row.slot.next()).filter(|next| *next < end)
+}
+
+/// What of a stream is still to come: everything below what was executed when it began.
+struct Rest {
+    reader: Reader,
+    page: Option<LogPage>,
+    next: Option<Slot>,
+    end: Slot,
+    left: usize,
+}
+
+fn stream(reader: Reader, first: LogPage, limit: usize) -> Response {
+    let rest = Rest { reader, end: first.executed_below, next: None, page: Some(first), left: limit };
+    ndjson(futures::stream::try_unfold(rest, piece))
+}
+
+async fn piece(mut rest: Rest) -> io::Result<Option<(Bytes, Rest)>> {
+    let page = match (rest.page.take(), rest.next) {
+        (Some(page), _) => page,
+        (None, Some(from)) if rest.left > 0 => {
+            let query = LogQuery { from, limit: rest.left.min(PIECE_SLOTS), max_bytes: PIECE_BYTES };
+            rest.reader.log(query).await.map_err(io::Error::other)?
+        }
+        (None, Some(_) | None) => return Ok(None),
+    };
+    let rows = page.rows.iter().take_while(|row| row.slot < rest.end);
+    let mut lines = Vec::new();
+    rows.for_each(|row| push_line(&mut lines, &RenderedSlot::of(row)));
+    rest.left = rest.left.saturating_sub(page.rows.len());
+    rest.next = next_of(&page, rest.end);
+    Ok((!lines.is_empty()).then(|| (Bytes::from(lines), rest)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_in_a_path_is_a_whole_number() {
+        assert_eq!(slot_of_path("/v1/log/17"), Ok(Slot(17)));
+        for bad in ["/v1/log/", "/v1/log/first", "/v1/log/-1", "/v1/log/1/2", "/v1/log/9223372036854775808"] {
+            let problem = slot_of_path(bad).unwrap_err();
+            assert!(problem.status() == 400 && problem.body().detail.contains("slot"), "{bad}: {problem}");
+        }
+    }
+}

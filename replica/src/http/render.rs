@@ -1,0 +1,113 @@
+//! What is stored, as JSON.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Serialize, Serializer};
+
+use super::key::text_of;
+use crate::store::Item;
+
+/// An item of a listing.
+#[derive(Debug, Serialize)]
+pub(super) struct RenderedItem<'a> {
+    #[serde(serialize_with = "key")]
+    key: &'a [u8],
+    #[serde(flatten)]
+    value: Option<RenderedValue<'a>>,
+    content_type: Option<&'a str>,
+    revision: u64,
+    created_revision: u64,
+    version: u64,
+    lease: Option<u64>,
+}
+
+impl<'a> RenderedItem<'a> {
+    /// With the value.
+    pub(super) fn whole(item: &'a Item) -> Self {
+        Self { value: Some(RenderedValue::of(&item.value)), ..Self::key_only(item) }
+    }
+
+    /// Without it.
+    pub(super) fn key_only(item: &'a Item) -> Self {
+        Self {
+            key: &item.key,
+            value: None,
+            content_type: item.content_type.as_deref(),
+            revision: item.revision.0,
+            created_revision: item.created_revision.0,
+            version: item.version,
+            lease: None,
+        }
+    }
+}
+
+/// Bytes as text, and how they were made text.
+#[derive(Debug, Serialize)]
+pub(super) struct RenderedValue<'a> {
+    #[serde(serialize_with = "value")]
+    value: &'a [u8],
+    encoding: &'static str,
+}
+
+impl<'a> RenderedValue<'a> {
+    /// As they are where they are UTF-8, else in base64.
+    pub(super) fn of(value: &'a [u8]) -> Self {
+        let encoding = if std::str::from_utf8(value).is_ok() { "utf8" } else { "base64" };
+        Self { value, encoding }
+    }
+}
+
+fn key<S: Serializer>(key: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&text_of(key))
+}
+
+fn value<S: Serializer>(value: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    match std::str::from_utf8(value) {
+        Ok(text) => serializer.serialize_str(text),
+        Err(_) => serializer.serialize_str(&STANDARD.encode(value)),
+    }
+}
+
+/// Bytes as hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use serde_json::json;
+    use shared::ids::Revision;
+
+    use super::*;
+
+    fn item(value: &'static [u8]) -> Item {
+        Item {
+            key: Bytes::from_static(b"a/b"),
+            value: Bytes::from_static(value),
+            content_type: Some("text/plain".into()),
+            revision: Revision(7),
+            created_revision: Revision(3),
+            version: 2,
+        }
+    }
+
+    #[test]
+    fn an_item_shows_text_as_text_and_other_bytes_in_base64() {
+        let common = json!({
+            "key": "a/b", "content_type": "text/plain", "revision": 7, "created_revision": 3, "version": 2, "lease": null,
+        });
+        let with = |value: &str, encoding: &str| {
+            let mut expected = common.clone();
+            expected["value"] = json!(value);
+            expected["encoding"] = json!(encoding);
+            expected
+        };
+        let rendered = |value| serde_json::to_value(RenderedItem::whole(&item(value))).unwrap();
+        assert_eq!(rendered("grün".as_bytes()), with("grün", "utf8"));
+        assert_eq!(rendered(b""), with("", "utf8"));
+        assert_eq!(rendered(b"\x00\xff"), with("AP8=", "base64"));
+        assert_eq!(serde_json::to_value(RenderedItem::key_only(&item(b"x"))).unwrap(), common);
+        assert_eq!(hex(&[0, 255, 16]), "00ff10");
+    }
+}

@@ -1,0 +1,125 @@
+//! `GET /v1/status` and `GET /readyz`: what this replica says of itself.
+
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::Serialize;
+use shared::health::Check;
+use shared::ids::{Ballot, ClusterId, Epoch, Instance, Name, Revision, Slot};
+use shared::wire;
+
+use super::App;
+use crate::chain::ChainHash;
+use crate::driver::Published;
+use crate::status::{Leader, Status};
+
+/// Not having known itself current for longer than this makes a replica not ready: a few probes went unanswered.
+const READY_LAG: Duration = Duration::from_secs(5);
+
+/// The part of the status that only a replica has.
+#[derive(Debug, Serialize)]
+pub(super) struct ReplicaStatus {
+    url: String,
+    instance: Instance,
+    cluster_id: Option<ClusterId>,
+    role: &'static str,
+    epoch: Epoch,
+    view: Option<RenderedView>,
+    leader: Option<RenderedLeader>,
+    executed_slot: Option<Slot>,
+    executed_below: Slot,
+    durable_below: Slot,
+    learned_below: Slot,
+    chosen_below: Slot,
+    revision: Revision,
+    hash: ChainHash,
+    lag_ms: u64,
+    quorum_answers: bool,
+    queued_mutations: usize,
+    flying_mutations: usize,
+    waiting_reads: usize,
+}
+
+/// Who is primary, for people.
+#[derive(Debug, Serialize)]
+pub(super) struct RenderedView {
+    epoch: Epoch,
+    primary: Name,
+    backups: Vec<Name>,
+}
+
+/// Who leads, for people.
+#[derive(Debug, Serialize)]
+pub(super) struct RenderedLeader {
+    coordinator: Name,
+    url: String,
+    ballot: Ballot,
+}
+
+impl RenderedView {
+    /// The view executed last.
+    pub(super) fn of(status: &Status) -> Option<Self> {
+        let view = status.view.clone()?;
+        Some(Self { epoch: view.epoch, primary: view.primary, backups: view.backups })
+    }
+}
+
+impl RenderedLeader {
+    /// The coordinator that leads.
+    pub(super) fn of(status: &Status) -> Option<Self> {
+        let Leader { member, ballot } = status.leader.clone()?;
+        Some(Self { coordinator: member.name, url: member.url, ballot })
+    }
+}
+
+/// The status now.
+pub(super) fn status_of(app: &App) -> impl Serialize + use<> {
+    let published = app.driver.published();
+    let lag_ms = u64::try_from(published.lag().as_millis()).unwrap_or(u64::MAX);
+    let status = published.status;
+    app.identity.status(ReplicaStatus {
+        url: app.url.to_string(),
+        instance: app.instance,
+        cluster_id: status.cluster,
+        role: status.role.as_str(),
+        epoch: status.epoch,
+        view: RenderedView::of(&status),
+        leader: RenderedLeader::of(&status),
+        executed_slot: status.executed_below.0.checked_sub(1).map(Slot),
+        executed_below: status.executed_below,
+        durable_below: status.durable_below,
+        learned_below: status.learned_below,
+        chosen_below: status.chosen_below,
+        revision: status.revision,
+        hash: status.hash,
+        lag_ms,
+        quorum_answers: status.quorum_answers,
+        queued_mutations: status.queued_mutations,
+        flying_mutations: status.flying_mutations,
+        waiting_reads: status.waiting_reads,
+    })
+}
+
+/// `GET /v1/status`.
+pub(super) fn status(State(app): State<Arc<App>>) -> Ready<Response> {
+    ready(wire::json(&status_of(&app)))
+}
+
+/// What readiness rests on.
+pub(super) fn checks(published: &Published, acceptors: usize) -> Vec<Check> {
+    let status = &published.status;
+    let no_cluster =
+        || format!("waits for a quorum of the {acceptors} acceptors to answer and to agree on which cluster they are");
+    let no_view = || "no view was executed yet: a leading coordinator proposes the first one".to_owned();
+    let lag = published.lag();
+    let stale =
+        || format!("last knew itself current {lag:?} ago; a quorum of acceptors does not answer, or catching up takes time");
+    vec![
+        Check::new("cluster", status.cluster.is_none().then(no_cluster)),
+        Check::new("view", status.view.is_none().then(no_view)),
+        Check::new("current", (lag > READY_LAG).then(stale)),
+    ]
+}

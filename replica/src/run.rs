@@ -1,0 +1,67 @@
+//! A replica from its flags to its end.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use shared::datadir::DataDir;
+use shared::message::Service;
+use shared::server::{self, serve};
+use shared::service::Running;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::Args;
+use crate::driver::{self, Parts};
+use crate::http::{App, SPANS, routes};
+use crate::status::Identity;
+use crate::store;
+
+/// Runs a replica until it is told to end.
+///
+/// # Errors
+/// When the data directory is not this replica's or is damaged, the acceptors are of another cluster, the disk fails, or the
+/// listener does.
+pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
+    let acceptors = args.acceptors.clients()?;
+    let dir = DataDir::open(args.data_dir(), Service::Replica, &running.name)?;
+    let read_connections = usize::try_from(args.read_connections).context("--read-connections")?;
+    let store = store::open(dir.path(), &running.name, read_connections).await?;
+    let meta = store.writer.meta();
+    tracing::info!(executed_below = %meta.executed_below, revision = %meta.revision, hash = %meta.hash, "the state is opened");
+    if store.cluster.is_none() {
+        tracing::info!(
+            acceptors = acceptors.len(),
+            "this state is of no cluster yet: waiting for a quorum of acceptors to name theirs"
+        );
+    }
+    let members = shared::discovery::spawn(running.member(), acceptors.clone(), running.shutdown.clone());
+    let parts = Parts {
+        config: args.config(),
+        identity: Identity { name: running.name.clone(), instance: running.instance, url: running.url.to_string() },
+        writer: store.writer,
+        cluster: store.cluster,
+        fatal: store.fatal,
+        acceptors: acceptors.clone(),
+        members: members.clone(),
+    };
+    // Requests that are under way when the process is told to end still need the driver, so it is stopped after the server.
+    let stop = CancellationToken::new();
+    let (driver, driving) = driver::spawn(parts, stop.clone(), running.shutdown.clone());
+    let app = Arc::new(App {
+        name: running.name,
+        url: running.url,
+        instance: running.instance,
+        identity: running.identity,
+        driver,
+        reader: store.reader,
+        acceptors,
+        members,
+        limits: args.limits(),
+        shutdown: running.shutdown.clone(),
+    });
+    let served = serve(running.listener, routes(app), Service::Replica, SPANS, server::Limits::default(), running.shutdown).await;
+    stop.cancel();
+    driving.await.context("the driver broke")??;
+    served.context("the listener failed")?;
+    drop(dir);
+    Ok(())
+}
