@@ -48,7 +48,8 @@ enum Command {
     Acceptor(ServiceCommand<acceptor::Args>),
     /// Run one coordinator: the proposer, leading or standing by
     Coordinator(ServiceCommand<coordinator::Args>),
-    //REP
+    /// Run one replica: executes the decided log and serves the API
+    Replica(ServiceCommand<replica::Args>),
     /// Run one balancer: the front door
     Balancer(ServiceCommand<balancer::Args>),
 }
@@ -67,7 +68,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Acceptor(command) => services::main(Service::Acceptor, command, |args| &args.service, acceptor::run),
         Command::Coordinator(command) => services::main(Service::Coordinator, command, |args| &args.service, coordinator::run),
-        //REP1
+        Command::Replica(command) => services::main(Service::Replica, command, |args| &args.service, replica::run),
         Command::Balancer(command) => services::main(Service::Balancer, command, |args| &args.service, balancer::run),
         Command::Up(args) => block_on(up::run(args)),
         Command::Get(args) => block_on(verbs::get(args)),
