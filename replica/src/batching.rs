@@ -6,8 +6,6 @@
 //! done when it is *executed*: that it was chosen says nothing yet, for it may be chosen in an order in which it is void.
 
 mod flying;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

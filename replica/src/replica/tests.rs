@@ -1,1 +1,262 @@
+//! The protocol, one sentence a test. A [`Rig`] holds one replica and plays its shell, with a complete working set for its database.
 
+mod joining;
+mod learning;
+mod model;
+mod reading;
+mod refusing;
+mod taking_over;
+mod writing;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use shared::ids::{AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, Revision, Slot};
+use shared::message::{
+    Batch, ChosenEntry, ChosenReply, Directory, DirectoryEntry, EncodedValue, Heartbeat, HeartbeatReply, Marks, Member, Phase,
+    Proposal, ProposalReply, Roster, Service, Value, View, Watermarks,
+};
+
+use super::*;
+use crate::command::{Command, Commands, Condition, Op};
+use crate::event::{Answer, Attempt, FetchId, NoAnswer, NotApplied, ProbeId, SourceKind};
+use crate::execute::{CommandOutcome, ExecutionReport, Run};
+use crate::working_set::WorkingSet;
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+fn ballot(round: u64) -> Ballot {
+    Ballot { round, coordinator: CoordinatorId(round) }
+}
+
+fn member(name: &str, service: Service) -> Member {
+    Member { name: name.parse().unwrap(), service, url: format!("http://{name}"), instance: Instance(7) }
+}
+
+fn coordinator(number: u64) -> Member {
+    member(&format!("coordinator-{number}"), Service::Coordinator)
+}
+
+fn replica(number: u64) -> Member {
+    member(&format!("replica-{number}"), Service::Replica)
+}
+
+fn roster() -> Roster {
+    Roster::new([1, 2, 3].map(AcceptorId).to_vec()).unwrap()
+}
+
+fn cluster() -> ClusterId {
+    roster().cluster()
+}
+
+fn watermarks(acceptor: u64, voted_below: u64, roster: Option<Roster>) -> Watermarks {
+    let marks = Marks { voted_below: Slot(voted_below), ..Marks::default() };
+    Watermarks { acceptor: AcceptorId(acceptor), roster, promised: None, marks, leader_silent_ms: 0 }
+}
+
+/// A view of replicas 1 to 3, in which replica `primary` is that.
+fn view(epoch: u64, primary: u64) -> View {
+    let backups = (1..=3).filter(|number| *number != primary).map(|number| replica(number).name).collect();
+    View { epoch: Epoch(epoch), primary: replica(primary).name, primary_instance: Instance(7), backups }
+}
+
+fn entry(slot: u64, value: EncodedValue) -> ChosenEntry {
+    ChosenEntry { slot: Slot(slot), ballot: ballot(1), value }
+}
+
+fn view_entry(slot: u64, epoch: u64, primary: u64) -> ChosenEntry {
+    entry(slot, Value::View(view(epoch, primary)).encode())
+}
+
+fn noop(slot: u64) -> ChosenEntry {
+    entry(slot, Value::Noop.encode())
+}
+
+fn put(key: &str) -> Command {
+    let op = Op::Put { key: key.to_owned(), value: Bytes::new(), content_type: None, condition: Condition::Always };
+    Command { op, trace: None }
+}
+
+fn batch(epoch: u64, number: u64, keys: &[&str]) -> EncodedValue {
+    let commands = Commands { time_ms: 0, trace: None, commands: keys.iter().map(|key| put(key)).collect() }.encode();
+    Value::Batch(Batch { epoch: Epoch(epoch), number: BatchNumber(number), commands }).encode()
+}
+
+fn arm(timer: Timer, after: u64, jitter: u64) -> Effect {
+    Effect::Arm { timer, after: ms(after), jitter: ms(jitter) }
+}
+
+fn propose(to: u64, attempt: u64, epoch: u64, number: u64, keys: &[&str]) -> Effect {
+    let (epoch_id, number_id) = (Epoch(epoch), BatchNumber(number));
+    let proposal = Proposal { cluster: cluster(), epoch: epoch_id, number: number_id, value: batch(epoch, number, keys) };
+    Effect::Propose { to: coordinator(to), attempt: Attempt(attempt), proposal }
+}
+
+fn fetch(fetch: u64, source: Member, from: u64) -> Effect {
+    let kind = if source.service == Service::Replica { SourceKind::Replica } else { SourceKind::Coordinator };
+    Effect::Fetch { fetch: FetchId(fetch), kind, source, from: Slot(from), wait_ms: 1_000 }
+}
+
+fn execute(entries: &[ChosenEntry]) -> Effect {
+    Effect::Execute { entries: entries.to_vec() }
+}
+
+fn learned(below: u64) -> Effect {
+    Effect::Learned { below: Slot(below) }
+}
+
+fn probe(probe: u64) -> Effect {
+    Effect::Probe { probe: ProbeId(probe) }
+}
+
+fn release(ids: &[u64], executed_below: u64, revision: u64) -> Effect {
+    let ids = ids.iter().copied().map(RequestId).collect();
+    Effect::Release { ids, executed_below: Slot(executed_below), revision: Revision(revision) }
+}
+
+fn answer(id: u64, answer: Answer) -> Effect {
+    Effect::Answer { id: RequestId(id), answer }
+}
+
+fn created(id: u64, slot: u64, revision: u64) -> Effect {
+    let outcome = CommandOutcome::Created { revision: Revision(revision) };
+    answer(id, Answer::Executed { slot: Slot(slot), outcome })
+}
+
+fn chosen_at(slot: u64) -> ProposalReply {
+    ProposalReply::Chosen { slot: Slot(slot), ballot: ballot(1), chosen_below: Slot(slot + 1) }
+}
+
+fn entries(entries: &[ChosenEntry], chosen_below: u64) -> Result<ChosenReply, NoAnswer> {
+    Ok(ChosenReply::Entries { entries: entries.to_vec(), chosen_below: Slot(chosen_below) })
+}
+
+/// Replica 1 and its shell.
+struct Rig {
+    replica: Replica,
+    database: WorkingSet,
+    now: Duration,
+}
+
+impl Rig {
+    /// Not started yet.
+    fn new(config: Config) -> Self {
+        let identity = Identity { name: replica(1).name, instance: Instance(7), url: replica(1).url };
+        Self { replica: Replica::new(config, identity, Recovered::default()), database: WorkingSet::complete(), now: ms(0) }
+    }
+
+    /// Started, knows two coordinators and two other replicas, and belongs to the cluster. No coordinator leads.
+    fn joined(config: Config) -> Self {
+        let mut rig = Self::new(config);
+        rig.step(Input::Started);
+        let members = [coordinator(1), coordinator(2), replica(1), replica(2), replica(3)];
+        rig.directory(&members);
+        rig.watermarks(1, 1, 0);
+        rig.watermarks(1, 2, 0);
+        rig
+    }
+
+    /// Joined; coordinator 1 leads at ballot 1, and the views are executed: epoch 1 with the first primary, and so on.
+    fn in_views(config: Config, primaries: &[u64]) -> Self {
+        let mut rig = Self::joined(config);
+        rig.leads(1, 1, 0);
+        for (epoch, primary) in (1..).zip(primaries) {
+            rig.chosen(&[view_entry(epoch - 1, epoch, *primary)]);
+        }
+        rig
+    }
+
+    /// Primary in epoch 1, with slot 0 executed.
+    fn primary() -> Self {
+        Self::in_views(Config::default(), &[1])
+    }
+
+    /// Backup of replica 2 in epoch 1, with slot 0 executed. Fetch 2, of replica 2, is under way.
+    fn backup() -> Self {
+        Self::in_views(Config::default(), &[2])
+    }
+
+    fn step(&mut self, input: Input) -> Vec<Effect> {
+        self.replica.step(self.now, input)
+    }
+
+    fn after(&mut self, milliseconds: u64) -> &mut Self {
+        self.now += ms(milliseconds);
+        self
+    }
+
+    fn fire(&mut self, timer: Timer) -> Vec<Effect> {
+        self.step(Input::Fired(timer))
+    }
+
+    fn directory(&mut self, members: &[Member]) -> Vec<Effect> {
+        let members = members.iter().map(|member| DirectoryEntry { member: member.clone(), age_ms: 0 }).collect();
+        self.step(Input::Directory(Directory { members }))
+    }
+
+    fn watermarks(&mut self, probe: u64, acceptor: u64, voted_below: u64) -> Vec<Effect> {
+        let reply = Ok(watermarks(acceptor, voted_below, Some(roster())));
+        self.step(Input::ProbeReply { probe: ProbeId(probe), reply })
+    }
+
+    fn leads(&mut self, number: u64, round: u64, chosen_below: u64) -> Vec<Effect> {
+        let reply = HeartbeatReply {
+            coordinator: CoordinatorId(7),
+            phase: Phase::Phase2,
+            ballot: Some(ballot(round)),
+            chosen_below: Slot(chosen_below),
+        };
+        self.step(Input::HeartbeatReply { from: coordinator(number).name, reply: Ok(reply) })
+    }
+
+    fn fetched(&mut self, fetch: u64, reply: Result<ChosenReply, NoAnswer>) -> Vec<Effect> {
+        self.step(Input::Fetched { fetch: FetchId(fetch), reply })
+    }
+
+    fn mutation(&mut self, id: u64, key: &str) -> Vec<Effect> {
+        self.step(Input::Mutation { id: RequestId(id), command: put(key), time_ms: 0 })
+    }
+
+    fn read(&mut self, id: u64) -> Vec<Effect> {
+        self.step(Input::Read { id: RequestId(id) })
+    }
+
+    fn cancel(&mut self, id: u64) -> Vec<Effect> {
+        self.step(Input::Cancel { id: RequestId(id) })
+    }
+
+    fn reply(&mut self, attempt: u64, epoch: u64, number: u64, reply: Result<ProposalReply, NoAnswer>) -> Vec<Effect> {
+        let (epoch, number) = (Epoch(epoch), BatchNumber(number));
+        self.step(Input::ProposalReply { epoch, number, attempt: Attempt(attempt), reply })
+    }
+
+    /// Executes what was handed out, as the shell does.
+    fn run(&mut self, entries: &[ChosenEntry]) -> Vec<Effect> {
+        let report = Run::new(entries.to_vec()).apply(&mut self.database);
+        self.step(Input::Executed(report))
+    }
+
+    /// These entries come from somewhere, and are executed.
+    fn chosen(&mut self, chosen: &[ChosenEntry]) -> Vec<Effect> {
+        let below = chosen.last().unwrap().slot.0 + 1;
+        let effects = self.fetched(0, entries(chosen, below));
+        assert!(effects.contains(&execute(chosen)), "{effects:?}");
+        self.run(chosen)
+    }
+
+    fn heartbeats(&self, view: Option<View>, executed_below: u64, nudge_below: Option<u64>) -> Vec<Effect> {
+        let message = Heartbeat {
+            cluster: cluster(),
+            replica: replica(1).name,
+            instance: Instance(7),
+            url: replica(1).url,
+            view,
+            executed_below: Slot(executed_below),
+            durable_below: Slot(0),
+            nudge_below: nudge_below.map(Slot),
+        };
+        [1, 2].map(|number| Effect::Heartbeat { to: coordinator(number), message: message.clone() }).to_vec()
+    }
+}

@@ -1,0 +1,168 @@
+//! Where the log comes from, and in what order it is executed.
+
+use super::*;
+
+#[test]
+fn slots_are_executed_in_order_and_one_run_at_a_time() {
+    let mut rig = Rig::backup();
+    assert_eq!(rig.fetched(0, entries(&[noop(2)], 3)), [arm(Timer::FetchStall, 200, 0)], "slot 1 is missing");
+    let expected = [learned(3), execute(&[noop(1), noop(2)]), fetch(3, replica(2), 3)];
+    assert_eq!(rig.fetched(2, entries(&[noop(1)], 3)), expected);
+    assert_eq!(rig.fetched(3, entries(&[noop(3)], 4)), [learned(4), fetch(4, replica(2), 4)]);
+    assert_eq!(rig.run(&[noop(1), noop(2)]), [execute(&[noop(3)])]);
+}
+
+#[test]
+fn a_run_is_no_longer_than_its_limits() {
+    let config = Config { execute_entries: 2, execute_bytes: 100, ..Config::default() };
+    let mut rig = Rig::in_views(config, &[2]);
+    let large = |slot| entry(slot, batch(1, 0, &["x".repeat(80).as_str()]));
+    let chosen = [noop(1), noop(2), noop(3), large(4), large(5)];
+    assert_eq!(rig.fetched(2, entries(&chosen, 6))[1], execute(&chosen[..2]));
+    assert_eq!(rig.run(&chosen[..2]), [execute(&chosen[2..4])]);
+    assert_eq!(rig.run(&chosen[2..4]), [execute(&chosen[4..])]);
+}
+
+#[test]
+#[should_panic(expected = "one value is chosen for slot 1, not two")]
+fn two_values_for_one_slot_end_the_process() {
+    let mut rig = Rig::backup();
+    rig.fetched(0, entries(&[noop(1)], 2));
+    rig.fetched(0, entries(&[entry(1, batch(1, 0, &["k"]))], 2));
+}
+
+#[test]
+fn a_slot_that_is_learned_again_at_another_ballot_is_the_same_slot() {
+    let mut rig = Rig::backup();
+    rig.fetched(2, entries(&[noop(1)], 2));
+    let again = ChosenEntry { ballot: ballot(2), ..noop(1) };
+    assert_eq!(rig.fetched(0, entries(&[again], 2)), []);
+}
+
+#[test]
+fn a_backup_follows_the_primary() {
+    let mut rig = Rig::backup();
+    assert_eq!(rig.fetched(2, entries(&[noop(1)], 2)), [learned(2), execute(&[noop(1)]), fetch(3, replica(2), 2)]);
+    assert_eq!(rig.after(1_000).fetched(3, entries(&[], 2)), [fetch(4, replica(2), 2)]);
+}
+
+#[test]
+fn a_backup_asks_the_leader_and_then_other_replicas_when_the_primary_does_not_answer() {
+    let mut rig = Rig::backup();
+    assert_eq!(rig.fetched(2, Err(NoAnswer)), [fetch(3, coordinator(1), 1)]);
+    let trimmed = Ok(ChosenReply::Trimmed { oldest: Slot(9) });
+    assert_eq!(rig.fetched(3, trimmed), [fetch(4, replica(3), 1)]);
+    assert_eq!(rig.fetched(4, Ok(ChosenReply::Unavailable)), [arm(Timer::Fetch, 100, 100)]);
+    assert_eq!(rig.after(100).fire(Timer::Fetch), [fetch(5, replica(2), 1)]);
+}
+
+#[test]
+fn a_source_that_serves_is_kept_until_all_is_learned() {
+    let mut rig = Rig::backup();
+    rig.fetched(2, Err(NoAnswer));
+    assert_eq!(rig.fetched(3, entries(&[noop(1)], 3))[2..], [fetch(4, coordinator(1), 2), arm(Timer::FetchStall, 200, 0)]);
+    assert_eq!(rig.fetched(4, entries(&[noop(2)], 3))[1..], [fetch(5, coordinator(1), 3)]);
+    assert_eq!(rig.after(1_000).fetched(5, entries(&[], 3)), [fetch(6, replica(2), 3)], "the primary again");
+}
+
+#[test]
+fn a_source_that_gives_nothing_though_there_is_something_is_left() {
+    let mut rig = Rig::backup();
+    assert_eq!(rig.leads(1, 1, 2), [arm(Timer::FetchStall, 200, 0)]);
+    let expected = [fetch(3, coordinator(1), 1), arm(Timer::FetchStall, 400, 0)];
+    assert_eq!(rig.after(200).fire(Timer::FetchStall), expected, "longer from time to time");
+    assert_eq!(rig.fetched(2, Err(NoAnswer)), [], "what was left may fail");
+    assert_eq!(rig.fetched(2, entries(&[noop(1)], 2))[..1], [learned(2)], "or serve");
+}
+
+#[test]
+fn a_source_that_says_at_once_that_it_has_nothing_is_not_asked_without_pause() {
+    let mut rig = Rig::backup();
+    assert_eq!(rig.after(99).fetched(2, entries(&[], 1)), [arm(Timer::Fetch, 100, 100)]);
+    assert_eq!(rig.after(100).fire(Timer::Fetch), [fetch(3, replica(2), 1)]);
+}
+
+#[test]
+fn a_fetch_that_was_lost_is_given_up() {
+    let mut rig = Rig::backup();
+    rig.after(3_000).leads(1, 1, 1);
+    let effects = rig.fire(Timer::Heartbeat);
+    assert_eq!(effects.last(), Some(&fetch(3, coordinator(1), 1)));
+}
+
+#[test]
+fn a_primary_fetches_only_what_is_missing() {
+    let mut rig = Rig::primary();
+    assert_eq!(rig.leads(1, 1, 1), []);
+    let expected = [fetch(2, coordinator(1), 1), arm(Timer::FetchStall, 200, 0)];
+    assert_eq!(rig.leads(1, 1, 2), expected);
+    assert_eq!(rig.fetched(2, Ok(ChosenReply::Trimmed { oldest: Slot(7) })), [fetch(3, replica(2), 1)]);
+}
+
+#[test]
+fn a_primary_waits_for_the_answer_to_its_proposal_before_it_fetches() {
+    let mut rig = Rig::primary();
+    rig.mutation(1, "k");
+    assert_eq!(rig.leads(1, 1, 2), [arm(Timer::FetchStall, 200, 0)]);
+    let expected = [fetch(2, coordinator(1), 1), arm(Timer::FetchStall, 400, 0)];
+    assert_eq!(rig.after(200).fire(Timer::FetchStall), expected);
+}
+
+#[test]
+fn a_primary_fetches_at_once_what_is_missing_before_its_own_batch() {
+    let mut rig = Rig::primary();
+    rig.mutation(1, "k");
+    let expected = [fetch(2, coordinator(1), 1), arm(Timer::FetchStall, 200, 0)];
+    assert_eq!(rig.reply(1, 1, 0, Ok(chosen_at(2))), expected);
+    let chosen = [noop(1), entry(2, batch(1, 0, &["k"]))];
+    assert_eq!(rig.fetched(2, entries(&chosen[..1], 3)), [learned(3), execute(&chosen)]);
+    assert_eq!(rig.run(&chosen), [created(1, 2, 1)]);
+}
+
+#[test]
+fn nothing_is_fetched_that_there_is_no_room_for() {
+    let mut rig = Rig::in_views(Config { learned_entries: 2, ..Config::default() }, &[2]);
+    let chosen: Vec<_> = (1..6).map(noop).collect();
+    assert_eq!(rig.fetched(2, entries(&chosen, 6)), [learned(3), execute(&chosen[..2])]);
+    assert_eq!(rig.run(&chosen[..2]), [fetch(3, replica(2), 3), arm(Timer::FetchStall, 200, 0)]);
+}
+
+#[test]
+fn the_learned_log_is_served_to_peers_from_memory_else_from_the_database() {
+    let mut rig = Rig::in_views(Config { learned_entries: 3, ..Config::default() }, &[2]);
+    let page = |rig: &Rig, from| rig.replica.log_from(Slot(from), 2, 1 << 20);
+    let ready = |served: &[ChosenEntry], chosen_below| LogPage::Ready(entries(served, chosen_below).unwrap());
+    assert_eq!(page(&rig, 0), ready(&[view_entry(0, 1, 2)], 1));
+    assert_eq!(page(&rig, 1), LogPage::Nothing(entries(&[], 1).unwrap()));
+    rig.fetched(2, entries(&[noop(1), noop(3)], 5));
+    assert_eq!(page(&rig, 1), ready(&[noop(1)], 5), "learned and not executed; not beyond a hole");
+    rig.run(&[noop(1)]);
+    rig.chosen(&[noop(2), noop(3)]);
+    assert_eq!(page(&rig, 0), LogPage::Stored { below: Slot(4), chosen_below: Slot(5) });
+    assert_eq!(page(&rig, 1), ready(&[noop(1), noop(2)], 5));
+    assert_eq!(rig.replica.log_from(Slot(1), 9, 0), ready(&[noop(1)], 5), "one at least");
+}
+
+#[test]
+fn a_replica_starts_where_its_database_ends() {
+    let mut before = Rig::backup();
+    before.chosen(&[noop(1)]);
+    let recovered = Recovered { cluster: Some(cluster()), meta: before.database.meta().clone(), durable_below: Slot(1) };
+    let identity = Identity { name: replica(1).name, instance: Instance(8), url: replica(1).url };
+    let mut rig = Rig { replica: Replica::new(Config::default(), identity, recovered), ..before };
+    rig.step(Input::Started);
+    rig.directory(&[coordinator(1), replica(2)]);
+    rig.watermarks(1, 1, 0);
+    assert_eq!(rig.watermarks(1, 2, 0).last(), Some(&fetch(1, replica(2), 2)));
+    assert_eq!(rig.fetched(1, entries(&[noop(1), noop(2)], 3))[..2], [learned(3), execute(&[noop(2)])]);
+    assert_eq!(rig.replica.log_from(Slot(1), 9, 9), LogPage::Stored { below: Slot(2), chosen_below: Slot(3) });
+}
+
+#[test]
+#[should_panic(expected = "what was handed out is executed")]
+fn an_execution_of_something_else_ends_the_process() {
+    let mut rig = Rig::backup();
+    rig.fetched(2, entries(&[noop(1)], 2));
+    let report = ExecutionReport { slots: Vec::new(), meta: rig.database.meta().clone() };
+    rig.step(Input::Executed(report));
+}

@@ -1,0 +1,96 @@
+//! Mutations that are refused or given up: what is definite, and what is not.
+
+use super::*;
+use crate::command::{Unreadable, limits};
+use crate::event::{LimitHit, Stall};
+
+fn refused(id: u64, reason: NotApplied) -> Effect {
+    answer(id, Answer::NotApplied(reason))
+}
+
+#[test]
+fn a_replica_without_a_view_takes_no_mutation() {
+    let mut rig = Rig::joined(Config::default());
+    assert_eq!(rig.mutation(1, "k"), [refused(1, NotApplied::NotPrimary { primary: None })]);
+}
+
+#[test]
+fn a_mutation_that_is_given_up_before_it_is_proposed_never_happens() {
+    let mut rig = Rig::primary();
+    rig.mutation(1, "a");
+    rig.mutation(2, "b");
+    rig.mutation(3, "c");
+    assert_eq!(rig.cancel(2), [refused(2, NotApplied::GivenUp(Stall::Slow))]);
+    assert_eq!(rig.cancel(2), [], "once");
+    rig.reply(1, 1, 0, Ok(chosen_at(1)));
+    assert_eq!(rig.run(&[entry(1, batch(1, 0, &["a"]))]), [created(1, 1, 1), propose(1, 2, 1, 1, &["c"])]);
+}
+
+#[test]
+fn a_mutation_that_is_given_up_in_a_batch_may_happen_yet() {
+    let mut rig = Rig::primary();
+    rig.mutation(1, "a");
+    assert_eq!(rig.cancel(1), [answer(1, Answer::Unknown(Stall::Slow))]);
+    rig.reply(1, 1, 0, Ok(chosen_at(1)));
+    assert_eq!(rig.run(&[entry(1, batch(1, 0, &["a"]))]), [], "nobody waits for the answer");
+    assert_eq!(rig.replica.status(rig.now).revision, Revision(1));
+}
+
+#[test]
+fn a_mutation_that_is_given_up_without_a_leader_says_so() {
+    let mut rig = Rig::joined(Config::default());
+    rig.chosen(&[view_entry(0, 1, 1)]);
+    rig.mutation(1, "a");
+    assert_eq!(rig.cancel(1), [answer(1, Answer::Unknown(Stall::NoLeader))]);
+}
+
+#[test]
+fn mutations_beyond_the_limit_are_refused_at_once() {
+    let mut rig = Rig::in_views(Config { queued_mutations: 1, ..Config::default() }, &[1]);
+    rig.mutation(1, "a");
+    assert_eq!(rig.mutation(2, "b"), []);
+    let limit = LimitHit { name: "mutations that wait", limit: 1 };
+    assert_eq!(rig.mutation(3, "c"), [refused(3, NotApplied::QueueFull(limit))]);
+    rig.cancel(2);
+    assert_eq!(rig.mutation(4, "d"), []);
+}
+
+#[test]
+fn mutations_of_too_many_bytes_are_refused_at_once() {
+    let mut rig = Rig::in_views(Config { queued_bytes: 200, ..Config::default() }, &[1]);
+    rig.mutation(1, "a");
+    assert_eq!(rig.mutation(2, &"x".repeat(100)), []);
+    let limit = LimitHit { name: "bytes of the mutations that wait", limit: 200 };
+    assert_eq!(rig.mutation(3, "c"), [refused(3, NotApplied::QueueFull(limit))]);
+}
+
+#[test]
+fn a_command_that_the_log_cannot_hold_is_never_proposed() {
+    let mut rig = Rig::primary();
+    assert_eq!(rig.mutation(1, ""), [refused(1, NotApplied::Unreadable(Unreadable::EmptyKey))]);
+    let (actual, limit) = (limits::KEY_BYTES as u64 + 1, limits::KEY_BYTES as u64);
+    let too_long = Unreadable::OverLimit { what: "the key", actual, limit };
+    assert_eq!(rig.mutation(2, &"x".repeat(limits::KEY_BYTES + 1)), [refused(2, NotApplied::Unreadable(too_long))]);
+}
+
+#[test]
+fn a_time_that_the_log_cannot_hold_is_brought_within() {
+    let mut rig = Rig::primary();
+    rig.step(Input::Mutation { id: RequestId(1), command: put("k"), time_ms: u64::MAX });
+    let commands = Commands { time_ms: limits::TIME_MS, trace: None, commands: vec![put("k")] }.encode();
+    let value = Value::Batch(Batch { epoch: Epoch(1), number: BatchNumber(0), commands }).encode();
+    assert_eq!(rig.chosen(&[entry(1, value)]), [created(1, 1, 1)]);
+}
+
+#[test]
+fn a_full_disk_refuses_what_is_not_proposed_and_heals() {
+    let mut rig = Rig::primary();
+    rig.mutation(1, "a");
+    rig.mutation(2, "b");
+    assert_eq!(rig.step(Input::Storage(Storage::Full)), [refused(2, NotApplied::StorageFull)]);
+    assert_eq!(rig.mutation(3, "c"), [refused(3, NotApplied::StorageFull)]);
+    rig.reply(1, 1, 0, Ok(chosen_at(1)));
+    assert_eq!(rig.run(&[entry(1, batch(1, 0, &["a"]))]), [created(1, 1, 1)]);
+    rig.step(Input::Storage(Storage::Writable));
+    assert_eq!(rig.mutation(4, "d"), [propose(1, 2, 1, 1, &["d"])]);
+}
