@@ -29,3 +29,53 @@ pub mod recover;
 pub mod config;
 
 pub mod footprint;
+
+mod outbox;
+
+mod calls;
+mod driver;
+mod report;
+
+mod handle;
+mod recovery;
+
+mod http;
+
+mod args;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+pub use args::Args;
+use shared::ids::CoordinatorId;
+use shared::message::Service;
+use shared::server::{Limits, serve};
+use shared::service::Running;
+
+use crate::driver::Driver;
+use crate::http::{Front, SPAN_NAMES, routes};
+use crate::recovery::Recovery;
+
+/// Runs a coordinator until it is told to end.
+///
+/// # Errors
+/// When no cluster can have these acceptors, or the listener fails for good.
+pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
+    let acceptors = args.acceptors.clients()?;
+    let (config, shutdown) = (args.config(), running.shutdown.clone());
+    let _members = shared::discovery::spawn(running.member(), acceptors.clone(), shutdown.clone());
+    let id = CoordinatorId(running.instance.0);
+    let max_value_bytes = config.max_accept_bytes;
+    let (driver, handle) = Driver::new(config, id, acceptors.clone());
+    let urls: Arc<[String]> = acceptors.iter().map(|acceptor| acceptor.url().to_string()).collect();
+    let recovery = Recovery::new(&acceptors);
+    let front = Front { id, identity: running.identity, handle, recovery, urls, max_value_bytes, shutdown: shutdown.clone() };
+    let server = async {
+        let limits = Limits::default();
+        let served = serve(running.listener, routes(front), Service::Coordinator, SPAN_NAMES, limits, shutdown.clone()).await;
+        shutdown.cancel();
+        served
+    };
+    let (served, ()) = tokio::join!(server, driver.run(shutdown.clone()));
+    served.context("the listener failed")
+}

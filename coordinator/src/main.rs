@@ -1,1 +1,20 @@
-fn main() {}
+//! `synod-coordinator`: one coordinator as a process of its own.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use shared::message::Service;
+
+/// A proposer of a Synod cluster: one of them leads, the others stand by.
+#[derive(Parser)]
+#[command(name = "synod-coordinator", version)]
+struct Command {
+    #[command(flatten)]
+    args: coordinator::Args,
+}
+
+fn main() -> ExitCode {
+    let Command { args } = Command::parse();
+    let service = args.service.clone();
+    shared::service::main(Service::Coordinator, &service, |running| coordinator::run(args, running))
+}

@@ -86,6 +86,8 @@ pub struct Status {
     pub in_flight_slots: usize,
     /// Bytes of values in flight.
     pub in_flight_bytes: usize,
+    /// Acceptors that lately said they have no room.
+    pub full_acceptors: usize,
     /// The highest epoch that a replica told of.
     pub epoch: Epoch,
     /// The acceptors, in the order of the configured URLs.
@@ -174,10 +176,11 @@ impl Coordinator {
     /// A coordinator's account of itself.
     #[must_use]
     pub fn status(&self, now: Duration) -> Status {
-        let phase2 = match &self.state {
-            State::Phase2(leader) => Some(&leader.phase2),
+        let leader = match &self.state {
+            State::Phase2(leader) => Some(leader),
             State::Inactive(_) | State::Phase1(_) => None,
         };
+        let phase2 = leader.map(|leader| &leader.phase2);
         Status {
             phase: self.phase(),
             ballot: self.ballot(),
@@ -190,6 +193,7 @@ impl Coordinator {
             window_start: phase2.map(|phase2| phase2.window().start()),
             in_flight_slots: phase2.map_or(0, |phase2| phase2.in_flight_slots()),
             in_flight_bytes: phase2.map_or(0, |phase2| phase2.in_flight_bytes()),
+            full_acceptors: leader.map_or(0, |leader| leader.reach.full_count(self.now, self.config.full_memory)),
             epoch: self.replicas.epoch(),
             acceptors: self
                 .membership

@@ -1,0 +1,110 @@
+//! Calls to acceptors: each a task that ends by itself and says how it ended.
+#![expect(clippy::disallowed_methods, reason = "the shell starts tasks")]
+
+use std::future::Future;
+use std::time::Duration;
+
+use shared::client::{AcceptorClient, CallError};
+use shared::ids::Ballot;
+use shared::message::{AcceptReply, Prepare, PrepareReply, Watermarks};
+use shared::telemetry::{self, TraceContext};
+use tokio::sync::mpsc;
+use tracing::Instrument as _;
+
+use crate::effect::{AcceptorIndex, PollNumber};
+use crate::outbox::Parcel;
+
+/// How long an acceptor may take to vote: a sync and some; past it the request is as good as lost and the core sends it again.
+const ACCEPT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a page of a promise may take.
+const PREPARE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a poll may take; it needs no disk.
+const POLL_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How a call ended. Sent for each, also where there is no answer: the outbox counts.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) at: AcceptorIndex,
+    pub(crate) outcome: Outcome,
+}
+
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Watermarks { poll: PollNumber, result: Result<Watermarks, CallError> },
+    Prepare { ballot: Ballot, result: Result<PrepareReply, CallError> },
+    Accept { ballot: Ballot, result: Result<AcceptReply, CallError> },
+}
+
+impl Outcome {
+    pub(crate) fn error(&self) -> Option<&CallError> {
+        match self {
+            Self::Watermarks { result, .. } => result.as_ref().err(),
+            Self::Prepare { result, .. } => result.as_ref().err(),
+            Self::Accept { result, .. } => result.as_ref().err(),
+        }
+    }
+}
+
+/// Where calls to one acceptor start.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    at: AcceptorIndex,
+    client: AcceptorClient,
+    ended: mpsc::Sender<Ended>,
+}
+
+impl Caller {
+    pub(crate) fn new(at: AcceptorIndex, client: AcceptorClient, ended: mpsc::Sender<Ended>) -> Self {
+        Self { at, client, ended }
+    }
+
+    fn spawn(&self, call: impl Future<Output = Outcome> + Send + 'static) {
+        let (at, ended) = (self.at, self.ended.clone());
+        tokio::spawn(async move {
+            let outcome = call.await;
+            // The driver has gone when the service ends.
+            let _gone = ended.send(Ended { at, outcome }).await;
+        });
+    }
+
+    pub(crate) fn poll(&self, poll: PollNumber) {
+        let client = self.client.clone();
+        self.spawn(async move { Outcome::Watermarks { poll, result: client.watermarks(POLL_TIMEOUT).await } });
+    }
+
+    pub(crate) fn prepare(&self, message: Prepare) {
+        let client = self.client.clone();
+        self.spawn(async move {
+            let result = client.prepare(&message, PREPARE_TIMEOUT).await;
+            Outcome::Prepare { ballot: message.ballot, result }
+        });
+    }
+
+    pub(crate) fn accept(&self, parcel: Parcel) {
+        let (client, Parcel { accept, traces }) = (self.client.clone(), parcel);
+        let span = accept_span(&accept.ballot, accept.proposals.len(), &traces);
+        let context = telemetry::of_span(&span).or(traces.first().copied());
+        let call = async move {
+            let result = client.accept(&accept, ACCEPT_TIMEOUT).await;
+            Outcome::Accept { ballot: accept.ballot, result }
+        };
+        match context {
+            Some(context) => self.spawn(telemetry::in_context(context.to_context(), call.instrument(span))),
+            None => self.spawn(call),
+        }
+    }
+}
+
+/// The span of a request that votes are asked with: below the first proposal in it, linked to the others. Signs of life have none.
+fn accept_span(ballot: &Ballot, slots: usize, traces: &[TraceContext]) -> tracing::Span {
+    let [first, others @ ..] = traces else { return tracing::Span::none() };
+    if !telemetry::is_exporting() {
+        return tracing::Span::none();
+    }
+    let span = tracing::info_span!(parent: None, "coordinator.accept", otel.kind = "client", %ballot, slots);
+    telemetry::set_parent(&span, first.to_context());
+    others.iter().for_each(|other| telemetry::link(&span, *other));
+    span
+}

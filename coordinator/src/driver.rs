@@ -1,0 +1,266 @@
+//! The task that owns the core: feeds it what happens, and does what it says. It decides nothing.
+//!
+//! Calls to acceptors are tasks of their own ([`calls`](crate::calls)) behind one [`Outbox`] each; HTTP handlers ask through a
+//! [`Handle`]. What is ready is taken in one go, up to a bound, before anything is sent: so batches form under load, and only then.
+#![expect(clippy::disallowed_methods, reason = "the shell reads clocks")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use shared::client::AcceptorClient;
+use shared::ids::{CoordinatorId, Slot};
+use shared::message::{AcceptReply, Phase, ProposalReply};
+use shared::random;
+use shared::telemetry::TraceContext;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::calls::{Caller, Ended, Outcome};
+use crate::config::Config;
+use crate::coordinator::Coordinator;
+use crate::effect::{AcceptorIndex, Effect, Input, RequestId, Timer};
+use crate::handle::{Counts, DriverStatus, Handle, OtherCluster, Progress, Question, WAITING_QUESTIONS};
+use crate::outbox::{Outbox, OutboxLimits};
+use crate::report::Reporter;
+
+/// Accepts in flight to one acceptor.
+const ACCEPTS_IN_FLIGHT: usize = 4;
+/// Prepares in flight to one acceptor: one that flies, and repetitions should it be lost.
+const PREPARES_IN_FLIGHT: usize = 3;
+/// Polls in flight to one acceptor; while it is away, more are pointless.
+const POLLS_IN_FLIGHT: usize = 5;
+/// Ends of calls and questions that are taken before anything is sent.
+const TAKEN_AT_ONCE: usize = 128;
+
+#[derive(Debug)]
+struct Acceptor {
+    caller: Caller,
+    outbox: Outbox,
+    prepares: usize,
+    polls: usize,
+}
+
+/// The owner of the core.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    core: Coordinator,
+    started: Instant,
+    acceptors: Vec<Acceptor>,
+    timers: BTreeMap<Timer, Instant>,
+    ended: mpsc::Receiver<Ended>,
+    questions: mpsc::Receiver<Question>,
+    next_request: u64,
+    waiters: BTreeMap<RequestId, oneshot::Sender<ProposalReply>>,
+    /// The recorded traces of proposals in flight.
+    traces: BTreeMap<Slot, TraceContext>,
+    counts: Counts,
+    progress: watch::Sender<Progress>,
+    reporter: Reporter,
+}
+
+impl Driver {
+    /// A driver, and the way to it.
+    pub(crate) fn new(config: Config, id: CoordinatorId, clients: Vec<AcceptorClient>) -> (Self, Handle) {
+        let calls = clients.len() * (ACCEPTS_IN_FLIGHT + PREPARES_IN_FLIGHT + POLLS_IN_FLIGHT);
+        let (ended_sender, ended) = mpsc::channel(calls);
+        let (question_sender, questions) = mpsc::channel(WAITING_QUESTIONS);
+        let (progress, progress_receiver) = watch::channel(Progress { phase: Phase::Inactive, chosen_below: Slot(0) });
+        let limits = OutboxLimits {
+            in_flight: ACCEPTS_IN_FLIGHT,
+            accept_slots: config.max_accept_slots,
+            accept_bytes: config.max_accept_bytes,
+            queued_slots: usize::try_from(config.max_in_flight_slots).unwrap_or(usize::MAX),
+            queued_bytes: config.max_in_flight_bytes,
+        };
+        let acceptor = |(index, client)| Acceptor {
+            caller: Caller::new(AcceptorIndex(index), client, ended_sender.clone()),
+            outbox: Outbox::new(limits),
+            prepares: 0,
+            polls: 0,
+        };
+        let urls = clients.iter().map(|client| client.url().clone()).collect();
+        let (reporter, waiting_for) = Reporter::new(urls);
+        let driver = Self {
+            core: Coordinator::new(config, id),
+            started: Instant::now(),
+            acceptors: clients.into_iter().enumerate().map(acceptor).collect(),
+            timers: BTreeMap::new(),
+            ended,
+            questions,
+            next_request: 0,
+            waiters: BTreeMap::new(),
+            traces: BTreeMap::new(),
+            counts: Counts::default(),
+            progress,
+            reporter,
+        };
+        (driver, Handle::new(question_sender, progress_receiver, waiting_for))
+    }
+
+    /// Runs until `shutdown`. Whoever waits then learns that nothing is known.
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+        self.step(Input::Started, None);
+        loop {
+            let next_timer = self.timers.values().min().copied();
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                () = sleep_until(next_timer.unwrap_or_else(Instant::now)), if next_timer.is_some() => self.fire(),
+                Some(ended) = self.ended.recv() => self.on_ended(ended),
+                Some(question) = self.questions.recv() => self.on_question(question),
+                else => return,
+            }
+            for _ in 0..TAKEN_AT_ONCE {
+                match (self.ended.try_recv(), self.questions.try_recv()) {
+                    (Err(_), Err(_)) => break,
+                    (ended, question) => {
+                        ended.into_iter().for_each(|ended| self.on_ended(ended));
+                        question.into_iter().for_each(|question| self.on_question(question));
+                    }
+                }
+            }
+            self.send();
+            self.publish();
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn fire(&mut self) {
+        let now = Instant::now();
+        let due: Vec<Timer> = self.timers.iter().filter(|(_, at)| **at <= now).map(|(timer, _)| *timer).collect();
+        for timer in due {
+            self.timers.remove(&timer);
+            self.step(Input::Fired(timer), None);
+        }
+        // Whoever hung up needs no answer.
+        self.waiters.retain(|_, waiter| !waiter.is_closed());
+        self.reporter.waiting(self.now(), self.core.waiting_for(self.now()));
+    }
+
+    fn on_ended(&mut self, Ended { at, outcome }: Ended) {
+        self.reporter.called(at, outcome.error());
+        let Some(acceptor) = self.acceptors.get_mut(at.0) else { return };
+        let input = match outcome {
+            Outcome::Watermarks { poll, result } => {
+                acceptor.polls -= 1;
+                result.ok().map(|reply| Input::Watermarks { from: at, poll, reply })
+            }
+            Outcome::Prepare { ballot, result } => {
+                acceptor.prepares -= 1;
+                result.ok().map(|reply| Input::PrepareReply { from: at, ballot, reply })
+            }
+            Outcome::Accept { ballot, result } => {
+                acceptor.outbox.done();
+                if let Ok(AcceptReply::Accepted(accepted)) = &result {
+                    self.counts.votes += accepted.slots.len() as u64;
+                }
+                result.ok().map(|reply| Input::AcceptReply { from: at, ballot, reply })
+            }
+        };
+        if let Some(input) = input {
+            self.step(input, None);
+        }
+    }
+
+    fn on_question(&mut self, question: Question) {
+        // Whoever asked may have hung up: then the answer goes nowhere.
+        match question {
+            Question::Propose { proposal, trace, answer } => {
+                self.counts.requests += 1;
+                let id = RequestId(self.next_request);
+                self.next_request += 1;
+                self.waiters.insert(id, answer);
+                self.step(Input::Proposal { id, proposal }, trace);
+            }
+            Question::Heartbeat { heartbeat, answer } => {
+                self.counts.requests += 1;
+                let (theirs, ours) = (heartbeat.cluster, self.core.roster().map(|roster| roster.cluster()));
+                let reply = match ours {
+                    Some(ours) if ours != theirs => Err(OtherCluster { ours, theirs }),
+                    Some(_) | None => {
+                        self.step(Input::Heartbeat(heartbeat), None);
+                        Ok(self.core.heartbeat_reply())
+                    }
+                };
+                let _gone = answer.send(reply);
+            }
+            Question::Chosen { from, limits, answer } => {
+                self.counts.requests += 1;
+                let _gone = answer.send(self.core.chosen(from, limits));
+            }
+            Question::Status { answer } => {
+                let core = self.core.status(self.now());
+                let _gone = answer.send(DriverStatus { core, counts: self.counts, waiting_proposals: self.waiters.len() });
+            }
+        }
+    }
+
+    /// Takes one step of the core. `trace` is that of the proposal in the input.
+    fn step(&mut self, input: Input, trace: Option<TraceContext>) {
+        for effect in self.core.step(self.now(), input) {
+            self.perform(effect, trace);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect, trace: Option<TraceContext>) {
+        self.reporter.effect(&effect);
+        match effect {
+            Effect::PollWatermarks { to, poll } => {
+                if let Some(acceptor) = self.acceptors.get_mut(to.0).filter(|acceptor| acceptor.polls < POLLS_IN_FLIGHT) {
+                    acceptor.polls += 1;
+                    acceptor.caller.poll(poll);
+                }
+            }
+            Effect::Prepare { to, message } => {
+                let free = |acceptor: &&mut Acceptor| acceptor.prepares < PREPARES_IN_FLIGHT;
+                if let Some(acceptor) = self.acceptors.get_mut(to.0).filter(free) {
+                    acceptor.prepares += 1;
+                    acceptor.caller.prepare(message);
+                }
+            }
+            Effect::Accept { to, message } => {
+                if let Some(trace) = trace {
+                    self.traces.extend(message.proposals.iter().map(|proposal| (proposal.slot, trace)));
+                }
+                if let Some(acceptor) = self.acceptors.get_mut(to.0) {
+                    acceptor.outbox.push(message, &self.traces);
+                }
+            }
+            Effect::Arm { timer, after, jitter } => {
+                self.timers.insert(timer, Instant::now() + after + random::jitter(jitter));
+            }
+            Effect::ProposalReply { id, reply } => {
+                if let Some(waiter) = self.waiters.remove(&id) {
+                    let _gone = waiter.send(reply);
+                }
+            }
+            Effect::Chosen(entry) => {
+                self.counts.decisions += 1;
+                self.traces.remove(&entry.slot);
+            }
+            Effect::PhaseChanged(_) => {
+                self.traces.clear();
+                self.acceptors.iter_mut().for_each(|acceptor| acceptor.outbox.clear());
+            }
+            Effect::ViewProposed { .. } | Effect::RosterKnown(_) | Effect::NotACluster(_) | Effect::Misfit { .. } => {}
+        }
+    }
+
+    fn send(&mut self) {
+        for acceptor in &mut self.acceptors {
+            while let Some(parcel) = acceptor.outbox.next() {
+                self.counts.accepts += u64::from(!parcel.accept.proposals.is_empty());
+                acceptor.caller.accept(parcel);
+            }
+        }
+    }
+
+    fn publish(&self) {
+        let now = Progress { phase: self.core.phase(), chosen_below: self.core.chosen_below() };
+        self.progress.send_if_modified(|before| std::mem::replace(before, now) != now);
+    }
+}

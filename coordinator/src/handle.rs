@@ -1,0 +1,163 @@
+//! How the HTTP handlers speak to the driver: bounded questions, each with its own place for the answer.
+
+use std::time::Duration;
+
+use shared::ids::{ClusterId, Slot};
+use shared::message::{ChosenReply, Heartbeat, HeartbeatReply, Phase, Proposal, ProposalReply};
+use shared::telemetry::TraceContext;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use crate::chosen_window::PageLimits;
+use crate::coordinator::{ChosenLookup, Status};
+
+/// Questions that wait for the driver. It answers within microseconds; as many at once mean that it hangs.
+pub(crate) const WAITING_QUESTIONS: usize = 1_024;
+
+/// A question to the driver.
+#[derive(Debug)]
+pub(crate) enum Question {
+    Propose { proposal: Proposal, trace: Option<TraceContext>, answer: oneshot::Sender<ProposalReply> },
+    Heartbeat { heartbeat: Heartbeat, answer: oneshot::Sender<Result<HeartbeatReply, OtherCluster>> },
+    Chosen { from: Slot, limits: PageLimits, answer: oneshot::Sender<ChosenLookup> },
+    Status { answer: oneshot::Sender<DriverStatus> },
+}
+
+/// A heartbeat came from a replica of another cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the replica is of cluster {theirs}, this coordinator of {ours}")]
+pub(crate) struct OtherCluster {
+    pub(crate) ours: ClusterId,
+    pub(crate) theirs: ClusterId,
+}
+
+/// Why a question got no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoAnswer {
+    #[error("{WAITING_QUESTIONS} requests wait for the coordinator")]
+    Busy,
+    #[error("the coordinator is ending")]
+    Ending,
+}
+
+/// What long polls wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) phase: Phase,
+    pub(crate) chosen_below: Slot,
+}
+
+/// The core's status and what the shell counts.
+#[derive(Clone, Debug)]
+pub(crate) struct DriverStatus {
+    pub(crate) core: Status,
+    pub(crate) counts: Counts,
+    pub(crate) waiting_proposals: usize,
+}
+
+/// What happened since the start.
+#[derive(Clone, Copy, Debug, Default, serde::Serialize)]
+pub(crate) struct Counts {
+    /// Slots that became chosen under this coordinator's leadership.
+    pub(crate) decisions: u64,
+    /// Votes that acceptors sent it.
+    pub(crate) votes: u64,
+    /// Requests to acceptors that asked for votes.
+    pub(crate) accepts: u64,
+    /// Proposals, heartbeats and fetches.
+    pub(crate) requests: u64,
+}
+
+/// The driver, as handlers see it.
+#[derive(Clone, Debug)]
+pub(crate) struct Handle {
+    questions: mpsc::Sender<Question>,
+    progress: watch::Receiver<Progress>,
+    waiting_for: watch::Receiver<Option<String>>,
+}
+
+impl Handle {
+    pub(crate) fn new(
+        questions: mpsc::Sender<Question>,
+        progress: watch::Receiver<Progress>,
+        waiting_for: watch::Receiver<Option<String>>,
+    ) -> Self {
+        Self { questions, progress, waiting_for }
+    }
+
+    async fn ask<R>(&self, question: impl FnOnce(oneshot::Sender<R>) -> Question) -> Result<R, NoAnswer> {
+        let (answer, reply) = oneshot::channel();
+        self.questions.try_send(question(answer)).map_err(no_answer)?;
+        reply.await.map_err(|_| NoAnswer::Ending)
+    }
+
+    /// Proposes, and waits for what becomes of it.
+    pub(crate) async fn propose(&self, proposal: Proposal, wait: Duration) -> ProposalReply {
+        let trace = TraceContext::current().filter(|trace| trace.is_sampled());
+        let (answer, reply) = oneshot::channel();
+        match self.questions.try_send(Question::Propose { proposal, trace, answer }).map_err(no_answer) {
+            Ok(()) => {}
+            Err(busy @ NoAnswer::Busy) => return ProposalReply::Overloaded { limit: busy.to_string() },
+            Err(NoAnswer::Ending) => return ProposalReply::NotLeading,
+        }
+        // A driver that ends leaves its proposals to the next leader.
+        timeout(wait, reply).await.ok().and_then(Result::ok).unwrap_or(ProposalReply::Unresolved)
+    }
+
+    pub(crate) async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<Result<HeartbeatReply, OtherCluster>, NoAnswer> {
+        self.ask(|answer| Question::Heartbeat { heartbeat, answer }).await
+    }
+
+    /// Chosen entries from a slot on; where there are none yet, waits for them.
+    pub(crate) async fn chosen(&self, from: Slot, limits: PageLimits, wait: Duration) -> Result<ChosenLookup, NoAnswer> {
+        let mut progress = self.progress.clone();
+        let first = self.look_up(from, limits, &mut progress).await?;
+        if !is_empty(&first) {
+            return Ok(first);
+        }
+        let later = async {
+            loop {
+                progress.changed().await.map_err(|_| NoAnswer::Ending)?;
+                let found = self.look_up(from, limits, &mut progress).await?;
+                if !is_empty(&found) {
+                    return Ok(found);
+                }
+            }
+        };
+        timeout(wait, later).await.unwrap_or(Ok(first))
+    }
+
+    async fn look_up(
+        &self,
+        from: Slot,
+        limits: PageLimits,
+        progress: &mut watch::Receiver<Progress>,
+    ) -> Result<ChosenLookup, NoAnswer> {
+        progress.mark_unchanged();
+        self.ask(|answer| Question::Chosen { from, limits, answer }).await
+    }
+
+    pub(crate) async fn status(&self) -> Result<DriverStatus, NoAnswer> {
+        self.ask(|answer| Question::Status { answer }).await
+    }
+
+    /// What the coordinator waits for before it can be of use, in words.
+    pub(crate) fn waiting_for(&self) -> Option<String> {
+        self.waiting_for.borrow().clone()
+    }
+}
+
+fn no_answer(error: TrySendError<Question>) -> NoAnswer {
+    match error {
+        TrySendError::Full(_) => NoAnswer::Busy,
+        TrySendError::Closed(_) => NoAnswer::Ending,
+    }
+}
+
+fn is_empty(lookup: &ChosenLookup) -> bool {
+    match lookup {
+        ChosenLookup::Here(ChosenReply::Entries { entries, .. }) => entries.is_empty(),
+        ChosenLookup::Here(ChosenReply::Trimmed { .. } | ChosenReply::Unavailable) | ChosenLookup::Older { .. } => false,
+    }
+}

@@ -1,0 +1,232 @@
+//! The coordinator's routes. All logic is elsewhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequestParts, Query, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use shared::deadline::Deadline;
+use shared::health::{self, Check};
+use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Epoch, Slot};
+use shared::message::{ChosenReply, Heartbeat, Phase, Proposal, ProposalReply};
+use shared::problem::Problem;
+use shared::status::Identity;
+use shared::telemetry::{SpanNames, attribute};
+use shared::wire::{BodyLimit, Reply, Wire, json};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tracing::Span;
+
+use crate::chosen_window::PageLimits;
+use crate::coordinator::ChosenLookup;
+use crate::handle::{Counts, DriverStatus, Handle, NoAnswer};
+use crate::recovery::{Recovery, Wanted};
+use crate::report::describe;
+
+/// Proposals that are read or waited for at once. A primary has few in flight; each may hold a whole batch.
+const WAITING_PROPOSALS: usize = 64;
+
+/// The longest that a proposal waits to be chosen: then its primary asks again, and joins the slot that it has.
+const PROPOSAL_WAIT: Duration = Duration::from_secs(5);
+
+/// Room in a proposal's body beside its value.
+const PROPOSAL_OVERHEAD: usize = 1_024;
+
+/// The most entries in one answer to a fetch.
+const MAX_PAGE_ENTRIES: usize = 1_024;
+
+/// The most bytes of values in one answer to a fetch, if more than one.
+const MAX_PAGE_BYTES: usize = 4 << 20;
+
+/// The longest that a fetch waits for something to be chosen.
+const MAX_FETCH_WAIT: Duration = Duration::from_secs(10);
+
+/// The spans of the routes. Signs of life and fetches have none: they belong to no request.
+pub(crate) const SPAN_NAMES: SpanNames = &[("POST", "/v1/proposals", "coordinator.propose")];
+
+/// What handlers need.
+#[derive(Clone, Debug)]
+pub(crate) struct Front {
+    pub(crate) id: CoordinatorId,
+    pub(crate) identity: Identity,
+    pub(crate) handle: Handle,
+    pub(crate) recovery: Recovery,
+    pub(crate) urls: Arc<[String]>,
+    pub(crate) max_value_bytes: usize,
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// The routes.
+pub(crate) fn routes(front: Front) -> Router {
+    let handle = front.handle.clone();
+    let body = BodyLimit { what: "proposal", bytes: front.max_value_bytes + PROPOSAL_OVERHEAD };
+    let places = Arc::new(Semaphore::new(WAITING_PROPOSALS));
+    let proposals = post(propose).layer(axum::Extension(body)).layer(from_fn_with_state(places, admit_proposal));
+    Router::new()
+        .route("/v1/proposals", proposals)
+        .route("/v1/chosen", get(chosen))
+        .route("/v1/heartbeats", post(heartbeat))
+        .route("/v1/status", get(status))
+        .with_state(front)
+        .merge(health::routes(move || {
+            vec![Check::new("acceptors", handle.waiting_for().map(|what| format!("waiting for {what}")))]
+        }))
+}
+
+/// Refuses before the body is read.
+async fn admit_proposal(State(places): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    match places.try_acquire() {
+        Ok(_place) => next.run(request).await,
+        Err(_) => {
+            let limit = format!("{WAITING_PROPOSALS} proposals are waited for");
+            Reply::of(request.headers()).send(&ProposalReply::Overloaded { limit })
+        }
+    }
+}
+
+async fn propose(State(front): State<Front>, deadline: Deadline, reply: Reply, Wire(proposal): Wire<Proposal>) -> Response {
+    let span = Span::current();
+    attribute(&span, "epoch", i64::try_from(proposal.epoch.0).unwrap_or(i64::MAX));
+    attribute(&span, "batch", i64::try_from(proposal.number.0).unwrap_or(i64::MAX));
+    // A little less than the caller's patience, so that the answer still reaches it.
+    let wait = PROPOSAL_WAIT.min(deadline.remaining().mul_f64(0.9));
+    let answer = front.handle.propose(proposal, wait).await;
+    match &answer {
+        ProposalReply::Chosen { slot, ballot, .. } => {
+            attribute(&span, "slot", i64::try_from(slot.0).unwrap_or(i64::MAX));
+            attribute(&span, "ballot", ballot.to_string());
+            attribute(&span, "outcome", "chosen");
+        }
+        ProposalReply::NotLeading => attribute(&span, "outcome", "not_leading"),
+        ProposalReply::Overloaded { .. } => attribute(&span, "outcome", "overloaded"),
+        ProposalReply::Unresolved => attribute(&span, "outcome", "unresolved"),
+    }
+    reply.send(&answer)
+}
+
+async fn heartbeat(State(front): State<Front>, reply: Reply, Wire(heartbeat): Wire<Heartbeat>) -> Result<Response, Problem> {
+    match front.handle.heartbeat(heartbeat).await.map_err(no_answer)? {
+        Ok(answer) => Ok(reply.send(&answer)),
+        Err(other) => {
+            let kind = "urn:synod:problem:other-cluster";
+            Err(Problem::new(StatusCode::CONFLICT, kind, "Other cluster", other.to_string()))
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fetch {
+    from: Slot,
+    limit: Option<usize>,
+    wait_ms: Option<u64>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Fetch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut http::request::Parts, state: &S) -> Result<Self, Problem> {
+        let query: Result<Query<Self>, QueryRejection> = Query::from_request_parts(parts, state).await;
+        let Query(fetch) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
+        if fetch.limit.is_some_and(|limit| !(1..=MAX_PAGE_ENTRIES).contains(&limit)) {
+            return Err(Problem::bad_request(format!("limit is a number from 1 to {MAX_PAGE_ENTRIES}")));
+        }
+        Ok(fetch)
+    }
+}
+
+async fn chosen(State(front): State<Front>, fetch: Fetch, reply: Reply) -> Result<Response, Problem> {
+    let limits = PageLimits { entries: fetch.limit.unwrap_or(MAX_PAGE_ENTRIES), bytes: MAX_PAGE_BYTES };
+    let wait = Duration::from_millis(fetch.wait_ms.unwrap_or(0)).min(MAX_FETCH_WAIT);
+    let found = tokio::select! {
+        () = front.shutdown.cancelled() => Err(NoAnswer::Ending),
+        found = front.handle.chosen(fetch.from, limits, wait) => found,
+    };
+    let answer = match found {
+        Ok(ChosenLookup::Here(answer)) => answer,
+        Ok(ChosenLookup::Older { roster, from, below, chosen_below }) => {
+            front.recovery.recover(Wanted { roster, from, below, chosen_below, limits }).await
+        }
+        Err(NoAnswer::Ending) => ChosenReply::Unavailable,
+        Err(busy @ NoAnswer::Busy) => return Err(no_answer(busy)),
+    };
+    Ok(reply.send(&answer))
+}
+
+fn no_answer(reason: NoAnswer) -> Problem {
+    match reason {
+        NoAnswer::Busy => Problem::overloaded(reason),
+        NoAnswer::Ending => Problem::unavailable(reason.to_string()),
+    }
+}
+
+/// What a coordinator says of itself beside what all services say.
+#[derive(Debug, Serialize)]
+struct RoleStatus {
+    coordinator: CoordinatorId,
+    phase: Phase,
+    ballot: Option<Ballot>,
+    cluster_id: Option<ClusterId>,
+    waiting_for: Option<String>,
+    chosen_below: Slot,
+    trimmed_below: Slot,
+    trim_below: Option<Slot>,
+    next_slot: Option<Slot>,
+    window_start: Option<Slot>,
+    in_flight_slots: usize,
+    in_flight_bytes: usize,
+    waiting_proposals: usize,
+    full_acceptors: usize,
+    epoch: Epoch,
+    #[serde(flatten)]
+    counts: Counts,
+    acceptors: Vec<AcceptorStatus>,
+}
+
+#[derive(Debug, Serialize)]
+struct AcceptorStatus {
+    url: String,
+    acceptor: Option<AcceptorId>,
+    heard_ms_ago: Option<u64>,
+}
+
+async fn status(State(front): State<Front>) -> Response {
+    match front.handle.status().await {
+        Ok(status) => json(&front.identity.status(role_status(&front, status))),
+        Err(reason) => no_answer(reason).into_response(),
+    }
+}
+
+fn role_status(front: &Front, DriverStatus { core, counts, waiting_proposals }: DriverStatus) -> RoleStatus {
+    let url_of = |index: usize| front.urls.get(index).cloned().unwrap_or_default();
+    let acceptors = core.acceptors.iter().map(|seen| AcceptorStatus {
+        url: url_of(seen.at.0),
+        acceptor: seen.acceptor,
+        heard_ms_ago: seen.heard_ago.map(|ago| u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)),
+    });
+    RoleStatus {
+        coordinator: front.id,
+        phase: core.phase,
+        ballot: core.ballot,
+        cluster_id: core.roster.as_ref().map(|roster| roster.cluster()),
+        waiting_for: core.waiting_for.as_ref().map(|waiting| describe(waiting, |at| url_of(at.0))),
+        chosen_below: core.chosen_below,
+        trimmed_below: core.trimmed_below,
+        trim_below: core.trim_below,
+        next_slot: core.next_slot,
+        window_start: core.window_start,
+        in_flight_slots: core.in_flight_slots,
+        in_flight_bytes: core.in_flight_bytes,
+        waiting_proposals,
+        full_acceptors: core.full_acceptors,
+        epoch: core.epoch,
+        counts,
+        acceptors: acceptors.collect(),
+    }
+}

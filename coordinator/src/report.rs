@@ -1,0 +1,138 @@
+//! What is logged: changes of state, and what the coordinator waits for. Nothing per request.
+
+use std::time::Duration;
+
+use shared::client::CallError;
+use shared::config::BaseUrl;
+use tokio::sync::watch;
+
+use crate::coordinator::Waiting;
+use crate::effect::{AcceptorIndex, Effect};
+
+/// An acceptor is called silent after so many failed calls in a row.
+const FAILURES_UNTIL_SILENT: u32 = 3;
+
+/// What is waited for is said after this long: a start takes a moment.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// … and then again this often.
+const REMINDER: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Debug, Default)]
+struct Calls {
+    failed_in_a_row: u32,
+    refusal: Option<String>,
+}
+
+/// Tells people what the core tells the shell.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    urls: Vec<BaseUrl>,
+    calls: Vec<Calls>,
+    waiting_for: watch::Sender<Option<String>>,
+    waiting_since: Option<Duration>,
+    said_at: Option<Duration>,
+}
+
+impl Reporter {
+    /// A reporter, and what the coordinator waits for in words, for readiness.
+    pub(crate) fn new(urls: Vec<BaseUrl>) -> (Self, watch::Receiver<Option<String>>) {
+        let (waiting_for, receiver) = watch::channel(Some("the first answer of an acceptor".to_owned()));
+        let calls = vec![Calls::default(); urls.len()];
+        (Self { urls, calls, waiting_for, waiting_since: None, said_at: None }, receiver)
+    }
+
+    fn url(&self, at: AcceptorIndex) -> &str {
+        self.urls.get(at.0).map_or("unknown", BaseUrl::as_str)
+    }
+
+    /// A call to an acceptor ended.
+    pub(crate) fn called(&mut self, at: AcceptorIndex, error: Option<&CallError>) {
+        let url = self.url(at).to_owned();
+        let Some(calls) = self.calls.get_mut(at.0) else { return };
+        let Some(error) = error else {
+            if calls.failed_in_a_row >= FAILURES_UNTIL_SILENT {
+                tracing::info!(%url, "the acceptor answers again");
+            }
+            *calls = Calls::default();
+            return;
+        };
+        calls.failed_in_a_row = calls.failed_in_a_row.saturating_add(1);
+        if calls.failed_in_a_row == FAILURES_UNTIL_SILENT {
+            tracing::warn!(%url, %error, "the acceptor does not answer");
+        }
+        if let CallError::Refused { status, detail, .. } = error
+            && status.is_client_error()
+            && calls.refusal.as_ref() != Some(detail)
+        {
+            tracing::error!(%url, %error, "the acceptor refuses what this coordinator says");
+            calls.refusal = Some(detail.clone());
+        }
+    }
+
+    /// What the coordinator waits for now.
+    pub(crate) fn waiting(&mut self, now: Duration, waiting: Option<Waiting>) {
+        let text = waiting.map(|waiting| describe(&waiting, |at| self.url(at).to_owned()));
+        match &text {
+            None => {
+                if self.said_at.take().is_some() {
+                    tracing::info!("a quorum of acceptors answers");
+                }
+                self.waiting_since = None;
+            }
+            Some(text) => {
+                let since = *self.waiting_since.get_or_insert(now);
+                let due = self.said_at.map_or(since + PATIENCE, |said_at| said_at + REMINDER);
+                if now >= due {
+                    tracing::warn!("waiting for {text}");
+                    self.said_at = Some(now);
+                }
+            }
+        }
+        self.waiting_for.send_if_modified(|before| {
+            let changed = *before != text;
+            *before = text;
+            changed
+        });
+    }
+
+    /// The core has something to say.
+    pub(crate) fn effect(&self, effect: &Effect) {
+        match effect {
+            Effect::PhaseChanged(change) => {
+                let (from, to) = (change.from, change.to);
+                tracing::info!(ballot = %change.ballot, reason = %change.reason, "from {from:?} to {to:?}");
+            }
+            Effect::ViewProposed { slot, view } => {
+                let backups: Vec<&str> = view.backups.iter().map(|name| name.as_str()).collect();
+                tracing::info!(%slot, epoch = %view.epoch, primary = %view.primary, backups = backups.join(","), "proposes a view");
+            }
+            Effect::RosterKnown(roster) => {
+                tracing::info!(cluster = %roster.cluster(), acceptors = roster.acceptors().len(), "knows its cluster");
+            }
+            Effect::NotACluster(error) => tracing::error!(%error, "the configured acceptors are not one cluster"),
+            Effect::Misfit { at, misfit } => {
+                tracing::error!(url = self.url(*at), "an acceptor is not counted: {misfit}");
+            }
+            Effect::PollWatermarks { .. }
+            | Effect::Prepare { .. }
+            | Effect::Accept { .. }
+            | Effect::Arm { .. }
+            | Effect::ProposalReply { .. }
+            | Effect::Chosen(_) => {}
+        }
+    }
+}
+
+/// What a coordinator waits for, in words.
+pub(crate) fn describe(waiting: &Waiting, url_of: impl Fn(AcceptorIndex) -> String) -> String {
+    match waiting {
+        Waiting::Answers(places) => {
+            let urls: Vec<String> = places.iter().map(|at| url_of(*at)).collect();
+            format!("an answer of {}: a cluster forms when all its acceptors answer", urls.join(" and "))
+        }
+        Waiting::Confirmation => "a second answer of every acceptor".to_owned(),
+        Waiting::Cluster(error) => format!("acceptors that make up one cluster: {error}"),
+        Waiting::Quorum { heard, needed } => format!("a quorum of acceptors: {heard} of {needed} needed answer"),
+    }
+}

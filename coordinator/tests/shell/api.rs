@@ -1,0 +1,103 @@
+//! What the service answers to people, probes and nonsense.
+
+use coordinator::Args;
+use shared::ids::{ClusterId, Instance, Slot};
+use shared::message::{Heartbeat, HeartbeatReply, Phase};
+
+use crate::cluster::*;
+
+fn heartbeat(cluster: ClusterId) -> Heartbeat {
+    Heartbeat {
+        cluster,
+        replica: "replica-1".parse().unwrap(),
+        instance: Instance(1),
+        url: "http://127.0.0.1:1".to_owned(),
+        view: None,
+        executed_below: Slot(0),
+        durable_below: Slot(0),
+        nudge_below: None,
+    }
+}
+
+#[tokio::test]
+async fn a_coordinator_without_acceptors_is_alive_and_says_what_it_waits_for() {
+    let coordinator = RunningCoordinator::start(&["http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3"]).await;
+    assert_eq!(coordinator.send("GET", "/livez", "").await, (200, "ok\n".to_owned()));
+    until("it says so", || async {
+        let (status, body) = coordinator.send("GET", "/readyz", "").await;
+        status == 503 && body.contains("http://127.0.0.1:1 and http://127.0.0.1:2 and http://127.0.0.1:3")
+    })
+    .await;
+    let status = coordinator.status().await;
+    assert_eq!((&status["phase"], &status["cluster_id"]), (&"inactive".into(), &serde_json::Value::Null));
+    coordinator.shutdown.cancel();
+    coordinator.ended.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_list_that_no_cluster_can_have_ends_it() {
+    for list in [&["http://127.0.0.1:1", "http://127.0.0.1:2"][..], &["http://127.0.0.1:1"; 3]] {
+        let coordinator = RunningCoordinator::start(list).await;
+        let error = coordinator.ended.await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("--acceptors"), "{error:#}");
+    }
+}
+
+#[tokio::test]
+async fn a_coordinator_that_hears_a_quorum_is_ready() {
+    let (coordinator, acceptors) = leading().await;
+    until("it is ready", || async { coordinator.send("GET", "/readyz", "").await.0 == 200 }).await;
+    let status = coordinator.status().await;
+    assert_eq!((&status["service"], &status["phase"]), (&"coordinator".into(), &"phase2".into()));
+    assert_eq!(status["cluster_id"], cluster_id().to_string());
+    let urls: Vec<&str> = status["acceptors"].as_array().unwrap().iter().map(|it| it["url"].as_str().unwrap()).collect();
+    assert_eq!(urls, acceptors.iter().map(|it| it.url.as_str()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn malformed_requests_are_refused_with_what_is_wrong() {
+    let (coordinator, _acceptors) = leading().await;
+    for (method, path, body, status, says) in [
+        ("GET", "/v1/chosen", "", 400, "from"),
+        ("GET", "/v1/chosen?from=x", "", 400, "from"),
+        ("GET", "/v1/chosen?from=-1", "", 400, "from"),
+        ("GET", "/v1/chosen?from=0&until=9", "", 400, "until"),
+        ("GET", "/v1/chosen?from=0&limit=0", "", 400, "limit"),
+        ("GET", "/v1/chosen?from=0&limit=1025", "", 400, "limit"),
+        ("POST", "/v1/proposals", "{", 400, "JSON"),
+        ("POST", "/v1/proposals", "{}", 400, "cluster"),
+        ("POST", "/v1/heartbeats", r#"{"cluster":"x"}"#, 400, "16 hexadecimal digits"),
+        ("GET", "/v1/proposals", "", 405, "GET"),
+        ("GET", "/v1/nothing", "", 404, "/v1/nothing"),
+    ] {
+        let (answered, body) = coordinator.send(method, path, body).await;
+        assert!(answered == status && body.contains(says), "{method} {path}: {answered} {body}");
+    }
+    let (status, body) = coordinator.send("POST", "/v1/proposals", &" ".repeat((8 << 20) + 2_000)).await;
+    assert!(status == 413 && body.contains("proposal"), "{status} {body}");
+}
+
+#[tokio::test]
+async fn a_heartbeat_is_answered_with_who_leads() {
+    let (coordinator, _acceptors) = leading().await;
+    let reply = coordinator.client.heartbeat(&heartbeat(cluster_id()), PATIENCE).await.unwrap();
+    let ballot = reply.ballot.unwrap();
+    let expected =
+        HeartbeatReply { coordinator: ballot.coordinator, phase: Phase::Phase2, ballot: Some(ballot), chosen_below: Slot(0) };
+    assert_eq!(reply, expected);
+    let refused = coordinator.client.heartbeat(&heartbeat(ClusterId(9)), PATIENCE).await.unwrap_err();
+    assert!(refused.to_string().contains("409"), "{refused}");
+}
+
+#[test]
+fn flags_have_bounds() {
+    #[derive(Debug, clap::Parser)]
+    struct Flags {
+        #[command(flatten)]
+        _args: Args,
+    }
+    for bad in [["--election-timeout-ms", "0"], ["--max-in-flight-slots", "0"], ["--max-in-flight-bytes", "1"]] {
+        let flags = <Flags as clap::Parser>::try_parse_from(["coordinator", bad[0], bad[1]]);
+        assert!(flags.is_err(), "{bad:?}");
+    }
+}

@@ -1,0 +1,97 @@
+//! Coordinators with their acceptors.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use shared::client::CoordinatorClient;
+use shared::ids::{AcceptorId, BatchNumber, ClusterId, Epoch};
+use shared::message::{Proposal, ProposalReply, Roster, Service};
+use shared::service::Running;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::acceptor::FakeAcceptor;
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Parser)]
+struct Flags {
+    #[command(flatten)]
+    args: coordinator::Args,
+}
+
+pub(crate) struct RunningCoordinator {
+    pub(crate) client: CoordinatorClient,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) ended: JoinHandle<anyhow::Result<()>>,
+}
+
+impl RunningCoordinator {
+    /// Starts a coordinator; an acceptor need not be there.
+    pub(crate) async fn start(acceptors: &[&str]) -> Self {
+        let list = acceptors.join(",");
+        let flags = Flags::parse_from(["coordinator", "--listen", "127.0.0.1:0", "--acceptors", &list]);
+        let shutdown = CancellationToken::new();
+        let running = Running::bind(Service::Coordinator, &flags.args.service, shutdown.clone()).await.unwrap();
+        let client = CoordinatorClient::new(running.url.clone());
+        let ended = tokio::spawn(coordinator::run(flags.args, running));
+        Self { client, shutdown, ended }
+    }
+
+    pub(crate) async fn status(&self) -> serde_json::Value {
+        self.client.status(PATIENCE).await.unwrap()
+    }
+
+    pub(crate) async fn leads(&self) -> bool {
+        self.status().await["phase"] == "phase2"
+    }
+
+    pub(crate) async fn propose(&self, number: u64, value: &str) -> ProposalReply {
+        self.client.propose(&proposal(number, value), PATIENCE).await.unwrap()
+    }
+
+    /// Sends anything, and gives back status and body.
+    pub(crate) async fn send(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        let request = shared::client::http_client()
+            .request(method.parse().unwrap(), format!("{}{path}", self.client.url()))
+            .header("content-type", "application/json")
+            .body(body.to_owned());
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+}
+
+pub(crate) fn cluster_id() -> ClusterId {
+    Roster::new(vec![AcceptorId(1), AcceptorId(2), AcceptorId(3)]).unwrap().cluster()
+}
+
+pub(crate) fn proposal(number: u64, value: &str) -> Proposal {
+    let value = bytes::Bytes::copy_from_slice(value.as_bytes());
+    Proposal { cluster: cluster_id(), epoch: Epoch(1), number: BatchNumber(number), value }
+}
+
+/// Three acceptors and a coordinator that leads them.
+pub(crate) async fn leading() -> (RunningCoordinator, Vec<FakeAcceptor>) {
+    let mut acceptors = Vec::new();
+    for id in 1..=3 {
+        acceptors.push(FakeAcceptor::start(id).await);
+    }
+    let coordinator = join(&acceptors).await;
+    until("it leads", || coordinator.leads()).await;
+    (coordinator, acceptors)
+}
+
+/// One more coordinator for these acceptors.
+pub(crate) async fn join(acceptors: &[FakeAcceptor]) -> RunningCoordinator {
+    let urls: Vec<&str> = acceptors.iter().map(|acceptor| acceptor.url.as_str()).collect();
+    RunningCoordinator::start(&urls).await
+}
+
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
+    let started = Instant::now();
+    while !condition().await {
+        assert!(started.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
