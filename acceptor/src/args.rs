@@ -1,9 +1,7 @@
 //! The acceptor's flags.
 
-use std::path::PathBuf;
-
 use clap::value_parser;
-use shared::config::ServiceArgs;
+use shared::config::{DataDirArgs, ServiceArgs};
 
 use crate::limits::Limits;
 use crate::log::Options;
@@ -17,9 +15,9 @@ pub struct Args {
     #[command(flatten)]
     pub service: ServiceArgs,
 
-    /// Folder for the promise and the votes; whoever loses it is another acceptor
-    #[arg(long, env = "SYNOD_DATA_DIR", value_name = "DIR", default_value = "synod-data/acceptor-1")]
-    pub data_dir: PathBuf,
+    /// Where the promise and the votes are kept. Whoever loses it is another acceptor.
+    #[command(flatten)]
+    pub data_dir: DataDirArgs,
 
     /// Mebibytes of one file of the log, claimed in advance
     #[arg(long, env = "SYNOD_SEGMENT_MIB", value_name = "MIB", default_value = "16", value_parser = value_parser!(u64).range(1..=1_024))]

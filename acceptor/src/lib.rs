@@ -49,13 +49,14 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 pub use args::Args;
-use shared::datadir::DataDir;
+use shared::datadir::{DataDir, DataDirError};
 use shared::message::Service as Kind;
 use shared::server::{self, serve};
 use shared::service::Running;
 
 use crate::disk::Disk;
 use crate::http::{SPANS, Service, routes};
+use crate::recovery::LogError;
 
 /// Runs an acceptor until it is told to end, or its log cannot be relied on any more.
 ///
@@ -63,10 +64,10 @@ use crate::http::{SPANS, Service, routes};
 /// When the data directory is not this acceptor's, its log is damaged, or the disk fails.
 pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     let (limits, options) = (args.limits(), args.options());
-    let data_dir = DataDir::open(&args.data_dir, Kind::Acceptor, &running.name)?;
+    let data_dir = DataDir::open(&args.data_dir.data_dir, Kind::Acceptor, &running.name)?;
     let folder = data_dir.join("log");
     let opened = tokio::task::spawn_blocking(move || writer::start(Disk::default(), &folder, options, limits));
-    let (handle, mut ended) = opened.await.context("the log could not be read")??;
+    let (handle, mut ended) = opened.await.context("the log could not be read")?.map_err(cannot_start)?;
     let own = running.member();
     let service = Service::new(handle.clone(), limits, running.identity, own);
     let serving =
@@ -78,4 +79,12 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     }
     handle.close().await;
     ended.await.context("the log's writer broke")?.context("the log failed")
+}
+
+/// Starting again does not help where the log is damaged; where the disk failed, it may.
+fn cannot_start(error: LogError) -> anyhow::Error {
+    match error {
+        LogError::Damaged { .. } | LogError::Missing { .. } => DataDirError::Damaged(error.to_string()).into(),
+        LogError::Disk(_) => error.into(),
+    }
 }

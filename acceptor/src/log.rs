@@ -129,12 +129,12 @@ impl Log {
         self.active.ensure_allocated()
     }
 
-    /// Writes and syncs the group, if it holds anything. `acceptor` is the state with all its records.
+    /// Writes and syncs the group; marks the one before it where it is empty. `acceptor` is the state with all its records.
     ///
     /// After an error the log must not be used any more; when it was for want of space, it may be opened anew.
     pub(crate) fn flush(&mut self, acceptor: &Acceptor) -> Result<(), DiskError> {
         if self.group.is_empty() {
-            return Ok(());
+            return self.mark();
         }
         let oldest = self.oldest_needed(acceptor, self.active.number());
         if oldest != self.oldest {

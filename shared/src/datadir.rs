@@ -68,6 +68,9 @@ pub enum DataDirError {
         /// Its format.
         found: u32,
     },
+    /// It is this service's, but what it holds does not read back; said by the service that tried.
+    #[error("{0}")]
+    Damaged(String),
     /// It holds something, but nothing that says whose it is.
     #[error(
         "data directory {path} is not empty and has no readable {IDENTITY} ({reason}); name an empty folder, or the right one"
