@@ -32,6 +32,10 @@ pub const PANICKED: u8 = 70;
 /// The exit code when the service cannot run as it is told, so that starting it again will not help (EX_CONFIG of sysexits.h).
 pub const MISCONFIGURED: u8 = 78;
 
+/// The exit code when what a service holds on disk does not read back (EX_DATAERR): somebody must restore or replace it, and the others
+/// may do without it meanwhile.
+pub const DAMAGED: u8 = 65;
+
 /// What a running service knows of itself.
 #[derive(Debug)]
 pub struct Running {
@@ -110,6 +114,9 @@ where
 }
 
 fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if let Some(DataDirError::Damaged(_)) = error.downcast_ref() {
+        return ExitCode::from(DAMAGED);
+    }
     let misconfigured = error.is::<AdvertiseError>() || error.is::<AcceptorsError>() || error.is::<DataDirError>();
     if misconfigured { ExitCode::from(MISCONFIGURED) } else { ExitCode::FAILURE }
 }
