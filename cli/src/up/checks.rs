@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::net::TcpListener;
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use super::logs;
@@ -37,7 +37,7 @@ pub(crate) fn pass(data_dir: &Path, acceptors: u16, plan: &[Planned]) -> anyhow:
 fn claim(data_dir: &Path, acceptors: u16) -> anyhow::Result<File> {
     let logs = logs::folder(data_dir);
     fs::create_dir_all(&logs).with_context(|| format!("cannot make {} and the folder logs in it", data_dir.display()))?;
-    let lock = shared::datadir::lock(data_dir).context("is another `synod up` running?")?;
+    let lock = shared::datadir::lock(data_dir).map_err(|error| anyhow!("{error}; is another `synod up` running?"))?;
     let path = data_dir.join(DESCRIPTION);
     match fs::read(&path) {
         Ok(bytes) => {
@@ -73,11 +73,16 @@ fn describe(data_dir: &Path, acceptors: u16) -> io::Result<()> {
 
 /// Nobody listens where a service is going to.
 fn ports_are_free(plan: &[Planned]) -> anyhow::Result<()> {
-    let taken = plan.iter().filter_map(|planned| Some((planned, TcpListener::bind(planned.address()).err()?)));
-    let taken: Vec<String> =
-        taken.map(|(planned, error)| format!("{} for {} ({error})", planned.address(), planned.name)).collect();
+    let taken = plan.iter().filter_map(|planned| match TcpListener::bind(planned.address()) {
+        Ok(_) => None,
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            Some(format!("{} for {}: in use", planned.address(), planned.name))
+        }
+        Err(error) => Some(format!("{} for {}: {error}", planned.address(), planned.name)),
+    });
+    let taken: Vec<String> = taken.collect();
     if !taken.is_empty() {
-        bail!("cannot listen on {}; --base-port moves all ports", taken.join(", "));
+        bail!("cannot listen on\n    {}\n--base-port moves all ports", taken.join("\n    "));
     }
     Ok(())
 }

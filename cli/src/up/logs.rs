@@ -69,7 +69,7 @@ impl Log {
         }
     }
 
-    /// The last lines written since `start`, made readable.
+    /// The last lines written since `start`, made readable; only the warnings and errors, if there are any.
     pub(crate) fn last_lines(&self, start: u64) -> Vec<String> {
         self.tail(start).unwrap_or_default()
     }
@@ -83,8 +83,10 @@ impl Log {
         let mut bytes = Vec::new();
         file.take(MAX_TAIL_BYTES).read_to_end(&mut bytes)?;
         let text = String::from_utf8_lossy(&bytes);
-        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        Ok(lines[lines.len().saturating_sub(SHOWN_LINES)..].iter().map(|line| readable(line)).collect())
+        let lines: Vec<String> = text.lines().filter(|line| !line.trim().is_empty()).map(readable).collect();
+        let (complaints, others): (Vec<String>, Vec<String>) = lines.into_iter().partition(|line| is_complaint(line));
+        let mut shown = if complaints.is_empty() { others } else { complaints };
+        Ok(shown.split_off(shown.len().saturating_sub(SHOWN_LINES)))
     }
 }
 
@@ -104,6 +106,11 @@ fn readable(line: &str) -> String {
         Err(_) => line.to_owned(),
     };
     text.chars().take(MAX_LINE_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Whether a readable line says what went wrong: of our own lines the level tells, and any other line was printed by a panic or by clap.
+fn is_complaint(line: &str) -> bool {
+    !["INFO ", "DEBUG ", "TRACE "].iter().any(|level| line.starts_with(level))
 }
 
 fn in_words(fields: &Map<String, Value>) -> String {
@@ -151,6 +158,18 @@ mod tests {
             writeln!(file, "line {number}\n").unwrap();
         }
         assert_eq!(log.last_lines(start), ["line 15", "line 16", "line 17", "line 18", "line 19"]);
+    }
+
+    #[test]
+    fn of_a_service_that_complained_only_the_complaints_are_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = log(folder.path());
+        let line = |level, message| format!(r#"{{"level":"{level}","message":"{message}"}}"#);
+        let (mut file, start) = log.open().unwrap();
+        writeln!(file, "{}", line("INFO", "starts")).unwrap();
+        assert_eq!(log.last_lines(start), ["INFO starts"]);
+        writeln!(file, "{}\n{}", line("ERROR", "no room"), line("INFO", "ends")).unwrap();
+        assert_eq!(log.last_lines(start), ["ERROR no room"]);
     }
 
     #[test]

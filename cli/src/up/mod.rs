@@ -74,6 +74,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     drop(events);
     end(cluster, &mut signals).await;
+    console::say("all services have ended");
     outcome.map(|()| ExitCode::SUCCESS)
 }
 

@@ -59,6 +59,17 @@ pub(crate) enum End {
 }
 
 impl End {
+    /// Whether somebody else ended it, of which its log says nothing.
+    fn is_from_outside(&self) -> bool {
+        match self {
+            Self::NotStarted(_) => true,
+            Self::Ended(status) => {
+                let signals = [Signal::KILL, Signal::TERM, Signal::INT].map(Signal::as_raw);
+                status.signal().is_some_and(|signal| signals.contains(&signal))
+            }
+        }
+    }
+
     /// Whether the service said that it cannot run as it is told, so that starting it again will not help.
     pub(crate) fn is_misconfiguration(&self) -> bool {
         match self {
@@ -202,7 +213,7 @@ impl Life {
                 Policy::Restart => Some(pause_after(deaths_in_a_row)),
                 Policy::LeaveDead => None,
             };
-            let last_lines = self.log.last_lines(log_start);
+            let last_lines = if end.is_from_outside() { Vec::new() } else { self.log.last_lines(log_start) };
             let told = self.events.send(Event::Ended { service: self.index, end, restart_in, last_lines }).await.is_ok();
             let Some(pause) = restart_in.filter(|_| told) else { return };
             tokio::select! {
