@@ -57,6 +57,16 @@ fn a_primary_that_stays_one_proposes_anew_in_the_new_epoch() {
 }
 
 #[test]
+fn what_flew_comes_first_in_the_new_epoch_and_in_its_order() {
+    let mut rig = Rig::in_views(Config { pipeline: 2, ..Config::default() }, &[1]);
+    for (id, key) in [(1, "a"), (2, "b"), (3, "c"), (4, "d")] {
+        rig.mutation(id, key);
+    }
+    let effects = rig.chosen(&[view_entry(1, 2, 1)]);
+    assert_eq!(effects.last(), Some(&propose(1, 3, 2, 0, &["a", "b", "c", "d"])));
+}
+
+#[test]
 fn what_was_given_up_is_not_proposed_in_the_new_epoch() {
     let mut rig = Rig::primary();
     rig.mutation(1, "a");
