@@ -31,6 +31,8 @@ mod http;
 
 mod args;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use args::Args;
 pub use run::run;

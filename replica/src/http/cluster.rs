@@ -49,8 +49,8 @@ pub(super) async fn cluster(State(app): State<Arc<App>>) -> Response {
     let members = app.members.borrow().clone();
     let own = serde_json::to_value(status_of(&app)).expect("a status is plain JSON");
     let (acceptors, others) = tokio::join!(
-        join_all(app.acceptors.iter().map(ask_acceptor)),
-        join_all(members.iter().filter(|member| member.name != app.name).map(ask_member)),
+        join_all(app.acceptors.iter().map(|acceptor| ask_acceptor(acceptor, &members))),
+        join_all(members.iter().filter(|member| is_asked(app.as_ref(), member)).map(ask_member)),
     );
     let this = Seen { name: Some(app.name.clone()), service: Service::Replica, url: app.url.to_string(), status: Some(own) };
     let mut seen: Vec<Seen> = acceptors.into_iter().chain(others).chain([this]).collect();
@@ -85,9 +85,16 @@ struct Seen {
     status: Option<Value>,
 }
 
-async fn ask_acceptor(acceptor: &AcceptorClient) -> Seen {
+/// Acceptors are asked where the flags say they are.
+fn is_asked(app: &App, member: &Member) -> bool {
+    member.name != app.name && member.service != Service::Acceptor
+}
+
+async fn ask_acceptor(acceptor: &AcceptorClient, members: &[Member]) -> Seen {
     let status = acceptor.status(PATIENCE).await.ok();
-    let name = status.as_ref().and_then(|status| status["id"].as_str()?.parse().ok());
+    let named = status.as_ref().and_then(|status| status["id"].as_str()?.parse().ok());
+    let known = || members.iter().find(|member| member.url == acceptor.url().as_str()).map(|member| member.name.clone());
+    let name = named.or_else(known);
     Seen { name, service: Service::Acceptor, url: acceptor.url().to_string(), status }
 }
 

@@ -20,8 +20,10 @@ impl Replica {
 
     /// Makes batches of what waits, and proposes what is to be proposed.
     pub(super) fn propose_due(&mut self, now: Duration, effects: &mut Vec<Effect>) {
-        let epoch = self.meta.epoch();
-        if self.storage == Storage::Writable {
+        let (epoch, leader) = (self.meta.epoch(), self.members.leader(now));
+        // What is in a batch may be chosen yet once somebody leads, so nothing goes into one while nobody does: what is given up
+        // until then did not happen.
+        if self.storage == Storage::Writable && leader.is_some() {
             while let Some(made) = self.batching.next_batch() {
                 match made {
                     Made::Untraced => {}
@@ -32,7 +34,7 @@ impl Replica {
         if !self.batching.is_flying() {
             return;
         }
-        if let (Some(cluster), Some(leader)) = (self.cluster, self.members.leader(now)) {
+        if let (Some(cluster), Some(leader)) = (self.cluster, leader) {
             for due in self.batching.due(now, &leader) {
                 let proposal = Proposal { cluster, epoch, number: due.number, value: due.value };
                 effects.push(Effect::Propose { to: leader.member.clone(), attempt: due.attempt, proposal });

@@ -37,11 +37,11 @@ fn a_mutation_that_is_given_up_in_a_batch_may_happen_yet() {
 }
 
 #[test]
-fn a_mutation_that_is_given_up_without_a_leader_says_so() {
+fn a_mutation_that_is_given_up_without_a_leader_was_in_no_batch_and_says_so() {
     let mut rig = Rig::joined(Config::default());
     rig.chosen(&[view_entry(0, 1, 1)]);
     rig.mutation(1, "a");
-    assert_eq!(rig.cancel(1), [answer(1, Answer::Unknown(Stall::NoLeader))]);
+    assert_eq!(rig.cancel(1), [refused(1, NotApplied::GivenUp(Stall::NoLeader))]);
 }
 
 #[test]

@@ -48,11 +48,11 @@ fn a_batch_is_no_larger_than_its_limits() {
 }
 
 #[test]
-fn a_batch_waits_for_a_leader_and_goes_to_it_at_once() {
+fn mutations_wait_for_a_leader_and_go_to_it_at_once() {
     let mut rig = Rig::joined(Config::default());
     rig.chosen(&[view_entry(0, 1, 1)]);
-    assert_eq!(rig.mutation(1, "k"), [arm(Timer::Propose, 50, 50)]);
-    assert_eq!(rig.leads(2, 5, 1), [propose(2, 1, 1, 0, &["k"])]);
+    assert_eq!(rig.mutation(1, "k"), []);
+    assert_eq!(rig.leads(2, 5, 1), [propose(2, 1, 1, 0, &["k"]), arm(Timer::Propose, 50, 50)]);
 }
 
 #[test]

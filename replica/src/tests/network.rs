@@ -1,0 +1,294 @@
+//! A network of real replicas around one server that stands for all acceptors and coordinators: it chooses whatever is proposed,
+//! at once, unless a test tells it not to.
+#![expect(clippy::disallowed_methods, reason = "starts servers")]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use axum::routing::{get, post, put};
+use axum::{Router, http::StatusCode};
+use clap::Parser;
+use shared::ids::{AcceptorId, Ballot, CoordinatorId, Epoch, Instance, Name, Slot};
+use shared::message::{
+    ChosenEntry, ChosenReply, Directory, DirectoryEntry, EncodedValue, Heartbeat, HeartbeatReply, Marks, Member, Phase, Proposal,
+    ProposalReply, Roster, Service, Value, View, Watermarks,
+};
+use shared::service::Running;
+use shared::status::Identity;
+use shared::wire::{Reply, Wire};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+const COORDINATOR: CoordinatorId = CoordinatorId(77);
+const BALLOT: Ballot = Ballot { round: 1, coordinator: COORDINATOR };
+
+/// What the server does with what it is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Behaviour {
+    /// Chooses and answers.
+    #[default]
+    Works,
+    /// The acceptors answer, but no coordinator leads.
+    NoLeader,
+    /// Nothing is answered.
+    Silent,
+    /// A proposal is taken and never answered; all else works.
+    SwallowsProposals,
+}
+
+#[derive(Debug, Default)]
+struct Chosen {
+    log: Vec<EncodedValue>,
+    members: BTreeMap<Name, Member>,
+    view: Option<View>,
+    behaviour: Behaviour,
+}
+
+/// The server's state.
+#[derive(Clone, Debug)]
+pub(super) struct Fake {
+    url: String,
+    chosen: Arc<Mutex<Chosen>>,
+}
+
+#[derive(serde::Deserialize)]
+struct From {
+    from: u64,
+    wait_ms: u64,
+}
+
+impl Fake {
+    async fn serve() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let fake = Self { url: format!("http://{}", listener.local_addr().unwrap()), chosen: Arc::default() };
+        let routes = Router::new()
+            .route("/v1/watermarks", get(watermarks))
+            .route("/v1/members/{name}", put(announce))
+            .route("/v1/heartbeats", post(heartbeat))
+            .route("/v1/proposals", post(propose))
+            .route("/v1/chosen", get(chosen))
+            .with_state(fake.clone());
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        fake
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Chosen> {
+        self.chosen.lock().unwrap()
+    }
+
+    /// What the server does from now on.
+    pub(super) fn behave(&self, behaviour: Behaviour) {
+        self.lock().behaviour = behaviour;
+    }
+
+    async fn behaviour(&self) -> Behaviour {
+        let behaviour = self.lock().behaviour;
+        if behaviour == Behaviour::Silent {
+            std::future::pending::<()>().await;
+        }
+        behaviour
+    }
+
+    async fn heard_of(&self, replica: &str) {
+        let replica: Name = replica.parse().unwrap();
+        eventually("the replica announces itself", async || self.lock().members.contains_key(&replica)).await;
+    }
+
+    /// Makes a replica the primary, as soon as it is heard of.
+    async fn appoint(&self, primary: &str) {
+        self.heard_of(primary).await;
+        let primary: Name = primary.parse().unwrap();
+        let mut chosen = self.lock();
+        let epoch = Epoch(chosen.view.as_ref().map_or(0, |view| view.epoch.0) + 1);
+        let replicas = chosen.members.values().filter(|member| member.service == Service::Replica);
+        let backups = replicas.map(|member| member.name.clone()).filter(|name| *name != primary).collect();
+        let view = View { epoch, primary_instance: chosen.members[&primary].instance, primary, backups };
+        chosen.log.push(Value::View(view.clone()).encode());
+        chosen.view = Some(view);
+    }
+}
+
+async fn watermarks(State(fake): State<Fake>, reply: Reply) -> Response {
+    fake.behaviour().await;
+    let below = Slot(fake.lock().log.len() as u64);
+    let acceptor = AcceptorId(1);
+    reply.send(&Watermarks {
+        acceptor,
+        roster: Some(Roster::new(vec![acceptor]).unwrap()),
+        promised: Some(BALLOT),
+        marks: Marks { voted_below: below, chosen_below: below, trimmed_below: Slot(0) },
+        leader_silent_ms: 0,
+    })
+}
+
+async fn announce(State(fake): State<Fake>, Path(_): Path<String>, reply: Reply, Wire(member): Wire<Member>) -> Response {
+    let coordinator = Member {
+        name: "coordinator-1".parse().unwrap(),
+        service: Service::Coordinator,
+        url: fake.url.clone(),
+        instance: Instance(COORDINATOR.0),
+    };
+    let mut chosen = fake.lock();
+    chosen.members.insert(member.name.clone(), member);
+    let members = chosen.members.values().cloned().chain([coordinator]);
+    reply.send(&Directory { members: members.map(|member| DirectoryEntry { member, age_ms: 0 }).collect() })
+}
+
+async fn heartbeat(State(fake): State<Fake>, reply: Reply, Wire(_): Wire<Heartbeat>) -> Response {
+    let behaviour = fake.behaviour().await;
+    let leads = behaviour != Behaviour::NoLeader;
+    reply.send(&HeartbeatReply {
+        coordinator: COORDINATOR,
+        phase: if leads { Phase::Phase2 } else { Phase::Inactive },
+        ballot: leads.then_some(BALLOT),
+        chosen_below: Slot(fake.lock().log.len() as u64),
+    })
+}
+
+async fn propose(State(fake): State<Fake>, reply: Reply, Wire(proposal): Wire<Proposal>) -> Response {
+    match fake.behaviour().await {
+        Behaviour::Works => {}
+        Behaviour::NoLeader => return reply.send(&ProposalReply::NotLeading),
+        Behaviour::Silent | Behaviour::SwallowsProposals => std::future::pending().await,
+    }
+    let mut chosen = fake.lock();
+    let slot = Slot(chosen.log.len() as u64);
+    chosen.log.push(proposal.value);
+    reply.send(&ProposalReply::Chosen { slot, ballot: BALLOT, chosen_below: slot.next() })
+}
+
+async fn chosen(State(fake): State<Fake>, reply: Reply, Query(From { from, wait_ms }): Query<From>) -> Response {
+    if fake.behaviour().await == Behaviour::NoLeader {
+        return reply.send(&ChosenReply::Unavailable);
+    }
+    for _ in 0..wait_ms / 5 {
+        if fake.lock().log.len() as u64 > from {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let chosen = fake.lock();
+    let entries = chosen.log.iter().enumerate().skip(usize::try_from(from).unwrap());
+    let entries = entries.map(|(slot, value)| ChosenEntry { slot: Slot(slot as u64), ballot: BALLOT, value: value.clone() });
+    reply.send(&ChosenReply::Entries { entries: entries.collect(), chosen_below: Slot(chosen.log.len() as u64) })
+}
+
+/// A running replica, and the folder of its state.
+pub(super) struct Node {
+    name: String,
+    /// Where it answers.
+    pub(super) url: String,
+    dir: TempDir,
+    shutdown: CancellationToken,
+    running: JoinHandle<anyhow::Result<()>>,
+}
+
+#[derive(Parser)]
+struct Command {
+    #[command(flatten)]
+    args: crate::Args,
+}
+
+impl Node {
+    async fn start(name: &str, acceptors: &str, dir: TempDir) -> Self {
+        let folder = dir.path().join("data");
+        let folder = folder.to_str().unwrap();
+        let Command { args } = Command::parse_from(["replica", "--acceptors", acceptors, "--data-dir", folder, "--id", name]);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let shutdown = CancellationToken::new();
+        let name: Name = name.parse().unwrap();
+        let running = Running {
+            service: Service::Replica,
+            name: name.clone(),
+            instance: shared::random::instance(),
+            listener,
+            url: url.parse().unwrap(),
+            identity: Identity::new(Service::Replica, name.clone()),
+            shutdown: shutdown.clone(),
+        };
+        let running = tokio::spawn(crate::run(args, running));
+        Self { name: name.to_string(), url, dir, shutdown, running }
+    }
+
+    /// Ends it, and gives back its folder.
+    pub(super) async fn stop(self) -> TempDir {
+        self.shutdown.cancel();
+        self.running.await.unwrap().unwrap();
+        self.dir
+    }
+
+    /// Waits for it to end by itself.
+    pub(super) async fn end(self) -> anyhow::Result<()> {
+        self.running.await.unwrap()
+    }
+}
+
+/// The server and the replicas.
+pub(super) struct Network {
+    /// Stands for all acceptors and coordinators.
+    pub(super) fake: Fake,
+    /// The replicas; the first is the primary.
+    pub(super) nodes: Vec<Node>,
+    /// Speaks HTTP to them.
+    pub(super) http: reqwest::Client,
+}
+
+impl Network {
+    /// Starts so many replicas and makes the first one primary.
+    pub(super) async fn start(replicas: usize) -> Self {
+        let mut network = Self { fake: Fake::serve().await, nodes: Vec::new(), http: reqwest::Client::new() };
+        for number in 1..=replicas {
+            let name = format!("replica-{number}");
+            network.add(&name, tempfile::tempdir().unwrap()).await;
+            network.fake.heard_of(&name).await;
+        }
+        network.appoint("replica-1").await;
+        network
+    }
+
+    /// Starts a replica on a folder.
+    pub(super) async fn add(&mut self, name: &str, dir: TempDir) {
+        let member: Name = name.parse().unwrap();
+        // Of a life before.
+        self.fake.lock().members.remove(&member);
+        self.nodes.push(Node::start(name, &self.fake.url, dir).await);
+    }
+
+    /// Makes a replica primary and waits until every replica has heard of it.
+    pub(super) async fn appoint(&self, primary: &str) {
+        self.fake.appoint(primary).await;
+        for node in &self.nodes {
+            let expected = if node.name == primary { "primary" } else { "backup" };
+            eventually("every replica knows its role and its primary", async || {
+                let status = self.status(node).await;
+                status["role"] == expected && status["view"]["primary"] == primary && status["quorum_answers"] == true
+            })
+            .await;
+            let url = format!("{}/v1/kv/warm-up", node.url);
+            eventually("mutations are taken", async || self.http.put(&url).send().await.unwrap().status().is_success()).await;
+        }
+    }
+
+    /// What a replica says of itself.
+    pub(super) async fn status(&self, node: &Node) -> serde_json::Value {
+        let response = self.http.get(format!("{}/v1/status", node.url)).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK.as_u16());
+        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
+    }
+}
+
+/// Waits until it is so.
+pub(super) async fn eventually(what: &str, mut so: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !so().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap_or_else(|_| panic!("not within 20 s: {what}"));
+}
