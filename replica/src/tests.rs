@@ -1,14 +1,14 @@
 //! Real replicas over HTTP, with their states on disk, around a server that chooses whatever they propose.
 
+mod faults;
 mod network;
-
-use std::time::Duration;
+mod refusals;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
-use network::{Behaviour, Network, eventually};
+use network::Network;
 
 /// An answer, read to its end.
 #[derive(Debug)]
@@ -190,168 +190,4 @@ async fn a_stream_longer_than_its_pieces_is_whole() {
         assert_eq!(pair[1]["previous_hash"], pair[0]["hash"]);
     }
     assert!(slots.len() > 40);
-}
-
-#[tokio::test]
-async fn every_malformed_request_is_refused_by_name() {
-    let network = Network::start(2).await;
-    let long_key = format!("/v1/kv/{}", "k".repeat(1_025));
-    let cases: [(Method, &str, &[(&'static str, &str)], u16, &str); 30] = [
-        (Method::GET, "/v1/kv/", &[], 400, "key is empty"),
-        (Method::PUT, "/v1/kv/", &[], 400, "key is empty"),
-        (Method::GET, &long_key, &[], 400, "1024"),
-        (Method::GET, "/v1/kv/%ff", &[], 400, "UTF-8"),
-        (Method::PUT, "/v1/kv/%zz", &[], 400, "hexadecimal"),
-        (Method::PUT, "/v1/kv/x?lease=1", &[], 400, "lease"),
-        (Method::PUT, "/v1/kv/x", &[("idempotency-key", "k")], 400, "Idempotency-Key"),
-        (Method::DELETE, "/v1/kv/x", &[("synod-fence", "l=1")], 400, "Synod-Fence"),
-        (Method::PUT, "/v1/kv/x", &[("content-range", "bytes 0-1/2")], 400, "Content-Range"),
-        (Method::PUT, "/v1/kv/x", &[("content-encoding", "gzip")], 415, "Content-Encoding"),
-        (Method::PUT, "/v1/kv/x", &[("if-match", "17")], 400, "If-Match"),
-        (Method::PUT, "/v1/kv/x", &[("if-match", "*"), ("if-none-match", "*")], 400, "exclude"),
-        (Method::PUT, "/v1/kv/x", &[("synod-timeout", "soon")], 400, "Synod-Timeout"),
-        (Method::PUT, "/v1/kv/x", &[("synod-min-revision", "x")], 400, "Synod-Min-Revision"),
-        (Method::GET, "/v1/kv/x", &[("synod-timeout", "0ms")], 400, "Synod-Timeout"),
-        (Method::GET, "/v1/kv/x?unknown=1", &[], 400, "unknown"),
-        (Method::GET, "/v1/kv/x?consistency=eventual", &[], 400, "linearizable, local"),
-        (Method::GET, "/v1/kv/x?consistency=local&consistency=local", &[], 400, "more than once"),
-        (Method::GET, "/v1/kv/x?revision=1e3", &[], 400, "revision"),
-        (Method::GET, "/v1/kv/x?revision=999999", &[], 400, "future"),
-        (Method::GET, "/v1/kv?revision=999999", &[], 400, "future"),
-        (Method::GET, "/v1/kv?limit=1001", &[], 400, "1000"),
-        (Method::GET, "/v1/kv?limit=0", &[], 400, "limit"),
-        (Method::GET, "/v1/kv?cursor=x", &[], 400, "cursor"),
-        (Method::DELETE, "/v1/kv?prefix=", &[], 400, "all=true"),
-        (Method::DELETE, "/v1/kv?prefix=x&all=true", &[], 400, "exclude"),
-        (Method::DELETE, "/v1/kv?prefix=x", &[("if-match", "*")], 400, "prefix"),
-        (Method::GET, "/v1/log/first", &[], 400, "slot"),
-        (Method::GET, "/v1/log/999999", &[], 404, "slot"),
-        (Method::GET, "/v1/replication/log", &[], 400, "from"),
-    ];
-    for node in 0..2 {
-        for (method, path, headers, status, word) in &cases {
-            let seen = network.with(node, method.clone(), path, headers).await;
-            let mutates = (method == Method::PUT || method == Method::DELETE) && !path.ends_with("/v1/kv/");
-            let outcome = if mutates { json!("not_applied") } else { Value::Null };
-            assert_eq!(seen.refusal(), (*status, outcome, false), "{method} {path}: {}", seen.text());
-            assert!(seen.text().contains(word), "{method} {path}: {}", seen.text());
-            assert!(path.contains("replication") || seen.headers.contains_key("synod-revision"), "{method} {path}");
-        }
-        let large = send(network.request(node, Method::PUT, "/v1/kv/x").body(vec![7; (1 << 20) + 1])).await;
-        assert_eq!(large.refusal(), (413, json!("not_applied"), false));
-        assert!(large.text().contains("1048576"), "{}", large.text());
-    }
-}
-
-#[tokio::test]
-async fn without_a_quorum_only_local_reads_are_served_and_it_heals() {
-    let network = Network::start(1).await;
-    network.put(0, "/v1/kv/kept", "before").await;
-    network.fake.behave(Behaviour::Silent);
-    let soon = [("synod-timeout", "1500ms")];
-    assert_eq!(network.with(0, Method::GET, "/v1/kv/kept", &soon).await.refusal(), (503, Value::Null, true));
-    let refused = network.with(0, Method::PUT, "/v1/kv/kept", &soon).await;
-    assert_eq!(refused.refusal(), (503, json!("not_applied"), true), "{}", refused.text());
-    let local = network.get(0, "/v1/kv/kept?consistency=local").await;
-    assert_eq!((local.status, local.text()), (200, "before"));
-    assert!(local.header("synod-lag").parse::<u64>().unwrap() >= 1_000);
-    network.fake.behave(Behaviour::Works);
-    assert_eq!(network.put(0, "/v1/kv/kept", "after").await.status, 200);
-    assert_eq!(network.get(0, "/v1/kv/kept").await.text(), "after");
-}
-
-#[tokio::test]
-async fn without_a_leader_reads_go_on_and_writes_are_not_applied() {
-    let network = Network::start(2).await;
-    network.put(0, "/v1/kv/kept", "before").await;
-    network.fake.behave(Behaviour::NoLeader);
-    eventually("nobody leads", async || network.status(&network.nodes[0]).await["leader"].is_null()).await;
-    for node in 0..2 {
-        let refused = network.with(node, Method::PUT, "/v1/kv/kept", &[("synod-timeout", "500ms")]).await;
-        assert_eq!(refused.refusal(), (503, json!("not_applied"), true), "{}", refused.text());
-        assert_eq!(network.get(node, "/v1/kv/kept").await.text(), "before");
-    }
-}
-
-#[tokio::test]
-async fn a_proposal_that_is_never_answered_leaves_the_outcome_unknown() {
-    let network = Network::start(2).await;
-    network.fake.behave(Behaviour::SwallowsProposals);
-    let soon = [("synod-timeout", "400ms")];
-    let proposed = network.with(1, Method::PUT, "/v1/kv/maybe", &soon).await;
-    assert_eq!(proposed.refusal(), (504, json!("unknown"), false), "{}", proposed.text());
-    // Behind a batch that still flies, nothing is proposed.
-    let queued = network.with(1, Method::PUT, "/v1/kv/never", &soon).await;
-    assert_eq!(queued.refusal(), (504, json!("not_applied"), false), "{}", queued.text());
-}
-
-#[tokio::test]
-async fn a_backup_whose_primary_is_gone_says_that_nothing_happened() {
-    let mut network = Network::start(2).await;
-    let _dir = network.nodes.remove(0).stop().await;
-    let refused = network.put(0, "/v1/kv/x", "v").await;
-    assert_eq!(refused.refusal(), (503, json!("not_applied"), true), "{}", refused.text());
-    network.appoint("replica-2").await;
-    assert_eq!(network.put(0, "/v1/kv/x", "v").await.status, 201);
-}
-
-#[tokio::test]
-async fn a_forwarded_mutation_is_not_forwarded_again() {
-    let network = Network::start(2).await;
-    let refused = network.with(1, Method::PUT, "/v1/kv/x", &[("synod-forwarded", "1")]).await;
-    assert_eq!(refused.refusal(), (503, json!("not_applied"), true), "{}", refused.text());
-}
-
-#[tokio::test]
-async fn a_replica_that_was_away_finds_its_state_again_and_catches_up() {
-    let mut network = Network::start(2).await;
-    network.put(0, "/v1/kv/a", "1").await;
-    assert_eq!(network.get(1, "/v1/kv/a").await.text(), "1");
-    let dir = network.nodes.remove(1).stop().await;
-    let written = network.put(0, "/v1/kv/a", "2").await;
-    network.add("replica-2", dir).await;
-    let newest = [("synod-min-revision", written.header("synod-revision"))];
-    let read = network.with(1, Method::GET, "/v1/kv/a?consistency=local", &newest).await;
-    assert_eq!((read.status, read.text()), (200, "2"));
-    let [first, second] = [network.status(&network.nodes[0]).await, network.status(&network.nodes[1]).await];
-    assert_eq!((&first["hash"], &first["revision"]), (&second["hash"], &second["revision"]));
-}
-
-#[tokio::test]
-async fn a_restarted_primary_takes_no_mutations_until_a_view_names_its_new_life() {
-    let mut network = Network::start(1).await;
-    let dir = network.nodes.remove(0).stop().await;
-    network.add("replica-1", dir).await;
-    let refused = network.put(0, "/v1/kv/x", "v").await;
-    assert_eq!(refused.refusal(), (503, json!("not_applied"), true), "{}", refused.text());
-    network.appoint("replica-1").await;
-    assert_eq!(network.put(0, "/v1/kv/x", "v").await.status, 201);
-}
-
-#[tokio::test]
-async fn a_state_of_another_cluster_ends_the_process_with_a_clear_error() {
-    let mut network = Network::start(1).await;
-    let dir = network.nodes.remove(0).stop().await;
-    let database = dir.path().join("data").join(crate::store::FILE);
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(database);
-    let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
-    sqlx::query("UPDATE meta SET cluster = 1").execute(&mut connection).await.unwrap();
-    sqlx::Connection::close(connection).await.unwrap();
-    network.add("replica-1", dir).await;
-    let ended = tokio::time::timeout(Duration::from_secs(10), network.nodes.remove(0).end()).await.unwrap();
-    let said = format!("{:#}", ended.unwrap_err());
-    assert!(said.contains("is of cluster 0000000000000001") && said.contains("--acceptors"), "{said}");
-}
-
-#[tokio::test]
-async fn a_replica_is_ready_once_it_knows_its_cluster_a_view_and_itself_current() {
-    let mut network = Network::start(1).await;
-    let ready = network.get(0, "/readyz?verbose").await;
-    assert_eq!((ready.status, ready.text()), (200, "cluster ok\nview ok\ncurrent ok\nok\n"));
-    network.fake.behave(Behaviour::Silent);
-    network.add("replica-9", tempfile::tempdir().unwrap()).await;
-    let waiting = network.get(1, "/readyz").await;
-    assert_eq!(waiting.status, 503);
-    assert!(waiting.text().contains("quorum of the 1 acceptors"), "{}", waiting.text());
-    assert_eq!(network.get(1, "/livez").await.status, 200);
 }

@@ -1,0 +1,68 @@
+//! What a client is told that asks for what cannot be.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::network::Network;
+use super::send;
+
+/// Method, path and headers; status, and a word that the problem says.
+type Case<'a> = (Method, &'a str, &'a [(&'static str, &'a str)], u16, &'a str);
+
+#[tokio::test]
+async fn every_malformed_request_is_refused_by_name() {
+    let network = Network::start(2).await;
+    let long_key = format!("/v1/kv/{}", "k".repeat(1_025));
+    let cases: [Case<'_>; 30] = [
+        (Method::GET, "/v1/kv/", &[], 400, "key is empty"),
+        (Method::PUT, "/v1/kv/", &[], 400, "key is empty"),
+        (Method::GET, &long_key, &[], 400, "1024"),
+        (Method::GET, "/v1/kv/%ff", &[], 400, "UTF-8"),
+        (Method::PUT, "/v1/kv/%zz", &[], 400, "hexadecimal"),
+        (Method::PUT, "/v1/kv/x?lease=1", &[], 400, "lease"),
+        (Method::PUT, "/v1/kv/x", &[("idempotency-key", "k")], 400, "Idempotency-Key"),
+        (Method::DELETE, "/v1/kv/x", &[("synod-fence", "l=1")], 400, "Synod-Fence"),
+        (Method::PUT, "/v1/kv/x", &[("content-range", "bytes 0-1/2")], 400, "Content-Range"),
+        (Method::PUT, "/v1/kv/x", &[("content-encoding", "gzip")], 415, "Content-Encoding"),
+        (Method::PUT, "/v1/kv/x", &[("if-match", "17")], 400, "If-Match"),
+        (Method::PUT, "/v1/kv/x", &[("if-match", "*"), ("if-none-match", "*")], 400, "exclude"),
+        (Method::PUT, "/v1/kv/x", &[("synod-timeout", "soon")], 400, "Synod-Timeout"),
+        (Method::PUT, "/v1/kv/x", &[("synod-min-revision", "x")], 400, "Synod-Min-Revision"),
+        (Method::GET, "/v1/kv/x", &[("synod-timeout", "0ms")], 400, "Synod-Timeout"),
+        (Method::GET, "/v1/kv/x?unknown=1", &[], 400, "unknown"),
+        (Method::GET, "/v1/kv/x?consistency=eventual", &[], 400, "linearizable, local"),
+        (Method::GET, "/v1/kv/x?consistency=local&consistency=local", &[], 400, "more than once"),
+        (Method::GET, "/v1/kv/x?revision=1e3", &[], 400, "revision"),
+        (Method::GET, "/v1/kv/x?revision=999999", &[], 400, "future"),
+        (Method::GET, "/v1/kv?revision=999999", &[], 400, "future"),
+        (Method::GET, "/v1/kv?limit=1001", &[], 400, "1000"),
+        (Method::GET, "/v1/kv?limit=0", &[], 400, "limit"),
+        (Method::GET, "/v1/kv?cursor=x", &[], 400, "cursor"),
+        (Method::DELETE, "/v1/kv?prefix=", &[], 400, "all=true"),
+        (Method::DELETE, "/v1/kv?prefix=x&all=true", &[], 400, "exclude"),
+        (Method::DELETE, "/v1/kv?prefix=x", &[("if-match", "*")], 400, "prefix"),
+        (Method::GET, "/v1/log/first", &[], 400, "slot"),
+        (Method::GET, "/v1/log/999999", &[], 404, "slot"),
+        (Method::GET, "/v1/replication/log", &[], 400, "from"),
+    ];
+    for node in 0..2 {
+        for (method, path, headers, status, word) in &cases {
+            let seen = network.with(node, method.clone(), path, headers).await;
+            let mutates = (method == Method::PUT || method == Method::DELETE) && !path.ends_with("/v1/kv/");
+            let outcome = if mutates { json!("not_applied") } else { Value::Null };
+            assert_eq!(seen.refusal(), (*status, outcome, false), "{method} {path}: {}", seen.text());
+            assert!(seen.text().contains(word), "{method} {path}: {}", seen.text());
+            assert!(path.contains("replication") || seen.headers.contains_key("synod-revision"), "{method} {path}");
+        }
+        let large = send(network.request(node, Method::PUT, "/v1/kv/x").body(vec![7; (1 << 20) + 1])).await;
+        assert_eq!(large.refusal(), (413, json!("not_applied"), false));
+        assert!(large.text().contains("1048576"), "{}", large.text());
+    }
+}
+
+#[tokio::test]
+async fn a_forwarded_mutation_is_not_forwarded_again() {
+    let network = Network::start(2).await;
+    let refused = network.with(1, Method::PUT, "/v1/kv/x", &[("synod-forwarded", "1")]).await;
+    assert_eq!(refused.refusal(), (503, json!("not_applied"), true), "{}", refused.text());
+}
