@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context;
 use bytes::Bytes;
+use clap::builder::BoolishValueParser;
 use futures::{TryStreamExt, stream};
 
 use crate::client::{Api, Endpoint, Page};
@@ -28,7 +29,7 @@ pub(crate) struct Args {
     /// The folder to write into; made where it is missing
     folder: PathBuf,
     /// Replace files that hold something else
-    #[arg(long, env = "SYNOD_FORCE")]
+    #[arg(long, env = "SYNOD_FORCE", value_parser = BoolishValueParser::new())]
     force: bool,
     #[command(flatten)]
     transfer: Transfer,

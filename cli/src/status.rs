@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use clap::builder::BoolishValueParser;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -13,7 +14,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     endpoint: Endpoint,
     /// Print the JSON of `GET /v1/cluster`
-    #[arg(long, env = "SYNOD_JSON")]
+    #[arg(long, env = "SYNOD_JSON", value_parser = BoolishValueParser::new())]
     json: bool,
 }
 

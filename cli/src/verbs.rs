@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use reqwest::Url;
 
@@ -31,7 +31,7 @@ pub(crate) struct Get {
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     key: String,
     /// Read what one replica has executed, without asking a quorum
-    #[arg(long, env = "SYNOD_LOCAL")]
+    #[arg(long, env = "SYNOD_LOCAL", value_parser = BoolishValueParser::new())]
     local: bool,
     /// Read the value that the key had at this revision
     #[arg(long, env = "SYNOD_REVISION", value_name = "N")]
@@ -85,7 +85,7 @@ struct Condition {
     #[arg(long, env = "SYNOD_IF_REVISION", value_name = "N")]
     if_revision: Option<u64>,
     /// Only if the key is not there
-    #[arg(long, env = "SYNOD_IF_ABSENT")]
+    #[arg(long, env = "SYNOD_IF_ABSENT", value_parser = BoolishValueParser::new())]
     if_absent: bool,
 }
 
@@ -159,7 +159,7 @@ pub(crate) struct List {
     #[arg(default_value = "")]
     prefix: String,
     /// Show also each key's revision, version and content type, set apart by tabs
-    #[arg(long, short, env = "SYNOD_LONG")]
+    #[arg(long, short, env = "SYNOD_LONG", value_parser = BoolishValueParser::new())]
     long: bool,
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
+use clap::builder::BoolishValueParser;
 use futures::future::try_join_all;
 use serde::Serialize;
 use tokio::time::sleep;
@@ -41,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long, env = "SYNOD_BENCH_ROUNDS", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
     /// Print JSON
-    #[arg(long, env = "SYNOD_BENCH_JSON")]
+    #[arg(long, env = "SYNOD_BENCH_JSON", value_parser = BoolishValueParser::new())]
     json: bool,
 }
 

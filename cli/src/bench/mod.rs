@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Subcommand;
+use clap::builder::BoolishValueParser;
 
 use self::load::{Load, Work};
 use self::processes::Discovered;
@@ -51,10 +52,10 @@ struct LoadArgs {
     #[arg(long, env = "SYNOD_BENCH_VALUE_BYTES", value_name = "BYTES", default_value_t = 256, value_parser = clap::value_parser!(u32).range(0..=1 << 20))]
     value_bytes: u32,
     /// Leave the keys in the store
-    #[arg(long, env = "SYNOD_BENCH_KEEP")]
+    #[arg(long, env = "SYNOD_BENCH_KEEP", value_parser = BoolishValueParser::new())]
     keep: bool,
     /// Print JSON instead of tables
-    #[arg(long, env = "SYNOD_BENCH_JSON")]
+    #[arg(long, env = "SYNOD_BENCH_JSON", value_parser = BoolishValueParser::new())]
     json: bool,
 }
 

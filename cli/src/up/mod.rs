@@ -18,10 +18,13 @@ mod supervisor;
 
 use std::cell::RefCell;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use clap::builder::BoolishValueParser;
+use futures::FutureExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -48,7 +51,7 @@ pub(crate) struct Args {
     #[arg(long, env = "SYNOD_DATA_DIR", value_name = "DIR", default_value = "synod-data")]
     data_dir: PathBuf,
     /// Leave a service that dies dead
-    #[arg(long, env = "SYNOD_NO_RESTART")]
+    #[arg(long, env = "SYNOD_NO_RESTART", value_parser = BoolishValueParser::new())]
     no_restart: bool,
     /// Give up when writes are not served after this long
     #[arg(long, env = "SYNOD_READY_SECONDS", value_name = "N", default_value_t = 60)]
@@ -84,9 +87,7 @@ async fn attend(args: &Args, plan: &[Planned], events: &mut mpsc::Receiver<Event
     let mut board = report::Board::new(plan);
     wait_until_served(args, plan, events, &mut board).await?;
     console::say(board.announcement(&args.data_dir, paint));
-    for name in ready::stragglers(plan).await {
-        console::say(paint.yellow(format_args!("{name} is not ready yet; see its /readyz and its log")));
-    }
+    let mut stragglers = pin!(ready::stragglers(plan).fuse());
 
     let mut log_check = interval(LOG_CHECK_INTERVAL);
     log_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -95,6 +96,9 @@ async fn attend(args: &Args, plan: &[Planned], events: &mut mpsc::Receiver<Event
             event = events.recv() => match event {
                 Some(event) => board.take(event).lines(paint).into_iter().for_each(console::say),
                 None => bail!("no service is looked after any more"),
+            },
+            late = &mut stragglers => for name in late {
+                console::say(paint.yellow(format_args!("{name} is not ready yet; see its /readyz and its log")));
             },
             _ = log_check.tick() => logs::bound_all(plan, &args.data_dir),
         }
@@ -111,7 +115,7 @@ async fn wait_until_served(
     let deadline = Instant::now() + Duration::from_secs(args.ready_seconds.into());
     let paint = Paint::for_stdout();
     let hindrance = RefCell::new(String::from("no answer yet"));
-    let mut served = std::pin::pin!(async {
+    let mut served = pin!(async {
         loop {
             match ready::writes_are_served(plan).await {
                 Ok(()) => return,
@@ -147,7 +151,7 @@ async fn wait_until_served(
 /// Ends all services; a second signal means: at once.
 async fn end(cluster: Cluster, signals: &mut Signals) {
     let hurry = cluster.hurry();
-    let mut ended = std::pin::pin!(cluster.end());
+    let mut ended = pin!(cluster.end());
     tokio::select! {
         () = &mut ended => return,
         name = signals.next() => {
