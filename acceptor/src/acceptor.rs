@@ -9,7 +9,7 @@
 //! when a leader says that enough replicas hold what was chosen there, and from then on answers for those slots with
 //! `trimmed_below`, never with "no vote"; and it refuses what would break an invariant of the leader instead of voting twice.
 //!
-//! Not done here: disks ([`log`](crate::log)), queues ([`writer`](crate::writer)), time (how long the leader is silent).
+//! Not done here: disks (`log`), queues (`writer`), time (how long the leader is silent).
 
 use std::collections::BTreeMap;
 
@@ -158,21 +158,6 @@ impl Acceptor {
         Decision::new(records, reply)
     }
 
-    /// Rebuilds the state at start: every record, in the order in which the decisions were made.
-    pub fn replay(&mut self, record: Record) {
-        self.apply(&record);
-    }
-
-    /// The records that rebuild everything but the votes.
-    #[must_use]
-    pub fn summary(&self) -> Vec<Record> {
-        let Marks { voted_below, chosen_below, trimmed_below } = self.marks;
-        let joined = self.roster.clone().map(Record::Joined);
-        let promised = self.promised.map(Record::Promised);
-        let trimmed = Record::Trimmed { below: trimmed_below, voted_below, chosen_below };
-        joined.into_iter().chain(promised).chain([trimmed]).collect()
-    }
-
     /// Who it is.
     #[must_use]
     pub fn id(&self) -> AcceptorId {
@@ -295,49 +280,6 @@ impl Acceptor {
             records.push(Record::Voted { ballot: accept.ballot, votes, chosen_below: marks.chosen_below });
         }
         records
-    }
-
-    fn apply(&mut self, record: &Record) {
-        match record {
-            Record::Joined(roster) => {
-                let own = self.roster.get_or_insert_with(|| roster.clone());
-                assert_eq!(own, roster, "acceptor {} joins one cluster", self.id);
-            }
-            Record::Promised(ballot) => self.promised = self.promised.max(Some(*ballot)),
-            Record::Voted { ballot, votes, chosen_below } => {
-                self.promised = self.promised.max(Some(*ballot));
-                self.marks.chosen_below = self.marks.chosen_below.max(*chosen_below);
-                for vote in votes {
-                    self.vote(*ballot, vote);
-                }
-            }
-            Record::Trimmed { below, voted_below, chosen_below } => {
-                self.marks.voted_below = self.marks.voted_below.max(*voted_below);
-                self.marks.chosen_below = self.marks.chosen_below.max(*chosen_below);
-                self.trim(*below);
-            }
-        }
-    }
-
-    fn vote(&mut self, ballot: Ballot, SlotValue { slot, value }: &SlotValue) {
-        self.marks.voted_below = self.marks.voted_below.max(slot.next());
-        if *slot < self.marks.trimmed_below {
-            return;
-        }
-        self.vote_bytes += cost(value);
-        if let Some(old) = self.votes.insert(*slot, StoredVote { ballot, value: value.clone() }) {
-            assert!(old.ballot < ballot, "slot {slot} is voted in at rising ballots, not at {} then {ballot}", old.ballot);
-            self.vote_bytes -= cost(&old.value);
-        }
-    }
-
-    fn trim(&mut self, below: Slot) {
-        if below > self.marks.trimmed_below {
-            self.marks.trimmed_below = below;
-            let kept = self.votes.split_off(&below);
-            let dropped = std::mem::replace(&mut self.votes, kept);
-            self.vote_bytes -= dropped.values().map(|vote| cost(&vote.value)).sum::<usize>();
-        }
     }
 }
 

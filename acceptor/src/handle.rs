@@ -12,7 +12,7 @@ use crate::acceptor::{AcceptError, Acceptor};
 /// Requests that may wait for the writer. As many as the server admits at once: more can't come.
 pub(crate) const QUEUE_REQUESTS: usize = 1_024;
 
-/// Bytes of values that may wait for the writer, several groups' worth. One message that is larger waits alone.
+/// Bytes of accepts that may be read or wait for the writer, several groups' worth.
 pub(crate) const QUEUE_BYTES: usize = 256 << 20;
 
 /// What permits of the queue's bytes are counted in, so that they fit the semaphore. Bytes.
@@ -50,15 +50,21 @@ pub(crate) enum Job {
 /// Where the answer goes.
 #[derive(Debug)]
 pub(crate) struct Answer<R> {
-    pub(crate) to: oneshot::Sender<Result<R, Refusal>>,
-    /// The request's share of [`QUEUE_BYTES`].
-    _held: Option<OwnedSemaphorePermit>,
+    to: oneshot::Sender<Result<R, Refusal>>,
+    /// Given back with the answer.
+    _held: Option<Share>,
 }
+
+/// A request's share of [`QUEUE_BYTES`], from before its body is read until it is answered.
+#[derive(Debug)]
+pub(crate) struct Share(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
 
 impl<R> Answer<R> {
     pub(crate) fn send(self, reply: Result<R, Refusal>) {
+        let Self { to, _held: held } = self;
+        drop(held);
         // Who asked may have gone.
-        let _gone = self.to.send(reply);
+        let _gone = to.send(reply);
     }
 }
 
@@ -125,11 +131,14 @@ impl Handle {
         self.ask(None, |answer| Job::Prepare(prepare, answer)).await
     }
 
-    pub(crate) async fn accept(&self, accept: Accept) -> Result<AcceptReply, Refusal> {
-        let bytes: usize = accept.proposals.iter().map(|proposal| proposal.value.len()).sum();
-        let permits = u32::try_from((bytes / PERMIT).min(QUEUE_BYTES / PERMIT)).expect("a small number");
+    /// A share of the queue's bytes for an accept of that size.
+    pub(crate) fn reserve(&self, bytes: usize) -> Result<Share, Refusal> {
+        let permits = u32::try_from(bytes.div_ceil(PERMIT)).unwrap_or(u32::MAX);
         let held = Arc::clone(&self.bytes).try_acquire_many_owned(permits);
-        let held = held.map_err(|_| Refusal::Busy { limit: format!("{QUEUE_BYTES} bytes of values") })?;
+        held.map(Share).map_err(|_| Refusal::Busy { limit: format!("{QUEUE_BYTES} bytes") })
+    }
+
+    pub(crate) async fn accept(&self, accept: Accept, held: Share) -> Result<AcceptReply, Refusal> {
         self.ask(Some(held), |answer| Job::Accept(accept, answer)).await
     }
 
@@ -153,7 +162,7 @@ impl Handle {
         let _ended = self.jobs.send(Job::Close).await;
     }
 
-    async fn ask<R>(&self, held: Option<OwnedSemaphorePermit>, job: impl FnOnce(Answer<R>) -> Job) -> Result<R, Refusal> {
+    async fn ask<R>(&self, held: Option<Share>, job: impl FnOnce(Answer<R>) -> Job) -> Result<R, Refusal> {
         let (to, reply) = oneshot::channel();
         match self.jobs.try_send(job(Answer { to, _held: held })) {
             Ok(()) => reply.await.unwrap_or(Err(Refusal::Closed)),

@@ -5,11 +5,13 @@ use std::future::{Ready, ready};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::extract::{Path, Query, State};
+use axum::body::Body;
+use axum::extract::{FromRequest as _, Path, Query, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post, put};
 use axum::{Extension, Router};
-use http::{StatusCode, Uri};
+use http::{HeaderMap, StatusCode, Uri, header};
+use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
 use shared::deadline::{Deadline, Elapsed};
 use shared::health::{self, Check};
@@ -19,6 +21,7 @@ use shared::problem::{Problem, Retryable};
 use shared::status::Identity;
 use shared::telemetry::{SpanNames, attribute};
 use shared::wire::{BodyLimit, Reply, Wire, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Span;
 
 use crate::acceptor::{AcceptError, Limits, Malformed};
@@ -37,6 +40,10 @@ const SMALL_BYTES: usize = 4 << 10;
 /// The most votes in a page.
 const MAX_PAGE: usize = 256;
 
+/// Pages of votes that may be on their way at once: each takes up to 4 MiB, or one value, until it is read. A refused coordinator
+/// or replica asks again.
+const PAGES_AT_ONCE: usize = 32;
+
 /// How long a refusal of another cluster's message keeps an acceptor from being ready: leaders repeat theirs every 100 ms.
 const ESTRANGED: Duration = Duration::from_secs(3);
 
@@ -49,12 +56,19 @@ pub(crate) struct Service {
     /// This acceptor as it stands in its own directory.
     own: Member,
     members: Mutex<Members>,
+    pages: Arc<Semaphore>,
 }
 
 impl Service {
     pub(crate) fn new(handle: Handle, limits: Limits, identity: Identity, own: Member) -> Arc<Self> {
-        let members = Mutex::default();
-        Arc::new(Self { handle, limits, identity, started: Instant::now(), own, members })
+        let (members, pages) = (Mutex::default(), Arc::new(Semaphore::new(PAGES_AT_ONCE)));
+        Arc::new(Self { handle, limits, identity, started: Instant::now(), own, members, pages })
+    }
+
+    /// A place for a page of votes, to be held until it is sent.
+    fn page(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let full = |_| Problem::overloaded(format!("{PAGES_AT_ONCE} pages of votes are on their way"));
+        Arc::clone(&self.pages).try_acquire_owned().map_err(full)
     }
 
     fn announce(&self, name: &Name, member: Member) -> Result<(), AnnounceError> {
@@ -110,19 +124,38 @@ async fn prepare(
 ) -> Result<Response, Problem> {
     describe(message.ballot, Some(message.from));
     service.limits.check_prepare(&message).map_err(AcceptError::from).map_err(broken)?;
+    let place = service.page()?;
     let answer = deadline.bound(service.handle.prepare(message)).await.map_err(late)?;
-    Ok(reply.send(&answer.map_err(refused)?))
+    Ok(hold(place, reply.send(&answer.map_err(refused)?)))
 }
 
 async fn accept(
     State(service): State<Arc<Service>>,
     reply: Reply,
     deadline: Deadline,
-    Wire(message): Wire<Accept>,
+    request: Request,
 ) -> Result<Response, Problem> {
+    let held = service.handle.reserve(announced_bytes(request.headers())).map_err(refused)?;
+    let Wire(message) = Wire::<Accept>::from_request(request, &()).await?;
     describe(message.ballot, message.proposals.first().map(|proposal| proposal.slot));
-    let answer = deadline.bound(service.handle.accept(message)).await.map_err(late)?;
+    let answer = deadline.bound(service.handle.accept(message, held)).await.map_err(late)?;
     Ok(reply.send(&answer.map_err(refused)?))
+}
+
+/// How long the body may become: what its header says, or else all that is allowed.
+fn announced_bytes(headers: &HeaderMap) -> usize {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    announced.unwrap_or(ACCEPT_BYTES).min(ACCEPT_BYTES)
+}
+
+/// Holds a place until the response is sent, or given up.
+fn hold(place: OwnedSemaphorePermit, response: Response) -> Response {
+    response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _held = &place;
+            frame
+        }))
+    })
 }
 
 #[derive(Deserialize)]
@@ -146,8 +179,9 @@ async fn votes(State(service): State<Arc<Service>>, reply: Reply, deadline: Dead
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(Problem::bad_request(format!("limit {limit} is not a number of votes from 1 to {MAX_PAGE}")));
     }
+    let place = service.page()?;
     let page = deadline.bound(service.handle.votes(Slot(from), limit)).await.map_err(late)?;
-    Ok(reply.send(&page.map_err(refused)?))
+    Ok(hold(place, reply.send(&page.map_err(refused)?)))
 }
 
 fn watermarks(State(service): State<Arc<Service>>, reply: Reply) -> Ready<Response> {

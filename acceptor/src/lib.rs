@@ -12,8 +12,8 @@
 //! replica     ◀──GET /v1/watermarks─── Durable ◀───┘                  (published after the sync, before the answers)
 //! ```
 //!
-//! In reading order: [`acceptor`] (the protocol, pure), [`decision`] ("persist before answering", as types), [`limits`] (what
-//! it lets in), `invariants` (what always holds); `log` (how the log grows and shrinks), `record` and `frame` (its bytes),
+//! In reading order: [`acceptor`] (the protocol, pure), `replay` (its state, from its records), [`decision`] ("persist before
+//! answering", as types), [`limits`] (what it lets in), `invariants` (what always holds); `log` (how the log grows and shrinks), `record` and `frame` (its bytes),
 //! `segment` and `disk` (its files), `scan` (torn or damaged?) and `recovery` (start); `writer` (group commit) and `handle` (the
 //! way to it); [`directory`] (who is there, pure), `http`, `args`.
 //!
@@ -24,6 +24,7 @@ pub mod acceptor;
 pub mod decision;
 mod invariants;
 pub mod limits;
+mod replay;
 
 mod disk;
 mod frame;

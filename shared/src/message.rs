@@ -321,7 +321,8 @@ pub struct Accepted {
     pub acceptor: AcceptorId,
     /// The ballot of the votes.
     pub ballot: Ballot,
-    /// The slots voted in; those below `marks.trimmed_below` are left out: they are chosen, and gone from here.
+    /// The slots voted in. Those below `marks.trimmed_below` are left out: they are chosen, and gone from here. So are those for
+    /// which there was no room, where there was room for others.
     pub slots: Vec<Slot>,
     /// The watermarks of the acceptor when it answered.
     pub marks: Marks,

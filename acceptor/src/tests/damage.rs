@@ -36,7 +36,7 @@ impl Undamaged {
     }
 
     fn put_back(&self) {
-        self.0.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
+        self.0.iter().for_each(|(path, bytes)| put(path, bytes));
     }
 }
 
@@ -44,7 +44,7 @@ impl Undamaged {
 fn open_with_changed_bit(log: &Fixture, path: &Path, undamaged: &[u8], offset: usize) -> Result<(), u64> {
     let mut bytes = undamaged.to_owned();
     bytes[offset] ^= 1 << (offset % 8);
-    fs::write(path, bytes).unwrap();
+    put(path, bytes);
     match log.reopen() {
         Ok((_, acceptor)) => {
             assert_eq!(state(&acceptor), log.state(), "byte {offset} of {path:?} changed what the acceptor remembers");
@@ -129,11 +129,11 @@ fn a_lost_sector_is_noticed_where_anything_stands_after_it() {
             if is_zero(&undamaged[sector..sector + 512]) || holds_mark && path == *log.segments().last().unwrap() {
                 continue;
             }
-            fs::write(&path, &bytes).unwrap();
+            put(&path, &bytes);
             let error = log.reopen().unwrap_err();
             assert!(matches!(&error, LogError::Damaged { file, .. } if *file == path), "sector at {sector}: {error}");
         }
-        fs::write(&path, &undamaged).unwrap();
+        put(&path, &undamaged);
     }
 }
 
@@ -146,7 +146,7 @@ fn groups_missing_before_another_segment_are_noticed() {
     for frame in frames(path).iter().skip(1).rev().skip(1) {
         let mut bytes = undamaged.clone();
         bytes[frame.start..].fill(0);
-        fs::write(path, &bytes).unwrap();
+        put(path, &bytes);
         match log.reopen().unwrap_err() {
             LogError::Damaged { file, offset, what } => {
                 assert_eq!((&file, offset), (path, frame.start as u64));
@@ -178,11 +178,11 @@ fn a_segment_cut_short_is_noticed() {
     for path in log.segments() {
         let undamaged = fs::read(&path).unwrap();
         for length in [0, 100, 128, 1_000, undamaged.len() - 1] {
-            fs::write(&path, &undamaged[..length]).unwrap();
+            put(&path, &undamaged[..length]);
             let error = log.reopen().unwrap_err();
             assert!(matches!(&error, LogError::Damaged { file, .. } if *file == path), "{length} bytes: {error}");
         }
-        fs::write(&path, &undamaged).unwrap();
+        put(&path, &undamaged);
     }
 }
 
@@ -204,7 +204,7 @@ fn a_damaged_log_is_left_as_it_is() {
     let path = &log.segments()[1];
     let mut bytes = fs::read(path).unwrap();
     bytes[SEGMENT_HEADER + 70] ^= 4;
-    fs::write(path, &bytes).unwrap();
+    put(path, &bytes);
     let before: Vec<Vec<u8>> = log.segments().iter().map(|path| fs::read(path).unwrap()).collect();
     let error = log.reopen().unwrap_err().to_string();
     assert!(error.contains(&format!("{} is damaged at offset 128: the group's records do not match", path.display())), "{error}");

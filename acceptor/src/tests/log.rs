@@ -102,7 +102,7 @@ fn a_segment_that_was_never_finished_is_removed() {
     let mut log = Fixture::new(SMALL);
     log.vote(0, 900);
     let unfinished = log.folder.join("00000000000000000002.segment.new");
-    fs::write(&unfinished, b"half").unwrap();
+    put(&unfinished, b"half");
     let log = log.restart();
     assert!(!unfinished.exists());
     assert_eq!(log.acceptor.vote_count(), 1);
@@ -121,7 +121,7 @@ fn a_missing_seal_is_made_up_for() {
     let mut bytes = fs::read(&segments[0]).unwrap();
     let sealed = bytes.clone();
     bytes[seal].fill(0);
-    fs::write(&segments[0], &bytes).unwrap();
+    put(&segments[0], &bytes);
     let before = log.state();
     let log = log.restart();
     assert_eq!(log.state(), before);
@@ -139,7 +139,7 @@ fn superfluous_segments_may_be_gone_or_there() {
     log.trim(30);
     let (before, last) = (log.state(), log.segments());
     for (path, bytes) in all.iter().step_by(2).filter(|(path, _)| !last.contains(path)) {
-        fs::write(path, bytes).unwrap();
+        put(path, bytes);
     }
     let log = log.restart();
     assert_eq!((log.state(), log.segments()), (before, last));

@@ -1,6 +1,7 @@
 //! The log and its writer, on real files and on disks that fail.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -109,6 +110,13 @@ fn segments(folder: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort_unstable();
     paths
+}
+
+/// Changes a file in place: where a file is truncated first, some file systems write it to the disk at once, and that takes time.
+fn put(path: &Path, bytes: impl AsRef<[u8]>) {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path).unwrap();
+    file.write_all(bytes.as_ref()).unwrap();
+    file.set_len(bytes.as_ref().len() as u64).unwrap();
 }
 
 /// All that an acceptor remembers.

@@ -32,7 +32,7 @@ fn unfinished(bytes: usize, mark: bool) -> Unfinished {
 
 impl Unfinished {
     fn assert_dropped(&self, bytes: &[u8], what: &str) {
-        fs::write(&self.path, bytes).unwrap();
+        put(&self.path, bytes);
         let (log, acceptor) = self.log.reopen().unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(state(&acceptor), self.acknowledged, "{what}");
         drop(log);
@@ -83,7 +83,7 @@ fn a_write_that_lacks_any_sectors_is_dropped() {
 fn a_whole_write_is_kept() {
     for mark in [false, true] {
         let unfinished = unfinished(900, mark);
-        fs::write(&unfinished.path, &unfinished.after).unwrap();
+        put(&unfinished.path, &unfinished.after);
         let (_, acceptor) = unfinished.log.reopen().unwrap();
         assert_eq!(state(&acceptor), unfinished.log.state());
     }
@@ -95,7 +95,7 @@ fn bytes_behind_the_end_of_the_last_segment_are_dropped() {
     let unfinished = unfinished(900, true);
     let mut bytes = unfinished.after.clone();
     bytes.extend_from_slice(b"garbage");
-    fs::write(&unfinished.path, &bytes).unwrap();
+    put(&unfinished.path, &bytes);
     let (_, acceptor) = unfinished.log.reopen().unwrap();
     assert_eq!(state(&acceptor), unfinished.log.state());
     assert_eq!(fs::metadata(&unfinished.path).unwrap().len(), SMALL.segment_bytes);
@@ -118,7 +118,7 @@ fn a_value_that_looks_like_frames_does_not_make_a_torn_write_look_damaged() {
     let mut bytes = fs::read(&path).unwrap();
     let sector = frame.start.next_multiple_of(512);
     bytes[sector..sector + 512].copy_from_slice(&before[sector..sector + 512]);
-    fs::write(&path, &bytes).unwrap();
+    put(&path, &bytes);
     let (_, acceptor) = log.reopen().unwrap();
     assert_eq!(state(&acceptor), acknowledged);
 }
@@ -148,7 +148,7 @@ proptest! {
             for (_, sector) in sectors.enumerate().filter(|(index, _)| written & (1 << index) != 0) {
                 torn[sector * 512..sector * 512 + 512].copy_from_slice(&after[sector * 512..sector * 512 + 512]);
             }
-            fs::write(&path, &torn).unwrap();
+            put(&path, &torn);
             log = log.restart();
             prop_assert_eq!(log.state(), acknowledged);
         }

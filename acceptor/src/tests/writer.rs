@@ -27,7 +27,8 @@ impl Running {
     }
 
     async fn vote(&self, slot: u64, bytes: usize) -> Result<AcceptReply, Refusal> {
-        self.handle.accept(accept(self.acceptor, slot, bytes)).await
+        let held = self.handle.reserve(bytes)?;
+        self.handle.accept(accept(self.acceptor, slot, bytes), held).await
     }
 
     fn accepted(&self, slot: u64, voted_below: u64) -> AcceptReply {
@@ -76,6 +77,20 @@ async fn requests_that_wait_share_one_sync() {
     });
     assert_eq!(first.0, Ok(running.accepted(1, 2)));
     assert_eq!(running.disk.faults.syncs() - before, 2);
+}
+
+/// Also while bodies are still being read.
+#[tokio::test]
+async fn bytes_that_wait_are_limited_and_given_back() {
+    let running = Running::new(SMALL);
+    let held = running.handle.reserve(crate::handle::QUEUE_BYTES - 1).unwrap();
+    assert_eq!(running.vote(0, 10).await, Err(Refusal::Busy { limit: "268435456 bytes".to_owned() }));
+    drop(held);
+    for slot in 0..3 {
+        assert_eq!(running.vote(slot, 10).await, Ok(running.accepted(slot, slot + 1)));
+    }
+    assert!(running.handle.reserve(crate::handle::QUEUE_BYTES).is_ok());
+    assert!(running.handle.reserve(usize::MAX).is_err());
 }
 
 /// Polls once.
