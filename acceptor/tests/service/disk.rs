@@ -95,7 +95,7 @@ async fn a_damaged_log_keeps_an_acceptor_from_starting() {
     bytes[last - 1_000] ^= 1;
     fs::write(&segment, &bytes).unwrap();
     let (status, said) = start_in_vain(temp.path());
-    assert_eq!(status.code(), Some(78), "{said}");
+    assert_eq!(status.code(), Some(i32::from(shared::service::DAMAGED)), "{said}");
     assert!(said.contains(&format!("{} is damaged at offset", segment.display())), "{said}");
     assert_eq!(fs::read(&segment).unwrap(), bytes);
 }
@@ -116,7 +116,7 @@ async fn a_data_directory_is_for_one_acceptor_at_a_time() {
     let temp = tempfile::tempdir().unwrap();
     let process = Process::start(temp.path());
     let (status, said) = start_in_vain(temp.path());
-    assert_eq!(status.code(), Some(78));
+    assert_eq!(status.code(), Some(i32::from(shared::service::MISCONFIGURED)), "{said}");
     assert!(said.contains(&format!("in use by another process (pid {})", process.child.id())), "{said}");
     identity(&process.client()).await;
 }
