@@ -1,7 +1,7 @@
 //! The task that owns the pure replica: feeds it what happens, and does what it says.
 //!
 //! It decides nothing. Whatever takes time is a task of its own that ends with an input: calls to other services
-//! ([`calls`]), executing ([`executor`]). Handlers speak to it through a [`Handle`].
+//! (`calls`), executing (`executor`). Handlers speak to it through a `Handle`.
 #![expect(clippy::disallowed_methods, reason = "the shell reads clocks and starts tasks")]
 
 mod calls;

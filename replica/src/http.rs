@@ -1,7 +1,7 @@
 //! What a replica answers over HTTP. Each request has a file of its own; what they share stands beside them.
 //!
-//! Reading order: [`query`], [`key`] and [`conditions`] (what a request says), [`reading`] (how new the state must be), [`get`],
-//! [`list`] and [`log`]; [`mutate`] and [`forward`]; [`refused`] (every way to say no); [`replication`], [`status`], [`cluster`].
+//! Reading order: `query`, `key` and `conditions` (what a request says), `reading` (how new the state must be), `get`,
+//! `list` and `log`; `mutate` and `forward`; `refused` (every way to say no); `replication`, `status`, `cluster`.
 
 mod accept;
 mod cluster;

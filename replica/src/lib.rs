@@ -1,7 +1,19 @@
-//! The replica: a learner that executes the chosen log into SQLite, and serves it.
+//! The replica service: a learner that executes the chosen log into SQLite, and serves it. One of them is the primary: it takes
+//! mutations, has them proposed in batches, and answers what executing them came to. All of them serve linearizable reads.
 //!
-//! The pure part in reading order: [`command`] (what is asked), [`chain`], [`working_set`], [`execute`] and [`outcome`] (what is done),
-//! [`describe`] (how it is shown), [`event`], [`answer`], [`config`] and [`status`] (what goes in and out), [`replica`] (who does it when).
+//! ```text
+//!             ┌──────────────── driver: owns the pure replica, does what it says ───────────────┐
+//! client ───▶ http ──Message──▶ replica ──Effect──▶ calls ──▶ coordinators, acceptors, replicas │
+//!             │   ◀──Answer──── (pure)  ──Execute─▶ executor ──▶ store: one writer, many readers │
+//!             └──────────────── reads, once released ──────────────────────────▶ ┘
+//! ```
+//!
+//! The pure part in reading order: [`command`] (what is asked), [`chain`], [`working_set`], [`execute`] and [`outcome`] (what is
+//! done), [`describe`] (how it is shown), [`event`], [`answer`], [`config`] and [`status`] (what goes in and out), [`replica`] (who
+//! does it when). The shell: `store` (SQLite), `driver`, `http`, `args`, `run`.
+//!
+//! Deliberately absent: a cache beside SQLite, because its page cache is one; votes, because a replica has none: what is chosen
+//! is what acceptors say; any decision in the shell.
 
 pub mod command;
 
@@ -31,6 +43,7 @@ mod http;
 
 mod args;
 mod run;
+
 #[cfg(test)]
 mod tests;
 

@@ -20,8 +20,8 @@
 //!
 //! Not done here: leases for reads (a read always asks a quorum), and snapshots (a replica that was away reads the log).
 //!
-//! The parts: [`batching`](crate::batching), [`learner`](crate::learner), [`fetching`](crate::fetching),
-//! [`quorum_read`](crate::quorum_read), [`members`](crate::members); below, [`clients`], [`network`] and [`execution`] put
+//! The parts: `batching`, `learner`, `fetching`,
+//! `quorum_read`, `members`; below, `clients`, `network` and `execution` put
 //! them together.
 
 mod clients;

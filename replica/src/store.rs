@@ -1,10 +1,10 @@
 //! The replica's state in SQLite: `state.sqlite` in the data directory.
 //!
-//! One connection writes ([`Writer`]), some only read ([`Reader`]). The state is what executing the log makes of it, so nothing
+//! One connection writes (`Writer`), some only read (`Reader`). The state is what executing the log makes of it, so nothing
 //! here decides anything: the file may be behind (it is brought up from the log), it is never ahead of or beside it. Every
 //! transaction is a whole number of slots, with `meta` saying how many.
 //!
-//! In reading order: [`schema`], [`writer`], [`apply`] (one transaction), [`reader`], [`list`], [`log`].
+//! In reading order: `schema`, `writer`, `apply` (one transaction), `reader`, `list`, `log`.
 
 mod apply;
 mod error;
