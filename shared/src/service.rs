@@ -114,11 +114,15 @@ where
 }
 
 fn exit_code(error: &anyhow::Error) -> ExitCode {
-    if let Some(DataDirError::Damaged(_)) = error.downcast_ref() {
-        return ExitCode::from(DAMAGED);
-    }
-    let misconfigured = error.is::<AdvertiseError>() || error.is::<AcceptorsError>() || error.is::<DataDirError>();
-    if misconfigured { ExitCode::from(MISCONFIGURED) } else { ExitCode::FAILURE }
+    let code = match error.downcast_ref() {
+        Some(DataDirError::Damaged(_)) => DAMAGED,
+        Some(DataDirError::Foreign { .. } | DataDirError::Format { .. } | DataDirError::Unknown { .. }) => MISCONFIGURED,
+        // Whoever holds the lock may be about to end, and the disk may come back.
+        Some(DataDirError::Locked { .. } | DataDirError::Io { .. }) => return ExitCode::FAILURE,
+        None if error.is::<AdvertiseError>() || error.is::<AcceptorsError>() => MISCONFIGURED,
+        None => return ExitCode::FAILURE,
+    };
+    ExitCode::from(code)
 }
 
 #[expect(clippy::print_stderr, reason = "there is no log yet")]
