@@ -1,6 +1,8 @@
 //! One client's connection: HTTP/1.1, kept alive, opened again when it broke. Hyper itself, as every microsecond spent here is taken
 //! from a cluster on the same cores.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use bytes::Bytes;
 use http::{Request, StatusCode};
@@ -9,6 +11,10 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use reqwest::Url;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// The longest wait for an answer: above the services' own deadline (10 s).
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A client with at most one request under way.
 pub(crate) struct Connection {
@@ -31,6 +37,10 @@ impl Connection {
 
     /// Sends a request and takes the whole answer.
     pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> anyhow::Result<StatusCode> {
+        timeout(ANSWER_TIMEOUT, self.exchange(request)).await.context("no answer in time")?
+    }
+
+    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> anyhow::Result<StatusCode> {
         let mut sender = match self.sender.take() {
             Some(sender) if !sender.is_closed() => sender,
             Some(_) | None => self.open().await.context("cannot connect")?,

@@ -4,9 +4,11 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::TcpListener;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
 
 use super::logs;
 use super::plan::Planned;
@@ -15,6 +17,11 @@ use super::plan::Planned;
 const DESCRIPTION: &str = "cluster.json";
 /// The version of the folder's layout.
 const FORMAT: u32 = 1;
+
+/// Services of an `up` that was killed a moment ago may still be about to end.
+const PORTS_PATIENCE: Duration = Duration::from_secs(2);
+/// Pause between two looks at the ports.
+const PORTS_PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,9 +32,15 @@ struct Description {
 }
 
 /// Looks at all of it, and takes the data directory for as long as the file given back is held.
-pub(crate) fn pass(data_dir: &Path, acceptors: u16, plan: &[Planned]) -> anyhow::Result<File> {
+pub(crate) async fn pass(data_dir: &Path, acceptors: u16, plan: &[Planned]) -> anyhow::Result<File> {
     let lock = claim(data_dir, acceptors)?;
-    ports_are_free(plan)?;
+    let deadline = Instant::now() + PORTS_PATIENCE;
+    while let Err(error) = ports_are_free(plan) {
+        if Instant::now() >= deadline {
+            return Err(error);
+        }
+        sleep(PORTS_PAUSE).await;
+    }
     // Only now, so that a start that was refused fixes nothing.
     describe(data_dir, acceptors).with_context(|| format!("cannot write {} in {}", DESCRIPTION, data_dir.display()))?;
     Ok(lock)
@@ -103,11 +116,11 @@ mod tests {
         claim(&folder, 3).expect("it is free again");
     }
 
-    #[test]
-    fn the_number_of_acceptors_of_a_folder_is_fixed_by_the_first_start() {
+    #[tokio::test]
+    async fn the_number_of_acceptors_of_a_folder_is_fixed_by_the_first_start() {
         let temp = tempfile::tempdir().unwrap();
         drop(claim(temp.path(), 5).unwrap());
-        drop(pass(temp.path(), 3, &[]).expect("nothing was started with the other number"));
+        drop(pass(temp.path(), 3, &[]).await.expect("nothing was started with the other number"));
         let error = claim(temp.path(), 5).unwrap_err().to_string();
         assert!(error.contains("--acceptors 3"), "{error}");
         assert_eq!(fs::read_to_string(temp.path().join(DESCRIPTION)).unwrap(), "{\"format\":1,\"acceptors\":3}\n");

@@ -61,7 +61,7 @@ pub(crate) struct Args {
 /// Runs the cluster until a signal.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let plan = plan::plan(&args.counts, args.base_port, &args.data_dir);
-    let _lock = checks::pass(&args.data_dir, args.counts.acceptors, &plan)?;
+    let _lock = checks::pass(&args.data_dir, args.counts.acceptors, &plan).await?;
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     let mut signals = Signals::new()?;
     let policy = if args.no_restart { supervisor::Policy::LeaveDead } else { supervisor::Policy::Restart };
