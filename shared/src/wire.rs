@@ -1,6 +1,7 @@
 //! Messages as HTTP bodies: JSON for people and scripts, postcard between the services. The same serde types stand behind both.
 
 use std::convert::Infallible;
+use std::pin::pin;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -8,7 +9,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -158,23 +159,41 @@ impl<S: Send + Sync> FromRequest<S> for WholeBody {
     }
 }
 
+/// How much of a body above its limit is read and thrown away, in bytes. A client that is still sending when the connection closes
+/// may never see the answer; one that sends far too much is cut off all the same.
+const DRAIN_BYTES: u64 = 4 << 20;
+/// What is set aside for a body before it comes, whatever length it announces, in bytes.
+const FIRST_BUFFER: usize = 64 << 10;
+
 /// Reads a body to its end.
 ///
 /// # Errors
-/// 413 above the limit (before reading, where the length is announced), 400 where the connection breaks.
+/// 413 above the limit, 400 where the connection breaks. The rest of a body that is a little too long is read and thrown away, so
+/// that the client hears the answer and the connection stays of use; of a longer one nothing more is read, and the connection closes.
 pub async fn read_body<B>(body: B, limit: BodyLimit) -> Result<Bytes, Problem>
 where
     B: hyper::body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    if body.size_hint().lower() > limit.bytes as u64 {
-        return Err(Problem::too_large(limit.what, limit.bytes));
+    let bound = limit.bytes as u64 + DRAIN_BYTES;
+    let announced = body.size_hint().lower();
+    let mut body = pin!(body);
+    let mut kept = Vec::with_capacity(usize::try_from(announced).unwrap_or(FIRST_BUFFER).min(FIRST_BUFFER));
+    let mut length = 0_u64;
+    while announced <= bound && length <= bound {
+        let frame = match body.as_mut().frame().await {
+            None if length <= limit.bytes as u64 => return Ok(Bytes::from(kept)),
+            None => return Err(Problem::too_large(limit.what, limit.bytes)),
+            Some(Err(error)) => return Err(Problem::bad_request(format!("the body broke off: {}", error.into()))),
+            Some(Ok(frame)) => frame,
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        length = length.saturating_add(data.len() as u64);
+        if length <= limit.bytes as u64 {
+            kept.extend_from_slice(&data);
+        }
     }
-    match Limited::new(body, limit.bytes).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Problem::too_large(limit.what, limit.bytes)),
-        Err(error) => Err(Problem::bad_request(format!("the body broke off: {error}"))),
-    }
+    Err(Problem::too_large(limit.what, limit.bytes).with_header(header::CONNECTION, HeaderValue::from_static("close")))
 }
 
 /// In which encoding the caller wants the answer: what `Accept` names, else that of its body, else JSON. An extractor that
