@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
-use tests::harness::cluster::{Cluster, Size};
+use tests::harness::cluster::{Cluster, Size, eventually};
 
 use crate::synod;
 
@@ -200,14 +200,22 @@ async fn log(api: &Api<'_>) -> Result<()> {
 async fn the_cluster_describes_itself() -> Result<()> {
     let cluster = Cluster::start(synod(), Size::default(), &[]).await?;
     let (primary, leader) = (cluster.primary().await?, cluster.leader().await?);
-    let seen = cluster.json("balancer-1", "/v1/cluster").await?;
-    ensure!(seen["view"]["primary"] == primary.as_str() && seen["view"]["backups"].as_array().map(Vec::len) == Some(2), "{seen}");
-    ensure!(seen["leader"]["url"] == cluster.url(&leader) && seen["leader"]["ballot"]["round"].is_u64(), "{seen}");
-    for (field, count) in [("coordinators", 2), ("acceptors", 3), ("replicas", 3)] {
-        ensure!(seen[field].as_array().map(Vec::len) == Some(count), "{field}: {seen}");
-    }
-    ensure!(seen["ratios"]["votes_per_decision"].is_number() && seen["ratios"]["backups_per_primary"] == 2.0, "{seen}");
-    ensure!(seen["ratios"]["requests_per_node"].is_object(), "{seen}");
+    // Services find each other through the acceptors, and have announced themselves after half a second.
+    eventually("every service is known to every other", || async {
+        let seen = cluster.json("balancer-1", "/v1/cluster").await?;
+        ensure!(
+            seen["view"]["primary"] == primary.as_str() && seen["view"]["backups"].as_array().map(Vec::len) == Some(2),
+            "{seen}"
+        );
+        ensure!(seen["leader"]["url"] == cluster.url(&leader) && seen["leader"]["ballot"]["round"].is_u64(), "{seen}");
+        for (field, count) in [("coordinators", 2), ("acceptors", 3), ("replicas", 3)] {
+            ensure!(seen[field].as_array().map(Vec::len) == Some(count), "{field}: {seen}");
+        }
+        ensure!(seen["ratios"]["votes_per_decision"].is_number() && seen["ratios"]["backups_per_primary"] == 2.0, "{seen}");
+        ensure!(seen["ratios"]["requests_per_node"].is_object(), "{seen}");
+        Ok(())
+    })
+    .await?;
     for kind in ["acceptor", "coordinator", "replica", "balancer"] {
         for name in cluster.names(kind) {
             let status = cluster.json(&name, "/v1/status").await?;
