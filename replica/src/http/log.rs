@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::request::Parts;
+use http::{HeaderValue, header};
 use serde::Serialize;
 use shared::ids::{Ballot, Revision, Slot};
 use shared::problem::Problem;
@@ -79,7 +80,8 @@ async fn list_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let (slots, max_bytes) = if streaming { (PIECE_SLOTS, PIECE_BYTES) } else { (app.limits.page_items, PAGE_BYTES) };
     let page = app.reader.log(LogQuery { from, limit: limit.unwrap_or(slots).min(slots), max_bytes }).await?;
     let revision = page.revision;
-    let mut response = if streaming { stream(app.reader.clone(), page, limit.unwrap_or(usize::MAX)) } else { rendered(&page) };
+    let mut response =
+        if streaming { stream(app.reader.clone(), page, limit.unwrap_or(usize::MAX)) } else { rendered(&page, limit) };
     released.describe(response.headers_mut(), revision);
     Ok(response)
 }
@@ -108,17 +110,16 @@ impl RenderedSlot {
     }
 }
 
-#[derive(Serialize)]
-struct RenderedPage {
-    items: Vec<RenderedSlot>,
-    revision: Revision,
-    /// Where to ask from for what comes after; none where nothing more is executed yet.
-    next: Option<Slot>,
-}
-
-fn rendered(page: &LogPage) -> Response {
-    let next = next_of(page, page.executed_below);
-    wire::json(&RenderedPage { items: page.rows.iter().map(RenderedSlot::of).collect(), revision: page.revision, next })
+/// A list of slots; where more are executed, `Link` says where they are.
+fn rendered(page: &LogPage, limit: Option<usize>) -> Response {
+    let slots: Vec<RenderedSlot> = page.rows.iter().map(RenderedSlot::of).collect();
+    let mut response = wire::json(&slots);
+    if let Some(next) = next_of(page, page.executed_below) {
+        let limit = limit.map(|limit| format!("&limit={limit}")).unwrap_or_default();
+        let link = HeaderValue::try_from(format!("</v1/log?from={next}{limit}>; rel=\"next\""));
+        response.headers_mut().insert(header::LINK, link.expect("numbers are safe in a header"));
+    }
+    response
 }
 
 fn next_of(page: &LogPage, end: Slot) -> Option<Slot> {
