@@ -120,6 +120,15 @@ fn a_primary_fetches_at_once_what_is_missing_before_its_own_batch() {
 }
 
 #[test]
+fn a_hole_before_its_own_batch_is_fetched_though_another_proposal_is_open() {
+    let mut rig = Rig::in_views(Config { pipeline: 2, ..Config::default() }, &[1]);
+    rig.mutation(1, "a");
+    rig.mutation(2, "b");
+    let expected = [fetch(2, coordinator(1), 1), arm(Timer::FetchStall, 200, 0)];
+    assert_eq!(rig.reply(1, 1, 0, Ok(chosen_at(2))), expected);
+}
+
+#[test]
 fn nothing_is_fetched_that_there_is_no_room_for() {
     let mut rig = Rig::in_views(Config { learned_entries: 2, ..Config::default() }, &[2]);
     let chosen: Vec<_> = (1..6).map(noop).collect();
