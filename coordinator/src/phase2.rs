@@ -170,12 +170,14 @@ impl Phase2 {
         SlotValue { slot, value }
     }
 
-    /// Counts the votes of an acceptor at this leader's ballot.
+    /// Counts the votes of an acceptor.
+    ///
+    /// # Panics
+    /// When they are of another ballot, or the acceptor has no vote in this cluster.
     pub(crate) fn count(&mut self, acceptor: AcceptorId, ballot: Ballot, slots: &[Slot]) -> Resolved {
+        assert_eq!(ballot, self.ballot, "votes count at the leader's own ballot");
+        assert!(self.roster.contains(acceptor), "acceptor {acceptor} has no vote in {:?}", self.roster);
         let mut waited = Vec::new();
-        if ballot != self.ballot || !self.roster.contains(acceptor) {
-            return Resolved::default();
-        }
         for slot in slots {
             let Some(in_flight) = self.in_flight.get_mut(slot) else { continue };
             in_flight.accepted.insert(acceptor);

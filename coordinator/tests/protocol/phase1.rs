@@ -42,8 +42,10 @@ fn a_promise_counts_for_its_own_ballot_only() {
     bench.promise(0, promise(0, mine, 0, vec![], Marks::default()));
     let older = Ballot { round: mine.round - 1, ..mine };
     assert_eq!(bench.promise(1, promise(1, older, 0, vec![], Marks::default())), []);
-    let reply = PrepareReply::Promise(promise(1, mine, 0, vec![], Marks::default()));
-    assert_eq!(bench.step(Input::PrepareReply { from: at(1), ballot: older, reply }), []);
+    for (request, promised) in [(older, mine), (mine, older)] {
+        let reply = PrepareReply::Promise(promise(1, promised, 0, vec![], Marks::default()));
+        assert_eq!(bench.step(Input::PrepareReply { from: at(1), ballot: request, reply }), []);
+    }
     assert_eq!(bench.core.phase(), Phase::Phase1);
 }
 
@@ -78,7 +80,7 @@ fn a_slot_of_which_no_response_reports_a_proposal_is_filled_with_a_noop() {
 
 #[test]
 fn nothing_is_proposed_below_what_any_acceptor_of_the_quorum_knows_to_be_chosen_or_trimmed() {
-    let trimmed = Marks { voted_below: Slot(6), chosen_below: Slot(5), trimmed_below: Slot(5) };
+    let trimmed = Marks { trimmed_below: Slot(5), ..voted(6) };
     for marks in [Marks { chosen_below: Slot(5), ..voted(6) }, trimmed] {
         let mut bench = Bench::new();
         let mine = bench.stand_for_election(voted(1));
@@ -110,6 +112,15 @@ fn phase_2_waits_for_every_page_of_a_quorum() {
     assert_eq!(bench.promise(1, first), [], "the same page again");
     let led = bench.promise(1, promise(1, mine, 2, vec![vote(2, 1, "two")], voted(3)));
     assert_eq!(led, leads(mine, 0, vec![noop(), value("one"), value("two")]));
+}
+
+#[test]
+fn an_acceptor_of_which_a_page_is_missing_is_not_part_of_a_quorum() {
+    let mut bench = Bench::new();
+    let mine = bench.stand_for_election(voted(3));
+    bench.promise(1, Promise { next: Some(Slot(2)), ..promise(1, mine, 0, vec![vote(1, 1, "one")], voted(3)) });
+    assert_eq!(bench.promise(0, promise(0, mine, 0, vec![], Marks::default())), []);
+    assert_eq!(bench.core.phase(), Phase::Phase1);
 }
 
 #[test]

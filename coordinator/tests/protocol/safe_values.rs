@@ -145,6 +145,13 @@ fn the_order_of_the_reports_and_of_the_acceptors_does_not_matter() {
 }
 
 #[test]
+fn nothing_is_chosen_for_slots_below_the_one_asked_from() {
+    let report = Report { votes: vec![vote(5, 1, "five")], marks: voted(6) };
+    let safe = safe_values(Slot(5), &[report, Report::default()]);
+    assert_eq!((safe.start, safe.values), (Slot(5), vec![value("five")]));
+}
+
+#[test]
 #[should_panic(expected = "two values were proposed for slot 0 at ballot")]
 fn two_values_of_one_ballot_are_a_broken_invariant() {
     let report = |text| Report { votes: vec![vote(0, 1, text)], marks: voted(1) };
