@@ -6,7 +6,7 @@ use clap::value_parser;
 use shared::config::{AcceptorsArgs, DataDirArgs, ServiceArgs};
 
 use crate::config::Config;
-use crate::http::Limits;
+use crate::http::{Bodies, Limits};
 
 /// What a replica is told.
 #[derive(Clone, Debug, clap::Args)]
@@ -42,6 +42,10 @@ pub struct Args {
     /// Items in a page of a list; a request for more is answered 400
     #[arg(long, env = "SYNOD_MAX_PAGE_ITEMS", value_name = "N", default_value = "1000", value_parser = value_parser!(u32).range(1..=10_000))]
     pub max_page_items: u32,
+
+    /// Bytes of all mutations' bodies held at once; more are answered 503
+    #[arg(long, env = "SYNOD_MAX_BUFFERED_BYTES", value_name = "BYTES", default_value = "134217728", value_parser = value_parser!(u32).range(4_194_304..))]
+    pub max_buffered_bytes: u32,
 }
 
 impl Args {
@@ -57,6 +61,11 @@ impl Args {
             value_bytes: usize_of(self.max_value_bytes),
             page_items: usize_of(self.max_page_items),
         }
+    }
+
+    /// The memory for what clients send.
+    pub(crate) fn bodies(&self) -> Bodies {
+        Bodies::new(usize_of(self.max_buffered_bytes))
     }
 
     /// The core's limits and times.

@@ -180,6 +180,8 @@ impl Driver {
             }
             publish.send_replace(self.publishable());
         };
+        // Whoever still has something to say must not wait for somebody to listen.
+        drop(input_queue);
         executing.cancel();
         let ended = executor.await;
         result.and_then(|()| match ended {

@@ -4,6 +4,7 @@
 //! `list` and `log`; `mutate` and `forward`; `refused` (every way to say no); `replication`, `status`, `cluster`.
 
 mod accept;
+mod bodies;
 mod cluster;
 mod conditions;
 mod cursor;
@@ -38,6 +39,8 @@ use shared::status::Identity;
 use shared::telemetry::SpanNames;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+pub(crate) use bodies::Bodies;
 
 use crate::driver::Handle;
 use crate::store::Reader;
@@ -86,6 +89,8 @@ pub(crate) struct App {
     pub(crate) members: watch::Receiver<Vec<Member>>,
     /// What a client may ask for.
     pub(crate) limits: Limits,
+    /// The memory for what clients send.
+    pub(crate) bodies: Bodies,
     /// Cancelled when the process is to end.
     pub(crate) shutdown: CancellationToken,
 }

@@ -202,6 +202,7 @@ impl Replica {
     pub fn check_invariants(&self) {
         self.invariant_only_a_primary_has_mutations();
         self.invariant_queues_are_bounded();
+        self.invariant_nothing_waits_while_the_disk_is_full();
         self.batching.invariant_flying_batches_are_due(self.meta.epoch(), self.meta.next_batch);
         self.batching.invariant_queue_is_counted();
         self.learner.invariant_learned_is_contiguous();
@@ -213,6 +214,11 @@ impl Replica {
     fn invariant_only_a_primary_has_mutations(&self) {
         let (queued, flying) = (self.batching.queued(), self.batching.flying_mutations());
         assert!(self.role() == Role::Primary || queued + flying == 0, "not primary, with {queued} queued and {flying} flying");
+    }
+
+    fn invariant_nothing_waits_while_the_disk_is_full(&self) {
+        let queued = self.batching.queued();
+        assert!(self.storage == Storage::Writable || queued == 0, "{queued} mutations wait, and the disk is full");
     }
 
     fn invariant_queues_are_bounded(&self) {

@@ -56,6 +56,7 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         acceptors,
         members,
         limits: args.limits(),
+        bodies: args.bodies(),
         shutdown: running.shutdown.clone(),
     });
     let served = serve(running.listener, routes(app), Service::Replica, SPANS, server::Limits::default(), running.shutdown).await;

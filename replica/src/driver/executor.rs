@@ -137,7 +137,18 @@ impl Executor {
             return Err(error);
         }
         self.complain(&error).await;
+        if matches!(error, StoreError::Full(_)) {
+            self.make_room().await?;
+        }
         Ok(self.shutdown.run_until_cancelled(tokio::time::sleep(RETRY_INTERVAL)).await.is_some())
+    }
+
+    /// After a checkpoint the WAL starts over, in the space that it has.
+    async fn make_room(&mut self) -> Result<(), StoreError> {
+        match self.writer.checkpoint().await {
+            Err(error) if error.is_fatal() => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     async fn complain(&mut self, error: &StoreError) {
@@ -190,3 +201,6 @@ fn spans_of(entries: &[ChosenEntry]) -> Vec<Span> {
     });
     traced.collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,8 +22,9 @@ use super::refused::Refused;
 use super::render::RenderedItem;
 use crate::store::{ABOVE_EVERY_KEY, Item, ListPage, ListQuery, Order, Reader, Show};
 
-/// The most bytes of keys and values in a page; what does not fit comes with the next one.
-const PAGE_BYTES: usize = 8 << 20;
+/// The most bytes of keys and values in a page; what does not fit comes with the next one. A page is held in memory until the
+/// client has taken it, however slow that is.
+const PAGE_BYTES: usize = 2 << 20;
 /// The same for a piece of a stream, of which many may be under way to slow readers.
 const PIECE_BYTES: usize = 512 << 10;
 /// The most items in a piece of a stream.

@@ -52,6 +52,7 @@ async fn put_answer(app: &App, request: Request) -> Result<Response, Refused> {
     let condition = condition_of(guard_of(&parts.headers)?);
     let content_type = content_type_of(&parts.headers)?;
     refuse_unsupported(&parts.headers)?;
+    let _room = app.bodies.reserve(&parts.headers, app.limits.value_bytes)?;
     parts.extensions.insert(BodyLimit { what: "value", bytes: app.limits.value_bytes });
     let WholeBody(value) = WholeBody::from_request(Request::from_parts(parts.clone(), body), &()).await?;
     let op = Op::Put { key, value: value.clone(), content_type, condition };

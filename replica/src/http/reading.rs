@@ -38,15 +38,13 @@ pub(super) async fn released(app: &App, headers: &HeaderMap, query: &Query) -> R
     let words = [("linearizable", Consistency::Linearizable), ("local", Consistency::Local)];
     let consistency = query.one_of(CONSISTENCY, &words)?;
     let min_revision = min_revision(headers)?;
-    let lag = match consistency {
-        Consistency::Linearizable => {
-            app.driver.read(deadline).await?;
-            None
-        }
-        Consistency::Local => Some(app.driver.published().lag()),
-    };
+    match consistency {
+        Consistency::Linearizable => app.driver.read(deadline).await?,
+        Consistency::Local => {}
+    }
     at_least(app, min_revision, deadline).await?;
-    Ok(Released { lag })
+    let is_local = consistency == Consistency::Local;
+    Ok(Released { lag: is_local.then(|| app.driver.published().lag()) })
 }
 
 /// Waits until the state is at the revision.

@@ -18,6 +18,8 @@ use crate::store::{ReadError, StoreError};
 pub(super) enum Refused {
     /// It is malformed, too large or asks for what is not supported.
     Malformed(Problem),
+    /// The bodies of other mutations take all the memory that they may.
+    BodiesFull { limit: usize },
     /// The read was not released.
     NotReleased(NotReleased),
     /// The state did not come to `Synod-Min-Revision` in time.
@@ -74,6 +76,7 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Malformed(problem) => problem,
+            Refused::BodiesFull { limit } => Self::overloaded(format!("the bodies of mutations take {limit} bytes, their limit")),
             Refused::NotReleased(reason) => not_released(&reason),
             Refused::Behind { wanted, reason } => behind(wanted, &reason),
             Refused::Read(error) => not_read(&error),

@@ -106,7 +106,12 @@ impl Replica {
 
     pub(super) fn storage_changed(&mut self, storage: Storage, effects: &mut Vec<Effect>) {
         self.storage = storage;
-        match storage {
+        self.refuse_for_storage(effects);
+    }
+
+    /// While the disk is full nothing more is proposed: what is not in a batch hears it now, and did not happen.
+    pub(super) fn refuse_for_storage(&mut self, effects: &mut Vec<Effect>) {
+        match self.storage {
             Storage::Writable => {}
             Storage::Full => {
                 for id in self.batching.drain_queue() {

@@ -70,7 +70,10 @@ impl Replica {
         let epoch = view.epoch;
         self.meta.view = Some(view);
         match self.role() {
-            Role::Primary => self.batching.begin(epoch),
+            Role::Primary => {
+                self.batching.begin(epoch);
+                self.refuse_for_storage(effects);
+            }
             Role::Backup | Role::Waiting => {
                 for id in self.batching.drain() {
                     effects.push(Effect::Answer { id, answer: Answer::NotApplied(NotApplied::PrimaryChanged) });

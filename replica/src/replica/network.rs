@@ -9,7 +9,7 @@ use shared::message::{
 
 use super::{Armed, Replica};
 use crate::batching::Made;
-use crate::event::{Attempt, Effect, FetchId, NoAnswer, ProbeId, Role, SourceKind, Storage, Timer};
+use crate::event::{Attempt, Effect, FetchId, NoAnswer, ProbeId, Role, SourceKind, Timer};
 use crate::fetching::{After, Next, Progress, Source, Stalled};
 
 impl Replica {
@@ -23,7 +23,7 @@ impl Replica {
         let (epoch, leader) = (self.meta.epoch(), self.members.leader(now));
         // What is in a batch may be chosen yet once somebody leads, so nothing goes into one while nobody does: what is given up
         // until then did not happen.
-        if self.storage == Storage::Writable && leader.is_some() {
+        if leader.is_some() {
             while let Some(made) = self.batching.next_batch() {
                 match made {
                     Made::Untraced => {}

@@ -14,7 +14,7 @@ mod code {
 }
 
 /// A statement failed while the replica was running.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum StoreError {
     /// There is no space: waits, and heals.
     #[error("the disk that holds the state is full ({0})")]

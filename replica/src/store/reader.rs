@@ -164,21 +164,13 @@ async fn serve(mut connection: SqliteConnection, queues: Arc<Mutex<Queues>>, fat
 
 /// Sends the answer; gives back the error that must stop the process, if it is one.
 fn answer<T>(reply: oneshot::Sender<Result<T, ReadError>>, result: Result<T, ReadError>) -> Option<StoreError> {
-    let fatal = result.as_ref().err().and_then(fatal_of);
+    let fatal = match &result {
+        Err(ReadError::Store(error)) if error.is_fatal() => Some(error.clone()),
+        Err(ReadError::Store(_) | ReadError::Overloaded { .. } | ReadError::Future { .. } | ReadError::Closed) | Ok(_) => None,
+    };
     // Whoever asked may have gone.
     let _ = reply.send(result);
     fatal
-}
-
-fn fatal_of(error: &ReadError) -> Option<StoreError> {
-    match error {
-        ReadError::Store(StoreError::Damaged(text)) => Some(StoreError::Damaged(text.clone())),
-        ReadError::Store(StoreError::Failed(text)) => Some(StoreError::Failed(text.clone())),
-        ReadError::Store(StoreError::Full(_) | StoreError::Busy(_))
-        | ReadError::Overloaded { .. }
-        | ReadError::Future { .. }
-        | ReadError::Closed => None,
-    }
 }
 
 async fn serve_points(connection: &mut SqliteConnection, mut jobs: Vec<PointJob>) -> Option<StoreError> {
@@ -186,28 +178,21 @@ async fn serve_points(connection: &mut SqliteConnection, mut jobs: Vec<PointJob>
     if jobs.is_empty() {
         return None;
     }
-    match points(connection, &jobs).await {
-        Ok(found) => {
-            for (job, (item, revision)) in jobs.into_iter().zip(found) {
-                let asked = job.at.filter(|at| *at > revision);
-                let result = match asked {
-                    Some(asked) => Err(ReadError::Future { asked, present: revision }),
-                    None => Ok(Point { item, revision }),
-                };
-                let _ = job.reply.send(result);
-            }
-            None
-        }
+    let found = match points(connection, &jobs).await {
+        Ok(found) => found,
         Err(error) => {
-            let text = error.to_string();
-            let mut trouble = None;
-            for job in jobs {
-                let each = if error.is_fatal() { StoreError::Failed(text.clone()) } else { StoreError::Busy(text.clone()) };
-                trouble = answer::<Point>(job.reply, Err(ReadError::Store(each)));
-            }
-            trouble.map(|_| error)
+            let refuse = |job: PointJob| answer(job.reply, Err(ReadError::Store(error.clone())));
+            return jobs.into_iter().filter_map(refuse).last();
         }
+    };
+    for (job, (item, revision)) in jobs.into_iter().zip(found) {
+        let result = match job.at.filter(|at| *at > revision) {
+            Some(asked) => Err(ReadError::Future { asked, present: revision }),
+            None => Ok(Point { item, revision }),
+        };
+        answer(job.reply, result);
     }
+    None
 }
 
 macro_rules! points_sql {

@@ -111,6 +111,13 @@ impl Writer {
         result
     }
 
+    /// Leaves no room in the file, until something fails and the connection is opened again.
+    #[cfg(test)]
+    pub(crate) async fn fill(&mut self) {
+        let connection = self.connection.as_mut().unwrap();
+        sqlx::query("PRAGMA max_page_count = 1").execute(connection).await.unwrap();
+    }
+
     /// Makes everything durable and closes the file.
     pub(crate) async fn close(mut self) -> Result<(), StoreError> {
         self.checkpoint().await?;

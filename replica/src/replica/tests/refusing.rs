@@ -94,3 +94,13 @@ fn a_full_disk_refuses_what_is_not_proposed_and_heals() {
     rig.step(Input::Storage(Storage::Writable));
     assert_eq!(rig.mutation(4, "d"), [propose(1, 2, 1, 1, &["d"])]);
 }
+
+#[test]
+fn a_full_disk_refuses_what_a_new_epoch_would_propose_anew() {
+    let mut rig = Rig::primary();
+    rig.mutation(1, "a");
+    rig.step(Input::Storage(Storage::Full));
+    let effects = rig.chosen(&[view_entry(1, 2, 1)]);
+    let settled = [refused(1, NotApplied::StorageFull), Effect::RoleChanged { role: Role::Primary, view: view(2, 1) }];
+    assert_eq!(effects, [&settled[..], &rig.heartbeats(Some(view(2, 1)), 2, None)].concat());
+}

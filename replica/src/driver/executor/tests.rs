@@ -1,0 +1,97 @@
+//! The executor on a real file.
+
+use sqlx::{ConnectOptions, Connection};
+use tempfile::TempDir;
+
+use super::*;
+use crate::store::{self, Store};
+use shared::ids::{Ballot, CoordinatorId, Slot};
+use shared::message::Value;
+
+struct Rig {
+    dir: TempDir,
+    jobs: mpsc::Sender<Job>,
+    inputs: mpsc::Receiver<Input>,
+    shutdown: CancellationToken,
+    running: tokio::task::JoinHandle<Result<(), StoreError>>,
+}
+
+async fn opened() -> (TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store::open(dir.path(), &"replica-1".parse().unwrap(), 1).await.unwrap();
+    (dir, store)
+}
+
+fn start(dir: TempDir, writer: Writer) -> Rig {
+    let (jobs, job_queue) = mpsc::channel(2);
+    let (inputs, input_queue) = mpsc::channel(16);
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(run(writer, job_queue, inputs, shutdown.clone()));
+    Rig { dir, jobs, inputs: input_queue, shutdown, running }
+}
+
+fn noop(slot: u64) -> Job {
+    let ballot = Ballot { round: 1, coordinator: CoordinatorId(1) };
+    Job::Execute(vec![ChosenEntry { slot: Slot(slot), ballot, value: Value::Noop.encode() }])
+}
+
+impl Rig {
+    async fn next(&mut self) -> Input {
+        timeout(Duration::from_secs(10), self.inputs.recv()).await.unwrap().unwrap()
+    }
+
+    async fn executed_below(&mut self) -> Slot {
+        let next = self.next().await;
+        let Input::Executed(report) = next else { panic!("{next:?}") };
+        report.meta.executed_below
+    }
+}
+
+#[tokio::test]
+async fn what_is_executed_becomes_durable_by_itself() {
+    let (dir, store) = opened().await;
+    let mut rig = start(dir, store.writer);
+    rig.jobs.send(noop(0)).await.unwrap();
+    rig.jobs.send(noop(1)).await.unwrap();
+    assert_eq!((rig.executed_below().await, rig.executed_below().await), (Slot(1), Slot(2)));
+    assert_eq!(rig.next().await, Input::Durable(Slot(2)));
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said_waited_for_and_healed_from() {
+    let (dir, mut store) = opened().await;
+    store.writer.fill().await;
+    let mut rig = start(dir, store.writer);
+    let ballot = Ballot { round: 1, coordinator: CoordinatorId(1) };
+    // Larger than what is left in the pages that there are.
+    let value = vec![0xff; 100_000].into();
+    rig.jobs.send(Job::Execute(vec![ChosenEntry { slot: Slot(0), ballot, value }])).await.unwrap();
+    assert_eq!(rig.next().await, Input::Storage(Storage::Full));
+    assert_eq!(rig.next().await, Input::Storage(Storage::Writable));
+    assert_eq!(rig.executed_below().await, Slot(1));
+}
+
+#[tokio::test]
+async fn a_lock_of_another_process_is_waited_for() {
+    let (dir, store) = opened().await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.path().join(store::FILE));
+    let mut other = options.connect().await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let mut rig = start(dir, store.writer);
+    rig.jobs.send(noop(0)).await.unwrap();
+    assert!(timeout(Duration::from_secs(1), rig.inputs.recv()).await.is_err(), "nothing is executed meanwhile");
+    other.close().await.unwrap();
+    assert_eq!(rig.executed_below().await, Slot(1));
+}
+
+#[tokio::test]
+async fn the_end_makes_everything_durable() {
+    let (dir, store) = opened().await;
+    let mut rig = start(dir, store.writer);
+    rig.jobs.send(noop(0)).await.unwrap();
+    assert_eq!(rig.executed_below().await, Slot(1));
+    rig.shutdown.cancel();
+    rig.running.await.unwrap().unwrap();
+    let reopened = store::open(rig.dir.path(), &"replica-1".parse().unwrap(), 1).await.unwrap();
+    assert_eq!(reopened.writer.meta().executed_below, Slot(1));
+}
