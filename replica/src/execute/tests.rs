@@ -219,6 +219,14 @@ fn a_key_that_was_not_loaded_is_not_taken_for_absent() {
 }
 
 #[test]
+#[should_panic(expected = "executing touches key \"k\", which was not loaded")]
+fn a_guard_on_a_key_that_was_not_loaded_does_not_just_fail() {
+    let meta = state_after(vec![]).meta().clone();
+    let mut state = WorkingSet::partial(meta, Needs::default(), []);
+    execute_next(&mut state, batch(1, 1, vec![put_if("k", "a", Condition::IfMatchAny)]));
+}
+
+#[test]
 #[should_panic(expected = "executing touches the prefix \"a\", which was not loaded")]
 fn a_prefix_of_which_only_a_part_was_loaded_is_not_taken_for_the_whole() {
     let meta = state_after(vec![]).meta().clone();

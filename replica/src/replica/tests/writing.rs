@@ -172,17 +172,16 @@ fn a_batch_that_was_void_for_coming_too_early_is_proposed_again_when_it_is_due()
 
 #[test]
 fn a_void_copy_says_nothing_about_one_that_is_chosen_later() {
-    let mut rig = Rig::in_views(Config { pipeline: 2, ..Config::default() }, &[1]);
+    let mut rig = Rig::in_views(Config { pipeline: 2, execute_entries: 1, ..Config::default() }, &[1]);
     rig.mutation(1, "a");
     rig.mutation(2, "b");
     let chosen = [entry(1, batch(1, 1, &["b"])), entry(2, batch(1, 0, &["a"])), entry(3, batch(1, 1, &["b"]))];
     rig.reply(2, 1, 1, Ok(chosen_at(3)));
-    let effects = rig.fetched(2, entries(&chosen[..1], 4));
-    assert!(effects.contains(&execute(&chosen[..1])), "{effects:?}");
-    rig.run(&chosen[..1]);
-    let effects = rig.fetched(3, entries(&chosen[1..2], 4));
-    assert!(effects.contains(&execute(&chosen[1..])), "{effects:?}");
-    assert_eq!(rig.run(&chosen[1..]), [created(1, 2, 1), created(2, 3, 2)]);
+    rig.reply(1, 1, 0, Ok(chosen_at(2)));
+    assert_eq!(rig.fetched(2, entries(&chosen[..1], 4)), [learned(4), execute(&chosen[..1])]);
+    assert_eq!(rig.run(&chosen[..1]), [execute(&chosen[1..2])]);
+    assert_eq!(rig.run(&chosen[1..2]), [created(1, 2, 1), execute(&chosen[2..])], "it is not proposed again");
+    assert_eq!(rig.run(&chosen[2..]), [created(2, 3, 2)]);
 }
 
 #[test]
