@@ -88,7 +88,7 @@ fn a_double_execution_is_rejected() {
 fn a_read_from_a_primary_of_an_old_epoch_is_rejected() {
     // The new primary has acknowledged revision 2 while the old one still answers from revision 1, to a compare-and-swap too.
     let swap = with_guard(put(3, (20, 30), 2), Guard::Revision(1));
-    let late_swap = with_guard(put(4, (40, 50), 2), Guard::Revision(1));
+    let late_swap = with_guard(put(4, (40, 50), 3), Guard::Revision(1));
     let history = [put(1, (0, 10), 1), swap, late_swap];
     assert_eq!(stuck_at(&history), OperationId(4));
     let violation = witness::check(&history, &log(&[&history[0], &history[1], &history[2]])).unwrap_err();

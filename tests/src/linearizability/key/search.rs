@@ -1,14 +1,22 @@
-//! The just-in-time search: an operation is put in order only when some answer needs it.
+//! The just-in-time search: the key changes only when some answer needs it to.
 //!
-//! Walk the calls and answers in the order of time. At an answer whose operation has not taken effect yet, one of the open
-//! operations must take effect now: try each, the one answered first. An operation that is open and was not needed stays out
-//! of the order for as long as it can, so a history that is right is walked almost straight through. What failed once
-//! (position, state, which open operations have taken effect) is remembered and not tried again.
+//! Walk the answers in the order of time. While the next one does not fit the key as it is, some write that was called by then must
+//! take effect first: try each. What failed once is remembered and not tried again. Three facts about revisions keep the tree
+//! narrow; none of them leaves out an order that could explain the answers:
+//!
+//! - Revisions rise. So the writes whose revision some answer names (their own, or a read's that saw them) take effect in just that
+//!   order: at any point only the next of them can. ([`Prepared::known`])
+//! - Nothing is left of a write but its value and its revision. So writes whose revision no answer names, whose values nobody read and
+//!   that ask for the same are interchangeable: the one called first is tried, for all of them. ([`Prepared::unknown`])
+//! - A read changes nothing. So one that fits the key as it is takes effect at once.
+
+mod prepare;
 
 use std::collections::BTreeSet;
 
 use super::{KeyOperation, KeyState};
 use crate::linearizability::history::{Key, OperationId};
+use prepare::Prepared;
 
 /// What the search found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,76 +57,35 @@ pub enum KeyViolation {
     },
 }
 
-/// One answer, and what it may be explained with.
-struct Answer {
-    /// Index of the operation that is answered.
-    operation: u32,
-    /// The operations called before and answered after, by the time of their answers, this one first.
-    open: Vec<u32>,
-    /// How many of the unresolved operations were called before.
-    unresolved: usize,
-}
-
 /// A point of the search: everything that decides what can still come.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Configuration {
     /// How many answers are explained.
     position: usize,
     state: KeyState,
-    /// The operations that took effect but are not answered yet (unresolved ones never are), ascending.
-    effective: Vec<u32>,
+    /// How many of the known writes took effect.
+    known: usize,
+    /// How many of each class of unknown writes took effect.
+    unknown: Vec<u32>,
+    /// The reads that took effect and are not answered yet, ascending.
+    read: Vec<u32>,
 }
 
 /// Searches for an order of the operations on one key, looking at no more than `limit` configurations.
 #[must_use]
 pub fn check_key(operations: &[KeyOperation], limit: usize) -> Verdict {
-    let unresolved = unresolved(operations);
-    let answers = answers(operations, &unresolved);
-    let search = Search { operations, unresolved, answers };
+    let search = Search { prepared: Prepared::new(operations) };
     search.run(limit)
 }
 
-/// The unresolved operations in the order of their calls.
-fn unresolved(operations: &[KeyOperation]) -> Vec<u32> {
-    let mut found: Vec<u32> = (0..).zip(operations).filter(|(_, each)| each.answered.is_none()).map(|(index, _)| index).collect();
-    found.sort_by_key(|index| operations[*index as usize].called);
-    found
+struct Search {
+    prepared: Prepared,
 }
 
-fn answers(operations: &[KeyOperation], unresolved: &[u32]) -> Vec<Answer> {
-    let answered_at = |index: u32| operations[index as usize].answered.map(|(at, _)| at).expect("only answered operations");
-    let called_at = |index: u32| operations[index as usize].called;
-    let mut by_answer: Vec<u32> =
-        (0..).zip(operations).filter(|(_, each)| each.answered.is_some()).map(|(index, _)| index).collect();
-    let mut by_call = by_answer.clone();
-    by_answer.sort_by_key(|index| answered_at(*index));
-    by_call.sort_by_key(|index| called_at(*index));
-    let mut open = BTreeSet::new();
-    let mut calls = by_call.into_iter().peekable();
-    let mut answers = Vec::with_capacity(by_answer.len());
-    for operation in by_answer {
-        let at = answered_at(operation);
-        while let Some(called) = calls.next_if(|call| called_at(*call) <= at) {
-            open.insert((answered_at(called), called));
-        }
-        let before = unresolved.partition_point(|index| called_at(*index) <= at);
-        let mut candidates: Vec<u32> = open.iter().map(|(_, index)| *index).collect();
-        candidates.sort_by_key(|index| *index != operation);
-        answers.push(Answer { operation, open: candidates, unresolved: before });
-        open.remove(&(at, operation));
-    }
-    answers
-}
-
-struct Search<'a> {
-    operations: &'a [KeyOperation],
-    unresolved: Vec<u32>,
-    answers: Vec<Answer>,
-}
-
-impl Search<'_> {
+impl Search {
     fn run(&self, limit: usize) -> Verdict {
-        let start = Configuration { position: 0, state: KeyState::default(), effective: Vec::new() };
+        let unknown = vec![0; self.prepared.unknown.len()];
+        let start = Configuration { position: 0, state: KeyState::default(), known: 0, unknown, read: Vec::new() };
         let mut failed: BTreeSet<Configuration> = BTreeSet::new();
         let mut stack = vec![start];
         while let Some(configuration) = stack.pop() {
@@ -136,45 +103,81 @@ impl Search<'_> {
         self.not_linearizable(&failed)
     }
 
-    /// Walks on for as long as the answers are those of operations that took effect; none at the end of the history.
+    /// Walks on for as long as the answers fit; none at the end of the history.
     fn advance(&self, mut configuration: Configuration) -> Option<Configuration> {
         loop {
-            let answer = self.answers.get(configuration.position)?;
-            match configuration.effective.binary_search(&answer.operation) {
-                Ok(found) => {
-                    configuration.effective.remove(found);
-                    configuration.position += 1;
-                }
-                Err(_) => return Some(configuration),
+            let answer = self.prepared.answers.get(configuration.position)?;
+            self.read_what_fits(&mut configuration);
+            let is_explained = match self.prepared.known_place(answer.operation) {
+                Some(place) => place < configuration.known,
+                None => match configuration.read.binary_search(&answer.operation) {
+                    Ok(found) => {
+                        configuration.read.remove(found);
+                        true
+                    }
+                    Err(_) => false,
+                },
+            };
+            if !is_explained {
+                return Some(configuration);
+            }
+            configuration.position += 1;
+        }
+    }
+
+    /// Lets every open read that the key as it is explains take effect.
+    fn read_what_fits(&self, configuration: &mut Configuration) {
+        let answer = &self.prepared.answers[configuration.position];
+        for &reader in &answer.open_reads {
+            if let Err(place) = configuration.read.binary_search(&reader)
+                && self.prepared.after(configuration.state, reader).is_some()
+            {
+                configuration.read.insert(place, reader);
             }
         }
     }
 
-    /// The configurations after each operation that may take effect now, those first that let the blocked answer through.
+    /// The configurations after each write that may take effect now, those first that let the blocked answer through.
     fn successors(&self, blocked: &Configuration) -> Vec<Configuration> {
-        let answer = &self.answers[blocked.position];
-        let newest_first = self.unresolved[..answer.unresolved].iter().rev();
-        let mut direct = Vec::new();
-        let mut detours = Vec::new();
-        for candidate in answer.open.iter().chain(newest_first) {
-            let Err(place) = blocked.effective.binary_search(candidate) else { continue };
-            let Some(state) = self.after(blocked.state, *candidate) else { continue };
-            let mut effective = blocked.effective.clone();
-            effective.insert(place, *candidate);
-            let successor = Configuration { position: blocked.position, state, effective };
-            if *candidate == answer.operation || self.after(state, answer.operation).is_some() {
-                direct.push(successor);
-            } else {
-                detours.push(successor);
+        let answer = &self.prepared.answers[blocked.position];
+        let (mut direct, mut detours) = (Vec::new(), Vec::new());
+        let mut add = |write: u32, known: usize, class: Option<usize>| {
+            let Some(state) = self.prepared.after(blocked.state, write) else { return };
+            let mut successor = Configuration { state, known, ..blocked.clone() };
+            if let Some(class) = class {
+                successor.unknown[class] += 1;
+            }
+            if self.is_hopeless(&successor) {
+                return;
+            }
+            let lets_through = write == answer.operation || self.prepared.after(state, answer.operation).is_some();
+            if lets_through { direct.push(successor) } else { detours.push(successor) }
+        };
+        if let Some(next) = self.prepared.known.get(blocked.known)
+            && next.called <= answer.at
+        {
+            add(next.operation, blocked.known + 1, None);
+        }
+        for (class, writes) in self.prepared.unknown.iter().enumerate() {
+            let used = usize::try_from(blocked.unknown[class]).expect("few");
+            if let Some(write) = writes.get(used).filter(|write| write.called <= answer.at) {
+                add(write.operation, blocked.known, Some(class));
             }
         }
         direct.append(&mut detours);
         direct
     }
 
-    fn after(&self, state: KeyState, operation: u32) -> Option<KeyState> {
-        let operation = &self.operations[operation as usize];
-        state.after(operation.call, operation.answered.map(|(_, answer)| answer))
+    /// Whether some open read, or the next known write, is of an older revision than the key has.
+    fn is_hopeless(&self, configuration: &Configuration) -> bool {
+        let modified = configuration.state.modified;
+        let next = self.prepared.known.get(configuration.known);
+        let answer = &self.prepared.answers[configuration.position];
+        let is_late = |reader: &&u32| {
+            let sees = self.prepared.sees(**reader);
+            sees.is_some_and(|revision| revision < modified) && configuration.read.binary_search(reader).is_err()
+        };
+        next.is_some_and(|next| next.revision <= modified) || answer.open_reads.iter().any(|reader| is_late(&reader))
     }
 
     /// Names the farthest answer that was reached.
@@ -182,7 +185,7 @@ impl Search<'_> {
         let farthest = failed.last().expect("a search that failed has tried something").position;
         let states: BTreeSet<KeyState> =
             failed.iter().rev().take_while(|tried| tried.position == farthest).map(|tried| tried.state).collect();
-        let stuck = self.operations[self.answers[farthest].operation as usize].id;
+        let stuck = self.prepared.id(self.prepared.answers[farthest].operation);
         Verdict::NotLinearizable { stuck, states: states.into_iter().collect() }
     }
 }

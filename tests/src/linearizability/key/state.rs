@@ -23,6 +23,17 @@ pub enum KeyCall {
     DeleteAmongOthers,
 }
 
+impl KeyCall {
+    /// What it does to this key, whatever it does to others.
+    #[must_use]
+    pub fn as_alone(self) -> Self {
+        match self {
+            Self::DeleteAmongOthers => Self::Delete { guard: Guard::Always },
+            Self::Read | Self::Put { .. } | Self::Delete { .. } => self,
+        }
+    }
+}
+
 /// An answer about one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyAnswer {

@@ -1,0 +1,281 @@
+//! The clients: each calls one replica at a time, waits as long as its patience lasts, and remembers what it heard.
+
+use std::time::Duration;
+
+use crate::linearizability::history::{Answer, Call, Consistency, Ending, Guard, Key, Operation, OperationId, Time};
+
+use super::environment::Environment;
+use super::event::{ClientEvent, Event};
+use super::message::{CallId, Message};
+use super::node::{Life, NodeId};
+use super::plan::{Plan, Workload};
+use super::random::Random;
+use super::reach::Reached;
+
+/// A request, as HTTP would carry it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Names the call in the history and, as its trace, in the log.
+    pub operation: OperationId,
+    /// What is asked for.
+    pub call: Call,
+    /// How large a value is to be. Bytes.
+    pub value_bytes: u64,
+    /// `Synod-Timeout`.
+    pub timeout: Duration,
+    /// Whether a replica passed it on: then it is not passed on again.
+    pub hops: u8,
+}
+
+/// A response, as HTTP would carry it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Success, or a guard that failed.
+    Answered {
+        /// `Synod-Revision`.
+        revision: u64,
+        /// The body.
+        answer: Answer,
+    },
+    /// An error: nothing happened, nor will it (`outcome: not_applied`, or the failure of a read).
+    NotApplied,
+    /// An error that leaves it open (`outcome: unknown`).
+    Unknown,
+}
+
+/// A client's streams of randomness.
+const FIRST_STREAM: u64 = 1 << 16;
+
+/// What a client must be able to do once all is healed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// It works at random.
+    Working,
+    /// All is healed: it must get a write through …
+    MustWrite,
+    /// … and then a read.
+    MustRead,
+    /// It got both.
+    Done,
+}
+
+/// A client.
+#[derive(Debug)]
+pub struct Client {
+    id: NodeId,
+    number: u8,
+    workload: Workload,
+    replicas: u8,
+    random: Random,
+    stage: Stage,
+    calls: u32,
+    pending: Option<Pending>,
+    history: Vec<Operation>,
+    /// What it saw last of each key, for its compare-and-swaps.
+    seen: Vec<Option<u64>>,
+    /// The newest revision it heard of.
+    newest: u64,
+}
+
+#[derive(Debug)]
+struct Pending {
+    operation: OperationId,
+    called: Time,
+    call: Call,
+}
+
+impl Client {
+    /// A client that has not called yet.
+    #[must_use]
+    pub fn new(plan: &Plan, number: u8) -> Self {
+        Self {
+            id: NodeId::Client(number),
+            number,
+            workload: plan.workload.clone(),
+            replicas: plan.topology.replicas,
+            random: Random::new(plan.seed, FIRST_STREAM + u64::from(number)),
+            stage: Stage::Working,
+            calls: 0,
+            pending: None,
+            history: Vec::new(),
+            seen: vec![None; usize::from(plan.workload.keys)],
+            newest: 0,
+        }
+    }
+
+    /// Whether it has done all that it must do once all is healed.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.stage == Stage::Done
+    }
+
+    /// All its calls; one without an answer is left open.
+    #[must_use]
+    pub fn into_history(mut self) -> Vec<Operation> {
+        if let Some(Pending { operation, called, call }) = self.pending.take() {
+            self.history.push(Operation { id: operation, called, call, ending: Ending::Unresolved });
+        }
+        self.history
+    }
+
+    /// Begins to call.
+    pub fn start(&mut self, env: &mut Environment) {
+        self.think(env);
+    }
+
+    /// All is healed.
+    pub fn heal(&mut self, env: &mut Environment) {
+        self.stage = Stage::MustWrite;
+        if self.pending.is_none() {
+            self.call(env);
+        }
+    }
+
+    /// A time has come.
+    pub fn on_event(&mut self, env: &mut Environment, event: ClientEvent) {
+        match event {
+            ClientEvent::Call => {
+                if self.pending.is_none() && self.stage != Stage::Done {
+                    self.call(env);
+                }
+            }
+            ClientEvent::GiveUp(operation) => {
+                if self.pending.as_ref().is_some_and(|pending| pending.operation == operation) {
+                    self.end(env, Outcome::Unknown);
+                }
+            }
+        }
+    }
+
+    /// An answer came; one that comes after it was given up for is not heard.
+    pub fn on_message(&mut self, env: &mut Environment, message: Message) {
+        let (call, outcome) = match message {
+            Message::Answer(call, outcome) => (call, outcome),
+            Message::Refused(request) => match *request {
+                Message::Call(call, _) => (call, Outcome::NotApplied),
+                other => unreachable!("a client does not send {}", other.name()),
+            },
+            other => unreachable!("nobody sends a client {}", other.name()),
+        };
+        if self.pending.as_ref().is_some_and(|pending| pending.operation.0 == call.0) {
+            self.end(env, outcome);
+        }
+    }
+
+    fn call(&mut self, env: &mut Environment) {
+        if self.stage == Stage::Working && self.calls >= self.workload.calls {
+            return;
+        }
+        self.calls += 1;
+        let operation = OperationId(u64::from(self.number) << 32 | u64::from(self.calls));
+        let call = self.draw_call(operation);
+        let patience = match self.stage {
+            Stage::Working => self.random.magnitude(self.workload.patience.0, self.workload.patience.1),
+            Stage::MustWrite | Stage::MustRead | Stage::Done => Duration::from_secs(2),
+        };
+        // Mostly the server's time runs out before the client's patience does.
+        let timeout = if self.random.chance(800_000) { patience * 9 / 10 } else { patience * 2 };
+        let replica = NodeId::Replica(u8::try_from(self.random.below(u64::from(self.replicas))).expect("small"));
+        let value_bytes = self.random.between(8, self.workload.value_bytes);
+        let request = Request { operation, call: call.clone(), value_bytes, timeout, hops: 0 };
+        self.pending = Some(Pending { operation, called: env.time(), call });
+        env.send(self.id, Life(0), replica, None, Message::Call(CallId(operation.0), request));
+        env.queue.after(patience, Event::Client(self.number, ClientEvent::GiveUp(operation)));
+    }
+
+    fn draw_call(&mut self, operation: OperationId) -> Call {
+        let index = self.random.index(usize::from(self.workload.keys));
+        let key: Key = KEYS[index].into();
+        let linearizable = Consistency::Linearizable;
+        match self.stage {
+            Stage::MustWrite => return Call::Put { key, value: operation.0, guard: Guard::Always },
+            Stage::MustRead | Stage::Done => return Call::Read { key, consistency: linearizable },
+            Stage::Working => {}
+        }
+        match self.random.weighted(&self.workload.weights) {
+            0 => Call::Read { key, consistency: linearizable },
+            1 => {
+                let at_least = if self.random.chance(500_000) { self.newest } else { 0 };
+                Call::Read { key, consistency: Consistency::Local { at_least } }
+            }
+            2 => Call::Put { key, value: operation.0, guard: Guard::Always },
+            3 => Call::Delete { key, guard: self.draw_guard(index) },
+            4 => Call::Put { key, value: operation.0, guard: self.draw_guard(index) },
+            _ => Call::DeletePrefix { prefix: PREFIXES[self.random.index(PREFIXES.len())].into() },
+        }
+    }
+
+    fn draw_guard(&mut self, key: usize) -> Guard {
+        match (self.random.below(6), self.seen[key]) {
+            (0, _) => Guard::Always,
+            (1, _) => Guard::Exists,
+            (2, _) | (_, None) => Guard::Absent,
+            (_, Some(revision)) => Guard::Revision(revision),
+        }
+    }
+
+    fn end(&mut self, env: &mut Environment, outcome: Outcome) {
+        let Some(Pending { operation, called, call }) = self.pending.take() else { return };
+        let ending = match outcome {
+            Outcome::Answered { revision, answer } => {
+                self.learn(&call, revision, answer);
+                self.advance(&call);
+                Ending::Answered { at: env.time(), revision, answer }
+            }
+            Outcome::NotApplied => Ending::NotApplied,
+            Outcome::Unknown => Ending::Unresolved,
+        };
+        if call.is_mutation() {
+            match ending {
+                Ending::Unresolved => env.reach.hit(Reached::Unresolved),
+                Ending::NotApplied => {
+                    env.reach.hit(Reached::NotApplied);
+                    env.observer.not_applied(operation);
+                }
+                Ending::Answered { answer: Answer::GuardFailed, .. } => env.reach.hit(Reached::GuardFailed),
+                Ending::Answered { .. } => {}
+            }
+        }
+        if env.trace.is_text_kept() {
+            env.trace.line(env.queue.now(), format_args!("{} {operation:?} {call:?} -> {ending:?}", self.id));
+        }
+        self.history.push(Operation { id: operation, called, call, ending });
+        if self.stage != Stage::Done {
+            self.think(env);
+        }
+    }
+
+    fn learn(&mut self, call: &Call, revision: u64, answer: Answer) {
+        self.newest = self.newest.max(revision);
+        let seen = match (call, answer) {
+            (Call::Read { key, .. }, Answer::Read(seen)) => (key, seen.map(|seen| seen.modified)),
+            (Call::Put { key, .. }, Answer::Put) => (key, Some(revision)),
+            (Call::Delete { key, .. }, Answer::Deleted(_)) => (key, None),
+            _ => return,
+        };
+        if let Some(index) = KEYS.iter().position(|key| **key == **seen.0) {
+            self.seen[index] = seen.1;
+        }
+    }
+
+    fn advance(&mut self, call: &Call) {
+        self.stage = match (self.stage, call) {
+            (Stage::MustWrite, Call::Put { .. }) => Stage::MustRead,
+            (Stage::MustRead, Call::Read { consistency: Consistency::Linearizable, .. }) => Stage::Done,
+            (stage, _) => stage,
+        };
+    }
+
+    fn think(&mut self, env: &mut Environment) {
+        let (low, high) = match self.stage {
+            Stage::Working => self.workload.think,
+            Stage::MustWrite | Stage::MustRead | Stage::Done => (Duration::from_millis(1), Duration::from_millis(50)),
+        };
+        let wait = self.random.duration(low, high);
+        env.queue.after(wait, Event::Client(self.number, ClientEvent::Call));
+    }
+}
+
+/// Some keys begin with others, so that prefixes matter.
+const KEYS: [&str; 6] = ["a", "ab", "b", "abc", "ba", "c"];
+const PREFIXES: [&str; 4] = ["a", "ab", "b", ""];

@@ -1,0 +1,320 @@
+//! The simulated shell of a coordinator: does what the core says, and serves fetches.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use coordinator::chosen_window::PageLimits;
+use coordinator::config::Config;
+use coordinator::coordinator::{ChosenLookup, Coordinator};
+use coordinator::effect::{AcceptorIndex, Effect, Input, RequestId, Timer};
+use coordinator::recover::{RecoverError, recover};
+use replica::event::{Attempt, FetchId};
+use shared::ids::{BatchNumber, CoordinatorId, Epoch, Instance, Slot};
+use shared::message::{ChosenReply, Member, Phase, Roster, Service, VotesPage};
+
+use super::acceptor::Fate;
+use super::environment::Environment;
+use super::event::Local;
+use super::message::{Delivery, Message};
+use super::node::{CrashPoint, Life, NodeId, Presence, Process};
+use super::plan::Plan;
+use super::reach::Reached;
+
+/// A coordinator. It keeps nothing over a restart.
+#[derive(Debug)]
+pub struct CoordinatorNode {
+    /// What all processes have.
+    pub process: Process,
+    config: Config,
+    fetch_limits: PageLimits,
+    acceptors: u8,
+    core: Coordinator,
+    proposals: BTreeMap<RequestId, Proposer>,
+    fetches: BTreeMap<u64, Fetch>,
+    next_number: u64,
+}
+
+/// Where the answer to a proposal goes.
+#[derive(Clone, Copy, Debug)]
+struct Proposer {
+    to: NodeId,
+    to_life: Life,
+    epoch: Epoch,
+    number: BatchNumber,
+    attempt: Attempt,
+}
+
+/// A fetch that could not be answered at once.
+#[derive(Debug)]
+struct Fetch {
+    to: NodeId,
+    to_life: Life,
+    fetch: FetchId,
+    from: Slot,
+    older: Option<Older>,
+}
+
+/// A fetch of slots that only the acceptors' votes still hold.
+#[derive(Debug)]
+struct Older {
+    roster: Roster,
+    below: Slot,
+    chosen_below: Slot,
+    pages: Vec<VotesPage>,
+}
+
+/// How often a service announces itself.
+pub const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(500);
+/// For how long votes are waited for.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(2);
+
+const TIMERS: [Timer; 4] = [Timer::Poll, Timer::Election, Timer::Prepare, Timer::Lead];
+
+impl CoordinatorNode {
+    /// A coordinator that was not started yet.
+    #[must_use]
+    pub fn new(process: Process, plan: &Plan) -> Self {
+        let tuning = &plan.tuning;
+        let config = Config {
+            max_in_flight_slots: tuning.max_in_flight_slots,
+            window_entries: tuning.window_entries,
+            ..Config::new(usize::from(plan.topology.acceptors))
+        };
+        let core = Coordinator::new(config.clone(), CoordinatorId(0));
+        Self {
+            process,
+            config,
+            fetch_limits: PageLimits { entries: tuning.fetch_entries, bytes: 8 << 20 },
+            acceptors: plan.topology.acceptors,
+            core,
+            proposals: BTreeMap::new(),
+            fetches: BTreeMap::new(),
+            next_number: 0,
+        }
+    }
+
+    /// Starts it, under a new identity.
+    pub fn start(&mut self, env: &mut Environment) -> Fate {
+        self.process.start(env.queue.now());
+        self.core = Coordinator::new(self.config.clone(), CoordinatorId(self.process.random.bits()));
+        self.proposals.clear();
+        self.fetches.clear();
+        self.announce(env);
+        self.step(env, Input::Started)
+    }
+
+    /// Kills it.
+    pub fn crash(&mut self, presence: Presence) {
+        self.process.stop(presence);
+    }
+
+    /// A timer ran out.
+    pub fn on_timer(&mut self, env: &mut Environment, timer: u8) -> Fate {
+        self.step(env, Input::Fired(TIMERS[usize::from(timer)]))
+    }
+
+    /// Something on its own machine is due.
+    pub fn on_local(&mut self, env: &mut Environment, what: Local) {
+        match what {
+            Local::Announce => self.announce(env),
+            Local::FetchWaited(number) => {
+                if let Some(fetch) = self.fetches.remove(&number) {
+                    let reply = match fetch.older {
+                        None => self.lookup(fetch.from),
+                        Some(_) => ChosenReply::Unavailable,
+                    };
+                    self.send(env, fetch.to, Some(fetch.to_life), Message::Fetched(fetch.fetch, reply));
+                }
+            }
+            Local::Synced | Local::Commit | Local::Checkpoint | Local::Serve | Local::Deadline(_) => {
+                unreachable!("a coordinator does not wait for {what:?}")
+            }
+        }
+    }
+
+    /// A message arrived.
+    pub fn on_message(&mut self, env: &mut Environment, delivery: Delivery) -> Fate {
+        let Delivery { from, from_life, message, .. } = delivery;
+        let input = match message {
+            Message::Polled(poll, reply) => Input::Watermarks { from: index(from), poll, reply },
+            Message::Prepared(ballot, reply) => Input::PrepareReply { from: index(from), ballot, reply },
+            Message::Accepted(ballot, reply) => Input::AcceptReply { from: index(from), ballot, reply },
+            Message::Propose(attempt, proposal) => {
+                let id = RequestId(self.number());
+                let proposer = Proposer { to: from, to_life: from_life, epoch: proposal.epoch, number: proposal.number, attempt };
+                self.proposals.insert(id, proposer);
+                Input::Proposal { id, proposal }
+            }
+            Message::Heartbeat(heartbeat) => {
+                if heartbeat.nudge_below.is_some() {
+                    env.reach.hit(Reached::Nudged);
+                }
+                let fate = self.step(env, Input::Heartbeat(heartbeat));
+                if fate == Fate::Alive {
+                    let reply = self.core.heartbeat_reply();
+                    self.send(env, from, Some(from_life), Message::HeartbeatReply(reply));
+                }
+                return fate;
+            }
+            Message::Fetch(fetch, slot, wait_ms) => {
+                self.on_fetch(env, from, from_life, (fetch, slot, wait_ms));
+                return Fate::Alive;
+            }
+            Message::Votes(number, page) => {
+                self.on_votes(env, number, page);
+                return Fate::Alive;
+            }
+            Message::Directory(_) | Message::Refused(_) => return Fate::Alive,
+            other => unreachable!("nobody sends a coordinator {}", other.name()),
+        };
+        self.step(env, input)
+    }
+
+    /// The state, for those who watch.
+    #[must_use]
+    pub fn core(&self) -> &Coordinator {
+        &self.core
+    }
+
+    fn step(&mut self, env: &mut Environment, input: Input) -> Fate {
+        let effects = self.core.step(self.process.uptime(env.queue.now()), input);
+        if self.process.crashes_at(CrashPoint::Stepped) && effects.iter().any(|effect| !matches!(effect, Effect::Arm { .. })) {
+            env.reach.hit(Reached::CrashedStepped);
+            return Fate::Crashed;
+        }
+        let mut is_more_chosen = false;
+        for effect in effects {
+            is_more_chosen |= matches!(effect, Effect::Chosen(_));
+            self.perform(env, effect);
+        }
+        if is_more_chosen || self.core.phase() != Phase::Phase2 {
+            self.wake_fetches(env);
+        }
+        Fate::Alive
+    }
+
+    fn perform(&mut self, env: &mut Environment, effect: Effect) {
+        match effect {
+            Effect::PollWatermarks { to, poll } => self.send(env, node(to), None, Message::Poll(poll)),
+            Effect::Prepare { to, message } => self.send(env, node(to), None, Message::Prepare(message)),
+            Effect::Accept { to, message } => self.send(env, node(to), None, Message::Accept(message)),
+            Effect::Arm { timer, after, jitter } => env.arm(&mut self.process, timer as u8, after, jitter),
+            Effect::ProposalReply { id, reply } => {
+                let proposer = self.proposals.remove(&id).expect("a proposal is answered once");
+                let Proposer { to, to_life, epoch, number, attempt } = proposer;
+                if matches!(reply, shared::message::ProposalReply::Overloaded { .. }) {
+                    env.reach.hit(Reached::Overloaded);
+                }
+                self.send(env, to, Some(to_life), Message::Proposed(epoch, number, attempt, reply));
+            }
+            Effect::Chosen(entry) => env.observer.announced_chosen(&entry),
+            Effect::PhaseChanged(change) => {
+                env.observer.phase_changed(self.process.id, &change, &mut env.reach);
+                if env.trace.is_text_kept() {
+                    env.trace.line(env.queue.now(), format_args!("{} {change:?}", self.process.id));
+                }
+            }
+            Effect::ViewProposed { slot, view } => {
+                if env.trace.is_text_kept() {
+                    env.trace.line(env.queue.now(), format_args!("{} proposes {view:?} at {slot}", self.process.id));
+                }
+            }
+            Effect::RosterKnown(_) | Effect::Misfit { .. } => {}
+            Effect::NotACluster(error) => panic!("{} found the acceptors to be no cluster: {error}", self.process.id),
+        }
+    }
+
+    fn on_fetch(&mut self, env: &mut Environment, to: NodeId, to_life: Life, (fetch, from, wait_ms): (FetchId, Slot, u64)) {
+        let wait = Duration::from_millis(wait_ms);
+        match self.core.chosen(from, self.fetch_limits) {
+            ChosenLookup::Here(ChosenReply::Entries { entries, .. }) if entries.is_empty() && !wait.is_zero() => {
+                self.hold(env, Fetch { to, to_life, fetch, from, older: None }, wait);
+            }
+            ChosenLookup::Here(reply) => {
+                self.send(env, to, Some(to_life), Message::Fetched(fetch, reply));
+            }
+            ChosenLookup::Older { roster, from, below, chosen_below } => {
+                let older = Older { roster, below, chosen_below, pages: Vec::new() };
+                let number = self.hold(env, Fetch { to, to_life, fetch, from, older: Some(older) }, RECOVERY_TIMEOUT);
+                for acceptor in (0..self.acceptors).map(NodeId::Acceptor) {
+                    self.send(env, acceptor, None, Message::ReadVotes(number, from));
+                }
+            }
+        }
+    }
+
+    fn hold(&mut self, env: &mut Environment, fetch: Fetch, at_most: Duration) -> u64 {
+        let number = self.number();
+        self.fetches.insert(number, fetch);
+        env.local(&self.process, at_most, Local::FetchWaited(number));
+        number
+    }
+
+    fn wake_fetches(&mut self, env: &mut Environment) {
+        let waiting = self.fetches.iter().filter(|(_, fetch)| fetch.older.is_none());
+        let ready: Vec<(u64, ChosenReply)> = waiting
+            .filter_map(|(number, fetch)| match self.lookup(fetch.from) {
+                ChosenReply::Entries { entries, .. } if entries.is_empty() => None,
+                reply => Some((*number, reply)),
+            })
+            .collect();
+        for (number, reply) in ready {
+            let fetch = self.fetches.remove(&number).expect("it was just found");
+            self.send(env, fetch.to, Some(fetch.to_life), Message::Fetched(fetch.fetch, reply));
+        }
+    }
+
+    fn lookup(&self, from: Slot) -> ChosenReply {
+        match self.core.chosen(from, self.fetch_limits) {
+            ChosenLookup::Here(reply) => reply,
+            ChosenLookup::Older { .. } => ChosenReply::Unavailable,
+        }
+    }
+
+    fn on_votes(&mut self, env: &mut Environment, number: u64, page: VotesPage) {
+        let Some(Fetch { from, older: Some(older), .. }) = self.fetches.get_mut(&number) else { return };
+        older.pages.push(page);
+        let reply = match recover(&older.roster, *from, older.below, &older.pages) {
+            Ok(mut entries) => {
+                entries.truncate(self.fetch_limits.entries.max(1));
+                env.reach.hit(Reached::LearnedFromVotes);
+                ChosenReply::Entries { entries, chosen_below: older.chosen_below }
+            }
+            Err(RecoverError::Trimmed { oldest }) => ChosenReply::Trimmed { oldest },
+            Err(RecoverError::NoQuorum { .. }) => return,
+            Err(error @ RecoverError::Lost { .. }) => panic!("recovering from votes: {error}"),
+        };
+        let fetch = self.fetches.remove(&number).expect("it was just found");
+        self.send(env, fetch.to, Some(fetch.to_life), Message::Fetched(fetch.fetch, reply));
+    }
+
+    fn announce(&mut self, env: &mut Environment) {
+        let name = self.process.id.to_string().parse().expect("a name");
+        let url = format!("sim://{}", self.process.id);
+        let member = Member { name, service: Service::Coordinator, url, instance: Instance(self.core.id().0) };
+        for acceptor in (0..self.acceptors).map(NodeId::Acceptor) {
+            self.send(env, acceptor, None, Message::Announce(member.clone()));
+        }
+        env.local(&self.process, ANNOUNCE_INTERVAL, Local::Announce);
+    }
+
+    fn send(&self, env: &mut Environment, to: NodeId, to_life: Option<Life>, message: Message) {
+        env.send(self.process.id, self.process.life, to, to_life, message);
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+}
+
+fn index(from: NodeId) -> AcceptorIndex {
+    match from {
+        NodeId::Acceptor(number) => AcceptorIndex(usize::from(number)),
+        NodeId::Coordinator(_) | NodeId::Replica(_) | NodeId::Client(_) => unreachable!("{from} is no acceptor"),
+    }
+}
+
+fn node(at: AcceptorIndex) -> NodeId {
+    NodeId::Acceptor(u8::try_from(at.0).expect("few acceptors"))
+}

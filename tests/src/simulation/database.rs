@@ -1,0 +1,125 @@
+//! A replica's database: every transaction is atomic, and those since the last checkpoint may go with the machine, newest first
+//! (SQLite in WAL mode with `synchronous=NORMAL`).
+
+use replica::execute::Run;
+use replica::outcome::ExecutionReport;
+use replica::working_set::WorkingSet;
+use shared::ids::{ClusterId, Slot};
+use shared::message::ChosenEntry;
+
+use super::random::Random;
+
+/// The state and the executed log, as committed and as durable.
+#[derive(Debug)]
+pub struct Database {
+    /// Whether the disk takes nothing more.
+    pub is_full: bool,
+    state: WorkingSet,
+    log: Vec<ChosenEntry>,
+    cluster: Option<ClusterId>,
+    durable: WorkingSet,
+    durable_cluster: Option<ClusterId>,
+    /// Where each transaction since the checkpoint ended.
+    commits: Vec<Slot>,
+}
+
+impl Database {
+    /// An empty database.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            is_full: false,
+            state: WorkingSet::complete(),
+            log: Vec::new(),
+            cluster: None,
+            durable: WorkingSet::complete(),
+            durable_cluster: None,
+            commits: Vec::new(),
+        }
+    }
+
+    /// The committed state.
+    #[must_use]
+    pub fn state(&self) -> &WorkingSet {
+        &self.state
+    }
+
+    /// The cluster it belongs to.
+    #[must_use]
+    pub fn cluster(&self) -> Option<ClusterId> {
+        self.cluster
+    }
+
+    /// Every slot below survives a loss of power.
+    #[must_use]
+    pub fn durable_below(&self) -> Slot {
+        self.durable.meta().executed_below
+    }
+
+    /// Notes the cluster, in a transaction.
+    pub fn join(&mut self, cluster: ClusterId) {
+        self.cluster = Some(cluster);
+    }
+
+    /// Executes entries in one transaction.
+    pub fn execute(&mut self, entries: &[ChosenEntry]) -> ExecutionReport {
+        let report = apply(&mut self.state, entries);
+        self.log.extend_from_slice(entries);
+        self.commits.push(self.state.meta().executed_below);
+        report
+    }
+
+    /// Makes all that is committed durable; false if it already was.
+    pub fn checkpoint(&mut self) -> bool {
+        let before = self.durable_below();
+        let is_news = self.durable_cluster != self.cluster || !self.commits.is_empty();
+        let _report = apply(&mut self.durable, &self.log[index(before)..]);
+        self.durable_cluster = self.cluster;
+        self.commits.clear();
+        is_news
+    }
+
+    /// The machine loses power: any number of the newest transactions are gone. True if any was.
+    pub fn lose_power(&mut self, random: &mut Random) -> bool {
+        let kept = random.index(self.commits.len() + 1);
+        let lost = kept < self.commits.len();
+        if !lost {
+            return false;
+        }
+        let end = if kept == 0 { self.durable_below() } else { self.commits[kept - 1] };
+        if kept == 0 {
+            self.cluster = self.durable_cluster;
+        }
+        self.commits.truncate(kept);
+        self.log.truncate(index(end));
+        // What is left is what executing it again from the durable state gives.
+        self.state = self.durable.clone();
+        let _report = apply(&mut self.state, &self.log[index(self.durable.meta().executed_below)..]);
+        true
+    }
+
+    /// Executed entries from a slot on.
+    #[must_use]
+    pub fn log(&self, from: Slot, below: Slot, at_most: usize) -> Vec<ChosenEntry> {
+        let end = index(below).min(self.log.len());
+        let from = index(from).min(end);
+        self.log[from..end].iter().take(at_most).cloned().collect()
+    }
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn apply(state: &mut WorkingSet, entries: &[ChosenEntry]) -> ExecutionReport {
+    let report = Run::new(entries.to_vec()).apply(state);
+    // The rows for SQLite: here the whole state is at hand.
+    drop(state.take_changes());
+    report
+}
+
+fn index(slot: Slot) -> usize {
+    usize::try_from(slot.0).expect("a simulated log fits into memory")
+}

@@ -1,0 +1,84 @@
+//! What all simulated processes share: time, the network, and those who watch.
+
+use std::time::Duration;
+
+use super::event::{Event, Local};
+use super::message::{Delivery, Message};
+use super::network::Network;
+use super::node::{Life, NodeId, Process};
+use super::observer::Observer;
+use super::plan::Plan;
+use super::queue::Queue;
+use super::reach::{Reach, Reached};
+use super::trace::Trace;
+
+/// The world around a process.
+#[derive(Debug)]
+pub struct Environment {
+    /// What the run is like.
+    pub plan: Plan,
+    /// What happens next.
+    pub queue: Queue<Event>,
+    /// Who reaches whom.
+    pub network: Network,
+    /// Who sees all and checks it.
+    pub observer: Observer,
+    /// What was reached.
+    pub reach: Reach,
+    /// What happened.
+    pub trace: Trace,
+}
+
+impl Environment {
+    /// The world of a plan, at time zero.
+    #[must_use]
+    pub fn new(plan: Plan, trace: Trace) -> Self {
+        let topology = &plan.topology;
+        let size = |count: u8| usize::from(count);
+        let mut network = Network::new(
+            plan.seed,
+            size(topology.acceptors),
+            size(topology.coordinators),
+            size(topology.replicas),
+            size(topology.clients),
+        );
+        network.set_weather(plan.weather);
+        let observer = Observer::new(topology);
+        Self { queue: Queue::new(), network, observer, reach: Reach::new(), trace, plan }
+    }
+
+    /// The time, for histories: nanoseconds.
+    #[must_use]
+    pub fn time(&self) -> u64 {
+        u64::try_from(self.queue.now().as_nanos()).expect("simulated times are below 500 years")
+    }
+
+    /// Gives a message to the network.
+    pub fn send(&mut self, from: NodeId, from_life: Life, to: NodeId, to_life: Option<Life>, message: Message) {
+        self.observer.on_send(from, &message, &mut self.reach);
+        let [first, second] = self.network.carry(from, to, message.may_be_duplicated());
+        let Some(delay) = first else {
+            let is_cut = self.network.is_cut(from, to);
+            self.reach.hit(if is_cut { Reached::CutOff } else { Reached::Lost });
+            return;
+        };
+        if let Some(delay) = second {
+            self.reach.hit(Reached::Duplicated);
+            let delivery = Delivery { from, from_life, to, to_life, message: message.clone() };
+            self.queue.after(delay, Event::Deliver(Box::new(delivery)));
+        }
+        let delivery = Delivery { from, from_life, to, to_life, message };
+        self.queue.after(delay, Event::Deliver(Box::new(delivery)));
+    }
+
+    /// Schedules something on a process's own machine.
+    pub fn local(&mut self, process: &Process, delay: Duration, what: Local) {
+        self.queue.after(delay, Event::Local { node: process.id, life: process.life, what });
+    }
+
+    /// Arms a process's timer.
+    pub fn arm(&mut self, process: &mut Process, timer: u8, after: Duration, jitter: Duration) {
+        let (generation, wait) = process.arm(usize::from(timer), after, jitter);
+        self.queue.after(wait, Event::Timer { node: process.id, life: process.life, timer, generation });
+    }
+}

@@ -1,0 +1,85 @@
+//! What can happen next.
+
+use crate::linearizability::history::OperationId;
+
+use super::message::Delivery;
+use super::node::{Life, NodeId};
+
+/// Something that is due at a time.
+#[derive(Debug)]
+pub enum Event {
+    /// A message arrives.
+    Deliver(Box<Delivery>),
+    /// A process's timer runs out, unless it was armed again.
+    Timer {
+        /// Whose.
+        node: NodeId,
+        /// In which life.
+        life: Life,
+        /// Which, as the process numbers them.
+        timer: u8,
+        /// Which arming.
+        generation: u32,
+    },
+    /// Something that a process waits for on its own machine.
+    Local {
+        /// Whose.
+        node: NodeId,
+        /// In which life.
+        life: Life,
+        /// What.
+        what: Local,
+    },
+    /// A client acts.
+    Client(u8, ClientEvent),
+    /// A process is started, if it is down since this life.
+    Start(NodeId, Life),
+    /// A fault of the plan begins.
+    FaultBegins(usize),
+    /// A fault of the plan ends.
+    FaultEnds(usize),
+}
+
+/// What a process waits for on its own machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Local {
+    /// An acceptor's sync returns.
+    Synced,
+    /// A replica's transaction commits.
+    Commit,
+    /// A replica checkpoints its database.
+    Checkpoint,
+    /// A replica reads its database for released reads.
+    Serve,
+    /// A service tells the acceptors that it is there.
+    Announce,
+    /// The server's time for a call is over.
+    Deadline(u64),
+    /// A fetch has waited long enough.
+    FetchWaited(u64),
+}
+
+/// What a client does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientEvent {
+    /// It calls.
+    Call,
+    /// Its patience with this call is over.
+    GiveUp(OperationId),
+}
+
+impl Local {
+    /// A number for it, for traces.
+    #[must_use]
+    pub fn kind(self) -> u64 {
+        match self {
+            Self::Synced => 0,
+            Self::Commit => 1,
+            Self::Checkpoint => 2,
+            Self::Serve => 3,
+            Self::Announce => 4,
+            Self::Deadline(number) => 8 + 2 * number,
+            Self::FetchWaited(number) => 9 + 2 * number,
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! What goes wrong in a run: a list drawn in advance, so that a failing run can be tried again with parts of it.
+
+use std::time::Duration;
+
+use super::network::{Cut, Weather};
+use super::node::{CrashPoint, NodeId};
+use super::plan::Topology;
+use super::random::{MILLION, Random};
+
+/// One fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// When it begins, in true time.
+    pub at: Duration,
+    /// What it is.
+    pub kind: FaultKind,
+}
+
+/// What goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// A process is killed at a step of its work, and started again.
+    Crash {
+        /// Which.
+        node: NodeId,
+        /// Where.
+        point: CrashPoint,
+        /// For how long.
+        down: Duration,
+        /// Whether its machine loses power: then what was not synced may be lost.
+        power: Power,
+    },
+    /// Machines lose power together.
+    PowerCut {
+        /// Which.
+        nodes: Vec<NodeId>,
+        /// For how long.
+        down: Duration,
+    },
+    /// Links are cut.
+    Cut {
+        /// Which.
+        cut: Cut,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// A process is stopped, and goes on (SIGSTOP, SIGCONT).
+    Pause {
+        /// Which.
+        node: NodeId,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// A machine's clocks drift from now on.
+    Drift {
+        /// Whose.
+        node: NodeId,
+        /// How fast they go, in millionths of the true rate.
+        rate: u32,
+    },
+    /// A machine's clock jumps forward.
+    Jump {
+        /// Whose.
+        node: NodeId,
+        /// How far.
+        by: Duration,
+    },
+    /// A machine's wall clock is set.
+    SetWall {
+        /// Whose.
+        node: NodeId,
+        /// By how many milliseconds.
+        by_ms: i64,
+    },
+    /// A disk fills up, and has room again.
+    Full {
+        /// Whose.
+        node: NodeId,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// A disk is slow.
+    SlowDisk {
+        /// Whose.
+        node: NodeId,
+        /// How long a sync takes, at most.
+        sync: Duration,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// A disk is lost, and replaced by an empty one.
+    Wipe {
+        /// Whose.
+        node: NodeId,
+        /// For how long the process is down.
+        down: Duration,
+    },
+    /// A disk has a damaged record in its acknowledged part: the process refuses to run.
+    Damage {
+        /// Whose.
+        node: NodeId,
+    },
+    /// The whole network changes.
+    Weather {
+        /// To this.
+        weather: Weather,
+        /// For how long.
+        lasts: Duration,
+    },
+}
+
+/// What a crash takes with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Power {
+    /// Only the process: what was written stays.
+    Stays,
+    /// The machine: what was not synced may go.
+    Fails,
+}
+
+/// The kinds of fault, each of which a run has or has not ("swarm testing", Groce and others, 2012: leaving kinds out lets the
+/// others get further).
+const KINDS: usize = 12;
+
+/// Draws the faults of a run of this length. `unlucky` are the nodes whose disks may be lost: few enough that nothing that was
+/// acknowledged goes with them.
+#[must_use]
+pub fn draw(random: &mut Random, topology: &Topology, length: Duration, unlucky: &[NodeId]) -> Vec<Fault> {
+    let weights: Vec<u32> = (0..KINDS)
+        .map(|_| if random.chance(450_000) { u32::try_from(random.between(1, 10)).expect("small") } else { 0 })
+        .collect();
+    if weights.iter().all(|weight| *weight == 0) {
+        return Vec::new();
+    }
+    let interval = random.magnitude(Duration::from_millis(100), Duration::from_secs(10));
+    let longest = random.magnitude(Duration::from_millis(50), Duration::from_secs(20));
+    let mut draw = Draw { random, topology, unlucky, longest };
+    let mut faults = Vec::new();
+    let mut at = draw.random.duration(Duration::ZERO, interval * 2);
+    while at < length && faults.len() < MOST {
+        let kind = draw.random.weighted(&weights);
+        faults.extend(draw.kind(kind).map(|kind| Fault { at, kind }));
+        at += draw.random.duration(Duration::ZERO, interval * 2);
+    }
+    faults
+}
+
+/// The most faults in a run: enough to keep everybody busy.
+const MOST: usize = 400;
+
+struct Draw<'a> {
+    random: &'a mut Random,
+    topology: &'a Topology,
+    unlucky: &'a [NodeId],
+    longest: Duration,
+}
+
+impl Draw<'_> {
+    fn kind(&mut self, kind: usize) -> Option<FaultKind> {
+        let node = *self.random.pick(&self.topology.servers());
+        let lasts = self.lasts();
+        Some(match kind {
+            0 => self.crash(),
+            1 => FaultKind::PowerCut { nodes: self.some_servers(), down: lasts },
+            2 => FaultKind::Cut { cut: self.cut(), lasts },
+            3 => FaultKind::Pause { node, lasts },
+            4 => FaultKind::Drift { node, rate: u32::try_from(self.random.between(500_000, 2_000_000)).expect("small") },
+            5 => FaultKind::Jump { node, by: self.lasts() },
+            6 => {
+                let by = i64::try_from(self.random.between(0, 7_200_000)).expect("small");
+                FaultKind::SetWall { node, by_ms: by - 3_600_000 }
+            }
+            7 => FaultKind::Full { node: self.diskful(), lasts },
+            8 => FaultKind::SlowDisk { node: self.diskful(), sync: self.lasts(), lasts },
+            9 => FaultKind::Wipe { node: self.one_unlucky()?, down: lasts },
+            10 => FaultKind::Damage { node: self.one_unlucky()? },
+            11 => FaultKind::Weather { weather: self.weather(), lasts },
+            _ => unreachable!("{KINDS} kinds of faults"),
+        })
+    }
+
+    fn lasts(&mut self) -> Duration {
+        self.random.magnitude(Duration::from_millis(1), self.longest)
+    }
+
+    fn crash(&mut self) -> FaultKind {
+        use CrashPoint::{Committed, Decided, Now, ReplicaStepped, Stepped, Synced, Written};
+        let node = *self.random.pick(&self.topology.servers());
+        let point = match node {
+            NodeId::Acceptor(_) => *self.random.pick(&[Now, Decided, Written, Written, Synced, Synced]),
+            NodeId::Coordinator(_) => *self.random.pick(&[Now, Stepped]),
+            NodeId::Replica(_) | NodeId::Client(_) => *self.random.pick(&[Now, ReplicaStepped, Committed]),
+        };
+        let power = if self.random.chance(MILLION / 2) { Power::Fails } else { Power::Stays };
+        FaultKind::Crash { node, point, down: self.lasts(), power }
+    }
+
+    fn some_servers(&mut self) -> Vec<NodeId> {
+        let mut servers = match self.random.below(4) {
+            0 => self.topology.acceptors(),
+            1 => self.topology.coordinators(),
+            2 => self.topology.replicas(),
+            _ => self.topology.servers(),
+        };
+        self.random.shuffle(&mut servers);
+        let count = 1 + self.random.index(servers.len());
+        servers.truncate(count);
+        servers
+    }
+
+    /// A partition in two, one way or both; a partition that a few nodes bridge; or one node cut off.
+    fn cut(&mut self) -> Cut {
+        let mut nodes = self.topology.all();
+        self.random.shuffle(&mut nodes);
+        let (first, second) = match self.random.below(4) {
+            0 => (vec![*self.random.pick(&self.topology.servers())], nodes),
+            1 => {
+                // Whoever is in neither group talks to both.
+                let bridges = 1 + self.random.index(2);
+                let middle = nodes.len() / 2;
+                let second = nodes.split_off(middle);
+                (nodes, second[bridges..].to_vec())
+            }
+            _ => {
+                let at = 1 + self.random.index(nodes.len() - 1);
+                let second = nodes.split_off(at);
+                (nodes, second)
+            }
+        };
+        let second: Vec<NodeId> = second.into_iter().filter(|node| !first.contains(node)).collect();
+        if self.random.chance(MILLION / 3) { Cut::OneWay(first, second) } else { Cut::Between(first, second) }
+    }
+
+    fn diskful(&mut self) -> NodeId {
+        let mut nodes = self.topology.acceptors();
+        nodes.extend(self.topology.replicas());
+        *self.random.pick(&nodes)
+    }
+
+    fn one_unlucky(&mut self) -> Option<NodeId> {
+        if self.unlucky.is_empty() { None } else { Some(*self.random.pick(self.unlucky)) }
+    }
+
+    fn weather(&mut self) -> Weather {
+        let mut share = |most: u64| u32::try_from(self.random.below(most)).expect("small");
+        let (lost, repeated, late) = (share(300_000), share(300_000), share(300_000));
+        let slow = (Duration::from_millis(1), self.random.magnitude(Duration::from_millis(10), Duration::from_secs(10)));
+        let quick = (Duration::from_micros(10), self.random.magnitude(Duration::from_micros(100), Duration::from_millis(300)));
+        Weather { lost, repeated, late, slow, quick }
+    }
+}

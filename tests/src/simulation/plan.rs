@@ -1,0 +1,287 @@
+//! Everything about a run that is decided before it begins, drawn from its seed.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::faults::{self, Fault};
+use super::network::Weather;
+use super::node::NodeId;
+use super::random::{MILLION, Random};
+
+/// How many there are of each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topology {
+    /// Voters.
+    pub acceptors: u8,
+    /// Proposers.
+    pub coordinators: u8,
+    /// Learners.
+    pub replicas: u8,
+    /// Clients.
+    pub clients: u8,
+}
+
+/// What the clients do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// How many keys there are: few make conflicts.
+    pub keys: u8,
+    /// The least and the longest time between two calls of a client.
+    pub think: (Duration, Duration),
+    /// The least and the longest time that a client waits for an answer.
+    pub patience: (Duration, Duration),
+    /// Weights of reads, local reads, puts, deletes, compare-and-swaps, deletes of a prefix.
+    pub weights: [u32; 6],
+    /// The longest value. Bytes.
+    pub value_bytes: u64,
+    /// The most calls of a client, so that histories stay small enough to search.
+    pub calls: u32,
+}
+
+/// Limits of the services, often far below their defaults so that a short run meets them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// Votes in a page of a promise.
+    pub page_votes: usize,
+    /// Bytes of untrimmed votes.
+    pub vote_bytes: usize,
+    /// Slots in flight at a leader.
+    pub max_in_flight_slots: u64,
+    /// Entries that a leader keeps.
+    pub window_entries: usize,
+    /// Batches in flight at a primary.
+    pub pipeline: usize,
+    /// Commands in a batch.
+    pub batch_commands: usize,
+    /// Bytes in a batch: several fit into `vote_bytes`.
+    pub batch_bytes: usize,
+    /// Mutations that wait at a primary.
+    pub queued_mutations: usize,
+    /// Slots executed in a transaction.
+    pub execute_entries: usize,
+    /// Learned entries kept in memory.
+    pub learned_entries: usize,
+    /// Entries in one answer to a fetch.
+    pub fetch_entries: usize,
+    /// The least and the longest time that a sync takes.
+    pub sync: (Duration, Duration),
+    /// The least and the longest time that a transaction takes.
+    pub commit: (Duration, Duration),
+    /// Between two checkpoints of a replica.
+    pub checkpoint: Duration,
+}
+
+/// A run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// What all randomness stems from.
+    pub seed: u64,
+    /// Who is there.
+    pub topology: Topology,
+    /// What they are told.
+    pub tuning: Tuning,
+    /// What clients do.
+    pub workload: Workload,
+    /// How the network is at first.
+    pub weather: Weather,
+    /// How long things go wrong; then a quorum is healed.
+    pub length: Duration,
+    /// What goes wrong.
+    pub faults: Vec<Fault>,
+    /// Who stays dead when the others are healed.
+    pub dead: Vec<NodeId>,
+}
+
+/// The name of a run, by which it is replayed: a seed, and which parts of its plan to keep.
+///
+/// As text `SEED`, or `SEED/FAULTS/LENGTH` with the numbers of the faults that are kept, by commas, and the length of the safety
+/// phase in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunName {
+    /// The seed.
+    pub seed: u64,
+    /// What a shortened run keeps.
+    pub kept: Option<Kept>,
+}
+
+/// What a shortened run keeps of its plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The numbers of its faults, ascending.
+    pub faults: Vec<usize>,
+    /// The length of its safety phase.
+    pub length: Duration,
+}
+
+/// A text names no run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} names no run: SEED, or SEED/FAULT,FAULT,…/LENGTH_MS")]
+pub struct RunNameError(String);
+
+impl fmt::Display for RunName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.seed)?;
+        let Some(kept) = &self.kept else { return Ok(()) };
+        let faults: Vec<String> = kept.faults.iter().map(ToString::to_string).collect();
+        write!(f, "/{}/{}", faults.join(","), kept.length.as_millis())
+    }
+}
+
+impl FromStr for RunName {
+    type Err = RunNameError;
+
+    fn from_str(text: &str) -> Result<Self, RunNameError> {
+        let error = || RunNameError(text.chars().take(200).collect());
+        let mut parts = text.trim().split('/');
+        let seed = parts.next().and_then(|seed| seed.parse().ok()).ok_or_else(error)?;
+        let Some(faults) = parts.next() else { return Ok(Self { seed, kept: None }) };
+        let faults: Result<Vec<usize>, _> = faults.split(',').filter(|fault| !fault.is_empty()).map(str::parse).collect();
+        let length = parts.next().and_then(|length| length.parse().ok()).map(Duration::from_millis).ok_or_else(error)?;
+        Ok(Self { seed, kept: Some(Kept { faults: faults.map_err(|_| error())?, length }) })
+    }
+}
+
+impl Plan {
+    /// The plan of a run.
+    #[must_use]
+    pub fn of(name: &RunName) -> Self {
+        let mut plan = Self::new(name.seed);
+        if let Some(kept) = &name.kept {
+            plan.length = kept.length;
+            let mut number = 0;
+            plan.faults.retain(|_| {
+                number += 1;
+                kept.faults.contains(&(number - 1))
+            });
+        }
+        plan
+    }
+
+    /// The plan of a seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed, 0);
+        let topology = Topology {
+            acceptors: if random.chance(250_000) { 5 } else { 3 },
+            coordinators: if random.chance(300_000) { 3 } else { 2 },
+            replicas: u8::try_from(*random.pick(&[1, 2, 3, 3, 3, 4, 5])).expect("small"),
+            clients: u8::try_from(random.between(2, 8)).expect("small"),
+        };
+        let length = random.magnitude(Duration::from_secs(4), Duration::from_secs(60));
+        let (unlucky, mut dead) = draw_losses(&mut random, &topology);
+        let weather = draw_weather(&mut random);
+        let (tuning, workload) = (draw_tuning(&mut random), draw_workload(&mut random));
+        if topology.replicas == 2 && tuning.vote_bytes < DEFAULT_VOTE_BYTES {
+            // With one replica gone nothing is durable twice, so nothing is trimmed, and the acceptors fill up for good.
+            dead.retain(|node| !matches!(node, NodeId::Replica(_)));
+        }
+        let faults = faults::draw(&mut random, &topology, length, &unlucky);
+        Self { seed, topology, tuning, workload, weather, length, faults, dead }
+    }
+}
+
+/// Bytes of untrimmed votes that an acceptor takes by default.
+const DEFAULT_VOTE_BYTES: usize = 512 << 20;
+
+/// Whose disks may be lost, and who stays dead at the end. Together they leave a majority of the acceptors and all replicas but
+/// one: what acceptors trimmed is on two replicas.
+fn draw_losses(random: &mut Random, topology: &Topology) -> (Vec<NodeId>, Vec<NodeId>) {
+    let (mut acceptors, mut replicas) = (topology.acceptors(), topology.replicas());
+    random.shuffle(&mut acceptors);
+    random.shuffle(&mut replicas);
+    let faulty = usize::from(topology.acceptors / 2);
+    let mut lost: Vec<NodeId> = acceptors[..random.index(faulty + 1)].to_vec();
+    let mut dead: Vec<NodeId> = if random.chance(MILLION / 4) { acceptors[..faulty].to_vec() } else { Vec::new() };
+    if replicas.len() > 1 {
+        match random.below(4) {
+            0 => dead.push(replicas[0]),
+            1 => lost.push(replicas[0]),
+            _ => {}
+        }
+    }
+    if random.chance(MILLION / 4) {
+        dead.push(NodeId::Coordinator(u8::try_from(random.below(u64::from(topology.coordinators))).expect("small")));
+    }
+    (lost, dead)
+}
+
+fn draw_weather(random: &mut Random) -> Weather {
+    let mut some = |most: u64| if random.chance(MILLION / 2) { u32::try_from(random.below(most)).expect("small") } else { 0 };
+    let (lost, repeated, late) = (some(50_000), some(50_000), some(50_000));
+    Weather { lost, repeated, late, ..Weather::CALM }
+}
+
+fn draw_tuning(random: &mut Random) -> Tuning {
+    let ms = Duration::from_millis;
+    let mut size = |default: u64| {
+        let drawn = if random.chance(MILLION / 2) { default } else { random.magnitude_of(1, default) };
+        usize::try_from(drawn).expect("small")
+    };
+    let (page_votes, in_flight, window_entries) = (size(256), size(1_024), size(8_192));
+    let (batch_commands, queued_mutations) = (size(512), size(4_096));
+    let (execute_entries, learned_entries, fetch_entries) = (size(256), size(4_096), size(256));
+    let (vote_bytes, batch_bytes) = if random.chance(900_000) { (DEFAULT_VOTE_BYTES, 4 << 20) } else { (64 << 10, 8 << 10) };
+    Tuning {
+        page_votes,
+        vote_bytes,
+        max_in_flight_slots: (in_flight as u64).max(2),
+        window_entries,
+        pipeline: usize::try_from(*random.pick(&[1, 1, 1, 2, 4])).expect("small"),
+        batch_commands,
+        batch_bytes,
+        queued_mutations,
+        execute_entries,
+        learned_entries: learned_entries.max(2),
+        fetch_entries,
+        sync: (Duration::from_micros(100), random.magnitude(Duration::from_micros(200), ms(20))),
+        commit: (Duration::from_micros(50), random.magnitude(Duration::from_micros(100), ms(20))),
+        checkpoint: random.magnitude(ms(50), ms(5_000)),
+    }
+}
+
+fn draw_workload(random: &mut Random) -> Workload {
+    let ms = Duration::from_millis;
+    let mut weight = |most| u32::try_from(random.between(0, most)).expect("small");
+    let weights = [weight(10), weight(2), 1 + weight(10), weight(4), weight(8), weight(1)];
+    Workload {
+        keys: u8::try_from(random.between(1, 6)).expect("small"),
+        think: (ms(0), random.magnitude(ms(1), ms(500))),
+        patience: (ms(100), random.magnitude(ms(200), ms(10_000))),
+        weights,
+        value_bytes: random.magnitude_of(8, 2_048),
+        calls: 400,
+    }
+}
+
+impl Topology {
+    /// The voters.
+    #[must_use]
+    pub fn acceptors(&self) -> Vec<NodeId> {
+        (0..self.acceptors).map(NodeId::Acceptor).collect()
+    }
+
+    /// The proposers.
+    #[must_use]
+    pub fn coordinators(&self) -> Vec<NodeId> {
+        (0..self.coordinators).map(NodeId::Coordinator).collect()
+    }
+
+    /// The learners.
+    #[must_use]
+    pub fn replicas(&self) -> Vec<NodeId> {
+        (0..self.replicas).map(NodeId::Replica).collect()
+    }
+
+    /// Everyone who may fail.
+    #[must_use]
+    pub fn servers(&self) -> Vec<NodeId> {
+        [self.acceptors(), self.coordinators(), self.replicas()].concat()
+    }
+
+    /// Everyone.
+    #[must_use]
+    pub fn all(&self) -> Vec<NodeId> {
+        [self.servers(), (0..self.clients).map(NodeId::Client).collect()].concat()
+    }
+}

@@ -1,0 +1,276 @@
+//! A whole cluster and its clients: takes one event after another, and does to it what the plan says.
+
+use std::time::Duration;
+
+use acceptor::limits::Limits;
+use shared::ids::AcceptorId;
+
+use super::acceptor::{AcceptorNode, Fate};
+use super::client::Client;
+use super::coordinator::CoordinatorNode;
+use super::environment::Environment;
+use super::event::Event;
+use super::faults::Power;
+use super::message::{Delivery, Message};
+use super::node::{CrashPoint, Life, NodeId, Presence, Process};
+use super::plan::Plan;
+use super::random::Random;
+use super::reach::Reached;
+use super::replica::ReplicaNode;
+use super::trace::Trace;
+
+mod calamity;
+mod healing;
+
+/// Everything.
+#[derive(Debug)]
+pub struct World {
+    /// What all share.
+    pub env: Environment,
+    acceptors: Vec<AcceptorNode>,
+    coordinators: Vec<CoordinatorNode>,
+    replicas: Vec<ReplicaNode>,
+    clients: Vec<Client>,
+    random: Random,
+    is_healed: bool,
+}
+
+/// A stream for what belongs to no node.
+const WORLD_STREAM: u64 = 1;
+/// The nodes' streams.
+const FIRST_STREAM: u64 = 256;
+
+impl World {
+    /// The world of a plan, in which nothing runs yet.
+    #[must_use]
+    pub fn new(plan: Plan, trace: Trace) -> Self {
+        let mut random = Random::new(plan.seed, WORLD_STREAM);
+        let mut stream = FIRST_STREAM;
+        let mut process = |node: NodeId| {
+            stream += 1;
+            Process::new(node, Random::new(plan.seed, stream))
+        };
+        let limits = Limits { page_votes: plan.tuning.page_votes, vote_bytes: plan.tuning.vote_bytes, ..Limits::default() };
+        let topology = &plan.topology;
+        let acceptors = topology.acceptors().into_iter();
+        let acceptors = acceptors.map(|node| AcceptorNode::new(process(node), AcceptorId(random.bits()), limits)).collect();
+        let coordinators = topology.coordinators().into_iter();
+        let coordinators = coordinators.map(|node| CoordinatorNode::new(process(node), &plan)).collect();
+        let replicas = topology.replicas().into_iter().map(|node| ReplicaNode::new(process(node), &plan)).collect();
+        let clients = (0..topology.clients).map(|number| Client::new(&plan, number)).collect();
+        let env = Environment::new(plan, trace);
+        Self { env, acceptors, coordinators, replicas, clients, random, is_healed: false }
+    }
+
+    /// Lets everything start, within a second of each other, and schedules what goes wrong.
+    pub fn begin(&mut self) {
+        for node in self.env.plan.topology.servers() {
+            let delay = self.random.magnitude(Duration::from_millis(1), Duration::from_secs(1));
+            self.env.queue.after(delay, Event::Start(node, Life(0)));
+        }
+        for client in &mut self.clients {
+            client.start(&mut self.env);
+        }
+        for (index, fault) in self.env.plan.faults.iter().enumerate() {
+            self.env.queue.at(fault.at, Event::FaultBegins(index));
+        }
+    }
+
+    /// Takes the next event, if it is due by then.
+    pub fn step(&mut self, until: Duration) -> bool {
+        if self.env.queue.next_at().is_none_or(|at| at > until) {
+            return false;
+        }
+        let Some(event) = self.env.queue.pop() else { return false };
+        match event {
+            Event::Deliver(delivery) => self.deliver(delivery),
+            Event::Timer { node, life, timer, generation } => {
+                if self.is_ready(node, life, || Event::Timer { node, life, timer, generation }) {
+                    self.fire(node, timer, generation);
+                }
+            }
+            Event::Local { node, life, what } => {
+                if self.is_ready(node, life, || Event::Local { node, life, what }) {
+                    self.mark(node, 1, what.kind());
+                    let fate = match node {
+                        NodeId::Acceptor(number) => self.acceptors[usize::from(number)].on_synced(&mut self.env),
+                        NodeId::Coordinator(number) => {
+                            self.coordinators[usize::from(number)].on_local(&mut self.env, what);
+                            Fate::Alive
+                        }
+                        NodeId::Replica(number) => self.replicas[usize::from(number)].on_local(&mut self.env, what),
+                        NodeId::Client(_) => unreachable!("clients have no machine"),
+                    };
+                    self.meet(node, fate);
+                }
+            }
+            Event::Client(number, what) => {
+                self.mark(NodeId::Client(number), 2, 0);
+                self.clients[usize::from(number)].on_event(&mut self.env, what);
+            }
+            Event::Start(node, life) => self.start(node, life),
+            Event::FaultBegins(index) => self.fault_begins(index),
+            Event::FaultEnds(index) => self.fault_ends(index),
+        }
+        true
+    }
+
+    /// Whether the process takes an event now: it is alive, in that life, and not paused. A paused one takes it later.
+    fn is_ready(&mut self, node: NodeId, life: Life, event: impl FnOnce() -> Event) -> bool {
+        let now = self.env.queue.now();
+        let process = self.process(node);
+        if !process.is_in(life) {
+            return false;
+        }
+        let until = process.paused_until;
+        if until > now {
+            self.env.queue.at(until, event());
+        }
+        until <= now
+    }
+
+    fn fire(&mut self, node: NodeId, timer: u8, generation: u32) {
+        if !self.process(node).is_armed(usize::from(timer), generation) {
+            return;
+        }
+        self.mark(node, 3, u64::from(timer));
+        let fate = match node {
+            NodeId::Coordinator(number) => self.coordinators[usize::from(number)].on_timer(&mut self.env, timer),
+            NodeId::Replica(number) => self.replicas[usize::from(number)].on_timer(&mut self.env, timer),
+            NodeId::Acceptor(_) | NodeId::Client(_) => unreachable!("{node} has no timers"),
+        };
+        self.meet(node, fate);
+    }
+
+    fn deliver(&mut self, delivery: Box<Delivery>) {
+        let (from, to, now) = (delivery.from, delivery.to, self.env.queue.now());
+        // A partition also takes what is on its way.
+        if self.env.network.is_cut(from, to) {
+            self.env.reach.hit(Reached::CutOff);
+            return;
+        }
+        if let NodeId::Client(number) = to {
+            self.mark(to, 4, 0);
+            return self.clients[usize::from(number)].on_message(&mut self.env, delivery.message);
+        }
+        let process = self.process(to);
+        let is_up = process.presence == Presence::Up;
+        let (life, paused_until) = (process.life, process.paused_until);
+        if delivery.to_life.is_some_and(|meant| meant != life) {
+            self.env.reach.hit(Reached::AnsweredTheDead);
+            return;
+        }
+        if !is_up {
+            return self.refuse(*delivery);
+        }
+        if paused_until > now {
+            return self.env.queue.at(paused_until, Event::Deliver(delivery));
+        }
+        self.mark(to, 5, self.env.queue.scheduled());
+        if self.env.trace.is_text_kept() {
+            self.env.trace.line(now, format_args!("{from} -> {to} {:?}", delivery.message));
+        }
+        let fate = match to {
+            NodeId::Acceptor(number) => self.acceptors[usize::from(number)].on_message(&mut self.env, *delivery),
+            NodeId::Coordinator(number) => self.coordinators[usize::from(number)].on_message(&mut self.env, *delivery),
+            NodeId::Replica(number) => self.replicas[usize::from(number)].on_message(&mut self.env, *delivery),
+            NodeId::Client(_) => unreachable!("clients were served above"),
+        };
+        self.meet(to, fate);
+    }
+
+    /// Nobody listens there: a request may be refused at once, or just never be answered.
+    fn refuse(&mut self, delivery: Delivery) {
+        let is_request = delivery.to_life.is_none();
+        if is_request && self.random.chance(500_000) {
+            let message = Message::Refused(Box::new(delivery.message));
+            let to_life = match delivery.from {
+                NodeId::Client(_) => None,
+                NodeId::Acceptor(_) | NodeId::Coordinator(_) | NodeId::Replica(_) => Some(delivery.from_life),
+            };
+            self.env.send(delivery.to, Life(0), delivery.from, to_life, message);
+        }
+    }
+
+    fn start(&mut self, node: NodeId, life: Life) {
+        let process = self.process(node);
+        if process.presence != Presence::Down || process.life != life {
+            return;
+        }
+        self.mark(node, 6, u64::from(life.0));
+        if self.env.trace.is_text_kept() {
+            self.env.trace.line(self.env.queue.now(), format_args!("{node} starts"));
+        }
+        let fate = match node {
+            NodeId::Acceptor(number) => {
+                self.acceptors[usize::from(number)].start(&mut self.env);
+                Fate::Alive
+            }
+            NodeId::Coordinator(number) => self.coordinators[usize::from(number)].start(&mut self.env),
+            NodeId::Replica(number) => self.replicas[usize::from(number)].start(&mut self.env),
+            NodeId::Client(_) => unreachable!("clients are always there"),
+        };
+        self.meet(node, fate);
+    }
+
+    /// Does what a process's own work led to.
+    fn meet(&mut self, node: NodeId, fate: Fate) {
+        if fate == Fate::Crashed {
+            self.crash_at_point(node);
+        } else if cfg!(debug_assertions) {
+            self.check(node);
+        }
+    }
+
+    fn check(&self, node: NodeId) {
+        match node {
+            // The coordinator's and the replica's cores check themselves after each step.
+            NodeId::Acceptor(number) => self.acceptors[usize::from(number)].core().check_invariants(),
+            NodeId::Coordinator(_) | NodeId::Replica(_) | NodeId::Client(_) => {}
+        }
+    }
+
+    fn process(&mut self, node: NodeId) -> &mut Process {
+        match node {
+            NodeId::Acceptor(number) => &mut self.acceptors[usize::from(number)].process,
+            NodeId::Coordinator(number) => &mut self.coordinators[usize::from(number)].process,
+            NodeId::Replica(number) => &mut self.replicas[usize::from(number)].process,
+            NodeId::Client(_) => unreachable!("clients are no processes that fail"),
+        }
+    }
+
+    fn crash(&mut self, node: NodeId, presence: Presence, power: Power) {
+        if self.process(node).presence != Presence::Up {
+            return;
+        }
+        self.mark(node, 7, 0);
+        if self.env.trace.is_text_kept() {
+            self.env.trace.line(self.env.queue.now(), format_args!("{node} crashes, power {power:?}"));
+        }
+        match node {
+            NodeId::Acceptor(number) => self.acceptors[usize::from(number)].crash(&mut self.env, presence, power),
+            NodeId::Coordinator(number) => {
+                self.coordinators[usize::from(number)].crash(presence);
+                self.env.observer.coordinator_stopped(node);
+            }
+            NodeId::Replica(number) => self.replicas[usize::from(number)].crash(&mut self.env, presence, power),
+            NodeId::Client(_) => unreachable!("clients never fail"),
+        }
+    }
+
+    /// Notes an event in the trace's digest.
+    fn mark(&mut self, node: NodeId, kind: u64, detail: u64) {
+        let (role, number) = match node {
+            NodeId::Acceptor(number) => (0, number),
+            NodeId::Coordinator(number) => (1, number),
+            NodeId::Replica(number) => (2, number),
+            NodeId::Client(number) => (3, number),
+        };
+        let now = self.env.queue.now();
+        self.env.trace.mark(now, kind << 16 | role << 8 | u64::from(number), detail);
+    }
+
+    fn arm_crash(&mut self, node: NodeId, point: CrashPoint) {
+        self.process(node).armed = Some(point);
+    }
+}

@@ -1,0 +1,116 @@
+//! The second half of a run: a quorum is healed for good, and everything outstanding must come to an end in bounded time.
+
+use std::time::Duration;
+
+use super::World;
+use crate::linearizability::history::{Ending, Operation};
+use crate::simulation::event::Event;
+use crate::simulation::faults::Power;
+use crate::simulation::network::Weather;
+use crate::simulation::node::{NodeId, Presence};
+use crate::simulation::random::MILLION;
+use crate::simulation::reach::Reached;
+use crate::simulation::replica::ReplicaNode;
+use shared::ids::Slot;
+
+impl World {
+    /// Ends all faults; those that the plan gives up stay dead.
+    pub fn heal(&mut self) {
+        self.is_healed = true;
+        let now = self.env.queue.now();
+        let plan = self.env.plan.clone();
+        let topology = &plan.topology;
+        self.env.network.mend();
+        self.env.network.set_weather(Weather::CALM);
+        for node in topology.servers() {
+            if plan.dead.contains(&node) {
+                self.crash(node, Presence::Gone, Power::Fails);
+                self.process(node).stop(Presence::Gone);
+                continue;
+            }
+            if !matches!(node, NodeId::Coordinator(_)) {
+                self.set_full(node, false);
+                self.set_slow(node, None);
+            }
+            let process = self.process(node);
+            process.clock.set_rate(now, MILLION);
+            process.paused_until = now;
+            process.armed = None;
+            let (presence, life) = (process.presence, process.life);
+            if presence == Presence::Down {
+                self.env.queue.after(Duration::ZERO, Event::Start(node, life));
+            }
+        }
+        for client in &mut self.clients {
+            client.heal(&mut self.env);
+        }
+    }
+
+    /// Whether every client has written and read since all was healed.
+    #[must_use]
+    pub fn clients_are_done(&self) -> bool {
+        self.clients.iter().all(super::Client::is_done)
+    }
+
+    /// Whether every live replica has executed all that is chosen, and so up to the same slot.
+    #[must_use]
+    pub fn replicas_agree(&self) -> bool {
+        let end = self.env.observer.chosen_end();
+        self.live_replicas().all(|replica| replica.database.state().meta().executed_below == end)
+    }
+
+    /// What holds things up, in words.
+    #[must_use]
+    pub fn account(&self) -> String {
+        let marks = |replica: &ReplicaNode| (replica.process.id.to_string(), replica.database.state().meta().executed_below.0);
+        let executed: Vec<(String, u64)> = self.live_replicas().map(marks).collect();
+        let leaders: Vec<String> = self
+            .coordinators
+            .iter()
+            .filter(|node| node.process.presence == Presence::Up)
+            .map(|node| format!("{} {:?} {:?}", node.process.id, node.core().phase(), node.core().ballot()))
+            .collect();
+        let waiting = self.clients.iter().filter(|client| !client.is_done()).count();
+        let observer = &self.env.observer;
+        format!(
+            "{waiting} clients wait; chosen below {}, up to {}; executed {executed:?}; coordinators {leaders:?}; view {:?}",
+            observer.chosen_below(),
+            observer.chosen_end(),
+            observer.golden().state().meta().view,
+        )
+    }
+
+    /// Panics unless all live replicas have the very state that the chosen log makes.
+    pub fn invariant_states_are_equal(&self) {
+        let golden = self.env.observer.golden().state();
+        let digest = golden.digest();
+        for replica in self.live_replicas() {
+            let state = replica.database.state();
+            if state.meta().executed_below == golden.meta().executed_below {
+                assert_eq!(state.digest(), digest, "invariant: equal logs make equal states: {}", replica.process.id);
+            }
+        }
+    }
+
+    /// What clients asked for and heard.
+    pub fn take_history(&mut self) -> Vec<Operation> {
+        let clients = std::mem::take(&mut self.clients);
+        let history: Vec<Operation> = clients.into_iter().flat_map(super::Client::into_history).collect();
+        let golden = self.env.observer.golden();
+        let open = |operation: &&Operation| operation.ending == Ending::Unresolved && golden.operation(operation.id).is_some();
+        for _ in history.iter().filter(open) {
+            self.env.reach.hit(Reached::ExecutedUnresolved);
+        }
+        history
+    }
+
+    /// How far every replica has come, for reports.
+    #[must_use]
+    pub fn chosen_end(&self) -> Slot {
+        self.env.observer.chosen_end()
+    }
+
+    fn live_replicas(&self) -> impl Iterator<Item = &ReplicaNode> {
+        self.replicas.iter().filter(|replica| replica.process.presence == Presence::Up)
+    }
+}
