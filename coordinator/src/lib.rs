@@ -30,7 +30,7 @@ pub mod config;
 
 pub mod footprint;
 
-mod outbox;
+pub mod outbox;
 
 mod calls;
 mod driver;

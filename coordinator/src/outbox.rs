@@ -13,25 +13,26 @@ use shared::telemetry::TraceContext;
 
 /// The bounds of an outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OutboxLimits {
+pub struct OutboxLimits {
     /// Accepts in flight to one acceptor: enough that one slow answer does not stop the others, few enough that batches form.
-    pub(crate) in_flight: usize,
+    pub in_flight: usize,
     /// Slots in one Accept.
-    pub(crate) accept_slots: usize,
+    pub accept_slots: usize,
     /// Bytes of values in one Accept.
-    pub(crate) accept_bytes: usize,
+    pub accept_bytes: usize,
     /// Slots in the queue.
-    pub(crate) queued_slots: usize,
+    pub queued_slots: usize,
     /// Bytes of values in the queue.
-    pub(crate) queued_bytes: usize,
+    pub queued_bytes: usize,
 }
 
 /// A request to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Parcel {
-    pub(crate) accept: Accept,
+pub struct Parcel {
+    /// What to send.
+    pub accept: Accept,
     /// The traces of the proposals in it, those that are recorded.
-    pub(crate) traces: Vec<TraceContext>,
+    pub traces: Vec<TraceContext>,
 }
 
 #[derive(Debug)]
@@ -40,8 +41,9 @@ struct Queued {
     trace: Option<TraceContext>,
 }
 
+/// What waits for one acceptor, and how much is under way to it.
 #[derive(Debug)]
-pub(crate) struct Outbox {
+pub struct Outbox {
     limits: OutboxLimits,
     /// The latest Accept, without its values; none when there is nothing to send.
     latest: Option<Accept>,
@@ -51,12 +53,14 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn new(limits: OutboxLimits) -> Self {
+    /// Nothing waits, and nothing is under way.
+    #[must_use]
+    pub fn new(limits: OutboxLimits) -> Self {
         Self { limits, latest: None, queued: BTreeMap::new(), queued_bytes: 0, in_flight: 0 }
     }
 
     /// Puts an Accept in. One of an older ballot than that in the queue is of no use to anybody.
-    pub(crate) fn push(&mut self, mut accept: Accept, traces: &BTreeMap<Slot, TraceContext>) {
+    pub fn push(&mut self, mut accept: Accept, traces: &BTreeMap<Slot, TraceContext>) {
         match self.ballot() {
             Some(queued) if queued > accept.ballot => return,
             Some(queued) if queued < accept.ballot => self.clear(),
@@ -81,7 +85,8 @@ impl Outbox {
     }
 
     /// The next request, if there is something to send and room in flight. It counts as in flight until [`Outbox::done`].
-    pub(crate) fn next(&mut self) -> Option<Parcel> {
+    #[expect(clippy::should_implement_trait, reason = "no iterator: there may be more after `done`")]
+    pub fn next(&mut self) -> Option<Parcel> {
         if self.in_flight >= self.limits.in_flight {
             return None;
         }
@@ -107,12 +112,15 @@ impl Outbox {
     }
 
     /// A request was answered or given up.
-    pub(crate) fn done(&mut self) {
+    ///
+    /// # Panics
+    /// When none was in flight.
+    pub fn done(&mut self) {
         self.in_flight = self.in_flight.checked_sub(1).expect("a request that is done was in flight");
     }
 
     /// Forgets what waits: its ballot is over.
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.latest = None;
         self.queued.clear();
         self.queued_bytes = 0;
