@@ -10,7 +10,7 @@
 //! ```
 //!
 //! It is the distinguished proposer of Lamport, *Paxos Made Simple*, sections 2.4 and 3, and the leader of van Renesse and
-//! Altinbuken, *Paxos Made Moderately Complex*: scout ([`phase1`](crate::phase1)) and commanders ([`phase2`](crate::phase2)). It
+//! Altinbuken, *Paxos Made Moderately Complex*: scout ([`phase1`](crate::phase1)) and commanders (`phase2`). It
 //! keeps nothing over a restart and needs to keep nothing: its identity is drawn fresh at each start, so its ballots are new.
 //!
 //! What it does *not* do: look into values (it builds views and no-ops, it never reads any), order clients, or hold a lease. Safety

@@ -170,14 +170,12 @@ impl Driver {
         // Whoever asked may have hung up: then the answer goes nowhere.
         match question {
             Question::Propose { proposal, trace, answer } => {
-                self.counts.requests += 1;
                 let id = RequestId(self.next_request);
                 self.next_request += 1;
                 self.waiters.insert(id, answer);
                 self.step(Input::Proposal { id, proposal }, trace);
             }
             Question::Heartbeat { heartbeat, answer } => {
-                self.counts.requests += 1;
                 let (theirs, ours) = (heartbeat.cluster, self.core.roster().map(|roster| roster.cluster()));
                 let reply = match ours {
                     Some(ours) if ours != theirs => Err(OtherCluster { ours, theirs }),
@@ -189,7 +187,6 @@ impl Driver {
                 let _gone = answer.send(reply);
             }
             Question::Chosen { from, limits, answer } => {
-                self.counts.requests += 1;
                 let _gone = answer.send(self.core.chosen(from, limits));
             }
             Question::Status { answer } => {

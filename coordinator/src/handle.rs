@@ -65,8 +65,6 @@ pub(crate) struct Counts {
     pub(crate) votes: u64,
     /// Requests to acceptors that asked for votes.
     pub(crate) accepts: u64,
-    /// Proposals, heartbeats and fetches.
-    pub(crate) requests: u64,
 }
 
 /// The driver, as handlers see it.

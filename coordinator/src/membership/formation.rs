@@ -7,7 +7,7 @@
 //! The answers to one poll are not enough to form a new roster: between them, an acceptor could adopt another coordinator's
 //! roster, vote, lose its disk and answer as a new one, and two quorums would share nobody. So the same answers are asked for
 //! twice, the second time after all of the first came (a double collect, Afek et al., *Atomic Snapshots of Shared Memory*,
-//! section 3): then no acceptor had adopted anything when the last of them got its identity. [`Membership`](super::Membership)
+//! section 3): then no acceptor had adopted anything when the last of them got its identity. `Membership`
 //! does the counting.
 
 use shared::ids::AcceptorId;

@@ -211,7 +211,7 @@ fn however_many_start_at_once_one_leads_soon_and_nobody_disturbs_it() {
 #[test]
 fn they_do_not_duel_for_ever_even_where_a_round_trip_outlasts_the_timeouts() {
     for round_trip_ms in [20, 100, 300, 500, 700, 900] {
-        for seed in 0..12 {
+        for seed in 0..6 {
             let mut network = Network::new(seed, 3, round_trip_ms);
             network.run_until(Duration::from_secs(30));
             let (leaders, changes) = (network.leaders(), network.changes.len());

@@ -106,8 +106,10 @@ fn a_leader_that_was_paused_while_another_took_over_proposes_in_vain() {
 fn time_that_goes_back_is_taken_to_stand_still() {
     let (mut bench, mine) = Bench::leading();
     bench.wait_ms(1_000);
-    bench.propose(1, 0, "a");
+    bench.accepted(0, mine, &[]);
     bench.now = std::time::Duration::ZERO;
+    bench.propose(1, 0, "a");
+    bench.wait_ms(1_000);
     let alive = accept(mine, vec![], 0);
-    assert_eq!(bench.fire(Timer::Lead), all([accepts(&alive), vec![arm(Timer::Lead, 100, 0)]]));
+    assert_eq!(bench.fire(Timer::Lead), all([accepts(&alive), vec![arm(Timer::Lead, 100, 0)]]), "it was sent just now");
 }

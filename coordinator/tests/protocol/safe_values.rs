@@ -152,6 +152,16 @@ fn nothing_is_chosen_for_slots_below_the_one_asked_from() {
 }
 
 #[test]
+fn nothing_is_chosen_for_slots_that_an_acceptor_knows_to_be_settled() {
+    for marks in [Marks { chosen_below: Slot(5), ..voted(6) }, Marks { trimmed_below: Slot(5), ..voted(6) }] {
+        let reports =
+            [Report { votes: vec![vote(4, 1, "four"), vote(5, 1, "five")], marks: voted(6) }, Report { votes: vec![], marks }];
+        let safe = safe_values(Slot(0), &reports);
+        assert_eq!((safe.start, safe.values), (Slot(5), vec![value("five")]));
+    }
+}
+
+#[test]
 #[should_panic(expected = "two values were proposed for slot 0 at ballot")]
 fn two_values_of_one_ballot_are_a_broken_invariant() {
     let report = |text| Report { votes: vec![vote(0, 1, text)], marks: voted(1) };
