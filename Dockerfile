@@ -18,8 +18,7 @@ COPY . .
 RUN target="$(rustc -vV | sed -n 's/^host: //p')" \
  && RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --package cli --target "$target" \
  && mkdir -p /image/bin /image/data \
- && cp "target/$target/release/synod" /image/bin/synod \
- && touch /image/data/.keep
+ && cp "target/$target/release/synod" /image/bin/synod
 
 FROM scratch AS synod
 COPY --from=build /image/bin/synod /bin/synod
