@@ -3,8 +3,26 @@
 //! [`cluster`] starts every service as a process of its own, on ports that [`ports`] reserves, with data below a temporary
 //! directory; [`process`] kills, stops and restarts one; [`workload`] writes through the balancer meanwhile and remembers what
 //! was acknowledged, refused and left open, so that [`workload::Record::check`] can hold every replica to it.
+//!
+//! The faults tests go further. [`network`] stands between the services and cuts, delays or silences what goes from one to
+//! another; [`disk`] and [`errors`] fill, damage and fail disks; [`recorder`] and [`mix`] are clients that read, write, compare and
+//! delete the same few keys and remember what they heard when; [`verify`] then replays the log, holds every replica to it, and
+//! both checkers of [`linearizability`](crate::linearizability) to what was heard.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "the harness runs real processes in real time, and says what a machine does not let it do"
+)]
 
 pub mod cluster;
+pub mod disk;
+pub mod errors;
+mod link;
+pub mod mix;
+pub mod network;
+mod owners;
 pub mod ports;
 pub mod process;
+pub mod recorder;
+pub mod verify;
 pub mod workload;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::network::Network;
 use super::ports::Ports;
 use super::process::Process;
 
@@ -32,11 +34,29 @@ impl Default for Size {
 /// The longest that any condition is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How a cluster is made.
+#[derive(Clone, Debug, Default)]
+pub struct Options<'a> {
+    /// How many of each service.
+    pub size: Size,
+    /// Set for every service.
+    pub env: &'a [(&'a str, &'a str)],
+    /// Further arguments of one service: its name and they.
+    pub args: &'a [(&'a str, &'a [&'a str])],
+    /// Data directories that are elsewhere: the service's name, and the folder.
+    pub data_dirs: &'a [(&'a str, &'a Path)],
+    /// Puts a [`Network`] between the services.
+    pub networked: bool,
+}
+
 /// Every service of a cluster, each a process of its own. All of them are killed when it is dropped.
 #[derive(Debug)]
 pub struct Cluster {
     services: BTreeMap<String, Process>,
     urls: BTreeMap<String, String>,
+    doors: BTreeMap<String, String>,
+    data_dirs: BTreeMap<String, PathBuf>,
+    network: Network,
     http: reqwest::Client,
     dir: TempDir,
     _ports: Ports,
@@ -48,7 +68,16 @@ impl Cluster {
     /// # Errors
     /// When a service can't be started or the cluster doesn't come up in [`PATIENCE`].
     pub async fn start(synod: &Path, size: Size, env: &[(&str, &str)]) -> Result<Self> {
-        let mut cluster = Self::describe(synod, size, env)?;
+        Self::start_with(synod, &Options { size, env, ..Options::default() }).await
+    }
+
+    /// Starts a cluster of the `synod` binary and waits until it serves writes.
+    ///
+    /// # Errors
+    /// When a service can't be started or the cluster doesn't come up in [`PATIENCE`].
+    pub async fn start_with(synod: &Path, options: &Options<'_>) -> Result<Self> {
+        let mut cluster = Self::describe(synod, options)?;
+        cluster.wire().await?;
         for service in cluster.services.values_mut() {
             service.start()?;
         }
@@ -56,31 +85,85 @@ impl Cluster {
         Ok(cluster)
     }
 
-    fn describe(synod: &Path, size: Size, env: &[(&str, &str)]) -> Result<Self> {
+    fn describe(synod: &Path, options: &Options<'_>) -> Result<Self> {
         let dir = TempDir::with_prefix("synod-cluster-")?;
         let mut ports = Ports::reserve()?;
-        let mut urls = BTreeMap::new();
+        let size = options.size;
+        let (mut urls, mut doors, mut data_dirs) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let counts =
             [("coordinator", size.coordinators), ("acceptor", size.acceptors), ("replica", size.replicas), ("balancer", 1)];
         for (kind, count) in counts {
             for number in 1..=count {
-                urls.insert(format!("{kind}-{number}"), format!("http://127.0.0.1:{}", ports.take()?));
+                let name = format!("{kind}-{number}");
+                let url = format!("http://127.0.0.1:{}", ports.take()?);
+                let door = if options.networked { format!("http://127.0.0.1:{}", ports.take()?) } else { url.clone() };
+                let elsewhere =
+                    options.data_dirs.iter().find(|(service, _)| *service == name).map(|(_, path)| path.to_path_buf());
+                data_dirs.insert(name.clone(), elsewhere.unwrap_or_else(|| dir.path().join("data").join(&name)));
+                doors.insert(name.clone(), door);
+                urls.insert(name, url);
             }
         }
         let acceptors: Vec<&str> =
-            urls.iter().filter(|(name, _)| name.starts_with("acceptor")).map(|(_, url)| url.as_str()).collect();
+            doors.iter().filter(|(name, _)| name.starts_with("acceptor")).map(|(_, url)| url.as_str()).collect();
         let acceptors = acceptors.join(",");
         let mut services = BTreeMap::new();
         for (name, url) in &urls {
-            let args = arguments(name, url, &acceptors, dir.path());
+            let args = arguments(name, url, &doors[name], &acceptors, &data_dirs[name]);
             let mut process = Process::new(name, synod, args, dir.path());
-            for (key, value) in env {
+            for (_, args) in options.args.iter().filter(|(service, _)| service == name) {
+                process.add_args(args.iter().copied());
+            }
+            for (key, value) in options.env {
                 process.set_env(key, value);
             }
             services.insert(name.clone(), process);
         }
         let http = reqwest::Client::builder().timeout(Duration::from_secs(15)).no_proxy().build()?;
-        Ok(Self { services, urls, http, dir, _ports: ports })
+        let network = Network::default();
+        Ok(Self { services, urls, doors, data_dirs, network, http, dir, _ports: ports })
+    }
+
+    /// Puts a proxy in front of every service that is advertised elsewhere than it listens.
+    async fn wire(&mut self) -> Result<()> {
+        for (name, service) in &self.services {
+            let (url, door) = (&self.urls[name], &self.doors[name]);
+            self.network.know(name, service.pid_cell());
+            if url != door {
+                self.network.place(name, address_of(door)?, address_of(url)?).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The network between the services, where there is one ([`Options::networked`]).
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Where the others reach a service: through the network, where there is one.
+    ///
+    /// # Panics
+    /// When there is no such service.
+    #[must_use]
+    pub fn door(&self, name: &str) -> &str {
+        self.doors.get(name).unwrap_or_else(|| panic!("no service {name}"))
+    }
+
+    /// The names of all services.
+    #[must_use]
+    pub fn all(&self) -> Vec<String> {
+        self.urls.keys().cloned().collect()
+    }
+
+    /// Takes every fault of the network away, starts what is dead, and lets go on what is stopped.
+    ///
+    /// # Errors
+    /// When a service can't be started.
+    pub fn heal(&mut self) -> Result<()> {
+        self.network.heal();
+        self.services.values_mut().try_for_each(Process::ensure_running)
     }
 
     /// Where a service is reached, for instance `balancer-1` or `replica-2`.
@@ -119,9 +202,26 @@ impl Cluster {
     }
 
     /// The data directory of a service.
+    ///
+    /// # Panics
+    /// When there is no such service.
     #[must_use]
     pub fn data_dir(&self, name: &str) -> PathBuf {
-        self.dir.path().join("data").join(name)
+        self.data_dirs.get(name).cloned().unwrap_or_else(|| panic!("no service {name}"))
+    }
+
+    /// Ends all services and keeps their data and logs; says where.
+    #[must_use]
+    pub fn keep(self) -> PathBuf {
+        let Self { services, dir, .. } = self;
+        drop(services);
+        dir.keep()
+    }
+
+    /// A temporary folder of this cluster.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// A JSON document of a service.
@@ -234,18 +334,24 @@ impl Cluster {
     }
 }
 
-fn arguments(name: &str, url: &str, acceptors: &str, dir: &Path) -> Vec<String> {
+fn arguments(name: &str, url: &str, door: &str, acceptors: &str, data: &Path) -> Vec<String> {
     let kind = name.split('-').next().expect("split gives at least one part");
     let listen = url.trim_start_matches("http://");
     let mut args = vec![kind.to_owned(), "--id".into(), name.to_owned(), "--listen".into(), listen.to_owned()];
+    if door != url {
+        args.extend(["--advertise-url".into(), door.to_owned()]);
+    }
     if kind != "acceptor" {
         args.extend(["--acceptors".into(), acceptors.to_owned()]);
     }
     if kind == "acceptor" || kind == "replica" {
-        let data = dir.join("data").join(name);
         args.extend(["--data-dir".into(), data.to_string_lossy().into_owned()]);
     }
     args
+}
+
+fn address_of(url: &str) -> Result<SocketAddr> {
+    url.trim_start_matches("http://").parse().with_context(|| format!("{url} is no address"))
 }
 
 /// Tries until it succeeds.

@@ -3,10 +3,30 @@
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
+
+/// Where the present process id of a [`Process`] stands.
+#[derive(Clone, Debug, Default)]
+pub struct PidCell(Arc<AtomicU32>);
+
+impl PidCell {
+    /// Of a process that stays.
+    #[must_use]
+    pub fn of(pid: u32) -> Self {
+        Self(Arc::new(AtomicU32::new(pid)))
+    }
+
+    /// The process id, while there is a process.
+    #[must_use]
+    pub fn get(&self) -> Option<u32> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
+    }
+}
 
 /// A command line that can be started again and again, and the process it became.
 #[derive(Debug)]
@@ -17,6 +37,7 @@ pub struct Process {
     env: Vec<(String, String)>,
     log: PathBuf,
     child: Option<Child>,
+    pid: PidCell,
 }
 
 impl Process {
@@ -24,7 +45,15 @@ impl Process {
     #[must_use]
     pub fn new(name: &str, program: &Path, args: Vec<String>, log_dir: &Path) -> Self {
         let log = log_dir.join(format!("{name}.log"));
-        Self { name: name.to_owned(), program: program.to_owned(), args, env: Vec::new(), log, child: None }
+        Self {
+            name: name.to_owned(),
+            program: program.to_owned(),
+            args,
+            env: Vec::new(),
+            log,
+            child: None,
+            pid: PidCell::default(),
+        }
     }
 
     /// Sets a variable of its environment.
@@ -55,8 +84,38 @@ impl Process {
             .stderr(log)
             .spawn()
             .with_context(|| format!("starting {}", self.name))?;
+        self.pid.0.store(child.id(), Ordering::Relaxed);
         self.child = Some(child);
         Ok(())
+    }
+
+    /// Starts it if it does not run, and lets it go on if it is stopped.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn ensure_running(&mut self) -> Result<()> {
+        if let Some(child) = self.child.as_mut()
+            && child.try_wait()?.is_some()
+        {
+            self.forget();
+        }
+        if self.child.is_some() { self.signal(Signal::CONT) } else { self.start() }
+    }
+
+    /// Where its process id stands.
+    #[must_use]
+    pub fn pid_cell(&self) -> PidCell {
+        self.pid.clone()
+    }
+
+    /// Adds arguments to its command line, for the next start.
+    pub fn add_args<'a>(&mut self, args: impl IntoIterator<Item = &'a str>) {
+        self.args.extend(args.into_iter().map(str::to_owned));
+    }
+
+    fn forget(&mut self) {
+        self.child = None;
+        self.pid.0.store(0, Ordering::Relaxed);
     }
 
     /// Its process id.
@@ -84,6 +143,7 @@ impl Process {
         let mut child = self.child.take().with_context(|| format!("{} is not running", self.name))?;
         child.kill()?;
         child.wait()?;
+        self.forget();
         Ok(())
     }
 
@@ -105,7 +165,7 @@ impl Process {
         let started = Instant::now();
         loop {
             if let Some(status) = child.try_wait()? {
-                self.child = None;
+                self.forget();
                 return Ok(status);
             }
             if started.elapsed() > limit {

@@ -1,0 +1,146 @@
+//! Bits that flip and files that end too early while a service is stopped: it notices, says where, and does not start; what
+//! was acknowledged is not lost.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use tests::harness::cluster::{Options, PATIENCE, eventually};
+use tests::harness::disk::{Copied, Rot, files};
+use tests::harness::mix::Shape;
+
+use crate::scenario::Scenario;
+
+/// Damages of each file; each is a start of a service that fails.
+const FLIPS: usize = 24;
+const CUTS: usize = 8;
+/// As long as a damaged service may take to find out.
+const START: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_log_of_an_acceptor_is_noticed_and_named() -> Result<()> {
+    let options = Options { args: &[("acceptor-1", &["--segment-mib", "1"])], ..Options::default() };
+    let shape = Shape { value_bytes: 500, ..Shape::default() };
+    Scenario::run("a damaged log", &options, shape, async |scenario| {
+        loop {
+            tokio::time::sleep(scenario.between(500, 2_000)).await;
+            // Ended as it should: then it is known that everything up to the last mark was synced.
+            scenario.cluster.service("acceptor-1").terminate(PATIENCE)?;
+            let segments = files(&scenario.cluster.data_dir("acceptor-1").join("log"))?;
+            ensure!(!segments.is_empty(), "acceptor-1 has no segments");
+            for (path, length) in segments {
+                let used = used_bytes(&path)?;
+                for rot in places(&mut scenario.random, used, length) {
+                    is_noticed(scenario, "acceptor-1", &path, rot)?;
+                }
+            }
+            scenario.cluster.service("acceptor-1").start()?;
+            scenario.mix.check()?;
+            if !scenario.goes_on() {
+                break;
+            }
+        }
+        // At the end it stays away, as an acceptor with a damaged log does; the two others go on without it.
+        scenario.cluster.service("acceptor-1").terminate(PATIENCE)?;
+        scenario.mix.wait_for_progress(100).await
+    })
+    .await
+}
+
+/// Where the last frame of a segment starts: everything before it was synced and must read back. It is a mark, which itself
+/// may be lost without harm.
+fn used_bytes(path: &Path) -> Result<u64> {
+    const BLOCK: usize = 64;
+    let bytes = std::fs::read(path)?;
+    let last = bytes.iter().rposition(|byte| *byte != 0).with_context(|| format!("{} is empty", path.display()))?;
+    Ok((last / BLOCK * BLOCK) as u64)
+}
+
+fn places(random: &mut ChaCha8Rng, used: u64, length: u64) -> Vec<Rot> {
+    let mut places: Vec<Rot> = (0..FLIPS)
+        .map(|number| {
+            // Headers are small: some of the flips are for them.
+            let offset = if number % 4 == 0 { random.random_range(0..used.min(4_096)) } else { random.random_range(0..used) };
+            Rot::Flip { offset, bit: random.random_range(0..8) }
+        })
+        .collect();
+    places.extend((0..CUTS).map(|_| Rot::Cut { length: random.random_range(0..length) }));
+    places.push(Rot::Cut { length: 0 });
+    places.push(Rot::Cut { length: length - 1 });
+    places
+}
+
+/// Damages a file of a stopped service, and makes it whole again. The service must refuse to start and name the file.
+fn is_noticed(scenario: &mut Scenario, name: &str, path: &Path, rot: Rot) -> Result<()> {
+    let copied = Copied::of(&scenario.cluster.data_dir(name))?;
+    rot.befall(path)?;
+    let outcome = refuses(scenario, name, path);
+    copied.put_back()?;
+    outcome.with_context(|| format!("{rot:?} of {}", path.display()))
+}
+
+fn refuses(scenario: &mut Scenario, name: &str, path: &Path) -> Result<()> {
+    let service = scenario.cluster.service(name);
+    let said_before = service.output()?.len();
+    service.start()?;
+    let status = service.wait(START);
+    let Ok(status) = status else {
+        service.kill()?;
+        bail!("{name} runs with a damaged file: {}", &service.output()?[said_before..]);
+    };
+    let output = service.output()?;
+    let said = &output[said_before..];
+    ensure!(!status.success(), "{name} ended with {status}: {said}");
+    ensure!(!said.contains("panicked"), "{name} panicked: {said}");
+    let file = path.file_name().context("a file has a name")?.to_string_lossy().into_owned();
+    ensure!(said.contains(&file), "{name} does not name {file}: {said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_database_of_a_replica_is_noticed_and_named() -> Result<()> {
+    let options = Options::default();
+    Scenario::run("a damaged database", &options, Shape { value_bytes: 500, ..Shape::default() }, async |scenario| {
+        let (primary, backups) = scenario.replicas().await?;
+        for name in [&backups[0], &primary] {
+            tokio::time::sleep(scenario.between(500, 1_500)).await;
+            scenario.cluster.service(name).terminate(PATIENCE)?;
+            let path = database(&scenario.cluster.data_dir(name))?;
+            let length = std::fs::metadata(&path)?.len();
+            let mut missed = BTreeMap::new();
+            for rot in places(&mut scenario.random, length, length) {
+                if let Err(error) = is_noticed(scenario, name, &path, rot) {
+                    missed.insert(format!("{rot:?}"), format!("{error:#}"));
+                }
+            }
+            ensure!(missed.is_empty(), "{} damages were not noticed: {missed:#?}", missed.len());
+            scenario.cluster.service(name).start()?;
+            scenario.mix.check()?;
+        }
+        removed(scenario, &backups[1]).await
+    })
+    .await
+}
+
+fn database(dir: &Path) -> Result<PathBuf> {
+    let found = files(dir)?.into_iter().find(|(path, _)| path.extension().is_some_and(|end| end == "sqlite"));
+    Ok(found.with_context(|| format!("no database in {}", dir.display()))?.0)
+}
+
+/// What the error says helps: without its data directory the replica fetches everything again.
+async fn removed(scenario: &mut Scenario, name: &str) -> Result<()> {
+    scenario.cluster.service(name).kill()?;
+    std::fs::remove_dir_all(scenario.cluster.data_dir(name))?;
+    scenario.cluster.service(name).start()?;
+    let cluster = &scenario.cluster;
+    eventually("a replica without its data has fetched it again", || async {
+        let slot = cluster.json(name, "/v1/status").await?["executed_slot"].as_u64();
+        let others = cluster.json(&cluster.primary().await?, "/v1/status").await?["executed_slot"].as_u64();
+        ensure!(slot.is_some() && slot.zip(others).is_some_and(|(slot, other)| slot + 50 > other), "{slot:?} of {others:?}");
+        Ok(())
+    })
+    .await
+}

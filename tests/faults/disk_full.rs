@@ -1,0 +1,120 @@
+//! Disks of 8 MB that fill up and are freed: services refuse what they can't keep, go on reading, and heal by themselves.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tests::harness::cluster::{Options, eventually};
+use tests::harness::disk::SmallDisk;
+use tests::harness::mix::Shape;
+use tests::harness::recorder::Ask;
+use tests::harness::verify::is_acknowledged;
+use tests::linearizability::history::{Consistency, Ending, Guard};
+
+use crate::scenario::Scenario;
+
+const MEBIBYTES: u64 = 8;
+/// How long the disks stay full.
+const FULL: Duration = Duration::from_secs(3);
+
+fn disks(number: usize) -> Result<Option<Vec<SmallDisk>>> {
+    (0..number).map(|_| SmallDisk::mount(MEBIBYTES)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acceptors_whose_disks_fill_up_refuse_votes_and_heal() -> Result<()> {
+    let Some(disks) = disks(2)? else { return Ok(()) };
+    let folders = [disks[0].folder("acceptor-1"), disks[1].folder("acceptor-2")];
+    let options = Options {
+        data_dirs: &[("acceptor-1", &folders[0]), ("acceptor-2", &folders[1])],
+        args: &[("acceptor-1", &["--segment-mib", "1"]), ("acceptor-2", &["--segment-mib", "1"])],
+        ..Options::default()
+    };
+    // Values of some kilobytes, so that a segment is full in seconds.
+    let shape = Shape { value_bytes: 2_000, ..Shape::default() };
+    Scenario::run("full acceptors", &options, shape, async |scenario| {
+        let pids = [scenario.cluster.service("acceptor-1").pid()?, scenario.cluster.service("acceptor-2").pid()?];
+        disks[0].fill(0)?;
+        says(scenario, "acceptor-1", "no space left").await?;
+        scenario.mix.wait_for_progress(100).await.context("two acceptors are left")?;
+        disks[1].fill(0)?;
+        says(scenario, "acceptor-2", "no space left").await?;
+        let until = scenario.recorder.now() + FULL;
+        while scenario.recorder.now() < until {
+            // What trimming gives back is taken at once.
+            disks.iter().try_for_each(|disk| disk.fill(0))?;
+            let ask = Ask::at(scenario.cluster.front());
+            let read = scenario.recorder.read(ask, "hot/0", Consistency::Linearizable).await?;
+            ensure!(matches!(read, Ending::Answered { .. }), "reads go on while disks are full: {read:?}");
+        }
+        scenario.cluster.service("acceptor-1").kill()?;
+        scenario.cluster.service("acceptor-1").start()?;
+        tokio::time::sleep(FULL).await;
+        disks.iter().try_for_each(SmallDisk::free)?;
+        scenario.mix.wait_for_progress(300).await.context("the disks have space again")?;
+        ensure!(scenario.cluster.service("acceptor-2").pid()? == pids[1], "acceptor-2 was never restarted");
+        scenario.mix.check()
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_whose_disks_fill_up_refuse_mutations_read_on_and_heal() -> Result<()> {
+    let Some(disks) = disks(3)? else { return Ok(()) };
+    let names = ["replica-1", "replica-2", "replica-3"];
+    let folders: Vec<_> = names.iter().zip(&disks).map(|(name, disk)| disk.folder(name)).collect();
+    let data_dirs = [(names[0], &*folders[0]), (names[1], &*folders[1]), (names[2], &*folders[2])];
+    let options = Options { data_dirs: &data_dirs, ..Options::default() };
+    Scenario::run("full replicas", &options, Shape { clients: 4, ..Shape::default() }, async |scenario| {
+        let disk_of = |name: &str| names.iter().position(|other| *other == name).map(|index| &disks[index]).expect("a replica");
+        let (primary, backups) = scenario.replicas().await?;
+        full_primary(scenario, &primary, &backups[0], disk_of(&primary)).await?;
+        let (_, backups) = scenario.replicas().await?;
+        let backup = &backups[0];
+        disk_of(backup).fill(0)?;
+        says(scenario, backup, "full").await?;
+        scenario.mix.wait_for_progress(100).await.context("a full backup holds nobody up")?;
+        scenario.cluster.service(backup).kill()?;
+        scenario.cluster.service(backup).start()?;
+        scenario.mix.wait_for_progress(100).await.context("a full backup that was restarted holds nobody up")?;
+        disk_of(backup).free()?;
+        scenario.cluster.service(backup).ensure_running()?;
+        scenario.mix.check()
+    })
+    .await
+}
+
+/// Fills the primary's disk, looks at what is answered, and frees it.
+async fn full_primary(scenario: &mut Scenario, primary: &str, backup: &str, disk: &SmallDisk) -> Result<()> {
+    let pid = scenario.cluster.service(primary).pid()?;
+    disk.fill(0)?;
+    says(scenario, primary, "full").await?;
+    let (at_primary, at_backup) = (Ask::at(scenario.cluster.url(primary)), Ask::at(scenario.cluster.url(backup)));
+    let recorder = &scenario.recorder;
+    let local = recorder.read(at_primary, "hot/0", Consistency::Local { at_least: 0 }).await?;
+    ensure!(matches!(local, Ending::Answered { .. }), "{primary}, full, does not read: {local:?}");
+    let read = recorder.read(at_backup, "hot/0", Consistency::Linearizable).await?;
+    ensure!(matches!(read, Ending::Answered { .. }), "{backup} does not read while {primary} is full: {read:?}");
+    let write = recorder.put(at_primary, "hot/0", Guard::Always, 0).await?;
+    ensure!(!is_acknowledged(&write), "{primary}, full, acknowledged a write: {write:?}");
+    let url = format!("{}/v1/kv/full", scenario.cluster.url(primary));
+    let response = scenario.cluster.http().delete(url).send().await?;
+    let (status, problem) = (response.status(), response.text().await?);
+    ensure!(status.is_server_error() && problem.contains("full"), "{primary}, full, says {status} {problem}");
+    tokio::time::sleep(FULL).await;
+    disk.free()?;
+    scenario.mix.wait_for_progress(100).await.context("the primary's disk has space again")?;
+    ensure!(scenario.cluster.service(primary).pid()? == pid, "{primary} was never restarted");
+    Ok(())
+}
+
+/// Waits until a service's log says so.
+async fn says(scenario: &mut Scenario, name: &str, words: &str) -> Result<()> {
+    let service = scenario.cluster.service(name);
+    let said_before = service.output()?.len();
+    eventually(&format!("{name} says {words:?}"), || async {
+        let output = service.output()?;
+        ensure!(output[said_before..].contains(words), "it says {:?}", output.lines().last());
+        Ok(())
+    })
+    .await
+}

@@ -1,0 +1,56 @@
+//! `SIGKILL`, again and again.
+
+use anyhow::Result;
+use rand::RngExt;
+use tests::harness::cluster::Options;
+use tests::harness::mix::Shape;
+
+use crate::scenario::Scenario;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killing_every_role_in_a_loop_loses_nothing() -> Result<()> {
+    Scenario::run("killing in a loop", &Options::default(), Shape::default(), async |scenario| {
+        let names = scenario.cluster.all();
+        let mut next = 0;
+        // Every service once, then at random for as long as there is time.
+        while next < names.len() || scenario.goes_on() {
+            let mut victims = match names.get(next) {
+                Some(name) => vec![name.clone()],
+                None => at_random(scenario).await?,
+            };
+            next += 1;
+            victims.sort();
+            victims.dedup();
+            for victim in &victims {
+                scenario.cluster.service(victim).kill()?;
+            }
+            tokio::time::sleep(scenario.between(20, 1_200)).await;
+            for victim in &victims {
+                scenario.cluster.service(victim).start()?;
+            }
+            tokio::time::sleep(scenario.between(50, 800)).await;
+            scenario.mix.check()?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Whom to kill: one, the two that matter most, a quorum of acceptors, or all of a kind.
+async fn at_random(scenario: &mut Scenario) -> Result<Vec<String>> {
+    let kinds = ["acceptor", "coordinator", "replica", "balancer"];
+    Ok(match scenario.random.random_range(0..8) {
+        0 => vec![scenario.leader().await?, scenario.replicas().await?.0],
+        1 => scenario.cluster.names("acceptor").into_iter().skip(1).collect(),
+        2 => {
+            let kind = scenario.pick(&kinds);
+            scenario.cluster.names(kind)
+        }
+        3 => vec![scenario.replicas().await?.0],
+        4 => vec![scenario.leader().await?],
+        _ => {
+            let names = scenario.cluster.all();
+            vec![scenario.pick(&names), scenario.pick(&names)]
+        }
+    })
+}

@@ -1,0 +1,124 @@
+//! Connections that are cut, delayed, half-open and one-way.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use rand::RngExt;
+use tests::harness::cluster::Options;
+use tests::harness::mix::Shape;
+use tests::harness::network::{Fault, Rule};
+use tests::harness::recorder::Ask;
+use tests::harness::verify::is_acknowledged;
+use tests::linearizability::history::{Consistency, Ending, Guard};
+
+use crate::scenario::Scenario;
+
+const NETWORKED: fn() -> Options<'static> = || Options { networked: true, ..Options::default() };
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cut_delayed_half_open_and_one_way_connections_lose_nothing() -> Result<()> {
+    Scenario::run("a bad network", &NETWORKED(), Shape::default(), async |scenario| {
+        let mut round = 0;
+        while round < 10 || scenario.goes_on() {
+            let rules = trouble(scenario, round % 10).await?;
+            scenario.cluster.network().set(rules);
+            tokio::time::sleep(scenario.between(200, 1_500)).await;
+            scenario.cluster.network().heal();
+            tokio::time::sleep(scenario.between(100, 500)).await;
+            scenario.mix.check()?;
+            round += 1;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// The rules of a round.
+async fn trouble(scenario: &mut Scenario, round: u32) -> Result<Vec<Rule>> {
+    let leader = scenario.leader().await?;
+    let (primary, _) = scenario.replicas().await?;
+    let acceptors = scenario.cluster.names("acceptor");
+    let names = scenario.cluster.all();
+    let held = [Fault::Silent, Fault::RequestsLost, Fault::AnswersLost, Fault::Cut];
+    let fault = scenario.pick(&held);
+    let towards = |from: &str, fault: &Fault| -> Vec<Rule> {
+        acceptors.iter().map(|acceptor| Rule::between(from, acceptor, fault.clone())).collect()
+    };
+    Ok(match round {
+        0 => vec![Rule::to(&primary, fault)],
+        1 => vec![Rule::to(&leader, fault)],
+        2 => vec![Rule::to(&scenario.pick(&acceptors), fault)],
+        // The leader's votes arrive, but it does not hear of them; then it reaches one acceptor only.
+        3 => towards(&leader, &Fault::AnswersLost),
+        4 => towards(&leader, &fault).into_iter().skip(1).collect(),
+        // The primary cannot read, but writes.
+        5 => towards(&primary, &Fault::RequestsLost),
+        // The primary hears of nothing that was chosen.
+        6 => vec![Rule::between(&primary, &leader, Fault::AnswersLost)],
+        7 => late(&names, Duration::from_millis(5), Duration::from_millis(120)),
+        8 => late(&acceptors, Duration::from_millis(100), Duration::from_millis(700)),
+        _ => {
+            let links = scenario.random.random_range(3..12);
+            (0..links)
+                .map(|_| {
+                    let (from, to, fault) = (scenario.pick(&names), scenario.pick(&names), scenario.pick(&held));
+                    Rule::between(&from, &to, fault)
+                })
+                .collect()
+        }
+    })
+}
+
+fn late(names: &[String], least: Duration, most: Duration) -> Vec<Rule> {
+    names.iter().map(|name| Rule::to(name, Fault::Delayed(least, most))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_cut_off_from_all_others_answers_no_one() -> Result<()> {
+    Scenario::run("a primary on its own", &NETWORKED(), Shape::default(), async |scenario| {
+        for fault in [Fault::Silent, Fault::Cut] {
+            let (primary, _) = scenario.replicas().await?;
+            alone(scenario, &primary, &fault).await?;
+            scenario.cluster.network().heal();
+            tokio::time::sleep(scenario.between(200, 1_000)).await;
+            scenario.mix.check()?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_cut_off_from_all_others_is_replaced() -> Result<()> {
+    Scenario::run("a leader on its own", &NETWORKED(), Shape::default(), async |scenario| {
+        for fault in [Fault::Silent, Fault::AnswersLost, Fault::Cut] {
+            let leader = scenario.leader().await?;
+            scenario.cluster.network().isolate(&leader, &fault);
+            scenario.mix.wait_for_progress(50).await?;
+            scenario.cluster.network().heal();
+            tokio::time::sleep(scenario.between(200, 1_000)).await;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Isolates the primary, waits until another one has taken over, and asks the old one.
+async fn alone(scenario: &mut Scenario, primary: &str, fault: &Fault) -> Result<()> {
+    scenario.cluster.network().isolate(primary, fault);
+    scenario.mix.wait_for_progress(50).await?;
+    let ask = Ask { door: scenario.cluster.door(primary), timeout: Duration::from_secs(2) };
+    let recorder = &scenario.recorder;
+    let (read, write, guarded) = tokio::join!(
+        recorder.read(ask, "hot/0", Consistency::Linearizable),
+        recorder.put(ask, "hot/1", Guard::Always, 0),
+        recorder.put(ask, "hot/2", Guard::Exists, 0),
+    );
+    let read = read?;
+    ensure!(!matches!(read, Ending::Answered { .. }), "{primary}, alone, answered a linearizable read: {read:?}");
+    for ending in [write?, guarded?] {
+        ensure!(!is_acknowledged(&ending), "{primary}, alone, acknowledged a write: {ending:?}");
+        ensure!(!matches!(ending, Ending::Answered { .. }), "{primary}, alone, compared: {ending:?}");
+    }
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! `SIGSTOP` and `SIGCONT`: a service that knows nothing of the time that has passed.
+//!
+//! The primary and the leader that were replaced while they stood still wake up in the belief that they are what they were. What
+//! they find in their sockets was asked of them while others already decided: they must not answer it from what they knew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use rustix::process::Signal;
+use tests::harness::cluster::Options;
+use tests::harness::mix::Shape;
+use tests::harness::recorder::{Ask, Recorder};
+use tests::linearizability::history::{Consistency, Guard};
+use tokio::task::JoinSet;
+
+use crate::scenario::Scenario;
+
+/// From less than any time-out to beyond each: heartbeats 0.1 s, elections 0.5 s, views 0.6 s, probes 1 s, clients 3 and 5 s,
+/// requests and the directory 10 s.
+const PAUSES_MS: [u64; 7] = [100, 400, 800, 1_300, 2_500, 6_000, 11_000];
+/// The patience of those who ask a service that stands still.
+const PATIENT: Duration = Duration::from_secs(30);
+/// Before a service wakes up, whoever replaced it has this long to do something new.
+const LEAD: Duration = Duration::from_millis(40);
+
+#[derive(Clone, Copy, Debug)]
+enum Victims {
+    Primary,
+    Leader,
+    Both,
+    Bystanders,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_or_leader_that_stood_still_answers_nothing_from_the_past() -> Result<()> {
+    Scenario::run("standing still", &Options::default(), Shape::default(), async |scenario| {
+        let mut victims = [Victims::Primary, Victims::Leader, Victims::Both, Victims::Bystanders].into_iter().cycle();
+        let mut pauses = PAUSES_MS.into_iter();
+        loop {
+            let pause_ms = match pauses.next() {
+                Some(pause_ms) => pause_ms,
+                None if scenario.goes_on() => scenario.pick(&PAUSES_MS[..6]),
+                None => return Ok(()),
+            };
+            let kind = if pause_ms > 5_000 { Victims::Both } else { victims.next().expect("a cycle") };
+            let names = named(scenario, kind).await?;
+            stand_still(scenario, &names, Duration::from_millis(pause_ms)).await?;
+            scenario.mix.check()?;
+            tokio::time::sleep(scenario.between(50, 500)).await;
+        }
+    })
+    .await
+}
+
+async fn named(scenario: &Scenario, victims: Victims) -> Result<Vec<String>> {
+    let (primary, backups) = scenario.replicas().await?;
+    Ok(match victims {
+        Victims::Primary => vec![primary],
+        Victims::Leader => vec![scenario.leader().await?],
+        Victims::Both => vec![primary, scenario.leader().await?],
+        Victims::Bystanders => vec![backups[0].clone(), "acceptor-1".to_owned()],
+    })
+}
+
+/// Stops services, asks them while they stand still, and lets them go on.
+async fn stand_still(scenario: &mut Scenario, names: &[String], pause: Duration) -> Result<()> {
+    for name in names {
+        scenario.cluster.service(name).signal(Signal::STOP)?;
+    }
+    tokio::time::sleep(pause.saturating_sub(LEAD)).await;
+    let mut waiting = JoinSet::new();
+    for name in names.iter().filter(|name| name.starts_with("replica")) {
+        let door = scenario.cluster.door(name).to_owned();
+        for number in 0..6 {
+            waiting.spawn(ask(Arc::clone(&scenario.recorder), door.clone(), number));
+        }
+    }
+    tokio::time::sleep(LEAD).await;
+    for name in names {
+        scenario.cluster.service(name).signal(Signal::CONT)?;
+    }
+    while let Some(asked) = waiting.join_next().await {
+        asked??;
+    }
+    Ok(())
+}
+
+async fn ask(recorder: Arc<Recorder>, door: String, number: u64) -> Result<()> {
+    let ask = Ask { door: &door, timeout: PATIENT };
+    let key = format!("hot/{number}");
+    if number < 4 {
+        recorder.read(ask, &key, Consistency::Linearizable).await?;
+    } else {
+        recorder.put(ask, &key, Guard::Always, 0).await?;
+    }
+    Ok(())
+}

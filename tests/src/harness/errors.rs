@@ -1,0 +1,90 @@
+//! System calls that fail: `strace` gets hold of a running service and answers for the kernel.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+const ATTACHING: Duration = Duration::from_secs(10);
+
+/// Whether `strace` is there and may trace; if not, prints what to install.
+#[must_use]
+pub fn can_inject() -> bool {
+    let tried = Command::new("strace").args(["-qq", "-e", "trace=none", "true"]).output();
+    match tried {
+        Ok(output) if output.status.success() => true,
+        Ok(output) => {
+            println!("SKIPPED: strace may not trace here: {}", String::from_utf8_lossy(&output.stderr).trim());
+            false
+        }
+        Err(error) => {
+            println!("SKIPPED: there is no strace ({error}); `apt-get install strace` brings it");
+            false
+        }
+    }
+}
+
+/// A service whose system calls fail until this is dropped.
+#[derive(Debug)]
+pub struct Injection {
+    strace: Child,
+}
+
+impl Injection {
+    /// Makes the system calls of a process (comma-separated) fail with an error, `EIO` for instance. Holds from when this
+    /// returns, for all threads.
+    ///
+    /// # Errors
+    /// When strace does not get hold of the process.
+    pub fn start(pid: u32, calls: &str, error: &str, log: &Path) -> Result<Self> {
+        let inject = format!("inject={calls}:error={error}");
+        let strace = Command::new("strace")
+            .args(["-f", "-qq", "-p", &pid.to_string(), "-e", &format!("trace={calls}"), "-e", &inject, "-o"])
+            .arg(log)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("starting strace")?;
+        let mut injection = Self { strace };
+        injection.wait_until_attached(pid)?;
+        Ok(injection)
+    }
+
+    fn wait_until_attached(&mut self, pid: u32) -> Result<()> {
+        let started = Instant::now();
+        while !is_traced(pid)? {
+            if let Some(status) = self.strace.try_wait()? {
+                bail!("strace ended with {status} before it had process {pid}");
+            }
+            ensure!(started.elapsed() < ATTACHING, "strace did not get hold of process {pid}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Injection {
+    fn drop(&mut self) {
+        // It lets go of the process when it is asked to end; killed, it would do so as well.
+        if let Some(pid) = i32::try_from(self.strace.id()).ok().and_then(Pid::from_raw) {
+            let _gone_already = kill_process(pid, Signal::TERM);
+        }
+        drop(self.strace.wait());
+    }
+}
+
+/// Whether every thread of a process has a tracer.
+fn is_traced(pid: u32) -> Result<bool> {
+    for task in std::fs::read_dir(format!("/proc/{pid}/task")).context("the process has ended")? {
+        // A thread may end meanwhile.
+        let Ok(status) = std::fs::read_to_string(task?.path().join("status")) else { continue };
+        let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:")).map(str::trim);
+        if tracer == Some("0") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
