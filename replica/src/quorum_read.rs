@@ -5,7 +5,9 @@
 //! (Charapko, Ailijiang, Demirbas, *Linearizable Quorum Reads in Paxos*, 2019, section 3, with `executed_below` for its *rinse*).
 //!
 //! Many reads share a probe: one is in flight and one is queued. A read uses only a probe that was *sent after* the read arrived, for
-//! an earlier one may have passed an acceptor before the write that the read has to see.
+//! an earlier one may have passed an acceptor before the write that the read has to see. Any probe sent after it will do: where a
+//! later quorum reports less than the one before (which had an acceptor with a vote that was never chosen), the reads that wait
+//! take the lower verdict. So reads go on where mutations can't, for instance while the disks of a quorum are full.
 //!
 //! The first probe that a quorum answers also says which cluster this is: the one whose roster a quorum of that very roster reports.
 
@@ -167,6 +169,11 @@ impl QuorumReads {
             let waiting = self.waiting.entry(verdict.voted_below).or_insert_with(|| Waiting { since: now, ..Waiting::default() });
             waiting.probed_at = probe.sent_at;
             waiting.readers.extend(probe.readers.into_keys());
+            // All of them arrived before this probe was sent.
+            let mut higher = self.waiting.split_off(&verdict.voted_below.next());
+            if let Some(waiting) = self.waiting.get_mut(&verdict.voted_below) {
+                higher.values_mut().for_each(|later| waiting.readers.append(&mut later.readers));
+            }
         }
         if self.queued.is_empty() {
             effects.push(Effect::Arm { timer: Timer::Probe, after: self.interval, jitter: Duration::ZERO });

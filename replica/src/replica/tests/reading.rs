@@ -61,6 +61,17 @@ fn acceptors_of_another_cluster_do_not_count() {
 }
 
 #[test]
+fn reads_that_wait_take_the_verdict_of_a_later_quorum_that_reports_less() {
+    let mut rig = rig();
+    rig.read(1);
+    rig.watermarks(2, 1, 3);
+    assert_eq!(rig.watermarks(2, 2, 1), [arm(Timer::Probe, 1_000, 0)], "a vote for slot 2 that the third does not share");
+    assert_eq!(rig.read(2), [probe(3), arm(Timer::Probe, 1_000, 0)]);
+    rig.watermarks(3, 2, 1);
+    assert_eq!(rig.watermarks(3, 3, 1), [arm(Timer::Probe, 1_000, 0), release(&[1, 2], 1, 0)]);
+}
+
+#[test]
 fn a_probe_that_cannot_succeed_is_sent_again_after_a_while_with_all_its_reads() {
     let mut rig = rig();
     rig.read(1);
