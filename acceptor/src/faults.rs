@@ -18,6 +18,7 @@ struct State {
     sync: Option<Errno>,
     full: bool,
     syncs: u64,
+    writes: u64,
     held: bool,
     holding: bool,
 }
@@ -43,6 +44,11 @@ impl Faults {
         self.state.lock().unwrap().syncs
     }
 
+    /// How often anything was written.
+    pub(crate) fn writes(&self) -> u64 {
+        self.state.lock().unwrap().writes
+    }
+
     /// From now on a sync does not return.
     pub(crate) fn hold_syncs(&self) {
         self.state.lock().unwrap().held = true;
@@ -60,7 +66,9 @@ impl Faults {
     }
 
     pub(crate) fn on_write(&self, length: usize) -> Option<(usize, io::Error)> {
-        let (written, error) = self.state.lock().unwrap().write.take()?;
+        let mut state = self.state.lock().unwrap();
+        state.writes += 1;
+        let (written, error) = state.write.take()?;
         Some((written.min(length), error.into()))
     }
 

@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use super::*;
-use crate::frame::{BLOCK, FrameHeader, Kind, SEGMENT_HEADER, SegmentHeader, is_zero};
+use crate::frame::{BLOCK, FrameHeader, Kind, SEGMENT_HEADER, SegmentHeader, is_zero, seal_group};
 use crate::scan::{End, scan};
 
 /// Where the frames of an undamaged segment lie: its groups, then its mark or seal.
@@ -137,6 +137,85 @@ fn a_lost_sector_is_noticed_where_anything_stands_after_it() {
     }
 }
 
+#[track_caller]
+fn assert_damaged(log: &Fixture, path: &Path, offset: usize, why: &str) {
+    match log.reopen().unwrap_err() {
+        LogError::Damaged { file, offset: at, what } => {
+            assert_eq!((file.as_path(), at), (path, offset as u64), "{what}");
+            assert!(what.contains(why), "{what}");
+        }
+        error @ (LogError::Missing { .. } | LogError::Disk(_)) => panic!("{error}"),
+    }
+}
+
+/// A group is only started once the one before it is synced.
+#[test]
+fn a_later_group_shows_that_one_was_synced() {
+    let mut log = Fixture::new(SMALL);
+    log.vote(0, 1_500);
+    log.vote(1, 10);
+    let path = log.segments().pop().unwrap();
+    let frames = frames(&path);
+    let mut bytes = fs::read(&path).unwrap();
+    let sector = (frames[1].start + 1).next_multiple_of(512);
+    bytes[sector..sector + 512].fill(0);
+    put(&path, bytes);
+    assert_damaged(&log, &path, frames[1].start, &format!("group 2 was synced, as offset {} shows", frames[2].start));
+}
+
+#[test]
+fn a_mark_shows_that_the_last_group_was_synced() {
+    let mut log = Fixture::new(SMALL);
+    log.vote(0, 1_500);
+    log.log.mark().unwrap();
+    let path = log.segments().pop().unwrap();
+    let frames = frames(&path);
+    let mut bytes = fs::read(&path).unwrap();
+    let sector = (frames[1].start + 1).next_multiple_of(512);
+    bytes[sector..sector + 512].fill(0);
+    put(&path, bytes);
+    assert_damaged(&log, &path, frames[1].start, &format!("group 2 was synced, as offset {} shows", frames[2].start));
+}
+
+/// All its checksums are right, but it is not what followed on the group before it.
+#[test]
+fn a_group_of_another_history_is_noticed() {
+    let mut log = Fixture::new(SMALL);
+    log.vote(0, 100);
+    let path = log.segments().pop().unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    let header = SegmentHeader::decode(&bytes).unwrap();
+    let frame = frames(&path).pop().unwrap();
+    let payload = 64 + FrameHeader::decode(&bytes[frame.clone()], header.salt).unwrap().payload_length as usize;
+    let mut forged = bytes[frame.clone()][..payload].to_vec();
+    seal_group(&mut forged, header.salt, 2, &[7; 32]);
+    bytes[frame.clone()].copy_from_slice(&forged);
+    put(&path, bytes);
+    assert_damaged(&log, &path, frame.start, "chain mismatch");
+}
+
+/// Two copies of one data directory went on by themselves, and then were mixed.
+#[test]
+fn segments_of_two_histories_are_told_apart() {
+    let options = Options { segment_bytes: 4_096, reserve_bytes: 256 };
+    let mut log = Fixture::new(options);
+    let common = Undamaged::of(&log);
+    for slot in 0..6 {
+        log.vote(slot, 900);
+    }
+    let first = fs::read(&log.segments()[0]).unwrap();
+    log.segments().iter().for_each(|path| fs::remove_file(path).unwrap());
+    common.put_back();
+    let mut log = log.restart();
+    for slot in 10..16 {
+        log.vote(slot, 900);
+    }
+    let segments = log.segments();
+    assert_eq!(segments.len(), 2);
+    put(&segments[0], first);
+    assert_damaged(&log, &segments[1], 0, "chain mismatch");
+}
+
 /// Whole groups are gone from the end of a segment, as if they had never been.
 #[test]
 fn groups_missing_before_another_segment_are_noticed() {
@@ -147,13 +226,7 @@ fn groups_missing_before_another_segment_are_noticed() {
         let mut bytes = undamaged.clone();
         bytes[frame.start..].fill(0);
         put(path, &bytes);
-        match log.reopen().unwrap_err() {
-            LogError::Damaged { file, offset, what } => {
-                assert_eq!((&file, offset), (path, frame.start as u64));
-                assert!(what.contains("does not read back, and segment 2 follows"), "{what}");
-            }
-            error @ (LogError::Missing { .. } | LogError::Disk(_)) => panic!("{error}"),
-        }
+        assert_damaged(&log, path, frame.start, "does not read back, and segment 2 follows");
     }
 }
 

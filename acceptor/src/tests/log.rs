@@ -180,3 +180,28 @@ fn a_full_disk_can_still_be_trimmed() {
     fixture.trim(30);
     assert_eq!(fixture.segments().len(), 1);
 }
+
+/// What was read may be in the system's memory only, also after a sync that failed: the last group is written again, unless a
+/// mark says that it was synced; and nothing is answered before a sync.
+#[test]
+fn what_is_read_at_start_is_synced_before_it_is_relied_on() {
+    let mut log = Fixture::new(SMALL);
+    log.vote(0, 900);
+    let path = log.segments().pop().unwrap();
+    for (is_marked, expected_writes) in [(false, 2), (true, 1)] {
+        if is_marked {
+            log.log.mark().unwrap();
+        } else {
+            log.vote(1, 900);
+        }
+        let before = fs::read(&path).unwrap();
+        log.disk.faults.fail_sync(rustix::io::Errno::IO);
+        let error = log.reopen().unwrap_err();
+        assert!(matches!(error, LogError::Disk(DiskError::Failed { action: "sync", .. })), "{error}");
+        put(&path, before);
+        let (writes, syncs) = (log.disk.faults.writes(), log.disk.faults.syncs());
+        log.reopen().unwrap();
+        let (writes, syncs) = (log.disk.faults.writes() - writes, log.disk.faults.syncs() - syncs);
+        assert_eq!((writes, syncs), (expected_writes, 2), "the group and a mark; the segment and its folder");
+    }
+}

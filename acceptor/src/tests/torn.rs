@@ -104,23 +104,27 @@ fn bytes_behind_the_end_of_the_last_segment_are_dropped() {
 /// A client cannot store a value that is taken for a later frame: it does not know the segment's salt.
 #[test]
 fn a_value_that_looks_like_frames_does_not_make_a_torn_write_look_damaged() {
-    let mut log = Fixture::new(SMALL);
-    log.vote(0, 300);
-    let acknowledged = log.state();
-    let path = log.segments().pop().unwrap();
-    let other = unfinished(900, true);
-    let before = fs::read(&path).unwrap();
-    let forged = Bytes::copy_from_slice(&other.after[128..3_000]);
-    let mut message = accept(log.acceptor.id(), 1, 0);
-    message.proposals[0].value = forged;
-    log.write(&message);
-    let frame = frames(&path).pop().unwrap();
-    let mut bytes = fs::read(&path).unwrap();
-    let sector = frame.start.next_multiple_of(512);
-    bytes[sector..sector + 512].copy_from_slice(&before[sector..sector + 512]);
-    put(&path, &bytes);
-    let (_, acceptor) = log.reopen().unwrap();
-    assert_eq!(state(&acceptor), acknowledged);
+    let mut other = Fixture::new(SMALL);
+    (0..10).for_each(|slot| other.vote(slot, 300));
+    let other_path = other.segments().pop().unwrap();
+    let later_groups = frames(&other_path)[5].start..frames(&other_path)[9].end;
+    let forged = fs::read(other_path).unwrap()[later_groups].to_vec();
+    for padding in 0..64 {
+        let mut log = Fixture::new(SMALL);
+        log.vote(0, 300);
+        let acknowledged = log.state();
+        let path = log.segments().pop().unwrap();
+        let mut message = accept(log.acceptor.id(), 1, 0);
+        message.proposals[0].value = [&vec![1; padding], &forged[..]].concat().into();
+        log.write(&message);
+        let frame = frames(&path).pop().unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        let last_sector = (frame.end - 1) / 512 * 512;
+        bytes[last_sector..last_sector + 512].fill(0);
+        put(&path, &bytes);
+        let (_, acceptor) = log.reopen().unwrap();
+        assert_eq!(state(&acceptor), acknowledged, "padding of {padding}");
+    }
 }
 
 proptest! {

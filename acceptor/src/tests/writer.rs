@@ -31,6 +31,11 @@ impl Running {
         self.handle.accept(accept(self.acceptor, slot, bytes), held).await
     }
 
+    /// Waits until the writer has no mark to write any more: the next write is the next group's.
+    async fn settle(&self) {
+        self.handle.votes(Slot(0), 1).await.unwrap();
+    }
+
     fn accepted(&self, slot: u64, voted_below: u64) -> AcceptReply {
         let marks = Marks { voted_below: Slot(voted_below), ..Marks::default() };
         AcceptReply::Accepted(Accepted { acceptor: self.acceptor, ballot: ballot(1), slots: vec![Slot(slot)], marks })
@@ -150,6 +155,7 @@ async fn a_failed_sync_ends_the_writer_and_acknowledges_nothing() {
 async fn a_failed_write_ends_the_writer_and_acknowledges_nothing() {
     let running = Running::new(Options::default());
     running.vote(0, 10).await.unwrap();
+    running.settle().await;
     running.disk.faults.fail_write_after(30, Errno::IO);
     assert_eq!(running.vote(1, 10).await, Err(Refusal::Closed));
     let ended = running.ended.await.unwrap().unwrap_err();
@@ -206,6 +212,7 @@ async fn a_disk_that_fills_up_within_a_segment_loses_only_what_was_never_acknowl
     let running = Running::new(SMALL);
     running.vote(0, 900).await.unwrap();
     for (slot, written) in [(1, 0), (2, 64), (3, 500), (4, 800)] {
+        running.settle().await;
         running.disk.faults.fail_write_after(written, Errno::NOSPC);
         let refused = running.vote(100 + slot, 900).await.unwrap();
         let path = running.folder.join("00000000000000000001.segment");
@@ -239,6 +246,17 @@ async fn a_writer_told_to_end_answers_what_waits_and_marks_the_log() {
     assert_eq!(running.handle.votes(Slot(0), 1).await, Err(Refusal::Closed));
     let path = segments(&running.folder).pop().unwrap();
     assert_eq!(damage::frames(&path).last().unwrap().len(), crate::frame::BLOCK);
+}
+
+/// So that damage to the last group is noticed, even after a kill.
+#[tokio::test]
+async fn a_writer_with_nothing_to_do_marks_the_log() {
+    let running = Running::new(SMALL);
+    running.vote(0, 10).await.unwrap();
+    let path = segments(&running.folder).pop().unwrap();
+    while damage::frames(&path).last().unwrap().len() != crate::frame::BLOCK {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 #[tokio::test]
