@@ -136,6 +136,7 @@ impl Driver {
             self.timers.remove(&timer);
             self.step(Input::Fired(timer), None);
         }
+        self.traces = self.traces.split_off(&self.core.chosen_below());
         // Whoever hung up needs no answer.
         self.waiters.retain(|_, waiter| !waiter.is_closed());
         self.reporter.waiting(self.now(), self.core.waiting_for(self.now()));
@@ -235,10 +236,7 @@ impl Driver {
                     let _gone = waiter.send(reply);
                 }
             }
-            Effect::Chosen(entry) => {
-                self.counts.decisions += 1;
-                self.traces.remove(&entry.slot);
-            }
+            Effect::Chosen(_) => self.counts.decisions += 1,
             Effect::PhaseChanged(_) => {
                 self.traces.clear();
                 self.acceptors.iter_mut().for_each(|acceptor| acceptor.outbox.clear());

@@ -100,6 +100,15 @@ fn it_stands_by_while_all_but_a_minority_hears_a_leader() {
 }
 
 #[test]
+fn an_acceptor_that_answers_at_two_places_has_one_voice() {
+    let mut bench = Bench::new();
+    bench.step(Input::Started);
+    bench.watermarks(0, 0, silent(0, Marks::default()));
+    bench.watermarks(2, 0, led(2, ballot(1, OTHER)));
+    assert_eq!(bench.watermarks(1, 0, silent(0, Marks::default())), []);
+}
+
+#[test]
 fn a_candidate_stands_back_when_another_was_faster() {
     let mut bench = Bench::new();
     bench.step(Input::Started);
