@@ -59,7 +59,7 @@ struct Pending {
 #[derive(Debug)]
 enum PendingReply {
     Prepare(Ballot, Decision<PrepareReply>),
-    Accept(Ballot, Decision<AcceptReply>),
+    Accept(u64, Ballot, Decision<AcceptReply>),
 }
 
 /// For how long a member is kept in the directory.
@@ -131,6 +131,7 @@ impl AcceptorNode {
     }
 
     /// A request arrived.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all other messages are never sent here, which is a panic")]
     pub fn on_message(&mut self, env: &mut Environment, delivery: Delivery) -> Fate {
         let Delivery { from, from_life, message, .. } = delivery;
         let answer = match message {
@@ -142,7 +143,7 @@ impl AcceptorNode {
                 let (roster, marks) = (self.core.roster().cloned(), self.core.marks());
                 Message::Votes(fetch, VotesPage { acceptor: self.core.id(), roster, votes, next, marks })
             }
-            message @ (Message::Prepare(_) | Message::Accept(_)) => {
+            message @ (Message::Prepare(_) | Message::Accept(..)) => {
                 self.waiting.push(Delivery { from, from_life, to: self.process.id, to_life: None, message });
                 return if self.is_syncing { Fate::Alive } else { self.write_group(env) };
             }
@@ -193,7 +194,7 @@ impl AcceptorNode {
                 }
                 Message::Prepared(ballot, reply)
             }
-            PendingReply::Accept(ballot, decision) => {
+            PendingReply::Accept(number, ballot, decision) => {
                 let reply = decision.persisted(proof);
                 match &reply {
                     AcceptReply::Accepted(Accepted { ballot, .. }) if self.core.promised() == Some(*ballot) => {
@@ -206,22 +207,23 @@ impl AcceptorNode {
                     }
                     AcceptReply::Accepted(_) | AcceptReply::Stranger(_) => {}
                 }
-                Message::Accepted(ballot, reply)
+                Message::Accepted(number, ballot, reply)
             }
         }
     }
 
     /// Decides all that waits, writes what that needs, and starts to sync.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all other messages are never sent here, which is a panic")]
     fn write_group(&mut self, env: &mut Environment) -> Fate {
         for Delivery { from, from_life, message, .. } in std::mem::take(&mut self.waiting) {
             let reply = match message {
                 Message::Prepare(prepare) => self.decide_prepare(&prepare),
-                Message::Accept(accept) => {
-                    let reply = self.decide_accept(&accept);
+                Message::Accept(number, accept) => {
+                    let reply = self.decide_accept(number, &accept);
                     if reply.is_none() {
                         // Nothing is decided, so nothing has to be on disk before it is said.
                         env.reach.hit(Reached::Full);
-                        let refusal = Message::Accepted(accept.ballot, full(self.disk.id));
+                        let refusal = Message::Accepted(number, accept.ballot, full(self.disk.id));
                         env.send(self.process.id, self.process.life, from, Some(from_life), refusal);
                     }
                     reply
@@ -237,7 +239,7 @@ impl AcceptorNode {
         for Pending { reply, .. } in &mut self.syncing {
             let records = match reply {
                 PendingReply::Prepare(_, decision) => &mut decision.records,
-                PendingReply::Accept(_, decision) => &mut decision.records,
+                PendingReply::Accept(_, _, decision) => &mut decision.records,
             };
             self.disk.write(std::mem::take(records));
         }
@@ -264,7 +266,7 @@ impl AcceptorNode {
         Some(PendingReply::Prepare(prepare.ballot, self.core.commit(plan)))
     }
 
-    fn decide_accept(&mut self, accept: &Accept) -> Option<PendingReply> {
+    fn decide_accept(&mut self, number: u64, accept: &Accept) -> Option<PendingReply> {
         let plan = match self.core.plan_accept(accept) {
             Ok(plan) => plan,
             Err(error) => panic!("a coordinator sent what none should: {error}"),
@@ -272,7 +274,7 @@ impl AcceptorNode {
         if !self.has_room(&plan) {
             return None;
         }
-        Some(PendingReply::Accept(accept.ballot, self.core.commit(plan)))
+        Some(PendingReply::Accept(number, accept.ballot, self.core.commit(plan)))
     }
 
     fn has_room<R>(&self, plan: &Planned<R>) -> bool {

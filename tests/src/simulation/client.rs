@@ -148,6 +148,7 @@ impl Client {
     }
 
     /// An answer came; one that comes after it was given up for is not heard.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all other messages are never sent here, which is a panic")]
     pub fn on_message(&mut self, env: &mut Environment, message: Message) {
         let (call, outcome) = match message {
             Message::Answer(call, outcome) => (call, outcome),

@@ -7,6 +7,7 @@ use coordinator::chosen_window::PageLimits;
 use coordinator::config::Config;
 use coordinator::coordinator::{ChosenLookup, Coordinator};
 use coordinator::effect::{AcceptorIndex, Effect, Input, RequestId, Timer};
+use coordinator::outbox::{Outbox, OutboxLimits};
 use coordinator::recover::{RecoverError, recover};
 use replica::event::{Attempt, FetchId};
 use shared::ids::{BatchNumber, CoordinatorId, Epoch, Instance, Slot};
@@ -29,6 +30,9 @@ pub struct CoordinatorNode {
     fetch_limits: PageLimits,
     acceptors: u8,
     core: Coordinator,
+    outboxes: Vec<Outbox>,
+    /// Accepts under way, by their numbers: an answer or a time-out ends each.
+    accepts: BTreeMap<u64, AcceptorIndex>,
     proposals: BTreeMap<RequestId, Proposer>,
     fetches: BTreeMap<u64, Fetch>,
     next_number: u64,
@@ -65,6 +69,10 @@ struct Older {
 
 /// How often a service announces itself.
 pub const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(500);
+/// How long an acceptor may take to vote.
+const ACCEPT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Accepts under way to one acceptor.
+const ACCEPTS_IN_FLIGHT: usize = 4;
 /// For how long votes are waited for.
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -87,6 +95,8 @@ impl CoordinatorNode {
             fetch_limits: PageLimits { entries: tuning.fetch_entries, bytes: 8 << 20 },
             acceptors: plan.topology.acceptors,
             core,
+            outboxes: Vec::new(),
+            accepts: BTreeMap::new(),
             proposals: BTreeMap::new(),
             fetches: BTreeMap::new(),
             next_number: 0,
@@ -97,6 +107,15 @@ impl CoordinatorNode {
     pub fn start(&mut self, env: &mut Environment) -> Fate {
         self.process.start(env.queue.now());
         self.core = Coordinator::new(self.config.clone(), CoordinatorId(self.process.random.bits()));
+        let limits = OutboxLimits {
+            in_flight: ACCEPTS_IN_FLIGHT,
+            accept_slots: self.config.max_accept_slots,
+            accept_bytes: self.config.max_accept_bytes,
+            queued_slots: usize::try_from(self.config.max_in_flight_slots).expect("small"),
+            queued_bytes: self.config.max_in_flight_bytes,
+        };
+        self.outboxes = (0..self.acceptors).map(|_| Outbox::new(limits)).collect();
+        self.accepts.clear();
         self.proposals.clear();
         self.fetches.clear();
         self.announce(env);
@@ -117,6 +136,10 @@ impl CoordinatorNode {
     pub fn on_local(&mut self, env: &mut Environment, what: Local) {
         match what {
             Local::Announce => self.announce(env),
+            Local::Deadline(number) => {
+                self.end_accept(number);
+                self.send_accepts(env);
+            }
             Local::FetchWaited(number) => {
                 if let Some(fetch) = self.fetches.remove(&number) {
                     let reply = match fetch.older {
@@ -126,19 +149,23 @@ impl CoordinatorNode {
                     self.send(env, fetch.to, Some(fetch.to_life), Message::Fetched(fetch.fetch, reply));
                 }
             }
-            Local::Synced | Local::Commit | Local::Checkpoint | Local::Serve | Local::Deadline(_) => {
+            Local::Synced | Local::Commit | Local::Checkpoint | Local::Serve => {
                 unreachable!("a coordinator does not wait for {what:?}")
             }
         }
     }
 
     /// A message arrived.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all other messages are never sent here, which is a panic")]
     pub fn on_message(&mut self, env: &mut Environment, delivery: Delivery) -> Fate {
         let Delivery { from, from_life, message, .. } = delivery;
         let input = match message {
             Message::Polled(poll, reply) => Input::Watermarks { from: index(from), poll, reply },
             Message::Prepared(ballot, reply) => Input::PrepareReply { from: index(from), ballot, reply },
-            Message::Accepted(ballot, reply) => Input::AcceptReply { from: index(from), ballot, reply },
+            Message::Accepted(number, ballot, reply) => {
+                self.end_accept(number);
+                Input::AcceptReply { from: index(from), ballot, reply }
+            }
             Message::Propose(attempt, proposal) => {
                 let id = RequestId(self.number());
                 let proposer = Proposer { to: from, to_life: from_life, epoch: proposal.epoch, number: proposal.number, attempt };
@@ -164,7 +191,14 @@ impl CoordinatorNode {
                 self.on_votes(env, number, page);
                 return Fate::Alive;
             }
-            Message::Directory(_) | Message::Refused(_) => return Fate::Alive,
+            Message::Refused(request) => {
+                if let Message::Accept(number, _) = *request {
+                    self.end_accept(number);
+                    self.send_accepts(env);
+                }
+                return Fate::Alive;
+            }
+            Message::Directory(_) => return Fate::Alive,
             other => unreachable!("nobody sends a coordinator {}", other.name()),
         };
         self.step(env, input)
@@ -187,17 +221,35 @@ impl CoordinatorNode {
             is_more_chosen |= matches!(effect, Effect::Chosen(_));
             self.perform(env, effect);
         }
+        self.send_accepts(env);
         if is_more_chosen || self.core.phase() != Phase::Phase2 {
             self.wake_fetches(env);
         }
         Fate::Alive
     }
 
+    fn send_accepts(&mut self, env: &mut Environment) {
+        for to in (0..self.outboxes.len()).map(AcceptorIndex) {
+            while let Some(parcel) = self.outboxes[to.0].next() {
+                let number = self.number();
+                self.accepts.insert(number, to);
+                env.local(&self.process, ACCEPT_TIMEOUT, Local::Deadline(number));
+                self.send(env, node(to), None, Message::Accept(number, parcel.accept));
+            }
+        }
+    }
+
+    fn end_accept(&mut self, number: u64) {
+        if let Some(to) = self.accepts.remove(&number) {
+            self.outboxes[to.0].done();
+        }
+    }
+
     fn perform(&mut self, env: &mut Environment, effect: Effect) {
         match effect {
             Effect::PollWatermarks { to, poll } => self.send(env, node(to), None, Message::Poll(poll)),
             Effect::Prepare { to, message } => self.send(env, node(to), None, Message::Prepare(message)),
-            Effect::Accept { to, message } => self.send(env, node(to), None, Message::Accept(message)),
+            Effect::Accept { to, message } => self.outboxes[to.0].push(message, &BTreeMap::new()),
             Effect::Arm { timer, after, jitter } => env.arm(&mut self.process, timer as u8, after, jitter),
             Effect::ProposalReply { id, reply } => {
                 let proposer = self.proposals.remove(&id).expect("a proposal is answered once");
@@ -209,6 +261,7 @@ impl CoordinatorNode {
             }
             Effect::Chosen(entry) => env.observer.announced_chosen(&entry),
             Effect::PhaseChanged(change) => {
+                self.outboxes.iter_mut().for_each(Outbox::clear);
                 env.observer.phase_changed(self.process.id, &change, &mut env.reach);
                 if env.trace.is_text_kept() {
                     env.trace.line(env.queue.now(), format_args!("{} {change:?}", self.process.id));
@@ -255,7 +308,9 @@ impl CoordinatorNode {
         let ready: Vec<(u64, ChosenReply)> = waiting
             .filter_map(|(number, fetch)| match self.lookup(fetch.from) {
                 ChosenReply::Entries { entries, .. } if entries.is_empty() => None,
-                reply => Some((*number, reply)),
+                reply @ (ChosenReply::Entries { .. } | ChosenReply::Trimmed { .. } | ChosenReply::Unavailable) => {
+                    Some((*number, reply))
+                }
             })
             .collect();
         for (number, reply) in ready {

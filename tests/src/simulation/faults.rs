@@ -7,6 +7,17 @@ use super::node::{CrashPoint, NodeId};
 use super::plan::Topology;
 use super::random::{MILLION, Random};
 
+/// Whom a fault hits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// This one.
+    Node(NodeId),
+    /// Whoever leads at the highest ballot when the fault begins.
+    Leader,
+    /// Whoever is primary by then.
+    Primary,
+}
+
 /// One fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -22,7 +33,7 @@ pub enum FaultKind {
     /// A process is killed at a step of its work, and started again.
     Crash {
         /// Which.
-        node: NodeId,
+        target: Target,
         /// Where.
         point: CrashPoint,
         /// For how long.
@@ -37,6 +48,13 @@ pub enum FaultKind {
         /// For how long.
         down: Duration,
     },
+    /// A node is cut off from all others.
+    Isolate {
+        /// Which.
+        target: Target,
+        /// For how long.
+        lasts: Duration,
+    },
     /// Links are cut.
     Cut {
         /// Which.
@@ -47,7 +65,7 @@ pub enum FaultKind {
     /// A process is stopped, and goes on (SIGSTOP, SIGCONT).
     Pause {
         /// Which.
-        node: NodeId,
+        target: Target,
         /// For how long.
         lasts: Duration,
     },
@@ -120,7 +138,7 @@ pub enum Power {
 
 /// The kinds of fault, each of which a run has or has not ("swarm testing", Groce and others, 2012: leaving kinds out lets the
 /// others get further).
-const KINDS: usize = 12;
+const KINDS: usize = 13;
 
 /// Draws the faults of a run of this length. `unlucky` are the nodes whose disks may be lost: few enough that nothing that was
 /// acknowledged goes with them.
@@ -163,7 +181,7 @@ impl Draw<'_> {
             0 => self.crash(),
             1 => FaultKind::PowerCut { nodes: self.some_servers(), down: lasts },
             2 => FaultKind::Cut { cut: self.cut(), lasts },
-            3 => FaultKind::Pause { node, lasts },
+            3 => FaultKind::Pause { target: self.target(), lasts },
             4 => FaultKind::Drift { node, rate: u32::try_from(self.random.between(500_000, 2_000_000)).expect("small") },
             5 => FaultKind::Jump { node, by: self.lasts() },
             6 => {
@@ -175,6 +193,7 @@ impl Draw<'_> {
             9 => FaultKind::Wipe { node: self.one_unlucky()?, down: lasts },
             10 => FaultKind::Damage { node: self.one_unlucky()? },
             11 => FaultKind::Weather { weather: self.weather(), lasts },
+            12 => FaultKind::Isolate { target: self.target(), lasts },
             _ => unreachable!("{KINDS} kinds of faults"),
         })
     }
@@ -183,16 +202,27 @@ impl Draw<'_> {
         self.random.magnitude(Duration::from_millis(1), self.longest)
     }
 
+    /// Anybody, and those on whom all depends more often.
+    fn target(&mut self) -> Target {
+        match self.random.below(5) {
+            0 => Target::Leader,
+            1 => Target::Primary,
+            _ => Target::Node(*self.random.pick(&self.topology.servers())),
+        }
+    }
+
     fn crash(&mut self) -> FaultKind {
         use CrashPoint::{Committed, Decided, Now, ReplicaStepped, Stepped, Synced, Written};
-        let node = *self.random.pick(&self.topology.servers());
-        let point = match node {
-            NodeId::Acceptor(_) => *self.random.pick(&[Now, Decided, Written, Written, Synced, Synced]),
-            NodeId::Coordinator(_) => *self.random.pick(&[Now, Stepped]),
-            NodeId::Replica(_) | NodeId::Client(_) => *self.random.pick(&[Now, ReplicaStepped, Committed]),
+        let target = self.target();
+        let point = match target {
+            Target::Node(NodeId::Acceptor(_)) => *self.random.pick(&[Now, Decided, Written, Written, Synced, Synced]),
+            Target::Node(NodeId::Coordinator(_)) | Target::Leader => *self.random.pick(&[Now, Stepped]),
+            Target::Node(NodeId::Replica(_) | NodeId::Client(_)) | Target::Primary => {
+                *self.random.pick(&[Now, ReplicaStepped, Committed])
+            }
         };
         let power = if self.random.chance(MILLION / 2) { Power::Fails } else { Power::Stays };
-        FaultKind::Crash { node, point, down: self.lasts(), power }
+        FaultKind::Crash { target, point, down: self.lasts(), power }
     }
 
     fn some_servers(&mut self) -> Vec<NodeId> {

@@ -42,10 +42,10 @@ pub enum Message {
     Prepare(Prepare),
     /// Its answer, with the ballot of the request.
     Prepared(Ballot, PrepareReply),
-    /// To an acceptor: `POST /v1/accept`.
-    Accept(Accept),
-    /// Its answer, with the ballot of the request.
-    Accepted(Ballot, AcceptReply),
+    /// To an acceptor: `POST /v1/accept`, with a number for the call.
+    Accept(u64, Accept),
+    /// Its answer, with the number and the ballot of the request.
+    Accepted(u64, Ballot, AcceptReply),
     /// To an acceptor: `GET /v1/votes?from=`, by the coordinator on behalf of a fetch.
     ReadVotes(u64, Slot),
     /// Its answer.
@@ -93,7 +93,7 @@ impl Message {
             Self::Polled(..) => "polled",
             Self::Prepare(_) => "prepare",
             Self::Prepared(..) => "prepared",
-            Self::Accept(_) => "accept",
+            Self::Accept(..) => "accept",
             Self::Accepted(..) => "accepted",
             Self::ReadVotes(..) => "read-votes",
             Self::Votes(..) => "votes",

@@ -137,7 +137,7 @@ impl Observer {
 
     fn invariant_trimmed_is_durable_twice(&self, below: Slot) {
         let holders = self.ever_durable.iter().filter(|durable| **durable >= below).count();
-        let needed = self.golden.fewest_members().min(2);
+        let needed = self.golden.copies_needed(below);
         assert!(
             holders >= needed,
             "invariant: what is trimmed is durable on two replicas: {below} is on {holders} of {needed} ({:?})",
@@ -222,11 +222,11 @@ impl Observer {
     /// A message is sent: whatever it claims must be true.
     pub fn on_send(&mut self, from: NodeId, message: &Message, reach: &mut Reach) {
         match message {
-            Message::Accept(accept) => self.on_accept(accept, reach),
+            Message::Accept(_, accept) => self.on_accept(accept, reach),
             Message::Polled(_, watermarks) | Message::Probed(_, watermarks) => self.claims_marks(from, watermarks.marks),
             Message::Votes(_, page) => self.claims_marks(from, page.marks),
             Message::Prepared(_, PrepareReply::Promise(promise)) => self.claims_marks(from, promise.marks),
-            Message::Accepted(_, AcceptReply::Accepted(accepted)) => self.claims_marks(from, accepted.marks),
+            Message::Accepted(_, _, AcceptReply::Accepted(accepted)) => self.claims_marks(from, accepted.marks),
             Message::HeartbeatReply(reply) => self.claims_chosen(from, reply.chosen_below),
             Message::Heartbeat(heartbeat) => self.on_heartbeat(from, heartbeat),
             Message::Fetched(_, ChosenReply::Entries { entries, chosen_below }) => {
@@ -242,7 +242,7 @@ impl Observer {
             Message::Poll(_)
             | Message::Prepare(_)
             | Message::Prepared(_, PrepareReply::Nack(_) | PrepareReply::Stranger(_))
-            | Message::Accepted(_, AcceptReply::Nack(_) | AcceptReply::Stranger(_) | AcceptReply::Full(_))
+            | Message::Accepted(_, _, AcceptReply::Nack(_) | AcceptReply::Stranger(_) | AcceptReply::Full(_))
             | Message::ReadVotes(..)
             | Message::Probe(_)
             | Message::Announce(_)

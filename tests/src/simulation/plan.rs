@@ -166,7 +166,7 @@ impl Plan {
             acceptors: if random.chance(250_000) { 5 } else { 3 },
             coordinators: if random.chance(300_000) { 3 } else { 2 },
             replicas: u8::try_from(*random.pick(&[1, 2, 3, 3, 3, 4, 5])).expect("small"),
-            clients: u8::try_from(random.between(2, 8)).expect("small"),
+            clients: u8::try_from(random.magnitude_of(2, 16)).expect("small"),
         };
         let length = random.magnitude(Duration::from_secs(4), Duration::from_secs(60));
         let (unlucky, mut dead) = draw_losses(&mut random, &topology);
@@ -227,7 +227,7 @@ fn draw_tuning(random: &mut Random) -> Tuning {
         vote_bytes,
         max_in_flight_slots: (in_flight as u64).max(2),
         window_entries,
-        pipeline: usize::try_from(*random.pick(&[1, 1, 1, 2, 4])).expect("small"),
+        pipeline: usize::try_from(*random.pick(&[1, 1, 2, 4, 8])).expect("small"),
         batch_commands,
         batch_bytes,
         queued_mutations,

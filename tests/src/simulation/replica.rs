@@ -202,6 +202,7 @@ impl ReplicaNode {
     }
 
     /// A message arrived.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all other messages are never sent here, which is a panic")]
     pub fn on_message(&mut self, env: &mut Environment, delivery: Delivery) -> Fate {
         let Delivery { from, from_life, message, .. } = delivery;
         let input = match message {
@@ -475,7 +476,7 @@ impl ReplicaNode {
     fn wake_fetches(&mut self, env: &mut Environment) {
         let is_ready = |waiting: &Waiting| match self.log_from(waiting.from) {
             ChosenReply::Entries { entries, .. } if entries.is_empty() => None,
-            reply => Some(reply),
+            reply @ (ChosenReply::Entries { .. } | ChosenReply::Trimmed { .. } | ChosenReply::Unavailable) => Some(reply),
         };
         let ready: Vec<(u64, ChosenReply)> =
             self.fetches.iter().filter_map(|(number, waiting)| is_ready(waiting).map(|reply| (*number, reply))).collect();
@@ -495,6 +496,7 @@ impl ReplicaNode {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all other messages are never sent here, which is a panic")]
     fn refused(&mut self, env: &mut Environment, from: NodeId, request: Message) -> Option<Input> {
         match request {
             Message::Probe(probe) => Some(Input::ProbeReply { probe, reply: Err(NoAnswer) }),

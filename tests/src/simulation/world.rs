@@ -1,5 +1,6 @@
 //! A whole cluster and its clients: takes one event after another, and does to it what the plan says.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use acceptor::limits::Limits;
@@ -12,7 +13,8 @@ use super::environment::Environment;
 use super::event::Event;
 use super::faults::Power;
 use super::message::{Delivery, Message};
-use super::node::{CrashPoint, Life, NodeId, Presence, Process};
+use super::network::Cut;
+use super::node::{Life, NodeId, Presence, Process};
 use super::plan::Plan;
 use super::random::Random;
 use super::reach::Reached;
@@ -32,6 +34,8 @@ pub struct World {
     replicas: Vec<ReplicaNode>,
     clients: Vec<Client>,
     random: Random,
+    /// The links that each fault in force has cut.
+    isolated: BTreeMap<usize, Cut>,
     is_healed: bool,
 }
 
@@ -59,7 +63,7 @@ impl World {
         let replicas = topology.replicas().into_iter().map(|node| ReplicaNode::new(process(node), &plan)).collect();
         let clients = (0..topology.clients).map(|number| Client::new(&plan, number)).collect();
         let env = Environment::new(plan, trace);
-        Self { env, acceptors, coordinators, replicas, clients, random, is_healed: false }
+        Self { env, acceptors, coordinators, replicas, clients, random, isolated: BTreeMap::new(), is_healed: false }
     }
 
     /// Lets everything start, within a second of each other, and schedules what goes wrong.
@@ -268,9 +272,5 @@ impl World {
         };
         let now = self.env.queue.now();
         self.env.trace.mark(now, kind << 16 | role << 8 | u64::from(number), detail);
-    }
-
-    fn arm_crash(&mut self, node: NodeId, point: CrashPoint) {
-        self.process(node).armed = Some(point);
     }
 }

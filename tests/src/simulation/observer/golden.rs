@@ -23,7 +23,8 @@ pub struct Golden {
     operations: BTreeMap<OperationId, (Slot, CommandOutcome)>,
     not_applied: BTreeSet<OperationId>,
     writes: Vec<Write>,
-    fewest_members: usize,
+    /// What was executed while there was but one replica in the view; all, while there is no more than one.
+    alone_below: Slot,
 }
 
 impl Golden {
@@ -36,7 +37,7 @@ impl Golden {
             operations: BTreeMap::new(),
             not_applied: BTreeSet::new(),
             writes: Vec::new(),
-            fewest_members: 0,
+            alone_below: Slot(u64::MAX),
         }
     }
 
@@ -58,10 +59,11 @@ impl Golden {
         self.operations.get(&operation).map(|(slot, _)| *slot)
     }
 
-    /// How many replicas the smaller of the last two views names: a leader may not know the newest yet.
+    /// On how many replicas everything below a slot must be durable before it is trimmed. A leader that says so has a durable mark
+    /// from a heartbeat, and with it a view at least as new.
     #[must_use]
-    pub fn fewest_members(&self) -> usize {
-        self.fewest_members
+    pub fn copies_needed(&self, below: Slot) -> usize {
+        if below <= self.alone_below { 1 } else { 2 }
     }
 
     /// Executes what is chosen.
@@ -87,8 +89,11 @@ impl Golden {
         match &executed.outcome {
             SlotOutcome::Noop => {}
             SlotOutcome::View(view) => {
-                let members = |view: &View| 1 + view.backups.len();
-                self.fewest_members = before.as_ref().map_or(members(view), members).min(members(view));
+                if view.backups.is_empty() {
+                    self.alone_below = Slot(u64::MAX);
+                } else if self.alone_below == Slot(u64::MAX) {
+                    self.alone_below = entry.slot;
+                }
                 if before.is_some_and(|before| before.primary != view.primary) {
                     reach.hit(Reached::ViewChanged);
                 }

@@ -76,7 +76,9 @@ impl Votes {
         let noop = self.noop.clone();
         let votes = self.slot(slot);
         if votes.ballots.iter().all(|at| at.ballot != ballot) {
-            if votes.ballots.is_empty() && *value == noop && is_below_a_vote {
+            // What an earlier leader proposed here reached nobody that the new one heard.
+            let was_proposed = !votes.ballots.is_empty() && votes.ballots.iter().all(|at| at.value != noop);
+            if was_proposed && *value == noop && is_below_a_vote {
                 reach.hit(Reached::HoleFilled);
             }
             if votes.ballots.iter().any(|at| at.ballot < ballot && !at.voters.is_empty() && at.value == *value) {

@@ -1,10 +1,14 @@
 //! Faults begin and end.
 
+use std::time::Duration;
+
 use shared::ids::AcceptorId;
+use shared::message::Phase;
 
 use super::World;
 use crate::simulation::event::Event;
-use crate::simulation::faults::{FaultKind, Power};
+use crate::simulation::faults::{FaultKind, Power, Target};
+use crate::simulation::network::Cut;
 use crate::simulation::node::{CrashPoint, NodeId, Presence};
 use crate::simulation::reach::Reached;
 
@@ -20,18 +24,11 @@ impl World {
             self.env.trace.line(now, format_args!("fault {index}: {kind:?}"));
         }
         match kind {
-            FaultKind::Crash { node, point, down, power } => match point {
-                CrashPoint::Now => {
-                    self.crash(node, Presence::Down, power);
-                    self.restart_after(node, down);
+            FaultKind::Crash { target, point, down, power } => {
+                if let Some(node) = self.resolve(target) {
+                    self.crash_soon(node, point, down, power);
                 }
-                CrashPoint::Decided
-                | CrashPoint::Written
-                | CrashPoint::Synced
-                | CrashPoint::Stepped
-                | CrashPoint::ReplicaStepped
-                | CrashPoint::Committed => self.arm_crash(node, point),
-            },
+            }
             FaultKind::PowerCut { nodes, down } => {
                 for node in nodes {
                     self.crash(node, Presence::Down, Power::Fails);
@@ -42,8 +39,18 @@ impl World {
                 self.env.network.cut(&cut, true);
                 self.env.queue.after(lasts, Event::FaultEnds(index));
             }
-            FaultKind::Pause { node, lasts } => {
-                if lasts > std::time::Duration::from_secs(2) {
+            FaultKind::Isolate { target, lasts } => {
+                if let Some(node) = self.resolve(target) {
+                    let others = self.env.plan.topology.all().into_iter().filter(|other| *other != node).collect();
+                    let cut = Cut::Between(vec![node], others);
+                    self.env.network.cut(&cut, true);
+                    self.isolated.insert(index, cut);
+                    self.env.queue.after(lasts, Event::FaultEnds(index));
+                }
+            }
+            FaultKind::Pause { target, lasts } => {
+                let Some(node) = self.resolve(target) else { return };
+                if lasts > Duration::from_secs(2) {
                     self.env.reach.hit(Reached::Paused);
                 }
                 let process = self.process(node);
@@ -75,6 +82,11 @@ impl World {
         }
         match self.env.plan.faults[index].kind.clone() {
             FaultKind::Cut { cut, .. } => self.env.network.cut(&cut, false),
+            FaultKind::Isolate { .. } => {
+                if let Some(cut) = self.isolated.remove(&index) {
+                    self.env.network.cut(&cut, false);
+                }
+            }
             FaultKind::Full { node, .. } => self.set_full(node, false),
             FaultKind::SlowDisk { node, .. } => self.set_slow(node, None),
             FaultKind::Weather { .. } => self.env.network.set_weather(self.env.plan.weather),
@@ -89,16 +101,50 @@ impl World {
         }
     }
 
+    /// Whom a fault hits now, if anybody.
+    fn resolve(&self, target: Target) -> Option<NodeId> {
+        match target {
+            Target::Node(node) => Some(node),
+            Target::Leader => {
+                let leading = self
+                    .coordinators
+                    .iter()
+                    .filter(|node| node.process.presence == Presence::Up && node.core().phase() == Phase::Phase2);
+                leading.max_by_key(|node| node.core().ballot()).map(|node| node.process.id)
+            }
+            Target::Primary => {
+                let view = self.env.observer.golden().state().meta().view.as_ref()?;
+                let is_primary = |node: &NodeId| node.to_string() == view.primary.as_str();
+                self.env.plan.topology.replicas().into_iter().find(is_primary)
+            }
+        }
+    }
+
+    fn crash_soon(&mut self, node: NodeId, point: CrashPoint, down: Duration, power: Power) {
+        match point {
+            CrashPoint::Now => {
+                self.crash(node, Presence::Down, power);
+                self.restart_after(node, down);
+            }
+            CrashPoint::Decided
+            | CrashPoint::Written
+            | CrashPoint::Synced
+            | CrashPoint::Stepped
+            | CrashPoint::ReplicaStepped
+            | CrashPoint::Committed => self.process(node).armed = Some(point),
+        }
+    }
+
     /// A process reached the step at which it was to be killed.
     pub(super) fn crash_at_point(&mut self, node: NodeId) {
         let random = &mut self.process(node).random;
         let power = if random.chance(500_000) { Power::Fails } else { Power::Stays };
-        let down = random.magnitude(std::time::Duration::from_millis(1), std::time::Duration::from_secs(5));
+        let down = random.magnitude(Duration::from_millis(1), Duration::from_secs(5));
         self.crash(node, Presence::Down, power);
         self.restart_after(node, down);
     }
 
-    fn restart_after(&mut self, node: NodeId, down: std::time::Duration) {
+    fn restart_after(&mut self, node: NodeId, down: Duration) {
         let process = self.process(node);
         let life = process.life;
         if process.presence == Presence::Down {
@@ -114,7 +160,7 @@ impl World {
         }
     }
 
-    pub(super) fn set_slow(&mut self, node: NodeId, slow: Option<std::time::Duration>) {
+    pub(super) fn set_slow(&mut self, node: NodeId, slow: Option<Duration>) {
         match node {
             NodeId::Acceptor(number) => self.acceptors[usize::from(number)].slow_sync = slow,
             NodeId::Replica(number) => self.replicas[usize::from(number)].slow_commit = slow,
@@ -123,7 +169,7 @@ impl World {
     }
 
     /// A disk is lost. While the cluster forms nothing could tell a new acceptor from an old one, so that waits.
-    fn wipe(&mut self, node: NodeId, down: std::time::Duration) {
+    fn wipe(&mut self, node: NodeId, down: Duration) {
         if !self.env.observer.is_formed() || self.process(node).presence == Presence::Gone {
             return;
         }

@@ -22,8 +22,11 @@ impl World {
         let topology = &plan.topology;
         self.env.network.mend();
         self.env.network.set_weather(Weather::CALM);
+        let is_formed = self.env.observer.is_formed();
         for node in topology.servers() {
-            if plan.dead.contains(&node) {
+            // A cluster that has yet to form needs every acceptor.
+            let is_given_up = plan.dead.contains(&node) && (is_formed || !matches!(node, NodeId::Acceptor(_)));
+            if is_given_up {
                 self.crash(node, Presence::Gone, Power::Fails);
                 self.process(node).stop(Presence::Gone);
                 continue;
