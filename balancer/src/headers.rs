@@ -32,6 +32,21 @@ pub(crate) struct Origin<'a> {
     pub(crate) balancer: &'a Name,
 }
 
+/// A `Connection` field that names one which the answer depends on, as if it concerned this connection only: dropping it would turn
+/// a compare-and-swap into a plain write.
+pub(crate) fn end_to_end_option(headers: &HeaderMap) -> Option<HeaderName> {
+    let is_end_to_end = |name: &HeaderName| {
+        let name = name.as_str();
+        name.starts_with("if-") || name.starts_with("synod-") || name.starts_with("content-") || name == "idempotency-key"
+    };
+    connection_options(headers).into_iter().find(is_end_to_end)
+}
+
+fn connection_options(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
+}
+
 /// Turns a client's header fields into those of the forwarded request.
 pub(crate) fn forward_request(headers: &mut HeaderMap, origin: Origin<'_>, trace: &Context) {
     strip_hop_by_hop(headers);
@@ -49,17 +64,8 @@ pub(crate) fn forward_request(headers: &mut HeaderMap, origin: Origin<'_>, trace
 
 /// Removes the fields that concern one connection only; of use for responses too.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(header::CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse().ok())
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
+    for name in connection_options(headers) {
+        headers.remove(name);
     }
     for name in &HOP_BY_HOP {
         headers.remove(name);
@@ -122,6 +128,17 @@ mod tests {
         let expected =
             [("content-type", "text/plain"), ("if-match", "\"3\""), ("via", "1.0 balancer-1"), ("x-forwarded-for", "192.0.2.7")];
         assert_eq!(sent, pairs(&expected));
+    }
+
+    #[test]
+    fn no_connection_option_can_drop_a_condition() {
+        let option = |value: &'static str| {
+            let headers = HeaderMap::from_iter([(header::CONNECTION, HeaderValue::from_static(value))]);
+            end_to_end_option(&headers).map(|name| name.to_string())
+        };
+        assert_eq!(option("close, If-None-Match"), Some("if-none-match".to_owned()));
+        assert_eq!(option("synod-timeout"), Some("synod-timeout".to_owned()));
+        assert_eq!(option("keep-alive, x-hop"), None);
     }
 
     #[test]

@@ -124,7 +124,7 @@ struct BalancerStatus {
     /// How many endpoints get requests.
     healthy: usize,
     /// Requests for replicas since the start.
-    requests: u64,
+    forwarded: u64,
     /// Attempts beyond a request's first.
     retries: u64,
     /// Requests answered with a problem of the balancer's own.
@@ -177,7 +177,7 @@ async fn status(State(own): State<Arc<Own>>) -> Json<Status<BalancerStatus>> {
         BalancerStatus {
             primary: primary.map(|endpoint| endpoint.member.name.clone()),
             healthy: pool.healthy(),
-            requests: totals.requests.load(Ordering::Relaxed),
+            forwarded: totals.requests.load(Ordering::Relaxed),
             retries: totals.retries.load(Ordering::Relaxed),
             refusals: totals.refusals.load(Ordering::Relaxed),
             endpoints,

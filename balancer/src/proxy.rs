@@ -24,7 +24,7 @@ use shared::wire::{BodyLimit, read_body};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::endpoints::{Endpoints, InFlight};
-use crate::headers::{Origin, forward_request, strip_hop_by_hop};
+use crate::headers::{Origin, end_to_end_option, forward_request, strip_hop_by_hop};
 use crate::pool::{EndpointId, Intent};
 use crate::retry::{self, Failure, intent_of};
 use crate::upstream::Upstream;
@@ -121,6 +121,9 @@ impl Proxy {
         }
         let deadline = Deadline::after(deadline::timeout_of(&parts.headers)?);
         let path = parts.uri.path_and_query().cloned().ok_or_else(|| Problem::bad_request("the request names no path"))?;
+        if let Some(name) = end_to_end_option(&parts.headers) {
+            return Err(Problem::bad_request(format!("Connection names {name}, which is not for this connection only")));
+        }
         let (body, memory) = self.hold(body, deadline).await?;
         let origin = Origin { client, version: parts.version, balancer: &self.name };
         forward_request(&mut parts.headers, origin, trace.context());

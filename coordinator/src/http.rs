@@ -111,6 +111,9 @@ async fn propose(State(front): State<Front>, deadline: Deadline, reply: Reply, W
 }
 
 async fn heartbeat(State(front): State<Front>, reply: Reply, Wire(heartbeat): Wire<Heartbeat>) -> Result<Response, Problem> {
+    if let Some(what) = absurd(&heartbeat) {
+        return Err(Problem::bad_request(format!("{what} is above {MAX_NUMBER}, the highest number of anything")));
+    }
     match front.handle.heartbeat(heartbeat).await.map_err(no_answer)? {
         Ok(answer) => Ok(reply.send(&answer)),
         Err(other) => {
@@ -118,6 +121,20 @@ async fn heartbeat(State(front): State<Front>, reply: Reply, Wire(heartbeat): Wi
             Err(Problem::new(StatusCode::CONFLICT, kind, "Other cluster", other.to_string()))
         }
     }
+}
+
+/// The highest slot or epoch that anyone can count to: what SQLite's integers hold.
+const MAX_NUMBER: u64 = i64::MAX.cast_unsigned();
+
+/// A number in a heartbeat that no replica can have reached.
+fn absurd(heartbeat: &Heartbeat) -> Option<&'static str> {
+    let numbers = [
+        ("view.epoch", heartbeat.view.as_ref().map_or(0, |view| view.epoch.0)),
+        ("executed_below", heartbeat.executed_below.0),
+        ("durable_below", heartbeat.durable_below.0),
+        ("nudge_below", heartbeat.nudge_below.map_or(0, |slot| slot.0)),
+    ];
+    numbers.into_iter().find(|(_, number)| *number >= MAX_NUMBER).map(|(what, _)| what)
 }
 
 #[derive(Debug, Deserialize)]

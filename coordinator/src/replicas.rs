@@ -3,7 +3,7 @@
 //! Every coordinator listens, also while it stands by, so that a new leader knows at once. News are kept per name and per life
 //! of the process; within one life they only grow, whatever order the heartbeats come in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use shared::ids::{Epoch, Instance, Name, Slot};
@@ -20,7 +20,12 @@ pub(crate) struct Heard {
     pub(crate) heard_at: Duration,
     pub(crate) executed_below: Slot,
     pub(crate) durable_below: Slot,
+    /// The lives before this one, the latest last: what they said late counts for nothing, above all not as durable.
+    former: VecDeque<Instance>,
 }
+
+/// How many former lives of a replica are remembered. A heartbeat is late by seconds at the most, and a life takes longer.
+const FORMER_LIVES: usize = 8;
 
 /// The replicas, as seen from here.
 #[derive(Clone, Debug, Default)]
@@ -41,14 +46,22 @@ impl Replicas {
             return;
         }
         self.first_heard_at.get_or_insert(now);
-        let news = Heard { instance, heard_at: now, executed_below, durable_below };
+        let news = Heard { instance, heard_at: now, executed_below, durable_below, former: VecDeque::new() };
         let heard = self.heard.entry(replica).or_insert_with(|| news.clone());
+        if heard.former.contains(&instance) {
+            return;
+        }
         if heard.instance == instance {
             heard.heard_at = now;
             heard.executed_below = heard.executed_below.max(executed_below);
             heard.durable_below = heard.durable_below.max(durable_below);
         } else {
-            *heard = news;
+            let mut former = std::mem::take(&mut heard.former);
+            former.push_back(heard.instance);
+            while former.len() > FORMER_LIVES {
+                former.pop_front();
+            }
+            *heard = Heard { former, ..news };
         }
         if let Some(view) = view.filter(|view| view.epoch > self.epoch()) {
             self.view = Some(view);
@@ -114,5 +127,41 @@ impl Replicas {
         let mut durable: Vec<Slot> = members.filter_map(recent).map(|heard| heard.durable_below).collect();
         durable.sort_unstable_by(|one, other| other.cmp(one));
         durable.get(needed - 1).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::ids::ClusterId;
+
+    use super::*;
+
+    #[test]
+    fn what_a_former_life_says_late_counts_for_nothing() {
+        let config = Config::new(3);
+        let name: Name = "replica-1".parse().unwrap();
+        let mut replicas = Replicas::default();
+        let mut hear = |instance, durable_below| {
+            replicas.hear(
+                &config,
+                Duration::from_secs(1),
+                Heartbeat {
+                    cluster: ClusterId(1),
+                    replica: name.clone(),
+                    instance: Instance(instance),
+                    url: String::new(),
+                    view: None,
+                    executed_below: Slot(durable_below),
+                    durable_below: Slot(durable_below),
+                    nudge_below: None,
+                },
+            );
+            let heard = replicas.get(&name).unwrap();
+            (heard.instance, heard.durable_below)
+        };
+        assert_eq!(hear(1, 1_000), (Instance(1), Slot(1_000)));
+        assert_eq!(hear(2, 0), (Instance(2), Slot(0)), "it lost its disk and is back");
+        assert_eq!(hear(1, 1_000), (Instance(2), Slot(0)), "late");
+        assert_eq!(hear(2, 7), (Instance(2), Slot(7)));
     }
 }

@@ -34,7 +34,7 @@ use shared::config::BaseUrl;
 use shared::health;
 use shared::ids::{Instance, Name};
 use shared::message::Member;
-use shared::problem::Problem;
+use shared::problem::{Outcome, Problem};
 use shared::status::Identity;
 use shared::telemetry::SpanNames;
 use tokio::sync::watch;
@@ -103,6 +103,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/v1/kv/{*key}", put(mutate::put).get(get::get).delete(mutate::delete))
         .route("/v1/log", get(log::list))
         .route("/v1/log/{slot}", get(log::slot))
+        .route("/v1/cluster", get(cluster::cluster))
         .layer(from_fn_with_state(Arc::clone(&app), name_revision));
     let checks = {
         let app = Arc::clone(&app);
@@ -111,7 +112,6 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
     Router::new()
         .route("/v1/replication/log", get(replication::log))
         .route("/v1/status", get(status::status))
-        .route("/v1/cluster", get(cluster::cluster))
         .merge(clients)
         .with_state(app)
         .merge(health::routes(checks))
@@ -120,7 +120,8 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
 /// The path of a key without a key.
 async fn empty_key(State(app): State<Arc<App>>, request: Request) -> Problem {
     let refused = key::key_of_path(request.uri().path(), app.limits.key_bytes);
-    std::future::ready(refused.err().unwrap_or_else(|| Problem::not_found("there is nothing here"))).await
+    let refused = refused.err().unwrap_or_else(|| Problem::not_found("there is nothing here"));
+    std::future::ready(if request.method().is_safe() { refused } else { refused.with_outcome(Outcome::NotApplied) }).await
 }
 
 /// Puts `Synod-Revision` on answers that speak of no state in particular: they are given by the state as it is.

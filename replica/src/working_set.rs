@@ -100,10 +100,17 @@ impl Needs {
                         self.keys.insert(key.clone());
                     }
                 }
-                Op::DeletePrefix { prefix } => {
-                    self.prefixes.insert(prefix.clone());
-                }
+                Op::DeletePrefix { prefix } => self.add_prefix(prefix),
             }
+        }
+    }
+
+    /// Keeps the prefixes apart: one that another covers would only load the same records again, once for each of them.
+    fn add_prefix(&mut self, prefix: &str) {
+        let is_covered = self.prefixes.iter().any(|covering| prefix.starts_with(covering.as_str()));
+        if !is_covered {
+            self.prefixes.retain(|covered| !covered.starts_with(prefix));
+            self.prefixes.insert(prefix.to_owned());
         }
     }
 
@@ -247,5 +254,28 @@ impl WorkingSet {
             Coverage::Partial(needs) => needs.prefixes.iter().any(|loaded| prefix.starts_with(loaded.as_str())),
         };
         assert!(loaded, "executing touches the prefix {prefix:?}, which was not loaded");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Command;
+
+    #[test]
+    fn prefixes_that_cover_each_other_are_needed_once() {
+        let ops = ["b/1", "a/", "b/", "a/x/y", "b/2", ""];
+        let commands = |ops: &[&str]| Commands {
+            time_ms: 0,
+            trace: None,
+            commands: ops.iter().map(|&prefix| Command { op: Op::DeletePrefix { prefix: prefix.into() }, trace: None }).collect(),
+        };
+        let needed = |ops: &[&str]| {
+            let mut needs = Needs::default();
+            needs.add(&commands(ops));
+            needs.prefixes.into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(needed(&ops[..5]), ["a/", "b/"]);
+        assert_eq!(needed(&ops), [""]);
     }
 }

@@ -13,7 +13,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri, header};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,9 +24,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::message::Service;
-use crate::problem::Problem;
+use crate::problem::{Outcome, Problem};
 use crate::status;
 use crate::telemetry::{SpanNames, Traced, trace_requests};
+
+/// The shortest header field: a name of one byte, a colon, and the end of the line.
+const MIN_FIELD_BYTES: usize = 4;
 
 /// What a server takes on.
 #[derive(Clone, Copy, Debug)]
@@ -84,11 +87,18 @@ pub fn with_fallbacks(router: Router) -> Router {
 }
 
 async fn no_such_path(method: Method, uri: Uri) -> Problem {
-    std::future::ready(Problem::not_found(format!("there is no {method} {} here", uri.path()))).await
+    let problem = Problem::not_found(format!("there is no {method} {} here", uri.path()));
+    std::future::ready(nothing_applied(&method, problem)).await
 }
 
 async fn no_such_method(method: Method, uri: Uri) -> Problem {
-    std::future::ready(Problem::method_not_allowed(format!("{} does not know the method {method}", uri.path()))).await
+    let problem = Problem::method_not_allowed(format!("{} does not know the method {method}", uri.path()));
+    std::future::ready(nothing_applied(&method, problem)).await
+}
+
+/// Says of what may have been meant as a mutation that it did not happen.
+fn nothing_applied(method: &Method, problem: Problem) -> Problem {
+    if method.is_safe() { problem } else { problem.with_outcome(Outcome::NotApplied) }
 }
 
 /// The limits on requests, shared by all connections.
@@ -113,6 +123,15 @@ impl Admission {
         if header_bytes(uri, headers) > self.limits.header_bytes {
             return Err(Problem::header_too_large(self.limits.header_bytes));
         }
+        if let Some(coding) = unknown_transfer_coding(headers) {
+            let detail = format!("the transfer coding {coding:?} is not known here, only chunked");
+            return Err(Problem::new(
+                StatusCode::NOT_IMPLEMENTED,
+                "urn:synod:problem:not-implemented",
+                "Not implemented",
+                detail,
+            ));
+        }
         if ["/livez", "/readyz"].contains(&uri.path()) {
             return Ok(None);
         }
@@ -122,6 +141,13 @@ impl Admission {
         status::count_request();
         Ok(Some(place))
     }
+}
+
+/// Stored bytes are those that the client meant, so a coding around them that nobody takes off is refused (RFC 9112, section 6.1).
+fn unknown_transfer_coding(headers: &HeaderMap) -> Option<String> {
+    let codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let mut names = codings.flat_map(|value| value.to_str().unwrap_or("?").split(',')).map(str::trim);
+    names.find(|name| !name.eq_ignore_ascii_case("chunked")).map(str::to_owned)
 }
 
 fn header_bytes(uri: &Uri, headers: &HeaderMap) -> usize {
@@ -208,6 +234,7 @@ where
         .header_read_timeout(limits.header_timeout)
         // hyper's own 431 has no body; up to here `admit` answers with a problem.
         .max_header_size(4 * limits.header_bytes)
+        .max_headers(limits.header_bytes / MIN_FIELD_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use rustix::process::Resource;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -63,7 +63,7 @@ impl Running {
     pub async fn bind(service: Service, args: &ServiceArgs, shutdown: CancellationToken) -> anyhow::Result<Self> {
         let name = args.name(service);
         let address = args.listen_address(service);
-        let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+        let listener = listen(address).with_context(|| format!("cannot listen on {address}"))?;
         let bound: SocketAddr = listener.local_addr().context("the address that was bound")?;
         let url = args.advertised(bound)?;
         let identity = Identity::new(service, name.clone());
@@ -75,6 +75,17 @@ impl Running {
     pub fn member(&self) -> Member {
         Member { name: self.name.clone(), service: self.service, url: self.url.to_string(), instance: self.instance }
     }
+}
+
+/// Connections that wait to be accepted: as many as a server takes on, so that a burst is answered and not left waiting.
+const BACKLOG: u32 = 4_096;
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A service comes back on its port while connections of its former life are still timing out.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Runs a service: telemetry, runtime, signals, then `run` until it ends. SIGTERM or SIGINT cancels [`Running::shutdown`]; a

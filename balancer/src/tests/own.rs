@@ -16,6 +16,8 @@ async fn the_status_names_the_endpoints_their_health_and_counts() {
     assert_eq!(status["pid"].take(), json!(std::process::id()));
     assert_eq!(status["version"].take(), json!(env!("CARGO_PKG_VERSION")));
     assert!(status["uptime_ms"].take().is_u64());
+    // Counted for the whole process, by every service alike.
+    assert!(status["requests"].take().as_u64() >= Some(3));
     // Whose turn the read was is not said; it failed at the first or never went there.
     let retried = status["retries"].as_u64().unwrap();
     assert_eq!(status["endpoints"][0]["failures"].take(), json!(1 + retried));
@@ -29,7 +31,7 @@ async fn the_status_names_the_endpoints_their_health_and_counts() {
     };
     let expected = json!({
         "service": "balancer", "id": "balancer-1", "version": null, "pid": null, "uptime_ms": null,
-        "primary": "replica-1", "healthy": 2, "requests": 2, "retries": null, "refusals": 1,
+        "primary": "replica-1", "healthy": 2, "requests": null, "forwarded": 2, "retries": null, "refusals": 1,
         "endpoints": [
             endpoint(json!({"id": "replica-1", "url": one.url, "role": "primary", "requests": null, "failures": null})),
             endpoint(json!({"id": "replica-2", "url": two.url, "role": "backup", "requests": 1, "failures": 0})),
