@@ -48,7 +48,7 @@ async fn every_malformed_request_is_refused_by_name() {
     for node in 0..2 {
         for (method, path, headers, status, word) in &cases {
             let seen = network.with(node, method.clone(), path, headers).await;
-            let mutates = (method == Method::PUT || method == Method::DELETE) && !path.ends_with("/v1/kv/");
+            let mutates = method == Method::PUT || method == Method::DELETE;
             let outcome = if mutates { json!("not_applied") } else { Value::Null };
             assert_eq!(seen.refusal(), (*status, outcome, false), "{method} {path}: {}", seen.text());
             assert!(seen.text().contains(word), "{method} {path}: {}", seen.text());
