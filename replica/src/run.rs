@@ -25,6 +25,10 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     let dir = DataDir::open(args.data_dir(), Service::Replica, &running.name)?;
     let read_connections = usize::try_from(args.read_connections).context("--read-connections")?;
     let store = store::open(dir.path(), &running.name, read_connections).await?;
+    if store.is_new && !dir.is_new() {
+        let file = dir.join(store::FILE);
+        tracing::warn!(file = %file.display(), "the state was missing or empty in a data directory that is not new: everything is fetched again");
+    }
     let meta = store.writer.meta();
     tracing::info!(executed_below = %meta.executed_below, revision = %meta.revision, hash = %meta.hash, "the state is opened");
     if store.cluster.is_none() {

@@ -4,7 +4,7 @@
 //! here decides anything: the file may be behind (it is brought up from the log), it is never ahead of or beside it. Every
 //! transaction is a whole number of slots, with `meta` saying how many.
 //!
-//! In reading order: `schema`, `writer`, `apply` (one transaction), `reader`, `list`, `log`.
+//! In reading order: `schema`, `writer`, `apply` (one transaction), `reader`, `list`, `log`; `sum` and `verify` notice damage.
 
 mod apply;
 mod error;
@@ -15,8 +15,10 @@ mod multi_row;
 mod reader;
 mod record;
 mod schema;
+mod sum;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writer;
 
 use std::path::Path;
@@ -43,6 +45,8 @@ pub(crate) struct Store {
     pub(crate) reader: Reader,
     /// Of which cluster it is, where that is known already.
     pub(crate) cluster: Option<ClusterId>,
+    /// Whether there was none before.
+    pub(crate) is_new: bool,
     /// What makes it unusable while it is read.
     pub(crate) fatal: mpsc::Receiver<StoreError>,
 }
@@ -50,15 +54,15 @@ pub(crate) struct Store {
 /// Opens the state in a data directory, or makes an empty one; checks it, and makes it durable.
 pub(crate) async fn open(dir: &Path, replica: &Name, read_connections: usize) -> Result<Store, OpenError> {
     let path = dir.join(FILE);
-    let mut connection = schema::open(&path, replica).await?;
+    let (mut connection, is_new) = schema::open(&path, replica).await?;
     let unusable = |error: StoreError| schema::unusable(&path, error);
     let (meta, cluster) = meta::load(&mut connection).await.map_err(unusable)?;
     if let Some(what) = meta::inconsistency(&mut connection, &meta).await.map_err(unusable)? {
         return Err(unusable(StoreError::Damaged(what)));
     }
-    let mut writer = Writer::new(&path, connection, meta);
+    let mut writer = Writer::new(&path, connection, meta, cluster);
     writer.checkpoint().await.map_err(unusable)?;
     let (report_fatal, fatal) = mpsc::channel(1);
     let reader = Reader::open(&path, read_connections, &report_fatal).await.map_err(|error| unusable(error.into()))?;
-    Ok(Store { writer, reader, cluster, fatal })
+    Ok(Store { writer, reader, cluster, is_new, fatal })
 }

@@ -25,6 +25,7 @@ const LOCK: &str = "LOCK";
 pub struct DataDir {
     path: PathBuf,
     nonce: u64,
+    is_new: bool,
     /// Held for its lock.
     _lock: File,
 }
@@ -104,9 +105,9 @@ impl DataDir {
         fs::create_dir_all(path).map_err(failed("make", path))?;
         let path = path.canonicalize().map_err(failed("resolve", path))?;
         let lock = lock(&path)?;
-        let identity = match read_identity(&path)? {
-            Some(identity) => identity,
-            None => make_identity(&path, service, name)?,
+        let (identity, is_new) = match read_identity(&path)? {
+            Some(identity) => (identity, false),
+            None => (make_identity(&path, service, name)?, true),
         };
         if identity.format != FORMAT {
             return Err(DataDirError::Format { path, found: identity.format });
@@ -118,7 +119,7 @@ impl DataDir {
         let reason = || format!("{:?} is no nonce", identity.nonce);
         let nonce = u64::from_str_radix(&identity.nonce, 16);
         let nonce = nonce.map_err(|_| DataDirError::Unknown { path: path.clone(), reason: reason() })?;
-        Ok(Self { path, nonce, _lock: lock })
+        Ok(Self { path, nonce, is_new, _lock: lock })
     }
 
     /// The folder, as an absolute path.
@@ -131,6 +132,12 @@ impl DataDir {
     #[must_use]
     pub fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+
+    /// Whether the folder was made, or was empty, when it was opened: nothing can be missing from it.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Drawn at random when the folder was made, and the same ever since.

@@ -3,16 +3,17 @@
 use std::sync::LazyLock;
 
 use futures::TryStreamExt;
-use shared::ids::Revision;
+use shared::ids::ClusterId;
 use shared::message::ChosenEntry;
+use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Row};
 
 use super::error::StoreError;
 use super::list;
 use super::meta;
 use super::multi_row::MultiRow;
-use super::record::counter;
+use super::record::{Checked, Item, item_of};
+use super::sum::{self, VersionFields};
 use crate::execute::{Executed, ExecutionReport, Run};
 use crate::working_set::{Meta, Needs, Record, VersionRow, WorkingSet};
 
@@ -20,24 +21,30 @@ static SELECT_KEYS: LazyLock<MultiRow> = LazyLock::new(|| {
     MultiRow::new(
         "WITH asked(key) AS (VALUES ",
         "(?)",
-        ") SELECT v.key, v.revision, v.created_revision, v.version FROM asked a CROSS JOIN versions v ON v.id = \
-         (SELECT id FROM versions WHERE key = a.key ORDER BY revision DESC LIMIT 1) WHERE v.value IS NOT NULL",
+        ") SELECT v.key, v.revision, v.created_revision, v.version, v.sum, v.content_type, \
+         CASE WHEN v.value IS NULL THEN NULL ELSE x'' END FROM asked a CROSS JOIN versions v ON v.id = \
+         (SELECT id FROM versions WHERE key = a.key ORDER BY revision DESC LIMIT 1)",
     )
 });
 
 static INSERT_VERSIONS: LazyLock<MultiRow> = LazyLock::new(|| {
-    const HEAD: &str = "INSERT INTO versions(key, revision, created_revision, version, content_type, value) VALUES ";
-    MultiRow::new(HEAD, "(?,?,?,?,?,?)", "")
+    const HEAD: &str = "INSERT INTO versions(key, revision, created_revision, version, sum, content_type, value) VALUES ";
+    MultiRow::new(HEAD, "(?,?,?,?,?,?,?)", "")
 });
 
 static INSERT_LOG: LazyLock<MultiRow> = LazyLock::new(|| {
-    const HEAD: &str = "INSERT INTO log(slot, ballot_round, ballot_coordinator, value, hash, revision) VALUES ";
-    MultiRow::new(HEAD, "(?,?,?,?,?,?)", "")
+    const HEAD: &str = "INSERT INTO log(slot, ballot_round, ballot_coordinator, value, hash, revision, sum) VALUES ";
+    MultiRow::new(HEAD, "(?,?,?,?,?,?,?)", "")
 });
 
 /// Executes the run on the state at `meta` and commits it. After an error nothing is known of the connection, which must be
 /// closed; of the file it is known that the run is in it as a whole or not at all.
-pub(super) async fn apply(connection: &mut SqliteConnection, meta: &Meta, run: Run) -> Result<ExecutionReport, StoreError> {
+pub(super) async fn apply(
+    connection: &mut SqliteConnection,
+    meta: &Meta,
+    cluster: Option<ClusterId>,
+    run: Run,
+) -> Result<ExecutionReport, StoreError> {
     sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
     let needs = run.needs();
     let records = load(connection, &needs).await?;
@@ -46,7 +53,7 @@ pub(super) async fn apply(connection: &mut SqliteConnection, meta: &Meta, run: R
     let report = run.apply(&mut state);
     write_log(connection, &entries, &report.slots).await?;
     write_versions(connection, &state.take_changes()).await?;
-    meta::save(connection, &report.meta).await?;
+    meta::save(connection, &report.meta, cluster).await?;
     sqlx::query("COMMIT").execute(&mut *connection).await?;
     Ok(report)
 }
@@ -60,31 +67,25 @@ async fn load(connection: &mut SqliteConnection, needs: &Needs) -> Result<Vec<(S
             query = query.bind(key.as_bytes().to_vec());
         }
         for row in query.fetch_all(&mut *connection).await? {
-            records.push(record_of(&row, 0)?);
+            records.extend(record_of(&row, 0)?);
         }
     }
     for prefix in &needs.prefixes {
         let mut rows = list::scan_prefix(connection, prefix);
         while let Some(row) = rows.try_next().await? {
-            if row.try_get::<Option<&[u8]>, _>(list::VALUE_COLUMN)?.is_some() {
-                records.push(record_of(&row, list::RECORD_COLUMN)?);
-            }
+            records.extend(record_of(&row, list::RECORD_COLUMN)?);
         }
     }
     Ok(records)
 }
 
-/// Reads `key, revision, created_revision, version` from the column `at` on.
-fn record_of(row: &SqliteRow, at: usize) -> Result<(String, Record), StoreError> {
-    let key: Vec<u8> = row.try_get(at)?;
-    let key = String::from_utf8(key).map_err(|error| StoreError::Damaged(format!("a key is not UTF-8: {error}")))?;
-    let record = Record {
-        revision: Revision(counter(row, at + 1)?),
-        created_revision: Revision(counter(row, at + 2)?),
-        version: counter(row, at + 3)?,
-        content: None,
-    };
-    Ok((key, record))
+/// Reads a record without its content; none where the key is deleted.
+fn record_of(row: &SqliteRow, at: usize) -> Result<Option<(String, Record)>, StoreError> {
+    let Some(item) = item_of(row, at, Checked::Head)? else { return Ok(None) };
+    let Item { key, revision, created_revision, version, .. } = item;
+    let key = String::from_utf8(key.into());
+    let key = key.map_err(|error| StoreError::Damaged(format!("a key is not UTF-8: {error}")))?;
+    Ok(Some((key, Record { revision, created_revision, version, content: None })))
 }
 
 async fn write_log(connection: &mut SqliteConnection, entries: &[ChosenEntry], slots: &[Executed]) -> Result<(), StoreError> {
@@ -92,13 +93,16 @@ async fn write_log(connection: &mut SqliteConnection, entries: &[ChosenEntry], s
     for (sql, piece) in INSERT_LOG.pieces(&rows) {
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for (entry, executed) in piece {
+            let ballot = (entry.ballot.round, entry.ballot.coordinator.0);
+            let sum = sum::of_log(entry.slot, ballot, executed.revision.0, &executed.hash.0);
             query = query
                 .bind(entry.slot.0.cast_signed())
                 .bind(entry.ballot.round.cast_signed())
                 .bind(entry.ballot.coordinator.0.cast_signed())
                 .bind(entry.value.to_vec())
                 .bind(executed.hash.0.to_vec())
-                .bind(executed.revision.0.cast_signed());
+                .bind(executed.revision.0.cast_signed())
+                .bind(sum.to_vec());
         }
         query.execute(&mut *connection).await?;
     }
@@ -110,13 +114,23 @@ async fn write_versions(connection: &mut SqliteConnection, changes: &[VersionRow
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for row in piece {
             let content = row.content.as_ref();
+            let (content_type, value) =
+                (content.and_then(|content| content.content_type.as_deref()), content.map(|content| &*content.value));
+            let fields = VersionFields {
+                key: row.key.as_bytes(),
+                revision: row.revision.0,
+                created_revision: row.created_revision.0,
+                version: row.version,
+                is_deleted: value.is_none(),
+            };
             query = query
                 .bind(row.key.as_bytes().to_vec())
                 .bind(row.revision.0.cast_signed())
                 .bind(row.created_revision.0.cast_signed())
                 .bind(row.version.cast_signed())
-                .bind(content.and_then(|content| content.content_type.clone()))
-                .bind(content.map(|content| content.value.to_vec()));
+                .bind(fields.sums(content_type, value).to_vec())
+                .bind(content_type.map(str::to_owned))
+                .bind(value.map(<[u8]>::to_vec));
         }
         query.execute(&mut *connection).await?;
     }

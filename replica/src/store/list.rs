@@ -13,7 +13,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::error::StoreError;
 use super::reader::ReadError;
-use super::record::{Item, counter, item_of};
+use super::record::{Checked, Item, counter, item_of};
 
 /// The most keys that one page visits, deleted ones among them: a few milliseconds.
 const VISITED_PER_PAGE: u32 = 8_192;
@@ -82,7 +82,7 @@ macro_rules! list_sql {
             $order,
             " LIMIT 1), visited + 1 ",
             "FROM hop WHERE hop.key IS NOT NULL AND visited < ?4) ",
-            "SELECT hop.key, visited, v.key, v.revision, v.created_revision, v.version, v.content_type, ",
+            "SELECT hop.key, visited, v.key, v.revision, v.created_revision, v.version, v.sum, v.content_type, ",
             $value,
             " ",
             "FROM hop LEFT JOIN versions v ON v.id = ",
@@ -98,9 +98,8 @@ const ASCENDING_KEYS: &str = list_sql!("key > hop.key AND key < ?2", "ASC", "CAS
 const DESCENDING_KEYS: &str =
     list_sql!("key >= ?1 AND key < hop.key", "DESC", "CASE WHEN v.value IS NULL THEN NULL ELSE x'' END");
 
-/// Where a row of the statements has key and record, and where the value.
+/// Where a row of the statements has key and record.
 pub(super) const RECORD_COLUMN: usize = 2;
-pub(super) const VALUE_COLUMN: usize = RECORD_COLUMN + 5;
 
 /// Every key with the prefix, however many, without its value; deleted ones have none of what stands for one.
 pub(super) fn scan_prefix<'c>(
@@ -136,11 +135,11 @@ async fn page_in_transaction(connection: &mut SqliteConnection, query: &ListQuer
 }
 
 async fn read_items(connection: &mut SqliteConnection, query: &ListQuery, page: &mut ListPage) -> Result<(), StoreError> {
-    let sql = match (query.order, query.show) {
-        (Order::Ascending, Show::Values) => ASCENDING,
-        (Order::Descending, Show::Values) => DESCENDING,
-        (Order::Ascending, Show::KeysOnly) => ASCENDING_KEYS,
-        (Order::Descending, Show::KeysOnly) => DESCENDING_KEYS,
+    let (sql, checked) = match (query.order, query.show) {
+        (Order::Ascending, Show::Values) => (ASCENDING, Checked::Whole),
+        (Order::Descending, Show::Values) => (DESCENDING, Checked::Whole),
+        (Order::Ascending, Show::KeysOnly) => (ASCENDING_KEYS, Checked::Head),
+        (Order::Descending, Show::KeysOnly) => (DESCENDING_KEYS, Checked::Head),
     };
     let mut rows = sqlx::query(sql)
         .bind(query.from.to_vec())
@@ -152,7 +151,7 @@ async fn read_items(connection: &mut SqliteConnection, query: &ListQuery, page: 
     let mut last_visited = None;
     while let Some(row) = rows.try_next().await? {
         let visited: &[u8] = row.try_get(0)?;
-        if let Some(item) = item_of(&row, RECORD_COLUMN)? {
+        if let Some(item) = item_of(&row, RECORD_COLUMN, checked)? {
             let size = item.key.len() + item.value.len();
             let fits = page.items.len() < query.limit && (page.items.is_empty() || bytes + size <= query.max_bytes);
             if !fits {

@@ -9,6 +9,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::error::StoreError;
 use super::reader::ReadError;
 use super::record::counter;
+use super::sum;
 
 /// A page that is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +66,7 @@ async fn page_in_transaction(connection: &mut SqliteConnection, query: &LogQuery
     }
     let mut previous_hash = hash_before(connection, query.from).await?;
     let mut rows = sqlx::query(
-        "SELECT slot, ballot_round, ballot_coordinator, value, hash, revision FROM log WHERE slot >= ? ORDER BY slot LIMIT ?",
+        "SELECT slot, ballot_round, ballot_coordinator, value, hash, revision, sum FROM log WHERE slot >= ? ORDER BY slot LIMIT ?",
     )
     .bind(query.from.0.cast_signed())
     .bind(i64::try_from(query.limit).unwrap_or(i64::MAX))
@@ -90,16 +91,19 @@ async fn hash_before(connection: &mut SqliteConnection, slot: Slot) -> Result<[u
     hash_of(&row, 0)
 }
 
-fn log_row(row: &SqliteRow, previous_hash: [u8; 32]) -> Result<LogRow, StoreError> {
+/// Reads `slot, ballot_round, ballot_coordinator, value, hash, revision, sum`, and checks it.
+pub(super) fn log_row(row: &SqliteRow, previous_hash: [u8; 32]) -> Result<LogRow, StoreError> {
     let value: &[u8] = row.try_get(3)?;
-    Ok(LogRow {
+    let log_row = LogRow {
         slot: Slot(counter(row, 0)?),
         ballot: Ballot { round: counter(row, 1)?, coordinator: CoordinatorId(counter(row, 2)?) },
         value: Bytes::copy_from_slice(value),
         revision: Revision(counter(row, 5)?),
         hash: hash_of(row, 4)?,
         previous_hash,
-    })
+    };
+    sum::check_log(&log_row, row.try_get(6)?)?;
+    Ok(log_row)
 }
 
 /// Reads a hash.

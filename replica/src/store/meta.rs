@@ -7,16 +7,17 @@ use sqlx::sqlite::SqliteConnection;
 use super::error::StoreError;
 use super::log::hash_of;
 use super::record::counter;
+use super::sum;
 use crate::chain::ChainHash;
 use crate::working_set::Meta;
 
 /// Reads it: how far the state has come, and of which cluster it is, where that is known.
 pub(super) async fn load(connection: &mut SqliteConnection) -> Result<(Meta, Option<ClusterId>), StoreError> {
-    const SQL: &str = "SELECT executed_below, revision, hash, view, next_batch, time_ms, cluster FROM meta";
+    const SQL: &str = "SELECT executed_below, revision, hash, view, next_batch, time_ms, cluster, sum FROM meta";
     let row = sqlx::query(SQL).fetch_one(connection).await?;
-    let view: Option<&str> = row.try_get(3)?;
-    let view = view.map(serde_json::from_str).transpose().map_err(|error| StoreError::Damaged(format!("meta.view: {error}")))?;
-    let cluster: Option<i64> = row.try_get(6)?;
+    let text: Option<&str> = row.try_get(3)?;
+    let view = text.map(serde_json::from_str).transpose().map_err(|error| StoreError::Damaged(format!("meta.view: {error}")))?;
+    let cluster = row.try_get::<Option<i64>, _>(6)?.map(|id| ClusterId(id.cast_unsigned()));
     let meta = Meta {
         executed_below: Slot(counter(&row, 0)?),
         revision: Revision(counter(&row, 1)?),
@@ -25,27 +26,29 @@ pub(super) async fn load(connection: &mut SqliteConnection) -> Result<(Meta, Opt
         next_batch: BatchNumber(counter(&row, 4)?),
         time_ms: counter(&row, 5)?,
     };
-    Ok((meta, cluster.map(|id| ClusterId(id.cast_unsigned()))))
+    if row.try_get::<&[u8], _>(7)? != sum::of_meta(&meta, text, cluster) {
+        return Err(StoreError::Damaged(format!("meta does not match its checksum: {meta:?} of cluster {cluster:?}")));
+    }
+    Ok((meta, cluster))
 }
 
 /// Writes how far the state has come, in the transaction at hand.
-pub(super) async fn save(connection: &mut SqliteConnection, meta: &Meta) -> Result<(), StoreError> {
+pub(super) async fn save(connection: &mut SqliteConnection, meta: &Meta, cluster: Option<ClusterId>) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE meta SET executed_below = ?, revision = ?, hash = ?, view = ?, next_batch = ?, time_ms = ?, \
+        cluster = ?, sum = ?";
     let view = meta.view.as_ref().map(|view| serde_json::to_string(view).expect("a view is plain JSON"));
-    sqlx::query("UPDATE meta SET executed_below = ?, revision = ?, hash = ?, view = ?, next_batch = ?, time_ms = ?")
+    let sum = sum::of_meta(meta, view.as_deref(), cluster);
+    sqlx::query(SQL)
         .bind(meta.executed_below.0.cast_signed())
         .bind(meta.revision.0.cast_signed())
         .bind(meta.hash.0.to_vec())
         .bind(view)
         .bind(meta.next_batch.0.cast_signed())
         .bind(meta.time_ms.cast_signed())
+        .bind(cluster.map(|cluster| cluster.0.cast_signed()))
+        .bind(sum.to_vec())
         .execute(connection)
         .await?;
-    Ok(())
-}
-
-/// Writes which cluster the state is of.
-pub(super) async fn save_cluster(connection: &mut SqliteConnection, cluster: ClusterId) -> Result<(), StoreError> {
-    sqlx::query("UPDATE meta SET cluster = ?").bind(cluster.0.cast_signed()).execute(connection).await?;
     Ok(())
 }
 

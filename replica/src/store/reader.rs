@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use super::error::StoreError;
 use super::list::{self, ListPage, ListQuery};
 use super::log::{self, LogPage, LogQuery};
-use super::record::{Item, item_of};
+use super::record::{Checked, Item, item_of};
 use super::schema;
 
 /// The most point reads in one statement.
@@ -201,7 +201,7 @@ macro_rules! points_sql {
             "WITH asked(ordinal, key, at) AS (VALUES ",
             $rows,
             ") ",
-            "SELECT a.ordinal, m.revision, v.key, v.revision, v.created_revision, v.version, v.content_type, v.value ",
+            "SELECT a.ordinal, m.revision, v.key, v.revision, v.created_revision, v.version, v.sum, v.content_type, v.value ",
             "FROM asked a CROSS JOIN meta m LEFT JOIN versions v ON v.id = ",
             "(SELECT id FROM versions WHERE key = a.key AND revision <= a.at ORDER BY revision DESC LIMIT 1)"
         )
@@ -235,5 +235,5 @@ async fn points(connection: &mut SqliteConnection, jobs: &[PointJob]) -> Result<
 
 fn found_in(row: &SqliteRow) -> Result<(Option<Item>, Revision), StoreError> {
     let revision: i64 = row.try_get(1)?;
-    Ok((item_of(row, 2)?, Revision(revision.cast_unsigned())))
+    Ok((item_of(row, 2, Checked::Whole)?, Revision(revision.cast_unsigned())))
 }

@@ -6,6 +6,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::error::StoreError;
+use super::sum::VersionFields;
 
 /// A key that exists, as a client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,20 +25,46 @@ pub(crate) struct Item {
     pub(crate) version: u64,
 }
 
-/// Reads `key, revision, created_revision, version, content_type, value` from the column `at` on; none where the key is NULL or
-/// the value is: a key that was never there, or was deleted.
-pub(super) fn item_of(row: &SqliteRow, at: usize) -> Result<Option<Item>, StoreError> {
-    let key: Option<&[u8]> = row.try_get(at)?;
-    let value: Option<&[u8]> = row.try_get(at + 5)?;
-    let (Some(key), Some(value)) = (key, value) else { return Ok(None) };
-    Ok(Some(Item {
-        key: Bytes::copy_from_slice(key),
-        value: Bytes::copy_from_slice(value),
-        content_type: row.try_get(at + 4)?,
-        revision: Revision(counter(row, at + 1)?),
-        created_revision: Revision(counter(row, at + 2)?),
+/// What of a row was read, and can be held against its checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Checked {
+    /// All of it.
+    Whole,
+    /// All but content type and value, of which it is only known whether there is one.
+    Head,
+}
+
+/// Reads `key, revision, created_revision, version, sum, content_type, value` from the column `at` on, and checks it; none where
+/// there is no row, or the value is NULL: a key that was never there, or was deleted.
+pub(super) fn item_of(row: &SqliteRow, at: usize, checked: Checked) -> Result<Option<Item>, StoreError> {
+    let (key, sums): (Option<&[u8]>, Option<&[u8]>) = (row.try_get(at)?, row.try_get(at + 4)?);
+    let (key, sums) = match (key, sums) {
+        (Some(key), Some(sums)) => (key, sums),
+        (None, None) => return Ok(None),
+        (key, None) => return Err(StoreError::Damaged(format!("the record of {key:?} has no checksum"))),
+        (None, Some(_)) => return Err(StoreError::Damaged("a record has no key".to_owned())),
+    };
+    let (content_type, value): (Option<&str>, Option<&[u8]>) = (row.try_get(at + 5)?, row.try_get(at + 6)?);
+    let fields = VersionFields {
+        key,
+        revision: counter(row, at + 1)?,
+        created_revision: counter(row, at + 2)?,
         version: counter(row, at + 3)?,
-    }))
+        is_deleted: value.is_none(),
+    };
+    match checked {
+        Checked::Whole => fields.check(content_type, value, sums)?,
+        Checked::Head => fields.check_head(sums)?,
+    }
+    let item = value.map(|value| Item {
+        key: Bytes::copy_from_slice(fields.key),
+        value: Bytes::copy_from_slice(value),
+        content_type: content_type.map(str::to_owned),
+        revision: Revision(fields.revision),
+        created_revision: Revision(fields.created_revision),
+        version: fields.version,
+    });
+    Ok(item)
 }
 
 /// Reads a count. SQLite's integers have a sign; a count of ours never needs its bit.

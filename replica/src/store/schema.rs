@@ -2,7 +2,7 @@
 //!
 //! `versions` keeps every version of every key: the current one has the highest revision, a deleted one has no value. `log` keeps
 //! every executed slot, so that a replica that was away can be served however long it was. `meta` is one row: who this is, and
-//! how far it has executed; it changes in the same transaction as what it speaks of.
+//! how far it has executed; it changes in the same transaction as what it speaks of. Every row has a checksum (`sum`).
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,14 +12,20 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use sqlx::{ConnectOptions, Connection};
 
 use super::error::{OpenError, StoreError};
+use super::{sum, verify};
+use crate::working_set::Meta;
 
 /// "Synr", in the file's header: this is a replica's state.
 const APPLICATION_ID: i64 = 0x5379_6e72;
 /// Of the tables below.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 /// The largest file whose structure is checked whole at every start: about half a second on a slow disk.
 const QUICK_CHECK_MAX_BYTES: u64 = 256 << 20;
+
+/// The largest file whose indexes and rows are checked whole, too, at every start: about a second. A larger one is checked
+/// as it is read.
+const FULL_CHECK_MAX_BYTES: u64 = 64 << 20;
 
 /// How long a statement waits for the lock of another process, such as a `sqlite3` shell or a back-up. Executing stands still
 /// meanwhile, so it is short; whoever meets it tries again.
@@ -41,7 +47,8 @@ CREATE TABLE meta(
     hash BLOB NOT NULL,
     view TEXT,
     next_batch INTEGER NOT NULL,
-    time_ms INTEGER NOT NULL
+    time_ms INTEGER NOT NULL,
+    sum BLOB NOT NULL
 ) STRICT;
 CREATE TABLE log(
     slot INTEGER PRIMARY KEY,
@@ -49,7 +56,8 @@ CREATE TABLE log(
     ballot_coordinator INTEGER NOT NULL,
     value BLOB NOT NULL,
     hash BLOB NOT NULL,
-    revision INTEGER NOT NULL
+    revision INTEGER NOT NULL,
+    sum BLOB NOT NULL
 ) STRICT;
 CREATE TABLE versions(
     id INTEGER PRIMARY KEY,
@@ -57,6 +65,7 @@ CREATE TABLE versions(
     revision INTEGER NOT NULL,
     created_revision INTEGER NOT NULL,
     version INTEGER NOT NULL,
+    sum BLOB NOT NULL,
     content_type TEXT,
     value BLOB
 ) STRICT;
@@ -83,8 +92,8 @@ fn base_options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new().filename(path).foreign_keys(false).busy_timeout(BUSY_TIMEOUT).disable_statement_logging()
 }
 
-/// Opens the file for writing: makes the tables in a new one, checks an old one.
-pub(super) async fn open(path: &Path, replica: &Name) -> Result<SqliteConnection, OpenError> {
+/// Opens the file for writing: makes the tables in a new one, checks an old one. Also says whether it is new.
+pub(super) async fn open(path: &Path, replica: &Name) -> Result<(SqliteConnection, bool), OpenError> {
     let unusable = |error: sqlx::Error| unusable(path, error.into());
     let mut connection = SqliteConnection::connect_with(&writer_options(path)).await.map_err(unusable)?;
     let tables: i64 = scalar(&mut connection, "SELECT count(*) FROM sqlite_schema").await.map_err(unusable)?;
@@ -94,7 +103,7 @@ pub(super) async fn open(path: &Path, replica: &Name) -> Result<SqliteConnection
     check_header(&mut connection, path).await?;
     check_structure(&mut connection, path).await?;
     check_owner(&mut connection, path, replica).await?;
-    Ok(connection)
+    Ok((connection, tables == 0))
 }
 
 /// The error of an operation on the file as the error of opening it.
@@ -109,9 +118,11 @@ pub(super) fn unusable(path: &Path, error: StoreError) -> OpenError {
 async fn create(connection: &mut SqliteConnection, replica: &Name) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::raw_sql(TABLES).execute(&mut *transaction).await?;
-    sqlx::query("INSERT INTO meta VALUES (1, ?, NULL, 0, 0, ?, NULL, 0, 0)")
+    let sum = sum::of_meta(&Meta::default(), None, None);
+    sqlx::query("INSERT INTO meta VALUES (1, ?, NULL, 0, 0, ?, NULL, 0, 0, ?)")
         .bind(replica.as_str())
         .bind(vec![0_u8; 32])
+        .bind(sum.to_vec())
         .execute(&mut *transaction)
         .await?;
     let header = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};");
@@ -137,11 +148,17 @@ async fn check_structure(connection: &mut SqliteConnection, path: &Path) -> Resu
     let unusable = |error: sqlx::Error| unusable(path, error.into());
     let pages: i64 = scalar(connection, "PRAGMA page_count").await.map_err(unusable)?;
     let page_bytes: i64 = scalar(connection, "PRAGMA page_size").await.map_err(unusable)?;
-    if pages.saturating_mul(page_bytes).cast_unsigned() > QUICK_CHECK_MAX_BYTES {
+    let bytes = pages.saturating_mul(page_bytes).cast_unsigned();
+    if bytes > QUICK_CHECK_MAX_BYTES {
         return Ok(());
     }
-    let verdict: String = scalar(connection, "PRAGMA quick_check(1)").await.map_err(unusable)?;
-    if verdict == "ok" { Ok(()) } else { Err(OpenError::Damaged { path: path.display().to_string(), what: verdict }) }
+    let is_full = bytes <= FULL_CHECK_MAX_BYTES;
+    let check = if is_full { "PRAGMA integrity_check(1)" } else { "PRAGMA quick_check(1)" };
+    let verdict: String = scalar(connection, check).await.map_err(unusable)?;
+    if verdict != "ok" {
+        return Err(OpenError::Damaged { path: path.display().to_string(), what: verdict });
+    }
+    if is_full { verify::rows(connection).await.map_err(|error| self::unusable(path, error)) } else { Ok(()) }
 }
 
 async fn check_owner(connection: &mut SqliteConnection, path: &Path, replica: &Name) -> Result<(), OpenError> {

@@ -27,13 +27,14 @@ pub(crate) struct Writer {
     path: PathBuf,
     connection: Option<SqliteConnection>,
     meta: Meta,
+    cluster: Option<ClusterId>,
     durable_below: Slot,
     written_bytes: u64,
 }
 
 impl Writer {
-    pub(super) fn new(path: &Path, connection: SqliteConnection, meta: Meta) -> Self {
-        Self { path: path.to_owned(), connection: Some(connection), meta, durable_below: Slot(0), written_bytes: 0 }
+    pub(super) fn new(path: &Path, connection: SqliteConnection, meta: Meta, cluster: Option<ClusterId>) -> Self {
+        Self { path: path.to_owned(), connection: Some(connection), meta, cluster, durable_below: Slot(0), written_bytes: 0 }
     }
 
     /// How far the state has come.
@@ -63,7 +64,7 @@ impl Writer {
     pub(crate) async fn execute(&mut self, entries: Vec<ChosenEntry>) -> Result<ExecutionReport, StoreError> {
         let bytes: u64 = entries.iter().map(|entry| 2 * entry.value.len() as u64 + ROW_BYTES).sum();
         let mut connection = self.take_connection().await?;
-        let result = apply::apply(&mut connection, &self.meta, Run::new(entries)).await;
+        let result = apply::apply(&mut connection, &self.meta, self.cluster, Run::new(entries)).await;
         match result {
             Ok(report) => {
                 self.connection = Some(connection);
@@ -103,9 +104,12 @@ impl Writer {
     /// Notes which cluster the state is of, for good.
     pub(crate) async fn join(&mut self, cluster: ClusterId) -> Result<(), StoreError> {
         let mut connection = self.take_connection().await?;
-        let result = meta::save_cluster(&mut connection, cluster).await;
+        let result = meta::save(&mut connection, &self.meta, Some(cluster)).await;
         match result {
-            Ok(()) => self.connection = Some(connection),
+            Ok(()) => {
+                self.connection = Some(connection);
+                self.cluster = Some(cluster);
+            }
             Err(_) => self.discard(connection).await,
         }
         result
@@ -133,7 +137,7 @@ impl Writer {
             None => {
                 let mut connection = schema::writer_options(&self.path).create_if_missing(false).connect().await?;
                 // What the failed transaction left behind is known only from the file.
-                self.meta = meta::load(&mut connection).await?.0;
+                (self.meta, self.cluster) = meta::load(&mut connection).await?;
                 Ok(connection)
             }
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
+use shared::ids::ClusterId;
 
 use super::network::{Behaviour, Network, eventually};
 
@@ -89,11 +90,9 @@ async fn a_restarted_primary_takes_no_mutations_until_a_view_names_its_new_life(
 async fn a_state_of_another_cluster_ends_the_process_with_a_clear_error() {
     let mut network = Network::start(1).await;
     let dir = network.nodes.remove(0).stop().await;
-    let database = dir.path().join("data").join(crate::store::FILE);
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(database);
-    let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
-    sqlx::query("UPDATE meta SET cluster = 1").execute(&mut connection).await.unwrap();
-    sqlx::Connection::close(connection).await.unwrap();
+    let mut store = crate::store::open(&dir.path().join("data"), &"replica-1".parse().unwrap(), 1).await.unwrap();
+    store.writer.join(ClusterId(1)).await.unwrap();
+    store.writer.close().await.unwrap();
     network.add("replica-1", dir).await;
     let ended = tokio::time::timeout(Duration::from_secs(10), network.nodes.remove(0).end()).await.unwrap();
     let said = format!("{:#}", ended.unwrap_err());

@@ -6,6 +6,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
+use crate::chain::ChainHash;
+use crate::working_set::Meta;
 
 async fn refusal(dir: &Path, replica: &str) -> OpenError {
     open(dir, &replica.parse().unwrap(), 1).await.unwrap_err()
@@ -36,27 +38,97 @@ async fn a_file_that_is_no_state_is_refused() {
     alter(dir.path(), "PRAGMA application_id = 7").await;
     assert!(matches!(refusal(dir.path(), "replica-1").await, OpenError::Foreign { found: 7, .. }));
     let dir = closed_state().await;
-    alter(dir.path(), "PRAGMA user_version = 2").await;
-    assert!(matches!(refusal(dir.path(), "replica-1").await, OpenError::Version { found: 2, expected: 1, .. }));
+    alter(dir.path(), "PRAGMA user_version = 1").await;
+    assert!(matches!(refusal(dir.path(), "replica-1").await, OpenError::Version { found: 1, expected: 2, .. }));
 }
 
 #[tokio::test]
-async fn a_state_that_contradicts_itself_is_refused_by_name() {
+async fn a_row_that_is_not_what_was_written_is_refused_by_name() {
+    let sum = "meta does not match its checksum";
     for (sql, word) in [
         ("DELETE FROM log WHERE slot = 1", "the log ends with slot 0"),
+        ("DELETE FROM log WHERE slot = 0", "where slot 0 is due"),
+        ("DELETE FROM log", "the log is empty"),
         ("UPDATE log SET value = x'00' WHERE slot = 1", "the hash of slot 1"),
-        ("UPDATE meta SET hash = zeroblob(32)", "meta says"),
-        ("UPDATE meta SET revision = 5", "meta says"),
-        ("UPDATE meta SET executed_below = 3", "slots below 3"),
+        ("UPDATE log SET value = x'00' WHERE slot = 0", "the hash of slot 0"),
+        ("UPDATE log SET hash = zeroblob(32) WHERE slot = 0", "slot 0 does not match its checksum"),
+        ("UPDATE log SET revision = 5 WHERE slot = 0", "slot 0 does not match its checksum"),
+        ("UPDATE log SET ballot_round = 5 WHERE slot = 1", "slot 1 does not match its checksum"),
+        ("UPDATE meta SET hash = zeroblob(32)", sum),
+        ("UPDATE meta SET revision = 5", sum),
+        ("UPDATE meta SET executed_below = 3", sum),
+        ("UPDATE meta SET next_batch = 3", sum),
+        ("UPDATE meta SET time_ms = 3", sum),
+        ("UPDATE meta SET cluster = 3", sum),
+        ("UPDATE meta SET view = NULL", sum),
         ("UPDATE meta SET view = '{'", "meta.view"),
         ("DELETE FROM meta", "meta has no row"),
-        ("DELETE FROM log", "the log is empty"),
+        ("UPDATE versions SET value = x'00' WHERE id = 7", "the record of \"k6\" at revision 7"),
+        ("UPDATE versions SET value = NULL WHERE id = 7", "the record of \"k6\" at revision 7"),
+        ("UPDATE versions SET content_type = NULL WHERE id = 7", "the record of \"k6\" at revision 7"),
+        ("UPDATE versions SET version = 2 WHERE id = 7", "the record of \"k6\" at revision 7"),
+        ("UPDATE versions SET created_revision = 2 WHERE id = 7", "the record of \"k6\" at revision 7"),
+        ("UPDATE versions SET revision = 2 WHERE id = 7", "the record of \"k6\" at revision 2"),
+        ("UPDATE versions SET key = x'78' WHERE id = 7", "the record of \"x\" at revision 7"),
     ] {
         let dir = closed_state().await;
         alter(dir.path(), sql).await;
         let error = refusal(dir.path(), "replica-1").await;
         assert!(matches!(&error, OpenError::Damaged { what, .. } if what.contains(word)), "{sql}: {error}");
     }
+}
+
+#[tokio::test]
+async fn a_state_that_contradicts_itself_is_refused_by_name() {
+    use sqlx::{ConnectOptions, Connection};
+    type Change = fn(&mut Meta);
+    let changes: [(Change, &str); 3] = [
+        (|meta| meta.hash = ChainHash([7; 32]), "meta says"),
+        (|meta| meta.revision = Revision(5), "meta says"),
+        (|meta| meta.executed_below = Slot(3), "slots below 3"),
+    ];
+    for (change, word) in changes {
+        let dir = closed_state().await;
+        let mut connection = schema::writer_options(&dir.path().join(FILE)).connect().await.unwrap();
+        let (mut meta, cluster) = meta::load(&mut connection).await.unwrap();
+        change(&mut meta);
+        meta::save(&mut connection, &meta, cluster).await.unwrap();
+        connection.close().await.unwrap();
+        let error = refusal(dir.path(), "replica-1").await;
+        assert!(matches!(&error, OpenError::Damaged { what, .. } if what.contains(word)), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_bit_that_flips_anywhere_is_noticed_or_changes_nothing() {
+    /// Coprime to every length that matters, so that flips fall on all kinds of bytes.
+    const STRIDE: usize = 1_009;
+    let dir = closed_state().await;
+    let path = dir.path().join(FILE);
+    let good = std::fs::read(&path).unwrap();
+    let log_of = async |store: &Store| {
+        let query = LogQuery { from: Slot(0), limit: 10, max_bytes: 1 << 20 };
+        store.reader.log(query).await.unwrap().rows
+    };
+    let store = open_in(dir.path()).await;
+    let (items, rows) = (store.reader.list(list_all()).await.unwrap().items, log_of(&store).await);
+    store.writer.close().await.unwrap();
+    let (mut noticed, mut harmless) = (0, 0);
+    for (number, offset) in (0..good.len()).step_by(STRIDE).enumerate() {
+        let mut bytes = good.clone();
+        bytes[offset] ^= 1 << (number % 8);
+        std::fs::write(&path, &bytes).unwrap();
+        match open(dir.path(), &name(), 1).await {
+            Ok(store) => {
+                let read = (store.reader.list(list_all()).await.unwrap().items, log_of(&store).await);
+                assert_eq!(read, (items.clone(), rows.clone()), "bit {} of byte {offset}", number % 8);
+                store.writer.close().await.unwrap();
+                harmless += 1;
+            }
+            Err(_) => noticed += 1,
+        }
+    }
+    assert!(noticed > 5 * harmless, "{noticed} were noticed, {harmless} changed nothing: most of the file is in use");
 }
 
 #[tokio::test]
@@ -75,6 +147,29 @@ async fn alter(dir: &Path, sql: &'static str) {
     let mut connection = schema::writer_options(&dir.join(FILE)).connect().await.unwrap();
     sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_row_that_rots_while_the_state_is_in_use_is_never_answered_or_executed_on() {
+    let is_damage = |error: &ReadError| matches!(error, ReadError::Store(StoreError::Damaged(_)));
+    let dir = closed_state().await;
+    let mut store = open_in(dir.path()).await;
+    alter(dir.path(), "UPDATE versions SET value = x'00' WHERE id = 7; UPDATE versions SET version = 5 WHERE id = 8").await;
+    alter(dir.path(), "UPDATE log SET value = x'00' WHERE slot = 1").await;
+    assert!(is_damage(&store.reader.point(key("k6"), None).await.unwrap_err()));
+    let keys = ListQuery { show: Show::KeysOnly, ..list_all() };
+    assert!(is_damage(&store.reader.list(keys).await.unwrap_err()));
+    let error = store.writer.execute(vec![batch(2, 1, vec![put("k7", b"x")])]).await.unwrap_err();
+    assert!(matches!(&error, StoreError::Damaged(what) if what.contains("\"k7\" at revision 8")), "{error}");
+    let store = open_log_only(dir.path()).await;
+    let query = LogQuery { from: Slot(0), limit: 10, max_bytes: 1 << 20 };
+    assert!(is_damage(&store.log(query).await.unwrap_err()));
+}
+
+/// Reads a file that would not be opened.
+async fn open_log_only(dir: &Path) -> Reader {
+    let (fatal, _nobody) = mpsc::channel(1);
+    Reader::open(&dir.join(FILE), 1, &fatal).await.unwrap()
 }
 
 #[tokio::test]
