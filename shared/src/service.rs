@@ -60,7 +60,7 @@ impl Running {
     ///
     /// # Errors
     /// When the address cannot be listened on, or it is not known where others reach it.
-    pub async fn bind(service: Service, args: &ServiceArgs, shutdown: CancellationToken) -> anyhow::Result<Self> {
+    pub fn bind(service: Service, args: &ServiceArgs, shutdown: CancellationToken) -> anyhow::Result<Self> {
         let name = args.name(service);
         let address = args.listen_address(service);
         let listener = listen(address).with_context(|| format!("cannot listen on {address}"))?;
@@ -105,7 +105,7 @@ where
     let result = runtime.block_on(async {
         let shutdown = CancellationToken::new();
         cancel_on_signals(shutdown.clone())?;
-        let running = Running::bind(service, args, shutdown).await?;
+        let running = Running::bind(service, args, shutdown)?;
         tracing::info!(url = %running.url, pid = std::process::id(), instance = %running.instance, "{} starts", running.name);
         run(running).await
     });

@@ -33,7 +33,7 @@ impl RunningCoordinator {
         let list = acceptors.join(",");
         let flags = Flags::parse_from(["coordinator", "--listen", "127.0.0.1:0", "--acceptors", &list]);
         let shutdown = CancellationToken::new();
-        let running = Running::bind(Service::Coordinator, &flags.args.service, shutdown.clone()).await.unwrap();
+        let running = Running::bind(Service::Coordinator, &flags.args.service, shutdown.clone()).unwrap();
         let client = CoordinatorClient::new(running.url.clone());
         let ended = tokio::spawn(coordinator::run(flags.args, running));
         Self { client, shutdown, ended }
