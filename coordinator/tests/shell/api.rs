@@ -21,7 +21,7 @@ fn heartbeat(cluster: ClusterId) -> Heartbeat {
 
 #[tokio::test]
 async fn a_coordinator_without_acceptors_is_alive_and_says_what_it_waits_for() {
-    let coordinator = RunningCoordinator::start(&["http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3"]).await;
+    let coordinator = RunningCoordinator::start(&["http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3"]);
     assert_eq!(coordinator.send("GET", "/livez", "").await, (200, "ok\n".to_owned()));
     until("it says so", || async {
         let (status, body) = coordinator.send("GET", "/readyz", "").await;
@@ -37,7 +37,7 @@ async fn a_coordinator_without_acceptors_is_alive_and_says_what_it_waits_for() {
 #[tokio::test]
 async fn a_list_that_no_cluster_can_have_ends_it() {
     for list in [&["http://127.0.0.1:1", "http://127.0.0.1:2"][..], &["http://127.0.0.1:1"; 3]] {
-        let coordinator = RunningCoordinator::start(list).await;
+        let coordinator = RunningCoordinator::start(list);
         let error = coordinator.ended.await.unwrap().unwrap_err();
         assert!(error.to_string().contains("--acceptors"), "{error:#}");
     }

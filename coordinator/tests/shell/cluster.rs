@@ -29,7 +29,7 @@ pub(crate) struct RunningCoordinator {
 
 impl RunningCoordinator {
     /// Starts a coordinator; an acceptor need not be there.
-    pub(crate) async fn start(acceptors: &[&str]) -> Self {
+    pub(crate) fn start(acceptors: &[&str]) -> Self {
         let list = acceptors.join(",");
         let flags = Flags::parse_from(["coordinator", "--listen", "127.0.0.1:0", "--acceptors", &list]);
         let shutdown = CancellationToken::new();
@@ -85,7 +85,7 @@ pub(crate) async fn leading() -> (RunningCoordinator, Vec<FakeAcceptor>) {
 /// One more coordinator for these acceptors.
 pub(crate) async fn join(acceptors: &[FakeAcceptor]) -> RunningCoordinator {
     let urls: Vec<&str> = acceptors.iter().map(|acceptor| acceptor.url.as_str()).collect();
-    RunningCoordinator::start(&urls).await
+    RunningCoordinator::start(&urls)
 }
 
 pub(crate) async fn until<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
