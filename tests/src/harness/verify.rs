@@ -55,7 +55,7 @@ pub struct Summary {
 pub async fn verify(cluster: &Cluster, recorder: &Recorder) -> Result<Summary> {
     let hash = cluster.wait_until_equal().await?;
     let replicas = cluster.names("replica");
-    let log = fetch(cluster, &replicas[0]).await?;
+    let log = fetch_log(cluster, &replicas[0]).await?;
     let slots = log.len() as u64;
     let replayed = Replayed::new(log, recorder)?;
     let meta = replayed.state.meta();
@@ -93,8 +93,11 @@ fn summary(recorder: &Recorder, slots: u64) -> Summary {
     }
 }
 
-/// The whole log of a replica.
-async fn fetch(cluster: &Cluster, replica: &str) -> Result<Vec<ChosenEntry>> {
+/// The whole log that a replica has executed.
+///
+/// # Errors
+/// When it does not answer with a log without holes.
+pub async fn fetch_log(cluster: &Cluster, replica: &str) -> Result<Vec<ChosenEntry>> {
     let client = ReplicaClient::new(cluster.url(replica).parse()?);
     let status = cluster.json(replica, "/v1/status").await?;
     let end = status["executed_slot"].as_u64().map_or(0, |slot| slot + 1);
