@@ -77,13 +77,13 @@ pub(crate) async fn leading() -> (RunningCoordinator, Vec<FakeAcceptor>) {
     for id in 1..=3 {
         acceptors.push(FakeAcceptor::start(id).await);
     }
-    let coordinator = join(&acceptors).await;
+    let coordinator = join(&acceptors);
     until("it leads", || coordinator.leads()).await;
     (coordinator, acceptors)
 }
 
 /// One more coordinator for these acceptors.
-pub(crate) async fn join(acceptors: &[FakeAcceptor]) -> RunningCoordinator {
+pub(crate) fn join(acceptors: &[FakeAcceptor]) -> RunningCoordinator {
     let urls: Vec<&str> = acceptors.iter().map(|acceptor| acceptor.url.as_str()).collect();
     RunningCoordinator::start(&urls)
 }

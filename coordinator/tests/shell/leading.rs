@@ -49,7 +49,7 @@ async fn a_fetch_waits_for_what_is_chosen_next_and_no_longer_than_it_was_told() 
 async fn a_leader_of_one_ballot_gives_way_to_one_of_a_higher_and_the_log_goes_on() {
     let (first, acceptors) = leading().await;
     first.propose(0, "a").await;
-    let second = join(&acceptors).await;
+    let second = join(&acceptors);
     first.shutdown.cancel();
     let killed_at = Instant::now();
     first.ended.await.unwrap().unwrap();
@@ -66,7 +66,7 @@ async fn entries_older_than_the_window_come_from_the_acceptors_until_they_are_tr
         first.propose(number, &format!("v{number}")).await;
     }
     until("the acceptors know", || async { acceptors.iter().all(|it| it.knows_chosen(3)) }).await;
-    let second = join(&acceptors).await;
+    let second = join(&acceptors);
     first.shutdown.cancel();
     until("the second leads", || second.leads()).await;
     assert_eq!(second.status().await["window_start"], 3);
@@ -136,7 +136,7 @@ async fn a_coordinator_that_ends_leaves_what_it_proposed_unresolved() {
 #[tokio::test]
 async fn a_standby_says_that_it_does_not_lead() {
     let (_leader, acceptors) = leading().await;
-    let standby = join(&acceptors).await;
+    let standby = join(&acceptors);
     until("it knows its cluster", || async { standby.status().await["waiting_for"].is_null() }).await;
     assert_eq!(standby.propose(0, "a").await, ProposalReply::NotLeading);
     assert_eq!(fetch(&standby, 0, PATIENCE).await, ChosenReply::Unavailable);
