@@ -79,26 +79,41 @@ fn places(random: &mut ChaCha8Rng, used: u64, length: u64) -> Vec<Rot> {
 fn is_noticed(scenario: &mut Scenario, name: &str, path: &Path, rot: Rot) -> Result<()> {
     let copied = Copied::of(&scenario.cluster.data_dir(name))?;
     rot.befall(path)?;
-    let refusal = refusal(scenario, name, path);
+    let outcome = match start(scenario, name)? {
+        Verdict::Ended { status, said } => is_refusal(name, path, status, &said),
+        Verdict::Runs { said } => {
+            scenario.cluster.service(name).kill()?;
+            Err(anyhow!("{name} runs with a damaged file: {said}"))
+        }
+    };
     copied.put_back()?;
-    let refused = refusal.and_then(|refusal| refusal.map_err(|said| anyhow!("{name} runs with a damaged file: {said}")));
-    refused.with_context(|| format!("{rot:?} of {}", path.display()))
+    outcome.with_context(|| format!("{rot:?} of {}", path.display()))
 }
 
-/// Starts a service whose file is damaged: it is to end by itself and name the file. If it doesn't end, the inner error is
-/// what it said so far, and it still runs.
-fn refusal(scenario: &mut Scenario, name: &str, path: &Path) -> Result<Result<(), String>> {
+/// What came of starting a service on damaged data, and what it said.
+enum Verdict {
+    Ended { status: ExitStatus, said: String },
+    Runs { said: String },
+}
+
+fn start(scenario: &mut Scenario, name: &str) -> Result<Verdict> {
     let service = scenario.cluster.service(name);
     let said_before = service.output()?.len();
     service.start()?;
     let ended = wait_for_verdict(service, said_before)?;
     let said = service.output()?.split_off(said_before);
-    let Some(status) = ended else { return Ok(Err(said)) };
-    ensure!(!status.success(), "{name} ended with {status}: {said}");
     ensure!(!said.contains("panicked"), "{name} panicked: {said}");
+    Ok(match ended {
+        Some(status) => Verdict::Ended { status, said },
+        None => Verdict::Runs { said },
+    })
+}
+
+fn is_refusal(name: &str, path: &Path, status: ExitStatus, said: &str) -> Result<()> {
+    ensure!(!status.success(), "{name} ended with {status}: {said}");
     let file = path.file_name().context("a file has a name")?.to_string_lossy().into_owned();
     ensure!(said.contains(&file), "{name} does not name {file}: {said}");
-    Ok(Ok(()))
+    Ok(())
 }
 
 /// Waits until a service has ended, or says that it has read its data.
@@ -133,6 +148,7 @@ async fn a_damaged_database_of_a_replica_is_noticed_and_named() -> Result<()> {
             scenario.cluster.service(name).start()?;
             scenario.mix.check()?;
         }
+        damaged_wal(scenario, &backups[1]).await?;
         removed(scenario, &backups[1]).await
     })
     .await
@@ -143,13 +159,13 @@ async fn a_damaged_database_of_a_replica_is_noticed_and_named() -> Result<()> {
 async fn is_noticed_or_harmless(scenario: &mut Scenario, name: &str, path: &Path, rot: Rot) -> Result<()> {
     let copied = Copied::of(&scenario.cluster.data_dir(name))?;
     rot.befall(path)?;
-    let outcome = match refusal(scenario, name, path)? {
-        Ok(()) => Ok(()),
-        Err(said) => {
+    let outcome = match start(scenario, name)? {
+        Verdict::Ended { status, said } => is_refusal(name, path, status, &said),
+        Verdict::Runs { said } => {
             let outcome = match rot {
                 Rot::Cut { length: 0 } => is_named(&said, path),
-                Rot::Cut { .. } => Err(anyhow!("{name} runs with a file that was cut: {said}")),
-                Rot::Flip { .. } => holds_what_others_hold(scenario, name).await,
+                // What is cut off reads as zeros, which it may have been.
+                Rot::Cut { .. } | Rot::Flip { .. } => holds_what_others_hold(scenario, name).await,
             };
             scenario.cluster.service(name).kill()?;
             outcome
@@ -191,6 +207,30 @@ async fn keys_at(cluster: &Cluster, name: &str, revision: u64) -> Result<String>
 fn database(dir: &Path) -> Result<PathBuf> {
     let found = files(dir)?.into_iter().find(|(path, _)| path.extension().is_some_and(|end| end == "sqlite"));
     Ok(found.with_context(|| format!("no database in {}", dir.display()))?.0)
+}
+
+/// What was executed last stands in the WAL when a replica is killed. Its end may be lost, since the log is fetched again from
+/// there; but it must not be lost in part.
+async fn damaged_wal(scenario: &mut Scenario, name: &str) -> Result<()> {
+    tokio::time::sleep(scenario.between(2_500, 4_000)).await;
+    scenario.cluster.service(name).kill()?;
+    let wal = database(&scenario.cluster.data_dir(name))?.with_extension("sqlite-wal");
+    let length = std::fs::metadata(&wal).context("a replica that was killed leaves a WAL")?.len();
+    for rot in places(&mut scenario.random, length, length) {
+        let copied = Copied::of(&scenario.cluster.data_dir(name))?;
+        rot.befall(&wal)?;
+        let outcome = match start(scenario, name)? {
+            Verdict::Ended { status, said } => is_refusal(name, &wal.with_extension("sqlite"), status, &said),
+            Verdict::Runs { .. } => {
+                let outcome = holds_what_others_hold(scenario, name).await;
+                scenario.cluster.service(name).kill()?;
+                outcome
+            }
+        };
+        copied.put_back()?;
+        outcome.with_context(|| format!("{rot:?} of {}", wal.display()))?;
+    }
+    scenario.cluster.service(name).start()
 }
 
 /// What the error says helps: without its data directory the replica fetches everything again.

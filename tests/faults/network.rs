@@ -15,15 +15,22 @@ use crate::scenario::Scenario;
 
 const NETWORKED: fn() -> Options<'static> = || Options { networked: true, ..Options::default() };
 
+/// How many kinds of trouble there are; the last is a few links at random, which nobody may use just then.
+const KINDS: usize = 16;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cut_delayed_half_open_and_one_way_connections_lose_nothing() -> Result<()> {
     Scenario::run("a bad network", &NETWORKED(), Shape::default(), async |scenario| {
         let mut round = 0;
-        while round < 10 || scenario.goes_on() {
-            let rules = trouble(scenario, round % 10).await?;
-            scenario.cluster.network().set(rules);
-            tokio::time::sleep(scenario.between(200, 1_500)).await;
+        while round < KINDS || scenario.goes_on() {
+            let kind = round % KINDS;
+            let rules = trouble(scenario, kind).await?;
+            let before = scenario.cluster.network().disturbed();
+            scenario.cluster.network().set(rules.clone());
+            tokio::time::sleep(scenario.between(200, 1_200)).await;
             scenario.cluster.network().heal();
+            let is_met = scenario.cluster.network().disturbed() > before;
+            ensure!(is_met || kind == KINDS - 1, "nothing met the faults {rules:?}");
             tokio::time::sleep(scenario.between(100, 500)).await;
             scenario.mix.check()?;
             round += 1;
@@ -33,30 +40,30 @@ async fn cut_delayed_half_open_and_one_way_connections_lose_nothing() -> Result<
     .await
 }
 
-/// The rules of a round.
-async fn trouble(scenario: &mut Scenario, round: u32) -> Result<Vec<Rule>> {
+/// The rules of a kind of trouble.
+async fn trouble(scenario: &mut Scenario, kind: usize) -> Result<Vec<Rule>> {
     let leader = scenario.leader().await?;
     let (primary, _) = scenario.replicas().await?;
     let acceptors = scenario.cluster.names("acceptor");
     let names = scenario.cluster.all();
-    let held = [Fault::Silent, Fault::RequestsLost, Fault::AnswersLost, Fault::Cut];
+    let held = [Fault::Cut, Fault::Silent, Fault::RequestsLost, Fault::AnswersLost];
     let fault = scenario.pick(&held);
     let towards = |from: &str, fault: &Fault| -> Vec<Rule> {
         acceptors.iter().map(|acceptor| Rule::between(from, acceptor, fault.clone())).collect()
     };
-    Ok(match round {
-        0 => vec![Rule::to(&primary, fault)],
-        1 => vec![Rule::to(&leader, fault)],
-        2 => vec![Rule::to(&scenario.pick(&acceptors), fault)],
+    Ok(match kind {
+        0..4 => vec![Rule::to(&primary, held[kind].clone())],
+        4..8 => vec![Rule::to(&leader, held[kind - 4].clone())],
+        8 => vec![Rule::to(&scenario.pick(&acceptors), fault)],
         // The leader's votes arrive, but it does not hear of them; then it reaches one acceptor only.
-        3 => towards(&leader, &Fault::AnswersLost),
-        4 => towards(&leader, &fault).into_iter().skip(1).collect(),
+        9 => towards(&leader, &Fault::AnswersLost),
+        10 => towards(&leader, &fault).into_iter().skip(1).collect(),
         // The primary cannot read, but writes.
-        5 => towards(&primary, &Fault::RequestsLost),
+        11 => towards(&primary, &Fault::RequestsLost),
         // The primary hears of nothing that was chosen.
-        6 => vec![Rule::between(&primary, &leader, Fault::AnswersLost)],
-        7 => late(&names, Duration::from_millis(5), Duration::from_millis(120)),
-        8 => late(&acceptors, Duration::from_millis(100), Duration::from_millis(700)),
+        12 => vec![Rule::between(&primary, &leader, Fault::AnswersLost)],
+        13 => late(&names, Duration::from_millis(5), Duration::from_millis(120)),
+        14 => late(&acceptors, Duration::from_millis(100), Duration::from_millis(700)),
         _ => {
             let links = scenario.random.random_range(3..12);
             (0..links)

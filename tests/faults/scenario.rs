@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tests::harness::cluster::{Cluster, Options};
@@ -18,6 +18,9 @@ use crate::synod;
 const FAULTS: Duration = Duration::from_secs(12);
 /// Mutations that must be acknowledged before the faults, and again after them.
 const PROGRESS: usize = 200;
+
+/// No fault here lasts longer than some seconds, so nothing may stand still for longer than this.
+const LONGEST_GAP: Duration = Duration::from_secs(30);
 
 /// One scenario at a time: each needs the machine for itself.
 static TURN: Mutex<()> = Mutex::const_new(());
@@ -99,6 +102,7 @@ impl Scenario {
         std::mem::replace(&mut self.mix, idle).finish().await?;
         let summary = verify(&self.cluster, &self.recorder).await?;
         println!("{name}: {summary:?}");
+        ensure!(summary.longest_gap < LONGEST_GAP, "nothing was acknowledged for {:?}", summary.longest_gap);
         Ok(())
     }
 }

@@ -101,8 +101,11 @@ pub(super) async fn open(path: &Path, replica: &Name) -> Result<(SqliteConnectio
         create(&mut connection, replica).await.map_err(unusable)?;
     }
     check_header(&mut connection, path).await?;
-    check_structure(&mut connection, path).await?;
+    let checked = check_structure(&mut connection, path).await?;
     check_owner(&mut connection, path, replica).await?;
+    if checked == Structure::Small {
+        verify::rows(&mut connection).await.map_err(|error| self::unusable(path, error))?;
+    }
     Ok((connection, tables == 0))
 }
 
@@ -143,22 +146,29 @@ async fn check_header(connection: &mut SqliteConnection, path: &Path) -> Result<
     Ok(())
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Structure {
+    /// At most [`FULL_CHECK_MAX_BYTES`].
+    Small,
+    Large,
+}
+
 /// Reads every page of a file that is not too large for it, and names the first one that does not fit.
-async fn check_structure(connection: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
+async fn check_structure(connection: &mut SqliteConnection, path: &Path) -> Result<Structure, OpenError> {
     let unusable = |error: sqlx::Error| unusable(path, error.into());
     let pages: i64 = scalar(connection, "PRAGMA page_count").await.map_err(unusable)?;
     let page_bytes: i64 = scalar(connection, "PRAGMA page_size").await.map_err(unusable)?;
     let bytes = pages.saturating_mul(page_bytes).cast_unsigned();
     if bytes > QUICK_CHECK_MAX_BYTES {
-        return Ok(());
+        return Ok(Structure::Large);
     }
-    let is_full = bytes <= FULL_CHECK_MAX_BYTES;
-    let check = if is_full { "PRAGMA integrity_check(1)" } else { "PRAGMA quick_check(1)" };
+    let (structure, check) = if bytes <= FULL_CHECK_MAX_BYTES {
+        (Structure::Small, "PRAGMA integrity_check(1)")
+    } else {
+        (Structure::Large, "PRAGMA quick_check(1)")
+    };
     let verdict: String = scalar(connection, check).await.map_err(unusable)?;
-    if verdict != "ok" {
-        return Err(OpenError::Damaged { path: path.display().to_string(), what: verdict });
-    }
-    if is_full { verify::rows(connection).await.map_err(|error| self::unusable(path, error)) } else { Ok(()) }
+    if verdict == "ok" { Ok(structure) } else { Err(OpenError::Damaged { path: path.display().to_string(), what: verdict }) }
 }
 
 async fn check_owner(connection: &mut SqliteConnection, path: &Path, replica: &Name) -> Result<(), OpenError> {

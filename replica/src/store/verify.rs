@@ -30,10 +30,15 @@ async fn log(connection: &mut SqliteConnection) -> Result<(), StoreError> {
 }
 
 async fn versions(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    const SQL: &str = "SELECT key, revision, created_revision, version, sum, content_type, value FROM versions ORDER BY id";
+    const SQL: &str = "SELECT key, revision, created_revision, version, sum, content_type, value, (SELECT revision FROM meta) \
+        FROM versions ORDER BY id";
     let mut rows = sqlx::query(SQL).persistent(false).fetch(connection);
     while let Some(row) = rows.try_next().await? {
         let _item = item_of(&row, 0, Checked::Whole)?;
+        let (revision, present) = (counter(&row, 1)?, counter(&row, 7)?);
+        if revision > present {
+            return Err(StoreError::Damaged(format!("there is a record of revision {revision}, but meta says {present}")));
+        }
     }
     Ok(())
 }

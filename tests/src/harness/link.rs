@@ -61,7 +61,10 @@ async fn pump(
     loop {
         let read = tokio::select! {
             read = from.read(&mut buffer) => read.map_err(|_| Broken)?,
-            Broken = until_cut(link.clone()) => return Err(Broken),
+            Broken = until_cut(link.clone()) => {
+                link.disturb();
+                return Err(Broken);
+            }
         };
         let piece = &buffer[..read];
         passes(&mut link, way).await?;
@@ -77,6 +80,7 @@ async fn pump(
         let allowed = if way == Way::Answers { take(allowance, piece.len()) } else { piece.len() };
         to.write_all(&piece[..allowed]).await.map_err(|_| Broken)?;
         if allowed < piece.len() {
+            link.disturb();
             return Err(Broken);
         }
     }
@@ -110,6 +114,7 @@ async fn passes(link: &mut Link, way: Way) -> Result<(), Broken> {
             Some(Fault::RequestsLost) => way == Way::Requests,
             Some(Fault::AnswersLost) => way == Way::Answers,
             Some(Fault::Delayed(least, most)) => {
+                link.disturb();
                 tokio::time::sleep(least + most.saturating_sub(least) * part() / 256).await;
                 false
             }
@@ -117,6 +122,7 @@ async fn passes(link: &mut Link, way: Way) -> Result<(), Broken> {
         if !is_held {
             return Ok(());
         }
+        link.disturb();
         link.rules.changed().await.map_err(|_| Broken)?;
     }
 }

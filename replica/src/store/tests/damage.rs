@@ -55,7 +55,7 @@ async fn a_row_that_is_not_what_was_written_is_refused_by_name() {
         ("UPDATE log SET revision = 5 WHERE slot = 0", "slot 0 does not match its checksum"),
         ("UPDATE log SET ballot_round = 5 WHERE slot = 1", "slot 1 does not match its checksum"),
         ("UPDATE meta SET hash = zeroblob(32)", sum),
-        ("UPDATE meta SET revision = 5", sum),
+        ("UPDATE meta SET revision = 500", sum),
         ("UPDATE meta SET executed_below = 3", sum),
         ("UPDATE meta SET next_batch = 3", sum),
         ("UPDATE meta SET time_ms = 3", sum),
@@ -97,6 +97,25 @@ async fn a_state_that_contradicts_itself_is_refused_by_name() {
         let error = refusal(dir.path(), "replica-1").await;
         assert!(matches!(&error, OpenError::Damaged { what, .. } if what.contains(word)), "{error}");
     }
+}
+
+/// As when a WAL is lost in part, of which another part had been copied into the file already.
+#[tokio::test]
+async fn a_state_with_records_from_its_future_is_refused() {
+    let (dir, mut store) = open_new().await;
+    store.writer.execute(vec![view(0, 1)]).await.unwrap();
+    let (before, _) = (store.writer.meta().clone(), store.writer.execute(vec![batch(1, 0, vec![put("k", b"v")])]).await.unwrap());
+    store.writer.close().await.unwrap();
+    use sqlx::{ConnectOptions, Connection};
+    let mut connection = schema::writer_options(&dir.path().join(FILE)).connect().await.unwrap();
+    meta::save(&mut connection, &before, None).await.unwrap();
+    sqlx::raw_sql("DELETE FROM log WHERE slot = 1").execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let error = refusal(dir.path(), "replica-1").await;
+    assert!(
+        matches!(&error, OpenError::Damaged { what, .. } if what.contains("a record of revision 1, but meta says 0")),
+        "{error}"
+    );
 }
 
 #[tokio::test]
