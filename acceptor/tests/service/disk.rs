@@ -116,7 +116,8 @@ async fn a_data_directory_is_for_one_acceptor_at_a_time() {
     let temp = tempfile::tempdir().unwrap();
     let process = Process::start(temp.path());
     let (status, said) = start_in_vain(temp.path());
-    assert_eq!(status.code(), Some(i32::from(shared::service::MISCONFIGURED)), "{said}");
+    // The general failure, after which it may be started again: whoever holds the folder may be about to end.
+    assert_eq!(status.code(), Some(1), "{said}");
     assert!(said.contains(&format!("in use by another process (pid {})", process.child.id())), "{said}");
     identity(&process.client()).await;
 }
