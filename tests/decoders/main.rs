@@ -1,0 +1,1 @@
+//! Every decoder that reads bytes from the network or from a disk, fed with anything.

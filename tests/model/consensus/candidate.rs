@@ -1,0 +1,215 @@
+//! A coordinator in its place.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use coordinator::coordinator::Coordinator;
+use coordinator::effect::{AcceptorIndex, Effect, Input, PollNumber, Reason, RequestId, Timer};
+use coordinator::footprint::Footprint;
+use shared::ids::{AcceptorId, BatchNumber, CoordinatorId, Epoch, Instance, Name, Slot};
+use shared::message::{Heartbeat, Marks, Phase, Proposal, ProposalReply, View, Watermarks};
+
+use super::message::{Reply, Request};
+use super::scope::Scope;
+use super::state::{ACCEPTORS, acceptor_id, roster};
+use super::step::panic_text;
+
+/// A coordinator's place.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) core: Coordinator,
+    /// Batches that it was asked for in this leadership.
+    asked: usize,
+    requests: BTreeMap<RequestId, Bytes>,
+    /// Digests of its state: of what concerns no acceptor, of what concerns each, and of all.
+    pub(crate) shared_digest: u64,
+    pub(crate) acceptor_digests: [u64; ACCEPTORS],
+    pub(crate) digest: u64,
+}
+
+/// What it does and says in a step.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Said {
+    /// What it sends to whom.
+    pub(crate) sent: Vec<(usize, u64, Arc<Request>)>,
+    /// What it takes for chosen.
+    pub(crate) claims: Vec<(Slot, Bytes)>,
+    /// What it was when a higher ballot ended that.
+    pub(crate) outbid: Option<Phase>,
+}
+
+/// A candidate's next state, and what it says on the way.
+pub(crate) type Stepped = Result<(Arc<Candidate>, Arc<Said>), String>;
+
+/// What each acceptor answers to a poll, or nothing.
+pub(crate) type Answers = [Option<Watermarks>; ACCEPTORS];
+
+impl Candidate {
+    /// A coordinator that has been started and knows the cluster.
+    pub(crate) fn new(scope: &Scope, id: CoordinatorId) -> Self {
+        let core = Coordinator::new(scope.config(), id);
+        let (shared_digest, acceptor_digests, digest) = Default::default();
+        let mut candidate = Self { core, asked: 0, requests: BTreeMap::new(), shared_digest, acceptor_digests, digest };
+        let first = std::array::from_fn(|place| Some(initial_watermarks(acceptor_id(place))));
+        candidate.ask(Input::Started, &first, &mut Said::default()).expect("a coordinator starts");
+        assert_eq!(candidate.core.roster(), Some(&roster()), "all acceptors answered twice");
+        candidate.refresh();
+        candidate
+    }
+
+    /// Takes a reply.
+    pub(crate) fn receive(&self, place: usize, reply: &Reply) -> Stepped {
+        let from = AcceptorIndex(place);
+        let input = match reply.clone() {
+            Reply::Prepare(ballot, reply) => Input::PrepareReply { from, ballot, reply },
+            Reply::Accept(ballot, reply) => Input::AcceptReply { from, ballot, reply },
+        };
+        self.change(|candidate, said| candidate.step(input, said).map(drop))
+    }
+
+    /// Gives up what it is at, lets its timers run out, and has its polls answered, until it has begun Phase 1.
+    pub(crate) fn stand(&self, answers: &Answers) -> Stepped {
+        let before = self.core.ballot();
+        self.change(|candidate, said| {
+            for timer in [Timer::Prepare, Timer::Lead, Timer::Election, Timer::Poll, Timer::Election] {
+                candidate.ask(Input::Fired(timer), answers, said)?;
+            }
+            let stands = candidate.core.phase() == Phase::Phase1 && candidate.core.ballot() > before;
+            (candidate.asked, candidate.requests) = (0, BTreeMap::new());
+            if stands { Ok(()) } else { Err("a coordinator that is to stand for election doesn't".to_owned()) }
+        })
+    }
+
+    /// Its timer fires while it leads.
+    pub(crate) fn tick(&self) -> Stepped {
+        self.change(|candidate, said| candidate.step(Input::Fired(Timer::Lead), said).map(drop))
+    }
+
+    /// A replica says that all that it takes for chosen is durable, and its timer fires while it leads.
+    pub(crate) fn trim(&self) -> Stepped {
+        self.change(|candidate, said| {
+            candidate.step(heartbeat(candidate.core.chosen_below(), None), said)?;
+            candidate.step(Input::Fired(Timer::Lead), said).map(drop)
+        })
+    }
+
+    /// A replica says that it waits for slots.
+    pub(crate) fn nudge(&self, below: Slot) -> Stepped {
+        self.change(|candidate, said| candidate.step(heartbeat(Slot(0), Some(below)), said).map(drop))
+    }
+
+    /// The next batch to ask it for, if it leads and there is one.
+    pub(crate) fn next_batch(&self, batches: &[&'static str]) -> Option<&'static str> {
+        batches.get(self.asked).copied().filter(|_| self.core.phase() == Phase::Phase2)
+    }
+
+    /// A primary asks for a batch.
+    pub(crate) fn propose(&self, name: &'static str) -> Stepped {
+        let (id, value) = (RequestId(self.asked as u64), Bytes::from_static(name.as_bytes()));
+        let number = BatchNumber(u64::from(value[0]));
+        let proposal = Proposal { cluster: roster().cluster(), epoch: Epoch(1), number, value: value.clone() };
+        self.change(|candidate, said| {
+            candidate.asked += 1;
+            candidate.requests.insert(id, value);
+            candidate.step(Input::Proposal { id, proposal }, said).map(drop)
+        })
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Self, &mut Said) -> Result<(), String>) -> Stepped {
+        let (mut candidate, mut said) = (self.clone(), Said::default());
+        change(&mut candidate, &mut said)?;
+        candidate.refresh();
+        Ok((Arc::new(candidate), Arc::new(said)))
+    }
+
+    /// Hands the core an input, and has its polls answered.
+    fn ask(&mut self, input: Input, answers: &Answers, said: &mut Said) -> Result<(), String> {
+        let mut polls = self.step(input, said)?;
+        while let Some((from, poll)) = polls.pop() {
+            if let Some(reply) = answers[from.0].clone() {
+                polls.extend(self.step(Input::Watermarks { from, poll, reply }, said)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands the core an input, at a time that never passes. Returns whom it polls.
+    fn step(&mut self, input: Input, said: &mut Said) -> Result<Vec<(AcceptorIndex, PollNumber)>, String> {
+        let core = &mut self.core;
+        let effects = catch_unwind(AssertUnwindSafe(|| core.step(Duration::ZERO, input))).map_err(|panic| panic_text(&*panic))?;
+        let mut polls = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Prepare { to, message } => said.send(to, Request::Prepare(message)),
+                Effect::Accept { to, message } => said.send(to, Request::Accept(message)),
+                Effect::PollWatermarks { to, poll } => polls.push((to, poll)),
+                Effect::Chosen(entry) => said.claims.push((entry.slot, entry.value)),
+                Effect::ProposalReply { id, reply: ProposalReply::Chosen { slot, .. } } => {
+                    said.claims.push((slot, self.requests[&id].clone()));
+                }
+                Effect::PhaseChanged(change) => match change.reason {
+                    Reason::Outbid(_) => said.outbid = Some(change.from),
+                    Reason::LeaderSilent
+                    | Reason::NoLeaderYet
+                    | Reason::Promised
+                    | Reason::Phase1TimedOut
+                    | Reason::QuorumSilent => {}
+                },
+                Effect::ProposalReply {
+                    reply: ProposalReply::NotLeading | ProposalReply::Overloaded { .. } | ProposalReply::Unresolved,
+                    ..
+                }
+                | Effect::Arm { .. }
+                | Effect::ViewProposed { .. }
+                | Effect::RosterKnown(_)
+                | Effect::NotACluster(_)
+                | Effect::Misfit { .. } => {}
+            }
+        }
+        Ok(polls)
+    }
+
+    fn refresh(&mut self) {
+        let mut footprint = Footprint::default();
+        self.core.footprint(&mut footprint);
+        (self.core.id(), self.asked).hash(&mut footprint.shared);
+        self.shared_digest = footprint.shared.finish();
+        self.acceptor_digests =
+            std::array::from_fn(|place| footprint.acceptors.get(&acceptor_id(place)).map_or(0, |hasher| hasher.finish()));
+        let mut hasher = DefaultHasher::new();
+        (self.shared_digest, self.acceptor_digests).hash(&mut hasher);
+        self.digest = hasher.finish();
+    }
+}
+
+impl Said {
+    fn send(&mut self, to: AcceptorIndex, request: Request) {
+        self.sent.push((to.0, request.digest(), Arc::new(request)));
+    }
+}
+
+/// What an acceptor answers that nobody has asked for anything.
+pub(crate) fn initial_watermarks(acceptor: AcceptorId) -> Watermarks {
+    Watermarks { acceptor, roster: None, promised: None, marks: Marks::default(), leader_silent_ms: 0 }
+}
+
+/// What a replica says that is the whole of the first view.
+fn heartbeat(durable_below: Slot, nudge_below: Option<Slot>) -> Input {
+    let replica: Name = "replica-1".parse().expect("a name");
+    let instance = Instance(1);
+    let view = View { epoch: Epoch(1), primary: replica.clone(), primary_instance: instance, backups: Vec::new() };
+    Input::Heartbeat(Heartbeat {
+        cluster: roster().cluster(),
+        replica,
+        instance,
+        url: "http://replica-1".to_owned(),
+        view: Some(view),
+        executed_below: durable_below,
+        durable_below,
+        nudge_below,
+    })
+}

@@ -1,0 +1,308 @@
+//! What can happen in a state, and what comes of it.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use shared::ids::{Ballot, Slot};
+use shared::message::{Phase, Watermarks};
+use stateright::{Model, Property};
+
+use super::action::{Action, Fate, Polls};
+use super::candidate::{Answers, Candidate, Stepped, initial_watermarks};
+use super::digest::join;
+use super::memo::Memo;
+use super::message::{Mail, Reply, Request, digest_of};
+use super::properties;
+use super::scope::{Disk, Impatience, Polled, Replicas, Replies, Scope};
+use super::state::{ACCEPTORS, State, acceptor_id, coordinator_id};
+use super::voter::{Voted, Voter};
+
+// Inputs without a digest of their own.
+const PROPOSE: u64 = 1;
+const TICK: u64 = 2;
+const TRIM: u64 = 3;
+const NUDGE: u64 = 4;
+const SYNC: u64 = 5;
+const CRASH: u64 = 6;
+const STAND: u8 = 7;
+
+/// All behaviours within a scope.
+#[derive(Debug)]
+pub(crate) struct Consensus {
+    pub(crate) scope: Scope,
+    stepped: Memo<Stepped>,
+    voted: Memo<Voted>,
+    /// Whether a higher ballot ever ended a Phase 1, and a leadership. Seen in steps, so no state shows it.
+    pub(crate) outbid_in_phase1: AtomicBool,
+    pub(crate) outbid_in_phase2: AtomicBool,
+}
+
+impl Model for Consensus {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        vec![State::initial(&self.scope)]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        if state.broken.is_none() {
+            (0..state.coordinators.len()).for_each(|place| self.actions_of_coordinator(state, place, actions));
+            (0..ACCEPTORS).for_each(|place| self.actions_of_acceptor(state, place, actions));
+        }
+    }
+
+    fn next_state(&self, before: &State, action: Action) -> Option<State> {
+        let mut state = before.clone();
+        if let Err(what) = self.act(&mut state, &action) {
+            state.broken = Some(what.into());
+        }
+        self.forget(before, &mut state);
+        state.refresh_digest();
+        (state != *before).then_some(state)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        properties::all(&self.scope)
+    }
+}
+
+impl Consensus {
+    pub(crate) fn new(scope: Scope) -> Self {
+        let (outbid_in_phase1, outbid_in_phase2) = Default::default();
+        Self { scope, stepped: Memo::default(), voted: Memo::default(), outbid_in_phase1, outbid_in_phase2 }
+    }
+
+    fn actions_of_coordinator(&self, state: &State, coordinator: usize, actions: &mut Vec<Action>) {
+        let Scope { ballots, restarts, ticks, replicas, impatience, batches, .. } = &self.scope;
+        let candidate = &state.coordinators[coordinator];
+        let leads = candidate.core.phase() == Phase::Phase2;
+        if state.ballots < *ballots && (!leads || *impatience == Impatience::StandsAlways) {
+            actions.push(Action::Stand { coordinator, polls: Polls::Initial });
+            actions.extend((0..ACCEPTORS).map(|silent| Action::Stand { coordinator, polls: Polls::Without(silent) }));
+        }
+        if state.restarts < *restarts && candidate.core.ballot().is_some() {
+            actions.push(Action::Restart { coordinator });
+        }
+        if candidate.next_batch(batches[coordinator]).is_some() {
+            actions.push(Action::Propose { coordinator });
+        }
+        if leads && state.ticks < *ticks {
+            actions.push(Action::Tick { coordinator });
+            match replicas {
+                Replicas::Silent => {}
+                Replicas::TrimAndNudge => actions.extend([Action::Trim { coordinator }, Action::Nudge { coordinator }]),
+            }
+        }
+    }
+
+    fn actions_of_acceptor(&self, state: &State, acceptor: usize, actions: &mut Vec<Action>) {
+        let fates: &[Fate] = match self.scope.replies {
+            Replies::AnyTime => &[Fate::Sent],
+            Replies::AtOnceOrNever => &[Fate::Arrives, Fate::Lost],
+        };
+        let unsynced = state.acceptors[acceptor].unsynced();
+        for &request in state.inboxes[acceptor].messages.keys() {
+            match self.scope.disk {
+                Disk::Immediate => actions.extend(fates.iter().map(|&reply| Action::Process { acceptor, request, reply })),
+                Disk::Delayed if unsynced < self.scope.unsynced => {
+                    actions.push(Action::Process { acceptor, request, reply: Fate::Lost });
+                }
+                Disk::Delayed => {}
+            }
+        }
+        if unsynced > 0 {
+            actions.extend(fates.iter().map(|&replies| Action::Sync { acceptor, replies }));
+            actions.push(Action::Crash { acceptor });
+        }
+        actions.extend(state.outboxes[acceptor].messages.keys().map(|&reply| Action::Receive { acceptor, reply }));
+    }
+
+    fn act(&self, state: &mut State, action: &Action) -> Result<(), String> {
+        match *action {
+            Action::Stand { coordinator, polls } => {
+                state.ballots += 1;
+                let answers = self.answers(state, polls);
+                self.step(state, coordinator, digest_of(STAND, &answers), |candidate| candidate.stand(&answers))
+            }
+            Action::Propose { coordinator } => {
+                let batch = state.coordinators[coordinator].next_batch(self.scope.batches[coordinator]);
+                let batch = batch.expect("the action is there only if there is one");
+                self.step(state, coordinator, PROPOSE, |candidate| candidate.propose(batch))
+            }
+            Action::Tick { coordinator } => {
+                state.ticks += 1;
+                self.step(state, coordinator, TICK, Candidate::tick)
+            }
+            Action::Trim { coordinator } => {
+                state.ticks += 1;
+                self.step(state, coordinator, TRIM, Candidate::trim)
+            }
+            Action::Nudge { coordinator } => {
+                state.ticks += 1;
+                let below = state.acceptors.iter().map(|voter| voter.on_disk.marks().voted_below).max().unwrap_or_default();
+                self.step(state, coordinator, key(0, NUDGE, below.0), |candidate| candidate.nudge(below))
+            }
+            Action::Restart { coordinator } => {
+                state.restarts += 1;
+                let id = coordinator_id(coordinator, state.restarts);
+                state.coordinators[coordinator] = Arc::new(Candidate::new(&self.scope, id));
+                Ok(())
+            }
+            Action::Process { acceptor, request, reply } => {
+                let message = Arc::clone(&state.inboxes[acceptor].messages[&request]);
+                match self.scope.disk {
+                    Disk::Immediate => self.vote(state, acceptor, request, |voter| voter.answer(&message), reply),
+                    Disk::Delayed => self.vote(state, acceptor, request, |voter| voter.decide(&message), reply),
+                }
+            }
+            Action::Sync { acceptor, replies } => self.vote(state, acceptor, SYNC, Voter::sync, replies),
+            Action::Crash { acceptor } => self.vote(state, acceptor, CRASH, Voter::crash, Fate::Lost),
+            Action::Receive { acceptor, reply } => {
+                let message = Arc::clone(&state.outboxes[acceptor].messages[&reply]);
+                self.receive(state, acceptor, reply, &message)
+            }
+        }
+    }
+
+    fn answers(&self, state: &State, polls: Polls) -> Answers {
+        let answer = |voter: &Arc<Voter>| match self.scope.polls {
+            Polled::Marks => Watermarks { promised: None, ..voter.watermarks() },
+            Polled::MarksAndPromises => voter.watermarks(),
+        };
+        std::array::from_fn(|place| match polls {
+            Polls::Initial => Some(initial_watermarks(acceptor_id(place))),
+            Polls::Without(silent) => (silent != place).then(|| answer(&state.acceptors[place])),
+        })
+    }
+
+    /// Lets a coordinator take a step, sends what it sends, and checks what it says.
+    fn step(&self, state: &mut State, place: usize, input: u64, step: impl FnOnce(&Candidate) -> Stepped) -> Result<(), String> {
+        let before = &state.coordinators[place];
+        let (candidate, said) = self.stepped.recall(key(place, before.digest, input), || step(before))?;
+        state.coordinators[place] = candidate;
+        match said.outbid {
+            Some(Phase::Phase1) => self.outbid_in_phase1.store(true, Ordering::Relaxed),
+            Some(Phase::Phase2) => self.outbid_in_phase2.store(true, Ordering::Relaxed),
+            Some(Phase::Inactive) | None => {}
+        }
+        for (to, digest, request) in &said.sent {
+            send(state, *to, *digest, request)?;
+        }
+        match said.claims.iter().find(|(slot, value)| !state.is_chosen(*slot, value)) {
+            Some((slot, value)) => Err(format!("a coordinator says that {value:?} is chosen in slot {slot}, which it is not")),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets an acceptor take a step, counts its votes, and does with its replies what is to become of them.
+    fn vote(
+        &self,
+        state: &mut State,
+        place: usize,
+        input: u64,
+        vote: impl FnOnce(&Voter) -> Voted,
+        fate: Fate,
+    ) -> Result<(), String> {
+        let before = Arc::clone(&state.acceptors[place]);
+        let (voter, replies) = self.voted.recall(key(place, before.digest, input), || vote(&before))?;
+        state.acceptors[place] = voter;
+        if state.acceptors[place].votes.len() != before.votes.len() {
+            state.count_votes();
+        }
+        for (digest, reply) in &replies {
+            match fate {
+                Fate::Lost => {}
+                Fate::Arrives => self.receive(state, place, *digest, reply)?,
+                Fate::Sent => Mail::add(&mut state.outboxes[place], *digest, reply),
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets messages that make no difference any more, so that states that differ in nothing else are one.
+    ///
+    /// A request that can only be refused, of a ballot that its coordinator has left, would at best tell it of a higher ballot. A reply
+    /// that changes nothing at its receiver now never will: what a coordinator knows of each acceptor, of each slot and of ballots
+    /// only grows, until it leaves the ballot for good.
+    fn forget(&self, before: &State, state: &mut State) {
+        let State { coordinators, acceptors, inboxes, outboxes, .. } = state;
+        let is_same = |place: usize| Arc::ptr_eq(&coordinators[place], &before.coordinators[place]);
+        let are_same = is_same(0) && is_same(1);
+        for (place, (voter, inbox)) in acceptors.iter().zip(inboxes).enumerate() {
+            if are_same && Arc::ptr_eq(voter, &before.acceptors[place]) {
+                continue;
+            }
+            Mail::retain(inbox, |_, request| {
+                let ballot = Some(request.ballot());
+                voter.on_disk.promised() <= ballot || coordinators.iter().any(|candidate| candidate.core.ballot() == ballot)
+            });
+        }
+        for (place, outbox) in outboxes.iter_mut().enumerate() {
+            if are_same && Arc::ptr_eq(outbox, &before.outboxes[place]) {
+                continue;
+            }
+            Mail::retain(outbox, |digest, reply| {
+                let sender = reply.ballot().coordinator;
+                let receiver = coordinators.iter().enumerate().find(|(_, candidate)| candidate.core.id() == sender);
+                receiver.is_some_and(|(at, candidate)| {
+                    let stepped = self
+                        .stepped
+                        .recall(key(at, candidate.digest, received(place, digest)), || candidate.receive(place, reply));
+                    stepped.map_or(true, |(after, _)| after.digest != candidate.digest)
+                })
+            });
+        }
+    }
+
+    /// Brings a reply to the coordinator whose request it answers, if that still lives.
+    fn receive(&self, state: &mut State, acceptor: usize, digest: u64, reply: &Reply) -> Result<(), String> {
+        let sender = reply.ballot().coordinator;
+        let receiver = state.coordinators.iter().position(|candidate| candidate.core.id() == sender);
+        receiver.map_or(Ok(()), |coordinator| {
+            self.step(state, coordinator, received(acceptor, digest), |candidate| candidate.receive(acceptor, reply))
+        })
+    }
+}
+
+/// Names an input in a state of a place.
+fn key(place: usize, state: u64, input: u64) -> u64 {
+    join(join(place as u64, state), input)
+}
+
+/// Names the input that is a reply.
+fn received(acceptor: usize, digest: u64) -> u64 {
+    join(acceptor as u64, digest)
+}
+
+fn send(state: &mut State, to: usize, digest: u64, request: &Arc<Request>) -> Result<(), String> {
+    match &**request {
+        Request::Prepare(_) => {}
+        Request::Accept(accept) => {
+            accept.proposals.iter().try_for_each(|proposal| propose(state, proposal.slot, accept.ballot, &proposal.value))?;
+        }
+    }
+    if !request.is_empty() {
+        Mail::add(&mut state.inboxes[to], digest, request);
+    }
+    Ok(())
+}
+
+fn propose(state: &mut State, slot: Slot, ballot: Ballot, value: &Bytes) -> Result<(), String> {
+    match state.proposed.get(&(slot, ballot)) {
+        Some(before) if before == value => Ok(()),
+        Some(before) => Err(format!("two values proposed for slot {slot} at ballot {ballot}: {before:?} and {value:?}")),
+        None => {
+            Arc::make_mut(&mut state.proposed).insert((slot, ballot), value.clone());
+            Ok(())
+        }
+    }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_else(|| "a panic".to_owned())
+}

@@ -1,0 +1,196 @@
+//! An acceptor with its disk.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use acceptor::acceptor::{Acceptor, Decision, Persisted, Record};
+use acceptor::limits::Limits;
+use bytes::Bytes;
+use shared::ids::{AcceptorId, Ballot, Slot};
+use shared::message::{AcceptReply, PrepareReply, Vote, VotesPage, Watermarks};
+
+use super::message::{Reply, Request};
+use super::step::panic_text;
+
+/// A decision that waits for the disk. The real type: no reply comes out of it before the proof that it is there.
+#[derive(Clone, Debug)]
+enum Decided {
+    Prepare(Ballot, Decision<PrepareReply>),
+    Accept(Ballot, Decision<AcceptReply>),
+}
+
+/// An acceptor's place in the cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct Voter {
+    pub(crate) core: Acceptor,
+    /// What a restart makes of the records on disk.
+    pub(crate) on_disk: Acceptor,
+    unsynced: Vec<Decided>,
+    /// Every vote that was ever on disk: what is chosen is told from these.
+    pub(crate) votes: BTreeMap<(Slot, Ballot), Bytes>,
+    /// The highest ballot that it told anybody it had promised.
+    pub(crate) vouched: Option<Ballot>,
+    /// Of all that tells two states apart, but for the name.
+    pub(crate) digest: u64,
+}
+
+/// Replies with their digests.
+type Replies = Vec<(u64, Arc<Reply>)>;
+
+/// A voter's next state, and the replies that it gives up.
+pub(crate) type Voted = Result<(Arc<Voter>, Replies), String>;
+
+impl Voter {
+    pub(crate) fn new(id: AcceptorId, limits: Limits) -> Self {
+        let core = Acceptor::new(id, limits);
+        let on_disk = core.clone();
+        let mut voter = Self { core, on_disk, unsynced: Vec::new(), votes: BTreeMap::new(), vouched: None, digest: 0 };
+        voter.refresh();
+        voter
+    }
+
+    /// Decides about a request. Nothing is on disk yet.
+    pub(crate) fn decide(&self, request: &Request) -> Voted {
+        self.change(|voter| voter.take(request).map(|()| Vec::new()))
+    }
+
+    /// Brings all decisions to disk, and gives their replies up.
+    pub(crate) fn sync(&self) -> Voted {
+        self.change(Self::persist_all)
+    }
+
+    /// Decides about a request and brings the decision to disk.
+    pub(crate) fn answer(&self, request: &Request) -> Voted {
+        self.change(|voter| voter.take(request).and_then(|()| voter.persist_all()))
+    }
+
+    /// Loses what is not on disk.
+    pub(crate) fn crash(&self) -> Voted {
+        self.change(|voter| {
+            voter.unsynced.clear();
+            voter.core = voter.on_disk.clone();
+            Ok(Vec::new())
+        })
+    }
+
+    /// How many decisions wait for the disk.
+    pub(crate) fn unsynced(&self) -> usize {
+        self.unsynced.len()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Self) -> Result<Replies, String>) -> Voted {
+        let mut voter = self.clone();
+        let replies = catch_unwind(AssertUnwindSafe(|| change(&mut voter))).unwrap_or_else(|panic| Err(panic_text(&*panic)))?;
+        voter.refresh();
+        Ok((Arc::new(voter), replies))
+    }
+
+    fn take(&mut self, request: &Request) -> Result<(), String> {
+        let (promised, marks) = (self.core.promised(), self.core.marks());
+        let decided = match request {
+            Request::Prepare(prepare) => Decided::Prepare(prepare.ballot, self.core.prepare(prepare)),
+            Request::Accept(accept) => {
+                let decision = self.core.accept(accept).map_err(|error| format!("an acceptor protests: {error}"))?;
+                Decided::Accept(accept.ballot, decision)
+            }
+        };
+        self.core.check_invariants();
+        self.core.invariant_nothing_goes_back(promised, marks);
+        self.unsynced.push(decided);
+        Ok(())
+    }
+
+    fn persist_all(&mut self) -> Result<Replies, String> {
+        let decided = std::mem::take(&mut self.unsynced);
+        let replies: Vec<Reply> = decided.into_iter().map(|decided| self.persist(decided)).collect();
+        let told = replies.iter().filter_map(|reply| reply.promised()).max();
+        self.vouched = self.vouched.max(told);
+        if are_equal(&self.core, &self.on_disk) {
+            Ok(replies.into_iter().map(|reply| (reply.digest(), Arc::new(reply))).collect())
+        } else {
+            Err(format!("after a restart {:?} would be {:?}", self.core, self.on_disk))
+        }
+    }
+
+    fn persist(&mut self, decided: Decided) -> Reply {
+        match decided {
+            Decided::Prepare(ballot, decision) => {
+                self.write(&decision.records);
+                Reply::Prepare(ballot, decision.persisted(Persisted::assert_synced()))
+            }
+            Decided::Accept(ballot, decision) => {
+                self.write(&decision.records);
+                Reply::Accept(ballot, decision.persisted(Persisted::assert_synced()))
+            }
+        }
+    }
+
+    fn write(&mut self, records: &[Record]) {
+        for record in records {
+            self.on_disk.replay(record.clone());
+            match record {
+                Record::Voted { ballot, votes, .. } => {
+                    self.votes.extend(votes.iter().map(|vote| ((vote.slot, *ballot), vote.value.clone())));
+                }
+                Record::Joined(_) | Record::Promised(_) | Record::Trimmed { .. } => {}
+            }
+        }
+        self.on_disk.check_invariants();
+    }
+
+    /// What it answers to a poll: only what is on disk.
+    pub(crate) fn watermarks(&self) -> Watermarks {
+        Watermarks {
+            acceptor: self.on_disk.id(),
+            roster: self.on_disk.roster().cloned(),
+            promised: self.on_disk.promised(),
+            marks: self.on_disk.marks(),
+            leader_silent_ms: 0,
+        }
+    }
+
+    /// All its votes in one page.
+    pub(crate) fn votes_page(&self, from: Slot) -> VotesPage {
+        let core = &self.on_disk;
+        let (acceptor, roster, marks) = (core.id(), core.roster().cloned(), core.marks());
+        VotesPage { acceptor, roster, votes: all_votes(core, from), next: None, marks }
+    }
+
+    fn refresh(&mut self) {
+        let mut hasher = DefaultHasher::new();
+        digest_core(&self.on_disk, &mut hasher);
+        if self.unsynced() > 0 {
+            digest_core(&self.core, &mut hasher);
+            let given_up = self.clone().persist_all();
+            given_up.iter().flatten().for_each(|(digest, _)| digest.hash(&mut hasher));
+        }
+        (&self.votes, self.vouched).hash(&mut hasher);
+        self.digest = hasher.finish();
+    }
+}
+
+fn all_votes(core: &Acceptor, from: Slot) -> Vec<Vote> {
+    let (mut all, mut next) = (Vec::new(), Some(from));
+    while let Some(from) = next {
+        let (page, after) = core.votes(from);
+        all.extend(page);
+        next = after;
+    }
+    all
+}
+
+fn are_equal(one: &Acceptor, other: &Acceptor) -> bool {
+    let state = |core: &Acceptor| (core.promised(), core.roster().cloned(), core.marks(), all_votes(core, Slot(0)));
+    state(one) == state(other)
+}
+
+fn digest_core(core: &Acceptor, hasher: &mut DefaultHasher) {
+    let marks = core.marks();
+    (core.promised(), core.roster().is_some()).hash(hasher);
+    (marks.voted_below, marks.chosen_below, marks.trimmed_below).hash(hasher);
+    for vote in all_votes(core, Slot(0)) {
+        (vote.slot, vote.ballot, vote.value).hash(hasher);
+    }
+}
