@@ -4,8 +4,8 @@
 //! 2. The log is fetched and executed once more, by the replica's own core: it must come to that hash, to the same revision, and to
 //!    the keys and values that each replica holds. A damaged database or a lost transaction shows here.
 //! 3. What it executed is the witness that all that clients heard is held against
-//!    ([`witness`](crate::linearizability::witness)), across keys: lost, doubled, late and refused writes, stale reads.
-//! 4. Key by key, without the log, is there an order that explains what clients heard ([`key`](crate::linearizability::key))?
+//!    (`linearizability::witness`), across keys: lost, doubled, late and refused writes, stale reads.
+//! 4. Key by key, without the log, is there an order that explains what clients heard (`linearizability::key`)?
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -3,10 +3,10 @@
 //! The witness is the list of executed mutations, one for each revision. A mutation stands at its revision, a read or a failed
 //! guard right after the revision that its answer names. The history is linearizable in that order when
 //!
-//! - the answers are what replaying the witness gives ([`versions`](Versions)): contents, guards, counts;
+//! - the answers are what replaying the witness gives (`versions`): contents, guards, counts;
 //! - every executed mutation was asked for, once, and every answered one was executed, at the revision answered;
 //! - what was promised not to happen did not;
-//! - the order does not contradict time: nothing stands before what was answered before it was called ([`real_time`]).
+//! - the order does not contradict time: nothing stands before what was answered before it was called (`real_time`).
 //!
 //! A local read must have the contents of its revision, and at least the revision it asked for; it stands outside of time.
 
