@@ -20,7 +20,8 @@ pub(crate) struct Heard {
     pub(crate) heard_at: Duration,
     pub(crate) executed_below: Slot,
     pub(crate) durable_below: Slot,
-    /// The lives before this one, the latest last: what they said late counts for nothing, above all not as durable.
+    /// The lives before this one, the latest last: what they said late counts for nothing, above all not as durable. Unless the
+    /// present one falls silent: to one who heard of neither before, the news of a dead life may have come last.
     former: VecDeque<Instance>,
 }
 
@@ -48,7 +49,7 @@ impl Replicas {
         self.first_heard_at.get_or_insert(now);
         let news = Heard { instance, heard_at: now, executed_below, durable_below, former: VecDeque::new() };
         let heard = self.heard.entry(replica).or_insert_with(|| news.clone());
-        if heard.former.contains(&instance) {
+        if heard.former.contains(&instance) && now.saturating_sub(heard.heard_at) < config.primary_timeout {
             return;
         }
         if heard.instance == instance {
@@ -57,6 +58,7 @@ impl Replicas {
             heard.durable_below = heard.durable_below.max(durable_below);
         } else {
             let mut former = std::mem::take(&mut heard.former);
+            former.retain(|former| *former != instance);
             former.push_back(heard.instance);
             while former.len() > FORMER_LIVES {
                 former.pop_front();
@@ -163,5 +165,27 @@ mod tests {
         assert_eq!(hear(2, 0), (Instance(2), Slot(0)), "it lost its disk and is back");
         assert_eq!(hear(1, 1_000), (Instance(2), Slot(0)), "late");
         assert_eq!(hear(2, 7), (Instance(2), Slot(7)));
+    }
+    #[test]
+    fn a_life_that_goes_on_speaking_outlasts_the_late_word_of_a_dead_one() {
+        // A coordinator that was just started hears the present life first, and then what the one before it had said.
+        let config = Config::new(3);
+        let name: Name = "replica-1".parse().unwrap();
+        let mut replicas = Replicas::default();
+        let mut hear = |at_ms, instance| {
+            let (cluster, replica) = (ClusterId(1), name.clone());
+            let (instance, url, durable) = (Instance(instance), String::new(), Slot(0));
+            let (executed_below, durable_below) = (durable, durable);
+            let heartbeat =
+                Heartbeat { cluster, replica, instance, url, view: None, executed_below, durable_below, nudge_below: None };
+            replicas.hear(&config, Duration::from_millis(at_ms), heartbeat);
+            replicas.get(&name).unwrap().instance
+        };
+        let (dead, present) = (Instance(1), Instance(2));
+        assert_eq!(hear(1_000, 2), present);
+        assert_eq!(hear(1_001, 1), dead, "nobody knows which of them is the older");
+        let believed: Vec<Instance> = (1..=7).map(|beat| hear(1_000 + 100 * beat, 2)).collect();
+        assert_eq!(believed, [dead, dead, dead, dead, dead, dead, present]);
+        assert_eq!(hear(1_750, 1), present, "late once more");
     }
 }
