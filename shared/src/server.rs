@@ -28,9 +28,6 @@ use crate::problem::{Outcome, Problem};
 use crate::status;
 use crate::telemetry::{SpanNames, Traced, trace_requests};
 
-/// The shortest header field: a name of one byte, a colon, and the end of the line.
-const MIN_FIELD_BYTES: usize = 4;
-
 /// What a server takes on.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -234,7 +231,6 @@ where
         .header_read_timeout(limits.header_timeout)
         // hyper's own 431 has no body; up to here `admit` answers with a problem.
         .max_header_size(4 * limits.header_bytes)
-        .max_headers(limits.header_bytes / MIN_FIELD_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
