@@ -10,4 +10,5 @@ mod scope;
 mod scopes;
 mod state;
 mod step;
+mod symmetry;
 mod voter;

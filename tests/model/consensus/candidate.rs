@@ -17,6 +17,7 @@ use super::message::{Reply, Request};
 use super::scope::Scope;
 use super::state::{ACCEPTORS, acceptor_id, roster};
 use super::step::panic_text;
+use super::symmetry::Candidacy;
 
 /// A coordinator's place.
 #[derive(Clone, Debug)]
@@ -25,10 +26,21 @@ pub(crate) struct Candidate {
     /// Batches that it was asked for in this leadership.
     asked: usize,
     requests: BTreeMap<RequestId, Bytes>,
+    /// Since it stood for election, until it leads.
+    candidacy: Option<Candidacy>,
     /// Digests of its state: of what concerns no acceptor, of what concerns each, and of all.
     pub(crate) shared_digest: u64,
     pub(crate) acceptor_digests: [u64; ACCEPTORS],
     pub(crate) digest: u64,
+}
+
+/// What a primary asks for in a leadership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Batches {
+    /// All that the scope has for this coordinator.
+    All,
+    /// Nothing.
+    None,
 }
 
 /// What it does and says in a step.
@@ -53,7 +65,8 @@ impl Candidate {
     pub(crate) fn new(scope: &Scope, id: CoordinatorId) -> Self {
         let core = Coordinator::new(scope.config(), id);
         let (shared_digest, acceptor_digests, digest) = Default::default();
-        let mut candidate = Self { core, asked: 0, requests: BTreeMap::new(), shared_digest, acceptor_digests, digest };
+        let (requests, candidacy) = Default::default();
+        let mut candidate = Self { core, asked: 0, requests, candidacy, shared_digest, acceptor_digests, digest };
         let first = std::array::from_fn(|place| Some(initial_watermarks(acceptor_id(place))));
         candidate.ask(Input::Started, &first, &mut Said::default()).expect("a coordinator starts");
         assert_eq!(candidate.core.roster(), Some(&roster()), "all acceptors answered twice");
@@ -63,23 +76,50 @@ impl Candidate {
 
     /// Takes a reply.
     pub(crate) fn receive(&self, place: usize, reply: &Reply) -> Stepped {
+        self.change(|candidate, said| {
+            candidate.hand(place, reply, said)?;
+            let Some(candidacy) = &mut candidate.candidacy else { return Ok(()) };
+            candidacy.hear(place, reply);
+            match candidate.core.phase() {
+                Phase::Phase1 => Ok(()),
+                Phase::Inactive => {
+                    candidate.candidacy = None;
+                    Ok(())
+                }
+                Phase::Phase2 => {
+                    let candidacy = candidate.candidacy.take();
+                    candidate.refresh();
+                    candidacy.map_or(Ok(()), |candidacy| candidacy.check(candidate))
+                }
+            }
+        })
+    }
+
+    /// Hands the core a reply.
+    pub(crate) fn hand(&mut self, place: usize, reply: &Reply, said: &mut Said) -> Result<(), String> {
         let from = AcceptorIndex(place);
         let input = match reply.clone() {
             Reply::Prepare(ballot, reply) => Input::PrepareReply { from, ballot, reply },
             Reply::Accept(ballot, reply) => Input::AcceptReply { from, ballot, reply },
         };
-        self.change(|candidate, said| candidate.step(input, said).map(drop))
+        self.step(input, said).map(drop)
     }
 
     /// Gives up what it is at, lets its timers run out, and has its polls answered, until it has begun Phase 1.
-    pub(crate) fn stand(&self, answers: &Answers) -> Stepped {
+    pub(crate) fn stand(&self, answers: &Answers, batches: Batches) -> Stepped {
         let before = self.core.ballot();
         self.change(|candidate, said| {
             for timer in [Timer::Prepare, Timer::Lead, Timer::Election, Timer::Poll, Timer::Election] {
                 candidate.ask(Input::Fired(timer), answers, said)?;
             }
             let stands = candidate.core.phase() == Phase::Phase1 && candidate.core.ballot() > before;
-            (candidate.asked, candidate.requests) = (0, BTreeMap::new());
+            candidate.asked = match batches {
+                Batches::All => 0,
+                Batches::None => usize::MAX,
+            };
+            candidate.requests.clear();
+            candidate.candidacy = None;
+            candidate.candidacy = Some(Candidacy::new(candidate.clone()));
             if stands { Ok(()) } else { Err("a coordinator that is to stand for election doesn't".to_owned()) }
         })
     }
@@ -173,7 +213,8 @@ impl Candidate {
         Ok(polls)
     }
 
-    fn refresh(&mut self) {
+    /// Recomputes the digests.
+    pub(crate) fn refresh(&mut self) {
         let mut footprint = Footprint::default();
         self.core.footprint(&mut footprint);
         (self.core.id(), self.asked).hash(&mut footprint.shared);

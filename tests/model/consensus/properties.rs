@@ -1,5 +1,6 @@
 //! What must always hold, and what must be possible for that to mean anything.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
@@ -97,6 +98,18 @@ fn sometimes_within(scope: &Scope) -> Vec<Checked> {
     if scope.restarts > 0 {
         properties.push(Checked::sometimes("a coordinator proposes in its second life", |_, state| {
             rounds_of(state, coordinator_id(0, 1)) > 0 || rounds_of(state, coordinator_id(1, 1)) > 0
+        }));
+    }
+    if scope.ballots > 2 {
+        properties.push(Checked::sometimes("acceptors hold votes for different values", |_, state| {
+            let values: BTreeSet<Bytes> = state
+                .acceptors
+                .iter()
+                .flat_map(|voter| voter.votes_page(Slot(0)).votes)
+                .filter(|vote| vote.slot == Slot(0))
+                .map(|vote| vote.value)
+                .collect();
+            values.len() > 1
         }));
     }
     if scope.batches[0].len() > 1 {

@@ -14,6 +14,10 @@ pub(crate) struct Scope {
     pub(crate) batches: [&'static [&'static str]; 2],
     /// Ballots begun, of all coordinators together.
     pub(crate) ballots: u32,
+    /// Who begins them, if not just anyone.
+    pub(crate) order: Option<&'static [usize]>,
+    /// In how many of them, from the first on, a primary asks for batches: later leaders only bring to an end what they find.
+    pub(crate) proposing_ballots: u32,
     /// Coordinators that are killed and come back with another identity.
     pub(crate) restarts: u32,
     /// Looks of a leader at what is overdue: it sends again what was not accepted, and says how far all is chosen.
@@ -76,6 +80,8 @@ pub(crate) enum Impatience {
 /// What the answers to polls say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Polled {
+    /// What they said before anything had happened.
+    Nothing,
     /// The watermarks. Of promises a coordinator hears only by nacks; so its first ballot is of round 1, its second of round 2. With
     /// two ballots this leaves out nothing but other numbers for the same order of ballots.
     Marks,
@@ -90,6 +96,8 @@ impl Scope {
             name,
             batches: [&["a"], &["b"]],
             ballots: 2,
+            order: None,
+            proposing_ballots: u32::MAX,
             restarts: 0,
             ticks: 0,
             replies: Replies::AtOnceOrNever,

@@ -35,9 +35,11 @@ fn a_slot_is_decided_once_though_leaders_step_down_and_try_again() {
     check(Scope { impatience: Impatience::StandsAlways, ..Scope::new("1 slot, 2 ballots, impatient leaders") });
 }
 
+/// The smallest scope in which two votes of one quorum hold different values, so that the ballot decides.
 #[test]
-fn a_slot_is_decided_once_over_three_ballots() {
-    check(Scope { batches: [&["a"], &[]], ballots: 3, ..Scope::new("1 slot, 3 ballots") });
+fn a_third_leader_proposes_the_vote_of_the_highest_ballot() {
+    let scope = Scope::new("1 slot, 3 ballots, 2 values");
+    check(Scope { ballots: 3, order: Some(&[0, 1, 0]), proposing_ballots: 2, polls: Polled::Nothing, ..scope });
 }
 
 #[test]

@@ -10,7 +10,7 @@ use shared::message::{Phase, Watermarks};
 use stateright::{Model, Property};
 
 use super::action::{Action, Fate, Polls};
-use super::candidate::{Answers, Candidate, Stepped, initial_watermarks};
+use super::candidate::{Answers, Batches, Candidate, Stepped, initial_watermarks};
 use super::digest::join;
 use super::memo::Memo;
 use super::message::{Mail, Reply, Request, digest_of};
@@ -76,12 +76,18 @@ impl Consensus {
     }
 
     fn actions_of_coordinator(&self, state: &State, coordinator: usize, actions: &mut Vec<Action>) {
-        let Scope { ballots, restarts, ticks, replicas, impatience, batches, .. } = &self.scope;
+        let Scope { ballots, order, restarts, ticks, replicas, impatience, batches, .. } = &self.scope;
         let candidate = &state.coordinators[coordinator];
         let leads = candidate.core.phase() == Phase::Phase2;
-        if state.ballots < *ballots && (!leads || *impatience == Impatience::StandsAlways) {
+        let is_next = order.is_none_or(|order| order.get(state.ballots as usize) == Some(&coordinator));
+        if state.ballots < *ballots && is_next && (!leads || *impatience == Impatience::StandsAlways) {
             actions.push(Action::Stand { coordinator, polls: Polls::Initial });
-            actions.extend((0..ACCEPTORS).map(|silent| Action::Stand { coordinator, polls: Polls::Without(silent) }));
+            match self.scope.polls {
+                Polled::Nothing => {}
+                Polled::Marks | Polled::MarksAndPromises => {
+                    actions.extend((0..ACCEPTORS).map(|silent| Action::Stand { coordinator, polls: Polls::Without(silent) }));
+                }
+            }
         }
         if state.restarts < *restarts && candidate.core.ballot().is_some() {
             actions.push(Action::Restart { coordinator });
@@ -123,9 +129,11 @@ impl Consensus {
     fn act(&self, state: &mut State, action: &Action) -> Result<(), String> {
         match *action {
             Action::Stand { coordinator, polls } => {
+                let batches = if state.ballots < self.scope.proposing_ballots { Batches::All } else { Batches::None };
                 state.ballots += 1;
                 let answers = self.answers(state, polls);
-                self.step(state, coordinator, digest_of(STAND, &answers), |candidate| candidate.stand(&answers))
+                let input = digest_of(STAND, &(&answers, batches == Batches::All));
+                self.step(state, coordinator, input, |candidate| candidate.stand(&answers, batches))
             }
             Action::Propose { coordinator } => {
                 let batch = state.coordinators[coordinator].next_batch(self.scope.batches[coordinator]);
@@ -169,6 +177,7 @@ impl Consensus {
 
     fn answers(&self, state: &State, polls: Polls) -> Answers {
         let answer = |voter: &Arc<Voter>| match self.scope.polls {
+            Polled::Nothing => initial_watermarks(voter.core.id()),
             Polled::Marks => Watermarks { promised: None, ..voter.watermarks() },
             Polled::MarksAndPromises => voter.watermarks(),
         };

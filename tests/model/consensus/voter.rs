@@ -9,7 +9,7 @@ use acceptor::acceptor::{Acceptor, Decision, Persisted, Record};
 use acceptor::limits::Limits;
 use bytes::Bytes;
 use shared::ids::{AcceptorId, Ballot, Slot};
-use shared::message::{AcceptReply, PrepareReply, Vote, VotesPage, Watermarks};
+use shared::message::{AcceptReply, Marks, PrepareReply, SlotValue, Vote, VotesPage, Watermarks};
 
 use super::message::{Reply, Request};
 use super::step::panic_text;
@@ -25,6 +25,7 @@ enum Decided {
 #[derive(Clone, Debug)]
 pub(crate) struct Voter {
     pub(crate) core: Acceptor,
+    limits: Limits,
     /// What a restart makes of the records on disk.
     pub(crate) on_disk: Acceptor,
     unsynced: Vec<Decided>,
@@ -46,7 +47,7 @@ impl Voter {
     pub(crate) fn new(id: AcceptorId, limits: Limits) -> Self {
         let core = Acceptor::new(id, limits);
         let on_disk = core.clone();
-        let mut voter = Self { core, on_disk, unsynced: Vec::new(), votes: BTreeMap::new(), vouched: None, digest: 0 };
+        let mut voter = Self { core, limits, on_disk, unsynced: Vec::new(), votes: BTreeMap::new(), vouched: None, digest: 0 };
         voter.refresh();
         voter
     }
@@ -107,11 +108,23 @@ impl Voter {
         let replies: Vec<Reply> = decided.into_iter().map(|decided| self.persist(decided)).collect();
         let told = replies.iter().filter_map(|reply| reply.promised()).max();
         self.vouched = self.vouched.max(told);
-        if are_equal(&self.core, &self.on_disk) {
-            Ok(replies.into_iter().map(|reply| (reply.digest(), Arc::new(reply))).collect())
-        } else {
-            Err(format!("after a restart {:?} would be {:?}", self.core, self.on_disk))
+        for restarted in [&self.on_disk, &self.compacted()] {
+            if !are_equal(&self.core, restarted) {
+                return Err(format!("after a restart {:?} would be {restarted:?}", self.core));
+            }
         }
+        Ok(replies.into_iter().map(|reply| (reply.digest(), Arc::new(reply))).collect())
+    }
+
+    /// What a restart makes of a log that was cut off behind what is trimmed: it begins with a summary.
+    fn compacted(&self) -> Acceptor {
+        let mut restarted = Acceptor::new(self.core.id(), self.limits);
+        self.on_disk.summary().into_iter().for_each(|record| restarted.replay(record));
+        let Marks { chosen_below, .. } = self.on_disk.marks();
+        for Vote { slot, ballot, value } in all_votes(&self.on_disk, Slot(0)) {
+            restarted.replay(Record::Voted { ballot, votes: vec![SlotValue { slot, value }], chosen_below });
+        }
+        restarted
     }
 
     fn persist(&mut self, decided: Decided) -> Reply {
