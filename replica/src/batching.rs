@@ -6,6 +6,7 @@
 //! done when it is *executed*: that it was chosen says nothing yet, for it may be chosen in an order in which it is void.
 
 mod flying;
+mod footprint;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -24,7 +25,7 @@ use flying::{Flying, Stage};
 const BATCH_OVERHEAD: usize = 64;
 
 /// The batches of one primary in one epoch.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Batching {
     pipeline: usize,
     batch_commands: usize,

@@ -18,13 +18,13 @@ pub(crate) struct Source {
     pub(crate) member: Member,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Outstanding {
     id: FetchId,
     at: Duration,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum State {
     Idle,
     Waiting(Outstanding),
@@ -69,7 +69,7 @@ const RETRY_PREFERRED: Duration = Duration::from_secs(10);
 const LEAST_WAIT: Duration = Duration::from_millis(100);
 
 /// The fetches of one replica.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Fetching {
     state: State,
     /// Which of the sources is next.

@@ -9,6 +9,8 @@
 //!     in the database    handed to the shell    in memory      known to exist      (a hole, and what was learned ahead of it)
 //! ```
 
+mod footprint;
+
 use std::collections::BTreeMap;
 
 use shared::ids::Slot;
@@ -18,7 +20,7 @@ use crate::config::Config;
 use crate::replica::LogPage;
 
 /// The learner's part of a replica.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Learner {
     entry_limit: usize,
     byte_limit: usize,

@@ -1,5 +1,7 @@
 //! The others: which coordinators and replicas there are, and which coordinator leads.
 
+mod footprint;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -8,20 +10,20 @@ use shared::message::{Directory, HeartbeatReply, Member, Phase, Service};
 
 use crate::replica::Leader;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Coordinator {
     member: Member,
     leads: Option<Leads>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Leads {
     ballot: Ballot,
     heard_at: Duration,
 }
 
 /// The coordinators and replicas that were heard from lately, but for this one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Members {
     own: Name,
     leader_expiry: Duration,

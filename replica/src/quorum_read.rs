@@ -11,6 +11,8 @@
 //!
 //! The first probe that a quorum answers also says which cluster this is: the one whose roster a quorum of that very roster reports.
 
+mod footprint;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -34,7 +36,7 @@ pub(crate) struct Verdict {
     pub(crate) chosen_below: Slot,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Probe {
     id: ProbeId,
     sent_at: Duration,
@@ -43,7 +45,7 @@ struct Probe {
     unanswered: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum State {
     Idle,
     BackingOff,
@@ -51,7 +53,7 @@ enum State {
 }
 
 /// Those that wait for a slot to be executed.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Waiting {
     since: Duration,
     probed_at: Duration,
@@ -62,7 +64,7 @@ struct Waiting {
 const CURRENCY_WAITS: usize = 1_024;
 
 /// The quorum reads of one replica.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct QuorumReads {
     acceptors: usize,
     timeout: Duration,

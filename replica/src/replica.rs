@@ -26,6 +26,7 @@
 
 mod clients;
 mod execution;
+mod footprint;
 mod network;
 #[cfg(test)]
 mod tests;
@@ -47,7 +48,7 @@ pub use crate::status::{Identity, Leader, LogPage, Recovered, Status};
 use crate::working_set::Meta;
 
 /// The pure replica.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Replica {
     config: Config,
     identity: Identity,

@@ -9,7 +9,7 @@ use crate::command::Command;
 use crate::event::{Attempt, RequestId};
 
 /// A mutation that waits for its batch, or flies in it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Mutation {
     /// Who asked; none once it was given up.
     pub(crate) id: Option<RequestId>,
@@ -18,14 +18,14 @@ pub(crate) struct Mutation {
 }
 
 /// A batch that was made and is not executed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Flying {
     pub(super) mutations: Vec<Mutation>,
     pub(super) stage: Stage,
 }
 
 /// How far a batch is. `Starting` and then `Ready`, and so on until it is executed, which takes it out.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Stage {
     /// Its span is being started.
     Starting,

@@ -1,0 +1,43 @@
+//! What tells two states of a replica apart, as far as safety goes: for a model checker, which must know whether it has been in a
+//! state before.
+//!
+//! Left out are clocks, counters of attempts and fetches, and where the log is fetched (what is fetched is a fact, wherever it comes
+//! from). Every struct is taken apart field by field, so that a new field cannot be forgotten here.
+
+use std::hash::{DefaultHasher, Hash};
+
+use super::{Armed, Replica};
+use crate::event::Storage;
+use crate::working_set::Meta;
+
+impl Replica {
+    /// Adds what its further steps rest on, but for time.
+    pub fn footprint(&self, hasher: &mut DefaultHasher) {
+        let Self {
+            config: _,
+            identity,
+            joined,
+            cluster,
+            meta,
+            durable_below,
+            storage,
+            members,
+            batching,
+            learner,
+            fetching: _,
+            reads,
+            revision_waits,
+            propose_timer,
+        } = self;
+        let Meta { executed_below, revision, hash, view, next_batch, time_ms } = meta;
+        (&identity.name, identity.instance, joined, cluster, durable_below).hash(hasher);
+        (executed_below, revision, hash.0, next_batch, time_ms).hash(hasher);
+        view.as_ref().map(|view| (view.epoch, &view.primary, view.primary_instance, &view.backups)).hash(hasher);
+        (*storage == Storage::Full, *propose_timer == Armed::Yes).hash(hasher);
+        revision_waits.iter().for_each(|(revision, id)| (revision, id.0).hash(hasher));
+        members.footprint(hasher);
+        batching.footprint(hasher);
+        learner.footprint(hasher);
+        reads.footprint(hasher);
+    }
+}
