@@ -44,6 +44,7 @@ use crate::fetching::Fetching;
 use crate::learner::Learner;
 use crate::members::Members;
 use crate::quorum_read::QuorumReads;
+pub use self::footprint::Footprint;
 pub use crate::status::{Identity, Leader, LogPage, Recovered, Status};
 use crate::working_set::Meta;
 

@@ -3,7 +3,6 @@
 mod action;
 mod candidate;
 mod digest;
-mod memo;
 mod message;
 mod properties;
 mod scope;

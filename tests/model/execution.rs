@@ -16,7 +16,7 @@ use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Instance, Slot};
 use shared::message::{Batch, ChosenEntry, EncodedValue, Value, View};
 use stateright::{Model, Property};
 
-use crate::check::explore;
+use crate::check::{Broken, explore};
 
 /// What a slot may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,6 +72,12 @@ struct Log {
     words: Vec<Word>,
     executed: Vec<Arc<Executed>>,
     state: Arc<WorkingSet>,
+}
+
+impl Broken for Log {
+    fn broken(&self) -> String {
+        String::new()
+    }
 }
 
 impl Hash for Log {

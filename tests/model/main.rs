@@ -19,5 +19,8 @@
 //! `cargo test --release -p tests --test model -- --ignored --nocapture`.
 
 mod check;
+mod cluster;
 mod consensus;
 mod execution;
+mod memo;
+mod reads;

@@ -3,9 +3,10 @@
 use std::hash::{DefaultHasher, Hash};
 
 use super::{Probe, QuorumReads, Readers, State, Waiting};
+use crate::replica::Footprint;
 
 impl QuorumReads {
-    pub(crate) fn footprint(&self, hasher: &mut DefaultHasher) {
+    pub(crate) fn footprint(&self, footprint: &mut Footprint) {
         let Self {
             acceptors: _,
             timeout: _,
@@ -18,15 +19,17 @@ impl QuorumReads {
             current_as_of: _,
             quorum_answers,
         } = self;
+        let hasher = &mut footprint.shared;
         match state {
             State::Idle => 0.hash(hasher),
             State::BackingOff => 1.hash(hasher),
             State::InFlight(Probe { id, sent_at: _, readers, answers, unanswered }) => {
-                (2, id.0, answers.len(), unanswered).hash(hasher);
+                (2, id.0, unanswered).hash(hasher);
                 footprint_of(readers, hasher);
                 for (acceptor, answer) in answers {
                     let (marks, roster) = (answer.marks, answer.roster.as_ref().map(|roster| roster.acceptors()));
-                    (acceptor, roster, marks.voted_below, marks.chosen_below, marks.trimmed_below).hash(hasher);
+                    let of_acceptor = footprint.acceptors.entry(*acceptor).or_default();
+                    (roster, marks.voted_below, marks.chosen_below, marks.trimmed_below).hash(of_acceptor);
                 }
             }
         }

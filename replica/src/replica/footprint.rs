@@ -4,15 +4,28 @@
 //! Left out are clocks, counters of attempts and fetches, and where the log is fetched (what is fetched is a fact, wherever it comes
 //! from). Every struct is taken apart field by field, so that a new field cannot be forgotten here.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash};
+
+use shared::ids::AcceptorId;
 
 use super::{Armed, Replica};
 use crate::event::Storage;
 use crate::working_set::Meta;
 
+/// The digests of a state. What concerns one acceptor is apart, so that states that differ only in which acceptor is which can be seen
+/// as one.
+#[derive(Clone, Debug, Default)]
+pub struct Footprint {
+    /// Of what concerns no acceptor or all.
+    pub shared: DefaultHasher,
+    /// Of what concerns one acceptor; absent where there is nothing.
+    pub acceptors: BTreeMap<AcceptorId, DefaultHasher>,
+}
+
 impl Replica {
     /// Adds what its further steps rest on, but for time.
-    pub fn footprint(&self, hasher: &mut DefaultHasher) {
+    pub fn footprint(&self, footprint: &mut Footprint) {
         let Self {
             config: _,
             identity,
@@ -29,6 +42,7 @@ impl Replica {
             revision_waits,
             propose_timer,
         } = self;
+        let hasher = &mut footprint.shared;
         let Meta { executed_below, revision, hash, view, next_batch, time_ms } = meta;
         (&identity.name, identity.instance, joined, cluster, durable_below).hash(hasher);
         (executed_below, revision, hash.0, next_batch, time_ms).hash(hasher);
@@ -38,6 +52,6 @@ impl Replica {
         members.footprint(hasher);
         batching.footprint(hasher);
         learner.footprint(hasher);
-        reads.footprint(hasher);
+        reads.footprint(footprint);
     }
 }

@@ -15,9 +15,9 @@ use shared::message::{Heartbeat, Marks, Phase, Proposal, ProposalReply, View, Wa
 
 use super::message::{Reply, Request};
 use super::scope::Scope;
-use super::state::{ACCEPTORS, acceptor_id, roster};
-use super::step::panic_text;
 use super::symmetry::Candidacy;
+use crate::check::panic_text;
+use crate::cluster::{ACCEPTORS, acceptor_id, roster};
 
 /// A coordinator's place.
 #[derive(Clone, Debug)]

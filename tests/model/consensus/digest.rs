@@ -9,13 +9,15 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::state::State;
+use crate::check::Broken;
+use crate::memo::join;
 
 impl State {
     /// To be called after every change.
     pub(crate) fn refresh_digest(&mut self) {
         let Self { coordinators, acceptors, inboxes, outboxes, .. } = &*self;
         let Self { proposed: _, chosen: _, ballots, restarts, ticks, broken, digest: _, .. } = &*self;
-        let mut digests = [0; super::state::ACCEPTORS];
+        let mut digests = [0; crate::cluster::ACCEPTORS];
         for (place, digest) in digests.iter_mut().enumerate() {
             let [first, second] = coordinators;
             *digest = join(acceptors[place].digest, inboxes[place].digest);
@@ -32,12 +34,10 @@ impl State {
     }
 }
 
-/// Two digests in one, in this order (the mixer of Steele, Lea and Flood, *Fast Splittable Pseudorandom Number Generators*, 2014).
-pub(crate) fn join(one: u64, other: u64) -> u64 {
-    let mut mixed = one.rotate_left(23).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ other;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
+impl Broken for State {
+    fn broken(&self) -> String {
+        self.broken.as_deref().unwrap_or_default().to_owned()
+    }
 }
 
 impl Hash for State {

@@ -11,8 +11,9 @@ use stateright::Property;
 
 use super::message::{Reply, Request};
 use super::scope::{Disk, Impatience, Replicas, Replies, Scope};
-use super::state::{ACCEPTORS, State, coordinator_id, roster};
+use super::state::{State, coordinator_id};
 use super::step::Consensus;
+use crate::cluster::{ACCEPTORS, roster};
 
 type Checked = Property<Consensus>;
 

@@ -121,7 +121,7 @@ impl Scope {
             phase1_timeout: Duration::ZERO,
             retransmit_interval: Duration::ZERO,
             max_heartbeats_unanswered,
-            ..Config::new(super::state::ACCEPTORS)
+            ..Config::new(crate::cluster::ACCEPTORS)
         }
     }
 

@@ -4,32 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use shared::ids::{AcceptorId, Ballot, CoordinatorId, Slot};
-use shared::message::Roster;
+use shared::ids::{Ballot, CoordinatorId, Slot};
 
 use super::candidate::Candidate;
 use super::message::{Mail, Reply, Request};
 use super::scope::Scope;
 use super::voter::Voter;
-
-/// How many acceptors there are.
-pub(crate) const ACCEPTORS: usize = 3;
-/// How many of them are a quorum.
-pub(crate) const QUORUM: usize = 2;
-
-/// The acceptor in a place.
-pub(crate) fn acceptor_id(place: usize) -> AcceptorId {
-    AcceptorId(place as u64 + 1)
-}
+use crate::cluster::{ACCEPTORS, QUORUM, acceptor_id};
 
 /// The coordinator in a place, in one of its lives.
 pub(crate) fn coordinator_id(place: usize, life: u32) -> CoordinatorId {
     CoordinatorId(u64::from(life) * 2 + place as u64 + 1)
-}
-
-/// All acceptors.
-pub(crate) fn roster() -> Roster {
-    Roster::new((0..ACCEPTORS).map(acceptor_id).collect()).expect("an odd number of acceptors")
 }
 
 /// What was chosen in each slot, and at which ballots. More than one value is what must not be.

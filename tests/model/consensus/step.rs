@@ -1,6 +1,5 @@
 //! What can happen in a state, and what comes of it.
 
-use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,13 +10,13 @@ use stateright::{Model, Property};
 
 use super::action::{Action, Fate, Polls};
 use super::candidate::{Answers, Batches, Candidate, Stepped, initial_watermarks};
-use super::digest::join;
-use super::memo::Memo;
 use super::message::{Mail, Reply, Request, digest_of};
 use super::properties;
 use super::scope::{Disk, Impatience, Polled, Replicas, Replies, Scope};
-use super::state::{ACCEPTORS, State, acceptor_id, coordinator_id};
+use super::state::{State, coordinator_id};
 use super::voter::{Voted, Voter};
+use crate::cluster::{ACCEPTORS, acceptor_id};
+use crate::memo::{Memo, join};
 
 // Inputs without a digest of their own.
 const PROPOSE: u64 = 1;
@@ -308,10 +307,4 @@ fn propose(state: &mut State, slot: Slot, ballot: Ballot, value: &Bytes) -> Resu
             Ok(())
         }
     }
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().cloned();
-    text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_else(|| "a panic".to_owned())
 }

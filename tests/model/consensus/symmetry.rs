@@ -9,7 +9,7 @@ use shared::message::{AcceptReply, PrepareReply};
 
 use super::candidate::{Candidate, Said};
 use super::message::Reply;
-use super::state::{ACCEPTORS, acceptor_id};
+use crate::cluster::{ACCEPTORS, acceptor_id};
 
 /// The ways to exchange the acceptors, but for the one that changes nothing.
 const EXCHANGES: [[usize; ACCEPTORS]; 5] = [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];

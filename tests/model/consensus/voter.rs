@@ -12,7 +12,7 @@ use shared::ids::{AcceptorId, Ballot, Slot};
 use shared::message::{AcceptReply, Marks, PrepareReply, SlotValue, Vote, VotesPage, Watermarks};
 
 use super::message::{Reply, Request};
-use super::step::panic_text;
+use crate::check::panic_text;
 
 /// A decision that waits for the disk. The real type: no reply comes out of it before the proof that it is there.
 #[derive(Clone, Debug)]

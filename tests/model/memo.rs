@@ -23,3 +23,11 @@ impl<T: Clone> Memo<T> {
         known.entry(key).or_insert_with(ask).clone()
     }
 }
+
+/// Two digests in one, in this order (the mixer of Steele, Lea and Flood, *Fast Splittable Pseudorandom Number Generators*, 2014).
+pub(crate) fn join(one: u64, other: u64) -> u64 {
+    let mut mixed = one.rotate_left(23).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ other;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}

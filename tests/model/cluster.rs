@@ -1,0 +1,19 @@
+//! The acceptors of every model.
+
+use shared::ids::AcceptorId;
+use shared::message::Roster;
+
+/// How many acceptors there are.
+pub(crate) const ACCEPTORS: usize = 3;
+/// How many of them are a quorum.
+pub(crate) const QUORUM: usize = 2;
+
+/// The acceptor in a place.
+pub(crate) fn acceptor_id(place: usize) -> AcceptorId {
+    AcceptorId(place as u64 + 1)
+}
+
+/// All acceptors.
+pub(crate) fn roster() -> Roster {
+    Roster::new((0..ACCEPTORS).map(acceptor_id).collect()).expect("an odd number of acceptors")
+}

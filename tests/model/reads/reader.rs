@@ -1,0 +1,118 @@
+//! A replica that reads, with its database.
+
+use std::collections::BTreeSet;
+use std::hash::Hasher;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use replica::config::Config;
+use replica::event::{Effect, Input, ProbeId, RequestId};
+use replica::execute::Run;
+use replica::replica::{Footprint, Identity, Recovered, Replica};
+use replica::working_set::WorkingSet;
+use shared::ids::{Instance, Slot};
+use shared::message::ChosenEntry;
+
+use super::state::{acceptor, watermarks};
+use crate::check::panic_text;
+use crate::cluster::{ACCEPTORS, QUORUM, acceptor_id};
+use crate::memo::join;
+
+/// The replica with its database.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader {
+    pub(crate) core: Replica,
+    pub(crate) database: WorkingSet,
+    /// Handed out for execution.
+    pub(crate) run: Option<Vec<ChosenEntry>>,
+    pub(crate) probes: BTreeSet<ProbeId>,
+    /// Digests of its state: of what concerns no acceptor, of what concerns each, and of all.
+    pub(crate) shared_digest: u64,
+    pub(crate) acceptor_digests: [u64; ACCEPTORS],
+    pub(crate) digest: u64,
+}
+
+/// A replica's next state, and what it releases on the way.
+pub(crate) type Stepped = Result<(Arc<Reader>, Vec<Released>), String>;
+
+/// Reads that were released, and how far the state went then.
+#[derive(Clone, Debug)]
+pub(crate) struct Released {
+    pub(crate) ids: Vec<RequestId>,
+    pub(crate) executed_below: Slot,
+}
+
+impl Reader {
+    /// A replica that has found its cluster.
+    pub(crate) fn new() -> Self {
+        let name = "replica-1".parse().expect("a name");
+        let identity = Identity { name, instance: Instance(1), url: "http://replica-1".to_owned() };
+        let core = Replica::new(Config { acceptors: ACCEPTORS, ..Config::default() }, identity, Recovered::default());
+        let (shared_digest, acceptor_digests, digest) = Default::default();
+        let mut reader = Self {
+            core,
+            database: WorkingSet::complete(),
+            run: None,
+            probes: BTreeSet::new(),
+            shared_digest,
+            acceptor_digests,
+            digest,
+        };
+        let mut released = Vec::new();
+        reader.take(Input::Started, &mut released);
+        for place in 0..QUORUM {
+            let reply = Ok(watermarks(&acceptor(place)));
+            reader.take(Input::ProbeReply { probe: ProbeId(1), reply }, &mut released);
+        }
+        reader
+    }
+
+    pub(crate) fn step(&self, step: impl FnOnce(&mut Self, &mut Vec<Released>)) -> Stepped {
+        let (mut reader, mut released) = (self.clone(), Vec::new());
+        catch_unwind(AssertUnwindSafe(|| step(&mut reader, &mut released))).map_err(|panic| panic_text(&*panic))?;
+        Ok((Arc::new(reader), released))
+    }
+
+    pub(crate) fn take(&mut self, input: Input, released: &mut Vec<Released>) {
+        for effect in self.core.step(Duration::ZERO, input) {
+            match effect {
+                Effect::Probe { probe } => {
+                    self.probes.insert(probe);
+                }
+                Effect::Execute { entries } => self.run = Some(entries),
+                Effect::Release { ids, executed_below, .. } => released.push(Released { ids, executed_below }),
+                Effect::Arm { .. }
+                | Effect::Join { .. }
+                | Effect::WrongCluster { .. }
+                | Effect::RoleChanged { .. }
+                | Effect::StartBatch { .. }
+                | Effect::Propose { .. }
+                | Effect::Fetch { .. }
+                | Effect::Heartbeat { .. }
+                | Effect::Learned { .. }
+                | Effect::Answer { .. }
+                | Effect::Refuse { .. } => {}
+            }
+        }
+        self.core.check_invariants();
+        let mut footprint = Footprint::default();
+        self.core.footprint(&mut footprint);
+        self.shared_digest = join(footprint.shared.finish(), u64::from(self.run.is_some()));
+        self.acceptor_digests =
+            std::array::from_fn(|place| footprint.acceptors.get(&acceptor_id(place)).map_or(0, |hasher| hasher.finish()));
+        self.digest = self.acceptor_digests.into_iter().fold(self.shared_digest, join);
+    }
+
+    /// Executes what was handed out.
+    pub(crate) fn execute(&mut self, released: &mut Vec<Released>) {
+        if let Some(run) = self.run.take() {
+            let report = Run::new(run).apply(&mut self.database);
+            self.take(Input::Executed(report), released);
+        }
+    }
+
+    pub(crate) fn latest_probe(&self) -> ProbeId {
+        self.probes.last().copied().unwrap_or_default()
+    }
+}
