@@ -37,6 +37,7 @@ use std::time::Duration;
 use shared::ids::{ClusterId, Revision, Slot};
 use shared::message::View;
 
+pub use self::footprint::Footprint;
 use crate::batching::Batching;
 use crate::config::Config;
 use crate::event::{Effect, Input, RequestId, Role, Storage, Timer};
@@ -44,7 +45,6 @@ use crate::fetching::Fetching;
 use crate::learner::Learner;
 use crate::members::Members;
 use crate::quorum_read::QuorumReads;
-pub use self::footprint::Footprint;
 pub use crate::status::{Identity, Leader, LogPage, Recovered, Status};
 use crate::working_set::Meta;
 
