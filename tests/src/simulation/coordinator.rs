@@ -1,21 +1,25 @@
-//! The simulated shell of a coordinator: does what the core says, and serves fetches.
+//! The simulated shell of a coordinator: does what the core says.
+
+mod fetches;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use coordinator::chosen_window::PageLimits;
 use coordinator::config::Config;
-use coordinator::coordinator::{ChosenLookup, Coordinator};
+use coordinator::coordinator::Coordinator;
 use coordinator::effect::{AcceptorIndex, Effect, Input, RequestId, Timer};
 use coordinator::outbox::{Outbox, OutboxLimits};
-use coordinator::recover::{RecoverError, recover};
-use replica::event::{Attempt, FetchId};
-use shared::ids::{BatchNumber, CoordinatorId, Epoch, Instance, Slot};
-use shared::message::{ChosenReply, Member, Phase, Roster, Service, VotesPage};
+use replica::event::Attempt;
+use shared::ids::{BatchNumber, CoordinatorId, Epoch, Instance};
+use shared::message::{ChosenReply, Member, Phase, Service};
+
+use fetches::Fetch;
 
 use super::acceptor::Fate;
 use super::environment::Environment;
 use super::event::Local;
+use super::faults::Moment;
 use super::message::{Delivery, Message};
 use super::node::{CrashPoint, Life, NodeId, Presence, Process};
 use super::plan::Plan;
@@ -48,34 +52,12 @@ struct Proposer {
     attempt: Attempt,
 }
 
-/// A fetch that could not be answered at once.
-#[derive(Debug)]
-struct Fetch {
-    to: NodeId,
-    to_life: Life,
-    fetch: FetchId,
-    from: Slot,
-    older: Option<Older>,
-}
-
-/// A fetch of slots that only the acceptors' votes still hold.
-#[derive(Debug)]
-struct Older {
-    roster: Roster,
-    below: Slot,
-    chosen_below: Slot,
-    pages: Vec<VotesPage>,
-}
-
 /// How often a service announces itself.
 pub const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(500);
 /// How long an acceptor may take to vote.
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Accepts under way to one acceptor.
 const ACCEPTS_IN_FLIGHT: usize = 4;
-/// For how long votes are waited for.
-const RECOVERY_TIMEOUT: Duration = Duration::from_secs(2);
-
 const TIMERS: [Timer; 4] = [Timer::Poll, Timer::Election, Timer::Prepare, Timer::Lead];
 
 impl CoordinatorNode {
@@ -263,6 +245,9 @@ impl CoordinatorNode {
             Effect::PhaseChanged(change) => {
                 self.outboxes.iter_mut().for_each(Outbox::clear);
                 env.observer.phase_changed(self.process.id, &change, &mut env.reach);
+                if change.to == Phase::Phase2 {
+                    env.spring(Moment::Led);
+                }
                 if env.trace.is_text_kept() {
                     env.trace.line(env.queue.now(), format_args!("{} {change:?}", self.process.id));
                 }
@@ -275,72 +260,6 @@ impl CoordinatorNode {
             Effect::RosterKnown(_) | Effect::Misfit { .. } => {}
             Effect::NotACluster(error) => panic!("{} found the acceptors to be no cluster: {error}", self.process.id),
         }
-    }
-
-    fn on_fetch(&mut self, env: &mut Environment, to: NodeId, to_life: Life, (fetch, from, wait_ms): (FetchId, Slot, u64)) {
-        let wait = Duration::from_millis(wait_ms);
-        match self.core.chosen(from, self.fetch_limits) {
-            ChosenLookup::Here(ChosenReply::Entries { entries, .. }) if entries.is_empty() && !wait.is_zero() => {
-                self.hold(env, Fetch { to, to_life, fetch, from, older: None }, wait);
-            }
-            ChosenLookup::Here(reply) => {
-                self.send(env, to, Some(to_life), Message::Fetched(fetch, reply));
-            }
-            ChosenLookup::Older { roster, from, below, chosen_below } => {
-                let older = Older { roster, below, chosen_below, pages: Vec::new() };
-                let number = self.hold(env, Fetch { to, to_life, fetch, from, older: Some(older) }, RECOVERY_TIMEOUT);
-                for acceptor in (0..self.acceptors).map(NodeId::Acceptor) {
-                    self.send(env, acceptor, None, Message::ReadVotes(number, from));
-                }
-            }
-        }
-    }
-
-    fn hold(&mut self, env: &mut Environment, fetch: Fetch, at_most: Duration) -> u64 {
-        let number = self.number();
-        self.fetches.insert(number, fetch);
-        env.local(&self.process, at_most, Local::FetchWaited(number));
-        number
-    }
-
-    fn wake_fetches(&mut self, env: &mut Environment) {
-        let waiting = self.fetches.iter().filter(|(_, fetch)| fetch.older.is_none());
-        let ready: Vec<(u64, ChosenReply)> = waiting
-            .filter_map(|(number, fetch)| match self.lookup(fetch.from) {
-                ChosenReply::Entries { entries, .. } if entries.is_empty() => None,
-                reply @ (ChosenReply::Entries { .. } | ChosenReply::Trimmed { .. } | ChosenReply::Unavailable) => {
-                    Some((*number, reply))
-                }
-            })
-            .collect();
-        for (number, reply) in ready {
-            let fetch = self.fetches.remove(&number).expect("it was just found");
-            self.send(env, fetch.to, Some(fetch.to_life), Message::Fetched(fetch.fetch, reply));
-        }
-    }
-
-    fn lookup(&self, from: Slot) -> ChosenReply {
-        match self.core.chosen(from, self.fetch_limits) {
-            ChosenLookup::Here(reply) => reply,
-            ChosenLookup::Older { .. } => ChosenReply::Unavailable,
-        }
-    }
-
-    fn on_votes(&mut self, env: &mut Environment, number: u64, page: VotesPage) {
-        let Some(Fetch { from, older: Some(older), .. }) = self.fetches.get_mut(&number) else { return };
-        older.pages.push(page);
-        let reply = match recover(&older.roster, *from, older.below, &older.pages) {
-            Ok(mut entries) => {
-                entries.truncate(self.fetch_limits.entries.max(1));
-                env.reach.hit(Reached::LearnedFromVotes);
-                ChosenReply::Entries { entries, chosen_below: older.chosen_below }
-            }
-            Err(RecoverError::Trimmed { oldest }) => ChosenReply::Trimmed { oldest },
-            Err(RecoverError::NoQuorum { .. }) => return,
-            Err(error @ RecoverError::Lost { .. }) => panic!("recovering from votes: {error}"),
-        };
-        let fetch = self.fetches.remove(&number).expect("it was just found");
-        self.send(env, fetch.to, Some(fetch.to_life), Message::Fetched(fetch.fetch, reply));
     }
 
     fn announce(&mut self, env: &mut Environment) {

@@ -69,14 +69,18 @@ impl Database {
         report
     }
 
-    /// Makes all that is committed durable; false if it already was.
-    pub fn checkpoint(&mut self) -> bool {
+    /// Whether all that is committed survives a loss of power.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.durable_cluster == self.cluster && self.commits.is_empty()
+    }
+
+    /// Makes all that is committed durable.
+    pub fn checkpoint(&mut self) {
         let before = self.durable_below();
-        let is_news = self.durable_cluster != self.cluster || !self.commits.is_empty();
         let _report = apply(&mut self.durable, &self.log[index(before)..]);
         self.durable_cluster = self.cluster;
         self.commits.clear();
-        is_news
     }
 
     /// The machine loses power: any number of the newest transactions are gone. True if any was.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::event::{Event, Local};
+use super::faults::{FaultKind, Moment};
 use super::message::{Delivery, Message};
 use super::network::Network;
 use super::node::{Life, NodeId, Process};
@@ -23,6 +24,8 @@ pub struct Environment {
     pub network: Network,
     /// Who sees all and checks it.
     pub observer: Observer,
+    /// Faults that wait for a moment, by their numbers.
+    pub ambushes: Vec<(Moment, usize)>,
     /// What was reached.
     pub reach: Reach,
     /// What happened.
@@ -44,7 +47,7 @@ impl Environment {
         );
         network.set_weather(plan.weather);
         let observer = Observer::new(topology);
-        Self { queue: Queue::new(), network, observer, reach: Reach::new(), trace, plan }
+        Self { queue: Queue::new(), network, observer, ambushes: Vec::new(), reach: Reach::new(), trace, plan }
     }
 
     /// The time, for histories: nanoseconds.
@@ -69,6 +72,15 @@ impl Environment {
         }
         let delivery = Delivery { from, from_life, to, to_life, message };
         self.queue.after(delay, Event::Deliver(Box::new(delivery)));
+    }
+
+    /// A moment came: whatever waited for it falls soon.
+    pub fn spring(&mut self, moment: Moment) {
+        for index in self.ambushes.extract_if(.., |(awaited, _)| *awaited == moment).map(|(_, index)| index) {
+            if let FaultKind::Ambush { after, .. } | FaultKind::OrphanVote { after, .. } = self.plan.faults[index].kind {
+                self.queue.after(after, Event::Ambush(index));
+            }
+        }
     }
 
     /// Schedules something on a process's own machine.

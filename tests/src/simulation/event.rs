@@ -38,6 +38,8 @@ pub enum Event {
     FaultBegins(usize),
     /// A fault of the plan ends.
     FaultEnds(usize),
+    /// What a fault of the plan waited for has come.
+    Ambush(usize),
 }
 
 /// What a process waits for on its own machine.

@@ -1,11 +1,13 @@
 //! What goes wrong in a run: a list drawn in advance, so that a failing run can be tried again with parts of it.
 
+mod draw;
+
 use std::time::Duration;
+
+pub use draw::draw;
 
 use super::network::{Cut, Weather};
 use super::node::{CrashPoint, NodeId};
-use super::plan::Topology;
-use super::random::{MILLION, Random};
 
 /// Whom a fault hits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +18,28 @@ pub enum Target {
     Leader,
     /// Whoever is primary by then.
     Primary,
+}
+
+/// A moment at which much is in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// A coordinator came to lead.
+    Led,
+    /// A view was chosen.
+    ViewChosen,
+}
+
+/// What goes wrong at a moment, with whom it is about: the leader, or the primary of the view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blow {
+    /// It is killed.
+    Crash,
+    /// It is stopped, and goes on.
+    Pause,
+    /// It is cut off from all others.
+    Isolate,
+    /// The leader reaches only a minority of the acceptors.
+    Strangle,
 }
 
 /// One fault.
@@ -47,6 +71,33 @@ pub enum FaultKind {
         nodes: Vec<NodeId>,
         /// For how long.
         down: Duration,
+    },
+    /// The leader reaches, and hears, only a minority of the acceptors: it goes on proposing, and nothing is chosen.
+    Strangle {
+        /// How many acceptors it still reaches, fewer than a quorum.
+        reached: u8,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// A blow that waits for its moment: what must be brought to an end in a short time seldom meets a fault otherwise.
+    Ambush {
+        /// The moment waited for.
+        moment: Moment,
+        /// How long after it the blow falls.
+        after: Duration,
+        /// What then goes wrong.
+        blow: Blow,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// Three acts that leave a vote which only a minority has, older than what was chosen since, for a third leader to find: the
+    /// leader reaches one acceptor only, which nobody else reaches; the next leader is cut off soon after it came to lead; and
+    /// whoever leads then needs that one acceptor for its quorum.
+    OrphanVote {
+        /// How long the second leader has.
+        after: Duration,
+        /// How long each act takes.
+        lasts: Duration,
     },
     /// A node is cut off from all others.
     Isolate {
@@ -134,148 +185,4 @@ pub enum Power {
     Stays,
     /// The machine: what was not synced may go.
     Fails,
-}
-
-/// The kinds of fault, each of which a run has or has not ("swarm testing", Groce and others, 2012: leaving kinds out lets the
-/// others get further).
-const KINDS: usize = 13;
-
-/// Draws the faults of a run of this length. `unlucky` are the nodes whose disks may be lost: few enough that nothing that was
-/// acknowledged goes with them.
-#[must_use]
-pub fn draw(random: &mut Random, topology: &Topology, length: Duration, unlucky: &[NodeId]) -> Vec<Fault> {
-    let weights: Vec<u32> = (0..KINDS)
-        .map(|_| if random.chance(450_000) { u32::try_from(random.between(1, 10)).expect("small") } else { 0 })
-        .collect();
-    if weights.iter().all(|weight| *weight == 0) {
-        return Vec::new();
-    }
-    let interval = random.magnitude(Duration::from_millis(100), Duration::from_secs(10));
-    let longest = random.magnitude(Duration::from_millis(50), Duration::from_secs(20));
-    let mut draw = Draw { random, topology, unlucky, longest };
-    let mut faults = Vec::new();
-    let mut at = draw.random.duration(Duration::ZERO, interval * 2);
-    while at < length && faults.len() < MOST {
-        let kind = draw.random.weighted(&weights);
-        faults.extend(draw.kind(kind).map(|kind| Fault { at, kind }));
-        at += draw.random.duration(Duration::ZERO, interval * 2);
-    }
-    faults
-}
-
-/// The most faults in a run: enough to keep everybody busy.
-const MOST: usize = 400;
-
-struct Draw<'a> {
-    random: &'a mut Random,
-    topology: &'a Topology,
-    unlucky: &'a [NodeId],
-    longest: Duration,
-}
-
-impl Draw<'_> {
-    fn kind(&mut self, kind: usize) -> Option<FaultKind> {
-        let node = *self.random.pick(&self.topology.servers());
-        let lasts = self.lasts();
-        Some(match kind {
-            0 => self.crash(),
-            1 => FaultKind::PowerCut { nodes: self.some_servers(), down: lasts },
-            2 => FaultKind::Cut { cut: self.cut(), lasts },
-            3 => FaultKind::Pause { target: self.target(), lasts },
-            4 => FaultKind::Drift { node, rate: u32::try_from(self.random.between(500_000, 2_000_000)).expect("small") },
-            5 => FaultKind::Jump { node, by: self.lasts() },
-            6 => {
-                let by = i64::try_from(self.random.between(0, 7_200_000)).expect("small");
-                FaultKind::SetWall { node, by_ms: by - 3_600_000 }
-            }
-            7 => FaultKind::Full { node: self.diskful(), lasts },
-            8 => FaultKind::SlowDisk { node: self.diskful(), sync: self.lasts(), lasts },
-            9 => FaultKind::Wipe { node: self.one_unlucky()?, down: lasts },
-            10 => FaultKind::Damage { node: self.one_unlucky()? },
-            11 => FaultKind::Weather { weather: self.weather(), lasts },
-            12 => FaultKind::Isolate { target: self.target(), lasts },
-            _ => unreachable!("{KINDS} kinds of faults"),
-        })
-    }
-
-    fn lasts(&mut self) -> Duration {
-        self.random.magnitude(Duration::from_millis(1), self.longest)
-    }
-
-    /// Anybody, and those on whom all depends more often.
-    fn target(&mut self) -> Target {
-        match self.random.below(5) {
-            0 => Target::Leader,
-            1 => Target::Primary,
-            _ => Target::Node(*self.random.pick(&self.topology.servers())),
-        }
-    }
-
-    fn crash(&mut self) -> FaultKind {
-        use CrashPoint::{Committed, Decided, Now, ReplicaStepped, Stepped, Synced, Written};
-        let target = self.target();
-        let point = match target {
-            Target::Node(NodeId::Acceptor(_)) => *self.random.pick(&[Now, Decided, Written, Written, Synced, Synced]),
-            Target::Node(NodeId::Coordinator(_)) | Target::Leader => *self.random.pick(&[Now, Stepped]),
-            Target::Node(NodeId::Replica(_) | NodeId::Client(_)) | Target::Primary => {
-                *self.random.pick(&[Now, ReplicaStepped, Committed])
-            }
-        };
-        let power = if self.random.chance(MILLION / 2) { Power::Fails } else { Power::Stays };
-        FaultKind::Crash { target, point, down: self.lasts(), power }
-    }
-
-    fn some_servers(&mut self) -> Vec<NodeId> {
-        let mut servers = match self.random.below(4) {
-            0 => self.topology.acceptors(),
-            1 => self.topology.coordinators(),
-            2 => self.topology.replicas(),
-            _ => self.topology.servers(),
-        };
-        self.random.shuffle(&mut servers);
-        let count = 1 + self.random.index(servers.len());
-        servers.truncate(count);
-        servers
-    }
-
-    /// A partition in two, one way or both; a partition that a few nodes bridge; or one node cut off.
-    fn cut(&mut self) -> Cut {
-        let mut nodes = self.topology.all();
-        self.random.shuffle(&mut nodes);
-        let (first, second) = match self.random.below(4) {
-            0 => (vec![*self.random.pick(&self.topology.servers())], nodes),
-            1 => {
-                // Whoever is in neither group talks to both.
-                let bridges = 1 + self.random.index(2);
-                let middle = nodes.len() / 2;
-                let second = nodes.split_off(middle);
-                (nodes, second[bridges..].to_vec())
-            }
-            _ => {
-                let at = 1 + self.random.index(nodes.len() - 1);
-                let second = nodes.split_off(at);
-                (nodes, second)
-            }
-        };
-        let second: Vec<NodeId> = second.into_iter().filter(|node| !first.contains(node)).collect();
-        if self.random.chance(MILLION / 3) { Cut::OneWay(first, second) } else { Cut::Between(first, second) }
-    }
-
-    fn diskful(&mut self) -> NodeId {
-        let mut nodes = self.topology.acceptors();
-        nodes.extend(self.topology.replicas());
-        *self.random.pick(&nodes)
-    }
-
-    fn one_unlucky(&mut self) -> Option<NodeId> {
-        if self.unlucky.is_empty() { None } else { Some(*self.random.pick(self.unlucky)) }
-    }
-
-    fn weather(&mut self) -> Weather {
-        let mut share = |most: u64| u32::try_from(self.random.below(most)).expect("small");
-        let (lost, repeated, late) = (share(300_000), share(300_000), share(300_000));
-        let slow = (Duration::from_millis(1), self.random.magnitude(Duration::from_millis(10), Duration::from_secs(10)));
-        let quick = (Duration::from_micros(10), self.random.magnitude(Duration::from_micros(100), Duration::from_millis(300)));
-        Weather { lost, repeated, late, slow, quick }
-    }
 }

@@ -76,6 +76,12 @@ reached! {
     ReplicaFull => "a replica was full",
     /// A process was paused for longer than the time-outs.
     Paused => "a process was paused for over two seconds",
+    /// A fault met the moment that it waited for.
+    Ambushed => "a fault fell right after a leader or a view came",
+    /// A third leader was made to need an acceptor with a vote that others have outvoted.
+    Orphaned => "a third leader was left with the keeper of an orphaned vote",
+    /// A new leader found votes at different ballots for one slot, and different values.
+    Conflicted => "a new leader found two values for one slot, at different ballots",
     /// Acceptors dropped votes.
     Trimmed => "an acceptor trimmed votes",
     /// A new view was executed.

@@ -1,26 +1,24 @@
-//! The simulated shell of a replica: does what the core says, executes, serves reads and peers, forwards mutations.
+//! The simulated shell of a replica: does what the core says, and executes.
+
+mod clients;
+mod peers;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use replica::answer::{Answer, NotApplied};
 use replica::config::Config;
 use replica::event::{Effect, FetchId, Input, NoAnswer, RequestId, SourceKind, Storage, Timer};
-use replica::outcome::{CommandOutcome, ExecutionReport};
-use replica::replica::{Identity, LogPage, Recovered, Replica};
-use shared::ids::{Instance, Name, Revision, Slot};
-use shared::message::{ChosenEntry, ChosenReply, Directory, DirectoryEntry, Member, Service};
-
-use crate::linearizability::history::{self, Call, Consistency};
+use replica::replica::{Identity, Recovered, Replica};
+use shared::ids::{Instance, Name, Slot};
+use shared::message::{ChosenEntry, ChosenReply, Member};
 
 use super::acceptor::Fate;
 use super::client::{Outcome, Request};
 use super::commands;
-use super::coordinator::ANNOUNCE_INTERVAL;
 use super::database::Database;
 use super::environment::Environment;
 use super::event::Local;
-use super::faults::Power;
+use super::faults::{Moment, Power};
 use super::message::{CallId, Delivery, Message};
 use super::node::{CrashPoint, Life, NodeId, Presence, Process};
 use super::plan::Plan;
@@ -80,15 +78,8 @@ struct Waiting {
 }
 
 const TIMERS: [Timer; 5] = [Timer::Heartbeat, Timer::Probe, Timer::Propose, Timer::Fetch, Timer::FetchStall];
-/// How long a member is believed in.
-const MEMBER_EXPIRY: Duration = Duration::from_secs(10);
-/// Bytes in an answer to a peer.
-const FETCH_BYTES: usize = 8 << 20;
 /// Between a transaction that met a full disk and the next try.
 const FULL_RETRY: Duration = Duration::from_millis(500);
-/// How long it takes to read the database for a released read, at most.
-const SERVE_TIME: Duration = Duration::from_millis(2);
-
 impl ReplicaNode {
     /// A replica with an empty database, not started yet.
     #[must_use]
@@ -177,14 +168,7 @@ impl ReplicaNode {
                 Fate::Alive
             }
             Local::Commit => self.commit(env),
-            Local::Checkpoint => {
-                env.local(&self.process, env.plan.tuning.checkpoint, Local::Checkpoint);
-                if self.database.is_full || !self.database.checkpoint() {
-                    return Fate::Alive;
-                }
-                env.observer.durable(self.process.id, self.database.durable_below());
-                self.step(env, Input::Durable(self.database.durable_below()))
-            }
+            Local::Checkpoint => self.checkpoint(env),
             Local::Serve => {
                 self.serve(env);
                 Fate::Alive
@@ -277,6 +261,7 @@ impl ReplicaNode {
             Effect::Join { cluster } => self.database.join(cluster),
             Effect::WrongCluster { expected, found } => panic!("a database of {expected} met the acceptors of {found}"),
             Effect::RoleChanged { role, view } => {
+                env.spring(Moment::ViewChosen);
                 if env.trace.is_text_kept() {
                     env.trace.line(env.queue.now(), format_args!("{} is {role:?} in {view:?}", self.process.id));
                 }
@@ -314,22 +299,45 @@ impl ReplicaNode {
         Fate::Alive
     }
 
-    // --- executing ---
-
     fn schedule_commit(&mut self, env: &mut Environment, after: Duration) {
         let (low, high) = env.plan.tuning.commit;
         let lasts = self.process.random.magnitude(low, self.slow_commit.unwrap_or(high));
         env.local(&self.process, after + lasts, Local::Commit);
     }
 
+    fn checkpoint(&mut self, env: &mut Environment) -> Fate {
+        env.local(&self.process, env.plan.tuning.checkpoint, Local::Checkpoint);
+        if self.database.is_durable() {
+            return Fate::Alive;
+        }
+        if self.database.is_full {
+            return self.tell_full(env);
+        }
+        self.database.checkpoint();
+        env.observer.durable(self.process.id, self.database.durable_below());
+        match self.tell_writable(env) {
+            Fate::Alive => self.step(env, Input::Durable(self.database.durable_below())),
+            Fate::Crashed => Fate::Crashed,
+        }
+    }
+
+    fn tell_full(&mut self, env: &mut Environment) -> Fate {
+        if std::mem::replace(&mut self.said_full, true) {
+            return Fate::Alive;
+        }
+        env.reach.hit(Reached::ReplicaFull);
+        self.step(env, Input::Storage(Storage::Full))
+    }
+
+    fn tell_writable(&mut self, env: &mut Environment) -> Fate {
+        let was_full = std::mem::take(&mut self.said_full);
+        if was_full { self.step(env, Input::Storage(Storage::Writable)) } else { Fate::Alive }
+    }
+
     fn commit(&mut self, env: &mut Environment) -> Fate {
         if self.database.is_full {
             self.schedule_commit(env, FULL_RETRY);
-            if std::mem::replace(&mut self.said_full, true) {
-                return Fate::Alive;
-            }
-            env.reach.hit(Reached::ReplicaFull);
-            return self.step(env, Input::Storage(Storage::Full));
+            return self.tell_full(env);
         }
         let entries = self.executing.take().expect("a commit has entries");
         let report = self.database.execute(&entries);
@@ -338,161 +346,9 @@ impl ReplicaNode {
             env.reach.hit(Reached::CrashedCommitted);
             return Fate::Crashed;
         }
-        if std::mem::take(&mut self.said_full) && self.step(env, Input::Storage(Storage::Writable)) == Fate::Crashed {
-            return Fate::Crashed;
-        }
-        self.executed(env, report)
-    }
-
-    fn executed(&mut self, env: &mut Environment, report: ExecutionReport) -> Fate {
-        self.step(env, Input::Executed(report))
-    }
-
-    // --- clients ---
-
-    fn on_call(&mut self, env: &mut Environment, caller: Caller, request: Request) -> Fate {
-        let id = RequestId(self.number());
-        let timeout = self.process.clock.true_wait(request.timeout);
-        let input = match &request.call {
-            Call::Read { consistency: Consistency::Linearizable, .. } => Input::Read { id },
-            Call::Read { consistency: Consistency::Local { at_least }, .. } => {
-                Input::WaitRevision { id, revision: Revision(*at_least) }
-            }
-            Call::Put { .. } | Call::Delete { .. } | Call::DeletePrefix { .. } => {
-                Input::Mutation { id, command: commands::command(&request), time_ms: self.process.clock.wall_ms(env.queue.now()) }
-            }
-        };
-        let floor = match request.call {
-            Call::Read { consistency: Consistency::Linearizable, .. } => env.observer.chosen_end(),
-            Call::Read { .. } | Call::Put { .. } | Call::Delete { .. } | Call::DeletePrefix { .. } => Slot(0),
-        };
-        self.calls.insert(id, Pending { caller, request, floor, executed: self.database.state().meta().executed_below });
-        env.local(&self.process, timeout, Local::Deadline(id.0));
-        self.step(env, input)
-    }
-
-    fn on_deadline(&mut self, env: &mut Environment, number: u64) -> Fate {
-        let id = RequestId(number);
-        if self.calls.contains_key(&id) && !self.released.contains(&id) {
-            return self.step(env, Input::Cancel { id });
-        }
-        // Another replica has it, and has not answered in time.
-        if let Some(caller) = self.forwarded.remove(&CallId(number)) {
-            self.reply(env, caller, Outcome::Unknown);
-        }
-        Fate::Alive
-    }
-
-    fn answer(&mut self, env: &mut Environment, id: RequestId, answer: Answer) {
-        let Some(Pending { caller, request, .. }) = self.calls.remove(&id) else {
-            panic!("{} answered request {id} twice, or was never asked", self.process.id)
-        };
-        let outcome = match answer {
-            Answer::Executed { slot, outcome } => {
-                env.observer.answered(request.operation, slot, &outcome);
-                Outcome::Answered { revision: outcome.revision().0, answer: history_answer(&outcome) }
-            }
-            Answer::NotApplied(NotApplied::NotPrimary { primary: Some(primary) })
-                if request.hops == 0 && primary != self.identity.name =>
-            {
-                return self.forward(env, caller, request, id, &primary);
-            }
-            Answer::NotApplied(_) => {
-                env.observer.not_applied(request.operation);
-                Outcome::NotApplied
-            }
-            Answer::Unknown(_) => Outcome::Unknown,
-        };
-        self.reply(env, caller, outcome);
-    }
-
-    fn forward(&mut self, env: &mut Environment, caller: Caller, request: Request, id: RequestId, primary: &Name) {
-        env.reach.hit(Reached::Forwarded);
-        let call = CallId(id.0);
-        self.forwarded.insert(call, caller);
-        let request = Request { hops: request.hops + 1, ..request };
-        self.send(env, node_of(primary), None, Message::Call(call, request));
-    }
-
-    fn release(&mut self, env: &mut Environment, ids: Vec<RequestId>, executed_below: Slot) {
-        for id in ids {
-            let Some(pending) = self.calls.get(&id) else { continue };
-            assert!(
-                executed_below >= pending.floor,
-                "invariant: a read sees all that was chosen before it came: {} was released at {executed_below}, below {}",
-                pending.request.operation.0,
-                pending.floor
-            );
-            self.released.push(id);
-        }
-        let lasts = self.process.random.duration(Duration::ZERO, SERVE_TIME);
-        env.local(&self.process, lasts, Local::Serve);
-    }
-
-    /// Reads the database for what was released: at its newest commit.
-    fn serve(&mut self, env: &mut Environment) {
-        for id in std::mem::take(&mut self.released) {
-            let Some(Pending { caller, request, floor, executed }) = self.calls.remove(&id) else { continue };
-            let Call::Read { key, .. } = &request.call else { unreachable!("only reads are released") };
-            let state = self.database.state();
-            assert!(state.meta().executed_below >= floor, "invariant: a read sees all that was chosen before it came");
-            let seen = state.get(key).map(commands::seen);
-            let answer = history::Answer::Read(seen);
-            if state.meta().executed_below > executed && floor > executed {
-                env.reach.hit(Reached::ReadWaited);
-            }
-            if floor > Slot(0) && !self.is_primary() {
-                env.reach.hit(Reached::BackupRead);
-            }
-            self.reply(env, caller, Outcome::Answered { revision: state.meta().revision.0, answer });
-        }
-    }
-
-    fn is_primary(&self) -> bool {
-        let view = self.database.state().meta().view.as_ref();
-        view.is_some_and(|view| view.primary == self.identity.name && view.primary_instance == self.identity.instance)
-    }
-
-    fn reply(&self, env: &mut Environment, caller: Caller, outcome: Outcome) {
-        self.send(env, caller.to, Some(caller.to_life), Message::Answer(caller.call, outcome));
-    }
-
-    // --- peers ---
-
-    fn on_fetch(&mut self, env: &mut Environment, waiting: Waiting, wait_ms: u64) {
-        let reply = self.log_from(waiting.from);
-        match &reply {
-            ChosenReply::Entries { entries, .. } if entries.is_empty() && wait_ms > 0 => {
-                let number = self.number();
-                self.fetches.insert(number, waiting);
-                env.local(&self.process, Duration::from_millis(wait_ms), Local::FetchWaited(number));
-            }
-            ChosenReply::Entries { .. } | ChosenReply::Trimmed { .. } | ChosenReply::Unavailable => {
-                self.send(env, waiting.to, Some(waiting.to_life), Message::Fetched(waiting.fetch, reply));
-            }
-        }
-    }
-
-    fn wake_fetches(&mut self, env: &mut Environment) {
-        let is_ready = |waiting: &Waiting| match self.log_from(waiting.from) {
-            ChosenReply::Entries { entries, .. } if entries.is_empty() => None,
-            reply @ (ChosenReply::Entries { .. } | ChosenReply::Trimmed { .. } | ChosenReply::Unavailable) => Some(reply),
-        };
-        let ready: Vec<(u64, ChosenReply)> =
-            self.fetches.iter().filter_map(|(number, waiting)| is_ready(waiting).map(|reply| (*number, reply))).collect();
-        for (number, reply) in ready {
-            let waiting = self.fetches.remove(&number).expect("it was just found");
-            self.send(env, waiting.to, Some(waiting.to_life), Message::Fetched(waiting.fetch, reply));
-        }
-    }
-
-    fn log_from(&self, from: Slot) -> ChosenReply {
-        match self.core.log_from(from, self.fetch_entries, FETCH_BYTES) {
-            LogPage::Ready(reply) | LogPage::Nothing(reply) => reply,
-            LogPage::Stored { below, chosen_below } => {
-                let entries = self.database.log(from, below, self.fetch_entries.max(1));
-                ChosenReply::Entries { entries, chosen_below }
-            }
+        match self.tell_writable(env) {
+            Fate::Alive => self.step(env, Input::Executed(report)),
+            Fate::Crashed => Fate::Crashed,
         }
     }
 
@@ -518,34 +374,6 @@ impl ReplicaNode {
         }
     }
 
-    fn announce(&mut self, env: &mut Environment) {
-        let Identity { name, instance, url } = self.identity.clone();
-        let member = Member { name, service: Service::Replica, url, instance };
-        for acceptor in (0..self.acceptors).map(NodeId::Acceptor) {
-            self.send(env, acceptor, None, Message::Announce(member.clone()));
-        }
-        env.local(&self.process, ANNOUNCE_INTERVAL, Local::Announce);
-    }
-
-    /// What `shared::discovery` does: the freshest word on each member counts, and is told when it changes.
-    fn merge(&mut self, env: &Environment, directory: Directory) -> Option<Input> {
-        let now = self.process.clock.read(env.queue.now());
-        for DirectoryEntry { member, age_ms } in directory.members {
-            let Some(heard) = now.checked_sub(Duration::from_millis(age_ms)) else { continue };
-            if self.known.get(&member.name).is_none_or(|(_, fresher)| *fresher < heard) {
-                self.known.insert(member.name.clone(), (member, heard));
-            }
-        }
-        self.known.retain(|_, (_, heard)| now.saturating_sub(*heard) <= MEMBER_EXPIRY);
-        let members: Vec<Member> = self.known.values().map(|(member, _)| member.clone()).collect();
-        if members == self.members {
-            return None;
-        }
-        self.members.clone_from(&members);
-        let members = members.into_iter().map(|member| DirectoryEntry { member, age_ms: 0 }).collect();
-        Some(Input::Directory(Directory { members }))
-    }
-
     fn send(&self, env: &mut Environment, to: NodeId, to_life: Option<Life>, message: Message) {
         env.send(self.process.id, self.process.life, to, to_life, message);
     }
@@ -553,14 +381,6 @@ impl ReplicaNode {
     fn number(&mut self) -> u64 {
         self.next_number += 1;
         self.next_number
-    }
-}
-
-fn history_answer(outcome: &CommandOutcome) -> history::Answer {
-    match outcome {
-        CommandOutcome::Created { .. } | CommandOutcome::Replaced { .. } => history::Answer::Put,
-        CommandOutcome::Deleted { deleted, .. } => history::Answer::Deleted(*deleted),
-        CommandOutcome::PreconditionFailed { .. } => history::Answer::GuardFailed,
     }
 }
 

@@ -23,6 +23,7 @@ use super::trace::Trace;
 
 mod calamity;
 mod healing;
+mod orphan;
 
 /// Everything.
 #[derive(Debug)]
@@ -34,8 +35,12 @@ pub struct World {
     replicas: Vec<ReplicaNode>,
     clients: Vec<Client>,
     random: Random,
-    /// The links that each fault in force has cut.
-    isolated: BTreeMap<usize, Cut>,
+    /// The links that each fault in force has cut, and until when.
+    isolated: BTreeMap<usize, (Cut, Duration)>,
+    /// The acceptor that keeps an orphaned vote, and for which fault.
+    keeper: Option<(usize, NodeId)>,
+    /// What else is cut for it.
+    apart: Option<Cut>,
     is_healed: bool,
 }
 
@@ -63,7 +68,18 @@ impl World {
         let replicas = topology.replicas().into_iter().map(|node| ReplicaNode::new(process(node), &plan)).collect();
         let clients = (0..topology.clients).map(|number| Client::new(&plan, number)).collect();
         let env = Environment::new(plan, trace);
-        Self { env, acceptors, coordinators, replicas, clients, random, isolated: BTreeMap::new(), is_healed: false }
+        Self {
+            env,
+            acceptors,
+            coordinators,
+            replicas,
+            clients,
+            random,
+            isolated: BTreeMap::new(),
+            keeper: None,
+            apart: None,
+            is_healed: false,
+        }
     }
 
     /// Lets everything start, within a second of each other, and schedules what goes wrong.
@@ -115,6 +131,7 @@ impl World {
             Event::Start(node, life) => self.start(node, life),
             Event::FaultBegins(index) => self.fault_begins(index),
             Event::FaultEnds(index) => self.fault_ends(index),
+            Event::Ambush(index) => self.ambush(index),
         }
         true
     }

@@ -81,6 +81,10 @@ impl Votes {
             if was_proposed && *value == noop && is_below_a_vote {
                 reach.hit(Reached::HoleFilled);
             }
+            let mut voted = votes.ballots.iter().filter(|at| !at.voters.is_empty());
+            if voted.next().is_some_and(|first| voted.any(|at| at.value != first.value)) {
+                reach.hit(Reached::Conflicted);
+            }
             if votes.ballots.iter().any(|at| at.ballot < ballot && !at.voters.is_empty() && at.value == *value) {
                 reach.hit(Reached::Recovered);
             }

@@ -7,7 +7,7 @@ use shared::message::Phase;
 
 use super::World;
 use crate::simulation::event::Event;
-use crate::simulation::faults::{FaultKind, Power, Target};
+use crate::simulation::faults::{Blow, FaultKind, Moment, Power, Target};
 use crate::simulation::network::Cut;
 use crate::simulation::node::{CrashPoint, NodeId, Presence};
 use crate::simulation::reach::Reached;
@@ -41,20 +41,20 @@ impl World {
             }
             FaultKind::Isolate { target, lasts } => {
                 if let Some(node) = self.resolve(target) {
-                    let others = self.env.plan.topology.all().into_iter().filter(|other| *other != node).collect();
-                    let cut = Cut::Between(vec![node], others);
-                    self.env.network.cut(&cut, true);
-                    self.isolated.insert(index, cut);
-                    self.env.queue.after(lasts, Event::FaultEnds(index));
+                    self.isolate(index, node, lasts);
                 }
             }
-            FaultKind::Pause { target, lasts } => {
-                let Some(node) = self.resolve(target) else { return };
-                if lasts > Duration::from_secs(2) {
-                    self.env.reach.hit(Reached::Paused);
+            FaultKind::Strangle { reached, lasts } => {
+                if let Some(node) = self.resolve(Target::Leader) {
+                    self.strangle(index, node, reached, lasts);
                 }
-                let process = self.process(node);
-                process.paused_until = process.paused_until.max(now + lasts);
+            }
+            FaultKind::OrphanVote { lasts, .. } => self.orphan_first_act(index, lasts),
+            FaultKind::Ambush { moment, .. } => self.env.ambushes.push((moment, index)),
+            FaultKind::Pause { target, lasts } => {
+                if let Some(node) = self.resolve(target) {
+                    self.pause(node, lasts);
+                }
             }
             FaultKind::Drift { node, rate } => self.process(node).clock.set_rate(now, rate),
             FaultKind::Jump { node, by } => self.process(node).clock.jump(now, by),
@@ -82,9 +82,14 @@ impl World {
         }
         match self.env.plan.faults[index].kind.clone() {
             FaultKind::Cut { cut, .. } => self.env.network.cut(&cut, false),
-            FaultKind::Isolate { .. } => {
-                if let Some(cut) = self.isolated.remove(&index) {
+            FaultKind::Isolate { .. } | FaultKind::Strangle { .. } | FaultKind::OrphanVote { .. } | FaultKind::Ambush { .. } => {
+                let is_over = self.isolated.get(&index).is_some_and(|(_, until)| *until <= self.env.queue.now());
+                if is_over && let Some((cut, _)) = self.isolated.remove(&index) {
                     self.env.network.cut(&cut, false);
+                }
+                let is_orphan = matches!(self.env.plan.faults[index].kind, FaultKind::OrphanVote { .. });
+                if is_orphan && !self.isolated.contains_key(&index) {
+                    self.orphan_ends(index);
                 }
             }
             FaultKind::Full { node, .. } => self.set_full(node, false),
@@ -101,8 +106,58 @@ impl World {
         }
     }
 
+    /// The moment came that an ambush waited for.
+    pub(super) fn ambush(&mut self, index: usize) {
+        if let FaultKind::OrphanVote { lasts, .. } = self.env.plan.faults[index].kind {
+            return self.orphan_second_act(index, lasts);
+        }
+        let FaultKind::Ambush { moment, blow, lasts, .. } = self.env.plan.faults[index].kind else { return };
+        let target = match moment {
+            Moment::Led => Target::Leader,
+            Moment::ViewChosen => Target::Primary,
+        };
+        let Some(node) = self.resolve(target).filter(|_| !self.is_healed) else { return };
+        self.env.reach.hit(Reached::Ambushed);
+        match (blow, node) {
+            (Blow::Crash, _) => self.crash_soon(node, CrashPoint::Now, lasts, Power::Fails),
+            (Blow::Pause, _) => self.pause(node, lasts),
+            (Blow::Strangle, NodeId::Coordinator(_)) => self.strangle(index, node, 1, lasts),
+            (Blow::Isolate | Blow::Strangle, _) => self.isolate(index, node, lasts),
+        }
+    }
+
+    pub(super) fn isolate(&mut self, index: usize, node: NodeId, lasts: Duration) {
+        let others = self.env.plan.topology.all().into_iter().filter(|other| *other != node).collect();
+        self.cut_for(index, Cut::Between(vec![node], others), lasts);
+    }
+
+    fn strangle(&mut self, index: usize, leader: NodeId, reached: u8, lasts: Duration) {
+        let mut acceptors = self.env.plan.topology.acceptors();
+        self.random.shuffle(&mut acceptors);
+        let cut_off = acceptors.split_off(usize::from(reached));
+        self.cut_for(index, Cut::Between(vec![leader], cut_off), lasts);
+    }
+
+    pub(super) fn cut_for(&mut self, index: usize, cut: Cut, lasts: Duration) {
+        self.env.network.cut(&cut, true);
+        let until = self.env.queue.now() + lasts;
+        if let Some((before, _)) = self.isolated.insert(index, (cut, until)) {
+            self.env.network.cut(&before, false);
+        }
+        self.env.queue.after(lasts, Event::FaultEnds(index));
+    }
+
+    fn pause(&mut self, node: NodeId, lasts: Duration) {
+        if lasts > Duration::from_secs(2) {
+            self.env.reach.hit(Reached::Paused);
+        }
+        let until = self.env.queue.now() + lasts;
+        let process = self.process(node);
+        process.paused_until = process.paused_until.max(until);
+    }
+
     /// Whom a fault hits now, if anybody.
-    fn resolve(&self, target: Target) -> Option<NodeId> {
+    pub(super) fn resolve(&self, target: Target) -> Option<NodeId> {
         match target {
             Target::Node(node) => Some(node),
             Target::Leader => {

@@ -20,6 +20,7 @@ impl World {
         let now = self.env.queue.now();
         let plan = self.env.plan.clone();
         let topology = &plan.topology;
+        self.apart = None;
         self.env.network.mend();
         self.env.network.set_weather(Weather::CALM);
         let is_formed = self.env.observer.is_formed();

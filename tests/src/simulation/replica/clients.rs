@@ -1,0 +1,138 @@
+//! Serves clients: mutations through the core, reads from the database once the core releases them.
+
+use std::time::Duration;
+
+use replica::answer::{Answer, NotApplied};
+use replica::event::{Input, RequestId};
+use replica::outcome::CommandOutcome;
+use shared::ids::{Name, Revision, Slot};
+
+use super::{Caller, Pending, ReplicaNode, node_of};
+use crate::linearizability::history::{self, Call, Consistency};
+use crate::simulation::acceptor::Fate;
+use crate::simulation::client::{Outcome, Request};
+use crate::simulation::commands;
+use crate::simulation::environment::Environment;
+use crate::simulation::event::Local;
+use crate::simulation::message::{CallId, Message};
+use crate::simulation::reach::Reached;
+
+/// How long it takes to read the database for a released read, at most.
+const SERVE_TIME: Duration = Duration::from_millis(2);
+
+impl ReplicaNode {
+    pub(super) fn on_call(&mut self, env: &mut Environment, caller: Caller, request: Request) -> Fate {
+        let id = RequestId(self.number());
+        let timeout = self.process.clock.true_wait(request.timeout);
+        let input = match &request.call {
+            Call::Read { consistency: Consistency::Linearizable, .. } => Input::Read { id },
+            Call::Read { consistency: Consistency::Local { at_least }, .. } => {
+                Input::WaitRevision { id, revision: Revision(*at_least) }
+            }
+            Call::Put { .. } | Call::Delete { .. } | Call::DeletePrefix { .. } => {
+                Input::Mutation { id, command: commands::command(&request), time_ms: self.process.clock.wall_ms(env.queue.now()) }
+            }
+        };
+        let floor = match request.call {
+            Call::Read { consistency: Consistency::Linearizable, .. } => env.observer.chosen_end(),
+            Call::Read { .. } | Call::Put { .. } | Call::Delete { .. } | Call::DeletePrefix { .. } => Slot(0),
+        };
+        self.calls.insert(id, Pending { caller, request, floor, executed: self.database.state().meta().executed_below });
+        env.local(&self.process, timeout, Local::Deadline(id.0));
+        self.step(env, input)
+    }
+
+    pub(super) fn on_deadline(&mut self, env: &mut Environment, number: u64) -> Fate {
+        let id = RequestId(number);
+        if self.calls.contains_key(&id) && !self.released.contains(&id) {
+            return self.step(env, Input::Cancel { id });
+        }
+        // Another replica has it, and has not answered in time.
+        if let Some(caller) = self.forwarded.remove(&CallId(number)) {
+            self.reply(env, caller, Outcome::Unknown);
+        }
+        Fate::Alive
+    }
+
+    pub(super) fn answer(&mut self, env: &mut Environment, id: RequestId, answer: Answer) {
+        let Some(Pending { caller, request, .. }) = self.calls.remove(&id) else {
+            panic!("{} answered request {id} twice, or was never asked", self.process.id)
+        };
+        let outcome = match answer {
+            Answer::Executed { slot, outcome } => {
+                env.observer.answered(request.operation, slot, &outcome);
+                Outcome::Answered { revision: outcome.revision().0, answer: history_answer(&outcome) }
+            }
+            Answer::NotApplied(NotApplied::NotPrimary { primary: Some(primary) })
+                if request.hops == 0 && primary != self.identity.name =>
+            {
+                return self.forward(env, caller, request, id, &primary);
+            }
+            Answer::NotApplied(_) => {
+                env.observer.not_applied(request.operation);
+                Outcome::NotApplied
+            }
+            Answer::Unknown(_) => Outcome::Unknown,
+        };
+        self.reply(env, caller, outcome);
+    }
+
+    fn forward(&mut self, env: &mut Environment, caller: Caller, request: Request, id: RequestId, primary: &Name) {
+        env.reach.hit(Reached::Forwarded);
+        let call = CallId(id.0);
+        self.forwarded.insert(call, caller);
+        let request = Request { hops: request.hops + 1, ..request };
+        self.send(env, node_of(primary), None, Message::Call(call, request));
+    }
+
+    pub(super) fn release(&mut self, env: &mut Environment, ids: Vec<RequestId>, executed_below: Slot) {
+        for id in ids {
+            let Some(pending) = self.calls.get(&id) else { continue };
+            assert!(
+                executed_below >= pending.floor,
+                "invariant: a read sees all that was chosen before it came: {} was released at {executed_below}, below {}",
+                pending.request.operation.0,
+                pending.floor
+            );
+            self.released.push(id);
+        }
+        let lasts = self.process.random.duration(Duration::ZERO, SERVE_TIME);
+        env.local(&self.process, lasts, Local::Serve);
+    }
+
+    /// Reads the database for what was released: at its newest commit.
+    pub(super) fn serve(&mut self, env: &mut Environment) {
+        for id in std::mem::take(&mut self.released) {
+            let Some(Pending { caller, request, floor, executed }) = self.calls.remove(&id) else { continue };
+            let Call::Read { key, .. } = &request.call else { unreachable!("only reads are released") };
+            let state = self.database.state();
+            assert!(state.meta().executed_below >= floor, "invariant: a read sees all that was chosen before it came");
+            let seen = state.get(key).map(commands::seen);
+            let answer = history::Answer::Read(seen);
+            if state.meta().executed_below > executed && floor > executed {
+                env.reach.hit(Reached::ReadWaited);
+            }
+            if floor > Slot(0) && !self.is_primary() {
+                env.reach.hit(Reached::BackupRead);
+            }
+            self.reply(env, caller, Outcome::Answered { revision: state.meta().revision.0, answer });
+        }
+    }
+
+    fn is_primary(&self) -> bool {
+        let view = self.database.state().meta().view.as_ref();
+        view.is_some_and(|view| view.primary == self.identity.name && view.primary_instance == self.identity.instance)
+    }
+
+    pub(super) fn reply(&self, env: &mut Environment, caller: Caller, outcome: Outcome) {
+        self.send(env, caller.to, Some(caller.to_life), Message::Answer(caller.call, outcome));
+    }
+}
+
+fn history_answer(outcome: &CommandOutcome) -> history::Answer {
+    match outcome {
+        CommandOutcome::Created { .. } | CommandOutcome::Replaced { .. } => history::Answer::Put,
+        CommandOutcome::Deleted { deleted, .. } => history::Answer::Deleted(*deleted),
+        CommandOutcome::PreconditionFailed { .. } => history::Answer::GuardFailed,
+    }
+}
