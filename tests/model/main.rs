@@ -23,4 +23,5 @@ mod cluster;
 mod consensus;
 mod execution;
 mod memo;
+mod primaries;
 mod reads;

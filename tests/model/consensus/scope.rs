@@ -14,7 +14,7 @@ pub(crate) struct Scope {
     pub(crate) batches: [&'static [&'static str]; 2],
     /// Ballots begun, of all coordinators together.
     pub(crate) ballots: u32,
-    /// Who begins them, if not just anyone.
+    /// Who begins them, if not just anyone. Then all is over when the last of them leads: what it proposes at once is what matters.
     pub(crate) order: Option<&'static [usize]>,
     /// In how many of them, from the first on, a primary asks for batches: later leaders only bring to an end what they find.
     pub(crate) proposing_ballots: u32,

@@ -47,7 +47,7 @@ impl Model for Consensus {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        if state.broken.is_none() {
+        if state.broken.is_none() && !self.is_over(state) {
             (0..state.coordinators.len()).for_each(|place| self.actions_of_coordinator(state, place, actions));
             (0..ACCEPTORS).for_each(|place| self.actions_of_acceptor(state, place, actions));
         }
@@ -72,6 +72,12 @@ impl Consensus {
     pub(crate) fn new(scope: Scope) -> Self {
         let (outbid_in_phase1, outbid_in_phase2) = Default::default();
         Self { scope, stepped: Memo::default(), voted: Memo::default(), outbid_in_phase1, outbid_in_phase2 }
+    }
+
+    /// Whether the last leader of an ordered scope has proposed what it found.
+    fn is_over(&self, state: &State) -> bool {
+        let Some(last) = self.scope.order.and_then(|order| order.last()) else { return false };
+        state.ballots == self.scope.ballots && state.coordinators[*last].core.phase() == Phase::Phase2
     }
 
     fn actions_of_coordinator(&self, state: &State, coordinator: usize, actions: &mut Vec<Action>) {
