@@ -15,8 +15,8 @@
 //! printed are of states after this reduction; run with `--nocapture` to see them.
 //!
 //! What finite models cannot say: more acceptors, ballots, slots and values than they have. The simulation goes there, at random.
-//! The larger scopes are ignored by default; run them with
-//! `cargo test --release -p tests --test model -- --ignored --nocapture`.
+//! The larger scopes are ignored by default, since they take many minutes; run all of them with
+//! `cargo test --profile sim -p tests --test model -- --include-ignored --nocapture`.
 
 mod check;
 mod cluster;
