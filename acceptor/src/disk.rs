@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 /// What a disk refused.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum DiskError {
+pub enum DiskError {
     /// There is no space (or no quota) left. Nothing is lost; there may be space later.
     #[error("no space left for {path}")]
     NoSpace {

@@ -20,11 +20,11 @@
 use shared::ids::AcceptorId;
 
 /// Frames start at multiples of this, and a header has this length. Bytes.
-pub(crate) const BLOCK: usize = 64;
+pub const BLOCK: usize = 64;
 /// What a disk writes whole or not at all. Bytes.
-pub(crate) const SECTOR: usize = 512;
+pub const SECTOR: usize = 512;
 /// The length of a segment's header. Bytes.
-pub(crate) const SEGMENT_HEADER: usize = 128;
+pub const SEGMENT_HEADER: usize = 128;
 
 const SEGMENT_MAGIC: [u8; 8] = *b"SYNODLOG";
 const FORMAT: u32 = 1;
@@ -33,27 +33,29 @@ const FRAME_END: u32 = 0xA5A5_A5A5;
 const TRAILER: [u8; 8] = [0xA5; 8];
 
 /// Binds everything up to here: two logs with equal chains hold equal records.
-pub(crate) type Chain = [u8; 32];
+pub type Chain = [u8; 32];
 
 /// What stands at the head of a segment. It is synced before the segment gets its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SegmentHeader {
+pub struct SegmentHeader {
     /// Which segment, from 1.
-    pub(crate) number: u64,
+    pub number: u64,
     /// Whose log.
-    pub(crate) acceptor: AcceptorId,
+    pub acceptor: AcceptorId,
     /// Drawn at random for this segment.
-    pub(crate) salt: u64,
+    pub salt: u64,
     /// The sequence of its first group.
-    pub(crate) first_sequence: u64,
+    pub first_sequence: u64,
     /// The length of the file. Bytes.
-    pub(crate) length: u64,
+    pub length: u64,
     /// The chain over everything before it.
-    pub(crate) chain: Chain,
+    pub chain: Chain,
 }
 
 impl SegmentHeader {
-    pub(crate) fn encode(&self) -> [u8; SEGMENT_HEADER] {
+    /// The bytes of it.
+    #[must_use]
+    pub fn encode(&self) -> [u8; SEGMENT_HEADER] {
         let mut bytes = [0; SEGMENT_HEADER];
         bytes[0..8].copy_from_slice(&SEGMENT_MAGIC);
         bytes[8..12].copy_from_slice(&FORMAT.to_le_bytes());
@@ -68,8 +70,11 @@ impl SegmentHeader {
         bytes
     }
 
-    /// Reads the header at the start of a segment, or says what is wrong with it.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
+    /// Reads the header at the start of a segment.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         let Some(bytes) = bytes.first_chunk::<SEGMENT_HEADER>() else {
             return Err(format!("the file ends within the segment's header, after {} bytes", bytes.len()));
         };
@@ -83,20 +88,30 @@ impl SegmentHeader {
         if format != FORMAT {
             return Err(format!("the segment has format {format}, this version reads {FORMAT}"));
         }
-        Ok(Self {
+        let header = Self {
             number: u64_at(bytes, 16),
             acceptor: AcceptorId(u64_at(bytes, 24)),
             salt: u64_at(bytes, 32),
             first_sequence: u64_at(bytes, 40),
             length: u64_at(bytes, 48),
             chain: chain_at(bytes, 56),
-        })
+        };
+        let whole_blocks = header.length.is_multiple_of(BLOCK as u64) && header.length >= SEGMENT_HEADER as u64;
+        if !whole_blocks {
+            return Err(format!("the segment's length of {} bytes is not that of whole blocks", header.length));
+        }
+        // A group takes a block at least, so counting this segment's groups cannot pass the highest number.
+        if header.number == u64::MAX || header.first_sequence.checked_add(header.length).is_none() {
+            let (number, first) = (header.number, header.first_sequence);
+            return Err(format!("segment {number} begins with group {first}: no log is that long"));
+        }
+        Ok(header)
     }
 }
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// Records, under one sync.
     Group,
     /// The group before is synced.
@@ -107,30 +122,39 @@ pub(crate) enum Kind {
 
 /// The head of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FrameHeader {
-    pub(crate) kind: Kind,
+pub struct FrameHeader {
+    /// What follows.
+    pub kind: Kind,
     /// A group's own number; for a mark or a seal, the one of the group before it.
-    pub(crate) sequence: u64,
-    pub(crate) payload_length: u32,
+    pub sequence: u64,
+    /// Of its records. Bytes.
+    pub payload_length: u32,
     payload_crc: u32,
     /// The chain up to and with the group that `sequence` names.
-    pub(crate) chain: Chain,
+    pub chain: Chain,
 }
 
 impl FrameHeader {
     /// The header of a group that follows on `before`.
-    pub(crate) fn group(sequence: u64, before: &Chain, payload: &[u8]) -> Self {
+    ///
+    /// # Panics
+    /// When the records have 4 GiB or more.
+    #[must_use]
+    pub fn group(sequence: u64, before: &Chain, payload: &[u8]) -> Self {
         let payload_length = u32::try_from(payload.len()).expect("groups are far below 4 GiB");
         let chain = next_chain(before, sequence, payload);
         Self { kind: Kind::Group, sequence, payload_length, payload_crc: crc32c::crc32c(payload), chain }
     }
 
     /// A mark or a seal after the group `sequence`.
-    pub(crate) fn after(kind: Kind, sequence: u64, chain: Chain) -> Self {
+    #[must_use]
+    pub fn after(kind: Kind, sequence: u64, chain: Chain) -> Self {
         Self { kind, sequence, payload_length: 0, payload_crc: 0, chain }
     }
 
-    pub(crate) fn encode(&self, salt: u64) -> [u8; BLOCK] {
+    /// The bytes of it.
+    #[must_use]
+    pub fn encode(&self, salt: u64) -> [u8; BLOCK] {
         let mut bytes = [0; BLOCK];
         bytes[0..4].copy_from_slice(&FRAME_MAGIC.to_le_bytes());
         bytes[4] = match self.kind {
@@ -149,7 +173,8 @@ impl FrameHeader {
     }
 
     /// Reads a header, if this is one of this segment.
-    pub(crate) fn decode(bytes: &[u8], salt: u64) -> Option<Self> {
+    #[must_use]
+    pub fn decode(bytes: &[u8], salt: u64) -> Option<Self> {
         let bytes = bytes.first_chunk::<BLOCK>()?;
         let is_framed = u32_at(bytes, 0) == FRAME_MAGIC && u32_at(bytes, 60) == FRAME_END;
         if !is_framed || salted_crc(salt, &bytes[..56]) != u32_at(bytes, 56) {
@@ -166,12 +191,19 @@ impl FrameHeader {
     }
 
     /// Where the group's payload, its trailer and its padding end, counted from the frame's start.
-    pub(crate) fn extents(&self) -> Extents {
+    #[must_use]
+    pub fn extents(&self) -> Extents {
         Extents::of(self.payload_length as usize)
     }
 
-    /// Checks a group's frame against its header and the group before it, and gives its payload, or says what is wrong.
-    pub(crate) fn check<'a>(&self, before: &Chain, frame: &'a [u8]) -> Result<&'a [u8], &'static str> {
+    /// Checks a group's whole frame against its header and the group before it, and gives its payload.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    ///
+    /// # Panics
+    /// When the frame is shorter than its header says.
+    pub fn check<'a>(&self, before: &Chain, frame: &'a [u8]) -> Result<&'a [u8], &'static str> {
         let Extents { payload: payload_end, trailer: trailer_end, .. } = self.extents();
         let payload = &frame[BLOCK..payload_end];
         if crc32c::crc32c(payload) != self.payload_crc {
@@ -188,14 +220,19 @@ impl FrameHeader {
 
 /// Where the parts of a group's frame end, counted from its start. Bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Extents {
-    pub(crate) payload: usize,
-    pub(crate) trailer: usize,
-    pub(crate) frame: usize,
+pub struct Extents {
+    /// Of its records.
+    pub payload: usize,
+    /// Of the trailer.
+    pub trailer: usize,
+    /// Of the padding: where the next frame starts.
+    pub frame: usize,
 }
 
 impl Extents {
-    pub(crate) fn of(payload_length: usize) -> Self {
+    /// Those of a group with so many bytes of records.
+    #[must_use]
+    pub fn of(payload_length: usize) -> Self {
         let payload = BLOCK + payload_length;
         let trailer = payload + TRAILER.len();
         Self { payload, trailer, frame: trailer.next_multiple_of(BLOCK) }
@@ -203,13 +240,17 @@ impl Extents {
 }
 
 /// Whether there is nothing but zeros: what was preallocated and never written.
-pub(crate) fn is_zero(bytes: &[u8]) -> bool {
+#[must_use]
+pub fn is_zero(bytes: &[u8]) -> bool {
     static ZEROS: [u8; 4096] = [0; 4096];
     bytes.chunks(ZEROS.len()).all(|chunk| chunk == &ZEROS[..chunk.len()])
 }
 
-/// Makes a frame of a buffer that starts with room for the header and goes on with the payload.
-pub(crate) fn seal_group(buffer: &mut Vec<u8>, salt: u64, sequence: u64, before: &Chain) -> Chain {
+/// Makes a frame of a buffer that starts with room for the header and goes on with the payload. Returns the chain with it.
+///
+/// # Panics
+/// When there is no room for the header, or 4 GiB of payload.
+pub fn seal_group(buffer: &mut Vec<u8>, salt: u64, sequence: u64, before: &Chain) -> Chain {
     let header = FrameHeader::group(sequence, before, &buffer[BLOCK..]);
     let extents = header.extents();
     buffer[..BLOCK].copy_from_slice(&header.encode(salt));

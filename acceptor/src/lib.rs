@@ -13,9 +13,9 @@
 //! ```
 //!
 //! In reading order: [`acceptor`] (the protocol, pure), `replay` (its state, from its records), [`decision`] ("persist before
-//! answering", as types), [`limits`] (what it lets in), `invariants` (what always holds); `log` (how the log grows and shrinks), `record` and `frame` (its bytes),
-//! `segment` and `disk` (its files), `scan` (torn or damaged?) and `recovery` (start); `writer` (group commit) and `handle` (the
-//! way to it); [`directory`] (who is there, pure), `http`, `args`.
+//! answering", as types), [`limits`] (what it lets in), `invariants` (what always holds); `log` (how the log grows and
+//! shrinks), [`record`] and [`frame`] (its bytes), `segment` and `disk` (its files), [`scan`] (torn or damaged?) and `recovery`
+//! (start); `writer` (group commit) and `handle` (the way to it); [`directory`] (who is there, pure), `http`, `args`.
 //!
 //! Deliberately absent: reading values (they are opaque here), learning what is chosen (leaders say so), and any message to
 //! another service: an acceptor only answers.
@@ -27,11 +27,11 @@ pub mod limits;
 mod replay;
 
 mod disk;
-mod frame;
+pub mod frame;
 mod log;
-mod record;
+pub mod record;
 mod recovery;
-mod scan;
+pub mod scan;
 mod segment;
 
 mod handle;
@@ -50,6 +50,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 pub use args::Args;
+pub use disk::DiskError;
+pub use recovery::{LogError, recover};
+pub use replay::Contradiction;
 use shared::datadir::{DataDir, DataDirError};
 use shared::message::Service as Kind;
 use shared::server::{self, serve};
@@ -57,7 +60,6 @@ use shared::service::Running;
 
 use crate::disk::Disk;
 use crate::http::{SPANS, Service, routes};
-use crate::recovery::LogError;
 
 /// Runs an acceptor until it is told to end, or its log cannot be relied on any more.
 ///

@@ -7,7 +7,7 @@ use crate::decision::Record;
 
 /// What a group holds: what the core records, and what the log needs to know of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Entry {
+pub enum Entry {
     /// A change of the acceptor's state.
     State(Record),
     /// Segments below this number hold nothing that is needed; they may be gone.
@@ -21,14 +21,14 @@ pub(crate) enum Entry {
 pub(crate) const RELEASED_MAX: usize = 16;
 
 /// Appends a record of the core to a group.
-pub(crate) fn encode_state(record: &Record, group: &mut Vec<u8>) {
+pub fn encode_state(record: &Record, group: &mut Vec<u8>) {
     // The index of `Entry::State`, so that the record need not be cloned into one.
     group.push(0);
     encode(record, group);
 }
 
 /// Appends the log's own entry to a group.
-pub(crate) fn encode_released(oldest: u64, group: &mut Vec<u8>) {
+pub fn encode_released(oldest: u64, group: &mut Vec<u8>) {
     encode(&Entry::Released { oldest }, group);
 }
 
@@ -37,7 +37,10 @@ fn encode<T: Serialize>(value: &T, group: &mut Vec<u8>) {
 }
 
 /// Reads all entries of a group.
-pub(crate) fn decode(mut payload: &[u8]) -> Result<Vec<Entry>, postcard::Error> {
+///
+/// # Errors
+/// When the bytes are not whole entries, one after the other.
+pub fn decode(mut payload: &[u8]) -> Result<Vec<Entry>, postcard::Error> {
     let mut entries = Vec::new();
     while !payload.is_empty() {
         let (entry, rest) = postcard::take_from_bytes(payload)?;

@@ -25,7 +25,7 @@ use crate::segment::{FolderEntry, Segment, classify, path_of};
 
 /// Why the log cannot be opened.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LogError {
+pub enum LogError {
     /// Something that may have been acknowledged does not read back. Nothing was changed.
     #[error(
         "{file} is damaged at offset {offset}: {what}. An acceptor must not answer without its whole log: restore the data \
@@ -50,6 +50,20 @@ pub(crate) enum LogError {
     /// The disk fails, or is full.
     #[error(transparent)]
     Disk(#[from] DiskError),
+}
+
+/// Opens the log in a folder as a start does, and closes it again: what it holds, or why no acceptor may run on it. None where
+/// there is no log. As at a start, the tail that a crash left unfinished is dropped, and segments no longer needed are removed.
+///
+/// # Errors
+/// When the log is damaged, or the disk fails.
+pub fn recover(folder: &Path, limits: Limits) -> Result<Option<Acceptor>, LogError> {
+    if list(folder)?.is_empty() {
+        return Ok(None);
+    }
+    let (log, acceptor) = Log::open(Disk::default(), folder, Options::default(), limits)?;
+    log.close()?;
+    Ok(Some(acceptor))
 }
 
 /// A segment as it was read.
@@ -84,6 +98,10 @@ impl Log {
         let Some(oldest) = oldest_needed(&last.scan.groups) else {
             return Err(last.damage(last.scan.offset, "the segment does not start with a summary".to_owned()));
         };
+        if oldest > last.header.number {
+            let what = format!("it says that segments below {oldest} are not needed, and so not even itself");
+            return Err(last.damage(last.scan.offset, what));
+        }
         if last.scan.end == End::Sealed {
             let needed_by = format!("the seal of {} says that it was there", last.path.display());
             return Err(LogError::Missing { file: path_of(folder, last.header.number + 1), needed_by });
@@ -94,7 +112,7 @@ impl Log {
         }
         let mut acceptor = Acceptor::new(last.header.acceptor, limits);
         let (closed, unsealed) = replay_closed(folder, oldest, &last, &mut acceptor)?;
-        replay(&mut acceptor, &last.scan.groups);
+        replay(&mut acceptor, &last)?;
         acceptor.check_invariants();
         if let Some(before) = unsealed {
             let mut segment = Segment::open(&disk, before.path, before.header, before.scan.offset as u64)?;
@@ -189,7 +207,7 @@ fn replay_closed(
             check_link(before, &loaded)?;
         }
         check_acceptor(&loaded, last.header.acceptor)?;
-        replay(acceptor, &loaded.scan.groups);
+        replay(acceptor, &loaded)?;
         closed.push_back(loaded.closed());
         before = Some(loaded);
     }
@@ -243,13 +261,20 @@ fn entries(groups: &[Group]) -> impl Iterator<Item = &Entry> {
     groups.iter().flat_map(|group| &group.entries)
 }
 
-fn replay(acceptor: &mut Acceptor, groups: &[Group]) {
-    for entry in entries(groups) {
-        match entry {
-            Entry::State(record) => acceptor.replay(record.clone()),
-            Entry::Released { .. } => {}
+fn replay(acceptor: &mut Acceptor, loaded: &Loaded) -> Result<(), LogError> {
+    for group in &loaded.scan.groups {
+        for entry in &group.entries {
+            match entry {
+                Entry::State(record) => {
+                    let refuse = |error| loaded.damage(group.offset, format!("a record contradicts those before it: {error}"));
+                    acceptor.check_record(record).map_err(refuse)?;
+                    acceptor.replay(record.clone());
+                }
+                Entry::Released { .. } => {}
+            }
         }
     }
+    Ok(())
 }
 
 fn oldest_needed(groups: &[Group]) -> Option<u64> {

@@ -24,28 +24,33 @@ use crate::record::{self, Entry};
 
 /// A group as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Group {
-    pub(crate) offset: usize,
-    pub(crate) length: usize,
-    pub(crate) entries: Vec<Entry>,
+pub struct Group {
+    /// Where its frame starts. Bytes.
+    pub offset: usize,
+    /// The length of its frame. Bytes.
+    pub length: usize,
+    /// Its records, in order.
+    pub entries: Vec<Entry>,
 }
 
 /// What a segment holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Scan {
-    pub(crate) groups: Vec<Group>,
+pub struct Scan {
+    /// In order.
+    pub groups: Vec<Group>,
     /// The sequence of the group after them.
-    pub(crate) next_sequence: u64,
+    pub next_sequence: u64,
     /// The chain over them.
-    pub(crate) chain: Chain,
+    pub chain: Chain,
     /// Where they end. Bytes.
-    pub(crate) offset: usize,
-    pub(crate) end: End,
+    pub offset: usize,
+    /// What stands there.
+    pub end: End,
 }
 
 /// What stands where the next group would.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     /// Nothing.
     Unmarked,
     /// A mark: the last group is known to be synced.
@@ -58,13 +63,18 @@ pub(crate) enum End {
 
 /// The place and the kind of a damage.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Damage {
-    pub(crate) offset: usize,
-    pub(crate) what: String,
+pub struct Damage {
+    /// From the start of the segment. Bytes.
+    pub offset: usize,
+    /// What does not read back.
+    pub what: String,
 }
 
 /// Reads a segment whose header was read.
-pub(crate) fn scan(bytes: &[u8], header: &SegmentHeader) -> Result<Scan, Damage> {
+///
+/// # Errors
+/// When something that may have been acknowledged does not read back.
+pub fn scan(bytes: &[u8], header: &SegmentHeader) -> Result<Scan, Damage> {
     let mut scanner = Scanner {
         bytes,
         salt: header.salt,

@@ -16,6 +16,7 @@ use crate::recovery::LogError;
 
 mod damage;
 mod log;
+mod nonsense;
 mod torn;
 mod writer;
 
