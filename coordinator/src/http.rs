@@ -38,6 +38,9 @@ const PROPOSAL_WAIT: Duration = Duration::from_secs(5);
 /// Room in a proposal's body beside its value.
 const PROPOSAL_OVERHEAD: usize = 1_024;
 
+/// The longest sign of life, in bytes: its view names up to 255 backups of 64 bytes, in JSON at worst.
+const HEARTBEAT_BYTES: usize = 64 << 10;
+
 /// The most entries in one answer to a fetch.
 const MAX_PAGE_ENTRIES: usize = 1_024;
 
@@ -67,11 +70,12 @@ pub(crate) fn routes(front: Front) -> Router {
     let handle = front.handle.clone();
     let body = BodyLimit { what: "proposal", bytes: front.max_value_bytes + PROPOSAL_OVERHEAD };
     let places = Arc::new(Semaphore::new(WAITING_PROPOSALS));
+    let sign_of_life = BodyLimit { what: "heartbeat", bytes: HEARTBEAT_BYTES };
     let proposals = post(propose).layer(axum::Extension(body)).layer(from_fn_with_state(places, admit_proposal));
     Router::new()
         .route("/v1/proposals", proposals)
         .route("/v1/chosen", get(chosen))
-        .route("/v1/heartbeats", post(heartbeat))
+        .route("/v1/heartbeats", post(heartbeat).layer(axum::Extension(sign_of_life)))
         .route("/v1/status", get(status))
         .with_state(front)
         .merge(health::routes(move || {

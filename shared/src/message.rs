@@ -34,8 +34,9 @@
 //! *Accepted is not chosen, chosen is not learned, learned is not executed.*
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::bounded;
 use crate::ids::{AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, Name, Slot};
 
 /// The acceptors of one cluster: sorted, without repeats, an odd number of them.
@@ -43,8 +44,8 @@ use crate::ids::{AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Epoc
 /// It is fixed when the cluster forms, which needs every acceptor at once: every coordinator then computes the same roster, so
 /// forming needs no agreement of its own. An acceptor adopts the first roster that names it and keeps it on disk; one that lost
 /// its disk has another identity, is named by no roster and is never counted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<AcceptorId>", into = "Vec<AcceptorId>")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "Vec<AcceptorId>")]
 pub struct Roster(Vec<AcceptorId>);
 
 /// A list of acceptors is not a [`Roster`].
@@ -114,11 +115,9 @@ pub fn quorum(acceptors: usize) -> usize {
     acceptors / 2 + 1
 }
 
-impl TryFrom<Vec<AcceptorId>> for Roster {
-    type Error = RosterError;
-
-    fn try_from(acceptors: Vec<AcceptorId>) -> Result<Self, RosterError> {
-        Self::new(acceptors)
+impl<'de> Deserialize<'de> for Roster {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(bounded::list(deserializer)?).map_err(serde::de::Error::custom)
     }
 }
 
@@ -171,6 +170,7 @@ pub struct View {
     /// … and only in this life of its process, so that a number of a batch is never used twice in an epoch.
     pub primary_instance: Instance,
     /// The other replicas, in order of their names.
+    #[serde(deserialize_with = "bounded::list")]
     pub backups: Vec<Name>,
 }
 
@@ -238,6 +238,7 @@ pub struct Promise {
     /// The slot that was asked from; a trimmed slot is not reported as unvoted, see `trimmed_below`.
     pub from: Slot,
     /// All votes in `from..next` (to the end where `next` is none), ascending.
+    #[serde(deserialize_with = "bounded::list")]
     pub votes: Vec<Vote>,
     /// Where the next page starts.
     pub next: Option<Slot>,
@@ -283,6 +284,7 @@ pub struct Accept {
     /// The leader's ballot.
     pub ballot: Ballot,
     /// The values, ascending by slot, each slot once.
+    #[serde(deserialize_with = "bounded::list")]
     pub proposals: Vec<SlotValue>,
     /// Every slot below is chosen.
     pub chosen_below: Slot,
@@ -323,6 +325,7 @@ pub struct Accepted {
     pub ballot: Ballot,
     /// The slots voted in. Those below `marks.trimmed_below` are left out: they are chosen, and gone from here. So are those for
     /// which there was no room, where there was room for others.
+    #[serde(deserialize_with = "bounded::list")]
     pub slots: Vec<Slot>,
     /// The watermarks of the acceptor when it answered.
     pub marks: Marks,
@@ -360,6 +363,7 @@ pub struct VotesPage {
     /// The cluster it belongs to, if any.
     pub roster: Option<Roster>,
     /// All votes in the asked range up to `next`, ascending.
+    #[serde(deserialize_with = "bounded::list")]
     pub votes: Vec<Vote>,
     /// Where the next page starts.
     pub next: Option<Slot>,
@@ -412,6 +416,7 @@ pub struct Member {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Directory {
     /// In order of their names.
+    #[serde(deserialize_with = "bounded::list")]
     pub members: Vec<DirectoryEntry>,
 }
 
@@ -527,6 +532,7 @@ pub enum ChosenReply {
     /// Entries from the asked slot on, without a gap; none if none came within the wait.
     Entries {
         /// Ascending, contiguous.
+        #[serde(deserialize_with = "bounded::list")]
         entries: Vec<ChosenEntry>,
         /// Every slot below is chosen, as far as the sender knows.
         chosen_below: Slot,

@@ -85,6 +85,9 @@ async fn a_heartbeat_is_answered_with_who_leads() {
     let expected =
         HeartbeatReply { coordinator: ballot.coordinator, phase: Phase::Phase2, ballot: Some(ballot), chosen_below: Slot(0) };
     assert_eq!(reply, expected);
+    let endless = Heartbeat { url: "x".repeat(64 << 10), ..heartbeat(cluster_id()) };
+    let refused = coordinator.client.heartbeat(&endless, PATIENCE).await.unwrap_err();
+    assert!(refused.to_string().contains("the heartbeat is limited to 65536 bytes"), "{refused}");
     let refused = coordinator.client.heartbeat(&heartbeat(ClusterId(9)), PATIENCE).await.unwrap_err();
     assert!(refused.to_string().contains("409"), "{refused}");
 }
