@@ -20,6 +20,9 @@ const IDENTITY: &str = "identity.json";
 const IDENTITY_NEW: &str = "identity.json.new";
 const LOCK: &str = "LOCK";
 
+/// As much of [`IDENTITY`] as is read: many times what it takes.
+const MAX_IDENTITY_BYTES: u64 = 4 << 10;
+
 /// A folder that this process owns until it is dropped.
 #[derive(Debug)]
 pub struct DataDir {
@@ -180,7 +183,7 @@ pub fn lock(folder: &Path) -> Result<File, DataDirError> {
 fn read_identity(folder: &Path) -> Result<Option<Identity>, DataDirError> {
     let path = folder.join(IDENTITY);
     let unknown = |reason: String| DataDirError::Unknown { path: folder.to_owned(), reason };
-    match fs::read(&path) {
+    match read_head(&path) {
         Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| unknown(error.to_string())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => match strangers(folder)? {
             None => Ok(None),
@@ -188,6 +191,12 @@ fn read_identity(folder: &Path) -> Result<Option<Identity>, DataDirError> {
         },
         Err(source) => Err(DataDirError::Io { action: "read", path, source }),
     }
+}
+
+fn read_head(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_IDENTITY_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Something in the folder that [`DataDir::open`] does not itself leave behind when it is cut short.
@@ -284,6 +293,14 @@ mod tests {
         fs::write(&path, text).unwrap();
         let error = DataDir::open(temp.path(), Service::Replica, &name("replica-1")).unwrap_err();
         assert!(error.to_string().contains("has format 2, this version reads 1"), "{error}");
+    }
+
+    #[test]
+    fn of_an_endless_identity_only_the_beginning_is_read() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::write(temp.path().join(IDENTITY), format!("{{\"{}", "x".repeat(1 << 20))).unwrap();
+        let error = DataDir::open(temp.path(), Service::Replica, &name("replica-1")).unwrap_err();
+        assert!(error.to_string().contains("at line 1 column 4096"), "{error}");
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub enum Encoding {
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// Not the JSON that was expected.
-    #[error("not the expected JSON: {0}")]
+    #[error("not the expected JSON: {}", head(.0))]
     Json(#[from] serde_json::Error),
     /// Not the binary message that was expected.
     #[error("not the expected postcard message: {0}")]
@@ -45,6 +45,18 @@ pub enum DecodeError {
     /// The binary message ends before the bytes do.
     #[error("{0} bytes are left over after the message")]
     Trailing(usize),
+}
+
+/// How much of an error is repeated to whoever sent the bytes, in characters.
+const SHOWN_CHARS: usize = 400;
+
+/// JSON's errors repeat what they met, a field's name for instance, however long it is; where it was met stands at their end.
+fn head(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.char_indices().nth(SHOWN_CHARS) {
+        None => text,
+        Some((end, _)) => format!("{}… at line {} column {}", &text[..end], error.line(), error.column()),
+    }
 }
 
 impl Encoding {
@@ -299,6 +311,16 @@ mod tests {
             let (status, spoken, body) = answer(http::Request::builder().header("content-type", media_type), body).await;
             assert_eq!((status.as_u16(), spoken.as_str()), (expected, crate::problem::CONTENT_TYPE), "{body:?}");
         }
+    }
+
+    #[test]
+    fn a_refusal_is_short_however_long_what_it_repeats_is() {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Nothing {}
+        let bytes = format!("{{\"{}\":1}}", "x".repeat(100_000));
+        let text = Encoding::Json.decode::<Nothing>(bytes.as_bytes()).unwrap_err().to_string();
+        assert!(text.len() < 600 && text.contains("unknown field `xxx") && text.ends_with("at line 1 column 100003"), "{text}");
     }
 
     #[tokio::test]
