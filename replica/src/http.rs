@@ -1,20 +1,16 @@
 //! What a replica answers over HTTP. Each request has a file of its own; what they share stands beside them.
 //!
-//! Reading order: `query`, `key` and `conditions` (what a request says), `reading` (how new the state must be), `get`,
-//! `list` and `log`; `mutate` and `forward`; `refused` (every way to say no); `replication`, `status`, `cluster`.
+//! Reading order: [`request`](crate::request) (what a request says), `reading` (how new the state must be), `get`, `list` and
+//! `log`; `mutate` and `forward`; `refused` (every way to say no); `replication`, `status`, `cluster`.
 
-mod accept;
 mod bodies;
 mod cluster;
-mod conditions;
-mod cursor;
 mod forward;
 mod get;
-mod key;
 mod list;
 mod log;
 mod mutate;
-mod query;
+mod ndjson;
 mod reading;
 mod refused;
 mod render;
@@ -43,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use bodies::Bodies;
 
 use crate::driver::Handle;
+use crate::request::path::key_of_path;
 use crate::store::Reader;
 
 /// Health checks, status and the copying of the log make no spans: they are polls.
@@ -119,7 +116,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
 
 /// The path of a key without a key.
 async fn empty_key(State(app): State<Arc<App>>, request: Request) -> Problem {
-    let refused = key::key_of_path(request.uri().path(), app.limits.key_bytes);
+    let refused = key_of_path(request.uri().path(), app.limits.key_bytes);
     let refused = refused.err().unwrap_or_else(|| Problem::not_found("there is nothing here"));
     std::future::ready(if request.method().is_safe() { refused } else { refused.with_outcome(Outcome::NotApplied) }).await
 }

@@ -9,8 +9,9 @@
 //! ```
 //!
 //! The pure part in reading order: [`command`] (what is asked), [`chain`], [`working_set`], [`execute`] and [`outcome`] (what is
-//! done), [`describe`] (how it is shown), [`event`], [`answer`], [`config`] and [`status`] (what goes in and out), [`replica`] (who
-//! does it when). The shell: `store` (SQLite), `driver`, `http`, `args`, `run`.
+//! done), [`describe`] (how it is shown), [`request`] (what a client's request says), [`event`], [`answer`], [`config`] and
+//! [`status`] (what goes in and out), [`replica`] (who does it when). The shell: [`store`] (SQLite), `driver`, `http`, `args`,
+//! `run`.
 //!
 //! Deliberately absent: a cache beside SQLite, because its page cache is one; votes, because a replica has none: what is chosen
 //! is what acceptors say; any decision in the shell.
@@ -22,6 +23,8 @@ pub mod describe;
 pub mod execute;
 pub mod outcome;
 pub mod working_set;
+
+pub mod request;
 
 pub mod answer;
 pub mod config;
@@ -35,7 +38,7 @@ mod members;
 mod quorum_read;
 pub mod replica;
 
-mod store;
+pub mod store;
 
 mod driver;
 

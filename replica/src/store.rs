@@ -4,7 +4,8 @@
 //! here decides anything: the file may be behind (it is brought up from the log), it is never ahead of or beside it. Every
 //! transaction is a whole number of slots, with `meta` saying how many.
 //!
-//! In reading order: `schema`, `writer`, `apply` (one transaction), `reader`, `list`, `log`; `sum` and `verify` notice damage.
+//! In reading order: `schema`, `writer`, `apply` (one transaction), `reader`, `list`, `log`; `sum` and `verify` notice damage;
+//! `offline` is for when no replica runs.
 
 mod apply;
 mod error;
@@ -12,6 +13,7 @@ mod list;
 mod log;
 mod meta;
 mod multi_row;
+mod offline;
 mod reader;
 mod record;
 mod schema;
@@ -26,15 +28,16 @@ use std::path::Path;
 use shared::ids::{ClusterId, Name};
 use tokio::sync::mpsc;
 
-pub(crate) use error::{OpenError, StoreError};
+pub use error::{OpenError, StoreError};
 pub(crate) use list::{ABOVE_EVERY_KEY, ListPage, ListQuery, Order, Show};
 pub(crate) use log::{LogPage, LogQuery, LogRow};
+pub use offline::{Inspected, execute, inspect};
 pub(crate) use reader::{ReadError, Reader};
 pub(crate) use record::Item;
 pub(crate) use writer::Writer;
 
 /// The name of the file.
-pub(crate) const FILE: &str = "state.sqlite";
+pub const FILE: &str = "state.sqlite";
 
 /// An opened state.
 #[derive(Debug)]

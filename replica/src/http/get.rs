@@ -11,11 +11,12 @@ use shared::ids::Revision;
 use shared::problem::Problem;
 
 use super::App;
-use super::conditions::{ReadConditions, Verdict, etag};
-use super::key::key_of_path;
-use super::query::Query;
-use super::reading::{CONSISTENCY, Released, released};
+use super::reading::{Released, released};
 use super::refused::Refused;
+use crate::request::CONSISTENCY;
+use crate::request::conditions::{ReadConditions, Verdict, etag};
+use crate::request::path::key_of_path;
+use crate::request::query::Query;
 use crate::store::Item;
 
 /// Answers it.

@@ -14,12 +14,13 @@ use shared::problem::Problem;
 use shared::wire;
 
 use super::App;
-use super::accept::{ndjson, push_line, wants_ndjson};
-use super::cursor::{Cursor, Listing};
-use super::query::Query;
-use super::reading::{CONSISTENCY, released};
+use super::ndjson::{ndjson, push_line};
+use super::reading::released;
 use super::refused::Refused;
 use super::render::RenderedItem;
+use crate::request::headers::wants_ndjson;
+use crate::request::listing::{Asked, Cursor, Listing, PARAMETERS};
+use crate::request::query::Query;
 use crate::store::{ABOVE_EVERY_KEY, Item, ListPage, ListQuery, Order, Reader, Show};
 
 /// The most bytes of keys and values in a page; what does not fit comes with the next one. A page is held in memory until the
@@ -29,8 +30,6 @@ const PAGE_BYTES: usize = 2 << 20;
 const PIECE_BYTES: usize = 512 << 10;
 /// The most items in a piece of a stream.
 const PIECE_ITEMS: usize = 1_000;
-
-const PARAMETERS: [&str; 9] = ["prefix", "start", "end", "limit", "cursor", "keys_only", "revision", "reverse", CONSISTENCY];
 
 /// Answers it.
 pub(super) async fn list(State(app): State<Arc<App>>, parts: Parts) -> Response {
@@ -65,42 +64,7 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     Ok(response)
 }
 
-/// What is listed, and from where on.
-#[derive(Clone, Debug)]
-struct Asked {
-    listing: Listing,
-    revision: Option<Revision>,
-    after: Option<Bytes>,
-}
-
 impl Asked {
-    /// What the parameters ask for. Those beside a cursor may repeat what it says, and nothing else.
-    fn of(query: &Query) -> Result<Self, Problem> {
-        let text = |name: &str| query.text(name).unwrap_or_default().to_owned();
-        let named = Listing {
-            prefix: text("prefix"),
-            start: text("start"),
-            end: query.text("end").map(str::to_owned),
-            reverse: query.flag("reverse")?,
-            keys_only: query.flag("keys_only")?,
-        };
-        let revision = query.number("revision")?.map(Revision);
-        let Some(cursor) = query.text("cursor") else { return Ok(Self { listing: named, revision, after: None }) };
-        let Cursor { listing, revision: pinned, after } = Cursor::decode(cursor)?;
-        let differs = [
-            ("prefix", named.prefix != listing.prefix),
-            ("start", named.start != listing.start),
-            ("end", named.end != listing.end),
-            ("reverse", named.reverse != listing.reverse),
-            ("keys_only", named.keys_only != listing.keys_only),
-            ("revision", revision != Some(pinned)),
-        ];
-        if let Some((name, _)) = differs.into_iter().find(|(name, differs)| *differs && query.has(name)) {
-            return Err(Problem::bad_request(format!("query parameter {name:?} contradicts the cursor, which has it already")));
-        }
-        Ok(Self { listing, revision: Some(pinned), after: Some(after) })
-    }
-
     fn query(&self, limit: usize, max_bytes: usize) -> ListQuery {
         let Listing { prefix, start, end, reverse, keys_only } = &self.listing;
         let above_prefix = [prefix.as_bytes(), ABOVE_EVERY_KEY].concat();

@@ -14,12 +14,15 @@ use shared::problem::Problem;
 use shared::wire;
 
 use super::App;
-use super::accept::{ndjson, push_line, wants_ndjson};
-use super::query::Query;
-use super::reading::{CONSISTENCY, released};
+use super::ndjson::{ndjson, push_line};
+use super::reading::released;
 use super::refused::Refused;
 use super::render::hex;
 use crate::describe::{Description, describe};
+use crate::request::CONSISTENCY;
+use crate::request::headers::wants_ndjson;
+use crate::request::path::slot_of_path;
+use crate::request::query::Query;
 use crate::store::{LogPage, LogQuery, LogRow, Reader};
 
 /// The most bytes of values in a page; what does not fit comes with the next one.
@@ -28,9 +31,6 @@ const PAGE_BYTES: usize = 4 << 20;
 const PIECE_BYTES: usize = 512 << 10;
 /// The most slots in a piece of a stream.
 const PIECE_SLOTS: usize = 256;
-
-/// What a slot's path starts with.
-const PREFIX: &str = "/v1/log/";
 
 /// `GET /v1/log/{slot}`.
 pub(super) async fn slot(State(app): State<Arc<App>>, parts: Parts) -> Response {
@@ -53,15 +53,6 @@ async fn slot_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     };
     released.describe(response.headers_mut(), page.revision);
     Ok(response)
-}
-
-fn slot_of_path(path: &str) -> Result<Slot, Problem> {
-    let text = path.strip_prefix(PREFIX).unwrap_or_default();
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = if digits { text.parse().ok() } else { None };
-    // SQLite counts no further, and neither will anyone.
-    let slot = number.filter(|slot| i64::try_from(*slot).is_ok()).map(Slot);
-    slot.ok_or_else(|| Problem::bad_request("the slot in the path is not a whole number in range"))
 }
 
 async fn list_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
@@ -155,18 +146,4 @@ async fn piece(mut rest: Rest) -> io::Result<Option<(Bytes, Rest)>> {
     rest.left = rest.left.saturating_sub(page.rows.len());
     rest.next = next_of(&page, rest.end);
     Ok((!lines.is_empty()).then(|| (Bytes::from(lines), rest)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slot_in_a_path_is_a_whole_number() {
-        assert_eq!(slot_of_path("/v1/log/17"), Ok(Slot(17)));
-        for bad in ["/v1/log/", "/v1/log/first", "/v1/log/-1", "/v1/log/1/2", "/v1/log/9223372036854775808"] {
-            let problem = slot_of_path(bad).unwrap_err();
-            assert!(problem.status() == 400 && problem.body().detail.contains("slot"), "{bad}: {problem}");
-        }
-    }
 }

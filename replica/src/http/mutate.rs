@@ -17,17 +17,18 @@ use shared::message::Member;
 use shared::problem::{Outcome, Problem};
 use shared::wire::{self, BodyLimit, WholeBody};
 
-use super::conditions::{Guard, etag, guard_of};
 use super::forward::{forward, is_forwarded};
-use super::key::{key_of_path, text_of};
-use super::query::Query;
-use super::reading::{REVISION, at_least, min_revision};
+use super::reading::{REVISION, at_least};
 use super::refused::Refused;
 use super::{App, Limits};
 use crate::command::{Condition, Op};
 use crate::driver::MutationEnd;
 use crate::event::{Answer, Role};
 use crate::execute::CommandOutcome;
+use crate::request::conditions::{Guard, etag, guard_of};
+use crate::request::headers::min_revision;
+use crate::request::path::{key_of_path, text_of};
+use crate::request::query::Query;
 use crate::status::Status;
 
 /// `PUT /v1/kv/{key}`.

@@ -5,16 +5,13 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use shared::deadline::{Deadline, timeout_of};
 use shared::ids::Revision;
-use shared::problem::Problem;
 
 use super::App;
-use super::query::Query;
 use super::refused::Refused;
+use crate::request::CONSISTENCY;
+use crate::request::headers::min_revision;
+use crate::request::query::Query;
 
-/// The parameter of every read.
-pub(super) const CONSISTENCY: &str = "consistency";
-
-const MIN_REVISION: &str = "synod-min-revision";
 const LAG: HeaderName = HeaderName::from_static("synod-lag");
 /// The response header with the revision of the state it speaks of.
 pub(super) const REVISION: HeaderName = HeaderName::from_static("synod-revision");
@@ -53,22 +50,6 @@ pub(super) async fn at_least(app: &App, wanted: Option<Revision>, deadline: Dead
     app.driver.at_least(wanted, deadline).await.map_err(|reason| Refused::Behind { wanted, reason })
 }
 
-/// Reads `Synod-Min-Revision`.
-pub(super) fn min_revision(headers: &HeaderMap) -> Result<Option<Revision>, Problem> {
-    let mut values = headers.get_all(MIN_REVISION).iter();
-    match (values.next(), values.next()) {
-        (None, _) => Ok(None),
-        (Some(value), None) => {
-            let text = value.to_str().unwrap_or_default();
-            let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-            let number = if digits { text.parse().ok() } else { None };
-            let refuse = || Problem::bad_request("Synod-Min-Revision is not a revision: a whole number");
-            number.map(|number| Some(Revision(number))).ok_or_else(refuse)
-        }
-        (Some(_), Some(_)) => Err(Problem::bad_request("Synod-Min-Revision is given more than once")),
-    }
-}
-
 impl Released {
     /// Says on the answer which revision it speaks of, and how old that may be.
     pub(super) fn describe(&self, headers: &mut HeaderMap, revision: Revision) {
@@ -80,27 +61,6 @@ impl Released {
     pub(super) fn describe_lag(&self, headers: &mut HeaderMap) {
         if let Some(lag) = self.lag {
             headers.insert(LAG, HeaderValue::from(u64::try_from(lag.as_millis()).unwrap_or(u64::MAX)));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_least_revision_is_a_whole_number_given_once() {
-        let of = |values: &[&'static str]| {
-            let mut headers = HeaderMap::new();
-            for value in values {
-                headers.append(MIN_REVISION, HeaderValue::from_static(value));
-            }
-            min_revision(&headers).map_err(|problem| problem.status().as_u16())
-        };
-        assert_eq!(of(&[]), Ok(None));
-        assert_eq!(of(&["17"]), Ok(Some(Revision(17))));
-        for bad in [&["x"][..], &[""], &["-1"], &["+1"], &["1", "1"], &["18446744073709551616"]] {
-            assert_eq!(of(bad), Err(400), "{bad:?}");
         }
     }
 }

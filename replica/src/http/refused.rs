@@ -7,10 +7,10 @@ use http::{HeaderValue, StatusCode, header};
 use shared::ids::{Revision, Slot};
 use shared::problem::{Outcome, Problem, RETRY_AFTER, Retryable};
 
-use super::conditions::etag;
-use super::key::text_of;
 use crate::driver::NotReleased;
 use crate::event::{NotApplied, Refusal, Stall};
+use crate::request::conditions::etag;
+use crate::request::path::text_of;
 use crate::store::{ReadError, StoreError};
 
 /// Why a request of the client API has no success to answer with.

@@ -12,9 +12,9 @@ use shared::problem::Problem;
 use shared::wire::Reply;
 
 use super::App;
-use super::query::Query;
 use super::refused::Refused;
 use crate::driver::{LOG_PAGE_BYTES, LOG_PAGE_ENTRIES};
+use crate::request::query::Query;
 use crate::status::LogPage;
 use crate::store::LogQuery;
 

@@ -15,7 +15,7 @@ mod code {
 
 /// A statement failed while the replica was running.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum StoreError {
+pub enum StoreError {
     /// There is no space: waits, and heals.
     #[error("the disk that holds the state is full ({0})")]
     Full(String),
@@ -32,7 +32,8 @@ pub(crate) enum StoreError {
 
 impl StoreError {
     /// Whether the process must stop: it can no longer say what the file holds.
-    pub(crate) fn is_fatal(&self) -> bool {
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
         match self {
             Self::Full(_) | Self::Busy(_) => false,
             Self::Damaged(_) | Self::Failed(_) => true,
@@ -59,7 +60,7 @@ impl From<sqlx::Error> for StoreError {
 
 /// The state in a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum OpenError {
+pub enum OpenError {
     /// The file is no database of this service.
     #[error("{path} is not a replica's state (application id {found:#x}, not {expected:#x})")]
     Foreign {

@@ -1,16 +1,22 @@
-//! Keys as they stand in paths: everything after `/v1/kv/`, percent-decoded once.
+//! Keys and slots as they stand in paths: a key is everything after `/v1/kv/`, percent-decoded once.
 
 use bytes::Bytes;
+use shared::ids::Slot;
 use shared::problem::Problem;
 
 use super::query::decode_strict;
 
 /// What a key's path starts with.
-const PREFIX: &str = "/v1/kv/";
+const KEY: &str = "/v1/kv/";
+/// What a slot's path starts with.
+const SLOT: &str = "/v1/log/";
 
 /// Reads the key out of a raw path.
-pub(super) fn key_of_path(path: &str, max_bytes: usize) -> Result<Bytes, Problem> {
-    let raw = path.strip_prefix(PREFIX).unwrap_or_default();
+///
+/// # Errors
+/// 400 where it is badly encoded, empty, or longer than `max_bytes`.
+pub fn key_of_path(path: &str, max_bytes: usize) -> Result<Bytes, Problem> {
+    let raw = path.strip_prefix(KEY).unwrap_or_default();
     let key = decode_strict(raw).map_err(|reason| Problem::bad_request(format!("the key {reason}")))?;
     check_key(key, max_bytes)
 }
@@ -27,8 +33,22 @@ fn check_key(key: String, max_bytes: usize) -> Result<Bytes, Problem> {
     Ok(Bytes::from(key))
 }
 
+/// Reads the slot out of a raw path.
+///
+/// # Errors
+/// 400 where it is no whole number, or one that nothing can count to.
+pub fn slot_of_path(path: &str) -> Result<Slot, Problem> {
+    let text = path.strip_prefix(SLOT).unwrap_or_default();
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = if digits { text.parse().ok() } else { None };
+    // SQLite counts no further, and neither will anyone.
+    let slot = number.filter(|slot| i64::try_from(*slot).is_ok()).map(Slot);
+    slot.ok_or_else(|| Problem::bad_request("the slot in the path is not a whole number in range"))
+}
+
 /// A key as text. All stored keys are UTF-8.
-pub(super) fn text_of(key: &[u8]) -> String {
+#[must_use]
+pub fn text_of(key: &[u8]) -> String {
     String::from_utf8_lossy(key).into_owned()
 }
 
@@ -65,5 +85,14 @@ mod tests {
         let problem = key_of_path(&format!("/v1/kv/{}", "a".repeat(1_025)), 1_024).unwrap_err();
         assert_eq!(problem.status(), 400);
         assert!(problem.body().detail.contains("1024"), "{problem}");
+    }
+
+    #[test]
+    fn a_slot_in_a_path_is_a_whole_number() {
+        assert_eq!(slot_of_path("/v1/log/17"), Ok(Slot(17)));
+        for bad in ["/v1/log/", "/v1/log/first", "/v1/log/-1", "/v1/log/1/2", "/v1/log/9223372036854775808"] {
+            let problem = slot_of_path(bad).unwrap_err();
+            assert!(problem.status() == 400 && problem.body().detail.contains("slot"), "{bad}: {problem}");
+        }
     }
 }

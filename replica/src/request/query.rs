@@ -9,11 +9,14 @@ use shared::problem::Problem;
 
 /// The parameters of a request, decoded.
 #[derive(Debug, Default)]
-pub(super) struct Query(BTreeMap<String, String>);
+pub struct Query(BTreeMap<String, String>);
 
 impl Query {
     /// Reads the part of a URL behind the `?`, as HTML forms and `curl --data-urlencode` write it.
-    pub(super) fn parse(raw: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
+    ///
+    /// # Errors
+    /// 400 for what is unknown, given twice or badly encoded, by name.
+    pub fn parse(raw: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
         let mut parameters = BTreeMap::new();
         for pair in raw.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -31,24 +34,32 @@ impl Query {
     }
 
     /// The text of a parameter.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
     /// Whether a parameter is there.
-    pub(super) fn has(&self, name: &str) -> bool {
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
     /// A parameter that is a whole number.
-    pub(super) fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, Problem> {
+    ///
+    /// # Errors
+    /// 400 where it is none, or out of range.
+    pub fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, Problem> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let number = if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None };
         number.map(Some).ok_or_else(|| bad(&format!("query parameter {name:?} is {:?}, not a whole number in range", head(text))))
     }
 
     /// A parameter that is `true` (also `1`, or the bare name) or `false` (also `0`); false where it is not there.
-    pub(super) fn flag(&self, name: &str) -> Result<bool, Problem> {
+    ///
+    /// # Errors
+    /// 400 where it is neither.
+    pub fn flag(&self, name: &str) -> Result<bool, Problem> {
         match self.text(name) {
             None | Some("false" | "0") => Ok(false),
             Some("true" | "1" | "") => Ok(true),
@@ -57,7 +68,13 @@ impl Query {
     }
 
     /// A parameter that is one of a few words; the first of them where it is not there.
-    pub(super) fn one_of<T: Copy>(&self, name: &str, words: &[(&str, T)]) -> Result<T, Problem> {
+    ///
+    /// # Errors
+    /// 400 where it is none of them.
+    ///
+    /// # Panics
+    /// When there are no words.
+    pub fn one_of<T: Copy>(&self, name: &str, words: &[(&str, T)]) -> Result<T, Problem> {
         let Some(text) = self.text(name) else { return Ok(words[0].1) };
         words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
             let listed: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
@@ -79,8 +96,11 @@ fn decode_form(text: &str) -> Result<String, String> {
     decode_strict(&text.replace('+', " "))
 }
 
-/// Percent-decodes once. What is no encoding, or not of UTF-8, is said.
-pub(super) fn decode_strict(text: &str) -> Result<String, String> {
+/// Percent-decodes once.
+///
+/// # Errors
+/// Says what is no encoding, or not of UTF-8.
+pub fn decode_strict(text: &str) -> Result<String, String> {
     let mut rest = text;
     while let Some(at) = rest.find('%') {
         let well_formed = rest.as_bytes().get(at + 1..at + 3).is_some_and(|pair| pair.iter().all(u8::is_ascii_hexdigit));

@@ -6,7 +6,7 @@ use shared::problem::Problem;
 
 /// What a mutation's headers make it depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Guard {
+pub enum Guard {
     /// Nothing.
     Always,
     /// `If-Match: "17"`: the key is at this revision. A tag that is none of ours stands for revision 0, which no key ever has.
@@ -18,12 +18,16 @@ pub(super) enum Guard {
 }
 
 /// The entity tag of a revision.
-pub(super) fn etag(revision: Revision) -> String {
+#[must_use]
+pub fn etag(revision: Revision) -> String {
     format!("\"{revision}\"")
 }
 
 /// Reads the guard of a mutation.
-pub(super) fn guard_of(headers: &HeaderMap) -> Result<Guard, Problem> {
+///
+/// # Errors
+/// 400 where the fields are malformed, or contradict each other.
+pub fn guard_of(headers: &HeaderMap) -> Result<Guard, Problem> {
     let if_match = tags(headers, &header::IF_MATCH)?;
     let if_none_match = tags(headers, &header::IF_NONE_MATCH)?;
     match (if_match, if_none_match) {
@@ -41,14 +45,14 @@ pub(super) fn guard_of(headers: &HeaderMap) -> Result<Guard, Problem> {
 
 /// What a read's headers say of the answer.
 #[derive(Debug, Default)]
-pub(super) struct ReadConditions {
+pub struct ReadConditions {
     if_match: Option<Tags>,
     if_none_match: Option<Tags>,
 }
 
 /// How a read is answered, given what is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// With what is there.
     Answer,
     /// 304: the caller has it already.
@@ -59,12 +63,16 @@ pub(super) enum Verdict {
 
 impl ReadConditions {
     /// Reads them.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+    ///
+    /// # Errors
+    /// 400 where a field is malformed.
+    pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         Ok(Self { if_match: tags(headers, &header::IF_MATCH)?, if_none_match: tags(headers, &header::IF_NONE_MATCH)? })
     }
 
     /// Judges a key that exists at a revision, or does not exist.
-    pub(super) fn judge(&self, present: Option<Revision>) -> Verdict {
+    #[must_use]
+    pub fn judge(&self, present: Option<Revision>) -> Verdict {
         let matches = |tags: &Tags, read: fn(&Tag) -> Revision| match (tags, present) {
             (_, None) => false,
             (Tags::Any, Some(_)) => true,

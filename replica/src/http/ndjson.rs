@@ -1,0 +1,25 @@
+//! Answers of one JSON document a line, as a stream.
+
+use std::io;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use futures::Stream;
+use http::{HeaderValue, header};
+use serde::Serialize;
+
+use crate::request::headers::NDJSON;
+
+/// Appends a line.
+pub(super) fn push_line(lines: &mut Vec<u8>, document: &impl Serialize) {
+    serde_json::to_writer(&mut *lines, document).expect("plain JSON, into memory");
+    lines.push(b'\n');
+}
+
+/// The response that streams. Where it breaks off before its end, so does the connection: the client notices.
+pub(super) fn ndjson(lines: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Response {
+    let mut response = Response::new(Body::from_stream(lines));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(NDJSON));
+    response
+}

@@ -1,0 +1,74 @@
+//! A state without its replica: what tools and tests do with one while no replica runs on it.
+
+use std::path::Path;
+
+use futures::TryStreamExt;
+use shared::ids::{ClusterId, Name};
+use shared::message::ChosenEntry;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, Row};
+
+use super::error::{OpenError, StoreError};
+use super::{FILE, meta, open, schema};
+use crate::working_set::Meta;
+
+/// What a state was found to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspected {
+    /// How far it has come. Its hash stands for the whole log.
+    pub meta: Meta,
+    /// Of which cluster it is, where that is known.
+    pub cluster: Option<ClusterId>,
+    /// How many versions of keys there are.
+    pub versions: u64,
+    /// The digest (BLAKE3) of all versions of all keys: two replicas that executed the same slots have the same.
+    pub digest: [u8; 32],
+}
+
+/// Looks at the state in a data directory: with all the checks of a start, and as a start does it finishes what the WAL holds. None
+/// where there is no file.
+///
+/// # Errors
+/// When no replica of this name may run on it.
+pub async fn inspect(dir: &Path, replica: &Name) -> Result<Option<Inspected>, OpenError> {
+    let path = dir.join(FILE);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let unusable = |error: StoreError| schema::unusable(&path, error);
+    let (mut connection, _is_new) = schema::open(&path, replica).await?;
+    let (meta, cluster) = meta::load(&mut connection).await.map_err(unusable)?;
+    if let Some(what) = meta::inconsistency(&mut connection, &meta).await.map_err(unusable)? {
+        return Err(unusable(StoreError::Damaged(what)));
+    }
+    let (versions, digest) = digest(&mut connection).await.map_err(unusable)?;
+    connection.close().await.map_err(|error| unusable(error.into()))?;
+    Ok(Some(Inspected { meta, cluster, versions, digest }))
+}
+
+/// Executes entries of the log into the state in a data directory, or into an empty one.
+///
+/// # Errors
+/// When no replica of this name may run on it, or the disk fails.
+///
+/// # Panics
+/// When the first entry is not the slot that is due.
+pub async fn execute(dir: &Path, replica: &Name, entries: Vec<ChosenEntry>) -> Result<Meta, OpenError> {
+    let unusable = |error: StoreError| schema::unusable(&dir.join(FILE), error);
+    let mut writer = open(dir, replica, 1).await?.writer;
+    writer.execute(entries).await.map_err(unusable)?;
+    let meta = writer.meta().clone();
+    writer.close().await.map_err(unusable)?;
+    Ok(meta)
+}
+
+/// A row's sum binds the rest of it.
+async fn digest(connection: &mut SqliteConnection) -> Result<(u64, [u8; 32]), StoreError> {
+    let mut rows = sqlx::query("SELECT sum FROM versions ORDER BY key, revision").persistent(false).fetch(connection);
+    let (mut versions, mut hasher) = (0, blake3::Hasher::new());
+    while let Some(row) = rows.try_next().await? {
+        versions += 1;
+        hasher.update(row.try_get(0)?);
+    }
+    Ok((versions, *hasher.finalize().as_bytes()))
+}
