@@ -23,18 +23,19 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Where a request came from.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Origin<'a> {
+pub struct Origin<'a> {
     /// The other end of the client's connection.
-    pub(crate) client: IpAddr,
+    pub client: IpAddr,
     /// The version that the client spoke.
-    pub(crate) version: Version,
+    pub version: Version,
     /// The balancer's own name, for `Via`.
-    pub(crate) balancer: &'a Name,
+    pub balancer: &'a Name,
 }
 
 /// A `Connection` field that names one which the answer depends on, as if it concerned this connection only: dropping it would turn
 /// a compare-and-swap into a plain write.
-pub(crate) fn end_to_end_option(headers: &HeaderMap) -> Option<HeaderName> {
+#[must_use]
+pub fn end_to_end_option(headers: &HeaderMap) -> Option<HeaderName> {
     let is_end_to_end = |name: &HeaderName| {
         let name = name.as_str();
         name.starts_with("if-") || name.starts_with("synod-") || name.starts_with("content-") || name == "idempotency-key"
@@ -48,7 +49,7 @@ fn connection_options(headers: &HeaderMap) -> Vec<HeaderName> {
 }
 
 /// Turns a client's header fields into those of the forwarded request.
-pub(crate) fn forward_request(headers: &mut HeaderMap, origin: Origin<'_>, trace: &Context) {
+pub fn forward_request(headers: &mut HeaderMap, origin: Origin<'_>, trace: &Context) {
     strip_hop_by_hop(headers);
     // The body is here in one piece: whoever waited for the word to go on has had it, and the length is set anew.
     headers.remove(header::EXPECT);
@@ -63,7 +64,7 @@ pub(crate) fn forward_request(headers: &mut HeaderMap, origin: Origin<'_>, trace
 }
 
 /// Removes the fields that concern one connection only; of use for responses too.
-pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     for name in connection_options(headers) {
         headers.remove(name);
     }

@@ -7,17 +7,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
 use shared::client::{CallError, ReplicaClient};
 use shared::config::BaseUrl;
-use shared::ids::{Epoch, Name, Slot};
-use shared::message::{Member, Service};
+use shared::ids::Name;
+use shared::message::Member;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::endpoints::Endpoints;
-use crate::pool::{EndpointId, Report, Role, Target};
+use crate::pool::{EndpointId, Report, Target};
+use crate::status::{StatusError, report_of};
 
 /// The pace of active checks.
 #[derive(Clone, Copy, Debug)]
@@ -74,34 +74,15 @@ async fn check(endpoints: Arc<Endpoints>, target: Target, client: ReplicaClient,
     }
 }
 
-/// The part of a replica's status that selection rests on.
-#[derive(Debug, Deserialize)]
-struct ReplicaStatus {
-    service: Service,
-    id: Name,
-    /// A replica that is not primary, whatever else it is, forwards mutations.
-    role: Option<String>,
-    epoch: Epoch,
-    /// The last slot executed; none before the first.
-    executed_slot: Option<Slot>,
-}
-
 /// Why a check failed.
 #[derive(Debug, thiserror::Error)]
 enum CheckError {
     #[error(transparent)]
     Call(#[from] CallError),
-    #[error("not a replica's status: {0}")]
-    Nonsense(#[from] serde_json::Error),
-    #[error("{} {id} answers there", service.as_str())]
-    SomebodyElse { service: Service, id: Name },
+    #[error(transparent)]
+    Status(#[from] StatusError),
 }
 
 async fn ask(client: &ReplicaClient, name: &Name, timeout: Duration) -> Result<Report, CheckError> {
-    let status: ReplicaStatus = serde_json::from_value(client.status(timeout).await?)?;
-    if status.service != Service::Replica || status.id != *name {
-        return Err(CheckError::SomebodyElse { service: status.service, id: status.id });
-    }
-    let role = if status.role.as_deref() == Some(Role::Primary.as_str()) { Role::Primary } else { Role::Backup };
-    Ok(Report { role, epoch: status.epoch, executed_slot: status.executed_slot })
+    Ok(report_of(client.status(timeout).await?, name)?)
 }

@@ -12,17 +12,18 @@
 //! ```
 //!
 //! In reading order: [`pool`] (which replica gets the next request: the pure core), `retry` (what may be sent again, pure),
-//! `headers` (what a proxy does to them, pure), `endpoints` (the pool behind a lock), `health` (discovery and checks),
-//! `upstream` (connections to replicas), `proxy` (the way of a request), `http` (what is answered here, what is passed on),
-//! `args` (the flags).
+//! [`headers`] (what a proxy does to them, pure), [`status`] (what a replica says of itself, pure), `endpoints` (the pool behind
+//! a lock), `health` (discovery and checks), `upstream` (connections to replicas), `proxy` (the way of a request), `http` (what is
+//! answered here, what is passed on), `args` (the flags).
 //!
 //! Deliberately absent: caches, because a linearizable read must ask; a queue, because a client that is refused at once can go
 //! elsewhere, and one that waits cannot; TLS, which belongs in front of this.
 
 pub mod pool;
 
-mod headers;
+pub mod headers;
 mod retry;
+pub mod status;
 
 mod endpoints;
 mod health;

@@ -1,0 +1,48 @@
+//! What a replica's `GET /v1/status` says to the balancer: pure.
+
+use serde::Deserialize;
+use shared::ids::{Epoch, Name, Slot};
+use shared::message::Service;
+
+use crate::pool::{Report, Role};
+
+/// The part of a replica's status that selection rests on.
+#[derive(Debug, Deserialize)]
+struct ReplicaStatus {
+    service: Service,
+    id: Name,
+    /// A replica that is not primary, whatever else it is, forwards mutations.
+    role: Option<String>,
+    epoch: Epoch,
+    /// The last slot executed; none before the first.
+    executed_slot: Option<Slot>,
+}
+
+/// A status that says nothing of the replica that was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum StatusError {
+    /// It is no status.
+    #[error("not a replica's status: {0}")]
+    Nonsense(#[from] serde_json::Error),
+    /// It is another's.
+    #[error("{} {id} answers there", service.as_str())]
+    SomebodyElse {
+        /// What it is.
+        service: Service,
+        /// Its name.
+        id: Name,
+    },
+}
+
+/// Reads the status of the replica of that name.
+///
+/// # Errors
+/// When it is none, or another's.
+pub fn report_of(status: serde_json::Value, name: &Name) -> Result<Report, StatusError> {
+    let status: ReplicaStatus = serde_json::from_value(status)?;
+    if status.service != Service::Replica || status.id != *name {
+        return Err(StatusError::SomebodyElse { service: status.service, id: status.id });
+    }
+    let role = if status.role.as_deref() == Some(Role::Primary.as_str()) { Role::Primary } else { Role::Backup };
+    Ok(Report { role, epoch: status.epoch, executed_slot: status.executed_slot })
+}
