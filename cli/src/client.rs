@@ -3,16 +3,12 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode, header};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use http::{HeaderMap, StatusCode};
 use reqwest::{RequestBuilder, Url};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// The unreserved characters of RFC 3986 stand for themselves.
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// In a path `/` does too, which keeps URLs readable.
-const IN_PATH: &AsciiSet = &UNRESERVED.remove(b'/');
+use crate::answer::{Page, describe, retry_after};
+use crate::url_key::{Unsayable, encode_key};
 
 /// The longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -20,9 +16,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// The largest answer taken: a full page of the largest values, encoded, stays well below.
 const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
-/// How much of an answer that is no problem document is shown.
-const SHOWN_CHARS: usize = 200;
-
 /// Where the cluster is.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Endpoint {
@@ -66,6 +59,12 @@ pub(crate) enum Failure {
     Malformed { reason: String },
 }
 
+impl From<Unsayable> for Failure {
+    fn from(unsayable: Unsayable) -> Self {
+        Self::Malformed { reason: unsayable.to_string() }
+    }
+}
+
 impl Failure {
     /// The status of an error that was answered.
     pub(crate) fn status(&self) -> Option<StatusCode> {
@@ -89,26 +88,6 @@ impl Answer {
         serde_json::from_slice(&self.body)
             .map_err(|error| Failure::Malformed { reason: format!("the answer is not what was asked for: {error}") })
     }
-}
-
-/// A page of `GET /v1/kv`.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Page {
-    pub(crate) items: Vec<Item>,
-    /// The revision that all pages of one listing speak of.
-    pub(crate) revision: u64,
-    /// The cursor of the next page.
-    pub(crate) next: Option<String>,
-}
-
-/// A key in a listing; what this crate does not use is left out.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Item {
-    pub(crate) key: String,
-    #[serde(default)]
-    pub(crate) content_type: Option<String>,
-    pub(crate) revision: u64,
-    pub(crate) version: u64,
 }
 
 /// A connection pool to one endpoint.
@@ -202,49 +181,6 @@ impl Api {
     }
 }
 
-/// A key as it stands in a URL's path.
-pub(crate) fn encode_key(key: &str) -> Result<String, Failure> {
-    if key == "." || key == ".." {
-        // Every URL library takes these for "here" and "up", also when they are percent-encoded.
-        return Err(Failure::Malformed { reason: format!("the key {key:?} cannot be said in a URL") });
-    }
-    // A whole segment of dots would be taken for a step in the tree; with its slashes encoded there is no such segment.
-    let has_dot_segment = key.split('/').any(|segment| segment == "." || segment == "..");
-    let set = if has_dot_segment { UNRESERVED } else { IN_PATH };
-    Ok(utf8_percent_encode(key, set).to_string())
-}
-
-/// `Retry-After` in seconds; the form with a date is not used by Synod.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
-}
-
-/// The parts of an RFC 9457 problem that people want to read.
-#[derive(Deserialize)]
-struct Problem {
-    title: Option<String>,
-    detail: Option<String>,
-    outcome: Option<String>,
-}
-
-/// What an error's body says, in one line.
-fn describe(body: &[u8]) -> String {
-    let Ok(Problem { title, detail, outcome }) = serde_json::from_slice(body) else {
-        let text = String::from_utf8_lossy(body);
-        return text.chars().take(SHOWN_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    };
-    let mut line = match (title, detail) {
-        (Some(title), Some(detail)) => format!("{title}: {detail}"),
-        (Some(text), None) | (None, Some(text)) => text,
-        (None, None) => String::from("no detail was given"),
-    };
-    if let Some(outcome) = outcome {
-        line.push_str(&format!(" (outcome: {outcome})"));
-    }
-    line
-}
-
 /// The innermost error of a chain: the outer ones only say that there was one.
 fn root_cause(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
@@ -259,47 +195,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_percent_encoded_once_and_its_slashes_stay() {
-        assert_eq!(encode_key("inc/sys/a b%2F?#é.h").unwrap(), "inc/sys/a%20b%252F%3F%23%C3%A9.h");
-        assert_eq!(encode_key("/lead//double/").unwrap(), "/lead//double/");
-    }
-
-    #[test]
-    fn a_key_with_dot_segments_survives_url_normalisation() {
-        for key in ["a/../b", "./a", "../../etc/passwd", "a/."] {
-            let encoded = encode_key(key).unwrap();
-            let url: Url = format!("http://localhost/v1/kv/{encoded}").parse().unwrap();
-            let sent = url.path().strip_prefix("/v1/kv/").unwrap();
-            assert_eq!(percent_encoding::percent_decode_str(sent).decode_utf8().unwrap(), key);
-        }
-        assert!(encode_key("..").is_err());
-        assert!(encode_key(".").is_err());
-        assert!(encode_key("...").is_ok());
-    }
-
-    #[test]
-    fn a_problem_is_told_in_one_line() {
-        let problem = br#"{"type":"about:blank","title":"No quorum","status":503,"detail":"1 of 3","outcome":"unknown"}"#;
-        assert_eq!(describe(problem), "No quorum: 1 of 3 (outcome: unknown)");
-        assert_eq!(describe(br#"{"title":"Gone"}"#), "Gone");
-        assert_eq!(describe(b"<html>\nnginx"), "<html> nginx");
-    }
-
-    #[test]
     fn only_http_urls_are_taken() {
         assert!(parse_url("http://localhost:8000/synod").is_ok());
         for bad in ["localhost:8000", "https://localhost", "ftp://a", "http://a/?q=1", "http://"] {
             assert!(parse_url(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn retry_after_is_seconds() {
-        let mut headers = HeaderMap::new();
-        assert_eq!(retry_after(&headers), None);
-        headers.insert(header::RETRY_AFTER, "2".parse().unwrap());
-        assert_eq!(retry_after(&headers), Some(Duration::from_secs(2)));
-        headers.insert(header::RETRY_AFTER, "Fri, 31 Dec 1999 23:59:59 GMT".parse().unwrap());
-        assert_eq!(retry_after(&headers), None);
     }
 }

@@ -15,7 +15,8 @@ use bytes::Bytes;
 use clap::builder::BoolishValueParser;
 use futures::{TryStreamExt, stream};
 
-use crate::client::{Api, Endpoint, Page};
+use crate::answer::Page;
+use crate::client::{Api, Endpoint};
 use crate::retry::{Outcome, persist};
 use crate::transfer::{self, Gone, Tally, Transfer};
 use crate::tree::Layout;

@@ -7,10 +7,11 @@
 //!
 //! Results go to standard output, everything said *about* them to standard error, so that output can be piped.
 //!
-//! In reading order: `args` (the command line), `services`, `up`, `client` and `retry` (the API as seen from here), `verbs`, `status`,
-//! `tree`, `transfer`, `import`, `export`, `bench`.
+//! In reading order: `args` (the command line), `services`, `up`, `client`, [`url_key`], [`answer`] and `retry` (the API as seen from
+//! here), `verbs`, `status`, [`tree`], `transfer`, `import`, `export`, `bench`.
 #![expect(clippy::disallowed_methods, reason = "all of this crate is shell: it reads clocks, draws jitter and starts tasks")]
 
+pub mod answer;
 mod args;
 mod bench;
 mod client;
@@ -21,8 +22,9 @@ mod retry;
 mod services;
 mod status;
 mod transfer;
-mod tree;
+pub mod tree;
 mod up;
+pub mod url_key;
 mod verbs;
 
 pub use args::main;

@@ -81,25 +81,38 @@ fn key_of(folder: &Path, path: &Path, prefix: &str) -> Result<String, String> {
 
 /// Why a key cannot become a file.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
+pub enum Refusal {
+    /// It does not begin with the prefix.
     #[error("it does not begin with the prefix {0:?}")]
     OtherPrefix(String),
+    /// Nothing follows the prefix.
     #[error("nothing follows the prefix, so the file would have no name")]
     NoName,
+    /// It would be an absolute path.
     #[error("it would be an absolute path; end the prefix with the slash to leave it out")]
     Absolute,
+    /// A part of the path is empty.
     #[error("a part of the path is empty (two slashes in a row, or one at the end)")]
     EmptyPart,
+    /// A part is `.` or `..`.
     #[error("{0:?} is a step in the tree, not a name")]
     Step(&'static str),
+    /// No file name holds a NUL byte.
     #[error("a file name cannot hold a NUL byte")]
     Nul,
+    /// Another key is the file that would be its folder.
     #[error("the key {0:?} is a file, and cannot be a folder too")]
     BelowFile(String),
 }
 
 /// The path, relative to the folder, of the file that a key becomes.
-pub(crate) fn relative_path(prefix: &str, key: &str) -> Result<PathBuf, Refusal> {
+///
+/// # Errors
+/// When it cannot be the name of a file below the folder.
+///
+/// # Panics
+/// When it would leave the folder all the same: a defect.
+pub fn relative_path(prefix: &str, key: &str) -> Result<PathBuf, Refusal> {
     let rest = key.strip_prefix(prefix).ok_or_else(|| Refusal::OtherPrefix(prefix.to_owned()))?;
     if rest.is_empty() {
         return Err(Refusal::NoName);
@@ -126,14 +139,17 @@ pub(crate) fn relative_path(prefix: &str, key: &str) -> Result<PathBuf, Refusal>
 
 /// Remembers which keys became files, as a file cannot also be a folder. A key stands before all that it is a prefix of, so
 /// in the order of a listing the shorter one becomes the file.
-#[derive(Default)]
-pub(crate) struct Layout {
+#[derive(Debug, Default)]
+pub struct Layout {
     files: BTreeSet<PathBuf>,
 }
 
 impl Layout {
     /// Finds the place of the next key.
-    pub(crate) fn place(&mut self, prefix: &str, key: &str) -> Result<PathBuf, Refusal> {
+    ///
+    /// # Errors
+    /// When it cannot become a file, or its folder is a file already.
+    pub fn place(&mut self, prefix: &str, key: &str) -> Result<PathBuf, Refusal> {
         let path = relative_path(prefix, key)?;
         let taken = path.ancestors().skip(1).find(|ancestor| self.files.contains(*ancestor));
         if let Some(file) = taken {
