@@ -1,0 +1,143 @@
+//! Every message between the services, in both encodings.
+
+use std::fmt::Debug;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use shared::ids::{AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, Name, Slot};
+use shared::message::{
+    Accept, AcceptReply, Accepted, ChosenEntry, ChosenReply, Directory, DirectoryEntry, Full, Heartbeat, HeartbeatReply, Marks,
+    Member, Nack, Phase, Prepare, PrepareReply, Promise, Proposal, ProposalReply, Roster, Service, SlotValue, Stranger, View,
+    Vote, VotesPage, Watermarks,
+};
+use shared::wire::Encoding;
+
+use super::{choose, chosen, short};
+
+const ENCODINGS: [Encoding; 2] = [Encoding::Postcard, Encoding::Json];
+
+/// One for each type, in the order of [`seeds`].
+const TYPES: [fn(Encoding, &[u8]); 13] = [
+    same::<Prepare>,
+    same::<PrepareReply>,
+    same::<Accept>,
+    same::<AcceptReply>,
+    same::<Watermarks>,
+    same::<VotesPage>,
+    same::<Member>,
+    same::<Directory>,
+    same::<Proposal>,
+    same::<ProposalReply>,
+    same::<Heartbeat>,
+    same::<HeartbeatReply>,
+    same::<ChosenReply>,
+];
+
+/// The first byte chooses the type and its encoding.
+pub(super) fn decode(bytes: &[u8]) {
+    let Some((choice, rest)) = choose(bytes) else { return };
+    let check = TYPES[choice / ENCODINGS.len() % TYPES.len()];
+    check(ENCODINGS[choice % ENCODINGS.len()], rest);
+}
+
+fn same<T: Serialize + DeserializeOwned + PartialEq + Debug>(encoding: Encoding, bytes: &[u8]) {
+    let message: T = match encoding.decode(bytes) {
+        Ok(message) => message,
+        Err(error) => return short(&error),
+    };
+    for other in ENCODINGS {
+        let again = other.encode(&message);
+        let read: T = other.decode(&again).expect("what a service encodes, another one decodes");
+        assert_eq!(read, message, "through {other:?}");
+        assert_eq!(other.encode(&read), again, "the encoding of equal messages is the same");
+    }
+    if encoding == Encoding::Postcard {
+        let length = encoding.encode(&message).len();
+        assert!(length <= bytes.len(), "{} bytes were read as a message of {length}: {message:?}", bytes.len());
+    }
+}
+
+const BALLOT: Ballot = Ballot { round: 300, coordinator: CoordinatorId(u64::MAX) };
+const MARKS: Marks = Marks { voted_below: Slot(900), chosen_below: Slot(8), trimmed_below: Slot(7) };
+
+fn roster() -> Roster {
+    Roster::new(vec![AcceptorId(3), AcceptorId(1), AcceptorId(2)]).expect("three acceptors")
+}
+
+fn name(text: &str) -> Name {
+    text.parse().expect("a name")
+}
+
+pub(super) fn view() -> View {
+    let backups = vec![name("replica-2"), name("replica-3")];
+    View { epoch: Epoch(1), primary: name("replica-1"), primary_instance: Instance(5), backups }
+}
+
+pub(super) fn seeds() -> Vec<Vec<u8>> {
+    let mut seeds = Vec::new();
+    of_acceptors(&mut seeds);
+    of_others(&mut seeds);
+    seeds
+}
+
+fn of_acceptors(seeds: &mut Vec<Vec<u8>>) {
+    let value = Bytes::from_static(b"\x00\xff bytes");
+    let votes = vec![Vote { slot: Slot(7), ballot: BALLOT, value: value.clone() }];
+    let nack = Nack { acceptor: AcceptorId(1), promised: BALLOT };
+    let stranger = Stranger { acceptor: AcceptorId(1), roster: Some(roster()) };
+    let next = Some(Slot(8));
+    let promise = Promise { acceptor: AcceptorId(1), ballot: BALLOT, from: Slot(4), votes: votes.clone(), next, marks: MARKS };
+    let proposals = vec![SlotValue { slot: Slot(9), value: value.clone() }, SlotValue { slot: Slot(10), value }];
+    let accept = Accept { roster: roster(), ballot: BALLOT, proposals, chosen_below: Slot(8), trim_below: Slot(7) };
+    let accepted = Accepted { acceptor: AcceptorId(1), ballot: BALLOT, slots: vec![Slot(9)], marks: MARKS };
+    let full = Full { acceptor: AcceptorId(1), limit: "disk".into() };
+    both(seeds, 0, &Prepare { roster: roster(), ballot: BALLOT, from: Slot(4) });
+    both(seeds, 1, &PrepareReply::Promise(promise));
+    both(seeds, 1, &PrepareReply::Nack(nack));
+    both(seeds, 1, &PrepareReply::Stranger(stranger.clone()));
+    both(seeds, 2, &accept);
+    both(seeds, 3, &AcceptReply::Accepted(accepted));
+    both(seeds, 3, &AcceptReply::Nack(nack));
+    both(seeds, 3, &AcceptReply::Stranger(stranger));
+    both(seeds, 3, &AcceptReply::Full(full));
+    let watermarks =
+        Watermarks { acceptor: AcceptorId(1), roster: None, promised: Some(BALLOT), marks: MARKS, leader_silent_ms: 1 };
+    both(seeds, 4, &watermarks);
+    both(seeds, 5, &VotesPage { acceptor: AcceptorId(1), roster: None, votes, next, marks: MARKS });
+    let url = "http://127.0.0.1:8301".to_owned();
+    let member = Member { name: name("replica-1"), service: Service::Replica, url, instance: Instance(1) };
+    both(seeds, 6, &member);
+    both(seeds, 7, &Directory { members: vec![DirectoryEntry { member, age_ms: 3 }] });
+}
+
+fn of_others(seeds: &mut Vec<Vec<u8>>) {
+    let value = Bytes::from_static(b"value");
+    both(seeds, 8, &Proposal { cluster: ClusterId(1), epoch: Epoch(1), number: BatchNumber(0), value: value.clone() });
+    both(seeds, 9, &ProposalReply::Chosen { slot: Slot(1), ballot: BALLOT, chosen_below: Slot(2) });
+    both(seeds, 9, &ProposalReply::Overloaded { limit: "slots".into() });
+    both(seeds, 9, &ProposalReply::NotLeading);
+    let heartbeat = Heartbeat {
+        cluster: ClusterId(1),
+        replica: name("replica-1"),
+        instance: Instance(1),
+        url: "http://127.0.0.1:8301".into(),
+        view: Some(view()),
+        executed_below: Slot(2),
+        durable_below: Slot(1),
+        nudge_below: Some(Slot(3)),
+    };
+    both(seeds, 10, &heartbeat);
+    let coordinator = CoordinatorId(1);
+    both(seeds, 11, &HeartbeatReply { coordinator, phase: Phase::Phase2, ballot: Some(BALLOT), chosen_below: Slot(1) });
+    let entries = vec![ChosenEntry { slot: Slot(0), ballot: BALLOT, value }];
+    both(seeds, 12, &ChosenReply::Entries { entries, chosen_below: Slot(1) });
+    both(seeds, 12, &ChosenReply::Trimmed { oldest: Slot(5) });
+    both(seeds, 12, &ChosenReply::Unavailable);
+}
+
+fn both<T: Serialize>(seeds: &mut Vec<Vec<u8>>, of_type: u8, message: &T) {
+    for (index, encoding) in (0..).zip(ENCODINGS) {
+        seeds.push(chosen(2 * of_type + index, encoding.encode(message)));
+    }
+}
