@@ -32,6 +32,10 @@ pub struct Config {
     /// A leader that no quorum has answered for this many heartbeats in a row steps down: another may be better connected. It
     /// counts heartbeats, not time, so that a pause of the process costs no leadership that nobody else has taken.
     pub max_heartbeats_unanswered: u64,
+    /// A leader that has heard from no replica for this many of its own heartbeats steps down, once the log says that there are
+    /// replicas: acceptors hear from it, so nobody else would stand, and yet nobody can propose anything. More than it takes to
+    /// replace a primary, and counted in heartbeats for the same reason.
+    pub max_heartbeats_without_replicas: u64,
     /// An acceptor that said it is full is taken to be so for this long after.
     pub full_memory: Duration,
     /// Slots that are proposed and not yet below the chosen watermark. Bounds what the next leader must recover.
@@ -83,6 +87,7 @@ impl Config {
             heartbeat_interval: Duration::from_millis(100),
             retransmit_interval: Duration::from_millis(200),
             max_heartbeats_unanswered: 10,
+            max_heartbeats_without_replicas: 20,
             full_memory: Duration::from_secs(1),
             max_in_flight_slots: 1_024,
             max_in_flight_bytes: 64 << 20,

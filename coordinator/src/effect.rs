@@ -182,6 +182,8 @@ pub enum Reason {
     Phase1TimedOut,
     /// No quorum of acceptors answered the leader.
     QuorumSilent,
+    /// The leader heard from no replica.
+    ReplicasSilent,
 }
 
 impl fmt::Display for Reason {
@@ -193,6 +195,7 @@ impl fmt::Display for Reason {
             Self::Outbid(ballot) => write!(f, "an acceptor has promised the higher ballot {ballot}"),
             Self::Phase1TimedOut => f.write_str("Phase 1 got no further"),
             Self::QuorumSilent => f.write_str("no quorum of acceptors answers"),
+            Self::ReplicasSilent => f.write_str("no replica is heard from, and another coordinator may hear them"),
         }
     }
 }

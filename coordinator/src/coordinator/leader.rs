@@ -36,6 +36,10 @@ impl Coordinator {
         if leader.reach.is_cut_off(leader.phase2.quorum(), self.config.max_heartbeats_unanswered) {
             return self.stand_by(Reason::QuorumSilent);
         }
+        // Something is chosen, so there is, or was, a replica that had it proposed.
+        if self.chosen_below > Slot(0) && leader.reach.hears_no_replica(self.config.max_heartbeats_without_replicas) {
+            return self.stand_by(Reason::ReplicasSilent);
+        }
         if let Some(durable) = self.replicas.durable_twice(&self.config, self.now) {
             leader.phase2.allow_trimming(durable);
         }
@@ -116,6 +120,9 @@ impl Coordinator {
     pub(super) fn on_heartbeat(&mut self, heartbeat: Heartbeat) {
         if self.membership.roster().is_none_or(|roster| roster.cluster() != heartbeat.cluster) {
             return;
+        }
+        if let State::Phase2(leader) = &mut self.state {
+            leader.reach.replica_heard();
         }
         let nudge = heartbeat.nudge_below;
         self.replicas.hear(&self.config, self.now, heartbeat);

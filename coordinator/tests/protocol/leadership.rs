@@ -113,3 +113,46 @@ fn time_that_goes_back_is_taken_to_stand_still() {
     let alive = accept(mine, vec![], 0);
     assert_eq!(bench.fire(Timer::Lead), all([accepts(&alive), vec![arm(Timer::Lead, 100, 0)]]), "it was sent just now");
 }
+
+/// Fires so many signs of life, each answered by a quorum, and gives back what the last one did.
+fn signs_of_life(bench: &mut Bench, mine: Ballot, count: usize, chosen_below: u64) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    for _ in 0..count {
+        assert_eq!(bench.core.phase(), Phase::Phase2);
+        bench.wait_ms(100);
+        for index in 0..2 {
+            bench.accepted_with(index, mine, &[], Marks { chosen_below: Slot(chosen_below), ..Marks::default() });
+        }
+        effects = bench.fire(Timer::Lead);
+    }
+    effects
+}
+
+/// Acceptors hear it, so that nobody else would ever stand; but nobody who has something to propose reaches it.
+#[test]
+fn a_leader_that_hears_no_replica_gives_way_to_one_that_may() {
+    let (mut bench, mine) = Bench::leading();
+    bench.propose(1, 0, "a");
+    signs_of_life(&mut bench, mine, 20, 1);
+    bench.propose(2, 1, "b");
+    let gives_way = vec![
+        phase_changed(Phase::Phase2, Phase::Inactive, mine, Reason::ReplicasSilent),
+        unresolved(2),
+        arm(Timer::Election, 900, 900),
+    ];
+    assert_eq!(signs_of_life(&mut bench, mine, 1, 1), all([gives_way, polls(2), vec![arm(Timer::Poll, 100, 0)]]));
+}
+
+#[test]
+fn a_leader_that_hears_some_replica_or_of_a_log_without_any_stays() {
+    let (mut bench, mine) = Bench::leading();
+    signs_of_life(&mut bench, mine, 50, 0);
+    assert_eq!(bench.core.phase(), Phase::Phase2, "replicas may not have come yet");
+    let (mut bench, mine) = Bench::leading();
+    for _ in 0..5 {
+        signs_of_life(&mut bench, mine, 20, 1);
+        bench.step(Input::Heartbeat(heartbeat(3, None)));
+    }
+    signs_of_life(&mut bench, mine, 20, 1);
+    assert_eq!(bench.core.phase(), Phase::Phase2);
+}

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use coordinator::config::Config;
 use coordinator::coordinator::Coordinator;
 use coordinator::effect::{AcceptorIndex, Effect, Input, PhaseChange, PollNumber, Reason, RequestId, Timer};
-use shared::ids::{AcceptorId, Ballot, BatchNumber, CoordinatorId, Epoch, Slot};
+use shared::ids::{AcceptorId, Ballot, BatchNumber, CoordinatorId, Epoch, Instance, Name, Slot};
 use shared::message::{
-    Accept, AcceptReply, Accepted, Marks, Nack, Phase, Prepare, PrepareReply, Promise, Proposal, Roster, SlotValue, Value, Vote,
-    Watermarks,
+    Accept, AcceptReply, Accepted, Heartbeat, Marks, Nack, Phase, Prepare, PrepareReply, Promise, Proposal, Roster, SlotValue,
+    Value, View, Vote, Watermarks,
 };
 
 pub(crate) const ME: CoordinatorId = CoordinatorId(0xc0);
@@ -199,4 +199,21 @@ pub(crate) fn unformed(acceptor: AcceptorId) -> Watermarks {
 /// A promise that holds all votes in one page.
 pub(crate) fn promise(index: usize, ballot: Ballot, from: u64, votes: Vec<Vote>, marks: Marks) -> Promise {
     Promise { acceptor: id(index), ballot, from: Slot(from), votes, next: None, marks }
+}
+
+pub(crate) fn name(replica: u64) -> Name {
+    format!("replica-{replica}").parse().unwrap()
+}
+
+pub(crate) fn heartbeat(replica: u64, view: Option<View>) -> Heartbeat {
+    Heartbeat {
+        cluster: roster().cluster(),
+        replica: name(replica),
+        instance: Instance(replica * 10),
+        url: format!("http://replica-{replica}"),
+        view,
+        executed_below: Slot(0),
+        durable_below: Slot(0),
+        nudge_below: None,
+    }
 }

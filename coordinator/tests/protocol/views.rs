@@ -1,27 +1,10 @@
 //! Who is primary: when a leader proposes a view, and which.
 
 use coordinator::effect::{Effect, Input, Timer};
-use shared::ids::{Ballot, ClusterId, Epoch, Instance, Name, Slot};
+use shared::ids::{Ballot, ClusterId, Epoch, Instance, Slot};
 use shared::message::{Heartbeat, Marks, Value, View};
 
 use crate::support::*;
-
-fn name(replica: u64) -> Name {
-    format!("replica-{replica}").parse().unwrap()
-}
-
-fn heartbeat(replica: u64, view: Option<View>) -> Heartbeat {
-    Heartbeat {
-        cluster: roster().cluster(),
-        replica: name(replica),
-        instance: Instance(replica * 10),
-        url: format!("http://replica-{replica}"),
-        view,
-        executed_below: Slot(0),
-        durable_below: Slot(0),
-        nudge_below: None,
-    }
-}
 
 fn view(epoch: u64, primary: u64, backups: &[u64]) -> View {
     let backups = backups.iter().copied().map(name).collect();

@@ -197,7 +197,8 @@ impl Candidate {
                     | Reason::NoLeaderYet
                     | Reason::Promised
                     | Reason::Phase1TimedOut
-                    | Reason::QuorumSilent => {}
+                    | Reason::QuorumSilent
+                    | Reason::ReplicasSilent => {}
                 },
                 Effect::ProposalReply {
                     reply: ProposalReply::NotLeading | ProposalReply::Overloaded { .. } | ProposalReply::Unresolved,
