@@ -7,7 +7,8 @@
 //! Many reads share a probe: one is in flight and one is queued. A read uses only a probe that was *sent after* the read arrived, for
 //! an earlier one may have passed an acceptor before the write that the read has to see. Any probe sent after it will do: where a
 //! later quorum reports less than the one before (which had an acceptor with a vote that was never chosen), the reads that wait
-//! take the lower verdict. So reads go on where mutations can't, for instance while the disks of a quorum are full.
+//! take the lower verdict. So do they when, of one probe, the answer of an acceptor beyond the first quorum shows another quorum
+//! that reports less. So reads go on where mutations can't, for instance while the disks of a quorum are full.
 //!
 //! The first probe that a quorum answers also says which cluster this is: the one whose roster a quorum of that very roster reports.
 
@@ -45,6 +46,15 @@ struct Probe {
     unanswered: usize,
 }
 
+/// The probe that gave the latest verdict, for as long as reads wait.
+#[derive(Clone, Debug)]
+struct Concluded {
+    id: ProbeId,
+    sent_at: Duration,
+    answers: BTreeMap<AcceptorId, Watermarks>,
+    verdict: Verdict,
+}
+
 #[derive(Clone, Debug)]
 enum State {
     Idle,
@@ -73,6 +83,7 @@ pub(crate) struct QuorumReads {
     state: State,
     queued: Readers,
     waiting: BTreeMap<Slot, Waiting>,
+    concluded: Option<Concluded>,
     probes_sent: u64,
     current_as_of: Option<Duration>,
     quorum_answers: bool,
@@ -88,6 +99,7 @@ impl QuorumReads {
             state: State::Idle,
             queued: Readers::new(),
             waiting: BTreeMap::new(),
+            concluded: None,
             probes_sent: 0,
             current_as_of: None,
             quorum_answers: false,
@@ -167,20 +179,45 @@ impl QuorumReads {
             unreachable!("a verdict {verdict:?} without a probe in flight")
         };
         self.quorum_answers = true;
-        if !probe.readers.is_empty() || self.waiting.len() < CURRENCY_WAITS {
-            let waiting = self.waiting.entry(verdict.voted_below).or_insert_with(|| Waiting { since: now, ..Waiting::default() });
-            waiting.probed_at = probe.sent_at;
-            waiting.readers.extend(probe.readers.into_keys());
-            // All of them arrived before this probe was sent.
-            let mut higher = self.waiting.split_off(&verdict.voted_below.next());
+        let Probe { id, sent_at, readers, answers, unanswered: _ } = probe;
+        if !readers.is_empty() || self.waiting.len() < CURRENCY_WAITS {
+            self.wait_for(now, verdict.voted_below, sent_at);
             if let Some(waiting) = self.waiting.get_mut(&verdict.voted_below) {
-                higher.values_mut().for_each(|later| waiting.readers.append(&mut later.readers));
+                waiting.readers.extend(readers.into_keys());
             }
         }
+        self.concluded = Some(Concluded { id, sent_at, answers, verdict });
         if self.queued.is_empty() {
             effects.push(Effect::Arm { timer: Timer::Probe, after: self.interval, jitter: Duration::ZERO });
         } else {
             self.probe(now, effects);
+        }
+    }
+
+    /// The state below this slot has all that was chosen before the probe that was sent then. So it is enough for all reads that wait
+    /// for more: they arrived before that.
+    fn wait_for(&mut self, now: Duration, voted_below: Slot, sent_at: Duration) {
+        let mut higher = self.waiting.split_off(&voted_below.next());
+        let waiting = self.waiting.entry(voted_below).or_insert_with(|| Waiting { since: now, ..Waiting::default() });
+        waiting.probed_at = sent_at;
+        higher.values_mut().for_each(|later| waiting.readers.append(&mut later.readers));
+    }
+
+    /// Takes an answer to the probe that was concluded last, beyond those that it was concluded with. Its quorum needs not be the
+    /// one that was there first: says whether another one asks less of the reads that wait.
+    pub(crate) fn answer_late(&mut self, now: Duration, probe: ProbeId, watermarks: &Watermarks) -> Late {
+        let Some(concluded) = self.concluded.as_mut().filter(|concluded| concluded.id == probe) else { return Late::Unchanged };
+        concluded.answers.entry(watermarks.acceptor).or_insert_with(|| watermarks.clone());
+        match tally(&concluded.answers) {
+            Some(verdict)
+                if verdict.cluster == concluded.verdict.cluster && verdict.voted_below < concluded.verdict.voted_below =>
+            {
+                concluded.verdict = verdict;
+                let sent_at = concluded.sent_at;
+                self.wait_for(now, verdict.voted_below, sent_at);
+                Late::Lowered
+            }
+            Some(_) | None => Late::Unchanged,
         }
     }
 
@@ -191,6 +228,9 @@ impl QuorumReads {
         for mut waiting in std::mem::replace(&mut self.waiting, later).into_values() {
             self.current_as_of = self.current_as_of.max(Some(waiting.probed_at));
             released.append(&mut waiting.readers);
+        }
+        if self.waiting.values().all(|waiting| waiting.readers.is_empty()) {
+            self.concluded = None;
         }
         released.into_iter().collect()
     }
@@ -256,16 +296,25 @@ pub(crate) enum Cancelled {
     NotHere,
 }
 
-/// The verdict of a quorum: a majority of one roster that itself reports that roster. What others report counts for nothing.
+/// Whether a late answer changed what reads wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Late {
+    /// They wait for less.
+    Lowered,
+    /// It did not.
+    Unchanged,
+}
+
+/// The verdict of a quorum: a majority of one roster that itself reports that roster. What others report counts for nothing. Of
+/// several quorums it is the one that has voted for least: each of them has what was chosen.
 pub(crate) fn tally(answers: &BTreeMap<AcceptorId, Watermarks>) -> Option<Verdict> {
     let rosters: Vec<&Roster> = answers.values().filter_map(|answer| answer.roster.as_ref()).collect();
     rosters.into_iter().find_map(|roster| {
         let counted =
             || answers.values().filter(|answer| roster.contains(answer.acceptor) && answer.roster.as_ref() == Some(roster));
-        if counted().count() < roster.quorum() {
-            return None;
-        }
-        let voted_below = counted().map(|answer| answer.marks.voted_below).max()?;
+        let mut voted: Vec<Slot> = counted().map(|answer| answer.marks.voted_below).collect();
+        voted.sort_unstable();
+        let voted_below = *voted.get(roster.quorum() - 1)?;
         let chosen_below = counted().map(|answer| answer.marks.chosen_below).max()?;
         Some(Verdict { cluster: roster.cluster(), voted_below, chosen_below })
     })

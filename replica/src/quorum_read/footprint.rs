@@ -1,8 +1,13 @@
 //! See [`Replica::footprint`](crate::replica::Replica::footprint).
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash};
 
-use super::{Probe, QuorumReads, Readers, State, Waiting};
+use shared::ids::AcceptorId;
+use shared::message::Watermarks;
+
+use super::{Concluded, Probe, QuorumReads, Readers, State, Waiting};
+use crate::event::ProbeId;
 use crate::replica::Footprint;
 
 impl QuorumReads {
@@ -15,6 +20,7 @@ impl QuorumReads {
             state,
             queued,
             waiting,
+            concluded,
             probes_sent,
             current_as_of: _,
             quorum_answers,
@@ -26,19 +32,28 @@ impl QuorumReads {
             State::InFlight(Probe { id, sent_at: _, readers, answers, unanswered }) => {
                 (2, id.0, unanswered).hash(hasher);
                 footprint_of(readers, hasher);
-                for (acceptor, answer) in answers {
-                    let (marks, roster) = (answer.marks, answer.roster.as_ref().map(|roster| roster.acceptors()));
-                    let of_acceptor = footprint.acceptors.entry(*acceptor).or_default();
-                    (roster, marks.voted_below, marks.chosen_below, marks.trimmed_below).hash(of_acceptor);
-                }
+                footprint_of_answers(*id, answers, footprint);
             }
         }
+        if let Some(Concluded { id, sent_at: _, answers, verdict }) = concluded {
+            (3, id.0, verdict.voted_below).hash(&mut footprint.shared);
+            footprint_of_answers(*id, answers, footprint);
+        }
+        let hasher = &mut footprint.shared;
         footprint_of(queued, hasher);
         for (slot, Waiting { since: _, probed_at: _, readers }) in waiting {
             (slot, readers.len()).hash(hasher);
             readers.iter().for_each(|reader| reader.0.hash(hasher));
         }
         (probes_sent, quorum_answers).hash(hasher);
+    }
+}
+
+fn footprint_of_answers(probe: ProbeId, answers: &BTreeMap<AcceptorId, Watermarks>, footprint: &mut Footprint) {
+    for (acceptor, answer) in answers {
+        let (marks, roster) = (answer.marks, answer.roster.as_ref().map(|roster| roster.acceptors()));
+        let of_acceptor = footprint.acceptors.entry(*acceptor).or_default();
+        (probe.0, roster, marks.voted_below, marks.chosen_below, marks.trimmed_below).hash(of_acceptor);
     }
 }
 

@@ -11,6 +11,7 @@ use super::{Armed, Replica};
 use crate::batching::Made;
 use crate::event::{Attempt, Effect, FetchId, NoAnswer, ProbeId, Role, SourceKind, Timer};
 use crate::fetching::{After, Next, Progress, Source, Stalled};
+use crate::quorum_read::Late;
 
 impl Replica {
     pub(super) fn own_member(&self) -> Member {
@@ -171,6 +172,11 @@ impl Replica {
         reply: Result<Watermarks, NoAnswer>,
         effects: &mut Vec<Effect>,
     ) {
+        if let Ok(watermarks) = &reply
+            && self.reads.answer_late(now, probe, watermarks) == Late::Lowered
+        {
+            return self.release(effects);
+        }
         let Some(verdict) = self.reads.answer(probe, reply, effects) else { return };
         let found = verdict.cluster;
         match self.joined {

@@ -72,6 +72,30 @@ fn reads_that_wait_take_the_verdict_of_a_later_quorum_that_reports_less() {
 }
 
 #[test]
+fn reads_that_wait_take_the_verdict_of_another_quorum_of_the_same_probe_that_reports_less() {
+    let mut rig = rig();
+    rig.read(1);
+    rig.watermarks(2, 1, 3);
+    assert_eq!(rig.watermarks(2, 2, 1), [arm(Timer::Probe, 1_000, 0)], "a vote for slot 2 that the third does not share");
+    assert_eq!(rig.watermarks(2, 1, 1), [], "an acceptor counts once");
+    assert_eq!(rig.watermarks(2, 3, 1), [release(&[1], 1, 0)]);
+}
+
+#[test]
+fn a_late_answer_says_nothing_about_reads_of_a_later_probe() {
+    let mut rig = rig();
+    rig.read(1);
+    rig.watermarks(2, 1, 3);
+    rig.watermarks(2, 2, 1);
+    // Meanwhile the third votes for slot 2, so that it is chosen, and then the next read arrives.
+    rig.read(2);
+    rig.watermarks(3, 1, 3);
+    assert_eq!(rig.watermarks(3, 2, 1), [arm(Timer::Probe, 1_000, 0)]);
+    assert_eq!(rig.watermarks(2, 3, 1), [], "it was asked before the second read arrived");
+    assert_eq!(rig.watermarks(3, 3, 3), [], "two of three have voted for slot 2");
+}
+
+#[test]
 fn a_probe_that_cannot_succeed_is_sent_again_after_a_while_with_all_its_reads() {
     let mut rig = rig();
     rig.read(1);
