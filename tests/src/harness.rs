@@ -5,9 +5,10 @@
 //! was acknowledged, refused and left open, so that [`workload::Record::check`] can hold every replica to it.
 //!
 //! The faults tests go further. [`network`] stands between the services and cuts, delays or silences what goes from one to
-//! another; [`disk`] and [`errors`] fill, damage and fail disks; [`recorder`] and [`mix`] are clients that read, write, compare and
-//! delete the same few keys and remember what they heard when; [`verify`] then replays the log, holds every replica to it, and
-//! both checkers of [`linearizability`](crate::linearizability) to what was heard.
+//! another; [`lan`] gives each service a network namespace and drops packets between them; [`disk`] and [`errors`] fill, damage and
+//! fail disks; [`recorder`] and [`mix`] are clients that read, write, compare and delete the same few keys and remember what they
+//! heard when; [`verify`] then replays the log, holds every replica to it, and both checkers of
+//! [`linearizability`](crate::linearizability) to what was heard; [`summary`] says what it all came to.
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -17,12 +18,16 @@
 pub mod cluster;
 pub mod disk;
 pub mod errors;
+pub mod lan;
 mod link;
 pub mod mix;
+pub mod namespace;
 pub mod network;
 mod owners;
 pub mod ports;
 pub mod process;
 pub mod recorder;
+pub mod skip;
+pub mod summary;
 pub mod verify;
 pub mod workload;

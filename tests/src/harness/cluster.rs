@@ -1,4 +1,7 @@
-//! A cluster of real processes on loopback.
+//! A cluster of real processes on one machine.
+
+mod options;
+mod plan;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -10,52 +13,21 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub use self::options::{Between, Options, Size};
+use self::plan::Place;
 use super::network::Network;
 use super::ports::Ports;
 use super::process::Process;
 
-/// How many of each service.
-#[derive(Clone, Copy, Debug)]
-pub struct Size {
-    /// Coordinators.
-    pub coordinators: u16,
-    /// Acceptors.
-    pub acceptors: u16,
-    /// Replicas.
-    pub replicas: u16,
-}
-
-impl Default for Size {
-    fn default() -> Self {
-        Self { coordinators: 2, acceptors: 3, replicas: 3 }
-    }
-}
-
 /// The longest that any condition is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How a cluster is made.
-#[derive(Clone, Debug, Default)]
-pub struct Options<'a> {
-    /// How many of each service.
-    pub size: Size,
-    /// Set for every service.
-    pub env: &'a [(&'a str, &'a str)],
-    /// Further arguments of one service: its name and they.
-    pub args: &'a [(&'a str, &'a [&'a str])],
-    /// Data directories that are elsewhere: the service's name, and the folder.
-    pub data_dirs: &'a [(&'a str, &'a Path)],
-    /// Puts a [`Network`] between the services.
-    pub networked: bool,
-}
 
 /// Every service of a cluster, each a process of its own. All of them are killed when it is dropped.
 #[derive(Debug)]
 pub struct Cluster {
     services: BTreeMap<String, Process>,
-    urls: BTreeMap<String, String>,
-    doors: BTreeMap<String, String>,
-    data_dirs: BTreeMap<String, PathBuf>,
+    places: BTreeMap<String, Place>,
+    between: Between,
     network: Network,
     http: reqwest::Client,
     dir: TempDir,
@@ -88,46 +60,17 @@ impl Cluster {
     fn describe(synod: &Path, options: &Options<'_>) -> Result<Self> {
         let dir = TempDir::with_prefix("synod-cluster-")?;
         let mut ports = Ports::reserve()?;
-        let size = options.size;
-        let (mut urls, mut doors, mut data_dirs) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let counts =
-            [("coordinator", size.coordinators), ("acceptor", size.acceptors), ("replica", size.replicas), ("balancer", 1)];
-        for (kind, count) in counts {
-            for number in 1..=count {
-                let name = format!("{kind}-{number}");
-                let url = format!("http://127.0.0.1:{}", ports.take()?);
-                let door = if options.networked { format!("http://127.0.0.1:{}", ports.take()?) } else { url.clone() };
-                let elsewhere =
-                    options.data_dirs.iter().find(|(service, _)| *service == name).map(|(_, path)| path.to_path_buf());
-                data_dirs.insert(name.clone(), elsewhere.unwrap_or_else(|| dir.path().join("data").join(&name)));
-                doors.insert(name.clone(), door);
-                urls.insert(name, url);
-            }
-        }
-        let acceptors: Vec<&str> =
-            doors.iter().filter(|(name, _)| name.starts_with("acceptor")).map(|(_, url)| url.as_str()).collect();
-        let acceptors = acceptors.join(",");
-        let mut services = BTreeMap::new();
-        for (name, url) in &urls {
-            let args = arguments(name, url, &doors[name], &acceptors, &data_dirs[name]);
-            let mut process = Process::new(name, synod, args, dir.path());
-            for (_, args) in options.args.iter().filter(|(service, _)| service == name) {
-                process.add_args(args.iter().copied());
-            }
-            for (key, value) in options.env {
-                process.set_env(key, value);
-            }
-            services.insert(name.clone(), process);
-        }
+        let places = plan::places(options, dir.path(), &mut ports)?;
+        let services = plan::processes(synod, options, &places, dir.path());
         let http = reqwest::Client::builder().timeout(Duration::from_secs(15)).no_proxy().build()?;
-        let network = Network::default();
-        Ok(Self { services, urls, doors, data_dirs, network, http, dir, _ports: ports })
+        let (network, between) = (Network::default(), options.between.clone());
+        Ok(Self { services, places, between, network, http, dir, _ports: ports })
     }
 
     /// Puts a proxy in front of every service that is advertised elsewhere than it listens.
     async fn wire(&mut self) -> Result<()> {
         for (name, service) in &self.services {
-            let (url, door) = (&self.urls[name], &self.doors[name]);
+            let Place { url, door, .. } = &self.places[name];
             self.network.know(name, service.pid_cell());
             if url != door {
                 self.network.place(name, address_of(door)?, address_of(url)?).await?;
@@ -136,10 +79,14 @@ impl Cluster {
         Ok(())
     }
 
-    /// The network between the services, where there is one ([`Options::networked`]).
+    /// The network between the services, where there is one ([`Between::Proxies`]).
     #[must_use]
     pub fn network(&self) -> &Network {
         &self.network
+    }
+
+    fn place(&self, name: &str) -> &Place {
+        self.places.get(name).unwrap_or_else(|| panic!("no service {name}"))
     }
 
     /// Where the others reach a service: through the network, where there is one.
@@ -148,21 +95,24 @@ impl Cluster {
     /// When there is no such service.
     #[must_use]
     pub fn door(&self, name: &str) -> &str {
-        self.doors.get(name).unwrap_or_else(|| panic!("no service {name}"))
+        &self.place(name).door
     }
 
     /// The names of all services.
     #[must_use]
     pub fn all(&self) -> Vec<String> {
-        self.urls.keys().cloned().collect()
+        self.places.keys().cloned().collect()
     }
 
     /// Takes every fault of the network away, starts what is dead, and lets go on what is stopped.
     ///
     /// # Errors
-    /// When a service can't be started.
+    /// When a service can't be started, or a cable not plugged in.
     pub fn heal(&mut self) -> Result<()> {
         self.network.heal();
+        if let Between::Cables(lan) = &self.between {
+            lan.heal()?;
+        }
         self.services.values_mut().try_for_each(Process::ensure_running)
     }
 
@@ -172,7 +122,7 @@ impl Cluster {
     /// When there is no such service.
     #[must_use]
     pub fn url(&self, name: &str) -> &str {
-        self.urls.get(name).unwrap_or_else(|| panic!("no service {name}"))
+        &self.place(name).url
     }
 
     /// The balancer's address.
@@ -184,7 +134,7 @@ impl Cluster {
     /// The names of all services of a kind.
     #[must_use]
     pub fn names(&self, kind: &str) -> Vec<String> {
-        self.urls.keys().filter(|name| name.starts_with(kind)).cloned().collect()
+        self.places.keys().filter(|name| name.starts_with(kind)).cloned().collect()
     }
 
     /// A client of the cluster's HTTP API.
@@ -207,7 +157,7 @@ impl Cluster {
     /// When there is no such service.
     #[must_use]
     pub fn data_dir(&self, name: &str) -> PathBuf {
-        self.data_dirs.get(name).cloned().unwrap_or_else(|| panic!("no service {name}"))
+        self.place(name).data_dir.clone()
     }
 
     /// Ends all services and keeps their data and logs; says where.
@@ -332,22 +282,6 @@ impl Cluster {
         }
         text
     }
-}
-
-fn arguments(name: &str, url: &str, door: &str, acceptors: &str, data: &Path) -> Vec<String> {
-    let kind = name.split('-').next().expect("split gives at least one part");
-    let listen = url.trim_start_matches("http://");
-    let mut args = vec![kind.to_owned(), "--id".into(), name.to_owned(), "--listen".into(), listen.to_owned()];
-    if door != url {
-        args.extend(["--advertise-url".into(), door.to_owned()]);
-    }
-    if kind != "acceptor" {
-        args.extend(["--acceptors".into(), acceptors.to_owned()]);
-    }
-    if kind == "acceptor" || kind == "replica" {
-        args.extend(["--data-dir".into(), data.to_string_lossy().into_owned()]);
-    }
-    args
 }
 
 fn address_of(url: &str) -> Result<SocketAddr> {

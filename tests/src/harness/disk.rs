@@ -9,6 +9,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
+use super::skip::skipped;
+
 /// A file system of its own, of a few megabytes, in memory. Unmounted when dropped: after the services that use it.
 #[derive(Debug)]
 pub struct SmallDisk {
@@ -19,7 +21,7 @@ impl SmallDisk {
     /// Mounts one; none, with the reason printed, where this process may not mount.
     ///
     /// # Errors
-    /// When mounting fails for another reason than permission.
+    /// When mounting fails for another reason than permission, or it must not be left out.
     pub fn mount(mebibytes: u64) -> Result<Option<Self>> {
         let dir = TempDir::with_prefix("synod-disk-")?;
         let size = format!("size={mebibytes}m,mode=0755");
@@ -31,8 +33,7 @@ impl SmallDisk {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let is_forbidden = ["permission denied", "must be superuser", "not permitted"];
         if is_forbidden.iter().any(|words| said.to_lowercase().contains(words)) {
-            println!("SKIPPED: this process may not mount a file system: {}", said.trim());
-            return Ok(None);
+            return skipped(&format!("this process may not mount a file system: {}", said.trim())).map(|()| None);
         }
         bail!("mount: {said}")
     }

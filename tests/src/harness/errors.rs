@@ -7,23 +7,22 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::skip::skipped;
+
 const ATTACHING: Duration = Duration::from_secs(10);
 
-/// Whether `strace` is there and may trace; if not, prints what to install.
-#[must_use]
-pub fn can_inject() -> bool {
+/// Whether `strace` is there and may trace; if not, says what to install.
+///
+/// # Errors
+/// When it may not, and must.
+pub fn can_inject() -> Result<bool> {
     let tried = Command::new("strace").args(["-qq", "-e", "trace=none", "true"]).output();
-    match tried {
-        Ok(output) if output.status.success() => true,
-        Ok(output) => {
-            println!("SKIPPED: strace may not trace here: {}", String::from_utf8_lossy(&output.stderr).trim());
-            false
-        }
-        Err(error) => {
-            println!("SKIPPED: there is no strace ({error}); `apt-get install strace` brings it");
-            false
-        }
-    }
+    let reason = match tried {
+        Ok(output) if output.status.success() => return Ok(true),
+        Ok(output) => format!("strace may not trace here: {}", String::from_utf8_lossy(&output.stderr).trim()),
+        Err(error) => format!("there is no strace ({error}); `apt-get install strace` brings it"),
+    };
+    skipped(&reason).map(|()| false)
 }
 
 /// A service whose system calls fail until this is dropped.

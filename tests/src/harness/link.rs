@@ -20,8 +20,17 @@ enum Way {
     Answers,
 }
 
-/// How many more bytes of answers pass; none: all.
-type Allowance = Mutex<Option<usize>>;
+/// Of an answer that is to be cut.
+#[derive(Clone, Copy)]
+struct Allowed {
+    /// How many more bytes of it pass.
+    bytes: usize,
+    /// What it says, once its first piece is here.
+    status: Option<u16>,
+}
+
+/// What passes of the answers; none: all.
+type Allowance = Mutex<Option<Allowed>>;
 
 /// Carries bytes between the client's end and the service until one of them, or a fault, ends it.
 pub(super) async fn carry(mut client: TcpStream, target: SocketAddr, link: Link) {
@@ -72,27 +81,34 @@ async fn pump(
             && let Some(Fault::AnswerCut { request, after }) = link.fault().await
             && piece.starts_with(request.as_bytes())
         {
-            *allowance.lock().expect("no panic under the lock") = Some(after);
+            *allowance.lock().expect("no panic under the lock") = Some(Allowed { bytes: after, status: None });
         }
         if piece.is_empty() {
             return to.shutdown().await.map_err(|_| Broken);
         }
-        let allowed = if way == Way::Answers { take(allowance, piece.len()) } else { piece.len() };
-        to.write_all(&piece[..allowed]).await.map_err(|_| Broken)?;
-        if allowed < piece.len() {
-            link.disturb();
+        let allowed = if way == Way::Answers { take(allowance, piece) } else { Allowed { bytes: piece.len(), status: None } };
+        to.write_all(&piece[..allowed.bytes]).await.map_err(|_| Broken)?;
+        if allowed.bytes < piece.len() {
+            link.cut(allowed.status);
             return Err(Broken);
         }
     }
 }
 
-/// How many of so many bytes may pass.
-fn take(allowance: &Allowance, bytes: usize) -> usize {
+/// How many bytes of a piece of an answer may pass, and what the answer says.
+fn take(allowance: &Allowance, piece: &[u8]) -> Allowed {
     let mut left = allowance.lock().expect("no panic under the lock");
-    let Some(allowed) = left.as_mut() else { return bytes };
-    let taken = bytes.min(*allowed);
-    *allowed -= taken;
-    taken
+    let Some(left) = left.as_mut() else { return Allowed { bytes: piece.len(), status: None } };
+    left.status = left.status.or_else(|| status_of(piece));
+    let taken = piece.len().min(left.bytes);
+    left.bytes -= taken;
+    Allowed { bytes: taken, status: left.status }
+}
+
+/// The status of an answer that starts here: `HTTP/1.1 201 Created`.
+fn status_of(piece: &[u8]) -> Option<u16> {
+    let digits = piece.strip_prefix(b"HTTP/1.1 ")?.first_chunk::<3>()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 async fn until_cut(mut link: Link) -> Broken {

@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use tokio::task::JoinSet;
 
 use super::cluster::{Cluster, eventually};
-use super::recorder::{Ask, Recorder};
+use super::recorder::{Ask, Recorder, TIMEOUT};
 use crate::linearizability::history::{Answer, Consistency, Ending, Guard};
 
 /// Keys that live as long as the test.
@@ -24,6 +24,9 @@ const HOT_KEYS: u64 = 6;
 const PASSING_KEYS: u64 = 6;
 /// How long a generation of passing keys is used.
 const GENERATION: Duration = Duration::from_secs(3);
+/// What clients grant a request, each as often as the others. Those that wait long may see what was decided meanwhile; those
+/// that don't show how long there was nobody to ask.
+const PATIENCES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), TIMEOUT];
 /// Between two requests of a client: the machine is to be busy with faults, not only with load.
 const PAUSE: Duration = Duration::from_millis(3);
 /// After a request that failed: a client that is refused comes back a little later.
@@ -136,7 +139,7 @@ impl Client {
     async fn step(&mut self) -> Result<Ending> {
         let recorder = Arc::clone(&self.recorder);
         let door = self.door();
-        let ask = Ask::at(&door);
+        let ask = Ask { door: &door, timeout: PATIENCES[self.random.random_range(0..PATIENCES.len())] };
         let key = self.key();
         let ending = match self.random.random_range(0..100) {
             0..40 => recorder.read(ask, &key, Consistency::Linearizable).await?,

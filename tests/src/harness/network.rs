@@ -8,8 +8,8 @@
 //! What a fault holds up is not lost: it arrives when the fault is taken away, as over TCP. Only cutting loses anything.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -72,12 +72,19 @@ impl Rule {
 /// The rules as every connection sees them.
 pub(super) type Rules = watch::Receiver<Arc<Vec<Rule>>>;
 
+/// What faults have done.
+#[derive(Debug, Default)]
+struct Done {
+    disturbed: AtomicU64,
+    cut_answers: Mutex<Vec<u16>>,
+}
+
 /// All proxies. They end when this is dropped.
 #[derive(Debug, Default)]
 pub struct Network {
     rules: watch::Sender<Arc<Vec<Rule>>>,
     owners: Arc<Owners>,
-    disturbed: Arc<AtomicU64>,
+    done: Arc<Done>,
     proxies: JoinSet<()>,
 }
 
@@ -98,7 +105,7 @@ impl Network {
             target,
             rules: self.rules.subscribe(),
             owners: Arc::clone(&self.owners),
-            disturbed: Arc::clone(&self.disturbed),
+            done: Arc::clone(&self.done),
         };
         self.proxies.spawn(serve(listener, place));
         Ok(())
@@ -107,7 +114,13 @@ impl Network {
     /// How often a fault has cut a connection, or held up or delayed a piece of one: faults that meet nothing prove nothing.
     #[must_use]
     pub fn disturbed(&self) -> u64 {
-        self.disturbed.load(Ordering::Relaxed)
+        self.done.disturbed.load(Ordering::Relaxed)
+    }
+
+    /// The statuses of the answers that were cut since this was asked last, where the first piece of one held it.
+    #[must_use]
+    pub fn take_cut_answers(&self) -> Vec<u16> {
+        std::mem::take(&mut self.done.cut_answers.lock().expect("no panic under the lock"))
     }
 
     /// Replaces all rules.
@@ -135,7 +148,7 @@ struct Place {
     target: SocketAddr,
     rules: Rules,
     owners: Arc<Owners>,
-    disturbed: Arc<AtomicU64>,
+    done: Arc<Done>,
 }
 
 async fn serve(listener: TcpListener, place: Place) {
@@ -151,7 +164,7 @@ async fn serve(listener: TcpListener, place: Place) {
                     to: place.name.clone(),
                     rules: place.rules.clone(),
                     owners: Arc::clone(&place.owners),
-                    disturbed: Arc::clone(&place.disturbed),
+                    done: Arc::clone(&place.done),
                 };
                 connections.spawn(carry(stream, place.target, link));
             }
@@ -175,13 +188,19 @@ pub(super) struct Link {
     to: String,
     pub(super) rules: Rules,
     owners: Arc<Owners>,
-    disturbed: Arc<AtomicU64>,
+    done: Arc<Done>,
 }
 
 impl Link {
     /// Counts something that a fault has done.
     pub(super) fn disturb(&self) {
-        self.disturbed.fetch_add(1, Ordering::Relaxed);
+        self.done.disturbed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Remembers an answer that was cut.
+    pub(super) fn cut(&self, status: Option<u16>) {
+        self.disturb();
+        self.done.cut_answers.lock().expect("no panic under the lock").extend(status);
     }
 
     /// What is done to it now.
@@ -201,101 +220,4 @@ impl Link {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
-
-    use super::*;
-
-    /// Longer than anything takes that is not held up.
-    const LONG: Duration = Duration::from_millis(300);
-
-    /// A service that answers each piece with itself, behind a proxy.
-    async fn echo() -> (Network, SocketAddr) {
-        let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let target = service.local_addr().unwrap();
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = service.accept().await {
-                tokio::spawn(async move {
-                    let mut buffer = [0; 1_024];
-                    while let Ok(read @ 1..) = stream.read(&mut buffer).await {
-                        stream.write_all(&buffer[..read]).await.unwrap();
-                    }
-                });
-            }
-        });
-        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let mut network = Network::default();
-        network.place("echo", free, target).await.unwrap();
-        (network, free)
-    }
-
-    /// Sends a piece and says what comes back of it: nothing within [`LONG`], the end, or bytes.
-    async fn ask(stream: &mut TcpStream, piece: &[u8]) -> Option<Result<Vec<u8>, ()>> {
-        if stream.write_all(piece).await.is_err() {
-            return Some(Err(()));
-        }
-        hear(stream).await
-    }
-
-    async fn hear(stream: &mut TcpStream) -> Option<Result<Vec<u8>, ()>> {
-        let mut buffer = vec![0; 1_024];
-        match tokio::time::timeout(LONG, stream.read(&mut buffer)).await {
-            Err(_) => None,
-            Ok(Ok(read @ 1..)) => Some(Ok(buffer[..read].to_vec())),
-            Ok(Ok(0) | Err(_)) => Some(Err(())),
-        }
-    }
-
-    fn heard(text: &str) -> Option<Result<Vec<u8>, ()>> {
-        Some(Ok(text.as_bytes().to_vec()))
-    }
-
-    #[tokio::test]
-    async fn what_is_held_up_arrives_when_the_fault_is_gone() {
-        for fault in [Fault::Silent, Fault::RequestsLost, Fault::AnswersLost] {
-            let (network, at) = echo().await;
-            let mut stream = TcpStream::connect(at).await.unwrap();
-            assert_eq!(ask(&mut stream, b"one").await, heard("one"));
-            assert_eq!(network.disturbed(), 0);
-            network.set(vec![Rule::between(CLIENT, "echo", fault.clone())]);
-            assert_eq!(ask(&mut stream, b"two").await, None, "{fault:?}");
-            assert!(network.disturbed() > 0);
-            network.heal();
-            assert_eq!(hear(&mut stream).await, heard("two"), "{fault:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_cut_resets_what_is_open_and_what_is_opened() {
-        let (network, at) = echo().await;
-        let mut stream = TcpStream::connect(at).await.unwrap();
-        assert_eq!(ask(&mut stream, b"one").await, heard("one"));
-        network.set(vec![Rule::to("echo", Fault::Cut)]);
-        assert_eq!(hear(&mut stream).await, Some(Err(())));
-        let mut stream = TcpStream::connect(at).await.unwrap();
-        assert_eq!(ask(&mut stream, b"two").await, Some(Err(())));
-        network.heal();
-        let mut stream = TcpStream::connect(at).await.unwrap();
-        assert_eq!(ask(&mut stream, b"three").await, heard("three"));
-    }
-
-    #[tokio::test]
-    async fn an_answer_is_cut_after_so_many_bytes_of_it_and_only_to_such_requests() {
-        let (network, at) = echo().await;
-        network.set(vec![Rule::to("echo", Fault::AnswerCut { request: "PUT", after: 2 })]);
-        let mut stream = TcpStream::connect(at).await.unwrap();
-        assert_eq!(ask(&mut stream, b"GET").await, heard("GET"));
-        assert_eq!(ask(&mut stream, b"PUT").await, heard("PU"));
-        assert_eq!(hear(&mut stream).await, Some(Err(())));
-    }
-
-    #[tokio::test]
-    async fn a_rule_about_another_link_changes_nothing() {
-        let (network, at) = echo().await;
-        let rules = [Rule::between("somebody", "echo", Fault::Cut), Rule::to("other", Fault::Cut)];
-        network.set(rules.to_vec());
-        let mut stream = TcpStream::connect(at).await.unwrap();
-        assert_eq!(ask(&mut stream, b"one").await, heard("one"));
-    }
-}
+mod tests;

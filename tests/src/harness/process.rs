@@ -10,6 +10,18 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::namespace::Namespace;
+
+/// Where a process runs.
+#[derive(Clone, Debug, Default)]
+pub enum Host {
+    /// On the machine itself.
+    #[default]
+    Machine,
+    /// In a network namespace.
+    Namespace(Arc<Namespace>),
+}
+
 /// Where the present process id of a [`Process`] stands.
 #[derive(Clone, Debug, Default)]
 pub struct PidCell(Arc<AtomicU32>);
@@ -36,6 +48,7 @@ pub struct Process {
     args: Vec<String>,
     env: Vec<(String, String)>,
     log: PathBuf,
+    host: Host,
     child: Option<Child>,
     pid: PidCell,
 }
@@ -51,6 +64,7 @@ impl Process {
             args,
             env: Vec::new(),
             log,
+            host: Host::default(),
             child: None,
             pid: PidCell::default(),
         }
@@ -59,6 +73,11 @@ impl Process {
     /// Sets a variable of its environment.
     pub fn set_env(&mut self, key: &str, value: &str) {
         self.env.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// Says where it runs.
+    pub fn set_host(&mut self, host: Host) {
+        self.host = host;
     }
 
     /// Its name.
@@ -76,14 +95,14 @@ impl Process {
             bail!("{} is running already", self.name);
         }
         let log = OpenOptions::new().create(true).append(true).open(&self.log)?;
-        let child = Command::new(&self.program)
-            .args(&self.args)
-            .envs(self.env.iter().map(|(key, value)| (key, value)))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("starting {}", self.name))?;
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).envs(self.env.iter().map(|(key, value)| (key, value)));
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let spawned = match &self.host {
+            Host::Machine => command.spawn(),
+            Host::Namespace(namespace) => namespace.within(|| command.spawn())?,
+        };
+        let child = spawned.with_context(|| format!("starting {}", self.name))?;
         self.pid.0.store(child.id(), Ordering::Relaxed);
         self.child = Some(child);
         Ok(())

@@ -23,7 +23,7 @@ use crate::linearizability::history::{Answer, Call, Consistency, Ending, Guard, 
 pub const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a client waits for an answer beyond the time that it granted: the service may be stopped or cut off.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The number that a value stands for: a digest of its bytes.
 #[must_use]

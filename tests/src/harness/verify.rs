@@ -21,6 +21,7 @@ use shared::message::{ChosenEntry, ChosenReply};
 
 use super::cluster::Cluster;
 use super::recorder::{Recorder, value_id};
+use super::summary::Summary;
 use crate::linearizability::history::{Answer, Call, Ending, Guard, Key, Operation, OperationId};
 use crate::linearizability::witness::Write;
 use crate::linearizability::{key, witness};
@@ -30,23 +31,6 @@ const OWN_PREFIX: &str = "harness/";
 /// Operations of the harness are numbered from here.
 const OWN_OPERATIONS: u64 = 1 << 63;
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What a test came to, for people.
-#[derive(Clone, Copy, Debug)]
-pub struct Summary {
-    /// Operations of clients.
-    pub operations: usize,
-    /// Mutations acknowledged.
-    pub acknowledged: usize,
-    /// Mutations of which it is not known whether they took effect.
-    pub unresolved: usize,
-    /// Operations answered as not applied, or reads not answered.
-    pub refused: usize,
-    /// Slots of the log.
-    pub slots: u64,
-    /// The longest time without an acknowledged mutation.
-    pub longest_gap: Duration,
-}
 
 /// Holds a healed cluster to what its clients heard.
 ///
@@ -72,25 +56,7 @@ pub async fn verify(cluster: &Cluster, recorder: &Recorder) -> Result<Summary> {
         let dump = dump(&history, &replayed.writes)?;
         return Err(error.context(format!("not linearizable; the history is in {dump}")));
     }
-    Ok(summary(recorder, slots))
-}
-
-fn summary(recorder: &Recorder, slots: u64) -> Summary {
-    let history = recorder.history();
-    let mut acknowledged = recorder.acknowledged();
-    acknowledged.sort_unstable();
-    let gaps = acknowledged.windows(2).map(|pair| pair[1] - pair[0]);
-    let count = |what: fn(&Operation) -> bool| history.iter().filter(|operation| what(operation)).count();
-    Summary {
-        operations: history.len(),
-        acknowledged: acknowledged.len(),
-        unresolved: count(|operation| operation.call.is_mutation() && operation.ending == Ending::Unresolved),
-        refused: count(|operation| {
-            operation.ending == Ending::NotApplied || (!operation.call.is_mutation() && operation.ending == Ending::Unresolved)
-        }),
-        slots,
-        longest_gap: gaps.max().unwrap_or_default(),
-    }
+    Ok(Summary::of(recorder, slots))
 }
 
 /// The whole log that a replica has executed.

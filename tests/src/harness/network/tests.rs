@@ -1,0 +1,103 @@
+//! Every fault, on the connection of a service that answers each piece with itself.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::*;
+
+/// Longer than anything takes that is not held up.
+const LONG: Duration = Duration::from_millis(300);
+
+/// A service that answers each piece with itself, behind a proxy.
+async fn echo() -> (Network, SocketAddr) {
+    let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = service.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = service.accept().await {
+            tokio::spawn(async move {
+                let mut buffer = [0; 1_024];
+                while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+                    stream.write_all(&buffer[..read]).await.unwrap();
+                }
+            });
+        }
+    });
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let mut network = Network::default();
+    network.place("echo", free, target).await.unwrap();
+    (network, free)
+}
+
+/// Sends a piece and says what comes back of it: nothing within [`LONG`], the end, or bytes.
+async fn ask(stream: &mut TcpStream, piece: &[u8]) -> Option<Result<Vec<u8>, ()>> {
+    if stream.write_all(piece).await.is_err() {
+        return Some(Err(()));
+    }
+    hear(stream).await
+}
+
+async fn hear(stream: &mut TcpStream) -> Option<Result<Vec<u8>, ()>> {
+    let mut buffer = vec![0; 1_024];
+    match tokio::time::timeout(LONG, stream.read(&mut buffer)).await {
+        Err(_) => None,
+        Ok(Ok(read @ 1..)) => Some(Ok(buffer[..read].to_vec())),
+        Ok(Ok(0) | Err(_)) => Some(Err(())),
+    }
+}
+
+fn heard(text: &str) -> Option<Result<Vec<u8>, ()>> {
+    Some(Ok(text.as_bytes().to_vec()))
+}
+
+#[tokio::test]
+async fn what_is_held_up_arrives_when_the_fault_is_gone() {
+    for fault in [Fault::Silent, Fault::RequestsLost, Fault::AnswersLost] {
+        let (network, at) = echo().await;
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        assert_eq!(ask(&mut stream, b"one").await, heard("one"));
+        assert_eq!(network.disturbed(), 0);
+        network.set(vec![Rule::between(CLIENT, "echo", fault.clone())]);
+        assert_eq!(ask(&mut stream, b"two").await, None, "{fault:?}");
+        assert!(network.disturbed() > 0);
+        network.heal();
+        assert_eq!(hear(&mut stream).await, heard("two"), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_cut_resets_what_is_open_and_what_is_opened() {
+    let (network, at) = echo().await;
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    assert_eq!(ask(&mut stream, b"one").await, heard("one"));
+    network.set(vec![Rule::to("echo", Fault::Cut)]);
+    assert_eq!(hear(&mut stream).await, Some(Err(())));
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    assert_eq!(ask(&mut stream, b"two").await, Some(Err(())));
+    network.heal();
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    assert_eq!(ask(&mut stream, b"three").await, heard("three"));
+}
+
+#[tokio::test]
+async fn an_answer_is_cut_after_so_many_bytes_of_it_and_only_to_such_requests() {
+    let (network, at) = echo().await;
+    network.set(vec![Rule::to("echo", Fault::AnswerCut { request: "PUT", after: 2 })]);
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    assert_eq!(ask(&mut stream, b"GET").await, heard("GET"));
+    assert_eq!(ask(&mut stream, b"PUT").await, heard("PU"));
+    assert_eq!(hear(&mut stream).await, Some(Err(())));
+    assert_eq!(network.take_cut_answers(), Vec::<u16>::new(), "an echo has no status");
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    network.set(vec![Rule::to("echo", Fault::AnswerCut { request: "HTTP/1.1 201", after: 0 })]);
+    assert_eq!(ask(&mut stream, b"HTTP/1.1 201 Created").await, Some(Err(())));
+    assert_eq!(network.take_cut_answers(), [201]);
+}
+
+#[tokio::test]
+async fn a_rule_about_another_link_changes_nothing() {
+    let (network, at) = echo().await;
+    let rules = [Rule::between("somebody", "echo", Fault::Cut), Rule::to("other", Fault::Cut)];
+    network.set(rules.to_vec());
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    assert_eq!(ask(&mut stream, b"one").await, heard("one"));
+}

@@ -1,0 +1,18 @@
+//! Scenarios that a machine does not let run: said aloud, and an error where they must run.
+
+use anyhow::{Result, bail};
+
+/// Set where everything must run that can: a machine that is meant to have root, strace and iproute2.
+pub const MUST_RUN: &str = "SYNOD_FAULTS_MUST_RUN";
+
+/// Says that a scenario cannot run here, and why.
+///
+/// # Errors
+/// When [`MUST_RUN`] is set.
+pub fn skipped(reason: &str) -> Result<()> {
+    if std::env::var_os(MUST_RUN).is_some_and(|value| !value.is_empty() && value != "0") {
+        bail!("{MUST_RUN} is set, and yet a scenario cannot run: {reason}");
+    }
+    println!("SKIPPED: {reason}");
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! What a test came to, as one line for people; and whether that is enough to have proved anything.
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::recorder::Recorder;
+use crate::linearizability::history::{Answer, Call, Consistency, Ending, Guard, Operation};
+
+/// How operations of one kind ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Answered: read, written, deleted.
+    pub done: usize,
+    /// Compared, and found different.
+    pub different: usize,
+    /// Certainly without effect; of reads: not answered.
+    pub refused: usize,
+    /// Mutations of which it is not known whether they took effect.
+    pub unresolved: usize,
+}
+
+impl Tally {
+    fn add(&mut self, operation: &Operation) {
+        let count = match operation.ending {
+            Ending::Answered { answer: Answer::Read(_) | Answer::Put | Answer::Deleted(_), .. } => &mut self.done,
+            Ending::Answered { answer: Answer::GuardFailed, .. } => &mut self.different,
+            Ending::NotApplied => &mut self.refused,
+            Ending::Unresolved if operation.call.is_mutation() => &mut self.unresolved,
+            Ending::Unresolved => &mut self.refused,
+        };
+        *count += 1;
+    }
+}
+
+/// A time without an acknowledged mutation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gap {
+    /// When it began, on the recorder's clock.
+    pub from: Duration,
+    /// How long it lasted.
+    pub length: Duration,
+}
+
+/// What a test came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Summary {
+    /// Linearizable reads.
+    pub reads: Tally,
+    /// Local reads.
+    pub local_reads: Tally,
+    /// Puts without a condition.
+    pub puts: Tally,
+    /// Puts and deletions on a condition.
+    pub compared: Tally,
+    /// Deletions without a condition, of keys and of prefixes.
+    pub deletes: Tally,
+    /// Slots of the log.
+    pub slots: u64,
+    /// The longest time without an acknowledged mutation.
+    pub longest_gap: Gap,
+}
+
+/// The least that must have happened for a test to have proved anything.
+#[derive(Clone, Copy, Debug)]
+pub struct Least {
+    /// Linearizable reads that were answered.
+    pub reads: usize,
+    /// Local reads that were answered.
+    pub local_reads: usize,
+    /// Puts without a condition that were acknowledged.
+    pub puts: usize,
+    /// Comparisons that held, and as many that did not.
+    pub compared: usize,
+    /// Deletions without a condition that were acknowledged.
+    pub deletes: usize,
+    /// Mutations that were left open.
+    pub unresolved: usize,
+}
+
+impl Summary {
+    /// Of everything recorded, in a log of so many slots.
+    #[must_use]
+    pub fn of(recorder: &Recorder, slots: u64) -> Self {
+        let mut summary = Self { slots, longest_gap: longest_gap(recorder.acknowledged()), ..Self::default() };
+        recorder.history().iter().for_each(|operation| summary.tally(&operation.call).add(operation));
+        summary
+    }
+
+    fn tally(&mut self, call: &Call) -> &mut Tally {
+        match call {
+            Call::Read { consistency: Consistency::Linearizable, .. } => &mut self.reads,
+            Call::Read { consistency: Consistency::Local { .. }, .. } => &mut self.local_reads,
+            Call::Put { guard: Guard::Always, .. } => &mut self.puts,
+            Call::Delete { guard: Guard::Always, .. } | Call::DeletePrefix { .. } => &mut self.deletes,
+            Call::Put { guard: Guard::Revision(_) | Guard::Exists | Guard::Absent, .. }
+            | Call::Delete { guard: Guard::Revision(_) | Guard::Exists | Guard::Absent, .. } => &mut self.compared,
+        }
+    }
+
+    /// Mutations that were left open.
+    #[must_use]
+    pub fn unresolved(&self) -> usize {
+        self.puts.unresolved + self.compared.unresolved + self.deletes.unresolved
+    }
+
+    /// Fails when hardly anything happened.
+    ///
+    /// # Errors
+    /// What there was too little of.
+    pub fn proves_something(&self, least: &Least) -> Result<()> {
+        let counts = [
+            ("linearizable reads", self.reads.done, least.reads),
+            ("local reads", self.local_reads.done, least.local_reads),
+            ("puts", self.puts.done, least.puts),
+            ("comparisons that held", self.compared.done, least.compared),
+            ("comparisons that did not hold", self.compared.different, least.compared),
+            ("deletions", self.deletes.done, least.deletes),
+            ("mutations left open", self.unresolved(), least.unresolved),
+        ];
+        for (what, count, least) in counts {
+            ensure!(count >= least, "only {count} {what}, where {least} would prove something: {self}");
+        }
+        Ok(())
+    }
+}
+
+fn longest_gap(mut acknowledged: Vec<Duration>) -> Gap {
+    acknowledged.sort_unstable();
+    let gaps = acknowledged.windows(2).map(|pair| Gap { from: pair[0], length: pair[1] - pair[0] });
+    gaps.max_by_key(|gap| gap.length).unwrap_or_default()
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.done)?;
+        for (count, what) in [(self.different, "different"), (self.refused, "refused"), (self.unresolved, "open")] {
+            if count > 0 {
+                write!(f, " +{count} {what}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { reads, local_reads, puts, compared, deletes, slots, longest_gap: Gap { from, length } } = self;
+        write!(
+            f,
+            "reads {reads}; local reads {local_reads}; puts {puts}; compared {compared}; deletes {deletes}; {slots} slots; "
+        )?;
+        write!(f, "longest gap {:.1} s at {:.1} s", length.as_secs_f64(), from.as_secs_f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_gap_is_found_whatever_the_order_of_the_answers() {
+        let at = [3, 9, 1, 10].map(Duration::from_secs);
+        assert_eq!(longest_gap(at.to_vec()), Gap { from: Duration::from_secs(3), length: Duration::from_secs(6) });
+        assert_eq!(longest_gap(Vec::new()), Gap::default());
+    }
+
+    #[test]
+    fn a_test_in_which_hardly_anything_happened_proves_nothing() {
+        let least = Least { reads: 0, local_reads: 0, puts: 1, compared: 1, deletes: 0, unresolved: 0 };
+        let one = Tally { done: 1, different: 1, ..Tally::default() };
+        let mut summary = Summary { puts: one, compared: one, ..Summary::default() };
+        assert!(summary.proves_something(&least).is_ok());
+        summary.compared.different = 0;
+        let said = summary.proves_something(&least).unwrap_err().to_string();
+        assert!(said.starts_with("only 0 comparisons that did not hold"), "{said}");
+    }
+}
