@@ -54,7 +54,7 @@ async fn a_damaged_log_of_an_acceptor_is_noticed_and_named() -> Result<()> {
 
 /// Where the last frame of a segment starts: everything before it was synced and must read back. It is a mark, which itself
 /// may be lost without harm.
-fn used_bytes(path: &Path) -> Result<u64> {
+pub(crate) fn used_bytes(path: &Path) -> Result<u64> {
     const BLOCK: usize = 64;
     let bytes = std::fs::read(path)?;
     let last = bytes.iter().rposition(|byte| *byte != 0).with_context(|| format!("{} is empty", path.display()))?;
@@ -79,15 +79,20 @@ fn places(random: &mut ChaCha8Rng, used: u64, length: u64) -> Vec<Rot> {
 fn is_noticed(scenario: &mut Scenario, name: &str, path: &Path, rot: Rot) -> Result<()> {
     let copied = Copied::of(&scenario.cluster.data_dir(name))?;
     rot.befall(path)?;
-    let outcome = match start(scenario, name)? {
+    let outcome = refuses(scenario, name, path);
+    copied.put_back()?;
+    outcome.with_context(|| format!("{rot:?} of {}", path.display()))
+}
+
+/// Starts a service with a damaged file. It must refuse, and name the file.
+pub(crate) fn refuses(scenario: &mut Scenario, name: &str, path: &Path) -> Result<()> {
+    match start(scenario, name)? {
         Verdict::Ended { status, said } => is_refusal(name, path, status, &said),
         Verdict::Runs { said } => {
             scenario.cluster.service(name).kill()?;
             Err(anyhow!("{name} runs with a damaged file: {said}"))
         }
-    };
-    copied.put_back()?;
-    outcome.with_context(|| format!("{rot:?} of {}", path.display()))
+    }
 }
 
 /// What came of starting a service on damaged data, and what it said.

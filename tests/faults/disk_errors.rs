@@ -34,7 +34,7 @@ fn ends_loudly(scenario: &mut Scenario, name: &str, calls: &str) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_acceptor_whose_disk_fails_ends_and_has_acknowledged_nothing() -> Result<()> {
-    if !can_inject() {
+    if !can_inject()? {
         return Ok(());
     }
     Scenario::run("failing acceptors", &Options::default(), Shape::default(), async |scenario| {
@@ -80,7 +80,7 @@ async fn a_quorum_fails(scenario: &mut Scenario, calls: &str) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_whose_disk_fails_ends_and_another_takes_over() -> Result<()> {
-    if !can_inject() {
+    if !can_inject()? {
         return Ok(());
     }
     Scenario::run("failing replicas", &Options::default(), Shape::default(), async |scenario| {
@@ -100,7 +100,7 @@ async fn a_replica_whose_disk_fails_ends_and_another_takes_over() -> Result<()> 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_that_are_told_of_a_full_disk_stay_and_heal() -> Result<()> {
-    if !can_inject() {
+    if !can_inject()? {
         return Ok(());
     }
     Scenario::run("told of full disks", &Options::default(), Shape::default(), async |scenario| {

@@ -29,8 +29,8 @@ async fn acceptors_whose_disks_fill_up_refuse_votes_and_heal() -> Result<()> {
         args: &[("acceptor-1", &["--segment-mib", "1"]), ("acceptor-2", &["--segment-mib", "1"])],
         ..Options::default()
     };
-    // Values of some kilobytes, so that a segment is full in seconds.
-    let shape = Shape { value_bytes: 2_000, ..Shape::default() };
+    // Values of many kilobytes, so that a segment is full in seconds.
+    let shape = Shape { value_bytes: 6_000, ..Shape::default() };
     Scenario::run("full acceptors", &options, shape, async |scenario| {
         let pids = [scenario.cluster.service("acceptor-1").pid()?, scenario.cluster.service("acceptor-2").pid()?];
         disks[0].fill(0)?;

@@ -11,6 +11,7 @@ use crate::scenario::Scenario;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_every_role_in_a_loop_loses_nothing() -> Result<()> {
     Scenario::run("killing in a loop", &Options::default(), Shape::default(), async |scenario| {
+        scenario.must_leave_open(1);
         let names = scenario.cluster.all();
         let mut next = 0;
         // Every service once, then at random for as long as there is time.
@@ -22,10 +23,12 @@ async fn killing_every_role_in_a_loop_loses_nothing() -> Result<()> {
             next += 1;
             victims.sort();
             victims.dedup();
+            let dead_for = scenario.between(20, 1_200);
+            scenario.note(format!("{} dead for {} ms", victims.join(", "), dead_for.as_millis()));
             for victim in &victims {
                 scenario.cluster.service(victim).kill()?;
             }
-            tokio::time::sleep(scenario.between(20, 1_200)).await;
+            tokio::time::sleep(dead_for).await;
             for victim in &victims {
                 scenario.cluster.service(victim).start()?;
             }

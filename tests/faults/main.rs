@@ -2,7 +2,21 @@
 //! write, compare and delete; then healed, and held to everything that the clients heard.
 //!
 //! Each scenario ends alike ([`scenario`]): all replicas have the same hash, the log executes to what each of them holds, and
-//! the clients' history is linearizable, by a search key by key and against the log as witness.
+//! the clients' history is linearizable, by a search key by key and against the log as witness. It prints one line of what clients
+//! did and heard and the longest time without an acknowledged mutation, and fails where that is too long or hardly anything happened.
+//!
+//! | what goes wrong | what must hold | where |
+//! | --- | --- | --- |
+//! | SIGKILL of every role in a loop, of leader and primary at once | nothing acknowledged is lost | [`kill`] |
+//! | SIGSTOP from 0.1 s to beyond every time-out, then SIGCONT | others take over; who wakes up answers nothing from the past | [`pause`] |
+//! | connections cut, delayed, half-open, one-way, through a proxy | who is alone answers no one | [`network`] |
+//! | an answer cut after the mutation took effect | the client hears "unknown", and it is there | [`reply_cut`] |
+//! | packets lost, both ways and one way: leader, primary, a minority with both, halves with a bridge, single links, flapping cables, a blackout | who has a quorum goes on within seconds, who has none acknowledges nothing; dead connections hold nobody up | [`partition`] |
+//! | acceptors and replicas on 8 MB disks that fill up | mutations refused, reads go on, it heals with space | [`disk_full`] |
+//! | EIO on writes and syncs, ENOSPC | the process ends and says why; nothing is acknowledged from memory | [`disk_errors`] |
+//! | flipped bits and early ends, at many places of an acceptor's log and a replica's database | noticed and named, or without effect | [`damage`] |
+//! | the same, where acknowledged writes stand in the votes of that acceptor and one other alone | they are found again | [`votes_alone`] |
+//! | an acceptor without its disk; data directories and logs swapped, or copied | not counted, refused, or harmless | [`swapped`] |
 //!
 //! Scenarios run one at a time, each with some seconds of faults. For as long as one likes:
 //!
@@ -11,7 +25,8 @@
 //! ```
 //!
 //! `SYNOD_FAULT_SEED` repeats the choices of a run (not its timing), `SYNOD_FAULT_KEEP=1` keeps data and logs.
-//! `mount` (a small tmpfs) needs root and `strace` is to be installed; a scenario that lacks them prints `SKIPPED` and why.
+//! `mount` (a small tmpfs), `strace` and `ip` (of iproute2) need root and are to be installed; a scenario that lacks them prints
+//! `SKIPPED` and why, or fails where `SYNOD_FAULTS_MUST_RUN=1` is set.
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -21,12 +36,15 @@
 mod damage;
 mod disk_errors;
 mod disk_full;
+mod hosts;
 mod kill;
 mod network;
+mod partition;
 mod pause;
 mod reply_cut;
 mod scenario;
 mod swapped;
+mod votes_alone;
 
 use std::path::Path;
 

@@ -4,16 +4,14 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use rand::RngExt;
-use tests::harness::cluster::Options;
+use tests::harness::cluster::{Between, Options};
 use tests::harness::mix::Shape;
 use tests::harness::network::{Fault, Rule};
-use tests::harness::recorder::Ask;
-use tests::harness::verify::is_acknowledged;
-use tests::linearizability::history::{Consistency, Ending, Guard};
 
+use crate::hosts::answers_no_one;
 use crate::scenario::Scenario;
 
-const NETWORKED: fn() -> Options<'static> = || Options { networked: true, ..Options::default() };
+const NETWORKED: fn() -> Options<'static> = || Options { between: Between::Proxies, ..Options::default() };
 
 /// How many kinds of trouble there are; the last is a few links at random, which nobody may use just then.
 const KINDS: usize = 16;
@@ -21,13 +19,16 @@ const KINDS: usize = 16;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cut_delayed_half_open_and_one_way_connections_lose_nothing() -> Result<()> {
     Scenario::run("a bad network", &NETWORKED(), Shape::default(), async |scenario| {
+        scenario.must_leave_open(1);
         let mut round = 0;
         while round < KINDS || scenario.goes_on() {
             let kind = round % KINDS;
             let rules = trouble(scenario, kind).await?;
             let before = scenario.cluster.network().disturbed();
+            let lasts = scenario.between(200, 1_200);
+            scenario.note(format!("trouble of kind {kind} for {} ms", lasts.as_millis()));
             scenario.cluster.network().set(rules.clone());
-            tokio::time::sleep(scenario.between(200, 1_200)).await;
+            tokio::time::sleep(lasts).await;
             scenario.cluster.network().heal();
             let is_met = scenario.cluster.network().disturbed() > before;
             ensure!(is_met || kind == KINDS - 1, "nothing met the faults {rules:?}");
@@ -114,18 +115,5 @@ async fn a_leader_cut_off_from_all_others_is_replaced() -> Result<()> {
 async fn alone(scenario: &mut Scenario, primary: &str, fault: &Fault) -> Result<()> {
     scenario.cluster.network().isolate(primary, fault);
     scenario.mix.wait_for_progress(50).await?;
-    let ask = Ask { door: scenario.cluster.door(primary), timeout: Duration::from_secs(2) };
-    let recorder = &scenario.recorder;
-    let (read, write, guarded) = tokio::join!(
-        recorder.read(ask, "hot/0", Consistency::Linearizable),
-        recorder.put(ask, "hot/1", Guard::Always, 0),
-        recorder.put(ask, "hot/2", Guard::Exists, 0),
-    );
-    let read = read?;
-    ensure!(!matches!(read, Ending::Answered { .. }), "{primary}, alone, answered a linearizable read: {read:?}");
-    for ending in [write?, guarded?] {
-        ensure!(!is_acknowledged(&ending), "{primary}, alone, acknowledged a write: {ending:?}");
-        ensure!(!matches!(ending, Ending::Answered { .. }), "{primary}, alone, compared: {ending:?}");
-    }
-    Ok(())
+    answers_no_one(scenario, primary).await
 }

@@ -6,12 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use rustix::process::Signal;
-use tests::harness::cluster::Options;
+use tests::harness::cluster::{Options, eventually};
 use tests::harness::mix::Shape;
 use tests::harness::recorder::{Ask, Recorder};
-use tests::linearizability::history::{Consistency, Guard};
+use tests::linearizability::history::{Consistency, Ending, Guard};
 use tokio::task::JoinSet;
 
 use crate::scenario::Scenario;
@@ -19,6 +19,10 @@ use crate::scenario::Scenario;
 /// From less than any time-out to beyond each: heartbeats 0.1 s, elections 0.5 s, views 0.6 s, probes 1 s, clients 3 and 5 s,
 /// requests and the directory 10 s.
 const PAUSES_MS: [u64; 7] = [100, 400, 800, 1_300, 2_500, 6_000, 11_000];
+/// Beyond the 30 s after which idle connections are closed: only in a long run.
+const BEYOND_IDLE_MS: u64 = 33_000;
+/// After so long somebody else has surely taken over, however busy the machine.
+const SURELY_REPLACED_MS: u64 = 2_000;
 /// The patience of those who ask a service that stands still.
 const PATIENT: Duration = Duration::from_secs(30);
 /// Before a service wakes up, whoever replaced it has this long to do something new.
@@ -36,19 +40,37 @@ enum Victims {
 async fn a_primary_or_leader_that_stood_still_answers_nothing_from_the_past() -> Result<()> {
     Scenario::run("standing still", &Options::default(), Shape::default(), async |scenario| {
         let mut victims = [Victims::Primary, Victims::Leader, Victims::Both, Victims::Bystanders].into_iter().cycle();
-        let mut pauses = PAUSES_MS.into_iter();
+        let mut pauses = PAUSES_MS.into_iter().chain(scenario.is_long().then_some(BEYOND_IDLE_MS));
+        scenario.must_leave_open(1);
+        let mut answered = 0;
         loop {
             let pause_ms = match pauses.next() {
                 Some(pause_ms) => pause_ms,
                 None if scenario.goes_on() => scenario.pick(&PAUSES_MS[..6]),
-                None => return Ok(()),
+                None => break,
             };
             let kind = if pause_ms > 5_000 { Victims::Both } else { victims.next().expect("a cycle") };
             let names = named(scenario, kind).await?;
-            stand_still(scenario, &names, Duration::from_millis(pause_ms)).await?;
+            answered += stand_still(scenario, &names, Duration::from_millis(pause_ms)).await?;
+            if pause_ms > SURELY_REPLACED_MS {
+                are_replaced(scenario, &names).await?;
+            }
             scenario.mix.check()?;
             tokio::time::sleep(scenario.between(50, 500)).await;
         }
+        ensure!(answered > 0, "nothing that was asked of a service that stood still was answered afterwards");
+        Ok(())
+    })
+    .await
+}
+
+/// Whoever led, or was primary, while it stood still has been replaced.
+async fn are_replaced(scenario: &Scenario, names: &[String]) -> Result<()> {
+    let cluster = &scenario.cluster;
+    eventually("others have taken over", || async {
+        let present = [cluster.leader().await?, cluster.primary().await?];
+        ensure!(present.iter().all(|name| !names.contains(name)), "{present:?} are leader and primary still");
+        Ok(())
     })
     .await
 }
@@ -63,8 +85,9 @@ async fn named(scenario: &Scenario, victims: Victims) -> Result<Vec<String>> {
     })
 }
 
-/// Stops services, asks them while they stand still, and lets them go on.
-async fn stand_still(scenario: &mut Scenario, names: &[String], pause: Duration) -> Result<()> {
+/// Stops services, asks them while they stand still, and lets them go on; says how many of the questions were answered.
+async fn stand_still(scenario: &mut Scenario, names: &[String], pause: Duration) -> Result<usize> {
+    scenario.note(format!("{} stopped for {} ms", names.join(", "), pause.as_millis()));
     for name in names {
         scenario.cluster.service(name).signal(Signal::STOP)?;
     }
@@ -80,19 +103,19 @@ async fn stand_still(scenario: &mut Scenario, names: &[String], pause: Duration)
     for name in names {
         scenario.cluster.service(name).signal(Signal::CONT)?;
     }
+    let mut answered = 0;
     while let Some(asked) = waiting.join_next().await {
-        asked??;
+        answered += usize::from(matches!(asked??, Ending::Answered { .. }));
     }
-    Ok(())
+    Ok(answered)
 }
 
-async fn ask(recorder: Arc<Recorder>, door: String, number: u64) -> Result<()> {
+async fn ask(recorder: Arc<Recorder>, door: String, number: u64) -> Result<Ending> {
     let ask = Ask { door: &door, timeout: PATIENT };
     let key = format!("hot/{number}");
     if number < 4 {
-        recorder.read(ask, &key, Consistency::Linearizable).await?;
+        recorder.read(ask, &key, Consistency::Linearizable).await
     } else {
-        recorder.put(ask, &key, Guard::Always, 0).await?;
+        recorder.put(ask, &key, Guard::Always, 0).await
     }
-    Ok(())
 }
