@@ -68,6 +68,9 @@ const RETRY_PREFERRED: Duration = Duration::from_secs(10);
 /// A source that says sooner that it has nothing new didn't wait for it.
 const LEAST_WAIT: Duration = Duration::from_millis(100);
 
+/// The most that a wait grows: 2 to the power of this.
+const MAX_DOUBLINGS: u32 = 4;
+
 /// The fetches of one replica.
 #[derive(Clone, Debug)]
 pub(crate) struct Fetching {
@@ -76,14 +79,24 @@ pub(crate) struct Fetching {
     cursor: usize,
     left_preferred_at: Duration,
     fetches: u64,
-    /// The learned mark when the stall timer was armed, and how often in a row it has found no progress.
+    /// The learned mark when the stall timer was armed.
     watched: Option<Slot>,
-    stalls: u32,
+    /// Rounds over all sources in a row in which one gave nothing for too long, and whether one has in this round.
+    rounds: u32,
+    has_stalled: bool,
 }
 
 impl Fetching {
     pub(crate) fn new() -> Self {
-        Self { state: State::Idle, cursor: 0, left_preferred_at: Duration::ZERO, fetches: 0, watched: None, stalls: 0 }
+        Self {
+            state: State::Idle,
+            cursor: 0,
+            left_preferred_at: Duration::ZERO,
+            fetches: 0,
+            watched: None,
+            rounds: 0,
+            has_stalled: false,
+        }
     }
 
     /// Whether nothing is under way.
@@ -102,6 +115,7 @@ impl Fetching {
         let Some(source) = sources.get(self.cursor) else {
             self.state = State::BackingOff;
             self.cursor = 0;
+            self.rounds += u32::from(std::mem::take(&mut self.has_stalled));
             return Next::BackOff;
         };
         self.fetches += 1;
@@ -118,7 +132,7 @@ impl Fetching {
         };
         self.state = State::Idle;
         match progress {
-            Progress::Learned => {}
+            Progress::Learned => self.forget_stalls(),
             Progress::Failed => self.try_next_source(now),
             Progress::UpToDate => {
                 self.cursor = 0;
@@ -147,11 +161,19 @@ impl Fetching {
         }
     }
 
-    /// The sources are others now: begins with the first again.
+    /// The sources are others now, or know more: begins with the first again.
     pub(crate) fn restart(&mut self) {
         self.state = State::Idle;
         self.cursor = 0;
-        self.stalls = 0;
+        self.forget_stalls();
+    }
+
+    /// A watch that was made long would outlast what made it long.
+    fn forget_stalls(&mut self) {
+        if self.rounds > 0 {
+            self.watched = None;
+        }
+        (self.rounds, self.has_stalled) = (0, false);
     }
 
     /// Gives up a fetch that got no answer for too long.
@@ -167,25 +189,27 @@ impl Fetching {
         self.try_next_source(now);
     }
 
-    /// Slots are missing: says after how long to look whether any came, unless that is being watched already. The wait grows
-    /// while none come, for it may be that a large page takes its time.
+    /// Slots are missing: says after how long to look whether any came, unless that is being watched already. It may be that a
+    /// large page takes its time, so the wait grows while none come; but only after all sources were tried, for while the others are
+    /// given longer and longer, the one that can help waits for its turn.
     pub(crate) fn watch(&mut self, learned_below: Slot, stall: Duration) -> Option<Duration> {
         if self.watched.is_some() {
             return None;
         }
         self.watched = Some(learned_below);
-        Some(stall * (1 << self.stalls.min(4)))
+        Some(stall * (1 << self.rounds.min(MAX_DOUBLINGS)))
     }
 
     /// The time is over: leaves a source that gave nothing since.
     pub(crate) fn looked(&mut self, now: Duration, learned_below: Slot) -> Stalled {
         if self.watched.take() != Some(learned_below) {
-            self.stalls = 0;
             return Stalled::No;
         }
-        self.stalls += 1;
         match self.state {
-            State::Waiting(_) => self.leave_source(now),
+            State::Waiting(_) => {
+                self.has_stalled = true;
+                self.leave_source(now);
+            }
             State::Idle | State::BackingOff => {}
         }
         Stalled::Yes

@@ -11,6 +11,7 @@ use super::{Armed, Replica};
 use crate::batching::Made;
 use crate::event::{Attempt, Effect, FetchId, NoAnswer, ProbeId, Role, SourceKind, Timer};
 use crate::fetching::{After, Next, Progress, Source, Stalled};
+use crate::members::Members;
 use crate::quorum_read::Late;
 
 impl Replica {
@@ -220,8 +221,14 @@ impl Replica {
     pub(super) fn heartbeat_reply(&mut self, now: Duration, from: &Name, reply: Result<HeartbeatReply, NoAnswer>) {
         match reply {
             Ok(reply) => {
+                let ballot = |members: &Members| members.leader(now).map(|leader| leader.ballot);
+                let before = ballot(&self.members);
                 self.members.heard(now, from, &reply);
                 self.learner.note_chosen(reply.chosen_below);
+                if self.learner.is_behind() && ballot(&self.members) != before {
+                    // Whatever the sources could not give while nobody led, they soon can.
+                    self.fetching.restart();
+                }
             }
             Err(NoAnswer) => self.members.does_not_lead(from),
         }

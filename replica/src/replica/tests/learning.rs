@@ -69,10 +69,56 @@ fn a_source_that_serves_is_kept_until_all_is_learned() {
 fn a_source_that_gives_nothing_though_there_is_something_is_left() {
     let mut rig = Rig::backup();
     assert_eq!(rig.leads(1, 1, 2), [arm(Timer::FetchStall, 200, 0)]);
-    let expected = [fetch(3, coordinator(1), 1), arm(Timer::FetchStall, 400, 0)];
-    assert_eq!(rig.after(200).fire(Timer::FetchStall), expected, "longer from time to time");
+    let expected = [fetch(3, coordinator(1), 1), arm(Timer::FetchStall, 200, 0)];
+    assert_eq!(rig.after(200).fire(Timer::FetchStall), expected);
     assert_eq!(rig.fetched(2, Err(NoAnswer)), [], "what was left may fail");
     assert_eq!(rig.fetched(2, entries(&[noop(1)], 2))[..1], [learned(2)], "or serve");
+}
+
+/// A backup that knows of a chosen slot which nobody gives it for so many rounds over all sources. None is asked now.
+fn stalled(rounds: u32) -> Rig {
+    let mut rig = Rig::backup();
+    assert_eq!(rig.leads(1, 1, 2), [arm(Timer::FetchStall, 200, 0)]);
+    for round in 0..rounds {
+        let wait = 200 << round.min(4);
+        let first = 2 + 3 * u64::from(round);
+        let mut look = || {
+            for _ in 0..wait / 100 {
+                assert_eq!(rig.after(100).leads(1, 1, 2), [], "it goes on saying that it leads");
+            }
+            rig.fire(Timer::FetchStall)
+        };
+        assert_eq!(look(), [fetch(first + 1, coordinator(1), 1), arm(Timer::FetchStall, wait, 0)]);
+        assert_eq!(look(), [fetch(first + 2, replica(3), 1), arm(Timer::FetchStall, wait, 0)]);
+        let longer = 200 << (round + 1).min(4);
+        assert_eq!(look(), [arm(Timer::Fetch, 100, 100), arm(Timer::FetchStall, longer, 0)], "longer from round to round");
+        if round + 1 < rounds {
+            assert_eq!(rig.after(100).fire(Timer::Fetch), [fetch(first + 3, replica(2), 1)]);
+        }
+    }
+    rig
+}
+
+#[test]
+fn all_sources_are_tried_for_as_long_before_any_is_given_longer() {
+    stalled(7);
+}
+
+/// The log has stood still for long, and the next wait would be one of seconds: but now there is somebody who can help.
+#[test]
+fn a_new_leader_is_asked_soon_however_long_nobody_could_help() {
+    let mut rig = stalled(7);
+    assert_eq!(rig.leads(2, 2, 2), [fetch(23, replica(2), 1), arm(Timer::FetchStall, 200, 0)]);
+    let expected = [fetch(24, coordinator(2), 1), arm(Timer::FetchStall, 200, 0)];
+    assert_eq!(rig.after(200).fire(Timer::FetchStall), expected);
+}
+
+#[test]
+fn once_something_was_learned_the_next_stall_is_noticed_as_soon_as_the_first() {
+    let mut rig = stalled(7);
+    assert_eq!(rig.after(100).fire(Timer::Fetch), [fetch(23, replica(2), 1)]);
+    let effects = rig.fetched(23, entries(&[noop(1)], 3));
+    assert_eq!(effects[2..], [fetch(24, replica(2), 2), arm(Timer::FetchStall, 200, 0)]);
 }
 
 #[test]
@@ -104,7 +150,7 @@ fn a_primary_waits_for_the_answer_to_its_proposal_before_it_fetches() {
     let mut rig = Rig::primary();
     rig.mutation(1, "k");
     assert_eq!(rig.leads(1, 1, 2), [arm(Timer::FetchStall, 200, 0)]);
-    let expected = [fetch(2, coordinator(1), 1), arm(Timer::FetchStall, 400, 0)];
+    let expected = [fetch(2, coordinator(1), 1), arm(Timer::FetchStall, 200, 0)];
     assert_eq!(rig.after(200).fire(Timer::FetchStall), expected);
 }
 
