@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tests::harness::cluster::{Options, eventually};
+use tests::harness::cluster::{Cluster, Options, eventually};
 use tests::harness::disk::SmallDisk;
 use tests::harness::mix::Shape;
 use tests::harness::recorder::Ask;
@@ -15,6 +15,8 @@ use crate::scenario::Scenario;
 const MEBIBYTES: u64 = 8;
 /// How long the disks stay full.
 const FULL: Duration = Duration::from_secs(3);
+/// A service with a full disk has tried again by then, and again.
+const SEVERAL_ATTEMPTS: Duration = Duration::from_millis(700);
 
 fn disks(number: usize) -> Result<Option<Vec<SmallDisk>>> {
     (0..number).map(|_| SmallDisk::mount(MEBIBYTES)).collect()
@@ -88,6 +90,7 @@ async fn full_primary(scenario: &mut Scenario, primary: &str, backup: &str, disk
     let pid = scenario.cluster.service(primary).pid()?;
     disk.fill(0)?;
     says(scenario, primary, "full").await?;
+    stays_full(&scenario.cluster, primary, disk).await?;
     let (at_primary, at_backup) = (Ask::at(scenario.cluster.url(primary)), Ask::at(scenario.cluster.url(backup)));
     let recorder = &scenario.recorder;
     let local = recorder.read(at_primary, "hot/0", Consistency::Local { at_least: 0 }).await?;
@@ -96,14 +99,32 @@ async fn full_primary(scenario: &mut Scenario, primary: &str, backup: &str, disk
     ensure!(matches!(read, Ending::Answered { .. }), "{backup} does not read while {primary} is full: {read:?}");
     let write = recorder.put(at_primary, "hot/0", Guard::Always, 0).await?;
     ensure!(!is_acknowledged(&write), "{primary}, full, acknowledged a write: {write:?}");
-    let url = format!("{}/v1/kv/full", scenario.cluster.url(primary));
-    let response = scenario.cluster.http().delete(url).send().await?;
-    let (status, problem) = (response.status(), response.text().await?);
-    ensure!(status.is_server_error() && problem.contains("full"), "{primary}, full, says {status} {problem}");
+    refuses_as_full(&scenario.cluster, primary).await?;
     tokio::time::sleep(FULL).await;
     disk.free()?;
     scenario.mix.wait_for_progress(100).await.context("the primary's disk has space again")?;
     ensure!(scenario.cluster.service(primary).pid()? == pid, "{primary} was never restarted");
+    Ok(())
+}
+
+/// Waits until a primary finds no room any more: at first it does, in the file that holds the newest transactions, which it begins
+/// anew once they are in the database.
+async fn stays_full(cluster: &Cluster, primary: &str, disk: &SmallDisk) -> Result<()> {
+    eventually(&format!("{primary} finds no room any more"), || async {
+        disk.fill(0)?;
+        refuses_as_full(cluster, primary).await?;
+        tokio::time::sleep(SEVERAL_ATTEMPTS).await;
+        refuses_as_full(cluster, primary).await
+    })
+    .await
+}
+
+async fn refuses_as_full(cluster: &Cluster, primary: &str) -> Result<()> {
+    let url = format!("{}/v1/kv/harness/full", cluster.url(primary));
+    // Not for as long as it may wait in a batch that is being tried again and again.
+    let response = cluster.http().put(url).header("synod-timeout", "1s").body("more").send().await?;
+    let (status, problem) = (response.status(), response.text().await?);
+    ensure!(status.is_server_error() && problem.contains("full"), "{primary}, full, says {status} {problem}");
     Ok(())
 }
 
