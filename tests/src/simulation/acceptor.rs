@@ -1,22 +1,23 @@
 //! The simulated shell of an acceptor: one writer that drains its queue, writes, syncs once, and answers all.
 
+mod writer;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use acceptor::acceptor::{Acceptor, Decision, Persisted, Plan as Planned};
+use acceptor::acceptor::Acceptor;
 use acceptor::limits::Limits;
 use shared::ids::{AcceptorId, Ballot, Name};
-use shared::message::{
-    Accept, AcceptReply, Accepted, Directory, DirectoryEntry, Full, Marks, Member, Prepare, PrepareReply, Roster, VotesPage,
-    Watermarks,
-};
+use shared::message::{Directory, DirectoryEntry, Marks, Member, Roster, Watermarks};
+
+use writer::Pending;
 
 use super::disk::AcceptorDisk;
 use super::environment::Environment;
 use super::event::Local;
 use super::faults::Power;
 use super::message::{Delivery, Message};
-use super::node::{CrashPoint, Life, NodeId, Presence, Process};
+use super::node::{CrashPoint, Presence, Process};
 use super::reach::Reached;
 
 /// An acceptor and its disk.
@@ -47,19 +48,6 @@ struct Synced {
     roster: Option<Roster>,
     promised: Option<Ballot>,
     marks: Marks,
-}
-
-#[derive(Debug)]
-struct Pending {
-    to: NodeId,
-    to_life: Life,
-    reply: PendingReply,
-}
-
-#[derive(Debug)]
-enum PendingReply {
-    Prepare(Ballot, Decision<PrepareReply>),
-    Accept(u64, Ballot, Decision<AcceptReply>),
 }
 
 /// For how long a member is kept in the directory.
@@ -116,8 +104,8 @@ impl AcceptorNode {
                 Power::Fails => self.disk.lose_power(&mut self.process.random),
             };
             env.reach.hit(Reached::CrashedWritten);
-            if kept.len() < written && !kept.is_empty() {
-                env.reach.hit(Reached::Torn);
+            if kept.len() < written {
+                env.reach.hit(if kept.is_empty() { Reached::UnsyncedLost } else { Reached::Torn });
             }
             env.observer.persisted(self.disk.id, &kept, &mut env.reach);
         }
@@ -133,18 +121,13 @@ impl AcceptorNode {
     /// A request arrived.
     #[expect(clippy::wildcard_enum_match_arm, reason = "all other messages are never sent here, which is a panic")]
     pub fn on_message(&mut self, env: &mut Environment, delivery: Delivery) -> Fate {
-        let Delivery { from, from_life, message, .. } = delivery;
+        let Delivery { from, from_life, message, copy, .. } = delivery;
         let answer = match message {
             Message::Poll(poll) => Message::Polled(poll, self.watermarks(env)),
             Message::Probe(probe) => Message::Probed(probe, self.watermarks(env)),
             Message::Announce(member) => Message::Directory(self.announce(env, member)),
-            Message::ReadVotes(fetch, slot) => {
-                let (votes, next) = self.core.votes(slot);
-                let (roster, marks) = (self.core.roster().cloned(), self.core.marks());
-                Message::Votes(fetch, VotesPage { acceptor: self.core.id(), roster, votes, next, marks })
-            }
-            message @ (Message::Prepare(_) | Message::Accept(..)) => {
-                self.waiting.push(Delivery { from, from_life, to: self.process.id, to_life: None, message });
+            message @ (Message::Prepare(_) | Message::Accept(..) | Message::ReadVotes(..)) => {
+                self.waiting.push(Delivery { from, from_life, to: self.process.id, to_life: None, message, copy });
                 return if self.is_syncing { Fate::Alive } else { self.write_group(env) };
             }
             other => unreachable!("nobody sends an acceptor {}", other.name()),
@@ -153,8 +136,19 @@ impl AcceptorNode {
         Fate::Alive
     }
 
+    /// What is being synced is done soon.
+    pub fn hurry(&self, env: &mut Environment) {
+        if self.is_syncing {
+            env.local(&self.process, Duration::ZERO, Local::Synced);
+        }
+    }
+
     /// The sync returned: what was decided may be told.
     pub fn on_synced(&mut self, env: &mut Environment) -> Fate {
+        // One that was hurried returns twice.
+        if !self.is_syncing {
+            return Fate::Alive;
+        }
         env.observer.persisted(self.disk.id, self.disk.unsynced(), &mut env.reach);
         self.disk.sync(&self.core);
         if self.process.crashes_at(CrashPoint::Synced) {
@@ -174,111 +168,6 @@ impl AcceptorNode {
     #[must_use]
     pub fn core(&self) -> &Acceptor {
         &self.core
-    }
-
-    fn reply(&mut self, env: &mut Environment, reply: PendingReply) -> Message {
-        let proof = Persisted::assert_synced();
-        let now = self.now(env);
-        match reply {
-            PendingReply::Prepare(ballot, decision) => {
-                let reply = decision.persisted(proof);
-                match &reply {
-                    PrepareReply::Promise(promise) => {
-                        self.heard_leader_at = now;
-                        if promise.next.is_some() {
-                            env.reach.hit(Reached::Paged);
-                        }
-                    }
-                    PrepareReply::Nack(_) => env.reach.hit(Reached::Nacked),
-                    PrepareReply::Stranger(_) => {}
-                }
-                Message::Prepared(ballot, reply)
-            }
-            PendingReply::Accept(number, ballot, decision) => {
-                let reply = decision.persisted(proof);
-                match &reply {
-                    AcceptReply::Accepted(Accepted { ballot, .. }) if self.core.promised() == Some(*ballot) => {
-                        self.heard_leader_at = now;
-                    }
-                    AcceptReply::Nack(_) => env.reach.hit(Reached::Nacked),
-                    AcceptReply::Full(_) => {
-                        self.heard_leader_at = now;
-                        env.reach.hit(Reached::Full);
-                    }
-                    AcceptReply::Accepted(_) | AcceptReply::Stranger(_) => {}
-                }
-                Message::Accepted(number, ballot, reply)
-            }
-        }
-    }
-
-    /// Decides all that waits, writes what that needs, and starts to sync.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "all other messages are never sent here, which is a panic")]
-    fn write_group(&mut self, env: &mut Environment) -> Fate {
-        for Delivery { from, from_life, message, .. } in std::mem::take(&mut self.waiting) {
-            let reply = match message {
-                Message::Prepare(prepare) => self.decide_prepare(&prepare),
-                Message::Accept(number, accept) => {
-                    let reply = self.decide_accept(number, &accept);
-                    if reply.is_none() {
-                        // Nothing is decided, so nothing has to be on disk before it is said.
-                        env.reach.hit(Reached::Full);
-                        let refusal = Message::Accepted(number, accept.ballot, full(self.disk.id));
-                        env.send(self.process.id, self.process.life, from, Some(from_life), refusal);
-                    }
-                    reply
-                }
-                other => unreachable!("only Prepare and Accept wait, not {}", other.name()),
-            };
-            self.syncing.extend(reply.map(|reply| Pending { to: from, to_life: from_life, reply }));
-        }
-        if self.process.crashes_at(CrashPoint::Decided) {
-            env.reach.hit(Reached::CrashedDecided);
-            return Fate::Crashed;
-        }
-        for Pending { reply, .. } in &mut self.syncing {
-            let records = match reply {
-                PendingReply::Prepare(_, decision) => &mut decision.records,
-                PendingReply::Accept(_, _, decision) => &mut decision.records,
-            };
-            self.disk.write(std::mem::take(records));
-        }
-        if self.process.crashes_at(CrashPoint::Written) {
-            return Fate::Crashed;
-        }
-        self.is_syncing = true;
-        let (low, high) = env.plan.tuning.sync;
-        let mut lasts = self.process.random.magnitude(low, self.slow_sync.unwrap_or(high));
-        if self.disk.unsynced().is_empty() {
-            lasts = Duration::ZERO;
-        }
-        env.local(&self.process, lasts, Local::Synced);
-        Fate::Alive
-    }
-
-    fn decide_prepare(&mut self, prepare: &Prepare) -> Option<PendingReply> {
-        self.limits.check_prepare(prepare).expect("a coordinator sends what makes sense");
-        let plan = self.core.plan_prepare(prepare);
-        // A full disk keeps no promise: the request fails.
-        if !self.has_room(&plan) {
-            return None;
-        }
-        Some(PendingReply::Prepare(prepare.ballot, self.core.commit(plan)))
-    }
-
-    fn decide_accept(&mut self, number: u64, accept: &Accept) -> Option<PendingReply> {
-        let plan = match self.core.plan_accept(accept) {
-            Ok(plan) => plan,
-            Err(error) => panic!("a coordinator sent what none should: {error}"),
-        };
-        if !self.has_room(&plan) {
-            return None;
-        }
-        Some(PendingReply::Accept(number, accept.ballot, self.core.commit(plan)))
-    }
-
-    fn has_room<R>(&self, plan: &Planned<R>) -> bool {
-        !self.disk.is_full || plan.records().is_empty()
     }
 
     fn watermarks(&self, env: &Environment) -> Watermarks {
@@ -306,9 +195,4 @@ impl AcceptorNode {
     fn now(&self, env: &Environment) -> Duration {
         self.process.uptime(env.queue.now())
     }
-}
-
-/// A refusal for want of room, as the shell makes it.
-fn full(acceptor: AcceptorId) -> AcceptReply {
-    AcceptReply::Full(Full { acceptor, limit: "disk".to_owned() })
 }

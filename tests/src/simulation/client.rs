@@ -46,6 +46,9 @@ pub enum Outcome {
 /// A client's streams of randomness.
 const FIRST_STREAM: u64 = 1 << 16;
 
+/// How long it waits for an answer then.
+const HEALED_PATIENCE: Duration = Duration::from_secs(1);
+
 /// What a client must be able to do once all is healed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -75,6 +78,8 @@ pub struct Client {
     seen: Vec<Option<u64>>,
     /// The newest revision it heard of.
     newest: u64,
+    /// The replica that it asked last.
+    asked: u8,
 }
 
 #[derive(Debug)]
@@ -100,6 +105,7 @@ impl Client {
             history: Vec::new(),
             seen: vec![None; usize::from(plan.workload.keys)],
             newest: 0,
+            asked: 0,
         }
     }
 
@@ -126,8 +132,12 @@ impl Client {
     /// All is healed.
     pub fn heal(&mut self, env: &mut Environment) {
         self.stage = Stage::MustWrite;
-        if self.pending.is_none() {
-            self.call(env);
+        match &self.pending {
+            None => self.call(env),
+            // It may still end well, but is not waited for longer than what is asked from now on.
+            Some(Pending { operation, .. }) => {
+                env.queue.after(HEALED_PATIENCE, Event::Client(self.number, ClientEvent::GiveUp(*operation)));
+            }
         }
     }
 
@@ -172,16 +182,25 @@ impl Client {
         let call = self.draw_call(operation);
         let patience = match self.stage {
             Stage::Working => self.random.magnitude(self.workload.patience.0, self.workload.patience.1),
-            Stage::MustWrite | Stage::MustRead | Stage::Done => Duration::from_secs(2),
+            Stage::MustWrite | Stage::MustRead | Stage::Done => HEALED_PATIENCE,
         };
         // Mostly the server's time runs out before the client's patience does.
         let timeout = if self.random.chance(800_000) { patience * 9 / 10 } else { patience * 2 };
-        let replica = NodeId::Replica(u8::try_from(self.random.below(u64::from(self.replicas))).expect("small"));
+        let replica = self.draw_replica();
         let value_bytes = self.random.between(8, self.workload.value_bytes);
         let request = Request { operation, call: call.clone(), value_bytes, timeout, hops: 0 };
         self.pending = Some(Pending { operation, called: env.time(), call });
         env.send(self.id, Life(0), replica, None, Message::Call(CallId(operation.0), request));
         env.queue.after(patience, Event::Client(self.number, ClientEvent::GiveUp(operation)));
+    }
+
+    /// Any, while it works; once all is healed one that answers, as a balancer does, for others may stay dead.
+    fn draw_replica(&mut self) -> NodeId {
+        match self.stage {
+            Stage::Working => self.asked = u8::try_from(self.random.below(u64::from(self.replicas))).expect("small"),
+            Stage::MustWrite | Stage::MustRead | Stage::Done => {}
+        }
+        NodeId::Replica(self.asked)
     }
 
     fn draw_call(&mut self, operation: OperationId) -> Call {
@@ -226,6 +245,9 @@ impl Client {
             Outcome::NotApplied => Ending::NotApplied,
             Outcome::Unknown => Ending::Unresolved,
         };
+        if !matches!(ending, Ending::Answered { .. }) {
+            self.asked = (self.asked + 1) % self.replicas;
+        }
         if call.is_mutation() {
             match ending {
                 Ending::Unresolved => env.reach.hit(Reached::Unresolved),

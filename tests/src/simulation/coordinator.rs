@@ -1,6 +1,7 @@
 //! The simulated shell of a coordinator: does what the core says.
 
 mod fetches;
+mod rare;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,12 +16,13 @@ use shared::ids::{BatchNumber, CoordinatorId, Epoch, Instance};
 use shared::message::{ChosenReply, Member, Phase, Service};
 
 use fetches::Fetch;
+use rare::Cause;
 
 use super::acceptor::Fate;
 use super::environment::Environment;
 use super::event::Local;
 use super::faults::Moment;
-use super::message::{Delivery, Message};
+use super::message::{Copied, Delivery, Message};
 use super::node::{CrashPoint, Life, NodeId, Presence, Process};
 use super::plan::Plan;
 use super::reach::Reached;
@@ -101,7 +103,7 @@ impl CoordinatorNode {
         self.proposals.clear();
         self.fetches.clear();
         self.announce(env);
-        self.step(env, Input::Started)
+        self.step(env, Input::Started, Cause::Usual)
     }
 
     /// Kills it.
@@ -111,7 +113,7 @@ impl CoordinatorNode {
 
     /// A timer ran out.
     pub fn on_timer(&mut self, env: &mut Environment, timer: u8) -> Fate {
-        self.step(env, Input::Fired(TIMERS[usize::from(timer)]))
+        self.step(env, Input::Fired(TIMERS[usize::from(timer)]), Cause::Usual)
     }
 
     /// Something on its own machine is due.
@@ -140,7 +142,8 @@ impl CoordinatorNode {
     /// A message arrived.
     #[expect(clippy::wildcard_enum_match_arm, reason = "all other messages are never sent here, which is a panic")]
     pub fn on_message(&mut self, env: &mut Environment, delivery: Delivery) -> Fate {
-        let Delivery { from, from_life, message, .. } = delivery;
+        let Delivery { from, from_life, message, copy, .. } = delivery;
+        let mut cause = if copy == Copied::Again { Cause::AnswerAgain } else { Cause::Usual };
         let input = match message {
             Message::Polled(poll, reply) => Input::Watermarks { from: index(from), poll, reply },
             Message::Prepared(ballot, reply) => Input::PrepareReply { from: index(from), ballot, reply },
@@ -152,13 +155,12 @@ impl CoordinatorNode {
                 let id = RequestId(self.number());
                 let proposer = Proposer { to: from, to_life: from_life, epoch: proposal.epoch, number: proposal.number, attempt };
                 self.proposals.insert(id, proposer);
+                cause = if copy == Copied::Again { Cause::ProposalAgain } else { Cause::Usual };
                 Input::Proposal { id, proposal }
             }
             Message::Heartbeat(heartbeat) => {
-                if heartbeat.nudge_below.is_some() {
-                    env.reach.hit(Reached::Nudged);
-                }
-                let fate = self.step(env, Input::Heartbeat(heartbeat));
+                let cause = if heartbeat.nudge_below.is_some() { Cause::Nudge } else { Cause::Usual };
+                let fate = self.step(env, Input::Heartbeat(heartbeat), cause);
                 if fate == Fate::Alive {
                     let reply = self.core.heartbeat_reply();
                     self.send(env, from, Some(from_life), Message::HeartbeatReply(reply));
@@ -183,7 +185,7 @@ impl CoordinatorNode {
             Message::Directory(_) => return Fate::Alive,
             other => unreachable!("nobody sends a coordinator {}", other.name()),
         };
-        self.step(env, input)
+        self.step(env, input, cause)
     }
 
     /// The state, for those who watch.
@@ -192,8 +194,9 @@ impl CoordinatorNode {
         &self.core
     }
 
-    fn step(&mut self, env: &mut Environment, input: Input) -> Fate {
+    fn step(&mut self, env: &mut Environment, input: Input, cause: Cause) -> Fate {
         let effects = self.core.step(self.process.uptime(env.queue.now()), input);
+        self.note(env, cause, &effects);
         if self.process.crashes_at(CrashPoint::Stepped) && effects.iter().any(|effect| !matches!(effect, Effect::Arm { .. })) {
             env.reach.hit(Reached::CrashedStepped);
             return Fate::Crashed;

@@ -1,17 +1,21 @@
 //! What all simulated processes share: time, the network, and those who watch.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::event::{Event, Local};
 use super::faults::{FaultKind, Moment};
-use super::message::{Delivery, Message};
-use super::network::Network;
+use super::message::{Copied, Delivery, Message};
+use super::network::{Network, Order, Shape};
 use super::node::{Life, NodeId, Process};
 use super::observer::Observer;
 use super::plan::Plan;
 use super::queue::Queue;
 use super::reach::{Reach, Reached};
 use super::trace::Trace;
+
+/// Longer than the time-outs of elections and views.
+const LATE: Duration = Duration::from_secs(2);
 
 /// The world around a process.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub struct Environment {
     pub network: Network,
     /// Who sees all and checks it.
     pub observer: Observer,
+    /// Messages of which one copy has been taken and the other may come: by which life of the receiver.
+    twins: BTreeMap<u64, Life>,
     /// Faults that wait for a moment, by their numbers.
     pub ambushes: Vec<(Moment, usize)>,
     /// What was reached.
@@ -47,7 +53,16 @@ impl Environment {
         );
         network.set_weather(plan.weather);
         let observer = Observer::new(topology);
-        Self { queue: Queue::new(), network, observer, ambushes: Vec::new(), reach: Reach::new(), trace, plan }
+        Self {
+            queue: Queue::new(),
+            network,
+            observer,
+            twins: BTreeMap::new(),
+            ambushes: Vec::new(),
+            reach: Reach::new(),
+            trace,
+            plan,
+        }
     }
 
     /// The time, for histories: nanoseconds.
@@ -61,17 +76,51 @@ impl Environment {
         self.observer.on_send(from, &message, &mut self.reach);
         let [first, second] = self.network.carry(from, to, message.may_be_duplicated());
         let Some(delay) = first else {
-            let is_cut = self.network.is_cut(from, to);
-            self.reach.hit(if is_cut { Reached::CutOff } else { Reached::Lost });
+            match self.network.cut_by(from, to) {
+                Some(shape) => self.met_cut(shape),
+                None => self.reach.hit(Reached::Lost),
+            }
             return;
         };
+        let mut delivery = Delivery { from, from_life, to, to_life, message, copy: Copied::No };
         if let Some(delay) = second {
             self.reach.hit(Reached::Duplicated);
-            let delivery = Delivery { from, from_life, to, to_life, message: message.clone() };
-            self.queue.after(delay, Event::Deliver(Box::new(delivery)));
+            delivery.copy = Copied::Twin(self.queue.scheduled());
+            self.deliver_after(delay, delivery.clone());
         }
-        let delivery = Delivery { from, from_life, to, to_life, message };
+        self.deliver_after(delay, delivery);
+    }
+
+    fn deliver_after(&mut self, delay: Duration, delivery: Delivery) {
+        if self.network.arrives(delivery.from, delivery.to, self.queue.now() + delay) == Order::Overtakes {
+            self.reach.hit(Reached::Overtaken);
+        }
+        if delay > LATE {
+            self.reach.hit(Reached::Late);
+        }
         self.queue.after(delay, Event::Deliver(Box::new(delivery)));
+    }
+
+    /// A process takes a message: whether it has had its twin.
+    pub fn taken(&mut self, copy: Copied, by: Life) -> Copied {
+        let Copied::Twin(number) = copy else { return copy };
+        match self.twins.remove(&number) {
+            Some(life) if life == by => Copied::Again,
+            Some(_) => copy,
+            None => {
+                self.twins.insert(number, by);
+                copy
+            }
+        }
+    }
+
+    /// A message met a cut link.
+    pub fn met_cut(&mut self, shape: Shape) {
+        self.reach.hit(match shape {
+            Shape::Full => Reached::CutFull,
+            Shape::Bridged => Reached::CutBridged,
+            Shape::OneWay => Reached::CutOneWay,
+        });
     }
 
     /// A moment came: whatever waited for it falls soon.

@@ -32,6 +32,8 @@ pub enum Event {
     },
     /// A client acts.
     Client(u8, ClientEvent),
+    /// A process's pause is over.
+    Wake(NodeId),
     /// A process is started, if it is down since this life.
     Start(NodeId, Life),
     /// A fault of the plan begins.

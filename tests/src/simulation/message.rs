@@ -25,6 +25,19 @@ pub struct Delivery {
     pub to_life: Option<Life>,
     /// What is said.
     pub message: Message,
+    /// Whether the network gives it twice.
+    pub copy: Copied,
+}
+
+/// Whether a message is one of two copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copied {
+    /// It is the only one.
+    No,
+    /// It is one of two that have this number.
+    Twin(u64),
+    /// It is the second, and the receiver has taken the first in this life.
+    Again,
 }
 
 /// Names a client's request on its way through replicas.

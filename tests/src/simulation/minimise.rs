@@ -1,43 +1,67 @@
-//! Makes a failing run shorter: fewer faults, and an earlier end, as long as it fails for the same reason.
+//! Makes a failing run shorter: fewer faults, fewer clients and an earlier end, as long as it fails for the same reason.
 //!
-//! Delta debugging (Zeller & Hildebrandt, *Simplifying and Isolating Failure-Inducing Input*, 2002) on the list of faults. What
-//! remains is drawn from the same streams as before, so most of it happens as it did.
+//! Delta debugging (Zeller & Hildebrandt, *Simplifying and Isolating Failure-Inducing Input*, 2002) on the list of faults, from which
+//! all events of a run follow. What remains is drawn from the same streams as before, so most of it happens as it did. In the end
+//! the run is 1-minimal: without any one of its faults it does not fail so any more.
 
 use std::time::Duration;
 
+use super::failure::{Failure, FailureKind};
 use super::plan::{Kept, Plan, RunName};
-use super::run::{Keep, run};
 
-/// A shorter run that fails for the same reason, as far as `tries` runs find one.
+/// What a search came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Minimised {
+    /// The shortest run found that fails for the same reason.
+    pub name: RunName,
+    /// Whether there was time for all of it.
+    pub search: Search,
+}
+
+/// Whether a search was finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Search {
+    /// The run does not fail, so there is nothing to search.
+    NotFailing,
+    /// No fault can be left out any more.
+    Finished,
+    /// It had no more tries.
+    OutOfTries,
+}
+
+/// A shorter run that fails for the same reason, as far as `tries` calls of `run` find one. `run` gives the failure of a plan.
 #[must_use]
-pub fn minimise(name: &RunName, tries: u32) -> RunName {
+pub fn minimise(name: &RunName, tries: u32, run: impl Fn(&Plan) -> Option<Failure>) -> Minimised {
     let plan = Plan::of(name);
-    let Some(failure) = run(plan.clone(), Keep::Digest).failure else { return name.clone() };
-    let all = Kept { faults: (0..Plan::new(name.seed).faults.len()).collect(), length: plan.length };
-    let mut search = Search { seed: name.seed, reason: reason(&failure), tries_left: tries };
-    let kept = name.kept.clone().unwrap_or(all);
-    let kept = search.fewer_faults(kept);
-    let kept = search.shorter(kept);
-    RunName { seed: name.seed, kept: Some(kept) }
+    let Some(failure) = run(&plan) else { return Minimised { name: name.clone(), search: Search::NotFailing } };
+    let mut kept = name.kept.clone().unwrap_or_else(|| plan.all_kept());
+    let mut shrink = Shrink { seed: name.seed, reason: failure.kind, tries_left: tries, run };
+    loop {
+        let before = kept.clone();
+        kept = shrink.fewer_faults(kept);
+        kept = shrink.shorter(kept);
+        kept = shrink.fewer_clients(kept);
+        if kept == before || shrink.tries_left == 0 {
+            break;
+        }
+    }
+    let search = if shrink.tries_left == 0 { Search::OutOfTries } else { Search::Finished };
+    Minimised { name: RunName { seed: name.seed, kept: Some(kept) }, search }
 }
 
-/// The part of a failure's text that does not depend on numbers.
-fn reason(failure: &str) -> String {
-    failure.chars().filter(|char| !char.is_ascii_digit()).take(40).collect()
-}
-
-struct Search {
+struct Shrink<R> {
     seed: u64,
-    reason: String,
+    reason: FailureKind,
     tries_left: u32,
+    run: R,
 }
 
-impl Search {
+impl<R: Fn(&Plan) -> Option<Failure>> Shrink<R> {
     fn still_fails(&mut self, kept: &Kept) -> bool {
         let Some(left) = self.tries_left.checked_sub(1) else { return false };
         self.tries_left = left;
-        let name = RunName { seed: self.seed, kept: Some(kept.clone()) };
-        run(Plan::of(&name), Keep::Digest).failure.is_some_and(|failure| reason(&failure) == self.reason)
+        let plan = Plan::of(&RunName { seed: self.seed, kept: Some(kept.clone()) });
+        (self.run)(&plan).is_some_and(|failure| failure.kind == self.reason)
     }
 
     /// Leaves out pieces of the list, at first large ones.
@@ -73,5 +97,10 @@ impl Search {
             }
         }
         kept
+    }
+
+    fn fewer_clients(&mut self, kept: Kept) -> Kept {
+        let fewer = (1..kept.clients).map(|clients| Kept { clients, ..kept.clone() });
+        fewer.into_iter().find(|candidate| self.still_fails(candidate)).unwrap_or(kept)
     }
 }

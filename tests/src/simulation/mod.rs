@@ -43,6 +43,8 @@ pub mod observer;
 pub mod world;
 
 pub mod batch;
+pub mod failure;
+pub mod healing;
 pub mod minimise;
 pub mod reach;
 pub mod run;

@@ -40,15 +40,45 @@ pub enum Cut {
     OneWay(Vec<NodeId>, Vec<NodeId>),
 }
 
+/// What a cut leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Two groups, and nothing passes between them.
+    Full,
+    /// Two groups, and nodes that talk to both.
+    Bridged,
+    /// What one group says does not arrive; what it is told does.
+    OneWay,
+}
+
+const SHAPES: [Shape; 3] = [Shape::Full, Shape::Bridged, Shape::OneWay];
+
+/// Whether a message arrives in the order in which it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// After all that was sent before it on its link.
+    Kept,
+    /// Before something that was sent earlier.
+    Overtakes,
+}
+
 /// The links between all nodes.
 #[derive(Debug)]
 pub struct Network {
     size: Size,
     seed: u64,
     weather: Weather,
-    links: Vec<Option<Random>>,
-    /// How many cuts hold each link down.
-    cuts: Vec<u16>,
+    links: Vec<Link>,
+}
+
+/// One way from one node to another.
+#[derive(Clone, Debug, Default)]
+struct Link {
+    random: Option<Random>,
+    /// How many cuts of each shape hold it down.
+    cuts: [u16; SHAPES.len()],
+    /// When the latest arrives of what was sent so far.
+    latest: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -59,8 +89,9 @@ struct Size {
     all: usize,
 }
 
-/// Streams of randomness from here on are the links'.
+/// Streams of randomness from here on are the links', numbered so that a run with fewer clients has the same ones.
 const FIRST_STREAM: u64 = 1 << 32;
+const MOST_NODES: usize = 64;
 
 impl Network {
     /// A network of so many nodes of each kind.
@@ -68,7 +99,7 @@ impl Network {
     pub fn new(seed: u64, acceptors: usize, coordinators: usize, replicas: usize, clients: usize) -> Self {
         let all = acceptors + coordinators + replicas + clients;
         let size = Size { acceptors, coordinators, replicas, all };
-        Self { size, seed, weather: Weather::CALM, links: vec![None; all * all], cuts: vec![0; all * all] }
+        Self { size, seed, weather: Weather::CALM, links: vec![Link::default(); all * all] }
     }
 
     /// How it is from now on.
@@ -78,37 +109,48 @@ impl Network {
 
     /// Cuts links, or gives them back; a link that was cut twice is given back twice.
     pub fn cut(&mut self, cut: &Cut, is_cut: bool) {
-        let (from, to, both) = match cut {
-            Cut::Between(some, others) => (some, others, true),
-            Cut::OneWay(from, to) => (from, to, false),
+        let (from, to, shape) = match cut {
+            Cut::Between(some, others) if some.len() + others.len() == self.size.all => (some, others, Shape::Full),
+            Cut::Between(some, others) => (some, others, Shape::Bridged),
+            Cut::OneWay(from, to) => (from, to, Shape::OneWay),
         };
         for (&one, &other) in from.iter().flat_map(|one| to.iter().map(move |other| (one, other))) {
-            self.cut_link(one, other, is_cut);
-            if both {
-                self.cut_link(other, one, is_cut);
+            self.cut_link(one, other, shape, is_cut);
+            if shape != Shape::OneWay {
+                self.cut_link(other, one, shape, is_cut);
             }
         }
     }
 
     /// Mends every link.
     pub fn mend(&mut self) {
-        self.cuts.fill(0);
+        self.links.iter_mut().for_each(|link| link.cuts = [0; SHAPES.len()]);
     }
 
-    /// Whether nothing passes from one node to another.
+    /// What lets nothing pass from one node to another, if anything does.
     #[must_use]
-    pub fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
-        self.cuts[self.link(from, to)] > 0
+    pub fn cut_by(&self, from: NodeId, to: NodeId) -> Option<Shape> {
+        self.links[self.link(from, to)].cut_by()
+    }
+
+    /// Notes when a message arrives.
+    pub fn arrives(&mut self, from: NodeId, to: NodeId, at: Duration) -> Order {
+        let place = self.link(from, to);
+        let link = &mut self.links[place];
+        let order = if at < link.latest { Order::Overtakes } else { Order::Kept };
+        link.latest = link.latest.max(at);
+        order
     }
 
     /// Decides what becomes of a message: the delays after which it arrives, none if it is lost.
     pub fn carry(&mut self, from: NodeId, to: NodeId, may_be_repeated: bool) -> [Option<Duration>; 2] {
-        let link = self.link(from, to);
-        if self.cuts[link] > 0 {
+        let (seed, weather, place) = (self.seed, self.weather, self.link(from, to));
+        let stream = FIRST_STREAM + (self.place(from) * MOST_NODES + self.place(to)) as u64;
+        let link = &mut self.links[place];
+        if link.cut_by().is_some() {
             return [None, None];
         }
-        let (seed, weather) = (self.seed, self.weather);
-        let random = self.links[link].get_or_insert_with(|| Random::new(seed, FIRST_STREAM + link as u64));
+        let random = link.random.get_or_insert_with(|| Random::new(seed, stream));
         if random.chance(weather.lost) {
             return [None, None];
         }
@@ -120,9 +162,9 @@ impl Network {
         [Some(delay()), is_repeated.then(&mut delay)]
     }
 
-    fn cut_link(&mut self, from: NodeId, to: NodeId, is_cut: bool) {
-        let link = self.link(from, to);
-        let cuts = &mut self.cuts[link];
+    fn cut_link(&mut self, from: NodeId, to: NodeId, shape: Shape, is_cut: bool) {
+        let place = self.link(from, to);
+        let cuts = &mut self.links[place].cuts[shape as usize];
         *cuts = if is_cut { *cuts + 1 } else { cuts.saturating_sub(1) };
     }
 
@@ -138,6 +180,12 @@ impl Network {
             NodeId::Replica(number) => acceptors + coordinators + usize::from(number),
             NodeId::Client(number) => acceptors + coordinators + replicas + usize::from(number),
         }
+    }
+}
+
+impl Link {
+    fn cut_by(&self) -> Option<Shape> {
+        SHAPES.into_iter().find(|shape| self.cuts[*shape as usize] > 0)
     }
 }
 
@@ -173,5 +221,33 @@ mod tests {
         network.set_weather(Weather { repeated: 1_000_000, ..Weather::CALM });
         assert!(network.carry(ONE, OTHER, true).iter().all(Option::is_some));
         assert_eq!(network.carry(ONE, OTHER, false)[1], None);
+    }
+
+    #[test]
+    fn a_cut_has_the_shape_of_what_it_leaves() {
+        let mut network = Network::new(1, 1, 0, 1, 1);
+        let client = NodeId::Client(0);
+        let cuts = [
+            (Cut::Between(vec![ONE], vec![OTHER, client]), Shape::Full),
+            (Cut::Between(vec![ONE], vec![OTHER]), Shape::Bridged),
+            (Cut::OneWay(vec![ONE], vec![OTHER, client]), Shape::OneWay),
+        ];
+        for (cut, shape) in cuts {
+            network.cut(&cut, true);
+            assert_eq!(network.cut_by(ONE, OTHER), Some(shape));
+            network.cut(&cut, false);
+            assert_eq!(network.cut_by(ONE, OTHER), None);
+        }
+    }
+
+    #[test]
+    fn a_message_that_arrives_before_an_earlier_one_overtakes_it() {
+        let mut network = Network::new(1, 1, 1, 1, 1);
+        let ms = Duration::from_millis;
+        let arrivals = [(ms(5), Order::Kept), (ms(3), Order::Overtakes), (ms(5), Order::Kept), (ms(4), Order::Overtakes)];
+        for (at, order) in arrivals {
+            assert_eq!(network.arrives(ONE, OTHER, at), order);
+        }
+        assert_eq!(network.arrives(OTHER, ONE, ms(1)), Order::Kept);
     }
 }

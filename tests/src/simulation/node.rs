@@ -54,6 +54,8 @@ pub enum CrashPoint {
     Decided,
     /// An acceptor has written, and not synced: any part of it may be on disk.
     Written,
+    /// An acceptor has written several records, and synced none: a loss of power may tear the group.
+    WrittenMany,
     /// An acceptor has synced, and not answered.
     Synced,
     /// A coordinator has taken an input, and its effects are lost.

@@ -3,27 +3,49 @@
 //! What is chosen is computed here from the votes that acceptors have on disk, never taken from what a coordinator believes.
 //! The chosen log is executed here once more, so that what each replica executed, answered and said can be held against it. A
 //! broken invariant is a panic that names it.
+//!
+//! | the design's words | the function |
+//! | --- | --- |
+//! | promises only a higher ballot | `invariant_promises_rise` |
+//! | accepts at b only if b ≥ its promise | `invariant_no_vote_below_the_promise` |
+//! | answers only after the promise or vote is on disk | `…_a_promise_is_kept_and_complete`, `…_a_vote_is_on_disk`, `…_watermarks_are_what_is_on_disk` |
+//! | a promise reports all votes, never a trimmed slot as none | `invariant_a_promise_reports_every_vote` |
+//! | nothing goes back over restart or trim | `invariant_nothing_goes_back_over_a_restart`; the acceptor's own |
+//! | one that lost its disk does not count | `invariant_only_members_vote` |
+//! | Phase 2 begins after every page from a quorum | `invariant_a_leader_has_a_quorum_of_promises` |
+//! | re-proposes the vote of the highest ballot | `invariant_a_proposal_is_safe` |
+//! | one value per slot and ballot; one choice per slot | `…_one_value_at_a_ballot`, `…_nothing_else_is_proposed`, `…_one_value_is_chosen` |
+//! | `Chosen` is chosen, learned is chosen | `invariant_is_chosen` |
+//! | a view names the epoch before; batches in their epoch and order | `invariant_only_what_is_due_takes_effect` |
+//! | a primary has executed its own view | `invariant_only_a_primary_proposes` |
+//! | the answer is the executed result, once | `…_answer_is_what_was_executed`, `…_a_mutation_is_executed_once` |
+//! | time never goes back | `invariant_time_never_goes_back` |
+//! | equal slots, equal hashes, equal states | `…_executed_alike`, `…_is_a_state`, `…_states_are_equal` |
+//! | in slot order, each once | `invariant_slots_follow_each_other` |
+//! | trimmed only when durable twice | `invariant_trimmed_is_durable_twice` |
+//! | a linearizable read sees what was chosen before it | `invariant_a_read_sees_what_was_chosen` |
 
+mod acceptors;
+mod claims;
 mod golden;
+mod turn;
 mod votes;
 
 use std::collections::BTreeMap;
 
 use acceptor::acceptor::{Acceptor, Record};
-use coordinator::effect::PhaseChange;
+use coordinator::effect::{PhaseChange, Reason};
 use replica::outcome::{CommandOutcome, ExecutionReport};
-use shared::ids::{AcceptorId, Ballot, Slot};
-use shared::message::{
-    Accept, AcceptReply, ChosenEntry, ChosenReply, Heartbeat, Marks, Phase, PrepareReply, ProposalReply, Roster,
-};
+use shared::ids::{AcceptorId, Instance, Slot};
+use shared::message::{ChosenEntry, Phase};
 
 use crate::linearizability::history::OperationId;
 
+use acceptors::Acceptors;
 pub use golden::Golden;
 pub use votes::Votes;
 
 use super::database::Database;
-use super::message::Message;
 use super::node::NodeId;
 use super::plan::Topology;
 use super::reach::{Reach, Reached};
@@ -31,39 +53,36 @@ use super::reach::{Reach, Reached};
 /// The one who sees everything.
 #[derive(Debug)]
 pub struct Observer {
+    acceptors: Acceptors,
     votes: Votes,
     golden: Golden,
-    roster: Option<Roster>,
-    /// How many acceptors have joined the cluster.
-    joined: usize,
-    acceptors: BTreeMap<AcceptorId, Shadow>,
-    /// What each replica has durably …
-    durable: Vec<Slot>,
-    /// … or had until it lost its disk: that loss is what the second copy is for.
-    ever_durable: Vec<Slot>,
+    replicas: Vec<ReplicaSeen>,
     phases: BTreeMap<NodeId, Phase>,
     leader: Option<NodeId>,
 }
 
-/// What an acceptor has on disk, and must never go back from.
-#[derive(Clone, Copy, Debug, Default)]
-struct Shadow {
-    promised: Option<Ballot>,
-    marks: Marks,
+/// What is known of a replica.
+#[derive(Clone, Debug)]
+struct ReplicaSeen {
+    instance: Instance,
+    executed_below: Slot,
+    /// What it has durably …
+    durable_below: Slot,
+    /// … or had until it lost its disk: that loss is what the second copy is for.
+    ever_durable_below: Slot,
 }
 
 impl Observer {
     /// Nothing seen yet.
     #[must_use]
     pub fn new(topology: &Topology) -> Self {
+        let unseen =
+            ReplicaSeen { instance: Instance(0), executed_below: Slot(0), durable_below: Slot(0), ever_durable_below: Slot(0) };
         Self {
+            acceptors: Acceptors::default(),
             votes: Votes::new(shared::message::quorum(usize::from(topology.acceptors))),
             golden: Golden::new(),
-            roster: None,
-            joined: 0,
-            acceptors: BTreeMap::new(),
-            durable: vec![Slot(0); usize::from(topology.replicas)],
-            ever_durable: vec![Slot(0); usize::from(topology.replicas)],
+            replicas: vec![unseen; usize::from(topology.replicas)],
             phases: BTreeMap::new(),
             leader: None,
         }
@@ -87,10 +106,10 @@ impl Observer {
         self.votes.chosen_end()
     }
 
-    /// Whether the cluster is there whatever a minority of the acceptors loses: a quorum knows itself to be of it.
+    /// Whether the cluster is there whatever a minority of the acceptors loses.
     #[must_use]
     pub fn is_formed(&self) -> bool {
-        self.roster.as_ref().is_some_and(|roster| self.joined >= roster.quorum())
+        self.acceptors.is_formed()
     }
 
     // --- acceptors ---
@@ -98,63 +117,33 @@ impl Observer {
     /// Records of an acceptor are on disk.
     pub fn persisted(&mut self, acceptor: AcceptorId, records: &[Record], reach: &mut Reach) {
         for record in records {
-            self.persisted_one(acceptor, record, reach);
-        }
-    }
-
-    fn persisted_one(&mut self, acceptor: AcceptorId, record: &Record, reach: &mut Reach) {
-        let shadow = self.acceptors.entry(acceptor).or_default();
-        match record {
-            Record::Joined(roster) => {
-                let own = self.roster.get_or_insert_with(|| roster.clone());
-                assert_eq!(own, roster, "invariant: there is one cluster");
-                assert!(roster.contains(acceptor), "invariant: an acceptor joins a cluster that names it");
-                self.joined += 1;
-            }
-            Record::Promised(ballot) => {
-                assert!(shadow.promised < Some(*ballot), "invariant: promises rise, not from {:?} to {ballot}", shadow.promised);
-                shadow.promised = Some(*ballot);
-            }
-            Record::Voted { ballot, votes, chosen_below } => {
-                assert!(shadow.promised <= Some(*ballot), "invariant: no vote below the promise {:?}: {ballot}", shadow.promised);
-                shadow.promised = Some(*ballot);
-                shadow.marks.chosen_below = shadow.marks.chosen_below.max(*chosen_below);
-                for vote in votes {
-                    shadow.marks.voted_below = shadow.marks.voted_below.max(vote.slot.next());
-                    self.votes.voted(acceptor, vote.slot, *ballot, &vote.value);
-                }
-            }
-            Record::Trimmed { below, voted_below, chosen_below } => {
-                shadow.marks.trimmed_below = shadow.marks.trimmed_below.max(*below);
-                shadow.marks.voted_below = shadow.marks.voted_below.max(*voted_below);
-                shadow.marks.chosen_below = shadow.marks.chosen_below.max(*chosen_below);
+            self.acceptors.persisted(acceptor, record, &mut self.votes);
+            if let Record::Trimmed { below, .. } = record {
                 reach.hit(Reached::Trimmed);
                 self.invariant_trimmed_is_durable_twice(*below);
             }
+            self.golden.advance(&self.votes, reach);
         }
-        self.golden.advance(&self.votes, reach);
     }
 
     fn invariant_trimmed_is_durable_twice(&self, below: Slot) {
-        let holders = self.ever_durable.iter().filter(|durable| **durable >= below).count();
+        let holders = self.replicas.iter().filter(|replica| replica.ever_durable_below >= below).count();
         let needed = self.golden.copies_needed(below);
         assert!(
             holders >= needed,
             "invariant: what is trimmed is durable on two replicas: {below} is on {holders} of {needed} ({:?})",
-            self.ever_durable
+            self.replicas
         );
     }
 
     /// An acceptor read its disk and runs.
     pub fn acceptor_started(&mut self, core: &Acceptor) {
-        let Shadow { promised, marks } = self.acceptors.get(&core.id()).copied().unwrap_or_default();
-        // It panics when a promise or a watermark went back.
-        core.invariant_nothing_goes_back(promised, marks);
+        self.acceptors.invariant_nothing_goes_back_over_a_restart(core);
     }
 
     /// The disk of this acceptor is lost.
     pub fn wiped(&mut self, acceptor: AcceptorId) {
-        self.acceptors.remove(&acceptor);
+        self.acceptors.wiped(acceptor);
     }
 
     // --- coordinators ---
@@ -162,15 +151,26 @@ impl Observer {
     /// A coordinator changed its state.
     pub fn phase_changed(&mut self, node: NodeId, change: &PhaseChange, reach: &mut Reach) {
         self.phases.insert(node, change.to);
-        let trying = self.phases.values().filter(|phase| **phase != Phase::Inactive).count();
-        if trying > 1 {
-            reach.hit(Reached::Duelled);
-        }
-        if change.to == Phase::Phase2 {
-            reach.hit(Reached::Led);
-            if self.leader.replace(node).is_some_and(|before| before != node) {
-                reach.hit(Reached::LeaderChanged);
+        let many = |wanted: Phase| self.phases.values().filter(|phase| **phase == wanted).count() > 1;
+        match change.to {
+            Phase::Inactive => {}
+            Phase::Phase1 if many(Phase::Phase1) => reach.hit(Reached::Duelled),
+            Phase::Phase1 => {}
+            Phase::Phase2 => {
+                self.votes.invariant_a_leader_has_a_quorum_of_promises(change.ballot);
+                reach.hit(Reached::Led);
+                if many(Phase::Phase2) {
+                    reach.hit(Reached::TwoLed);
+                }
+                if self.leader.replace(node).is_some_and(|before| before != node) {
+                    reach.hit(Reached::LeaderChanged);
+                }
             }
+        }
+        match (change.from, change.reason) {
+            (Phase::Phase2, Reason::Outbid(_)) => reach.hit(Reached::Outbid),
+            (Phase::Phase2, Reason::QuorumSilent) => reach.hit(Reached::GaveUp),
+            (Phase::Phase1 | Phase::Phase2 | Phase::Inactive, _) => {}
         }
     }
 
@@ -187,24 +187,28 @@ impl Observer {
     // --- replicas ---
 
     /// A replica starts with this database.
-    pub fn replica_started(&mut self, node: NodeId, database: &Database) {
+    pub fn replica_started(&mut self, node: NodeId, instance: Instance, database: &Database) {
         self.golden.invariant_is_a_state(node, database.state());
+        let seen = self.replica_mut(node);
+        (seen.instance, seen.executed_below) = (instance, database.state().meta().executed_below);
     }
 
     /// A replica's database survives up to there, whatever happens but its loss.
     pub fn durable(&mut self, node: NodeId, below: Slot) {
-        let NodeId::Replica(number) = node else { unreachable!("{node} has no database") };
-        let number = usize::from(number);
-        self.durable[number] = below;
-        self.ever_durable[number] = self.ever_durable[number].max(below);
+        let seen = self.replica_mut(node);
+        seen.durable_below = below;
+        seen.ever_durable_below = seen.ever_durable_below.max(below);
     }
 
     /// A replica executed and committed.
     pub fn executed(&mut self, node: NodeId, entries: &[ChosenEntry], report: &ExecutionReport) {
+        let mut due = self.replica(node).executed_below;
         for (entry, executed) in entries.iter().zip(&report.slots) {
+            due = invariant_slots_follow_each_other(node, due, [entry.slot, executed.slot]);
             self.votes.invariant_is_chosen(entry.slot, &entry.value);
             self.golden.invariant_executed_alike(node, executed);
         }
+        self.replica_mut(node).executed_below = due;
     }
 
     /// A replica answers a mutation as executed.
@@ -217,72 +221,23 @@ impl Observer {
         self.golden.not_applied(operation);
     }
 
-    // --- messages ---
-
-    /// A message is sent: whatever it claims must be true.
-    pub fn on_send(&mut self, from: NodeId, message: &Message, reach: &mut Reach) {
-        match message {
-            Message::Accept(_, accept) => self.on_accept(accept, reach),
-            Message::Polled(_, watermarks) | Message::Probed(_, watermarks) => self.claims_marks(from, watermarks.marks),
-            Message::Votes(_, page) => self.claims_marks(from, page.marks),
-            Message::Prepared(_, PrepareReply::Promise(promise)) => self.claims_marks(from, promise.marks),
-            Message::Accepted(_, _, AcceptReply::Accepted(accepted)) => self.claims_marks(from, accepted.marks),
-            Message::HeartbeatReply(reply) => self.claims_chosen(from, reply.chosen_below),
-            Message::Heartbeat(heartbeat) => self.on_heartbeat(from, heartbeat),
-            Message::Fetched(_, ChosenReply::Entries { entries, chosen_below }) => {
-                self.claims_chosen(from, *chosen_below);
-                for entry in entries {
-                    self.votes.invariant_is_chosen(entry.slot, &entry.value);
-                }
-            }
-            Message::Proposed(.., ProposalReply::Chosen { slot, chosen_below, .. }) => {
-                self.claims_chosen(from, *chosen_below);
-                assert!(self.votes.is_chosen(*slot), "invariant: {from} says that {slot} is chosen, which it is not");
-            }
-            Message::Poll(_)
-            | Message::Prepare(_)
-            | Message::Prepared(_, PrepareReply::Nack(_) | PrepareReply::Stranger(_))
-            | Message::Accepted(_, _, AcceptReply::Nack(_) | AcceptReply::Stranger(_) | AcceptReply::Full(_))
-            | Message::ReadVotes(..)
-            | Message::Probe(_)
-            | Message::Announce(_)
-            | Message::Directory(_)
-            | Message::Propose(..)
-            | Message::Proposed(.., ProposalReply::NotLeading | ProposalReply::Overloaded { .. } | ProposalReply::Unresolved)
-            | Message::Fetch(..)
-            | Message::Fetched(_, ChosenReply::Trimmed { .. } | ChosenReply::Unavailable)
-            | Message::Call(..)
-            | Message::Answer(..)
-            | Message::Refused(_) => {}
-        }
+    fn replica(&self, node: NodeId) -> &ReplicaSeen {
+        &self.replicas[replica_index(node)]
     }
 
-    fn on_accept(&mut self, accept: &Accept, reach: &mut Reach) {
-        for proposal in &accept.proposals {
-            self.votes.proposed(proposal.slot, accept.ballot, &proposal.value, reach);
-        }
-        let (claimed, chosen) = (accept.chosen_below, self.votes.chosen_below());
-        assert!(
-            claimed <= chosen,
-            "invariant: leader {} says all below {claimed} is chosen, and it is below {chosen}",
-            accept.ballot
-        );
+    fn replica_mut(&mut self, node: NodeId) -> &mut ReplicaSeen {
+        &mut self.replicas[replica_index(node)]
     }
+}
 
-    fn on_heartbeat(&self, from: NodeId, heartbeat: &Heartbeat) {
-        self.claims_chosen(from, heartbeat.executed_below);
-        let NodeId::Replica(number) = from else { unreachable!("{from} sends no heartbeat") };
-        let (claimed, durable) = (heartbeat.durable_below, self.durable[usize::from(number)]);
-        assert!(claimed <= durable, "invariant: {from} says all below {claimed} is durable, and it is below {durable}");
-    }
+fn invariant_slots_follow_each_other(node: NodeId, due: Slot, executed: [Slot; 2]) -> Slot {
+    assert_eq!(executed, [due, due], "invariant: slots are executed in order, each once: at {node}");
+    due.next()
+}
 
-    fn claims_marks(&self, from: NodeId, marks: Marks) {
-        self.claims_chosen(from, marks.chosen_below);
-        self.claims_chosen(from, marks.trimmed_below);
-    }
-
-    fn claims_chosen(&self, from: NodeId, claimed: Slot) {
-        let chosen = self.votes.chosen_below();
-        assert!(claimed <= chosen, "invariant: {from} says all below {claimed} is chosen, and it is below {chosen}");
+fn replica_index(node: NodeId) -> usize {
+    match node {
+        NodeId::Replica(number) => usize::from(number),
+        NodeId::Acceptor(_) | NodeId::Coordinator(_) | NodeId::Client(_) => unreachable!("{node} is no replica"),
     }
 }

@@ -1,8 +1,11 @@
 //! Everything about a run that is decided before it begins, drawn from its seed.
 
+mod name;
+
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
+
+pub use name::{Kept, RunName, RunNameError};
 
 use super::faults::{self, Fault};
 use super::network::Weather;
@@ -93,71 +96,7 @@ pub struct Plan {
     pub dead: Vec<NodeId>,
 }
 
-/// The name of a run, by which it is replayed: a seed, and which parts of its plan to keep.
-///
-/// As text `SEED`, or `SEED/FAULTS/LENGTH` with the numbers of the faults that are kept, by commas, and the length of the safety
-/// phase in milliseconds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunName {
-    /// The seed.
-    pub seed: u64,
-    /// What a shortened run keeps.
-    pub kept: Option<Kept>,
-}
-
-/// What a shortened run keeps of its plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
-    /// The numbers of its faults, ascending.
-    pub faults: Vec<usize>,
-    /// The length of its safety phase.
-    pub length: Duration,
-}
-
-/// A text names no run.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} names no run: SEED, or SEED/FAULT,FAULT,…/LENGTH_MS")]
-pub struct RunNameError(String);
-
-impl fmt::Display for RunName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.seed)?;
-        let Some(kept) = &self.kept else { return Ok(()) };
-        let faults: Vec<String> = kept.faults.iter().map(ToString::to_string).collect();
-        write!(f, "/{}/{}", faults.join(","), kept.length.as_millis())
-    }
-}
-
-impl FromStr for RunName {
-    type Err = RunNameError;
-
-    fn from_str(text: &str) -> Result<Self, RunNameError> {
-        let error = || RunNameError(text.chars().take(200).collect());
-        let mut parts = text.trim().split('/');
-        let seed = parts.next().and_then(|seed| seed.parse().ok()).ok_or_else(error)?;
-        let Some(faults) = parts.next() else { return Ok(Self { seed, kept: None }) };
-        let faults: Result<Vec<usize>, _> = faults.split(',').filter(|fault| !fault.is_empty()).map(str::parse).collect();
-        let length = parts.next().and_then(|length| length.parse().ok()).map(Duration::from_millis).ok_or_else(error)?;
-        Ok(Self { seed, kept: Some(Kept { faults: faults.map_err(|_| error())?, length }) })
-    }
-}
-
 impl Plan {
-    /// The plan of a run.
-    #[must_use]
-    pub fn of(name: &RunName) -> Self {
-        let mut plan = Self::new(name.seed);
-        if let Some(kept) = &name.kept {
-            plan.length = kept.length;
-            let mut number = 0;
-            plan.faults.retain(|_| {
-                number += 1;
-                kept.faults.contains(&(number - 1))
-            });
-        }
-        plan
-    }
-
     /// The plan of a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
@@ -168,7 +107,8 @@ impl Plan {
             replicas: u8::try_from(*random.pick(&[1, 2, 3, 3, 3, 4, 5])).expect("small"),
             clients: u8::try_from(random.magnitude_of(2, 16)).expect("small"),
         };
-        let length = random.magnitude(Duration::from_secs(4), Duration::from_secs(60));
+        // In milliseconds, as a run's name has it.
+        let length = Duration::from_millis(random.magnitude_of(4_000, 60_000));
         let (unlucky, mut dead) = draw_losses(&mut random, &topology);
         let weather = draw_weather(&mut random);
         let (tuning, workload) = (draw_tuning(&mut random), draw_workload(&mut random));
@@ -251,6 +191,18 @@ fn draw_workload(random: &mut Random) -> Workload {
         weights,
         value_bytes: random.magnitude_of(8, 2_048),
         calls: 400,
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, topology, tuning, workload, weather, length, faults, dead } = self;
+        writeln!(f, "seed {seed}, faults until {length:?}; then these stay dead: {dead:?}")?;
+        writeln!(f, "{topology:?}\n{tuning:?}\n{workload:?}\n{weather:?}")?;
+        for (number, Fault { at, kind }) in faults.iter().enumerate() {
+            writeln!(f, "fault {number} at {at:?}: {kind:?}")?;
+        }
+        Ok(())
     }
 }
 

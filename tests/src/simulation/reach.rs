@@ -30,8 +30,14 @@ reached! {
     Led => "a coordinator came to lead",
     /// Another one than before.
     LeaderChanged => "leadership passed to another coordinator",
-    /// Two coordinators were in Phase 1 or 2 at once.
-    Duelled => "two coordinators tried to lead at once",
+    /// Two coordinators were in Phase 1 at once.
+    Duelled => "two coordinators stood for election at once",
+    /// Two coordinators were in Phase 2 at once: the older one did not know yet.
+    TwoLed => "two coordinators led at once, at two ballots",
+    /// A leader learned of a higher ballot.
+    Outbid => "a leader was deposed by a higher ballot",
+    /// A leader lost its quorum.
+    GaveUp => "a leader stood down because no quorum answered",
     /// An acceptor refused a ballot.
     Nacked => "an acceptor refused a ballot",
     /// Phase 1 found a vote that was not known to be chosen.
@@ -42,16 +48,38 @@ reached! {
     Paged => "a promise took more than one page",
     /// The network gave a message twice.
     Duplicated => "a message arrived twice",
+    /// An acceptor got values again that it had voted for, and wrote nothing.
+    AcceptIgnored => "an acceptor ignored an accept that came twice",
+    /// A coordinator got an answer again, and did nothing.
+    AnswerIgnored => "a coordinator ignored an answer that came twice",
+    /// A leader got a proposal again, and gave it no second slot.
+    ProposalIgnored => "a leader ignored a proposal that came twice",
+    /// A replica got an answer again, and did nothing.
+    ReplyIgnored => "a replica ignored an answer that came twice",
     /// The network lost a message.
     Lost => "a message was lost",
+    /// A message arrived before an earlier one on its link.
+    Overtaken => "a message overtook an earlier one",
+    /// A message took longer than the time-outs.
+    Late => "a message took over two seconds",
     /// A link was cut when something was to pass.
-    CutOff => "a message met a cut link",
+    CutFull => "a message met a partition in two",
+    /// The same, with nodes that talk to both sides.
+    CutBridged => "a message met a partition that others bridge",
+    /// The same, and the other way all passes.
+    CutOneWay => "a message met a one-way partition",
+    /// A node was cut off from all others.
+    Isolated => "a node was cut off from all others",
+    /// The leader reached a minority only.
+    Strangled => "a leader was left with a minority of the acceptors",
     /// An answer met a later life than the one that asked.
     AnsweredTheDead => "an answer came to a later life than the one that asked",
     /// An acceptor crashed between decision and write.
     CrashedDecided => "an acceptor crashed with a decision not written",
     /// An acceptor crashed between write and sync.
     CrashedWritten => "an acceptor crashed with records not synced",
+    /// No record of an unsynced group survived.
+    UnsyncedLost => "a crash took all records that were not synced",
     /// Part of an unsynced group survived, and part did not.
     Torn => "a crash tore a group of records",
     /// An acceptor crashed between sync and answer.
@@ -64,18 +92,32 @@ reached! {
     CrashedCommitted => "a replica crashed between commit and answer",
     /// A replica lost committed transactions with its machine.
     RolledBack => "a replica's state went back to an older commit",
+    /// Several machines lost power at one time.
+    PowerCut => "several machines lost power at once",
     /// An acceptor lost its disk.
     Wiped => "an acceptor lost its disk",
     /// A damaged acceptor refused to run.
     Damaged => "a damaged acceptor refused to run",
     /// A replica lost its disk.
     ReplicaWiped => "a replica lost its disk",
-    /// An acceptor had no room.
-    Full => "an acceptor was full",
+    /// An acceptor's disk had no room.
+    FullDisk => "an acceptor's disk was full",
+    /// An acceptor had as many votes as it takes.
+    FullVotes => "an acceptor held as many votes as it may",
     /// A replica had no room.
     ReplicaFull => "a replica was full",
-    /// A process was paused for longer than the time-outs.
+    /// A sync took longer than an election waits.
+    SlowSync => "a sync took over half a second",
+    /// A process was paused for longer than elections and views take.
     Paused => "a process was paused for over two seconds",
+    /// A process was paused for longer than every time-out.
+    PausedLong => "a process was paused for over ten seconds",
+    /// A process timed by a clock that drifts.
+    Drifted => "a clock went wrong by more than a tenth",
+    /// A clock jumped over a time-out.
+    Jumped => "a clock jumped by over half a second",
+    /// A batch brought a time from before the one before it.
+    TimeHeld => "a batch's time was behind that of an earlier one",
     /// A fault met the moment that it waited for.
     Ambushed => "a fault fell right after a leader or a view came",
     /// A third leader was made to need an acceptor with a vote that others have outvoted.
@@ -101,7 +143,9 @@ reached! {
     /// A read had to wait for execution.
     ReadWaited => "a quorum read waited for a slot",
     /// A read nudged the leader.
-    Nudged => "a quorum read nudged the leader",
+    Nudged => "a quorum read nudged a coordinator",
+    /// A leader filled slots up to one that a read had seen a vote in.
+    NudgeHeeded => "a leader filled slots that a quorum read waited for",
     /// A backup passed a mutation on.
     Forwarded => "a backup forwarded a mutation",
     /// A mutation's outcome was left open.
@@ -124,30 +168,35 @@ reached! {
 
 /// How often each was reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reach([u64; Reached::ALL.len()]);
+pub struct Reach {
+    times: [u64; Reached::ALL.len()],
+    /// In how many of the runs that were added.
+    runs: [u64; Reached::ALL.len()],
+}
 
 impl Reach {
     /// Nothing yet.
     #[must_use]
     pub fn new() -> Self {
-        Self([0; Reached::ALL.len()])
+        Self { times: [0; Reached::ALL.len()], runs: [0; Reached::ALL.len()] }
     }
 
     /// It happened once more.
     pub fn hit(&mut self, reached: Reached) {
-        self.0[reached as usize] += 1;
+        self.times[reached as usize] += 1;
     }
 
     /// How often it happened.
     #[must_use]
     pub fn count(&self, reached: Reached) -> u64 {
-        self.0[reached as usize]
+        self.times[reached as usize]
     }
 
-    /// Adds what another run reached.
+    /// Adds what a run reached.
     pub fn add(&mut self, other: &Self) {
-        for (own, others) in self.0.iter_mut().zip(other.0) {
-            *own += others;
+        for (index, times) in other.times.into_iter().enumerate() {
+            self.times[index] += times;
+            self.runs[index] += u64::from(times > 0);
         }
     }
 
@@ -167,8 +216,26 @@ impl Default for Reach {
 impl fmt::Display for Reach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for reached in Reached::ALL {
-            writeln!(f, "{:>12}  {}", self.count(*reached), reached.as_str())?;
+            let (times, runs) = (self.count(*reached), self.runs[*reached as usize]);
+            writeln!(f, "{times:>12} times in {runs:>6} runs: {}", reached.as_str())?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_never_reached_is_missing_and_what_was_is_counted_by_times_and_runs() {
+        let (mut all, mut run) = (Reach::new(), Reach::new());
+        run.hit(Reached::Led);
+        run.hit(Reached::Led);
+        all.add(&run);
+        all.add(&Reach::new());
+        assert!(all.to_string().contains("2 times in      1 runs: a coordinator came to lead"), "{all}");
+        assert_eq!(all.missing().len(), Reached::ALL.len() - 1);
+        assert!(!all.missing().contains(&Reached::Led));
     }
 }

@@ -2,12 +2,13 @@
 
 mod clients;
 mod peers;
+mod storage;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use replica::config::Config;
-use replica::event::{Effect, FetchId, Input, NoAnswer, RequestId, SourceKind, Storage, Timer};
+use replica::event::{Effect, FetchId, Input, RequestId, SourceKind, Timer};
 use replica::replica::{Identity, Recovered, Replica};
 use shared::ids::{Instance, Name, Slot};
 use shared::message::{ChosenEntry, ChosenReply, Member};
@@ -19,7 +20,7 @@ use super::database::Database;
 use super::environment::Environment;
 use super::event::Local;
 use super::faults::{Moment, Power};
-use super::message::{CallId, Delivery, Message};
+use super::message::{CallId, Copied, Delivery, Message};
 use super::node::{CrashPoint, Life, NodeId, Presence, Process};
 use super::plan::Plan;
 use super::reach::Reached;
@@ -78,8 +79,7 @@ struct Waiting {
 }
 
 const TIMERS: [Timer; 5] = [Timer::Heartbeat, Timer::Probe, Timer::Propose, Timer::Fetch, Timer::FetchStall];
-/// Between a transaction that met a full disk and the next try.
-const FULL_RETRY: Duration = Duration::from_millis(500);
+
 impl ReplicaNode {
     /// A replica with an empty database, not started yet.
     #[must_use]
@@ -135,7 +135,7 @@ impl ReplicaNode {
         self.fetches.clear();
         self.known.clear();
         self.members.clear();
-        env.observer.replica_started(self.process.id, &self.database);
+        env.observer.replica_started(self.process.id, self.identity.instance, &self.database);
         self.announce(env);
         env.local(&self.process, env.plan.tuning.checkpoint, Local::Checkpoint);
         self.step(env, Input::Started)
@@ -188,7 +188,7 @@ impl ReplicaNode {
     /// A message arrived.
     #[expect(clippy::wildcard_enum_match_arm, reason = "all other messages are never sent here, which is a panic")]
     pub fn on_message(&mut self, env: &mut Environment, delivery: Delivery) -> Fate {
-        let Delivery { from, from_life, message, .. } = delivery;
+        let Delivery { from, from_life, message, copy, .. } = delivery;
         let input = match message {
             Message::Probed(probe, reply) => Input::ProbeReply { probe, reply: Ok(reply) },
             Message::Proposed(epoch, number, attempt, reply) => Input::ProposalReply { epoch, number, attempt, reply: Ok(reply) },
@@ -225,12 +225,7 @@ impl ReplicaNode {
             }
             other => unreachable!("nobody sends a replica {}", other.name()),
         };
-        self.step(env, input)
-    }
-
-    /// The disk filled up, or has room again. The replica finds out when it writes.
-    pub fn set_full(&mut self, is_full: bool) {
-        self.database.is_full = is_full;
+        self.step_again(env, input, copy)
     }
 
     /// The state, for those who watch.
@@ -240,8 +235,15 @@ impl ReplicaNode {
     }
 
     fn step(&mut self, env: &mut Environment, input: Input) -> Fate {
+        self.step_again(env, input, Copied::No)
+    }
+
+    fn step_again(&mut self, env: &mut Environment, input: Input, copy: Copied) -> Fate {
         let now = self.process.uptime(env.queue.now());
         let effects = self.core.step(now, input);
+        if copy == Copied::Again && effects.is_empty() {
+            env.reach.hit(Reached::ReplyIgnored);
+        }
         let is_telling = effects.iter().any(|effect| !matches!(effect, Effect::Arm { .. } | Effect::Probe { .. }));
         if self.process.crashes_at(CrashPoint::ReplicaStepped) && is_telling {
             env.reach.hit(Reached::CrashedReplicaStepped);
@@ -297,81 +299,6 @@ impl ReplicaNode {
             }
         }
         Fate::Alive
-    }
-
-    fn schedule_commit(&mut self, env: &mut Environment, after: Duration) {
-        let (low, high) = env.plan.tuning.commit;
-        let lasts = self.process.random.magnitude(low, self.slow_commit.unwrap_or(high));
-        env.local(&self.process, after + lasts, Local::Commit);
-    }
-
-    fn checkpoint(&mut self, env: &mut Environment) -> Fate {
-        env.local(&self.process, env.plan.tuning.checkpoint, Local::Checkpoint);
-        if self.database.is_durable() {
-            return Fate::Alive;
-        }
-        if self.database.is_full {
-            return self.tell_full(env);
-        }
-        self.database.checkpoint();
-        env.observer.durable(self.process.id, self.database.durable_below());
-        match self.tell_writable(env) {
-            Fate::Alive => self.step(env, Input::Durable(self.database.durable_below())),
-            Fate::Crashed => Fate::Crashed,
-        }
-    }
-
-    fn tell_full(&mut self, env: &mut Environment) -> Fate {
-        if std::mem::replace(&mut self.said_full, true) {
-            return Fate::Alive;
-        }
-        env.reach.hit(Reached::ReplicaFull);
-        self.step(env, Input::Storage(Storage::Full))
-    }
-
-    fn tell_writable(&mut self, env: &mut Environment) -> Fate {
-        let was_full = std::mem::take(&mut self.said_full);
-        if was_full { self.step(env, Input::Storage(Storage::Writable)) } else { Fate::Alive }
-    }
-
-    fn commit(&mut self, env: &mut Environment) -> Fate {
-        if self.database.is_full {
-            self.schedule_commit(env, FULL_RETRY);
-            return self.tell_full(env);
-        }
-        let entries = self.executing.take().expect("a commit has entries");
-        let report = self.database.execute(&entries);
-        env.observer.executed(self.process.id, &entries, &report);
-        if self.process.crashes_at(CrashPoint::Committed) {
-            env.reach.hit(Reached::CrashedCommitted);
-            return Fate::Crashed;
-        }
-        match self.tell_writable(env) {
-            Fate::Alive => self.step(env, Input::Executed(report)),
-            Fate::Crashed => Fate::Crashed,
-        }
-    }
-
-    #[expect(clippy::wildcard_enum_match_arm, reason = "all other messages are never sent here, which is a panic")]
-    fn refused(&mut self, env: &mut Environment, from: NodeId, request: Message) -> Option<Input> {
-        match request {
-            Message::Probe(probe) => Some(Input::ProbeReply { probe, reply: Err(NoAnswer) }),
-            Message::Propose(attempt, proposal) => {
-                let (epoch, number) = (proposal.epoch, proposal.number);
-                Some(Input::ProposalReply { epoch, number, attempt, reply: Err(NoAnswer) })
-            }
-            Message::Heartbeat(_) => Some(Input::HeartbeatReply { from: name(from), reply: Err(NoAnswer) }),
-            Message::Fetch(fetch, ..) => Some(Input::Fetched { fetch, reply: Err(NoAnswer) }),
-            Message::Call(call, _) => {
-                // Never sent, so it never happened.
-                if let Some(caller) = self.forwarded.remove(&call) {
-                    self.reply(env, caller, Outcome::NotApplied);
-                }
-                None
-            }
-            Message::Announce(_) => None,
-            other => unreachable!("a replica does not ask for {}", other.name()),
-        }
     }
 
     fn send(&self, env: &mut Environment, to: NodeId, to_life: Option<Life>, message: Message) {

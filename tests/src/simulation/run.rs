@@ -1,9 +1,9 @@
 //! One run from its plan to its verdict.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use super::plan::Plan;
+use super::failure::{Failure, FailureKind, watch};
+use super::plan::{Plan, RunName};
 use super::reach::Reach;
 use super::trace::Trace;
 use super::world::World;
@@ -15,7 +15,7 @@ pub struct Report {
     /// Of which seed.
     pub seed: u64,
     /// Why it failed, if it did.
-    pub failure: Option<String>,
+    pub failure: Option<Failure>,
     /// The digest of its trace: equal for equal runs.
     pub digest: u64,
     /// How many events it took.
@@ -43,9 +43,11 @@ pub enum Keep {
     Text,
 }
 
-/// How long, after all is healed, until every client has written and read and all replicas agree. Elections, views and catching up
-/// each take a few seconds at most; the longest time-outs of services are 3 s, members are forgotten after 10 s.
-pub const HEALING_LIMIT: Duration = Duration::from_secs(40);
+/// How long, after all is healed, until every client has written and read and all replicas agree. In the worst case a coordinator
+/// has just begun to stand back after failures in a row, for up to 6.4 s, while the others stay dead; then its election takes up to
+/// 1.6 s of random wait and Phase 1, its first view waits 1.5 s for a primary that stays dead, and the clients give up on a dead
+/// replica, after 1 s each. Catching up overlaps with that. Anything longer is a timer forgotten or a wait for nothing.
+pub const HEALING_LIMIT: Duration = Duration::from_secs(15);
 
 /// Runs a plan. Panics of the cores and of the invariants are caught and reported.
 #[must_use]
@@ -55,12 +57,7 @@ pub fn run(plan: Plan, keep: Keep) -> Report {
     let mut world = World::new(plan, trace);
     let mut healing = Duration::ZERO;
     let mut calls = 0;
-    let result = catch_unwind(AssertUnwindSafe(|| play(&mut world, &mut healing, &mut calls)));
-    let failure = match result {
-        Ok(Ok(())) => None,
-        Ok(Err(failure)) => Some(failure),
-        Err(panic) => Some(words(&*panic)),
-    };
+    let failure = watch(|| play(&mut world, &mut healing, &mut calls)).and_then(|played| played).err();
     Report {
         seed,
         failure,
@@ -78,7 +75,7 @@ pub fn run(plan: Plan, keep: Keep) -> Report {
 /// Events in one run: a hundred times what a busy one takes. More are a storm of messages that feeds itself.
 const EVENT_LIMIT: u64 = 5_000_000;
 
-fn play(world: &mut World, healing: &mut Duration, calls: &mut usize) -> Result<(), String> {
+fn play(world: &mut World, healing: &mut Duration, calls: &mut usize) -> Result<(), Failure> {
     world.begin();
     let length = world.env.plan.length;
     while step(world, length)? {}
@@ -87,37 +84,30 @@ fn play(world: &mut World, healing: &mut Duration, calls: &mut usize) -> Result<
     let is_finished = |world: &World| world.clients_are_done() && world.replicas_agree();
     while !is_finished(world) {
         if !step(world, limit)? {
-            return Err(format!("liveness: {HEALING_LIMIT:?} after all was healed: {}", world.account()));
+            let text = format!("liveness: {HEALING_LIMIT:?} after all was healed: {}", world.account());
+            return Err(Failure::new(FailureKind::Stuck, text));
         }
     }
     *healing = world.env.queue.now().saturating_sub(length);
     world.invariant_states_are_equal();
     let history = world.take_history();
     *calls = history.len();
-    witness::check(&history, world.env.observer.golden().writes()).map_err(|violation| violation.to_string())?;
-    key::check(&history).map_err(|violation| violation.to_string())
+    let writes = world.env.observer.golden().writes();
+    witness::check(&history, writes).map_err(|violation| Failure::new(FailureKind::Witness, violation.to_string()))?;
+    key::check(&history).map_err(|violation| Failure::new(FailureKind::Order, violation.to_string()))
 }
 
-fn step(world: &mut World, until: Duration) -> Result<bool, String> {
+fn step(world: &mut World, until: Duration) -> Result<bool, Failure> {
     let events = world.env.trace.events();
     if events > EVENT_LIMIT {
-        return Err(format!("storm: {events} events by {:?}: {}", world.env.queue.now(), world.account()));
+        let text = format!("storm: {events} events by {:?}: {}", world.env.queue.now(), world.account());
+        return Err(Failure::new(FailureKind::Storm, text));
     }
     Ok(world.step(until))
 }
 
-fn words(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().cloned();
-    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_else(|| "a panic".to_owned())
-}
-
 /// What to type to see a run again.
 #[must_use]
-pub fn replay_line(name: &super::plan::RunName) -> String {
-    format!("SYNOD_SEED={name} cargo test -p tests --test simulation -- replay --nocapture")
-}
-
-/// Panics of a run are reported with it: keeps them from being printed as well.
-pub fn silence_panics() {
-    std::panic::set_hook(Box::new(|_| {}));
+pub fn replay_line(name: &RunName) -> String {
+    format!("cargo run --profile sim -p tests --bin synod-sim -- --replay {name}")
 }

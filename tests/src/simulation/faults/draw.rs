@@ -101,10 +101,12 @@ impl Draw<'_> {
     }
 
     fn crash(&mut self) -> FaultKind {
-        use CrashPoint::{Committed, Decided, Now, ReplicaStepped, Stepped, Synced, Written};
+        use CrashPoint::{Committed, Decided, Now, ReplicaStepped, Stepped, Synced, Written, WrittenMany};
         let target = self.target();
         let point = match target {
-            Target::Node(NodeId::Acceptor(_)) => *self.random.pick(&[Now, Decided, Written, Written, Synced, Synced]),
+            Target::Node(NodeId::Acceptor(_)) => {
+                *self.random.pick(&[Now, Decided, Written, WrittenMany, WrittenMany, Synced, Synced])
+            }
             Target::Node(NodeId::Coordinator(_)) | Target::Leader => *self.random.pick(&[Now, Stepped]),
             Target::Node(NodeId::Replica(_) | NodeId::Client(_)) | Target::Primary => {
                 *self.random.pick(&[Now, ReplicaStepped, Committed])

@@ -1,17 +1,20 @@
 //! The chosen log, executed once more by the same pure function: what every replica must agree with.
+//!
+//! The function itself might be wrong on all replicas alike, so what the design says of it is checked here in other words: whose
+//! turn it was, and that time does not go back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use replica::execute::{Decoded, apply};
+use replica::execute::Run;
 use replica::outcome::{CommandOutcome, Executed, SlotOutcome, VoidReason};
 use replica::working_set::WorkingSet;
-use shared::ids::Slot;
-use shared::message::{ChosenEntry, View};
+use shared::ids::{Ballot, CoordinatorId, Epoch, Instance, Slot};
+use shared::message::{ChosenEntry, Proposal, View};
 
 use super::Votes;
+use super::turn::{Due, Turn};
 use crate::linearizability::history::OperationId;
 use crate::linearizability::witness::Write;
-use crate::simulation::commands;
 use crate::simulation::node::NodeId;
 use crate::simulation::reach::{Reach, Reached};
 
@@ -23,6 +26,9 @@ pub struct Golden {
     operations: BTreeMap<OperationId, (Slot, CommandOutcome)>,
     not_applied: BTreeSet<OperationId>,
     writes: Vec<Write>,
+    /// Every view that counted, and where it was chosen.
+    views: BTreeMap<Epoch, (Slot, View)>,
+    due: Due,
     /// What was executed while there was but one replica in the view; all, while there is no more than one.
     alone_below: Slot,
 }
@@ -37,6 +43,8 @@ impl Golden {
             operations: BTreeMap::new(),
             not_applied: BTreeSet::new(),
             writes: Vec::new(),
+            views: BTreeMap::new(),
+            due: Due::default(),
             alone_below: Slot(u64::MAX),
         }
     }
@@ -75,30 +83,24 @@ impl Golden {
             }
             let value = votes.chosen(slot).expect("below the chosen watermark").clone();
             // The ballot says nothing about what is executed.
-            let ballot = shared::ids::Ballot { round: 0, coordinator: shared::ids::CoordinatorId(0) };
-            let entry = ChosenEntry { slot, ballot, value };
-            let view = self.state.meta().view.clone();
-            let executed = apply(&mut self.state, &entry);
+            let ballot = Ballot { round: 0, coordinator: CoordinatorId(0) };
+            let run = Run::new(vec![ChosenEntry { slot, ballot, value }]);
+            let turn = Turn::of(&run.decoded()[0]);
+            let time_before = self.state.meta().time_ms;
+            let executed = run.apply(&mut self.state).slots.remove(0);
             drop(self.state.take_changes());
-            self.note(&entry, &executed, view, reach);
+            self.due.invariant_only_what_is_due_takes_effect(slot, &turn, &executed.outcome);
+            self.invariant_time_never_goes_back(slot, time_before, &turn, &executed.outcome, reach);
+            self.note(slot, turn, &executed, reach);
             self.slots.push(executed);
         }
     }
 
-    fn note(&mut self, entry: &ChosenEntry, executed: &Executed, before: Option<View>, reach: &mut Reach) {
+    fn note(&mut self, slot: Slot, turn: Turn, executed: &Executed, reach: &mut Reach) {
         match &executed.outcome {
             SlotOutcome::Noop => {}
-            SlotOutcome::View(view) => {
-                if view.backups.is_empty() {
-                    self.alone_below = Slot(u64::MAX);
-                } else if self.alone_below == Slot(u64::MAX) {
-                    self.alone_below = entry.slot;
-                }
-                if before.is_some_and(|before| before.primary != view.primary) {
-                    reach.hit(Reached::ViewChanged);
-                }
-            }
-            SlotOutcome::Batch { outcomes, .. } => self.note_batch(entry, outcomes, reach),
+            SlotOutcome::View(view) => self.note_view(slot, view, reach),
+            SlotOutcome::Batch { outcomes, .. } => self.note_batch(slot, turn, outcomes, reach),
             SlotOutcome::Void(reason) => match reason {
                 VoidReason::ViewOutOfOrder { .. } => reach.hit(Reached::VoidView),
                 VoidReason::OtherEpoch { .. } => reach.hit(Reached::VoidOldEpoch),
@@ -110,26 +112,53 @@ impl Golden {
         }
     }
 
-    fn note_batch(&mut self, entry: &ChosenEntry, outcomes: &[CommandOutcome], reach: &mut Reach) {
-        let Decoded::Batch { commands: Ok(commands), .. } = Decoded::new(&entry.value) else {
-            unreachable!("a batch was executed")
-        };
+    fn note_view(&mut self, slot: Slot, view: &View, reach: &mut Reach) {
+        if view.backups.is_empty() {
+            self.alone_below = Slot(u64::MAX);
+        } else if self.alone_below == Slot(u64::MAX) {
+            self.alone_below = slot;
+        }
+        if self.views.last_key_value().is_some_and(|(_, (_, before))| before.primary != view.primary) {
+            reach.hit(Reached::ViewChanged);
+        }
+        self.views.insert(view.epoch, (slot, view.clone()));
+    }
+
+    fn note_batch(&mut self, slot: Slot, turn: Turn, outcomes: &[CommandOutcome], reach: &mut Reach) {
+        let Turn::Batch { calls, .. } = turn else { unreachable!("a batch was executed") };
         if outcomes.len() > 1 {
             reach.hit(Reached::Batched);
         }
-        for (command, outcome) in commands.commands.iter().zip(outcomes) {
-            let operation = commands::operation(command);
-            let before = self.operations.insert(operation, (entry.slot, *outcome));
-            assert!(before.is_none(), "invariant: {operation:?} is executed once, not at {before:?} and again at {}", entry.slot);
-            let refused = self.not_applied.contains(&operation);
-            assert!(!refused, "invariant: {operation:?} was said never to happen, and is executed at {}", entry.slot);
+        for ((operation, call), outcome) in calls.into_iter().zip(outcomes) {
+            self.invariant_a_mutation_is_executed_once(operation, slot, *outcome);
             match outcome {
                 CommandOutcome::Created { .. } | CommandOutcome::Replaced { .. } | CommandOutcome::Deleted { .. } => {
-                    self.writes.push(Write { operation, call: commands::call(command) });
+                    self.writes.push(Write { operation, call });
                 }
                 CommandOutcome::PreconditionFailed { .. } => {}
             }
         }
+    }
+
+    fn invariant_a_mutation_is_executed_once(&mut self, operation: OperationId, slot: Slot, outcome: CommandOutcome) {
+        let before = self.operations.insert(operation, (slot, outcome));
+        assert!(before.is_none(), "invariant: {operation:?} is executed once, not at {before:?} and again at {slot}");
+        let refused = self.not_applied.contains(&operation);
+        assert!(!refused, "invariant: {operation:?} was said never to happen, and is executed at {slot}");
+    }
+
+    fn invariant_time_never_goes_back(&self, slot: Slot, before: u64, turn: &Turn, outcome: &SlotOutcome, reach: &mut Reach) {
+        let expected = match (turn, outcome) {
+            (Turn::Batch { time_ms, .. }, SlotOutcome::Batch { .. }) => {
+                if *time_ms < before {
+                    reach.hit(Reached::TimeHeld);
+                }
+                before.max(*time_ms)
+            }
+            (Turn::Batch { .. } | Turn::Noop | Turn::View(_), _) => before,
+        };
+        let time = self.state.meta().time_ms;
+        assert_eq!(time, expected, "invariant: time is what a batch says, and never goes back: slot {slot} after {before}");
     }
 
     /// Somebody heard that a mutation never happens.
@@ -137,6 +166,20 @@ impl Golden {
         let executed = self.operations.get(&operation);
         assert!(executed.is_none(), "invariant: {operation:?} is said never to happen, and was executed: {executed:?}");
         self.not_applied.insert(operation);
+    }
+
+    /// Panics unless whoever proposes a batch is the primary of its epoch, in this very life, and has executed the view that says so.
+    pub fn invariant_only_a_primary_proposes(&self, node: NodeId, instance: Instance, executed_below: Slot, proposal: &Proposal) {
+        let Proposal { epoch, number, .. } = proposal;
+        let Some((slot, view)) = self.views.get(epoch) else {
+            panic!("invariant: only a primary proposes: {node} proposes batch {number} of epoch {epoch}, which has no view")
+        };
+        let is_primary = view.primary_instance == instance && view.primary.as_str() == node.to_string();
+        assert!(
+            is_primary && executed_below > *slot,
+            "invariant: only a primary proposes, having executed its view: {node} ({instance}) proposes batch {number} of {view:?}, \
+             chosen at {slot}, and has executed below {executed_below}"
+        );
     }
 
     /// Panics unless a replica executed a slot as it was executed here.

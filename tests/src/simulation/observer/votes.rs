@@ -1,7 +1,9 @@
 //! The votes that ever were on the acceptors' disks, and what follows from them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use shared::ids::{AcceptorId, Ballot, Slot};
-use shared::message::{EncodedValue, Value};
+use shared::message::{EncodedValue, Marks, Promise, Value};
 
 use crate::simulation::reach::{Reach, Reached};
 
@@ -12,6 +14,8 @@ pub struct Votes {
     slots: Vec<SlotVotes>,
     chosen_below: usize,
     chosen_end: usize,
+    /// Who has promised each ballot, on disk.
+    promises: BTreeMap<Ballot, BTreeSet<AcceptorId>>,
     noop: EncodedValue,
 }
 
@@ -32,7 +36,8 @@ impl Votes {
     /// None yet.
     #[must_use]
     pub fn new(quorum: usize) -> Self {
-        Self { quorum, slots: Vec::new(), chosen_below: 0, chosen_end: 0, noop: Value::Noop.encode() }
+        let noop = Value::Noop.encode();
+        Self { quorum, slots: Vec::new(), chosen_below: 0, chosen_end: 0, promises: BTreeMap::new(), noop }
     }
 
     /// Every slot below is chosen.
@@ -70,15 +75,21 @@ impl Votes {
         );
     }
 
+    /// An acceptor has promised a ballot, on disk.
+    pub fn promised(&mut self, acceptor: AcceptorId, ballot: Ballot) {
+        self.promises.entry(ballot).or_default().insert(acceptor);
+    }
+
     /// A leader proposes a value.
     pub fn proposed(&mut self, slot: Slot, ballot: Ballot, value: &EncodedValue, reach: &mut Reach) {
         let is_below_a_vote = index(slot) + 1 < self.slots.len();
-        let noop = self.noop.clone();
-        let votes = self.slot(slot);
+        self.grow(slot);
+        let Self { quorum, slots, promises, noop, .. } = self;
+        let (quorum, votes, promisers) = (*quorum, &mut slots[index(slot)], promises.get(&ballot));
         if votes.ballots.iter().all(|at| at.ballot != ballot) {
             // What an earlier leader proposed here reached nobody that the new one heard.
-            let was_proposed = !votes.ballots.is_empty() && votes.ballots.iter().all(|at| at.value != noop);
-            if was_proposed && *value == noop && is_below_a_vote {
+            let was_proposed = !votes.ballots.is_empty() && votes.ballots.iter().all(|at| at.value != *noop);
+            if was_proposed && value == noop && is_below_a_vote {
                 reach.hit(Reached::HoleFilled);
             }
             let mut voted = votes.ballots.iter().filter(|at| !at.voters.is_empty());
@@ -88,6 +99,7 @@ impl Votes {
             if votes.ballots.iter().any(|at| at.ballot < ballot && !at.voters.is_empty() && at.value == *value) {
                 reach.hit(Reached::Recovered);
             }
+            invariant_a_proposal_is_safe(votes, promisers, quorum, (slot, ballot), value);
         }
         votes.at(slot, ballot, value);
     }
@@ -95,7 +107,8 @@ impl Votes {
     /// An acceptor has voted, on disk.
     pub fn voted(&mut self, acceptor: AcceptorId, slot: Slot, ballot: Ballot, value: &EncodedValue) {
         let quorum = self.quorum;
-        let votes = self.slot(slot);
+        self.grow(slot);
+        let votes = &mut self.slots[index(slot)];
         let at = votes.at(slot, ballot, value);
         if !at.voters.contains(&acceptor) {
             at.voters.push(acceptor);
@@ -111,41 +124,125 @@ impl Votes {
                     self.chosen_below += 1;
                 }
             }
-            Some((before, chosen)) => assert!(
-                chosen == value,
-                "invariant: one value is chosen for slot {slot}, not one at {before} and another at {ballot}"
-            ),
+            Some((before, chosen)) => invariant_one_value_is_chosen(slot, (*before, chosen), (ballot, value)),
         }
     }
 
-    fn slot(&mut self, slot: Slot) -> &mut SlotVotes {
+    fn grow(&mut self, slot: Slot) {
         let index = index(slot);
         if index >= self.slots.len() {
             self.slots.resize_with(index + 1, SlotVotes::default);
         }
-        &mut self.slots[index]
+    }
+
+    /// Panics unless a quorum has promised a ballot that a coordinator leads at.
+    pub fn invariant_a_leader_has_a_quorum_of_promises(&self, ballot: Ballot) {
+        let promisers = self.promises.get(&ballot).map_or(0, BTreeSet::len);
+        assert!(promisers >= self.quorum, "invariant: a leader has a quorum of promises: {ballot} has {promisers}");
+    }
+
+    /// Panics unless the acceptor has this vote on disk.
+    pub fn invariant_a_vote_is_on_disk(&self, acceptor: AcceptorId, slot: Slot, ballot: Ballot) {
+        let at = self.slots.get(index(slot)).into_iter().flat_map(|votes| &votes.ballots).find(|at| at.ballot == ballot);
+        let is_there = at.is_some_and(|at| at.voters.contains(&acceptor));
+        assert!(is_there, "invariant: a vote is on disk before it is told: {acceptor} tells of one in {slot} at {ballot}");
+    }
+
+    /// Panics unless a page of a promise has, of every slot that it speaks of and that is not trimmed, the acceptor's latest vote
+    /// from before the promise (*Paxos Made Simple*, section 2.2, 1b).
+    pub fn invariant_a_promise_reports_every_vote(&self, promise: &Promise, marks: Marks) {
+        let Promise { acceptor, ballot, from, votes, next, .. } = promise;
+        let end = next.unwrap_or(marks.voted_below).min(Slot(self.slots.len() as u64));
+        let mut reported = votes.iter().peekable();
+        for slot in (from.0.max(marks.trimmed_below.0)..end.0).map(Slot) {
+            let told = loop {
+                match reported.peek() {
+                    Some(vote) if vote.slot < slot => drop(reported.next()),
+                    Some(vote) if vote.slot == slot => break Some(vote.ballot),
+                    Some(_) | None => break None,
+                }
+            };
+            let earlier = self.slots[index(slot)].ballots.iter().filter(|at| at.ballot < *ballot && at.voters.contains(acceptor));
+            let voted = earlier.map(|at| at.ballot).max();
+            assert!(
+                told >= voted,
+                "invariant: a promise reports every vote: {acceptor} promises {ballot}, and tells of {told:?} in {slot} where it \
+                 voted at {voted:?}"
+            );
+        }
+        for vote in votes {
+            self.invariant_a_vote_is_on_disk(*acceptor, vote.slot, vote.ballot);
+        }
     }
 }
 
 impl SlotVotes {
     fn at(&mut self, slot: Slot, ballot: Ballot, value: &EncodedValue) -> &mut AtBallot {
-        if let Some((chosen_at, chosen)) = &self.chosen {
-            assert!(
-                ballot < *chosen_at || chosen == value,
-                "invariant: above the ballot {chosen_at} of the choice for slot {slot} nothing else is proposed, as at {ballot}"
-            );
-        }
+        self.invariant_nothing_else_is_proposed(slot, ballot, value);
         let found = self.ballots.iter().position(|at| at.ballot == ballot);
         let index = found.unwrap_or_else(|| {
             self.ballots.push(AtBallot { ballot, value: value.clone(), voters: Vec::new() });
             self.ballots.len() - 1
         });
         let at = &mut self.ballots[index];
-        assert!(at.value == *value, "invariant: one value for slot {slot} and ballot {ballot}, ever");
+        at.invariant_one_value_at_a_ballot(slot, value);
         at
     }
+
+    fn invariant_nothing_else_is_proposed(&self, slot: Slot, ballot: Ballot, value: &EncodedValue) {
+        if let Some((chosen_at, chosen)) = &self.chosen {
+            assert!(
+                ballot < *chosen_at || chosen == value,
+                "invariant: above the ballot {chosen_at} of the choice for slot {slot} nothing else is proposed, as at {ballot}"
+            );
+        }
+    }
+}
+
+impl AtBallot {
+    fn invariant_one_value_at_a_ballot(&self, slot: Slot, value: &EncodedValue) {
+        assert!(self.value == *value, "invariant: one value for slot {slot} and ballot {}, ever", self.ballot);
+    }
+}
+
+fn invariant_one_value_is_chosen(
+    slot: Slot,
+    (before, chosen): (Ballot, &EncodedValue),
+    (ballot, value): (Ballot, &EncodedValue),
+) {
+    assert!(chosen == value, "invariant: one value is chosen for slot {slot}, not one at {before} and another at {ballot}");
+}
+
+/// Panics unless there is a quorum that has promised the ballot and of which either nobody voted here before, or whose latest
+/// vote here was for this value: P2c of *Paxos Made Simple*, section 2.2, word for word. It breaks long before two values are chosen.
+fn invariant_a_proposal_is_safe(
+    votes: &SlotVotes,
+    promisers: Option<&BTreeSet<AcceptorId>>,
+    quorum: usize,
+    (slot, ballot): (Slot, Ballot),
+    value: &EncodedValue,
+) {
+    let earlier = || votes.ballots.iter().filter(|at| at.ballot < ballot);
+    let silent_above = |floor: Option<Ballot>| -> Vec<AcceptorId> {
+        let later = |acceptor: &AcceptorId| earlier().any(|at| Some(at.ballot) > floor && at.voters.contains(acceptor));
+        promisers.into_iter().flatten().filter(|acceptor| !later(acceptor)).copied().collect()
+    };
+    let is_new = silent_above(None).len() >= quorum;
+    let is_latest = |at: &AtBallot| {
+        let silent = silent_above(Some(at.ballot));
+        silent.len() >= quorum && silent.iter().any(|acceptor| at.voters.contains(acceptor))
+    };
+    assert!(
+        is_new || earlier().any(|at| at.value == *value && is_latest(at)),
+        "invariant: a leader proposes the latest vote of a quorum: not {:?} for slot {slot} at {ballot}, after {:?}",
+        Value::decode(value),
+        earlier().map(|at| (at.ballot, &at.voters)).collect::<Vec<_>>()
+    );
 }
 
 fn index(slot: Slot) -> usize {
     usize::try_from(slot.0).expect("a simulated log fits into memory")
 }
+
+#[cfg(test)]
+mod tests;

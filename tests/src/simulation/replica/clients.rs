@@ -88,12 +88,7 @@ impl ReplicaNode {
     pub(super) fn release(&mut self, env: &mut Environment, ids: Vec<RequestId>, executed_below: Slot) {
         for id in ids {
             let Some(pending) = self.calls.get(&id) else { continue };
-            assert!(
-                executed_below >= pending.floor,
-                "invariant: a read sees all that was chosen before it came: {} was released at {executed_below}, below {}",
-                pending.request.operation.0,
-                pending.floor
-            );
+            pending.invariant_a_read_sees_what_was_chosen(executed_below);
             self.released.push(id);
         }
         let lasts = self.process.random.duration(Duration::ZERO, SERVE_TIME);
@@ -103,10 +98,11 @@ impl ReplicaNode {
     /// Reads the database for what was released: at its newest commit.
     pub(super) fn serve(&mut self, env: &mut Environment) {
         for id in std::mem::take(&mut self.released) {
-            let Some(Pending { caller, request, floor, executed }) = self.calls.remove(&id) else { continue };
-            let Call::Read { key, .. } = &request.call else { unreachable!("only reads are released") };
+            let Some(pending) = self.calls.remove(&id) else { continue };
             let state = self.database.state();
-            assert!(state.meta().executed_below >= floor, "invariant: a read sees all that was chosen before it came");
+            pending.invariant_a_read_sees_what_was_chosen(state.meta().executed_below);
+            let Pending { caller, request, floor, executed } = pending;
+            let Call::Read { key, .. } = &request.call else { unreachable!("only reads are released") };
             let seen = state.get(key).map(commands::seen);
             let answer = history::Answer::Read(seen);
             if state.meta().executed_below > executed && floor > executed {
@@ -126,6 +122,17 @@ impl ReplicaNode {
 
     pub(super) fn reply(&self, env: &mut Environment, caller: Caller, outcome: Outcome) {
         self.send(env, caller.to, Some(caller.to_life), Message::Answer(caller.call, outcome));
+    }
+}
+
+impl Pending {
+    fn invariant_a_read_sees_what_was_chosen(&self, executed_below: Slot) {
+        assert!(
+            executed_below >= self.floor,
+            "invariant: a linearizable read sees what was chosen before it came: {:?} saw what is below {executed_below}, not {}",
+            self.request.operation,
+            self.floor
+        );
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use replica::event::Input;
+use replica::event::{Input, NoAnswer};
 use replica::replica::{Identity, LogPage};
 use shared::ids::Slot;
 use shared::message::{ChosenReply, Directory, DirectoryEntry, Member, Service};
 
-use super::{ReplicaNode, Waiting};
+use super::{ReplicaNode, Waiting, name};
+use crate::simulation::client::Outcome;
 use crate::simulation::coordinator::ANNOUNCE_INTERVAL;
 use crate::simulation::environment::Environment;
 use crate::simulation::event::Local;
@@ -83,5 +84,27 @@ impl ReplicaNode {
         self.members.clone_from(&members);
         let members = members.into_iter().map(|member| DirectoryEntry { member, age_ms: 0 }).collect();
         Some(Input::Directory(Directory { members }))
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all other messages are never sent here, which is a panic")]
+    pub(super) fn refused(&mut self, env: &mut Environment, from: NodeId, request: Message) -> Option<Input> {
+        match request {
+            Message::Probe(probe) => Some(Input::ProbeReply { probe, reply: Err(NoAnswer) }),
+            Message::Propose(attempt, proposal) => {
+                let (epoch, number) = (proposal.epoch, proposal.number);
+                Some(Input::ProposalReply { epoch, number, attempt, reply: Err(NoAnswer) })
+            }
+            Message::Heartbeat(_) => Some(Input::HeartbeatReply { from: name(from), reply: Err(NoAnswer) }),
+            Message::Fetch(fetch, ..) => Some(Input::Fetched { fetch, reply: Err(NoAnswer) }),
+            Message::Call(call, _) => {
+                // Never sent, so it never happened.
+                if let Some(caller) = self.forwarded.remove(&call) {
+                    self.reply(env, caller, Outcome::NotApplied);
+                }
+                None
+            }
+            Message::Announce(_) => None,
+            other => unreachable!("a replica does not ask for {}", other.name()),
+        }
     }
 }

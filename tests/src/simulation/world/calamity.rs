@@ -10,6 +10,7 @@ use crate::simulation::event::Event;
 use crate::simulation::faults::{Blow, FaultKind, Moment, Power, Target};
 use crate::simulation::network::Cut;
 use crate::simulation::node::{CrashPoint, NodeId, Presence};
+use crate::simulation::random::MILLION;
 use crate::simulation::reach::Reached;
 
 impl World {
@@ -30,10 +31,7 @@ impl World {
                 }
             }
             FaultKind::PowerCut { nodes, down } => {
-                for node in nodes {
-                    self.crash(node, Presence::Down, Power::Fails);
-                    self.restart_after(node, down);
-                }
+                self.power_cut(&nodes, down);
             }
             FaultKind::Cut { cut, lasts } => {
                 self.env.network.cut(&cut, true);
@@ -56,8 +54,18 @@ impl World {
                     self.pause(node, lasts);
                 }
             }
-            FaultKind::Drift { node, rate } => self.process(node).clock.set_rate(now, rate),
-            FaultKind::Jump { node, by } => self.process(node).clock.jump(now, by),
+            FaultKind::Drift { node, rate } => {
+                self.process(node).clock.set_rate(now, rate);
+                if rate.abs_diff(MILLION) > MILLION / 10 && self.process(node).presence == Presence::Up {
+                    self.env.reach.hit(Reached::Drifted);
+                }
+            }
+            FaultKind::Jump { node, by } => {
+                self.process(node).clock.jump(now, by);
+                if by > Duration::from_millis(500) && self.process(node).presence == Presence::Up {
+                    self.env.reach.hit(Reached::Jumped);
+                }
+            }
             FaultKind::SetWall { node, by_ms } => self.process(node).clock.set_wall(by_ms),
             FaultKind::Full { node, lasts } => {
                 self.set_full(node, true);
@@ -129,6 +137,7 @@ impl World {
     pub(super) fn isolate(&mut self, index: usize, node: NodeId, lasts: Duration) {
         let others = self.env.plan.topology.all().into_iter().filter(|other| *other != node).collect();
         self.cut_for(index, Cut::Between(vec![node], others), lasts);
+        self.env.reach.hit(Reached::Isolated);
     }
 
     fn strangle(&mut self, index: usize, leader: NodeId, reached: u8, lasts: Duration) {
@@ -136,6 +145,7 @@ impl World {
         self.random.shuffle(&mut acceptors);
         let cut_off = acceptors.split_off(usize::from(reached));
         self.cut_for(index, Cut::Between(vec![leader], cut_off), lasts);
+        self.env.reach.hit(Reached::Strangled);
     }
 
     pub(super) fn cut_for(&mut self, index: usize, cut: Cut, lasts: Duration) {
@@ -147,13 +157,31 @@ impl World {
         self.env.queue.after(lasts, Event::FaultEnds(index));
     }
 
+    fn power_cut(&mut self, nodes: &[NodeId], down: Duration) {
+        let mut hit = 0;
+        for &node in nodes {
+            hit += usize::from(self.process(node).presence == Presence::Up);
+            self.crash(node, Presence::Down, Power::Fails);
+            self.restart_after(node, down);
+        }
+        if hit > 1 {
+            self.env.reach.hit(Reached::PowerCut);
+        }
+    }
+
     fn pause(&mut self, node: NodeId, lasts: Duration) {
-        if lasts > Duration::from_secs(2) {
-            self.env.reach.hit(Reached::Paused);
+        if self.process(node).presence != Presence::Up {
+            return;
+        }
+        for (longer_than, reached) in [(2, Reached::Paused), (10, Reached::PausedLong)] {
+            if lasts > Duration::from_secs(longer_than) {
+                self.env.reach.hit(reached);
+            }
         }
         let until = self.env.queue.now() + lasts;
         let process = self.process(node);
         process.paused_until = process.paused_until.max(until);
+        self.env.queue.at(until, Event::Wake(node));
     }
 
     /// Whom a fault hits now, if anybody.
@@ -183,6 +211,7 @@ impl World {
             }
             CrashPoint::Decided
             | CrashPoint::Written
+            | CrashPoint::WrittenMany
             | CrashPoint::Synced
             | CrashPoint::Stepped
             | CrashPoint::ReplicaStepped
@@ -192,8 +221,10 @@ impl World {
 
     /// A process reached the step at which it was to be killed.
     pub(super) fn crash_at_point(&mut self, node: NodeId) {
-        let random = &mut self.process(node).random;
-        let power = if random.chance(500_000) { Power::Fails } else { Power::Stays };
+        let process = self.process(node);
+        let is_to_tear = process.armed == Some(CrashPoint::WrittenMany);
+        let random = &mut process.random;
+        let power = if is_to_tear || random.chance(500_000) { Power::Fails } else { Power::Stays };
         let down = random.magnitude(Duration::from_millis(1), Duration::from_secs(5));
         self.crash(node, Presence::Down, power);
         self.restart_after(node, down);
@@ -247,7 +278,7 @@ impl World {
     /// A record is damaged. Whether the log notices is tested where the log is; here it did, so the process refuses to run.
     fn damage(&mut self, node: NodeId) {
         let NodeId::Acceptor(_) = node else { return };
-        if !self.env.observer.is_formed() {
+        if !self.env.observer.is_formed() || self.process(node).presence == Presence::Gone {
             return;
         }
         self.crash(node, Presence::Gone, Power::Fails);

@@ -18,6 +18,9 @@ impl World {
     pub fn heal(&mut self) {
         self.is_healed = true;
         let now = self.env.queue.now();
+        if self.env.trace.is_text_kept() {
+            self.env.trace.line(now, format_args!("all is healed"));
+        }
         let plan = self.env.plan.clone();
         let topology = &plan.topology;
         self.apart = None;
@@ -44,9 +47,20 @@ impl World {
             if presence == Presence::Down {
                 self.env.queue.after(Duration::ZERO, Event::Start(node, life));
             }
+            self.wake(node);
+            self.hurry(node);
         }
         for client in &mut self.clients {
             client.heal(&mut self.env);
+        }
+    }
+
+    /// A disk that was slow is quick again, also for what it has under way.
+    fn hurry(&mut self, node: NodeId) {
+        match node {
+            NodeId::Acceptor(number) => self.acceptors[usize::from(number)].hurry(&mut self.env),
+            NodeId::Replica(number) => self.replicas[usize::from(number)].hurry(&mut self.env),
+            NodeId::Coordinator(_) | NodeId::Client(_) => {}
         }
     }
 

@@ -1,0 +1,72 @@
+//! Seeds that every build tries, and seeds that nobody has tried.
+#![expect(clippy::disallowed_methods, reason = "fresh seeds come from outside")]
+#![expect(clippy::print_stdout, reason = "what a run says is read by people")]
+
+use tests::simulation::batch::{Batch, every_core, run_seeds};
+use tests::simulation::reach::Reached;
+
+/// Seeds that every build tries.
+const FIXED_SEEDS: u64 = 40;
+/// Fresh seeds that every build tries, unless `SYNOD_SEEDS` says otherwise.
+const FRESH_SEEDS: u64 = 40;
+/// So many seeds must reach everything that is counted: the rarest is met by about one seed in sixty.
+const ENOUGH_FOR_ALL: u64 = 2_000;
+
+/// What a few dozen seeds reach, whichever they are: each of these is met by more than one seed in three.
+const USUAL: &[Reached] = &[
+    Reached::Led,
+    Reached::LeaderChanged,
+    Reached::Recovered,
+    Reached::Duplicated,
+    Reached::AcceptIgnored,
+    Reached::AnswerIgnored,
+    Reached::ProposalIgnored,
+    Reached::ReplyIgnored,
+    Reached::Lost,
+    Reached::Overtaken,
+    Reached::CutFull,
+    Reached::CutBridged,
+    Reached::Isolated,
+    Reached::Trimmed,
+    Reached::VoidView,
+    Reached::VoidOutOfOrder,
+    Reached::Batched,
+    Reached::GuardFailed,
+    Reached::BackupRead,
+    Reached::ReadWaited,
+    Reached::Nudged,
+    Reached::Forwarded,
+    Reached::Unresolved,
+    Reached::NotApplied,
+    Reached::ExecutedUnresolved,
+    Reached::LearnedFromReplica,
+    Reached::LearnedFromLeader,
+    Reached::LearnedFromVotes,
+];
+
+#[test]
+fn fixed_seeds_hold() {
+    let batch = run_seeds(1, every_core(), |begun, _| begun < FIXED_SEEDS);
+    assert_holds(&batch);
+    assert_reached(&batch, USUAL);
+}
+
+#[test]
+fn fresh_seeds_hold() {
+    let seeds = std::env::var("SYNOD_SEEDS").map_or(FRESH_SEEDS, |seeds| seeds.parse().expect("SYNOD_SEEDS is a number"));
+    let batch = run_seeds(rand::random(), every_core(), |begun, _| begun < seeds);
+    println!("{batch}");
+    assert_holds(&batch);
+    assert_reached(&batch, if seeds >= ENOUGH_FOR_ALL { Reached::ALL } else { USUAL });
+}
+
+fn assert_holds(batch: &Batch) {
+    let (failed, runs) = (batch.failures.len(), batch.runs);
+    assert_eq!(failed, 0, "{failed} of {runs} runs failed:\n{}", batch.failures_in_words());
+}
+
+fn assert_reached(batch: &Batch, wanted: &[Reached]) {
+    let missing: Vec<&str> =
+        batch.reach.missing().into_iter().filter(|missing| wanted.contains(missing)).map(Reached::as_str).collect();
+    assert!(missing.is_empty(), "in {} runs it never happened that {}", batch.runs, missing.join(", that "));
+}

@@ -1,0 +1,127 @@
+//! What acceptors have on disk, and whether what they say is what they have.
+
+use std::collections::BTreeMap;
+
+use acceptor::acceptor::{Acceptor, Record};
+use shared::ids::{AcceptorId, Ballot};
+use shared::message::{Accepted, Marks, Promise, Roster, Watermarks};
+
+use super::Votes;
+
+/// The acceptors' disks.
+#[derive(Debug, Default)]
+pub(super) struct Acceptors {
+    roster: Option<Roster>,
+    /// How many have joined the cluster.
+    joined: usize,
+    shadows: BTreeMap<AcceptorId, Shadow>,
+}
+
+/// What an acceptor has on disk, and must never go back from.
+#[derive(Clone, Copy, Debug, Default)]
+struct Shadow {
+    promised: Option<Ballot>,
+    marks: Marks,
+}
+
+impl Acceptors {
+    /// Whether the cluster is there whatever a minority of the acceptors loses: a quorum knows itself to be of it.
+    pub(super) fn is_formed(&self) -> bool {
+        self.roster.as_ref().is_some_and(|roster| self.joined >= roster.quorum())
+    }
+
+    /// A record is on disk.
+    pub(super) fn persisted(&mut self, acceptor: AcceptorId, record: &Record, votes: &mut Votes) {
+        match record {
+            Record::Joined(roster) => self.joined(acceptor, roster),
+            Record::Promised(ballot) => {
+                let shadow = self.shadows.entry(acceptor).or_default();
+                shadow.invariant_promises_rise(*ballot);
+                shadow.promised = Some(*ballot);
+                votes.promised(acceptor, *ballot);
+            }
+            Record::Voted { ballot, votes: voted, chosen_below } => {
+                self.invariant_only_members_vote(acceptor);
+                let shadow = self.shadows.entry(acceptor).or_default();
+                shadow.invariant_no_vote_below_the_promise(*ballot);
+                shadow.promised = Some(*ballot);
+                shadow.marks.chosen_below = shadow.marks.chosen_below.max(*chosen_below);
+                for vote in voted {
+                    shadow.marks.voted_below = shadow.marks.voted_below.max(vote.slot.next());
+                    votes.voted(acceptor, vote.slot, *ballot, &vote.value);
+                }
+            }
+            Record::Trimmed { below, voted_below, chosen_below } => {
+                let marks = &mut self.shadows.entry(acceptor).or_default().marks;
+                marks.trimmed_below = marks.trimmed_below.max(*below);
+                marks.voted_below = marks.voted_below.max(*voted_below);
+                marks.chosen_below = marks.chosen_below.max(*chosen_below);
+            }
+        }
+    }
+
+    fn joined(&mut self, acceptor: AcceptorId, roster: &Roster) {
+        let own = self.roster.get_or_insert_with(|| roster.clone());
+        assert_eq!(own, roster, "invariant: there is one cluster");
+        assert!(roster.contains(acceptor), "invariant: an acceptor joins a cluster that names it");
+        self.joined += 1;
+    }
+
+    /// An acceptor that lost its disk is another one, with no vote here.
+    fn invariant_only_members_vote(&self, acceptor: AcceptorId) {
+        let is_member = self.roster.as_ref().is_some_and(|roster| roster.contains(acceptor));
+        assert!(is_member, "invariant: only members vote: {acceptor} is none of {:?}", self.roster);
+    }
+
+    /// An acceptor read its disk and runs.
+    pub(super) fn invariant_nothing_goes_back_over_a_restart(&self, core: &Acceptor) {
+        let Shadow { promised, marks } = self.shadow(core.id());
+        // It panics when a promise or a watermark went back.
+        core.invariant_nothing_goes_back(promised, marks);
+    }
+
+    /// The disk of this acceptor is lost.
+    pub(super) fn wiped(&mut self, acceptor: AcceptorId) {
+        self.shadows.remove(&acceptor);
+    }
+
+    /// A quorum read rests on it that no vote is left out, and the answer to a write on it that no mark is ahead of the disk.
+    pub(super) fn invariant_watermarks_are_what_is_on_disk(&self, watermarks: &Watermarks) {
+        let Watermarks { acceptor, promised, marks, .. } = watermarks;
+        let shadow = self.shadow(*acceptor);
+        assert_eq!((*promised, *marks), (shadow.promised, shadow.marks), "invariant: {acceptor} says what it has on disk");
+    }
+
+    /// A promise is on disk before it is given, and holds all votes from the asked slot on.
+    pub(super) fn invariant_a_promise_is_kept_and_complete(&self, promise: &Promise, votes: &Votes) {
+        let Promise { acceptor, ballot, .. } = promise;
+        let promised = self.shadow(*acceptor).promised;
+        assert!(
+            promised >= Some(*ballot),
+            "invariant: a promise is on disk before it is given: {acceptor} gives {ballot} and has {promised:?}"
+        );
+        votes.invariant_a_promise_reports_every_vote(promise, self.shadow(*acceptor).marks);
+    }
+
+    /// A vote is on disk before it is told.
+    pub(super) fn invariant_votes_are_on_disk(&self, accepted: &Accepted, votes: &Votes) {
+        let Accepted { acceptor, ballot, slots, .. } = accepted;
+        for slot in slots {
+            votes.invariant_a_vote_is_on_disk(*acceptor, *slot, *ballot);
+        }
+    }
+
+    fn shadow(&self, acceptor: AcceptorId) -> Shadow {
+        self.shadows.get(&acceptor).copied().unwrap_or_default()
+    }
+}
+
+impl Shadow {
+    fn invariant_promises_rise(&self, ballot: Ballot) {
+        assert!(self.promised < Some(ballot), "invariant: promises rise, not from {:?} to {ballot}", self.promised);
+    }
+
+    fn invariant_no_vote_below_the_promise(&self, ballot: Ballot) {
+        assert!(self.promised <= Some(ballot), "invariant: no vote below the promise {:?}: {ballot}", self.promised);
+    }
+}

@@ -1,0 +1,96 @@
+//! Whatever a message claims must be true when it is sent.
+
+use shared::ids::Slot;
+use shared::message::{Accept, AcceptReply, ChosenReply, Heartbeat, Marks, PrepareReply, ProposalReply, VotesPage};
+
+use super::Observer;
+use crate::simulation::message::Message;
+use crate::simulation::node::NodeId;
+use crate::simulation::reach::Reach;
+
+impl Observer {
+    /// A message is sent.
+    pub fn on_send(&mut self, from: NodeId, message: &Message, reach: &mut Reach) {
+        match message {
+            Message::Accept(_, accept) => self.on_accept(accept, reach),
+            Message::Polled(_, watermarks) | Message::Probed(_, watermarks) => {
+                self.acceptors.invariant_watermarks_are_what_is_on_disk(watermarks);
+                self.claims_marks(from, watermarks.marks);
+            }
+            Message::Votes(_, page) => self.on_votes(from, page),
+            Message::Prepared(_, PrepareReply::Promise(promise)) => {
+                self.acceptors.invariant_a_promise_is_kept_and_complete(promise, &self.votes);
+                self.claims_marks(from, promise.marks);
+            }
+            Message::Accepted(_, _, AcceptReply::Accepted(accepted)) => {
+                self.acceptors.invariant_votes_are_on_disk(accepted, &self.votes);
+                self.claims_marks(from, accepted.marks);
+            }
+            Message::Propose(_, proposal) => {
+                let replica = self.replica(from);
+                self.golden.invariant_only_a_primary_proposes(from, replica.instance, replica.executed_below, proposal);
+            }
+            Message::HeartbeatReply(reply) => self.claims_chosen(from, reply.chosen_below),
+            Message::Heartbeat(heartbeat) => self.on_heartbeat(from, heartbeat),
+            Message::Fetched(_, ChosenReply::Entries { entries, chosen_below }) => {
+                self.claims_chosen(from, *chosen_below);
+                for entry in entries {
+                    self.votes.invariant_is_chosen(entry.slot, &entry.value);
+                }
+            }
+            Message::Proposed(.., ProposalReply::Chosen { slot, chosen_below, .. }) => {
+                self.claims_chosen(from, *chosen_below);
+                assert!(self.votes.is_chosen(*slot), "invariant: {from} says that {slot} is chosen, which it is not");
+            }
+            Message::Poll(_)
+            | Message::Prepare(_)
+            | Message::Prepared(_, PrepareReply::Nack(_) | PrepareReply::Stranger(_))
+            | Message::Accepted(_, _, AcceptReply::Nack(_) | AcceptReply::Stranger(_) | AcceptReply::Full(_))
+            | Message::ReadVotes(..)
+            | Message::Probe(_)
+            | Message::Announce(_)
+            | Message::Directory(_)
+            | Message::Proposed(.., ProposalReply::NotLeading | ProposalReply::Overloaded { .. } | ProposalReply::Unresolved)
+            | Message::Fetch(..)
+            | Message::Fetched(_, ChosenReply::Trimmed { .. } | ChosenReply::Unavailable)
+            | Message::Call(..)
+            | Message::Answer(..)
+            | Message::Refused(_) => {}
+        }
+    }
+
+    fn on_accept(&mut self, accept: &Accept, reach: &mut Reach) {
+        for proposal in &accept.proposals {
+            self.votes.proposed(proposal.slot, accept.ballot, &proposal.value, reach);
+        }
+        let (claimed, chosen) = (accept.chosen_below, self.votes.chosen_below());
+        assert!(
+            claimed <= chosen,
+            "invariant: leader {} says all below {claimed} is chosen, and it is below {chosen}",
+            accept.ballot
+        );
+    }
+
+    fn on_votes(&self, from: NodeId, page: &VotesPage) {
+        for vote in &page.votes {
+            self.votes.invariant_a_vote_is_on_disk(page.acceptor, vote.slot, vote.ballot);
+        }
+        self.claims_marks(from, page.marks);
+    }
+
+    fn on_heartbeat(&self, from: NodeId, heartbeat: &Heartbeat) {
+        self.claims_chosen(from, heartbeat.executed_below);
+        let (claimed, durable) = (heartbeat.durable_below, self.replica(from).durable_below);
+        assert!(claimed <= durable, "invariant: {from} says all below {claimed} is durable, and it is below {durable}");
+    }
+
+    fn claims_marks(&self, from: NodeId, marks: Marks) {
+        self.claims_chosen(from, marks.chosen_below);
+        self.claims_chosen(from, marks.trimmed_below);
+    }
+
+    fn claims_chosen(&self, from: NodeId, claimed: Slot) {
+        let chosen = self.votes.chosen_below();
+        assert!(claimed <= chosen, "invariant: {from} says all below {claimed} is chosen, and it is below {chosen}");
+    }
+}

@@ -1,0 +1,102 @@
+//! The observer would notice: each invariant, broken.
+
+use bytes::Bytes;
+use shared::ids::CoordinatorId;
+use shared::message::Vote;
+
+use super::*;
+use crate::simulation::failure::watch;
+
+const A: AcceptorId = AcceptorId(1);
+const B: AcceptorId = AcceptorId(2);
+const C: AcceptorId = AcceptorId(3);
+const SLOT: Slot = Slot(0);
+
+fn ballot(round: u64) -> Ballot {
+    Ballot { round, coordinator: CoordinatorId(round) }
+}
+
+fn value(number: u8) -> EncodedValue {
+    Bytes::from(vec![number])
+}
+
+/// Slot 0 has an orphaned vote of A at ballot 1, and a later one of B at ballot 2; A and B have promised ballot 3.
+fn orphaned() -> Votes {
+    let (mut votes, mut reach) = (Votes::new(2), Reach::new());
+    for (round, promisers, voter) in [(1, [A, C], A), (2, [B, C], B)] {
+        promisers.into_iter().for_each(|acceptor| votes.promised(acceptor, ballot(round)));
+        let value = value(u8::try_from(round).expect("small"));
+        votes.proposed(SLOT, ballot(round), &value, &mut reach);
+        votes.voted(voter, SLOT, ballot(round), &value);
+    }
+    [A, B].into_iter().for_each(|acceptor| votes.promised(acceptor, ballot(3)));
+    votes
+}
+
+fn proposes(mut votes: Votes, value: &EncodedValue) -> Result<(), String> {
+    watch(|| votes.proposed(SLOT, ballot(3), value, &mut Reach::new())).map_err(|failure| failure.text)
+}
+
+fn is_noticed<T>(result: Result<T, String>, invariant: &str) {
+    let text = result.err().unwrap_or_else(|| panic!("nobody noticed that {invariant}"));
+    assert!(text.contains(invariant), "{text}");
+}
+
+#[test]
+fn a_leader_may_propose_the_latest_vote_and_nothing_else() {
+    assert_eq!(proposes(orphaned(), &value(2)), Ok(()));
+    for wrong in [value(1), value(9), Value::Noop.encode()] {
+        is_noticed(proposes(orphaned(), &wrong), "a leader proposes the latest vote of a quorum");
+    }
+}
+
+#[test]
+fn a_leader_whose_quorum_has_not_voted_may_propose_anything() {
+    let mut votes = Votes::new(2);
+    is_noticed(proposes(Votes::new(2), &value(9)), "a leader proposes the latest vote of a quorum");
+    [B, C].into_iter().for_each(|acceptor| votes.promised(acceptor, ballot(3)));
+    assert_eq!(proposes(votes, &value(9)), Ok(()));
+}
+
+#[test]
+fn a_leader_without_a_quorum_of_promises_is_noticed() {
+    let votes = orphaned();
+    votes.invariant_a_leader_has_a_quorum_of_promises(ballot(3));
+    let result = watch(|| votes.invariant_a_leader_has_a_quorum_of_promises(ballot(4))).map_err(|failure| failure.text);
+    is_noticed(result, "a leader has a quorum of promises");
+}
+
+#[test]
+fn two_values_at_one_ballot_and_two_choices_are_noticed() {
+    let mut votes = orphaned();
+    let result = watch(|| votes.voted(C, SLOT, ballot(2), &value(7))).map_err(|failure| failure.text);
+    is_noticed(result, "one value for slot");
+    let mut votes = orphaned();
+    votes.voted(C, SLOT, ballot(2), &value(2));
+    assert_eq!(votes.chosen(SLOT), Some(&value(2)));
+    let result = watch(|| votes.voted(A, SLOT, ballot(3), &value(1))).map_err(|failure| failure.text);
+    is_noticed(result, "nothing else is proposed");
+    let mut votes = orphaned();
+    votes.voted(C, SLOT, ballot(2), &value(2));
+    let result = watch(|| votes.voted(C, SLOT, ballot(1), &value(1))).map_err(|failure| failure.text);
+    is_noticed(result, "one value is chosen");
+}
+
+fn promise(votes: Vec<Vote>) -> Promise {
+    Promise { acceptor: A, ballot: ballot(3), from: SLOT, votes, next: None, marks: Marks::default() }
+}
+
+#[test]
+fn a_promise_that_leaves_a_vote_out_is_noticed_unless_the_slot_is_trimmed() {
+    let votes = orphaned();
+    let marks = Marks { voted_below: Slot(1), ..Marks::default() };
+    let vote = |round| Vote { slot: SLOT, ballot: ballot(round), value: value(1) };
+    votes.invariant_a_promise_reports_every_vote(&promise(vec![vote(1)]), marks);
+    let trimmed = Marks { trimmed_below: Slot(1), chosen_below: Slot(1), ..marks };
+    votes.invariant_a_promise_reports_every_vote(&promise(Vec::new()), trimmed);
+    let told = |promise: Promise| {
+        watch(|| votes.invariant_a_promise_reports_every_vote(&promise, marks)).map_err(|failure| failure.text)
+    };
+    is_noticed(told(promise(Vec::new())), "a promise reports every vote");
+    is_noticed(told(promise(vec![vote(2)])), "a vote is on disk before it is told");
+}
