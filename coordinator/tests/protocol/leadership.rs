@@ -143,6 +143,24 @@ fn a_leader_that_hears_no_replica_gives_way_to_one_that_may() {
     assert_eq!(signs_of_life(&mut bench, mine, 1, 1), all([gives_way, polls(2), vec![arm(Timer::Poll, 100, 0)]]));
 }
 
+/// All replicas may be away for long. When they are back, somebody must soon lead.
+#[test]
+fn leaders_that_heard_no_replica_do_not_wait_longer_from_time_to_time() {
+    let (mut bench, mut mine) = Bench::leading();
+    bench.propose(1, 0, "a");
+    let marks = Marks { voted_below: Slot(1), chosen_below: Slot(1), ..Marks::default() };
+    for poll in [2, 4, 6] {
+        let gives_way = signs_of_life(&mut bench, mine, 21, 1);
+        assert!(gives_way.contains(&arm(Timer::Election, 900, 900)), "{gives_way:?}");
+        bench.wait_ms(900);
+        bench.fire(Timer::Election);
+        mine = bench.win_attention(poll, marks);
+        for index in 0..2 {
+            bench.promise(index, promise(index, mine, 1, Vec::new(), marks));
+        }
+    }
+}
+
 #[test]
 fn a_leader_that_hears_some_replica_or_of_a_log_without_any_stays() {
     let (mut bench, mine) = Bench::leading();
