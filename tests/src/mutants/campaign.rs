@@ -1,0 +1,141 @@
+//! The command's work: the suites on the tree as it is, then on each mutant.
+#![expect(clippy::disallowed_methods, reason = "it measures how long builds and tests take")]
+#![expect(clippy::print_stdout, reason = "people wait for it, and want to see how far it is")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::patch::Mutant;
+use super::report::{Finding, Findings, Verdict};
+use super::shell::{Ended, Shell};
+use super::suite::{Suite, first_failure};
+use super::tree::Tree;
+
+/// What is below `target` is nobody's source.
+const FOLDER: &str = "target/mutants";
+
+/// The longest that a build may take: the first one builds all dependencies.
+const BUILD_LIMIT: Duration = Duration::from_secs(3_600);
+
+/// Mutants to be tried on a copy of the workspace.
+#[derive(Debug)]
+pub struct Campaign {
+    tree: Tree,
+    shell: Shell,
+}
+
+/// What a suite came to.
+struct Run {
+    verdict: Verdict,
+    took: Duration,
+    built: Duration,
+}
+
+impl Campaign {
+    /// Copies the workspace.
+    ///
+    /// # Errors
+    /// When it can't be copied.
+    pub fn new(workspace: &Path) -> Result<Self> {
+        let folder = workspace.join(FOLDER);
+        let tree = Tree::copy(workspace, &folder.join("tree"))?;
+        let shell = Shell::new(tree.folder(), folder.join("build"), folder.join("logs"))?;
+        Ok(Self { tree, shell })
+    }
+
+    /// Runs every suite that the mutants name, without any mutant.
+    ///
+    /// # Errors
+    /// When one does not pass: it can't catch anything then.
+    pub async fn prove_suites(&self, mutants: &[Mutant]) -> Result<()> {
+        let suites: BTreeSet<&Suite> =
+            mutants.iter().flat_map(|mutant| mutant.caught_by.iter().chain(&mutant.hangs_in)).collect();
+        for suite in suites {
+            let run = self.run("no-mutant", suite).await?;
+            println!("without a mutant: {suite} takes {} s after {} s of building", run.took.as_secs(), run.built.as_secs());
+            let log = self.shell.log(&log_name("no-mutant", suite));
+            ensure!(
+                run.verdict == Verdict::Survived,
+                "{suite} does not pass without any mutant, so that it catches one would mean nothing: {} ({})",
+                run.verdict,
+                log.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// Tries each mutant in the suites that are to catch it.
+    ///
+    /// # Errors
+    /// When the user interrupts it, or the machine fails. That a mutant survives is a finding.
+    pub async fn try_all(&self, mutants: &[Mutant]) -> Result<Findings> {
+        let mut findings = Findings::default();
+        for (number, mutant) in (1..).zip(mutants) {
+            println!("\n{number} of {}: {}\n    {}", mutants.len(), mutant.name, mutant.about);
+            let found = self.try_one(mutant, &mutant.caught_by).await;
+            self.tree.restore(mutant)?;
+            findings.0.extend(found?);
+        }
+        Ok(findings)
+    }
+
+    /// Tries each mutant in all suites that are cheap, whichever it names: to see who else would notice.
+    ///
+    /// # Errors
+    /// When the user interrupts it, or the machine fails.
+    pub async fn explore(&self, mutants: &[Mutant]) -> Result<Findings> {
+        let everywhere = |mutant: &Mutant| Mutant { caught_by: Suite::cheap(), ..mutant.clone() };
+        self.try_all(&mutants.iter().map(everywhere).collect::<Vec<_>>()).await
+    }
+
+    async fn try_one(&self, mutant: &Mutant, suites: &[Suite]) -> Result<Vec<Finding>> {
+        self.tree.apply(mutant).context("the patch does not apply")?;
+        let mut findings = Vec::new();
+        for suite in suites {
+            let Run { mut verdict, took, built } = self.run(&mutant.name, suite).await?;
+            if verdict == Verdict::Hung && mutant.hangs_in.contains(suite) {
+                verdict = Verdict::CaughtHanging;
+            }
+            println!("    {suite}: {verdict} ({} s, {} s to build)", took.as_secs(), built.as_secs());
+            findings.push(Finding { mutant: mutant.name.clone(), suite: suite.to_string(), verdict, took, built });
+        }
+        Ok(findings)
+    }
+
+    async fn run(&self, name: &str, suite: &Suite) -> Result<Run> {
+        let log = self.shell.log(&log_name(name, suite));
+        std::fs::write(&log, "")?;
+        let started = Instant::now();
+        let ended = self.shell.run(&suite.build(), &log, BUILD_LIMIT).await?;
+        let built = started.elapsed();
+        if ended != Ended::Passed {
+            return Ok(Run { verdict: Verdict::Broken, took: Duration::ZERO, built });
+        }
+        let started = Instant::now();
+        let verdict = self.run_built(suite, &log).await?;
+        Ok(Run { verdict, took: started.elapsed(), built })
+    }
+
+    async fn run_built(&self, suite: &Suite, log: &Path) -> Result<Verdict> {
+        let started = Instant::now();
+        for command in suite.runs() {
+            match self.shell.run(&command, log, suite.limit().saturating_sub(started.elapsed())).await? {
+                Ended::Passed => {}
+                Ended::TimedOut => return Ok(Verdict::Hung),
+                Ended::Failed => {
+                    let output = std::fs::read(log)?;
+                    let failure = first_failure(&String::from_utf8_lossy(&output));
+                    return Ok(failure.map_or(Verdict::Unclear, Verdict::Caught));
+                }
+            }
+        }
+        Ok(Verdict::Survived)
+    }
+}
+
+fn log_name(mutant: &str, suite: &Suite) -> String {
+    format!("{mutant}-in-{suite}")
+}

@@ -1,0 +1,94 @@
+//! Runs cargo in the tree: within a time, with what it says in a file, and never left running.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::process::Child;
+
+use super::suite::Command;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Well.
+    Passed,
+    /// Otherwise.
+    Failed,
+    /// It was killed, with all that it had started, because its time was up.
+    TimedOut,
+}
+
+/// Where commands run, where they build, and where what they say is kept.
+#[derive(Debug)]
+pub struct Shell {
+    folder: PathBuf,
+    build: PathBuf,
+    logs: PathBuf,
+}
+
+impl Shell {
+    /// Runs commands in a folder.
+    ///
+    /// # Errors
+    /// When the folder for the logs can't be made.
+    pub fn new(folder: &Path, build: PathBuf, logs: PathBuf) -> Result<Self> {
+        std::fs::create_dir_all(&logs).with_context(|| format!("making {}", logs.display()))?;
+        Ok(Self { folder: folder.to_owned(), build, logs })
+    }
+
+    /// Where the output of a run of that name is kept.
+    #[must_use]
+    pub fn log(&self, name: &str) -> PathBuf {
+        self.logs.join(format!("{}.log", name.replace(' ', "-")))
+    }
+
+    /// Runs a command to its end.
+    ///
+    /// # Errors
+    /// When it can't be started, or the user interrupts: then it is killed.
+    pub async fn run(&self, command: &Command, log: &Path, limit: Duration) -> Result<Ended> {
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
+        let (program, arguments) = command.split_first().context("a command has a program")?;
+        let mut child = tokio::process::Command::new(program)
+            .args(arguments)
+            .current_dir(&self.folder)
+            .env("CARGO_TARGET_DIR", &self.build)
+            .env("CARGO_TERM_COLOR", "never")
+            // Only one crate changes between two builds. Optimised code too is then built in pieces, of which most stay.
+            .env("CARGO_INCREMENTAL", "1")
+            .env("CARGO_PROFILE_SIM_CODEGEN_UNITS", "64")
+            // A place is enough: a long trace only hides the reason.
+            .env("RUST_BACKTRACE", "0")
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("starting {program}"))?;
+        tokio::select! {
+            status = child.wait() => Ok(if status?.success() { Ended::Passed } else { Ended::Failed }),
+            () = tokio::time::sleep(limit) => {
+                kill_all(&mut child).await?;
+                Ok(Ended::TimedOut)
+            }
+            interrupt = tokio::signal::ctrl_c() => {
+                kill_all(&mut child).await?;
+                interrupt?;
+                bail!("interrupted")
+            }
+        }
+    }
+}
+
+/// Kills a command with the tests and services that it started: they are of its process group.
+async fn kill_all(child: &mut Child) -> Result<()> {
+    let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    if let Some(group) = id {
+        kill_process_group(group, Signal::KILL).context("killing a command")?;
+    }
+    child.wait().await?;
+    Ok(())
+}
