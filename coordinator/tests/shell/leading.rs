@@ -144,3 +144,15 @@ async fn a_standby_says_that_it_does_not_lead() {
     assert_eq!((&status["phase"], &status["ballot"]), (&"inactive".into(), &serde_json::Value::Null));
     assert_ne!(status["coordinator"].as_str().unwrap().parse::<CoordinatorId>().unwrap(), CoordinatorId(0));
 }
+
+#[tokio::test]
+async fn a_coordinator_of_the_same_name_started_again_has_another_identity() {
+    let (first, acceptors) = leading().await;
+    let before = first.status().await;
+    first.shutdown.cancel();
+    first.ended.await.unwrap().unwrap();
+    let second = join(&acceptors);
+    let after = second.status().await;
+    assert_eq!((&before["id"], &after["id"]), (&"coordinator-1".into(), &"coordinator-1".into()));
+    assert_ne!(before["coordinator"], after["coordinator"], "ballots of the former life would be used again");
+}

@@ -169,6 +169,20 @@ async fn alter(dir: &Path, sql: &'static str) {
 }
 
 #[tokio::test]
+async fn a_run_whose_last_statement_fails_has_left_nothing_behind() {
+    let (dir, mut store) = open_new().await;
+    store.writer.execute(vec![view(0, 1)]).await.unwrap();
+    let run = || vec![batch(1, 0, vec![put("a", b"1")])];
+    alter(dir.path(), "CREATE TRIGGER ends BEFORE UPDATE ON meta BEGIN SELECT RAISE(ABORT, 'here it ends'); END").await;
+    store.writer.execute(run()).await.unwrap_err();
+    alter(dir.path(), "DROP TRIGGER ends").await;
+    assert_eq!(value_at(&store, "a", None).await, None);
+    let report = store.writer.execute(run()).await.unwrap();
+    assert_eq!((report.meta.executed_below, report.meta.revision), (Slot(2), Revision(1)));
+    assert_eq!(value_at(&store, "a", None).await.unwrap(), "1");
+}
+
+#[tokio::test]
 async fn a_row_that_rots_while_the_state_is_in_use_is_never_answered_or_executed_on() {
     let is_damage = |error: &ReadError| matches!(error, ReadError::Store(StoreError::Damaged(_)));
     let dir = closed_state().await;
