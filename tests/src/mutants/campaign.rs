@@ -122,14 +122,13 @@ impl Campaign {
     async fn run_built(&self, suite: &Suite, log: &Path) -> Result<Verdict> {
         let started = Instant::now();
         for command in suite.runs() {
-            match self.shell.run(&command, log, suite.limit().saturating_sub(started.elapsed())).await? {
-                Ended::Passed => {}
-                Ended::TimedOut => return Ok(Verdict::Hung),
-                Ended::Failed => {
-                    let output = std::fs::read(log)?;
-                    let failure = first_failure(&String::from_utf8_lossy(&output));
-                    return Ok(failure.map_or(Verdict::Unclear, Verdict::Caught));
-                }
+            let ended = self.shell.run(&command, log, suite.limit().saturating_sub(started.elapsed())).await?;
+            let output = std::fs::read(log)?;
+            match (ended, first_failure(&String::from_utf8_lossy(&output))) {
+                (Ended::Passed, _) => {}
+                (Ended::Failed | Ended::Killed, Some(failure)) => return Ok(Verdict::Caught(failure)),
+                (Ended::Failed, None) => return Ok(Verdict::Unclear),
+                (Ended::Killed, None) => return Ok(Verdict::Hung),
             }
         }
         Ok(Verdict::Survived)

@@ -8,7 +8,12 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Child;
 
-use super::suite::Command;
+use super::suite::{Command, first_failure};
+
+/// Between two looks at what a command has said so far.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long the tests beside one that failed may go on.
+const GRACE: Duration = Duration::from_secs(15);
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +22,8 @@ pub enum Ended {
     Passed,
     /// Otherwise.
     Failed,
-    /// It was killed, with all that it had started, because its time was up.
-    TimedOut,
+    /// It was killed, with all that it had started, because its time was up, or enough was known.
+    Killed,
 }
 
 /// Where commands run, where they build, and where what they say is kept.
@@ -68,17 +73,34 @@ impl Shell {
             .process_group(0)
             .spawn()
             .with_context(|| format!("starting {program}"))?;
+        let watched = async {
+            tokio::select! {
+                () = tokio::time::sleep(limit) => {}
+                () = enough_is_known(log) => {}
+            }
+        };
         tokio::select! {
             status = child.wait() => Ok(if status?.success() { Ended::Passed } else { Ended::Failed }),
-            () = tokio::time::sleep(limit) => {
+            () = watched => {
                 kill_all(&mut child).await?;
-                Ok(Ended::TimedOut)
+                Ok(Ended::Killed)
             }
             interrupt = tokio::signal::ctrl_c() => {
                 kill_all(&mut child).await?;
                 interrupt?;
                 bail!("interrupted")
             }
+        }
+    }
+}
+
+/// Once a test has failed, the others may take a little longer, so that it can say why; libtest tells that at the end.
+async fn enough_is_known(log: &Path) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        // What can't be read now is read at the end.
+        if std::fs::read(log).is_ok_and(|output| first_failure(&String::from_utf8_lossy(&output)).is_some()) {
+            return tokio::time::sleep(GRACE).await;
         }
     }
 }
