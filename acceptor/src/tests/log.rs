@@ -69,6 +69,21 @@ fn a_trimmed_log_gives_its_segments_back() {
     assert_eq!(log.state(), before);
 }
 
+#[test]
+fn wherever_a_log_is_trimmed_it_keeps_the_votes_from_there_on() {
+    let mut log = Fixture::new(SMALL);
+    for slot in 0..30 {
+        log.vote(slot, 900);
+    }
+    for below in 1..=30 {
+        log.trim(below);
+        let before = log.state();
+        log = log.restart();
+        assert_eq!(log.state(), before, "trimmed below {below}");
+        assert_eq!(log.acceptor.vote_count() as u64, 30 - below);
+    }
+}
+
 /// The promise, the cluster and the highest voted slot were only in segments that are gone.
 #[test]
 fn what_is_not_a_vote_outlives_the_segment_it_was_recorded_in() {

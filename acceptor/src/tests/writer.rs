@@ -124,6 +124,19 @@ async fn a_vote_is_not_known_before_it_is_synced() {
     assert_eq!(running.handle.durable().promised, Some(ballot(1)));
 }
 
+#[tokio::test]
+async fn a_promise_is_not_given_before_it_is_synced() {
+    let running = Running::new(Options::default());
+    running.disk.faults.hold_syncs();
+    let prepare = Prepare { roster: roster_of(running.acceptor), ballot: ballot(1), from: Slot(0) };
+    let (reply, ()) = tokio::join!(running.handle.prepare(prepare), async {
+        running.disk.faults.wait_until_held();
+        running.disk.faults.fail_sync(Errno::IO);
+        running.disk.faults.release_syncs();
+    });
+    assert_eq!(reply, Err(Refusal::Closed));
+}
+
 /// It may rest on a record that is not synced yet.
 #[tokio::test]
 async fn an_answer_without_records_waits_for_the_sync_before_it() {
@@ -186,6 +199,7 @@ async fn a_full_disk_refuses_votes_and_promises_and_heals() {
     let prepare = |round| Prepare { roster: roster_of(running.acceptor), ballot: ballot(round), from: Slot(0) };
     let mut round = 2;
     let refused = loop {
+        assert!(round < 10_000, "every promise takes space, and there is none");
         match running.handle.prepare(prepare(round)).await {
             Ok(PrepareReply::Promise(_)) => round += 1,
             other => break other,
