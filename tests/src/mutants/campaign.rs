@@ -75,26 +75,17 @@ impl Campaign {
         let mut findings = Findings::default();
         for (number, mutant) in (1..).zip(mutants) {
             println!("\n{number} of {}: {}\n    {}", mutants.len(), mutant.name, mutant.about);
-            let found = self.try_one(mutant, &mutant.caught_by).await;
+            let found = self.try_one(mutant).await;
             self.tree.restore(mutant)?;
             findings.0.extend(found?);
         }
         Ok(findings)
     }
 
-    /// Tries each mutant in all suites that are cheap, whichever it names: to see who else would notice.
-    ///
-    /// # Errors
-    /// When the user interrupts it, or the machine fails.
-    pub async fn explore(&self, mutants: &[Mutant]) -> Result<Findings> {
-        let everywhere = |mutant: &Mutant| Mutant { caught_by: Suite::cheap(), ..mutant.clone() };
-        self.try_all(&mutants.iter().map(everywhere).collect::<Vec<_>>()).await
-    }
-
-    async fn try_one(&self, mutant: &Mutant, suites: &[Suite]) -> Result<Vec<Finding>> {
+    async fn try_one(&self, mutant: &Mutant) -> Result<Vec<Finding>> {
         self.tree.apply(mutant).context("the patch does not apply")?;
         let mut findings = Vec::new();
-        for suite in suites {
+        for suite in &mutant.caught_by {
             let Run { mut verdict, took, built } = self.run(&mutant.name, suite).await?;
             if verdict == Verdict::Hung && mutant.hangs_in.contains(suite) {
                 verdict = Verdict::CaughtHanging;

@@ -7,10 +7,10 @@
 //! a line that nothing holds in place.
 //!
 //! ```text
-//! cargo run -p tests --bin synod-mutants                   all of them
-//! cargo run -p tests --bin synod-mutants -- NAME…          those with one of these words in their names
-//! cargo run -p tests --bin synod-mutants -- --list         what there is
-//! cargo run -p tests --bin synod-mutants -- --explore NAME…   all cheap suites on each: who else would notice?
+//! cargo run -p tests --bin synod-mutants                        all of them
+//! cargo run -p tests --bin synod-mutants -- NAME…               those with one of these words in their names
+//! cargo run -p tests --bin synod-mutants -- --list              what there is
+//! cargo run -p tests --bin synod-mutants -- --in SUITE NAME…    would this suite catch it too?
 //! ```
 //!
 //! **A mutant** ([`patch`]) is a file `tests/mutants/WHAT-IS-WRONG.patch`: a few lines that say what is taken out and what goes wrong
