@@ -222,3 +222,13 @@ async fn readers_do_not_keep_a_checkpoint_from_being_complete() {
         assert_eq!((page.unwrap().items.len(), durable_below.unwrap()), (1, Slot(n + 2)));
     }
 }
+
+#[tokio::test]
+async fn a_checkpoint_syncs_what_it_calls_durable() {
+    use sqlx::{ConnectOptions, Row};
+    let (dir, _store) = open_new().await;
+    let mut writer = schema::writer_options(&dir.path().join(FILE)).connect().await.unwrap();
+    let synchronous: i64 = sqlx::query("PRAGMA synchronous").fetch_one(&mut writer).await.unwrap().get(0);
+    // At NORMAL, SQLite syncs the WAL before it copies from it, and the file afterwards; at OFF, which is 0, it syncs nothing.
+    assert_eq!(synchronous, 1, "NORMAL");
+}

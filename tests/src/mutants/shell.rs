@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Child;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::suite::{Command, first_failure};
 
@@ -79,18 +80,18 @@ impl Shell {
                 () = enough_is_known(log) => {}
             }
         };
+        let mut told_to_end = signal(SignalKind::terminate())?;
         tokio::select! {
-            status = child.wait() => Ok(if status?.success() { Ended::Passed } else { Ended::Failed }),
+            status = child.wait() => return Ok(if status?.success() { Ended::Passed } else { Ended::Failed }),
             () = watched => {
                 kill_all(&mut child).await?;
-                Ok(Ended::Killed)
+                return Ok(Ended::Killed);
             }
-            interrupt = tokio::signal::ctrl_c() => {
-                kill_all(&mut child).await?;
-                interrupt?;
-                bail!("interrupted")
-            }
+            interrupt = tokio::signal::ctrl_c() => interrupt?,
+            _ = told_to_end.recv() => {}
         }
+        kill_all(&mut child).await?;
+        bail!("interrupted");
     }
 }
 
