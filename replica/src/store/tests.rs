@@ -7,6 +7,7 @@ use std::path::Path;
 use bytes::Bytes;
 use shared::ids::{Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, Name, Revision, Slot};
 use shared::message::{Batch, ChosenEntry, Value, View};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use tempfile::TempDir;
 
 use super::*;
@@ -224,8 +225,21 @@ async fn readers_do_not_keep_a_checkpoint_from_being_complete() {
 }
 
 #[tokio::test]
+async fn what_a_reader_keeps_from_being_copied_is_not_called_durable() {
+    let (dir, mut store) = open_new().await;
+    store.writer.execute(vec![view(0, 1)]).await.unwrap();
+    assert_eq!(store.writer.checkpoint().await.unwrap(), Slot(1));
+    let mut reader = schema::reader_options(&dir.path().join(FILE)).connect().await.unwrap();
+    sqlx::raw_sql("BEGIN; SELECT * FROM meta").execute(&mut reader).await.unwrap();
+    store.writer.execute(vec![batch(1, 0, vec![put("a", b"1")])]).await.unwrap();
+    assert_eq!(store.writer.checkpoint().await.unwrap(), Slot(1));
+    assert!(!store.writer.is_durable());
+    reader.close().await.unwrap();
+    assert_eq!(store.writer.checkpoint().await.unwrap(), Slot(2));
+}
+
+#[tokio::test]
 async fn a_checkpoint_syncs_what_it_calls_durable() {
-    use sqlx::{ConnectOptions, Row};
     let (dir, _store) = open_new().await;
     let mut writer = schema::writer_options(&dir.path().join(FILE)).connect().await.unwrap();
     let synchronous: i64 = sqlx::query("PRAGMA synchronous").fetch_one(&mut writer).await.unwrap().get(0);
