@@ -118,3 +118,12 @@ fn a_malformed_message_is_refused() {
     assert!(prepare("[]", "").is_err());
     assert!(prepare("[\"0000000000000001\",\"0000000000000001\",\"0000000000000003\"]", "").is_err());
 }
+
+#[test]
+fn two_majorities_share_an_acceptor_and_a_minority_may_be_gone() {
+    for acceptors in 1..=9 {
+        let majority = shared::message::quorum(acceptors);
+        assert!(2 * majority > acceptors, "two times {majority} of {acceptors} need not meet");
+        assert!(majority + (acceptors - 1) / 2 <= acceptors, "{majority} of {acceptors} are not there when a minority is gone");
+    }
+}

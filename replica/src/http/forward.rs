@@ -117,3 +117,32 @@ fn cause_of(error: &dyn std::error::Error) -> String {
     }
     cause.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use shared::ids::Instance;
+    use shared::message::Service;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_primary_that_was_never_reached_has_certainly_done_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let primary = Member { name: "replica-1".parse().unwrap(), service: Service::Replica, url, instance: Instance(1) };
+        let (parts, ()) = Request::put("/v1/kv/a").body(()).unwrap().into_parts();
+        let put = || forward(&primary, &parts, Bytes::from_static(b"v"), Deadline::after(Duration::from_secs(10)));
+
+        let takes_it_and_breaks_off = async {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            assert!(connection.read(&mut [0; 1_024]).await.unwrap() > 0);
+        };
+        let (answer, ()) = tokio::join!(put(), takes_it_and_breaks_off);
+        assert!(matches!(answer, Err(Refused::PrimaryBroke { .. })));
+
+        drop(listener);
+        assert!(matches!(put().await, Err(Refused::PrimaryUnreachable { .. })));
+    }
+}
