@@ -45,9 +45,12 @@ const NOT_PASSED_BACK: [HeaderName; 6] = [
 /// The longest answer to a mutation: a few numbers and a key, or a problem.
 const ANSWER: BodyLimit = BodyLimit { what: "answer to a mutation", bytes: 256 << 10 };
 
-/// The part of the remaining time that is kept back, so that the primary's answer arrives before this replica's own deadline:
-/// one in this many.
-const KEPT_BACK: u32 = 20;
+/// The time that is kept back, so that the primary's answer arrives before this replica's own deadline: what an answer may take on
+/// a busy machine.
+const KEPT_BACK: Duration = Duration::from_millis(200);
+
+/// But no more of the remaining time than one part in this many.
+const MOST_KEPT_BACK: u32 = 4;
 
 /// How long an idle connection is kept: shorter than servers keep it, so that none is closed while it is being used.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -93,7 +96,7 @@ fn request_to(primary: &Member, parts: &Parts, body: Bytes, deadline: Deadline) 
         Refused::PrimaryUnreachable { primary: primary.name.to_string(), reason: error.to_string() }
     })?;
     let remaining = deadline.remaining();
-    let granted = deadline::header_value(remaining - remaining / KEPT_BACK);
+    let granted = deadline::header_value(remaining - KEPT_BACK.min(remaining / MOST_KEPT_BACK));
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = parts.method.clone();
     *request.uri_mut() = uri;
