@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use shared::ids::Slot;
+use shared::ids::{Ballot, Slot};
 use shared::message::Member;
 
 use crate::event::{FetchId, SourceKind};
@@ -68,6 +68,9 @@ const RETRY_PREFERRED: Duration = Duration::from_secs(10);
 /// A source that says sooner that it has nothing new didn't wait for it.
 const LEAST_WAIT: Duration = Duration::from_millis(100);
 
+/// A page that takes longer than this is a large one, or a slow machine's: the next one will take as long.
+const QUICK_PAGE: Duration = Duration::from_millis(200);
+
 /// The most that a wait grows: 2 to the power of this.
 const MAX_DOUBLINGS: u32 = 4;
 
@@ -84,6 +87,8 @@ pub(crate) struct Fetching {
     /// Rounds over all sources in a row in which one gave nothing for too long, and whether one has in this round.
     rounds: u32,
     has_stalled: bool,
+    /// The highest ballot that somebody was seen to lead at.
+    led_at: Option<Ballot>,
 }
 
 impl Fetching {
@@ -96,6 +101,7 @@ impl Fetching {
             watched: None,
             rounds: 0,
             has_stalled: false,
+            led_at: None,
         }
     }
 
@@ -132,6 +138,7 @@ impl Fetching {
         };
         self.state = State::Idle;
         match progress {
+            Progress::Learned if self.watched.is_some() && now.saturating_sub(at) >= QUICK_PAGE => self.has_stalled = false,
             Progress::Learned => self.forget_stalls(),
             Progress::Failed => self.try_next_source(now),
             Progress::UpToDate => {
@@ -166,6 +173,15 @@ impl Fetching {
         self.state = State::Idle;
         self.cursor = 0;
         self.forget_stalls();
+    }
+
+    /// Somebody leads, or nobody; says whether it is news. A leader that was not heard from for a moment is none.
+    pub(crate) fn led(&mut self, ballot: Option<Ballot>) -> Leader {
+        if ballot <= self.led_at {
+            return Leader::Known;
+        }
+        self.led_at = ballot;
+        Leader::New
     }
 
     /// A watch that was made long would outlast what made it long.
@@ -214,6 +230,15 @@ impl Fetching {
         }
         Stalled::Yes
     }
+}
+
+/// Whether whatever sources could not give while nobody led, they soon can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leader {
+    /// Nobody was seen to lead at so high a ballot before.
+    New,
+    /// It is the one that was there.
+    Known,
 }
 
 /// Whether the log has stopped to come.

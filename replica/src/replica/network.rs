@@ -10,8 +10,7 @@ use shared::message::{
 use super::{Armed, Replica};
 use crate::batching::Made;
 use crate::event::{Attempt, Effect, FetchId, NoAnswer, ProbeId, Role, SourceKind, Timer};
-use crate::fetching::{After, Next, Progress, Source, Stalled};
-use crate::members::Members;
+use crate::fetching::{After, Leader, Next, Progress, Source, Stalled};
 use crate::quorum_read::Late;
 
 impl Replica {
@@ -221,12 +220,10 @@ impl Replica {
     pub(super) fn heartbeat_reply(&mut self, now: Duration, from: &Name, reply: Result<HeartbeatReply, NoAnswer>) {
         match reply {
             Ok(reply) => {
-                let ballot = |members: &Members| members.leader(now).map(|leader| leader.ballot);
-                let before = ballot(&self.members);
                 self.members.heard(now, from, &reply);
                 self.learner.note_chosen(reply.chosen_below);
-                if self.learner.is_behind() && ballot(&self.members) != before {
-                    // Whatever the sources could not give while nobody led, they soon can.
+                let leader = self.fetching.led(self.members.leader(now).map(|leader| leader.ballot));
+                if leader == Leader::New && self.learner.is_behind() {
                     self.fetching.restart();
                 }
             }

@@ -113,6 +113,23 @@ fn a_new_leader_is_asked_soon_however_long_nobody_could_help() {
     assert_eq!(rig.after(200).fire(Timer::FetchStall), expected);
 }
 
+/// A heartbeat that is lost now and then must not end every page that takes longer than until the next loss.
+#[test]
+fn a_leader_that_was_not_heard_for_a_moment_is_no_new_one() {
+    let mut rig = stalled(3);
+    assert_eq!(rig.after(100).fire(Timer::Fetch), [fetch(11, replica(2), 1)]);
+    rig.step(Input::HeartbeatReply { from: coordinator(1).name, reply: Err(NoAnswer) });
+    assert_eq!(rig.leads(1, 1, 2), [], "the page goes on to be read");
+}
+
+#[test]
+fn the_next_page_is_given_as_long_as_a_large_one_took() {
+    let mut rig = stalled(3);
+    assert_eq!(rig.after(100).fire(Timer::Fetch), [fetch(11, replica(2), 1)]);
+    let effects = rig.after(900).fetched(11, entries(&[noop(1)], 3));
+    assert_eq!(effects[2..], [fetch(12, replica(2), 2)], "and the long watch goes on");
+}
+
 #[test]
 fn once_something_was_learned_the_next_stall_is_noticed_as_soon_as_the_first() {
     let mut rig = stalled(7);
