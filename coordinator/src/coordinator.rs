@@ -129,7 +129,7 @@ impl Coordinator {
                 self.poll_and_arm();
             }
             (Timer::Election, State::Inactive(standby)) => match standby {
-                Standby::StandingBack => *standby = Standby::Watching,
+                Standby::StandingBack | Standby::AwaitingReplicas => *standby = Standby::Watching,
                 Standby::Armed => {
                     *standby = Standby::Rechecking;
                     self.answers_since = self.poll();
@@ -201,7 +201,8 @@ impl Coordinator {
     fn stand_by(&mut self, reason: Reason) {
         let standby = match reason {
             Reason::Outbid(_) => Standby::Watching,
-            Reason::Phase1TimedOut | Reason::QuorumSilent | Reason::ReplicasSilent => Standby::StandingBack,
+            Reason::Phase1TimedOut | Reason::QuorumSilent => Standby::StandingBack,
+            Reason::ReplicasSilent => Standby::AwaitingReplicas,
             Reason::LeaderSilent | Reason::NoLeaderYet | Reason::Promised => unreachable!("{reason:?} ends no leadership"),
         };
         let (from, Some(ballot)) = (self.phase(), self.ballot()) else { return };
@@ -224,17 +225,13 @@ impl Coordinator {
             }
             State::Inactive(_) | State::Phase1(_) => {}
         }
-        if standby == Standby::StandingBack {
-            let back_off = match reason {
-                // Acceptors have heard from this leader until now: others must see that it is silent before they stand.
-                Reason::ReplicasSilent => self.config.back_off + self.config.election_timeout,
-                Reason::Phase1TimedOut
-                | Reason::QuorumSilent
-                | Reason::Outbid(_)
-                | Reason::LeaderSilent
-                | Reason::NoLeaderYet
-                | Reason::Promised => self.config.back_off,
-            };
+        let back_off = match standby {
+            Standby::StandingBack => Some(self.config.back_off),
+            // Acceptors have heard from this leader until now: others must see that it is silent before they stand.
+            Standby::AwaitingReplicas => Some(self.config.back_off + self.config.election_timeout),
+            Standby::Watching | Standby::Armed | Standby::Rechecking => None,
+        };
+        if let Some(back_off) = back_off {
             let back_off = self.failures.lengthen(&self.config, self.now, back_off);
             self.arm(Timer::Election, back_off, back_off);
         }

@@ -23,6 +23,8 @@ pub(crate) enum Standby {
     Watching,
     /// The end of a back-off.
     StandingBack,
+    /// A replica, after a leadership in which none was heard; or the end of a back-off, for others may hear some.
+    AwaitingReplicas,
     /// The end of the candidate's random wait.
     Armed,
     /// Answers to a fresh poll.

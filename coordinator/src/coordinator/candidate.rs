@@ -75,7 +75,7 @@ impl Coordinator {
             (Standby::Armed, Verdict::Gone(_) | Verdict::Unknown)
             | (Standby::Rechecking, Verdict::Unknown)
             | (Standby::Watching, Verdict::Alive | Verdict::Unknown)
-            | (Standby::StandingBack, Verdict::Alive | Verdict::Unknown | Verdict::Gone(_)) => {}
+            | (Standby::StandingBack | Standby::AwaitingReplicas, Verdict::Alive | Verdict::Unknown | Verdict::Gone(_)) => {}
         }
     }
 

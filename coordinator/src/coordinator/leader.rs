@@ -7,6 +7,7 @@ use shared::message::{Accept, AcceptReply, Accepted, Heartbeat, Marks, Phase, Pr
 
 use super::{Coordinator, Leader, State};
 use crate::effect::{AcceptorIndex, Effect, Reason, RequestId, Timer};
+use crate::election::Standby;
 use crate::membership::Misfit;
 use crate::phase1::Promised;
 use crate::phase2::{Join, Phase2, Resolved};
@@ -121,8 +122,10 @@ impl Coordinator {
         if self.membership.roster().is_none_or(|roster| roster.cluster() != heartbeat.cluster) {
             return;
         }
-        if let State::Phase2(leader) = &mut self.state {
-            leader.reach.replica_heard();
+        match &mut self.state {
+            State::Phase2(leader) => leader.reach.replica_heard(),
+            State::Inactive(standby) if *standby == Standby::AwaitingReplicas => *standby = Standby::Watching,
+            State::Inactive(_) | State::Phase1(_) => {}
         }
         let nudge = heartbeat.nudge_below;
         self.replicas.hear(&self.config, self.now, heartbeat);

@@ -143,6 +143,20 @@ fn a_leader_that_hears_no_replica_gives_way_to_one_that_may() {
     assert_eq!(signs_of_life(&mut bench, mine, 1, 1), all([gives_way, polls(2), vec![arm(Timer::Poll, 100, 0)]]));
 }
 
+/// It has waited for one of them, not for the end of a time-out.
+#[test]
+fn a_replica_that_is_back_ends_the_wait_of_a_leader_that_heard_none() {
+    let (mut bench, mine) = Bench::leading();
+    bench.propose(1, 0, "a");
+    signs_of_life(&mut bench, mine, 21, 1);
+    assert_eq!(bench.core.phase(), Phase::Inactive);
+    for index in 0..2 {
+        assert_eq!(bench.watermarks(index, 2, silent(index, Marks::default())), [], "nobody is there to be led");
+    }
+    bench.step(Input::Heartbeat(heartbeat(3, None)));
+    assert_eq!(bench.watermarks(2, 2, silent(2, Marks::default())), [arm(Timer::Election, 0, 200)]);
+}
+
 /// All replicas may be away for long. When they are back, somebody must soon lead.
 #[test]
 fn leaders_that_heard_no_replica_do_not_wait_longer_from_time_to_time() {
