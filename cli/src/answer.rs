@@ -8,6 +8,9 @@ use serde::Deserialize;
 /// How much of an answer's error is shown.
 const SHOWN_CHARS: usize = 600;
 
+/// How much of the word that says whether it happened: `not_applied` is the longest.
+const OUTCOME_CHARS: usize = 32;
+
 /// A page of `GET /v1/kv`.
 #[derive(Debug, Deserialize)]
 pub struct Page {
@@ -52,22 +55,21 @@ struct Problem {
 #[must_use]
 pub fn describe(body: &[u8]) -> String {
     let Ok(Problem { title, detail, outcome }) = serde_json::from_slice(body) else {
-        return shown(&String::from_utf8_lossy(body));
+        return shown(&String::from_utf8_lossy(body), SHOWN_CHARS);
     };
-    let mut line = match (title, detail) {
+    let line = match (title, detail) {
         (Some(title), Some(detail)) => format!("{title}: {detail}"),
         (Some(text), None) | (None, Some(text)) => text,
         (None, None) => String::from("no detail was given"),
     };
-    if let Some(outcome) = outcome {
-        line.push_str(&format!(" (outcome: {outcome})"));
-    }
-    shown(&line)
+    // Whether it happened is what matters most: a long detail must not push it out.
+    let outcome = outcome.map(|outcome| format!(" (outcome: {})", shown(&outcome, OUTCOME_CHARS)));
+    shown(&line, SHOWN_CHARS) + &outcome.unwrap_or_default()
 }
 
 /// What a terminal shows as it is, and no more of it than people read.
-fn shown(text: &str) -> String {
-    text.chars().take(SHOWN_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect()
+fn shown(text: &str, most: usize) -> String {
+    text.chars().take(most).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -87,6 +89,8 @@ mod tests {
         assert_eq!(describe(br#"{"title":"Gone","detail":"\u001b]0;mine\u0007"}"#), "Gone:  ]0;mine ");
         let endless = format!(r#"{{"title":"Gone","detail":"{}"}}"#, "x".repeat(100_000));
         assert_eq!(describe(endless.as_bytes()).len(), SHOWN_CHARS);
+        let open = format!(r#"{{"title":"{}","outcome":"unknown"}}"#, "x".repeat(100_000));
+        assert!(describe(open.as_bytes()).ends_with("x (outcome: unknown)"));
     }
 
     #[test]
