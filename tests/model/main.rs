@@ -15,8 +15,10 @@
 //! printed are of states after this reduction; run with `--nocapture` to see them.
 //!
 //! What finite models cannot say: more acceptors, ballots, slots and values than they have. The simulation goes there, at random.
-//! The larger scopes are ignored by default, since they take many minutes; run all of them with
-//! `cargo test --profile sim -p tests --test model -- --include-ignored --nocapture`.
+//! ```text
+//! cargo test --profile sim -p tests --test model -- --nocapture                      half a minute; every build does it
+//! cargo test --profile sim -p tests --test model -- --nocapture --include-ignored    the larger scopes too: many minutes
+//! ```
 
 mod check;
 mod cluster;
