@@ -77,10 +77,26 @@ pub(crate) struct Partition {
 
 /// Drops packets, sees to it that this met some, and waits until everybody who should goes on nevertheless.
 pub(crate) async fn goes_on_in_spite(scenario: &mut Scenario, lan: &Lan, partition: Partition) -> Result<()> {
+    goes_on_after(scenario, lan, partition, async |_| Ok(())).await
+}
+
+/// The same where the leader is cut off. Says what it had proposed by then: looked at later, it would lead no more.
+pub(crate) async fn goes_on_without(scenario: &mut Scenario, lan: &Lan, leader: &str, partition: Partition) -> Result<Deposed> {
+    goes_on_after(scenario, lan, partition, async |scenario| Deposed::new(&scenario.cluster, leader).await).await
+}
+
+/// The same, with a look at something as soon as packets are dropped.
+async fn goes_on_after<T>(
+    scenario: &mut Scenario,
+    lan: &Lan,
+    partition: Partition,
+    look: impl AsyncFnOnce(&Scenario) -> Result<T>,
+) -> Result<T> {
     let Partition { what, drops, whole } = partition;
     let (before, started) = (lan.losses()?, Instant::now());
     scenario.note(what.clone());
     lan.set(drops)?;
+    let seen = look(scenario).await.with_context(|| format!("when {what}"))?;
     let took = serves_again(scenario, &whole, started).await.with_context(|| format!("while {what}"))?;
     // Those that go on may have done so before anybody said something to whom it is cut off from.
     let dropped = eventually(&format!("packets are dropped while {what}"), async || {
@@ -90,7 +106,7 @@ pub(crate) async fn goes_on_in_spite(scenario: &mut Scenario, lan: &Lan, partiti
     })
     .await?;
     println!("  {what}: {} go on after {took:?} ms, {dropped} packets dropped", whole.join(", "));
-    Ok(())
+    Ok(seen)
 }
 
 /// Waits until each of these services acknowledges a mutation and answers a linearizable read; says after how many milliseconds
@@ -176,31 +192,31 @@ fn is_answered(ending: &Ending) -> bool {
 /// A coordinator that led when it was cut off, to be looked at later.
 pub(crate) struct Deposed {
     name: String,
-    chosen_below: u64,
+    /// What it had proposed by then may still be chosen by answers that were under way; nothing beyond.
+    next_slot: u64,
 }
 
 impl Deposed {
-    /// To be called after it was cut off.
-    pub(crate) async fn new(cluster: &Cluster, name: &str) -> Result<Self> {
-        Ok(Self { name: name.to_owned(), chosen_below: chosen_below(cluster, name).await? })
+    /// To be called as soon as it is cut off, when it cannot know yet.
+    async fn new(cluster: &Cluster, name: &str) -> Result<Self> {
+        let status = cluster.json(name, "/v1/status").await?;
+        // Only who leads has one.
+        let next_slot = status["next_slot"].as_u64().with_context(|| format!("{name} leads no more: {status}"))?;
+        Ok(Self { name: name.to_owned(), next_slot })
     }
 
-    /// It has given up, and has not chosen anything since.
+    /// It has given up, and has chosen nothing that it proposed since.
     pub(crate) async fn has_chosen_nothing(&self, cluster: &Cluster) -> Result<()> {
-        let Self { name, chosen_below: before } = self;
-        eventually(&format!("{name}, cut off, leads no more"), || async {
-            let phase = cluster.json(name, "/v1/status").await?["phase"].clone();
-            ensure!(phase != "phase2", "it is in {phase}");
-            Ok(())
+        let Self { name, next_slot } = self;
+        let status = eventually(&format!("{name}, cut off, leads no more"), || async {
+            let status = cluster.json(name, "/v1/status").await?;
+            ensure!(status["phase"] != "phase2", "it is in {}", status["phase"]);
+            Ok(status)
         })
         .await?;
-        let now = chosen_below(cluster, name).await?;
-        ensure!(now == *before, "{name}, cut off, has chosen slots {before} to {now}");
+        let chosen_below = status["chosen_below"].as_u64().with_context(|| format!("no chosen_below in {status}"))?;
+        println!("  {name} had proposed the slots below {next_slot}, and has chosen those below {chosen_below}");
+        ensure!(chosen_below <= *next_slot, "{name}, cut off, has chosen slots from {next_slot} to {chosen_below}");
         Ok(())
     }
-}
-
-async fn chosen_below(cluster: &Cluster, name: &str) -> Result<u64> {
-    let status = cluster.json(name, "/v1/status").await?;
-    status["chosen_below"].as_u64().with_context(|| format!("no chosen_below in {status}"))
 }

@@ -10,7 +10,9 @@ use anyhow::{Context, Result, ensure};
 use rand::RngExt;
 use tests::harness::lan::{Lan, apart};
 
-use crate::hosts::{Deposed, Partition, WAYS, Ways, among_hosts, answers_no_one, comes_together, cut_off, goes_on_in_spite};
+use crate::hosts::{
+    Partition, WAYS, Ways, among_hosts, answers_no_one, comes_together, cut_off, goes_on_in_spite, goes_on_without,
+};
 use crate::scenario::Scenario;
 
 /// Long enough for TCP to have sent again four times, and to wait for longer than any time-out of a service.
@@ -26,8 +28,7 @@ fn a_leader_whose_packets_are_lost_is_replaced_and_chooses_nothing() -> Result<(
                 drops: cut_off(&leader, &scenario.cluster.all(), ways),
                 whole: doors(scenario, &[]),
             };
-            goes_on_in_spite(scenario, lan, partition).await?;
-            let deposed = Deposed::new(&scenario.cluster, &leader).await?;
+            let deposed = goes_on_without(scenario, lan, &leader, partition).await?;
             tokio::time::sleep(scenario.between(500, 1_500)).await;
             deposed.has_chosen_nothing(&scenario.cluster).await?;
             comes_together(scenario, lan).await?;
@@ -71,8 +72,7 @@ fn a_minority_with_leader_and_primary_acknowledges_nothing_and_the_majority_goes
                 drops: apart(&minority, &majority),
                 whole: doors(scenario, &minority),
             };
-            goes_on_in_spite(scenario, lan, partition).await?;
-            let deposed = Deposed::new(&scenario.cluster, &leader).await?;
+            let deposed = goes_on_without(scenario, lan, &leader, partition).await?;
             answers_no_one(scenario, &primary).await?;
             deposed.has_chosen_nothing(&scenario.cluster).await?;
             comes_together(scenario, lan).await?;
