@@ -19,6 +19,14 @@ fn inject(cluster: &mut Cluster, name: &str, calls: &str, error: &str) -> Result
     Injection::start(cluster.service(name).pid()?, calls, error, &log).with_context(|| format!("failing {calls} of {name}"))
 }
 
+/// Takes the errors away, and sees to it that the service met some.
+fn met(injection: Injection, name: &str, calls: &str, error: &str) -> Result<()> {
+    let failed = injection.end()?;
+    println!("  {failed} {calls} of {name} failed with {error}");
+    ensure!(failed > 0, "no {calls} of {name} failed with {error}");
+    Ok(())
+}
+
 /// Waits until a service has ended by itself, and that it said why; then starts it again.
 fn ends_loudly(scenario: &mut Scenario, name: &str, calls: &str) -> Result<()> {
     let service = scenario.cluster.service(name);
@@ -41,7 +49,7 @@ async fn an_acceptor_whose_disk_fails_ends_and_has_acknowledged_nothing() -> Res
         for calls in [SYNCS, WRITES] {
             let injection = inject(&mut scenario.cluster, "acceptor-1", calls, "EIO")?;
             ends_loudly(scenario, "acceptor-1", calls)?;
-            drop(injection);
+            met(injection, "acceptor-1", calls, "EIO")?;
             scenario.mix.wait_for_progress(100).await?;
         }
         for calls in [SYNCS, WRITES] {
@@ -64,7 +72,8 @@ async fn a_quorum_fails(scenario: &mut Scenario, calls: &str) -> Result<()> {
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
     let until = scenario.recorder.now();
-    drop((first, second));
+    met(first, "acceptor-1", calls, "EIO")?;
+    met(second, "acceptor-2", calls, "EIO")?;
     for name in ["acceptor-1", "acceptor-2"] {
         scenario.cluster.service(name).start()?;
     }
@@ -89,7 +98,7 @@ async fn a_replica_whose_disk_fails_ends_and_another_takes_over() -> Result<()> 
             for name in [&primary, &backups[0]] {
                 let injection = inject(&mut scenario.cluster, name, calls, "EIO")?;
                 ends_loudly(scenario, name, calls)?;
-                drop(injection);
+                met(injection, name, calls, "EIO")?;
                 scenario.mix.wait_for_progress(100).await.with_context(|| format!("{name} is back"))?;
             }
         }
@@ -109,7 +118,7 @@ async fn services_that_are_told_of_a_full_disk_stay_and_heal() -> Result<()> {
             let pid = scenario.cluster.service(name).pid()?;
             let injection = inject(&mut scenario.cluster, name, WRITES, "ENOSPC")?;
             tokio::time::sleep(Duration::from_secs(2)).await;
-            drop(injection);
+            met(injection, name, WRITES, "ENOSPC")?;
             scenario.mix.wait_for_progress(100).await.with_context(|| format!("{name} has space again"))?;
             ensure!(scenario.cluster.service(name).pid()? == pid, "{name} was never restarted");
         }

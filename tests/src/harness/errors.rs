@@ -1,6 +1,6 @@
 //! System calls that fail: `strace` gets hold of a running service and answers for the kernel.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,7 @@ pub fn can_inject() -> Result<bool> {
 #[derive(Debug)]
 pub struct Injection {
     strace: Child,
+    log: PathBuf,
 }
 
 impl Injection {
@@ -47,9 +48,28 @@ impl Injection {
             .stderr(Stdio::null())
             .spawn()
             .context("starting strace")?;
-        let mut injection = Self { strace };
+        let mut injection = Self { strace, log: log.to_owned() };
         injection.wait_until_attached(pid)?;
         Ok(injection)
+    }
+
+    /// Ends it, and says how many calls it made fail: errors that nobody met prove nothing.
+    ///
+    /// # Errors
+    /// When what strace has written can't be read.
+    pub fn end(mut self) -> Result<usize> {
+        self.let_go();
+        let log = std::fs::read_to_string(&self.log).with_context(|| format!("reading {}", self.log.display()))?;
+        Ok(log.lines().filter(|line| line.contains("(INJECTED)")).count())
+    }
+
+    /// It lets go of the process when it is asked to end; killed, it would do so as well. By then it has written everything.
+    fn let_go(&mut self) {
+        // Its number may be another's once it has been waited for.
+        if let (Ok(None), Some(pid)) = (self.strace.try_wait(), i32::try_from(self.strace.id()).ok().and_then(Pid::from_raw)) {
+            let _gone_already = kill_process(pid, Signal::TERM);
+        }
+        drop(self.strace.wait());
     }
 
     fn wait_until_attached(&mut self, pid: u32) -> Result<()> {
@@ -67,11 +87,7 @@ impl Injection {
 
 impl Drop for Injection {
     fn drop(&mut self) {
-        // It lets go of the process when it is asked to end; killed, it would do so as well.
-        if let Some(pid) = i32::try_from(self.strace.id()).ok().and_then(Pid::from_raw) {
-            let _gone_already = kill_process(pid, Signal::TERM);
-        }
-        drop(self.strace.wait());
+        self.let_go();
     }
 }
 
