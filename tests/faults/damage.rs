@@ -147,9 +147,14 @@ async fn a_damaged_database_of_a_replica_is_noticed_and_named() -> Result<()> {
             scenario.cluster.service(name).terminate(PATIENCE)?;
             let path = database(&scenario.cluster.data_dir(name))?;
             let length = std::fs::metadata(&path)?.len();
-            for rot in places(&mut scenario.random, length, length) {
-                is_noticed_or_harmless(scenario, name, &path, rot).await?;
+            let places = places(&mut scenario.random, length, length);
+            let (mut flips, mut cuts) = (0, 0);
+            for rot in &places {
+                let noticed = is_noticed_or_harmless(scenario, name, &path, *rot).await?;
+                *(if matches!(rot, Rot::Flip { .. }) { &mut flips } else { &mut cuts }) += usize::from(noticed);
             }
+            println!("  {flips} of {FLIPS} flips and {cuts} of {} cuts of {name}'s database refused", places.len() - FLIPS);
+            ensure!(flips > 0 && cuts > 0, "{flips} flips and {cuts} cuts were refused: the others met nothing in use");
             scenario.cluster.service(name).start()?;
             scenario.mix.check()?;
         }
@@ -161,11 +166,12 @@ async fn a_damaged_database_of_a_replica_is_noticed_and_named() -> Result<()> {
 
 /// Not every bit of a database is in use. Where a damage is not noticed, everything that the replica has must be right, at every
 /// revision and in every slot; and a state that has vanished whole must be named.
-async fn is_noticed_or_harmless(scenario: &mut Scenario, name: &str, path: &Path, rot: Rot) -> Result<()> {
+/// Says whether it was refused.
+async fn is_noticed_or_harmless(scenario: &mut Scenario, name: &str, path: &Path, rot: Rot) -> Result<bool> {
     let copied = Copied::of(&scenario.cluster.data_dir(name))?;
     rot.befall(path)?;
     let outcome = match start(scenario, name)? {
-        Verdict::Ended { status, said } => is_refusal(name, path, status, &said),
+        Verdict::Ended { status, said } => is_refusal(name, path, status, &said).map(|()| true),
         Verdict::Runs { said } => {
             let outcome = match rot {
                 Rot::Cut { length: 0 } => is_named(&said, path),
@@ -173,7 +179,7 @@ async fn is_noticed_or_harmless(scenario: &mut Scenario, name: &str, path: &Path
                 Rot::Cut { .. } | Rot::Flip { .. } => holds_what_others_hold(scenario, name).await,
             };
             scenario.cluster.service(name).kill()?;
-            outcome
+            outcome.map(|()| false)
         }
     };
     copied.put_back()?;
