@@ -77,16 +77,11 @@ pub(crate) struct Partition {
 
 /// Drops packets, sees to it that this met some, and waits until everybody who should goes on nevertheless.
 pub(crate) async fn goes_on_in_spite(scenario: &mut Scenario, lan: &Lan, partition: Partition) -> Result<()> {
-    goes_on_after(scenario, lan, partition, async |_| Ok(())).await
+    goes_on_meanwhile(scenario, lan, partition, async |_| Ok(())).await
 }
 
-/// The same where the leader is cut off. Says what it had proposed by then: looked at later, it would lead no more.
-pub(crate) async fn goes_on_without(scenario: &mut Scenario, lan: &Lan, leader: &str, partition: Partition) -> Result<Deposed> {
-    goes_on_after(scenario, lan, partition, async |scenario| Deposed::new(&scenario.cluster, leader).await).await
-}
-
-/// The same, with a look at something as soon as packets are dropped.
-async fn goes_on_after<T>(
+/// The same, with a look at those that are cut off before they know of it.
+pub(crate) async fn goes_on_meanwhile<T>(
     scenario: &mut Scenario,
     lan: &Lan,
     partition: Partition,
@@ -96,8 +91,8 @@ async fn goes_on_after<T>(
     let (before, started) = (lan.losses()?, Instant::now());
     scenario.note(what.clone());
     lan.set(drops)?;
-    let seen = look(scenario).await.with_context(|| format!("when {what}"))?;
-    let took = serves_again(scenario, &whole, started).await.with_context(|| format!("while {what}"))?;
+    let both = async { tokio::try_join!(look(scenario), serves_again(scenario, &whole, started)) };
+    let (seen, took) = both.await.with_context(|| format!("while {what}"))?;
     // Those that go on may have done so before anybody said something to whom it is cut off from.
     let dropped = eventually(&format!("packets are dropped while {what}"), async || {
         let dropped = lan.losses()?.dropped - before.dropped;
@@ -197,8 +192,8 @@ pub(crate) struct Deposed {
 }
 
 impl Deposed {
-    /// To be called as soon as it is cut off, when it cannot know yet.
-    async fn new(cluster: &Cluster, name: &str) -> Result<Self> {
+    /// To be called as soon as it is cut off: later it leads no more, and could choose nothing anyway.
+    pub(crate) async fn new(cluster: &Cluster, name: &str) -> Result<Self> {
         let status = cluster.json(name, "/v1/status").await?;
         // Only who leads has one.
         let next_slot = status["next_slot"].as_u64().with_context(|| format!("{name} leads no more: {status}"))?;

@@ -11,7 +11,7 @@ use rand::RngExt;
 use tests::harness::lan::{Lan, apart};
 
 use crate::hosts::{
-    Partition, WAYS, Ways, among_hosts, answers_no_one, comes_together, cut_off, goes_on_in_spite, goes_on_without,
+    Deposed, Partition, WAYS, Ways, among_hosts, answers_no_one, comes_together, cut_off, goes_on_in_spite, goes_on_meanwhile,
 };
 use crate::scenario::Scenario;
 
@@ -28,7 +28,8 @@ fn a_leader_whose_packets_are_lost_is_replaced_and_chooses_nothing() -> Result<(
                 drops: cut_off(&leader, &scenario.cluster.all(), ways),
                 whole: doors(scenario, &[]),
             };
-            let deposed = goes_on_without(scenario, lan, &leader, partition).await?;
+            let look = async |scenario: &Scenario| Deposed::new(&scenario.cluster, &leader).await;
+            let deposed = goes_on_meanwhile(scenario, lan, partition, look).await?;
             tokio::time::sleep(scenario.between(500, 1_500)).await;
             deposed.has_chosen_nothing(&scenario.cluster).await?;
             comes_together(scenario, lan).await?;
@@ -72,7 +73,13 @@ fn a_minority_with_leader_and_primary_acknowledges_nothing_and_the_majority_goes
                 drops: apart(&minority, &majority),
                 whole: doors(scenario, &minority),
             };
-            let deposed = goes_on_without(scenario, lan, &leader, partition).await?;
+            let deposed = goes_on_meanwhile(scenario, lan, partition, async |scenario| {
+                let deposed = Deposed::new(&scenario.cluster, &leader).await?;
+                // Leader and primary do not know yet: what they are asked for now, they propose.
+                answers_no_one(scenario, &primary).await?;
+                Ok(deposed)
+            })
+            .await?;
             answers_no_one(scenario, &primary).await?;
             deposed.has_chosen_nothing(&scenario.cluster).await?;
             comes_together(scenario, lan).await?;
