@@ -15,7 +15,7 @@
 //! | Phase 2 begins after every page from a quorum | `invariant_a_leader_has_a_quorum_of_promises` |
 //! | re-proposes the vote of the highest ballot | `invariant_a_proposal_is_safe` |
 //! | one value per slot and ballot; one choice per slot | `…_one_value_at_a_ballot`, `…_nothing_else_is_proposed`, `…_one_value_is_chosen` |
-//! | `Chosen` is chosen, learned is chosen | `invariant_is_chosen` |
+//! | `Chosen` is chosen, learned is chosen | `…_chosen_is_what_was_proposed`, `invariant_is_chosen` |
 //! | a view names the epoch before; batches in their epoch and order | `invariant_only_what_is_due_takes_effect` |
 //! | a primary has executed its own view | `invariant_only_a_primary_proposes` |
 //! | the answer is the executed result, once | `…_answer_is_what_was_executed`, `…_a_mutation_is_executed_once` |
@@ -36,8 +36,8 @@ use std::collections::BTreeMap;
 use acceptor::acceptor::{Acceptor, Record};
 use coordinator::effect::{PhaseChange, Reason};
 use replica::outcome::{CommandOutcome, ExecutionReport};
-use shared::ids::{AcceptorId, Instance, Slot};
-use shared::message::{ChosenEntry, Phase};
+use shared::ids::{AcceptorId, BatchNumber, Epoch, Instance, Slot};
+use shared::message::{ChosenEntry, EncodedValue, Phase};
 
 use crate::linearizability::history::OperationId;
 
@@ -56,6 +56,8 @@ pub struct Observer {
     acceptors: Acceptors,
     votes: Votes,
     golden: Golden,
+    /// Every batch that a primary proposed.
+    proposed: BTreeMap<(Epoch, BatchNumber), EncodedValue>,
     replicas: Vec<ReplicaSeen>,
     phases: BTreeMap<NodeId, Phase>,
     leader: Option<NodeId>,
@@ -83,6 +85,7 @@ impl Observer {
             // Counted here: the services' own idea of a majority is under test.
             votes: Votes::new(usize::from(topology.acceptors) / 2 + 1),
             golden: Golden::new(),
+            proposed: BTreeMap::new(),
             replicas: vec![unseen; usize::from(topology.replicas)],
             phases: BTreeMap::new(),
             leader: None,
