@@ -57,6 +57,8 @@ struct Caller {
     to: NodeId,
     to_life: Life,
     call: CallId,
+    /// The client's deadline, in true time.
+    until: Duration,
 }
 
 #[derive(Debug)]
@@ -216,7 +218,7 @@ impl ReplicaNode {
                 self.on_fetch(env, Waiting { to: from, to_life: from_life, fetch, from: slot }, wait_ms);
                 return Fate::Alive;
             }
-            Message::Call(call, request) => return self.on_call(env, Caller { to: from, to_life: from_life, call }, request),
+            Message::Call(call, request) => return self.on_call(env, (from, from_life, call), request),
             Message::Answer(call, outcome) => {
                 if let Some(caller) = self.forwarded.remove(&call) {
                     self.reply(env, caller, outcome);
