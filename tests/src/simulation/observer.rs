@@ -22,16 +22,17 @@
 //! | time never goes back | `invariant_time_never_goes_back` |
 //! | equal slots, equal hashes, equal states | `…_executed_alike`, `…_is_a_state`, `…_states_are_equal` |
 //! | in slot order, each once | `invariant_slots_follow_each_other` |
-//! | trimmed only when durable twice | `invariant_trimmed_is_durable_twice` |
+//! | trimmed only when durable twice, on disks that are not known to be lost | `…_trimmed_is_durable_twice`, `…_no_lost_disk_counts` |
 //! | a linearizable read sees what was chosen before it | `invariant_a_read_sees_what_was_chosen` |
 
 mod acceptors;
 mod claims;
 mod golden;
+mod trimming;
 mod turn;
 mod votes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use acceptor::acceptor::{Acceptor, Record};
 use coordinator::effect::{PhaseChange, Reason};
@@ -43,6 +44,7 @@ use crate::linearizability::history::OperationId;
 
 use acceptors::Acceptors;
 pub use golden::Golden;
+use trimming::Heard;
 pub use votes::Votes;
 
 use super::database::Database;
@@ -61,6 +63,10 @@ pub struct Observer {
     replicas: Vec<ReplicaSeen>,
     phases: BTreeMap<NodeId, Phase>,
     leader: Option<NodeId>,
+    /// Of which life each coordinator heard last, by replica.
+    heard: BTreeMap<(NodeId, NodeId), Heard>,
+    /// Leaders were right to let all below be trimmed.
+    trim_below: Slot,
 }
 
 /// What is known of a replica.
@@ -72,14 +78,21 @@ struct ReplicaSeen {
     durable_below: Slot,
     /// … or had until it lost its disk: that loss is what the second copy is for.
     ever_durable_below: Slot,
+    /// The lives since that loss: whoever heard of one of them last must not count on the lost disk.
+    lives_since: BTreeSet<Instance>,
 }
 
 impl Observer {
     /// Nothing seen yet.
     #[must_use]
     pub fn new(topology: &Topology) -> Self {
-        let unseen =
-            ReplicaSeen { instance: Instance(0), executed_below: Slot(0), durable_below: Slot(0), ever_durable_below: Slot(0) };
+        let unseen = ReplicaSeen {
+            instance: Instance(0),
+            executed_below: Slot(0),
+            durable_below: Slot(0),
+            ever_durable_below: Slot(0),
+            lives_since: BTreeSet::new(),
+        };
         Self {
             acceptors: Acceptors::default(),
             // Counted here: the services' own idea of a majority is under test.
@@ -89,6 +102,8 @@ impl Observer {
             replicas: vec![unseen; usize::from(topology.replicas)],
             phases: BTreeMap::new(),
             leader: None,
+            heard: BTreeMap::new(),
+            trim_below: Slot(0),
         }
     }
 
@@ -181,6 +196,7 @@ impl Observer {
     /// A coordinator is dead.
     pub fn coordinator_stopped(&mut self, node: NodeId) {
         self.phases.remove(&node);
+        self.heard.retain(|(coordinator, _), _| *coordinator != node);
     }
 
     /// A coordinator says that an entry is chosen.
@@ -195,6 +211,7 @@ impl Observer {
         self.golden.invariant_is_a_state(node, database.state());
         let seen = self.replica_mut(node);
         (seen.instance, seen.executed_below) = (instance, database.state().meta().executed_below);
+        seen.lives_since.insert(instance);
     }
 
     /// A replica's database survives up to there, whatever happens but its loss.
@@ -202,6 +219,13 @@ impl Observer {
         let seen = self.replica_mut(node);
         seen.durable_below = below;
         seen.ever_durable_below = seen.ever_durable_below.max(below);
+    }
+
+    /// A replica lost its disk.
+    pub fn replica_wiped(&mut self, node: NodeId) {
+        let seen = self.replica_mut(node);
+        seen.durable_below = Slot(0);
+        seen.lives_since.clear();
     }
 
     /// A replica executed and committed.

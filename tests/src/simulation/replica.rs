@@ -154,7 +154,7 @@ impl ReplicaNode {
     /// Gives it an empty database.
     pub fn wipe(&mut self, env: &mut Environment) {
         self.database = Database::new();
-        env.observer.durable(self.process.id, Slot(0));
+        env.observer.replica_wiped(self.process.id);
     }
 
     /// A timer ran out.
