@@ -145,10 +145,17 @@ impl ReplicaNode {
 
     /// Kills it.
     pub fn crash(&mut self, env: &mut Environment, presence: Presence, power: Power) {
-        if power == Power::Fails && self.database.lose_power(&mut self.process.random) {
-            env.reach.hit(Reached::RolledBack);
+        if power == Power::Fails {
+            self.lose_power(env);
         }
         self.process.stop(presence);
+    }
+
+    /// Its machine loses power, whether it runs or not.
+    pub fn lose_power(&mut self, env: &mut Environment) {
+        if self.database.lose_power(&mut self.process.random) {
+            env.reach.hit(Reached::RolledBack);
+        }
     }
 
     /// Gives it an empty database.

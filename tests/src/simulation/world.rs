@@ -265,8 +265,10 @@ impl World {
     }
 
     fn crash(&mut self, node: NodeId, presence: Presence, power: Power) {
-        if self.process(node).presence != Presence::Up {
-            return;
+        match self.process(node).presence {
+            Presence::Up => {}
+            Presence::Down if power == Power::Fails => return self.lose_power(node),
+            Presence::Down | Presence::Gone => return,
         }
         self.mark(node, 7, 0);
         if self.env.trace.is_text_kept() {
@@ -280,6 +282,15 @@ impl World {
             }
             NodeId::Replica(number) => self.replicas[usize::from(number)].crash(&mut self.env, presence, power),
             NodeId::Client(_) => unreachable!("clients never fail"),
+        }
+    }
+
+    /// The machine of a process that is down loses power.
+    fn lose_power(&mut self, node: NodeId) {
+        match node {
+            NodeId::Acceptor(number) => self.acceptors[usize::from(number)].lose_power(&mut self.env),
+            NodeId::Replica(number) => self.replicas[usize::from(number)].lose_power(&mut self.env),
+            NodeId::Coordinator(_) | NodeId::Client(_) => {}
         }
     }
 
