@@ -10,6 +10,7 @@ use crate::simulation::event::Event;
 use crate::simulation::faults::{Blow, FaultKind, Moment, Power, Target};
 use crate::simulation::network::Cut;
 use crate::simulation::node::{CrashPoint, NodeId, Presence};
+use crate::simulation::random::MILLION;
 use crate::simulation::reach::Reached;
 
 impl World {
@@ -53,8 +54,18 @@ impl World {
                     self.pause(node, lasts);
                 }
             }
-            FaultKind::Drift { node, rate } => self.process(node).clock.set_rate(now, rate),
-            FaultKind::Jump { node, by } => self.process(node).clock.jump(now, by),
+            FaultKind::Drift { node, rate } => {
+                self.process(node).clock.set_rate(now, rate);
+                if rate.abs_diff(MILLION) > MILLION / 10 && self.process(node).presence == Presence::Up {
+                    self.env.reach.hit(Reached::Drifted);
+                }
+            }
+            FaultKind::Jump { node, by } => {
+                self.process(node).clock.jump(now, by);
+                if by > Duration::from_millis(500) && self.process(node).presence == Presence::Up {
+                    self.env.reach.hit(Reached::Jumped);
+                }
+            }
             FaultKind::SetWall { node, by_ms } => self.process(node).clock.set_wall(by_ms),
             FaultKind::Full { node, lasts } => {
                 self.set_full(node, true);
@@ -162,10 +173,13 @@ impl World {
         if self.process(node).presence != Presence::Up {
             return;
         }
-        let now = self.env.queue.now();
-        let until = now + lasts;
+        for (longer_than, reached) in [(2, Reached::Paused), (10, Reached::PausedLong)] {
+            if lasts > Duration::from_secs(longer_than) {
+                self.env.reach.hit(reached);
+            }
+        }
+        let until = self.env.queue.now() + lasts;
         let process = self.process(node);
-        process.paused_since.get_or_insert(now);
         process.paused_until = process.paused_until.max(until);
         self.env.queue.at(until, Event::Wake(node));
     }
