@@ -4,6 +4,8 @@ use http::{HeaderMap, header};
 use shared::ids::Revision;
 use shared::problem::Problem;
 
+use super::query::whole_number;
+
 /// The media type of one JSON document a line.
 pub const NDJSON: &str = "application/x-ndjson";
 
@@ -29,10 +31,8 @@ pub fn min_revision(headers: &HeaderMap) -> Result<Option<Revision>, Problem> {
         (None, _) => Ok(None),
         (Some(value), None) => {
             let text = value.to_str().unwrap_or_default();
-            let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-            let number = if digits { text.parse().ok() } else { None };
             let refuse = || Problem::bad_request("Synod-Min-Revision is not a revision: a whole number");
-            number.map(|number| Some(Revision(number))).ok_or_else(refuse)
+            whole_number(text).map(|number| Some(Revision(number))).ok_or_else(refuse)
         }
         (Some(_), Some(_)) => Err(Problem::bad_request("Synod-Min-Revision is given more than once")),
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use shared::ids::Slot;
 use shared::problem::Problem;
 
-use super::query::decode_strict;
+use super::query::{decode_strict, whole_number};
 
 /// What a key's path starts with.
 const KEY: &str = "/v1/kv/";
@@ -39,10 +39,8 @@ fn check_key(key: String, max_bytes: usize) -> Result<Bytes, Problem> {
 /// 400 where it is no whole number, or one that nothing can count to.
 pub fn slot_of_path(path: &str) -> Result<Slot, Problem> {
     let text = path.strip_prefix(SLOT).unwrap_or_default();
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = if digits { text.parse().ok() } else { None };
     // SQLite counts no further, and neither will anyone.
-    let slot = number.filter(|slot| i64::try_from(*slot).is_ok()).map(Slot);
+    let slot = whole_number(text).filter(|slot| i64::try_from(*slot).is_ok()).map(Slot);
     slot.ok_or_else(|| Problem::bad_request("the slot in the path is not a whole number in range"))
 }
 

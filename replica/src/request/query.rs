@@ -51,8 +51,9 @@ impl Query {
     /// 400 where it is none, or out of range.
     pub fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, Problem> {
         let Some(text) = self.text(name) else { return Ok(None) };
-        let number = if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None };
-        number.map(Some).ok_or_else(|| bad(&format!("query parameter {name:?} is {:?}, not a whole number in range", head(text))))
+        whole_number(text)
+            .map(Some)
+            .ok_or_else(|| bad(&format!("query parameter {name:?} is {:?}, not a whole number in range", head(text))))
     }
 
     /// A parameter that is `true` (also `1`, or the bare name) or `false` (also `0`); false where it is not there.
@@ -94,6 +95,11 @@ fn head(text: &str) -> String {
 
 fn decode_form(text: &str) -> Result<String, String> {
     decode_strict(&text.replace('+', " "))
+}
+
+/// A number written in digits alone: no sign, which `parse` would take.
+pub(super) fn whole_number<T: FromStr>(text: &str) -> Option<T> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
 /// Percent-decodes once.
