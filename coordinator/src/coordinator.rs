@@ -206,15 +206,9 @@ impl Coordinator {
             Reason::LeaderSilent | Reason::NoLeaderYet | Reason::Promised => unreachable!("{reason:?} ends no leadership"),
         };
         let (from, Some(ballot)) = (self.phase(), self.ballot()) else { return };
-        match reason {
-            // It led well; there was nobody to lead. Were this a failure, no coordinator would be quick when replicas come back.
-            Reason::ReplicasSilent => {}
-            Reason::Outbid(_)
-            | Reason::Phase1TimedOut
-            | Reason::QuorumSilent
-            | Reason::LeaderSilent
-            | Reason::NoLeaderYet
-            | Reason::Promised => self.failures.add(&self.config, self.now),
+        // Whoever led well and had nobody to lead has not failed: else no coordinator would be quick when replicas come back.
+        if standby != Standby::AwaitingReplicas {
+            self.failures.add(&self.config, self.now);
         }
         let before = std::mem::replace(&mut self.state, State::Inactive(standby));
         self.change_phase(from, Phase::Inactive, ballot, reason);
