@@ -65,7 +65,8 @@ pub struct Config {
     pub first_view_replicas: usize,
     /// After a view is chosen, the next one waits for news of it, or this long.
     pub view_settle_timeout: Duration,
-    /// Replicas heard from within this time count for trimming.
+    /// Replicas heard from within this time count for trimming; one that is alone in its view is the only one there is when nothing
+    /// was heard of another for so long.
     pub durable_memory: Duration,
     /// When inputs came further apart than this, the process was paused: silence in that time is nobody else's fault.
     pub pause_threshold: Duration,

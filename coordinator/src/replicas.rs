@@ -77,9 +77,8 @@ impl Replicas {
             return true;
         }
         let view = self.view.as_ref();
-        let idle = |(name, heard): &(&Name, &Heard)| {
-            now.saturating_sub(heard.heard_at) > config.durable_memory && !view.is_some_and(|view| view.contains(name))
-        };
+        let idle =
+            |(name, heard): &(&Name, &Heard)| !heard.is_recent(config, now) && !view.is_some_and(|view| view.contains(name));
         let forgotten = self.heard.iter().find(idle).map(|(name, _)| name.clone());
         forgotten.is_some_and(|name| self.heard.remove(&name).is_some())
     }
@@ -118,17 +117,31 @@ impl Replicas {
         now.saturating_sub(since.max(self.listening_since))
     }
 
-    /// How far acceptors may trim: the second highest durable mark in the view (the only one, where it has one replica). None
+    /// How far acceptors may trim: the second highest durable mark in the view (the only one, where there is but one replica). None
     /// while too few were heard from.
     pub(crate) fn durable_twice(&self, config: &Config, now: Duration) -> Option<Slot> {
         let view = self.view.as_ref()?;
-        let needed = if view.backups.is_empty() { 1 } else { 2 };
-        let recent =
-            |name: &Name| self.heard.get(name).filter(|heard| now.saturating_sub(heard.heard_at) < config.durable_memory);
+        let needed = if self.is_alone(config, now, view) { 1 } else { 2 };
         let members = std::iter::once(&view.primary).chain(&view.backups);
-        let mut durable: Vec<Slot> = members.filter_map(recent).map(|heard| heard.durable_below).collect();
+        let heard = members.filter_map(|name| self.heard.get(name)).filter(|heard| heard.is_recent(config, now));
+        let mut durable: Vec<Slot> = heard.map(|heard| heard.durable_below).collect();
         durable.sort_unstable_by(|one, other| other.cmp(one));
         durable.get(needed - 1).copied()
+    }
+
+    /// Whether the view names the only replica there is. One that starts before the others is for a moment alone in its view: were
+    /// anything trimmed then, it would be lost with that one's disk. So every other one must have been silent for long.
+    fn is_alone(&self, config: &Config, now: Duration, view: &View) -> bool {
+        let is_long = |silence: Duration| silence >= config.durable_memory;
+        let others = || self.heard.keys().filter(|name| **name != view.primary);
+        view.backups.is_empty() && is_long(now) && others().all(|name| is_long(self.silence(now, name)))
+    }
+}
+
+impl Heard {
+    /// Whether it was heard from within the time that counts for trimming.
+    fn is_recent(&self, config: &Config, now: Duration) -> bool {
+        now.saturating_sub(self.heard_at) < config.durable_memory
     }
 }
 

@@ -160,6 +160,24 @@ fn a_standby_listens_so_that_as_a_leader_it_knows_at_once() {
     assert_eq!(leads[leads.len() - first.len()..], first);
 }
 
+/// How far the leader lets acceptors trim.
+fn trim_below(bench: &mut Bench) -> Option<u64> {
+    let effects = bench.fire(Timer::Lead);
+    effects.into_iter().find_map(|effect| match effect {
+        Effect::Accept { message, .. } => Some(message.trim_below.0),
+        Effect::PollWatermarks { .. }
+        | Effect::Prepare { .. }
+        | Effect::Arm { .. }
+        | Effect::ProposalReply { .. }
+        | Effect::Chosen(_)
+        | Effect::PhaseChanged(_)
+        | Effect::ViewProposed { .. }
+        | Effect::RosterKnown(_)
+        | Effect::NotACluster(_)
+        | Effect::Misfit { .. } => None,
+    })
+}
+
 #[test]
 fn acceptors_may_trim_what_two_replicas_hold_durably_and_is_chosen() {
     let (mut bench, mine) = Bench::leading();
@@ -167,22 +185,6 @@ fn acceptors_may_trim_what_two_replicas_hold_durably_and_is_chosen() {
     let durable = |replica, below| {
         let view = Some(view(4, 1, &[2, 3]));
         Heartbeat { executed_below: Slot(below), durable_below: Slot(below), ..heartbeat(replica, view) }
-    };
-    let trim_below = |bench: &mut Bench| {
-        let effects = bench.fire(Timer::Lead);
-        effects.into_iter().find_map(|effect| match effect {
-            Effect::Accept { message, .. } => Some(message.trim_below.0),
-            Effect::PollWatermarks { .. }
-            | Effect::Prepare { .. }
-            | Effect::Arm { .. }
-            | Effect::ProposalReply { .. }
-            | Effect::Chosen(_)
-            | Effect::PhaseChanged(_)
-            | Effect::ViewProposed { .. }
-            | Effect::RosterKnown(_)
-            | Effect::NotACluster(_)
-            | Effect::Misfit { .. } => None,
-        })
     };
     bench.step(Input::Heartbeat(durable(1, 8)));
     assert_eq!(trim_below(&mut bench), Some(0), "one copy is not enough");
@@ -197,6 +199,39 @@ fn acceptors_may_trim_what_two_replicas_hold_durably_and_is_chosen() {
     bench.step(Input::Heartbeat(wiped(2)));
     bench.step(Input::Heartbeat(wiped(1)));
     assert_eq!(trim_below(&mut bench), Some(10), "and it never goes back");
+}
+
+#[test]
+fn one_copy_is_enough_only_where_no_other_replica_was_heard_of_for_long() {
+    let (mut bench, mine) = Bench::leading();
+    bench.accepted_with(0, mine, &[], chosen(10));
+    let alone = |below| Heartbeat { durable_below: Slot(below), ..heartbeat(1, Some(view(1, 1, &[]))) };
+    let say = |bench: &mut Bench, beat: Heartbeat| {
+        bench.wait_ms(200);
+        for acceptor in 0..2 {
+            bench.accepted_with(acceptor, mine, &[], chosen(10));
+        }
+        bench.step(Input::Heartbeat(beat));
+        trim_below(bench)
+    };
+    let says = |bench: &mut Bench, beats: usize| (0..beats).map(|_| say(bench, alone(8))).collect::<Vec<_>>();
+    bench.step(Input::Heartbeat(heartbeat(2, None)));
+    assert_eq!(says(&mut bench, 49), [Some(0); 49], "another one was here");
+    assert_eq!(says(&mut bench, 1), [Some(8)], "ten seconds ago");
+    bench.step(Input::Heartbeat(heartbeat(2, None)));
+    assert_eq!(say(&mut bench, alone(9)), Some(8), "and it is back");
+}
+
+#[test]
+fn a_coordinator_that_has_just_started_takes_no_replica_for_the_only_one() {
+    let (mut bench, mine) = Bench::leading();
+    bench.accepted_with(0, mine, &[], chosen(10));
+    let alone = Heartbeat { durable_below: Slot(8), ..heartbeat(1, Some(view(1, 1, &[]))) };
+    bench.step(Input::Heartbeat(alone.clone()));
+    assert_eq!(trim_below(&mut bench), Some(0));
+    bench.wait_ms(10_000);
+    bench.step(Input::Heartbeat(alone));
+    assert_eq!(trim_below(&mut bench), Some(8));
 }
 
 #[test]
