@@ -86,6 +86,9 @@ impl AcceptorNode {
     /// Starts it from its disk.
     pub fn start(&mut self, env: &mut Environment) {
         self.process.start(env.queue.now());
+        // It relies on nothing that it reads before that is synced.
+        let kept = self.disk.keep_all();
+        env.observer.persisted(self.disk.id, &kept, &mut env.reach);
         self.core = self.disk.recover(self.limits);
         self.core.check_invariants();
         (self.waiting, self.syncing, self.is_syncing) = (Vec::new(), Vec::new(), false);
@@ -95,21 +98,25 @@ impl AcceptorNode {
         env.observer.acceptor_started(&self.core);
     }
 
-    /// Kills it.
+    /// Kills it. What it had written is still in its machine's memory, and on disk only when it is next started.
     pub fn crash(&mut self, env: &mut Environment, presence: Presence, power: Power) {
         if !self.disk.unsynced().is_empty() {
-            let written = self.disk.unsynced().len();
-            let kept = match power {
-                Power::Stays => self.disk.keep_all(),
-                Power::Fails => self.disk.lose_power(&mut self.process.random),
-            };
             env.reach.hit(Reached::CrashedWritten);
-            if kept.len() < written {
-                env.reach.hit(if kept.is_empty() { Reached::UnsyncedLost } else { Reached::Torn });
-            }
-            env.observer.persisted(self.disk.id, &kept, &mut env.reach);
+        }
+        if power == Power::Fails {
+            self.lose_power(env);
         }
         self.process.stop(presence);
+    }
+
+    /// Its machine loses power, whether it runs or not.
+    pub fn lose_power(&mut self, env: &mut Environment) {
+        let written = self.disk.unsynced().len();
+        let kept = self.disk.lose_power(&mut self.process.random);
+        if kept.len() < written {
+            env.reach.hit(if kept.is_empty() { Reached::UnsyncedLost } else { Reached::Torn });
+        }
+        env.observer.persisted(self.disk.id, &kept, &mut env.reach);
     }
 
     /// Gives it an empty disk, under another identity.

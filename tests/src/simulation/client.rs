@@ -56,9 +56,9 @@ enum Stage {
     Working,
     /// All is healed: it must get a write through …
     MustWrite,
-    /// … and then a read.
+    /// … and then a read at every live replica.
     MustRead,
-    /// It got both.
+    /// It got all of them.
     Done,
 }
 
@@ -80,6 +80,8 @@ pub struct Client {
     newest: u64,
     /// The replica that it asked last.
     asked: u8,
+    /// Where it still has to read, once all is healed.
+    unread: Vec<NodeId>,
 }
 
 #[derive(Debug)]
@@ -106,6 +108,7 @@ impl Client {
             seen: vec![None; usize::from(plan.workload.keys)],
             newest: 0,
             asked: 0,
+            unread: Vec::new(),
         }
     }
 
@@ -129,9 +132,10 @@ impl Client {
         self.think(env);
     }
 
-    /// All is healed.
-    pub fn heal(&mut self, env: &mut Environment) {
+    /// All is healed, and these replicas live.
+    pub fn heal(&mut self, env: &mut Environment, replicas: &[NodeId]) {
         self.stage = Stage::MustWrite;
+        self.unread = replicas.to_vec();
         match &self.pending {
             None => self.call(env),
             // It may still end well, but is not waited for longer than what is asked from now on.
@@ -194,11 +198,13 @@ impl Client {
         env.queue.after(patience, Event::Client(self.number, ClientEvent::GiveUp(operation)));
     }
 
-    /// Any, while it works; once all is healed one that answers, as a balancer does, for others may stay dead.
+    /// Any, while it works; once all is healed one that answers to a write, as a balancer does, for others may stay dead; and
+    /// then each that lives, to read.
     fn draw_replica(&mut self) -> NodeId {
         match self.stage {
             Stage::Working => self.asked = u8::try_from(self.random.below(u64::from(self.replicas))).expect("small"),
-            Stage::MustWrite | Stage::MustRead | Stage::Done => {}
+            Stage::MustRead => return *self.unread.last().expect("it is done once it has read at all of them"),
+            Stage::MustWrite | Stage::Done => {}
         }
         NodeId::Replica(self.asked)
     }
@@ -284,7 +290,10 @@ impl Client {
     fn advance(&mut self, call: &Call) {
         self.stage = match (self.stage, call) {
             (Stage::MustWrite, Call::Put { .. }) => Stage::MustRead,
-            (Stage::MustRead, Call::Read { consistency: Consistency::Linearizable, .. }) => Stage::Done,
+            (Stage::MustRead, Call::Read { consistency: Consistency::Linearizable, .. }) => {
+                self.unread.pop();
+                if self.unread.is_empty() { Stage::Done } else { Stage::MustRead }
+            }
             (stage, _) => stage,
         };
     }

@@ -13,6 +13,8 @@ pub struct Clock {
     anchor: (Duration, Duration),
     /// What the wall clock is ahead of the monotonic one, in milliseconds since 1970.
     wall_ms: u64,
+    /// How far it has jumped since somebody last asked.
+    jumped: Duration,
 }
 
 /// Some day in 2027, in milliseconds since 1970: the wall clock when a simulation starts.
@@ -22,7 +24,7 @@ impl Clock {
     /// A clock that starts with the simulation and goes right.
     #[must_use]
     pub fn new() -> Self {
-        Self { rate: MILLION, anchor: (Duration::ZERO, Duration::ZERO), wall_ms: EPOCH_MS }
+        Self { rate: MILLION, anchor: (Duration::ZERO, Duration::ZERO), wall_ms: EPOCH_MS, jumped: Duration::ZERO }
     }
 
     /// What the monotonic clock says at a true time.
@@ -62,6 +64,18 @@ impl Clock {
     /// The monotonic clock jumps forward, as over the suspension of a virtual machine.
     pub fn jump(&mut self, now: Duration, by: Duration) {
         self.anchor = (now, self.read(now) + by);
+        self.jumped += by;
+    }
+
+    /// Whether it goes wrong by more than a tenth.
+    #[must_use]
+    pub fn is_wrong(&self) -> bool {
+        self.rate.abs_diff(MILLION) > MILLION / 10
+    }
+
+    /// How far it has jumped since this was last asked.
+    pub fn take_jump(&mut self) -> Duration {
+        std::mem::take(&mut self.jumped)
     }
 
     /// The wall clock is set, forward or back.

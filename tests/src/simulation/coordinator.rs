@@ -160,6 +160,7 @@ impl CoordinatorNode {
             }
             Message::Heartbeat(heartbeat) => {
                 let cause = if heartbeat.nudge_below.is_some() { Cause::Nudge } else { Cause::Usual };
+                env.observer.heard(env.queue.now(), (self.process.id, from), heartbeat.instance);
                 let fate = self.step(env, Input::Heartbeat(heartbeat), cause);
                 if fate == Fate::Alive {
                     let reply = self.core.heartbeat_reply();
@@ -234,7 +235,10 @@ impl CoordinatorNode {
         match effect {
             Effect::PollWatermarks { to, poll } => self.send(env, node(to), None, Message::Poll(poll)),
             Effect::Prepare { to, message } => self.send(env, node(to), None, Message::Prepare(message)),
-            Effect::Accept { to, message } => self.outboxes[to.0].push(message, &BTreeMap::new()),
+            Effect::Accept { to, message } => {
+                env.observer.allows_trimming(env.queue.now(), self.process.id, message.trim_below);
+                self.outboxes[to.0].push(message, &BTreeMap::new());
+            }
             Effect::Arm { timer, after, jitter } => env.arm(&mut self.process, timer as u8, after, jitter),
             Effect::ProposalReply { id, reply } => {
                 let proposer = self.proposals.remove(&id).expect("a proposal is answered once");

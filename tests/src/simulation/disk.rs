@@ -74,7 +74,7 @@ impl AcceptorDisk {
         self.keep(surviving)
     }
 
-    /// The process was killed, but not the machine: all that was written is there.
+    /// A process starts, and the machine stayed up since the one before it was killed: all that was written is there, and synced.
     pub fn keep_all(&mut self) -> Vec<Record> {
         self.keep(usize::MAX)
     }

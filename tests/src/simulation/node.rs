@@ -80,6 +80,8 @@ pub struct Process {
     pub presence: Presence,
     /// It does nothing before this time (SIGSTOP); what comes waits.
     pub paused_until: Duration,
+    /// Since when.
+    pub paused_since: Option<Duration>,
     /// Where it is to be killed next.
     pub armed: Option<CrashPoint>,
     /// The clocks of its machine.
@@ -99,6 +101,7 @@ impl Process {
             life: Life(0),
             presence: Presence::Down,
             paused_until: Duration::ZERO,
+            paused_since: None,
             armed: None,
             clock: Clock::new(),
             random,
@@ -112,6 +115,7 @@ impl Process {
         self.life = Life(self.life.0 + 1);
         self.presence = Presence::Up;
         self.paused_until = Duration::ZERO;
+        self.paused_since = None;
         self.armed = None;
         self.started = self.clock.read(now);
         self.timers = [0; TIMERS];
@@ -120,6 +124,7 @@ impl Process {
     /// Ends its life.
     pub fn stop(&mut self, presence: Presence) {
         self.presence = presence;
+        self.paused_since = None;
         self.armed = None;
     }
 

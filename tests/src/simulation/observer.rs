@@ -15,34 +15,36 @@
 //! | Phase 2 begins after every page from a quorum | `invariant_a_leader_has_a_quorum_of_promises` |
 //! | re-proposes the vote of the highest ballot | `invariant_a_proposal_is_safe` |
 //! | one value per slot and ballot; one choice per slot | `…_one_value_at_a_ballot`, `…_nothing_else_is_proposed`, `…_one_value_is_chosen` |
-//! | `Chosen` is chosen, learned is chosen | `invariant_is_chosen` |
+//! | `Chosen` is chosen, learned is chosen | `…_chosen_is_what_was_proposed`, `invariant_is_chosen` |
 //! | a view names the epoch before; batches in their epoch and order | `invariant_only_what_is_due_takes_effect` |
 //! | a primary has executed its own view | `invariant_only_a_primary_proposes` |
 //! | the answer is the executed result, once | `…_answer_is_what_was_executed`, `…_a_mutation_is_executed_once` |
 //! | time never goes back | `invariant_time_never_goes_back` |
 //! | equal slots, equal hashes, equal states | `…_executed_alike`, `…_is_a_state`, `…_states_are_equal` |
 //! | in slot order, each once | `invariant_slots_follow_each_other` |
-//! | trimmed only when durable twice | `invariant_trimmed_is_durable_twice` |
+//! | trimmed only when durable twice, on disks that are not known to be lost | `…_trimmed_is_durable_twice`, `…_no_lost_disk_counts` |
 //! | a linearizable read sees what was chosen before it | `invariant_a_read_sees_what_was_chosen` |
 
 mod acceptors;
 mod claims;
 mod golden;
+mod trimming;
 mod turn;
 mod votes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use acceptor::acceptor::{Acceptor, Record};
 use coordinator::effect::{PhaseChange, Reason};
 use replica::outcome::{CommandOutcome, ExecutionReport};
-use shared::ids::{AcceptorId, Instance, Slot};
-use shared::message::{ChosenEntry, Phase};
+use shared::ids::{AcceptorId, BatchNumber, Epoch, Instance, Slot};
+use shared::message::{ChosenEntry, EncodedValue, Phase};
 
 use crate::linearizability::history::OperationId;
 
 use acceptors::Acceptors;
 pub use golden::Golden;
+use trimming::Heard;
 pub use votes::Votes;
 
 use super::database::Database;
@@ -56,9 +58,15 @@ pub struct Observer {
     acceptors: Acceptors,
     votes: Votes,
     golden: Golden,
+    /// Every batch that a primary proposed.
+    proposed: BTreeMap<(Epoch, BatchNumber), EncodedValue>,
     replicas: Vec<ReplicaSeen>,
     phases: BTreeMap<NodeId, Phase>,
     leader: Option<NodeId>,
+    /// Of which life each coordinator heard last, by replica.
+    heard: BTreeMap<(NodeId, NodeId), Heard>,
+    /// Leaders were right to let all below be trimmed.
+    trim_below: Slot,
 }
 
 /// What is known of a replica.
@@ -70,22 +78,32 @@ struct ReplicaSeen {
     durable_below: Slot,
     /// … or had until it lost its disk: that loss is what the second copy is for.
     ever_durable_below: Slot,
+    /// The lives since that loss: whoever heard of one of them last must not count on the lost disk.
+    lives_since: BTreeSet<Instance>,
 }
 
 impl Observer {
     /// Nothing seen yet.
     #[must_use]
     pub fn new(topology: &Topology) -> Self {
-        let unseen =
-            ReplicaSeen { instance: Instance(0), executed_below: Slot(0), durable_below: Slot(0), ever_durable_below: Slot(0) };
+        let unseen = ReplicaSeen {
+            instance: Instance(0),
+            executed_below: Slot(0),
+            durable_below: Slot(0),
+            ever_durable_below: Slot(0),
+            lives_since: BTreeSet::new(),
+        };
         Self {
             acceptors: Acceptors::default(),
             // Counted here: the services' own idea of a majority is under test.
             votes: Votes::new(usize::from(topology.acceptors) / 2 + 1),
             golden: Golden::new(),
+            proposed: BTreeMap::new(),
             replicas: vec![unseen; usize::from(topology.replicas)],
             phases: BTreeMap::new(),
             leader: None,
+            heard: BTreeMap::new(),
+            trim_below: Slot(0),
         }
     }
 
@@ -178,6 +196,7 @@ impl Observer {
     /// A coordinator is dead.
     pub fn coordinator_stopped(&mut self, node: NodeId) {
         self.phases.remove(&node);
+        self.heard.retain(|(coordinator, _), _| *coordinator != node);
     }
 
     /// A coordinator says that an entry is chosen.
@@ -192,6 +211,7 @@ impl Observer {
         self.golden.invariant_is_a_state(node, database.state());
         let seen = self.replica_mut(node);
         (seen.instance, seen.executed_below) = (instance, database.state().meta().executed_below);
+        seen.lives_since.insert(instance);
     }
 
     /// A replica's database survives up to there, whatever happens but its loss.
@@ -199,6 +219,13 @@ impl Observer {
         let seen = self.replica_mut(node);
         seen.durable_below = below;
         seen.ever_durable_below = seen.ever_durable_below.max(below);
+    }
+
+    /// A replica lost its disk.
+    pub fn replica_wiped(&mut self, node: NodeId) {
+        let seen = self.replica_mut(node);
+        seen.durable_below = Slot(0);
+        seen.lives_since.clear();
     }
 
     /// A replica executed and committed.

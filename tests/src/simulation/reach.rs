@@ -96,8 +96,8 @@ reached! {
     PowerCut => "several machines lost power at once",
     /// An acceptor lost its disk.
     Wiped => "an acceptor lost its disk",
-    /// A damaged acceptor refused to run.
-    Damaged => "a damaged acceptor refused to run",
+    /// An acceptor never ran again, as one does that finds its disk damaged.
+    Damaged => "an acceptor was gone for good, as with a damaged disk",
     /// A replica lost its disk.
     ReplicaWiped => "a replica lost its disk",
     /// An acceptor's disk had no room.
@@ -113,9 +113,9 @@ reached! {
     /// A process was paused for longer than every time-out.
     PausedLong => "a process was paused for over ten seconds",
     /// A process timed by a clock that drifts.
-    Drifted => "a clock went wrong by more than a tenth",
-    /// A clock jumped over a time-out.
-    Jumped => "a clock jumped by over half a second",
+    Drifted => "a timer ran out by a clock that was wrong by more than a tenth",
+    /// A process saw that its clock had jumped over a time-out.
+    Jumped => "a timer ran out after its clock had jumped by over half a second",
     /// A batch brought a time from before the one before it.
     TimeHeld => "a batch's time was behind that of an earlier one",
     /// A fault met the moment that it waited for.

@@ -57,6 +57,8 @@ struct Caller {
     to: NodeId,
     to_life: Life,
     call: CallId,
+    /// The client's deadline, in true time.
+    until: Duration,
 }
 
 #[derive(Debug)]
@@ -143,16 +145,23 @@ impl ReplicaNode {
 
     /// Kills it.
     pub fn crash(&mut self, env: &mut Environment, presence: Presence, power: Power) {
-        if power == Power::Fails && self.database.lose_power(&mut self.process.random) {
-            env.reach.hit(Reached::RolledBack);
+        if power == Power::Fails {
+            self.lose_power(env);
         }
         self.process.stop(presence);
+    }
+
+    /// Its machine loses power, whether it runs or not.
+    pub fn lose_power(&mut self, env: &mut Environment) {
+        if self.database.lose_power(&mut self.process.random) {
+            env.reach.hit(Reached::RolledBack);
+        }
     }
 
     /// Gives it an empty database.
     pub fn wipe(&mut self, env: &mut Environment) {
         self.database = Database::new();
-        env.observer.durable(self.process.id, Slot(0));
+        env.observer.replica_wiped(self.process.id);
     }
 
     /// A timer ran out.
@@ -216,7 +225,7 @@ impl ReplicaNode {
                 self.on_fetch(env, Waiting { to: from, to_life: from_life, fetch, from: slot }, wait_ms);
                 return Fate::Alive;
             }
-            Message::Call(call, request) => return self.on_call(env, Caller { to: from, to_life: from_life, call }, request),
+            Message::Call(call, request) => return self.on_call(env, (from, from_life, call), request),
             Message::Answer(call, outcome) => {
                 if let Some(caller) = self.forwarded.remove(&call) {
                     self.reply(env, caller, outcome);

@@ -158,6 +158,12 @@ impl World {
     fn wake(&mut self, node: NodeId) {
         let now = self.env.queue.now();
         if self.process(node).paused_until <= now {
+            let paused_for = self.process(node).paused_since.take().map_or(Duration::ZERO, |since| now.saturating_sub(since));
+            for (longer_than, reached) in [(2, Reached::Paused), (10, Reached::PausedLong)] {
+                if paused_for > Duration::from_secs(longer_than) {
+                    self.env.reach.hit(reached);
+                }
+            }
             for event in self.asleep.remove(&node).into_iter().flatten() {
                 self.env.queue.after(Duration::ZERO, event);
             }
@@ -169,6 +175,14 @@ impl World {
             return;
         }
         self.mark(node, 3, u64::from(timer));
+        let clock = &mut self.process(node).clock;
+        let (is_wrong, jumped) = (clock.is_wrong(), clock.take_jump());
+        if is_wrong {
+            self.env.reach.hit(Reached::Drifted);
+        }
+        if jumped > Duration::from_millis(500) {
+            self.env.reach.hit(Reached::Jumped);
+        }
         let fate = match node {
             NodeId::Coordinator(number) => self.coordinators[usize::from(number)].on_timer(&mut self.env, timer),
             NodeId::Replica(number) => self.replicas[usize::from(number)].on_timer(&mut self.env, timer),
@@ -265,8 +279,10 @@ impl World {
     }
 
     fn crash(&mut self, node: NodeId, presence: Presence, power: Power) {
-        if self.process(node).presence != Presence::Up {
-            return;
+        match self.process(node).presence {
+            Presence::Up => {}
+            Presence::Down if power == Power::Fails => return self.lose_power(node),
+            Presence::Down | Presence::Gone => return,
         }
         self.mark(node, 7, 0);
         if self.env.trace.is_text_kept() {
@@ -280,6 +296,15 @@ impl World {
             }
             NodeId::Replica(number) => self.replicas[usize::from(number)].crash(&mut self.env, presence, power),
             NodeId::Client(_) => unreachable!("clients never fail"),
+        }
+    }
+
+    /// The machine of a process that is down loses power.
+    fn lose_power(&mut self, node: NodeId) {
+        match node {
+            NodeId::Acceptor(number) => self.acceptors[usize::from(number)].lose_power(&mut self.env),
+            NodeId::Replica(number) => self.replicas[usize::from(number)].lose_power(&mut self.env),
+            NodeId::Coordinator(_) | NodeId::Client(_) => {}
         }
     }
 

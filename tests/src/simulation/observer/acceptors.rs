@@ -27,7 +27,7 @@ struct Shadow {
 impl Acceptors {
     /// Whether the cluster is there whatever a minority of the acceptors loses: a quorum knows itself to be of it.
     pub(super) fn is_formed(&self) -> bool {
-        self.roster.as_ref().is_some_and(|roster| self.joined >= roster.quorum())
+        self.roster.as_ref().is_some_and(|roster| self.joined * 2 > roster.acceptors().len())
     }
 
     /// A record is on disk.

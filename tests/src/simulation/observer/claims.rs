@@ -1,7 +1,9 @@
 //! Whatever a message claims must be true when it is sent.
 
-use shared::ids::Slot;
-use shared::message::{Accept, AcceptReply, ChosenReply, Heartbeat, Marks, PrepareReply, ProposalReply, VotesPage};
+use shared::ids::{BatchNumber, Epoch, Slot};
+use shared::message::{
+    Accept, AcceptReply, ChosenReply, Heartbeat, Marks, PrepareReply, Proposal, ProposalReply, Value, VotesPage,
+};
 
 use super::Observer;
 use crate::simulation::message::Message;
@@ -29,6 +31,7 @@ impl Observer {
             Message::Propose(_, proposal) => {
                 let replica = self.replica(from);
                 self.golden.invariant_only_a_primary_proposes(from, replica.instance, replica.executed_below, proposal);
+                self.invariant_a_batch_is_proposed_again_as_it_was(from, proposal);
             }
             Message::HeartbeatReply(reply) => self.claims_chosen(from, reply.chosen_below),
             Message::Heartbeat(heartbeat) => self.on_heartbeat(from, heartbeat),
@@ -38,9 +41,9 @@ impl Observer {
                     self.votes.invariant_is_chosen(entry.slot, &entry.value);
                 }
             }
-            Message::Proposed(.., ProposalReply::Chosen { slot, chosen_below, .. }) => {
+            Message::Proposed(epoch, number, _, ProposalReply::Chosen { slot, chosen_below, .. }) => {
                 self.claims_chosen(from, *chosen_below);
-                assert!(self.votes.is_chosen(*slot), "invariant: {from} says that {slot} is chosen, which it is not");
+                self.invariant_chosen_is_what_was_proposed(from, *slot, (*epoch, *number));
             }
             Message::Poll(_)
             | Message::Prepare(_)
@@ -68,6 +71,26 @@ impl Observer {
             claimed <= chosen,
             "invariant: leader {} says all below {claimed} is chosen, and it is below {chosen}",
             accept.ballot
+        );
+    }
+
+    /// A primary that hears that its batch is chosen takes every batch sent with that number to be.
+    fn invariant_a_batch_is_proposed_again_as_it_was(&mut self, from: NodeId, proposal: &Proposal) {
+        let Proposal { epoch, number, value, .. } = proposal;
+        let before = self.proposed.entry((*epoch, *number)).or_insert_with(|| value.clone());
+        assert!(before == value, "invariant: {from} proposes one batch {number} in epoch {epoch}, and always the same");
+    }
+
+    /// That something is chosen in the slot is not enough: whoever proposed answers its clients for its own batch.
+    fn invariant_chosen_is_what_was_proposed(&self, from: NodeId, slot: Slot, (epoch, number): (Epoch, BatchNumber)) {
+        let Some(proposed) = self.proposed.get(&(epoch, number)) else {
+            panic!("invariant: {from} says that batch {number} of epoch {epoch} is chosen, which nobody proposed")
+        };
+        let chosen = self.votes.chosen(slot);
+        assert!(
+            chosen == Some(proposed),
+            "invariant: {from} says that batch {number} of epoch {epoch} is chosen in {slot}, where {:?} is",
+            chosen.map(|chosen| Value::decode(chosen))
         );
     }
 

@@ -52,12 +52,6 @@ impl Votes {
         Slot(self.chosen_end as u64)
     }
 
-    /// Whether a slot is chosen.
-    #[must_use]
-    pub fn is_chosen(&self, slot: Slot) -> bool {
-        self.chosen(slot).is_some()
-    }
-
     /// The chosen value of a slot.
     #[must_use]
     pub fn chosen(&self, slot: Slot) -> Option<&EncodedValue> {

@@ -15,15 +15,22 @@ use crate::simulation::commands;
 use crate::simulation::environment::Environment;
 use crate::simulation::event::Local;
 use crate::simulation::message::{CallId, Message};
+use crate::simulation::node::{Life, NodeId};
 use crate::simulation::reach::Reached;
 
 /// How long it takes to read the database for a released read, at most.
 const SERVE_TIME: Duration = Duration::from_millis(2);
 
 impl ReplicaNode {
-    pub(super) fn on_call(&mut self, env: &mut Environment, caller: Caller, request: Request) -> Fate {
+    pub(super) fn on_call(
+        &mut self,
+        env: &mut Environment,
+        (to, to_life, call): (NodeId, Life, CallId),
+        request: Request,
+    ) -> Fate {
         let id = RequestId(self.number());
         let timeout = self.process.clock.true_wait(request.timeout);
+        let caller = Caller { to, to_life, call, until: env.queue.now() + timeout };
         let input = match &request.call {
             Call::Read { consistency: Consistency::Linearizable, .. } => Input::Read { id },
             Call::Read { consistency: Consistency::Local { at_least }, .. } => {
@@ -45,13 +52,32 @@ impl ReplicaNode {
     pub(super) fn on_deadline(&mut self, env: &mut Environment, number: u64) -> Fate {
         let id = RequestId(number);
         if self.calls.contains_key(&id) && !self.released.contains(&id) {
-            return self.step(env, Input::Cancel { id });
+            let fate = self.step(env, Input::Cancel { id });
+            if fate == Fate::Alive {
+                self.invariant_who_gives_up_is_answered(id);
+            }
+            return fate;
         }
         // Another replica has it, and has not answered in time.
         if let Some(caller) = self.forwarded.remove(&CallId(number)) {
             self.reply(env, caller, Outcome::Unknown);
         }
         Fate::Alive
+    }
+
+    /// A core that has lost a request would leave its client to run out of patience, as with one that is only slow.
+    fn invariant_who_gives_up_is_answered(&self, id: RequestId) {
+        let kept = self.calls.get(&id);
+        assert!(kept.is_none(), "invariant: who gives up is answered: {} leaves {kept:?} open", self.process.id);
+    }
+
+    /// Panics if a request is held for longer than its client asked for.
+    pub fn invariant_every_call_ends_in_time(&self, now: Duration) {
+        let callers = self.calls.values().map(|pending| &pending.caller).chain(self.forwarded.values());
+        for caller in callers {
+            let until = caller.until + SERVE_TIME;
+            assert!(until >= now, "invariant: every call ends in time: {} holds {caller:?} at {now:?}", self.process.id);
+        }
     }
 
     pub(super) fn answer(&mut self, env: &mut Environment, id: RequestId, answer: Answer) {

@@ -10,7 +10,6 @@ use crate::simulation::event::Event;
 use crate::simulation::faults::{Blow, FaultKind, Moment, Power, Target};
 use crate::simulation::network::Cut;
 use crate::simulation::node::{CrashPoint, NodeId, Presence};
-use crate::simulation::random::MILLION;
 use crate::simulation::reach::Reached;
 
 impl World {
@@ -54,18 +53,8 @@ impl World {
                     self.pause(node, lasts);
                 }
             }
-            FaultKind::Drift { node, rate } => {
-                self.process(node).clock.set_rate(now, rate);
-                if rate.abs_diff(MILLION) > MILLION / 10 && self.process(node).presence == Presence::Up {
-                    self.env.reach.hit(Reached::Drifted);
-                }
-            }
-            FaultKind::Jump { node, by } => {
-                self.process(node).clock.jump(now, by);
-                if by > Duration::from_millis(500) && self.process(node).presence == Presence::Up {
-                    self.env.reach.hit(Reached::Jumped);
-                }
-            }
+            FaultKind::Drift { node, rate } => self.process(node).clock.set_rate(now, rate),
+            FaultKind::Jump { node, by } => self.process(node).clock.jump(now, by),
             FaultKind::SetWall { node, by_ms } => self.process(node).clock.set_wall(by_ms),
             FaultKind::Full { node, lasts } => {
                 self.set_full(node, true);
@@ -173,13 +162,10 @@ impl World {
         if self.process(node).presence != Presence::Up {
             return;
         }
-        for (longer_than, reached) in [(2, Reached::Paused), (10, Reached::PausedLong)] {
-            if lasts > Duration::from_secs(longer_than) {
-                self.env.reach.hit(reached);
-            }
-        }
-        let until = self.env.queue.now() + lasts;
+        let now = self.env.queue.now();
+        let until = now + lasts;
         let process = self.process(node);
+        process.paused_since.get_or_insert(now);
         process.paused_until = process.paused_until.max(until);
         self.env.queue.at(until, Event::Wake(node));
     }
@@ -254,9 +240,11 @@ impl World {
         }
     }
 
-    /// A disk is lost. While the cluster forms nothing could tell a new acceptor from an old one, so that waits.
+    /// A disk is lost. While the cluster forms nothing could tell a new acceptor from an old one, so that waits; and the only
+    /// replica there was is not to be lost.
     fn wipe(&mut self, node: NodeId, down: Duration) {
-        if !self.env.observer.is_formed() || self.process(node).presence == Presence::Gone {
+        let is_spared = !self.env.observer.is_formed() || self.env.observer.is_only_copy(node);
+        if is_spared || self.process(node).presence == Presence::Gone {
             return;
         }
         self.crash(node, Presence::Down, Power::Fails);

@@ -28,8 +28,9 @@ impl World {
         self.env.network.set_weather(Weather::CALM);
         let is_formed = self.env.observer.is_formed();
         for node in topology.servers() {
-            // A cluster that has yet to form needs every acceptor.
-            let is_given_up = plan.dead.contains(&node) && (is_formed || !matches!(node, NodeId::Acceptor(_)));
+            // A cluster that has yet to form needs every acceptor, and any cluster a copy of what was trimmed.
+            let is_needed = !is_formed && matches!(node, NodeId::Acceptor(_)) || self.env.observer.is_only_copy(node);
+            let is_given_up = plan.dead.contains(&node) && !is_needed;
             if is_given_up {
                 self.crash(node, Presence::Gone, Power::Fails);
                 self.process(node).stop(Presence::Gone);
@@ -50,8 +51,10 @@ impl World {
             self.wake(node);
             self.hurry(node);
         }
+        let remaining = self.replicas.iter().map(|replica| &replica.process).filter(|process| process.presence != Presence::Gone);
+        let replicas: Vec<NodeId> = remaining.map(|process| process.id).collect();
         for client in &mut self.clients {
-            client.heal(&mut self.env);
+            client.heal(&mut self.env, &replicas);
         }
     }
 
@@ -108,6 +111,12 @@ impl World {
                 assert_eq!(state.digest(), digest, "invariant: equal logs make equal states: {}", replica.process.id);
             }
         }
+    }
+
+    /// Panics if a live replica has forgotten a call.
+    pub fn invariant_every_call_ends_in_time(&self) {
+        let now = self.env.queue.now();
+        self.live_replicas().for_each(|replica| replica.invariant_every_call_ends_in_time(now));
     }
 
     /// What clients asked for and heard.
