@@ -2,6 +2,8 @@
 //!
 //! A mutation is executed, or did not happen and never will, or (only where it was given up inside a batch) may happen yet.
 
+use std::sync::Arc;
+
 use shared::ids::{Name, Slot};
 
 use crate::command::Unreadable;
@@ -71,7 +73,7 @@ pub struct LimitHit {
 }
 
 /// What a request was waiting for when its time ran out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Stall {
     /// A quorum of acceptors doesn't answer.
     #[error("no quorum of acceptors answers")]
@@ -79,6 +81,9 @@ pub enum Stall {
     /// No coordinator is known to lead.
     #[error("no coordinator leads")]
     NoLeader,
+    /// The leader proposes nothing more for now: the limit that was hit, in its words. Of mutations only.
+    #[error("the leading coordinator proposes no more: {0}")]
+    Overloaded(Arc<str>),
     /// All is there; it just took too long.
     #[error("it took too long")]
     Slow,

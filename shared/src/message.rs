@@ -458,7 +458,7 @@ pub enum ProposalReply {
     },
     /// This coordinator does not lead, so nothing was proposed.
     NotLeading,
-    /// Nothing was proposed: a limit was hit, named here.
+    /// This request had nothing proposed (one before it may have): a limit was hit, named here.
     Overloaded {
         /// Which limit, in words.
         limit: String,

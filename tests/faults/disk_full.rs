@@ -65,6 +65,9 @@ async fn keep_full(disks: &[SmallDisk]) -> Result<()> {
     }
 }
 
+/// What a leader says of two full acceptors.
+const NO_ROOM: &str = "2 acceptors have no room";
+
 async fn reads_go_on_and_mutations_do_not(scenario: &Scenario) -> Result<()> {
     let cluster = &scenario.cluster;
     eventually("the leader names two full acceptors", || async {
@@ -73,32 +76,47 @@ async fn reads_go_on_and_mutations_do_not(scenario: &Scenario) -> Result<()> {
         Ok(())
     })
     .await?;
+    eventually("those who wait for the acceptors hear so", || async {
+        let reason = refusal(cluster).await?;
+        ensure!(reason.as_ref().is_some_and(|reason| reason.contains(NO_ROOM)), "heard {reason:?}");
+        Ok(())
+    })
+    .await?;
     let until = scenario.recorder.now() + FULL;
-    let (mut asked, mut refused) = (0, 0);
+    let (mut asked, mut refused, mut named) = (0, 0, 0);
     while scenario.recorder.now() < until {
         let read = scenario.recorder.read(Ask::at(cluster.front()), "hot/0", Consistency::Linearizable).await?;
         ensure!(matches!(read, Ending::Answered { .. }), "reads go on while disks are full: {read:?}");
         asked += 1;
-        refused += usize::from(is_refused(cluster).await?);
+        if let Some(reason) = refusal(cluster).await? {
+            refused += 1;
+            named += usize::from(reason.contains(NO_ROOM));
+        }
     }
-    println!("  {refused} of {asked} mutations refused while two of three acceptors are full");
+    println!("  {refused} of {asked} mutations refused while two of three acceptors are full, {named} with the reason");
     // A segment that is given back may be had again before its space is taken.
     ensure!(2 * refused > asked, "only {refused} of {asked} mutations were refused while two of three acceptors are full");
+    ensure!(2 * named > refused, "only {named} of {refused} refused mutations heard that the acceptors are full");
     Ok(())
 }
 
-/// Asks for a mutation. Where it is not acknowledged, that is because it took too long: a quorum answers, and a coordinator leads.
-async fn is_refused(cluster: &Cluster) -> Result<bool> {
+/// Asks for a mutation; the reason why it is not acknowledged, if it is not. A quorum answers and a coordinator leads, so it is the
+/// limit that the leader meets, or (a vote on its way to a disk that fills up) that it took too long.
+async fn refusal(cluster: &Cluster) -> Result<Option<String>> {
     let url = format!("{}/v1/kv/harness/full", cluster.front());
     let response = cluster.http().put(url).header("synod-timeout", "500ms").body("more").send().await?;
     let status = response.status();
     if status.is_success() {
-        return Ok(false);
+        return Ok(None);
     }
     let problem: Value = response.json().await?;
-    let is_known = matches!(problem["outcome"].as_str(), Some("not_applied" | "unknown"));
-    ensure!(status == StatusCode::GATEWAY_TIMEOUT && is_known, "while acceptors are full, {status} {problem}");
-    Ok(true)
+    let is_known = match problem["outcome"].as_str() {
+        Some("unknown") => status == StatusCode::GATEWAY_TIMEOUT,
+        Some("not_applied") => matches!(status, StatusCode::GATEWAY_TIMEOUT | StatusCode::SERVICE_UNAVAILABLE),
+        Some(_) | None => false,
+    };
+    ensure!(is_known, "while acceptors are full, {status} {problem}");
+    Ok(Some(problem["detail"].as_str().unwrap_or_default().to_owned()))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -98,18 +98,17 @@ impl Coordinator {
         if !ours {
             return self.answer(id, ProposalReply::NotLeading);
         }
+        let full = leader.reach.full_count(self.now, self.config.full_memory);
+        if full >= leader.phase2.quorum() {
+            // Also of a batch that is in flight: its primary is to know what it waits for.
+            return self.answer(id, ProposalReply::Overloaded { limit: format!("{full} acceptors have no room") });
+        }
         match leader.phase2.join(&self.config, id, &proposal) {
             Join::Joined => return,
             Join::JoinedInsteadOf(longest) => return self.answer(longest, ProposalReply::Unresolved),
             Join::Absent => {}
         }
-        let full = leader.reach.full_count(self.now, self.config.full_memory);
-        let refusal = if full >= leader.phase2.quorum() {
-            Some(format!("{full} acceptors have no room"))
-        } else {
-            leader.phase2.refusal(&self.config, proposal.value.len())
-        };
-        match refusal {
+        match leader.phase2.refusal(&self.config, proposal.value.len()) {
             Some(limit) => self.answer(id, ProposalReply::Overloaded { limit }),
             None => {
                 let value = leader.phase2.propose_batch(self.now, id, proposal);

@@ -116,7 +116,8 @@ fn not_released(reason: &NotReleased) -> Problem {
         NotReleased::Refused(Refusal::GivenUp(Stall::Slow)) => {
             Problem::timeout("the read was not released in time: it took too long")
         }
-        NotReleased::Refused(Refusal::GivenUp(stall @ (Stall::NoQuorum | Stall::NoLeader))) => no_quorum(*stall),
+        NotReleased::Refused(Refusal::GivenUp(stall @ (Stall::NoQuorum | Stall::NoLeader))) => no_quorum(stall),
+        NotReleased::Refused(Refusal::GivenUp(stall @ Stall::Overloaded(_))) => Problem::unavailable(stall.to_string()),
         NotReleased::Closed => Problem::unavailable(reason.to_string()),
     }
 }
@@ -148,12 +149,13 @@ fn not_applied(reason: &NotApplied) -> Problem {
         NotApplied::QueueFull(limit) => Problem::overloaded(limit),
         NotApplied::StorageFull => Problem::insufficient_storage(reason.to_string()).with_retry_after(RETRY_AFTER),
         NotApplied::Unreadable(_) => Problem::bad_request(reason.to_string()).with_retryable(Retryable::No),
-        NotApplied::GivenUp(stall @ (Stall::NoQuorum | Stall::NoLeader)) => no_quorum(*stall),
+        NotApplied::GivenUp(stall @ (Stall::NoQuorum | Stall::NoLeader)) => no_quorum(stall),
+        NotApplied::GivenUp(Stall::Overloaded(_)) => Problem::unavailable(reason.to_string()),
         NotApplied::GivenUp(Stall::Slow) => Problem::timeout(reason.to_string()),
     }
 }
 
-fn no_quorum(stall: Stall) -> Problem {
+fn no_quorum(stall: &Stall) -> Problem {
     let (kind, title) = ("urn:synod:problem:no-quorum", "No quorum");
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, kind, title, stall.to_string()).with_retry_after(RETRY_AFTER)
 }
@@ -196,6 +198,7 @@ mod tests {
             (Refused::PrimaryUnreachable { primary: primary(), reason: String::new() }, (503, None, true)),
             (Refused::NotApplied(NotApplied::GivenUp(Stall::NoQuorum)), (503, no, true)),
             (Refused::NotApplied(NotApplied::GivenUp(Stall::NoLeader)), (503, no, true)),
+            (Refused::NotApplied(NotApplied::GivenUp(Stall::Overloaded("2 acceptors have no room".into()))), (503, no, true)),
             (Refused::NotApplied(NotApplied::GivenUp(Stall::Slow)), (504, no, false)),
             (Refused::NotApplied(NotApplied::PrimaryChanged), (503, no, true)),
             (Refused::NotApplied(NotApplied::QueueFull(limit)), (503, no, true)),

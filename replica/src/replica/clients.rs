@@ -1,5 +1,6 @@
 //! What clients ask, and what they are told when it cannot be done.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use shared::ids::Revision;
@@ -76,18 +77,18 @@ impl Replica {
     }
 
     pub(super) fn cancel(&mut self, now: Duration, id: RequestId, effects: &mut Vec<Effect>) {
-        let stall = self.stall(now);
         match self.batching.give_up(id) {
             GivenUp::Queued => {
-                effects.push(Effect::Answer { id, answer: Answer::NotApplied(NotApplied::GivenUp(stall)) });
+                let reason = NotApplied::GivenUp(self.proposing_stall(now));
+                effects.push(Effect::Answer { id, answer: Answer::NotApplied(reason) });
             }
-            GivenUp::Flying => effects.push(Effect::Answer { id, answer: Answer::Unknown(stall) }),
+            GivenUp::Flying => effects.push(Effect::Answer { id, answer: Answer::Unknown(self.proposing_stall(now)) }),
             GivenUp::NotHere => {
                 let waits = self.revision_waits.len();
                 self.revision_waits.retain(|(_, waiting)| *waiting != id);
                 let was_read = self.reads.cancel(id) == Cancelled::Forgotten;
                 if was_read || self.revision_waits.len() < waits {
-                    effects.push(Effect::Refuse { id, refusal: Refusal::GivenUp(stall) });
+                    effects.push(Effect::Refuse { id, refusal: Refusal::GivenUp(self.stall(now)) });
                 }
             }
         }
@@ -101,6 +102,14 @@ impl Replica {
             Stall::NoLeader
         } else {
             Stall::Slow
+        }
+    }
+
+    /// The same of a mutation.
+    fn proposing_stall(&self, now: Duration) -> Stall {
+        match (self.stall(now), &self.refused_for) {
+            (Stall::Slow, Some(limit)) => Stall::Overloaded(Arc::clone(limit)),
+            (stall, _) => stall,
         }
     }
 

@@ -1,7 +1,7 @@
 //! What tells two states of a replica apart, as far as safety goes: for a model checker, which must know whether it has been in a
 //! state before.
 //!
-//! Left out are clocks, counters of attempts and fetches, and where the log is fetched (what is fetched is a fact, wherever it comes
+//! Left out are clocks, words, counters of attempts and fetches, and where the log is fetched (what is fetched is a fact, wherever it comes
 //! from). Every struct is taken apart field by field, so that a new field cannot be forgotten here.
 
 use std::collections::BTreeMap;
@@ -41,6 +41,7 @@ impl Replica {
             reads,
             revision_waits,
             propose_timer,
+            refused_for: _,
         } = self;
         let hasher = &mut footprint.shared;
         let Meta { executed_below, revision, hash, view, next_batch, time_ms } = meta;

@@ -37,6 +37,22 @@ fn a_mutation_that_is_given_up_in_a_batch_may_happen_yet() {
 }
 
 #[test]
+fn a_mutation_that_is_given_up_while_the_leader_proposes_no_more_hears_of_its_limit() {
+    let mut rig = Rig::primary();
+    rig.mutation(1, "a");
+    rig.mutation(2, "b");
+    rig.mutation(3, "c");
+    let limit = "2 acceptors have no room";
+    rig.reply(1, 1, 0, Ok(ProposalReply::Overloaded { limit: limit.to_owned() }));
+    let stall = || Stall::Overloaded(limit.into());
+    assert_eq!(rig.cancel(1), [answer(1, Answer::Unknown(stall()))]);
+    assert_eq!(rig.cancel(2), [refused(2, NotApplied::GivenUp(stall()))]);
+    rig.after(50).fire(Timer::Propose);
+    rig.reply(2, 1, 0, Ok(ProposalReply::Unresolved));
+    assert_eq!(rig.cancel(3), [refused(3, NotApplied::GivenUp(Stall::Slow))], "there was room again");
+}
+
+#[test]
 fn a_mutation_that_is_given_up_without_a_leader_was_in_no_batch_and_says_so() {
     let mut rig = Rig::joined(Config::default());
     rig.chosen(&[view_entry(0, 1, 1)]);
