@@ -101,10 +101,7 @@ impl World {
 
     /// Takes the next event, if it is due by then.
     pub fn step(&mut self, until: Duration) -> bool {
-        if self.env.queue.next_at().is_none_or(|at| at > until) {
-            return false;
-        }
-        let Some(event) = self.env.queue.pop() else { return false };
+        let Some(event) = self.env.queue.pop(until) else { return false };
         match event {
             Event::Deliver(delivery) => self.deliver(delivery),
             Event::Timer { node, life, timer, generation } => {
