@@ -19,8 +19,15 @@ pub struct Database {
     cluster: Option<ClusterId>,
     durable: WorkingSet,
     durable_cluster: Option<ClusterId>,
-    /// Where each transaction since the checkpoint ended.
-    commits: Vec<Slot>,
+    /// What each transaction since the checkpoint left.
+    commits: Vec<Commit>,
+}
+
+/// What is there once a transaction is committed, beside what executing the log gives.
+#[derive(Clone, Copy, Debug)]
+struct Commit {
+    executed_below: Slot,
+    cluster: Option<ClusterId>,
 }
 
 impl Database {
@@ -59,20 +66,26 @@ impl Database {
     /// Notes the cluster, in a transaction.
     pub fn join(&mut self, cluster: ClusterId) {
         self.cluster = Some(cluster);
+        self.commit();
     }
 
     /// Executes entries in one transaction.
     pub fn execute(&mut self, entries: &[ChosenEntry]) -> ExecutionReport {
+        assert!(self.cluster.is_some(), "invariant: nothing is executed before it is kept for which cluster");
         let report = apply(&mut self.state, entries);
         self.log.extend_from_slice(entries);
-        self.commits.push(self.state.meta().executed_below);
+        self.commit();
         report
+    }
+
+    fn commit(&mut self) {
+        self.commits.push(Commit { executed_below: self.state.meta().executed_below, cluster: self.cluster });
     }
 
     /// Whether all that is committed survives a loss of power.
     #[must_use]
     pub fn is_durable(&self) -> bool {
-        self.durable_cluster == self.cluster && self.commits.is_empty()
+        self.commits.is_empty()
     }
 
     /// Makes all that is committed durable.
@@ -90,12 +103,11 @@ impl Database {
         if !lost {
             return false;
         }
-        let end = if kept == 0 { self.durable_below() } else { self.commits[kept - 1] };
-        if kept == 0 {
-            self.cluster = self.durable_cluster;
-        }
         self.commits.truncate(kept);
-        self.log.truncate(index(end));
+        let durable = Commit { executed_below: self.durable_below(), cluster: self.durable_cluster };
+        let left = self.commits.last().copied().unwrap_or(durable);
+        self.cluster = left.cluster;
+        self.log.truncate(index(left.executed_below));
         // What is left is what executing it again from the durable state gives.
         self.state = self.durable.clone();
         let _report = apply(&mut self.state, &self.log[index(self.durable.meta().executed_below)..]);

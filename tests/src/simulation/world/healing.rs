@@ -40,8 +40,8 @@ impl World {
                 self.set_full(node, false);
                 self.set_slow(node, None);
             }
+            self.change_clock(node, |clock| clock.set_rate(now, MILLION));
             let process = self.process(node);
-            process.clock.set_rate(now, MILLION);
             process.paused_until = now;
             process.armed = None;
             let (presence, life) = (process.presence, process.life);
