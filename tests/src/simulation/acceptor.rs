@@ -36,6 +36,8 @@ pub struct AcceptorNode {
     /// Requests whose records are being synced.
     syncing: Vec<Pending>,
     is_syncing: bool,
+    /// How many groups have changed what it knows.
+    changes: u64,
     /// When it last heard from a leader, by its own clock; its start where it has not.
     heard_leader_at: Duration,
     /// When it heard from one whose votes found no room: told of with what is synced next.
@@ -76,6 +78,7 @@ impl AcceptorNode {
             waiting: Vec::new(),
             syncing: Vec::new(),
             is_syncing: false,
+            changes: 0,
             heard_leader_at: Duration::ZERO,
             hears_leader_at: None,
             members: Members::default(),
@@ -87,8 +90,8 @@ impl AcceptorNode {
     pub fn start(&mut self, env: &mut Environment) {
         self.process.start(env.queue.now());
         // It relies on nothing that it reads before that is synced.
-        let kept = self.disk.keep_all();
-        env.observer.persisted(self.disk.id, &kept, &mut env.reach);
+        let id = self.disk.id;
+        env.observer.persisted(id, self.disk.keep_all(), &mut env.reach);
         self.core = self.disk.recover(self.limits);
         self.core.check_invariants();
         (self.waiting, self.syncing, self.is_syncing) = (Vec::new(), Vec::new(), false);
@@ -100,6 +103,7 @@ impl AcceptorNode {
 
     /// Kills it. What it had written is still in its machine's memory, and on disk only when it is next started.
     pub fn crash(&mut self, env: &mut Environment, presence: Presence, power: Power) {
+        self.core.check_invariants();
         if !self.disk.unsynced().is_empty() {
             env.reach.hit(Reached::CrashedWritten);
         }
@@ -111,12 +115,12 @@ impl AcceptorNode {
 
     /// Its machine loses power, whether it runs or not.
     pub fn lose_power(&mut self, env: &mut Environment) {
-        let written = self.disk.unsynced().len();
+        let (id, written) = (self.disk.id, self.disk.unsynced().len());
         let kept = self.disk.lose_power(&mut self.process.random);
         if kept.len() < written {
             env.reach.hit(if kept.is_empty() { Reached::UnsyncedLost } else { Reached::Torn });
         }
-        env.observer.persisted(self.disk.id, &kept, &mut env.reach);
+        env.observer.persisted(id, kept, &mut env.reach);
     }
 
     /// Gives it an empty disk, under another identity.

@@ -17,8 +17,9 @@ pub struct Database {
     state: WorkingSet,
     log: Vec<ChosenEntry>,
     cluster: Option<ClusterId>,
-    durable: WorkingSet,
-    durable_cluster: Option<ClusterId>,
+    /// A state that survives a loss of power; how to come from it to what does is in the log.
+    old: WorkingSet,
+    durable: Commit,
     /// What each transaction since the checkpoint left.
     commits: Vec<Commit>,
 }
@@ -39,8 +40,8 @@ impl Database {
             state: WorkingSet::complete(),
             log: Vec::new(),
             cluster: None,
-            durable: WorkingSet::complete(),
-            durable_cluster: None,
+            old: WorkingSet::complete(),
+            durable: Commit { executed_below: Slot(0), cluster: None },
             commits: Vec::new(),
         }
     }
@@ -60,7 +61,7 @@ impl Database {
     /// Every slot below survives a loss of power.
     #[must_use]
     pub fn durable_below(&self) -> Slot {
-        self.durable.meta().executed_below
+        self.durable.executed_below
     }
 
     /// Notes the cluster, in a transaction.
@@ -79,7 +80,11 @@ impl Database {
     }
 
     fn commit(&mut self) {
-        self.commits.push(Commit { executed_below: self.state.meta().executed_below, cluster: self.cluster });
+        self.commits.push(self.committed());
+    }
+
+    fn committed(&self) -> Commit {
+        Commit { executed_below: self.state.meta().executed_below, cluster: self.cluster }
     }
 
     /// Whether all that is committed survives a loss of power.
@@ -90,9 +95,7 @@ impl Database {
 
     /// Makes all that is committed durable.
     pub fn checkpoint(&mut self) {
-        let before = self.durable_below();
-        let _report = apply(&mut self.durable, &self.log[index(before)..]);
-        self.durable_cluster = self.cluster;
+        self.durable = self.committed();
         self.commits.clear();
     }
 
@@ -104,14 +107,19 @@ impl Database {
             return false;
         }
         self.commits.truncate(kept);
-        let durable = Commit { executed_below: self.durable_below(), cluster: self.durable_cluster };
-        let left = self.commits.last().copied().unwrap_or(durable);
+        let left = self.commits.last().copied().unwrap_or(self.durable);
         self.cluster = left.cluster;
         self.log.truncate(index(left.executed_below));
-        // What is left is what executing it again from the durable state gives.
-        self.state = self.durable.clone();
-        let _report = apply(&mut self.state, &self.log[index(self.durable.meta().executed_below)..]);
+        // What is left is what executing it again gives.
+        self.execute_again();
         true
+    }
+
+    fn execute_again(&mut self) {
+        let (old_below, durable_below) = (index(self.old.meta().executed_below), index(self.durable_below()));
+        let _report = apply(&mut self.old, &self.log[old_below..durable_below]);
+        self.state = self.old.clone();
+        let _report = apply(&mut self.state, &self.log[durable_below..]);
     }
 
     /// Executed entries from a slot on.

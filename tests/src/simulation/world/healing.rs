@@ -113,6 +113,11 @@ impl World {
         }
     }
 
+    /// Panics unless all acceptors are sound.
+    pub fn invariant_acceptors_are_sound(&self) {
+        self.acceptors.iter().for_each(|acceptor| acceptor.core().check_invariants());
+    }
+
     /// Panics if a live replica has forgotten a call.
     pub fn invariant_every_call_ends_in_time(&self) {
         let now = self.env.queue.now();
