@@ -22,6 +22,8 @@ pub struct Database {
     durable: Commit,
     /// What each transaction since the checkpoint left.
     commits: Vec<Commit>,
+    /// Bytes of the values executed since the checkpoint.
+    written_bytes: usize,
 }
 
 /// What is there once a transaction is committed, beside what executing the log gives.
@@ -43,6 +45,7 @@ impl Database {
             old: WorkingSet::complete(),
             durable: Commit { executed_below: Slot(0), cluster: None },
             commits: Vec::new(),
+            written_bytes: 0,
         }
     }
 
@@ -75,6 +78,7 @@ impl Database {
         assert!(self.cluster.is_some(), "invariant: nothing is executed before it is kept for which cluster");
         let report = apply(&mut self.state, entries);
         self.log.extend_from_slice(entries);
+        self.written_bytes += entries.iter().map(|entry| entry.value.len()).sum::<usize>();
         self.commit();
         report
     }
@@ -93,8 +97,15 @@ impl Database {
         self.commits.is_empty()
     }
 
+    /// How much would have to be fetched again after a loss of power.
+    #[must_use]
+    pub fn written_bytes(&self) -> usize {
+        self.written_bytes
+    }
+
     /// Makes all that is committed durable.
     pub fn checkpoint(&mut self) {
+        self.written_bytes = 0;
         self.durable = self.committed();
         self.commits.clear();
     }

@@ -189,7 +189,7 @@ impl ReplicaNode {
         match what {
             Local::Announce => self.announce(env),
             Local::Commit => self.commit(env),
-            Local::Checkpoint => self.checkpoint(env),
+            Local::Checkpoint => self.checkpoint_due(env),
             Local::Serve => {
                 self.serve(env);
                 Fate::Alive

@@ -16,6 +16,10 @@ use crate::simulation::reach::Reached;
 /// Between a transaction that met a full disk and the next try.
 const FULL_RETRY: Duration = Duration::from_millis(500);
 
+/// By default acceptors keep so many times the bytes of votes after which a replica checkpoints at once: they are to be trimmed before
+/// they fill up, however seldom a checkpoint comes by the clock.
+const VOTES_PER_CHECKPOINT: usize = 8;
+
 /// What the one who writes is to do, each in a transaction.
 #[derive(Debug)]
 pub(super) enum Job {
@@ -54,8 +58,13 @@ impl ReplicaNode {
         env.local(&self.process, after + lasts, Local::Commit);
     }
 
-    pub(super) fn checkpoint(&mut self, env: &mut Environment) -> Fate {
+    /// It is time for a checkpoint.
+    pub(super) fn checkpoint_due(&mut self, env: &mut Environment) -> Fate {
         env.alarm(&self.process, env.plan.tuning.checkpoint, Local::Checkpoint);
+        self.checkpoint(env)
+    }
+
+    fn checkpoint(&mut self, env: &mut Environment) -> Fate {
         if self.database.is_durable() {
             return Fate::Alive;
         }
@@ -110,9 +119,11 @@ impl ReplicaNode {
         if !self.jobs.is_empty() {
             self.schedule_commit(env, Duration::ZERO);
         }
-        match (self.tell_writable(env), done) {
+        let fate = match (self.tell_writable(env), done) {
             (Fate::Alive, Some(input)) => self.step(env, input),
             (fate @ (Fate::Alive | Fate::Crashed), _) => fate,
-        }
+        };
+        let is_much = self.database.written_bytes() >= env.plan.tuning.vote_bytes / VOTES_PER_CHECKPOINT;
+        if fate == Fate::Alive && is_much { self.checkpoint(env) } else { fate }
     }
 }
