@@ -153,6 +153,7 @@ impl Acceptor {
         }
         if cfg!(debug_assertions) {
             self.invariant_nothing_goes_back(promised, marks);
+            self.invariant_accepted_at_the_promise(&records);
             self.check_cheap_invariants();
         }
         Decision::new(records, reply)

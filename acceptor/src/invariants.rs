@@ -1,10 +1,11 @@
-//! What always holds of an acceptor. The simulation checks all of it after every event; debug builds check the cheap part
-//! after every decision. A broken one is a panic that names both values.
+//! What always holds of an acceptor. Debug builds check the cheap part after every decision. The simulation checks all of it every
+//! few decisions, and whenever one starts, stops or has come to the end: bytes counted wrong stay wrong. A broken one is a panic
+//! that names both values.
 
 use shared::ids::{Ballot, Slot};
 use shared::message::Marks;
 
-use crate::acceptor::{Acceptor, cost};
+use crate::acceptor::{Acceptor, Record, cost};
 
 impl Acceptor {
     /// All invariants. Costs time in proportion to the number of votes.
@@ -55,6 +56,16 @@ impl Acceptor {
         for (slot, vote) in &self.votes {
             let (ballot, promised) = (vote.ballot, self.promised);
             assert!(Some(ballot) <= promised, "the vote in slot {slot} is at {ballot}, above the promise {promised:?}");
+        }
+    }
+
+    /// It accepted at this very promise. With promises that rise, no vote is ever above the promise.
+    pub(crate) fn invariant_accepted_at_the_promise(&self, records: &[Record]) {
+        for record in records {
+            if let Record::Voted { ballot, .. } = record {
+                let promised = self.promised;
+                assert!(promised == Some(*ballot), "accepted at {ballot}, and the promise is {promised:?}");
+            }
         }
     }
 

@@ -2,7 +2,6 @@
 #![expect(clippy::disallowed_methods, reason = "the shell starts tasks")]
 
 use std::future::Future;
-use std::time::Duration;
 
 use shared::client::{AcceptorClient, CallError};
 use shared::ids::Ballot;
@@ -11,17 +10,9 @@ use shared::telemetry::{self, TraceContext};
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
+use crate::config::shell::{ACCEPT_TIMEOUT, POLL_TIMEOUT, PREPARE_TIMEOUT};
 use crate::effect::{AcceptorIndex, PollNumber};
 use crate::outbox::Parcel;
-
-/// How long an acceptor may take to vote: a sync and some; past it the request is as good as lost and the core sends it again.
-const ACCEPT_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How long a page of a promise may take.
-const PREPARE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How long a poll may take; it needs no disk.
-const POLL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How a call ended. Sent for each, also where there is no answer: the outbox counts.
 #[derive(Debug)]

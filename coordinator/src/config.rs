@@ -6,6 +6,39 @@
 
 use std::time::Duration;
 
+/// The limits of whoever performs the core's effects: the driver, and the simulation in its place.
+pub mod shell {
+    use std::time::Duration;
+
+    /// Accepts in flight to one acceptor.
+    pub const ACCEPTS_IN_FLIGHT: usize = 4;
+    /// Prepares in flight to one acceptor: one that flies, and repetitions should it be lost.
+    pub const PREPARES_IN_FLIGHT: usize = 3;
+    /// Polls in flight to one acceptor; while it is away, more are pointless.
+    pub const POLLS_IN_FLIGHT: usize = 5;
+
+    /// How long an acceptor may take to vote: a sync and some; past it the request is as good as lost and the core sends it again.
+    pub const ACCEPT_TIMEOUT: Duration = Duration::from_secs(1);
+    /// How long a page of a promise may take.
+    pub const PREPARE_TIMEOUT: Duration = Duration::from_secs(1);
+    /// How long a poll may take; it needs no disk.
+    pub const POLL_TIMEOUT: Duration = Duration::from_millis(500);
+    /// How long an acceptor may take for a page of old votes.
+    pub const PAGE_TIMEOUT: Duration = Duration::from_secs(2);
+
+    /// Recoveries of old entries at once: each holds a page of every acceptor.
+    pub const RECOVERIES_AT_ONCE: usize = 4;
+
+    /// The longest that a proposal waits to be chosen: then its primary asks again, and joins the slot that it has.
+    const PROPOSAL_WAIT: Duration = Duration::from_secs(5);
+
+    /// How long a proposal waits to be chosen: a little less than its primary's patience, so that the answer still reaches it.
+    #[must_use]
+    pub fn proposal_wait(patience: Duration) -> Duration {
+        PROPOSAL_WAIT.min(patience * 9 / 10)
+    }
+}
+
 /// What the core is told at its start. Times are durations of the clock that gives `now`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {

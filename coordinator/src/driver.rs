@@ -18,18 +18,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::calls::{Caller, Ended, Outcome};
 use crate::config::Config;
+use crate::config::shell::{ACCEPTS_IN_FLIGHT, POLLS_IN_FLIGHT, PREPARES_IN_FLIGHT};
 use crate::coordinator::Coordinator;
 use crate::effect::{AcceptorIndex, Effect, Input, RequestId, Timer};
 use crate::handle::{Counts, DriverStatus, Handle, OtherCluster, Progress, Question, WAITING_QUESTIONS};
 use crate::outbox::{Outbox, OutboxLimits};
 use crate::report::Reporter;
 
-/// Accepts in flight to one acceptor.
-const ACCEPTS_IN_FLIGHT: usize = 4;
-/// Prepares in flight to one acceptor: one that flies, and repetitions should it be lost.
-const PREPARES_IN_FLIGHT: usize = 3;
-/// Polls in flight to one acceptor; while it is away, more are pointless.
-const POLLS_IN_FLIGHT: usize = 5;
 /// Ends of calls and questions that are taken before anything is sent.
 const TAKEN_AT_ONCE: usize = 128;
 

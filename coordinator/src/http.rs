@@ -24,16 +24,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use crate::chosen_window::PageLimits;
+use crate::config::shell::proposal_wait;
 use crate::coordinator::ChosenLookup;
 use crate::handle::{Counts, DriverStatus, Handle, NoAnswer};
-use crate::recovery::{Recovery, Wanted};
+use crate::recover::Wanted;
+use crate::recovery::Recovery;
 use crate::report::describe;
 
 /// Proposals that are read or waited for at once. A primary has few in flight; each may hold a whole batch.
 const WAITING_PROPOSALS: usize = 64;
-
-/// The longest that a proposal waits to be chosen: then its primary asks again, and joins the slot that it has.
-const PROPOSAL_WAIT: Duration = Duration::from_secs(5);
 
 /// Room in a proposal's body beside its value.
 const PROPOSAL_OVERHEAD: usize = 1_024;
@@ -98,9 +97,7 @@ async fn propose(State(front): State<Front>, deadline: Deadline, reply: Reply, W
     let span = Span::current();
     attribute(&span, "epoch", i64::try_from(proposal.epoch.0).unwrap_or(i64::MAX));
     attribute(&span, "batch", i64::try_from(proposal.number.0).unwrap_or(i64::MAX));
-    // A little less than the caller's patience, so that the answer still reaches it.
-    let wait = PROPOSAL_WAIT.min(deadline.remaining().mul_f64(0.9));
-    let answer = front.handle.propose(proposal, wait).await;
+    let answer = front.handle.propose(proposal, proposal_wait(deadline.remaining())).await;
     match &answer {
         ProposalReply::Chosen { slot, ballot, .. } => {
             attribute(&span, "slot", i64::try_from(slot.0).unwrap_or(i64::MAX));

@@ -9,7 +9,71 @@
 use std::collections::BTreeMap;
 
 use shared::ids::{AcceptorId, Slot};
-use shared::message::{ChosenEntry, Roster, Vote, VotesPage};
+use shared::message::{ChosenEntry, ChosenReply, Roster, Vote, VotesPage};
+
+use crate::chosen_window::PageLimits;
+
+/// Which entries are wanted.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The cluster's acceptors.
+    pub roster: Roster,
+    /// The first slot.
+    pub from: Slot,
+    /// Every slot below is chosen, and was known to be before anybody is asked.
+    pub below: Slot,
+    /// What to say of how far slots are chosen.
+    pub chosen_below: Slot,
+    /// What one answer holds.
+    pub limits: PageLimits,
+}
+
+/// Gathers the pages of all acceptors, until those that came suffice. Pure: the shell makes the calls.
+#[derive(Debug)]
+pub struct Gathering {
+    wanted: Wanted,
+    /// How many acceptors have not answered.
+    awaited: usize,
+    pages: Vec<VotesPage>,
+}
+
+impl Gathering {
+    /// So many acceptors are asked.
+    #[must_use]
+    pub fn new(wanted: Wanted, acceptors: usize) -> Self {
+        Self { wanted, awaited: acceptors, pages: Vec::new() }
+    }
+
+    /// An acceptor gave a page, or will give none: the answer to whoever fetches, as soon as there is one.
+    ///
+    /// # Errors
+    /// When an acceptor forgot a vote. Then there is no answer.
+    pub fn take(&mut self, page: Option<VotesPage>) -> Result<Option<ChosenReply>, RecoverError> {
+        self.awaited = self.awaited.saturating_sub(1);
+        self.pages.extend(page);
+        let Wanted { roster, from, below, chosen_below, limits } = &self.wanted;
+        match recover(roster, *from, *below, &self.pages) {
+            Ok(entries) if entries.is_empty() => Ok(Some(ChosenReply::Unavailable)),
+            Ok(entries) => Ok(Some(ChosenReply::Entries { entries: head(entries, *limits), chosen_below: *chosen_below })),
+            Err(_) if self.awaited > 0 => Ok(None),
+            Err(RecoverError::Trimmed { oldest }) => Ok(Some(ChosenReply::Trimmed { oldest })),
+            Err(RecoverError::NoQuorum { .. }) => Ok(Some(ChosenReply::Unavailable)),
+            Err(lost @ RecoverError::Lost { .. }) => Err(lost),
+        }
+    }
+}
+
+/// As many of the first entries as a page holds; one at least.
+fn head(mut entries: Vec<ChosenEntry>, limits: PageLimits) -> Vec<ChosenEntry> {
+    let mut bytes = 0_usize;
+    let fitting = entries.iter().take(limits.entries).take_while(|entry| {
+        bytes = bytes.saturating_add(entry.value.len());
+        bytes <= limits.bytes
+    });
+    let count = fitting.count().max(1);
+    entries.truncate(count);
+    entries
+}
 
 /// Why no value could be recovered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

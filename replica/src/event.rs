@@ -218,7 +218,7 @@ pub enum Effect {
         /// The batch.
         proposal: Proposal,
     },
-    /// Ask for the log from a slot on. A fetch before this one goes on: what it brings late is of use, too.
+    /// Ask for the log from a slot on. A fetch before this one is given up; where it goes on, what it brings late is of use, too.
     Fetch {
         /// Names it in [`Input::Fetched`].
         fetch: FetchId,

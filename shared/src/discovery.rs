@@ -2,7 +2,7 @@
 //!
 //! What acceptors keep of this is soft: nothing that must hold rests on it. A member is dropped when no acceptor has heard of it
 //! for [`EXPIRY`]; while no acceptor answers, the members known last stay.
-#![expect(clippy::disallowed_methods, reason = "freshness is counted on this process's clock")]
+#![expect(clippy::disallowed_methods, reason = "the shell reads clocks and starts tasks")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,43 +33,52 @@ pub fn spawn(member: Member, acceptors: Vec<AcceptorClient>, shutdown: Cancellat
 async fn announce(member: Member, acceptors: Vec<AcceptorClient>, sender: watch::Sender<Vec<Member>>) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut known = Known::default();
+    let (mut known, started) = (Known::default(), Instant::now());
     loop {
         ticks.tick().await;
         let replies = join_all(acceptors.iter().map(|acceptor| acceptor.announce(&member, INTERVAL))).await;
         let directories: Vec<Directory> = replies.into_iter().filter_map(Result::ok).collect();
-        known.merge(Instant::now(), &directories);
-        let members = known.members();
-        sender.send_if_modified(|last| {
-            let changed = *last != members;
-            *last = members;
-            changed
-        });
+        if let Some(members) = known.merge(started.elapsed(), &directories) {
+            sender.send_replace(members);
+        }
     }
 }
 
-/// The members heard of, with the moment each was last heard of by any acceptor.
-#[derive(Debug, Default)]
-struct Known(BTreeMap<Name, (Member, Instant)>);
+/// The members heard of, and until when each is believed in. Pure: the simulation runs it, too.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    by_name: BTreeMap<Name, Believed>,
+    /// What was told last.
+    told: Vec<Member>,
+}
+
+#[derive(Clone, Debug)]
+struct Believed {
+    member: Member,
+    until: Duration,
+}
 
 impl Known {
-    fn merge(&mut self, now: Instant, directories: &[Directory]) {
+    /// Takes what the acceptors answered in one round, and says who is there when that has changed. `now` is counted from any
+    /// fixed moment: the freshest word on each member counts.
+    pub fn merge(&mut self, now: Duration, directories: &[Directory]) -> Option<Vec<Member>> {
         for entry in directories.iter().flat_map(|directory| &directory.members) {
-            let Some(heard) = now.checked_sub(Duration::from_millis(entry.age_ms)) else { continue };
-            match self.0.get(&entry.member.name) {
-                Some((_, fresher)) if *fresher >= heard => {}
+            let Some(until) = (now + EXPIRY).checked_sub(Duration::from_millis(entry.age_ms)) else { continue };
+            match self.by_name.get(&entry.member.name) {
+                Some(believed) if believed.until >= until => {}
                 Some(_) | None => {
-                    self.0.insert(entry.member.name.clone(), (entry.member.clone(), heard));
+                    self.by_name.insert(entry.member.name.clone(), Believed { member: entry.member.clone(), until });
                 }
             }
         }
         if !directories.is_empty() {
-            self.0.retain(|_, (_, heard)| now.saturating_duration_since(*heard) <= EXPIRY);
+            self.by_name.retain(|_, believed| believed.until >= now);
         }
-    }
-
-    fn members(&self) -> Vec<Member> {
-        self.0.values().map(|(member, _)| member.clone()).collect()
+        let is_news = !self.by_name.values().map(|believed| &believed.member).eq(&self.told);
+        if is_news {
+            self.told = self.by_name.values().map(|believed| believed.member.clone()).collect();
+        }
+        is_news.then(|| self.told.clone())
     }
 }
 
@@ -89,30 +98,29 @@ mod tests {
         Directory { members: entries.iter().map(entry).collect() }
     }
 
-    fn start() -> Instant {
-        Instant::now() + Duration::from_secs(3_600)
-    }
+    const NOW: Duration = Duration::from_secs(3_600);
 
-    #[tokio::test]
-    async fn the_freshest_word_on_a_member_counts() {
+    #[test]
+    fn the_freshest_word_on_a_member_counts() {
         let mut known = Known::default();
-        known.merge(
-            start(),
-            &[directory(&[("a", 1, 900)]), directory(&[("a", 2, 100), ("b", 1, 0)]), directory(&[("a", 1, 500)])],
-        );
-        assert_eq!(known.members(), [member("a", 2), member("b", 1)]);
-        known.merge(start(), &[directory(&[("a", 1, 8_000)])]);
-        assert_eq!(known.members(), [member("a", 2), member("b", 1)]);
+        let round = [directory(&[("a", 1, 900)]), directory(&[("a", 2, 100), ("b", 1, 0)]), directory(&[("a", 1, 500)])];
+        assert_eq!(known.merge(NOW, &round), Some(vec![member("a", 2), member("b", 1)]));
+        assert_eq!(known.merge(NOW, &[directory(&[("a", 1, 8_000)])]), None);
     }
 
-    #[tokio::test]
-    async fn a_member_not_heard_of_is_dropped_but_not_while_no_acceptor_answers() {
-        let (mut known, now) = (Known::default(), start());
-        known.merge(now, &[directory(&[("a", 1, 0)])]);
-        let later = now + EXPIRY + Duration::from_millis(1);
-        known.merge(later, &[]);
-        assert_eq!(known.members(), [member("a", 1)]);
-        known.merge(later, &[directory(&[("b", 1, 0)])]);
-        assert_eq!(known.members(), [member("b", 1)]);
+    #[test]
+    fn who_has_just_started_believes_the_freshest_word_too_though_all_are_older_than_itself() {
+        let mut known = Known::default();
+        let round = [directory(&[("a", 1, 9_000)]), directory(&[("a", 2, 300)]), directory(&[("gone", 1, 60_000)])];
+        assert_eq!(known.merge(Duration::ZERO, &round), Some(vec![member("a", 2)]));
+    }
+
+    #[test]
+    fn a_member_not_heard_of_is_dropped_but_not_while_no_acceptor_answers() {
+        let mut known = Known::default();
+        assert_eq!(known.merge(NOW, &[directory(&[("a", 1, 0)])]), Some(vec![member("a", 1)]));
+        let later = NOW + EXPIRY + Duration::from_millis(1);
+        assert_eq!(known.merge(later, &[]), None);
+        assert_eq!(known.merge(later, &[directory(&[("b", 1, 0)])]), Some(vec![member("b", 1)]));
     }
 }

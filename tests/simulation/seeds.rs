@@ -26,6 +26,7 @@ const USUAL: &[Reached] = &[
     Reached::Overtaken,
     Reached::CutFull,
     Reached::CutBridged,
+    Reached::AnsweredTooLate,
     Reached::Isolated,
     Reached::Trimmed,
     Reached::VoidView,

@@ -1,8 +1,9 @@
 //! Chosen values from acceptors' votes.
 
-use coordinator::recover::{RecoverError, recover};
+use coordinator::chosen_window::PageLimits;
+use coordinator::recover::{Gathering, RecoverError, Wanted, recover};
 use shared::ids::{AcceptorId, Slot};
-use shared::message::{ChosenEntry, Marks, Vote, VotesPage};
+use shared::message::{ChosenEntry, ChosenReply, Marks, Vote, VotesPage};
 
 use crate::support::*;
 
@@ -69,4 +70,33 @@ fn a_chosen_slot_without_a_vote_in_a_quorum_is_a_loss_and_called_so() {
     let pages = [page(0, vec![vote(0, 1, "a")]), page(1, vec![])];
     assert_eq!(recover(&roster(), Slot(0), Slot(2), &pages), Ok(vec![entry(0, 1, "a")]), "what can be told is told first");
     assert_eq!(recover(&roster(), Slot(1), Slot(2), &pages), Err(RecoverError::Lost { slot: Slot(1) }));
+}
+
+fn gathering(from: u64) -> Gathering {
+    let limits = PageLimits { entries: 1, bytes: 1_024 };
+    Gathering::new(Wanted { roster: roster(), from: Slot(from), below: Slot(2), chosen_below: Slot(7), limits }, 3)
+}
+
+#[test]
+fn pages_are_gathered_until_a_quorum_tells_the_first_slot_or_nobody_is_left_to_ask() {
+    let whole = |index| Some(page(index, vec![vote(0, 1, "a"), vote(1, 1, "b")]));
+    let mut told = gathering(0);
+    assert_eq!(told.take(whole(0)), Ok(None));
+    let head = ChosenReply::Entries { entries: vec![entry(0, 1, "a")], chosen_below: Slot(7) };
+    assert_eq!(told.take(whole(1)), Ok(Some(head)), "as much as an answer holds");
+    let mut untold = gathering(0);
+    assert_eq!((untold.take(None), untold.take(whole(1))), (Ok(None), Ok(None)));
+    assert_eq!(untold.take(None), Ok(Some(ChosenReply::Unavailable)));
+}
+
+#[test]
+fn that_slots_are_trimmed_or_lost_is_told_only_when_everybody_was_asked() {
+    let marks = Marks { trimmed_below: Slot(1), ..Marks::default() };
+    let trimmed = |index| Some(VotesPage { marks, ..page(index, vec![]) });
+    let mut gone = gathering(0);
+    assert_eq!((gone.take(trimmed(0)), gone.take(trimmed(1))), (Ok(None), Ok(None)));
+    assert_eq!(gone.take(trimmed(2)), Ok(Some(ChosenReply::Trimmed { oldest: Slot(1) })));
+    let mut lost = gathering(0);
+    assert_eq!((lost.take(Some(page(0, vec![]))), lost.take(Some(page(1, vec![])))), (Ok(None), Ok(None)));
+    assert_eq!(lost.take(None), Err(RecoverError::Lost { slot: Slot(0) }));
 }

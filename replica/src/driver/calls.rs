@@ -14,8 +14,8 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::config::Config;
 use crate::event::{Attempt, FetchId, Input, NoAnswer, ProbeId, SourceKind};
 
-/// The most calls at once: acceptors' probes, heartbeats to coordinators that hang, a proposal and a fetch. Beyond it a call
-/// counts as unanswered at once.
+/// The most calls at once: acceptors' probes, heartbeats to coordinators that hang, a proposal and a fetch. Beyond it a call is left
+/// out: the core makes it again when it is due.
 const CALLS: usize = 512;
 
 /// Makes calls.

@@ -24,6 +24,9 @@ impl Replica {
 
     /// Makes batches of what waits, and proposes what is to be proposed.
     pub(super) fn propose_due(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        if self.batching.queued() == 0 && !self.batching.is_flying() {
+            return;
+        }
         let (epoch, leader) = (self.meta.epoch(), self.members.leader(now));
         // What is in a batch may be chosen yet once somebody leads, so nothing goes into one while nobody does: what is given up
         // until then did not happen.

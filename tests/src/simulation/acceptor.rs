@@ -2,15 +2,15 @@
 
 mod writer;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use acceptor::acceptor::Acceptor;
+use acceptor::directory::Members;
 use acceptor::limits::Limits;
-use shared::ids::{AcceptorId, Ballot, Name};
-use shared::message::{Directory, DirectoryEntry, Marks, Member, Roster, Watermarks};
+use shared::ids::{AcceptorId, Ballot, Instance};
+use shared::message::{Directory, Marks, Member, Roster, Service, Watermarks};
 
-use writer::Pending;
+use writer::{Pending, is_of_leader, told};
 
 use super::disk::AcceptorDisk;
 use super::environment::Environment;
@@ -36,9 +36,13 @@ pub struct AcceptorNode {
     /// Requests whose records are being synced.
     syncing: Vec<Pending>,
     is_syncing: bool,
+    /// How many groups have changed what it knows.
+    changes: u64,
     /// When it last heard from a leader, by its own clock; its start where it has not.
     heard_leader_at: Duration,
-    members: BTreeMap<Name, (Member, Duration)>,
+    /// When it heard from one whose votes found no room: told of with what is synced next.
+    hears_leader_at: Option<Duration>,
+    members: Members,
     /// How long a sync takes, while its disk is slow.
     pub slow_sync: Option<Duration>,
 }
@@ -49,9 +53,6 @@ struct Synced {
     promised: Option<Ballot>,
     marks: Marks,
 }
-
-/// For how long a member is kept in the directory.
-const MEMBER_EXPIRY: Duration = Duration::from_secs(10);
 
 /// Whether the process goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,8 +78,10 @@ impl AcceptorNode {
             waiting: Vec::new(),
             syncing: Vec::new(),
             is_syncing: false,
+            changes: 0,
             heard_leader_at: Duration::ZERO,
-            members: BTreeMap::new(),
+            hears_leader_at: None,
+            members: Members::default(),
             slow_sync: None,
         }
     }
@@ -87,19 +90,20 @@ impl AcceptorNode {
     pub fn start(&mut self, env: &mut Environment) {
         self.process.start(env.queue.now());
         // It relies on nothing that it reads before that is synced.
-        let kept = self.disk.keep_all();
-        env.observer.persisted(self.disk.id, &kept, &mut env.reach);
+        let id = self.disk.id;
+        env.observer.persisted(id, self.disk.keep_all(), &mut env.reach);
         self.core = self.disk.recover(self.limits);
         self.core.check_invariants();
         (self.waiting, self.syncing, self.is_syncing) = (Vec::new(), Vec::new(), false);
-        self.heard_leader_at = self.now(env);
-        self.members.clear();
+        (self.heard_leader_at, self.hears_leader_at) = (self.now(env), None);
+        self.members = Members::default();
         self.remember_synced();
         env.observer.acceptor_started(&self.core);
     }
 
     /// Kills it. What it had written is still in its machine's memory, and on disk only when it is next started.
     pub fn crash(&mut self, env: &mut Environment, presence: Presence, power: Power) {
+        self.core.check_invariants();
         if !self.disk.unsynced().is_empty() {
             env.reach.hit(Reached::CrashedWritten);
         }
@@ -111,12 +115,12 @@ impl AcceptorNode {
 
     /// Its machine loses power, whether it runs or not.
     pub fn lose_power(&mut self, env: &mut Environment) {
-        let written = self.disk.unsynced().len();
+        let (id, written) = (self.disk.id, self.disk.unsynced().len());
         let kept = self.disk.lose_power(&mut self.process.random);
         if kept.len() < written {
             env.reach.hit(if kept.is_empty() { Reached::UnsyncedLost } else { Reached::Torn });
         }
-        env.observer.persisted(self.disk.id, &kept, &mut env.reach);
+        env.observer.persisted(id, kept, &mut env.reach);
     }
 
     /// Gives it an empty disk, under another identity.
@@ -128,18 +132,18 @@ impl AcceptorNode {
     /// A request arrived.
     #[expect(clippy::wildcard_enum_match_arm, reason = "all other messages are never sent here, which is a panic")]
     pub fn on_message(&mut self, env: &mut Environment, delivery: Delivery) -> Fate {
-        let Delivery { from, from_life, message, copy, .. } = delivery;
-        let answer = match message {
+        let back = delivery.back();
+        let answer = match delivery.message {
             Message::Poll(poll) => Message::Polled(poll, self.watermarks(env)),
             Message::Probe(probe) => Message::Probed(probe, self.watermarks(env)),
             Message::Announce(member) => Message::Directory(self.announce(env, member)),
-            message @ (Message::Prepare(_) | Message::Accept(..) | Message::ReadVotes(..)) => {
-                self.waiting.push(Delivery { from, from_life, to: self.process.id, to_life: None, message, copy });
+            Message::Prepare(_) | Message::Accept(_) | Message::ReadVotes(_) => {
+                self.waiting.push(delivery);
                 return if self.is_syncing { Fate::Alive } else { self.write_group(env) };
             }
             other => unreachable!("nobody sends an acceptor {}", other.name()),
         };
-        env.send(self.process.id, self.process.life, from, Some(from_life), answer);
+        env.answer(&self.process, back, answer);
         Fate::Alive
     }
 
@@ -164,9 +168,12 @@ impl AcceptorNode {
         }
         self.remember_synced();
         self.is_syncing = false;
-        for Pending { to, to_life, reply } in std::mem::take(&mut self.syncing) {
-            let message = self.reply(env, reply);
-            env.send(self.process.id, self.process.life, to, Some(to_life), message);
+        for Pending { back, reply, decided_at } in std::mem::take(&mut self.syncing) {
+            let answer = told(reply, &mut env.reach);
+            if is_of_leader(&answer) {
+                self.heard_leader_at = self.heard_leader_at.max(decided_at);
+            }
+            env.answer(&self.process, back, answer);
         }
         if self.waiting.is_empty() { Fate::Alive } else { self.write_group(env) }
     }
@@ -184,18 +191,20 @@ impl AcceptorNode {
         Watermarks { acceptor: self.disk.id, roster, promised, marks, leader_silent_ms }
     }
 
+    /// Lists a member, and tells of all, itself among them.
     fn announce(&mut self, env: &Environment, member: Member) -> Directory {
-        let now = self.now(env);
-        self.members.insert(member.name.clone(), (member, now));
-        self.members.retain(|_, (_, heard_at)| now.saturating_sub(*heard_at) < MEMBER_EXPIRY);
-        let entry = |(member, heard_at): &(Member, Duration)| DirectoryEntry {
-            member: member.clone(),
-            age_ms: u64::try_from(now.saturating_sub(*heard_at).as_millis()).expect("below the expiry"),
-        };
-        Directory { members: self.members.values().map(entry).collect() }
+        let (now, name) = (self.now(env), self.process.id.to_string().parse().expect("a name"));
+        let url = format!("sim://{name}");
+        let own = Member { name, service: Service::Acceptor, url, instance: Instance(u64::from(self.process.life.0)) };
+        for member in [member, own] {
+            let name = member.name.clone();
+            self.members.announce(now, &name, member).expect("a service announces what makes sense, and there are few");
+        }
+        self.members.list(now)
     }
 
     fn remember_synced(&mut self) {
+        self.heard_leader_at = self.hears_leader_at.take().unwrap_or(self.heard_leader_at);
         self.synced = Synced { roster: self.core.roster().cloned(), promised: self.core.promised(), marks: self.core.marks() };
     }
 

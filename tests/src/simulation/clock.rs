@@ -49,6 +49,13 @@ impl Clock {
         Duration::from_nanos(u64::try_from(scaled).expect("simulated times are below 500 years"))
     }
 
+    /// When a wait truly ends that was to end at a true time by the clock as it was `before` it was changed.
+    #[must_use]
+    pub fn retimed(&self, before: &Self, now: Duration, at: Duration) -> Duration {
+        let left = before.read(at).saturating_sub(self.read(now));
+        now + self.true_wait(left)
+    }
+
     /// What the wall clock says at a true time, in milliseconds since 1970.
     #[must_use]
     pub fn wall_ms(&self, now: Duration) -> u64 {
@@ -111,5 +118,34 @@ mod tests {
         let before = clock.wall_ms(sec(20));
         clock.set_wall(-60_000);
         assert_eq!(clock.wall_ms(sec(20)), before - 60_000);
+    }
+
+    #[test]
+    fn a_wait_under_way_ends_when_the_changed_clock_says_so() {
+        let (mut clock, sec) = (Clock::new(), Duration::from_secs);
+        let mut changed = |now, change: &dyn Fn(&mut Clock), at| {
+            let before = clock.clone();
+            change(&mut clock);
+            clock.retimed(&before, now, at)
+        };
+        // It was to wait for 10 s: 6 of them at half the rate.
+        assert_eq!(changed(sec(4), &|clock| clock.set_rate(sec(4), 500_000), sec(10)), sec(16));
+        // 2 s later 5 are left, of which the clock jumps over 3.
+        assert_eq!(changed(sec(6), &|clock| clock.jump(sec(6), sec(3)), sec(16)), sec(10));
+        assert_eq!(changed(sec(6), &|clock| clock.jump(sec(6), sec(3)), sec(10)), sec(6), "what was jumped over is due");
+    }
+
+    #[test]
+    fn a_wait_that_is_retimed_again_and_again_never_ends_early_and_hardly_late() {
+        let (mut clock, ns) = (Clock::new(), Duration::from_nanos);
+        let wanted = ns(1_000_003);
+        let mut at = wanted;
+        for (change, rate) in [700_001, 1_999_999, 500_003, 1_000_000, 1_300_007].into_iter().enumerate() {
+            let (now, before) = (ns(change as u64 * 10_007), clock.clone());
+            clock.set_rate(now, rate);
+            at = clock.retimed(&before, now, at);
+            let read = clock.read(at);
+            assert!(read >= wanted && read < wanted + ns(20), "due at {wanted:?}, and the clock says {read:?}");
+        }
     }
 }

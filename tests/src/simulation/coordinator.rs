@@ -1,5 +1,6 @@
 //! The simulated shell of a coordinator: does what the core says.
 
+mod acceptors;
 mod fetches;
 mod rare;
 
@@ -8,22 +9,26 @@ use std::time::Duration;
 
 use coordinator::chosen_window::PageLimits;
 use coordinator::config::Config;
+use coordinator::config::shell::{ACCEPT_TIMEOUT, ACCEPTS_IN_FLIGHT, PAGE_TIMEOUT, proposal_wait};
 use coordinator::coordinator::Coordinator;
 use coordinator::effect::{AcceptorIndex, Effect, Input, RequestId, Timer};
-use coordinator::outbox::{Outbox, OutboxLimits};
+use coordinator::outbox::OutboxLimits;
 use replica::event::Attempt;
+use shared::discovery::INTERVAL;
 use shared::ids::{BatchNumber, CoordinatorId, Epoch, Instance};
-use shared::message::{ChosenReply, Member, Phase, Service};
+use shared::message::{Heartbeat, Member, Phase, ProposalReply, Service};
 
+use acceptors::Line;
 use fetches::Fetch;
 use rare::Cause;
 
 use super::acceptor::Fate;
+use super::calls::{Calls, Met};
 use super::environment::Environment;
-use super::event::Local;
+use super::event::{CallKind, Local};
 use super::faults::Moment;
-use super::message::{Copied, Delivery, Message};
-use super::node::{CrashPoint, Life, NodeId, Presence, Process};
+use super::message::{Copied, Delivery, Message, Return};
+use super::node::{CrashPoint, NodeId, Presence, Process};
 use super::plan::Plan;
 use super::reach::Reached;
 
@@ -36,30 +41,27 @@ pub struct CoordinatorNode {
     fetch_limits: PageLimits,
     acceptors: u8,
     core: Coordinator,
-    outboxes: Vec<Outbox>,
-    /// Accepts under way, by their numbers: an answer or a time-out ends each.
-    accepts: BTreeMap<u64, AcceptorIndex>,
-    proposals: BTreeMap<RequestId, Proposer>,
+    /// What is under way to each acceptor, and what waits for it.
+    lines: Vec<Line>,
+    /// Accepts, by whom they are for.
+    accepts: Calls<AcceptorIndex>,
+    /// Proposals that are waited for. Each is named to the core as it is numbered here.
+    proposals: Calls<Proposer>,
     fetches: BTreeMap<u64, Fetch>,
+    /// Questions for old votes, by the fetch that they are for.
+    pages: Calls<u64>,
     next_number: u64,
 }
 
-/// Where the answer to a proposal goes.
+/// Where the answer to a proposal goes, and how it names the batch.
 #[derive(Clone, Copy, Debug)]
 struct Proposer {
-    to: NodeId,
-    to_life: Life,
+    back: Return,
     epoch: Epoch,
     number: BatchNumber,
     attempt: Attempt,
 }
 
-/// How often a service announces itself.
-pub const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(500);
-/// How long an acceptor may take to vote.
-const ACCEPT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Accepts under way to one acceptor.
-const ACCEPTS_IN_FLIGHT: usize = 4;
 const TIMERS: [Timer; 4] = [Timer::Poll, Timer::Election, Timer::Prepare, Timer::Lead];
 
 impl CoordinatorNode {
@@ -79,10 +81,11 @@ impl CoordinatorNode {
             fetch_limits: PageLimits { entries: tuning.fetch_entries, bytes: 8 << 20 },
             acceptors: plan.topology.acceptors,
             core,
-            outboxes: Vec::new(),
-            accepts: BTreeMap::new(),
-            proposals: BTreeMap::new(),
+            lines: Vec::new(),
+            accepts: Calls::new(ACCEPT_TIMEOUT),
+            proposals: Calls::new(proposal_wait(replica::config::Config::default().proposal_timeout)),
             fetches: BTreeMap::new(),
+            pages: Calls::new(PAGE_TIMEOUT),
             next_number: 0,
         }
     }
@@ -98,9 +101,10 @@ impl CoordinatorNode {
             queued_slots: usize::try_from(self.config.max_in_flight_slots).expect("small"),
             queued_bytes: self.config.max_in_flight_bytes,
         };
-        self.outboxes = (0..self.acceptors).map(|_| Outbox::new(limits)).collect();
-        self.accepts.clear();
-        self.proposals.clear();
+        self.lines = (0..self.acceptors).map(|_| Line::new(limits)).collect();
+        self.accepts.restart();
+        self.proposals.restart();
+        self.pages.restart();
         self.fetches.clear();
         self.announce(env);
         self.step(env, Input::Started, Cause::Usual)
@@ -117,76 +121,75 @@ impl CoordinatorNode {
     }
 
     /// Something on its own machine is due.
-    pub fn on_local(&mut self, env: &mut Environment, what: Local) {
+    pub fn on_local(&mut self, env: &mut Environment, what: Local) -> Fate {
+        let now = self.now(env);
         match what {
             Local::Announce => self.announce(env),
-            Local::Deadline(number) => {
-                self.end_accept(number);
-                self.send_accepts(env);
-            }
-            Local::FetchWaited(number) => {
-                if let Some(fetch) = self.fetches.remove(&number) {
-                    let reply = match fetch.older {
-                        None => self.lookup(fetch.from),
-                        Some(_) => ChosenReply::Unavailable,
-                    };
-                    self.send(env, fetch.to, Some(fetch.to_life), Message::Fetched(fetch.fetch, reply));
+            Local::CallsDue(CallKind::Accepts) => {
+                for to in self.accepts.look(now) {
+                    self.lines[to.0].outbox.done();
                 }
+                self.send_accepts(env);
+                self.watch(env);
             }
-            Local::Synced | Local::Commit | Local::Checkpoint | Local::Serve => {
+            Local::CallsDue(CallKind::Waits) => {
+                for proposer in self.proposals.look(now) {
+                    env.reach.hit(Reached::ProposalLeftOpen);
+                    self.tell(env, proposer, ProposalReply::Unresolved);
+                }
+                self.watch(env);
+            }
+            Local::CallsDue(CallKind::Votes) => {
+                for fetch in self.pages.look(now) {
+                    self.on_page(env, fetch, None);
+                }
+                self.watch(env);
+            }
+            Local::FetchWaited(number) => self.fetch_waited(env, number),
+            Local::Synced
+            | Local::Commit
+            | Local::Checkpoint
+            | Local::Serve
+            | Local::Deadline(_)
+            | Local::CallsDue(CallKind::Probes | CallKind::Proposals | CallKind::Heartbeats | CallKind::Fetches) => {
                 unreachable!("a coordinator does not wait for {what:?}")
             }
         }
+        Fate::Alive
     }
 
     /// A message arrived.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "all other messages are never sent here, which is a panic")]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what is no request is an answer, or a panic there")]
     pub fn on_message(&mut self, env: &mut Environment, delivery: Delivery) -> Fate {
-        let Delivery { from, from_life, message, copy, .. } = delivery;
-        let mut cause = if copy == Copied::Again { Cause::AnswerAgain } else { Cause::Usual };
-        let input = match message {
-            Message::Polled(poll, reply) => Input::Watermarks { from: index(from), poll, reply },
-            Message::Prepared(ballot, reply) => Input::PrepareReply { from: index(from), ballot, reply },
-            Message::Accepted(number, ballot, reply) => {
-                self.end_accept(number);
-                Input::AcceptReply { from: index(from), ballot, reply }
-            }
+        let back = delivery.back();
+        let Delivery { from, call, message, copy, .. } = delivery;
+        match message {
             Message::Propose(attempt, proposal) => {
-                let id = RequestId(self.number());
-                let proposer = Proposer { to: from, to_life: from_life, epoch: proposal.epoch, number: proposal.number, attempt };
-                self.proposals.insert(id, proposer);
-                cause = if copy == Copied::Again { Cause::ProposalAgain } else { Cause::Usual };
-                Input::Proposal { id, proposal }
+                let (epoch, number) = (proposal.epoch, proposal.number);
+                let id = self.proposals.begin(self.now(env), Proposer { back, epoch, number, attempt });
+                self.watch(env);
+                let cause = if copy == Copied::Again { Cause::ProposalAgain } else { Cause::Usual };
+                self.step(env, Input::Proposal { id: RequestId(id), proposal }, cause)
             }
-            Message::Heartbeat(heartbeat) => {
-                let cause = if heartbeat.nudge_below.is_some() { Cause::Nudge } else { Cause::Usual };
-                env.observer.heard(env.queue.now(), (self.process.id, from), heartbeat.instance);
-                let fate = self.step(env, Input::Heartbeat(heartbeat), cause);
-                if fate == Fate::Alive {
-                    let reply = self.core.heartbeat_reply();
-                    self.send(env, from, Some(from_life), Message::HeartbeatReply(reply));
-                }
-                return fate;
-            }
+            Message::Heartbeat(heartbeat) => self.on_heartbeat(env, back, heartbeat),
             Message::Fetch(fetch, slot, wait_ms) => {
-                self.on_fetch(env, from, from_life, (fetch, slot, wait_ms));
-                return Fate::Alive;
+                self.on_fetch(env, back, (fetch, slot, wait_ms));
+                Fate::Alive
             }
-            Message::Votes(number, page) => {
-                self.on_votes(env, number, page);
-                return Fate::Alive;
-            }
-            Message::Refused(request) => {
-                if let Message::Accept(number, _) = *request {
-                    self.end_accept(number);
-                    self.send_accepts(env);
-                }
-                return Fate::Alive;
-            }
-            Message::Directory(_) => return Fate::Alive,
-            other => unreachable!("nobody sends a coordinator {}", other.name()),
-        };
-        self.step(env, input, cause)
+            answer => self.on_answer(env, (from, call, copy), answer),
+        }
+    }
+
+    fn on_heartbeat(&mut self, env: &mut Environment, back: Return, heartbeat: Heartbeat) -> Fate {
+        let cause = if heartbeat.nudge_below.is_some() { Cause::Nudge } else { Cause::Usual };
+        let ours = self.core.roster().map(|roster| roster.cluster());
+        assert!(ours.is_none_or(|ours| ours == heartbeat.cluster), "there is one cluster: {ours:?}, and {heartbeat:?}");
+        env.observer.heard(env.queue.now(), (self.process.id, back.to), heartbeat.instance);
+        let fate = self.step(env, Input::Heartbeat(heartbeat), cause);
+        if fate == Fate::Alive {
+            env.answer(&self.process, back, Message::HeartbeatReply(self.core.heartbeat_reply()));
+        }
+        fate
     }
 
     /// The state, for those who watch.
@@ -214,43 +217,44 @@ impl CoordinatorNode {
         Fate::Alive
     }
 
-    fn send_accepts(&mut self, env: &mut Environment) {
-        for to in (0..self.outboxes.len()).map(AcceptorIndex) {
-            while let Some(parcel) = self.outboxes[to.0].next() {
-                let number = self.number();
-                self.accepts.insert(number, to);
-                env.local(&self.process, ACCEPT_TIMEOUT, Local::Deadline(number));
-                self.send(env, node(to), None, Message::Accept(number, parcel.accept));
+    /// Sees to it that somebody looks at calls whose time is over.
+    fn watch(&mut self, env: &mut Environment) {
+        let now = self.now(env);
+        let due = [
+            (CallKind::Accepts, self.accepts.watch(now)),
+            (CallKind::Waits, self.proposals.watch(now)),
+            (CallKind::Votes, self.pages.watch(now)),
+        ];
+        for (kind, wait) in due {
+            if let Some(wait) = wait {
+                env.alarm(&self.process, wait, Local::CallsDue(kind));
             }
-        }
-    }
-
-    fn end_accept(&mut self, number: u64) {
-        if let Some(to) = self.accepts.remove(&number) {
-            self.outboxes[to.0].done();
         }
     }
 
     fn perform(&mut self, env: &mut Environment, effect: Effect) {
         match effect {
-            Effect::PollWatermarks { to, poll } => self.send(env, node(to), None, Message::Poll(poll)),
-            Effect::Prepare { to, message } => self.send(env, node(to), None, Message::Prepare(message)),
+            Effect::PollWatermarks { to, poll } => self.poll(env, to, poll),
+            Effect::Prepare { to, message } => self.prepare(env, to, message),
             Effect::Accept { to, message } => {
                 env.observer.allows_trimming(env.queue.now(), self.process.id, message.trim_below);
-                self.outboxes[to.0].push(message, &BTreeMap::new());
+                self.lines[to.0].outbox.push(message, &BTreeMap::new());
             }
             Effect::Arm { timer, after, jitter } => env.arm(&mut self.process, timer as u8, after, jitter),
-            Effect::ProposalReply { id, reply } => {
-                let proposer = self.proposals.remove(&id).expect("a proposal is answered once");
-                let Proposer { to, to_life, epoch, number, attempt } = proposer;
-                if matches!(reply, shared::message::ProposalReply::Overloaded { .. }) {
-                    env.reach.hit(Reached::Overloaded);
+            Effect::ProposalReply { id, reply } => match self.proposals.answer(self.now(env), id.0) {
+                Met::First(proposer) => {
+                    if matches!(reply, ProposalReply::Overloaded { .. }) {
+                        env.reach.hit(Reached::Overloaded);
+                    }
+                    self.tell(env, proposer, reply);
                 }
-                self.send(env, to, Some(to_life), Message::Proposed(epoch, number, attempt, reply));
-            }
+                Met::Again => panic!("{} answered proposal {id:?} twice", self.process.id),
+                // Its primary was told already that nothing is known.
+                Met::TooLate => {}
+            },
             Effect::Chosen(entry) => env.observer.announced_chosen(&entry),
             Effect::PhaseChanged(change) => {
-                self.outboxes.iter_mut().for_each(Outbox::clear);
+                self.lines.iter_mut().for_each(|line| line.outbox.clear());
                 env.observer.phase_changed(self.process.id, &change, &mut env.reach);
                 if change.to == Phase::Phase2 {
                     env.spring(Moment::Led);
@@ -269,33 +273,26 @@ impl CoordinatorNode {
         }
     }
 
+    fn tell(&self, env: &mut Environment, Proposer { back, epoch, number, attempt }: Proposer, reply: ProposalReply) {
+        env.answer(&self.process, back, Message::Proposed(epoch, number, attempt, reply));
+    }
+
     fn announce(&mut self, env: &mut Environment) {
         let name = self.process.id.to_string().parse().expect("a name");
         let url = format!("sim://{}", self.process.id);
         let member = Member { name, service: Service::Coordinator, url, instance: Instance(self.core.id().0) };
         for acceptor in (0..self.acceptors).map(NodeId::Acceptor) {
-            self.send(env, acceptor, None, Message::Announce(member.clone()));
+            env.ask(&self.process, acceptor, 0, Message::Announce(member.clone()));
         }
-        env.local(&self.process, ANNOUNCE_INTERVAL, Local::Announce);
-    }
-
-    fn send(&self, env: &mut Environment, to: NodeId, to_life: Option<Life>, message: Message) {
-        env.send(self.process.id, self.process.life, to, to_life, message);
+        env.alarm(&self.process, INTERVAL, Local::Announce);
     }
 
     fn number(&mut self) -> u64 {
         self.next_number += 1;
         self.next_number
     }
-}
 
-fn index(from: NodeId) -> AcceptorIndex {
-    match from {
-        NodeId::Acceptor(number) => AcceptorIndex(usize::from(number)),
-        NodeId::Coordinator(_) | NodeId::Replica(_) | NodeId::Client(_) => unreachable!("{from} is no acceptor"),
+    fn now(&self, env: &Environment) -> Duration {
+        self.process.uptime(env.queue.now())
     }
-}
-
-fn node(at: AcceptorIndex) -> NodeId {
-    NodeId::Acceptor(u8::try_from(at.0).expect("few acceptors"))
 }

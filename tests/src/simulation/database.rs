@@ -17,10 +17,20 @@ pub struct Database {
     state: WorkingSet,
     log: Vec<ChosenEntry>,
     cluster: Option<ClusterId>,
-    durable: WorkingSet,
-    durable_cluster: Option<ClusterId>,
-    /// Where each transaction since the checkpoint ended.
-    commits: Vec<Slot>,
+    /// A state that survives a loss of power; how to come from it to what does is in the log.
+    old: WorkingSet,
+    durable: Commit,
+    /// What each transaction since the checkpoint left.
+    commits: Vec<Commit>,
+    /// Bytes of the values executed since the checkpoint.
+    written_bytes: usize,
+}
+
+/// What is there once a transaction is committed, beside what executing the log gives.
+#[derive(Clone, Copy, Debug)]
+struct Commit {
+    executed_below: Slot,
+    cluster: Option<ClusterId>,
 }
 
 impl Database {
@@ -32,9 +42,10 @@ impl Database {
             state: WorkingSet::complete(),
             log: Vec::new(),
             cluster: None,
-            durable: WorkingSet::complete(),
-            durable_cluster: None,
+            old: WorkingSet::complete(),
+            durable: Commit { executed_below: Slot(0), cluster: None },
             commits: Vec::new(),
+            written_bytes: 0,
         }
     }
 
@@ -53,33 +64,49 @@ impl Database {
     /// Every slot below survives a loss of power.
     #[must_use]
     pub fn durable_below(&self) -> Slot {
-        self.durable.meta().executed_below
+        self.durable.executed_below
     }
 
     /// Notes the cluster, in a transaction.
     pub fn join(&mut self, cluster: ClusterId) {
         self.cluster = Some(cluster);
+        self.commit();
     }
 
     /// Executes entries in one transaction.
     pub fn execute(&mut self, entries: &[ChosenEntry]) -> ExecutionReport {
+        assert!(self.cluster.is_some(), "invariant: nothing is executed before it is kept for which cluster");
         let report = apply(&mut self.state, entries);
         self.log.extend_from_slice(entries);
-        self.commits.push(self.state.meta().executed_below);
+        self.written_bytes += entries.iter().map(|entry| entry.value.len()).sum::<usize>();
+        self.commit();
         report
+    }
+
+    fn commit(&mut self) {
+        self.commits.push(self.committed());
+    }
+
+    fn committed(&self) -> Commit {
+        Commit { executed_below: self.state.meta().executed_below, cluster: self.cluster }
     }
 
     /// Whether all that is committed survives a loss of power.
     #[must_use]
     pub fn is_durable(&self) -> bool {
-        self.durable_cluster == self.cluster && self.commits.is_empty()
+        self.commits.is_empty()
+    }
+
+    /// How much would have to be fetched again after a loss of power.
+    #[must_use]
+    pub fn written_bytes(&self) -> usize {
+        self.written_bytes
     }
 
     /// Makes all that is committed durable.
     pub fn checkpoint(&mut self) {
-        let before = self.durable_below();
-        let _report = apply(&mut self.durable, &self.log[index(before)..]);
-        self.durable_cluster = self.cluster;
+        self.written_bytes = 0;
+        self.durable = self.committed();
         self.commits.clear();
     }
 
@@ -90,16 +117,20 @@ impl Database {
         if !lost {
             return false;
         }
-        let end = if kept == 0 { self.durable_below() } else { self.commits[kept - 1] };
-        if kept == 0 {
-            self.cluster = self.durable_cluster;
-        }
         self.commits.truncate(kept);
-        self.log.truncate(index(end));
-        // What is left is what executing it again from the durable state gives.
-        self.state = self.durable.clone();
-        let _report = apply(&mut self.state, &self.log[index(self.durable.meta().executed_below)..]);
+        let left = self.commits.last().copied().unwrap_or(self.durable);
+        self.cluster = left.cluster;
+        self.log.truncate(index(left.executed_below));
+        // What is left is what executing it again gives.
+        self.execute_again();
         true
+    }
+
+    fn execute_again(&mut self) {
+        let (old_below, durable_below) = (index(self.old.meta().executed_below), index(self.durable_below()));
+        let _report = apply(&mut self.old, &self.log[old_below..durable_below]);
+        self.state = self.old.clone();
+        let _report = apply(&mut self.state, &self.log[durable_below..]);
     }
 
     /// Executed entries from a slot on.

@@ -69,28 +69,28 @@ impl AcceptorDisk {
     }
 
     /// The machine loses power: of what was written and not synced any first part survives. Returns the surviving part.
-    pub fn lose_power(&mut self, random: &mut Random) -> Vec<Record> {
+    pub fn lose_power(&mut self, random: &mut Random) -> &[Record] {
         let surviving = random.index(self.unsynced.len() + 1);
         self.keep(surviving)
     }
 
     /// A process starts, and the machine stayed up since the one before it was killed: all that was written is there, and synced.
-    pub fn keep_all(&mut self) -> Vec<Record> {
+    pub fn keep_all(&mut self) -> &[Record] {
         self.keep(usize::MAX)
     }
 
-    fn keep(&mut self, surviving: usize) -> Vec<Record> {
-        let mut kept = std::mem::take(&mut self.unsynced);
-        kept.truncate(surviving);
+    fn keep(&mut self, surviving: usize) -> &[Record] {
+        self.unsynced.truncate(surviving);
         let segment = self.segments.last_mut().expect("a log has a segment");
-        for record in &kept {
+        let before = segment.records.len();
+        segment.records.append(&mut self.unsynced);
+        for record in &segment.records[before..] {
             if let Record::Voted { votes, .. } = record {
                 let above = votes.last().map_or(0, |vote| vote.slot.0 + 1);
                 segment.voted_below = segment.voted_below.max(above);
             }
         }
-        segment.records.extend(kept.iter().cloned());
-        kept
+        &segment.records[before..]
     }
 
     /// What an acceptor knows that starts from this disk.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::clock::Clock;
 use super::event::{Event, Local};
 use super::faults::{FaultKind, Moment};
-use super::message::{Copied, Delivery, Message};
+use super::message::{Copied, Delivery, Message, Return};
 use super::network::{Network, Order, Shape};
 use super::node::{Life, NodeId, Process};
 use super::observer::Observer;
@@ -71,10 +72,27 @@ impl Environment {
         u64::try_from(self.queue.now().as_nanos()).expect("simulated times are below 500 years")
     }
 
-    /// Gives a message to the network.
+    /// Gives a message to the network that is for no call, or that names it itself.
     pub fn send(&mut self, from: NodeId, from_life: Life, to: NodeId, to_life: Option<Life>, message: Message) {
-        self.observer.on_send(from, &message, &mut self.reach);
-        let [first, second] = self.network.carry(from, to, message.may_be_duplicated());
+        self.post(Delivery { from, from_life, to, to_life, call: 0, message, copy: Copied::No });
+    }
+
+    /// Sends a request.
+    pub fn ask(&mut self, process: &Process, to: NodeId, call: u64, message: Message) {
+        self.post(Delivery { from: process.id, from_life: process.life, to, to_life: None, call, message, copy: Copied::No });
+    }
+
+    /// Sends an answer.
+    pub fn answer(&mut self, process: &Process, Return { to, life, call }: Return, message: Message) {
+        let (from, from_life, to_life) = (process.id, process.life, Some(life));
+        self.post(Delivery { from, from_life, to, to_life, call, message, copy: Copied::No });
+    }
+
+    /// Gives a message to the network.
+    pub fn post(&mut self, mut delivery: Delivery) {
+        let (from, to) = (delivery.from, delivery.to);
+        self.observer.on_send(from, &delivery.message, &mut self.reach);
+        let [first, second] = self.network.carry(from, to, delivery.message.may_be_duplicated());
         let Some(delay) = first else {
             match self.network.cut_by(from, to) {
                 Some(shape) => self.met_cut(shape),
@@ -82,7 +100,6 @@ impl Environment {
             }
             return;
         };
-        let mut delivery = Delivery { from, from_life, to, to_life, message, copy: Copied::No };
         if let Some(delay) = second {
             self.reach.hit(Reached::Duplicated);
             delivery.copy = Copied::Twin(self.queue.scheduled());
@@ -132,7 +149,34 @@ impl Environment {
         }
     }
 
-    /// Schedules something on a process's own machine.
+    /// Schedules something that a process waits for by its clock.
+    pub fn alarm(&mut self, process: &Process, wait: Duration, what: Local) {
+        debug_assert!(what.is_by_the_clock(), "{what:?} is no matter of clocks");
+        self.local(process, process.clock.true_wait(wait), what);
+    }
+
+    /// Changes a process's clock, and with it when what waits by it is due.
+    pub fn change_clock(&mut self, process: &mut Process, change: impl FnOnce(&mut Clock)) {
+        let (now, before) = (self.queue.now(), process.clock.clone());
+        change(&mut process.clock);
+        let (process, reach) = (&*process, &mut self.reach);
+        self.queue.retime(|event, at| {
+            if event.clock() != Some(process.id) {
+                return None;
+            }
+            let moved = process.clock.retimed(&before, now, at);
+            if let Event::Timer { life, timer, generation, .. } = event
+                && process.is_in(*life)
+                && process.is_armed(usize::from(*timer), *generation)
+                && moved != at
+            {
+                reach.hit(if moved == now { Reached::JumpedOver } else { Reached::Retimed });
+            }
+            Some(moved)
+        });
+    }
+
+    /// Schedules something on a process's own machine that takes so long truly.
     pub fn local(&mut self, process: &Process, delay: Duration, what: Local) {
         self.queue.after(delay, Event::Local { node: process.id, life: process.life, what });
     }

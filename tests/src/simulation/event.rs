@@ -59,8 +59,29 @@ pub enum Local {
     Announce,
     /// The server's time for a call is over.
     Deadline(u64),
+    /// Calls to other services may have taken too long.
+    CallsDue(CallKind),
     /// A fetch has waited long enough.
     FetchWaited(u64),
+}
+
+/// Which of a process's calls, where several kinds have times of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallKind {
+    /// A coordinator's accepts.
+    Accepts,
+    /// The proposals that a coordinator waits for.
+    Waits,
+    /// A coordinator's questions for old votes.
+    Votes,
+    /// A replica's probes.
+    Probes,
+    /// A replica's proposals.
+    Proposals,
+    /// A replica's heartbeats.
+    Heartbeats,
+    /// A replica's fetch.
+    Fetches,
 }
 
 /// What a client does.
@@ -70,6 +91,25 @@ pub enum ClientEvent {
     Call,
     /// Its patience with this call is over.
     GiveUp(OperationId),
+}
+
+impl Event {
+    /// Whose clock it goes by, if any.
+    #[must_use]
+    pub fn clock(&self) -> Option<NodeId> {
+        match self {
+            Self::Timer { node, .. } => Some(*node),
+            Self::Local { node, what, .. } if what.is_by_the_clock() => Some(*node),
+            Self::Local { .. }
+            | Self::Deliver(_)
+            | Self::Client(..)
+            | Self::Wake(_)
+            | Self::Start(..)
+            | Self::FaultBegins(_)
+            | Self::FaultEnds(_)
+            | Self::Ambush(_) => None,
+        }
+    }
 }
 
 impl Local {
@@ -83,7 +123,17 @@ impl Local {
             Self::Serve => 3,
             Self::Announce => 4,
             Self::Deadline(number) => 8 + 2 * number,
+            Self::CallsDue(kind) => 5 << 32 | kind as u64,
             Self::FetchWaited(number) => 9 + 2 * number,
+        }
+    }
+
+    /// Whether it is waited for by the machine's clock, and not by a disk.
+    #[must_use]
+    pub fn is_by_the_clock(self) -> bool {
+        match self {
+            Self::Synced | Self::Commit | Self::Serve => false,
+            Self::Checkpoint | Self::Announce | Self::Deadline(_) | Self::CallsDue(_) | Self::FetchWaited(_) => true,
         }
     }
 }

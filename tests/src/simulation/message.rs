@@ -23,10 +23,31 @@ pub struct Delivery {
     pub to: NodeId,
     /// The receiver's life, of an answer.
     pub to_life: Option<Life>,
+    /// Of a request, how its sender names the call; of an answer, the call that it is for. 0 where nobody asks.
+    pub call: u64,
     /// What is said.
     pub message: Message,
     /// Whether the network gives it twice.
     pub copy: Copied,
+}
+
+/// Where the answer to a request goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Return {
+    /// To whom.
+    pub to: NodeId,
+    /// In which life.
+    pub life: Life,
+    /// For which call.
+    pub call: u64,
+}
+
+impl Delivery {
+    /// Where its answer goes.
+    #[must_use]
+    pub fn back(&self) -> Return {
+        Return { to: self.from, life: self.from_life, call: self.call }
+    }
 }
 
 /// Whether a message is one of two copies.
@@ -55,14 +76,14 @@ pub enum Message {
     Prepare(Prepare),
     /// Its answer, with the ballot of the request.
     Prepared(Ballot, PrepareReply),
-    /// To an acceptor: `POST /v1/accept`, with a number for the call.
-    Accept(u64, Accept),
-    /// Its answer, with the number and the ballot of the request.
-    Accepted(u64, Ballot, AcceptReply),
+    /// To an acceptor: `POST /v1/accept`.
+    Accept(Accept),
+    /// Its answer, with the ballot of the request.
+    Accepted(Ballot, AcceptReply),
     /// To an acceptor: `GET /v1/votes?from=`, by the coordinator on behalf of a fetch.
-    ReadVotes(u64, Slot),
+    ReadVotes(Slot),
     /// Its answer.
-    Votes(u64, VotesPage),
+    Votes(VotesPage),
     /// To an acceptor: `GET /v1/watermarks`, by a replica.
     Probe(ProbeId),
     /// Its answer.
@@ -87,7 +108,7 @@ pub enum Message {
     Call(CallId, Request),
     /// Its answer.
     Answer(CallId, Outcome),
-    /// Nobody listens there: the connection for this request was refused.
+    /// This request failed at once: nobody listens there and the connection was refused, or a full disk takes no promise.
     Refused(Box<Message>),
 }
 
@@ -106,10 +127,10 @@ impl Message {
             Self::Polled(..) => "polled",
             Self::Prepare(_) => "prepare",
             Self::Prepared(..) => "prepared",
-            Self::Accept(..) => "accept",
+            Self::Accept(_) => "accept",
             Self::Accepted(..) => "accepted",
-            Self::ReadVotes(..) => "read-votes",
-            Self::Votes(..) => "votes",
+            Self::ReadVotes(_) => "read-votes",
+            Self::Votes(_) => "votes",
             Self::Probe(_) => "probe",
             Self::Probed(..) => "probed",
             Self::Announce(_) => "announce",

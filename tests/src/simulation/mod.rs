@@ -13,6 +13,25 @@
 //! loss and crashes come from the seed and from nowhere else, so one seed is one run, byte for byte.
 //!
 //! Not simulated: bytes (the formats of disk and wire are tested where they are), HTTP, SQLite, and threads.
+//!
+//! # Where the shells here differ from the real ones
+//!
+//! What a core could notice is alike: effects are done in their order, an input that follows at once comes after them, a call that is not
+//! answered by its time-out has failed ([`calls`]), no more polls, prepares, accepts and recoveries are under way than really may be,
+//! a timer runs out by the clock as it is then, and both the directory of members and how it is merged are the real code. This is not:
+//!
+//! * The network gives answers twice, and requests. Connections do not; the cores are to bear it all the same.
+//! * A call fails at once or with its time-out, never midway. The cores are told the same of each.
+//! * A coordinator's driver takes what is ready in one go before it sends accepts. Here they are sent after every step, so that they
+//!   merge only while as many as allowed are in flight; how they merge is the real [`Outbox`](::coordinator::outbox::Outbox).
+//! * Limits on how much waits (for a driver, for a page of votes, bytes of accepts) are far above what a run does. Past them a
+//!   request is refused, as here by a process that is down.
+//! * A checkpoint takes no time, and the clock brings it at fixed intervals, not some time after the transaction that it is for. It
+//!   only decides what a loss of power takes, and that is drawn.
+//! * An acceptor finds its disk full when it decides, never when it syncs. Then the real one refuses the whole group and reads its
+//!   log again; that is tested with the log.
+//! * Whoever is paused finds what came meanwhile in the order in which it came. The real drivers choose among what is ready; on the way
+//!   here it was put in every order already.
 
 pub mod random;
 
@@ -24,6 +43,9 @@ pub mod node;
 pub mod event;
 pub mod message;
 pub mod network;
+
+pub mod calls;
+pub mod discovery;
 
 pub mod database;
 pub mod disk;

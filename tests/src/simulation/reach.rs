@@ -68,6 +68,12 @@ reached! {
     CutBridged => "a message met a partition that others bridge",
     /// The same, and the other way all passes.
     CutOneWay => "a message met a one-way partition",
+    /// An answer came to a caller that had given the call up.
+    AnsweredTooLate => "an answer came after the time-out of its call",
+    /// A coordinator had as many requests under way to an acceptor as it may.
+    HeldBack => "a coordinator left out a poll or a prepare, since as many as allowed were under way",
+    /// A proposal was waited for as long as its primary waits, and longer.
+    ProposalLeftOpen => "a coordinator told a primary that its proposal is not resolved yet",
     /// A node was cut off from all others.
     Isolated => "a node was cut off from all others",
     /// The leader reached a minority only.
@@ -88,6 +94,8 @@ reached! {
     CrashedStepped => "a coordinator crashed before its effects",
     /// A replica crashed with its effects undone.
     CrashedReplicaStepped => "a replica crashed before its effects",
+    /// A replica crashed before it had kept what cluster it is of, or lost that with its machine.
+    ClusterForgotten => "a crash took from a replica what cluster it is of",
     /// A replica crashed after a commit, before it answered.
     CrashedCommitted => "a replica crashed between commit and answer",
     /// A replica lost committed transactions with its machine.
@@ -116,6 +124,10 @@ reached! {
     Drifted => "a timer ran out by a clock that was wrong by more than a tenth",
     /// A process saw that its clock had jumped over a time-out.
     Jumped => "a timer ran out after its clock had jumped by over half a second",
+    /// A clock jumped to where an armed timer was to run out, or beyond.
+    JumpedOver => "a clock jumped over the end of an armed timer",
+    /// A clock changed its rate, or jumped a little, while a timer was armed.
+    Retimed => "an armed timer was moved, since its clock was changed",
     /// A batch brought a time from before the one before it.
     TimeHeld => "a batch's time was behind that of an earlier one",
     /// A fault met the moment that it waited for.

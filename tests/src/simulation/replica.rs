@@ -1,27 +1,32 @@
 //! The simulated shell of a replica: does what the core says, and executes.
 
+mod calls;
 mod clients;
 mod peers;
+mod perform;
 mod storage;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use replica::config::Config;
-use replica::event::{Effect, FetchId, Input, RequestId, SourceKind, Timer};
+use replica::event::{FetchId, Input, RequestId, Timer};
 use replica::replica::{Identity, Recovered, Replica};
 use shared::ids::{Instance, Name, Slot};
-use shared::message::{ChosenEntry, ChosenReply, Member};
+use shared::message::Member;
+
+use calls::Outgoing;
+use storage::Job;
 
 use super::acceptor::Fate;
-use super::client::{Outcome, Request};
-use super::commands;
+use super::client::Request;
 use super::database::Database;
+use super::discovery::Discovery;
 use super::environment::Environment;
 use super::event::Local;
-use super::faults::{Moment, Power};
-use super::message::{CallId, Copied, Delivery, Message};
-use super::node::{CrashPoint, Life, NodeId, Presence, Process};
+use super::faults::Power;
+use super::message::{CallId, Delivery, Message, Return};
+use super::node::{Life, NodeId, Presence, Process};
 use super::plan::Plan;
 use super::reach::Reached;
 
@@ -37,15 +42,16 @@ pub struct ReplicaNode {
     acceptors: u8,
     core: Replica,
     identity: Identity,
-    executing: Option<Vec<ChosenEntry>>,
+    /// What there is to write, and the first is being written.
+    jobs: VecDeque<Job>,
     said_full: bool,
     calls: BTreeMap<RequestId, Pending>,
     /// Released reads, to be served from the database.
     released: Vec<RequestId>,
     forwarded: BTreeMap<CallId, Caller>,
     fetches: BTreeMap<u64, Waiting>,
-    known: BTreeMap<Name, (Member, Duration)>,
-    members: Vec<Member>,
+    outgoing: Outgoing,
+    discovery: Discovery,
     next_number: u64,
     /// How long a commit takes, while its disk is slow.
     pub slow_commit: Option<Duration>,
@@ -57,7 +63,7 @@ struct Caller {
     to: NodeId,
     to_life: Life,
     call: CallId,
-    /// The client's deadline, in true time.
+    /// The client's deadline, by the machine's clock.
     until: Duration,
 }
 
@@ -74,8 +80,7 @@ struct Pending {
 /// A peer's fetch that waits for news.
 #[derive(Debug)]
 struct Waiting {
-    to: NodeId,
-    to_life: Life,
+    back: Return,
     fetch: FetchId,
     from: Slot,
 }
@@ -103,18 +108,18 @@ impl ReplicaNode {
             process,
             database: Database::new(),
             core: Replica::new(config.clone(), identity.clone(), Recovered::default()),
+            outgoing: Outgoing::new(&config),
             config,
             fetch_entries: tuning.fetch_entries,
             acceptors: plan.topology.acceptors,
             identity,
-            executing: None,
+            jobs: VecDeque::new(),
             said_full: false,
             calls: BTreeMap::new(),
             released: Vec::new(),
             forwarded: BTreeMap::new(),
             fetches: BTreeMap::new(),
-            known: BTreeMap::new(),
-            members: Vec::new(),
+            discovery: Discovery::default(),
             next_number: 0,
             slow_commit: None,
         }
@@ -130,21 +135,27 @@ impl ReplicaNode {
             durable_below: self.database.durable_below(),
         };
         self.core = Replica::new(self.config.clone(), self.identity.clone(), recovered);
-        (self.executing, self.said_full) = (None, false);
+        self.said_full = false;
+        self.jobs.clear();
         self.calls.clear();
         self.released.clear();
         self.forwarded.clear();
         self.fetches.clear();
-        self.known.clear();
-        self.members.clear();
+        self.outgoing = Outgoing::new(&self.config);
+        self.discovery = Discovery::default();
         env.observer.replica_started(self.process.id, self.identity.instance, &self.database);
-        self.announce(env);
-        env.local(&self.process, env.plan.tuning.checkpoint, Local::Checkpoint);
-        self.step(env, Input::Started)
+        env.alarm(&self.process, env.plan.tuning.checkpoint, Local::Checkpoint);
+        match self.announce(env) {
+            Fate::Alive => self.step(env, Input::Started),
+            Fate::Crashed => Fate::Crashed,
+        }
     }
 
     /// Kills it.
     pub fn crash(&mut self, env: &mut Environment, presence: Presence, power: Power) {
+        if self.jobs.iter().any(|job| matches!(job, Job::Join(_))) {
+            env.reach.hit(Reached::ClusterForgotten);
+        }
         if power == Power::Fails {
             self.lose_power(env);
         }
@@ -153,8 +164,12 @@ impl ReplicaNode {
 
     /// Its machine loses power, whether it runs or not.
     pub fn lose_power(&mut self, env: &mut Environment) {
+        let had = self.database.cluster();
         if self.database.lose_power(&mut self.process.random) {
             env.reach.hit(Reached::RolledBack);
+        }
+        if had.is_some() && self.database.cluster().is_none() {
+            env.reach.hit(Reached::ClusterForgotten);
         }
     }
 
@@ -172,12 +187,9 @@ impl ReplicaNode {
     /// Something on its own machine is due.
     pub fn on_local(&mut self, env: &mut Environment, what: Local) -> Fate {
         match what {
-            Local::Announce => {
-                self.announce(env);
-                Fate::Alive
-            }
+            Local::Announce => self.announce(env),
             Local::Commit => self.commit(env),
-            Local::Checkpoint => self.checkpoint(env),
+            Local::Checkpoint => self.checkpoint_due(env),
             Local::Serve => {
                 self.serve(env);
                 Fate::Alive
@@ -186,128 +198,43 @@ impl ReplicaNode {
             Local::FetchWaited(number) => {
                 if let Some(waiting) = self.fetches.remove(&number) {
                     let reply = self.log_from(waiting.from);
-                    self.send(env, waiting.to, Some(waiting.to_life), Message::Fetched(waiting.fetch, reply));
+                    env.answer(&self.process, waiting.back, Message::Fetched(waiting.fetch, reply));
                 }
                 Fate::Alive
             }
+            Local::CallsDue(kind) => self.give_up_calls(env, kind),
             Local::Synced => unreachable!("a replica does not wait for {what:?}"),
         }
     }
 
     /// A message arrived.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "all other messages are never sent here, which is a panic")]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what is no request is an answer, or a panic there")]
     pub fn on_message(&mut self, env: &mut Environment, delivery: Delivery) -> Fate {
-        let Delivery { from, from_life, message, copy, .. } = delivery;
-        let input = match message {
-            Message::Probed(probe, reply) => Input::ProbeReply { probe, reply: Ok(reply) },
-            Message::Proposed(epoch, number, attempt, reply) => Input::ProposalReply { epoch, number, attempt, reply: Ok(reply) },
-            Message::Fetched(fetch, reply) => {
-                match (&reply, from) {
-                    (ChosenReply::Trimmed { .. }, _) => env.reach.hit(Reached::FetchTrimmed),
-                    (ChosenReply::Entries { entries, .. }, NodeId::Replica(_)) if !entries.is_empty() => {
-                        env.reach.hit(Reached::LearnedFromReplica);
-                    }
-                    (ChosenReply::Entries { entries, .. }, _) if !entries.is_empty() => env.reach.hit(Reached::LearnedFromLeader),
-                    (ChosenReply::Entries { .. } | ChosenReply::Unavailable, _) => {}
-                }
-                Input::Fetched { fetch, reply: Ok(reply) }
-            }
-            Message::HeartbeatReply(reply) => Input::HeartbeatReply { from: name(from), reply: Ok(reply) },
-            Message::Refused(request) => match self.refused(env, from, *request) {
-                Some(input) => input,
-                None => return Fate::Alive,
-            },
-            Message::Directory(directory) => match self.merge(env, directory) {
-                Some(input) => input,
-                None => return Fate::Alive,
-            },
+        let back = delivery.back();
+        let Delivery { from, from_life, call, message, copy, .. } = delivery;
+        match message {
             Message::Fetch(fetch, slot, wait_ms) => {
-                self.on_fetch(env, Waiting { to: from, to_life: from_life, fetch, from: slot }, wait_ms);
-                return Fate::Alive;
+                self.on_fetch(env, Waiting { back, fetch, from: slot }, wait_ms);
+                Fate::Alive
             }
-            Message::Call(call, request) => return self.on_call(env, (from, from_life, call), request),
+            Message::Call(call, request) => self.on_call(env, (from, from_life, call), request),
             Message::Answer(call, outcome) => {
                 if let Some(caller) = self.forwarded.remove(&call) {
                     self.reply(env, caller, outcome);
                 }
-                return Fate::Alive;
+                Fate::Alive
             }
-            other => unreachable!("nobody sends a replica {}", other.name()),
-        };
-        self.step_again(env, input, copy)
+            answer => match self.heard(env, (from, call), answer) {
+                Some(input) => self.step_again(env, input, copy),
+                None => Fate::Alive,
+            },
+        }
     }
 
     /// The state, for those who watch.
     #[must_use]
     pub fn core(&self) -> &Replica {
         &self.core
-    }
-
-    fn step(&mut self, env: &mut Environment, input: Input) -> Fate {
-        self.step_again(env, input, Copied::No)
-    }
-
-    fn step_again(&mut self, env: &mut Environment, input: Input, copy: Copied) -> Fate {
-        let now = self.process.uptime(env.queue.now());
-        let effects = self.core.step(now, input);
-        if copy == Copied::Again && effects.is_empty() {
-            env.reach.hit(Reached::ReplyIgnored);
-        }
-        let is_telling = effects.iter().any(|effect| !matches!(effect, Effect::Arm { .. } | Effect::Probe { .. }));
-        if self.process.crashes_at(CrashPoint::ReplicaStepped) && is_telling {
-            env.reach.hit(Reached::CrashedReplicaStepped);
-            return Fate::Crashed;
-        }
-        for effect in effects {
-            if self.perform(env, effect) == Fate::Crashed {
-                return Fate::Crashed;
-            }
-        }
-        Fate::Alive
-    }
-
-    fn perform(&mut self, env: &mut Environment, effect: Effect) -> Fate {
-        match effect {
-            Effect::Arm { timer, after, jitter } => env.arm(&mut self.process, timer as u8, after, jitter),
-            Effect::Join { cluster } => self.database.join(cluster),
-            Effect::WrongCluster { expected, found } => panic!("a database of {expected} met the acceptors of {found}"),
-            Effect::RoleChanged { role, view } => {
-                env.spring(Moment::ViewChosen);
-                if env.trace.is_text_kept() {
-                    env.trace.line(env.queue.now(), format_args!("{} is {role:?} in {view:?}", self.process.id));
-                }
-            }
-            Effect::StartBatch { epoch, number, .. } => {
-                let trace = Some(commands::trace(env.trace.events()));
-                return self.step(env, Input::BatchStarted { epoch, number, trace });
-            }
-            Effect::Propose { to, attempt, proposal } => self.send(env, node(&to), None, Message::Propose(attempt, proposal)),
-            Effect::Fetch { fetch, kind, source, from, wait_ms } => {
-                let is_replica = matches!(node(&source), NodeId::Replica(_));
-                assert_eq!(is_replica, kind == SourceKind::Replica, "a source is what its name says");
-                self.send(env, node(&source), None, Message::Fetch(fetch, from, wait_ms));
-            }
-            Effect::Execute { entries } => {
-                assert!(self.executing.is_none(), "one transaction at a time");
-                self.executing = Some(entries);
-                self.schedule_commit(env, Duration::ZERO);
-            }
-            Effect::Probe { probe } => {
-                for acceptor in (0..self.acceptors).map(NodeId::Acceptor) {
-                    self.send(env, acceptor, None, Message::Probe(probe));
-                }
-            }
-            Effect::Heartbeat { to, message } => self.send(env, node(&to), None, Message::Heartbeat(message)),
-            Effect::Learned { .. } => self.wake_fetches(env),
-            Effect::Answer { id, answer } => self.answer(env, id, answer),
-            Effect::Release { ids, executed_below, .. } => self.release(env, ids, executed_below),
-            Effect::Refuse { id, .. } => {
-                if let Some(pending) = self.calls.remove(&id) {
-                    self.reply(env, pending.caller, Outcome::NotApplied);
-                }
-            }
-        }
-        Fate::Alive
     }
 
     fn send(&self, env: &mut Environment, to: NodeId, to_life: Option<Life>, message: Message) {
@@ -317,6 +244,10 @@ impl ReplicaNode {
     fn number(&mut self) -> u64 {
         self.next_number += 1;
         self.next_number
+    }
+
+    fn now(&self, env: &Environment) -> Duration {
+        self.process.uptime(env.queue.now())
     }
 }
 

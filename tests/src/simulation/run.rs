@@ -90,6 +90,7 @@ fn play(world: &mut World, healing: &mut Duration, calls: &mut usize) -> Result<
     }
     *healing = world.env.queue.now().saturating_sub(length);
     world.invariant_states_are_equal();
+    world.invariant_acceptors_are_sound();
     world.invariant_every_call_ends_in_time();
     let history = world.take_history();
     *calls = history.len();

@@ -8,11 +8,11 @@ use shared::ids::AcceptorId;
 
 use super::acceptor::{AcceptorNode, Fate};
 use super::client::Client;
+use super::clock::Clock;
 use super::coordinator::CoordinatorNode;
 use super::environment::Environment;
 use super::event::Event;
 use super::faults::Power;
-use super::message::{Delivery, Message};
 use super::network::Cut;
 use super::node::{Life, NodeId, Presence, Process};
 use super::plan::Plan;
@@ -22,6 +22,7 @@ use super::replica::ReplicaNode;
 use super::trace::Trace;
 
 mod calamity;
+mod delivery;
 mod healing;
 mod orphan;
 
@@ -101,10 +102,7 @@ impl World {
 
     /// Takes the next event, if it is due by then.
     pub fn step(&mut self, until: Duration) -> bool {
-        if self.env.queue.next_at().is_none_or(|at| at > until) {
-            return false;
-        }
-        let Some(event) = self.env.queue.pop() else { return false };
+        let Some(event) = self.env.queue.pop(until) else { return false };
         match event {
             Event::Deliver(delivery) => self.deliver(delivery),
             Event::Timer { node, life, timer, generation } => {
@@ -117,10 +115,7 @@ impl World {
                     self.mark(node, 1, what.kind());
                     let fate = match node {
                         NodeId::Acceptor(number) => self.acceptors[usize::from(number)].on_synced(&mut self.env),
-                        NodeId::Coordinator(number) => {
-                            self.coordinators[usize::from(number)].on_local(&mut self.env, what);
-                            Fate::Alive
-                        }
+                        NodeId::Coordinator(number) => self.coordinators[usize::from(number)].on_local(&mut self.env, what),
                         NodeId::Replica(number) => self.replicas[usize::from(number)].on_local(&mut self.env, what),
                         NodeId::Client(_) => unreachable!("clients have no machine"),
                     };
@@ -191,54 +186,15 @@ impl World {
         self.meet(node, fate);
     }
 
-    fn deliver(&mut self, mut delivery: Box<Delivery>) {
-        let (from, to, now) = (delivery.from, delivery.to, self.env.queue.now());
-        // A partition also takes what is on its way.
-        if let Some(shape) = self.env.network.cut_by(from, to) {
-            return self.env.met_cut(shape);
-        }
-        if let NodeId::Client(number) = to {
-            self.mark(to, 4, 0);
-            return self.clients[usize::from(number)].on_message(&mut self.env, delivery.message);
-        }
-        let process = self.process(to);
-        let is_up = process.presence == Presence::Up;
-        let (life, paused_until) = (process.life, process.paused_until);
-        if delivery.to_life.is_some_and(|meant| meant != life) {
-            self.env.reach.hit(Reached::AnsweredTheDead);
-            return;
-        }
-        if !is_up {
-            return self.refuse(*delivery);
-        }
-        if paused_until > now {
-            return self.asleep.entry(to).or_default().push(Event::Deliver(delivery));
-        }
-        delivery.copy = self.env.taken(delivery.copy, life);
-        self.mark(to, 5, self.env.queue.scheduled());
-        if self.env.trace.is_text_kept() {
-            self.env.trace.line(now, format_args!("{from} -> {to} {:?}", delivery.message));
-        }
-        let fate = match to {
-            NodeId::Acceptor(number) => self.acceptors[usize::from(number)].on_message(&mut self.env, *delivery),
-            NodeId::Coordinator(number) => self.coordinators[usize::from(number)].on_message(&mut self.env, *delivery),
-            NodeId::Replica(number) => self.replicas[usize::from(number)].on_message(&mut self.env, *delivery),
-            NodeId::Client(_) => unreachable!("clients were served above"),
+    /// Changes the clocks of a node's machine.
+    fn change_clock(&mut self, node: NodeId, change: impl FnOnce(&mut Clock)) {
+        let process = match node {
+            NodeId::Acceptor(number) => &mut self.acceptors[usize::from(number)].process,
+            NodeId::Coordinator(number) => &mut self.coordinators[usize::from(number)].process,
+            NodeId::Replica(number) => &mut self.replicas[usize::from(number)].process,
+            NodeId::Client(_) => unreachable!("clients have no clocks"),
         };
-        self.meet(to, fate);
-    }
-
-    /// Nobody listens there: a request may be refused at once, or just never be answered.
-    fn refuse(&mut self, delivery: Delivery) {
-        let is_request = delivery.to_life.is_none();
-        if is_request && self.random.chance(500_000) {
-            let message = Message::Refused(Box::new(delivery.message));
-            let to_life = match delivery.from {
-                NodeId::Client(_) => None,
-                NodeId::Acceptor(_) | NodeId::Coordinator(_) | NodeId::Replica(_) => Some(delivery.from_life),
-            };
-            self.env.send(delivery.to, Life(0), delivery.from, to_life, message);
-        }
+        self.env.change_clock(process, change);
     }
 
     fn start(&mut self, node: NodeId, life: Life) {

@@ -4,96 +4,113 @@ use std::time::Duration;
 
 use acceptor::acceptor::{Decision, Persisted, Plan as Planned};
 use shared::ids::{AcceptorId, Ballot, Slot};
-use shared::message::{Accept, AcceptReply, Accepted, Full, Prepare, PrepareReply, VotesPage};
+use shared::message::{Accept, AcceptReply, Full, Prepare, PrepareReply, VotesPage};
 
 use super::{AcceptorNode, Fate};
 use crate::simulation::environment::Environment;
 use crate::simulation::event::Local;
-use crate::simulation::message::{Copied, Delivery, Message};
-use crate::simulation::node::{CrashPoint, Life, NodeId};
-use crate::simulation::reach::Reached;
+use crate::simulation::message::{Copied, Message, Return};
+use crate::simulation::node::CrashPoint;
+use crate::simulation::reach::{Reach, Reached};
 
 #[derive(Debug)]
 pub(super) struct Pending {
-    pub(super) to: NodeId,
-    pub(super) to_life: Life,
+    pub(super) back: Return,
     pub(super) reply: PendingReply,
+    pub(super) decided_at: Duration,
 }
 
 #[derive(Debug)]
 pub(super) enum PendingReply {
     Prepare(Ballot, Decision<PrepareReply>),
-    Accept(u64, Ballot, Decision<AcceptReply>),
-    Votes(u64, VotesPage),
+    Accept(Ballot, Decision<AcceptReply>),
+    Votes(VotesPage),
+}
+
+impl PendingReply {
+    fn changes_something(&self) -> bool {
+        match self {
+            Self::Prepare(_, decision) => !decision.records.is_empty(),
+            Self::Accept(_, decision) => !decision.records.is_empty(),
+            Self::Votes(_) => false,
+        }
+    }
 }
 
 /// A sync that takes longer than an election waits for.
 const SLOW: Duration = Duration::from_millis(500);
 
-impl AcceptorNode {
-    pub(super) fn reply(&mut self, env: &mut Environment, reply: PendingReply) -> Message {
-        let proof = Persisted::assert_synced();
-        let now = self.now(env);
-        match reply {
-            PendingReply::Prepare(ballot, decision) => {
-                let reply = decision.persisted(proof);
-                match &reply {
-                    PrepareReply::Promise(promise) => {
-                        self.heard_leader_at = now;
-                        if promise.next.is_some() {
-                            env.reach.hit(Reached::Paged);
-                        }
-                    }
-                    PrepareReply::Nack(_) => env.reach.hit(Reached::Nacked),
-                    PrepareReply::Stranger(_) => {}
-                }
-                Message::Prepared(ballot, reply)
+/// Groups of changes between two checks that take time in proportion to the votes.
+const CHECK_INTERVAL: u64 = 16;
+
+/// What may be told now that it is synced.
+pub(super) fn told(reply: PendingReply, reach: &mut Reach) -> Message {
+    let proof = Persisted::assert_synced();
+    match reply {
+        PendingReply::Prepare(ballot, decision) => {
+            let reply = decision.persisted(proof);
+            match &reply {
+                PrepareReply::Promise(promise) if promise.next.is_some() => reach.hit(Reached::Paged),
+                PrepareReply::Nack(_) => reach.hit(Reached::Nacked),
+                PrepareReply::Promise(_) | PrepareReply::Stranger(_) => {}
             }
-            PendingReply::Votes(fetch, page) => Message::Votes(fetch, page),
-            PendingReply::Accept(number, ballot, decision) => {
-                let reply = decision.persisted(proof);
-                match &reply {
-                    AcceptReply::Accepted(Accepted { ballot, .. }) if self.core.promised() == Some(*ballot) => {
-                        self.heard_leader_at = now;
-                    }
-                    AcceptReply::Nack(_) => env.reach.hit(Reached::Nacked),
-                    AcceptReply::Full(_) => {
-                        self.heard_leader_at = now;
-                        env.reach.hit(Reached::FullVotes);
-                    }
-                    AcceptReply::Accepted(_) | AcceptReply::Stranger(_) => {}
-                }
-                Message::Accepted(number, ballot, reply)
+            Message::Prepared(ballot, reply)
+        }
+        PendingReply::Votes(page) => Message::Votes(page),
+        PendingReply::Accept(ballot, decision) => {
+            let reply = decision.persisted(proof);
+            match &reply {
+                AcceptReply::Nack(_) => reach.hit(Reached::Nacked),
+                AcceptReply::Full(_) => reach.hit(Reached::FullVotes),
+                AcceptReply::Accepted(_) | AcceptReply::Stranger(_) => {}
             }
+            Message::Accepted(ballot, reply)
         }
     }
+}
 
+/// Whether only somebody who leads, or stands for election, is told so.
+pub(super) fn is_of_leader(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::Prepared(_, PrepareReply::Promise(_)) | Message::Accepted(_, AcceptReply::Accepted(_) | AcceptReply::Full(_))
+    )
+}
+
+impl AcceptorNode {
     /// Decides all that waits, writes what that needs, and starts to sync.
     #[expect(clippy::wildcard_enum_match_arm, reason = "all other messages are never sent here, which is a panic")]
     pub(super) fn write_group(&mut self, env: &mut Environment) -> Fate {
-        for Delivery { from, from_life, message, copy, .. } in std::mem::take(&mut self.waiting) {
-            let reply = match message {
-                Message::Prepare(prepare) => self.decide_prepare(&prepare),
-                Message::ReadVotes(fetch, slot) => Some(PendingReply::Votes(fetch, self.votes(slot))),
-                Message::Accept(number, accept) => {
-                    let reply = self.decide_accept(number, &accept);
-                    if copy == Copied::Again && self.ignores(&accept, reply.as_ref()) {
+        for delivery in std::mem::take(&mut self.waiting) {
+            let back = delivery.back();
+            let reply = match delivery.message {
+                Message::Prepare(prepare) => self.decide_prepare(prepare),
+                Message::ReadVotes(slot) => Ok(PendingReply::Votes(self.votes(slot))),
+                Message::Accept(accept) => {
+                    let reply = self.decide_accept(env, &accept);
+                    if delivery.copy == Copied::Again && self.ignores(&accept, reply.as_ref().ok()) {
                         env.reach.hit(Reached::AcceptIgnored);
-                    }
-                    if reply.is_none() {
-                        // Nothing is decided, so nothing has to be on disk before it is said.
-                        env.reach.hit(Reached::FullDisk);
-                        let refusal = Message::Accepted(number, accept.ballot, full(self.disk.id));
-                        env.send(self.process.id, self.process.life, from, Some(from_life), refusal);
                     }
                     reply
                 }
                 other => unreachable!("only what the writer answers waits, not {}", other.name()),
             };
-            self.syncing.extend(reply.map(|reply| Pending { to: from, to_life: from_life, reply }));
+            match reply {
+                Ok(reply) => self.syncing.push(Pending { back, reply, decided_at: self.now(env) }),
+                // Nothing is decided, so nothing has to be on disk before it is said.
+                Err(refusal) => {
+                    env.reach.hit(Reached::FullDisk);
+                    env.answer(&self.process, back, *refusal);
+                }
+            }
         }
-        // Only here does it change: the coordinator's and the replica's cores check themselves after each step.
-        self.core.check_invariants();
+        // Only here does it change, and only by records; the coordinator's and the replica's cores check themselves after each step.
+        if self.syncing.iter().any(|pending| pending.reply.changes_something()) {
+            self.changes += 1;
+            if self.changes.is_multiple_of(CHECK_INTERVAL) {
+                self.core.check_invariants();
+            }
+        }
         if self.process.crashes_at(CrashPoint::Decided) {
             env.reach.hit(Reached::CrashedDecided);
             return Fate::Crashed;
@@ -101,8 +118,8 @@ impl AcceptorNode {
         for Pending { reply, .. } in &mut self.syncing {
             let records = match reply {
                 PendingReply::Prepare(_, decision) => std::mem::take(&mut decision.records),
-                PendingReply::Accept(_, _, decision) => std::mem::take(&mut decision.records),
-                PendingReply::Votes(..) => Vec::new(),
+                PendingReply::Accept(_, decision) => std::mem::take(&mut decision.records),
+                PendingReply::Votes(_) => Vec::new(),
             };
             self.disk.write(records);
         }
@@ -123,30 +140,32 @@ impl AcceptorNode {
         Fate::Alive
     }
 
-    fn decide_prepare(&mut self, prepare: &Prepare) -> Option<PendingReply> {
-        self.limits.check_prepare(prepare).expect("a coordinator sends what makes sense");
-        let plan = self.core.plan_prepare(prepare);
-        // A full disk keeps no promise: the request fails.
+    /// Decides, or says why not: a full disk keeps no promise, so the request fails.
+    fn decide_prepare(&mut self, prepare: Prepare) -> Result<PendingReply, Box<Message>> {
+        self.limits.check_prepare(&prepare).expect("a coordinator sends what makes sense");
+        let plan = self.core.plan_prepare(&prepare);
         if !self.has_room(&plan) {
-            return None;
+            return Err(Box::new(Message::Refused(Box::new(Message::Prepare(prepare)))));
         }
-        Some(PendingReply::Prepare(prepare.ballot, self.core.commit(plan)))
+        Ok(PendingReply::Prepare(prepare.ballot, self.core.commit(plan)))
     }
 
-    fn decide_accept(&mut self, number: u64, accept: &Accept) -> Option<PendingReply> {
+    /// Decides, or says why not. Also a leader whose votes find no room is heard.
+    fn decide_accept(&mut self, env: &Environment, accept: &Accept) -> Result<PendingReply, Box<Message>> {
         let plan = match self.core.plan_accept(accept) {
             Ok(plan) => plan,
             Err(error) => panic!("a coordinator sent what none should: {error}"),
         };
         if !self.has_room(&plan) {
-            return None;
+            self.hears_leader_at = Some(self.now(env));
+            return Err(Box::new(Message::Accepted(accept.ballot, full(self.disk.id))));
         }
-        Some(PendingReply::Accept(number, accept.ballot, self.core.commit(plan)))
+        Ok(PendingReply::Accept(accept.ballot, self.core.commit(plan)))
     }
 
     /// Whether values that it has voted for already, at this very ballot, led to nothing but the same answer.
     fn ignores(&self, accept: &Accept, reply: Option<&PendingReply>) -> bool {
-        let is_nothing_new = matches!(reply, Some(PendingReply::Accept(_, _, decision)) if decision.records.is_empty());
+        let is_nothing_new = matches!(reply, Some(PendingReply::Accept(_, decision)) if decision.records.is_empty());
         is_nothing_new && !accept.proposals.is_empty() && self.core.promised() == Some(accept.ballot)
     }
 

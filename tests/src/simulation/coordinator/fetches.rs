@@ -2,111 +2,112 @@
 
 use std::time::Duration;
 
+use coordinator::config::shell::RECOVERIES_AT_ONCE;
 use coordinator::coordinator::ChosenLookup;
-use coordinator::recover::{RecoverError, recover};
+use coordinator::recover::{Gathering, Wanted};
 use replica::event::FetchId;
 use shared::ids::Slot;
-use shared::message::{ChosenReply, Roster, VotesPage};
+use shared::message::{ChosenReply, VotesPage};
 
 use super::CoordinatorNode;
 use crate::simulation::environment::Environment;
 use crate::simulation::event::Local;
-use crate::simulation::message::Message;
-use crate::simulation::node::{Life, NodeId};
+use crate::simulation::message::{Message, Return};
+use crate::simulation::node::NodeId;
 use crate::simulation::reach::Reached;
-
-/// For how long votes are waited for.
-const RECOVERY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A fetch that could not be answered at once.
 #[derive(Debug)]
 pub(super) struct Fetch {
-    pub(super) to: NodeId,
-    pub(super) to_life: Life,
-    pub(super) fetch: FetchId,
-    pub(super) from: Slot,
-    pub(super) older: Option<Older>,
+    back: Return,
+    fetch: FetchId,
+    from: Slot,
+    state: State,
 }
 
-/// A fetch of slots that only the acceptors' votes still hold.
 #[derive(Debug)]
-pub(super) struct Older {
-    roster: Roster,
-    below: Slot,
-    chosen_below: Slot,
-    pages: Vec<VotesPage>,
+enum State {
+    /// It waits for something new; this is what it is told if nothing comes.
+    Waits(ChosenReply),
+    /// It is for slots that only the acceptors' votes still hold.
+    Gathers(Gathering),
 }
 
 impl CoordinatorNode {
-    pub(super) fn on_fetch(
-        &mut self,
-        env: &mut Environment,
-        to: NodeId,
-        to_life: Life,
-        (fetch, from, wait_ms): (FetchId, Slot, u64),
-    ) {
-        let wait = Duration::from_millis(wait_ms);
+    pub(super) fn on_fetch(&mut self, env: &mut Environment, back: Return, (fetch, from, wait_ms): (FetchId, Slot, u64)) {
         match self.core.chosen(from, self.fetch_limits) {
-            ChosenLookup::Here(ChosenReply::Entries { entries, .. }) if entries.is_empty() && !wait.is_zero() => {
-                self.hold(env, Fetch { to, to_life, fetch, from, older: None }, wait);
+            ChosenLookup::Here(reply) if is_nothing(&reply) && wait_ms > 0 => {
+                let number = self.number();
+                self.fetches.insert(number, Fetch { back, fetch, from, state: State::Waits(reply) });
+                env.alarm(&self.process, Duration::from_millis(wait_ms), Local::FetchWaited(number));
             }
-            ChosenLookup::Here(reply) => {
-                self.send(env, to, Some(to_life), Message::Fetched(fetch, reply));
-            }
+            found @ (ChosenLookup::Here(_) | ChosenLookup::Older { .. }) => self.found(env, back, fetch, found),
+        }
+    }
+
+    /// Answers with what was found, or asks the acceptors for what is older.
+    fn found(&mut self, env: &mut Environment, back: Return, fetch: FetchId, found: ChosenLookup) {
+        match found {
+            ChosenLookup::Here(reply) => env.answer(&self.process, back, Message::Fetched(fetch, reply)),
             ChosenLookup::Older { roster, from, below, chosen_below } => {
-                let older = Older { roster, below, chosen_below, pages: Vec::new() };
-                let number = self.hold(env, Fetch { to, to_life, fetch, from, older: Some(older) }, RECOVERY_TIMEOUT);
-                for acceptor in (0..self.acceptors).map(NodeId::Acceptor) {
-                    self.send(env, acceptor, None, Message::ReadVotes(number, from));
+                let gathers = |fetch: &&Fetch| matches!(fetch.state, State::Gathers(_));
+                if self.fetches.values().filter(gathers).count() >= RECOVERIES_AT_ONCE {
+                    return env.answer(&self.process, back, Message::Fetched(fetch, ChosenReply::Unavailable));
                 }
+                let wanted = Wanted { roster, from, below, chosen_below, limits: self.fetch_limits };
+                let number = self.number();
+                let state = State::Gathers(Gathering::new(wanted, usize::from(self.acceptors)));
+                self.fetches.insert(number, Fetch { back, fetch, from, state });
+                for acceptor in (0..self.acceptors).map(NodeId::Acceptor) {
+                    let call = self.pages.begin(self.now(env), number);
+                    env.ask(&self.process, acceptor, call, Message::ReadVotes(from));
+                }
+                self.watch(env);
             }
         }
     }
 
-    fn hold(&mut self, env: &mut Environment, fetch: Fetch, at_most: Duration) -> u64 {
-        let number = self.number();
-        self.fetches.insert(number, fetch);
-        env.local(&self.process, at_most, Local::FetchWaited(number));
-        number
-    }
-
+    /// Something may be new: looks again for all that wait for it.
     pub(super) fn wake_fetches(&mut self, env: &mut Environment) {
-        let waiting = self.fetches.iter().filter(|(_, fetch)| fetch.older.is_none());
-        let ready: Vec<(u64, ChosenReply)> = waiting
-            .filter_map(|(number, fetch)| match self.lookup(fetch.from) {
-                ChosenReply::Entries { entries, .. } if entries.is_empty() => None,
-                reply @ (ChosenReply::Entries { .. } | ChosenReply::Trimmed { .. } | ChosenReply::Unavailable) => {
-                    Some((*number, reply))
-                }
+        let waiting = self.fetches.iter().filter(|(_, fetch)| matches!(fetch.state, State::Waits(_)));
+        let ready: Vec<(u64, ChosenLookup)> = waiting
+            .filter_map(|(number, fetch)| match self.core.chosen(fetch.from, self.fetch_limits) {
+                ChosenLookup::Here(reply) if is_nothing(&reply) => None,
+                found @ (ChosenLookup::Here(_) | ChosenLookup::Older { .. }) => Some((*number, found)),
             })
             .collect();
-        for (number, reply) in ready {
-            let fetch = self.fetches.remove(&number).expect("it was just found");
-            self.send(env, fetch.to, Some(fetch.to_life), Message::Fetched(fetch.fetch, reply));
+        for (number, found) in ready {
+            let Fetch { back, fetch, .. } = self.fetches.remove(&number).expect("it was just found");
+            self.found(env, back, fetch, found);
         }
     }
 
-    pub(super) fn lookup(&self, from: Slot) -> ChosenReply {
-        match self.core.chosen(from, self.fetch_limits) {
-            ChosenLookup::Here(reply) => reply,
-            ChosenLookup::Older { .. } => ChosenReply::Unavailable,
+    /// A fetch has waited as long as it is to: it is told what was so when it came.
+    pub(super) fn fetch_waited(&mut self, env: &mut Environment, number: u64) {
+        if let Some(Fetch { back, fetch, state: State::Waits(reply), .. }) = self.fetches.remove(&number) {
+            env.answer(&self.process, back, Message::Fetched(fetch, reply));
         }
     }
 
-    pub(super) fn on_votes(&mut self, env: &mut Environment, number: u64, page: VotesPage) {
-        let Some(Fetch { from, older: Some(older), .. }) = self.fetches.get_mut(&number) else { return };
-        older.pages.push(page);
-        let reply = match recover(&older.roster, *from, older.below, &older.pages) {
-            Ok(mut entries) => {
-                entries.truncate(self.fetch_limits.entries.max(1));
-                env.reach.hit(Reached::LearnedFromVotes);
-                ChosenReply::Entries { entries, chosen_below: older.chosen_below }
-            }
-            Err(RecoverError::Trimmed { oldest }) => ChosenReply::Trimmed { oldest },
-            Err(RecoverError::NoQuorum { .. }) => return,
-            Err(error @ RecoverError::Lost { .. }) => panic!("recovering from votes: {error}"),
+    /// An acceptor gave a page of votes for a fetch, or will give none.
+    pub(super) fn on_page(&mut self, env: &mut Environment, number: u64, page: Option<VotesPage>) {
+        let Some(Fetch { state: State::Gathers(gathering), .. }) = self.fetches.get_mut(&number) else { return };
+        let reply = match gathering.take(page) {
+            Ok(None) => return,
+            Ok(Some(reply)) => reply,
+            Err(error) => panic!("recovering from votes: {error}"),
         };
-        let fetch = self.fetches.remove(&number).expect("it was just found");
-        self.send(env, fetch.to, Some(fetch.to_life), Message::Fetched(fetch.fetch, reply));
+        if matches!(reply, ChosenReply::Entries { .. }) {
+            env.reach.hit(Reached::LearnedFromVotes);
+        }
+        let Fetch { back, fetch, .. } = self.fetches.remove(&number).expect("it was just found");
+        env.answer(&self.process, back, Message::Fetched(fetch, reply));
+    }
+}
+
+fn is_nothing(reply: &ChosenReply) -> bool {
+    match reply {
+        ChosenReply::Entries { entries, .. } => entries.is_empty(),
+        ChosenReply::Trimmed { .. } | ChosenReply::Unavailable => false,
     }
 }

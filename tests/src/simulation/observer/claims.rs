@@ -14,17 +14,17 @@ impl Observer {
     /// A message is sent.
     pub fn on_send(&mut self, from: NodeId, message: &Message, reach: &mut Reach) {
         match message {
-            Message::Accept(_, accept) => self.on_accept(accept, reach),
+            Message::Accept(accept) => self.on_accept(accept, reach),
             Message::Polled(_, watermarks) | Message::Probed(_, watermarks) => {
                 self.acceptors.invariant_watermarks_are_what_is_on_disk(watermarks);
                 self.claims_marks(from, watermarks.marks);
             }
-            Message::Votes(_, page) => self.on_votes(from, page),
+            Message::Votes(page) => self.on_votes(from, page),
             Message::Prepared(_, PrepareReply::Promise(promise)) => {
                 self.acceptors.invariant_a_promise_is_kept_and_complete(promise, &self.votes);
                 self.claims_marks(from, promise.marks);
             }
-            Message::Accepted(_, _, AcceptReply::Accepted(accepted)) => {
+            Message::Accepted(_, AcceptReply::Accepted(accepted)) => {
                 self.acceptors.invariant_votes_are_on_disk(accepted, &self.votes);
                 self.claims_marks(from, accepted.marks);
             }
@@ -48,8 +48,8 @@ impl Observer {
             Message::Poll(_)
             | Message::Prepare(_)
             | Message::Prepared(_, PrepareReply::Nack(_) | PrepareReply::Stranger(_))
-            | Message::Accepted(_, _, AcceptReply::Nack(_) | AcceptReply::Stranger(_) | AcceptReply::Full(_))
-            | Message::ReadVotes(..)
+            | Message::Accepted(_, AcceptReply::Nack(_) | AcceptReply::Stranger(_) | AcceptReply::Full(_))
+            | Message::ReadVotes(_)
             | Message::Probe(_)
             | Message::Announce(_)
             | Message::Directory(_)

@@ -29,8 +29,7 @@ impl ReplicaNode {
         request: Request,
     ) -> Fate {
         let id = RequestId(self.number());
-        let timeout = self.process.clock.true_wait(request.timeout);
-        let caller = Caller { to, to_life, call, until: env.queue.now() + timeout };
+        let caller = Caller { to, to_life, call, until: self.process.clock.read(env.queue.now()) + request.timeout };
         let input = match &request.call {
             Call::Read { consistency: Consistency::Linearizable, .. } => Input::Read { id },
             Call::Read { consistency: Consistency::Local { at_least }, .. } => {
@@ -44,8 +43,9 @@ impl ReplicaNode {
             Call::Read { consistency: Consistency::Linearizable, .. } => env.observer.chosen_end(),
             Call::Read { .. } | Call::Put { .. } | Call::Delete { .. } | Call::DeletePrefix { .. } => Slot(0),
         };
+        let timeout = request.timeout;
         self.calls.insert(id, Pending { caller, request, floor, executed: self.database.state().meta().executed_below });
-        env.local(&self.process, timeout, Local::Deadline(id.0));
+        env.alarm(&self.process, timeout, Local::Deadline(id.0));
         self.step(env, input)
     }
 
@@ -73,6 +73,7 @@ impl ReplicaNode {
 
     /// Panics if a request is held for longer than its client asked for.
     pub fn invariant_every_call_ends_in_time(&self, now: Duration) {
+        let now = self.process.clock.read(now);
         let callers = self.calls.values().map(|pending| &pending.caller).chain(self.forwarded.values());
         for caller in callers {
             let until = caller.until + SERVE_TIME;

@@ -53,8 +53,8 @@ impl World {
                     self.pause(node, lasts);
                 }
             }
-            FaultKind::Drift { node, rate } => self.process(node).clock.set_rate(now, rate),
-            FaultKind::Jump { node, by } => self.process(node).clock.jump(now, by),
+            FaultKind::Drift { node, rate } => self.change_clock(node, |clock| clock.set_rate(now, rate)),
+            FaultKind::Jump { node, by } => self.change_clock(node, |clock| clock.jump(now, by)),
             FaultKind::SetWall { node, by_ms } => self.process(node).clock.set_wall(by_ms),
             FaultKind::Full { node, lasts } => {
                 self.set_full(node, true);

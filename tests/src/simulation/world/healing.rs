@@ -40,8 +40,8 @@ impl World {
                 self.set_full(node, false);
                 self.set_slow(node, None);
             }
+            self.change_clock(node, |clock| clock.set_rate(now, MILLION));
             let process = self.process(node);
-            process.clock.set_rate(now, MILLION);
             process.paused_until = now;
             process.armed = None;
             let (presence, life) = (process.presence, process.life);
@@ -111,6 +111,11 @@ impl World {
                 assert_eq!(state.digest(), digest, "invariant: equal logs make equal states: {}", replica.process.id);
             }
         }
+    }
+
+    /// Panics unless all acceptors are sound.
+    pub fn invariant_acceptors_are_sound(&self) {
+        self.acceptors.iter().for_each(|acceptor| acceptor.core().check_invariants());
     }
 
     /// Panics if a live replica has forgotten a call.

@@ -1,0 +1,133 @@
+//! What is asked of the acceptors: no more at a time than the real driver asks, and for no longer.
+
+use coordinator::config::shell::{POLL_TIMEOUT, POLLS_IN_FLIGHT, PREPARE_TIMEOUT, PREPARES_IN_FLIGHT};
+use coordinator::effect::{AcceptorIndex, Input, PollNumber};
+use coordinator::outbox::{Outbox, OutboxLimits};
+use shared::message::Prepare;
+
+use super::CoordinatorNode;
+use super::rare::Cause;
+use crate::simulation::acceptor::Fate;
+use crate::simulation::calls::{Calls, Met};
+use crate::simulation::environment::Environment;
+use crate::simulation::message::{Copied, Message};
+use crate::simulation::node::{NodeId, Process};
+use crate::simulation::reach::Reached;
+
+/// The way to one acceptor.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) outbox: Outbox,
+    pub(super) polls: Calls<()>,
+    pub(super) prepares: Calls<()>,
+}
+
+impl Line {
+    pub(super) fn new(limits: OutboxLimits) -> Self {
+        Self { outbox: Outbox::new(limits), polls: Calls::new(POLL_TIMEOUT), prepares: Calls::new(PREPARE_TIMEOUT) }
+    }
+}
+
+impl CoordinatorNode {
+    pub(super) fn poll(&mut self, env: &mut Environment, to: AcceptorIndex, poll: PollNumber) {
+        ask_if_few(env, &self.process, to, (&mut self.lines[to.0].polls, POLLS_IN_FLIGHT), Message::Poll(poll));
+    }
+
+    pub(super) fn prepare(&mut self, env: &mut Environment, to: AcceptorIndex, message: Prepare) {
+        let prepares = &mut self.lines[to.0].prepares;
+        ask_if_few(env, &self.process, to, (prepares, PREPARES_IN_FLIGHT), Message::Prepare(message));
+    }
+
+    pub(super) fn send_accepts(&mut self, env: &mut Environment) {
+        for (place, line) in self.lines.iter_mut().enumerate() {
+            while let Some(parcel) = line.outbox.next() {
+                let to = AcceptorIndex(place);
+                let call = self.accepts.begin(self.process.uptime(env.queue.now()), to);
+                env.ask(&self.process, node(to), call, Message::Accept(parcel.accept));
+            }
+        }
+        self.watch(env);
+    }
+
+    /// What it asked for came, or the news that it will not.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all other messages are never sent here, which is a panic")]
+    pub(super) fn on_answer(
+        &mut self,
+        env: &mut Environment,
+        (from, call, copy): (NodeId, u64, Copied),
+        answer: Message,
+    ) -> Fate {
+        if matches!(answer, Message::Directory(_)) {
+            return Fate::Alive;
+        }
+        let (now, at) = (self.now(env), index(from));
+        let line = &mut self.lines[at.0];
+        let asked = if let Message::Refused(request) = &answer { &**request } else { &answer };
+        let is_heard = match asked {
+            Message::Polled(..) | Message::Poll(_) => line.polls.answer(now, call) != Met::TooLate,
+            Message::Prepared(..) | Message::Prepare(_) => line.prepares.answer(now, call) != Met::TooLate,
+            Message::Accepted(..) | Message::Accept(_) => match self.accepts.answer(now, call) {
+                Met::First(_) => {
+                    line.outbox.done();
+                    true
+                }
+                Met::Again => true,
+                Met::TooLate => false,
+            },
+            Message::Votes(_) | Message::ReadVotes(_) => {
+                match self.pages.answer(now, call) {
+                    Met::First(fetch) => {
+                        self.on_page(env, fetch, if let Message::Votes(page) = answer { Some(page) } else { None })
+                    }
+                    Met::Again => {}
+                    Met::TooLate => env.reach.hit(Reached::AnsweredTooLate),
+                }
+                return Fate::Alive;
+            }
+            Message::Announce(_) => return Fate::Alive,
+            other => unreachable!("nobody sends a coordinator {}", other.name()),
+        };
+        if !is_heard {
+            env.reach.hit(Reached::AnsweredTooLate);
+            return Fate::Alive;
+        }
+        let input = match answer {
+            Message::Polled(poll, reply) => Input::Watermarks { from: at, poll, reply },
+            Message::Prepared(ballot, reply) => Input::PrepareReply { from: at, ballot, reply },
+            Message::Accepted(ballot, reply) => Input::AcceptReply { from: at, ballot, reply },
+            // The core is not told: it asks again when it is time to.
+            _ => {
+                self.send_accepts(env);
+                return Fate::Alive;
+            }
+        };
+        self.step(env, input, if copy == Copied::Again { Cause::AnswerAgain } else { Cause::Usual })
+    }
+}
+
+/// Asks an acceptor, unless so many questions of the kind are under way to it that another one is pointless.
+fn ask_if_few(
+    env: &mut Environment,
+    process: &Process,
+    to: AcceptorIndex,
+    (calls, at_most): (&mut Calls<()>, usize),
+    message: Message,
+) {
+    let now = process.uptime(env.queue.now());
+    if calls.under_way(now) >= at_most {
+        env.reach.hit(Reached::HeldBack);
+        return;
+    }
+    env.ask(process, node(to), calls.begin(now, ()), message);
+}
+
+fn index(from: NodeId) -> AcceptorIndex {
+    match from {
+        NodeId::Acceptor(number) => AcceptorIndex(usize::from(number)),
+        NodeId::Coordinator(_) | NodeId::Replica(_) | NodeId::Client(_) => unreachable!("{from} is no acceptor"),
+    }
+}
+
+fn node(at: AcceptorIndex) -> NodeId {
+    NodeId::Acceptor(u8::try_from(at.0).expect("few acceptors"))
+}
