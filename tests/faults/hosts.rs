@@ -116,7 +116,7 @@ async fn serves_again(scenario: &Scenario, names: &[String], since: Instant) -> 
             ensure!(since.elapsed() < RECOVERY, "{name} acknowledges nothing");
             tokio::time::sleep(BETWEEN).await;
         }
-        while !is_answered(&scenario.recorder.read(ask, "hot/0", Consistency::Linearizable).await?) {
+        while !is_answered(&scenario.recorder.read(ask, "hot/0", None, Consistency::Linearizable).await?) {
             ensure!(since.elapsed() < RECOVERY, "{name} does not read");
             tokio::time::sleep(BETWEEN).await;
         }
@@ -168,7 +168,7 @@ pub(crate) async fn answers_no_one(scenario: &Scenario, name: &str) -> Result<()
     let ask = Ask { door: scenario.cluster.door(name), timeout: Duration::from_secs(2) };
     let recorder = &scenario.recorder;
     let (read, write, guarded) = tokio::join!(
-        recorder.read(ask, "hot/0", Consistency::Linearizable),
+        recorder.read(ask, "hot/0", None, Consistency::Linearizable),
         recorder.put(ask, "hot/1", Guard::Always, 0),
         recorder.put(ask, "hot/2", Guard::Exists, 0),
     );
