@@ -55,9 +55,9 @@ pub enum WitnessViolation {
         /// Under whose name.
         operation: OperationId,
         /// What was executed.
-        executed: Call,
+        executed: Box<Call>,
         /// What was called, if it was.
-        called: Option<Call>,
+        called: Option<Box<Call>>,
     },
     /// A mutation was executed although its guard did not hold.
     #[error("revision {revision} executed {operation:?} although its guard {guard:?} did not hold of {before:?}")]
@@ -172,7 +172,7 @@ fn executed_once(
         let operation = write.operation;
         let called = calls.get(&operation).map(|operation| &operation.call);
         if called != Some(&write.call) {
-            let (executed, called) = (write.call.clone(), called.cloned());
+            let (executed, called) = (Box::new(write.call.clone()), called.cloned().map(Box::new));
             return Err(WitnessViolation::NotAskedFor { revision, operation, executed, called });
         }
         if let Some(first) = executed.insert(operation, revision) {
