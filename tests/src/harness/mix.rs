@@ -164,14 +164,17 @@ impl Client {
         Ok(ending)
     }
 
-    /// Lists keys at once or page by page, each page at any door.
+    /// Lists keys at once or page by page, each page at any door: at once, where a replica may be behind the page before, or when
+    /// others have written in between.
     async fn list(&mut self, ask: Ask<'_>) -> Result<Ending> {
         let recorder = Arc::clone(&self.recorder);
         let (listing, consistency) = (self.listing(), self.consistency());
         let at = self.random.random_bool(0.2).then(|| self.revision());
         let (mut ending, mut next) = recorder.list(ask, listing, at, consistency).await?;
         while let Some(page) = next {
-            tokio::time::sleep(PAUSE).await;
+            if self.random.random_bool(0.5) {
+                tokio::time::sleep(PAUSE).await;
+            }
             let ask = Ask { door: &self.door(), ..ask };
             (ending, next) = recorder.next_page(ask, page, consistency).await?;
         }
