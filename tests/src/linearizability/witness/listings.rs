@@ -1,6 +1,6 @@
 //! Are the keys of each listing those of one state, the one that its answer names?
 //!
-//! Listings are checked by revision while the state is rolled forward once over the witness: each costs the keys that it lists,
+//! Listings are checked by revision while the state is rolled forward once over the witness: each costs the keys that are there to list,
 //! however long the history is.
 
 use super::state::State;
