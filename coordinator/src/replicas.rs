@@ -130,11 +130,13 @@ impl Replicas {
     }
 
     /// Whether the view names the only replica there is. One that starts before the others is for a moment alone in its view: were
-    /// anything trimmed then, it would be lost with that one's disk. So every other one must have been silent for long.
+    /// anything trimmed then, it would be lost with that one's disk. So every other one must have been silent for long, while this
+    /// process listened: not before it took its first heartbeat, nor while it was paused.
     fn is_alone(&self, config: &Config, now: Duration, view: &View) -> bool {
         let is_long = |silence: Duration| silence >= config.durable_memory;
         let others = || self.heard.keys().filter(|name| **name != view.primary);
-        view.backups.is_empty() && is_long(now) && others().all(|name| is_long(self.silence(now, name)))
+        let listened = self.first_heard_at.map_or(Duration::ZERO, |first| now.saturating_sub(first.max(self.listening_since)));
+        view.backups.is_empty() && is_long(listened) && others().all(|name| is_long(self.silence(now, name)))
     }
 }
 
@@ -179,6 +181,7 @@ mod tests {
         assert_eq!(hear(1, 1_000), (Instance(2), Slot(0)), "late");
         assert_eq!(hear(2, 7), (Instance(2), Slot(7)));
     }
+
     #[test]
     fn a_life_that_goes_on_speaking_outlasts_the_late_word_of_a_dead_one() {
         // A coordinator that was just started hears the present life first, and then what the one before it had said.
@@ -200,5 +203,29 @@ mod tests {
         let believed: Vec<Instance> = (1..=7).map(|beat| hear(1_000 + 100 * beat, 2)).collect();
         assert_eq!(believed, [dead, dead, dead, dead, dead, dead, present]);
         assert_eq!(hear(1_750, 1), present, "late once more");
+    }
+
+    #[test]
+    fn a_replica_is_the_only_one_once_no_other_was_heard_of_for_long_by_one_who_listened() {
+        let config = Config::new(3);
+        let name: Name = "replica-1".parse().unwrap();
+        let mut replicas = Replicas::default();
+        let mut trimmed = |at_s, was_paused: bool| {
+            let now = Duration::from_secs(at_s);
+            if was_paused {
+                replicas.resume_listening(now);
+            }
+            let view = View { epoch: Epoch(1), primary: name.clone(), primary_instance: Instance(1), backups: Vec::new() };
+            let (cluster, replica, instance, url) = (ClusterId(1), name.clone(), Instance(1), String::new());
+            let (executed_below, durable_below, view) = (Slot(5), Slot(5), Some(view));
+            let heartbeat = Heartbeat { cluster, replica, instance, url, view, executed_below, durable_below, nudge_below: None };
+            replicas.hear(&config, now, heartbeat);
+            replicas.durable_twice(&config, now)
+        };
+        assert_eq!(trimmed(60, false), None, "it knew of no cluster before, and took no heartbeat");
+        assert_eq!(trimmed(69, false), None);
+        assert_eq!(trimmed(70, false), Some(Slot(5)));
+        assert_eq!(trimmed(80, true), None, "another may have spoken all the time");
+        assert_eq!(trimmed(90, false), Some(Slot(5)));
     }
 }

@@ -85,7 +85,7 @@ async fn reads_go_on_and_mutations_do_not(scenario: &Scenario) -> Result<()> {
     let until = scenario.recorder.now() + FULL;
     let (mut asked, mut refused, mut named) = (0, 0, 0);
     while scenario.recorder.now() < until {
-        let read = scenario.recorder.read(Ask::at(cluster.front()), "hot/0", Consistency::Linearizable).await?;
+        let read = scenario.recorder.read(Ask::at(cluster.front()), "hot/0", None, Consistency::Linearizable).await?;
         ensure!(matches!(read, Ending::Answered { .. }), "reads go on while disks are full: {read:?}");
         asked += 1;
         if let Some(reason) = refusal(cluster).await? {
@@ -153,9 +153,9 @@ async fn full_primary(scenario: &mut Scenario, primary: &str, backup: &str, disk
     stays_full(&scenario.cluster, primary, disk).await?;
     let (at_primary, at_backup) = (Ask::at(scenario.cluster.url(primary)), Ask::at(scenario.cluster.url(backup)));
     let recorder = &scenario.recorder;
-    let local = recorder.read(at_primary, "hot/0", Consistency::Local { at_least: 0 }).await?;
+    let local = recorder.read(at_primary, "hot/0", None, Consistency::Local { at_least: 0 }).await?;
     ensure!(matches!(local, Ending::Answered { .. }), "{primary}, full, does not read: {local:?}");
-    let read = recorder.read(at_backup, "hot/0", Consistency::Linearizable).await?;
+    let read = recorder.read(at_backup, "hot/0", None, Consistency::Linearizable).await?;
     ensure!(matches!(read, Ending::Answered { .. }), "{backup} does not read while {primary} is full: {read:?}");
     let write = recorder.put(at_primary, "hot/0", Guard::Always, 0).await?;
     ensure!(!is_acknowledged(&write), "{primary}, full, acknowledged a write: {write:?}");

@@ -11,6 +11,7 @@ use tests::harness::mix::Shape;
 use tests::harness::recorder::Ask;
 use tests::harness::verify::is_acknowledged;
 use tests::linearizability::history::{Consistency, Ending, Guard};
+use tests::linearizability::listing::Listing;
 
 use crate::scenario::Scenario;
 
@@ -116,7 +117,7 @@ async fn serves_again(scenario: &Scenario, names: &[String], since: Instant) -> 
             ensure!(since.elapsed() < RECOVERY, "{name} acknowledges nothing");
             tokio::time::sleep(BETWEEN).await;
         }
-        while !is_answered(&scenario.recorder.read(ask, "hot/0", Consistency::Linearizable).await?) {
+        while !is_answered(&scenario.recorder.read(ask, "hot/0", None, Consistency::Linearizable).await?) {
             ensure!(since.elapsed() < RECOVERY, "{name} does not read");
             tokio::time::sleep(BETWEEN).await;
         }
@@ -167,13 +168,15 @@ async fn is_whole(cluster: &Cluster, mark: u64) -> Result<()> {
 pub(crate) async fn answers_no_one(scenario: &Scenario, name: &str) -> Result<()> {
     let ask = Ask { door: scenario.cluster.door(name), timeout: Duration::from_secs(2) };
     let recorder = &scenario.recorder;
-    let (read, write, guarded) = tokio::join!(
-        recorder.read(ask, "hot/0", Consistency::Linearizable),
+    let (read, listed, write, guarded) = tokio::join!(
+        recorder.read(ask, "hot/0", None, Consistency::Linearizable),
+        recorder.list(ask, Listing::of_prefix("hot/"), None, Consistency::Linearizable),
         recorder.put(ask, "hot/1", Guard::Always, 0),
         recorder.put(ask, "hot/2", Guard::Exists, 0),
     );
-    let read = read?;
-    ensure!(!is_answered(&read), "{name}, alone, answered a linearizable read: {read:?}");
+    for read in [read?, listed?.0] {
+        ensure!(!is_answered(&read), "{name}, alone, answered a linearizable read: {read:?}");
+    }
     for ending in [write?, guarded?] {
         ensure!(!is_answered(&ending), "{name}, alone, wrote or compared: {ending:?}");
     }

@@ -1,5 +1,5 @@
 //! Services under faults: real processes on real disks, killed, stopped, cut off, filled up, failed and damaged while clients read,
-//! write, compare and delete; then healed, and held to everything that the clients heard.
+//! list, write, compare and delete; then healed, and held to everything that the clients heard.
 //!
 //! Each scenario ends alike ([`scenario`]): all replicas have the same hash, the log executes to what each of them holds, and
 //! the clients' history is linearizable, by a search key by key and against the log as witness. It prints one line of what clients

@@ -123,7 +123,7 @@ async fn ask(recorder: Arc<Recorder>, door: String, number: u64) -> Result<Endin
     let ask = Ask { door: &door, timeout: PATIENT };
     let key = format!("hot/{number}");
     if number < 4 {
-        recorder.read(ask, &key, Consistency::Linearizable).await
+        recorder.read(ask, &key, None, Consistency::Linearizable).await
     } else {
         recorder.put(ask, &key, Guard::Always, 0).await
     }

@@ -65,7 +65,7 @@ async fn cut(scenario: &mut Scenario, door: &str, from: &str, to: &str, after: u
         ensure!(ending == Ending::Unresolved, "{what}: {ending:?}");
     }
     let succeeded = statuses.iter().any(|status| SUCCESS.contains(status));
-    let read = scenario.recorder.read(ask, &key, Consistency::Linearizable).await?;
+    let read = scenario.recorder.read(ask, &key, None, Consistency::Linearizable).await?;
     if let Ending::Answered { answer: Answer::Read(seen), .. } = read {
         ensure!(seen.is_some() || !succeeded, "it had been carried out, and there is no {key}: {what}");
     }

@@ -23,7 +23,17 @@ const LONG: Duration = Duration::from_secs(120);
 const PROGRESS: usize = 200;
 
 /// What must have happened in every scenario, beside the fault: about half of what [`PROGRESS`] twice comes to.
-const LEAST: Least = Least { reads: 200, local_reads: 50, puts: 100, compared: 50, deletes: 40, unresolved: 0 };
+const LEAST: Least = Least {
+    reads: 200,
+    local_reads: 50,
+    past_reads: 20,
+    lists: 50,
+    past_lists: 20,
+    puts: 100,
+    compared: 50,
+    deletes: 40,
+    unresolved: 0,
+};
 
 /// No fault here lasts longer than some seconds, and nobody needs more than one or two to get over it. The longest gaps seen in
 /// hours of faults were of 9 s, where one killing followed the other.

@@ -230,7 +230,12 @@ fn a_coordinator_that_has_just_started_takes_no_replica_for_the_only_one() {
     bench.step(Input::Heartbeat(alone.clone()));
     assert_eq!(trim_below(&mut bench), Some(0));
     bench.wait_ms(10_000);
-    bench.step(Input::Heartbeat(alone));
+    bench.step(Input::Heartbeat(alone.clone()));
+    assert_eq!(trim_below(&mut bench), Some(0), "it was paused, and did not listen");
+    for _ in 0..100 {
+        bench.wait_ms(100);
+        bench.step(Input::Heartbeat(alone.clone()));
+    }
     assert_eq!(trim_below(&mut bench), Some(8));
 }
 

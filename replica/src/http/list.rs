@@ -15,7 +15,7 @@ use shared::wire;
 
 use super::App;
 use super::ndjson::{ndjson, push_line};
-use super::reading::released;
+use super::reading::released_from;
 use super::refused::Refused;
 use super::render::RenderedItem;
 use crate::request::headers::wants_ndjson;
@@ -51,7 +51,9 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
         ))
         .into());
     }
-    let released = released(app, &parts.headers, &query).await?;
+    // The revision of a cursor is there: a replica that has not come so far, and is read locally, is only behind.
+    let shown = asked.revision.filter(|_| asked.after.is_some());
+    let released = released_from(app, &parts.headers, &query, shown).await?;
     let (items, bytes) = if streaming { (PIECE_ITEMS, PIECE_BYTES) } else { (app.limits.page_items, PAGE_BYTES) };
     let first = app.reader.list(asked.query(limit.unwrap_or(items).min(items), bytes)).await?;
     let at = first.at;

@@ -31,10 +31,20 @@ pub(super) struct Released {
 
 /// Waits until the state is as new as the request asks for.
 pub(super) async fn released(app: &App, headers: &HeaderMap, query: &Query) -> Result<Released, Refused> {
+    released_from(app, headers, query, None).await
+}
+
+/// Waits until the state is as new as the request asks for, and not older than a revision that some replica has shown already.
+pub(super) async fn released_from(
+    app: &App,
+    headers: &HeaderMap,
+    query: &Query,
+    shown: Option<Revision>,
+) -> Result<Released, Refused> {
     let deadline = Deadline::after(timeout_of(headers)?);
     let words = [("linearizable", Consistency::Linearizable), ("local", Consistency::Local)];
     let consistency = query.one_of(CONSISTENCY, &words)?;
-    let min_revision = min_revision(headers)?;
+    let min_revision = min_revision(headers)?.max(shown);
     match consistency {
         Consistency::Linearizable => app.driver.read(deadline).await?,
         Consistency::Local => {}

@@ -16,7 +16,8 @@ use tokio::task::JoinSet;
 
 use super::cluster::{Cluster, eventually};
 use super::recorder::{Ask, Recorder, TIMEOUT};
-use crate::linearizability::history::{Answer, Consistency, Ending, Guard};
+use crate::linearizability::history::{Answer, Consistency, Ending, Guard, Key};
+use crate::linearizability::listing::{Listing, Order};
 
 /// Keys that live as long as the test.
 const HOT_KEYS: u64 = 6;
@@ -141,9 +142,9 @@ impl Client {
         let door = self.door();
         let ask = Ask { door: &door, timeout: PATIENCES[self.random.random_range(0..PATIENCES.len())] };
         let key = self.key();
-        let ending = match self.random.random_range(0..100) {
-            0..40 => recorder.read(ask, &key, Consistency::Linearizable).await?,
-            40..50 => recorder.read(ask, &key, Consistency::Local { at_least: self.newest }).await?,
+        let ending = match self.random.random_range(0..118) {
+            0..40 => recorder.read(ask, &key, None, Consistency::Linearizable).await?,
+            40..50 => recorder.read(ask, &key, None, Consistency::Local { at_least: self.newest }).await?,
             50..86 => {
                 let (guard, padding) = (self.guard(&key), self.padding());
                 recorder.put(ask, &key, guard, padding).await?
@@ -152,10 +153,59 @@ impl Client {
                 let guard = self.guard(&key);
                 recorder.delete(ask, &key, guard).await?
             }
-            _ => recorder.delete_prefix(ask, &self.prefix()).await?,
+            98..100 => recorder.delete_prefix(ask, &self.prefix()).await?,
+            100..106 => {
+                let (at, consistency) = (self.revision(), self.consistency());
+                return recorder.read(ask, &key, Some(at), consistency).await;
+            }
+            _ => return self.list(ask).await,
         };
-        self.learn(key, ending);
+        self.learn(key, &ending);
         Ok(ending)
+    }
+
+    /// Lists keys at once or page by page, each page at any door: at once, where a replica may be behind the page before, or when
+    /// others have written in between.
+    async fn list(&mut self, ask: Ask<'_>) -> Result<Ending> {
+        let recorder = Arc::clone(&self.recorder);
+        let (listing, consistency) = (self.listing(), self.consistency());
+        let at = self.random.random_bool(0.2).then(|| self.revision());
+        let (mut ending, mut next) = recorder.list(ask, listing, at, consistency).await?;
+        while let Some(page) = next {
+            if self.random.random_bool(0.5) {
+                tokio::time::sleep(PAUSE).await;
+            }
+            let ask = Ask { door: &self.door(), ..ask };
+            (ending, next) = recorder.next_page(ask, page, consistency).await?;
+        }
+        Ok(ending)
+    }
+
+    /// Hot keys or the present passing ones, all of them or from one on or up to one.
+    fn listing(&mut self) -> Listing {
+        let prefix = if self.random.random_bool(0.5) { "hot/".to_owned() } else { self.prefix() };
+        let all = Listing::of_prefix(&prefix);
+        let bound = Key::from(format!("{prefix}{}", self.random.random_range(0..HOT_KEYS.max(PASSING_KEYS))));
+        let order = if self.random.random_bool(0.5) { Order::Ascending } else { Order::Descending };
+        let limit = self.random.random_bool(0.6).then(|| self.random.random_range(1..=4));
+        match self.random.random_range(0..4) {
+            0 => Listing { start: bound, order, limit, ..all },
+            1 => Listing { end: Some(bound), order, limit, ..all },
+            _ => Listing { order, limit, ..all },
+        }
+    }
+
+    fn consistency(&mut self) -> Consistency {
+        match self.random.random_range(0..4) {
+            0 => Consistency::Local { at_least: 0 },
+            1 => Consistency::Local { at_least: self.newest },
+            _ => Consistency::Linearizable,
+        }
+    }
+
+    /// One of the last hundred, or a little ahead of what is known.
+    fn revision(&mut self) -> u64 {
+        self.random.random_range(self.newest.saturating_sub(100)..=self.newest + 3)
     }
 
     /// Mostly the balancer; else any replica, primary or not.
@@ -195,13 +245,15 @@ impl Client {
         if self.random.random_bool(1.0 / 16.0) { 16 * bytes } else { bytes }
     }
 
-    fn learn(&mut self, key: String, ending: Ending) {
+    /// Of the present, which a comparison is to be made with.
+    fn learn(&mut self, key: String, ending: &Ending) {
         let Ending::Answered { revision, answer, .. } = ending else { return };
-        self.newest = self.newest.max(revision);
+        self.newest = self.newest.max(*revision);
         match answer {
             Answer::Read(Some(seen)) => drop(self.seen.insert(key, seen.modified)),
-            Answer::Put => drop(self.seen.insert(key, revision)),
+            Answer::Put => drop(self.seen.insert(key, *revision)),
             Answer::Read(None) | Answer::Deleted(_) | Answer::GuardFailed => drop(self.seen.remove(&key)),
+            Answer::Listed(_) | Answer::NotYet => {}
         }
     }
 }

@@ -7,16 +7,17 @@
 //! An answer that the API does not allow is an error and ends the test: a 500, a problem without an outcome, a success without a
 //! revision.
 
+mod heard;
+
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
-use bytes::Bytes;
-use http::HeaderMap;
-use reqwest::{RequestBuilder, StatusCode};
-use serde_json::Value;
+use anyhow::{Context, Result};
+use reqwest::RequestBuilder;
 
-use crate::linearizability::history::{Answer, Call, Consistency, Ending, Guard, Key, Operation, OperationId, Seen, ValueId};
+use crate::linearizability::history::{Answer, Call, Consistency, Ending, Guard, Key, Operation, OperationId, ValueId};
+use crate::linearizability::listing::{Listing, Order};
+use heard::{Heard, hear};
 
 /// What a client says of its patience when nothing else is said. Shorter than the API's default, so that one client finds out
 /// more during a fault.
@@ -49,6 +50,15 @@ impl<'a> Ask<'a> {
     }
 }
 
+/// Where a listing goes on.
+#[derive(Clone, Debug)]
+pub struct NextPage {
+    listing: Listing,
+    /// The first page's.
+    revision: u64,
+    cursor: String,
+}
+
 #[derive(Debug, Default)]
 struct Recorded {
     operations: Vec<Operation>,
@@ -78,19 +88,75 @@ impl Recorder {
         Ok(Arc::new(Self { http, started: Instant::now(), nonce, next, recorded }))
     }
 
-    /// Reads a key.
+    /// Reads a key, as it is or as it was at a revision.
     ///
     /// # Errors
     /// When the answer is none that the API allows.
-    pub async fn read(&self, ask: Ask<'_>, key: &str, consistency: Consistency) -> Result<Ending> {
-        let mut request = self.http.get(format!("{}/v1/kv/{key}", ask.door));
-        if let Consistency::Local { at_least } = consistency {
-            request = request.query(&[("consistency", "local")]);
-            if at_least > 0 {
-                request = request.header("synod-min-revision", at_least);
-            }
+    pub async fn read(&self, ask: Ask<'_>, key: &str, at: Option<u64>, consistency: Consistency) -> Result<Ending> {
+        let mut request = consistent(self.http.get(format!("{}/v1/kv/{key}", ask.door)), consistency);
+        if let Some(revision) = at {
+            request = request.query(&[("revision", revision)]);
         }
-        self.record(ask, Call::Read { key: Key::from(key), consistency }, request).await
+        self.record(ask, Call::Read { key: Key::from(key), at, consistency }, request).await
+    }
+
+    /// Reads the first page of a listing, or all of it as a stream where it has no limit; as it is or as it was at a revision.
+    ///
+    /// # Errors
+    /// When the answer is none that the API allows.
+    pub async fn list(
+        &self,
+        ask: Ask<'_>,
+        listing: Listing,
+        at: Option<u64>,
+        consistency: Consistency,
+    ) -> Result<(Ending, Option<NextPage>)> {
+        let mut request = consistent(self.http.get(format!("{}/v1/kv", ask.door)), consistency);
+        request = request.query(&[("prefix", &*listing.prefix), ("start", &*listing.start)]);
+        if let Some(end) = &listing.end {
+            request = request.query(&[("end", &**end)]);
+        }
+        request = match listing.order {
+            Order::Ascending => request,
+            Order::Descending => request.query(&[("reverse", "true")]),
+        };
+        if let Some(revision) = at {
+            request = request.query(&[("revision", revision)]);
+        }
+        self.page(ask, request, listing, at, consistency).await
+    }
+
+    /// Reads the page after another, which must be of the same revision: a replica that is read locally waits until it has that.
+    ///
+    /// # Errors
+    /// When the answer is none that the API allows.
+    pub async fn next_page(&self, ask: Ask<'_>, next: NextPage, consistency: Consistency) -> Result<(Ending, Option<NextPage>)> {
+        let NextPage { listing, revision, cursor } = next;
+        let request = consistent(self.http.get(format!("{}/v1/kv", ask.door)), consistency).query(&[("cursor", cursor)]);
+        let consistency = match consistency {
+            Consistency::Linearizable => Consistency::Linearizable,
+            Consistency::Local { at_least } => Consistency::Local { at_least: at_least.max(revision) },
+        };
+        self.page(ask, request, listing, Some(revision), consistency).await
+    }
+
+    async fn page(
+        &self,
+        ask: Ask<'_>,
+        request: RequestBuilder,
+        listing: Listing,
+        at: Option<u64>,
+        consistency: Consistency,
+    ) -> Result<(Ending, Option<NextPage>)> {
+        let request = match listing.limit {
+            Some(limit) => request.query(&[("limit", limit)]),
+            None => request.header("accept", "application/x-ndjson"),
+        };
+        let (ending, heard) = self.hear(ask, Call::List { listing: listing.clone(), at, consistency }, request).await?;
+        let Ending::Answered { revision, answer: Answer::Listed(page), .. } = &ending else { return Ok((ending, None)) };
+        let next = listing.next(page).zip(heard.cursor());
+        let next = next.map(|(listing, cursor)| NextPage { listing, revision: *revision, cursor });
+        Ok((ending, next))
     }
 
     /// Writes a unique value, with so many bytes of padding.
@@ -165,6 +231,10 @@ impl Recorder {
     }
 
     async fn record(&self, ask: Ask<'_>, call: Call, request: RequestBuilder) -> Result<Ending> {
+        Ok(self.hear(ask, call, request).await?.0)
+    }
+
+    async fn hear(&self, ask: Ask<'_>, call: Call, request: RequestBuilder) -> Result<(Ending, Heard)> {
         let id = self.unique();
         let trace = u128::from(self.nonce) << 64 | u128::from(id);
         let request = request
@@ -174,17 +244,25 @@ impl Recorder {
         let called = self.nanoseconds();
         let heard = hear(request).await;
         let at = self.nanoseconds();
-        let ending = ending_of(&call, heard, at).with_context(|| format!("operation {id} at {}: {call:?}", ask.door))?;
+        let ending = heard.ending(&call, at).with_context(|| format!("operation {id} at {}: {call:?}", ask.door))?;
         let mut recorded = self.lock();
         if call.is_mutation() && matches!(ending, Ending::Answered { answer: Answer::Put | Answer::Deleted(_), .. }) {
             recorded.acknowledged.push(Duration::from_nanos(at));
         }
-        recorded.operations.push(Operation { id: OperationId(id), called, call, ending });
-        Ok(ending)
+        recorded.operations.push(Operation { id: OperationId(id), called, call, ending: ending.clone() });
+        Ok((ending, heard))
     }
 
     fn nanoseconds(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_nanos()).expect("a test ends within 500 years")
+    }
+}
+
+fn consistent(request: RequestBuilder, consistency: Consistency) -> RequestBuilder {
+    match consistency {
+        Consistency::Linearizable => request,
+        Consistency::Local { at_least: 0 } => request.query(&[("consistency", "local")]),
+        Consistency::Local { at_least } => request.query(&[("consistency", "local")]).header("synod-min-revision", at_least),
     }
 }
 
@@ -195,89 +273,4 @@ fn guarded(request: RequestBuilder, guard: Guard) -> RequestBuilder {
         Guard::Exists => request.header("if-match", "*"),
         Guard::Absent => request.header("if-none-match", "*"),
     }
-}
-
-/// What came back.
-enum Heard {
-    Answer {
-        status: StatusCode,
-        headers: HeaderMap,
-        body: Bytes,
-    },
-    /// The connection was refused: no byte of the request was sent.
-    NeverSent,
-    /// No answer, or not all of it.
-    Nothing,
-}
-
-async fn hear(request: RequestBuilder) -> Heard {
-    let response = match request.send().await {
-        Ok(response) => response,
-        Err(error) if error.is_connect() => return Heard::NeverSent,
-        Err(_) => return Heard::Nothing,
-    };
-    let (status, headers) = (response.status(), response.headers().clone());
-    match response.bytes().await {
-        Ok(body) => Heard::Answer { status, headers, body },
-        Err(_) => Heard::Nothing,
-    }
-}
-
-fn ending_of(call: &Call, heard: Heard, at: u64) -> Result<Ending> {
-    let (status, headers, body) = match heard {
-        Heard::Answer { status, headers, body } => (status, headers, body),
-        Heard::NeverSent => return Ok(Ending::NotApplied),
-        Heard::Nothing => return Ok(Ending::Unresolved),
-    };
-    if status.is_server_error() {
-        return refused(call, status, &body);
-    }
-    let revision = number(&headers, "synod-revision").with_context(|| format!("{status}: {}", text(&body)))?;
-    let answer = match (call, status) {
-        (Call::Read { .. }, StatusCode::OK) => Answer::Read(Some(Seen { value: value_id(&body), modified: etag(&headers)? })),
-        (Call::Read { .. }, StatusCode::NOT_FOUND) => Answer::Read(None),
-        (Call::Put { .. }, StatusCode::OK | StatusCode::CREATED) => {
-            ensure!(etag(&headers)? == revision, "{headers:?}: the ETag of a put is its revision");
-            Answer::Put
-        }
-        (Call::Delete { .. } | Call::DeletePrefix { .. }, StatusCode::OK) => {
-            let said: Value = serde_json::from_slice(&body).with_context(|| text(&body))?;
-            ensure!(said["revision"] == revision, "{said} at revision {revision}");
-            Answer::Deleted(said["deleted"].as_u64().with_context(|| said.to_string())?)
-        }
-        (Call::Put { .. } | Call::Delete { .. }, StatusCode::PRECONDITION_FAILED) => Answer::GuardFailed,
-        (Call::Read { .. } | Call::Put { .. } | Call::Delete { .. } | Call::DeletePrefix { .. }, _) => {
-            bail!("answered {status}: {}", text(&body))
-        }
-    };
-    Ok(Ending::Answered { at, revision, answer })
-}
-
-/// A 5xx: is it one that the API knows, and what does it say of a mutation?
-fn refused(call: &Call, status: StatusCode, body: &[u8]) -> Result<Ending> {
-    let problem: Value = serde_json::from_slice(body).with_context(|| format!("{status} is not problem+json: {}", text(body)))?;
-    ensure!(status != StatusCode::INTERNAL_SERVER_ERROR, "{problem}");
-    if !call.is_mutation() {
-        return Ok(Ending::Unresolved);
-    }
-    match problem["outcome"].as_str() {
-        Some("not_applied") => Ok(Ending::NotApplied),
-        Some("unknown") => Ok(Ending::Unresolved),
-        other => bail!("{status} says outcome {other:?}: {problem}"),
-    }
-}
-
-fn number(headers: &HeaderMap, name: &str) -> Result<u64> {
-    let value = headers.get(name).with_context(|| format!("no {name}"))?;
-    value.to_str()?.parse().with_context(|| format!("{name}: {value:?}"))
-}
-
-fn etag(headers: &HeaderMap) -> Result<u64> {
-    let value = headers.get("etag").context("no ETag")?.to_str()?;
-    let digits = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    digits.and_then(|digits| digits.parse().ok()).with_context(|| format!("ETag: {value}"))
-}
-
-fn text(body: &[u8]) -> String {
-    String::from_utf8_lossy(body).into_owned()
 }

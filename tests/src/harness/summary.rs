@@ -15,7 +15,7 @@ pub struct Tally {
     pub done: usize,
     /// Compared, and found different.
     pub different: usize,
-    /// Certainly without effect; of reads: not answered.
+    /// Certainly without effect; of reads: not answered, or not with what was asked for.
     pub refused: usize,
     /// Mutations of which it is not known whether they took effect.
     pub unresolved: usize,
@@ -23,10 +23,12 @@ pub struct Tally {
 
 impl Tally {
     fn add(&mut self, operation: &Operation) {
-        let count = match operation.ending {
-            Ending::Answered { answer: Answer::Read(_) | Answer::Put | Answer::Deleted(_), .. } => &mut self.done,
+        let count = match &operation.ending {
+            Ending::Answered { answer: Answer::Read(_) | Answer::Listed(_) | Answer::Put | Answer::Deleted(_), .. } => {
+                &mut self.done
+            }
             Ending::Answered { answer: Answer::GuardFailed, .. } => &mut self.different,
-            Ending::NotApplied => &mut self.refused,
+            Ending::Answered { answer: Answer::NotYet, .. } | Ending::NotApplied => &mut self.refused,
             Ending::Unresolved if operation.call.is_mutation() => &mut self.unresolved,
             Ending::Unresolved => &mut self.refused,
         };
@@ -50,6 +52,12 @@ pub struct Summary {
     pub reads: Tally,
     /// Local reads.
     pub local_reads: Tally,
+    /// Reads of a key at a revision.
+    pub past_reads: Tally,
+    /// Listings as things are: whole ones, and first pages.
+    pub lists: Tally,
+    /// Listings at a revision, most of them later pages.
+    pub past_lists: Tally,
     /// Puts without a condition.
     pub puts: Tally,
     /// Puts and deletions on a condition.
@@ -63,12 +71,18 @@ pub struct Summary {
 }
 
 /// The least that must have happened for a test to have proved anything.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Least {
     /// Linearizable reads that were answered.
     pub reads: usize,
     /// Local reads that were answered.
     pub local_reads: usize,
+    /// Reads of a key at a revision that were answered with what it was.
+    pub past_reads: usize,
+    /// Listings as things are that were answered.
+    pub lists: usize,
+    /// Listings at a revision that were answered with what it had.
+    pub past_lists: usize,
     /// Puts without a condition that were acknowledged.
     pub puts: usize,
     /// Comparisons that held, and as many that did not.
@@ -90,8 +104,11 @@ impl Summary {
 
     fn tally(&mut self, call: &Call) -> &mut Tally {
         match call {
-            Call::Read { consistency: Consistency::Linearizable, .. } => &mut self.reads,
-            Call::Read { consistency: Consistency::Local { .. }, .. } => &mut self.local_reads,
+            Call::Read { at: None, consistency: Consistency::Linearizable, .. } => &mut self.reads,
+            Call::Read { at: None, consistency: Consistency::Local { .. }, .. } => &mut self.local_reads,
+            Call::Read { at: Some(_), .. } => &mut self.past_reads,
+            Call::List { at: None, .. } => &mut self.lists,
+            Call::List { at: Some(_), .. } => &mut self.past_lists,
             Call::Put { guard: Guard::Always, .. } => &mut self.puts,
             Call::Delete { guard: Guard::Always, .. } | Call::DeletePrefix { .. } => &mut self.deletes,
             Call::Put { guard: Guard::Revision(_) | Guard::Exists | Guard::Absent, .. }
@@ -113,6 +130,9 @@ impl Summary {
         let counts = [
             ("linearizable reads", self.reads.done, least.reads),
             ("local reads", self.local_reads.done, least.local_reads),
+            ("reads at a revision", self.past_reads.done, least.past_reads),
+            ("lists", self.lists.done, least.lists),
+            ("lists at a revision", self.past_lists.done, least.past_lists),
             ("puts", self.puts.done, least.puts),
             ("comparisons that held", self.compared.done, least.compared),
             ("comparisons that did not hold", self.compared.different, least.compared),
@@ -146,11 +166,13 @@ impl fmt::Display for Tally {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { reads, local_reads, puts, compared, deletes, slots, longest_gap: Gap { from, length } } = self;
+        let Self { reads, local_reads, past_reads, lists, past_lists, puts, compared, deletes, slots, longest_gap } = self;
         write!(
             f,
-            "reads {reads}; local reads {local_reads}; puts {puts}; compared {compared}; deletes {deletes}; {slots} slots; "
+            "reads {reads}; local reads {local_reads}; at a revision {past_reads}; lists {lists}; at a revision {past_lists}; "
         )?;
+        write!(f, "puts {puts}; compared {compared}; deletes {deletes}; {slots} slots; ")?;
+        let Gap { from, length } = longest_gap;
         write!(f, "longest gap {:.1} s at {:.1} s", length.as_secs_f64(), from.as_secs_f64())
     }
 }
@@ -168,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_test_in_which_hardly_anything_happened_proves_nothing() {
-        let least = Least { reads: 0, local_reads: 0, puts: 1, compared: 1, deletes: 0, unresolved: 0 };
+        let least = Least { puts: 1, compared: 1, ..Least::default() };
         let one = Tally { done: 1, different: 1, ..Tally::default() };
         let mut summary = Summary { puts: one, compared: one, ..Summary::default() };
         assert!(summary.proves_something(&least).is_ok());

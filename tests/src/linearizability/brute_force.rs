@@ -1,5 +1,6 @@
 //! Both checkers against brute force: on small histories, where every order can be tried, they must say what it says.
 
+mod generate;
 mod plain;
 
 use std::collections::BTreeMap;
@@ -7,100 +8,18 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
-use self::plain::{brute_force_key, is_exact};
-use super::history::{Answer, Call, Consistency, Ending, Guard, Key, Operation, OperationId, Seen, Time};
+use self::generate::{lies, run, steps, tell};
+use self::plain::{brute_force_key, is_exact, is_page_of, listed};
+use super::history::{Answer, Call, Consistency, Ending, Guard, Key, Operation, Seen, Time};
 use super::witness::{Version, Versions, Write};
 use super::{key, witness};
 
-const KEYS: [&str; 2] = ["a", "ab"];
+/// Some begin with others.
+const KEYS: [&str; 3] = ["a", "ab", "b"];
 
-/// A step of a random run: an operation takes effect, between a call before and an answer after.
-#[derive(Clone, Debug)]
-struct Step {
-    call: Call,
-    called_before: u64,
-    answered_after: u64,
-    ending: StepEnding,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum StepEnding {
-    Answered,
-    /// It took effect, but the client did not hear of it.
-    Unheard,
-    /// The client heard nothing, and nothing happened.
-    Nothing,
-}
-
-fn guards() -> impl Strategy<Value = Guard> {
-    prop_oneof![
-        3 => Just(Guard::Always),
-        2 => (0..5_u64).prop_map(Guard::Revision),
-        1 => Just(Guard::Exists),
-        1 => Just(Guard::Absent),
-    ]
-}
-
-fn calls() -> impl Strategy<Value = Call> {
-    let keys = || prop::sample::select(KEYS.to_vec()).prop_map(Key::from);
-    prop_oneof![
-        4 => keys().prop_map(|key| Call::Read { key, consistency: Consistency::Linearizable }),
-        4 => (keys(), guards()).prop_map(|(key, guard)| Call::Put { key, value: 0, guard }),
-        2 => (keys(), guards()).prop_map(|(key, guard)| Call::Delete { key, guard }),
-        1 => keys().prop_map(|prefix| Call::DeletePrefix { prefix }),
-    ]
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let endings = prop_oneof![6 => Just(StepEnding::Answered), 2 => Just(StepEnding::Unheard), 1 => Just(StepEnding::Nothing)];
-    let step = (calls(), 0..25_u64, 0..25_u64, endings).prop_map(|(call, called_before, answered_after, ending)| Step {
-        call,
-        called_before,
-        answered_after,
-        ending,
-    });
-    prop::collection::vec(step, 1..6)
-}
-
-/// Runs the steps on a sequential store, one every 10 units of time: what comes out is linearizable.
-fn run(steps: Vec<Step>) -> (Vec<Operation>, Vec<Write>) {
-    let (mut history, mut log) = (Vec::new(), Vec::new());
-    for (index, step) in (0..).zip(steps) {
-        let id = OperationId(index);
-        let call = match step.call {
-            Call::Put { key, guard, .. } => Call::Put { key, value: 100 + index, guard },
-            other @ (Call::Read { .. } | Call::Delete { .. } | Call::DeletePrefix { .. }) => other,
-        };
-        let takes_effect = !matches!(step.ending, StepEnding::Nothing);
-        let answer = if takes_effect { execute(id, &call, &mut log) } else { Answer::GuardFailed };
-        let now = 100 + 10 * index;
-        let ending = match step.ending {
-            StepEnding::Answered => Ending::Answered { at: now + step.answered_after, revision: log.len() as u64, answer },
-            StepEnding::Unheard | StepEnding::Nothing => Ending::Unresolved,
-        };
-        history.push(Operation { id, called: now - step.called_before, call, ending });
-    }
-    (history, log)
-}
-
-fn execute(id: OperationId, call: &Call, log: &mut Vec<Write>) -> Answer {
-    let revision = log.len() as u64;
-    let versions = Versions::replay(log).unwrap();
-    let (key, guard) = match call {
-        Call::Read { key, .. } => return Answer::Read(versions.at(key, revision).map(seen)),
-        Call::Put { key, guard, .. } | Call::Delete { key, guard } => (Some(key), *guard),
-        Call::DeletePrefix { .. } => (None, Guard::Always),
-    };
-    if key.is_some_and(|key| !holds(guard, modified(versions.at(key, revision)))) {
-        return Answer::GuardFailed;
-    }
-    log.push(Write { operation: id, call: call.clone() });
-    match call {
-        Call::Put { .. } => Answer::Put,
-        Call::Read { .. } | Call::Delete { .. } | Call::DeletePrefix { .. } => {
-            Answer::Deleted(Versions::replay(log).unwrap().deleted_by(revision + 1))
-        }
-    }
+/// What each key was at a revision.
+fn state_at(versions: &Versions, revision: u64) -> Vec<(Key, Option<Seen>)> {
+    KEYS.iter().map(|key| (Key::from(*key), versions.at(key, revision).map(seen))).collect()
 }
 
 /// Whether a guard holds of a key that was last written then, if it exists.
@@ -119,58 +38,6 @@ fn modified(version: Option<Version>) -> Option<u64> {
 
 fn seen(version: Version) -> Seen {
     Seen { value: version.value, modified: version.modified }
-}
-
-/// One small lie, which may or may not leave the history linearizable.
-#[derive(Clone, Copy, Debug)]
-enum Lie {
-    None,
-    Revision(u64),
-    Value(u64),
-    Absent,
-    Earlier(u64),
-    Later(u64),
-    NotApplied,
-    DropFromLog(usize),
-    RepeatInLog(usize),
-    SwapInLog(usize),
-}
-
-fn lies() -> impl Strategy<Value = Lie> {
-    prop_oneof![
-        Just(Lie::None),
-        (0..6_u64).prop_map(Lie::Revision),
-        (100..106_u64).prop_map(Lie::Value),
-        Just(Lie::Absent),
-        (0..40_u64).prop_map(Lie::Earlier),
-        (0..40_u64).prop_map(Lie::Later),
-        Just(Lie::NotApplied),
-        (0..4_usize).prop_map(Lie::DropFromLog),
-        (0..4_usize).prop_map(Lie::RepeatInLog),
-        (0..4_usize).prop_map(Lie::SwapInLog),
-    ]
-}
-
-fn tell(lie: Lie, which: usize, history: &mut [Operation], log: &mut Vec<Write>) {
-    let index = which % history.len();
-    let operation = &mut history[index];
-    match (lie, &mut operation.ending) {
-        (Lie::Revision(to), Ending::Answered { revision, .. }) => *revision = to,
-        (Lie::Value(to), Ending::Answered { answer: Answer::Read(Some(seen)), .. }) => seen.value = to,
-        (Lie::Absent, Ending::Answered { answer: Answer::Read(seen), .. }) => *seen = None,
-        (Lie::Earlier(by), Ending::Answered { at, .. }) => {
-            *at = at.saturating_sub(by).max(operation.called);
-        }
-        (Lie::Later(by), Ending::Answered { at, .. }) => {
-            operation.called += by;
-            *at = operation.called.max(*at);
-        }
-        (Lie::NotApplied, ending) => *ending = Ending::NotApplied,
-        (Lie::DropFromLog(at), _) if at < log.len() => drop(log.remove(at)),
-        (Lie::RepeatInLog(at), _) if at < log.len() => log.push(log[at].clone()),
-        (Lie::SwapInLog(at), _) if at + 1 < log.len() => log.swap(at, at + 1),
-        _ => {}
-    }
 }
 
 /// Whether some order of the operations, unresolved ones in or out, gives all answers. `may_follow` is asked before an operation
@@ -213,24 +80,44 @@ fn brute_force_witness(history: &[Operation], log: &[Write]) -> bool {
     let after = |executed: &usize, operation: &Operation| {
         let revision = *executed as u64;
         let is_next = log.get(*executed).is_some_and(|write| write.operation == operation.id && write.call == operation.call);
-        let Ending::Answered { revision: answered, answer, .. } = operation.ending else {
+        let Ending::Answered { revision: answered, answer, .. } = &operation.ending else {
             return is_next.then_some(executed + 1);
         };
+        let is_written = is_next && *answered == revision + 1;
         match (&operation.call, answer) {
-            (Call::Read { key, .. }, Answer::Read(read)) => {
-                (answered == revision && versions.at(key, revision).map(seen) == read).then_some(*executed)
-            }
-            (Call::Put { .. }, Answer::Put) => (is_next && answered == revision + 1).then_some(executed + 1),
+            (Call::Read { .. } | Call::List { .. }, _) => may_be_read(&versions, revision, operation).then_some(*executed),
+            (Call::Put { .. }, Answer::Put) => is_written.then_some(executed + 1),
             (Call::Delete { .. } | Call::DeletePrefix { .. }, Answer::Deleted(count)) => {
-                (is_next && answered == revision + 1 && versions.deleted_by(answered) == count).then_some(executed + 1)
+                (is_written && versions.deleted_by(*answered) == *count).then_some(executed + 1)
             }
             (Call::Put { key, guard, .. } | Call::Delete { key, guard }, Answer::GuardFailed) => {
-                (answered == revision && !holds(*guard, modified(versions.at(key, revision)))).then_some(*executed)
+                (*answered == revision && !holds(*guard, modified(versions.at(key, revision)))).then_some(*executed)
             }
             _ => None,
         }
     };
     some_order(history, &0, &mut Vec::new(), &after, &|executed| *executed == log.len())
+}
+
+/// Whether a read can have its answer when so much is executed.
+fn may_be_read(versions: &Versions, executed: u64, operation: &Operation) -> bool {
+    let Ending::Answered { revision, answer, .. } = &operation.ending else { return false };
+    let (Call::Read { at, consistency, .. } | Call::List { at, consistency, .. }) = &operation.call else { return false };
+    let is_right = match (&operation.call, answer) {
+        (Call::Read { key, .. }, Answer::Read(read)) => versions.at(key, *revision).map(seen) == *read,
+        (Call::List { listing, .. }, Answer::Listed(page)) => {
+            is_page_of(&listed(listing, &state_at(versions, *revision)), listing, page)
+        }
+        (_, Answer::NotYet) => at.is_some_and(|at| at > *revision),
+        _ => false,
+    };
+    let is_of_the_past = at.is_some() && *answer != Answer::NotYet;
+    let is_allowed = match (is_of_the_past, *consistency) {
+        (true, _) => *at == Some(*revision) && *revision <= executed,
+        (false, Consistency::Linearizable) => *revision == executed,
+        (false, Consistency::Local { at_least }) => (at_least..=executed).contains(revision),
+    };
+    is_right && is_allowed
 }
 
 fn by_name(history: &[Operation]) -> Result<BTreeMap<Key, bool>, TestCaseError> {
@@ -244,7 +131,7 @@ fn by_name(history: &[Operation]) -> Result<BTreeMap<Key, bool>, TestCaseError> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_history_of_a_sequential_store_is_accepted_by_both_checkers(steps in steps()) {

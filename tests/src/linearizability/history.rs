@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use super::listing::{Listing, Page};
+
 /// A point on the one clock that recorded the whole history, in any unit.
 pub type Time = u64;
 
@@ -30,7 +32,7 @@ pub enum Guard {
     Absent,
 }
 
-/// How new a read was asked to be.
+/// How new the state must be that a read is answered from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consistency {
     /// As new as any answer given before it was asked.
@@ -49,7 +51,18 @@ pub enum Call {
     Read {
         /// Which.
         key: Key,
-        /// How new.
+        /// As of this revision; none: as it is.
+        at: Option<u64>,
+        /// In a state that is how new.
+        consistency: Consistency,
+    },
+    /// Reads a page of the keys that exist.
+    List {
+        /// Which.
+        listing: Listing,
+        /// As of this revision; none: as they are.
+        at: Option<u64>,
+        /// In a state that is how new.
         consistency: Consistency,
     },
     /// Writes one key.
@@ -85,10 +98,14 @@ pub struct Seen {
 }
 
 /// What a client heard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The key, or that there is none.
     Read(Option<Seen>),
+    /// The page.
+    Listed(Page),
+    /// The state is at the answer's revision, and has not come to the one that was asked for.
+    NotYet,
     /// A put was executed at the answer's revision.
     Put,
     /// A delete was executed at the answer's revision, and so many keys went.
@@ -98,7 +115,7 @@ pub enum Answer {
 }
 
 /// How a call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// With an answer.
     Answered {
@@ -133,8 +150,23 @@ impl Call {
     #[must_use]
     pub fn is_mutation(&self) -> bool {
         match self {
-            Self::Read { .. } => false,
+            Self::Read { .. } | Self::List { .. } => false,
             Self::Put { .. } | Self::Delete { .. } | Self::DeletePrefix { .. } => true,
+        }
+    }
+}
+
+impl Operation {
+    /// Whether its answer stands at one instant between call and answer. That of a local read promises no order, nor does what
+    /// was asked for as of a revision; but where that is said not to be there yet, it is of the present state that this is said.
+    #[must_use]
+    pub fn is_of_the_present(&self) -> bool {
+        match &self.call {
+            Call::Read { at, consistency, .. } | Call::List { at, consistency, .. } => {
+                let is_refused = matches!(self.ending, Ending::Answered { answer: Answer::NotYet, .. });
+                *consistency == Consistency::Linearizable && (at.is_none() || is_refused)
+            }
+            Call::Put { .. } | Call::Delete { .. } | Call::DeletePrefix { .. } => true,
         }
     }
 }

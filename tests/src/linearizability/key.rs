@@ -3,17 +3,21 @@
 //! Linearizability is local (Herlihy & Wing 1990, theorem 1): a history is linearizable when its part on each key is. What touches
 //! many keys is split into its parts here, which loses that they are one; [`witness`](super::witness) sees it whole.
 //!
-//! Not done: local reads (they promise no order), and revisions as an order across keys.
+//! A listing becomes a read of each key that it speaks of: one that it should have and leaves out is a read of nothing. So a page
+//! that is older than an acknowledged write to one of its keys is found here too; one that mixes two states, each new enough, is not.
+//!
+//! Not done: local reads and reads at a revision (they promise no order), and revisions as an order across keys.
 
 mod search;
 mod state;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 pub use search::{KeyViolation, Verdict, check_key};
 pub use state::{KeyAnswer, KeyCall, KeyState};
 
-use super::history::{Answer, Call, Consistency, Ending, Key, Operation, OperationId, Time};
+use super::history::{Answer, Call, Ending, Key, Operation, OperationId, Seen, Time};
+use super::listing::Listing;
 
 /// An operation's part on one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,47 +52,67 @@ pub fn check(history: &[Operation]) -> Result<(), KeyViolation> {
 }
 
 /// Splits a history into the operations on each key, leaving out what constrains nothing: operations that never happened, reads
-/// that were not answered, and local reads.
+/// that were not answered, and reads that promise no order.
 #[must_use]
 pub fn by_key(history: &[Operation]) -> BTreeMap<Key, Vec<KeyOperation>> {
-    let named = history.iter().filter_map(|operation| match &operation.call {
-        Call::Read { key, .. } | Call::Put { key, .. } | Call::Delete { key, .. } => Some(Key::clone(key)),
-        Call::DeletePrefix { .. } => None,
-    });
-    let keys: BTreeSet<Key> = named.collect();
-    let mut parts: BTreeMap<Key, Vec<KeyOperation>> = keys.iter().map(|key| (Key::clone(key), Vec::new())).collect();
+    let mut parts: BTreeMap<Key, Vec<KeyOperation>> = history.iter().flat_map(named).map(|key| (key, Vec::new())).collect();
+    let keys: BTreeMap<Key, ()> = parts.keys().map(|key| (Key::clone(key), ())).collect();
     for operation in history {
-        let mut add = |key: &Key, call| {
-            if let Some(part) = part_of(operation, call) {
-                parts.get_mut(key).expect("every named key has a part").push(part);
-            }
+        let mut add = |key: &Key, call, answer| {
+            let part = part_of(operation, call, answer);
+            parts.get_mut(key).expect("every named key has a part").extend(part);
         };
+        let answer = key_answer(&operation.ending);
         match &operation.call {
-            Call::Read { key, consistency: Consistency::Linearizable } => add(key, KeyCall::Read),
-            Call::Read { consistency: Consistency::Local { .. }, .. } => {}
-            Call::Put { key, value, guard } => add(key, KeyCall::Put { value: *value, guard: *guard }),
-            Call::Delete { key, guard } => add(key, KeyCall::Delete { guard: *guard }),
+            Call::Read { .. } | Call::List { .. } if !operation.is_of_the_present() => {}
+            Call::Read { key, .. } => add(key, KeyCall::Read, answer),
+            Call::List { listing, .. } => {
+                if let Ending::Answered { answer: Answer::Listed(page), .. } = &operation.ending {
+                    let seen: BTreeMap<&Key, Seen> = page.items.iter().map(|(key, seen)| (key, *seen)).collect();
+                    let spoken_of = listing.spoken_of(page, &keys).into_iter();
+                    spoken_of.for_each(|key| add(key, KeyCall::Read, Some(KeyAnswer::Read(seen.get(key).copied()))));
+                }
+            }
+            Call::Put { key, value, guard } => add(key, KeyCall::Put { value: *value, guard: *guard }, answer),
+            Call::Delete { key, guard } => add(key, KeyCall::Delete { guard: *guard }, answer),
             Call::DeletePrefix { prefix } => {
-                keys.iter().filter(|key| key.starts_with(&**prefix)).for_each(|key| add(key, KeyCall::DeleteAmongOthers));
+                let below = Listing::of_prefix(prefix).among(&keys).into_iter();
+                below.for_each(|(key, ())| add(key, KeyCall::DeleteAmongOthers, answer));
             }
         }
     }
     parts
 }
 
-fn part_of(operation: &Operation, call: KeyCall) -> Option<KeyOperation> {
+/// The keys that an operation or its answer names.
+fn named(operation: &Operation) -> Vec<Key> {
+    match (&operation.call, &operation.ending) {
+        (Call::Read { key, .. } | Call::Put { key, .. } | Call::Delete { key, .. }, _) => vec![Key::clone(key)],
+        (Call::List { .. }, Ending::Answered { answer: Answer::Listed(page), .. }) => {
+            page.items.iter().map(|(key, _)| Key::clone(key)).collect()
+        }
+        (Call::List { .. } | Call::DeletePrefix { .. }, _) => Vec::new(),
+    }
+}
+
+/// An answer that is about one key, or about no key in particular.
+fn key_answer(ending: &Ending) -> Option<KeyAnswer> {
+    let Ending::Answered { revision, answer, .. } = ending else { return None };
+    let revision = *revision;
+    match answer {
+        Answer::Read(seen) => Some(KeyAnswer::Read(*seen)),
+        Answer::Put => Some(KeyAnswer::Put { revision }),
+        Answer::Deleted(count) => Some(KeyAnswer::Deleted { revision, count: *count }),
+        Answer::GuardFailed => Some(KeyAnswer::GuardFailed),
+        Answer::Listed(_) | Answer::NotYet => None,
+    }
+}
+
+fn part_of(operation: &Operation, call: KeyCall, answer: Option<KeyAnswer>) -> Option<KeyOperation> {
     let part = |answered| KeyOperation { id: operation.id, called: operation.called, call, answered };
     match operation.ending {
         Ending::NotApplied => None,
         Ending::Unresolved => operation.call.is_mutation().then(|| part(None)),
-        Ending::Answered { at, revision, answer } => {
-            let answer = match answer {
-                Answer::Read(seen) => KeyAnswer::Read(seen),
-                Answer::Put => KeyAnswer::Put { revision },
-                Answer::Deleted(count) => KeyAnswer::Deleted { revision, count },
-                Answer::GuardFailed => KeyAnswer::GuardFailed,
-            };
-            Some(part(Some((at, answer))))
-        }
+        Ending::Answered { at, .. } => answer.map(|answer| part(Some((at, answer)))),
     }
 }

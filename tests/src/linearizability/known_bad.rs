@@ -1,5 +1,8 @@
 //! Histories that stores are known to produce when they are wrong, each rejected by name.
 
+mod listings;
+mod past;
+
 use super::history::{Answer, Call, Consistency, Ending, Guard, Key, Operation, OperationId, Seen};
 use super::key::{self, KeyViolation};
 use super::witness::{self, WitnessViolation, Write};
@@ -15,7 +18,7 @@ fn put(id: u64, time: (u64, u64), revision: u64) -> Operation {
 }
 
 fn read(id: u64, time: (u64, u64), revision: u64, seen: Option<Seen>) -> Operation {
-    let call = Call::Read { key: Key::from("k"), consistency: Consistency::Linearizable };
+    let call = Call::Read { key: Key::from("k"), at: None, consistency: Consistency::Linearizable };
     let ending = Ending::Answered { at: time.1, revision, answer: Answer::Read(seen) };
     Operation { id: OperationId(id), called: time.0, call, ending }
 }
@@ -127,7 +130,7 @@ fn an_unresolved_write_may_take_effect_late_or_never() {
 fn a_local_read_may_be_old_but_not_older_than_asked_for() {
     let local = |at_least, revision, seen| {
         let mut operation = read(3, (40, 50), revision, seen);
-        operation.call = Call::Read { key: Key::from("k"), consistency: Consistency::Local { at_least } };
+        operation.call = Call::Read { key: Key::from("k"), at: None, consistency: Consistency::Local { at_least } };
         vec![put(1, (0, 10), 1), put(2, (20, 30), 2), operation]
     };
     let check = |history: &[Operation]| witness::check(history, &log(&[&history[0], &history[1]]));

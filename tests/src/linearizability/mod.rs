@@ -10,11 +10,13 @@
 //!   so there is nothing to search: replay the log, compare each answer with the state at its revision, and check that the
 //!   order of revisions does not contradict the order of time.
 //!
-//! The first would catch a wrong log, the second scales to whole histories and knows double executions from single ones. Neither
-//! explains a violation beyond naming the operation at which it shows.
+//! The first would catch a wrong log, the second scales to whole histories, knows double executions from single ones, and alone sees
+//! that the keys of a [`listing`] are those of one state and that a read at a revision shows that revision. Neither explains a
+//! violation beyond naming the operation at which it shows.
 
 pub mod history;
 pub mod key;
+pub mod listing;
 pub mod witness;
 
 #[cfg(test)]

@@ -3,21 +3,24 @@
 //! The witness is the list of executed mutations, one for each revision. A mutation stands at its revision, a read or a failed
 //! guard right after the revision that its answer names. The history is linearizable in that order when
 //!
-//! - the answers are what replaying the witness gives (`versions`): contents, guards, counts;
+//! - the answers are what replaying the witness gives: contents, guards and counts (`versions`), whole listings (`listings`);
 //! - every executed mutation was asked for, once, and every answered one was executed, at the revision answered;
 //! - what was promised not to happen did not;
 //! - the order does not contradict time: nothing stands before what was answered before it was called (`real_time`).
 //!
-//! A local read must have the contents of its revision, and at least the revision it asked for; it stands outside of time.
+//! A read at a revision must have the contents of just that one, and a local read those of the one that it names, at least the one
+//! it asked for. Both may be older than anything that was answered before; what is called later may not be older than they.
 
+mod listings;
 mod real_time;
+mod state;
 mod versions;
 
 use std::collections::BTreeMap;
 
 pub use versions::{Version, Versions};
 
-use super::history::{Answer, Call, Consistency, Ending, Guard, Key, Operation, OperationId, Seen, ValueId};
+use super::history::{Answer, Call, Consistency, Ending, Guard, Operation, OperationId, Seen};
 
 /// One executed mutation as the log has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,9 +55,9 @@ pub enum WitnessViolation {
         /// Under whose name.
         operation: OperationId,
         /// What was executed.
-        executed: Call,
+        executed: Box<Call>,
         /// What was called, if it was.
-        called: Option<Call>,
+        called: Option<Box<Call>>,
     },
     /// A mutation was executed although its guard did not hold.
     #[error("revision {revision} executed {operation:?} although its guard {guard:?} did not hold of {before:?}")]
@@ -132,6 +135,16 @@ pub enum WitnessViolation {
         /// What it got.
         answered: u64,
     },
+    /// A read at a revision shows another.
+    #[error("{operation:?} asked for revision {asked} and was answered with {answered}")]
+    OtherRevision {
+        /// Which.
+        operation: OperationId,
+        /// What it asked for.
+        asked: u64,
+        /// What it got.
+        answered: u64,
+    },
 }
 
 /// Checks a whole history against its witness.
@@ -145,6 +158,7 @@ pub fn check(history: &[Operation], witness: &Witness) -> Result<(), WitnessViol
     for operation in history {
         check_ending(operation, executed.get(&operation.id).copied(), &versions)?;
     }
+    listings::check(history, witness)?;
     real_time::check(history, &executed)
 }
 
@@ -158,7 +172,7 @@ fn executed_once(
         let operation = write.operation;
         let called = calls.get(&operation).map(|operation| &operation.call);
         if called != Some(&write.call) {
-            let (executed, called) = (write.call.clone(), called.cloned());
+            let (executed, called) = (Box::new(write.call.clone()), called.cloned().map(Box::new));
             return Err(WitnessViolation::NotAskedFor { revision, operation, executed, called });
         }
         if let Some(first) = executed.insert(operation, revision) {
@@ -170,56 +184,77 @@ fn executed_once(
 
 fn check_ending(operation: &Operation, executed: Option<u64>, versions: &Versions) -> Result<(), WitnessViolation> {
     let id = operation.id;
-    match operation.ending {
+    match &operation.ending {
         Ending::Unresolved => Ok(()),
         Ending::NotApplied => match executed {
             Some(executed) => Err(WitnessViolation::AppliedAfterAll { operation: id, executed }),
             None => Ok(()),
         },
-        Ending::Answered { revision, .. } if revision > versions.end() => {
-            Err(WitnessViolation::FromTheFuture { operation: id, revision, end: versions.end() })
+        Ending::Answered { revision, .. } if *revision > versions.end() => {
+            Err(WitnessViolation::FromTheFuture { operation: id, revision: *revision, end: versions.end() })
         }
-        Ending::Answered { revision, answer, .. } => match answer {
-            Answer::Put | Answer::Deleted(_) if executed != Some(revision) => {
-                Err(WitnessViolation::LostWrite { operation: id, answered: revision, executed })
+        Ending::Answered { revision, answer, .. } => {
+            let expected = match answer {
+                Answer::Put | Answer::Deleted(_) => Some(*revision),
+                Answer::GuardFailed | Answer::Read(_) | Answer::Listed(_) | Answer::NotYet => None,
+            };
+            if executed != expected {
+                return Err(WitnessViolation::LostWrite { operation: id, answered: *revision, executed });
             }
-            Answer::GuardFailed | Answer::Read(_) if executed.is_some() => {
-                Err(WitnessViolation::LostWrite { operation: id, answered: revision, executed })
-            }
-            Answer::Put | Answer::Deleted(_) | Answer::GuardFailed | Answer::Read(_) => {
-                check_answer(operation, revision, answer, versions)
-            }
-        },
+            check_answer(operation, *revision, answer, versions)
+        }
     }
 }
 
-fn check_answer(operation: &Operation, revision: u64, answer: Answer, versions: &Versions) -> Result<(), WitnessViolation> {
-    let wrong = |state: String| WitnessViolation::WrongAnswer { operation: operation.id, answer, revision, state };
+fn check_answer(operation: &Operation, revision: u64, answer: &Answer, versions: &Versions) -> Result<(), WitnessViolation> {
+    let id = operation.id;
+    let wrong = |state: String| WitnessViolation::WrongAnswer { operation: id, answer: answer.clone(), revision, state };
     match (&operation.call, answer) {
-        (Call::Read { key, consistency }, Answer::Read(seen)) => {
-            if let Consistency::Local { at_least } = *consistency
-                && revision < at_least
-            {
-                return Err(WitnessViolation::TooOld { operation: operation.id, asked: at_least, answered: revision });
-            }
+        (Call::Read { key, at, consistency }, Answer::Read(seen)) => {
+            check_revision(id, *at, *consistency, revision)?;
             let state = versions.at(key, revision);
             if state == seen.map(Version::from) { Ok(()) } else { Err(wrong(format!("{state:?}"))) }
+        }
+        // What is listed is looked at in order of the revisions.
+        (Call::List { at, consistency, .. }, Answer::Listed(_)) => check_revision(id, *at, *consistency, revision),
+        (Call::Read { at: Some(at), consistency, .. } | Call::List { at: Some(at), consistency, .. }, Answer::NotYet) => {
+            if *at <= revision {
+                return Err(wrong(format!("revision {at}")));
+            }
+            check_revision(id, None, *consistency, revision)
         }
         (Call::Put { .. }, Answer::Put) => Ok(()),
         (Call::Delete { .. } | Call::DeletePrefix { .. }, Answer::Deleted(count)) => {
             let deleted = versions.deleted_by(revision);
-            if deleted == count { Ok(()) } else { Err(wrong(format!("{deleted} keys deleted"))) }
+            if deleted == *count { Ok(()) } else { Err(wrong(format!("{deleted} keys deleted"))) }
         }
         (Call::Put { key, guard, .. } | Call::Delete { key, guard }, Answer::GuardFailed) => {
             let state = versions.at(key, revision);
             if versions::holds(*guard, state) { Err(wrong(format!("{state:?}, of which {guard:?} holds"))) } else { Ok(()) }
         }
-        (Call::Read { .. }, Answer::Put | Answer::Deleted(_) | Answer::GuardFailed)
-        | (Call::Put { .. }, Answer::Read(_) | Answer::Deleted(_))
-        | (Call::Delete { .. }, Answer::Read(_) | Answer::Put)
-        | (Call::DeletePrefix { .. }, Answer::Read(_) | Answer::Put | Answer::GuardFailed) => {
+        (Call::Read { .. }, Answer::Listed(_) | Answer::NotYet | Answer::Put | Answer::Deleted(_) | Answer::GuardFailed)
+        | (Call::List { .. }, Answer::Read(_) | Answer::NotYet | Answer::Put | Answer::Deleted(_) | Answer::GuardFailed)
+        | (Call::Put { .. }, Answer::Read(_) | Answer::Listed(_) | Answer::NotYet | Answer::Deleted(_))
+        | (Call::Delete { .. }, Answer::Read(_) | Answer::Listed(_) | Answer::NotYet | Answer::Put)
+        | (Call::DeletePrefix { .. }, Answer::Read(_) | Answer::Listed(_) | Answer::NotYet | Answer::Put | Answer::GuardFailed) => {
             Err(wrong("no such answer to such a call".to_owned()))
         }
+    }
+}
+
+/// Whether a read speaks of a revision that it was allowed to.
+fn check_revision(
+    operation: OperationId,
+    at: Option<u64>,
+    consistency: Consistency,
+    answered: u64,
+) -> Result<(), WitnessViolation> {
+    match (at, consistency) {
+        (Some(asked), _) if asked != answered => Err(WitnessViolation::OtherRevision { operation, asked, answered }),
+        (None, Consistency::Local { at_least: asked }) if answered < asked => {
+            Err(WitnessViolation::TooOld { operation, asked, answered })
+        }
+        (Some(_), _) | (None, Consistency::Linearizable | Consistency::Local { .. }) => Ok(()),
     }
 }
 
@@ -227,10 +262,4 @@ impl From<Seen> for Version {
     fn from(seen: Seen) -> Self {
         Self { value: seen.value, modified: seen.modified }
     }
-}
-
-/// What a write does to the keys it touches.
-struct Change {
-    key: Key,
-    value: Option<ValueId>,
 }

@@ -1,8 +1,10 @@
 //! The clients: each calls one replica at a time, waits as long as its patience lasts, and remembers what it heard.
 
+mod calls;
+
 use std::time::Duration;
 
-use crate::linearizability::history::{Answer, Call, Consistency, Ending, Guard, Key, Operation, OperationId, Time};
+use crate::linearizability::history::{Answer, Call, Consistency, Ending, Key, Operation, OperationId, Time};
 
 use super::environment::Environment;
 use super::event::{ClientEvent, Event};
@@ -11,6 +13,7 @@ use super::node::{Life, NodeId};
 use super::plan::{Plan, Workload};
 use super::random::Random;
 use super::reach::Reached;
+use calls::KEYS;
 
 /// A request, as HTTP would carry it.
 #[derive(Clone, Debug)]
@@ -28,7 +31,7 @@ pub struct Request {
 }
 
 /// A response, as HTTP would carry it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Success, or a guard that failed.
     Answered {
@@ -209,42 +212,11 @@ impl Client {
         NodeId::Replica(self.asked)
     }
 
-    fn draw_call(&mut self, operation: OperationId) -> Call {
-        let index = self.random.index(usize::from(self.workload.keys));
-        let key: Key = KEYS[index].into();
-        let linearizable = Consistency::Linearizable;
-        match self.stage {
-            Stage::MustWrite => return Call::Put { key, value: operation.0, guard: Guard::Always },
-            Stage::MustRead | Stage::Done => return Call::Read { key, consistency: linearizable },
-            Stage::Working => {}
-        }
-        match self.random.weighted(&self.workload.weights) {
-            0 => Call::Read { key, consistency: linearizable },
-            1 => {
-                let at_least = if self.random.chance(500_000) { self.newest } else { 0 };
-                Call::Read { key, consistency: Consistency::Local { at_least } }
-            }
-            2 => Call::Put { key, value: operation.0, guard: Guard::Always },
-            3 => Call::Delete { key, guard: self.draw_guard(index) },
-            4 => Call::Put { key, value: operation.0, guard: self.draw_guard(index) },
-            _ => Call::DeletePrefix { prefix: PREFIXES[self.random.index(PREFIXES.len())].into() },
-        }
-    }
-
-    fn draw_guard(&mut self, key: usize) -> Guard {
-        match (self.random.below(6), self.seen[key]) {
-            (0, _) => Guard::Always,
-            (1, _) => Guard::Exists,
-            (2, _) | (_, None) => Guard::Absent,
-            (_, Some(revision)) => Guard::Revision(revision),
-        }
-    }
-
     fn end(&mut self, env: &mut Environment, outcome: Outcome) {
         let Some(Pending { operation, called, call }) = self.pending.take() else { return };
         let ending = match outcome {
             Outcome::Answered { revision, answer } => {
-                self.learn(&call, revision, answer);
+                self.learn(&call, revision, &answer);
                 self.advance(&call);
                 Ending::Answered { at: env.time(), revision, answer }
             }
@@ -274,16 +246,19 @@ impl Client {
         }
     }
 
-    fn learn(&mut self, call: &Call, revision: u64, answer: Answer) {
+    fn learn(&mut self, call: &Call, revision: u64, answer: &Answer) {
         self.newest = self.newest.max(revision);
-        let seen = match (call, answer) {
-            (Call::Read { key, .. }, Answer::Read(seen)) => (key, seen.map(|seen| seen.modified)),
-            (Call::Put { key, .. }, Answer::Put) => (key, Some(revision)),
-            (Call::Delete { key, .. }, Answer::Deleted(_)) => (key, None),
-            _ => return,
+        let mut see = |key: &Key, modified: Option<u64>| {
+            if let Some(index) = KEYS.iter().position(|known| **known == **key) {
+                self.seen[index] = modified;
+            }
         };
-        if let Some(index) = KEYS.iter().position(|key| **key == **seen.0) {
-            self.seen[index] = seen.1;
+        match (call, answer) {
+            (Call::Read { key, .. }, Answer::Read(seen)) => see(key, seen.map(|seen| seen.modified)),
+            (_, Answer::Listed(page)) => page.items.iter().for_each(|(key, seen)| see(key, Some(seen.modified))),
+            (Call::Put { key, .. }, Answer::Put) => see(key, Some(revision)),
+            (Call::Delete { key, .. }, Answer::Deleted(_)) => see(key, None),
+            _ => {}
         }
     }
 
@@ -307,7 +282,3 @@ impl Client {
         env.queue.after(wait, Event::Client(self.number, ClientEvent::Call));
     }
 }
-
-/// Some keys begin with others, so that prefixes matter.
-const KEYS: [&str; 6] = ["a", "ab", "b", "abc", "ba", "c"];
-const PREFIXES: [&str; 4] = ["a", "ab", "b", ""];

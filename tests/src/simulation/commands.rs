@@ -3,10 +3,11 @@
 
 use bytes::Bytes;
 use replica::command::{Command, Condition, Op, TraceContext};
-use replica::working_set::Record;
+use replica::working_set::{Record, WorkingSet};
 use shared::ids::Revision;
 
-use crate::linearizability::history::{Call, Guard, Key, OperationId, Seen, ValueId};
+use crate::linearizability::history::{Answer, Call, Guard, Key, OperationId, Seen, ValueId};
+use crate::linearizability::listing::Page;
 
 use super::client::Request;
 
@@ -25,7 +26,7 @@ pub fn command(request: &Request) -> Command {
         },
         Call::Delete { key, guard } => Op::Delete { key: key.to_string(), condition: condition(*guard) },
         Call::DeletePrefix { prefix } => Op::DeletePrefix { prefix: prefix.to_string() },
-        Call::Read { .. } => unreachable!("a read is no command"),
+        Call::Read { .. } | Call::List { .. } => unreachable!("a read is no command"),
     };
     // One in four is sampled, so that batches with and without spans are made.
     let flags = u8::from(request.operation.0.is_multiple_of(4));
@@ -59,9 +60,24 @@ pub fn trace(number: u64) -> TraceContext {
     TraceContext { trace_id, span_id: number.to_be_bytes(), flags: 1 }
 }
 
-/// What a read of a key sees.
+/// What a released read gets of the state: one key, or every key that it lists.
+///
+/// # Panics
+/// When it is a mutation.
 #[must_use]
-pub fn seen(record: &Record) -> Seen {
+pub fn read(call: &Call, state: &WorkingSet) -> Answer {
+    match call {
+        Call::Read { key, .. } => Answer::Read(state.get(key).map(seen)),
+        Call::List { listing, .. } => {
+            let listed = listing.among(state.records()).into_iter();
+            let items = listed.map(|(key, record)| (Key::from(key.as_str()), seen(record))).collect();
+            Answer::Listed(Page { items, has_more: false })
+        }
+        Call::Put { .. } | Call::Delete { .. } | Call::DeletePrefix { .. } => unreachable!("only reads are released"),
+    }
+}
+
+fn seen(record: &Record) -> Seen {
     let content = record.content.as_ref().expect("a complete state has its contents");
     Seen { value: decode_value(&content.value), modified: record.revision.0 }
 }

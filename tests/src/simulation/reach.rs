@@ -154,6 +154,8 @@ reached! {
     BackupRead => "a backup served a linearizable read",
     /// A read had to wait for execution.
     ReadWaited => "a quorum read waited for a slot",
+    /// And then had several keys.
+    ListWaited => "a quorum read of several keys waited for a slot",
     /// A read nudged the leader.
     Nudged => "a quorum read nudged a coordinator",
     /// A leader filled slots up to one that a read had seen a vote in.

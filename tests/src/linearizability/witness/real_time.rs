@@ -3,11 +3,14 @@
 //! Each operation has a place: `2 r` for the mutation that made revision r, `2 r + 1` for what saw revision r and changed
 //! nothing. An operation may not have a lower place than another that was answered before it was called. One sweep over
 //! calls and answers in the order of time, keeping the highest place answered so far, finds every contradiction.
+//!
+//! A local read, or one at a revision, may have a lower place than what was answered before it. But the revision that it names is
+//! executed once it is answered: it binds what is called later, as any other answer does, and shows nothing that nobody has asked for yet.
 
 use std::collections::BTreeMap;
 
 use super::WitnessViolation;
-use crate::linearizability::history::{Call, Consistency, Ending, Operation, OperationId, Time};
+use crate::linearizability::history::{Ending, Operation, OperationId, Time};
 
 /// Sorted by time; at one time calls come first, so that what only touches counts as overlapping.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,7 +23,9 @@ pub(super) fn check(history: &[Operation], executed: &BTreeMap<OperationId, u64>
     let mut moments: Vec<(Time, Moment, u64, OperationId)> = Vec::with_capacity(2 * history.len());
     for operation in history {
         let Some(place) = place(operation, executed.get(&operation.id).copied()) else { continue };
-        moments.push((operation.called, Moment::Called, place, operation.id));
+        if operation.is_of_the_present() {
+            moments.push((operation.called, Moment::Called, place, operation.id));
+        }
         if let Ending::Answered { at, .. } = operation.ending {
             moments.push((at, Moment::Answered, place, operation.id));
         }
@@ -42,19 +47,11 @@ pub(super) fn check(history: &[Operation], executed: &BTreeMap<OperationId, u64>
     Ok(())
 }
 
-/// Where an operation stands; none where it never took effect, or promises no order.
+/// Where an operation stands; none where it never took effect.
 fn place(operation: &Operation, executed: Option<u64>) -> Option<u64> {
-    if let Some(revision) = executed {
-        return Some(2 * revision);
-    }
-    match (&operation.call, operation.ending) {
-        (Call::Read { consistency: Consistency::Local { .. }, .. }, _) | (_, Ending::NotApplied | Ending::Unresolved) => None,
-        (
-            Call::Read { consistency: Consistency::Linearizable, .. }
-            | Call::Put { .. }
-            | Call::Delete { .. }
-            | Call::DeletePrefix { .. },
-            Ending::Answered { revision, .. },
-        ) => Some(2 * revision + 1),
+    match (executed, &operation.ending) {
+        (Some(revision), _) => Some(2 * revision),
+        (None, Ending::Answered { revision, .. }) => Some(2 * revision + 1),
+        (None, Ending::NotApplied | Ending::Unresolved) => None,
     }
 }

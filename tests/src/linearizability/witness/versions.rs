@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Change, Witness, WitnessViolation, Write};
+use super::state::State;
+use super::{Witness, WitnessViolation, Write};
 use crate::linearizability::history::{Call, Guard, Key, ValueId};
 
 /// A key that exists.
@@ -29,10 +30,10 @@ impl Versions {
     /// # Errors
     /// When a mutation was executed although its guard did not hold.
     pub fn replay(witness: &Witness) -> Result<Self, WitnessViolation> {
-        let mut versions = Self::default();
+        let (mut versions, mut state) = (Self::default(), State::default());
         for (revision, write) in (1..).zip(witness) {
-            versions.check_guard(revision, write)?;
-            let changes = versions.changes(&write.call);
+            check_guard(&state, revision, write)?;
+            let changes = state.execute(revision, &write.call);
             let deletes = changes.iter().filter(|change| change.value.is_none()).count();
             versions.deleted.push(deletes as u64);
             for change in changes {
@@ -63,40 +64,18 @@ impl Versions {
         let (modified, value) = *history.get(after.checked_sub(1)?)?;
         value.map(|value| Version { value, modified })
     }
+}
 
-    fn check_guard(&self, revision: u64, write: &Write) -> Result<(), WitnessViolation> {
-        let (key, guard) = match &write.call {
-            Call::Put { key, guard, .. } | Call::Delete { key, guard } => (key, *guard),
-            Call::Read { .. } | Call::DeletePrefix { .. } => return Ok(()),
-        };
-        let before = self.at(key, revision - 1);
-        if holds(guard, before) {
-            Ok(())
-        } else {
-            Err(WitnessViolation::GuardIgnored { revision, operation: write.operation, guard, before })
-        }
-    }
-
-    /// What a call does to the newest state: a delete touches only keys that exist.
-    fn changes(&self, call: &Call) -> Vec<Change> {
-        let exists = |key: &Key| self.keys.get(key).and_then(|history| history.last()).is_some_and(|(_, value)| value.is_some());
-        let delete = |key: &Key| Change { key: Key::clone(key), value: None };
-        match call {
-            Call::Read { .. } => Vec::new(),
-            Call::Put { key, value, .. } => vec![Change { key: Key::clone(key), value: Some(*value) }],
-            Call::Delete { key, .. } => {
-                if exists(key) {
-                    vec![delete(key)]
-                } else {
-                    Vec::new()
-                }
-            }
-            Call::DeletePrefix { prefix } => {
-                let from_prefix = self.keys.range(Key::clone(prefix)..).map(|(key, _)| key);
-                let matching = from_prefix.take_while(|key| key.starts_with(&**prefix));
-                matching.filter(|key| exists(key)).map(delete).collect()
-            }
-        }
+fn check_guard(state: &State, revision: u64, write: &Write) -> Result<(), WitnessViolation> {
+    let (key, guard) = match &write.call {
+        Call::Put { key, guard, .. } | Call::Delete { key, guard } => (key, *guard),
+        Call::Read { .. } | Call::List { .. } | Call::DeletePrefix { .. } => return Ok(()),
+    };
+    let before = state.keys().get(key).copied();
+    if holds(guard, before) {
+        Ok(())
+    } else {
+        Err(WitnessViolation::GuardIgnored { revision, operation: write.operation, guard, before })
     }
 }
 

@@ -29,21 +29,18 @@ impl ReplicaNode {
         request: Request,
     ) -> Fate {
         let id = RequestId(self.number());
-        let caller = Caller { to, to_life, call, until: self.process.clock.read(env.queue.now()) + request.timeout };
-        let input = match &request.call {
-            Call::Read { consistency: Consistency::Linearizable, .. } => Input::Read { id },
-            Call::Read { consistency: Consistency::Local { at_least }, .. } => {
-                Input::WaitRevision { id, revision: Revision(*at_least) }
-            }
-            Call::Put { .. } | Call::Delete { .. } | Call::DeletePrefix { .. } => {
-                Input::Mutation { id, command: commands::command(&request), time_ms: self.process.clock.wall_ms(env.queue.now()) }
-            }
-        };
-        let floor = match request.call {
-            Call::Read { consistency: Consistency::Linearizable, .. } => env.observer.chosen_end(),
-            Call::Read { .. } | Call::Put { .. } | Call::Delete { .. } | Call::DeletePrefix { .. } => Slot(0),
-        };
         let timeout = request.timeout;
+        let caller = Caller { to, to_life, call, until: self.process.clock.read(env.queue.now()) + timeout };
+        let (input, floor) = match &request.call {
+            Call::Read { consistency, .. } | Call::List { consistency, .. } => match *consistency {
+                Consistency::Linearizable => (Input::Read { id }, env.observer.chosen_end()),
+                Consistency::Local { at_least } => (Input::WaitRevision { id, revision: Revision(at_least) }, Slot(0)),
+            },
+            Call::Put { .. } | Call::Delete { .. } | Call::DeletePrefix { .. } => {
+                let time_ms = self.process.clock.wall_ms(env.queue.now());
+                (Input::Mutation { id, command: commands::command(&request), time_ms }, Slot(0))
+            }
+        };
         self.calls.insert(id, Pending { caller, request, floor, executed: self.database.state().meta().executed_below });
         env.alarm(&self.process, timeout, Local::Deadline(id.0));
         self.step(env, input)
@@ -129,11 +126,12 @@ impl ReplicaNode {
             let state = self.database.state();
             pending.invariant_a_read_sees_what_was_chosen(state.meta().executed_below);
             let Pending { caller, request, floor, executed } = pending;
-            let Call::Read { key, .. } = &request.call else { unreachable!("only reads are released") };
-            let seen = state.get(key).map(commands::seen);
-            let answer = history::Answer::Read(seen);
+            let answer = commands::read(&request.call, state);
             if state.meta().executed_below > executed && floor > executed {
                 env.reach.hit(Reached::ReadWaited);
+                if matches!(&answer, history::Answer::Listed(page) if page.items.len() > 1) {
+                    env.reach.hit(Reached::ListWaited);
+                }
             }
             if floor > Slot(0) && !self.is_primary() {
                 env.reach.hit(Reached::BackupRead);
