@@ -16,7 +16,7 @@ use shared::ids::{BatchNumber, CoordinatorId, Epoch, Instance};
 use shared::message::{ChosenReply, Member, Phase, Service};
 
 use fetches::Fetch;
-use rare::Cause;
+use rare::{Cause, News};
 
 use super::acceptor::Fate;
 use super::environment::Environment;
@@ -196,8 +196,11 @@ impl CoordinatorNode {
     }
 
     fn step(&mut self, env: &mut Environment, input: Input, cause: Cause) -> Fate {
+        self.note_past(env, &input);
+        let news = News::of(&input);
         let effects = self.core.step(self.process.uptime(env.queue.now()), input);
         self.note(env, cause, &effects);
+        self.follow(env, news, &effects);
         if self.process.crashes_at(CrashPoint::Stepped) && effects.iter().any(|effect| !matches!(effect, Effect::Arm { .. })) {
             env.reach.hit(Reached::CrashedStepped);
             return Fate::Crashed;
@@ -253,7 +256,7 @@ impl CoordinatorNode {
                 self.outboxes.iter_mut().for_each(Outbox::clear);
                 env.observer.phase_changed(self.process.id, &change, &mut env.reach);
                 if change.to == Phase::Phase2 {
-                    env.spring(Moment::Led);
+                    env.spring(Moment::Led, self.process.id);
                 }
                 if env.trace.is_text_kept() {
                     env.trace.line(env.queue.now(), format_args!("{} {change:?}", self.process.id));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use acceptor::acceptor::{Decision, Persisted, Plan as Planned};
 use shared::ids::{AcceptorId, Ballot, Slot};
-use shared::message::{Accept, AcceptReply, Accepted, Full, Prepare, PrepareReply, VotesPage};
+use shared::message::{Accept, AcceptReply, Accepted, Full, Prepare, PrepareReply, Promise, VotesPage};
 
 use super::{AcceptorNode, Fate};
 use crate::simulation::environment::Environment;
@@ -40,9 +40,7 @@ impl AcceptorNode {
                 match &reply {
                     PrepareReply::Promise(promise) => {
                         self.heard_leader_at = now;
-                        if promise.next.is_some() {
-                            env.reach.hit(Reached::Paged);
-                        }
+                        note_promise(env, promise);
                     }
                     PrepareReply::Nack(_) => env.reach.hit(Reached::Nacked),
                     PrepareReply::Stranger(_) => {}
@@ -162,6 +160,20 @@ impl AcceptorNode {
 }
 
 /// A refusal for want of room, as the shell makes it.
+/// Notes what is rare about a promise.
+fn note_promise(env: &mut Environment, promise: &Promise) {
+    let Promise { from, next, marks, .. } = promise;
+    if *from < marks.trimmed_below {
+        env.reach.hit(Reached::PreparedTrimmed);
+    }
+    if let Some(next) = next {
+        env.reach.hit(Reached::Paged);
+        if marks.voted_below > marks.chosen_below.max(*next) {
+            env.reach.hit(Reached::PagedOpen);
+        }
+    }
+}
+
 fn full(acceptor: AcceptorId) -> AcceptReply {
     AcceptReply::Full(Full { acceptor, limit: "disk".to_owned() })
 }

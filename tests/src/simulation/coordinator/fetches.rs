@@ -95,6 +95,9 @@ impl CoordinatorNode {
 
     pub(super) fn on_votes(&mut self, env: &mut Environment, number: u64, page: VotesPage) {
         let Some(Fetch { from, older: Some(older), .. }) = self.fetches.get_mut(&number) else { return };
+        if *from < page.marks.trimmed_below {
+            env.reach.hit(Reached::VotesTrimmed);
+        }
         older.pages.push(page);
         let reply = match recover(&older.roster, *from, older.below, &older.pages) {
             Ok(mut entries) => {
