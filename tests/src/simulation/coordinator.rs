@@ -20,7 +20,7 @@ use shared::message::{Heartbeat, Member, Phase, ProposalReply, Service};
 
 use acceptors::Line;
 use fetches::Fetch;
-use rare::Cause;
+use rare::{Cause, News};
 
 use super::acceptor::Fate;
 use super::calls::{Calls, Met};
@@ -199,8 +199,11 @@ impl CoordinatorNode {
     }
 
     fn step(&mut self, env: &mut Environment, input: Input, cause: Cause) -> Fate {
+        self.note_past(env, &input);
+        let news = News::of(&input);
         let effects = self.core.step(self.process.uptime(env.queue.now()), input);
         self.note(env, cause, &effects);
+        self.follow(env, news, &effects);
         if self.process.crashes_at(CrashPoint::Stepped) && effects.iter().any(|effect| !matches!(effect, Effect::Arm { .. })) {
             env.reach.hit(Reached::CrashedStepped);
             return Fate::Crashed;
@@ -257,7 +260,7 @@ impl CoordinatorNode {
                 self.lines.iter_mut().for_each(|line| line.outbox.clear());
                 env.observer.phase_changed(self.process.id, &change, &mut env.reach);
                 if change.to == Phase::Phase2 {
-                    env.spring(Moment::Led);
+                    env.spring(Moment::Led, self.process.id);
                 }
                 if env.trace.is_text_kept() {
                     env.trace.line(env.queue.now(), format_args!("{} {change:?}", self.process.id));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::clock::Clock;
+use super::drag::Drags;
 use super::event::{Event, Local};
 use super::faults::{FaultKind, Moment};
 use super::message::{Copied, Delivery, Message, Return};
@@ -33,6 +34,8 @@ pub struct Environment {
     twins: BTreeMap<u64, Life>,
     /// Faults that wait for a moment, by their numbers.
     pub ambushes: Vec<(Moment, usize)>,
+    /// What takes long, of what coordinators and acceptors say to each other.
+    pub drags: Drags,
     /// What was reached.
     pub reach: Reach,
     /// What happened.
@@ -60,6 +63,7 @@ impl Environment {
             observer,
             twins: BTreeMap::new(),
             ambushes: Vec::new(),
+            drags: Drags::default(),
             reach: Reach::new(),
             trace,
             plan,
@@ -100,6 +104,8 @@ impl Environment {
             }
             return;
         };
+        let mut slower = |delay: Duration| delay + self.drags.delay(from, to, &delivery.message);
+        let (delay, second) = (slower(delay), second.map(&mut slower));
         if let Some(delay) = second {
             self.reach.hit(Reached::Duplicated);
             delivery.copy = Copied::Twin(self.queue.scheduled());
@@ -133,19 +139,30 @@ impl Environment {
 
     /// A message met a cut link.
     pub fn met_cut(&mut self, shape: Shape) {
-        self.reach.hit(match shape {
-            Shape::Full => Reached::CutFull,
-            Shape::Bridged => Reached::CutBridged,
-            Shape::OneWay => Reached::CutOneWay,
-        });
+        let (kind, purpose) = match shape {
+            Shape::Full => (Reached::CutFull, None),
+            Shape::Bridged => (Reached::CutBridged, None),
+            Shape::OneWay => (Reached::CutOneWay, None),
+            Shape::Alone => (Reached::CutFull, Some(Reached::Isolated)),
+            Shape::Strangled => (Reached::CutBridged, Some(Reached::Strangled)),
+            Shape::Deaf => (Reached::CutOneWay, Some(Reached::Deafened)),
+        };
+        self.reach.hit(kind);
+        if let Some(purpose) = purpose {
+            self.reach.hit(purpose);
+        }
     }
 
-    /// A moment came: whatever waited for it falls soon.
-    pub fn spring(&mut self, moment: Moment) {
+    /// A moment came to a node: whatever waited for it falls soon.
+    pub fn spring(&mut self, moment: Moment, at: NodeId) {
         for index in self.ambushes.extract_if(.., |(awaited, _)| *awaited == moment).map(|(_, index)| index) {
-            if let FaultKind::Ambush { after, .. } | FaultKind::OrphanVote { after, .. } = self.plan.faults[index].kind {
-                self.queue.after(after, Event::Ambush(index));
-            }
+            let after =
+                if let FaultKind::Ambush { after, .. } | FaultKind::OrphanVote { after, .. } = self.plan.faults[index].kind {
+                    after
+                } else {
+                    Duration::ZERO
+                };
+            self.queue.after(after, Event::Ambush(index, at));
         }
     }
 

@@ -40,8 +40,8 @@ pub enum Event {
     FaultBegins(usize),
     /// A fault of the plan ends.
     FaultEnds(usize),
-    /// What a fault of the plan waited for has come.
-    Ambush(usize),
+    /// What a fault of the plan waited for has come to this node.
+    Ambush(usize, NodeId),
 }
 
 /// What a process waits for on its own machine.
@@ -107,7 +107,7 @@ impl Event {
             | Self::Start(..)
             | Self::FaultBegins(_)
             | Self::FaultEnds(_)
-            | Self::Ambush(_) => None,
+            | Self::Ambush(..) => None,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 pub use draw::draw;
 
+use super::drag::Slow;
 use super::network::{Cut, Weather};
 use super::node::{CrashPoint, NodeId};
 
@@ -27,9 +28,11 @@ pub enum Moment {
     Led,
     /// A view was chosen.
     ViewChosen,
+    /// A coordinator that finds the leader gone asks the acceptors once more.
+    Doubted,
 }
 
-/// What goes wrong at a moment, with whom it is about: the leader, or the primary of the view.
+/// What goes wrong at a moment, with whom it is about: the leader, the primary of the view, or who doubts that there is a leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blow {
     /// It is killed.
@@ -97,6 +100,52 @@ pub enum FaultKind {
         /// How long the second leader has.
         after: Duration,
         /// How long each act takes.
+        lasts: Duration,
+    },
+    /// Some of what a coordinator and the acceptors say to each other takes long.
+    Drag {
+        /// Which coordinator.
+        target: Target,
+        /// What takes long.
+        slow: Slow,
+        /// For how long that begins.
+        lasts: Duration,
+    },
+    /// A coordinator meets its own past: no other reaches the acceptors, and part of its talk with them takes long, so that it
+    /// stands and leads at one ballot after another while promises and votes for the former ones come in. It may count none of them.
+    Relapse {
+        /// Which coordinator.
+        coordinator: NodeId,
+        /// What takes long.
+        slow: Slow,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// The leader does not hear the acceptors, and some do not hear it: what it proposes is chosen without its knowing, slot after
+    /// slot as far as its limits let it. Whoever leads next finds all of that with some acceptors, and none with the others.
+    Deafen {
+        /// How many acceptors do not hear it, fewer than a quorum.
+        missed: u8,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// The acceptors do not hear the leader until a coordinator doubts that there is one and asks them again. It sleeps over the
+    /// answers, while the leader leads on and acceptors trim; then it takes the old answers for new, and prepares from a slot that
+    /// is gone.
+    Oversleep {
+        /// For how long it sleeps.
+        sleeps: Duration,
+    },
+    /// A replica is behind the others and does not reach them, so it asks the leader for what only votes still hold; those take
+    /// long to come, and meanwhile acceptors trim them.
+    Straggle {
+        /// Which replica.
+        replica: NodeId,
+        /// For how long it sleeps, to be behind.
+        sleeps: Duration,
+        /// How slowly votes come.
+        slow: Slow,
+        /// For how long it reaches no other replica.
         lasts: Duration,
     },
     /// A node is cut off from all others.

@@ -42,6 +42,8 @@ pub mod node;
 
 pub mod event;
 pub mod message;
+
+pub mod drag;
 pub mod network;
 
 pub mod calls;

@@ -1,5 +1,6 @@
 //! The network: every directed link by itself loses, repeats, delays and thereby reorders what it carries, and may be cut.
 
+use std::slice;
 use std::time::Duration;
 
 use super::node::NodeId;
@@ -38,6 +39,12 @@ pub enum Cut {
     Between(Vec<NodeId>, Vec<NodeId>),
     /// No message passes from the first group to the second; the other way all do.
     OneWay(Vec<NodeId>, Vec<NodeId>),
+    /// No message passes between a node and all these others.
+    Alone(NodeId, Vec<NodeId>),
+    /// No message passes between a leader and these acceptors.
+    Strangled(NodeId, Vec<NodeId>),
+    /// No message passes from these acceptors to a leader that they hear.
+    Deaf(NodeId, Vec<NodeId>),
 }
 
 /// What a cut leaves.
@@ -49,9 +56,16 @@ pub enum Shape {
     Bridged,
     /// What one group says does not arrive; what it is told does.
     OneWay,
+    /// A node, and all others.
+    Alone,
+    /// A leader, and acceptors that it does not reach.
+    Strangled,
+    /// Acceptors that hear a leader, and a leader that does not hear them.
+    Deaf,
 }
 
-const SHAPES: [Shape; 3] = [Shape::Full, Shape::Bridged, Shape::OneWay];
+/// Of several cuts the narrower one says why nothing passes: it is there for a purpose.
+const SHAPES: [Shape; 6] = [Shape::Full, Shape::Bridged, Shape::OneWay, Shape::Alone, Shape::Strangled, Shape::Deaf];
 
 /// Whether a message arrives in the order in which it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,13 +124,20 @@ impl Network {
     /// Cuts links, or gives them back; a link that was cut twice is given back twice.
     pub fn cut(&mut self, cut: &Cut, is_cut: bool) {
         let (from, to, shape) = match cut {
-            Cut::Between(some, others) if some.len() + others.len() == self.size.all => (some, others, Shape::Full),
-            Cut::Between(some, others) => (some, others, Shape::Bridged),
-            Cut::OneWay(from, to) => (from, to, Shape::OneWay),
+            Cut::Between(some, others) if some.len() + others.len() == self.size.all => (&some[..], &others[..], Shape::Full),
+            Cut::Between(some, others) => (&some[..], &others[..], Shape::Bridged),
+            Cut::OneWay(from, to) => (&from[..], &to[..], Shape::OneWay),
+            Cut::Alone(node, others) => (slice::from_ref(node), &others[..], Shape::Alone),
+            Cut::Strangled(leader, acceptors) => (slice::from_ref(leader), &acceptors[..], Shape::Strangled),
+            Cut::Deaf(leader, acceptors) => (&acceptors[..], slice::from_ref(leader), Shape::Deaf),
+        };
+        let is_both_ways = match shape {
+            Shape::Full | Shape::Bridged | Shape::Alone | Shape::Strangled => true,
+            Shape::OneWay | Shape::Deaf => false,
         };
         for (&one, &other) in from.iter().flat_map(|one| to.iter().map(move |other| (one, other))) {
             self.cut_link(one, other, shape, is_cut);
-            if shape != Shape::OneWay {
+            if is_both_ways {
                 self.cut_link(other, one, shape, is_cut);
             }
         }
@@ -185,7 +206,7 @@ impl Network {
 
 impl Link {
     fn cut_by(&self) -> Option<Shape> {
-        SHAPES.into_iter().find(|shape| self.cuts[*shape as usize] > 0)
+        SHAPES.into_iter().rfind(|shape| self.cuts[*shape as usize] > 0)
     }
 }
 
@@ -231,6 +252,9 @@ mod tests {
             (Cut::Between(vec![ONE], vec![OTHER, client]), Shape::Full),
             (Cut::Between(vec![ONE], vec![OTHER]), Shape::Bridged),
             (Cut::OneWay(vec![ONE], vec![OTHER, client]), Shape::OneWay),
+            (Cut::Alone(ONE, vec![OTHER, client]), Shape::Alone),
+            (Cut::Strangled(OTHER, vec![ONE]), Shape::Strangled),
+            (Cut::Deaf(OTHER, vec![ONE]), Shape::Deaf),
         ];
         for (cut, shape) in cuts {
             network.cut(&cut, true);

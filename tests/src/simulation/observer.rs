@@ -15,6 +15,7 @@
 //! | Phase 2 begins after every page from a quorum | `invariant_a_leader_has_a_quorum_of_promises` |
 //! | re-proposes the vote of the highest ballot | `invariant_a_proposal_is_safe` |
 //! | one value per slot and ballot; one choice per slot | `…_one_value_at_a_ballot`, `…_nothing_else_is_proposed`, `…_one_value_is_chosen` |
+//! | a higher ballot ends its leadership at once | `invariant_a_higher_ballot_ends_leadership` |
 //! | `Chosen` is chosen, learned is chosen | `…_chosen_is_what_was_proposed`, `invariant_is_chosen` |
 //! | a view names the epoch before; batches in their epoch and order | `invariant_only_what_is_due_takes_effect` |
 //! | a primary has executed its own view | `invariant_only_a_primary_proposes` |
@@ -37,7 +38,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use acceptor::acceptor::{Acceptor, Record};
 use coordinator::effect::{PhaseChange, Reason};
 use replica::outcome::{CommandOutcome, ExecutionReport};
-use shared::ids::{AcceptorId, BatchNumber, Epoch, Instance, Slot};
+use shared::ids::{AcceptorId, Ballot, BatchNumber, Epoch, Instance, Slot};
 use shared::message::{ChosenEntry, EncodedValue, Phase};
 
 use crate::linearizability::history::OperationId;
@@ -256,6 +257,14 @@ impl Observer {
     fn replica_mut(&mut self, node: NodeId) -> &mut ReplicaSeen {
         &mut self.replicas[replica_index(node)]
     }
+}
+
+/// Panics when a coordinator goes on at a ballot though it has just been refused for a higher one.
+pub fn invariant_a_higher_ballot_ends_leadership(node: NodeId, own: Option<Ballot>, higher: Ballot) {
+    assert!(
+        own.is_none_or(|own| own >= higher),
+        "invariant: a higher ballot ends leadership at once: {node} was refused for {higher}, and goes on at {own:?}"
+    );
 }
 
 fn invariant_slots_follow_each_other(node: NodeId, due: Slot, executed: [Slot; 2]) -> Slot {

@@ -158,9 +158,17 @@ fn draw_tuning(random: &mut Random) -> Tuning {
         let drawn = if random.chance(MILLION / 2) { default } else { random.magnitude_of(1, default) };
         usize::try_from(drawn).expect("small")
     };
-    let (page_votes, in_flight, window_entries) = (size(256), size(1_024), size(8_192));
+    let (mut page_votes, in_flight, mut window_entries) = (size(256), size(1_024), size(8_192));
     let (batch_commands, queued_mutations) = (size(512), size(4_096));
     let (execute_entries, learned_entries, fetch_entries) = (size(256), size(4_096), size(256));
+    if random.chance(MILLION / 3) {
+        // A primary has few batches in flight, so that only the smallest pages part what is not known to be chosen.
+        page_votes = random.index(3) + 1;
+    }
+    if random.chance(MILLION / 3) {
+        // Whoever is only a little behind needs what votes hold.
+        window_entries = random.index(8) + 1;
+    }
     let (vote_bytes, batch_bytes) = if random.chance(900_000) { (DEFAULT_VOTE_BYTES, 4 << 20) } else { (64 << 10, 8 << 10) };
     Tuning {
         page_votes,

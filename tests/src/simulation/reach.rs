@@ -46,6 +46,14 @@ reached! {
     HoleFilled => "a new leader filled a hole with a no-op",
     /// A promise took more than one page.
     Paged => "a promise took more than one page",
+    /// One of its pages left votes for the next that nobody may be known to have had chosen.
+    PagedOpen => "votes not known to be chosen were left for a promise's next page",
+    /// What a coordinator asked for was trimmed since it had heard of it.
+    PreparedTrimmed => "an acceptor promised from a slot that it had trimmed",
+    /// A promise came after the candidate had gone on to another ballot.
+    PromisedBefore => "a promise for an earlier ballot of its own came to a candidate",
+    /// A vote came after the leader had fallen and come back at another ballot.
+    VotedBefore => "a vote at an earlier ballot of its own came to a leader for a slot in flight",
     /// The network gave a message twice.
     Duplicated => "a message arrived twice",
     /// An acceptor got values again that it had voted for, and wrote nothing.
@@ -78,6 +86,8 @@ reached! {
     Isolated => "a node was cut off from all others",
     /// The leader reached a minority only.
     Strangled => "a leader was left with a minority of the acceptors",
+    /// Acceptors heard the leader, and it did not hear them.
+    Deafened => "a leader did not hear an acceptor that heard it",
     /// An answer met a later life than the one that asked.
     AnsweredTheDead => "an answer came to a later life than the one that asked",
     /// An acceptor crashed between decision and write.
@@ -131,7 +141,7 @@ reached! {
     /// A batch brought a time from before the one before it.
     TimeHeld => "a batch's time was behind that of an earlier one",
     /// A fault met the moment that it waited for.
-    Ambushed => "a fault fell right after a leader or a view came",
+    Ambushed => "a fault fell at a moment that it had waited for",
     /// A third leader was made to need an acceptor with a vote that others have outvoted.
     Orphaned => "a third leader was left with the keeper of an orphaned vote",
     /// A new leader found votes at different ballots for one slot, and different values.
@@ -174,6 +184,8 @@ reached! {
     LearnedFromLeader => "a replica fetched the log from the leader",
     /// A replica learned from votes, through the leader.
     LearnedFromVotes => "the leader recovered old slots from votes",
+    /// Acceptors trimmed what was to be recovered from votes, after the leader had looked.
+    VotesTrimmed => "an acceptor had trimmed a slot that its vote was wanted for",
     /// A source had trimmed what a replica asked for.
     FetchTrimmed => "a fetch met trimmed slots",
     /// An overloaded coordinator refused.

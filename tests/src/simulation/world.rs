@@ -21,10 +21,13 @@ use super::reach::Reached;
 use super::replica::ReplicaNode;
 use super::trace::Trace;
 
+mod ambush;
 mod calamity;
 mod delivery;
 mod healing;
 mod orphan;
+
+use orphan::Keeper;
 
 /// Everything.
 #[derive(Debug)]
@@ -37,9 +40,9 @@ pub struct World {
     clients: Vec<Client>,
     random: Random,
     /// The links that each fault in force has cut, and until when.
-    isolated: BTreeMap<usize, (Cut, Duration)>,
-    /// The acceptor that keeps an orphaned vote, and for which fault.
-    keeper: Option<(usize, NodeId)>,
+    severed: BTreeMap<usize, (Vec<Cut>, Duration)>,
+    /// The acceptor that keeps an orphaned vote.
+    keeper: Option<Keeper>,
     /// What else is cut for it.
     apart: Option<Cut>,
     /// What waits for processes that are paused, in order.
@@ -78,7 +81,7 @@ impl World {
             replicas,
             clients,
             random,
-            isolated: BTreeMap::new(),
+            severed: BTreeMap::new(),
             keeper: None,
             apart: None,
             asleep: BTreeMap::new(),
@@ -130,7 +133,7 @@ impl World {
             Event::Start(node, life) => self.start(node, life),
             Event::FaultBegins(index) => self.fault_begins(index),
             Event::FaultEnds(index) => self.fault_ends(index),
-            Event::Ambush(index) => self.ambush(index),
+            Event::Ambush(index, at) => self.ambush(index, at),
         }
         true
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use acceptor::acceptor::{Decision, Persisted, Plan as Planned};
 use shared::ids::{AcceptorId, Ballot, Slot};
-use shared::message::{Accept, AcceptReply, Full, Prepare, PrepareReply, VotesPage};
+use shared::message::{Accept, AcceptReply, Full, Prepare, PrepareReply, Promise, VotesPage};
 
 use super::{AcceptorNode, Fate};
 use crate::simulation::environment::Environment;
@@ -50,9 +50,9 @@ pub(super) fn told(reply: PendingReply, reach: &mut Reach) -> Message {
         PendingReply::Prepare(ballot, decision) => {
             let reply = decision.persisted(proof);
             match &reply {
-                PrepareReply::Promise(promise) if promise.next.is_some() => reach.hit(Reached::Paged),
+                PrepareReply::Promise(promise) => note_promise(reach, promise),
                 PrepareReply::Nack(_) => reach.hit(Reached::Nacked),
-                PrepareReply::Promise(_) | PrepareReply::Stranger(_) => {}
+                PrepareReply::Stranger(_) => {}
             }
             Message::Prepared(ballot, reply)
         }
@@ -65,6 +65,20 @@ pub(super) fn told(reply: PendingReply, reach: &mut Reach) -> Message {
                 AcceptReply::Accepted(_) | AcceptReply::Stranger(_) => {}
             }
             Message::Accepted(ballot, reply)
+        }
+    }
+}
+
+/// Notes what is rare about a promise.
+fn note_promise(reach: &mut Reach, promise: &Promise) {
+    let Promise { from, next, marks, .. } = promise;
+    if *from < marks.trimmed_below {
+        reach.hit(Reached::PreparedTrimmed);
+    }
+    if let Some(next) = next {
+        reach.hit(Reached::Paged);
+        if marks.voted_below > marks.chosen_below.max(*next) {
+            reach.hit(Reached::PagedOpen);
         }
     }
 }

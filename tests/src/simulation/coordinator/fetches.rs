@@ -91,7 +91,10 @@ impl CoordinatorNode {
 
     /// An acceptor gave a page of votes for a fetch, or will give none.
     pub(super) fn on_page(&mut self, env: &mut Environment, number: u64, page: Option<VotesPage>) {
-        let Some(Fetch { state: State::Gathers(gathering), .. }) = self.fetches.get_mut(&number) else { return };
+        let Some(Fetch { from, state: State::Gathers(gathering), .. }) = self.fetches.get_mut(&number) else { return };
+        if page.as_ref().is_some_and(|page| *from < page.marks.trimmed_below) {
+            env.reach.hit(Reached::VotesTrimmed);
+        }
         let reply = match gathering.take(page) {
             Ok(None) => return,
             Ok(Some(reply)) => reply,

@@ -1,10 +1,15 @@
 //! What rare inputs led to, for those who count whether they happened.
 
-use coordinator::effect::Effect;
-use shared::message::{Phase, Value};
+use std::time::Duration;
+
+use coordinator::effect::{Effect, Input, Timer};
+use shared::ids::Ballot;
+use shared::message::{AcceptReply, Phase, PrepareReply, Value};
 
 use super::CoordinatorNode;
 use crate::simulation::environment::Environment;
+use crate::simulation::faults::Moment;
+use crate::simulation::observer::invariant_a_higher_ballot_ends_leadership;
 use crate::simulation::reach::Reached;
 
 /// What a step is about, as far as it is counted.
@@ -20,7 +25,63 @@ pub(super) enum Cause {
     Nudge,
 }
 
+/// An input whose consequences are looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum News {
+    /// An acceptor refused a request for the sake of this ballot.
+    Refused(Ballot),
+    /// A candidate has waited, and may ask once more.
+    Waited,
+    /// Any other.
+    Other,
+}
+
+impl News {
+    pub(super) fn of(input: &Input) -> Self {
+        match input {
+            Input::PrepareReply { reply: PrepareReply::Nack(nack), .. }
+            | Input::AcceptReply { reply: AcceptReply::Nack(nack), .. } => Self::Refused(nack.promised),
+            Input::Fired(Timer::Election) => Self::Waited,
+            Input::PrepareReply { .. }
+            | Input::AcceptReply { .. }
+            | Input::Started
+            | Input::Fired(_)
+            | Input::Watermarks { .. }
+            | Input::Proposal { .. }
+            | Input::Heartbeat(_) => Self::Other,
+        }
+    }
+}
+
 impl CoordinatorNode {
+    /// Notes an answer to a ballot that this coordinator has gone on from.
+    pub(super) fn note_past(&self, env: &mut Environment, input: &Input) {
+        let is_past = |ballot: &Ballot| Some(*ballot) < self.core.ballot();
+        match (self.core.phase(), input) {
+            (Phase::Phase1, Input::PrepareReply { ballot, reply: PrepareReply::Promise(_), .. }) if is_past(ballot) => {
+                env.reach.hit(Reached::PromisedBefore);
+            }
+            (Phase::Phase2, Input::AcceptReply { ballot, reply: AcceptReply::Accepted(accepted), .. }) if is_past(ballot) => {
+                let in_flight = self.core.chosen_below()..self.core.status(Duration::ZERO).next_slot.unwrap_or_default();
+                if accepted.slots.iter().any(|slot| in_flight.contains(slot)) {
+                    env.reach.hit(Reached::VotedBefore);
+                }
+            }
+            (Phase::Inactive | Phase::Phase1 | Phase::Phase2, _) => {}
+        }
+    }
+
+    /// Looks at what came of news.
+    pub(super) fn follow(&self, env: &mut Environment, news: News, effects: &[Effect]) {
+        match news {
+            News::Refused(higher) => invariant_a_higher_ballot_ends_leadership(self.process.id, self.core.ballot(), higher),
+            News::Waited if effects.iter().any(|effect| matches!(effect, Effect::PollWatermarks { .. })) => {
+                env.spring(Moment::Doubted, self.process.id);
+            }
+            News::Waited | News::Other => {}
+        }
+    }
+
     /// Notes what rare things led to.
     pub(super) fn note(&self, env: &mut Environment, cause: Cause, effects: &[Effect]) {
         let proposed = || {

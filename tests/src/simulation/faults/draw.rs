@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Blow, Fault, FaultKind, Moment, Power, Target};
+use crate::simulation::drag::{Pace, Slow, Talk};
 use crate::simulation::network::{Cut, Weather};
 use crate::simulation::node::{CrashPoint, NodeId};
 use crate::simulation::plan::Topology;
@@ -10,19 +11,28 @@ use crate::simulation::random::{MILLION, Random};
 
 /// The kinds of fault, each of which a run has or has not ("swarm testing", Groce and others, 2012: leaving kinds out lets the
 /// others get further).
-const KINDS: usize = 16;
+const KINDS: usize = 21;
+
+/// Those in several acts. In some runs there is only one of them, for where others break in it seldom comes to its end.
+const PLAYS: [usize; 6] = [15, 16, 17, 18, 19, 20];
 
 /// Draws the faults of a run of this length. `unlucky` are the nodes whose disks may be lost: few enough that nothing that was
 /// acknowledged goes with them.
 #[must_use]
 pub fn draw(random: &mut Random, topology: &Topology, length: Duration, unlucky: &[NodeId]) -> Vec<Fault> {
-    let weights: Vec<u32> = (0..KINDS)
+    let mut weights: Vec<u32> = (0..KINDS)
         .map(|_| if random.chance(450_000) { u32::try_from(random.between(1, 10)).expect("small") } else { 0 })
         .collect();
+    let is_play = random.chance(MILLION / 8);
+    if is_play {
+        weights.fill(0);
+        weights[*random.pick(&PLAYS)] = 1;
+    }
     if weights.iter().all(|weight| *weight == 0) {
         return Vec::new();
     }
-    let interval = random.magnitude(Duration::from_millis(100), Duration::from_secs(10));
+    let least = if is_play { Duration::from_secs(1) } else { Duration::from_millis(100) };
+    let interval = random.magnitude(least, Duration::from_secs(10));
     let longest = random.magnitude(Duration::from_millis(50), Duration::from_secs(20));
     let mut draw = Draw { random, topology, unlucky, longest };
     let mut faults = Vec::new();
@@ -71,6 +81,19 @@ impl Draw<'_> {
                 after: self.random.magnitude(Duration::from_millis(1), Duration::from_millis(400)),
                 lasts: self.random.duration(Duration::from_millis(500), Duration::from_secs(4)),
             },
+            16 => FaultKind::Drag { target: self.leader_or_any(), slow: self.slow(), lasts: self.scene() },
+            17 => FaultKind::Relapse { coordinator: self.coordinator(), slow: self.slow_past(), lasts: self.scene() * 2 },
+            18 => FaultKind::Deafen {
+                missed: self.minority(),
+                lasts: self.random.duration(Duration::from_secs(1), Duration::from_secs(3)),
+            },
+            19 => FaultKind::Oversleep { sleeps: self.random.duration(Duration::from_millis(200), Duration::from_millis(1_900)) },
+            20 => FaultKind::Straggle {
+                replica: *self.random.pick(&self.topology.replicas()),
+                sleeps: self.random.magnitude(Duration::from_millis(10), Duration::from_millis(500)),
+                slow: self.one_behind(),
+                lasts: self.scene(),
+            },
             12 => FaultKind::Isolate { target: self.target(), lasts },
             _ => unreachable!("{KINDS} kinds of faults"),
         })
@@ -89,12 +112,62 @@ impl Draw<'_> {
         }
     }
 
+    fn coordinator(&mut self) -> NodeId {
+        *self.random.pick(&self.topology.coordinators())
+    }
+
+    fn leader_or_any(&mut self) -> Target {
+        if self.random.chance(MILLION / 2) { Target::Leader } else { Target::Node(self.coordinator()) }
+    }
+
+    /// Long enough to lose an election, to stand back, and to win another.
+    fn scene(&mut self) -> Duration {
+        self.random.duration(Duration::from_secs(2), Duration::from_secs(8))
+    }
+
+    fn slow(&mut self) -> Slow {
+        if self.random.chance(MILLION / 4) { self.slow_talks(vec![Talk::Votes]) } else { self.slow_phases() }
+    }
+
+    /// Longer than a leadership that nobody answers, so that what answers it comes to the next.
+    fn slow_past(&mut self) -> Slow {
+        if self.random.chance(MILLION / 4) {
+            return self.slow_phases();
+        }
+        let delay = (Duration::from_millis(1_500), Duration::from_millis(3_000));
+        Slow { talks: vec![Talk::Accepts], pace: Pace::OneAhead, share: MILLION / 2, delay }
+    }
+
+    /// Longer than trimming takes, and not too long for who waits for votes.
+    fn one_behind(&mut self) -> Slow {
+        let delay = (Duration::from_millis(800), Duration::from_millis(1_900));
+        Slow { talks: vec![Talk::Votes, Talk::Accepts], pace: Pace::OneBehind, share: MILLION, delay }
+    }
+
+    fn slow_phases(&mut self) -> Slow {
+        const PHASES: [&[Talk]; 3] = [&[Talk::Prepares], &[Talk::Accepts], &[Talk::Prepares, Talk::Accepts]];
+        let talks = self.random.pick(&PHASES).to_vec();
+        self.slow_talks(talks)
+    }
+
+    /// Longer than a round trip, or longer than a leadership that nobody answers.
+    fn slow_talks(&mut self, talks: Vec<Talk>) -> Slow {
+        let least = Duration::from_millis(*self.random.pick(&[50, 1_500]));
+        let most = least + self.random.duration(Duration::from_millis(500), Duration::from_millis(1_500));
+        Slow {
+            talks,
+            pace: Pace::Mixed,
+            share: *self.random.pick(&[MILLION / 3, MILLION / 2, MILLION / 3 * 2]),
+            delay: (least, most),
+        }
+    }
+
     fn minority(&mut self) -> u8 {
         u8::try_from(self.random.below(u64::from(self.topology.acceptors / 2) + 1)).expect("few acceptors")
     }
 
     fn ambush(&mut self) -> FaultKind {
-        let moment = *self.random.pick(&[Moment::Led, Moment::Led, Moment::ViewChosen]);
+        let moment = *self.random.pick(&[Moment::Led, Moment::Led, Moment::ViewChosen, Moment::Doubted]);
         let blow = *self.random.pick(&[Blow::Crash, Blow::Pause, Blow::Isolate, Blow::Strangle]);
         let after = self.random.magnitude(Duration::from_micros(10), Duration::from_millis(200));
         FaultKind::Ambush { moment, after, blow, lasts: self.lasts() }

@@ -100,7 +100,7 @@ impl Acceptors {
             promised >= Some(*ballot),
             "invariant: a promise is on disk before it is given: {acceptor} gives {ballot} and has {promised:?}"
         );
-        votes.invariant_a_promise_reports_every_vote(promise, self.shadow(*acceptor).marks);
+        votes.invariant_a_promise_reports_every_vote(promise, self.shadow(*acceptor).marks.voted_below);
     }
 
     /// A vote is on disk before it is told.

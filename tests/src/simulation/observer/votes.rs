@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shared::ids::{AcceptorId, Ballot, Slot};
-use shared::message::{EncodedValue, Marks, Promise, Value};
+use shared::message::{EncodedValue, Promise, Value};
 
 use crate::simulation::reach::{Reach, Reached};
 
@@ -142,11 +142,11 @@ impl Votes {
         assert!(is_there, "invariant: a vote is on disk before it is told: {acceptor} tells of one in {slot} at {ballot}");
     }
 
-    /// Panics unless a page of a promise has, of every slot that it speaks of and that is not trimmed, the acceptor's latest vote
+    /// Panics unless a page of a promise has, of every slot that it speaks of and does not call trimmed, the acceptor's latest vote
     /// from before the promise (*Paxos Made Simple*, section 2.2, 1b).
-    pub fn invariant_a_promise_reports_every_vote(&self, promise: &Promise, marks: Marks) {
-        let Promise { acceptor, ballot, from, votes, next, .. } = promise;
-        let end = next.unwrap_or(marks.voted_below).min(Slot(self.slots.len() as u64));
+    pub fn invariant_a_promise_reports_every_vote(&self, promise: &Promise, voted_below: Slot) {
+        let Promise { acceptor, ballot, from, votes, next, marks } = promise;
+        let end = next.unwrap_or(voted_below).min(Slot(self.slots.len() as u64));
         let mut reported = votes.iter().peekable();
         for slot in (from.0.max(marks.trimmed_below.0)..end.0).map(Slot) {
             let told = loop {

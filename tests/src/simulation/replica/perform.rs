@@ -48,7 +48,7 @@ impl ReplicaNode {
             Effect::Join { cluster } => self.write(env, Job::Join(cluster)),
             Effect::WrongCluster { expected, found } => panic!("a database of {expected} met the acceptors of {found}"),
             Effect::RoleChanged { role, view } => {
-                env.spring(Moment::ViewChosen);
+                env.spring(Moment::ViewChosen, self.process.id);
                 if env.trace.is_text_kept() {
                     env.trace.line(env.queue.now(), format_args!("{} is {role:?} in {view:?}", self.process.id));
                 }

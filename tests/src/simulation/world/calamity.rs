@@ -7,8 +7,7 @@ use shared::message::Phase;
 
 use super::World;
 use crate::simulation::event::Event;
-use crate::simulation::faults::{Blow, FaultKind, Moment, Power, Target};
-use crate::simulation::network::Cut;
+use crate::simulation::faults::{FaultKind, Power, Target};
 use crate::simulation::node::{CrashPoint, NodeId, Presence};
 use crate::simulation::reach::Reached;
 
@@ -47,6 +46,15 @@ impl World {
                 }
             }
             FaultKind::OrphanVote { lasts, .. } => self.orphan_first_act(index, lasts),
+            FaultKind::Drag { target, slow, lasts } => {
+                if let Some(node) = self.resolve(target) {
+                    self.drag(index, vec![node], slow, lasts);
+                }
+            }
+            FaultKind::Relapse { coordinator, slow, lasts } => self.relapse(index, coordinator, slow, lasts),
+            FaultKind::Deafen { missed, lasts } => self.deafen(index, missed, lasts),
+            FaultKind::Oversleep { .. } => self.oversleep_first_act(index),
+            FaultKind::Straggle { replica, sleeps, slow, lasts } => self.straggle(index, (replica, sleeps), slow, lasts),
             FaultKind::Ambush { moment, .. } => self.env.ambushes.push((moment, index)),
             FaultKind::Pause { target, lasts } => {
                 if let Some(node) = self.resolve(target) {
@@ -79,15 +87,21 @@ impl World {
         }
         match self.env.plan.faults[index].kind.clone() {
             FaultKind::Cut { cut, .. } => self.env.network.cut(&cut, false),
-            FaultKind::Isolate { .. } | FaultKind::Strangle { .. } | FaultKind::OrphanVote { .. } | FaultKind::Ambush { .. } => {
-                let is_over = self.isolated.get(&index).is_some_and(|(_, until)| *until <= self.env.queue.now());
-                if is_over && let Some((cut, _)) = self.isolated.remove(&index) {
-                    self.env.network.cut(&cut, false);
-                }
-                let is_orphan = matches!(self.env.plan.faults[index].kind, FaultKind::OrphanVote { .. });
-                if is_orphan && !self.isolated.contains_key(&index) {
+            FaultKind::Isolate { .. }
+            | FaultKind::Strangle { .. }
+            | FaultKind::Ambush { .. }
+            | FaultKind::Deafen { .. }
+            | FaultKind::Oversleep { .. } => self.mend_if_over(index),
+            FaultKind::OrphanVote { .. } => {
+                self.mend_if_over(index);
+                if !self.severed.contains_key(&index) {
                     self.orphan_ends(index);
                 }
+            }
+            FaultKind::Drag { .. } => self.env.drags.end(index),
+            FaultKind::Relapse { .. } | FaultKind::Straggle { .. } => {
+                self.mend_if_over(index);
+                self.env.drags.end(index);
             }
             FaultKind::Full { node, .. } => self.set_full(node, false),
             FaultKind::SlowDisk { node, .. } => self.set_slow(node, None),
@@ -103,49 +117,6 @@ impl World {
         }
     }
 
-    /// The moment came that an ambush waited for.
-    pub(super) fn ambush(&mut self, index: usize) {
-        if let FaultKind::OrphanVote { lasts, .. } = self.env.plan.faults[index].kind {
-            return self.orphan_second_act(index, lasts);
-        }
-        let FaultKind::Ambush { moment, blow, lasts, .. } = self.env.plan.faults[index].kind else { return };
-        let target = match moment {
-            Moment::Led => Target::Leader,
-            Moment::ViewChosen => Target::Primary,
-        };
-        let Some(node) = self.resolve(target).filter(|_| !self.is_healed) else { return };
-        self.env.reach.hit(Reached::Ambushed);
-        match (blow, node) {
-            (Blow::Crash, _) => self.crash_soon(node, CrashPoint::Now, lasts, Power::Fails),
-            (Blow::Pause, _) => self.pause(node, lasts),
-            (Blow::Strangle, NodeId::Coordinator(_)) => self.strangle(index, node, 1, lasts),
-            (Blow::Isolate | Blow::Strangle, _) => self.isolate(index, node, lasts),
-        }
-    }
-
-    pub(super) fn isolate(&mut self, index: usize, node: NodeId, lasts: Duration) {
-        let others = self.env.plan.topology.all().into_iter().filter(|other| *other != node).collect();
-        self.cut_for(index, Cut::Between(vec![node], others), lasts);
-        self.env.reach.hit(Reached::Isolated);
-    }
-
-    fn strangle(&mut self, index: usize, leader: NodeId, reached: u8, lasts: Duration) {
-        let mut acceptors = self.env.plan.topology.acceptors();
-        self.random.shuffle(&mut acceptors);
-        let cut_off = acceptors.split_off(usize::from(reached));
-        self.cut_for(index, Cut::Between(vec![leader], cut_off), lasts);
-        self.env.reach.hit(Reached::Strangled);
-    }
-
-    pub(super) fn cut_for(&mut self, index: usize, cut: Cut, lasts: Duration) {
-        self.env.network.cut(&cut, true);
-        let until = self.env.queue.now() + lasts;
-        if let Some((before, _)) = self.isolated.insert(index, (cut, until)) {
-            self.env.network.cut(&before, false);
-        }
-        self.env.queue.after(lasts, Event::FaultEnds(index));
-    }
-
     fn power_cut(&mut self, nodes: &[NodeId], down: Duration) {
         let mut hit = 0;
         for &node in nodes {
@@ -158,7 +129,7 @@ impl World {
         }
     }
 
-    fn pause(&mut self, node: NodeId, lasts: Duration) {
+    pub(super) fn pause(&mut self, node: NodeId, lasts: Duration) {
         if self.process(node).presence != Presence::Up {
             return;
         }
@@ -189,7 +160,7 @@ impl World {
         }
     }
 
-    fn crash_soon(&mut self, node: NodeId, point: CrashPoint, down: Duration, power: Power) {
+    pub(super) fn crash_soon(&mut self, node: NodeId, point: CrashPoint, down: Duration, power: Power) {
         match point {
             CrashPoint::Now => {
                 self.crash(node, Presence::Down, power);

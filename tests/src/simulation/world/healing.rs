@@ -24,6 +24,7 @@ impl World {
         let plan = self.env.plan.clone();
         let topology = &plan.topology;
         self.apart = None;
+        self.env.drags.clear();
         self.env.network.mend();
         self.env.network.set_weather(Weather::CALM);
         let is_formed = self.env.observer.is_formed();

@@ -1,12 +1,27 @@
-//! The fault that leaves an orphaned vote: see [`FaultKind::OrphanVote`].
+//! The fault that leaves an orphaned vote: see [`FaultKind::OrphanVote`](crate::simulation::faults::FaultKind::OrphanVote).
 
 use std::time::Duration;
 
 use super::World;
-use crate::simulation::faults::{FaultKind, Moment, Target};
+use crate::simulation::faults::{Moment, Target};
 use crate::simulation::network::Cut;
 use crate::simulation::node::NodeId;
 use crate::simulation::reach::Reached;
+
+/// The acceptor that keeps an orphaned vote.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keeper {
+    fault: usize,
+    node: NodeId,
+    awaits: Awaits,
+}
+
+/// Whom a fault waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaits {
+    SecondLeader,
+    ThirdLeader,
+}
 
 impl World {
     /// The leader reaches one acceptor only, and of the coordinators only the leader reaches that one.
@@ -14,28 +29,45 @@ impl World {
         let Some(leader) = self.resolve(Target::Leader) else { return };
         let mut acceptors = self.env.plan.topology.acceptors();
         self.random.shuffle(&mut acceptors);
-        let keeper = acceptors.pop().expect("there are acceptors");
-        self.cut_for(index, Cut::Between(vec![leader], acceptors), lasts);
+        let node = acceptors.pop().expect("there are acceptors");
+        self.sever(index, vec![Cut::Strangled(leader, acceptors)], lasts);
         let others = self.env.plan.topology.coordinators().into_iter().filter(|other| *other != leader).collect();
-        self.keep_apart(Cut::Between(vec![keeper], others));
-        self.keeper = Some((index, keeper));
+        self.keep_apart(Cut::Between(vec![node], others));
+        self.keeper = Some(Keeper { fault: index, node, awaits: Awaits::SecondLeader });
         self.env.ambushes.push((Moment::Led, index));
     }
 
-    /// The second leader is cut off, and without the keeper of the orphaned vote there is no quorum for a third.
-    pub(super) fn orphan_second_act(&mut self, index: usize, lasts: Duration) {
-        let Some((_, keeper)) = self.keeper.take_if(|(of, _)| *of == index) else { return };
-        self.mend_apart();
-        if self.is_healed {
-            return;
+    /// A leader came that the fault waited for.
+    pub(super) fn orphan_goes_on(&mut self, index: usize, leader: NodeId, lasts: Duration) {
+        match self.keeper.filter(|keeper| keeper.fault == index && !self.is_healed) {
+            Some(Keeper { node, awaits: Awaits::SecondLeader, .. }) => self.orphan_second_act(index, node, lasts),
+            Some(Keeper { node, awaits: Awaits::ThirdLeader, .. }) => self.orphan_third_act(node, leader),
+            None => {}
         }
+    }
+
+    /// The second leader is cut off, and without the keeper of the orphaned vote there is no quorum for a third.
+    fn orphan_second_act(&mut self, index: usize, keeper: NodeId, lasts: Duration) {
+        self.keeper = None;
+        self.mend_apart();
         let Some(leader) = self.resolve(Target::Leader) else { return };
-        self.env.reach.hit(Reached::Orphaned);
         self.isolate(index, leader, lasts);
         let mut others: Vec<NodeId> = self.env.plan.topology.acceptors().into_iter().filter(|other| *other != keeper).collect();
         self.random.shuffle(&mut others);
         others.truncate(others.len() / 2);
         self.keep_apart(Cut::Between(others, self.env.plan.topology.coordinators()));
+        self.keeper = Some(Keeper { fault: index, node: keeper, awaits: Awaits::ThirdLeader });
+        self.env.ambushes.push((Moment::Led, index));
+    }
+
+    /// The third leader leads, and its quorum has the keeper in it.
+    fn orphan_third_act(&mut self, keeper: NodeId, leader: NodeId) {
+        self.keeper = None;
+        let (NodeId::Acceptor(keeper), NodeId::Coordinator(leader)) = (keeper, leader) else { return };
+        let ballot = self.coordinators[usize::from(leader)].core().ballot();
+        if ballot.is_some() && self.acceptors[usize::from(keeper)].core().promised() == ballot {
+            self.env.reach.hit(Reached::Orphaned);
+        }
     }
 
     /// Cuts links for as long as the orphaned vote needs it.
@@ -53,9 +85,9 @@ impl World {
 
     /// The last act is over, or the first found no second.
     pub(super) fn orphan_ends(&mut self, index: usize) {
-        let is_waiting = self.keeper.is_some_and(|(of, _)| of == index);
-        debug_assert!(matches!(self.env.plan.faults[index].kind, FaultKind::OrphanVote { .. }));
-        if !is_waiting {
+        let keeper = self.keeper.filter(|keeper| keeper.fault == index);
+        if keeper.is_none_or(|keeper| keeper.awaits == Awaits::ThirdLeader) {
+            self.keeper = self.keeper.filter(|keeper| keeper.fault != index);
             self.mend_apart();
         }
     }
