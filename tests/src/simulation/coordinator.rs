@@ -82,7 +82,7 @@ impl CoordinatorNode {
             acceptors: plan.topology.acceptors,
             core,
             lines: Vec::new(),
-            accepts: Calls::new(ACCEPT_TIMEOUT),
+            accepts: Calls::new(ACCEPT_TIMEOUT * tuning.patience),
             proposals: Calls::new(proposal_wait(replica::config::Config::default().proposal_timeout)),
             fetches: BTreeMap::new(),
             pages: Calls::new(PAGE_TIMEOUT),
@@ -101,7 +101,7 @@ impl CoordinatorNode {
             queued_slots: usize::try_from(self.config.max_in_flight_slots).expect("small"),
             queued_bytes: self.config.max_in_flight_bytes,
         };
-        self.lines = (0..self.acceptors).map(|_| Line::new(limits)).collect();
+        self.lines = (0..self.acceptors).map(|_| Line::new(limits, env.plan.tuning.patience)).collect();
         self.accepts.restart();
         self.proposals.restart();
         self.pages.restart();

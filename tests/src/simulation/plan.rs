@@ -49,6 +49,9 @@ pub struct Tuning {
     pub page_votes: usize,
     /// Bytes of untrimmed votes.
     pub vote_bytes: usize,
+    /// How many times as long as in truth a coordinator waits for votes and promises: safety does not rest on it that what is late is
+    /// not heard.
+    pub patience: u32,
     /// Slots in flight at a leader.
     pub max_in_flight_slots: u64,
     /// Entries that a leader keeps.
@@ -173,6 +176,7 @@ fn draw_tuning(random: &mut Random) -> Tuning {
     Tuning {
         page_votes,
         vote_bytes,
+        patience: *random.pick(&[1, 5]),
         max_in_flight_slots: (in_flight as u64).max(2),
         window_entries,
         pipeline: usize::try_from(*random.pick(&[1, 1, 2, 4, 8])).expect("small"),

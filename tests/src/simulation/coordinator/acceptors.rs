@@ -23,8 +23,9 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(limits: OutboxLimits) -> Self {
-        Self { outbox: Outbox::new(limits), polls: Calls::new(POLL_TIMEOUT), prepares: Calls::new(PREPARE_TIMEOUT) }
+    pub(super) fn new(limits: OutboxLimits, patience: u32) -> Self {
+        let (polls, prepares) = (Calls::new(POLL_TIMEOUT), Calls::new(PREPARE_TIMEOUT * patience));
+        Self { outbox: Outbox::new(limits), polls, prepares }
     }
 }
 
