@@ -9,7 +9,7 @@ use tests::simulation::reach::Reached;
 const FIXED_SEEDS: u64 = 40;
 /// Fresh seeds that every build tries, unless `SYNOD_SEEDS` says otherwise.
 const FRESH_SEEDS: u64 = 40;
-/// So many seeds must reach everything that is counted: the rarest is met by about one seed in a hundred and fifty.
+/// So many seeds must reach everything that is counted: the rarest is met by about one seed in a hundred and eighty.
 const ENOUGH_FOR_ALL: u64 = 2_000;
 
 /// What a few dozen seeds reach, whichever they are: each of these is met by more than one seed in three.
