@@ -90,7 +90,7 @@ impl Handle {
         reply.await.map_err(|_| NoAnswer::Ending)
     }
 
-    /// Proposes, and waits for what becomes of it.
+    /// Proposes, and waits for what becomes of it. Where the wait runs out because acceptors have no room, it says so.
     pub(crate) async fn propose(&self, proposal: Proposal, wait: Duration) -> ProposalReply {
         let trace = TraceContext::current().filter(|trace| trace.is_sampled());
         let (answer, reply) = oneshot::channel();
@@ -100,7 +100,13 @@ impl Handle {
             Err(NoAnswer::Ending) => return ProposalReply::NotLeading,
         }
         // A driver that ends leaves its proposals to the next leader.
-        timeout(wait, reply).await.ok().and_then(Result::ok).unwrap_or(ProposalReply::Unresolved)
+        match timeout(wait, reply).await.ok().and_then(Result::ok) {
+            Some(reply) => reply,
+            None => match self.status().await.ok().and_then(|status| status.core.no_room) {
+                Some(limit) => ProposalReply::Overloaded { limit },
+                None => ProposalReply::Unresolved,
+            },
+        }
     }
 
     pub(crate) async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<Result<HeartbeatReply, OtherCluster>, NoAnswer> {

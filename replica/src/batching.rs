@@ -9,6 +9,7 @@ mod flying;
 mod footprint;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use shared::ids::{BatchNumber, Epoch, Name, Slot};
@@ -23,6 +24,9 @@ use flying::{Flying, Stage};
 
 /// More than the encoding of a batch takes beside its commands.
 const BATCH_OVERHEAD: usize = 64;
+
+/// So much of what a coordinator says of a limit is kept, for those whom it hits. Characters.
+const LIMIT_CHARS: usize = 200;
 
 /// The batches of one primary in one epoch.
 #[derive(Clone, Debug)]
@@ -119,7 +123,7 @@ impl Batching {
         self.next_number = number.next();
         let is_traced = mutations.iter().any(|mutation| mutation.command.trace.is_some_and(|trace| trace.is_sampled()));
         let requests = mutations.iter().filter_map(|mutation| mutation.id).collect();
-        self.flying.insert(number, Flying { mutations, stage: Stage::Starting });
+        self.flying.insert(number, Flying { mutations, stage: Stage::Starting, refused_for: None });
         if is_traced {
             return Some(Made::Traced { number, requests });
         }
@@ -192,14 +196,15 @@ impl Batching {
         }
     }
 
-    /// A coordinator didn't take the proposal, or nobody knows: the coordinator, if that was the latest attempt. An answer to an
-    /// earlier one says nothing about now.
-    pub(crate) fn refused(&mut self, epoch: Epoch, number: BatchNumber, attempt: Attempt) -> Option<Name> {
+    /// A coordinator didn't take the proposal (for a limit, if it named one), or nobody knows: the coordinator, if that was the latest
+    /// attempt. An answer to an earlier one says nothing about now.
+    pub(crate) fn refused(&mut self, epoch: Epoch, number: BatchNumber, attempt: Attempt, limit: Option<&str>) -> Option<Name> {
         let batch = self.flying.get_mut(&number).filter(|_| epoch == self.epoch)?;
         match &batch.stage {
             Stage::Proposed { value, attempt: latest, to, ballot, .. } if *latest == attempt => {
                 let to = to.clone();
                 batch.stage = Stage::Refused { value: value.clone(), ballot: *ballot };
+                batch.refused_for = limit.map(|limit| limit.chars().take(LIMIT_CHARS).collect::<String>().into());
                 Some(to)
             }
             Stage::Starting
@@ -209,6 +214,11 @@ impl Batching {
             | Stage::Void(_)
             | Stage::Chosen { .. } => None,
         }
+    }
+
+    /// The limit for which a batch was refused last, if one was.
+    pub(crate) fn refused_for(&self) -> Option<Arc<str>> {
+        self.flying.values().find_map(|batch| batch.refused_for.clone())
     }
 
     /// The batch is chosen at a slot: its value, to be learned. Whichever attempt it was, it is a fact; but a slot that is executed

@@ -32,7 +32,6 @@ mod network;
 mod tests;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use shared::ids::{ClusterId, Revision, Slot};
@@ -68,8 +67,6 @@ pub struct Replica {
     reads: QuorumReads,
     revision_waits: BTreeSet<(Revision, RequestId)>,
     propose_timer: Armed,
-    /// The limit for which the leader refused the last proposal, if it did.
-    refused_for: Option<Arc<str>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +87,6 @@ impl Replica {
             reads: QuorumReads::new(&config),
             revision_waits: BTreeSet::new(),
             propose_timer: Armed::No,
-            refused_for: None,
             joined: recovered.cluster,
             cluster: None,
             meta: recovered.meta,

@@ -6,6 +6,7 @@ use shared::ids::{Ballot, Slot};
 use shared::message::{Accept, AcceptReply, Accepted, Heartbeat, Marks, Phase, Proposal, ProposalReply, SlotValue, Value};
 
 use super::{Coordinator, Leader, State};
+use crate::config::Config;
 use crate::effect::{AcceptorIndex, Effect, Reason, RequestId, Timer};
 use crate::election::Standby;
 use crate::membership::Misfit;
@@ -13,6 +14,14 @@ use crate::phase1::Promised;
 use crate::phase2::{Join, Phase2, Resolved};
 use crate::reach::Reach;
 use crate::view_change::{ProposedView, next_view};
+
+impl Leader {
+    /// That so many acceptors have no room that nothing new is proposed, in words.
+    pub(super) fn no_room(&self, config: &Config, now: Duration) -> Option<String> {
+        let full = self.reach.full_count(now, config.full_memory);
+        (full >= self.phase2.quorum()).then(|| format!("{full} acceptors have no room"))
+    }
+}
 
 impl Coordinator {
     pub(super) fn start_phase2(&mut self, promised: Promised) {
@@ -98,17 +107,13 @@ impl Coordinator {
         if !ours {
             return self.answer(id, ProposalReply::NotLeading);
         }
-        let full = leader.reach.full_count(self.now, self.config.full_memory);
-        if full >= leader.phase2.quorum() {
-            // Also of a batch that is in flight: its primary is to know what it waits for.
-            return self.answer(id, ProposalReply::Overloaded { limit: format!("{full} acceptors have no room") });
-        }
         match leader.phase2.join(&self.config, id, &proposal) {
             Join::Joined => return,
             Join::JoinedInsteadOf(longest) => return self.answer(longest, ProposalReply::Unresolved),
             Join::Absent => {}
         }
-        match leader.phase2.refusal(&self.config, proposal.value.len()) {
+        let no_room = leader.no_room(&self.config, self.now);
+        match no_room.or_else(|| leader.phase2.refusal(&self.config, proposal.value.len())) {
             Some(limit) => self.answer(id, ProposalReply::Overloaded { limit }),
             None => {
                 let value = leader.phase2.propose_batch(self.now, id, proposal);

@@ -88,6 +88,8 @@ pub struct Status {
     pub in_flight_bytes: usize,
     /// Acceptors that lately said they have no room.
     pub full_acceptors: usize,
+    /// That so many have none that nothing new is proposed, in words.
+    pub no_room: Option<String>,
     /// The highest epoch that a replica told of.
     pub epoch: Epoch,
     /// The acceptors, in the order of the configured URLs.
@@ -194,6 +196,7 @@ impl Coordinator {
             in_flight_slots: phase2.map_or(0, |phase2| phase2.in_flight_slots()),
             in_flight_bytes: phase2.map_or(0, |phase2| phase2.in_flight_bytes()),
             full_acceptors: leader.map_or(0, |leader| leader.reach.full_count(self.now, self.config.full_memory)),
+            no_room: leader.and_then(|leader| leader.no_room(&self.config, self.now)),
             epoch: self.replicas.epoch(),
             acceptors: self
                 .membership

@@ -1,5 +1,6 @@
 //! A mutation, and the batch that it flies in.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use shared::ids::{Ballot, BatchNumber, Name, Slot};
@@ -22,6 +23,8 @@ pub(crate) struct Mutation {
 pub(super) struct Flying {
     pub(super) mutations: Vec<Mutation>,
     pub(super) stage: Stage,
+    /// The limit for which a coordinator refused it last, if that is why.
+    pub(super) refused_for: Option<Arc<str>>,
 }
 
 /// How far a batch is. `Starting` and then `Ready`, and so on until it is executed, which takes it out.

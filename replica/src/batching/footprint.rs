@@ -21,7 +21,7 @@ impl Batching {
         } = self;
         (epoch, next_number, queue.len(), flying.len()).hash(hasher);
         queue.iter().for_each(|mutation| mutation.footprint(hasher));
-        for (number, Flying { mutations, stage }) in flying {
+        for (number, Flying { mutations, stage, refused_for: _ }) in flying {
             (number, mutations.len()).hash(hasher);
             mutations.iter().for_each(|mutation| mutation.footprint(hasher));
             stage.footprint(hasher);

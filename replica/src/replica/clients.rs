@@ -1,6 +1,5 @@
 //! What clients ask, and what they are told when it cannot be done.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use shared::ids::Revision;
@@ -107,8 +106,8 @@ impl Replica {
 
     /// The same of a mutation.
     fn proposing_stall(&self, now: Duration) -> Stall {
-        match (self.stall(now), &self.refused_for) {
-            (Stall::Slow, Some(limit)) => Stall::Overloaded(Arc::clone(limit)),
+        match (self.stall(now), self.batching.refused_for()) {
+            (Stall::Slow, Some(limit)) => Stall::Overloaded(limit),
             (stall, _) => stall,
         }
     }

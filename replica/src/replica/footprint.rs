@@ -41,7 +41,6 @@ impl Replica {
             reads,
             revision_waits,
             propose_timer,
-            refused_for: _,
         } = self;
         let hasher = &mut footprint.shared;
         let Meta { executed_below, revision, hash, view, next_batch, time_ms } = meta;

@@ -13,9 +13,6 @@ use crate::event::{Attempt, Effect, FetchId, NoAnswer, ProbeId, Role, SourceKind
 use crate::fetching::{After, Leader, Next, Progress, Source, Stalled};
 use crate::quorum_read::Late;
 
-/// So much of what a coordinator says of a limit is kept, for those whom it hits. Characters.
-const LIMIT_CHARS: usize = 200;
-
 impl Replica {
     pub(super) fn own_member(&self) -> Member {
         let identity = self.identity.clone();
@@ -61,7 +58,6 @@ impl Replica {
         attempt: Attempt,
         reply: Result<ProposalReply, NoAnswer>,
     ) {
-        self.refused_for = None;
         match reply {
             Ok(ProposalReply::Chosen { slot, ballot, chosen_below }) => {
                 if let Some(value) = self.batching.chosen(epoch, number, slot, self.meta.executed_below) {
@@ -70,16 +66,15 @@ impl Replica {
                 self.learner.note_chosen(chosen_below);
             }
             Ok(ProposalReply::NotLeading) | Err(NoAnswer) => {
-                if let Some(coordinator) = self.batching.refused(epoch, number, attempt) {
+                if let Some(coordinator) = self.batching.refused(epoch, number, attempt, None) {
                     self.members.does_not_lead(&coordinator);
                 }
             }
             Ok(ProposalReply::Overloaded { limit }) => {
-                self.batching.refused(epoch, number, attempt);
-                self.refused_for = Some(limit.chars().take(LIMIT_CHARS).collect::<String>().into());
+                self.batching.refused(epoch, number, attempt, Some(&limit));
             }
             Ok(ProposalReply::Unresolved) => {
-                self.batching.refused(epoch, number, attempt);
+                self.batching.refused(epoch, number, attempt, None);
             }
         }
     }

@@ -132,14 +132,16 @@ impl Candidate {
     /// A replica says that all that it takes for chosen is durable, and its timer fires while it leads.
     pub(crate) fn trim(&self) -> Stepped {
         self.change(|candidate, said| {
-            candidate.step(heartbeat(candidate.core.chosen_below(), None), said)?;
+            for replica in REPLICAS {
+                candidate.step(heartbeat(replica, candidate.core.chosen_below(), None), said)?;
+            }
             candidate.step(Input::Fired(Timer::Lead), said).map(drop)
         })
     }
 
     /// A replica says that it waits for slots.
     pub(crate) fn nudge(&self, below: Slot) -> Stepped {
-        self.change(|candidate, said| candidate.step(heartbeat(Slot(0), Some(below)), said).map(drop))
+        self.change(|candidate, said| candidate.step(heartbeat(REPLICAS[0], Slot(0), Some(below)), said).map(drop))
     }
 
     /// The next batch to ask it for, if it leads and there is one.
@@ -239,16 +241,19 @@ pub(crate) fn initial_watermarks(acceptor: AcceptorId) -> Watermarks {
     Watermarks { acceptor, roster: None, promised: None, marks: Marks::default(), leader_silent_ms: 0 }
 }
 
-/// What a replica says that is the whole of the first view.
-fn heartbeat(durable_below: Slot, nudge_below: Option<Slot>) -> Input {
-    let replica: Name = "replica-1".parse().expect("a name");
+/// The replicas of the first view, its primary first.
+const REPLICAS: [&str; 2] = ["replica-1", "replica-2"];
+
+/// What one of them says.
+fn heartbeat(replica: &str, durable_below: Slot, nudge_below: Option<Slot>) -> Input {
+    let [primary, backup] = REPLICAS.map(|name| name.parse::<Name>().expect("a name"));
     let instance = Instance(1);
-    let view = View { epoch: Epoch(1), primary: replica.clone(), primary_instance: instance, backups: Vec::new() };
+    let view = View { epoch: Epoch(1), primary, primary_instance: instance, backups: vec![backup] };
     Input::Heartbeat(Heartbeat {
         cluster: roster().cluster(),
-        replica,
+        replica: replica.parse().expect("a name"),
         instance,
-        url: "http://replica-1".to_owned(),
+        url: format!("http://{replica}"),
         view: Some(view),
         executed_below: durable_below,
         durable_below,

@@ -37,7 +37,7 @@ impl Injection {
     /// returns, for all threads.
     ///
     /// # Errors
-    /// When strace does not get hold of the process.
+    /// When strace does not get hold of the process. That the process ends for the errors is none: [`Injection::end`] counts them.
     pub fn start(pid: u32, calls: &str, error: &str, log: &Path) -> Result<Self> {
         let inject = format!("inject={calls}:error={error}");
         let strace = Command::new("strace")
@@ -72,11 +72,14 @@ impl Injection {
         drop(self.strace.wait());
     }
 
+    /// Until it has every thread of the process; or had, and the process has met an error and ended since.
     fn wait_until_attached(&mut self, pid: u32) -> Result<()> {
         let started = Instant::now();
         while !is_traced(pid)? {
-            if let Some(status) = self.strace.try_wait()? {
-                bail!("strace ended with {status} before it had process {pid}");
+            match self.strace.try_wait()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => bail!("strace ended with {status} before it had process {pid}"),
+                None => {}
             }
             ensure!(started.elapsed() < ATTACHING, "strace did not get hold of process {pid}");
             std::thread::sleep(Duration::from_millis(5));

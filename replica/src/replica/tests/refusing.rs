@@ -53,6 +53,17 @@ fn a_mutation_that_is_given_up_while_the_leader_proposes_no_more_hears_of_its_li
 }
 
 #[test]
+fn a_limit_is_forgotten_with_the_batch_that_met_it() {
+    let mut rig = Rig::primary();
+    rig.mutation(1, "a");
+    rig.reply(1, 1, 0, Ok(ProposalReply::Overloaded { limit: "2 acceptors have no room".to_owned() }));
+    rig.chosen(&[entry(1, batch(1, 0, &["a"]))]);
+    rig.mutation(2, "b");
+    rig.reply(1, 1, 0, Ok(ProposalReply::Overloaded { limit: "late".to_owned() }));
+    assert_eq!(rig.cancel(2), [answer(2, Answer::Unknown(Stall::Slow))]);
+}
+
+#[test]
 fn a_mutation_that_is_given_up_without_a_leader_was_in_no_batch_and_says_so() {
     let mut rig = Rig::joined(Config::default());
     rig.chosen(&[view_entry(0, 1, 1)]);
