@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::task::JoinSet;
@@ -171,13 +171,15 @@ impl Client {
         let (listing, consistency) = (self.listing(), self.consistency());
         let at = self.random.random_bool(0.2).then(|| self.revision());
         let (mut ending, mut next) = recorder.list(ask, listing, at, consistency).await?;
-        while let Some(page) = next {
+        for _ in 0..=HOT_KEYS.max(PASSING_KEYS) {
+            let Some(page) = next else { return Ok(ending) };
             if self.random.random_bool(0.5) {
                 tokio::time::sleep(PAUSE).await;
             }
             let ask = Ask { door: &self.door(), ..ask };
             (ending, next) = recorder.next_page(ask, page, consistency).await?;
         }
+        ensure!(next.is_none(), "a list of few keys goes on and on");
         Ok(ending)
     }
 

@@ -61,7 +61,8 @@ pub(super) fn listed(listing: &Listing, keys: &[(Key, Option<Seen>)]) -> Vec<(Ke
 /// Whether a page is one of these items.
 pub(super) fn is_page_of(items: &[(Key, Seen)], listing: &Listing, page: &Page) -> bool {
     let within_limit = listing.limit.is_none_or(|limit| page.items.len() <= limit);
-    within_limit && if page.has_more { items.starts_with(&page.items) } else { items == page.items }
+    let is_some_of = |page: &Page| !page.items.is_empty() && items.starts_with(&page.items);
+    within_limit && if page.has_more { is_some_of(page) } else { items == page.items }
 }
 
 /// The revisions that a call and its answer name.

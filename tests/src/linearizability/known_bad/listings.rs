@@ -113,6 +113,7 @@ fn a_page_that_skips_a_key_comes_in_another_order_or_is_too_long_is_rejected() {
     assert_eq!(with_more(&first, &[a]), Ok(()));
     assert!(with_more(&first, &[b]).is_err(), "it skips a key");
     assert!(with_more(&first, &[a, b]).is_err(), "it is too long");
+    assert!(with_more(&first, &[]).is_err(), "whoever follows it never comes to an end");
     let reverse = Listing { order: Order::Descending, ..first };
     assert_eq!(with_more(&reverse, &[b]), Ok(()));
     assert!(with_more(&reverse, &[a]).is_err(), "it begins at the wrong end");
