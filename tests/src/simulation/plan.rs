@@ -7,7 +7,7 @@ use std::time::Duration;
 
 pub use name::{Kept, RunName, RunNameError};
 
-use super::faults::{self, Fault};
+use super::faults::{self, Fault, FaultKind};
 use super::network::Weather;
 use super::node::NodeId;
 use super::random::{MILLION, Random};
@@ -114,15 +114,22 @@ impl Plan {
         let length = Duration::from_millis(random.magnitude_of(4_000, 60_000));
         let (unlucky, mut dead) = draw_losses(&mut random, &topology);
         let weather = draw_weather(&mut random);
-        let (tuning, workload) = (draw_tuning(&mut random), draw_workload(&mut random));
+        let (mut tuning, workload) = (draw_tuning(&mut random), draw_workload(&mut random));
         if topology.replicas == 2 && tuning.vote_bytes < DEFAULT_VOTE_BYTES {
             // With one replica gone nothing is durable twice, so nothing is trimmed, and the acceptors fill up for good.
             dead.retain(|node| !matches!(node, NodeId::Replica(_)));
         }
         let faults = faults::draw(&mut random, &topology, length, &unlucky);
+        if faults.iter().any(|fault| matches!(fault.kind, FaultKind::Drag { .. } | FaultKind::Relapse { .. })) {
+            // What these make late would be given up as lost.
+            tuning.patience = LONG_PATIENCE;
+        }
         Self { seed, topology, tuning, workload, weather, length, faults, dead }
     }
 }
+
+/// So many times as long as in truth some wait for votes and promises.
+const LONG_PATIENCE: u32 = 5;
 
 /// Bytes of untrimmed votes that an acceptor takes by default.
 const DEFAULT_VOTE_BYTES: usize = 512 << 20;
@@ -176,7 +183,7 @@ fn draw_tuning(random: &mut Random) -> Tuning {
     Tuning {
         page_votes,
         vote_bytes,
-        patience: *random.pick(&[1, 5]),
+        patience: *random.pick(&[1, LONG_PATIENCE]),
         max_in_flight_slots: (in_flight as u64).max(2),
         window_entries,
         pipeline: usize::try_from(*random.pick(&[1, 1, 2, 4, 8])).expect("small"),

@@ -14,7 +14,7 @@ use crate::simulation::random::{MILLION, Random};
 const KINDS: usize = 21;
 
 /// Those in several acts. In some runs there is only one of them, for where others break in it seldom comes to its end.
-const PLAYS: [usize; 6] = [15, 16, 17, 18, 19, 20];
+const PLAYS: [usize; 7] = [15, 16, 17, 17, 18, 19, 20];
 
 /// Draws the faults of a run of this length. `unlucky` are the nodes whose disks may be lost: few enough that nothing that was
 /// acknowledged goes with them.
@@ -23,7 +23,7 @@ pub fn draw(random: &mut Random, topology: &Topology, length: Duration, unlucky:
     let mut weights: Vec<u32> = (0..KINDS)
         .map(|_| if random.chance(450_000) { u32::try_from(random.between(1, 10)).expect("small") } else { 0 })
         .collect();
-    let is_play = random.chance(MILLION / 8);
+    let is_play = random.chance(MILLION / 6);
     if is_play {
         weights.fill(0);
         weights[*random.pick(&PLAYS)] = 1;
