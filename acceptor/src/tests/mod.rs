@@ -15,6 +15,7 @@ use crate::log::{Log, Options};
 use crate::recovery::LogError;
 
 mod damage;
+mod heard;
 mod log;
 mod nonsense;
 mod torn;

@@ -100,6 +100,17 @@ fn it_stands_by_while_all_but_a_minority_hears_a_leader() {
 }
 
 #[test]
+fn an_answer_that_comes_late_does_not_replace_that_to_a_later_poll() {
+    let mut bench = Bench::new();
+    bench.step(Input::Started);
+    assert_eq!(bench.fire(Timer::Poll), all([polls(1), vec![arm(Timer::Poll, 100, 0)]]));
+    bench.watermarks(0, 0, silent(0, Marks::default()));
+    bench.watermarks(1, 1, led(1, ballot(1, OTHER)));
+    assert_eq!(bench.watermarks(1, 0, silent(1, Marks::default())), [], "it has heard of a leader since");
+    assert_eq!(bench.watermarks(2, 1, led(2, ballot(1, OTHER))), []);
+}
+
+#[test]
 fn an_acceptor_that_answers_at_two_places_has_one_voice() {
     let mut bench = Bench::new();
     bench.step(Input::Started);

@@ -202,6 +202,20 @@ fn acceptors_may_trim_what_two_replicas_hold_durably_and_is_chosen() {
 }
 
 #[test]
+fn what_a_replica_held_durably_counts_no_more_once_it_was_not_heard_of_for_long() {
+    let (mut bench, mine) = Bench::leading();
+    let durable = |replica, below| Heartbeat { durable_below: Slot(below), ..heartbeat(replica, Some(view(4, 1, &[2]))) };
+    bench.step(Input::Heartbeat(durable(1, 8)));
+    bench.step(Input::Heartbeat(durable(2, 5)));
+    bench.wait_ms(11_000);
+    bench.step(Input::Heartbeat(durable(1, 8)));
+    bench.accepted_with(0, mine, &[], chosen(10));
+    assert_eq!(trim_below(&mut bench), Some(0), "its disk may be gone by now");
+    bench.step(Input::Heartbeat(durable(2, 5)));
+    assert_eq!(trim_below(&mut bench), Some(5));
+}
+
+#[test]
 fn one_copy_is_enough_only_where_no_other_replica_was_heard_of_for_long() {
     let (mut bench, mine) = Bench::leading();
     bench.accepted_with(0, mine, &[], chosen(10));

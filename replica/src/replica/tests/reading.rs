@@ -82,6 +82,17 @@ fn reads_that_wait_take_the_verdict_of_another_quorum_of_the_same_probe_that_rep
 }
 
 #[test]
+fn a_late_answer_of_another_cluster_does_not_count() {
+    let mut rig = rig();
+    rig.read(1);
+    rig.watermarks(2, 1, 3);
+    rig.watermarks(2, 2, 1);
+    let alone = Roster::new(vec![AcceptorId(0)]).unwrap();
+    let reply = Ok(watermarks(0, 1, Some(alone)));
+    assert_eq!(rig.step(Input::ProbeReply { probe: ProbeId(2), reply }), [], "it is a quorum of itself, but not of this cluster");
+}
+
+#[test]
 fn a_late_answer_says_nothing_about_reads_of_a_later_probe() {
     let mut rig = rig();
     rig.read(1);
