@@ -184,7 +184,7 @@ impl CoordinatorNode {
         let cause = if heartbeat.nudge_below.is_some() { Cause::Nudge } else { Cause::Usual };
         let ours = self.core.roster().map(|roster| roster.cluster());
         assert!(ours.is_none_or(|ours| ours == heartbeat.cluster), "there is one cluster: {ours:?}, and {heartbeat:?}");
-        env.observer.heard(env.queue.now(), (self.process.id, back.to), heartbeat.instance);
+        env.observer.heard(self.now(env), (self.process.id, back.to), heartbeat.instance);
         let fate = self.step(env, Input::Heartbeat(heartbeat), cause);
         if fate == Fate::Alive {
             env.answer(&self.process, back, Message::HeartbeatReply(self.core.heartbeat_reply()));
@@ -240,7 +240,7 @@ impl CoordinatorNode {
             Effect::PollWatermarks { to, poll } => self.poll(env, to, poll),
             Effect::Prepare { to, message } => self.prepare(env, to, message),
             Effect::Accept { to, message } => {
-                env.observer.allows_trimming(env.queue.now(), self.process.id, message.trim_below);
+                env.observer.allows_trimming(self.now(env), self.process.id, message.trim_below);
                 self.lines[to.0].outbox.push(message, &BTreeMap::new());
             }
             Effect::Arm { timer, after, jitter } => env.arm(&mut self.process, timer as u8, after, jitter),

@@ -34,6 +34,7 @@ mod turn;
 mod votes;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use acceptor::acceptor::{Acceptor, Record};
 use coordinator::effect::{PhaseChange, Reason};
@@ -66,6 +67,8 @@ pub struct Observer {
     leader: Option<NodeId>,
     /// Of which life each coordinator heard last, by replica.
     heard: BTreeMap<(NodeId, NodeId), Heard>,
+    /// Since when each coordinator has listened to replicas without a break: from the first heartbeat that it took.
+    listening_since: BTreeMap<NodeId, Duration>,
     /// Leaders were right to let all below be trimmed.
     trim_below: Slot,
 }
@@ -104,6 +107,7 @@ impl Observer {
             phases: BTreeMap::new(),
             leader: None,
             heard: BTreeMap::new(),
+            listening_since: BTreeMap::new(),
             trim_below: Slot(0),
         }
     }
@@ -198,6 +202,7 @@ impl Observer {
     pub fn coordinator_stopped(&mut self, node: NodeId) {
         self.phases.remove(&node);
         self.heard.retain(|(coordinator, _), _| *coordinator != node);
+        self.listening_since.remove(&node);
     }
 
     /// A coordinator says that an entry is chosen.
