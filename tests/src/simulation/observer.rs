@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | promises only a higher ballot | `invariant_promises_rise` |
 //! | accepts at b only if b ≥ its promise | `invariant_no_vote_below_the_promise` |
-//! | answers only after the promise or vote is on disk | `…_a_promise_is_kept_and_complete`, `…_a_vote_is_on_disk`, `…_watermarks_are_what_is_on_disk` |
+//! | answers only after the promise or vote is on disk | `…_a_promise_is_kept_and_complete`, `…_a_vote_is_on_disk`, `…_watermarks_are_what_is_on_disk`, `…_marks_are_on_disk` |
 //! | a promise reports all votes, never a trimmed slot as none | `invariant_a_promise_reports_every_vote` |
 //! | nothing goes back over restart or trim | `invariant_nothing_goes_back_over_a_restart`; the acceptor's own |
 //! | one that lost its disk does not count | `invariant_only_members_vote` |
