@@ -43,8 +43,8 @@ pub struct World {
     severed: BTreeMap<usize, (Vec<Cut>, Duration)>,
     /// The acceptor that keeps an orphaned vote.
     keeper: Option<Keeper>,
-    /// What else is cut for it.
-    apart: Option<Cut>,
+    /// What else is cut for it, and by which fault.
+    apart: Option<(usize, Cut)>,
     /// What waits for processes that are paused, in order.
     asleep: BTreeMap<NodeId, Vec<Event>>,
     is_healed: bool,
