@@ -118,6 +118,12 @@ impl Observer {
         &self.golden
     }
 
+    /// What acceptors have voted for.
+    #[must_use]
+    pub fn votes(&self) -> &Votes {
+        &self.votes
+    }
+
     /// Every slot below is chosen.
     #[must_use]
     pub fn chosen_below(&self) -> Slot {

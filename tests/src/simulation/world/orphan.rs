@@ -64,8 +64,9 @@ impl World {
     fn orphan_third_act(&mut self, keeper: NodeId, leader: NodeId) {
         self.keeper = None;
         let (NodeId::Acceptor(keeper), NodeId::Coordinator(leader)) = (keeper, leader) else { return };
+        let keeper = self.acceptors[usize::from(keeper)].core().id();
         let ballot = self.coordinators[usize::from(leader)].core().ballot();
-        if ballot.is_some() && self.acceptors[usize::from(keeper)].core().promised() == ballot {
+        if ballot.is_some_and(|ballot| self.env.observer.votes().keeps_an_orphan(keeper, ballot)) {
             self.env.reach.hit(Reached::Orphaned);
         }
     }
