@@ -14,9 +14,8 @@ use coordinator::coordinator::Coordinator;
 use coordinator::effect::{AcceptorIndex, Effect, Input, RequestId, Timer};
 use coordinator::outbox::OutboxLimits;
 use replica::event::Attempt;
-use shared::discovery::INTERVAL;
-use shared::ids::{BatchNumber, CoordinatorId, Epoch, Instance};
-use shared::message::{Heartbeat, Member, Phase, ProposalReply, Service};
+use shared::ids::{BatchNumber, CoordinatorId, Epoch};
+use shared::message::{Heartbeat, Phase, ProposalReply};
 
 use acceptors::Line;
 use fetches::Fetch;
@@ -28,7 +27,7 @@ use super::environment::Environment;
 use super::event::{CallKind, Local};
 use super::faults::Moment;
 use super::message::{Copied, Delivery, Message, Return};
-use super::node::{CrashPoint, NodeId, Presence, Process};
+use super::node::{CrashPoint, Presence, Process};
 use super::plan::Plan;
 use super::reach::Reached;
 
@@ -278,16 +277,6 @@ impl CoordinatorNode {
 
     fn tell(&self, env: &mut Environment, Proposer { back, epoch, number, attempt }: Proposer, reply: ProposalReply) {
         env.answer(&self.process, back, Message::Proposed(epoch, number, attempt, reply));
-    }
-
-    fn announce(&mut self, env: &mut Environment) {
-        let name = self.process.id.to_string().parse().expect("a name");
-        let url = format!("sim://{}", self.process.id);
-        let member = Member { name, service: Service::Coordinator, url, instance: Instance(self.core.id().0) };
-        for acceptor in (0..self.acceptors).map(NodeId::Acceptor) {
-            env.ask(&self.process, acceptor, 0, Message::Announce(member.clone()));
-        }
-        env.alarm(&self.process, INTERVAL, Local::Announce);
     }
 
     fn number(&mut self) -> u64 {
