@@ -14,9 +14,8 @@ use coordinator::coordinator::Coordinator;
 use coordinator::effect::{AcceptorIndex, Effect, Input, RequestId, Timer};
 use coordinator::outbox::OutboxLimits;
 use replica::event::Attempt;
-use shared::discovery::INTERVAL;
-use shared::ids::{BatchNumber, CoordinatorId, Epoch, Instance};
-use shared::message::{Heartbeat, Member, Phase, ProposalReply, Service};
+use shared::ids::{BatchNumber, CoordinatorId, Epoch};
+use shared::message::{Heartbeat, Phase, ProposalReply};
 
 use acceptors::Line;
 use fetches::Fetch;
@@ -28,7 +27,7 @@ use super::environment::Environment;
 use super::event::{CallKind, Local};
 use super::faults::Moment;
 use super::message::{Copied, Delivery, Message, Return};
-use super::node::{CrashPoint, NodeId, Presence, Process};
+use super::node::{CrashPoint, Presence, Process};
 use super::plan::Plan;
 use super::reach::Reached;
 
@@ -184,7 +183,7 @@ impl CoordinatorNode {
         let cause = if heartbeat.nudge_below.is_some() { Cause::Nudge } else { Cause::Usual };
         let ours = self.core.roster().map(|roster| roster.cluster());
         assert!(ours.is_none_or(|ours| ours == heartbeat.cluster), "there is one cluster: {ours:?}, and {heartbeat:?}");
-        env.observer.heard(env.queue.now(), (self.process.id, back.to), heartbeat.instance);
+        env.observer.heard(self.now(env), (self.process.id, back.to), heartbeat.instance);
         let fate = self.step(env, Input::Heartbeat(heartbeat), cause);
         if fate == Fate::Alive {
             env.answer(&self.process, back, Message::HeartbeatReply(self.core.heartbeat_reply()));
@@ -240,7 +239,7 @@ impl CoordinatorNode {
             Effect::PollWatermarks { to, poll } => self.poll(env, to, poll),
             Effect::Prepare { to, message } => self.prepare(env, to, message),
             Effect::Accept { to, message } => {
-                env.observer.allows_trimming(env.queue.now(), self.process.id, message.trim_below);
+                env.observer.allows_trimming(self.now(env), self.process.id, message.trim_below);
                 self.lines[to.0].outbox.push(message, &BTreeMap::new());
             }
             Effect::Arm { timer, after, jitter } => env.arm(&mut self.process, timer as u8, after, jitter),
@@ -278,16 +277,6 @@ impl CoordinatorNode {
 
     fn tell(&self, env: &mut Environment, Proposer { back, epoch, number, attempt }: Proposer, reply: ProposalReply) {
         env.answer(&self.process, back, Message::Proposed(epoch, number, attempt, reply));
-    }
-
-    fn announce(&mut self, env: &mut Environment) {
-        let name = self.process.id.to_string().parse().expect("a name");
-        let url = format!("sim://{}", self.process.id);
-        let member = Member { name, service: Service::Coordinator, url, instance: Instance(self.core.id().0) };
-        for acceptor in (0..self.acceptors).map(NodeId::Acceptor) {
-            env.ask(&self.process, acceptor, 0, Message::Announce(member.clone()));
-        }
-        env.alarm(&self.process, INTERVAL, Local::Announce);
     }
 
     fn number(&mut self) -> u64 {

@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | promises only a higher ballot | `invariant_promises_rise` |
 //! | accepts at b only if b ≥ its promise | `invariant_no_vote_below_the_promise` |
-//! | answers only after the promise or vote is on disk | `…_a_promise_is_kept_and_complete`, `…_a_vote_is_on_disk`, `…_watermarks_are_what_is_on_disk` |
+//! | answers only after the promise or vote is on disk | `…_a_promise_is_kept_and_complete`, `…_a_vote_is_on_disk`, `…_watermarks_are_what_is_on_disk`, `…_marks_are_on_disk` |
 //! | a promise reports all votes, never a trimmed slot as none | `invariant_a_promise_reports_every_vote` |
 //! | nothing goes back over restart or trim | `invariant_nothing_goes_back_over_a_restart`; the acceptor's own |
 //! | one that lost its disk does not count | `invariant_only_members_vote` |
@@ -34,6 +34,7 @@ mod turn;
 mod votes;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use acceptor::acceptor::{Acceptor, Record};
 use coordinator::effect::{PhaseChange, Reason};
@@ -66,6 +67,8 @@ pub struct Observer {
     leader: Option<NodeId>,
     /// Of which life each coordinator heard last, by replica.
     heard: BTreeMap<(NodeId, NodeId), Heard>,
+    /// Since when each coordinator has listened to replicas without a break: from the first heartbeat that it took.
+    listening_since: BTreeMap<NodeId, Duration>,
     /// Leaders were right to let all below be trimmed.
     trim_below: Slot,
 }
@@ -104,6 +107,7 @@ impl Observer {
             phases: BTreeMap::new(),
             leader: None,
             heard: BTreeMap::new(),
+            listening_since: BTreeMap::new(),
             trim_below: Slot(0),
         }
     }
@@ -112,6 +116,12 @@ impl Observer {
     #[must_use]
     pub fn golden(&self) -> &Golden {
         &self.golden
+    }
+
+    /// What acceptors have voted for.
+    #[must_use]
+    pub fn votes(&self) -> &Votes {
+        &self.votes
     }
 
     /// Every slot below is chosen.
@@ -198,6 +208,7 @@ impl Observer {
     pub fn coordinator_stopped(&mut self, node: NodeId) {
         self.phases.remove(&node);
         self.heard.retain(|(coordinator, _), _| *coordinator != node);
+        self.listening_since.remove(&node);
     }
 
     /// A coordinator says that an entry is chosen.

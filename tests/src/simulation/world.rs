@@ -43,8 +43,8 @@ pub struct World {
     severed: BTreeMap<usize, (Vec<Cut>, Duration)>,
     /// The acceptor that keeps an orphaned vote.
     keeper: Option<Keeper>,
-    /// What else is cut for it.
-    apart: Option<Cut>,
+    /// What else is cut for it, and by which fault.
+    apart: Option<(usize, Cut)>,
     /// What waits for processes that are paused, in order.
     asleep: BTreeMap<NodeId, Vec<Event>>,
     is_healed: bool,
@@ -162,10 +162,18 @@ impl World {
                     self.env.reach.hit(reached);
                 }
             }
+            self.was_away(node, paused_for);
             for event in self.asleep.remove(&node).into_iter().flatten() {
                 self.env.queue.after(Duration::ZERO, event);
             }
         }
+    }
+
+    /// A process did nothing for so long, or its clock jumped that far: it has not listened in that time.
+    fn was_away(&mut self, node: NodeId, lasted: Duration) {
+        let now = self.env.queue.now();
+        let uptime = self.process(node).uptime(now);
+        self.env.observer.was_away(uptime, node, lasted);
     }
 
     fn fire(&mut self, node: NodeId, timer: u8, generation: u32) {

@@ -180,7 +180,11 @@ impl AcceptorNode {
     /// Whether values that it has voted for already, at this very ballot, led to nothing but the same answer.
     fn ignores(&self, accept: &Accept, reply: Option<&PendingReply>) -> bool {
         let is_nothing_new = matches!(reply, Some(PendingReply::Accept(_, decision)) if decision.records.is_empty());
-        is_nothing_new && !accept.proposals.is_empty() && self.core.promised() == Some(accept.ballot)
+        let is_voted_for = |slot: Slot| {
+            let (votes, _) = self.core.votes(slot);
+            votes.first().is_some_and(|vote| (vote.slot, vote.ballot) == (slot, accept.ballot))
+        };
+        is_nothing_new && !accept.proposals.is_empty() && accept.proposals.iter().all(|proposal| is_voted_for(proposal.slot))
     }
 
     fn votes(&self, from: Slot) -> VotesPage {

@@ -3,13 +3,16 @@
 use coordinator::config::shell::{POLL_TIMEOUT, POLLS_IN_FLIGHT, PREPARE_TIMEOUT, PREPARES_IN_FLIGHT};
 use coordinator::effect::{AcceptorIndex, Input, PollNumber};
 use coordinator::outbox::{Outbox, OutboxLimits};
-use shared::message::Prepare;
+use shared::discovery::INTERVAL;
+use shared::ids::Instance;
+use shared::message::{Member, Prepare, Service};
 
 use super::CoordinatorNode;
 use super::rare::Cause;
 use crate::simulation::acceptor::Fate;
 use crate::simulation::calls::{Calls, Met};
 use crate::simulation::environment::Environment;
+use crate::simulation::event::Local;
 use crate::simulation::message::{Copied, Message};
 use crate::simulation::node::{NodeId, Process};
 use crate::simulation::reach::Reached;
@@ -30,6 +33,16 @@ impl Line {
 }
 
 impl CoordinatorNode {
+    pub(super) fn announce(&mut self, env: &mut Environment) {
+        let name = self.process.id.to_string().parse().expect("a name");
+        let url = format!("sim://{}", self.process.id);
+        let member = Member { name, service: Service::Coordinator, url, instance: Instance(self.core.id().0) };
+        for acceptor in (0..self.acceptors).map(NodeId::Acceptor) {
+            env.ask(&self.process, acceptor, 0, Message::Announce(member.clone()));
+        }
+        env.alarm(&self.process, INTERVAL, Local::Announce);
+    }
+
     pub(super) fn poll(&mut self, env: &mut Environment, to: AcceptorIndex, poll: PollNumber) {
         ask_if_few(env, &self.process, to, (&mut self.lines[to.0].polls, POLLS_IN_FLIGHT), Message::Poll(poll));
     }

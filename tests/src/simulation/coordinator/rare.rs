@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use coordinator::effect::{Effect, Input, Timer};
 use shared::ids::Ballot;
-use shared::message::{AcceptReply, Phase, PrepareReply, Value};
+use shared::message::{AcceptReply, Phase, PrepareReply, ProposalReply, Value};
 
 use super::CoordinatorNode;
 use crate::simulation::environment::Environment;
@@ -92,8 +92,12 @@ impl CoordinatorNode {
         match cause {
             Cause::Usual => {}
             Cause::AnswerAgain if effects.is_empty() => env.reach.hit(Reached::AnswerIgnored),
-            Cause::ProposalAgain if self.core.phase() == Phase::Phase2 && proposed().all(Vec::is_empty) => {
-                env.reach.hit(Reached::ProposalIgnored);
+            Cause::ProposalAgain if self.core.phase() == Phase::Phase2 => {
+                let is_refusal =
+                    |effect: &Effect| matches!(effect, Effect::ProposalReply { reply: ProposalReply::Overloaded { .. }, .. });
+                if proposed().all(Vec::is_empty) && !effects.iter().any(is_refusal) {
+                    env.reach.hit(Reached::ProposalIgnored);
+                }
             }
             Cause::Nudge => {
                 env.reach.hit(Reached::Nudged);

@@ -75,6 +75,7 @@ impl Draw<'_> {
             9 => FaultKind::Wipe { node: self.one_unlucky()?, down: lasts },
             10 => FaultKind::Damage { node: self.one_unlucky()? },
             11 => FaultKind::Weather { weather: self.weather(), lasts },
+            12 => FaultKind::Isolate { target: self.target(), lasts },
             13 => FaultKind::Strangle { reached: self.minority(), lasts },
             14 => self.ambush(),
             15 => FaultKind::OrphanVote {
@@ -94,7 +95,6 @@ impl Draw<'_> {
                 slow: self.one_behind(),
                 lasts: self.scene(),
             },
-            12 => FaultKind::Isolate { target: self.target(), lasts },
             _ => unreachable!("{KINDS} kinds of faults"),
         })
     }

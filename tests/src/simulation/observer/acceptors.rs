@@ -92,6 +92,16 @@ impl Acceptors {
         assert_eq!((*promised, *marks), (shadow.promised, shadow.marks), "invariant: {acceptor} says what it has on disk");
     }
 
+    /// What is said beside a vote or a promise is on disk too; what came there since may be missing. Above all, nothing
+    /// is called trimmed that is not: of such slots a promise tells no vote.
+    pub(super) fn invariant_marks_are_on_disk(&self, acceptor: AcceptorId, marks: Marks) {
+        let known = self.shadow(acceptor).marks;
+        let is_known = marks.trimmed_below <= known.trimmed_below
+            && marks.chosen_below <= known.chosen_below
+            && marks.voted_below <= known.voted_below;
+        assert!(is_known, "invariant: marks are on disk before they are told: {acceptor} tells {marks:?}, and has {known:?}");
+    }
+
     /// A promise is on disk before it is given, and holds all votes from the asked slot on.
     pub(super) fn invariant_a_promise_is_kept_and_complete(&self, promise: &Promise, votes: &Votes) {
         let Promise { acceptor, ballot, .. } = promise;

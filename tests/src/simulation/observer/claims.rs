@@ -21,10 +21,12 @@ impl Observer {
             }
             Message::Votes(page) => self.on_votes(from, page),
             Message::Prepared(_, PrepareReply::Promise(promise)) => {
+                self.acceptors.invariant_marks_are_on_disk(promise.acceptor, promise.marks);
                 self.acceptors.invariant_a_promise_is_kept_and_complete(promise, &self.votes);
                 self.claims_marks(from, promise.marks);
             }
             Message::Accepted(_, AcceptReply::Accepted(accepted)) => {
+                self.acceptors.invariant_marks_are_on_disk(accepted.acceptor, accepted.marks);
                 self.acceptors.invariant_votes_are_on_disk(accepted, &self.votes);
                 self.claims_marks(from, accepted.marks);
             }
@@ -98,6 +100,7 @@ impl Observer {
         for vote in &page.votes {
             self.votes.invariant_a_vote_is_on_disk(page.acceptor, vote.slot, vote.ballot);
         }
+        self.acceptors.invariant_marks_are_on_disk(page.acceptor, page.marks);
         self.claims_marks(from, page.marks);
     }
 

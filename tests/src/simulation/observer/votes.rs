@@ -122,6 +122,15 @@ impl Votes {
         }
     }
 
+    /// Whether an acceptor that has promised a ballot keeps an orphaned vote in a slot that the leader at that ballot proposed for:
+    /// its latest one from before is for another value than a later one of others.
+    #[must_use]
+    pub fn keeps_an_orphan(&self, keeper: AcceptorId, ballot: Ballot) -> bool {
+        let has_promised = self.promises.get(&ballot).is_some_and(|promisers| promisers.contains(&keeper));
+        let is_proposed = |votes: &&SlotVotes| votes.ballots.iter().any(|at| at.ballot == ballot);
+        has_promised && self.slots.iter().filter(is_proposed).any(|votes| votes.keeps_an_orphan(keeper, ballot))
+    }
+
     fn grow(&mut self, slot: Slot) {
         let index = index(slot);
         if index >= self.slots.len() {
@@ -181,6 +190,12 @@ impl SlotVotes {
         let at = &mut self.ballots[index];
         at.invariant_one_value_at_a_ballot(slot, value);
         at
+    }
+
+    fn keeps_an_orphan(&self, keeper: AcceptorId, ballot: Ballot) -> bool {
+        let earlier = || self.ballots.iter().filter(|at| at.ballot < ballot && !at.voters.is_empty());
+        let kept = earlier().filter(|at| at.voters.contains(&keeper)).max_by_key(|at| at.ballot);
+        kept.is_some_and(|kept| earlier().any(|at| at.ballot > kept.ballot && at.value != kept.value))
     }
 
     fn invariant_nothing_else_is_proposed(&self, slot: Slot, ballot: Ballot, value: &EncodedValue) {

@@ -131,8 +131,8 @@ impl ReplicaNode {
                 (is_heard, Input::Fetched { fetch, reply: Ok(reply) })
             }
             Message::Fetch(fetch, ..) => (is_heard(&mut calls.fetch, now, call), no_fetch(fetch)),
-            Message::Directory(directory) => return self.discovered(env, call, Some(directory)),
-            Message::Announce(_) => return self.discovered(env, call, None),
+            Message::Directory(directory) => return self.discovered(env, (from, call), Some(directory)),
+            Message::Announce(_) => return self.discovered(env, (from, call), None),
             Message::Call(call, _) if is_refused => {
                 // Never sent, so it never happened.
                 if let Some(caller) = self.forwarded.remove(&call) {

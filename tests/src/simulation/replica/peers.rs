@@ -61,8 +61,9 @@ impl ReplicaNode {
         let news = self.discovery.conclude(self.now(env));
         let Identity { name, instance, url } = self.identity.clone();
         let member = Member { name, service: Service::Replica, url, instance };
-        let round = self.discovery.begin(usize::from(self.acceptors));
-        for acceptor in (0..self.acceptors).map(NodeId::Acceptor) {
+        let acceptors = || (0..self.acceptors).map(NodeId::Acceptor);
+        let round = self.discovery.begin(acceptors().collect());
+        for acceptor in acceptors() {
             env.ask(&self.process, acceptor, round, Message::Announce(member.clone()));
         }
         env.alarm(&self.process, INTERVAL, Local::Announce);
@@ -73,7 +74,12 @@ impl ReplicaNode {
     }
 
     /// An acceptor answered an announcement, or refused it.
-    pub(super) fn discovered(&mut self, env: &Environment, round: u64, directory: Option<Directory>) -> Option<Input> {
-        self.discovery.take(self.now(env), round, directory).map(Input::Directory)
+    pub(super) fn discovered(
+        &mut self,
+        env: &Environment,
+        (from, round): (NodeId, u64),
+        directory: Option<Directory>,
+    ) -> Option<Input> {
+        self.discovery.take(self.now(env), round, (from, directory)).map(Input::Directory)
     }
 }

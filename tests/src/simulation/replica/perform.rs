@@ -21,12 +21,13 @@ impl ReplicaNode {
     }
 
     /// Takes a step of the core and does what it says, and then what that leads to.
-    pub(super) fn step_again(&mut self, env: &mut Environment, input: Input, copy: Copied) -> Fate {
+    pub(super) fn step_again(&mut self, env: &mut Environment, input: Input, mut copy: Copied) -> Fate {
         let now = self.now(env);
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             let effects = self.core.step(now, input);
-            if copy == Copied::Again && effects.is_empty() {
+            // What follows from it did not come twice.
+            if std::mem::replace(&mut copy, Copied::No) == Copied::Again && effects.is_empty() {
                 env.reach.hit(Reached::ReplyIgnored);
             }
             let is_telling = |effect: &Effect| !matches!(effect, Effect::Arm { .. } | Effect::Probe { .. });

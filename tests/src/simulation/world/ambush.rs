@@ -8,7 +8,7 @@ use crate::simulation::drag::Slow;
 use crate::simulation::event::Event;
 use crate::simulation::faults::{Blow, FaultKind, Moment, Power, Target};
 use crate::simulation::network::Cut;
-use crate::simulation::node::{CrashPoint, NodeId};
+use crate::simulation::node::{CrashPoint, NodeId, Presence};
 use crate::simulation::random::Random;
 use crate::simulation::reach::Reached;
 
@@ -31,7 +31,9 @@ impl World {
                     Moment::Doubted => Target::Node(at),
                 };
                 if let Some(node) = self.resolve(target).filter(|_| !self.is_healed) {
-                    self.env.reach.hit(Reached::Ambushed);
+                    if self.process(node).presence == Presence::Up {
+                        self.env.reach.hit(Reached::Ambushed);
+                    }
                     self.strike(index, node, blow, lasts);
                 }
             }
@@ -82,7 +84,7 @@ impl World {
         let mut heard_by = self.env.plan.topology.acceptors();
         self.random.shuffle(&mut heard_by);
         let missed = heard_by.split_off(heard_by.len() - usize::from(missed));
-        self.sever(index, vec![Cut::Deaf(leader, heard_by), Cut::Strangled(leader, missed)], lasts);
+        self.sever(index, vec![Cut::Deaf(leader, heard_by), Cut::Between(vec![leader], missed)], lasts);
     }
 
     pub(super) fn drag(&mut self, index: usize, coordinators: Vec<NodeId>, slow: Slow, lasts: Duration) {

@@ -62,7 +62,7 @@ impl World {
                 }
             }
             FaultKind::Drift { node, rate } => self.change_clock(node, |clock| clock.set_rate(now, rate)),
-            FaultKind::Jump { node, by } => self.change_clock(node, |clock| clock.jump(now, by)),
+            FaultKind::Jump { node, by } => self.jump(node, by),
             FaultKind::SetWall { node, by_ms } => self.process(node).clock.set_wall(by_ms),
             FaultKind::Full { node, lasts } => {
                 self.set_full(node, true);
@@ -139,6 +139,12 @@ impl World {
         process.paused_since.get_or_insert(now);
         process.paused_until = process.paused_until.max(until);
         self.env.queue.at(until, Event::Wake(node));
+    }
+
+    fn jump(&mut self, node: NodeId, by: Duration) {
+        let now = self.env.queue.now();
+        self.change_clock(node, |clock| clock.jump(now, by));
+        self.was_away(node, by);
     }
 
     /// Whom a fault hits now, if anybody.

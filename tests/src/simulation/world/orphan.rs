@@ -32,7 +32,7 @@ impl World {
         let node = acceptors.pop().expect("there are acceptors");
         self.sever(index, vec![Cut::Strangled(leader, acceptors)], lasts);
         let others = self.env.plan.topology.coordinators().into_iter().filter(|other| *other != leader).collect();
-        self.keep_apart(Cut::Between(vec![node], others));
+        self.keep_apart(index, Cut::Between(vec![node], others));
         self.keeper = Some(Keeper { fault: index, node, awaits: Awaits::SecondLeader });
         self.env.ambushes.push((Moment::Led, index));
     }
@@ -49,13 +49,13 @@ impl World {
     /// The second leader is cut off, and without the keeper of the orphaned vote there is no quorum for a third.
     fn orphan_second_act(&mut self, index: usize, keeper: NodeId, lasts: Duration) {
         self.keeper = None;
-        self.mend_apart();
+        self.mend_apart(index);
         let Some(leader) = self.resolve(Target::Leader) else { return };
         self.isolate(index, leader, lasts);
         let mut others: Vec<NodeId> = self.env.plan.topology.acceptors().into_iter().filter(|other| *other != keeper).collect();
         self.random.shuffle(&mut others);
         others.truncate(others.len() / 2);
-        self.keep_apart(Cut::Between(others, self.env.plan.topology.coordinators()));
+        self.keep_apart(index, Cut::Between(others, self.env.plan.topology.coordinators()));
         self.keeper = Some(Keeper { fault: index, node: keeper, awaits: Awaits::ThirdLeader });
         self.env.ambushes.push((Moment::Led, index));
     }
@@ -64,21 +64,25 @@ impl World {
     fn orphan_third_act(&mut self, keeper: NodeId, leader: NodeId) {
         self.keeper = None;
         let (NodeId::Acceptor(keeper), NodeId::Coordinator(leader)) = (keeper, leader) else { return };
+        let keeper = self.acceptors[usize::from(keeper)].core().id();
         let ballot = self.coordinators[usize::from(leader)].core().ballot();
-        if ballot.is_some() && self.acceptors[usize::from(keeper)].core().promised() == ballot {
+        if ballot.is_some_and(|ballot| self.env.observer.votes().keeps_an_orphan(keeper, ballot)) {
             self.env.reach.hit(Reached::Orphaned);
         }
     }
 
-    /// Cuts links for as long as the orphaned vote needs it.
-    fn keep_apart(&mut self, cut: Cut) {
-        self.mend_apart();
+    /// Cuts links for as long as the orphaned vote needs it. A play that begins takes the place of one under way.
+    fn keep_apart(&mut self, index: usize, cut: Cut) {
+        if let Some((_, before)) = self.apart.take() {
+            self.env.network.cut(&before, false);
+        }
         self.env.network.cut(&cut, true);
-        self.apart = Some(cut);
+        self.apart = Some((index, cut));
     }
 
-    pub(super) fn mend_apart(&mut self) {
-        if let Some(cut) = self.apart.take() {
+    /// Gives back what a play has cut, if no other has taken its place.
+    fn mend_apart(&mut self, index: usize) {
+        if let Some((_, cut)) = self.apart.take_if(|(fault, _)| *fault == index) {
             self.env.network.cut(&cut, false);
         }
     }
@@ -88,7 +92,7 @@ impl World {
         let keeper = self.keeper.filter(|keeper| keeper.fault == index);
         if keeper.is_none_or(|keeper| keeper.awaits == Awaits::ThirdLeader) {
             self.keeper = self.keeper.filter(|keeper| keeper.fault != index);
-            self.mend_apart();
+            self.mend_apart(index);
         }
     }
 }

@@ -33,6 +33,17 @@ fn orphaned() -> Votes {
     votes
 }
 
+#[test]
+fn a_vote_is_orphaned_once_others_have_voted_later_for_something_else() {
+    let mut votes = orphaned();
+    assert!(!votes.keeps_an_orphan(A, ballot(3)), "it proposed nothing yet");
+    votes.proposed(SLOT, ballot(3), &value(2), &mut Reach::new());
+    votes.voted(A, SLOT, ballot(3), &value(2));
+    assert!(votes.keeps_an_orphan(A, ballot(3)), "whatever it voted for since");
+    assert!(!votes.keeps_an_orphan(B, ballot(3)), "nobody voted later");
+    assert!(!votes.keeps_an_orphan(C, ballot(3)), "it has not promised");
+}
+
 fn proposes(mut votes: Votes, value: &EncodedValue) -> Result<(), String> {
     watch(|| votes.proposed(SLOT, ballot(3), value, &mut Reach::new())).map_err(|failure| failure.text)
 }
