@@ -38,7 +38,7 @@ const CRATES: [&str; 5] = ["acceptor", "balancer", "coordinator", "replica", "sh
 const SIMULATOR: &str = "cargo run --locked --quiet --profile sim -p tests --bin synod-sim";
 
 /// Seeds of the simulation: in pieces, each run to its end, so that a mutant that fails early costs little.
-const SEEDS: [(u64, u64); 3] = [(1, 30), (31, 170), (201, 300)];
+const SEEDS: [(u64, u64); 4] = [(1, 30), (31, 170), (201, 300), (501, 500)];
 
 impl Suite {
     /// What builds it, and runs nothing.
