@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::Name;
+use crate::ids::{Name, parse_nonce};
 use crate::message::Service;
 use crate::random;
 
@@ -119,9 +119,8 @@ impl DataDir {
             let owner = format!("{} {}", identity.service.as_str(), identity.name);
             return Err(DataDirError::Foreign { path, owner, asked: format!("{} {name}", service.as_str()) });
         }
-        let reason = || format!("{:?} is no nonce", identity.nonce);
-        let nonce = u64::from_str_radix(&identity.nonce, 16);
-        let nonce = nonce.map_err(|_| DataDirError::Unknown { path: path.clone(), reason: reason() })?;
+        let nonce = parse_nonce(&identity.nonce);
+        let nonce = nonce.map_err(|error| DataDirError::Unknown { path: path.clone(), reason: error.to_string() })?;
         Ok(Self { path, nonce, is_new, _lock: lock })
     }
 
@@ -282,6 +281,18 @@ mod tests {
         let error = DataDir::open(temp.path(), Service::Replica, &name("replica-1")).unwrap_err();
         assert!(matches!(error, DataDirError::Unknown { .. }), "{error}");
         assert_eq!(fs::read(temp.path().join(IDENTITY)).unwrap(), b"{");
+    }
+
+    #[test]
+    fn a_nonce_that_lost_a_digit_is_no_other_nonce() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = DataDir::open(temp.path(), Service::Replica, &name("replica-1")).unwrap();
+        let (path, nonce) = (temp.path().join(IDENTITY), format!("{:016x}", folder.nonce()));
+        drop(folder);
+        let text = fs::read_to_string(&path).unwrap().replace(&nonce, &nonce[1..]);
+        fs::write(&path, text).unwrap();
+        let error = DataDir::open(temp.path(), Service::Replica, &name("replica-1")).unwrap_err();
+        assert!(error.to_string().contains("16 hexadecimal digits"), "{error}");
     }
 
     #[test]

@@ -122,7 +122,8 @@ pub struct NonceError {
     text: String,
 }
 
-fn parse_nonce(text: &str) -> Result<u64, NonceError> {
+/// Reads a random number that was written with all its digits: one that lost some is another.
+pub(crate) fn parse_nonce(text: &str) -> Result<u64, NonceError> {
     let well_formed = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let parsed = if well_formed { u64::from_str_radix(text, 16).ok() } else { None };
     parsed.ok_or_else(|| NonceError { text: text.chars().take(64).collect() })
