@@ -16,6 +16,21 @@ pub struct PageLimits {
     pub bytes: usize,
 }
 
+impl PageLimits {
+    /// As many of the first entries as one answer holds.
+    pub(crate) fn first_of(self, entries: impl IntoIterator<Item = ChosenEntry>) -> Vec<ChosenEntry> {
+        let (mut page, mut bytes) = (Vec::new(), 0_usize);
+        for entry in entries.into_iter().take(self.entries) {
+            bytes = bytes.saturating_add(entry.value.len());
+            if bytes > self.bytes && !page.is_empty() {
+                break;
+            }
+            page.push(entry);
+        }
+        page
+    }
+}
+
 /// The latest chosen entries, without a gap; older ones are dropped.
 #[derive(Clone, Debug)]
 pub(crate) struct ChosenWindow {
@@ -66,16 +81,7 @@ impl ChosenWindow {
     /// Entries from a slot on; none when the slot is older than the window.
     pub(crate) fn page(&self, from: Slot, limits: PageLimits) -> Option<Vec<ChosenEntry>> {
         let skipped = usize::try_from(from.0.checked_sub(self.start.0)?).unwrap_or(usize::MAX);
-        let mut bytes = 0_usize;
-        let mut page = Vec::new();
-        for entry in self.entries.iter().skip(skipped).take(limits.entries) {
-            bytes = bytes.saturating_add(entry.value.len());
-            if bytes > limits.bytes && !page.is_empty() {
-                break;
-            }
-            page.push(entry.clone());
-        }
-        Some(page)
+        Some(limits.first_of(self.entries.iter().skip(skipped).cloned()))
     }
 
     /// Looks at the ends only: it runs after every event of a simulation.

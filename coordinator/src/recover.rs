@@ -54,25 +54,13 @@ impl Gathering {
         let Wanted { roster, from, below, chosen_below, limits } = &self.wanted;
         match recover(roster, *from, *below, &self.pages) {
             Ok(entries) if entries.is_empty() => Ok(Some(ChosenReply::Unavailable)),
-            Ok(entries) => Ok(Some(ChosenReply::Entries { entries: head(entries, *limits), chosen_below: *chosen_below })),
+            Ok(entries) => Ok(Some(ChosenReply::Entries { entries: limits.first_of(entries), chosen_below: *chosen_below })),
             Err(_) if self.awaited > 0 => Ok(None),
             Err(RecoverError::Trimmed { oldest }) => Ok(Some(ChosenReply::Trimmed { oldest })),
             Err(RecoverError::NoQuorum { .. }) => Ok(Some(ChosenReply::Unavailable)),
             Err(lost @ RecoverError::Lost { .. }) => Err(lost),
         }
     }
-}
-
-/// As many of the first entries as a page holds; one at least.
-fn head(mut entries: Vec<ChosenEntry>, limits: PageLimits) -> Vec<ChosenEntry> {
-    let mut bytes = 0_usize;
-    let fitting = entries.iter().take(limits.entries).take_while(|entry| {
-        bytes = bytes.saturating_add(entry.value.len());
-        bytes <= limits.bytes
-    });
-    let count = fitting.count().max(1);
-    entries.truncate(count);
-    entries
 }
 
 /// Why no value could be recovered.

@@ -163,19 +163,7 @@ fn a_standby_listens_so_that_as_a_leader_it_knows_at_once() {
 /// How far the leader lets acceptors trim.
 fn trim_below(bench: &mut Bench) -> Option<u64> {
     let effects = bench.fire(Timer::Lead);
-    effects.into_iter().find_map(|effect| match effect {
-        Effect::Accept { message, .. } => Some(message.trim_below.0),
-        Effect::PollWatermarks { .. }
-        | Effect::Prepare { .. }
-        | Effect::Arm { .. }
-        | Effect::ProposalReply { .. }
-        | Effect::Chosen(_)
-        | Effect::PhaseChanged(_)
-        | Effect::ViewProposed { .. }
-        | Effect::RosterKnown(_)
-        | Effect::NotACluster(_)
-        | Effect::Misfit { .. } => None,
-    })
+    effects.iter().find_map(|effect| if let Effect::Accept { message, .. } = effect { Some(message.trim_below.0) } else { None })
 }
 
 #[test]

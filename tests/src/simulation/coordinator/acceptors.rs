@@ -71,9 +71,6 @@ impl CoordinatorNode {
         (from, call, copy): (NodeId, u64, Copied),
         answer: Message,
     ) -> Fate {
-        if matches!(answer, Message::Directory(_)) {
-            return Fate::Alive;
-        }
         let (now, at) = (self.now(env), index(from));
         let line = &mut self.lines[at.0];
         let asked = if let Message::Refused(request) = &answer { &**request } else { &answer };
@@ -98,7 +95,7 @@ impl CoordinatorNode {
                 }
                 return Fate::Alive;
             }
-            Message::Announce(_) => return Fate::Alive,
+            Message::Directory(_) | Message::Announce(_) => return Fate::Alive,
             other => unreachable!("nobody sends a coordinator {}", other.name()),
         };
         if !is_heard {
