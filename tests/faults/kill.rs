@@ -49,7 +49,7 @@ async fn killing_leader_and_primary_at_once_loses_nothing() -> Result<()> {
     Scenario::run("killing both", &Options::default(), shape, async |scenario| {
         while scenario.goes_on() {
             let (primary, backups) = scenario.replicas().await?;
-            let victims = [scenario.leader().await?, primary];
+            let victims = [scenario.cluster.leader().await?, primary];
             for backup in &backups {
                 scenario.cluster.service(backup).signal(Signal::STOP)?;
             }
@@ -79,14 +79,14 @@ async fn killing_leader_and_primary_at_once_loses_nothing() -> Result<()> {
 async fn at_random(scenario: &mut Scenario) -> Result<Vec<String>> {
     let kinds = ["acceptor", "coordinator", "replica", "balancer"];
     Ok(match scenario.random.random_range(0..8) {
-        0 => vec![scenario.leader().await?, scenario.replicas().await?.0],
+        0 => vec![scenario.cluster.leader().await?, scenario.replicas().await?.0],
         1 => scenario.cluster.names("acceptor").into_iter().skip(1).collect(),
         2 => {
             let kind = scenario.pick(&kinds);
             scenario.cluster.names(kind)
         }
         3 => vec![scenario.replicas().await?.0],
-        4 => vec![scenario.leader().await?],
+        4 => vec![scenario.cluster.leader().await?],
         _ => {
             let names = scenario.cluster.all();
             vec![scenario.pick(&names), scenario.pick(&names)]

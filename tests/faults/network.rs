@@ -43,7 +43,7 @@ async fn cut_delayed_half_open_and_one_way_connections_lose_nothing() -> Result<
 
 /// The rules of a kind of trouble.
 async fn trouble(scenario: &mut Scenario, kind: usize) -> Result<Vec<Rule>> {
-    let leader = scenario.leader().await?;
+    let leader = scenario.cluster.leader().await?;
     let (primary, _) = scenario.replicas().await?;
     let acceptors = scenario.cluster.names("acceptor");
     let names = scenario.cluster.all();
@@ -100,7 +100,7 @@ async fn a_primary_cut_off_from_all_others_answers_no_one() -> Result<()> {
 async fn a_leader_cut_off_from_all_others_is_replaced() -> Result<()> {
     Scenario::run("a leader on its own", &NETWORKED(), Shape::default(), async |scenario| {
         for fault in [Fault::Silent, Fault::AnswersLost, Fault::Cut] {
-            let leader = scenario.leader().await?;
+            let leader = scenario.cluster.leader().await?;
             scenario.cluster.network().isolate(&leader, &fault);
             scenario.mix.wait_for_progress(50).await?;
             scenario.cluster.network().heal();

@@ -22,7 +22,7 @@ const BLACKOUT: Duration = Duration::from_secs(5);
 fn a_leader_whose_packets_are_lost_is_replaced_and_chooses_nothing() -> Result<()> {
     among_hosts("a leader's packets lost", async |scenario, lan| {
         for ways in WAYS {
-            let leader = scenario.leader().await?;
+            let leader = scenario.cluster.leader().await?;
             let partition = Partition {
                 what: format!("{leader}, the leader, is cut off ({ways:?})"),
                 drops: cut_off(&leader, &scenario.cluster.all(), ways),
@@ -61,7 +61,7 @@ fn a_minority_with_leader_and_primary_acknowledges_nothing_and_the_majority_goes
     among_hosts("a minority", async |scenario, lan| {
         // The front door is on either side in turn: clients reach both.
         for balancers in [Side::Majority, Side::Minority] {
-            let (leader, (primary, _)) = (scenario.leader().await?, scenario.replicas().await?);
+            let (leader, (primary, _)) = (scenario.cluster.leader().await?, scenario.replicas().await?);
             let acceptor = scenario.pick(&scenario.cluster.names("acceptor"));
             let mut minority = vec![leader.clone(), primary.clone(), acceptor];
             if balancers == Side::Minority {
@@ -99,7 +99,7 @@ enum Side {
 fn halves_that_share_one_acceptor_go_on() -> Result<()> {
     among_hosts("halves with a bridge", async |scenario, lan| {
         for halves in [Halves::Together, Halves::LeaderFromPrimary, Halves::LeaderFromPrimary] {
-            let (leader, (primary, backups)) = (scenario.leader().await?, scenario.replicas().await?);
+            let (leader, (primary, backups)) = (scenario.cluster.leader().await?, scenario.replicas().await?);
             let replica = match halves {
                 Halves::Together => primary,
                 Halves::LeaderFromPrimary => backups[0].clone(),
@@ -145,7 +145,7 @@ fn a_network_that_has_lost_some_of_its_links_goes_on() -> Result<()> {
 const LINKS: usize = 6;
 
 async fn lost_links(scenario: &Scenario, number: usize) -> Result<Partition> {
-    let (leader, (primary, backups)) = (scenario.leader().await?, scenario.replicas().await?);
+    let (leader, (primary, backups)) = (scenario.cluster.leader().await?, scenario.replicas().await?);
     let (replicas, acceptors) = (scenario.cluster.names("replica"), scenario.cluster.names("acceptor"));
     let all = doors(scenario, &[]);
     let (what, drops, whole) = match number {
@@ -206,7 +206,7 @@ fn connections_that_were_dead_for_seconds_hold_nobody_up() -> Result<()> {
         for name in ["", "leader", "primary", "balancer-1", "acceptor-1"] {
             let dead = match name {
                 "" => scenario.cluster.all(),
-                "leader" => vec![scenario.leader().await?],
+                "leader" => vec![scenario.cluster.leader().await?],
                 "primary" => vec![scenario.replicas().await?.0],
                 other => vec![other.to_owned()],
             };

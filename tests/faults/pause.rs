@@ -84,8 +84,8 @@ async fn named(scenario: &Scenario, victims: Victims) -> Result<Vec<String>> {
     let (primary, backups) = scenario.replicas().await?;
     Ok(match victims {
         Victims::Primary => vec![primary],
-        Victims::Leader => vec![scenario.leader().await?],
-        Victims::Both => vec![primary, scenario.leader().await?],
+        Victims::Leader => vec![scenario.cluster.leader().await?],
+        Victims::Both => vec![primary, scenario.cluster.leader().await?],
         Victims::Bystanders => vec![backups[0].clone(), "acceptor-1".to_owned()],
     })
 }

@@ -125,16 +125,11 @@ impl Scenario {
         of[self.random.random_range(0..of.len())].clone()
     }
 
-    /// The active primary and the other replicas; waits for there to be one.
+    /// The active primary, once there is one, and the other replicas.
     pub(crate) async fn replicas(&self) -> Result<(String, Vec<String>)> {
-        let primary = tests::harness::cluster::eventually("there is a primary", || self.cluster.primary()).await?;
+        let primary = self.cluster.primary().await?;
         let backups = self.cluster.names("replica").into_iter().filter(|name| *name != primary).collect();
         Ok((primary, backups))
-    }
-
-    /// The leading coordinator; waits for there to be one.
-    pub(crate) async fn leader(&self) -> Result<String> {
-        tests::harness::cluster::eventually("there is a leader", || self.cluster.leader()).await
     }
 
     async fn heal_and_verify(&mut self, name: &str) -> Result<()> {

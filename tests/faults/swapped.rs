@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tests::harness::cluster::{Options, eventually};
+use tests::harness::cluster::Options;
 use tests::harness::mix::Shape;
 use tests::harness::recorder::Ask;
 use tests::harness::verify::is_acknowledged;
@@ -115,8 +115,7 @@ async fn an_acceptor_copied_onto_another_counts_once() -> Result<()> {
         for name in ["acceptor-2", "acceptor-3"] {
             scenario.cluster.service(name).start()?;
         }
-        let cluster = &scenario.cluster;
-        eventually("a leader", || cluster.leader()).await?;
+        scenario.cluster.leader().await?;
         scenario.mix.wait_for_progress(100).await
     })
     .await

@@ -27,7 +27,7 @@ const ALONE: usize = 20;
 async fn what_one_undamaged_acceptor_alone_has_kept_is_not_lost() -> Result<()> {
     Scenario::run("votes alone", &Options::default(), Shape::default(), async |scenario| {
         let (primary, backups) = scenario.replicas().await?;
-        let leader = scenario.leader().await?;
+        let leader = scenario.cluster.leader().await?;
         let absent = [&backups[..], &[ABSENT.to_owned()]].concat();
         signal(scenario, &absent, Signal::STOP)?;
         scenario.mix.wait_for_progress(ALONE).await.context("two acceptors and the primary are left")?;

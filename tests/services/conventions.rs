@@ -201,9 +201,9 @@ async fn log(api: &Api<'_>) -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_cluster_describes_itself() -> Result<()> {
     let cluster = Cluster::start(synod(), Size::default(), &[]).await?;
-    let (primary, leader) = (cluster.primary().await?, cluster.leader().await?);
     // Services find each other through the acceptors, and have announced themselves after half a second.
     eventually("every service is known to every other", || async {
+        let (primary, leader) = (cluster.primary().await?, cluster.leader().await?);
         let seen = cluster.json("balancer-1", "/v1/cluster").await?;
         ensure!(
             seen["view"]["primary"] == primary.as_str() && seen["view"]["backups"].as_array().map(Vec::len) == Some(2),
@@ -223,10 +223,12 @@ async fn the_cluster_describes_itself() -> Result<()> {
             let status = cluster.json(&name, "/v1/status").await?;
             ensure!(status["service"] == kind && status["id"] == name.as_str() && status["pid"].is_u64(), "{status}");
             ensure!(cluster.http().get(format!("{}/livez", cluster.url(&name))).send().await?.status() == 200, "{name} lives");
-            ensure!(
-                cluster.http().get(format!("{}/readyz?verbose", cluster.url(&name))).send().await?.status() == 200,
-                "{name} is ready"
-            );
+            eventually("it is ready", || async {
+                let response = cluster.http().get(format!("{}/readyz?verbose", cluster.url(&name))).send().await?;
+                ensure!(response.status() == 200, "{name}: {}", response.text().await?);
+                Ok(())
+            })
+            .await?;
         }
     }
     Ok(())

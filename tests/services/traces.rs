@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use axum::Router;
@@ -102,37 +101,75 @@ fn hex(text: &str) -> Result<Vec<u8>> {
     (0..text.len()).step_by(2).map(|at| Ok(u8::from_str_radix(text.get(at..at + 2).context("odd")?, 16)?)).collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_put_is_one_trace_linked_with_the_trace_of_its_batch() -> Result<()> {
+/// What a caller's `traceparent` says: its trace, and the span within it that calls.
+struct Caller {
+    trace: &'static str,
+    span: &'static str,
+}
+
+impl Caller {
+    /// Puts a key at a service and waits until the trace of that is as it must be.
+    async fn put(&self, cluster: &Cluster, at: &str, check: impl Fn() -> Result<()>) -> Result<()> {
+        let traceparent = format!("00-{}-{}-01", self.trace, self.span);
+        let url = format!("{}/v1/kv/traced", cluster.url(at));
+        let response = cluster.http().put(url).header("traceparent", traceparent).body("value").send().await?;
+        ensure!(response.status() == 201, "{}: {}", response.status(), response.text().await?);
+        ensure!(response.headers()["trace-id"] == self.trace, "every response names its trace");
+        eventually("the whole trace has arrived", || std::future::ready(check())).await
+    }
+}
+
+/// Starts a cluster that sends its spans to a collector.
+async fn traced_cluster() -> Result<(Cluster, Collector)> {
     let collector = Collector::default();
     let endpoint = collector.serve().await?;
     let env = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "100")];
-    let cluster = Cluster::start(synod(), Size::default(), &env).await?;
-
-    let caller = "4bf92f3577b34da6a3ce929d0e0e4736";
-    let caller_span = "00f067aa0ba902b7";
-    let response = cluster
-        .http()
-        .put(format!("{}/v1/kv/traced", cluster.front()))
-        .header("traceparent", format!("00-{caller}-{caller_span}-01"))
-        .body("value")
-        .send()
-        .await?;
-    ensure!(response.status() == 201);
-    ensure!(response.headers()["trace-id"] == caller, "every response names its trace");
-    let primary = cluster.primary().await?;
-    let leader = cluster.leader().await?;
-
-    eventually("the whole trace has arrived", || async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        check(&cluster, &collector, &hex(caller)?, &hex(caller_span)?, &primary, &leader)
-    })
-    .await?;
-    Ok(())
+    Ok((Cluster::start(synod(), Size::default(), &env).await?, collector))
 }
 
-fn check(cluster: &Cluster, collector: &Collector, caller: &[u8], caller_span: &[u8], primary: &str, leader: &str) -> Result<()> {
-    let request = collector.trace(caller);
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_put_is_one_trace_linked_with_the_trace_of_its_batch() -> Result<()> {
+    let (cluster, collector) = traced_cluster().await?;
+    let primary = cluster.primary().await?;
+    let leader = cluster.leader().await?;
+    // Until it does, it sends mutations to any replica, which forwards them: a longer path than the one that is asked for here.
+    eventually("the balancer knows the primary", || async {
+        let status = cluster.json("balancer-1", "/v1/status").await?;
+        ensure!(status["primary"] == primary.as_str(), "{status}");
+        Ok(())
+    })
+    .await?;
+
+    let caller = Caller { trace: "4bf92f3577b34da6a3ce929d0e0e4736", span: "00f067aa0ba902b7" };
+    let check = || check_put(&cluster, &collector, &caller, &primary, &leader);
+    caller.put(&cluster, "balancer-1", check).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_put_at_a_backup_is_one_trace_with_the_primary() -> Result<()> {
+    let (cluster, collector) = traced_cluster().await?;
+    let primary = cluster.primary().await?;
+    let backup = cluster.names("replica").into_iter().find(|name| *name != primary).context("three replicas")?;
+    // A backup that has just started may not have found the primary yet.
+    cluster.wait_until_serving_at(&backup).await?;
+
+    let caller = Caller { trace: "0af7651916cd43dd8448eb211c80319c", span: "b7ad6b7169203331" };
+    let check = || {
+        let trace = collector.trace(&hex(caller.trace)?);
+        let puts = named(&trace, "replica.put");
+        let at = |replica: &str| puts.iter().find(|put| put.instance == *replica).with_context(|| format!("no put at {replica}"));
+        let (forwarding, executing) = (at(&backup)?, at(&primary)?);
+        ensure!(puts.len() == 2, "{:?}", names(&trace));
+        ensure!(descends(&trace, &executing.span, &forwarding.span), "the primary's replica.put descends from the backup's");
+        ensure!(forwarding.span.links.is_empty() && executing.span.links.len() == 1, "only the primary's links to a batch");
+        Ok(())
+    };
+    caller.put(&cluster, &backup, check).await
+}
+
+fn check_put(cluster: &Cluster, collector: &Collector, caller: &Caller, primary: &str, leader: &str) -> Result<()> {
+    let (caller, caller_span) = (hex(caller.trace)?, hex(caller.span)?);
+    let request = collector.trace(&caller);
     let forward = only(&request, "balancer.forward")?;
     ensure!(forward.service == "synod-balancer" && forward.instance == "balancer-1", "{forward:?}");
     let put = only(&request, "replica.put")?;

@@ -205,31 +205,34 @@ impl Cluster {
         Ok(held)
     }
 
-    /// The name of the active primary.
+    /// The name of the active primary, once there is one.
     ///
     /// # Errors
-    /// When no replica is.
+    /// When there is none for [`PATIENCE`].
     pub async fn primary(&self) -> Result<String> {
-        self.find("replica", "role", "primary").await
+        self.wait_for("replica", "role", "primary").await
     }
 
-    /// The name of the leading coordinator.
+    /// The name of the leading coordinator, once there is one.
     ///
     /// # Errors
-    /// When none leads.
+    /// When there is none for [`PATIENCE`].
     pub async fn leader(&self) -> Result<String> {
-        self.find("coordinator", "phase", "phase2").await
+        self.wait_for("coordinator", "phase", "phase2").await
     }
 
-    async fn find(&self, kind: &str, field: &str, value: &str) -> Result<String> {
-        for name in self.names(kind) {
-            if let Ok(status) = self.json(&name, "/v1/status").await
-                && status[field] == value
-            {
-                return Ok(name);
+    async fn wait_for(&self, kind: &str, field: &str, value: &str) -> Result<String> {
+        eventually(&format!("a {kind} has {field} {value}"), || async {
+            for name in self.names(kind) {
+                if let Ok(status) = self.json(&name, "/v1/status").await
+                    && status[field] == value
+                {
+                    return Ok(name);
+                }
             }
-        }
-        bail!("no {kind} has {field} {value}")
+            bail!("none has")
+        })
+        .await
     }
 
     /// Waits until a write through the balancer is acknowledged.
@@ -237,7 +240,15 @@ impl Cluster {
     /// # Errors
     /// When that takes longer than [`PATIENCE`]; with what every service printed last.
     pub async fn wait_until_serving(&self) -> Result<()> {
-        let url = format!("{}/v1/kv/harness/ready", self.front());
+        self.wait_until_serving_at("balancer-1").await
+    }
+
+    /// Waits until a write at a service is acknowledged, if need be after it was forwarded.
+    ///
+    /// # Errors
+    /// When that takes longer than [`PATIENCE`]; with what every service printed last.
+    pub async fn wait_until_serving_at(&self, name: &str) -> Result<()> {
+        let url = format!("{}/v1/kv/harness/ready", self.url(name));
         let outcome = eventually("a write is acknowledged", || async {
             let response = self.http.put(&url).body("ready").send().await?;
             ensure!(response.status().is_success(), "{}: {}", response.status(), response.text().await?);
