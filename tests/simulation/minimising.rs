@@ -4,7 +4,8 @@ use std::cell::Cell;
 
 use tests::simulation::failure::{Failure, FailureKind};
 use tests::simulation::minimise::{Minimised, Search, minimise};
-use tests::simulation::plan::{Kept, Plan, RunName};
+use tests::simulation::network::Weather;
+use tests::simulation::plan::{Kept, KeptWeather, Plan, RunName};
 use tests::simulation::reach::Reached;
 use tests::simulation::run::{Keep, run};
 
@@ -58,8 +59,16 @@ fn only_the_faults_that_matter_are_left_wherever_they_stand() {
         let Minimised { name, search } = minimise(&RunName::of_seed(seed), TRIES, fails);
         let kept = name.kept.expect("something was left out");
         assert_eq!((kept.faults, search), (culprits, Search::Finished));
-        assert_eq!(kept.clients, 1, "no client matters");
+        assert_eq!((kept.clients, kept.weather), (1, KeptWeather::Calm), "neither clients nor weather matter");
     }
+}
+
+#[test]
+fn the_weather_is_left_as_it_was_drawn_where_it_matters() {
+    let seed = failing_seed(0, |plan| plan.weather != Weather::CALM);
+    let Minimised { name, .. } = minimise(&RunName::of_seed(seed), TRIES, |plan| (plan.weather != Weather::CALM).then(planted));
+    let kept = name.kept.expect("something was left out");
+    assert_eq!((kept.faults, kept.weather), (vec![], KeptWeather::Drawn));
 }
 
 #[test]
@@ -76,7 +85,7 @@ fn a_shorter_run_that_fails_for_another_reason_is_not_taken() {
 #[test]
 fn a_search_says_when_it_was_cut_short_and_when_there_was_nothing_to_search() {
     let name = RunName::of_seed(failing_seed(40, |_| true));
-    // The shortest plan, of four seconds, takes seven: one for its faults, five for its length, one for its clients.
+    // The shortest plan, of four seconds, takes eight: one for its faults, five for its length, one each for its clients and its weather.
     let (runs, limit) = (Cell::new(0), 5);
     let fails = |_: &Plan| {
         runs.set(runs.get() + 1);

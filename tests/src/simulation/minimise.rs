@@ -1,4 +1,5 @@
-//! Makes a failing run shorter: fewer faults, fewer clients and an earlier end, as long as it fails for the same reason.
+//! Makes a failing run shorter: fewer faults, fewer clients, an earlier end and a network that works, as long as it fails for the
+//! same reason.
 //!
 //! Delta debugging (Zeller & Hildebrandt, *Simplifying and Isolating Failure-Inducing Input*, 2002) on the list of faults, from which
 //! all events of a run follow. What remains is drawn from the same streams as before, so most of it happens as it did. In the end
@@ -7,7 +8,7 @@
 use std::time::Duration;
 
 use super::failure::{Failure, FailureKind};
-use super::plan::{Kept, Plan, RunName};
+use super::plan::{Kept, KeptWeather, Plan, RunName};
 
 /// What a search came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,7 @@ pub fn minimise(name: &RunName, tries: u32, run: impl Fn(&Plan) -> Option<Failur
         kept = shrink.fewer_faults(kept);
         kept = shrink.shorter(kept);
         kept = shrink.fewer_clients(kept);
+        kept = shrink.calmer(kept);
         if kept == before || shrink.tries_left == 0 {
             break;
         }
@@ -102,5 +104,10 @@ impl<R: Fn(&Plan) -> Option<Failure>> Shrink<R> {
     fn fewer_clients(&mut self, kept: Kept) -> Kept {
         let fewer = (1..kept.clients).map(|clients| Kept { clients, ..kept.clone() });
         fewer.into_iter().find(|candidate| self.still_fails(candidate)).unwrap_or(kept)
+    }
+
+    fn calmer(&mut self, kept: Kept) -> Kept {
+        let calm = Kept { weather: KeptWeather::Calm, ..kept.clone() };
+        if calm != kept && self.still_fails(&calm) { calm } else { kept }
     }
 }

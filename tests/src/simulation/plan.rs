@@ -5,7 +5,7 @@ mod name;
 use std::fmt;
 use std::time::Duration;
 
-pub use name::{Kept, RunName, RunNameError};
+pub use name::{Kept, KeptWeather, RunName, RunNameError};
 
 use super::faults::{self, Fault, FaultKind};
 use super::network::Weather;

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use super::Plan;
 use crate::simulation::faults::FaultKind;
-use crate::simulation::network::Cut;
+use crate::simulation::network::{Cut, Weather};
 use crate::simulation::node::NodeId;
 
 /// The name of a run.
 ///
-/// As text `SEED`, or `SEED/FAULTS/LENGTH/CLIENTS` with the numbers of the faults that are kept, by commas, the length of the safety
-/// phase in milliseconds, and how many clients there are.
+/// As text `SEED`, or `SEED/FAULTS/LENGTH/CLIENTS/WEATHER` with the numbers of the faults that are kept, by commas, the length of the
+/// safety phase in milliseconds, how many clients there are, and `drawn` or `calm`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunName {
     /// The seed.
@@ -30,11 +30,22 @@ pub struct Kept {
     pub length: Duration,
     /// How many of its clients.
     pub clients: u8,
+    /// What the network does to messages when no fault changes it.
+    pub weather: KeptWeather,
+}
+
+/// How the network is at first, in a shortened run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeptWeather {
+    /// As its seed has it.
+    Drawn,
+    /// It works: nothing is lost, repeated or late.
+    Calm,
 }
 
 /// A text names no run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} names no run: SEED, or SEED/FAULT,FAULT,…/LENGTH_MS/CLIENTS")]
+#[error("{0:?} names no run: SEED, or SEED/FAULT,FAULT,…/LENGTH_MS/CLIENTS/WEATHER")]
 pub struct RunNameError(String);
 
 impl RunName {
@@ -48,9 +59,13 @@ impl RunName {
 impl fmt::Display for RunName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.seed)?;
-        let Some(Kept { faults, length, clients }) = &self.kept else { return Ok(()) };
+        let Some(Kept { faults, length, clients, weather }) = &self.kept else { return Ok(()) };
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        write!(f, "/{}/{}/{clients}", faults.join(","), length.as_millis())
+        let weather = match weather {
+            KeptWeather::Drawn => "drawn",
+            KeptWeather::Calm => "calm",
+        };
+        write!(f, "/{}/{}/{clients}/{weather}", faults.join(","), length.as_millis())
     }
 }
 
@@ -62,12 +77,17 @@ impl FromStr for RunName {
         let parts: Vec<&str> = text.trim().split('/').collect();
         let (seed, kept) = match parts.as_slice() {
             [seed] => (seed, None),
-            [seed, faults, length, clients] => {
+            [seed, faults, length, clients, weather] => {
                 let faults =
                     faults.split(',').filter(|fault| !fault.is_empty()).map(str::parse).collect::<Result<Vec<usize>, _>>();
                 let length = length.parse().map(Duration::from_millis).map_err(|_| error())?;
                 let clients = clients.parse().map_err(|_| error())?;
-                (seed, Some(Kept { faults: faults.map_err(|_| error())?, length, clients }))
+                let weather = match *weather {
+                    "drawn" => KeptWeather::Drawn,
+                    "calm" => KeptWeather::Calm,
+                    _ => return Err(error()),
+                };
+                (seed, Some(Kept { faults: faults.map_err(|_| error())?, length, clients, weather }))
             }
             _ => return Err(error()),
         };
@@ -80,10 +100,14 @@ impl Plan {
     #[must_use]
     pub fn of(name: &RunName) -> Self {
         let mut plan = Self::new(name.seed);
-        let Some(Kept { faults, length, clients }) = &name.kept else { return plan };
+        let Some(Kept { faults, length, clients, weather }) = &name.kept else { return plan };
         let numbered = std::mem::take(&mut plan.faults).into_iter().enumerate();
         plan.faults = numbered.filter(|(number, _)| faults.contains(number)).map(|(_, fault)| fault).collect();
         plan.length = *length;
+        match weather {
+            KeptWeather::Drawn => {}
+            KeptWeather::Calm => plan.weather = Weather::CALM,
+        }
         plan.topology.clients = plan.topology.clients.min(*clients);
         let is_there = |node: &NodeId| !matches!(node, NodeId::Client(number) if *number >= plan.topology.clients);
         for fault in &mut plan.faults {
@@ -98,7 +122,8 @@ impl Plan {
     /// What the whole plan keeps: all of it.
     #[must_use]
     pub fn all_kept(&self) -> Kept {
-        Kept { faults: (0..self.faults.len()).collect(), length: self.length, clients: self.topology.clients }
+        let faults = (0..self.faults.len()).collect();
+        Kept { faults, length: self.length, clients: self.topology.clients, weather: KeptWeather::Drawn }
     }
 }
 
@@ -108,11 +133,11 @@ mod tests {
 
     #[test]
     fn a_run_is_replayed_by_its_name() {
-        for name in ["18446744073709551615", "7/0,3,12/4500/2", "7//4500/1"] {
+        for name in ["18446744073709551615", "7/0,3,12/4500/2/drawn", "7//4500/1/calm"] {
             let parsed: RunName = name.parse().unwrap();
             assert_eq!(parsed.to_string(), name);
         }
-        for bad in ["", "x", "7/1", "7/1/5", "7/a/5/1", "7/1/5/x", "7/1/5/1/1"] {
+        for bad in ["", "x", "7/1", "7/1/5/1", "7/a/5/1/calm", "7/1/5/x/calm", "7/1/5/1/1", "7/1/5/1/calm/1"] {
             assert!(bad.parse::<RunName>().is_err(), "{bad:?}");
         }
     }
@@ -130,10 +155,11 @@ mod tests {
         let mut cuts = 0;
         for seed in 0..200 {
             let whole = Plan::new(seed);
-            let kept = Kept { faults: (0..whole.faults.len()).step_by(2).collect(), length: Duration::from_secs(1), clients: 1 };
+            let faults = (0..whole.faults.len()).step_by(2).collect();
+            let kept = Kept { faults, length: Duration::from_secs(1), clients: 1, weather: KeptWeather::Calm };
             let plan = Plan::of(&RunName { seed, kept: Some(kept) });
             assert_eq!(plan.faults.len(), whole.faults.len().div_ceil(2));
-            assert_eq!((plan.length, plan.topology.clients), (Duration::from_secs(1), 1));
+            assert_eq!((plan.length, plan.topology.clients, plan.weather), (Duration::from_secs(1), 1, Weather::CALM));
             for fault in &plan.faults {
                 if let FaultKind::Cut { cut: Cut::Between(some, others) | Cut::OneWay(some, others), .. } = &fault.kind {
                     cuts += 1;
