@@ -41,14 +41,17 @@ impl Up {
         Ok(serde_json::from_slice(&self.http.get(url).send().await?.bytes().await?)?)
     }
 
-    /// The pid of every service.
+    /// The pid of every service, once all have started: a cluster serves without a standby coordinator, say, or a backup.
     async fn pids(&self) -> Result<Vec<Pid>> {
-        let mut pids = Vec::new();
-        for port in [0, 101, 102, 201, 202, 203, 301, 302, 303] {
-            let pid = self.status(port).await?["pid"].as_i64().context("a status has a pid")?;
-            pids.push(Pid::from_raw(i32::try_from(pid)?).context("a process id is not zero")?);
-        }
-        Ok(pids)
+        eventually("every service has started", || async {
+            let mut pids = Vec::new();
+            for port in [0, 101, 102, 201, 202, 203, 301, 302, 303] {
+                let pid = self.status(port).await?["pid"].as_i64().context("a status has a pid")?;
+                pids.push(Pid::from_raw(i32::try_from(pid)?).context("a process id is not zero")?);
+            }
+            Ok(pids)
+        })
+        .await
     }
 
     async fn wait_until_announced(&self) -> Result<()> {
