@@ -83,12 +83,14 @@ impl Mix {
     /// When a client got an answer that the API does not allow, or the time is up.
     pub async fn wait_for_progress(&mut self, mutations: usize) -> Result<()> {
         let wanted = self.recorder.acknowledgements() + mutations;
-        eventually("clients go on", || async {
+        let progress = eventually("clients go on", || async {
             let done = self.recorder.acknowledgements();
-            anyhow::ensure!(done >= wanted, "{done} mutations are acknowledged, {wanted} were to be");
+            ensure!(done >= wanted, "{done} mutations are acknowledged, {wanted} were to be");
             Ok(())
         })
-        .await
+        .await;
+        self.check()?;
+        progress
     }
 
     /// Fails if a client has ended because of an answer that the API does not allow.

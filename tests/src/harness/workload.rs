@@ -4,14 +4,14 @@
 //! happened: an acknowledged one must be there, one answered `not_applied` must not, one left open may be either.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, eventually};
 
 /// What a client was told of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,7 @@ pub struct Record {
 #[derive(Debug)]
 pub struct Workload {
     stop: Arc<AtomicBool>,
+    acknowledged: Arc<AtomicUsize>,
     clients: JoinSet<Result<Vec<Write>>>,
 }
 
@@ -53,14 +54,40 @@ impl Workload {
     /// Starts clients that write to the cluster's balancer, one request at a time each, until [`Workload::finish`].
     #[must_use]
     pub fn start(cluster: &Cluster, clients: usize, label: &str) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let started = Instant::now();
         let mut running = JoinSet::new();
         for client in 0..clients {
-            let prefix = format!("{label}/{client}");
-            running.spawn(write_until(Arc::clone(&stop), cluster.http().clone(), cluster.front().to_owned(), prefix, started));
+            let client = Client {
+                stop: Arc::clone(&stop),
+                acknowledged: Arc::clone(&acknowledged),
+                http: cluster.http().clone(),
+                front: cluster.front().to_owned(),
+                prefix: format!("{label}/{client}"),
+                started,
+            };
+            running.spawn(client.write());
         }
-        Self { stop, clients: running }
+        Self { stop, acknowledged, clients: running }
+    }
+
+    /// Waits until so many more writes are acknowledged.
+    ///
+    /// # Errors
+    /// When a client got an answer that the API does not allow, or the time is up.
+    pub async fn wait_for_progress(&mut self, writes: usize) -> Result<()> {
+        let wanted = self.acknowledged.load(Ordering::Relaxed) + writes;
+        let progress = eventually("clients go on", || async {
+            let done = self.acknowledged.load(Ordering::Relaxed);
+            ensure!(done >= wanted, "{done} writes are acknowledged, {wanted} were to be");
+            Ok(())
+        })
+        .await;
+        // Before it is told to, a client ends only for an error, which says more.
+        while let Some(ended) = self.clients.try_join_next() {
+            ended??;
+        }
+        progress
     }
 
     /// Lets every client finish the request it is in, and collects what they were told.
@@ -77,28 +104,35 @@ impl Workload {
     }
 }
 
-async fn write_until(
+struct Client {
     stop: Arc<AtomicBool>,
+    acknowledged: Arc<AtomicUsize>,
     http: reqwest::Client,
     front: String,
     prefix: String,
     started: Instant,
-) -> Result<Vec<Write>> {
-    let mut writes = Vec::new();
-    while !stop.load(Ordering::Relaxed) {
-        let key = format!("{prefix}/{}", writes.len());
-        let response = http.put(format!("{front}/v1/kv/{key}")).body(value_of(&key)).send().await;
-        let told = match response {
-            Ok(response) => told(response).await?,
-            Err(_) => Told::Unknown,
-        };
-        if told != Told::Acknowledged {
-            // A client that is refused comes back a little later instead of spinning.
-            tokio::time::sleep(Duration::from_millis(20)).await;
+}
+
+impl Client {
+    async fn write(self) -> Result<Vec<Write>> {
+        let mut writes = Vec::new();
+        while !self.stop.load(Ordering::Relaxed) {
+            let key = format!("{}/{}", self.prefix, writes.len());
+            let response = self.http.put(format!("{}/v1/kv/{key}", self.front)).body(value_of(&key)).send().await;
+            let told = match response {
+                Ok(response) => told(response).await?,
+                Err(_) => Told::Unknown,
+            };
+            if told == Told::Acknowledged {
+                self.acknowledged.fetch_add(1, Ordering::Relaxed);
+            } else {
+                // A client that is refused comes back a little later instead of spinning.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            writes.push(Write { key, told, at: self.started.elapsed() });
         }
-        writes.push(Write { key, told, at: started.elapsed() });
+        Ok(writes)
     }
-    Ok(writes)
 }
 
 async fn told(response: reqwest::Response) -> Result<Told> {
@@ -107,7 +141,8 @@ async fn told(response: reqwest::Response) -> Result<Told> {
         return Ok(Told::Acknowledged);
     }
     ensure!(status.is_server_error(), "a well-formed write was answered {status}");
-    let body = response.bytes().await.unwrap_or_default();
+    // Who answers may be killed within its answer.
+    let Ok(body) = response.bytes().await else { return Ok(Told::Unknown) };
     let problem: Value = serde_json::from_slice(&body)
         .with_context(|| format!("{status} is not problem+json: {}", String::from_utf8_lossy(&body)))?;
     match problem["outcome"].as_str() {
