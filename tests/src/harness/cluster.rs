@@ -2,12 +2,12 @@
 
 mod options;
 mod plan;
+mod waiting;
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -15,12 +15,10 @@ use tempfile::TempDir;
 
 pub use self::options::{Between, Options, Size};
 use self::plan::Place;
+pub use self::waiting::{PATIENCE, eventually};
 use super::network::Network;
 use super::ports::Ports;
 use super::process::Process;
-
-/// The longest that any condition is waited for.
-pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Every service of a cluster, each a process of its own. All of them are killed when it is dropped.
 #[derive(Debug)]
@@ -35,7 +33,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts a cluster of the `synod` binary and waits until it serves writes. `env` is set for every service.
+    /// Starts a cluster of the `synod` binary and waits until it is [whole](Self::wait_until_whole). `env` is set for every service.
     ///
     /// # Errors
     /// When a service can't be started or the cluster doesn't come up in [`PATIENCE`].
@@ -43,7 +41,7 @@ impl Cluster {
         Self::start_with(synod, &Options { size, env, ..Options::default() }).await
     }
 
-    /// Starts a cluster of the `synod` binary and waits until it serves writes.
+    /// Starts a cluster of the `synod` binary and waits until it is [whole](Self::wait_until_whole).
     ///
     /// # Errors
     /// When a service can't be started or the cluster doesn't come up in [`PATIENCE`].
@@ -53,7 +51,7 @@ impl Cluster {
         for service in cluster.services.values_mut() {
             service.start()?;
         }
-        cluster.wait_until_serving().await?;
+        cluster.wait_until_whole().await?;
         Ok(cluster)
     }
 
@@ -205,79 +203,6 @@ impl Cluster {
         Ok(held)
     }
 
-    /// The name of the active primary, once there is one.
-    ///
-    /// # Errors
-    /// When there is none for [`PATIENCE`].
-    pub async fn primary(&self) -> Result<String> {
-        self.wait_for("replica", "role", "primary").await
-    }
-
-    /// The name of the leading coordinator, once there is one.
-    ///
-    /// # Errors
-    /// When there is none for [`PATIENCE`].
-    pub async fn leader(&self) -> Result<String> {
-        self.wait_for("coordinator", "phase", "phase2").await
-    }
-
-    async fn wait_for(&self, kind: &str, field: &str, value: &str) -> Result<String> {
-        eventually(&format!("a {kind} has {field} {value}"), || async {
-            for name in self.names(kind) {
-                if let Ok(status) = self.json(&name, "/v1/status").await
-                    && status[field] == value
-                {
-                    return Ok(name);
-                }
-            }
-            bail!("none has")
-        })
-        .await
-    }
-
-    /// Waits until a write through the balancer is acknowledged.
-    ///
-    /// # Errors
-    /// When that takes longer than [`PATIENCE`]; with what every service printed last.
-    pub async fn wait_until_serving(&self) -> Result<()> {
-        self.wait_until_serving_at("balancer-1").await
-    }
-
-    /// Waits until a write at a service is acknowledged, if need be after it was forwarded.
-    ///
-    /// # Errors
-    /// When that takes longer than [`PATIENCE`]; with what every service printed last.
-    pub async fn wait_until_serving_at(&self, name: &str) -> Result<()> {
-        let url = format!("{}/v1/kv/harness/ready", self.url(name));
-        let outcome = eventually("a write is acknowledged", || async {
-            let response = self.http.put(&url).body("ready").send().await?;
-            ensure!(response.status().is_success(), "{}: {}", response.status(), response.text().await?);
-            Ok(())
-        })
-        .await;
-        outcome.with_context(|| self.last_words())
-    }
-
-    /// Waits until every replica has executed the same slots with the same hash, and gives that hash.
-    ///
-    /// # Errors
-    /// When that takes longer than [`PATIENCE`].
-    pub async fn wait_until_equal(&self) -> Result<String> {
-        let outcome = eventually("all replicas have executed the same log", || async {
-            let mut seen = Vec::new();
-            for name in self.names("replica") {
-                let status = self.json(&name, "/v1/status").await?;
-                let hash = status["hash"].as_str().with_context(|| format!("no hash in {status}"))?;
-                seen.push((status["executed_slot"].clone(), status["revision"].clone(), hash.to_owned()));
-            }
-            let first = seen.first().context("no replicas")?;
-            ensure!(seen.iter().all(|other| other == first), "replicas differ: {seen:?}");
-            Ok(first.2.clone())
-        })
-        .await;
-        outcome.with_context(|| self.last_words())
-    }
-
     /// The end of every service's output, for a failed test's message.
     #[must_use]
     pub fn last_words(&self) -> String {
@@ -297,25 +222,4 @@ impl Cluster {
 
 fn address_of(url: &str) -> Result<SocketAddr> {
     url.trim_start_matches("http://").parse().with_context(|| format!("{url} is no address"))
-}
-
-/// Tries until it succeeds.
-///
-/// # Errors
-/// The last failure, when [`PATIENCE`] is over.
-pub async fn eventually<T, F, Fut>(what: &str, mut attempt: F) -> Result<T>
-where
-    F: FnMut() -> Fut,
-    Fut: Future<Output = Result<T>>,
-{
-    let started = Instant::now();
-    loop {
-        match attempt().await {
-            Ok(value) => return Ok(value),
-            Err(error) if started.elapsed() > PATIENCE => {
-                return Err(error.context(format!("not within {PATIENCE:?}: {what}")));
-            }
-            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-        }
-    }
 }
