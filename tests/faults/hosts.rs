@@ -190,22 +190,23 @@ fn is_answered(ending: &Ending) -> bool {
 /// A coordinator that led when it was cut off, to be looked at later.
 pub(crate) struct Deposed {
     name: String,
-    /// What it had proposed by then may still be chosen by answers that were under way; nothing beyond.
-    next_slot: u64,
+    /// What it had proposed by then may still be chosen by answers that were under way; nothing beyond. Where it has given up
+    /// already, what it has chosen is all.
+    below: u64,
 }
 
 impl Deposed {
-    /// To be called as soon as it is cut off: later it leads no more, and could choose nothing anyway.
+    /// To be called once it is cut off: the sooner, the more it says.
     pub(crate) async fn new(cluster: &Cluster, name: &str) -> Result<Self> {
         let status = cluster.json(name, "/v1/status").await?;
-        // Only who leads has one.
-        let next_slot = status["next_slot"].as_u64().with_context(|| format!("{name} leads no more: {status}"))?;
-        Ok(Self { name: name.to_owned(), next_slot })
+        // Only who leads has a next slot.
+        let below = status["next_slot"].as_u64().or_else(|| status["chosen_below"].as_u64());
+        Ok(Self { name: name.to_owned(), below: below.with_context(|| format!("neither leads nor has led: {status}"))? })
     }
 
     /// It has given up, and has chosen nothing that it proposed since.
     pub(crate) async fn has_chosen_nothing(&self, cluster: &Cluster) -> Result<()> {
-        let Self { name, next_slot } = self;
+        let Self { name, below } = self;
         let status = eventually(&format!("{name}, cut off, leads no more"), || async {
             let status = cluster.json(name, "/v1/status").await?;
             ensure!(status["phase"] != "phase2", "it is in {}", status["phase"]);
@@ -213,8 +214,8 @@ impl Deposed {
         })
         .await?;
         let chosen_below = status["chosen_below"].as_u64().with_context(|| format!("no chosen_below in {status}"))?;
-        println!("  {name} had proposed the slots below {next_slot}, and has chosen those below {chosen_below}");
-        ensure!(chosen_below <= *next_slot, "{name}, cut off, has chosen slots from {next_slot} to {chosen_below}");
+        println!("  {name} could choose the slots below {below}, and has chosen those below {chosen_below}");
+        ensure!(chosen_below <= *below, "{name}, cut off, has chosen slots from {below} to {chosen_below}");
         Ok(())
     }
 }
