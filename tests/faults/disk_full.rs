@@ -37,11 +37,9 @@ async fn acceptors_whose_disks_fill_up_refuse_votes_and_heal() -> Result<()> {
     let shape = Shape { value_bytes: 6_000, ..Shape::default() };
     Scenario::run("full acceptors", &options, shape, async |scenario| {
         let pids = [scenario.cluster.service("acceptor-1").pid()?, scenario.cluster.service("acceptor-2").pid()?];
-        disks[0].fill(0)?;
-        says(scenario, "acceptor-1", "no space left").await?;
+        fills_up(scenario, &disks[0], "acceptor-1", "no space left").await?;
         scenario.mix.wait_for_progress(100).await.context("two acceptors are left")?;
-        disks[1].fill(0)?;
-        says(scenario, "acceptor-2", "no space left").await?;
+        fills_up(scenario, &disks[1], "acceptor-2", "no space left").await?;
         tokio::select! {
             outcome = reads_go_on_and_mutations_do_not(scenario) => outcome?,
             outcome = keep_full(&disks) => outcome?,
@@ -132,8 +130,7 @@ async fn replicas_whose_disks_fill_up_refuse_mutations_read_on_and_heal() -> Res
         full_primary(scenario, &primary, &backups[0], disk_of(&primary)).await?;
         let (_, backups) = scenario.replicas().await?;
         let backup = &backups[0];
-        disk_of(backup).fill(0)?;
-        says(scenario, backup, "full").await?;
+        fills_up(scenario, disk_of(backup), backup, "full").await?;
         scenario.mix.wait_for_progress(100).await.context("a full backup holds nobody up")?;
         scenario.cluster.service(backup).kill()?;
         scenario.cluster.service(backup).start()?;
@@ -148,8 +145,7 @@ async fn replicas_whose_disks_fill_up_refuse_mutations_read_on_and_heal() -> Res
 /// Fills the primary's disk, looks at what is answered, and frees it.
 async fn full_primary(scenario: &mut Scenario, primary: &str, backup: &str, disk: &SmallDisk) -> Result<()> {
     let pid = scenario.cluster.service(primary).pid()?;
-    disk.fill(0)?;
-    says(scenario, primary, "full").await?;
+    fills_up(scenario, disk, primary, "full").await?;
     stays_full(&scenario.cluster, primary, disk).await?;
     let (at_primary, at_backup) = (Ask::at(scenario.cluster.url(primary)), Ask::at(scenario.cluster.url(backup)));
     let recorder = &scenario.recorder;
@@ -188,11 +184,12 @@ async fn refuses_as_full(cluster: &Cluster, primary: &str) -> Result<()> {
     Ok(())
 }
 
-/// Waits until a service's log says so.
-async fn says(scenario: &mut Scenario, name: &str, words: &str) -> Result<()> {
+/// Fills a service's disk, with what it gives back meanwhile, until its log says so. It says so once, perhaps before all is taken.
+async fn fills_up(scenario: &mut Scenario, disk: &SmallDisk, name: &str, words: &str) -> Result<()> {
     let service = scenario.cluster.service(name);
     let said_before = service.output()?.len();
     eventually(&format!("{name} says {words:?}"), || async {
+        disk.fill(0)?;
         let output = service.output()?;
         ensure!(output[said_before..].contains(words), "it says {:?}", output.lines().last());
         Ok(())
