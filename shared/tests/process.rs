@@ -206,7 +206,16 @@ async fn rust_log_is_obeyed() {
     assert!(!process.rest_of_log().contains("working"));
 }
 
-/// A collector that hands on each request it gets, as text as far as it is text.
+/// Whether the bytes of a request are all there, as its head announces them.
+fn is_whole(request: &[u8]) -> bool {
+    let Some(end) = request.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&request[..end]).to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")).expect("the exporter says how long it is");
+    request.len() >= end + 4 + length.trim().parse::<usize>().unwrap()
+}
+
+/// A collector that hands on each request it gets, as text as far as it is text. It needs a thread of its own, since tests block
+/// theirs while they wait for the end of a process.
 async fn collector() -> (String, mpsc::UnboundedReceiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -215,32 +224,38 @@ async fn collector() -> (String, mpsc::UnboundedReceiver<String>) {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = Vec::new();
-            // The exporter sends one request a second; it is whole when nothing more comes.
-            while let Ok(Ok(1..)) = tokio::time::timeout(Duration::from_millis(200), stream.read_buf(&mut request)).await {}
-            let _answered = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+            while !is_whole(&request) {
+                assert!(stream.read_buf(&mut request).await.unwrap() > 0, "the exporter breaks off");
+            }
+            // First: the process may end once it is answered, and the test look at what was sent.
             let _test_over = sender.send(String::from_utf8_lossy(&request).into_owned());
+            let _answered = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
         }
     });
     (endpoint, receiver)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn spans_are_exported_when_an_endpoint_is_set_and_the_last_ones_when_the_process_ends() {
     let (endpoint, mut requests) = collector().await;
     let mut process = start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), ("OTEL_RESOURCE_ATTRIBUTES", "zone=north")]);
     let response = process.work(PARENT).await;
     assert_eq!(response.headers()["trace-id"], "0af7651916cd43dd8448eb211c80319c");
     process.signal("-TERM");
-    let spans = requests.recv().await.unwrap();
+    // In one request or, where somebody was slow, in several.
+    let mut spans = requests.recv().await.unwrap();
     assert!(spans.starts_with("POST /v1/traces HTTP/1.1\r\n"), "{spans}");
+    assert_eq!(process.exit_code(), 0);
+    while let Ok(more) = requests.try_recv() {
+        spans.push_str(&more);
+    }
     for word in ["synod-replica", "replica-1", "zone", "north", "replica.work", "/work/{item}", "http.route", "replica.batch"] {
         assert!(spans.contains(word), "{word} in {spans:?}");
     }
     assert!(!spans.contains("/work/9"), "routes, not paths: {spans:?}");
-    assert_eq!(process.exit_code(), 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_caller_does_not_sample_is_not_exported() {
     let (endpoint, mut requests) = collector().await;
     let mut process = start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), ("OTEL_SERVICE_NAME", "mine")]);
@@ -251,7 +266,7 @@ async fn what_the_caller_does_not_sample_is_not_exported() {
     assert!(!spans.contains("replica.work"), "{spans:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_sdk_can_be_disabled() {
     let (endpoint, mut requests) = collector().await;
     let mut process = start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), ("OTEL_SDK_DISABLED", "true")]);
@@ -272,12 +287,15 @@ async fn a_collector_that_never_answers_holds_up_neither_requests_nor_the_end() 
     ];
     let mut process = start(&environment);
     let client = reqwest::Client::new();
-    let began = Instant::now();
+    let mut longest = Duration::ZERO;
     for _ in 0..3_000 {
+        let began = Instant::now();
         let request = client.get(format!("{}/work/9", process.url)).header("traceparent", PARENT);
         assert_eq!(request.send().await.unwrap().status(), 200);
+        longest = longest.max(began.elapsed());
     }
-    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    // Spans do not fit the exporter's queue for long, and it would wait for 10 s before it gives one request up.
+    assert!(longest < Duration::from_secs(5), "{longest:?}");
     let asked = Instant::now();
     process.signal("-TERM");
     assert_eq!(process.exit_code(), 0);

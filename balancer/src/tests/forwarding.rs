@@ -1,11 +1,15 @@
 //! What reaches a replica, and what comes back.
+#![expect(clippy::disallowed_methods, reason = "a test of a deadline reads the clock")]
+
+use std::time::{Duration, Instant};
 
 use http::Method;
+use http_body_util::BodyExt as _;
 use tokio::sync::mpsc;
 
 use super::fake::{Fake, Reply};
 use super::harness::{PATIENCE, Setup};
-use http_body_util::BodyExt as _;
+use crate::proxy::SLACK;
 
 #[tokio::test]
 async fn reads_are_spread_evenly_over_all_replicas() {
@@ -127,9 +131,13 @@ async fn a_stream_reaches_the_client_piece_by_piece() {
     let balancer = Setup::default().start(&[&one]).await;
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
     pieces.send(head.to_owned()).await.unwrap();
-    let response = balancer.open(Method::GET, "/v1/watch?key=k", &[("synod-timeout", "1ms")], "").await;
+    let timeout = Duration::from_millis(500);
+    let asked = Instant::now();
+    let response = balancer.open(Method::GET, "/v1/watch?key=k", &[("synod-timeout", "500ms")], "").await;
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let mut body = response.into_body();
+    // The deadline was one for the header, with the time that a balancer waits beyond it.
+    tokio::time::sleep((timeout + SLACK).saturating_sub(asked.elapsed())).await;
     for number in 0..3 {
         // The next piece is not written before the one before it has arrived.
         let event = format!("data: {number}\n\n");

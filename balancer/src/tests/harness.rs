@@ -133,10 +133,11 @@ impl Balancer {
     /// Sends bytes and reads all that comes back until the connection is closed.
     pub(super) async fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        stream.write_all(bytes).await.unwrap();
-        let mut answer = String::new();
-        tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("no end in time").unwrap();
-        answer
+        // A reset before all is written, or after the answer, is the balancer closing with input unread.
+        let _closed = stream.write_all(bytes).await;
+        let mut answer = Vec::new();
+        let _closed = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("no end in time");
+        String::from_utf8(answer).unwrap()
     }
 }
 

@@ -8,6 +8,10 @@ use shared::ids::ClusterId;
 
 use super::network::{Behaviour, Network, eventually};
 
+/// The deadline of a mutation that a backup forwards: so long that it keeps back for the primary's answer what one may take on a busy
+/// machine, and not less.
+const FORWARDED: [(&str, &str); 1] = [("synod-timeout", "1s")];
+
 #[tokio::test]
 async fn without_a_quorum_only_local_reads_are_served_and_it_heals() {
     let network = Network::start(1).await;
@@ -32,7 +36,7 @@ async fn without_a_leader_reads_go_on_and_writes_are_not_applied() {
     network.fake.behave(Behaviour::NoLeader);
     eventually("nobody leads", async || network.status(&network.nodes[0]).await["leader"].is_null()).await;
     for node in 0..2 {
-        let refused = network.with(node, Method::PUT, "/v1/kv/kept", &[("synod-timeout", "500ms")]).await;
+        let refused = network.with(node, Method::PUT, "/v1/kv/kept", &FORWARDED).await;
         assert_eq!(refused.refusal(), (503, json!("not_applied"), true), "{}", refused.text());
         assert_eq!(network.get(node, "/v1/kv/kept").await.text(), "before");
     }
@@ -42,11 +46,10 @@ async fn without_a_leader_reads_go_on_and_writes_are_not_applied() {
 async fn a_proposal_that_is_never_answered_leaves_the_outcome_unknown() {
     let network = Network::start(2).await;
     network.fake.behave(Behaviour::SwallowsProposals);
-    let soon = [("synod-timeout", "400ms")];
-    let proposed = network.with(1, Method::PUT, "/v1/kv/maybe", &soon).await;
+    let proposed = network.with(1, Method::PUT, "/v1/kv/maybe", &FORWARDED).await;
     assert_eq!(proposed.refusal(), (504, json!("unknown"), false), "{}", proposed.text());
     // Behind a batch that still flies, nothing is proposed.
-    let queued = network.with(1, Method::PUT, "/v1/kv/never", &soon).await;
+    let queued = network.with(1, Method::PUT, "/v1/kv/never", &FORWARDED).await;
     assert_eq!(queued.refusal(), (504, json!("not_applied"), false), "{}", queued.text());
 }
 
