@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 pub use self::options::{Between, Options, Size};
 use self::plan::Place;
-pub use self::waiting::{PATIENCE, eventually};
+pub use self::waiting::{PATIENCE, eventually, until_reached};
 use super::network::Network;
 use super::ports::Ports;
 use super::process::Process;

@@ -14,7 +14,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::task::JoinSet;
 
-use super::cluster::{Cluster, eventually};
+use super::cluster::{Cluster, until_reached};
 use super::recorder::{Ask, Recorder, TIMEOUT};
 use crate::linearizability::history::{Answer, Consistency, Ending, Guard, Key};
 use crate::linearizability::listing::{Listing, Order};
@@ -80,15 +80,10 @@ impl Mix {
     /// Waits until so many more mutations are acknowledged.
     ///
     /// # Errors
-    /// When a client got an answer that the API does not allow, or the time is up.
+    /// When a client got an answer that the API does not allow, or there is no progress for [`PATIENCE`](super::cluster::PATIENCE).
     pub async fn wait_for_progress(&mut self, mutations: usize) -> Result<()> {
         let wanted = self.recorder.acknowledgements() + mutations;
-        let progress = eventually("clients go on", || async {
-            let done = self.recorder.acknowledgements();
-            ensure!(done >= wanted, "{done} mutations are acknowledged, {wanted} were to be");
-            Ok(())
-        })
-        .await;
+        let progress = until_reached("mutations acknowledged", wanted, || self.recorder.acknowledgements()).await;
         self.check()?;
         progress
     }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use super::cluster::{Cluster, eventually};
+use super::cluster::{Cluster, until_reached};
 
 /// What a client was told of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,15 +74,10 @@ impl Workload {
     /// Waits until so many more writes are acknowledged.
     ///
     /// # Errors
-    /// When a client got an answer that the API does not allow, or the time is up.
+    /// When a client got an answer that the API does not allow, or there is no progress for [`PATIENCE`](super::cluster::PATIENCE).
     pub async fn wait_for_progress(&mut self, writes: usize) -> Result<()> {
         let wanted = self.acknowledged.load(Ordering::Relaxed) + writes;
-        let progress = eventually("clients go on", || async {
-            let done = self.acknowledged.load(Ordering::Relaxed);
-            ensure!(done >= wanted, "{done} writes are acknowledged, {wanted} were to be");
-            Ok(())
-        })
-        .await;
+        let progress = until_reached("writes acknowledged", wanted, || self.acknowledged.load(Ordering::Relaxed)).await;
         // Before it is told to, a client ends only for an error, which says more.
         while let Some(ended) = self.clients.try_join_next() {
             ended??;

@@ -132,3 +132,20 @@ where
         }
     }
 }
+
+/// Waits until a number is reached, however long that takes as long as it gets on.
+///
+/// # Errors
+/// When it has not for [`PATIENCE`].
+pub async fn until_reached(what: &str, wanted: usize, number: impl Fn() -> usize) -> Result<()> {
+    let (mut seen, mut since) = (number(), Instant::now());
+    while seen < wanted {
+        ensure!(since.elapsed() < PATIENCE, "no more within {PATIENCE:?}: {seen} of {wanted} {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let now = number();
+        if now > seen {
+            (seen, since) = (now, Instant::now());
+        }
+    }
+    Ok(())
+}
