@@ -9,6 +9,16 @@ use tests::harness::cluster::{Cluster, Size, eventually};
 
 use crate::synod;
 
+/// Puts a key; again while there is nobody to take it.
+async fn put(cluster: &Cluster, key: &str, value: &'static str) -> Result<()> {
+    eventually("a write is acknowledged", || async {
+        let status = cluster.http().put(key).body(value).send().await?.status();
+        ensure!(status.is_success(), "{status}");
+        Ok(())
+    })
+    .await
+}
+
 async fn assert_unavailable(cluster: &Cluster, request: reqwest::RequestBuilder, deadline: Duration) -> Result<Value> {
     let started = Instant::now();
     let response = request.header("synod-timeout", format!("{}ms", deadline.as_millis())).send().await?;
@@ -30,7 +40,7 @@ async fn assert_unavailable(cluster: &Cluster, request: reqwest::RequestBuilder,
 async fn without_a_quorum_only_local_reads_are_served_and_it_heals() -> Result<()> {
     let mut cluster = Cluster::start(synod(), Size::default(), &[]).await?;
     let key = format!("{}/v1/kv/kept", cluster.front());
-    ensure!(cluster.http().put(&key).body("before").send().await?.status() == 201);
+    put(&cluster, &key, "before").await?;
     cluster.wait_until_equal().await?;
 
     for acceptor in ["acceptor-1", "acceptor-2"] {
@@ -52,12 +62,7 @@ async fn without_a_quorum_only_local_reads_are_served_and_it_heals() -> Result<(
     for acceptor in ["acceptor-1", "acceptor-2"] {
         cluster.service(acceptor).signal(Signal::CONT)?;
     }
-    eventually("writes are acknowledged again", || async {
-        let status = cluster.http().put(&key).body("after").send().await?.status();
-        ensure!(status.is_success(), "{status}");
-        Ok(())
-    })
-    .await?;
+    put(&cluster, &key, "after").await?;
     let read = cluster.http().get(&key).send().await?;
     ensure!(read.text().await? == "after");
     cluster.wait_until_equal().await?;
@@ -68,7 +73,7 @@ async fn without_a_quorum_only_local_reads_are_served_and_it_heals() -> Result<(
 async fn reads_go_on_while_no_coordinator_leads() -> Result<()> {
     let mut cluster = Cluster::start(synod(), Size::default(), &[]).await?;
     let key = format!("{}/v1/kv/kept", cluster.front());
-    ensure!(cluster.http().put(&key).body("here").send().await?.status() == 201);
+    put(&cluster, &key, "here").await?;
     cluster.wait_until_equal().await?;
     let coordinators = cluster.names("coordinator");
     // All at one moment, and only then wait for their ends. Reads would wait for what one that takes over has begun to propose:
