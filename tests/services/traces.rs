@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -14,6 +14,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
+use serde_json::Value;
 use tests::harness::cluster::{Cluster, Size, eventually};
 
 use crate::synod;
@@ -103,81 +104,123 @@ fn hex(text: &str) -> Result<Vec<u8>> {
 
 /// What a caller's `traceparent` says: its trace, and the span within it that calls.
 struct Caller {
-    trace: &'static str,
-    span: &'static str,
+    trace: String,
+    span: String,
 }
 
 impl Caller {
+    fn new(number: u8) -> Self {
+        Self { trace: format!("4bf92f3577b34da6a3ce929d0e0e47{number:02x}"), span: format!("00f067aa0ba902{number:02x}") }
+    }
+
     /// Puts a key at a service and waits until the trace of that is as it must be.
     async fn put(&self, cluster: &Cluster, at: &str, check: impl Fn() -> Result<()>) -> Result<()> {
         let traceparent = format!("00-{}-{}-01", self.trace, self.span);
-        let url = format!("{}/v1/kv/traced", cluster.url(at));
+        let url = format!("{}/v1/kv/traced/{}", cluster.url(at), self.span);
         let response = cluster.http().put(url).header("traceparent", traceparent).body("value").send().await?;
         ensure!(response.status() == 201, "{}: {}", response.status(), response.text().await?);
-        ensure!(response.headers()["trace-id"] == self.trace, "every response names its trace");
+        ensure!(response.headers()["trace-id"] == self.trace.as_str(), "every response names its trace");
         eventually("the whole trace has arrived", || std::future::ready(check())).await
     }
 }
 
-/// Starts a cluster that sends its spans to a collector.
-async fn traced_cluster() -> Result<(Cluster, Collector)> {
-    let collector = Collector::default();
-    let endpoint = collector.serve().await?;
-    let env = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "100")];
-    let cluster = Cluster::start(synod(), Size::default(), &env).await?;
-    // What an acceptor lacks is sent together, and then in the trace of the first batch of it.
-    eventually("no acceptor is behind", || async {
-        let chosen_below = cluster.json(&cluster.primary().await?, "/v1/status").await?["chosen_below"].clone();
-        for acceptor in cluster.names("acceptor") {
-            let status = cluster.json(&acceptor, "/v1/status").await?;
-            ensure!(
-                status["voted_below"] == chosen_below,
-                "{acceptor} has voted below {} of {chosen_below}",
-                status["voted_below"]
-            );
+/// Who is what, and since when.
+#[derive(PartialEq)]
+struct Roles {
+    primary: String,
+    view: Value,
+    leader: String,
+    ballot: Value,
+}
+
+impl Roles {
+    async fn of(cluster: &Cluster) -> Result<Self> {
+        let (primary, leader) = (cluster.primary().await?, cluster.leader().await?);
+        let view = cluster.json(&primary, "/v1/status").await?["view"].clone();
+        let ballot = cluster.json(&leader, "/v1/status").await?["ballot"].clone();
+        Ok(Self { primary, view, leader, ballot })
+    }
+}
+
+/// A cluster that sends its spans to a collector.
+struct Traced {
+    cluster: Cluster,
+    collector: Collector,
+}
+
+impl Traced {
+    async fn start() -> Result<Self> {
+        let collector = Collector::default();
+        let endpoint = collector.serve().await?;
+        let env = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "100")];
+        Ok(Self { cluster: Cluster::start(synod(), Size::default(), &env).await?, collector })
+    }
+
+    /// Puts a key at a service of these roles, and holds the trace to a check; again if somebody was replaced meanwhile, which a busy
+    /// machine may bring about: then the way was another one.
+    async fn put(&self, at: impl Fn(&Roles) -> Result<String>, check: impl Fn(&Caller, &Roles) -> Result<()>) -> Result<()> {
+        for number in 0..=u8::MAX {
+            self.cluster.wait_until_whole().await?;
+            self.wait_until_level().await?;
+            let (caller, roles) = (Caller::new(number), Roles::of(&self.cluster).await?);
+            let outcome = caller.put(&self.cluster, &at(&roles)?, || check(&caller, &roles)).await;
+            if outcome.is_ok() || Roles::of(&self.cluster).await? == roles {
+                return outcome;
+            }
         }
-        Ok(())
-    })
-    .await?;
-    Ok((cluster, collector))
+        bail!("somebody is replaced all the time")
+    }
+
+    /// What an acceptor lacks is sent together, and then in the trace of the first batch of it.
+    async fn wait_until_level(&self) -> Result<()> {
+        let Self { cluster, .. } = self;
+        eventually("no acceptor is behind", || async {
+            let chosen_below = cluster.json(&cluster.primary().await?, "/v1/status").await?["chosen_below"].clone();
+            for acceptor in cluster.names("acceptor") {
+                let voted_below = cluster.json(&acceptor, "/v1/status").await?["voted_below"].clone();
+                ensure!(voted_below == chosen_below, "{acceptor} has voted below {voted_below} of {chosen_below}");
+            }
+            Ok(())
+        })
+        .await
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_put_is_one_trace_linked_with_the_trace_of_its_batch() -> Result<()> {
-    let (cluster, collector) = traced_cluster().await?;
-    let primary = cluster.primary().await?;
-    let leader = cluster.leader().await?;
-    let caller = Caller { trace: "4bf92f3577b34da6a3ce929d0e0e4736", span: "00f067aa0ba902b7" };
-    let check = || check_put(&cluster, &collector, &caller, &primary, &leader);
-    caller.put(&cluster, "balancer-1", check).await
+    let traced = Traced::start().await?;
+    let check = |caller: &Caller, roles: &Roles| check_put(&traced.cluster, &traced.collector, caller, roles);
+    traced.put(|_| Ok("balancer-1".to_owned()), check).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_put_at_a_backup_is_one_trace_with_the_primary() -> Result<()> {
-    let (cluster, collector) = traced_cluster().await?;
-    let primary = cluster.primary().await?;
-    let backup = cluster.names("replica").into_iter().find(|name| *name != primary).context("three replicas")?;
-    let caller = Caller { trace: "0af7651916cd43dd8448eb211c80319c", span: "b7ad6b7169203331" };
-    let check = || {
-        let trace = collector.trace(&hex(caller.trace)?);
+    let traced = Traced::start().await?;
+    let backup_of = |roles: &Roles| {
+        let names = traced.cluster.names("replica");
+        names.into_iter().find(|name| *name != roles.primary).context("three replicas")
+    };
+    let check = |caller: &Caller, roles: &Roles| {
+        let trace = traced.collector.trace(&hex(&caller.trace)?);
         let puts = named(&trace, "replica.put");
         let at = |replica: &str| puts.iter().find(|put| put.instance == *replica).with_context(|| format!("no put at {replica}"));
-        let (forwarding, executing) = (at(&backup)?, at(&primary)?);
+        let (forwarding, executing) = (at(&backup_of(roles)?)?, at(&roles.primary)?);
         ensure!(puts.len() == 2, "{:?}", names(&trace));
         ensure!(descends(&trace, &executing.span, &forwarding.span), "the primary's replica.put descends from the backup's");
         ensure!(forwarding.span.links.is_empty() && executing.span.links.len() == 1, "only the primary's links to a batch");
         Ok(())
     };
-    caller.put(&cluster, &backup, check).await
+    traced.put(backup_of, check).await
 }
 
-fn check_put(cluster: &Cluster, collector: &Collector, caller: &Caller, primary: &str, leader: &str) -> Result<()> {
-    let (caller, caller_span) = (hex(caller.trace)?, hex(caller.span)?);
+fn check_put(cluster: &Cluster, collector: &Collector, caller: &Caller, roles: &Roles) -> Result<()> {
+    let Roles { primary, leader, .. } = roles;
+    let (caller, caller_span) = (hex(&caller.trace)?, hex(&caller.span)?);
     let request = collector.trace(&caller);
     let forward = only(&request, "balancer.forward")?;
     ensure!(forward.service == "synod-balancer" && forward.instance == "balancer-1", "{forward:?}");
     let put = only(&request, "replica.put")?;
-    ensure!(put.service == "synod-replica" && put.instance == primary, "{put:?}");
+    ensure!(put.service == "synod-replica" && put.instance == *primary, "{put:?}");
     ensure!(descends(&request, &put.span, &forward.span), "replica.put descends from balancer.forward");
     ensure!(
         forward.span.parent_span_id == caller_span
@@ -190,14 +233,14 @@ fn check_put(cluster: &Cluster, collector: &Collector, caller: &Caller, primary:
     let link = put.span.links.first().context("replica.put links to its batch")?;
     let batch_trace = collector.trace(&link.trace_id);
     let batch = only(&batch_trace, "replica.batch")?;
-    ensure!(batch.span.span_id == link.span_id && batch.instance == primary, "{batch:?}");
+    ensure!(batch.span.span_id == link.span_id && batch.instance == *primary, "{batch:?}");
     ensure!(batch.span.parent_span_id.is_empty(), "a batch is a trace of its own");
     ensure!(
         batch.span.links.iter().any(|link| link.trace_id == caller && link.span_id == put.span.span_id),
         "the batch links back to its request"
     );
     let propose = only(&batch_trace, "coordinator.propose")?;
-    ensure!(propose.service == "synod-coordinator" && propose.instance == leader, "{propose:?}");
+    ensure!(propose.service == "synod-coordinator" && propose.instance == *leader, "{propose:?}");
     ensure!(descends(&batch_trace, &propose.span, &batch.span), "coordinator.propose descends from replica.batch");
 
     let accepts = named(&batch_trace, "acceptor.accept");
