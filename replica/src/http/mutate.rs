@@ -48,6 +48,7 @@ pub(super) async fn delete_prefix(State(app): State<Arc<App>>, parts: Parts) -> 
 
 async fn put_answer(app: &App, request: Request) -> Result<Response, Refused> {
     let (mut parts, body) = request.into_parts();
+    let deadline = deadline_of(&parts)?;
     Query::parse(parts.uri.query(), &[])?;
     let key = key_text(&parts, &app.limits)?;
     let condition = condition_of(guard_of(&parts.headers)?);
@@ -57,18 +58,20 @@ async fn put_answer(app: &App, request: Request) -> Result<Response, Refused> {
     parts.extensions.insert(BodyLimit { what: "value", bytes: app.limits.value_bytes });
     let WholeBody(value) = WholeBody::from_request(Request::from_parts(parts.clone(), body), &()).await?;
     let op = Op::Put { key, value: value.clone(), content_type, condition };
-    submit(app, &parts, op, value).await
+    submit(app, &parts, op, value, deadline).await
 }
 
 async fn delete_answer(app: &App, parts: Parts) -> Result<Response, Refused> {
+    let deadline = deadline_of(&parts)?;
     Query::parse(parts.uri.query(), &[])?;
     let key = key_text(&parts, &app.limits)?;
     let condition = condition_of(guard_of(&parts.headers)?);
     refuse_unsupported(&parts.headers)?;
-    submit(app, &parts, Op::Delete { key, condition }, Bytes::new()).await
+    submit(app, &parts, Op::Delete { key, condition }, Bytes::new(), deadline).await
 }
 
 async fn delete_prefix_answer(app: &App, parts: Parts) -> Result<Response, Refused> {
+    let deadline = deadline_of(&parts)?;
     let query = Query::parse(parts.uri.query(), &["prefix", "all"])?;
     let (prefix, all) = (query.text("prefix").unwrap_or_default(), query.flag("all")?);
     if prefix.is_empty() && !all {
@@ -85,7 +88,12 @@ async fn delete_prefix_answer(app: &App, parts: Parts) -> Result<Response, Refus
         return Err(Problem::bad_request("If-Match and If-None-Match are about one key, not about a prefix").into());
     }
     refuse_unsupported(&parts.headers)?;
-    submit(app, &parts, Op::DeletePrefix { prefix: prefix.to_owned() }, Bytes::new()).await
+    submit(app, &parts, Op::DeletePrefix { prefix: prefix.to_owned() }, Bytes::new(), deadline).await
+}
+
+/// Counted from the arrival of the request: the time that its body takes is part of it.
+fn deadline_of(parts: &Parts) -> Result<Deadline, Problem> {
+    timeout_of(&parts.headers).map(Deadline::after)
 }
 
 fn key_text(parts: &Parts, limits: &Limits) -> Result<String, Problem> {
@@ -143,8 +151,7 @@ fn taker(status: &Status, app: &App, headers: &HeaderMap) -> Result<Taker, Refus
     }
 }
 
-async fn submit(app: &App, parts: &Parts, op: Op, body: Bytes) -> Result<Response, Refused> {
-    let deadline = Deadline::after(timeout_of(&parts.headers)?);
+async fn submit(app: &App, parts: &Parts, op: Op, body: Bytes, deadline: Deadline) -> Result<Response, Refused> {
     let min_revision = min_revision(&parts.headers)?;
     let taker = taker(&app.driver.published().status, app, &parts.headers)?;
     match taker {

@@ -1,12 +1,15 @@
 //! What clients see when others are gone, and that it heals.
 
-use std::time::Duration;
+#![expect(clippy::disallowed_methods, reason = "a test of a deadline reads the clock")]
+
+use std::time::{Duration, Instant};
 
 use http::Method;
 use serde_json::{Value, json};
 use shared::ids::ClusterId;
 
 use super::network::{Behaviour, Network, eventually};
+use super::send;
 
 /// The deadline of a mutation that a backup forwards: so long that it keeps back for the primary's answer what one may take on a busy
 /// machine, and not less.
@@ -51,6 +54,22 @@ async fn a_proposal_that_is_never_answered_leaves_the_outcome_unknown() {
     // Behind a batch that still flies, nothing is proposed.
     let queued = network.with(1, Method::PUT, "/v1/kv/never", &FORWARDED).await;
     assert_eq!(queued.refusal(), (504, json!("not_applied"), false), "{}", queued.text());
+}
+
+#[tokio::test]
+async fn the_time_that_a_body_takes_is_part_of_what_the_request_may_take() {
+    let network = Network::start(1).await;
+    network.fake.behave(Behaviour::SwallowsProposals);
+    let (took, rest) = (Duration::from_millis(2_000), Duration::from_millis(1_000));
+    let body = futures::stream::once(async move {
+        tokio::time::sleep(took).await;
+        Ok::<_, std::io::Error>("v")
+    });
+    let request = network.request(0, Method::PUT, "/v1/kv/slow").header("synod-timeout", "3s");
+    let began = Instant::now();
+    let answer = send(request.body(reqwest::Body::wrap_stream(body))).await;
+    assert_eq!(answer.refusal(), (504, json!("unknown"), false), "{}", answer.text());
+    assert!(began.elapsed() < took + rest + took, "the deadline began anew with the body's end: {:?}", began.elapsed());
 }
 
 #[tokio::test]
