@@ -241,8 +241,11 @@ mod tests {
     fn a_folder_keeps_its_nonce_for_its_owner() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("a/b");
-        let nonce = DataDir::open(&path, Service::Acceptor, &name("acceptor-1")).unwrap().nonce();
-        assert_eq!(DataDir::open(&path, Service::Acceptor, &name("acceptor-1")).unwrap().nonce(), nonce);
+        let first = DataDir::open(&path, Service::Acceptor, &name("acceptor-1")).unwrap();
+        let (nonce, was_new) = (first.nonce(), first.is_new());
+        drop(first);
+        let again = DataDir::open(&path, Service::Acceptor, &name("acceptor-1")).unwrap();
+        assert_eq!((again.nonce(), again.is_new(), was_new), (nonce, false, true));
         let other = temp.path().join("c");
         assert_ne!(DataDir::open(&other, Service::Acceptor, &name("acceptor-1")).unwrap().nonce(), nonce);
     }
@@ -281,6 +284,15 @@ mod tests {
         let error = DataDir::open(temp.path(), Service::Replica, &name("replica-1")).unwrap_err();
         assert!(matches!(error, DataDirError::Unknown { .. }), "{error}");
         assert_eq!(fs::read(temp.path().join(IDENTITY)).unwrap(), b"{");
+    }
+
+    #[test]
+    fn a_folder_whose_making_was_cut_short_is_made_anew_also_in_the_root_of_a_volume() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::create_dir(temp.path().join("lost+found")).unwrap();
+        fs::write(temp.path().join(LOCK), b"").unwrap();
+        fs::write(temp.path().join(IDENTITY_NEW), b"{\"serv").unwrap();
+        assert!(DataDir::open(temp.path(), Service::Replica, &name("replica-1")).unwrap().is_new());
     }
 
     #[test]

@@ -164,6 +164,18 @@ mod tests {
         assert_eq!(timeout_of(&headers).unwrap_err().status(), 400);
     }
 
+    #[tokio::test]
+    async fn a_deadline_is_one_moment_however_often_it_is_waited_for() {
+        let deadline = Deadline::after(Duration::from_millis(5));
+        let elapsed = Elapsed { timeout: Duration::from_millis(5) };
+        for _ in 0..2 {
+            assert_eq!(deadline.bound(std::future::pending::<()>()).await, Err(elapsed));
+            assert_eq!(deadline.remaining(), Duration::ZERO);
+        }
+        let soon = tokio::time::sleep(Duration::from_millis(1));
+        assert_eq!(deadline.bound(soon).await, Err(elapsed), "it has passed, and does not start again");
+    }
+
     #[test]
     fn what_is_sent_on_is_understood_again() {
         for timeout in [Duration::ZERO, Duration::from_micros(1_500), Duration::from_secs(3), Duration::from_secs(600)] {

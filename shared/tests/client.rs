@@ -7,6 +7,7 @@ use axum::Router;
 use axum::extract::Path;
 use axum::response::IntoResponse as _;
 use axum::routing::{get, post, put};
+use futures::StreamExt as _;
 use http::StatusCode;
 use shared::client::{AcceptorClient, CallError, CoordinatorClient, ReplicaClient};
 use shared::config::BaseUrl;
@@ -132,6 +133,30 @@ async fn nonsense_and_endless_answers_are_refused() {
         let error = AcceptorClient::new(start_raw(nonsense).await).watermarks(TIMEOUT).await.unwrap_err();
         assert!(matches!(error, CallError::Nonsense { .. }), "{error}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_is_taken_from_whom_was_asked_and_from_nobody_that_it_points_to() {
+    let (elsewhere, _guard) =
+        start(Router::new().route("/v1/watermarks", get(async |reply: Reply| reply.send(&watermarks())))).await;
+    let location = format!("{elsewhere}/v1/watermarks");
+    let answer = async move || (StatusCode::TEMPORARY_REDIRECT, [("location", location)]);
+    let (url, _guard) = start(Router::new().route("/v1/watermarks", get(answer))).await;
+    let error = AcceptorClient::new(url).watermarks(TIMEOUT).await.unwrap_err();
+    let CallError::Refused { status, .. } = error else { panic!("{error}") };
+    assert_eq!(status, StatusCode::TEMPORARY_REDIRECT);
+}
+
+#[tokio::test]
+async fn of_a_refusal_that_goes_on_and_on_nothing_is_kept() {
+    let long = async || {
+        let pieces = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(bytes::Bytes::from_static(&[b'x'; 1_000])));
+        (StatusCode::INTERNAL_SERVER_ERROR, axum::body::Body::from_stream(pieces.take(100)))
+    };
+    let (url, _guard) = start(Router::new().route("/v1/watermarks", get(long))).await;
+    let error = AcceptorClient::new(url).watermarks(TIMEOUT).await.unwrap_err();
+    let CallError::Refused { status, detail, problem: None, .. } = error else { panic!("{error}") };
+    assert_eq!((status, detail.as_str()), (StatusCode::INTERNAL_SERVER_ERROR, ""));
 }
 
 #[tokio::test]

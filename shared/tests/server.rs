@@ -85,6 +85,25 @@ async fn an_unknown_path_or_method_is_a_problem_and_every_answer_names_its_trace
 }
 
 #[tokio::test]
+async fn what_may_have_been_meant_as_a_mutation_is_told_that_nothing_happened() {
+    let server = start(Limits::default()).await;
+    for (path, status) in [("/nothing", 404), ("/hello", 405)] {
+        let response = reqwest::Client::new().put(format!("http://{}{path}", server.address)).send().await.unwrap();
+        assert_eq!(response.status(), status);
+        assert_eq!(problem_of(response).await.outcome, Some(problem::Outcome::NotApplied));
+    }
+    assert_eq!(problem_of(get_from(&server, "/nothing").await).await.outcome, None);
+}
+
+#[tokio::test]
+async fn a_body_in_a_coding_that_nobody_takes_off_is_refused() {
+    let server = start(Limits::default()).await;
+    let head = "POST /hello HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: gzip, chunked\r\n\r\n";
+    let answer = raw(server.address, format!("{head}1\r\nx\r\n0\r\n\r\n").as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 501 ") && answer.contains("gzip"), "{answer}");
+}
+
+#[tokio::test]
 async fn the_callers_trace_is_taken_up() {
     let server = start(Limits::default()).await;
     let request = reqwest::Client::new().post(format!("http://{}/hello", server.address));
@@ -171,6 +190,17 @@ async fn a_request_in_progress_ends_before_the_server_does() {
     server.gate.add_permits(1);
     assert_eq!(waiting.await.unwrap().unwrap().status(), 200);
     server.ended.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_waits_for_its_next_request_does_not_hold_up_the_end() {
+    let server = start(Limits { drain: Duration::from_secs(3_600), ..Limits::default() }).await;
+    let mut idle = TcpStream::connect(server.address).await.unwrap();
+    idle.write_all(b"POST /hello HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut byte = [0];
+    idle.read_exact(&mut byte).await.unwrap();
+    server.shutdown.cancel();
+    tokio::time::timeout(Duration::from_secs(10), server.ended).await.expect("it waits for nothing").unwrap().unwrap();
 }
 
 #[tokio::test]
