@@ -49,10 +49,8 @@ impl Endpoints {
     /// Waits until the endpoint isn't healthy.
     pub(crate) async fn lost(&self, id: EndpointId) {
         loop {
+            // Made before the look, so that a notification between the look and the wait counts.
             let notified = self.lost.notified();
-            tokio::pin!(notified);
-            // From here on no notification is missed, so that one between the look and the wait counts.
-            notified.as_mut().enable();
             if !self.lock().is_healthy(id) {
                 return;
             }

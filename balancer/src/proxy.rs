@@ -32,7 +32,7 @@ use crate::upstream::Upstream;
 /// How much longer than the client's deadline the balancer waits, so that the replica's own answer to the same deadline, which
 /// knows more, comes first.
 pub(crate) const SLACK: Duration = Duration::from_millis(250);
-/// The longest problem of a replica that is looked into, in bytes. A longer one is taken for none.
+/// The longest problem of a replica that is looked into, in bytes. A longer one counts as an answer that broke off.
 const MAX_PROBLEM_BYTES: usize = 64 * 1024;
 /// Memory for bodies is counted in pieces of so many bytes.
 const PIECE: usize = 1024;

@@ -46,3 +46,31 @@ pub fn report_of(status: serde_json::Value, name: &Name) -> Result<Report, Statu
     let role = if status.role.as_deref() == Some(Role::Primary.as_str()) { Role::Primary } else { Role::Backup };
     Ok(Report { role, epoch: status.epoch, executed_slot: status.executed_slot })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn report(service: &str, id: &str, role: &str) -> Result<Report, StatusError> {
+        let status = json!({"service": service, "id": id, "role": role, "epoch": 3, "executed_slot": 7});
+        report_of(status, &"replica-1".parse().unwrap())
+    }
+
+    #[test]
+    fn only_the_replica_that_says_it_is_primary_is_taken_for_it() {
+        for (said, role) in [("primary", Role::Primary), ("backup", Role::Backup), ("waiting", Role::Backup)] {
+            let expected = Report { role, epoch: Epoch(3), executed_slot: Some(Slot(7)) };
+            assert_eq!(report("replica", "replica-1", said).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn what_another_service_says_is_not_this_replicas() {
+        for (service, id) in [("replica", "replica-2"), ("acceptor", "replica-1")] {
+            let error = report(service, id, "primary").unwrap_err();
+            assert_eq!(error.to_string(), format!("{service} {id} answers there"));
+        }
+    }
+}

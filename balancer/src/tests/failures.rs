@@ -8,6 +8,7 @@ use shared::problem::{Outcome, Problem};
 
 use super::fake::{Fake, Reply, Seen};
 use super::harness::{Setup, problem};
+use crate::pool::Thresholds;
 
 #[tokio::test]
 async fn a_refused_connection_is_retried_elsewhere_also_for_a_mutation() {
@@ -126,6 +127,47 @@ async fn past_the_deadline_nobody_else_is_asked() {
     let answer = balancer.send(Method::GET, "/v1/kv/k", &[("synod-timeout", "20ms")], "").await;
     assert!(answer.status.is_server_error(), "{answer:?}");
     assert_eq!(one.seen().len() + two.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn another_replica_is_given_only_the_time_that_is_left() {
+    let not_now = || Reply::problem(&Problem::unavailable("no primary is known").with_outcome(Outcome::NotApplied));
+    let one = Fake::start(1, move |_| not_now().late(Duration::from_millis(100))).await;
+    let two = Fake::start(2, |_| Reply::ok("two")).await;
+    let balancer = Setup::default().start(&[&one, &two]).await;
+    let answer = balancer.send(Method::PUT, "/v1/kv/k", &[("synod-timeout", "3s")], "value").await;
+    assert_eq!(answer.body, "two");
+    let left: u64 = two.seen()[0].field("synod-timeout")[0].strip_suffix("ms").unwrap().parse().unwrap();
+    assert!(left <= 2_901, "{left} ms are left of 3 s after 100 ms");
+}
+
+#[tokio::test]
+async fn a_503_that_breaks_off_says_nothing_of_a_mutation() {
+    let half = || Reply::Broken("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 100\r\n\r\n{".to_owned());
+    let (one, two) = (Fake::start(1, move |_| half()).await, Fake::start(2, |_| Reply::ok("two")).await);
+    let balancer = Setup::default().start(&[&one, &two]).await;
+    assert_eq!(balancer.put("/v1/kv/k", "value").await.problem(), problem("bad-gateway", 502, Some("unknown")));
+    assert_eq!(two.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn a_replica_is_given_up_for_failures_in_a_row_that_no_answer_forgave() {
+    let script = |seen: &Seen| match seen.line() {
+        "GET /v1/kv/cut HTTP/1.1" => Reply::Cut,
+        "GET /v1/kv/hang HTTP/1.1" => Reply::Hang,
+        _ => Reply::ok(""),
+    };
+    let one = Fake::start(1, script).await;
+    let thresholds = Thresholds { unhealthy_after: 2, healthy_after: 1 };
+    let balancer = Setup { thresholds, ..Setup::default() }.start(&[&one]).await;
+    for path in ["/v1/kv/cut", "/v1/kv/ok", "/v1/kv/cut"] {
+        balancer.get(path).await;
+    }
+    assert_eq!(balancer.get("/v1/kv/ok").await.status, 200, "two failures, but not in a row");
+    balancer.get("/v1/kv/cut").await;
+    balancer.send(Method::GET, "/v1/kv/hang", &[("synod-timeout", "20ms")], "").await;
+    balancer.get("/v1/kv/cut").await;
+    assert_eq!(balancer.get("/v1/kv/ok").await.problem(), problem("unavailable", 503, None), "no answer came between the two");
 }
 
 #[tokio::test]

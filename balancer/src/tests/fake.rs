@@ -18,6 +18,8 @@ pub(super) enum Reply {
     Bytes(String),
     /// Writes these bytes after a while, and keeps the connection.
     Late(Duration, String),
+    /// Writes these bytes and closes.
+    Broken(String),
     /// Closes the connection without a word.
     Cut,
     /// Never answers.
@@ -40,7 +42,7 @@ impl Reply {
     pub(super) fn late(self, after: Duration) -> Self {
         match self {
             Self::Bytes(bytes) => Self::Late(after, bytes),
-            Self::Late(..) | Self::Cut | Self::Hang | Self::Pieces(_) => panic!("only bytes come late"),
+            Self::Late(..) | Self::Broken(_) | Self::Cut | Self::Hang | Self::Pieces(_) => panic!("only bytes come late"),
         }
     }
 
@@ -155,6 +157,7 @@ async fn connection(mut stream: TcpStream, state: Arc<State>) {
                 tokio::time::sleep(after).await;
                 stream.write_all(bytes.as_bytes()).await.unwrap();
             }
+            Reply::Broken(bytes) => return stream.write_all(bytes.as_bytes()).await.unwrap(),
             Reply::Cut => return,
             Reply::Hang => tokio::time::sleep(Duration::from_secs(3_600)).await,
             Reply::Pieces(mut pieces) => {

@@ -2,6 +2,7 @@
 
 use shared::ids::Instance;
 use shared::message::Member;
+use tokio::sync::mpsc;
 
 use super::fake::{Fake, Reply};
 use super::harness::Setup;
@@ -38,18 +39,38 @@ async fn a_killed_replica_gets_no_requests_and_a_restarted_one_does() {
 
 #[tokio::test]
 async fn a_read_that_waits_for_a_replica_that_stopped_is_answered_by_another() {
-    let (one, two) = (Fake::start(1, |_| Reply::Hang).await, Fake::start(2, |_| Reply::ok("two")).await);
-    let balancer = Setup::with_checks().start(&[&one, &two]).await;
+    // The first is the primary; of a backup that stops, a read must hear as well.
+    for [hanging, other] in [[1, 2], [2, 1]] {
+        let (stopped, well) = (Fake::start(hanging, |_| Reply::Hang).await, Fake::start(other, |_| Reply::ok("well")).await);
+        let balancer = Setup::with_checks().start(&[&stopped, &well]).await;
+        let stop = async {
+            while stopped.seen().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            stopped.stop(true);
+        };
+        let (first, second, ()) = tokio::join!(balancer.get("/v1/kv/k"), balancer.get("/v1/kv/k"), stop);
+        assert_eq!([first.body, second.body], ["well", "well"]);
+        assert_eq!(stopped.seen().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_mutation_waits_for_the_answer_of_a_primary_that_stopped_since_nobody_else_knows_it() {
+    let (pieces, receiver) = mpsc::channel(1);
+    let receiver = std::sync::Mutex::new(Some(receiver));
+    let one = Fake::start(1, move |_| Reply::Pieces(receiver.lock().unwrap().take().unwrap())).await;
+    let balancer = Setup::with_checks().start(&[&one]).await;
     let stop = async {
-        balancer.until(|pool| pool.endpoints().any(|endpoint| endpoint.counts.in_flight == 1 && primary(pool) == 1)).await;
         while one.seen().is_empty() {
             tokio::task::yield_now().await;
         }
         one.stop(true);
+        balancer.until(|pool| pool.healthy() == 0).await;
+        pieces.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone".to_owned()).await.unwrap();
     };
-    let (first, second, ()) = tokio::join!(balancer.get("/v1/kv/k"), balancer.get("/v1/kv/k"), stop);
-    assert_eq!([first.body, second.body], ["two", "two"]);
-    assert_eq!(one.seen().len(), 1);
+    let (answer, ()) = tokio::join!(balancer.put("/v1/kv/k", "value"), stop);
+    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, "done"));
 }
 
 #[tokio::test]

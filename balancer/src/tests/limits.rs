@@ -51,6 +51,16 @@ async fn a_malformed_timeout_is_a_bad_request() {
 }
 
 #[tokio::test]
+async fn a_condition_that_a_connection_field_would_drop_is_refused_and_not_forwarded_without_it() {
+    let one = Fake::start(1, |_| Reply::ok("")).await;
+    let balancer = Setup::default().start(&[&one]).await;
+    let head = "PUT /v1/kv/k HTTP/1.1\r\nHost: h\r\nConnection: close, If-Match\r\nIf-Match: \"3\"\r\nContent-Length: 1\r\n\r\nv";
+    let answer = balancer.raw(head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("not_applied"), "{answer}");
+    assert_eq!(one.seen().len(), 0);
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_come_in_time_is_refused() {
     let one = Fake::start(1, |_| Reply::ok("")).await;
     let balancer = Setup::default().start(&[&one]).await;
@@ -98,4 +108,21 @@ async fn bodies_that_do_not_fit_in_memory_together_are_refused_at_once() {
     };
     assert_eq!(answer.problem(), problem("overloaded", 503, Some("not_applied")));
     assert!(answer.body.contains("2048 bytes"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_body_of_unannounced_length_takes_as_much_memory_as_it_may_have() {
+    let one = Fake::start(1, |_| Reply::Hang).await;
+    let bodies = BodyLimits { body_bytes: 1_500, buffered_bytes: 2_048 };
+    let balancer = Setup { bodies, ..Setup::default() }.start(&[&one]).await;
+    let waiting = balancer.raw(b"PUT /v1/kv/k HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nv\r\n0\r\n\r\n");
+    let refused = async {
+        balancer.until(|pool| pool.endpoints().all(|endpoint| endpoint.counts.in_flight == 1)).await;
+        balancer.put("/v1/kv/k", "value").await
+    };
+    let answer = tokio::select! {
+        answer = refused => answer,
+        answer = waiting => panic!("{answer}"),
+    };
+    assert_eq!(answer.problem(), problem("overloaded", 503, Some("not_applied")));
 }
