@@ -40,3 +40,33 @@ impl Recovery {
         ChosenReply::Unavailable
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use shared::ids::{AcceptorId, Slot};
+    use shared::message::Roster;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::chosen_window::PageLimits;
+
+    #[tokio::test]
+    async fn one_recovery_too_many_is_refused_at_once() {
+        let never_accepts = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", never_accepts.local_addr().unwrap()).parse().unwrap();
+        let recovery = Recovery::new(&[AcceptorClient::new(url)]);
+        let wanted = || Wanted {
+            roster: Roster::new(vec![AcceptorId(1)]).unwrap(),
+            from: Slot(0),
+            below: Slot(1),
+            chosen_below: Slot(1),
+            limits: PageLimits { entries: 1, bytes: 1 },
+        };
+        let mut under_way: Vec<_> = (0..RECOVERIES_AT_ONCE).map(|_| Box::pin(recovery.recover(wanted()))).collect();
+        for recovery in &mut under_way {
+            assert_eq!(recovery.now_or_never(), None);
+        }
+        assert_eq!(recovery.recover(wanted()).now_or_never(), Some(ChosenReply::Unavailable));
+    }
+}

@@ -202,14 +202,17 @@ fn the_marks_and_ballots_of_a_stranger_are_not_believed() {
     let refusal = PrepareReply::Stranger(Stranger { acceptor: AcceptorId(9), roster: Some(other.clone()) });
     let refused = bench.step(Input::PrepareReply { from: at(2), ballot: mine, reply: refusal });
     assert_eq!(refused, [Effect::Misfit { at: at(2), misfit }]);
-    let reply = Watermarks {
-        acceptor: AcceptorId(9),
-        roster: Some(other),
+    let reply = |acceptor| Watermarks {
+        acceptor,
+        roster: Some(other.clone()),
         promised: Some(ballot(99, OTHER)),
         marks: chosen(99),
         leader_silent_ms: 0,
     };
-    assert_eq!(bench.watermarks(2, 1, reply), []);
+    assert_eq!(bench.watermarks(2, 1, reply(AcceptorId(9))), []);
+    // Of this cluster by its identity, but of another by its word.
+    let misfit = Misfit { acceptor: id(2), roster: Some(other.clone()) };
+    assert_eq!(bench.watermarks(2, 1, reply(id(2))), [Effect::Misfit { at: at(2), misfit }]);
     assert_eq!((bench.core.ballot(), bench.core.chosen_below()), (Some(mine), Slot(0)));
 }
 

@@ -88,6 +88,9 @@ async fn a_heartbeat_is_answered_with_who_leads() {
     let endless = Heartbeat { url: "x".repeat(64 << 10), ..heartbeat(cluster_id()) };
     let refused = coordinator.client.heartbeat(&endless, PATIENCE).await.unwrap_err();
     assert!(refused.to_string().contains("the heartbeat is limited to 65536 bytes"), "{refused}");
+    let absurd = Heartbeat { durable_below: Slot(u64::MAX), ..heartbeat(cluster_id()) };
+    let refused = coordinator.client.heartbeat(&absurd, PATIENCE).await.unwrap_err();
+    assert!(refused.to_string().contains("durable_below is above 9223372036854775807"), "{refused}");
     let refused = coordinator.client.heartbeat(&heartbeat(ClusterId(9)), PATIENCE).await.unwrap_err();
     assert!(refused.to_string().contains("409"), "{refused}");
 }

@@ -95,6 +95,27 @@ async fn acceptors_that_are_full_are_refused_more_and_served_again_when_room_is_
 }
 
 #[tokio::test]
+async fn one_proposal_too_many_is_refused_at_once_and_who_hung_up_is_not_waited_for() {
+    let (coordinator, acceptors) = leading().await;
+    acceptors.iter().for_each(|acceptor| acceptor.memory.lock().unwrap().delay = 6 * PATIENCE);
+    let mut waiting = tokio::task::JoinSet::new();
+    for number in 0..64 {
+        let client = coordinator.client.clone();
+        waiting.spawn(async move { client.propose(&proposal(number, "x"), PATIENCE).await });
+    }
+    // They stay in flight, whoever waits for them.
+    let waits_for = async |proposals: u64| {
+        let status = coordinator.status().await;
+        status["waiting_proposals"] == proposals && status["in_flight_slots"] == 64
+    };
+    until("all wait", || waits_for(64)).await;
+    let limit = "64 proposals are waited for".to_owned();
+    assert_eq!(coordinator.propose(64, "x").await, ProposalReply::Overloaded { limit });
+    waiting.shutdown().await;
+    until("none waits", || waits_for(0)).await;
+}
+
+#[tokio::test]
 async fn what_comes_while_requests_fly_goes_together() {
     let (coordinator, acceptors) = leading().await;
     acceptors.iter().for_each(|acceptor| acceptor.memory.lock().unwrap().delay = Duration::from_millis(100));
