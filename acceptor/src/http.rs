@@ -291,3 +291,6 @@ fn broken(error: AcceptError) -> Problem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

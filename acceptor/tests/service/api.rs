@@ -1,3 +1,7 @@
+#![expect(clippy::disallowed_methods, reason = "a test of a duration reads the clock")]
+
+use std::time::Instant;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 use shared::ids::Instance;
@@ -86,6 +90,24 @@ async fn status_says_what_the_acceptor_knows() {
         "log_bytes": 16 << 20, "log_segments": 1,
     });
     assert_eq!((status, body), (StatusCode::OK, expected));
+}
+
+#[tokio::test]
+async fn an_acceptor_says_for_how_long_it_has_not_heard_from_a_leader() {
+    let temp = tempfile::tempdir().unwrap();
+    let process = Process::start(temp.path());
+    let client = process.client();
+    let acceptor = identity(&client).await;
+    let grows = async {
+        while client.watermarks(TIMEOUT).await.unwrap().leader_silent_ms < 100 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(TIMEOUT, grows).await.expect("silence grows");
+    let sent = Instant::now();
+    client.accept(&accept(acceptor, 0, Bytes::from_static(b"a")), TIMEOUT).await.unwrap();
+    let silent_ms = client.watermarks(TIMEOUT).await.unwrap().leader_silent_ms;
+    assert!(u128::from(silent_ms) <= sent.elapsed().as_millis(), "{silent_ms} ms");
 }
 
 #[tokio::test]
