@@ -3,6 +3,7 @@
 mod faults;
 mod lists;
 mod network;
+mod reading;
 mod refusals;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -124,6 +125,36 @@ async fn compare_and_swap_goes_by_the_entity_tag() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_written_again_keeps_its_creation_and_counts_its_versions() {
+    let network = Network::start(2).await;
+    let created = network.put(1, "/v1/kv/again", "1").await.json()["revision"].as_u64().unwrap();
+    for version in 2..4 {
+        let written = network.put(1, "/v1/kv/again", "2").await;
+        let revision = created + version - 1;
+        let expected = json!({"key": "again", "revision": revision, "created_revision": created, "version": version});
+        assert_eq!((written.status, written.json(), written.header("etag")), (200, expected, &*format!("\"{revision}\"")));
+        let read = network.get(0, "/v1/kv/again").await;
+        assert_eq!(read.header("synod-created-revision"), created.to_string());
+        assert_eq!(read.header("synod-version"), version.to_string());
+    }
+    let first = network.get(0, &format!("/v1/kv/again?revision={created}")).await;
+    assert_eq!((first.text(), first.header("synod-revision")), ("1", &*created.to_string()));
+}
+
+#[tokio::test]
+async fn who_answers_in_the_place_of_another_is_not_shown_as_the_other() {
+    let network = Network::start(2).await;
+    network.fake.announce("replica-9", &network.nodes[1].url);
+    let shown = async || {
+        let cluster = network.get(0, "/v1/cluster").await.json();
+        cluster["replicas"].as_array().unwrap().iter().find(|replica| replica["id"] == "replica-9").cloned()
+    };
+    network::eventually("it is heard of", async || shown().await.is_some()).await;
+    let shown = shown().await.unwrap();
+    assert_eq!((&shown["healthy"], &shown["role"], &shown["url"]), (&json!(false), &Value::Null, &json!(network.nodes[1].url)));
+}
+
+#[tokio::test]
 async fn a_refused_guard_uses_up_no_revision() {
     let network = Network::start(1).await;
     let before = network.put(0, "/v1/kv/a", "1").await.json()["revision"].as_u64().unwrap();
@@ -191,4 +222,10 @@ async fn a_stream_longer_than_its_pieces_is_whole() {
         assert_eq!(pair[1]["previous_hash"], pair[0]["hash"]);
     }
     assert!(slots.len() > 40);
+    for (path, limit) in [("/v1/kv?prefix=big/&limit=30", 30), ("/v1/log?limit=25", 25)] {
+        let stream = network.with(0, Method::GET, path, &[("accept", "application/x-ndjson")]).await;
+        assert_eq!(stream.text().lines().count(), limit, "{path}");
+    }
+    let last = network.get(0, &format!("/v1/log?from={}", slots.len() - 1)).await;
+    assert_eq!((last.json().as_array().unwrap().len(), last.headers.get("link")), (1, None), "nothing comes after it");
 }

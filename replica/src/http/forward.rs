@@ -125,7 +125,7 @@ fn cause_of(error: &dyn std::error::Error) -> String {
 mod tests {
     use shared::ids::Instance;
     use shared::message::Service;
-    use tokio::io::AsyncReadExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -138,12 +138,19 @@ mod tests {
         let (parts, ()) = Request::put("/v1/kv/a").body(()).unwrap().into_parts();
         let put = || forward(&primary, &parts, Bytes::from_static(b"v"), Deadline::after(Duration::from_secs(10)));
 
-        let takes_it_and_breaks_off = async {
-            let (mut connection, _) = listener.accept().await.unwrap();
-            assert!(connection.read(&mut [0; 1_024]).await.unwrap() > 0);
-        };
-        let (answer, ()) = tokio::join!(put(), takes_it_and_breaks_off);
-        assert!(matches!(answer, Err(Refused::PrimaryBroke { .. })));
+        for said in ["", "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"] {
+            let takes_it_and_breaks_off = async {
+                let (mut connection, _) = listener.accept().await.unwrap();
+                assert!(connection.read(&mut [0; 1_024]).await.unwrap() > 0);
+                connection.write_all(said.as_bytes()).await.unwrap();
+            };
+            let (answer, ()) = tokio::join!(put(), takes_it_and_breaks_off);
+            assert!(matches!(answer, Err(Refused::PrimaryBroke { .. })), "{said:?}");
+        }
+
+        let soon = Deadline::after(Duration::from_millis(50));
+        let silent = forward(&primary, &parts, Bytes::from_static(b"v"), soon).await;
+        assert!(matches!(silent, Err(Refused::PrimarySilent { .. })));
 
         drop(listener);
         assert!(matches!(put().await, Err(Refused::PrimaryUnreachable { .. })));

@@ -108,3 +108,15 @@ pub enum OpenError {
         source: StoreError,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_passes_by_itself_is_waited_for() {
+        let text = String::new;
+        let fatal = [StoreError::Full(text()), StoreError::Busy(text()), StoreError::Damaged(text()), StoreError::Failed(text())];
+        assert_eq!(fatal.map(|error| error.is_fatal()), [false, false, true, true]);
+    }
+}

@@ -211,6 +211,7 @@ async fn a_state_that_is_opened_again_goes_on_where_it_was() {
     store.writer.execute(vec![batch(2, 1, vec![put("a", b"2")])]).await.unwrap();
     assert_eq!(value_at(&store, "a", None).await.unwrap(), "2");
     store.writer.close().await.unwrap();
+    assert_eq!(open_in(dir.path()).await.cluster, Some(ClusterId(7)), "executing does not forget whose state it is");
 }
 
 #[tokio::test]

@@ -73,6 +73,28 @@ async fn the_time_that_a_body_takes_is_part_of_what_the_request_may_take() {
 }
 
 #[tokio::test]
+async fn a_replica_whose_state_is_damaged_ends_and_leaves_open_what_was_under_way() {
+    use sqlx::{ConnectOptions, Connection};
+    let mut network = Network::start(1).await;
+    network.put(0, "/v1/kv/rots", "v").await;
+    network.fake.behave(Behaviour::SwallowsProposals);
+    let breaks = async {
+        eventually("it flies", async || network.status(&network.nodes[0]).await["flying_mutations"] == 1).await;
+        let file = network.nodes[0].state_file();
+        let mut other = sqlx::sqlite::SqliteConnectOptions::new().filename(file).connect().await.unwrap();
+        sqlx::query("UPDATE versions SET value = x'00' WHERE key = x'726f7473'").execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+        network.get(0, "/v1/kv/rots?consistency=local").await
+    };
+    let (proposed, read) = tokio::join!(network.put(0, "/v1/kv/maybe", "v"), breaks);
+    assert_eq!(read.refusal(), (500, Value::Null, false), "{}", read.text());
+    assert_eq!(proposed.refusal(), (504, json!("unknown"), false), "{}", proposed.text());
+    let ended = tokio::time::timeout(Duration::from_secs(10), network.nodes.remove(0).end()).await.unwrap();
+    let said = format!("{:#}", ended.unwrap_err());
+    assert!(said.contains("the record of \"rots\""), "{said}");
+}
+
+#[tokio::test]
 async fn a_backup_whose_primary_is_gone_says_that_nothing_happened() {
     let mut network = Network::start(2).await;
     let _dir = network.nodes.remove(0).stop().await;
@@ -132,4 +154,9 @@ async fn a_replica_is_ready_once_it_knows_its_cluster_a_view_and_itself_current(
     assert_eq!(waiting.status, 503);
     assert!(waiting.text().contains("quorum of the 1 acceptors"), "{}", waiting.text());
     assert_eq!(network.get(1, "/livez").await.status, 200);
+    eventually("one that knows nothing new is not ready either", async || {
+        let stale = network.get(0, "/readyz").await;
+        stale.status == 503 && stale.text().contains("last knew itself current")
+    })
+    .await;
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "starts servers")]
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -84,6 +85,13 @@ impl Fake {
     /// What the server does from now on.
     pub(super) fn behave(&self, behaviour: Behaviour) {
         self.lock().behaviour = behaviour;
+    }
+
+    /// Announces a replica that is not where it says.
+    pub(super) fn announce(&self, name: &str, url: &str) {
+        let name: Name = name.parse().unwrap();
+        let member = Member { name: name.clone(), service: Service::Replica, url: url.to_owned(), instance: Instance(9) };
+        self.lock().members.insert(name, member);
     }
 
     async fn behaviour(&self) -> Behaviour {
@@ -214,6 +222,11 @@ impl Node {
         };
         let running = tokio::spawn(crate::run(args, running));
         Self { name: name.to_string(), url, dir, shutdown, running }
+    }
+
+    /// Where its state is.
+    pub(super) fn state_file(&self) -> PathBuf {
+        self.dir.path().join("data").join(crate::store::FILE)
     }
 
     /// Ends it, and gives back its folder.

@@ -2,8 +2,10 @@
 
 use http::Method;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
-use super::network::Network;
+use super::network::{Network, eventually};
 use super::send;
 
 /// Method, path and headers; status, and a word that the problem says.
@@ -65,4 +67,24 @@ async fn a_forwarded_mutation_is_not_forwarded_again() {
     let network = Network::start(2).await;
     let refused = network.with(1, Method::PUT, "/v1/kv/x", &[("synod-forwarded", "1")]).await;
     assert_eq!(refused.refusal(), (503, json!("not_applied"), true), "{}", refused.text());
+}
+
+#[tokio::test]
+async fn bodies_that_are_still_coming_take_the_memory_that_all_may_have() {
+    let network = Network::start(1).await;
+    let address = network.nodes[0].url.strip_prefix("http://").unwrap();
+    let head = "PUT /v1/kv/slow HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n";
+    let mut coming = Vec::new();
+    // By default 128 MiB in all, and a value of up to 1 MiB.
+    for _ in 0..128 {
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        connection.write_all(head.as_bytes()).await.unwrap();
+        coming.push(connection);
+    }
+    eventually("there is no room", async || network.put(0, "/v1/kv/x", "v").await.status == 503).await;
+    let refused = network.put(0, "/v1/kv/x", "v").await;
+    assert_eq!(refused.refusal(), (503, json!("not_applied"), true), "{}", refused.text());
+    assert!(refused.text().contains("134217728 bytes"), "{}", refused.text());
+    drop(coming);
+    eventually("there is room again", async || network.put(0, "/v1/kv/x", "v").await.status == 201).await;
 }

@@ -72,6 +72,19 @@ async fn a_full_disk_is_said_waited_for_and_healed_from() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_written_ends_it_and_is_not_tried_again() {
+    let (dir, store) = opened().await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.path().join(store::FILE));
+    let mut other = options.connect().await.unwrap();
+    sqlx::query("DROP TABLE log").execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+    let rig = start(dir, store.writer);
+    rig.jobs.send(noop(0)).await.unwrap();
+    let ended = timeout(Duration::from_secs(10), rig.running).await.expect("it ends").unwrap();
+    assert!(matches!(&ended, Err(StoreError::Failed(what)) if what.contains("no such table")), "{ended:?}");
+}
+
+#[tokio::test]
 async fn a_lock_of_another_process_is_waited_for() {
     let (dir, store) = opened().await;
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.path().join(store::FILE));

@@ -54,6 +54,7 @@ async fn a_row_that_is_not_what_was_written_is_refused_by_name() {
         ("UPDATE log SET hash = zeroblob(32) WHERE slot = 0", "slot 0 does not match its checksum"),
         ("UPDATE log SET revision = 5 WHERE slot = 0", "slot 0 does not match its checksum"),
         ("UPDATE log SET ballot_round = 5 WHERE slot = 1", "slot 1 does not match its checksum"),
+        ("UPDATE log SET ballot_coordinator = 5 WHERE slot = 1", "slot 1 does not match its checksum"),
         ("UPDATE meta SET hash = zeroblob(32)", sum),
         ("UPDATE meta SET revision = 500", sum),
         ("UPDATE meta SET executed_below = 3", sum),
