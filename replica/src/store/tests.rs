@@ -3,6 +3,7 @@
 mod damage;
 
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use shared::ids::{Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, Name, Revision, Slot};
@@ -237,6 +238,28 @@ async fn what_a_reader_keeps_from_being_copied_is_not_called_durable() {
     assert!(!store.writer.is_durable());
     reader.close().await.unwrap();
     assert_eq!(store.writer.checkpoint().await.unwrap(), Slot(2));
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_another_keeps_from_beginning_calls_nothing_durable() {
+    let (dir, mut store) = open_new().await;
+    let path = dir.path().join(FILE);
+    store.writer.execute(vec![view(0, 1)]).await.unwrap();
+    let mut reader = schema::reader_options(&path).connect().await.unwrap();
+    sqlx::raw_sql("BEGIN; SELECT * FROM meta").execute(&mut reader).await.unwrap();
+    let mut probe = schema::writer_options(&path).busy_timeout(Duration::ZERO).connect().await.unwrap();
+    let mut other = schema::writer_options(&path).busy_timeout(Duration::from_secs(60)).connect().await.unwrap();
+    // Waits for the reader, and lets nobody write or checkpoint meanwhile.
+    let waits = async { sqlx::raw_sql("PRAGMA wal_checkpoint(RESTART)").execute(&mut other).await.unwrap() };
+    let meanwhile = async {
+        while sqlx::raw_sql("BEGIN IMMEDIATE; ROLLBACK").execute(&mut probe).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(store.writer.checkpoint().await.unwrap(), Slot(0));
+        reader.close().await.unwrap();
+    };
+    tokio::join!(waits, meanwhile);
+    assert_eq!(store.writer.checkpoint().await.unwrap(), Slot(1));
 }
 
 #[tokio::test]
