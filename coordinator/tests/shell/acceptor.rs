@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{Query, State};
-use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::extract::{Query, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
 use shared::config::BaseUrl;
 use shared::ids::{AcceptorId, Ballot, Slot};
@@ -28,6 +29,9 @@ pub(crate) struct Memory {
     pub(crate) trim: bool,
     pub(crate) is_full: bool,
     pub(crate) delay: Duration,
+    /// The path of the requests that fail, and how many did.
+    fails: Option<&'static str>,
+    failed: usize,
     /// The `traceparent`s that came with proposals.
     pub(crate) traces: Vec<String>,
     /// How many slots each Accept with any asked for.
@@ -52,6 +56,8 @@ impl FakeAcceptor {
             trim: false,
             is_full: false,
             delay: Duration::ZERO,
+            fails: None,
+            failed: 0,
             traces: Vec::new(),
             batches: Vec::new(),
         };
@@ -64,9 +70,21 @@ impl FakeAcceptor {
             .route("/v1/votes", get(votes))
             .route("/v1/watermarks", get(watermarks))
             .route("/v1/members/{name}", put(announce))
+            .layer(from_fn_with_state(Arc::clone(&memory), fail))
             .with_state(Arc::clone(&memory));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { memory, url }
+    }
+
+    /// Fails all requests to this path from now on.
+    pub(crate) fn fail(&self, path: Option<&'static str>) {
+        let mut memory = self.memory.lock().unwrap();
+        (memory.fails, memory.failed) = (path, 0);
+    }
+
+    /// How many requests have failed since it was told to fail them.
+    pub(crate) fn failed(&self) -> usize {
+        self.memory.lock().unwrap().failed
     }
 
     pub(crate) fn knows_chosen(&self, below: u64) -> bool {
@@ -120,6 +138,17 @@ impl Memory {
         }
         AcceptReply::Accepted(Accepted { acceptor: self.id, ballot, slots, marks: self.marks })
     }
+}
+
+async fn fail(State(memory): Shared, request: Request, next: Next) -> Response {
+    {
+        let mut memory = memory.lock().unwrap();
+        if memory.fails == Some(request.uri().path()) {
+            memory.failed += 1;
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        }
+    }
+    next.run(request).await
 }
 
 async fn prepare(State(memory): Shared, reply: Reply, Wire(message): Wire<Prepare>) -> Response {

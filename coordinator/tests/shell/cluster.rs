@@ -71,12 +71,17 @@ pub(crate) fn proposal(number: u64, value: &str) -> Proposal {
     Proposal { cluster: cluster_id(), epoch: Epoch(1), number: BatchNumber(number), value }
 }
 
-/// Three acceptors and a coordinator that leads them.
-pub(crate) async fn leading() -> (RunningCoordinator, Vec<FakeAcceptor>) {
+pub(crate) async fn acceptors() -> Vec<FakeAcceptor> {
     let mut acceptors = Vec::new();
     for id in 1..=3 {
         acceptors.push(FakeAcceptor::start(id).await);
     }
+    acceptors
+}
+
+/// Three acceptors and a coordinator that leads them.
+pub(crate) async fn leading() -> (RunningCoordinator, Vec<FakeAcceptor>) {
+    let acceptors = acceptors().await;
     let coordinator = join(&acceptors);
     until("it leads", || coordinator.leads()).await;
     (coordinator, acceptors)

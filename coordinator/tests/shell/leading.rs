@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use coordinator::config::shell::{ACCEPTS_IN_FLIGHT, POLLS_IN_FLIGHT, PREPARES_IN_FLIGHT};
 use shared::ids::{Ballot, CoordinatorId, Slot};
 use shared::message::{ChosenReply, ProposalReply};
 use shared::telemetry::{TraceContext, in_context};
 
+use crate::acceptor::FakeAcceptor;
 use crate::cluster::*;
 
 async fn fetch(coordinator: &RunningCoordinator, from: u64, wait: Duration) -> ChosenReply {
@@ -92,6 +94,27 @@ async fn acceptors_that_are_full_are_refused_more_and_served_again_when_room_is_
         full(false);
     });
     assert!(matches!(first, ProposalReply::Chosen { slot: Slot(0), .. }), "{first:?}");
+}
+
+/// Fails what is asked of the acceptors at a path, until each has failed more than may be under way to it at once.
+async fn fail(acceptors: &[FakeAcceptor], path: &'static str, at_once: usize) {
+    acceptors.iter().for_each(|acceptor| acceptor.fail(Some(path)));
+    until(path, || async { acceptors.iter().all(|acceptor| acceptor.failed() > at_once) }).await;
+}
+
+/// A call that failed is over: it makes room for the next one as an answer does.
+#[tokio::test]
+async fn acceptors_that_failed_again_and_again_are_asked_again() {
+    let acceptors = acceptors().await;
+    let works = || acceptors.iter().for_each(|acceptor| acceptor.fail(None));
+    let coordinator = join(&acceptors);
+    fail(&acceptors, "/v1/watermarks", POLLS_IN_FLIGHT).await;
+    fail(&acceptors, "/v1/prepare", PREPARES_IN_FLIGHT).await;
+    works();
+    until("it leads", || coordinator.leads()).await;
+    fail(&acceptors, "/v1/accept", ACCEPTS_IN_FLIGHT).await;
+    works();
+    until("it chooses", || async { matches!(coordinator.propose(0, "a").await, ProposalReply::Chosen { .. }) }).await;
 }
 
 #[tokio::test]
