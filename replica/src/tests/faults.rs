@@ -56,6 +56,20 @@ async fn a_proposal_that_is_never_answered_leaves_the_outcome_unknown() {
     assert_eq!(queued.refusal(), (504, json!("not_applied"), false), "{}", queued.text());
 }
 
+/// Whatever ends it: what it has proposed may be executed by others.
+#[tokio::test]
+async fn a_mutation_under_way_in_a_replica_that_fails_is_unknown() {
+    let network = Network::start(1).await;
+    network.fake.behave(Behaviour::SwallowsProposals);
+    let fails = async {
+        eventually("it is under way", async || network.status(&network.nodes[0]).await["flying_mutations"] == 1).await;
+        network.fake.behave(Behaviour::OtherCluster);
+    };
+    let (proposed, ()) = tokio::join!(network.put(0, "/v1/kv/maybe", "v"), fails);
+    assert_eq!(proposed.refusal(), (504, json!("unknown"), false), "{}", proposed.text());
+    assert!(proposed.text().contains("the replica ended"), "{}", proposed.text());
+}
+
 #[tokio::test]
 async fn the_time_that_a_body_takes_is_part_of_what_the_request_may_take() {
     let network = Network::start(1).await;

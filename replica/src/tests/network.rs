@@ -40,6 +40,8 @@ pub(super) enum Behaviour {
     Silent,
     /// A proposal is taken and never answered; all else works.
     SwallowsProposals,
+    /// The acceptors are those of another cluster.
+    OtherCluster,
 }
 
 #[derive(Debug, Default)]
@@ -122,9 +124,11 @@ impl Fake {
 }
 
 async fn watermarks(State(fake): State<Fake>, reply: Reply) -> Response {
-    fake.behaviour().await;
+    let acceptor = match fake.behaviour().await {
+        Behaviour::OtherCluster => AcceptorId(2),
+        Behaviour::Works | Behaviour::NoLeader | Behaviour::Silent | Behaviour::SwallowsProposals => AcceptorId(1),
+    };
     let below = Slot(fake.lock().log.len() as u64);
-    let acceptor = AcceptorId(1);
     reply.send(&Watermarks {
         acceptor,
         roster: Some(Roster::new(vec![acceptor]).unwrap()),
@@ -160,7 +164,7 @@ async fn heartbeat(State(fake): State<Fake>, reply: Reply, Wire(_): Wire<Heartbe
 
 async fn propose(State(fake): State<Fake>, reply: Reply, Wire(proposal): Wire<Proposal>) -> Response {
     match fake.behaviour().await {
-        Behaviour::Works => {}
+        Behaviour::Works | Behaviour::OtherCluster => {}
         Behaviour::NoLeader => return reply.send(&ProposalReply::NotLeading),
         Behaviour::Silent | Behaviour::SwallowsProposals => std::future::pending().await,
     }
