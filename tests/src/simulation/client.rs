@@ -4,7 +4,7 @@ mod calls;
 
 use std::time::Duration;
 
-use crate::linearizability::history::{Answer, Call, Consistency, Ending, Key, Operation, OperationId, Time};
+use crate::linearizability::history::{Answer, Call, Ending, Key, Operation, OperationId, Time};
 
 use super::environment::Environment;
 use super::event::{ClientEvent, Event};
@@ -13,6 +13,7 @@ use super::node::{Life, NodeId};
 use super::plan::{Plan, Workload};
 use super::random::Random;
 use super::reach::Reached;
+use super::run::HEALING_LIMIT;
 use calls::KEYS;
 
 /// A request, as HTTP would carry it.
@@ -52,6 +53,9 @@ const FIRST_STREAM: u64 = 1 << 16;
 /// How long it waits for an answer then.
 const HEALED_PATIENCE: Duration = Duration::from_secs(1);
 
+/// A run does not go on for so long: whoever waits for that is answered, or found to be forgotten.
+const ENDLESS_PATIENCE: Duration = HEALING_LIMIT.saturating_mul(4);
+
 /// What a client must be able to do once all is healed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -59,10 +63,20 @@ enum Stage {
     Working,
     /// All is healed: it must get a write through …
     MustWrite,
-    /// … and then a read at every live replica.
+    /// … and then be answered at every live replica whatever it asks there, without asking again: who retries what was forgotten
+    /// never notices.
     MustRead,
     /// It got all of them.
     Done,
+}
+
+/// How it reads once all is healed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// What is there by now.
+    Linearizable,
+    /// What it knows to be there.
+    Local,
 }
 
 /// A client.
@@ -83,8 +97,8 @@ pub struct Client {
     newest: u64,
     /// The replica that it asked last.
     asked: u8,
-    /// Where it still has to read, once all is healed.
-    unread: Vec<NodeId>,
+    /// Where it still has to read, once all is healed, and how; the next one last.
+    unread: Vec<(NodeId, Reading)>,
 }
 
 #[derive(Debug)]
@@ -138,7 +152,8 @@ impl Client {
     /// All is healed, and these replicas live.
     pub fn heal(&mut self, env: &mut Environment, replicas: &[NodeId]) {
         self.stage = Stage::MustWrite;
-        self.unread = replicas.to_vec();
+        let both = |replica: &NodeId| [Reading::Linearizable, Reading::Local].map(|reading| (*replica, reading));
+        self.unread = replicas.iter().flat_map(both).collect();
         match &self.pending {
             None => self.call(env),
             // It may still end well, but is not waited for longer than what is asked from now on.
@@ -189,7 +204,8 @@ impl Client {
         let call = self.draw_call(operation);
         let patience = match self.stage {
             Stage::Working => self.random.magnitude(self.workload.patience.0, self.workload.patience.1),
-            Stage::MustWrite | Stage::MustRead | Stage::Done => HEALED_PATIENCE,
+            Stage::MustWrite => HEALED_PATIENCE,
+            Stage::MustRead | Stage::Done => ENDLESS_PATIENCE,
         };
         // Mostly the server's time runs out before the client's patience does.
         let timeout = if self.random.chance(800_000) { patience * 9 / 10 } else { patience * 2 };
@@ -206,10 +222,14 @@ impl Client {
     fn draw_replica(&mut self) -> NodeId {
         match self.stage {
             Stage::Working => self.asked = u8::try_from(self.random.below(u64::from(self.replicas))).expect("small"),
-            Stage::MustRead => return *self.unread.last().expect("it is done once it has read at all of them"),
+            Stage::MustRead => return self.unread().0,
             Stage::MustWrite | Stage::Done => {}
         }
         NodeId::Replica(self.asked)
+    }
+
+    fn unread(&self) -> (NodeId, Reading) {
+        *self.unread.last().expect("it is done once it has read at all of them")
     }
 
     fn end(&mut self, env: &mut Environment, outcome: Outcome) {
@@ -265,7 +285,7 @@ impl Client {
     fn advance(&mut self, call: &Call) {
         self.stage = match (self.stage, call) {
             (Stage::MustWrite, Call::Put { .. }) => Stage::MustRead,
-            (Stage::MustRead, Call::Read { consistency: Consistency::Linearizable, .. }) => {
+            (Stage::MustRead, Call::Read { .. }) => {
                 self.unread.pop();
                 if self.unread.is_empty() { Stage::Done } else { Stage::MustRead }
             }

@@ -24,6 +24,8 @@
 //! * A call fails at once or with its time-out, never midway. The cores are told the same of each.
 //! * A coordinator's driver takes what is ready in one go before it sends accepts. Here they are sent after every step, so that they
 //!   merge only while as many as allowed are in flight; how they merge is the real [`Outbox`](::coordinator::outbox::Outbox).
+//! * A coordinator says of every proposal that has waited long enough that it is unresolved. The real one names the limit where
+//!   acceptors have no room; its primary proposes again after either.
 //! * Limits on how much waits (for a driver, for a page of votes, bytes of accepts) are far above what a run does. Past them a
 //!   request is refused, as here by a process that is down.
 //! * A checkpoint takes no time, and the clock brings it at fixed intervals, not some time after the transaction that it is for. It

@@ -43,10 +43,11 @@ pub enum Keep {
     Text,
 }
 
-/// How long, after all is healed, until every client has written and read and all replicas agree. In the worst case a coordinator
-/// has just begun to stand back after failures in a row, for up to 6.4 s, while the others stay dead; then its election takes up to
-/// 1.6 s of random wait and Phase 1, its first view waits 1.5 s for a primary that stays dead, and the clients give up on a dead
-/// replica, after 1 s each. Catching up overlaps with that. Anything longer is a timer forgotten or a wait for nothing.
+/// How long, after all is healed, until every client has written and read, all replicas agree, and they have answered whatever they
+/// were asked before. In the worst case a coordinator has just begun to stand back after failures in a row, for up to 6.4 s, while
+/// the others stay dead; then its election takes up to 1.6 s of random wait and Phase 1, its first view waits 1.5 s for a primary
+/// that stays dead, and the clients give up on a dead replica, after 1 s each. Catching up overlaps with that. Anything longer is a
+/// timer forgotten or a wait for nothing.
 pub const HEALING_LIMIT: Duration = Duration::from_secs(15);
 
 /// Runs a plan. Panics of the cores and of the invariants are caught and reported.
@@ -81,7 +82,7 @@ fn play(world: &mut World, healing: &mut Duration, calls: &mut usize) -> Result<
     while step(world, length)? {}
     world.heal();
     let limit = length + HEALING_LIMIT;
-    let is_finished = |world: &World| world.clients_are_done() && world.replicas_agree();
+    let is_finished = |world: &World| world.clients_are_done() && world.replicas_agree() && world.nobody_waits();
     while !is_finished(world) {
         if !step(world, limit)? {
             let text = format!("liveness: {HEALING_LIMIT:?} after all was healed: {}", world.account());

@@ -1,6 +1,6 @@
 //! What a client asks for.
 
-use super::{Client, Stage};
+use super::{Client, Reading, Stage};
 use crate::linearizability::history::{Call, Consistency, Guard, Key, OperationId};
 use crate::linearizability::listing::{Listing, Order};
 use crate::simulation::random::MILLION;
@@ -16,7 +16,7 @@ impl Client {
         let linearizable = Consistency::Linearizable;
         match self.stage {
             Stage::MustWrite => return Call::Put { key, value: operation.0, guard: Guard::Always },
-            Stage::MustRead | Stage::Done => return Call::Read { key, at: None, consistency: linearizable },
+            Stage::MustRead | Stage::Done => return Call::Read { key, at: None, consistency: self.unread_consistency() },
             Stage::Working => {}
         }
         match self.random.weighted(&self.workload.weights) {
@@ -29,6 +29,13 @@ impl Client {
             3 => Call::Delete { key, guard: self.draw_guard(index) },
             4 => Call::Put { key, value: operation.0, guard: self.draw_guard(index) },
             _ => Call::DeletePrefix { prefix: PREFIXES[self.random.index(PREFIXES.len())].into() },
+        }
+    }
+
+    fn unread_consistency(&self) -> Consistency {
+        match self.unread().1 {
+            Reading::Linearizable => Consistency::Linearizable,
+            Reading::Local => Consistency::Local { at_least: self.newest },
         }
     }
 

@@ -5,7 +5,7 @@ use shared::message::{
     Accept, AcceptReply, ChosenReply, Heartbeat, Marks, PrepareReply, Proposal, ProposalReply, Value, VotesPage,
 };
 
-use super::Observer;
+use super::{Observer, ReplicaSeen};
 use crate::simulation::message::Message;
 use crate::simulation::node::NodeId;
 use crate::simulation::reach::Reach;
@@ -105,9 +105,10 @@ impl Observer {
     }
 
     fn on_heartbeat(&self, from: NodeId, heartbeat: &Heartbeat) {
-        self.claims_chosen(from, heartbeat.executed_below);
-        let (claimed, durable) = (heartbeat.durable_below, self.replica(from).durable_below);
-        assert!(claimed <= durable, "invariant: {from} says all below {claimed} is durable, and it is below {durable}");
+        let ReplicaSeen { executed_below, durable_below, .. } = self.replica(from);
+        let (executed, durable) = (heartbeat.executed_below, heartbeat.durable_below);
+        assert!(executed <= *executed_below, "invariant: {from} says all below {executed} is executed, not {executed_below}");
+        assert!(durable <= *durable_below, "invariant: {from} says all below {durable} is durable, not {durable_below}");
     }
 
     fn claims_marks(&self, from: NodeId, marks: Marks) {

@@ -68,6 +68,12 @@ impl ReplicaNode {
         assert!(kept.is_none(), "invariant: who gives up is answered: {} leaves {kept:?} open", self.process.id);
     }
 
+    /// How many requests it has not answered, but for those that it passed on: whom it passed them to may be dead.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.calls.len()
+    }
+
     /// Panics if a request is held for longer than its client asked for.
     pub fn invariant_every_call_ends_in_time(&self, now: Duration) {
         let now = self.process.clock.read(now);
