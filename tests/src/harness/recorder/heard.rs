@@ -44,7 +44,8 @@ impl Heard {
             Self::NeverSent => return Ok(Ending::NotApplied),
             Self::Nothing => return Ok(Ending::Unresolved),
         };
-        if status.is_server_error() {
+        // A busy machine may take longer to pass a long value on than a client is patient: then it was not even read.
+        if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
             return refused(call, status, body);
         }
         let revision = number(headers, "synod-revision").with_context(|| format!("{status}: {}", text(body)))?;
@@ -105,7 +106,7 @@ fn item(said: &Value) -> Result<(Key, Seen)> {
     Ok((Key::from(key), Seen { value: value_id(value.as_bytes()), modified }))
 }
 
-/// A 5xx: is it one that the API knows, and what does it say of a mutation?
+/// Not now: is it a refusal that the API knows, and what does it say of a mutation?
 fn refused(call: &Call, status: StatusCode, body: &[u8]) -> Result<Ending> {
     let problem: Value = serde_json::from_slice(body).with_context(|| format!("{status} is not problem+json: {}", text(body)))?;
     ensure!(status != StatusCode::INTERNAL_SERVER_ERROR, "{problem}");
