@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tests::harness::cluster::{Cluster, Size};
+use tests::harness::cluster::{Cluster, Size, until_reached};
 
 use crate::synod;
 
@@ -95,16 +94,14 @@ async fn a_real_tree_survives_import_failover_and_export() -> Result<()> {
 
 /// Waits until that many keys are written, as the revision of any replica tells.
 async fn wait_for_keys(cluster: &Cluster, count: usize) -> Result<()> {
-    tests::harness::cluster::eventually("the import gets on", || async {
+    until_reached("keys imported", count, async || {
         let mut highest = 0;
         for replica in cluster.names("replica") {
             if let Ok(status) = cluster.json(&replica, "/v1/status").await {
                 highest = highest.max(status["revision"].as_u64().unwrap_or(0));
             }
         }
-        ensure!(highest >= u64::try_from(count)?, "revision {highest} of {count}");
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        Ok(())
+        usize::try_from(highest).unwrap_or(usize::MAX)
     })
     .await
 }

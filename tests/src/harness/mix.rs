@@ -83,7 +83,7 @@ impl Mix {
     /// When a client got an answer that the API does not allow, or there is no progress for [`PATIENCE`](super::cluster::PATIENCE).
     pub async fn wait_for_progress(&mut self, mutations: usize) -> Result<()> {
         let wanted = self.recorder.acknowledgements() + mutations;
-        let progress = until_reached("mutations acknowledged", wanted, || self.recorder.acknowledgements()).await;
+        let progress = until_reached("mutations acknowledged", wanted, async || self.recorder.acknowledgements()).await;
         self.check()?;
         progress
     }

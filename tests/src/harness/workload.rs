@@ -77,7 +77,7 @@ impl Workload {
     /// When a client got an answer that the API does not allow, or there is no progress for [`PATIENCE`](super::cluster::PATIENCE).
     pub async fn wait_for_progress(&mut self, writes: usize) -> Result<()> {
         let wanted = self.acknowledged.load(Ordering::Relaxed) + writes;
-        let progress = until_reached("writes acknowledged", wanted, || self.acknowledged.load(Ordering::Relaxed)).await;
+        let progress = until_reached("writes acknowledged", wanted, async || self.acknowledged.load(Ordering::Relaxed)).await;
         // Before it is told to, a client ends only for an error, which says more.
         while let Some(ended) = self.clients.try_join_next() {
             ended??;

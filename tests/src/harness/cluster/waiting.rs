@@ -137,12 +137,12 @@ where
 ///
 /// # Errors
 /// When it has not for [`PATIENCE`].
-pub async fn until_reached(what: &str, wanted: usize, number: impl Fn() -> usize) -> Result<()> {
-    let (mut seen, mut since) = (number(), Instant::now());
+pub async fn until_reached(what: &str, wanted: usize, number: impl AsyncFn() -> usize) -> Result<()> {
+    let (mut seen, mut since) = (number().await, Instant::now());
     while seen < wanted {
         ensure!(since.elapsed() < PATIENCE, "no more within {PATIENCE:?}: {seen} of {wanted} {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
-        let now = number();
+        let now = number().await;
         if now > seen {
             (seen, since) = (now, Instant::now());
         }
