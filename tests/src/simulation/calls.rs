@@ -93,6 +93,16 @@ impl<C: Copy> Calls<C> {
         self.under_way = 0;
     }
 
+    /// From now on none takes longer than this, those included that are under way. Whoever was going to look may come too late, so
+    /// somebody else is to.
+    pub fn hurry(&mut self, now: Duration, timeout: Duration) {
+        self.timeout = timeout;
+        for call in &mut self.kept {
+            call.due = call.due.min(now + timeout);
+        }
+        self.is_watched = false;
+    }
+
     /// Begins anew with a process's next life. Nothing that was asked in the one before is answered to this one.
     pub fn restart(&mut self) {
         self.abort();
@@ -156,6 +166,20 @@ mod tests {
         assert_eq!(calls.watch(ms(1_000)), Some(ms(300)));
         assert_eq!(calls.look(ms(1_300)), ['b']);
         assert_eq!(calls.watch(ms(1_300)), None);
+    }
+
+    #[test]
+    fn who_is_in_a_hurry_waits_no_longer_also_for_what_is_under_way() {
+        let mut calls = Calls::new(5 * SECOND);
+        calls.begin(ms(0), 'a');
+        assert_eq!(calls.watch(ms(0)), Some(5 * SECOND));
+        calls.begin(ms(4_500), 'b');
+        calls.hurry(ms(4_600), SECOND);
+        calls.begin(ms(4_700), 'c');
+        assert_eq!(calls.watch(ms(4_700)), Some(ms(300)), "the first was due soon, and still is");
+        assert_eq!(calls.look(ms(5_000)), ['a']);
+        assert_eq!(calls.watch(ms(5_000)), Some(ms(600)));
+        assert_eq!((calls.look(ms(5_600)), calls.look(ms(5_700))), (vec!['b'], vec!['c']));
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub struct CoordinatorNode {
     config: Config,
     fetch_limits: PageLimits,
     acceptors: u8,
+    /// How many times as long as in truth it waits for votes and promises.
+    patience: u32,
     core: Coordinator,
     /// What is under way to each acceptor, and what waits for it.
     lines: Vec<Line>,
@@ -79,6 +81,7 @@ impl CoordinatorNode {
             config,
             fetch_limits: PageLimits { entries: tuning.fetch_entries, bytes: 8 << 20 },
             acceptors: plan.topology.acceptors,
+            patience: tuning.patience,
             core,
             lines: Vec::new(),
             accepts: Calls::new(ACCEPT_TIMEOUT * tuning.patience),
@@ -100,7 +103,7 @@ impl CoordinatorNode {
             queued_slots: usize::try_from(self.config.max_in_flight_slots).expect("small"),
             queued_bytes: self.config.max_in_flight_bytes,
         };
-        self.lines = (0..self.acceptors).map(|_| Line::new(limits, env.plan.tuning.patience)).collect();
+        self.lines = (0..self.acceptors).map(|_| Line::new(limits, self.patience)).collect();
         self.accepts.restart();
         self.proposals.restart();
         self.pages.restart();

@@ -49,8 +49,8 @@ pub struct Tuning {
     pub page_votes: usize,
     /// Bytes of untrimmed votes.
     pub vote_bytes: usize,
-    /// How many times as long as in truth a coordinator waits for votes and promises: safety does not rest on it that what is late is
-    /// not heard.
+    /// How many times as long as in truth a coordinator waits for votes and promises until all is healed: safety does not rest on it
+    /// that what is late is not heard, and progress may.
     pub patience: u32,
     /// Slots in flight at a leader.
     pub max_in_flight_slots: u64,

@@ -1,6 +1,6 @@
 //! What is asked of the acceptors: no more at a time than the real driver asks, and for no longer.
 
-use coordinator::config::shell::{POLL_TIMEOUT, POLLS_IN_FLIGHT, PREPARE_TIMEOUT, PREPARES_IN_FLIGHT};
+use coordinator::config::shell::{ACCEPT_TIMEOUT, POLL_TIMEOUT, POLLS_IN_FLIGHT, PREPARE_TIMEOUT, PREPARES_IN_FLIGHT};
 use coordinator::effect::{AcceptorIndex, Input, PollNumber};
 use coordinator::outbox::{Outbox, OutboxLimits};
 use shared::discovery::INTERVAL;
@@ -14,7 +14,7 @@ use crate::simulation::calls::{Calls, Met};
 use crate::simulation::environment::Environment;
 use crate::simulation::event::Local;
 use crate::simulation::message::{Copied, Message};
-use crate::simulation::node::{NodeId, Process};
+use crate::simulation::node::{NodeId, Presence, Process};
 use crate::simulation::reach::Reached;
 
 /// The way to one acceptor.
@@ -33,6 +33,19 @@ impl Line {
 }
 
 impl CoordinatorNode {
+    /// It waits for votes and promises as long as in truth, and no longer: that it makes progress may rest on it.
+    pub fn hurry(&mut self, env: &mut Environment) {
+        let now = self.now(env);
+        self.patience = 1;
+        self.accepts.hurry(now, ACCEPT_TIMEOUT);
+        for line in &mut self.lines {
+            line.prepares.hurry(now, PREPARE_TIMEOUT);
+        }
+        if self.process.presence == Presence::Up {
+            self.watch(env);
+        }
+    }
+
     pub(super) fn announce(&mut self, env: &mut Environment) {
         let name = self.process.id.to_string().parse().expect("a name");
         let url = format!("sim://{}", self.process.id);

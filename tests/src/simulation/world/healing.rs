@@ -59,12 +59,13 @@ impl World {
         }
     }
 
-    /// A disk that was slow is quick again, also for what it has under way.
+    /// A disk that was slow is quick again, also for what it has under way; nor does anybody wait longer than in truth.
     fn hurry(&mut self, node: NodeId) {
         match node {
             NodeId::Acceptor(number) => self.acceptors[usize::from(number)].hurry(&mut self.env),
             NodeId::Replica(number) => self.replicas[usize::from(number)].hurry(&mut self.env),
-            NodeId::Coordinator(_) | NodeId::Client(_) => {}
+            NodeId::Coordinator(number) => self.coordinators[usize::from(number)].hurry(&mut self.env),
+            NodeId::Client(_) => {}
         }
     }
 
