@@ -119,7 +119,7 @@ impl Proxy {
         if parts.method == Method::CONNECT {
             return Err(retry::refuse_connect());
         }
-        let deadline = Deadline::after(deadline::timeout_of(&parts.headers)?);
+        let deadline = Deadline::of(&parts.headers)?;
         let path = parts.uri.path_and_query().cloned().ok_or_else(|| Problem::bad_request("the request names no path"))?;
         if let Some(name) = end_to_end_option(&parts.headers) {
             return Err(Problem::bad_request(format!("Connection names {name}, which is not for this connection only")));

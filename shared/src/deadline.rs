@@ -42,6 +42,14 @@ impl Deadline {
         Self { at: Instant::now() + timeout, timeout }
     }
 
+    /// The deadline of a request that has just arrived with these headers: what its body takes counts, too.
+    ///
+    /// # Errors
+    /// As [`timeout_of`].
+    pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        timeout_of(headers).map(Self::after)
+    }
+
     /// When it passes.
     #[must_use]
     pub fn at(self) -> Instant {
@@ -111,7 +119,7 @@ impl<S: Sync> FromRequestParts<S> for Deadline {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        timeout_of(&parts.headers).map(Self::after)
+        Self::of(&parts.headers)
     }
 }
 

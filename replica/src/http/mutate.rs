@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
-use shared::deadline::{Deadline, timeout_of};
+use shared::deadline::Deadline;
 use shared::ids::Revision;
 use shared::message::Member;
 use shared::problem::{Outcome, Problem};
@@ -48,7 +48,7 @@ pub(super) async fn delete_prefix(State(app): State<Arc<App>>, parts: Parts) -> 
 
 async fn put_answer(app: &App, request: Request) -> Result<Response, Refused> {
     let (mut parts, body) = request.into_parts();
-    let deadline = deadline_of(&parts)?;
+    let deadline = Deadline::of(&parts.headers)?;
     Query::parse(parts.uri.query(), &[])?;
     let key = key_text(&parts, &app.limits)?;
     let condition = condition_of(guard_of(&parts.headers)?);
@@ -62,7 +62,7 @@ async fn put_answer(app: &App, request: Request) -> Result<Response, Refused> {
 }
 
 async fn delete_answer(app: &App, parts: Parts) -> Result<Response, Refused> {
-    let deadline = deadline_of(&parts)?;
+    let deadline = Deadline::of(&parts.headers)?;
     Query::parse(parts.uri.query(), &[])?;
     let key = key_text(&parts, &app.limits)?;
     let condition = condition_of(guard_of(&parts.headers)?);
@@ -71,7 +71,7 @@ async fn delete_answer(app: &App, parts: Parts) -> Result<Response, Refused> {
 }
 
 async fn delete_prefix_answer(app: &App, parts: Parts) -> Result<Response, Refused> {
-    let deadline = deadline_of(&parts)?;
+    let deadline = Deadline::of(&parts.headers)?;
     let query = Query::parse(parts.uri.query(), &["prefix", "all"])?;
     let (prefix, all) = (query.text("prefix").unwrap_or_default(), query.flag("all")?);
     if prefix.is_empty() && !all {
@@ -89,11 +89,6 @@ async fn delete_prefix_answer(app: &App, parts: Parts) -> Result<Response, Refus
     }
     refuse_unsupported(&parts.headers)?;
     submit(app, &parts, Op::DeletePrefix { prefix: prefix.to_owned() }, Bytes::new(), deadline).await
-}
-
-/// Counted from the arrival of the request: the time that its body takes is part of it.
-fn deadline_of(parts: &Parts) -> Result<Deadline, Problem> {
-    timeout_of(&parts.headers).map(Deadline::after)
 }
 
 fn key_text(parts: &Parts, limits: &Limits) -> Result<String, Problem> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use shared::deadline::{Deadline, timeout_of};
+use shared::deadline::Deadline;
 use shared::ids::Revision;
 
 use super::App;
@@ -41,7 +41,7 @@ pub(super) async fn released_from(
     query: &Query,
     shown: Option<Revision>,
 ) -> Result<Released, Refused> {
-    let deadline = Deadline::after(timeout_of(headers)?);
+    let deadline = Deadline::of(headers)?;
     let words = [("linearizable", Consistency::Linearizable), ("local", Consistency::Local)];
     let consistency = query.one_of(CONSISTENCY, &words)?;
     let min_revision = min_revision(headers)?.max(shown);
