@@ -1,13 +1,17 @@
-//! The acceptor: a durable voter (Lamport, *Paxos Made Simple*, sections 2.2 to 2.5, for all slots of a log at once).
+//! The acceptor: a durable voter (Lamport, *Paxos Made Simple*, sections 2.2 to 2.5, for
+//! all slots of a log at once).
 //!
-//! It keeps one promise for all slots, and per slot its latest vote. It promises only a higher ballot, or the same one again;
-//! it accepts at a ballot that is not below its promise, which is then its promise. Everything it says rests on [`Record`]s
-//! that are on disk by then: its state is the sum of its records ([`Acceptor::replay`]), and a reply is only given up once they
-//! are persisted ([`Decision`]).
+//! It keeps one promise for all slots, and per slot its latest vote. It promises only a
+//! higher ballot, or the same one again; it accepts at a ballot that is not below its
+//! promise, which is then its promise. Everything it says rests on [`Record`]s that are
+//! on disk by then: its state is the sum of its records ([`Acceptor::replay`]), and a
+//! reply is only given up once they are persisted ([`Decision`]).
 //!
-//! Beyond the paper: it belongs to one cluster, whose [`Roster`] it adopts with its first promise; it drops votes below a slot
-//! when a leader says that enough replicas hold what was chosen there, and from then on answers for those slots with
-//! `trimmed_below`, never with "no vote"; and it refuses what would break an invariant of the leader instead of voting twice.
+//! Beyond the paper: it belongs to one cluster, whose [`Roster`] it adopts with its first
+//! promise; it drops votes below a slot when a leader says that enough replicas hold what
+//! was chosen there, and from then on answers for those slots with `trimmed_below`, never
+//! with "no vote"; and it refuses what would break an invariant of the leader instead of
+//! voting twice.
 //!
 //! Not done here: disks (`log`), queues (`writer`), time (how long the leader is silent).
 
@@ -16,14 +20,16 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use shared::ids::{AcceptorId, Ballot, Slot};
 use shared::message::{
-    Accept, AcceptReply, Accepted, Full, Marks, Nack, Prepare, PrepareReply, Promise, Roster, SlotValue, Stranger, Vote,
+    Accept, AcceptReply, Accepted, Full, Marks, Nack, Prepare, PrepareReply, Promise, Roster,
+    SlotValue, Stranger, Vote,
 };
 
 pub use crate::decision::{Decision, Persisted, Plan, Record};
 use crate::limits::VOTE_OVERHEAD;
 pub use crate::limits::{Limits, Malformed};
 
-/// What an acceptor remembers. See the module for what it does with it, and `invariants.rs` for what always holds.
+/// What an acceptor remembers. See the module for what it does with it, and
+/// `invariants.rs` for what always holds.
 #[derive(Clone, Debug)]
 pub struct Acceptor {
     pub(crate) id: AcceptorId,
@@ -49,7 +55,9 @@ pub enum AcceptError {
     #[error(transparent)]
     Malformed(#[from] Malformed),
     /// One value per slot and ballot, ever: the leader broke it. The vote stays as it is.
-    #[error("two values for slot {slot} at ballot {ballot}: voted for {held}, now asked for {offered} (BLAKE3)")]
+    #[error(
+        "two values for slot {slot} at ballot {ballot}: voted for {held}, now asked for {offered} (BLAKE3)"
+    )]
     Conflict {
         /// The slot.
         slot: Slot,
@@ -77,10 +85,19 @@ impl Acceptor {
     /// An acceptor that has promised nothing and belongs to no cluster yet.
     #[must_use]
     pub fn new(id: AcceptorId, limits: Limits) -> Self {
-        Self { id, limits, roster: None, promised: None, votes: BTreeMap::new(), vote_bytes: 0, marks: Marks::default() }
+        Self {
+            id,
+            limits,
+            roster: None,
+            promised: None,
+            votes: BTreeMap::new(),
+            vote_bytes: 0,
+            marks: Marks::default(),
+        }
     }
 
-    /// Phase 1: asks whether the ballot may be promised, and for the votes from a slot on (section 2.2, 1b).
+    /// Phase 1: asks whether the ballot may be promised, and for the votes from a slot on
+    /// (section 2.2, 1b).
     pub fn prepare(&mut self, prepare: &Prepare) -> Decision<PrepareReply> {
         let plan = self.plan_prepare(prepare);
         self.commit(plan)
@@ -110,7 +127,14 @@ impl Acceptor {
             records.push(Record::Promised(*ballot));
         }
         let (votes, next) = self.votes(*from);
-        let promise = Promise { acceptor: self.id, ballot: *ballot, from: *from, votes, next, marks: self.marks };
+        let promise = Promise {
+            acceptor: self.id,
+            ballot: *ballot,
+            from: *from,
+            votes,
+            next,
+            marks: self.marks,
+        };
         Plan { records, reply: PrepareReply::Promise(promise) }
     }
 
@@ -139,12 +163,18 @@ impl Acceptor {
         let reply = if placed.refused && placed.slots.is_empty() {
             AcceptReply::Full(self.full())
         } else {
-            AcceptReply::Accepted(Accepted { acceptor: self.id, ballot: accept.ballot, slots: placed.slots, marks })
+            AcceptReply::Accepted(Accepted {
+                acceptor: self.id,
+                ballot: accept.ballot,
+                slots: placed.slots,
+                marks,
+            })
         };
         Ok(Plan { records: self.accept_records(accept, placed.votes, marks), reply })
     }
 
-    /// Carries a plan out. Nothing else may have been carried out since the plan was made.
+    /// Carries a plan out. Nothing else may have been carried out since the plan was
+    /// made.
     pub fn commit<R>(&mut self, plan: Plan<R>) -> Decision<R> {
         let Plan { records, reply } = plan;
         let (promised, marks) = (self.promised, self.marks);
@@ -211,12 +241,15 @@ impl Acceptor {
     }
 
     fn stranger(&self, roster: &Roster) -> Option<Stranger> {
-        let is_ours = self.roster.as_ref().map_or_else(|| roster.contains(self.id), |own| own == roster);
+        let is_ours =
+            self.roster.as_ref().map_or_else(|| roster.contains(self.id), |own| own == roster);
         (!is_ours).then(|| Stranger { acceptor: self.id, roster: self.roster.clone() })
     }
 
     fn nack(&self, ballot: Ballot) -> Option<Nack> {
-        self.promised.filter(|promised| *promised > ballot).map(|promised| Nack { acceptor: self.id, promised })
+        self.promised
+            .filter(|promised| *promised > ballot)
+            .map(|promised| Nack { acceptor: self.id, promised })
     }
 
     fn join(&self, roster: &Roster) -> Vec<Record> {
@@ -229,21 +262,31 @@ impl Acceptor {
             let held = self.votes.get(&proposal.slot);
             held.is_some_and(|held| held.ballot == accept.ballot && held.value != proposal.value)
         };
-        let Some(SlotValue { slot, value }) = accept.proposals.iter().find(differs) else { return Ok(()) };
+        let Some(SlotValue { slot, value }) = accept.proposals.iter().find(differs) else {
+            return Ok(());
+        };
         let digest = |value: &[u8]| blake3::hash(value).to_hex().to_string();
         let held = digest(&self.votes[slot].value);
-        Err(AcceptError::Conflict { slot: *slot, ballot: accept.ballot, held, offered: digest(value) })
+        Err(AcceptError::Conflict {
+            slot: *slot,
+            ballot: accept.ballot,
+            held,
+            offered: digest(value),
+        })
     }
 
-    /// Decides per proposal: a repeated one is voted for already, a trimmed slot is left out, and a new vote needs room.
+    /// Decides per proposal: a repeated one is voted for already, a trimmed slot is left
+    /// out, and a new vote needs room.
     fn place(&self, accept: &Accept, trimmed_below: Slot) -> Placed {
-        let freed: usize = self.votes.range(..trimmed_below).map(|(_, vote)| cost(&vote.value)).sum();
+        let freed: usize =
+            self.votes.range(..trimmed_below).map(|(_, vote)| cost(&vote.value)).sum();
         let mut used = self.vote_bytes - freed;
         let mut placed = Placed::default();
         for proposal in accept.proposals.iter().filter(|proposal| proposal.slot >= trimmed_below) {
             let held = self.votes.get(&proposal.slot);
             if held.is_none_or(|held| held.ballot != accept.ballot) {
-                let with_it = used - held.map_or(0, |held| cost(&held.value)) + cost(&proposal.value);
+                let with_it =
+                    used - held.map_or(0, |held| cost(&held.value)) + cost(&proposal.value);
                 if with_it > self.room(proposal.slot) {
                     placed.refused = true;
                     continue;
@@ -256,14 +299,22 @@ impl Acceptor {
         placed
     }
 
-    /// How many bytes all votes may have with a vote in this slot. See [`Limits::recovery_bytes`].
+    /// How many bytes all votes may have with a vote in this slot. See
+    /// [`Limits::recovery_bytes`].
     fn room(&self, slot: Slot) -> usize {
         let Limits { vote_bytes, recovery_bytes, .. } = self.limits;
-        if slot < self.marks.voted_below { vote_bytes.saturating_add(recovery_bytes) } else { vote_bytes }
+        if slot < self.marks.voted_below {
+            vote_bytes.saturating_add(recovery_bytes)
+        } else {
+            vote_bytes
+        }
     }
 
     fn full(&self) -> Full {
-        let limit = format!("vote_bytes: {} bytes of untrimmed votes, {} are in use", self.limits.vote_bytes, self.vote_bytes);
+        let limit = format!(
+            "vote_bytes: {} bytes of untrimmed votes, {} are in use",
+            self.limits.vote_bytes, self.vote_bytes
+        );
         Full { acceptor: self.id, limit }
     }
 
@@ -273,12 +324,20 @@ impl Acceptor {
         let is_trimmed = marks.trimmed_below > self.marks.trimmed_below;
         if is_trimmed {
             let Marks { chosen_below, trimmed_below, .. } = marks;
-            records.push(Record::Trimmed { below: trimmed_below, voted_below: self.marks.voted_below, chosen_below });
+            records.push(Record::Trimmed {
+                below: trimmed_below,
+                voted_below: self.marks.voted_below,
+                chosen_below,
+            });
         }
         let is_promise = self.promised != Some(accept.ballot);
         let is_news = marks.chosen_below > self.marks.chosen_below && !is_trimmed;
         if is_promise || is_news || !votes.is_empty() {
-            records.push(Record::Voted { ballot: accept.ballot, votes, chosen_below: marks.chosen_below });
+            records.push(Record::Voted {
+                ballot: accept.ballot,
+                votes,
+                chosen_below: marks.chosen_below,
+            });
         }
         records
     }

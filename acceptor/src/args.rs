@@ -23,7 +23,8 @@ pub struct Args {
     #[arg(long, env = "SYNOD_SEGMENT_MIB", value_name = "MIB", default_value = "16", value_parser = value_parser!(u64).range(1..=1_024))]
     pub segment_mib: u64,
 
-    /// Mebibytes of untrimmed votes, which are kept in memory too, up to which new slots are voted in
+    /// Mebibytes of untrimmed votes, which are kept in memory too, up to which new slots
+    /// are voted in
     #[arg(long, env = "SYNOD_MAX_VOTES_MIB", value_name = "MIB", default_value = "512", value_parser = value_parser!(u64).range(1..=65_536))]
     pub max_votes_mib: u64,
 

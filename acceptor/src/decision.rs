@@ -1,22 +1,24 @@
 //! "Persist before answering", as types.
 //!
-//! An acceptor "records its intended response in stable storage before actually sending the response" (Lamport, *Paxos Made
-//! Simple*, section 2.5). So the core hands out no reply: it hands out a [`Decision`] that holds [`Record`]s for the log to
-//! write, and gives up its reply only for a [`Persisted`], which only the log makes, after its sync.
+//! An acceptor "records its intended response in stable storage before actually sending
+//! the response" (Lamport, *Paxos Made Simple*, section 2.5). So the core hands out no
+//! reply: it hands out a [`Decision`] that holds [`Record`]s for the log to write, and
+//! gives up its reply only for a [`Persisted`], which only the log makes, after its sync.
 
 use serde::{Deserialize, Serialize};
 use shared::ids::{Ballot, Slot};
 use shared::message::{Roster, SlotValue};
 
-/// A change of an acceptor's state. The state is the sum of its records and nothing else; see
-/// [`Acceptor::replay`](crate::acceptor::Acceptor::replay).
+/// A change of an acceptor's state. The state is the sum of its records and nothing else;
+/// see [`Acceptor::replay`](crate::acceptor::Acceptor::replay).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
     /// It belongs to this cluster, for good.
     Joined(Roster),
     /// Phase 1b: it accepts nothing below this ballot any more.
     Promised(Ballot),
-    /// Phase 2b: it voted, and has thereby promised the ballot too. Without votes it only promises, or learns what is chosen.
+    /// Phase 2b: it voted, and has thereby promised the ballot too. Without votes it only
+    /// promises, or learns what is chosen.
     Voted {
         /// The ballot of all these votes.
         ballot: Ballot,
@@ -25,7 +27,8 @@ pub enum Record {
         /// Every slot below is chosen.
         chosen_below: Slot,
     },
-    /// The votes below were dropped. The other marks stand here too, since the records that raised them go with the votes.
+    /// The votes below were dropped. The other marks stand here too, since the records
+    /// that raised them go with the votes.
     Trimmed {
         /// Every slot below is chosen and on disk at enough replicas.
         below: Slot,
@@ -36,7 +39,8 @@ pub enum Record {
     },
 }
 
-/// What the core would do with a message: what it would record and answer. Nothing has changed yet.
+/// What the core would do with a message: what it would record and answer. Nothing has
+/// changed yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan<R> {
     pub(crate) records: Vec<Record>,
@@ -44,7 +48,8 @@ pub struct Plan<R> {
 }
 
 impl<R> Plan<R> {
-    /// What would be recorded: the log must have room for it before the core commits to the plan.
+    /// What would be recorded: the log must have room for it before the core commits to
+    /// the plan.
     #[must_use]
     pub fn records(&self) -> &[Record] {
         &self.records
@@ -65,8 +70,8 @@ impl<R> Decision<R> {
         Self { records, reply }
     }
 
-    /// Gives up the reply, for the proof that the records are on disk. A decision without records needs it as much: its reply
-    /// may rest on what an earlier one recorded.
+    /// Gives up the reply, for the proof that the records are on disk. A decision without
+    /// records needs it as much: its reply may rest on what an earlier one recorded.
     pub fn persisted(self, _proof: Persisted) -> R {
         self.reply
     }
@@ -77,8 +82,9 @@ impl<R> Decision<R> {
 pub struct Persisted(());
 
 impl Persisted {
-    /// Asserts that everything recorded so far survives a crash. Called in two places: by the log after a sync that succeeded,
-    /// and by the simulation once its disk holds the records.
+    /// Asserts that everything recorded so far survives a crash. Called in two places: by
+    /// the log after a sync that succeeded, and by the simulation once its disk holds the
+    /// records.
     #[must_use]
     pub fn assert_synced() -> Self {
         Self(())

@@ -1,4 +1,5 @@
-//! Who is there: the services that announced themselves lately. Pure; soft state that no safety rests on.
+//! Who is there: the services that announced themselves lately. Pure; soft state that no
+//! safety rests on.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,7 +7,8 @@ use std::time::Duration;
 use shared::ids::Name;
 use shared::message::{Directory, DirectoryEntry, Member};
 
-/// How long a member is listed after it announced itself last: twenty announcements missed.
+/// How long a member is listed after it announced itself last: twenty announcements
+/// missed.
 pub const EXPIRY: Duration = Duration::from_secs(10);
 
 /// The most members: many times more than a cluster has.
@@ -51,7 +53,12 @@ impl Members {
     ///
     /// # Errors
     /// When the announcement contradicts itself or goes beyond a limit.
-    pub fn announce(&mut self, now: Duration, name: &Name, member: Member) -> Result<(), AnnounceError> {
+    pub fn announce(
+        &mut self,
+        now: Duration,
+        name: &Name,
+        member: Member,
+    ) -> Result<(), AnnounceError> {
         if member.name != *name {
             return Err(AnnounceError::OtherName { body: member.name, path: name.clone() });
         }
@@ -90,7 +97,12 @@ mod tests {
 
     fn member(name: &str, instance: u64) -> Member {
         let url = format!("http://{name}:8301");
-        Member { name: name.parse().unwrap(), service: Service::Replica, url, instance: Instance(instance) }
+        Member {
+            name: name.parse().unwrap(),
+            service: Service::Replica,
+            url,
+            instance: Instance(instance),
+        }
     }
 
     fn announce(members: &mut Members, now_ms: u64, member: Member) -> Result<(), AnnounceError> {

@@ -1,4 +1,5 @@
-//! What the log asks of the disk, each call with an error that names the file; in tests, also the place where a disk fails.
+//! What the log asks of the disk, each call with an error that names the file; in tests,
+//! also the place where a disk fails.
 
 use std::fs::File;
 use std::io;
@@ -17,7 +18,8 @@ pub enum DiskError {
         /// On which file.
         path: PathBuf,
     },
-    /// Everything else. After it nothing is known of what the disk holds: the process must stop.
+    /// Everything else. After it nothing is known of what the disk holds: the process
+    /// must stop.
     #[error("cannot {action} {path}: {source}")]
     Failed {
         /// What was tried.
@@ -53,7 +55,13 @@ pub(crate) struct Disk {
 
 impl Disk {
     /// Writes all bytes at an offset.
-    pub(crate) fn write(&self, file: &File, path: &Path, bytes: &[u8], offset: u64) -> Result<(), DiskError> {
+    pub(crate) fn write(
+        &self,
+        file: &File,
+        path: &Path,
+        bytes: &[u8],
+        offset: u64,
+    ) -> Result<(), DiskError> {
         #[cfg(test)]
         let bytes = match self.faults.on_write(bytes.len()) {
             Some((written, error)) => {
@@ -65,8 +73,9 @@ impl Disk {
         file.write_all_at(bytes, offset).map_err(DiskError::writing("write", path))
     }
 
-    /// Waits until what was written is on the disk. A sync that failed is never tried again: the system may have dropped what
-    /// it could not write, and would report success.
+    /// Waits until what was written is on the disk. A sync that failed is never tried
+    /// again: the system may have dropped what it could not write, and would report
+    /// success.
     pub(crate) fn sync(
         &self,
         #[cfg_attr(test, expect(unused_variables, reason = "see below"))] file: &File,
@@ -84,11 +93,19 @@ impl Disk {
         #[cfg(test)]
         return self.faults.on_sync().map_err(DiskError::failed("sync", path));
         #[cfg(not(test))]
-        File::open(path).and_then(|folder| folder.sync_all()).map_err(DiskError::failed("sync", path))
+        File::open(path)
+            .and_then(|folder| folder.sync_all())
+            .map_err(DiskError::failed("sync", path))
     }
 
     /// Gives a range of a file its space on the disk: zeros, where nothing was written.
-    pub(crate) fn allocate(&self, file: &File, path: &Path, from: u64, to: u64) -> Result<(), DiskError> {
+    pub(crate) fn allocate(
+        &self,
+        file: &File,
+        path: &Path,
+        from: u64,
+        to: u64,
+    ) -> Result<(), DiskError> {
         #[cfg(test)]
         self.faults.on_allocate().map_err(DiskError::writing("allocate", path))?;
         match rustix::fs::fallocate(file, FallocateFlags::empty(), from, to - from) {
@@ -99,8 +116,19 @@ impl Disk {
     }
 
     /// Makes a range of a file zeros again, without needing space for it.
-    pub(crate) fn clear(&self, file: &File, path: &Path, from: u64, to: u64) -> Result<(), DiskError> {
-        match rustix::fs::fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, from, to - from) {
+    pub(crate) fn clear(
+        &self,
+        file: &File,
+        path: &Path,
+        from: u64,
+        to: u64,
+    ) -> Result<(), DiskError> {
+        match rustix::fs::fallocate(
+            file,
+            FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
+            from,
+            to - from,
+        ) {
             Ok(()) => Ok(()),
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_zeros(file, path, from, to),
             Err(error) => Err(DiskError::failed("clear", path)(error.into())),
@@ -113,7 +141,8 @@ fn write_zeros(file: &File, path: &Path, from: u64, to: u64) -> Result<(), DiskE
     let mut offset = from;
     while offset < to {
         let length = usize::try_from(to - offset).unwrap_or(usize::MAX).min(zeros.len());
-        file.write_all_at(&zeros[..length], offset).map_err(DiskError::writing("allocate", path))?;
+        file.write_all_at(&zeros[..length], offset)
+            .map_err(DiskError::writing("allocate", path))?;
         offset += length as u64;
     }
     Ok(())

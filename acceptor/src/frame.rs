@@ -8,14 +8,18 @@
 //! padding               zeros up to a multiple of 64
 //! ```
 //!
-//! All numbers are little-endian. A **group** holds the records of all requests that share one sync. Groups are numbered by
-//! `sequence`, without a gap over all segments, and chained: `chain = BLAKE3(chain before ‖ sequence ‖ length ‖ payload)`. A
-//! **mark** is a header alone: it stands where the next group will and says that the group before it was synced. A **seal** is
-//! a mark that says too that the log goes on in the next segment.
+//! All numbers are little-endian. A **group** holds the records of all requests that
+//! share one sync. Groups are numbered by `sequence`, without a gap over all segments,
+//! and chained: `chain = BLAKE3(chain before ‖ sequence ‖ length ‖ payload)`. A **mark**
+//! is a header alone: it stands where the next group will and says that the group before
+//! it was synced. A **seal** is a mark that says too that the log goes on in the next
+//! segment.
 //!
-//! Frames start at multiples of 64 bytes, so that a header lies in one sector and is on disk whole or not at all. Header CRCs
-//! are salted with a random number that only the segment's header holds, so that nobody can store a value that looks like a
-//! frame. CRC-32C finds damage cheaply and finds all short bursts; the chain binds a group to everything before it.
+//! Frames start at multiples of 64 bytes, so that a header lies in one sector and is on
+//! disk whole or not at all. Header CRCs are salted with a random number that only the
+//! segment's header holds, so that nobody can store a value that looks like a frame.
+//! CRC-32C finds damage cheaply and finds all short bursts; the chain binds a group to
+//! everything before it.
 
 use shared::ids::AcceptorId;
 
@@ -76,7 +80,10 @@ impl SegmentHeader {
     /// Says what is wrong with it.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         let Some(bytes) = bytes.first_chunk::<SEGMENT_HEADER>() else {
-            return Err(format!("the file ends within the segment's header, after {} bytes", bytes.len()));
+            return Err(format!(
+                "the file ends within the segment's header, after {} bytes",
+                bytes.len()
+            ));
         };
         if bytes[0..8] != SEGMENT_MAGIC {
             return Err("this is no segment of an acceptor's log".to_owned());
@@ -96,11 +103,16 @@ impl SegmentHeader {
             length: u64_at(bytes, 48),
             chain: chain_at(bytes, 56),
         };
-        let whole_blocks = header.length.is_multiple_of(BLOCK as u64) && header.length >= SEGMENT_HEADER as u64;
+        let whole_blocks =
+            header.length.is_multiple_of(BLOCK as u64) && header.length >= SEGMENT_HEADER as u64;
         if !whole_blocks {
-            return Err(format!("the segment's length of {} bytes is not that of whole blocks", header.length));
+            return Err(format!(
+                "the segment's length of {} bytes is not that of whole blocks",
+                header.length
+            ));
         }
-        // A group takes a block at least, so counting this segment's groups cannot pass the highest number.
+        // A group takes a block at least, so counting this segment's groups cannot pass
+        // the highest number.
         if header.number == u64::MAX || header.first_sequence.checked_add(header.length).is_none() {
             let (number, first) = (header.number, header.first_sequence);
             return Err(format!("segment {number} begins with group {first}: no log is that long"));
@@ -143,7 +155,13 @@ impl FrameHeader {
     pub fn group(sequence: u64, before: &Chain, payload: &[u8]) -> Self {
         let payload_length = u32::try_from(payload.len()).expect("groups are far below 4 GiB");
         let chain = next_chain(before, sequence, payload);
-        Self { kind: Kind::Group, sequence, payload_length, payload_crc: crc32c::crc32c(payload), chain }
+        Self {
+            kind: Kind::Group,
+            sequence,
+            payload_length,
+            payload_crc: crc32c::crc32c(payload),
+            chain,
+        }
     }
 
     /// A mark or a seal after the group `sequence`.
@@ -187,16 +205,24 @@ impl FrameHeader {
             0 | 4.. => return None,
         };
         let (payload_length, payload_crc) = (u32_at(bytes, 16), u32_at(bytes, 20));
-        Some(Self { kind, sequence: u64_at(bytes, 8), payload_length, payload_crc, chain: chain_at(bytes, 24) })
+        Some(Self {
+            kind,
+            sequence: u64_at(bytes, 8),
+            payload_length,
+            payload_crc,
+            chain: chain_at(bytes, 24),
+        })
     }
 
-    /// Where the group's payload, its trailer and its padding end, counted from the frame's start.
+    /// Where the group's payload, its trailer and its padding end, counted from the
+    /// frame's start.
     #[must_use]
     pub fn extents(&self) -> Extents {
         Extents::of(self.payload_length as usize)
     }
 
-    /// Checks a group's whole frame against its header and the group before it, and gives its payload.
+    /// Checks a group's whole frame against its header and the group before it, and gives
+    /// its payload.
     ///
     /// # Errors
     /// Says what is wrong with it.
@@ -246,7 +272,8 @@ pub fn is_zero(bytes: &[u8]) -> bool {
     bytes.chunks(ZEROS.len()).all(|chunk| chunk == &ZEROS[..chunk.len()])
 }
 
-/// Makes a frame of a buffer that starts with room for the header and goes on with the payload. Returns the chain with it.
+/// Makes a frame of a buffer that starts with room for the header and goes on with the
+/// payload. Returns the chain with it.
 ///
 /// # Panics
 /// When there is no room for the header, or 4 GiB of payload.

@@ -1,4 +1,5 @@
-//! The way to the writer for everyone else: a bounded queue in, and a snapshot of what is on disk out.
+//! The way to the writer for everyone else: a bounded queue in, and a snapshot of what is
+//! on disk out.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,13 +10,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::acceptor::{AcceptError, Acceptor};
 
-/// Requests that may wait for the writer. As many as the server admits at once: more can't come.
+/// Requests that may wait for the writer. As many as the server admits at once: more
+/// can't come.
 pub(crate) const QUEUE_REQUESTS: usize = 1_024;
 
 /// Bytes of accepts that may be read or wait for the writer, several groups' worth.
 pub(crate) const QUEUE_BYTES: usize = 256 << 20;
 
-/// What permits of the queue's bytes are counted in, so that they fit the semaphore. Bytes.
+/// What permits of the queue's bytes are counted in, so that they fit the semaphore.
+/// Bytes.
 const PERMIT: usize = 1 << 10;
 
 /// Why a request got no answer of the protocol. Nothing was recorded for it.
@@ -33,7 +36,8 @@ pub(crate) enum Refusal {
     /// The disk is full, and a promise can't be recorded.
     #[error("no space left on disk for the log: {0}")]
     NoSpace(String),
-    /// The log failed or was closed. It may or may not have recorded the request; nobody is ever answered on its strength.
+    /// The log failed or was closed. It may or may not have recorded the request; nobody
+    /// is ever answered on its strength.
     #[error("the log is closed")]
     Closed,
 }
@@ -55,7 +59,8 @@ pub(crate) struct Answer<R> {
     _held: Option<Share>,
 }
 
-/// A request's share of [`QUEUE_BYTES`], from before its body is read until it is answered.
+/// A request's share of [`QUEUE_BYTES`], from before its body is read until it is
+/// answered.
 #[derive(Debug)]
 pub(crate) struct Share(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
 
@@ -68,7 +73,8 @@ impl<R> Answer<R> {
     }
 }
 
-/// The acceptor as far as it is on disk. Quorum reads rest on it: a vote is here before anyone is told of it.
+/// The acceptor as far as it is on disk. Quorum reads rest on it: a vote is here before
+/// anyone is told of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Durable {
     pub(crate) acceptor: AcceptorId,
@@ -79,9 +85,11 @@ pub(crate) struct Durable {
     pub(crate) vote_bytes: usize,
     pub(crate) log_bytes: u64,
     pub(crate) log_segments: usize,
-    /// When it last heard from a leader: an accept at the promised ballot, a promise, or its own start.
+    /// When it last heard from a leader: an accept at the promised ballot, a promise, or
+    /// its own start.
     pub(crate) heard: Instant,
-    /// When it last had to refuse a message of another cluster, unless it has taken one since.
+    /// When it last had to refuse a message of another cluster, unless it has taken one
+    /// since.
     pub(crate) estranged: Option<Instant>,
 }
 
@@ -162,11 +170,17 @@ impl Handle {
         let _ended = self.jobs.send(Job::Close).await;
     }
 
-    async fn ask<R>(&self, held: Option<Share>, job: impl FnOnce(Answer<R>) -> Job) -> Result<R, Refusal> {
+    async fn ask<R>(
+        &self,
+        held: Option<Share>,
+        job: impl FnOnce(Answer<R>) -> Job,
+    ) -> Result<R, Refusal> {
         let (to, reply) = oneshot::channel();
         match self.jobs.try_send(job(Answer { to, _held: held })) {
             Ok(()) => reply.await.unwrap_or(Err(Refusal::Closed)),
-            Err(mpsc::error::TrySendError::Full(_)) => Err(Refusal::Busy { limit: format!("{QUEUE_REQUESTS} requests") }),
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                Err(Refusal::Busy { limit: format!("{QUEUE_REQUESTS} requests") })
+            }
             Err(mpsc::error::TrySendError::Closed(_)) => Err(Refusal::Closed),
         }
     }

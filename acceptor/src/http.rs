@@ -1,4 +1,5 @@
-//! What an acceptor answers over HTTP. A refusal by the protocol is a 200; 4xx and 5xx mean malformed or unavailable.
+//! What an acceptor answers over HTTP. A refusal by the protocol is a 200; 4xx and 5xx
+//! mean malformed or unavailable.
 #![expect(clippy::disallowed_methods, reason = "the shell reads the clock")]
 
 use std::future::{Ready, ready};
@@ -28,10 +29,13 @@ use crate::acceptor::{AcceptError, Limits, Malformed};
 use crate::directory::{AnnounceError, Members};
 use crate::handle::{Durable, Handle, Refusal};
 
-/// Health checks, status, the directory, watermarks and pages of votes make no spans: they are polls.
-pub(crate) const SPANS: SpanNames = &[("POST", "/v1/prepare", "acceptor.prepare"), ("POST", "/v1/accept", "acceptor.accept")];
+/// Health checks, status, the directory, watermarks and pages of votes make no spans:
+/// they are polls.
+pub(crate) const SPANS: SpanNames =
+    &[("POST", "/v1/prepare", "acceptor.prepare"), ("POST", "/v1/accept", "acceptor.accept")];
 
-/// The longest [`Accept`]: a leader packs about 8 MiB into one, or a single value. Three times that in JSON. Bytes.
+/// The longest [`Accept`]: a leader packs about 8 MiB into one, or a single value. Three
+/// times that in JSON. Bytes.
 const ACCEPT_BYTES: usize = 32 << 20;
 
 /// The longest [`Prepare`] or [`Member`]. Bytes.
@@ -40,11 +44,12 @@ const SMALL_BYTES: usize = 4 << 10;
 /// The most votes in a page.
 const MAX_PAGE: usize = 256;
 
-/// Pages of votes that may be on their way at once: each takes up to 4 MiB, or one value, until it is read. A refused coordinator
-/// or replica asks again.
+/// Pages of votes that may be on their way at once: each takes up to 4 MiB, or one value,
+/// until it is read. A refused coordinator or replica asks again.
 const PAGES_AT_ONCE: usize = 32;
 
-/// How long a refusal of another cluster's message keeps an acceptor from being ready: leaders repeat theirs every 100 ms.
+/// How long a refusal of another cluster's message keeps an acceptor from being ready:
+/// leaders repeat theirs every 100 ms.
 const ESTRANGED: Duration = Duration::from_secs(3);
 
 /// What the handlers work on.
@@ -60,14 +65,20 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    pub(crate) fn new(handle: Handle, limits: Limits, identity: Identity, own: Member) -> Arc<Self> {
+    pub(crate) fn new(
+        handle: Handle,
+        limits: Limits,
+        identity: Identity,
+        own: Member,
+    ) -> Arc<Self> {
         let (members, pages) = (Mutex::default(), Arc::new(Semaphore::new(PAGES_AT_ONCE)));
         Arc::new(Self { handle, limits, identity, started: Instant::now(), own, members, pages })
     }
 
     /// A place for a page of votes, to be held until it is sent.
     fn page(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let full = |_| Problem::overloaded(format!("{PAGES_AT_ONCE} pages of votes are on their way"));
+        let full =
+            |_| Problem::overloaded(format!("{PAGES_AT_ONCE} pages of votes are on their way"));
         Arc::clone(&self.pages).try_acquire_owned().map_err(full)
     }
 
@@ -90,11 +101,17 @@ impl Service {
         let durable = self.handle.durable();
         let estranged = durable.estranged.is_some_and(|at| at.elapsed() < ESTRANGED);
         let stranger = || match &durable.roster {
-            Some(roster) => format!("coordinators speak of another cluster than {}, which it belongs to", roster.cluster()),
+            Some(roster) => format!(
+                "coordinators speak of another cluster than {}, which it belongs to",
+                roster.cluster()
+            ),
             None => "coordinators speak of a cluster that does not name it".to_owned(),
         };
         let closed = || "the log is closed".to_owned();
-        vec![Check::new("log", self.handle.is_closed().then(closed)), Check::new("cluster", estranged.then(stranger))]
+        vec![
+            Check::new("log", self.handle.is_closed().then(closed)),
+            Check::new("cluster", estranged.then(stranger)),
+        ]
     }
 }
 
@@ -144,7 +161,10 @@ async fn accept(
 
 /// How long the body may become: what its header says, or else all that is allowed.
 fn announced_bytes(headers: &HeaderMap) -> usize {
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse().ok());
     announced.unwrap_or(ACCEPT_BYTES).min(ACCEPT_BYTES)
 }
 
@@ -173,11 +193,19 @@ impl VotesQuery {
     }
 }
 
-async fn votes(State(service): State<Arc<Service>>, reply: Reply, deadline: Deadline, uri: Uri) -> Result<Response, Problem> {
-    let query = Query::try_from_uri(&uri).map_err(|error| Problem::bad_request(error.body_text()))?;
+async fn votes(
+    State(service): State<Arc<Service>>,
+    reply: Reply,
+    deadline: Deadline,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let query =
+        Query::try_from_uri(&uri).map_err(|error| Problem::bad_request(error.body_text()))?;
     let Query(VotesQuery { from, limit }) = query;
     if !(1..=MAX_PAGE).contains(&limit) {
-        return Err(Problem::bad_request(format!("limit {limit} is not a number of votes from 1 to {MAX_PAGE}")));
+        return Err(Problem::bad_request(format!(
+            "limit {limit} is not a number of votes from 1 to {MAX_PAGE}"
+        )));
     }
     let place = service.page()?;
     let page = deadline.bound(service.handle.votes(Slot(from), limit)).await.map_err(late)?;
@@ -197,7 +225,8 @@ fn announce(
     Wire(member): Wire<Member>,
 ) -> Ready<Result<Response, Problem>> {
     let named = name.parse().map_err(|error: NameError| Problem::bad_request(error.to_string()));
-    let announced = named.and_then(|name: Name| service.announce(&name, member).map_err(not_listed));
+    let announced =
+        named.and_then(|name: Name| service.announce(&name, member).map_err(not_listed));
     ready(announced.map(|()| reply.send(&service.directory())))
 }
 
@@ -224,8 +253,18 @@ struct AcceptorStatus {
 }
 
 fn status(State(service): State<Arc<Service>>) -> Ready<Response> {
-    let Durable { acceptor, roster, promised, marks, votes, vote_bytes, log_bytes, log_segments, heard, .. } =
-        service.handle.durable();
+    let Durable {
+        acceptor,
+        roster,
+        promised,
+        marks,
+        votes,
+        vote_bytes,
+        log_bytes,
+        log_segments,
+        heard,
+        ..
+    } = service.handle.durable();
     let leader_silent_ms = u64::try_from(heard.elapsed().as_millis()).unwrap_or(u64::MAX);
     let cluster_id = roster.as_ref().map(Roster::cluster);
     let status = AcceptorStatus {
@@ -256,7 +295,9 @@ fn describe(ballot: Ballot, slot: Option<Slot>) {
 
 fn not_listed(error: AnnounceError) -> Problem {
     match error {
-        AnnounceError::OtherName { .. } | AnnounceError::UrlTooLong => Problem::bad_request(error.to_string()),
+        AnnounceError::OtherName { .. } | AnnounceError::UrlTooLong => {
+            Problem::bad_request(error.to_string())
+        }
         AnnounceError::Full => Problem::overloaded(error),
     }
 }
@@ -269,7 +310,9 @@ fn refused(refusal: Refusal) -> Problem {
     match refusal {
         Refusal::Busy { limit } => Problem::overloaded(format!("{limit} wait for the log")),
         Refusal::Broken(error) => broken(error),
-        Refusal::NoSpace(_) => Problem::insufficient_storage(refusal.to_string()).with_retryable(Retryable::Yes),
+        Refusal::NoSpace(_) => {
+            Problem::insufficient_storage(refusal.to_string()).with_retryable(Retryable::Yes)
+        }
         Refusal::Closed => Problem::unavailable(refusal.to_string()),
     }
 }
@@ -277,7 +320,9 @@ fn refused(refusal: Refusal) -> Problem {
 fn broken(error: AcceptError) -> Problem {
     let detail = error.to_string();
     match error {
-        AcceptError::Malformed(Malformed::ValueTooLarge { limit, .. }) => Problem::too_large("value", limit),
+        AcceptError::Malformed(Malformed::ValueTooLarge { limit, .. }) => {
+            Problem::too_large("value", limit)
+        }
         AcceptError::Malformed(
             Malformed::TooManyProposals { .. }
             | Malformed::Unordered { .. }
@@ -285,10 +330,13 @@ fn broken(error: AcceptError) -> Problem {
             | Malformed::TrimAboveChosen { .. }
             | Malformed::OutOfRange { .. },
         ) => Problem::bad_request(detail),
-        AcceptError::Conflict { .. } => {
-            Problem::new(StatusCode::CONFLICT, "urn:synod:problem:two-values", "Two values for a slot at one ballot", detail)
-                .with_retryable(Retryable::No)
-        }
+        AcceptError::Conflict { .. } => Problem::new(
+            StatusCode::CONFLICT,
+            "urn:synod:problem:two-values",
+            "Two values for a slot at one ballot",
+            detail,
+        )
+        .with_retryable(Retryable::No),
     }
 }
 

@@ -1,6 +1,7 @@
-//! What always holds of an acceptor. Debug builds check the cheap part after every decision. The simulation checks all of it every
-//! few decisions, and whenever one starts, stops or has come to the end: bytes counted wrong stay wrong. A broken one is a panic
-//! that names both values.
+//! What always holds of an acceptor. Debug builds check the cheap part after every
+//! decision. The simulation checks all of it every few decisions, and whenever one
+//! starts, stops or has come to the end: bytes counted wrong stay wrong. A broken one is
+//! a panic that names both values.
 
 use shared::ids::{Ballot, Slot};
 use shared::message::Marks;
@@ -30,7 +31,11 @@ impl Acceptor {
     /// # Panics
     /// When something went back from what it was.
     pub fn invariant_nothing_goes_back(&self, promised: Option<Ballot>, marks: Marks) {
-        assert!(self.promised >= promised, "the promise fell from {promised:?} to {:?}", self.promised);
+        assert!(
+            self.promised >= promised,
+            "the promise fell from {promised:?} to {:?}",
+            self.promised
+        );
         let Marks { voted_below, chosen_below, trimmed_below } = marks;
         let holds = self.marks.voted_below >= voted_below
             && self.marks.chosen_below >= chosen_below
@@ -45,26 +50,37 @@ impl Acceptor {
     pub fn invariant_it_promises_as_a_member(&self) {
         let is_member = self.roster.as_ref().is_some_and(|roster| roster.contains(self.id));
         let (id, promised, roster) = (self.id, self.promised, &self.roster);
-        assert!(promised.is_none() || is_member, "acceptor {id} promised {promised:?} as a stranger to {roster:?}");
+        assert!(
+            promised.is_none() || is_member,
+            "acceptor {id} promised {promised:?} as a stranger to {roster:?}"
+        );
     }
 
-    /// It accepted at a ballot only if that was, or thereby became, its promise; and promises rise.
+    /// It accepted at a ballot only if that was, or thereby became, its promise; and
+    /// promises rise.
     ///
     /// # Panics
     /// When it is broken.
     pub fn invariant_votes_are_not_above_the_promise(&self) {
         for (slot, vote) in &self.votes {
             let (ballot, promised) = (vote.ballot, self.promised);
-            assert!(Some(ballot) <= promised, "the vote in slot {slot} is at {ballot}, above the promise {promised:?}");
+            assert!(
+                Some(ballot) <= promised,
+                "the vote in slot {slot} is at {ballot}, above the promise {promised:?}"
+            );
         }
     }
 
-    /// It accepted at this very promise. With promises that rise, no vote is ever above the promise.
+    /// It accepted at this very promise. With promises that rise, no vote is ever above
+    /// the promise.
     pub(crate) fn invariant_accepted_at_the_promise(&self, records: &[Record]) {
         for record in records {
             if let Record::Voted { ballot, .. } = record {
                 let promised = self.promised;
-                assert!(promised == Some(*ballot), "accepted at {ballot}, and the promise is {promised:?}");
+                assert!(
+                    promised == Some(*ballot),
+                    "accepted at {ballot}, and the promise is {promised:?}"
+                );
             }
         }
     }
@@ -76,7 +92,10 @@ impl Acceptor {
     pub fn invariant_trimmed_slots_hold_no_vote(&self) {
         let lowest = self.votes.first_key_value().map(|(slot, _)| *slot);
         let trimmed_below = self.marks.trimmed_below;
-        assert!(lowest.is_none_or(|slot| slot >= trimmed_below), "slot {lowest:?} has a vote but is trimmed ({trimmed_below})");
+        assert!(
+            lowest.is_none_or(|slot| slot >= trimmed_below),
+            "slot {lowest:?} has a vote but is trimmed ({trimmed_below})"
+        );
     }
 
     /// Only what is chosen is trimmed.
@@ -85,7 +104,10 @@ impl Acceptor {
     /// When it is broken.
     pub fn invariant_trimmed_is_chosen(&self) {
         let Marks { chosen_below, trimmed_below, .. } = self.marks;
-        assert!(trimmed_below <= chosen_below, "trimmed below {trimmed_below}, but chosen only below {chosen_below}");
+        assert!(
+            trimmed_below <= chosen_below,
+            "trimmed below {trimmed_below}, but chosen only below {chosen_below}"
+        );
     }
 
     /// `voted_below` is above every vote: a quorum read misses none.

@@ -1,9 +1,11 @@
-//! The acceptor service: a durable voter, and the cluster's only fixed point. Every other service is told nothing but the
-//! acceptors' URLs.
+//! The acceptor service: a durable voter, and the cluster's only fixed point. Every other
+//! service is told nothing but the acceptors' URLs.
 //!
-//! Paxos loses nothing that a majority of its acceptors remember, so an acceptor has one duty beyond the protocol: to remember
-//! what it has answered, and to know when it does not. It keeps its promise and its votes in a log of its own, answers only
-//! after a sync, and refuses to start from a log that is damaged anywhere but where a crash may have cut it short.
+//! Paxos loses nothing that a majority of its acceptors remember, so an acceptor has one
+//! duty beyond the protocol: to remember what it has answered, and to know when it does
+//! not. It keeps its promise and its votes in a log of its own, answers only after a
+//! sync, and refuses to start from a log that is damaged anywhere but where a crash may
+//! have cut it short.
 //!
 //! ```text
 //! coordinator ──POST /v1/accept──▶ http ──Job──▶ writer ─▶ acceptor  (what to record, what to answer)
@@ -12,13 +14,15 @@
 //! replica     ◀──GET /v1/watermarks─── Durable ◀───┘                  (published after the sync, before the answers)
 //! ```
 //!
-//! In reading order: [`acceptor`] (the protocol, pure), `replay` (its state, from its records), [`decision`] ("persist before
-//! answering", as types), [`limits`] (what it lets in), `invariants` (what always holds); `log` (how the log grows and
-//! shrinks), [`record`] and [`frame`] (its bytes), `segment` and `disk` (its files), [`scan`] (torn or damaged?) and `recovery`
-//! (start); `writer` (group commit) and `handle` (the way to it); [`directory`] (who is there, pure), `http`, `args`.
+//! In reading order: [`acceptor`] (the protocol, pure), `replay` (its state, from its
+//! records), [`decision`] ("persist before answering", as types), [`limits`] (what it
+//! lets in), `invariants` (what always holds); `log` (how the log grows and shrinks),
+//! [`record`] and [`frame`] (its bytes), `segment` and `disk` (its files), [`scan`] (torn
+//! or damaged?) and `recovery` (start); `writer` (group commit) and `handle` (the way to
+//! it); [`directory`] (who is there, pure), `http`, `args`.
 //!
-//! Deliberately absent: reading values (they are opaque here), learning what is chosen (leaders say so), and any message to
-//! another service: an acceptor only answers.
+//! Deliberately absent: reading values (they are opaque here), learning what is chosen
+//! (leaders say so), and any message to another service: an acceptor only answers.
 
 pub mod acceptor;
 pub mod decision;
@@ -69,15 +73,25 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     let (limits, options) = (args.limits(), args.options());
     let data_dir = DataDir::open(&args.data_dir.data_dir, Kind::Acceptor, &running.name)?;
     let folder = data_dir.join("log");
-    let opened = tokio::task::spawn_blocking(move || writer::start(Disk::default(), &folder, options, limits));
-    let (handle, mut ended) = opened.await.context("the log could not be read")?.map_err(cannot_start)?;
+    let opened = tokio::task::spawn_blocking(move || {
+        writer::start(Disk::default(), &folder, options, limits)
+    });
+    let (handle, mut ended) =
+        opened.await.context("the log could not be read")?.map_err(cannot_start)?;
     let own = running.member();
     let service = Service::new(handle.clone(), limits, running.identity, own);
-    let serving =
-        serve(running.listener, routes(Arc::clone(&service)), Kind::Acceptor, SPANS, server::Limits::default(), running.shutdown);
+    let serving = serve(
+        running.listener,
+        routes(Arc::clone(&service)),
+        Kind::Acceptor,
+        SPANS,
+        server::Limits::default(),
+        running.shutdown,
+    );
     tokio::select! {
         served = serving => served.context("the listener failed")?,
-        // Whatever waits for an answer is cut off: nothing is known of what the disk holds.
+        // Whatever waits for an answer is cut off: nothing is known of what the disk
+        // holds.
         result = &mut ended => return result.context("the log's writer broke")?.context("the log failed"),
     }
     handle.close().await;
@@ -87,7 +101,9 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
 /// Starting again does not help where the log is damaged; where the disk failed, it may.
 fn cannot_start(error: LogError) -> anyhow::Error {
     match error {
-        LogError::Damaged { .. } | LogError::Missing { .. } => DataDirError::Damaged(error.to_string()).into(),
+        LogError::Damaged { .. } | LogError::Missing { .. } => {
+            DataDirError::Damaged(error.to_string()).into()
+        }
         LogError::Disk(_) => error.into(),
     }
 }

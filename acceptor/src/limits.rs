@@ -3,11 +3,13 @@
 use shared::ids::{Ballot, Slot};
 use shared::message::{Accept, Prepare, SlotValue};
 
-/// What a vote costs beside its value: the map's entry, the ballot and the allocation, rounded up. Bytes.
+/// What a vote costs beside its value: the map's entry, the ballot and the allocation,
+/// rounded up. Bytes.
 pub(crate) const VOTE_OVERHEAD: usize = 128;
 
-/// The highest slot and the highest round that mean anything: replicas keep them as signed 64-bit numbers. One message with a
-/// higher one would leave no slot (or no ballot) for anybody after it.
+/// The highest slot and the highest round that mean anything: replicas keep them as
+/// signed 64-bit numbers. One message with a higher one would leave no slot (or no
+/// ballot) for anybody after it.
 pub const MAX_NUMBER: u64 = i64::MAX as u64;
 
 /// The bounds of an acceptor.
@@ -15,20 +17,23 @@ pub const MAX_NUMBER: u64 = i64::MAX as u64;
 pub struct Limits {
     /// Votes in one page of a promise, so that a promise is made in bounded time.
     pub page_votes: usize,
-    /// Bytes of values in one page, so that a reply is read in bounded memory; a page always has room for one vote.
+    /// Bytes of values in one page, so that a reply is read in bounded memory; a page
+    /// always has room for one vote.
     pub page_bytes: usize,
-    /// Bytes of untrimmed votes (each with 128 bytes of overhead) up to which slots above all others are voted in: votes are
-    /// kept in memory.
+    /// Bytes of untrimmed votes (each with 128 bytes of overhead) up to which slots above
+    /// all others are voted in: votes are kept in memory.
     pub vote_bytes: usize,
-    /// Bytes beyond `vote_bytes` that are kept for slots below the highest vote: a new leader must be able to bring them to an
-    /// end, or nothing is ever executed, trimmed and freed again.
+    /// Bytes beyond `vote_bytes` that are kept for slots below the highest vote: a new
+    /// leader must be able to bring them to an end, or nothing is ever executed, trimmed
+    /// and freed again.
     pub recovery_bytes: usize,
     /// Bytes of one value.
     pub value_bytes: usize,
     /// Proposals in one `Accept`, so that it is handled in bounded time.
     pub proposals: usize,
-    /// How far above `chosen_below` a slot may be. The highest vote never goes back and every slot below it has to be filled: a
-    /// leader in its right mind has only a window of slots in flight.
+    /// How far above `chosen_below` a slot may be. The highest vote never goes back and
+    /// every slot below it has to be filled: a leader in its right mind has only a window
+    /// of slots in flight.
     pub slots_ahead: u64,
 }
 
@@ -111,37 +116,63 @@ impl Limits {
         check_slot("from", prepare.from)
     }
 
-    /// Checks what can be said of an [`Accept`] by itself, and how far ahead of `chosen_below` (the acceptor's) it is.
-    pub(crate) fn check_accept(&self, accept: &Accept, chosen_below: Slot) -> Result<(), Malformed> {
-        let Accept { roster: _, ballot, proposals, chosen_below: said_chosen_below, trim_below } = accept;
+    /// Checks what can be said of an [`Accept`] by itself, and how far ahead of
+    /// `chosen_below` (the acceptor's) it is.
+    pub(crate) fn check_accept(
+        &self,
+        accept: &Accept,
+        chosen_below: Slot,
+    ) -> Result<(), Malformed> {
+        let Accept { roster: _, ballot, proposals, chosen_below: said_chosen_below, trim_below } =
+            accept;
         check_round(*ballot)?;
         check_slot("chosen_below", *said_chosen_below)?;
         if trim_below > said_chosen_below {
-            return Err(Malformed::TrimAboveChosen { trim_below: *trim_below, chosen_below: *said_chosen_below });
+            return Err(Malformed::TrimAboveChosen {
+                trim_below: *trim_below,
+                chosen_below: *said_chosen_below,
+            });
         }
         if proposals.len() > self.proposals {
-            return Err(Malformed::TooManyProposals { got: proposals.len(), limit: self.proposals });
+            return Err(Malformed::TooManyProposals {
+                got: proposals.len(),
+                limit: self.proposals,
+            });
         }
         if let Some(pair) = proposals.windows(2).find(|pair| pair[0].slot >= pair[1].slot) {
             return Err(Malformed::Unordered { slot: pair[1].slot, before: pair[0].slot });
         }
-        let slot_limit = Slot(chosen_below.max(*said_chosen_below).0.saturating_add(self.slots_ahead).min(MAX_NUMBER));
+        let slot_limit = Slot(
+            chosen_below.max(*said_chosen_below).0.saturating_add(self.slots_ahead).min(MAX_NUMBER),
+        );
         proposals.iter().try_for_each(|proposal| self.check_proposal(proposal, slot_limit))
     }
 
-    fn check_proposal(&self, SlotValue { slot, value }: &SlotValue, slot_limit: Slot) -> Result<(), Malformed> {
+    fn check_proposal(
+        &self,
+        SlotValue { slot, value }: &SlotValue,
+        slot_limit: Slot,
+    ) -> Result<(), Malformed> {
         if *slot >= slot_limit {
             return Err(Malformed::SlotTooFar { slot: *slot, limit: slot_limit });
         }
         if value.len() > self.value_bytes {
-            return Err(Malformed::ValueTooLarge { slot: *slot, got: value.len(), limit: self.value_bytes });
+            return Err(Malformed::ValueTooLarge {
+                slot: *slot,
+                got: value.len(),
+                limit: self.value_bytes,
+            });
         }
         Ok(())
     }
 }
 
 fn check_round(ballot: Ballot) -> Result<(), Malformed> {
-    if ballot.round > MAX_NUMBER { Err(Malformed::OutOfRange { what: "ballot.round", got: ballot.round }) } else { Ok(()) }
+    if ballot.round > MAX_NUMBER {
+        Err(Malformed::OutOfRange { what: "ballot.round", got: ballot.round })
+    } else {
+        Ok(())
+    }
 }
 
 fn check_slot(what: &'static str, slot: Slot) -> Result<(), Malformed> {

@@ -1,25 +1,33 @@
-//! The acceptor's memory on disk: an append-only, checksummed, chained log in preallocated segments.
+//! The acceptor's memory on disk: an append-only, checksummed, chained log in
+//! preallocated segments.
 //!
-//! The layout is in `frame.rs`, and `scan.rs` tells how a torn tail is told from damage. Here: how it grows and shrinks.
+//! The layout is in `frame.rs`, and `scan.rs` tells how a torn tail is told from damage.
+//! Here: how it grows and shrinks.
 //!
-//! **Group commit.** The writer stages the records of all requests that wait ([`Log::stage`]) and flushes them as one group:
-//! one write, one `fdatasync` ([`Log::flush`]). Nothing may be answered before that returns.
+//! **Group commit.** The writer stages the records of all requests that wait
+//! ([`Log::stage`]) and flushes them as one group: one write, one `fdatasync`
+//! ([`Log::flush`]). Nothing may be answered before that returns.
 //!
-//! **Rotation.** A group that no longer fits goes into a fresh segment. The fresh segment starts with a summary of the
-//! acceptor's state (cluster, promise, watermarks; not the votes), is synced, and only then gets its name; then the old one is
-//! sealed. So a sealed segment without its successor is known to be damage, and every segment but the first one says which
-//! chain leads up to it.
+//! **Rotation.** A group that no longer fits goes into a fresh segment. The fresh segment
+//! starts with a summary of the acceptor's state (cluster, promise, watermarks; not the
+//! votes), is synced, and only then gets its name; then the old one is sealed. So a
+//! sealed segment without its successor is known to be damage, and every segment but the
+//! first one says which chain leads up to it.
 //!
-//! **Trimming.** A segment is needed until all slots voted in there are trimmed. The log says which segment is the oldest that
-//! is needed (`Entry::Released`, synced with whatever made the others superfluous) before it removes any: so a needed segment
-//! that is missing is known to be missing. Votes are never copied forward.
+//! **Trimming.** A segment is needed until all slots voted in there are trimmed. The log
+//! says which segment is the oldest that is needed (`Entry::Released`, synced with
+//! whatever made the others superfluous) before it removes any: so a needed segment that
+//! is missing is known to be missing. Votes are never copied forward.
 //!
-//! **Identity.** The acceptor's identity stands in the head of every segment and nowhere else: an acceptor whose log is lost
-//! is another acceptor, and can't be taken for one that has promised nothing.
+//! **Identity.** The acceptor's identity stands in the head of every segment and nowhere
+//! else: an acceptor whose log is lost is another acceptor, and can't be taken for one
+//! that has promised nothing.
 //!
-//! **Disk trouble.** A full disk is refused at rotation, where space is claimed in advance; a part of each segment is kept for
-//! records without votes, so that a full disk can still be trimmed. Should the disk fill up within a segment all the same (a
-//! file system without real preallocation), the group is refused and the log read anew. Every other error ends the process.
+//! **Disk trouble.** A full disk is refused at rotation, where space is claimed in
+//! advance; a part of each segment is kept for records without votes, so that a full disk
+//! can still be trimmed. Should the disk fill up within a segment all the same (a file
+//! system without real preallocation), the group is refused and the log read anew. Every
+//! other error ends the process.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -38,9 +46,11 @@ use crate::segment::{Segment, path_of};
 /// How the log uses the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
-    /// The length of a segment, a multiple of 64; longer only where one group needs it. Bytes.
+    /// The length of a segment, a multiple of 64; longer only where one group needs it.
+    /// Bytes.
     pub(crate) segment_bytes: u64,
-    /// The part of a segment kept for records without votes, so that a full disk can still be trimmed. Bytes.
+    /// The part of a segment kept for records without votes, so that a full disk can
+    /// still be trimmed. Bytes.
     pub(crate) reserve_bytes: u64,
 }
 
@@ -68,7 +78,8 @@ pub(crate) struct Log {
     pub(crate) active: Segment,
     /// One above the highest slot voted in, in the active segment.
     pub(crate) active_votes_below: Slot,
-    /// The oldest segment still needed, as the log says by now; older ones are removed by [`Log::clean_up`].
+    /// The oldest segment still needed, as the log says by now; older ones are removed by
+    /// [`Log::clean_up`].
     pub(crate) oldest: u64,
     /// The sequence of the next group, and the chain up to it.
     pub(crate) sequence: u64,
@@ -129,9 +140,11 @@ impl Log {
         self.active.ensure_allocated()
     }
 
-    /// Writes and syncs the group; marks the one before it where it is empty. `acceptor` is the state with all its records.
+    /// Writes and syncs the group; marks the one before it where it is empty. `acceptor`
+    /// is the state with all its records.
     ///
-    /// After an error the log must not be used any more; when it was for want of space, it may be opened anew.
+    /// After an error the log must not be used any more; when it was for want of space,
+    /// it may be opened anew.
     pub(crate) fn flush(&mut self, acceptor: &Acceptor) -> Result<(), DiskError> {
         if self.group.is_empty() {
             return self.mark();
@@ -140,7 +153,8 @@ impl Log {
         if oldest != self.oldest {
             encode_released(oldest, &mut self.group.bytes);
         }
-        let chain = seal_group(&mut self.group.bytes, self.active.salt(), self.sequence, &self.chain);
+        let chain =
+            seal_group(&mut self.group.bytes, self.active.salt(), self.sequence, &self.chain);
         self.active.append(&self.group.bytes)?;
         self.active_votes_below = self.active_votes_below.max(self.group.votes_below);
         self.wrote_group(chain, oldest);
@@ -156,10 +170,23 @@ impl Log {
         self.is_marked = false;
     }
 
-    /// Goes on in a fresh segment with room for that many bytes of records. The group must have been flushed.
-    pub(crate) fn rotate(&mut self, acceptor: &Acceptor, needed: SegmentFull) -> Result<(), DiskError> {
-        assert!(self.group.is_empty(), "{} bytes are staged for the segment that is left", self.staged_bytes());
-        let left = Closed { number: self.active.number(), length: self.active.length(), votes_below: self.active_votes_below };
+    /// Goes on in a fresh segment with room for that many bytes of records. The group
+    /// must have been flushed.
+    pub(crate) fn rotate(
+        &mut self,
+        acceptor: &Acceptor,
+        needed: SegmentFull,
+    ) -> Result<(), DiskError> {
+        assert!(
+            self.group.is_empty(),
+            "{} bytes are staged for the segment that is left",
+            self.staged_bytes()
+        );
+        let left = Closed {
+            number: self.active.number(),
+            length: self.active.length(),
+            votes_below: self.active_votes_below,
+        };
         self.closed.push_back(left);
         let number = self.active.number() + 1;
         let oldest = self.oldest_needed(acceptor, number);
@@ -179,17 +206,20 @@ impl Log {
         sealed
     }
 
-    /// The oldest closed segment that holds a vote for a slot that is not trimmed, or the active one.
+    /// The oldest closed segment that holds a vote for a slot that is not trimmed, or the
+    /// active one.
     fn oldest_needed(&self, acceptor: &Acceptor, active: u64) -> u64 {
         let trimmed_below = acceptor.marks().trimmed_below;
         let needed = self.closed.iter().find(|segment| segment.votes_below > trimmed_below);
         needed.map_or(active, |segment| segment.number)
     }
 
-    /// Removes the segments that the log says are not needed. It need not be waited for before answering.
+    /// Removes the segments that the log says are not needed. It need not be waited for
+    /// before answering.
     pub(crate) fn clean_up(&mut self) -> Result<(), DiskError> {
         let mut is_changed = false;
-        while let Some(segment) = self.closed.front().filter(|segment| segment.number < self.oldest) {
+        while let Some(segment) = self.closed.front().filter(|segment| segment.number < self.oldest)
+        {
             let path = path_of(&self.folder, segment.number);
             fs::remove_file(&path).map_err(DiskError::failed("remove", &path))?;
             self.closed.pop_front();
@@ -198,7 +228,8 @@ impl Log {
         if is_changed { self.disk.sync_folder(&self.folder) } else { Ok(()) }
     }
 
-    /// Says on disk, without a sync, that everything before is synced; for when there is nothing else to do.
+    /// Says on disk, without a sync, that everything before is synced; for when there is
+    /// nothing else to do.
     pub(crate) fn mark(&mut self) -> Result<(), DiskError> {
         if self.is_marked {
             return Ok(());
@@ -213,7 +244,8 @@ impl Log {
         self.active.sync()
     }
 
-    /// Reads the log anew after a flush that found no space: what was not synced is dropped, also from the acceptor.
+    /// Reads the log anew after a flush that found no space: what was not synced is
+    /// dropped, also from the acceptor.
     pub(crate) fn reopen(&self, limits: Limits) -> Result<(Self, Acceptor), LogError> {
         Self::open(self.disk.clone(), &self.folder, self.options, limits)
     }
@@ -257,7 +289,8 @@ pub(crate) struct Start {
     pub(crate) needed: SegmentFull,
 }
 
-/// Makes a segment that starts with a summary of the acceptor. Returns the chain with the summary too.
+/// Makes a segment that starts with a summary of the acceptor. Returns the chain with the
+/// summary too.
 pub(crate) fn create_segment(
     disk: &Disk,
     folder: &Path,
@@ -272,12 +305,22 @@ pub(crate) fn create_segment(
     let salt = random::nonce();
     let chain = seal_group(&mut summary, salt, sequence, &before);
     let fixed = (SEGMENT_HEADER + summary.len() + BLOCK) as u64 + options.reserve_bytes;
-    let length = options.segment_bytes.max((fixed + frame_bytes(needed.payload_bytes)).next_multiple_of(1 << 12));
-    let header = SegmentHeader { number, acceptor: acceptor.id(), salt, first_sequence: sequence, length, chain: before };
+    let length = options
+        .segment_bytes
+        .max((fixed + frame_bytes(needed.payload_bytes)).next_multiple_of(1 << 12));
+    let header = SegmentHeader {
+        number,
+        acceptor: acceptor.id(),
+        salt,
+        first_sequence: sequence,
+        length,
+        chain: before,
+    };
     Ok((Segment::create(disk, folder, header, &summary)?, chain))
 }
 
-/// What a group with so many bytes of records takes, with what the log may add to it. Bytes.
+/// What a group with so many bytes of records takes, with what the log may add to it.
+/// Bytes.
 fn frame_bytes(payload_bytes: usize) -> u64 {
     Extents::of(payload_bytes + crate::record::RELEASED_MAX).frame as u64
 }

@@ -1,10 +1,13 @@
-//! Opens the log at start: reads it whole, rebuilds the acceptor, and drops the tail that a crash left unfinished.
+//! Opens the log at start: reads it whole, rebuilds the acceptor, and drops the tail that
+//! a crash left unfinished.
 //!
-//! The last segment is read first, since it says which segments are needed. Whatever cannot be explained by a crash stops the
-//! start, with the file and the offset, and before anything is changed.
+//! The last segment is read first, since it says which segments are needed. Whatever
+//! cannot be explained by a crash stops the start, with the file and the offset, and
+//! before anything is changed.
 //!
-//! The last group may have been read from the system's memory only: its writer may have been killed before the sync returned,
-//! or stopped because the sync failed. It is written again and synced before anything is answered on its strength.
+//! The last group may have been read from the system's memory only: its writer may have
+//! been killed before the sync returned, or stopped because the sync failed. It is
+//! written again and synced before anything is answered on its strength.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -40,7 +43,9 @@ pub enum LogError {
         what: String,
     },
     /// A segment is needed and not there. Nothing was changed.
-    #[error("{file} is missing, but {needed_by}. An acceptor must not answer without its whole log")]
+    #[error(
+        "{file} is missing, but {needed_by}. An acceptor must not answer without its whole log"
+    )]
     Missing {
         /// The segment.
         file: PathBuf,
@@ -52,8 +57,9 @@ pub enum LogError {
     Disk(#[from] DiskError),
 }
 
-/// Opens the log in a folder as a start does, and closes it again: what it holds, or why no acceptor may run on it. None where
-/// there is no log. As at a start, the tail that a crash left unfinished is dropped, and segments no longer needed are removed.
+/// Opens the log in a folder as a start does, and closes it again: what it holds, or why
+/// no acceptor may run on it. None where there is no log. As at a start, the tail that a
+/// crash left unfinished is dropped, and segments no longer needed are removed.
 ///
 /// # Errors
 /// When the log is damaged, or the disk fails.
@@ -90,24 +96,38 @@ impl Loaded {
 }
 
 impl Log {
-    /// Opens the log in a folder, which is made if it is not there, and rebuilds the acceptor from it.
-    pub(crate) fn open(disk: Disk, folder: &Path, options: Options, limits: Limits) -> Result<(Self, Acceptor), LogError> {
+    /// Opens the log in a folder, which is made if it is not there, and rebuilds the
+    /// acceptor from it.
+    pub(crate) fn open(
+        disk: Disk,
+        folder: &Path,
+        options: Options,
+        limits: Limits,
+    ) -> Result<(Self, Acceptor), LogError> {
         let numbers = list(folder)?;
         let Some(&last) = numbers.last() else { return Self::found(disk, folder, options, limits) };
         let last = load(folder, last)?;
         let Some(oldest) = oldest_needed(&last.scan.groups) else {
-            return Err(last.damage(last.scan.offset, "the segment does not start with a summary".to_owned()));
+            return Err(last
+                .damage(last.scan.offset, "the segment does not start with a summary".to_owned()));
         };
         if oldest > last.header.number {
-            let what = format!("it says that segments below {oldest} are not needed, and so not even itself");
+            let what = format!(
+                "it says that segments below {oldest} are not needed, and so not even itself"
+            );
             return Err(last.damage(last.scan.offset, what));
         }
         if last.scan.end == End::Sealed {
             let needed_by = format!("the seal of {} says that it was there", last.path.display());
-            return Err(LogError::Missing { file: path_of(folder, last.header.number + 1), needed_by });
+            return Err(LogError::Missing {
+                file: path_of(folder, last.header.number + 1),
+                needed_by,
+            });
         }
-        if let Some(missing) = (oldest..last.header.number).find(|number| !numbers.contains(number)) {
-            let needed_by = format!("{} says that segments from {oldest} on are needed", last.path.display());
+        if let Some(missing) = (oldest..last.header.number).find(|number| !numbers.contains(number))
+        {
+            let needed_by =
+                format!("{} says that segments from {oldest} on are needed", last.path.display());
             return Err(LogError::Missing { file: path_of(folder, missing), needed_by });
         }
         let mut acceptor = Acceptor::new(last.header.acceptor, limits);
@@ -115,7 +135,8 @@ impl Log {
         replay(&mut acceptor, &last)?;
         acceptor.check_invariants();
         if let Some(before) = unsealed {
-            let mut segment = Segment::open(&disk, before.path, before.header, before.scan.offset as u64)?;
+            let mut segment =
+                Segment::open(&disk, before.path, before.header, before.scan.offset as u64)?;
             if before.scan.end == End::Torn {
                 segment.clear_tail()?;
             }
@@ -123,16 +144,32 @@ impl Log {
         }
         remove_leftovers(folder, oldest)?;
         let log = Self::resume(disk, folder, options, last, closed, oldest)?;
-        info!(segments = log.segments(), bytes = log.bytes(), votes = acceptor.vote_count(), "the log is read");
+        info!(
+            segments = log.segments(),
+            bytes = log.bytes(),
+            votes = acceptor.vote_count(),
+            "the log is read"
+        );
         Ok((log, acceptor))
     }
 
     /// A log for an acceptor that comes into being here.
-    fn found(disk: Disk, folder: &Path, options: Options, limits: Limits) -> Result<(Self, Acceptor), LogError> {
+    fn found(
+        disk: Disk,
+        folder: &Path,
+        options: Options,
+        limits: Limits,
+    ) -> Result<(Self, Acceptor), LogError> {
         make_folder(&disk, folder)?;
         remove_leftovers(folder, 0)?;
         let acceptor = Acceptor::new(random::acceptor_id(), limits);
-        let start = Start { number: 1, sequence: 1, chain: [0; 32], oldest: 1, needed: SegmentFull { payload_bytes: 0 } };
+        let start = Start {
+            number: 1,
+            sequence: 1,
+            chain: [0; 32],
+            oldest: 1,
+            needed: SegmentFull { payload_bytes: 0 },
+        };
         let (active, chain) = create_segment(&disk, folder, &options, &acceptor, &start)?;
         info!(acceptor = %acceptor.id(), "a new acceptor comes into being");
         let log = Self {
@@ -151,7 +188,8 @@ impl Log {
         Ok((log, acceptor))
     }
 
-    /// Makes the last segment fit to be written to, and what was read from it safe to rely on.
+    /// Makes the last segment fit to be written to, and what was read from it safe to
+    /// rely on.
     fn resume(
         disk: Disk,
         folder: &Path,
@@ -192,7 +230,8 @@ impl Log {
     }
 }
 
-/// Replays the segments before the last one. Also returns the one before the last, if a crash left it without its seal.
+/// Replays the segments before the last one. Also returns the one before the last, if a
+/// crash left it without its seal.
 fn replay_closed(
     folder: &Path,
     oldest: u64,
@@ -217,7 +256,8 @@ fn replay_closed(
     Ok((closed, before.filter(|before| before.scan.end != End::Sealed)))
 }
 
-/// A segment's groups lead up to the segment after it: what is missing between them is damage.
+/// A segment's groups lead up to the segment after it: what is missing between them is
+/// damage.
 fn check_link(before: &Loaded, after: &Loaded) -> Result<(), LogError> {
     let Scan { next_sequence, chain, offset, .. } = before.scan;
     let (number, first) = (after.header.number, after.header.first_sequence);
@@ -229,7 +269,10 @@ fn check_link(before: &Loaded, after: &Loaded) -> Result<(), LogError> {
         return Err(before.damage(offset, what));
     }
     if chain != after.header.chain {
-        return Err(after.damage(0, "the segment does not follow on the one before it (chain mismatch)".to_owned()));
+        return Err(after.damage(
+            0,
+            "the segment does not follow on the one before it (chain mismatch)".to_owned(),
+        ));
     }
     Ok(())
 }
@@ -243,7 +286,8 @@ fn check_acceptor(loaded: &Loaded, acceptor: AcceptorId) -> Result<(), LogError>
 fn load(folder: &Path, number: u64) -> Result<Loaded, LogError> {
     let path = path_of(folder, number);
     let mut bytes = fs::read(&path).map_err(DiskError::failed("read", &path))?;
-    let damaged = |offset: usize, what| LogError::Damaged { file: path.clone(), offset: offset as u64, what };
+    let damaged =
+        |offset: usize, what| LogError::Damaged { file: path.clone(), offset: offset as u64, what };
     let header = SegmentHeader::decode(&bytes).map_err(|what| damaged(0, what))?;
     if header.number != number {
         return Err(damaged(0, format!("the file holds segment {}", header.number)));
@@ -252,7 +296,10 @@ fn load(folder: &Path, number: u64) -> Result<Loaded, LogError> {
     bytes.truncate(usize::try_from(header.length).unwrap_or(usize::MAX));
     let scan = scan(&bytes, &header).map_err(|Damage { offset, what }| damaged(offset, what))?;
     if scan.groups.is_empty() {
-        return Err(damaged(scan.offset, "the summary at the segment's head does not read back".to_owned()));
+        return Err(damaged(
+            scan.offset,
+            "the summary at the segment's head does not read back".to_owned(),
+        ));
     }
     Ok(Loaded { path, bytes, header, scan })
 }
@@ -266,7 +313,12 @@ fn replay(acceptor: &mut Acceptor, loaded: &Loaded) -> Result<(), LogError> {
         for entry in &group.entries {
             match entry {
                 Entry::State(record) => {
-                    let refuse = |error| loaded.damage(group.offset, format!("a record contradicts those before it: {error}"));
+                    let refuse = |error| {
+                        loaded.damage(
+                            group.offset,
+                            format!("a record contradicts those before it: {error}"),
+                        )
+                    };
                     acceptor.check_record(record).map_err(refuse)?;
                     acceptor.replay(record.clone());
                 }
@@ -292,7 +344,9 @@ fn list(folder: &Path) -> Result<Vec<u64>, LogError> {
         match classify(&name) {
             FolderEntry::Segment(number) => numbers.push(number),
             FolderEntry::Unfinished => {}
-            FolderEntry::Other => warn!(folder = %folder.display(), name, "there is a strange file among the segments"),
+            FolderEntry::Other => {
+                warn!(folder = %folder.display(), name, "there is a strange file among the segments")
+            }
         }
     }
     numbers.sort_unstable();
@@ -321,8 +375,12 @@ fn names(folder: &Path) -> Result<Vec<String>, DiskError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(DiskError::failed("list", folder)(error)),
     };
-    let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
-    entries.map(name).collect::<io::Result<Vec<String>>>().map_err(DiskError::failed("list", folder))
+    let name =
+        |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+    entries
+        .map(name)
+        .collect::<io::Result<Vec<String>>>()
+        .map_err(DiskError::failed("list", folder))
 }
 
 fn make_folder(disk: &Disk, folder: &Path) -> Result<(), DiskError> {

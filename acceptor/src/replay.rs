@@ -1,4 +1,5 @@
-//! The state of an acceptor is the sum of its records: what it was told live and what is replayed at start take one path.
+//! The state of an acceptor is the sum of its records: what it was told live and what is
+//! replayed at start take one path.
 
 use shared::ids::{Ballot, Slot};
 use shared::message::{Marks, Roster, SlotValue};
@@ -60,16 +61,21 @@ pub enum Contradiction {
 }
 
 impl Acceptor {
-    /// Whether a record that was read from a disk can be one of this acceptor, in this state. Its checksum says that it is what
-    /// was written; this says that what was written makes sense, so that [`Acceptor::replay`] need not panic over it.
+    /// Whether a record that was read from a disk can be one of this acceptor, in this
+    /// state. Its checksum says that it is what was written; this says that what was
+    /// written makes sense, so that [`Acceptor::replay`] need not panic over it.
     ///
     /// # Errors
     /// When it cannot.
     pub fn check_record(&self, record: &Record) -> Result<(), Contradiction> {
         match record {
             Record::Joined(roster) => {
-                let fits = roster.contains(self.id) && self.roster.as_ref().is_none_or(|own| own == roster);
-                let refuse = || Contradiction::OtherCluster { joined: roster.clone(), own: self.roster.clone() };
+                let fits = roster.contains(self.id)
+                    && self.roster.as_ref().is_none_or(|own| own == roster);
+                let refuse = || Contradiction::OtherCluster {
+                    joined: roster.clone(),
+                    own: self.roster.clone(),
+                };
                 if fits { Ok(()) } else { Err(refuse()) }
             }
             Record::Promised(ballot) => self.check_ballot(*ballot),
@@ -77,14 +83,18 @@ impl Acceptor {
                 self.check_ballot(*ballot)?;
                 in_range("chosen_below", chosen_below.0)?;
                 if let Some(pair) = votes.windows(2).find(|pair| pair[0].slot >= pair[1].slot) {
-                    return Err(Contradiction::Unordered { slot: pair[1].slot, before: pair[0].slot });
+                    return Err(Contradiction::Unordered {
+                        slot: pair[1].slot,
+                        before: pair[0].slot,
+                    });
                 }
                 votes.iter().try_for_each(|vote| self.check_vote(*ballot, vote.slot))
             }
             Record::Trimmed { below, voted_below, chosen_below } => {
                 in_range("voted_below", voted_below.0)?;
                 in_range("chosen_below", chosen_below.0)?;
-                let refuse = Contradiction::TrimsUnchosen { below: *below, chosen_below: *chosen_below };
+                let refuse =
+                    Contradiction::TrimsUnchosen { below: *below, chosen_below: *chosen_below };
                 if below <= chosen_below { Ok(()) } else { Err(refuse) }
             }
         }
@@ -105,7 +115,8 @@ impl Acceptor {
         }
     }
 
-    /// Rebuilds the state at start: every record, in the order in which the decisions were made.
+    /// Rebuilds the state at start: every record, in the order in which the decisions
+    /// were made.
     pub fn replay(&mut self, record: Record) {
         self.apply(&record);
     }
@@ -150,7 +161,11 @@ impl Acceptor {
         }
         self.vote_bytes += cost(value);
         if let Some(old) = self.votes.insert(*slot, StoredVote { ballot, value: value.clone() }) {
-            assert!(old.ballot < ballot, "slot {slot} is voted in at rising ballots, not at {} then {ballot}", old.ballot);
+            assert!(
+                old.ballot < ballot,
+                "slot {slot} is voted in at rising ballots, not at {} then {ballot}",
+                old.ballot
+            );
             self.vote_bytes -= cost(&old.value);
         }
     }

@@ -27,7 +27,10 @@ pub(crate) enum FolderEntry {
 
 /// What a file in the folder of a log is, by its name.
 pub(crate) fn classify(name: &str) -> FolderEntry {
-    let number = name.strip_suffix(SUFFIX).filter(|digits| digits.len() == 20).and_then(|digits| digits.parse().ok());
+    let number = name
+        .strip_suffix(SUFFIX)
+        .filter(|digits| digits.len() == 20)
+        .and_then(|digits| digits.parse().ok());
     match number {
         Some(number) => FolderEntry::Segment(number),
         None if name.ends_with(SUFFIX_NEW) => FolderEntry::Unfinished,
@@ -49,16 +52,23 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    /// Makes a segment whose first group is this frame. It has its name once it is whole and synced, and not before; when this
-    /// fails for want of space, nothing is left of it.
-    pub(crate) fn create(disk: &Disk, folder: &Path, header: SegmentHeader, first: &[u8]) -> Result<Self, DiskError> {
+    /// Makes a segment whose first group is this frame. It has its name once it is whole
+    /// and synced, and not before; when this fails for want of space, nothing is left of
+    /// it.
+    pub(crate) fn create(
+        disk: &Disk,
+        folder: &Path,
+        header: SegmentHeader,
+        first: &[u8],
+    ) -> Result<Self, DiskError> {
         let path = path_of(folder, header.number);
         let new = folder.join(format!("{:020}{SUFFIX_NEW}", header.number));
         let made = Self::fill(disk, &new, &header, first);
         let file = match made {
             Ok(file) => file,
             Err(error) => {
-                // What stays is removed at the next start; the error that counts is the first.
+                // What stays is removed at the next start; the error that counts is the
+                // first.
                 let _leftover = fs::remove_file(&new);
                 return Err(error);
             }
@@ -69,7 +79,12 @@ impl Segment {
         Ok(Self { disk: disk.clone(), file, path, header, offset, is_allocated: true })
     }
 
-    fn fill(disk: &Disk, new: &Path, header: &SegmentHeader, first: &[u8]) -> Result<File, DiskError> {
+    fn fill(
+        disk: &Disk,
+        new: &Path,
+        header: &SegmentHeader,
+        first: &[u8],
+    ) -> Result<File, DiskError> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(true).open(new);
         let file = file.map_err(DiskError::writing("make", new))?;
@@ -81,8 +96,17 @@ impl Segment {
     }
 
     /// Goes on with a segment that was read, at the offset where its groups end.
-    pub(crate) fn open(disk: &Disk, path: PathBuf, header: SegmentHeader, offset: u64) -> Result<Self, DiskError> {
-        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(DiskError::failed("open", &path))?;
+    pub(crate) fn open(
+        disk: &Disk,
+        path: PathBuf,
+        header: SegmentHeader,
+        offset: u64,
+    ) -> Result<Self, DiskError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(DiskError::failed("open", &path))?;
         file.set_len(header.length).map_err(DiskError::failed("cut", &path))?;
         Ok(Self { disk: disk.clone(), file, path, header, offset, is_allocated: true })
     }
@@ -122,7 +146,8 @@ impl Segment {
         self.disk.sync(&self.file, &self.path)
     }
 
-    /// Writes again what was read at an offset, so that the next sync covers it whatever became of an earlier one.
+    /// Writes again what was read at an offset, so that the next sync covers it whatever
+    /// became of an earlier one.
     pub(crate) fn rewrite(&self, bytes: &[u8], offset: u64) -> Result<(), DiskError> {
         self.disk.write(&self.file, &self.path, bytes, offset)
     }

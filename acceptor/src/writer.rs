@@ -1,7 +1,8 @@
 //! The one thread that owns the core and the log.
 //!
-//! It takes what waits in its queue, decides it in order, writes all records with one sync, makes known what is on disk now,
-//! and only then answers. Whatever arrives meanwhile is the next group: nothing ever waits for company.
+//! It takes what waits in its queue, decides it in order, writes all records with one
+//! sync, makes known what is on disk now, and only then answers. Whatever arrives
+//! meanwhile is the next group: nothing ever waits for company.
 //!
 //! A thread and not a task, since a sync blocks.
 #![expect(clippy::disallowed_methods, reason = "the shell reads the clock and starts the writer")]
@@ -22,7 +23,8 @@ use crate::handle::{Answer, Durable, Handle, Job, QUEUE_REQUESTS, Refusal};
 use crate::log::{Log, Options};
 use crate::recovery::LogError;
 
-/// Bytes of records after which a group is closed: more would only make the first of them wait.
+/// Bytes of records after which a group is closed: more would only make the first of them
+/// wait.
 const GROUP_BYTES: usize = 8 << 20;
 
 /// How long a full disk is left alone before a segment is asked for again.
@@ -32,7 +34,12 @@ const SPACE_RETRY: Duration = Duration::from_millis(200);
 pub(crate) type Ended = oneshot::Receiver<Result<(), LogError>>;
 
 /// Opens the log in the folder and starts the writer. Blocks while the log is read.
-pub(crate) fn start(disk: Disk, folder: &Path, options: Options, limits: Limits) -> Result<(Handle, Ended), LogError> {
+pub(crate) fn start(
+    disk: Disk,
+    folder: &Path,
+    options: Options,
+    limits: Limits,
+) -> Result<(Handle, Ended), LogError> {
     let (log, acceptor) = Log::open(disk, folder, options, limits)?;
     let (jobs, queue) = mpsc::channel(QUEUE_REQUESTS);
     let mut durable = Durable::of(&acceptor, Instant::now());
@@ -40,7 +47,8 @@ pub(crate) fn start(disk: Disk, folder: &Path, options: Options, limits: Limits)
     let (published, durable) = watch::channel(durable);
     let (ended, end) = oneshot::channel();
     let heard = Heard::default();
-    let writer = Writer { log, acceptor, limits, group: Vec::new(), published, heard, full_since: None };
+    let writer =
+        Writer { log, acceptor, limits, group: Vec::new(), published, heard, full_since: None };
     let spawned = thread::Builder::new().name("log".to_owned()).spawn(move || {
         let result = writer.run(queue);
         if let Err(cause) = &result {
@@ -103,7 +111,9 @@ impl Writer {
                 match next {
                     Job::Prepare(prepare, answer) => self.prepare(&prepare, answer)?,
                     Job::Accept(accept, answer) => self.accept(&accept, answer)?,
-                    Job::Votes { from, limit, answer } => self.group.push(Waiting::Votes(self.votes(from, limit), answer)),
+                    Job::Votes { from, limit, answer } => {
+                        self.group.push(Waiting::Votes(self.votes(from, limit), answer))
+                    }
                     Job::Close => queue.close(),
                 }
                 job = if self.is_group_full() { None } else { queue.try_recv().ok() };
@@ -156,7 +166,9 @@ impl Writer {
             }
         };
         match &plan.reply {
-            AcceptReply::Accepted(_) | AcceptReply::Full(_) => self.heard.leader = Some(Instant::now()),
+            AcceptReply::Accepted(_) | AcceptReply::Full(_) => {
+                self.heard.leader = Some(Instant::now())
+            }
             AcceptReply::Stranger(_) => self.heard.stranger = Some(Instant::now()),
             AcceptReply::Nack(_) => {}
         }
@@ -173,12 +185,14 @@ impl Writer {
             next = Some(left_out.slot);
             votes.truncate(limit);
         }
-        let (acceptor, roster, marks) = (self.acceptor.id(), self.acceptor.roster().cloned(), self.acceptor.marks());
+        let (acceptor, roster, marks) =
+            (self.acceptor.id(), self.acceptor.roster().cloned(), self.acceptor.marks());
         VotesPage { acceptor, roster, votes, next, marks }
     }
 
-    /// Stages the records of a plan, in a fresh segment if need be. The plan can be carried out afterwards, and only then: the
-    /// state is still the one that it was made for.
+    /// Stages the records of a plan, in a fresh segment if need be. The plan can be
+    /// carried out afterwards, and only then: the state is still the one that it was made
+    /// for.
     fn make_room(&mut self, records: &[Record]) -> Result<Room, LogError> {
         if records.is_empty() {
             return Ok(Room::Staged);
@@ -246,7 +260,8 @@ impl Writer {
             durable.update(&self.acceptor);
             (durable.log_bytes, durable.log_segments) = (self.log.bytes(), self.log.segments());
             durable.heard = leader.unwrap_or(durable.heard);
-            durable.estranged = if leader.is_some() { None } else { stranger.or(durable.estranged) };
+            durable.estranged =
+                if leader.is_some() { None } else { stranger.or(durable.estranged) };
         });
     }
 }
@@ -275,6 +290,9 @@ impl NoSpace {
     }
 
     fn full(&self, acceptor: AcceptorId) -> AcceptReply {
-        AcceptReply::Full(Full { acceptor, limit: format!("disk: no space left for {}", self.0.display()) })
+        AcceptReply::Full(Full {
+            acceptor,
+            limit: format!("disk: no space left for {}", self.0.display()),
+        })
     }
 }

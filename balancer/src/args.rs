@@ -29,7 +29,8 @@ pub struct Args {
     #[arg(long, env = "SYNOD_CHECK_TIMEOUT_MS", value_name = "MS", default_value = "500", value_parser = value_parser!(u64).range(10..=60_000))]
     pub check_timeout_ms: u64,
 
-    /// Failures in a row, of checks or requests, after which a replica gets no more requests
+    /// Failures in a row, of checks or requests, after which a replica gets no more
+    /// requests
     #[arg(long, env = "SYNOD_UNHEALTHY_AFTER", value_name = "N", default_value = "3", value_parser = value_parser!(u32).range(1..=1_000))]
     pub unhealthy_after: u32,
 
@@ -49,7 +50,8 @@ pub struct Args {
     #[arg(long, env = "SYNOD_MAX_HEADER_BYTES", value_name = "BYTES", default_value = "16384", value_parser = value_parser!(u32).range(1_024..=262_144))]
     pub max_header_bytes: u32,
 
-    /// Bytes of a request's body, above the largest value that replicas take; more are answered 413
+    /// Bytes of a request's body, above the largest value that replicas take; more are
+    /// answered 413
     #[arg(long, env = "SYNOD_MAX_BODY_BYTES", value_name = "BYTES", default_value = "1114112", value_parser = value_parser!(u32).range(1..=67_108_864))]
     pub max_body_bytes: u32,
 
@@ -64,7 +66,10 @@ impl Args {
     }
 
     pub(crate) fn pace(&self) -> Pace {
-        Pace { interval: Duration::from_millis(self.check_interval_ms), timeout: Duration::from_millis(self.check_timeout_ms) }
+        Pace {
+            interval: Duration::from_millis(self.check_interval_ms),
+            timeout: Duration::from_millis(self.check_timeout_ms),
+        }
     }
 
     pub(crate) fn server_limits(&self) -> Limits {
@@ -78,7 +83,10 @@ impl Args {
 
     pub(crate) fn body_limits(&self) -> BodyLimits {
         // The ranges of the two flags see to it that the longest body fits.
-        BodyLimits { body_bytes: usize_of(self.max_body_bytes), buffered_bytes: usize_of(self.max_buffered_bytes) }
+        BodyLimits {
+            body_bytes: usize_of(self.max_body_bytes),
+            buffered_bytes: usize_of(self.max_buffered_bytes),
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! The pool, shared by the requests and the checks: a lock, a word in the log when health changes, and a wake-up for those who
-//! wait for an endpoint that is lost.
+//! The pool, shared by the requests and the checks: a lock, a word in the log when health
+//! changes, and a wake-up for those who wait for an endpoint that is lost.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -9,7 +9,8 @@ use tokio::sync::Notify;
 
 use crate::pool::{EndpointId, Health, Intent, Outcome, Pool, Report, Target, Thresholds};
 
-/// The one [`Pool`] of a balancer. The lock is held for a few instructions, never over a wait.
+/// The one [`Pool`] of a balancer. The lock is held for a few instructions, never over a
+/// wait.
 #[derive(Debug)]
 pub(crate) struct Endpoints {
     pool: Mutex<Pool>,
@@ -28,7 +29,11 @@ impl Endpoints {
     }
 
     /// Picks an endpoint for a request, see [`Pool::begin`].
-    pub(crate) fn begin(self: &Arc<Self>, intent: Intent, tried: &[EndpointId]) -> Option<InFlight> {
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        intent: Intent,
+        tried: &[EndpointId],
+    ) -> Option<InFlight> {
         let target = self.lock().begin(intent, tried)?;
         Some(InFlight { endpoints: Arc::clone(self), target, outcome: Outcome::Abandoned })
     }
@@ -37,7 +42,9 @@ impl Endpoints {
     pub(crate) fn set_replicas(&self, members: &[Member]) -> Vec<Target> {
         self.change(|pool| {
             pool.set_replicas(members);
-            pool.endpoints().map(|endpoint| Target { id: endpoint.id, member: Arc::clone(&endpoint.member) }).collect()
+            pool.endpoints()
+                .map(|endpoint| Target { id: endpoint.id, member: Arc::clone(&endpoint.member) })
+                .collect()
         })
     }
 
@@ -49,7 +56,8 @@ impl Endpoints {
     /// Waits until the endpoint isn't healthy.
     pub(crate) async fn lost(&self, id: EndpointId) {
         loop {
-            // Made before the look, so that a notification between the look and the wait counts.
+            // Made before the look, so that a notification between the look and the wait
+            // counts.
             let notified = self.lost.notified();
             if !self.lock().is_healthy(id) {
                 return;
@@ -64,8 +72,10 @@ impl Endpoints {
         let (before, healthy) = (pool.primary(), pool.healthy());
         let result = change(&mut pool);
         let (after, is_fewer) = (pool.primary(), pool.healthy() < healthy);
-        let name =
-            after.filter(|_| after != before).and_then(|id| pool.endpoint(id)).map(|endpoint| endpoint.member.name.clone());
+        let name = after
+            .filter(|_| after != before)
+            .and_then(|id| pool.endpoint(id))
+            .map(|endpoint| endpoint.member.name.clone());
         drop(pool);
         if is_fewer {
             self.lost.notify_waiters();
@@ -93,7 +103,8 @@ fn log_primary(lost: bool, name: Option<Name>) {
     }
 }
 
-/// A request that an endpoint is working on. Dropped without a word it counts as abandoned: the client has gone away.
+/// A request that an endpoint is working on. Dropped without a word it counts as
+/// abandoned: the client has gone away.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     endpoints: Arc<Endpoints>,
@@ -126,7 +137,9 @@ impl Drop for InFlight {
                 let _unchanged = self.endpoints.lock().finish(self.target.id, self.outcome);
             }
             Outcome::Failed => {
-                self.endpoints.change(|pool| log_change(&self.target, pool.finish(self.target.id, self.outcome)));
+                self.endpoints.change(|pool| {
+                    log_change(&self.target, pool.finish(self.target.id, self.outcome))
+                });
             }
         }
     }

@@ -1,5 +1,5 @@
-//! What a proxy does to header fields (RFC 9110, section 7.6): drop those that speak of one connection, add those that tell of
-//! the way.
+//! What a proxy does to header fields (RFC 9110, section 7.6): drop those that speak of
+//! one connection, add those that tell of the way.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use shared::ids::Name;
 use shared::telemetry::{self, Context};
 
-/// Fields that concern one connection only, beyond those that `Connection` names (RFC 9110, section 7.6.1).
+/// Fields that concern one connection only, beyond those that `Connection` names (RFC
+/// 9110, section 7.6.1).
 const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -32,13 +33,16 @@ pub struct Origin<'a> {
     pub balancer: &'a Name,
 }
 
-/// A `Connection` field that names one which the answer depends on, as if it concerned this connection only: dropping it would turn
-/// a compare-and-swap into a plain write.
+/// A `Connection` field that names one which the answer depends on, as if it concerned
+/// this connection only: dropping it would turn a compare-and-swap into a plain write.
 #[must_use]
 pub fn end_to_end_option(headers: &HeaderMap) -> Option<HeaderName> {
     let is_end_to_end = |name: &HeaderName| {
         let name = name.as_str();
-        name.starts_with("if-") || name.starts_with("synod-") || name.starts_with("content-") || name == "idempotency-key"
+        name.starts_with("if-")
+            || name.starts_with("synod-")
+            || name.starts_with("content-")
+            || name == "idempotency-key"
     };
     connection_options(headers).into_iter().find(is_end_to_end)
 }
@@ -51,7 +55,8 @@ fn connection_options(headers: &HeaderMap) -> Vec<HeaderName> {
 /// Turns a client's header fields into those of the forwarded request.
 pub fn forward_request(headers: &mut HeaderMap, origin: Origin<'_>, trace: &Context) {
     strip_hop_by_hop(headers);
-    // The body is here in one piece: whoever waited for the word to go on has had it, and the length is set anew.
+    // The body is here in one piece: whoever waited for the word to go on has had it, and
+    // the length is set anew.
     headers.remove(header::EXPECT);
     headers.remove(header::CONTENT_LENGTH);
     let version = if origin.version == Version::HTTP_10 { "1.0" } else { "1.1" };
@@ -75,8 +80,13 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
 
 /// Adds an element to the end of a list field.
 fn append(headers: &mut HeaderMap, name: HeaderName, element: &str) {
-    let earlier: Vec<&str> = headers.get_all(&name).iter().filter_map(|value| value.to_str().ok()).collect();
-    let list = if earlier.is_empty() { element.to_owned() } else { format!("{}, {element}", earlier.join(", ")) };
+    let earlier: Vec<&str> =
+        headers.get_all(&name).iter().filter_map(|value| value.to_str().ok()).collect();
+    let list = if earlier.is_empty() {
+        element.to_owned()
+    } else {
+        format!("{}, {element}", earlier.join(", "))
+    };
     if let Ok(value) = HeaderValue::try_from(list) {
         headers.insert(name, value);
     }
@@ -94,11 +104,16 @@ mod tests {
             headers.append(*name, HeaderValue::from_static(value));
         }
         let name = "balancer-1".parse().unwrap();
-        let origin =
-            Origin { client: Ipv4Addr::new(192, 0, 2, 7).to_ipv6_mapped().into(), version: Version::HTTP_10, balancer: &name };
+        let origin = Origin {
+            client: Ipv4Addr::new(192, 0, 2, 7).to_ipv6_mapped().into(),
+            version: Version::HTTP_10,
+            balancer: &name,
+        };
         forward_request(&mut headers, origin, &Context::new());
-        let mut fields: Vec<_> =
-            headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+        let mut fields: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+            .collect();
         fields.sort();
         fields
     }
@@ -126,15 +141,20 @@ mod tests {
             ("x-private", "1"),
             ("x-secret", "2"),
         ]);
-        let expected =
-            [("content-type", "text/plain"), ("if-match", "\"3\""), ("via", "1.0 balancer-1"), ("x-forwarded-for", "192.0.2.7")];
+        let expected = [
+            ("content-type", "text/plain"),
+            ("if-match", "\"3\""),
+            ("via", "1.0 balancer-1"),
+            ("x-forwarded-for", "192.0.2.7"),
+        ];
         assert_eq!(sent, pairs(&expected));
     }
 
     #[test]
     fn no_connection_option_can_drop_a_condition() {
         let option = |value: &'static str| {
-            let headers = HeaderMap::from_iter([(header::CONNECTION, HeaderValue::from_static(value))]);
+            let headers =
+                HeaderMap::from_iter([(header::CONNECTION, HeaderValue::from_static(value))]);
             end_to_end_option(&headers).map(|name| name.to_string())
         };
         assert_eq!(option("close, If-None-Match"), Some("if-none-match".to_owned()));
@@ -144,8 +164,15 @@ mod tests {
 
     #[test]
     fn those_on_the_way_before_stay_first() {
-        let sent = forwarded(&[("via", "1.1 edge"), ("x-forwarded-for", "203.0.113.9"), ("x-forwarded-for", "198.51.100.1")]);
-        let expected = [("via", "1.1 edge, 1.0 balancer-1"), ("x-forwarded-for", "203.0.113.9, 198.51.100.1, 192.0.2.7")];
+        let sent = forwarded(&[
+            ("via", "1.1 edge"),
+            ("x-forwarded-for", "203.0.113.9"),
+            ("x-forwarded-for", "198.51.100.1"),
+        ]);
+        let expected = [
+            ("via", "1.1 edge, 1.0 balancer-1"),
+            ("x-forwarded-for", "203.0.113.9, 198.51.100.1, 192.0.2.7"),
+        ];
         assert_eq!(sent, pairs(&expected));
     }
 }

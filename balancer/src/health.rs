@@ -1,7 +1,8 @@
 //! Finds the replicas and checks each of them.
 //!
-//! Who there is comes from the acceptors' directory ([`shared::discovery`]). Each endpoint then has a task of its own that asks
-//! `GET /v1/status` at a steady pace until the pool has dropped the endpoint, so that one that hangs delays no news of another.
+//! Who there is comes from the acceptors' directory ([`shared::discovery`]). Each
+//! endpoint then has a task of its own that asks `GET /v1/status` at a steady pace until
+//! the pool has dropped the endpoint, so that one that hangs delays no news of another.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,14 +29,25 @@ pub(crate) struct Pace {
     pub(crate) timeout: Duration,
 }
 
-/// Keeps the pool's members and health up to date. Never ends by itself; dropped, it ends all checks.
-pub(crate) async fn keep(endpoints: Arc<Endpoints>, mut members: watch::Receiver<Vec<Member>>, pace: Pace) {
+/// Keeps the pool's members and health up to date. Never ends by itself; dropped, it ends
+/// all checks.
+pub(crate) async fn keep(
+    endpoints: Arc<Endpoints>,
+    mut members: watch::Receiver<Vec<Member>>,
+    pace: Pace,
+) {
     let mut checks = JoinSet::new();
     let mut checked: BTreeSet<EndpointId> = BTreeSet::new();
     loop {
-        let found: Vec<Member> = members.borrow_and_update().iter().filter(|member| is_reachable(member)).cloned().collect();
+        let found: Vec<Member> = members
+            .borrow_and_update()
+            .iter()
+            .filter(|member| is_reachable(member))
+            .cloned()
+            .collect();
         let targets = endpoints.set_replicas(&found);
-        let new: Vec<Target> = targets.iter().filter(|target| !checked.contains(&target.id)).cloned().collect();
+        let new: Vec<Target> =
+            targets.iter().filter(|target| !checked.contains(&target.id)).cloned().collect();
         checked = targets.into_iter().map(|target| target.id).collect();
         for target in new {
             if let Ok(url) = target.member.url.parse() {
@@ -44,9 +56,11 @@ pub(crate) async fn keep(endpoints: Arc<Endpoints>, mut members: watch::Receiver
         }
         while checks.try_join_next().is_some() {}
         match tokio::time::timeout(pace.interval, members.changed()).await {
-            // Nothing new, but an endpoint that discovery had lost before may have failed since.
+            // Nothing new, but an endpoint that discovery had lost before may have failed
+            // since.
             Ok(Ok(())) | Err(_) => {}
-            // Discovery has ended: the service is ending, and what is in flight still needs the checks.
+            // Discovery has ended: the service is ending, and what is in flight still
+            // needs the checks.
             Ok(Err(_)) => std::future::pending::<()>().await,
         }
     }

@@ -25,7 +25,8 @@ use crate::pool::{Endpoint, Health, Role};
 use crate::proxy::Proxy;
 use crate::retry::{self, intent_of};
 
-/// The route that stands in spans for everything that is passed on; the replica's span has the exact one.
+/// The route that stands in spans for everything that is passed on; the replica's span
+/// has the exact one.
 const FORWARDED_ROUTE: &str = "/v1/{*path}";
 
 /// Everything that a connection needs to answer requests.
@@ -45,8 +46,9 @@ enum Answerer {
     Replica,
 }
 
-/// Replicas answer the client API; what services say to each other is no business of clients. The path is looked at as it came:
-/// a replica decodes nothing but keys, so what is spelt otherwise is nothing to it either.
+/// Replicas answer the client API; what services say to each other is no business of
+/// clients. The path is looked at as it came: a replica decodes nothing but keys, so what
+/// is spelt otherwise is nothing to it either.
 fn answerer_of(path: &str) -> Answerer {
     let Some(below) = path.strip_prefix("/v1/") else { return Answerer::Balancer };
     let first = below.split('/').next().unwrap_or_default();
@@ -57,7 +59,12 @@ fn answerer_of(path: &str) -> Answerer {
 }
 
 impl Front {
-    pub(crate) fn new(identity: Identity, endpoints: Arc<Endpoints>, proxy: Arc<Proxy>, limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(
+        identity: Identity,
+        endpoints: Arc<Endpoints>,
+        proxy: Arc<Proxy>,
+        limits: Limits,
+    ) -> Arc<Self> {
         let own = TowerToHyperService::new(own_routes(identity, endpoints, Arc::clone(&proxy)));
         Arc::new(Self { own, proxy, admission: Admission::new(limits) })
     }
@@ -66,7 +73,13 @@ impl Front {
     pub(crate) fn connection(
         self: &Arc<Self>,
         client: SocketAddr,
-    ) -> impl HyperService<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send> + Send + use<> {
+    ) -> impl HyperService<
+        Request<Incoming>,
+        Response = Response<Body>,
+        Error = Infallible,
+        Future: Send,
+    > + Send
+    + use<> {
         let front = Arc::clone(self);
         let client = client.ip();
         service_fn(move |request| {
@@ -84,7 +97,9 @@ impl Front {
                 Answerer::Replica => trace.run(self.proxy.forward(client, request, &trace)).await,
                 Answerer::Balancer => trace.run(self.answer_self(request)).await,
             },
-            Err(problem) => retry::not_applied(intent_of(request.method()), problem).to_http().map(Body::from),
+            Err(problem) => {
+                retry::not_applied(intent_of(request.method()), problem).to_http().map(Body::from)
+            }
         };
         trace.finish(response.status(), response.headers_mut());
         response
@@ -100,7 +115,11 @@ fn own_routes(identity: Identity, endpoints: Arc<Endpoints>, proxy: Arc<Proxy>) 
     let ready = {
         let endpoints = Arc::clone(&endpoints);
         move || {
-            vec![Check::new("replicas", (endpoints.read(|pool| pool.healthy()) == 0).then(|| "no replica is healthy".to_owned()))]
+            vec![Check::new(
+                "replicas",
+                (endpoints.read(|pool| pool.healthy()) == 0)
+                    .then(|| "no replica is healthy".to_owned()),
+            )]
         }
     };
     let routes = Router::new()
@@ -172,7 +191,8 @@ async fn status(State(own): State<Arc<Own>>) -> Json<Status<BalancerStatus>> {
     let totals = own.proxy.totals();
     let role = own.endpoints.read(|pool| {
         let primary = pool.primary().and_then(|id| pool.endpoint(id));
-        let mut endpoints: Vec<EndpointStatus> = pool.endpoints().map(EndpointStatus::from).collect();
+        let mut endpoints: Vec<EndpointStatus> =
+            pool.endpoints().map(EndpointStatus::from).collect();
         endpoints.sort_by(|one, other| one.id.cmp(&other.id));
         BalancerStatus {
             primary: primary.map(|endpoint| endpoint.member.name.clone()),

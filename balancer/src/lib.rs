@@ -1,9 +1,12 @@
-//! The balancer service: the front door. It keeps nothing, and any number of them may run side by side.
+//! The balancer service: the front door. It keeps nothing, and any number of them may run
+//! side by side.
 //!
-//! A client needs one address; which replicas there are, which of them answer, and which one is primary is for the balancer to
-//! find out. Reads go to the replicas in turn, since each serves linearizable reads; mutations go to the primary. When a replica
-//! fails under a request, the request goes to another one, but a mutation only where it cannot have happened: what is left open
-//! is said to be left open (`outcome: unknown`), and never tried twice.
+//! A client needs one address; which replicas there are, which of them answer, and which
+//! one is primary is for the balancer to find out. Reads go to the replicas in turn,
+//! since each serves linearizable reads; mutations go to the primary. When a replica
+//! fails under a request, the request goes to another one, but a mutation only where it
+//! cannot have happened: what is left open is said to be left open (`outcome: unknown`),
+//! and never tried twice.
 //!
 //! ```text
 //! acceptors' directory ──▶ health ──▶ pool ◀── endpoints ◀── proxy ◀── http ◀── client
@@ -11,13 +14,16 @@
 //!                            └────────────▶ replicas ◀────────┘
 //! ```
 //!
-//! In reading order: [`pool`] (which replica gets the next request: the pure core), `retry` (what may be sent again, pure),
-//! [`headers`] (what a proxy does to them, pure), [`status`] (what a replica says of itself, pure), `endpoints` (the pool behind
-//! a lock), `health` (discovery and checks), `upstream` (connections to replicas), `proxy` (the way of a request), `http` (what is
-//! answered here, what is passed on), `args` (the flags).
+//! In reading order: [`pool`] (which replica gets the next request: the pure core),
+//! `retry` (what may be sent again, pure), [`headers`] (what a proxy does to them, pure),
+//! [`status`] (what a replica says of itself, pure), `endpoints` (the pool behind a
+//! lock), `health` (discovery and checks), `upstream` (connections to replicas), `proxy`
+//! (the way of a request), `http` (what is answered here, what is passed on), `args` (the
+//! flags).
 //!
-//! Deliberately absent: caches, because a linearizable read must ask; a queue, because a client that is refused at once can go
-//! elsewhere, and one that waits cannot; TLS, which belongs in front of this.
+//! Deliberately absent: caches, because a linearizable read must ask; a queue, because a
+//! client that is refused at once can go elsewhere, and one that waits cannot; TLS, which
+//! belongs in front of this.
 
 pub mod pool;
 
@@ -59,7 +65,12 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     let endpoints = Endpoints::new(args.thresholds());
     let proxy = Arc::new(Proxy::new(running.name, Arc::clone(&endpoints), args.body_limits()));
     let front = Front::new(running.identity, Arc::clone(&endpoints), proxy, limits);
-    let serving = serve_connections(running.listener, |client| front.connection(client), limits, running.shutdown);
+    let serving = serve_connections(
+        running.listener,
+        |client| front.connection(client),
+        limits,
+        running.shutdown,
+    );
     tokio::select! {
         served = serving => served.context("the listener failed"),
         () = health::keep(endpoints, members, args.pace()) => Ok(()),

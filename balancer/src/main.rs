@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use shared::message::Service;
 
-/// The front door of a Synod cluster: reads to all replicas in turn, mutations to the primary.
+/// The front door of a Synod cluster: reads to all replicas in turn, mutations to the
+/// primary.
 #[derive(Parser)]
 #[command(name = "synod-balancer", version)]
 struct Command {

@@ -1,19 +1,26 @@
 //! Which replica gets the next request: the balancer's core.
 //!
-//! Three things are kept apart, as in linkerd2-proxy and pingora: *discovery* says which replicas there are
-//! ([`Pool::set_replicas`]), *health* says which of them answer ([`Pool::checked`] from active checks, [`Pool::finish`] from the
-//! requests themselves), and *selection* picks one ([`Pool::begin`]). This file decides all three and does none of the I/O.
+//! Three things are kept apart, as in linkerd2-proxy and pingora: *discovery* says which
+//! replicas there are ([`Pool::set_replicas`]), *health* says which of them answer
+//! ([`Pool::checked`] from active checks, [`Pool::finish`] from the requests themselves),
+//! and *selection* picks one ([`Pool::begin`]). This file decides all three and does none
+//! of the I/O.
 //!
-//! - An endpoint is picked only while it is healthy. A new one is unproven and waits for its first good check.
-//! - Health changes on consecutive outcomes ([`Thresholds`]), so that one lost packet does not empty the pool. Only a check revives
-//!   an endpoint: a request's answer says that a process lives, a check also says which replica it is and what its role is.
-//! - Reads go round-robin over the healthy endpoints in order of their ids, which is right because every replica serves
-//!   linearizable reads. Mutations go to the primary; while none is known, to the next healthy replica, which forwards them.
-//! - The primary is the healthy replica that says it is, at the highest epoch that *any* healthy replica reports: an old primary
-//!   that has not heard of its successor is not asked once one backup has.
+//! - An endpoint is picked only while it is healthy. A new one is unproven and waits for
+//!   its first good check.
+//! - Health changes on consecutive outcomes ([`Thresholds`]), so that one lost packet
+//!   does not empty the pool. Only a check revives an endpoint: a request's answer says
+//!   that a process lives, a check also says which replica it is and what its role is.
+//! - Reads go round-robin over the healthy endpoints in order of their ids, which is
+//!   right because every replica serves linearizable reads. Mutations go to the primary;
+//!   while none is known, to the next healthy replica, which forwards them.
+//! - The primary is the healthy replica that says it is, at the highest epoch that *any*
+//!   healthy replica reports: an old primary that has not heard of its successor is not
+//!   asked once one backup has.
 //! - Nothing healthy: nothing is picked, and the caller fails at once.
 //!
-//! Not here: weights, least-loaded choice, slow start. Replicas are alike, and a restarted one reports healthy only once it serves.
+//! Not here: weights, least-loaded choice, slow start. Replicas are alike, and a
+//! restarted one reports healthy only once it serves.
 
 mod endpoint;
 #[cfg(test)]
@@ -43,7 +50,8 @@ pub enum Outcome {
     Answered,
     /// No connection, or one that broke before an answer.
     Failed,
-    /// The wait ended for a reason that says nothing of the endpoint: the client went away, or its time was up.
+    /// The wait ended for a reason that says nothing of the endpoint: the client went
+    /// away, or its time was up.
     Abandoned,
 }
 
@@ -67,7 +75,8 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// The most replicas a balancer looks after; those beyond, in order of names, are left out.
+    /// The most replicas a balancer looks after; those beyond, in order of names, are
+    /// left out.
     pub const MAX_ENDPOINTS: usize = 64;
 
     /// An empty pool.
@@ -78,8 +87,9 @@ impl Pool {
 
     /// Takes in what discovery found, other services included.
     ///
-    /// An endpoint that is missing from `members` goes only once it isn't healthy either: acceptors that just restarted list
-    /// nobody for a moment, and that is no reason to stop serving. A replica that restarted or moved is a new endpoint.
+    /// An endpoint that is missing from `members` goes only once it isn't healthy either:
+    /// acceptors that just restarted list nobody for a moment, and that is no reason to
+    /// stop serving. A replica that restarted or moved is a new endpoint.
     pub fn set_replicas<'a>(&mut self, members: impl IntoIterator<Item = &'a Member>) {
         let found: BTreeMap<&Name, &Member> = members
             .into_iter()
@@ -103,15 +113,29 @@ impl Pool {
                 let id = EndpointId(self.next_id);
                 self.next_id += 1;
                 // What is still in flight to the former life ends there.
-                let counts = Counts { in_flight: 0, ..counts.get(&member.name).copied().unwrap_or_default() };
+                let counts = Counts {
+                    in_flight: 0,
+                    ..counts.get(&member.name).copied().unwrap_or_default()
+                };
                 let member = Arc::new(member.clone());
-                self.endpoints.insert(id, Endpoint { id, member, health: Health::Unproven, report: None, counts, against: 0 });
+                self.endpoints.insert(
+                    id,
+                    Endpoint {
+                        id,
+                        member,
+                        health: Health::Unproven,
+                        report: None,
+                        counts,
+                        against: 0,
+                    },
+                );
             }
         }
         self.check_invariants();
     }
 
-    /// Picks an endpoint that isn't in `tried` and counts a request to it. `None`: nothing healthy is left to try.
+    /// Picks an endpoint that isn't in `tried` and counts a request to it. `None`:
+    /// nothing healthy is left to try.
     #[must_use]
     pub fn begin(&mut self, intent: Intent, tried: &[EndpointId]) -> Option<Target> {
         let primary = match intent {
@@ -128,11 +152,13 @@ impl Pool {
         Some(Target { id, member: Arc::clone(&endpoint.member) })
     }
 
-    /// A request that [`Pool::begin`] gave out has ended. Returns the new health where it changed.
+    /// A request that [`Pool::begin`] gave out has ended. Returns the new health where it
+    /// changed.
     pub fn finish(&mut self, id: EndpointId, outcome: Outcome) -> Option<Health> {
         let thresholds = self.thresholds;
         let endpoint = self.endpoints.get_mut(&id)?;
-        endpoint.counts.in_flight = endpoint.counts.in_flight.checked_sub(1).expect("every request ends once");
+        endpoint.counts.in_flight =
+            endpoint.counts.in_flight.checked_sub(1).expect("every request ends once");
         match outcome {
             Outcome::Answered if endpoint.health == Health::Healthy => {
                 endpoint.against = 0;
@@ -146,7 +172,8 @@ impl Pool {
         }
     }
 
-    /// An active check has ended, with what it learned or without an answer. Returns the new health where it changed.
+    /// An active check has ended, with what it learned or without an answer. Returns the
+    /// new health where it changed.
     pub fn checked(&mut self, id: EndpointId, result: Option<Report>) -> Option<Health> {
         let thresholds = self.thresholds;
         let endpoint = self.endpoints.get_mut(&id)?;
@@ -165,11 +192,14 @@ impl Pool {
         changed
     }
 
-    /// Where mutations go: the healthy replica that says it is primary at the highest epoch any healthy one reports.
+    /// Where mutations go: the healthy replica that says it is primary at the highest
+    /// epoch any healthy one reports.
     #[must_use]
     pub fn primary(&self) -> Option<EndpointId> {
         let latest = self.reports().map(|(_, report)| report.epoch).max()?;
-        self.reports().find(|(_, report)| report.role == Role::Primary && report.epoch == latest).map(|(id, _)| id)
+        self.reports()
+            .find(|(_, report)| report.role == Role::Primary && report.epoch == latest)
+            .map(|(id, _)| id)
     }
 
     /// Whether the endpoint is still picked.
@@ -197,7 +227,9 @@ impl Pool {
 
     /// The next healthy endpoint after the one that had the last turn.
     fn take_turn(&mut self, tried: &[EndpointId]) -> Option<EndpointId> {
-        let eligible = |endpoint: &&Endpoint| endpoint.health == Health::Healthy && !tried.contains(&endpoint.id);
+        let eligible = |endpoint: &&Endpoint| {
+            endpoint.health == Health::Healthy && !tried.contains(&endpoint.id)
+        };
         let after = (std::ops::Bound::Excluded(self.turn), std::ops::Bound::Unbounded);
         let following = self.endpoints.range(after).map(|(_, endpoint)| endpoint).find(eligible);
         let id = following.or_else(|| self.endpoints.values().find(eligible))?.id;
@@ -214,12 +246,20 @@ impl Pool {
         self.endpoints.values().find(|endpoint| endpoint.member.name == *name)
     }
 
-    /// A name has one endpoint, a healthy endpoint has a report, and there are no more than the limit.
+    /// A name has one endpoint, a healthy endpoint has a report, and there are no more
+    /// than the limit.
     fn check_invariants(&self) {
         if cfg!(debug_assertions) {
-            assert!(self.endpoints.len() <= Self::MAX_ENDPOINTS, "{} endpoints", self.endpoints.len());
+            assert!(
+                self.endpoints.len() <= Self::MAX_ENDPOINTS,
+                "{} endpoints",
+                self.endpoints.len()
+            );
             for endpoint in self.endpoints.values() {
-                assert!(endpoint.health != Health::Healthy || endpoint.report.is_some(), "{endpoint:?} was never checked");
+                assert!(
+                    endpoint.health != Health::Healthy || endpoint.report.is_some(),
+                    "{endpoint:?} was never checked"
+                );
                 let same = self.find(&endpoint.member.name).map(|found| found.id);
                 assert_eq!(same, Some(endpoint.id), "{} has two endpoints", endpoint.member.name);
             }

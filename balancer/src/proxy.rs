@@ -1,9 +1,11 @@
-//! The way of a request through the balancer: buffered, sent to a replica, sent to another one where that is safe, and its answer
-//! streamed back.
+//! The way of a request through the balancer: buffered, sent to a replica, sent to
+//! another one where that is safe, and its answer streamed back.
 //!
-//! A request's body is read whole before the first attempt, so that a second one can send it again; an answer's body is never
-//! held: bytes go to the client as they come. Both the time (the client's `Synod-Timeout`) and the attempts (each replica once)
-//! are bounded, until the header of the answer is here; how long a stream lasts after that is up to replica and client.
+//! A request's body is read whole before the first attempt, so that a second one can send
+//! it again; an answer's body is never held: bytes go to the client as they come. Both
+//! the time (the client's `Synod-Timeout`) and the attempts (each replica once) are
+//! bounded, until the header of the answer is here; how long a stream lasts after that is
+//! up to replica and client.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,7 +15,9 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
+};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use shared::deadline::{self, Deadline};
@@ -29,10 +33,11 @@ use crate::pool::{EndpointId, Intent};
 use crate::retry::{self, Failure, intent_of};
 use crate::upstream::Upstream;
 
-/// How much longer than the client's deadline the balancer waits, so that the replica's own answer to the same deadline, which
-/// knows more, comes first.
+/// How much longer than the client's deadline the balancer waits, so that the replica's
+/// own answer to the same deadline, which knows more, comes first.
 pub(crate) const SLACK: Duration = Duration::from_millis(250);
-/// The longest problem of a replica that is looked into, in bytes. A longer one counts as an answer that broke off.
+/// The longest problem of a replica that is looked into, in bytes. A longer one counts as
+/// an answer that broke off.
 const MAX_PROBLEM_BYTES: usize = 64 * 1024;
 /// Memory for bodies is counted in pieces of so many bytes.
 const PIECE: usize = 1024;
@@ -92,15 +97,28 @@ enum Attempt {
 impl Proxy {
     pub(crate) fn new(name: Name, endpoints: Arc<Endpoints>, limits: BodyLimits) -> Self {
         let buffers = Arc::new(Semaphore::new(limits.buffered_bytes / PIECE));
-        Self { name, endpoints, upstream: Upstream::new(), limits, buffers, totals: Totals::default() }
+        Self {
+            name,
+            endpoints,
+            upstream: Upstream::new(),
+            limits,
+            buffers,
+            totals: Totals::default(),
+        }
     }
 
     pub(crate) fn totals(&self) -> &Totals {
         &self.totals
     }
 
-    /// Answers a request with a replica's answer, or with a problem where there is none to be had.
-    pub(crate) async fn forward(&self, client: IpAddr, request: Request<Incoming>, trace: &RequestTrace) -> Response<Body> {
+    /// Answers a request with a replica's answer, or with a problem where there is none
+    /// to be had.
+    pub(crate) async fn forward(
+        &self,
+        client: IpAddr,
+        request: Request<Incoming>,
+        trace: &RequestTrace,
+    ) -> Response<Body> {
         self.totals.requests.fetch_add(1, Ordering::Relaxed);
         let intent = intent_of(request.method());
         let answer = match self.buffer(client, request, trace).await {
@@ -114,55 +132,97 @@ impl Proxy {
     }
 
     /// Reads the request whole and makes it ready to be sent on.
-    async fn buffer(&self, client: IpAddr, request: Request<Incoming>, trace: &RequestTrace) -> Result<Buffered, Problem> {
+    async fn buffer(
+        &self,
+        client: IpAddr,
+        request: Request<Incoming>,
+        trace: &RequestTrace,
+    ) -> Result<Buffered, Problem> {
         let (mut parts, body) = request.into_parts();
         if parts.method == Method::CONNECT {
             return Err(retry::refuse_connect());
         }
         let deadline = Deadline::of(&parts.headers)?;
-        let path = parts.uri.path_and_query().cloned().ok_or_else(|| Problem::bad_request("the request names no path"))?;
+        let path = parts
+            .uri
+            .path_and_query()
+            .cloned()
+            .ok_or_else(|| Problem::bad_request("the request names no path"))?;
         if let Some(name) = end_to_end_option(&parts.headers) {
-            return Err(Problem::bad_request(format!("Connection names {name}, which is not for this connection only")));
+            return Err(Problem::bad_request(format!(
+                "Connection names {name}, which is not for this connection only"
+            )));
         }
         let (body, memory) = self.hold(body, deadline).await?;
         let origin = Origin { client, version: parts.version, balancer: &self.name };
         forward_request(&mut parts.headers, origin, trace.context());
         let intent = intent_of(&parts.method);
-        Ok(Buffered { intent, method: parts.method, path, headers: parts.headers, body, deadline, _memory: memory })
+        Ok(Buffered {
+            intent,
+            method: parts.method,
+            path,
+            headers: parts.headers,
+            body,
+            deadline,
+            _memory: memory,
+        })
     }
 
-    /// Reads a body into memory that is counted: as much as it announces, or as much as it may have.
-    async fn hold(&self, body: Incoming, deadline: Deadline) -> Result<(Bytes, OwnedSemaphorePermit), Problem> {
+    /// Reads a body into memory that is counted: as much as it announces, or as much as
+    /// it may have.
+    async fn hold(
+        &self,
+        body: Incoming,
+        deadline: Deadline,
+    ) -> Result<(Bytes, OwnedSemaphorePermit), Problem> {
         let limit = BodyLimit { what: "body of a request", bytes: self.limits.body_bytes };
-        let announced = hyper::body::Body::size_hint(&body).upper().and_then(|bytes| usize::try_from(bytes).ok());
+        let announced = hyper::body::Body::size_hint(&body)
+            .upper()
+            .and_then(|bytes| usize::try_from(bytes).ok());
         let bytes = announced.unwrap_or(limit.bytes).min(limit.bytes);
         let pieces = u32::try_from(bytes.div_ceil(PIECE)).unwrap_or(u32::MAX);
         let memory = Arc::clone(&self.buffers).try_acquire_many_owned(pieces).map_err(|_| {
             let buffered = self.limits.buffered_bytes;
-            Problem::overloaded(format!("{buffered} bytes of requests are being held, the limit of this balancer"))
+            Problem::overloaded(format!(
+                "{buffered} bytes of requests are being held, the limit of this balancer"
+            ))
         })?;
         let body = deadline.bound(read_body(body, limit)).await.map_err(|elapsed| {
             let detail = format!("{elapsed} before the body was read");
-            Problem::new(StatusCode::REQUEST_TIMEOUT, "urn:synod:problem:slow-body", "Body too slow", detail)
+            Problem::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "urn:synod:problem:slow-body",
+                "Body too slow",
+                detail,
+            )
         })??;
         Ok((body, memory))
     }
 
     /// Sends the request to one replica after another, as far as that is safe and of use.
-    async fn forward_buffered(&self, request: &Buffered, trace: &RequestTrace) -> Result<Response<Body>, Problem> {
+    async fn forward_buffered(
+        &self,
+        request: &Buffered,
+        trace: &RequestTrace,
+    ) -> Result<Response<Body>, Problem> {
         let mut tried: Vec<EndpointId> = Vec::new();
         let mut last: Option<Result<Response<Body>, Problem>> = None;
         while let Some(in_flight) = self.endpoints.begin(request.intent, &tried) {
             let target = in_flight.target().clone();
             tried.push(target.id);
             telemetry::attribute(trace.span(), "endpoint", target.member.name.to_string());
-            telemetry::attribute(trace.span(), "attempt", i64::try_from(tried.len()).unwrap_or(i64::MAX));
+            telemetry::attribute(
+                trace.span(),
+                "attempt",
+                i64::try_from(tried.len()).unwrap_or(i64::MAX),
+            );
             last = Some(match self.attempt(request, in_flight).await {
                 Attempt::Answer(response) => return Ok(response),
                 Attempt::NotNow(response) => Ok(response),
                 Attempt::Failed(failure) => {
                     tracing::debug!(endpoint = %target.member.name, ?failure, "an attempt failed");
-                    let problem = retry::give_up(request.intent, target.member.name.as_str(), &failure);
+                    let problem =
+                        retry::give_up(request.intent, target.member.name.as_str(), &failure);
                     if !retry::may_go_elsewhere(request.intent, &failure) {
                         return Err(problem);
                     }
@@ -190,7 +250,8 @@ impl Proxy {
         let sent = tokio::time::timeout_at(limit, self.upstream.send(outgoing));
         let answer = match request.intent {
             Intent::Mutation => sent.await,
-            // A read needs not wait for a replica that stopped: it loses nothing by starting again elsewhere.
+            // A read needs not wait for a replica that stopped: it loses nothing by
+            // starting again elsewhere.
             Intent::Read => tokio::select! {
                 answer = sent => answer,
                 () = self.endpoints.lost(in_flight.target().id) => Ok(Err(Failure::Lost)),
@@ -215,11 +276,13 @@ impl Proxy {
 }
 
 impl Buffered {
-    /// The request for the replica at the URL, its path byte for byte as the client sent it, and with the time that is left.
+    /// The request for the replica at the URL, its path byte for byte as the client sent
+    /// it, and with the time that is left.
     fn to(&self, url: &str) -> Option<Request<Full<Bytes>>> {
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(Scheme::HTTP);
-        parts.authority = Some(Authority::try_from(url.strip_prefix("http://")?.trim_end_matches('/')).ok()?);
+        parts.authority =
+            Some(Authority::try_from(url.strip_prefix("http://")?.trim_end_matches('/')).ok()?);
         parts.path_and_query = Some(self.path.clone());
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
@@ -235,7 +298,8 @@ impl Buffered {
     }
 }
 
-/// Makes an answer ready for the client. Of a 503 it reads the problem, to see whether another replica may do better.
+/// Makes an answer ready for the client. Of a 503 it reads the problem, to see whether
+/// another replica may do better.
 async fn judge(intent: Intent, response: Response<Incoming>) -> Attempt {
     let (mut parts, body) = response.into_parts();
     strip_hop_by_hop(&mut parts.headers);

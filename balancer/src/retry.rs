@@ -1,9 +1,11 @@
-//! Whether a request may be sent to another replica, and what to say when it may not: pure, and the one place where it is
-//! decided.
+//! Whether a request may be sent to another replica, and what to say when it may not:
+//! pure, and the one place where it is decided.
 //!
-//! A read may be sent again as long as none of its answer has gone to the client. A mutation may be sent again only where it
-//! *cannot have happened*: no byte of it was sent, or the answer itself says that it was not applied. Everything else leaves it
-//! open, and the client is told so (`outcome: unknown`), because only the client knows whether a repeat does harm.
+//! A read may be sent again as long as none of its answer has gone to the client. A
+//! mutation may be sent again only where it *cannot have happened*: no byte of it was
+//! sent, or the answer itself says that it was not applied. Everything else leaves it
+//! open, and the client is told so (`outcome: unknown`), because only the client knows
+//! whether a repeat does harm.
 
 use std::time::Duration;
 
@@ -22,7 +24,8 @@ pub(crate) fn intent_of(method: &Method) -> Intent {
 pub(crate) enum Failure {
     /// No connection, or one that closed before it took the request.
     NeverSent(String),
-    /// The connection broke, or said something that isn't HTTP, before the answer's header was read.
+    /// The connection broke, or said something that isn't HTTP, before the answer's
+    /// header was read.
     Broken(String),
     /// The endpoint turned unhealthy while a read waited for it.
     Lost,
@@ -40,10 +43,12 @@ pub(crate) fn may_go_elsewhere(intent: Intent, failure: &Failure) -> bool {
     }
 }
 
-/// Whether an answer means "not by me, not now": another replica may know better, and trying does no harm.
+/// Whether an answer means "not by me, not now": another replica may know better, and
+/// trying does no harm.
 ///
-/// Replicas say so with a problem of the kind `unavailable`: no primary is known, not ready, shutting down. Overload is
-/// another kind and goes to the client, since sending the request to all replicas in turn would make it worse.
+/// Replicas say so with a problem of the kind `unavailable`: no primary is known, not
+/// ready, shutting down. Overload is another kind and goes to the client, since sending
+/// the request to all replicas in turn would make it worse.
 pub(crate) fn is_not_now(intent: Intent, status: StatusCode, problem: Option<&Body>) -> bool {
     if status != StatusCode::SERVICE_UNAVAILABLE {
         return false;
@@ -51,7 +56,8 @@ pub(crate) fn is_not_now(intent: Intent, status: StatusCode, problem: Option<&Bo
     match (problem, intent) {
         (Some(problem), Intent::Read) => problem.kind == Problem::unavailable("").body().kind,
         (Some(problem), Intent::Mutation) => {
-            problem.kind == Problem::unavailable("").body().kind && problem.outcome == Some(Outcome::NotApplied)
+            problem.kind == Problem::unavailable("").body().kind
+                && problem.outcome == Some(Outcome::NotApplied)
         }
         // From something before the replica that speaks no problems.
         (None, Intent::Read) => true,
@@ -62,17 +68,24 @@ pub(crate) fn is_not_now(intent: Intent, status: StatusCode, problem: Option<&Bo
 /// What the client is told when the last attempt allowed has failed.
 pub(crate) fn give_up(intent: Intent, endpoint: &str, failure: &Failure) -> Problem {
     match failure {
-        Failure::NeverSent(reason) => {
-            not_applied(intent, Problem::unavailable(format!("{endpoint} cannot be reached: {reason}")))
-        }
+        Failure::NeverSent(reason) => not_applied(
+            intent,
+            Problem::unavailable(format!("{endpoint} cannot be reached: {reason}")),
+        ),
         Failure::Broken(reason) => {
             let detail = format!("{endpoint} broke off before it answered: {reason}");
             unknown(intent, Problem::bad_gateway(detail).with_retryable(Retryable::Yes))
         }
-        Failure::Lost => unknown(intent, Problem::unavailable(format!("{endpoint} stopped answering"))),
-        Failure::TimedOut(timeout) => {
-            unknown(intent, Problem::timeout(format!("{endpoint} did not answer within {} ms", timeout.as_millis())))
+        Failure::Lost => {
+            unknown(intent, Problem::unavailable(format!("{endpoint} stopped answering")))
         }
+        Failure::TimedOut(timeout) => unknown(
+            intent,
+            Problem::timeout(format!(
+                "{endpoint} did not answer within {} ms",
+                timeout.as_millis()
+            )),
+        ),
     }
 }
 
@@ -155,14 +168,22 @@ mod tests {
     #[test]
     fn a_mutation_that_cannot_have_happened_is_answered_so() {
         let problem = give_up(Intent::Mutation, "replica-1", &never_sent());
-        assert_eq!((problem.status(), problem.body().outcome), (StatusCode::SERVICE_UNAVAILABLE, Some(Outcome::NotApplied)));
+        assert_eq!(
+            (problem.status(), problem.body().outcome),
+            (StatusCode::SERVICE_UNAVAILABLE, Some(Outcome::NotApplied))
+        );
         let problem = nothing_healthy(Intent::Mutation, 3);
-        assert_eq!((problem.status(), problem.body().outcome), (StatusCode::SERVICE_UNAVAILABLE, Some(Outcome::NotApplied)));
+        assert_eq!(
+            (problem.status(), problem.body().outcome),
+            (StatusCode::SERVICE_UNAVAILABLE, Some(Outcome::NotApplied))
+        );
     }
 
     #[test]
     fn the_outcome_is_said_of_mutations_only() {
-        for failure in [never_sent(), broken(), Failure::Lost, Failure::TimedOut(Duration::from_secs(1))] {
+        for failure in
+            [never_sent(), broken(), Failure::Lost, Failure::TimedOut(Duration::from_secs(1))]
+        {
             assert_eq!(give_up(Intent::Read, "replica-1", &failure).body().outcome, None);
         }
         assert_eq!(nothing_healthy(Intent::Read, 0).body().outcome, None);
@@ -170,8 +191,11 @@ mod tests {
 
     #[test]
     fn a_mutation_answered_503_goes_elsewhere_only_if_the_answer_says_not_applied() {
-        let is_not_now = |problem: Problem| is_not_now(Intent::Mutation, problem.status(), Some(problem.body()));
-        assert!(is_not_now(Problem::unavailable("no primary is known").with_outcome(Outcome::NotApplied)));
+        let is_not_now =
+            |problem: Problem| is_not_now(Intent::Mutation, problem.status(), Some(problem.body()));
+        assert!(is_not_now(
+            Problem::unavailable("no primary is known").with_outcome(Outcome::NotApplied)
+        ));
         assert!(!is_not_now(Problem::unavailable("").with_outcome(Outcome::Unknown)));
         assert!(!is_not_now(Problem::unavailable("")));
         assert!(!is_not_now(Problem::overloaded("queue").with_outcome(Outcome::NotApplied)));
@@ -181,7 +205,8 @@ mod tests {
 
     #[test]
     fn a_read_answered_503_goes_elsewhere_unless_that_would_add_to_an_overload() {
-        let is_not_now = |problem: Problem| is_not_now(Intent::Read, problem.status(), Some(problem.body()));
+        let is_not_now =
+            |problem: Problem| is_not_now(Intent::Read, problem.status(), Some(problem.body()));
         assert!(is_not_now(Problem::unavailable("catching up")));
         assert!(!is_not_now(Problem::overloaded("queue")));
         assert!(!is_not_now(Problem::not_found("no such key")));

@@ -43,7 +43,11 @@ pub fn report_of(status: serde_json::Value, name: &Name) -> Result<Report, Statu
     if status.service != Service::Replica || status.id != *name {
         return Err(StatusError::SomebodyElse { service: status.service, id: status.id });
     }
-    let role = if status.role.as_deref() == Some(Role::Primary.as_str()) { Role::Primary } else { Role::Backup };
+    let role = if status.role.as_deref() == Some(Role::Primary.as_str()) {
+        Role::Primary
+    } else {
+        Role::Backup
+    };
     Ok(Report { role, epoch: status.epoch, executed_slot: status.executed_slot })
 }
 
@@ -54,13 +58,16 @@ mod tests {
     use super::*;
 
     fn report(service: &str, id: &str, role: &str) -> Result<Report, StatusError> {
-        let status = json!({"service": service, "id": id, "role": role, "epoch": 3, "executed_slot": 7});
+        let status =
+            json!({"service": service, "id": id, "role": role, "epoch": 3, "executed_slot": 7});
         report_of(status, &"replica-1".parse().unwrap())
     }
 
     #[test]
     fn only_the_replica_that_says_it_is_primary_is_taken_for_it() {
-        for (said, role) in [("primary", Role::Primary), ("backup", Role::Backup), ("waiting", Role::Backup)] {
+        for (said, role) in
+            [("primary", Role::Primary), ("backup", Role::Backup), ("waiting", Role::Backup)]
+        {
             let expected = Report { role, epoch: Epoch(3), executed_slot: Some(Slot(7)) };
             assert_eq!(report("replica", "replica-1", said).unwrap(), expected);
         }

@@ -1,4 +1,5 @@
-//! The connections to the replicas: hyper's pool of them, and what its errors mean for a retry.
+//! The connections to the replicas: hyper's pool of them, and what its errors mean for a
+//! retry.
 
 use std::error::Error;
 use std::time::Duration;
@@ -13,7 +14,8 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::retry::Failure;
 
-/// How long an idle connection is kept: less than a replica keeps it, so that it is not closed just as a request is sent on it.
+/// How long an idle connection is kept: less than a replica keeps it, so that it is not
+/// closed just as a request is sent on it.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Idle connections kept to each replica.
 const MAX_IDLE: usize = 256;
@@ -36,9 +38,13 @@ impl Upstream {
         Self(client)
     }
 
-    /// Sends a request and waits for the answer's header. A request that finds its pooled connection closed before it was
-    /// written is sent on another connection to the same replica.
-    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
+    /// Sends a request and waits for the answer's header. A request that finds its pooled
+    /// connection closed before it was written is sent on another connection to the same
+    /// replica.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, Failure> {
         self.0.request(request).await.map_err(|error| {
             let reason = root_cause(&error);
             if never_sent(&error) { Failure::NeverSent(reason) } else { Failure::Broken(reason) }
@@ -46,10 +52,14 @@ impl Upstream {
     }
 }
 
-/// Whether no byte of the request was written: there was no connection, or hyper gave the request back. hyper calls an error
-/// "canceled" only when it gives back a request that it had not begun to write.
+/// Whether no byte of the request was written: there was no connection, or hyper gave the
+/// request back. hyper calls an error "canceled" only when it gives back a request that
+/// it had not begun to write.
 fn never_sent(error: &legacy::Error) -> bool {
-    error.is_connect() || causes(error).any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled))
+    error.is_connect()
+        || causes(error).any(|cause| {
+            cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
+        })
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

@@ -1,4 +1,5 @@
-//! What the API answers, as the commands read it: whoever answers may be anything that listens on the port.
+//! What the API answers, as the commands read it: whoever answers may be anything that
+//! listens on the port.
 
 use std::time::Duration;
 
@@ -86,7 +87,10 @@ mod tests {
 
     #[test]
     fn a_problem_says_no_more_than_people_read_and_nothing_that_a_terminal_obeys() {
-        assert_eq!(describe(br#"{"title":"Gone","detail":"\u001b]0;mine\u0007"}"#), "Gone:  ]0;mine ");
+        assert_eq!(
+            describe(br#"{"title":"Gone","detail":"\u001b]0;mine\u0007"}"#),
+            "Gone:  ]0;mine "
+        );
         let endless = format!(r#"{{"title":"Gone","detail":"{}"}}"#, "x".repeat(100_000));
         assert_eq!(describe(endless.as_bytes()).len(), SHOWN_CHARS);
         let open = format!(r#"{{"title":"{}","outcome":"unknown"}}"#, "x".repeat(100_000));

@@ -10,8 +10,8 @@ use crate::{bench, console, export, import, services, status, up, verbs};
 
 /// A key-value store and a replicated log over HTTP that loses no acknowledged write.
 ///
-/// `synod up` runs a whole cluster on this machine. Every flag can also be given as the environment variable that stands
-/// beside it.
+/// `synod up` runs a whole cluster on this machine. Every flag can also be given as the
+/// environment variable that stands beside it.
 #[derive(Parser)]
 #[command(name = "synod", version, propagate_version = true)]
 struct Cli {
@@ -60,16 +60,25 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help goes to standard output, a mistake to standard error; neither can be told anyone if that fails.
+            // Help goes to standard output, a mistake to standard error; neither can be
+            // told anyone if that fails.
             drop(error.print());
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
     match cli.command {
-        Command::Acceptor(command) => services::main(Service::Acceptor, command, |args| &args.service, acceptor::run),
-        Command::Coordinator(command) => services::main(Service::Coordinator, command, |args| &args.service, coordinator::run),
-        Command::Replica(command) => services::main(Service::Replica, command, |args| &args.service, replica::run),
-        Command::Balancer(command) => services::main(Service::Balancer, command, |args| &args.service, balancer::run),
+        Command::Acceptor(command) => {
+            services::main(Service::Acceptor, command, |args| &args.service, acceptor::run)
+        }
+        Command::Coordinator(command) => {
+            services::main(Service::Coordinator, command, |args| &args.service, coordinator::run)
+        }
+        Command::Replica(command) => {
+            services::main(Service::Replica, command, |args| &args.service, replica::run)
+        }
+        Command::Balancer(command) => {
+            services::main(Service::Balancer, command, |args| &args.service, balancer::run)
+        }
         Command::Up(args) => block_on(up::run(args)),
         Command::Get(args) => block_on(verbs::get(args)),
         Command::Put(args) => block_on(verbs::put(args)),
@@ -83,10 +92,12 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Runs a command to its end on this thread: none of them has work for a second one while a cluster shares the machine.
+/// Runs a command to its end on this thread: none of them has work for a second one while
+/// a cluster shares the machine.
 fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(command));
+    let outcome =
+        runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(command));
     outcome.unwrap_or_else(|error| {
         console::warn(format_args!("synod: {error:#}"));
         ExitCode::FAILURE
@@ -107,12 +118,20 @@ mod tests {
     #[test]
     fn every_flag_is_an_environment_variable_too() {
         fn check(command: &clap::Command) {
-            for flag in command.get_arguments().filter(|arg| !arg.is_positional() && !arg.is_hide_set()) {
+            for flag in
+                command.get_arguments().filter(|arg| !arg.is_positional() && !arg.is_hide_set())
+            {
                 let name = flag.get_id().as_str();
                 let env = flag.get_env().map(|env| env.to_string_lossy().into_owned());
                 let standard = ["help", "version"].contains(&name);
-                let named = env.as_deref().is_some_and(|env| env.starts_with("SYNOD_") || env == "NO_COLOR");
-                assert!(standard || named, "{} --{name} has the variable {env:?}", command.get_name());
+                let named = env
+                    .as_deref()
+                    .is_some_and(|env| env.starts_with("SYNOD_") || env == "NO_COLOR");
+                assert!(
+                    standard || named,
+                    "{} --{name} has the variable {env:?}",
+                    command.get_name()
+                );
             }
             command.get_subcommands().for_each(check);
         }

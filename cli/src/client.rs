@@ -1,4 +1,5 @@
-//! The HTTP API as the commands see it: one request, one whole answer, and failures told apart by what they leave open.
+//! The HTTP API as the commands see it: one request, one whole answer, and failures told
+//! apart by what they leave open.
 
 use std::time::Duration;
 
@@ -12,9 +13,11 @@ use crate::url_key::{Unsayable, encode_key};
 
 /// The longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// The longest wait for a whole answer: above the services' own deadline (10 s), so that it is they who say what happened.
+/// The longest wait for a whole answer: above the services' own deadline (10 s), so that
+/// it is they who say what happened.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
-/// The largest answer taken: a full page of the largest values, encoded, stays well below.
+/// The largest answer taken: a full page of the largest values, encoded, stays well
+/// below.
 const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
 /// Where the cluster is.
 #[derive(Clone, Debug, clap::Args)]
@@ -32,9 +35,12 @@ impl Endpoint {
 
 /// Takes `http://HOST[:PORT][/PATH]`.
 pub(crate) fn parse_url(text: &str) -> Result<Url, String> {
-    let url: Url = text.parse().map_err(|error| format!("{error}; for instance http://127.0.0.1:8000"))?;
+    let url: Url =
+        text.parse().map_err(|error| format!("{error}; for instance http://127.0.0.1:8000"))?;
     if url.scheme() != "http" || url.host().is_none() {
-        return Err(String::from("it must begin with http:// and name a host, for instance http://127.0.0.1:8000"));
+        return Err(String::from(
+            "it must begin with http:// and name a host, for instance http://127.0.0.1:8000",
+        ));
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(String::from("it must not hold a query or a fragment"));
@@ -85,8 +91,9 @@ pub(crate) struct Answer {
 impl Answer {
     /// Reads the body as JSON.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        serde_json::from_slice(&self.body)
-            .map_err(|error| Failure::Malformed { reason: format!("the answer is not what was asked for: {error}") })
+        serde_json::from_slice(&self.body).map_err(|error| Failure::Malformed {
+            reason: format!("the answer is not what was asked for: {error}"),
+        })
     }
 }
 
@@ -121,7 +128,12 @@ impl Api {
     }
 
     /// Stores bytes under a key; `headers` may hold its content type and conditions.
-    pub(crate) async fn put(&self, key: &str, value: Bytes, headers: HeaderMap) -> Result<Answer, Failure> {
+    pub(crate) async fn put(
+        &self,
+        key: &str,
+        value: Bytes,
+        headers: HeaderMap,
+    ) -> Result<Answer, Failure> {
         self.send(self.http.put(self.key_url(key)?).headers(headers).body(value)).await
     }
 
@@ -168,11 +180,14 @@ impl Api {
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(lost)? {
             if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-                return Err(Failure::Malformed { reason: format!("the answer is longer than {MAX_ANSWER_BYTES} bytes") });
+                return Err(Failure::Malformed {
+                    reason: format!("the answer is longer than {MAX_ANSWER_BYTES} bytes"),
+                });
             }
             body.extend_from_slice(&chunk);
         }
-        let (status, retry_after, body) = (response.status(), retry_after(response.headers()), body.freeze());
+        let (status, retry_after, body) =
+            (response.status(), retry_after(response.headers()), body.freeze());
         if status.is_success() {
             Ok(Answer { status, body })
         } else {

@@ -1,7 +1,8 @@
 //! What people see: lines, a little colour and tables.
 //!
-//! A terminal or pipe that is gone must not end `synod up` and its services, so a line that cannot be written is dropped.
-//! Colour only where standard output is a terminal, and never with `NO_COLOR` (<https://no-color.org>).
+//! A terminal or pipe that is gone must not end `synod up` and its services, so a line
+//! that cannot be written is dropped. Colour only where standard output is a terminal,
+//! and never with `NO_COLOR` (<https://no-color.org>).
 
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
@@ -86,7 +87,11 @@ impl Table {
         self.rows.iter().map(|row| row[column].chars().count()).fold(heading, usize::max)
     }
 
-    fn write_row<'a>(&'a self, f: &mut fmt::Formatter<'_>, cells: impl Iterator<Item = &'a str>) -> fmt::Result {
+    fn write_row<'a>(
+        &'a self,
+        f: &mut fmt::Formatter<'_>,
+        cells: impl Iterator<Item = &'a str>,
+    ) -> fmt::Result {
         let mut line = String::from("  ");
         for (column, cell) in cells.enumerate() {
             let pad = " ".repeat(self.width(column) - cell.chars().count());
@@ -133,15 +138,22 @@ mod tests {
 
     #[test]
     fn a_table_is_as_wide_as_its_widest_cells_and_ends_no_line_in_blanks() {
-        let mut table = Table::new([("service", Align::Left), ("pid", Align::Right), ("note", Align::Left)]);
+        let mut table =
+            Table::new([("service", Align::Left), ("pid", Align::Right), ("note", Align::Left)]);
         table.row(["acceptor-1".into(), "7".into(), String::new()]);
         table.row(["balancer".into(), "12345".into(), "é".into()]);
-        assert_eq!(table.to_string(), "  service       pid  note\n  acceptor-1      7\n  balancer    12345  é\n");
+        assert_eq!(
+            table.to_string(),
+            "  service       pid  note\n  acceptor-1      7\n  balancer    12345  é\n"
+        );
     }
 
     #[test]
     fn thousands_are_set_apart() {
-        assert_eq!(["0", "999", "1,000", "12,345,678"], [0, 999, 1_000, 12_345_678].map(grouped).each_ref().map(String::as_str));
+        assert_eq!(
+            ["0", "999", "1,000", "12,345,678"],
+            [0, 999, 1_000, 12_345_678].map(grouped).each_ref().map(String::as_str)
+        );
         assert_eq!(counted(1, "file"), "1 file");
         assert_eq!(counted(1_200, "byte"), "1,200 bytes");
     }

@@ -1,7 +1,8 @@
 //! `synod export`: every key with a prefix becomes a file, all as of one revision.
 //!
-//! The first page of the listing fixes the revision, and each value is read at that revision, so that a folder holds one state of
-//! the store however long the export takes and whatever is written meanwhile. A file appears whole or not at all: it is written
+//! The first page of the listing fixes the revision, and each value is read at that
+//! revision, so that a folder holds one state of the store however long the export takes
+//! and whatever is written meanwhile. A file appears whole or not at all: it is written
 //! beside its place and renamed.
 
 use std::fs::{self, File};
@@ -38,7 +39,8 @@ pub(crate) struct Args {
 
 /// Writes all files; succeeds only if all are there.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    fs::create_dir_all(&args.folder).with_context(|| format!("cannot make {}", args.folder.display()))?;
+    fs::create_dir_all(&args.folder)
+        .with_context(|| format!("cannot make {}", args.folder.display()))?;
     let api = args.endpoint.api();
     let tally = Tally::new("exported", transfer::bar_of_unknown());
     let end = export(&api, &args, &tally).await;
@@ -49,20 +51,26 @@ async fn export(api: &Api, args: &Args, tally: &Tally) -> Result<(), Gone> {
     let mut layout = Layout::default();
     let mut cursor = None;
     loop {
-        let listed = persist(args.transfer.patience(), async || api.list(&args.prefix, cursor.as_deref()).await).await;
+        let listed = persist(args.transfer.patience(), async || {
+            api.list(&args.prefix, cursor.as_deref()).await
+        })
+        .await;
         let Page { items, revision, next } = listed.map_err(|outcome| {
             let what = format!("listing the keys that begin with {:?}", args.prefix);
             Gone { what, failure: outcome.into_failure() }
         })?;
-        let placed = items.into_iter().filter_map(|item| match layout.place(&args.prefix, &item.key) {
-            Ok(path) => Some(Ok((item.key, path))),
-            Err(refusal) => {
-                tally.failed(format_args!("key {:?}: {refusal}", item.key));
-                None
-            }
-        });
+        let placed =
+            items.into_iter().filter_map(|item| match layout.place(&args.prefix, &item.key) {
+                Ok(path) => Some(Ok((item.key, path))),
+                Err(refusal) => {
+                    tally.failed(format_args!("key {:?}: {refusal}", item.key));
+                    None
+                }
+            });
         let fetch = |(key, path)| fetch(api, key, path, revision, args, tally);
-        stream::iter(placed.collect::<Vec<_>>()).try_for_each_concurrent(args.transfer.parallel(), fetch).await?;
+        stream::iter(placed.collect::<Vec<_>>())
+            .try_for_each_concurrent(args.transfer.parallel(), fetch)
+            .await?;
         cursor = next;
         if cursor.is_none() {
             return Ok(());
@@ -70,19 +78,33 @@ async fn export(api: &Api, args: &Args, tally: &Tally) -> Result<(), Gone> {
     }
 }
 
-async fn fetch(api: &Api, key: String, path: PathBuf, revision: u64, args: &Args, tally: &Tally) -> Result<(), Gone> {
+async fn fetch(
+    api: &Api,
+    key: String,
+    path: PathBuf,
+    revision: u64,
+    args: &Args,
+    tally: &Tally,
+) -> Result<(), Gone> {
     let revision = revision.to_string();
-    let value = match persist(args.transfer.patience(), async || api.get(&key, &[("revision", &revision)]).await).await {
+    let value = match persist(args.transfer.patience(), async || {
+        api.get(&key, &[("revision", &revision)]).await
+    })
+    .await
+    {
         Ok(answer) => answer.body,
         Err(Outcome::Refused(failure)) => {
             tally.failed(format_args!("key {key:?}: {failure}"));
             return Ok(());
         }
-        Err(Outcome::Unavailable(failure)) => return Err(Gone { what: format!("key {key:?}"), failure }),
+        Err(Outcome::Unavailable(failure)) => {
+            return Err(Gone { what: format!("key {key:?}"), failure });
+        }
     };
     let (folder, length) = (args.folder.clone(), value.len());
     let overwrite = if args.force { Overwrite::Always } else { Overwrite::OnlyTheSame };
-    let written = tokio::task::spawn_blocking(move || write_file(&folder, &path, &value, overwrite)).await;
+    let written =
+        tokio::task::spawn_blocking(move || write_file(&folder, &path, &value, overwrite)).await;
     match written.map_err(io::Error::other).and_then(|written| written) {
         Ok(()) => tally.done(length),
         Err(error) => tally.failed(format_args!("key {key:?}: {error}")),
@@ -94,21 +116,34 @@ async fn fetch(api: &Api, key: String, path: PathBuf, revision: u64, args: &Args
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Overwrite {
     Always,
-    /// It stays, and that is fine only if it holds the same bytes: so that an export that was cut short can be run again.
+    /// It stays, and that is fine only if it holds the same bytes: so that an export that
+    /// was cut short can be run again.
     OnlyTheSame,
 }
 
 /// Writes a file below the folder, whole or not at all.
-fn write_file(folder: &Path, relative: &Path, value: &Bytes, overwrite: Overwrite) -> io::Result<()> {
+fn write_file(
+    folder: &Path,
+    relative: &Path,
+    value: &Bytes,
+    overwrite: Overwrite,
+) -> io::Result<()> {
     let parent = make_folders(folder, relative.parent().unwrap_or(Path::new("")))?;
     let name = relative.file_name().ok_or_else(|| io::Error::other("it has no file name"))?;
     let path = parent.join(name);
-    let in_place = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let in_place =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     match fs::symlink_metadata(&path) {
-        Ok(there) if there.is_dir() => return Err(in_place(io::Error::other("a folder of that name is there"))),
+        Ok(there) if there.is_dir() => {
+            return Err(in_place(io::Error::other("a folder of that name is there")));
+        }
         Ok(there) if overwrite == Overwrite::OnlyTheSame => {
             let same = there.is_file() && fs::read(&path).map_err(in_place)? == value.as_ref();
-            let differs = || in_place(io::Error::other("it is there and holds something else (--force replaces it)"));
+            let differs = || {
+                in_place(io::Error::other(
+                    "it is there and holds something else (--force replaces it)",
+                ))
+            };
             return if same { Ok(()) } else { Err(differs()) };
         }
         Ok(_) => {}
@@ -124,13 +159,15 @@ fn write_file(folder: &Path, relative: &Path, value: &Bytes, overwrite: Overwrit
     write().inspect_err(|_| drop(fs::remove_file(&draft))).map_err(in_place)
 }
 
-/// A name for a file that is not whole yet, unlike any other draft's; a key's own last part may already be as long as a name can be.
+/// A name for a file that is not whole yet, unlike any other draft's; a key's own last
+/// part may already be as long as a name can be.
 fn draft_name() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!(".synod-export-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Makes the folders on the way, one by one: a symbolic link among them would lead the file elsewhere.
+/// Makes the folders on the way, one by one: a symbolic link among them would lead the
+/// file elsewhere.
 fn make_folders(folder: &Path, relative: &Path) -> io::Result<PathBuf> {
     let mut path = folder.to_path_buf();
     for part in relative {
@@ -139,10 +176,15 @@ fn make_folders(folder: &Path, relative: &Path) -> io::Result<PathBuf> {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 if !fs::symlink_metadata(&path)?.is_dir() {
-                    return Err(io::Error::other(format!("{} is there and is not a folder", path.display())));
+                    return Err(io::Error::other(format!(
+                        "{} is there and is not a folder",
+                        path.display()
+                    )));
                 }
             }
-            Err(error) => return Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+            Err(error) => {
+                return Err(io::Error::new(error.kind(), format!("{}: {error}", path.display())));
+            }
         }
     }
     Ok(path)
@@ -152,13 +194,21 @@ fn make_folders(folder: &Path, relative: &Path) -> io::Result<PathBuf> {
 mod tests {
     use super::*;
 
-    fn write(folder: &Path, path: &str, value: &'static str, overwrite: Overwrite) -> Result<(), String> {
-        write_file(folder, Path::new(path), &Bytes::from(value), overwrite).map_err(|error| error.to_string())
+    fn write(
+        folder: &Path,
+        path: &str,
+        value: &'static str,
+        overwrite: Overwrite,
+    ) -> Result<(), String> {
+        write_file(folder, Path::new(path), &Bytes::from(value), overwrite)
+            .map_err(|error| error.to_string())
     }
 
     fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<String> =
-            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }
@@ -177,7 +227,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), "a", "old", Overwrite::OnlyTheSame).unwrap();
         write(folder.path(), "a", "old", Overwrite::OnlyTheSame).expect("the same bytes are fine");
-        assert!(write(folder.path(), "a", "new", Overwrite::OnlyTheSame).unwrap_err().contains("--force"));
+        assert!(
+            write(folder.path(), "a", "new", Overwrite::OnlyTheSame)
+                .unwrap_err()
+                .contains("--force")
+        );
         assert_eq!(fs::read_to_string(folder.path().join("a")).unwrap(), "old");
         write(folder.path(), "a", "new", Overwrite::Always).unwrap();
         assert_eq!(fs::read_to_string(folder.path().join("a")).unwrap(), "new");
@@ -189,8 +243,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("folder")).unwrap();
         fs::write(folder.path().join("file"), "").unwrap();
-        assert!(write(folder.path(), "folder", "", Overwrite::Always).unwrap_err().contains("a folder of that name"));
-        assert!(write(folder.path(), "file/below", "", Overwrite::Always).unwrap_err().contains("not a folder"));
+        assert!(
+            write(folder.path(), "folder", "", Overwrite::Always)
+                .unwrap_err()
+                .contains("a folder of that name")
+        );
+        assert!(
+            write(folder.path(), "file/below", "", Overwrite::Always)
+                .unwrap_err()
+                .contains("not a folder")
+        );
         assert_eq!(names(folder.path()), ["file", "folder"]);
     }
 
@@ -199,10 +261,16 @@ mod tests {
         let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::write(elsewhere.path().join("kept"), "kept").unwrap();
         std::os::unix::fs::symlink(elsewhere.path(), folder.path().join("link")).unwrap();
-        std::os::unix::fs::symlink(elsewhere.path().join("kept"), folder.path().join("file")).unwrap();
-        assert!(write(folder.path(), "link/new", "", Overwrite::Always).unwrap_err().contains("not a folder"));
+        std::os::unix::fs::symlink(elsewhere.path().join("kept"), folder.path().join("file"))
+            .unwrap();
+        assert!(
+            write(folder.path(), "link/new", "", Overwrite::Always)
+                .unwrap_err()
+                .contains("not a folder")
+        );
         assert!(write(folder.path(), "file", "kept", Overwrite::OnlyTheSame).is_err());
-        write(folder.path(), "file", "replaced", Overwrite::Always).expect("the link itself is replaced");
+        write(folder.path(), "file", "replaced", Overwrite::Always)
+            .expect("the link itself is replaced");
         assert_eq!(fs::read_to_string(elsewhere.path().join("kept")).unwrap(), "kept");
         assert_eq!(names(elsewhere.path()), ["kept"]);
     }

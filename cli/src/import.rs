@@ -1,7 +1,8 @@
 //! `synod import`: every regular file of a folder becomes a key.
 //!
-//! A file is sent with plain `PUT`s until one is acknowledged. Sending it again is safe whatever became of the attempt before, as it
-//! puts the same bytes under the same key. A file that the cluster refuses is named and the others go on; a cluster that does not
+//! A file is sent with plain `PUT`s until one is acknowledged. Sending it again is safe
+//! whatever became of the attempt before, as it puts the same bytes under the same key. A
+//! file that the cluster refuses is named and the others go on; a cluster that does not
 //! answer for the whole patience of one file ends the import.
 
 use std::fs::File;
@@ -26,7 +27,8 @@ pub(crate) struct Args {
     endpoint: Endpoint,
     /// The folder; symbolic links in it are skipped
     folder: PathBuf,
-    /// What each key begins with, followed by the file's path in the folder; usually ends in a slash
+    /// What each key begins with, followed by the file's path in the folder; usually ends
+    /// in a slash
     #[arg(long, env = "SYNOD_IMPORT_PREFIX", default_value = "")]
     prefix: String,
     /// Files larger than this are not sent: the cluster's limit on a value
@@ -40,7 +42,8 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (folder, prefix) = (args.folder.clone(), args.prefix.clone());
     let found = tokio::task::spawn_blocking(move || walk(&folder, &prefix)).await?;
-    let Walk { files, symlinks, special, refused } = found.with_context(|| format!("cannot read {}", args.folder.display()))?;
+    let Walk { files, symlinks, special, refused } =
+        found.with_context(|| format!("cannot read {}", args.folder.display()))?;
     let total_bytes = files.iter().map(|file| file.bytes).sum();
     let tally = Tally::new("imported", transfer::bar_of_bytes(total_bytes));
     refused.iter().for_each(|reason| tally.failed(reason));
@@ -55,7 +58,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         tally.note(format!("{} skipped", console::counted(symlinks, "symbolic link")));
     }
     if special > 0 {
-        tally.note(format!("{} (a socket, pipe or device) skipped", console::counted(special, "other file")));
+        tally.note(format!(
+            "{} (a socket, pipe or device) skipped",
+            console::counted(special, "other file")
+        ));
     }
     Ok(tally.finish(gone))
 }
@@ -70,23 +76,37 @@ async fn send(api: &Api, file: &SourceFile, args: &Args, tally: &Tally) -> Resul
             return Ok(());
         }
     };
-    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))]);
-    match persist(args.transfer.patience(), async || api.put(&file.key, value.clone(), headers.clone()).await).await {
+    let headers = HeaderMap::from_iter([(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    )]);
+    match persist(args.transfer.patience(), async || {
+        api.put(&file.key, value.clone(), headers.clone()).await
+    })
+    .await
+    {
         Ok(_) => tally.done(value.len()),
-        Err(Outcome::Refused(failure)) => tally.failed(format_args!("{}: {failure}", file.path.display())),
-        Err(Outcome::Unavailable(failure)) => return Err(Gone { what: file.path.display().to_string(), failure }),
+        Err(Outcome::Refused(failure)) => {
+            tally.failed(format_args!("{}: {failure}", file.path.display()))
+        }
+        Err(Outcome::Unavailable(failure)) => {
+            return Err(Gone { what: file.path.display().to_string(), failure });
+        }
     }
     Ok(())
 }
 
-/// Reads a file that must not be larger than the limit, though it may have grown since it was found.
+/// Reads a file that must not be larger than the limit, though it may have grown since it
+/// was found.
 fn read_value(path: &Path, limit: u64) -> io::Result<Bytes> {
     let mut bytes = Vec::new();
     File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length <= limit) {
         Ok(bytes.into())
     } else {
-        Err(io::Error::other(format!("it is larger than the limit on a value, {limit} bytes (--max-value-bytes)")))
+        Err(io::Error::other(format!(
+            "it is larger than the limit on a value, {limit} bytes (--max-value-bytes)"
+        )))
     }
 }
 

@@ -1,15 +1,25 @@
-//! The `synod` command: every service as a subcommand, a whole cluster with one command, and what people do with a cluster.
+//! The `synod` command: every service as a subcommand, a whole cluster with one command,
+//! and what people do with a cluster.
 //!
-//! - `acceptor`, `coordinator`, `replica`, `balancer` run one service; the code is in the service's own crate.
-//! - `up` runs a whole cluster on 127.0.0.1: each service is a child process of this one, and none outlives it.
-//! - `get`, `put`, `delete`, `list`, `status`, `ready`, `import`, `export` speak the HTTP API, and nothing else.
-//! - `bench` measures: closed-loop load, and the longest gap in acknowledged writes when a process is killed.
+//! - `acceptor`, `coordinator`, `replica`, `balancer` run one service; the code is in the
+//!   service's own crate.
+//! - `up` runs a whole cluster on 127.0.0.1: each service is a child process of this one,
+//!   and none outlives it.
+//! - `get`, `put`, `delete`, `list`, `status`, `ready`, `import`, `export` speak the HTTP
+//!   API, and nothing else.
+//! - `bench` measures: closed-loop load, and the longest gap in acknowledged writes when
+//!   a process is killed.
 //!
-//! Results go to standard output, everything said *about* them to standard error, so that output can be piped.
+//! Results go to standard output, everything said *about* them to standard error, so that
+//! output can be piped.
 //!
-//! In reading order: `args` (the command line), `services`, `up`, `client`, [`url_key`], [`answer`] and `retry` (the API as seen from
-//! here), `verbs`, `status`, [`tree`], `transfer`, `import`, `export`, `bench`.
-#![expect(clippy::disallowed_methods, reason = "all of this crate is shell: it reads clocks, draws jitter and starts tasks")]
+//! In reading order: `args` (the command line), `services`, `up`, `client`, [`url_key`],
+//! [`answer`] and `retry` (the API as seen from here), `verbs`, `status`, [`tree`],
+//! `transfer`, `import`, `export`, `bench`.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "all of this crate is shell: it reads clocks, draws jitter and starts tasks"
+)]
 
 pub mod answer;
 mod args;

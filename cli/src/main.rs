@@ -1,4 +1,5 @@
-//! The `synod` binary; all of it is in the library beside, so that the tests can build the same binary.
+//! The `synod` binary; all of it is in the library beside, so that the tests can build
+//! the same binary.
 
 use std::process::ExitCode;
 

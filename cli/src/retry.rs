@@ -1,5 +1,6 @@
-//! When to send a request again, for requests that may be executed twice without harm: reads, and a `PUT` of the same bytes to the
-//! same key. For these even an unknown outcome is simply tried again; every other mutation is sent once.
+//! When to send a request again, for requests that may be executed twice without harm:
+//! reads, and a `PUT` of the same bytes to the same key. For these even an unknown
+//! outcome is simply tried again; every other mutation is sent once.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,8 @@ use rand::RngExt;
 
 use crate::client::Failure;
 
-/// The first pause; each following one may be twice as long. Short, as most of what is retried is a change of primary.
+/// The first pause; each following one may be twice as long. Short, as most of what is
+/// retried is a change of primary.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause of our own making.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -77,7 +79,10 @@ impl Outcome {
 }
 
 /// Sends an idempotent request until it is answered for good or the patience is used up.
-pub(crate) async fn persist<T>(patience: Duration, mut attempt: impl AsyncFnMut() -> Result<T, Failure>) -> Result<T, Outcome> {
+pub(crate) async fn persist<T>(
+    patience: Duration,
+    mut attempt: impl AsyncFnMut() -> Result<T, Failure>,
+) -> Result<T, Outcome> {
     let mut backoff = Backoff::new(patience);
     loop {
         let failure = match attempt().await {
@@ -100,13 +105,21 @@ mod tests {
     use super::*;
 
     fn answered(status: u16, retry_after: Option<Duration>) -> Failure {
-        Failure::Answered { status: StatusCode::from_u16(status).unwrap(), retry_after, detail: String::from("because") }
+        Failure::Answered {
+            status: StatusCode::from_u16(status).unwrap(),
+            retry_after,
+            detail: String::from("because"),
+        }
     }
 
     #[test]
     fn an_unknown_outcome_of_an_idempotent_request_is_tried_again() {
         for status in [408, 429, 500, 502, 503, 504, 507] {
-            assert_eq!(verdict(&answered(status, None)), Verdict::Passing { asked: None }, "{status}");
+            assert_eq!(
+                verdict(&answered(status, None)),
+                Verdict::Passing { asked: None },
+                "{status}"
+            );
         }
         let asked = Some(Duration::from_secs(1));
         assert_eq!(verdict(&answered(503, asked)), Verdict::Passing { asked });
@@ -124,7 +137,10 @@ mod tests {
         let mut backoff = Backoff::new(Duration::from_secs(3600));
         let pauses: Vec<Duration> = (0..12).map(|_| backoff.next_pause(None).unwrap()).collect();
         assert!(pauses[0] <= FIRST_PAUSE, "{pauses:?}");
-        assert!(pauses.iter().all(|pause| *pause >= FIRST_PAUSE / 2 && *pause <= LONGEST_PAUSE), "{pauses:?}");
+        assert!(
+            pauses.iter().all(|pause| *pause >= FIRST_PAUSE / 2 && *pause <= LONGEST_PAUSE),
+            "{pauses:?}"
+        );
         assert!(pauses[11] >= LONGEST_PAUSE / 2, "{pauses:?}");
         assert_eq!(Backoff::new(Duration::ZERO).next_pause(None), None);
     }
@@ -152,7 +168,10 @@ mod tests {
             Err(answered(413, None))
         })
         .await;
-        assert!(matches!(answer, Err(Outcome::Refused(Failure::Answered { status: StatusCode::PAYLOAD_TOO_LARGE, .. }))));
+        assert!(matches!(
+            answer,
+            Err(Outcome::Refused(Failure::Answered { status: StatusCode::PAYLOAD_TOO_LARGE, .. }))
+        ));
         assert_eq!(attempts, 1);
     }
 }

@@ -1,4 +1,5 @@
-//! One service in this process: its crate's `run`, under the set-up that all services share.
+//! One service in this process: its crate's `run`, under the set-up that all services
+//! share.
 
 use std::io;
 use std::process::ExitCode;
@@ -28,7 +29,12 @@ pub(crate) struct ServiceCommand<A: clap::Args> {
 }
 
 /// Runs a service to its end.
-pub(crate) fn main<A, F, Fut>(service: Service, command: ServiceCommand<A>, common: fn(&A) -> &ServiceArgs, run: F) -> ExitCode
+pub(crate) fn main<A, F, Fut>(
+    service: Service,
+    command: ServiceCommand<A>,
+    common: fn(&A) -> &ServiceArgs,
+    run: F,
+) -> ExitCode
 where
     A: clap::Args,
     F: FnOnce(A, Running) -> Fut,
@@ -43,8 +49,8 @@ where
     shared::service::main(service, &common, |running| run(args, running))
 }
 
-/// Takes the end of standard input for SIGTERM: it is a pipe whose other end only the parent holds, so it ends with the parent, also when
-/// that is killed.
+/// Takes the end of standard input for SIGTERM: it is a pipe whose other end only the
+/// parent holds, so it ends with the parent, also when that is killed.
 fn end_with_parent() -> io::Result<()> {
     let watch = || {
         // Nothing is ever sent; an error says as clearly as the end that nobody is there.

@@ -1,4 +1,5 @@
-//! `synod status`: who leads, who is primary and how far every replica is, as `GET /v1/cluster` tells it.
+//! `synod status`: who leads, who is primary and how far every replica is, as
+//! `GET /v1/cluster` tells it.
 
 use std::process::ExitCode;
 
@@ -69,11 +70,18 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn render_status(cluster: &Cluster) -> String {
     let unknown = || String::from("none known");
     let leader = cluster.leader.as_ref().map_or_else(unknown, |leader| {
-        let name = leader.coordinator.as_str().map_or_else(|| leader.coordinator.to_string(), str::to_owned);
+        let name = leader
+            .coordinator
+            .as_str()
+            .map_or_else(|| leader.coordinator.to_string(), str::to_owned);
         leader.url.as_ref().map_or_else(|| name.clone(), |url| format!("{name} at {url}"))
     });
-    let primary = cluster.view.as_ref().and_then(|view| Some(format!("{} in epoch {}", view.primary.as_ref()?, view.epoch)));
-    let number = |number: Option<i64>| number.map_or_else(|| String::from("-"), |number| number.to_string());
+    let primary = cluster
+        .view
+        .as_ref()
+        .and_then(|view| Some(format!("{} in epoch {}", view.primary.as_ref()?, view.epoch)));
+    let number =
+        |number: Option<i64>| number.map_or_else(|| String::from("-"), |number| number.to_string());
     let mut table = Table::new([
         ("replica", Align::Left),
         ("role", Align::Left),

@@ -1,4 +1,5 @@
-//! What import and export share: how many files at a time, how long each is tried, progress on a terminal and the summary.
+//! What import and export share: how many files at a time, how long each is tried,
+//! progress on a terminal and the summary.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Display;
@@ -111,7 +112,10 @@ impl Tally {
 
     fn summary(&self, elapsed: Duration) -> String {
         let seconds = elapsed.as_secs_f64();
-        let (files, bytes) = (console::counted(self.files.get(), "file"), console::counted(self.bytes.get(), "byte"));
+        let (files, bytes) = (
+            console::counted(self.files.get(), "file"),
+            console::counted(self.bytes.get(), "byte"),
+        );
         let mut line = format!("{} {files}, {bytes} in {seconds:.1} s", self.verb);
         for note in self.notes.borrow().iter() {
             line.push_str("; ");
@@ -133,7 +137,10 @@ mod tests {
         let tally = Tally::new("imported", ProgressBar::hidden());
         tally.done(1_000);
         tally.done(234);
-        assert_eq!(tally.summary(Duration::from_millis(1_540)), "imported 2 files, 1,234 bytes in 1.5 s");
+        assert_eq!(
+            tally.summary(Duration::from_millis(1_540)),
+            "imported 2 files, 1,234 bytes in 1.5 s"
+        );
         tally.note(String::from("3 symbolic links skipped"));
         tally.failed("a: too large");
         let line = "imported 2 files, 1,234 bytes in 1.5 s; 3 symbolic links skipped; 1 failed";

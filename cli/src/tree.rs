@@ -1,7 +1,8 @@
 //! Files and keys: which key a file gets, and which file a key may become.
 //!
-//! A key is the prefix followed by the file's path relative to the folder, joined as they are: `--prefix inc/` and `sys/time.h`
-//! make `inc/sys/time.h`. The way back must never leave the folder, whatever keys others have written.
+//! A key is the prefix followed by the file's path relative to the folder, joined as they
+//! are: `--prefix inc/` and `sys/time.h` make `inc/sys/time.h`. The way back must never
+//! leave the folder, whatever keys others have written.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -32,14 +33,17 @@ pub(crate) struct Walk {
 /// Finds all regular files below the folder.
 ///
 /// # Errors
-/// When the folder itself cannot be read. What fails further down is in [`Walk::refused`].
+/// When the folder itself cannot be read. What fails further down is in
+/// [`Walk::refused`].
 pub(crate) fn walk(folder: &Path, prefix: &str) -> io::Result<Walk> {
     let mut found = Walk::default();
     let mut folders = vec![folder.to_path_buf()];
     let mut at_top = true;
     while let Some(current) = folders.pop() {
         match fs::read_dir(&current).and_then(Iterator::collect::<io::Result<Vec<fs::DirEntry>>>) {
-            Ok(entries) => entries.iter().for_each(|entry| found.take(folder, prefix, entry, &mut folders)),
+            Ok(entries) => {
+                entries.iter().for_each(|entry| found.take(folder, prefix, entry, &mut folders))
+            }
             Err(error) if at_top => return Err(error),
             Err(error) => found.refused.push(format!("{}: {error}", current.display())),
         }
@@ -50,7 +54,13 @@ pub(crate) fn walk(folder: &Path, prefix: &str) -> io::Result<Walk> {
 }
 
 impl Walk {
-    fn take(&mut self, folder: &Path, prefix: &str, entry: &fs::DirEntry, folders: &mut Vec<PathBuf>) {
+    fn take(
+        &mut self,
+        folder: &Path,
+        prefix: &str,
+        entry: &fs::DirEntry,
+        folders: &mut Vec<PathBuf>,
+    ) {
         let path = entry.path();
         // `symlink_metadata`, as what a link leads to is not wanted.
         let metadata = match fs::symlink_metadata(&path) {
@@ -132,13 +142,18 @@ pub fn relative_path(prefix: &str, key: &str) -> Result<PathBuf, Refusal> {
         }
     }
     let path = PathBuf::from(rest);
-    // Said twice on purpose: whatever the platform calls a path, it stays below the folder.
-    assert!(path.components().all(|part| matches!(part, Component::Normal(_))), "{path:?} would leave the folder");
+    // Said twice on purpose: whatever the platform calls a path, it stays below the
+    // folder.
+    assert!(
+        path.components().all(|part| matches!(part, Component::Normal(_))),
+        "{path:?} would leave the folder"
+    );
     Ok(path)
 }
 
-/// Remembers which keys became files, as a file cannot also be a folder. A key stands before all that it is a prefix of, so
-/// in the order of a listing the shorter one becomes the file.
+/// Remembers which keys became files, as a file cannot also be a folder. A key stands
+/// before all that it is a prefix of, so in the order of a listing the shorter one
+/// becomes the file.
 #[derive(Debug, Default)]
 pub struct Layout {
     files: BTreeSet<PathBuf>,
@@ -169,7 +184,10 @@ mod tests {
         assert_eq!(relative_path("inc/", "inc/sys/time.h"), Ok(PathBuf::from("sys/time.h")));
         assert_eq!(relative_path("", "a"), Ok(PathBuf::from("a")));
         assert_eq!(relative_path("in", "inc/a"), Ok(PathBuf::from("c/a")));
-        assert_eq!(relative_path("", "...hidden/..b/c\\d"), Ok(PathBuf::from("...hidden/..b/c\\d")));
+        assert_eq!(
+            relative_path("", "...hidden/..b/c\\d"),
+            Ok(PathBuf::from("...hidden/..b/c\\d"))
+        );
     }
 
     #[test]
@@ -205,7 +223,8 @@ mod tests {
         std::os::unix::fs::symlink("a one", folder.path().join("link")).unwrap();
         std::os::unix::fs::symlink(folder.path(), folder.path().join("b/loop")).unwrap();
         let walk = walk(folder.path(), "p/").unwrap();
-        let found: Vec<(&str, u64)> = walk.files.iter().map(|file| (file.key.as_str(), file.bytes)).collect();
+        let found: Vec<(&str, u64)> =
+            walk.files.iter().map(|file| (file.key.as_str(), file.bytes)).collect();
         assert_eq!(found, [("p/a one", 1), ("p/b/two", 2)]);
         assert_eq!((walk.symlinks, walk.special, walk.refused.len()), (2, 0, 0));
     }

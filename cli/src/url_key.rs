@@ -20,10 +20,12 @@ pub struct Unsayable {
 /// When no URL can hold it.
 pub fn encode_key(key: &str) -> Result<String, Unsayable> {
     if key == "." || key == ".." {
-        // Every URL library takes these for "here" and "up", also when they are percent-encoded.
+        // Every URL library takes these for "here" and "up", also when they are
+        // percent-encoded.
         return Err(Unsayable { key: key.to_owned() });
     }
-    // A whole segment of dots would be taken for a step in the tree; with its slashes encoded there is no such segment.
+    // A whole segment of dots would be taken for a step in the tree; with its slashes
+    // encoded there is no such segment.
     let has_dot_segment = key.split('/').any(|segment| segment == "." || segment == "..");
     let set = if has_dot_segment { UNRESERVED } else { IN_PATH };
     Ok(utf8_percent_encode(key, set).to_string())

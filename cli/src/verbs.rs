@@ -14,13 +14,15 @@ use reqwest::Url;
 use crate::client::{Answer, Api, Endpoint, Failure, parse_url};
 use crate::console;
 
-/// The exit code when a key isn't there or a condition doesn't hold: an answer, but not the one hoped for.
+/// The exit code when a key isn't there or a condition doesn't hold: an answer, but not
+/// the one hoped for.
 const EXIT_NO: u8 = 1;
 /// The pause between two questions of `ready --wait-seconds`.
 const READY_PAUSE: Duration = Duration::from_millis(100);
 /// One question of `ready` may take this long.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
-/// More is surely not meant to be a value, and would only be refused after it was read into memory.
+/// More is surely not meant to be a value, and would only be refused after it was read
+/// into memory.
 const MAX_INPUT_BYTES: u64 = 64 * 1024 * 1024;
 
 #[derive(clap::Args)]
@@ -50,7 +52,10 @@ pub(crate) async fn get(args: Get) -> anyhow::Result<ExitCode> {
     }
     match found(args.endpoint.api().get(&args.key, &query).await)? {
         Some(answer) => {
-            io::stdout().write_all(&answer.body).and_then(|()| io::stdout().flush()).context("cannot write the value")?;
+            io::stdout()
+                .write_all(&answer.body)
+                .and_then(|()| io::stdout().flush())
+                .context("cannot write the value")?;
             Ok(ExitCode::SUCCESS)
         }
         None => Ok(ExitCode::from(EXIT_NO)),
@@ -71,7 +76,12 @@ pub(crate) struct Put {
     #[arg(long, env = "SYNOD_FILE", value_name = "FILE")]
     file: Option<PathBuf>,
     /// What the value is, kept with it
-    #[arg(long, env = "SYNOD_CONTENT_TYPE", value_name = "TYPE", default_value = "application/octet-stream")]
+    #[arg(
+        long,
+        env = "SYNOD_CONTENT_TYPE",
+        value_name = "TYPE",
+        default_value = "application/octet-stream"
+    )]
     content_type: HeaderValue,
     #[command(flatten)]
     condition: Condition,
@@ -93,7 +103,8 @@ impl Condition {
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match (self.if_revision, self.if_absent) {
             (Some(revision), _) => {
-                let etag = HeaderValue::from_str(&format!("\"{revision}\"")).expect("digits in quotes");
+                let etag =
+                    HeaderValue::from_str(&format!("\"{revision}\"")).expect("digits in quotes");
                 Some((header::IF_MATCH, etag))
             }
             (None, true) => Some((header::IF_NONE_MATCH, HeaderValue::from_static("*"))),
@@ -107,10 +118,13 @@ pub(crate) async fn put(args: Put) -> anyhow::Result<ExitCode> {
     let value = match (args.value, &args.file) {
         (Some(value), _) => Bytes::from(value),
         (None, Some(path)) => {
-            let file = std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+            let file = std::fs::File::open(path)
+                .with_context(|| format!("cannot open {}", path.display()))?;
             read_input(file).with_context(|| format!("cannot read {}", path.display()))?
         }
-        (None, None) => read_input(io::stdin()).context("cannot read the value from standard input")?,
+        (None, None) => {
+            read_input(io::stdin()).context("cannot read the value from standard input")?
+        }
     };
     let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, args.content_type)]);
     headers.extend(args.condition.header());
@@ -173,7 +187,10 @@ pub(crate) async fn list(args: List) -> anyhow::Result<ExitCode> {
         for item in page.items {
             if args.long {
                 let content_type = item.content_type.unwrap_or_default();
-                text.push_str(&format!("{}\t{}\t{content_type}\t{}\n", item.revision, item.version, item.key));
+                text.push_str(&format!(
+                    "{}\t{}\t{content_type}\t{}\n",
+                    item.revision, item.version, item.key
+                ));
             } else {
                 text.extend([item.key.as_str(), "\n"]);
             }
@@ -212,7 +229,12 @@ pub(crate) async fn ready(args: Ready) -> anyhow::Result<ExitCode> {
 /// Sorts "it isn't there" and "the condition doesn't hold" from what went wrong.
 fn found(answer: Result<Answer, Failure>) -> Result<Option<Answer>, Failure> {
     match answer {
-        Err(failure) if matches!(failure.status(), Some(StatusCode::NOT_FOUND | StatusCode::PRECONDITION_FAILED)) => {
+        Err(failure)
+            if matches!(
+                failure.status(),
+                Some(StatusCode::NOT_FOUND | StatusCode::PRECONDITION_FAILED)
+            ) =>
+        {
             console::warn(format_args!("synod: {failure}"));
             Ok(None)
         }
@@ -237,14 +259,21 @@ mod tests {
     #[test]
     fn a_condition_is_compare_and_swap() {
         let header = |if_revision, if_absent| Condition { if_revision, if_absent }.header();
-        assert_eq!(header(Some(7), false), Some((header::IF_MATCH, HeaderValue::from_static("\"7\""))));
-        assert_eq!(header(None, true), Some((header::IF_NONE_MATCH, HeaderValue::from_static("*"))));
+        assert_eq!(
+            header(Some(7), false),
+            Some((header::IF_MATCH, HeaderValue::from_static("\"7\"")))
+        );
+        assert_eq!(
+            header(None, true),
+            Some((header::IF_NONE_MATCH, HeaderValue::from_static("*")))
+        );
         assert_eq!(header(None, false), None);
     }
 
     #[test]
     fn missing_is_an_answer_and_other_errors_are_not() {
-        let answered = |status| Err(Failure::Answered { status, retry_after: None, detail: String::new() });
+        let answered =
+            |status| Err(Failure::Answered { status, retry_after: None, detail: String::new() });
         assert!(matches!(found(answered(StatusCode::NOT_FOUND)), Ok(None)));
         assert!(found(answered(StatusCode::SERVICE_UNAVAILABLE)).is_err());
     }

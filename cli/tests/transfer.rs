@@ -1,4 +1,5 @@
-//! `synod import` and `synod export` against a store that loses answers and refuses requests for a while.
+//! `synod import` and `synod export` against a store that loses answers and refuses
+//! requests for a while.
 
 mod fake_store;
 
@@ -21,7 +22,11 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let store = Shared::default();
         let url = format!("http://{}", runtime.block_on(serve(Arc::clone(&store))));
         Self { store, url, folder: tempfile::tempdir().unwrap(), _runtime: runtime }
@@ -32,7 +37,11 @@ impl Scene {
     }
 
     fn synod(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_synod")).args(args).env("SYNOD_URL", &self.url).output().unwrap()
+        Command::new(env!("CARGO_BIN_EXE_synod"))
+            .args(args)
+            .env("SYNOD_URL", &self.url)
+            .output()
+            .unwrap()
     }
 
     fn hold(&self, key: &str, value: &'static str) {
@@ -53,7 +62,10 @@ fn files_below(folder: &Path) -> BTreeMap<String, Vec<u8>> {
             if path.is_dir() {
                 folders.push(path);
             } else {
-                found.insert(path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap());
+                found.insert(
+                    path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned(),
+                    fs::read(&path).unwrap(),
+                );
             }
         }
     }
@@ -80,7 +92,11 @@ fn a_tree_goes_in_and_comes_out_byte_for_byte_however_often_answers_are_lost() {
     scene.hold("trees", "another key that is not below the prefix");
     let export = scene.synod(&["export", "tree/", &scene.path("target")]);
     assert!(export.status.success(), "{}", text(&export.stderr));
-    assert!(text(&export.stdout).starts_with("exported 100 files, 84,150 bytes in "), "{}", text(&export.stdout));
+    assert!(
+        text(&export.stdout).starts_with("exported 100 files, 84,150 bytes in "),
+        "{}",
+        text(&export.stdout)
+    );
     fs::remove_file(source.join("link")).unwrap();
     assert_eq!(files_below(&source), files_below(&scene.folder.path().join("target")));
 }
@@ -96,16 +112,30 @@ fn a_file_that_is_refused_is_named_and_the_others_are_stored() {
     assert_eq!(import.status.code(), Some(1));
     let complaints = text(&import.stderr);
     assert!(complaints.contains("source/large: 413 Payload Too Large"), "{complaints}");
-    assert!(complaints.contains("source/larger: it is larger than the limit on a value, 10000 bytes"), "{complaints}");
+    assert!(
+        complaints.contains("source/larger: it is larger than the limit on a value, 10000 bytes"),
+        "{complaints}"
+    );
     let said = text(&import.stdout);
-    assert!(said.starts_with("imported 1 file, 4,096 bytes") && said.ends_with("; 2 failed\n"), "{said}");
+    assert!(
+        said.starts_with("imported 1 file, 4,096 bytes") && said.ends_with("; 2 failed\n"),
+        "{said}"
+    );
     assert_eq!(scene.store.lock().unwrap().values.keys().collect::<Vec<_>>(), ["fits"]);
 }
 
 #[test]
 fn no_key_is_written_outside_the_folder_or_over_another_file() {
     let scene = Scene::new();
-    for key in ["p/../escaped", "p//etc/absolute", "p/a/../../escaped", "p/", "p/fine", "p/fine/below", "p/there"] {
+    for key in [
+        "p/../escaped",
+        "p//etc/absolute",
+        "p/a/../../escaped",
+        "p/",
+        "p/fine",
+        "p/fine/below",
+        "p/there",
+    ] {
         scene.hold(key, "value");
     }
     fs::create_dir(scene.path("target")).unwrap();
@@ -114,7 +144,10 @@ fn no_key_is_written_outside_the_folder_or_over_another_file() {
     assert_eq!(export.status.code(), Some(1));
     assert!(text(&export.stdout).ends_with("; 6 failed\n"), "{}", text(&export.stdout));
     assert!(text(&export.stderr).contains("--force"), "{}", text(&export.stderr));
-    let expected = BTreeMap::from([("fine".to_owned(), b"value".to_vec()), ("there".to_owned(), b"something else".to_vec())]);
+    let expected = BTreeMap::from([
+        ("fine".to_owned(), b"value".to_vec()),
+        ("there".to_owned(), b"something else".to_vec()),
+    ]);
     assert_eq!(files_below(&scene.folder.path().join("target")), expected);
     assert_eq!(files_below(scene.folder.path()).len(), 2);
 
@@ -129,10 +162,20 @@ fn a_cluster_that_does_not_answer_ends_the_import_after_its_patience() {
     fs::write(folder.path().join("a"), "").unwrap();
     let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let import = Command::new(env!("CARGO_BIN_EXE_synod"))
-        .args(["import", folder.path().to_str().unwrap(), "--retry-seconds", "1", "--url", &format!("http://{unused}")])
+        .args([
+            "import",
+            folder.path().to_str().unwrap(),
+            "--retry-seconds",
+            "1",
+            "--url",
+            &format!("http://{unused}"),
+        ])
         .output()
         .unwrap();
     assert_eq!(import.status.code(), Some(1));
     let complaints = text(&import.stderr);
-    assert!(complaints.contains("gave up") && complaints.contains("Connection refused"), "{complaints}");
+    assert!(
+        complaints.contains("gave up") && complaints.contains("Connection refused"),
+        "{complaints}"
+    );
 }

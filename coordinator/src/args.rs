@@ -7,7 +7,8 @@ use shared::config::{AcceptorsArgs, ServiceArgs};
 
 use crate::config::Config;
 
-/// What a coordinator is told. The time-outs need not be the same everywhere; safety rests on none of them.
+/// What a coordinator is told. The time-outs need not be the same everywhere; safety
+/// rests on none of them.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// What all services are told.
@@ -18,7 +19,8 @@ pub struct Args {
     #[command(flatten)]
     pub acceptors: AcceptorsArgs,
 
-    /// Milliseconds of a leader's silence, at a quorum of acceptors, after which another coordinator tries to lead
+    /// Milliseconds of a leader's silence, at a quorum of acceptors, after which another
+    /// coordinator tries to lead
     #[arg(long, env = "SYNOD_ELECTION_TIMEOUT_MS", value_name = "MS", default_value = "500", value_parser = value_parser!(u64).range(200..=60_000))]
     pub election_timeout_ms: u64,
 

@@ -47,7 +47,11 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    pub(crate) fn new(at: AcceptorIndex, client: AcceptorClient, ended: mpsc::Sender<Ended>) -> Self {
+    pub(crate) fn new(
+        at: AcceptorIndex,
+        client: AcceptorClient,
+        ended: mpsc::Sender<Ended>,
+    ) -> Self {
         Self { at, client, ended }
     }
 
@@ -62,7 +66,9 @@ impl Caller {
 
     pub(crate) fn poll(&self, poll: PollNumber) {
         let client = self.client.clone();
-        self.spawn(async move { Outcome::Watermarks { poll, result: client.watermarks(POLL_TIMEOUT).await } });
+        self.spawn(async move {
+            Outcome::Watermarks { poll, result: client.watermarks(POLL_TIMEOUT).await }
+        });
     }
 
     pub(crate) fn prepare(&self, message: Prepare) {
@@ -82,13 +88,16 @@ impl Caller {
             Outcome::Accept { ballot: accept.ballot, result }
         };
         match context {
-            Some(context) => self.spawn(telemetry::in_context(context.to_context(), call.instrument(span))),
+            Some(context) => {
+                self.spawn(telemetry::in_context(context.to_context(), call.instrument(span)))
+            }
             None => self.spawn(call),
         }
     }
 }
 
-/// The span of a request that votes are asked with: below the first proposal in it, linked to the others. Signs of life have none.
+/// The span of a request that votes are asked with: below the first proposal in it,
+/// linked to the others. Signs of life have none.
 fn accept_span(ballot: &Ballot, slots: usize, traces: &[TraceContext]) -> tracing::Span {
     let [first, others @ ..] = traces else { return tracing::Span::none() };
     if !telemetry::is_exporting() {

@@ -12,13 +12,17 @@ mod footprint;
 pub struct PageLimits {
     /// Entries.
     pub entries: usize,
-    /// Bytes of their values. The first entry is given however large it is, so that every fetch makes progress.
+    /// Bytes of their values. The first entry is given however large it is, so that every
+    /// fetch makes progress.
     pub bytes: usize,
 }
 
 impl PageLimits {
     /// As many of the first entries as one answer holds.
-    pub(crate) fn first_of(self, entries: impl IntoIterator<Item = ChosenEntry>) -> Vec<ChosenEntry> {
+    pub(crate) fn first_of(
+        self,
+        entries: impl IntoIterator<Item = ChosenEntry>,
+    ) -> Vec<ChosenEntry> {
         let (mut page, mut bytes) = (Vec::new(), 0_usize);
         for entry in entries.into_iter().take(self.entries) {
             bytes = bytes.saturating_add(entry.value.len());
@@ -86,8 +90,15 @@ impl ChosenWindow {
 
     /// Looks at the ends only: it runs after every event of a simulation.
     pub(crate) fn check_invariants(&self) {
-        let ends = (self.entries.front().map(|entry| entry.slot), self.entries.back().map(|entry| entry.slot.next()));
-        let expected = if self.entries.is_empty() { (None, None) } else { (Some(self.start), Some(self.end())) };
+        let ends = (
+            self.entries.front().map(|entry| entry.slot),
+            self.entries.back().map(|entry| entry.slot.next()),
+        );
+        let expected = if self.entries.is_empty() {
+            (None, None)
+        } else {
+            (Some(self.start), Some(self.end()))
+        };
         assert_eq!(ends, expected, "invariant: the window of chosen entries has no gap");
         assert!(
             self.entries.len() <= self.max_entries,
@@ -120,9 +131,18 @@ mod tests {
         assert_eq!(window.page(Slot(8), ALL), Some(vec![]));
         assert_eq!(window.page(Slot(u64::MAX), ALL), Some(vec![]));
         assert_eq!(window.page(Slot(4), ALL), None);
-        assert_eq!(window.page(Slot(5), PageLimits { entries: 1, bytes: 1_000 }), Some(vec![entry(5)]));
-        assert_eq!(window.page(Slot(5), PageLimits { entries: 100, bytes: 20 }), Some(vec![entry(5), entry(6)]));
-        assert_eq!(window.page(Slot(5), PageLimits { entries: 100, bytes: 1 }), Some(vec![entry(5)]));
+        assert_eq!(
+            window.page(Slot(5), PageLimits { entries: 1, bytes: 1_000 }),
+            Some(vec![entry(5)])
+        );
+        assert_eq!(
+            window.page(Slot(5), PageLimits { entries: 100, bytes: 20 }),
+            Some(vec![entry(5), entry(6)])
+        );
+        assert_eq!(
+            window.page(Slot(5), PageLimits { entries: 100, bytes: 1 }),
+            Some(vec![entry(5)])
+        );
     }
 
     #[test]

@@ -1,23 +1,28 @@
 //! The limits and time-outs of the core, each with its reason.
 //!
-//! Safety rests on none of them. The times are tuned so that a standby leads within about a second of its leader's death:
-//! the leader's last sign of life is at most one heartbeat old, the silence must last [`Config::election_timeout`], it is seen
-//! at the next poll, and the candidates wait at most [`Config::election_jitter`] so that they do not start together.
+//! Safety rests on none of them. The times are tuned so that a standby leads within about
+//! a second of its leader's death: the leader's last sign of life is at most one
+//! heartbeat old, the silence must last [`Config::election_timeout`], it is seen at the
+//! next poll, and the candidates wait at most [`Config::election_jitter`] so that they do
+//! not start together.
 
 use std::time::Duration;
 
-/// The limits of whoever performs the core's effects: the driver, and the simulation in its place.
+/// The limits of whoever performs the core's effects: the driver, and the simulation in
+/// its place.
 pub mod shell {
     use std::time::Duration;
 
     /// Accepts in flight to one acceptor.
     pub const ACCEPTS_IN_FLIGHT: usize = 4;
-    /// Prepares in flight to one acceptor: one that flies, and repetitions should it be lost.
+    /// Prepares in flight to one acceptor: one that flies, and repetitions should it be
+    /// lost.
     pub const PREPARES_IN_FLIGHT: usize = 3;
     /// Polls in flight to one acceptor; while it is away, more are pointless.
     pub const POLLS_IN_FLIGHT: usize = 5;
 
-    /// How long an acceptor may take to vote: a sync and some; past it the request is as good as lost and the core sends it again.
+    /// How long an acceptor may take to vote: a sync and some; past it the request is as
+    /// good as lost and the core sends it again.
     pub const ACCEPT_TIMEOUT: Duration = Duration::from_secs(1);
     /// How long a page of a promise may take.
     pub const PREPARE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -29,10 +34,12 @@ pub mod shell {
     /// Recoveries of old entries at once: each holds a page of every acceptor.
     pub const RECOVERIES_AT_ONCE: usize = 4;
 
-    /// The longest that a proposal waits to be chosen: then its primary asks again, and joins the slot that it has.
+    /// The longest that a proposal waits to be chosen: then its primary asks again, and
+    /// joins the slot that it has.
     const PROPOSAL_WAIT: Duration = Duration::from_secs(5);
 
-    /// How long a proposal waits to be chosen: a little less than its primary's patience, so that the answer still reaches it.
+    /// How long a proposal waits to be chosen: a little less than its primary's patience,
+    /// so that the answer still reaches it.
     #[must_use]
     pub fn proposal_wait(patience: Duration) -> Duration {
         PROPOSAL_WAIT.min(patience * 9 / 10)
@@ -46,7 +53,8 @@ pub struct Config {
     pub acceptors: usize,
     /// Between two polls of all acceptors while standing by.
     pub poll_interval: Duration,
-    /// An answer to a poll counts in an election only while the poll is younger: an older one says nothing about now.
+    /// An answer to a poll counts in an election only while the poll is younger: an older
+    /// one says nothing about now.
     pub answer_validity: Duration,
     /// How long a quorum of acceptors must not have heard from a leader.
     pub election_timeout: Duration,
@@ -54,29 +62,34 @@ pub struct Config {
     pub election_jitter: Duration,
     /// A Phase 1 that makes no progress for this long is given up.
     pub phase1_timeout: Duration,
-    /// Least and additional random wait after a Phase 1 or a leadership that got no answers: lets another coordinator try.
+    /// Least and additional random wait after a Phase 1 or a leadership that got no
+    /// answers: lets another coordinator try.
     pub back_off: Duration,
-    /// Failures closer together than this make the time-outs of the next attempts longer (up to eight times).
+    /// Failures closer together than this make the time-outs of the next attempts longer
+    /// (up to eight times).
     pub failure_memory: Duration,
     /// Between two signs of life of a leader.
     pub heartbeat_interval: Duration,
     /// An unanswered Prepare or Accept is sent again after this long.
     pub retransmit_interval: Duration,
-    /// A leader that no quorum has answered for this many heartbeats in a row steps down: another may be better connected. It
-    /// counts heartbeats, not time, so that a pause of the process costs no leadership that nobody else has taken.
+    /// A leader that no quorum has answered for this many heartbeats in a row steps down:
+    /// another may be better connected. It counts heartbeats, not time, so that a pause
+    /// of the process costs no leadership that nobody else has taken.
     pub max_heartbeats_unanswered: u64,
-    /// A leader that has heard from no replica for this many of its own heartbeats steps down, once the log says that there are
-    /// replicas: acceptors hear from it, so nobody else would stand, and yet nobody can propose anything. More than it takes to
+    /// A leader that has heard from no replica for this many of its own heartbeats steps
+    /// down, once the log says that there are replicas: acceptors hear from it, so nobody
+    /// else would stand, and yet nobody can propose anything. More than it takes to
     /// replace a primary, and counted in heartbeats for the same reason.
     pub max_heartbeats_without_replicas: u64,
     /// An acceptor that said it is full is taken to be so for this long after.
     pub full_memory: Duration,
-    /// Slots that are proposed and not yet below the chosen watermark. Bounds what the next leader must recover.
+    /// Slots that are proposed and not yet below the chosen watermark. Bounds what the
+    /// next leader must recover.
     pub max_in_flight_slots: u64,
     /// Bytes of the values in those slots.
     pub max_in_flight_bytes: usize,
-    /// Callers that wait for one proposal (the same batch proposed again joins the slot it already has). One more takes the place of
-    /// the one that has waited longest.
+    /// Callers that wait for one proposal (the same batch proposed again joins the slot
+    /// it already has). One more takes the place of the one that has waited longest.
     pub max_waiters_per_slot: usize,
     /// Slots in one Accept.
     pub max_accept_slots: usize,
@@ -90,18 +103,21 @@ pub struct Config {
     pub max_replicas: usize,
     /// A primary that was not heard from for this long is replaced.
     pub primary_timeout: Duration,
-    /// The same for a primary that this coordinator never heard from: it may not have found us yet.
+    /// The same for a primary that this coordinator never heard from: it may not have
+    /// found us yet.
     pub unheard_primary_timeout: Duration,
-    /// The first view waits this long after the first heartbeat, so that it names all that start together …
+    /// The first view waits this long after the first heartbeat, so that it names all
+    /// that start together …
     pub first_view_delay: Duration,
     /// … or until so many are heard.
     pub first_view_replicas: usize,
     /// After a view is chosen, the next one waits for news of it, or this long.
     pub view_settle_timeout: Duration,
-    /// Replicas heard from within this time count for trimming; one that is alone in its view is the only one there is when nothing
-    /// was heard of another for so long.
+    /// Replicas heard from within this time count for trimming; one that is alone in its
+    /// view is the only one there is when nothing was heard of another for so long.
     pub durable_memory: Duration,
-    /// When inputs came further apart than this, the process was paused: silence in that time is nobody else's fault.
+    /// When inputs came further apart than this, the process was paused: silence in that
+    /// time is nobody else's fault.
     pub pause_threshold: Duration,
 }
 

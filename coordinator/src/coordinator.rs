@@ -9,12 +9,15 @@
 //!            or no quorum answers
 //! ```
 //!
-//! It is the distinguished proposer of Lamport, *Paxos Made Simple*, sections 2.4 and 3, and the leader of van Renesse and
-//! Altinbuken, *Paxos Made Moderately Complex*: scout ([`phase1`](crate::phase1)) and commanders (`phase2`). It
-//! keeps nothing over a restart and needs to keep nothing: its identity is drawn fresh at each start, so its ballots are new.
+//! It is the distinguished proposer of Lamport, *Paxos Made Simple*, sections 2.4 and 3,
+//! and the leader of van Renesse and Altinbuken, *Paxos Made Moderately Complex*: scout
+//! ([`phase1`](crate::phase1)) and commanders (`phase2`). It keeps nothing over a restart
+//! and needs to keep nothing: its identity is drawn fresh at each start, so its ballots
+//! are new.
 //!
-//! What it does *not* do: look into values (it builds views and no-ops, it never reads any), order clients, or hold a lease. Safety
-//! rests on ballots alone: a coordinator that was paused for an hour wakes up as a leader of an old ballot, and the first
+//! What it does *not* do: look into values (it builds views and no-ops, it never reads
+//! any), order clients, or hold a lease. Safety rests on ballots alone: a coordinator
+//! that was paused for an hour wakes up as a leader of an old ballot, and the first
 //! answer that it gets tells it so.
 
 use std::time::Duration;
@@ -23,7 +26,9 @@ use shared::ids::{AcceptorId, Ballot, CoordinatorId, Slot};
 use shared::message::{Marks, Phase, ProposalReply};
 
 use crate::config::Config;
-use crate::effect::{AcceptorIndex, Effect, Input, PhaseChange, PollNumber, Reason, RequestId, Timer};
+use crate::effect::{
+    AcceptorIndex, Effect, Input, PhaseChange, PollNumber, Reason, RequestId, Timer,
+};
 use crate::election::{Failures, Standby};
 use crate::membership::formation::FormationError;
 use crate::membership::{Membership, Misfit};
@@ -65,7 +70,8 @@ pub struct Coordinator {
     state: State,
     membership: Membership,
     formation_error: Option<FormationError>,
-    /// The highest ballot seen anywhere in the cluster, this coordinator's own ones included.
+    /// The highest ballot seen anywhere in the cluster, this coordinator's own ones
+    /// included.
     highest_ballot: Option<Ballot>,
     /// Facts: every slot below is chosen; every slot below is gone from some acceptor.
     chosen_below: Slot,
@@ -78,7 +84,8 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
-    /// A coordinator that stands by. The identity must never have been used before, by any process.
+    /// A coordinator that stands by. The identity must never have been used before, by
+    /// any process.
     #[must_use]
     pub fn new(config: Config, id: CoordinatorId) -> Self {
         let membership = Membership::new(config.acceptors);
@@ -99,8 +106,8 @@ impl Coordinator {
         }
     }
 
-    /// Takes up an input and says what is to be done. `now` is the time since the process started; should it go back, it is taken
-    /// to stand still.
+    /// Takes up an input and says what is to be done. `now` is the time since the process
+    /// started; should it go back, it is taken to stand still.
     pub fn step(&mut self, now: Duration, input: Input) -> Vec<Effect> {
         if now.saturating_sub(self.now) > self.config.pause_threshold {
             self.replicas.resume_listening(now);
@@ -112,7 +119,9 @@ impl Coordinator {
             }
             Input::Fired(timer) => self.on_fired(timer),
             Input::Watermarks { from, poll, reply } => self.on_watermarks(from, poll, reply),
-            Input::PrepareReply { from, ballot, reply } => self.on_prepare_reply(from, ballot, reply),
+            Input::PrepareReply { from, ballot, reply } => {
+                self.on_prepare_reply(from, ballot, reply)
+            }
             Input::AcceptReply { from, ballot, reply } => self.on_accept_reply(from, ballot, reply),
             Input::Proposal { id, proposal } => self.on_proposal(id, proposal),
             Input::Heartbeat(heartbeat) => self.on_heartbeat(heartbeat),
@@ -152,8 +161,8 @@ impl Coordinator {
         }
     }
 
-    /// A nack counts when it names a ballot above the present one, whichever request it answers; a late one for an older ballot of
-    /// this coordinator's does not.
+    /// A nack counts when it names a ballot above the present one, whichever request it
+    /// answers; a late one for an older ballot of this coordinator's does not.
     fn on_nack(&mut self, from: AcceptorIndex, acceptor: AcceptorId, promised: Ballot) {
         if self.admit(from, acceptor) {
             self.learn_ballot(Some(promised));
@@ -203,10 +212,13 @@ impl Coordinator {
             Reason::Outbid(_) => Standby::Watching,
             Reason::Phase1TimedOut | Reason::QuorumSilent => Standby::StandingBack,
             Reason::ReplicasSilent => Standby::AwaitingReplicas,
-            Reason::LeaderSilent | Reason::NoLeaderYet | Reason::Promised => unreachable!("{reason:?} ends no leadership"),
+            Reason::LeaderSilent | Reason::NoLeaderYet | Reason::Promised => {
+                unreachable!("{reason:?} ends no leadership")
+            }
         };
         let (from, Some(ballot)) = (self.phase(), self.ballot()) else { return };
-        // Whoever led well and had nobody to lead has not failed: else no coordinator would be quick when replicas come back.
+        // Whoever led well and had nobody to lead has not failed: else no coordinator
+        // would be quick when replicas come back.
         if standby != Standby::AwaitingReplicas {
             self.failures.add(&self.config, self.now);
         }
@@ -215,13 +227,17 @@ impl Coordinator {
         match before {
             State::Phase2(leader) => {
                 let waiters = leader.phase2.into_waiters();
-                self.effects.extend(waiters.map(|id| Effect::ProposalReply { id, reply: ProposalReply::Unresolved }));
+                self.effects.extend(
+                    waiters
+                        .map(|id| Effect::ProposalReply { id, reply: ProposalReply::Unresolved }),
+                );
             }
             State::Inactive(_) | State::Phase1(_) => {}
         }
         let back_off = match standby {
             Standby::StandingBack => Some(self.config.back_off),
-            // Acceptors have heard from this leader until now: others must see that it is silent before they stand.
+            // Acceptors have heard from this leader until now: others must see that it is
+            // silent before they stand.
             Standby::AwaitingReplicas => Some(self.config.back_off + self.config.election_timeout),
             Standby::Watching | Standby::Armed | Standby::Rechecking => None,
         };

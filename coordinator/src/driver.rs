@@ -1,7 +1,9 @@
-//! The task that owns the core: feeds it what happens, and does what it says. It decides nothing.
+//! The task that owns the core: feeds it what happens, and does what it says. It decides
+//! nothing.
 //!
-//! Calls to acceptors are tasks of their own ([`calls`](crate::calls)) behind one [`Outbox`] each; HTTP handlers ask through a
-//! [`Handle`]. What is ready is taken in one go, up to a bound, before anything is sent: so batches form under load, and only then.
+//! Calls to acceptors are tasks of their own ([`calls`](crate::calls)) behind one
+//! [`Outbox`] each; HTTP handlers ask through a [`Handle`]. What is ready is taken in one
+//! go, up to a bound, before anything is sent: so batches form under load, and only then.
 #![expect(clippy::disallowed_methods, reason = "the shell reads clocks")]
 
 use std::collections::BTreeMap;
@@ -21,7 +23,9 @@ use crate::config::Config;
 use crate::config::shell::{ACCEPTS_IN_FLIGHT, POLLS_IN_FLIGHT, PREPARES_IN_FLIGHT};
 use crate::coordinator::Coordinator;
 use crate::effect::{AcceptorIndex, Effect, Input, RequestId, Timer};
-use crate::handle::{Counts, DriverStatus, Handle, OtherCluster, Progress, Question, WAITING_QUESTIONS};
+use crate::handle::{
+    Counts, DriverStatus, Handle, OtherCluster, Progress, Question, WAITING_QUESTIONS,
+};
 use crate::outbox::{Outbox, OutboxLimits};
 use crate::report::Reporter;
 
@@ -56,11 +60,16 @@ pub(crate) struct Driver {
 
 impl Driver {
     /// A driver, and the way to it.
-    pub(crate) fn new(config: Config, id: CoordinatorId, clients: Vec<AcceptorClient>) -> (Self, Handle) {
+    pub(crate) fn new(
+        config: Config,
+        id: CoordinatorId,
+        clients: Vec<AcceptorClient>,
+    ) -> (Self, Handle) {
         let calls = clients.len() * (ACCEPTS_IN_FLIGHT + PREPARES_IN_FLIGHT + POLLS_IN_FLIGHT);
         let (ended_sender, ended) = mpsc::channel(calls);
         let (question_sender, questions) = mpsc::channel(WAITING_QUESTIONS);
-        let (progress, progress_receiver) = watch::channel(Progress { phase: Phase::Inactive, chosen_below: Slot(0) });
+        let (progress, progress_receiver) =
+            watch::channel(Progress { phase: Phase::Inactive, chosen_below: Slot(0) });
         let limits = OutboxLimits {
             in_flight: ACCEPTS_IN_FLIGHT,
             accept_slots: config.max_accept_slots,
@@ -126,7 +135,8 @@ impl Driver {
 
     fn fire(&mut self) {
         let now = Instant::now();
-        let due: Vec<Timer> = self.timers.iter().filter(|(_, at)| **at <= now).map(|(timer, _)| *timer).collect();
+        let due: Vec<Timer> =
+            self.timers.iter().filter(|(_, at)| **at <= now).map(|(timer, _)| *timer).collect();
         for timer in due {
             self.timers.remove(&timer);
             self.step(Input::Fired(timer), None);
@@ -172,7 +182,8 @@ impl Driver {
                 self.step(Input::Proposal { id, proposal }, trace);
             }
             Question::Heartbeat { heartbeat, answer } => {
-                let (theirs, ours) = (heartbeat.cluster, self.core.roster().map(|roster| roster.cluster()));
+                let (theirs, ours) =
+                    (heartbeat.cluster, self.core.roster().map(|roster| roster.cluster()));
                 let reply = match ours {
                     Some(ours) if ours != theirs => Err(OtherCluster { ours, theirs }),
                     Some(_) | None => {
@@ -187,7 +198,11 @@ impl Driver {
             }
             Question::Status { answer } => {
                 let core = self.core.status(self.now());
-                let _gone = answer.send(DriverStatus { core, counts: self.counts, waiting_proposals: self.waiters.len() });
+                let _gone = answer.send(DriverStatus {
+                    core,
+                    counts: self.counts,
+                    waiting_proposals: self.waiters.len(),
+                });
             }
         }
     }
@@ -203,7 +218,9 @@ impl Driver {
         self.reporter.effect(&effect);
         match effect {
             Effect::PollWatermarks { to, poll } => {
-                if let Some(acceptor) = self.acceptors.get_mut(to.0).filter(|acceptor| acceptor.polls < POLLS_IN_FLIGHT) {
+                if let Some(acceptor) =
+                    self.acceptors.get_mut(to.0).filter(|acceptor| acceptor.polls < POLLS_IN_FLIGHT)
+                {
                     acceptor.polls += 1;
                     acceptor.caller.poll(poll);
                 }
@@ -217,7 +234,8 @@ impl Driver {
             }
             Effect::Accept { to, message } => {
                 if let Some(trace) = trace {
-                    self.traces.extend(message.proposals.iter().map(|proposal| (proposal.slot, trace)));
+                    self.traces
+                        .extend(message.proposals.iter().map(|proposal| (proposal.slot, trace)));
                 }
                 if let Some(acceptor) = self.acceptors.get_mut(to.0) {
                     acceptor.outbox.push(message, &self.traces);
@@ -236,7 +254,10 @@ impl Driver {
                 self.traces.clear();
                 self.acceptors.iter_mut().for_each(|acceptor| acceptor.outbox.clear());
             }
-            Effect::ViewProposed { .. } | Effect::RosterKnown(_) | Effect::NotACluster(_) | Effect::Misfit { .. } => {}
+            Effect::ViewProposed { .. }
+            | Effect::RosterKnown(_)
+            | Effect::NotACluster(_)
+            | Effect::Misfit { .. } => {}
         }
     }
 

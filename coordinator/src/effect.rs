@@ -1,20 +1,23 @@
 //! What goes into the core and what comes out of it.
 //!
-//! The shell performs each effect and feeds back what comes of it; the simulation does the same in its own way. A message that
-//! is lost is simply never answered: the timers bring it again.
+//! The shell performs each effect and feeds back what comes of it; the simulation does
+//! the same in its own way. A message that is lost is simply never answered: the timers
+//! bring it again.
 
 use std::fmt;
 use std::time::Duration;
 
 use shared::ids::{Ballot, Slot};
 use shared::message::{
-    Accept, AcceptReply, ChosenEntry, Heartbeat, Phase, Prepare, PrepareReply, Proposal, ProposalReply, Roster, View, Watermarks,
+    Accept, AcceptReply, ChosenEntry, Heartbeat, Phase, Prepare, PrepareReply, Proposal,
+    ProposalReply, Roster, View, Watermarks,
 };
 
 use crate::membership::Misfit;
 use crate::membership::formation::FormationError;
 
-/// The position of an acceptor's URL in the configured list: where a message goes, never who answers.
+/// The position of an acceptor's URL in the configured list: where a message goes, never
+/// who answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AcceptorIndex(pub usize);
 
@@ -107,7 +110,8 @@ pub enum Effect {
         /// What.
         message: Prepare,
     },
-    /// Send Phase 2a. The shell may merge those of one ballot that wait for the same acceptor.
+    /// Send Phase 2a. The shell may merge those of one ballot that wait for the same
+    /// acceptor.
     Accept {
         /// To whom.
         to: AcceptorIndex,
@@ -123,14 +127,16 @@ pub enum Effect {
         /// The bound of the random wait.
         jitter: Duration,
     },
-    /// Answer a proposal. Each is answered at most once, and surely once leadership has ended or its value is chosen.
+    /// Answer a proposal. Each is answered at most once, and surely once leadership has
+    /// ended or its value is chosen.
     ProposalReply {
         /// Which.
         id: RequestId,
         /// The answer.
         reply: ProposalReply,
     },
-    /// An entry was appended to the window of chosen values: wake who waits for it. In slot order.
+    /// An entry was appended to the window of chosen values: wake who waits for it. In
+    /// slot order.
     Chosen(ChosenEntry),
     /// To be logged.
     PhaseChanged(PhaseChange),
@@ -143,9 +149,11 @@ pub enum Effect {
     },
     /// The cluster is known from now on; to be logged.
     RosterKnown(Roster),
-    /// The acceptors do not make up a cluster; to be logged. Sent when the reason changes.
+    /// The acceptors do not make up a cluster; to be logged. Sent when the reason
+    /// changes.
     NotACluster(FormationError),
-    /// An answer came from an acceptor that has no vote in this cluster; to be logged. Sent once for each.
+    /// An answer came from an acceptor that has no vote in this cluster; to be logged.
+    /// Sent once for each.
     Misfit {
         /// Where.
         at: AcceptorIndex,
@@ -191,11 +199,17 @@ impl fmt::Display for Reason {
         match self {
             Self::LeaderSilent => f.write_str("a quorum of acceptors has not heard from a leader"),
             Self::NoLeaderYet => f.write_str("no acceptor has promised anything yet"),
-            Self::Promised => f.write_str("a quorum of acceptors promised and reported all its votes"),
-            Self::Outbid(ballot) => write!(f, "an acceptor has promised the higher ballot {ballot}"),
+            Self::Promised => {
+                f.write_str("a quorum of acceptors promised and reported all its votes")
+            }
+            Self::Outbid(ballot) => {
+                write!(f, "an acceptor has promised the higher ballot {ballot}")
+            }
             Self::Phase1TimedOut => f.write_str("Phase 1 got no further"),
             Self::QuorumSilent => f.write_str("no quorum of acceptors answers"),
-            Self::ReplicasSilent => f.write_str("no replica is heard from, and another coordinator may hear them"),
+            Self::ReplicasSilent => {
+                f.write_str("no replica is heard from, and another coordinator may hear them")
+            }
         }
     }
 }

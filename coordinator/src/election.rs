@@ -1,11 +1,14 @@
 //! When a coordinator that stands by tries to lead.
 //!
-//! It polls all acceptors. Once a quorum has not heard from a leader for the election time-out it waits a random time, polls
-//! afresh, and only if a quorum is *still* silent starts Phase 1, which resets the silence that others see. So two coordinators
-//! duel only if their fresh polls cross within one round trip; then the higher ballot wins and the other sees its promise as a
-//! sign of life. Where round trips are longer than the time-outs that would not end, so failures in a row make the time-outs
-//! longer, each by another random amount (the remedy that Lamport leaves open in *Paxos Made Simple*, section 2.4, and Fischer,
-//! Lynch and Paterson's result demands: time or chance). Safety rests on none of this.
+//! It polls all acceptors. Once a quorum has not heard from a leader for the election
+//! time-out it waits a random time, polls afresh, and only if a quorum is *still* silent
+//! starts Phase 1, which resets the silence that others see. So two coordinators duel
+//! only if their fresh polls cross within one round trip; then the higher ballot wins and
+//! the other sees its promise as a sign of life. Where round trips are longer than the
+//! time-outs that would not end, so failures in a row make the time-outs longer, each by
+//! another random amount (the remedy that Lamport leaves open in *Paxos Made Simple*,
+//! section 2.4, and Fischer, Lynch and Paterson's result demands: time or chance). Safety
+//! rests on none of this.
 
 use std::time::Duration;
 
@@ -23,7 +26,8 @@ pub(crate) enum Standby {
     Watching,
     /// The end of a back-off.
     StandingBack,
-    /// A replica, after a leadership in which none was heard; or the end of a back-off, for others may hear some.
+    /// A replica, after a leadership in which none was heard; or the end of a back-off,
+    /// for others may hear some.
     AwaitingReplicas,
     /// The end of the candidate's random wait.
     Armed,
@@ -118,22 +122,35 @@ mod tests {
 
     #[test]
     fn a_leader_is_gone_when_a_quorum_has_not_heard_from_it() {
-        assert_eq!(judge(&[answer(1, 500, Some(1)), answer(2, 700, Some(1))]), Verdict::Gone(Reason::LeaderSilent));
+        assert_eq!(
+            judge(&[answer(1, 500, Some(1)), answer(2, 700, Some(1))]),
+            Verdict::Gone(Reason::LeaderSilent)
+        );
         assert_eq!(judge(&[answer(1, 500, Some(1)), answer(2, 499, Some(1))]), Verdict::Unknown);
-        assert_eq!(judge(&[answer(1, 500, Some(1)), answer(2, 9, Some(1)), answer(3, 9, Some(1))]), Verdict::Alive);
+        assert_eq!(
+            judge(&[answer(1, 500, Some(1)), answer(2, 9, Some(1)), answer(3, 9, Some(1))]),
+            Verdict::Alive
+        );
         assert_eq!(judge(&[]), Verdict::Unknown);
     }
 
     #[test]
     fn a_fresh_cluster_waits_for_nobody() {
-        assert_eq!(judge(&[answer(1, 0, None), answer(2, 0, None)]), Verdict::Gone(Reason::NoLeaderYet));
-        assert_eq!(judge(&[answer(1, 0, None), answer(2, 0, None), answer(3, 0, Some(1))]), Verdict::Alive);
+        assert_eq!(
+            judge(&[answer(1, 0, None), answer(2, 0, None)]),
+            Verdict::Gone(Reason::NoLeaderYet)
+        );
+        assert_eq!(
+            judge(&[answer(1, 0, None), answer(2, 0, None), answer(3, 0, Some(1))]),
+            Verdict::Alive
+        );
     }
 
     #[test]
     fn failures_in_a_row_lengthen_a_timeout_and_are_forgotten() {
         let config = Config::new(3);
-        let (mut failures, now, timeout) = (Failures::default(), Duration::from_secs(60), Duration::from_millis(500));
+        let (mut failures, now, timeout) =
+            (Failures::default(), Duration::from_secs(60), Duration::from_millis(500));
         let mut seen = Vec::new();
         for _ in 0..6 {
             failures.add(&config, now);

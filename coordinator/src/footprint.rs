@@ -1,10 +1,12 @@
-//! What tells two states of a coordinator apart, as far as the protocol goes: for a model checker, which must know whether it
-//! has been in a state before.
+//! What tells two states of a coordinator apart, as far as the protocol goes: for a model
+//! checker, which must know whether it has been in a state before.
 //!
-//! Left out is what only *when* depends on: clocks, counters of attempts and heartbeats, the answers to polls (an election asks
-//! afresh) and who answered when. What concerns one acceptor is kept apart from the rest, so that states that differ only in
-//! which acceptor is which can be seen as one (Ip and Dill, *Better Verification Through Symmetry*, 1996). Every struct is taken
-//! apart field by field, so that a new field cannot be forgotten here.
+//! Left out is what only *when* depends on: clocks, counters of attempts and heartbeats,
+//! the answers to polls (an election asks afresh) and who answered when. What concerns
+//! one acceptor is kept apart from the rest, so that states that differ only in which
+//! acceptor is which can be seen as one (Ip and Dill, *Better Verification Through
+//! Symmetry*, 1996). Every struct is taken apart field by field, so that a new field
+//! cannot be forgotten here.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash};

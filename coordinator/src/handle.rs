@@ -1,4 +1,5 @@
-//! How the HTTP handlers speak to the driver: bounded questions, each with its own place for the answer.
+//! How the HTTP handlers speak to the driver: bounded questions, each with its own place
+//! for the answer.
 
 use std::time::Duration;
 
@@ -12,16 +13,30 @@ use tokio::time::timeout;
 use crate::chosen_window::PageLimits;
 use crate::coordinator::{ChosenLookup, Status};
 
-/// Questions that wait for the driver. It answers within microseconds; as many at once mean that it hangs.
+/// Questions that wait for the driver. It answers within microseconds; as many at once
+/// mean that it hangs.
 pub(crate) const WAITING_QUESTIONS: usize = 1_024;
 
 /// A question to the driver.
 #[derive(Debug)]
 pub(crate) enum Question {
-    Propose { proposal: Proposal, trace: Option<TraceContext>, answer: oneshot::Sender<ProposalReply> },
-    Heartbeat { heartbeat: Heartbeat, answer: oneshot::Sender<Result<HeartbeatReply, OtherCluster>> },
-    Chosen { from: Slot, limits: PageLimits, answer: oneshot::Sender<ChosenLookup> },
-    Status { answer: oneshot::Sender<DriverStatus> },
+    Propose {
+        proposal: Proposal,
+        trace: Option<TraceContext>,
+        answer: oneshot::Sender<ProposalReply>,
+    },
+    Heartbeat {
+        heartbeat: Heartbeat,
+        answer: oneshot::Sender<Result<HeartbeatReply, OtherCluster>>,
+    },
+    Chosen {
+        from: Slot,
+        limits: PageLimits,
+        answer: oneshot::Sender<ChosenLookup>,
+    },
+    Status {
+        answer: oneshot::Sender<DriverStatus>,
+    },
 }
 
 /// A heartbeat came from a replica of another cluster.
@@ -84,19 +99,29 @@ impl Handle {
         Self { questions, progress, waiting_for }
     }
 
-    async fn ask<R>(&self, question: impl FnOnce(oneshot::Sender<R>) -> Question) -> Result<R, NoAnswer> {
+    async fn ask<R>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<R>) -> Question,
+    ) -> Result<R, NoAnswer> {
         let (answer, reply) = oneshot::channel();
         self.questions.try_send(question(answer)).map_err(no_answer)?;
         reply.await.map_err(|_| NoAnswer::Ending)
     }
 
-    /// Proposes, and waits for what becomes of it. Where the wait runs out because acceptors have no room, it says so.
+    /// Proposes, and waits for what becomes of it. Where the wait runs out because
+    /// acceptors have no room, it says so.
     pub(crate) async fn propose(&self, proposal: Proposal, wait: Duration) -> ProposalReply {
         let trace = TraceContext::current().filter(|trace| trace.is_sampled());
         let (answer, reply) = oneshot::channel();
-        match self.questions.try_send(Question::Propose { proposal, trace, answer }).map_err(no_answer) {
+        match self
+            .questions
+            .try_send(Question::Propose { proposal, trace, answer })
+            .map_err(no_answer)
+        {
             Ok(()) => {}
-            Err(busy @ NoAnswer::Busy) => return ProposalReply::Overloaded { limit: busy.to_string() },
+            Err(busy @ NoAnswer::Busy) => {
+                return ProposalReply::Overloaded { limit: busy.to_string() };
+            }
             Err(NoAnswer::Ending) => return ProposalReply::NotLeading,
         }
         // A driver that ends leaves its proposals to the next leader.
@@ -109,12 +134,20 @@ impl Handle {
         }
     }
 
-    pub(crate) async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<Result<HeartbeatReply, OtherCluster>, NoAnswer> {
+    pub(crate) async fn heartbeat(
+        &self,
+        heartbeat: Heartbeat,
+    ) -> Result<Result<HeartbeatReply, OtherCluster>, NoAnswer> {
         self.ask(|answer| Question::Heartbeat { heartbeat, answer }).await
     }
 
     /// Chosen entries from a slot on; where there are none yet, waits for them.
-    pub(crate) async fn chosen(&self, from: Slot, limits: PageLimits, wait: Duration) -> Result<ChosenLookup, NoAnswer> {
+    pub(crate) async fn chosen(
+        &self,
+        from: Slot,
+        limits: PageLimits,
+        wait: Duration,
+    ) -> Result<ChosenLookup, NoAnswer> {
         let mut progress = self.progress.clone();
         let first = self.look_up(from, limits, &mut progress).await?;
         if !is_empty(&first) {
@@ -162,6 +195,7 @@ fn no_answer(error: TrySendError<Question>) -> NoAnswer {
 fn is_empty(lookup: &ChosenLookup) -> bool {
     match lookup {
         ChosenLookup::Here(ChosenReply::Entries { entries, .. }) => entries.is_empty(),
-        ChosenLookup::Here(ChosenReply::Trimmed { .. } | ChosenReply::Unavailable) | ChosenLookup::Older { .. } => false,
+        ChosenLookup::Here(ChosenReply::Trimmed { .. } | ChosenReply::Unavailable)
+        | ChosenLookup::Older { .. } => false,
     }
 }

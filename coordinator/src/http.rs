@@ -31,13 +31,15 @@ use crate::recover::Wanted;
 use crate::recovery::Recovery;
 use crate::report::describe;
 
-/// Proposals that are read or waited for at once. A primary has few in flight; each may hold a whole batch.
+/// Proposals that are read or waited for at once. A primary has few in flight; each may
+/// hold a whole batch.
 const WAITING_PROPOSALS: usize = 64;
 
 /// Room in a proposal's body beside its value.
 const PROPOSAL_OVERHEAD: usize = 1_024;
 
-/// The longest sign of life, in bytes: its view names up to 255 backups of 64 bytes, in JSON at worst.
+/// The longest sign of life, in bytes: its view names up to 255 backups of 64 bytes, in
+/// JSON at worst.
 const HEARTBEAT_BYTES: usize = 64 << 10;
 
 /// The most entries in one answer to a fetch.
@@ -49,7 +51,8 @@ const MAX_PAGE_BYTES: usize = 4 << 20;
 /// The longest that a fetch waits for something to be chosen.
 const MAX_FETCH_WAIT: Duration = Duration::from_secs(10);
 
-/// The spans of the routes. Signs of life and fetches have none: they belong to no request.
+/// The spans of the routes. Signs of life and fetches have none: they belong to no
+/// request.
 pub(crate) const SPAN_NAMES: SpanNames = &[("POST", "/v1/proposals", "coordinator.propose")];
 
 /// What handlers need.
@@ -70,7 +73,9 @@ pub(crate) fn routes(front: Front) -> Router {
     let body = BodyLimit { what: "proposal", bytes: front.max_value_bytes + PROPOSAL_OVERHEAD };
     let places = Arc::new(Semaphore::new(WAITING_PROPOSALS));
     let sign_of_life = BodyLimit { what: "heartbeat", bytes: HEARTBEAT_BYTES };
-    let proposals = post(propose).layer(axum::Extension(body)).layer(from_fn_with_state(places, admit_proposal));
+    let proposals = post(propose)
+        .layer(axum::Extension(body))
+        .layer(from_fn_with_state(places, admit_proposal));
     Router::new()
         .route("/v1/proposals", proposals)
         .route("/v1/chosen", get(chosen))
@@ -78,12 +83,19 @@ pub(crate) fn routes(front: Front) -> Router {
         .route("/v1/status", get(status))
         .with_state(front)
         .merge(health::routes(move || {
-            vec![Check::new("acceptors", handle.waiting_for().map(|what| format!("waiting for {what}")))]
+            vec![Check::new(
+                "acceptors",
+                handle.waiting_for().map(|what| format!("waiting for {what}")),
+            )]
         }))
 }
 
 /// Refuses before the body is read.
-async fn admit_proposal(State(places): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+async fn admit_proposal(
+    State(places): State<Arc<Semaphore>>,
+    request: Request,
+    next: Next,
+) -> Response {
     match places.try_acquire() {
         Ok(_place) => next.run(request).await,
         Err(_) => {
@@ -93,7 +105,12 @@ async fn admit_proposal(State(places): State<Arc<Semaphore>>, request: Request, 
     }
 }
 
-async fn propose(State(front): State<Front>, deadline: Deadline, reply: Reply, Wire(proposal): Wire<Proposal>) -> Response {
+async fn propose(
+    State(front): State<Front>,
+    deadline: Deadline,
+    reply: Reply,
+    Wire(proposal): Wire<Proposal>,
+) -> Response {
     let span = Span::current();
     attribute(&span, "epoch", i64::try_from(proposal.epoch.0).unwrap_or(i64::MAX));
     attribute(&span, "batch", i64::try_from(proposal.number.0).unwrap_or(i64::MAX));
@@ -111,9 +128,15 @@ async fn propose(State(front): State<Front>, deadline: Deadline, reply: Reply, W
     reply.send(&answer)
 }
 
-async fn heartbeat(State(front): State<Front>, reply: Reply, Wire(heartbeat): Wire<Heartbeat>) -> Result<Response, Problem> {
+async fn heartbeat(
+    State(front): State<Front>,
+    reply: Reply,
+    Wire(heartbeat): Wire<Heartbeat>,
+) -> Result<Response, Problem> {
     if let Some(what) = absurd(&heartbeat) {
-        return Err(Problem::bad_request(format!("{what} is above {MAX_NUMBER}, the highest number of anything")));
+        return Err(Problem::bad_request(format!(
+            "{what} is above {MAX_NUMBER}, the highest number of anything"
+        )));
     }
     match front.handle.heartbeat(heartbeat).await.map_err(no_answer)? {
         Ok(answer) => Ok(reply.send(&answer)),
@@ -149,18 +172,29 @@ struct Fetch {
 impl<S: Send + Sync> FromRequestParts<S> for Fetch {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut http::request::Parts, state: &S) -> Result<Self, Problem> {
-        let query: Result<Query<Self>, QueryRejection> = Query::from_request_parts(parts, state).await;
+    async fn from_request_parts(
+        parts: &mut http::request::Parts,
+        state: &S,
+    ) -> Result<Self, Problem> {
+        let query: Result<Query<Self>, QueryRejection> =
+            Query::from_request_parts(parts, state).await;
         let Query(fetch) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
         if fetch.limit.is_some_and(|limit| !(1..=MAX_PAGE_ENTRIES).contains(&limit)) {
-            return Err(Problem::bad_request(format!("limit is a number from 1 to {MAX_PAGE_ENTRIES}")));
+            return Err(Problem::bad_request(format!(
+                "limit is a number from 1 to {MAX_PAGE_ENTRIES}"
+            )));
         }
         Ok(fetch)
     }
 }
 
-async fn chosen(State(front): State<Front>, fetch: Fetch, reply: Reply) -> Result<Response, Problem> {
-    let limits = PageLimits { entries: fetch.limit.unwrap_or(MAX_PAGE_ENTRIES), bytes: MAX_PAGE_BYTES };
+async fn chosen(
+    State(front): State<Front>,
+    fetch: Fetch,
+    reply: Reply,
+) -> Result<Response, Problem> {
+    let limits =
+        PageLimits { entries: fetch.limit.unwrap_or(MAX_PAGE_ENTRIES), bytes: MAX_PAGE_BYTES };
     let wait = Duration::from_millis(fetch.wait_ms.unwrap_or(0)).min(MAX_FETCH_WAIT);
     let found = tokio::select! {
         () = front.shutdown.cancelled() => Err(NoAnswer::Ending),
@@ -221,7 +255,10 @@ async fn status(State(front): State<Front>) -> Response {
     }
 }
 
-fn role_status(front: &Front, DriverStatus { core, counts, waiting_proposals }: DriverStatus) -> RoleStatus {
+fn role_status(
+    front: &Front,
+    DriverStatus { core, counts, waiting_proposals }: DriverStatus,
+) -> RoleStatus {
     let url_of = |index: usize| front.urls.get(index).cloned().unwrap_or_default();
     let acceptors = core.acceptors.iter().map(|seen| AcceptorStatus {
         url: url_of(seen.at.0),

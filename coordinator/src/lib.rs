@@ -1,11 +1,14 @@
-//! The coordinator: the distinguished proposer. One leads (Phase 2), the others stand by (Inactive). It gives every value its
-//! slot, has the acceptors vote, and counts; it chooses nothing by itself and keeps nothing on disk.
+//! The coordinator: the distinguished proposer. One leads (Phase 2), the others stand by
+//! (Inactive). It gives every value its slot, has the acceptors vote, and counts; it
+//! chooses nothing by itself and keeps nothing on disk.
 //!
-//! The core does no I/O and reads no clock. In reading order: [`effect`] (what goes in and what comes out), [`coordinator`] (the
-//! state machine), [`membership`] with [`membership::formation`] (who the acceptors are), `election` (when to try to lead),
-//! [`phase1`] (a quorum's promises and the safe values), `phase2` with `reach` (values in flight), `replicas` and `view_change`
-//! (who is primary), [`chosen_window`] and [`recover`] (the chosen log for who fetches it), [`config`] (every limit), [`footprint`] (states told apart, for
-//! a model checker).
+//! The core does no I/O and reads no clock. In reading order: [`effect`] (what goes in
+//! and what comes out), [`coordinator`] (the state machine), [`membership`] with
+//! [`membership::formation`] (who the acceptors are), `election` (when to try to lead),
+//! [`phase1`] (a quorum's promises and the safe values), `phase2` with `reach` (values in
+//! flight), `replicas` and `view_change` (who is primary), [`chosen_window`] and
+//! [`recover`] (the chosen log for who fetches it), [`config`] (every limit),
+//! [`footprint`] (states told apart, for a model checker).
 
 pub mod effect;
 
@@ -69,10 +72,26 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     let (driver, handle) = Driver::new(config, id, acceptors.clone());
     let urls: Arc<[String]> = acceptors.iter().map(|acceptor| acceptor.url().to_string()).collect();
     let recovery = Recovery::new(&acceptors);
-    let front = Front { id, identity: running.identity, handle, recovery, urls, max_value_bytes, shutdown: shutdown.clone() };
+    let front = Front {
+        id,
+        identity: running.identity,
+        handle,
+        recovery,
+        urls,
+        max_value_bytes,
+        shutdown: shutdown.clone(),
+    };
     let server = async {
         let limits = Limits::default();
-        let served = serve(running.listener, routes(front), Service::Coordinator, SPAN_NAMES, limits, shutdown.clone()).await;
+        let served = serve(
+            running.listener,
+            routes(front),
+            Service::Coordinator,
+            SPAN_NAMES,
+            limits,
+            shutdown.clone(),
+        )
+        .await;
         shutdown.cancel();
         served
     };

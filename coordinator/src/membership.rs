@@ -1,7 +1,8 @@
 //! Who the acceptors are, and what they said last.
 //!
-//! A URL is where a message goes; an [`AcceptorId`] is who answers. Only identities in the roster are ever counted: an acceptor
-//! that lost its disk answers under a new identity, and one that was swapped with another answers under the other's.
+//! A URL is where a message goes; an [`AcceptorId`] is who answers. Only identities in
+//! the roster are ever counted: an acceptor that lost its disk answers under a new
+//! identity, and one that was swapped with another answers under the other's.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -19,7 +20,8 @@ use formation::{Allegiance, FormationError, Judgement, judge};
 /// Polls whose answers are still taken.
 const POLLS_REMEMBERED: usize = 32;
 
-/// An acceptor that answers, but has no vote in this cluster: wiped, or of another cluster.
+/// An acceptor that answers, but has no vote in this cluster: wiped, or of another
+/// cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misfit {
     /// Its identity.
@@ -31,8 +33,14 @@ pub struct Misfit {
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.roster {
-            None => write!(f, "acceptor {} is new here: it lost its data or took another's place", self.acceptor),
-            Some(roster) => write!(f, "acceptor {} belongs to the cluster {}", self.acceptor, roster.cluster()),
+            None => write!(
+                f,
+                "acceptor {} is new here: it lost its data or took another's place",
+                self.acceptor
+            ),
+            Some(roster) => {
+                write!(f, "acceptor {} belongs to the cluster {}", self.acceptor, roster.cluster())
+            }
         }
     }
 }
@@ -77,7 +85,8 @@ struct Place {
 pub(crate) struct Membership {
     places: Vec<Place>,
     roster: Option<Roster>,
-    /// A roster that all acceptors could form at the poll named; younger answers must confirm it.
+    /// A roster that all acceptors could form at the poll named; younger answers must
+    /// confirm it.
     candidate: Option<(Roster, PollNumber)>,
     next_poll: PollNumber,
     polls: VecDeque<(PollNumber, Duration)>,
@@ -86,7 +95,13 @@ pub(crate) struct Membership {
 impl Membership {
     pub(crate) fn new(configured: usize) -> Self {
         let places = std::iter::repeat_with(Place::default).take(configured).collect();
-        Self { places, roster: None, candidate: None, next_poll: PollNumber(0), polls: VecDeque::new() }
+        Self {
+            places,
+            roster: None,
+            candidate: None,
+            next_poll: PollNumber(0),
+            polls: VecDeque::new(),
+        }
     }
 
     pub(crate) fn roster(&self) -> Option<&Roster> {
@@ -109,8 +124,16 @@ impl Membership {
     }
 
     /// Takes up the answer to a poll.
-    pub(crate) fn record(&mut self, now: Duration, from: AcceptorIndex, poll: PollNumber, reply: Watermarks) -> Recorded {
-        let Some(&(_, asked_at)) = self.polls.iter().find(|(number, _)| *number == poll) else { return Recorded::Stale };
+    pub(crate) fn record(
+        &mut self,
+        now: Duration,
+        from: AcceptorIndex,
+        poll: PollNumber,
+        reply: Watermarks,
+    ) -> Recorded {
+        let Some(&(_, asked_at)) = self.polls.iter().find(|(number, _)| *number == poll) else {
+            return Recorded::Stale;
+        };
         let Some(place) = self.places.get_mut(from.0) else { return Recorded::Stale };
         if place.answer.as_ref().is_some_and(|answer| answer.poll > poll) {
             return Recorded::Stale;
@@ -141,7 +164,11 @@ impl Membership {
             }
             Judgement::Unformed(roster) => match &self.candidate {
                 Some((candidate, after)) if *candidate == roster => {
-                    let confirmed = self.places.iter().flat_map(|place| &place.answer).all(|answer| answer.poll > *after);
+                    let confirmed = self
+                        .places
+                        .iter()
+                        .flat_map(|place| &place.answer)
+                        .all(|answer| answer.poll > *after);
                     if confirmed { self.adopt(now, roster) } else { Recorded::Waiting }
                 }
                 Some(_) | None => {
@@ -155,7 +182,9 @@ impl Membership {
 
     fn adopt(&mut self, now: Duration, roster: Roster) -> Recorded {
         for place in &mut self.places {
-            if let Some(answer) = place.answer.as_ref().filter(|answer| is_member(&roster, &answer.reply)) {
+            if let Some(answer) =
+                place.answer.as_ref().filter(|answer| is_member(&roster, &answer.reply))
+            {
                 place.member = Some(answer.reply.acceptor);
                 place.heard_at = Some(now);
             }
@@ -166,7 +195,10 @@ impl Membership {
     }
 
     fn allegiances(&self) -> Vec<Option<Allegiance>> {
-        let of = |answer: &Answer| Allegiance { acceptor: answer.reply.acceptor, roster: answer.reply.roster.clone() };
+        let of = |answer: &Answer| Allegiance {
+            acceptor: answer.reply.acceptor,
+            roster: answer.reply.roster.clone(),
+        };
         self.places.iter().map(|place| place.answer.as_ref().map(of)).collect()
     }
 
@@ -202,15 +234,24 @@ impl Membership {
     }
 
     /// When a member last answered at each place.
-    pub(crate) fn heard_at(&self) -> impl Iterator<Item = (AcceptorIndex, Option<AcceptorId>, Option<Duration>)> {
-        self.places.iter().enumerate().map(|(index, place)| (AcceptorIndex(index), place.member, place.heard_at))
+    pub(crate) fn heard_at(
+        &self,
+    ) -> impl Iterator<Item = (AcceptorIndex, Option<AcceptorId>, Option<Duration>)> {
+        self.places
+            .iter()
+            .enumerate()
+            .map(|(index, place)| (AcceptorIndex(index), place.member, place.heard_at))
     }
 
     /// The latest answers of members, one for each identity.
     pub(crate) fn answers(&self) -> Vec<&Answer> {
         let Some(roster) = &self.roster else { return Vec::new() };
-        let mut answers: Vec<&Answer> =
-            self.places.iter().flat_map(|place| &place.answer).filter(|answer| is_member(roster, &answer.reply)).collect();
+        let mut answers: Vec<&Answer> = self
+            .places
+            .iter()
+            .flat_map(|place| &place.answer)
+            .filter(|answer| is_member(roster, &answer.reply))
+            .collect();
         answers.sort_by_key(|answer| (answer.reply.acceptor, std::cmp::Reverse(answer.poll)));
         answers.dedup_by_key(|answer| answer.reply.acceptor);
         answers

@@ -1,8 +1,10 @@
 //! What waits to be sent to one acceptor: natural batching, without a clock.
 //!
-//! While as many requests as allowed are in flight, later Accepts of the ballot merge into one: the slots of all, the marks of the
-//! latest. What is in the queue is there once per slot, so retransmissions to an acceptor that is away add nothing; past its
-//! bounds the queue drops the lowest slots, which are chosen by others meanwhile or will be retransmitted.
+//! While as many requests as allowed are in flight, later Accepts of the ballot merge
+//! into one: the slots of all, the marks of the latest. What is in the queue is there
+//! once per slot, so retransmissions to an acceptor that is away add nothing; past its
+//! bounds the queue drops the lowest slots, which are chosen by others meanwhile or will
+//! be retransmitted.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +16,8 @@ use shared::telemetry::TraceContext;
 /// The bounds of an outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutboxLimits {
-    /// Accepts in flight to one acceptor: enough that one slow answer does not stop the others, few enough that batches form.
+    /// Accepts in flight to one acceptor: enough that one slow answer does not stop the
+    /// others, few enough that batches form.
     pub in_flight: usize,
     /// Slots in one Accept.
     pub accept_slots: usize,
@@ -59,7 +62,8 @@ impl Outbox {
         Self { limits, latest: None, queued: BTreeMap::new(), queued_bytes: 0, in_flight: 0 }
     }
 
-    /// Puts an Accept in. One of an older ballot than that in the queue is of no use to anybody.
+    /// Puts an Accept in. One of an older ballot than that in the queue is of no use to
+    /// anybody.
     pub fn push(&mut self, mut accept: Accept, traces: &BTreeMap<Slot, TraceContext>) {
         match self.ballot() {
             Some(queued) if queued > accept.ballot => return,
@@ -73,7 +77,9 @@ impl Outbox {
                 self.queued_bytes -= before.value.len();
             }
         }
-        while self.queued.len() > self.limits.queued_slots || self.queued_bytes > self.limits.queued_bytes {
+        while self.queued.len() > self.limits.queued_slots
+            || self.queued_bytes > self.limits.queued_bytes
+        {
             let Some((_, dropped)) = self.queued.pop_first() else { break };
             self.queued_bytes -= dropped.value.len();
         }
@@ -84,8 +90,12 @@ impl Outbox {
         self.latest.as_ref().map(|accept| accept.ballot)
     }
 
-    /// The next request, if there is something to send and room in flight. It counts as in flight until [`Outbox::done`].
-    #[expect(clippy::should_implement_trait, reason = "no iterator: there may be more after `done`")]
+    /// The next request, if there is something to send and room in flight. It counts as
+    /// in flight until [`Outbox::done`].
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "no iterator: there may be more after `done`"
+    )]
     pub fn next(&mut self) -> Option<Parcel> {
         if self.in_flight >= self.limits.in_flight {
             return None;
@@ -94,7 +104,8 @@ impl Outbox {
         let (mut traces, mut bytes) = (Vec::new(), 0_usize);
         while let Some(first) = self.queued.first_entry() {
             let size = first.get().value.len();
-            let full = accept.proposals.len() >= self.limits.accept_slots || bytes + size > self.limits.accept_bytes;
+            let full = accept.proposals.len() >= self.limits.accept_slots
+                || bytes + size > self.limits.accept_bytes;
             if full && !accept.proposals.is_empty() {
                 break;
             }
@@ -116,7 +127,8 @@ impl Outbox {
     /// # Panics
     /// When none was in flight.
     pub fn done(&mut self) {
-        self.in_flight = self.in_flight.checked_sub(1).expect("a request that is done was in flight");
+        self.in_flight =
+            self.in_flight.checked_sub(1).expect("a request that is done was in flight");
     }
 
     /// Forgets what waits: its ballot is over.
@@ -134,11 +146,17 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: OutboxLimits =
-        OutboxLimits { in_flight: 1, accept_slots: 3, accept_bytes: 10, queued_slots: 4, queued_bytes: 100 };
+    const LIMITS: OutboxLimits = OutboxLimits {
+        in_flight: 1,
+        accept_slots: 3,
+        accept_bytes: 10,
+        queued_slots: 4,
+        queued_bytes: 100,
+    };
 
     fn accept(round: u64, slots: &[u64], chosen_below: u64) -> Accept {
-        let value = |slot: &u64| SlotValue { slot: Slot(*slot), value: Bytes::from(format!("v{slot}")) };
+        let value =
+            |slot: &u64| SlotValue { slot: Slot(*slot), value: Bytes::from(format!("v{slot}")) };
         Accept {
             roster: Roster::new(vec![AcceptorId(1)]).unwrap(),
             ballot: Ballot { round, coordinator: CoordinatorId(1) },
@@ -181,9 +199,16 @@ mod tests {
     fn a_request_holds_no_more_slots_or_bytes_than_allowed_but_one_value_however_large() {
         let limits = OutboxLimits { in_flight: 9, ..LIMITS };
         let mut by_slots = outbox(limits, &[accept(1, &[0, 1, 2, 3], 0)]);
-        assert_eq!([sent(&mut by_slots), sent(&mut by_slots)], [Some(accept(1, &[0, 1, 2], 0)), Some(accept(1, &[3], 0))]);
-        let mut by_bytes = outbox(OutboxLimits { accept_bytes: 3, ..limits }, &[accept(1, &[0, 1], 0)]);
-        assert_eq!([sent(&mut by_bytes), sent(&mut by_bytes)], [Some(accept(1, &[0], 0)), Some(accept(1, &[1], 0))]);
+        assert_eq!(
+            [sent(&mut by_slots), sent(&mut by_slots)],
+            [Some(accept(1, &[0, 1, 2], 0)), Some(accept(1, &[3], 0))]
+        );
+        let mut by_bytes =
+            outbox(OutboxLimits { accept_bytes: 3, ..limits }, &[accept(1, &[0, 1], 0)]);
+        assert_eq!(
+            [sent(&mut by_bytes), sent(&mut by_bytes)],
+            [Some(accept(1, &[0], 0)), Some(accept(1, &[1], 0))]
+        );
         let mut large = outbox(OutboxLimits { accept_bytes: 1, ..limits }, &[accept(1, &[0], 0)]);
         assert_eq!(sent(&mut large), Some(accept(1, &[0], 0)));
     }
@@ -196,7 +221,8 @@ mod tests {
 
     #[test]
     fn a_newer_ballot_replaces_what_waits_and_an_older_one_is_not_taken() {
-        let mut outbox = outbox(LIMITS, &[accept(1, &[0, 1], 0), accept(2, &[7], 0), accept(1, &[2], 0)]);
+        let mut outbox =
+            outbox(LIMITS, &[accept(1, &[0, 1], 0), accept(2, &[7], 0), accept(1, &[2], 0)]);
         assert_eq!(sent(&mut outbox), Some(accept(2, &[7], 0)));
     }
 

@@ -1,12 +1,16 @@
-//! Phase 1: a quorum's promises, all their votes, and from them the values that are safe to propose.
+//! Phase 1: a quorum's promises, all their votes, and from them the values that are safe
+//! to propose.
 //!
-//! "If the proposer receives a response to its prepare requests (numbered n) from a majority of acceptors, then it can issue a
-//! proposal with number n with value v, where v is the value of the highest-numbered proposal among the responses, or is any
-//! value if the responses reported no proposals" (Lamport, *Paxos Made Simple*, section 2.2), for all slots at once (section 3).
+//! "If the proposer receives a response to its prepare requests (numbered n) from a
+//! majority of acceptors, then it can issue a proposal with number n with value v, where
+//! v is the value of the highest-numbered proposal among the responses, or is any value
+//! if the responses reported no proposals" (Lamport, *Paxos Made Simple*, section 2.2),
+//! for all slots at once (section 3).
 //!
-//! An acceptor reports its votes in pages, each of which re-asserts the promise. Between two pages it can accept nothing at a
-//! lower ballot, so the pages together are what it had voted when it promised; if it promises a higher ballot meanwhile, the
-//! next page is a nack. A quorum counts only when it has sent *all* its pages.
+//! An acceptor reports its votes in pages, each of which re-asserts the promise. Between
+//! two pages it can accept nothing at a lower ballot, so the pages together are what it
+//! had voted when it promised; if it promises a higher ballot meanwhile, the next page is
+//! a nack. A quorum counts only when it has sent *all* its pages.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,9 +22,10 @@ use crate::effect::AcceptorIndex;
 
 mod footprint;
 
-/// The most slots that an acceptor can have voted in above its own chosen watermark. A leader proposes far fewer
-/// (`max_in_flight_slots`) and says with each how far all is chosen; a promise that claims more is damaged, and believing it would cost
-/// memory without bound.
+/// The most slots that an acceptor can have voted in above its own chosen watermark. A
+/// leader proposes far fewer (`max_in_flight_slots`) and says with each how far all is
+/// chosen; a promise that claims more is damaged, and believing it would cost memory
+/// without bound.
 pub const MAX_OPEN_SLOTS: u64 = 1 << 16;
 
 /// All that one acceptor reported with its promise.
@@ -32,7 +37,8 @@ pub struct Report {
     pub marks: Marks,
 }
 
-/// The values that the leader of a ballot must propose before anything else: one for each slot from `start` on.
+/// The values that the leader of a ballot must propose before anything else: one for each
+/// slot from `start` on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SafeValues {
     /// Every slot below is chosen.
@@ -41,15 +47,18 @@ pub struct SafeValues {
     pub values: Vec<EncodedValue>,
 }
 
-/// Chooses the safe value of every slot that is not known to be chosen and that an acceptor of the quorum may have voted in:
-/// the value of the vote with the highest ballot, or [`Value::Noop`] in a hole. The reports are those of a quorum, each complete
+/// Chooses the safe value of every slot that is not known to be chosen and that an
+/// acceptor of the quorum may have voted in: the value of the vote with the highest
+/// ballot, or [`Value::Noop`] in a hole. The reports are those of a quorum, each complete
 /// from slot `from` (or the acceptor's `trimmed_below`) on.
 ///
 /// # Panics
-/// When two reports hold different values for one slot and ballot: no leader ever proposes two.
+/// When two reports hold different values for one slot and ballot: no leader ever
+/// proposes two.
 #[must_use]
 pub fn safe_values(from: Slot, reports: &[Report]) -> SafeValues {
-    let facts = reports.iter().flat_map(|report| [report.marks.chosen_below, report.marks.trimmed_below]);
+    let facts =
+        reports.iter().flat_map(|report| [report.marks.chosen_below, report.marks.trimmed_below]);
     let start = facts.fold(from, Slot::max);
     let end = reports.iter().map(|report| report.marks.voted_below).fold(start, Slot::max);
 
@@ -57,19 +66,29 @@ pub fn safe_values(from: Slot, reports: &[Report]) -> SafeValues {
     for vote in reports.iter().flat_map(|report| &report.votes).filter(|vote| vote.slot >= start) {
         let best = highest.entry(vote.slot).or_insert(vote);
         if vote.ballot == best.ballot {
-            assert_eq!(vote.value, best.value, "two values were proposed for slot {} at ballot {}", vote.slot, vote.ballot);
+            assert_eq!(
+                vote.value, best.value,
+                "two values were proposed for slot {} at ballot {}",
+                vote.slot, vote.ballot
+            );
         } else if vote.ballot > best.ballot {
             *best = vote;
         }
     }
-    assert!(highest.last_key_value().is_none_or(|(slot, _)| *slot < end), "a vote at or above voted_below {end}");
+    assert!(
+        highest.last_key_value().is_none_or(|(slot, _)| *slot < end),
+        "a vote at or above voted_below {end}"
+    );
 
     let noop = Value::Noop.encode();
-    let values = (start.0..end.0).map(|slot| highest.get(&Slot(slot)).map_or(&noop, |vote| &vote.value).clone()).collect();
+    let values = (start.0..end.0)
+        .map(|slot| highest.get(&Slot(slot)).map_or(&noop, |vote| &vote.value).clone())
+        .collect();
     SafeValues { start, values }
 }
 
-/// Proof that a quorum promised a ballot and sent every page: only [`Phase1::on_promise`] makes one, and Phase 2 begins with it.
+/// Proof that a quorum promised a ballot and sent every page: only [`Phase1::on_promise`]
+/// makes one, and Phase 2 begins with it.
 #[derive(Debug)]
 pub(crate) struct Promised {
     ballot: Ballot,
@@ -114,7 +133,13 @@ pub(crate) struct Phase1 {
 }
 
 impl Phase1 {
-    pub(crate) fn new(now: Duration, ballot: Ballot, from: Slot, quorum: usize, timeout: Duration) -> Self {
+    pub(crate) fn new(
+        now: Duration,
+        ballot: Ballot,
+        from: Slot,
+        quorum: usize,
+        timeout: Duration,
+    ) -> Self {
         Self { ballot, from, quorum, collected: BTreeMap::new(), progress_at: now, timeout }
     }
 
@@ -133,7 +158,12 @@ impl Phase1 {
     }
 
     /// Takes up a page from a member of the roster.
-    pub(crate) fn on_promise(&mut self, now: Duration, at: AcceptorIndex, promise: Promise) -> Progress {
+    pub(crate) fn on_promise(
+        &mut self,
+        now: Duration,
+        at: AcceptorIndex,
+        promise: Promise,
+    ) -> Progress {
         if promise.ballot != self.ballot || !is_well_formed(&promise) {
             return Progress::None;
         }
@@ -145,8 +175,11 @@ impl Phase1 {
             return Progress::None;
         }
         let Promise { acceptor, votes, next, marks, .. } = promise;
-        let collected =
-            self.collected.entry(at).or_insert_with(|| Collected { acceptor, report: Report::default(), next: Some(self.from) });
+        let collected = self.collected.entry(at).or_insert_with(|| Collected {
+            acceptor,
+            report: Report::default(),
+            next: Some(self.from),
+        });
         collected.report.votes.extend(votes);
         collected.report.marks = highest(collected.report.marks, marks);
         collected.next = next;
@@ -180,8 +213,8 @@ fn highest(one: Marks, other: Marks) -> Marks {
     }
 }
 
-/// Whether the page is one that an acceptor can send: ascending, within its range, under its own marks, and ending later than
-/// it began.
+/// Whether the page is one that an acceptor can send: ascending, within its range, under
+/// its own marks, and ending later than it began.
 fn is_well_formed(promise: &Promise) -> bool {
     let Promise { from, votes, next, marks, .. } = promise;
     let ascending = votes.windows(2).all(|pair| pair[0].slot < pair[1].slot);
@@ -193,5 +226,8 @@ fn is_well_formed(promise: &Promise) -> bool {
     });
     let advances = next.is_none_or(|next| next > *from);
     let settled = marks.chosen_below.max(marks.trimmed_below).max(*from);
-    ascending && in_range && advances && marks.voted_below.0 <= settled.0.saturating_add(MAX_OPEN_SLOTS)
+    ascending
+        && in_range
+        && advances
+        && marks.voted_below.0 <= settled.0.saturating_add(MAX_OPEN_SLOTS)
 }

@@ -1,15 +1,19 @@
 //! Phase 2: values in flight, each in its own slot, and the count of who accepted them.
 //!
-//! "A value is chosen when a single proposal with that value has been accepted by a majority of the acceptors" (Lamport, *Paxos
-//! Made Simple*, section 2.2): a tally counts only votes at the leader's own ballot, by members of the roster. A slot is given a
-//! value once and keeps it for the whole ballot; it leaves when every slot up to it is chosen, so there is never a hole between
-//! the chosen watermark and the next slot (van Renesse and Altinbuken, *Paxos Made Moderately Complex*, section 4, on the leader).
+//! "A value is chosen when a single proposal with that value has been accepted by a
+//! majority of the acceptors" (Lamport, *Paxos Made Simple*, section 2.2): a tally counts
+//! only votes at the leader's own ballot, by members of the roster. A slot is given a
+//! value once and keeps it for the whole ballot; it leaves when every slot up to it is
+//! chosen, so there is never a hole between the chosen watermark and the next slot (van
+//! Renesse and Altinbuken, *Paxos Made Moderately Complex*, section 4, on the leader).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use shared::ids::{AcceptorId, Ballot, BatchNumber, Epoch, Slot};
-use shared::message::{Accept, ChosenEntry, EncodedValue, Proposal, ProposalReply, Roster, SlotValue};
+use shared::message::{
+    Accept, ChosenEntry, EncodedValue, Proposal, ProposalReply, Roster, SlotValue,
+};
 
 use crate::chosen_window::ChosenWindow;
 use crate::config::Config;
@@ -69,7 +73,12 @@ pub(crate) struct Phase2 {
 
 impl Phase2 {
     /// Proposes every safe value at the new ballot, and nothing else yet.
-    pub(crate) fn begin(config: &Config, now: Duration, roster: Roster, promised: Promised) -> Self {
+    pub(crate) fn begin(
+        config: &Config,
+        now: Duration,
+        roster: Roster,
+        promised: Promised,
+    ) -> Self {
         let (ballot, safe) = promised.into_parts();
         let mut phase2 = Self {
             ballot,
@@ -123,7 +132,10 @@ impl Phase2 {
     /// Why no further value of this size may be proposed now; the limit in words.
     pub(crate) fn refusal(&self, config: &Config, bytes: usize) -> Option<String> {
         if bytes > config.max_accept_bytes {
-            Some(format!("a value of {bytes} bytes is above the limit of {}", config.max_accept_bytes))
+            Some(format!(
+                "a value of {bytes} bytes is above the limit of {}",
+                config.max_accept_bytes
+            ))
         } else if self.in_flight.len() as u64 >= config.max_in_flight_slots {
             Some(format!("{} slots are in flight", self.in_flight.len()))
         } else if self.in_flight_bytes.saturating_add(bytes) > config.max_in_flight_bytes {
@@ -133,14 +145,17 @@ impl Phase2 {
         }
     }
 
-    /// Lets a caller wait for a batch that is in flight already: the primary lost patience or the connection, and asks again.
+    /// Lets a caller wait for a batch that is in flight already: the primary lost
+    /// patience or the connection, and asks again.
     pub(crate) fn join(&mut self, config: &Config, id: RequestId, proposal: &Proposal) -> Join {
         let key = Some((proposal.epoch, proposal.number));
-        let same = |slot: &&mut InFlight| slot.key == key && !slot.chosen && slot.value == proposal.value;
+        let same =
+            |slot: &&mut InFlight| slot.key == key && !slot.chosen && slot.value == proposal.value;
         match self.in_flight.values_mut().find(same) {
             None => Join::Absent,
             Some(slot) => {
-                let longest = (slot.waiters.len() >= config.max_waiters_per_slot).then(|| slot.waiters.remove(0));
+                let longest = (slot.waiters.len() >= config.max_waiters_per_slot)
+                    .then(|| slot.waiters.remove(0));
                 slot.waiters.push(id);
                 longest.map_or(Join::Joined, Join::JoinedInsteadOf)
             }
@@ -148,23 +163,51 @@ impl Phase2 {
     }
 
     /// Gives the next slot to a primary's batch.
-    pub(crate) fn propose_batch(&mut self, now: Duration, id: RequestId, proposal: Proposal) -> SlotValue {
-        assert!(self.next_slot >= self.first_new, "a new value for slot {} below {}", self.next_slot, self.first_new);
+    pub(crate) fn propose_batch(
+        &mut self,
+        now: Duration,
+        id: RequestId,
+        proposal: Proposal,
+    ) -> SlotValue {
+        assert!(
+            self.next_slot >= self.first_new,
+            "a new value for slot {} below {}",
+            self.next_slot,
+            self.first_new
+        );
         self.propose(now, proposal.value, Some((proposal.epoch, proposal.number)), Some(id))
     }
 
     /// Gives the next slot to a value of the leader's own: a view or a no-op.
     pub(crate) fn propose_own(&mut self, now: Duration, value: EncodedValue) -> SlotValue {
-        assert!(self.next_slot >= self.first_new, "a new value for slot {} below {}", self.next_slot, self.first_new);
+        assert!(
+            self.next_slot >= self.first_new,
+            "a new value for slot {} below {}",
+            self.next_slot,
+            self.first_new
+        );
         self.propose(now, value, None, None)
     }
 
-    fn propose(&mut self, now: Duration, value: EncodedValue, key: Option<BatchKey>, waiter: Option<RequestId>) -> SlotValue {
+    fn propose(
+        &mut self,
+        now: Duration,
+        value: EncodedValue,
+        key: Option<BatchKey>,
+        waiter: Option<RequestId>,
+    ) -> SlotValue {
         let slot = self.next_slot;
         self.next_slot = slot.next();
         self.in_flight_bytes += value.len();
         let waiters = waiter.into_iter().collect();
-        let in_flight = InFlight { value: value.clone(), key, waiters, accepted: BTreeSet::new(), chosen: false, sent_at: now };
+        let in_flight = InFlight {
+            value: value.clone(),
+            key,
+            waiters,
+            accepted: BTreeSet::new(),
+            chosen: false,
+            sent_at: now,
+        };
         let before = self.in_flight.insert(slot, in_flight);
         assert!(before.is_none(), "slot {slot} has a value at ballot {} already", self.ballot);
         SlotValue { slot, value }
@@ -174,9 +217,18 @@ impl Phase2 {
     ///
     /// # Panics
     /// When they are of another ballot, or the acceptor has no vote in this cluster.
-    pub(crate) fn count(&mut self, acceptor: AcceptorId, ballot: Ballot, slots: &[Slot]) -> Resolved {
+    pub(crate) fn count(
+        &mut self,
+        acceptor: AcceptorId,
+        ballot: Ballot,
+        slots: &[Slot],
+    ) -> Resolved {
         assert_eq!(ballot, self.ballot, "votes count at the leader's own ballot");
-        assert!(self.roster.contains(acceptor), "acceptor {acceptor} has no vote in {:?}", self.roster);
+        assert!(
+            self.roster.contains(acceptor),
+            "acceptor {acceptor} has no vote in {:?}",
+            self.roster
+        );
         let mut waited = Vec::new();
         for slot in slots {
             let Some(in_flight) = self.in_flight.get_mut(slot) else { continue };
@@ -188,7 +240,10 @@ impl Phase2 {
         }
         let entries = self.pass_chosen();
         let (ballot, chosen_below) = (self.ballot, self.chosen_below);
-        let replies = waited.into_iter().map(|(id, slot)| (id, ProposalReply::Chosen { slot, ballot, chosen_below })).collect();
+        let replies = waited
+            .into_iter()
+            .map(|(id, slot)| (id, ProposalReply::Chosen { slot, ballot, chosen_below }))
+            .collect();
         Resolved { entries, replies }
     }
 
@@ -206,15 +261,16 @@ impl Phase2 {
         entries
     }
 
-    /// Takes up the fact that every slot below is chosen, with values unknown here. Gives back who waited for these slots: whether
-    /// it was *their* value is unresolved.
+    /// Takes up the fact that every slot below is chosen, with values unknown here. Gives
+    /// back who waited for these slots: whether it was *their* value is unresolved.
     pub(crate) fn learn_chosen_below(&mut self, below: Slot) -> Resolved {
         if below <= self.chosen_below {
             return Resolved::default();
         }
         let kept = self.in_flight.split_off(&below);
         let dropped = std::mem::replace(&mut self.in_flight, kept);
-        self.in_flight_bytes -= dropped.values().map(|in_flight| in_flight.value.len()).sum::<usize>();
+        self.in_flight_bytes -=
+            dropped.values().map(|in_flight| in_flight.value.len()).sum::<usize>();
         self.chosen_below = below;
         self.next_slot = self.next_slot.max(below);
         self.first_new = self.first_new.max(below);
@@ -224,14 +280,16 @@ impl Phase2 {
         Resolved { entries, replies: waiters.map(|id| (id, ProposalReply::Unresolved)).collect() }
     }
 
-    /// Raises the mark below which acceptors may trim; never above what is chosen, and never back.
+    /// Raises the mark below which acceptors may trim; never above what is chosen, and
+    /// never back.
     pub(crate) fn allow_trimming(&mut self, below: Slot) {
         self.trim_below = self.trim_below.max(below.min(self.chosen_below));
     }
 
     /// Whether the slot is settled.
     pub(crate) fn is_chosen(&self, slot: Slot) -> bool {
-        slot < self.chosen_below || self.in_flight.get(&slot).is_some_and(|in_flight| in_flight.chosen)
+        slot < self.chosen_below
+            || self.in_flight.get(&slot).is_some_and(|in_flight| in_flight.chosen)
     }
 
     /// Who waits, when leadership ends.
@@ -254,7 +312,10 @@ impl Phase2 {
     pub(crate) fn accept_all(&self, config: &Config) -> Vec<Accept> {
         self.accepts(
             config,
-            self.in_flight.iter().map(|(slot, in_flight)| SlotValue { slot: *slot, value: in_flight.value.clone() }).collect(),
+            self.in_flight
+                .iter()
+                .map(|(slot, in_flight)| SlotValue { slot: *slot, value: in_flight.value.clone() })
+                .collect(),
         )
     }
 
@@ -268,15 +329,20 @@ impl Phase2 {
         accepts
     }
 
-    /// The slots to send again now, and marks them as sent: as many as one Accept may hold.
+    /// The slots to send again now, and marks them as sent: as many as one Accept may
+    /// hold.
     pub(crate) fn overdue(&mut self, config: &Config, now: Duration) -> Vec<Slot> {
         let (mut slots, mut bytes) = (Vec::new(), 0_usize);
-        for (slot, in_flight) in self.in_flight.iter_mut().filter(|(_, in_flight)| !in_flight.chosen) {
+        for (slot, in_flight) in
+            self.in_flight.iter_mut().filter(|(_, in_flight)| !in_flight.chosen)
+        {
             if now.saturating_sub(in_flight.sent_at) < config.retransmit_interval {
                 continue;
             }
             bytes += in_flight.value.len();
-            if slots.len() == config.max_accept_slots || (bytes > config.max_accept_bytes && !slots.is_empty()) {
+            if slots.len() == config.max_accept_slots
+                || (bytes > config.max_accept_bytes && !slots.is_empty())
+            {
                 break;
             }
             in_flight.sent_at = now;
@@ -286,7 +352,11 @@ impl Phase2 {
     }
 
     /// The values of those slots that this acceptor is not known to have accepted.
-    pub(crate) fn missing_at(&self, acceptor: Option<AcceptorId>, slots: &[Slot]) -> Vec<SlotValue> {
+    pub(crate) fn missing_at(
+        &self,
+        acceptor: Option<AcceptorId>,
+        slots: &[Slot],
+    ) -> Vec<SlotValue> {
         let missing = |slot: &Slot| {
             let in_flight = self.in_flight.get(slot)?;
             let has_it = acceptor.is_some_and(|acceptor| in_flight.accepted.contains(&acceptor));
@@ -300,7 +370,9 @@ fn take_page(config: &Config, values: &mut VecDeque<SlotValue>) -> Vec<SlotValue
     let (mut page, mut bytes) = (Vec::new(), 0_usize);
     while let Some(next) = values.front() {
         bytes += next.value.len();
-        if page.len() == config.max_accept_slots || (bytes > config.max_accept_bytes && !page.is_empty()) {
+        if page.len() == config.max_accept_slots
+            || (bytes > config.max_accept_bytes && !page.is_empty())
+        {
             break;
         }
         page.extend(values.pop_front());

@@ -1,13 +1,16 @@
-//! Which acceptors answer a leader, and which of them have room; and whether any replica is heard.
+//! Which acceptors answer a leader, and which of them have room; and whether any replica
+//! is heard.
 //!
-//! Counted in the leader's own heartbeats, not in time: see [`Config::max_heartbeats_unanswered`](crate::config::Config).
+//! Counted in the leader's own heartbeats, not in time: see
+//! [`Config::max_heartbeats_unanswered`](crate::config::Config).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shared::ids::AcceptorId;
 
-/// The acceptors of the roster that answered the present ballot, and when a replica was heard.
+/// The acceptors of the roster that answered the present ballot, and when a replica was
+/// heard.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reach {
     heartbeats: u64,
@@ -36,7 +39,8 @@ impl Reach {
 
     /// Whether fewer than a quorum answered any of the latest heartbeats.
     pub(crate) fn is_cut_off(&self, quorum: usize, max_unanswered: u64) -> bool {
-        let reached = self.answered.values().filter(|at| self.heartbeats - **at <= max_unanswered).count();
+        let reached =
+            self.answered.values().filter(|at| self.heartbeats - **at <= max_unanswered).count();
         self.heartbeats > max_unanswered && reached < quorum
     }
 

@@ -1,10 +1,13 @@
-//! The chosen values of slots that are older than the leader's window, from the acceptors' votes.
+//! The chosen values of slots that are older than the leader's window, from the
+//! acceptors' votes.
 //!
-//! For a slot that *is* chosen (it lies below a chosen watermark, which is a fact), the vote with the highest ballot among any
-//! quorum's answers holds the chosen value: some acceptor of the quorum voted for it at the ballot at which it was chosen, or has
-//! voted at a higher one since, and every proposal at a higher ballot has the same value (P2b of Lamport, *Paxos Made Simple*,
-//! section 2.2). For a slot that is not chosen this would be nonsense, so the mark is asked for. Nothing is written and no ballot
-//! is needed.
+//! For a slot that *is* chosen (it lies below a chosen watermark, which is a fact), the
+//! vote with the highest ballot among any quorum's answers holds the chosen value: some
+//! acceptor of the quorum voted for it at the ballot at which it was chosen, or has voted
+//! at a higher one since, and every proposal at a higher ballot has the same value (P2b
+//! of Lamport, *Paxos Made Simple*, section 2.2). For a slot that is not chosen this
+//! would be nonsense, so the mark is asked for. Nothing is written and no ballot is
+//! needed.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +31,8 @@ pub struct Wanted {
     pub limits: PageLimits,
 }
 
-/// Gathers the pages of all acceptors, until those that came suffice. Pure: the shell makes the calls.
+/// Gathers the pages of all acceptors, until those that came suffice. Pure: the shell
+/// makes the calls.
 #[derive(Debug)]
 pub struct Gathering {
     wanted: Wanted,
@@ -44,7 +48,8 @@ impl Gathering {
         Self { wanted, awaited: acceptors, pages: Vec::new() }
     }
 
-    /// An acceptor gave a page, or will give none: the answer to whoever fetches, as soon as there is one.
+    /// An acceptor gave a page, or will give none: the answer to whoever fetches, as soon
+    /// as there is one.
     ///
     /// # Errors
     /// When an acceptor forgot a vote. Then there is no answer.
@@ -54,7 +59,10 @@ impl Gathering {
         let Wanted { roster, from, below, chosen_below, limits } = &self.wanted;
         match recover(roster, *from, *below, &self.pages) {
             Ok(entries) if entries.is_empty() => Ok(Some(ChosenReply::Unavailable)),
-            Ok(entries) => Ok(Some(ChosenReply::Entries { entries: limits.first_of(entries), chosen_below: *chosen_below })),
+            Ok(entries) => Ok(Some(ChosenReply::Entries {
+                entries: limits.first_of(entries),
+                chosen_below: *chosen_below,
+            })),
             Err(_) if self.awaited > 0 => Ok(None),
             Err(RecoverError::Trimmed { oldest }) => Ok(Some(ChosenReply::Trimmed { oldest })),
             Err(RecoverError::NoQuorum { .. }) => Ok(Some(ChosenReply::Unavailable)),
@@ -82,7 +90,8 @@ pub enum RecoverError {
         /// How many must.
         quorum: usize,
     },
-    /// A quorum answered and none of it voted in a slot that is said to be chosen: an acceptor forgot a vote.
+    /// A quorum answered and none of it voted in a slot that is said to be chosen: an
+    /// acceptor forgot a vote.
     #[error("slot {slot} is chosen, but a quorum of acceptors has no vote for it")]
     Lost {
         /// The slot.
@@ -90,12 +99,18 @@ pub enum RecoverError {
     },
 }
 
-/// Recovers the values of `from..chosen_below`, as far as the pages of a quorum reach. Each page is the answer to a request
-/// from slot `from`, sent after `chosen_below` was known.
+/// Recovers the values of `from..chosen_below`, as far as the pages of a quorum reach.
+/// Each page is the answer to a request from slot `from`, sent after `chosen_below` was
+/// known.
 ///
 /// # Errors
 /// When not even the first slot can be told.
-pub fn recover(roster: &Roster, from: Slot, chosen_below: Slot, pages: &[VotesPage]) -> Result<Vec<ChosenEntry>, RecoverError> {
+pub fn recover(
+    roster: &Roster,
+    from: Slot,
+    chosen_below: Slot,
+    pages: &[VotesPage],
+) -> Result<Vec<ChosenEntry>, RecoverError> {
     let pages: BTreeMap<AcceptorId, &VotesPage> = pages
         .iter()
         .filter(|page| roster.contains(page.acceptor) && page.roster.as_ref() == Some(roster))
@@ -135,7 +150,12 @@ fn highest_votes<'a>(pages: impl Iterator<Item = &'a VotesPage>) -> BTreeMap<Slo
     highest
 }
 
-fn too_few(pages: &BTreeMap<AcceptorId, &VotesPage>, slot: Slot, answers: usize, quorum: usize) -> RecoverError {
+fn too_few(
+    pages: &BTreeMap<AcceptorId, &VotesPage>,
+    slot: Slot,
+    answers: usize,
+    quorum: usize,
+) -> RecoverError {
     match pages.values().map(|page| page.marks.trimmed_below).max() {
         Some(oldest) if oldest > slot => RecoverError::Trimmed { oldest },
         Some(_) | None => RecoverError::NoQuorum { slot, answers, quorum },

@@ -1,4 +1,5 @@
-//! Reads chosen entries that are older than the leader's window from the acceptors: the calls around [`Gathering`].
+//! Reads chosen entries that are older than the leader's window from the acceptors: the
+//! calls around [`Gathering`].
 
 use std::sync::Arc;
 
@@ -25,7 +26,8 @@ impl Recovery {
     /// Asks all acceptors and answers as soon as those that answered suffice.
     pub(crate) async fn recover(&self, wanted: Wanted) -> ChosenReply {
         let Ok(_place) = self.places.try_acquire() else { return ChosenReply::Unavailable };
-        let mut calls: FuturesUnordered<_> = self.clients.iter().map(|client| client.votes(wanted.from, PAGE_TIMEOUT)).collect();
+        let mut calls: FuturesUnordered<_> =
+            self.clients.iter().map(|client| client.votes(wanted.from, PAGE_TIMEOUT)).collect();
         let mut gathering = Gathering::new(wanted, self.clients.len());
         while let Some(page) = calls.next().await {
             match gathering.take(page.ok()) {
@@ -63,7 +65,8 @@ mod tests {
             chosen_below: Slot(1),
             limits: PageLimits { entries: 1, bytes: 1 },
         };
-        let mut under_way: Vec<_> = (0..RECOVERIES_AT_ONCE).map(|_| Box::pin(recovery.recover(wanted()))).collect();
+        let mut under_way: Vec<_> =
+            (0..RECOVERIES_AT_ONCE).map(|_| Box::pin(recovery.recover(wanted()))).collect();
         for recovery in &mut under_way {
             assert_eq!(recovery.now_or_never(), None);
         }

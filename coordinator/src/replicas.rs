@@ -1,7 +1,9 @@
-//! What the replicas said of themselves: who lives, who is primary, and what they hold durably.
+//! What the replicas said of themselves: who lives, who is primary, and what they hold
+//! durably.
 //!
-//! Every coordinator listens, also while it stands by, so that a new leader knows at once. News are kept per name and per life
-//! of the process; within one life they only grow, whatever order the heartbeats come in.
+//! Every coordinator listens, also while it stands by, so that a new leader knows at
+//! once. News are kept per name and per life of the process; within one life they only
+//! grow, whatever order the heartbeats come in.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -20,12 +22,14 @@ pub(crate) struct Heard {
     pub(crate) heard_at: Duration,
     pub(crate) executed_below: Slot,
     pub(crate) durable_below: Slot,
-    /// The lives before this one, the latest last: what they said late counts for nothing, above all not as durable. Unless the
-    /// present one falls silent: to one who heard of neither before, the news of a dead life may have come last.
+    /// The lives before this one, the latest last: what they said late counts for
+    /// nothing, above all not as durable. Unless the present one falls silent: to one who
+    /// heard of neither before, the news of a dead life may have come last.
     former: VecDeque<Instance>,
 }
 
-/// How many former lives of a replica are remembered. A heartbeat is late by seconds at the most, and a life takes longer.
+/// How many former lives of a replica are remembered. A heartbeat is late by seconds at
+/// the most, and a life takes longer.
 const FORMER_LIVES: usize = 8;
 
 /// The replicas, as seen from here.
@@ -35,7 +39,8 @@ pub(crate) struct Replicas {
     view: Option<View>,
     view_known_at: Duration,
     first_heard_at: Option<Duration>,
-    /// Since when this process has run without a pause: silence before that is its own fault.
+    /// Since when this process has run without a pause: silence before that is its own
+    /// fault.
     listening_since: Duration,
 }
 
@@ -47,9 +52,17 @@ impl Replicas {
             return;
         }
         self.first_heard_at.get_or_insert(now);
-        let news = Heard { instance, heard_at: now, executed_below, durable_below, former: VecDeque::new() };
+        let news = Heard {
+            instance,
+            heard_at: now,
+            executed_below,
+            durable_below,
+            former: VecDeque::new(),
+        };
         let heard = self.heard.entry(replica).or_insert_with(|| news.clone());
-        if heard.former.contains(&instance) && now.saturating_sub(heard.heard_at) < config.primary_timeout {
+        if heard.former.contains(&instance)
+            && now.saturating_sub(heard.heard_at) < config.primary_timeout
+        {
             return;
         }
         if heard.instance == instance {
@@ -71,14 +84,16 @@ impl Replicas {
         }
     }
 
-    /// Makes room for one more by forgetting one that is silent and in no view; false if there is none.
+    /// Makes room for one more by forgetting one that is silent and in no view; false if
+    /// there is none.
     fn make_room(&mut self, config: &Config, now: Duration) -> bool {
         if self.heard.len() < config.max_replicas {
             return true;
         }
         let view = self.view.as_ref();
-        let idle =
-            |(name, heard): &(&Name, &Heard)| !heard.is_recent(config, now) && !view.is_some_and(|view| view.contains(name));
+        let idle = |(name, heard): &(&Name, &Heard)| {
+            !heard.is_recent(config, now) && !view.is_some_and(|view| view.contains(name))
+        };
         let forgotten = self.heard.iter().find(idle).map(|(name, _)| name.clone());
         forgotten.is_some_and(|name| self.heard.remove(&name).is_some())
     }
@@ -106,7 +121,11 @@ impl Replicas {
     }
 
     /// Those heard from lately enough to be primary.
-    pub(crate) fn live(&self, config: &Config, now: Duration) -> impl Iterator<Item = (&Name, &Heard)> {
+    pub(crate) fn live(
+        &self,
+        config: &Config,
+        now: Duration,
+    ) -> impl Iterator<Item = (&Name, &Heard)> {
         let timeout = config.primary_timeout;
         self.heard.iter().filter(move |(_, heard)| now.saturating_sub(heard.heard_at) < timeout)
     }
@@ -117,26 +136,34 @@ impl Replicas {
         now.saturating_sub(since.max(self.listening_since))
     }
 
-    /// How far acceptors may trim: the second highest durable mark in the view (the only one, where there is but one replica). None
-    /// while too few were heard from.
+    /// How far acceptors may trim: the second highest durable mark in the view (the only
+    /// one, where there is but one replica). None while too few were heard from.
     pub(crate) fn durable_twice(&self, config: &Config, now: Duration) -> Option<Slot> {
         let view = self.view.as_ref()?;
         let needed = if self.is_alone(config, now, view) { 1 } else { 2 };
         let members = std::iter::once(&view.primary).chain(&view.backups);
-        let heard = members.filter_map(|name| self.heard.get(name)).filter(|heard| heard.is_recent(config, now));
+        let heard = members
+            .filter_map(|name| self.heard.get(name))
+            .filter(|heard| heard.is_recent(config, now));
         let mut durable: Vec<Slot> = heard.map(|heard| heard.durable_below).collect();
         durable.sort_unstable_by(|one, other| other.cmp(one));
         durable.get(needed - 1).copied()
     }
 
-    /// Whether the view names the only replica there is. One that starts before the others is for a moment alone in its view: were
-    /// anything trimmed then, it would be lost with that one's disk. So every other one must have been silent for long, while this
-    /// process listened: not before it took its first heartbeat, nor while it was paused.
+    /// Whether the view names the only replica there is. One that starts before the
+    /// others is for a moment alone in its view: were anything trimmed then, it would be
+    /// lost with that one's disk. So every other one must have been silent for long,
+    /// while this process listened: not before it took its first heartbeat, nor while it
+    /// was paused.
     fn is_alone(&self, config: &Config, now: Duration, view: &View) -> bool {
         let is_long = |silence: Duration| silence >= config.durable_memory;
         let others = || self.heard.keys().filter(|name| **name != view.primary);
-        let listened = self.first_heard_at.map_or(Duration::ZERO, |first| now.saturating_sub(first.max(self.listening_since)));
-        view.backups.is_empty() && is_long(listened) && others().all(|name| is_long(self.silence(now, name)))
+        let listened = self
+            .first_heard_at
+            .map_or(Duration::ZERO, |first| now.saturating_sub(first.max(self.listening_since)));
+        view.backups.is_empty()
+            && is_long(listened)
+            && others().all(|name| is_long(self.silence(now, name)))
     }
 }
 
@@ -184,7 +211,8 @@ mod tests {
 
     #[test]
     fn a_life_that_goes_on_speaking_outlasts_the_late_word_of_a_dead_one() {
-        // A coordinator that was just started hears the present life first, and then what the one before it had said.
+        // A coordinator that was just started hears the present life first, and then what
+        // the one before it had said.
         let config = Config::new(3);
         let name: Name = "replica-1".parse().unwrap();
         let mut replicas = Replicas::default();
@@ -192,8 +220,16 @@ mod tests {
             let (cluster, replica) = (ClusterId(1), name.clone());
             let (instance, url, durable) = (Instance(instance), String::new(), Slot(0));
             let (executed_below, durable_below) = (durable, durable);
-            let heartbeat =
-                Heartbeat { cluster, replica, instance, url, view: None, executed_below, durable_below, nudge_below: None };
+            let heartbeat = Heartbeat {
+                cluster,
+                replica,
+                instance,
+                url,
+                view: None,
+                executed_below,
+                durable_below,
+                nudge_below: None,
+            };
             replicas.hear(&config, Duration::from_millis(at_ms), heartbeat);
             replicas.get(&name).unwrap().instance
         };
@@ -215,10 +251,25 @@ mod tests {
             if was_paused {
                 replicas.resume_listening(now);
             }
-            let view = View { epoch: Epoch(1), primary: name.clone(), primary_instance: Instance(1), backups: Vec::new() };
-            let (cluster, replica, instance, url) = (ClusterId(1), name.clone(), Instance(1), String::new());
+            let view = View {
+                epoch: Epoch(1),
+                primary: name.clone(),
+                primary_instance: Instance(1),
+                backups: Vec::new(),
+            };
+            let (cluster, replica, instance, url) =
+                (ClusterId(1), name.clone(), Instance(1), String::new());
             let (executed_below, durable_below, view) = (Slot(5), Slot(5), Some(view));
-            let heartbeat = Heartbeat { cluster, replica, instance, url, view, executed_below, durable_below, nudge_below: None };
+            let heartbeat = Heartbeat {
+                cluster,
+                replica,
+                instance,
+                url,
+                view,
+                executed_below,
+                durable_below,
+                nudge_below: None,
+            };
             replicas.hear(&config, now, heartbeat);
             replicas.durable_twice(&config, now)
         };

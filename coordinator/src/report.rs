@@ -1,4 +1,5 @@
-//! What is logged: changes of state, and what the coordinator waits for. Nothing per request.
+//! What is logged: changes of state, and what the coordinator waits for. Nothing per
+//! request.
 
 use std::time::Duration;
 
@@ -37,7 +38,8 @@ pub(crate) struct Reporter {
 impl Reporter {
     /// A reporter, and what the coordinator waits for in words, for readiness.
     pub(crate) fn new(urls: Vec<BaseUrl>) -> (Self, watch::Receiver<Option<String>>) {
-        let (waiting_for, receiver) = watch::channel(Some("the first answer of an acceptor".to_owned()));
+        let (waiting_for, receiver) =
+            watch::channel(Some("the first answer of an acceptor".to_owned()));
         let calls = vec![Calls::default(); urls.len()];
         (Self { urls, calls, waiting_for, waiting_since: None, said_at: None }, receiver)
     }
@@ -110,7 +112,9 @@ impl Reporter {
             Effect::RosterKnown(roster) => {
                 tracing::info!(cluster = %roster.cluster(), acceptors = roster.acceptors().len(), "knows its cluster");
             }
-            Effect::NotACluster(error) => tracing::error!(%error, "the configured acceptors are not one cluster"),
+            Effect::NotACluster(error) => {
+                tracing::error!(%error, "the configured acceptors are not one cluster")
+            }
             Effect::Misfit { at, misfit } => {
                 tracing::error!(url = self.url(*at), "an acceptor is not counted: {misfit}");
             }
@@ -129,10 +133,15 @@ pub(crate) fn describe(waiting: &Waiting, url_of: impl Fn(AcceptorIndex) -> Stri
     match waiting {
         Waiting::Answers(places) => {
             let urls: Vec<String> = places.iter().map(|at| url_of(*at)).collect();
-            format!("an answer of {}: a cluster forms when all its acceptors answer", urls.join(" and "))
+            format!(
+                "an answer of {}: a cluster forms when all its acceptors answer",
+                urls.join(" and ")
+            )
         }
         Waiting::Confirmation => "a second answer of every acceptor".to_owned(),
         Waiting::Cluster(error) => format!("acceptors that make up one cluster: {error}"),
-        Waiting::Quorum { heard, needed } => format!("a quorum of acceptors: {heard} of {needed} needed answer"),
+        Waiting::Quorum { heard, needed } => {
+            format!("a quorum of acceptors: {heard} of {needed} needed answer")
+        }
     }
 }

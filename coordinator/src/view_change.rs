@@ -1,10 +1,12 @@
 //! When the leader proposes a view, and which.
 //!
-//! Who is primary is itself a chosen value, so two leaders that judge differently only cost a view: an epoch is executed once, by
-//! whichever view for it comes first in the log, and a view for an epoch that has passed is void.
+//! Who is primary is itself a chosen value, so two leaders that judge differently only
+//! cost a view: an epoch is executed once, by whichever view for it comes first in the
+//! log, and a view for an epoch that has passed is void.
 //!
-//! The present primary stays while it lives. A primary that was restarted is another (its instance says so), since it does not
-//! know which numbers of batches its former life used up.
+//! The present primary stays while it lives. A primary that was restarted is another (its
+//! instance says so), since it does not know which numbers of batches its former life
+//! used up.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -29,7 +31,8 @@ impl ProposedView {
         if replicas.epoch() >= self.epoch {
             return false;
         }
-        self.chosen_at.is_none_or(|chosen_at| now.saturating_sub(chosen_at) < config.view_settle_timeout)
+        self.chosen_at
+            .is_none_or(|chosen_at| now.saturating_sub(chosen_at) < config.view_settle_timeout)
     }
 }
 
@@ -39,9 +42,13 @@ pub(crate) fn next_view(config: &Config, now: Duration, replicas: &Replicas) -> 
         None => first_primary(config, now, replicas)?,
         Some(view) => successor(config, now, replicas, view)?,
     };
-    let old = replicas.view().into_iter().flat_map(|view| std::iter::once(&view.primary).chain(&view.backups));
+    let old = replicas
+        .view()
+        .into_iter()
+        .flat_map(|view| std::iter::once(&view.primary).chain(&view.backups));
     let joining = replicas.live(config, now).map(|(name, _)| name);
-    let mut backups: Vec<Name> = old.chain(joining).filter(|name| **name != primary).cloned().collect();
+    let mut backups: Vec<Name> =
+        old.chain(joining).filter(|name| **name != primary).cloned().collect();
     backups.sort_unstable();
     backups.dedup();
     let epoch = replicas.epoch().next();
@@ -55,10 +62,16 @@ fn first_primary(config: &Config, now: Duration, replicas: &Replicas) -> Option<
 }
 
 /// The primary after this view, when something calls for another view.
-fn successor(config: &Config, now: Duration, replicas: &Replicas, view: &View) -> Option<(Name, Instance)> {
+fn successor(
+    config: &Config,
+    now: Duration,
+    replicas: &Replicas,
+    view: &View,
+) -> Option<(Name, Instance)> {
     let present = replicas.get(&view.primary);
     let restarted = present.is_some_and(|heard| heard.instance != view.primary_instance);
-    let patience = if present.is_some() { config.primary_timeout } else { config.unheard_primary_timeout };
+    let patience =
+        if present.is_some() { config.primary_timeout } else { config.unheard_primary_timeout };
     let silent = replicas.silence(now, &view.primary) >= patience;
     if restarted || silent {
         return best(config, now, replicas);
@@ -70,6 +83,8 @@ fn successor(config: &Config, now: Duration, replicas: &Replicas, view: &View) -
 
 /// The live replica that has executed most; of equals, the first by name.
 fn best(config: &Config, now: Duration, replicas: &Replicas) -> Option<(Name, Instance)> {
-    let (name, heard) = replicas.live(config, now).max_by_key(|(name, heard)| (heard.executed_below, Reverse(*name)))?;
+    let (name, heard) = replicas
+        .live(config, now)
+        .max_by_key(|(name, heard)| (heard.executed_below, Reverse(*name)))?;
     Some((name.clone(), heard.instance))
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::value_parser;
 use shared::config::{AcceptorsArgs, DataDirArgs, ServiceArgs};
 
-use crate::config::Config;
 use crate::http::{Bodies, Limits};
+use crate::replica::config::Config;
 
 /// What a replica is told.
 #[derive(Clone, Debug, clap::Args)]
@@ -23,7 +23,8 @@ pub struct Args {
     #[command(flatten)]
     pub data: DataDirArgs,
 
-    /// Batches under way at once while this replica is primary; with 1, what arrives while one flies makes the next
+    /// Batches under way at once while this replica is primary; with 1, what arrives
+    /// while one flies makes the next
     #[arg(long, env = "SYNOD_PIPELINE", value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=64))]
     pub pipeline: u32,
 
@@ -35,7 +36,8 @@ pub struct Args {
     #[arg(long, env = "SYNOD_MAX_KEY_BYTES", value_name = "BYTES", default_value = "1024", value_parser = value_parser!(u32).range(1..=8_192))]
     pub max_key_bytes: u32,
 
-    /// Bytes of a value; longer ones are answered 413. Acceptors and balancers have limits of their own above it
+    /// Bytes of a value; longer ones are answered 413. Acceptors and balancers have
+    /// limits of their own above it
     #[arg(long, env = "SYNOD_MAX_VALUE_BYTES", value_name = "BYTES", default_value = "1048576", value_parser = value_parser!(u32).range(1..=4_194_304))]
     pub max_value_bytes: u32,
 
@@ -70,7 +72,11 @@ impl Args {
 
     /// The core's limits and times.
     pub(crate) fn config(&self) -> Config {
-        Config { acceptors: self.acceptors.acceptors.len(), pipeline: usize_of(self.pipeline), ..Config::default() }
+        Config {
+            acceptors: self.acceptors.acceptors.len(),
+            pipeline: usize_of(self.pipeline),
+            ..Config::default()
+        }
     }
 }
 

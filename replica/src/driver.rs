@@ -1,7 +1,8 @@
 //! The task that owns the pure replica: feeds it what happens, and does what it says.
 //!
-//! It decides nothing. Whatever takes time is a task of its own that ends with an input: calls to other services
-//! (`calls`), executing (`executor`). Handlers speak to it through a `Handle`.
+//! It decides nothing. Whatever takes time is a task of its own that ends with an input:
+//! calls to other services (`calls`), executing (`executor`). Handlers speak to it
+//! through a `Handle`.
 #![expect(clippy::disallowed_methods, reason = "the shell reads clocks and starts tasks")]
 
 mod calls;
@@ -23,10 +24,10 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-use crate::config::Config;
-use crate::event::{Answer, Input, Refusal, RequestId};
 use crate::replica::Replica;
-use crate::status::{Identity, Recovered};
+use crate::replica::config::Config;
+use crate::replica::event::{Answer, Input, Refusal, RequestId};
+use crate::replica::status::{Identity, Recovered};
 use crate::store::{StoreError, Writer};
 use calls::Calls;
 use executor::Job;
@@ -42,7 +43,8 @@ const WAITING_INPUTS: usize = 1_024;
 const MESSAGES_AT_ONCE: usize = 256;
 /// The most entries in one answer to a peer that copies the log.
 pub(crate) const LOG_PAGE_ENTRIES: usize = 1_024;
-/// The most bytes in one, well under what a client of ours reads; a larger entry goes alone.
+/// The most bytes in one, well under what a client of ours reads; a larger entry goes
+/// alone.
 pub(crate) const LOG_PAGE_BYTES: usize = 8 << 20;
 
 /// Why the driver stopped before it was told to.
@@ -84,7 +86,8 @@ pub(crate) struct Parts {
     pub(crate) members: watch::Receiver<Vec<Member>>,
 }
 
-/// Starts the driver. It runs until `stop`, or until it fails, and then says so by `failed`.
+/// Starts the driver. It runs until `stop`, or until it fails, and then says so by
+/// `failed`.
 pub(crate) fn spawn(
     parts: Parts,
     stop: CancellationToken,
@@ -139,7 +142,11 @@ impl Driver {
     }
 
     fn publishable(&self) -> Published {
-        Published { status: self.core.status(self.started.elapsed()), started: self.started, time_ms: self.time_ms }
+        Published {
+            status: self.core.status(self.started.elapsed()),
+            started: self.started,
+            time_ms: self.time_ms,
+        }
     }
 
     async fn run(
@@ -154,7 +161,8 @@ impl Driver {
         // Its jobs are never more than one to execute and one to join.
         let (jobs, job_queue) = mpsc::channel(2);
         let executing = CancellationToken::new();
-        let mut executor = tokio::spawn(executor::run(writer, job_queue, inputs.clone(), executing.clone()));
+        let mut executor =
+            tokio::spawn(executor::run(writer, job_queue, inputs.clone(), executing.clone()));
         let mut hands = Hands { calls: Calls::new(inputs, acceptors, &config), jobs };
         self.step(&mut hands, Input::Started)?;
         let mut taken = Vec::with_capacity(MESSAGES_AT_ONCE);

@@ -1,7 +1,9 @@
-//! What a replica answers over HTTP. Each request has a file of its own; what they share stands beside them.
+//! What a replica answers over HTTP. Each request has a file of its own; what they share
+//! stands beside them.
 //!
-//! Reading order: [`request`](crate::request) (what a request says), `reading` (how new the state must be), `get`, `list` and
-//! `log`; `mutate` and `forward`; `refused` (every way to say no); `replication`, `status`, `cluster`.
+//! Reading order: [`request`] (what a request says), `reading` (how
+//! new the state must be), `get`, `list` and `log`; `mutate` and `forward`; `refused`
+//! (every way to say no); `replication`, `status`, `cluster`.
 
 mod bodies;
 mod cluster;
@@ -15,6 +17,7 @@ mod reading;
 mod refused;
 mod render;
 mod replication;
+pub mod request;
 mod status;
 
 use std::sync::Arc;
@@ -39,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use bodies::Bodies;
 
 use crate::driver::Handle;
-use crate::request::path::key_of_path;
+use crate::http::request::path::key_of_path;
 use crate::store::Reader;
 
 /// Health checks, status and the copying of the log make no spans: they are polls.
@@ -118,10 +121,16 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
 async fn empty_key(State(app): State<Arc<App>>, request: Request) -> Problem {
     let refused = key_of_path(request.uri().path(), app.limits.key_bytes);
     let refused = refused.err().unwrap_or_else(|| Problem::not_found("there is nothing here"));
-    std::future::ready(if request.method().is_safe() { refused } else { refused.with_outcome(Outcome::NotApplied) }).await
+    std::future::ready(if request.method().is_safe() {
+        refused
+    } else {
+        refused.with_outcome(Outcome::NotApplied)
+    })
+    .await
 }
 
-/// Puts `Synod-Revision` on answers that speak of no state in particular: they are given by the state as it is.
+/// Puts `Synod-Revision` on answers that speak of no state in particular: they are given
+/// by the state as it is.
 async fn name_revision(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let revision = || HeaderValue::from(app.driver.published().status.revision.0);

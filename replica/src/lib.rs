@@ -1,5 +1,6 @@
-//! The replica service: a learner that executes the chosen log into SQLite, and serves it. One of them is the primary: it takes
-//! mutations, has them proposed in batches, and answers what executing them came to. All of them serve linearizable reads.
+//! The replica service: a learner that executes the chosen log into SQLite, and serves
+//! it. One of them is the primary: it takes mutations, has them proposed in batches, and
+//! answers what executing them came to. All of them serve linearizable reads.
 //!
 //! ```text
 //!             ┌──────────────── driver: owns the pure replica, does what it says ───────────────┐
@@ -8,41 +9,22 @@
 //!             └──────────────── reads, once released ──────────────────────────▶ ┘
 //! ```
 //!
-//! The pure part in reading order: [`command`] (what is asked), [`chain`], [`working_set`], [`execute`] and [`outcome`] (what is
-//! done), [`describe`] (how it is shown), [`request`] (what a client's request says), [`event`], [`answer`], [`config`] and
-//! [`status`] (what goes in and out), [`replica`] (who does it when). The shell: [`store`] (SQLite), `driver`, `http`, `args`,
-//! `run`.
+//! In reading order: [`machine`] (what a log means: commands, executing, outcomes; pure),
+//! [`replica`] (who executes what when, and who is answered; pure), [`store`] (SQLite),
+//! [`http`] (the client API), `driver` (performs the core's effects), `args`, `run`.
 //!
-//! Deliberately absent: a cache beside SQLite, because its page cache is one; votes, because a replica has none: what is chosen
-//! is what acceptors say; any decision in the shell.
+//! Deliberately absent: a cache beside SQLite, because its page cache is one; votes,
+//! because a replica has none: what is chosen is what acceptors say; any decision in the
+//! shell.
 
-pub mod command;
-
-pub mod chain;
-pub mod describe;
-pub mod execute;
-pub mod outcome;
-pub mod working_set;
-
-pub mod request;
-
-pub mod answer;
-pub mod config;
-pub mod event;
-pub mod status;
-
-mod batching;
-mod fetching;
-mod learner;
-mod members;
-mod quorum_read;
+pub mod machine;
 pub mod replica;
 
 pub mod store;
 
-mod driver;
+pub mod http;
 
-mod http;
+mod driver;
 
 mod args;
 mod run;

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use shared::message::Service;
 
-/// A learner that executes the chosen log into SQLite, and serves reads from it; one of them is the primary.
+/// A learner that executes the chosen log into SQLite, and serves reads from it; one of
+/// them is the primary.
 #[derive(Parser)]
 #[command(name = "synod-replica", version)]
 struct Command {

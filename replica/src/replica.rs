@@ -8,21 +8,37 @@
 //! Read ─────▶ quorum reads ─Probe─▶ acceptors ─ProbeReply─▶ a slot to wait for ───────────────────────────────────┘
 //! ```
 //!
-//! **Who is primary** is itself part of the log: a replica takes mutations from the execution of a view that names it *and this life
-//! of its process* until the execution of one that doesn't. So a batch number is never used twice in an epoch, and nothing that a
-//! deposed primary still proposes can take effect: it is void wherever it is chosen. Executing a view that names another
-//! therefore settles what was open: it did not happen and never will.
+//! **Who is primary** is itself part of the log: a replica takes mutations from the
+//! execution of a view that names it *and this life of its process* until the execution
+//! of one that doesn't. So a batch number is never used twice in an epoch, and nothing
+//! that a deposed primary still proposes can take effect: it is void wherever it is
+//! chosen. Executing a view that names another therefore settles what was open: it did
+//! not happen and never will.
 //!
-//! **Answers** come from executed results only. What was given up while in a batch is unknown; everything else is definite.
+//! **Answers** come from executed results only. What was given up while in a batch is
+//! unknown; everything else is definite.
 //!
-//! **Nothing here is trusted to arrive.** Proposals, fetches, probes and heartbeats are made again by timers; late and repeated answers
-//! are facts (what was chosen stays chosen) or are ignored (what was refused then says nothing about now).
+//! **Nothing here is trusted to arrive.** Proposals, fetches, probes and heartbeats are
+//! made again by timers; late and repeated answers are facts (what was chosen stays
+//! chosen) or are ignored (what was refused then says nothing about now).
 //!
-//! Not done here: leases for reads (a read always asks a quorum), and snapshots (a replica that was away reads the log).
+//! Not done here: leases for reads (a read always asks a quorum), and snapshots (a
+//! replica that was away reads the log).
 //!
 //! The parts: `batching`, `learner`, `fetching`,
 //! `quorum_read`, `members`; below, `clients`, `network` and `execution` put
 //! them together.
+
+pub mod answer;
+pub mod config;
+pub mod event;
+pub mod status;
+
+mod batching;
+mod fetching;
+mod learner;
+mod members;
+mod quorum_read;
 
 mod clients;
 mod execution;
@@ -38,15 +54,15 @@ use shared::ids::{ClusterId, Revision, Slot};
 use shared::message::View;
 
 pub use self::footprint::Footprint;
-use crate::batching::Batching;
-use crate::config::Config;
-use crate::event::{Effect, Input, RequestId, Role, Storage, Timer};
-use crate::fetching::Fetching;
-use crate::learner::Learner;
-use crate::members::Members;
-use crate::quorum_read::QuorumReads;
-pub use crate::status::{Identity, Leader, LogPage, Recovered, Status};
-use crate::working_set::Meta;
+use crate::machine::working_set::Meta;
+use crate::replica::batching::Batching;
+use crate::replica::config::Config;
+use crate::replica::event::{Effect, Input, RequestId, Role, Storage, Timer};
+use crate::replica::fetching::Fetching;
+use crate::replica::learner::Learner;
+use crate::replica::members::Members;
+use crate::replica::quorum_read::QuorumReads;
+pub use crate::replica::status::{Identity, Leader, LogPage, Recovered, Status};
 
 /// The pure replica.
 #[derive(Clone, Debug)]
@@ -100,7 +116,8 @@ impl Replica {
     /// Takes one input and says what is to be done, in order.
     ///
     /// # Panics
-    /// When an invariant is broken; in debug builds all of them are checked after each step.
+    /// When an invariant is broken; in debug builds all of them are checked after each
+    /// step.
     pub fn step(&mut self, now: Duration, input: Input) -> Vec<Effect> {
         let mut effects = Vec::new();
         let learned_before = self.learner.learned_below();
@@ -129,12 +146,18 @@ impl Replica {
             }
             Input::Fired(timer) => self.fired(now, timer, effects),
             Input::Directory(directory) => self.members.update(directory),
-            Input::Mutation { id, command, time_ms } => self.mutation(id, command, time_ms, effects),
+            Input::Mutation { id, command, time_ms } => {
+                self.mutation(id, command, time_ms, effects)
+            }
             Input::Read { id } => self.read(now, id, effects),
             Input::WaitRevision { id, revision } => self.wait_revision(id, revision, effects),
             Input::Cancel { id } => self.cancel(now, id, effects),
-            Input::BatchStarted { epoch, number, trace } => self.batching.started(epoch, number, trace),
-            Input::ProposalReply { epoch, number, attempt, reply } => self.proposal_reply(epoch, number, attempt, reply),
+            Input::BatchStarted { epoch, number, trace } => {
+                self.batching.started(epoch, number, trace)
+            }
+            Input::ProposalReply { epoch, number, attempt, reply } => {
+                self.proposal_reply(epoch, number, attempt, reply)
+            }
             Input::Fetched { fetch, reply } => self.fetched(now, fetch, reply, effects),
             Input::Executed(report) => self.executed(now, report, effects),
             Input::ProbeReply { probe, reply } => self.probe_reply(now, probe, reply, effects),
@@ -147,7 +170,11 @@ impl Replica {
     fn fired(&mut self, now: Duration, timer: Timer, effects: &mut Vec<Effect>) {
         match timer {
             Timer::Heartbeat => {
-                effects.push(Effect::Arm { timer, after: self.config.heartbeat_interval, jitter: Duration::ZERO });
+                effects.push(Effect::Arm {
+                    timer,
+                    after: self.config.heartbeat_interval,
+                    jitter: Duration::ZERO,
+                });
                 self.fetching.expire(now, self.config.fetch_timeout);
                 self.send_heartbeats(now, effects);
             }
@@ -215,26 +242,44 @@ impl Replica {
 
     fn invariant_only_a_primary_has_mutations(&self) {
         let (queued, flying) = (self.batching.queued(), self.batching.flying_mutations());
-        assert!(self.role() == Role::Primary || queued + flying == 0, "not primary, with {queued} queued and {flying} flying");
+        assert!(
+            self.role() == Role::Primary || queued + flying == 0,
+            "not primary, with {queued} queued and {flying} flying"
+        );
     }
 
     fn invariant_nothing_waits_while_the_disk_is_full(&self) {
         let queued = self.batching.queued();
-        assert!(self.storage == Storage::Writable || queued == 0, "{queued} mutations wait, and the disk is full");
+        assert!(
+            self.storage == Storage::Writable || queued == 0,
+            "{queued} mutations wait, and the disk is full"
+        );
     }
 
     fn invariant_queues_are_bounded(&self) {
         let Config { queued_mutations, batch_commands, pipeline, waiting_reads, .. } = self.config;
         // What flew in the epoch before goes back to the queue beside what waited.
         let limit = queued_mutations + batch_commands.max(1) * pipeline.max(1);
-        assert!(self.batching.queued() <= limit, "{} mutations wait, the limit is {limit}", self.batching.queued());
-        assert!(self.waiting_reads() <= waiting_reads, "{} reads wait, the limit is {waiting_reads}", self.waiting_reads());
+        assert!(
+            self.batching.queued() <= limit,
+            "{} mutations wait, the limit is {limit}",
+            self.batching.queued()
+        );
+        assert!(
+            self.waiting_reads() <= waiting_reads,
+            "{} reads wait, the limit is {waiting_reads}",
+            self.waiting_reads()
+        );
     }
 }
 
 fn role_in(identity: &Identity, view: Option<&View>) -> Role {
     match view {
-        Some(view) if view.primary == identity.name && view.primary_instance == identity.instance => Role::Primary,
+        Some(view)
+            if view.primary == identity.name && view.primary_instance == identity.instance =>
+        {
+            Role::Primary
+        }
         // Its own name, but another life: that one's batches are not its own.
         Some(view) if view.primary == identity.name => Role::Waiting,
         Some(view) if view.backups.contains(&identity.name) => Role::Backup,

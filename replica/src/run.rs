@@ -12,14 +12,14 @@ use tokio_util::sync::CancellationToken;
 use crate::args::Args;
 use crate::driver::{self, Parts};
 use crate::http::{App, SPANS, routes};
-use crate::status::Identity;
+use crate::replica::status::Identity;
 use crate::store;
 
 /// Runs a replica until it is told to end.
 ///
 /// # Errors
-/// When the data directory is not this replica's or is damaged, the acceptors are of another cluster, the disk fails, or the
-/// listener does.
+/// When the data directory is not this replica's or is damaged, the acceptors are of
+/// another cluster, the disk fails, or the listener does.
 pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     let acceptors = args.acceptors.clients()?;
     let dir = DataDir::open(args.data_dir(), Service::Replica, &running.name)?;
@@ -37,17 +37,23 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
             "this state is of no cluster yet: waiting for a quorum of acceptors to name theirs"
         );
     }
-    let members = shared::discovery::spawn(running.member(), acceptors.clone(), running.shutdown.clone());
+    let members =
+        shared::discovery::spawn(running.member(), acceptors.clone(), running.shutdown.clone());
     let parts = Parts {
         config: args.config(),
-        identity: Identity { name: running.name.clone(), instance: running.instance, url: running.url.to_string() },
+        identity: Identity {
+            name: running.name.clone(),
+            instance: running.instance,
+            url: running.url.to_string(),
+        },
         writer: store.writer,
         cluster: store.cluster,
         fatal: store.fatal,
         acceptors: acceptors.clone(),
         members: members.clone(),
     };
-    // Requests that are under way when the process is told to end still need the driver, so it is stopped after the server.
+    // Requests that are under way when the process is told to end still need the driver,
+    // so it is stopped after the server.
     let stop = CancellationToken::new();
     let (driver, driving) = driver::spawn(parts, stop.clone(), running.shutdown.clone());
     let app = Arc::new(App {
@@ -63,7 +69,15 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         bodies: args.bodies(),
         shutdown: running.shutdown.clone(),
     });
-    let served = serve(running.listener, routes(app), Service::Replica, SPANS, server::Limits::default(), running.shutdown).await;
+    let served = serve(
+        running.listener,
+        routes(app),
+        Service::Replica,
+        SPANS,
+        server::Limits::default(),
+        running.shutdown,
+    )
+    .await;
     stop.cancel();
     driving.await.context("the driver broke")??;
     served.context("the listener failed")?;

@@ -1,11 +1,12 @@
 //! The replica's state in SQLite: `state.sqlite` in the data directory.
 //!
-//! One connection writes (`Writer`), some only read (`Reader`). The state is what executing the log makes of it, so nothing
-//! here decides anything: the file may be behind (it is brought up from the log), it is never ahead of or beside it. Every
+//! One connection writes (`Writer`), some only read (`Reader`). The state is what
+//! executing the log makes of it, so nothing here decides anything: the file may be
+//! behind (it is brought up from the log), it is never ahead of or beside it. Every
 //! transaction is a whole number of slots, with `meta` saying how many.
 //!
-//! In reading order: `schema`, `writer`, `apply` (one transaction), `reader`, `list`, `log`; `sum` and `verify` notice damage;
-//! `offline` is for when no replica runs.
+//! In reading order: `schema`, `writer`, `apply` (one transaction), `reader`, `list`,
+//! `log`; `sum` and `verify` notice damage; `offline` is for when no replica runs.
 
 mod apply;
 mod error;
@@ -54,8 +55,13 @@ pub(crate) struct Store {
     pub(crate) fatal: mpsc::Receiver<StoreError>,
 }
 
-/// Opens the state in a data directory, or makes an empty one; checks it, and makes it durable.
-pub(crate) async fn open(dir: &Path, replica: &Name, read_connections: usize) -> Result<Store, OpenError> {
+/// Opens the state in a data directory, or makes an empty one; checks it, and makes it
+/// durable.
+pub(crate) async fn open(
+    dir: &Path,
+    replica: &Name,
+    read_connections: usize,
+) -> Result<Store, OpenError> {
     let path = dir.join(FILE);
     let (mut connection, is_new) = schema::open(&path, replica).await?;
     let unusable = |error: StoreError| schema::unusable(&path, error);
@@ -66,6 +72,8 @@ pub(crate) async fn open(dir: &Path, replica: &Name, read_connections: usize) ->
     let mut writer = Writer::new(&path, connection, meta, cluster);
     writer.checkpoint().await.map_err(unusable)?;
     let (report_fatal, fatal) = mpsc::channel(1);
-    let reader = Reader::open(&path, read_connections, &report_fatal).await.map_err(|error| unusable(error.into()))?;
+    let reader = Reader::open(&path, read_connections, &report_fatal)
+        .await
+        .map_err(|error| unusable(error.into()))?;
     Ok(Store { writer, reader, cluster, is_new, fatal })
 }

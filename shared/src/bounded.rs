@@ -1,21 +1,26 @@
 //! Lists in messages: bounded while they are read.
 //!
-//! The limit on a message's bytes is not enough: an element of two bytes takes forty or more in memory, and 80 MiB of them would
-//! take gigabytes before anybody could count them. So a list is refused at the element that is too many, whoever sent it.
+//! The limit on a message's bytes is not enough: an element of two bytes takes forty or
+//! more in memory, and 80 MiB of them would take gigabytes before anybody could count
+//! them. So a list is refused at the element that is too many, whoever sent it.
 
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
-/// The most elements in a list of any message: sixteen times what any service puts into one.
+/// The most elements in a list of any message: sixteen times what any service puts into
+/// one.
 pub const MAX_ELEMENTS: usize = 65_536;
 
-/// Reads a list of at most [`MAX_ELEMENTS`]; for `#[serde(deserialize_with = "bounded::list")]`.
+/// Reads a list of at most [`MAX_ELEMENTS`]; for
+/// `#[serde(deserialize_with = "bounded::list")]`.
 ///
 /// # Errors
 /// When it is longer, or its elements are not what they should be.
-pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
     deserializer.deserialize_seq(Bounded(PhantomData))
 }
 
@@ -54,7 +59,9 @@ mod tests {
     }
 
     fn through_postcard(elements: usize) -> Result<Message, postcard::Error> {
-        postcard::from_bytes(&postcard::to_allocvec(&Message { elements: vec![7; elements] }).unwrap())
+        postcard::from_bytes(
+            &postcard::to_allocvec(&Message { elements: vec![7; elements] }).unwrap(),
+        )
     }
 
     #[test]

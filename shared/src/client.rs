@@ -1,8 +1,11 @@
-//! Typed clients of the services' own endpoints, over one pool of connections for the whole process.
+//! Typed clients of the services' own endpoints, over one pool of connections for the
+//! whole process.
 //!
-//! Every call has a time-out, which the other side is told as `Synod-Timeout`; bodies are postcard, bounded both ways. Each call
-//! carries the caller's trace context; without one it says "not sampled", so that polls and signs of life leave no traces.
-//! Nothing is retried here: whether a repeat is safe is for the caller to know, see [`CallError::never_sent`].
+//! Every call has a time-out, which the other side is told as `Synod-Timeout`; bodies are
+//! postcard, bounded both ways. Each call carries the caller's trace context; without one
+//! it says "not sampled", so that polls and signs of life leave no traces. Nothing is
+//! retried here: whether a repeat is safe is for the caller to know, see
+//! [`CallError::never_sent`].
 
 mod error;
 mod peer;
@@ -14,8 +17,8 @@ use http::Method;
 use crate::config::BaseUrl;
 use crate::ids::Slot;
 use crate::message::{
-    Accept, AcceptReply, ChosenReply, Directory, Heartbeat, HeartbeatReply, Member, Prepare, PrepareReply, Proposal,
-    ProposalReply, VotesPage, Watermarks,
+    Accept, AcceptReply, ChosenReply, Directory, Heartbeat, HeartbeatReply, Member, Prepare,
+    PrepareReply, Proposal, ProposalReply, VotesPage, Watermarks,
 };
 
 pub use error::CallError;
@@ -69,7 +72,11 @@ impl AcceptorClient {
     ///
     /// # Errors
     /// See [`CallError`]; a refusal by the protocol is no error.
-    pub async fn prepare(&self, message: &Prepare, timeout: Duration) -> Result<PrepareReply, CallError> {
+    pub async fn prepare(
+        &self,
+        message: &Prepare,
+        timeout: Duration,
+    ) -> Result<PrepareReply, CallError> {
         self.0.send(Method::POST, "/v1/prepare", message, timeout).await
     }
 
@@ -77,7 +84,11 @@ impl AcceptorClient {
     ///
     /// # Errors
     /// See [`CallError`]; a refusal by the protocol is no error.
-    pub async fn accept(&self, message: &Accept, timeout: Duration) -> Result<AcceptReply, CallError> {
+    pub async fn accept(
+        &self,
+        message: &Accept,
+        timeout: Duration,
+    ) -> Result<AcceptReply, CallError> {
         self.0.send(Method::POST, "/v1/accept", message, timeout).await
     }
 
@@ -101,7 +112,11 @@ impl AcceptorClient {
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn announce(&self, member: &Member, timeout: Duration) -> Result<Directory, CallError> {
+    pub async fn announce(
+        &self,
+        member: &Member,
+        timeout: Duration,
+    ) -> Result<Directory, CallError> {
         self.0.send(Method::PUT, &format!("/v1/members/{}", member.name), member, timeout).await
     }
 }
@@ -111,7 +126,11 @@ impl CoordinatorClient {
     ///
     /// # Errors
     /// See [`CallError`]; a refusal by the protocol is no error.
-    pub async fn propose(&self, message: &Proposal, timeout: Duration) -> Result<ProposalReply, CallError> {
+    pub async fn propose(
+        &self,
+        message: &Proposal,
+        timeout: Duration,
+    ) -> Result<ProposalReply, CallError> {
         self.0.send(Method::POST, "/v1/proposals", message, timeout).await
     }
 
@@ -119,25 +138,43 @@ impl CoordinatorClient {
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn heartbeat(&self, message: &Heartbeat, timeout: Duration) -> Result<HeartbeatReply, CallError> {
+    pub async fn heartbeat(
+        &self,
+        message: &Heartbeat,
+        timeout: Duration,
+    ) -> Result<HeartbeatReply, CallError> {
         self.0.send(Method::POST, "/v1/heartbeats", message, timeout).await
     }
 
-    /// `GET /v1/chosen?from=&wait_ms=`: waits up to `wait` for something to be there; `timeout` should be longer.
+    /// `GET /v1/chosen?from=&wait_ms=`: waits up to `wait` for something to be there;
+    /// `timeout` should be longer.
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn chosen(&self, from: Slot, wait: Duration, timeout: Duration) -> Result<ChosenReply, CallError> {
+    pub async fn chosen(
+        &self,
+        from: Slot,
+        wait: Duration,
+        timeout: Duration,
+    ) -> Result<ChosenReply, CallError> {
         self.0.get(&format!("/v1/chosen?from={from}&wait_ms={}", wait.as_millis()), timeout).await
     }
 }
 
 impl ReplicaClient {
-    /// `GET /v1/replication/log?from=&wait_ms=`: waits up to `wait` for something to be there; `timeout` should be longer.
+    /// `GET /v1/replication/log?from=&wait_ms=`: waits up to `wait` for something to be
+    /// there; `timeout` should be longer.
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn replication_log(&self, from: Slot, wait: Duration, timeout: Duration) -> Result<ChosenReply, CallError> {
-        self.0.get(&format!("/v1/replication/log?from={from}&wait_ms={}", wait.as_millis()), timeout).await
+    pub async fn replication_log(
+        &self,
+        from: Slot,
+        wait: Duration,
+        timeout: Duration,
+    ) -> Result<ChosenReply, CallError> {
+        self.0
+            .get(&format!("/v1/replication/log?from={from}&wait_ms={}", wait.as_millis()), timeout)
+            .await
     }
 }

@@ -13,15 +13,18 @@ use crate::message::{Roster, Service};
 /// What every service is told. Flatten it into the service's own `Args`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ServiceArgs {
-    /// Name of this service, unique in the cluster: 1 to 64 of a-z, 0-9 and '-' [default: SERVICE-1]
+    /// Name of this service, unique in the cluster: 1 to 64 of a-z, 0-9 and '-'
+    /// [default: SERVICE-1]
     #[arg(long, env = "SYNOD_ID", value_name = "NAME")]
     pub id: Option<Name>,
 
-    /// Address to listen on; port 0 takes any free port [default: 127.0.0.1 and the service's first port]
+    /// Address to listen on; port 0 takes any free port
+    /// [default: 127.0.0.1 and the service's first port]
     #[arg(long, env = "SYNOD_LISTEN", value_name = "IP:PORT")]
     pub listen: Option<SocketAddr>,
 
-    /// Where the other services reach this one [default: http:// and the address listened on]
+    /// Where the other services reach this one
+    /// [default: http:// and the address listened on]
     #[arg(long, env = "SYNOD_ADVERTISE_URL", value_name = "URL")]
     pub advertise_url: Option<BaseUrl>,
 
@@ -34,7 +37,8 @@ impl ServiceArgs {
     /// The name given, or the first of its service: `replica-1`.
     #[must_use]
     pub fn name(&self, service: Service) -> Name {
-        let first = || format!("{}-1", service.as_str()).parse().expect("a service's word is a name");
+        let first =
+            || format!("{}-1", service.as_str()).parse().expect("a service's word is a name");
         self.id.clone().unwrap_or_else(first)
     }
 
@@ -47,7 +51,8 @@ impl ServiceArgs {
     /// The URL given, or the one of the address that was bound.
     ///
     /// # Errors
-    /// When it is not given and the service listens on all addresses, of which nobody can tell which one the others reach.
+    /// When it is not given and the service listens on all addresses, of which nobody can
+    /// tell which one the others reach.
     pub fn advertised(&self, bound: SocketAddr) -> Result<BaseUrl, AdvertiseError> {
         match &self.advertise_url {
             Some(url) => Ok(url.clone()),
@@ -129,7 +134,8 @@ pub struct DataDirArgs {
     pub data_dir: PathBuf,
 }
 
-/// Where a service is reached: `http://host:port`, without a path and without a slash at the end.
+/// Where a service is reached: `http://host:port`, without a path and without a slash at
+/// the end.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BaseUrl(String);
 
@@ -159,7 +165,10 @@ impl FromStr for BaseUrl {
     type Err = BaseUrlError;
 
     fn from_str(text: &str) -> Result<Self, BaseUrlError> {
-        let refuse = |reason: &str| BaseUrlError { text: text.chars().take(256).collect(), reason: reason.to_owned() };
+        let refuse = |reason: &str| BaseUrlError {
+            text: text.chars().take(256).collect(),
+            reason: reason.to_owned(),
+        };
         let url = reqwest::Url::parse(text.trim()).map_err(|error| refuse(&error.to_string()))?;
         if url.scheme() != "http" {
             return Err(refuse("only http is spoken between the services"));
@@ -221,10 +230,17 @@ mod tests {
     #[test]
     fn the_advertised_url_is_the_bound_address_unless_that_is_every_address() {
         let args = Flags::parse_from(["synod"]).service;
-        assert_eq!(args.advertised("127.0.0.1:4711".parse().unwrap()).unwrap().as_str(), "http://127.0.0.1:4711");
+        assert_eq!(
+            args.advertised("127.0.0.1:4711".parse().unwrap()).unwrap().as_str(),
+            "http://127.0.0.1:4711"
+        );
         assert!(args.advertised("0.0.0.0:4711".parse().unwrap()).is_err());
-        let args = Flags::parse_from(["synod", "--advertise-url", "http://replica-1:8301/"]).service;
-        assert_eq!(args.advertised("0.0.0.0:4711".parse().unwrap()).unwrap().as_str(), "http://replica-1:8301");
+        let args =
+            Flags::parse_from(["synod", "--advertise-url", "http://replica-1:8301/"]).service;
+        assert_eq!(
+            args.advertised("0.0.0.0:4711".parse().unwrap()).unwrap().as_str(),
+            "http://replica-1:8301"
+        );
     }
 
     #[test]
@@ -240,9 +256,16 @@ mod tests {
     fn a_base_url_is_a_host_and_a_port() {
         assert_eq!("http://acceptor-1".parse::<BaseUrl>().unwrap().authority(), "acceptor-1:80");
         assert_eq!("http://[::1]:8201/".parse::<BaseUrl>().unwrap().as_str(), "http://[::1]:8201");
-        for bad in
-            ["", "acceptor-1:8201", "https://a:1", "http://a:1/v1", "http://a:1?x", "http://u:p@a:1", "http://a:99999", "unix:/a"]
-        {
+        for bad in [
+            "",
+            "acceptor-1:8201",
+            "https://a:1",
+            "http://a:1/v1",
+            "http://a:1?x",
+            "http://u:p@a:1",
+            "http://a:99999",
+            "unix:/a",
+        ] {
             assert!(bad.parse::<BaseUrl>().is_err(), "{bad:?}");
         }
     }

@@ -1,7 +1,8 @@
 //! A service's folder on disk: who owns it, and that nobody else uses it now.
 //!
-//! `identity.json` says for which service and name the folder was made, and holds a nonce drawn then: a service that lost its
-//! folder is told from what it was. `LOCK` is locked while a process uses the folder; the system drops the lock with the process.
+//! `identity.json` says for which service and name the folder was made, and holds a nonce
+//! drawn then: a service that lost its folder is told from what it was. `LOCK` is locked
+//! while a process uses the folder; the system drops the lock with the process.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
@@ -72,7 +73,8 @@ pub enum DataDirError {
         /// Its format.
         found: u32,
     },
-    /// It is this service's, but what it holds does not read back; said by the service that tried.
+    /// It is this service's, but what it holds does not read back; said by the service
+    /// that tried.
     #[error("{0}")]
     Damaged(String),
     /// It holds something, but nothing that says whose it is.
@@ -96,7 +98,8 @@ struct Identity {
 }
 
 impl DataDir {
-    /// Takes the folder for the service of that name; makes it where it is missing or empty.
+    /// Takes the folder for the service of that name; makes it where it is missing or
+    /// empty.
     ///
     /// # Errors
     /// When it cannot be made, written or locked, or is another's; see [`DataDirError`].
@@ -117,10 +120,17 @@ impl DataDir {
         }
         if (identity.service, &identity.name) != (service, name) {
             let owner = format!("{} {}", identity.service.as_str(), identity.name);
-            return Err(DataDirError::Foreign { path, owner, asked: format!("{} {name}", service.as_str()) });
+            return Err(DataDirError::Foreign {
+                path,
+                owner,
+                asked: format!("{} {name}", service.as_str()),
+            });
         }
         let nonce = parse_nonce(&identity.nonce);
-        let nonce = nonce.map_err(|error| DataDirError::Unknown { path: path.clone(), reason: error.to_string() })?;
+        let nonce = nonce.map_err(|error| DataDirError::Unknown {
+            path: path.clone(),
+            reason: error.to_string(),
+        })?;
         Ok(Self { path, nonce, is_new, _lock: lock })
     }
 
@@ -136,7 +146,8 @@ impl DataDir {
         self.path.join(name)
     }
 
-    /// Whether the folder was made, or was empty, when it was opened: nothing can be missing from it.
+    /// Whether the folder was made, or was empty, when it was opened: nothing can be
+    /// missing from it.
     #[must_use]
     pub fn is_new(&self) -> bool {
         self.is_new
@@ -160,7 +171,13 @@ pub fn lock(folder: &Path) -> Result<File, DataDirError> {
         move |source| DataDirError::Io { action, path, source }
     };
     let mut options = OpenOptions::new();
-    let mut file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(failed("write"))?;
+    let mut file = options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(failed("write"))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -174,7 +191,8 @@ pub fn lock(folder: &Path) -> Result<File, DataDirError> {
         }
         Err(TryLockError::Error(source)) => return Err(failed("lock")(source)),
     }
-    // Only a courtesy to whoever is refused: a full disk must not keep a service from starting.
+    // Only a courtesy to whoever is refused: a full disk must not keep a service from
+    // starting.
     let _courtesy = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
     Ok(file)
 }
@@ -183,7 +201,9 @@ fn read_identity(folder: &Path) -> Result<Option<Identity>, DataDirError> {
     let path = folder.join(IDENTITY);
     let unknown = |reason: String| DataDirError::Unknown { path: folder.to_owned(), reason };
     match read_head(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| unknown(error.to_string())),
+        Ok(bytes) => {
+            serde_json::from_slice(&bytes).map(Some).map_err(|error| unknown(error.to_string()))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => match strangers(folder)? {
             None => Ok(None),
             Some(name) => Err(unknown(format!("there is {name:?}"))),
@@ -198,7 +218,8 @@ fn read_head(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Something in the folder that [`DataDir::open`] does not itself leave behind when it is cut short.
+/// Something in the folder that [`DataDir::open`] does not itself leave behind when it is
+/// cut short.
 fn strangers(folder: &Path) -> Result<Option<String>, DataDirError> {
     let failed = |source| DataDirError::Io { action: "list", path: folder.to_owned(), source };
     for entry in fs::read_dir(folder).map_err(failed)? {
@@ -212,7 +233,12 @@ fn strangers(folder: &Path) -> Result<Option<String>, DataDirError> {
 }
 
 fn make_identity(folder: &Path, service: Service, name: &Name) -> Result<Identity, DataDirError> {
-    let identity = Identity { service, name: name.clone(), format: FORMAT, nonce: format!("{:016x}", random::nonce()) };
+    let identity = Identity {
+        service,
+        name: name.clone(),
+        format: FORMAT,
+        nonce: format!("{:016x}", random::nonce()),
+    };
     let path = folder.join(IDENTITY);
     let write = || -> io::Result<()> {
         let new = folder.join(IDENTITY_NEW);

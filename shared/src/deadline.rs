@@ -1,5 +1,8 @@
 //! How long a request may take: `Synod-Timeout: 500ms`.
-#![expect(clippy::disallowed_methods, reason = "a deadline is counted from the arrival of the request")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a deadline is counted from the arrival of the request"
+)]
 
 use std::future::Future;
 use std::time::Duration;
@@ -15,12 +18,14 @@ use crate::problem::Problem;
 pub const HEADER: &str = "synod-timeout";
 /// What bounds a request without that header.
 pub const DEFAULT: Duration = Duration::from_secs(10);
-/// The longest that may be asked for: a waiting request holds one of a limited number of places.
+/// The longest that may be asked for: a waiting request holds one of a limited number of
+/// places.
 pub const MAX: Duration = Duration::from_secs(60);
 
 /// The moment past which a request's answer is of no use.
 ///
-/// As an axum extractor it counts from when it is extracted and refuses a malformed header with 400.
+/// As an axum extractor it counts from when it is extracted and refuses a malformed
+/// header with 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline {
     at: Instant,
@@ -42,7 +47,8 @@ impl Deadline {
         Self { at: Instant::now() + timeout, timeout }
     }
 
-    /// The deadline of a request that has just arrived with these headers: what its body takes counts, too.
+    /// The deadline of a request that has just arrived with these headers: what its body
+    /// takes counts, too.
     ///
     /// # Errors
     /// As [`timeout_of`].
@@ -73,7 +79,9 @@ impl Deadline {
     /// # Errors
     /// When the deadline passes first; the future is dropped then.
     pub async fn bound<F: Future>(self, future: F) -> Result<F::Output, Elapsed> {
-        tokio::time::timeout_at(self.at, future).await.map_err(|_| Elapsed { timeout: self.timeout })
+        tokio::time::timeout_at(self.at, future)
+            .await
+            .map_err(|_| Elapsed { timeout: self.timeout })
     }
 }
 
@@ -86,7 +94,8 @@ pub fn timeout_of(headers: &HeaderMap) -> Result<Duration, Problem> {
     match (values.next(), values.next()) {
         (None, _) => Ok(DEFAULT),
         (Some(value), None) => value.to_str().ok().and_then(parse).ok_or_else(|| {
-            let given = String::from_utf8_lossy(&value.as_bytes()[..value.len().min(64)]).into_owned();
+            let given =
+                String::from_utf8_lossy(&value.as_bytes()[..value.len().min(64)]).into_owned();
             Problem::bad_request(format!(
                 "Synod-Timeout {given:?} is not a time of 1ms to {}s, such as 500ms or 2s",
                 MAX.as_secs()
@@ -96,7 +105,8 @@ pub fn timeout_of(headers: &HeaderMap) -> Result<Duration, Problem> {
     }
 }
 
-/// The value of the header for a time, rounded up to a millisecond and kept in the allowed range.
+/// The value of the header for a time, rounded up to a millisecond and kept in the
+/// allowed range.
 #[must_use]
 pub fn header_value(timeout: Duration) -> String {
     let millis = timeout.min(MAX).as_nanos().div_ceil(1_000_000).max(1);
@@ -180,12 +190,21 @@ mod tests {
             assert_eq!(deadline.bound(std::future::pending::<()>()).await, Err(elapsed));
             assert_eq!(deadline.remaining(), Duration::ZERO);
         }
-        assert_eq!(deadline.bound(tokio::task::yield_now()).await, Err(elapsed), "it has passed, and does not start again");
+        assert_eq!(
+            deadline.bound(tokio::task::yield_now()).await,
+            Err(elapsed),
+            "it has passed, and does not start again"
+        );
     }
 
     #[test]
     fn what_is_sent_on_is_understood_again() {
-        for timeout in [Duration::ZERO, Duration::from_micros(1_500), Duration::from_secs(3), Duration::from_secs(600)] {
+        for timeout in [
+            Duration::ZERO,
+            Duration::from_micros(1_500),
+            Duration::from_secs(3),
+            Duration::from_secs(600),
+        ] {
             assert!(of(&header_value(timeout)).is_ok());
         }
         assert_eq!(header_value(Duration::from_micros(1_500)), "2ms");

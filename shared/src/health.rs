@@ -1,5 +1,5 @@
-//! `GET /livez` (the process turns) and `GET /readyz` (it can do its work now). Alive never depends on another service; ready
-//! does.
+//! `GET /livez` (the process turns) and `GET /readyz` (it can do its work now). Alive
+//! never depends on another service; ready does.
 
 use std::fmt::Write as _;
 use std::future::ready;
@@ -28,24 +28,30 @@ impl Check {
     }
 }
 
-/// The routes `/livez` and `/readyz`; `checks` is asked anew for each request and must not wait.
+/// The routes `/livez` and `/readyz`; `checks` is asked anew for each request and must
+/// not wait.
 pub fn routes<S, F>(checks: F) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
     F: Fn() -> Vec<Check> + Clone + Send + Sync + 'static,
 {
-    Router::new()
-        .route("/livez", get(|| ready("ok\n")))
-        .route("/readyz", get(move |RawQuery(query): RawQuery| ready(readyz(&checks(), query.as_deref()))))
+    Router::new().route("/livez", get(|| ready("ok\n"))).route(
+        "/readyz",
+        get(move |RawQuery(query): RawQuery| ready(readyz(&checks(), query.as_deref()))),
+    )
 }
 
 fn readyz(checks: &[Check], query: Option<&str>) -> Response {
-    let failed: Vec<String> =
-        checks.iter().filter_map(|check| Some(format!("{}: {}", check.name, check.result.as_ref().err()?))).collect();
+    let failed: Vec<String> = checks
+        .iter()
+        .filter_map(|check| Some(format!("{}: {}", check.name, check.result.as_ref().err()?)))
+        .collect();
     if !failed.is_empty() {
         return Problem::unavailable(format!("not ready: {}", failed.join("; "))).into_response();
     }
-    let verbose = query.is_some_and(|query| query.split('&').any(|pair| pair == "verbose" || pair.starts_with("verbose=")));
+    let verbose = query.is_some_and(|query| {
+        query.split('&').any(|pair| pair == "verbose" || pair.starts_with("verbose="))
+    });
     let mut text = String::new();
     for check in checks.iter().filter(|_| verbose) {
         let _infallible = writeln!(text, "{} ok", check.name);
@@ -65,8 +71,10 @@ mod tests {
 
     async fn get(uri: &str, against: Option<&str>) -> (StatusCode, String) {
         let against = against.map(str::to_owned);
-        let router: Router = routes(move || vec![Check::new("log", None), Check::new("leader", against.clone())]);
-        let response = router.oneshot(Request::get(uri).body(Body::empty()).unwrap()).await.unwrap();
+        let router: Router =
+            routes(move || vec![Check::new("log", None), Check::new("leader", against.clone())]);
+        let response =
+            router.oneshot(Request::get(uri).body(Body::empty()).unwrap()).await.unwrap();
         let status = response.status();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())
@@ -83,6 +91,9 @@ mod tests {
     #[tokio::test]
     async fn ready_names_its_checks_when_asked_to() {
         assert_eq!(get("/readyz", None).await, (StatusCode::OK, "ok\n".to_owned()));
-        assert_eq!(get("/readyz?verbose", None).await, (StatusCode::OK, "log ok\nleader ok\nok\n".to_owned()));
+        assert_eq!(
+            get("/readyz?verbose", None).await,
+            (StatusCode::OK, "log ok\nleader ok\nok\n".to_owned())
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! The vocabulary: one newtype for each thing that is counted or named.
 //!
-//! Watermarks (`chosen_below`, `executed_below`, `trimmed_below`, `voted_below`) are [`Slot`]s and always exclusive: everything
-//! *below* the mark, and nothing at or above it, is meant.
+//! Watermarks (`chosen_below`, `executed_below`, `trimmed_below`, `voted_below`) are
+//! [`Slot`]s and always exclusive: everything *below* the mark, and nothing at or above
+//! it, is meant.
 
 use std::fmt;
 use std::str::FromStr;
@@ -97,17 +98,18 @@ macro_rules! nonce {
 }
 
 nonce! {
-    /// A coordinator's identity, drawn at random at each start, so that no ballot is ever used twice and nothing need be stored.
-    /// In JSON sixteen hexadecimal digits.
+    /// A coordinator's identity, drawn at random at each start, so that no ballot is ever
+    /// used twice and nothing need be stored. In JSON sixteen hexadecimal digits.
     CoordinatorId
 }
 nonce! {
-    /// An acceptor's identity, drawn at random when its data directory is made and kept there: an acceptor that lost its disk
-    /// is another acceptor.
+    /// An acceptor's identity, drawn at random when its data directory is made and kept
+    /// there: an acceptor that lost its disk is another acceptor.
     AcceptorId
 }
 nonce! {
-    /// One life of a process, drawn at random at each start: tells a service from what it was before a restart.
+    /// One life of a process, drawn at random at each start: tells a service from what it
+    /// was before a restart.
     Instance
 }
 nonce! {
@@ -122,18 +124,20 @@ pub struct NonceError {
     text: String,
 }
 
-/// Reads a random number that was written with all its digits: one that lost some is another.
+/// Reads a random number that was written with all its digits: one that lost some is
+/// another.
 pub(crate) fn parse_nonce(text: &str) -> Result<u64, NonceError> {
     let well_formed = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let parsed = if well_formed { u64::from_str_radix(text, 16).ok() } else { None };
     parsed.ok_or_else(|| NonceError { text: text.chars().take(64).collect() })
 }
 
-/// A ballot number, totally ordered by round, then by coordinator (Lamport, *Paxos Made Simple*, section 2.2: different
-/// proposers choose their numbers from disjoint sets).
+/// A ballot number, totally ordered by round, then by coordinator (Lamport, *Paxos Made
+/// Simple*, section 2.2: different proposers choose their numbers from disjoint sets).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Ballot {
-    /// Compared first; a coordinator that wants to lead picks one above every round it has seen.
+    /// Compared first; a coordinator that wants to lead picks one above every round it
+    /// has seen.
     pub round: u64,
     /// Whose ballot it is.
     pub coordinator: CoordinatorId,
@@ -145,7 +149,8 @@ impl fmt::Display for Ballot {
     }
 }
 
-/// The name that an operator gives a service: 1 to 64 of `a-z`, `0-9` and `-`, for instance `replica-2`.
+/// The name that an operator gives a service: 1 to 64 of `a-z`, `0-9` and `-`, for
+/// instance `replica-2`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Name(String);
@@ -173,7 +178,9 @@ impl FromStr for Name {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         let in_length = (1..=Self::MAX_LEN).contains(&text.len());
-        let in_alphabet = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        let in_alphabet = text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         if in_length && in_alphabet {
             Ok(Self(text.to_owned()))
         } else {

@@ -1,9 +1,11 @@
-//! What Synod's services have in common: vocabulary, messages, typed HTTP clients, and the set-up of servers and telemetry.
+//! What Synod's services have in common: vocabulary, messages, typed HTTP clients, and
+//! the set-up of servers and telemetry.
 //!
-//! In reading order: [`ids`] and [`message`] (the vocabulary and what is said, in lists that are [`bounded`]), [`wire`] and
-//! [`problem`] (how it is said over HTTP), [`deadline`], [`client`] and [`discovery`] (who says it to whom), [`config`],
-//! [`datadir`] and [`service`] (a process from its flags to its end), [`server`] (bounded HTTP), [`health`] and [`status`],
-//! [`telemetry`], [`random`].
+//! In reading order: [`ids`] and [`message`] (the vocabulary and what is said, in lists
+//! that are [`bounded`]), [`wire`] and [`problem`] (how it is said over HTTP),
+//! [`deadline`], [`client`] and [`discovery`] (who says it to whom), [`config`],
+//! [`datadir`] and [`service`] (a process from its flags to its end), [`server`] (bounded
+//! HTTP), [`health`] and [`status`], [`telemetry`], [`random`].
 
 pub mod bounded;
 pub mod ids;

@@ -37,12 +37,15 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::bounded;
-use crate::ids::{AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, Name, Slot};
+use crate::ids::{
+    AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, Name, Slot,
+};
 
 /// The acceptors of one cluster: sorted, without repeats, an odd number of them.
 ///
-/// It is fixed when the cluster forms, which needs every acceptor at once: every coordinator then computes the same roster, so
-/// forming needs no agreement of its own. An acceptor adopts the first roster that names it and keeps it on disk; one that lost
+/// It is fixed when the cluster forms, which needs every acceptor at once: every
+/// coordinator then computes the same roster, so forming needs no agreement of its own.
+/// An acceptor adopts the first roster that names it and keeps it on disk; one that lost
 /// its disk has another identity, is named by no roster and is never counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(into = "Vec<AcceptorId>")]
@@ -60,7 +63,8 @@ pub enum RosterError {
 }
 
 impl Roster {
-    /// The most acceptors in a cluster: more make every write slower and tolerate faults that nobody has at once.
+    /// The most acceptors in a cluster: more make every write slower and tolerate faults
+    /// that nobody has at once.
     pub const MAX_LEN: usize = 9;
 
     /// Sorts and checks a list of acceptors.
@@ -127,7 +131,8 @@ impl From<Roster> for Vec<AcceptorId> {
     }
 }
 
-/// What a slot holds, as bytes: the postcard encoding of a [`Value`]. Opaque to coordinators and acceptors.
+/// What a slot holds, as bytes: the postcard encoding of a [`Value`]. Opaque to
+/// coordinators and acceptors.
 pub type EncodedValue = Bytes;
 
 /// What a slot holds.
@@ -160,14 +165,16 @@ impl Value {
     }
 }
 
-/// Who is primary. Itself a chosen value: a view counts only if the epoch executed before it is `epoch - 1`.
+/// Who is primary. Itself a chosen value: a view counts only if the epoch executed before
+/// it is `epoch - 1`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct View {
     /// The number of this view: one above the view before it.
     pub epoch: Epoch,
     /// The only replica that takes mutations in this epoch …
     pub primary: Name,
-    /// … and only in this life of its process, so that a number of a batch is never used twice in an epoch.
+    /// … and only in this life of its process, so that a number of a batch is never used
+    /// twice in an epoch.
     pub primary_instance: Instance,
     /// The other replicas, in order of their names.
     #[serde(deserialize_with = "bounded::list")]
@@ -182,7 +189,8 @@ impl View {
     }
 }
 
-/// Mutations that one primary proposes together. Executed only in its epoch and in the order of its number, else void.
+/// Mutations that one primary proposes together. Executed only in its epoch and in the
+/// order of its number, else void.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     /// The epoch of the primary that made it.
@@ -228,14 +236,16 @@ pub enum PrepareReply {
     Stranger(Stranger),
 }
 
-/// Phase 1b: nothing below `ballot` will be accepted any more, and these are the votes so far: one page of them.
+/// Phase 1b: nothing below `ballot` will be accepted any more, and these are the votes so
+/// far: one page of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Promise {
     /// Who promises.
     pub acceptor: AcceptorId,
     /// The ballot promised.
     pub ballot: Ballot,
-    /// The slot that was asked from; a trimmed slot is not reported as unvoted, see `trimmed_below`.
+    /// The slot that was asked from; a trimmed slot is not reported as unvoted, see
+    /// `trimmed_below`.
     pub from: Slot,
     /// All votes in `from..next` (to the end where `next` is none), ascending.
     #[serde(deserialize_with = "bounded::list")]
@@ -275,7 +285,8 @@ pub struct Stranger {
     pub roster: Option<Roster>,
 }
 
-/// Phase 2a: asks to accept values at a ballot. Without values it is the leader's sign of life.
+/// Phase 2a: asks to accept values at a ballot. Without values it is the leader's sign of
+/// life.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Accept {
@@ -323,8 +334,9 @@ pub struct Accepted {
     pub acceptor: AcceptorId,
     /// The ballot of the votes.
     pub ballot: Ballot,
-    /// The slots voted in. Those below `marks.trimmed_below` are left out: they are chosen, and gone from here. So are those for
-    /// which there was no room, where there was room for others.
+    /// The slots voted in. Those below `marks.trimmed_below` are left out: they are
+    /// chosen, and gone from here. So are those for which there was no room, where there
+    /// was room for others.
     #[serde(deserialize_with = "bounded::list")]
     pub slots: Vec<Slot>,
     /// The watermarks of the acceptor when it answered.
@@ -340,18 +352,21 @@ pub struct Full {
     pub limit: String,
 }
 
-/// What an acceptor has *on disk*: asked by a quorum read and by coordinators that stand by.
+/// What an acceptor has *on disk*: asked by a quorum read and by coordinators that stand
+/// by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watermarks {
     /// Who answers.
     pub acceptor: AcceptorId,
-    /// The cluster it belongs to, if any. Answers without it, or of another cluster, count for nothing.
+    /// The cluster it belongs to, if any. Answers without it, or of another cluster,
+    /// count for nothing.
     pub roster: Option<Roster>,
     /// The highest ballot promised.
     pub promised: Option<Ballot>,
     /// The watermarks.
     pub marks: Marks,
-    /// Milliseconds since an [`Accept`] at the promised ballot, or a promise, or (if neither came in this life) the start.
+    /// Milliseconds since an [`Accept`] at the promised ballot, or a promise, or (if
+    /// neither came in this life) the start.
     pub leader_silent_ms: u64,
 }
 
@@ -398,7 +413,8 @@ impl Service {
     }
 }
 
-/// A service as it announces itself to the acceptors, which keep it for a short while: how services find each other.
+/// A service as it announces itself to the acceptors, which keep it for a short while:
+/// how services find each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Member {
@@ -437,7 +453,8 @@ pub struct Proposal {
     pub cluster: ClusterId,
     /// The epoch of the batch.
     pub epoch: Epoch,
-    /// The number of the batch in its epoch; proposing the same number again is safe, only one is executed.
+    /// The number of the batch in its epoch; proposing the same number again is safe,
+    /// only one is executed.
     pub number: BatchNumber,
     /// The encoded [`Value::Batch`].
     pub value: EncodedValue,
@@ -458,12 +475,14 @@ pub enum ProposalReply {
     },
     /// This coordinator does not lead, so nothing was proposed.
     NotLeading,
-    /// This request had nothing proposed (one before it may have): a limit was hit, named here.
+    /// This request had nothing proposed (one before it may have): a limit was hit, named
+    /// here.
     Overloaded {
         /// Which limit, in words.
         limit: String,
     },
-    /// It was proposed, but leadership ended or the wait ran out before it was known to be chosen. It may be chosen yet.
+    /// It was proposed, but leadership ended or the wait ran out before it was known to
+    /// be chosen. It may be chosen yet.
     Unresolved,
 }
 
@@ -485,7 +504,8 @@ pub struct Heartbeat {
     pub executed_below: Slot,
     /// Every slot below is executed here and fsynced.
     pub durable_below: Slot,
-    /// A read waits for every slot below to be chosen: votes were seen that nobody seems to bring to an end.
+    /// A read waits for every slot below to be chosen: votes were seen that nobody seems
+    /// to bring to an end.
     pub nudge_below: Option<Slot>,
 }
 
@@ -519,7 +539,8 @@ pub enum Phase {
 pub struct ChosenEntry {
     /// The position in the log.
     pub slot: Slot,
-    /// A ballot at which the value was chosen, or seen as chosen; two replicas may have seen different ones.
+    /// A ballot at which the value was chosen, or seen as chosen; two replicas may have
+    /// seen different ones.
     pub ballot: Ballot,
     /// The value.
     pub value: EncodedValue,

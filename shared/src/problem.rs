@@ -1,8 +1,9 @@
 //! Errors as clients see them: `application/problem+json` (RFC 9457).
 //!
-//! Every problem has a `type` that programs may compare, a `title` that names the kind, and a `detail` that names the values of
-//! this case. An answer to a mutation that leaves it open whether the mutation happened says `outcome: unknown`; every other
-//! problem on a mutation means that it did not happen and never will.
+//! Every problem has a `type` that programs may compare, a `title` that names the kind,
+//! and a `detail` that names the values of this case. An answer to a mutation that leaves
+//! it open whether the mutation happened says `outcome: unknown`; every other problem on
+//! a mutation means that it did not happen and never will.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,7 +19,8 @@ use crate::ids::Revision;
 /// The media type of a problem.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
-/// The `Retry-After` where nothing better is known: long enough for an election, short enough for people.
+/// The `Retry-After` where nothing better is known: long enough for an election, short
+/// enough for people.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What became of a mutation.
@@ -79,7 +81,12 @@ macro_rules! kind {
 impl Problem {
     /// A problem of any kind; `kind` is a URI such as `urn:synod:problem:no-quorum`.
     #[must_use]
-    pub fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+    pub fn new(
+        status: StatusCode,
+        kind: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
         let body = Body {
             kind: Cow::Borrowed(kind),
             title: Cow::Borrowed(title),
@@ -108,13 +115,23 @@ impl Problem {
     /// 405: the path is known, the method is not; `allow` lists the methods that are.
     #[must_use]
     pub fn method_not_allowed(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, kind!("method-not-allowed"), "Method not allowed", detail)
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            kind!("method-not-allowed"),
+            "Method not allowed",
+            detail,
+        )
     }
 
     /// 412: a condition of the request does not hold; nothing was written.
     #[must_use]
     pub fn precondition_failed(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::PRECONDITION_FAILED, kind!("precondition-failed"), "Precondition failed", detail)
+        Self::new(
+            StatusCode::PRECONDITION_FAILED,
+            kind!("precondition-failed"),
+            "Precondition failed",
+            detail,
+        )
     }
 
     /// 413: a body above the limit, which is named.
@@ -127,14 +144,24 @@ impl Problem {
     /// 415: a body in a format that is not spoken here.
     #[must_use]
     pub fn unsupported_media_type(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, kind!("unsupported-media-type"), "Unsupported media type", detail)
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            kind!("unsupported-media-type"),
+            "Unsupported media type",
+            detail,
+        )
     }
 
     /// 431: header fields above the limit, which is named.
     #[must_use]
     pub fn header_too_large(bytes: usize) -> Self {
         let detail = format!("the request's header is limited to {bytes} bytes");
-        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, kind!("header-too-large"), "Header too large", detail)
+        Self::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            kind!("header-too-large"),
+            "Header too large",
+            detail,
+        )
     }
 
     /// 500: a defect of the service.
@@ -149,29 +176,38 @@ impl Problem {
         Self::new(StatusCode::BAD_GATEWAY, kind!("bad-gateway"), "Bad gateway", detail)
     }
 
-    /// 503: not now (no quorum, no primary, shutting down); retryable, with a `Retry-After`.
+    /// 503: not now (no quorum, no primary, shutting down); retryable, with a
+    /// `Retry-After`.
     #[must_use]
     pub fn unavailable(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, kind!("unavailable"), "Unavailable", detail).with_retry_after(RETRY_AFTER)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, kind!("unavailable"), "Unavailable", detail)
+            .with_retry_after(RETRY_AFTER)
     }
 
     /// 503: a limit on work in progress is reached; retryable, with a `Retry-After`.
     #[must_use]
     pub fn overloaded(limit: impl fmt::Display) -> Self {
         let detail = format!("too much at once: {limit}");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, kind!("overloaded"), "Overloaded", detail).with_retry_after(RETRY_AFTER)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, kind!("overloaded"), "Overloaded", detail)
+            .with_retry_after(RETRY_AFTER)
     }
 
     /// 504: the request's deadline passed.
     #[must_use]
     pub fn timeout(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::GATEWAY_TIMEOUT, kind!("timeout"), "Deadline passed", detail).with_retryable(Retryable::Yes)
+        Self::new(StatusCode::GATEWAY_TIMEOUT, kind!("timeout"), "Deadline passed", detail)
+            .with_retryable(Retryable::Yes)
     }
 
     /// 507: there is no room on disk; nothing was written.
     #[must_use]
     pub fn insufficient_storage(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::INSUFFICIENT_STORAGE, kind!("insufficient-storage"), "Insufficient storage", detail)
+        Self::new(
+            StatusCode::INSUFFICIENT_STORAGE,
+            kind!("insufficient-storage"),
+            "Insufficient storage",
+            detail,
+        )
     }
 
     /// Says of which state the problem speaks, in the body and as `Synod-Revision`.
@@ -202,7 +238,8 @@ impl Problem {
         self
     }
 
-    /// Says when to try again (rounded up to a whole second), and so that it is worth trying.
+    /// Says when to try again (rounded up to a whole second), and so that it is worth
+    /// trying.
     #[must_use]
     pub fn with_retry_after(mut self, after: Duration) -> Self {
         self.0.retry_after = Some(after);
@@ -239,7 +276,10 @@ impl Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
         if let Some(after) = self.0.retry_after {
             let seconds = after.as_millis().div_ceil(1_000).max(1);
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_str(&seconds.to_string()).expect("digits"));
+            headers.insert(
+                header::RETRY_AFTER,
+                HeaderValue::from_str(&seconds.to_string()).expect("digits"),
+            );
         }
         if let Some(revision) = self.0.body.revision {
             headers.insert("synod-revision", HeaderValue::from(revision.0));
@@ -316,7 +356,9 @@ mod tests {
 
     #[test]
     fn retry_after_is_rounded_up_to_a_whole_second() {
-        let after = |millis| Problem::unavailable("").with_retry_after(Duration::from_millis(millis)).to_http();
+        let after = |millis| {
+            Problem::unavailable("").with_retry_after(Duration::from_millis(millis)).to_http()
+        };
         assert_eq!(after(0).headers()["retry-after"], "1");
         assert_eq!(after(1_001).headers()["retry-after"], "2");
     }

@@ -29,7 +29,8 @@ pub fn instance() -> Instance {
     Instance(nonce())
 }
 
-/// A delay in `0..=longest`, so that services which failed together do not try again together.
+/// A delay in `0..=longest`, so that services which failed together do not try again
+/// together.
 #[must_use]
 pub fn jitter(longest: Duration) -> Duration {
     let nanos = u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX);

@@ -1,7 +1,8 @@
 //! A bounded HTTP/1.1 server.
 //!
-//! Everything that a client can make it hold has a limit: connections, requests at once, header bytes, the time to send a
-//! header, and (in [`crate::wire`]) bodies and the time to send them. Past a limit the client is refused at once.
+//! Everything that a client can make it hold has a limit: connections, requests at once,
+//! header bytes, the time to send a header, and (in [`crate::wire`]) bodies and the time
+//! to send them. Past a limit the client is refused at once.
 
 use std::error::Error as StdError;
 use std::io;
@@ -33,12 +34,14 @@ use crate::telemetry::{SpanNames, Traced, trace_requests};
 pub struct Limits {
     /// Connections at once; one more is answered 503 and closed.
     pub connections: usize,
-    /// Requests at once, over all connections; one more is answered 503. `/livez` and `/readyz` are not counted.
+    /// Requests at once, over all connections; one more is answered 503. `/livez` and
+    /// `/readyz` are not counted.
     pub requests: usize,
     /// Bytes of request line and header fields; more are answered 431.
     pub header_bytes: usize,
-    /// How long a connection may take to send a header, and stay idle. Longer than clients keep idle connections, so that it is
-    /// not the server who closes one just as a request is sent on it.
+    /// How long a connection may take to send a header, and stay idle. Longer than
+    /// clients keep idle connections, so that it is not the server who closes one just as
+    /// a request is sent on it.
     pub header_timeout: Duration,
     /// How long requests may take to end once the server is told to.
     pub drain: Duration,
@@ -58,8 +61,8 @@ impl Default for Limits {
 
 /// Serves the routes until `shutdown`, then lets requests end within [`Limits::drain`].
 ///
-/// Around every route: a span and `Trace-Id` ([`trace_requests`]), the limits, and problems for unknown paths (404) and
-/// methods (405).
+/// Around every route: a span and `Trace-Id` ([`trace_requests`]), the limits, and
+/// problems for unknown paths (404) and methods (405).
 ///
 /// # Errors
 /// When the listener fails for good.
@@ -89,7 +92,8 @@ async fn no_such_path(method: Method, uri: Uri) -> Problem {
 }
 
 async fn no_such_method(method: Method, uri: Uri) -> Problem {
-    let problem = Problem::method_not_allowed(format!("{} does not know the method {method}", uri.path()));
+    let problem =
+        Problem::method_not_allowed(format!("{} does not know the method {method}", uri.path()));
     std::future::ready(nothing_applied(&method, problem)).await
 }
 
@@ -116,7 +120,11 @@ impl Admission {
     ///
     /// # Errors
     /// 431 for too long a header, 503 where all places are taken.
-    pub fn admit(&self, uri: &Uri, headers: &HeaderMap) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+    pub fn admit(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<Option<OwnedSemaphorePermit>, Problem> {
         if header_bytes(uri, headers) > self.limits.header_bytes {
             return Err(Problem::header_too_large(self.limits.header_bytes));
         }
@@ -132,18 +140,24 @@ impl Admission {
         if ["/livez", "/readyz"].contains(&uri.path()) {
             return Ok(None);
         }
-        let full =
-            || Problem::overloaded(format!("{} requests are being served, the limit of this server", self.limits.requests));
+        let full = || {
+            Problem::overloaded(format!(
+                "{} requests are being served, the limit of this server",
+                self.limits.requests
+            ))
+        };
         let place = Arc::clone(&self.requests).try_acquire_owned().map_err(|_| full())?;
         status::count_request();
         Ok(Some(place))
     }
 }
 
-/// Stored bytes are those that the client meant, so a coding around them that nobody takes off is refused (RFC 9112, section 6.1).
+/// Stored bytes are those that the client meant, so a coding around them that nobody
+/// takes off is refused (RFC 9112, section 6.1).
 fn unknown_transfer_coding(headers: &HeaderMap) -> Option<String> {
     let codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let mut names = codings.flat_map(|value| value.to_str().unwrap_or("?").split(',')).map(str::trim);
+    let mut names =
+        codings.flat_map(|value| value.to_str().unwrap_or("?").split(',')).map(str::trim);
     names.find(|name| !name.eq_ignore_ascii_case("chunked")).map(str::to_owned)
 }
 
@@ -160,8 +174,8 @@ async fn admit(State(admission): State<Admission>, request: Request, next: Next)
     }
 }
 
-/// Accepts connections until `shutdown` and hands the requests of each to a hyper service, which `make` makes for the client's
-/// address.
+/// Accepts connections until `shutdown` and hands the requests of each to a hyper
+/// service, which `make` makes for the client's address.
 ///
 /// # Errors
 /// When the listener fails for good.
@@ -173,7 +187,9 @@ pub async fn serve_connections<M, S, B>(
 ) -> io::Result<()>
 where
     M: Fn(SocketAddr) -> S,
-    S: hyper::service::Service<http::Request<Incoming>, Response = http::Response<B>> + Send + 'static,
+    S: hyper::service::Service<http::Request<Incoming>, Response = http::Response<B>>
+        + Send
+        + 'static,
     S::Future: Send,
     S::Error: Into<Box<dyn StdError + Send + Sync>>,
     B: Body + Send + 'static,
@@ -209,16 +225,25 @@ where
     drop(listener);
     connections.close();
     if tokio::time::timeout(limits.drain, connections.wait()).await.is_err() {
-        tracing::warn!(connections = connections.len(), "requests did not end in time and are cut off");
+        tracing::warn!(
+            connections = connections.len(),
+            "requests did not end in time and are cut off"
+        );
         cut.cancel();
         connections.wait().await;
     }
     Ok(())
 }
 
-async fn connection<S, B>(stream: TcpStream, service: S, limits: Limits, shutdown: CancellationToken)
-where
-    S: hyper::service::Service<http::Request<Incoming>, Response = http::Response<B>> + Send + 'static,
+async fn connection<S, B>(
+    stream: TcpStream,
+    service: S,
+    limits: Limits,
+    shutdown: CancellationToken,
+) where
+    S: hyper::service::Service<http::Request<Incoming>, Response = http::Response<B>>
+        + Send
+        + 'static,
     S::Future: Send,
     S::Error: Into<Box<dyn StdError + Send + Sync>>,
     B: Body + Send + 'static,
@@ -245,9 +270,14 @@ where
     }
 }
 
-/// Errors of one connection are the client's; errors of the process (no file descriptors left) pass only with time.
+/// Errors of one connection are the client's; errors of the process (no file descriptors
+/// left) pass only with time.
 async fn after_accept_error(error: &io::Error) {
-    let one_connection = [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset, io::ErrorKind::ConnectionRefused];
+    let one_connection = [
+        io::ErrorKind::ConnectionAborted,
+        io::ErrorKind::ConnectionReset,
+        io::ErrorKind::ConnectionRefused,
+    ];
     if !one_connection.contains(&error.kind()) {
         tracing::warn!(%error, "cannot accept connections");
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -256,10 +286,13 @@ async fn after_accept_error(error: &io::Error) {
 
 /// Says 503 as far as one write carries, and closes.
 fn refuse_connection(stream: &TcpStream, limits: Limits) {
-    let problem = Problem::overloaded(format!("{} connections are open, the limit of this server", limits.connections)).to_http();
+    let problem = Problem::overloaded(format!(
+        "{} connections are open, the limit of this server",
+        limits.connections
+    ))
+    .to_http();
     let body = String::from_utf8_lossy(problem.body());
-    let head =
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\nconnection: close";
+    let head = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\nconnection: close";
     let text = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     let _best_effort = stream.try_write(text.as_bytes());
 }

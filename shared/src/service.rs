@@ -29,11 +29,12 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The exit code after a panic (EX_SOFTWARE of sysexits.h).
 pub const PANICKED: u8 = 70;
 
-/// The exit code when the service cannot run as it is told, so that starting it again will not help (EX_CONFIG of sysexits.h).
+/// The exit code when the service cannot run as it is told, so that starting it again
+/// will not help (EX_CONFIG of sysexits.h).
 pub const MISCONFIGURED: u8 = 78;
 
-/// The exit code when what a service holds on disk does not read back (EX_DATAERR): somebody must restore or replace it, and the others
-/// may do without it meanwhile.
+/// The exit code when what a service holds on disk does not read back (EX_DATAERR):
+/// somebody must restore or replace it, and the others may do without it meanwhile.
 pub const DAMAGED: u8 = 65;
 
 /// What a running service knows of itself.
@@ -60,7 +61,11 @@ impl Running {
     ///
     /// # Errors
     /// When the address cannot be listened on, or it is not known where others reach it.
-    pub fn bind(service: Service, args: &ServiceArgs, shutdown: CancellationToken) -> anyhow::Result<Self> {
+    pub fn bind(
+        service: Service,
+        args: &ServiceArgs,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<Self> {
         let name = args.name(service);
         let address = args.listen_address(service);
         let listener = listen(address).with_context(|| format!("cannot listen on {address}"))?;
@@ -73,29 +78,37 @@ impl Running {
     /// As it announces itself to the acceptors.
     #[must_use]
     pub fn member(&self) -> Member {
-        Member { name: self.name.clone(), service: self.service, url: self.url.to_string(), instance: self.instance }
+        Member {
+            name: self.name.clone(),
+            service: self.service,
+            url: self.url.to_string(),
+            instance: self.instance,
+        }
     }
 }
 
-/// Connections that wait to be accepted: as many as a server takes on, so that a burst is answered and not left waiting.
+/// Connections that wait to be accepted: as many as a server takes on, so that a burst is
+/// answered and not left waiting.
 const BACKLOG: u32 = 4_096;
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A service comes back on its port while connections of its former life are still timing out.
+    // A service comes back on its port while connections of its former life are still
+    // timing out.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// Runs a service: telemetry, runtime, signals, then `run` until it ends. SIGTERM or SIGINT cancels [`Running::shutdown`]; a
-/// second one ends the process at once.
+/// Runs a service: telemetry, runtime, signals, then `run` until it ends. SIGTERM or
+/// SIGINT cancels [`Running::shutdown`]; a second one ends the process at once.
 pub fn main<F, Fut>(service: Service, args: &ServiceArgs, run: F) -> ExitCode
 where
     F: FnOnce(Running) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
-    let started = telemetry::init(service, &args.name(service)).and_then(|guard| Ok((guard, runtime(args)?)));
+    let started =
+        telemetry::init(service, &args.name(service)).and_then(|guard| Ok((guard, runtime(args)?)));
     let (guard, runtime) = match started {
         Ok(started) => started,
         Err(error) => return complain(&error),
@@ -127,7 +140,11 @@ where
 fn exit_code(error: &anyhow::Error) -> ExitCode {
     let code = match error.downcast_ref() {
         Some(DataDirError::Damaged(_)) => DAMAGED,
-        Some(DataDirError::Foreign { .. } | DataDirError::Format { .. } | DataDirError::Unknown { .. }) => MISCONFIGURED,
+        Some(
+            DataDirError::Foreign { .. }
+            | DataDirError::Format { .. }
+            | DataDirError::Unknown { .. },
+        ) => MISCONFIGURED,
         // Whoever holds the lock may be about to end, and the disk may come back.
         Some(DataDirError::Locked { .. } | DataDirError::Io { .. }) => return ExitCode::FAILURE,
         None if error.is::<AdvertiseError>() || error.is::<AcceptorsError>() => MISCONFIGURED,
@@ -174,9 +191,10 @@ fn cancel_on_signals(shutdown: CancellationToken) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A panic is a broken invariant: nothing that this process says afterwards can be trusted, not even an error about the request
-/// at hand. So it is logged, and the process exits with [`PANICKED`] before anything else is said. Callers see a connection
-/// that broke, which is what `outcome: unknown` means to them, as after any other crash.
+/// A panic is a broken invariant: nothing that this process says afterwards can be
+/// trusted, not even an error about the request at hand. So it is logged, and the process
+/// exits with [`PANICKED`] before anything else is said. Callers see a connection that
+/// broke, which is what `outcome: unknown` means to them, as after any other crash.
 fn exit_after_panics() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {

@@ -1,4 +1,5 @@
-//! `GET /v1/status`: what every service says of itself, with what its role knows beside it.
+//! `GET /v1/status`: what every service says of itself, with what its role knows beside
+//! it.
 #![expect(clippy::disallowed_methods, reason = "the age of a process is read from the clock")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,7 +71,14 @@ impl Identity {
         let pid = std::process::id();
         let requests = REQUESTS.load(Ordering::Relaxed);
         Status {
-            common: Common { service: self.service, id: self.name.clone(), version: VERSION, pid, uptime_ms, requests },
+            common: Common {
+                service: self.service,
+                id: self.name.clone(),
+                version: VERSION,
+                pid,
+                uptime_ms,
+                requests,
+            },
             role,
         }
     }

@@ -1,18 +1,25 @@
-//! Traces (OTLP over HTTP, W3C trace context) and logs (text on a terminal, JSON elsewhere).
+//! Traces (OTLP over HTTP, W3C trace context) and logs (text on a terminal, JSON
+//! elsewhere).
 //!
-//! The trace context of the work at hand is OpenTelemetry's current [`Context`], whether or not a span is recorded for it: a
-//! recorded span sets it while it is entered, and [`RequestTrace`] sets it for requests that are not sampled, for which no
-//! span is made at all (a span costs about 2 µs). Logs, `Trace-Id` headers and [`inject_current`] all read it from there.
+//! The trace context of the work at hand is OpenTelemetry's current [`Context`], whether
+//! or not a span is recorded for it: a recorded span sets it while it is entered, and
+//! [`RequestTrace`] sets it for requests that are not sampled, for which no span is made
+//! at all (a span costs about 2 µs). Logs, `Trace-Id` headers and [`inject_current`] all
+//! read it from there.
 //!
-//! Spans are exported only where `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is set, by a thread of
-//! its own behind a bounded queue: a collector that is slow or gone costs spans, never requests.
+//! Spans are exported only where `OTEL_EXPORTER_OTLP_ENDPOINT` or
+//! `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is set, by a thread of its own behind a bounded
+//! queue: a collector that is slow or gone costs spans, never requests.
 
 mod context;
 mod http_span;
 mod log;
 mod setup;
 
-pub use context::{TraceContext, attribute, current, extract, in_context, inject, inject_current, link, of_span, set_parent};
+pub use context::{
+    TraceContext, attribute, current, extract, in_context, inject, inject_current, link, of_span,
+    set_parent,
+};
 pub use http_span::{RequestTrace, SpanNames, TRACE_ID, Traced, trace_requests};
 pub use opentelemetry::Context;
 pub use setup::{Guard, init, is_exporting};

@@ -1,4 +1,5 @@
-//! Messages as HTTP bodies: JSON for people and scripts, postcard between the services. The same serde types stand behind both.
+//! Messages as HTTP bodies: JSON for people and scripts, postcard between the services.
+//! The same serde types stand behind both.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -21,7 +22,8 @@ pub const POSTCARD: &str = "application/x-postcard";
 /// The media type of JSON.
 pub const JSON: &str = "application/json";
 
-/// The longest message between services, in bytes: above the largest Accept or page of votes, and small against memory.
+/// The longest message between services, in bytes: above the largest Accept or page of
+/// votes, and small against memory.
 pub const MAX_MESSAGE_BYTES: usize = 80 * 1024 * 1024;
 
 /// How a message is encoded.
@@ -50,12 +52,15 @@ pub enum DecodeError {
 /// How much of an error is repeated to whoever sent the bytes, in characters.
 const SHOWN_CHARS: usize = 400;
 
-/// JSON's errors repeat what they met, a field's name for instance, however long it is; where it was met stands at their end.
+/// JSON's errors repeat what they met, a field's name for instance, however long it is;
+/// where it was met stands at their end.
 fn head(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.char_indices().nth(SHOWN_CHARS) {
         None => text,
-        Some((end, _)) => format!("{}… at line {} column {}", &text[..end], error.line(), error.column()),
+        Some((end, _)) => {
+            format!("{}… at line {} column {}", &text[..end], error.line(), error.column())
+        }
     }
 }
 
@@ -85,7 +90,8 @@ impl Encoding {
     /// Encodes a message.
     ///
     /// # Panics
-    /// When the type cannot be encoded at all (a map with keys that are no strings, in JSON): a defect of the type.
+    /// When the type cannot be encoded at all (a map with keys that are no strings, in
+    /// JSON): a defect of the type.
     #[must_use]
     pub fn encode<T: Serialize + ?Sized>(self, message: &T) -> Bytes {
         match self {
@@ -94,7 +100,9 @@ impl Encoding {
                 bytes.push(b'\n');
                 Bytes::from(bytes)
             }
-            Self::Postcard => Bytes::from(postcard::to_allocvec(message).expect("encoding into memory does not fail")),
+            Self::Postcard => Bytes::from(
+                postcard::to_allocvec(message).expect("encoding into memory does not fail"),
+            ),
         }
     }
 
@@ -113,10 +121,12 @@ impl Encoding {
     }
 }
 
-/// The body of a request, decoded by its `Content-Type`: JSON, where it says nothing or what `curl -d` says.
+/// The body of a request, decoded by its `Content-Type`: JSON, where it says nothing or
+/// what `curl -d` says.
 ///
-/// Refuses with 400 (malformed, or a deadline header that is), 408 (the body took longer than the deadline), 413 (above
-/// [`MAX_MESSAGE_BYTES`], or the lower limit set by [`BodyLimit`]) and 415 (another media type).
+/// Refuses with 400 (malformed, or a deadline header that is), 408 (the body took longer
+/// than the deadline), 413 (above [`MAX_MESSAGE_BYTES`], or the lower limit set by
+/// [`BodyLimit`]) and 415 (another media type).
 #[derive(Clone, Copy, Debug)]
 pub struct Wire<T>(pub T);
 
@@ -126,7 +136,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Wire<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let encoding = content_encoding(request.headers())?;
         let WholeBody(bytes) = WholeBody::from_request(request, state).await?;
-        encoding.decode(&bytes).map(Self).map_err(|error| Problem::bad_request(format!("the body is {error}")))
+        encoding
+            .decode(&bytes)
+            .map(Self)
+            .map_err(|error| Problem::bad_request(format!("the body is {error}")))
     }
 }
 
@@ -135,11 +148,13 @@ fn content_encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
     let text = value.to_str().unwrap_or_default();
     let from_curl = text.eq_ignore_ascii_case("application/x-www-form-urlencoded");
     let encoding = if from_curl { Some(Encoding::Json) } else { Encoding::of_media_type(text) };
-    encoding.ok_or_else(|| Problem::unsupported_media_type(format!("send {JSON} or {POSTCARD}, not {text:?}")))
+    encoding.ok_or_else(|| {
+        Problem::unsupported_media_type(format!("send {JSON} or {POSTCARD}, not {text:?}"))
+    })
 }
 
-/// A request extension that sets the limit on bodies read by [`Wire`] and [`WholeBody`]; a layer of
-/// `axum::Extension(BodyLimit { … })` on a route puts it there.
+/// A request extension that sets the limit on bodies read by [`Wire`] and [`WholeBody`];
+/// a layer of `axum::Extension(BodyLimit { … })` on a route puts it there.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimit {
     /// What is limited, for the refusal: `value`, for instance.
@@ -148,7 +163,8 @@ pub struct BodyLimit {
     pub bytes: usize,
 }
 
-/// The whole body of a request as bytes: bounded in length by [`BodyLimit`] (413) and in time by the deadline (408).
+/// The whole body of a request as bytes: bounded in length by [`BodyLimit`] (413) and in
+/// time by the deadline (408).
 #[derive(Clone, Debug)]
 pub struct WholeBody(pub Bytes);
 
@@ -158,7 +174,11 @@ impl<S: Send + Sync> FromRequest<S> for WholeBody {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         let deadline = Deadline::from_request_parts(&mut parts, state).await?;
-        let limit = parts.extensions.get().copied().unwrap_or(BodyLimit { what: "message", bytes: MAX_MESSAGE_BYTES });
+        let limit = parts
+            .extensions
+            .get()
+            .copied()
+            .unwrap_or(BodyLimit { what: "message", bytes: MAX_MESSAGE_BYTES });
         let bytes = deadline.bound(read_body(body, limit)).await.map_err(|elapsed| {
             Problem::new(
                 StatusCode::REQUEST_TIMEOUT,
@@ -171,8 +191,9 @@ impl<S: Send + Sync> FromRequest<S> for WholeBody {
     }
 }
 
-/// How much of a body above its limit is read and thrown away, in bytes. A client that is still sending when the connection closes
-/// may never see the answer; one that sends far too much is cut off all the same.
+/// How much of a body above its limit is read and thrown away, in bytes. A client that is
+/// still sending when the connection closes may never see the answer; one that sends far
+/// too much is cut off all the same.
 const DRAIN_BYTES: u64 = 4 << 20;
 /// What is set aside for a body before it comes, whatever length it announces, in bytes.
 const FIRST_BUFFER: usize = 64 << 10;
@@ -180,8 +201,10 @@ const FIRST_BUFFER: usize = 64 << 10;
 /// Reads a body to its end.
 ///
 /// # Errors
-/// 413 above the limit, 400 where the connection breaks. The rest of a body that is a little too long is read and thrown away, so
-/// that the client hears the answer and the connection stays of use; of a longer one nothing more is read, and the connection closes.
+/// 413 above the limit, 400 where the connection breaks. The rest of a body that is a
+/// little too long is read and thrown away, so that the client hears the answer and the
+/// connection stays of use; of a longer one nothing more is read, and the connection
+/// closes.
 pub async fn read_body<B>(body: B, limit: BodyLimit) -> Result<Bytes, Problem>
 where
     B: hyper::body::Body<Data = Bytes>,
@@ -190,13 +213,16 @@ where
     let bound = limit.bytes as u64 + DRAIN_BYTES;
     let announced = body.size_hint().lower();
     let mut body = pin!(body);
-    let mut kept = Vec::with_capacity(usize::try_from(announced).unwrap_or(FIRST_BUFFER).min(FIRST_BUFFER));
+    let mut kept =
+        Vec::with_capacity(usize::try_from(announced).unwrap_or(FIRST_BUFFER).min(FIRST_BUFFER));
     let mut length = 0_u64;
     while announced <= bound && length <= bound {
         let frame = match body.as_mut().frame().await {
             None if length <= limit.bytes as u64 => return Ok(Bytes::from(kept)),
             None => return Err(Problem::too_large(limit.what, limit.bytes)),
-            Some(Err(error)) => return Err(Problem::bad_request(format!("the body broke off: {}", error.into()))),
+            Some(Err(error)) => {
+                return Err(Problem::bad_request(format!("the body broke off: {}", error.into())));
+            }
             Some(Ok(frame)) => frame,
         };
         let Ok(data) = frame.into_data() else { continue };
@@ -205,11 +231,12 @@ where
             kept.extend_from_slice(&data);
         }
     }
-    Err(Problem::too_large(limit.what, limit.bytes).with_header(header::CONNECTION, HeaderValue::from_static("close")))
+    Err(Problem::too_large(limit.what, limit.bytes)
+        .with_header(header::CONNECTION, HeaderValue::from_static("close")))
 }
 
-/// In which encoding the caller wants the answer: what `Accept` names, else that of its body, else JSON. An extractor that
-/// never refuses.
+/// In which encoding the caller wants the answer: what `Accept` names, else that of its
+/// body, else JSON. An extractor that never refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply(pub Encoding);
 
@@ -217,9 +244,15 @@ impl Reply {
     /// What the request's headers ask for.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
-        let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let accepted =
+            headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let named = accepted.flat_map(|value| value.split(',')).find_map(Encoding::of_media_type);
-        let sent = || headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).and_then(Encoding::of_media_type);
+        let sent = || {
+            headers
+                .get(header::CONTENT_TYPE)
+                .and_then(|value| value.to_str().ok())
+                .and_then(Encoding::of_media_type)
+        };
         Self(named.or_else(sent).unwrap_or(Encoding::Json))
     }
 
@@ -227,7 +260,9 @@ impl Reply {
     #[must_use]
     pub fn send<T: Serialize + ?Sized>(self, message: &T) -> Response {
         let mut response = Response::new(Body::from(self.0.encode(message)));
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(self.0.media_type()));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static(self.0.media_type()));
         response
     }
 }

@@ -1,4 +1,5 @@
-//! What callers learn when a call fails: above all whether the request may have been carried out.
+//! What callers learn when a call fails: above all whether the request may have been
+//! carried out.
 #![expect(clippy::disallowed_methods, reason = "tests start tasks")]
 
 use std::time::Duration;
@@ -13,7 +14,8 @@ use shared::client::{AcceptorClient, CallError, CoordinatorClient, ReplicaClient
 use shared::config::BaseUrl;
 use shared::ids::{AcceptorId, Ballot, CoordinatorId, Instance, Slot};
 use shared::message::{
-    ChosenReply, Directory, DirectoryEntry, Marks, Member, Nack, Prepare, PrepareReply, Roster, Service, VotesPage, Watermarks,
+    ChosenReply, Directory, DirectoryEntry, Marks, Member, Nack, Prepare, PrepareReply, Roster,
+    Service, VotesPage, Watermarks,
 };
 use shared::problem::{Outcome, Problem};
 use shared::server::{Limits, serve};
@@ -35,7 +37,14 @@ async fn listen() -> (TcpListener, BaseUrl) {
 async fn start(router: Router) -> (BaseUrl, DropGuard) {
     let (listener, url) = listen().await;
     let shutdown = CancellationToken::new();
-    tokio::spawn(serve(listener, router, Service::Acceptor, &[], Limits::default(), shutdown.clone()));
+    tokio::spawn(serve(
+        listener,
+        router,
+        Service::Acceptor,
+        &[],
+        Limits::default(),
+        shutdown.clone(),
+    ));
     (url, shutdown.drop_guard())
 }
 
@@ -58,8 +67,17 @@ fn watermarks() -> Watermarks {
 
 #[tokio::test]
 async fn messages_go_there_and_back() {
-    let nack = Nack { acceptor: AcceptorId(1), promised: Ballot { round: 9, coordinator: CoordinatorId(9) } };
-    let page = VotesPage { acceptor: AcceptorId(1), roster: None, votes: vec![], next: Some(Slot(8)), marks: Marks::default() };
+    let nack = Nack {
+        acceptor: AcceptorId(1),
+        promised: Ballot { round: 9, coordinator: CoordinatorId(9) },
+    };
+    let page = VotesPage {
+        acceptor: AcceptorId(1),
+        roster: None,
+        votes: vec![],
+        next: Some(Slot(8)),
+        marks: Marks::default(),
+    };
     let router = Router::new()
         .route("/v1/watermarks", get(async |reply: Reply| reply.send(&watermarks())))
         .route(
@@ -81,7 +99,8 @@ async fn messages_go_there_and_back() {
     assert_eq!(acceptor.watermarks(TIMEOUT).await.unwrap(), watermarks());
     assert_eq!(acceptor.votes(Slot(7), TIMEOUT).await.unwrap().next, Some(Slot(8)));
     let ballot = Ballot { round: 1, coordinator: CoordinatorId(1) };
-    let prepare = Prepare { roster: Roster::new(vec![AcceptorId(1)]).unwrap(), ballot, from: Slot(4) };
+    let prepare =
+        Prepare { roster: Roster::new(vec![AcceptorId(1)]).unwrap(), ballot, from: Slot(4) };
     assert_eq!(acceptor.prepare(&prepare, TIMEOUT).await.unwrap(), PrepareReply::Nack(nack));
 }
 
@@ -93,11 +112,20 @@ async fn the_log_is_asked_for_with_a_wait_and_a_deadline() {
         assert!(headers["traceparent"].to_str().unwrap().ends_with("-00"), "polls start no traces");
         reply.send(&ChosenReply::Trimmed { oldest: Slot(6) })
     };
-    let (url, _guard) = start(Router::new().route("/v1/chosen", get(answer)).route("/v1/replication/log", get(answer))).await;
+    let (url, _guard) = start(
+        Router::new().route("/v1/chosen", get(answer)).route("/v1/replication/log", get(answer)),
+    )
+    .await;
     let wait = Duration::from_secs(1);
     let trimmed = ChosenReply::Trimmed { oldest: Slot(6) };
-    assert_eq!(CoordinatorClient::new(url.clone()).chosen(Slot(5), wait, TIMEOUT).await.unwrap(), trimmed);
-    assert_eq!(ReplicaClient::new(url).replication_log(Slot(5), wait, TIMEOUT).await.unwrap(), trimmed);
+    assert_eq!(
+        CoordinatorClient::new(url.clone()).chosen(Slot(5), wait, TIMEOUT).await.unwrap(),
+        trimmed
+    );
+    assert_eq!(
+        ReplicaClient::new(url).replication_log(Slot(5), wait, TIMEOUT).await.unwrap(),
+        trimmed
+    );
 }
 
 #[tokio::test]
@@ -111,7 +139,8 @@ async fn nobody_listening_means_never_sent() {
 
 #[tokio::test]
 async fn no_answer_in_time_means_unknown() {
-    let (url, _guard) = start(Router::new().route("/v1/watermarks", get(std::future::pending::<()>))).await;
+    let (url, _guard) =
+        start(Router::new().route("/v1/watermarks", get(std::future::pending::<()>))).await;
     let error = AcceptorClient::new(url).watermarks(Duration::from_millis(50)).await.unwrap_err();
     assert!(matches!(error, CallError::Timeout { .. }), "{error}");
     assert!(!error.never_sent() && error.is_unknown());
@@ -120,7 +149,8 @@ async fn no_answer_in_time_means_unknown() {
 #[tokio::test]
 async fn a_connection_that_breaks_means_unknown() {
     for half in [&b""[..], b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf"] {
-        let error = AcceptorClient::new(start_raw(half).await).watermarks(TIMEOUT).await.unwrap_err();
+        let error =
+            AcceptorClient::new(start_raw(half).await).watermarks(TIMEOUT).await.unwrap_err();
         assert!(matches!(error, CallError::Broken { .. }), "{error}");
         assert!(!error.never_sent() && error.is_unknown());
     }
@@ -130,15 +160,18 @@ async fn a_connection_that_breaks_means_unknown() {
 async fn nonsense_and_endless_answers_are_refused() {
     let long = b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n";
     for nonsense in [&b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n\xff\xff"[..], long] {
-        let error = AcceptorClient::new(start_raw(nonsense).await).watermarks(TIMEOUT).await.unwrap_err();
+        let error =
+            AcceptorClient::new(start_raw(nonsense).await).watermarks(TIMEOUT).await.unwrap_err();
         assert!(matches!(error, CallError::Nonsense { .. }), "{error}");
     }
 }
 
 #[tokio::test]
 async fn an_answer_is_taken_from_whom_was_asked_and_from_nobody_that_it_points_to() {
-    let (elsewhere, _guard) =
-        start(Router::new().route("/v1/watermarks", get(async |reply: Reply| reply.send(&watermarks())))).await;
+    let (elsewhere, _guard) = start(
+        Router::new().route("/v1/watermarks", get(async |reply: Reply| reply.send(&watermarks()))),
+    )
+    .await;
     let location = format!("{elsewhere}/v1/watermarks");
     let answer = async move || (StatusCode::TEMPORARY_REDIRECT, [("location", location)]);
     let (url, _guard) = start(Router::new().route("/v1/watermarks", get(answer))).await;
@@ -150,7 +183,9 @@ async fn an_answer_is_taken_from_whom_was_asked_and_from_nobody_that_it_points_t
 #[tokio::test]
 async fn of_a_refusal_that_goes_on_and_on_nothing_is_kept() {
     let long = async || {
-        let pieces = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(bytes::Bytes::from_static(&[b'x'; 1_000])));
+        let pieces = futures::stream::repeat_with(|| {
+            Ok::<_, std::io::Error>(bytes::Bytes::from_static(&[b'x'; 1_000]))
+        });
         (StatusCode::INTERNAL_SERVER_ERROR, axum::body::Body::from_stream(pieces.take(100)))
     };
     let (url, _guard) = start(Router::new().route("/v1/watermarks", get(long))).await;
@@ -169,13 +204,18 @@ async fn a_problem_is_read_and_its_outcome_believed() {
     };
     let (url, _guard) = start(Router::new().route("/v1/{kind}", get(answer))).await;
     let peer = shared::client::Peer::new(url);
-    for (path, status, unknown) in
-        [("/v1/overloaded", 503, false), ("/v1/refused", 503, false), ("/v1/late", 504, true), ("/nothing", 404, false)]
-    {
+    for (path, status, unknown) in [
+        ("/v1/overloaded", 503, false),
+        ("/v1/refused", 503, false),
+        ("/v1/late", 504, true),
+        ("/nothing", 404, false),
+    ] {
         let error = peer.get::<Watermarks>(path, TIMEOUT).await.unwrap_err();
         assert_eq!(error.is_unknown(), unknown, "{error}");
         assert!(!error.never_sent());
-        let CallError::Refused { status: found, problem: Some(_), .. } = error else { panic!("{error}") };
+        let CallError::Refused { status: found, problem: Some(_), .. } = error else {
+            panic!("{error}")
+        };
         assert_eq!(found, StatusCode::from_u16(status).unwrap());
     }
 }

@@ -1,18 +1,24 @@
-//! Every message goes through both encodings unchanged: people and scripts can say all that services say.
+//! Every message goes through both encodings unchanged: people and scripts can say all
+//! that services say.
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use shared::ids::{AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, Name, Slot};
+use shared::ids::{
+    AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, Name, Slot,
+};
 use shared::message::{
-    Accept, AcceptReply, Accepted, Batch, ChosenEntry, ChosenReply, Directory, DirectoryEntry, Full, Heartbeat, HeartbeatReply,
-    Marks, Member, Nack, Phase, Prepare, PrepareReply, Promise, Proposal, ProposalReply, Roster, Service, SlotValue, Stranger,
-    Value, View, Vote, VotesPage, Watermarks,
+    Accept, AcceptReply, Accepted, Batch, ChosenEntry, ChosenReply, Directory, DirectoryEntry,
+    Full, Heartbeat, HeartbeatReply, Marks, Member, Nack, Phase, Prepare, PrepareReply, Promise,
+    Proposal, ProposalReply, Roster, Service, SlotValue, Stranger, Value, View, Vote, VotesPage,
+    Watermarks,
 };
 use shared::wire::Encoding;
 
 #[track_caller]
-fn both<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(messages: impl IntoIterator<Item = T>) {
+fn both<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(
+    messages: impl IntoIterator<Item = T>,
+) {
     for message in messages {
         for encoding in [Encoding::Json, Encoding::Postcard] {
             let bytes = encoding.encode(&message);
@@ -33,7 +39,12 @@ fn name(text: &str) -> Name {
 }
 
 fn view() -> View {
-    View { epoch: Epoch(1), primary: name("a"), primary_instance: Instance(5), backups: vec![name("b"), name("c")] }
+    View {
+        epoch: Epoch(1),
+        primary: name("a"),
+        primary_instance: Instance(5),
+        backups: vec![name("b"), name("c")],
+    }
 }
 
 #[test]
@@ -44,17 +55,47 @@ fn the_messages_of_acceptors() {
     let stranger = Stranger { acceptor: AcceptorId(1), roster: Some(roster()) };
     both([Prepare { roster: roster(), ballot: BALLOT, from: Slot(4) }]);
     let (votes, next) = (vec![vote], Some(Slot(8)));
-    let promise = Promise { acceptor: AcceptorId(1), ballot: BALLOT, from: Slot(4), votes: votes.clone(), next, marks: MARKS };
-    both([PrepareReply::Promise(promise), PrepareReply::Nack(nack), PrepareReply::Stranger(stranger.clone())]);
+    let promise = Promise {
+        acceptor: AcceptorId(1),
+        ballot: BALLOT,
+        from: Slot(4),
+        votes: votes.clone(),
+        next,
+        marks: MARKS,
+    };
+    both([
+        PrepareReply::Promise(promise),
+        PrepareReply::Nack(nack),
+        PrepareReply::Stranger(stranger.clone()),
+    ]);
     let proposals = vec![SlotValue { slot: Slot(9), value }];
-    both([Accept { roster: roster(), ballot: BALLOT, proposals, chosen_below: Slot(8), trim_below: Slot(7) }]);
-    let accepted = Accepted { acceptor: AcceptorId(1), ballot: BALLOT, slots: vec![Slot(9)], marks: MARKS };
+    both([Accept {
+        roster: roster(),
+        ballot: BALLOT,
+        proposals,
+        chosen_below: Slot(8),
+        trim_below: Slot(7),
+    }]);
+    let accepted =
+        Accepted { acceptor: AcceptorId(1), ballot: BALLOT, slots: vec![Slot(9)], marks: MARKS };
     let full = Full { acceptor: AcceptorId(1), limit: "disk".into() };
-    both([AcceptReply::Accepted(accepted), AcceptReply::Nack(nack), AcceptReply::Stranger(stranger), AcceptReply::Full(full)]);
+    both([
+        AcceptReply::Accepted(accepted),
+        AcceptReply::Nack(nack),
+        AcceptReply::Stranger(stranger),
+        AcceptReply::Full(full),
+    ]);
     both([VotesPage { acceptor: AcceptorId(1), roster: None, votes, next, marks: MARKS }]);
-    both([Watermarks { acceptor: AcceptorId(1), roster: None, promised: Some(BALLOT), marks: MARKS, leader_silent_ms: 1 }]);
+    both([Watermarks {
+        acceptor: AcceptorId(1),
+        roster: None,
+        promised: Some(BALLOT),
+        marks: MARKS,
+        leader_silent_ms: 1,
+    }]);
     let url = "http://a:1".to_owned();
-    let member = Member { name: name("a"), service: Service::Coordinator, url, instance: Instance(1) };
+    let member =
+        Member { name: name("a"), service: Service::Coordinator, url, instance: Instance(1) };
     both([member.clone()]);
     both([Directory { members: vec![DirectoryEntry { member, age_ms: 3 }] }]);
 }
@@ -62,7 +103,12 @@ fn the_messages_of_acceptors() {
 #[test]
 fn the_messages_of_coordinators_and_replicas() {
     let value = Value::View(view()).encode();
-    both([Proposal { cluster: ClusterId(1), epoch: Epoch(1), number: BatchNumber(0), value: value.clone() }]);
+    both([Proposal {
+        cluster: ClusterId(1),
+        epoch: Epoch(1),
+        number: BatchNumber(0),
+        value: value.clone(),
+    }]);
     both([
         ProposalReply::Chosen { slot: Slot(1), ballot: BALLOT, chosen_below: Slot(2) },
         ProposalReply::NotLeading,
@@ -96,7 +142,11 @@ fn the_messages_of_coordinators_and_replicas() {
 
 #[test]
 fn a_value_is_read_back_and_nothing_after_it() {
-    let batch = Batch { epoch: Epoch(1), number: BatchNumber(2), commands: Bytes::from_static(b"commands") };
+    let batch = Batch {
+        epoch: Epoch(1),
+        number: BatchNumber(2),
+        commands: Bytes::from_static(b"commands"),
+    };
     for value in [Value::Noop, Value::View(view()), Value::Batch(batch)] {
         let bytes = value.encode();
         assert_eq!(Value::decode(&bytes).unwrap(), value);
@@ -114,9 +164,13 @@ fn a_malformed_message_is_refused() {
         Encoding::Json.decode::<Prepare>(json.as_bytes())
     };
     assert!(prepare(roster, "").is_ok());
-    assert!(prepare(roster, ",\"form\":0").unwrap_err().to_string().contains("unknown field `form`"));
+    assert!(
+        prepare(roster, ",\"form\":0").unwrap_err().to_string().contains("unknown field `form`")
+    );
     assert!(prepare("[]", "").is_err());
-    assert!(prepare("[\"0000000000000001\",\"0000000000000001\",\"0000000000000003\"]", "").is_err());
+    assert!(
+        prepare("[\"0000000000000001\",\"0000000000000001\",\"0000000000000003\"]", "").is_err()
+    );
 }
 
 #[test]
@@ -124,6 +178,9 @@ fn two_majorities_share_an_acceptor_and_a_minority_may_be_gone() {
     for acceptors in 1..=9 {
         let majority = shared::message::quorum(acceptors);
         assert!(2 * majority > acceptors, "two times {majority} of {acceptors} need not meet");
-        assert!(majority + (acceptors - 1) / 2 <= acceptors, "{majority} of {acceptors} are not there when a minority is gone");
+        assert!(
+            majority + (acceptors - 1) / 2 <= acceptors,
+            "{majority} of {acceptors} are not there when a minority is gone"
+        );
     }
 }

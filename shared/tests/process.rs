@@ -1,6 +1,7 @@
 //! A service as a process: signals, exit codes, panics, logs and the export of spans.
 //!
-//! The service under test is this test program itself: each test starts it again to run `the_service` only.
+//! The service under test is this test program itself: each test starts it again to run
+//! `the_service` only.
 #![expect(clippy::disallowed_methods, reason = "tests start tasks and read clocks")]
 
 use std::io::{BufRead, BufReader, Read as _};
@@ -24,7 +25,8 @@ use tokio::sync::mpsc;
 const CHILD: &str = "SYNOD_TEST_CHILD";
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const UNSAMPLED: &str = "00-11111111111111111111111111111111-b7ad6b7169203331-00";
-const NAMES: SpanNames = &[("GET", "/work/{item}", "replica.work"), ("GET", "/panic", "replica.panic")];
+const NAMES: SpanNames =
+    &[("GET", "/work/{item}", "replica.work"), ("GET", "/panic", "replica.panic")];
 
 #[derive(Parser)]
 struct Flags {
@@ -48,9 +50,20 @@ fn the_service() -> ExitCode {
         });
         let router = Router::new()
             .route("/work/{item}", get(work))
-            .route("/panic", get(async || -> &'static str { panic!("invariant of the test: {} != {}", 1, 2) }))
+            .route(
+                "/panic",
+                get(async || -> &'static str { panic!("invariant of the test: {} != {}", 1, 2) }),
+            )
             .route("/v1/status", get(async move || wire::json(&running.identity.status(()))));
-        serve(running.listener, router, Service::Replica, NAMES, Limits::default(), running.shutdown).await?;
+        serve(
+            running.listener,
+            router,
+            Service::Replica,
+            NAMES,
+            Limits::default(),
+            running.shutdown,
+        )
+        .await?;
         Ok(())
     })
 }
@@ -210,12 +223,16 @@ async fn rust_log_is_obeyed() {
 fn is_whole(request: &[u8]) -> bool {
     let Some(end) = request.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
     let head = String::from_utf8_lossy(&request[..end]).to_lowercase();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")).expect("the exporter says how long it is");
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length:"))
+        .expect("the exporter says how long it is");
     request.len() >= end + 4 + length.trim().parse::<usize>().unwrap()
 }
 
-/// A collector that hands on each request it gets, as text as far as it is text. It needs a thread of its own, since tests block
-/// theirs while they wait for the end of a process.
+/// A collector that hands on each request it gets, as text as far as it is text. It needs
+/// a thread of its own, since tests block theirs while they wait for the end of a
+/// process.
 async fn collector() -> (String, mpsc::UnboundedReceiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -225,11 +242,17 @@ async fn collector() -> (String, mpsc::UnboundedReceiver<String>) {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = Vec::new();
             while !is_whole(&request) {
-                assert!(stream.read_buf(&mut request).await.unwrap() > 0, "the exporter breaks off");
+                assert!(
+                    stream.read_buf(&mut request).await.unwrap() > 0,
+                    "the exporter breaks off"
+                );
             }
-            // First: the process may end once it is answered, and the test look at what was sent.
+            // First: the process may end once it is answered, and the test look at what
+            // was sent.
             let _test_over = sender.send(String::from_utf8_lossy(&request).into_owned());
-            let _answered = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+            let _answered = stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                .await;
         }
     });
     (endpoint, receiver)
@@ -238,7 +261,10 @@ async fn collector() -> (String, mpsc::UnboundedReceiver<String>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn spans_are_exported_when_an_endpoint_is_set_and_the_last_ones_when_the_process_ends() {
     let (endpoint, mut requests) = collector().await;
-    let mut process = start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), ("OTEL_RESOURCE_ATTRIBUTES", "zone=north")]);
+    let mut process = start(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+        ("OTEL_RESOURCE_ATTRIBUTES", "zone=north"),
+    ]);
     let response = process.work(PARENT).await;
     assert_eq!(response.headers()["trace-id"], "0af7651916cd43dd8448eb211c80319c");
     process.signal("-TERM");
@@ -249,7 +275,16 @@ async fn spans_are_exported_when_an_endpoint_is_set_and_the_last_ones_when_the_p
     while let Ok(more) = requests.try_recv() {
         spans.push_str(&more);
     }
-    for word in ["synod-replica", "replica-1", "zone", "north", "replica.work", "/work/{item}", "http.route", "replica.batch"] {
+    for word in [
+        "synod-replica",
+        "replica-1",
+        "zone",
+        "north",
+        "replica.work",
+        "/work/{item}",
+        "http.route",
+        "replica.batch",
+    ] {
         assert!(spans.contains(word), "{word} in {spans:?}");
     }
     assert!(!spans.contains("/work/9"), "routes, not paths: {spans:?}");
@@ -258,8 +293,12 @@ async fn spans_are_exported_when_an_endpoint_is_set_and_the_last_ones_when_the_p
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_caller_does_not_sample_is_not_exported() {
     let (endpoint, mut requests) = collector().await;
-    let mut process = start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), ("OTEL_SERVICE_NAME", "mine")]);
-    assert_eq!(process.work(UNSAMPLED).await.headers()["trace-id"], "11111111111111111111111111111111");
+    let mut process =
+        start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), ("OTEL_SERVICE_NAME", "mine")]);
+    assert_eq!(
+        process.work(UNSAMPLED).await.headers()["trace-id"],
+        "11111111111111111111111111111111"
+    );
     process.signal("-TERM");
     assert_eq!(process.exit_code(), 0);
     let spans = requests.try_recv().unwrap_or_default();
@@ -269,7 +308,8 @@ async fn what_the_caller_does_not_sample_is_not_exported() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_sdk_can_be_disabled() {
     let (endpoint, mut requests) = collector().await;
-    let mut process = start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), ("OTEL_SDK_DISABLED", "true")]);
+    let mut process =
+        start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), ("OTEL_SDK_DISABLED", "true")]);
     assert_eq!(process.work(PARENT).await.status(), 200);
     process.signal("-TERM");
     assert_eq!(process.exit_code(), 0);
@@ -294,7 +334,8 @@ async fn a_collector_that_never_answers_holds_up_neither_requests_nor_the_end() 
         assert_eq!(request.send().await.unwrap().status(), 200);
         longest = longest.max(began.elapsed());
     }
-    // Spans do not fit the exporter's queue for long, and it would wait for 10 s before it gives one request up.
+    // Spans do not fit the exporter's queue for long, and it would wait for 10 s before
+    // it gives one request up.
     assert!(longest < Duration::from_secs(5), "{longest:?}");
     let asked = Instant::now();
     process.signal("-TERM");

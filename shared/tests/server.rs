@@ -36,7 +36,8 @@ async fn start(limits: Limits) -> Server {
         .route("/forever", get(std::future::pending::<()>))
         .merge(health::routes(|| vec![Check::new("gate", None)]));
     let shutdown = CancellationToken::new();
-    let ended = tokio::spawn(serve(listener, router, Service::Replica, &[], limits, shutdown.clone()));
+    let ended =
+        tokio::spawn(serve(listener, router, Service::Replica, &[], limits, shutdown.clone()));
     Server { address, gate, shutdown, ended }
 }
 
@@ -52,7 +53,8 @@ async fn problem_of(response: reqwest::Response) -> problem::Body {
 /// Sends bytes on a connection of their own and reads until the server closes it.
 async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    // A reset before all is written, or after the answer, is the server closing with input unread.
+    // A reset before all is written, or after the answer, is the server closing with
+    // input unread.
     let _closed = stream.write_all(bytes).await;
     let mut answer = Vec::new();
     let _closed = stream.read_to_end(&mut answer).await;
@@ -60,7 +62,10 @@ async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
 }
 
 /// Waits until a request to `path` occupies its place.
-async fn occupy(server: &Server, path: &'static str) -> JoinHandle<Result<reqwest::Response, reqwest::Error>> {
+async fn occupy(
+    server: &Server,
+    path: &'static str,
+) -> JoinHandle<Result<reqwest::Response, reqwest::Error>> {
     let url = format!("http://{}{path}", server.address);
     let request = tokio::spawn(reqwest::get(url));
     while get_from(server, "/nothing").await.status() != 503 {
@@ -88,7 +93,11 @@ async fn an_unknown_path_or_method_is_a_problem_and_every_answer_names_its_trace
 async fn what_may_have_been_meant_as_a_mutation_is_told_that_nothing_happened() {
     let server = start(Limits::default()).await;
     for (path, status) in [("/nothing", 404), ("/hello", 405)] {
-        let response = reqwest::Client::new().put(format!("http://{}{path}", server.address)).send().await.unwrap();
+        let response = reqwest::Client::new()
+            .put(format!("http://{}{path}", server.address))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(response.status(), status);
         assert_eq!(problem_of(response).await.outcome, Some(problem::Outcome::NotApplied));
     }
@@ -107,8 +116,12 @@ async fn a_body_in_a_coding_that_nobody_takes_off_is_refused() {
 async fn the_callers_trace_is_taken_up() {
     let server = start(Limits::default()).await;
     let request = reqwest::Client::new().post(format!("http://{}/hello", server.address));
-    let request = request.header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
-    assert_eq!(request.send().await.unwrap().headers()["trace-id"], "0af7651916cd43dd8448eb211c80319c");
+    let request =
+        request.header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    assert_eq!(
+        request.send().await.unwrap().headers()["trace-id"],
+        "0af7651916cd43dd8448eb211c80319c"
+    );
 }
 
 #[tokio::test]
@@ -123,18 +136,24 @@ async fn a_header_above_the_limit_is_431() {
     assert_eq!(response.status(), 431);
     assert!(problem_of(response).await.detail.contains("limited to 16384 bytes"));
 
-    let far_above = format!("POST /hello HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "x".repeat(100_000));
+    let far_above =
+        format!("POST /hello HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "x".repeat(100_000));
     assert!(raw(server.address, far_above.as_bytes()).await.starts_with("HTTP/1.1 431 "));
     let many = format!("POST /hello HTTP/1.1\r\nhost: x\r\n{}\r\n", "a: b\r\n".repeat(200));
     assert!(raw(server.address, many.as_bytes()).await.starts_with("HTTP/1.1 431 "));
-    let long_path = format!("GET /{} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", "x".repeat(20_000));
+    let long_path =
+        format!("GET /{} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", "x".repeat(20_000));
     assert!(raw(server.address, long_path.as_bytes()).await.starts_with("HTTP/1.1 431 "));
 }
 
 #[tokio::test]
 async fn bytes_that_are_not_http_are_400() {
     let server = start(Limits::default()).await;
-    assert!(raw(server.address, b"\x16\x03\x01\x02\x00 hello\r\n\r\n").await.starts_with("HTTP/1.1 400 "));
+    assert!(
+        raw(server.address, b"\x16\x03\x01\x02\x00 hello\r\n\r\n")
+            .await
+            .starts_with("HTTP/1.1 400 ")
+    );
 }
 
 #[tokio::test]
@@ -144,7 +163,10 @@ async fn a_request_above_the_limit_is_refused_at_once_while_health_is_answered()
     let response = get_from(&server, "/nothing").await;
     assert_eq!(response.status(), 503);
     assert_eq!(response.headers()["retry-after"], "1");
-    assert_eq!(problem_of(response).await.detail, "too much at once: 1 requests are being served, the limit of this server");
+    assert_eq!(
+        problem_of(response).await.detail,
+        "too much at once: 1 requests are being served, the limit of this server"
+    );
     assert_eq!(get_from(&server, "/livez").await.status(), 200);
     assert_eq!(get_from(&server, "/readyz").await.status(), 200);
 
@@ -162,7 +184,10 @@ async fn a_connection_above_the_limit_is_refused_at_once() {
     held.read_exact(&mut byte).await.unwrap();
 
     let answer = raw(server.address, b"").await;
-    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("1 connections are open"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 503 ") && answer.contains("1 connections are open"),
+        "{answer}"
+    );
     drop(held);
     let request = b"POST /hello HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     while !raw(server.address, request).await.starts_with("HTTP/1.1 200 ") {
@@ -200,7 +225,11 @@ async fn a_connection_that_waits_for_its_next_request_does_not_hold_up_the_end()
     let mut byte = [0];
     idle.read_exact(&mut byte).await.unwrap();
     server.shutdown.cancel();
-    tokio::time::timeout(Duration::from_secs(10), server.ended).await.expect("it waits for nothing").unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(10), server.ended)
+        .await
+        .expect("it waits for nothing")
+        .unwrap()
+        .unwrap();
 }
 
 #[tokio::test]

@@ -10,8 +10,10 @@ fn fuzz() -> PathBuf {
 }
 
 fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let entries =
+        fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort_unstable();
     names
 }
@@ -38,14 +40,18 @@ pub(crate) fn folders() -> Vec<String> {
 
 /// The decoders that have a fuzz target.
 pub(crate) fn targets() -> Vec<String> {
-    names(&fuzz().join("targets")).into_iter().map(|name| name.strip_suffix(".rs").unwrap().to_owned()).collect()
+    names(&fuzz().join("targets"))
+        .into_iter()
+        .map(|name| name.strip_suffix(".rs").unwrap().to_owned())
+        .collect()
 }
 
 /// The fuzz targets that are built.
 pub(crate) fn declared() -> Vec<String> {
     let manifest = fs::read_to_string(fuzz().join("Cargo.toml")).unwrap();
     let paths = manifest.lines().filter_map(|line| line.strip_prefix("path = \"targets/"));
-    let mut names: Vec<String> = paths.map(|path| path.strip_suffix(".rs\"").unwrap().to_owned()).collect();
+    let mut names: Vec<String> =
+        paths.map(|path| path.strip_suffix(".rs\"").unwrap().to_owned()).collect();
     names.sort_unstable();
     names
 }

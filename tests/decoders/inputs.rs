@@ -7,9 +7,15 @@ use tests::decoders::Decoder;
 
 use crate::corpus;
 
-/// Numbers that stand for lengths which nothing has: as the encodings here have them (varints, little-endian, digits).
-const LENGTHS: [&[u8]; 5] =
-    [b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", b"\x80\x80\x80\x80\x10", b"\xff\xff\xff\xff", b"\xff\xff\x03", b"99999999999"];
+/// Numbers that stand for lengths which nothing has: as the encodings here have them
+/// (varints, little-endian, digits).
+const LENGTHS: [&[u8]; 5] = [
+    b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+    b"\x80\x80\x80\x80\x10",
+    b"\xff\xff\xff\xff",
+    b"\xff\xff\x03",
+    b"99999999999",
+];
 
 /// Anything but an input that is known to be good.
 pub(crate) fn damaged(decoder: &Decoder) -> impl Strategy<Value = Vec<u8>> + use<> {
@@ -28,17 +34,21 @@ pub(crate) fn damaged(decoder: &Decoder) -> impl Strategy<Value = Vec<u8>> + use
         bytes.truncate(at.index(bytes.len() + 1));
         bytes
     });
-    let spliced = (known.clone(), known.clone(), any::<Index>(), any::<Index>())
-        .prop_map(|(head, tail, end, start)| [&head[..end.index(head.len() + 1)], &tail[start.index(tail.len() + 1)..]].concat());
-    let blown_up = (known, any::<Index>(), select(LENGTHS.to_vec())).prop_map(|(bytes, at, length)| {
-        let at = at.index(bytes.len() + 1);
-        [&bytes[..at], length, &bytes[(at + 1).min(bytes.len())..]].concat()
-    });
+    let spliced = (known.clone(), known.clone(), any::<Index>(), any::<Index>()).prop_map(
+        |(head, tail, end, start)| {
+            [&head[..end.index(head.len() + 1)], &tail[start.index(tail.len() + 1)..]].concat()
+        },
+    );
+    let blown_up =
+        (known, any::<Index>(), select(LENGTHS.to_vec())).prop_map(|(bytes, at, length)| {
+            let at = at.index(bytes.len() + 1);
+            [&bytes[..at], length, &bytes[(at + 1).min(bytes.len())..]].concat()
+        });
     prop_oneof![1 => vec(any::<u8>(), 0..300), 4 => flipped, 2 => cut, 2 => spliced, 2 => blown_up]
 }
 
-/// Long inputs of one short piece, behind each first byte that could choose a kind, what could stand before a list, and a length
-/// that they then fill.
+/// Long inputs of one short piece, behind each first byte that could choose a kind, what
+/// could stand before a list, and a length that they then fill.
 pub(crate) fn monotonous(decoder: &Decoder) -> impl Iterator<Item = Vec<u8>> + use<> {
     const LENGTH: usize = 128 << 10;
     // Among them the shortest command, and the shortest elements of lists in JSON.
@@ -49,6 +59,10 @@ pub(crate) fn monotonous(decoder: &Decoder) -> impl Iterator<Item = Vec<u8>> + u
     let choices = if decoder.name == "message" { 26_u8 } else { 4 };
     let cases = (0..choices).flat_map(|choice| PIECES.map(|piece| (choice, piece)));
     let cases = cases.flat_map(|(choice, piece)| HEADS.map(|head| (choice, piece, head)));
-    let cases = cases.flat_map(|(choice, piece, head)| ANNOUNCED.map(|announced| (choice, piece, head, announced)));
-    cases.map(|(choice, piece, head, announced)| [&[choice], head, announced, &piece.repeat(LENGTH / piece.len())].concat())
+    let cases = cases.flat_map(|(choice, piece, head)| {
+        ANNOUNCED.map(|announced| (choice, piece, head, announced))
+    });
+    cases.map(|(choice, piece, head, announced)| {
+        [&[choice], head, announced, &piece.repeat(LENGTH / piece.len())].concat()
+    })
 }

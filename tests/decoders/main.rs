@@ -1,9 +1,11 @@
-//! Every decoder that reads bytes from the network or from a disk, fed with anything: the committed corpus of the fuzz targets, and
-//! what proptest makes of valid encodings. None may panic, take what was changed for what was written, or take memory out of
+//! Every decoder that reads bytes from the network or from a disk, fed with anything: the
+//! committed corpus of the fuzz targets, and what proptest makes of valid encodings. None
+//! may panic, take what was changed for what was written, or take memory out of
 //! proportion to its input.
 //!
-//! `fuzz/run` searches on with coverage, for as long as one likes; what it finds goes into the corpus, and is replayed here from
-//! then on. What proptest finds is printed as bytes, for the same corpus.
+//! `fuzz/run` searches on with coverage, for as long as one likes; what it finds goes
+//! into the corpus, and is replayed here from then on. What proptest finds is printed as
+//! bytes, for the same corpus.
 
 mod corpus;
 mod inputs;
@@ -30,8 +32,16 @@ fn every_decoder_has_a_fuzz_target_and_a_corpus_and_no_other_has() {
 #[test]
 fn the_corpus_stays_small() {
     let sizes: Vec<usize> = ALL.iter().flat_map(corpus::of).map(|bytes| bytes.len()).collect();
-    assert!(sizes.iter().all(|size| *size <= 8 << 10), "the largest file has {:?} bytes", sizes.iter().max());
-    assert!(sizes.iter().sum::<usize>() < 1_000_000, "all files have {} bytes", sizes.iter().sum::<usize>());
+    assert!(
+        sizes.iter().all(|size| *size <= 8 << 10),
+        "the largest file has {:?} bytes",
+        sizes.iter().max()
+    );
+    assert!(
+        sizes.iter().sum::<usize>() < 1_000_000,
+        "all files have {} bytes",
+        sizes.iter().sum::<usize>()
+    );
 }
 
 #[test]
@@ -53,7 +63,8 @@ fn every_decoder_stands_random_and_damaged_input() {
             Input::Files => 100,
         };
         // What is found is kept in the corpus, by hand, and not beside it.
-        let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+        let mut runner =
+            TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
         run(&mut runner, &inputs::damaged(decoder), &alone, decoder);
     }
 }
@@ -81,13 +92,21 @@ fn a_long_input_of_the_smallest_parts_takes_memory_in_proportion() {
 fn every_decoder_gets_its_seeds_into_its_corpus() {
     for decoder in &ALL {
         let seeds = (decoder.seeds)();
-        seeds.iter().enumerate().for_each(|(index, bytes)| corpus::add(decoder, &format!("seed-{index}"), bytes));
+        seeds
+            .iter()
+            .enumerate()
+            .for_each(|(index, bytes)| corpus::add(decoder, &format!("seed-{index}"), bytes));
         let kept = corpus::of(decoder);
         assert!(seeds.iter().all(|seed| kept.contains(seed)), "{}", decoder.name);
     }
 }
 
-fn run(runner: &mut TestRunner, inputs: &impl Strategy<Value = Vec<u8>>, alone: &Alone, decoder: &Decoder) {
+fn run(
+    runner: &mut TestRunner,
+    inputs: &impl Strategy<Value = Vec<u8>>,
+    alone: &Alone,
+    decoder: &Decoder,
+) {
     let result = runner.run(inputs, |bytes| {
         alone.examine(decoder, &bytes);
         Ok::<(), TestCaseError>(())

@@ -1,4 +1,5 @@
-//! Disks that fail: a write or a sync that returns an error ends the process, loudly, and nothing is acknowledged from memory.
+//! Disks that fail: a write or a sync that returns an error ends the process, loudly, and
+//! nothing is acknowledged from memory.
 
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ const SYNCS: &str = "fdatasync,fsync";
 
 fn inject(cluster: &mut Cluster, name: &str, calls: &str, error: &str) -> Result<Injection> {
     let log = cluster.dir().join(format!("{name}.strace"));
-    Injection::start(cluster.service(name).pid()?, calls, error, &log).with_context(|| format!("failing {calls} of {name}"))
+    Injection::start(cluster.service(name).pid()?, calls, error, &log)
+        .with_context(|| format!("failing {calls} of {name}"))
 }
 
 /// Takes the errors away, and sees to it that the service met some.
@@ -30,12 +32,16 @@ fn met(injection: Injection, name: &str, calls: &str, error: &str) -> Result<()>
 /// Waits until a service has ended by itself, and that it said why; then starts it again.
 fn ends_loudly(scenario: &mut Scenario, name: &str, calls: &str) -> Result<()> {
     let service = scenario.cluster.service(name);
-    let status = service.wait(PATIENCE).with_context(|| format!("{name} goes on although {calls} fails"))?;
+    let status =
+        service.wait(PATIENCE).with_context(|| format!("{name} goes on although {calls} fails"))?;
     ensure!(!status.success(), "{name} ended with {status} although {calls} failed");
     let output = service.output()?;
     let end: Vec<&str> = output.lines().rev().take(4).collect();
     let said = end.join("\n");
-    ensure!(said.contains("ERROR") || said.contains("error"), "{name} does not say why it ended: {said}");
+    ensure!(
+        said.contains("ERROR") || said.contains("error"),
+        "{name} does not say why it ended: {said}"
+    );
     ensure!(!said.contains("panicked"), "{name} panicked: {said}");
     service.start()
 }
@@ -61,7 +67,8 @@ async fn an_acceptor_whose_disk_fails_ends_and_has_acknowledged_nothing() -> Res
     .await
 }
 
-/// With two of three acceptors unable to keep anything, nothing may be acknowledged that was asked for from then on.
+/// With two of three acceptors unable to keep anything, nothing may be acknowledged that
+/// was asked for from then on.
 async fn a_quorum_fails(scenario: &mut Scenario, calls: &str) -> Result<()> {
     let first = inject(&mut scenario.cluster, "acceptor-1", calls, "EIO")?;
     let second = inject(&mut scenario.cluster, "acceptor-2", calls, "EIO")?;
@@ -79,7 +86,9 @@ async fn a_quorum_fails(scenario: &mut Scenario, calls: &str) -> Result<()> {
     }
     let (from, until) = (u64::try_from(from.as_nanos())?, u64::try_from(until.as_nanos())?);
     for operation in scenario.recorder.history() {
-        if let Ending::Answered { at, answer: Answer::Put | Answer::Deleted(_), .. } = operation.ending {
+        if let Ending::Answered { at, answer: Answer::Put | Answer::Deleted(_), .. } =
+            operation.ending
+        {
             let from_memory = operation.called > from && at < until;
             ensure!(!from_memory, "acknowledged although no quorum could keep it: {operation:?}");
         }
@@ -99,7 +108,11 @@ async fn a_replica_whose_disk_fails_ends_and_another_takes_over() -> Result<()> 
                 let injection = inject(&mut scenario.cluster, name, calls, "EIO")?;
                 ends_loudly(scenario, name, calls)?;
                 met(injection, name, calls, "EIO")?;
-                scenario.mix.wait_for_progress(100).await.with_context(|| format!("{name} is back"))?;
+                scenario
+                    .mix
+                    .wait_for_progress(100)
+                    .await
+                    .with_context(|| format!("{name} is back"))?;
             }
         }
         scenario.mix.check()
@@ -119,7 +132,11 @@ async fn services_that_are_told_of_a_full_disk_stay_and_heal() -> Result<()> {
             let injection = inject(&mut scenario.cluster, name, WRITES, "ENOSPC")?;
             tokio::time::sleep(Duration::from_secs(2)).await;
             met(injection, name, WRITES, "ENOSPC")?;
-            scenario.mix.wait_for_progress(100).await.with_context(|| format!("{name} has space again"))?;
+            scenario
+                .mix
+                .wait_for_progress(100)
+                .await
+                .with_context(|| format!("{name} has space again"))?;
             ensure!(scenario.cluster.service(name).pid()? == pid, "{name} was never restarted");
         }
         scenario.mix.check()

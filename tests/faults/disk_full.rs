@@ -1,4 +1,5 @@
-//! Disks of 8 MB that fill up and are freed: services refuse what they can't keep, go on reading, and heal by themselves.
+//! Disks of 8 MB that fill up and are freed: services refuse what they can't keep, go on
+//! reading, and heal by themselves.
 
 use std::time::Duration;
 
@@ -36,7 +37,10 @@ async fn acceptors_whose_disks_fill_up_refuse_votes_and_heal() -> Result<()> {
     // Values of many kilobytes, so that a segment is full in seconds.
     let shape = Shape { value_bytes: 6_000, ..Shape::default() };
     Scenario::run("full acceptors", &options, shape, async |scenario| {
-        let pids = [scenario.cluster.service("acceptor-1").pid()?, scenario.cluster.service("acceptor-2").pid()?];
+        let pids = [
+            scenario.cluster.service("acceptor-1").pid()?,
+            scenario.cluster.service("acceptor-2").pid()?,
+        ];
         fills_up(scenario, &disks[0], "acceptor-1", "no space left").await?;
         scenario.mix.wait_for_progress(100).await.context("two acceptors are left")?;
         fills_up(scenario, &disks[1], "acceptor-2", "no space left").await?;
@@ -49,7 +53,10 @@ async fn acceptors_whose_disks_fill_up_refuse_votes_and_heal() -> Result<()> {
         tokio::time::sleep(FULL).await;
         disks.iter().try_for_each(SmallDisk::free)?;
         scenario.mix.wait_for_progress(300).await.context("the disks have space again")?;
-        ensure!(scenario.cluster.service("acceptor-2").pid()? == pids[1], "acceptor-2 was never restarted");
+        ensure!(
+            scenario.cluster.service("acceptor-2").pid()? == pids[1],
+            "acceptor-2 was never restarted"
+        );
         scenario.mix.check()
     })
     .await
@@ -83,26 +90,42 @@ async fn reads_go_on_and_mutations_do_not(scenario: &Scenario) -> Result<()> {
     let until = scenario.recorder.now() + FULL;
     let (mut asked, mut refused, mut named) = (0, 0, 0);
     while scenario.recorder.now() < until {
-        let read = scenario.recorder.read(Ask::at(cluster.front()), "hot/0", None, Consistency::Linearizable).await?;
-        ensure!(matches!(read, Ending::Answered { .. }), "reads go on while disks are full: {read:?}");
+        let read = scenario
+            .recorder
+            .read(Ask::at(cluster.front()), "hot/0", None, Consistency::Linearizable)
+            .await?;
+        ensure!(
+            matches!(read, Ending::Answered { .. }),
+            "reads go on while disks are full: {read:?}"
+        );
         asked += 1;
         if let Some(reason) = refusal(cluster).await? {
             refused += 1;
             named += usize::from(reason.contains(NO_ROOM));
         }
     }
-    println!("  {refused} of {asked} mutations refused while two of three acceptors are full, {named} with the reason");
+    println!(
+        "  {refused} of {asked} mutations refused while two of three acceptors are full, {named} with the reason"
+    );
     // A segment that is given back may be had again before its space is taken.
-    ensure!(2 * refused > asked, "only {refused} of {asked} mutations were refused while two of three acceptors are full");
-    ensure!(2 * named > refused, "only {named} of {refused} refused mutations heard that the acceptors are full");
+    ensure!(
+        2 * refused > asked,
+        "only {refused} of {asked} mutations were refused while two of three acceptors are full"
+    );
+    ensure!(
+        2 * named > refused,
+        "only {named} of {refused} refused mutations heard that the acceptors are full"
+    );
     Ok(())
 }
 
-/// Asks for a mutation; the reason why it is not acknowledged, if it is not. A quorum answers and a coordinator leads, so it is the
-/// limit that the leader meets, or (a vote on its way to a disk that fills up) that it took too long.
+/// Asks for a mutation; the reason why it is not acknowledged, if it is not. A quorum
+/// answers and a coordinator leads, so it is the limit that the leader meets, or (a vote
+/// on its way to a disk that fills up) that it took too long.
 async fn refusal(cluster: &Cluster) -> Result<Option<String>> {
     let url = format!("{}/v1/kv/harness/full", cluster.front());
-    let response = cluster.http().put(url).header("synod-timeout", "500ms").body("more").send().await?;
+    let response =
+        cluster.http().put(url).header("synod-timeout", "500ms").body("more").send().await?;
     let status = response.status();
     if status.is_success() {
         return Ok(None);
@@ -110,7 +133,9 @@ async fn refusal(cluster: &Cluster) -> Result<Option<String>> {
     let problem: Value = response.json().await?;
     let is_known = match problem["outcome"].as_str() {
         Some("unknown") => status == StatusCode::GATEWAY_TIMEOUT,
-        Some("not_applied") => matches!(status, StatusCode::GATEWAY_TIMEOUT | StatusCode::SERVICE_UNAVAILABLE),
+        Some("not_applied") => {
+            matches!(status, StatusCode::GATEWAY_TIMEOUT | StatusCode::SERVICE_UNAVAILABLE)
+        }
         Some(_) | None => false,
     };
     ensure!(is_known, "while acceptors are full, {status} {problem}");
@@ -124,26 +149,46 @@ async fn replicas_whose_disks_fill_up_refuse_mutations_read_on_and_heal() -> Res
     let folders: Vec<_> = names.iter().zip(&disks).map(|(name, disk)| disk.folder(name)).collect();
     let data_dirs = [(names[0], &*folders[0]), (names[1], &*folders[1]), (names[2], &*folders[2])];
     let options = Options { data_dirs: &data_dirs, ..Options::default() };
-    Scenario::run("full replicas", &options, Shape { clients: 4, ..Shape::default() }, async |scenario| {
-        let disk_of = |name: &str| names.iter().position(|other| *other == name).map(|index| &disks[index]).expect("a replica");
-        let (primary, backups) = scenario.replicas().await?;
-        full_primary(scenario, &primary, &backups[0], disk_of(&primary)).await?;
-        let (_, backups) = scenario.replicas().await?;
-        let backup = &backups[0];
-        fills_up(scenario, disk_of(backup), backup, "full").await?;
-        scenario.mix.wait_for_progress(100).await.context("a full backup holds nobody up")?;
-        scenario.cluster.service(backup).kill()?;
-        scenario.cluster.service(backup).start()?;
-        scenario.mix.wait_for_progress(100).await.context("a full backup that was restarted holds nobody up")?;
-        disk_of(backup).free()?;
-        scenario.cluster.service(backup).ensure_running()?;
-        scenario.mix.check()
-    })
+    Scenario::run(
+        "full replicas",
+        &options,
+        Shape { clients: 4, ..Shape::default() },
+        async |scenario| {
+            let disk_of = |name: &str| {
+                names
+                    .iter()
+                    .position(|other| *other == name)
+                    .map(|index| &disks[index])
+                    .expect("a replica")
+            };
+            let (primary, backups) = scenario.replicas().await?;
+            full_primary(scenario, &primary, &backups[0], disk_of(&primary)).await?;
+            let (_, backups) = scenario.replicas().await?;
+            let backup = &backups[0];
+            fills_up(scenario, disk_of(backup), backup, "full").await?;
+            scenario.mix.wait_for_progress(100).await.context("a full backup holds nobody up")?;
+            scenario.cluster.service(backup).kill()?;
+            scenario.cluster.service(backup).start()?;
+            scenario
+                .mix
+                .wait_for_progress(100)
+                .await
+                .context("a full backup that was restarted holds nobody up")?;
+            disk_of(backup).free()?;
+            scenario.cluster.service(backup).ensure_running()?;
+            scenario.mix.check()
+        },
+    )
     .await
 }
 
 /// Fills the primary's disk, looks at what is answered, and frees it.
-async fn full_primary(scenario: &mut Scenario, primary: &str, backup: &str, disk: &SmallDisk) -> Result<()> {
+async fn full_primary(
+    scenario: &mut Scenario,
+    primary: &str,
+    backup: &str,
+    disk: &SmallDisk,
+) -> Result<()> {
     let pid = scenario.cluster.service(primary).pid()?;
     fills_up(scenario, disk, primary, "full").await?;
     let outcome = reads_and_refuses(scenario, primary, backup, disk).await;
@@ -159,21 +204,31 @@ async fn full_primary(scenario: &mut Scenario, primary: &str, backup: &str, disk
 }
 
 /// What a primary with a full disk answers.
-async fn reads_and_refuses(scenario: &Scenario, primary: &str, backup: &str, disk: &SmallDisk) -> Result<()> {
+async fn reads_and_refuses(
+    scenario: &Scenario,
+    primary: &str,
+    backup: &str,
+    disk: &SmallDisk,
+) -> Result<()> {
     stays_full(&scenario.cluster, primary, disk).await?;
-    let (at_primary, at_backup) = (Ask::at(scenario.cluster.url(primary)), Ask::at(scenario.cluster.url(backup)));
+    let (at_primary, at_backup) =
+        (Ask::at(scenario.cluster.url(primary)), Ask::at(scenario.cluster.url(backup)));
     let recorder = &scenario.recorder;
-    let local = recorder.read(at_primary, "hot/0", None, Consistency::Local { at_least: 0 }).await?;
+    let local =
+        recorder.read(at_primary, "hot/0", None, Consistency::Local { at_least: 0 }).await?;
     ensure!(matches!(local, Ending::Answered { .. }), "{primary}, full, does not read: {local:?}");
     let read = recorder.read(at_backup, "hot/0", None, Consistency::Linearizable).await?;
-    ensure!(matches!(read, Ending::Answered { .. }), "{backup} does not read while {primary} is full: {read:?}");
+    ensure!(
+        matches!(read, Ending::Answered { .. }),
+        "{backup} does not read while {primary} is full: {read:?}"
+    );
     let write = recorder.put(at_primary, "hot/0", Guard::Always, 0).await?;
     ensure!(!is_acknowledged(&write), "{primary}, full, acknowledged a write: {write:?}");
     refuses_as_full(&scenario.cluster, primary).await
 }
 
-/// Waits until a primary finds no room any more: at first it does, in the file that holds the newest transactions, which it begins
-/// anew once they are in the database.
+/// Waits until a primary finds no room any more: at first it does, in the file that holds
+/// the newest transactions, which it begins anew once they are in the database.
 async fn stays_full(cluster: &Cluster, primary: &str, disk: &SmallDisk) -> Result<()> {
     eventually(&format!("{primary} finds no room any more"), || async {
         disk.fill(0)?;
@@ -187,14 +242,24 @@ async fn stays_full(cluster: &Cluster, primary: &str, disk: &SmallDisk) -> Resul
 async fn refuses_as_full(cluster: &Cluster, primary: &str) -> Result<()> {
     let url = format!("{}/v1/kv/harness/full", cluster.url(primary));
     // Not for as long as it may wait in a batch that is being tried again and again.
-    let response = cluster.http().put(url).header("synod-timeout", "1s").body("more").send().await?;
+    let response =
+        cluster.http().put(url).header("synod-timeout", "1s").body("more").send().await?;
     let (status, problem) = (response.status(), response.text().await?);
-    ensure!(status.is_server_error() && problem.contains("full"), "{primary}, full, says {status} {problem}");
+    ensure!(
+        status.is_server_error() && problem.contains("full"),
+        "{primary}, full, says {status} {problem}"
+    );
     Ok(())
 }
 
-/// Fills a service's disk, with what it gives back meanwhile, until its log says so. It says so once, perhaps before all is taken.
-async fn fills_up(scenario: &mut Scenario, disk: &SmallDisk, name: &str, words: &str) -> Result<()> {
+/// Fills a service's disk, with what it gives back meanwhile, until its log says so. It
+/// says so once, perhaps before all is taken.
+async fn fills_up(
+    scenario: &mut Scenario,
+    disk: &SmallDisk,
+    name: &str,
+    words: &str,
+) -> Result<()> {
     let service = scenario.cluster.service(name);
     let said_before = service.output()?.len();
     eventually(&format!("{name} says {words:?}"), || async {

@@ -15,8 +15,9 @@ use tests::linearizability::listing::Listing;
 
 use crate::scenario::Scenario;
 
-/// How long it may take until mutations are acknowledged again: after a fault by those who are left, after it by all. Elections,
-/// views and connections that are given up take about a second each on a machine that has nothing else to do.
+/// How long it may take until mutations are acknowledged again: after a fault by those
+/// who are left, after it by all. Elections, views and connections that are given up take
+/// about a second each on a machine that has nothing else to do.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(10);
 
 /// The patience of one request of those that find out when a service is back.
@@ -24,8 +25,12 @@ const SHORT: Duration = Duration::from_millis(500);
 /// From one refusal to their next request.
 const BETWEEN: Duration = Duration::from_millis(20);
 
-/// Runs a scenario in which each service is a host on a network of its own, where the machine allows it.
-pub(crate) fn among_hosts(name: &str, faults: impl AsyncFnOnce(&mut Scenario, &Lan) -> Result<()> + Send) -> Result<()> {
+/// Runs a scenario in which each service is a host on a network of its own, where the
+/// machine allows it.
+pub(crate) fn among_hosts(
+    name: &str,
+    faults: impl AsyncFnOnce(&mut Scenario, &Lan) -> Result<()> + Send,
+) -> Result<()> {
     let Some(lan) = Lan::of(&Size::default().names())? else { return Ok(()) };
     let lan = Arc::new(lan);
     let run = || {
@@ -33,12 +38,16 @@ pub(crate) fn among_hosts(name: &str, faults: impl AsyncFnOnce(&mut Scenario, &L
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
-            .on_thread_start(move || inside.hub().enter().expect("its first thread entered it, too"))
+            .on_thread_start(move || {
+                inside.hub().enter().expect("its first thread entered it, too")
+            })
             .build()?;
         let options = Options { between: Between::Cables(Arc::clone(&lan)), ..Options::default() };
         // Some of them wait for hosts that are cut off.
         let shape = Shape { clients: 12, ..Shape::default() };
-        runtime.block_on(Scenario::run(name, &options, shape, async |scenario| faults(scenario, &lan).await))
+        runtime.block_on(Scenario::run(name, &options, shape, async |scenario| {
+            faults(scenario, &lan).await
+        }))
     };
     lan.hub().within(run)?
 }
@@ -76,8 +85,13 @@ pub(crate) struct Partition {
     pub(crate) whole: Vec<String>,
 }
 
-/// Drops packets, sees to it that this met some, and waits until everybody who should goes on nevertheless.
-pub(crate) async fn goes_on_in_spite(scenario: &mut Scenario, lan: &Lan, partition: Partition) -> Result<()> {
+/// Drops packets, sees to it that this met some, and waits until everybody who should
+/// goes on nevertheless.
+pub(crate) async fn goes_on_in_spite(
+    scenario: &mut Scenario,
+    lan: &Lan,
+    partition: Partition,
+) -> Result<()> {
     goes_on_meanwhile(scenario, lan, partition, async |_| Ok(())).await
 }
 
@@ -94,7 +108,8 @@ pub(crate) async fn goes_on_meanwhile<T>(
     lan.set(drops)?;
     let both = async { tokio::try_join!(look(scenario), serves_again(scenario, &whole, started)) };
     let (seen, took) = both.await.with_context(|| format!("while {what}"))?;
-    // Those that go on may have done so before anybody said something to whom it is cut off from.
+    // Those that go on may have done so before anybody said something to whom it is cut
+    // off from.
     let dropped = eventually(&format!("packets are dropped while {what}"), async || {
         let dropped = lan.losses()?.dropped - before.dropped;
         ensure!(dropped > 0, "none was");
@@ -105,8 +120,8 @@ pub(crate) async fn goes_on_meanwhile<T>(
     Ok(seen)
 }
 
-/// Waits until each of these services acknowledges a mutation and answers a linearizable read; says after how many milliseconds
-/// each did.
+/// Waits until each of these services acknowledges a mutation and answers a linearizable
+/// read; says after how many milliseconds each did.
 ///
 /// # Errors
 /// When one takes longer than [`RECOVERY`].
@@ -117,7 +132,9 @@ async fn serves_again(scenario: &Scenario, names: &[String], since: Instant) -> 
             ensure!(since.elapsed() < RECOVERY, "{name} acknowledges nothing");
             tokio::time::sleep(BETWEEN).await;
         }
-        while !is_answered(&scenario.recorder.read(ask, "hot/0", None, Consistency::Linearizable).await?) {
+        while !is_answered(
+            &scenario.recorder.read(ask, "hot/0", None, Consistency::Linearizable).await?,
+        ) {
             ensure!(since.elapsed() < RECOVERY, "{name} does not read");
             tokio::time::sleep(BETWEEN).await;
         }
@@ -128,8 +145,8 @@ async fn serves_again(scenario: &Scenario, names: &[String], since: Instant) -> 
     try_join_all(each).await
 }
 
-/// Heals the network and waits until all is as before: every door serves, every replica has caught up, and the balancer sends
-/// requests to each of them.
+/// Heals the network and waits until all is as before: every door serves, every replica
+/// has caught up, and the balancer sends requests to each of them.
 pub(crate) async fn comes_together(scenario: &mut Scenario, lan: &Lan) -> Result<()> {
     let started = Instant::now();
     lan.heal()?;
@@ -141,7 +158,11 @@ pub(crate) async fn comes_together(scenario: &mut Scenario, lan: &Lan) -> Result
     eventually("all replicas have caught up", || is_whole(cluster, mark)).await?;
     let whole = started.elapsed();
     ensure!(whole < RECOVERY, "it took {whole:?} until all replicas had caught up");
-    println!("  healed: {} serve after {took:?} ms, whole after {} ms", doors.join(", "), whole.as_millis());
+    println!(
+        "  healed: {} serve after {took:?} ms, whole after {} ms",
+        doors.join(", "),
+        whole.as_millis()
+    );
     scenario.mix.check()
 }
 
@@ -160,7 +181,10 @@ async fn is_whole(cluster: &Cluster, mark: u64) -> Result<()> {
         ensure!(executed >= Some(mark), "{name} has executed {executed:?} of {mark}");
     }
     let healthy = cluster.json("balancer-1", "/v1/status").await?["healthy"].as_u64();
-    ensure!(healthy == Some(replicas.len() as u64), "for the balancer {healthy:?} replicas are healthy");
+    ensure!(
+        healthy == Some(replicas.len() as u64),
+        "for the balancer {healthy:?} replicas are healthy"
+    );
     Ok(())
 }
 
@@ -190,8 +214,8 @@ fn is_answered(ending: &Ending) -> bool {
 /// A coordinator that led when it was cut off, to be looked at later.
 pub(crate) struct Deposed {
     name: String,
-    /// What it had proposed by then may still be chosen by answers that were under way; nothing beyond. Where it has given up
-    /// already, what it has chosen is all.
+    /// What it had proposed by then may still be chosen by answers that were under way;
+    /// nothing beyond. Where it has given up already, what it has chosen is all.
     below: u64,
 }
 
@@ -201,7 +225,10 @@ impl Deposed {
         let status = cluster.json(name, "/v1/status").await?;
         // Only who leads has a next slot.
         let below = status["next_slot"].as_u64().or_else(|| status["chosen_below"].as_u64());
-        Ok(Self { name: name.to_owned(), below: below.with_context(|| format!("neither leads nor has led: {status}"))? })
+        Ok(Self {
+            name: name.to_owned(),
+            below: below.with_context(|| format!("neither leads nor has led: {status}"))?,
+        })
     }
 
     /// It has given up, and has chosen nothing that it proposed since.
@@ -213,9 +240,16 @@ impl Deposed {
             Ok(status)
         })
         .await?;
-        let chosen_below = status["chosen_below"].as_u64().with_context(|| format!("no chosen_below in {status}"))?;
-        println!("  {name} could choose the slots below {below}, and has chosen those below {chosen_below}");
-        ensure!(chosen_below <= *below, "{name}, cut off, has chosen slots from {below} to {chosen_below}");
+        let chosen_below = status["chosen_below"]
+            .as_u64()
+            .with_context(|| format!("no chosen_below in {status}"))?;
+        println!(
+            "  {name} could choose the slots below {below}, and has chosen those below {chosen_below}"
+        );
+        ensure!(
+            chosen_below <= *below,
+            "{name}, cut off, has chosen slots from {below} to {chosen_below}"
+        );
         Ok(())
     }
 }

@@ -40,11 +40,13 @@ async fn killing_every_role_in_a_loop_loses_nothing() -> Result<()> {
     .await
 }
 
-/// What a leader and a primary know alone at one moment, a choice that no acceptor has heard of and no backup has learned, is gone
-/// with them. It must be found again in the votes.
+/// What a leader and a primary know alone at one moment, a choice that no acceptor has
+/// heard of and no backup has learned, is gone with them. It must be found again in the
+/// votes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_leader_and_primary_at_once_loses_nothing() -> Result<()> {
-    // With few clients there are moments in which nothing that follows tells acceptors of the choice before.
+    // With few clients there are moments in which nothing that follows tells acceptors of
+    // the choice before.
     let shape = Shape { clients: 3, ..Shape::default() };
     Scenario::run("killing both", &Options::default(), shape, async |scenario| {
         while scenario.goes_on() {

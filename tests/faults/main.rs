@@ -1,9 +1,12 @@
-//! Services under faults: real processes on real disks, killed, stopped, cut off, filled up, failed and damaged while clients read,
-//! list, write, compare and delete; then healed, and held to everything that the clients heard.
+//! Services under faults: real processes on real disks, killed, stopped, cut off, filled
+//! up, failed and damaged while clients read, list, write, compare and delete; then
+//! healed, and held to everything that the clients heard.
 //!
-//! Each scenario ends alike ([`scenario`]): all replicas have the same hash, the log executes to what each of them holds, and
-//! the clients' history is linearizable, by a search key by key and against the log as witness. It prints one line of what clients
-//! did and heard and the longest time without an acknowledged mutation, and fails where that is too long or hardly anything happened.
+//! Each scenario ends alike ([`scenario`]): all replicas have the same hash, the log
+//! executes to what each of them holds, and the clients' history is linearizable, by a
+//! search key by key and against the log as witness. It prints one line of what clients
+//! did and heard and the longest time without an acknowledged mutation, and fails where
+//! that is too long or hardly anything happened.
 //!
 //! | what goes wrong | what must hold | where |
 //! | --- | --- | --- |
@@ -18,15 +21,17 @@
 //! | the same, where acknowledged writes stand in the votes of that acceptor and one other alone | they are found again | [`votes_alone`] |
 //! | an acceptor without its disk; data directories and logs swapped, or copied | not counted, refused, or harmless | [`swapped`] |
 //!
-//! Scenarios run one at a time, each with some seconds of faults. For as long as one likes:
+//! Scenarios run one at a time, each with some seconds of faults. For as long as one
+//! likes:
 //!
 //! ```text
 //! SYNOD_FAULT_SECONDS=600 cargo test -p tests --test faults -- --nocapture [NAME]
 //! ```
 //!
-//! `SYNOD_FAULT_SEED` repeats the choices of a run (not its timing), `SYNOD_FAULT_KEEP=1` keeps data and logs.
-//! `mount` (a small tmpfs), `strace` and `ip` (of iproute2) need root and are to be installed; a scenario that lacks them prints
-//! `SKIPPED` and why, or fails where `SYNOD_FAULTS_MUST_RUN=1` is set.
+//! `SYNOD_FAULT_SEED` repeats the choices of a run (not its timing), `SYNOD_FAULT_KEEP=1`
+//! keeps data and logs. `mount` (a small tmpfs), `strace` and `ip` (of iproute2) need
+//! root and are to be installed; a scenario that lacks them prints `SKIPPED` and why, or
+//! fails where `SYNOD_FAULTS_MUST_RUN=1` is set.
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,

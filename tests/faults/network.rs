@@ -11,9 +11,11 @@ use tests::harness::network::{Fault, Rule};
 use crate::hosts::answers_no_one;
 use crate::scenario::Scenario;
 
-const NETWORKED: fn() -> Options<'static> = || Options { between: Between::Proxies, ..Options::default() };
+const NETWORKED: fn() -> Options<'static> =
+    || Options { between: Between::Proxies, ..Options::default() };
 
-/// How many kinds of trouble there are; the last is a few links at random, which nobody may use just then.
+/// How many kinds of trouble there are; the last is a few links at random, which nobody
+/// may use just then.
 const KINDS: usize = 16;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -31,7 +33,10 @@ async fn cut_delayed_half_open_and_one_way_connections_lose_nothing() -> Result<
             tokio::time::sleep(lasts).await;
             if kind != KINDS - 1 {
                 eventually("something meets the fault", || async {
-                    ensure!(scenario.cluster.network().disturbed() > before, "nothing met {rules:?}");
+                    ensure!(
+                        scenario.cluster.network().disturbed() > before,
+                        "nothing met {rules:?}"
+                    );
                     Ok(())
                 })
                 .await?;
@@ -61,7 +66,8 @@ async fn trouble(scenario: &mut Scenario, kind: usize) -> Result<Vec<Rule>> {
         0..4 => vec![Rule::to(&primary, held[kind].clone())],
         4..8 => vec![Rule::to(&leader, held[kind - 4].clone())],
         8 => vec![Rule::to(&scenario.pick(&acceptors), fault)],
-        // The leader's votes arrive, but it does not hear of them; then it reaches one acceptor only.
+        // The leader's votes arrive, but it does not hear of them; then it reaches one
+        // acceptor only.
         9 => towards(&leader, &Fault::AnswersLost),
         10 => towards(&leader, &fault).into_iter().skip(1).collect(),
         // The primary cannot read, but writes.
@@ -74,7 +80,8 @@ async fn trouble(scenario: &mut Scenario, kind: usize) -> Result<Vec<Rule>> {
             let links = scenario.random.random_range(3..12);
             (0..links)
                 .map(|_| {
-                    let (from, to, fault) = (scenario.pick(&names), scenario.pick(&names), scenario.pick(&held));
+                    let (from, to, fault) =
+                        (scenario.pick(&names), scenario.pick(&names), scenario.pick(&held));
                     Rule::between(&from, &to, fault)
                 })
                 .collect()

@@ -1,8 +1,10 @@
-//! Packets that are lost without a word: partitions of a real network, full, one-way and bridged; and cables that come and go.
+//! Packets that are lost without a word: partitions of a real network, full, one-way and
+//! bridged; and cables that come and go.
 //!
-//! While it lasts, whoever has a quorum goes on, within [`RECOVERY`](crate::hosts::RECOVERY), and whoever has none acknowledges
-//! nothing. Afterwards connections that have been dead for seconds must not hold anybody up: TCP would wait ever longer before it
-//! tries again.
+//! While it lasts, whoever has a quorum goes on, within
+//! [`RECOVERY`](crate::hosts::RECOVERY), and whoever has none acknowledges nothing.
+//! Afterwards connections that have been dead for seconds must not hold anybody up: TCP
+//! would wait ever longer before it tries again.
 
 use std::time::Duration;
 
@@ -11,11 +13,13 @@ use rand::RngExt;
 use tests::harness::lan::{Lan, apart};
 
 use crate::hosts::{
-    Deposed, Partition, WAYS, Ways, among_hosts, answers_no_one, comes_together, cut_off, goes_on_in_spite, goes_on_meanwhile,
+    Deposed, Partition, WAYS, Ways, among_hosts, answers_no_one, comes_together, cut_off,
+    goes_on_in_spite, goes_on_meanwhile,
 };
 use crate::scenario::Scenario;
 
-/// Long enough for TCP to have sent again four times, and to wait for longer than any time-out of a service.
+/// Long enough for TCP to have sent again four times, and to wait for longer than any
+/// time-out of a service.
 const BLACKOUT: Duration = Duration::from_secs(5);
 
 #[test]
@@ -57,11 +61,13 @@ fn a_primary_whose_packets_are_lost_is_replaced_and_answers_no_one() -> Result<(
 }
 
 #[test]
-fn a_minority_with_leader_and_primary_acknowledges_nothing_and_the_majority_goes_on() -> Result<()> {
+fn a_minority_with_leader_and_primary_acknowledges_nothing_and_the_majority_goes_on() -> Result<()>
+{
     among_hosts("a minority", async |scenario, lan| {
         // The front door is on either side in turn: clients reach both.
         for balancers in [Side::Majority, Side::Minority] {
-            let (leader, (primary, _)) = (scenario.cluster.leader().await?, scenario.replicas().await?);
+            let (leader, (primary, _)) =
+                (scenario.cluster.leader().await?, scenario.replicas().await?);
             let acceptor = scenario.pick(&scenario.cluster.names("acceptor"));
             let mut minority = vec![leader.clone(), primary.clone(), acceptor];
             if balancers == Side::Minority {
@@ -75,7 +81,8 @@ fn a_minority_with_leader_and_primary_acknowledges_nothing_and_the_majority_goes
             };
             let deposed = goes_on_meanwhile(scenario, lan, partition, async |scenario| {
                 let deposed = Deposed::new(&scenario.cluster, &leader).await?;
-                // Leader and primary do not know yet: what they are asked for now, they propose.
+                // Leader and primary do not know yet: what they are asked for now, they
+                // propose.
                 answers_no_one(scenario, &primary).await?;
                 Ok(deposed)
             })
@@ -99,7 +106,8 @@ enum Side {
 fn halves_that_share_one_acceptor_go_on() -> Result<()> {
     among_hosts("halves with a bridge", async |scenario, lan| {
         for halves in [Halves::Together, Halves::LeaderFromPrimary, Halves::LeaderFromPrimary] {
-            let (leader, (primary, backups)) = (scenario.cluster.leader().await?, scenario.replicas().await?);
+            let (leader, (primary, backups)) =
+                (scenario.cluster.leader().await?, scenario.replicas().await?);
             let replica = match halves {
                 Halves::Together => primary,
                 Halves::LeaderFromPrimary => backups[0].clone(),
@@ -145,14 +153,32 @@ fn a_network_that_has_lost_some_of_its_links_goes_on() -> Result<()> {
 const LINKS: usize = 6;
 
 async fn lost_links(scenario: &Scenario, number: usize) -> Result<Partition> {
-    let (leader, (primary, backups)) = (scenario.cluster.leader().await?, scenario.replicas().await?);
-    let (replicas, acceptors) = (scenario.cluster.names("replica"), scenario.cluster.names("acceptor"));
+    let (leader, (primary, backups)) =
+        (scenario.cluster.leader().await?, scenario.replicas().await?);
+    let (replicas, acceptors) =
+        (scenario.cluster.names("replica"), scenario.cluster.names("acceptor"));
     let all = doors(scenario, &[]);
     let (what, drops, whole) = match number {
-        0 => (format!("{leader}, the leader, sees acceptors but no replicas"), cut_off(&leader, &replicas, Ways::Both), all),
-        1 => (format!("{leader}, the leader, sees one acceptor"), cut_off(&leader, &acceptors[1..], Ways::Both), all),
-        2 => (format!("{leader} and {primary}, leader and primary, lost each other"), apart(&[leader], &[primary]), all),
-        3 => (format!("the balancer lost {primary}, the primary"), cut_off("balancer-1", &[primary], Ways::Both), all),
+        0 => (
+            format!("{leader}, the leader, sees acceptors but no replicas"),
+            cut_off(&leader, &replicas, Ways::Both),
+            all,
+        ),
+        1 => (
+            format!("{leader}, the leader, sees one acceptor"),
+            cut_off(&leader, &acceptors[1..], Ways::Both),
+            all,
+        ),
+        2 => (
+            format!("{leader} and {primary}, leader and primary, lost each other"),
+            apart(&[leader], &[primary]),
+            all,
+        ),
+        3 => (
+            format!("the balancer lost {primary}, the primary"),
+            cut_off("balancer-1", &[primary], Ways::Both),
+            all,
+        ),
         // It cannot read any more.
         4 => (
             format!("{primary}, the primary, sees no acceptors"),
@@ -184,7 +210,11 @@ fn cables_that_come_and_go_lose_nothing() -> Result<()> {
             turn += 1;
             for _ in 0..scenario.random.random_range(1..4) {
                 let pulled_for = scenario.between(20, 700);
-                scenario.note(format!("{} pulled for {} ms", flapping.join(", "), pulled_for.as_millis()));
+                scenario.note(format!(
+                    "{} pulled for {} ms",
+                    flapping.join(", "),
+                    pulled_for.as_millis()
+                ));
                 flapping.iter().try_for_each(|name| lan.unplug(name))?;
                 tokio::time::sleep(pulled_for).await;
                 flapping.iter().try_for_each(|name| lan.plug(name))?;
@@ -197,8 +227,9 @@ fn cables_that_come_and_go_lose_nothing() -> Result<()> {
     })
 }
 
-/// All connections have sent into the void for so long that TCP would wait for seconds before the next attempt. Services give up
-/// their requests, and with them the connections, long before.
+/// All connections have sent into the void for so long that TCP would wait for seconds
+/// before the next attempt. Services give up their requests, and with them the
+/// connections, long before.
 #[test]
 fn connections_that_were_dead_for_seconds_hold_nobody_up() -> Result<()> {
     among_hosts("a blackout", async |scenario, lan| {
@@ -210,7 +241,9 @@ fn connections_that_were_dead_for_seconds_hold_nobody_up() -> Result<()> {
                 "primary" => vec![scenario.replicas().await?.0],
                 other => vec![other.to_owned()],
             };
-            blackout(scenario, lan, &dead).await.with_context(|| format!("{} were dead", dead.join(", ")))?;
+            blackout(scenario, lan, &dead)
+                .await
+                .with_context(|| format!("{} were dead", dead.join(", ")))?;
         }
         Ok(())
     })
@@ -221,7 +254,10 @@ async fn blackout(scenario: &mut Scenario, lan: &Lan, dead: &[String]) -> Result
     lan.set(apart(dead, &scenario.cluster.all()))?;
     tokio::time::sleep(BLACKOUT).await;
     let losses = lan.losses()?;
-    ensure!(losses.dropped > before.dropped && losses.sent_again > before.sent_again, "nothing was lost: {before:?}, {losses:?}");
+    ensure!(
+        losses.dropped > before.dropped && losses.sent_again > before.sent_again,
+        "nothing was lost: {before:?}, {losses:?}"
+    );
     println!("  {} dead for {BLACKOUT:?}", dead.join(", "));
     comes_together(scenario, lan).await
 }

@@ -1,7 +1,8 @@
 //! `SIGSTOP` and `SIGCONT`: a service that knows nothing of the time that has passed.
 //!
-//! The primary and the leader that were replaced while they stood still wake up in the belief that they are what they were. What
-//! they find in their sockets was asked of them while others already decided: they must not answer it from what they knew.
+//! The primary and the leader that were replaced while they stood still wake up in the
+//! belief that they are what they were. What they find in their sockets was asked of them
+//! while others already decided: they must not answer it from what they knew.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +17,11 @@ use tokio::task::JoinSet;
 
 use crate::scenario::Scenario;
 
-/// From less than any time-out to beyond each of these: heartbeats 0.1 s, elections 0.5 s, views 0.6 s, probes 1 s, clients 3 and 5 s,
-/// requests and the directory 10 s.
+/// From less than any time-out to beyond each of these: heartbeats 0.1 s, elections 0.5
+/// s, views 0.6 s, probes 1 s, clients 3 and 5 s, requests and the directory 10 s.
 const PAUSES_MS: [u64; 7] = [100, 400, 800, 1_300, 2_500, 6_000, 11_000];
-/// Beyond the 30 s after which idle connections are closed: only in a run of two minutes or more.
+/// Beyond the 30 s after which idle connections are closed: only in a run of two minutes
+/// or more.
 const BEYOND_IDLE_MS: u64 = 33_000;
 /// After so long somebody else has surely taken over, however busy the machine.
 const SURELY_REPLACED_MS: u64 = 2_000;
@@ -74,7 +76,10 @@ async fn are_replaced(scenario: &Scenario, names: &[String]) -> Result<()> {
     let cluster = &scenario.cluster;
     eventually("others have taken over", || async {
         let present = [cluster.leader().await?, cluster.primary().await?];
-        ensure!(present.iter().all(|name| !names.contains(name)), "{present:?} are leader and primary still");
+        ensure!(
+            present.iter().all(|name| !names.contains(name)),
+            "{present:?} are leader and primary still"
+        );
         Ok(())
     })
     .await
@@ -90,8 +95,9 @@ async fn named(scenario: &Scenario, victims: Victims) -> Result<Vec<String>> {
     })
 }
 
-/// Stops services, asks them while they stand still, and lets them go on; says how many questions were answered by the replica that
-/// was primary when it was stopped, if it was among them.
+/// Stops services, asks them while they stand still, and lets them go on; says how many
+/// questions were answered by the replica that was primary when it was stopped, if it was
+/// among them.
 async fn stand_still(scenario: &mut Scenario, names: &[String], pause: Duration) -> Result<usize> {
     scenario.note(format!("{} stopped for {} ms", names.join(", "), pause.as_millis()));
     let (primary, _) = scenario.replicas().await?;

@@ -1,4 +1,5 @@
-//! An answer that is cut off after the mutation took effect: the client hears that it is not known, never that it didn't happen.
+//! An answer that is cut off after the mutation took effect: the client hears that it is
+//! not known, never that it didn't happen.
 
 use anyhow::{Result, ensure};
 use tests::harness::cluster::{Between, Options};
@@ -10,7 +11,8 @@ use tests::linearizability::history::{Answer, Consistency, Ending, Guard};
 
 use crate::scenario::Scenario;
 
-/// Where an answer is cut: within its first byte, its status line, its head, and wherever that leads further on.
+/// Where an answer is cut: within its first byte, its status line, its head, and wherever
+/// that leads further on.
 const AFTER: [usize; 10] = [0, 1, 9, 15, 40, 90, 180, 280, 380, 480];
 /// Statuses of a put that was executed.
 const SUCCESS: [u16; 2] = [200, 201];
@@ -20,43 +22,65 @@ const WITHIN_HEAD: usize = 90;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_cut_after_the_mutation_took_effect_is_unknown() -> Result<()> {
     let options = Options { between: Between::Proxies, ..Options::default() };
-    Scenario::run("answers cut", &options, Shape { clients: 2, ..Shape::default() }, async |scenario| {
-        let mut successes = 0;
-        loop {
-            for after in AFTER {
-                let (replicas, (_, backups)) = (scenario.cluster.names("replica"), scenario.replicas().await?);
-                // To whichever replica it sends a mutation: the primary may be another one by then.
-                for door in ["balancer-1", &*backups[0]] {
-                    successes += cut(scenario, door, door, &replicas, after).await?;
+    Scenario::run(
+        "answers cut",
+        &options,
+        Shape { clients: 2, ..Shape::default() },
+        async |scenario| {
+            let mut successes = 0;
+            loop {
+                for after in AFTER {
+                    let (replicas, (_, backups)) =
+                        (scenario.cluster.names("replica"), scenario.replicas().await?);
+                    // To whichever replica it sends a mutation: the primary may be another
+                    // one by then.
+                    for door in ["balancer-1", &*backups[0]] {
+                        successes += cut(scenario, door, door, &replicas, after).await?;
+                    }
+                    successes +=
+                        cut(scenario, "balancer-1", CLIENT, &["balancer-1".to_owned()], after)
+                            .await?;
                 }
-                successes += cut(scenario, "balancer-1", CLIENT, &["balancer-1".to_owned()], after).await?;
+                scenario.mix.check()?;
+                if !scenario.goes_on() {
+                    break;
+                }
             }
-            scenario.mix.check()?;
-            if !scenario.goes_on() {
-                break;
-            }
-        }
-        ensure!(successes >= AFTER.len(), "only {successes} answers were cut that told of success");
-        scenario.must_leave_open(successes);
-        Ok(())
-    })
+            ensure!(
+                successes >= AFTER.len(),
+                "only {successes} answers were cut that told of success"
+            );
+            scenario.must_leave_open(successes);
+            Ok(())
+        },
+    )
     .await
 }
 
-/// Puts a key while the answers on one link are cut, and looks at what became of it. Says how many answers of success were cut
-/// so that nobody heard of them.
-async fn cut(scenario: &mut Scenario, door: &str, from: &str, to: &[String], after: usize) -> Result<usize> {
-    let rule = |to: &String| Rule::between(from, to, Fault::AnswerCut { request: "PUT /v1/kv/cut/", after });
+/// Puts a key while the answers on one link are cut, and looks at what became of it. Says
+/// how many answers of success were cut so that nobody heard of them.
+async fn cut(
+    scenario: &mut Scenario,
+    door: &str,
+    from: &str,
+    to: &[String],
+    after: usize,
+) -> Result<usize> {
+    let rule = |to: &String| {
+        Rule::between(from, to, Fault::AnswerCut { request: "PUT /v1/kv/cut/", after })
+    };
     let key = format!("cut/{from}/{after}");
     let ask = Ask::at(scenario.cluster.door(door));
     scenario.cluster.network().set(to.iter().map(rule).collect());
     let ending = scenario.recorder.put(ask, &key, Guard::Always, 0).await?;
     scenario.cluster.network().heal();
     let statuses = scenario.cluster.network().take_cut_answers();
-    let what = format!("{after} bytes of an answer {statuses:?} from {} to {from}", to.join(" or "));
+    let what =
+        format!("{after} bytes of an answer {statuses:?} from {} to {from}", to.join(" or "));
     if statuses.is_empty() {
-        // It was short enough, or there was no answer at all to be cut, or who was to send it on has become the primary: the
-        // machine is busy, and somebody was just being replaced.
+        // It was short enough, or there was no answer at all to be cut, or who was to
+        // send it on has become the primary: the machine is busy, and somebody was just
+        // being replaced.
         let should_be_cut = after <= WITHIN_HEAD && is_acknowledged(&ending);
         ensure!(!should_be_cut || scenario.replicas().await?.0 == from, "nothing was cut: {what}");
         return Ok(0);
@@ -68,7 +92,10 @@ async fn cut(scenario: &mut Scenario, door: &str, from: &str, to: &[String], aft
     let succeeded = statuses.iter().any(|status| SUCCESS.contains(status));
     let read = scenario.recorder.read(ask, &key, None, Consistency::Linearizable).await?;
     if let Ending::Answered { answer: Answer::Read(seen), .. } = read {
-        ensure!(seen.is_some() || !succeeded, "it had been carried out, and there is no {key}: {what}");
+        ensure!(
+            seen.is_some() || !succeeded,
+            "it had been carried out, and there is no {key}: {what}"
+        );
     }
     Ok(usize::from(succeeded && ending == Ending::Unresolved))
 }

@@ -1,4 +1,5 @@
-//! What all scenarios have in common: a cluster, clients at work, faults for a while, then everything healed and verified.
+//! What all scenarios have in common: a cluster, clients at work, faults for a while,
+//! then everything healed and verified.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,14 +16,16 @@ use tokio::sync::Mutex;
 
 use crate::synod;
 
-/// How long a scenario has faults when nothing else is said: all of them together are to take some minutes.
+/// How long a scenario has faults when nothing else is said: all of them together are to
+/// take some minutes.
 const FAULTS: Duration = Duration::from_secs(12);
 /// From here on somebody wants to know it in detail.
 const LONG: Duration = Duration::from_secs(120);
 /// Mutations that must be acknowledged before the faults, and again after them.
 const PROGRESS: usize = 200;
 
-/// What must have happened in every scenario, beside the fault: about half of what [`PROGRESS`] twice comes to.
+/// What must have happened in every scenario, beside the fault: about half of what
+/// [`PROGRESS`] twice comes to.
 const LEAST: Least = Least {
     reads: 200,
     local_reads: 50,
@@ -35,8 +38,9 @@ const LEAST: Least = Least {
     unresolved: 0,
 };
 
-/// No fault here lasts longer than some seconds, and nobody needs more than one or two to get over it. The longest gaps seen in
-/// hours of faults were of 9 s, where one killing followed the other.
+/// No fault here lasts longer than some seconds, and nobody needs more than one or two to
+/// get over it. The longest gaps seen in hours of faults were of 9 s, where one killing
+/// followed the other.
 const LONGEST_GAP: Duration = Duration::from_secs(15);
 
 /// One scenario at a time: each needs the machine for itself.
@@ -56,7 +60,8 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
-    /// Runs a scenario: starts a cluster with clients at work, lets `faults` do harm, heals everything, and verifies.
+    /// Runs a scenario: starts a cluster with clients at work, lets `faults` do harm,
+    /// heals everything, and verifies.
     pub(crate) async fn run(
         name: &str,
         options: &Options<'_>,
@@ -69,8 +74,16 @@ impl Scenario {
         let recorder = Recorder::new(seed)?;
         let mix = Mix::start(&cluster, &recorder, shape, seed);
         let until = Instant::now() + fault_time();
-        let mut scenario =
-            Self { cluster, recorder, mix, random: ChaCha8Rng::seed_from_u64(seed), until, least: LEAST, seed, done: Vec::new() };
+        let mut scenario = Self {
+            cluster,
+            recorder,
+            mix,
+            random: ChaCha8Rng::seed_from_u64(seed),
+            until,
+            least: LEAST,
+            seed,
+            done: Vec::new(),
+        };
         let outcome = async {
             scenario.mix.wait_for_progress(PROGRESS).await.context("before the faults")?;
             scenario.until = Instant::now() + fault_time();
@@ -97,7 +110,9 @@ impl Scenario {
     fn done_in(&self, gap: Gap) -> String {
         let near = (gap.from.saturating_sub(Duration::from_secs(1)))..=(gap.from + gap.length);
         let done = self.done.iter().filter(|(at, _)| near.contains(at));
-        done.map(|(at, what)| format!("at {:.1} s {what}", at.as_secs_f64())).collect::<Vec<_>>().join(", ")
+        done.map(|(at, what)| format!("at {:.1} s {what}", at.as_secs_f64()))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     /// Says that the faults must leave so many mutations open: that is what they are for.
@@ -128,7 +143,8 @@ impl Scenario {
     /// The active primary, once there is one, and the other replicas.
     pub(crate) async fn replicas(&self) -> Result<(String, Vec<String>)> {
         let primary = self.cluster.primary().await?;
-        let backups = self.cluster.names("replica").into_iter().filter(|name| *name != primary).collect();
+        let backups =
+            self.cluster.names("replica").into_iter().filter(|name| *name != primary).collect();
         Ok((primary, backups))
     }
 
@@ -136,15 +152,23 @@ impl Scenario {
         self.cluster.heal()?;
         self.mix.check()?;
         self.mix.wait_for_progress(PROGRESS).await.context("after everything was healed")?;
-        let idle = Mix::start(&self.cluster, &self.recorder, Shape { clients: 0, ..Shape::default() }, 0);
+        let idle =
+            Mix::start(&self.cluster, &self.recorder, Shape { clients: 0, ..Shape::default() }, 0);
         std::mem::replace(&mut self.mix, idle).finish().await?;
         let summary = verify(&self.cluster, &self.recorder).await?;
-        println!("{name}: {summary}; {} s, SYNOD_FAULT_SEED={}", self.recorder.now().as_secs(), self.seed);
+        println!(
+            "{name}: {summary}; {} s, SYNOD_FAULT_SEED={}",
+            self.recorder.now().as_secs(),
+            self.seed
+        );
         let done = self.done_in(summary.longest_gap);
         if !done.is_empty() {
             println!("  in the longest gap and a second before: {done}");
         }
-        ensure!(summary.longest_gap.length < LONGEST_GAP, "nothing was acknowledged for too long: {summary}; {done}");
+        ensure!(
+            summary.longest_gap.length < LONGEST_GAP,
+            "nothing was acknowledged for too long: {summary}; {done}"
+        );
         summary.proves_something(&self.least)
     }
 }
@@ -158,5 +182,7 @@ fn seed() -> u64 {
 }
 
 fn from_env(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+    std::env::var(name)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
 }

@@ -30,14 +30,22 @@ async fn an_acceptor_without_its_disk_is_not_counted() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let ask = Ask { door: scenario.cluster.front(), timeout: Duration::from_secs(1) };
         for number in 0..3 {
-            let ending = scenario.recorder.put(ask, &format!("hot/{number}"), Guard::Always, 0).await?;
-            ensure!(!is_acknowledged(&ending), "acknowledged on the strength of a wiped acceptor: {ending:?}");
+            let ending =
+                scenario.recorder.put(ask, &format!("hot/{number}"), Guard::Always, 0).await?;
+            ensure!(
+                !is_acknowledged(&ending),
+                "acknowledged on the strength of a wiped acceptor: {ending:?}"
+            );
         }
         scenario.cluster.service("acceptor-3").kill()?;
         fs::remove_dir_all(&dir)?;
         fs::rename(&kept, &dir)?;
         scenario.cluster.service("acceptor-3").start()?;
-        scenario.mix.wait_for_progress(100).await.context("its disk is back, and with the first it is a quorum")?;
+        scenario
+            .mix
+            .wait_for_progress(100)
+            .await
+            .context("its disk is back, and with the first it is a quorum")?;
         scenario.cluster.service("acceptor-2").start()?;
         scenario.mix.check()
     })
@@ -47,19 +55,28 @@ async fn an_acceptor_without_its_disk_is_not_counted() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn data_directories_swapped_between_services_are_refused() -> Result<()> {
     Scenario::run("swapped data", &Options::default(), Shape::default(), async |scenario| {
-        for (one, other) in [("acceptor-1", "acceptor-2"), ("replica-1", "replica-2"), ("acceptor-3", "replica-3")] {
+        for (one, other) in
+            [("acceptor-1", "acceptor-2"), ("replica-1", "replica-2"), ("acceptor-3", "replica-3")]
+        {
             for name in [one, other] {
                 scenario.cluster.service(name).kill()?;
             }
-            let (dir, other_dir) = (scenario.cluster.data_dir(one), scenario.cluster.data_dir(other));
+            let (dir, other_dir) =
+                (scenario.cluster.data_dir(one), scenario.cluster.data_dir(other));
             swap(&dir, &other_dir)?;
             for (name, others) in [(one, other), (other, one)] {
                 let service = scenario.cluster.service(name);
                 service.start()?;
-                let status = service.wait(START).with_context(|| format!("{name} runs on the data of {others}"))?;
+                let status = service
+                    .wait(START)
+                    .with_context(|| format!("{name} runs on the data of {others}"))?;
                 ensure!(!status.success(), "{name} ended with {status}");
                 let said = service.output()?;
-                ensure!(said.contains(others), "{name} does not name {others}: {:?}", said.lines().last());
+                ensure!(
+                    said.contains(others),
+                    "{name} does not name {others}: {:?}",
+                    said.lines().last()
+                );
             }
             swap(&dir, &other_dir)?;
             for name in [one, other] {
@@ -72,14 +89,16 @@ async fn data_directories_swapped_between_services_are_refused() -> Result<()> {
     .await
 }
 
-/// The logs alone are swapped, under the names of their new owners: votes stay with who cast them, wherever they are.
+/// The logs alone are swapped, under the names of their new owners: votes stay with who
+/// cast them, wherever they are.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acceptors_whose_logs_are_swapped_vote_as_each_other_and_lose_nothing() -> Result<()> {
     Scenario::run("swapped logs", &Options::default(), Shape::default(), async |scenario| {
         for name in ["acceptor-1", "acceptor-2"] {
             scenario.cluster.service(name).kill()?;
         }
-        let logs = ["acceptor-1", "acceptor-2"].map(|name| scenario.cluster.data_dir(name).join("log"));
+        let logs =
+            ["acceptor-1", "acceptor-2"].map(|name| scenario.cluster.data_dir(name).join("log"));
         swap(&logs[0], &logs[1])?;
         for name in ["acceptor-1", "acceptor-2"] {
             scenario.cluster.service(name).start()?;
@@ -90,12 +109,15 @@ async fn acceptors_whose_logs_are_swapped_vote_as_each_other_and_lose_nothing() 
     .await
 }
 
-/// A copy of another's log is no third vote: with one of the two originals gone there is no quorum.
+/// A copy of another's log is no third vote: with one of the two originals gone there is
+/// no quorum.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_acceptor_copied_onto_another_counts_once() -> Result<()> {
     Scenario::run("a copied acceptor", &Options::default(), Shape::default(), async |scenario| {
-        let (source, target) =
-            (scenario.cluster.data_dir("acceptor-1").join("log"), scenario.cluster.data_dir("acceptor-2").join("log"));
+        let (source, target) = (
+            scenario.cluster.data_dir("acceptor-1").join("log"),
+            scenario.cluster.data_dir("acceptor-2").join("log"),
+        );
         let kept = scenario.cluster.dir().join("kept");
         for name in ["acceptor-1", "acceptor-2", "acceptor-3"] {
             scenario.cluster.service(name).kill()?;

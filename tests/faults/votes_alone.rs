@@ -1,7 +1,9 @@
-//! Acknowledged writes that stand in the votes of two acceptors and nowhere else, when the log of one of the two is damaged.
+//! Acknowledged writes that stand in the votes of two acceptors and nowhere else, when
+//! the log of one of the two is damaged.
 //!
-//! The third acceptor and the backups have missed them, the leader is dead, and the primary has lost its disk. A majority of the
-//! acceptors keep theirs, so nothing may be lost: the vote of a single acceptor has to bring it back.
+//! The third acceptor and the backups have missed them, the leader is dead, and the
+//! primary has lost its disk. A majority of the acceptors keep theirs, so nothing may be
+//! lost: the vote of a single acceptor has to bring it back.
 
 use std::fs;
 
@@ -30,7 +32,11 @@ async fn what_one_undamaged_acceptor_alone_has_kept_is_not_lost() -> Result<()> 
         let leader = scenario.cluster.leader().await?;
         let absent = [&backups[..], &[ABSENT.to_owned()]].concat();
         signal(scenario, &absent, Signal::STOP)?;
-        scenario.mix.wait_for_progress(ALONE).await.context("two acceptors and the primary are left")?;
+        scenario
+            .mix
+            .wait_for_progress(ALONE)
+            .await
+            .context("two acceptors and the primary are left")?;
         let victims = [leader.clone(), primary.clone(), DAMAGED.to_owned()];
         // All at one moment, and only then wait for their ends.
         signal(scenario, &victims, Signal::KILL)?;
@@ -42,7 +48,8 @@ async fn what_one_undamaged_acceptor_alone_has_kept_is_not_lost() -> Result<()> 
         scenario.cluster.service(&leader).start()?;
         scenario.cluster.service(&primary).start()?;
         scenario.mix.wait_for_progress(100).await?;
-        // What the error advises: without its directory it is another acceptor, and no vote comes back by it.
+        // What the error advises: without its directory it is another acceptor, and no
+        // vote comes back by it.
         fs::remove_dir_all(scenario.cluster.data_dir(DAMAGED))?;
         scenario.cluster.service(DAMAGED).start()?;
         scenario.mix.wait_for_progress(100).await?;
@@ -55,7 +62,8 @@ fn signal(scenario: &mut Scenario, names: &[String], signal: Signal) -> Result<(
     names.iter().try_for_each(|name| scenario.cluster.service(name).signal(signal))
 }
 
-/// Flips a bit where later records show that it was synced, and sees to it that the acceptor notices.
+/// Flips a bit where later records show that it was synced, and sees to it that the
+/// acceptor notices.
 fn damage(scenario: &mut Scenario) -> Result<()> {
     let segments = files(&scenario.cluster.data_dir(DAMAGED).join("log"))?;
     let (path, _) = segments.last().context("an acceptor that voted has a segment")?;
@@ -71,7 +79,10 @@ async fn is_no_second_vote(scenario: &mut Scenario) -> Result<()> {
     let ask = Ask::at(scenario.cluster.front());
     let last = scenario.recorder.put(ask, "hot/0", Guard::Always, 0).await?;
     let next = scenario.recorder.put(ask, "hot/0", Guard::Always, 0).await?;
-    ensure!(!is_acknowledged(&next), "acknowledged on the strength of a new acceptor: {last:?}, {next:?}");
+    ensure!(
+        !is_acknowledged(&next),
+        "acknowledged on the strength of a new acceptor: {last:?}, {next:?}"
+    );
     scenario.cluster.service(ABSENT).start()?;
     scenario.mix.wait_for_progress(100).await
 }

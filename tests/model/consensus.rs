@@ -1,4 +1,5 @@
-//! The coordinators' and acceptors' cores among themselves: does Paxos choose one value per slot, whatever happens?
+//! The coordinators' and acceptors' cores among themselves: does Paxos choose one value
+//! per slot, whatever happens?
 
 mod action;
 mod candidate;

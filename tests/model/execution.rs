@@ -1,17 +1,20 @@
-//! Executing any log whatsoever: the rules of views and batches alone make sure that nothing is executed twice, or by two primaries.
+//! Executing any log whatsoever: the rules of views and batches alone make sure that
+//! nothing is executed twice, or by two primaries.
 //!
-//! What leaders and primaries propose is not trusted here: every log of the alphabet below is chosen, word by word, with stale views,
-//! batches of deposed primaries, batches that come twice, too early, or with two contents. What executes it is the replicas' own
-//! [`apply`]. (What a *correct* primary proposes, and what it answers, is in `primaries.rs`.)
+//! What leaders and primaries propose is not trusted here: every log of the alphabet
+//! below is chosen, word by word, with stale views, batches of deposed primaries, batches
+//! that come twice, too early, or with two contents. What executes it is the replicas'
+//! own [`apply`]. (What a *correct* primary proposes, and what it answers, is in
+//! `primaries.rs`.)
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use replica::command::{Command, Commands, Condition, Op};
-use replica::execute::{Executed, SlotOutcome, apply};
-use replica::working_set::WorkingSet;
+use replica::machine::command::{Command, Commands, Condition, Op};
+use replica::machine::execute::{Executed, SlotOutcome, apply};
+use replica::machine::working_set::WorkingSet;
 use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Instance, Slot};
 use shared::message::{Batch, ChosenEntry, EncodedValue, Value, View};
 use stateright::{Model, Property};
@@ -34,13 +37,30 @@ impl Word {
             Self::Garbage => Bytes::from_static(&[0xff]),
             Self::View { epoch, primary } => {
                 let primary = format!("replica-{primary}").parse().expect("a name");
-                Value::View(View { epoch: Epoch(epoch), primary, primary_instance: Instance(1), backups: Vec::new() }).encode()
+                Value::View(View {
+                    epoch: Epoch(epoch),
+                    primary,
+                    primary_instance: Instance(1),
+                    backups: Vec::new(),
+                })
+                .encode()
             }
             Self::Batch { epoch, number, author } => {
                 let key = format!("{author}/{epoch}/{number}");
-                let op = Op::Put { key, value: Bytes::new(), content_type: None, condition: Condition::Always };
-                let commands = Commands { time_ms: 0, trace: None, commands: vec![Command { op, trace: None }] }.encode();
-                Value::Batch(Batch { epoch: Epoch(epoch), number: BatchNumber(number), commands }).encode()
+                let op = Op::Put {
+                    key,
+                    value: Bytes::new(),
+                    content_type: None,
+                    condition: Condition::Always,
+                };
+                let commands = Commands {
+                    time_ms: 0,
+                    trace: None,
+                    commands: vec![Command { op, trace: None }],
+                }
+                .encode();
+                Value::Batch(Batch { epoch: Epoch(epoch), number: BatchNumber(number), commands })
+                    .encode()
             }
         }
     }
@@ -97,7 +117,11 @@ impl Model for AnyLog {
     type Action = Word;
 
     fn init_states(&self) -> Vec<Log> {
-        vec![Log { words: Vec::new(), executed: Vec::new(), state: Arc::new(WorkingSet::complete()) }]
+        vec![Log {
+            words: Vec::new(),
+            executed: Vec::new(),
+            state: Arc::new(WorkingSet::complete()),
+        }]
     }
 
     fn actions(&self, log: &Log, actions: &mut Vec<Word>) {
@@ -110,7 +134,10 @@ impl Model for AnyLog {
         let mut log = log.clone();
         let slot = Slot(log.words.len() as u64);
         let ballot = Ballot { round: 1, coordinator: CoordinatorId(1) };
-        let executed = apply(Arc::make_mut(&mut log.state), &ChosenEntry { slot, ballot, value: word.encode() });
+        let executed = apply(
+            Arc::make_mut(&mut log.state),
+            &ChosenEntry { slot, ballot, value: word.encode() },
+        );
         log.words.push(word);
         log.executed.push(Arc::new(executed));
         Some(log)
@@ -119,18 +146,27 @@ impl Model for AnyLog {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Checked::always("epochs rise by one, each has one primary", epochs_rise_by_one),
-            Checked::always("the batches of an epoch are executed in it, in the order of their numbers", batches_are_in_order),
+            Checked::always(
+                "the batches of an epoch are executed in it, in the order of their numbers",
+                batches_are_in_order,
+            ),
             Checked::always("a batch is executed at most once", each_batch_once),
             Checked::always("what is void leaves no trace", void_leaves_no_trace),
-            Checked::sometimes("two batches of an epoch are executed", |_, log| effects(log).ends_with(&[Some(1)])),
+            Checked::sometimes("two batches of an epoch are executed", |_, log| {
+                effects(log).ends_with(&[Some(1)])
+            }),
             Checked::sometimes("a batch with another content is void", |_, log| {
-                let both = |author| log.words.contains(&Word::Batch { epoch: 1, number: 0, author });
+                let both =
+                    |author| log.words.contains(&Word::Batch { epoch: 1, number: 0, author });
                 both('a') && both('b') && executed_batches(log).count() == 1
             }),
-            Checked::sometimes("an epoch without a batch is followed by one with a batch", |_, log| {
-                let mut batches = executed_batches(log).map(|(_, epoch, _)| epoch);
-                batches.next() == Some(Epoch(2))
-            }),
+            Checked::sometimes(
+                "an epoch without a batch is followed by one with a batch",
+                |_, log| {
+                    let mut batches = executed_batches(log).map(|(_, epoch, _)| epoch);
+                    batches.next() == Some(Epoch(2))
+                },
+            ),
         ]
     }
 }
@@ -179,15 +215,19 @@ fn batches_are_in_order(_: &AnyLog, log: &Log) -> bool {
 
 fn each_batch_once(_: &AnyLog, log: &Log) -> bool {
     let mut times: BTreeMap<(Epoch, BatchNumber), u32> = BTreeMap::new();
-    executed_batches(log).for_each(|(_, epoch, number)| *times.entry((epoch, number)).or_default() += 1);
+    executed_batches(log)
+        .for_each(|(_, epoch, number)| *times.entry((epoch, number)).or_default() += 1);
     times.into_values().all(|times| times == 1)
 }
 
-/// The state holds what the executed batches wrote, each at its revision, and nothing else.
+/// The state holds what the executed batches wrote, each at its revision, and nothing
+/// else.
 fn void_leaves_no_trace(_: &AnyLog, log: &Log) -> bool {
     let written = executed_batches(log).map(|(slot, ..)| match log.words[slot.0 as usize] {
         Word::Batch { epoch, number, author } => format!("{author}/{epoch}/{number}"),
-        Word::Noop | Word::Garbage | Word::View { .. } => unreachable!("a batch was executed in slot {slot}"),
+        Word::Noop | Word::Garbage | Word::View { .. } => {
+            unreachable!("a batch was executed in slot {slot}")
+        }
     });
     let mut expected: Vec<(String, u64)> = written.zip(1..).collect();
     expected.sort_unstable();

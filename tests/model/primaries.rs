@@ -1,10 +1,13 @@
-//! Changes of primary: is every mutation executed at most once, and is what clients hear true?
+//! Changes of primary: is every mutation executed at most once, and is what clients hear
+//! true?
 //!
-//! Two replicas' cores with their databases, and the log that consensus chooses, which is all that they see of coordinators and acceptors.
-//! Whatever was ever proposed may be chosen at any later time, more than once (a batch that is proposed again after its leader fell),
-//! in any order, or never. Leaders propose views as they like, for this epoch or for one that has passed. A replica hears of its own
-//! batch's slot before, after or without those below it; learns the rest some time; executes some time; is killed and starts again, with
-//! what it had executed or with nothing.
+//! Two replicas' cores with their databases, and the log that consensus chooses, which is
+//! all that they see of coordinators and acceptors. Whatever was ever proposed may be
+//! chosen at any later time, more than once (a batch that is proposed again after its
+//! leader fell), in any order, or never. Leaders propose views as they like, for this
+//! epoch or for one that has passed. A replica hears of its own batch's slot before,
+//! after or without those below it; learns the rest some time; executes some time; is
+//! killed and starts again, with what it had executed or with nothing.
 
 mod member;
 mod properties;
@@ -12,7 +15,7 @@ mod state;
 
 use std::sync::Arc;
 
-use replica::event::Role;
+use replica::replica::event::Role;
 use shared::ids::Slot;
 use stateright::{Model, Property};
 
@@ -69,7 +72,8 @@ impl Primaries {
         if (learned_below.0 as usize) < state.log.len() {
             actions.push(Action::Learn { replica });
         }
-        let own = (0..state.log.len()).filter(|slot| member.proposed.contains_key(&state.log[*slot].digest));
+        let own = (0..state.log.len())
+            .filter(|slot| member.proposed.contains_key(&state.log[*slot].digest));
         let own = own.map(|slot| Slot(slot as u64)).filter(|slot| *slot > learned_below);
         actions.extend(own.map(|slot| Action::Hear { replica, slot }));
         if member.run.is_some() {
@@ -81,7 +85,13 @@ impl Primaries {
     }
 
     /// Lets a replica take a step, and takes note of what it proposes and answers.
-    fn step(&self, state: &mut State, replica: usize, input: u64, step: impl FnOnce(&Member) -> Stepped) {
+    fn step(
+        &self,
+        state: &mut State,
+        replica: usize,
+        input: u64,
+        step: impl FnOnce(&Member) -> Stepped,
+    ) {
         let before = &state.members[replica];
         let key = join(join(before.digest, replica as u64), input);
         let stepped = self.stepped.recall(key, || step(before));
@@ -108,8 +118,11 @@ impl Model for Primaries {
             if state.views < self.views {
                 let epoch = state.epoch();
                 // Before the first view the replicas are alike.
-                let (epochs, replicas) = if epoch == 0 { (1..=1, 1) } else { (epoch..=epoch + 1, REPLICAS) };
-                actions.extend(epochs.flat_map(|epoch| (0..replicas).map(move |primary| Action::ChooseView { epoch, primary })));
+                let (epochs, replicas) =
+                    if epoch == 0 { (1..=1, 1) } else { (epoch..=epoch + 1, REPLICAS) };
+                actions.extend(epochs.flat_map(|epoch| {
+                    (0..replicas).map(move |primary| Action::ChooseView { epoch, primary })
+                }));
             }
         }
     }
@@ -123,7 +136,11 @@ impl Model for Primaries {
                 self.step(&mut state, replica, join(1, mutation), |member| member.mutate(mutation));
             }
             Action::Cancel { mutation } => {
-                let replica = state.open.iter().find(|(id, _)| id.0 == mutation).map(|(_, replica)| *replica)?;
+                let replica = state
+                    .open
+                    .iter()
+                    .find(|(id, _)| id.0 == mutation)
+                    .map(|(_, replica)| *replica)?;
                 self.step(&mut state, replica, join(2, mutation), |member| member.cancel(mutation));
             }
             Action::ChooseView { epoch, primary } => {
@@ -173,12 +190,18 @@ fn mutations_are_executed_once_over_changes_of_primary() {
 
 #[test]
 fn mutations_are_executed_once_though_replicas_restart_or_lose_their_disk() {
-    explore("primaries: 4 slots, 2 views, 1 mutation, 1 restart", Primaries { restarts: 1, ..Primaries::new(4, 2, 1) });
+    explore(
+        "primaries: 4 slots, 2 views, 1 mutation, 1 restart",
+        Primaries { restarts: 1, ..Primaries::new(4, 2, 1) },
+    );
 }
 
 #[test]
 fn mutations_are_executed_once_though_batches_fly_together() {
-    explore("primaries: 4 slots, 2 views, 2 mutations, 2 batches fly", Primaries { pipeline: 2, ..Primaries::new(4, 2, 2) });
+    explore(
+        "primaries: 4 slots, 2 views, 2 mutations, 2 batches fly",
+        Primaries { pipeline: 2, ..Primaries::new(4, 2, 2) },
+    );
 }
 
 mod large {
@@ -193,7 +216,10 @@ mod large {
     #[test]
     #[ignore = "2 million transitions; see main.rs"]
     fn two_mutations_are_executed_once_though_replicas_restart() {
-        explore("primaries: 4 slots, 2 views, 2 mutations, 1 restart", Primaries { restarts: 1, ..Primaries::new(4, 2, 2) });
+        explore(
+            "primaries: 4 slots, 2 views, 2 mutations, 1 restart",
+            Primaries { restarts: 1, ..Primaries::new(4, 2, 2) },
+        );
     }
 
     #[test]

@@ -1,9 +1,12 @@
-//! Quorum reads: does a read see everything that was chosen before it began, whatever acceptors vote and messages do meanwhile?
+//! Quorum reads: does a read see everything that was chosen before it began, whatever
+//! acceptors vote and messages do meanwhile?
 //!
-//! One replica's core, reading; the acceptors' cores, voting for the slots of one leader in any order. What a quorum has voted for is
-//! chosen, and may reach the replica then or later. A probe's questions reach an acceptor at any time after they were sent, and its
-//! answers the replica at any time after that, or never, or twice; the answers to earlier probes come too. A read must not be released
-//! from a state that lacks a slot that was chosen when the read arrived. (What other replicas had executed by then was chosen by
+//! One replica's core, reading; the acceptors' cores, voting for the slots of one leader
+//! in any order. What a quorum has voted for is chosen, and may reach the replica then or
+//! later. A probe's questions reach an acceptor at any time after they were sent, and its
+//! answers the replica at any time after that, or never, or twice; the answers to earlier
+//! probes come too. A read must not be released from a state that lacks a slot that was
+//! chosen when the read arrived. (What other replicas had executed by then was chosen by
 //! then, so this is linearizability for reads at any replica.)
 
 mod reader;
@@ -13,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use replica::event::{FetchId, Input, NoAnswer, ProbeId, RequestId, Timer};
+use replica::replica::event::{FetchId, Input, NoAnswer, ProbeId, RequestId, Timer};
 use shared::ids::Slot;
 use shared::message::{ChosenEntry, ChosenReply, Value, Watermarks};
 use stateright::{Model, Property};
@@ -82,7 +85,11 @@ impl Model for QuorumReads {
             actions.extend(slots.map(|slot| Action::Vote { acceptor, slot }));
             for probe in (2..=latest.0).map(ProbeId) {
                 let is_answered = state.answers.contains_key(&(probe, acceptor));
-                actions.push(if is_answered { Action::Receive { probe, acceptor } } else { Action::Answer { probe, acceptor } });
+                actions.push(if is_answered {
+                    Action::Receive { probe, acceptor }
+                } else {
+                    Action::Answer { probe, acceptor }
+                });
             }
         }
         if state.reads < self.reads {
@@ -111,10 +118,14 @@ impl Model for QuorumReads {
                 let id = RequestId(state.reads);
                 state.reads += 1;
                 state.waiting.insert(id, state.chosen_up_to(self.slots));
-                self.step(&mut state, join(1, id.0), |reader, released| reader.take(Input::Read { id }, released));
+                self.step(&mut state, join(1, id.0), |reader, released| {
+                    reader.take(Input::Read { id }, released)
+                });
             }
             Action::Timer => {
-                self.step(&mut state, 2, |reader, released| reader.take(Input::Fired(Timer::Probe), released));
+                self.step(&mut state, 2, |reader, released| {
+                    reader.take(Input::Fired(Timer::Probe), released)
+                });
             }
             Action::Answer { probe, acceptor } => {
                 state.answers.insert((probe, acceptor), watermarks(&state.acceptors[acceptor]));
@@ -127,14 +138,19 @@ impl Model for QuorumReads {
             Action::Fail { probe } => {
                 state.failed.insert(probe);
                 let reply = Input::ProbeReply { probe, reply: Err(NoAnswer) };
-                self.step(&mut state, join(4, probe.0), |reader, released| reader.take(reply, released));
+                self.step(&mut state, join(4, probe.0), |reader, released| {
+                    reader.take(reply, released)
+                });
             }
             Action::Learn => {
                 let slot = state.reader.core.status(Duration::ZERO).learned_below;
                 let entry = ChosenEntry { slot, ballot: BALLOT, value: Value::Noop.encode() };
-                let reply = Ok(ChosenReply::Entries { entries: vec![entry], chosen_below: slot.next() });
+                let reply =
+                    Ok(ChosenReply::Entries { entries: vec![entry], chosen_below: slot.next() });
                 let learned = Input::Fetched { fetch: FetchId(0), reply };
-                self.step(&mut state, join(5, slot.0), |reader, released| reader.take(learned, released));
+                self.step(&mut state, join(5, slot.0), |reader, released| {
+                    reader.take(learned, released)
+                });
             }
             Action::Execute => self.step(&mut state, 6, Reader::execute),
         }
@@ -145,27 +161,51 @@ impl Model for QuorumReads {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::<Self>::always("a read sees all that was chosen before it began", |_, state| state.broken.is_none()),
-            Property::<Self>::sometimes("a read is released", |_, state| !state.released.is_empty()),
+            Property::<Self>::always(
+                "a read sees all that was chosen before it began",
+                |_, state| state.broken.is_none(),
+            ),
+            Property::<Self>::sometimes("a read is released", |_, state| {
+                !state.released.is_empty()
+            }),
             Property::<Self>::sometimes("a read waits for what is not executed", |_, state| {
                 let executed_below = state.reader.core.status(Duration::ZERO).executed_below;
-                // It is asked about already, and executing what it waits for would release it.
-                state.reader.run.is_some() && state.waiting.values().any(|bound| *bound > executed_below) && {
-                    let released = state.reader.step(Reader::execute).map(|(_, released)| released).unwrap_or_default();
-                    let mut ids = released.iter().flat_map(|released| &released.ids);
-                    ids.any(|id| state.waiting.get(id).is_some_and(|bound| *bound > executed_below))
-                }
+                // It is asked about already, and executing what it waits for would
+                // release it.
+                state.reader.run.is_some()
+                    && state.waiting.values().any(|bound| *bound > executed_below)
+                    && {
+                        let released = state
+                            .reader
+                            .step(Reader::execute)
+                            .map(|(_, released)| released)
+                            .unwrap_or_default();
+                        let mut ids = released.iter().flat_map(|released| &released.ids);
+                        ids.any(|id| {
+                            state.waiting.get(id).is_some_and(|bound| *bound > executed_below)
+                        })
+                    }
             }),
             Property::<Self>::sometimes("reads share a probe", |_, state| {
                 state.released.iter().any(|released| released.ids.len() > 1)
             }),
-            Property::<Self>::sometimes("a read is released beside a vote that is not chosen", |model, state| {
-                let voted = state.acceptors.iter().map(|acceptor| acceptor.marks().voted_below).max();
-                !state.released.is_empty() && voted > Some(state.chosen_up_to(model.slots))
-            }),
-            Property::<Self>::sometimes("a read is released from a state with all slots", |model, state| {
-                state.released.iter().any(|released| released.executed_below == Slot(model.slots))
-            }),
+            Property::<Self>::sometimes(
+                "a read is released beside a vote that is not chosen",
+                |model, state| {
+                    let voted =
+                        state.acceptors.iter().map(|acceptor| acceptor.marks().voted_below).max();
+                    !state.released.is_empty() && voted > Some(state.chosen_up_to(model.slots))
+                },
+            ),
+            Property::<Self>::sometimes(
+                "a read is released from a state with all slots",
+                |model, state| {
+                    state
+                        .released
+                        .iter()
+                        .any(|released| released.executed_below == Slot(model.slots))
+                },
+            ),
         ]
     }
 }
@@ -176,13 +216,23 @@ impl QuorumReads {
     }
 
     /// What the replica makes of an answer.
-    fn received(&self, reader: &Reader, probe: ProbeId, acceptor: usize, answer: &Watermarks) -> Stepped {
-        let key = join(join(reader.digest, 7), join(probe.0, join(acceptor as u64, answer.marks.voted_below.0)));
+    fn received(
+        &self,
+        reader: &Reader,
+        probe: ProbeId,
+        acceptor: usize,
+        answer: &Watermarks,
+    ) -> Stepped {
+        let key = join(
+            join(reader.digest, 7),
+            join(probe.0, join(acceptor as u64, answer.marks.voted_below.0)),
+        );
         let reply = || Input::ProbeReply { probe, reply: Ok(answer.clone()) };
         self.stepped.recall(key, || reader.step(|reader, released| reader.take(reply(), released)))
     }
 
-    /// Forgets answers that change nothing: an answer to a probe that is over, or by an acceptor that has answered it, never will.
+    /// Forgets answers that change nothing: an answer to a probe that is over, or by an
+    /// acceptor that has answered it, never will.
     fn forget(&self, state: &mut State) {
         let State { answers, reader, .. } = state;
         answers.retain(|(probe, acceptor), answer| {
@@ -192,7 +242,12 @@ impl QuorumReads {
     }
 
     /// Lets the replica take a step, and checks what it releases.
-    fn step(&self, state: &mut State, input: u64, step: impl FnOnce(&mut Reader, &mut Vec<Released>)) {
+    fn step(
+        &self,
+        state: &mut State,
+        input: u64,
+        step: impl FnOnce(&mut Reader, &mut Vec<Released>),
+    ) {
         let reader = &state.reader;
         let stepped = self.stepped.recall(join(reader.digest, input), || reader.step(step));
         state.go_on(stepped);

@@ -12,8 +12,12 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// Runs `synod` until it ends.
 fn run_to_end(args: &[&str]) -> Result<Output> {
-    let mut child =
-        Command::new(synod()).args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut child = Command::new(synod())
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
     let started = Instant::now();
     while child.try_wait()?.is_none() {
         if started.elapsed() > LIMIT {
@@ -29,7 +33,11 @@ fn run_to_end(args: &[&str]) -> Result<Output> {
 /// Asserts that it ends with a failure and names all of `words`.
 fn assert_refused(args: &[&str], words: &[&str]) -> Result<()> {
     let output = run_to_end(args)?;
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     ensure!(!output.status.success(), "synod {args:?} succeeded: {said}");
     ensure!(!said.contains("panicked"), "synod {args:?} panicked: {said}");
     for word in words {
@@ -48,17 +56,41 @@ fn wrong_flags_are_named() -> Result<()> {
         &["acceptor", "--id", "Acceptor One", "--listen", "127.0.0.1:0", "--data-dir", data],
         &["Acceptor One", "--id"],
     )?;
-    assert_refused(&["acceptor", "--id", "acceptor-1", "--listen", "nowhere", "--data-dir", data], &["nowhere", "--listen"])?;
+    assert_refused(
+        &["acceptor", "--id", "acceptor-1", "--listen", "nowhere", "--data-dir", data],
+        &["nowhere", "--listen"],
+    )?;
     let one = "http://127.0.0.1:1";
     assert_refused(
-        &["coordinator", "--id", "coordinator-1", "--listen", "127.0.0.1:0", "--acceptors", "not a url"],
+        &[
+            "coordinator",
+            "--id",
+            "coordinator-1",
+            "--listen",
+            "127.0.0.1:0",
+            "--acceptors",
+            "not a url",
+        ],
         &["not a url"],
     )?;
     let two = format!("{one},http://127.0.0.1:2");
-    assert_refused(&["coordinator", "--id", "coordinator-1", "--listen", "127.0.0.1:0", "--acceptors", &two], &["odd"])?;
+    assert_refused(
+        &["coordinator", "--id", "coordinator-1", "--listen", "127.0.0.1:0", "--acceptors", &two],
+        &["odd"],
+    )?;
     let twice = format!("{one},{one},{one}");
     assert_refused(
-        &["replica", "--id", "replica-1", "--listen", "127.0.0.1:0", "--acceptors", &twice, "--data-dir", data],
+        &[
+            "replica",
+            "--id",
+            "replica-1",
+            "--listen",
+            "127.0.0.1:0",
+            "--acceptors",
+            &twice,
+            "--data-dir",
+            data,
+        ],
         &["twice"],
     )?;
     Ok(())
@@ -71,12 +103,18 @@ fn a_port_in_use_and_an_unwritable_folder_are_named() -> Result<()> {
     let address = taken.local_addr()?.to_string();
     let data = dir.path().join("data");
     let data = data.to_str().expect("a UTF-8 path");
-    assert_refused(&["acceptor", "--id", "acceptor-1", "--listen", &address, "--data-dir", data], &[&address])?;
+    assert_refused(
+        &["acceptor", "--id", "acceptor-1", "--listen", &address, "--data-dir", data],
+        &[&address],
+    )?;
     let file = dir.path().join("file");
     std::fs::write(&file, "not a folder")?;
     let below = file.join("data");
     let below = below.to_str().expect("a UTF-8 path");
-    assert_refused(&["acceptor", "--id", "acceptor-1", "--listen", "127.0.0.1:0", "--data-dir", below], &[below])?;
+    assert_refused(
+        &["acceptor", "--id", "acceptor-1", "--listen", "127.0.0.1:0", "--data-dir", below],
+        &[below],
+    )?;
     Ok(())
 }
 
@@ -85,10 +123,12 @@ async fn a_data_directory_of_another_service_or_cluster_is_refused() -> Result<(
     let mut here = Cluster::start(synod(), Size::default(), &[]).await?;
     let there = Cluster::start(synod(), Size::default(), &[]).await?;
     let acceptors = |cluster: &Cluster| {
-        let urls: Vec<String> = cluster.names("acceptor").iter().map(|name| cluster.url(name).to_owned()).collect();
+        let urls: Vec<String> =
+            cluster.names("acceptor").iter().map(|name| cluster.url(name).to_owned()).collect();
         urls.join(",")
     };
-    let path = |cluster: &Cluster, name: &str| cluster.data_dir(name).to_string_lossy().into_owned();
+    let path =
+        |cluster: &Cluster, name: &str| cluster.data_dir(name).to_string_lossy().into_owned();
 
     let listen = here.url("acceptor-1").trim_start_matches("http://").to_owned();
     let held = path(&here, "acceptor-1");
@@ -98,9 +138,22 @@ async fn a_data_directory_of_another_service_or_cluster_is_refused() -> Result<(
     )?;
 
     here.service("acceptor-1").kill()?;
-    assert_refused(&["acceptor", "--id", "acceptor-2", "--listen", &listen, "--data-dir", &held], &["acceptor-1", "acceptor-2"])?;
+    assert_refused(
+        &["acceptor", "--id", "acceptor-2", "--listen", &listen, "--data-dir", &held],
+        &["acceptor-1", "acceptor-2"],
+    )?;
     let urls = acceptors(&here);
-    let replica = ["replica", "--id", "acceptor-1", "--listen", &listen, "--acceptors", &urls, "--data-dir", &held];
+    let replica = [
+        "replica",
+        "--id",
+        "acceptor-1",
+        "--listen",
+        &listen,
+        "--acceptors",
+        &urls,
+        "--data-dir",
+        &held,
+    ];
     assert_refused(&replica, &["acceptor", "replica"])?;
     here.service("acceptor-1").start()?;
 
@@ -108,7 +161,17 @@ async fn a_data_directory_of_another_service_or_cluster_is_refused() -> Result<(
     let moved = path(&here, "replica-1");
     let listen = here.url("replica-1").trim_start_matches("http://").to_owned();
     let elsewhere = acceptors(&there);
-    let replica = ["replica", "--id", "replica-1", "--listen", &listen, "--acceptors", &elsewhere, "--data-dir", &moved];
+    let replica = [
+        "replica",
+        "--id",
+        "replica-1",
+        "--listen",
+        &listen,
+        "--acceptors",
+        &elsewhere,
+        "--data-dir",
+        &moved,
+    ];
     assert_refused(&replica, &["cluster"])?;
     here.service("replica-1").start()?;
     here.wait_until_serving().await?;
@@ -123,17 +186,26 @@ async fn an_acceptor_that_lost_its_disk_is_not_counted_under_its_old_name() -> R
     std::fs::remove_dir_all(cluster.data_dir("acceptor-1"))?;
     cluster.service("acceptor-1").start()?;
     eventually("the wiped acceptor says that it is not ready", || async {
-        let response = cluster.http().get(format!("{}/readyz?verbose", cluster.url("acceptor-1"))).send().await?;
+        let response = cluster
+            .http()
+            .get(format!("{}/readyz?verbose", cluster.url("acceptor-1")))
+            .send()
+            .await?;
         ensure!(response.status() == 503, "{}", response.status());
         Ok(())
     })
     .await?;
-    // The two others are a quorum; with one of them gone there is none, whatever the wiped one says.
+    // The two others are a quorum; with one of them gone there is none, whatever the
+    // wiped one says.
     cluster.wait_until_serving().await?;
     cluster.service("acceptor-2").kill()?;
     let url = format!("{}/v1/kv/unsafe", cluster.front());
     let response = cluster.http().put(url).header("synod-timeout", "2s").body("x").send().await?;
-    ensure!(response.status().is_server_error(), "a write was acknowledged by a wiped acceptor: {}", response.status());
+    ensure!(
+        response.status().is_server_error(),
+        "a write was acknowledged by a wiped acceptor: {}",
+        response.status()
+    );
     cluster.service("acceptor-2").start()?;
     cluster.wait_until_serving().await?;
     Ok(())

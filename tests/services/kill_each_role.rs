@@ -1,4 +1,5 @@
-//! `kill -9` of each role in turn while 8 clients write: every acknowledged write is on every replica afterwards.
+//! `kill -9` of each role in turn while 8 clients write: every acknowledged write is on
+//! every replica afterwards.
 
 use std::time::Duration;
 
@@ -9,9 +10,11 @@ use tests::harness::workload::{Told, Workload};
 use crate::synod;
 
 const CLIENTS: usize = 8;
-/// How long the workload runs before the kill, while the service is dead, and after it is back.
+/// How long the workload runs before the kill, while the service is dead, and after it is
+/// back.
 const STRETCH: Duration = Duration::from_secs(2);
-/// Writes that must be acknowledged before a kill, and again after it, however long that takes.
+/// Writes that must be acknowledged before a kill, and again after it, however long that
+/// takes.
 const PROGRESS: usize = 100;
 
 async fn kill_under_load(cluster: &mut Cluster, victim: &str) -> Result<()> {
@@ -50,7 +53,8 @@ async fn no_acknowledged_write_is_lost_when_any_one_service_is_killed() -> Resul
     let primary = cluster.primary().await?;
     kill_under_load(&mut cluster, &primary).await?;
     let primary = cluster.primary().await?;
-    let backup = cluster.names("replica").into_iter().find(|name| *name != primary).expect("three replicas");
+    let backup =
+        cluster.names("replica").into_iter().find(|name| *name != primary).expect("three replicas");
     kill_under_load(&mut cluster, &backup).await?;
     kill_under_load(&mut cluster, "balancer-1").await?;
     Ok(())
@@ -62,8 +66,10 @@ async fn all_data_is_there_after_every_service_was_killed_at_once() -> Result<()
     let mut workload = Workload::start(&cluster, CLIENTS, "all");
     tokio::time::sleep(STRETCH).await;
     workload.wait_for_progress(PROGRESS).await?;
-    let names: Vec<String> =
-        ["balancer", "coordinator", "acceptor", "replica"].iter().flat_map(|kind| cluster.names(kind)).collect();
+    let names: Vec<String> = ["balancer", "coordinator", "acceptor", "replica"]
+        .iter()
+        .flat_map(|kind| cluster.names(kind))
+        .collect();
     for name in &names {
         cluster.service(name).kill()?;
     }

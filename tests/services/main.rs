@@ -1,4 +1,5 @@
-//! Real processes on real disks: what the services do together, and what is left when one of them is killed.
+//! Real processes on real disks: what the services do together, and what is left when one
+//! of them is killed.
 #![expect(clippy::disallowed_methods, reason = "the tests of real processes wait in real time")]
 #![expect(clippy::print_stdout, reason = "how long writes stopped is for people to read")]
 

@@ -1,4 +1,5 @@
-//! Without a majority of acceptors nothing is written and nothing is read linearizably; local reads go on; all heals by itself.
+//! Without a majority of acceptors nothing is written and nothing is read linearizably;
+//! local reads go on; all heals by itself.
 
 use std::time::{Duration, Instant};
 
@@ -19,9 +20,14 @@ async fn put(cluster: &Cluster, key: &str, value: &'static str) -> Result<()> {
     .await
 }
 
-async fn assert_unavailable(cluster: &Cluster, request: reqwest::RequestBuilder, deadline: Duration) -> Result<Value> {
+async fn assert_unavailable(
+    cluster: &Cluster,
+    request: reqwest::RequestBuilder,
+    deadline: Duration,
+) -> Result<Value> {
     let started = Instant::now();
-    let response = request.header("synod-timeout", format!("{}ms", deadline.as_millis())).send().await?;
+    let response =
+        request.header("synod-timeout", format!("{}ms", deadline.as_millis())).send().await?;
     let waited = started.elapsed();
     let status = response.status().as_u16();
     let retry_after = response.headers().contains_key("retry-after");
@@ -52,11 +58,16 @@ async fn without_a_quorum_only_local_reads_are_served_and_it_heals() -> Result<(
     ensure!(read["status"] == 503, "a linearizable read without a quorum is answered 503: {read}");
     // It may also say that it has waited in vain for that answer.
     assert_unavailable(&cluster, cluster.http().get(&key), deadline).await?;
-    let write = assert_unavailable(&cluster, cluster.http().put(&key).body("during"), deadline).await?;
-    let outcome = write["outcome"].as_str().context("a refused mutation says its outcome")?.to_owned();
+    let write =
+        assert_unavailable(&cluster, cluster.http().put(&key).body("during"), deadline).await?;
+    let outcome =
+        write["outcome"].as_str().context("a refused mutation says its outcome")?.to_owned();
     ensure!(["unknown", "not_applied"].contains(&outcome.as_str()), "{write}");
     let local = cluster.http().get(format!("{key}?consistency=local")).send().await?;
-    ensure!(local.status() == 200 && local.headers().contains_key("synod-lag"), "local reads go on");
+    ensure!(
+        local.status() == 200 && local.headers().contains_key("synod-lag"),
+        "local reads go on"
+    );
     ensure!(local.text().await? == "before");
 
     for acceptor in ["acceptor-1", "acceptor-2"] {
@@ -76,16 +87,24 @@ async fn reads_go_on_while_no_coordinator_leads() -> Result<()> {
     put(&cluster, &key, "here").await?;
     cluster.wait_until_equal().await?;
     let coordinators = cluster.names("coordinator");
-    // All at one moment, and only then wait for their ends. Reads would wait for what one that takes over has begun to propose:
-    // nobody is left who could find out whether it was chosen.
-    coordinators.iter().try_for_each(|coordinator| cluster.service(coordinator).signal(Signal::KILL))?;
+    // All at one moment, and only then wait for their ends. Reads would wait for what one
+    // that takes over has begun to propose: nobody is left who could find out whether it
+    // was chosen.
+    coordinators
+        .iter()
+        .try_for_each(|coordinator| cluster.service(coordinator).signal(Signal::KILL))?;
     coordinators.iter().try_for_each(|coordinator| cluster.service(coordinator).kill())?;
     for replica in cluster.names("replica") {
         let url = format!("{}/v1/kv/kept", cluster.url(&replica));
         let read = cluster.http().get(url).send().await?;
-        ensure!(read.status() == 200 && read.text().await? == "here", "{replica} reads linearizably without a coordinator");
+        ensure!(
+            read.status() == 200 && read.text().await? == "here",
+            "{replica} reads linearizably without a coordinator"
+        );
     }
-    let write = assert_unavailable(&cluster, cluster.http().put(&key).body("no"), Duration::from_secs(2)).await?;
+    let write =
+        assert_unavailable(&cluster, cluster.http().put(&key).body("no"), Duration::from_secs(2))
+            .await?;
     ensure!(write["outcome"].is_string(), "{write}");
     Ok(())
 }

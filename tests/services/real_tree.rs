@@ -1,4 +1,5 @@
-//! Real input: the system's C headers go in and come out byte for byte, while the primary and the leading coordinator die.
+//! Real input: the system's C headers go in and come out byte for byte, while the primary
+//! and the leading coordinator die.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,10 +17,14 @@ const FILES: usize = 4_000;
 /// The default limit on a value, in bytes.
 const MAX_VALUE: usize = 1 << 20;
 
-/// Copies that many headers that fit the limit on a value, and adds the smallest and the largest file that do.
+/// Copies that many headers that fit the limit on a value, and adds the smallest and the
+/// largest file that do.
 fn make_tree(root: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
-    let mut files: BTreeMap<PathBuf, Vec<u8>> =
-        files_below(Path::new(HEADERS))?.into_iter().filter(|(_, bytes)| bytes.len() <= MAX_VALUE).take(FILES - 2).collect();
+    let mut files: BTreeMap<PathBuf, Vec<u8>> = files_below(Path::new(HEADERS))?
+        .into_iter()
+        .filter(|(_, bytes)| bytes.len() <= MAX_VALUE)
+        .take(FILES - 2)
+        .collect();
     files.insert("sizes/nothing".into(), Vec::new());
     files.insert("sizes/the limit".into(), (0..MAX_VALUE).map(|at| (at % 251) as u8).collect());
     ensure!(files.len() == FILES, "{HEADERS} holds only {} files", files.len());
@@ -56,7 +61,11 @@ async fn synod_verb(front: &str, args: &[&str]) -> Result<std::process::Output> 
         .output()
         .await
         .context("running the synod command")?;
-    ensure!(output.status.success(), "synod {args:?} failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "synod {args:?} failed:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(output)
 }
 
@@ -69,7 +78,9 @@ async fn a_real_tree_survives_import_failover_and_export() -> Result<()> {
     let front = cluster.front().to_owned();
 
     let source = source.to_str().context("a UTF-8 path")?.to_owned();
-    let import = tokio::spawn(async move { synod_verb(&front, &["import", &source, "--prefix", "headers/"]).await });
+    let import = tokio::spawn(async move {
+        synod_verb(&front, &["import", &source, "--prefix", "headers/"]).await
+    });
     wait_for_keys(&cluster, expected.len() / 3).await?;
     let primary = cluster.primary().await?;
     cluster.service(&primary).kill()?;
@@ -80,9 +91,15 @@ async fn a_real_tree_survives_import_failover_and_export() -> Result<()> {
     import.await??;
 
     let target = scratch.path().join("exported");
-    synod_verb(cluster.front(), &["export", "headers/", target.to_str().context("a UTF-8 path")?]).await?;
+    synod_verb(cluster.front(), &["export", "headers/", target.to_str().context("a UTF-8 path")?])
+        .await?;
     let actual = files_below(&target)?;
-    ensure!(actual.len() == expected.len(), "{} files came out of {}", actual.len(), expected.len());
+    ensure!(
+        actual.len() == expected.len(),
+        "{} files came out of {}",
+        actual.len(),
+        expected.len()
+    );
     for (path, bytes) in &expected {
         ensure!(actual.get(path) == Some(bytes), "{} differs", path.display());
     }

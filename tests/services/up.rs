@@ -28,7 +28,8 @@ impl Up {
         let ports = Ports::reserve()?;
         let base = ports.base();
         let data = dir.join("data");
-        let mut args: Vec<String> = vec!["up".into(), "--base-port".into(), base.to_string(), "--data-dir".into()];
+        let mut args: Vec<String> =
+            vec!["up".into(), "--base-port".into(), base.to_string(), "--data-dir".into()];
         args.push(data.to_string_lossy().into_owned());
         args.extend(extra.iter().map(|&arg| arg.to_owned()));
         let process = Process::new("up", synod(), args, dir);
@@ -41,7 +42,8 @@ impl Up {
         Ok(serde_json::from_slice(&self.http.get(url).send().await?.bytes().await?)?)
     }
 
-    /// The pid of every service, once all have started: a cluster serves without a standby coordinator, say, or a backup.
+    /// The pid of every service, once all have started: a cluster serves without a
+    /// standby coordinator, say, or a backup.
     async fn pids(&self) -> Result<Vec<Pid>> {
         eventually("every service has started", || async {
             let mut pids = Vec::new();
@@ -65,7 +67,13 @@ impl Up {
 
     async fn put(&self, key: &str, value: &str) -> Result<()> {
         eventually("a write is acknowledged", || async {
-            let status = self.http.put(format!("{}/v1/kv/{key}", self.front)).body(value.to_owned()).send().await?.status();
+            let status = self
+                .http
+                .put(format!("{}/v1/kv/{key}", self.front))
+                .body(value.to_owned())
+                .send()
+                .await?
+                .status();
             ensure!(status.is_success(), "{status}");
             Ok(())
         })
@@ -73,7 +81,14 @@ impl Up {
     }
 
     async fn get(&self, key: &str) -> Result<String> {
-        Ok(self.http.get(format!("{}/v1/kv/{key}", self.front)).send().await?.error_for_status()?.text().await?)
+        Ok(self
+            .http
+            .get(format!("{}/v1/kv/{key}", self.front))
+            .send()
+            .await?
+            .error_for_status()?
+            .text()
+            .await?)
     }
 }
 
@@ -89,7 +104,8 @@ async fn wait_until_gone(pids: &[Pid]) -> Result<()> {
 
 /// A process that has ended but was not waited for by whoever adopted it counts as gone.
 fn is_running(pid: Pid) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    let stat =
+        std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
     test_kill_process(pid).is_ok() && !stat.contains(") Z ")
 }
 
@@ -167,6 +183,9 @@ fn up_names_a_port_in_use_and_leaves_nothing_behind() -> Result<()> {
     up.process.start()?;
     ensure!(!up.process.wait(LIMIT)?.success());
     let said = up.process.output()?;
-    ensure!(said.contains(&taken.local_addr()?.port().to_string()) && said.contains("acceptor-2"), "{said}");
+    ensure!(
+        said.contains(&taken.local_addr()?.port().to_string()) && said.contains("acceptor-2"),
+        "{said}"
+    );
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! Simulated clusters of the real cores: see `tests::simulation`.
 //!
-//! `SYNOD_SEEDS` sets how many fresh seeds are tried; from two thousand on, everything that is counted must have been reached.
-//! `synod-sim` runs on for as long as one likes, replays a run, and makes it shorter.
+//! `SYNOD_SEEDS` sets how many fresh seeds are tried; from two thousand on, everything
+//! that is counted must have been reached. `synod-sim` runs on for as long as one likes,
+//! replays a run, and makes it shorter.
 
 mod determinism;
 mod minimising;

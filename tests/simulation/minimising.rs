@@ -1,4 +1,5 @@
-//! A failing run is made shorter: what is left fails for the same reason, and every fault in it is needed.
+//! A failing run is made shorter: what is left fails for the same reason, and every fault
+//! in it is needed.
 
 use std::cell::Cell;
 
@@ -15,7 +16,8 @@ fn planted() -> Failure {
     Failure::new(FailureKind::Stuck, "planted")
 }
 
-/// Fails as soon as a leader is deposed: an invariant that no cluster upholds, so that its failures are those of real runs.
+/// Fails as soon as a leader is deposed: an invariant that no cluster upholds, so that
+/// its failures are those of real runs.
 fn no_leader_is_deposed(plan: &Plan) -> Option<Failure> {
     let report = run(plan.clone(), Keep::Digest);
     (report.reach.count(Reached::Outbid) > 0).then(planted)
@@ -29,19 +31,28 @@ fn failing_seed(at_least: usize, fails: impl Fn(&Plan) -> bool) -> u64 {
 
 #[test]
 fn a_minimised_run_fails_for_the_same_reason_and_needs_all_its_faults() {
-    let seed = failing_seed(10, |plan| plan.length.as_secs() < 5 && no_leader_is_deposed(plan).is_some());
+    let seed =
+        failing_seed(10, |plan| plan.length.as_secs() < 5 && no_leader_is_deposed(plan).is_some());
     let whole = Plan::new(seed);
     let Minimised { name, search } = minimise(&RunName::of_seed(seed), TRIES, no_leader_is_deposed);
     assert_eq!(search, Search::Finished);
     let replayed: RunName = name.to_string().parse().expect("its name is what is printed");
     let plan = Plan::of(&replayed);
     assert_eq!(no_leader_is_deposed(&plan), Some(planted()), "run {name}");
-    assert!(plan.faults.len() < whole.faults.len() && plan.length <= whole.length, "{} is as long as all of seed {seed}", name);
+    assert!(
+        plan.faults.len() < whole.faults.len() && plan.length <= whole.length,
+        "{} is as long as all of seed {seed}",
+        name
+    );
     let kept = name.kept.expect("something was left out");
     for left_out in &kept.faults {
         let faults = kept.faults.iter().copied().filter(|fault| fault != left_out).collect();
         let without = RunName { seed, kept: Some(Kept { faults, ..kept.clone() }) };
-        assert_eq!(no_leader_is_deposed(&Plan::of(&without)), None, "run {without} needs no fault {left_out}");
+        assert_eq!(
+            no_leader_is_deposed(&Plan::of(&without)),
+            None,
+            "run {without} needs no fault {left_out}"
+        );
     }
 }
 
@@ -54,19 +65,27 @@ fn has_all(plan: &Plan, whole: &Plan, faults: &[usize]) -> bool {
 fn only_the_faults_that_matter_are_left_wherever_they_stand() {
     let seed = failing_seed(40, |_| true);
     let whole = Plan::new(seed);
-    for culprits in [vec![], vec![0], vec![3, 17, 39], vec![whole.faults.len() - 1], vec![8, 9, 10, 11]] {
+    for culprits in
+        [vec![], vec![0], vec![3, 17, 39], vec![whole.faults.len() - 1], vec![8, 9, 10, 11]]
+    {
         let fails = |plan: &Plan| has_all(plan, &whole, &culprits).then(planted);
         let Minimised { name, search } = minimise(&RunName::of_seed(seed), TRIES, fails);
         let kept = name.kept.expect("something was left out");
         assert_eq!((kept.faults, search), (culprits, Search::Finished));
-        assert_eq!((kept.clients, kept.weather), (1, KeptWeather::Calm), "neither clients nor weather matter");
+        assert_eq!(
+            (kept.clients, kept.weather),
+            (1, KeptWeather::Calm),
+            "neither clients nor weather matter"
+        );
     }
 }
 
 #[test]
 fn the_weather_is_left_as_it_was_drawn_where_it_matters() {
     let seed = failing_seed(0, |plan| plan.weather != Weather::CALM);
-    let Minimised { name, .. } = minimise(&RunName::of_seed(seed), TRIES, |plan| (plan.weather != Weather::CALM).then(planted));
+    let Minimised { name, .. } = minimise(&RunName::of_seed(seed), TRIES, |plan| {
+        (plan.weather != Weather::CALM).then(planted)
+    });
     let kept = name.kept.expect("something was left out");
     assert_eq!((kept.faults, kept.weather), (vec![], KeptWeather::Drawn));
 }
@@ -76,7 +95,11 @@ fn a_shorter_run_that_fails_for_another_reason_is_not_taken() {
     let seed = failing_seed(40, |_| true);
     let whole = Plan::new(seed);
     let fails = |plan: &Plan| {
-        Some(if has_all(plan, &whole, &[5, 30]) { planted() } else { Failure::new(FailureKind::Storm, "another reason") })
+        Some(if has_all(plan, &whole, &[5, 30]) {
+            planted()
+        } else {
+            Failure::new(FailureKind::Storm, "another reason")
+        })
     };
     let Minimised { name, .. } = minimise(&RunName::of_seed(seed), TRIES, fails);
     assert_eq!(name.kept.map(|kept| kept.faults), Some(vec![5, 30]));
@@ -85,7 +108,8 @@ fn a_shorter_run_that_fails_for_another_reason_is_not_taken() {
 #[test]
 fn a_search_says_when_it_was_cut_short_and_when_there_was_nothing_to_search() {
     let name = RunName::of_seed(failing_seed(40, |_| true));
-    // The shortest plan, of four seconds, takes eight: one for its faults, five for its length, one each for its clients and its weather.
+    // The shortest plan, of four seconds, takes eight: one for its faults, five for its
+    // length, one each for its clients and its weather.
     let (runs, limit) = (Cell::new(0), 5);
     let fails = |_: &Plan| {
         runs.set(runs.get() + 1);

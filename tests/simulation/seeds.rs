@@ -9,10 +9,12 @@ use tests::simulation::reach::Reached;
 const FIXED_SEEDS: u64 = 40;
 /// Fresh seeds that every build tries, unless `SYNOD_SEEDS` says otherwise.
 const FRESH_SEEDS: u64 = 40;
-/// So many seeds must reach everything that is counted: the rarest is met by about one seed in a hundred and eighty.
+/// So many seeds must reach everything that is counted: the rarest is met by about one
+/// seed in a hundred and eighty.
 const ENOUGH_FOR_ALL: u64 = 2_000;
 
-/// What a few dozen seeds reach, whichever they are: each of these is met by more than one seed in three.
+/// What a few dozen seeds reach, whichever they are: each of these is met by more than
+/// one seed in three.
 const USUAL: &[Reached] = &[
     Reached::Led,
     Reached::LeaderChanged,
@@ -54,7 +56,8 @@ fn fixed_seeds_hold() {
 
 #[test]
 fn fresh_seeds_hold() {
-    let seeds = std::env::var("SYNOD_SEEDS").map_or(FRESH_SEEDS, |seeds| seeds.parse().expect("SYNOD_SEEDS is a number"));
+    let seeds = std::env::var("SYNOD_SEEDS")
+        .map_or(FRESH_SEEDS, |seeds| seeds.parse().expect("SYNOD_SEEDS is a number"));
     let batch = run_seeds(rand::random(), every_core(), |begun, _| begun < seeds);
     println!("{batch}");
     assert_holds(&batch);
@@ -67,7 +70,17 @@ fn assert_holds(batch: &Batch) {
 }
 
 fn assert_reached(batch: &Batch, wanted: &[Reached]) {
-    let missing: Vec<&str> =
-        batch.reach.missing().into_iter().filter(|missing| wanted.contains(missing)).map(Reached::as_str).collect();
-    assert!(missing.is_empty(), "in {} runs it never happened that {}", batch.runs, missing.join(", that "));
+    let missing: Vec<&str> = batch
+        .reach
+        .missing()
+        .into_iter()
+        .filter(|missing| wanted.contains(missing))
+        .map(Reached::as_str)
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "in {} runs it never happened that {}",
+        batch.runs,
+        missing.join(", that ")
+    );
 }

@@ -1,5 +1,6 @@
-//! What the suites beside this crate share: clusters of real processes, clusters of simulated ones, the checkers of what
-//! clients saw of either, and the mutants that test the tests.
+//! What the suites beside this crate share: clusters of real processes, clusters of
+//! simulated ones, the checkers of what clients saw of either, and the mutants that test
+//! the tests.
 
 pub mod decoders;
 pub mod harness;

@@ -16,8 +16,13 @@ async fn a_page_holds_its_place_until_it_is_sent() {
 
 #[test]
 fn an_accept_counts_as_much_as_it_announces_or_as_it_may_become() {
-    let announce = |length: &str| announced_bytes(&HeaderMap::from_iter([(header::CONTENT_LENGTH, length.parse().unwrap())]));
-    assert_eq!([announce("5"), announce("99999999999"), announce("x")], [5, ACCEPT_BYTES, ACCEPT_BYTES]);
+    let announce = |length: &str| {
+        announced_bytes(&HeaderMap::from_iter([(header::CONTENT_LENGTH, length.parse().unwrap())]))
+    };
+    assert_eq!(
+        [announce("5"), announce("99999999999"), announce("x")],
+        [5, ACCEPT_BYTES, ACCEPT_BYTES]
+    );
     assert_eq!(announced_bytes(&HeaderMap::new()), ACCEPT_BYTES);
 }
 

@@ -9,14 +9,16 @@ pub(crate) fn frames(path: &Path) -> Vec<Range<usize>> {
     let bytes = fs::read(path).unwrap();
     let header = SegmentHeader::decode(&bytes).unwrap();
     let scan = scan(&bytes, &header).unwrap();
-    let mut frames: Vec<Range<usize>> = scan.groups.iter().map(|group| group.offset..group.offset + group.length).collect();
+    let mut frames: Vec<Range<usize>> =
+        scan.groups.iter().map(|group| group.offset..group.offset + group.length).collect();
     if scan.end != End::Unmarked {
         frames.push(scan.offset..scan.offset + BLOCK);
     }
     frames
 }
 
-/// Two segments: the first with a few groups, sealed; the second with a few groups, the last of which was acknowledged.
+/// Two segments: the first with a few groups, sealed; the second with a few groups, the
+/// last of which was acknowledged.
 fn two_segments() -> Fixture {
     let options = Options { segment_bytes: 4_096, reserve_bytes: 256 };
     let mut log = Fixture::new(options);
@@ -32,7 +34,12 @@ struct Undamaged(Vec<(PathBuf, Vec<u8>)>);
 
 impl Undamaged {
     fn of(log: &Fixture) -> Self {
-        Self(log.segments().into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect())
+        Self(
+            log.segments()
+                .into_iter()
+                .map(|path| (path.clone(), fs::read(path).unwrap()))
+                .collect(),
+        )
     }
 
     fn put_back(&self) {
@@ -40,21 +47,33 @@ impl Undamaged {
     }
 }
 
-/// Opens the log with one bit changed. What opens must be whole; what does not must name the file, and is told where.
-fn open_with_changed_bit(log: &Fixture, path: &Path, undamaged: &[u8], offset: usize) -> Result<(), u64> {
+/// Opens the log with one bit changed. What opens must be whole; what does not must name
+/// the file, and is told where.
+fn open_with_changed_bit(
+    log: &Fixture,
+    path: &Path,
+    undamaged: &[u8],
+    offset: usize,
+) -> Result<(), u64> {
     let mut bytes = undamaged.to_owned();
     bytes[offset] ^= 1 << (offset % 8);
     put(path, bytes);
     match log.reopen() {
         Ok((_, acceptor)) => {
-            assert_eq!(state(&acceptor), log.state(), "byte {offset} of {path:?} changed what the acceptor remembers");
+            assert_eq!(
+                state(&acceptor),
+                log.state(),
+                "byte {offset} of {path:?} changed what the acceptor remembers"
+            );
             Ok(())
         }
         Err(LogError::Damaged { file, offset, .. }) => {
             assert_eq!(file, path);
             Err(offset)
         }
-        Err(error @ (LogError::Missing { .. } | LogError::Disk(_))) => panic!("byte {offset} of {path:?}: {error}"),
+        Err(error @ (LogError::Missing { .. } | LogError::Disk(_))) => {
+            panic!("byte {offset} of {path:?}: {error}")
+        }
     }
 }
 
@@ -66,10 +85,16 @@ fn assert_every_changed_bit_is_noticed(log: &Fixture) {
             let opened = open_with_changed_bit(log, path, bytes, offset);
             let frame = frames.iter().find(|frame| frame.contains(&offset));
             match (frame, opened) {
-                (None, opened) if offset < SEGMENT_HEADER => assert_eq!(opened, Err(0), "byte {offset} of {path:?}"),
-                (Some(frame), Err(at)) => assert_eq!(at, frame.start as u64, "byte {offset} of {path:?}"),
+                (None, opened) if offset < SEGMENT_HEADER => {
+                    assert_eq!(opened, Err(0), "byte {offset} of {path:?}")
+                }
+                (Some(frame), Err(at)) => {
+                    assert_eq!(at, frame.start as u64, "byte {offset} of {path:?}")
+                }
                 // A mark or a seal, without which nothing is missing.
-                (Some(frame), Ok(())) => assert!(!is_group(&bytes[frame.clone()], bytes), "byte {offset} of {path:?}"),
+                (Some(frame), Ok(())) => {
+                    assert!(!is_group(&bytes[frame.clone()], bytes), "byte {offset} of {path:?}")
+                }
                 // Space that was never used.
                 (None, Ok(()) | Err(_)) => {}
             }
@@ -113,25 +138,33 @@ fn no_changed_bit_makes_an_acknowledged_group_vanish() {
     }
 }
 
-/// Sectors that read as zeros again are what a torn write leaves, but not where something shows that it was synced.
+/// Sectors that read as zeros again are what a torn write leaves, but not where something
+/// shows that it was synced.
 #[test]
 fn a_lost_sector_is_noticed_where_anything_stands_after_it() {
     let mut log = two_segments();
     log.log.mark().unwrap();
     for path in log.segments() {
         let undamaged = fs::read(&path).unwrap();
-        let groups: Vec<Range<usize>> =
-            frames(&path).into_iter().filter(|frame| is_group(&undamaged[frame.clone()], &undamaged)).collect();
+        let groups: Vec<Range<usize>> = frames(&path)
+            .into_iter()
+            .filter(|frame| is_group(&undamaged[frame.clone()], &undamaged))
+            .collect();
         for sector in (0..undamaged.len()).step_by(512) {
             let mut bytes = undamaged.clone();
             bytes[sector..sector + 512].fill(0);
             let holds_mark = groups.last().unwrap().end.next_multiple_of(512) == sector + 512;
-            if is_zero(&undamaged[sector..sector + 512]) || holds_mark && path == *log.segments().last().unwrap() {
+            if is_zero(&undamaged[sector..sector + 512])
+                || holds_mark && path == *log.segments().last().unwrap()
+            {
                 continue;
             }
             put(&path, &bytes);
             let error = log.reopen().unwrap_err();
-            assert!(matches!(&error, LogError::Damaged { file, .. } if *file == path), "sector at {sector}: {error}");
+            assert!(
+                matches!(&error, LogError::Damaged { file, .. } if *file == path),
+                "sector at {sector}: {error}"
+            );
         }
         put(&path, &undamaged);
     }
@@ -160,7 +193,12 @@ fn a_later_group_shows_that_one_was_synced() {
     let sector = (frames[1].start + 1).next_multiple_of(512);
     bytes[sector..sector + 512].fill(0);
     put(&path, bytes);
-    assert_damaged(&log, &path, frames[1].start, &format!("group 2 was synced, as offset {} shows", frames[2].start));
+    assert_damaged(
+        &log,
+        &path,
+        frames[1].start,
+        &format!("group 2 was synced, as offset {} shows", frames[2].start),
+    );
 }
 
 #[test]
@@ -174,7 +212,12 @@ fn a_mark_shows_that_the_last_group_was_synced() {
     let sector = (frames[1].start + 1).next_multiple_of(512);
     bytes[sector..sector + 512].fill(0);
     put(&path, bytes);
-    assert_damaged(&log, &path, frames[1].start, &format!("group 2 was synced, as offset {} shows", frames[2].start));
+    assert_damaged(
+        &log,
+        &path,
+        frames[1].start,
+        &format!("group 2 was synced, as offset {} shows", frames[2].start),
+    );
 }
 
 /// All its checksums are right, but it is not what followed on the group before it.
@@ -186,7 +229,8 @@ fn a_group_of_another_history_is_noticed() {
     let mut bytes = fs::read(&path).unwrap();
     let header = SegmentHeader::decode(&bytes).unwrap();
     let frame = frames(&path).pop().unwrap();
-    let payload = 64 + FrameHeader::decode(&bytes[frame.clone()], header.salt).unwrap().payload_length as usize;
+    let payload = 64
+        + FrameHeader::decode(&bytes[frame.clone()], header.salt).unwrap().payload_length as usize;
     let mut forged = bytes[frame.clone()][..payload].to_vec();
     seal_group(&mut forged, header.salt, 2, &[7; 32]);
     bytes[frame.clone()].copy_from_slice(&forged);
@@ -253,7 +297,10 @@ fn a_segment_cut_short_is_noticed() {
         for length in [0, 100, 128, 1_000, undamaged.len() - 1] {
             put(&path, &undamaged[..length]);
             let error = log.reopen().unwrap_err();
-            assert!(matches!(&error, LogError::Damaged { file, .. } if *file == path), "{length} bytes: {error}");
+            assert!(
+                matches!(&error, LogError::Damaged { file, .. } if *file == path),
+                "{length} bytes: {error}"
+            );
         }
         put(&path, &undamaged);
     }
@@ -264,7 +311,10 @@ fn a_segment_of_another_log_is_noticed() {
     let (log, other) = (two_segments(), two_segments());
     fs::copy(&other.segments()[0], &log.segments()[0]).unwrap();
     let error = log.reopen().unwrap_err().to_string();
-    assert!(error.contains("chain mismatch") || error.contains("the segment is acceptor"), "{error}");
+    assert!(
+        error.contains("chain mismatch") || error.contains("the segment is acceptor"),
+        "{error}"
+    );
     fs::copy(&log.segments()[1], &log.segments()[0]).unwrap();
     let error = log.reopen().unwrap_err().to_string();
     assert!(error.contains("the file holds segment 2"), "{error}");
@@ -280,7 +330,13 @@ fn a_damaged_log_is_left_as_it_is() {
     put(path, &bytes);
     let before: Vec<Vec<u8>> = log.segments().iter().map(|path| fs::read(path).unwrap()).collect();
     let error = log.reopen().unwrap_err().to_string();
-    assert!(error.contains(&format!("{} is damaged at offset 128: the group's records do not match", path.display())), "{error}");
+    assert!(
+        error.contains(&format!(
+            "{} is damaged at offset 128: the group's records do not match",
+            path.display()
+        )),
+        "{error}"
+    );
     let after: Vec<Vec<u8>> = log.segments().iter().map(|path| fs::read(path).unwrap()).collect();
     assert_eq!(before, after);
 }

@@ -8,9 +8,11 @@ use crate::writer::start;
 #[tokio::test]
 async fn a_ballot_that_is_refused_is_no_sign_of_a_leader() {
     let temp = tempfile::tempdir().unwrap();
-    let (handle, _ended) = start(Disk::default(), &temp.path().join("log"), SMALL, Limits::default()).unwrap();
+    let (handle, _ended) =
+        start(Disk::default(), &temp.path().join("log"), SMALL, Limits::default()).unwrap();
     let acceptor = handle.durable().acceptor;
-    let prepare = |round| Prepare { roster: roster_of(acceptor), ballot: ballot(round), from: Slot(0) };
+    let prepare =
+        |round| Prepare { roster: roster_of(acceptor), ballot: ballot(round), from: Slot(0) };
 
     assert!(matches!(handle.prepare(prepare(2)).await, Ok(PrepareReply::Promise(_))));
     let heard = handle.durable().heard;

@@ -84,7 +84,8 @@ fn wherever_a_log_is_trimmed_it_keeps_the_votes_from_there_on() {
     }
 }
 
-/// The promise, the cluster and the highest voted slot were only in segments that are gone.
+/// The promise, the cluster and the highest voted slot were only in segments that are
+/// gone.
 #[test]
 fn what_is_not_a_vote_outlives_the_segment_it_was_recorded_in() {
     let mut log = Fixture::new(SMALL);
@@ -150,7 +151,8 @@ fn superfluous_segments_may_be_gone_or_there() {
     for slot in 0..30 {
         log.vote(slot, 900);
     }
-    let all: Vec<(PathBuf, Vec<u8>)> = log.segments().into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+    let all: Vec<(PathBuf, Vec<u8>)> =
+        log.segments().into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
     log.trim(30);
     let (before, last) = (log.state(), log.segments());
     for (path, bytes) in all.iter().step_by(2).filter(|(path, _)| !last.contains(path)) {
@@ -196,8 +198,9 @@ fn a_full_disk_can_still_be_trimmed() {
     assert_eq!(fixture.segments().len(), 1);
 }
 
-/// What was read may be in the system's memory only, also after a sync that failed: the last group is written again, unless a
-/// mark says that it was synced; and nothing is answered before a sync.
+/// What was read may be in the system's memory only, also after a sync that failed: the
+/// last group is written again, unless a mark says that it was synced; and nothing is
+/// answered before a sync.
 #[test]
 fn what_is_read_at_start_is_synced_before_it_is_relied_on() {
     let mut log = Fixture::new(SMALL);
@@ -212,11 +215,18 @@ fn what_is_read_at_start_is_synced_before_it_is_relied_on() {
         let before = fs::read(&path).unwrap();
         log.disk.faults.fail_sync(rustix::io::Errno::IO);
         let error = log.reopen().unwrap_err();
-        assert!(matches!(error, LogError::Disk(DiskError::Failed { action: "sync", .. })), "{error}");
+        assert!(
+            matches!(error, LogError::Disk(DiskError::Failed { action: "sync", .. })),
+            "{error}"
+        );
         put(&path, before);
         let (writes, syncs) = (log.disk.faults.writes(), log.disk.faults.syncs());
         log.reopen().unwrap();
         let (writes, syncs) = (log.disk.faults.writes() - writes, log.disk.faults.syncs() - syncs);
-        assert_eq!((writes, syncs), (expected_writes, 2), "the group and a mark; the segment and its folder");
+        assert_eq!(
+            (writes, syncs),
+            (expected_writes, 2),
+            "the group and a mark; the segment and its folder"
+        );
     }
 }

@@ -39,12 +39,24 @@ fn value(slot: u64, bytes: usize) -> Bytes {
 
 fn accept(acceptor: AcceptorId, slot: u64, bytes: usize) -> Accept {
     let proposals = vec![SlotValue { slot: Slot(slot), value: value(slot, bytes) }];
-    Accept { roster: roster_of(acceptor), ballot: ballot(1), proposals, chosen_below: Slot(0), trim_below: Slot(0) }
+    Accept {
+        roster: roster_of(acceptor),
+        ballot: ballot(1),
+        proposals,
+        chosen_below: Slot(0),
+        trim_below: Slot(0),
+    }
 }
 
 fn trim(acceptor: AcceptorId, below: u64) -> Accept {
     let roster = roster_of(acceptor);
-    Accept { roster, ballot: ballot(1), proposals: Vec::new(), chosen_below: Slot(below), trim_below: Slot(below) }
+    Accept {
+        roster,
+        ballot: ballot(1),
+        proposals: Vec::new(),
+        chosen_below: Slot(below),
+        trim_below: Slot(below),
+    }
 }
 
 /// A log and its acceptor, without the writer.
@@ -109,12 +121,14 @@ impl Fixture {
 }
 
 fn segments(folder: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort_unstable();
     paths
 }
 
-/// Changes a file in place: where a file is truncated first, some file systems write it to the disk at once, and that takes time.
+/// Changes a file in place: where a file is truncated first, some file systems write it
+/// to the disk at once, and that takes time.
 fn put(path: &Path, bytes: impl AsRef<[u8]>) {
     let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path).unwrap();
     file.write_all(bytes.as_ref()).unwrap();

@@ -1,4 +1,5 @@
-//! Logs whose checksums are right and whose contents no acceptor can have written: a start refuses them, and does not panic.
+//! Logs whose checksums are right and whose contents no acceptor can have written: a
+//! start refuses them, and does not panic.
 
 use super::*;
 use crate::decision::Record;
@@ -34,15 +35,22 @@ fn assert_refused(log: &Fixture, expected: &str) {
 #[test]
 fn records_that_contradict_those_before_them_are_refused() {
     let voted = |round, slots: &[u64]| {
-        let votes = slots.iter().map(|&slot| SlotValue { slot: Slot(slot), value: value(7, 3) }).collect();
+        let votes =
+            slots.iter().map(|&slot| SlotValue { slot: Slot(slot), value: value(7, 3) }).collect();
         Record::Voted { ballot: ballot(round), votes, chosen_below: Slot(0) }
     };
-    let trimmed =
-        |below, chosen_below| Record::Trimmed { below: Slot(below), voted_below: Slot(0), chosen_below: Slot(chosen_below) };
+    let trimmed = |below, chosen_below| Record::Trimmed {
+        below: Slot(below),
+        voted_below: Slot(0),
+        chosen_below: Slot(chosen_below),
+    };
     let other = Roster::new(vec![AcceptorId(1), AcceptorId(2), AcceptorId(3)]).unwrap();
     let cases = [
         (Record::Joined(other), "it joins the cluster of"),
-        (voted(1, &[0]), "it votes in slot 0 at 1.0000000000000007, but voted there at 1.0000000000000007"),
+        (
+            voted(1, &[0]),
+            "it votes in slot 0 at 1.0000000000000007, but voted there at 1.0000000000000007",
+        ),
         (voted(2, &[2, 1]), "it votes in slot 1 after slot 2"),
         (voted(2, &[u64::MAX]), "slot 18446744073709551615 is above"),
         (Record::Promised(ballot(u64::MAX)), "ballot.round 18446744073709551615 is above"),
@@ -64,7 +72,8 @@ fn a_vote_of_a_stranger_is_refused() {
     assert_refused(&log, "but belongs to no cluster");
 }
 
-/// Else the start would remove the segment that says so, and with it the only copy of the votes.
+/// Else the start would remove the segment that says so, and with it the only copy of the
+/// votes.
 #[test]
 fn a_segment_that_says_that_it_is_not_needed_itself_is_refused() {
     let mut log = Fixture::new(SMALL);

@@ -3,7 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::tests::damage::frames;
 
-/// A log with acknowledged groups, and the bytes of one more that is being written: its segment before and after.
+/// A log with acknowledged groups, and the bytes of one more that is being written: its
+/// segment before and after.
 struct Unfinished {
     log: Fixture,
     path: PathBuf,
@@ -13,7 +14,8 @@ struct Unfinished {
     frame: std::ops::Range<usize>,
 }
 
-/// With a mark where the unfinished group goes, as after any pause; or without one, as under load.
+/// With a mark where the unfinished group goes, as after any pause; or without one, as
+/// under load.
 fn unfinished(bytes: usize, mark: bool) -> Unfinished {
     let mut log = Fixture::new(SMALL);
     log.vote(0, 300);
@@ -50,11 +52,14 @@ fn a_write_cut_short_at_any_byte_is_dropped() {
     for mark in [false, true] {
         let unfinished = unfinished(900, mark);
         let Unfinished { before, after, frame, .. } = &unfinished;
-        let trailer_end = frame.end - after[..frame.end].iter().rev().position(|byte| *byte != 0).unwrap();
-        // With a mark there, what follows a header that is cut short is the rest of the mark.
+        let trailer_end =
+            frame.end - after[..frame.end].iter().rev().position(|byte| *byte != 0).unwrap();
+        // With a mark there, what follows a header that is cut short is the rest of the
+        // mark.
         for length in 0..trailer_end - frame.start {
             let mut bytes = before.clone();
-            bytes[frame.start..frame.start + length].copy_from_slice(&after[frame.start..frame.start + length]);
+            bytes[frame.start..frame.start + length]
+                .copy_from_slice(&after[frame.start..frame.start + length]);
             unfinished.assert_dropped(&bytes, &format!("{length} bytes, mark: {mark}"));
         }
     }
@@ -70,15 +75,19 @@ fn a_write_that_lacks_any_sectors_is_dropped() {
         assert!(sectors.len() >= 5);
         for written in 0..(1_u32 << sectors.len()) - 1 {
             let mut bytes = before.clone();
-            for (_, sector) in sectors.iter().enumerate().filter(|(index, _)| written & (1 << index) != 0) {
-                bytes[sector * 512..sector * 512 + 512].copy_from_slice(&after[sector * 512..sector * 512 + 512]);
+            for (_, sector) in
+                sectors.iter().enumerate().filter(|(index, _)| written & (1 << index) != 0)
+            {
+                bytes[sector * 512..sector * 512 + 512]
+                    .copy_from_slice(&after[sector * 512..sector * 512 + 512]);
             }
             unfinished.assert_dropped(&bytes, &format!("sectors {written:b}, mark: {mark}"));
         }
     }
 }
 
-/// It was written whole, and the process ended before it could say so: kept, since nothing tells it from one acknowledged.
+/// It was written whole, and the process ended before it could say so: kept, since
+/// nothing tells it from one acknowledged.
 #[test]
 fn a_whole_write_is_kept() {
     for mark in [false, true] {
@@ -101,7 +110,8 @@ fn bytes_behind_the_end_of_the_last_segment_are_dropped() {
     assert_eq!(fs::metadata(&unfinished.path).unwrap().len(), SMALL.segment_bytes);
 }
 
-/// A client cannot store a value that is taken for a later frame: it does not know the segment's salt.
+/// A client cannot store a value that is taken for a later frame: it does not know the
+/// segment's salt.
 #[test]
 fn a_value_that_looks_like_frames_does_not_make_a_torn_write_look_damaged() {
     let mut other = Fixture::new(SMALL);
@@ -130,7 +140,8 @@ fn a_value_that_looks_like_frames_does_not_make_a_torn_write_look_damaged() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Groups of any size, one torn in any sectors, a restart, and on it goes: what was acknowledged is there at the end.
+    /// Groups of any size, one torn in any sectors, a restart, and on it goes: what was
+    /// acknowledged is there at the end.
     #[test]
     fn acknowledged_groups_outlive_torn_ones(rounds in prop::collection::vec((1..1_500_usize, any::<u8>(), any::<bool>()), 1..8)) {
         let mut log = Fixture::new(Options { segment_bytes: 65_536, reserve_bytes: 1_024 });

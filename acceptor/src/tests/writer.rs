@@ -31,14 +31,20 @@ impl Running {
         self.handle.accept(accept(self.acceptor, slot, bytes), held).await
     }
 
-    /// Waits until the writer has no mark to write any more: the next write is the next group's.
+    /// Waits until the writer has no mark to write any more: the next write is the next
+    /// group's.
     async fn settle(&self) {
         self.handle.votes(Slot(0), 1).await.unwrap();
     }
 
     fn accepted(&self, slot: u64, voted_below: u64) -> AcceptReply {
         let marks = Marks { voted_below: Slot(voted_below), ..Marks::default() };
-        AcceptReply::Accepted(Accepted { acceptor: self.acceptor, ballot: ballot(1), slots: vec![Slot(slot)], marks })
+        AcceptReply::Accepted(Accepted {
+            acceptor: self.acceptor,
+            ballot: ballot(1),
+            slots: vec![Slot(slot)],
+            marks,
+        })
     }
 
     /// Opens the folder as a process would that starts, while this one still runs.
@@ -89,7 +95,10 @@ async fn requests_that_wait_share_one_sync() {
 async fn bytes_that_wait_are_limited_and_given_back() {
     let running = Running::new(SMALL);
     let held = running.handle.reserve(crate::handle::QUEUE_BYTES - 1).unwrap();
-    assert_eq!(running.vote(0, 10).await, Err(Refusal::Busy { limit: "268435456 bytes".to_owned() }));
+    assert_eq!(
+        running.vote(0, 10).await,
+        Err(Refusal::Busy { limit: "268435456 bytes".to_owned() })
+    );
     drop(held);
     for slot in 0..3 {
         assert_eq!(running.vote(slot, 10).await, Ok(running.accepted(slot, slot + 1)));
@@ -189,14 +198,20 @@ async fn a_full_disk_refuses_votes_and_promises_and_heals() {
     let refused = loop {
         match running.vote(slot, 900).await.unwrap() {
             AcceptReply::Accepted(_) => slot += 1,
-            refused @ (AcceptReply::Full(_) | AcceptReply::Nack(_) | AcceptReply::Stranger(_)) => break refused,
+            refused @ (AcceptReply::Full(_) | AcceptReply::Nack(_) | AcceptReply::Stranger(_)) => {
+                break refused;
+            }
         }
     };
     assert_eq!(refused, disk_full(&running, 2));
     assert_eq!(running.handle.durable().marks.voted_below, Slot(slot));
     // What needs no space is answered all the same.
     assert_eq!(running.vote(slot - 1, 900).await, Ok(running.accepted(slot - 1, slot)));
-    let prepare = |round| Prepare { roster: roster_of(running.acceptor), ballot: ballot(round), from: Slot(0) };
+    let prepare = |round| Prepare {
+        roster: roster_of(running.acceptor),
+        ballot: ballot(round),
+        from: Slot(0),
+    };
     let mut round = 2;
     let refused = loop {
         assert!(round < 10_000, "every promise takes space, and there is none");
@@ -279,8 +294,9 @@ async fn a_queue_that_is_full_refuses_at_once() {
     running.disk.faults.hold_syncs();
     let (first, ()) = tokio::join!(running.vote(0, 10), async {
         running.disk.faults.wait_until_held();
-        let mut waiting: Vec<_> =
-            (0..crate::handle::QUEUE_REQUESTS).map(|_| Box::pin(running.handle.votes(Slot(0), 1))).collect();
+        let mut waiting: Vec<_> = (0..crate::handle::QUEUE_REQUESTS)
+            .map(|_| Box::pin(running.handle.votes(Slot(0), 1)))
+            .collect();
         for request in &mut waiting {
             assert!(futures_poll(request.as_mut()).await.is_none());
         }

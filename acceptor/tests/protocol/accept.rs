@@ -1,6 +1,7 @@
 use super::*;
 
-/// "If the acceptor receives an accept request for a proposal numbered n, it accepts the proposal …" (2.2, phase 2b)
+/// "If the acceptor receives an accept request for a proposal numbered n, it accepts the
+/// proposal …" (2.2, phase 2b)
 #[test]
 fn acceptor_votes_at_the_ballot_it_promised() {
     let mut acceptor = member();
@@ -11,7 +12,8 @@ fn acceptor_votes_at_the_ballot_it_promised() {
     assert_eq!(acceptor.votes(Slot(0)), (vec![vote(0, 3, "a"), vote(1, 3, "b")], None));
 }
 
-/// "… unless it has already responded to a prepare request having a number greater than n." (2.2, phase 2b)
+/// "… unless it has already responded to a prepare request having a number greater than
+/// n." (2.2, phase 2b)
 #[test]
 fn acceptor_refuses_a_proposal_below_its_promise() {
     let mut acceptor = member();
@@ -21,8 +23,9 @@ fn acceptor_refuses_a_proposal_below_its_promise() {
     assert_eq!((acceptor.votes(Slot(0)), acceptor.marks()), ((vec![], None), marks(0, 0, 0)));
 }
 
-/// An acceptor "can accept a proposal numbered n iff it has not responded to a prepare request having a number greater than n"
-/// (2.2, P1a): it need not have promised n. Having accepted it, it has.
+/// An acceptor "can accept a proposal numbered n iff it has not responded to a prepare
+/// request having a number greater than n" (2.2, P1a): it need not have promised n.
+/// Having accepted it, it has.
 #[test]
 fn a_vote_at_a_higher_ballot_is_a_promise_of_it() {
     let mut acceptor = member();
@@ -30,7 +33,11 @@ fn a_vote_at_a_higher_ballot_is_a_promise_of_it() {
     assert_decision(decision, &[voted(4, &[at(0, "a")], 0)], accepted(4, &[0], marks(1, 0, 0)));
     assert_eq!(acceptor.promised(), Some(ballot(4)));
     assert_decision(acceptor.prepare(&prepare(3, 0)), &[], PrepareReply::Nack(nack(4)));
-    assert_decision(acceptor.accept(&accept(3, &[at(1, "b")])).unwrap(), &[], AcceptReply::Nack(nack(4)));
+    assert_decision(
+        acceptor.accept(&accept(3, &[at(1, "b")])).unwrap(),
+        &[],
+        AcceptReply::Nack(nack(4)),
+    );
 }
 
 #[test]
@@ -41,7 +48,8 @@ fn a_sign_of_life_at_a_higher_ballot_is_a_promise_too() {
     assert_eq!(acceptor.promised(), Some(ballot(4)));
 }
 
-/// "An acceptor needs to remember only the highest-numbered proposal that it has ever accepted" (2.2), per slot.
+/// "An acceptor needs to remember only the highest-numbered proposal that it has ever
+/// accepted" (2.2), per slot.
 #[test]
 fn a_vote_at_a_higher_ballot_takes_the_place_of_the_older_one() {
     let mut acceptor = member_after(&[accept(1, &[at(0, "a"), at(1, "b")])]);
@@ -50,7 +58,8 @@ fn a_vote_at_a_higher_ballot_takes_the_place_of_the_older_one() {
     assert_eq!(acceptor.votes(Slot(0)), (vec![vote(0, 2, "A"), vote(1, 1, "b")], None));
 }
 
-/// Messages "can be duplicated" (2.1): the same answer again, and nothing to write for it.
+/// Messages "can be duplicated" (2.1): the same answer again, and nothing to write for
+/// it.
 #[test]
 fn a_repeated_proposal_is_accepted_again_without_a_new_record() {
     let proposals = [at(0, "a"), at(1, "b")];
@@ -66,7 +75,8 @@ fn only_the_new_votes_of_a_message_are_recorded() {
     assert_decision(decision, &[voted(3, &[at(1, "b")], 0)], accepted(3, &[0, 1], marks(2, 0, 0)));
 }
 
-/// The same value at a higher ballot is another vote: only votes of one ballot make a quorum.
+/// The same value at a higher ballot is another vote: only votes of one ballot make a
+/// quorum.
 #[test]
 fn the_same_value_at_a_higher_ballot_is_recorded_anew() {
     let mut acceptor = member_after(&[accept(3, &[at(0, "a")])]);
@@ -74,7 +84,8 @@ fn the_same_value_at_a_higher_ballot_is_recorded_anew() {
     assert_decision(decision, &[voted(4, &[at(0, "a")], 0)], accepted(4, &[0], marks(1, 0, 0)));
 }
 
-/// "Different proposals have different numbers" (2.2): a leader that breaks this is told so, and nothing is overwritten.
+/// "Different proposals have different numbers" (2.2): a leader that breaks this is told
+/// so, and nothing is overwritten.
 #[test]
 fn two_values_for_a_slot_at_one_ballot_are_refused_and_nothing_is_done() {
     let mut acceptor = member_after(&[accept(3, &[at(1, "b")])]);
@@ -83,7 +94,10 @@ fn two_values_for_a_slot_at_one_ballot_are_refused_and_nothing_is_done() {
     let (held, offered) = (digest("b"), digest("other"));
     let expected = AcceptError::Conflict { slot: Slot(1), ballot: ballot(3), held, offered };
     assert_eq!(acceptor.accept(&broken).unwrap_err(), expected);
-    assert_eq!((acceptor.votes(Slot(0)), acceptor.marks()), ((vec![vote(1, 3, "b")], None), marks(2, 0, 0)));
+    assert_eq!(
+        (acceptor.votes(Slot(0)), acceptor.marks()),
+        ((vec![vote(1, 3, "b")], None), marks(2, 0, 0))
+    );
 }
 
 #[test]

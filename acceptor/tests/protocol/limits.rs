@@ -6,9 +6,11 @@ fn value_of(slot: u64, bytes: usize) -> SlotValue {
     SlotValue { slot: Slot(slot), value: Bytes::from(vec![1; bytes]) }
 }
 
-/// Room for four votes of 872 bytes (each costs 128 more), and for two more below the highest vote.
+/// Room for four votes of 872 bytes (each costs 128 more), and for two more below the
+/// highest vote.
 fn small() -> Acceptor {
-    let mut acceptor = Acceptor::new(ME, Limits { vote_bytes: 4_000, recovery_bytes: 2_000, ..Limits::default() });
+    let mut acceptor =
+        Acceptor::new(ME, Limits { vote_bytes: 4_000, recovery_bytes: 2_000, ..Limits::default() });
     acceptor.replay(Record::Joined(roster()));
     acceptor.replay(Record::Promised(ballot(3)));
     acceptor
@@ -43,7 +45,8 @@ fn acceptor_without_room_still_repeats_and_replaces_its_votes() {
     assert_decision(anew, &[voted(4, &[value_of(0, 872)], 0)], accepted(4, &[0], marks(6, 0, 0)));
 }
 
-/// A new leader fills the holes below the highest vote; without that nothing above is ever executed, trimmed and freed.
+/// A new leader fills the holes below the highest vote; without that nothing above is
+/// ever executed, trimmed and freed.
 #[test]
 fn acceptor_without_room_still_lets_holes_be_filled_up_to_a_limit() {
     let mut acceptor = small_and_full();
@@ -57,7 +60,11 @@ fn acceptor_takes_what_it_has_room_for() {
     let mut acceptor = small();
     let proposals: Vec<SlotValue> = (0..6).map(|slot| value_of(slot, 872)).collect();
     let decision = acceptor.accept(&accept(3, &proposals)).unwrap();
-    assert_decision(decision, &[voted(3, &proposals[..4], 0)], accepted(3, &[0, 1, 2, 3], marks(4, 0, 0)));
+    assert_decision(
+        decision,
+        &[voted(3, &proposals[..4], 0)],
+        accepted(3, &[0, 1, 2, 3], marks(4, 0, 0)),
+    );
 }
 
 #[test]
@@ -65,10 +72,15 @@ fn acceptor_without_room_still_learns_promises_and_trims() {
     let mut acceptor = small_and_full();
     let refused = Accept { chosen_below: Slot(3), ..accept(4, &[value_of(6, 872)]) };
     assert_decision(acceptor.accept(&refused).unwrap(), &[voted(4, &[], 3)], full());
-    let with_trim = Accept { chosen_below: Slot(3), trim_below: Slot(3), ..accept(4, &[value_of(6, 872)]) };
+    let with_trim =
+        Accept { chosen_below: Slot(3), trim_below: Slot(3), ..accept(4, &[value_of(6, 872)]) };
     let trimmed = Record::Trimmed { below: Slot(3), voted_below: Slot(6), chosen_below: Slot(3) };
     let decision = acceptor.accept(&with_trim).unwrap();
-    assert_decision(decision, &[trimmed, voted(4, &[value_of(6, 872)], 3)], accepted(4, &[6], marks(7, 3, 3)));
+    assert_decision(
+        decision,
+        &[trimmed, voted(4, &[value_of(6, 872)], 3)],
+        accepted(4, &[6], marks(7, 3, 3)),
+    );
     assert_eq!(acceptor.vote_bytes(), 2_000);
     acceptor.check_invariants();
 }
@@ -87,7 +99,8 @@ fn slots_ascend_and_are_named_once() {
     assert_malformed(&accept(3, &[at(0, "a"), at(2, "a"), at(1, "a")]), unordered(1, 2));
 }
 
-/// One message could otherwise leave a log with 2^63 holes to fill: the highest voted slot never goes back.
+/// One message could otherwise leave a log with 2^63 holes to fill: the highest voted
+/// slot never goes back.
 #[test]
 fn a_slot_far_above_what_is_chosen_is_refused() {
     let too_far = |slot, limit| Malformed::SlotTooFar { slot: Slot(slot), limit: Slot(limit) };
@@ -102,9 +115,15 @@ fn a_slot_far_above_what_is_chosen_is_refused() {
 #[test]
 fn more_than_a_message_may_hold_is_refused() {
     let proposals: Vec<SlotValue> = (0..4_097).map(|slot| at(slot, "")).collect();
-    assert_malformed(&accept(3, &proposals), Malformed::TooManyProposals { got: 4_097, limit: 4_096 });
+    assert_malformed(
+        &accept(3, &proposals),
+        Malformed::TooManyProposals { got: 4_097, limit: 4_096 },
+    );
     let (got, limit) = ((8 << 20) + 1, 8 << 20);
-    assert_malformed(&accept(3, &[value_of(0, got)]), Malformed::ValueTooLarge { slot: Slot(0), got, limit });
+    assert_malformed(
+        &accept(3, &[value_of(0, got)]),
+        Malformed::ValueTooLarge { slot: Slot(0), got, limit },
+    );
 }
 
 #[test]
@@ -118,7 +137,10 @@ fn what_is_not_chosen_is_not_trimmed() {
 fn a_number_that_leaves_none_above_it_is_refused() {
     let out_of_range = |what| Malformed::OutOfRange { what, got: u64::MAX };
     assert_malformed(&accept(u64::MAX, &[]), out_of_range("ballot.round"));
-    assert_malformed(&Accept { chosen_below: Slot(u64::MAX), ..accept(3, &[]) }, out_of_range("chosen_below"));
+    assert_malformed(
+        &Accept { chosen_below: Slot(u64::MAX), ..accept(3, &[]) },
+        out_of_range("chosen_below"),
+    );
     let limits = Limits::default();
     assert_eq!(limits.check_prepare(&prepare(u64::MAX, 0)), Err(out_of_range("ballot.round")));
     assert_eq!(limits.check_prepare(&prepare(3, u64::MAX)), Err(out_of_range("from")));

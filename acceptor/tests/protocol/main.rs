@@ -1,6 +1,7 @@
 //! The acceptor's protocol, one sentence each: the whole reply and all records.
 //!
-//! Sections are those of Lamport, *Paxos Made Simple* (2001); what goes beyond the paper cites nothing.
+//! Sections are those of Lamport, *Paxos Made Simple* (2001); what goes beyond the paper
+//! cites nothing.
 
 use std::fmt::Debug;
 
@@ -8,7 +9,8 @@ use acceptor::acceptor::{AcceptError, Acceptor, Decision, Limits, Persisted, Rec
 use bytes::Bytes;
 use shared::ids::{AcceptorId, Ballot, CoordinatorId, Slot};
 use shared::message::{
-    Accept, AcceptReply, Accepted, Full, Marks, Nack, Prepare, PrepareReply, Promise, Roster, SlotValue, Stranger, Vote,
+    Accept, AcceptReply, Accepted, Full, Marks, Nack, Prepare, PrepareReply, Promise, Roster,
+    SlotValue, Stranger, Vote,
 };
 
 mod accept;
@@ -41,7 +43,11 @@ fn vote(slot: u64, round: u64, text: &str) -> Vote {
 }
 
 fn marks(voted_below: u64, chosen_below: u64, trimmed_below: u64) -> Marks {
-    Marks { voted_below: Slot(voted_below), chosen_below: Slot(chosen_below), trimmed_below: Slot(trimmed_below) }
+    Marks {
+        voted_below: Slot(voted_below),
+        chosen_below: Slot(chosen_below),
+        trimmed_below: Slot(trimmed_below),
+    }
 }
 
 fn prepare(round: u64, from: u64) -> Prepare {
@@ -50,7 +56,13 @@ fn prepare(round: u64, from: u64) -> Prepare {
 
 fn accept(round: u64, proposals: &[SlotValue]) -> Accept {
     let proposals = proposals.to_vec();
-    Accept { roster: roster(), ballot: ballot(round), proposals, chosen_below: Slot(0), trim_below: Slot(0) }
+    Accept {
+        roster: roster(),
+        ballot: ballot(round),
+        proposals,
+        chosen_below: Slot(0),
+        trim_below: Slot(0),
+    }
 }
 
 fn voted(round: u64, votes: &[SlotValue], chosen_below: u64) -> Record {

@@ -16,7 +16,11 @@ fn stranger(roster: Option<Roster>) -> Stranger {
 fn acceptor_joins_the_first_cluster_that_names_it_with_its_promise() {
     let records = [Record::Joined(roster()), Record::Promised(ballot(3))];
     let mut acceptor = newcomer();
-    assert_decision(acceptor.prepare(&prepare(3, 0)), &records, promise(3, 0, vec![], marks(0, 0, 0)));
+    assert_decision(
+        acceptor.prepare(&prepare(3, 0)),
+        &records,
+        promise(3, 0, vec![], marks(0, 0, 0)),
+    );
     assert_eq!(acceptor.roster(), Some(&roster()));
 }
 
@@ -32,20 +36,25 @@ fn acceptor_refuses_a_cluster_that_does_not_name_it() {
     let mut acceptor = newcomer();
     let decision = acceptor.prepare(&Prepare { roster: other_roster(), ..prepare(3, 0) });
     assert_decision(decision, &[], PrepareReply::Stranger(stranger(None)));
-    let decision = acceptor.accept(&Accept { roster: other_roster(), ..accept(3, &[at(0, "a")]) }).unwrap();
+    let decision =
+        acceptor.accept(&Accept { roster: other_roster(), ..accept(3, &[at(0, "a")]) }).unwrap();
     assert_decision(decision, &[], AcceptReply::Stranger(stranger(None)));
     assert_eq!((acceptor.roster(), acceptor.promised()), (None, None));
 }
 
-/// Also one that names it: else a majority of the one and a majority of the other might share no acceptor.
+/// Also one that names it: else a majority of the one and a majority of the other might
+/// share no acceptor.
 #[test]
 fn acceptor_refuses_every_cluster_but_its_own() {
     let mut acceptor = member();
     let larger = Roster::new((1..=5).map(AcceptorId).collect()).unwrap();
     for roster_of_others in [other_roster(), larger] {
-        let decision = acceptor.prepare(&Prepare { roster: roster_of_others.clone(), ..prepare(3, 0) });
+        let decision =
+            acceptor.prepare(&Prepare { roster: roster_of_others.clone(), ..prepare(3, 0) });
         assert_decision(decision, &[], PrepareReply::Stranger(stranger(Some(roster()))));
-        let decision = acceptor.accept(&Accept { roster: roster_of_others, ..accept(3, &[at(0, "a")]) }).unwrap();
+        let decision = acceptor
+            .accept(&Accept { roster: roster_of_others, ..accept(3, &[at(0, "a")]) })
+            .unwrap();
         assert_decision(decision, &[], AcceptReply::Stranger(stranger(Some(roster()))));
     }
     assert_eq!((acceptor.promised(), acceptor.marks()), (Some(ballot(0)), marks(0, 0, 0)));

@@ -2,13 +2,15 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// "Stable storage, preserved during failures, is used to maintain the information that the acceptor must remember" (2.5).
+/// "Stable storage, preserved during failures, is used to maintain the information that
+/// the acceptor must remember" (2.5).
 #[test]
 fn acceptor_that_replays_its_records_is_what_it_was() {
     let mut before = Acceptor::new(ME, Limits::default());
     let mut after = Acceptor::new(ME, Limits::default());
     let trim = Accept { chosen_below: Slot(2), trim_below: Slot(1), ..accept(5, &[at(3, "d")]) };
-    let accepts = [accept(3, &[at(0, "a"), at(1, "b")]), accept(4, &[at(1, "B"), at(2, "c")]), trim];
+    let accepts =
+        [accept(3, &[at(0, "a"), at(1, "b")]), accept(4, &[at(1, "B"), at(2, "c")]), trim];
     let mut records = before.prepare(&prepare(2, 0)).records;
     for accept in &accepts {
         records.extend(before.accept(accept).unwrap().records);
@@ -57,18 +59,22 @@ enum Message {
 }
 
 fn messages() -> impl Strategy<Value = Message> {
-    let prepare = (0..6_u64, 0..12_u64).prop_map(|(round, from)| Message::Prepare(prepare(round, from)));
+    let prepare =
+        (0..6_u64, 0..12_u64).prop_map(|(round, from)| Message::Prepare(prepare(round, from)));
     let slots = prop::collection::btree_set(0..12_u64, 0..6);
-    let accept = (0..6_u64, slots, 0..12_u64, 0..12_u64).prop_map(|(round, slots, chosen, trim)| {
-        let proposals: Vec<SlotValue> = slots.into_iter().map(|slot| at(slot, &format!("{slot}@{round}"))).collect();
-        let (chosen_below, trim_below) = (Slot(chosen), Slot(trim.min(chosen)));
-        Message::Accept(Accept { chosen_below, trim_below, ..accept(round, &proposals) })
-    });
+    let accept =
+        (0..6_u64, slots, 0..12_u64, 0..12_u64).prop_map(|(round, slots, chosen, trim)| {
+            let proposals: Vec<SlotValue> =
+                slots.into_iter().map(|slot| at(slot, &format!("{slot}@{round}"))).collect();
+            let (chosen_below, trim_below) = (Slot(chosen), Slot(trim.min(chosen)));
+            Message::Accept(Accept { chosen_below, trim_below, ..accept(round, &proposals) })
+        });
     prop_oneof![1 => prepare, 3 => accept]
 }
 
 proptest! {
-    /// Whatever comes: nothing goes back, all invariants hold, and the records so far always rebuild the state.
+    /// Whatever comes: nothing goes back, all invariants hold, and the records so far
+    /// always rebuild the state.
     #[test]
     fn the_state_is_the_sum_of_the_records(messages in prop::collection::vec(messages(), 1..40)) {
         let limits = Limits { vote_bytes: 700, recovery_bytes: 300, ..Limits::default() };

@@ -32,8 +32,18 @@ async fn an_acceptor_promises_votes_and_reports_in_the_binary_encoding() {
     assert_eq!((fresh.roster, fresh.promised, fresh.marks), (None, None, Marks::default()));
     let acceptor = fresh.acceptor;
 
-    let promise = Promise { acceptor, ballot: ballot(1), from: Slot(0), votes: Vec::new(), next: None, marks: Marks::default() };
-    assert_eq!(client.prepare(&prepare(acceptor, 1), TIMEOUT).await.unwrap(), PrepareReply::Promise(promise));
+    let promise = Promise {
+        acceptor,
+        ballot: ballot(1),
+        from: Slot(0),
+        votes: Vec::new(),
+        next: None,
+        marks: Marks::default(),
+    };
+    assert_eq!(
+        client.prepare(&prepare(acceptor, 1), TIMEOUT).await.unwrap(),
+        PrepareReply::Promise(promise)
+    );
 
     let value = Bytes::from_static(b"\0value");
     let accepted = client.accept(&accept(acceptor, 3, value.clone()), TIMEOUT).await.unwrap();
@@ -45,7 +55,10 @@ async fn an_acceptor_promises_votes_and_reports_in_the_binary_encoding() {
     assert_eq!(page.votes, [Vote { slot: Slot(3), ballot: ballot(1), value }]);
     assert_eq!((page.next, page.marks, page.roster), (None, marks, Some(roster_of(acceptor))));
     let known = client.watermarks(TIMEOUT).await.unwrap();
-    assert_eq!((known.roster, known.promised, known.marks), (Some(roster_of(acceptor)), Some(ballot(1)), marks));
+    assert_eq!(
+        (known.roster, known.promised, known.marks),
+        (Some(roster_of(acceptor)), Some(ballot(1)), marks)
+    );
     assert!(known.leader_silent_ms < 10_000);
 }
 
@@ -60,7 +73,10 @@ async fn an_acceptor_speaks_json_to_curl() {
     let promise = json!({"promise": {
         "acceptor": acceptor, "ballot": ballot, "from": 0, "votes": [], "next": null, "marks": marks,
     }});
-    assert_eq!(post(&format!("{}/v1/prepare", process.url), &prepare).await, (StatusCode::OK, promise));
+    assert_eq!(
+        post(&format!("{}/v1/prepare", process.url), &prepare).await,
+        (StatusCode::OK, promise)
+    );
 
     let lower = json!({"roster": [acceptor], "ballot": {"round": 1, "coordinator": "0000000000000abc"}, "from": 0});
     let nack = json!({"nack": {"acceptor": acceptor, "promised": ballot}});
@@ -116,20 +132,34 @@ async fn members_find_each_other_and_the_acceptor_itself() {
     let process = Process::start(temp.path());
     let name = |name: &str| name.parse().unwrap();
     let url = "http://127.0.0.1:8301".to_owned();
-    let member = Member { name: name("replica-1"), service: Service::Replica, url, instance: Instance(5) };
+    let member =
+        Member { name: name("replica-1"), service: Service::Replica, url, instance: Instance(5) };
     let directory = process.client().announce(&member, TIMEOUT).await.unwrap();
     let listed: Vec<Member> = directory.members.into_iter().map(|entry| entry.member).collect();
     let instance = listed[0].instance;
-    let own = Member { name: name("acceptor-1"), service: Service::Acceptor, url: process.url.clone(), instance };
+    let own = Member {
+        name: name("acceptor-1"),
+        service: Service::Acceptor,
+        url: process.url.clone(),
+        instance,
+    };
     assert_eq!(listed, [own, member]);
     let (status, body) = get(&format!("{}/v1/members", process.url)).await;
-    assert_eq!((status, &body["members"][1]["member"]["name"]), (StatusCode::OK, &json!("replica-1")));
+    assert_eq!(
+        (status, &body["members"][1]["member"]["name"]),
+        (StatusCode::OK, &json!("replica-1"))
+    );
 
-    let response = http().put(format!("{}/v1/members/replica-2", process.url)).json(&body["members"][1]["member"]);
+    let response = http()
+        .put(format!("{}/v1/members/replica-2", process.url))
+        .json(&body["members"][1]["member"]);
     let response = response.send().await.unwrap();
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     let problem: Value = response.json().await.unwrap();
-    assert_eq!(problem["detail"], "the member in the body is replica-1, the one in the path is replica-2");
+    assert_eq!(
+        problem["detail"],
+        "the member in the body is replica-1, the one in the path is replica-2"
+    );
 }
 
 /// Asks for readiness until it is as expected.
@@ -155,14 +185,20 @@ async fn an_acceptor_that_coordinators_do_not_know_is_alive_and_not_ready() {
     assert!(matches!(reply, PrepareReply::Stranger(_)), "{reply:?}");
     let text = wait_until_ready_is(&process, StatusCode::SERVICE_UNAVAILABLE).await;
     assert!(text.contains("coordinators speak of a cluster that does not name it"), "{text}");
-    assert_eq!(http().get(format!("{}/livez", process.url)).send().await.unwrap().status(), StatusCode::OK);
+    assert_eq!(
+        http().get(format!("{}/livez", process.url)).send().await.unwrap().status(),
+        StatusCode::OK
+    );
 
     client.prepare(&prepare(acceptor, 1), TIMEOUT).await.unwrap();
     wait_until_ready_is(&process, StatusCode::OK).await;
     client.prepare(&prepare(other, 1), TIMEOUT).await.unwrap();
     let text = wait_until_ready_is(&process, StatusCode::SERVICE_UNAVAILABLE).await;
     let cluster = roster_of(acceptor).cluster();
-    assert!(text.contains(&format!("coordinators speak of another cluster than {cluster}")), "{text}");
+    assert!(
+        text.contains(&format!("coordinators speak of another cluster than {cluster}")),
+        "{text}"
+    );
     // Nobody speaks of another cluster any more.
     wait_until_ready_is(&process, StatusCode::OK).await;
 }
@@ -175,11 +211,23 @@ async fn a_malformed_request_is_a_problem_that_names_what_is_wrong() {
     let ballot = json!({"round": 1, "coordinator": "0000000000000abc"});
     let accept = |proposals: Value, chosen: u64, trim: u64| json!({"roster": [acceptor], "ballot": ballot, "proposals": proposals, "chosen_below": chosen, "trim_below": trim});
     let cases = [
-        ("/v1/accept", accept(json!([{"slot": 1, "value": [1]}, {"slot": 1, "value": [1]}]), 0, 0), "slot 1 is proposed after"),
+        (
+            "/v1/accept",
+            accept(json!([{"slot": 1, "value": [1]}, {"slot": 1, "value": [1]}]), 0, 0),
+            "slot 1 is proposed after",
+        ),
         ("/v1/accept", accept(json!([{"slot": u64::MAX, "value": [1]}]), 0, 0), "too far ahead"),
-        ("/v1/accept", accept(json!([{"slot": -1, "value": [1]}]), 0, 0), "the body is not the expected JSON"),
+        (
+            "/v1/accept",
+            accept(json!([{"slot": -1, "value": [1]}]), 0, 0),
+            "the body is not the expected JSON",
+        ),
         ("/v1/accept", accept(json!([]), 1, 2), "trim_below 2 is above chosen_below 1"),
-        ("/v1/accept", json!({"roster": [acceptor, acceptor], "ballot": ballot}), "an odd number of acceptors"),
+        (
+            "/v1/accept",
+            json!({"roster": [acceptor, acceptor], "ballot": ballot}),
+            "an odd number of acceptors",
+        ),
         ("/v1/accept", json!([]), "the body is not the expected JSON"),
         (
             "/v1/prepare",
@@ -197,7 +245,12 @@ async fn a_malformed_request_is_a_problem_that_names_what_is_wrong() {
         assert_eq!(status, StatusCode::BAD_REQUEST, "{body}: {problem}");
         assert!(problem["detail"].as_str().unwrap().contains(wrong), "{body}: {problem}");
     }
-    for (query, wrong) in [("from=-1", "from"), ("limit=0", "limit 0"), ("limit=257", "limit 257"), ("form=1", "form")] {
+    for (query, wrong) in [
+        ("from=-1", "from"),
+        ("limit=0", "limit 0"),
+        ("limit=257", "limit 257"),
+        ("form=1", "form"),
+    ] {
         let (status, problem) = get(&format!("{}/v1/votes?{query}", process.url)).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{query}: {problem}");
         assert!(problem["detail"].as_str().unwrap().contains(wrong), "{query}: {problem}");
@@ -216,13 +269,24 @@ async fn too_much_is_refused_and_the_limit_named() {
     let process = Process::start_with(temp.path(), &["--max-log-value-kib", "64"]);
     let client = process.client();
     let acceptor = identity(&client).await;
-    let too_large = client.accept(&accept(acceptor, 0, Bytes::from(vec![1; 65 << 10])), TIMEOUT).await.unwrap_err();
+    let too_large = client
+        .accept(&accept(acceptor, 0, Bytes::from(vec![1; 65 << 10])), TIMEOUT)
+        .await
+        .unwrap_err();
     assert!(too_large.to_string().contains("the value is limited to 65536 bytes"), "{too_large}");
-    let endless = http().post(format!("{}/v1/prepare", process.url)).body(vec![b' '; 5_000]).send().await.unwrap();
+    let endless = http()
+        .post(format!("{}/v1/prepare", process.url))
+        .body(vec![b' '; 5_000])
+        .send()
+        .await
+        .unwrap();
     assert_eq!(endless.status(), StatusCode::PAYLOAD_TOO_LARGE);
     let problem: Value = endless.json().await.unwrap();
     assert_eq!(problem["detail"], "the prepare is limited to 4096 bytes");
-    let xml = http().post(format!("{}/v1/prepare", process.url)).header("content-type", "text/xml").body("<a/>");
+    let xml = http()
+        .post(format!("{}/v1/prepare", process.url))
+        .header("content-type", "text/xml")
+        .body("<a/>");
     assert_eq!(xml.send().await.unwrap().status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
 }
 
@@ -233,8 +297,19 @@ async fn two_values_for_a_slot_at_one_ballot_are_a_conflict() {
     let client = process.client();
     let acceptor = identity(&client).await;
     client.accept(&accept(acceptor, 0, Bytes::from_static(b"a")), TIMEOUT).await.unwrap();
-    let refused = client.accept(&accept(acceptor, 0, Bytes::from_static(b"b")), TIMEOUT).await.unwrap_err().to_string();
-    assert!(refused.contains("409") && refused.contains("two values for slot 0 at ballot 1.0000000000000abc"), "{refused}");
+    let refused = client
+        .accept(&accept(acceptor, 0, Bytes::from_static(b"b")), TIMEOUT)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("409")
+            && refused.contains("two values for slot 0 at ballot 1.0000000000000abc"),
+        "{refused}"
+    );
     let page = client.votes(Slot(0), TIMEOUT).await.unwrap();
-    assert_eq!(page.votes, [Vote { slot: Slot(0), ballot: ballot(1), value: Bytes::from_static(b"a") }]);
+    assert_eq!(
+        page.votes,
+        [Vote { slot: Slot(0), ballot: ballot(1), value: Bytes::from_static(b"a") }]
+    );
 }

@@ -85,7 +85,11 @@ async fn a_damaged_log_keeps_an_acceptor_from_starting() {
     let temp = tempfile::tempdir().unwrap();
     let process = Process::start(temp.path());
     let acceptor = identity(&process.client()).await;
-    process.client().accept(&accept(acceptor, 0, Bytes::from(vec![0; 4_096])), TIMEOUT).await.unwrap();
+    process
+        .client()
+        .accept(&accept(acceptor, 0, Bytes::from(vec![0; 4_096])), TIMEOUT)
+        .await
+        .unwrap();
     // A request that records nothing finds the time for a mark.
     process.client().votes(Slot(0), TIMEOUT).await.unwrap();
     process.kill();
@@ -116,8 +120,12 @@ async fn a_data_directory_is_for_one_acceptor_at_a_time() {
     let temp = tempfile::tempdir().unwrap();
     let process = Process::start(temp.path());
     let (status, said) = start_in_vain(temp.path());
-    // The general failure, after which it may be started again: whoever holds the folder may be about to end.
+    // The general failure, after which it may be started again: whoever holds the folder
+    // may be about to end.
     assert_eq!(status.code(), Some(1), "{said}");
-    assert!(said.contains(&format!("in use by another process (pid {})", process.child.id())), "{said}");
+    assert!(
+        said.contains(&format!("in use by another process (pid {})", process.child.id())),
+        "{said}"
+    );
     identity(&process.client()).await;
 }

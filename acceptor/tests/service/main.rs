@@ -1,4 +1,5 @@
-//! The acceptor as a process of its own: over HTTP, on a real disk, killed and started again.
+//! The acceptor as a process of its own: over HTTP, on a real disk, killed and started
+//! again.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -11,7 +12,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use shared::client::AcceptorClient;
 use shared::ids::{AcceptorId, Ballot, CoordinatorId, Slot};
-use shared::message::{Accept, AcceptReply, Accepted, Marks, Prepare, PrepareReply, Promise, Roster, SlotValue, Vote};
+use shared::message::{
+    Accept, AcceptReply, Accepted, Marks, Prepare, PrepareReply, Promise, Roster, SlotValue, Vote,
+};
 
 mod api;
 mod disk;
@@ -74,7 +77,11 @@ impl Drop for Process {
 fn command(data_dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_synod-acceptor"));
     command.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir).args(args);
-    command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     command
 }
 
@@ -87,7 +94,8 @@ fn start_in_vain(data_dir: &Path) -> (ExitStatus, String) {
 }
 
 fn segments(data_dir: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(data_dir.join("log")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(data_dir.join("log")).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort_unstable();
     paths
 }
@@ -110,5 +118,11 @@ fn prepare(acceptor: AcceptorId, round: u64) -> Prepare {
 
 fn accept(acceptor: AcceptorId, slot: u64, value: Bytes) -> Accept {
     let proposals = vec![SlotValue { slot: Slot(slot), value }];
-    Accept { roster: roster_of(acceptor), ballot: ballot(1), proposals, chosen_below: Slot(slot), trim_below: Slot(0) }
+    Accept {
+        roster: roster_of(acceptor),
+        ballot: ballot(1),
+        proposals,
+        chosen_below: Slot(slot),
+        trim_below: Slot(0),
+    }
 }

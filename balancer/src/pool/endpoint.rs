@@ -5,14 +5,16 @@ use std::sync::Arc;
 use shared::ids::{Epoch, Slot};
 use shared::message::Member;
 
-/// One life of one replica at one address, as this balancer numbers them. Never used twice.
+/// One life of one replica at one address, as this balancer numbers them. Never used
+/// twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EndpointId(pub(super) u64);
 
 /// How many outcomes in a row change an endpoint's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
-    /// Failures in a row (checks and requests alike) that make a healthy endpoint unhealthy; at least 1.
+    /// Failures in a row (checks and requests alike) that make a healthy endpoint
+    /// unhealthy; at least 1.
     pub unhealthy_after: u32,
     /// Good checks in a row that make an unhealthy endpoint healthy again; at least 1.
     pub healthy_after: u32,

@@ -126,10 +126,18 @@ fn only_good_checks_in_a_row_revive_an_endpoint() {
     let id = late.id;
     fail(&mut pool, 1);
     fail(&mut pool, 1);
-    assert_eq!(pool.finish(id, Outcome::Answered), None, "an answer says that a process lives, not that it serves");
+    assert_eq!(
+        pool.finish(id, Outcome::Answered),
+        None,
+        "an answer says that a process lives, not that it serves"
+    );
     assert_eq!(pool.checked(id, report(Role::Primary, 1)), None);
     assert_eq!(pool.checked(id, None), None);
-    assert_eq!(pool.checked(id, report(Role::Primary, 1)), None, "the failure between them starts the count again");
+    assert_eq!(
+        pool.checked(id, report(Role::Primary, 1)),
+        None,
+        "the failure between them starts the count again"
+    );
     assert_eq!(pool.checked(id, report(Role::Primary, 1)), Some(Health::Healthy));
 }
 
@@ -183,7 +191,11 @@ fn a_primary_is_not_asked_once_a_backup_knows_of_a_later_epoch() {
     assert_eq!(pool.primary(), None);
     let mut asked: Vec<u64> = (0..3).map(|_| pick(&mut pool, Intent::Mutation).unwrap()).collect();
     asked.sort_unstable();
-    assert_eq!(asked, [1, 2, 3], "while no primary is known, mutations take turns over all that may forward them");
+    assert_eq!(
+        asked,
+        [1, 2, 3],
+        "while no primary is known, mutations take turns over all that may forward them"
+    );
 }
 
 #[test]
@@ -208,7 +220,11 @@ fn a_restarted_replica_is_a_new_endpoint_with_the_counters_of_its_name() {
     assert_ne!(again.id, target.id);
     assert_eq!((again.health, again.report), (Health::Unproven, None));
     assert_eq!(again.counts, Counts { requests: 1, checks: 1, ..Counts::default() });
-    assert_eq!(pool.finish(target.id, Outcome::Failed), None, "what its former life failed is not held against it");
+    assert_eq!(
+        pool.finish(target.id, Outcome::Failed),
+        None,
+        "what its former life failed is not held against it"
+    );
     assert_eq!(counts(&pool, 1), Counts { requests: 1, checks: 1, ..Counts::default() });
 }
 
@@ -242,5 +258,8 @@ fn every_request_and_check_is_counted_once() {
     pool.finish(second.id, Outcome::Failed);
     pool.finish(third.id, Outcome::Abandoned);
     pool.checked(first.id, None);
-    assert_eq!(counts(&pool, 1), Counts { requests: 4, in_flight: 1, failures: 1, checks: 1, check_failures: 1 });
+    assert_eq!(
+        counts(&pool, 1),
+        Counts { requests: 4, in_flight: 1, failures: 1, checks: 1, check_failures: 1 }
+    );
 }

@@ -1,4 +1,5 @@
-//! Replicas that are gone, break off, hang or refuse: who is asked next, and what the client hears.
+//! Replicas that are gone, break off, hang or refuse: who is asked next, and what the
+//! client hears.
 #![expect(clippy::disallowed_methods, reason = "a test of a deadline reads the clock")]
 
 use std::time::{Duration, Instant};
@@ -12,7 +13,8 @@ use crate::pool::Thresholds;
 
 #[tokio::test]
 async fn a_refused_connection_is_retried_elsewhere_also_for_a_mutation() {
-    let (mut one, two) = (Fake::start(1, |_| Reply::ok("one")).await, Fake::start(2, |_| Reply::ok("two")).await);
+    let (mut one, two) =
+        (Fake::start(1, |_| Reply::ok("one")).await, Fake::start(2, |_| Reply::ok("two")).await);
     let balancer = Setup::default().start(&[&one, &two]).await;
     one.kill().await;
     assert_eq!(balancer.put("/v1/kv/k", "value").await.body, "two");
@@ -25,7 +27,8 @@ async fn a_refused_connection_is_retried_elsewhere_also_for_a_mutation() {
 
 #[tokio::test]
 async fn a_mutation_cut_off_after_it_was_sent_is_unknown_and_not_sent_again() {
-    let (one, two) = (Fake::start(1, |_| Reply::Cut).await, Fake::start(2, |_| Reply::ok("")).await);
+    let (one, two) =
+        (Fake::start(1, |_| Reply::Cut).await, Fake::start(2, |_| Reply::ok("")).await);
     let balancer = Setup::default().start(&[&one, &two]).await;
     for method in [Method::PUT, Method::POST, Method::DELETE, Method::PATCH] {
         let answer = balancer.send(method.clone(), "/v1/kv/k", &[], "value").await;
@@ -36,7 +39,8 @@ async fn a_mutation_cut_off_after_it_was_sent_is_unknown_and_not_sent_again() {
 
 #[tokio::test]
 async fn a_read_cut_off_before_its_answer_is_sent_again() {
-    let (one, two) = (Fake::start(1, |_| Reply::Cut).await, Fake::start(2, |_| Reply::ok("two")).await);
+    let (one, two) =
+        (Fake::start(1, |_| Reply::Cut).await, Fake::start(2, |_| Reply::ok("two")).await);
     let balancer = Setup::default().start(&[&one, &two]).await;
     for _ in 0..4 {
         assert_eq!(balancer.get("/v1/kv/k").await.body, "two");
@@ -48,12 +52,16 @@ async fn a_read_cut_off_before_its_answer_is_sent_again() {
 async fn an_answer_that_is_not_http_leaves_a_mutation_unknown() {
     let one = Fake::start(1, |_| Reply::Bytes("220 smtp.example ESMTP\r\n\r\n".to_owned())).await;
     let balancer = Setup::default().start(&[&one]).await;
-    assert_eq!(balancer.put("/v1/kv/k", "value").await.problem(), problem("bad-gateway", 502, Some("unknown")));
+    assert_eq!(
+        balancer.put("/v1/kv/k", "value").await.problem(),
+        problem("bad-gateway", 502, Some("unknown"))
+    );
 }
 
 #[tokio::test]
 async fn when_no_replica_is_left_to_try_the_client_hears_of_the_last() {
-    let (mut one, mut two) = (Fake::start(1, |_| Reply::ok("")).await, Fake::start(2, |_| Reply::ok("")).await);
+    let (mut one, mut two) =
+        (Fake::start(1, |_| Reply::ok("")).await, Fake::start(2, |_| Reply::ok("")).await);
     let balancer = Setup::default().start(&[&one, &two]).await;
     one.kill().await;
     two.kill().await;
@@ -65,8 +73,13 @@ async fn when_no_replica_is_left_to_try_the_client_hears_of_the_last() {
 
 #[tokio::test]
 async fn a_mutation_that_a_replica_says_was_not_applied_is_tried_at_the_others_once_each() {
-    let no_primary = || Reply::problem(&Problem::unavailable("no primary is known").with_outcome(Outcome::NotApplied));
-    let (one, two) = (Fake::start(1, move |_| no_primary()).await, Fake::start(2, |_| Reply::ok("two")).await);
+    let no_primary = || {
+        Reply::problem(
+            &Problem::unavailable("no primary is known").with_outcome(Outcome::NotApplied),
+        )
+    };
+    let (one, two) =
+        (Fake::start(1, move |_| no_primary()).await, Fake::start(2, |_| Reply::ok("two")).await);
     let balancer = Setup::default().start(&[&one, &two]).await;
     assert_eq!(balancer.put("/v1/kv/k", "value").await.body, "two");
     assert_eq!([one.seen().len(), two.seen().len()], [1, 1]);
@@ -116,12 +129,18 @@ async fn the_clients_deadline_bounds_the_wait_and_leaves_a_mutation_unknown() {
     assert_eq!(answer.problem(), problem("timeout", 504, Some("unknown")));
     let answer = balancer.send(Method::GET, "/v1/kv/k", &timeout, "").await;
     assert_eq!(answer.problem(), problem("timeout", 504, None));
-    assert!(began.elapsed() < Duration::from_secs(5), "two waits of 50 ms took {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "two waits of 50 ms took {:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test]
 async fn past_the_deadline_nobody_else_is_asked() {
-    let late = |_: &Seen| Reply::problem(&Problem::unavailable("no quorum")).late(Duration::from_millis(100));
+    let late = |_: &Seen| {
+        Reply::problem(&Problem::unavailable("no quorum")).late(Duration::from_millis(100))
+    };
     let (one, two) = (Fake::start(1, late).await, Fake::start(2, late).await);
     let balancer = Setup::default().start(&[&one, &two]).await;
     let answer = balancer.send(Method::GET, "/v1/kv/k", &[("synod-timeout", "20ms")], "").await;
@@ -131,22 +150,33 @@ async fn past_the_deadline_nobody_else_is_asked() {
 
 #[tokio::test]
 async fn another_replica_is_given_only_the_time_that_is_left() {
-    let not_now = || Reply::problem(&Problem::unavailable("no primary is known").with_outcome(Outcome::NotApplied));
+    let not_now = || {
+        Reply::problem(
+            &Problem::unavailable("no primary is known").with_outcome(Outcome::NotApplied),
+        )
+    };
     let one = Fake::start(1, move |_| not_now().late(Duration::from_millis(100))).await;
     let two = Fake::start(2, |_| Reply::ok("two")).await;
     let balancer = Setup::default().start(&[&one, &two]).await;
     let answer = balancer.send(Method::PUT, "/v1/kv/k", &[("synod-timeout", "3s")], "value").await;
     assert_eq!(answer.body, "two");
-    let left: u64 = two.seen()[0].field("synod-timeout")[0].strip_suffix("ms").unwrap().parse().unwrap();
+    let left: u64 =
+        two.seen()[0].field("synod-timeout")[0].strip_suffix("ms").unwrap().parse().unwrap();
     assert!(left <= 2_901, "{left} ms are left of 3 s after 100 ms");
 }
 
 #[tokio::test]
 async fn a_503_that_breaks_off_says_nothing_of_a_mutation() {
-    let half = || Reply::Broken("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 100\r\n\r\n{".to_owned());
-    let (one, two) = (Fake::start(1, move |_| half()).await, Fake::start(2, |_| Reply::ok("two")).await);
+    let half = || {
+        Reply::Broken("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 100\r\n\r\n{".to_owned())
+    };
+    let (one, two) =
+        (Fake::start(1, move |_| half()).await, Fake::start(2, |_| Reply::ok("two")).await);
     let balancer = Setup::default().start(&[&one, &two]).await;
-    assert_eq!(balancer.put("/v1/kv/k", "value").await.problem(), problem("bad-gateway", 502, Some("unknown")));
+    assert_eq!(
+        balancer.put("/v1/kv/k", "value").await.problem(),
+        problem("bad-gateway", 502, Some("unknown"))
+    );
     assert_eq!(two.seen().len(), 0);
 }
 
@@ -167,7 +197,11 @@ async fn a_replica_is_given_up_for_failures_in_a_row_that_no_answer_forgave() {
     balancer.get("/v1/kv/cut").await;
     balancer.send(Method::GET, "/v1/kv/hang", &[("synod-timeout", "20ms")], "").await;
     balancer.get("/v1/kv/cut").await;
-    assert_eq!(balancer.get("/v1/kv/ok").await.problem(), problem("unavailable", 503, None), "no answer came between the two");
+    assert_eq!(
+        balancer.get("/v1/kv/ok").await.problem(),
+        problem("unavailable", 503, None),
+        "no answer came between the two"
+    );
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! A replica that answers `GET /v1/status` and otherwise does what the test says, down to the bytes on the wire.
+//! A replica that answers `GET /v1/status` and otherwise does what the test says, down to
+//! the bytes on the wire.
 #![expect(clippy::disallowed_methods, reason = "a fake is a shell: it starts tasks")]
 
 use std::sync::{Arc, Mutex};
@@ -31,7 +32,10 @@ pub(super) enum Reply {
 impl Reply {
     /// An answer with a body.
     pub(super) fn with(status: &str, fields: &str, body: &str) -> Self {
-        Self::Bytes(format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n{fields}\r\n{body}", body.len()))
+        Self::Bytes(format!(
+            "HTTP/1.1 {status}\r\ncontent-length: {}\r\n{fields}\r\n{body}",
+            body.len()
+        ))
     }
 
     pub(super) fn ok(body: &str) -> Self {
@@ -42,14 +46,20 @@ impl Reply {
     pub(super) fn late(self, after: Duration) -> Self {
         match self {
             Self::Bytes(bytes) => Self::Late(after, bytes),
-            Self::Late(..) | Self::Broken(_) | Self::Cut | Self::Hang | Self::Pieces(_) => panic!("only bytes come late"),
+            Self::Late(..) | Self::Broken(_) | Self::Cut | Self::Hang | Self::Pieces(_) => {
+                panic!("only bytes come late")
+            }
         }
     }
 
     /// A replica's problem, as `shared::problem` writes it.
     pub(super) fn problem(problem: &shared::problem::Problem) -> Self {
         let body = serde_json::to_string(problem.body()).unwrap();
-        Self::with(problem.status().as_str(), "content-type: application/problem+json\r\nretry-after: 7\r\n", &body)
+        Self::with(
+            problem.status().as_str(),
+            "content-type: application/problem+json\r\nretry-after: 7\r\n",
+            &body,
+        )
     }
 }
 
@@ -92,12 +102,21 @@ pub(super) struct Fake {
 
 impl Fake {
     /// Starts `replica-{number}`; the first is primary in epoch 1.
-    pub(super) async fn start(number: u64, script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+    pub(super) async fn start(
+        number: u64,
+        script: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let role = Mutex::new((if number == 1 { "primary" } else { "backup" }, 1));
         let (stopped, _) = tokio::sync::watch::channel(false);
-        let state = Arc::new(State { number, role, script: Box::new(script), seen: Mutex::default(), stopped });
+        let state = Arc::new(State {
+            number,
+            role,
+            script: Box::new(script),
+            seen: Mutex::default(),
+            stopped,
+        });
         let serving = tokio::task::spawn(serve(listener, Arc::clone(&state)));
         Self { url, state, serving }
     }
@@ -105,7 +124,12 @@ impl Fake {
     pub(super) fn member(&self) -> Member {
         let number = self.state.number;
         let name = format!("replica-{number}").parse().unwrap();
-        Member { name, service: Service::Replica, url: self.url.clone(), instance: Instance(number) }
+        Member {
+            name,
+            service: Service::Replica,
+            url: self.url.clone(),
+            instance: Instance(number),
+        }
     }
 
     /// The requests it got, checks left out.

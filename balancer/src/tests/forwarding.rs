@@ -25,7 +25,8 @@ async fn reads_are_spread_evenly_over_all_replicas() {
 
 #[tokio::test]
 async fn mutations_go_to_the_primary_alone() {
-    let (one, two) = (Fake::start(1, |_| Reply::ok("done")).await, Fake::start(2, |_| Reply::ok("done")).await);
+    let (one, two) =
+        (Fake::start(1, |_| Reply::ok("done")).await, Fake::start(2, |_| Reply::ok("done")).await);
     let balancer = Setup::default().start(&[&one, &two]).await;
     for method in [Method::PUT, Method::POST, Method::DELETE, Method::PATCH] {
         assert_eq!(balancer.send(method, "/v1/kv/k", &[], "value").await.body, "done");
@@ -89,7 +90,10 @@ async fn the_answer_comes_back_with_all_its_fields_but_those_of_the_connection()
 
 #[tokio::test]
 async fn head_is_answered_with_the_length_and_no_body() {
-    let one = Fake::start(1, |_| Reply::Bytes("HTTP/1.1 200 OK\r\ncontent-length: 1234\r\n\r\n".to_owned())).await;
+    let one = Fake::start(1, |_| {
+        Reply::Bytes("HTTP/1.1 200 OK\r\ncontent-length: 1234\r\n\r\n".to_owned())
+    })
+    .await;
     let balancer = Setup::default().start(&[&one]).await;
     let answer = balancer.send(Method::HEAD, "/v1/kv/k", &[], "").await;
     assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, ""));
@@ -102,11 +106,22 @@ async fn the_callers_trace_is_taken_up_passed_on_and_answered_once() {
     let one = Fake::start(1, |_| Reply::with("200 OK", "trace-id: of-the-replica\r\n", "")).await;
     let balancer = Setup::default().start(&[&one]).await;
     let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let answer = balancer.send(Method::GET, "/v1/kv/k", &[("traceparent", traceparent), ("tracestate", "vendor=x")], "").await;
+    let answer = balancer
+        .send(
+            Method::GET,
+            "/v1/kv/k",
+            &[("traceparent", traceparent), ("tracestate", "vendor=x")],
+            "",
+        )
+        .await;
     let ids: Vec<_> = answer.headers.get_all("trace-id").iter().collect();
     assert_eq!(ids, ["0af7651916cd43dd8448eb211c80319c"]);
     let seen = one.seen().pop().unwrap();
-    assert_eq!(seen.field("traceparent"), [traceparent], "without an exporter the caller's span is the parent");
+    assert_eq!(
+        seen.field("traceparent"),
+        [traceparent],
+        "without an exporter the caller's span is the parent"
+    );
     assert_eq!(seen.field("tracestate"), ["vendor=x"]);
 }
 
@@ -114,12 +129,22 @@ async fn the_callers_trace_is_taken_up_passed_on_and_answered_once() {
 async fn a_request_without_a_trace_gets_one() {
     let one = Fake::start(1, |_| Reply::ok("")).await;
     let balancer = Setup::default().start(&[&one]).await;
-    let answer = balancer.send(Method::GET, "/v1/kv/k", &[("traceparent", "nonsense"), ("tracestate", "vendor=x")], "").await;
+    let answer = balancer
+        .send(
+            Method::GET,
+            "/v1/kv/k",
+            &[("traceparent", "nonsense"), ("tracestate", "vendor=x")],
+            "",
+        )
+        .await;
     let id = answer.headers["trace-id"].to_str().unwrap().to_owned();
     assert_eq!(id.len(), 32);
     let seen = one.seen().pop().unwrap();
     let traceparent = seen.field("traceparent");
-    assert!(traceparent.len() == 1 && traceparent[0].contains(&id), "{traceparent:?} is of trace {id}");
+    assert!(
+        traceparent.len() == 1 && traceparent[0].contains(&id),
+        "{traceparent:?} is of trace {id}"
+    );
     assert_eq!(seen.field("tracestate"), Vec::<&str>::new());
 }
 
@@ -127,13 +152,16 @@ async fn a_request_without_a_trace_gets_one() {
 async fn a_stream_reaches_the_client_piece_by_piece() {
     let (pieces, receiver) = mpsc::channel(1);
     let receiver = std::sync::Mutex::new(Some(receiver));
-    let one = Fake::start(1, move |_| Reply::Pieces(receiver.lock().unwrap().take().unwrap())).await;
+    let one =
+        Fake::start(1, move |_| Reply::Pieces(receiver.lock().unwrap().take().unwrap())).await;
     let balancer = Setup::default().start(&[&one]).await;
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
     pieces.send(head.to_owned()).await.unwrap();
     let timeout = Duration::from_millis(500);
     let asked = Instant::now();
-    let response = balancer.open(Method::GET, "/v1/watch?key=k", &[("synod-timeout", "500ms")], "").await;
+    let response =
+        balancer.open(Method::GET, "/v1/watch?key=k", &[("synod-timeout", "500ms")], "").await;
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let mut body = response.into_body();
     // The deadline was one for the header, with the time that a balancer waits beyond it.

@@ -38,7 +38,8 @@ pub(super) struct Setup {
 }
 
 impl Default for Setup {
-    /// Each replica is checked once and then no more, so that what the pool knows is what the requests showed it.
+    /// Each replica is checked once and then no more, so that what the pool knows is what
+    /// the requests showed it.
     fn default() -> Self {
         Self {
             limits: Limits::default(),
@@ -65,12 +66,22 @@ impl Setup {
         let name: shared::ids::Name = "balancer-1".parse().unwrap();
         let endpoints = Endpoints::new(self.thresholds);
         let proxy = Arc::new(Proxy::new(name.clone(), Arc::clone(&endpoints), self.bodies));
-        let front = Front::new(Identity::new(Service::Balancer, name), Arc::clone(&endpoints), proxy, self.limits);
+        let front = Front::new(
+            Identity::new(Service::Balancer, name),
+            Arc::clone(&endpoints),
+            proxy,
+            self.limits,
+        );
         let (members, receiver) = watch::channel(fakes.iter().map(|fake| fake.member()).collect());
         let keeping = health::keep(Arc::clone(&endpoints), receiver, self.pace);
         let limits = self.limits;
         let running = tokio::task::spawn(async move {
-            let serving = serve_connections(listener, |client| front.connection(client), limits, Default::default());
+            let serving = serve_connections(
+                listener,
+                |client| front.connection(client),
+                limits,
+                Default::default(),
+            );
             tokio::select! {
                 served = serving => served.unwrap(),
                 () = keeping => {},
@@ -105,20 +116,38 @@ impl Balancer {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, wait).await.expect("the pool did not come to the state that was waited for");
+        tokio::time::timeout(PATIENCE, wait)
+            .await
+            .expect("the pool did not come to the state that was waited for");
     }
 
     /// A request with fields and body, and the answer's header.
-    pub(super) async fn open(&self, method: Method, path: &str, fields: &[(&str, &str)], body: &str) -> Response<Incoming> {
-        let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+    pub(super) async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: &str,
+    ) -> Response<Incoming> {
+        let mut request =
+            Request::builder().method(method).uri(format!("http://{}{path}", self.address));
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::from(body.to_owned())).unwrap();
-        tokio::time::timeout(PATIENCE, self.client.request(request)).await.expect("no answer in time").unwrap()
+        tokio::time::timeout(PATIENCE, self.client.request(request))
+            .await
+            .expect("no answer in time")
+            .unwrap()
     }
 
-    pub(super) async fn send(&self, method: Method, path: &str, fields: &[(&str, &str)], body: &str) -> Answer {
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
         Answer::read(self.open(method, path, fields, body).await).await
     }
 
@@ -133,10 +162,13 @@ impl Balancer {
     /// Sends bytes and reads all that comes back until the connection is closed.
     pub(super) async fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        // A reset before all is written, or after the answer, is the balancer closing with input unread.
+        // A reset before all is written, or after the answer, is the balancer closing
+        // with input unread.
         let _closed = stream.write_all(bytes).await;
         let mut answer = Vec::new();
-        let _closed = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("no end in time");
+        let _closed = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer))
+            .await
+            .expect("no end in time");
         String::from_utf8(answer).unwrap()
     }
 }
@@ -152,8 +184,16 @@ pub(super) struct Answer {
 impl Answer {
     pub(super) async fn read(response: Response<Incoming>) -> Self {
         let (parts, body) = response.into_parts();
-        let body = tokio::time::timeout(PATIENCE, body.collect()).await.expect("no end in time").unwrap().to_bytes();
-        Self { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+        let body = tokio::time::timeout(PATIENCE, body.collect())
+            .await
+            .expect("no end in time")
+            .unwrap()
+            .to_bytes();
+        Self {
+            status: parts.status,
+            headers: parts.headers,
+            body: String::from_utf8(body.to_vec()).unwrap(),
+        }
     }
 
     pub(super) fn json(&self) -> serde_json::Value {
@@ -173,6 +213,10 @@ impl Answer {
 }
 
 /// What [`Answer::problem`] is expected to be.
-pub(super) fn problem(kind: &str, status: u64, outcome: Option<&str>) -> (String, u64, Option<String>) {
+pub(super) fn problem(
+    kind: &str,
+    status: u64,
+    outcome: Option<&str>,
+) -> (String, u64, Option<String>) {
     (kind.to_owned(), status, outcome.map(str::to_owned))
 }

@@ -15,7 +15,8 @@ fn primary(pool: &Pool) -> u64 {
 
 #[tokio::test]
 async fn mutations_follow_the_primary_of_the_higher_epoch() {
-    let (one, two) = (Fake::start(1, |_| Reply::ok("one")).await, Fake::start(2, |_| Reply::ok("two")).await);
+    let (one, two) =
+        (Fake::start(1, |_| Reply::ok("one")).await, Fake::start(2, |_| Reply::ok("two")).await);
     let balancer = Setup::with_checks().start(&[&one, &two]).await;
     assert_eq!(balancer.put("/v1/kv/k", "value").await.body, "one");
     two.set_role("primary", 2);
@@ -25,14 +26,17 @@ async fn mutations_follow_the_primary_of_the_higher_epoch() {
 
 #[tokio::test]
 async fn a_killed_replica_gets_no_requests_and_a_restarted_one_does() {
-    let (mut one, two) = (Fake::start(1, |_| Reply::ok("one")).await, Fake::start(2, |_| Reply::ok("two")).await);
+    let (mut one, two) =
+        (Fake::start(1, |_| Reply::ok("one")).await, Fake::start(2, |_| Reply::ok("two")).await);
     let balancer = Setup::with_checks().start(&[&one, &two]).await;
     one.kill().await;
     balancer.until(|pool| pool.healthy() == 1 && primary(pool) == 0).await;
     assert_eq!(balancer.put("/v1/kv/k", "value").await.body, "two");
 
     let again = Fake::start(1, |_| Reply::ok("one again")).await;
-    balancer.members.send_replace(vec![Member { instance: Instance(11), ..again.member() }, two.member()]);
+    balancer
+        .members
+        .send_replace(vec![Member { instance: Instance(11), ..again.member() }, two.member()]);
     balancer.until(|pool| primary(pool) == 11).await;
     assert_eq!(balancer.put("/v1/kv/k", "value").await.body, "one again");
 }
@@ -41,7 +45,10 @@ async fn a_killed_replica_gets_no_requests_and_a_restarted_one_does() {
 async fn a_read_that_waits_for_a_replica_that_stopped_is_answered_by_another() {
     // The first is the primary; of a backup that stops, a read must hear as well.
     for [hanging, other] in [[1, 2], [2, 1]] {
-        let (stopped, well) = (Fake::start(hanging, |_| Reply::Hang).await, Fake::start(other, |_| Reply::ok("well")).await);
+        let (stopped, well) = (
+            Fake::start(hanging, |_| Reply::Hang).await,
+            Fake::start(other, |_| Reply::ok("well")).await,
+        );
         let balancer = Setup::with_checks().start(&[&stopped, &well]).await;
         let stop = async {
             while stopped.seen().is_empty() {
@@ -49,7 +56,8 @@ async fn a_read_that_waits_for_a_replica_that_stopped_is_answered_by_another() {
             }
             stopped.stop(true);
         };
-        let (first, second, ()) = tokio::join!(balancer.get("/v1/kv/k"), balancer.get("/v1/kv/k"), stop);
+        let (first, second, ()) =
+            tokio::join!(balancer.get("/v1/kv/k"), balancer.get("/v1/kv/k"), stop);
         assert_eq!([first.body, second.body], ["well", "well"]);
         assert_eq!(stopped.seen().len(), 1);
     }
@@ -59,7 +67,8 @@ async fn a_read_that_waits_for_a_replica_that_stopped_is_answered_by_another() {
 async fn a_mutation_waits_for_the_answer_of_a_primary_that_stopped_since_nobody_else_knows_it() {
     let (pieces, receiver) = mpsc::channel(1);
     let receiver = std::sync::Mutex::new(Some(receiver));
-    let one = Fake::start(1, move |_| Reply::Pieces(receiver.lock().unwrap().take().unwrap())).await;
+    let one =
+        Fake::start(1, move |_| Reply::Pieces(receiver.lock().unwrap().take().unwrap())).await;
     let balancer = Setup::with_checks().start(&[&one]).await;
     let stop = async {
         while one.seen().is_empty() {
@@ -86,12 +95,16 @@ async fn a_stopped_replica_is_asked_again_when_it_goes_on() {
 
 #[tokio::test]
 async fn somebody_else_at_a_replicas_address_is_not_that_replica() {
-    let (one, two) = (Fake::start(1, |_| Reply::ok("one")).await, Fake::start(2, |_| Reply::ok("two")).await);
+    let (one, two) =
+        (Fake::start(1, |_| Reply::ok("one")).await, Fake::start(2, |_| Reply::ok("two")).await);
     let balancer = Setup::with_checks().start(&[&one]).await;
     let impostor = Member { url: two.url.clone(), instance: Instance(3), ..one.member() };
-    let nowhere = Member { name: "replica-9".parse().unwrap(), url: "not a url".to_owned(), ..one.member() };
+    let nowhere =
+        Member { name: "replica-9".parse().unwrap(), url: "not a url".to_owned(), ..one.member() };
     balancer.members.send_replace(vec![impostor, nowhere]);
-    balancer.until(|pool| pool.endpoints().any(|endpoint| endpoint.counts.check_failures > 3)).await;
+    balancer
+        .until(|pool| pool.endpoints().any(|endpoint| endpoint.counts.check_failures > 3))
+        .await;
     balancer.until(|pool| pool.healthy() == 0 && pool.endpoints().count() == 1).await;
     assert_eq!(balancer.get("/v1/kv/k").await.status, 503);
 }

@@ -17,7 +17,8 @@ async fn a_body_above_the_limit_is_refused_by_name_whether_its_length_is_announc
     assert!(answer.body.contains("1000 bytes"), "{}", answer.body);
 
     let head = "PUT /v1/kv/k HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let answer = balancer.raw(format!("{head}3e9\r\n{}\r\n0\r\n\r\n", "x".repeat(1_001)).as_bytes()).await;
+    let answer =
+        balancer.raw(format!("{head}3e9\r\n{}\r\n0\r\n\r\n", "x".repeat(1_001)).as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     assert_eq!(one.seen().len(), 1, "neither went on");
 }
@@ -25,17 +26,27 @@ async fn a_body_above_the_limit_is_refused_by_name_whether_its_length_is_announc
 #[tokio::test]
 async fn a_header_above_the_limit_is_refused_by_name() {
     let balancer = Setup::default().start(&[]).await;
-    let answer = balancer.send(Method::GET, "/v1/kv/k", &[("x-long", &"x".repeat(17_000))], "").await;
+    let answer =
+        balancer.send(Method::GET, "/v1/kv/k", &[("x-long", &"x".repeat(17_000))], "").await;
     assert_eq!(answer.problem(), problem("header-too-large", 431, None));
     assert!(answer.body.contains("16384 bytes"), "{}", answer.body);
-    let answer = balancer.raw(format!("GET /v1/kv/k HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(100_000)).as_bytes()).await;
+    let answer = balancer
+        .raw(
+            format!("GET /v1/kv/k HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(100_000))
+                .as_bytes(),
+        )
+        .await;
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
 }
 
 #[tokio::test]
 async fn what_is_not_http_is_a_bad_request() {
     let balancer = Setup::default().start(&[]).await;
-    for bytes in ["hello\r\n\r\n", "GET /v1/kv/k\r\n\r\n", "GET /v1/kv/k HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n"] {
+    for bytes in [
+        "hello\r\n\r\n",
+        "GET /v1/kv/k\r\n\r\n",
+        "GET /v1/kv/k HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n",
+    ] {
         let answer = balancer.raw(bytes.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 400 "), "{bytes:?}: {answer}");
     }
@@ -45,7 +56,8 @@ async fn what_is_not_http_is_a_bad_request() {
 async fn a_malformed_timeout_is_a_bad_request() {
     let one = Fake::start(1, |_| Reply::ok("")).await;
     let balancer = Setup::default().start(&[&one]).await;
-    let answer = balancer.send(Method::PUT, "/v1/kv/k", &[("synod-timeout", "soon")], "value").await;
+    let answer =
+        balancer.send(Method::PUT, "/v1/kv/k", &[("synod-timeout", "soon")], "value").await;
     assert_eq!(answer.problem(), problem("bad-request", 400, Some("not_applied")));
     assert_eq!(one.seen().len(), 0);
 }
@@ -77,7 +89,9 @@ async fn one_request_too_many_is_refused_at_once() {
     let balancer = Setup { limits, ..Setup::default() }.start(&[&one]).await;
     let waiting = balancer.send(Method::GET, "/v1/kv/k", &[("synod-timeout", "60s")], "");
     let refused = async {
-        balancer.until(|pool| pool.endpoints().all(|endpoint| endpoint.counts.in_flight == 1)).await;
+        balancer
+            .until(|pool| pool.endpoints().all(|endpoint| endpoint.counts.in_flight == 1))
+            .await;
         let answer = balancer.put("/v1/kv/k", "value").await;
         assert_eq!(balancer.get("/livez").await.status, 200);
         answer
@@ -99,7 +113,9 @@ async fn bodies_that_do_not_fit_in_memory_together_are_refused_at_once() {
     let body = "x".repeat(1_500);
     let waiting = balancer.put("/v1/kv/k", &body);
     let refused = async {
-        balancer.until(|pool| pool.endpoints().all(|endpoint| endpoint.counts.in_flight == 1)).await;
+        balancer
+            .until(|pool| pool.endpoints().all(|endpoint| endpoint.counts.in_flight == 1))
+            .await;
         balancer.put("/v1/kv/k", "value").await
     };
     let answer = tokio::select! {
@@ -117,7 +133,9 @@ async fn a_body_of_unannounced_length_takes_as_much_memory_as_it_may_have() {
     let balancer = Setup { bodies, ..Setup::default() }.start(&[&one]).await;
     let waiting = balancer.raw(b"PUT /v1/kv/k HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nv\r\n0\r\n\r\n");
     let refused = async {
-        balancer.until(|pool| pool.endpoints().all(|endpoint| endpoint.counts.in_flight == 1)).await;
+        balancer
+            .until(|pool| pool.endpoints().all(|endpoint| endpoint.counts.in_flight == 1))
+            .await;
         balancer.put("/v1/kv/k", "value").await
     };
     let answer = tokio::select! {

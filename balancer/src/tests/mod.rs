@@ -1,4 +1,5 @@
-//! The whole balancer on real sockets, in front of replicas that do what a test tells them to.
+//! The whole balancer on real sockets, in front of replicas that do what a test tells
+//! them to.
 
 mod failures;
 mod fake;

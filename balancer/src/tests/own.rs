@@ -8,7 +8,8 @@ use super::harness::{Setup, problem};
 
 #[tokio::test]
 async fn the_status_names_the_endpoints_their_health_and_counts() {
-    let (one, two) = (Fake::start(1, |_| Reply::Cut).await, Fake::start(2, |_| Reply::ok("")).await);
+    let (one, two) =
+        (Fake::start(1, |_| Reply::Cut).await, Fake::start(2, |_| Reply::ok("")).await);
     let balancer = Setup::default().start(&[&one, &two]).await;
     balancer.put("/v1/kv/k", "value").await;
     assert_eq!(balancer.get("/v1/kv/k").await.status, 200);
@@ -54,9 +55,16 @@ async fn it_is_alive_always_and_ready_with_a_healthy_replica() {
 async fn what_services_say_to_each_other_and_what_does_not_exist_are_404() {
     let one = Fake::start(1, |_| Reply::ok("")).await;
     let balancer = Setup::default().start(&[&one]).await;
-    for path in
-        ["/v1/replication/log?from=0", "/v1/replication", "/v1/replication/", "/", "/v1", "/metrics", "/v2/kv/k", "/v1/status/x"]
-    {
+    for path in [
+        "/v1/replication/log?from=0",
+        "/v1/replication",
+        "/v1/replication/",
+        "/",
+        "/v1",
+        "/metrics",
+        "/v2/kv/k",
+        "/v1/status/x",
+    ] {
         assert_eq!(balancer.get(path).await.problem(), problem("not-found", 404, None), "{path}");
     }
     assert_eq!(balancer.send(Method::PUT, "/v1/status", &[], "").await.status, 405);
@@ -66,7 +74,11 @@ async fn what_services_say_to_each_other_and_what_does_not_exist_are_404() {
 #[tokio::test]
 async fn no_tunnel_is_opened() {
     let balancer = Setup::default().start(&[]).await;
-    let answer = balancer.raw(b"CONNECT replica-1:8301 HTTP/1.1\r\nHost: replica-1:8301\r\nConnection: close\r\n\r\n").await;
+    let answer = balancer
+        .raw(
+            b"CONNECT replica-1:8301 HTTP/1.1\r\nHost: replica-1:8301\r\nConnection: close\r\n\r\n",
+        )
+        .await;
     assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
 }
 

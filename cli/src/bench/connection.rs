@@ -1,5 +1,5 @@
-//! One client's connection: HTTP/1.1, kept alive, opened again when it broke. Hyper itself, as every microsecond spent here is taken
-//! from a cluster on the same cores.
+//! One client's connection: HTTP/1.1, kept alive, opened again when it broke. Hyper
+//! itself, as every microsecond spent here is taken from a cluster on the same cores.
 
 use std::time::Duration;
 
@@ -36,7 +36,10 @@ impl Connection {
     }
 
     /// Sends a request and takes the whole answer.
-    pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> anyhow::Result<StatusCode> {
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> anyhow::Result<StatusCode> {
         timeout(ANSWER_TIMEOUT, self.exchange(request)).await.context("no answer in time")?
     }
 

@@ -1,4 +1,5 @@
-//! How long writes stop when a process is killed: the longest time between two acknowledgements, over all clients, from the kill on.
+//! How long writes stop when a process is killed: the longest time between two
+//! acknowledgements, over all clients, from the kill on.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -61,7 +62,8 @@ struct Gap {
     pid: i32,
     acknowledged_before: u64,
     acknowledged_after: u64,
-    /// The longest time without an acknowledged write, from the kill to the end of the load.
+    /// The longest time without an acknowledged write, from the kill to the end of the
+    /// load.
     longest_gap_ms: f64,
     errors: BTreeMap<String, u64>,
 }
@@ -93,12 +95,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn find(api: &Api, victim: Victim) -> anyhow::Result<Discovered> {
-    let services = processes::discover(api).await.context("cannot tell which services there are")?;
+    let services =
+        processes::discover(api).await.context("cannot tell which services there are")?;
     let found = services.into_iter().find(|service| match victim {
         Victim::Primary => service.status.is_primary(),
         Victim::Leader => service.status.leads(),
     });
-    found.with_context(|| format!("no service says that it is the {}", format!("{victim:?}").to_lowercase()))
+    found.with_context(|| {
+        format!("no service says that it is the {}", format!("{victim:?}").to_lowercase())
+    })
 }
 
 async fn measure(args: &Args, victim: &Discovered, prefix: &str) -> anyhow::Result<Gap> {
@@ -119,7 +124,8 @@ async fn measure(args: &Args, victim: &Discovered, prefix: &str) -> anyhow::Resu
         }
         !stop.get()
     };
-    let clients = try_join_all((0..load.clients).map(|client| load.client(client, Work::Write, &note)));
+    let clients =
+        try_join_all((0..load.clients).map(|client| load.client(client, Work::Write, &note)));
     let killer = async {
         sleep(BEFORE).await;
         victim.kill()?;
@@ -129,7 +135,8 @@ async fn measure(args: &Args, victim: &Discovered, prefix: &str) -> anyhow::Resu
         stop.set(true);
         anyhow::Ok(())
     };
-    // The clients end by themselves only when told to; whoever fails first ends the round.
+    // The clients end by themselves only when told to; whoever fails first ends the
+    // round.
     tokio::try_join!(clients, killer)?;
     let GapClock { before, after, longest, .. } = clock.into_inner();
     if before == 0 {
@@ -150,7 +157,11 @@ async fn wait_until_ready(service: &Discovered) -> anyhow::Result<()> {
     let deadline = Instant::now() + RETURN_PATIENCE;
     while api.page("/readyz").await.is_err() {
         if Instant::now() >= deadline {
-            bail!("{} is not ready again after {} s; does anyone restart it?", service.status.id, RETURN_PATIENCE.as_secs());
+            bail!(
+                "{} is not ready again after {} s; does anyone restart it?",
+                service.status.id,
+                RETURN_PATIENCE.as_secs()
+            );
         }
         sleep(LOOK_PAUSE).await;
     }

@@ -17,7 +17,8 @@ use super::connection::Connection;
 
 /// What is not counted at the start: connections are opened and caches filled.
 const WARM_UP: Duration = Duration::from_millis(500);
-/// The pause of a client after an error; without it a refusing cluster would be measured by how fast it refuses.
+/// The pause of a client after an error; without it a refusing cluster would be measured
+/// by how fast it refuses.
 const ERROR_PAUSE: Duration = Duration::from_millis(5);
 /// A client goes round this many keys of its own.
 const KEYS_PER_CLIENT: u64 = 256;
@@ -65,7 +66,9 @@ impl Load {
     pub(crate) async fn run(&self, work: Work) -> anyhow::Result<Measured> {
         match work {
             Work::Write => {}
-            Work::LinearizableRead | Work::LocalRead => self.fill().await.context("cannot write what is to be read")?,
+            Work::LinearizableRead | Work::LocalRead => {
+                self.fill().await.context("cannot write what is to be read")?
+            }
         }
         let latency = RefCell::new(Histogram::new_with_bounds(1, MAX_LATENCY_US, 3)?);
         let errors = RefCell::new(BTreeMap::new());
@@ -79,7 +82,8 @@ impl Load {
             } else if sent >= begin {
                 match outcome {
                     Outcome::Done => {
-                        let micros = u64::try_from((answered - sent).as_micros()).unwrap_or(u64::MAX);
+                        let micros =
+                            u64::try_from((answered - sent).as_micros()).unwrap_or(u64::MAX);
                         latency.borrow_mut().saturating_record(micros);
                     }
                     Outcome::Failed(error) => *errors.borrow_mut().entry(error).or_insert(0) += 1,
@@ -88,15 +92,26 @@ impl Load {
             !stop.get()
         };
         try_join_all((0..self.clients).map(|client| self.client(client, work, &note))).await?;
-        Ok(Measured { latency: latency.into_inner(), elapsed: self.duration, errors: errors.into_inner() })
+        Ok(Measured {
+            latency: latency.into_inner(),
+            elapsed: self.duration,
+            errors: errors.into_inner(),
+        })
     }
 
-    /// One client, until `note` says that it is enough. `note` gets when a request was sent, and how it ended.
-    pub(crate) async fn client(&self, client: usize, work: Work, note: &impl Fn(Instant, Outcome) -> bool) -> anyhow::Result<()> {
+    /// One client, until `note` says that it is enough. `note` gets when a request was
+    /// sent, and how it ended.
+    pub(crate) async fn client(
+        &self,
+        client: usize,
+        work: Work,
+        note: &impl Fn(Instant, Outcome) -> bool,
+    ) -> anyhow::Result<()> {
         let mut connection = Connection::new(&self.url)?;
         let value = Bytes::from(vec![b'x'; self.value_bytes]);
         for turn in 0.. {
-            let request = self.request(&connection, client, turn % KEYS_PER_CLIENT, work, &value)?;
+            let request =
+                self.request(&connection, client, turn % KEYS_PER_CLIENT, work, &value)?;
             let sent = Instant::now();
             let outcome = match connection.send(request).await {
                 Ok(status) if status.is_success() => Outcome::Done,
@@ -120,7 +135,9 @@ impl Load {
             let mut connection = Connection::new(&self.url)?;
             let value = Bytes::from(vec![b'x'; self.value_bytes]);
             for index in 0..KEYS_PER_CLIENT {
-                let status = connection.send(self.request(&connection, client, index, Work::Write, &value)?).await?;
+                let status = connection
+                    .send(self.request(&connection, client, index, Work::Write, &value)?)
+                    .await?;
                 ensure!(status.is_success(), "{status}");
             }
             anyhow::Ok(())
@@ -143,7 +160,11 @@ impl Load {
         };
         let path = self.url.path().trim_end_matches('/');
         let target = format!("{path}/v1/kv/{}{client}/{index}{query}", self.prefix);
-        Request::builder().method(method).uri(target).header(header::HOST, connection.authority()).body(Full::new(body))
+        Request::builder()
+            .method(method)
+            .uri(target)
+            .header(header::HOST, connection.authority())
+            .body(Full::new(body))
     }
 }
 

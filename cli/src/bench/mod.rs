@@ -1,8 +1,11 @@
 //! `synod bench`: what a cluster does, measured from outside, through the balancer.
 //!
-//! - `load` is a closed loop: each client has one connection, kept alive, and sends its next request when it has the answer to the last.
-//! - `gap` kills the primary or the leading coordinator under such a load and measures the longest time without an acknowledged write.
-//! - `processes` finds the services' processes and their memory, and proves that a process is the service before it is killed.
+//! - `load` is a closed loop: each client has one connection, kept alive, and sends its
+//!   next request when it has the answer to the last.
+//! - `gap` kills the primary or the leading coordinator under such a load and measures
+//!   the longest time without an acknowledged write.
+//! - `processes` finds the services' processes and their memory, and proves that a
+//!   process is the service before it is killed.
 
 mod connection;
 mod gap;
@@ -74,9 +77,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn measure_load(args: LoadArgs) -> anyhow::Result<ExitCode> {
     let api = args.endpoint.api();
-    let services = processes::discover(&api).await.context("cannot tell which services there are")?;
+    let services =
+        processes::discover(&api).await.context("cannot tell which services there are")?;
     let rest = services.iter().map(Discovered::resident_bytes).collect::<Vec<_>>();
-    let mut report = Report { value_bytes: args.value_bytes, seconds: args.seconds, load: Vec::new(), memory: Vec::new() };
+    let mut report = Report {
+        value_bytes: args.value_bytes,
+        seconds: args.seconds,
+        load: Vec::new(),
+        memory: Vec::new(),
+    };
     let prefix = format!("bench/{:08x}/", rand::random::<u32>());
     for &clients in &args.clients {
         let load = Load {
@@ -87,13 +96,21 @@ async fn measure_load(args: LoadArgs) -> anyhow::Result<ExitCode> {
             duration: Duration::from_secs(args.seconds.into()),
         };
         for work in [Work::Write, Work::LinearizableRead, Work::LocalRead] {
-            console::warn(format_args!("measuring: {}, {}", work.name(), console::counted(clients.into(), "client")));
+            console::warn(format_args!(
+                "measuring: {}, {}",
+                work.name(),
+                console::counted(clients.into(), "client")
+            ));
             report.load.push(LoadRow::new(work, clients, &load.run(work).await?));
         }
     }
     let after = services.iter().map(Discovered::resident_bytes);
-    report.memory =
-        services.iter().zip(rest).zip(after).map(|((service, rest), after)| MemoryRow::new(service, rest, after)).collect();
+    report.memory = services
+        .iter()
+        .zip(rest)
+        .zip(after)
+        .map(|((service, rest), after)| MemoryRow::new(service, rest, after))
+        .collect();
     if !args.keep {
         api.delete_prefix(&prefix).await.context("cannot delete the keys again")?;
     }

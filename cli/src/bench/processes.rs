@@ -1,4 +1,5 @@
-//! The services' processes: which they are, how much memory they hold, and the proof that a process is the service.
+//! The services' processes: which they are, how much memory they hold, and the proof that
+//! a process is the service.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -44,14 +45,20 @@ pub(crate) struct Discovered {
     pub(crate) status: Status,
 }
 
-/// The services of the cluster that answer: the one asked, and all that `GET /v1/cluster` names.
+/// The services of the cluster that answer: the one asked, and all that `GET /v1/cluster`
+/// names.
 pub(crate) async fn discover(front: &Api) -> anyhow::Result<Vec<Discovered>> {
     let cluster: Value = front.page("/v1/cluster").await?.json()?;
-    let listed = ["coordinators", "acceptors", "replicas"].into_iter().filter_map(|kind| cluster[kind].as_array()).flatten();
+    let listed = ["coordinators", "acceptors", "replicas"]
+        .into_iter()
+        .filter_map(|kind| cluster[kind].as_array())
+        .flatten();
     let urls = listed.filter_map(|service| service["url"].as_str());
     let mut found: Vec<Discovered> = Vec::new();
     for url in std::iter::once(front.base()).chain(urls) {
-        let url = parse_url(url).map_err(anyhow::Error::msg).with_context(|| format!("the cluster names {url:?}"))?;
+        let url = parse_url(url)
+            .map_err(anyhow::Error::msg)
+            .with_context(|| format!("the cluster names {url:?}"))?;
         let Ok(answer) = Api::new(&url, STATUS_TIMEOUT).page("/v1/status").await else { continue };
         let status: Status = answer.json().with_context(|| format!("the status of {url}"))?;
         // The one asked may itself be a replica.
@@ -69,27 +76,39 @@ impl Discovered {
     /// The memory that the process holds (VmRSS), where it runs on this machine.
     pub(crate) fn resident_bytes(&self) -> Option<u64> {
         let pid = self.local_pid().ok()?;
-        resident_bytes_of(&fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).ok()?)
+        resident_bytes_of(
+            &fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).ok()?,
+        )
     }
 
     /// SIGKILL, once it is certain whom it hits.
     pub(crate) fn kill(&self) -> anyhow::Result<()> {
         let pid = self.local_pid().with_context(|| format!("{} is not killed", self.status.id))?;
-        kill_process(pid, Signal::KILL).with_context(|| format!("cannot kill process {}", pid.as_raw_nonzero()))
+        kill_process(pid, Signal::KILL)
+            .with_context(|| format!("cannot kill process {}", pid.as_raw_nonzero()))
     }
 
-    /// The process, if it is one of this machine: it must hold the socket that listens where the status came from. A process id
-    /// alone could be another machine's or container's.
+    /// The process, if it is one of this machine: it must hold the socket that listens
+    /// where the status came from. A process id alone could be another machine's or
+    /// container's.
     fn local_pid(&self) -> anyhow::Result<Pid> {
         let host = self.url.host_str().unwrap_or_default();
-        let is_loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        let is_loopback = host == "localhost"
+            || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
         ensure!(is_loopback, "{} is not on this machine's loopback interface", self.url);
         let port = self.url.port_or_known_default().context("the URL has no port")?;
-        let pid = Some(self.status.pid).filter(|pid| *pid > 1).and_then(Pid::from_raw).context("it has no process id")?;
+        let pid = Some(self.status.pid)
+            .filter(|pid| *pid > 1)
+            .and_then(Pid::from_raw)
+            .context("it has no process id")?;
         let listening = listening_inodes(port)?;
-        let held = sockets_of(self.status.pid).with_context(|| format!("cannot look at process {}", self.status.pid))?;
+        let held = sockets_of(self.status.pid)
+            .with_context(|| format!("cannot look at process {}", self.status.pid))?;
         if listening.is_disjoint(&held) {
-            bail!("process {} does not listen on port {port}: it may be inside a container", self.status.pid);
+            bail!(
+                "process {} does not listen on port {port}: it may be inside a container",
+                self.status.pid
+            );
         }
         Ok(pid)
     }
@@ -104,13 +123,15 @@ fn listening_inodes(port: u16) -> io::Result<BTreeSet<u64>> {
     Ok(inodes)
 }
 
-/// Reads `/proc/net/tcp` (proc(5)): the second column is the local address and port, the fourth the state, the tenth the inode.
+/// Reads `/proc/net/tcp` (proc(5)): the second column is the local address and port, the
+/// fourth the state, the tenth the inode.
 fn parse_listening(table: &str, port: u16) -> BTreeSet<u64> {
     const LISTEN: &str = "0A";
     let listening = |line: &str| {
         let columns: Vec<&str> = line.split_whitespace().collect();
         let (_, hex_port) = columns.get(1)?.rsplit_once(':')?;
-        let matches = u16::from_str_radix(hex_port, 16) == Ok(port) && columns.get(3) == Some(&LISTEN);
+        let matches =
+            u16::from_str_radix(hex_port, 16) == Ok(port) && columns.get(3) == Some(&LISTEN);
         if matches { columns.get(9)?.parse().ok() } else { None }
     };
     table.lines().skip(1).filter_map(listening).collect()
@@ -122,7 +143,9 @@ fn sockets_of(pid: i32) -> io::Result<BTreeSet<u64>> {
     for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
         // It may have been closed meanwhile.
         let Ok(target) = fs::read_link(entry?.path()) else { continue };
-        let inode: Option<u64> = target.to_str().and_then(|text| text.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
+        let inode: Option<u64> = target
+            .to_str()
+            .and_then(|text| text.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
         inodes.extend(inode);
     }
     Ok(inodes)
@@ -142,7 +165,13 @@ mod tests {
     use super::*;
 
     fn discovered(url: &str, pid: i32) -> Discovered {
-        let status = Status { service: "replica".into(), id: "replica-1".into(), pid, phase: None, role: Some("primary".into()) };
+        let status = Status {
+            service: "replica".into(),
+            id: "replica-1".into(),
+            pid,
+            phase: None,
+            role: Some("primary".into()),
+        };
         Discovered { url: url.parse().unwrap(), status }
     }
 
@@ -178,16 +207,23 @@ mod tests {
                      2: 00000000:1F41 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4713 1 0 100 0\n";
         assert_eq!(parse_listening(table, 8000), BTreeSet::from([4711]));
         assert_eq!(parse_listening(table, 8001), BTreeSet::from([4713]));
-        assert_eq!(resident_bytes_of("Name:\tsynod\nVmRSS:\t   12 kB\nThreads:\t1\n"), Some(12_288));
+        assert_eq!(
+            resident_bytes_of("Name:\tsynod\nVmRSS:\t   12 kB\nThreads:\t1\n"),
+            Some(12_288)
+        );
         assert_eq!(resident_bytes_of("Name:\tsynod\n"), None);
     }
 
     #[test]
     fn roles_are_read_from_the_status() {
-        let status: Status =
-            serde_json::from_str(r#"{"service":"coordinator","id":"c","pid":7,"phase":"phase2","x":1}"#).unwrap();
+        let status: Status = serde_json::from_str(
+            r#"{"service":"coordinator","id":"c","pid":7,"phase":"phase2","x":1}"#,
+        )
+        .unwrap();
         assert!(status.leads() && !status.is_primary());
-        let status: Status = serde_json::from_str(r#"{"service":"replica","id":"r","pid":7,"role":"primary"}"#).unwrap();
+        let status: Status =
+            serde_json::from_str(r#"{"service":"replica","id":"r","pid":7,"role":"primary"}"#)
+                .unwrap();
         assert!(status.is_primary() && !status.leads());
     }
 }

@@ -97,13 +97,21 @@ impl fmt::Display for Report {
             ("MiB at rest", Align::Right),
             ("MiB after", Align::Right),
         ]);
-        let mib =
-            |bytes: Option<u64>| bytes.map_or_else(|| String::from("-"), |bytes| format!("{:.1}", bytes as f64 / 1_048_576.0));
+        let mib = |bytes: Option<u64>| {
+            bytes.map_or_else(
+                || String::from("-"),
+                |bytes| format!("{:.1}", bytes as f64 / 1_048_576.0),
+            )
+        };
         for row in &self.memory {
             let (at_rest, after) = (mib(row.resident_bytes_at_rest), mib(row.resident_bytes_after));
             memory.row([row.service.clone(), row.pid.to_string(), at_rest, after]);
         }
-        writeln!(f, "closed loop, {} byte values, {} s each\n\n{load}\n{memory}", self.value_bytes, self.seconds)?;
+        writeln!(
+            f,
+            "closed loop, {} byte values, {} s each\n\n{load}\n{memory}",
+            self.value_bytes, self.seconds
+        )?;
         for row in &self.load {
             for (error, count) in &row.errors {
                 writeln!(f, "  {} with {} clients: {count} times {error}", row.work, row.clients)?;
@@ -126,10 +134,16 @@ mod tests {
         let mut latency = Histogram::<u64>::new_with_bounds(1, 120_000_000, 3).unwrap();
         (1..=100).for_each(|millis| latency.saturating_record(millis * 1_000));
         let errors = BTreeMap::from([(String::from("503 Service Unavailable"), 2)]);
-        let row = LoadRow::new(Work::Write, 16, &Measured { latency, elapsed: Duration::from_secs(5), errors });
+        let row = LoadRow::new(
+            Work::Write,
+            16,
+            &Measured { latency, elapsed: Duration::from_secs(5), errors },
+        );
         assert_eq!((row.operations, row.per_second), (100, 20.0));
         assert!(
-            (row.p50_ms - 50.0).abs() < 0.1 && (row.p99_ms - 99.0).abs() < 0.1 && (row.max_ms - 100.0).abs() < 0.2,
+            (row.p50_ms - 50.0).abs() < 0.1
+                && (row.p99_ms - 99.0).abs() < 0.1
+                && (row.max_ms - 100.0).abs() < 0.2,
             "{row:?}"
         );
 

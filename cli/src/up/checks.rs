@@ -27,12 +27,18 @@ const PORTS_PAUSE: Duration = Duration::from_millis(50);
 #[serde(deny_unknown_fields)]
 struct Description {
     format: u32,
-    /// Fixed for ever: a quorum of another number would not share an acceptor with the old ones.
+    /// Fixed for ever: a quorum of another number would not share an acceptor with the
+    /// old ones.
     acceptors: u16,
 }
 
-/// Looks at all of it, and takes the data directory for as long as the file given back is held.
-pub(crate) async fn pass(data_dir: &Path, acceptors: u16, plan: &[Planned]) -> anyhow::Result<File> {
+/// Looks at all of it, and takes the data directory for as long as the file given back is
+/// held.
+pub(crate) async fn pass(
+    data_dir: &Path,
+    acceptors: u16,
+    plan: &[Planned],
+) -> anyhow::Result<File> {
     let lock = claim(data_dir, acceptors)?;
     let deadline = Instant::now() + PORTS_PATIENCE;
     while let Err(error) = ports_are_free(plan) {
@@ -42,22 +48,30 @@ pub(crate) async fn pass(data_dir: &Path, acceptors: u16, plan: &[Planned]) -> a
         sleep(PORTS_PAUSE).await;
     }
     // Only now, so that a start that was refused fixes nothing.
-    describe(data_dir, acceptors).with_context(|| format!("cannot write {} in {}", DESCRIPTION, data_dir.display()))?;
+    describe(data_dir, acceptors)
+        .with_context(|| format!("cannot write {} in {}", DESCRIPTION, data_dir.display()))?;
     Ok(lock)
 }
 
-/// Locks the data directory, which is made where it is missing, and checks that it may hold such a cluster.
+/// Locks the data directory, which is made where it is missing, and checks that it may
+/// hold such a cluster.
 fn claim(data_dir: &Path, acceptors: u16) -> anyhow::Result<File> {
     let logs = logs::folder(data_dir);
-    fs::create_dir_all(&logs).with_context(|| format!("cannot make {} and the folder logs in it", data_dir.display()))?;
-    let lock = shared::datadir::lock(data_dir).map_err(|error| anyhow!("{error}; is another `synod up` running?"))?;
+    fs::create_dir_all(&logs)
+        .with_context(|| format!("cannot make {} and the folder logs in it", data_dir.display()))?;
+    let lock = shared::datadir::lock(data_dir)
+        .map_err(|error| anyhow!("{error}; is another `synod up` running?"))?;
     let path = data_dir.join(DESCRIPTION);
     match fs::read(&path) {
         Ok(bytes) => {
-            let found: Description =
-                serde_json::from_slice(&bytes).with_context(|| format!("{} is not what `synod up` writes", path.display()))?;
+            let found: Description = serde_json::from_slice(&bytes)
+                .with_context(|| format!("{} is not what `synod up` writes", path.display()))?;
             if found.format != FORMAT {
-                bail!("{} has format {}, this version reads {FORMAT}", data_dir.display(), found.format);
+                bail!(
+                    "{} has format {}, this version reads {FORMAT}",
+                    data_dir.display(),
+                    found.format
+                );
             }
             if found.acceptors != acceptors {
                 bail!(
@@ -123,7 +137,10 @@ mod tests {
         drop(pass(temp.path(), 3, &[]).await.expect("nothing was started with the other number"));
         let error = claim(temp.path(), 5).unwrap_err().to_string();
         assert!(error.contains("--acceptors 3"), "{error}");
-        assert_eq!(fs::read_to_string(temp.path().join(DESCRIPTION)).unwrap(), "{\"format\":1,\"acceptors\":3}\n");
+        assert_eq!(
+            fs::read_to_string(temp.path().join(DESCRIPTION)).unwrap(),
+            "{\"format\":1,\"acceptors\":3}\n"
+        );
     }
 
     #[test]
@@ -143,7 +160,10 @@ mod tests {
         plan.retain(|planned| planned.name == "acceptor-1");
         plan[0].port = taken.local_addr().unwrap().port();
         let error = ports_are_free(&plan).unwrap_err().to_string();
-        assert!(error.contains(&format!("{} for acceptor-1", taken.local_addr().unwrap())), "{error}");
+        assert!(
+            error.contains(&format!("{} for acceptor-1", taken.local_addr().unwrap())),
+            "{error}"
+        );
         drop(taken);
         ports_are_free(&plan).expect("it is free now");
     }

@@ -1,8 +1,10 @@
-//! The services' logs: a file each, written by the service itself, so that a `synod up` that hangs stalls nobody.
+//! The services' logs: a file each, written by the service itself, so that a `synod up`
+//! that hangs stalls nobody.
 //!
-//! Each start of the cluster begins new files and keeps those of the start before as `NAME.log.1`. A file that grows too large is moved
-//! the same way while it is written: copied and then emptied, which may lose the few lines written in between, and keeps the
-//! disk bounded.
+//! Each start of the cluster begins new files and keeps those of the start before as
+//! `NAME.log.1`. A file that grows too large is moved the same way while it is written:
+//! copied and then emptied, which may lose the few lines written in between, and keeps
+//! the disk bounded.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -13,7 +15,8 @@ use serde_json::{Map, Value};
 use super::plan::Planned;
 use crate::console;
 
-/// The largest log, in bytes; with the one before it a service keeps at most twice as much, and what it logs between two looks.
+/// The largest log, in bytes; with the one before it a service keeps at most twice as
+/// much, and what it logs between two looks.
 const MAX_LOG_BYTES: u64 = 16 * 1024 * 1024;
 /// How many of the last lines are shown of a service that died.
 const SHOWN_LINES: usize = 5;
@@ -52,7 +55,8 @@ impl Log {
 
     /// Opens it at its end, and says where that is.
     pub(crate) fn open(&self) -> io::Result<(File, u64)> {
-        // Appending, so that a file that was emptied under a writer does not get a hole at its start.
+        // Appending, so that a file that was emptied under a writer does not get a hole
+        // at its start.
         let file = File::options().create(true).append(true).open(&self.path)?;
         let end = file.metadata()?.len();
         Ok((file, end))
@@ -69,7 +73,8 @@ impl Log {
         }
     }
 
-    /// The last lines written since `start`, made readable; only the warnings and errors, if there are any.
+    /// The last lines written since `start`, made readable; only the warnings and errors,
+    /// if there are any.
     pub(crate) fn last_lines(&self, start: u64) -> Vec<String> {
         self.tail(start).unwrap_or_default()
     }
@@ -83,8 +88,10 @@ impl Log {
         let mut bytes = Vec::new();
         file.take(MAX_TAIL_BYTES).read_to_end(&mut bytes)?;
         let text = String::from_utf8_lossy(&bytes);
-        let lines: Vec<String> = text.lines().filter(|line| !line.trim().is_empty()).map(readable).collect();
-        let (complaints, others): (Vec<String>, Vec<String>) = lines.into_iter().partition(|line| is_complaint(line));
+        let lines: Vec<String> =
+            text.lines().filter(|line| !line.trim().is_empty()).map(readable).collect();
+        let (complaints, others): (Vec<String>, Vec<String>) =
+            lines.into_iter().partition(|line| is_complaint(line));
         let mut shown = if complaints.is_empty() { others } else { complaints };
         Ok(shown.split_off(shown.len().saturating_sub(SHOWN_LINES)))
     }
@@ -99,7 +106,8 @@ pub(crate) fn bound_all(plan: &[Planned], data_dir: &Path) {
     }
 }
 
-/// A log line as people read it: of a JSON object the level, the message and what else is not the same in every line.
+/// A log line as people read it: of a JSON object the level, the message and what else is
+/// not the same in every line.
 fn readable(line: &str) -> String {
     let text = match serde_json::from_str::<Map<String, Value>>(line) {
         Ok(fields) => in_words(&fields),
@@ -108,13 +116,15 @@ fn readable(line: &str) -> String {
     text.chars().take(MAX_LINE_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// Whether a readable line says what went wrong: of our own lines the level tells, and any other line was printed by a panic or by clap.
+/// Whether a readable line says what went wrong: of our own lines the level tells, and
+/// any other line was printed by a panic or by clap.
 fn is_complaint(line: &str) -> bool {
     !["INFO ", "DEBUG ", "TRACE "].iter().any(|level| line.starts_with(level))
 }
 
 fn in_words(fields: &Map<String, Value>) -> String {
-    const SAME_IN_EACH: [&str; 8] = ["timestamp", "target", "service", "id", "trace_id", "span_id", "level", "message"];
+    const SAME_IN_EACH: [&str; 8] =
+        ["timestamp", "target", "service", "id", "trace_id", "span_id", "level", "message"];
     let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let word = |name| fields.get(name).map(plain);
     let mut words: Vec<String> = [word("level"), word("message")].into_iter().flatten().collect();

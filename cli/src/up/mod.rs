@@ -1,13 +1,18 @@
-//! `synod up`: a whole cluster on 127.0.0.1, each service a child process, and nothing left behind.
+//! `synod up`: a whole cluster on 127.0.0.1, each service a child process, and nothing
+//! left behind.
 //!
-//! What is checked comes before anything is started: the data directory is writable and nobody else's, every port is free. Then
-//! all services start at once, and when a mutation has gone all the way through the balancer and back, what to do with the cluster is
-//! printed. From then on this process restarts what dies, until a signal ends it and everything with it.
+//! What is checked comes before anything is started: the data directory is writable and
+//! nobody else's, every port is free. Then all services start at once, and when a
+//! mutation has gone all the way through the balancer and back, what to do with the
+//! cluster is printed. From then on this process restarts what dies, until a signal ends
+//! it and everything with it.
 //!
-//! Children end with this process whatever ends it: each holds the reading end of a pipe whose writing end only this process has,
-//! and takes its end for SIGTERM (`services::end_with_parent`).
+//! Children end with this process whatever ends it: each holds the reading end of a pipe
+//! whose writing end only this process has, and takes its end for SIGTERM
+//! (`services::end_with_parent`).
 //!
-//! In reading order: `plan` (names, ports, command lines), `checks`, `logs`, `supervisor` (one service's lives), `ready`, `report`.
+//! In reading order: `plan` (names, ports, command lines), `checks`, `logs`, `supervisor`
+//! (one service's lives), `ready`, `report`.
 
 mod checks;
 mod logs;
@@ -35,7 +40,8 @@ use crate::console::{self, Paint};
 
 /// How often the sizes of the logs are looked at.
 const LOG_CHECK_INTERVAL: Duration = Duration::from_secs(10);
-/// How long services may take to be ready once writes are served; one that isn't is named, and may come later.
+/// How long services may take to be ready once writes are served; one that isn't is
+/// named, and may come later.
 const STRAGGLERS_WAIT: Duration = Duration::from_secs(10);
 /// Pause between two questions whether writes are served.
 const READY_PAUSE: Duration = Duration::from_millis(50);
@@ -44,7 +50,8 @@ const READY_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Args {
     #[command(flatten)]
     counts: Counts,
-    /// The balancer's port; coordinators come at +101, acceptors at +201, replicas at +301
+    /// The balancer's port; coordinators come at +101, acceptors at +201, replicas at
+    /// +301
     #[arg(long, env = "SYNOD_BASE_PORT", value_name = "PORT", default_value_t = 8000, value_parser = plan::base_port())]
     base_port: u16,
     /// Folder for the data and logs of all services; made where it is missing
@@ -64,9 +71,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let _lock = checks::pass(&args.data_dir, args.counts.acceptors, &plan).await?;
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     let mut signals = Signals::new()?;
-    let policy = if args.no_restart { supervisor::Policy::LeaveDead } else { supervisor::Policy::Restart };
+    let policy =
+        if args.no_restart { supervisor::Policy::LeaveDead } else { supervisor::Policy::Restart };
 
-    console::say(format_args!("starting {} services, data in {}", plan.len(), args.data_dir.display()));
+    console::say(format_args!(
+        "starting {} services, data in {}",
+        plan.len(),
+        args.data_dir.display()
+    ));
     let (cluster, mut events) = Cluster::start(&plan, &program, &args.data_dir, policy)?;
     let outcome = tokio::select! {
         outcome = attend(&args, &plan, &mut events) => outcome,
@@ -81,8 +93,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-/// Brings the cluster to where it serves, and then watches over it; ends only by a failure.
-async fn attend(args: &Args, plan: &[Planned], events: &mut mpsc::Receiver<Event>) -> anyhow::Result<()> {
+/// Brings the cluster to where it serves, and then watches over it; ends only by a
+/// failure.
+async fn attend(
+    args: &Args,
+    plan: &[Planned],
+    events: &mut mpsc::Receiver<Event>,
+) -> anyhow::Result<()> {
     let paint = Paint::for_stdout();
     let mut board = report::Board::new(plan);
     wait_until_served(args, plan, events, &mut board).await?;
@@ -105,7 +122,8 @@ async fn attend(args: &Args, plan: &[Planned], events: &mut mpsc::Receiver<Event
     }
 }
 
-/// Waits until a mutation comes through; fails when a service says that it cannot run as it is told, or the time is up.
+/// Waits until a mutation comes through; fails when a service says that it cannot run as
+/// it is told, or the time is up.
 async fn wait_until_served(
     args: &Args,
     plan: &[Planned],

@@ -1,4 +1,5 @@
-//! Which services there will be: names, ports and command lines, all computed before anything is started.
+//! Which services there will be: names, ports and command lines, all computed before
+//! anything is started.
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -46,7 +47,8 @@ fn odd(text: &str) -> Result<u16, String> {
 
 /// Takes a port from which all offsets are still ports.
 pub(crate) fn base_port() -> RangedI64ValueParser<u16> {
-    let highest = i64::from(u16::MAX) - i64::from(offset(Service::Replica)) - i64::from(MAX_OF_A_KIND);
+    let highest =
+        i64::from(u16::MAX) - i64::from(offset(Service::Replica)) - i64::from(MAX_OF_A_KIND);
     RangedI64ValueParser::new().range(1..=highest)
 }
 
@@ -84,13 +86,15 @@ pub(crate) fn plan(counts: &Counts, base_port: u16, data_dir: &Path) -> Vec<Plan
         (Service::Replica, counts.replicas),
     ];
     let first = |service| base_port + offset(service);
-    let acceptors: Vec<String> =
-        (0..counts.acceptors).map(|index| format!("http://127.0.0.1:{}", first(Service::Acceptor) + index)).collect();
+    let acceptors: Vec<String> = (0..counts.acceptors)
+        .map(|index| format!("http://127.0.0.1:{}", first(Service::Acceptor) + index))
+        .collect();
     let acceptors = acceptors.join(",");
     let mut plan = Vec::new();
     for (service, count) in kinds {
         for index in 0..count {
-            let (name, port) = (format!("{}-{}", service.as_str(), index + 1), first(service) + index);
+            let (name, port) =
+                (format!("{}-{}", service.as_str(), index + 1), first(service) + index);
             let mut planned = Planned { service, name, port, args: Vec::new() };
             planned.args = arguments(&planned, &acceptors, data_dir);
             plan.push(planned);
@@ -99,10 +103,13 @@ pub(crate) fn plan(counts: &Counts, base_port: u16, data_dir: &Path) -> Vec<Plan
     plan
 }
 
-/// Everything that tells one service from another is said here, so that no variable of the environment can.
+/// Everything that tells one service from another is said here, so that no variable of
+/// the environment can.
 fn arguments(planned: &Planned, acceptors: &str, data_dir: &Path) -> Vec<OsString> {
-    let (name, address, url) = (planned.name.as_str(), planned.address().to_string(), planned.url());
-    let mut args: Vec<OsString> = vec![planned.service.as_str().into(), "--exit-with-parent".into()];
+    let (name, address, url) =
+        (planned.name.as_str(), planned.address().to_string(), planned.url());
+    let mut args: Vec<OsString> =
+        vec![planned.service.as_str().into(), "--exit-with-parent".into()];
     let mut flag = |flag: &str, value: OsString| args.extend([flag.into(), value]);
     flag("--id", name.into());
     flag("--listen", address.into());
@@ -111,7 +118,9 @@ fn arguments(planned: &Planned, acceptors: &str, data_dir: &Path) -> Vec<OsStrin
         flag("--acceptors", acceptors.into());
     }
     match planned.service {
-        Service::Acceptor | Service::Replica => flag("--data-dir", PathBuf::from(data_dir).join(name).into()),
+        Service::Acceptor | Service::Replica => {
+            flag("--data-dir", PathBuf::from(data_dir).join(name).into())
+        }
         Service::Coordinator | Service::Balancer => {}
     }
     args
@@ -128,7 +137,8 @@ mod tests {
     #[test]
     fn the_default_cluster_has_the_names_and_ports_of_the_documents() {
         let plan = plan(&counts(2, 3, 3, 1), 8000, Path::new("synod-data"));
-        let found: Vec<(&str, u16)> = plan.iter().map(|planned| (planned.name.as_str(), planned.port)).collect();
+        let found: Vec<(&str, u16)> =
+            plan.iter().map(|planned| (planned.name.as_str(), planned.port)).collect();
         let expected = [
             ("balancer-1", 8000),
             ("coordinator-1", 8101),

@@ -17,10 +17,12 @@ const PROBE_KEY: &str = "synod-up-probe";
 /// One question may take this long, then it is asked again.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Has every balancer take a mutation all the way: balancer, primary, coordinator, a quorum of acceptors, execution and back.
+/// Has every balancer take a mutation all the way: balancer, primary, coordinator, a
+/// quorum of acceptors, execution and back.
 ///
-/// It is a deletion on the condition that the key was last changed at revision 0, which no key ever was: executed, it is refused (412), and
-/// neither data nor revision have changed.
+/// It is a deletion on the condition that the key was last changed at revision 0, which
+/// no key ever was: executed, it is refused (412), and neither data nor revision have
+/// changed.
 pub(crate) async fn writes_are_served(plan: &[Planned]) -> Result<(), String> {
     let balancers = plan.iter().filter(|planned| planned.service == Service::Balancer);
     for answered in join_all(balancers.map(probe)).await {
@@ -34,7 +36,10 @@ async fn probe(balancer: &Planned) -> Result<(), String> {
     match api(balancer).delete(PROBE_KEY, condition).await {
         Err(Failure::Answered { status: StatusCode::PRECONDITION_FAILED, .. }) => Ok(()),
         Err(failure) => Err(format!("{}: {failure}", balancer.name)),
-        Ok(answer) => Err(format!("{} answered {} to a mutation that cannot succeed", balancer.name, answer.status)),
+        Ok(answer) => Err(format!(
+            "{} answered {} to a mutation that cannot succeed",
+            balancer.name, answer.status
+        )),
     }
 }
 

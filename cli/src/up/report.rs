@@ -24,8 +24,18 @@ struct Known {
 #[derive(Debug)]
 pub(crate) enum News {
     FirstStart,
-    Restart { name: String, pid: u32 },
-    End { name: String, pid: Option<u32>, first_life: bool, end: End, restart_in: Option<Duration>, last_lines: Vec<String> },
+    Restart {
+        name: String,
+        pid: u32,
+    },
+    End {
+        name: String,
+        pid: Option<u32>,
+        first_life: bool,
+        end: End,
+        restart_in: Option<Duration>,
+        last_lines: Vec<String>,
+    },
 }
 
 impl<'a> Board<'a> {
@@ -39,11 +49,16 @@ impl<'a> Board<'a> {
             Event::Started { service, pid } => {
                 let (planned, known) = &mut self.services[service];
                 *known = Known { pid: Some(pid), lives: known.lives + 1 };
-                if known.lives == 1 { News::FirstStart } else { News::Restart { name: planned.name.clone(), pid } }
+                if known.lives == 1 {
+                    News::FirstStart
+                } else {
+                    News::Restart { name: planned.name.clone(), pid }
+                }
             }
             Event::Ended { service, end, restart_in, last_lines } => {
                 let (planned, known) = &mut self.services[service];
-                let (name, pid, first_life) = (planned.name.clone(), known.pid.take(), known.lives <= 1);
+                let (name, pid, first_life) =
+                    (planned.name.clone(), known.pid.take(), known.lives <= 1);
                 News::End { name, pid, first_life, end, restart_in, last_lines }
             }
         }
@@ -51,9 +66,14 @@ impl<'a> Board<'a> {
 
     /// What is said once writes are served.
     pub(crate) fn announcement(&self, data_dir: &Path, paint: Paint) -> String {
-        let mut table = Table::new([("service", Align::Left), ("url", Align::Left), ("pid", Align::Right)]);
+        let mut table =
+            Table::new([("service", Align::Left), ("url", Align::Left), ("pid", Align::Right)]);
         for (planned, known) in &self.services {
-            table.row([planned.name.clone(), planned.url(), known.pid.map_or_else(|| String::from("-"), |pid| pid.to_string())]);
+            table.row([
+                planned.name.clone(),
+                planned.url(),
+                known.pid.map_or_else(|| String::from("-"), |pid| pid.to_string()),
+            ]);
         }
         let url = self.services.first().map(|(planned, _)| planned.url()).unwrap_or_default();
         format!(
@@ -67,10 +87,13 @@ impl<'a> Board<'a> {
 }
 
 impl News {
-    /// Why the whole cluster is not worth waiting for: a service that ran for the first time says that it cannot run as it is told.
+    /// Why the whole cluster is not worth waiting for: a service that ran for the first
+    /// time says that it cannot run as it is told.
     pub(crate) fn is_fatal_at_start(&self) -> Option<String> {
         match self {
-            Self::End { name, first_life: true, end, last_lines, .. } if end.is_misconfiguration() => {
+            Self::End { name, first_life: true, end, last_lines, .. }
+                if end.is_misconfiguration() =>
+            {
                 Some(with_lines(format!("{name} {end}"), last_lines))
             }
             Self::FirstStart | Self::Restart { .. } | Self::End { .. } => None,
@@ -88,7 +111,10 @@ impl News {
                     Some(pause) => format!("starting it again in {pause:?}"),
                     None => String::from("it stays dead (--no-restart)"),
                 };
-                Some(with_lines(paint.yellow(format_args!("{name}{pid} {end}; {next}")), &last_lines))
+                Some(with_lines(
+                    paint.yellow(format_args!("{name}{pid} {end}; {next}")),
+                    &last_lines,
+                ))
             }
         }
     }
@@ -111,7 +137,11 @@ mod tests {
     use super::*;
 
     fn small_plan() -> Vec<Planned> {
-        plan(&Counts { coordinators: 1, acceptors: 1, replicas: 1, balancers: 1 }, 8000, Path::new("d"))
+        plan(
+            &Counts { coordinators: 1, acceptors: 1, replicas: 1, balancers: 1 },
+            8000,
+            Path::new("d"),
+        )
     }
 
     fn exit(code: i32) -> End {
@@ -123,7 +153,8 @@ mod tests {
         let plan = small_plan();
         let mut board = Board::new(&plan);
         for service in 0..4 {
-            let news = board.take(Event::Started { service, pid: 100 + u32::try_from(service).unwrap() });
+            let news =
+                board.take(Event::Started { service, pid: 100 + u32::try_from(service).unwrap() });
             assert_eq!(news.lines(Paint::plain()), None);
         }
         let expected = "Synod is up: reads and writes are served at http://127.0.0.1:8000\n\n  \
@@ -162,10 +193,18 @@ mod tests {
     fn only_a_misconfigured_first_life_makes_the_start_fail() {
         let plan = small_plan();
         let mut board = Board::new(&plan);
-        let ended = |code| Event::Ended { service: 2, end: exit(code), restart_in: None, last_lines: vec![String::from("why")] };
+        let ended = |code| Event::Ended {
+            service: 2,
+            end: exit(code),
+            restart_in: None,
+            last_lines: vec![String::from("why")],
+        };
         board.take(Event::Started { service: 2, pid: 7 });
         assert_eq!(board.take(ended(1)).is_fatal_at_start(), None);
-        assert_eq!(board.take(ended(78)).is_fatal_at_start().unwrap(), "acceptor-1 ended with exit code 78\n    why");
+        assert_eq!(
+            board.take(ended(78)).is_fatal_at_start().unwrap(),
+            "acceptor-1 ended with exit code 78\n    why"
+        );
         board.take(Event::Started { service: 2, pid: 8 });
         assert_eq!(board.take(ended(78)).is_fatal_at_start(), None);
     }

@@ -1,4 +1,5 @@
-//! One task per service: it starts the process, sees it end and starts it again, until it is told to end it for good.
+//! One task per service: it starts the process, sees it end and starts it again, until it
+//! is told to end it for good.
 
 use std::fmt;
 use std::io;
@@ -20,13 +21,15 @@ use tokio::time::{Instant, sleep, timeout};
 use super::logs::Log;
 use super::plan::Planned;
 
-/// How long a service may take to end by itself once it is asked to: longer than it takes itself to finish what it has begun.
+/// How long a service may take to end by itself once it is asked to: longer than it takes
+/// itself to finish what it has begun.
 const END_PATIENCE: Duration = Duration::from_secs(8);
 /// The pause before a service that died is started again, the first time.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause of a service that dies again and again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// A service that has lived this long is no longer counted as one that dies again and again.
+/// A service that has lived this long is no longer counted as one that dies again and
+/// again.
 const LONG_LIFE: Duration = Duration::from_secs(10);
 /// Room for news that nobody has taken yet; a service waits for its news to be taken.
 const EVENTS: usize = 64;
@@ -70,11 +73,14 @@ impl End {
         }
     }
 
-    /// Whether the service said that it cannot run as it is told, so that starting it again will not help.
+    /// Whether the service said that it cannot run as it is told, so that starting it
+    /// again will not help.
     pub(crate) fn is_misconfiguration(&self) -> bool {
         match self {
             Self::NotStarted(_) => true,
-            Self::Ended(status) => [Some(CLAP_REFUSED), Some(MISCONFIGURED.into())].contains(&status.code()),
+            Self::Ended(status) => {
+                [Some(CLAP_REFUSED), Some(MISCONFIGURED.into())].contains(&status.code())
+            }
         }
     }
 }
@@ -85,7 +91,9 @@ impl fmt::Display for End {
             Self::NotStarted(error) => write!(f, "could not be started: {error}"),
             Self::Ended(status) => match (status.code(), status.signal()) {
                 (Some(code), _) => write!(f, "ended with exit code {code}"),
-                (None, Some(signal)) => write!(f, "was killed by signal {signal}{}", signal_name(signal)),
+                (None, Some(signal)) => {
+                    write!(f, "was killed by signal {signal}{}", signal_name(signal))
+                }
                 (None, None) => write!(f, "ended ({status})"),
             },
         }
@@ -153,11 +161,23 @@ impl Cluster {
         let mut services = Vec::new();
         for (index, planned) in plan.iter().enumerate() {
             let log = Log::of(planned, data_dir);
-            log.begin().with_context(|| format!("cannot put the last log of {} aside", planned.name))?;
+            log.begin()
+                .with_context(|| format!("cannot put the last log of {} aside", planned.name))?;
             let (order, orders) = watch::channel(Order::Run);
-            let life =
-                Life { index, program: program.into(), args: planned.args.clone(), log, policy, events: events.clone(), orders };
-            services.push(Supervised { service: planned.service, order, task: tokio::spawn(life.supervise()) });
+            let life = Life {
+                index,
+                program: program.into(),
+                args: planned.args.clone(),
+                log,
+                policy,
+                events: events.clone(),
+                orders,
+            };
+            services.push(Supervised {
+                service: planned.service,
+                order,
+                task: tokio::spawn(life.supervise()),
+            });
         }
         Ok((Self { services }, receiver))
     }
@@ -169,13 +189,15 @@ impl Cluster {
     /// Ends all services, each kind before those that it needs, and waits for them.
     pub(crate) async fn end(self) {
         for kind in [Service::Balancer, Service::Replica, Service::Coordinator, Service::Acceptor] {
-            let tasks = self.services.iter().filter(|supervised| supervised.service == kind).map(async |supervised| {
-                supervised
-                    .order
-                    .send_if_modified(|order| *order == Order::Run && std::mem::replace(order, Order::End) == Order::Run);
-                // The task gives up its end of the channel when it ends.
-                supervised.order.closed().await;
-            });
+            let tasks = self.services.iter().filter(|supervised| supervised.service == kind).map(
+                async |supervised| {
+                    supervised.order.send_if_modified(|order| {
+                        *order == Order::Run && std::mem::replace(order, Order::End) == Order::Run
+                    });
+                    // The task gives up its end of the channel when it ends.
+                    supervised.order.closed().await;
+                },
+            );
             join_all(tasks).await;
         }
         for supervised in self.services {
@@ -213,8 +235,13 @@ impl Life {
                 Policy::Restart => Some(pause_after(deaths_in_a_row)),
                 Policy::LeaveDead => None,
             };
-            let last_lines = if end.is_from_outside() { Vec::new() } else { self.log.last_lines(log_start) };
-            let told = self.events.send(Event::Ended { service: self.index, end, restart_in, last_lines }).await.is_ok();
+            let last_lines =
+                if end.is_from_outside() { Vec::new() } else { self.log.last_lines(log_start) };
+            let told = self
+                .events
+                .send(Event::Ended { service: self.index, end, restart_in, last_lines })
+                .await
+                .is_ok();
             let Some(pause) = restart_in.filter(|_| told) else { return };
             tokio::select! {
                 () = sleep(pause) => {}
@@ -230,7 +257,8 @@ impl Life {
             Err(error) => return (End::NotStarted(error), u64::MAX),
         };
         if let Some(pid) = child.id() {
-            // Nobody listens any more once all are to end; the order to do so is what counts then.
+            // Nobody listens any more once all are to end; the order to do so is what
+            // counts then.
             drop(self.events.send(Event::Started { service: self.index, pid }).await);
         }
         let ended = tokio::select! {
@@ -249,14 +277,16 @@ impl Life {
         let (log, log_start) = self.log.open()?;
         let mut child = Command::new(&*self.program)
             .args(&self.args)
-            // A group of its own: Ctrl-C at the terminal is for `up`, which then ends the services in order.
+            // A group of its own: Ctrl-C at the terminal is for `up`, which then ends the
+            // services in order.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log)
             .kill_on_drop(true)
             .spawn()?;
-        // Taken out of the child, as waiting for a child closes its input, by which it would take this process for gone.
+        // Taken out of the child, as waiting for a child closes its input, by which it
+        // would take this process for gone.
         let leash = child.stdin.take().expect("its input is a pipe");
         Ok((child, leash, log_start))
     }

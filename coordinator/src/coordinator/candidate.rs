@@ -1,4 +1,5 @@
-//! What a coordinator does that does not lead: it polls, forms the roster, stands for election, and goes through Phase 1.
+//! What a coordinator does that does not lead: it polls, forms the roster, stands for
+//! election, and goes through Phase 1.
 
 use std::time::Duration;
 
@@ -20,11 +21,17 @@ impl Coordinator {
 
     pub(super) fn poll(&mut self) -> PollNumber {
         let poll = self.membership.poll(self.now);
-        self.effects.extend(self.membership.indices().map(|to| Effect::PollWatermarks { to, poll }));
+        self.effects
+            .extend(self.membership.indices().map(|to| Effect::PollWatermarks { to, poll }));
         poll
     }
 
-    pub(super) fn on_watermarks(&mut self, from: AcceptorIndex, poll: PollNumber, reply: Watermarks) {
+    pub(super) fn on_watermarks(
+        &mut self,
+        from: AcceptorIndex,
+        poll: PollNumber,
+        reply: Watermarks,
+    ) {
         let (promised, marks) = (reply.promised, reply.marks);
         let misfit = Misfit { acceptor: reply.acceptor, roster: reply.roster.clone() };
         match self.membership.record(self.now, from, poll, reply) {
@@ -53,8 +60,12 @@ impl Coordinator {
     fn on_formed(&mut self, roster: Roster) {
         self.formation_error = None;
         self.effects.push(Effect::RosterKnown(roster));
-        let answers: Vec<(Option<Ballot>, Marks)> =
-            self.membership.answers().iter().map(|answer| (answer.reply.promised, answer.reply.marks)).collect();
+        let answers: Vec<(Option<Ballot>, Marks)> = self
+            .membership
+            .answers()
+            .iter()
+            .map(|answer| (answer.reply.promised, answer.reply.marks))
+            .collect();
         for (promised, marks) in answers {
             self.learn_ballot(promised);
             self.learn_marks(marks);
@@ -67,32 +78,44 @@ impl Coordinator {
         match (standby, self.verdict()) {
             (Standby::Watching, Verdict::Gone(_)) => {
                 self.state = State::Inactive(Standby::Armed);
-                let jitter = self.failures.lengthen(&self.config, self.now, self.config.election_jitter);
+                let jitter =
+                    self.failures.lengthen(&self.config, self.now, self.config.election_jitter);
                 self.arm(Timer::Election, Duration::ZERO, jitter);
             }
             (Standby::Rechecking, Verdict::Gone(reason)) => self.start_phase1(reason),
-            (Standby::Armed | Standby::Rechecking, Verdict::Alive) => self.state = State::Inactive(Standby::Watching),
+            (Standby::Armed | Standby::Rechecking, Verdict::Alive) => {
+                self.state = State::Inactive(Standby::Watching)
+            }
             (Standby::Armed, Verdict::Gone(_) | Verdict::Unknown)
             | (Standby::Rechecking, Verdict::Unknown)
             | (Standby::Watching, Verdict::Alive | Verdict::Unknown)
-            | (Standby::StandingBack | Standby::AwaitingReplicas, Verdict::Alive | Verdict::Unknown | Verdict::Gone(_)) => {}
+            | (
+                Standby::StandingBack | Standby::AwaitingReplicas,
+                Verdict::Alive | Verdict::Unknown | Verdict::Gone(_),
+            ) => {}
         }
     }
 
-    /// What fresh answers say about the leader. None counts that was asked for before this coordinator stood by, or before it
-    /// became a candidate.
+    /// What fresh answers say about the leader. None counts that was asked for before
+    /// this coordinator stood by, or before it became a candidate.
     fn verdict(&self) -> Verdict {
         let Some(roster) = self.membership.roster() else { return Verdict::Unknown };
         let answers = self.membership.answers().into_iter().filter(|answer| {
-            answer.poll >= self.answers_since && self.now.saturating_sub(answer.asked_at) <= self.config.answer_validity
+            answer.poll >= self.answers_since
+                && self.now.saturating_sub(answer.asked_at) <= self.config.answer_validity
         });
-        let silence_needed = self.failures.lengthen(&self.config, self.now, self.config.election_timeout);
+        let silence_needed =
+            self.failures.lengthen(&self.config, self.now, self.config.election_timeout);
         verdict(answers, roster.acceptors().len(), roster.quorum(), silence_needed)
     }
 
     fn start_phase1(&mut self, reason: Reason) {
         let Some(roster) = self.membership.roster() else { return };
-        let Some(round) = self.highest_ballot.map_or(Some(1), |highest| highest.round.checked_add(1)) else { return };
+        let Some(round) =
+            self.highest_ballot.map_or(Some(1), |highest| highest.round.checked_add(1))
+        else {
+            return;
+        };
         let ballot = Ballot { round, coordinator: self.id };
         let timeout = self.failures.lengthen(&self.config, self.now, self.config.phase1_timeout);
         let phase1 = Phase1::new(self.now, ballot, self.chosen_below, roster.quorum(), timeout);
@@ -106,8 +129,11 @@ impl Coordinator {
     pub(super) fn send_prepares(&mut self) {
         let State::Phase1(phase1) = &self.state else { return };
         let left = phase1.deadline().saturating_sub(self.now);
-        let asks: Vec<(AcceptorIndex, Slot)> =
-            self.membership.indices().filter_map(|to| phase1.ask_from(to).map(|from| (to, from))).collect();
+        let asks: Vec<(AcceptorIndex, Slot)> = self
+            .membership
+            .indices()
+            .filter_map(|to| phase1.ask_from(to).map(|from| (to, from)))
+            .collect();
         for (to, from) in asks {
             self.send_prepare(to, from);
         }
@@ -115,12 +141,19 @@ impl Coordinator {
     }
 
     fn send_prepare(&mut self, to: AcceptorIndex, from: Slot) {
-        let (State::Phase1(phase1), Some(roster)) = (&self.state, self.membership.roster()) else { return };
+        let (State::Phase1(phase1), Some(roster)) = (&self.state, self.membership.roster()) else {
+            return;
+        };
         let message = Prepare { roster: roster.clone(), ballot: phase1.ballot(), from };
         self.effects.push(Effect::Prepare { to, message });
     }
 
-    pub(super) fn on_prepare_reply(&mut self, from: AcceptorIndex, ballot: Ballot, reply: PrepareReply) {
+    pub(super) fn on_prepare_reply(
+        &mut self,
+        from: AcceptorIndex,
+        ballot: Ballot,
+        reply: PrepareReply,
+    ) {
         match reply {
             PrepareReply::Promise(promise) => {
                 if !self.admit(from, promise.acceptor) {
@@ -128,8 +161,11 @@ impl Coordinator {
                 }
                 let marks = promise.marks;
                 let State::Phase1(phase1) = &mut self.state else { return self.learn_marks(marks) };
-                let progress =
-                    if phase1.ballot() == ballot { phase1.on_promise(self.now, from, promise) } else { Progress::None };
+                let progress = if phase1.ballot() == ballot {
+                    phase1.on_promise(self.now, from, promise)
+                } else {
+                    Progress::None
+                };
                 self.learn_marks(marks);
                 match progress {
                     Progress::None | Progress::Complete => {}
@@ -139,7 +175,10 @@ impl Coordinator {
             }
             PrepareReply::Nack(nack) => self.on_nack(from, nack.acceptor, nack.promised),
             PrepareReply::Stranger(stranger) => {
-                self.on_misfit(from, Misfit { acceptor: stranger.acceptor, roster: stranger.roster });
+                self.on_misfit(
+                    from,
+                    Misfit { acceptor: stranger.acceptor, roster: stranger.roster },
+                );
             }
         }
     }

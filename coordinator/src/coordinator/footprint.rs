@@ -22,7 +22,12 @@ impl Coordinator {
             answers_since: _,
             effects: _,
         } = self;
-        footprint.note((membership.roster().map(|roster| roster.acceptors()), highest_ballot, chosen_below, trimmed_below));
+        footprint.note((
+            membership.roster().map(|roster| roster.acceptors()),
+            highest_ballot,
+            chosen_below,
+            trimmed_below,
+        ));
         replicas.footprint(footprint);
         match state {
             State::Inactive(standby) => footprint.note(("inactive", standby)),
@@ -30,7 +35,9 @@ impl Coordinator {
             State::Phase2(leader) => {
                 let Leader { phase2, reach: _, view } = &**leader;
                 phase2.footprint(footprint);
-                let view = view.as_ref().map(|ProposedView { epoch, slot, chosen_at }| (epoch, slot, chosen_at.is_some()));
+                let view = view.as_ref().map(|ProposedView { epoch, slot, chosen_at }| {
+                    (epoch, slot, chosen_at.is_some())
+                });
                 footprint.note(view);
             }
         }

@@ -1,9 +1,13 @@
-//! What a coordinator does that leads: it proposes, counts, shows that it lives, and sees to it that there is a primary.
+//! What a coordinator does that leads: it proposes, counts, shows that it lives, and sees
+//! to it that there is a primary.
 
 use std::time::Duration;
 
 use shared::ids::{Ballot, Slot};
-use shared::message::{Accept, AcceptReply, Accepted, Heartbeat, Marks, Phase, Proposal, ProposalReply, SlotValue, Value};
+use shared::message::{
+    Accept, AcceptReply, Accepted, Heartbeat, Marks, Phase, Proposal, ProposalReply, SlotValue,
+    Value,
+};
 
 use super::{Coordinator, Leader, State};
 use crate::config::Config;
@@ -29,9 +33,11 @@ impl Coordinator {
         let phase2 = Phase2::begin(&self.config, self.now, roster.clone(), promised);
         let ballot = phase2.ballot();
         self.chosen_below = self.chosen_below.max(phase2.chosen_below());
-        self.state = State::Phase2(Box::new(Leader { phase2, reach: Reach::default(), view: None }));
+        self.state =
+            State::Phase2(Box::new(Leader { phase2, reach: Reach::default(), view: None }));
         self.change_phase(Phase::Phase1, Phase::Phase2, ballot, Reason::Promised);
-        // A page that was not part of the quorum may have told of more than Phase 1 began with.
+        // A page that was not part of the quorum may have told of more than Phase 1 began
+        // with.
         self.learn_marks(Marks { chosen_below: self.chosen_below, ..Marks::default() });
         if let State::Phase2(leader) = &self.state {
             self.broadcast(&leader.phase2.accept_all(&self.config));
@@ -47,7 +53,9 @@ impl Coordinator {
             return self.stand_by(Reason::QuorumSilent);
         }
         // Something is chosen, so there is, or was, a replica that had it proposed.
-        if self.chosen_below > Slot(0) && leader.reach.hears_no_replica(self.config.max_heartbeats_without_replicas) {
+        if self.chosen_below > Slot(0)
+            && leader.reach.hears_no_replica(self.config.max_heartbeats_without_replicas)
+        {
             return self.stand_by(Reason::ReplicasSilent);
         }
         if let Some(durable) = self.replicas.durable_twice(&self.config, self.now) {
@@ -62,12 +70,20 @@ impl Coordinator {
         self.consider_view();
     }
 
-    pub(super) fn on_accept_reply(&mut self, from: AcceptorIndex, ballot: Ballot, reply: AcceptReply) {
+    pub(super) fn on_accept_reply(
+        &mut self,
+        from: AcceptorIndex,
+        ballot: Ballot,
+        reply: AcceptReply,
+    ) {
         match reply {
             AcceptReply::Accepted(accepted) => self.on_accepted(from, ballot, &accepted),
             AcceptReply::Nack(nack) => self.on_nack(from, nack.acceptor, nack.promised),
             AcceptReply::Stranger(stranger) => {
-                self.on_misfit(from, Misfit { acceptor: stranger.acceptor, roster: stranger.roster });
+                self.on_misfit(
+                    from,
+                    Misfit { acceptor: stranger.acceptor, roster: stranger.roster },
+                );
             }
             AcceptReply::Full(full) => {
                 let admitted = self.admit(from, full.acceptor);
@@ -102,14 +118,19 @@ impl Coordinator {
     }
 
     pub(super) fn on_proposal(&mut self, id: RequestId, proposal: Proposal) {
-        let ours = self.membership.roster().is_some_and(|roster| roster.cluster() == proposal.cluster);
-        let State::Phase2(leader) = &mut self.state else { return self.answer(id, ProposalReply::NotLeading) };
+        let ours =
+            self.membership.roster().is_some_and(|roster| roster.cluster() == proposal.cluster);
+        let State::Phase2(leader) = &mut self.state else {
+            return self.answer(id, ProposalReply::NotLeading);
+        };
         if !ours {
             return self.answer(id, ProposalReply::NotLeading);
         }
         match leader.phase2.join(&self.config, id, &proposal) {
             Join::Joined => return,
-            Join::JoinedInsteadOf(longest) => return self.answer(longest, ProposalReply::Unresolved),
+            Join::JoinedInsteadOf(longest) => {
+                return self.answer(longest, ProposalReply::Unresolved);
+            }
             Join::Absent => {}
         }
         let no_room = leader.no_room(&self.config, self.now);
@@ -128,7 +149,9 @@ impl Coordinator {
         }
         match &mut self.state {
             State::Phase2(leader) => leader.reach.replica_heard(),
-            State::Inactive(standby) if *standby == Standby::AwaitingReplicas => *standby = Standby::Watching,
+            State::Inactive(standby) if *standby == Standby::AwaitingReplicas => {
+                *standby = Standby::Watching
+            }
             State::Inactive(_) | State::Phase1(_) => {}
         }
         let nudge = heartbeat.nudge_below;
@@ -139,12 +162,15 @@ impl Coordinator {
         self.consider_view();
     }
 
-    /// Proposes no-ops up to a slot that somebody has seen a vote above: a vote that no leader's Phase 1 has met.
+    /// Proposes no-ops up to a slot that somebody has seen a vote above: a vote that no
+    /// leader's Phase 1 has met.
     fn fill_below(&mut self, below: Slot) {
         let State::Phase2(leader) = &mut self.state else { return };
         let noop = Value::Noop.encode();
         let mut values = Vec::new();
-        while leader.phase2.next_slot() < below && leader.phase2.refusal(&self.config, noop.len()).is_none() {
+        while leader.phase2.next_slot() < below
+            && leader.phase2.refusal(&self.config, noop.len()).is_none()
+        {
             values.push(leader.phase2.propose_own(self.now, noop.clone()));
         }
         if !values.is_empty() {
@@ -168,14 +194,17 @@ impl Coordinator {
             return;
         }
         let proposed = leader.phase2.propose_own(self.now, value);
-        leader.view = Some(ProposedView { epoch: view.epoch, slot: proposed.slot, chosen_at: None });
+        leader.view =
+            Some(ProposedView { epoch: view.epoch, slot: proposed.slot, chosen_at: None });
         self.effects.push(Effect::ViewProposed { slot: proposed.slot, view });
         self.send_values(vec![proposed]);
     }
 
     pub(super) fn resolve(&mut self, resolved: Resolved) {
         self.effects.extend(resolved.entries.into_iter().map(Effect::Chosen));
-        self.effects.extend(resolved.replies.into_iter().map(|(id, reply)| Effect::ProposalReply { id, reply }));
+        self.effects.extend(
+            resolved.replies.into_iter().map(|(id, reply)| Effect::ProposalReply { id, reply }),
+        );
     }
 
     fn send_values(&mut self, values: Vec<SlotValue>) {
@@ -186,7 +215,9 @@ impl Coordinator {
 
     fn broadcast(&mut self, accepts: &[Accept]) {
         for message in accepts {
-            self.effects.extend(self.membership.indices().map(|to| Effect::Accept { to, message: message.clone() }));
+            self.effects.extend(
+                self.membership.indices().map(|to| Effect::Accept { to, message: message.clone() }),
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What a coordinator tells about itself without changing: answers to fetches and heartbeats, readiness, status.
+//! What a coordinator tells about itself without changing: answers to fetches and
+//! heartbeats, readiness, status.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,7 +20,8 @@ const HEARD_WITHIN: Duration = Duration::from_secs(2);
 pub enum ChosenLookup {
     /// Here, or not at all.
     Here(ChosenReply),
-    /// They are older than the window: the acceptors' votes hold them (see [`recover`](crate::recover::recover)).
+    /// They are older than the window: the acceptors' votes hold them (see
+    /// [`recover`](crate::recover::recover)).
     Older {
         /// The members to ask.
         roster: Roster,
@@ -138,7 +140,12 @@ impl Coordinator {
     /// What it answers to a heartbeat.
     #[must_use]
     pub fn heartbeat_reply(&self) -> HeartbeatReply {
-        HeartbeatReply { coordinator: self.id, phase: self.phase(), ballot: self.ballot(), chosen_below: self.chosen_below }
+        HeartbeatReply {
+            coordinator: self.id,
+            phase: self.phase(),
+            ballot: self.ballot(),
+            chosen_below: self.chosen_below,
+        }
     }
 
     /// Chosen entries from a slot on; none at or above the chosen watermark.
@@ -150,12 +157,20 @@ impl Coordinator {
         let (window, chosen_below) = (leader.phase2.window(), leader.phase2.chosen_below());
         match window.page(from, limits) {
             Some(entries) => ChosenLookup::Here(ChosenReply::Entries { entries, chosen_below }),
-            None if from < self.trimmed_below => ChosenLookup::Here(ChosenReply::Trimmed { oldest: self.trimmed_below }),
-            None => ChosenLookup::Older { roster: roster.clone(), from, below: window.start(), chosen_below },
+            None if from < self.trimmed_below => {
+                ChosenLookup::Here(ChosenReply::Trimmed { oldest: self.trimmed_below })
+            }
+            None => ChosenLookup::Older {
+                roster: roster.clone(),
+                from,
+                below: window.start(),
+                chosen_below,
+            },
         }
     }
 
-    /// What it waits for before it can be of use; none when it knows the cluster and hears a quorum of it.
+    /// What it waits for before it can be of use; none when it knows the cluster and
+    /// hears a quorum of it.
     #[must_use]
     pub fn waiting_for(&self, now: Duration) -> Option<Waiting> {
         let Some(roster) = self.membership.roster() else {
@@ -195,7 +210,8 @@ impl Coordinator {
             window_start: phase2.map(|phase2| phase2.window().start()),
             in_flight_slots: phase2.map_or(0, |phase2| phase2.in_flight_slots()),
             in_flight_bytes: phase2.map_or(0, |phase2| phase2.in_flight_bytes()),
-            full_acceptors: leader.map_or(0, |leader| leader.reach.full_count(self.now, self.config.full_memory)),
+            full_acceptors: leader
+                .map_or(0, |leader| leader.reach.full_count(self.now, self.config.full_memory)),
             no_room: leader.and_then(|leader| leader.no_room(&self.config, self.now)),
             epoch: self.replicas.epoch(),
             acceptors: self

@@ -1,14 +1,17 @@
 //! Which acceptors make up the cluster: a pure judgement of what they answered.
 //!
-//! Nobody is told the roster; it is computed. Every coordinator that sees the same answers computes the same one, so forming
-//! needs no agreement of its own. A roster that an acceptor already has on disk is *the* roster, as soon as a quorum of its
-//! members answered and could follow it. Only where no acceptor has one is a new one formed, and that takes the answers of all.
+//! Nobody is told the roster; it is computed. Every coordinator that sees the same
+//! answers computes the same one, so forming needs no agreement of its own. A roster that
+//! an acceptor already has on disk is *the* roster, as soon as a quorum of its members
+//! answered and could follow it. Only where no acceptor has one is a new one formed, and
+//! that takes the answers of all.
 //!
-//! The answers to one poll are not enough to form a new roster: between them, an acceptor could adopt another coordinator's
-//! roster, vote, lose its disk and answer as a new one, and two quorums would share nobody. So the same answers are asked for
-//! twice, the second time after all of the first came (a double collect, Afek et al., *Atomic Snapshots of Shared Memory*,
-//! section 3): then no acceptor had adopted anything when the last of them got its identity. `Membership`
-//! does the counting.
+//! The answers to one poll are not enough to form a new roster: between them, an acceptor
+//! could adopt another coordinator's roster, vote, lose its disk and answer as a new one,
+//! and two quorums would share nobody. So the same answers are asked for twice, the
+//! second time after all of the first came (a double collect, Afek et al., *Atomic
+//! Snapshots of Shared Memory*, section 3): then no acceptor had adopted anything when
+//! the last of them got its identity. `Membership` does the counting.
 
 use shared::ids::AcceptorId;
 use shared::message::{Roster, RosterError};
@@ -43,7 +46,8 @@ pub enum Judgement {
 /// The configured acceptors are not one cluster.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormationError {
-    /// Two of them belong to different clusters, and none of the clusters has a quorum here.
+    /// Two of them belong to different clusters, and none of the clusters has a quorum
+    /// here.
     #[error("the configured acceptors belong to different clusters: {one} and {other}", one = ids(.0), other = ids(.1))]
     TwoClusters(Roster, Roster),
     /// The list of URLs is not the whole cluster, or more than it.
@@ -75,23 +79,32 @@ fn ids(roster: &Roster) -> String {
 #[must_use]
 pub fn judge(answers: &[Option<Allegiance>]) -> Judgement {
     let heard: Vec<&Allegiance> = answers.iter().flatten().collect();
-    let mut claimed: Vec<&Roster> = heard.iter().filter_map(|answer| answer.roster.as_ref()).collect();
+    let mut claimed: Vec<&Roster> =
+        heard.iter().filter_map(|answer| answer.roster.as_ref()).collect();
     claimed.sort_unstable_by_key(|roster| roster.acceptors());
     claimed.dedup();
 
-    let supported: Vec<&Roster> = claimed.iter().copied().filter(|roster| members(roster, &heard) >= roster.quorum()).collect();
+    let supported: Vec<&Roster> = claimed
+        .iter()
+        .copied()
+        .filter(|roster| members(roster, &heard) >= roster.quorum())
+        .collect();
     match supported.as_slice() {
         [roster] => existing(answers.len(), roster),
-        [one, other, ..] => Judgement::Conflict(FormationError::TwoClusters((*one).clone(), (*other).clone())),
+        [one, other, ..] => {
+            Judgement::Conflict(FormationError::TwoClusters((*one).clone(), (*other).clone()))
+        }
         [] => unsupported(answers, &heard, &claimed),
     }
 }
 
 /// How many different acceptors answered that are in the roster and in no other.
 fn members(roster: &Roster, heard: &[&Allegiance]) -> usize {
-    let follows =
-        |answer: &&&Allegiance| roster.contains(answer.acceptor) && answer.roster.as_ref().is_none_or(|its| its == roster);
-    let mut ids: Vec<AcceptorId> = heard.iter().filter(follows).map(|answer| answer.acceptor).collect();
+    let follows = |answer: &&&Allegiance| {
+        roster.contains(answer.acceptor) && answer.roster.as_ref().is_none_or(|its| its == roster)
+    };
+    let mut ids: Vec<AcceptorId> =
+        heard.iter().filter(follows).map(|answer| answer.acceptor).collect();
     ids.sort_unstable();
     ids.dedup();
     ids.len()
@@ -105,19 +118,28 @@ fn existing(configured: usize, roster: &Roster) -> Judgement {
     }
 }
 
-fn unsupported(answers: &[Option<Allegiance>], heard: &[&Allegiance], claimed: &[&Roster]) -> Judgement {
+fn unsupported(
+    answers: &[Option<Allegiance>],
+    heard: &[&Allegiance],
+    claimed: &[&Roster],
+) -> Judgement {
     if let [one, other, ..] = claimed {
         return Judgement::Conflict(FormationError::TwoClusters((*one).clone(), (*other).clone()));
     }
-    let missing: Vec<AcceptorIndex> =
-        answers.iter().enumerate().filter(|(_, answer)| answer.is_none()).map(|(index, _)| AcceptorIndex(index)).collect();
+    let missing: Vec<AcceptorIndex> = answers
+        .iter()
+        .enumerate()
+        .filter(|(_, answer)| answer.is_none())
+        .map(|(index, _)| AcceptorIndex(index))
+        .collect();
     if !missing.is_empty() {
         return Judgement::Waiting { missing };
     }
     match claimed.first() {
-        Some(roster) => {
-            Judgement::Conflict(FormationError::NoQuorum { present: members(roster, heard), roster: (*roster).clone() })
-        }
+        Some(roster) => Judgement::Conflict(FormationError::NoQuorum {
+            present: members(roster, heard),
+            roster: (*roster).clone(),
+        }),
         None => match Roster::new(heard.iter().map(|answer| answer.acceptor).collect()) {
             Ok(roster) => Judgement::Unformed(roster),
             Err(error) => Judgement::Conflict(FormationError::Roster(error)),
@@ -139,8 +161,14 @@ mod tests {
 
     #[test]
     fn a_new_cluster_needs_the_answer_of_every_acceptor() {
-        assert_eq!(judge(&[answer(1, None), None, answer(3, None)]), Judgement::Waiting { missing: vec![AcceptorIndex(1)] });
-        assert_eq!(judge(&[answer(3, None), answer(1, None), answer(2, None)]), Judgement::Unformed(roster(&[1, 2, 3])));
+        assert_eq!(
+            judge(&[answer(1, None), None, answer(3, None)]),
+            Judgement::Waiting { missing: vec![AcceptorIndex(1)] }
+        );
+        assert_eq!(
+            judge(&[answer(3, None), answer(1, None), answer(2, None)]),
+            Judgement::Unformed(roster(&[1, 2, 3]))
+        );
     }
 
     #[test]
@@ -156,7 +184,10 @@ mod tests {
     #[test]
     fn a_wiped_acceptor_is_in_no_roster() {
         let it = roster(&[1, 2, 3]);
-        assert_eq!(judge(&[answer(1, Some(&it)), answer(2, Some(&it)), answer(9, None)]), Judgement::Existing(it.clone()));
+        assert_eq!(
+            judge(&[answer(1, Some(&it)), answer(2, Some(&it)), answer(9, None)]),
+            Judgement::Existing(it.clone())
+        );
         assert_eq!(
             judge(&[answer(1, Some(&it)), answer(8, None), answer(9, None)]),
             Judgement::Conflict(FormationError::NoQuorum { present: 1, roster: it })
@@ -195,6 +226,9 @@ mod tests {
 
     #[test]
     fn an_even_number_of_acceptors_is_refused() {
-        assert_eq!(judge(&[answer(1, None), answer(2, None)]), Judgement::Conflict(FormationError::Roster(RosterError::Size(2))));
+        assert_eq!(
+            judge(&[answer(1, None), answer(2, None)]),
+            Judgement::Conflict(FormationError::Roster(RosterError::Size(2)))
+        );
     }
 }

@@ -5,8 +5,17 @@ use crate::footprint::Footprint;
 
 impl Phase2 {
     pub(crate) fn footprint(&self, footprint: &mut Footprint) {
-        let Self { ballot, roster: _, first_new, next_slot, chosen_below, trim_below, in_flight, in_flight_bytes: _, window } =
-            self;
+        let Self {
+            ballot,
+            roster: _,
+            first_new,
+            next_slot,
+            chosen_below,
+            trim_below,
+            in_flight,
+            in_flight_bytes: _,
+            window,
+        } = self;
         footprint.note(("phase 2", ballot, first_new, next_slot, chosen_below, trim_below));
         for (slot, InFlight { value, key, waiters, accepted, chosen, sent_at: _ }) in in_flight {
             footprint.note((slot, value, key, waiters, chosen));

@@ -29,17 +29,29 @@ impl Phase2 {
 
     fn invariant_only_members_are_counted(&self) {
         for (slot, in_flight) in &self.in_flight {
-            let stranger = in_flight.accepted.iter().find(|acceptor| !self.roster.contains(**acceptor));
-            assert_eq!(stranger, None, "invariant: only members of the roster count for slot {slot}");
+            let stranger =
+                in_flight.accepted.iter().find(|acceptor| !self.roster.contains(**acceptor));
+            assert_eq!(
+                stranger, None,
+                "invariant: only members of the roster count for slot {slot}"
+            );
             let is_quorum = in_flight.accepted.len() >= self.roster.quorum();
-            assert_eq!(in_flight.chosen, is_quorum, "invariant: slot {slot} is chosen by a quorum, and by nothing less");
-            assert!(!in_flight.chosen || in_flight.waiters.is_empty(), "invariant: nobody waits for the chosen slot {slot}");
+            assert_eq!(
+                in_flight.chosen, is_quorum,
+                "invariant: slot {slot} is chosen by a quorum, and by nothing less"
+            );
+            assert!(
+                !in_flight.chosen || in_flight.waiters.is_empty(),
+                "invariant: nobody waits for the chosen slot {slot}"
+            );
         }
     }
 
     fn invariant_marks_are_ordered(&self) {
         assert!(
-            self.trim_below <= self.chosen_below && self.chosen_below <= self.next_slot && self.first_new <= self.next_slot,
+            self.trim_below <= self.chosen_below
+                && self.chosen_below <= self.next_slot
+                && self.first_new <= self.next_slot,
             "invariant: trim {} <= chosen {} <= next {}, and first new {} <= next",
             self.trim_below,
             self.chosen_below,
@@ -50,6 +62,10 @@ impl Phase2 {
 
     fn invariant_the_window_ends_at_the_chosen_mark(&self) {
         self.window.check_invariants();
-        assert_eq!(self.window.end(), self.chosen_below, "invariant: the window ends at the chosen watermark");
+        assert_eq!(
+            self.window.end(),
+            self.chosen_below,
+            "invariant: the window ends at the chosen watermark"
+        );
     }
 }

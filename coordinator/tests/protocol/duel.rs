@@ -1,7 +1,9 @@
-//! Several coordinators at once, on a network with nothing but a round-trip time: one leads soon, stays, and is soon replaced.
+//! Several coordinators at once, on a network with nothing but a round-trip time: one
+//! leads soon, stays, and is soon replaced.
 //!
-//! "To guarantee progress, a distinguished proposer must be selected as the only one to try issuing proposals" (Lamport, *Paxos
-//! Made Simple*, section 2.4). The acceptors here only keep a promise; the simulation has the real ones.
+//! "To guarantee progress, a distinguished proposer must be selected as the only one to
+//! try issuing proposals" (Lamport, *Paxos Made Simple*, section 2.4). The acceptors here
+//! only keep a promise; the simulation has the real ones.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +12,9 @@ use coordinator::config::Config;
 use coordinator::coordinator::Coordinator;
 use coordinator::effect::{Effect, Input, Timer};
 use shared::ids::{AcceptorId, Ballot, CoordinatorId};
-use shared::message::{Accept, AcceptReply, Accepted, Marks, Nack, Phase, Prepare, PrepareReply, Promise, Watermarks};
+use shared::message::{
+    Accept, AcceptReply, Accepted, Marks, Nack, Phase, Prepare, PrepareReply, Promise, Watermarks,
+};
 
 use crate::support::{at, id, roster};
 
@@ -126,7 +130,9 @@ impl Network {
             self.now = when;
             match event {
                 Event::Input(who, input) => self.step(who, input),
-                Event::Fired(who, timer, armed) if self.timers.get(&(who, timer)) == Some(&armed) => {
+                Event::Fired(who, timer, armed)
+                    if self.timers.get(&(who, timer)) == Some(&armed) =>
+                {
                     self.step(who, Input::Fired(timer));
                 }
                 Event::Fired(..) => {}
@@ -150,7 +156,9 @@ impl Network {
                 Effect::PhaseChanged(change) => self.changes.push((self.now, who, change.to)),
                 Effect::PollWatermarks { .. } | Effect::Prepare { .. } | Effect::Accept { .. } => {
                     // A little disorder, so that ties fall differently from seed to seed.
-                    let disorder = Duration::from_micros(self.random(self.one_way.as_micros() as u64 / 10 + 200));
+                    let disorder = Duration::from_micros(
+                        self.random(self.one_way.as_micros() as u64 / 10 + 200),
+                    );
                     self.schedule(self.one_way + disorder, Event::Request(who, effect));
                 }
                 Effect::RosterKnown(_) => {}
@@ -166,7 +174,9 @@ impl Network {
     fn answer(&mut self, who: usize, request: Effect) {
         let now = self.now;
         let input = match request {
-            Effect::PollWatermarks { to, poll } => Input::Watermarks { from: to, poll, reply: self.voters[to.0].watermarks(now) },
+            Effect::PollWatermarks { to, poll } => {
+                Input::Watermarks { from: to, poll, reply: self.voters[to.0].watermarks(now) }
+            }
             Effect::Prepare { to, message } => {
                 let reply = self.voters[to.0].prepare(now, &message);
                 Input::PrepareReply { from: at(to.0), ballot: message.ballot, reply }
@@ -188,7 +198,9 @@ impl Network {
     }
 
     fn leaders(&self) -> Vec<usize> {
-        let leads = |who: &usize| self.coordinators[*who].as_ref().is_some_and(|it| it.phase() == Phase::Phase2);
+        let leads = |who: &usize| {
+            self.coordinators[*who].as_ref().is_some_and(|it| it.phase() == Phase::Phase2)
+        };
         (0..self.coordinators.len()).filter(leads).collect()
     }
 }
@@ -200,10 +212,19 @@ fn however_many_start_at_once_one_leads_soon_and_nobody_disturbs_it() {
             let mut network = Network::new(seed, coordinators, 1);
             network.run_until(Duration::from_secs(2));
             let leaders = network.leaders();
-            assert_eq!(leaders.len(), 1, "seed {seed}, {coordinators} coordinators: {:?}", network.changes);
+            assert_eq!(
+                leaders.len(),
+                1,
+                "seed {seed}, {coordinators} coordinators: {:?}",
+                network.changes
+            );
             let changes = network.changes.len();
             network.run_until(Duration::from_secs(30));
-            assert_eq!((network.leaders(), network.changes.len()), (leaders, changes), "seed {seed}");
+            assert_eq!(
+                (network.leaders(), network.changes.len()),
+                (leaders, changes),
+                "seed {seed}"
+            );
         }
     }
 }
@@ -216,7 +237,8 @@ fn they_do_not_duel_for_ever_even_where_a_round_trip_outlasts_the_timeouts() {
             network.run_until(Duration::from_secs(30));
             let (leaders, changes) = (network.leaders(), network.changes.len());
             network.run_until(Duration::from_secs(60));
-            let settled = (network.leaders(), network.changes.len()) == (leaders.clone(), changes) && leaders.len() == 1;
+            let settled = (network.leaders(), network.changes.len()) == (leaders.clone(), changes)
+                && leaders.len() == 1;
             assert!(settled, "round trip {round_trip_ms} ms, seed {seed}: {:?}", network.changes);
         }
     }

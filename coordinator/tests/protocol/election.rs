@@ -25,7 +25,11 @@ fn a_cluster_forms_once_every_acceptor_gave_the_same_answer_twice() {
     assert_eq!(bench.watermarks(1, 0, unformed(id(1))), []);
     assert_eq!(bench.watermarks(2, 0, unformed(id(2))), polls(1));
     assert_eq!(bench.watermarks(0, 1, unformed(id(0))), []);
-    assert_eq!(bench.watermarks(0, 1, unformed(id(0))), [], "a repeated answer is no second one of all");
+    assert_eq!(
+        bench.watermarks(0, 1, unformed(id(0))),
+        [],
+        "a repeated answer is no second one of all"
+    );
     assert_eq!(bench.watermarks(1, 1, unformed(id(1))), []);
     let formed = bench.watermarks(2, 1, unformed(id(2)));
     assert_eq!(formed, [Effect::RosterKnown(roster()), arm(Timer::Election, 0, 200)]);
@@ -40,7 +44,11 @@ fn an_acceptor_that_was_wiped_between_the_two_answers_starts_the_forming_anew() 
     }
     assert_eq!(bench.watermarks(2, 1, unformed(AcceptorId(9))), polls(2));
     assert_eq!(bench.watermarks(0, 1, unformed(id(0))), []);
-    assert_eq!(bench.watermarks(1, 1, unformed(id(1))), [], "these two came before the new acceptor was known to be there");
+    assert_eq!(
+        bench.watermarks(1, 1, unformed(id(1))),
+        [],
+        "these two came before the new acceptor was known to be there"
+    );
     assert_eq!(bench.core.roster(), None);
     for index in 0..2 {
         bench.watermarks(index, 2, unformed(id(index)));
@@ -75,7 +83,10 @@ fn it_takes_over_when_a_quorum_has_not_heard_from_the_leader_with_a_round_above_
     bench.step(Input::Started);
     let high = Watermarks { promised: Some(ballot(7, OTHER)), ..silent(1, chosen(40)) };
     assert_eq!(bench.watermarks(0, 0, silent(0, chosen(30))), []);
-    assert_eq!(bench.watermarks(1, 0, high.clone()), [Effect::RosterKnown(roster()), arm(Timer::Election, 0, 200)]);
+    assert_eq!(
+        bench.watermarks(1, 0, high.clone()),
+        [Effect::RosterKnown(roster()), arm(Timer::Election, 0, 200)]
+    );
     assert_eq!(bench.fire(Timer::Election), polls(1));
     assert_eq!(bench.watermarks(0, 1, silent(0, chosen(30))), []);
     let mine = ballot(8, ME);
@@ -106,7 +117,11 @@ fn an_answer_that_comes_late_does_not_replace_that_to_a_later_poll() {
     assert_eq!(bench.fire(Timer::Poll), all([polls(1), vec![arm(Timer::Poll, 100, 0)]]));
     bench.watermarks(0, 0, silent(0, Marks::default()));
     bench.watermarks(1, 1, led(1, ballot(1, OTHER)));
-    assert_eq!(bench.watermarks(1, 0, silent(1, Marks::default())), [], "it has heard of a leader since");
+    assert_eq!(
+        bench.watermarks(1, 0, silent(1, Marks::default())),
+        [],
+        "it has heard of a leader since"
+    );
     assert_eq!(bench.watermarks(2, 1, led(2, ballot(1, OTHER))), []);
 }
 
@@ -151,20 +166,33 @@ fn a_phase_1_without_progress_is_given_up_and_others_get_a_chance() {
     let mut bench = Bench::new();
     let mine = bench.stand_for_election(Marks::default());
     bench.wait_ms(200);
-    assert_eq!(bench.fire(Timer::Prepare), all([prepares(mine, 0), vec![arm(Timer::Prepare, 200, 0)]]));
+    assert_eq!(
+        bench.fire(Timer::Prepare),
+        all([prepares(mine, 0), vec![arm(Timer::Prepare, 200, 0)]])
+    );
     bench.wait_ms(200);
-    assert_eq!(bench.fire(Timer::Prepare), all([prepares(mine, 0), vec![arm(Timer::Prepare, 100, 0)]]));
+    assert_eq!(
+        bench.fire(Timer::Prepare),
+        all([prepares(mine, 0), vec![arm(Timer::Prepare, 100, 0)]])
+    );
     bench.wait_ms(100);
     assert_eq!(
         bench.fire(Timer::Prepare),
         all([
-            vec![phase_changed(Phase::Phase1, Phase::Inactive, mine, Reason::Phase1TimedOut), arm(Timer::Election, 400, 400)],
+            vec![
+                phase_changed(Phase::Phase1, Phase::Inactive, mine, Reason::Phase1TimedOut),
+                arm(Timer::Election, 400, 400)
+            ],
             polls(2),
             vec![arm(Timer::Poll, 100, 0)],
         ])
     );
     for index in 0..3 {
-        assert_eq!(bench.watermarks(index, 2, silent(index, Marks::default())), [], "it stands back");
+        assert_eq!(
+            bench.watermarks(index, 2, silent(index, Marks::default())),
+            [],
+            "it stands back"
+        );
     }
 }
 
@@ -188,9 +216,16 @@ fn a_wiped_acceptor_is_named_once_and_never_counted() {
     bench.watermarks(0, 0, silent(0, Marks::default()));
     bench.watermarks(1, 0, led(1, ballot(1, OTHER)));
     let misfit = Misfit { acceptor: AcceptorId(9), roster: None };
-    assert_eq!(bench.watermarks(2, 0, unformed(AcceptorId(9))), [Effect::Misfit { at: at(2), misfit }]);
+    assert_eq!(
+        bench.watermarks(2, 0, unformed(AcceptorId(9))),
+        [Effect::Misfit { at: at(2), misfit }]
+    );
     assert_eq!(bench.watermarks(2, 0, unformed(AcceptorId(9))), []);
-    assert_eq!(bench.core.phase(), Phase::Inactive, "one silent member and a stranger are no quorum");
+    assert_eq!(
+        bench.core.phase(),
+        Phase::Inactive,
+        "one silent member and a stranger are no quorum"
+    );
 }
 
 #[test]
@@ -199,7 +234,8 @@ fn the_marks_and_ballots_of_a_stranger_are_not_believed() {
     let mine = bench.stand_for_election(Marks::default());
     let other = Roster::new(vec![AcceptorId(7), AcceptorId(8), AcceptorId(9)]).unwrap();
     let misfit = Misfit { acceptor: AcceptorId(9), roster: Some(other.clone()) };
-    let refusal = PrepareReply::Stranger(Stranger { acceptor: AcceptorId(9), roster: Some(other.clone()) });
+    let refusal =
+        PrepareReply::Stranger(Stranger { acceptor: AcceptorId(9), roster: Some(other.clone()) });
     let refused = bench.step(Input::PrepareReply { from: at(2), ballot: mine, reply: refusal });
     assert_eq!(refused, [Effect::Misfit { at: at(2), misfit }]);
     let reply = |acceptor| Watermarks {
@@ -232,7 +268,10 @@ fn acceptors_of_different_clusters_are_reported_and_waited_for() {
 #[test]
 fn it_is_of_use_while_it_hears_a_quorum() {
     let mut bench = Bench::new();
-    assert_eq!(bench.core.waiting_for(bench.now), Some(Waiting::Answers(vec![at(0), at(1), at(2)])));
+    assert_eq!(
+        bench.core.waiting_for(bench.now),
+        Some(Waiting::Answers(vec![at(0), at(1), at(2)]))
+    );
     bench.step(Input::Started);
     bench.watermarks(0, 0, led(0, ballot(1, OTHER)));
     assert_eq!(bench.core.waiting_for(bench.now), Some(Waiting::Answers(vec![at(1), at(2)])));

@@ -1,10 +1,12 @@
-//! A coordinator under nonsense: whatever comes, in whatever order, its invariants hold (they are asserted in every step).
+//! A coordinator under nonsense: whatever comes, in whatever order, its invariants hold
+//! (they are asserted in every step).
 
 use coordinator::effect::{Effect, Input, RequestId, Timer};
 use proptest::prelude::*;
 use shared::ids::{Instance, Slot};
 use shared::message::{
-    AcceptReply, Accepted, Full, Heartbeat, Marks, Nack, Phase, PrepareReply, Promise, ProposalReply, Watermarks,
+    AcceptReply, Accepted, Full, Heartbeat, Marks, Nack, Phase, PrepareReply, Promise,
+    ProposalReply, Watermarks,
 };
 
 use crate::support::*;
@@ -23,13 +25,26 @@ enum Event {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let timer = prop_oneof![Just(Timer::Poll), Just(Timer::Election), Just(Timer::Prepare), Just(Timer::Lead)];
-    let watermarks = (0..3_usize, prop_oneof![Just(0_u64), Just(9_999)], 0..3_u64, 0..4_u64)
-        .prop_map(|(from, silent, round, chosen)| Event::Watermarks { from, silent, round, chosen });
+    let timer = prop_oneof![
+        Just(Timer::Poll),
+        Just(Timer::Election),
+        Just(Timer::Prepare),
+        Just(Timer::Lead)
+    ];
+    let watermarks =
+        (0..3_usize, prop_oneof![Just(0_u64), Just(9_999)], 0..3_u64, 0..4_u64).prop_map(
+            |(from, silent, round, chosen)| Event::Watermarks { from, silent, round, chosen },
+        );
     let accepted = (0..3_usize, proptest::collection::vec(0..20_u64, 0..4), 0..6_u64, 0..4_u64)
         .prop_map(|(from, slots, chosen, old)| Event::Accepted { from, slots, chosen, old });
-    let heartbeat = (0..4_u64, 0..2_u64, 0..9_u64, proptest::option::of(0..9_u64))
-        .prop_map(|(replica, instance, executed, nudge)| Event::Heartbeat { replica, instance, executed, nudge });
+    let heartbeat = (0..4_u64, 0..2_u64, 0..9_u64, proptest::option::of(0..9_u64)).prop_map(
+        |(replica, instance, executed, nudge)| Event::Heartbeat {
+            replica,
+            instance,
+            executed,
+            nudge,
+        },
+    );
     prop_oneof![
         3 => (0..700_u64).prop_map(Event::Wait),
         4 => timer.prop_map(Event::Fire),
@@ -44,7 +59,11 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 fn marks(chosen: u64, voted: u64) -> Marks {
-    Marks { voted_below: Slot(chosen.max(voted)), chosen_below: Slot(chosen), trimmed_below: Slot(chosen / 2) }
+    Marks {
+        voted_below: Slot(chosen.max(voted)),
+        chosen_below: Slot(chosen),
+        trimmed_below: Slot(chosen / 2),
+    }
 }
 
 struct Chaos {
@@ -66,25 +85,53 @@ impl Chaos {
             Event::Fire(timer) => Input::Fired(timer),
             Event::Watermarks { from, silent: leader_silent_ms, round, chosen } => {
                 let promised = Some(ballot(round, OTHER));
-                let reply = Watermarks { promised, leader_silent_ms, ..silent(from, marks(chosen, chosen)) };
-                Input::Watermarks { from: at(from), poll: coordinator::effect::PollNumber(self.poll), reply }
+                let reply = Watermarks {
+                    promised,
+                    leader_silent_ms,
+                    ..silent(from, marks(chosen, chosen))
+                };
+                Input::Watermarks {
+                    from: at(from),
+                    poll: coordinator::effect::PollNumber(self.poll),
+                    reply,
+                }
             }
             Event::Promise { from, chosen, voted } => {
-                let votes = (0..voted).filter(|slot| slot % 2 == 0).map(|slot| vote(slot, 1, &format!("v{slot}"))).collect();
+                let votes = (0..voted)
+                    .filter(|slot| slot % 2 == 0)
+                    .map(|slot| vote(slot, 1, &format!("v{slot}")))
+                    .collect();
                 let from_slot = self.bench.core.chosen_below().0;
-                let votes = Vec::from_iter(Vec::into_iter(votes).filter(|vote| vote.slot.0 >= from_slot));
-                let promise = Promise { from: Slot(from_slot), ..promise(from, mine, 0, votes, marks(chosen, voted)) };
-                Input::PrepareReply { from: at(from), ballot: mine, reply: PrepareReply::Promise(promise) }
+                let votes =
+                    Vec::from_iter(Vec::into_iter(votes).filter(|vote| vote.slot.0 >= from_slot));
+                let promise = Promise {
+                    from: Slot(from_slot),
+                    ..promise(from, mine, 0, votes, marks(chosen, voted))
+                };
+                Input::PrepareReply {
+                    from: at(from),
+                    ballot: mine,
+                    reply: PrepareReply::Promise(promise),
+                }
             }
             Event::Accepted { from, slots, chosen, old } => {
                 let ballot = if old == 0 { ballot(1, ME) } else { mine };
-                let slots = slots.into_iter().map(|slot| Slot(slot + self.bench.core.chosen_below().0)).collect();
+                let slots = slots
+                    .into_iter()
+                    .map(|slot| Slot(slot + self.bench.core.chosen_below().0))
+                    .collect();
                 let chosen = if old == 1 { marks(chosen, 0) } else { Marks::default() };
-                let reply = AcceptReply::Accepted(Accepted { acceptor: id(from), ballot, slots, marks: chosen });
+                let reply = AcceptReply::Accepted(Accepted {
+                    acceptor: id(from),
+                    ballot,
+                    slots,
+                    marks: chosen,
+                });
                 Input::AcceptReply { from: at(from), ballot, reply }
             }
             Event::Nack { from, round } => {
-                let reply = AcceptReply::Nack(Nack { acceptor: id(from), promised: ballot(round, OTHER) });
+                let reply =
+                    AcceptReply::Nack(Nack { acceptor: id(from), promised: ballot(round, OTHER) });
                 Input::AcceptReply { from: at(from), ballot: mine, reply }
             }
             Event::Full { from } => {
@@ -94,18 +141,23 @@ impl Chaos {
             Event::Propose { number } => {
                 self.requests += 1;
                 self.unanswered.insert(RequestId(self.requests));
-                Input::Proposal { id: RequestId(self.requests), proposal: proposal(number, &format!("batch {number}")) }
+                Input::Proposal {
+                    id: RequestId(self.requests),
+                    proposal: proposal(number, &format!("batch {number}")),
+                }
             }
-            Event::Heartbeat { replica, instance, executed, nudge } => Input::Heartbeat(Heartbeat {
-                cluster: roster().cluster(),
-                replica: format!("r{replica}").parse().unwrap(),
-                instance: Instance(instance),
-                url: String::new(),
-                view: None,
-                executed_below: Slot(executed),
-                durable_below: Slot(executed),
-                nudge_below: nudge.map(Slot),
-            }),
+            Event::Heartbeat { replica, instance, executed, nudge } => {
+                Input::Heartbeat(Heartbeat {
+                    cluster: roster().cluster(),
+                    replica: format!("r{replica}").parse().unwrap(),
+                    instance: Instance(instance),
+                    url: String::new(),
+                    view: None,
+                    executed_below: Slot(executed),
+                    durable_below: Slot(executed),
+                    nudge_below: nudge.map(Slot),
+                })
+            }
         })
     }
 
@@ -113,7 +165,9 @@ impl Chaos {
         for effect in effects {
             match effect {
                 Effect::PollWatermarks { poll, .. } => self.poll = poll.0,
-                Effect::ProposalReply { id, .. } => assert!(self.unanswered.remove(id), "{id:?} is answered once"),
+                Effect::ProposalReply { id, .. } => {
+                    assert!(self.unanswered.remove(id), "{id:?} is answered once")
+                }
                 Effect::Chosen(entry) => {
                     let before = self.chosen.insert(entry.slot, entry.value.clone());
                     assert!(before.is_none() || self.bench.core.phase() == Phase::Phase2);
@@ -163,7 +217,11 @@ fn every_waiter_is_answered_when_leadership_ends() {
     }
     let answers = bench.nack(0, mine, ballot(9, OTHER));
     let unresolved = answers.iter().filter_map(|effect| {
-        if let Effect::ProposalReply { id, reply: ProposalReply::Unresolved } = effect { Some(id.0) } else { None }
+        if let Effect::ProposalReply { id, reply: ProposalReply::Unresolved } = effect {
+            Some(id.0)
+        } else {
+            None
+        }
     });
     assert_eq!(unresolved.collect::<Vec<u64>>(), [0, 1, 2, 3, 4]);
 }

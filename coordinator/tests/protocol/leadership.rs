@@ -1,4 +1,5 @@
-//! How leadership ends: at once when a higher ballot shows, and never because of an old message or a pause.
+//! How leadership ends: at once when a higher ballot shows, and never because of an old
+//! message or a pause.
 
 use coordinator::effect::{Effect, Input, Reason, RequestId, Timer};
 use shared::ids::{AcceptorId, Ballot, Slot};
@@ -26,7 +27,10 @@ fn a_higher_ballot_ends_leadership_at_once_and_leaves_what_was_in_flight_unresol
     assert_eq!(bench.accepted(0, mine, &[0, 1]), []);
     assert_eq!(bench.accepted(1, mine, &[0, 1]), [], "it counts for nobody any more");
     assert_eq!(bench.fire(Timer::Lead), []);
-    assert_eq!(bench.propose(3, 0, "a"), [Effect::ProposalReply { id: RequestId(3), reply: ProposalReply::NotLeading }]);
+    assert_eq!(
+        bench.propose(3, 0, "a"),
+        [Effect::ProposalReply { id: RequestId(3), reply: ProposalReply::NotLeading }]
+    );
 }
 
 #[test]
@@ -59,7 +63,10 @@ fn a_nack_of_an_acceptor_outside_the_roster_ends_nothing() {
 fn an_answer_to_an_old_poll_that_shows_a_higher_promise_ends_leadership_too() {
     let (mut bench, mine) = Bench::leading();
     let higher = ballot(mine.round + 1, OTHER);
-    assert_eq!(bench.watermarks(2, 1, led(2, higher)), stands_by(mine, Reason::Outbid(higher), &[], 2));
+    assert_eq!(
+        bench.watermarks(2, 1, led(2, higher)),
+        stands_by(mine, Reason::Outbid(higher), &[], 2)
+    );
 }
 
 #[test]
@@ -111,24 +118,35 @@ fn time_that_goes_back_is_taken_to_stand_still() {
     bench.propose(1, 0, "a");
     bench.wait_ms(1_000);
     let alive = accept(mine, vec![], 0);
-    assert_eq!(bench.fire(Timer::Lead), all([accepts(&alive), vec![arm(Timer::Lead, 100, 0)]]), "it was sent just now");
+    assert_eq!(
+        bench.fire(Timer::Lead),
+        all([accepts(&alive), vec![arm(Timer::Lead, 100, 0)]]),
+        "it was sent just now"
+    );
 }
 
-/// Fires so many signs of life, each answered by a quorum, and gives back what the last one did.
+/// Fires so many signs of life, each answered by a quorum, and gives back what the last
+/// one did.
 fn signs_of_life(bench: &mut Bench, mine: Ballot, count: usize, chosen_below: u64) -> Vec<Effect> {
     let mut effects = Vec::new();
     for _ in 0..count {
         assert_eq!(bench.core.phase(), Phase::Phase2);
         bench.wait_ms(100);
         for index in 0..2 {
-            bench.accepted_with(index, mine, &[], Marks { chosen_below: Slot(chosen_below), ..Marks::default() });
+            bench.accepted_with(
+                index,
+                mine,
+                &[],
+                Marks { chosen_below: Slot(chosen_below), ..Marks::default() },
+            );
         }
         effects = bench.fire(Timer::Lead);
     }
     effects
 }
 
-/// Acceptors hear it, so that nobody else would ever stand; but nobody who has something to propose reaches it.
+/// Acceptors hear it, so that nobody else would ever stand; but nobody who has something
+/// to propose reaches it.
 #[test]
 fn a_leader_that_hears_no_replica_gives_way_to_one_that_may() {
     let (mut bench, mine) = Bench::leading();
@@ -140,7 +158,10 @@ fn a_leader_that_hears_no_replica_gives_way_to_one_that_may() {
         unresolved(2),
         arm(Timer::Election, 900, 900),
     ];
-    assert_eq!(signs_of_life(&mut bench, mine, 1, 1), all([gives_way, polls(2), vec![arm(Timer::Poll, 100, 0)]]));
+    assert_eq!(
+        signs_of_life(&mut bench, mine, 1, 1),
+        all([gives_way, polls(2), vec![arm(Timer::Poll, 100, 0)]])
+    );
 }
 
 /// It has waited for one of them, not for the end of a time-out.
@@ -151,7 +172,11 @@ fn a_replica_that_is_back_ends_the_wait_of_a_leader_that_heard_none() {
     signs_of_life(&mut bench, mine, 21, 1);
     assert_eq!(bench.core.phase(), Phase::Inactive);
     for index in 0..2 {
-        assert_eq!(bench.watermarks(index, 2, silent(index, Marks::default())), [], "nobody is there to be led");
+        assert_eq!(
+            bench.watermarks(index, 2, silent(index, Marks::default())),
+            [],
+            "nobody is there to be led"
+        );
     }
     bench.step(Input::Heartbeat(heartbeat(3, None)));
     assert_eq!(bench.watermarks(2, 2, silent(2, Marks::default())), [arm(Timer::Election, 0, 200)]);

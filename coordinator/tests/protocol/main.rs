@@ -1,4 +1,5 @@
-//! The coordinator's core against the papers: each test restates one sentence, and asserts the whole list of effects.
+//! The coordinator's core against the papers: each test restates one sentence, and
+//! asserts the whole list of effects.
 
 mod support;
 

@@ -8,7 +8,13 @@ use shared::message::{ChosenEntry, ChosenReply, Marks, Vote, VotesPage};
 use crate::support::*;
 
 fn page(index: usize, votes: Vec<Vote>) -> VotesPage {
-    VotesPage { acceptor: id(index), roster: Some(roster()), votes, next: None, marks: Marks::default() }
+    VotesPage {
+        acceptor: id(index),
+        roster: Some(roster()),
+        votes,
+        next: None,
+        marks: Marks::default(),
+    }
 }
 
 fn entry(slot: u64, round: u64, text: &str) -> ChosenEntry {
@@ -17,13 +23,19 @@ fn entry(slot: u64, round: u64, text: &str) -> ChosenEntry {
 
 #[test]
 fn of_a_chosen_slot_the_vote_with_the_highest_ballot_in_any_quorum_holds_the_value() {
-    // Chosen at ballot 2 by two acceptors; the other one, whichever it is, has only the vote of a ballot that came to nothing.
+    // Chosen at ballot 2 by two acceptors; the other one, whichever it is, has only the
+    // vote of a ballot that came to nothing.
     for stale in 0..3 {
-        let vote_of = |index| if index == stale { vote(0, 1, "stale") } else { vote(0, 2, "chosen") };
+        let vote_of =
+            |index| if index == stale { vote(0, 1, "stale") } else { vote(0, 2, "chosen") };
         for quorum in [[0, 1], [0, 2], [1, 2]] {
             let answers = quorum.map(|index| page(index, vec![vote_of(index)]));
             let recovered = recover(&roster(), Slot(0), Slot(1), &answers);
-            assert_eq!(recovered, Ok(vec![entry(0, 2, "chosen")]), "of {quorum:?}, where {stale} is behind");
+            assert_eq!(
+                recovered,
+                Ok(vec![entry(0, 2, "chosen")]),
+                "of {quorum:?}, where {stale} is behind"
+            );
         }
     }
 }
@@ -58,8 +70,14 @@ fn it_goes_as_far_as_the_pages_of_a_quorum_reach() {
 fn a_trimmed_slot_is_said_to_be_trimmed_and_never_taken_for_unvoted() {
     let marks = Marks { voted_below: Slot(3), chosen_below: Slot(3), trimmed_below: Slot(2) };
     let trimmed = |index| VotesPage { marks, ..page(index, vec![vote(2, 1, "c")]) };
-    assert_eq!(recover(&roster(), Slot(0), Slot(3), &[trimmed(0), trimmed(1)]), Err(RecoverError::Trimmed { oldest: Slot(2) }));
-    assert_eq!(recover(&roster(), Slot(2), Slot(3), &[trimmed(0), trimmed(1)]), Ok(vec![entry(2, 1, "c")]));
+    assert_eq!(
+        recover(&roster(), Slot(0), Slot(3), &[trimmed(0), trimmed(1)]),
+        Err(RecoverError::Trimmed { oldest: Slot(2) })
+    );
+    assert_eq!(
+        recover(&roster(), Slot(2), Slot(3), &[trimmed(0), trimmed(1)]),
+        Ok(vec![entry(2, 1, "c")])
+    );
     let whole = |index| page(index, vec![vote(0, 1, "a"), vote(1, 1, "b"), vote(2, 1, "c")]);
     assert_eq!(
         recover(&roster(), Slot(1), Slot(3), &[trimmed(0), whole(1), whole(2)]),
@@ -71,13 +89,29 @@ fn a_trimmed_slot_is_said_to_be_trimmed_and_never_taken_for_unvoted() {
 #[test]
 fn a_chosen_slot_without_a_vote_in_a_quorum_is_a_loss_and_called_so() {
     let pages = [page(0, vec![vote(0, 1, "a")]), page(1, vec![])];
-    assert_eq!(recover(&roster(), Slot(0), Slot(2), &pages), Ok(vec![entry(0, 1, "a")]), "what can be told is told first");
-    assert_eq!(recover(&roster(), Slot(1), Slot(2), &pages), Err(RecoverError::Lost { slot: Slot(1) }));
+    assert_eq!(
+        recover(&roster(), Slot(0), Slot(2), &pages),
+        Ok(vec![entry(0, 1, "a")]),
+        "what can be told is told first"
+    );
+    assert_eq!(
+        recover(&roster(), Slot(1), Slot(2), &pages),
+        Err(RecoverError::Lost { slot: Slot(1) })
+    );
 }
 
 fn gathering(from: u64) -> Gathering {
     let limits = PageLimits { entries: 1, bytes: 1_024 };
-    Gathering::new(Wanted { roster: roster(), from: Slot(from), below: Slot(2), chosen_below: Slot(7), limits }, 3)
+    Gathering::new(
+        Wanted {
+            roster: roster(),
+            from: Slot(from),
+            below: Slot(2),
+            chosen_below: Slot(7),
+            limits,
+        },
+        3,
+    )
 }
 
 #[test]
@@ -100,6 +134,9 @@ fn that_slots_are_trimmed_or_lost_is_told_only_when_everybody_was_asked() {
     assert_eq!((gone.take(trimmed(0)), gone.take(trimmed(1))), (Ok(None), Ok(None)));
     assert_eq!(gone.take(trimmed(2)), Ok(Some(ChosenReply::Trimmed { oldest: Slot(1) })));
     let mut lost = gathering(0);
-    assert_eq!((lost.take(Some(page(0, vec![]))), lost.take(Some(page(1, vec![])))), (Ok(None), Ok(None)));
+    assert_eq!(
+        (lost.take(Some(page(0, vec![]))), lost.take(Some(page(1, vec![])))),
+        (Ok(None), Ok(None))
+    );
     assert_eq!(lost.take(None), Err(RecoverError::Lost { slot: Slot(0) }));
 }

@@ -1,9 +1,10 @@
 //! The choice of safe values against its definition, by brute force.
 //!
-//! P2c of Lamport, *Paxos Made Simple*, section 2.2: "For any v and n, if a proposal with value v and number n is issued, then
-//! there is a set S consisting of a majority of acceptors such that either (a) no acceptor in S has accepted any proposal
-//! numbered less than n, or (b) v is the value of the highest-numbered proposal among all proposals numbered less than n
-//! accepted by the acceptors in S."
+//! P2c of Lamport, *Paxos Made Simple*, section 2.2: "For any v and n, if a proposal with
+//! value v and number n is issued, then there is a set S consisting of a majority of
+//! acceptors such that either (a) no acceptor in S has accepted any proposal numbered
+//! less than n, or (b) v is the value of the highest-numbered proposal among all
+//! proposals numbered less than n accepted by the acceptors in S."
 
 use bytes::Bytes;
 use coordinator::phase1::{Report, safe_values};
@@ -16,7 +17,8 @@ use crate::support::*;
 const ACCEPTORS: usize = 3;
 const SLOTS: u64 = 4;
 
-/// One ballot of a history: who promises and whom its Accepts reach, slot by slot, as sets of bits.
+/// One ballot of a history: who promises and whom its Accepts reach, slot by slot, as
+/// sets of bits.
 #[derive(Clone, Debug)]
 struct Turn {
     promising: u8,
@@ -33,7 +35,8 @@ fn turn() -> impl Strategy<Value = Turn> {
     })
 }
 
-/// Everything every acceptor ever accepted, and the latest vote per slot that it would report.
+/// Everything every acceptor ever accepted, and the latest vote per slot that it would
+/// report.
 #[derive(Default)]
 struct History {
     accepted: Vec<(usize, Slot, u64, Bytes)>,
@@ -42,7 +45,9 @@ struct History {
 impl History {
     fn latest(&self, acceptor: usize, slot: Slot) -> Option<(u64, Bytes)> {
         let votes = self.accepted.iter().filter(|(who, at, _, _)| (*who, *at) == (acceptor, slot));
-        votes.max_by_key(|(_, _, round, _)| *round).map(|(_, _, round, value)| (*round, value.clone()))
+        votes
+            .max_by_key(|(_, _, round, _)| *round)
+            .map(|(_, _, round, value)| (*round, value.clone()))
     }
 
     fn report(&self, acceptor: usize) -> Report {
@@ -59,11 +64,17 @@ impl History {
 
     /// What a quorum accepted at one ballot.
     fn chosen(&self, slot: Slot) -> Vec<Bytes> {
-        let rounds = self.accepted.iter().filter(|(_, at, _, _)| *at == slot).map(|(_, _, round, value)| (*round, value));
+        let rounds = self
+            .accepted
+            .iter()
+            .filter(|(_, at, _, _)| *at == slot)
+            .map(|(_, _, round, value)| (*round, value));
         rounds
             .filter(|(round, _)| {
                 let voters = (0..ACCEPTORS).filter(|who| {
-                    self.accepted.iter().any(|(voter, at, at_round, _)| (voter, at, at_round) == (who, &slot, round))
+                    self.accepted.iter().any(|(voter, at, at_round, _)| {
+                        (voter, at, at_round) == (who, &slot, round)
+                    })
                 });
                 voters.count() > ACCEPTORS / 2
             })
@@ -81,7 +92,10 @@ fn by_definition(history: &History, quorum: &[usize], slot: Slot) -> Option<Byte
     let mut best: Option<(u64, Bytes)> = None;
     for who in quorum {
         for (voter, at, round, value) in &history.accepted {
-            if voter == who && *at == slot && best.as_ref().is_none_or(|(highest, _)| round > highest) {
+            if voter == who
+                && *at == slot
+                && best.as_ref().is_none_or(|(highest, _)| round > highest)
+            {
                 best = Some((*round, value.clone()));
             }
         }
@@ -113,11 +127,18 @@ fn run(turns: &[Turn]) -> Result<(), TestCaseError> {
             };
             // An acceptor that did not promise may still accept: its promise is lower.
             let reached = members(turn.reached[slot.0 as usize]);
-            history.accepted.extend(reached.into_iter().map(|who| (who, slot, round, proposed.clone())));
+            history
+                .accepted
+                .extend(reached.into_iter().map(|who| (who, slot, round, proposed.clone())));
         }
         for slot in (0..SLOTS).map(Slot) {
             let chosen = history.chosen(slot);
-            prop_assert!(chosen.windows(2).all(|pair| pair[0] == pair[1]), "slot {} has two values: {:?}", slot, chosen);
+            prop_assert!(
+                chosen.windows(2).all(|pair| pair[0] == pair[1]),
+                "slot {} has two values: {:?}",
+                slot,
+                chosen
+            );
         }
     }
     Ok(())
@@ -153,9 +174,13 @@ fn nothing_is_chosen_for_slots_below_the_one_asked_from() {
 
 #[test]
 fn nothing_is_chosen_for_slots_that_an_acceptor_knows_to_be_settled() {
-    for marks in [Marks { chosen_below: Slot(5), ..voted(6) }, Marks { trimmed_below: Slot(5), ..voted(6) }] {
-        let reports =
-            [Report { votes: vec![vote(4, 1, "four"), vote(5, 1, "five")], marks: voted(6) }, Report { votes: vec![], marks }];
+    for marks in
+        [Marks { chosen_below: Slot(5), ..voted(6) }, Marks { trimmed_below: Slot(5), ..voted(6) }]
+    {
+        let reports = [
+            Report { votes: vec![vote(4, 1, "four"), vote(5, 1, "five")], marks: voted(6) },
+            Report { votes: vec![], marks },
+        ];
         let safe = safe_values(Slot(0), &reports);
         assert_eq!((safe.start, safe.values), (Slot(5), vec![value("five")]));
     }

@@ -1,15 +1,18 @@
-//! A coordinator on a bench: time stands still unless a test moves it, and acceptors say what the test has them say.
+//! A coordinator on a bench: time stands still unless a test moves it, and acceptors say
+//! what the test has them say.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use coordinator::config::Config;
 use coordinator::coordinator::Coordinator;
-use coordinator::effect::{AcceptorIndex, Effect, Input, PhaseChange, PollNumber, Reason, RequestId, Timer};
+use coordinator::effect::{
+    AcceptorIndex, Effect, Input, PhaseChange, PollNumber, Reason, RequestId, Timer,
+};
 use shared::ids::{AcceptorId, Ballot, BatchNumber, CoordinatorId, Epoch, Instance, Name, Slot};
 use shared::message::{
-    Accept, AcceptReply, Accepted, Heartbeat, Marks, Nack, Phase, Prepare, PrepareReply, Promise, Proposal, Roster, SlotValue,
-    Value, View, Vote, Watermarks,
+    Accept, AcceptReply, Accepted, Heartbeat, Marks, Nack, Phase, Prepare, PrepareReply, Promise,
+    Proposal, Roster, SlotValue, Value, View, Vote, Watermarks,
 };
 
 pub(crate) const ME: CoordinatorId = CoordinatorId(0xc0);
@@ -59,11 +62,20 @@ pub(crate) fn chosen(below: u64) -> Marks {
 }
 
 pub(crate) fn proposal(number: u64, text: &str) -> Proposal {
-    Proposal { cluster: roster().cluster(), epoch: Epoch(1), number: BatchNumber(number), value: value(text) }
+    Proposal {
+        cluster: roster().cluster(),
+        epoch: Epoch(1),
+        number: BatchNumber(number),
+        value: value(text),
+    }
 }
 
 pub(crate) fn arm(timer: Timer, after_ms: u64, jitter_ms: u64) -> Effect {
-    Effect::Arm { timer, after: Duration::from_millis(after_ms), jitter: Duration::from_millis(jitter_ms) }
+    Effect::Arm {
+        timer,
+        after: Duration::from_millis(after_ms),
+        jitter: Duration::from_millis(jitter_ms),
+    }
 }
 
 pub(crate) fn polls(poll: u64) -> Vec<Effect> {
@@ -76,7 +88,13 @@ pub(crate) fn prepares(ballot: Ballot, from: u64) -> Vec<Effect> {
 }
 
 pub(crate) fn accept(ballot: Ballot, proposals: Vec<SlotValue>, chosen_below: u64) -> Accept {
-    Accept { roster: roster(), ballot, proposals, chosen_below: Slot(chosen_below), trim_below: Slot(0) }
+    Accept {
+        roster: roster(),
+        ballot,
+        proposals,
+        chosen_below: Slot(chosen_below),
+        trim_below: Slot(0),
+    }
 }
 
 pub(crate) fn accepts(message: &Accept) -> Vec<Effect> {
@@ -124,14 +142,24 @@ impl Bench {
 
     pub(crate) fn promise(&mut self, from: usize, promise: Promise) -> Vec<Effect> {
         let ballot = promise.ballot;
-        self.step(Input::PrepareReply { from: at(from), ballot, reply: PrepareReply::Promise(promise) })
+        self.step(Input::PrepareReply {
+            from: at(from),
+            ballot,
+            reply: PrepareReply::Promise(promise),
+        })
     }
 
     pub(crate) fn accepted(&mut self, from: usize, ballot: Ballot, slots: &[u64]) -> Vec<Effect> {
         self.accepted_with(from, ballot, slots, Marks::default())
     }
 
-    pub(crate) fn accepted_with(&mut self, from: usize, ballot: Ballot, slots: &[u64], marks: Marks) -> Vec<Effect> {
+    pub(crate) fn accepted_with(
+        &mut self,
+        from: usize,
+        ballot: Ballot,
+        slots: &[u64],
+        marks: Marks,
+    ) -> Vec<Effect> {
         let slots = slots.iter().copied().map(Slot).collect();
         let reply = AcceptReply::Accepted(Accepted { acceptor: id(from), ballot, slots, marks });
         self.step(Input::AcceptReply { from: at(from), ballot, reply })
@@ -146,13 +174,15 @@ impl Bench {
         self.step(Input::Proposal { id: RequestId(request), proposal: proposal(number, text) })
     }
 
-    /// Starts it in a cluster whose acceptors have heard from no leader, up to its Phase 1. Gives back the ballot.
+    /// Starts it in a cluster whose acceptors have heard from no leader, up to its Phase
+    /// 1. Gives back the ballot.
     pub(crate) fn stand_for_election(&mut self, marks: Marks) -> Ballot {
         self.step(Input::Started);
         self.win_attention(0, marks)
     }
 
-    /// Answers poll `first` so that it becomes a candidate, and the poll after it so that it enters Phase 1.
+    /// Answers poll `first` so that it becomes a candidate, and the poll after it so that
+    /// it enters Phase 1.
     pub(crate) fn win_attention(&mut self, first: u64, marks: Marks) -> Ballot {
         for index in 0..2 {
             self.watermarks(index, first, silent(index, marks));
@@ -180,10 +210,17 @@ impl Bench {
     }
 }
 
-/// An answer of a member that promised something long ago and has not heard from a leader since.
+/// An answer of a member that promised something long ago and has not heard from a leader
+/// since.
 pub(crate) fn silent(index: usize, marks: Marks) -> Watermarks {
     let promised = Some(ballot(1, OTHER));
-    Watermarks { acceptor: id(index), roster: Some(roster()), promised, marks, leader_silent_ms: SILENT_MS }
+    Watermarks {
+        acceptor: id(index),
+        roster: Some(roster()),
+        promised,
+        marks,
+        leader_silent_ms: SILENT_MS,
+    }
 }
 
 /// An answer of a member that hears a leader.
@@ -193,11 +230,23 @@ pub(crate) fn led(index: usize, promised: Ballot) -> Watermarks {
 
 /// An answer of an acceptor that belongs to no cluster.
 pub(crate) fn unformed(acceptor: AcceptorId) -> Watermarks {
-    Watermarks { acceptor, roster: None, promised: None, marks: Marks::default(), leader_silent_ms: 10 }
+    Watermarks {
+        acceptor,
+        roster: None,
+        promised: None,
+        marks: Marks::default(),
+        leader_silent_ms: 10,
+    }
 }
 
 /// A promise that holds all votes in one page.
-pub(crate) fn promise(index: usize, ballot: Ballot, from: u64, votes: Vec<Vote>, marks: Marks) -> Promise {
+pub(crate) fn promise(
+    index: usize,
+    ballot: Ballot,
+    from: u64,
+    votes: Vec<Vote>,
+    marks: Marks,
+) -> Promise {
     Promise { acceptor: id(index), ballot, from: Slot(from), votes, next: None, marks }
 }
 

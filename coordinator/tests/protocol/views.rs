@@ -8,7 +8,12 @@ use crate::support::*;
 
 fn view(epoch: u64, primary: u64, backups: &[u64]) -> View {
     let backups = backups.iter().copied().map(name).collect();
-    View { epoch: Epoch(epoch), primary: name(primary), primary_instance: Instance(primary * 10), backups }
+    View {
+        epoch: Epoch(epoch),
+        primary: name(primary),
+        primary_instance: Instance(primary * 10),
+        backups,
+    }
 }
 
 fn proposes(mine: Ballot, slot: u64, view: &View) -> Vec<Effect> {
@@ -54,7 +59,10 @@ fn the_first_view_comes_at_once_when_three_replicas_are_there() {
     let (mut bench, mine) = Bench::leading();
     assert_eq!(bench.step(Input::Heartbeat(heartbeat(3, None))), []);
     assert_eq!(bench.step(Input::Heartbeat(heartbeat(2, None))), []);
-    assert_eq!(bench.step(Input::Heartbeat(heartbeat(1, None))), proposes(mine, 0, &view(1, 1, &[2, 3])));
+    assert_eq!(
+        bench.step(Input::Heartbeat(heartbeat(1, None))),
+        proposes(mine, 0, &view(1, 1, &[2, 3]))
+    );
 }
 
 #[test]
@@ -62,7 +70,8 @@ fn a_primary_that_is_not_heard_from_is_replaced_by_the_replica_that_executed_mos
     let (mut bench, mine) = with_view();
     for _ in 0..5 {
         bench.wait_ms(100);
-        let ahead = Heartbeat { executed_below: Slot(9), ..heartbeat(3, Some(view(4, 1, &[2, 3]))) };
+        let ahead =
+            Heartbeat { executed_below: Slot(9), ..heartbeat(3, Some(view(4, 1, &[2, 3]))) };
         assert_eq!(bench.step(Input::Heartbeat(ahead)), []);
         assert_eq!(hear(&mut bench, &[2], &view(4, 1, &[2, 3])), []);
         assert_eq!(tick(&mut bench), []);
@@ -82,17 +91,27 @@ fn a_primary_that_was_restarted_is_another_primary() {
 #[test]
 fn a_replica_joins_by_being_heard_and_the_primary_stays() {
     let (mut bench, mine) = with_view();
-    assert_eq!(bench.step(Input::Heartbeat(heartbeat(4, None))), proposes(mine, 0, &view(5, 1, &[2, 3, 4])));
+    assert_eq!(
+        bench.step(Input::Heartbeat(heartbeat(4, None))),
+        proposes(mine, 0, &view(5, 1, &[2, 3, 4]))
+    );
 }
 
 #[test]
 fn one_view_is_in_flight_and_the_next_waits_for_news_of_it() {
     let (mut bench, mine) = with_view();
-    assert_eq!(bench.step(Input::Heartbeat(heartbeat(4, None))), proposes(mine, 0, &view(5, 1, &[2, 3, 4])));
+    assert_eq!(
+        bench.step(Input::Heartbeat(heartbeat(4, None))),
+        proposes(mine, 0, &view(5, 1, &[2, 3, 4]))
+    );
     assert_eq!(bench.step(Input::Heartbeat(heartbeat(5, None))), [], "it is in flight");
     bench.accepted(0, mine, &[0]);
     bench.accepted(1, mine, &[0]);
-    assert_eq!(bench.step(Input::Heartbeat(heartbeat(5, None))), [], "it is chosen, but is it executed?");
+    assert_eq!(
+        bench.step(Input::Heartbeat(heartbeat(5, None))),
+        [],
+        "it is chosen, but is it executed?"
+    );
     let news = heartbeat(2, Some(view(5, 1, &[2, 3, 4])));
     assert_eq!(bench.step(Input::Heartbeat(news)), proposes(mine, 1, &view(6, 1, &[2, 3, 4, 5])));
 }
@@ -117,7 +136,11 @@ fn a_chosen_view_of_which_no_news_comes_is_proposed_again() {
 fn silence_while_this_process_was_paused_is_nobody_elses_fault() {
     let (mut bench, mine) = with_view();
     bench.wait_ms(30_000);
-    assert_eq!(hear(&mut bench, &[2, 3], &view(4, 1, &[2, 3])), [], "the primary's sign of life may be next in the queue");
+    assert_eq!(
+        hear(&mut bench, &[2, 3], &view(4, 1, &[2, 3])),
+        [],
+        "the primary's sign of life may be next in the queue"
+    );
     for _ in 0..5 {
         bench.wait_ms(100);
         assert_eq!(hear(&mut bench, &[2, 3], &view(4, 1, &[2, 3])), []);
@@ -163,7 +186,9 @@ fn a_standby_listens_so_that_as_a_leader_it_knows_at_once() {
 /// How far the leader lets acceptors trim.
 fn trim_below(bench: &mut Bench) -> Option<u64> {
     let effects = bench.fire(Timer::Lead);
-    effects.iter().find_map(|effect| if let Effect::Accept { message, .. } = effect { Some(message.trim_below.0) } else { None })
+    effects.iter().find_map(|effect| {
+        if let Effect::Accept { message, .. } = effect { Some(message.trim_below.0) } else { None }
+    })
 }
 
 #[test]
@@ -172,7 +197,11 @@ fn acceptors_may_trim_what_two_replicas_hold_durably_and_is_chosen() {
     bench.accepted_with(0, mine, &[], chosen(10));
     let durable = |replica, below| {
         let view = Some(view(4, 1, &[2, 3]));
-        Heartbeat { executed_below: Slot(below), durable_below: Slot(below), ..heartbeat(replica, view) }
+        Heartbeat {
+            executed_below: Slot(below),
+            durable_below: Slot(below),
+            ..heartbeat(replica, view)
+        }
     };
     bench.step(Input::Heartbeat(durable(1, 8)));
     assert_eq!(trim_below(&mut bench), Some(0), "one copy is not enough");
@@ -192,7 +221,10 @@ fn acceptors_may_trim_what_two_replicas_hold_durably_and_is_chosen() {
 #[test]
 fn what_a_replica_held_durably_counts_no_more_once_it_was_not_heard_of_for_long() {
     let (mut bench, mine) = Bench::leading();
-    let durable = |replica, below| Heartbeat { durable_below: Slot(below), ..heartbeat(replica, Some(view(4, 1, &[2]))) };
+    let durable = |replica, below| Heartbeat {
+        durable_below: Slot(below),
+        ..heartbeat(replica, Some(view(4, 1, &[2])))
+    };
     bench.step(Input::Heartbeat(durable(1, 8)));
     bench.step(Input::Heartbeat(durable(2, 5)));
     bench.wait_ms(11_000);
@@ -207,7 +239,8 @@ fn what_a_replica_held_durably_counts_no_more_once_it_was_not_heard_of_for_long(
 fn one_copy_is_enough_only_where_no_other_replica_was_heard_of_for_long() {
     let (mut bench, mine) = Bench::leading();
     bench.accepted_with(0, mine, &[], chosen(10));
-    let alone = |below| Heartbeat { durable_below: Slot(below), ..heartbeat(1, Some(view(1, 1, &[]))) };
+    let alone =
+        |below| Heartbeat { durable_below: Slot(below), ..heartbeat(1, Some(view(1, 1, &[]))) };
     let say = |bench: &mut Bench, beat: Heartbeat| {
         bench.wait_ms(200);
         for acceptor in 0..2 {
@@ -216,7 +249,9 @@ fn one_copy_is_enough_only_where_no_other_replica_was_heard_of_for_long() {
         bench.step(Input::Heartbeat(beat));
         trim_below(bench)
     };
-    let says = |bench: &mut Bench, beats: usize| (0..beats).map(|_| say(bench, alone(8))).collect::<Vec<_>>();
+    let says = |bench: &mut Bench, beats: usize| {
+        (0..beats).map(|_| say(bench, alone(8))).collect::<Vec<_>>()
+    };
     bench.step(Input::Heartbeat(heartbeat(2, None)));
     assert_eq!(says(&mut bench, 49), [Some(0); 49], "another one was here");
     assert_eq!(says(&mut bench, 1), [Some(8)], "ten seconds ago");
@@ -253,7 +288,10 @@ fn a_leader_that_is_nudged_fills_up_to_the_vote_that_was_seen() {
 #[test]
 fn a_nudge_fills_no_more_than_may_be_in_flight() {
     let (mut bench, _) = Bench::leading();
-    bench.step(Input::Heartbeat(Heartbeat { nudge_below: Some(Slot(u64::MAX)), ..heartbeat(1, None) }));
+    bench.step(Input::Heartbeat(Heartbeat {
+        nudge_below: Some(Slot(u64::MAX)),
+        ..heartbeat(1, None)
+    }));
     let status = bench.core.status(bench.now);
     assert_eq!((status.in_flight_slots, status.next_slot), (1_024, Some(Slot(1_024))));
 }

@@ -1,4 +1,5 @@
-//! A stand-in for an acceptor: it promises, votes and remembers in memory, and says what it was asked.
+//! A stand-in for an acceptor: it promises, votes and remembers in memory, and says what
+//! it was asked.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -13,8 +14,8 @@ use axum::routing::{get, post, put};
 use shared::config::BaseUrl;
 use shared::ids::{AcceptorId, Ballot, Slot};
 use shared::message::{
-    Accept, AcceptReply, Accepted, Directory, Full, Marks, Member, Nack, Prepare, PrepareReply, Promise, Roster, Vote, VotesPage,
-    Watermarks,
+    Accept, AcceptReply, Accepted, Directory, Full, Marks, Member, Nack, Prepare, PrepareReply,
+    Promise, Roster, Vote, VotesPage, Watermarks,
 };
 use shared::wire::{Reply, Wire};
 use tokio::net::TcpListener;
@@ -111,7 +112,14 @@ impl Memory {
             return PrepareReply::Nack(nack);
         }
         let votes = self.votes.range(from..).map(|(_, vote)| vote.clone()).collect();
-        PrepareReply::Promise(Promise { acceptor: self.id, ballot, from, votes, next: None, marks: self.marks })
+        PrepareReply::Promise(Promise {
+            acceptor: self.id,
+            ballot,
+            from,
+            votes,
+            next: None,
+            marks: self.marks,
+        })
     }
 
     fn accept(&mut self, message: Accept) -> AcceptReply {
@@ -134,7 +142,8 @@ impl Memory {
         for proposal in proposals {
             slots.push(proposal.slot);
             self.marks.voted_below = self.marks.voted_below.max(proposal.slot.next());
-            self.votes.insert(proposal.slot, Vote { slot: proposal.slot, ballot, value: proposal.value });
+            self.votes
+                .insert(proposal.slot, Vote { slot: proposal.slot, ballot, value: proposal.value });
         }
         AcceptReply::Accepted(Accepted { acceptor: self.id, ballot, slots, marks: self.marks })
     }
@@ -156,7 +165,12 @@ async fn prepare(State(memory): Shared, reply: Reply, Wire(message): Wire<Prepar
     std::future::ready(reply.send(&answer)).await
 }
 
-async fn accept(State(memory): Shared, headers: HeaderMap, reply: Reply, Wire(message): Wire<Accept>) -> Response {
+async fn accept(
+    State(memory): Shared,
+    headers: HeaderMap,
+    reply: Reply,
+    Wire(message): Wire<Accept>,
+) -> Response {
     let delay = memory.lock().unwrap().delay;
     tokio::time::sleep(delay).await;
     let mut memory = memory.lock().unwrap();
@@ -174,14 +188,21 @@ struct From {
 async fn votes(State(memory): Shared, Query(From { from }): Query<From>, reply: Reply) -> Response {
     let memory = memory.lock().unwrap();
     let votes = memory.votes.range(from..).map(|(_, vote)| vote.clone()).collect();
-    let page = VotesPage { acceptor: memory.id, roster: memory.roster.clone(), votes, next: None, marks: memory.marks };
+    let page = VotesPage {
+        acceptor: memory.id,
+        roster: memory.roster.clone(),
+        votes,
+        next: None,
+        marks: memory.marks,
+    };
     reply.send(&page)
 }
 
 async fn watermarks(State(memory): Shared, reply: Reply) -> Response {
     let memory = memory.lock().unwrap();
     let leader_silent_ms = u64::try_from(memory.heard_at.elapsed().as_millis()).unwrap();
-    let (acceptor, roster, promised, marks) = (memory.id, memory.roster.clone(), memory.promised, memory.marks);
+    let (acceptor, roster, promised, marks) =
+        (memory.id, memory.roster.clone(), memory.promised, memory.marks);
     reply.send(&Watermarks { acceptor, roster, promised, marks, leader_silent_ms })
 }
 

@@ -21,15 +21,23 @@ fn heartbeat(cluster: ClusterId) -> Heartbeat {
 
 #[tokio::test]
 async fn a_coordinator_without_acceptors_is_alive_and_says_what_it_waits_for() {
-    let coordinator = RunningCoordinator::start(&["http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3"]);
+    let coordinator = RunningCoordinator::start(&[
+        "http://127.0.0.1:1",
+        "http://127.0.0.1:2",
+        "http://127.0.0.1:3",
+    ]);
     assert_eq!(coordinator.send("GET", "/livez", "").await, (200, "ok\n".to_owned()));
     until("it says so", || async {
         let (status, body) = coordinator.send("GET", "/readyz", "").await;
-        status == 503 && body.contains("http://127.0.0.1:1 and http://127.0.0.1:2 and http://127.0.0.1:3")
+        status == 503
+            && body.contains("http://127.0.0.1:1 and http://127.0.0.1:2 and http://127.0.0.1:3")
     })
     .await;
     let status = coordinator.status().await;
-    assert_eq!((&status["phase"], &status["cluster_id"]), (&"inactive".into(), &serde_json::Value::Null));
+    assert_eq!(
+        (&status["phase"], &status["cluster_id"]),
+        (&"inactive".into(), &serde_json::Value::Null)
+    );
     coordinator.shutdown.cancel();
     coordinator.ended.await.unwrap().unwrap();
 }
@@ -50,7 +58,12 @@ async fn a_coordinator_that_hears_a_quorum_is_ready() {
     let status = coordinator.status().await;
     assert_eq!((&status["service"], &status["phase"]), (&"coordinator".into(), &"phase2".into()));
     assert_eq!(status["cluster_id"], cluster_id().to_string());
-    let urls: Vec<&str> = status["acceptors"].as_array().unwrap().iter().map(|it| it["url"].as_str().unwrap()).collect();
+    let urls: Vec<&str> = status["acceptors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["url"].as_str().unwrap())
+        .collect();
     assert_eq!(urls, acceptors.iter().map(|it| it.url.as_str()).collect::<Vec<_>>());
 }
 
@@ -73,7 +86,8 @@ async fn malformed_requests_are_refused_with_what_is_wrong() {
         let (answered, body) = coordinator.send(method, path, body).await;
         assert!(answered == status && body.contains(says), "{method} {path}: {answered} {body}");
     }
-    let (status, body) = coordinator.send("POST", "/v1/proposals", &" ".repeat((8 << 20) + 2_000)).await;
+    let (status, body) =
+        coordinator.send("POST", "/v1/proposals", &" ".repeat((8 << 20) + 2_000)).await;
     assert!(status == 413 && body.contains("proposal"), "{status} {body}");
 }
 
@@ -82,16 +96,24 @@ async fn a_heartbeat_is_answered_with_who_leads() {
     let (coordinator, _acceptors) = leading().await;
     let reply = coordinator.client.heartbeat(&heartbeat(cluster_id()), PATIENCE).await.unwrap();
     let ballot = reply.ballot.unwrap();
-    let expected =
-        HeartbeatReply { coordinator: ballot.coordinator, phase: Phase::Phase2, ballot: Some(ballot), chosen_below: Slot(0) };
+    let expected = HeartbeatReply {
+        coordinator: ballot.coordinator,
+        phase: Phase::Phase2,
+        ballot: Some(ballot),
+        chosen_below: Slot(0),
+    };
     assert_eq!(reply, expected);
     let endless = Heartbeat { url: "x".repeat(64 << 10), ..heartbeat(cluster_id()) };
     let refused = coordinator.client.heartbeat(&endless, PATIENCE).await.unwrap_err();
     assert!(refused.to_string().contains("the heartbeat is limited to 65536 bytes"), "{refused}");
     let absurd = Heartbeat { durable_below: Slot(u64::MAX), ..heartbeat(cluster_id()) };
     let refused = coordinator.client.heartbeat(&absurd, PATIENCE).await.unwrap_err();
-    assert!(refused.to_string().contains("durable_below is above 9223372036854775807"), "{refused}");
-    let refused = coordinator.client.heartbeat(&heartbeat(ClusterId(9)), PATIENCE).await.unwrap_err();
+    assert!(
+        refused.to_string().contains("durable_below is above 9223372036854775807"),
+        "{refused}"
+    );
+    let refused =
+        coordinator.client.heartbeat(&heartbeat(ClusterId(9)), PATIENCE).await.unwrap_err();
     assert!(refused.to_string().contains("409"), "{refused}");
 }
 
@@ -102,7 +124,11 @@ fn flags_have_bounds() {
         #[command(flatten)]
         _args: Args,
     }
-    for bad in [["--election-timeout-ms", "0"], ["--max-in-flight-slots", "0"], ["--max-in-flight-bytes", "1"]] {
+    for bad in [
+        ["--election-timeout-ms", "0"],
+        ["--max-in-flight-slots", "0"],
+        ["--max-in-flight-bytes", "1"],
+    ] {
         let flags = <Flags as clap::Parser>::try_parse_from(["coordinator", bad[0], bad[1]]);
         assert!(flags.is_err(), "{bad:?}");
     }

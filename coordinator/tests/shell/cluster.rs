@@ -31,9 +31,11 @@ impl RunningCoordinator {
     /// Starts a coordinator; an acceptor need not be there.
     pub(crate) fn start(acceptors: &[&str]) -> Self {
         let list = acceptors.join(",");
-        let flags = Flags::parse_from(["coordinator", "--listen", "127.0.0.1:0", "--acceptors", &list]);
+        let flags =
+            Flags::parse_from(["coordinator", "--listen", "127.0.0.1:0", "--acceptors", &list]);
         let shutdown = CancellationToken::new();
-        let running = Running::bind(Service::Coordinator, &flags.args.service, shutdown.clone()).unwrap();
+        let running =
+            Running::bind(Service::Coordinator, &flags.args.service, shutdown.clone()).unwrap();
         let client = CoordinatorClient::new(running.url.clone());
         let ended = tokio::spawn(coordinator::run(flags.args, running));
         Self { client, shutdown, ended }

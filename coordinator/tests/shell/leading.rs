@@ -16,9 +16,10 @@ async fn fetch(coordinator: &RunningCoordinator, from: u64, wait: Duration) -> C
 
 fn values(reply: ChosenReply) -> Vec<(u64, String)> {
     match reply {
-        ChosenReply::Entries { entries, .. } => {
-            entries.into_iter().map(|entry| (entry.slot.0, String::from_utf8_lossy(&entry.value).into_owned())).collect()
-        }
+        ChosenReply::Entries { entries, .. } => entries
+            .into_iter()
+            .map(|entry| (entry.slot.0, String::from_utf8_lossy(&entry.value).into_owned()))
+            .collect(),
         ChosenReply::Trimmed { .. } | ChosenReply::Unavailable => panic!("{reply:?}"),
     }
 }
@@ -34,7 +35,10 @@ async fn a_proposal_is_answered_when_it_is_chosen_and_can_be_fetched() {
     let chosen = ProposalReply::Chosen { slot: Slot(0), ballot, chosen_below: Slot(1) };
     assert_eq!(coordinator.propose(0, "a").await, chosen);
     coordinator.propose(1, "b").await;
-    assert_eq!(values(fetch(&coordinator, 0, Duration::ZERO).await), [(0, "a".to_owned()), (1, "b".to_owned())]);
+    assert_eq!(
+        values(fetch(&coordinator, 0, Duration::ZERO).await),
+        [(0, "a".to_owned()), (1, "b".to_owned())]
+    );
     let none = ChosenReply::Entries { entries: Vec::new(), chosen_below: Slot(2) };
     assert_eq!(fetch(&coordinator, 2, Duration::ZERO).await, none);
 }
@@ -58,7 +62,10 @@ async fn a_leader_of_one_ballot_gives_way_to_one_of_a_higher_and_the_log_goes_on
     until("the second leads", || second.leads()).await;
     assert!(killed_at.elapsed() < Duration::from_secs(5), "{:?}", killed_at.elapsed());
     assert!(matches!(second.propose(1, "b").await, ProposalReply::Chosen { .. }));
-    until("both are there, whoever chose them", || async { values(fetch(&second, 0, Duration::ZERO).await).len() == 2 }).await;
+    until("both are there, whoever chose them", || async {
+        values(fetch(&second, 0, Duration::ZERO).await).len() == 2
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -84,11 +91,17 @@ async fn entries_older_than_the_window_come_from_the_acceptors_until_they_are_tr
 #[tokio::test]
 async fn acceptors_that_are_full_are_refused_more_and_served_again_when_room_is_back() {
     let (coordinator, acceptors) = leading().await;
-    let full = |is_full| acceptors.iter().for_each(|acceptor| acceptor.memory.lock().unwrap().is_full = is_full);
+    let full = |is_full| {
+        acceptors.iter().for_each(|acceptor| acceptor.memory.lock().unwrap().is_full = is_full)
+    };
     full(true);
-    // What is proposed before the refusals come waits in its slot, and is chosen when there is room.
+    // What is proposed before the refusals come waits in its slot, and is chosen when
+    // there is room.
     let (first, ()) = tokio::join!(coordinator.propose(0, "a"), async {
-        until("all are known to be full", || async { coordinator.status().await["full_acceptors"] == 3 }).await;
+        until("all are known to be full", || async {
+            coordinator.status().await["full_acceptors"] == 3
+        })
+        .await;
         let limit = "3 acceptors have no room".to_owned();
         assert_eq!(coordinator.propose(1, "b").await, ProposalReply::Overloaded { limit });
         full(false);
@@ -96,7 +109,8 @@ async fn acceptors_that_are_full_are_refused_more_and_served_again_when_room_is_
     assert!(matches!(first, ProposalReply::Chosen { slot: Slot(0), .. }), "{first:?}");
 }
 
-/// Fails what is asked of the acceptors at a path, until each has failed more than may be under way to it at once.
+/// Fails what is asked of the acceptors at a path, until each has failed more than may be
+/// under way to it at once.
 async fn fail(acceptors: &[FakeAcceptor], path: &'static str, at_once: usize) {
     acceptors.iter().for_each(|acceptor| acceptor.fail(Some(path)));
     until(path, || async { acceptors.iter().all(|acceptor| acceptor.failed() > at_once) }).await;
@@ -114,7 +128,10 @@ async fn acceptors_that_failed_again_and_again_are_asked_again() {
     until("it leads", || coordinator.leads()).await;
     fail(&acceptors, "/v1/accept", ACCEPTS_IN_FLIGHT).await;
     works();
-    until("it chooses", || async { matches!(coordinator.propose(0, "a").await, ProposalReply::Chosen { .. }) }).await;
+    until("it chooses", || async {
+        matches!(coordinator.propose(0, "a").await, ProposalReply::Chosen { .. })
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -141,7 +158,9 @@ async fn one_proposal_too_many_is_refused_at_once_and_who_hung_up_is_not_waited_
 #[tokio::test]
 async fn what_comes_while_requests_fly_goes_together() {
     let (coordinator, acceptors) = leading().await;
-    acceptors.iter().for_each(|acceptor| acceptor.memory.lock().unwrap().delay = Duration::from_millis(100));
+    acceptors
+        .iter()
+        .for_each(|acceptor| acceptor.memory.lock().unwrap().delay = Duration::from_millis(100));
     let proposals = (0..40).map(|number| {
         let client = coordinator.client.clone();
         tokio::spawn(async move { client.propose(&proposal(number, "x"), PATIENCE).await.unwrap() })
@@ -159,8 +178,10 @@ async fn the_trace_of_a_proposal_goes_on_to_every_acceptor() {
     let trace = TraceContext { trace_id: [7; 16], span_id: [3; 8], flags: 1 };
     in_context(trace.to_context(), coordinator.propose(0, "a")).await;
     let sent = format!("00-{}-{}-01", "07".repeat(16), "03".repeat(8));
-    until("all have it", || async { acceptors.iter().all(|acceptor| acceptor.memory.lock().unwrap().traces == [sent.clone()]) })
-        .await;
+    until("all have it", || async {
+        acceptors.iter().all(|acceptor| acceptor.memory.lock().unwrap().traces == [sent.clone()])
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -169,7 +190,8 @@ async fn a_coordinator_that_ends_leaves_what_it_proposed_unresolved() {
     acceptors.iter().for_each(|acceptor| acceptor.memory.lock().unwrap().delay = PATIENCE);
     let waiting = coordinator.propose(0, "a");
     let ends = async {
-        until("it is in flight", || async { coordinator.status().await["in_flight_slots"] == 1 }).await;
+        until("it is in flight", || async { coordinator.status().await["in_flight_slots"] == 1 })
+            .await;
         coordinator.shutdown.cancel();
     };
     let (reply, ()) = tokio::join!(waiting, ends);
@@ -181,12 +203,19 @@ async fn a_coordinator_that_ends_leaves_what_it_proposed_unresolved() {
 async fn a_standby_says_that_it_does_not_lead() {
     let (_leader, acceptors) = leading().await;
     let standby = join(&acceptors);
-    until("it knows its cluster", || async { standby.status().await["waiting_for"].is_null() }).await;
+    until("it knows its cluster", || async { standby.status().await["waiting_for"].is_null() })
+        .await;
     assert_eq!(standby.propose(0, "a").await, ProposalReply::NotLeading);
     assert_eq!(fetch(&standby, 0, PATIENCE).await, ChosenReply::Unavailable);
     let status = standby.status().await;
-    assert_eq!((&status["phase"], &status["ballot"]), (&"inactive".into(), &serde_json::Value::Null));
-    assert_ne!(status["coordinator"].as_str().unwrap().parse::<CoordinatorId>().unwrap(), CoordinatorId(0));
+    assert_eq!(
+        (&status["phase"], &status["ballot"]),
+        (&"inactive".into(), &serde_json::Value::Null)
+    );
+    assert_ne!(
+        status["coordinator"].as_str().unwrap().parse::<CoordinatorId>().unwrap(),
+        CoordinatorId(0)
+    );
 }
 
 #[tokio::test]
@@ -198,5 +227,8 @@ async fn a_coordinator_of_the_same_name_started_again_has_another_identity() {
     let second = join(&acceptors);
     let after = second.status().await;
     assert_eq!((&before["id"], &after["id"]), (&"coordinator-1".into(), &"coordinator-1".into()));
-    assert_ne!(before["coordinator"], after["coordinator"], "ballots of the former life would be used again");
+    assert_ne!(
+        before["coordinator"], after["coordinator"],
+        "ballots of the former life would be used again"
+    );
 }

@@ -11,11 +11,12 @@ use shared::telemetry::{Context, TraceContext, in_context};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::config::Config;
-use crate::event::{Attempt, FetchId, Input, NoAnswer, ProbeId, SourceKind};
+use crate::replica::config::Config;
+use crate::replica::event::{Attempt, FetchId, Input, NoAnswer, ProbeId, SourceKind};
 
-/// The most calls at once: acceptors' probes, heartbeats to coordinators that hang, a proposal and a fetch. Beyond it a call is left
-/// out: the core makes it again when it is due.
+/// The most calls at once: acceptors' probes, heartbeats to coordinators that hang, a
+/// proposal and a fetch. Beyond it a call is left out: the core makes it again when it is
+/// due.
 const CALLS: usize = 512;
 
 /// Makes calls.
@@ -37,7 +38,11 @@ struct Times {
 }
 
 impl Calls {
-    pub(super) fn new(inputs: mpsc::Sender<Input>, acceptors: Vec<AcceptorClient>, config: &Config) -> Self {
+    pub(super) fn new(
+        inputs: mpsc::Sender<Input>,
+        acceptors: Vec<AcceptorClient>,
+        config: &Config,
+    ) -> Self {
         let times = Times {
             probe: config.probe_timeout,
             propose: config.proposal_timeout,
@@ -59,12 +64,20 @@ impl Calls {
     }
 
     /// Asks a coordinator to have a batch chosen, in the trace of the batch.
-    pub(super) fn propose(&mut self, to: &Member, attempt: Attempt, proposal: Proposal, trace: Option<TraceContext>) {
+    pub(super) fn propose(
+        &mut self,
+        to: &Member,
+        attempt: Attempt,
+        proposal: Proposal,
+        trace: Option<TraceContext>,
+    ) {
         let (epoch, number, timeout) = (proposal.epoch, proposal.number, self.times.propose);
         let client = url_of(to).map(CoordinatorClient::new);
         let call = async move {
             let reply = match client {
-                Ok(client) => client.propose(&proposal, timeout).await.map_err(|error| no_answer(&error)),
+                Ok(client) => {
+                    client.propose(&proposal, timeout).await.map_err(|error| no_answer(&error))
+                }
                 Err(NoAnswer) => Err(NoAnswer),
             };
             Input::ProposalReply { epoch, number, attempt, reply }
@@ -79,7 +92,9 @@ impl Calls {
         let client = url_of(to).map(CoordinatorClient::new);
         self.start(async move {
             let reply = match client {
-                Ok(client) => client.heartbeat(&message, timeout).await.map_err(|error| no_answer(&error)),
+                Ok(client) => {
+                    client.heartbeat(&message, timeout).await.map_err(|error| no_answer(&error))
+                }
                 Err(NoAnswer) => Err(NoAnswer),
             };
             Input::HeartbeatReply { from, reply }
@@ -87,14 +102,23 @@ impl Calls {
     }
 
     /// Asks for a piece of the log; breaks off what was asked before.
-    pub(super) fn fetch(&mut self, fetch: FetchId, kind: SourceKind, source: &Member, from: Slot, wait: Duration) {
+    pub(super) fn fetch(
+        &mut self,
+        fetch: FetchId,
+        kind: SourceKind,
+        source: &Member,
+        from: Slot,
+        wait: Duration,
+    ) {
         if let Some(before) = self.fetch.take() {
             before.abort();
         }
         let (timeout, url) = (self.times.fetch, url_of(source));
         self.fetch = self.start(async move {
             let reply = match url {
-                Ok(url) => fetch_from(kind, url, from, wait, timeout).await.map_err(|error| no_answer(&error)),
+                Ok(url) => fetch_from(kind, url, from, wait, timeout)
+                    .await
+                    .map_err(|error| no_answer(&error)),
                 Err(NoAnswer) => Err(NoAnswer),
             };
             Input::Fetched { fetch, reply }
@@ -104,7 +128,10 @@ impl Calls {
     fn start(&mut self, call: impl Future<Output = Input> + Send + 'static) -> Option<AbortHandle> {
         while self.running.try_join_next().is_some() {}
         if self.running.len() >= CALLS {
-            tracing::debug!(calls = CALLS, "too many calls are under way: one is left out, and made again when it is due");
+            tracing::debug!(
+                calls = CALLS,
+                "too many calls are under way: one is left out, and made again when it is due"
+            );
             return None;
         }
         let inputs = self.inputs.clone();

@@ -1,4 +1,5 @@
-//! The task that owns the writing connection: executes what it is given, and makes it durable from time to time.
+//! The task that owns the writing connection: executes what it is given, and makes it
+//! durable from time to time.
 #![expect(clippy::disallowed_methods, reason = "the shell reads clocks")]
 
 use std::time::Duration;
@@ -12,13 +13,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 
 use super::spans::to_shared;
-use crate::event::{Input, Storage};
-use crate::execute::{Decoded, Run};
+use crate::machine::execute::{Decoded, Run};
+use crate::replica::event::{Input, Storage};
 use crate::store::{StoreError, Writer};
 
-/// Between a transaction and the checkpoint that makes it durable: what a restart has to fetch again, against the syncs.
+/// Between a transaction and the checkpoint that makes it durable: what a restart has to
+/// fetch again, against the syncs.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(2);
-/// A checkpoint comes at once when the WAL has grown by so much: more makes reading slow and restarts long.
+/// A checkpoint comes at once when the WAL has grown by so much: more makes reading slow
+/// and restarts long.
 const CHECKPOINT_BYTES: u64 = 64 << 20;
 /// Between two attempts while the disk is full or the file locked.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
@@ -47,7 +50,8 @@ pub(super) async fn run(
     inputs: Inputs,
     shutdown: CancellationToken,
 ) -> Result<(), StoreError> {
-    let mut executor = Executor { writer, inputs, shutdown: shutdown.clone(), full: false, checkpoint_at: None };
+    let mut executor =
+        Executor { writer, inputs, shutdown: shutdown.clone(), full: false, checkpoint_at: None };
     loop {
         let checkpoint_at = executor.checkpoint_at;
         tokio::select! {
@@ -62,7 +66,9 @@ pub(super) async fn run(
     match timeout(CLOSING, executor.writer.close()).await {
         Ok(result) => result,
         Err(_) => {
-            tracing::warn!("the last checkpoint did not end in time; what it misses is fetched again at the next start");
+            tracing::warn!(
+                "the last checkpoint did not end in time; what it misses is fetched again at the next start"
+            );
             Ok(())
         }
     }
@@ -127,7 +133,8 @@ impl Executor {
             Err(error) if error.is_fatal() => return Err(error),
             Err(error) => self.complain(&error).await,
         }
-        self.checkpoint_at = (!self.writer.is_durable()).then(|| Instant::now() + CHECKPOINT_INTERVAL);
+        self.checkpoint_at =
+            (!self.writer.is_durable()).then(|| Instant::now() + CHECKPOINT_INTERVAL);
         Ok(())
     }
 
@@ -159,7 +166,9 @@ impl Executor {
                 self.tell(Input::Storage(Storage::Full)).await;
             }
             StoreError::Busy(_) => tracing::warn!("{error}: trying again"),
-            StoreError::Full(_) | StoreError::Damaged(_) | StoreError::Failed(_) => tracing::debug!("{error}"),
+            StoreError::Full(_) | StoreError::Damaged(_) | StoreError::Failed(_) => {
+                tracing::debug!("{error}")
+            }
         }
     }
 
@@ -176,29 +185,34 @@ impl Executor {
     }
 }
 
-/// A span for each sampled batch, in the trace of the batch; they last as long as the transaction.
+/// A span for each sampled batch, in the trace of the batch; they last as long as the
+/// transaction.
 fn spans_of(entries: &[ChosenEntry]) -> Vec<Span> {
     if !shared::telemetry::is_exporting() {
         return Vec::new();
     }
     let run = Run::new(entries.to_vec());
-    let traced = run.entries().iter().zip(run.decoded()).filter_map(|(entry, decoded)| match decoded {
-        Decoded::Batch { epoch, number, commands: Ok(commands) } => {
-            let trace = commands.trace.filter(|trace| trace.is_sampled())?;
-            let span = tracing::info_span!(
-                parent: None,
-                "replica.execute",
-                slot = entry.slot.0,
-                ballot = %entry.ballot,
-                epoch = epoch.0,
-                batch = number.0,
-                commands = commands.commands.len(),
-            );
-            set_parent(&span, to_shared(trace).to_context());
-            Some(span)
-        }
-        Decoded::Batch { commands: Err(_), .. } | Decoded::Noop | Decoded::View(_) | Decoded::Undecodable => None,
-    });
+    let traced =
+        run.entries().iter().zip(run.decoded()).filter_map(|(entry, decoded)| match decoded {
+            Decoded::Batch { epoch, number, commands: Ok(commands) } => {
+                let trace = commands.trace.filter(|trace| trace.is_sampled())?;
+                let span = tracing::info_span!(
+                    parent: None,
+                    "replica.execute",
+                    slot = entry.slot.0,
+                    ballot = %entry.ballot,
+                    epoch = epoch.0,
+                    batch = number.0,
+                    commands = commands.commands.len(),
+                );
+                set_parent(&span, to_shared(trace).to_context());
+                Some(span)
+            }
+            Decoded::Batch { commands: Err(_), .. }
+            | Decoded::Noop
+            | Decoded::View(_)
+            | Decoded::Undecodable => None,
+        });
     traced.collect()
 }
 

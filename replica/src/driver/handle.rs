@@ -12,11 +12,12 @@ use tracing::Span;
 
 use super::published::Published;
 use super::spans::to_ours;
-use crate::command::{Command, Op};
-use crate::event::{Answer, LimitHit, NotApplied, Refusal, RequestId, Stall};
-use crate::status::LogPage;
+use crate::machine::command::{Command, Op};
+use crate::replica::event::{Answer, LimitHit, NotApplied, Refusal, RequestId, Stall};
+use crate::replica::status::LogPage;
 
-/// The most messages that wait for the driver: a few for each request that the server takes on at once.
+/// The most messages that wait for the driver: a few for each request that the server
+/// takes on at once.
 pub(super) const WAITING_MESSAGES: usize = 4_096;
 /// How long the driver may take to say what became of a request that was given up.
 const GIVING_UP: Duration = Duration::from_millis(500);
@@ -67,7 +68,10 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    pub(super) fn new(messages: mpsc::Sender<Message>, published: watch::Receiver<Published>) -> Self {
+    pub(super) fn new(
+        messages: mpsc::Sender<Message>,
+        published: watch::Receiver<Published>,
+    ) -> Self {
         Self { messages, next_id: Arc::default(), published }
     }
 
@@ -86,10 +90,13 @@ impl Handle {
         let id = self.id();
         let (reply, answer) = oneshot::channel();
         let command = Command { op, trace: TraceContext::current().map(to_ours) };
-        match self.messages.try_send(Message::Mutate { id, command, span: Span::current(), reply }) {
+        match self.messages.try_send(Message::Mutate { id, command, span: Span::current(), reply })
+        {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => {
-                return MutationEnd::Answered(Answer::NotApplied(NotApplied::QueueFull(too_many_messages())));
+                return MutationEnd::Answered(Answer::NotApplied(NotApplied::QueueFull(
+                    too_many_messages(),
+                )));
             }
             Err(mpsc::error::TrySendError::Closed(_)) => return MutationEnd::Closed,
         }
@@ -108,7 +115,11 @@ impl Handle {
     }
 
     /// Waits until the state is at least at the revision.
-    pub(crate) async fn at_least(&self, revision: Revision, deadline: Deadline) -> Result<(), NotReleased> {
+    pub(crate) async fn at_least(
+        &self,
+        revision: Revision,
+        deadline: Deadline,
+    ) -> Result<(), NotReleased> {
         if self.published.borrow().status.revision >= revision {
             return Ok(());
         }
@@ -132,7 +143,9 @@ impl Handle {
         deadline: Deadline,
     ) -> Result<(), NotReleased> {
         self.messages.try_send(message).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => NotReleased::Refused(Refusal::QueueFull(too_many_messages())),
+            mpsc::error::TrySendError::Full(_) => {
+                NotReleased::Refused(Refusal::QueueFull(too_many_messages()))
+            }
             mpsc::error::TrySendError::Closed(_) => NotReleased::Closed,
         })?;
         match self.answer(id, answer, deadline).await {
@@ -142,8 +155,9 @@ impl Handle {
         }
     }
 
-    /// Waits for the answer; past the deadline gives the request up and waits for what is then said of it, which is at once
-    /// unless the driver itself is stuck. A request whose client leaves is given up too.
+    /// Waits for the answer; past the deadline gives the request up and waits for what is
+    /// then said of it, which is at once unless the driver itself is stuck. A request
+    /// whose client leaves is given up too.
     async fn answer<T>(
         &self,
         id: RequestId,

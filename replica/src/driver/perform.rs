@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use super::executor::Job;
 use super::handle::Message;
 use super::{Driver, DriverError, Hands, LOG_PAGE_BYTES, LOG_PAGE_ENTRIES, Pending, published};
-use crate::event::{Answer, Effect, Input, Refusal, RequestId};
-use crate::execute::{ExecutionReport, SlotOutcome};
+use crate::machine::execute::{ExecutionReport, SlotOutcome};
+use crate::replica::event::{Answer, Effect, Input, Refusal, RequestId};
 
 impl Driver {
     /// Hands an input to the core, and does what it says, and what that leads to.
@@ -66,14 +66,20 @@ impl Driver {
     /// Does what the core says. Gives back an input where that is at once.
     fn perform(&mut self, hands: &mut Hands, effect: Effect) -> Result<Option<Input>, DriverError> {
         match effect {
-            Effect::Arm { timer, after, jitter } => self.timers.arm(timer, Instant::now() + after + random::jitter(jitter)),
+            Effect::Arm { timer, after, jitter } => {
+                self.timers.arm(timer, Instant::now() + after + random::jitter(jitter))
+            }
             Effect::Join { cluster } => hands.job(Job::Join(cluster))?,
-            Effect::WrongCluster { expected, found } => return Err(DriverError::WrongCluster { expected, found }),
+            Effect::WrongCluster { expected, found } => {
+                return Err(DriverError::WrongCluster { expected, found });
+            }
             Effect::RoleChanged { role, view } => {
                 tracing::info!(role = role.as_str(), epoch = %view.epoch, primary = %view.primary, "the view changed");
                 self.batches.end_before(view.epoch);
             }
-            Effect::StartBatch { epoch, number, requests } => return Ok(Some(self.start_batch(epoch, number, &requests))),
+            Effect::StartBatch { epoch, number, requests } => {
+                return Ok(Some(self.start_batch(epoch, number, &requests)));
+            }
             Effect::Propose { to, attempt, proposal } => {
                 let trace = self.batches.context(proposal.epoch, proposal.number);
                 hands.calls.propose(&to, attempt, proposal, trace);
@@ -84,7 +90,8 @@ impl Driver {
             Effect::Execute { entries } => hands.job(Job::Execute(entries))?,
             Effect::Probe { probe } => hands.calls.probe(probe),
             Effect::Heartbeat { to, message } => hands.calls.heartbeat(&to, message),
-            // It is published after every step, which is what those who copy the log wait for.
+            // It is published after every step, which is what those who copy the log wait
+            // for.
             Effect::Learned { below: _ } => {}
             Effect::Answer { id, answer } => self.answer(id, answer),
             Effect::Release { ids, executed_below: _, revision: _ } => {
@@ -108,8 +115,12 @@ impl Driver {
         self.time_ms = report.meta.time_ms;
         for executed in &report.slots {
             match &executed.outcome {
-                SlotOutcome::Batch { epoch, number, outcomes: _ } => self.batches.executed(*epoch, *number, executed.slot),
-                SlotOutcome::Void(reason) => tracing::debug!(slot = %executed.slot, "void: {reason}"),
+                SlotOutcome::Batch { epoch, number, outcomes: _ } => {
+                    self.batches.executed(*epoch, *number, executed.slot)
+                }
+                SlotOutcome::Void(reason) => {
+                    tracing::debug!(slot = %executed.slot, "void: {reason}")
+                }
                 SlotOutcome::Noop | SlotOutcome::View(_) => {}
             }
         }
@@ -119,7 +130,9 @@ impl Driver {
         match self.pending.remove(&id) {
             // Whoever asked may have gone.
             Some(Pending::Mutation { reply, .. }) => drop(reply.send(answer)),
-            Some(Pending::Read { .. }) => unreachable!("request {id} is a read and is answered as a mutation: {answer:?}"),
+            Some(Pending::Read { .. }) => {
+                unreachable!("request {id} is a read and is answered as a mutation: {answer:?}")
+            }
             None => {}
         }
     }
@@ -127,7 +140,9 @@ impl Driver {
     fn release(&mut self, id: RequestId, result: Result<(), Refusal>) {
         match self.pending.remove(&id) {
             Some(Pending::Read { reply }) => drop(reply.send(result)),
-            Some(Pending::Mutation { .. }) => unreachable!("request {id} is a mutation and is answered as a read: {result:?}"),
+            Some(Pending::Mutation { .. }) => {
+                unreachable!("request {id} is a mutation and is answered as a read: {result:?}")
+            }
             None => {}
         }
     }
@@ -136,7 +151,9 @@ impl Driver {
 impl Hands {
     fn job(&self, job: Job) -> Result<(), DriverError> {
         self.jobs.try_send(job).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(job) => unreachable!("a third job while two wait: {job:?}"),
+            mpsc::error::TrySendError::Full(job) => {
+                unreachable!("a third job while two wait: {job:?}")
+            }
             mpsc::error::TrySendError::Closed(_) => DriverError::ExecutorGone,
         })
     }

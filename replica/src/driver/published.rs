@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-use crate::status::Status;
+use crate::replica::status::Status;
 
 /// A status, and what it takes to read the times in it.
 #[derive(Clone, Debug)]
@@ -19,8 +19,9 @@ pub(crate) struct Published {
 }
 
 impl Published {
-    /// How long ago the replica last knew itself current. While it never has in this life, all that is known of the state's age is
-    /// the time of the newest mutation in it: the state was current then, and maybe later.
+    /// How long ago the replica last knew itself current. While it never has in this
+    /// life, all that is known of the state's age is the time of the newest mutation in
+    /// it: the state was current then, and maybe later.
     pub(crate) fn lag(&self) -> Duration {
         match self.status.current_as_of {
             Some(then) => self.started.elapsed().saturating_sub(then),

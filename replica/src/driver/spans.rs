@@ -1,4 +1,5 @@
-//! The spans of batches. A batch is a trace of its own, linked with the requests in it, and they with it.
+//! The spans of batches. A batch is a trace of its own, linked with the requests in it,
+//! and they with it.
 
 use std::collections::BTreeMap;
 
@@ -6,14 +7,15 @@ use shared::ids::{BatchNumber, Epoch, Slot};
 use shared::telemetry::{TraceContext, link, of_span};
 use tracing::Span;
 
-use crate::command;
+use crate::machine::command;
 
 /// The batches that fly, each with its span.
 #[derive(Debug, Default)]
 pub(super) struct BatchSpans(BTreeMap<(Epoch, BatchNumber), Span>);
 
 impl BatchSpans {
-    /// Starts the span of a batch, and links it with the spans of its requests. None where spans are not recorded.
+    /// Starts the span of a batch, and links it with the spans of its requests. None
+    /// where spans are not recorded.
     pub(super) fn start<'a>(
         &mut self,
         epoch: Epoch,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
-use crate::event::Timer;
+use crate::replica::event::Timer;
 
 /// When each armed timer fires.
 #[derive(Debug, Default)]
@@ -23,7 +23,8 @@ impl Timers {
 
     /// Takes out one that is due, the longest overdue first.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<Timer> {
-        let (timer, at) = self.0.iter().min_by_key(|(_, at)| **at).map(|(timer, at)| (*timer, *at))?;
+        let (timer, at) =
+            self.0.iter().min_by_key(|(_, at)| **at).map(|(timer, at)| (*timer, *at))?;
         if at > now {
             return None;
         }

@@ -1,4 +1,5 @@
-//! `GET /v1/cluster`: who leads, who is primary, and how far everybody is, as this replica and the answers of the others say.
+//! `GET /v1/cluster`: who leads, who is primary, and how far everybody is, as this
+//! replica and the answers of the others say.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,7 +38,8 @@ struct Cluster {
 /// What the compartments of a cluster are scaled by.
 #[derive(Serialize)]
 struct Ratios {
-    /// Votes of all acceptors for each slot decided: how many acceptors keep up. A trimmed slot counts as voted.
+    /// Votes of all acceptors for each slot decided: how many acceptors keep up. A
+    /// trimmed slot counts as voted.
     votes_per_decision: f64,
     backups_per_primary: f64,
     /// By name, since each started.
@@ -52,13 +54,26 @@ pub(super) async fn cluster(State(app): State<Arc<App>>) -> Response {
         join_all(app.acceptors.iter().map(|acceptor| ask_acceptor(acceptor, &members))),
         join_all(members.iter().filter(|member| is_asked(app.as_ref(), member)).map(ask_member)),
     );
-    let this = Seen { name: Some(app.name.clone()), service: Service::Replica, url: app.url.to_string(), status: Some(own) };
+    let this = Seen {
+        name: Some(app.name.clone()),
+        service: Service::Replica,
+        url: app.url.to_string(),
+        status: Some(own),
+    };
     let mut seen: Vec<Seen> = acceptors.into_iter().chain(others).chain([this]).collect();
     seen.sort_by(|a, b| (&a.name, &a.url).cmp(&(&b.name, &b.url)));
     let status = app.driver.published().status;
-    let of = |service: Service| -> Vec<&Seen> { seen.iter().filter(|seen| seen.service == service).collect() };
-    let head = of(Service::Replica).iter().filter_map(|seen| seen.number("executed_below")).max().unwrap_or(0);
-    let render = |service: Service| -> Vec<Value> { of(service).into_iter().map(|seen| seen.rendered(head)).collect() };
+    let of = |service: Service| -> Vec<&Seen> {
+        seen.iter().filter(|seen| seen.service == service).collect()
+    };
+    let head = of(Service::Replica)
+        .iter()
+        .filter_map(|seen| seen.number("executed_below"))
+        .max()
+        .unwrap_or(0);
+    let render = |service: Service| -> Vec<Value> {
+        of(service).into_iter().map(|seen| seen.rendered(head)).collect()
+    };
     wire::json(&Cluster {
         cluster_id: status.cluster,
         revision: status.revision,
@@ -93,7 +108,12 @@ fn is_asked(app: &App, member: &Member) -> bool {
 async fn ask_acceptor(acceptor: &AcceptorClient, members: &[Member]) -> Seen {
     let status = acceptor.status(PATIENCE).await.ok();
     let named = status.as_ref().and_then(|status| status["id"].as_str()?.parse().ok());
-    let known = || members.iter().find(|member| member.url == acceptor.url().as_str()).map(|member| member.name.clone());
+    let known = || {
+        members
+            .iter()
+            .find(|member| member.url == acceptor.url().as_str())
+            .map(|member| member.name.clone())
+    };
     let name = named.or_else(known);
     Seen { name, service: Service::Acceptor, url: acceptor.url().to_string(), status }
 }
@@ -105,13 +125,20 @@ async fn ask_member(member: &Member) -> Seen {
     };
     // Somebody else may have the port by now.
     let status = status.filter(|status| status["id"] == member.name.as_str());
-    Seen { name: Some(member.name.clone()), service: member.service, url: member.url.clone(), status }
+    Seen {
+        name: Some(member.name.clone()),
+        service: member.service,
+        url: member.url.clone(),
+        status,
+    }
 }
 
 /// What is shown of a status, by service.
 fn fields(service: Service) -> &'static [&'static str] {
     match service {
-        Service::Acceptor => &["acceptor", "promised", "voted_below", "chosen_below", "trimmed_below", "votes"],
+        Service::Acceptor => {
+            &["acceptor", "promised", "voted_below", "chosen_below", "trimmed_below", "votes"]
+        }
         Service::Coordinator => &["phase", "ballot", "chosen_below", "next_slot"],
         Service::Replica => &["role", "executed_slot", "revision", "hash", "durable_below"],
         Service::Balancer => &["version"],
@@ -126,27 +153,38 @@ impl Seen {
     fn rendered(&self, head: u64) -> Value {
         let mut shown = json!({"id": self.name, "url": self.url, "healthy": self.status.is_some()});
         for field in fields(self.service) {
-            shown[*field] = self.status.as_ref().map_or(Value::Null, |status| status[*field].clone());
+            shown[*field] =
+                self.status.as_ref().map_or(Value::Null, |status| status[*field].clone());
         }
         if self.service == Service::Replica {
-            shown["lag_slots"] = json!(self.number("executed_below").map(|below| head.saturating_sub(below)));
+            shown["lag_slots"] =
+                json!(self.number("executed_below").map(|below| head.saturating_sub(below)));
         }
         shown
     }
 }
 
 fn votes_per_decision(acceptors: &[&Seen], chosen_below: Slot) -> f64 {
-    let decided = acceptors.iter().filter_map(|seen| seen.number("chosen_below")).chain([chosen_below.0]).max().unwrap_or(0);
+    let decided = acceptors
+        .iter()
+        .filter_map(|seen| seen.number("chosen_below"))
+        .chain([chosen_below.0])
+        .max()
+        .unwrap_or(0);
     if decided == 0 {
         return 0.0;
     }
-    let voted = |seen: &&Seen| Some(seen.number("trimmed_below")?.saturating_add(seen.number("votes")?).min(decided));
+    let voted = |seen: &&Seen| {
+        Some(seen.number("trimmed_below")?.saturating_add(seen.number("votes")?).min(decided))
+    };
     let votes: u64 = acceptors.iter().filter_map(voted).sum();
     votes as f64 / decided as f64
 }
 
 fn requests_per_node(seen: &[Seen]) -> BTreeMap<String, u64> {
-    seen.iter().filter_map(|seen| Some((seen.name.as_ref()?.to_string(), seen.number("requests")?))).collect()
+    seen.iter()
+        .filter_map(|seen| Some((seen.name.as_ref()?.to_string(), seen.number("requests")?)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -163,7 +201,8 @@ mod tests {
             let status = json!({"chosen_below": 100, "trimmed_below": trimmed, "votes": votes});
             seen("acceptor-1", Service::Acceptor, Some(status))
         };
-        let [up, behind, away] = [acceptor(60, 41), acceptor(60, 15), seen("acceptor-3", Service::Acceptor, None)];
+        let [up, behind, away] =
+            [acceptor(60, 41), acceptor(60, 15), seen("acceptor-3", Service::Acceptor, None)];
         assert_eq!(votes_per_decision(&[&up, &up, &up], Slot(90)), 3.0);
         assert_eq!(votes_per_decision(&[&up, &behind, &away], Slot(90)), 1.75);
         assert_eq!(votes_per_decision(&[&away], Slot(0)), 0.0);
@@ -171,13 +210,22 @@ mod tests {
 
     #[test]
     fn a_service_that_does_not_answer_is_shown_as_unhealthy() {
-        let behind =
-            seen("replica-2", Service::Replica, Some(json!({"role": "backup", "executed_below": 7, "executed_slot": 6})));
+        let behind = seen(
+            "replica-2",
+            Service::Replica,
+            Some(json!({"role": "backup", "executed_below": 7, "executed_slot": 6})),
+        );
         let shown = behind.rendered(10);
-        assert_eq!((&shown["healthy"], &shown["lag_slots"], &shown["role"]), (&json!(true), &json!(3), &json!("backup")));
+        assert_eq!(
+            (&shown["healthy"], &shown["lag_slots"], &shown["role"]),
+            (&json!(true), &json!(3), &json!("backup"))
+        );
         let shown = seen("replica-3", Service::Replica, None).rendered(10);
         let nothing = Value::Null;
-        assert_eq!((&shown["healthy"], &shown["lag_slots"], &shown["role"]), (&json!(false), &nothing, &nothing));
+        assert_eq!(
+            (&shown["healthy"], &shown["lag_slots"], &shown["role"]),
+            (&json!(false), &nothing, &nothing)
+        );
         assert_eq!(shown["url"], "http://replica-3:1");
     }
 }

@@ -1,9 +1,10 @@
 //! A mutation that came to a replica which is not the primary goes on to the one that is.
 //!
-//! It is sent once. Only where the primary could not be connected to is it certain that nothing happened; otherwise the client
-//! hears that the outcome is unknown.
+//! It is sent once. Only where the primary could not be connected to is it certain that
+//! nothing happened; otherwise the client hears that the outcome is unknown.
 //!
-//! hyper and not reqwest: a URL library would take `..` (also as `%2e%2e`) out of a path, and a key is not a path.
+//! hyper and not reqwest: a URL library would take `..` (also as `%2e%2e`) out of a path,
+//! and a key is not a path.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -29,10 +30,15 @@ use super::refused::Refused;
 const FORWARDED: HeaderName = HeaderName::from_static("synod-forwarded");
 
 /// What of a mutation's headers means something to the primary.
-const PASSED_ON: [HeaderName; 4] =
-    [header::CONTENT_TYPE, header::IF_MATCH, header::IF_NONE_MATCH, HeaderName::from_static("synod-min-revision")];
+const PASSED_ON: [HeaderName; 4] = [
+    header::CONTENT_TYPE,
+    header::IF_MATCH,
+    header::IF_NONE_MATCH,
+    HeaderName::from_static("synod-min-revision"),
+];
 
-/// What of the answer's headers is not for the client: it is about the connection, or this replica says it itself.
+/// What of the answer's headers is not for the client: it is about the connection, or
+/// this replica says it itself.
 const NOT_PASSED_BACK: [HeaderName; 6] = [
     header::CONNECTION,
     header::TRANSFER_ENCODING,
@@ -45,21 +51,25 @@ const NOT_PASSED_BACK: [HeaderName; 6] = [
 /// The longest answer to a mutation: a few numbers and a key, or a problem.
 const ANSWER: BodyLimit = BodyLimit { what: "answer to a mutation", bytes: 256 << 10 };
 
-/// The time that is kept back, so that the primary's answer arrives before this replica's own deadline: what an answer may take on
-/// a busy machine.
+/// The time that is kept back, so that the primary's answer arrives before this replica's
+/// own deadline: what an answer may take on a busy machine.
 const KEPT_BACK: Duration = Duration::from_millis(200);
 
 /// But no more of the remaining time than one part in this many.
 const MOST_KEPT_BACK: u32 = 4;
 
-/// How long an idle connection is kept: shorter than servers keep it, so that none is closed while it is being used.
+/// How long an idle connection is kept: shorter than servers keep it, so that none is
+/// closed while it is being used.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 static CLIENT: LazyLock<Client<HttpConnector, Full<Bytes>>> = LazyLock::new(|| {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIMEOUT).build(connector)
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .build(connector)
 });
 
 /// Whether another replica has forwarded this request.
@@ -68,21 +78,29 @@ pub(super) fn is_forwarded(headers: &HeaderMap) -> bool {
 }
 
 /// Sends the mutation to the primary, and its answer back.
-pub(super) async fn forward(primary: &Member, parts: &Parts, body: Bytes, deadline: Deadline) -> Result<Response, Refused> {
+pub(super) async fn forward(
+    primary: &Member,
+    parts: &Parts,
+    body: Bytes,
+    deadline: Deadline,
+) -> Result<Response, Refused> {
     let name = || primary.name.to_string();
     let request = request_to(primary, parts, body, deadline)?;
     let silent = |_| Refused::PrimarySilent { primary: name(), waited: deadline.timeout() };
-    let answer = deadline.bound(CLIENT.request(request)).await.map_err(silent)?.map_err(|error| {
-        let reason = cause_of(&error);
-        if error.is_connect() {
-            Refused::PrimaryUnreachable { primary: name(), reason }
-        } else {
-            Refused::PrimaryBroke { primary: name(), reason }
-        }
-    })?;
+    let answer =
+        deadline.bound(CLIENT.request(request)).await.map_err(silent)?.map_err(|error| {
+            let reason = cause_of(&error);
+            if error.is_connect() {
+                Refused::PrimaryUnreachable { primary: name(), reason }
+            } else {
+                Refused::PrimaryBroke { primary: name(), reason }
+            }
+        })?;
     let (mut head, body) = answer.into_parts();
-    let broke =
-        |problem: shared::problem::Problem| Refused::PrimaryBroke { primary: name(), reason: problem.body().detail.clone() };
+    let broke = |problem: shared::problem::Problem| Refused::PrimaryBroke {
+        primary: name(),
+        reason: problem.body().detail.clone(),
+    };
     let body = deadline.bound(read_body(body, ANSWER)).await.map_err(silent)?.map_err(broke)?;
     for name in NOT_PASSED_BACK {
         head.headers.remove(name);
@@ -90,11 +108,20 @@ pub(super) async fn forward(primary: &Member, parts: &Parts, body: Bytes, deadli
     Ok(Response::from_parts(head, Body::from(body)))
 }
 
-fn request_to(primary: &Member, parts: &Parts, body: Bytes, deadline: Deadline) -> Result<Request<Full<Bytes>>, Refused> {
+fn request_to(
+    primary: &Member,
+    parts: &Parts,
+    body: Bytes,
+    deadline: Deadline,
+) -> Result<Request<Full<Bytes>>, Refused> {
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let uri: Uri = format!("{}{path}", primary.url).parse().map_err(|error: http::uri::InvalidUri| {
-        Refused::PrimaryUnreachable { primary: primary.name.to_string(), reason: error.to_string() }
-    })?;
+    let uri: Uri =
+        format!("{}{path}", primary.url).parse().map_err(|error: http::uri::InvalidUri| {
+            Refused::PrimaryUnreachable {
+                primary: primary.name.to_string(),
+                reason: error.to_string(),
+            }
+        })?;
     let remaining = deadline.remaining();
     let granted = deadline::header_value(remaining - KEPT_BACK.min(remaining / MOST_KEPT_BACK));
     let mut request = Request::new(Full::new(body));
@@ -134,9 +161,21 @@ mod tests {
     async fn only_a_primary_that_was_never_reached_has_certainly_done_nothing() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let primary = Member { name: "replica-1".parse().unwrap(), service: Service::Replica, url, instance: Instance(1) };
+        let primary = Member {
+            name: "replica-1".parse().unwrap(),
+            service: Service::Replica,
+            url,
+            instance: Instance(1),
+        };
         let (parts, ()) = Request::put("/v1/kv/a").body(()).unwrap().into_parts();
-        let put = || forward(&primary, &parts, Bytes::from_static(b"v"), Deadline::after(Duration::from_secs(10)));
+        let put = || {
+            forward(
+                &primary,
+                &parts,
+                Bytes::from_static(b"v"),
+                Deadline::after(Duration::from_secs(10)),
+            )
+        };
 
         for said in ["", "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"] {
             let takes_it_and_breaks_off = async {

@@ -13,10 +13,10 @@ use shared::problem::Problem;
 use super::App;
 use super::reading::{Released, released};
 use super::refused::Refused;
-use crate::request::CONSISTENCY;
-use crate::request::conditions::{ReadConditions, Verdict, etag};
-use crate::request::path::key_of_path;
-use crate::request::query::Query;
+use crate::http::request::CONSISTENCY;
+use crate::http::request::conditions::{ReadConditions, Verdict, etag};
+use crate::http::request::path::key_of_path;
+use crate::http::request::query::Query;
 use crate::store::Item;
 
 /// Answers it.
@@ -39,8 +39,12 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let mut response = match (conditions.judge(current), point.item) {
         (Verdict::Answer, Some(item)) => found(item),
         (Verdict::NotModified, Some(item)) => not_modified(&item),
-        (Verdict::Failed, _) => Problem::from(Refused::ReadConditionFailed { revision, current }).into_response(),
-        (Verdict::Answer | Verdict::NotModified, None) => Problem::from(Refused::NoSuchKey { key, revision }).into_response(),
+        (Verdict::Failed, _) => {
+            Problem::from(Refused::ReadConditionFailed { revision, current }).into_response()
+        }
+        (Verdict::Answer | Verdict::NotModified, None) => {
+            Problem::from(Refused::NoSuchKey { key, revision }).into_response()
+        }
     };
     describe(&mut response, &released, revision);
     Ok(response)
@@ -48,14 +52,17 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
 
 fn describe(response: &mut Response, released: &Released, revision: Revision) {
     released.describe(response.headers_mut(), revision);
-    // What is read now may be another value the next time, whatever a cache on the way would guess.
+    // What is read now may be another value the next time, whatever a cache on the way
+    // would guess.
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
 }
 
 fn found(item: Item) -> Response {
     let mut headers = HeaderMap::with_capacity(8);
     tag(&mut headers, &item);
-    let content_type = item.content_type.and_then(|text| HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).ok());
+    let content_type = item
+        .content_type
+        .and_then(|text| HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).ok());
     if let Some(content_type) = content_type {
         headers.insert(header::CONTENT_TYPE, content_type);
     }
@@ -71,7 +78,10 @@ fn not_modified(item: &Item) -> Response {
 }
 
 fn tag(headers: &mut HeaderMap, item: &Item) {
-    headers.insert(header::ETAG, HeaderValue::from_str(&etag(item.revision)).expect("digits in quotation marks"));
+    headers.insert(
+        header::ETAG,
+        HeaderValue::from_str(&etag(item.revision)).expect("digits in quotation marks"),
+    );
     headers.insert("synod-created-revision", HeaderValue::from(item.created_revision.0));
     headers.insert("synod-version", HeaderValue::from(item.version));
 }

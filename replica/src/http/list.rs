@@ -18,13 +18,13 @@ use super::ndjson::{ndjson, push_line};
 use super::reading::released_from;
 use super::refused::Refused;
 use super::render::RenderedItem;
-use crate::request::headers::wants_ndjson;
-use crate::request::listing::{Asked, Cursor, Listing, PARAMETERS};
-use crate::request::query::Query;
+use crate::http::request::headers::wants_ndjson;
+use crate::http::request::listing::{Asked, Cursor, Listing, PARAMETERS};
+use crate::http::request::query::Query;
 use crate::store::{ABOVE_EVERY_KEY, Item, ListPage, ListQuery, Order, Reader, Show};
 
-/// The most bytes of keys and values in a page; what does not fit comes with the next one. A page is held in memory until the
-/// client has taken it, however slow that is.
+/// The most bytes of keys and values in a page; what does not fit comes with the next
+/// one. A page is held in memory until the client has taken it, however slow that is.
 const PAGE_BYTES: usize = 2 << 20;
 /// The same for a piece of a stream, of which many may be under way to slow readers.
 const PIECE_BYTES: usize = 512 << 10;
@@ -51,10 +51,12 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
         ))
         .into());
     }
-    // The revision of a cursor is there: a replica that has not come so far, and is read locally, is only behind.
+    // The revision of a cursor is there: a replica that has not come so far, and is read
+    // locally, is only behind.
     let shown = asked.revision.filter(|_| asked.after.is_some());
     let released = released_from(app, &parts.headers, &query, shown).await?;
-    let (items, bytes) = if streaming { (PIECE_ITEMS, PIECE_BYTES) } else { (app.limits.page_items, PAGE_BYTES) };
+    let (items, bytes) =
+        if streaming { (PIECE_ITEMS, PIECE_BYTES) } else { (app.limits.page_items, PAGE_BYTES) };
     let first = app.reader.list(asked.query(limit.unwrap_or(items).min(items), bytes)).await?;
     let at = first.at;
     let mut response = if streaming {
@@ -85,7 +87,11 @@ impl Asked {
     }
 
     fn rendered<'a>(&self, item: &'a Item) -> RenderedItem<'a> {
-        if self.listing.keys_only { RenderedItem::key_only(item) } else { RenderedItem::whole(item) }
+        if self.listing.keys_only {
+            RenderedItem::key_only(item)
+        } else {
+            RenderedItem::whole(item)
+        }
     }
 
     /// Where the page after this one starts, if there is one.
@@ -130,7 +136,8 @@ fn stream(reader: Reader, asked: Asked, first: ListPage, limit: usize) -> Respon
     }))
 }
 
-/// The lines of the page at hand; the next one is read only when the client has taken them.
+/// The lines of the page at hand; the next one is read only when the client has taken
+/// them.
 async fn piece(mut rest: Rest) -> io::Result<Option<(Bytes, Rest)>> {
     loop {
         let page = match rest.page.take() {
@@ -184,19 +191,36 @@ mod tests {
             Cursor { listing, revision: Revision(9), after: Bytes::from_static(b"a/m") }.encode()
         };
         let query = asked(&format!("cursor={}&limit=3", page(false))).unwrap().query(3, 1);
-        assert_eq!((&query.from[..], &query.below[..], query.at), (&b"a/m\0"[..], &b"a/\xff"[..], Some(Revision(9))));
+        assert_eq!(
+            (&query.from[..], &query.below[..], query.at),
+            (&b"a/m\0"[..], &b"a/\xff"[..], Some(Revision(9)))
+        );
         assert_eq!((query.order, query.show), (Order::Ascending, Show::KeysOnly));
         let query = asked(&format!("cursor={}", page(true))).unwrap().query(3, 1);
-        assert_eq!((&query.from[..], &query.below[..], query.order), (&b"a/"[..], &b"a/m"[..], Order::Descending));
+        assert_eq!(
+            (&query.from[..], &query.below[..], query.order),
+            (&b"a/"[..], &b"a/m"[..], Order::Descending)
+        );
     }
 
     #[test]
     fn beside_a_cursor_only_what_it_says_may_be_repeated() {
         let first = asked("prefix=a/&start=a/b").unwrap();
-        let cursor = Cursor { listing: first.listing, revision: Revision(9), after: Bytes::from_static(b"a/m") }.encode();
-        assert!(asked(&format!("prefix=a/&start=a/b&revision=9&reverse=false&cursor={cursor}")).is_ok());
-        for (other, named) in [("prefix=b", "prefix"), ("end=z", "end"), ("reverse=true", "reverse"), ("revision=8", "revision")]
-        {
+        let cursor = Cursor {
+            listing: first.listing,
+            revision: Revision(9),
+            after: Bytes::from_static(b"a/m"),
+        }
+        .encode();
+        assert!(
+            asked(&format!("prefix=a/&start=a/b&revision=9&reverse=false&cursor={cursor}")).is_ok()
+        );
+        for (other, named) in [
+            ("prefix=b", "prefix"),
+            ("end=z", "end"),
+            ("reverse=true", "reverse"),
+            ("revision=8", "revision"),
+        ] {
             let problem = asked(&format!("{other}&cursor={cursor}")).unwrap_err();
             assert!(problem.body().detail.contains(named), "{problem}");
         }

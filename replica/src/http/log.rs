@@ -18,11 +18,11 @@ use super::ndjson::{ndjson, push_line};
 use super::reading::released;
 use super::refused::Refused;
 use super::render::hex;
-use crate::describe::{Description, describe};
-use crate::request::CONSISTENCY;
-use crate::request::headers::wants_ndjson;
-use crate::request::path::slot_of_path;
-use crate::request::query::Query;
+use crate::http::request::CONSISTENCY;
+use crate::http::request::headers::wants_ndjson;
+use crate::http::request::path::slot_of_path;
+use crate::http::request::query::Query;
+use crate::machine::describe::{Description, describe};
 use crate::store::{LogPage, LogQuery, LogRow, Reader};
 
 /// The most bytes of values in a page; what does not fit comes with the next one.
@@ -49,7 +49,8 @@ async fn slot_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let page = app.reader.log(LogQuery { from: slot, limit: 1, max_bytes: PAGE_BYTES }).await?;
     let mut response = match page.rows.first() {
         Some(row) => wire::json(&RenderedSlot::of(row)),
-        None => Problem::from(Refused::NoSuchSlot { slot, executed_below: page.executed_below }).into_response(),
+        None => Problem::from(Refused::NoSuchSlot { slot, executed_below: page.executed_below })
+            .into_response(),
     };
     released.describe(response.headers_mut(), page.revision);
     Ok(response)
@@ -68,11 +69,18 @@ async fn list_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
         .into());
     }
     let released = released(app, &parts.headers, &query).await?;
-    let (slots, max_bytes) = if streaming { (PIECE_SLOTS, PIECE_BYTES) } else { (app.limits.page_items, PAGE_BYTES) };
-    let page = app.reader.log(LogQuery { from, limit: limit.unwrap_or(slots).min(slots), max_bytes }).await?;
+    let (slots, max_bytes) =
+        if streaming { (PIECE_SLOTS, PIECE_BYTES) } else { (app.limits.page_items, PAGE_BYTES) };
+    let page = app
+        .reader
+        .log(LogQuery { from, limit: limit.unwrap_or(slots).min(slots), max_bytes })
+        .await?;
     let revision = page.revision;
-    let mut response =
-        if streaming { stream(app.reader.clone(), page, limit.unwrap_or(usize::MAX)) } else { rendered(&page, limit) };
+    let mut response = if streaming {
+        stream(app.reader.clone(), page, limit.unwrap_or(usize::MAX))
+    } else {
+        rendered(&page, limit)
+    };
     released.describe(response.headers_mut(), revision);
     Ok(response)
 }
@@ -127,7 +135,8 @@ struct Rest {
 }
 
 fn stream(reader: Reader, first: LogPage, limit: usize) -> Response {
-    let rest = Rest { reader, end: first.executed_below, next: None, page: Some(first), left: limit };
+    let rest =
+        Rest { reader, end: first.executed_below, next: None, page: Some(first), left: limit };
     ndjson(futures::stream::try_unfold(rest, piece))
 }
 
@@ -135,7 +144,8 @@ async fn piece(mut rest: Rest) -> io::Result<Option<(Bytes, Rest)>> {
     let page = match (rest.page.take(), rest.next) {
         (Some(page), _) => page,
         (None, Some(from)) if rest.left > 0 => {
-            let query = LogQuery { from, limit: rest.left.min(PIECE_SLOTS), max_bytes: PIECE_BYTES };
+            let query =
+                LogQuery { from, limit: rest.left.min(PIECE_SLOTS), max_bytes: PIECE_BYTES };
             rest.reader.log(query).await.map_err(io::Error::other)?
         }
         (None, Some(_) | None) => return Ok(None),

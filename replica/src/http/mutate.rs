@@ -1,7 +1,7 @@
 //! `PUT /v1/kv/{key}`, `DELETE /v1/kv/{key}` and `DELETE /v1/kv?prefix=`.
 //!
-//! The primary takes them; any other replica forwards them to it. Every refusal says what became of the mutation: unless it says
-//! otherwise, nothing.
+//! The primary takes them; any other replica forwards them to it. Every refusal says what
+//! became of the mutation: unless it says otherwise, nothing.
 
 use std::sync::Arc;
 
@@ -21,15 +21,15 @@ use super::forward::{forward, is_forwarded};
 use super::reading::{REVISION, at_least};
 use super::refused::Refused;
 use super::{App, Limits};
-use crate::command::{Condition, Op};
 use crate::driver::MutationEnd;
-use crate::event::{Answer, Role};
-use crate::execute::CommandOutcome;
-use crate::request::conditions::{Guard, etag, guard_of};
-use crate::request::headers::min_revision;
-use crate::request::path::{key_of_path, text_of};
-use crate::request::query::Query;
-use crate::status::Status;
+use crate::http::request::conditions::{Guard, etag, guard_of};
+use crate::http::request::headers::min_revision;
+use crate::http::request::path::{key_of_path, text_of};
+use crate::http::request::query::Query;
+use crate::machine::command::{Condition, Op};
+use crate::machine::execute::CommandOutcome;
+use crate::replica::event::{Answer, Role};
+use crate::replica::status::Status;
 
 /// `PUT /v1/kv/{key}`.
 pub(super) async fn put(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -56,7 +56,8 @@ async fn put_answer(app: &App, request: Request) -> Result<Response, Refused> {
     refuse_unsupported(&parts.headers)?;
     let _room = app.bodies.reserve(&parts.headers, app.limits.value_bytes)?;
     parts.extensions.insert(BodyLimit { what: "value", bytes: app.limits.value_bytes });
-    let WholeBody(value) = WholeBody::from_request(Request::from_parts(parts.clone(), body), &()).await?;
+    let WholeBody(value) =
+        WholeBody::from_request(Request::from_parts(parts.clone(), body), &()).await?;
     let op = Op::Put { key, value: value.clone(), content_type, condition };
     submit(app, &parts, op, value, deadline).await
 }
@@ -75,20 +76,30 @@ async fn delete_prefix_answer(app: &App, parts: Parts) -> Result<Response, Refus
     let query = Query::parse(parts.uri.query(), &["prefix", "all"])?;
     let (prefix, all) = (query.text("prefix").unwrap_or_default(), query.flag("all")?);
     if prefix.is_empty() && !all {
-        return Err(Problem::bad_request("an empty prefix deletes every key: say so with all=true, or name a prefix").into());
+        return Err(Problem::bad_request(
+            "an empty prefix deletes every key: say so with all=true, or name a prefix",
+        )
+        .into());
     }
     if !prefix.is_empty() && all {
         return Err(Problem::bad_request("all=true and a prefix exclude each other").into());
     }
     if prefix.len() > app.limits.key_bytes {
         let (length, limit) = (prefix.len(), app.limits.key_bytes);
-        return Err(Problem::bad_request(format!("the prefix has {length} bytes, the limit is {limit} bytes of UTF-8")).into());
+        return Err(Problem::bad_request(format!(
+            "the prefix has {length} bytes, the limit is {limit} bytes of UTF-8"
+        ))
+        .into());
     }
     if guard_of(&parts.headers)? != Guard::Always {
-        return Err(Problem::bad_request("If-Match and If-None-Match are about one key, not about a prefix").into());
+        return Err(Problem::bad_request(
+            "If-Match and If-None-Match are about one key, not about a prefix",
+        )
+        .into());
     }
     refuse_unsupported(&parts.headers)?;
-    submit(app, &parts, Op::DeletePrefix { prefix: prefix.to_owned() }, Bytes::new(), deadline).await
+    submit(app, &parts, Op::DeletePrefix { prefix: prefix.to_owned() }, Bytes::new(), deadline)
+        .await
 }
 
 fn key_text(parts: &Parts, limits: &Limits) -> Result<String, Problem> {
@@ -106,11 +117,14 @@ fn condition_of(guard: Guard) -> Condition {
 
 fn content_type_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(None) };
-    let text = value.to_str().map_err(|_| Problem::bad_request("Content-Type has bytes that are not visible ASCII"))?;
+    let text = value
+        .to_str()
+        .map_err(|_| Problem::bad_request("Content-Type has bytes that are not visible ASCII"))?;
     Ok(Some(text.to_owned()))
 }
 
-/// Headers that would change what a mutation means, and that are not obeyed: better refused than silently ignored.
+/// Headers that would change what a mutation means, and that are not obeyed: better
+/// refused than silently ignored.
 const UNSUPPORTED: [(&str, &str); 3] = [
     ("idempotency-key", "Idempotency-Key is not supported yet"),
     ("synod-fence", "Synod-Fence is not supported yet"),
@@ -122,9 +136,11 @@ fn refuse_unsupported(headers: &HeaderMap) -> Result<(), Problem> {
         return Err(Problem::bad_request(*detail));
     }
     match headers.get(header::CONTENT_ENCODING) {
-        Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => Err(Problem::unsupported_media_type(
-            "Content-Encoding is not kept with a value: send the bytes as they are to be read",
-        )),
+        Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => {
+            Err(Problem::unsupported_media_type(
+                "Content-Encoding is not kept with a value: send the bytes as they are to be read",
+            ))
+        }
         Some(_) | None => Ok(()),
     }
 }
@@ -139,14 +155,23 @@ fn taker(status: &Status, app: &App, headers: &HeaderMap) -> Result<Taker, Refus
     match (status.role, &status.primary) {
         (Role::Primary, _) => Ok(Taker::ThisReplica),
         (Role::Backup | Role::Waiting, _) if is_forwarded(headers) => Err(Refused::Astray),
-        // In the view's eyes this replica is the primary, but as it was before a restart: the next view is on its way.
-        (Role::Backup | Role::Waiting, Some(primary)) if primary.name == app.name => Err(Refused::NoPrimary),
+        // In the view's eyes this replica is the primary, but as it was before a restart:
+        // the next view is on its way.
+        (Role::Backup | Role::Waiting, Some(primary)) if primary.name == app.name => {
+            Err(Refused::NoPrimary)
+        }
         (Role::Backup | Role::Waiting, Some(primary)) => Ok(Taker::Primary(primary.clone())),
         (Role::Backup | Role::Waiting, None) => Err(Refused::NoPrimary),
     }
 }
 
-async fn submit(app: &App, parts: &Parts, op: Op, body: Bytes, deadline: Deadline) -> Result<Response, Refused> {
+async fn submit(
+    app: &App,
+    parts: &Parts,
+    op: Op,
+    body: Bytes,
+    deadline: Deadline,
+) -> Result<Response, Refused> {
     let min_revision = min_revision(&parts.headers)?;
     let taker = taker(&app.driver.published().status, app, &parts.headers)?;
     match taker {
@@ -183,15 +208,18 @@ struct Deleted {
 fn executed(key: String, end: MutationEnd) -> Result<Response, Refused> {
     let outcome = match end {
         MutationEnd::Answered(Answer::Executed { slot: _, outcome }) => outcome,
-        MutationEnd::Answered(Answer::NotApplied(reason)) => return Err(Refused::NotApplied(reason)),
+        MutationEnd::Answered(Answer::NotApplied(reason)) => {
+            return Err(Refused::NotApplied(reason));
+        }
         MutationEnd::Answered(Answer::Unknown(stall)) => return Err(Refused::Unknown(stall)),
         MutationEnd::Closed => return Err(Refused::Closed),
         MutationEnd::Lost => return Err(Refused::Lost),
     };
     match outcome {
-        CommandOutcome::Created { revision } => {
-            Ok(written(StatusCode::CREATED, &Written { key, revision, created_revision: revision, version: 1 }))
-        }
+        CommandOutcome::Created { revision } => Ok(written(
+            StatusCode::CREATED,
+            &Written { key, revision, created_revision: revision, version: 1 },
+        )),
         CommandOutcome::Replaced { revision, created_revision, version } => {
             Ok(written(StatusCode::OK, &Written { key, revision, created_revision, version }))
         }
@@ -200,7 +228,9 @@ fn executed(key: String, end: MutationEnd) -> Result<Response, Refused> {
             response.headers_mut().insert(REVISION, HeaderValue::from(revision.0));
             Ok(response)
         }
-        CommandOutcome::PreconditionFailed { revision, current } => Err(Refused::GuardFailed { revision, current }),
+        CommandOutcome::PreconditionFailed { revision, current } => {
+            Err(Refused::GuardFailed { revision, current })
+        }
     }
 }
 
@@ -213,7 +243,8 @@ fn written(status: StatusCode, body: &Written) -> Response {
     response
 }
 
-/// A refusal that does not say what became of the mutation comes from before it was handed to anybody.
+/// A refusal that does not say what became of the mutation comes from before it was
+/// handed to anybody.
 fn finish(result: Result<Response, Refused>) -> Response {
     result.unwrap_or_else(|refused| {
         let problem = Problem::from(refused);

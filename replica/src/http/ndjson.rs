@@ -9,7 +9,7 @@ use futures::Stream;
 use http::{HeaderValue, header};
 use serde::Serialize;
 
-use crate::request::headers::NDJSON;
+use crate::http::request::headers::NDJSON;
 
 /// Appends a line.
 pub(super) fn push_line(lines: &mut Vec<u8>, document: &impl Serialize) {
@@ -17,7 +17,8 @@ pub(super) fn push_line(lines: &mut Vec<u8>, document: &impl Serialize) {
     lines.push(b'\n');
 }
 
-/// The response that streams. Where it breaks off before its end, so does the connection: the client notices.
+/// The response that streams. Where it breaks off before its end, so does the connection:
+/// the client notices.
 pub(super) fn ndjson(lines: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Response {
     let mut response = Response::new(Body::from_stream(lines));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(NDJSON));

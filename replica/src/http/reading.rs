@@ -1,4 +1,5 @@
-//! What all reads have in common: how new the state must be, and what the answer says of it.
+//! What all reads have in common: how new the state must be, and what the answer says of
+//! it.
 
 use std::time::Duration;
 
@@ -8,9 +9,9 @@ use shared::ids::Revision;
 
 use super::App;
 use super::refused::Refused;
-use crate::request::CONSISTENCY;
-use crate::request::headers::min_revision;
-use crate::request::query::Query;
+use crate::http::request::CONSISTENCY;
+use crate::http::request::headers::min_revision;
+use crate::http::request::query::Query;
 
 const LAG: HeaderName = HeaderName::from_static("synod-lag");
 /// The response header with the revision of the state it speaks of.
@@ -30,11 +31,16 @@ pub(super) struct Released {
 }
 
 /// Waits until the state is as new as the request asks for.
-pub(super) async fn released(app: &App, headers: &HeaderMap, query: &Query) -> Result<Released, Refused> {
+pub(super) async fn released(
+    app: &App,
+    headers: &HeaderMap,
+    query: &Query,
+) -> Result<Released, Refused> {
     released_from(app, headers, query, None).await
 }
 
-/// Waits until the state is as new as the request asks for, and not older than a revision that some replica has shown already.
+/// Waits until the state is as new as the request asks for, and not older than a revision
+/// that some replica has shown already.
 pub(super) async fn released_from(
     app: &App,
     headers: &HeaderMap,
@@ -55,7 +61,11 @@ pub(super) async fn released_from(
 }
 
 /// Waits until the state is at the revision.
-pub(super) async fn at_least(app: &App, wanted: Option<Revision>, deadline: Deadline) -> Result<(), Refused> {
+pub(super) async fn at_least(
+    app: &App,
+    wanted: Option<Revision>,
+    deadline: Deadline,
+) -> Result<(), Refused> {
     let Some(wanted) = wanted else { return Ok(()) };
     app.driver.at_least(wanted, deadline).await.map_err(|reason| Refused::Behind { wanted, reason })
 }
@@ -70,7 +80,8 @@ impl Released {
     /// Says on the answer how old the state may be.
     pub(super) fn describe_lag(&self, headers: &mut HeaderMap) {
         if let Some(lag) = self.lag {
-            headers.insert(LAG, HeaderValue::from(u64::try_from(lag.as_millis()).unwrap_or(u64::MAX)));
+            headers
+                .insert(LAG, HeaderValue::from(u64::try_from(lag.as_millis()).unwrap_or(u64::MAX)));
         }
     }
 }

@@ -8,9 +8,9 @@ use shared::ids::{Revision, Slot};
 use shared::problem::{Outcome, Problem, RETRY_AFTER, Retryable};
 
 use crate::driver::NotReleased;
-use crate::event::{NotApplied, Refusal, Stall};
-use crate::request::conditions::etag;
-use crate::request::path::text_of;
+use crate::http::request::conditions::etag;
+use crate::http::request::path::text_of;
+use crate::replica::event::{NotApplied, Refusal, Stall};
 use crate::store::{ReadError, StoreError};
 
 /// Why a request of the client API has no success to answer with.
@@ -76,35 +76,48 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Malformed(problem) => problem,
-            Refused::BodiesFull { limit } => Self::overloaded(format!("the bodies of mutations take {limit} bytes, their limit")),
+            Refused::BodiesFull { limit } => {
+                Self::overloaded(format!("the bodies of mutations take {limit} bytes, their limit"))
+            }
             Refused::NotReleased(reason) => not_released(&reason),
             Refused::Behind { wanted, reason } => behind(wanted, &reason),
             Refused::Read(error) => not_read(&error),
-            Refused::NoSuchKey { key, revision } => {
-                Self::not_found(format!("there is no key {:?} at revision {revision}", text_of(&key))).with_revision(revision)
-            }
+            Refused::NoSuchKey { key, revision } => Self::not_found(format!(
+                "there is no key {:?} at revision {revision}",
+                text_of(&key)
+            ))
+            .with_revision(revision),
             Refused::NoSuchSlot { slot, executed_below } => Self::not_found(format!(
                 "slot {slot} is not chosen yet, or not executed here: this replica has executed the slots below {executed_below}"
             )),
-            Refused::ReadConditionFailed { revision, current } => condition_failed("If-Match does not hold", revision, current),
+            Refused::ReadConditionFailed { revision, current } => {
+                condition_failed("If-Match does not hold", revision, current)
+            }
             Refused::GuardFailed { revision, current } => {
-                condition_failed("nothing was written", revision, current).with_outcome(Outcome::NotApplied)
+                condition_failed("nothing was written", revision, current)
+                    .with_outcome(Outcome::NotApplied)
             }
             Refused::NotApplied(reason) => not_applied(&reason).with_outcome(Outcome::NotApplied),
-            Refused::Unknown(stall) => Self::timeout(format!("the mutation was proposed, but not executed in time: {stall}"))
-                .with_outcome(Outcome::Unknown),
+            Refused::Unknown(stall) => Self::timeout(format!(
+                "the mutation was proposed, but not executed in time: {stall}"
+            ))
+            .with_outcome(Outcome::Unknown),
             Refused::Lost => unknown("the replica ended while the mutation was under way"),
             Refused::Closed => Self::unavailable("the replica is shutting down"),
             Refused::NoPrimary => Self::unavailable("no primary is known that takes mutations"),
-            Refused::Astray => Self::unavailable("this replica is not the primary, which another replica took it for"),
+            Refused::Astray => Self::unavailable(
+                "this replica is not the primary, which another replica took it for",
+            ),
             Refused::PrimaryUnreachable { primary, reason } => {
                 Self::unavailable(format!("the primary {primary} cannot be connected to: {reason}"))
             }
             Refused::PrimarySilent { primary, waited } => {
-                Self::timeout(format!("the primary {primary} did not answer within {waited:?}")).with_outcome(Outcome::Unknown)
+                Self::timeout(format!("the primary {primary} did not answer within {waited:?}"))
+                    .with_outcome(Outcome::Unknown)
             }
             Refused::PrimaryBroke { primary, reason } => {
-                Self::bad_gateway(format!("the primary {primary} broke off: {reason}")).with_outcome(Outcome::Unknown)
+                Self::bad_gateway(format!("the primary {primary} broke off: {reason}"))
+                    .with_outcome(Outcome::Unknown)
             }
         }
     }
@@ -116,8 +129,12 @@ fn not_released(reason: &NotReleased) -> Problem {
         NotReleased::Refused(Refusal::GivenUp(Stall::Slow)) => {
             Problem::timeout("the read was not released in time: it took too long")
         }
-        NotReleased::Refused(Refusal::GivenUp(stall @ (Stall::NoQuorum | Stall::NoLeader))) => no_quorum(stall),
-        NotReleased::Refused(Refusal::GivenUp(stall @ Stall::Overloaded(_))) => Problem::unavailable(stall.to_string()),
+        NotReleased::Refused(Refusal::GivenUp(stall @ (Stall::NoQuorum | Stall::NoLeader))) => {
+            no_quorum(stall)
+        }
+        NotReleased::Refused(Refusal::GivenUp(stall @ Stall::Overloaded(_))) => {
+            Problem::unavailable(stall.to_string())
+        }
         NotReleased::Closed => Problem::unavailable(reason.to_string()),
     }
 }
@@ -125,9 +142,9 @@ fn not_released(reason: &NotReleased) -> Problem {
 fn behind(wanted: Revision, reason: &NotReleased) -> Problem {
     match reason {
         NotReleased::Refused(Refusal::QueueFull(limit)) => Problem::overloaded(limit),
-        NotReleased::Refused(Refusal::GivenUp(stall)) => {
-            Problem::unavailable(format!("this replica has not executed revision {wanted} in time: {stall}"))
-        }
+        NotReleased::Refused(Refusal::GivenUp(stall)) => Problem::unavailable(format!(
+            "this replica has not executed revision {wanted} in time: {stall}"
+        )),
         NotReleased::Closed => Problem::unavailable(reason.to_string()),
     }
 }
@@ -135,20 +152,30 @@ fn behind(wanted: Revision, reason: &NotReleased) -> Problem {
 fn not_read(error: &ReadError) -> Problem {
     match error {
         ReadError::Overloaded { .. } => Problem::overloaded(error),
-        ReadError::Future { present, .. } => Problem::bad_request(error.to_string()).with_revision(*present),
+        ReadError::Future { present, .. } => {
+            Problem::bad_request(error.to_string()).with_revision(*present)
+        }
         ReadError::Store(StoreError::Full(_) | StoreError::Busy(_)) | ReadError::Closed => {
             Problem::unavailable(error.to_string())
         }
-        ReadError::Store(StoreError::Damaged(_) | StoreError::Failed(_)) => Problem::internal(error.to_string()),
+        ReadError::Store(StoreError::Damaged(_) | StoreError::Failed(_)) => {
+            Problem::internal(error.to_string())
+        }
     }
 }
 
 fn not_applied(reason: &NotApplied) -> Problem {
     match reason {
-        NotApplied::NotPrimary { .. } | NotApplied::PrimaryChanged => Problem::unavailable(reason.to_string()),
+        NotApplied::NotPrimary { .. } | NotApplied::PrimaryChanged => {
+            Problem::unavailable(reason.to_string())
+        }
         NotApplied::QueueFull(limit) => Problem::overloaded(limit),
-        NotApplied::StorageFull => Problem::insufficient_storage(reason.to_string()).with_retry_after(RETRY_AFTER),
-        NotApplied::Unreadable(_) => Problem::bad_request(reason.to_string()).with_retryable(Retryable::No),
+        NotApplied::StorageFull => {
+            Problem::insufficient_storage(reason.to_string()).with_retry_after(RETRY_AFTER)
+        }
+        NotApplied::Unreadable(_) => {
+            Problem::bad_request(reason.to_string()).with_retryable(Retryable::No)
+        }
         NotApplied::GivenUp(stall @ (Stall::NoQuorum | Stall::NoLeader)) => no_quorum(stall),
         NotApplied::GivenUp(Stall::Overloaded(_)) => Problem::unavailable(reason.to_string()),
         NotApplied::GivenUp(Stall::Slow) => Problem::timeout(reason.to_string()),
@@ -157,7 +184,8 @@ fn not_applied(reason: &NotApplied) -> Problem {
 
 fn no_quorum(stall: &Stall) -> Problem {
     let (kind, title) = ("urn:synod:problem:no-quorum", "No quorum");
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, kind, title, stall.to_string()).with_retry_after(RETRY_AFTER)
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, kind, title, stall.to_string())
+        .with_retry_after(RETRY_AFTER)
 }
 
 fn unknown(detail: &str) -> Problem {
@@ -167,7 +195,8 @@ fn unknown(detail: &str) -> Problem {
 
 fn condition_failed(what: &str, revision: Revision, current: Option<Revision>) -> Problem {
     let Some(current) = current else {
-        return Problem::precondition_failed(format!("{what}: the key does not exist")).with_revision(revision);
+        return Problem::precondition_failed(format!("{what}: the key does not exist"))
+            .with_revision(revision);
     };
     let tag = HeaderValue::from_str(&etag(current)).expect("digits in quotation marks");
     let detail = format!("{what}: the key is at revision {current}");
@@ -177,12 +206,16 @@ fn condition_failed(what: &str, revision: Revision, current: Option<Revision>) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::LimitHit;
+    use crate::replica::event::LimitHit;
 
     fn said(refused: Refused) -> (u16, Option<Outcome>, bool) {
         let problem = Problem::from(refused);
         let response = problem.to_http();
-        (response.status().as_u16(), problem.body().outcome, response.headers().contains_key("retry-after"))
+        (
+            response.status().as_u16(),
+            problem.body().outcome,
+            response.headers().contains_key("retry-after"),
+        )
     }
 
     #[test]
@@ -193,19 +226,39 @@ mod tests {
         for (refused, expected) in [
             (Refused::Unknown(Stall::NoQuorum), (504, unknown, false)),
             (Refused::Lost, (504, unknown, false)),
-            (Refused::PrimarySilent { primary: primary(), waited: Duration::from_secs(1) }, (504, unknown, false)),
-            (Refused::PrimaryBroke { primary: primary(), reason: String::new() }, (502, unknown, false)),
-            (Refused::PrimaryUnreachable { primary: primary(), reason: String::new() }, (503, None, true)),
+            (
+                Refused::PrimarySilent { primary: primary(), waited: Duration::from_secs(1) },
+                (504, unknown, false),
+            ),
+            (
+                Refused::PrimaryBroke { primary: primary(), reason: String::new() },
+                (502, unknown, false),
+            ),
+            (
+                Refused::PrimaryUnreachable { primary: primary(), reason: String::new() },
+                (503, None, true),
+            ),
             (Refused::NotApplied(NotApplied::GivenUp(Stall::NoQuorum)), (503, no, true)),
             (Refused::NotApplied(NotApplied::GivenUp(Stall::NoLeader)), (503, no, true)),
-            (Refused::NotApplied(NotApplied::GivenUp(Stall::Overloaded("2 acceptors have no room".into()))), (503, no, true)),
+            (
+                Refused::NotApplied(NotApplied::GivenUp(Stall::Overloaded(
+                    "2 acceptors have no room".into(),
+                ))),
+                (503, no, true),
+            ),
             (Refused::NotApplied(NotApplied::GivenUp(Stall::Slow)), (504, no, false)),
             (Refused::NotApplied(NotApplied::PrimaryChanged), (503, no, true)),
             (Refused::NotApplied(NotApplied::QueueFull(limit)), (503, no, true)),
             (Refused::NotApplied(NotApplied::StorageFull), (507, no, true)),
             (Refused::GuardFailed { revision: Revision(3), current: None }, (412, no, false)),
-            (Refused::NotReleased(NotReleased::Refused(Refusal::GivenUp(Stall::NoQuorum))), (503, None, true)),
-            (Refused::NotReleased(NotReleased::Refused(Refusal::GivenUp(Stall::Slow))), (504, None, false)),
+            (
+                Refused::NotReleased(NotReleased::Refused(Refusal::GivenUp(Stall::NoQuorum))),
+                (503, None, true),
+            ),
+            (
+                Refused::NotReleased(NotReleased::Refused(Refusal::GivenUp(Stall::Slow))),
+                (504, None, false),
+            ),
             (Refused::NoPrimary, (503, None, true)),
         ] {
             let shown = format!("{refused:?}");
@@ -215,7 +268,11 @@ mod tests {
 
     #[test]
     fn a_failed_guard_names_what_is_there() {
-        let response = Problem::from(Refused::GuardFailed { revision: Revision(9), current: Some(Revision(4)) }).to_http();
+        let response = Problem::from(Refused::GuardFailed {
+            revision: Revision(9),
+            current: Some(Revision(4)),
+        })
+        .to_http();
         assert_eq!(
             (&response.headers()["etag"], &response.headers()["synod-revision"]),
             (&HeaderValue::from_static("\"4\""), &HeaderValue::from_static("9"))

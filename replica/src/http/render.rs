@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
 
-use crate::request::path::text_of;
+use crate::http::request::path::text_of;
 use crate::store::Item;
 
 /// An item of a listing.

@@ -14,8 +14,8 @@ use shared::wire::Reply;
 use super::App;
 use super::refused::Refused;
 use crate::driver::{LOG_PAGE_BYTES, LOG_PAGE_ENTRIES};
-use crate::request::query::Query;
-use crate::status::LogPage;
+use crate::http::request::query::Query;
+use crate::replica::status::LogPage;
 use crate::store::LogQuery;
 
 /// The longest wait for something new, in milliseconds.
@@ -32,7 +32,9 @@ pub(super) async fn log(State(app): State<Arc<App>>, reply: Reply, parts: Parts)
 async fn answer(app: &App, parts: &Parts) -> Result<ChosenReply, Refused> {
     let query = Query::parse(parts.uri.query(), &["from", "limit", "wait_ms"])?;
     let from = query.number("from")?.map(Slot);
-    let from = from.ok_or_else(|| Problem::bad_request("query parameter \"from\" is missing: the first slot to send"))?;
+    let from = from.ok_or_else(|| {
+        Problem::bad_request("query parameter \"from\" is missing: the first slot to send")
+    })?;
     let limit = query.number("limit")?.unwrap_or(LOG_PAGE_ENTRIES).clamp(1, LOG_PAGE_ENTRIES);
     let wait_ms: u64 = query.number("wait_ms")?.unwrap_or(0).min(MAX_WAIT_MS);
     let learned = async {
@@ -40,7 +42,11 @@ async fn answer(app: &App, parts: &Parts) -> Result<ChosenReply, Refused> {
         let _ = published.wait_for(|published| published.status.learned_below > from).await;
     };
     // However the wait ends, what there is then is sent.
-    let _ = tokio::time::timeout(Duration::from_millis(wait_ms), app.shutdown.run_until_cancelled(learned)).await;
+    let _ = tokio::time::timeout(
+        Duration::from_millis(wait_ms),
+        app.shutdown.run_until_cancelled(learned),
+    )
+    .await;
     let mut page = page(app, from).await?;
     if let ChosenReply::Entries { entries, chosen_below: _ } = &mut page {
         entries.truncate(limit);
@@ -54,8 +60,10 @@ async fn page(app: &App, from: Slot) -> Result<ChosenReply, Refused> {
         LogPage::Stored { below: _, chosen_below } => {
             let query = LogQuery { from, limit: LOG_PAGE_ENTRIES, max_bytes: LOG_PAGE_BYTES };
             let rows = app.reader.log(query).await?.rows;
-            let entries =
-                rows.into_iter().map(|row| ChosenEntry { slot: row.slot, ballot: row.ballot, value: row.value }).collect();
+            let entries = rows
+                .into_iter()
+                .map(|row| ChosenEntry { slot: row.slot, ballot: row.ballot, value: row.value })
+                .collect();
             Ok(ChosenReply::Entries { entries, chosen_below })
         }
     }

@@ -12,11 +12,12 @@ use shared::ids::{Ballot, ClusterId, Epoch, Instance, Name, Revision, Slot};
 use shared::wire;
 
 use super::App;
-use crate::chain::ChainHash;
 use crate::driver::Published;
-use crate::status::{Leader, Status};
+use crate::machine::chain::ChainHash;
+use crate::replica::status::{Leader, Status};
 
-/// Not having known itself current for longer than this makes a replica not ready: a few probes went unanswered.
+/// Not having known itself current for longer than this makes a replica not ready: a few
+/// probes went unanswered.
 const READY_LAG: Duration = Duration::from_secs(5);
 
 /// The part of the status that only a replica has.
@@ -111,12 +112,19 @@ pub(super) fn status(State(app): State<Arc<App>>) -> Ready<Response> {
 /// What readiness rests on.
 pub(super) fn checks(published: &Published, acceptors: usize) -> Vec<Check> {
     let status = &published.status;
-    let no_cluster =
-        || format!("waits for a quorum of the {acceptors} acceptors to answer and to agree on which cluster they are");
-    let no_view = || "no view was executed yet: a leading coordinator proposes the first one".to_owned();
+    let no_cluster = || {
+        format!(
+            "waits for a quorum of the {acceptors} acceptors to answer and to agree on which cluster they are"
+        )
+    };
+    let no_view =
+        || "no view was executed yet: a leading coordinator proposes the first one".to_owned();
     let lag = published.lag();
-    let stale =
-        || format!("last knew itself current {lag:?} ago; a quorum of acceptors does not answer, or catching up takes time");
+    let stale = || {
+        format!(
+            "last knew itself current {lag:?} ago; a quorum of acceptors does not answer, or catching up takes time"
+        )
+    };
     vec![
         Check::new("cluster", status.cluster.is_none().then(no_cluster)),
         Check::new("view", status.view.is_none().then(no_view)),

@@ -6,13 +6,21 @@ use shared::ids::Revision;
 use shared::message::Member;
 
 use super::Replica;
-use crate::batching::{GivenUp, Mutation};
-use crate::command::Command;
-use crate::event::{Answer, Effect, LimitHit, NotApplied, Refusal, RequestId, Role, Stall, Storage};
-use crate::quorum_read::Cancelled;
+use crate::machine::command::Command;
+use crate::replica::batching::{GivenUp, Mutation};
+use crate::replica::event::{
+    Answer, Effect, LimitHit, NotApplied, Refusal, RequestId, Role, Stall, Storage,
+};
+use crate::replica::quorum_read::Cancelled;
 
 impl Replica {
-    pub(super) fn mutation(&mut self, id: RequestId, command: Command, time_ms: u64, effects: &mut Vec<Effect>) {
+    pub(super) fn mutation(
+        &mut self,
+        id: RequestId,
+        command: Command,
+        time_ms: u64,
+        effects: &mut Vec<Effect>,
+    ) {
         if let Err(reason) = self.admit(id, command, time_ms) {
             effects.push(Effect::Answer { id, answer: Answer::NotApplied(reason) });
         }
@@ -22,7 +30,9 @@ impl Replica {
         match self.role() {
             Role::Primary => {}
             Role::Backup | Role::Waiting => {
-                return Err(NotApplied::NotPrimary { primary: self.meta.view.as_ref().map(|view| view.primary.clone()) });
+                return Err(NotApplied::NotPrimary {
+                    primary: self.meta.view.as_ref().map(|view| view.primary.clone()),
+                });
             }
         }
         match self.storage {
@@ -30,7 +40,9 @@ impl Replica {
             Storage::Full => return Err(NotApplied::StorageFull),
         }
         command.op.check().map_err(NotApplied::Unreadable)?;
-        self.batching.push(Mutation { id: Some(id), command, time_ms }).map_err(NotApplied::QueueFull)
+        self.batching
+            .push(Mutation { id: Some(id), command, time_ms })
+            .map_err(NotApplied::QueueFull)
     }
 
     pub(super) fn read(&mut self, now: Duration, id: RequestId, effects: &mut Vec<Effect>) {
@@ -40,7 +52,12 @@ impl Replica {
         }
     }
 
-    pub(super) fn wait_revision(&mut self, id: RequestId, revision: Revision, effects: &mut Vec<Effect>) {
+    pub(super) fn wait_revision(
+        &mut self,
+        id: RequestId,
+        revision: Revision,
+        effects: &mut Vec<Effect>,
+    ) {
         match self.room_for_a_read() {
             Ok(()) => {
                 self.revision_waits.insert((revision, id));
@@ -52,7 +69,11 @@ impl Replica {
 
     fn room_for_a_read(&self) -> Result<(), LimitHit> {
         let limit = self.config.waiting_reads;
-        if self.waiting_reads() < limit { Ok(()) } else { Err(LimitHit { name: "reads that wait", limit }) }
+        if self.waiting_reads() < limit {
+            Ok(())
+        } else {
+            Err(LimitHit { name: "reads that wait", limit })
+        }
     }
 
     pub(super) fn waiting_reads(&self) -> usize {
@@ -81,7 +102,8 @@ impl Replica {
                 let reason = NotApplied::GivenUp(self.proposing_stall(now));
                 effects.push(Effect::Answer { id, answer: Answer::NotApplied(reason) });
             }
-            GivenUp::Flying => effects.push(Effect::Answer { id, answer: Answer::Unknown(self.proposing_stall(now)) }),
+            GivenUp::Flying => effects
+                .push(Effect::Answer { id, answer: Answer::Unknown(self.proposing_stall(now)) }),
             GivenUp::NotHere => {
                 let waits = self.revision_waits.len();
                 self.revision_waits.retain(|(_, waiting)| *waiting != id);
@@ -117,19 +139,24 @@ impl Replica {
         self.refuse_for_storage(effects);
     }
 
-    /// While the disk is full nothing more is proposed: what is not in a batch hears it now, and did not happen.
+    /// While the disk is full nothing more is proposed: what is not in a batch hears it
+    /// now, and did not happen.
     pub(super) fn refuse_for_storage(&mut self, effects: &mut Vec<Effect>) {
         match self.storage {
             Storage::Writable => {}
             Storage::Full => {
                 for id in self.batching.drain_queue() {
-                    effects.push(Effect::Answer { id, answer: Answer::NotApplied(NotApplied::StorageFull) });
+                    effects.push(Effect::Answer {
+                        id,
+                        answer: Answer::NotApplied(NotApplied::StorageFull),
+                    });
                 }
             }
         }
     }
 
-    /// The primary of the view executed last, where it was heard from lately: whom a mutation is forwarded to.
+    /// The primary of the view executed last, where it was heard from lately: whom a
+    /// mutation is forwarded to.
     #[must_use]
     pub fn primary(&self) -> Option<Member> {
         let view = self.meta.view.as_ref()?;

@@ -5,10 +5,10 @@ use std::time::Duration;
 use shared::message::View;
 
 use super::Replica;
-use crate::batching::Mutation;
-use crate::command::Unreadable;
-use crate::event::{Answer, Effect, NotApplied, Role};
-use crate::execute::{CommandOutcome, Executed, ExecutionReport, SlotOutcome, VoidReason};
+use crate::machine::command::Unreadable;
+use crate::machine::execute::{CommandOutcome, Executed, ExecutionReport, SlotOutcome, VoidReason};
+use crate::replica::batching::Mutation;
+use crate::replica::event::{Answer, Effect, NotApplied, Role};
 use shared::ids::Slot;
 
 impl Replica {
@@ -21,7 +21,12 @@ impl Replica {
         }
     }
 
-    pub(super) fn executed(&mut self, now: Duration, report: ExecutionReport, effects: &mut Vec<Effect>) {
+    pub(super) fn executed(
+        &mut self,
+        now: Duration,
+        report: ExecutionReport,
+        effects: &mut Vec<Effect>,
+    ) {
         self.learner.executed(report.meta.executed_below);
         let epoch_before = self.meta.epoch();
         for slot in report.slots {
@@ -33,7 +38,8 @@ impl Replica {
             && let Some(view) = self.meta.view.clone()
         {
             effects.push(Effect::RoleChanged { role: self.role(), view });
-            // The source of the log is another one now, and the leader waits to hear that its view is executed.
+            // The source of the log is another one now, and the leader waits to hear that
+            // its view is executed.
             self.fetching.restart();
             self.send_heartbeats(now, effects);
         }
@@ -49,13 +55,16 @@ impl Replica {
                     answer_all(slot, mutations, &outcomes, effects);
                 }
             }
-            SlotOutcome::Void(VoidReason::OutOfOrder { epoch, number, .. }) => self.batching.out_of_order(epoch, number, slot),
+            SlotOutcome::Void(VoidReason::OutOfOrder { epoch, number, .. }) => {
+                self.batching.out_of_order(epoch, number, slot)
+            }
             SlotOutcome::Void(VoidReason::Unreadable { epoch, number, error }) => {
                 if let Some(mutations) = self.batching.executed(epoch, number) {
                     refuse_all(mutations, &error, effects);
                 }
             }
-            // None of these is a batch of this primary that could still be executed: where its epoch ended, `adopt` has settled it.
+            // None of these is a batch of this primary that could still be executed:
+            // where its epoch ended, `adopt` has settled it.
             SlotOutcome::Void(
                 VoidReason::Undecodable
                 | VoidReason::ViewOutOfOrder { .. }
@@ -76,24 +85,40 @@ impl Replica {
             }
             Role::Backup | Role::Waiting => {
                 for id in self.batching.drain() {
-                    effects.push(Effect::Answer { id, answer: Answer::NotApplied(NotApplied::PrimaryChanged) });
+                    effects.push(Effect::Answer {
+                        id,
+                        answer: Answer::NotApplied(NotApplied::PrimaryChanged),
+                    });
                 }
             }
         }
     }
 }
 
-fn answer_all(slot: Slot, mutations: Vec<Mutation>, outcomes: &[CommandOutcome], effects: &mut Vec<Effect>) {
-    assert_eq!(mutations.len(), outcomes.len(), "invariant: every command of the batch at slot {slot} has an outcome");
+fn answer_all(
+    slot: Slot,
+    mutations: Vec<Mutation>,
+    outcomes: &[CommandOutcome],
+    effects: &mut Vec<Effect>,
+) {
+    assert_eq!(
+        mutations.len(),
+        outcomes.len(),
+        "invariant: every command of the batch at slot {slot} has an outcome"
+    );
     for (mutation, outcome) in mutations.into_iter().zip(outcomes) {
         if let Some(id) = mutation.id {
-            effects.push(Effect::Answer { id, answer: Answer::Executed { slot, outcome: *outcome } });
+            effects
+                .push(Effect::Answer { id, answer: Answer::Executed { slot, outcome: *outcome } });
         }
     }
 }
 
 fn refuse_all(mutations: Vec<Mutation>, error: &Unreadable, effects: &mut Vec<Effect>) {
     for id in mutations.into_iter().filter_map(|mutation| mutation.id) {
-        effects.push(Effect::Answer { id, answer: Answer::NotApplied(NotApplied::Unreadable(error.clone())) });
+        effects.push(Effect::Answer {
+            id,
+            answer: Answer::NotApplied(NotApplied::Unreadable(error.clone())),
+        });
     }
 }

@@ -1,8 +1,9 @@
-//! What tells two states of a replica apart, as far as safety goes: for a model checker, which must know whether it has been in a
-//! state before.
+//! What tells two states of a replica apart, as far as safety goes: for a model checker,
+//! which must know whether it has been in a state before.
 //!
-//! Left out are clocks, words, counters of attempts and fetches, and where the log is fetched (what is fetched is a fact, wherever it comes
-//! from). Every struct is taken apart field by field, so that a new field cannot be forgotten here.
+//! Left out are clocks, words, counters of attempts and fetches, and where the log is
+//! fetched (what is fetched is a fact, wherever it comes from). Every struct is taken
+//! apart field by field, so that a new field cannot be forgotten here.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash};
@@ -10,11 +11,11 @@ use std::hash::{DefaultHasher, Hash};
 use shared::ids::AcceptorId;
 
 use super::{Armed, Replica};
-use crate::event::Storage;
-use crate::working_set::Meta;
+use crate::machine::working_set::Meta;
+use crate::replica::event::Storage;
 
-/// The digests of a state. What concerns one acceptor is apart, so that states that differ only in which acceptor is which can be seen
-/// as one.
+/// The digests of a state. What concerns one acceptor is apart, so that states that
+/// differ only in which acceptor is which can be seen as one.
 #[derive(Clone, Debug, Default)]
 pub struct Footprint {
     /// Of what concerns no acceptor or all.
@@ -46,7 +47,9 @@ impl Replica {
         let Meta { executed_below, revision, hash, view, next_batch, time_ms } = meta;
         (&identity.name, identity.instance, joined, cluster, durable_below).hash(hasher);
         (executed_below, revision, hash.0, next_batch, time_ms).hash(hasher);
-        view.as_ref().map(|view| (view.epoch, &view.primary, view.primary_instance, &view.backups)).hash(hasher);
+        view.as_ref()
+            .map(|view| (view.epoch, &view.primary, view.primary_instance, &view.backups))
+            .hash(hasher);
         (*storage == Storage::Full, *propose_timer == Armed::Yes).hash(hasher);
         revision_waits.iter().for_each(|(revision, id)| (revision, id.0).hash(hasher));
         members.footprint(hasher);

@@ -4,19 +4,25 @@ use std::time::Duration;
 
 use shared::ids::{BatchNumber, Epoch, Name};
 use shared::message::{
-    ChosenEntry, ChosenReply, Heartbeat, HeartbeatReply, Member, Proposal, ProposalReply, Service, Watermarks,
+    ChosenEntry, ChosenReply, Heartbeat, HeartbeatReply, Member, Proposal, ProposalReply, Service,
+    Watermarks,
 };
 
 use super::{Armed, Replica};
-use crate::batching::Made;
-use crate::event::{Attempt, Effect, FetchId, NoAnswer, ProbeId, Role, SourceKind, Timer};
-use crate::fetching::{After, Leader, Next, Progress, Source, Stalled};
-use crate::quorum_read::Late;
+use crate::replica::batching::Made;
+use crate::replica::event::{Attempt, Effect, FetchId, NoAnswer, ProbeId, Role, SourceKind, Timer};
+use crate::replica::fetching::{After, Leader, Next, Progress, Source, Stalled};
+use crate::replica::quorum_read::Late;
 
 impl Replica {
     pub(super) fn own_member(&self) -> Member {
         let identity = self.identity.clone();
-        Member { name: identity.name, service: Service::Replica, url: identity.url, instance: identity.instance }
+        Member {
+            name: identity.name,
+            service: Service::Replica,
+            url: identity.url,
+            instance: identity.instance,
+        }
     }
 
     /// Makes batches of what waits, and proposes what is to be proposed.
@@ -25,13 +31,15 @@ impl Replica {
             return;
         }
         let (epoch, leader) = (self.meta.epoch(), self.members.leader(now));
-        // What is in a batch may be chosen yet once somebody leads, so nothing goes into one while nobody does: what is given up
-        // until then did not happen.
+        // What is in a batch may be chosen yet once somebody leads, so nothing goes into
+        // one while nobody does: what is given up until then did not happen.
         if leader.is_some() {
             while let Some(made) = self.batching.next_batch() {
                 match made {
                     Made::Untraced => {}
-                    Made::Traced { number, requests } => effects.push(Effect::StartBatch { epoch, number, requests }),
+                    Made::Traced { number, requests } => {
+                        effects.push(Effect::StartBatch { epoch, number, requests })
+                    }
                 }
             }
         }
@@ -41,7 +49,11 @@ impl Replica {
         if let (Some(cluster), Some(leader)) = (self.cluster, leader) {
             for due in self.batching.due(now, &leader) {
                 let proposal = Proposal { cluster, epoch, number: due.number, value: due.value };
-                effects.push(Effect::Propose { to: leader.member.clone(), attempt: due.attempt, proposal });
+                effects.push(Effect::Propose {
+                    to: leader.member.clone(),
+                    attempt: due.attempt,
+                    proposal,
+                });
             }
         }
         if self.propose_timer == Armed::No {
@@ -60,7 +72,9 @@ impl Replica {
     ) {
         match reply {
             Ok(ProposalReply::Chosen { slot, ballot, chosen_below }) => {
-                if let Some(value) = self.batching.chosen(epoch, number, slot, self.meta.executed_below) {
+                if let Some(value) =
+                    self.batching.chosen(epoch, number, slot, self.meta.executed_below)
+                {
                     self.learner.learn(ChosenEntry { slot, ballot, value });
                 }
                 self.learner.note_chosen(chosen_below);
@@ -86,15 +100,20 @@ impl Replica {
         }
         let wants = match self.role() {
             Role::Backup | Role::Waiting => true,
-            // While a proposal is open, what is missing is most likely its own slot, and the answer is on its way.
-            Role::Primary => self.learner.has_hole() || (self.learner.is_behind() && !self.batching.has_open_proposal()),
+            // While a proposal is open, what is missing is most likely its own slot, and
+            // the answer is on its way.
+            Role::Primary => {
+                self.learner.has_hole()
+                    || (self.learner.is_behind() && !self.batching.has_open_proposal())
+            }
         };
         if wants {
             self.fetch(now, effects);
         }
         if self.learner.is_behind()
             && self.learner.has_room()
-            && let Some(after) = self.fetching.watch(self.learner.learned_below(), self.config.fetch_stall)
+            && let Some(after) =
+                self.fetching.watch(self.learner.learned_below(), self.config.fetch_stall)
         {
             effects.push(Effect::Arm { timer: Timer::FetchStall, after, jitter: Duration::ZERO });
         }
@@ -107,7 +126,13 @@ impl Replica {
         match self.fetching.next(now, &self.sources(now)) {
             Next::Ask(fetch, Source { kind, member }) => {
                 let wait_ms = u64::try_from(self.config.fetch_wait.as_millis()).unwrap_or(u64::MAX);
-                effects.push(Effect::Fetch { fetch, kind, source: member, from: self.learner.learned_below(), wait_ms });
+                effects.push(Effect::Fetch {
+                    fetch,
+                    kind,
+                    source: member,
+                    from: self.learner.learned_below(),
+                    wait_ms,
+                });
             }
             Next::BackOff => self.arm_fetch(effects),
             Next::Nothing => {}
@@ -122,12 +147,24 @@ impl Replica {
     fn sources(&self, now: Duration) -> Vec<Source> {
         let primary = match self.role() {
             Role::Primary => None,
-            Role::Backup | Role::Waiting => self.meta.view.as_ref().and_then(|view| self.members.replica(&view.primary)).cloned(),
+            Role::Backup | Role::Waiting => self
+                .meta
+                .view
+                .as_ref()
+                .and_then(|view| self.members.replica(&view.primary))
+                .cloned(),
         };
         let preferred = primary.as_ref().map(|member| member.name.clone());
         let replica = |member: Member| Source { kind: SourceKind::Replica, member };
-        let leader = self.members.leader(now).map(|leader| Source { kind: SourceKind::Coordinator, member: leader.member });
-        let others = self.members.replicas().filter(|member| Some(&member.name) != preferred.as_ref()).cloned();
+        let leader = self
+            .members
+            .leader(now)
+            .map(|leader| Source { kind: SourceKind::Coordinator, member: leader.member });
+        let others = self
+            .members
+            .replicas()
+            .filter(|member| Some(&member.name) != preferred.as_ref())
+            .cloned();
         primary.map(replica).into_iter().chain(leader).chain(others.map(replica)).collect()
     }
 
@@ -166,7 +203,9 @@ impl Replica {
 
     pub(super) fn look_whether_stalled(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         match self.fetching.looked(now, self.learner.learned_below()) {
-            Stalled::Yes if self.learner.is_behind() && self.cluster.is_some() => self.fetch(now, effects),
+            Stalled::Yes if self.learner.is_behind() && self.cluster.is_some() => {
+                self.fetch(now, effects)
+            }
             Stalled::Yes | Stalled::No => {}
         }
     }
@@ -209,7 +248,8 @@ impl Replica {
     /// Says to every coordinator that this replica is alive, and what it waits for.
     pub(super) fn send_heartbeats(&self, now: Duration, effects: &mut Vec<Effect>) {
         let Some(cluster) = self.cluster else { return };
-        let overdue = now.checked_sub(self.config.nudge_after).and_then(|since| self.reads.overdue(since));
+        let overdue =
+            now.checked_sub(self.config.nudge_after).and_then(|since| self.reads.overdue(since));
         let message = Heartbeat {
             cluster,
             replica: self.identity.name.clone(),
@@ -220,15 +260,25 @@ impl Replica {
             durable_below: self.durable_below,
             nudge_below: overdue.filter(|slot| *slot > self.learner.chosen_below()),
         };
-        effects.extend(self.members.coordinators().map(|to| Effect::Heartbeat { to: to.clone(), message: message.clone() }));
+        effects.extend(
+            self.members
+                .coordinators()
+                .map(|to| Effect::Heartbeat { to: to.clone(), message: message.clone() }),
+        );
     }
 
-    pub(super) fn heartbeat_reply(&mut self, now: Duration, from: &Name, reply: Result<HeartbeatReply, NoAnswer>) {
+    pub(super) fn heartbeat_reply(
+        &mut self,
+        now: Duration,
+        from: &Name,
+        reply: Result<HeartbeatReply, NoAnswer>,
+    ) {
         match reply {
             Ok(reply) => {
                 self.members.heard(now, from, &reply);
                 self.learner.note_chosen(reply.chosen_below);
-                let leader = self.fetching.led(self.members.leader(now).map(|leader| leader.ballot));
+                let leader =
+                    self.fetching.led(self.members.leader(now).map(|leader| leader.ballot));
                 if leader == Leader::New && self.learner.is_behind() {
                     self.fetching.restart();
                 }

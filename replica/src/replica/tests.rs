@@ -1,4 +1,5 @@
-//! The protocol, one sentence a test. A [`Rig`] holds one replica and plays its shell, with a complete working set for its database.
+//! The protocol, one sentence a test. A [`Rig`] holds one replica and plays its shell,
+//! with a complete working set for its database.
 
 mod joining;
 mod learning;
@@ -11,17 +12,20 @@ mod writing;
 use std::time::Duration;
 
 use bytes::Bytes;
-use shared::ids::{AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, Revision, Slot};
+use shared::ids::{
+    AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, Revision, Slot,
+};
 use shared::message::{
-    Batch, ChosenEntry, ChosenReply, Directory, DirectoryEntry, EncodedValue, Heartbeat, HeartbeatReply, Marks, Member, Phase,
-    Proposal, ProposalReply, Roster, Service, Value, View, Watermarks,
+    Batch, ChosenEntry, ChosenReply, Directory, DirectoryEntry, EncodedValue, Heartbeat,
+    HeartbeatReply, Marks, Member, Phase, Proposal, ProposalReply, Roster, Service, Value, View,
+    Watermarks,
 };
 
 use super::*;
-use crate::command::{Command, Commands, Condition, Op};
-use crate::event::{Answer, Attempt, FetchId, NoAnswer, NotApplied, ProbeId, SourceKind};
-use crate::execute::{CommandOutcome, ExecutionReport, Run};
-use crate::working_set::WorkingSet;
+use crate::machine::command::{Command, Commands, Condition, Op};
+use crate::machine::execute::{CommandOutcome, ExecutionReport, Run};
+use crate::machine::working_set::WorkingSet;
+use crate::replica::event::{Answer, Attempt, FetchId, NoAnswer, NotApplied, ProbeId, SourceKind};
 
 fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
@@ -32,7 +36,12 @@ fn ballot(round: u64) -> Ballot {
 }
 
 fn member(name: &str, service: Service) -> Member {
-    Member { name: name.parse().unwrap(), service, url: format!("http://{name}"), instance: Instance(7) }
+    Member {
+        name: name.parse().unwrap(),
+        service,
+        url: format!("http://{name}"),
+        instance: Instance(7),
+    }
 }
 
 fn coordinator(number: u64) -> Member {
@@ -53,13 +62,25 @@ fn cluster() -> ClusterId {
 
 fn watermarks(acceptor: u64, voted_below: u64, roster: Option<Roster>) -> Watermarks {
     let marks = Marks { voted_below: Slot(voted_below), ..Marks::default() };
-    Watermarks { acceptor: AcceptorId(acceptor), roster, promised: None, marks, leader_silent_ms: 0 }
+    Watermarks {
+        acceptor: AcceptorId(acceptor),
+        roster,
+        promised: None,
+        marks,
+        leader_silent_ms: 0,
+    }
 }
 
 /// A view of replicas 1 to 3, in which replica `primary` is that.
 fn view(epoch: u64, primary: u64) -> View {
-    let backups = (1..=3).filter(|number| *number != primary).map(|number| replica(number).name).collect();
-    View { epoch: Epoch(epoch), primary: replica(primary).name, primary_instance: Instance(7), backups }
+    let backups =
+        (1..=3).filter(|number| *number != primary).map(|number| replica(number).name).collect();
+    View {
+        epoch: Epoch(epoch),
+        primary: replica(primary).name,
+        primary_instance: Instance(7),
+        backups,
+    }
 }
 
 fn entry(slot: u64, value: EncodedValue) -> ChosenEntry {
@@ -75,12 +96,19 @@ fn noop(slot: u64) -> ChosenEntry {
 }
 
 fn put(key: &str) -> Command {
-    let op = Op::Put { key: key.to_owned(), value: Bytes::new(), content_type: None, condition: Condition::Always };
+    let op = Op::Put {
+        key: key.to_owned(),
+        value: Bytes::new(),
+        content_type: None,
+        condition: Condition::Always,
+    };
     Command { op, trace: None }
 }
 
 fn batch(epoch: u64, number: u64, keys: &[&str]) -> EncodedValue {
-    let commands = Commands { time_ms: 0, trace: None, commands: keys.iter().map(|key| put(key)).collect() }.encode();
+    let commands =
+        Commands { time_ms: 0, trace: None, commands: keys.iter().map(|key| put(key)).collect() }
+            .encode();
     Value::Batch(Batch { epoch: Epoch(epoch), number: BatchNumber(number), commands }).encode()
 }
 
@@ -90,12 +118,21 @@ fn arm(timer: Timer, after: u64, jitter: u64) -> Effect {
 
 fn propose(to: u64, attempt: u64, epoch: u64, number: u64, keys: &[&str]) -> Effect {
     let (epoch_id, number_id) = (Epoch(epoch), BatchNumber(number));
-    let proposal = Proposal { cluster: cluster(), epoch: epoch_id, number: number_id, value: batch(epoch, number, keys) };
+    let proposal = Proposal {
+        cluster: cluster(),
+        epoch: epoch_id,
+        number: number_id,
+        value: batch(epoch, number, keys),
+    };
     Effect::Propose { to: coordinator(to), attempt: Attempt(attempt), proposal }
 }
 
 fn fetch(fetch: u64, source: Member, from: u64) -> Effect {
-    let kind = if source.service == Service::Replica { SourceKind::Replica } else { SourceKind::Coordinator };
+    let kind = if source.service == Service::Replica {
+        SourceKind::Replica
+    } else {
+        SourceKind::Coordinator
+    };
     Effect::Fetch { fetch: FetchId(fetch), kind, source, from: Slot(from), wait_ms: 1_000 }
 }
 
@@ -143,11 +180,17 @@ struct Rig {
 impl Rig {
     /// Not started yet.
     fn new(config: Config) -> Self {
-        let identity = Identity { name: replica(1).name, instance: Instance(7), url: replica(1).url };
-        Self { replica: Replica::new(config, identity, Recovered::default()), database: WorkingSet::complete(), now: ms(0) }
+        let identity =
+            Identity { name: replica(1).name, instance: Instance(7), url: replica(1).url };
+        Self {
+            replica: Replica::new(config, identity, Recovered::default()),
+            database: WorkingSet::complete(),
+            now: ms(0),
+        }
     }
 
-    /// Started, knows two coordinators and two other replicas, and belongs to the cluster. No coordinator leads.
+    /// Started, knows two coordinators and two other replicas, and belongs to the
+    /// cluster. No coordinator leads.
     fn joined(config: Config) -> Self {
         let mut rig = Self::new(config);
         rig.step(Input::Started);
@@ -158,7 +201,8 @@ impl Rig {
         rig
     }
 
-    /// Joined; coordinator 1 leads at ballot 1, and the views are executed: epoch 1 with the first primary, and so on.
+    /// Joined; coordinator 1 leads at ballot 1, and the views are executed: epoch 1 with
+    /// the first primary, and so on.
     fn in_views(config: Config, primaries: &[u64]) -> Self {
         let mut rig = Self::joined(config);
         rig.leads(1, 1, 0);
@@ -173,7 +217,8 @@ impl Rig {
         Self::in_views(Config::default(), &[1])
     }
 
-    /// Backup of replica 2 in epoch 1, with slot 0 executed. Fetch 2, of replica 2, is under way.
+    /// Backup of replica 2 in epoch 1, with slot 0 executed. Fetch 2, of replica 2, is
+    /// under way.
     fn backup() -> Self {
         Self::in_views(Config::default(), &[2])
     }
@@ -192,7 +237,10 @@ impl Rig {
     }
 
     fn directory(&mut self, members: &[Member]) -> Vec<Effect> {
-        let members = members.iter().map(|member| DirectoryEntry { member: member.clone(), age_ms: 0 }).collect();
+        let members = members
+            .iter()
+            .map(|member| DirectoryEntry { member: member.clone(), age_ms: 0 })
+            .collect();
         self.step(Input::Directory(Directory { members }))
     }
 
@@ -227,7 +275,13 @@ impl Rig {
         self.step(Input::Cancel { id: RequestId(id) })
     }
 
-    fn reply(&mut self, attempt: u64, epoch: u64, number: u64, reply: Result<ProposalReply, NoAnswer>) -> Vec<Effect> {
+    fn reply(
+        &mut self,
+        attempt: u64,
+        epoch: u64,
+        number: u64,
+        reply: Result<ProposalReply, NoAnswer>,
+    ) -> Vec<Effect> {
         let (epoch, number) = (Epoch(epoch), BatchNumber(number));
         self.step(Input::ProposalReply { epoch, number, attempt: Attempt(attempt), reply })
     }
@@ -246,7 +300,12 @@ impl Rig {
         self.run(chosen)
     }
 
-    fn heartbeats(&self, view: Option<View>, executed_below: u64, nudge_below: Option<u64>) -> Vec<Effect> {
+    fn heartbeats(
+        &self,
+        view: Option<View>,
+        executed_below: u64,
+        nudge_below: Option<u64>,
+    ) -> Vec<Effect> {
         let message = Heartbeat {
             cluster: cluster(),
             replica: replica(1).name,
@@ -257,6 +316,8 @@ impl Rig {
             durable_below: Slot(0),
             nudge_below: nudge_below.map(Slot),
         };
-        [1, 2].map(|number| Effect::Heartbeat { to: coordinator(number), message: message.clone() }).to_vec()
+        [1, 2]
+            .map(|number| Effect::Heartbeat { to: coordinator(number), message: message.clone() })
+            .to_vec()
     }
 }

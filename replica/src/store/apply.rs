@@ -14,8 +14,8 @@ use super::meta;
 use super::multi_row::MultiRow;
 use super::record::{Checked, Item, item_of};
 use super::sum::{self, VersionFields};
-use crate::execute::{Executed, ExecutionReport, Run};
-use crate::working_set::{Meta, Needs, Record, VersionRow, WorkingSet};
+use crate::machine::execute::{Executed, ExecutionReport, Run};
+use crate::machine::working_set::{Meta, Needs, Record, VersionRow, WorkingSet};
 
 static SELECT_KEYS: LazyLock<MultiRow> = LazyLock::new(|| {
     MultiRow::new(
@@ -37,8 +37,9 @@ static INSERT_LOG: LazyLock<MultiRow> = LazyLock::new(|| {
     MultiRow::new(HEAD, "(?,?,?,?,?,?,?)", "")
 });
 
-/// Executes the run on the state at `meta` and commits it. After an error nothing is known of the connection, which must be
-/// closed; of the file it is known that the run is in it as a whole or not at all.
+/// Executes the run on the state at `meta` and commits it. After an error nothing is
+/// known of the connection, which must be closed; of the file it is known that the run is
+/// in it as a whole or not at all.
 pub(super) async fn apply(
     connection: &mut SqliteConnection,
     meta: &Meta,
@@ -58,7 +59,10 @@ pub(super) async fn apply(
     Ok(report)
 }
 
-async fn load(connection: &mut SqliteConnection, needs: &Needs) -> Result<Vec<(String, Record)>, StoreError> {
+async fn load(
+    connection: &mut SqliteConnection,
+    needs: &Needs,
+) -> Result<Vec<(String, Record)>, StoreError> {
     let mut records = Vec::new();
     let keys: Vec<&String> = needs.keys.iter().collect();
     for (sql, piece) in SELECT_KEYS.pieces(&keys) {
@@ -88,7 +92,11 @@ fn record_of(row: &SqliteRow, at: usize) -> Result<Option<(String, Record)>, Sto
     Ok(Some((key, Record { revision, created_revision, version, content: None })))
 }
 
-async fn write_log(connection: &mut SqliteConnection, entries: &[ChosenEntry], slots: &[Executed]) -> Result<(), StoreError> {
+async fn write_log(
+    connection: &mut SqliteConnection,
+    entries: &[ChosenEntry],
+    slots: &[Executed],
+) -> Result<(), StoreError> {
     let rows: Vec<(&ChosenEntry, &Executed)> = entries.iter().zip(slots).collect();
     for (sql, piece) in INSERT_LOG.pieces(&rows) {
         let mut query = sqlx::query(AssertSqlSafe(sql));
@@ -109,13 +117,18 @@ async fn write_log(connection: &mut SqliteConnection, entries: &[ChosenEntry], s
     Ok(())
 }
 
-async fn write_versions(connection: &mut SqliteConnection, changes: &[VersionRow]) -> Result<(), StoreError> {
+async fn write_versions(
+    connection: &mut SqliteConnection,
+    changes: &[VersionRow],
+) -> Result<(), StoreError> {
     for (sql, piece) in INSERT_VERSIONS.pieces(changes) {
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for row in piece {
             let content = row.content.as_ref();
-            let (content_type, value) =
-                (content.and_then(|content| content.content_type.as_deref()), content.map(|content| &*content.value));
+            let (content_type, value) = (
+                content.and_then(|content| content.content_type.as_deref()),
+                content.map(|content| &*content.value),
+            );
             let fields = VersionFields {
                 key: row.key.as_bytes(),
                 revision: row.revision.0,

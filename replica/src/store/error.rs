@@ -6,8 +6,9 @@ use shared::ids::Name;
 mod code {
     pub(super) const BUSY: i32 = 5;
     pub(super) const FULL: i32 = 13;
-    /// An I/O error of a kind of its own: the shared-memory index of the WAL could not grow, which is what a full disk looks
-    /// like to a connection that needs a new piece of it.
+    /// An I/O error of a kind of its own: the shared-memory index of the WAL could not
+    /// grow, which is what a full disk looks like to a connection that needs a new piece
+    /// of it.
     pub(super) const IOERR_SHMSIZE: i32 = 4874;
     pub(super) const CORRUPT: i32 = 11;
     pub(super) const NOT_A_DATABASE: i32 = 26;
@@ -19,13 +20,15 @@ pub enum StoreError {
     /// There is no space: waits, and heals.
     #[error("the disk that holds the state is full ({0})")]
     Full(String),
-    /// Another process holds the file's lock, for instance a `sqlite3` shell: waits, and heals.
+    /// Another process holds the file's lock, for instance a `sqlite3` shell: waits, and
+    /// heals.
     #[error("another process has locked the state ({0})")]
     Busy(String),
     /// The file is damaged: the process must stop.
     #[error("the state is damaged: {0}")]
     Damaged(String),
-    /// Reading, writing or syncing failed, or a statement is wrong: what was written is unknown, so the process must stop.
+    /// Reading, writing or syncing failed, or a statement is wrong: what was written is
+    /// unknown, so the process must stop.
     #[error("the state cannot be read or written: {0}")]
     Failed(String),
 }
@@ -44,7 +47,10 @@ impl StoreError {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let text = error.to_string();
-        let extended = error.as_database_error().and_then(|e| e.code()).and_then(|code| code.parse::<i32>().ok());
+        let extended = error
+            .as_database_error()
+            .and_then(|e| e.code())
+            .and_then(|code| code.parse::<i32>().ok());
         let Some(extended) = extended else { return Self::Failed(text) };
         if extended == code::IOERR_SHMSIZE {
             return Self::Full(text);
@@ -82,7 +88,9 @@ pub enum OpenError {
         expected: i64,
     },
     /// It is another replica's.
-    #[error("{path} is the state of {found}; this replica is {expected}: every replica needs a data directory of its own")]
+    #[error(
+        "{path} is the state of {found}; this replica is {expected}: every replica needs a data directory of its own"
+    )]
     OtherReplica {
         /// The file.
         path: String,
@@ -92,7 +100,9 @@ pub enum OpenError {
         expected: Name,
     },
     /// It is damaged.
-    #[error("{path} is damaged: {what}; remove the data directory, and the replica fetches everything again from the others")]
+    #[error(
+        "{path} is damaged: {what}; remove the data directory, and the replica fetches everything again from the others"
+    )]
     Damaged {
         /// The file.
         path: String,
@@ -116,7 +126,12 @@ mod tests {
     #[test]
     fn only_what_passes_by_itself_is_waited_for() {
         let text = String::new;
-        let fatal = [StoreError::Full(text()), StoreError::Busy(text()), StoreError::Damaged(text()), StoreError::Failed(text())];
+        let fatal = [
+            StoreError::Full(text()),
+            StoreError::Busy(text()),
+            StoreError::Damaged(text()),
+            StoreError::Failed(text()),
+        ];
         assert_eq!(fatal.map(|error| error.is_fatal()), [false, false, true, true]);
     }
 }

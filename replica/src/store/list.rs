@@ -1,8 +1,10 @@
 //! Pages of keys in byte order, as of a revision.
 //!
-//! Because every version is kept, a page at a revision is the same whenever it is read: a listing of any length needs no snapshot
-//! held open between its pages. The statement hops from key to key over the index, so that a key with a long history costs no more than
-//! another; how many keys it visits is bounded too, since deleted ones are visited and not returned.
+//! Because every version is kept, a page at a revision is the same whenever it is read: a
+//! listing of any length needs no snapshot held open between its pages. The statement
+//! hops from key to key over the index, so that a key with a long history costs no more
+//! than another; how many keys it visits is bounded too, since deleted ones are visited
+//! and not returned.
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -94,14 +96,22 @@ macro_rules! list_sql {
 
 const ASCENDING: &str = list_sql!("key > hop.key AND key < ?2", "ASC", "v.value");
 const DESCENDING: &str = list_sql!("key >= ?1 AND key < hop.key", "DESC", "v.value");
-const ASCENDING_KEYS: &str = list_sql!("key > hop.key AND key < ?2", "ASC", "CASE WHEN v.value IS NULL THEN NULL ELSE x'' END");
-const DESCENDING_KEYS: &str =
-    list_sql!("key >= ?1 AND key < hop.key", "DESC", "CASE WHEN v.value IS NULL THEN NULL ELSE x'' END");
+const ASCENDING_KEYS: &str = list_sql!(
+    "key > hop.key AND key < ?2",
+    "ASC",
+    "CASE WHEN v.value IS NULL THEN NULL ELSE x'' END"
+);
+const DESCENDING_KEYS: &str = list_sql!(
+    "key >= ?1 AND key < hop.key",
+    "DESC",
+    "CASE WHEN v.value IS NULL THEN NULL ELSE x'' END"
+);
 
 /// Where a row of the statements has key and record.
 pub(super) const RECORD_COLUMN: usize = 2;
 
-/// Every key with the prefix, however many, without its value; deleted ones have none of what stands for one.
+/// Every key with the prefix, however many, without its value; deleted ones have none of
+/// what stands for one.
 pub(super) fn scan_prefix<'c>(
     connection: &'c mut SqliteConnection,
     prefix: &str,
@@ -115,15 +125,24 @@ pub(super) fn scan_prefix<'c>(
 }
 
 /// Reads a page, in one read transaction.
-pub(super) async fn page(connection: &mut SqliteConnection, query: &ListQuery) -> Result<ListPage, ReadError> {
+pub(super) async fn page(
+    connection: &mut SqliteConnection,
+    query: &ListQuery,
+) -> Result<ListPage, ReadError> {
     sqlx::query("BEGIN").execute(&mut *connection).await.map_err(StoreError::from)?;
     let result = page_in_transaction(connection, query).await;
     sqlx::query("COMMIT").execute(&mut *connection).await.map_err(StoreError::from)?;
     result
 }
 
-async fn page_in_transaction(connection: &mut SqliteConnection, query: &ListQuery) -> Result<ListPage, ReadError> {
-    let row = sqlx::query("SELECT revision FROM meta").fetch_one(&mut *connection).await.map_err(StoreError::from)?;
+async fn page_in_transaction(
+    connection: &mut SqliteConnection,
+    query: &ListQuery,
+) -> Result<ListPage, ReadError> {
+    let row = sqlx::query("SELECT revision FROM meta")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(StoreError::from)?;
     let revision = Revision(counter(&row, 0)?);
     let at = query.at.unwrap_or(revision);
     if at > revision {
@@ -134,7 +153,11 @@ async fn page_in_transaction(connection: &mut SqliteConnection, query: &ListQuer
     Ok(page)
 }
 
-async fn read_items(connection: &mut SqliteConnection, query: &ListQuery, page: &mut ListPage) -> Result<(), StoreError> {
+async fn read_items(
+    connection: &mut SqliteConnection,
+    query: &ListQuery,
+    page: &mut ListPage,
+) -> Result<(), StoreError> {
     let (sql, checked) = match (query.order, query.show) {
         (Order::Ascending, Show::Values) => (ASCENDING, Checked::Whole),
         (Order::Descending, Show::Values) => (DESCENDING, Checked::Whole),
@@ -153,7 +176,8 @@ async fn read_items(connection: &mut SqliteConnection, query: &ListQuery, page: 
         let visited: &[u8] = row.try_get(0)?;
         if let Some(item) = item_of(&row, RECORD_COLUMN, checked)? {
             let size = item.key.len() + item.value.len();
-            let fits = page.items.len() < query.limit && (page.items.is_empty() || bytes + size <= query.max_bytes);
+            let fits = page.items.len() < query.limit
+                && (page.items.is_empty() || bytes + size <= query.max_bytes);
             if !fits {
                 page.more_after = last_visited;
                 return Ok(());

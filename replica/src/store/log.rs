@@ -51,16 +51,28 @@ pub(crate) struct LogRow {
 }
 
 /// Reads a page, in one read transaction.
-pub(super) async fn page(connection: &mut SqliteConnection, query: &LogQuery) -> Result<LogPage, ReadError> {
+pub(super) async fn page(
+    connection: &mut SqliteConnection,
+    query: &LogQuery,
+) -> Result<LogPage, ReadError> {
     sqlx::query("BEGIN").execute(&mut *connection).await.map_err(StoreError::from)?;
     let result = page_in_transaction(connection, query).await;
     sqlx::query("COMMIT").execute(&mut *connection).await.map_err(StoreError::from)?;
     Ok(result?)
 }
 
-async fn page_in_transaction(connection: &mut SqliteConnection, query: &LogQuery) -> Result<LogPage, StoreError> {
-    let meta = sqlx::query("SELECT executed_below, revision FROM meta").fetch_one(&mut *connection).await?;
-    let mut page = LogPage { rows: Vec::new(), executed_below: Slot(counter(&meta, 0)?), revision: Revision(counter(&meta, 1)?) };
+async fn page_in_transaction(
+    connection: &mut SqliteConnection,
+    query: &LogQuery,
+) -> Result<LogPage, StoreError> {
+    let meta = sqlx::query("SELECT executed_below, revision FROM meta")
+        .fetch_one(&mut *connection)
+        .await?;
+    let mut page = LogPage {
+        rows: Vec::new(),
+        executed_below: Slot(counter(&meta, 0)?),
+        revision: Revision(counter(&meta, 1)?),
+    };
     if query.from >= page.executed_below {
         return Ok(page);
     }
@@ -85,13 +97,20 @@ async fn page_in_transaction(connection: &mut SqliteConnection, query: &LogQuery
 }
 
 /// The hash that the chain has before a slot: zeros before the first.
-async fn hash_before(connection: &mut SqliteConnection, slot: Slot) -> Result<[u8; 32], StoreError> {
+async fn hash_before(
+    connection: &mut SqliteConnection,
+    slot: Slot,
+) -> Result<[u8; 32], StoreError> {
     let Some(previous) = slot.0.checked_sub(1) else { return Ok([0; 32]) };
-    let row = sqlx::query("SELECT hash FROM log WHERE slot = ?").bind(previous.cast_signed()).fetch_one(connection).await?;
+    let row = sqlx::query("SELECT hash FROM log WHERE slot = ?")
+        .bind(previous.cast_signed())
+        .fetch_one(connection)
+        .await?;
     hash_of(&row, 0)
 }
 
-/// Reads `slot, ballot_round, ballot_coordinator, value, hash, revision, sum`, and checks it.
+/// Reads `slot, ballot_round, ballot_coordinator, value, hash, revision, sum`, and checks
+/// it.
 pub(super) fn log_row(row: &SqliteRow, previous_hash: [u8; 32]) -> Result<LogRow, StoreError> {
     let value: &[u8] = row.try_get(3)?;
     let log_row = LogRow {
@@ -109,5 +128,7 @@ pub(super) fn log_row(row: &SqliteRow, previous_hash: [u8; 32]) -> Result<LogRow
 /// Reads a hash.
 pub(super) fn hash_of(row: &SqliteRow, column: usize) -> Result<[u8; 32], StoreError> {
     let bytes: &[u8] = row.try_get(column)?;
-    bytes.try_into().map_err(|_| StoreError::Damaged(format!("a hash of {} bytes instead of 32", bytes.len())))
+    bytes
+        .try_into()
+        .map_err(|_| StoreError::Damaged(format!("a hash of {} bytes instead of 32", bytes.len())))
 }

@@ -8,15 +8,21 @@ use super::error::StoreError;
 use super::log::hash_of;
 use super::record::counter;
 use super::sum;
-use crate::chain::ChainHash;
-use crate::working_set::Meta;
+use crate::machine::chain::ChainHash;
+use crate::machine::working_set::Meta;
 
 /// Reads it: how far the state has come, and of which cluster it is, where that is known.
-pub(super) async fn load(connection: &mut SqliteConnection) -> Result<(Meta, Option<ClusterId>), StoreError> {
-    const SQL: &str = "SELECT executed_below, revision, hash, view, next_batch, time_ms, cluster, sum FROM meta";
+pub(super) async fn load(
+    connection: &mut SqliteConnection,
+) -> Result<(Meta, Option<ClusterId>), StoreError> {
+    const SQL: &str =
+        "SELECT executed_below, revision, hash, view, next_batch, time_ms, cluster, sum FROM meta";
     let row = sqlx::query(SQL).fetch_one(connection).await?;
     let text: Option<&str> = row.try_get(3)?;
-    let view = text.map(serde_json::from_str).transpose().map_err(|error| StoreError::Damaged(format!("meta.view: {error}")))?;
+    let view = text
+        .map(serde_json::from_str)
+        .transpose()
+        .map_err(|error| StoreError::Damaged(format!("meta.view: {error}")))?;
     let cluster = row.try_get::<Option<i64>, _>(6)?.map(|id| ClusterId(id.cast_unsigned()));
     let meta = Meta {
         executed_below: Slot(counter(&row, 0)?),
@@ -27,16 +33,23 @@ pub(super) async fn load(connection: &mut SqliteConnection) -> Result<(Meta, Opt
         time_ms: counter(&row, 5)?,
     };
     if row.try_get::<&[u8], _>(7)? != sum::of_meta(&meta, text, cluster) {
-        return Err(StoreError::Damaged(format!("meta does not match its checksum: {meta:?} of cluster {cluster:?}")));
+        return Err(StoreError::Damaged(format!(
+            "meta does not match its checksum: {meta:?} of cluster {cluster:?}"
+        )));
     }
     Ok((meta, cluster))
 }
 
 /// Writes how far the state has come, in the transaction at hand.
-pub(super) async fn save(connection: &mut SqliteConnection, meta: &Meta, cluster: Option<ClusterId>) -> Result<(), StoreError> {
+pub(super) async fn save(
+    connection: &mut SqliteConnection,
+    meta: &Meta,
+    cluster: Option<ClusterId>,
+) -> Result<(), StoreError> {
     const SQL: &str = "UPDATE meta SET executed_below = ?, revision = ?, hash = ?, view = ?, next_batch = ?, time_ms = ?, \
         cluster = ?, sum = ?";
-    let view = meta.view.as_ref().map(|view| serde_json::to_string(view).expect("a view is plain JSON"));
+    let view =
+        meta.view.as_ref().map(|view| serde_json::to_string(view).expect("a view is plain JSON"));
     let sum = sum::of_meta(meta, view.as_deref(), cluster);
     sqlx::query(SQL)
         .bind(meta.executed_below.0.cast_signed())
@@ -53,7 +66,10 @@ pub(super) async fn save(connection: &mut SqliteConnection, meta: &Meta, cluster
 }
 
 /// Holds the row against the last slot of the log; says what does not fit.
-pub(super) async fn inconsistency(connection: &mut SqliteConnection, meta: &Meta) -> Result<Option<String>, StoreError> {
+pub(super) async fn inconsistency(
+    connection: &mut SqliteConnection,
+    meta: &Meta,
+) -> Result<Option<String>, StoreError> {
     const SQL: &str = "SELECT slot, value, hash, revision, \
         (SELECT hash FROM log AS before WHERE before.slot = log.slot - 1) FROM log ORDER BY slot DESC LIMIT 1";
     let Some(row) = sqlx::query(SQL).fetch_optional(connection).await? else {
@@ -76,7 +92,9 @@ pub(super) async fn inconsistency(connection: &mut SqliteConnection, meta: &Meta
     }
     if (hash, revision) != (meta.hash, meta.revision) {
         let (said, has) = ((meta.hash, meta.revision), (hash, revision));
-        return Ok(Some(format!("meta says hash and revision {said:?}, but slot {slot} has {has:?}")));
+        return Ok(Some(format!(
+            "meta says hash and revision {said:?}, but slot {slot} has {has:?}"
+        )));
     }
     Ok(None)
 }

@@ -1,5 +1,6 @@
-//! Statements over many rows. A statement through sqlx costs about 5 µs whatever it does, so rows go in by dozens; and each
-//! statement has one of a few sizes, so that it is prepared once and then found in the connection's cache.
+//! Statements over many rows. A statement through sqlx costs about 5 µs whatever it does,
+//! so rows go in by dozens; and each statement has one of a few sizes, so that it is
+//! prepared once and then found in the connection's cache.
 
 /// The sizes, in rows, largest first: any number of rows is written with few statements.
 const SIZES: [usize; 4] = [64, 16, 4, 1];
@@ -15,7 +16,10 @@ impl MultiRow {
     }
 
     /// Cuts the rows into pieces, each with the statement of its size.
-    pub(super) fn pieces<'a, T>(&'static self, mut rows: &'a [T]) -> impl Iterator<Item = (&'static str, &'a [T])> {
+    pub(super) fn pieces<'a, T>(
+        &'static self,
+        mut rows: &'a [T],
+    ) -> impl Iterator<Item = (&'static str, &'a [T])> {
         std::iter::from_fn(move || {
             let (size, sql) = SIZES.iter().zip(&self.0).find(|(size, _)| **size <= rows.len())?;
             let (piece, rest) = rows.split_at(*size);
@@ -31,11 +35,14 @@ mod tests {
 
     use super::*;
 
-    static PAIRS: LazyLock<MultiRow> = LazyLock::new(|| MultiRow::new("INSERT INTO t VALUES ", "(?,?)", " RETURNING 1"));
+    static PAIRS: LazyLock<MultiRow> =
+        LazyLock::new(|| MultiRow::new("INSERT INTO t VALUES ", "(?,?)", " RETURNING 1"));
 
     #[test]
     fn any_number_of_rows_goes_in_with_few_statements() {
-        let sizes = |rows: usize| -> Vec<usize> { PAIRS.pieces(&vec![0; rows]).map(|(_, piece)| piece.len()).collect() };
+        let sizes = |rows: usize| -> Vec<usize> {
+            PAIRS.pieces(&vec![0; rows]).map(|(_, piece)| piece.len()).collect()
+        };
         assert_eq!(sizes(0), Vec::<usize>::new());
         assert_eq!(sizes(3), [1, 1, 1]);
         assert_eq!(sizes(150), [64, 64, 16, 4, 1, 1]);
@@ -46,7 +53,10 @@ mod tests {
         let statements: Vec<&str> = PAIRS.pieces(&[0; 5]).map(|(sql, _)| sql).collect();
         assert_eq!(
             statements,
-            ["INSERT INTO t VALUES (?,?),(?,?),(?,?),(?,?) RETURNING 1", "INSERT INTO t VALUES (?,?) RETURNING 1"]
+            [
+                "INSERT INTO t VALUES (?,?),(?,?),(?,?),(?,?) RETURNING 1",
+                "INSERT INTO t VALUES (?,?) RETURNING 1"
+            ]
         );
     }
 }

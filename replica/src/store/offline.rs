@@ -1,4 +1,5 @@
-//! A state without its replica: what tools and tests do with one while no replica runs on it.
+//! A state without its replica: what tools and tests do with one while no replica runs on
+//! it.
 
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use sqlx::{Connection, Row};
 
 use super::error::{OpenError, StoreError};
 use super::{FILE, meta, open, schema};
-use crate::working_set::Meta;
+use crate::machine::working_set::Meta;
 
 /// What a state was found to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,12 +22,13 @@ pub struct Inspected {
     pub cluster: Option<ClusterId>,
     /// How many versions of keys there are.
     pub versions: u64,
-    /// The digest (BLAKE3) of all versions of all keys: two replicas that executed the same slots have the same.
+    /// The digest (BLAKE3) of all versions of all keys: two replicas that executed the
+    /// same slots have the same.
     pub digest: [u8; 32],
 }
 
-/// Looks at the state in a data directory: with all the checks of a start, and as a start does it finishes what the WAL holds. None
-/// where there is no file.
+/// Looks at the state in a data directory: with all the checks of a start, and as a start
+/// does it finishes what the WAL holds. None where there is no file.
 ///
 /// # Errors
 /// When no replica of this name may run on it.
@@ -53,7 +55,11 @@ pub async fn inspect(dir: &Path, replica: &Name) -> Result<Option<Inspected>, Op
 ///
 /// # Panics
 /// When the first entry is not the slot that is due.
-pub async fn execute(dir: &Path, replica: &Name, entries: Vec<ChosenEntry>) -> Result<Meta, OpenError> {
+pub async fn execute(
+    dir: &Path,
+    replica: &Name,
+    entries: Vec<ChosenEntry>,
+) -> Result<Meta, OpenError> {
     let unusable = |error: StoreError| schema::unusable(&dir.join(FILE), error);
     let mut writer = open(dir, replica, 1).await?.writer;
     writer.execute(entries).await.map_err(unusable)?;
@@ -64,7 +70,9 @@ pub async fn execute(dir: &Path, replica: &Name, entries: Vec<ChosenEntry>) -> R
 
 /// A row's sum binds the rest of it.
 async fn digest(connection: &mut SqliteConnection) -> Result<(u64, [u8; 32]), StoreError> {
-    let mut rows = sqlx::query("SELECT sum FROM versions ORDER BY key, revision").persistent(false).fetch(connection);
+    let mut rows = sqlx::query("SELECT sum FROM versions ORDER BY key, revision")
+        .persistent(false)
+        .fetch(connection);
     let (mut versions, mut hasher) = (0, blake3::Hasher::new());
     while let Some(row) = rows.try_next().await? {
         versions += 1;

@@ -1,8 +1,10 @@
 //! The read-only connections, each owned by a task of its own.
 //!
-//! Point reads that wait share one statement: while all connections are busy the queue grows, and whoever is free next takes up
-//! to [`POINTS_PER_STATEMENT`] of them (a statement through sqlx costs more than the reading). A statement is one read transaction,
-//! so that a record and the revision of the state it was read from always belong together.
+//! Point reads that wait share one statement: while all connections are busy the queue
+//! grows, and whoever is free next takes up to [`POINTS_PER_STATEMENT`] of them (a
+//! statement through sqlx costs more than the reading). A statement is one read
+//! transaction, so that a record and the revision of the state it was read from always
+//! belong together.
 #![expect(clippy::disallowed_methods, reason = "the shell starts tasks")]
 
 use std::path::Path;
@@ -22,7 +24,8 @@ use super::schema;
 
 /// The most point reads in one statement.
 const POINTS_PER_STATEMENT: usize = 32;
-/// The most point reads that wait for a connection: a few statements' worth for each. More are refused at once.
+/// The most point reads that wait for a connection: a few statements' worth for each.
+/// More are refused at once.
 const POINTS_WAITING: usize = 4_096;
 /// The most pages that wait for a connection.
 const PAGES_WAITING: usize = 256;
@@ -80,8 +83,13 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Opens the connections; what makes the file unusable later is reported once, to `fatal`.
-    pub(super) async fn open(path: &Path, connections: usize, fatal: &mpsc::Sender<StoreError>) -> Result<Self, sqlx::Error> {
+    /// Opens the connections; what makes the file unusable later is reported once, to
+    /// `fatal`.
+    pub(super) async fn open(
+        path: &Path,
+        connections: usize,
+        fatal: &mpsc::Sender<StoreError>,
+    ) -> Result<Self, sqlx::Error> {
         let (points, points_queue) = mpsc::channel(POINTS_WAITING);
         let (pages, pages_queue) = mpsc::channel(PAGES_WAITING);
         let queues = Arc::new(Mutex::new(Queues { points: points_queue, pages: pages_queue }));
@@ -141,14 +149,23 @@ impl Queues {
     }
 }
 
-async fn serve(mut connection: SqliteConnection, queues: Arc<Mutex<Queues>>, fatal: mpsc::Sender<StoreError>) {
+async fn serve(
+    mut connection: SqliteConnection,
+    queues: Arc<Mutex<Queues>>,
+    fatal: mpsc::Sender<StoreError>,
+) {
     loop {
-        // The lock is held while waiting, which is what puts the other connections in a queue for work.
+        // The lock is held while waiting, which is what puts the other connections in a
+        // queue for work.
         let work = queues.lock().await.next().await;
         let trouble = match work {
             Some(Work::Points(jobs)) => serve_points(&mut connection, jobs).await,
-            Some(Work::Page(PageJob::List(query, reply))) => answer(reply, list::page(&mut connection, &query).await),
-            Some(Work::Page(PageJob::Log(query, reply))) => answer(reply, log::page(&mut connection, &query).await),
+            Some(Work::Page(PageJob::List(query, reply))) => {
+                answer(reply, list::page(&mut connection, &query).await)
+            }
+            Some(Work::Page(PageJob::Log(query, reply))) => {
+                answer(reply, log::page(&mut connection, &query).await)
+            }
             None => break,
         };
         if let Some(error) = trouble {
@@ -163,17 +180,29 @@ async fn serve(mut connection: SqliteConnection, queues: Arc<Mutex<Queues>>, fat
 }
 
 /// Sends the answer; gives back the error that must stop the process, if it is one.
-fn answer<T>(reply: oneshot::Sender<Result<T, ReadError>>, result: Result<T, ReadError>) -> Option<StoreError> {
+fn answer<T>(
+    reply: oneshot::Sender<Result<T, ReadError>>,
+    result: Result<T, ReadError>,
+) -> Option<StoreError> {
     let fatal = match &result {
         Err(ReadError::Store(error)) if error.is_fatal() => Some(error.clone()),
-        Err(ReadError::Store(_) | ReadError::Overloaded { .. } | ReadError::Future { .. } | ReadError::Closed) | Ok(_) => None,
+        Err(
+            ReadError::Store(_)
+            | ReadError::Overloaded { .. }
+            | ReadError::Future { .. }
+            | ReadError::Closed,
+        )
+        | Ok(_) => None,
     };
     // Whoever asked may have gone.
     let _ = reply.send(result);
     fatal
 }
 
-async fn serve_points(connection: &mut SqliteConnection, mut jobs: Vec<PointJob>) -> Option<StoreError> {
+async fn serve_points(
+    connection: &mut SqliteConnection,
+    mut jobs: Vec<PointJob>,
+) -> Option<StoreError> {
     jobs.retain(|job| !job.reply.is_closed());
     if jobs.is_empty() {
         return None;
@@ -210,14 +239,18 @@ macro_rules! points_sql {
 
 /// One statement for one read, one for a few, one for many: each is prepared once.
 const ONE_POINT: &str = points_sql!("(0,?,?)");
-const EIGHT_POINTS: &str = points_sql!("(0,?,?),(1,?,?),(2,?,?),(3,?,?),(4,?,?),(5,?,?),(6,?,?),(7,?,?)");
+const EIGHT_POINTS: &str =
+    points_sql!("(0,?,?),(1,?,?),(2,?,?),(3,?,?),(4,?,?),(5,?,?),(6,?,?),(7,?,?)");
 const ALL_POINTS: &str = points_sql!(
     "(0,?,?),(1,?,?),(2,?,?),(3,?,?),(4,?,?),(5,?,?),(6,?,?),(7,?,?),(8,?,?),(9,?,?),(10,?,?),(11,?,?),(12,?,?),(13,?,?),(14,?,?),\
      (15,?,?),(16,?,?),(17,?,?),(18,?,?),(19,?,?),(20,?,?),(21,?,?),(22,?,?),(23,?,?),(24,?,?),(25,?,?),(26,?,?),(27,?,?),(28,?,?),\
      (29,?,?),(30,?,?),(31,?,?)"
 );
 
-async fn points(connection: &mut SqliteConnection, jobs: &[PointJob]) -> Result<Vec<(Option<Item>, Revision)>, StoreError> {
+async fn points(
+    connection: &mut SqliteConnection,
+    jobs: &[PointJob],
+) -> Result<Vec<(Option<Item>, Revision)>, StoreError> {
     let sql = match jobs.len() {
         1 => ONE_POINT,
         2..=8 => EIGHT_POINTS,

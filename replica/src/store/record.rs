@@ -34,17 +34,25 @@ pub(super) enum Checked {
     Head,
 }
 
-/// Reads `key, revision, created_revision, version, sum, content_type, value` from the column `at` on, and checks it; none where
-/// there is no row, or the value is NULL: a key that was never there, or was deleted.
-pub(super) fn item_of(row: &SqliteRow, at: usize, checked: Checked) -> Result<Option<Item>, StoreError> {
+/// Reads `key, revision, created_revision, version, sum, content_type, value` from the
+/// column `at` on, and checks it; none where there is no row, or the value is NULL: a key
+/// that was never there, or was deleted.
+pub(super) fn item_of(
+    row: &SqliteRow,
+    at: usize,
+    checked: Checked,
+) -> Result<Option<Item>, StoreError> {
     let (key, sums): (Option<&[u8]>, Option<&[u8]>) = (row.try_get(at)?, row.try_get(at + 4)?);
     let (key, sums) = match (key, sums) {
         (Some(key), Some(sums)) => (key, sums),
         (None, None) => return Ok(None),
-        (key, None) => return Err(StoreError::Damaged(format!("the record of {key:?} has no checksum"))),
+        (key, None) => {
+            return Err(StoreError::Damaged(format!("the record of {key:?} has no checksum")));
+        }
         (None, Some(_)) => return Err(StoreError::Damaged("a record has no key".to_owned())),
     };
-    let (content_type, value): (Option<&str>, Option<&[u8]>) = (row.try_get(at + 5)?, row.try_get(at + 6)?);
+    let (content_type, value): (Option<&str>, Option<&[u8]>) =
+        (row.try_get(at + 5)?, row.try_get(at + 6)?);
     let fields = VersionFields {
         key,
         revision: counter(row, at + 1)?,

@@ -1,8 +1,10 @@
 //! The tables, and how a file is opened, made and checked.
 //!
-//! `versions` keeps every version of every key: the current one has the highest revision, a deleted one has no value. `log` keeps
-//! every executed slot, so that a replica that was away can be served however long it was. `meta` is one row: who this is, and
-//! how far it has executed; it changes in the same transaction as what it speaks of. Every row has a checksum (`sum`).
+//! `versions` keeps every version of every key: the current one has the highest revision,
+//! a deleted one has no value. `log` keeps every executed slot, so that a replica that
+//! was away can be served however long it was. `meta` is one row: who this is, and how
+//! far it has executed; it changes in the same transaction as what it speaks of. Every
+//! row has a checksum (`sum`).
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,28 +15,31 @@ use sqlx::{ConnectOptions, Connection};
 
 use super::error::{OpenError, StoreError};
 use super::{sum, verify};
-use crate::working_set::Meta;
+use crate::machine::working_set::Meta;
 
 /// "Synr", in the file's header: this is a replica's state.
 const APPLICATION_ID: i64 = 0x5379_6e72;
 /// Of the tables below.
 const SCHEMA_VERSION: i64 = 2;
 
-/// The largest file whose structure is checked whole at every start: about half a second on a slow disk.
+/// The largest file whose structure is checked whole at every start: about half a second
+/// on a slow disk.
 const QUICK_CHECK_MAX_BYTES: u64 = 256 << 20;
 
-/// The largest file whose indexes and rows are checked whole, too, at every start: about a second. A larger one is checked
-/// as it is read.
+/// The largest file whose indexes and rows are checked whole, too, at every start: about
+/// a second. A larger one is checked as it is read.
 const FULL_CHECK_MAX_BYTES: u64 = 64 << 20;
 
-/// How long a statement waits for the lock of another process, such as a `sqlite3` shell or a back-up. Executing stands still
-/// meanwhile, so it is short; whoever meets it tries again.
+/// How long a statement waits for the lock of another process, such as a `sqlite3` shell
+/// or a back-up. Executing stands still meanwhile, so it is short; whoever meets it tries
+/// again.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The file of the WAL is cut back to this when it starts over, in bytes.
 const WAL_KEPT_BYTES: u64 = 64 << 20;
 
-/// How many rows a reading statement may be ahead of its reader; a row is up to a value and a key long.
+/// How many rows a reading statement may be ahead of its reader; a row is up to a value
+/// and a key long.
 const ROWS_AHEAD: usize = 8;
 
 const TABLES: &str = "
@@ -72,7 +77,8 @@ CREATE TABLE versions(
 CREATE UNIQUE INDEX versions_by_key ON versions(key, revision);
 ";
 
-/// How the one connection that writes is opened. It alone checkpoints, and only when asked to.
+/// How the one connection that writes is opened. It alone checkpoints, and only when
+/// asked to.
 pub(super) fn writer_options(path: &Path) -> SqliteConnectOptions {
     base_options(path)
         .create_if_missing(true)
@@ -85,18 +91,31 @@ pub(super) fn writer_options(path: &Path) -> SqliteConnectOptions {
 
 /// How a connection that only reads is opened.
 pub(super) fn reader_options(path: &Path) -> SqliteConnectOptions {
-    base_options(path).read_only(true).row_buffer_size(ROWS_AHEAD).thread_name(|id| format!("store-reader-{id}"))
+    base_options(path)
+        .read_only(true)
+        .row_buffer_size(ROWS_AHEAD)
+        .thread_name(|id| format!("store-reader-{id}"))
 }
 
 fn base_options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new().filename(path).foreign_keys(false).busy_timeout(BUSY_TIMEOUT).disable_statement_logging()
+    SqliteConnectOptions::new()
+        .filename(path)
+        .foreign_keys(false)
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging()
 }
 
-/// Opens the file for writing: makes the tables in a new one, checks an old one. Also says whether it is new.
-pub(super) async fn open(path: &Path, replica: &Name) -> Result<(SqliteConnection, bool), OpenError> {
+/// Opens the file for writing: makes the tables in a new one, checks an old one. Also
+/// says whether it is new.
+pub(super) async fn open(
+    path: &Path,
+    replica: &Name,
+) -> Result<(SqliteConnection, bool), OpenError> {
     let unusable = |error: sqlx::Error| unusable(path, error.into());
-    let mut connection = SqliteConnection::connect_with(&writer_options(path)).await.map_err(unusable)?;
-    let tables: i64 = scalar(&mut connection, "SELECT count(*) FROM sqlite_schema").await.map_err(unusable)?;
+    let mut connection =
+        SqliteConnection::connect_with(&writer_options(path)).await.map_err(unusable)?;
+    let tables: i64 =
+        scalar(&mut connection, "SELECT count(*) FROM sqlite_schema").await.map_err(unusable)?;
     if tables == 0 {
         create(&mut connection, replica).await.map_err(unusable)?;
     }
@@ -114,7 +133,9 @@ pub(super) fn unusable(path: &Path, error: StoreError) -> OpenError {
     let path = path.display().to_string();
     match error {
         StoreError::Damaged(what) => OpenError::Damaged { path, what },
-        source @ (StoreError::Full(_) | StoreError::Busy(_) | StoreError::Failed(_)) => OpenError::Unusable { path, source },
+        source @ (StoreError::Full(_) | StoreError::Busy(_) | StoreError::Failed(_)) => {
+            OpenError::Unusable { path, source }
+        }
     }
 }
 
@@ -128,17 +149,25 @@ async fn create(connection: &mut SqliteConnection, replica: &Name) -> Result<(),
         .bind(sum.to_vec())
         .execute(&mut *transaction)
         .await?;
-    let header = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};");
+    let header = format!(
+        "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
+    );
     sqlx::raw_sql(sqlx::AssertSqlSafe(header)).execute(&mut *transaction).await?;
     transaction.commit().await
 }
 
 async fn check_header(connection: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
-    let application: i64 = scalar(connection, "PRAGMA application_id").await.map_err(|e| unusable(path, e.into()))?;
-    let version: i64 = scalar(connection, "PRAGMA user_version").await.map_err(|e| unusable(path, e.into()))?;
+    let application: i64 =
+        scalar(connection, "PRAGMA application_id").await.map_err(|e| unusable(path, e.into()))?;
+    let version: i64 =
+        scalar(connection, "PRAGMA user_version").await.map_err(|e| unusable(path, e.into()))?;
     let path = || path.display().to_string();
     if application != APPLICATION_ID {
-        return Err(OpenError::Foreign { path: path(), found: application, expected: APPLICATION_ID });
+        return Err(OpenError::Foreign {
+            path: path(),
+            found: application,
+            expected: APPLICATION_ID,
+        });
     }
     if version != SCHEMA_VERSION {
         return Err(OpenError::Version { path: path(), found: version, expected: SCHEMA_VERSION });
@@ -153,8 +182,12 @@ enum Structure {
     Large,
 }
 
-/// Reads every page of a file that is not too large for it, and names the first one that does not fit.
-async fn check_structure(connection: &mut SqliteConnection, path: &Path) -> Result<Structure, OpenError> {
+/// Reads every page of a file that is not too large for it, and names the first one that
+/// does not fit.
+async fn check_structure(
+    connection: &mut SqliteConnection,
+    path: &Path,
+) -> Result<Structure, OpenError> {
     let unusable = |error: sqlx::Error| unusable(path, error.into());
     let pages: i64 = scalar(connection, "PRAGMA page_count").await.map_err(unusable)?;
     let page_bytes: i64 = scalar(connection, "PRAGMA page_size").await.map_err(unusable)?;
@@ -168,17 +201,34 @@ async fn check_structure(connection: &mut SqliteConnection, path: &Path) -> Resu
         (Structure::Large, "PRAGMA quick_check(1)")
     };
     let verdict: String = scalar(connection, check).await.map_err(unusable)?;
-    if verdict == "ok" { Ok(structure) } else { Err(OpenError::Damaged { path: path.display().to_string(), what: verdict }) }
+    if verdict == "ok" {
+        Ok(structure)
+    } else {
+        Err(OpenError::Damaged { path: path.display().to_string(), what: verdict })
+    }
 }
 
-async fn check_owner(connection: &mut SqliteConnection, path: &Path, replica: &Name) -> Result<(), OpenError> {
+async fn check_owner(
+    connection: &mut SqliteConnection,
+    path: &Path,
+    replica: &Name,
+) -> Result<(), OpenError> {
     let sql = "SELECT replica FROM meta";
-    let found: Option<String> = sqlx::query_scalar(sql).fetch_optional(connection).await.map_err(|e| unusable(path, e.into()))?;
-    let Some(found) = found else { return Err(unusable(path, StoreError::Damaged("meta has no row".to_owned()))) };
+    let found: Option<String> = sqlx::query_scalar(sql)
+        .fetch_optional(connection)
+        .await
+        .map_err(|e| unusable(path, e.into()))?;
+    let Some(found) = found else {
+        return Err(unusable(path, StoreError::Damaged("meta has no row".to_owned())));
+    };
     if found == replica.as_str() {
         Ok(())
     } else {
-        Err(OpenError::OtherReplica { path: path.display().to_string(), found, expected: replica.clone() })
+        Err(OpenError::OtherReplica {
+            path: path.display().to_string(),
+            found,
+            expected: replica.clone(),
+        })
     }
 }
 

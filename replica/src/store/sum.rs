@@ -1,19 +1,22 @@
-//! Checksums of rows: SQLite has none of its own, and a bit that flips inside a value leaves a well-formed file.
+//! Checksums of rows: SQLite has none of its own, and a bit that flips inside a value
+//! leaves a well-formed file.
 //!
-//! Whatever is read is checked, before it is answered, executed on or sent to another replica: damage on one disk must not
-//! become another value for a client, and must not spread through the log. A sum binds a row's columns together, its key
-//! included, so that a row found in the wrong place is noticed as well. What is checked when the state is opened is in
-//! [`verify`](super::verify).
+//! Whatever is read is checked, before it is answered, executed on or sent to another
+//! replica: damage on one disk must not become another value for a client, and must not
+//! spread through the log. A sum binds a row's columns together, its key included, so
+//! that a row found in the wrong place is noticed as well. What is checked when the state
+//! is opened is in [`verify`](super::verify).
 
 use shared::ids::{ClusterId, Slot};
 
 use super::error::StoreError;
 use super::log::LogRow;
-use crate::working_set::Meta;
+use crate::machine::working_set::Meta;
 
 /// The length of one sum: what 64 bits miss is not found by accident.
 const BYTES: usize = 8;
-/// The length of the sums of a row of `versions`: of all but the value, and of everything.
+/// The length of the sums of a row of `versions`: of all but the value, and of
+/// everything.
 pub(super) const VERSION_BYTES: usize = 2 * BYTES;
 
 type Sum = [u8; BYTES];
@@ -30,7 +33,11 @@ pub(super) struct VersionFields<'a> {
 
 impl VersionFields<'_> {
     /// The sums of the row with this content.
-    pub(super) fn sums(&self, content_type: Option<&str>, value: Option<&[u8]>) -> [u8; VERSION_BYTES] {
+    pub(super) fn sums(
+        &self,
+        content_type: Option<&str>,
+        value: Option<&[u8]>,
+    ) -> [u8; VERSION_BYTES] {
         let head = self.head();
         let mut sums = [0; VERSION_BYTES];
         sums[..BYTES].copy_from_slice(&head);
@@ -45,14 +52,21 @@ impl VersionFields<'_> {
     }
 
     /// Holds the row's sums against all of it.
-    pub(super) fn check(&self, content_type: Option<&str>, value: Option<&[u8]>, sums: &[u8]) -> Result<(), StoreError> {
+    pub(super) fn check(
+        &self,
+        content_type: Option<&str>,
+        value: Option<&[u8]>,
+        sums: &[u8],
+    ) -> Result<(), StoreError> {
         if *sums == self.sums(content_type, value) { Ok(()) } else { Err(self.damaged()) }
     }
 
     fn head(&self) -> Sum {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&(self.key.len() as u64).to_le_bytes()).update(self.key);
-        for number in [self.revision, self.created_revision, self.version, u64::from(self.is_deleted)] {
+        for number in
+            [self.revision, self.created_revision, self.version, u64::from(self.is_deleted)]
+        {
             hasher.update(&number.to_le_bytes());
         }
         cut(&hasher)
@@ -60,7 +74,10 @@ impl VersionFields<'_> {
 
     fn damaged(&self) -> StoreError {
         let key = String::from_utf8_lossy(self.key);
-        StoreError::Damaged(format!("the record of {key:?} at revision {} does not match its checksum", self.revision))
+        StoreError::Damaged(format!(
+            "the record of {key:?} at revision {} does not match its checksum",
+            self.revision
+        ))
     }
 }
 
@@ -90,10 +107,14 @@ pub(super) fn check_log(row: &LogRow, sum: &[u8]) -> Result<(), StoreError> {
     let slot = row.slot;
     let ballot = (row.ballot.round, row.ballot.coordinator.0);
     if *sum != of_log(slot, ballot, row.revision.0, &row.hash) {
-        return Err(StoreError::Damaged(format!("the row of slot {slot} does not match its checksum")));
+        return Err(StoreError::Damaged(format!(
+            "the row of slot {slot} does not match its checksum"
+        )));
     }
-    if crate::chain::ChainHash(row.previous_hash).next(slot, &row.value).0 != row.hash {
-        return Err(StoreError::Damaged(format!("the hash of slot {slot} is not that of its value")));
+    if crate::machine::chain::ChainHash(row.previous_hash).next(slot, &row.value).0 != row.hash {
+        return Err(StoreError::Damaged(format!(
+            "the hash of slot {slot} is not that of its value"
+        )));
     }
     Ok(())
 }

@@ -6,14 +6,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use shared::ids::{Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, Name, Revision, Slot};
+use shared::ids::{
+    Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, Name, Revision, Slot,
+};
 use shared::message::{Batch, ChosenEntry, Value, View};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use tempfile::TempDir;
 
 use super::*;
-use crate::command::{Command, Commands, Condition, Op};
-use crate::execute::{CommandOutcome, SlotOutcome};
+use crate::machine::command::{Command, Commands, Condition, Op};
+use crate::machine::execute::{CommandOutcome, SlotOutcome};
 
 fn name() -> Name {
     "replica-1".parse().unwrap()
@@ -30,11 +32,20 @@ async fn open_new() -> (TempDir, Store) {
 }
 
 fn entry(slot: u64, value: &Value) -> ChosenEntry {
-    ChosenEntry { slot: Slot(slot), ballot: Ballot { round: 3, coordinator: CoordinatorId(u64::MAX) }, value: value.encode() }
+    ChosenEntry {
+        slot: Slot(slot),
+        ballot: Ballot { round: 3, coordinator: CoordinatorId(u64::MAX) },
+        value: value.encode(),
+    }
 }
 
 fn view(slot: u64, epoch: u64) -> ChosenEntry {
-    let view = View { epoch: Epoch(epoch), primary: name(), primary_instance: Instance(1), backups: Vec::new() };
+    let view = View {
+        epoch: Epoch(epoch),
+        primary: name(),
+        primary_instance: Instance(1),
+        backups: Vec::new(),
+    };
     entry(slot, &Value::View(view))
 }
 
@@ -80,8 +91,11 @@ fn keys_of(page: &ListPage) -> Vec<&str> {
 #[tokio::test]
 async fn what_is_executed_is_read_with_the_revision_of_its_state() {
     let (_dir, mut store) = open_new().await;
-    let report =
-        store.writer.execute(vec![view(0, 1), batch(1, 0, vec![put("a", b"1"), put("b", b""), put("a", b"2")])]).await.unwrap();
+    let report = store
+        .writer
+        .execute(vec![view(0, 1), batch(1, 0, vec![put("a", b"1"), put("b", b""), put("a", b"2")])])
+        .await
+        .unwrap();
     assert_eq!(report.meta.revision, Revision(3));
     let point = store.reader.point(key("a"), None).await.unwrap();
     let expected = Item {
@@ -100,14 +114,25 @@ async fn what_is_executed_is_read_with_the_revision_of_its_state() {
 #[tokio::test]
 async fn every_revision_can_be_read_and_the_future_cannot() {
     let (_dir, mut store) = open_new().await;
-    store.writer.execute(vec![view(0, 1), batch(1, 0, vec![put("a", b"1"), delete("a"), put("a", b"3")])]).await.unwrap();
+    store
+        .writer
+        .execute(vec![view(0, 1), batch(1, 0, vec![put("a", b"1"), delete("a"), put("a", b"3")])])
+        .await
+        .unwrap();
     for (at, expected) in [(0, None), (1, Some("1")), (2, None), (3, Some("3"))] {
         assert_eq!(value_at(&store, "a", Some(at)).await, expected.map(key), "at revision {at}");
     }
     let refused = store.reader.point(key("a"), Some(Revision(4))).await.unwrap_err();
-    assert!(matches!(refused, ReadError::Future { asked: Revision(4), present: Revision(3) }), "{refused}");
-    let refused = store.reader.list(ListQuery { at: Some(Revision(4)), ..list_all() }).await.unwrap_err();
-    assert!(matches!(refused, ReadError::Future { asked: Revision(4), present: Revision(3) }), "{refused}");
+    assert!(
+        matches!(refused, ReadError::Future { asked: Revision(4), present: Revision(3) }),
+        "{refused}"
+    );
+    let refused =
+        store.reader.list(ListQuery { at: Some(Revision(4)), ..list_all() }).await.unwrap_err();
+    assert!(
+        matches!(refused, ReadError::Future { asked: Revision(4), present: Revision(3) }),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
@@ -117,7 +142,9 @@ async fn reads_that_wait_together_are_each_answered_for_their_own_key() {
     store.writer.execute(vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
     let reads = (0..200).map(|n| {
         let reader = store.reader.clone();
-        async move { reader.point(key(&format!("k{n}")), None).await.unwrap().item.map(|item| item.value) }
+        async move {
+            reader.point(key(&format!("k{n}")), None).await.unwrap().item.map(|item| item.value)
+        }
     });
     let found = futures::future::join_all(reads).await;
     for (n, value) in found.into_iter().enumerate() {
@@ -128,13 +155,26 @@ async fn reads_that_wait_together_are_each_answered_for_their_own_key() {
 #[tokio::test]
 async fn a_listing_runs_both_ways_within_its_bounds_and_skips_what_is_deleted() {
     let (_dir, mut store) = open_new().await;
-    let ops = vec![put("a", b"1"), put("b/1", b"22"), put("b/2", b"3"), put("b/3", b"4"), put("ä", b"5"), delete("b/2")];
+    let ops = vec![
+        put("a", b"1"),
+        put("b/1", b"22"),
+        put("b/2", b"3"),
+        put("b/3", b"4"),
+        put("ä", b"5"),
+        delete("b/2"),
+    ];
     store.writer.execute(vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
     let page = store.reader.list(list_all()).await.unwrap();
     assert_eq!((keys_of(&page), page.more_after.clone()), (vec!["a", "b/1", "b/3", "ä"], None));
-    let bounded = ListQuery { from: key("b"), below: key("b/3"), order: Order::Descending, ..list_all() };
+    let bounded =
+        ListQuery { from: key("b"), below: key("b/3"), order: Order::Descending, ..list_all() };
     assert_eq!(keys_of(&store.reader.list(bounded).await.unwrap()), ["b/1"]);
-    let before = ListQuery { at: Some(Revision(5)), order: Order::Descending, show: Show::KeysOnly, ..list_all() };
+    let before = ListQuery {
+        at: Some(Revision(5)),
+        order: Order::Descending,
+        show: Show::KeysOnly,
+        ..list_all()
+    };
     let page = store.reader.list(before).await.unwrap();
     assert_eq!((keys_of(&page), page.at), (vec!["ä", "b/3", "b/2", "b/1", "a"], Revision(5)));
     assert!(page.items.iter().all(|item| item.value.is_empty()));
@@ -146,12 +186,19 @@ async fn a_page_ends_at_its_limit_or_its_bytes_and_says_where_to_go_on() {
     let ops = (0..10).map(|n| put(&format!("k{n}"), &[b'x'; 100])).collect();
     store.writer.execute(vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
     let page = store.reader.list(ListQuery { limit: 3, ..list_all() }).await.unwrap();
-    assert_eq!((keys_of(&page), page.more_after.clone()), (vec!["k0", "k1", "k2"], Some(key("k2"))));
+    assert_eq!(
+        (keys_of(&page), page.more_after.clone()),
+        (vec!["k0", "k1", "k2"], Some(key("k2")))
+    );
     let page = store.reader.list(ListQuery { limit: 10, ..list_all() }).await.unwrap();
     assert_eq!((page.items.len(), page.more_after), (10, None));
     let page = store.reader.list(ListQuery { max_bytes: 250, ..list_all() }).await.unwrap();
     assert_eq!((keys_of(&page), page.more_after.clone()), (vec!["k0", "k1"], Some(key("k1"))));
-    let page = store.reader.list(ListQuery { max_bytes: 1, order: Order::Descending, ..list_all() }).await.unwrap();
+    let page = store
+        .reader
+        .list(ListQuery { max_bytes: 1, order: Order::Descending, ..list_all() })
+        .await
+        .unwrap();
     assert_eq!((keys_of(&page), page.more_after.clone()), (vec!["k9"], Some(key("k9"))));
 }
 
@@ -165,7 +212,9 @@ async fn a_page_over_many_deleted_keys_ends_and_goes_on() {
     }
     entries.push(batch(10, 9, vec![Op::DeletePrefix { prefix: "k".into() }, put("z", b"last")]));
     let report = store.writer.execute(entries).await.unwrap();
-    let SlotOutcome::Batch { outcomes, .. } = &report.slots[10].outcome else { panic!("{:?}", report.slots[10]) };
+    let SlotOutcome::Batch { outcomes, .. } = &report.slots[10].outcome else {
+        panic!("{:?}", report.slots[10])
+    };
     assert_eq!(outcomes[0], CommandOutcome::Deleted { revision: Revision(9_001), deleted: 9_000 });
     let page = store.reader.list(list_all()).await.unwrap();
     let after = page.more_after.clone().unwrap();
@@ -177,7 +226,12 @@ async fn a_page_over_many_deleted_keys_ends_and_goes_on() {
 #[tokio::test]
 async fn the_log_is_read_in_order_with_its_hashes() {
     let (_dir, mut store) = open_new().await;
-    let entries = vec![view(0, 1), entry(1, &Value::Noop), batch(2, 0, vec![put("a", b"1")]), entry(3, &Value::Noop)];
+    let entries = vec![
+        view(0, 1),
+        entry(1, &Value::Noop),
+        batch(2, 0, vec![put("a", b"1")]),
+        entry(3, &Value::Noop),
+    ];
     let report = store.writer.execute(entries.clone()).await.unwrap();
     let query = LogQuery { from: Slot(1), limit: 2, max_bytes: 1 << 20 };
     let page = store.reader.log(query).await.unwrap();
@@ -208,11 +262,18 @@ async fn a_state_that_is_opened_again_goes_on_where_it_was() {
     assert!(store.writer.is_durable());
     drop(store);
     let mut store = open_in(dir.path()).await;
-    assert_eq!((store.writer.meta(), store.cluster, store.writer.is_durable()), (&meta, Some(ClusterId(7)), true));
+    assert_eq!(
+        (store.writer.meta(), store.cluster, store.writer.is_durable()),
+        (&meta, Some(ClusterId(7)), true)
+    );
     store.writer.execute(vec![batch(2, 1, vec![put("a", b"2")])]).await.unwrap();
     assert_eq!(value_at(&store, "a", None).await.unwrap(), "2");
     store.writer.close().await.unwrap();
-    assert_eq!(open_in(dir.path()).await.cluster, Some(ClusterId(7)), "executing does not forget whose state it is");
+    assert_eq!(
+        open_in(dir.path()).await.cluster,
+        Some(ClusterId(7)),
+        "executing does not forget whose state it is"
+    );
 }
 
 #[tokio::test]
@@ -221,7 +282,8 @@ async fn readers_do_not_keep_a_checkpoint_from_being_complete() {
     store.writer.execute(vec![view(0, 1)]).await.unwrap();
     for n in 0..20 {
         store.writer.execute(vec![batch(n + 1, n, vec![put("a", &[0; 50_000])])]).await.unwrap();
-        let (page, durable_below) = tokio::join!(store.reader.list(list_all()), store.writer.checkpoint());
+        let (page, durable_below) =
+            tokio::join!(store.reader.list(list_all()), store.writer.checkpoint());
         assert_eq!((page.unwrap().items.len(), durable_below.unwrap()), (1, Slot(n + 2)));
     }
 }
@@ -247,10 +309,17 @@ async fn a_checkpoint_that_another_keeps_from_beginning_calls_nothing_durable() 
     store.writer.execute(vec![view(0, 1)]).await.unwrap();
     let mut reader = schema::reader_options(&path).connect().await.unwrap();
     sqlx::raw_sql("BEGIN; SELECT * FROM meta").execute(&mut reader).await.unwrap();
-    let mut probe = schema::writer_options(&path).busy_timeout(Duration::ZERO).connect().await.unwrap();
-    let mut other = schema::writer_options(&path).busy_timeout(Duration::from_secs(60)).connect().await.unwrap();
+    let mut probe =
+        schema::writer_options(&path).busy_timeout(Duration::ZERO).connect().await.unwrap();
+    let mut other = schema::writer_options(&path)
+        .busy_timeout(Duration::from_secs(60))
+        .connect()
+        .await
+        .unwrap();
     // Waits for the reader, and lets nobody write or checkpoint meanwhile.
-    let waits = async { sqlx::raw_sql("PRAGMA wal_checkpoint(RESTART)").execute(&mut other).await.unwrap() };
+    let waits = async {
+        sqlx::raw_sql("PRAGMA wal_checkpoint(RESTART)").execute(&mut other).await.unwrap()
+    };
     let meanwhile = async {
         while sqlx::raw_sql("BEGIN IMMEDIATE; ROLLBACK").execute(&mut probe).await.is_ok() {
             tokio::task::yield_now().await;
@@ -266,7 +335,9 @@ async fn a_checkpoint_that_another_keeps_from_beginning_calls_nothing_durable() 
 async fn a_checkpoint_syncs_what_it_calls_durable() {
     let (dir, _store) = open_new().await;
     let mut writer = schema::writer_options(&dir.path().join(FILE)).connect().await.unwrap();
-    let synchronous: i64 = sqlx::query("PRAGMA synchronous").fetch_one(&mut writer).await.unwrap().get(0);
-    // At NORMAL, SQLite syncs the WAL before it copies from it, and the file afterwards; at OFF, which is 0, it syncs nothing.
+    let synchronous: i64 =
+        sqlx::query("PRAGMA synchronous").fetch_one(&mut writer).await.unwrap().get(0);
+    // At NORMAL, SQLite syncs the WAL before it copies from it, and the file afterwards;
+    // at OFF, which is 0, it syncs nothing.
     assert_eq!(synchronous, 1, "NORMAL");
 }

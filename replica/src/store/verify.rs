@@ -1,4 +1,5 @@
-//! Holds every row of a file against its checksum, when the file is opened and is small enough for that.
+//! Holds every row of a file against its checksum, when the file is opened and is small
+//! enough for that.
 
 use futures::TryStreamExt;
 use shared::ids::Slot;
@@ -21,7 +22,9 @@ async fn log(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     while let Some(row) = rows.try_next().await? {
         let slot = counter(&row, 0)?;
         if slot != due.0 {
-            return Err(StoreError::Damaged(format!("the log has slot {slot} where slot {due} is due")));
+            return Err(StoreError::Damaged(format!(
+                "the log has slot {slot} where slot {due} is due"
+            )));
         }
         let read = log_row(&row, hash)?;
         (due, hash) = (due.next(), read.hash);
@@ -37,7 +40,9 @@ async fn versions(connection: &mut SqliteConnection) -> Result<(), StoreError> {
         let _item = item_of(&row, 0, Checked::Whole)?;
         let (revision, present) = (counter(&row, 1)?, counter(&row, 7)?);
         if revision > present {
-            return Err(StoreError::Damaged(format!("there is a record of revision {revision}, but meta says {present}")));
+            return Err(StoreError::Damaged(format!(
+                "there is a record of revision {revision}, but meta says {present}"
+            )));
         }
     }
     Ok(())

@@ -1,8 +1,10 @@
 //! The one connection that writes, and checkpoints.
 //!
-//! `synchronous=NORMAL`: a commit reaches the WAL but is not synced, so that a crash of the machine may take back the newest
-//! transactions, whole ones, newest first. That is no loss: acceptors hold every chosen value on disk until replicas report
-//! them as *durable*, and durable is only what a complete checkpoint has synced into the database file.
+//! `synchronous=NORMAL`: a commit reaches the WAL but is not synced, so that a crash of
+//! the machine may take back the newest transactions, whole ones, newest first. That is
+//! no loss: acceptors hold every chosen value on disk until replicas report them as
+//! *durable*, and durable is only what a complete checkpoint has synced into the database
+//! file.
 
 use std::path::{Path, PathBuf};
 
@@ -15,8 +17,8 @@ use super::apply;
 use super::error::StoreError;
 use super::meta;
 use super::schema;
-use crate::execute::{ExecutionReport, Run};
-use crate::working_set::Meta;
+use crate::machine::execute::{ExecutionReport, Run};
+use crate::machine::working_set::Meta;
 
 /// What a row takes beside its bytes, roughly.
 const ROW_BYTES: u64 = 256;
@@ -33,8 +35,20 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(path: &Path, connection: SqliteConnection, meta: Meta, cluster: Option<ClusterId>) -> Self {
-        Self { path: path.to_owned(), connection: Some(connection), meta, cluster, durable_below: Slot(0), written_bytes: 0 }
+    pub(super) fn new(
+        path: &Path,
+        connection: SqliteConnection,
+        meta: Meta,
+        cluster: Option<ClusterId>,
+    ) -> Self {
+        Self {
+            path: path.to_owned(),
+            connection: Some(connection),
+            meta,
+            cluster,
+            durable_below: Slot(0),
+            written_bytes: 0,
+        }
     }
 
     /// How far the state has come.
@@ -60,11 +74,16 @@ impl Writer {
     /// Executes the entries in one transaction.
     ///
     /// # Errors
-    /// Then none of them is executed, and the same may be tried again unless the error is fatal.
-    pub(crate) async fn execute(&mut self, entries: Vec<ChosenEntry>) -> Result<ExecutionReport, StoreError> {
+    /// Then none of them is executed, and the same may be tried again unless the error is
+    /// fatal.
+    pub(crate) async fn execute(
+        &mut self,
+        entries: Vec<ChosenEntry>,
+    ) -> Result<ExecutionReport, StoreError> {
         let bytes: u64 = entries.iter().map(|entry| 2 * entry.value.len() as u64 + ROW_BYTES).sum();
         let mut connection = self.take_connection().await?;
-        let result = apply::apply(&mut connection, &self.meta, self.cluster, Run::new(entries)).await;
+        let result =
+            apply::apply(&mut connection, &self.meta, self.cluster, Run::new(entries)).await;
         match result {
             Ok(report) => {
                 self.connection = Some(connection);
@@ -79,11 +98,13 @@ impl Writer {
         }
     }
 
-    /// Copies the WAL into the database file and syncs it; gives back below which slot everything is durable now. A reader
-    /// of another process can hold it up; then it is as before.
+    /// Copies the WAL into the database file and syncs it; gives back below which slot
+    /// everything is durable now. A reader of another process can hold it up; then it is
+    /// as before.
     pub(crate) async fn checkpoint(&mut self) -> Result<Slot, StoreError> {
         let mut connection = self.take_connection().await?;
-        let row = match sqlx::query("PRAGMA wal_checkpoint(FULL)").fetch_one(&mut connection).await {
+        let row = match sqlx::query("PRAGMA wal_checkpoint(FULL)").fetch_one(&mut connection).await
+        {
             Ok(row) => row,
             Err(error) => {
                 self.discard(connection).await;
@@ -91,12 +112,18 @@ impl Writer {
             }
         };
         self.connection = Some(connection);
-        let (busy, frames, copied): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let (busy, frames, copied): (i64, i64, i64) =
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         if busy == 0 && frames == copied {
             self.durable_below = self.meta.executed_below;
             self.written_bytes = 0;
         } else {
-            tracing::warn!(busy, frames, copied, "the checkpoint is incomplete: another process reads the state");
+            tracing::warn!(
+                busy,
+                frames,
+                copied,
+                "the checkpoint is incomplete: another process reads the state"
+            );
         }
         Ok(self.durable_below)
     }
@@ -115,7 +142,8 @@ impl Writer {
         result
     }
 
-    /// Leaves no room in the file, until something fails and the connection is opened again.
+    /// Leaves no room in the file, until something fails and the connection is opened
+    /// again.
     #[cfg(test)]
     pub(crate) async fn fill(&mut self) {
         let connection = self.connection.as_mut().unwrap();
@@ -135,7 +163,8 @@ impl Writer {
         match self.connection.take() {
             Some(connection) => Ok(connection),
             None => {
-                let mut connection = schema::writer_options(&self.path).create_if_missing(false).connect().await?;
+                let mut connection =
+                    schema::writer_options(&self.path).create_if_missing(false).connect().await?;
                 // What the failed transaction left behind is known only from the file.
                 (self.meta, self.cluster) = meta::load(&mut connection).await?;
                 Ok(connection)
@@ -143,7 +172,8 @@ impl Writer {
         }
     }
 
-    /// A connection on which something failed may or may not be in a transaction: closing it ends that.
+    /// A connection on which something failed may or may not be in a transaction: closing
+    /// it ends that.
     async fn discard(&mut self, connection: SqliteConnection) {
         if let Err(error) = connection.close().await {
             tracing::debug!(%error, "closing the connection after an error failed");

@@ -11,8 +11,8 @@ use shared::ids::ClusterId;
 use super::network::{Behaviour, Network, eventually};
 use super::send;
 
-/// The deadline of a mutation that a backup forwards: so long that it keeps back for the primary's answer what one may take on a busy
-/// machine, and not less.
+/// The deadline of a mutation that a backup forwards: so long that it keeps back for the
+/// primary's answer what one may take on a busy machine, and not less.
 const FORWARDED: [(&str, &str); 1] = [("synod-timeout", "1s")];
 
 #[tokio::test]
@@ -21,7 +21,10 @@ async fn without_a_quorum_only_local_reads_are_served_and_it_heals() {
     network.put(0, "/v1/kv/kept", "before").await;
     network.fake.behave(Behaviour::Silent);
     let soon = [("synod-timeout", "1500ms")];
-    assert_eq!(network.with(0, Method::GET, "/v1/kv/kept", &soon).await.refusal(), (503, Value::Null, true));
+    assert_eq!(
+        network.with(0, Method::GET, "/v1/kv/kept", &soon).await.refusal(),
+        (503, Value::Null, true)
+    );
     let refused = network.with(0, Method::PUT, "/v1/kv/kept", &soon).await;
     assert_eq!(refused.refusal(), (503, json!("not_applied"), true), "{}", refused.text());
     let local = network.get(0, "/v1/kv/kept?consistency=local").await;
@@ -37,7 +40,10 @@ async fn without_a_leader_reads_go_on_and_writes_are_not_applied() {
     let network = Network::start(2).await;
     network.put(0, "/v1/kv/kept", "before").await;
     network.fake.behave(Behaviour::NoLeader);
-    eventually("nobody leads", async || network.status(&network.nodes[0]).await["leader"].is_null()).await;
+    eventually("nobody leads", async || {
+        network.status(&network.nodes[0]).await["leader"].is_null()
+    })
+    .await;
     for node in 0..2 {
         let refused = network.with(node, Method::PUT, "/v1/kv/kept", &FORWARDED).await;
         assert_eq!(refused.refusal(), (503, json!("not_applied"), true), "{}", refused.text());
@@ -62,7 +68,10 @@ async fn a_mutation_under_way_in_a_replica_that_fails_is_unknown() {
     let network = Network::start(1).await;
     network.fake.behave(Behaviour::SwallowsProposals);
     let fails = async {
-        eventually("it is under way", async || network.status(&network.nodes[0]).await["flying_mutations"] == 1).await;
+        eventually("it is under way", async || {
+            network.status(&network.nodes[0]).await["flying_mutations"] == 1
+        })
+        .await;
         network.fake.behave(Behaviour::OtherCluster);
     };
     let (proposed, ()) = tokio::join!(network.put(0, "/v1/kv/maybe", "v"), fails);
@@ -83,7 +92,11 @@ async fn the_time_that_a_body_takes_is_part_of_what_the_request_may_take() {
     let began = Instant::now();
     let answer = send(request.body(reqwest::Body::wrap_stream(body))).await;
     assert_eq!(answer.refusal(), (504, json!("unknown"), false), "{}", answer.text());
-    assert!(began.elapsed() < took + rest + took, "the deadline began anew with the body's end: {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < took + rest + took,
+        "the deadline began anew with the body's end: {:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -93,17 +106,25 @@ async fn a_replica_whose_state_is_damaged_ends_and_leaves_open_what_was_under_wa
     network.put(0, "/v1/kv/rots", "v").await;
     network.fake.behave(Behaviour::SwallowsProposals);
     let breaks = async {
-        eventually("it flies", async || network.status(&network.nodes[0]).await["flying_mutations"] == 1).await;
+        eventually("it flies", async || {
+            network.status(&network.nodes[0]).await["flying_mutations"] == 1
+        })
+        .await;
         let file = network.nodes[0].state_file();
-        let mut other = sqlx::sqlite::SqliteConnectOptions::new().filename(file).connect().await.unwrap();
-        sqlx::query("UPDATE versions SET value = x'00' WHERE key = x'726f7473'").execute(&mut other).await.unwrap();
+        let mut other =
+            sqlx::sqlite::SqliteConnectOptions::new().filename(file).connect().await.unwrap();
+        sqlx::query("UPDATE versions SET value = x'00' WHERE key = x'726f7473'")
+            .execute(&mut other)
+            .await
+            .unwrap();
         other.close().await.unwrap();
         network.get(0, "/v1/kv/rots?consistency=local").await
     };
     let (proposed, read) = tokio::join!(network.put(0, "/v1/kv/maybe", "v"), breaks);
     assert_eq!(read.refusal(), (500, Value::Null, false), "{}", read.text());
     assert_eq!(proposed.refusal(), (504, json!("unknown"), false), "{}", proposed.text());
-    let ended = tokio::time::timeout(Duration::from_secs(10), network.nodes.remove(0).end()).await.unwrap();
+    let ended =
+        tokio::time::timeout(Duration::from_secs(10), network.nodes.remove(0).end()).await.unwrap();
     let said = format!("{:#}", ended.unwrap_err());
     assert!(said.contains("the record of \"rots\""), "{said}");
 }
@@ -129,7 +150,8 @@ async fn a_replica_that_was_away_finds_its_state_again_and_catches_up() {
     let newest = [("synod-min-revision", written.header("synod-revision"))];
     let read = network.with(1, Method::GET, "/v1/kv/a?consistency=local", &newest).await;
     assert_eq!((read.status, read.text()), (200, "2"));
-    let [first, second] = [network.status(&network.nodes[0]).await, network.status(&network.nodes[1]).await];
+    let [first, second] =
+        [network.status(&network.nodes[0]).await, network.status(&network.nodes[1]).await];
     assert_eq!((&first["hash"], &first["revision"]), (&second["hash"], &second["revision"]));
 }
 
@@ -148,13 +170,19 @@ async fn a_restarted_primary_takes_no_mutations_until_a_view_names_its_new_life(
 async fn a_state_of_another_cluster_ends_the_process_with_a_clear_error() {
     let mut network = Network::start(1).await;
     let dir = network.nodes.remove(0).stop().await;
-    let mut store = crate::store::open(&dir.path().join("data"), &"replica-1".parse().unwrap(), 1).await.unwrap();
+    let mut store = crate::store::open(&dir.path().join("data"), &"replica-1".parse().unwrap(), 1)
+        .await
+        .unwrap();
     store.writer.join(ClusterId(1)).await.unwrap();
     store.writer.close().await.unwrap();
     network.add("replica-1", dir).await;
-    let ended = tokio::time::timeout(Duration::from_secs(10), network.nodes.remove(0).end()).await.unwrap();
+    let ended =
+        tokio::time::timeout(Duration::from_secs(10), network.nodes.remove(0).end()).await.unwrap();
     let said = format!("{:#}", ended.unwrap_err());
-    assert!(said.contains("is of cluster 0000000000000001") && said.contains("--acceptors"), "{said}");
+    assert!(
+        said.contains("is of cluster 0000000000000001") && said.contains("--acceptors"),
+        "{said}"
+    );
 }
 
 #[tokio::test]

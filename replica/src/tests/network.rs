@@ -1,5 +1,5 @@
-//! A network of real replicas around one server that stands for all acceptors and coordinators: it chooses whatever is proposed,
-//! at once, unless a test tells it not to.
+//! A network of real replicas around one server that stands for all acceptors and
+//! coordinators: it chooses whatever is proposed, at once, unless a test tells it not to.
 #![expect(clippy::disallowed_methods, reason = "starts servers")]
 
 use std::collections::BTreeMap;
@@ -14,8 +14,8 @@ use axum::{Router, http::StatusCode};
 use clap::Parser;
 use shared::ids::{AcceptorId, Ballot, CoordinatorId, Epoch, Instance, Name, Slot};
 use shared::message::{
-    ChosenEntry, ChosenReply, Directory, DirectoryEntry, EncodedValue, Heartbeat, HeartbeatReply, Marks, Member, Phase, Proposal,
-    ProposalReply, Roster, Service, Value, View, Watermarks,
+    ChosenEntry, ChosenReply, Directory, DirectoryEntry, EncodedValue, Heartbeat, HeartbeatReply,
+    Marks, Member, Phase, Proposal, ProposalReply, Roster, Service, Value, View, Watermarks,
 };
 use shared::service::Running;
 use shared::status::Identity;
@@ -68,7 +68,10 @@ struct From {
 impl Fake {
     async fn serve() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let fake = Self { url: format!("http://{}", listener.local_addr().unwrap()), chosen: Arc::default() };
+        let fake = Self {
+            url: format!("http://{}", listener.local_addr().unwrap()),
+            chosen: Arc::default(),
+        };
         let routes = Router::new()
             .route("/v1/watermarks", get(watermarks))
             .route("/v1/members/{name}", put(announce))
@@ -92,7 +95,12 @@ impl Fake {
     /// Announces a replica that is not where it says.
     pub(super) fn announce(&self, name: &str, url: &str) {
         let name: Name = name.parse().unwrap();
-        let member = Member { name: name.clone(), service: Service::Replica, url: url.to_owned(), instance: Instance(9) };
+        let member = Member {
+            name: name.clone(),
+            service: Service::Replica,
+            url: url.to_owned(),
+            instance: Instance(9),
+        };
         self.lock().members.insert(name, member);
     }
 
@@ -106,7 +114,10 @@ impl Fake {
 
     async fn heard_of(&self, replica: &str) {
         let replica: Name = replica.parse().unwrap();
-        eventually("the replica announces itself", async || self.lock().members.contains_key(&replica)).await;
+        eventually("the replica announces itself", async || {
+            self.lock().members.contains_key(&replica)
+        })
+        .await;
     }
 
     /// Makes a replica the primary, as soon as it is heard of.
@@ -116,8 +127,10 @@ impl Fake {
         let mut chosen = self.lock();
         let epoch = Epoch(chosen.view.as_ref().map_or(0, |view| view.epoch.0) + 1);
         let replicas = chosen.members.values().filter(|member| member.service == Service::Replica);
-        let backups = replicas.map(|member| member.name.clone()).filter(|name| *name != primary).collect();
-        let view = View { epoch, primary_instance: chosen.members[&primary].instance, primary, backups };
+        let backups =
+            replicas.map(|member| member.name.clone()).filter(|name| *name != primary).collect();
+        let view =
+            View { epoch, primary_instance: chosen.members[&primary].instance, primary, backups };
         chosen.log.push(Value::View(view.clone()).encode());
         chosen.view = Some(view);
     }
@@ -126,7 +139,10 @@ impl Fake {
 async fn watermarks(State(fake): State<Fake>, reply: Reply) -> Response {
     let acceptor = match fake.behaviour().await {
         Behaviour::OtherCluster => AcceptorId(2),
-        Behaviour::Works | Behaviour::NoLeader | Behaviour::Silent | Behaviour::SwallowsProposals => AcceptorId(1),
+        Behaviour::Works
+        | Behaviour::NoLeader
+        | Behaviour::Silent
+        | Behaviour::SwallowsProposals => AcceptorId(1),
     };
     let below = Slot(fake.lock().log.len() as u64);
     reply.send(&Watermarks {
@@ -138,7 +154,12 @@ async fn watermarks(State(fake): State<Fake>, reply: Reply) -> Response {
     })
 }
 
-async fn announce(State(fake): State<Fake>, Path(_): Path<String>, reply: Reply, Wire(member): Wire<Member>) -> Response {
+async fn announce(
+    State(fake): State<Fake>,
+    Path(_): Path<String>,
+    reply: Reply,
+    Wire(member): Wire<Member>,
+) -> Response {
     let coordinator = Member {
         name: "coordinator-1".parse().unwrap(),
         service: Service::Coordinator,
@@ -148,7 +169,9 @@ async fn announce(State(fake): State<Fake>, Path(_): Path<String>, reply: Reply,
     let mut chosen = fake.lock();
     chosen.members.insert(member.name.clone(), member);
     let members = chosen.members.values().cloned().chain([coordinator]);
-    reply.send(&Directory { members: members.map(|member| DirectoryEntry { member, age_ms: 0 }).collect() })
+    reply.send(&Directory {
+        members: members.map(|member| DirectoryEntry { member, age_ms: 0 }).collect(),
+    })
 }
 
 async fn heartbeat(State(fake): State<Fake>, reply: Reply, Wire(_): Wire<Heartbeat>) -> Response {
@@ -162,7 +185,11 @@ async fn heartbeat(State(fake): State<Fake>, reply: Reply, Wire(_): Wire<Heartbe
     })
 }
 
-async fn propose(State(fake): State<Fake>, reply: Reply, Wire(proposal): Wire<Proposal>) -> Response {
+async fn propose(
+    State(fake): State<Fake>,
+    reply: Reply,
+    Wire(proposal): Wire<Proposal>,
+) -> Response {
     match fake.behaviour().await {
         Behaviour::Works | Behaviour::OtherCluster => {}
         Behaviour::NoLeader => return reply.send(&ProposalReply::NotLeading),
@@ -174,7 +201,11 @@ async fn propose(State(fake): State<Fake>, reply: Reply, Wire(proposal): Wire<Pr
     reply.send(&ProposalReply::Chosen { slot, ballot: BALLOT, chosen_below: slot.next() })
 }
 
-async fn chosen(State(fake): State<Fake>, reply: Reply, Query(From { from, wait_ms }): Query<From>) -> Response {
+async fn chosen(
+    State(fake): State<Fake>,
+    reply: Reply,
+    Query(From { from, wait_ms }): Query<From>,
+) -> Response {
     if fake.behaviour().await == Behaviour::NoLeader {
         return reply.send(&ChosenReply::Unavailable);
     }
@@ -186,8 +217,15 @@ async fn chosen(State(fake): State<Fake>, reply: Reply, Query(From { from, wait_
     }
     let chosen = fake.lock();
     let entries = chosen.log.iter().enumerate().skip(usize::try_from(from).unwrap());
-    let entries = entries.map(|(slot, value)| ChosenEntry { slot: Slot(slot as u64), ballot: BALLOT, value: value.clone() });
-    reply.send(&ChosenReply::Entries { entries: entries.collect(), chosen_below: Slot(chosen.log.len() as u64) })
+    let entries = entries.map(|(slot, value)| ChosenEntry {
+        slot: Slot(slot as u64),
+        ballot: BALLOT,
+        value: value.clone(),
+    });
+    reply.send(&ChosenReply::Entries {
+        entries: entries.collect(),
+        chosen_below: Slot(chosen.log.len() as u64),
+    })
 }
 
 /// A running replica, and the folder of its state.
@@ -210,7 +248,15 @@ impl Node {
     async fn start(name: &str, acceptors: &str, dir: TempDir) -> Self {
         let folder = dir.path().join("data");
         let folder = folder.to_str().unwrap();
-        let Command { args } = Command::parse_from(["replica", "--acceptors", acceptors, "--data-dir", folder, "--id", name]);
+        let Command { args } = Command::parse_from([
+            "replica",
+            "--acceptors",
+            acceptors,
+            "--data-dir",
+            folder,
+            "--id",
+            name,
+        ]);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
@@ -259,7 +305,8 @@ pub(super) struct Network {
 impl Network {
     /// Starts so many replicas and makes the first one primary.
     pub(super) async fn start(replicas: usize) -> Self {
-        let mut network = Self { fake: Fake::serve().await, nodes: Vec::new(), http: reqwest::Client::new() };
+        let mut network =
+            Self { fake: Fake::serve().await, nodes: Vec::new(), http: reqwest::Client::new() };
         for number in 1..=replicas {
             let name = format!("replica-{number}");
             network.add(&name, tempfile::tempdir().unwrap()).await;
@@ -284,11 +331,16 @@ impl Network {
             let expected = if node.name == primary { "primary" } else { "backup" };
             eventually("every replica knows its role and its primary", async || {
                 let status = self.status(node).await;
-                status["role"] == expected && status["view"]["primary"] == primary && status["quorum_answers"] == true
+                status["role"] == expected
+                    && status["view"]["primary"] == primary
+                    && status["quorum_answers"] == true
             })
             .await;
             let url = format!("{}/v1/kv/warm-up", node.url);
-            eventually("mutations are taken", async || self.http.put(&url).send().await.unwrap().status().is_success()).await;
+            eventually("mutations are taken", async || {
+                self.http.put(&url).send().await.unwrap().status().is_success()
+            })
+            .await;
         }
     }
 
@@ -307,5 +359,7 @@ pub(super) async fn eventually(what: &str, mut so: impl AsyncFnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap_or_else(|_| panic!("not within 20 s: {what}"));
+    tokio::time::timeout(Duration::from_secs(20), waiting)
+        .await
+        .unwrap_or_else(|_| panic!("not within 20 s: {what}"));
 }

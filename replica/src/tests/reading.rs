@@ -18,7 +18,10 @@ async fn whatever_is_read_shows_what_was_acknowledged_before_also_at_a_replica_t
     network.fake.behave(Behaviour::Silent);
     network.add("replica-2", dir).await;
     let heals = async {
-        eventually("all of them wait", async || network.status(&network.nodes[1]).await["waiting_reads"] == 4).await;
+        eventually("all of them wait", async || {
+            network.status(&network.nodes[1]).await["waiting_reads"] == 4
+        })
+        .await;
         network.fake.behave(Behaviour::Works);
     };
     let slot_path = format!("/v1/log/{slot}");
@@ -45,7 +48,8 @@ async fn a_state_newer_than_any_is_waited_for_and_no_longer_than_the_request_may
             let behind = network.with(node, Method::GET, path, &newer).await;
             assert_eq!(behind.refusal(), (503, Value::Null, true), "{path}: {}", behind.text());
         }
-        // A backup keeps back as much of a second as it ever does, so that the primary's answer comes before its own.
+        // A backup keeps back as much of a second as it ever does, so that the primary's
+        // answer comes before its own.
         let later = [("synod-min-revision", "999999"), ("synod-timeout", "1s")];
         let behind = network.with(node, Method::PUT, "/v1/kv/a", &later).await;
         assert_eq!(behind.refusal(), (503, json!("not_applied"), true), "{}", behind.text());
@@ -71,14 +75,20 @@ async fn who_copies_the_log_is_sent_no_more_than_asked_for_and_what_is_new_at_on
     network.put(0, "/v1/kv/a", "1").await;
     let slots = async |path: String| -> Vec<Value> {
         let page = network.get(0, &path).await.json();
-        page["entries"]["entries"].as_array().unwrap_or_else(|| panic!("{page}")).iter().map(|it| it["slot"].clone()).collect()
+        page["entries"]["entries"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{page}"))
+            .iter()
+            .map(|it| it["slot"].clone())
+            .collect()
     };
     assert_eq!(slots("/v1/replication/log?from=0&limit=1".to_owned()).await, [json!(0)]);
     let next = network.status(&network.nodes[0]).await["executed_below"].as_u64().unwrap();
     let copied = slots(format!("/v1/replication/log?from={next}&wait_ms=10000"));
-    let (copied, _) =
-        tokio::time::timeout(Duration::from_secs(5), async { tokio::join!(copied, network.put(0, "/v1/kv/a", "2")) })
-            .await
-            .expect("it is not waited for longer");
+    let (copied, _) = tokio::time::timeout(Duration::from_secs(5), async {
+        tokio::join!(copied, network.put(0, "/v1/kv/a", "2"))
+    })
+    .await
+    .expect("it is not waited for longer");
     assert_eq!(copied, [json!(next)]);
 }

@@ -52,11 +52,20 @@ async fn every_malformed_request_is_refused_by_name() {
             let seen = network.with(node, method.clone(), path, headers).await;
             let mutates = method == Method::PUT || method == Method::DELETE;
             let outcome = if mutates { json!("not_applied") } else { Value::Null };
-            assert_eq!(seen.refusal(), (*status, outcome, false), "{method} {path}: {}", seen.text());
+            assert_eq!(
+                seen.refusal(),
+                (*status, outcome, false),
+                "{method} {path}: {}",
+                seen.text()
+            );
             assert!(seen.text().contains(word), "{method} {path}: {}", seen.text());
-            assert!(path.contains("replication") || seen.headers.contains_key("synod-revision"), "{method} {path}");
+            assert!(
+                path.contains("replication") || seen.headers.contains_key("synod-revision"),
+                "{method} {path}"
+            );
         }
-        let large = send(network.request(node, Method::PUT, "/v1/kv/x").body(vec![7; (1 << 20) + 1])).await;
+        let large =
+            send(network.request(node, Method::PUT, "/v1/kv/x").body(vec![7; (1 << 20) + 1])).await;
         assert_eq!(large.refusal(), (413, json!("not_applied"), false));
         assert!(large.text().contains("1048576"), "{}", large.text());
     }
@@ -81,10 +90,12 @@ async fn bodies_that_are_still_coming_take_the_memory_that_all_may_have() {
         connection.write_all(head.as_bytes()).await.unwrap();
         coming.push(connection);
     }
-    eventually("there is no room", async || network.put(0, "/v1/kv/x", "v").await.status == 503).await;
+    eventually("there is no room", async || network.put(0, "/v1/kv/x", "v").await.status == 503)
+        .await;
     let refused = network.put(0, "/v1/kv/x", "v").await;
     assert_eq!(refused.refusal(), (503, json!("not_applied"), true), "{}", refused.text());
     assert!(refused.text().contains("134217728 bytes"), "{}", refused.text());
     drop(coming);
-    eventually("there is room again", async || network.put(0, "/v1/kv/x", "v").await.status == 201).await;
+    eventually("there is room again", async || network.put(0, "/v1/kv/x", "v").await.status == 201)
+        .await;
 }

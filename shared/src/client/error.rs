@@ -1,4 +1,5 @@
-//! What a caller learns when there is no answer: above all whether the request may have been carried out.
+//! What a caller learns when there is no answer: above all whether the request may have
+//! been carried out.
 
 use std::time::Duration;
 
@@ -26,7 +27,8 @@ pub enum CallError {
         /// The time-out of the call.
         timeout: Duration,
     },
-    /// The connection broke after the request may have been sent; what became of it is unknown.
+    /// The connection broke after the request may have been sent; what became of it is
+    /// unknown.
     #[error("the connection to {url} broke: {reason}")]
     Broken {
         /// To whom.
@@ -57,12 +59,16 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// Whether the request certainly never reached the other side, so that sending it elsewhere is safe whatever it asks.
+    /// Whether the request certainly never reached the other side, so that sending it
+    /// elsewhere is safe whatever it asks.
     #[must_use]
     pub fn never_sent(&self) -> bool {
         match self {
             Self::Connect { .. } => true,
-            Self::Timeout { .. } | Self::Broken { .. } | Self::Refused { .. } | Self::Nonsense { .. } => false,
+            Self::Timeout { .. }
+            | Self::Broken { .. }
+            | Self::Refused { .. }
+            | Self::Nonsense { .. } => false,
         }
     }
 
@@ -71,11 +77,13 @@ impl CallError {
     pub fn is_unknown(&self) -> bool {
         match self {
             Self::Timeout { .. } | Self::Broken { .. } | Self::Nonsense { .. } => true,
-            Self::Refused { status, problem, .. } => match problem.as_ref().and_then(|problem| problem.outcome) {
-                Some(problem::Outcome::NotApplied) => false,
-                Some(problem::Outcome::Applied | problem::Outcome::Unknown) => true,
-                None => status.is_server_error() && *status != StatusCode::SERVICE_UNAVAILABLE,
-            },
+            Self::Refused { status, problem, .. } => {
+                match problem.as_ref().and_then(|problem| problem.outcome) {
+                    Some(problem::Outcome::NotApplied) => false,
+                    Some(problem::Outcome::Applied | problem::Outcome::Unknown) => true,
+                    None => status.is_server_error() && *status != StatusCode::SERVICE_UNAVAILABLE,
+                }
+            }
             Self::Connect { .. } => false,
         }
     }

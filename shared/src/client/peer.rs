@@ -13,7 +13,8 @@ use crate::config::BaseUrl;
 use crate::wire::{Encoding, MAX_MESSAGE_BYTES, POSTCARD};
 use crate::{deadline, problem, telemetry};
 
-/// How long a connection may take to open: on one's own network it takes less, or nobody is there.
+/// How long a connection may take to open: on one's own network it takes less, or nobody
+/// is there.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long an idle connection is kept.
@@ -62,7 +63,11 @@ impl Peer {
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn get<R: DeserializeOwned>(&self, path_and_query: &str, timeout: Duration) -> Result<R, CallError> {
+    pub async fn get<R: DeserializeOwned>(
+        &self,
+        path_and_query: &str,
+        timeout: Duration,
+    ) -> Result<R, CallError> {
         self.call(Method::GET, path_and_query, None, timeout).await
     }
 
@@ -96,7 +101,8 @@ impl Peer {
         body: Option<Bytes>,
         timeout: Duration,
     ) -> Result<R, CallError> {
-        let bytes = self.exchange(method, path_and_query, body, Encoding::Postcard, timeout).await?;
+        let bytes =
+            self.exchange(method, path_and_query, body, Encoding::Postcard, timeout).await?;
         self.decode(Encoding::Postcard, &bytes)
     }
 
@@ -110,15 +116,18 @@ impl Peer {
     ) -> Result<Bytes, CallError> {
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(header::ACCEPT, HeaderValue::from_static(accept.media_type()));
-        let granted = HeaderValue::from_str(&deadline::header_value(timeout)).expect("digits and a unit");
+        let granted =
+            HeaderValue::from_str(&deadline::header_value(timeout)).expect("digits and a unit");
         headers.insert(HeaderName::from_static(deadline::HEADER), granted);
         telemetry::inject_current(&mut headers);
-        let mut request = self.client.request(method, format!("{}{path_and_query}", self.url)).timeout(timeout);
+        let mut request =
+            self.client.request(method, format!("{}{path_and_query}", self.url)).timeout(timeout);
         if let Some(body) = body {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(POSTCARD));
             request = request.body(body);
         }
-        let response = request.headers(headers).send().await.map_err(|error| self.failed(&error, timeout))?;
+        let response =
+            request.headers(headers).send().await.map_err(|error| self.failed(&error, timeout))?;
         let status = response.status();
         if status == StatusCode::OK {
             self.read(response, MAX_MESSAGE_BYTES, timeout).await
@@ -128,14 +137,25 @@ impl Peer {
         }
     }
 
-    async fn read(&self, mut response: reqwest::Response, limit: usize, timeout: Duration) -> Result<Bytes, CallError> {
-        let too_long = || CallError::Nonsense { url: self.url.clone(), reason: format!("a body of more than {limit} bytes") };
-        let announced = usize::try_from(response.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
+    async fn read(
+        &self,
+        mut response: reqwest::Response,
+        limit: usize,
+        timeout: Duration,
+    ) -> Result<Bytes, CallError> {
+        let too_long = || CallError::Nonsense {
+            url: self.url.clone(),
+            reason: format!("a body of more than {limit} bytes"),
+        };
+        let announced =
+            usize::try_from(response.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
         if announced > limit {
             return Err(too_long());
         }
         let mut body = BytesMut::with_capacity(announced);
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(&error, timeout))? {
+        while let Some(chunk) =
+            response.chunk().await.map_err(|error| self.failed(&error, timeout))?
+        {
             if body.len() + chunk.len() > limit {
                 return Err(too_long());
             }
@@ -144,8 +164,15 @@ impl Peer {
         Ok(body.freeze())
     }
 
-    fn decode<R: DeserializeOwned>(&self, encoding: Encoding, bytes: &[u8]) -> Result<R, CallError> {
-        encoding.decode(bytes).map_err(|error| CallError::Nonsense { url: self.url.clone(), reason: error.to_string() })
+    fn decode<R: DeserializeOwned>(
+        &self,
+        encoding: Encoding,
+        bytes: &[u8],
+    ) -> Result<R, CallError> {
+        encoding.decode(bytes).map_err(|error| CallError::Nonsense {
+            url: self.url.clone(),
+            reason: error.to_string(),
+        })
     }
 
     fn failed(&self, error: &reqwest::Error, timeout: Duration) -> CallError {

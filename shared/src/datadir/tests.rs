@@ -16,7 +16,10 @@ fn a_folder_keeps_its_nonce_for_its_owner() {
     let again = DataDir::open(&path, Service::Acceptor, &name("acceptor-1")).unwrap();
     assert_eq!((again.nonce(), again.is_new(), was_new), (nonce, false, true));
     let other = temp.path().join("c");
-    assert_ne!(DataDir::open(&other, Service::Acceptor, &name("acceptor-1")).unwrap().nonce(), nonce);
+    assert_ne!(
+        DataDir::open(&other, Service::Acceptor, &name("acceptor-1")).unwrap().nonce(),
+        nonce
+    );
 }
 
 #[test]
@@ -101,5 +104,8 @@ fn a_file_in_the_way_is_named() {
     let path = temp.path().join("file");
     fs::write(&path, b"x").unwrap();
     let error = DataDir::open(&path, Service::Replica, &name("replica-1")).unwrap_err();
-    assert!(error.to_string().contains("cannot make") && error.to_string().contains("file"), "{error}");
+    assert!(
+        error.to_string().contains("cannot make") && error.to_string().contains("file"),
+        "{error}"
+    );
 }

@@ -6,7 +6,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::Context;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
-use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState};
+use opentelemetry::trace::{
+    SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
+};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use serde::{Deserialize, Serialize};
 use tracing::Span;
@@ -14,7 +16,8 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::random;
 
-/// A W3C trace context (without its vendors' state) as it is kept in messages and in the log.
+/// A W3C trace context (without its vendors' state) as it is kept in messages and in the
+/// log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TraceContext {
     /// The trace.
@@ -44,7 +47,8 @@ impl TraceContext {
         })
     }
 
-    /// A trace of its own that nobody records: it only gives answers and logs something in common.
+    /// A trace of its own that nobody records: it only gives answers and logs something
+    /// in common.
     #[must_use]
     pub fn unsampled() -> Self {
         let [head, tail, span] = [random::nonce(), random::nonce(), random::nonce()];
@@ -95,7 +99,8 @@ struct HeadersMut<'a>(&'a mut HeaderMap);
 
 impl Injector for HeadersMut<'_> {
     fn set(&mut self, key: &str, value: String) {
-        // An empty `tracestate` is allowed, and better not sent (W3C Trace Context, section 3.3.1.2).
+        // An empty `tracestate` is allowed, and better not sent (W3C Trace Context,
+        // section 3.3.1.2).
         if value.is_empty() {
             return;
         }
@@ -105,7 +110,8 @@ impl Injector for HeadersMut<'_> {
     }
 }
 
-/// The context that a request's `traceparent` and `tracestate` name; an empty one where they are missing or malformed.
+/// The context that a request's `traceparent` and `tracestate` name; an empty one where
+/// they are missing or malformed.
 #[must_use]
 pub fn extract(headers: &HeaderMap) -> Context {
     if headers.contains_key("traceparent") {
@@ -120,8 +126,8 @@ pub fn inject(context: &Context, headers: &mut HeaderMap) {
     TraceContextPropagator::new().inject_context(context, &mut HeadersMut(headers));
 }
 
-/// Writes the context of the work at hand into a request's headers. Work without one says "not sampled", so that signs of life
-/// and polls between services start no traces.
+/// Writes the context of the work at hand into a request's headers. Work without one says
+/// "not sampled", so that signs of life and polls between services start no traces.
 pub fn inject_current(headers: &mut HeaderMap) {
     Context::map_current(|context| {
         if context.has_active_span() {
@@ -143,13 +149,15 @@ pub fn in_context<F: Future>(context: Context, future: F) -> impl Future<Output 
     future.with_context(context)
 }
 
-/// Makes the span a child of the context. To be called before the span is entered, on one made with `parent: None`.
+/// Makes the span a child of the context. To be called before the span is entered, on one
+/// made with `parent: None`.
 pub fn set_parent(span: &Span, context: Context) {
     // It fails for spans that nobody records, which need no parent.
     let _unrecorded = span.set_parent(context);
 }
 
-/// Links the span to another one, usually of another trace: a batch to its requests, and they to it.
+/// Links the span to another one, usually of another trace: a batch to its requests, and
+/// they to it.
 pub fn link(span: &Span, to: TraceContext) {
     span.add_link(to.into());
 }
@@ -201,7 +209,13 @@ mod tests {
 
     #[test]
     fn a_malformed_traceparent_counts_as_none() {
-        for bad in ["", "x", "00-0-0-01", "00-00000000000000000000000000000000-b7ad6b7169203331-01", &PARENT.to_uppercase()] {
+        for bad in [
+            "",
+            "x",
+            "00-0-0-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            &PARENT.to_uppercase(),
+        ] {
             assert_eq!(TraceContext::of(&extract(&headers(bad))), None, "{bad:?}");
         }
     }

@@ -17,8 +17,9 @@ use crate::message::Service;
 /// The response header with the trace's identity.
 pub const TRACE_ID: HeaderName = HeaderName::from_static("trace-id");
 
-/// The spans of a service's routes: method, route template, and the span's name (`role.verb`). A request to a route that is not
-/// listed (health checks, status) makes no span.
+/// The spans of a service's routes: method, route template, and the span's name
+/// (`role.verb`). A request to a route that is not listed (health checks, status) makes
+/// no span.
 pub type SpanNames = &'static [(&'static str, &'static str, &'static str)];
 
 /// The state of [`trace_requests`].
@@ -37,8 +38,13 @@ impl Traced {
     }
 }
 
-/// Middleware for `axum::middleware::from_fn_with_state`; the server puts it around every route.
-pub async fn trace_requests(State(traced): State<Traced>, request: Request, next: Next) -> Response {
+/// Middleware for `axum::middleware::from_fn_with_state`; the server puts it around every
+/// route.
+pub async fn trace_requests(
+    State(traced): State<Traced>,
+    request: Request,
+    next: Next,
+) -> Response {
     let route = request.extensions().get::<MatchedPath>();
     let name = route.and_then(|route| traced.name(request.method(), route.as_str()));
     let route = route.map_or("", MatchedPath::as_str);
@@ -56,10 +62,15 @@ pub struct RequestTrace {
 }
 
 impl RequestTrace {
-    /// Takes up the caller's trace, or starts one. A span is made only where it has a `name`, spans are exported, and the
-    /// caller did not say "not sampled".
+    /// Takes up the caller's trace, or starts one. A span is made only where it has a
+    /// `name`, spans are exported, and the caller did not say "not sampled".
     #[must_use]
-    pub fn start(name: Option<&'static str>, method: &Method, route: &str, headers: &HeaderMap) -> Self {
+    pub fn start(
+        name: Option<&'static str>,
+        method: &Method,
+        route: &str,
+        headers: &HeaderMap,
+    ) -> Self {
         let caller = extract(headers);
         let parent = TraceContext::of(&caller);
         let wanted = is_exporting() && parent.is_none_or(TraceContext::is_sampled);
@@ -82,7 +93,8 @@ impl RequestTrace {
                 return Self { span, context };
             }
         }
-        let context = if parent.is_some() { caller } else { TraceContext::unsampled().to_context() };
+        let context =
+            if parent.is_some() { caller } else { TraceContext::unsampled().to_context() };
         Self { span: Span::none(), context }
     }
 

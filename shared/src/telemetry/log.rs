@@ -1,4 +1,5 @@
-//! The look of log lines: text for a terminal, one JSON object a line for machines; both with the trace's identity.
+//! The look of log lines: text for a terminal, one JSON object a line for machines; both
+//! with the trace's identity.
 #![expect(clippy::disallowed_methods, reason = "complaints are spaced out by the clock")]
 
 use std::fmt::{self, Write as _};
@@ -15,7 +16,8 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::TraceContext;
 
-/// How often the export of spans may complain: a collector that is down would have every service complain every few seconds.
+/// How often the export of spans may complain: a collector that is down would have every
+/// service complain every few seconds.
 const EXPORT_COMPLAINTS: Duration = Duration::from_secs(60);
 
 /// How lines look.
@@ -41,7 +43,12 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         if event.metadata().target().starts_with("opentelemetry") && !self.may_complain() {
             return Ok(());
         }
@@ -192,7 +199,10 @@ mod tests {
         let sink = Sink::default();
         let writer = sink.clone();
         let lines = Lines::new(look, "replica", "replica-1".into());
-        let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone()).event_format(lines);
+        let layer = tracing_subscriber::fmt::layer()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .event_format(lines);
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), speak);
         let bytes = sink.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -200,10 +210,15 @@ mod tests {
 
     #[test]
     fn text_is_one_line_whatever_a_client_sent() {
-        let text = logged(Look::Text, || tracing::warn!(key = "a\n\x1b[31mb", slot = 7, "odd {}", "key\n2026 ERROR fake"));
+        let text = logged(Look::Text, || {
+            tracing::warn!(key = "a\n\x1b[31mb", slot = 7, "odd {}", "key\n2026 ERROR fake")
+        });
         let (time, rest) = text.split_once(' ').unwrap();
         assert!(time.ends_with('Z'), "{time}");
-        assert_eq!(rest, " WARN shared::telemetry::log::tests: odd key 2026 ERROR fake key=\"a\\n\\u{1b}[31mb\" slot=7\n");
+        assert_eq!(
+            rest,
+            " WARN shared::telemetry::log::tests: odd key 2026 ERROR fake key=\"a\\n\\u{1b}[31mb\" slot=7\n"
+        );
     }
 
     #[test]

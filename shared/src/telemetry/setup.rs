@@ -24,8 +24,7 @@ use crate::message::Service;
 use crate::status::VERSION;
 
 /// What is logged unless `RUST_LOG` says otherwise.
-const LOG_FILTER: &str =
-    "info,hyper=warn,hyper_util=warn,reqwest=warn,sqlx=warn,opentelemetry=warn,opentelemetry_sdk=warn,opentelemetry-otlp=warn";
+const LOG_FILTER: &str = "info,hyper=warn,hyper_util=warn,reqwest=warn,sqlx=warn,opentelemetry=warn,opentelemetry_sdk=warn,opentelemetry-otlp=warn";
 
 /// How long the last spans may take to be sent when the process ends.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -56,12 +55,14 @@ impl Drop for Guard {
     }
 }
 
-/// Sets up logs and traces for the whole process. To be called once, outside of any async runtime.
+/// Sets up logs and traces for the whole process. To be called once, outside of any async
+/// runtime.
 ///
 /// Logs go to standard error, so that what a command prints stays apart from them.
 ///
 /// # Errors
-/// When `RUST_LOG` or one of the `OTEL_*` variables is malformed, or telemetry was set up before.
+/// When `RUST_LOG` or one of the `OTEL_*` variables is malformed, or telemetry was set up
+/// before.
 pub fn init(service: Service, name: &Name) -> anyhow::Result<Guard> {
     let terminal = std::io::stderr().is_terminal();
     let look = if terminal { Look::Text } else { Look::Json };
@@ -74,10 +75,18 @@ pub fn init(service: Service, name: &Name) -> anyhow::Result<Guard> {
     let provider = provider(service, name)?;
     let spans = provider.as_ref().map(|provider| {
         let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("synod"));
-        let layer = layer.with_location(false).with_threads(false).with_target(false).with_tracked_inactivity(false);
+        let layer = layer
+            .with_location(false)
+            .with_threads(false)
+            .with_target(false)
+            .with_tracked_inactivity(false);
         layer.with_filter(LevelFilter::INFO.and(filter_fn(|metadata| is_ours(metadata.target()))))
     });
-    tracing_subscriber::registry().with(spans).with(logs).try_init().context("telemetry was set up before")?;
+    tracing_subscriber::registry()
+        .with(spans)
+        .with(logs)
+        .try_init()
+        .context("telemetry was set up before")?;
     EXPORTING.store(provider.is_some(), Ordering::Relaxed);
     Ok(Guard { provider })
 }
@@ -85,18 +94,22 @@ pub fn init(service: Service, name: &Name) -> anyhow::Result<Guard> {
 /// Whether a span or event comes from this workspace, and not from a library.
 fn is_ours(target: &str) -> bool {
     let krate = target.split("::").next().unwrap_or_default();
-    ["acceptor", "balancer", "cli", "coordinator", "replica", "shared", "tests"].contains(&krate) || krate.starts_with("synod")
+    ["acceptor", "balancer", "cli", "coordinator", "replica", "shared", "tests"].contains(&krate)
+        || krate.starts_with("synod")
 }
 
 fn provider(service: Service, name: &Name) -> anyhow::Result<Option<SdkTracerProvider>> {
     let set = |variable: &str| env::var(variable).ok().filter(|value| !value.trim().is_empty());
     let disabled = set("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let none = set("OTEL_TRACES_EXPORTER").is_some_and(|value| value.eq_ignore_ascii_case("none"));
-    let endpoint = set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or_else(|| set("OTEL_EXPORTER_OTLP_ENDPOINT"));
+    let endpoint =
+        set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or_else(|| set("OTEL_EXPORTER_OTLP_ENDPOINT"));
     let Some(endpoint) = endpoint.filter(|_| !disabled && !none) else { return Ok(None) };
     let exporter = SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary).build();
     let exporter = exporter.with_context(|| format!("cannot export traces to {endpoint}"))?;
-    let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource(service, name));
+    let provider = SdkTracerProvider::builder()
+        .with_batch_exporter(exporter)
+        .with_resource(resource(service, name));
     Ok(Some(provider.build()))
 }
 
@@ -108,7 +121,9 @@ fn resource(service: Service, name: &Name) -> Resource {
         KeyValue::new("service.version", VERSION),
     ];
     let builder = Resource::builder_empty().with_attributes(defaults);
-    let builder = builder.with_detector(Box::new(TelemetryResourceDetector)).with_detector(Box::new(EnvResourceDetector::new()));
+    let builder = builder
+        .with_detector(Box::new(TelemetryResourceDetector))
+        .with_detector(Box::new(EnvResourceDetector::new()));
     match env::var("OTEL_SERVICE_NAME") {
         Ok(name) if !name.trim().is_empty() => builder.with_service_name(name).build(),
         Ok(_) | Err(_) => builder.build(),

@@ -21,22 +21,33 @@ async fn echo(reply: Reply, Wire(greeting): Wire<Greeting>) -> Response {
     std::future::ready(reply.send(&greeting)).await
 }
 
-async fn answer(request: http::request::Builder, body: impl Into<Body>) -> (StatusCode, String, Bytes) {
+async fn answer(
+    request: http::request::Builder,
+    body: impl Into<Body>,
+) -> (StatusCode, String, Bytes) {
     let limit = BodyLimit { what: "greeting", bytes: 64 };
     let router: Router = Router::new().route("/", post(echo)).layer(axum::Extension(limit));
-    let response = router.oneshot(request.method("POST").uri("/").body(body.into()).unwrap()).await.unwrap();
+    let response =
+        router.oneshot(request.method("POST").uri("/").body(body.into()).unwrap()).await.unwrap();
     let media_type = response.headers()["content-type"].to_str().unwrap().to_owned();
     (response.status(), media_type, response.into_body().collect().await.unwrap().to_bytes())
 }
 
 #[tokio::test]
 async fn curl_speaks_json_whether_it_says_so_or_not() {
-    for media_type in ["application/json", "Application/JSON; charset=utf-8", "application/x-www-form-urlencoded"] {
+    for media_type in
+        ["application/json", "Application/JSON; charset=utf-8", "application/x-www-form-urlencoded"]
+    {
         let (status, spoken, body) =
-            answer(http::Request::builder().header("content-type", media_type), r#"{"text":"hi"}"#).await;
-        assert_eq!((status, spoken.as_str(), &body[..]), (StatusCode::OK, JSON, &b"{\"text\":\"hi\"}\n"[..]));
+            answer(http::Request::builder().header("content-type", media_type), r#"{"text":"hi"}"#)
+                .await;
+        assert_eq!(
+            (status, spoken.as_str(), &body[..]),
+            (StatusCode::OK, JSON, &b"{\"text\":\"hi\"}\n"[..])
+        );
     }
-    let (status, ..) = answer(http::Request::builder().header("accept", "*/*"), r#"{"text":"hi"}"#).await;
+    let (status, ..) =
+        answer(http::Request::builder().header("accept", "*/*"), r#"{"text":"hi"}"#).await;
     assert_eq!(status, StatusCode::OK);
 }
 
@@ -47,7 +58,8 @@ async fn services_speak_postcard_unless_they_accept_json() {
     let request = || http::Request::builder().header("content-type", POSTCARD);
     let (status, spoken, body) = answer(request(), bytes.clone()).await;
     assert_eq!((status, spoken.as_str(), &body), (StatusCode::OK, POSTCARD, &bytes));
-    let (_, spoken, _) = answer(request().header("accept", "text/html, application/json;q=0.9"), bytes).await;
+    let (_, spoken, _) =
+        answer(request().header("accept", "text/html, application/json;q=0.9"), bytes).await;
     assert_eq!(spoken, JSON);
 }
 
@@ -65,8 +77,13 @@ async fn a_body_that_is_not_the_message_is_refused_with_a_problem() {
         (JSON, vec![b' '; 65], 413),
     ];
     for (media_type, body, expected) in cases {
-        let (status, spoken, body) = answer(http::Request::builder().header("content-type", media_type), body).await;
-        assert_eq!((status.as_u16(), spoken.as_str()), (expected, crate::problem::CONTENT_TYPE), "{body:?}");
+        let (status, spoken, body) =
+            answer(http::Request::builder().header("content-type", media_type), body).await;
+        assert_eq!(
+            (status.as_u16(), spoken.as_str()),
+            (expected, crate::problem::CONTENT_TYPE),
+            "{body:?}"
+        );
     }
 }
 
@@ -77,12 +94,18 @@ fn a_refusal_is_short_however_long_what_it_repeats_is() {
     struct Nothing {}
     let bytes = format!("{{\"{}\":1}}", "x".repeat(100_000));
     let text = Encoding::Json.decode::<Nothing>(bytes.as_bytes()).unwrap_err().to_string();
-    assert!(text.len() < 600 && text.contains("unknown field `xxx") && text.ends_with("at line 1 column 100003"), "{text}");
+    assert!(
+        text.len() < 600
+            && text.contains("unknown field `xxx")
+            && text.ends_with("at line 1 column 100003"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
 async fn a_body_of_unknown_length_is_refused_at_the_limit() {
-    let chunks = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(b"          ")));
+    let chunks =
+        futures::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(b"          ")));
     let (status, _, body) = answer(http::Request::builder(), Body::from_stream(chunks)).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
     assert!(String::from_utf8_lossy(&body).contains("the greeting is limited to 64 bytes"));
@@ -93,7 +116,8 @@ const LIMIT: BodyLimit = BodyLimit { what: "greeting", bytes: 64 };
 #[tokio::test]
 async fn a_body_that_breaks_off_is_refused_and_not_taken_for_a_shorter_one() {
     let pieces = [Ok(Bytes::from_static(b"half a val")), Err(std::io::Error::other("reset"))];
-    let problem = read_body(Body::from_stream(futures::stream::iter(pieces)), LIMIT).await.unwrap_err();
+    let problem =
+        read_body(Body::from_stream(futures::stream::iter(pieces)), LIMIT).await.unwrap_err();
     assert_eq!(problem, Problem::bad_request("the body broke off: reset"));
 }
 
@@ -101,7 +125,9 @@ async fn a_body_that_breaks_off_is_refused_and_not_taken_for_a_shorter_one() {
 async fn the_connection_outlives_a_body_that_is_a_little_too_long_and_not_an_endless_one() {
     let too_large = Problem::too_large("greeting", 64);
     assert_eq!(read_body(Body::from(vec![b' '; 65]), LIMIT).await, Err(too_large.clone()));
-    let endless = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b' '; 1_000])));
+    let endless = futures::stream::repeat_with(|| {
+        Ok::<_, std::io::Error>(Bytes::from_static(&[b' '; 1_000]))
+    });
     let closing = too_large.with_header(header::CONNECTION, HeaderValue::from_static("close"));
     assert_eq!(read_body(Body::from_stream(endless), LIMIT).await, Err(closing));
 }
@@ -113,7 +139,10 @@ impl hyper::body::Body for Announced {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         Poll::Pending
     }
 
@@ -131,6 +160,8 @@ async fn a_body_that_announces_far_too_much_is_refused_without_memory_or_waiting
 #[tokio::test]
 async fn a_body_that_dribbles_is_given_up_at_the_deadline() {
     let never = futures::stream::pending::<Result<Bytes, std::io::Error>>();
-    let (status, ..) = answer(http::Request::builder().header("synod-timeout", "50ms"), Body::from_stream(never)).await;
+    let (status, ..) =
+        answer(http::Request::builder().header("synod-timeout", "50ms"), Body::from_stream(never))
+            .await;
     assert_eq!(status, StatusCode::REQUEST_TIMEOUT);
 }

@@ -20,7 +20,8 @@ pub(crate) enum Action {
         /// Which leader's.
         coordinator: usize,
     },
-    /// A replica tells a leader that all it knows to be chosen is durable, and its timer fires.
+    /// A replica tells a leader that all it knows to be chosen is durable, and its timer
+    /// fires.
     Trim {
         /// Which leader.
         coordinator: usize,

@@ -28,7 +28,8 @@ pub(crate) struct Candidate {
     requests: BTreeMap<RequestId, Bytes>,
     /// Since it stood for election, until it leads.
     candidacy: Option<Candidacy>,
-    /// Digests of its state: of what concerns no acceptor, of what concerns each, and of all.
+    /// Digests of its state: of what concerns no acceptor, of what concerns each, and of
+    /// all.
     pub(crate) shared_digest: u64,
     pub(crate) acceptor_digests: [u64; ACCEPTORS],
     pub(crate) digest: u64,
@@ -66,7 +67,8 @@ impl Candidate {
         let core = Coordinator::new(scope.config(), id);
         let (shared_digest, acceptor_digests, digest) = Default::default();
         let (requests, candidacy) = Default::default();
-        let mut candidate = Self { core, asked: 0, requests, candidacy, shared_digest, acceptor_digests, digest };
+        let mut candidate =
+            Self { core, asked: 0, requests, candidacy, shared_digest, acceptor_digests, digest };
         let first = std::array::from_fn(|place| Some(initial_watermarks(acceptor_id(place))));
         candidate.ask(Input::Started, &first, &mut Said::default()).expect("a coordinator starts");
         assert_eq!(candidate.core.roster(), Some(&roster()), "all acceptors answered twice");
@@ -96,7 +98,12 @@ impl Candidate {
     }
 
     /// Hands the core a reply.
-    pub(crate) fn hand(&mut self, place: usize, reply: &Reply, said: &mut Said) -> Result<(), String> {
+    pub(crate) fn hand(
+        &mut self,
+        place: usize,
+        reply: &Reply,
+        said: &mut Said,
+    ) -> Result<(), String> {
         let from = AcceptorIndex(place);
         let input = match reply.clone() {
             Reply::Prepare(ballot, reply) => Input::PrepareReply { from, ballot, reply },
@@ -105,14 +112,18 @@ impl Candidate {
         self.step(input, said).map(drop)
     }
 
-    /// Gives up what it is at, lets its timers run out, and has its polls answered, until it has begun Phase 1.
+    /// Gives up what it is at, lets its timers run out, and has its polls answered, until
+    /// it has begun Phase 1.
     pub(crate) fn stand(&self, answers: &Answers, batches: Batches) -> Stepped {
         let before = self.core.ballot();
         self.change(|candidate, said| {
-            for timer in [Timer::Prepare, Timer::Lead, Timer::Election, Timer::Poll, Timer::Election] {
+            for timer in
+                [Timer::Prepare, Timer::Lead, Timer::Election, Timer::Poll, Timer::Election]
+            {
                 candidate.ask(Input::Fired(timer), answers, said)?;
             }
-            let stands = candidate.core.phase() == Phase::Phase1 && candidate.core.ballot() > before;
+            let stands =
+                candidate.core.phase() == Phase::Phase1 && candidate.core.ballot() > before;
             candidate.asked = match batches {
                 Batches::All => 0,
                 Batches::None => usize::MAX,
@@ -120,7 +131,11 @@ impl Candidate {
             candidate.requests.clear();
             candidate.candidacy = None;
             candidate.candidacy = Some(Candidacy::new(candidate.clone()));
-            if stands { Ok(()) } else { Err("a coordinator that is to stand for election doesn't".to_owned()) }
+            if stands {
+                Ok(())
+            } else {
+                Err("a coordinator that is to stand for election doesn't".to_owned())
+            }
         })
     }
 
@@ -129,7 +144,8 @@ impl Candidate {
         self.change(|candidate, said| candidate.step(Input::Fired(Timer::Lead), said).map(drop))
     }
 
-    /// A replica says that all that it takes for chosen is durable, and its timer fires while it leads.
+    /// A replica says that all that it takes for chosen is durable, and its timer fires
+    /// while it leads.
     pub(crate) fn trim(&self) -> Stepped {
         self.change(|candidate, said| {
             for replica in REPLICAS {
@@ -141,7 +157,9 @@ impl Candidate {
 
     /// A replica says that it waits for slots.
     pub(crate) fn nudge(&self, below: Slot) -> Stepped {
-        self.change(|candidate, said| candidate.step(heartbeat(REPLICAS[0], Slot(0), Some(below)), said).map(drop))
+        self.change(|candidate, said| {
+            candidate.step(heartbeat(REPLICAS[0], Slot(0), Some(below)), said).map(drop)
+        })
     }
 
     /// The next batch to ask it for, if it leads and there is one.
@@ -153,7 +171,8 @@ impl Candidate {
     pub(crate) fn propose(&self, name: &'static str) -> Stepped {
         let (id, value) = (RequestId(self.asked as u64), Bytes::from_static(name.as_bytes()));
         let number = BatchNumber(u64::from(value[0]));
-        let proposal = Proposal { cluster: roster().cluster(), epoch: Epoch(1), number, value: value.clone() };
+        let proposal =
+            Proposal { cluster: roster().cluster(), epoch: Epoch(1), number, value: value.clone() };
         self.change(|candidate, said| {
             candidate.asked += 1;
             candidate.requests.insert(id, value);
@@ -180,9 +199,14 @@ impl Candidate {
     }
 
     /// Hands the core an input, at a time that never passes. Returns whom it polls.
-    fn step(&mut self, input: Input, said: &mut Said) -> Result<Vec<(AcceptorIndex, PollNumber)>, String> {
+    fn step(
+        &mut self,
+        input: Input,
+        said: &mut Said,
+    ) -> Result<Vec<(AcceptorIndex, PollNumber)>, String> {
         let core = &mut self.core;
-        let effects = catch_unwind(AssertUnwindSafe(|| core.step(Duration::ZERO, input))).map_err(|panic| panic_text(&*panic))?;
+        let effects = catch_unwind(AssertUnwindSafe(|| core.step(Duration::ZERO, input)))
+            .map_err(|panic| panic_text(&*panic))?;
         let mut polls = Vec::new();
         for effect in effects {
             match effect {
@@ -203,7 +227,10 @@ impl Candidate {
                     | Reason::ReplicasSilent => {}
                 },
                 Effect::ProposalReply {
-                    reply: ProposalReply::NotLeading | ProposalReply::Overloaded { .. } | ProposalReply::Unresolved,
+                    reply:
+                        ProposalReply::NotLeading
+                        | ProposalReply::Overloaded { .. }
+                        | ProposalReply::Unresolved,
                     ..
                 }
                 | Effect::Arm { .. }
@@ -222,8 +249,9 @@ impl Candidate {
         self.core.footprint(&mut footprint);
         (self.core.id(), self.asked).hash(&mut footprint.shared);
         self.shared_digest = footprint.shared.finish();
-        self.acceptor_digests =
-            std::array::from_fn(|place| footprint.acceptors.get(&acceptor_id(place)).map_or(0, |hasher| hasher.finish()));
+        self.acceptor_digests = std::array::from_fn(|place| {
+            footprint.acceptors.get(&acceptor_id(place)).map_or(0, |hasher| hasher.finish())
+        });
         let mut hasher = DefaultHasher::new();
         (self.shared_digest, self.acceptor_digests).hash(&mut hasher);
         self.digest = hasher.finish();
@@ -238,7 +266,13 @@ impl Said {
 
 /// What an acceptor answers that nobody has asked for anything.
 pub(crate) fn initial_watermarks(acceptor: AcceptorId) -> Watermarks {
-    Watermarks { acceptor, roster: None, promised: None, marks: Marks::default(), leader_silent_ms: 0 }
+    Watermarks {
+        acceptor,
+        roster: None,
+        promised: None,
+        marks: Marks::default(),
+        leader_silent_ms: 0,
+    }
 }
 
 /// The replicas of the first view, its primary first.

@@ -1,9 +1,11 @@
 //! When two states count as one.
 //!
-//! All that concerns one acceptor (its state, its messages, what each coordinator knows of it) goes into a digest of its own; these
-//! are sorted. So two states have one digest if swapping acceptors turns one into the other: nothing in the cores depends on which
-//! acceptor is which (`symmetry.rs` checks it), hence what can follow is the same up to the same swap. With 64 bits, two of a million states that differ
-//! have one digest with a probability of 3 in 10^8.
+//! All that concerns one acceptor (its state, its messages, what each coordinator knows
+//! of it) goes into a digest of its own; these are sorted. So two states have one digest
+//! if swapping acceptors turns one into the other: nothing in the cores depends on which
+//! acceptor is which (`symmetry.rs` checks it), hence what can follow is the same up to
+//! the same swap. With 64 bits, two of a million states that differ have one digest with
+//! a probability of 3 in 10^8.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -16,7 +18,8 @@ impl State {
     /// To be called after every change.
     pub(crate) fn refresh_digest(&mut self) {
         let Self { coordinators, acceptors, inboxes, outboxes, .. } = &*self;
-        let Self { proposed: _, chosen: _, ballots, restarts, ticks, broken, digest: _, .. } = &*self;
+        let Self { proposed: _, chosen: _, ballots, restarts, ticks, broken, digest: _, .. } =
+            &*self;
         let mut digests = [0; crate::cluster::ACCEPTORS];
         for (place, digest) in digests.iter_mut().enumerate() {
             let [first, second] = coordinators;
@@ -29,7 +32,9 @@ impl State {
         let mut digest = join(u64::from(*ballots), u64::from(*restarts));
         digest = join(digest, u64::from(*ticks));
         digest = join(digest, broken.as_ref().map_or(0, |what: &Arc<str>| what.len() as u64));
-        digest = coordinators.iter().fold(digest, |digest, candidate| join(digest, candidate.shared_digest));
+        digest = coordinators
+            .iter()
+            .fold(digest, |digest, candidate| join(digest, candidate.shared_digest));
         self.digest = digests.into_iter().fold(digest, join);
     }
 }

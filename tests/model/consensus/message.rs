@@ -39,7 +39,8 @@ impl Request {
         }
     }
 
-    /// Whether it says no more than the ballot: a [`Prepare`] whose answer is lost does the same.
+    /// Whether it says no more than the ballot: a [`Prepare`] whose answer is lost does
+    /// the same.
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Self::Prepare(_) => false,
@@ -56,8 +57,10 @@ impl Reply {
         match &mut anonymous {
             Self::Prepare(_, PrepareReply::Promise(promise)) => promise.acceptor = nobody,
             Self::Accept(_, AcceptReply::Accepted(accepted)) => accepted.acceptor = nobody,
-            Self::Prepare(_, PrepareReply::Nack(nack)) | Self::Accept(_, AcceptReply::Nack(nack)) => nack.acceptor = nobody,
-            Self::Prepare(_, PrepareReply::Stranger(stranger)) | Self::Accept(_, AcceptReply::Stranger(stranger)) => {
+            Self::Prepare(_, PrepareReply::Nack(nack))
+            | Self::Accept(_, AcceptReply::Nack(nack)) => nack.acceptor = nobody,
+            Self::Prepare(_, PrepareReply::Stranger(stranger))
+            | Self::Accept(_, AcceptReply::Stranger(stranger)) => {
                 stranger.acceptor = nobody;
             }
             Self::Accept(_, AcceptReply::Full(full)) => full.acceptor = nobody,
@@ -79,10 +82,10 @@ impl Reply {
         match self {
             Self::Prepare(_, PrepareReply::Promise(promise)) => Some(promise.ballot),
             Self::Accept(_, AcceptReply::Accepted(accepted)) => Some(accepted.ballot),
-            Self::Prepare(_, PrepareReply::Nack(nack)) | Self::Accept(_, AcceptReply::Nack(nack)) => Some(nack.promised),
-            Self::Prepare(_, PrepareReply::Stranger(_)) | Self::Accept(_, AcceptReply::Stranger(_) | AcceptReply::Full(_)) => {
-                None
-            }
+            Self::Prepare(_, PrepareReply::Nack(nack))
+            | Self::Accept(_, AcceptReply::Nack(nack)) => Some(nack.promised),
+            Self::Prepare(_, PrepareReply::Stranger(_))
+            | Self::Accept(_, AcceptReply::Stranger(_) | AcceptReply::Full(_)) => None,
         }
     }
 }
@@ -119,8 +122,12 @@ impl<T> Mail<T> {
 
     /// Forgets the messages that are not to be kept.
     pub(crate) fn retain(this: &mut Arc<Self>, mut keep: impl FnMut(u64, &T) -> bool) {
-        let dropped: Vec<u64> =
-            this.messages.iter().filter(|(digest, message)| !keep(**digest, message)).map(|(digest, _)| *digest).collect();
+        let dropped: Vec<u64> = this
+            .messages
+            .iter()
+            .filter(|(digest, message)| !keep(**digest, message))
+            .map(|(digest, _)| *digest)
+            .collect();
         if !dropped.is_empty() {
             let mail = Arc::make_mut(this);
             dropped.iter().for_each(|digest| drop(mail.messages.remove(digest)));

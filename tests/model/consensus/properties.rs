@@ -27,16 +27,34 @@ pub(crate) fn all(scope: &Scope) -> Vec<Checked> {
 
 fn always() -> Vec<Checked> {
     vec![
-        Checked::always("no core breaks an invariant of its own or says what is not so", |_, state| state.broken.is_none()),
+        Checked::always(
+            "no core breaks an invariant of its own or says what is not so",
+            |_, state| state.broken.is_none(),
+        ),
         Checked::always("at most one value is chosen in a slot", |_, state| {
             state.chosen.values().all(|values| values.len() == 1)
         }),
-        Checked::always("only what was proposed is chosen, or a no-op", only_proposed_values_are_chosen),
-        Checked::always("whatever is proposed after a choice is the choice", later_proposals_carry_the_choice),
-        Checked::always("what a coordinator or an acceptor takes for chosen is chosen", beliefs_are_true),
+        Checked::always(
+            "only what was proposed is chosen, or a no-op",
+            only_proposed_values_are_chosen,
+        ),
+        Checked::always(
+            "whatever is proposed after a choice is the choice",
+            later_proposals_carry_the_choice,
+        ),
+        Checked::always(
+            "what a coordinator or an acceptor takes for chosen is chosen",
+            beliefs_are_true,
+        ),
         Checked::always("a quorum's votes tell what is chosen", any_quorum_recovers_the_choice),
-        Checked::always("a quorum's watermarks are above all that is chosen", any_quorum_is_above_the_choice),
-        Checked::always("an acceptor keeps every promise that it told of, also over a crash", promises_are_kept),
+        Checked::always(
+            "a quorum's watermarks are above all that is chosen",
+            any_quorum_is_above_the_choice,
+        ),
+        Checked::always(
+            "an acceptor keeps every promise that it told of, also over a crash",
+            promises_are_kept,
+        ),
     ]
 }
 
@@ -47,11 +65,22 @@ fn sometimes() -> Vec<Checked> {
         Checked::sometimes("both believe to lead", |_, state| leads(state, 0) && leads(state, 1)),
         Checked::sometimes("a value is chosen", |_, state| !state.chosen.is_empty()),
         Checked::sometimes("a value is chosen again at a higher ballot", |_, state| {
-            state.chosen.values().flat_map(|values| values.values()).any(|ballots| ballots.len() > 1)
+            state
+                .chosen
+                .values()
+                .flat_map(|values| values.values())
+                .any(|ballots| ballots.len() > 1)
         }),
-        Checked::sometimes("a leader proposes again what an earlier one could not bring to its choice", repeats_what_is_unchosen),
-        Checked::sometimes("a refusal ends a Phase 1", |model, _| model.outbid_in_phase1.load(Ordering::Relaxed)),
-        Checked::sometimes("a refusal ends a leadership", |model, _| model.outbid_in_phase2.load(Ordering::Relaxed)),
+        Checked::sometimes(
+            "a leader proposes again what an earlier one could not bring to its choice",
+            repeats_what_is_unchosen,
+        ),
+        Checked::sometimes("a refusal ends a Phase 1", |model, _| {
+            model.outbid_in_phase1.load(Ordering::Relaxed)
+        }),
+        Checked::sometimes("a refusal ends a leadership", |model, _| {
+            model.outbid_in_phase2.load(Ordering::Relaxed)
+        }),
     ]
 }
 
@@ -61,15 +90,27 @@ fn sometimes_within(scope: &Scope) -> Vec<Checked> {
     match scope.replies {
         Replies::AtOnceOrNever => {}
         Replies::AnyTime => {
-            properties.push(Checked::sometimes("a promise is on its way that is outdated already", outdated_promise));
+            properties.push(Checked::sometimes(
+                "a promise is on its way that is outdated already",
+                outdated_promise,
+            ));
         }
     }
     match scope.disk {
         Disk::Immediate => {}
-        Disk::Delayed => properties.push(Checked::sometimes("a crash would lose a promise or a vote", |_, state| {
-            state.acceptors.iter().any(|voter| voter.core.promised() != voter.on_disk.promised())
-                && state.acceptors.iter().any(|voter| voter.core.marks() != voter.on_disk.marks())
-        })),
+        Disk::Delayed => properties.push(Checked::sometimes(
+            "a crash would lose a promise or a vote",
+            |_, state| {
+                state
+                    .acceptors
+                    .iter()
+                    .any(|voter| voter.core.promised() != voter.on_disk.promised())
+                    && state
+                        .acceptors
+                        .iter()
+                        .any(|voter| voter.core.marks() != voter.on_disk.marks())
+            },
+        )),
     }
     match scope.replicas {
         Replicas::Silent => {}
@@ -77,10 +118,9 @@ fn sometimes_within(scope: &Scope) -> Vec<Checked> {
             Checked::sometimes("a slot is trimmed", |_, state| trimmed(state)),
             Checked::sometimes("a leader begins above what is trimmed", |_, state| {
                 trimmed(state)
-                    && state
-                        .coordinators
-                        .iter()
-                        .any(|candidate| candidate.core.status(Default::default()).window_start > Some(Slot(0)))
+                    && state.coordinators.iter().any(|candidate| {
+                        candidate.core.status(Default::default()).window_start > Some(Slot(0))
+                    })
             }),
             Checked::sometimes("a no-op is chosen that a reader waits for", |_, state| {
                 let noop = Value::Noop.encode();
@@ -91,42 +131,60 @@ fn sometimes_within(scope: &Scope) -> Vec<Checked> {
     match scope.impatience {
         Impatience::StandsUnlessLeading => {}
         Impatience::StandsAlways => {
-            properties.push(Checked::sometimes("a coordinator proposes at two ballots", |_, state| {
-                rounds_of(state, coordinator_id(0, 0)) > 1
-            }));
+            properties
+                .push(Checked::sometimes("a coordinator proposes at two ballots", |_, state| {
+                    rounds_of(state, coordinator_id(0, 0)) > 1
+                }));
         }
     }
     if scope.restarts > 0 {
-        properties.push(Checked::sometimes("a coordinator proposes in its second life", |_, state| {
-            rounds_of(state, coordinator_id(0, 1)) > 0 || rounds_of(state, coordinator_id(1, 1)) > 0
-        }));
+        properties.push(Checked::sometimes(
+            "a coordinator proposes in its second life",
+            |_, state| {
+                rounds_of(state, coordinator_id(0, 1)) > 0
+                    || rounds_of(state, coordinator_id(1, 1)) > 0
+            },
+        ));
     }
     if scope.ballots > 2 {
-        properties.push(Checked::sometimes("acceptors hold votes for different values", |_, state| {
-            let values: BTreeSet<Bytes> = state
-                .acceptors
-                .iter()
-                .flat_map(|voter| voter.votes_page(Slot(0)).votes)
-                .filter(|vote| vote.slot == Slot(0))
-                .map(|vote| vote.value)
-                .collect();
-            values.len() > 1
-        }));
+        properties.push(Checked::sometimes(
+            "acceptors hold votes for different values",
+            |_, state| {
+                let values: BTreeSet<Bytes> = state
+                    .acceptors
+                    .iter()
+                    .flat_map(|voter| voter.votes_page(Slot(0)).votes)
+                    .filter(|vote| vote.slot == Slot(0))
+                    .map(|vote| vote.value)
+                    .collect();
+                values.len() > 1
+            },
+        ));
     }
     if scope.batches[0].len() > 1 {
-        properties.push(Checked::sometimes("a hole becomes a no-op, and what is above it is proposed again", |_, state| {
-            let noop = Value::Noop.encode();
-            let (hole, above) =
-                (|ballot| state.proposed.get(&(Slot(0), ballot)), |ballot| state.proposed.get(&(Slot(1), ballot)));
-            state.proposed.keys().any(|(_, ballot)| hole(*ballot) == Some(&noop) && above(*ballot).is_some())
-        }));
+        properties.push(Checked::sometimes(
+            "a hole becomes a no-op, and what is above it is proposed again",
+            |_, state| {
+                let noop = Value::Noop.encode();
+                let (hole, above) = (
+                    |ballot| state.proposed.get(&(Slot(0), ballot)),
+                    |ballot| state.proposed.get(&(Slot(1), ballot)),
+                );
+                state
+                    .proposed
+                    .keys()
+                    .any(|(_, ballot)| hole(*ballot) == Some(&noop) && above(*ballot).is_some())
+            },
+        ));
     }
     if scope.page_votes < scope.batches[0].len() {
         properties.push(Checked::sometimes("a coordinator asks for a second page", |_, state| {
             state.chosen_below() == Slot(0)
-                && state.inboxes.iter().flat_map(|inbox| inbox.messages.values()).any(|request| match &**request {
-                    Request::Prepare(prepare) => prepare.from > Slot(0),
-                    Request::Accept(_) => false,
+                && state.inboxes.iter().flat_map(|inbox| inbox.messages.values()).any(|request| {
+                    match &**request {
+                        Request::Prepare(prepare) => prepare.from > Slot(0),
+                        Request::Accept(_) => false,
+                    }
                 })
         }));
     }
@@ -142,8 +200,12 @@ fn trimmed(state: &State) -> bool {
 }
 
 fn rounds_of(state: &State, coordinator: CoordinatorId) -> usize {
-    let mut ballots: Vec<Ballot> =
-        state.proposed.keys().map(|(_, ballot)| *ballot).filter(|ballot| ballot.coordinator == coordinator).collect();
+    let mut ballots: Vec<Ballot> = state
+        .proposed
+        .keys()
+        .map(|(_, ballot)| *ballot)
+        .filter(|ballot| ballot.coordinator == coordinator)
+        .collect();
     ballots.dedup();
     ballots.len()
 }
@@ -151,7 +213,10 @@ fn rounds_of(state: &State, coordinator: CoordinatorId) -> usize {
 fn repeats_what_is_unchosen(_: &Consensus, state: &State) -> bool {
     let lowest = Ballot { round: 0, coordinator: coordinator_id(0, 0) };
     state.proposed.iter().any(|((slot, ballot), value)| {
-        let earlier = state.proposed.range((*slot, lowest)..(*slot, *ballot)).any(|(_, before)| before == value);
+        let earlier = state
+            .proposed
+            .range((*slot, lowest)..(*slot, *ballot))
+            .any(|(_, before)| before == value);
         earlier && !state.chosen.contains_key(slot)
     })
 }
@@ -159,16 +224,21 @@ fn repeats_what_is_unchosen(_: &Consensus, state: &State) -> bool {
 fn outdated_promise(_: &Consensus, state: &State) -> bool {
     state.acceptors.iter().zip(&state.outboxes).any(|(voter, outbox)| {
         outbox.messages.values().any(|reply| match &**reply {
-            Reply::Prepare(ballot, PrepareReply::Promise(_)) => voter.on_disk.promised() > Some(*ballot),
-            Reply::Prepare(_, PrepareReply::Nack(_) | PrepareReply::Stranger(_)) | Reply::Accept(..) => false,
+            Reply::Prepare(ballot, PrepareReply::Promise(_)) => {
+                voter.on_disk.promised() > Some(*ballot)
+            }
+            Reply::Prepare(_, PrepareReply::Nack(_) | PrepareReply::Stranger(_))
+            | Reply::Accept(..) => false,
         })
     })
 }
 
 fn only_proposed_values_are_chosen(model: &Consensus, state: &State) -> bool {
     let noop = Value::Noop.encode();
-    let is_valid =
-        |value: &Bytes| *value == noop || model.scope.batches.iter().copied().flatten().any(|batch| batch.as_bytes() == value);
+    let is_valid = |value: &Bytes| {
+        *value == noop
+            || model.scope.batches.iter().copied().flatten().any(|batch| batch.as_bytes() == value)
+    };
     state.chosen.values().flat_map(|values| values.keys()).all(is_valid)
 }
 
@@ -177,7 +247,8 @@ fn later_proposals_carry_the_choice(_: &Consensus, state: &State) -> bool {
     state.chosen.iter().all(|(slot, values)| {
         values.iter().all(|(value, ballots)| {
             let first = ballots.first().expect("a chosen value has a ballot");
-            let mut later = state.proposed.range((*slot, *first)..).take_while(|((of, _), _)| of == slot);
+            let mut later =
+                state.proposed.range((*slot, *first)..).take_while(|((of, _), _)| of == slot);
             later.all(|(_, proposed)| proposed == value)
         })
     })
@@ -198,7 +269,8 @@ fn any_quorum_recovers_the_choice(_: &Consensus, state: &State) -> bool {
     let known = state.coordinators.iter().map(|candidate| candidate.core.chosen_below()).max();
     let Some(known) = known.filter(|known| *known > Slot(0)) else { return true };
     quorums().all(|quorum| {
-        let pages: Vec<VotesPage> = quorum.map(|place| state.acceptors[place].votes_page(Slot(0))).collect();
+        let pages: Vec<VotesPage> =
+            quorum.map(|place| state.acceptors[place].votes_page(Slot(0))).collect();
         match recover(&roster(), Slot(0), known, &pages) {
             Ok(entries) => entries.iter().all(|entry| state.is_chosen(entry.slot, &entry.value)),
             Err(RecoverError::Trimmed { .. }) => true,
@@ -212,7 +284,9 @@ fn any_quorum_recovers_the_choice(_: &Consensus, state: &State) -> bool {
 /// What quorum reads rest on.
 fn any_quorum_is_above_the_choice(_: &Consensus, state: &State) -> bool {
     let Some((highest, _)) = state.chosen.last_key_value() else { return true };
-    quorums().all(|mut quorum| quorum.any(|place| state.acceptors[place].on_disk.marks().voted_below > *highest))
+    quorums().all(|mut quorum| {
+        quorum.any(|place| state.acceptors[place].on_disk.marks().voted_below > *highest)
+    })
 }
 
 fn promises_are_kept(_: &Consensus, state: &State) -> bool {

@@ -10,17 +10,21 @@ use coordinator::config::Config;
 pub(crate) struct Scope {
     /// What it shows.
     pub(crate) name: &'static str,
-    /// Per coordinator, the batches that a primary asks it for, in this order, in each of its leaderships.
+    /// Per coordinator, the batches that a primary asks it for, in this order, in each of
+    /// its leaderships.
     pub(crate) batches: [&'static [&'static str]; 2],
     /// Ballots begun, of all coordinators together.
     pub(crate) ballots: u32,
-    /// Who begins them, if not just anyone. Then all is over when the last of them leads: what it proposes at once is what matters.
+    /// Who begins them, if not just anyone. Then all is over when the last of them leads:
+    /// what it proposes at once is what matters.
     pub(crate) order: Option<&'static [usize]>,
-    /// In how many of them, from the first on, a primary asks for batches: later leaders only bring to an end what they find.
+    /// In how many of them, from the first on, a primary asks for batches: later leaders
+    /// only bring to an end what they find.
     pub(crate) proposing_ballots: u32,
     /// Coordinators that are killed and come back with another identity.
     pub(crate) restarts: u32,
-    /// Looks of a leader at what is overdue: it sends again what was not accepted, and says how far all is chosen.
+    /// Looks of a leader at what is overdue: it sends again what was not accepted, and
+    /// says how far all is chosen.
     pub(crate) ticks: u32,
     /// Whether replies are delayed.
     pub(crate) replies: Replies,
@@ -41,20 +45,24 @@ pub(crate) struct Scope {
 /// What becomes of an acceptor's reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Replies {
-    /// It is a message like any other: it arrives at any time, any number of times, or never.
+    /// It is a message like any other: it arrives at any time, any number of times, or
+    /// never.
     AnyTime,
-    /// It arrives at once or never. That is nearly as much: requests come late and more than once, so an acceptor's answer does, too,
-    /// and what a coordinator does in answer is to send more requests, which may be late in turn. What is lost are only news from an
-    /// acceptor that overtake older ones.
+    /// It arrives at once or never. That is nearly as much: requests come late and more
+    /// than once, so an acceptor's answer does, too, and what a coordinator does in
+    /// answer is to send more requests, which may be late in turn. What is lost are only
+    /// news from an acceptor that overtake older ones.
     AtOnceOrNever,
 }
 
 /// When an acceptor's records are on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Disk {
-    /// Some time after it decided; until then it goes on deciding, and a crash loses them.
+    /// Some time after it decided; until then it goes on deciding, and a crash loses
+    /// them.
     Delayed,
-    /// At once. A crash then loses nothing, which is checked after every decision: the records replayed are the acceptor.
+    /// At once. A crash then loses nothing, which is checked after every decision: the
+    /// records replayed are the acceptor.
     Immediate,
 }
 
@@ -63,8 +71,8 @@ pub(crate) enum Disk {
 pub(crate) enum Replicas {
     /// Nothing.
     Silent,
-    /// That all that the leader knows to be chosen is durable, so that it is trimmed; and that there are votes that nobody seems to
-    /// bring to an end.
+    /// That all that the leader knows to be chosen is durable, so that it is trimmed; and
+    /// that there are votes that nobody seems to bring to an end.
     TrimAndNudge,
 }
 
@@ -73,7 +81,8 @@ pub(crate) enum Replicas {
 pub(crate) enum Impatience {
     /// When it doesn't lead.
     StandsUnlessLeading,
-    /// Also when it leads: no quorum answered it, it stepped down, and tries again at another ballot.
+    /// Also when it leads: no quorum answered it, it stepped down, and tries again at
+    /// another ballot.
     StandsAlways,
 }
 
@@ -82,8 +91,9 @@ pub(crate) enum Impatience {
 pub(crate) enum Polled {
     /// What they said before anything had happened.
     Nothing,
-    /// The watermarks. Of promises a coordinator hears only by nacks; so its first ballot is of round 1, its second of round 2. With
-    /// two ballots this leaves out nothing but other numbers for the same order of ballots.
+    /// The watermarks. Of promises a coordinator hears only by nacks; so its first ballot
+    /// is of round 1, its second of round 2. With two ballots this leaves out nothing but
+    /// other numbers for the same order of ballots.
     Marks,
     /// The watermarks and the promises.
     MarksAndPromises,

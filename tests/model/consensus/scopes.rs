@@ -1,5 +1,5 @@
-//! The scopes that are explored. How many states there are depends on the cores only, so the counts are part of the tests' output but
-//! not of their verdict.
+//! The scopes that are explored. How many states there are depends on the cores only, so
+//! the counts are part of the tests' output but not of their verdict.
 
 use super::scope::{Disk, Impatience, Polled, Replicas, Replies, Scope};
 use super::step::Consensus;
@@ -16,7 +16,11 @@ fn a_slot_is_decided_once_over_two_ballots() {
 
 #[test]
 fn a_slot_is_decided_once_though_replies_are_late() {
-    check(Scope { batches: [&["a"], &[]], replies: Replies::AnyTime, ..Scope::new("1 slot, 2 ballots, late replies") });
+    check(Scope {
+        batches: [&["a"], &[]],
+        replies: Replies::AnyTime,
+        ..Scope::new("1 slot, 2 ballots, late replies")
+    });
 }
 
 #[test]
@@ -32,14 +36,24 @@ fn a_slot_is_decided_once_though_coordinators_are_killed() {
 
 #[test]
 fn a_slot_is_decided_once_though_leaders_step_down_and_try_again() {
-    check(Scope { impatience: Impatience::StandsAlways, ..Scope::new("1 slot, 2 ballots, impatient leaders") });
+    check(Scope {
+        impatience: Impatience::StandsAlways,
+        ..Scope::new("1 slot, 2 ballots, impatient leaders")
+    });
 }
 
-/// The smallest scope in which two votes of one quorum hold different values, so that the ballot decides.
+/// The smallest scope in which two votes of one quorum hold different values, so that the
+/// ballot decides.
 #[test]
 fn a_third_leader_proposes_the_vote_of_the_highest_ballot() {
     let scope = Scope::new("1 slot, 3 ballots, 2 values");
-    check(Scope { ballots: 3, order: Some(&[0, 1, 0]), proposing_ballots: 2, polls: Polled::Nothing, ..scope });
+    check(Scope {
+        ballots: 3,
+        order: Some(&[0, 1, 0]),
+        proposing_ballots: 2,
+        polls: Polled::Nothing,
+        ..scope
+    });
 }
 
 #[test]
@@ -50,7 +64,11 @@ fn slots_are_trimmed_and_filled_only_when_that_is_safe() {
 
 #[test]
 fn two_slots_are_decided_once_though_votes_are_paged() {
-    check(Scope { batches: [&["a", "b"], &[]], page_votes: 1, ..Scope::new("2 slots, 2 ballots, paged promises") });
+    check(Scope {
+        batches: [&["a", "b"], &[]],
+        page_votes: 1,
+        ..Scope::new("2 slots, 2 ballots, paged promises")
+    });
 }
 
 mod large {
@@ -59,13 +77,20 @@ mod large {
     #[test]
     #[ignore = "7 million transitions; see main.rs"]
     fn both_leaders_propose_and_replies_are_late() {
-        check(Scope { replies: Replies::AnyTime, ..Scope::new("1 slot, 2 ballots, late replies, both propose") });
+        check(Scope {
+            replies: Replies::AnyTime,
+            ..Scope::new("1 slot, 2 ballots, late replies, both propose")
+        });
     }
 
     #[test]
     #[ignore = "13 million transitions; see main.rs"]
     fn both_leaders_propose_and_acceptors_crash() {
-        check(Scope { disk: Disk::Delayed, unsynced: 1, ..Scope::new("1 slot, 2 ballots, crashes, both propose") });
+        check(Scope {
+            disk: Disk::Delayed,
+            unsynced: 1,
+            ..Scope::new("1 slot, 2 ballots, crashes, both propose")
+        });
     }
 
     #[test]
@@ -78,19 +103,32 @@ mod large {
     #[test]
     #[ignore = "5 million transitions; see main.rs"]
     fn both_leaders_propose_in_two_slots() {
-        check(Scope { batches: [&["a", "b"], &["c"]], page_votes: 1, ..Scope::new("2 slots, 2 ballots, both propose") });
+        check(Scope {
+            batches: [&["a", "b"], &["c"]],
+            page_votes: 1,
+            ..Scope::new("2 slots, 2 ballots, both propose")
+        });
     }
 
     #[test]
     #[ignore = "5 million transitions; see main.rs"]
     fn two_slots_are_trimmed_and_filled() {
         let scope = Scope::new("2 slots, 2 ballots, 1 tick, trims and nudges");
-        check(Scope { batches: [&["a", "b"], &[]], ticks: 1, replicas: Replicas::TrimAndNudge, ..scope });
+        check(Scope {
+            batches: [&["a", "b"], &[]],
+            ticks: 1,
+            replicas: Replicas::TrimAndNudge,
+            ..scope
+        });
     }
 
     #[test]
     #[ignore = "32 million transitions; see main.rs"]
     fn both_leaders_propose_over_three_ballots() {
-        check(Scope { ballots: 3, polls: Polled::MarksAndPromises, ..Scope::new("1 slot, 3 ballots, both propose") });
+        check(Scope {
+            ballots: 3,
+            polls: Polled::MarksAndPromises,
+            ..Scope::new("1 slot, 3 ballots, both propose")
+        });
     }
 }

@@ -17,7 +17,8 @@ pub(crate) fn coordinator_id(place: usize, life: u32) -> CoordinatorId {
     CoordinatorId(u64::from(life) * 2 + place as u64 + 1)
 }
 
-/// What was chosen in each slot, and at which ballots. More than one value is what must not be.
+/// What was chosen in each slot, and at which ballots. More than one value is what must
+/// not be.
 pub(crate) type Chosen = BTreeMap<Slot, BTreeMap<Bytes, BTreeSet<Ballot>>>;
 
 /// The world.
@@ -45,8 +46,10 @@ pub(crate) struct State {
 impl State {
     /// Nothing has happened yet but that the coordinators know the cluster.
     pub(crate) fn initial(scope: &Scope) -> Self {
-        let coordinators = std::array::from_fn(|place| Arc::new(Candidate::new(scope, coordinator_id(place, 0))));
-        let acceptors = std::array::from_fn(|place| Arc::new(Voter::new(acceptor_id(place), scope.limits())));
+        let coordinators =
+            std::array::from_fn(|place| Arc::new(Candidate::new(scope, coordinator_id(place, 0))));
+        let acceptors =
+            std::array::from_fn(|place| Arc::new(Voter::new(acceptor_id(place), scope.limits())));
         let mut state = Self {
             coordinators,
             acceptors,

@@ -33,7 +33,8 @@ pub(crate) struct Consensus {
     pub(crate) scope: Scope,
     stepped: Memo<Stepped>,
     voted: Memo<Voted>,
-    /// Whether a higher ballot ever ended a Phase 1, and a leadership. Seen in steps, so no state shows it.
+    /// Whether a higher ballot ever ended a Phase 1, and a leadership. Seen in steps, so
+    /// no state shows it.
     pub(crate) outbid_in_phase1: AtomicBool,
     pub(crate) outbid_in_phase2: AtomicBool,
 }
@@ -48,7 +49,8 @@ impl Model for Consensus {
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         if state.broken.is_none() && !self.is_over(state) {
-            (0..state.coordinators.len()).for_each(|place| self.actions_of_coordinator(state, place, actions));
+            (0..state.coordinators.len())
+                .for_each(|place| self.actions_of_coordinator(state, place, actions));
             (0..ACCEPTORS).for_each(|place| self.actions_of_acceptor(state, place, actions));
         }
     }
@@ -71,26 +73,41 @@ impl Model for Consensus {
 impl Consensus {
     pub(crate) fn new(scope: Scope) -> Self {
         let (outbid_in_phase1, outbid_in_phase2) = Default::default();
-        Self { scope, stepped: Memo::default(), voted: Memo::default(), outbid_in_phase1, outbid_in_phase2 }
+        Self {
+            scope,
+            stepped: Memo::default(),
+            voted: Memo::default(),
+            outbid_in_phase1,
+            outbid_in_phase2,
+        }
     }
 
     /// Whether the last leader of an ordered scope has proposed what it found.
     fn is_over(&self, state: &State) -> bool {
         let Some(last) = self.scope.order.and_then(|order| order.last()) else { return false };
-        state.ballots == self.scope.ballots && state.coordinators[*last].core.phase() == Phase::Phase2
+        state.ballots == self.scope.ballots
+            && state.coordinators[*last].core.phase() == Phase::Phase2
     }
 
     fn actions_of_coordinator(&self, state: &State, coordinator: usize, actions: &mut Vec<Action>) {
-        let Scope { ballots, order, restarts, ticks, replicas, impatience, batches, .. } = &self.scope;
+        let Scope { ballots, order, restarts, ticks, replicas, impatience, batches, .. } =
+            &self.scope;
         let candidate = &state.coordinators[coordinator];
         let leads = candidate.core.phase() == Phase::Phase2;
-        let is_next = order.is_none_or(|order| order.get(state.ballots as usize) == Some(&coordinator));
-        if state.ballots < *ballots && is_next && (!leads || *impatience == Impatience::StandsAlways) {
+        let is_next =
+            order.is_none_or(|order| order.get(state.ballots as usize) == Some(&coordinator));
+        if state.ballots < *ballots
+            && is_next
+            && (!leads || *impatience == Impatience::StandsAlways)
+        {
             actions.push(Action::Stand { coordinator, polls: Polls::Initial });
             match self.scope.polls {
                 Polled::Nothing => {}
                 Polled::Marks | Polled::MarksAndPromises => {
-                    actions.extend((0..ACCEPTORS).map(|silent| Action::Stand { coordinator, polls: Polls::Without(silent) }));
+                    actions.extend((0..ACCEPTORS).map(|silent| Action::Stand {
+                        coordinator,
+                        polls: Polls::Without(silent),
+                    }));
                 }
             }
         }
@@ -104,7 +121,9 @@ impl Consensus {
             actions.push(Action::Tick { coordinator });
             match replicas {
                 Replicas::Silent => {}
-                Replicas::TrimAndNudge => actions.extend([Action::Trim { coordinator }, Action::Nudge { coordinator }]),
+                Replicas::TrimAndNudge => {
+                    actions.extend([Action::Trim { coordinator }, Action::Nudge { coordinator }])
+                }
             }
         }
     }
@@ -117,7 +136,11 @@ impl Consensus {
         let unsynced = state.acceptors[acceptor].unsynced();
         for &request in state.inboxes[acceptor].messages.keys() {
             match self.scope.disk {
-                Disk::Immediate => actions.extend(fates.iter().map(|&reply| Action::Process { acceptor, request, reply })),
+                Disk::Immediate => actions.extend(fates.iter().map(|&reply| Action::Process {
+                    acceptor,
+                    request,
+                    reply,
+                })),
                 Disk::Delayed if unsynced < self.scope.unsynced => {
                     actions.push(Action::Process { acceptor, request, reply: Fate::Lost });
                 }
@@ -128,20 +151,30 @@ impl Consensus {
             actions.extend(fates.iter().map(|&replies| Action::Sync { acceptor, replies }));
             actions.push(Action::Crash { acceptor });
         }
-        actions.extend(state.outboxes[acceptor].messages.keys().map(|&reply| Action::Receive { acceptor, reply }));
+        actions.extend(
+            state.outboxes[acceptor]
+                .messages
+                .keys()
+                .map(|&reply| Action::Receive { acceptor, reply }),
+        );
     }
 
     fn act(&self, state: &mut State, action: &Action) -> Result<(), String> {
         match *action {
             Action::Stand { coordinator, polls } => {
-                let batches = if state.ballots < self.scope.proposing_ballots { Batches::All } else { Batches::None };
+                let batches = if state.ballots < self.scope.proposing_ballots {
+                    Batches::All
+                } else {
+                    Batches::None
+                };
                 state.ballots += 1;
                 let answers = self.answers(state, polls);
                 let input = digest_of(STAND, &(&answers, batches == Batches::All));
                 self.step(state, coordinator, input, |candidate| candidate.stand(&answers, batches))
             }
             Action::Propose { coordinator } => {
-                let batch = state.coordinators[coordinator].next_batch(self.scope.batches[coordinator]);
+                let batch =
+                    state.coordinators[coordinator].next_batch(self.scope.batches[coordinator]);
                 let batch = batch.expect("the action is there only if there is one");
                 self.step(state, coordinator, PROPOSE, |candidate| candidate.propose(batch))
             }
@@ -155,8 +188,15 @@ impl Consensus {
             }
             Action::Nudge { coordinator } => {
                 state.ticks += 1;
-                let below = state.acceptors.iter().map(|voter| voter.on_disk.marks().voted_below).max().unwrap_or_default();
-                self.step(state, coordinator, key(0, NUDGE, below.0), |candidate| candidate.nudge(below))
+                let below = state
+                    .acceptors
+                    .iter()
+                    .map(|voter| voter.on_disk.marks().voted_below)
+                    .max()
+                    .unwrap_or_default();
+                self.step(state, coordinator, key(0, NUDGE, below.0), |candidate| {
+                    candidate.nudge(below)
+                })
             }
             Action::Restart { coordinator } => {
                 state.restarts += 1;
@@ -167,12 +207,20 @@ impl Consensus {
             Action::Process { acceptor, request, reply } => {
                 let message = Arc::clone(&state.inboxes[acceptor].messages[&request]);
                 match self.scope.disk {
-                    Disk::Immediate => self.vote(state, acceptor, request, |voter| voter.answer(&message), reply),
-                    Disk::Delayed => self.vote(state, acceptor, request, |voter| voter.decide(&message), reply),
+                    Disk::Immediate => {
+                        self.vote(state, acceptor, request, |voter| voter.answer(&message), reply)
+                    }
+                    Disk::Delayed => {
+                        self.vote(state, acceptor, request, |voter| voter.decide(&message), reply)
+                    }
                 }
             }
-            Action::Sync { acceptor, replies } => self.vote(state, acceptor, SYNC, Voter::sync, replies),
-            Action::Crash { acceptor } => self.vote(state, acceptor, CRASH, Voter::crash, Fate::Lost),
+            Action::Sync { acceptor, replies } => {
+                self.vote(state, acceptor, SYNC, Voter::sync, replies)
+            }
+            Action::Crash { acceptor } => {
+                self.vote(state, acceptor, CRASH, Voter::crash, Fate::Lost)
+            }
             Action::Receive { acceptor, reply } => {
                 let message = Arc::clone(&state.outboxes[acceptor].messages[&reply]);
                 self.receive(state, acceptor, reply, &message)
@@ -193,9 +241,16 @@ impl Consensus {
     }
 
     /// Lets a coordinator take a step, sends what it sends, and checks what it says.
-    fn step(&self, state: &mut State, place: usize, input: u64, step: impl FnOnce(&Candidate) -> Stepped) -> Result<(), String> {
+    fn step(
+        &self,
+        state: &mut State,
+        place: usize,
+        input: u64,
+        step: impl FnOnce(&Candidate) -> Stepped,
+    ) -> Result<(), String> {
         let before = &state.coordinators[place];
-        let (candidate, said) = self.stepped.recall(key(place, before.digest, input), || step(before))?;
+        let (candidate, said) =
+            self.stepped.recall(key(place, before.digest, input), || step(before))?;
         state.coordinators[place] = candidate;
         match said.outbid {
             Some(Phase::Phase1) => self.outbid_in_phase1.store(true, Ordering::Relaxed),
@@ -206,12 +261,15 @@ impl Consensus {
             send(state, *to, *digest, request)?;
         }
         match said.claims.iter().find(|(slot, value)| !state.is_chosen(*slot, value)) {
-            Some((slot, value)) => Err(format!("a coordinator says that {value:?} is chosen in slot {slot}, which it is not")),
+            Some((slot, value)) => Err(format!(
+                "a coordinator says that {value:?} is chosen in slot {slot}, which it is not"
+            )),
             None => Ok(()),
         }
     }
 
-    /// Lets an acceptor take a step, counts its votes, and does with its replies what is to become of them.
+    /// Lets an acceptor take a step, counts its votes, and does with its replies what is
+    /// to become of them.
     fn vote(
         &self,
         state: &mut State,
@@ -221,7 +279,8 @@ impl Consensus {
         fate: Fate,
     ) -> Result<(), String> {
         let before = Arc::clone(&state.acceptors[place]);
-        let (voter, replies) = self.voted.recall(key(place, before.digest, input), || vote(&before))?;
+        let (voter, replies) =
+            self.voted.recall(key(place, before.digest, input), || vote(&before))?;
         state.acceptors[place] = voter;
         if state.acceptors[place].votes.len() != before.votes.len() {
             state.count_votes();
@@ -236,11 +295,13 @@ impl Consensus {
         Ok(())
     }
 
-    /// Forgets messages that make no difference any more, so that states that differ in nothing else are one.
+    /// Forgets messages that make no difference any more, so that states that differ in
+    /// nothing else are one.
     ///
-    /// A request that can only be refused, of a ballot that its coordinator has left, would at best tell it of a higher ballot. A reply
-    /// that changes nothing at its receiver now never will: what a coordinator knows of each acceptor, of each slot and of ballots
-    /// only grows, until it leaves the ballot for good.
+    /// A request that can only be refused, of a ballot that its coordinator has left,
+    /// would at best tell it of a higher ballot. A reply that changes nothing at its
+    /// receiver now never will: what a coordinator knows of each acceptor, of each slot
+    /// and of ballots only grows, until it leaves the ballot for good.
     fn forget(&self, before: &State, state: &mut State) {
         let State { coordinators, acceptors, inboxes, outboxes, .. } = state;
         let is_same = |place: usize| Arc::ptr_eq(&coordinators[place], &before.coordinators[place]);
@@ -251,7 +312,8 @@ impl Consensus {
             }
             Mail::retain(inbox, |_, request| {
                 let ballot = Some(request.ballot());
-                voter.on_disk.promised() <= ballot || coordinators.iter().any(|candidate| candidate.core.ballot() == ballot)
+                voter.on_disk.promised() <= ballot
+                    || coordinators.iter().any(|candidate| candidate.core.ballot() == ballot)
             });
         }
         for (place, outbox) in outboxes.iter_mut().enumerate() {
@@ -260,11 +322,16 @@ impl Consensus {
             }
             Mail::retain(outbox, |digest, reply| {
                 let sender = reply.ballot().coordinator;
-                let receiver = coordinators.iter().enumerate().find(|(_, candidate)| candidate.core.id() == sender);
+                let receiver = coordinators
+                    .iter()
+                    .enumerate()
+                    .find(|(_, candidate)| candidate.core.id() == sender);
                 receiver.is_some_and(|(at, candidate)| {
                     let stepped = self
                         .stepped
-                        .recall(key(at, candidate.digest, received(place, digest)), || candidate.receive(place, reply));
+                        .recall(key(at, candidate.digest, received(place, digest)), || {
+                            candidate.receive(place, reply)
+                        });
                     stepped.map_or(true, |(after, _)| after.digest != candidate.digest)
                 })
             });
@@ -272,11 +339,20 @@ impl Consensus {
     }
 
     /// Brings a reply to the coordinator whose request it answers, if that still lives.
-    fn receive(&self, state: &mut State, acceptor: usize, digest: u64, reply: &Reply) -> Result<(), String> {
+    fn receive(
+        &self,
+        state: &mut State,
+        acceptor: usize,
+        digest: u64,
+        reply: &Reply,
+    ) -> Result<(), String> {
         let sender = reply.ballot().coordinator;
-        let receiver = state.coordinators.iter().position(|candidate| candidate.core.id() == sender);
+        let receiver =
+            state.coordinators.iter().position(|candidate| candidate.core.id() == sender);
         receiver.map_or(Ok(()), |coordinator| {
-            self.step(state, coordinator, received(acceptor, digest), |candidate| candidate.receive(acceptor, reply))
+            self.step(state, coordinator, received(acceptor, digest), |candidate| {
+                candidate.receive(acceptor, reply)
+            })
         })
     }
 }
@@ -295,7 +371,9 @@ fn send(state: &mut State, to: usize, digest: u64, request: &Arc<Request>) -> Re
     match &**request {
         Request::Prepare(_) => {}
         Request::Accept(accept) => {
-            accept.proposals.iter().try_for_each(|proposal| propose(state, proposal.slot, accept.ballot, &proposal.value))?;
+            accept.proposals.iter().try_for_each(|proposal| {
+                propose(state, proposal.slot, accept.ballot, &proposal.value)
+            })?;
         }
     }
     if !request.is_empty() {
@@ -307,7 +385,9 @@ fn send(state: &mut State, to: usize, digest: u64, request: &Arc<Request>) -> Re
 fn propose(state: &mut State, slot: Slot, ballot: Ballot, value: &Bytes) -> Result<(), String> {
     match state.proposed.get(&(slot, ballot)) {
         Some(before) if before == value => Ok(()),
-        Some(before) => Err(format!("two values proposed for slot {slot} at ballot {ballot}: {before:?} and {value:?}")),
+        Some(before) => Err(format!(
+            "two values proposed for slot {slot} at ballot {ballot}: {before:?} and {value:?}"
+        )),
         None => {
             Arc::make_mut(&mut state.proposed).insert((slot, ballot), value.clone());
             Ok(())

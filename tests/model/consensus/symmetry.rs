@@ -1,7 +1,9 @@
-//! The assumption under which states that differ only in which acceptor is which are one: that coordinators don't care which is which.
+//! The assumption under which states that differ only in which acceptor is which are one:
+//! that coordinators don't care which is which.
 //!
-//! It is checked where it could matter, when promises become proposals: each time a coordinator begins to lead, the same promises are
-//! given to it again with the acceptors' names exchanged in every way, and it must come out the same.
+//! It is checked where it could matter, when promises become proposals: each time a
+//! coordinator begins to lead, the same promises are given to it again with the
+//! acceptors' names exchanged in every way, and it must come out the same.
 
 use std::sync::Arc;
 
@@ -56,13 +58,16 @@ fn exchanged(reply: &Reply, exchange: [usize; ACCEPTORS]) -> Reply {
     let name = match &mut reply {
         Reply::Prepare(_, PrepareReply::Promise(promise)) => &mut promise.acceptor,
         Reply::Accept(_, AcceptReply::Accepted(accepted)) => &mut accepted.acceptor,
-        Reply::Prepare(_, PrepareReply::Nack(nack)) | Reply::Accept(_, AcceptReply::Nack(nack)) => &mut nack.acceptor,
-        Reply::Prepare(_, PrepareReply::Stranger(stranger)) | Reply::Accept(_, AcceptReply::Stranger(stranger)) => {
-            &mut stranger.acceptor
+        Reply::Prepare(_, PrepareReply::Nack(nack)) | Reply::Accept(_, AcceptReply::Nack(nack)) => {
+            &mut nack.acceptor
         }
+        Reply::Prepare(_, PrepareReply::Stranger(stranger))
+        | Reply::Accept(_, AcceptReply::Stranger(stranger)) => &mut stranger.acceptor,
         Reply::Accept(_, AcceptReply::Full(full)) => &mut full.acceptor,
     };
-    let place = (0..ACCEPTORS).find(|place| acceptor_id(*place) == *name).expect("an acceptor of the cluster");
+    let place = (0..ACCEPTORS)
+        .find(|place| acceptor_id(*place) == *name)
+        .expect("an acceptor of the cluster");
     *name = acceptor_id(exchange[place]);
     reply
 }

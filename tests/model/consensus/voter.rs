@@ -14,7 +14,8 @@ use shared::message::{AcceptReply, Marks, PrepareReply, SlotValue, Vote, VotesPa
 use super::message::{Reply, Request};
 use crate::check::panic_text;
 
-/// A decision that waits for the disk. The real type: no reply comes out of it before the proof that it is there.
+/// A decision that waits for the disk. The real type: no reply comes out of it before the
+/// proof that it is there.
 #[derive(Clone, Debug)]
 enum Decided {
     Prepare(Ballot, Decision<PrepareReply>),
@@ -47,7 +48,15 @@ impl Voter {
     pub(crate) fn new(id: AcceptorId, limits: Limits) -> Self {
         let core = Acceptor::new(id, limits);
         let on_disk = core.clone();
-        let mut voter = Self { core, limits, on_disk, unsynced: Vec::new(), votes: BTreeMap::new(), vouched: None, digest: 0 };
+        let mut voter = Self {
+            core,
+            limits,
+            on_disk,
+            unsynced: Vec::new(),
+            votes: BTreeMap::new(),
+            vouched: None,
+            digest: 0,
+        };
         voter.refresh();
         voter
     }
@@ -83,7 +92,8 @@ impl Voter {
 
     fn change(&self, change: impl FnOnce(&mut Self) -> Result<Replies, String>) -> Voted {
         let mut voter = self.clone();
-        let replies = catch_unwind(AssertUnwindSafe(|| change(&mut voter))).unwrap_or_else(|panic| Err(panic_text(&*panic)))?;
+        let replies = catch_unwind(AssertUnwindSafe(|| change(&mut voter)))
+            .unwrap_or_else(|panic| Err(panic_text(&*panic)))?;
         voter.refresh();
         Ok((Arc::new(voter), replies))
     }
@@ -91,9 +101,14 @@ impl Voter {
     fn take(&mut self, request: &Request) -> Result<(), String> {
         let (promised, marks) = (self.core.promised(), self.core.marks());
         let decided = match request {
-            Request::Prepare(prepare) => Decided::Prepare(prepare.ballot, self.core.prepare(prepare)),
+            Request::Prepare(prepare) => {
+                Decided::Prepare(prepare.ballot, self.core.prepare(prepare))
+            }
             Request::Accept(accept) => {
-                let decision = self.core.accept(accept).map_err(|error| format!("an acceptor protests: {error}"))?;
+                let decision = self
+                    .core
+                    .accept(accept)
+                    .map_err(|error| format!("an acceptor protests: {error}"))?;
                 Decided::Accept(accept.ballot, decision)
             }
         };
@@ -105,7 +120,8 @@ impl Voter {
 
     fn persist_all(&mut self) -> Result<Replies, String> {
         let decided = std::mem::take(&mut self.unsynced);
-        let replies: Vec<Reply> = decided.into_iter().map(|decided| self.persist(decided)).collect();
+        let replies: Vec<Reply> =
+            decided.into_iter().map(|decided| self.persist(decided)).collect();
         let told = replies.iter().filter_map(|reply| reply.promised()).max();
         self.vouched = self.vouched.max(told);
         for restarted in [&self.on_disk, &self.compacted()] {
@@ -116,13 +132,18 @@ impl Voter {
         Ok(replies.into_iter().map(|reply| (reply.digest(), Arc::new(reply))).collect())
     }
 
-    /// What a restart makes of a log that was cut off behind what is trimmed: it begins with a summary.
+    /// What a restart makes of a log that was cut off behind what is trimmed: it begins
+    /// with a summary.
     fn compacted(&self) -> Acceptor {
         let mut restarted = Acceptor::new(self.core.id(), self.limits);
         self.on_disk.summary().into_iter().for_each(|record| restarted.replay(record));
         let Marks { chosen_below, .. } = self.on_disk.marks();
         for Vote { slot, ballot, value } in all_votes(&self.on_disk, Slot(0)) {
-            restarted.replay(Record::Voted { ballot, votes: vec![SlotValue { slot, value }], chosen_below });
+            restarted.replay(Record::Voted {
+                ballot,
+                votes: vec![SlotValue { slot, value }],
+                chosen_below,
+            });
         }
         restarted
     }
@@ -145,7 +166,9 @@ impl Voter {
             self.on_disk.replay(record.clone());
             match record {
                 Record::Voted { ballot, votes, .. } => {
-                    self.votes.extend(votes.iter().map(|vote| ((vote.slot, *ballot), vote.value.clone())));
+                    self.votes.extend(
+                        votes.iter().map(|vote| ((vote.slot, *ballot), vote.value.clone())),
+                    );
                 }
                 Record::Joined(_) | Record::Promised(_) | Record::Trimmed { .. } => {}
             }
@@ -195,7 +218,9 @@ fn all_votes(core: &Acceptor, from: Slot) -> Vec<Vote> {
 }
 
 fn are_equal(one: &Acceptor, other: &Acceptor) -> bool {
-    let state = |core: &Acceptor| (core.promised(), core.roster().cloned(), core.marks(), all_votes(core, Slot(0)));
+    let state = |core: &Acceptor| {
+        (core.promised(), core.roster().cloned(), core.marks(), all_votes(core, Slot(0)))
+    };
     state(one) == state(other)
 }
 

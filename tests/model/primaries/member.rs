@@ -7,16 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use replica::command::{Command, Condition, Op};
-use replica::config::Config;
-use replica::event::{Answer, Attempt, Effect, FetchId, Input, ProbeId, RequestId};
-use replica::execute::Run;
+use replica::machine::command::{Command, Condition, Op};
+use replica::machine::execute::Run;
+use replica::machine::working_set::WorkingSet;
+use replica::replica::config::Config;
+use replica::replica::event::{Answer, Attempt, Effect, FetchId, Input, ProbeId, RequestId};
 use replica::replica::{Footprint, Identity, Recovered, Replica};
-use replica::working_set::WorkingSet;
 use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Instance, Name, Slot};
 use shared::message::{
-    ChosenEntry, ChosenReply, Directory, DirectoryEntry, EncodedValue, HeartbeatReply, Marks, Phase, ProposalReply, Service,
-    Watermarks,
+    ChosenEntry, ChosenReply, Directory, DirectoryEntry, EncodedValue, HeartbeatReply, Marks,
+    Phase, ProposalReply, Service, Watermarks,
 };
 
 use crate::check::panic_text;
@@ -73,12 +73,26 @@ pub(crate) fn name_of(place: usize) -> Name {
 
 impl Member {
     /// A replica that starts on a database, and has found its cluster and a leader.
-    pub(crate) fn new(name: Name, instance: Instance, pipeline: usize, database: WorkingSet) -> Self {
+    pub(crate) fn new(
+        name: Name,
+        instance: Instance,
+        pipeline: usize,
+        database: WorkingSet,
+    ) -> Self {
         let config = Config { pipeline, ..Config::default() };
         let identity = Identity { name: name.clone(), instance, url: format!("http://{name}") };
         let recovered = Recovered { meta: database.meta().clone(), ..Recovered::default() };
         let core = Replica::new(config, identity, recovered);
-        let mut member = Self { core, name, instance, pipeline, database, run: None, proposed: BTreeMap::new(), digest: 0 };
+        let mut member = Self {
+            core,
+            name,
+            instance,
+            pipeline,
+            database,
+            run: None,
+            proposed: BTreeMap::new(),
+            digest: 0,
+        };
         let coordinator = shared::message::Member {
             name: "coordinator-1".parse().expect("a name"),
             service: Service::Coordinator,
@@ -88,14 +102,21 @@ impl Member {
         let (phase, ballot, chosen_below) = (Phase::Phase2, Some(BALLOT), Slot(0));
         let leads = HeartbeatReply { coordinator: CoordinatorId(1), phase, ballot, chosen_below };
         let from = coordinator.name.clone();
-        let directory = Directory { members: vec![DirectoryEntry { member: coordinator, age_ms: 0 }] };
+        let directory =
+            Directory { members: vec![DirectoryEntry { member: coordinator, age_ms: 0 }] };
         let said = &mut Said::default();
         member.take(Input::Started, said);
         member.take(Input::Directory(directory), said);
         member.take(Input::HeartbeatReply { from, reply: Ok(leads) }, said);
         for place in 0..QUORUM {
             let (acceptor, roster) = (acceptor_id(place), Some(roster()));
-            let reply = Watermarks { acceptor, roster, promised: Some(BALLOT), marks: Marks::default(), leader_silent_ms: 0 };
+            let reply = Watermarks {
+                acceptor,
+                roster,
+                promised: Some(BALLOT),
+                marks: Marks::default(),
+                leader_silent_ms: 0,
+            };
             member.take(Input::ProbeReply { probe: ProbeId(1), reply: Ok(reply) }, said);
         }
         member
@@ -103,19 +124,34 @@ impl Member {
 
     /// The same replica in its next life.
     pub(crate) fn restarted(&self) -> Self {
-        Self::new(self.name.clone(), Instance(self.instance.0 + 1), self.pipeline, self.database.clone())
+        Self::new(
+            self.name.clone(),
+            Instance(self.instance.0 + 1),
+            self.pipeline,
+            self.database.clone(),
+        )
     }
 
     /// The same replica in its next life, without its data.
     pub(crate) fn wiped(&self) -> Self {
-        Self::new(self.name.clone(), Instance(self.instance.0 + 1), self.pipeline, WorkingSet::complete())
+        Self::new(
+            self.name.clone(),
+            Instance(self.instance.0 + 1),
+            self.pipeline,
+            WorkingSet::complete(),
+        )
     }
 
     /// A client asks for a mutation.
     pub(crate) fn mutate(&self, mutation: u64) -> Stepped {
         let (key, value, content_type) = (key_of(mutation), Bytes::new(), None);
-        let command = Command { op: Op::Put { key, value, content_type, condition: Condition::Always }, trace: None };
-        self.step(|member, said| member.take(Input::Mutation { id: RequestId(mutation), command, time_ms: 0 }, said))
+        let command = Command {
+            op: Op::Put { key, value, content_type, condition: Condition::Always },
+            trace: None,
+        };
+        self.step(|member, said| {
+            member.take(Input::Mutation { id: RequestId(mutation), command, time_ms: 0 }, said)
+        })
     }
 
     /// A client gives up.
@@ -126,14 +162,23 @@ impl Member {
     /// It hears from the coordinator that its batch is chosen.
     pub(crate) fn hear(&self, entry: &ChosenEntry) -> Stepped {
         let batch = self.proposed[&digest_of(&entry.value)].clone();
-        let reply = Ok(ProposalReply::Chosen { slot: entry.slot, ballot: entry.ballot, chosen_below: entry.slot });
+        let reply = Ok(ProposalReply::Chosen {
+            slot: entry.slot,
+            ballot: entry.ballot,
+            chosen_below: entry.slot,
+        });
         let (epoch, number) = (batch.epoch, batch.number);
-        self.step(|member, said| member.take(Input::ProposalReply { epoch, number, attempt: Attempt(0), reply }, said))
+        self.step(|member, said| {
+            member.take(Input::ProposalReply { epoch, number, attempt: Attempt(0), reply }, said)
+        })
     }
 
     /// It learns a chosen entry from somewhere.
     pub(crate) fn learn(&self, entry: &ChosenEntry) -> Stepped {
-        let reply = Ok(ChosenReply::Entries { entries: vec![entry.clone()], chosen_below: entry.slot.next() });
+        let reply = Ok(ChosenReply::Entries {
+            entries: vec![entry.clone()],
+            chosen_below: entry.slot.next(),
+        });
         self.step(|member, said| member.take(Input::Fetched { fetch: FetchId(0), reply }, said))
     }
 
@@ -158,7 +203,8 @@ impl Member {
 
     fn step(&self, step: impl FnOnce(&mut Self, &mut Said)) -> Stepped {
         let (mut member, mut said) = (self.clone(), Said::default());
-        catch_unwind(AssertUnwindSafe(|| step(&mut member, &mut said))).map_err(|panic| panic_text(&*panic))?;
+        catch_unwind(AssertUnwindSafe(|| step(&mut member, &mut said)))
+            .map_err(|panic| panic_text(&*panic))?;
         Ok((Arc::new(member), said))
     }
 
@@ -168,7 +214,12 @@ impl Member {
                 Effect::Propose { proposal, .. } => {
                     let author = (self.name.clone(), self.instance);
                     let digest = digest_of(&proposal.value);
-                    let batch = Batch { epoch: proposal.epoch, number: proposal.number, value: proposal.value, author };
+                    let batch = Batch {
+                        epoch: proposal.epoch,
+                        number: proposal.number,
+                        value: proposal.value,
+                        author,
+                    };
                     self.proposed.insert(digest, batch.clone());
                     said.proposed.push((digest, batch));
                 }

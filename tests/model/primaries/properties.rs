@@ -1,7 +1,8 @@
-//! What must always hold of replicas and their clients, and what must be possible for that to mean anything.
+//! What must always hold of replicas and their clients, and what must be possible for
+//! that to mean anything.
 
-use replica::event::Role;
-use replica::execute::{SlotOutcome, VoidReason};
+use replica::machine::execute::{SlotOutcome, VoidReason};
+use replica::replica::event::Role;
 use shared::ids::{Epoch, Instance, Name};
 use stateright::Property;
 
@@ -16,31 +17,56 @@ pub(crate) fn all(restarts: bool, pipeline: bool) -> Vec<Checked> {
     properties.extend(sometimes());
     if restarts {
         properties.extend([
-            Checked::sometimes("a replica starts again with nothing and executes the log anew", |_, state| {
-                state.members.iter().any(|member| member.instance > Instance(1) && member.database().meta().executed_below.0 > 1)
-            }),
-            Checked::sometimes("a primary in its second life waits for a view of its own", |_, state| {
-                state.members.iter().any(|member| {
-                    let view = member.database().meta().view.as_ref();
-                    view.is_some_and(|view| view.primary == member.name && view.primary_instance != member.instance)
-                })
-            }),
+            Checked::sometimes(
+                "a replica starts again with nothing and executes the log anew",
+                |_, state| {
+                    state.members.iter().any(|member| {
+                        member.instance > Instance(1)
+                            && member.database().meta().executed_below.0 > 1
+                    })
+                },
+            ),
+            Checked::sometimes(
+                "a primary in its second life waits for a view of its own",
+                |_, state| {
+                    state.members.iter().any(|member| {
+                        let view = member.database().meta().view.as_ref();
+                        view.is_some_and(|view| {
+                            view.primary == member.name && view.primary_instance != member.instance
+                        })
+                    })
+                },
+            ),
         ]);
     }
     if pipeline {
-        properties.push(Checked::sometimes("a batch is void out of order, and executed later", |_, state| {
-            let void = |chosen: &Chosen| matches!(chosen.executed.outcome, SlotOutcome::Void(VoidReason::OutOfOrder { .. }));
-            let later =
-                |at: usize| state.log[at..].iter().filter(|chosen| chosen.digest == state.log[at].digest).any(is_executed);
-            (0..state.log.len()).any(|at| void(&state.log[at]) && later(at))
-        }));
+        properties.push(Checked::sometimes(
+            "a batch is void out of order, and executed later",
+            |_, state| {
+                let void = |chosen: &Chosen| {
+                    matches!(
+                        chosen.executed.outcome,
+                        SlotOutcome::Void(VoidReason::OutOfOrder { .. })
+                    )
+                };
+                let later = |at: usize| {
+                    state.log[at..]
+                        .iter()
+                        .filter(|chosen| chosen.digest == state.log[at].digest)
+                        .any(is_executed)
+                };
+                (0..state.log.len()).any(|at| void(&state.log[at]) && later(at))
+            },
+        ));
     }
     properties
 }
 
 fn always() -> Vec<Checked> {
     vec![
-        Checked::always("no replica breaks an invariant of its own", |_, state| state.broken.is_none()),
+        Checked::always("no replica breaks an invariant of its own", |_, state| {
+            state.broken.is_none()
+        }),
         Checked::always("a mutation is executed at most once", |_, state| {
             state.open.keys().chain(state.heard.keys()).all(|id| state.executions(*id).len() <= 1)
         }),
@@ -51,10 +77,15 @@ fn always() -> Vec<Checked> {
                 Heard::Unknown => true,
             })
         }),
-        Checked::always("what is executed in an epoch was made by its one primary", each_epoch_has_one_primary),
+        Checked::always(
+            "what is executed in an epoch was made by its one primary",
+            each_epoch_has_one_primary,
+        ),
         Checked::always("no two batches have the number of one another", |_, state| {
             let numbers = || state.batches.values().map(|batch| (batch.epoch, batch.number));
-            numbers().enumerate().all(|(at, number)| !numbers().skip(at + 1).any(|other| other == number))
+            numbers()
+                .enumerate()
+                .all(|(at, number)| !numbers().skip(at + 1).any(|other| other == number))
         }),
         Checked::always("replicas that executed as much are in one state", |_, state| {
             state.members.iter().all(|member| {
@@ -75,26 +106,36 @@ fn sometimes() -> Vec<Checked> {
             state.members.iter().all(|member| member.core.role() == Role::Primary)
         }),
         Checked::sometimes("the batch of a deposed primary is void", |_, state| {
-            let void = |chosen: &Chosen| matches!(chosen.executed.outcome, SlotOutcome::Void(VoidReason::OtherEpoch { .. }));
+            let void = |chosen: &Chosen| {
+                matches!(chosen.executed.outcome, SlotOutcome::Void(VoidReason::OtherEpoch { .. }))
+            };
             state.log.iter().any(void)
         }),
         Checked::sometimes("a batch that is chosen twice is executed once", |_, state| {
-            state
-                .log
-                .iter()
-                .any(|chosen| is_executed(chosen) && state.log.iter().filter(|other| other.digest == chosen.digest).count() > 1)
-        }),
-        Checked::sometimes("a mutation is not applied because another primary took over", |_, state| {
-            state.heard.values().any(|heard| *heard == Heard::NotApplied)
-        }),
-        Checked::sometimes("a mutation goes over into the next epoch of its primary and is executed there", |_, state| {
-            state.heard.iter().any(|(id, heard)| {
-                let batches = state.batches.values().filter(|batch| contains(&batch.value, id.0)).count();
-                batches > 1 && matches!(heard, Heard::Executed(_))
+            state.log.iter().any(|chosen| {
+                is_executed(chosen)
+                    && state.log.iter().filter(|other| other.digest == chosen.digest).count() > 1
             })
         }),
+        Checked::sometimes(
+            "a mutation is not applied because another primary took over",
+            |_, state| state.heard.values().any(|heard| *heard == Heard::NotApplied),
+        ),
+        Checked::sometimes(
+            "a mutation goes over into the next epoch of its primary and is executed there",
+            |_, state| {
+                state.heard.iter().any(|(id, heard)| {
+                    let batches =
+                        state.batches.values().filter(|batch| contains(&batch.value, id.0)).count();
+                    batches > 1 && matches!(heard, Heard::Executed(_))
+                })
+            },
+        ),
         Checked::sometimes("a mutation that was given up is executed", |_, state| {
-            state.heard.iter().any(|(id, heard)| *heard == Heard::Unknown && !state.executions(*id).is_empty())
+            state
+                .heard
+                .iter()
+                .any(|(id, heard)| *heard == Heard::Unknown && !state.executions(*id).is_empty())
         }),
     ]
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use replica::command::Op;
-use replica::event::{Answer, RequestId};
-use replica::execute::{Decoded, Executed, SlotOutcome, apply};
-use replica::working_set::WorkingSet;
+use replica::machine::command::Op;
+use replica::machine::execute::{Decoded, Executed, SlotOutcome, apply};
+use replica::machine::working_set::WorkingSet;
+use replica::replica::event::{Answer, RequestId};
 use shared::ids::{Epoch, Instance, Name, Slot};
 use shared::message::{ChosenEntry, EncodedValue, Value, View};
 
@@ -60,7 +60,9 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn initial(pipeline: usize) -> Self {
-        let member = |place| Arc::new(Member::new(name_of(place), Instance(1), pipeline, WorkingSet::complete()));
+        let member = |place| {
+            Arc::new(Member::new(name_of(place), Instance(1), pipeline, WorkingSet::complete()))
+        };
         let mut state = Self {
             members: std::array::from_fn(member),
             log: Vec::new(),
@@ -84,17 +86,30 @@ impl State {
 
     /// A view as a leader proposes it.
     pub(crate) fn view(&self, epoch: u64, primary: usize) -> EncodedValue {
-        let backups: Vec<Name> = (0..REPLICAS).filter(|place| *place != primary).map(name_of).collect();
+        let backups: Vec<Name> =
+            (0..REPLICAS).filter(|place| *place != primary).map(name_of).collect();
         let primary_instance = self.members[primary].instance;
-        Value::View(View { epoch: Epoch(epoch), primary: name_of(primary), primary_instance, backups }).encode()
+        Value::View(View {
+            epoch: Epoch(epoch),
+            primary: name_of(primary),
+            primary_instance,
+            backups,
+        })
+        .encode()
     }
 
     /// Appends a value to the log.
     pub(crate) fn choose(&mut self, value: EncodedValue) {
-        let mut state = self.log.last().map_or_else(WorkingSet::complete, |last| (*last.state).clone());
+        let mut state =
+            self.log.last().map_or_else(WorkingSet::complete, |last| (*last.state).clone());
         let entry = ChosenEntry { slot: Slot(self.log.len() as u64), ballot: BALLOT, value };
         let executed = Arc::new(apply(&mut state, &entry));
-        self.log.push(Chosen { digest: digest_of(&entry.value), value: entry.value, executed, state: Arc::new(state) });
+        self.log.push(Chosen {
+            digest: digest_of(&entry.value),
+            value: entry.value,
+            executed,
+            state: Arc::new(state),
+        });
     }
 
     /// A slot of the log.
@@ -110,7 +125,8 @@ impl State {
 
     /// A replica dies: who waited for it knows nothing.
     pub(crate) fn abandon(&mut self, replica: usize) {
-        let waited: Vec<RequestId> = self.open.iter().filter(|(_, at)| **at == replica).map(|(id, _)| *id).collect();
+        let waited: Vec<RequestId> =
+            self.open.iter().filter(|(_, at)| **at == replica).map(|(id, _)| *id).collect();
         for id in waited {
             self.open.remove(&id);
             self.heard.insert(id, Heard::Unknown);
@@ -135,7 +151,8 @@ impl State {
                 Answer::Unknown(_) => Heard::Unknown,
             };
             if self.open.remove(&id).is_none() {
-                self.broken = Some(format!("mutation {id} is answered twice, at last with {heard:?}").into());
+                self.broken =
+                    Some(format!("mutation {id} is answered twice, at last with {heard:?}").into());
             }
             self.heard.insert(id, heard);
         }
@@ -144,28 +161,48 @@ impl State {
     /// The slots in which a mutation was executed.
     pub(crate) fn executions(&self, mutation: RequestId) -> Vec<Slot> {
         let key = key_of(mutation.0);
-        let is_executed = |chosen: &&Chosen| match (&chosen.executed.outcome, Decoded::new(&chosen.value)) {
-            (SlotOutcome::Batch { .. }, Decoded::Batch { commands: Ok(commands), .. }) => {
-                commands.commands.iter().any(|command| match &command.op {
-                    Op::Put { key: written, .. } => *written == key,
-                    Op::Delete { .. } | Op::DeletePrefix { .. } => false,
-                })
-            }
-            (SlotOutcome::Batch { .. } | SlotOutcome::Noop | SlotOutcome::View(_) | SlotOutcome::Void(_), _) => false,
-        };
+        let is_executed =
+            |chosen: &&Chosen| match (&chosen.executed.outcome, Decoded::new(&chosen.value)) {
+                (SlotOutcome::Batch { .. }, Decoded::Batch { commands: Ok(commands), .. }) => {
+                    commands.commands.iter().any(|command| match &command.op {
+                        Op::Put { key: written, .. } => *written == key,
+                        Op::Delete { .. } | Op::DeletePrefix { .. } => false,
+                    })
+                }
+                (
+                    SlotOutcome::Batch { .. }
+                    | SlotOutcome::Noop
+                    | SlotOutcome::View(_)
+                    | SlotOutcome::Void(_),
+                    _,
+                ) => false,
+            };
         self.log.iter().filter(is_executed).map(|chosen| chosen.executed.slot).collect()
     }
 
     /// To be called after every change.
     pub(crate) fn refresh_digest(&mut self) {
-        let Self { members, log, batches, open, heard, mutations, views, restarts, broken, digest: _ } = &*self;
+        let Self {
+            members,
+            log,
+            batches,
+            open,
+            heard,
+            mutations,
+            views,
+            restarts,
+            broken,
+            digest: _,
+        } = &*self;
         let mut digest = members.iter().fold(0, |digest, member| join(digest, member.digest));
         digest = join(digest, log.len() as u64);
         digest = log.iter().fold(digest, |digest, chosen| join(digest, chosen.digest));
         digest = join(digest, batches.len() as u64);
         digest = batches.keys().fold(digest, |digest, batch| join(digest, *batch));
         digest = join(digest, open.len() as u64);
-        digest = open.iter().fold(digest, |digest, (id, replica)| join(join(digest, id.0), *replica as u64));
+        digest = open
+            .iter()
+            .fold(digest, |digest, (id, replica)| join(join(digest, id.0), *replica as u64));
         for (id, heard) in heard {
             let what = match heard {
                 Heard::Executed(slot) => slot.0 + 2,
@@ -174,7 +211,9 @@ impl State {
             };
             digest = join(join(digest, id.0), what);
         }
-        digest = [mutations, views, restarts].into_iter().fold(digest, |digest, count| join(digest, *count));
+        digest = [mutations, views, restarts]
+            .into_iter()
+            .fold(digest, |digest, count| join(digest, *count));
         self.digest = join(digest, u64::from(broken.is_some()));
     }
 }

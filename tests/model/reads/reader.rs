@@ -6,11 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use replica::config::Config;
-use replica::event::{Effect, Input, ProbeId, RequestId};
-use replica::execute::Run;
+use replica::machine::execute::Run;
+use replica::machine::working_set::WorkingSet;
+use replica::replica::config::Config;
+use replica::replica::event::{Effect, Input, ProbeId, RequestId};
 use replica::replica::{Footprint, Identity, Recovered, Replica};
-use replica::working_set::WorkingSet;
 use shared::ids::{Instance, Slot};
 use shared::message::ChosenEntry;
 
@@ -27,7 +27,8 @@ pub(crate) struct Reader {
     /// Handed out for execution.
     pub(crate) run: Option<Vec<ChosenEntry>>,
     pub(crate) probes: BTreeSet<ProbeId>,
-    /// Digests of its state: of what concerns no acceptor, of what concerns each, and of all.
+    /// Digests of its state: of what concerns no acceptor, of what concerns each, and of
+    /// all.
     pub(crate) shared_digest: u64,
     pub(crate) acceptor_digests: [u64; ACCEPTORS],
     pub(crate) digest: u64,
@@ -48,7 +49,11 @@ impl Reader {
     pub(crate) fn new() -> Self {
         let name = "replica-1".parse().expect("a name");
         let identity = Identity { name, instance: Instance(1), url: "http://replica-1".to_owned() };
-        let core = Replica::new(Config { acceptors: ACCEPTORS, ..Config::default() }, identity, Recovered::default());
+        let core = Replica::new(
+            Config { acceptors: ACCEPTORS, ..Config::default() },
+            identity,
+            Recovered::default(),
+        );
         let (shared_digest, acceptor_digests, digest) = Default::default();
         let mut reader = Self {
             core,
@@ -70,7 +75,8 @@ impl Reader {
 
     pub(crate) fn step(&self, step: impl FnOnce(&mut Self, &mut Vec<Released>)) -> Stepped {
         let (mut reader, mut released) = (self.clone(), Vec::new());
-        catch_unwind(AssertUnwindSafe(|| step(&mut reader, &mut released))).map_err(|panic| panic_text(&*panic))?;
+        catch_unwind(AssertUnwindSafe(|| step(&mut reader, &mut released)))
+            .map_err(|panic| panic_text(&*panic))?;
         Ok((Arc::new(reader), released))
     }
 
@@ -81,7 +87,9 @@ impl Reader {
                     self.probes.insert(probe);
                 }
                 Effect::Execute { entries } => self.run = Some(entries),
-                Effect::Release { ids, executed_below, .. } => released.push(Released { ids, executed_below }),
+                Effect::Release { ids, executed_below, .. } => {
+                    released.push(Released { ids, executed_below })
+                }
                 Effect::Arm { .. }
                 | Effect::Join { .. }
                 | Effect::WrongCluster { .. }
@@ -99,8 +107,9 @@ impl Reader {
         let mut footprint = Footprint::default();
         self.core.footprint(&mut footprint);
         self.shared_digest = join(footprint.shared.finish(), u64::from(self.run.is_some()));
-        self.acceptor_digests =
-            std::array::from_fn(|place| footprint.acceptors.get(&acceptor_id(place)).map_or(0, |hasher| hasher.finish()));
+        self.acceptor_digests = std::array::from_fn(|place| {
+            footprint.acceptors.get(&acceptor_id(place)).map_or(0, |hasher| hasher.finish())
+        });
         self.digest = self.acceptor_digests.into_iter().fold(self.shared_digest, join);
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use acceptor::acceptor::{Acceptor, Persisted};
 use acceptor::limits::Limits;
-use replica::event::{ProbeId, RequestId};
+use replica::replica::event::{ProbeId, RequestId};
 use shared::ids::{Ballot, CoordinatorId, Slot};
 use shared::message::{Accept, Prepare, SlotValue, Value, Watermarks};
 
@@ -37,8 +37,9 @@ pub(crate) struct State {
 /// An acceptor that has promised the leader's ballot.
 pub(crate) fn acceptor(place: usize) -> Acceptor {
     let mut acceptor = Acceptor::new(acceptor_id(place), Limits::default());
-    let _reply =
-        acceptor.prepare(&Prepare { roster: roster(), ballot: BALLOT, from: Slot(0) }).persisted(Persisted::assert_synced());
+    let _reply = acceptor
+        .prepare(&Prepare { roster: roster(), ballot: BALLOT, from: Slot(0) })
+        .persisted(Persisted::assert_synced());
     acceptor
 }
 
@@ -54,8 +55,15 @@ pub(crate) fn watermarks(acceptor: &Acceptor) -> Watermarks {
 
 pub(crate) fn vote(acceptor: &mut Acceptor, slot: Slot) {
     let proposals = vec![SlotValue { slot, value: Value::Noop.encode() }];
-    let accept = Accept { roster: roster(), ballot: BALLOT, proposals, chosen_below: Slot(0), trim_below: Slot(0) };
-    let _reply = acceptor.accept(&accept).expect("a correct leader").persisted(Persisted::assert_synced());
+    let accept = Accept {
+        roster: roster(),
+        ballot: BALLOT,
+        proposals,
+        chosen_below: Slot(0),
+        trim_below: Slot(0),
+    };
+    let _reply =
+        acceptor.accept(&accept).expect("a correct leader").persisted(Persisted::assert_synced());
 }
 
 impl State {
@@ -81,7 +89,12 @@ impl State {
                     for id in ids {
                         let bound = self.waiting.remove(id);
                         if bound.is_none_or(|bound| bound > *executed_below) {
-                            self.broken = Some(format!("read {id} sees {executed_below}, and was to see {bound:?}").into());
+                            self.broken = Some(
+                                format!(
+                                    "read {id} sees {executed_below}, and was to see {bound:?}"
+                                )
+                                .into(),
+                            );
                         }
                     }
                 }
@@ -92,16 +105,31 @@ impl State {
     }
 
     pub(crate) fn refresh_digest(&mut self) {
-        let Self { acceptors, reader, answers, failed, waiting, reads, released, broken, digest: _ } = &*self;
+        let Self {
+            acceptors,
+            reader,
+            answers,
+            failed,
+            waiting,
+            reads,
+            released,
+            broken,
+            digest: _,
+        } = &*self;
         let mut digests: [u64; ACCEPTORS] = std::array::from_fn(|place| {
             let votes = acceptors[place].votes(Slot(0)).0;
-            let voted = votes.iter().fold(reader.acceptor_digests[place], |digest, vote| join(digest, vote.slot.0));
+            let voted = votes
+                .iter()
+                .fold(reader.acceptor_digests[place], |digest, vote| join(digest, vote.slot.0));
             let answers = answers.iter().filter(|((_, of), _)| *of == place);
-            answers.fold(voted, |digest, ((probe, _), answer)| join(join(digest, probe.0), answer.marks.voted_below.0))
+            answers.fold(voted, |digest, ((probe, _), answer)| {
+                join(join(digest, probe.0), answer.marks.voted_below.0)
+            })
         });
         digests.sort_unstable();
         let mut hasher = DefaultHasher::new();
-        (digests, reader.shared_digest, reads, released.len(), broken, failed.len(), waiting.len()).hash(&mut hasher);
+        (digests, reader.shared_digest, reads, released.len(), broken, failed.len(), waiting.len())
+            .hash(&mut hasher);
         failed.iter().for_each(|probe| probe.0.hash(&mut hasher));
         waiting.iter().for_each(|(id, bound)| (id.0, bound).hash(&mut hasher));
         self.digest = hasher.finish();

@@ -1,4 +1,5 @@
-//! Applies one small wrong version of Synod after another and demands that the tests catch each: see `tests::mutants`.
+//! Applies one small wrong version of Synod after another and demands that the tests
+//! catch each: see `tests::mutants`.
 //!
 //! ```text
 //! synod-mutants [NAME…]                 the mutants with one of these words in their names, or all
@@ -50,9 +51,13 @@ async fn work(mut arguments: VecDeque<String>) -> Result<()> {
             Task::TryIn(_) => 2,
         },
     );
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("this package lies in a workspace")?;
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("this package lies in a workspace")?;
     let mut mutants = Mutant::all(workspace)?;
-    mutants.retain(|mutant| arguments.is_empty() || arguments.iter().any(|name| mutant.name.contains(name.as_str())));
+    mutants.retain(|mutant| {
+        arguments.is_empty() || arguments.iter().any(|name| mutant.name.contains(name.as_str()))
+    });
     ensure!(!mutants.is_empty(), "no mutant has one of these words in its name: {arguments:?}");
     match task {
         Task::List => mutants.iter().for_each(list),
@@ -70,7 +75,11 @@ async fn try_all(workspace: &Path, mutants: &[Mutant]) -> Result<()> {
     campaign.prove_suites(mutants).await?;
     let findings = campaign.try_all(mutants).await?;
     let failures = findings.failures().len();
-    println!("\n{findings}\n{} mutants, {} catches demanded, {failures} missing", mutants.len(), findings.0.len());
+    println!(
+        "\n{findings}\n{} mutants, {} catches demanded, {failures} missing",
+        mutants.len(),
+        findings.0.len()
+    );
     ensure!(failures == 0, "{failures} times a mutant was not caught where it should have been");
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Runs simulations for as long as one likes, replays one, or makes a failing one shorter.
+//! Runs simulations for as long as one likes, replays one, or makes a failing one
+//! shorter.
 //!
 //! ```text
 //! synod-sim [--from SEED] [--runs N] [--seconds S] [--threads T]   many seeds; without --from, seeds nobody has tried
@@ -46,7 +47,12 @@ fn main() -> ExitCode {
     match (replay, minimise) {
         (Some(name), _) => show(&name),
         (None, Some(name)) => shorten(&name),
-        (None, None) => many(from.unwrap_or_else(rand::random), runs, seconds, threads.unwrap_or_else(every_core)),
+        (None, None) => many(
+            from.unwrap_or_else(rand::random),
+            runs,
+            seconds,
+            threads.unwrap_or_else(every_core),
+        ),
     }
 }
 
@@ -62,7 +68,10 @@ fn show(name: &RunName) -> ExitCode {
 
 fn conclude(name: &RunName, report: &Report) -> ExitCode {
     let Report { events, simulated, digest, .. } = report;
-    println!("run {name}: {events} events in {:.1} s, digest {digest:016x}", simulated.as_secs_f64());
+    println!(
+        "run {name}: {events} events in {:.1} s, digest {digest:016x}",
+        simulated.as_secs_f64()
+    );
     match &report.failure {
         None => {
             println!("it holds");
@@ -79,11 +88,14 @@ fn conclude(name: &RunName, report: &Report) -> ExitCode {
 const TRIES: u32 = 2_000;
 
 fn shorten(name: &RunName) -> ExitCode {
-    let Minimised { name, search } = minimise(name, TRIES, |plan| run(plan.clone(), Keep::Digest).failure);
+    let Minimised { name, search } =
+        minimise(name, TRIES, |plan| run(plan.clone(), Keep::Digest).failure);
     match search {
         Search::NotFailing => println!("it does not fail, so there is nothing to make shorter"),
         Search::Finished => println!("no fault can be left out any more"),
-        Search::OutOfTries => println!("given up after {TRIES} tries; another search may go on from here"),
+        Search::OutOfTries => {
+            println!("given up after {TRIES} tries; another search may go on from here")
+        }
     }
     let plan = Plan::of(&name);
     println!("{plan}");
@@ -96,7 +108,9 @@ fn many(first: u64, runs: Option<u64>, seconds: Option<u64>, threads: NonZeroUsi
     let limit = seconds.map(Duration::from_secs);
     let runs = runs.unwrap_or(if limit.is_some() { u64::MAX } else { 100 });
     println!("seeds from {first} on");
-    let batch = run_seeds(first, threads, |begun, since| begun < runs && limit.is_none_or(|limit| since < limit));
+    let batch = run_seeds(first, threads, |begun, since| {
+        begun < runs && limit.is_none_or(|limit| since < limit)
+    });
     println!("{batch}");
     if batch.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -2,20 +2,26 @@
 
 use balancer::status::report_of;
 use cli::answer::{Page, describe};
-use replica::working_set::Meta;
+use replica::machine::working_set::Meta;
 use shared::ids::Name;
 use shared::problem::{Body, Problem};
 
 use super::{choose, chosen, short};
 
-/// By the first byte: a problem, a page of a listing, a replica's status, or the state's meta data in JSON.
+/// By the first byte: a problem, a page of a listing, a replica's status, or the state's
+/// meta data in JSON.
 pub(super) fn decode(bytes: &[u8]) {
     let Some((choice, rest)) = choose(bytes) else { return };
     match choice % 4 {
         0 => problem(rest),
         1 => {
             let Ok(page) = serde_json::from_slice::<Page>(rest) else { return };
-            assert!(page.items.len() <= rest.len(), "{} bytes hold {} items", rest.len(), page.items.len());
+            assert!(
+                page.items.len() <= rest.len(),
+                "{} bytes hold {} items",
+                rest.len(),
+                page.items.len()
+            );
         }
         2 => {
             let Ok(status) = serde_json::from_slice(rest) else { return };
@@ -25,7 +31,10 @@ pub(super) fn decode(bytes: &[u8]) {
         _ => {
             let Ok(meta) = serde_json::from_slice::<Meta>(rest) else { return };
             let again = serde_json::to_vec(&meta).expect("plain JSON");
-            assert_eq!(serde_json::from_slice::<Meta>(&again).expect("what is written is read"), meta);
+            assert_eq!(
+                serde_json::from_slice::<Meta>(&again).expect("what is written is read"),
+                meta
+            );
         }
     }
 }
@@ -40,11 +49,14 @@ fn problem(bytes: &[u8]) {
 }
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
-    let problem = Problem::unavailable("no quorum of acceptors answered").with_revision(shared::ids::Revision(7));
+    let problem = Problem::unavailable("no quorum of acceptors answered")
+        .with_revision(shared::ids::Revision(7));
     let page = r#"{"items":[{"key":"a","value":"eA==","content_type":null,"revision":1,"created_revision":1,"version":1,"lease":null}],
         "revision":1,"next":"AQ"}"#;
-    let status = r#"{"service":"replica","id":"replica-1","role":"primary","epoch":1,"executed_slot":7}"#;
-    let meta = serde_json::to_vec(&Meta { view: Some(super::messages::view()), ..Meta::default() }).expect("plain JSON");
+    let status =
+        r#"{"service":"replica","id":"replica-1","role":"primary","epoch":1,"executed_slot":7}"#;
+    let meta = serde_json::to_vec(&Meta { view: Some(super::messages::view()), ..Meta::default() })
+        .expect("plain JSON");
     vec![
         chosen(0, problem.to_http().body()),
         chosen(0, b"<html>\nnginx"),

@@ -1,10 +1,11 @@
-//! A replica's `state.sqlite` with bytes changed, or any bytes in its place: it is refused, or it holds what was written.
+//! A replica's `state.sqlite` with bytes changed, or any bytes in its place: it is
+//! refused, or it holds what was written.
 
 use std::fs;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use replica::command::{Command, Commands};
+use replica::machine::command::{Command, Commands};
 use replica::store::{FILE, Inspected, OpenError, execute, inspect};
 use serde::{Deserialize, Serialize};
 use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Name, Slot};
@@ -30,15 +31,20 @@ struct Sound {
     holds: Inspected,
 }
 
-static RUNTIME: LazyLock<Runtime> =
-    LazyLock::new(|| tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime"));
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+});
 
 static SOUND: LazyLock<Sound> = LazyLock::new(|| {
     let folder = in_memory();
     let meta = RUNTIME.block_on(execute(folder.path(), &name(), entries())).expect("a new state");
     let file = fs::read(folder.path().join(FILE)).expect("it was written");
     let holds = open(&file).expect("it is sound").expect("it is there");
-    assert_eq!((holds.meta.clone(), holds.versions), (meta, 5), "what was executed is what it holds");
+    assert_eq!(
+        (holds.meta.clone(), holds.versions),
+        (meta, 5),
+        "what was executed is what it holds"
+    );
     Sound { file, holds }
 });
 
@@ -53,7 +59,10 @@ fn entries() -> Vec<ChosenEntry> {
     let batch = Value::Batch(Batch { epoch: Epoch(1), number: BatchNumber(0), commands });
     let ballot = Ballot { round: 1, coordinator: CoordinatorId(1) };
     let entry = |(slot, value): (u64, Bytes)| ChosenEntry { slot: Slot(slot), ballot, value };
-    (0..).zip([Value::View(view()).encode(), Value::Noop.encode(), batch.encode()]).map(entry).collect()
+    (0..)
+        .zip([Value::View(view()).encode(), Value::Noop.encode(), batch.encode()])
+        .map(entry)
+        .collect()
 }
 
 fn open(file: &[u8]) -> Result<Option<Inspected>, OpenError> {
@@ -75,19 +84,37 @@ pub(super) fn decode(bytes: &[u8]) {
     let changed = apply(&edits, &mut file);
     match open(&file) {
         Err(error) => short(&error),
-        // An empty file is a new one; nobody takes it for the old one, since the data directory is not new.
+        // An empty file is a new one; nobody takes it for the old one, since the data
+        // directory is not new.
         Ok(None) => panic!("the file is there"),
-        Ok(Some(found)) if cut == 0 && changed <= 1 => assert_eq!(found, SOUND.holds, "with one byte changed"),
-        Ok(Some(found)) => assert_eq!(found.meta, SOUND.holds.meta, "whatever was changed, the log and its end hold together"),
+        Ok(Some(found)) if cut == 0 && changed <= 1 => {
+            assert_eq!(found, SOUND.holds, "with one byte changed")
+        }
+        Ok(Some(found)) => assert_eq!(
+            found.meta, SOUND.holds.meta,
+            "whatever was changed, the log and its end hold together"
+        ),
     }
 }
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
     let of = |edits: Vec<Edit>, pages| {
-        chosen(1, postcard::to_allocvec(&Damage { edits, pages }).expect("encoding into memory does not fail"))
+        chosen(
+            1,
+            postcard::to_allocvec(&Damage { edits, pages })
+                .expect("encoding into memory does not fail"),
+        )
     };
-    let mut seeds = vec![of(Vec::new(), u8::MAX), of(Vec::new(), 3), chosen(0, vec![b'x'; 600]), chosen(0, b"")];
+    let mut seeds = vec![
+        of(Vec::new(), u8::MAX),
+        of(Vec::new(), 3),
+        chosen(0, vec![b'x'; 600]),
+        chosen(0, b""),
+    ];
     // In the file's header, the schema, and each kind of page.
-    seeds.extend([18, 60, 100, 900, 4_100, 8_191, 12_200, 16_380, 20_400].map(|at| of(vec![Edit::new(at, 1)], u8::MAX)));
+    seeds.extend(
+        [18, 60, 100, 900, 4_100, 8_191, 12_200, 16_380, 20_400]
+            .map(|at| of(vec![Edit::new(at, 1)], u8::MAX)),
+    );
     seeds
 }

@@ -1,8 +1,9 @@
-//! Executing a log of any values: nothing may fail, and however the log is cut into runs, the state is the same.
+//! Executing a log of any values: nothing may fail, and however the log is cut into runs,
+//! the state is the same.
 
 use bytes::Bytes;
-use replica::execute::{Executed, Run, apply};
-use replica::working_set::WorkingSet;
+use replica::machine::execute::{Executed, Run, apply};
+use replica::machine::working_set::WorkingSet;
 use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Slot};
 use shared::message::{Batch, ChosenEntry, Value};
 
@@ -13,7 +14,13 @@ use super::values::commands_seeds;
 pub(super) fn decode(bytes: &[u8]) {
     let Ok((values, _)) = postcard::take_from_bytes::<Vec<Bytes>>(bytes) else { return };
     let ballot = Ballot { round: 1, coordinator: CoordinatorId(1) };
-    let entries = || (0..).zip(&values).map(|(slot, value)| ChosenEntry { slot: Slot(slot), ballot, value: value.clone() });
+    let entries = || {
+        (0..).zip(&values).map(|(slot, value)| ChosenEntry {
+            slot: Slot(slot),
+            ballot,
+            value: value.clone(),
+        })
+    };
 
     let mut one_by_one = WorkingSet::complete();
     let slots: Vec<Executed> = entries().map(|entry| apply(&mut one_by_one, &entry)).collect();
@@ -24,7 +31,8 @@ pub(super) fn decode(bytes: &[u8]) {
     assert_eq!(report.meta, *one_by_one.meta());
     assert_eq!(report.meta.executed_below, Slot(values.len() as u64));
 
-    // As the store does it: a part of the state, chosen by what the run says it needs, and no panic over what was not loaded.
+    // As the store does it: a part of the state, chosen by what the run says it needs,
+    // and no panic over what was not loaded.
     let run = Run::new(entries().collect());
     let mut partial = WorkingSet::partial(Default::default(), run.needs(), []);
     assert_eq!(run.apply(&mut partial), report, "on the records it asked for");
@@ -33,7 +41,12 @@ pub(super) fn decode(bytes: &[u8]) {
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
     let batch = |number, commands: Vec<u8>| {
-        Value::Batch(Batch { epoch: Epoch(1), number: BatchNumber(number), commands: Bytes::from(commands) }).encode()
+        Value::Batch(Batch {
+            epoch: Epoch(1),
+            number: BatchNumber(number),
+            commands: Bytes::from(commands),
+        })
+        .encode()
     };
     let mut log = vec![Value::View(view()).encode(), Value::Noop.encode()];
     log.extend((0..).zip(commands_seeds()).map(|(number, commands)| batch(number, commands)));

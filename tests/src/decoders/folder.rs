@@ -1,5 +1,5 @@
-//! The acceptor's log, whole: what a start makes of a folder of segments, of which some are damaged, missing or nonsense under right
-//! checksums.
+//! The acceptor's log, whole: what a start makes of a folder of segments, of which some
+//! are damaged, missing or nonsense under right checksums.
 
 use std::fs;
 use std::path::Path;
@@ -47,17 +47,27 @@ pub(super) fn decode(bytes: &[u8]) {
         Ok(Some(acceptor)) => {
             acceptor.check_invariants();
             if is_whole {
-                assert_eq!(format!("{acceptor:?}"), format!("{:?}", told(&log)), "what was written is what is read");
+                assert_eq!(
+                    format!("{acceptor:?}"),
+                    format!("{:?}", told(&log)),
+                    "what was written is what is read"
+                );
             }
             assert_same_again(folder.path(), &acceptor);
         }
     }
 }
 
-/// A start changes what it finds (it drops a torn tail and seals what a crash left unsealed), and the next one finds the same.
+/// A start changes what it finds (it drops a torn tail and seals what a crash left
+/// unsealed), and the next one finds the same.
 fn assert_same_again(folder: &Path, acceptor: &Acceptor) {
-    let again = recover(folder, Limits::default()).expect("a log that could be read can be read again");
-    assert_eq!(format!("{:?}", again.expect("it is still there")), format!("{acceptor:?}"), "at a second start");
+    let again =
+        recover(folder, Limits::default()).expect("a log that could be read can be read again");
+    assert_eq!(
+        format!("{:?}", again.expect("it is still there")),
+        format!("{acceptor:?}"),
+        "at a second start"
+    );
 }
 
 /// An acceptor that is told all records, but for those of segments that are not needed.
@@ -65,7 +75,9 @@ fn told(log: &Log) -> Acceptor {
     let entries = |recipe: &Recipe| -> Vec<Entry> {
         let of = |payload: &Payload| match payload {
             Payload::Entries(entries) => entries.clone(),
-            Payload::Bytes(bytes) => acceptor::record::decode(bytes).expect("a segment that was read"),
+            Payload::Bytes(bytes) => {
+                acceptor::record::decode(bytes).expect("a segment that was read")
+            }
         };
         recipe.groups.iter().flat_map(of).collect()
     };
@@ -74,7 +86,8 @@ fn told(log: &Log) -> Acceptor {
         Entry::Released { oldest } => Some(*oldest),
         Entry::State(_) => None,
     });
-    let skipped = usize::try_from(oldest.expect("a log that was read").saturating_sub(1)).expect("a small number");
+    let skipped = usize::try_from(oldest.expect("a log that was read").saturating_sub(1))
+        .expect("a small number");
     let mut acceptor = Acceptor::new(AcceptorId(1), Limits::default());
     for entry in log.segments.iter().skip(skipped).flat_map(entries) {
         match entry {
@@ -85,18 +98,25 @@ fn told(log: &Log) -> Acceptor {
     acceptor
 }
 
-/// A folder that is only in memory where the system has such a place: thousands are made and synced.
+/// A folder that is only in memory where the system has such a place: thousands are made
+/// and synced.
 pub(super) fn in_memory() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a temporary folder")
 }
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
     let of = |segments: Vec<Recipe>, missing| {
-        postcard::to_allocvec(&Log { segments, missing }).expect("encoding into memory does not fail")
+        postcard::to_allocvec(&Log { segments, missing })
+            .expect("encoding into memory does not fail")
     };
-    let first = |tail, edits| recipe(vec![summary(1), Payload::Entries(vec![voted(1, 0..3)])], tail, edits);
+    let first =
+        |tail, edits| recipe(vec![summary(1), Payload::Entries(vec![voted(1, 0..3)])], tail, edits);
     let second = |oldest, edits| {
-        let groups = vec![summary(oldest), Payload::Entries(vec![voted(2, 2..5)]), Payload::Entries(vec![voted(3, 4..6)])];
+        let groups = vec![
+            summary(oldest),
+            Payload::Entries(vec![voted(2, 2..5)]),
+            Payload::Entries(vec![voted(3, 4..6)]),
+        ];
         recipe(groups, Tail::Mark, edits)
     };
     vec![

@@ -6,8 +6,8 @@ use std::time::Duration;
 use balancer::headers::{Origin, end_to_end_option, forward_request, strip_hop_by_hop};
 use cli::answer::retry_after;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
-use replica::request::conditions::{Guard, ReadConditions, Verdict, etag, guard_of};
-use replica::request::headers::{min_revision, wants_ndjson};
+use replica::http::request::conditions::{Guard, ReadConditions, Verdict, etag, guard_of};
+use replica::http::request::headers::{min_revision, wants_ndjson};
 use shared::deadline::{self, timeout_of};
 use shared::ids::{Name, Revision};
 use shared::telemetry::{Context, TraceContext, extract, inject};
@@ -15,7 +15,8 @@ use shared::wire::{Encoding, Reply};
 
 use super::short;
 
-/// Fields of names that mean something, one a line: the first byte of a line chooses the name, the rest is the value.
+/// Fields of names that mean something, one a line: the first byte of a line chooses the
+/// name, the rest is the value.
 const NAMES: [HeaderName; 16] = [
     header::IF_MATCH,
     header::IF_NONE_MATCH,
@@ -52,7 +53,11 @@ pub(super) fn decode(bytes: &[u8]) {
     numbers(&headers);
     let _encoding = Reply::of(&headers);
     let _wanted = wants_ndjson(&headers);
-    if let Some(encoding) = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).and_then(Encoding::of_media_type) {
+    if let Some(encoding) = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .and_then(Encoding::of_media_type)
+    {
         assert_eq!(Encoding::of_media_type(encoding.media_type()), Some(encoding));
     }
     traces(&headers);
@@ -61,11 +66,16 @@ pub(super) fn decode(bytes: &[u8]) {
 
 fn conditions(headers: &HeaderMap) {
     match guard_of(headers) {
-        Ok(Guard::Always) => assert!(!headers.contains_key(header::IF_MATCH) && !headers.contains_key(header::IF_NONE_MATCH)),
+        Ok(Guard::Always) => assert!(
+            !headers.contains_key(header::IF_MATCH) && !headers.contains_key(header::IF_NONE_MATCH)
+        ),
         Ok(Guard::IfMatch(revision)) => {
             let field = headers[header::IF_MATCH].to_str().expect("it was read");
             let alone = headers.get_all(header::IF_MATCH).iter().count() == 1;
-            assert!(revision == Revision(0) || !alone || field.contains(&etag(revision)), "{field} was read as {revision}");
+            assert!(
+                revision == Revision(0) || !alone || field.contains(&etag(revision)),
+                "{field} was read as {revision}"
+            );
         }
         Ok(Guard::IfMatchAny | Guard::IfNoneMatchAny) => {}
         Err(problem) => short(&problem),
@@ -73,7 +83,10 @@ fn conditions(headers: &HeaderMap) {
     let Ok(conditions) = ReadConditions::of(headers) else { return };
     for present in [None, Some(Revision(17)), Some(Revision(u64::MAX))] {
         let verdict = conditions.judge(present);
-        assert!(present.is_some() || verdict != Verdict::NotModified, "what is not there is not modified: {headers:?}");
+        assert!(
+            present.is_some() || verdict != Verdict::NotModified,
+            "what is not there is not modified: {headers:?}"
+        );
     }
 }
 
@@ -108,9 +121,15 @@ fn forwarded(mut headers: HeaderMap) {
     let is_refused = end_to_end_option(&headers).is_some();
     let conditions = headers.get_all(header::IF_MATCH).iter().cloned().collect::<Vec<_>>();
     let balancer: Name = "balancer-1".parse().expect("a name");
-    let origin = Origin { client: Ipv4Addr::LOCALHOST.into(), version: Version::HTTP_11, balancer: &balancer };
+    let origin = Origin {
+        client: Ipv4Addr::LOCALHOST.into(),
+        version: Version::HTTP_11,
+        balancer: &balancer,
+    };
     forward_request(&mut headers, origin, &Context::new());
-    for name in [header::CONNECTION, header::TRANSFER_ENCODING, HeaderName::from_static("keep-alive")] {
+    for name in
+        [header::CONNECTION, header::TRANSFER_ENCODING, HeaderName::from_static("keep-alive")]
+    {
         assert!(!headers.contains_key(&name), "{name} is about one connection");
     }
     let kept = headers.get_all(header::IF_MATCH).iter().cloned().collect::<Vec<_>>();
@@ -140,6 +159,10 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         line(12, "192.0.2.7"),
         line(13, "2"),
     ];
-    let state = [line(6, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), line(7, "vendor=x,other=y")].join(&b'\n');
+    let state = [
+        line(6, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        line(7, "vendor=x,other=y"),
+    ]
+    .join(&b'\n');
     all.iter().cloned().chain([all.join(&b'\n'), state]).collect()
 }

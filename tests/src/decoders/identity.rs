@@ -16,7 +16,11 @@ pub(super) fn decode(bytes: &[u8]) {
     let name: Name = "replica-1".parse().expect("a name");
     let opened = [Service::Replica, Service::Acceptor].map(|service| {
         let opened = DataDir::open(folder.path(), service, &name);
-        assert_eq!(fs::read(&path).expect("it is there"), bytes, "whoever opens a folder, its identity stays");
+        assert_eq!(
+            fs::read(&path).expect("it is there"),
+            bytes,
+            "whoever opens a folder, its identity stays"
+        );
         opened.map(|folder| (folder.nonce(), folder.is_new())).inspect_err(short)
     });
     match &opened {
@@ -24,7 +28,10 @@ pub(super) fn decode(bytes: &[u8]) {
         [Ok((nonce, is_new)), Err(error)] | [Err(error), Ok((nonce, is_new))] => {
             assert!(matches!(error, DataDirError::Foreign { .. }), "{error}");
             let text = String::from_utf8_lossy(bytes).to_lowercase();
-            assert!(!is_new && text.contains(&format!("{nonce:016x}")), "the nonce {nonce:016x} is not from {text}");
+            assert!(
+                !is_new && text.contains(&format!("{nonce:016x}")),
+                "the nonce {nonce:016x} is not from {text}"
+            );
         }
         [Err(_), Err(_)] => {}
     }

@@ -5,11 +5,14 @@ use std::fmt::Debug;
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use shared::ids::{AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, Name, Slot};
+use shared::ids::{
+    AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, Name, Slot,
+};
 use shared::message::{
-    Accept, AcceptReply, Accepted, ChosenEntry, ChosenReply, Directory, DirectoryEntry, Full, Heartbeat, HeartbeatReply, Marks,
-    Member, Nack, Phase, Prepare, PrepareReply, Promise, Proposal, ProposalReply, Roster, Service, SlotValue, Stranger, View,
-    Vote, VotesPage, Watermarks,
+    Accept, AcceptReply, Accepted, ChosenEntry, ChosenReply, Directory, DirectoryEntry, Full,
+    Heartbeat, HeartbeatReply, Marks, Member, Nack, Phase, Prepare, PrepareReply, Promise,
+    Proposal, ProposalReply, Roster, Service, SlotValue, Stranger, View, Vote, VotesPage,
+    Watermarks,
 };
 use shared::wire::Encoding;
 
@@ -54,12 +57,17 @@ fn same<T: Serialize + DeserializeOwned + PartialEq + Debug>(encoding: Encoding,
     }
     if encoding == Encoding::Postcard {
         let length = encoding.encode(&message).len();
-        assert!(length <= bytes.len(), "{} bytes were read as a message of {length}: {message:?}", bytes.len());
+        assert!(
+            length <= bytes.len(),
+            "{} bytes were read as a message of {length}: {message:?}",
+            bytes.len()
+        );
     }
 }
 
 const BALLOT: Ballot = Ballot { round: 300, coordinator: CoordinatorId(u64::MAX) };
-const MARKS: Marks = Marks { voted_below: Slot(900), chosen_below: Slot(8), trimmed_below: Slot(7) };
+const MARKS: Marks =
+    Marks { voted_below: Slot(900), chosen_below: Slot(8), trimmed_below: Slot(7) };
 
 fn roster() -> Roster {
     Roster::new(vec![AcceptorId(3), AcceptorId(1), AcceptorId(2)]).expect("three acceptors")
@@ -87,10 +95,27 @@ fn of_acceptors(seeds: &mut Vec<Vec<u8>>) {
     let nack = Nack { acceptor: AcceptorId(1), promised: BALLOT };
     let stranger = Stranger { acceptor: AcceptorId(1), roster: Some(roster()) };
     let next = Some(Slot(8));
-    let promise = Promise { acceptor: AcceptorId(1), ballot: BALLOT, from: Slot(4), votes: votes.clone(), next, marks: MARKS };
-    let proposals = vec![SlotValue { slot: Slot(9), value: value.clone() }, SlotValue { slot: Slot(10), value }];
-    let accept = Accept { roster: roster(), ballot: BALLOT, proposals, chosen_below: Slot(8), trim_below: Slot(7) };
-    let accepted = Accepted { acceptor: AcceptorId(1), ballot: BALLOT, slots: vec![Slot(9)], marks: MARKS };
+    let promise = Promise {
+        acceptor: AcceptorId(1),
+        ballot: BALLOT,
+        from: Slot(4),
+        votes: votes.clone(),
+        next,
+        marks: MARKS,
+    };
+    let proposals = vec![
+        SlotValue { slot: Slot(9), value: value.clone() },
+        SlotValue { slot: Slot(10), value },
+    ];
+    let accept = Accept {
+        roster: roster(),
+        ballot: BALLOT,
+        proposals,
+        chosen_below: Slot(8),
+        trim_below: Slot(7),
+    };
+    let accepted =
+        Accepted { acceptor: AcceptorId(1), ballot: BALLOT, slots: vec![Slot(9)], marks: MARKS };
     let full = Full { acceptor: AcceptorId(1), limit: "disk".into() };
     both(seeds, 0, &Prepare { roster: roster(), ballot: BALLOT, from: Slot(4) });
     both(seeds, 1, &PrepareReply::Promise(promise));
@@ -101,19 +126,34 @@ fn of_acceptors(seeds: &mut Vec<Vec<u8>>) {
     both(seeds, 3, &AcceptReply::Nack(nack));
     both(seeds, 3, &AcceptReply::Stranger(stranger));
     both(seeds, 3, &AcceptReply::Full(full));
-    let watermarks =
-        Watermarks { acceptor: AcceptorId(1), roster: None, promised: Some(BALLOT), marks: MARKS, leader_silent_ms: 1 };
+    let watermarks = Watermarks {
+        acceptor: AcceptorId(1),
+        roster: None,
+        promised: Some(BALLOT),
+        marks: MARKS,
+        leader_silent_ms: 1,
+    };
     both(seeds, 4, &watermarks);
     both(seeds, 5, &VotesPage { acceptor: AcceptorId(1), roster: None, votes, next, marks: MARKS });
     let url = "http://127.0.0.1:8301".to_owned();
-    let member = Member { name: name("replica-1"), service: Service::Replica, url, instance: Instance(1) };
+    let member =
+        Member { name: name("replica-1"), service: Service::Replica, url, instance: Instance(1) };
     both(seeds, 6, &member);
     both(seeds, 7, &Directory { members: vec![DirectoryEntry { member, age_ms: 3 }] });
 }
 
 fn of_others(seeds: &mut Vec<Vec<u8>>) {
     let value = Bytes::from_static(b"value");
-    both(seeds, 8, &Proposal { cluster: ClusterId(1), epoch: Epoch(1), number: BatchNumber(0), value: value.clone() });
+    both(
+        seeds,
+        8,
+        &Proposal {
+            cluster: ClusterId(1),
+            epoch: Epoch(1),
+            number: BatchNumber(0),
+            value: value.clone(),
+        },
+    );
     both(seeds, 9, &ProposalReply::Chosen { slot: Slot(1), ballot: BALLOT, chosen_below: Slot(2) });
     both(seeds, 9, &ProposalReply::Overloaded { limit: "slots".into() });
     both(seeds, 9, &ProposalReply::NotLeading);
@@ -129,7 +169,16 @@ fn of_others(seeds: &mut Vec<Vec<u8>>) {
     };
     both(seeds, 10, &heartbeat);
     let coordinator = CoordinatorId(1);
-    both(seeds, 11, &HeartbeatReply { coordinator, phase: Phase::Phase2, ballot: Some(BALLOT), chosen_below: Slot(1) });
+    both(
+        seeds,
+        11,
+        &HeartbeatReply {
+            coordinator,
+            phase: Phase::Phase2,
+            ballot: Some(BALLOT),
+            chosen_below: Slot(1),
+        },
+    );
     let entries = vec![ChosenEntry { slot: Slot(0), ballot: BALLOT, value }];
     both(seeds, 12, &ChosenReply::Entries { entries, chosen_below: Slot(1) });
     both(seeds, 12, &ChosenReply::Trimmed { oldest: Slot(5) });

@@ -1,20 +1,25 @@
-//! Every decoder that reads bytes from the network or from a disk, as a function of bytes.
+//! Every decoder that reads bytes from the network or from a disk, as a function of
+//! bytes.
 //!
-//! Whoever can reach a port, and any disk that goes bad, hands these bytes to a service. Each function here decodes them by the
-//! product's own code and checks more than that it comes back:
+//! Whoever can reach a port, and any disk that goes bad, hands these bytes to a service.
+//! Each function here decodes them by the product's own code and checks more than that it
+//! comes back:
 //!
-//! - what decodes is encoded and decoded again, and is the same; the encoding is never longer than what came in, and a canonical one
-//!   is the same bytes;
-//! - where there is a checksum, what was changed is never taken for something else that was written;
+//! - what decodes is encoded and decoded again, and is the same; the encoding is never
+//!   longer than what came in, and a canonical one is the same bytes;
+//! - where there is a checksum, what was changed is never taken for something else that
+//!   was written;
 //! - what is refused is refused in bounded words.
 //!
-//! That memory stays in proportion to the input is measured around these functions: by `tests/decoders`, which feeds them the
-//! committed corpus and what proptest makes of it, in every test run; and by libFuzzer's limits on allocation in `fuzz/`, which has a
-//! target for each of them and runs as long as one likes. A new decoder is added in [`ALL`], and its target and corpus are then
-//! missed by a test.
+//! That memory stays in proportion to the input is measured around these functions: by
+//! `tests/decoders`, which feeds them the committed corpus and what proptest makes of it,
+//! in every test run; and by libFuzzer's limits on allocation in `fuzz/`, which has a
+//! target for each of them and runs as long as one likes. A new decoder is added in
+//! [`ALL`], and its target and corpus are then missed by a test.
 //!
-//! Not here: HTTP/1.1 itself with its chunks (hyper's), what SQLite's own code does with a damaged file beyond what comes out of it,
-//! the two queries that axum reads (`from`, `limit`, `wait_ms` of acceptors and coordinators), and command lines and environment
+//! Not here: HTTP/1.1 itself with its chunks (hyper's), what SQLite's own code does with
+//! a damaged file beyond what comes out of it, the two queries that axum reads (`from`,
+//! `limit`, `wait_ms` of acceptors and coordinators), and command lines and environment
 //! (an operator's, not the network's).
 
 mod answers;
@@ -54,7 +59,8 @@ pub enum Input {
     Bytes,
     /// It says what is made, damaged and then decoded.
     Recipe,
-    /// It becomes files that are written and synced, as they are or by a recipe: milliseconds.
+    /// It becomes files that are written and synced, as they are or by a recipe:
+    /// milliseconds.
     Files,
 }
 
@@ -100,17 +106,24 @@ pub fn named(name: &str) -> Decoder {
     *found.unwrap_or_else(|| panic!("there is no decoder {name:?}"))
 }
 
-/// Inputs of the decoder `segment` that change each byte of a segment of an acceptor's log once.
+/// Inputs of the decoder `segment` that change each byte of a segment of an acceptor's
+/// log once.
 pub fn each_byte_of_a_segment_changed() -> impl Iterator<Item = Vec<u8>> {
     segment::each_byte_changed()
 }
 
-/// The longest text of an error, in bytes: whoever sends nonsense is not sent it back whole, and no log fills up with it.
+/// The longest text of an error, in bytes: whoever sends nonsense is not sent it back
+/// whole, and no log fills up with it.
 const ERROR_BYTES: usize = 4 << 10;
 
 fn short(error: &impl Display) {
     let text = error.to_string();
-    assert!(text.len() <= ERROR_BYTES, "an error of {} bytes: {:?}…", text.len(), text.chars().take(200).collect::<String>());
+    assert!(
+        text.len() <= ERROR_BYTES,
+        "an error of {} bytes: {:?}…",
+        text.len(),
+        text.chars().take(200).collect::<String>()
+    );
 }
 
 /// The first byte, which says what the others are.

@@ -1,8 +1,8 @@
 //! Query strings and cursors: what a listing asks for.
 
 use bytes::Bytes;
-use replica::request::listing::{Asked, Cursor, Listing, PARAMETERS};
-use replica::request::query::Query;
+use replica::http::request::listing::{Asked, Cursor, Listing, PARAMETERS};
+use replica::http::request::query::Query;
 use shared::ids::Revision;
 
 use super::short;
@@ -36,9 +36,13 @@ pub(super) fn query(bytes: &[u8]) {
         Ok(Asked { listing, revision, after }) => {
             let (revision, after) = (revision.unwrap_or(Revision(7)), after.unwrap_or_default());
             let text = Cursor { listing: listing.clone(), revision, after: after.clone() }.encode();
-            let query = Query::parse(Some(&format!("cursor={text}")), &PARAMETERS).expect("a cursor is safe in a URL");
+            let query = Query::parse(Some(&format!("cursor={text}")), &PARAMETERS)
+                .expect("a cursor is safe in a URL");
             let asked = Asked::of(&query).expect("a cursor of this API");
-            assert_eq!((asked.listing, asked.revision, asked.after), (listing, Some(revision), Some(after)));
+            assert_eq!(
+                (asked.listing, asked.revision, asked.after),
+                (listing, Some(revision), Some(after))
+            );
         }
     }
 }
@@ -49,7 +53,12 @@ pub(super) fn cursor(bytes: &[u8]) {
         Ok(cursor) => {
             let again = cursor.encode();
             assert_eq!(Cursor::decode(&again).as_ref(), Ok(&cursor), "a cursor is read back");
-            assert!(again.len() <= text.len(), "{} bytes were read as a cursor of {}", text.len(), again.len());
+            assert!(
+                again.len() <= text.len(),
+                "{} bytes were read as a cursor of {}",
+                text.len(),
+                again.len()
+            );
         }
         Err(problem) => {
             assert_eq!(problem.status(), 400);
@@ -66,7 +75,9 @@ fn cursors() -> Vec<String> {
         reverse,
         keys_only: reverse,
     };
-    let of = |listing, revision| Cursor { listing, revision: Revision(revision), after: Bytes::from_static(b"a/m") }.encode();
+    let of = |listing, revision| {
+        Cursor { listing, revision: Revision(revision), after: Bytes::from_static(b"a/m") }.encode()
+    };
     vec![of(listing("", None, false), 0), of(listing("ä/", Some("ä/9"), true), u64::MAX)]
 }
 

@@ -1,4 +1,5 @@
-//! The acceptor's log, one segment: whatever was changed in it, what reads back is what was written.
+//! The acceptor's log, one segment: whatever was changed in it, what reads back is what
+//! was written.
 
 use acceptor::decision::Record;
 use acceptor::frame::{BLOCK, Chain, FrameHeader, Kind, SEGMENT_HEADER, SegmentHeader, seal_group};
@@ -15,7 +16,8 @@ use super::{choose, chosen};
 /// Of every segment here, so that headers can be made that match.
 const SALT: u64 = 7;
 
-/// A header of a frame, a header of a segment, or the records of a group, by the first byte.
+/// A header of a frame, a header of a segment, or the records of a group, by the first
+/// byte.
 pub(super) fn frame(bytes: &[u8]) {
     let Some((choice, rest)) = choose(bytes) else { return };
     match choice % 3 {
@@ -25,7 +27,11 @@ pub(super) fn frame(bytes: &[u8]) {
             assert_eq!(again, Some(header), "a frame's header is read back");
         }
         1 => match SegmentHeader::decode(rest) {
-            Ok(header) => assert_eq!(SegmentHeader::decode(&header.encode()), Ok(header), "a segment's header is read back"),
+            Ok(header) => assert_eq!(
+                SegmentHeader::decode(&header.encode()),
+                Ok(header),
+                "a segment's header is read back"
+            ),
             Err(what) => assert!(what.len() < 200, "{what}"),
         },
         _ => {
@@ -35,7 +41,12 @@ pub(super) fn frame(bytes: &[u8]) {
             drop(entries);
             let read = record::decode(&again).expect("records are read back");
             assert_eq!(encode(&read), again, "and are the same");
-            assert!(again.len() <= rest.len(), "{} bytes were read as records of {}", rest.len(), again.len());
+            assert!(
+                again.len() <= rest.len(),
+                "{} bytes were read as records of {}",
+                rest.len(),
+                again.len()
+            );
         }
     }
 }
@@ -109,7 +120,8 @@ pub(super) fn build(recipe: &Recipe, place: Place, acceptor: AcceptorId) -> (Vec
         frames.extend(FrameHeader::after(kind, sequence.saturating_sub(1), chain).encode(SALT));
     }
     let length = (SEGMENT_HEADER + frames.len() + usize::from(recipe.spare) * BLOCK) as u64;
-    let header = SegmentHeader { number, acceptor, salt: SALT, first_sequence, length, chain: before };
+    let header =
+        SegmentHeader { number, acceptor, salt: SALT, first_sequence, length, chain: before };
     let mut image = header.encode().to_vec();
     image.extend(frames);
     image.resize(usize::try_from(length).expect("a small segment"), 0);
@@ -119,14 +131,19 @@ pub(super) fn build(recipe: &Recipe, place: Place, acceptor: AcceptorId) -> (Vec
 fn read(image: &[u8]) -> Result<(Vec<Group>, End), String> {
     let header = SegmentHeader::decode(image)?;
     let read = scan(image, &header).map_err(|Damage { offset, what }| {
-        assert!(offset <= image.len() && what.len() < 400, "damage at {offset} of {}: {what}", image.len());
+        assert!(
+            offset <= image.len() && what.len() < 400,
+            "damage at {offset} of {}: {what}",
+            image.len()
+        );
         what
     })?;
     assert!(read.offset <= image.len(), "the groups end at {} of {}", read.offset, image.len());
     Ok((read.groups, read.end))
 }
 
-/// Any bytes as they are, or a segment made by a [`Recipe`] and then damaged; by the first byte.
+/// Any bytes as they are, or a segment made by a [`Recipe`] and then damaged; by the
+/// first byte.
 pub(super) fn decode(bytes: &[u8]) {
     let Some((choice, rest)) = choose(bytes) else { return };
     if choice % 2 == 0 {
@@ -134,23 +151,37 @@ pub(super) fn decode(bytes: &[u8]) {
         return;
     }
     let Ok((recipe, _)) = postcard::take_from_bytes::<Recipe>(rest) else { return };
-    let (image, _) = build(&recipe, Place { number: 1, first_sequence: 1, chain: [0; 32] }, AcceptorId(1));
+    let (image, _) =
+        build(&recipe, Place { number: 1, first_sequence: 1, chain: [0; 32] }, AcceptorId(1));
     let Ok((written, end)) = read(&image) else {
         let nonsense = |payload: &Payload| match payload {
             Payload::Entries(_) => false,
             Payload::Bytes(bytes) => record::decode(bytes).is_err(),
         };
-        assert!(recipe.groups.iter().any(nonsense) || recipe.groups.is_empty(), "a whole segment does not read back: {recipe:?}");
+        assert!(
+            recipe.groups.iter().any(nonsense) || recipe.groups.is_empty(),
+            "a whole segment does not read back: {recipe:?}"
+        );
         return;
     };
     assert_eq!(written.len(), recipe.groups.len(), "all groups read back");
     let mut damaged = image;
     let changed = apply(&recipe.edits, &mut damaged);
     let Ok((groups, _)) = read(&damaged) else { return };
-    assert_eq!(groups, written[..groups.len()], "what reads back of a damaged segment is what was written");
-    // A single damage takes away no more than a group that nothing shows to have been synced.
+    assert_eq!(
+        groups,
+        written[..groups.len()],
+        "what reads back of a damaged segment is what was written"
+    );
+    // A single damage takes away no more than a group that nothing shows to have been
+    // synced.
     let fewest = if end == End::Unmarked { written.len().saturating_sub(1) } else { written.len() };
-    assert!(changed > 1 || groups.len() >= fewest, "{} of {} groups are left of {end:?}", groups.len(), written.len());
+    assert!(
+        changed > 1 || groups.len() >= fewest,
+        "{} of {} groups are left of {end:?}",
+        groups.len(),
+        written.len()
+    );
 }
 
 pub(super) fn roster() -> Roster {
@@ -159,7 +190,9 @@ pub(super) fn roster() -> Roster {
 
 pub(super) fn voted(round: u64, slots: std::ops::Range<u64>) -> Entry {
     let ballot = Ballot { round, coordinator: CoordinatorId(9) };
-    let votes = slots.map(|slot| SlotValue { slot: Slot(slot), value: Bytes::from(format!("{slot}@{round}")) }).collect();
+    let votes = slots
+        .map(|slot| SlotValue { slot: Slot(slot), value: Bytes::from(format!("{slot}@{round}")) })
+        .collect();
     Entry::State(Record::Voted { ballot, votes, chosen_below: Slot(0) })
 }
 
@@ -169,7 +202,11 @@ pub(super) fn summary(oldest: u64) -> Payload {
     Payload::Entries(vec![
         Entry::State(Record::Joined(roster())),
         Entry::State(Record::Promised(ballot)),
-        Entry::State(Record::Trimmed { below: Slot(0), voted_below: Slot(0), chosen_below: Slot(0) }),
+        Entry::State(Record::Trimmed {
+            below: Slot(0),
+            voted_below: Slot(0),
+            chosen_below: Slot(0),
+        }),
         Entry::Released { oldest },
     ])
 }
@@ -179,20 +216,35 @@ pub(super) fn recipe(groups: Vec<Payload>, tail: Tail, edits: Vec<Edit>) -> Reci
 }
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
-    let of = |recipe: Recipe| chosen(1, postcard::to_allocvec(&recipe).expect("encoding into memory does not fail"));
-    let groups = || vec![summary(1), Payload::Entries(vec![voted(1, 0..3)]), Payload::Entries(vec![voted(2, 3..9)])];
+    let of = |recipe: Recipe| {
+        chosen(1, postcard::to_allocvec(&recipe).expect("encoding into memory does not fail"))
+    };
+    let groups = || {
+        vec![
+            summary(1),
+            Payload::Entries(vec![voted(1, 0..3)]),
+            Payload::Entries(vec![voted(2, 3..9)]),
+        ]
+    };
     let zeros = Payload::Bytes(Bytes::from(vec![0; 2_000]));
     let large = Entry::State(Record::Voted {
         ballot: Ballot { round: 3, coordinator: CoordinatorId(9) },
         votes: vec![SlotValue { slot: Slot(9), value: Bytes::from(vec![0; 1_500]) }],
         chosen_below: Slot(3),
     });
-    let (image, _) =
-        build(&recipe(groups(), Tail::Mark, Vec::new()), Place { number: 1, first_sequence: 1, chain: [0; 32] }, AcceptorId(1));
+    let (image, _) = build(
+        &recipe(groups(), Tail::Mark, Vec::new()),
+        Place { number: 1, first_sequence: 1, chain: [0; 32] },
+        AcceptorId(1),
+    );
     vec![
         of(recipe(groups(), Tail::Nothing, vec![Edit::new(600, 1)])),
         of(recipe(groups(), Tail::Mark, vec![Edit::new(700, 128)])),
-        of(recipe(vec![summary(1), Payload::Entries(vec![large])], Tail::Seal, vec![Edit::new(1_000, 16), Edit::new(9, 1)])),
+        of(recipe(
+            vec![summary(1), Payload::Entries(vec![large])],
+            Tail::Seal,
+            vec![Edit::new(1_000, 16), Edit::new(9, 1)],
+        )),
         of(recipe(vec![zeros], Tail::Nothing, Vec::new())),
         chosen(0, image),
     ]
@@ -202,12 +254,20 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
 pub(super) fn each_byte_changed() -> impl Iterator<Item = Vec<u8>> {
     let of = |edits| {
         recipe(
-            vec![summary(1), Payload::Entries(vec![voted(1, 0..3)]), Payload::Entries(vec![voted(2, 3..9)])],
+            vec![
+                summary(1),
+                Payload::Entries(vec![voted(1, 0..3)]),
+                Payload::Entries(vec![voted(2, 3..9)]),
+            ],
             Tail::Mark,
             edits,
         )
     };
-    let (image, _) = build(&of(Vec::new()), Place { number: 1, first_sequence: 1, chain: [0; 32] }, AcceptorId(1));
+    let (image, _) = build(
+        &of(Vec::new()),
+        Place { number: 1, first_sequence: 1, chain: [0; 32] },
+        AcceptorId(1),
+    );
     let length = u32::try_from(image.len()).expect("a small segment");
     (0..length).map(move |at| {
         let changed = of(vec![Edit::new(at, 1 << (at % 8))]);
@@ -216,9 +276,16 @@ pub(super) fn each_byte_changed() -> impl Iterator<Item = Vec<u8>> {
 }
 
 pub(super) fn frame_seeds() -> Vec<Vec<u8>> {
-    let header =
-        SegmentHeader { number: 1, acceptor: AcceptorId(1), salt: SALT, first_sequence: 1, length: 4_096, chain: [5; 32] };
-    let entries = [Entry::State(Record::Joined(roster())), voted(2, 0..2), Entry::Released { oldest: 300 }];
+    let header = SegmentHeader {
+        number: 1,
+        acceptor: AcceptorId(1),
+        salt: SALT,
+        first_sequence: 1,
+        length: 4_096,
+        chain: [5; 32],
+    };
+    let entries =
+        [Entry::State(Record::Joined(roster())), voted(2, 0..2), Entry::Released { oldest: 300 }];
     vec![
         chosen(0, FrameHeader::group(3, &[5; 32], b"records").encode(SALT)),
         chosen(0, FrameHeader::after(Kind::Seal, 3, [5; 32]).encode(SALT)),

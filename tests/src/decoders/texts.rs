@@ -1,9 +1,10 @@
-//! Words of the vocabulary as text: what is read is written back, and what is refused is quoted in part.
+//! Words of the vocabulary as text: what is read is written back, and what is refused is
+//! quoted in part.
 
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
-use replica::chain::ChainHash;
+use replica::machine::chain::ChainHash;
 use shared::config::BaseUrl;
 use shared::ids::{AcceptorId, Name};
 
@@ -17,7 +18,9 @@ pub(super) fn decode(bytes: &[u8]) {
         0 => same::<Name>(text, |written| assert_eq!(written, text)),
         1 => same::<AcceptorId>(text, |written| assert_eq!(written, text.to_lowercase())),
         2 => same::<ChainHash>(text, |written| assert_eq!(written, text.to_lowercase())),
-        _ => same::<BaseUrl>(text, |written| assert!(written.starts_with("http://") && !written.ends_with('/'), "{written}")),
+        _ => same::<BaseUrl>(text, |written| {
+            assert!(written.starts_with("http://") && !written.ends_with('/'), "{written}")
+        }),
     }
 }
 
@@ -25,7 +28,11 @@ fn same<T: FromStr<Err: Display> + Display + PartialEq + Debug>(text: &str, chec
     match text.parse::<T>() {
         Ok(word) => {
             let written = word.to_string();
-            assert_eq!(written.parse::<T>().ok().as_ref(), Some(&word), "{text:?} was written as {written:?}");
+            assert_eq!(
+                written.parse::<T>().ok().as_ref(),
+                Some(&word),
+                "{text:?} was written as {written:?}"
+            );
             check(&written);
         }
         Err(error) => short(&error),

@@ -1,8 +1,11 @@
-//! What a slot holds, and the commands in a batch: opaque on their way, read by every replica.
+//! What a slot holds, and the commands in a batch: opaque on their way, read by every
+//! replica.
 
 use bytes::Bytes;
-use replica::command::{Command, Commands, Condition, Op, TraceContext, Unreadable, limits};
-use replica::describe::describe;
+use replica::machine::command::{
+    Command, Commands, Condition, Op, TraceContext, Unreadable, limits,
+};
+use replica::machine::describe::describe;
 use shared::bounded::MAX_ELEMENTS;
 use shared::ids::{BatchNumber, Epoch, Revision};
 use shared::message::{Batch, Value};
@@ -18,10 +21,17 @@ pub(super) fn value(bytes: &[u8]) {
         Ok(value) => {
             let again = value.encode();
             assert_eq!(Value::decode(&again).expect("what is encoded is decoded"), value);
-            assert!(again.len() <= bytes.len(), "{} bytes were read as a value of {}", bytes.len(), again.len());
+            assert!(
+                again.len() <= bytes.len(),
+                "{} bytes were read as a value of {}",
+                bytes.len(),
+                again.len()
+            );
             match value {
                 Value::Noop => {}
-                Value::View(view) => assert!(view.backups.len() <= MAX_ELEMENTS, "{} backups", view.backups.len()),
+                Value::View(view) => {
+                    assert!(view.backups.len() <= MAX_ELEMENTS, "{} backups", view.backups.len())
+                }
                 Value::Batch(batch) => commands(&batch.commands),
             }
         }
@@ -33,10 +43,21 @@ pub(super) fn commands(bytes: &[u8]) {
         Ok(commands) => {
             let again = commands.encode();
             assert_eq!(Commands::decode(&again).expect("what is encoded is decoded"), commands);
-            assert!(again.len() <= bytes.len(), "{} bytes were read as commands of {}", bytes.len(), again.len());
-            assert!(commands.commands.len() <= limits::BATCH_COMMANDS, "{} commands", commands.commands.len());
+            assert!(
+                again.len() <= bytes.len(),
+                "{} bytes were read as commands of {}",
+                bytes.len(),
+                again.len()
+            );
+            assert!(
+                commands.commands.len() <= limits::BATCH_COMMANDS,
+                "{} commands",
+                commands.commands.len()
+            );
             assert!(commands.time_ms <= limits::TIME_MS, "the time is {}", commands.time_ms);
-            commands.commands.iter().for_each(|command| command.op.check().expect("what is decoded is within the limits"));
+            commands.commands.iter().for_each(|command| {
+                command.op.check().expect("what is decoded is within the limits")
+            });
         }
         Err(error) => {
             short(&error);
@@ -49,7 +70,9 @@ pub(super) fn commands(bytes: &[u8]) {
 }
 
 pub(super) fn value_seeds() -> Vec<Vec<u8>> {
-    let batch = |commands: Vec<u8>| Value::Batch(Batch { epoch: Epoch(1), number: BatchNumber(300), commands: commands.into() });
+    let batch = |commands: Vec<u8>| {
+        Value::Batch(Batch { epoch: Epoch(1), number: BatchNumber(300), commands: commands.into() })
+    };
     let mut values = vec![Value::Noop, Value::View(view())];
     values.extend(commands_seeds().into_iter().map(batch));
     values.iter().map(|value| value.encode().to_vec()).collect()
@@ -62,7 +85,10 @@ pub(super) fn commands_seeds() -> Vec<Vec<u8>> {
         trace: Some(trace),
         commands: ops.into_iter().map(|op| Command { op, trace: Some(trace) }).collect(),
     };
-    [of(ops()), of(Vec::new()), Commands { trace: None, ..of(ops().split_off(2)) }].iter().map(|c| c.encode().to_vec()).collect()
+    [of(ops()), of(Vec::new()), Commands { trace: None, ..of(ops().split_off(2)) }]
+        .iter()
+        .map(|c| c.encode().to_vec())
+        .collect()
 }
 
 /// One of each kind.

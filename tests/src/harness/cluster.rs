@@ -20,7 +20,8 @@ use super::network::Network;
 use super::ports::Ports;
 use super::process::Process;
 
-/// Every service of a cluster, each a process of its own. All of them are killed when it is dropped.
+/// Every service of a cluster, each a process of its own. All of them are killed when it
+/// is dropped.
 #[derive(Debug)]
 pub struct Cluster {
     services: BTreeMap<String, Process>,
@@ -33,7 +34,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts a cluster of the `synod` binary and waits until it is [whole](Self::wait_until_whole). `env` is set for every service.
+    /// Starts a cluster of the `synod` binary and waits until it is
+    /// [whole](Self::wait_until_whole). `env` is set for every service.
     ///
     /// # Errors
     /// When a service can't be started or the cluster doesn't come up in [`PATIENCE`].
@@ -41,7 +43,8 @@ impl Cluster {
         Self::start_with(synod, &Options { size, env, ..Options::default() }).await
     }
 
-    /// Starts a cluster of the `synod` binary and waits until it is [whole](Self::wait_until_whole).
+    /// Starts a cluster of the `synod` binary and waits until it is
+    /// [whole](Self::wait_until_whole).
     ///
     /// # Errors
     /// When a service can't be started or the cluster doesn't come up in [`PATIENCE`].
@@ -60,12 +63,14 @@ impl Cluster {
         let mut ports = Ports::reserve()?;
         let places = plan::places(options, dir.path(), &mut ports)?;
         let services = plan::processes(synod, options, &places, dir.path());
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(15)).no_proxy().build()?;
+        let http =
+            reqwest::Client::builder().timeout(Duration::from_secs(15)).no_proxy().build()?;
         let (network, between) = (Network::default(), options.between.clone());
         Ok(Self { services, places, between, network, http, dir, _ports: ports })
     }
 
-    /// Puts a proxy in front of every service that is advertised elsewhere than it listens.
+    /// Puts a proxy in front of every service that is advertised elsewhere than it
+    /// listens.
     async fn wire(&mut self) -> Result<()> {
         for (name, service) in &self.services {
             let Place { url, door, .. } = &self.places[name];
@@ -102,7 +107,8 @@ impl Cluster {
         self.places.keys().cloned().collect()
     }
 
-    /// Takes every fault of the network away, starts what is dead, and lets go on what is stopped.
+    /// Takes every fault of the network away, starts what is dead, and lets go on what is
+    /// stopped.
     ///
     /// # Errors
     /// When a service can't be started, or a cable not plugged in.
@@ -180,8 +186,9 @@ impl Cluster {
         let response = self.http.get(format!("{}{path}", self.url(name))).send().await?;
         let status = response.status();
         let body = response.bytes().await?;
-        serde_json::from_slice(&body)
-            .with_context(|| format!("{name}{path} answered {status}: {}", String::from_utf8_lossy(&body)))
+        serde_json::from_slice(&body).with_context(|| {
+            format!("{name}{path} answered {status}: {}", String::from_utf8_lossy(&body))
+        })
     }
 
     /// What a replica has executed: the text values below a prefix, by key.
@@ -196,8 +203,11 @@ impl Cluster {
         ensure!(status.is_success(), "{replica} answered {status}: {body}");
         let mut held = BTreeMap::new();
         for line in body.lines() {
-            let item: Value = serde_json::from_str(line).with_context(|| format!("not an item: {line}"))?;
-            let (Some(key), Some(value)) = (item["key"].as_str(), item["value"].as_str()) else { bail!("not an item: {line}") };
+            let item: Value =
+                serde_json::from_str(line).with_context(|| format!("not an item: {line}"))?;
+            let (Some(key), Some(value)) = (item["key"].as_str(), item["value"].as_str()) else {
+                bail!("not an item: {line}")
+            };
             held.insert(key.to_owned(), value.to_owned());
         }
         Ok(held)

@@ -11,21 +11,27 @@ use tempfile::TempDir;
 
 use super::skip::skipped;
 
-/// A file system of its own, of a few megabytes, in memory. Unmounted when dropped: after the services that use it.
+/// A file system of its own, of a few megabytes, in memory. Unmounted when dropped: after
+/// the services that use it.
 #[derive(Debug)]
 pub struct SmallDisk {
     dir: TempDir,
 }
 
 impl SmallDisk {
-    /// Mounts one; none, with the reason printed, where there is no `mount` or this process may not use it.
+    /// Mounts one; none, with the reason printed, where there is no `mount` or this
+    /// process may not use it.
     ///
     /// # Errors
     /// When mounting fails for another reason, or it must not be left out.
     pub fn mount(mebibytes: u64) -> Result<Option<Self>> {
         let dir = TempDir::with_prefix("synod-disk-")?;
         let size = format!("size={mebibytes}m,mode=0755");
-        let output = match Command::new("mount").args(["-t", "tmpfs", "-o", &size, "synod-test"]).arg(dir.path()).output() {
+        let output = match Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "synod-test"])
+            .arg(dir.path())
+            .output()
+        {
             Ok(output) => output,
             Err(error) => return skipped(&format!("there is no mount ({error})")).map(|()| None),
         };
@@ -35,7 +41,8 @@ impl SmallDisk {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let is_forbidden = ["permission denied", "must be superuser", "not permitted"];
         if is_forbidden.iter().any(|words| said.to_lowercase().contains(words)) {
-            return skipped(&format!("this process may not mount a file system: {}", said.trim())).map(|()| None);
+            return skipped(&format!("this process may not mount a file system: {}", said.trim()))
+                .map(|()| None);
         }
         bail!("mount: {said}")
     }
@@ -58,7 +65,11 @@ impl SmallDisk {
         while left >= block.len() as u64 {
             match file.write_all(&block) {
                 Ok(()) => left -= block.len() as u64,
-                Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NOSPC.raw_os_error()) => break,
+                Err(error)
+                    if error.raw_os_error() == Some(rustix::io::Errno::NOSPC.raw_os_error()) =>
+                {
+                    break;
+                }
                 Err(error) => return Err(error).context("filling a disk"),
             }
         }
@@ -117,11 +128,16 @@ impl Rot {
     /// # Errors
     /// When it cannot be read and written, or is too short for it.
     pub fn befall(self, path: &Path) -> Result<()> {
-        let file = OpenOptions::new().read(true).write(true).open(path).with_context(|| format!("opening {}", path.display()))?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .with_context(|| format!("opening {}", path.display()))?;
         match self {
             Self::Flip { offset, bit } => {
                 let mut byte = [0];
-                file.read_exact_at(&mut byte, offset).with_context(|| format!("{} ends before {offset}", path.display()))?;
+                file.read_exact_at(&mut byte, offset)
+                    .with_context(|| format!("{} ends before {offset}", path.display()))?;
                 file.write_all_at(&[byte[0] ^ 1 << bit], offset)?;
             }
             Self::Cut { length } => file.set_len(length)?,
@@ -144,7 +160,10 @@ impl Copied {
     /// When it cannot be read.
     pub fn of(folder: &Path) -> Result<Self> {
         let read = |(path, _): (PathBuf, u64)| Ok((path.clone(), fs::read(path)?));
-        Ok(Self { folder: folder.to_owned(), files: files(folder)?.into_iter().map(read).collect::<Result<_>>()? })
+        Ok(Self {
+            folder: folder.to_owned(),
+            files: files(folder)?.into_iter().map(read).collect::<Result<_>>()?,
+        })
     }
 
     /// Makes the folder what it was, whatever has become of it since.

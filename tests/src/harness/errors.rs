@@ -1,4 +1,5 @@
-//! System calls that fail: `strace` gets hold of a running service and answers for the kernel.
+//! System calls that fail: `strace` gets hold of a running service and answers for the
+//! kernel.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,7 +20,9 @@ pub fn can_inject() -> Result<bool> {
     let tried = Command::new("strace").args(["-qq", "-e", "trace=none", "true"]).output();
     let reason = match tried {
         Ok(output) if output.status.success() => return Ok(true),
-        Ok(output) => format!("strace may not trace here: {}", String::from_utf8_lossy(&output.stderr).trim()),
+        Ok(output) => {
+            format!("strace may not trace here: {}", String::from_utf8_lossy(&output.stderr).trim())
+        }
         Err(error) => format!("there is no strace ({error}); `apt-get install strace` brings it"),
     };
     skipped(&reason).map(|()| false)
@@ -33,15 +36,26 @@ pub struct Injection {
 }
 
 impl Injection {
-    /// Makes the system calls of a process (comma-separated) fail with an error, `EIO` for instance. Holds from when this
-    /// returns, for all threads.
+    /// Makes the system calls of a process (comma-separated) fail with an error, `EIO`
+    /// for instance. Holds from when this returns, for all threads.
     ///
     /// # Errors
-    /// When strace does not get hold of the process. That the process ends for the errors is none: [`Injection::end`] counts them.
+    /// When strace does not get hold of the process. That the process ends for the errors
+    /// is none: [`Injection::end`] counts them.
     pub fn start(pid: u32, calls: &str, error: &str, log: &Path) -> Result<Self> {
         let inject = format!("inject={calls}:error={error}");
         let strace = Command::new("strace")
-            .args(["-f", "-qq", "-p", &pid.to_string(), "-e", &format!("trace={calls}"), "-e", &inject, "-o"])
+            .args([
+                "-f",
+                "-qq",
+                "-p",
+                &pid.to_string(),
+                "-e",
+                &format!("trace={calls}"),
+                "-e",
+                &inject,
+                "-o",
+            ])
             .arg(log)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -53,26 +67,32 @@ impl Injection {
         Ok(injection)
     }
 
-    /// Ends it, and says how many calls it made fail: errors that nobody met prove nothing.
+    /// Ends it, and says how many calls it made fail: errors that nobody met prove
+    /// nothing.
     ///
     /// # Errors
     /// When what strace has written can't be read.
     pub fn end(mut self) -> Result<usize> {
         self.let_go();
-        let log = std::fs::read_to_string(&self.log).with_context(|| format!("reading {}", self.log.display()))?;
+        let log = std::fs::read_to_string(&self.log)
+            .with_context(|| format!("reading {}", self.log.display()))?;
         Ok(log.lines().filter(|line| line.contains("(INJECTED)")).count())
     }
 
-    /// It lets go of the process when it is asked to end; killed, it would do so as well. By then it has written everything.
+    /// It lets go of the process when it is asked to end; killed, it would do so as well.
+    /// By then it has written everything.
     fn let_go(&mut self) {
         // Its number may be another's once it has been waited for.
-        if let (Ok(None), Some(pid)) = (self.strace.try_wait(), i32::try_from(self.strace.id()).ok().and_then(Pid::from_raw)) {
+        if let (Ok(None), Some(pid)) =
+            (self.strace.try_wait(), i32::try_from(self.strace.id()).ok().and_then(Pid::from_raw))
+        {
             let _gone_already = kill_process(pid, Signal::TERM);
         }
         drop(self.strace.wait());
     }
 
-    /// Until it has every thread of the process; or had, and the process has met an error and ended since.
+    /// Until it has every thread of the process; or had, and the process has met an error
+    /// and ended since.
     fn wait_until_attached(&mut self, pid: u32) -> Result<()> {
         let started = Instant::now();
         while !is_traced(pid)? {

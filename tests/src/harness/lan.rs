@@ -1,12 +1,16 @@
-//! A small network of real hosts, as far as the kernel can tell: every service in a network namespace of its own, with its own
-//! address and cable, all plugged into one bridge. The test's own clients sit at the bridge.
+//! A small network of real hosts, as far as the kernel can tell: every service in a
+//! network namespace of its own, with its own address and cable, all plugged into one
+//! bridge. The test's own clients sit at the bridge.
 //!
-//! Unlike through the proxies of [`network`](super::network), what is lost here is lost *packets*: nobody is told, connections stay
-//! half-open on both sides, TCP sends again and waits longer each time, and what it had in hand may yet arrive after the fault.
+//! Unlike through the proxies of [`network`](super::network), what is lost here is lost
+//! *packets*: nobody is told, connections stay half-open on both sides, TCP sends again
+//! and waits longer each time, and what it had in hand may yet arrive after the fault.
 //!
-//! - **Drops** are rules of the receiver: `ip rule add from SENDER blackhole`, which discards in silence. So one way can be dead while
-//!   the other is alive. (The same rule at the sender would tell it so by an error.) Who has which hardware address is fixed,
-//!   since otherwise an unanswered ARP request would tell the sender after a while that the host is gone.
+//! - **Drops** are rules of the receiver: `ip rule add from SENDER blackhole`, which
+//!   discards in silence. So one way can be dead while the other is alive. (The same rule
+//!   at the sender would tell it so by an error.) Who has which hardware address is
+//!   fixed, since otherwise an unanswered ARP request would tell the sender after a while
+//!   that the host is gone.
 //! - **A cable that is pulled** is `ip link set … down` at the bridge.
 //!
 //! Needs root and iproute2.
@@ -28,7 +32,8 @@ use super::skip::skipped;
 const HUB: u8 = 1;
 /// The most that fits into one network of 256 addresses, with room for the bridge.
 const MAX_HOSTS: usize = 200;
-/// The rule that finds a host's own addresses is the first of all; it has to make room for those that drop.
+/// The rule that finds a host's own addresses is the first of all; it has to make room
+/// for those that drop.
 const LOCAL_RULE: u32 = 30_000;
 /// A port on which nobody listens.
 const NOBODY: u16 = 9;
@@ -85,7 +90,8 @@ pub struct Lan {
 }
 
 impl Lan {
-    /// Makes a network of these hosts; none, with the reason printed, where the machine does not allow it.
+    /// Makes a network of these hosts; none, with the reason printed, where the machine
+    /// does not allow it.
     ///
     /// # Errors
     /// When that fails for another reason, or it must not be left out.
@@ -104,7 +110,8 @@ impl Lan {
         match lan.wire() {
             Ok(()) => Ok(Some(lan)),
             Err(error) if UNSUPPORTED.iter().any(|words| error.to_string().contains(words)) => {
-                skipped(&format!("this kernel has no bridges, virtual cables or rules: {error}")).map(|()| None)
+                skipped(&format!("this kernel has no bridges, virtual cables or rules: {error}"))
+                    .map(|()| None)
             }
             Err(error) => Err(error.context("wiring hosts to a bridge")),
         }
@@ -118,7 +125,10 @@ impl Lan {
         );
         for (name, member) in &self.members {
             let (mac, namespace) = (hardware(member.number), member.namespace.path());
-            writeln!(commands, "link add {name} type veth peer name eth0 address {mac} netns {namespace}")?;
+            writeln!(
+                commands,
+                "link add {name} type veth peer name eth0 address {mac} netns {namespace}"
+            )?;
             writeln!(commands, "link set {name} master lan up")?;
         }
         self.members.values().for_each(|member| neighbour(&mut commands, "lan", member.number));
@@ -133,14 +143,23 @@ impl Lan {
             rule add pref {LOCAL_RULE} lookup local\nrule del pref 0 lookup local\n",
             address(member.number)
         );
-        let others = self.members.values().map(|other| other.number).chain([HUB]).filter(|number| *number != member.number);
+        let others = self
+            .members
+            .values()
+            .map(|other| other.number)
+            .chain([HUB])
+            .filter(|number| *number != member.number);
         others.for_each(|number| neighbour(&mut commands, "eth0", number));
         member.namespace.ip(&commands)?;
         // A host counts as dropped what has no way to go; a router would not.
-        member.namespace.within(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "0"))?.context("turning forwarding off")
+        member
+            .namespace
+            .within(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "0"))?
+            .context("turning forwarding off")
     }
 
-    /// The namespace of the bridge, from where every host is reached whatever is dropped between them.
+    /// The namespace of the bridge, from where every host is reached whatever is dropped
+    /// between them.
     #[must_use]
     pub fn hub(&self) -> &Namespace {
         &self.hub
@@ -180,8 +199,14 @@ impl Lan {
                 let sender = self.member(&drop.from).number;
                 format!("rule {verb} pref {sender} from {} iif eth0 blackhole\n", address(sender))
             };
-            let off = dropped.difference(&wanted).filter(|drop| drop.to == *name).map(|drop| rule("del", drop));
-            let on = wanted.difference(&dropped).filter(|drop| drop.to == *name).map(|drop| rule("add", drop));
+            let off = dropped
+                .difference(&wanted)
+                .filter(|drop| drop.to == *name)
+                .map(|drop| rule("del", drop));
+            let on = wanted
+                .difference(&dropped)
+                .filter(|drop| drop.to == *name)
+                .map(|drop| rule("add", drop));
             let commands: String = off.chain(on).collect();
             if !commands.is_empty() {
                 member.namespace.ip(&commands)?;
@@ -215,13 +240,14 @@ impl Lan {
     /// # Errors
     /// What `ip` says.
     pub fn heal(&self) -> Result<()> {
-        let unplugged: Vec<String> = self.unplugged.lock().expect("no panic under the lock").iter().cloned().collect();
+        let unplugged: Vec<String> =
+            self.unplugged.lock().expect("no panic under the lock").iter().cloned().collect();
         unplugged.iter().try_for_each(|name| self.plug(name))?;
         self.set(Vec::new())
     }
 
-    /// How many packets were dropped at their receivers, and how many segments TCP sent again: faults that meet nothing prove
-    /// nothing.
+    /// How many packets were dropped at their receivers, and how many segments TCP sent
+    /// again: faults that meet nothing prove nothing.
     ///
     /// # Errors
     /// When the kernel doesn't say.
@@ -229,9 +255,13 @@ impl Lan {
         let mut losses = Losses::default();
         for member in self.members.values() {
             // Not `/proc/net`, which is about the process's first thread.
-            let snmp = member.namespace.within(|| std::fs::read_to_string("/proc/thread-self/net/snmp"))??;
-            losses.dropped += counter(&snmp, "Ip:", "InAddrErrors").context("the kernel counts dropped packets")?;
-            losses.sent_again += counter(&snmp, "Tcp:", "RetransSegs").context("the kernel counts segments sent again")?;
+            let snmp = member
+                .namespace
+                .within(|| std::fs::read_to_string("/proc/thread-self/net/snmp"))??;
+            losses.dropped += counter(&snmp, "Ip:", "InAddrErrors")
+                .context("the kernel counts dropped packets")?;
+            losses.sent_again += counter(&snmp, "Tcp:", "RetransSegs")
+                .context("the kernel counts segments sent again")?;
         }
         Ok(losses)
     }
@@ -246,7 +276,8 @@ pub struct Losses {
     pub sent_again: u64,
 }
 
-/// Waits until a host answers, if only that nobody listens there: a bridge forwards nothing for the first moments.
+/// Waits until a host answers, if only that nobody listens there: a bridge forwards
+/// nothing for the first moments.
 fn wait_for_host(member: &Member) -> Result<()> {
     let at = SocketAddr::from((address(member.number), NOBODY));
     let started = Instant::now();
@@ -276,7 +307,11 @@ fn hardware(number: u8) -> String {
 }
 
 fn neighbour(commands: &mut String, device: &str, number: u8) {
-    commands.push_str(&format!("neighbour add {} lladdr {} dev {device} nud permanent\n", address(number), hardware(number)));
+    commands.push_str(&format!(
+        "neighbour add {} lladdr {} dev {device} nud permanent\n",
+        address(number),
+        hardware(number)
+    ));
 }
 
 #[cfg(test)]

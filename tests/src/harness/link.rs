@@ -32,9 +32,11 @@ struct Allowed {
 /// What passes of the answers; none: all.
 type Allowance = Mutex<Option<Allowed>>;
 
-/// Carries bytes between the client's end and the service until one of them, or a fault, ends it.
+/// Carries bytes between the client's end and the service until one of them, or a fault,
+/// ends it.
 pub(super) async fn carry(mut client: TcpStream, target: SocketAddr, link: Link) {
-    // Whatever ends a connection here ends it by a reset, unless both ends have said that they are done.
+    // Whatever ends a connection here ends it by a reset, unless both ends have said that
+    // they are done.
     let _reset_on_drop = client.set_zero_linger();
     let Ok(mut service) = TcpStream::connect(target).await else { return };
     let _reset_on_drop = service.set_zero_linger();
@@ -50,8 +52,10 @@ pub(super) async fn carry(mut client: TcpStream, target: SocketAddr, link: Link)
     };
     if finished.is_ok() {
         let keep_what_was_sent = Some(Duration::from_secs(1));
-        // Deprecated only because it may block on drop, which it does not when everything is acknowledged.
-        let _done = (set_linger(&client, keep_what_was_sent), set_linger(&service, keep_what_was_sent));
+        // Deprecated only because it may block on drop, which it does not when everything
+        // is acknowledged.
+        let _done =
+            (set_linger(&client, keep_what_was_sent), set_linger(&service, keep_what_was_sent));
     }
 }
 
@@ -81,12 +85,17 @@ async fn pump(
             && let Some(Fault::AnswerCut { request, after }) = link.fault().await
             && piece.starts_with(request.as_bytes())
         {
-            *allowance.lock().expect("no panic under the lock") = Some(Allowed { bytes: after, status: None });
+            *allowance.lock().expect("no panic under the lock") =
+                Some(Allowed { bytes: after, status: None });
         }
         if piece.is_empty() {
             return to.shutdown().await.map_err(|_| Broken);
         }
-        let allowed = if way == Way::Answers { take(allowance, piece) } else { Allowed { bytes: piece.len(), status: None } };
+        let allowed = if way == Way::Answers {
+            take(allowance, piece)
+        } else {
+            Allowed { bytes: piece.len(), status: None }
+        };
         to.write_all(&piece[..allowed.bytes]).await.map_err(|_| Broken)?;
         if allowed.bytes < piece.len() {
             link.cut(allowed.status);
@@ -143,9 +152,11 @@ async fn passes(link: &mut Link, way: Way) -> Result<(), Broken> {
     }
 }
 
-/// Numbers from 0 to 255 that look random enough to reorder what goes over different connections.
+/// Numbers from 0 to 255 that look random enough to reorder what goes over different
+/// connections.
 fn part() -> u32 {
     static DRAWN: AtomicU64 = AtomicU64::new(0);
     let drawn = DRAWN.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-    u32::try_from((drawn ^ drawn >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 56).expect("the upper 8 of 64 bits")
+    u32::try_from((drawn ^ drawn >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 56)
+        .expect("the upper 8 of 64 bits")
 }

@@ -1,8 +1,10 @@
 //! Clients that do a bit of everything to the same few keys, one request at a time each.
 //!
-//! Two sets of keys: *hot* ones that live as long as the test, on which a write lost by a fault shows for ever after; and
-//! *passing* ones, new every few seconds, which prefixes are deleted of and which keep the search of the per-key checker small.
-//! Clients remember the newest revision that they saw of a key, so that a compare-and-swap succeeds about as often as it fails.
+//! Two sets of keys: *hot* ones that live as long as the test, on which a write lost by a
+//! fault shows for ever after; and *passing* ones, new every few seconds, which prefixes
+//! are deleted of and which keep the search of the per-key checker small. Clients
+//! remember the newest revision that they saw of a key, so that a compare-and-swap
+//! succeeds about as often as it fails.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,10 +27,12 @@ const HOT_KEYS: u64 = 6;
 const PASSING_KEYS: u64 = 6;
 /// How long a generation of passing keys is used.
 const GENERATION: Duration = Duration::from_secs(3);
-/// What clients grant a request, each as often as the others. Those that wait long may see what was decided meanwhile; those
-/// that don't show how long there was nobody to ask.
+/// What clients grant a request, each as often as the others. Those that wait long may
+/// see what was decided meanwhile; those that don't show how long there was nobody to
+/// ask.
 const PATIENCES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), TIMEOUT];
-/// Between two requests of a client: the machine is to be busy with faults, not only with load.
+/// Between two requests of a client: the machine is to be busy with faults, not only with
+/// load.
 const PAUSE: Duration = Duration::from_millis(3);
 /// After a request that failed: a client that is refused comes back a little later.
 const BACK_OFF: Duration = Duration::from_millis(30);
@@ -66,7 +70,11 @@ impl Mix {
             let client = Client {
                 recorder: Arc::clone(recorder),
                 front: cluster.door("balancer-1").to_owned(),
-                replicas: cluster.names("replica").iter().map(|name| cluster.door(name).to_owned()).collect(),
+                replicas: cluster
+                    .names("replica")
+                    .iter()
+                    .map(|name| cluster.door(name).to_owned())
+                    .collect(),
                 value_bytes: shape.value_bytes,
                 random: ChaCha8Rng::seed_from_u64(seed.wrapping_add(number)),
                 seen: BTreeMap::new(),
@@ -80,10 +88,14 @@ impl Mix {
     /// Waits until so many more mutations are acknowledged.
     ///
     /// # Errors
-    /// When a client got an answer that the API does not allow, or there is no progress for [`PATIENCE`](super::cluster::PATIENCE).
+    /// When a client got an answer that the API does not allow, or there is no progress
+    /// for [`PATIENCE`](super::cluster::PATIENCE).
     pub async fn wait_for_progress(&mut self, mutations: usize) -> Result<()> {
         let wanted = self.recorder.acknowledgements() + mutations;
-        let progress = until_reached("mutations acknowledged", wanted, async || self.recorder.acknowledgements()).await;
+        let progress = until_reached("mutations acknowledged", wanted, async || {
+            self.recorder.acknowledgements()
+        })
+        .await;
         self.check()?;
         progress
     }
@@ -137,11 +149,14 @@ impl Client {
     async fn step(&mut self) -> Result<Ending> {
         let recorder = Arc::clone(&self.recorder);
         let door = self.door();
-        let ask = Ask { door: &door, timeout: PATIENCES[self.random.random_range(0..PATIENCES.len())] };
+        let ask =
+            Ask { door: &door, timeout: PATIENCES[self.random.random_range(0..PATIENCES.len())] };
         let key = self.key();
         let ending = match self.random.random_range(0..118) {
             0..40 => recorder.read(ask, &key, None, Consistency::Linearizable).await?,
-            40..50 => recorder.read(ask, &key, None, Consistency::Local { at_least: self.newest }).await?,
+            40..50 => {
+                recorder.read(ask, &key, None, Consistency::Local { at_least: self.newest }).await?
+            }
             50..86 => {
                 let (guard, padding) = (self.guard(&key), self.padding());
                 recorder.put(ask, &key, guard, padding).await?
@@ -161,8 +176,8 @@ impl Client {
         Ok(ending)
     }
 
-    /// Lists keys at once or page by page, each page at any door: at once, where a replica may be behind the page before, or when
-    /// others have written in between.
+    /// Lists keys at once or page by page, each page at any door: at once, where a
+    /// replica may be behind the page before, or when others have written in between.
     async fn list(&mut self, ask: Ask<'_>) -> Result<Ending> {
         let recorder = Arc::clone(&self.recorder);
         let (listing, consistency) = (self.listing(), self.consistency());
@@ -184,7 +199,10 @@ impl Client {
     fn listing(&mut self) -> Listing {
         let prefix = if self.random.random_bool(0.5) { "hot/".to_owned() } else { self.prefix() };
         let all = Listing::of_prefix(&prefix);
-        let bound = Key::from(format!("{prefix}{}", self.random.random_range(0..HOT_KEYS.max(PASSING_KEYS))));
+        let bound = Key::from(format!(
+            "{prefix}{}",
+            self.random.random_range(0..HOT_KEYS.max(PASSING_KEYS))
+        ));
         let order = if self.random.random_bool(0.5) { Order::Ascending } else { Order::Descending };
         let limit = self.random.random_bool(0.6).then(|| self.random.random_range(1..=4));
         match self.random.random_range(0..4) {
@@ -249,9 +267,15 @@ impl Client {
         let Ending::Answered { revision, answer, .. } = ending else { return };
         self.newest = self.newest.max(*revision);
         match answer {
-            Answer::Read(Some(seen)) => drop(self.seen.insert(key, seen.modified)),
-            Answer::Put => drop(self.seen.insert(key, *revision)),
-            Answer::Read(None) | Answer::Deleted(_) | Answer::GuardFailed => drop(self.seen.remove(&key)),
+            Answer::Read(Some(seen)) => {
+                self.seen.insert(key, seen.modified);
+            }
+            Answer::Put => {
+                self.seen.insert(key, *revision);
+            }
+            Answer::Read(None) | Answer::Deleted(_) | Answer::GuardFailed => {
+                self.seen.remove(&key);
+            }
             Answer::Listed(_) | Answer::NotYet => {}
         }
     }

@@ -1,8 +1,10 @@
-//! Network namespaces without names: each exists for as long as this process, or a service in it, does.
+//! Network namespaces without names: each exists for as long as this process, or a
+//! service in it, does.
 //!
-//! A namespace is held by a file descriptor, so nothing is left behind on the machine, however a test ends, and no two runs can
-//! meet. Threads enter one for good; what they start from then on, sockets and processes, is in there. Needs `unshare` of
-//! util-linux and the right to use it.
+//! A namespace is held by a file descriptor, so nothing is left behind on the machine,
+//! however a test ends, and no two runs can meet. Threads enter one for good; what they
+//! start from then on, sockets and processes, is in there. Needs `unshare` of util-linux
+//! and the right to use it.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -22,9 +24,11 @@ impl Namespace {
     /// Makes an empty one; none, with the reason printed, where this process may not.
     ///
     /// # Errors
-    /// When making one fails for another reason than permission, or it must not be left out.
+    /// When making one fails for another reason than permission, or it must not be left
+    /// out.
     pub fn create() -> Result<Option<Self>> {
-        // It tells that it is there by a byte, and ends with its input. From then on the descriptor alone holds the namespace.
+        // It tells that it is there by a byte, and ends with its input. From then on the
+        // descriptor alone holds the namespace.
         let child = Command::new("unshare")
             .args(["--net", "sh", "-c", "echo; exec cat"])
             .stdin(Stdio::piped())
@@ -36,14 +40,16 @@ impl Namespace {
             Err(error) => return skipped(&format!("there is no unshare ({error})")).map(|()| None),
         };
         let told = child.stdout.as_mut().context("a piped output")?.read(&mut [0])?;
-        let opened = if told == 1 { Some(File::open(format!("/proc/{}/ns/net", child.id()))) } else { None };
+        let opened =
+            if told == 1 { Some(File::open(format!("/proc/{}/ns/net", child.id()))) } else { None };
         let output = child.wait_with_output()?;
         match opened {
             Some(file) => Ok(Some(Self(file.context("opening a namespace")?))),
             None => {
                 let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
                 ensure!(said.contains("not permitted"), "unshare: {said}");
-                skipped(&format!("this process may not make a network namespace: {said}")).map(|()| None)
+                skipped(&format!("this process may not make a network namespace: {said}"))
+                    .map(|()| None)
             }
         }
     }
@@ -53,7 +59,8 @@ impl Namespace {
     /// # Errors
     /// When it may not.
     pub fn enter(&self) -> Result<()> {
-        move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network)).context("entering a network namespace")
+        move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))
+            .context("entering a network namespace")
     }
 
     /// Does something on a thread that is there.

@@ -1,11 +1,14 @@
 //! A network between the services that does as it is told.
 //!
-//! Each service is advertised under the address of a proxy, so that whatever reaches it goes through here: from the other
-//! services, from the balancer, and from clients that use [`Cluster::door`](super::cluster::Cluster::door). Who has opened a
-//! connection is looked up in `/proc` (which process holds the other end of the socket), so that a rule can be about one link:
-//! "acceptor-2's answers don't reach coordinator-1". No privileges are needed, and nothing knows of it.
+//! Each service is advertised under the address of a proxy, so that whatever reaches it
+//! goes through here: from the other services, from the balancer, and from clients that
+//! use [`Cluster::door`](super::cluster::Cluster::door). Who has opened a connection is
+//! looked up in `/proc` (which process holds the other end of the socket), so that a rule
+//! can be about one link: "acceptor-2's answers don't reach coordinator-1". No privileges
+//! are needed, and nothing knows of it.
 //!
-//! What a fault holds up is not lost: it arrives when the fault is taken away, as over TCP. Only cutting loses anything.
+//! What a fault holds up is not lost: it arrives when the fault is taken away, as over
+//! TCP. Only cutting loses anything.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,7 +38,8 @@ pub enum Fault {
     AnswersLost,
     /// Each piece arrives late, by a time between these.
     Delayed(Duration, Duration),
-    /// The answer to a request that starts so is cut after that many bytes: the request has been carried out by then.
+    /// The answer to a request that starts so is cut after that many bytes: the request
+    /// has been carried out by then.
     AnswerCut {
         /// For instance `PUT /v1/kv/`.
         request: &'static str,
@@ -98,8 +102,15 @@ impl Network {
     ///
     /// # Errors
     /// When it cannot listen.
-    pub async fn place(&mut self, name: &str, listen: SocketAddr, target: SocketAddr) -> Result<()> {
-        let listener = TcpListener::bind(listen).await.with_context(|| format!("the proxy of {name} on {listen}"))?;
+    pub async fn place(
+        &mut self,
+        name: &str,
+        listen: SocketAddr,
+        target: SocketAddr,
+    ) -> Result<()> {
+        let listener = TcpListener::bind(listen)
+            .await
+            .with_context(|| format!("the proxy of {name} on {listen}"))?;
         let place = Place {
             name: name.to_owned(),
             target,
@@ -111,13 +122,15 @@ impl Network {
         Ok(())
     }
 
-    /// How often a fault has cut a connection, or held up or delayed a piece of one: faults that meet nothing prove nothing.
+    /// How often a fault has cut a connection, or held up or delayed a piece of one:
+    /// faults that meet nothing prove nothing.
     #[must_use]
     pub fn disturbed(&self) -> u64 {
         self.done.disturbed.load(Ordering::Relaxed)
     }
 
-    /// The statuses of the answers that were cut since this was asked last, where the first piece of one held it.
+    /// The statuses of the answers that were cut since this was asked last, where the
+    /// first piece of one held it.
     #[must_use]
     pub fn take_cut_answers(&self) -> Vec<u16> {
         std::mem::take(&mut self.done.cut_answers.lock().expect("no panic under the lock"))
@@ -133,11 +146,14 @@ impl Network {
         self.set(Vec::new());
     }
 
-    /// Cuts a service off from all others of the cluster, both ways, by the fault. Clients still reach it.
+    /// Cuts a service off from all others of the cluster, both ways, by the fault.
+    /// Clients still reach it.
     pub fn isolate(&self, name: &str, fault: &Fault) {
-        let others = self.owners.names().into_iter().filter(|other| other != name && other != CLIENT);
-        let rules =
-            others.flat_map(|other| [Rule::between(name, &other, fault.clone()), Rule::between(&other, name, fault.clone())]);
+        let others =
+            self.owners.names().into_iter().filter(|other| other != name && other != CLIENT);
+        let rules = others.flat_map(|other| {
+            [Rule::between(name, &other, fault.clone()), Rule::between(&other, name, fault.clone())]
+        });
         self.set(rules.collect());
     }
 }
@@ -208,7 +224,14 @@ impl Link {
         let rules = Arc::clone(&self.rules.borrow());
         for rule in rules.iter().filter(|rule| rule.to == self.to) {
             let concerns = match &rule.from {
-                Some(from) => *self.from.name.get_or_init(|| self.owners.of(self.from.ports, self.from.accepted)).await == *from,
+                Some(from) => {
+                    *self
+                        .from
+                        .name
+                        .get_or_init(|| self.owners.of(self.from.ports, self.from.accepted))
+                        .await
+                        == *from
+                }
                 None => true,
             };
             if concerns {

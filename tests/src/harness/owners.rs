@@ -1,4 +1,5 @@
-//! Which process has opened a connection: what `/proc` knows, looked up for many connections at a time.
+//! Which process has opened a connection: what `/proc` knows, looked up for many
+//! connections at a time.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -12,7 +13,8 @@ pub const CLIENT: &str = "client";
 /// Looking takes some milliseconds: not more often than this.
 const PACE: Duration = Duration::from_millis(50);
 
-/// The port of the end that opened a connection, and that of the other end. Both are on 127.0.0.1.
+/// The port of the end that opened a connection, and that of the other end. Both are on
+/// 127.0.0.1.
 pub(super) type Ports = (u16, u16);
 
 /// Knows the processes of a cluster, and from time to time their connections.
@@ -44,10 +46,12 @@ impl Owners {
         self.pids.lock().expect("no panic under the lock").keys().cloned().collect()
     }
 
-    /// The name of the process that opened a connection which was accepted then; empty if it is not known (any more).
+    /// The name of the process that opened a connection which was accepted then; empty if
+    /// it is not known (any more).
     pub(super) async fn of(&self, ports: Ports, accepted: Instant) -> String {
         let mut table = self.table.lock().await;
-        // Ports are used again: what was seen before the connection was there says nothing of it.
+        // Ports are used again: what was seen before the connection was there says
+        // nothing of it.
         if table.looked.is_none_or(|looked| looked <= accepted) {
             if let Some(looked) = table.looked {
                 tokio::time::sleep(PACE.saturating_sub(looked.elapsed())).await;
@@ -71,7 +75,8 @@ fn look(pids: &BTreeMap<String, PidCell>) -> std::io::Result<BTreeMap<Ports, Str
         let Ok(files) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
         for file in files.flatten() {
             let Ok(target) = std::fs::read_link(file.path()) else { continue };
-            let inode = target.to_str().and_then(|text| text.strip_prefix("socket:[")?.strip_suffix(']'));
+            let inode =
+                target.to_str().and_then(|text| text.strip_prefix("socket:[")?.strip_suffix(']'));
             if let Some(ports) = inode.and_then(|inode| sockets.get(inode)) {
                 names.insert(*ports, name.clone());
             }

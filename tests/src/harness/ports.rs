@@ -1,7 +1,8 @@
 //! Ports for services that must come back on the port they had.
 //!
-//! A port that the OS hands out for `:0` lies in the range of outgoing connections, one of which can take it while its service is
-//! down. So ports come in blocks from below that range, each block reserved by a lock on a file for as long as it is used.
+//! A port that the OS hands out for `:0` lies in the range of outgoing connections, one
+//! of which can take it while its service is down. So ports come in blocks from below
+//! that range, each block reserved by a lock on a file for as long as it is used.
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -31,7 +32,8 @@ impl Ports {
         let dir = std::env::temp_dir().join("synod-test-ports");
         fs::create_dir_all(&dir)?;
         for block in 0..BLOCKS {
-            let lock = File::create(dir.join(block.to_string())).context("opening the lock of a port block")?;
+            let lock = File::create(dir.join(block.to_string()))
+                .context("opening the lock of a port block")?;
             let base = FIRST + block * BLOCK;
             if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
                 return Ok(Self { base, next: base, _lock: lock });

@@ -159,7 +159,8 @@ impl Process {
     /// # Errors
     /// When it isn't running.
     pub fn kill(&mut self) -> Result<()> {
-        let mut child = self.child.take().with_context(|| format!("{} is not running", self.name))?;
+        let mut child =
+            self.child.take().with_context(|| format!("{} is not running", self.name))?;
         child.kill()?;
         child.wait()?;
         self.forget();

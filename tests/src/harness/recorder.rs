@@ -1,11 +1,13 @@
-//! A client that remembers everything: what it asked for and when, what it heard and when.
+//! A client that remembers everything: what it asked for and when, what it heard and
+//! when.
 //!
-//! Every operation is a trace of its own, and the log keeps the trace of each command: so an executed command names the
-//! operation that it stems from, a deletion too. Every value is unique. What comes of it is a history as
+//! Every operation is a trace of its own, and the log keeps the trace of each command: so
+//! an executed command names the operation that it stems from, a deletion too. Every
+//! value is unique. What comes of it is a history as
 //! [`linearizability`](crate::linearizability) takes it.
 //!
-//! An answer that the API does not allow is an error and ends the test: a 500, a problem without an outcome, a success without a
-//! revision.
+//! An answer that the API does not allow is an error and ends the test: a 500, a problem
+//! without an outcome, a success without a revision.
 
 mod heard;
 
@@ -15,15 +17,18 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use reqwest::RequestBuilder;
 
-use crate::linearizability::history::{Answer, Call, Consistency, Ending, Guard, Key, Operation, OperationId, ValueId};
+use crate::linearizability::history::{
+    Answer, Call, Consistency, Ending, Guard, Key, Operation, OperationId, ValueId,
+};
 use crate::linearizability::listing::{Listing, Order};
 use heard::{Heard, hear};
 
-/// What a client says of its patience when nothing else is said. Shorter than the API's default, so that one client finds out
-/// more during a fault.
+/// What a client says of its patience when nothing else is said. Shorter than the API's
+/// default, so that one client finds out more during a fault.
 pub const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long a client waits for an answer beyond the time that it granted: the service may be stopped or cut off.
+/// How long a client waits for an answer beyond the time that it granted: the service may
+/// be stopped or cut off.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The number that a value stands for: a digest of its bytes.
@@ -92,15 +97,23 @@ impl Recorder {
     ///
     /// # Errors
     /// When the answer is none that the API allows.
-    pub async fn read(&self, ask: Ask<'_>, key: &str, at: Option<u64>, consistency: Consistency) -> Result<Ending> {
-        let mut request = consistent(self.http.get(format!("{}/v1/kv/{key}", ask.door)), consistency);
+    pub async fn read(
+        &self,
+        ask: Ask<'_>,
+        key: &str,
+        at: Option<u64>,
+        consistency: Consistency,
+    ) -> Result<Ending> {
+        let mut request =
+            consistent(self.http.get(format!("{}/v1/kv/{key}", ask.door)), consistency);
         if let Some(revision) = at {
             request = request.query(&[("revision", revision)]);
         }
         self.record(ask, Call::Read { key: Key::from(key), at, consistency }, request).await
     }
 
-    /// Reads the first page of a listing, or all of it as a stream where it has no limit; as it is or as it was at a revision.
+    /// Reads the first page of a listing, or all of it as a stream where it has no limit;
+    /// as it is or as it was at a revision.
     ///
     /// # Errors
     /// When the answer is none that the API allows.
@@ -126,16 +139,25 @@ impl Recorder {
         self.page(ask, request, listing, at, consistency).await
     }
 
-    /// Reads the page after another, which must be of the same revision: a replica that is read locally waits until it has that.
+    /// Reads the page after another, which must be of the same revision: a replica that
+    /// is read locally waits until it has that.
     ///
     /// # Errors
     /// When the answer is none that the API allows.
-    pub async fn next_page(&self, ask: Ask<'_>, next: NextPage, consistency: Consistency) -> Result<(Ending, Option<NextPage>)> {
+    pub async fn next_page(
+        &self,
+        ask: Ask<'_>,
+        next: NextPage,
+        consistency: Consistency,
+    ) -> Result<(Ending, Option<NextPage>)> {
         let NextPage { listing, revision, cursor } = next;
-        let request = consistent(self.http.get(format!("{}/v1/kv", ask.door)), consistency).query(&[("cursor", cursor)]);
+        let request = consistent(self.http.get(format!("{}/v1/kv", ask.door)), consistency)
+            .query(&[("cursor", cursor)]);
         let consistency = match consistency {
             Consistency::Linearizable => Consistency::Linearizable,
-            Consistency::Local { at_least } => Consistency::Local { at_least: at_least.max(revision) },
+            Consistency::Local { at_least } => {
+                Consistency::Local { at_least: at_least.max(revision) }
+            }
         };
         self.page(ask, request, listing, Some(revision), consistency).await
     }
@@ -152,8 +174,12 @@ impl Recorder {
             Some(limit) => request.query(&[("limit", limit)]),
             None => request.header("accept", "application/x-ndjson"),
         };
-        let (ending, heard) = self.hear(ask, Call::List { listing: listing.clone(), at, consistency }, request).await?;
-        let Ending::Answered { revision, answer: Answer::Listed(page), .. } = &ending else { return Ok((ending, None)) };
+        let (ending, heard) = self
+            .hear(ask, Call::List { listing: listing.clone(), at, consistency }, request)
+            .await?;
+        let Ending::Answered { revision, answer: Answer::Listed(page), .. } = &ending else {
+            return Ok((ending, None));
+        };
         let next = listing.next(page).zip(heard.cursor());
         let next = next.map(|(listing, cursor)| NextPage { listing, revision: *revision, cursor });
         Ok((ending, next))
@@ -163,7 +189,13 @@ impl Recorder {
     ///
     /// # Errors
     /// When the answer is none that the API allows.
-    pub async fn put(&self, ask: Ask<'_>, key: &str, guard: Guard, padding: usize) -> Result<Ending> {
+    pub async fn put(
+        &self,
+        ask: Ask<'_>,
+        key: &str,
+        guard: Guard,
+        padding: usize,
+    ) -> Result<Ending> {
         let value = format!("{}.{}", self.unique(), "x".repeat(padding));
         let call = Call::Put { key: Key::from(key), value: value_id(value.as_bytes()), guard };
         let request = self.http.put(format!("{}/v1/kv/{key}", ask.door)).body(value);
@@ -194,7 +226,8 @@ impl Recorder {
         self.lock().operations.clone()
     }
 
-    /// When a mutation was acknowledged, each time; since the recorder was made, in order.
+    /// When a mutation was acknowledged, each time; since the recorder was made, in
+    /// order.
     #[must_use]
     pub fn acknowledged(&self) -> Vec<Duration> {
         self.lock().acknowledged.clone()
@@ -212,11 +245,13 @@ impl Recorder {
         self.started.elapsed()
     }
 
-    /// The operation that a command in the log stems from, by the identity of its trace; none: of no client of this recorder.
+    /// The operation that a command in the log stems from, by the identity of its trace;
+    /// none: of no client of this recorder.
     #[must_use]
     pub fn operation_of(&self, trace_id: [u8; 16]) -> Option<OperationId> {
         let trace = u128::from_be_bytes(trace_id);
-        let (nonce, id) = (u64::try_from(trace >> 64).ok()?, u64::try_from(trace & u128::from(u64::MAX)).ok()?);
+        let (nonce, id) =
+            (u64::try_from(trace >> 64).ok()?, u64::try_from(trace & u128::from(u64::MAX)).ok()?);
         (nonce == self.nonce).then_some(OperationId(id))
     }
 
@@ -234,7 +269,12 @@ impl Recorder {
         Ok(self.hear(ask, call, request).await?.0)
     }
 
-    async fn hear(&self, ask: Ask<'_>, call: Call, request: RequestBuilder) -> Result<(Ending, Heard)> {
+    async fn hear(
+        &self,
+        ask: Ask<'_>,
+        call: Call,
+        request: RequestBuilder,
+    ) -> Result<(Ending, Heard)> {
         let id = self.unique();
         let trace = u128::from(self.nonce) << 64 | u128::from(id);
         let request = request
@@ -244,12 +284,21 @@ impl Recorder {
         let called = self.nanoseconds();
         let heard = hear(request).await;
         let at = self.nanoseconds();
-        let ending = heard.ending(&call, at).with_context(|| format!("operation {id} at {}: {call:?}", ask.door))?;
+        let ending = heard
+            .ending(&call, at)
+            .with_context(|| format!("operation {id} at {}: {call:?}", ask.door))?;
         let mut recorded = self.lock();
-        if call.is_mutation() && matches!(ending, Ending::Answered { answer: Answer::Put | Answer::Deleted(_), .. }) {
+        if call.is_mutation()
+            && matches!(ending, Ending::Answered { answer: Answer::Put | Answer::Deleted(_), .. })
+        {
             recorded.acknowledged.push(Duration::from_nanos(at));
         }
-        recorded.operations.push(Operation { id: OperationId(id), called, call, ending: ending.clone() });
+        recorded.operations.push(Operation {
+            id: OperationId(id),
+            called,
+            call,
+            ending: ending.clone(),
+        });
         Ok((ending, heard))
     }
 
@@ -262,7 +311,9 @@ fn consistent(request: RequestBuilder, consistency: Consistency) -> RequestBuild
     match consistency {
         Consistency::Linearizable => request,
         Consistency::Local { at_least: 0 } => request.query(&[("consistency", "local")]),
-        Consistency::Local { at_least } => request.query(&[("consistency", "local")]).header("synod-min-revision", at_least),
+        Consistency::Local { at_least } => {
+            request.query(&[("consistency", "local")]).header("synod-min-revision", at_least)
+        }
     }
 }
 

@@ -1,8 +1,10 @@
-//! Scenarios that a machine does not let run: said aloud, and an error where they must run.
+//! Scenarios that a machine does not let run: said aloud, and an error where they must
+//! run.
 
 use anyhow::{Result, bail};
 
-/// Set where everything must run that can: a machine that is meant to have root, strace and iproute2.
+/// Set where everything must run that can: a machine that is meant to have root, strace
+/// and iproute2.
 pub const MUST_RUN: &str = "SYNOD_FAULTS_MUST_RUN";
 
 /// Says that a scenario cannot run here, and why.

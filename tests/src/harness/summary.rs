@@ -1,4 +1,5 @@
-//! What a test came to, as one line for people; and whether that is enough to have proved anything.
+//! What a test came to, as one line for people; and whether that is enough to have proved
+//! anything.
 
 use std::fmt;
 use std::time::Duration;
@@ -24,11 +25,14 @@ pub struct Tally {
 impl Tally {
     fn add(&mut self, operation: &Operation) {
         let count = match &operation.ending {
-            Ending::Answered { answer: Answer::Read(_) | Answer::Listed(_) | Answer::Put | Answer::Deleted(_), .. } => {
-                &mut self.done
-            }
+            Ending::Answered {
+                answer: Answer::Read(_) | Answer::Listed(_) | Answer::Put | Answer::Deleted(_),
+                ..
+            } => &mut self.done,
             Ending::Answered { answer: Answer::GuardFailed, .. } => &mut self.different,
-            Ending::Answered { answer: Answer::NotYet, .. } | Ending::NotApplied => &mut self.refused,
+            Ending::Answered { answer: Answer::NotYet, .. } | Ending::NotApplied => {
+                &mut self.refused
+            }
             Ending::Unresolved if operation.call.is_mutation() => &mut self.unresolved,
             Ending::Unresolved => &mut self.refused,
         };
@@ -97,22 +101,32 @@ impl Summary {
     /// Of everything recorded, in a log of so many slots.
     #[must_use]
     pub fn of(recorder: &Recorder, slots: u64) -> Self {
-        let mut summary = Self { slots, longest_gap: longest_gap(recorder.acknowledged()), ..Self::default() };
-        recorder.history().iter().for_each(|operation| summary.tally(&operation.call).add(operation));
+        let mut summary =
+            Self { slots, longest_gap: longest_gap(recorder.acknowledged()), ..Self::default() };
+        recorder
+            .history()
+            .iter()
+            .for_each(|operation| summary.tally(&operation.call).add(operation));
         summary
     }
 
     fn tally(&mut self, call: &Call) -> &mut Tally {
         match call {
             Call::Read { at: None, consistency: Consistency::Linearizable, .. } => &mut self.reads,
-            Call::Read { at: None, consistency: Consistency::Local { .. }, .. } => &mut self.local_reads,
+            Call::Read { at: None, consistency: Consistency::Local { .. }, .. } => {
+                &mut self.local_reads
+            }
             Call::Read { at: Some(_), .. } => &mut self.past_reads,
             Call::List { at: None, .. } => &mut self.lists,
             Call::List { at: Some(_), .. } => &mut self.past_lists,
             Call::Put { guard: Guard::Always, .. } => &mut self.puts,
-            Call::Delete { guard: Guard::Always, .. } | Call::DeletePrefix { .. } => &mut self.deletes,
+            Call::Delete { guard: Guard::Always, .. } | Call::DeletePrefix { .. } => {
+                &mut self.deletes
+            }
             Call::Put { guard: Guard::Revision(_) | Guard::Exists | Guard::Absent, .. }
-            | Call::Delete { guard: Guard::Revision(_) | Guard::Exists | Guard::Absent, .. } => &mut self.compared,
+            | Call::Delete { guard: Guard::Revision(_) | Guard::Exists | Guard::Absent, .. } => {
+                &mut self.compared
+            }
         }
     }
 
@@ -140,7 +154,10 @@ impl Summary {
             ("mutations left open", self.unresolved(), least.unresolved),
         ];
         for (what, count, least) in counts {
-            ensure!(count >= least, "only {count} {what}, where {least} would prove something: {self}");
+            ensure!(
+                count >= least,
+                "only {count} {what}, where {least} would prove something: {self}"
+            );
         }
         Ok(())
     }
@@ -155,7 +172,9 @@ fn longest_gap(mut acknowledged: Vec<Duration>) -> Gap {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.done)?;
-        for (count, what) in [(self.different, "different"), (self.refused, "refused"), (self.unresolved, "open")] {
+        for (count, what) in
+            [(self.different, "different"), (self.refused, "refused"), (self.unresolved, "open")]
+        {
             if count > 0 {
                 write!(f, " +{count} {what}")?;
             }
@@ -166,7 +185,18 @@ impl fmt::Display for Tally {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { reads, local_reads, past_reads, lists, past_lists, puts, compared, deletes, slots, longest_gap } = self;
+        let Self {
+            reads,
+            local_reads,
+            past_reads,
+            lists,
+            past_lists,
+            puts,
+            compared,
+            deletes,
+            slots,
+            longest_gap,
+        } = self;
         write!(
             f,
             "reads {reads}; local reads {local_reads}; at a revision {past_reads}; lists {lists}; at a revision {past_lists}; "
@@ -184,7 +214,10 @@ mod tests {
     #[test]
     fn the_longest_gap_is_found_whatever_the_order_of_the_answers() {
         let at = [3, 9, 1, 10].map(Duration::from_secs);
-        assert_eq!(longest_gap(at.to_vec()), Gap { from: Duration::from_secs(3), length: Duration::from_secs(6) });
+        assert_eq!(
+            longest_gap(at.to_vec()),
+            Gap { from: Duration::from_secs(3), length: Duration::from_secs(6) }
+        );
         assert_eq!(longest_gap(Vec::new()), Gap::default());
     }
 

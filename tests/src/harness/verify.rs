@@ -1,19 +1,23 @@
-//! After the faults: is everything there that was acknowledged, nothing that was refused, and was it all one history?
+//! After the faults: is everything there that was acknowledged, nothing that was refused,
+//! and was it all one history?
 //!
 //! 1. Every replica comes to the same hash, which chains the whole log.
-//! 2. The log is fetched and executed once more, by the replica's own core: it must come to that hash, to the same revision, and to
-//!    the keys and values that each replica holds. A damaged database or a lost transaction shows here.
+//! 2. The log is fetched and executed once more, by the replica's own core: it must come
+//!    to that hash, to the same revision, and to the keys and values that each replica
+//!    holds. A damaged database or a lost transaction shows here.
 //! 3. What it executed is the witness that all that clients heard is held against
-//!    (`linearizability::witness`), across keys: lost, doubled, late and refused writes, stale reads.
-//! 4. Key by key, without the log, is there an order that explains what clients heard (`linearizability::key`)?
+//!    (`linearizability::witness`), across keys: lost, doubled, late and refused writes,
+//!    stale reads.
+//! 4. Key by key, without the log, is there an order that explains what clients heard
+//!    (`linearizability::key`)?
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use replica::command::{Command, Condition, Op};
-use replica::execute::{CommandOutcome, Decoded, Run, SlotOutcome};
-use replica::working_set::WorkingSet;
+use replica::machine::command::{Command, Condition, Op};
+use replica::machine::execute::{CommandOutcome, Decoded, Run, SlotOutcome};
+use replica::machine::working_set::WorkingSet;
 use serde_json::Value;
 use shared::client::ReplicaClient;
 use shared::ids::Slot;
@@ -40,8 +44,10 @@ pub async fn verify(cluster: &Cluster, recorder: &Recorder) -> Result<Summary> {
     loop {
         let hash = cluster.wait_until_equal().await?;
         let outcome = hold_to_log(cluster, recorder, &hash).await;
-        // What clients have given up may be decided later: then some of this is about one state, and some about the next.
-        let has_moved = outcome.is_err() && cluster.wait_until_equal().await.is_ok_and(|now| now != hash);
+        // What clients have given up may be decided later: then some of this is about one
+        // state, and some about the next.
+        let has_moved =
+            outcome.is_err() && cluster.wait_until_equal().await.is_ok_and(|now| now != hash);
         if !has_moved {
             return outcome;
         }
@@ -55,7 +61,12 @@ async fn hold_to_log(cluster: &Cluster, recorder: &Recorder, hash: &str) -> Resu
     let slots = log.len() as u64;
     let replayed = Replayed::new(log, recorder)?;
     let meta = replayed.state.meta();
-    ensure!(meta.hash.to_string() == hash, "the log of {} replays to hash {}, not {hash}", replicas[0], meta.hash);
+    ensure!(
+        meta.hash.to_string() == hash,
+        "the log of {} replays to hash {}, not {hash}",
+        replicas[0],
+        meta.hash
+    );
     for replica in &replicas {
         hold_to_state(cluster, replica, &replayed.state).await?;
     }
@@ -84,9 +95,17 @@ pub async fn fetch_log(cluster: &Cluster, replica: &str) -> Result<Vec<ChosenEnt
         let from = Slot(log.len() as u64);
         match client.replication_log(from, Duration::ZERO, FETCH_TIMEOUT).await? {
             ChosenReply::Entries { entries, .. } => {
-                ensure!(!entries.is_empty(), "{replica} has executed the slots below {end}, but has none from {from} on");
+                ensure!(
+                    !entries.is_empty(),
+                    "{replica} has executed the slots below {end}, but has none from {from} on"
+                );
                 for entry in entries.into_iter().filter(|entry| entry.slot.0 < end) {
-                    ensure!(entry.slot.0 == log.len() as u64, "{replica} sends slot {} where {} is due", entry.slot, log.len());
+                    ensure!(
+                        entry.slot.0 == log.len() as u64,
+                        "{replica} sends slot {} where {} is due",
+                        entry.slot,
+                        log.len()
+                    );
                     log.push(entry);
                 }
             }
@@ -109,7 +128,8 @@ struct Replayed {
 
 impl Replayed {
     fn new(log: Vec<ChosenEntry>, recorder: &Recorder) -> Result<Self> {
-        let mut replayed = Self { state: WorkingSet::complete(), writes: Vec::new(), own: Vec::new() };
+        let mut replayed =
+            Self { state: WorkingSet::complete(), writes: Vec::new(), own: Vec::new() };
         for entry in log {
             let run = Run::new(vec![entry]);
             let decoded = run.decoded().to_vec();
@@ -121,20 +141,31 @@ impl Replayed {
                     bail!("{slot:?} was executed of {decoded:?}")
                 };
                 for (command, outcome) in commands.commands.into_iter().zip(outcomes) {
-                    replayed.add(command, outcome, recorder).with_context(|| format!("slot {}", slot.slot))?;
+                    replayed
+                        .add(command, outcome, recorder)
+                        .with_context(|| format!("slot {}", slot.slot))?;
                 }
             }
         }
         Ok(replayed)
     }
 
-    fn add(&mut self, command: Command, outcome: &CommandOutcome, recorder: &Recorder) -> Result<()> {
+    fn add(
+        &mut self,
+        command: Command,
+        outcome: &CommandOutcome,
+        recorder: &Recorder,
+    ) -> Result<()> {
         match outcome {
             CommandOutcome::PreconditionFailed { .. } => return Ok(()),
             CommandOutcome::Created { revision }
             | CommandOutcome::Replaced { revision, .. }
             | CommandOutcome::Deleted { revision, .. } => {
-                ensure!(revision.0 == self.writes.len() as u64 + 1, "revision {revision} comes after {}", self.writes.len());
+                ensure!(
+                    revision.0 == self.writes.len() as u64 + 1,
+                    "revision {revision} comes after {}",
+                    self.writes.len()
+                );
             }
         }
         let traced = command.trace.and_then(|trace| recorder.operation_of(trace.trace_id));
@@ -143,7 +174,12 @@ impl Replayed {
             (Some(operation), _) => operation,
             (None, Call::Put { key, .. }) if key.starts_with(OWN_PREFIX) => {
                 let id = OperationId(OWN_OPERATIONS + self.own.len() as u64);
-                self.own.push(Operation { id, called: 0, call: call.clone(), ending: Ending::Unresolved });
+                self.own.push(Operation {
+                    id,
+                    called: 0,
+                    call: call.clone(),
+                    ending: Ending::Unresolved,
+                });
                 id
             }
             (None, _) => bail!("nobody asked for {call:?}"),
@@ -155,10 +191,14 @@ impl Replayed {
 
 fn call_of(op: &Op) -> Call {
     match op {
-        Op::Put { key, value, condition, .. } => {
-            Call::Put { key: Key::from(key.as_str()), value: value_id(value), guard: guard_of(*condition) }
+        Op::Put { key, value, condition, .. } => Call::Put {
+            key: Key::from(key.as_str()),
+            value: value_id(value),
+            guard: guard_of(*condition),
+        },
+        Op::Delete { key, condition } => {
+            Call::Delete { key: Key::from(key.as_str()), guard: guard_of(*condition) }
         }
-        Op::Delete { key, condition } => Call::Delete { key: Key::from(key.as_str()), guard: guard_of(*condition) },
         Op::DeletePrefix { prefix } => Call::DeletePrefix { prefix: Key::from(prefix.as_str()) },
     }
 }
@@ -181,7 +221,8 @@ async fn hold_to_state(cluster: &Cluster, replica: &str, state: &WorkingSet) -> 
     ensure!(status.is_success(), "{replica} answered {status}: {body}");
     let mut held = BTreeMap::new();
     for line in body.lines() {
-        let item: Value = serde_json::from_str(line).with_context(|| format!("not an item: {line}"))?;
+        let item: Value =
+            serde_json::from_str(line).with_context(|| format!("not an item: {line}"))?;
         let key = item["key"].as_str().with_context(|| format!("no key: {line}"))?;
         let text = item["value"].as_str().with_context(|| format!("no value: {line}"))?;
         ensure!(item["encoding"] == "utf8", "{replica} holds at {key} what nobody wrote: {line}");
@@ -196,7 +237,11 @@ async fn hold_to_state(cluster: &Cluster, replica: &str, state: &WorkingSet) -> 
         })
         .collect();
     for (key, value) in &expected {
-        ensure!(held.get(key) == Some(value), "{replica} holds {:?} at {key}, by the log it is {value:?}", held.get(key));
+        ensure!(
+            held.get(key) == Some(value),
+            "{replica} holds {:?} at {key}, by the log it is {value:?}",
+            held.get(key)
+        );
     }
     let strange = held.keys().find(|key| !expected.contains_key(*key));
     ensure!(strange.is_none(), "{replica} holds {strange:?}, which by the log does not exist");
@@ -215,7 +260,11 @@ fn dump(history: &[Operation], writes: &[Write]) -> Result<String> {
     for (revision, write) in (1..).zip(writes) {
         writeln!(text, "revision {revision}: {write:?}")?;
     }
-    let path = std::env::temp_dir().join(format!("synod-history-{}-{}.txt", std::process::id(), history.len()));
+    let path = std::env::temp_dir().join(format!(
+        "synod-history-{}-{}.txt",
+        std::process::id(),
+        history.len()
+    ));
     std::fs::write(&path, text)?;
     Ok(path.display().to_string())
 }

@@ -1,7 +1,9 @@
-//! Clients that write through the balancer while services die, and remember what they were told.
+//! Clients that write through the balancer while services die, and remember what they
+//! were told.
 //!
-//! Every write has a key and a value of its own, so that what a replica holds at the end says of each single write whether it
-//! happened: an acknowledged one must be there, one answered `not_applied` must not, one left open may be either.
+//! Every write has a key and a value of its own, so that what a replica holds at the end
+//! says of each single write whether it happened: an acknowledged one must be there, one
+//! answered `not_applied` must not, one left open may be either.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -51,10 +53,12 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// Starts clients that write to the cluster's balancer, one request at a time each, until [`Workload::finish`].
+    /// Starts clients that write to the cluster's balancer, one request at a time each,
+    /// until [`Workload::finish`].
     #[must_use]
     pub fn start(cluster: &Cluster, clients: usize, label: &str) -> Self {
-        let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (stop, acknowledged) =
+            (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let started = Instant::now();
         let mut running = JoinSet::new();
         for client in 0..clients {
@@ -74,10 +78,14 @@ impl Workload {
     /// Waits until so many more writes are acknowledged.
     ///
     /// # Errors
-    /// When a client got an answer that the API does not allow, or there is no progress for [`PATIENCE`](super::cluster::PATIENCE).
+    /// When a client got an answer that the API does not allow, or there is no progress
+    /// for [`PATIENCE`](super::cluster::PATIENCE).
     pub async fn wait_for_progress(&mut self, writes: usize) -> Result<()> {
         let wanted = self.acknowledged.load(Ordering::Relaxed) + writes;
-        let progress = until_reached("writes acknowledged", wanted, async || self.acknowledged.load(Ordering::Relaxed)).await;
+        let progress = until_reached("writes acknowledged", wanted, async || {
+            self.acknowledged.load(Ordering::Relaxed)
+        })
+        .await;
         // Before it is told to, a client ends only for an error, which says more.
         while let Some(ended) = self.clients.try_join_next() {
             ended??;
@@ -113,7 +121,12 @@ impl Client {
         let mut writes = Vec::new();
         while !self.stop.load(Ordering::Relaxed) {
             let key = format!("{}/{}", self.prefix, writes.len());
-            let response = self.http.put(format!("{}/v1/kv/{key}", self.front)).body(value_of(&key)).send().await;
+            let response = self
+                .http
+                .put(format!("{}/v1/kv/{key}", self.front))
+                .body(value_of(&key))
+                .send()
+                .await;
             let told = match response {
                 Ok(response) => told(response).await?,
                 Err(_) => Told::Unknown,
@@ -138,8 +151,9 @@ async fn told(response: reqwest::Response) -> Result<Told> {
     ensure!(status.is_server_error(), "a well-formed write was answered {status}");
     // Who answers may be killed within its answer.
     let Ok(body) = response.bytes().await else { return Ok(Told::Unknown) };
-    let problem: Value = serde_json::from_slice(&body)
-        .with_context(|| format!("{status} is not problem+json: {}", String::from_utf8_lossy(&body)))?;
+    let problem: Value = serde_json::from_slice(&body).with_context(|| {
+        format!("{status} is not problem+json: {}", String::from_utf8_lossy(&body))
+    })?;
     match problem["outcome"].as_str() {
         Some("not_applied") => Ok(Told::NotApplied),
         Some("unknown") => Ok(Told::Unknown),
@@ -158,11 +172,16 @@ impl Record {
         self.writes.iter().filter(|write| write.told == told).count()
     }
 
-    /// The longest time without an acknowledged write, between the first and the last of them.
+    /// The longest time without an acknowledged write, between the first and the last of
+    /// them.
     #[must_use]
     pub fn longest_gap(&self) -> Duration {
-        let mut times: Vec<Duration> =
-            self.writes.iter().filter(|write| write.told == Told::Acknowledged).map(|write| write.at).collect();
+        let mut times: Vec<Duration> = self
+            .writes
+            .iter()
+            .filter(|write| write.told == Told::Acknowledged)
+            .map(|write| write.at)
+            .collect();
         times.sort_unstable();
         times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
     }
@@ -176,11 +195,19 @@ impl Record {
         for write in &self.writes {
             match (held.get(&write.key), write.told) {
                 (Some(value), Told::Acknowledged | Told::Unknown) => {
-                    ensure!(*value == value_of(&write.key), "{replica} holds {value:?} at {}", write.key);
+                    ensure!(
+                        *value == value_of(&write.key),
+                        "{replica} holds {value:?} at {}",
+                        write.key
+                    );
                 }
                 (None, Told::NotApplied | Told::Unknown) => {}
-                (None, Told::Acknowledged) => bail!("{replica} lost the acknowledged write {}", write.key),
-                (Some(_), Told::NotApplied) => bail!("{replica} executed {}, answered not_applied", write.key),
+                (None, Told::Acknowledged) => {
+                    bail!("{replica} lost the acknowledged write {}", write.key)
+                }
+                (Some(_), Told::NotApplied) => {
+                    bail!("{replica} executed {}, answered not_applied", write.key)
+                }
             }
         }
         Ok(())

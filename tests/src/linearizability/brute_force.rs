@@ -1,4 +1,5 @@
-//! Both checkers against brute force: on small histories, where every order can be tried, they must say what it says.
+//! Both checkers against brute force: on small histories, where every order can be tried,
+//! they must say what it says.
 
 mod generate;
 mod plain;
@@ -40,8 +41,8 @@ fn seen(version: Version) -> Seen {
     Seen { value: version.value, modified: version.modified }
 }
 
-/// Whether some order of the operations, unresolved ones in or out, gives all answers. `may_follow` is asked before an operation
-/// is put after others.
+/// Whether some order of the operations, unresolved ones in or out, gives all answers.
+/// `may_follow` is asked before an operation is put after others.
 fn some_order<S: Clone>(
     history: &[Operation],
     state: &S,
@@ -79,19 +80,24 @@ fn brute_force_witness(history: &[Operation], log: &[Write]) -> bool {
     let Ok(versions) = Versions::replay(log) else { return false };
     let after = |executed: &usize, operation: &Operation| {
         let revision = *executed as u64;
-        let is_next = log.get(*executed).is_some_and(|write| write.operation == operation.id && write.call == operation.call);
+        let is_next = log
+            .get(*executed)
+            .is_some_and(|write| write.operation == operation.id && write.call == operation.call);
         let Ending::Answered { revision: answered, answer, .. } = &operation.ending else {
             return is_next.then_some(executed + 1);
         };
         let is_written = is_next && *answered == revision + 1;
         match (&operation.call, answer) {
-            (Call::Read { .. } | Call::List { .. }, _) => may_be_read(&versions, revision, operation).then_some(*executed),
+            (Call::Read { .. } | Call::List { .. }, _) => {
+                may_be_read(&versions, revision, operation).then_some(*executed)
+            }
             (Call::Put { .. }, Answer::Put) => is_written.then_some(executed + 1),
             (Call::Delete { .. } | Call::DeletePrefix { .. }, Answer::Deleted(count)) => {
                 (is_written && versions.deleted_by(*answered) == *count).then_some(executed + 1)
             }
             (Call::Put { key, guard, .. } | Call::Delete { key, guard }, Answer::GuardFailed) => {
-                (*answered == revision && !holds(*guard, modified(versions.at(key, revision)))).then_some(*executed)
+                (*answered == revision && !holds(*guard, modified(versions.at(key, revision))))
+                    .then_some(*executed)
             }
             _ => None,
         }
@@ -102,9 +108,14 @@ fn brute_force_witness(history: &[Operation], log: &[Write]) -> bool {
 /// Whether a read can have its answer when so much is executed.
 fn may_be_read(versions: &Versions, executed: u64, operation: &Operation) -> bool {
     let Ending::Answered { revision, answer, .. } = &operation.ending else { return false };
-    let (Call::Read { at, consistency, .. } | Call::List { at, consistency, .. }) = &operation.call else { return false };
+    let (Call::Read { at, consistency, .. } | Call::List { at, consistency, .. }) = &operation.call
+    else {
+        return false;
+    };
     let is_right = match (&operation.call, answer) {
-        (Call::Read { key, .. }, Answer::Read(read)) => versions.at(key, *revision).map(seen) == *read,
+        (Call::Read { key, .. }, Answer::Read(read)) => {
+            versions.at(key, *revision).map(seen) == *read
+        }
         (Call::List { listing, .. }, Answer::Listed(page)) => {
             is_page_of(&listed(listing, &state_at(versions, *revision)), listing, page)
         }

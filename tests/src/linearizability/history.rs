@@ -1,6 +1,7 @@
 //! What clients asked for and what they heard, in the words that both checkers share.
 //!
-//! Values and operations are numbers that the recorder makes unique: a value read tells which write it stems from.
+//! Values and operations are numbers that the recorder makes unique: a value read tells
+//! which write it stems from.
 
 use std::sync::Arc;
 
@@ -19,7 +20,8 @@ pub type ValueId = u64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OperationId(pub u64);
 
-/// The compare of a compare-and-swap: what must hold of the key for a mutation to be executed.
+/// The compare of a compare-and-swap: what must hold of the key for a mutation to be
+/// executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
     /// Nothing.
@@ -37,7 +39,8 @@ pub enum Guard {
 pub enum Consistency {
     /// As new as any answer given before it was asked.
     Linearizable,
-    /// Whatever the replica has, but at least this revision (`Synod-Min-Revision`; 0 asks for nothing).
+    /// Whatever the replica has, but at least this revision (`Synod-Min-Revision`; 0 asks
+    /// for nothing).
     Local {
         /// The oldest revision that the reader takes.
         at_least: u64,
@@ -104,7 +107,8 @@ pub enum Answer {
     Read(Option<Seen>),
     /// The page.
     Listed(Page),
-    /// The state is at the answer's revision, and has not come to the one that was asked for.
+    /// The state is at the answer's revision, and has not come to the one that was asked
+    /// for.
     NotYet,
     /// A put was executed at the answer's revision.
     Put,
@@ -157,13 +161,15 @@ impl Call {
 }
 
 impl Operation {
-    /// Whether its answer stands at one instant between call and answer. That of a local read promises no order, nor does what
-    /// was asked for as of a revision; but where that is said not to be there yet, it is of the present state that this is said.
+    /// Whether its answer stands at one instant between call and answer. That of a local
+    /// read promises no order, nor does what was asked for as of a revision; but where
+    /// that is said not to be there yet, it is of the present state that this is said.
     #[must_use]
     pub fn is_of_the_present(&self) -> bool {
         match &self.call {
             Call::Read { at, consistency, .. } | Call::List { at, consistency, .. } => {
-                let is_refused = matches!(self.ending, Ending::Answered { answer: Answer::NotYet, .. });
+                let is_refused =
+                    matches!(self.ending, Ending::Answered { answer: Answer::NotYet, .. });
                 *consistency == Consistency::Linearizable && (at.is_none() || is_refused)
             }
             Call::Put { .. } | Call::Delete { .. } | Call::DeletePrefix { .. } => true,

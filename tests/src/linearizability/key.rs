@@ -1,12 +1,16 @@
-//! The independent checker: key by key, is there an order of the operations that explains every answer?
+//! The independent checker: key by key, is there an order of the operations that explains
+//! every answer?
 //!
-//! Linearizability is local (Herlihy & Wing 1990, theorem 1): a history is linearizable when its part on each key is. What touches
-//! many keys is split into its parts here, which loses that they are one; [`witness`](super::witness) sees it whole.
+//! Linearizability is local (Herlihy & Wing 1990, theorem 1): a history is linearizable
+//! when its part on each key is. What touches many keys is split into its parts here,
+//! which loses that they are one; [`witness`](super::witness) sees it whole.
 //!
-//! A listing becomes a read of each key that it speaks of: one that it should have and leaves out is a read of nothing. So a page
-//! that is older than an acknowledged write to one of its keys is found here too; one that mixes two states, each new enough, is not.
+//! A listing becomes a read of each key that it speaks of: one that it should have and
+//! leaves out is a read of nothing. So a page that is older than an acknowledged write to
+//! one of its keys is found here too; one that mixes two states, each new enough, is not.
 //!
-//! Not done: local reads and reads at a revision (they promise no order), and revisions as an order across keys.
+//! Not done: local reads and reads at a revision (they promise no order), and revisions
+//! as an order across keys.
 
 mod search;
 mod state;
@@ -28,34 +32,40 @@ pub struct KeyOperation {
     pub called: Time,
     /// For what.
     pub call: KeyCall,
-    /// When the client had which answer; none where it is not known whether it took effect.
+    /// When the client had which answer; none where it is not known whether it took
+    /// effect.
     pub answered: Option<(Time, KeyAnswer)>,
 }
 
-/// How many configurations the search of one key may look at before it gives up: a good history needs about one for each
-/// operation.
+/// How many configurations the search of one key may look at before it gives up: a good
+/// history needs about one for each operation.
 pub const SEARCH_LIMIT: usize = 2_000_000;
 
 /// Checks every key of a history.
 ///
 /// # Errors
-/// The first key, in byte order, whose operations no order explains, or whose search hit [`SEARCH_LIMIT`].
+/// The first key, in byte order, whose operations no order explains, or whose search hit
+/// [`SEARCH_LIMIT`].
 pub fn check(history: &[Operation]) -> Result<(), KeyViolation> {
     for (key, operations) in by_key(history) {
         match check_key(&operations, SEARCH_LIMIT) {
             Verdict::Linearizable => {}
-            Verdict::NotLinearizable { stuck, states } => return Err(KeyViolation::NoOrder { key, stuck, states }),
+            Verdict::NotLinearizable { stuck, states } => {
+                return Err(KeyViolation::NoOrder { key, stuck, states });
+            }
             Verdict::Undecided => return Err(KeyViolation::Undecided { key, limit: SEARCH_LIMIT }),
         }
     }
     Ok(())
 }
 
-/// Splits a history into the operations on each key, leaving out what constrains nothing: operations that never happened, reads
-/// that were not answered, and reads that promise no order.
+/// Splits a history into the operations on each key, leaving out what constrains nothing:
+/// operations that never happened, reads that were not answered, and reads that promise
+/// no order.
 #[must_use]
 pub fn by_key(history: &[Operation]) -> BTreeMap<Key, Vec<KeyOperation>> {
-    let mut parts: BTreeMap<Key, Vec<KeyOperation>> = history.iter().flat_map(named).map(|key| (key, Vec::new())).collect();
+    let mut parts: BTreeMap<Key, Vec<KeyOperation>> =
+        history.iter().flat_map(named).map(|key| (key, Vec::new())).collect();
     let keys: BTreeMap<Key, ()> = parts.keys().map(|key| (Key::clone(key), ())).collect();
     for operation in history {
         let mut add = |key: &Key, call, answer| {
@@ -68,12 +78,17 @@ pub fn by_key(history: &[Operation]) -> BTreeMap<Key, Vec<KeyOperation>> {
             Call::Read { key, .. } => add(key, KeyCall::Read, answer),
             Call::List { listing, .. } => {
                 if let Ending::Answered { answer: Answer::Listed(page), .. } = &operation.ending {
-                    let seen: BTreeMap<&Key, Seen> = page.items.iter().map(|(key, seen)| (key, *seen)).collect();
+                    let seen: BTreeMap<&Key, Seen> =
+                        page.items.iter().map(|(key, seen)| (key, *seen)).collect();
                     let spoken_of = listing.spoken_of(page, &keys).into_iter();
-                    spoken_of.for_each(|key| add(key, KeyCall::Read, Some(KeyAnswer::Read(seen.get(key).copied()))));
+                    spoken_of.for_each(|key| {
+                        add(key, KeyCall::Read, Some(KeyAnswer::Read(seen.get(key).copied())))
+                    });
                 }
             }
-            Call::Put { key, value, guard } => add(key, KeyCall::Put { value: *value, guard: *guard }, answer),
+            Call::Put { key, value, guard } => {
+                add(key, KeyCall::Put { value: *value, guard: *guard }, answer)
+            }
             Call::Delete { key, guard } => add(key, KeyCall::Delete { guard: *guard }, answer),
             Call::DeletePrefix { prefix } => {
                 let below = Listing::of_prefix(prefix).among(&keys).into_iter();
@@ -87,7 +102,9 @@ pub fn by_key(history: &[Operation]) -> BTreeMap<Key, Vec<KeyOperation>> {
 /// The keys that an operation or its answer names.
 fn named(operation: &Operation) -> Vec<Key> {
     match (&operation.call, &operation.ending) {
-        (Call::Read { key, .. } | Call::Put { key, .. } | Call::Delete { key, .. }, _) => vec![Key::clone(key)],
+        (Call::Read { key, .. } | Call::Put { key, .. } | Call::Delete { key, .. }, _) => {
+            vec![Key::clone(key)]
+        }
         (Call::List { .. }, Ending::Answered { answer: Answer::Listed(page), .. }) => {
             page.items.iter().map(|(key, _)| Key::clone(key)).collect()
         }
@@ -108,8 +125,13 @@ fn key_answer(ending: &Ending) -> Option<KeyAnswer> {
     }
 }
 
-fn part_of(operation: &Operation, call: KeyCall, answer: Option<KeyAnswer>) -> Option<KeyOperation> {
-    let part = |answered| KeyOperation { id: operation.id, called: operation.called, call, answered };
+fn part_of(
+    operation: &Operation,
+    call: KeyCall,
+    answer: Option<KeyAnswer>,
+) -> Option<KeyOperation> {
+    let part =
+        |answered| KeyOperation { id: operation.id, called: operation.called, call, answered };
     match operation.ending {
         Ending::NotApplied => None,
         Ending::Unresolved => operation.call.is_mutation().then(|| part(None)),

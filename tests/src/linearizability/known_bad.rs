@@ -40,7 +40,10 @@ fn seen(value: u64, modified: u64) -> Option<Seen> {
 }
 
 fn log(operations: &[&Operation]) -> Vec<Write> {
-    operations.iter().map(|operation| Write { operation: operation.id, call: operation.call.clone() }).collect()
+    operations
+        .iter()
+        .map(|operation| Write { operation: operation.id, call: operation.call.clone() })
+        .collect()
 }
 
 fn stuck_at(history: &[Operation]) -> OperationId {
@@ -56,7 +59,10 @@ fn a_stale_read_is_rejected() {
     assert_eq!(stuck_at(&history), OperationId(3));
     let violation = witness::check(&history, &log(&[&history[0], &history[1]])).unwrap_err();
     let (earlier, later) = (OperationId(2), OperationId(3));
-    assert_eq!(violation, WitnessViolation::TimeReversed { earlier, earlier_at: 4, later, later_at: 3 });
+    assert_eq!(
+        violation,
+        WitnessViolation::TimeReversed { earlier, earlier_at: 4, later, later_at: 3 }
+    );
 }
 
 #[test]
@@ -64,7 +70,10 @@ fn two_reads_that_see_a_write_come_and_go_are_rejected() {
     let write = with_ending(put(1, (0, 0), 1), Ending::Unresolved);
     let history = [write, read(2, (10, 20), 1, seen(1, 1)), read(3, (30, 40), 0, None)];
     assert_eq!(stuck_at(&history), OperationId(3));
-    assert!(matches!(witness::check(&history, &log(&[&history[0]])), Err(WitnessViolation::TimeReversed { .. })));
+    assert!(matches!(
+        witness::check(&history, &log(&[&history[0]])),
+        Err(WitnessViolation::TimeReversed { .. })
+    ));
 }
 
 #[test]
@@ -72,30 +81,47 @@ fn a_lost_write_is_rejected() {
     let history = [put(1, (0, 10), 1), read(2, (20, 30), 0, None)];
     assert_eq!(stuck_at(&history), OperationId(2));
     let violation = witness::check(&history[..1], &log(&[])).unwrap_err();
-    assert_eq!(violation, WitnessViolation::FromTheFuture { operation: OperationId(1), revision: 1, end: 0 });
+    assert_eq!(
+        violation,
+        WitnessViolation::FromTheFuture { operation: OperationId(1), revision: 1, end: 0 }
+    );
     let other = put(3, (0, 10), 1);
-    let violation = witness::check(&[history[0].clone(), other.clone()], &log(&[&other])).unwrap_err();
-    assert_eq!(violation, WitnessViolation::LostWrite { operation: OperationId(1), answered: 1, executed: None });
+    let violation =
+        witness::check(&[history[0].clone(), other.clone()], &log(&[&other])).unwrap_err();
+    assert_eq!(
+        violation,
+        WitnessViolation::LostWrite { operation: OperationId(1), answered: 1, executed: None }
+    );
 }
 
 #[test]
 fn a_double_execution_is_rejected() {
-    // Executed at revision 1, overwritten, and executed again: the last read sees it come back.
+    // Executed at revision 1, overwritten, and executed again: the last read sees it come
+    // back.
     let history = [put(1, (0, 10), 1), put(2, (20, 30), 2), read(3, (40, 50), 3, seen(1, 3))];
     assert_eq!(stuck_at(&history), OperationId(3));
-    let violation = witness::check(&history, &log(&[&history[0], &history[1], &history[0]])).unwrap_err();
-    assert_eq!(violation, WitnessViolation::ExecutedTwice { operation: OperationId(1), first: 1, second: 3 });
+    let violation =
+        witness::check(&history, &log(&[&history[0], &history[1], &history[0]])).unwrap_err();
+    assert_eq!(
+        violation,
+        WitnessViolation::ExecutedTwice { operation: OperationId(1), first: 1, second: 3 }
+    );
 }
 
 #[test]
 fn a_read_from_a_primary_of_an_old_epoch_is_rejected() {
-    // The new primary has acknowledged revision 2 while the old one still answers from revision 1, to a compare-and-swap too.
+    // The new primary has acknowledged revision 2 while the old one still answers from
+    // revision 1, to a compare-and-swap too.
     let swap = with_guard(put(3, (20, 30), 2), Guard::Revision(1));
     let late_swap = with_guard(put(4, (40, 50), 3), Guard::Revision(1));
     let history = [put(1, (0, 10), 1), swap, late_swap];
     assert_eq!(stuck_at(&history), OperationId(4));
-    let violation = witness::check(&history, &log(&[&history[0], &history[1], &history[2]])).unwrap_err();
-    assert!(matches!(violation, WitnessViolation::GuardIgnored { revision: 3, operation: OperationId(4), .. }));
+    let violation =
+        witness::check(&history, &log(&[&history[0], &history[1], &history[2]])).unwrap_err();
+    assert!(matches!(
+        violation,
+        WitnessViolation::GuardIgnored { revision: 3, operation: OperationId(4), .. }
+    ));
 }
 
 #[test]
@@ -104,7 +130,10 @@ fn a_write_that_was_said_not_to_have_happened_is_rejected() {
     let history = [refused, read(2, (20, 30), 1, seen(1, 1))];
     assert_eq!(stuck_at(&history), OperationId(2));
     let violation = witness::check(&history, &log(&[&history[0]])).unwrap_err();
-    assert_eq!(violation, WitnessViolation::AppliedAfterAll { operation: OperationId(1), executed: 1 });
+    assert_eq!(
+        violation,
+        WitnessViolation::AppliedAfterAll { operation: OperationId(1), executed: 1 }
+    );
 }
 
 #[test]
@@ -115,13 +144,17 @@ fn a_value_from_nowhere_is_rejected() {
     assert!(matches!(violation, WitnessViolation::WrongAnswer { operation: OperationId(2), .. }));
     let foreign = put(7, (0, 10), 1);
     let violation = witness::check(&history[..1], &log(&[&history[0], &foreign])).unwrap_err();
-    assert!(matches!(violation, WitnessViolation::NotAskedFor { revision: 2, operation: OperationId(7), called: None, .. }));
+    assert!(matches!(
+        violation,
+        WitnessViolation::NotAskedFor { revision: 2, operation: OperationId(7), called: None, .. }
+    ));
 }
 
 #[test]
 fn an_unresolved_write_may_take_effect_late_or_never() {
     let unresolved = |id| with_ending(put(id, (0, 0), 0), Ending::Unresolved);
-    let history = [unresolved(1), unresolved(2), put(3, (5, 10), 1), read(4, (20, 30), 2, seen(1, 2))];
+    let history =
+        [unresolved(1), unresolved(2), put(3, (5, 10), 1), read(4, (20, 30), 2, seen(1, 2))];
     assert_eq!(key::check(&history), Ok(()));
     assert_eq!(witness::check(&history, &log(&[&history[2], &history[0]])), Ok(()));
 }
@@ -130,7 +163,11 @@ fn an_unresolved_write_may_take_effect_late_or_never() {
 fn a_local_read_may_be_old_but_not_older_than_asked_for() {
     let local = |at_least, revision, seen| {
         let mut operation = read(3, (40, 50), revision, seen);
-        operation.call = Call::Read { key: Key::from("k"), at: None, consistency: Consistency::Local { at_least } };
+        operation.call = Call::Read {
+            key: Key::from("k"),
+            at: None,
+            consistency: Consistency::Local { at_least },
+        };
         vec![put(1, (0, 10), 1), put(2, (20, 30), 2), operation]
     };
     let check = |history: &[Operation]| witness::check(history, &log(&[&history[0], &history[1]]));

@@ -1,15 +1,21 @@
-//! The checker that takes the replicated log for the order of all operations and proves it right, in O(n log n).
+//! The checker that takes the replicated log for the order of all operations and proves
+//! it right, in O(n log n).
 //!
-//! The witness is the list of executed mutations, one for each revision. A mutation stands at its revision, a read or a failed
-//! guard right after the revision that its answer names. The history is linearizable in that order when
+//! The witness is the list of executed mutations, one for each revision. A mutation
+//! stands at its revision, a read or a failed guard right after the revision that its
+//! answer names. The history is linearizable in that order when
 //!
-//! - the answers are what replaying the witness gives: contents, guards and counts (`versions`), whole listings (`listings`);
-//! - every executed mutation was asked for, once, and every answered one was executed, at the revision answered;
+//! - the answers are what replaying the witness gives: contents, guards and counts
+//!   (`versions`), whole listings (`listings`);
+//! - every executed mutation was asked for, once, and every answered one was executed, at
+//!   the revision answered;
 //! - what was promised not to happen did not;
-//! - the order does not contradict time: nothing stands before what was answered before it was called (`real_time`).
+//! - the order does not contradict time: nothing stands before what was answered before
+//!   it was called (`real_time`).
 //!
-//! A read at a revision must have the contents of just that one, and a local read those of the one that it names, at least the one
-//! it asked for. Both may be older than anything that was answered before; what is called later may not be older than they.
+//! A read at a revision must have the contents of just that one, and a local read those
+//! of the one that it names, at least the one it asked for. Both may be older than
+//! anything that was answered before; what is called later may not be older than they.
 
 mod listings;
 mod real_time;
@@ -31,7 +37,8 @@ pub struct Write {
     pub call: Call,
 }
 
-/// Every executed mutation: the first made revision 1, and so on without a gap. A command whose guard failed made none.
+/// Every executed mutation: the first made revision 1, and so on without a gap. A command
+/// whose guard failed made none.
 pub type Witness = [Write];
 
 /// Why a history does not go with its witness.
@@ -48,7 +55,9 @@ pub enum WitnessViolation {
         second: u64,
     },
     /// The log holds what nobody asked for, or not what was asked for.
-    #[error("revision {revision} executed {executed:?} for {operation:?}, which asked for {called:?}")]
+    #[error(
+        "revision {revision} executed {executed:?} for {operation:?}, which asked for {called:?}"
+    )]
     NotAskedFor {
         /// Where.
         revision: u64,
@@ -60,7 +69,9 @@ pub enum WitnessViolation {
         called: Option<Box<Call>>,
     },
     /// A mutation was executed although its guard did not hold.
-    #[error("revision {revision} executed {operation:?} although its guard {guard:?} did not hold of {before:?}")]
+    #[error(
+        "revision {revision} executed {operation:?} although its guard {guard:?} did not hold of {before:?}"
+    )]
     GuardIgnored {
         /// Where.
         revision: u64,
@@ -90,7 +101,9 @@ pub enum WitnessViolation {
         executed: u64,
     },
     /// An answer is not that of the state at its revision.
-    #[error("{operation:?} was answered {answer:?} at revision {revision}, where the state has {state:?}")]
+    #[error(
+        "{operation:?} was answered {answer:?} at revision {revision}, where the state has {state:?}"
+    )]
     WrongAnswer {
         /// Which.
         operation: OperationId,
@@ -152,7 +165,8 @@ pub enum WitnessViolation {
 /// # Errors
 /// The first violation found.
 pub fn check(history: &[Operation], witness: &Witness) -> Result<(), WitnessViolation> {
-    let calls: BTreeMap<OperationId, &Operation> = history.iter().map(|operation| (operation.id, operation)).collect();
+    let calls: BTreeMap<OperationId, &Operation> =
+        history.iter().map(|operation| (operation.id, operation)).collect();
     let executed = executed_once(&calls, witness)?;
     let versions = Versions::replay(witness)?;
     for operation in history {
@@ -182,7 +196,11 @@ fn executed_once(
     Ok(executed)
 }
 
-fn check_ending(operation: &Operation, executed: Option<u64>, versions: &Versions) -> Result<(), WitnessViolation> {
+fn check_ending(
+    operation: &Operation,
+    executed: Option<u64>,
+    versions: &Versions,
+) -> Result<(), WitnessViolation> {
     let id = operation.id;
     match &operation.ending {
         Ending::Unresolved => Ok(()),
@@ -191,7 +209,11 @@ fn check_ending(operation: &Operation, executed: Option<u64>, versions: &Version
             None => Ok(()),
         },
         Ending::Answered { revision, .. } if *revision > versions.end() => {
-            Err(WitnessViolation::FromTheFuture { operation: id, revision: *revision, end: versions.end() })
+            Err(WitnessViolation::FromTheFuture {
+                operation: id,
+                revision: *revision,
+                end: versions.end(),
+            })
         }
         Ending::Answered { revision, answer, .. } => {
             let expected = match answer {
@@ -199,16 +221,30 @@ fn check_ending(operation: &Operation, executed: Option<u64>, versions: &Version
                 Answer::GuardFailed | Answer::Read(_) | Answer::Listed(_) | Answer::NotYet => None,
             };
             if executed != expected {
-                return Err(WitnessViolation::LostWrite { operation: id, answered: *revision, executed });
+                return Err(WitnessViolation::LostWrite {
+                    operation: id,
+                    answered: *revision,
+                    executed,
+                });
             }
             check_answer(operation, *revision, answer, versions)
         }
     }
 }
 
-fn check_answer(operation: &Operation, revision: u64, answer: &Answer, versions: &Versions) -> Result<(), WitnessViolation> {
+fn check_answer(
+    operation: &Operation,
+    revision: u64,
+    answer: &Answer,
+    versions: &Versions,
+) -> Result<(), WitnessViolation> {
     let id = operation.id;
-    let wrong = |state: String| WitnessViolation::WrongAnswer { operation: id, answer: answer.clone(), revision, state };
+    let wrong = |state: String| WitnessViolation::WrongAnswer {
+        operation: id,
+        answer: answer.clone(),
+        revision,
+        state,
+    };
     match (&operation.call, answer) {
         (Call::Read { key, at, consistency }, Answer::Read(seen)) => {
             check_revision(id, *at, *consistency, revision)?;
@@ -216,8 +252,14 @@ fn check_answer(operation: &Operation, revision: u64, answer: &Answer, versions:
             if state == seen.map(Version::from) { Ok(()) } else { Err(wrong(format!("{state:?}"))) }
         }
         // What is listed is looked at in order of the revisions.
-        (Call::List { at, consistency, .. }, Answer::Listed(_)) => check_revision(id, *at, *consistency, revision),
-        (Call::Read { at: Some(at), consistency, .. } | Call::List { at: Some(at), consistency, .. }, Answer::NotYet) => {
+        (Call::List { at, consistency, .. }, Answer::Listed(_)) => {
+            check_revision(id, *at, *consistency, revision)
+        }
+        (
+            Call::Read { at: Some(at), consistency, .. }
+            | Call::List { at: Some(at), consistency, .. },
+            Answer::NotYet,
+        ) => {
             if *at <= revision {
                 return Err(wrong(format!("revision {at}")));
             }
@@ -230,15 +272,44 @@ fn check_answer(operation: &Operation, revision: u64, answer: &Answer, versions:
         }
         (Call::Put { key, guard, .. } | Call::Delete { key, guard }, Answer::GuardFailed) => {
             let state = versions.at(key, revision);
-            if versions::holds(*guard, state) { Err(wrong(format!("{state:?}, of which {guard:?} holds"))) } else { Ok(()) }
+            if versions::holds(*guard, state) {
+                Err(wrong(format!("{state:?}, of which {guard:?} holds")))
+            } else {
+                Ok(())
+            }
         }
-        (Call::Read { .. }, Answer::Listed(_) | Answer::NotYet | Answer::Put | Answer::Deleted(_) | Answer::GuardFailed)
-        | (Call::List { .. }, Answer::Read(_) | Answer::NotYet | Answer::Put | Answer::Deleted(_) | Answer::GuardFailed)
-        | (Call::Put { .. }, Answer::Read(_) | Answer::Listed(_) | Answer::NotYet | Answer::Deleted(_))
-        | (Call::Delete { .. }, Answer::Read(_) | Answer::Listed(_) | Answer::NotYet | Answer::Put)
-        | (Call::DeletePrefix { .. }, Answer::Read(_) | Answer::Listed(_) | Answer::NotYet | Answer::Put | Answer::GuardFailed) => {
-            Err(wrong("no such answer to such a call".to_owned()))
-        }
+        (
+            Call::Read { .. },
+            Answer::Listed(_)
+            | Answer::NotYet
+            | Answer::Put
+            | Answer::Deleted(_)
+            | Answer::GuardFailed,
+        )
+        | (
+            Call::List { .. },
+            Answer::Read(_)
+            | Answer::NotYet
+            | Answer::Put
+            | Answer::Deleted(_)
+            | Answer::GuardFailed,
+        )
+        | (
+            Call::Put { .. },
+            Answer::Read(_) | Answer::Listed(_) | Answer::NotYet | Answer::Deleted(_),
+        )
+        | (
+            Call::Delete { .. },
+            Answer::Read(_) | Answer::Listed(_) | Answer::NotYet | Answer::Put,
+        )
+        | (
+            Call::DeletePrefix { .. },
+            Answer::Read(_)
+            | Answer::Listed(_)
+            | Answer::NotYet
+            | Answer::Put
+            | Answer::GuardFailed,
+        ) => Err(wrong("no such answer to such a call".to_owned())),
     }
 }
 
@@ -250,7 +321,9 @@ fn check_revision(
     answered: u64,
 ) -> Result<(), WitnessViolation> {
     match (at, consistency) {
-        (Some(asked), _) if asked != answered => Err(WitnessViolation::OtherRevision { operation, asked, answered }),
+        (Some(asked), _) if asked != answered => {
+            Err(WitnessViolation::OtherRevision { operation, asked, answered })
+        }
         (None, Consistency::Local { at_least: asked }) if answered < asked => {
             Err(WitnessViolation::TooOld { operation, asked, answered })
         }

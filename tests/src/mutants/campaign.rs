@@ -51,11 +51,17 @@ impl Campaign {
     /// # Errors
     /// When one does not pass: it can't catch anything then.
     pub async fn prove_suites(&self, mutants: &[Mutant]) -> Result<()> {
-        let suites: BTreeSet<&Suite> =
-            mutants.iter().flat_map(|mutant| mutant.caught_by.iter().chain(&mutant.hangs_in)).collect();
+        let suites: BTreeSet<&Suite> = mutants
+            .iter()
+            .flat_map(|mutant| mutant.caught_by.iter().chain(&mutant.hangs_in))
+            .collect();
         for suite in suites {
             let run = self.run("no-mutant", suite).await?;
-            println!("without a mutant: {suite} takes {} s after {} s of building", run.took.as_secs(), run.built.as_secs());
+            println!(
+                "without a mutant: {suite} takes {} s after {} s of building",
+                run.took.as_secs(),
+                run.built.as_secs()
+            );
             let log = self.shell.log(&log_name("no-mutant", suite));
             ensure!(
                 run.verdict == Verdict::Survived,
@@ -70,7 +76,8 @@ impl Campaign {
     /// Tries each mutant in the suites that are to catch it.
     ///
     /// # Errors
-    /// When the user interrupts it, or the machine fails. That a mutant survives is a finding.
+    /// When the user interrupts it, or the machine fails. That a mutant survives is a
+    /// finding.
     pub async fn try_all(&self, mutants: &[Mutant]) -> Result<Findings> {
         let mut findings = Findings::default();
         for (number, mutant) in (1..).zip(mutants) {
@@ -90,8 +97,18 @@ impl Campaign {
             if verdict == Verdict::Hung && mutant.hangs_in.contains(suite) {
                 verdict = Verdict::CaughtHanging;
             }
-            println!("    {suite}: {verdict} ({} s, {} s to build)", took.as_secs(), built.as_secs());
-            findings.push(Finding { mutant: mutant.name.clone(), suite: suite.to_string(), verdict, took, built });
+            println!(
+                "    {suite}: {verdict} ({} s, {} s to build)",
+                took.as_secs(),
+                built.as_secs()
+            );
+            findings.push(Finding {
+                mutant: mutant.name.clone(),
+                suite: suite.to_string(),
+                verdict,
+                took,
+                built,
+            });
         }
         Ok(findings)
     }
@@ -113,11 +130,16 @@ impl Campaign {
     async fn run_built(&self, suite: &Suite, log: &Path) -> Result<Verdict> {
         let started = Instant::now();
         for command in suite.runs() {
-            let ended = self.shell.run(&command, log, suite.limit().saturating_sub(started.elapsed())).await?;
+            let ended = self
+                .shell
+                .run(&command, log, suite.limit().saturating_sub(started.elapsed()))
+                .await?;
             let output = std::fs::read(log)?;
             match (ended, first_failure(&String::from_utf8_lossy(&output))) {
                 (Ended::Passed, _) => {}
-                (Ended::Failed | Ended::Killed, Some(failure)) => return Ok(Verdict::Caught(failure)),
+                (Ended::Failed | Ended::Killed, Some(failure)) => {
+                    return Ok(Verdict::Caught(failure));
+                }
                 (Ended::Failed, None) => return Ok(Verdict::Unclear),
                 (Ended::Killed, None) => return Ok(Verdict::Hung),
             }

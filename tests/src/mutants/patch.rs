@@ -56,7 +56,8 @@ pub enum PatchError {
 }
 
 impl Mutant {
-    /// All of them, in the order of the crates that they change: one after another, they then leave most of a build in place.
+    /// All of them, in the order of the crates that they change: one after another, they
+    /// then leave most of a build in place.
     ///
     /// # Errors
     /// When a file is no mutant.
@@ -79,7 +80,8 @@ impl Mutant {
     /// # Errors
     /// When the file is no mutant.
     pub fn read(path: &Path) -> Result<Self, PatchError> {
-        let text = std::fs::read_to_string(path).map_err(|cause| PatchError::Unreadable { path: path.to_owned(), cause })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|cause| PatchError::Unreadable { path: path.to_owned(), cause })?;
         Self::parse(path, &text)
     }
 
@@ -90,14 +92,29 @@ impl Mutant {
     pub fn parse(path: &Path, text: &str) -> Result<Self, PatchError> {
         let (header, diff) = text.split_at(text.find("diff --git ").unwrap_or(text.len()));
         let suites = |label: &str| {
-            let named = header.lines().filter_map(|line| line.strip_prefix(label)).flat_map(|names| names.split(','));
+            let named = header
+                .lines()
+                .filter_map(|line| line.strip_prefix(label))
+                .flat_map(|names| names.split(','));
             named.map(|name| name.trim().parse()).collect::<Result<Vec<Suite>, UnknownSuite>>()
         };
         let unknown = |cause| PatchError::Suite { path: path.to_owned(), cause };
-        let (caught_by, hangs_in) = (suites(CAUGHT_BY).map_err(unknown)?, suites(HANGS_IN).map_err(unknown)?);
+        let (caught_by, hangs_in) =
+            (suites(CAUGHT_BY).map_err(unknown)?, suites(HANGS_IN).map_err(unknown)?);
         let is_about = |line: &&str| !line.starts_with(CAUGHT_BY) && !line.starts_with(HANGS_IN);
-        let about = header.lines().filter(is_about).map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned();
-        let files: BTreeSet<PathBuf> = diff.lines().filter_map(|line| line.strip_prefix("+++ b/")).map(PathBuf::from).collect();
+        let about = header
+            .lines()
+            .filter(is_about)
+            .map(str::trim)
+            .collect::<Vec<_>>()
+            .join(" ")
+            .trim()
+            .to_owned();
+        let files: BTreeSet<PathBuf> = diff
+            .lines()
+            .filter_map(|line| line.strip_prefix("+++ b/"))
+            .map(PathBuf::from)
+            .collect();
         if about.is_empty() {
             return Err(PatchError::NoAbout(path.to_owned()));
         }

@@ -80,7 +80,10 @@ impl fmt::Display for Finding {
 
 impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| mutant | suite | what caught it | seconds | to build |\n| --- | --- | --- | ---: | ---: |")?;
+        writeln!(
+            f,
+            "| mutant | suite | what caught it | seconds | to build |\n| --- | --- | --- | ---: | ---: |"
+        )?;
         self.0.iter().try_for_each(|finding| writeln!(f, "{finding}"))
     }
 }
@@ -90,5 +93,9 @@ const CELL: usize = 160;
 
 fn shorten(text: &str) -> String {
     let text = text.replace('|', "/");
-    if text.chars().count() <= CELL { text } else { text.chars().take(CELL - 1).chain(['…']).collect() }
+    if text.chars().count() <= CELL {
+        text
+    } else {
+        text.chars().take(CELL - 1).chain(['…']).collect()
+    }
 }

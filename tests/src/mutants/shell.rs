@@ -1,4 +1,5 @@
-//! Runs cargo in the tree: within a time, with what it says in a file, and never left running.
+//! Runs cargo in the tree: within a time, with what it says in a file, and never left
+//! running.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -23,7 +24,8 @@ pub enum Ended {
     Passed,
     /// Otherwise.
     Failed,
-    /// It was killed, with all that it had started, because its time was up, or enough was known.
+    /// It was killed, with all that it had started, because its time was up, or enough
+    /// was known.
     Killed,
 }
 
@@ -63,7 +65,8 @@ impl Shell {
             .current_dir(&self.folder)
             .env("CARGO_TARGET_DIR", &self.build)
             .env("CARGO_TERM_COLOR", "never")
-            // Only one crate changes between two builds. Optimised code too is then built in pieces, of which most stay.
+            // Only one crate changes between two builds. Optimised code too is then built
+            // in pieces, of which most stay.
             .env("CARGO_INCREMENTAL", "1")
             .env("CARGO_PROFILE_SIM_CODEGEN_UNITS", "64")
             // A place is enough: a long trace only hides the reason.
@@ -95,18 +98,22 @@ impl Shell {
     }
 }
 
-/// Once a test has failed, the others may take a little longer, so that it can say why; libtest tells that at the end.
+/// Once a test has failed, the others may take a little longer, so that it can say why;
+/// libtest tells that at the end.
 async fn enough_is_known(log: &Path) {
     loop {
         tokio::time::sleep(LOOK).await;
         // What can't be read now is read at the end.
-        if std::fs::read(log).is_ok_and(|output| first_failure(&String::from_utf8_lossy(&output)).is_some()) {
+        if std::fs::read(log)
+            .is_ok_and(|output| first_failure(&String::from_utf8_lossy(&output)).is_some())
+        {
             return tokio::time::sleep(GRACE).await;
         }
     }
 }
 
-/// Kills a command with the tests and services that it started: they are of its process group.
+/// Kills a command with the tests and services that it started: they are of its process
+/// group.
 async fn kill_all(child: &mut Child) -> Result<()> {
     let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     if let Some(group) = id {

@@ -1,4 +1,5 @@
-//! What may catch a mutant: the test suites by name, how each is built and run, and what it says when it fails.
+//! What may catch a mutant: the test suites by name, how each is built and run, and what
+//! it says when it fails.
 
 use std::fmt;
 use std::str::FromStr;
@@ -37,7 +38,8 @@ const CRATES: [&str; 5] = ["acceptor", "balancer", "coordinator", "replica", "sh
 
 const SIMULATOR: &str = "cargo run --locked --quiet --profile sim -p tests --bin synod-sim";
 
-/// Seeds of the simulation: in pieces, each run to its end, so that a mutant that fails early costs little.
+/// Seeds of the simulation: in pieces, each run to its end, so that a mutant that fails
+/// early costs little.
 const SEEDS: [(u64, u64); 4] = [(1, 30), (31, 170), (201, 300), (501, 500)];
 
 impl Suite {
@@ -45,8 +47,14 @@ impl Suite {
     #[must_use]
     pub fn build(&self) -> Command {
         match self {
-            Self::Simulation => words("cargo build --locked --profile sim -p tests --bin synod-sim"),
-            Self::Crate(_) | Self::Linearizability | Self::Model | Self::Faults(_) | Self::Services(_) => {
+            Self::Simulation => {
+                words("cargo build --locked --profile sim -p tests --bin synod-sim")
+            }
+            Self::Crate(_)
+            | Self::Linearizability
+            | Self::Model
+            | Self::Faults(_)
+            | Self::Services(_) => {
                 let mut command = self.cargo_test();
                 command.push("--no-run".to_owned());
                 command
@@ -58,9 +66,10 @@ impl Suite {
     #[must_use]
     pub fn runs(&self) -> Vec<Command> {
         match self {
-            Self::Simulation => {
-                SEEDS.iter().map(|(from, runs)| words(&format!("{SIMULATOR} -- --from {from} --runs {runs}"))).collect()
-            }
+            Self::Simulation => SEEDS
+                .iter()
+                .map(|(from, runs)| words(&format!("{SIMULATOR} -- --from {from} --runs {runs}")))
+                .collect(),
             Self::Faults(name) | Self::Services(name) => vec![self.filtered(&[name])],
             Self::Linearizability => vec![self.filtered(&["linearizability::"])],
             // The tests of a crate in several binaries: the first that fails is enough.
@@ -68,7 +77,8 @@ impl Suite {
         }
     }
 
-    /// How long a run may take before it counts as hanging: several times what it takes on two busy cores.
+    /// How long a run may take before it counts as hanging: several times what it takes
+    /// on two busy cores.
     #[must_use]
     pub fn limit(&self) -> Duration {
         Duration::from_secs(match self {
@@ -128,7 +138,8 @@ impl fmt::Display for Suite {
     }
 }
 
-/// What failed, in the output of a run that did: the first test by name, or the first seed, and what it said.
+/// What failed, in the output of a run that did: the first test by name, or the first
+/// seed, and what it said.
 #[must_use]
 pub fn first_failure(output: &str) -> Option<String> {
     first_failed_seed(output).or_else(|| first_failed_test(output))
@@ -143,7 +154,8 @@ fn first_failed_seed(output: &str) -> Option<String> {
 }
 
 fn first_failed_test(output: &str) -> Option<String> {
-    let failed = |line: &str| Some(line.strip_prefix("test ")?.strip_suffix(" ... FAILED")?.to_owned());
+    let failed =
+        |line: &str| Some(line.strip_prefix("test ")?.strip_suffix(" ... FAILED")?.to_owned());
     let name = output.lines().find_map(failed)?;
     let reason = words_of(output, &name).unwrap_or_default();
     Some(if reason.is_empty() { name } else { format!("{name}: {reason}") })
@@ -156,7 +168,9 @@ fn words_of(output: &str, name: &str) -> Option<String> {
     let mut lines = said.lines().skip_while(|line| !line.contains("panicked at ")).skip(1);
     match lines.next().map(str::trim).filter(|line| !line.is_empty()) {
         Some(line) => Some(line.to_owned()),
-        None => said.lines().map(str::trim).find(|line| line.starts_with("Error: ")).map(str::to_owned),
+        None => {
+            said.lines().map(str::trim).find(|line| line.starts_with("Error: ")).map(str::to_owned)
+        }
     }
 }
 

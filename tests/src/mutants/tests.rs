@@ -1,4 +1,5 @@
-//! The gate: no patch has gone stale. And the reading of patches and of what suites print.
+//! The gate: no patch has gone stale. And the reading of patches and of what suites
+//! print.
 
 use std::path::{Path, PathBuf};
 
@@ -16,19 +17,37 @@ fn workspace() -> &'static Path {
 #[test]
 fn every_mutant_is_complete_and_still_applies() {
     let mutants = Mutant::all(workspace()).unwrap();
-    assert!(mutants.len() >= AT_LEAST, "{} mutants, and there should be at least {AT_LEAST}", mutants.len());
-    let stale: Vec<String> =
-        mutants.iter().filter_map(|mutant| check(workspace(), &mutant.path).err()).map(|e| e.to_string()).collect();
+    assert!(
+        mutants.len() >= AT_LEAST,
+        "{} mutants, and there should be at least {AT_LEAST}",
+        mutants.len()
+    );
+    let stale: Vec<String> = mutants
+        .iter()
+        .filter_map(|mutant| check(workspace(), &mutant.path).err())
+        .map(|e| e.to_string())
+        .collect();
     assert!(stale.is_empty(), "patches that do not apply any more:\n{}", stale.join("\n"));
     for mutant in &mutants {
         for file in &mutant.files {
-            assert!(workspace().join(file).is_file(), "{}: there is no {}", mutant.name, file.display());
-            assert!(!is_test(file), "{}: a mutant leaves the tests alone: {}", mutant.name, file.display());
+            assert!(
+                workspace().join(file).is_file(),
+                "{}: there is no {}",
+                mutant.name,
+                file.display()
+            );
+            assert!(
+                !is_test(file),
+                "{}: a mutant leaves the tests alone: {}",
+                mutant.name,
+                file.display()
+            );
         }
     }
 }
 
-/// Below a folder or in a file of tests; the checkers and the harness, in `tests/src`, are none.
+/// Below a folder or in a file of tests; the checkers and the harness, in `tests/src`,
+/// are none.
 fn is_test(file: &Path) -> bool {
     let below = file.strip_prefix("tests/src").unwrap_or(file);
     below.with_extension("").components().any(|part| part.as_os_str() == "tests")
@@ -67,14 +86,28 @@ fn a_mutant_says_what_is_wrong_who_catches_it_and_what_it_changes() {
 
     let without = |part: &str| Mutant::parse(&path, &text.replace(part, ""));
     assert!(matches!(without("Two lines\nof words.\n"), Err(PatchError::NoAbout(_))));
-    assert!(matches!(without("Caught-by: acceptor, faults kill\nCaught-by: model\n"), Err(PatchError::NoSuite(_))));
+    assert!(matches!(
+        without("Caught-by: acceptor, faults kill\nCaught-by: model\n"),
+        Err(PatchError::NoSuite(_))
+    ));
     assert!(matches!(without("+++ b/one.rs\n"), Err(PatchError::NoDiff(_))));
-    assert!(matches!(Mutant::parse(&path, &text.replace("faults kill", "faults")), Err(PatchError::Suite { .. })));
+    assert!(matches!(
+        Mutant::parse(&path, &text.replace("faults kill", "faults")),
+        Err(PatchError::Suite { .. })
+    ));
 }
 
 #[test]
 fn a_suite_goes_by_its_name() {
-    for name in ["acceptor", "balancer", "linearizability", "simulation", "model", "faults pause", "services up"] {
+    for name in [
+        "acceptor",
+        "balancer",
+        "linearizability",
+        "simulation",
+        "model",
+        "faults pause",
+        "services up",
+    ] {
         assert_eq!(name.parse::<Suite>().unwrap().to_string(), name);
     }
 }
@@ -96,7 +129,8 @@ fn of_what_failed_the_first_test_is_named_with_its_reason() {
         \n\
         failures:\n    two\n";
     assert_eq!(first_failure(output).as_deref(), Some("two: a watermark went back"));
-    let simulated = "seeds from 1 on\nseed 7: invariant: promises rise\n    SYNOD_SEED=7 …\nseed 9: more\n";
+    let simulated =
+        "seeds from 1 on\nseed 7: invariant: promises rise\n    SYNOD_SEED=7 …\nseed 9: more\n";
     assert_eq!(first_failure(simulated).as_deref(), Some("seed 7: invariant: promises rise"));
     assert_eq!(first_failure("error: could not compile `acceptor`"), None);
 }

@@ -1,7 +1,8 @@
 //! The copy of the source tree that mutants are applied to.
 //!
-//! Files keep their time stamps as long as their contents stay the same, and get a new one whenever those change, back to what
-//! they were included: cargo goes by them, so nothing is built twice, and never is a mutant's build taken for the original's.
+//! Files keep their time stamps as long as their contents stay the same, and get a new
+//! one whenever those change, back to what they were included: cargo goes by them, so
+//! nothing is built twice, and never is a mutant's build taken for the original's.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -53,7 +54,10 @@ impl Tree {
     /// # Errors
     /// When a file can't be written.
     pub fn restore(&self, mutant: &Mutant) -> Result<()> {
-        mutant.files.iter().try_for_each(|file| copy_if_changed(&self.original.join(file), &self.copy.join(file)))
+        mutant
+            .files
+            .iter()
+            .try_for_each(|file| copy_if_changed(&self.original.join(file), &self.copy.join(file)))
     }
 }
 
@@ -69,14 +73,20 @@ fn git_apply(folder: &Path, patch: &Path, options: &[&str]) -> Result<()> {
     let above = folder.parent().context("the tree lies in a folder")?;
     let output = Command::new("git")
         .current_dir(folder)
-        // The copy lies in the checkout. Without this, git would take it for a folder of that, and pass over all its files.
+        // The copy lies in the checkout. Without this, git would take it for a folder of
+        // that, and pass over all its files.
         .env("GIT_CEILING_DIRECTORIES", above)
         .args(["apply", "--whitespace=nowarn"])
         .args(options)
         .arg(patch)
         .output()
         .context("running git apply")?;
-    ensure!(output.status.success(), "{}: {}", patch.display(), String::from_utf8_lossy(&output.stderr).trim());
+    ensure!(
+        output.status.success(),
+        "{}: {}",
+        patch.display(),
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
     Ok(())
 }
 
@@ -101,7 +111,10 @@ fn remove_others(copy: &Path, folder: &Path, files: &BTreeSet<PathBuf>) -> Resul
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let relative = path.strip_prefix(copy)?;
-        let is_needed = files.range(relative.to_owned()..).next().is_some_and(|file| file.starts_with(relative));
+        let is_needed = files
+            .range(relative.to_owned()..)
+            .next()
+            .is_some_and(|file| file.starts_with(relative));
         match (path.is_dir(), is_needed) {
             (true, true) => remove_others(copy, &path, files)?,
             (true, false) if relative == Path::new("target") => {}

@@ -1,4 +1,5 @@
-//! The simulated shell of an acceptor: one writer that drains its queue, writes, syncs once, and answers all.
+//! The simulated shell of an acceptor: one writer that drains its queue, writes, syncs
+//! once, and answers all.
 
 mod writer;
 
@@ -40,7 +41,8 @@ pub struct AcceptorNode {
     changes: u64,
     /// When it last heard from a leader, by its own clock; its start where it has not.
     heard_leader_at: Duration,
-    /// When it heard from one whose votes found no room: told of with what is synced next.
+    /// When it heard from one whose votes found no room: told of with what is synced
+    /// next.
     hears_leader_at: Option<Duration>,
     members: Members,
     /// How long a sync takes, while its disk is slow.
@@ -101,7 +103,8 @@ impl AcceptorNode {
         env.observer.acceptor_started(&self.core);
     }
 
-    /// Kills it. What it had written is still in its machine's memory, and on disk only when it is next started.
+    /// Kills it. What it had written is still in its machine's memory, and on disk only
+    /// when it is next started.
     pub fn crash(&mut self, env: &mut Environment, presence: Presence, power: Power) {
         self.core.check_invariants();
         if !self.disk.unsynced().is_empty() {
@@ -130,7 +133,10 @@ impl AcceptorNode {
     }
 
     /// A request arrived.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "all other messages are never sent here, which is a panic")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "all other messages are never sent here, which is a panic"
+    )]
     pub fn on_message(&mut self, env: &mut Environment, delivery: Delivery) -> Fate {
         let back = delivery.back();
         let answer = match delivery.message {
@@ -187,7 +193,8 @@ impl AcceptorNode {
     fn watermarks(&self, env: &Environment) -> Watermarks {
         let silent = self.now(env).saturating_sub(self.heard_leader_at);
         let Synced { roster, promised, marks } = self.synced.clone();
-        let leader_silent_ms = u64::try_from(silent.as_millis()).expect("a simulation is not that long");
+        let leader_silent_ms =
+            u64::try_from(silent.as_millis()).expect("a simulation is not that long");
         Watermarks { acceptor: self.disk.id, roster, promised, marks, leader_silent_ms }
     }
 
@@ -195,17 +202,28 @@ impl AcceptorNode {
     fn announce(&mut self, env: &Environment, member: Member) -> Directory {
         let (now, name) = (self.now(env), self.process.id.to_string().parse().expect("a name"));
         let url = format!("sim://{name}");
-        let own = Member { name, service: Service::Acceptor, url, instance: Instance(u64::from(self.process.life.0)) };
+        let own = Member {
+            name,
+            service: Service::Acceptor,
+            url,
+            instance: Instance(u64::from(self.process.life.0)),
+        };
         for member in [member, own] {
             let name = member.name.clone();
-            self.members.announce(now, &name, member).expect("a service announces what makes sense, and there are few");
+            self.members
+                .announce(now, &name, member)
+                .expect("a service announces what makes sense, and there are few");
         }
         self.members.list(now)
     }
 
     fn remember_synced(&mut self) {
         self.heard_leader_at = self.hears_leader_at.take().unwrap_or(self.heard_leader_at);
-        self.synced = Synced { roster: self.core.roster().cloned(), promised: self.core.promised(), marks: self.core.marks() };
+        self.synced = Synced {
+            roster: self.core.roster().cloned(),
+            promised: self.core.promised(),
+            marks: self.core.marks(),
+        };
     }
 
     fn now(&self, env: &Environment) -> Duration {

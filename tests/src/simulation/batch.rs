@@ -54,9 +54,14 @@ pub fn every_core() -> NonZeroUsize {
     thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
-/// Runs seeds from `first` on, while `goes_on` says so of the number of runs begun before and the time since the start.
+/// Runs seeds from `first` on, while `goes_on` says so of the number of runs begun before
+/// and the time since the start.
 #[must_use]
-pub fn run_seeds(first: u64, threads: NonZeroUsize, goes_on: impl Fn(u64, Duration) -> bool + Sync) -> Batch {
+pub fn run_seeds(
+    first: u64,
+    threads: NonZeroUsize,
+    goes_on: impl Fn(u64, Duration) -> bool + Sync,
+) -> Batch {
     let (started, cpu_before) = (now(), cpu_time());
     let begun = AtomicU64::new(0);
     let batch = Mutex::new(Batch::default());
@@ -100,7 +105,8 @@ impl Batch {
         self.chosen += report.chosen;
         self.calls += report.calls as u64;
         self.reach.add(&report.reach);
-        // A sum, since threads end their runs in any order; each digest is made to depend on its seed.
+        // A sum, since threads end their runs in any order; each digest is made to depend
+        // on its seed.
         self.digest = self.digest.wrapping_add(report.digest ^ report.seed.rotate_left(32));
         if report.failure.is_none() {
             self.healing.add(report.healing, report.seed);
@@ -114,7 +120,11 @@ impl Batch {
     pub fn failures_in_words(&self) -> String {
         let line = |report: &Report| {
             let why = report.failure.as_ref().map(ToString::to_string).unwrap_or_default();
-            format!("seed {}: {why}\n    {}\n", report.seed, replay_line(&RunName::of_seed(report.seed)))
+            format!(
+                "seed {}: {why}\n    {}\n",
+                report.seed,
+                replay_line(&RunName::of_seed(report.seed))
+            )
         };
         self.failures.iter().map(line).collect()
     }
@@ -122,10 +132,15 @@ impl Batch {
 
 impl fmt::Display for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { runs, simulated, events, chosen, calls, healing, reach, digest, took, failures } = self;
+        let Self { runs, simulated, events, chosen, calls, healing, reach, digest, took, failures } =
+            self;
         f.write_str(&self.failures_in_words())?;
         write!(f, "{reach}")?;
-        writeln!(f, "{runs} runs, {} failed; {chosen} slots chosen, {calls} calls, digest {digest:016x}", failures.len())?;
+        writeln!(
+            f,
+            "{runs} runs, {} failed; {chosen} slots chosen, {calls} calls, digest {digest:016x}",
+            failures.len()
+        )?;
         writeln!(f, "{healing}")?;
         let (simulated, Took { wall, cpu }) = (simulated.as_secs_f64(), took);
         let (wall, cpu) = (wall.as_secs_f64(), cpu.as_secs_f64());
@@ -137,7 +152,17 @@ impl fmt::Display for Batch {
             "{:.1} simulated hours, {events:.0} events, in {wall:.1} s ({cpu:.1} s of processor time)",
             simulated / 3_600.0
         )?;
-        writeln!(f, "{:.0} simulated seconds and {:.0} events a second", simulated / wall, events / wall)?;
-        write!(f, "{:.0} simulated seconds and {:.0} events a second of one core", simulated / cpu, events / cpu)
+        writeln!(
+            f,
+            "{:.0} simulated seconds and {:.0} events a second",
+            simulated / wall,
+            events / wall
+        )?;
+        write!(
+            f,
+            "{:.0} simulated seconds and {:.0} events a second of one core",
+            simulated / cpu,
+            events / cpu
+        )
     }
 }

@@ -1,9 +1,11 @@
-//! Calls to other services: each has a time-out, by the clock of who calls. An answer that comes later is not heard.
+//! Calls to other services: each has a time-out, by the clock of who calls. An answer
+//! that comes later is not heard.
 //!
-//! The real network gives an answer once, and this one sometimes twice: the cores are to bear it. So a call is kept until its
-//! time is over, also when it was answered.
+//! The real network gives an answer once, and this one sometimes twice: the cores are to
+//! bear it. So a call is kept until its time is over, also when it was answered.
 //!
-//! Who serves may count with it, too: what it has promised to answer, in time or not at all.
+//! Who serves may count with it, too: what it has promised to answer, in time or not at
+//! all.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -93,8 +95,8 @@ impl<C: Copy> Calls<C> {
         self.under_way = 0;
     }
 
-    /// From now on none takes longer than this, those included that are under way. Whoever was going to look may come too late, so
-    /// somebody else is to.
+    /// From now on none takes longer than this, those included that are under way.
+    /// Whoever was going to look may come too late, so somebody else is to.
     pub fn hurry(&mut self, now: Duration, timeout: Duration) {
         self.timeout = timeout;
         for call in &mut self.kept {
@@ -103,7 +105,8 @@ impl<C: Copy> Calls<C> {
         self.is_watched = false;
     }
 
-    /// Begins anew with a process's next life. Nothing that was asked in the one before is answered to this one.
+    /// Begins anew with a process's next life. Nothing that was asked in the one before
+    /// is answered to this one.
     pub fn restart(&mut self) {
         self.abort();
         self.is_watched = false;
@@ -115,7 +118,8 @@ impl<C: Copy> Calls<C> {
         self.under_way
     }
 
-    /// After how long to look for calls that were not answered in time, unless somebody is going to.
+    /// After how long to look for calls that were not answered in time, unless somebody
+    /// is going to.
     pub fn watch(&mut self, now: Duration) -> Option<Duration> {
         if self.is_watched {
             return None;

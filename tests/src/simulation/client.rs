@@ -1,4 +1,5 @@
-//! The clients: each calls one replica at a time, waits as long as its patience lasts, and remembers what it heard.
+//! The clients: each calls one replica at a time, waits as long as its patience lasts,
+//! and remembers what it heard.
 
 mod calls;
 
@@ -41,7 +42,8 @@ pub enum Outcome {
         /// The body.
         answer: Answer,
     },
-    /// An error: nothing happened, nor will it (`outcome: not_applied`, or the failure of a read).
+    /// An error: nothing happened, nor will it (`outcome: not_applied`, or the failure of
+    /// a read).
     NotApplied,
     /// An error that leaves it open (`outcome: unknown`).
     Unknown,
@@ -53,7 +55,8 @@ const FIRST_STREAM: u64 = 1 << 16;
 /// How long it waits for an answer then.
 const HEALED_PATIENCE: Duration = Duration::from_secs(1);
 
-/// A run does not go on for so long: whoever waits for that is answered, or found to be forgotten.
+/// A run does not go on for so long: whoever waits for that is answered, or found to be
+/// forgotten.
 const ENDLESS_PATIENCE: Duration = HEALING_LIMIT.saturating_mul(4);
 
 /// What a client must be able to do once all is healed.
@@ -63,8 +66,8 @@ enum Stage {
     Working,
     /// All is healed: it must get a write through …
     MustWrite,
-    /// … and then be answered at every live replica whatever it asks there, without asking again: who retries what was forgotten
-    /// never notices.
+    /// … and then be answered at every live replica whatever it asks there, without
+    /// asking again: who retries what was forgotten never notices.
     MustRead,
     /// It got all of them.
     Done,
@@ -139,7 +142,12 @@ impl Client {
     #[must_use]
     pub fn into_history(mut self) -> Vec<Operation> {
         if let Some(Pending { operation, called, call }) = self.pending.take() {
-            self.history.push(Operation { id: operation, called, call, ending: Ending::Unresolved });
+            self.history.push(Operation {
+                id: operation,
+                called,
+                call,
+                ending: Ending::Unresolved,
+            });
         }
         self.history
     }
@@ -152,13 +160,19 @@ impl Client {
     /// All is healed, and these replicas live.
     pub fn heal(&mut self, env: &mut Environment, replicas: &[NodeId]) {
         self.stage = Stage::MustWrite;
-        let both = |replica: &NodeId| [Reading::Linearizable, Reading::Local].map(|reading| (*replica, reading));
+        let both = |replica: &NodeId| {
+            [Reading::Linearizable, Reading::Local].map(|reading| (*replica, reading))
+        };
         self.unread = replicas.iter().flat_map(both).collect();
         match &self.pending {
             None => self.call(env),
-            // It may still end well, but is not waited for longer than what is asked from now on.
+            // It may still end well, but is not waited for longer than what is asked from
+            // now on.
             Some(Pending { operation, .. }) => {
-                env.queue.after(HEALED_PATIENCE, Event::Client(self.number, ClientEvent::GiveUp(*operation)));
+                env.queue.after(
+                    HEALED_PATIENCE,
+                    Event::Client(self.number, ClientEvent::GiveUp(*operation)),
+                );
             }
         }
     }
@@ -180,7 +194,10 @@ impl Client {
     }
 
     /// An answer came; one that comes after it was given up for is not heard.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "all other messages are never sent here, which is a panic")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "all other messages are never sent here, which is a panic"
+    )]
     pub fn on_message(&mut self, env: &mut Environment, message: Message) {
         let (call, outcome) = match message {
             Message::Answer(call, outcome) => (call, outcome),
@@ -203,7 +220,9 @@ impl Client {
         let operation = OperationId(u64::from(self.number) << 32 | u64::from(self.calls));
         let call = self.draw_call(operation);
         let patience = match self.stage {
-            Stage::Working => self.random.magnitude(self.workload.patience.0, self.workload.patience.1),
+            Stage::Working => {
+                self.random.magnitude(self.workload.patience.0, self.workload.patience.1)
+            }
             Stage::MustWrite => HEALED_PATIENCE,
             Stage::MustRead | Stage::Done => ENDLESS_PATIENCE,
         };
@@ -217,11 +236,14 @@ impl Client {
         env.queue.after(patience, Event::Client(self.number, ClientEvent::GiveUp(operation)));
     }
 
-    /// Any, while it works; once all is healed one that answers to a write, as a balancer does, for others may stay dead; and
-    /// then each that lives, to read.
+    /// Any, while it works; once all is healed one that answers to a write, as a balancer
+    /// does, for others may stay dead; and then each that lives, to read.
     fn draw_replica(&mut self) -> NodeId {
         match self.stage {
-            Stage::Working => self.asked = u8::try_from(self.random.below(u64::from(self.replicas))).expect("small"),
+            Stage::Working => {
+                self.asked =
+                    u8::try_from(self.random.below(u64::from(self.replicas))).expect("small")
+            }
             Stage::MustRead => return self.unread().0,
             Stage::MustWrite | Stage::Done => {}
         }
@@ -253,12 +275,17 @@ impl Client {
                     env.reach.hit(Reached::NotApplied);
                     env.observer.not_applied(operation);
                 }
-                Ending::Answered { answer: Answer::GuardFailed, .. } => env.reach.hit(Reached::GuardFailed),
+                Ending::Answered { answer: Answer::GuardFailed, .. } => {
+                    env.reach.hit(Reached::GuardFailed)
+                }
                 Ending::Answered { .. } => {}
             }
         }
         if env.trace.is_text_kept() {
-            env.trace.line(env.queue.now(), format_args!("{} {operation:?} {call:?} -> {ending:?}", self.id));
+            env.trace.line(
+                env.queue.now(),
+                format_args!("{} {operation:?} {call:?} -> {ending:?}", self.id),
+            );
         }
         self.history.push(Operation { id: operation, called, call, ending });
         if self.stage != Stage::Done {
@@ -274,8 +301,12 @@ impl Client {
             }
         };
         match (call, answer) {
-            (Call::Read { key, .. }, Answer::Read(seen)) => see(key, seen.map(|seen| seen.modified)),
-            (_, Answer::Listed(page)) => page.items.iter().for_each(|(key, seen)| see(key, Some(seen.modified))),
+            (Call::Read { key, .. }, Answer::Read(seen)) => {
+                see(key, seen.map(|seen| seen.modified))
+            }
+            (_, Answer::Listed(page)) => {
+                page.items.iter().for_each(|(key, seen)| see(key, Some(seen.modified)))
+            }
             (Call::Put { key, .. }, Answer::Put) => see(key, Some(revision)),
             (Call::Delete { key, .. }, Answer::Deleted(_)) => see(key, None),
             _ => {}
@@ -296,7 +327,9 @@ impl Client {
     fn think(&mut self, env: &mut Environment) {
         let (low, high) = match self.stage {
             Stage::Working => self.workload.think,
-            Stage::MustWrite | Stage::MustRead | Stage::Done => (Duration::from_millis(1), Duration::from_millis(50)),
+            Stage::MustWrite | Stage::MustRead | Stage::Done => {
+                (Duration::from_millis(1), Duration::from_millis(50))
+            }
         };
         let wait = self.random.duration(low, high);
         env.queue.after(wait, Event::Client(self.number, ClientEvent::Call));

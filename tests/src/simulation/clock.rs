@@ -1,4 +1,5 @@
-//! A node's clocks: one that only goes forward, at its own rate, and the wall clock, which may be set.
+//! A node's clocks: one that only goes forward, at its own rate, and the wall clock,
+//! which may be set.
 
 use std::time::Duration;
 
@@ -24,7 +25,12 @@ impl Clock {
     /// A clock that starts with the simulation and goes right.
     #[must_use]
     pub fn new() -> Self {
-        Self { rate: MILLION, anchor: (Duration::ZERO, Duration::ZERO), wall_ms: EPOCH_MS, jumped: Duration::ZERO }
+        Self {
+            rate: MILLION,
+            anchor: (Duration::ZERO, Duration::ZERO),
+            wall_ms: EPOCH_MS,
+            jumped: Duration::ZERO,
+        }
     }
 
     /// What the monotonic clock says at a true time.
@@ -36,10 +42,14 @@ impl Clock {
             return locally + passed;
         }
         let scaled = passed.as_nanos() * u128::from(self.rate) / u128::from(MILLION);
-        locally + Duration::from_nanos(u64::try_from(scaled).expect("simulated times are below 500 years"))
+        locally
+            + Duration::from_nanos(
+                u64::try_from(scaled).expect("simulated times are below 500 years"),
+            )
     }
 
-    /// How long a wait by this clock truly is: rounded up, since a timer never fires early.
+    /// How long a wait by this clock truly is: rounded up, since a timer never fires
+    /// early.
     #[must_use]
     pub fn true_wait(&self, wait: Duration) -> Duration {
         if self.rate == MILLION {
@@ -49,7 +59,8 @@ impl Clock {
         Duration::from_nanos(u64::try_from(scaled).expect("simulated times are below 500 years"))
     }
 
-    /// When a wait truly ends that was to end at a true time by the clock as it was `before` it was changed.
+    /// When a wait truly ends that was to end at a true time by the clock as it was
+    /// `before` it was changed.
     #[must_use]
     pub fn retimed(&self, before: &Self, now: Duration, at: Duration) -> Duration {
         let left = before.read(at).saturating_sub(self.read(now));
@@ -59,7 +70,9 @@ impl Clock {
     /// What the wall clock says at a true time, in milliseconds since 1970.
     #[must_use]
     pub fn wall_ms(&self, now: Duration) -> u64 {
-        self.wall_ms + u64::try_from(self.read(now).as_millis()).expect("simulations end before the year 500 million")
+        self.wall_ms
+            + u64::try_from(self.read(now).as_millis())
+                .expect("simulations end before the year 500 million")
     }
 
     /// Lets it drift from now on: so many millionths of the true rate.
@@ -111,7 +124,10 @@ mod tests {
         clock.set_rate(sec(20), 700_001);
         for wait in (1..2_000).map(Duration::from_nanos) {
             let (now, before) = (sec(20) + wait, clock.read(sec(20) + wait));
-            assert!(clock.read(now + clock.true_wait(wait)) >= before + wait, "a timer of {wait:?} fired early");
+            assert!(
+                clock.read(now + clock.true_wait(wait)) >= before + wait,
+                "a timer of {wait:?} fired early"
+            );
         }
         clock.jump(sec(20), sec(100));
         assert_eq!(clock.read(sec(20)), sec(115));
@@ -132,7 +148,11 @@ mod tests {
         assert_eq!(changed(sec(4), &|clock| clock.set_rate(sec(4), 500_000), sec(10)), sec(16));
         // 2 s later 5 are left, of which the clock jumps over 3.
         assert_eq!(changed(sec(6), &|clock| clock.jump(sec(6), sec(3)), sec(16)), sec(10));
-        assert_eq!(changed(sec(6), &|clock| clock.jump(sec(6), sec(3)), sec(10)), sec(6), "what was jumped over is due");
+        assert_eq!(
+            changed(sec(6), &|clock| clock.jump(sec(6), sec(3)), sec(10)),
+            sec(6),
+            "what was jumped over is due"
+        );
     }
 
     #[test]
@@ -140,12 +160,17 @@ mod tests {
         let (mut clock, ns) = (Clock::new(), Duration::from_nanos);
         let wanted = ns(1_000_003);
         let mut at = wanted;
-        for (change, rate) in [700_001, 1_999_999, 500_003, 1_000_000, 1_300_007].into_iter().enumerate() {
+        for (change, rate) in
+            [700_001, 1_999_999, 500_003, 1_000_000, 1_300_007].into_iter().enumerate()
+        {
             let (now, before) = (ns(change as u64 * 10_007), clock.clone());
             clock.set_rate(now, rate);
             at = clock.retimed(&before, now, at);
             let read = clock.read(at);
-            assert!(read >= wanted && read < wanted + ns(20), "due at {wanted:?}, and the clock says {read:?}");
+            assert!(
+                read >= wanted && read < wanted + ns(20),
+                "due at {wanted:?}, and the clock says {read:?}"
+            );
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Between the words of histories and those of the log: every command carries the number of its call, as its trace and, in a put,
-//! as its value.
+//! Between the words of histories and those of the log: every command carries the number
+//! of its call, as its trace and, in a put, as its value.
 
 use bytes::Bytes;
-use replica::command::{Command, Condition, Op, TraceContext};
-use replica::working_set::{Record, WorkingSet};
+use replica::machine::command::{Command, Condition, Op, TraceContext};
+use replica::machine::working_set::{Record, WorkingSet};
 use shared::ids::Revision;
 
 use crate::linearizability::history::{Answer, Call, Guard, Key, OperationId, Seen, ValueId};
@@ -24,7 +24,9 @@ pub fn command(request: &Request) -> Command {
             content_type: None,
             condition: condition(*guard),
         },
-        Call::Delete { key, guard } => Op::Delete { key: key.to_string(), condition: condition(*guard) },
+        Call::Delete { key, guard } => {
+            Op::Delete { key: key.to_string(), condition: condition(*guard) }
+        }
         Call::DeletePrefix { prefix } => Op::DeletePrefix { prefix: prefix.to_string() },
         Call::Read { .. } | Call::List { .. } => unreachable!("a read is no command"),
     };
@@ -44,10 +46,14 @@ pub fn operation(command: &Command) -> OperationId {
 #[must_use]
 pub fn call(command: &Command) -> Call {
     match &command.op {
-        Op::Put { key, value, condition, .. } => {
-            Call::Put { key: Key::from(key.as_str()), value: decode_value(value), guard: guard(*condition) }
+        Op::Put { key, value, condition, .. } => Call::Put {
+            key: Key::from(key.as_str()),
+            value: decode_value(value),
+            guard: guard(*condition),
+        },
+        Op::Delete { key, condition } => {
+            Call::Delete { key: Key::from(key.as_str()), guard: guard(*condition) }
         }
-        Op::Delete { key, condition } => Call::Delete { key: Key::from(key.as_str()), guard: guard(*condition) },
         Op::DeletePrefix { prefix } => Call::DeletePrefix { prefix: Key::from(prefix.as_str()) },
     }
 }
@@ -70,10 +76,13 @@ pub fn read(call: &Call, state: &WorkingSet) -> Answer {
         Call::Read { key, .. } => Answer::Read(state.get(key).map(seen)),
         Call::List { listing, .. } => {
             let listed = listing.among(state.records()).into_iter();
-            let items = listed.map(|(key, record)| (Key::from(key.as_str()), seen(record))).collect();
+            let items =
+                listed.map(|(key, record)| (Key::from(key.as_str()), seen(record))).collect();
             Answer::Listed(Page { items, has_more: false })
         }
-        Call::Put { .. } | Call::Delete { .. } | Call::DeletePrefix { .. } => unreachable!("only reads are released"),
+        Call::Put { .. } | Call::Delete { .. } | Call::DeletePrefix { .. } => {
+            unreachable!("only reads are released")
+        }
     }
 }
 
@@ -89,7 +98,8 @@ fn encode_value(value: ValueId, bytes: u64) -> Bytes {
 }
 
 fn decode_value(bytes: &[u8]) -> ValueId {
-    let (head, _) = bytes.split_first_chunk::<8>().expect("a simulated value begins with its number");
+    let (head, _) =
+        bytes.split_first_chunk::<8>().expect("a simulated value begins with its number");
     u64::from_be_bytes(*head)
 }
 

@@ -13,7 +13,7 @@ use coordinator::config::shell::{ACCEPT_TIMEOUT, ACCEPTS_IN_FLIGHT, PAGE_TIMEOUT
 use coordinator::coordinator::Coordinator;
 use coordinator::effect::{AcceptorIndex, Effect, Input, RequestId, Timer};
 use coordinator::outbox::OutboxLimits;
-use replica::event::Attempt;
+use replica::replica::event::Attempt;
 use shared::ids::{BatchNumber, CoordinatorId, Epoch};
 use shared::message::{Heartbeat, Phase, ProposalReply};
 
@@ -85,7 +85,9 @@ impl CoordinatorNode {
             core,
             lines: Vec::new(),
             accepts: Calls::new(ACCEPT_TIMEOUT * tuning.patience),
-            proposals: Calls::new(proposal_wait(replica::config::Config::default().proposal_timeout)),
+            proposals: Calls::new(proposal_wait(
+                replica::replica::config::Config::default().proposal_timeout,
+            )),
             fetches: BTreeMap::new(),
             pages: Calls::new(PAGE_TIMEOUT),
             next_number: 0,
@@ -95,7 +97,8 @@ impl CoordinatorNode {
     /// Starts it, under a new identity.
     pub fn start(&mut self, env: &mut Environment) -> Fate {
         self.process.start(env.queue.now());
-        self.core = Coordinator::new(self.config.clone(), CoordinatorId(self.process.random.bits()));
+        self.core =
+            Coordinator::new(self.config.clone(), CoordinatorId(self.process.random.bits()));
         let limits = OutboxLimits {
             in_flight: ACCEPTS_IN_FLIGHT,
             accept_slots: self.config.max_accept_slots,
@@ -153,7 +156,9 @@ impl CoordinatorNode {
             | Local::Checkpoint
             | Local::Serve
             | Local::Deadline(_)
-            | Local::CallsDue(CallKind::Probes | CallKind::Proposals | CallKind::Heartbeats | CallKind::Fetches) => {
+            | Local::CallsDue(
+                CallKind::Probes | CallKind::Proposals | CallKind::Heartbeats | CallKind::Fetches,
+            ) => {
                 unreachable!("a coordinator does not wait for {what:?}")
             }
         }
@@ -161,14 +166,18 @@ impl CoordinatorNode {
     }
 
     /// A message arrived.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "what is no request is an answer, or a panic there")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what is no request is an answer, or a panic there"
+    )]
     pub fn on_message(&mut self, env: &mut Environment, delivery: Delivery) -> Fate {
         let back = delivery.back();
         let Delivery { from, call, message, copy, .. } = delivery;
         match message {
             Message::Propose(attempt, proposal) => {
                 let (epoch, number) = (proposal.epoch, proposal.number);
-                let id = self.proposals.begin(self.now(env), Proposer { back, epoch, number, attempt });
+                let id =
+                    self.proposals.begin(self.now(env), Proposer { back, epoch, number, attempt });
                 self.watch(env);
                 let cause = if copy == Copied::Again { Cause::ProposalAgain } else { Cause::Usual };
                 self.step(env, Input::Proposal { id: RequestId(id), proposal }, cause)
@@ -185,7 +194,10 @@ impl CoordinatorNode {
     fn on_heartbeat(&mut self, env: &mut Environment, back: Return, heartbeat: Heartbeat) -> Fate {
         let cause = if heartbeat.nudge_below.is_some() { Cause::Nudge } else { Cause::Usual };
         let ours = self.core.roster().map(|roster| roster.cluster());
-        assert!(ours.is_none_or(|ours| ours == heartbeat.cluster), "there is one cluster: {ours:?}, and {heartbeat:?}");
+        assert!(
+            ours.is_none_or(|ours| ours == heartbeat.cluster),
+            "there is one cluster: {ours:?}, and {heartbeat:?}"
+        );
         env.observer.heard(self.now(env), (self.process.id, back.to), heartbeat.instance);
         let fate = self.step(env, Input::Heartbeat(heartbeat), cause);
         if fate == Fate::Alive {
@@ -206,7 +218,9 @@ impl CoordinatorNode {
         let effects = self.core.step(self.process.uptime(env.queue.now()), input);
         self.note(env, cause, &effects);
         self.follow(env, news, &effects);
-        if self.process.crashes_at(CrashPoint::Stepped) && effects.iter().any(|effect| !matches!(effect, Effect::Arm { .. })) {
+        if self.process.crashes_at(CrashPoint::Stepped)
+            && effects.iter().any(|effect| !matches!(effect, Effect::Arm { .. }))
+        {
             env.reach.hit(Reached::CrashedStepped);
             return Fate::Crashed;
         }
@@ -245,8 +259,11 @@ impl CoordinatorNode {
                 env.observer.allows_trimming(self.now(env), self.process.id, message.trim_below);
                 self.lines[to.0].outbox.push(message, &BTreeMap::new());
             }
-            Effect::Arm { timer, after, jitter } => env.arm(&mut self.process, timer as u8, after, jitter),
-            Effect::ProposalReply { id, reply } => match self.proposals.answer(self.now(env), id.0) {
+            Effect::Arm { timer, after, jitter } => {
+                env.arm(&mut self.process, timer as u8, after, jitter)
+            }
+            Effect::ProposalReply { id, reply } => match self.proposals.answer(self.now(env), id.0)
+            {
                 Met::First(proposer) => {
                     if matches!(reply, ProposalReply::Overloaded { .. }) {
                         env.reach.hit(Reached::Overloaded);
@@ -270,15 +287,25 @@ impl CoordinatorNode {
             }
             Effect::ViewProposed { slot, view } => {
                 if env.trace.is_text_kept() {
-                    env.trace.line(env.queue.now(), format_args!("{} proposes {view:?} at {slot}", self.process.id));
+                    env.trace.line(
+                        env.queue.now(),
+                        format_args!("{} proposes {view:?} at {slot}", self.process.id),
+                    );
                 }
             }
             Effect::RosterKnown(_) | Effect::Misfit { .. } => {}
-            Effect::NotACluster(error) => panic!("{} found the acceptors to be no cluster: {error}", self.process.id),
+            Effect::NotACluster(error) => {
+                panic!("{} found the acceptors to be no cluster: {error}", self.process.id)
+            }
         }
     }
 
-    fn tell(&self, env: &mut Environment, Proposer { back, epoch, number, attempt }: Proposer, reply: ProposalReply) {
+    fn tell(
+        &self,
+        env: &mut Environment,
+        Proposer { back, epoch, number, attempt }: Proposer,
+        reply: ProposalReply,
+    ) {
         env.answer(&self.process, back, Message::Proposed(epoch, number, attempt, reply));
     }
 

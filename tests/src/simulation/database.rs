@@ -1,9 +1,9 @@
-//! A replica's database: every transaction is atomic, and those since the last checkpoint may go with the machine, newest first
-//! (SQLite in WAL mode with `synchronous=NORMAL`).
+//! A replica's database: every transaction is atomic, and those since the last checkpoint
+//! may go with the machine, newest first (SQLite in WAL mode with `synchronous=NORMAL`).
 
-use replica::execute::Run;
-use replica::outcome::ExecutionReport;
-use replica::working_set::WorkingSet;
+use replica::machine::execute::Run;
+use replica::machine::outcome::ExecutionReport;
+use replica::machine::working_set::WorkingSet;
 use shared::ids::{ClusterId, Slot};
 use shared::message::ChosenEntry;
 
@@ -17,7 +17,8 @@ pub struct Database {
     state: WorkingSet,
     log: Vec<ChosenEntry>,
     cluster: Option<ClusterId>,
-    /// A state that survives a loss of power; how to come from it to what does is in the log.
+    /// A state that survives a loss of power; how to come from it to what does is in the
+    /// log.
     old: WorkingSet,
     durable: Commit,
     /// What each transaction since the checkpoint left.
@@ -75,7 +76,10 @@ impl Database {
 
     /// Executes entries in one transaction.
     pub fn execute(&mut self, entries: &[ChosenEntry]) -> ExecutionReport {
-        assert!(self.cluster.is_some(), "invariant: nothing is executed before it is kept for which cluster");
+        assert!(
+            self.cluster.is_some(),
+            "invariant: nothing is executed before it is kept for which cluster"
+        );
         let report = apply(&mut self.state, entries);
         self.log.extend_from_slice(entries);
         self.written_bytes += entries.iter().map(|entry| entry.value.len()).sum::<usize>();
@@ -110,7 +114,8 @@ impl Database {
         self.commits.clear();
     }
 
-    /// The machine loses power: any number of the newest transactions are gone. True if any was.
+    /// The machine loses power: any number of the newest transactions are gone. True if
+    /// any was.
     pub fn lose_power(&mut self, random: &mut Random) -> bool {
         let kept = random.index(self.commits.len() + 1);
         let lost = kept < self.commits.len();
@@ -127,7 +132,8 @@ impl Database {
     }
 
     fn execute_again(&mut self) {
-        let (old_below, durable_below) = (index(self.old.meta().executed_below), index(self.durable_below()));
+        let (old_below, durable_below) =
+            (index(self.old.meta().executed_below), index(self.durable_below()));
         let _report = apply(&mut self.old, &self.log[old_below..durable_below]);
         self.state = self.old.clone();
         let _report = apply(&mut self.state, &self.log[durable_below..]);

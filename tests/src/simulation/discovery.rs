@@ -1,4 +1,5 @@
-//! Rounds of announcements, as the real discovery makes them: what the acceptors answered in one is merged at its end.
+//! Rounds of announcements, as the real discovery makes them: what the acceptors answered
+//! in one is merged at its end.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -27,9 +28,15 @@ impl Discovery {
         self.round
     }
 
-    /// An acceptor answered in a round, or failed to; it counts once, however often the network says so. Ends the round with the
-    /// last one: then says who is there, if that is news.
-    pub fn take(&mut self, now: Duration, round: u64, (from, answer): (NodeId, Option<Directory>)) -> Option<Directory> {
+    /// An acceptor answered in a round, or failed to; it counts once, however often the
+    /// network says so. Ends the round with the last one: then says who is there, if that
+    /// is news.
+    pub fn take(
+        &mut self,
+        now: Duration,
+        round: u64,
+        (from, answer): (NodeId, Option<Directory>),
+    ) -> Option<Directory> {
         if round != self.round || !self.awaited.remove(&from) {
             return None;
         }
@@ -67,12 +74,17 @@ mod tests {
     }
 
     #[test]
-    fn a_round_ends_with_its_last_answer_or_when_the_next_begins_and_a_late_or_repeated_answer_is_lost() {
+    fn a_round_ends_with_its_last_answer_or_when_the_next_begins_and_a_late_or_repeated_answer_is_lost()
+     {
         let (mut discovery, now) = (Discovery::default(), Duration::from_secs(60));
         let [one, other] = [0, 1].map(NodeId::Acceptor);
         let first = discovery.begin(BTreeSet::from([one, other]));
         assert_eq!(discovery.take(now, first, (one, Some(directory("a", 5)))), None);
-        assert_eq!(discovery.take(now, first, (one, Some(directory("a", 5)))), None, "the network gave it twice");
+        assert_eq!(
+            discovery.take(now, first, (one, Some(directory("a", 5)))),
+            None,
+            "the network gave it twice"
+        );
         assert_eq!(discovery.take(now, first, (other, None)), Some(directory("a", 0)));
         let second = discovery.begin(BTreeSet::from([one, other]));
         assert_eq!(discovery.take(now, first, (one, Some(directory("late", 0)))), None);

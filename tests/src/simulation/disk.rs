@@ -1,7 +1,8 @@
 //! An acceptor's disk, record by record: what was written is not yet what survives.
 //!
-//! The log's own format is tested with real bytes where it lives; here it counts which records are there after a crash. As in
-//! that format only the last group can be unsynced, and a crash keeps any first part of it: a record torn in two is dropped with
+//! The log's own format is tested with real bytes where it lives; here it counts which
+//! records are there after a crash. As in that format only the last group can be
+//! unsynced, and a crash keeps any first part of it: a record torn in two is dropped with
 //! all that follow.
 
 use acceptor::acceptor::{Acceptor, Record};
@@ -21,7 +22,8 @@ pub struct AcceptorDisk {
     unsynced: Vec<Record>,
 }
 
-/// A piece of the log, dropped whole once all its votes are trimmed. It begins with a summary of what came before it.
+/// A piece of the log, dropped whole once all its votes are trimmed. It begins with a
+/// summary of what came before it.
 #[derive(Clone, Debug, Default)]
 struct Segment {
     records: Vec<Record>,
@@ -53,14 +55,19 @@ impl AcceptorDisk {
     /// Syncs what was written. `core` has all of it applied.
     pub fn sync(&mut self, core: &Acceptor) {
         self.keep(usize::MAX);
-        let is_long = self.segments.last().is_some_and(|segment| segment.records.len() >= SEGMENT_RECORDS);
+        let is_long =
+            self.segments.last().is_some_and(|segment| segment.records.len() >= SEGMENT_RECORDS);
         if is_long {
             self.segments.push(Segment { records: core.summary(), voted_below: 0 });
             let trimmed_below = core.marks().trimmed_below.0;
             let last = self.segments.len() - 1;
             let mut index = 0;
-            // As in the real log, what is dropped are the oldest: what follows them may rest on none of them.
-            let droppable = self.segments[..last].iter().take_while(|segment| segment.voted_below <= trimmed_below).count();
+            // As in the real log, what is dropped are the oldest: what follows them may
+            // rest on none of them.
+            let droppable = self.segments[..last]
+                .iter()
+                .take_while(|segment| segment.voted_below <= trimmed_below)
+                .count();
             self.segments.retain(|_| {
                 index += 1;
                 index > droppable
@@ -68,13 +75,15 @@ impl AcceptorDisk {
         }
     }
 
-    /// The machine loses power: of what was written and not synced any first part survives. Returns the surviving part.
+    /// The machine loses power: of what was written and not synced any first part
+    /// survives. Returns the surviving part.
     pub fn lose_power(&mut self, random: &mut Random) -> &[Record] {
         let surviving = random.index(self.unsynced.len() + 1);
         self.keep(surviving)
     }
 
-    /// A process starts, and the machine stayed up since the one before it was killed: all that was written is there, and synced.
+    /// A process starts, and the machine stayed up since the one before it was killed:
+    /// all that was written is there, and synced.
     pub fn keep_all(&mut self) -> &[Record] {
         self.keep(usize::MAX)
     }

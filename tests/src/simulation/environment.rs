@@ -30,7 +30,8 @@ pub struct Environment {
     pub network: Network,
     /// Who sees all and checks it.
     pub observer: Observer,
-    /// Messages of which one copy has been taken and the other may come: by which life of the receiver.
+    /// Messages of which one copy has been taken and the other may come: by which life of
+    /// the receiver.
     twins: BTreeMap<u64, Life>,
     /// Faults that wait for a moment, by their numbers.
     pub ambushes: Vec<(Moment, usize)>,
@@ -77,17 +78,37 @@ impl Environment {
     }
 
     /// Gives a message to the network that is for no call, or that names it itself.
-    pub fn send(&mut self, from: NodeId, from_life: Life, to: NodeId, to_life: Option<Life>, message: Message) {
+    pub fn send(
+        &mut self,
+        from: NodeId,
+        from_life: Life,
+        to: NodeId,
+        to_life: Option<Life>,
+        message: Message,
+    ) {
         self.post(Delivery { from, from_life, to, to_life, call: 0, message, copy: Copied::No });
     }
 
     /// Sends a request.
     pub fn ask(&mut self, process: &Process, to: NodeId, call: u64, message: Message) {
-        self.post(Delivery { from: process.id, from_life: process.life, to, to_life: None, call, message, copy: Copied::No });
+        self.post(Delivery {
+            from: process.id,
+            from_life: process.life,
+            to,
+            to_life: None,
+            call,
+            message,
+            copy: Copied::No,
+        });
     }
 
     /// Sends an answer.
-    pub fn answer(&mut self, process: &Process, Return { to, life, call }: Return, message: Message) {
+    pub fn answer(
+        &mut self,
+        process: &Process,
+        Return { to, life, call }: Return,
+        message: Message,
+    ) {
         let (from, from_life, to_life) = (process.id, process.life, Some(life));
         self.post(Delivery { from, from_life, to, to_life, call, message, copy: Copied::No });
     }
@@ -115,7 +136,9 @@ impl Environment {
     }
 
     fn deliver_after(&mut self, delay: Duration, delivery: Delivery) {
-        if self.network.arrives(delivery.from, delivery.to, self.queue.now() + delay) == Order::Overtakes {
+        if self.network.arrives(delivery.from, delivery.to, self.queue.now() + delay)
+            == Order::Overtakes
+        {
             self.reach.hit(Reached::Overtaken);
         }
         if delay > LATE {
@@ -155,13 +178,16 @@ impl Environment {
 
     /// A moment came to a node: whatever waited for it falls soon.
     pub fn spring(&mut self, moment: Moment, at: NodeId) {
-        for index in self.ambushes.extract_if(.., |(awaited, _)| *awaited == moment).map(|(_, index)| index) {
-            let after =
-                if let FaultKind::Ambush { after, .. } | FaultKind::OrphanVote { after, .. } = self.plan.faults[index].kind {
-                    after
-                } else {
-                    Duration::ZERO
-                };
+        for index in
+            self.ambushes.extract_if(.., |(awaited, _)| *awaited == moment).map(|(_, index)| index)
+        {
+            let after = if let FaultKind::Ambush { after, .. }
+            | FaultKind::OrphanVote { after, .. } = self.plan.faults[index].kind
+            {
+                after
+            } else {
+                Duration::ZERO
+            };
             self.queue.after(after, Event::Ambush(index, at));
         }
     }
@@ -201,6 +227,7 @@ impl Environment {
     /// Arms a process's timer.
     pub fn arm(&mut self, process: &mut Process, timer: u8, after: Duration, jitter: Duration) {
         let (generation, wait) = process.arm(usize::from(timer), after, jitter);
-        self.queue.after(wait, Event::Timer { node: process.id, life: process.life, timer, generation });
+        self.queue
+            .after(wait, Event::Timer { node: process.id, life: process.life, timer, generation });
     }
 }

@@ -133,7 +133,11 @@ impl Local {
     pub fn is_by_the_clock(self) -> bool {
         match self {
             Self::Synced | Self::Commit | Self::Serve => false,
-            Self::Checkpoint | Self::Announce | Self::Deadline(_) | Self::CallsDue(_) | Self::FetchWaited(_) => true,
+            Self::Checkpoint
+            | Self::Announce
+            | Self::Deadline(_)
+            | Self::CallsDue(_)
+            | Self::FetchWaited(_) => true,
         }
     }
 }

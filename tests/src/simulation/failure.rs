@@ -18,8 +18,9 @@ pub struct Failure {
 /// What went wrong; two runs with the same one failed for the same reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// An assertion of a core, of a shell or of the observer did not hold: where it stands. Its text would not do, since it has
-    /// values in it that differ from run to run.
+    /// An assertion of a core, of a shell or of the observer did not hold: where it
+    /// stands. Its text would not do, since it has values in it that differ from run to
+    /// run.
     Broken {
         /// File and line.
         at: String,
@@ -46,7 +47,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             FailureKind::Broken { at } => write!(f, "{} ({at})", self.text),
-            FailureKind::Stuck | FailureKind::Storm | FailureKind::Witness | FailureKind::Order => f.write_str(&self.text),
+            FailureKind::Stuck | FailureKind::Storm | FailureKind::Witness | FailureKind::Order => {
+                f.write_str(&self.text)
+            }
         }
     }
 }
@@ -56,7 +59,8 @@ thread_local! {
     static WATCHED: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Does something that may panic. Its panic is not printed, but comes back with the place where it happened.
+/// Does something that may panic. Its panic is not printed, but comes back with the place
+/// where it happened.
 ///
 /// # Errors
 /// When it panicked.
@@ -89,7 +93,8 @@ fn place(location: &Location<'_>) -> String {
 
 fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
-    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_else(|| "a panic".to_owned())
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_else(|| "a panic".to_owned())
 }
 
 #[cfg(test)]
@@ -107,7 +112,11 @@ mod tests {
         assert_eq!(one.kind, same.kind);
         let other = watch(|| assert_eq!(1, 0, "invariant: a value")).expect_err("it panics");
         assert_ne!(one.kind, other.kind);
-        assert!(one.to_string().contains("invariant: a value") && one.to_string().contains("failure.rs"), "{one}");
+        assert!(
+            one.to_string().contains("invariant: a value")
+                && one.to_string().contains("failure.rs"),
+            "{one}"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What goes wrong in a run: a list drawn in advance, so that a failing run can be tried again with parts of it.
+//! What goes wrong in a run: a list drawn in advance, so that a failing run can be tried
+//! again with parts of it.
 
 mod draw;
 
@@ -32,7 +33,8 @@ pub enum Moment {
     Doubted,
 }
 
-/// What goes wrong at a moment, with whom it is about: the leader, the primary of the view, or who doubts that there is a leader.
+/// What goes wrong at a moment, with whom it is about: the leader, the primary of the
+/// view, or who doubts that there is a leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blow {
     /// It is killed.
@@ -75,14 +77,16 @@ pub enum FaultKind {
         /// For how long.
         down: Duration,
     },
-    /// The leader reaches, and hears, only a minority of the acceptors: it goes on proposing, and nothing is chosen.
+    /// The leader reaches, and hears, only a minority of the acceptors: it goes on
+    /// proposing, and nothing is chosen.
     Strangle {
         /// How many acceptors it still reaches, fewer than a quorum.
         reached: u8,
         /// For how long.
         lasts: Duration,
     },
-    /// A blow that waits for its moment: what must be brought to an end in a short time seldom meets a fault otherwise.
+    /// A blow that waits for its moment: what must be brought to an end in a short time
+    /// seldom meets a fault otherwise.
     Ambush {
         /// The moment waited for.
         moment: Moment,
@@ -93,8 +97,9 @@ pub enum FaultKind {
         /// For how long.
         lasts: Duration,
     },
-    /// Three acts that leave a vote which only a minority has, older than what was chosen since, for a third leader to find: the
-    /// leader reaches one acceptor only, which nobody else reaches; the next leader is cut off soon after it came to lead; and
+    /// Three acts that leave a vote which only a minority has, older than what was chosen
+    /// since, for a third leader to find: the leader reaches one acceptor only, which
+    /// nobody else reaches; the next leader is cut off soon after it came to lead; and
     /// whoever leads then needs that one acceptor for its quorum.
     OrphanVote {
         /// How long the second leader has.
@@ -111,8 +116,9 @@ pub enum FaultKind {
         /// For how long that begins.
         lasts: Duration,
     },
-    /// A coordinator meets its own past: no other reaches the acceptors, and part of its talk with them takes long, so that it
-    /// stands and leads at one ballot after another while promises and votes for the former ones come in. It may count none of them.
+    /// A coordinator meets its own past: no other reaches the acceptors, and part of its
+    /// talk with them takes long, so that it stands and leads at one ballot after another
+    /// while promises and votes for the former ones come in. It may count none of them.
     Relapse {
         /// Which coordinator.
         coordinator: NodeId,
@@ -121,23 +127,27 @@ pub enum FaultKind {
         /// For how long.
         lasts: Duration,
     },
-    /// The leader does not hear the acceptors, and some do not hear it: what it proposes is chosen without its knowing, slot after
-    /// slot as far as its limits let it. Whoever leads next finds all of that with some acceptors, and none with the others.
+    /// The leader does not hear the acceptors, and some do not hear it: what it proposes
+    /// is chosen without its knowing, slot after slot as far as its limits let it.
+    /// Whoever leads next finds all of that with some acceptors, and none with the
+    /// others.
     Deafen {
         /// How many acceptors do not hear it, fewer than a quorum.
         missed: u8,
         /// For how long.
         lasts: Duration,
     },
-    /// The acceptors do not hear the leader until a coordinator doubts that there is one and asks them again. It sleeps over the
-    /// answers, while the leader leads on and acceptors trim; then it takes the old answers for new, and prepares from a slot that
-    /// is gone.
+    /// The acceptors do not hear the leader until a coordinator doubts that there is one
+    /// and asks them again. It sleeps over the answers, while the leader leads on and
+    /// acceptors trim; then it takes the old answers for new, and prepares from a slot
+    /// that is gone.
     Oversleep {
         /// For how long it sleeps.
         sleeps: Duration,
     },
-    /// A replica is behind the others and does not reach them, so it asks the leader for what only votes still hold; those take
-    /// long to come, and meanwhile acceptors trim them.
+    /// A replica is behind the others and does not reach them, so it asks the leader for
+    /// what only votes still hold; those take long to come, and meanwhile acceptors trim
+    /// them.
     Straggle {
         /// Which replica.
         replica: NodeId,

@@ -1,4 +1,5 @@
-//! How long clusters took to finish everything once all was healed: what is typical, and which seeds to look at.
+//! How long clusters took to finish everything once all was healed: what is typical, and
+//! which seeds to look at.
 
 use std::fmt;
 use std::time::Duration;
@@ -41,7 +42,10 @@ impl Healing {
 impl fmt::Display for Healing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [half, most, nearly, all] = [500, 900, 990, 999].map(|share| self.within(share));
-        write!(f, "healed within {half:.1?} (half), {most:.1?} (90 %), {nearly:.1?} (99 %), {all:.1?} (99.9 %); slowest")?;
+        write!(
+            f,
+            "healed within {half:.1?} (half), {most:.1?} (90 %), {nearly:.1?} (99 %), {all:.1?} (99.9 %); slowest"
+        )?;
         for (took, seed) in self.slowest() {
             write!(f, " {took:.1?} (seed {seed})")?;
         }
@@ -58,7 +62,10 @@ mod tests {
         let mut healing = Healing::default();
         assert_eq!(healing.within(990), Duration::ZERO);
         (1..=1_000).for_each(|ms| healing.add(Duration::from_millis(ms), ms));
-        assert_eq!([500, 990, 1_000].map(|share| healing.within(share).as_millis()), [500, 990, 1_000]);
+        assert_eq!(
+            [500, 990, 1_000].map(|share| healing.within(share).as_millis()),
+            [500, 990, 1_000]
+        );
         assert_eq!(healing.slowest().first(), Some(&(Duration::from_secs(1), 1_000)));
     }
 }

@@ -1,18 +1,19 @@
-//! What travels over the simulated network: the services' own messages, and what the shells add to tell answers apart.
+//! What travels over the simulated network: the services' own messages, and what the
+//! shells add to tell answers apart.
 
 use coordinator::effect::PollNumber;
-use replica::event::{Attempt, FetchId, ProbeId};
+use replica::replica::event::{Attempt, FetchId, ProbeId};
 use shared::ids::{Ballot, BatchNumber, Epoch, Slot};
 use shared::message::{
-    Accept, AcceptReply, ChosenReply, Directory, Heartbeat, HeartbeatReply, Member, Prepare, PrepareReply, Proposal,
-    ProposalReply, VotesPage, Watermarks,
+    Accept, AcceptReply, ChosenReply, Directory, Heartbeat, HeartbeatReply, Member, Prepare,
+    PrepareReply, Proposal, ProposalReply, VotesPage, Watermarks,
 };
 
 use super::client::{Outcome, Request};
 use super::node::{Life, NodeId};
 
-/// A message on its way. A request goes to whoever listens when it arrives; an answer only to the life that asked, since it
-/// travels on the connection of its request.
+/// A message on its way. A request goes to whoever listens when it arrives; an answer
+/// only to the life that asked, since it travels on the connection of its request.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     /// The sender.
@@ -23,7 +24,8 @@ pub struct Delivery {
     pub to: NodeId,
     /// The receiver's life, of an answer.
     pub to_life: Option<Life>,
-    /// Of a request, how its sender names the call; of an answer, the call that it is for. 0 where nobody asks.
+    /// Of a request, how its sender names the call; of an answer, the call that it is
+    /// for. 0 where nobody asks.
     pub call: u64,
     /// What is said.
     pub message: Message,
@@ -100,7 +102,8 @@ pub enum Message {
     Heartbeat(Heartbeat),
     /// Its answer.
     HeartbeatReply(HeartbeatReply),
-    /// To a coordinator or replica: `GET /v1/chosen` or `GET /v1/replication/log`, with the wait in milliseconds.
+    /// To a coordinator or replica: `GET /v1/chosen` or `GET /v1/replication/log`, with
+    /// the wait in milliseconds.
     Fetch(FetchId, Slot, u64),
     /// Its answer.
     Fetched(FetchId, ChosenReply),
@@ -108,12 +111,14 @@ pub enum Message {
     Call(CallId, Request),
     /// Its answer.
     Answer(CallId, Outcome),
-    /// This request failed at once: nobody listens there and the connection was refused, or a full disk takes no promise.
+    /// This request failed at once: nobody listens there and the connection was refused,
+    /// or a full disk takes no promise.
     Refused(Box<Message>),
 }
 
 impl Message {
-    /// Whether the network may give it twice. A client's request travels on one connection and is not sent again by itself.
+    /// Whether the network may give it twice. A client's request travels on one
+    /// connection and is not sent again by itself.
     #[must_use]
     pub fn may_be_duplicated(&self) -> bool {
         !matches!(self, Self::Call(..) | Self::Answer(..) | Self::Refused(_))

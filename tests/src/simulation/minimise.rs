@@ -1,9 +1,11 @@
-//! Makes a failing run shorter: fewer faults, fewer clients, an earlier end and a network that works, as long as it fails for the
-//! same reason.
+//! Makes a failing run shorter: fewer faults, fewer clients, an earlier end and a network
+//! that works, as long as it fails for the same reason.
 //!
-//! Delta debugging (Zeller & Hildebrandt, *Simplifying and Isolating Failure-Inducing Input*, 2002) on the list of faults, from which
-//! all events of a run follow. What remains is drawn from the same streams as before, so most of it happens as it did. In the end
-//! the run is 1-minimal: without any one of its faults it does not fail so any more.
+//! Delta debugging (Zeller & Hildebrandt, *Simplifying and Isolating Failure-Inducing
+//! Input*, 2002) on the list of faults, from which all events of a run follow. What
+//! remains is drawn from the same streams as before, so most of it happens as it did. In
+//! the end the run is 1-minimal: without any one of its faults it does not fail so any
+//! more.
 
 use std::time::Duration;
 
@@ -30,11 +32,14 @@ pub enum Search {
     OutOfTries,
 }
 
-/// A shorter run that fails for the same reason, as far as `tries` calls of `run` find one. `run` gives the failure of a plan.
+/// A shorter run that fails for the same reason, as far as `tries` calls of `run` find
+/// one. `run` gives the failure of a plan.
 #[must_use]
 pub fn minimise(name: &RunName, tries: u32, run: impl Fn(&Plan) -> Option<Failure>) -> Minimised {
     let plan = Plan::of(name);
-    let Some(failure) = run(&plan) else { return Minimised { name: name.clone(), search: Search::NotFailing } };
+    let Some(failure) = run(&plan) else {
+        return Minimised { name: name.clone(), search: Search::NotFailing };
+    };
     let mut kept = name.kept.clone().unwrap_or_else(|| plan.all_kept());
     let mut shrink = Shrink { seed: name.seed, reason: failure.kind, tries_left: tries, run };
     loop {
@@ -89,7 +94,9 @@ impl<R: Fn(&Plan) -> Option<Failure>> Shrink<R> {
     fn shorter(&mut self, mut kept: Kept) -> Kept {
         let mut step = kept.length / 2;
         while step > Duration::from_millis(100) {
-            let length = Duration::from_millis(u64::try_from((kept.length - step).as_millis()).expect("short"));
+            let length = Duration::from_millis(
+                u64::try_from((kept.length - step).as_millis()).expect("short"),
+            );
             let candidate = Kept { length, ..kept.clone() };
             if self.still_fails(&candidate) {
                 kept = candidate;

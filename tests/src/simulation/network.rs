@@ -1,4 +1,5 @@
-//! The network: every directed link by itself loses, repeats, delays and thereby reorders what it carries, and may be cut.
+//! The network: every directed link by itself loses, repeats, delays and thereby reorders
+//! what it carries, and may be cut.
 
 use std::slice;
 use std::time::Duration;
@@ -15,7 +16,8 @@ pub struct Weather {
     pub repeated: u32,
     /// Messages, in a million, that take `slow` …
     pub late: u32,
-    /// … the least and the longest time that these take, each order of magnitude as likely.
+    /// … the least and the longest time that these take, each order of magnitude as
+    /// likely.
     pub slow: (Duration, Duration),
     /// The least and the longest time that the others take.
     pub quick: (Duration, Duration),
@@ -65,7 +67,8 @@ pub enum Shape {
 }
 
 /// Of several cuts the narrower one says why nothing passes: it is there for a purpose.
-const SHAPES: [Shape; 6] = [Shape::Full, Shape::Bridged, Shape::OneWay, Shape::Alone, Shape::Strangled, Shape::Deaf];
+const SHAPES: [Shape; 6] =
+    [Shape::Full, Shape::Bridged, Shape::OneWay, Shape::Alone, Shape::Strangled, Shape::Deaf];
 
 /// Whether a message arrives in the order in which it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,14 +106,21 @@ struct Size {
     all: usize,
 }
 
-/// Streams of randomness from here on are the links', numbered so that a run with fewer clients has the same ones.
+/// Streams of randomness from here on are the links', numbered so that a run with fewer
+/// clients has the same ones.
 const FIRST_STREAM: u64 = 1 << 32;
 const MOST_NODES: usize = 64;
 
 impl Network {
     /// A network of so many nodes of each kind.
     #[must_use]
-    pub fn new(seed: u64, acceptors: usize, coordinators: usize, replicas: usize, clients: usize) -> Self {
+    pub fn new(
+        seed: u64,
+        acceptors: usize,
+        coordinators: usize,
+        replicas: usize,
+        clients: usize,
+    ) -> Self {
         let all = acceptors + coordinators + replicas + clients;
         let size = Size { acceptors, coordinators, replicas, all };
         Self { size, seed, weather: Weather::CALM, links: vec![Link::default(); all * all] }
@@ -124,11 +134,15 @@ impl Network {
     /// Cuts links, or gives them back; a link that was cut twice is given back twice.
     pub fn cut(&mut self, cut: &Cut, is_cut: bool) {
         let (from, to, shape) = match cut {
-            Cut::Between(some, others) if some.len() + others.len() == self.size.all => (&some[..], &others[..], Shape::Full),
+            Cut::Between(some, others) if some.len() + others.len() == self.size.all => {
+                (&some[..], &others[..], Shape::Full)
+            }
             Cut::Between(some, others) => (&some[..], &others[..], Shape::Bridged),
             Cut::OneWay(from, to) => (&from[..], &to[..], Shape::OneWay),
             Cut::Alone(node, others) => (slice::from_ref(node), &others[..], Shape::Alone),
-            Cut::Strangled(leader, acceptors) => (slice::from_ref(leader), &acceptors[..], Shape::Strangled),
+            Cut::Strangled(leader, acceptors) => {
+                (slice::from_ref(leader), &acceptors[..], Shape::Strangled)
+            }
             Cut::Deaf(leader, acceptors) => (&acceptors[..], slice::from_ref(leader), Shape::Deaf),
         };
         let is_both_ways = match shape {
@@ -163,8 +177,14 @@ impl Network {
         order
     }
 
-    /// Decides what becomes of a message: the delays after which it arrives, none if it is lost.
-    pub fn carry(&mut self, from: NodeId, to: NodeId, may_be_repeated: bool) -> [Option<Duration>; 2] {
+    /// Decides what becomes of a message: the delays after which it arrives, none if it
+    /// is lost.
+    pub fn carry(
+        &mut self,
+        from: NodeId,
+        to: NodeId,
+        may_be_repeated: bool,
+    ) -> [Option<Duration>; 2] {
         let (seed, weather, place) = (self.seed, self.weather, self.link(from, to));
         let stream = FIRST_STREAM + (self.place(from) * MOST_NODES + self.place(to)) as u64;
         let link = &mut self.links[place];
@@ -177,7 +197,8 @@ impl Network {
         }
         let is_repeated = random.chance(weather.repeated) && may_be_repeated;
         let mut delay = || {
-            let (low, high) = if random.chance(weather.late) { weather.slow } else { weather.quick };
+            let (low, high) =
+                if random.chance(weather.late) { weather.slow } else { weather.quick };
             random.magnitude(low, high)
         };
         [Some(delay()), is_repeated.then(&mut delay)]
@@ -224,7 +245,8 @@ mod tests {
     #[test]
     fn a_cut_link_carries_nothing_until_every_cut_is_mended() {
         let mut network = Network::new(1, 1, 1, 1, 1);
-        let (both, one_way) = (Cut::Between(vec![ONE], vec![OTHER]), Cut::OneWay(vec![ONE], vec![OTHER]));
+        let (both, one_way) =
+            (Cut::Between(vec![ONE], vec![OTHER]), Cut::OneWay(vec![ONE], vec![OTHER]));
         network.cut(&both, true);
         network.cut(&one_way, true);
         assert!(!arrives(&mut network, ONE, OTHER) && !arrives(&mut network, OTHER, ONE));
@@ -268,7 +290,12 @@ mod tests {
     fn a_message_that_arrives_before_an_earlier_one_overtakes_it() {
         let mut network = Network::new(1, 1, 1, 1, 1);
         let ms = Duration::from_millis;
-        let arrivals = [(ms(5), Order::Kept), (ms(3), Order::Overtakes), (ms(5), Order::Kept), (ms(4), Order::Overtakes)];
+        let arrivals = [
+            (ms(5), Order::Kept),
+            (ms(3), Order::Overtakes),
+            (ms(5), Order::Kept),
+            (ms(4), Order::Overtakes),
+        ];
         for (at, order) in arrivals {
             assert_eq!(network.arrives(ONE, OTHER, at), order);
         }

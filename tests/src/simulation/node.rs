@@ -45,7 +45,8 @@ pub enum Presence {
     Gone,
 }
 
-/// Between which steps a process is killed. The time of a fault alone would seldom hit them.
+/// Between which steps a process is killed. The time of a fault alone would seldom hit
+/// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CrashPoint {
     /// Right now, whatever it does.
@@ -54,7 +55,8 @@ pub enum CrashPoint {
     Decided,
     /// An acceptor has written, and not synced: any part of it may be on disk.
     Written,
-    /// An acceptor has written several records, and synced none: a loss of power may tear the group.
+    /// An acceptor has written several records, and synced none: a loss of power may tear
+    /// the group.
     WrittenMany,
     /// An acceptor has synced, and not answered.
     Synced,
@@ -140,10 +142,15 @@ impl Process {
         self.clock.read(now).saturating_sub(self.started)
     }
 
-    /// Arms a timer, voiding what it was armed for before: its generation, and the true wait.
+    /// Arms a timer, voiding what it was armed for before: its generation, and the true
+    /// wait.
     pub fn arm(&mut self, timer: usize, after: Duration, jitter: Duration) -> (u32, Duration) {
         self.timers[timer] += 1;
-        let random = if jitter.is_zero() { Duration::ZERO } else { self.random.duration(Duration::ZERO, jitter) };
+        let random = if jitter.is_zero() {
+            Duration::ZERO
+        } else {
+            self.random.duration(Duration::ZERO, jitter)
+        };
         (self.timers[timer], self.clock.true_wait(after + random))
     }
 

@@ -1,8 +1,9 @@
 //! Sees everything and checks the invariants of the design after every event.
 //!
-//! What is chosen is computed here from the votes that acceptors have on disk, never taken from what a coordinator believes.
-//! The chosen log is executed here once more, so that what each replica executed, answered and said can be held against it. A
-//! broken invariant is a panic that names it.
+//! What is chosen is computed here from the votes that acceptors have on disk, never
+//! taken from what a coordinator believes. The chosen log is executed here once more, so
+//! that what each replica executed, answered and said can be held against it. A broken
+//! invariant is a panic that names it.
 //!
 //! | the design's words | the function |
 //! | --- | --- |
@@ -38,7 +39,7 @@ use std::time::Duration;
 
 use acceptor::acceptor::{Acceptor, Record};
 use coordinator::effect::{PhaseChange, Reason};
-use replica::outcome::{CommandOutcome, ExecutionReport};
+use replica::machine::outcome::{CommandOutcome, ExecutionReport};
 use shared::ids::{AcceptorId, Ballot, BatchNumber, Epoch, Instance, Slot};
 use shared::message::{ChosenEntry, EncodedValue, Phase};
 
@@ -67,7 +68,8 @@ pub struct Observer {
     leader: Option<NodeId>,
     /// Of which life each coordinator heard last, by replica.
     heard: BTreeMap<(NodeId, NodeId), Heard>,
-    /// Since when each coordinator has listened to replicas without a break: from the first heartbeat that it took.
+    /// Since when each coordinator has listened to replicas without a break: from the
+    /// first heartbeat that it took.
     listening_since: BTreeMap<NodeId, Duration>,
     /// Leaders were right to let all below be trimmed.
     trim_below: Slot,
@@ -82,7 +84,8 @@ struct ReplicaSeen {
     durable_below: Slot,
     /// … or had until it lost its disk: that loss is what the second copy is for.
     ever_durable_below: Slot,
-    /// The lives since that loss: whoever heard of one of them last must not count on the lost disk.
+    /// The lives since that loss: whoever heard of one of them last must not count on the
+    /// lost disk.
     lives_since: BTreeSet<Instance>,
 }
 
@@ -130,7 +133,8 @@ impl Observer {
         self.votes.chosen_below()
     }
 
-    /// One above the highest slot that is chosen; there may be others below it that are not.
+    /// One above the highest slot that is chosen; there may be others below it that are
+    /// not.
     #[must_use]
     pub fn chosen_end(&self) -> Slot {
         self.votes.chosen_end()
@@ -157,7 +161,8 @@ impl Observer {
     }
 
     fn invariant_trimmed_is_durable_twice(&self, below: Slot) {
-        let holders = self.replicas.iter().filter(|replica| replica.ever_durable_below >= below).count();
+        let holders =
+            self.replicas.iter().filter(|replica| replica.ever_durable_below >= below).count();
         let needed = self.golden.copies_needed(below);
         assert!(
             holders >= needed,
@@ -181,7 +186,8 @@ impl Observer {
     /// A coordinator changed its state.
     pub fn phase_changed(&mut self, node: NodeId, change: &PhaseChange, reach: &mut Reach) {
         self.phases.insert(node, change.to);
-        let many = |wanted: Phase| self.phases.values().filter(|phase| **phase == wanted).count() > 1;
+        let many =
+            |wanted: Phase| self.phases.values().filter(|phase| **phase == wanted).count() > 1;
         match change.to {
             Phase::Inactive => {}
             Phase::Phase1 if many(Phase::Phase1) => reach.hit(Reached::Duelled),
@@ -270,8 +276,13 @@ impl Observer {
     }
 }
 
-/// Panics when a coordinator goes on at a ballot though it has just been refused for a higher one.
-pub fn invariant_a_higher_ballot_ends_leadership(node: NodeId, own: Option<Ballot>, higher: Ballot) {
+/// Panics when a coordinator goes on at a ballot though it has just been refused for a
+/// higher one.
+pub fn invariant_a_higher_ballot_ends_leadership(
+    node: NodeId,
+    own: Option<Ballot>,
+    higher: Ballot,
+) {
     assert!(
         own.is_none_or(|own| own >= higher),
         "invariant: a higher ballot ends leadership at once: {node} was refused for {higher}, and goes on at {own:?}"
@@ -279,13 +290,19 @@ pub fn invariant_a_higher_ballot_ends_leadership(node: NodeId, own: Option<Ballo
 }
 
 fn invariant_slots_follow_each_other(node: NodeId, due: Slot, executed: [Slot; 2]) -> Slot {
-    assert_eq!(executed, [due, due], "invariant: slots are executed in order, each once: at {node}");
+    assert_eq!(
+        executed,
+        [due, due],
+        "invariant: slots are executed in order, each once: at {node}"
+    );
     due.next()
 }
 
 fn replica_index(node: NodeId) -> usize {
     match node {
         NodeId::Replica(number) => usize::from(number),
-        NodeId::Acceptor(_) | NodeId::Coordinator(_) | NodeId::Client(_) => unreachable!("{node} is no replica"),
+        NodeId::Acceptor(_) | NodeId::Coordinator(_) | NodeId::Client(_) => {
+            unreachable!("{node} is no replica")
+        }
     }
 }

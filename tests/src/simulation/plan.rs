@@ -34,7 +34,8 @@ pub struct Workload {
     pub think: (Duration, Duration),
     /// The least and the longest time that a client waits for an answer.
     pub patience: (Duration, Duration),
-    /// Weights of reads, local reads, puts, deletes, compare-and-swaps, deletes of a prefix.
+    /// Weights of reads, local reads, puts, deletes, compare-and-swaps, deletes of a
+    /// prefix.
     pub weights: [u32; 6],
     /// The longest value. Bytes.
     pub value_bytes: u64,
@@ -49,8 +50,9 @@ pub struct Tuning {
     pub page_votes: usize,
     /// Bytes of untrimmed votes.
     pub vote_bytes: usize,
-    /// How many times as long as in truth a coordinator waits for votes and promises until all is healed: safety does not rest on it
-    /// that what is late is not heard, and progress may.
+    /// How many times as long as in truth a coordinator waits for votes and promises
+    /// until all is healed: safety does not rest on it that what is late is not heard,
+    /// and progress may.
     pub patience: u32,
     /// Slots in flight at a leader.
     pub max_in_flight_slots: u64,
@@ -116,11 +118,15 @@ impl Plan {
         let weather = draw_weather(&mut random);
         let (mut tuning, workload) = (draw_tuning(&mut random), draw_workload(&mut random));
         if topology.replicas == 2 && tuning.vote_bytes < DEFAULT_VOTE_BYTES {
-            // With one replica gone nothing is durable twice, so nothing is trimmed, and the acceptors fill up for good.
+            // With one replica gone nothing is durable twice, so nothing is trimmed, and
+            // the acceptors fill up for good.
             dead.retain(|node| !matches!(node, NodeId::Replica(_)));
         }
         let faults = faults::draw(&mut random, &topology, length, &unlucky);
-        if faults.iter().any(|fault| matches!(fault.kind, FaultKind::Drag { .. } | FaultKind::Relapse { .. })) {
+        if faults
+            .iter()
+            .any(|fault| matches!(fault.kind, FaultKind::Drag { .. } | FaultKind::Relapse { .. }))
+        {
             // What these make late would be given up as lost.
             tuning.patience = LONG_PATIENCE;
         }
@@ -134,15 +140,16 @@ const LONG_PATIENCE: u32 = 5;
 /// Bytes of untrimmed votes that an acceptor takes by default.
 const DEFAULT_VOTE_BYTES: usize = 512 << 20;
 
-/// Whose disks may be lost, and who stays dead at the end. Together they leave a majority of the acceptors and all replicas but
-/// one: what acceptors trimmed is on two replicas.
+/// Whose disks may be lost, and who stays dead at the end. Together they leave a majority
+/// of the acceptors and all replicas but one: what acceptors trimmed is on two replicas.
 fn draw_losses(random: &mut Random, topology: &Topology) -> (Vec<NodeId>, Vec<NodeId>) {
     let (mut acceptors, mut replicas) = (topology.acceptors(), topology.replicas());
     random.shuffle(&mut acceptors);
     random.shuffle(&mut replicas);
     let faulty = usize::from(topology.acceptors / 2);
     let mut lost: Vec<NodeId> = acceptors[..random.index(faulty + 1)].to_vec();
-    let mut dead: Vec<NodeId> = if random.chance(MILLION / 4) { acceptors[..faulty].to_vec() } else { Vec::new() };
+    let mut dead: Vec<NodeId> =
+        if random.chance(MILLION / 4) { acceptors[..faulty].to_vec() } else { Vec::new() };
     if replicas.len() > 1 {
         match random.below(4) {
             0 => dead.push(replicas[0]),
@@ -151,13 +158,21 @@ fn draw_losses(random: &mut Random, topology: &Topology) -> (Vec<NodeId>, Vec<No
         }
     }
     if random.chance(MILLION / 4) {
-        dead.push(NodeId::Coordinator(u8::try_from(random.below(u64::from(topology.coordinators))).expect("small")));
+        dead.push(NodeId::Coordinator(
+            u8::try_from(random.below(u64::from(topology.coordinators))).expect("small"),
+        ));
     }
     (lost, dead)
 }
 
 fn draw_weather(random: &mut Random) -> Weather {
-    let mut some = |most: u64| if random.chance(MILLION / 2) { u32::try_from(random.below(most)).expect("small") } else { 0 };
+    let mut some = |most: u64| {
+        if random.chance(MILLION / 2) {
+            u32::try_from(random.below(most)).expect("small")
+        } else {
+            0
+        }
+    };
     let (lost, repeated, late) = (some(50_000), some(50_000), some(50_000));
     Weather { lost, repeated, late, ..Weather::CALM }
 }
@@ -165,21 +180,24 @@ fn draw_weather(random: &mut Random) -> Weather {
 fn draw_tuning(random: &mut Random) -> Tuning {
     let ms = Duration::from_millis;
     let mut size = |default: u64| {
-        let drawn = if random.chance(MILLION / 2) { default } else { random.magnitude_of(1, default) };
+        let drawn =
+            if random.chance(MILLION / 2) { default } else { random.magnitude_of(1, default) };
         usize::try_from(drawn).expect("small")
     };
     let (mut page_votes, in_flight, mut window_entries) = (size(256), size(1_024), size(8_192));
     let (batch_commands, queued_mutations) = (size(512), size(4_096));
     let (execute_entries, learned_entries, fetch_entries) = (size(256), size(4_096), size(256));
     if random.chance(MILLION / 3) {
-        // A primary has few batches in flight, so that only the smallest pages part what is not known to be chosen.
+        // A primary has few batches in flight, so that only the smallest pages part what
+        // is not known to be chosen.
         page_votes = random.index(3) + 1;
     }
     if random.chance(MILLION / 3) {
         // Whoever is only a little behind needs what votes hold.
         window_entries = random.index(8) + 1;
     }
-    let (vote_bytes, batch_bytes) = if random.chance(900_000) { (DEFAULT_VOTE_BYTES, 4 << 20) } else { (64 << 10, 8 << 10) };
+    let (vote_bytes, batch_bytes) =
+        if random.chance(900_000) { (DEFAULT_VOTE_BYTES, 4 << 20) } else { (64 << 10, 8 << 10) };
     Tuning {
         page_votes,
         vote_bytes,

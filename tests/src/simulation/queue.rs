@@ -1,7 +1,8 @@
 //! What happens next: a total order of events by time, then by when they were scheduled.
 //!
-//! A radix heap (Ahuja and others, *Faster algorithms for the shortest path problem*, 1990): time never goes back, so an event
-//! need only be put in order once its time comes near, and most that wait are timers that never run out.
+//! A radix heap (Ahuja and others, *Faster algorithms for the shortest path problem*,
+//! 1990): time never goes back, so an event need only be put in order once its time comes
+//! near, and most that wait are timers that never run out.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,12 +12,14 @@ use std::time::Duration;
 pub struct Queue<E> {
     /// Those of the time that was reached.
     due: VecDeque<Scheduled<E>>,
-    /// All others: those in place `n` have a time that first differs from `reached` in bit `n`. What is scheduled for one time stands
-    /// in one place, in the order in which it was scheduled.
+    /// All others: those in place `n` have a time that first differs from `reached` in
+    /// bit `n`. What is scheduled for one time stands in one place, in the order in which
+    /// it was scheduled.
     later: [Vec<Scheduled<E>>; BITS],
     /// Bit `n` is set where something is in place `n`.
     occupied: u64,
-    /// The time of what is taken next, in nanoseconds; all that is scheduled is at it or after.
+    /// The time of what is taken next, in nanoseconds; all that is scheduled is at it or
+    /// after.
     reached: u64,
     next_sequence: u64,
     now: Duration,
@@ -36,7 +39,14 @@ impl<E> Queue<E> {
     #[must_use]
     pub fn new() -> Self {
         let later = std::array::from_fn(|_| Vec::new());
-        Self { due: VecDeque::new(), later, occupied: 0, reached: 0, next_sequence: 0, now: Duration::ZERO }
+        Self {
+            due: VecDeque::new(),
+            later,
+            occupied: 0,
+            reached: 0,
+            next_sequence: 0,
+            now: Duration::ZERO,
+        }
     }
 
     /// The time of the event that was taken last.
@@ -68,7 +78,8 @@ impl<E> Queue<E> {
         if self.due.is_empty() {
             self.reach(nanos(until))?;
         }
-        let Scheduled { at, event, .. } = self.due.pop_front_if(|first| first.at <= nanos(until))?;
+        let Scheduled { at, event, .. } =
+            self.due.pop_front_if(|first| first.at <= nanos(until))?;
         self.now = Duration::from_nanos(at);
         Some(event)
     }
@@ -99,10 +110,14 @@ impl<E> Queue<E> {
         }
     }
 
-    /// Moves those events that `again` has another time for. Those of one time come in the order in which they were scheduled.
+    /// Moves those events that `again` has another time for. Those of one time come in
+    /// the order in which they were scheduled.
     pub fn retime(&mut self, mut again: impl FnMut(&E, Duration) -> Option<Duration>) {
-        let mut waiting: Vec<Scheduled<E>> =
-            self.due.drain(..).chain(self.later.iter_mut().flat_map(|place| place.drain(..))).collect();
+        let mut waiting: Vec<Scheduled<E>> = self
+            .due
+            .drain(..)
+            .chain(self.later.iter_mut().flat_map(|place| place.drain(..)))
+            .collect();
         waiting.sort_unstable_by_key(|scheduled| scheduled.sequence);
         (self.occupied, self.reached) = (0, nanos(self.now));
         for mut scheduled in waiting {
@@ -153,8 +168,14 @@ mod tests {
         assert_eq!((queue.pop(ms(19)), queue.now()), (None, ms(0)));
         queue.at(ms(3), "sooner");
         queue.at(ms(20), "as late");
-        assert_eq!((queue.pop(ms(19)), queue.pop(ms(19)), queue.now()), (Some("sooner"), None, ms(3)));
-        assert_eq!((queue.pop(ms(20)), queue.pop(ms(20)), queue.now()), (Some("later"), Some("as late"), ms(20)));
+        assert_eq!(
+            (queue.pop(ms(19)), queue.pop(ms(19)), queue.now()),
+            (Some("sooner"), None, ms(3))
+        );
+        assert_eq!(
+            (queue.pop(ms(20)), queue.pop(ms(20)), queue.now()),
+            (Some("later"), Some("as late"), ms(20))
+        );
     }
 
     #[test]
@@ -181,7 +202,9 @@ mod tests {
     fn an_event_that_is_moved_comes_at_its_new_time_but_never_in_the_past() {
         let mut queue = Queue::new();
         let ms = Duration::from_millis;
-        for (at, event) in [(ms(10), "first"), (ms(20), "earlier"), (ms(30), "stays"), (ms(40), "overdue")] {
+        for (at, event) in
+            [(ms(10), "first"), (ms(20), "earlier"), (ms(30), "stays"), (ms(40), "overdue")]
+        {
             queue.at(at, event);
         }
         assert_eq!(queue.pop(END), Some("first"));
@@ -191,6 +214,9 @@ mod tests {
             _ => None,
         });
         assert_eq!((queue.pop(END), queue.now()), (Some("overdue"), ms(10)));
-        assert_eq!((queue.pop(END), queue.pop(END), queue.now()), (Some("earlier"), Some("stays"), ms(30)));
+        assert_eq!(
+            (queue.pop(END), queue.pop(END), queue.now()),
+            (Some("earlier"), Some("stays"), ms(30))
+        );
     }
 }

@@ -1,8 +1,9 @@
 //! Randomness from one seed, in streams that do not disturb each other.
 //!
-//! Each link, node and client draws from a stream of its own, so that leaving one fault or one operation out of a run changes
-//! what depends on it and little else: that is what lets a failing run be made shorter. Everything is drawn with integers, so
-//! that a seed means the same on every machine.
+//! Each link, node and client draws from a stream of its own, so that leaving one fault
+//! or one operation out of a run changes what depends on it and little else: that is what
+//! lets a failing run be made shorter. Everything is drawn with integers, so that a seed
+//! means the same on every machine.
 
 use std::time::Duration;
 
@@ -30,7 +31,8 @@ impl Random {
         self.0.next_u64()
     }
 
-    /// A number below `bound`, which is not 0. (The bias is below 2⁻³² for the small bounds used here.)
+    /// A number below `bound`, which is not 0. (The bias is below 2⁻³² for the small
+    /// bounds used here.)
     pub fn below(&mut self, bound: u64) -> u64 {
         let wide = u128::from(self.bits()) * u128::from(bound);
         u64::try_from(wide >> 64).expect("the upper half of 128 bits")
@@ -74,8 +76,8 @@ impl Random {
         Duration::from_nanos(self.between(nanos(low), nanos(high)))
     }
 
-    /// A number from `low` (at least 1) to `high`, each order of magnitude as likely as the next: a factor of two is drawn, then a
-    /// place within it.
+    /// A number from `low` (at least 1) to `high`, each order of magnitude as likely as
+    /// the next: a factor of two is drawn, then a place within it.
     pub fn magnitude_of(&mut self, low: u64, high: u64) -> u64 {
         let octave = self.between(u64::from(low.ilog2()), u64::from(high.ilog2()));
         let start = 1_u64 << octave;
@@ -120,7 +122,10 @@ mod tests {
         let (low, high) = (Duration::from_micros(10), Duration::from_secs(10));
         let magnitudes: Vec<Duration> = (0..2_000).map(|_| random.magnitude(low, high)).collect();
         assert!(magnitudes.iter().all(|drawn| (low..=high).contains(drawn)));
-        assert!(magnitudes.iter().any(|drawn| *drawn < low * 10) && magnitudes.iter().any(|drawn| *drawn > high / 10));
+        assert!(
+            magnitudes.iter().any(|drawn| *drawn < low * 10)
+                && magnitudes.iter().any(|drawn| *drawn > high / 10)
+        );
         assert_eq!(random.weighted(&[0, 5, 0]), 1);
         assert!(!random.chance(0) && random.chance(MILLION));
     }

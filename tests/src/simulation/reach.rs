@@ -1,4 +1,5 @@
-//! Did the rare things happen? A batch of runs in which nobody ever duelled proves nothing about duels.
+//! Did the rare things happen? A batch of runs in which nobody ever duelled proves
+//! nothing about duels.
 
 use std::fmt;
 
@@ -46,7 +47,8 @@ reached! {
     HoleFilled => "a new leader filled a hole with a no-op",
     /// A promise took more than one page.
     Paged => "a promise took more than one page",
-    /// One of its pages left votes for the next that nobody may be known to have had chosen.
+    /// One of its pages left votes for the next that nobody may be known to have had
+    /// chosen.
     PagedOpen => "votes not known to be chosen were left for a promise's next page",
     /// What a coordinator asked for was trimmed since it had heard of it.
     PreparedTrimmed => "an acceptor promised from a slot that it had trimmed",
@@ -104,7 +106,8 @@ reached! {
     CrashedStepped => "a coordinator crashed before its effects",
     /// A replica crashed with its effects undone.
     CrashedReplicaStepped => "a replica crashed before its effects",
-    /// A replica crashed before it had kept what cluster it is of, or lost that with its machine.
+    /// A replica crashed before it had kept what cluster it is of, or lost that with its
+    /// machine.
     ClusterForgotten => "a crash took from a replica what cluster it is of",
     /// A replica crashed after a commit, before it answered.
     CrashedCommitted => "a replica crashed between commit and answer",
@@ -184,7 +187,8 @@ reached! {
     LearnedFromLeader => "a replica fetched the log from the leader",
     /// A replica learned from votes, through the leader.
     LearnedFromVotes => "the leader recovered old slots from votes",
-    /// Acceptors trimmed what was to be recovered from votes, after the leader had looked.
+    /// Acceptors trimmed what was to be recovered from votes, after the leader had
+    /// looked.
     VotesTrimmed => "an acceptor had trimmed a slot that its vote was wanted for",
     /// A source had trimmed what a replica asked for.
     FetchTrimmed => "a fetch met trimmed slots",
@@ -260,7 +264,10 @@ mod tests {
         run.hit(Reached::Led);
         all.add(&run);
         all.add(&Reach::new());
-        assert!(all.to_string().contains("2 times in      1 runs: a coordinator came to lead"), "{all}");
+        assert!(
+            all.to_string().contains("2 times in      1 runs: a coordinator came to lead"),
+            "{all}"
+        );
         assert_eq!(all.missing().len(), Reached::ALL.len() - 1);
         assert!(!all.missing().contains(&Reached::Led));
     }

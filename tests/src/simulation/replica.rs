@@ -9,8 +9,8 @@ mod storage;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use replica::config::Config;
-use replica::event::{FetchId, Input, RequestId, Timer};
+use replica::replica::config::Config;
+use replica::replica::event::{FetchId, Input, RequestId, Timer};
 use replica::replica::{Identity, Recovered, Replica};
 use shared::ids::{Instance, Name, Slot};
 use shared::message::Member;
@@ -85,7 +85,8 @@ struct Waiting {
     from: Slot,
 }
 
-const TIMERS: [Timer; 5] = [Timer::Heartbeat, Timer::Probe, Timer::Propose, Timer::Fetch, Timer::FetchStall];
+const TIMERS: [Timer; 5] =
+    [Timer::Heartbeat, Timer::Probe, Timer::Propose, Timer::Fetch, Timer::FetchStall];
 
 impl ReplicaNode {
     /// A replica with an empty database, not started yet.
@@ -103,7 +104,8 @@ impl ReplicaNode {
             ..Config::default()
         };
         let name: Name = process.id.to_string().parse().expect("a name");
-        let identity = Identity { name, instance: Instance(0), url: format!("sim://{}", process.id) };
+        let identity =
+            Identity { name, instance: Instance(0), url: format!("sim://{}", process.id) };
         Self {
             process,
             database: Database::new(),
@@ -208,7 +210,10 @@ impl ReplicaNode {
     }
 
     /// A message arrived.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "what is no request is an answer, or a panic there")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what is no request is an answer, or a panic there"
+    )]
     pub fn on_message(&mut self, env: &mut Environment, delivery: Delivery) -> Fate {
         let back = delivery.back();
         let Delivery { from, from_life, call, message, copy, .. } = delivery;

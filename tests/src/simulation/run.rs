@@ -43,11 +43,13 @@ pub enum Keep {
     Text,
 }
 
-/// How long, after all is healed, until every client has written and read, all replicas agree, and they have answered whatever they
-/// were asked before. In the worst case a coordinator has just begun to stand back after failures in a row, for up to 6.4 s, while
-/// the others stay dead; then its election takes up to 1.6 s of random wait and Phase 1, its first view waits 1.5 s for a primary
-/// that stays dead, and the clients give up on a dead replica, after 1 s each. Catching up overlaps with that. Anything longer is a
-/// timer forgotten or a wait for nothing.
+/// How long, after all is healed, until every client has written and read, all replicas
+/// agree, and they have answered whatever they were asked before. In the worst case a
+/// coordinator has just begun to stand back after failures in a row, for up to 6.4 s,
+/// while the others stay dead; then its election takes up to 1.6 s of random wait and
+/// Phase 1, its first view waits 1.5 s for a primary that stays dead, and the clients
+/// give up on a dead replica, after 1 s each. Catching up overlaps with that. Anything
+/// longer is a timer forgotten or a wait for nothing.
 pub const HEALING_LIMIT: Duration = Duration::from_secs(15);
 
 /// Runs a plan. Panics of the cores and of the invariants are caught and reported.
@@ -58,7 +60,8 @@ pub fn run(plan: Plan, keep: Keep) -> Report {
     let mut world = World::new(plan, trace);
     let mut healing = Duration::ZERO;
     let mut calls = 0;
-    let failure = watch(|| play(&mut world, &mut healing, &mut calls)).and_then(|played| played).err();
+    let failure =
+        watch(|| play(&mut world, &mut healing, &mut calls)).and_then(|played| played).err();
     Report {
         seed,
         failure,
@@ -73,7 +76,8 @@ pub fn run(plan: Plan, keep: Keep) -> Report {
     }
 }
 
-/// Events in one run: a hundred times what a busy one takes. More are a storm of messages that feeds itself.
+/// Events in one run: a hundred times what a busy one takes. More are a storm of messages
+/// that feeds itself.
 const EVENT_LIMIT: u64 = 5_000_000;
 
 fn play(world: &mut World, healing: &mut Duration, calls: &mut usize) -> Result<(), Failure> {
@@ -82,10 +86,12 @@ fn play(world: &mut World, healing: &mut Duration, calls: &mut usize) -> Result<
     while step(world, length)? {}
     world.heal();
     let limit = length + HEALING_LIMIT;
-    let is_finished = |world: &World| world.clients_are_done() && world.replicas_agree() && world.nobody_waits();
+    let is_finished =
+        |world: &World| world.clients_are_done() && world.replicas_agree() && world.nobody_waits();
     while !is_finished(world) {
         if !step(world, limit)? {
-            let text = format!("liveness: {HEALING_LIMIT:?} after all was healed: {}", world.account());
+            let text =
+                format!("liveness: {HEALING_LIMIT:?} after all was healed: {}", world.account());
             return Err(Failure::new(FailureKind::Stuck, text));
         }
     }
@@ -96,14 +102,17 @@ fn play(world: &mut World, healing: &mut Duration, calls: &mut usize) -> Result<
     let history = world.take_history();
     *calls = history.len();
     let writes = world.env.observer.golden().writes();
-    witness::check(&history, writes).map_err(|violation| Failure::new(FailureKind::Witness, violation.to_string()))?;
-    key::check(&history).map_err(|violation| Failure::new(FailureKind::Order, violation.to_string()))
+    witness::check(&history, writes)
+        .map_err(|violation| Failure::new(FailureKind::Witness, violation.to_string()))?;
+    key::check(&history)
+        .map_err(|violation| Failure::new(FailureKind::Order, violation.to_string()))
 }
 
 fn step(world: &mut World, until: Duration) -> Result<bool, Failure> {
     let events = world.env.trace.events();
     if events > EVENT_LIMIT {
-        let text = format!("storm: {events} events by {:?}: {}", world.env.queue.now(), world.account());
+        let text =
+            format!("storm: {events} events by {:?}: {}", world.env.queue.now(), world.account());
         return Err(Failure::new(FailureKind::Storm, text));
     }
     Ok(world.step(until))

@@ -1,4 +1,5 @@
-//! A whole cluster and its clients: takes one event after another, and does to it what the plan says.
+//! A whole cluster and its clients: takes one event after another, and does to it what
+//! the plan says.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -65,13 +66,24 @@ impl World {
             stream += 1;
             Process::new(node, Random::new(plan.seed, stream))
         };
-        let limits = Limits { page_votes: plan.tuning.page_votes, vote_bytes: plan.tuning.vote_bytes, ..Limits::default() };
+        let limits = Limits {
+            page_votes: plan.tuning.page_votes,
+            vote_bytes: plan.tuning.vote_bytes,
+            ..Limits::default()
+        };
         let topology = &plan.topology;
         let acceptors = topology.acceptors().into_iter();
-        let acceptors = acceptors.map(|node| AcceptorNode::new(process(node), AcceptorId(random.bits()), limits)).collect();
+        let acceptors = acceptors
+            .map(|node| AcceptorNode::new(process(node), AcceptorId(random.bits()), limits))
+            .collect();
         let coordinators = topology.coordinators().into_iter();
-        let coordinators = coordinators.map(|node| CoordinatorNode::new(process(node), &plan)).collect();
-        let replicas = topology.replicas().into_iter().map(|node| ReplicaNode::new(process(node), &plan)).collect();
+        let coordinators =
+            coordinators.map(|node| CoordinatorNode::new(process(node), &plan)).collect();
+        let replicas = topology
+            .replicas()
+            .into_iter()
+            .map(|node| ReplicaNode::new(process(node), &plan))
+            .collect();
         let clients = (0..topology.clients).map(|number| Client::new(&plan, number)).collect();
         let env = Environment::new(plan, trace);
         Self {
@@ -89,7 +101,8 @@ impl World {
         }
     }
 
-    /// Lets everything start, within a second of each other, and schedules what goes wrong.
+    /// Lets everything start, within a second of each other, and schedules what goes
+    /// wrong.
     pub fn begin(&mut self) {
         for node in self.env.plan.topology.servers() {
             let delay = self.random.magnitude(Duration::from_millis(1), Duration::from_secs(1));
@@ -117,9 +130,15 @@ impl World {
                 if self.is_ready(node, life, || Event::Local { node, life, what }) {
                     self.mark(node, 1, what.kind());
                     let fate = match node {
-                        NodeId::Acceptor(number) => self.acceptors[usize::from(number)].on_synced(&mut self.env),
-                        NodeId::Coordinator(number) => self.coordinators[usize::from(number)].on_local(&mut self.env, what),
-                        NodeId::Replica(number) => self.replicas[usize::from(number)].on_local(&mut self.env, what),
+                        NodeId::Acceptor(number) => {
+                            self.acceptors[usize::from(number)].on_synced(&mut self.env)
+                        }
+                        NodeId::Coordinator(number) => {
+                            self.coordinators[usize::from(number)].on_local(&mut self.env, what)
+                        }
+                        NodeId::Replica(number) => {
+                            self.replicas[usize::from(number)].on_local(&mut self.env, what)
+                        }
                         NodeId::Client(_) => unreachable!("clients have no machine"),
                     };
                     self.meet(node, fate);
@@ -138,7 +157,8 @@ impl World {
         true
     }
 
-    /// Whether the process takes an event now: it is alive, in that life, and not paused. A paused one takes it later.
+    /// Whether the process takes an event now: it is alive, in that life, and not paused.
+    /// A paused one takes it later.
     fn is_ready(&mut self, node: NodeId, life: Life, event: impl FnOnce() -> Event) -> bool {
         let now = self.env.queue.now();
         let process = self.process(node);
@@ -156,7 +176,11 @@ impl World {
     fn wake(&mut self, node: NodeId) {
         let now = self.env.queue.now();
         if self.process(node).paused_until <= now {
-            let paused_for = self.process(node).paused_since.take().map_or(Duration::ZERO, |since| now.saturating_sub(since));
+            let paused_for = self
+                .process(node)
+                .paused_since
+                .take()
+                .map_or(Duration::ZERO, |since| now.saturating_sub(since));
             for (longer_than, reached) in [(2, Reached::Paused), (10, Reached::PausedLong)] {
                 if paused_for > Duration::from_secs(longer_than) {
                     self.env.reach.hit(reached);
@@ -169,7 +193,8 @@ impl World {
         }
     }
 
-    /// A process did nothing for so long, or its clock jumped that far: it has not listened in that time.
+    /// A process did nothing for so long, or its clock jumped that far: it has not
+    /// listened in that time.
     fn was_away(&mut self, node: NodeId, lasted: Duration) {
         let now = self.env.queue.now();
         let uptime = self.process(node).uptime(now);
@@ -190,8 +215,12 @@ impl World {
             self.env.reach.hit(Reached::Jumped);
         }
         let fate = match node {
-            NodeId::Coordinator(number) => self.coordinators[usize::from(number)].on_timer(&mut self.env, timer),
-            NodeId::Replica(number) => self.replicas[usize::from(number)].on_timer(&mut self.env, timer),
+            NodeId::Coordinator(number) => {
+                self.coordinators[usize::from(number)].on_timer(&mut self.env, timer)
+            }
+            NodeId::Replica(number) => {
+                self.replicas[usize::from(number)].on_timer(&mut self.env, timer)
+            }
             NodeId::Acceptor(_) | NodeId::Client(_) => unreachable!("{node} has no timers"),
         };
         self.meet(node, fate);
@@ -222,7 +251,9 @@ impl World {
                 self.acceptors[usize::from(number)].start(&mut self.env);
                 Fate::Alive
             }
-            NodeId::Coordinator(number) => self.coordinators[usize::from(number)].start(&mut self.env),
+            NodeId::Coordinator(number) => {
+                self.coordinators[usize::from(number)].start(&mut self.env)
+            }
             NodeId::Replica(number) => self.replicas[usize::from(number)].start(&mut self.env),
             NodeId::Client(_) => unreachable!("clients are always there"),
         };
@@ -253,15 +284,21 @@ impl World {
         }
         self.mark(node, 7, 0);
         if self.env.trace.is_text_kept() {
-            self.env.trace.line(self.env.queue.now(), format_args!("{node} crashes, power {power:?}"));
+            self.env
+                .trace
+                .line(self.env.queue.now(), format_args!("{node} crashes, power {power:?}"));
         }
         match node {
-            NodeId::Acceptor(number) => self.acceptors[usize::from(number)].crash(&mut self.env, presence, power),
+            NodeId::Acceptor(number) => {
+                self.acceptors[usize::from(number)].crash(&mut self.env, presence, power)
+            }
             NodeId::Coordinator(number) => {
                 self.coordinators[usize::from(number)].crash(presence);
                 self.env.observer.coordinator_stopped(node);
             }
-            NodeId::Replica(number) => self.replicas[usize::from(number)].crash(&mut self.env, presence, power),
+            NodeId::Replica(number) => {
+                self.replicas[usize::from(number)].crash(&mut self.env, presence, power)
+            }
             NodeId::Client(_) => unreachable!("clients never fail"),
         }
     }
@@ -269,7 +306,9 @@ impl World {
     /// The machine of a process that is down loses power.
     fn lose_power(&mut self, node: NodeId) {
         match node {
-            NodeId::Acceptor(number) => self.acceptors[usize::from(number)].lose_power(&mut self.env),
+            NodeId::Acceptor(number) => {
+                self.acceptors[usize::from(number)].lose_power(&mut self.env)
+            }
             NodeId::Replica(number) => self.replicas[usize::from(number)].lose_power(&mut self.env),
             NodeId::Coordinator(_) | NodeId::Client(_) => {}
         }

@@ -17,7 +17,8 @@ impl Scene {
     /// A cluster of one service that runs a shell script.
     fn start(&self, script: &str, policy: Policy) -> (Cluster, mpsc::Receiver<Event>) {
         let args: Vec<OsString> = vec!["-c".into(), script.into()];
-        let planned = Planned { service: Service::Replica, name: "replica-1".into(), port: 1, args };
+        let planned =
+            Planned { service: Service::Replica, name: "replica-1".into(), port: 1, args };
         Cluster::start(&[planned], Path::new("/bin/sh"), self.folder.path(), policy).unwrap()
     }
 
@@ -29,14 +30,20 @@ impl Scene {
 async fn next_pid(events: &mut mpsc::Receiver<Event>) -> u32 {
     match events.recv().await.unwrap() {
         Event::Started { pid, service: 0 } => pid,
-        other @ Event::Ended { .. } | other @ Event::Started { .. } => panic!("a start was expected, not {other:?}"),
+        other @ Event::Ended { .. } | other @ Event::Started { .. } => {
+            panic!("a start was expected, not {other:?}")
+        }
     }
 }
 
 async fn next_end(events: &mut mpsc::Receiver<Event>) -> (String, Option<Duration>, Vec<String>) {
     match events.recv().await.unwrap() {
-        Event::Ended { end, restart_in, last_lines, service: 0 } => (end.to_string(), restart_in, last_lines),
-        other @ Event::Ended { .. } | other @ Event::Started { .. } => panic!("an end was expected, not {other:?}"),
+        Event::Ended { end, restart_in, last_lines, service: 0 } => {
+            (end.to_string(), restart_in, last_lines)
+        }
+        other @ Event::Ended { .. } | other @ Event::Started { .. } => {
+            panic!("an end was expected, not {other:?}")
+        }
     }
 }
 
@@ -52,7 +59,10 @@ async fn a_service_that_dies_is_started_again_after_growing_pauses() {
     for _ in 0..3 {
         next_pid(&mut events).await;
         let (end, restart_in, last_lines) = next_end(&mut events).await;
-        assert_eq!((end.as_str(), last_lines), ("ended with exit code 3", vec![String::from("dying")]));
+        assert_eq!(
+            (end.as_str(), last_lines),
+            ("ended with exit code 3", vec![String::from("dying")])
+        );
         pauses.push(restart_in.unwrap());
     }
     assert_eq!(pauses, [FIRST_PAUSE, FIRST_PAUSE * 2, FIRST_PAUSE * 4]);
@@ -99,7 +109,10 @@ async fn a_service_may_finish_what_it_does_when_it_is_to_end() {
 #[tokio::test]
 async fn a_service_that_will_not_end_is_killed() {
     let scene = Scene::new();
-    let script = format!("trap '' TERM; echo > {}; while :; do sleep 0.01; done", scene.path("trapped").display());
+    let script = format!(
+        "trap '' TERM; echo > {}; while :; do sleep 0.01; done",
+        scene.path("trapped").display()
+    );
     let (cluster, mut events) = scene.start(&script, Policy::Restart);
     let pid = next_pid(&mut events).await;
     while !scene.path("trapped").exists() {
@@ -117,9 +130,11 @@ async fn a_service_that_will_not_end_is_killed() {
 #[tokio::test]
 async fn a_program_that_is_not_there_is_told_and_tried_again() {
     let scene = Scene::new();
-    let planned = Planned { service: Service::Replica, name: "replica-1".into(), port: 1, args: Vec::new() };
+    let planned =
+        Planned { service: Service::Replica, name: "replica-1".into(), port: 1, args: Vec::new() };
     let program = Path::new("/nowhere/synod");
-    let (cluster, mut events) = Cluster::start(&[planned], program, scene.folder.path(), Policy::Restart).unwrap();
+    let (cluster, mut events) =
+        Cluster::start(&[planned], program, scene.folder.path(), Policy::Restart).unwrap();
     let (end, restart_in, _) = next_end(&mut events).await;
     assert!(end.starts_with("could not be started: No such file"), "{end}");
     assert_eq!(restart_in, Some(FIRST_PAUSE));
@@ -129,11 +144,15 @@ async fn a_program_that_is_not_there_is_told_and_tried_again() {
 
 #[tokio::test]
 async fn a_wrong_command_line_is_told_from_a_crash() {
-    for (script, expected) in [("exit 2", true), ("exit 78", true), ("exit 1", false), ("kill -9 $$", false)] {
+    for (script, expected) in
+        [("exit 2", true), ("exit 78", true), ("exit 1", false), ("kill -9 $$", false)]
+    {
         let scene = Scene::new();
         let (cluster, mut events) = scene.start(script, Policy::LeaveDead);
         next_pid(&mut events).await;
-        let Some(Event::Ended { end, .. }) = events.recv().await else { panic!("{script} did not end") };
+        let Some(Event::Ended { end, .. }) = events.recv().await else {
+            panic!("{script} did not end")
+        };
         assert_eq!(end.is_misconfiguration(), expected, "{script}");
         cluster.end().await;
     }

@@ -81,7 +81,10 @@ async fn what_cannot_be_written_ends_it_and_is_not_tried_again() {
     let rig = start(dir, store.writer);
     rig.jobs.send(noop(0)).await.unwrap();
     let ended = timeout(Duration::from_secs(10), rig.running).await.expect("it ends").unwrap();
-    assert!(matches!(&ended, Err(StoreError::Failed(what)) if what.contains("no such table")), "{ended:?}");
+    assert!(
+        matches!(&ended, Err(StoreError::Failed(what)) if what.contains("no such table")),
+        "{ended:?}"
+    );
 }
 
 #[tokio::test]
@@ -92,7 +95,10 @@ async fn a_lock_of_another_process_is_waited_for() {
     sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
     let mut rig = start(dir, store.writer);
     rig.jobs.send(noop(0)).await.unwrap();
-    assert!(timeout(Duration::from_secs(1), rig.inputs.recv()).await.is_err(), "nothing is executed meanwhile");
+    assert!(
+        timeout(Duration::from_secs(1), rig.inputs.recv()).await.is_err(),
+        "nothing is executed meanwhile"
+    );
     other.close().await.unwrap();
     assert_eq!(rig.executed_below().await, Slot(1));
 }

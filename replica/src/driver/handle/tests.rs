@@ -3,35 +3,54 @@
 use tokio::time::Instant;
 
 use super::*;
-use crate::config::Config;
 use crate::replica::Replica;
-use crate::status::{Identity, Recovered};
+use crate::replica::config::Config;
+use crate::replica::status::{Identity, Recovered};
 
 fn handle(waiting: usize) -> (Handle, mpsc::Receiver<Message>) {
-    let identity =
-        Identity { name: "replica-1".parse().unwrap(), instance: shared::ids::Instance(1), url: "http://127.0.0.1:1".to_owned() };
-    let status = Replica::new(Config::default(), identity, Recovered::default()).status(Duration::ZERO);
+    let identity = Identity {
+        name: "replica-1".parse().unwrap(),
+        instance: shared::ids::Instance(1),
+        url: "http://127.0.0.1:1".to_owned(),
+    };
+    let status =
+        Replica::new(Config::default(), identity, Recovered::default()).status(Duration::ZERO);
     let (messages, queue) = mpsc::channel(waiting);
-    let (_publish, published) = watch::channel(Published { status, started: Instant::now(), time_ms: 0 });
+    let (_publish, published) =
+        watch::channel(Published { status, started: Instant::now(), time_ms: 0 });
     (Handle::new(messages, published), queue)
 }
 
 async fn mutate(handle: &Handle) -> MutationEnd {
-    handle.mutate(Op::DeletePrefix { prefix: "k".to_owned() }, Deadline::after(Duration::from_millis(20))).await
+    handle
+        .mutate(
+            Op::DeletePrefix { prefix: "k".to_owned() },
+            Deadline::after(Duration::from_millis(20)),
+        )
+        .await
 }
 
 #[tokio::test]
 async fn what_became_of_a_mutation_is_said_as_far_as_it_is_known() {
     let (hangs, mut queue) = handle(2);
-    assert!(matches!(mutate(&hangs).await, MutationEnd::Answered(Answer::Unknown(Stall::Slow))), "it may yet take it up");
+    assert!(
+        matches!(mutate(&hangs).await, MutationEnd::Answered(Answer::Unknown(Stall::Slow))),
+        "it may yet take it up"
+    );
     assert!(matches!(queue.recv().await, Some(Message::Mutate { .. })));
-    assert!(matches!(queue.recv().await, Some(Message::Cancel { .. })), "it is told that nobody waits");
+    assert!(
+        matches!(queue.recv().await, Some(Message::Cancel { .. })),
+        "it is told that nobody waits"
+    );
 
     let (mutation, taken) = tokio::join!(mutate(&hangs), async {
         let Some(Message::Mutate { reply, .. }) = queue.recv().await else { panic!("no mutation") };
         drop(reply);
     });
-    assert!(matches!((mutation, taken), (MutationEnd::Lost, ())), "it ended with the mutation in its hands");
+    assert!(
+        matches!((mutation, taken), (MutationEnd::Lost, ())),
+        "it ended with the mutation in its hands"
+    );
 
     drop(queue);
     assert!(matches!(mutate(&hangs).await, MutationEnd::Closed), "it has never seen it");
@@ -40,5 +59,8 @@ async fn what_became_of_a_mutation_is_said_as_far_as_it_is_known() {
     let first = mutate(&overrun);
     tokio::pin!(first);
     assert!(futures::poll!(&mut first).is_pending());
-    assert!(matches!(mutate(&overrun).await, MutationEnd::Answered(Answer::NotApplied(NotApplied::QueueFull(_)))));
+    assert!(matches!(
+        mutate(&overrun).await,
+        MutationEnd::Answered(Answer::NotApplied(NotApplied::QueueFull(_)))
+    ));
 }

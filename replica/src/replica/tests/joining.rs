@@ -8,11 +8,19 @@ fn a_replica_asks_the_acceptors_which_cluster_this_is() {
     let expected = [arm(Timer::Heartbeat, 100, 0), probe(1), arm(Timer::Probe, 1_000, 0)];
     assert_eq!(rig.step(Input::Started), expected);
     assert_eq!(rig.directory(&[coordinator(1), coordinator(2), replica(2)]), []);
-    assert_eq!(rig.after(100).fire(Timer::Heartbeat), [arm(Timer::Heartbeat, 100, 0)], "no cluster, no heartbeat");
+    assert_eq!(
+        rig.after(100).fire(Timer::Heartbeat),
+        [arm(Timer::Heartbeat, 100, 0)],
+        "no cluster, no heartbeat"
+    );
     assert_eq!(rig.watermarks(1, 1, 0), []);
     let joined = [Effect::Join { cluster: cluster() }];
-    let expected =
-        [&joined[..], &rig.heartbeats(None, 0, None), &[arm(Timer::Probe, 1_000, 0), fetch(1, replica(2), 0)]].concat();
+    let expected = [
+        &joined[..],
+        &rig.heartbeats(None, 0, None),
+        &[arm(Timer::Probe, 1_000, 0), fetch(1, replica(2), 0)],
+    ]
+    .concat();
     assert_eq!(rig.watermarks(1, 2, 0), expected);
     assert_eq!(rig.replica.status(rig.now).cluster, Some(cluster()));
 }
@@ -37,11 +45,16 @@ fn a_database_of_another_cluster_is_noticed_and_nothing_is_executed_on_it() {
     let mut rig = Rig::new(Config::default());
     let identity = Identity { name: replica(1).name, instance: Instance(7), url: replica(1).url };
     let ours = ClusterId(5);
-    rig.replica = Replica::new(Config::default(), identity, Recovered { cluster: Some(ours), ..Recovered::default() });
+    rig.replica = Replica::new(
+        Config::default(),
+        identity,
+        Recovered { cluster: Some(ours), ..Recovered::default() },
+    );
     rig.step(Input::Started);
     rig.directory(&[coordinator(1), replica(2)]);
     rig.watermarks(1, 1, 0);
-    let expected = [Effect::WrongCluster { expected: ours, found: cluster() }, arm(Timer::Probe, 50, 50)];
+    let expected =
+        [Effect::WrongCluster { expected: ours, found: cluster() }, arm(Timer::Probe, 50, 50)];
     assert_eq!(rig.watermarks(1, 2, 0), expected);
     assert_eq!(rig.fetched(1, entries(&[noop(0)], 1)), [learned(1)]);
     assert_eq!(rig.after(100).fire(Timer::Heartbeat), [arm(Timer::Heartbeat, 100, 0)]);
@@ -51,7 +64,11 @@ fn a_database_of_another_cluster_is_noticed_and_nothing_is_executed_on_it() {
 fn a_restarted_replica_joins_its_cluster_without_saying_so_again() {
     let mut rig = Rig::new(Config::default());
     let identity = Identity { name: replica(1).name, instance: Instance(7), url: replica(1).url };
-    rig.replica = Replica::new(Config::default(), identity, Recovered { cluster: Some(cluster()), ..Recovered::default() });
+    rig.replica = Replica::new(
+        Config::default(),
+        identity,
+        Recovered { cluster: Some(cluster()), ..Recovered::default() },
+    );
     rig.step(Input::Started);
     rig.watermarks(1, 1, 0);
     assert_eq!(rig.watermarks(1, 2, 0), [arm(Timer::Probe, 1_000, 0)]);
@@ -87,7 +104,11 @@ fn of_many_views_executed_at_once_only_the_last_is_reported() {
     let mut rig = Rig::joined(Config::default());
     let effects = rig.chosen(&[view_entry(0, 1, 1), view_entry(1, 2, 2)]);
     let changed = [Effect::RoleChanged { role: Role::Backup, view: view(2, 2) }];
-    assert_eq!(effects, [&changed[..], &rig.heartbeats(Some(view(2, 2)), 2, None), &[fetch(2, replica(2), 2)]].concat());
+    assert_eq!(
+        effects,
+        [&changed[..], &rig.heartbeats(Some(view(2, 2)), 2, None), &[fetch(2, replica(2), 2)]]
+            .concat()
+    );
 }
 
 #[test]

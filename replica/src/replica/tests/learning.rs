@@ -5,7 +5,11 @@ use super::*;
 #[test]
 fn slots_are_executed_in_order_and_one_run_at_a_time() {
     let mut rig = Rig::backup();
-    assert_eq!(rig.fetched(0, entries(&[noop(2)], 3)), [arm(Timer::FetchStall, 200, 0)], "slot 1 is missing");
+    assert_eq!(
+        rig.fetched(0, entries(&[noop(2)], 3)),
+        [arm(Timer::FetchStall, 200, 0)],
+        "slot 1 is missing"
+    );
     let expected = [learned(3), execute(&[noop(1), noop(2)]), fetch(3, replica(2), 3)];
     assert_eq!(rig.fetched(2, entries(&[noop(1)], 3)), expected);
     assert_eq!(rig.fetched(3, entries(&[noop(3)], 4)), [learned(4), fetch(4, replica(2), 4)]);
@@ -42,7 +46,10 @@ fn a_slot_that_is_learned_again_at_another_ballot_is_the_same_slot() {
 #[test]
 fn a_backup_follows_the_primary() {
     let mut rig = Rig::backup();
-    assert_eq!(rig.fetched(2, entries(&[noop(1)], 2)), [learned(2), execute(&[noop(1)]), fetch(3, replica(2), 2)]);
+    assert_eq!(
+        rig.fetched(2, entries(&[noop(1)], 2)),
+        [learned(2), execute(&[noop(1)]), fetch(3, replica(2), 2)]
+    );
     assert_eq!(rig.after(1_000).fetched(3, entries(&[], 2)), [fetch(4, replica(2), 2)]);
 }
 
@@ -60,9 +67,16 @@ fn a_backup_asks_the_leader_and_then_other_replicas_when_the_primary_does_not_an
 fn a_source_that_serves_is_kept_until_all_is_learned() {
     let mut rig = Rig::backup();
     rig.fetched(2, Err(NoAnswer));
-    assert_eq!(rig.fetched(3, entries(&[noop(1)], 3))[2..], [fetch(4, coordinator(1), 2), arm(Timer::FetchStall, 200, 0)]);
+    assert_eq!(
+        rig.fetched(3, entries(&[noop(1)], 3))[2..],
+        [fetch(4, coordinator(1), 2), arm(Timer::FetchStall, 200, 0)]
+    );
     assert_eq!(rig.fetched(4, entries(&[noop(2)], 3))[1..], [fetch(5, coordinator(1), 3)]);
-    assert_eq!(rig.after(1_000).fetched(5, entries(&[], 3)), [fetch(6, replica(2), 3)], "the primary again");
+    assert_eq!(
+        rig.after(1_000).fetched(5, entries(&[], 3)),
+        [fetch(6, replica(2), 3)],
+        "the primary again"
+    );
 }
 
 #[test]
@@ -75,7 +89,8 @@ fn a_source_that_gives_nothing_though_there_is_something_is_left() {
     assert_eq!(rig.fetched(2, entries(&[noop(1)], 2))[..1], [learned(2)], "or serve");
 }
 
-/// A backup that knows of a chosen slot which nobody gives it for so many rounds over all sources. None is asked now.
+/// A backup that knows of a chosen slot which nobody gives it for so many rounds over all
+/// sources. None is asked now.
 fn stalled(rounds: u32) -> Rig {
     let mut rig = Rig::backup();
     assert_eq!(rig.leads(1, 1, 2), [arm(Timer::FetchStall, 200, 0)]);
@@ -91,7 +106,11 @@ fn stalled(rounds: u32) -> Rig {
         assert_eq!(look(), [fetch(first + 1, coordinator(1), 1), arm(Timer::FetchStall, wait, 0)]);
         assert_eq!(look(), [fetch(first + 2, replica(3), 1), arm(Timer::FetchStall, wait, 0)]);
         let longer = 200 << (round + 1).min(4);
-        assert_eq!(look(), [arm(Timer::Fetch, 100, 100), arm(Timer::FetchStall, longer, 0)], "longer from round to round");
+        assert_eq!(
+            look(),
+            [arm(Timer::Fetch, 100, 100), arm(Timer::FetchStall, longer, 0)],
+            "longer from round to round"
+        );
         if round + 1 < rounds {
             assert_eq!(rig.after(100).fire(Timer::Fetch), [fetch(first + 3, replica(2), 1)]);
         }
@@ -104,7 +123,8 @@ fn all_sources_are_tried_for_as_long_before_any_is_given_longer() {
     stalled(7);
 }
 
-/// The log has stood still for long, and the next wait would be one of seconds: but now there is somebody who can help.
+/// The log has stood still for long, and the next wait would be one of seconds: but now
+/// there is somebody who can help.
 #[test]
 fn a_new_leader_is_asked_soon_however_long_nobody_could_help() {
     let mut rig = stalled(7);
@@ -113,7 +133,8 @@ fn a_new_leader_is_asked_soon_however_long_nobody_could_help() {
     assert_eq!(rig.after(200).fire(Timer::FetchStall), expected);
 }
 
-/// A heartbeat that is lost now and then must not end every page that takes longer than until the next loss.
+/// A heartbeat that is lost now and then must not end every page that takes longer than
+/// until the next loss.
 #[test]
 fn a_leader_that_was_not_heard_for_a_moment_is_no_new_one() {
     let mut rig = stalled(3);
@@ -159,7 +180,10 @@ fn a_primary_fetches_only_what_is_missing() {
     assert_eq!(rig.leads(1, 1, 1), []);
     let expected = [fetch(2, coordinator(1), 1), arm(Timer::FetchStall, 200, 0)];
     assert_eq!(rig.leads(1, 1, 2), expected);
-    assert_eq!(rig.fetched(2, Ok(ChosenReply::Trimmed { oldest: Slot(7) })), [fetch(3, replica(2), 1)]);
+    assert_eq!(
+        rig.fetched(2, Ok(ChosenReply::Trimmed { oldest: Slot(7) })),
+        [fetch(3, replica(2), 1)]
+    );
 }
 
 #[test]
@@ -203,7 +227,9 @@ fn nothing_is_fetched_that_there_is_no_room_for() {
 fn the_learned_log_is_served_to_peers_from_memory_else_from_the_database() {
     let mut rig = Rig::in_views(Config { learned_entries: 3, ..Config::default() }, &[2]);
     let page = |rig: &Rig, from| rig.replica.log_from(Slot(from), 2, 1 << 20);
-    let ready = |served: &[ChosenEntry], chosen_below| LogPage::Ready(entries(served, chosen_below).unwrap());
+    let ready = |served: &[ChosenEntry], chosen_below| {
+        LogPage::Ready(entries(served, chosen_below).unwrap())
+    };
     assert_eq!(page(&rig, 0), ready(&[view_entry(0, 1, 2)], 1));
     assert_eq!(page(&rig, 1), LogPage::Nothing(entries(&[], 1).unwrap()));
     rig.fetched(2, entries(&[noop(1), noop(3)], 5));
@@ -219,15 +245,25 @@ fn the_learned_log_is_served_to_peers_from_memory_else_from_the_database() {
 fn a_replica_starts_where_its_database_ends() {
     let mut before = Rig::backup();
     before.chosen(&[noop(1)]);
-    let recovered = Recovered { cluster: Some(cluster()), meta: before.database.meta().clone(), durable_below: Slot(1) };
+    let recovered = Recovered {
+        cluster: Some(cluster()),
+        meta: before.database.meta().clone(),
+        durable_below: Slot(1),
+    };
     let identity = Identity { name: replica(1).name, instance: Instance(8), url: replica(1).url };
     let mut rig = Rig { replica: Replica::new(Config::default(), identity, recovered), ..before };
     rig.step(Input::Started);
     rig.directory(&[coordinator(1), replica(2)]);
     rig.watermarks(1, 1, 0);
     assert_eq!(rig.watermarks(1, 2, 0).last(), Some(&fetch(1, replica(2), 2)));
-    assert_eq!(rig.fetched(1, entries(&[noop(1), noop(2)], 3))[..2], [learned(3), execute(&[noop(2)])]);
-    assert_eq!(rig.replica.log_from(Slot(1), 9, 9), LogPage::Stored { below: Slot(2), chosen_below: Slot(3) });
+    assert_eq!(
+        rig.fetched(1, entries(&[noop(1), noop(2)], 3))[..2],
+        [learned(3), execute(&[noop(2)])]
+    );
+    assert_eq!(
+        rig.replica.log_from(Slot(1), 9, 9),
+        LogPage::Stored { below: Slot(2), chosen_below: Slot(3) }
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! Three replicas on a log that an oracle decides, under schedules at random: proposals are chosen late, twice or not at all, answers are
-//! lost, views race with batches, replicas restart. What clients were told must agree with what the log says.
+//! Three replicas on a log that an oracle decides, under schedules at random: proposals
+//! are chosen late, twice or not at all, answers are lost, views race with batches,
+//! replicas restart. What clients were told must agree with what the log says.
 //!
 //! Consensus itself is not in it: the simulation of whole clusters is elsewhere.
 
@@ -9,7 +10,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use world::World;
 
-/// What happens next: three numbers pick it, so that a failing schedule can be made shorter.
+/// What happens next: three numbers pick it, so that a failing schedule can be made
+/// shorter.
 type Step = (u8, u8, u8);
 
 fn play(schedule: &[Step], pipeline: usize) -> World {

@@ -1,7 +1,7 @@
 //! Quorum reads: which probe a read uses, and what it waits for.
 
 use super::*;
-use crate::event::{Refusal, Stall};
+use crate::replica::event::{LimitHit, Refusal, Stall};
 
 /// A backup with slot 0 executed, whose first probe (the joining one) is done.
 fn rig() -> Rig {
@@ -13,7 +13,11 @@ fn a_read_is_released_when_the_highest_vote_of_a_quorum_is_executed() {
     let mut rig = rig();
     assert_eq!(rig.read(1), [probe(2), arm(Timer::Probe, 1_000, 0)]);
     assert_eq!(rig.watermarks(2, 1, 3), []);
-    assert_eq!(rig.watermarks(2, 3, 1), [arm(Timer::Probe, 1_000, 0)], "slots 1 and 2 are voted for");
+    assert_eq!(
+        rig.watermarks(2, 3, 1),
+        [arm(Timer::Probe, 1_000, 0)],
+        "slots 1 and 2 are voted for"
+    );
     rig.fetched(2, entries(&[noop(1)], 2));
     assert_eq!(rig.run(&[noop(1)]), []);
     rig.fetched(3, entries(&[noop(2)], 3));
@@ -35,7 +39,10 @@ fn a_read_uses_only_a_probe_that_was_sent_after_it_arrived() {
     assert_eq!(rig.read(2), [], "one probe in flight");
     assert_eq!(rig.read(3), [], "and one queued");
     rig.watermarks(2, 1, 1);
-    assert_eq!(rig.watermarks(2, 2, 1), [probe(3), arm(Timer::Probe, 1_000, 0), release(&[1], 1, 0)]);
+    assert_eq!(
+        rig.watermarks(2, 2, 1),
+        [probe(3), arm(Timer::Probe, 1_000, 0), release(&[1], 1, 0)]
+    );
     assert_eq!(rig.watermarks(2, 3, 1), [], "an answer to the first says nothing about the second");
     rig.watermarks(3, 1, 1);
     assert_eq!(rig.watermarks(3, 2, 1), [arm(Timer::Probe, 1_000, 0), release(&[2, 3], 1, 0)]);
@@ -65,7 +72,11 @@ fn reads_that_wait_take_the_verdict_of_a_later_quorum_that_reports_less() {
     let mut rig = rig();
     rig.read(1);
     rig.watermarks(2, 1, 3);
-    assert_eq!(rig.watermarks(2, 2, 1), [arm(Timer::Probe, 1_000, 0)], "a vote for slot 2 that the third does not share");
+    assert_eq!(
+        rig.watermarks(2, 2, 1),
+        [arm(Timer::Probe, 1_000, 0)],
+        "a vote for slot 2 that the third does not share"
+    );
     assert_eq!(rig.read(2), [probe(3), arm(Timer::Probe, 1_000, 0)]);
     rig.watermarks(3, 2, 1);
     assert_eq!(rig.watermarks(3, 3, 1), [arm(Timer::Probe, 1_000, 0), release(&[1, 2], 1, 0)]);
@@ -76,7 +87,11 @@ fn reads_that_wait_take_the_verdict_of_another_quorum_of_the_same_probe_that_rep
     let mut rig = rig();
     rig.read(1);
     rig.watermarks(2, 1, 3);
-    assert_eq!(rig.watermarks(2, 2, 1), [arm(Timer::Probe, 1_000, 0)], "a vote for slot 2 that the third does not share");
+    assert_eq!(
+        rig.watermarks(2, 2, 1),
+        [arm(Timer::Probe, 1_000, 0)],
+        "a vote for slot 2 that the third does not share"
+    );
     assert_eq!(rig.watermarks(2, 1, 1), [], "an acceptor counts once");
     assert_eq!(rig.watermarks(2, 3, 1), [release(&[1], 1, 0)]);
 }
@@ -89,7 +104,11 @@ fn a_late_answer_of_another_cluster_does_not_count() {
     rig.watermarks(2, 2, 1);
     let alone = Roster::new(vec![AcceptorId(0)]).unwrap();
     let reply = Ok(watermarks(0, 1, Some(alone)));
-    assert_eq!(rig.step(Input::ProbeReply { probe: ProbeId(2), reply }), [], "it is a quorum of itself, but not of this cluster");
+    assert_eq!(
+        rig.step(Input::ProbeReply { probe: ProbeId(2), reply }),
+        [],
+        "it is a quorum of itself, but not of this cluster"
+    );
 }
 
 #[test]
@@ -98,7 +117,8 @@ fn a_late_answer_says_nothing_about_reads_of_a_later_probe() {
     rig.read(1);
     rig.watermarks(2, 1, 3);
     rig.watermarks(2, 2, 1);
-    // Meanwhile the third votes for slot 2, so that it is chosen, and then the next read arrives.
+    // Meanwhile the third votes for slot 2, so that it is chosen, and then the next read
+    // arrives.
     rig.read(2);
     rig.watermarks(3, 1, 3);
     assert_eq!(rig.watermarks(3, 2, 1), [arm(Timer::Probe, 1_000, 0)]);
@@ -137,12 +157,17 @@ fn a_vote_that_nobody_brings_to_an_end_makes_the_replica_nudge_the_leader() {
     rig.read(1);
     rig.watermarks(2, 1, 3);
     rig.watermarks(2, 2, 1);
-    let heartbeats =
-        |rig: &Rig, nudge| [&[arm(Timer::Heartbeat, 100, 0)][..], &rig.heartbeats(Some(view(1, 2)), 1, nudge)].concat();
+    let heartbeats = |rig: &Rig, nudge| {
+        [&[arm(Timer::Heartbeat, 100, 0)][..], &rig.heartbeats(Some(view(1, 2)), 1, nudge)].concat()
+    };
     assert_eq!(rig.after(99).fire(Timer::Heartbeat), heartbeats(&rig, None));
     assert_eq!(rig.after(1).fire(Timer::Heartbeat), heartbeats(&rig, Some(3)));
     rig.leads(1, 1, 3);
-    assert_eq!(rig.after(100).fire(Timer::Heartbeat), heartbeats(&rig, None), "chosen: it needs learning, not nudging");
+    assert_eq!(
+        rig.after(100).fire(Timer::Heartbeat),
+        heartbeats(&rig, None),
+        "chosen: it needs learning, not nudging"
+    );
 }
 
 #[test]
@@ -154,13 +179,18 @@ fn a_replica_knows_since_when_it_is_current() {
     rig.watermarks(2, 2, 2);
     assert_eq!(rig.replica.status(rig.now).current_as_of, Some(ms(0)), "slot 1 is not executed");
     rig.after(5).chosen(&[noop(1)]);
-    assert_eq!(rig.replica.status(rig.now).current_as_of, Some(ms(1_000)), "when the probe was sent");
+    assert_eq!(
+        rig.replica.status(rig.now).current_as_of,
+        Some(ms(1_000)),
+        "when the probe was sent"
+    );
 }
 
 #[test]
 fn a_read_waits_for_the_revision_it_asks_for() {
     let mut rig = rig();
-    let wait = |id, revision| Input::WaitRevision { id: RequestId(id), revision: Revision(revision) };
+    let wait =
+        |id, revision| Input::WaitRevision { id: RequestId(id), revision: Revision(revision) };
     assert_eq!(rig.step(wait(1, 0)), [release(&[1], 1, 0)]);
     assert_eq!(rig.step(wait(2, 2)), []);
     assert_eq!(rig.step(wait(3, 1)), []);
@@ -172,7 +202,8 @@ fn a_read_waits_for_the_revision_it_asks_for() {
 
 #[test]
 fn a_read_that_is_given_up_says_what_it_waited_for() {
-    let refused = |id, stall| Effect::Refuse { id: RequestId(id), refusal: Refusal::GivenUp(stall) };
+    let refused =
+        |id, stall| Effect::Refuse { id: RequestId(id), refusal: Refusal::GivenUp(stall) };
     let mut rig = rig();
     rig.read(1);
     rig.read(2);
@@ -196,13 +227,16 @@ fn a_read_that_is_given_up_says_what_it_waited_for() {
 fn reads_beyond_the_limit_are_refused_at_once() {
     let mut rig = Rig::in_views(Config { waiting_reads: 2, ..Config::default() }, &[2]);
     let refused = |id| {
-        let limit = crate::event::LimitHit { name: "reads that wait", limit: 2 };
+        let limit = LimitHit { name: "reads that wait", limit: 2 };
         Effect::Refuse { id: RequestId(id), refusal: Refusal::QueueFull(limit) }
     };
     rig.read(1);
     rig.step(Input::WaitRevision { id: RequestId(2), revision: Revision(9) });
     assert_eq!(rig.read(3), [refused(3)]);
-    assert_eq!(rig.step(Input::WaitRevision { id: RequestId(4), revision: Revision(9) }), [refused(4)]);
+    assert_eq!(
+        rig.step(Input::WaitRevision { id: RequestId(4), revision: Revision(9) }),
+        [refused(4)]
+    );
     rig.cancel(2);
     assert_eq!(rig.read(5), []);
 }

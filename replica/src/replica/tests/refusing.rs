@@ -1,8 +1,8 @@
 //! Mutations that are refused or given up: what is definite, and what is not.
 
 use super::*;
-use crate::command::{Unreadable, limits};
-use crate::event::{LimitHit, Stall};
+use crate::machine::command::{Unreadable, limits};
+use crate::replica::event::{LimitHit, Stall};
 
 fn refused(id: u64, reason: NotApplied) -> Effect {
     answer(id, Answer::NotApplied(reason))
@@ -23,7 +23,10 @@ fn a_mutation_that_is_given_up_before_it_is_proposed_never_happens() {
     assert_eq!(rig.cancel(2), [refused(2, NotApplied::GivenUp(Stall::Slow))]);
     assert_eq!(rig.cancel(2), [], "once");
     rig.reply(1, 1, 0, Ok(chosen_at(1)));
-    assert_eq!(rig.run(&[entry(1, batch(1, 0, &["a"]))]), [created(1, 1, 1), propose(1, 2, 1, 1, &["c"])]);
+    assert_eq!(
+        rig.run(&[entry(1, batch(1, 0, &["a"]))]),
+        [created(1, 1, 1), propose(1, 2, 1, 1, &["c"])]
+    );
 }
 
 #[test]
@@ -49,14 +52,23 @@ fn a_mutation_that_is_given_up_while_the_leader_proposes_no_more_hears_of_its_li
     assert_eq!(rig.cancel(2), [refused(2, NotApplied::GivenUp(stall()))]);
     rig.after(50).fire(Timer::Propose);
     rig.reply(2, 1, 0, Ok(ProposalReply::Unresolved));
-    assert_eq!(rig.cancel(3), [refused(3, NotApplied::GivenUp(Stall::Slow))], "there was room again");
+    assert_eq!(
+        rig.cancel(3),
+        [refused(3, NotApplied::GivenUp(Stall::Slow))],
+        "there was room again"
+    );
 }
 
 #[test]
 fn a_limit_is_forgotten_with_the_batch_that_met_it() {
     let mut rig = Rig::primary();
     rig.mutation(1, "a");
-    rig.reply(1, 1, 0, Ok(ProposalReply::Overloaded { limit: "2 acceptors have no room".to_owned() }));
+    rig.reply(
+        1,
+        1,
+        0,
+        Ok(ProposalReply::Overloaded { limit: "2 acceptors have no room".to_owned() }),
+    );
     rig.chosen(&[entry(1, batch(1, 0, &["a"]))]);
     rig.mutation(2, "b");
     rig.reply(1, 1, 0, Ok(ProposalReply::Overloaded { limit: "late".to_owned() }));
@@ -97,14 +109,18 @@ fn a_command_that_the_log_cannot_hold_is_never_proposed() {
     assert_eq!(rig.mutation(1, ""), [refused(1, NotApplied::Unreadable(Unreadable::EmptyKey))]);
     let (actual, limit) = (limits::KEY_BYTES as u64 + 1, limits::KEY_BYTES as u64);
     let too_long = Unreadable::OverLimit { what: "the key", actual, limit };
-    assert_eq!(rig.mutation(2, &"x".repeat(limits::KEY_BYTES + 1)), [refused(2, NotApplied::Unreadable(too_long))]);
+    assert_eq!(
+        rig.mutation(2, &"x".repeat(limits::KEY_BYTES + 1)),
+        [refused(2, NotApplied::Unreadable(too_long))]
+    );
 }
 
 #[test]
 fn a_time_that_the_log_cannot_hold_is_brought_within() {
     let mut rig = Rig::primary();
     rig.step(Input::Mutation { id: RequestId(1), command: put("k"), time_ms: u64::MAX });
-    let commands = Commands { time_ms: limits::TIME_MS, trace: None, commands: vec![put("k")] }.encode();
+    let commands =
+        Commands { time_ms: limits::TIME_MS, trace: None, commands: vec![put("k")] }.encode();
     let value = Value::Batch(Batch { epoch: Epoch(1), number: BatchNumber(0), commands }).encode();
     assert_eq!(rig.chosen(&[entry(1, value)]), [created(1, 1, 1)]);
 }
@@ -128,6 +144,9 @@ fn a_full_disk_refuses_what_a_new_epoch_would_propose_anew() {
     rig.mutation(1, "a");
     rig.step(Input::Storage(Storage::Full));
     let effects = rig.chosen(&[view_entry(1, 2, 1)]);
-    let settled = [refused(1, NotApplied::StorageFull), Effect::RoleChanged { role: Role::Primary, view: view(2, 1) }];
+    let settled = [
+        refused(1, NotApplied::StorageFull),
+        Effect::RoleChanged { role: Role::Primary, view: view(2, 1) },
+    ];
     assert_eq!(effects, [&settled[..], &rig.heartbeats(Some(view(2, 1)), 2, None)].concat());
 }

@@ -12,8 +12,14 @@ fn a_deposed_primary_says_that_what_was_not_executed_never_will_be() {
     rig.mutation(1, "a");
     rig.mutation(2, "b");
     let effects = rig.chosen(&[view_entry(1, 2, 2)]);
-    let answers = [not_applied(1), not_applied(2), Effect::RoleChanged { role: Role::Backup, view: view(2, 2) }];
-    let expected = [&answers[..], &rig.heartbeats(Some(view(2, 2)), 2, None), &[fetch(2, replica(2), 2)]].concat();
+    let answers = [
+        not_applied(1),
+        not_applied(2),
+        Effect::RoleChanged { role: Role::Backup, view: view(2, 2) },
+    ];
+    let expected =
+        [&answers[..], &rig.heartbeats(Some(view(2, 2)), 2, None), &[fetch(2, replica(2), 2)]]
+            .concat();
     assert_eq!(effects, expected);
 }
 
@@ -22,7 +28,8 @@ fn a_batch_that_is_chosen_after_the_view_is_void_and_one_before_it_counts() {
     let mut rig = Rig::primary();
     rig.mutation(1, "a");
     rig.mutation(2, "b");
-    let chosen = [entry(1, batch(1, 0, &["a"])), view_entry(2, 2, 2), entry(3, batch(1, 1, &["b"]))];
+    let chosen =
+        [entry(1, batch(1, 0, &["a"])), view_entry(2, 2, 2), entry(3, batch(1, 1, &["b"]))];
     let effects = rig.chosen(&chosen);
     assert_eq!(effects[..2], [created(1, 1, 1), not_applied(2)]);
     assert_eq!(rig.replica.status(rig.now).revision, Revision(1));
@@ -36,7 +43,11 @@ fn late_answers_to_a_deposed_primary_change_nothing() {
     assert_eq!(rig.reply(1, 1, 0, Ok(ProposalReply::NotLeading)), []);
     assert!(rig.replica.status(rig.now).leader.is_some());
     assert_eq!(rig.reply(1, 1, 0, Err(NoAnswer)), []);
-    assert_eq!(rig.reply(1, 1, 0, Ok(chosen_at(2))), [arm(Timer::FetchStall, 200, 0)], "slot 2 is chosen, and not learned here");
+    assert_eq!(
+        rig.reply(1, 1, 0, Ok(chosen_at(2))),
+        [arm(Timer::FetchStall, 200, 0)],
+        "slot 2 is chosen, and not learned here"
+    );
     assert_eq!(rig.fire(Timer::Propose), []);
 }
 
@@ -47,7 +58,12 @@ fn a_primary_that_stays_one_proposes_anew_in_the_new_epoch() {
     rig.mutation(2, "b");
     let effects = rig.chosen(&[view_entry(1, 2, 1)]);
     let changed = [Effect::RoleChanged { role: Role::Primary, view: view(2, 1) }];
-    let expected = [&changed[..], &rig.heartbeats(Some(view(2, 1)), 2, None), &[propose(1, 2, 2, 0, &["a", "b"])]].concat();
+    let expected = [
+        &changed[..],
+        &rig.heartbeats(Some(view(2, 1)), 2, None),
+        &[propose(1, 2, 2, 0, &["a", "b"])],
+    ]
+    .concat();
     assert_eq!(effects, expected);
     // The old epoch's copy is chosen after the view: void. The new one is executed.
     assert_eq!(rig.reply(1, 1, 0, Ok(chosen_at(2))), [arm(Timer::FetchStall, 200, 0)]);
@@ -79,7 +95,8 @@ fn what_was_given_up_is_not_proposed_in_the_new_epoch() {
 #[test]
 fn a_span_that_starts_after_its_epoch_ended_starts_nothing() {
     let mut rig = Rig::primary();
-    let sampled = crate::command::TraceContext { trace_id: [1; 16], span_id: [1; 8], flags: 1 };
+    let sampled =
+        crate::machine::command::TraceContext { trace_id: [1; 16], span_id: [1; 8], flags: 1 };
     let command = Command { trace: Some(sampled), ..put("k") };
     rig.step(Input::Mutation { id: RequestId(1), command, time_ms: 0 });
     let effects = rig.chosen(&[view_entry(1, 2, 1)]);

@@ -1,7 +1,7 @@
 //! The way of a mutation, from its arrival to its answer.
 
 use super::*;
-use crate::command::TraceContext;
+use crate::machine::command::TraceContext;
 
 #[test]
 fn a_mutation_is_proposed_learned_executed_and_then_answered() {
@@ -35,10 +35,14 @@ fn a_batch_is_no_larger_than_its_limits() {
     for (id, key) in [(2, "b"), (3, "c"), (4, "d"), (5, long.as_str()), (6, long.as_str())] {
         assert_eq!(rig.mutation(id, key), []);
     }
-    for (number, (last, next)) in
-        [(vec!["a"], vec!["b", "c"]), (vec!["b", "c"], vec!["d"]), (vec!["d"], vec![&long]), (vec![&long], vec![&long])]
-            .into_iter()
-            .enumerate()
+    for (number, (last, next)) in [
+        (vec!["a"], vec!["b", "c"]),
+        (vec!["b", "c"], vec!["d"]),
+        (vec!["d"], vec![&long]),
+        (vec![&long], vec![&long]),
+    ]
+    .into_iter()
+    .enumerate()
     {
         let number = number as u64;
         rig.reply(number + 1, 1, number, Ok(chosen_at(number + 1)));
@@ -59,9 +63,21 @@ fn mutations_wait_for_a_leader_and_go_to_it_at_once() {
 fn a_batch_is_proposed_again_to_the_coordinator_that_leads_now() {
     let mut rig = Rig::primary();
     rig.mutation(1, "k");
-    assert_eq!(rig.leads(2, 2, 1), [propose(2, 2, 1, 0, &["k"])], "no answer yet, and another leads");
-    assert_eq!(rig.reply(1, 1, 0, Ok(ProposalReply::NotLeading)), [], "the first attempt's answer says nothing now");
-    assert_eq!(rig.reply(2, 1, 0, Ok(ProposalReply::NotLeading)), [propose(1, 3, 1, 0, &["k"])], "1 still says that it leads");
+    assert_eq!(
+        rig.leads(2, 2, 1),
+        [propose(2, 2, 1, 0, &["k"])],
+        "no answer yet, and another leads"
+    );
+    assert_eq!(
+        rig.reply(1, 1, 0, Ok(ProposalReply::NotLeading)),
+        [],
+        "the first attempt's answer says nothing now"
+    );
+    assert_eq!(
+        rig.reply(2, 1, 0, Ok(ProposalReply::NotLeading)),
+        [propose(1, 3, 1, 0, &["k"])],
+        "1 still says that it leads"
+    );
 }
 
 #[test]
@@ -71,7 +87,10 @@ fn a_refused_or_unanswered_batch_is_proposed_again_after_a_while() {
         let mut rig = Rig::primary();
         rig.mutation(1, "k");
         assert_eq!(rig.reply(1, 1, 0, reply), []);
-        assert_eq!(rig.after(50).fire(Timer::Propose), [propose(1, 2, 1, 0, &["k"]), arm(Timer::Propose, 50, 50)]);
+        assert_eq!(
+            rig.after(50).fire(Timer::Propose),
+            [propose(1, 2, 1, 0, &["k"]), arm(Timer::Propose, 50, 50)]
+        );
     }
 }
 
@@ -93,7 +112,10 @@ fn a_proposal_that_was_lost_is_made_again() {
     rig.mutation(1, "k");
     rig.after(1_999).leads(1, 1, 1);
     assert_eq!(rig.fire(Timer::Propose), [arm(Timer::Propose, 50, 50)]);
-    assert_eq!(rig.after(1).fire(Timer::Propose), [propose(1, 2, 1, 0, &["k"]), arm(Timer::Propose, 50, 50)]);
+    assert_eq!(
+        rig.after(1).fire(Timer::Propose),
+        [propose(1, 2, 1, 0, &["k"]), arm(Timer::Propose, 50, 50)]
+    );
 }
 
 #[test]
@@ -112,11 +134,21 @@ fn a_repeated_or_late_answer_to_a_proposal_changes_nothing() {
     rig.mutation(1, "k");
     let chosen = [entry(1, batch(1, 0, &["k"]))];
     assert_eq!(rig.reply(1, 1, 0, Ok(chosen_at(1))), [learned(2), execute(&chosen)]);
-    for reply in [Ok(chosen_at(1)), Ok(ProposalReply::Unresolved), Ok(ProposalReply::NotLeading), Err(NoAnswer)] {
+    for reply in [
+        Ok(chosen_at(1)),
+        Ok(ProposalReply::Unresolved),
+        Ok(ProposalReply::NotLeading),
+        Err(NoAnswer),
+    ] {
         assert_eq!(rig.reply(1, 1, 0, reply.clone()), []);
     }
     assert_eq!(rig.run(&chosen), [created(1, 1, 1)]);
-    for reply in [Ok(chosen_at(1)), Ok(ProposalReply::Unresolved), Ok(ProposalReply::NotLeading), Err(NoAnswer)] {
+    for reply in [
+        Ok(chosen_at(1)),
+        Ok(ProposalReply::Unresolved),
+        Ok(ProposalReply::NotLeading),
+        Err(NoAnswer),
+    ] {
         assert_eq!(rig.reply(1, 1, 0, reply.clone()), []);
         assert_eq!(rig.reply(1, 0, 0, reply.clone()), [], "of another epoch");
     }
@@ -161,7 +193,11 @@ fn a_batch_that_was_void_for_coming_too_early_is_proposed_again_when_it_is_due()
     let early = [entry(1, batch(1, 1, &["b"]))];
     assert_eq!(rig.reply(2, 1, 1, Ok(chosen_at(1))), [learned(2), execute(&early)]);
     assert_eq!(rig.run(&early), [], "it would be void again");
-    assert_eq!(rig.reply(2, 1, 1, Ok(chosen_at(1))), [], "that slot is executed: nothing comes of it any more");
+    assert_eq!(
+        rig.reply(2, 1, 1, Ok(chosen_at(1))),
+        [],
+        "that slot is executed: nothing comes of it any more"
+    );
     let due = [entry(2, batch(1, 0, &["a"]))];
     rig.reply(1, 1, 0, Ok(chosen_at(2)));
     assert_eq!(rig.run(&due), [created(1, 2, 1), propose(1, 3, 1, 1, &["b"])]);
@@ -172,15 +208,24 @@ fn a_batch_that_was_void_for_coming_too_early_is_proposed_again_when_it_is_due()
 
 #[test]
 fn a_void_copy_says_nothing_about_one_that_is_chosen_later() {
-    let mut rig = Rig::in_views(Config { pipeline: 2, execute_entries: 1, ..Config::default() }, &[1]);
+    let mut rig =
+        Rig::in_views(Config { pipeline: 2, execute_entries: 1, ..Config::default() }, &[1]);
     rig.mutation(1, "a");
     rig.mutation(2, "b");
-    let chosen = [entry(1, batch(1, 1, &["b"])), entry(2, batch(1, 0, &["a"])), entry(3, batch(1, 1, &["b"]))];
+    let chosen = [
+        entry(1, batch(1, 1, &["b"])),
+        entry(2, batch(1, 0, &["a"])),
+        entry(3, batch(1, 1, &["b"])),
+    ];
     rig.reply(2, 1, 1, Ok(chosen_at(3)));
     rig.reply(1, 1, 0, Ok(chosen_at(2)));
     assert_eq!(rig.fetched(2, entries(&chosen[..1], 4)), [learned(4), execute(&chosen[..1])]);
     assert_eq!(rig.run(&chosen[..1]), [execute(&chosen[1..2])]);
-    assert_eq!(rig.run(&chosen[1..2]), [created(1, 2, 1), execute(&chosen[2..])], "it is not proposed again");
+    assert_eq!(
+        rig.run(&chosen[1..2]),
+        [created(1, 2, 1), execute(&chosen[2..])],
+        "it is not proposed again"
+    );
     assert_eq!(rig.run(&chosen[2..]), [created(2, 3, 2)]);
 }
 
@@ -189,16 +234,25 @@ fn a_batch_with_a_sampled_request_gets_its_span_before_it_is_encoded() {
     let mut rig = Rig::primary();
     let sampled = TraceContext { trace_id: [1; 16], span_id: [1; 8], flags: 1 };
     let command = Command { trace: Some(sampled), ..put("k") };
-    let effects = rig.step(Input::Mutation { id: RequestId(1), command: command.clone(), time_ms: 9 });
+    let effects =
+        rig.step(Input::Mutation { id: RequestId(1), command: command.clone(), time_ms: 9 });
     let (epoch, number) = (Epoch(1), BatchNumber(0));
     let start = Effect::StartBatch { epoch, number, requests: vec![RequestId(1)] };
     assert_eq!(effects, [start, arm(Timer::Propose, 50, 50)]);
-    assert_eq!(rig.fire(Timer::Propose), [arm(Timer::Propose, 50, 50)], "there is nothing to propose yet");
+    assert_eq!(
+        rig.fire(Timer::Propose),
+        [arm(Timer::Propose, 50, 50)],
+        "there is nothing to propose yet"
+    );
     let trace = Some(TraceContext { trace_id: [2; 16], span_id: [2; 8], flags: 1 });
     let commands = Commands { time_ms: 9, trace, commands: vec![command] }.encode();
     let value = Value::Batch(Batch { epoch, number, commands }).encode();
     let proposal = Proposal { cluster: cluster(), epoch, number, value };
     let expected = Effect::Propose { to: coordinator(1), attempt: Attempt(1), proposal };
     assert_eq!(rig.step(Input::BatchStarted { epoch, number, trace }), [expected]);
-    assert_eq!(rig.step(Input::BatchStarted { epoch, number, trace: None }), [], "it is encoded once");
+    assert_eq!(
+        rig.step(Input::BatchStarted { epoch, number, trace: None }),
+        [],
+        "it is encoded once"
+    );
 }

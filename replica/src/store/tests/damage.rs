@@ -6,8 +6,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
-use crate::chain::ChainHash;
-use crate::working_set::Meta;
+use crate::machine::chain::ChainHash;
+use crate::machine::working_set::Meta;
 
 async fn refusal(dir: &Path, replica: &str) -> OpenError {
     open(dir, &replica.parse().unwrap(), 1).await.unwrap_err()
@@ -26,7 +26,10 @@ async fn closed_state() -> TempDir {
 async fn the_state_of_another_replica_is_refused() {
     let dir = closed_state().await;
     let error = refusal(dir.path(), "replica-2").await;
-    assert!(matches!(&error, OpenError::OtherReplica { found, .. } if found == "replica-1"), "{error}");
+    assert!(
+        matches!(&error, OpenError::OtherReplica { found, .. } if found == "replica-1"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -39,7 +42,10 @@ async fn a_file_that_is_no_state_is_refused() {
     assert!(matches!(refusal(dir.path(), "replica-1").await, OpenError::Foreign { found: 7, .. }));
     let dir = closed_state().await;
     alter(dir.path(), "PRAGMA user_version = 1").await;
-    assert!(matches!(refusal(dir.path(), "replica-1").await, OpenError::Version { found: 1, expected: 2, .. }));
+    assert!(matches!(
+        refusal(dir.path(), "replica-1").await,
+        OpenError::Version { found: 1, expected: 2, .. }
+    ));
 }
 
 #[tokio::test]
@@ -54,7 +60,10 @@ async fn a_row_that_is_not_what_was_written_is_refused_by_name() {
         ("UPDATE log SET hash = zeroblob(32) WHERE slot = 0", "slot 0 does not match its checksum"),
         ("UPDATE log SET revision = 5 WHERE slot = 0", "slot 0 does not match its checksum"),
         ("UPDATE log SET ballot_round = 5 WHERE slot = 1", "slot 1 does not match its checksum"),
-        ("UPDATE log SET ballot_coordinator = 5 WHERE slot = 1", "slot 1 does not match its checksum"),
+        (
+            "UPDATE log SET ballot_coordinator = 5 WHERE slot = 1",
+            "slot 1 does not match its checksum",
+        ),
         ("UPDATE meta SET hash = zeroblob(32)", sum),
         ("UPDATE meta SET revision = 500", sum),
         ("UPDATE meta SET executed_below = 3", sum),
@@ -66,16 +75,25 @@ async fn a_row_that_is_not_what_was_written_is_refused_by_name() {
         ("DELETE FROM meta", "meta has no row"),
         ("UPDATE versions SET value = x'00' WHERE id = 7", "the record of \"k6\" at revision 7"),
         ("UPDATE versions SET value = NULL WHERE id = 7", "the record of \"k6\" at revision 7"),
-        ("UPDATE versions SET content_type = NULL WHERE id = 7", "the record of \"k6\" at revision 7"),
+        (
+            "UPDATE versions SET content_type = NULL WHERE id = 7",
+            "the record of \"k6\" at revision 7",
+        ),
         ("UPDATE versions SET version = 2 WHERE id = 7", "the record of \"k6\" at revision 7"),
-        ("UPDATE versions SET created_revision = 2 WHERE id = 7", "the record of \"k6\" at revision 7"),
+        (
+            "UPDATE versions SET created_revision = 2 WHERE id = 7",
+            "the record of \"k6\" at revision 7",
+        ),
         ("UPDATE versions SET revision = 2 WHERE id = 7", "the record of \"k6\" at revision 2"),
         ("UPDATE versions SET key = x'78' WHERE id = 7", "the record of \"x\" at revision 7"),
     ] {
         let dir = closed_state().await;
         alter(dir.path(), sql).await;
         let error = refusal(dir.path(), "replica-1").await;
-        assert!(matches!(&error, OpenError::Damaged { what, .. } if what.contains(word)), "{sql}: {error}");
+        assert!(
+            matches!(&error, OpenError::Damaged { what, .. } if what.contains(word)),
+            "{sql}: {error}"
+        );
     }
 }
 
@@ -90,22 +108,30 @@ async fn a_state_that_contradicts_itself_is_refused_by_name() {
     ];
     for (change, word) in changes {
         let dir = closed_state().await;
-        let mut connection = schema::writer_options(&dir.path().join(FILE)).connect().await.unwrap();
+        let mut connection =
+            schema::writer_options(&dir.path().join(FILE)).connect().await.unwrap();
         let (mut meta, cluster) = meta::load(&mut connection).await.unwrap();
         change(&mut meta);
         meta::save(&mut connection, &meta, cluster).await.unwrap();
         connection.close().await.unwrap();
         let error = refusal(dir.path(), "replica-1").await;
-        assert!(matches!(&error, OpenError::Damaged { what, .. } if what.contains(word)), "{error}");
+        assert!(
+            matches!(&error, OpenError::Damaged { what, .. } if what.contains(word)),
+            "{error}"
+        );
     }
 }
 
-/// As when a WAL is lost in part, of which another part had been copied into the file already.
+/// As when a WAL is lost in part, of which another part had been copied into the file
+/// already.
 #[tokio::test]
 async fn a_state_with_records_from_its_future_is_refused() {
     let (dir, mut store) = open_new().await;
     store.writer.execute(vec![view(0, 1)]).await.unwrap();
-    let (before, _) = (store.writer.meta().clone(), store.writer.execute(vec![batch(1, 0, vec![put("k", b"v")])]).await.unwrap());
+    let (before, _) = (
+        store.writer.meta().clone(),
+        store.writer.execute(vec![batch(1, 0, vec![put("k", b"v")])]).await.unwrap(),
+    );
     store.writer.close().await.unwrap();
     use sqlx::{ConnectOptions, Connection};
     let mut connection = schema::writer_options(&dir.path().join(FILE)).connect().await.unwrap();
@@ -140,15 +166,24 @@ async fn a_bit_that_flips_anywhere_is_noticed_or_changes_nothing() {
         std::fs::write(&path, &bytes).unwrap();
         match open(dir.path(), &name(), 1).await {
             Ok(store) => {
-                let read = (store.reader.list(list_all()).await.unwrap().items, log_of(&store).await);
-                assert_eq!(read, (items.clone(), rows.clone()), "bit {} of byte {offset}", number % 8);
+                let read =
+                    (store.reader.list(list_all()).await.unwrap().items, log_of(&store).await);
+                assert_eq!(
+                    read,
+                    (items.clone(), rows.clone()),
+                    "bit {} of byte {offset}",
+                    number % 8
+                );
                 store.writer.close().await.unwrap();
                 harmless += 1;
             }
             Err(_) => noticed += 1,
         }
     }
-    assert!(noticed > 5 * harmless, "{noticed} were noticed, {harmless} changed nothing: most of the file is in use");
+    assert!(
+        noticed > 5 * harmless,
+        "{noticed} were noticed, {harmless} changed nothing: most of the file is in use"
+    );
 }
 
 #[tokio::test]
@@ -174,7 +209,11 @@ async fn a_run_whose_last_statement_fails_has_left_nothing_behind() {
     let (dir, mut store) = open_new().await;
     store.writer.execute(vec![view(0, 1)]).await.unwrap();
     let run = || vec![batch(1, 0, vec![put("a", b"1")])];
-    alter(dir.path(), "CREATE TRIGGER ends BEFORE UPDATE ON meta BEGIN SELECT RAISE(ABORT, 'here it ends'); END").await;
+    alter(
+        dir.path(),
+        "CREATE TRIGGER ends BEFORE UPDATE ON meta BEGIN SELECT RAISE(ABORT, 'here it ends'); END",
+    )
+    .await;
     store.writer.execute(run()).await.unwrap_err();
     alter(dir.path(), "DROP TRIGGER ends").await;
     assert_eq!(value_at(&store, "a", None).await, None);
@@ -194,7 +233,10 @@ async fn a_row_that_rots_while_the_state_is_in_use_is_never_answered_or_executed
     let keys = ListQuery { show: Show::KeysOnly, ..list_all() };
     assert!(is_damage(&store.reader.list(keys).await.unwrap_err()));
     let error = store.writer.execute(vec![batch(2, 1, vec![put("k7", b"x")])]).await.unwrap_err();
-    assert!(matches!(&error, StoreError::Damaged(what) if what.contains("\"k7\" at revision 8")), "{error}");
+    assert!(
+        matches!(&error, StoreError::Damaged(what) if what.contains("\"k7\" at revision 8")),
+        "{error}"
+    );
     let store = open_log_only(dir.path()).await;
     let query = LogQuery { from: Slot(0), limit: 10, max_bytes: 1 << 20 };
     assert!(is_damage(&store.log(query).await.unwrap_err()));

@@ -26,9 +26,16 @@ impl Size {
     /// The names of all services.
     #[must_use]
     pub fn names(self) -> Vec<String> {
-        let counts =
-            [("coordinator", self.coordinators), ("acceptor", self.acceptors), ("replica", self.replicas), ("balancer", 1)];
-        counts.iter().flat_map(|(kind, count)| (1..=*count).map(move |number| format!("{kind}-{number}"))).collect()
+        let counts = [
+            ("coordinator", self.coordinators),
+            ("acceptor", self.acceptors),
+            ("replica", self.replicas),
+            ("balancer", 1),
+        ];
+        counts
+            .iter()
+            .flat_map(|(kind, count)| (1..=*count).map(move |number| format!("{kind}-{number}")))
+            .collect()
     }
 }
 
@@ -55,6 +62,7 @@ pub enum Between {
     Loopback,
     /// A [`Network`](crate::harness::network::Network) of proxies on loopback.
     Proxies,
-    /// Cables: each service is a host of its own, and only what runs at the [`Lan::hub`] reaches them.
+    /// Cables: each service is a host of its own, and only what runs at the [`Lan::hub`]
+    /// reaches them.
     Cables(Arc<Lan>),
 }

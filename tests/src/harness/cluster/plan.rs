@@ -24,10 +24,15 @@ pub(super) struct Place {
 }
 
 /// Where every service is, by its name.
-pub(super) fn places(options: &Options<'_>, dir: &Path, ports: &mut Ports) -> Result<BTreeMap<String, Place>> {
+pub(super) fn places(
+    options: &Options<'_>,
+    dir: &Path,
+    ports: &mut Ports,
+) -> Result<BTreeMap<String, Place>> {
     let mut places = BTreeMap::new();
     for name in options.size.names() {
-        let mut on_loopback = || Ok::<_, anyhow::Error>(format!("http://127.0.0.1:{}", ports.take()?));
+        let mut on_loopback =
+            || Ok::<_, anyhow::Error>(format!("http://127.0.0.1:{}", ports.take()?));
         let (url, door, host) = match &options.between {
             Between::Loopback => {
                 let url = on_loopback()?;
@@ -39,7 +44,11 @@ pub(super) fn places(options: &Options<'_>, dir: &Path, ports: &mut Ports) -> Re
                 (url.clone(), url, lan.host(&name))
             }
         };
-        let elsewhere = options.data_dirs.iter().find(|(service, _)| *service == name).map(|(_, path)| path.to_path_buf());
+        let elsewhere = options
+            .data_dirs
+            .iter()
+            .find(|(service, _)| *service == name)
+            .map(|(_, path)| path.to_path_buf());
         let data_dir = elsewhere.unwrap_or_else(|| dir.join("data").join(&name));
         places.insert(name, Place { url, door, data_dir, host });
     }
@@ -53,8 +62,11 @@ pub(super) fn processes(
     places: &BTreeMap<String, Place>,
     dir: &Path,
 ) -> BTreeMap<String, Process> {
-    let acceptors: Vec<&str> =
-        places.iter().filter(|(name, _)| name.starts_with("acceptor")).map(|(_, place)| place.door.as_str()).collect();
+    let acceptors: Vec<&str> = places
+        .iter()
+        .filter(|(name, _)| name.starts_with("acceptor"))
+        .map(|(_, place)| place.door.as_str())
+        .collect();
     let acceptors = acceptors.join(",");
     let mut services = BTreeMap::new();
     for (name, place) in places {
@@ -74,7 +86,8 @@ pub(super) fn processes(
 fn arguments(name: &str, place: &Place, acceptors: &str) -> Vec<String> {
     let kind = name.split('-').next().expect("split gives at least one part");
     let listen = place.url.trim_start_matches("http://");
-    let mut args = vec![kind.to_owned(), "--id".into(), name.to_owned(), "--listen".into(), listen.to_owned()];
+    let mut args =
+        vec![kind.to_owned(), "--id".into(), name.to_owned(), "--listen".into(), listen.to_owned()];
     if place.door != place.url {
         args.extend(["--advertise-url".into(), place.door.clone()]);
     }

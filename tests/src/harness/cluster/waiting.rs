@@ -41,9 +41,10 @@ impl Cluster {
         .await
     }
 
-    /// Waits until every service has started and found the others: a cluster serves long before. Each replica that joins brings
-    /// another view, which refuses what was under way in the one before; a backup that knows no primary refuses mutations, and a balancer
-    /// that knows none sends them to backups.
+    /// Waits until every service has started and found the others: a cluster serves long
+    /// before. Each replica that joins brings another view, which refuses what was under
+    /// way in the one before; a backup that knows no primary refuses mutations, and a
+    /// balancer that knows none sends them to backups.
     ///
     /// # Errors
     /// When that takes longer than [`PATIENCE`]; with what every service printed last.
@@ -55,9 +56,15 @@ impl Cluster {
             let replicas = self.names("replica").len();
             let primary = self.primary().await?;
             let view = self.json(&primary, "/v1/status").await?["view"].clone();
-            ensure!(view["backups"].as_array().map(|backups| backups.len() + 1) == Some(replicas), "the view is {view}");
+            ensure!(
+                view["backups"].as_array().map(|backups| backups.len() + 1) == Some(replicas),
+                "the view is {view}"
+            );
             let balancer = self.json("balancer-1", "/v1/status").await?;
-            ensure!(balancer["primary"] == primary.as_str() && balancer["healthy"] == replicas, "{balancer}");
+            ensure!(
+                balancer["primary"] == primary.as_str() && balancer["healthy"] == replicas,
+                "{balancer}"
+            );
             Ok(())
         })
         .await;
@@ -76,7 +83,8 @@ impl Cluster {
         self.wait_until_serving_at("balancer-1").await
     }
 
-    /// Waits until a write at a service is acknowledged, if need be after it was forwarded.
+    /// Waits until a write at a service is acknowledged, if need be after it was
+    /// forwarded.
     ///
     /// # Errors
     /// When that takes longer than [`PATIENCE`]; with what every service printed last.
@@ -84,14 +92,20 @@ impl Cluster {
         let url = format!("{}/v1/kv/harness/ready", self.url(name));
         let outcome = eventually("a write is acknowledged", || async {
             let response = self.http.put(&url).body("ready").send().await?;
-            ensure!(response.status().is_success(), "{}: {}", response.status(), response.text().await?);
+            ensure!(
+                response.status().is_success(),
+                "{}: {}",
+                response.status(),
+                response.text().await?
+            );
             Ok(())
         })
         .await;
         outcome.with_context(|| self.last_words())
     }
 
-    /// Waits until every replica has executed the same slots with the same hash, and gives that hash.
+    /// Waits until every replica has executed the same slots with the same hash, and
+    /// gives that hash.
     ///
     /// # Errors
     /// When that takes longer than [`PATIENCE`].
@@ -100,8 +114,13 @@ impl Cluster {
             let mut seen = Vec::new();
             for name in self.names("replica") {
                 let status = self.json(&name, "/v1/status").await?;
-                let hash = status["hash"].as_str().with_context(|| format!("no hash in {status}"))?;
-                seen.push((status["executed_slot"].clone(), status["revision"].clone(), hash.to_owned()));
+                let hash =
+                    status["hash"].as_str().with_context(|| format!("no hash in {status}"))?;
+                seen.push((
+                    status["executed_slot"].clone(),
+                    status["revision"].clone(),
+                    hash.to_owned(),
+                ));
             }
             let first = seen.first().context("no replicas")?;
             ensure!(seen.iter().all(|other| other == first), "replicas differ: {seen:?}");
@@ -137,10 +156,17 @@ where
 ///
 /// # Errors
 /// When it has not for [`PATIENCE`].
-pub async fn until_reached(what: &str, wanted: usize, number: impl AsyncFn() -> usize) -> Result<()> {
+pub async fn until_reached(
+    what: &str,
+    wanted: usize,
+    number: impl AsyncFn() -> usize,
+) -> Result<()> {
     let (mut seen, mut since) = (number().await, Instant::now());
     while seen < wanted {
-        ensure!(since.elapsed() < PATIENCE, "no more within {PATIENCE:?}: {seen} of {wanted} {what}");
+        ensure!(
+            since.elapsed() < PATIENCE,
+            "no more within {PATIENCE:?}: {seen} of {wanted} {what}"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
         let now = number().await;
         if now > seen {

@@ -71,6 +71,11 @@ fn clients_at_the_bridge_reach_a_host_whatever_it_is_cut_off_from() {
     let at = SocketAddr::from((lan.address("one"), 4_000));
     let _listener = lan.member("one").namespace.within(|| TcpListener::bind(at)).unwrap().unwrap();
     assert!(lan.hub().within(|| TcpStream::connect_timeout(&at, PATIENCE)).unwrap().is_ok());
-    let from_two = lan.member("two").namespace.within(|| TcpStream::connect_timeout(&at, LONG)).unwrap();
-    assert_eq!(from_two.unwrap_err().kind(), ErrorKind::TimedOut, "a host that is cut off is not told so");
+    let from_two =
+        lan.member("two").namespace.within(|| TcpStream::connect_timeout(&at, LONG)).unwrap();
+    assert_eq!(
+        from_two.unwrap_err().kind(),
+        ErrorKind::TimedOut,
+        "a host that is cut off is not told so"
+    );
 }

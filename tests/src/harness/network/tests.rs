@@ -38,7 +38,8 @@ async fn ask(stream: &mut TcpStream, piece: &[u8]) -> Result<Vec<u8>, ()> {
 
 async fn hear(stream: &mut TcpStream) -> Result<Vec<u8>, ()> {
     let mut buffer = vec![0; 1_024];
-    match tokio::time::timeout(PATIENCE, stream.read(&mut buffer)).await.expect("something to hear") {
+    match tokio::time::timeout(PATIENCE, stream.read(&mut buffer)).await.expect("something to hear")
+    {
         Ok(read @ 1..) => Ok(buffer[..read].to_vec()),
         Ok(0) | Err(_) => Err(()),
     }

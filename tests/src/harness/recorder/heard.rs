@@ -44,11 +44,13 @@ impl Heard {
             Self::NeverSent => return Ok(Ending::NotApplied),
             Self::Nothing => return Ok(Ending::Unresolved),
         };
-        // A busy machine may take longer to pass a long value on than a client is patient: then it was not even read.
+        // A busy machine may take longer to pass a long value on than a client is
+        // patient: then it was not even read.
         if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
             return refused(call, status, body);
         }
-        let revision = number(headers, "synod-revision").with_context(|| format!("{status}: {}", text(body)))?;
+        let revision = number(headers, "synod-revision")
+            .with_context(|| format!("{status}: {}", text(body)))?;
         let answer = answer(call, status, headers, body, revision)?;
         Ok(Ending::Answered { at, revision, answer })
     }
@@ -61,12 +63,25 @@ impl Heard {
     }
 }
 
-fn answer(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8], revision: u64) -> Result<Answer> {
+fn answer(
+    call: &Call,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    revision: u64,
+) -> Result<Answer> {
     Ok(match (call, status) {
-        (Call::Read { .. }, StatusCode::OK) => Answer::Read(Some(Seen { value: value_id(body), modified: etag(headers)? })),
+        (Call::Read { .. }, StatusCode::OK) => {
+            Answer::Read(Some(Seen { value: value_id(body), modified: etag(headers)? }))
+        }
         (Call::Read { .. }, StatusCode::NOT_FOUND) => Answer::Read(None),
-        (Call::List { listing, .. }, StatusCode::OK) => Answer::Listed(page(listing, headers, body, revision)?),
-        (Call::Read { at: Some(_), .. } | Call::List { at: Some(_), .. }, StatusCode::BAD_REQUEST) => Answer::NotYet,
+        (Call::List { listing, .. }, StatusCode::OK) => {
+            Answer::Listed(page(listing, headers, body, revision)?)
+        }
+        (
+            Call::Read { at: Some(_), .. } | Call::List { at: Some(_), .. },
+            StatusCode::BAD_REQUEST,
+        ) => Answer::NotYet,
         (Call::Put { .. }, StatusCode::OK | StatusCode::CREATED) => {
             ensure!(etag(headers)? == revision, "{headers:?}: the ETag of a put is its revision");
             Answer::Put
@@ -76,8 +91,17 @@ fn answer(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8], rev
             ensure!(said["revision"] == revision, "{said} at revision {revision}");
             Answer::Deleted(said["deleted"].as_u64().with_context(|| said.to_string())?)
         }
-        (Call::Put { .. } | Call::Delete { .. }, StatusCode::PRECONDITION_FAILED) => Answer::GuardFailed,
-        (Call::Read { .. } | Call::List { .. } | Call::Put { .. } | Call::Delete { .. } | Call::DeletePrefix { .. }, _) => {
+        (Call::Put { .. } | Call::Delete { .. }, StatusCode::PRECONDITION_FAILED) => {
+            Answer::GuardFailed
+        }
+        (
+            Call::Read { .. }
+            | Call::List { .. }
+            | Call::Put { .. }
+            | Call::Delete { .. }
+            | Call::DeletePrefix { .. },
+            _,
+        ) => {
             bail!("answered {status}: {}", text(body))
         }
     })
@@ -87,14 +111,17 @@ fn answer(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8], rev
 fn page(listing: &Listing, headers: &HeaderMap, body: &[u8], revision: u64) -> Result<Page> {
     if listing.limit.is_none() {
         let lines = text(body);
-        let items = lines.lines().map(|line| item(&serde_json::from_str(line).with_context(|| line.to_owned())?));
+        let items = lines
+            .lines()
+            .map(|line| item(&serde_json::from_str(line).with_context(|| line.to_owned())?));
         return Ok(Page { items: items.collect::<Result<_>>()?, has_more: false });
     }
     let said: Value = serde_json::from_slice(body).with_context(|| text(body))?;
     ensure!(said["revision"] == revision, "{said} at revision {revision}");
     let has_more = said["next"].is_string();
     ensure!(has_more == headers.contains_key("link"), "{headers:?} of {said}");
-    let items = said["items"].as_array().with_context(|| format!("no items: {said}"))?.iter().map(item);
+    let items =
+        said["items"].as_array().with_context(|| format!("no items: {said}"))?.iter().map(item);
     Ok(Page { items: items.collect::<Result<_>>()?, has_more })
 }
 
@@ -108,7 +135,8 @@ fn item(said: &Value) -> Result<(Key, Seen)> {
 
 /// Not now: is it a refusal that the API knows, and what does it say of a mutation?
 fn refused(call: &Call, status: StatusCode, body: &[u8]) -> Result<Ending> {
-    let problem: Value = serde_json::from_slice(body).with_context(|| format!("{status} is not problem+json: {}", text(body)))?;
+    let problem: Value = serde_json::from_slice(body)
+        .with_context(|| format!("{status} is not problem+json: {}", text(body)))?;
     ensure!(status != StatusCode::INTERNAL_SERVER_ERROR, "{problem}");
     if !call.is_mutation() {
         return Ok(Ending::Unresolved);

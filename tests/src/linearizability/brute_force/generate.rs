@@ -4,11 +4,14 @@ use proptest::prelude::*;
 
 use super::plain::listed;
 use super::{KEYS, holds, modified, seen, state_at};
-use crate::linearizability::history::{Answer, Call, Consistency, Ending, Guard, Key, Operation, OperationId};
+use crate::linearizability::history::{
+    Answer, Call, Consistency, Ending, Guard, Key, Operation, OperationId,
+};
 use crate::linearizability::listing::{Listing, Order, Page};
 use crate::linearizability::witness::{Versions, Write};
 
-/// A step of a random run: an operation takes effect, between a call before and an answer after.
+/// A step of a random run: an operation takes effect, between a call before and an answer
+/// after.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     call: Call,
@@ -55,20 +58,23 @@ fn listings() -> impl Strategy<Value = Listing> {
     let bounds = || bounds().prop_map(|bound| bound.map(Key::from));
     let orders = prop::sample::select(vec![Order::Ascending, Order::Descending]);
     let limits = prop_oneof![2 => Just(None), 1 => (1..4_usize).prop_map(Some)];
-    (bounds(), bounds(), bounds(), orders, bounds(), limits).prop_map(|(prefix, start, end, order, after, limit)| Listing {
-        prefix: prefix.unwrap_or_else(|| Key::from("")),
-        start: start.unwrap_or_else(|| Key::from("")),
-        end,
-        order,
-        after,
-        limit,
-    })
+    (bounds(), bounds(), bounds(), orders, bounds(), limits).prop_map(
+        |(prefix, start, end, order, after, limit)| Listing {
+            prefix: prefix.unwrap_or_else(|| Key::from("")),
+            start: start.unwrap_or_else(|| Key::from("")),
+            end,
+            order,
+            after,
+            limit,
+        },
+    )
 }
 
 fn calls() -> impl Strategy<Value = Call> {
-    let reads = (keys(), revisions(), consistencies()).prop_map(|(key, at, consistency)| Call::Read { key, at, consistency });
-    let lists =
-        (listings(), revisions(), consistencies()).prop_map(|(listing, at, consistency)| Call::List { listing, at, consistency });
+    let reads = (keys(), revisions(), consistencies())
+        .prop_map(|(key, at, consistency)| Call::Read { key, at, consistency });
+    let lists = (listings(), revisions(), consistencies())
+        .prop_map(|(listing, at, consistency)| Call::List { listing, at, consistency });
     prop_oneof![
         4 => reads,
         4 => lists,
@@ -80,21 +86,30 @@ fn calls() -> impl Strategy<Value = Call> {
 
 pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let endings = prop_oneof![6 => Just(StepEnding::Answered), 2 => Just(StepEnding::Unheard), 1 => Just(StepEnding::Nothing)];
-    let step =
-        (calls(), 0..25_u64, 0..25_u64, endings, 0..3_u64).prop_map(|(call, called_before, answered_after, ending, behind)| {
-            Step { call, called_before, answered_after, ending, behind }
-        });
+    let step = (calls(), 0..25_u64, 0..25_u64, endings, 0..3_u64).prop_map(
+        |(call, called_before, answered_after, ending, behind)| Step {
+            call,
+            called_before,
+            answered_after,
+            ending,
+            behind,
+        },
+    );
     prop::collection::vec(step, 1..6)
 }
 
-/// Runs the steps on a sequential store, one every 10 units of time: what comes out is linearizable.
+/// Runs the steps on a sequential store, one every 10 units of time: what comes out is
+/// linearizable.
 pub(super) fn run(steps: Vec<Step>) -> (Vec<Operation>, Vec<Write>) {
     let (mut history, mut log) = (Vec::new(), Vec::new());
     for (index, step) in (0..).zip(steps) {
         let id = OperationId(index);
         let call = match step.call {
             Call::Put { key, guard, .. } => Call::Put { key, value: 100 + index, guard },
-            other @ (Call::Read { .. } | Call::List { .. } | Call::Delete { .. } | Call::DeletePrefix { .. }) => other,
+            other @ (Call::Read { .. }
+            | Call::List { .. }
+            | Call::Delete { .. }
+            | Call::DeletePrefix { .. }) => other,
         };
         let takes_effect = !matches!(step.ending, StepEnding::Nothing);
         let executed = takes_effect.then(|| execute(id, &call, step.behind, &mut log)).flatten();
@@ -103,7 +118,9 @@ pub(super) fn run(steps: Vec<Step>) -> (Vec<Operation>, Vec<Write>) {
             (StepEnding::Answered, Some((revision, answer))) => {
                 Ending::Answered { at: now + step.answered_after, revision, answer }
             }
-            (StepEnding::Answered | StepEnding::Unheard | StepEnding::Nothing, _) => Ending::Unresolved,
+            (StepEnding::Answered | StepEnding::Unheard | StepEnding::Nothing, _) => {
+                Ending::Unresolved
+            }
         };
         history.push(Operation { id, called: now - step.called_before, call, ending });
     }
@@ -111,7 +128,12 @@ pub(super) fn run(steps: Vec<Step>) -> (Vec<Operation>, Vec<Write>) {
 }
 
 /// The revision and the answer; none where a local read waits for what is not there.
-fn execute(id: OperationId, call: &Call, behind: u64, log: &mut Vec<Write>) -> Option<(u64, Answer)> {
+fn execute(
+    id: OperationId,
+    call: &Call,
+    behind: u64,
+    log: &mut Vec<Write>,
+) -> Option<(u64, Answer)> {
     let newest = log.len() as u64;
     let versions = Versions::replay(log).unwrap();
     let (key, guard) = match call {
@@ -151,7 +173,9 @@ fn read(call: &Call, versions: &Versions, revision: u64) -> Answer {
             items.truncate(listing.limit.unwrap_or(all));
             Answer::Listed(Page { has_more: items.len() < all, items })
         }
-        Call::Put { .. } | Call::Delete { .. } | Call::DeletePrefix { .. } => unreachable!("only reads read"),
+        Call::Put { .. } | Call::Delete { .. } | Call::DeletePrefix { .. } => {
+            unreachable!("only reads read")
+        }
     }
 }
 
@@ -198,8 +222,12 @@ pub(super) fn tell(lie: Lie, which: usize, history: &mut [Operation], log: &mut 
     }
     match (lie, &mut operation.ending) {
         (Lie::Revision(to), Ending::Answered { revision, .. }) => *revision = to,
-        (Lie::Value(to), Ending::Answered { answer: Answer::Read(Some(seen)), .. }) => seen.value = to,
-        (Lie::Modified(to), Ending::Answered { answer: Answer::Read(Some(seen)), .. }) => seen.modified = to,
+        (Lie::Value(to), Ending::Answered { answer: Answer::Read(Some(seen)), .. }) => {
+            seen.value = to
+        }
+        (Lie::Modified(to), Ending::Answered { answer: Answer::Read(Some(seen)), .. }) => {
+            seen.modified = to
+        }
         (Lie::Absent, Ending::Answered { answer: Answer::Read(seen), .. }) => *seen = None,
         (Lie::Earlier(by), Ending::Answered { at, .. }) => {
             *at = at.saturating_sub(by).max(operation.called);

@@ -1,13 +1,17 @@
 //! The just-in-time search: the key changes only when some answer needs it to.
 //!
-//! Walk the answers in the order of time. While the next one does not fit the key as it is, some write that was called by then must
-//! take effect first: try each. What failed once is remembered and not tried again. Three facts about revisions keep the tree
+//! Walk the answers in the order of time. While the next one does not fit the key as it
+//! is, some write that was called by then must take effect first: try each. What failed
+//! once is remembered and not tried again. Three facts about revisions keep the tree
 //! narrow; none of them leaves out an order that could explain the answers:
 //!
-//! - Revisions rise. So the writes whose revision some answer names (their own, or a read's that saw them) take effect in just that
-//!   order: at any point only the next of them can. ([`Prepared::known`])
-//! - Nothing is left of a write but its value and its revision. So writes whose revision no answer names, whose values nobody read and
-//!   that ask for the same are interchangeable: the one called first is tried, for all of them. ([`Prepared::unknown`])
+//! - Revisions rise. So the writes whose revision some answer names (their own, or a
+//!   read's that saw them) take effect in just that order: at any point only the next of
+//!   them can. ([`Prepared::known`])
+//! - Nothing is left of a write but its value and its revision. So writes whose revision
+//!   no answer names, whose values nobody read and that ask for the same are
+//!   interchangeable: the one called first is tried, for all of them.
+//!   ([`Prepared::unknown`])
 //! - A read changes nothing. So one that fits the key as it is takes effect at once.
 
 mod prepare;
@@ -38,7 +42,9 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyViolation {
     /// No order explains the answers.
-    #[error("no order of the operations on {key:?} explains the answer of {stuck:?}; the key could be {states:?}")]
+    #[error(
+        "no order of the operations on {key:?} explains the answer of {stuck:?}; the key could be {states:?}"
+    )]
     NoOrder {
         /// Which key.
         key: Key,
@@ -48,7 +54,9 @@ pub enum KeyViolation {
         states: Vec<KeyState>,
     },
     /// The search was given up.
-    #[error("the search for an order of the operations on {key:?} was given up after {limit} configurations")]
+    #[error(
+        "the search for an order of the operations on {key:?} was given up after {limit} configurations"
+    )]
     Undecided {
         /// Which key.
         key: Key,
@@ -71,7 +79,8 @@ struct Configuration {
     read: Vec<u32>,
 }
 
-/// Searches for an order of the operations on one key, looking at no more than `limit` configurations.
+/// Searches for an order of the operations on one key, looking at no more than `limit`
+/// configurations.
 #[must_use]
 pub fn check_key(operations: &[KeyOperation], limit: usize) -> Verdict {
     let search = Search { prepared: Prepared::new(operations) };
@@ -85,7 +94,13 @@ struct Search {
 impl Search {
     fn run(&self, limit: usize) -> Verdict {
         let unknown = vec![0; self.prepared.unknown.len()];
-        let start = Configuration { position: 0, state: KeyState::default(), known: 0, unknown, read: Vec::new() };
+        let start = Configuration {
+            position: 0,
+            state: KeyState::default(),
+            known: 0,
+            unknown,
+            read: Vec::new(),
+        };
         let mut failed: BTreeSet<Configuration> = BTreeSet::new();
         let mut stack = vec![start];
         while let Some(configuration) = stack.pop() {
@@ -137,7 +152,8 @@ impl Search {
         }
     }
 
-    /// The configurations after each write that may take effect now, those first that let the blocked answer through.
+    /// The configurations after each write that may take effect now, those first that let
+    /// the blocked answer through.
     fn successors(&self, blocked: &Configuration) -> Vec<Configuration> {
         let answer = &self.prepared.answers[blocked.position];
         let (mut direct, mut detours) = (Vec::new(), Vec::new());
@@ -150,7 +166,8 @@ impl Search {
             if self.is_hopeless(&successor) {
                 return;
             }
-            let lets_through = write == answer.operation || self.prepared.after(state, answer.operation).is_some();
+            let lets_through =
+                write == answer.operation || self.prepared.after(state, answer.operation).is_some();
             if lets_through { direct.push(successor) } else { detours.push(successor) }
         };
         if let Some(next) = self.prepared.known.get(blocked.known)
@@ -168,23 +185,30 @@ impl Search {
         direct
     }
 
-    /// Whether some open read, or the next known write, is of an older revision than the key has.
+    /// Whether some open read, or the next known write, is of an older revision than the
+    /// key has.
     fn is_hopeless(&self, configuration: &Configuration) -> bool {
         let modified = configuration.state.modified;
         let next = self.prepared.known.get(configuration.known);
         let answer = &self.prepared.answers[configuration.position];
         let is_late = |reader: &&u32| {
             let sees = self.prepared.sees(**reader);
-            sees.is_some_and(|revision| revision < modified) && configuration.read.binary_search(reader).is_err()
+            sees.is_some_and(|revision| revision < modified)
+                && configuration.read.binary_search(reader).is_err()
         };
-        next.is_some_and(|next| next.revision <= modified) || answer.open_reads.iter().any(|reader| is_late(&reader))
+        next.is_some_and(|next| next.revision <= modified)
+            || answer.open_reads.iter().any(|reader| is_late(&reader))
     }
 
     /// Names the farthest answer that was reached.
     fn not_linearizable(&self, failed: &BTreeSet<Configuration>) -> Verdict {
         let farthest = failed.last().expect("a search that failed has tried something").position;
-        let states: BTreeSet<KeyState> =
-            failed.iter().rev().take_while(|tried| tried.position == farthest).map(|tried| tried.state).collect();
+        let states: BTreeSet<KeyState> = failed
+            .iter()
+            .rev()
+            .take_while(|tried| tried.position == farthest)
+            .map(|tried| tried.state)
+            .collect();
         let stuck = self.prepared.id(self.prepared.answers[farthest].operation);
         Verdict::NotLinearizable { stuck, states: states.into_iter().collect() }
     }

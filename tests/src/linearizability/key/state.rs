@@ -19,7 +19,8 @@ pub enum KeyCall {
         /// On which condition.
         guard: Guard,
     },
-    /// Deletes it together with others, so that the count of the answer says nothing of this key.
+    /// Deletes it together with others, so that the count of the answer says nothing of
+    /// this key.
     DeleteAmongOthers,
 }
 
@@ -60,25 +61,32 @@ pub enum KeyAnswer {
 pub struct KeyState {
     /// Its value, if it exists.
     pub value: Option<ValueId>,
-    /// The revision of its last write or delete, or where `is_exact` is false a lower bound on it.
+    /// The revision of its last write or delete, or where `is_exact` is false a lower
+    /// bound on it.
     pub modified: u64,
-    /// Whether an answer has named `modified`: the revision of an unresolved write is known only once it is read.
+    /// Whether an answer has named `modified`: the revision of an unresolved write is
+    /// known only once it is read.
     pub is_exact: bool,
 }
 
 impl KeyState {
-    /// The state after a call, if the call can have this answer (any answer where it is none).
+    /// The state after a call, if the call can have this answer (any answer where it is
+    /// none).
     #[must_use]
     pub fn after(self, call: KeyCall, answer: Option<KeyAnswer>) -> Option<Self> {
         match call {
             KeyCall::Read => match answer {
                 None => Some(self),
                 Some(KeyAnswer::Read(seen)) => self.read(seen),
-                Some(KeyAnswer::Put { .. } | KeyAnswer::Deleted { .. } | KeyAnswer::GuardFailed) => None,
+                Some(
+                    KeyAnswer::Put { .. } | KeyAnswer::Deleted { .. } | KeyAnswer::GuardFailed,
+                ) => None,
             },
             KeyCall::Put { value, guard } => match answer {
                 None => self.guarded(guard)?.written(Some(value), None),
-                Some(KeyAnswer::Put { revision }) => self.guarded(guard)?.written(Some(value), Some(revision)),
+                Some(KeyAnswer::Put { revision }) => {
+                    self.guarded(guard)?.written(Some(value), Some(revision))
+                }
                 Some(KeyAnswer::GuardFailed) => self.refused(guard),
                 Some(KeyAnswer::Read(_) | KeyAnswer::Deleted { .. }) => None,
             },
@@ -86,7 +94,11 @@ impl KeyState {
                 None => self.guarded(guard)?.written(None, None),
                 Some(KeyAnswer::Deleted { revision, count }) => {
                     let is_counted = count == u64::from(self.value.is_some());
-                    if is_counted { self.guarded(guard)?.written(None, Some(revision)) } else { None }
+                    if is_counted {
+                        self.guarded(guard)?.written(None, Some(revision))
+                    } else {
+                        None
+                    }
                 }
                 Some(KeyAnswer::GuardFailed) => self.refused(guard),
                 Some(KeyAnswer::Read(_) | KeyAnswer::Put { .. }) => None,
@@ -115,7 +127,11 @@ impl KeyState {
 
     fn written(self, value: Option<ValueId>, revision: Option<u64>) -> Option<Self> {
         match revision {
-            Some(revision) => (revision > self.modified).then_some(Self { value, modified: revision, is_exact: true }),
+            Some(revision) => (revision > self.modified).then_some(Self {
+                value,
+                modified: revision,
+                is_exact: true,
+            }),
             None => Some(Self { value, modified: self.modified + 1, is_exact: false }),
         }
     }
@@ -144,7 +160,9 @@ impl KeyState {
     fn may_fail(self, guard: Guard) -> bool {
         match guard {
             Guard::Always => false,
-            Guard::Revision(revision) => self.value.is_none() || !self.is_exact || self.modified != revision,
+            Guard::Revision(revision) => {
+                self.value.is_none() || !self.is_exact || self.modified != revision
+            }
             Guard::Exists => self.value.is_none(),
             Guard::Absent => self.value.is_some(),
         }

@@ -1,7 +1,9 @@
 //! Reads of many keys that are not those of one state.
 
 use super::{log, put, seen};
-use crate::linearizability::history::{Answer, Call, Consistency, Ending, Guard, Key, Operation, OperationId, Seen};
+use crate::linearizability::history::{
+    Answer, Call, Consistency, Ending, Guard, Key, Operation, OperationId, Seen,
+};
 use crate::linearizability::key;
 use crate::linearizability::listing::{Listing, Order, Page};
 use crate::linearizability::witness::{self, WitnessViolation, Write};
@@ -15,8 +17,17 @@ fn put_at(key: &str, id: u64, time: (u64, u64), revision: u64) -> Operation {
 fn list(id: u64, time: (u64, u64), revision: u64, listed: &[(&str, Option<Seen>)]) -> Operation {
     let items = listed.iter().filter_map(|(key, seen)| Some((Key::from(*key), (*seen)?))).collect();
     let answer = Answer::Listed(Page { items, has_more: false });
-    let call = Call::List { listing: Listing::of_prefix(""), at: None, consistency: Consistency::Linearizable };
-    Operation { id: OperationId(id), called: time.0, call, ending: Ending::Answered { at: time.1, revision, answer } }
+    let call = Call::List {
+        listing: Listing::of_prefix(""),
+        at: None,
+        consistency: Consistency::Linearizable,
+    };
+    Operation {
+        id: OperationId(id),
+        called: time.0,
+        call,
+        ending: Ending::Answered { at: time.1, revision, answer },
+    }
 }
 
 /// The same of another listing, as of a revision.
@@ -29,7 +40,12 @@ fn page_of(mut operation: Operation, to: Listing, revision: Option<u64>) -> Oper
 
 /// Two keys, of which one is written again while a list is read.
 fn writes() -> [Operation; 4] {
-    [put_at("a", 1, (0, 10), 1), put_at("b", 2, (20, 30), 2), put_at("a", 3, (40, 90), 3), put_at("b", 4, (41, 91), 4)]
+    [
+        put_at("a", 1, (0, 10), 1),
+        put_at("b", 2, (20, 30), 2),
+        put_at("a", 3, (40, 90), 3),
+        put_at("b", 4, (41, 91), 4),
+    ]
 }
 
 fn check(listed: &[Operation]) -> Result<(), WitnessViolation> {
@@ -49,15 +65,26 @@ fn a_list_of_one_state_is_accepted() {
 
 #[test]
 fn a_list_that_mixes_two_revisions_is_rejected() {
-    // The second key is as it was after the first was written again, the first as it was before: each is new enough alone.
+    // The second key is as it was after the first was written again, the first as it was
+    // before: each is new enough alone.
     let torn = list(9, (50, 80), 4, &[("a", seen(1, 1)), ("b", seen(4, 4))]);
-    assert_eq!(key::check(&[&writes()[..], std::slice::from_ref(&torn)].concat()), Ok(()), "which only the witness sees");
+    assert_eq!(
+        key::check(&[&writes()[..], std::slice::from_ref(&torn)].concat()),
+        Ok(()),
+        "which only the witness sees"
+    );
     for revision in 2..=4 {
         let mut torn = torn.clone();
         if let Ending::Answered { revision: answered, .. } = &mut torn.ending {
             *answered = revision;
         }
-        assert!(matches!(check(&[torn]), Err(WitnessViolation::WrongAnswer { operation: OperationId(9), .. })), "{revision}");
+        assert!(
+            matches!(
+                check(&[torn]),
+                Err(WitnessViolation::WrongAnswer { operation: OperationId(9), .. })
+            ),
+            "{revision}"
+        );
     }
 }
 
@@ -67,9 +94,13 @@ fn a_list_that_is_older_than_an_acknowledged_write_is_rejected() {
     let (earlier, later) = (OperationId(4), OperationId(9));
     let reversed = WitnessViolation::TimeReversed { earlier, earlier_at: 8, later, later_at: 7 };
     assert_eq!(check(std::slice::from_ref(&old)), Err(reversed));
-    assert!(key::check(&[&writes()[..], &[old]].concat()).is_err(), "the key that it shows too old is enough");
+    assert!(
+        key::check(&[&writes()[..], &[old]].concat()).is_err(),
+        "the key that it shows too old is enough"
+    );
     // It has none of the keys that were written since, so that no key alone shows it.
-    let other = page_of(list(9, (100, 110), 3, &[("a", seen(3, 3))]), Listing::of_prefix("a"), None);
+    let other =
+        page_of(list(9, (100, 110), 3, &[("a", seen(3, 3))]), Listing::of_prefix("a"), None);
     assert_eq!(key::check(&[&writes()[..], std::slice::from_ref(&other)].concat()), Ok(()));
     assert!(matches!(check(&[other]), Err(WitnessViolation::TimeReversed { .. })));
 }
@@ -79,7 +110,10 @@ fn a_list_that_leaves_a_key_out_or_invents_one_is_rejected() {
     let less = list(9, (100, 110), 4, &[("a", seen(3, 3))]);
     let more = list(9, (100, 110), 4, &[("a", seen(3, 3)), ("b", seen(4, 4)), ("c", seen(4, 4))]);
     for wrong in [less, more] {
-        assert!(matches!(check(std::slice::from_ref(&wrong)), Err(WitnessViolation::WrongAnswer { .. })));
+        assert!(matches!(
+            check(std::slice::from_ref(&wrong)),
+            Err(WitnessViolation::WrongAnswer { .. })
+        ));
         assert!(key::check(&[&writes()[..], &[wrong]].concat()).is_err());
     }
 }
@@ -88,16 +122,23 @@ fn a_list_that_leaves_a_key_out_or_invents_one_is_rejected() {
 fn a_page_of_another_revision_than_the_first_one_is_rejected() {
     let first = Listing { limit: Some(1), ..Listing::of_prefix("") };
     let mut one = page_of(list(8, (50, 55), 3, &[("a", seen(3, 3))]), first.clone(), None);
-    let Ending::Answered { answer: Answer::Listed(page), .. } = &mut one.ending else { unreachable!("it is a page") };
+    let Ending::Answered { answer: Answer::Listed(page), .. } = &mut one.ending else {
+        unreachable!("it is a page")
+    };
     page.has_more = true;
     let next = first.next(page).unwrap();
-    let second = |revision, b| page_of(list(9, (95, 99), revision, &[("b", b)]), next.clone(), Some(3));
+    let second =
+        |revision, b| page_of(list(9, (95, 99), revision, &[("b", b)]), next.clone(), Some(3));
     assert_eq!(check(&[one.clone(), second(3, seen(2, 2))]), Ok(()));
     let newest = second(4, seen(4, 4));
-    let other = WitnessViolation::OtherRevision { operation: OperationId(9), asked: 3, answered: 4 };
+    let other =
+        WitnessViolation::OtherRevision { operation: OperationId(9), asked: 3, answered: 4 };
     assert_eq!(check(&[one.clone(), newest]), Err(other));
     let said_to_be_the_first_ones = second(3, seen(4, 4));
-    assert!(matches!(check(&[one, said_to_be_the_first_ones]), Err(WitnessViolation::WrongAnswer { .. })));
+    assert!(matches!(
+        check(&[one, said_to_be_the_first_ones]),
+        Err(WitnessViolation::WrongAnswer { .. })
+    ));
 }
 
 #[test]
@@ -106,7 +147,9 @@ fn a_page_that_skips_a_key_comes_in_another_order_or_is_too_long_is_rejected() {
     let first = Listing { limit: Some(1), ..Listing::of_prefix("") };
     let with_more = |listing: &Listing, listed: &[(&str, Option<Seen>)]| {
         let mut page = page_of(list(9, (100, 110), 4, listed), listing.clone(), None);
-        let Ending::Answered { answer: Answer::Listed(listed), .. } = &mut page.ending else { unreachable!("it is a page") };
+        let Ending::Answered { answer: Answer::Listed(listed), .. } = &mut page.ending else {
+            unreachable!("it is a page")
+        };
         listed.has_more = true;
         check(&[page])
     };
@@ -134,7 +177,8 @@ fn a_long_history_with_as_many_lists_as_writes_is_decided() {
                 Some((format!("{slot:04}"), seen(10 * written, written + 1)))
             })
             .collect();
-        let there: Vec<(&str, Option<Seen>)> = there.iter().map(|(key, seen)| (key.as_str(), *seen)).collect();
+        let there: Vec<(&str, Option<Seen>)> =
+            there.iter().map(|(key, seen)| (key.as_str(), *seen)).collect();
         history.push(list(id + 2, (at + 60, at + 90), revision, &there));
     }
     assert_eq!(key::check(&history), Ok(()));

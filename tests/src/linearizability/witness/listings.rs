@@ -1,7 +1,7 @@
 //! Are the keys of each listing those of one state, the one that its answer names?
 //!
-//! Listings are checked by revision while the state is rolled forward once over the witness: each costs the keys that are there to list,
-//! however long the history is.
+//! Listings are checked by revision while the state is rolled forward once over the
+//! witness: each costs the keys that are there to list, however long the history is.
 
 use super::state::State;
 use super::{Witness, WitnessViolation};
@@ -21,7 +21,9 @@ pub(super) fn check(history: &[Operation], witness: &Witness) -> Result<(), Witn
     let mut state = State::default();
     let mut writes = (1..).zip(witness).peekable();
     for listed in pages {
-        while let Some((revision, write)) = writes.next_if(|(revision, _)| *revision <= listed.revision) {
+        while let Some((revision, write)) =
+            writes.next_if(|(revision, _)| *revision <= listed.revision)
+        {
             state.execute(revision, &write.call);
         }
         listed.check(&state)?;
@@ -32,9 +34,10 @@ pub(super) fn check(history: &[Operation], witness: &Witness) -> Result<(), Witn
 impl<'a> Listed<'a> {
     fn of(operation: &'a Operation) -> Option<Self> {
         match (&operation.call, &operation.ending) {
-            (Call::List { listing, .. }, Ending::Answered { revision, answer: Answer::Listed(page), .. }) => {
-                Some(Self { revision: *revision, operation, listing, page })
-            }
+            (
+                Call::List { listing, .. },
+                Ending::Answered { revision, answer: Answer::Listed(page), .. },
+            ) => Some(Self { revision: *revision, operation, listing, page }),
             _ => None,
         }
     }

@@ -28,15 +28,23 @@ impl State {
         let delete = |key: &Key| Change { key: Key::clone(key), value: None };
         let changes = match call {
             Call::Read { .. } | Call::List { .. } => Vec::new(),
-            Call::Put { key, value, .. } => vec![Change { key: Key::clone(key), value: Some(*value) }],
-            Call::Delete { key, .. } => self.keys.get_key_value(key).map(|(key, _)| delete(key)).into_iter().collect(),
-            Call::DeletePrefix { prefix } => {
-                Listing::of_prefix(prefix).among(&self.keys).into_iter().map(|(key, _)| delete(key)).collect()
+            Call::Put { key, value, .. } => {
+                vec![Change { key: Key::clone(key), value: Some(*value) }]
             }
+            Call::Delete { key, .. } => {
+                self.keys.get_key_value(key).map(|(key, _)| delete(key)).into_iter().collect()
+            }
+            Call::DeletePrefix { prefix } => Listing::of_prefix(prefix)
+                .among(&self.keys)
+                .into_iter()
+                .map(|(key, _)| delete(key))
+                .collect(),
         };
         for Change { key, value } in &changes {
             match value {
-                Some(value) => self.keys.insert(Key::clone(key), Version { value: *value, modified: revision }),
+                Some(value) => {
+                    self.keys.insert(Key::clone(key), Version { value: *value, modified: revision })
+                }
                 None => self.keys.remove(key),
             };
         }

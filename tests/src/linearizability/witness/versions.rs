@@ -18,7 +18,8 @@ pub struct Version {
 /// All that each key ever was.
 #[derive(Debug, Default)]
 pub struct Versions {
-    /// For each key the revisions that touched it, ascending, and what it was from there on.
+    /// For each key the revisions that touched it, ascending, and what it was from there
+    /// on.
     keys: BTreeMap<Key, Vec<(u64, Option<ValueId>)>>,
     /// How many keys each revision deleted; the first is revision 1's.
     deleted: Vec<u64>,

@@ -1,4 +1,5 @@
-//! Its writer: decides all that waits, writes it, and has the answers ready for when it is synced.
+//! Its writer: decides all that waits, writes it, and has the answers ready for when it
+//! is synced.
 
 use std::time::Duration;
 
@@ -87,13 +88,17 @@ fn note_promise(reach: &mut Reach, promise: &Promise) {
 pub(super) fn is_of_leader(message: &Message) -> bool {
     matches!(
         message,
-        Message::Prepared(_, PrepareReply::Promise(_)) | Message::Accepted(_, AcceptReply::Accepted(_) | AcceptReply::Full(_))
+        Message::Prepared(_, PrepareReply::Promise(_))
+            | Message::Accepted(_, AcceptReply::Accepted(_) | AcceptReply::Full(_))
     )
 }
 
 impl AcceptorNode {
     /// Decides all that waits, writes what that needs, and starts to sync.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "all other messages are never sent here, which is a panic")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "all other messages are never sent here, which is a panic"
+    )]
     pub(super) fn write_group(&mut self, env: &mut Environment) -> Fate {
         for delivery in std::mem::take(&mut self.waiting) {
             let back = delivery.back();
@@ -102,7 +107,8 @@ impl AcceptorNode {
                 Message::ReadVotes(slot) => Ok(PendingReply::Votes(self.votes(slot))),
                 Message::Accept(accept) => {
                     let reply = self.decide_accept(env, &accept);
-                    if delivery.copy == Copied::Again && self.ignores(&accept, reply.as_ref().ok()) {
+                    if delivery.copy == Copied::Again && self.ignores(&accept, reply.as_ref().ok())
+                    {
                         env.reach.hit(Reached::AcceptIgnored);
                     }
                     reply
@@ -118,7 +124,8 @@ impl AcceptorNode {
                 }
             }
         }
-        // Only here does it change, and only by records; the coordinator's and the replica's cores check themselves after each step.
+        // Only here does it change, and only by records; the coordinator's and the
+        // replica's cores check themselves after each step.
         if self.syncing.iter().any(|pending| pending.reply.changes_something()) {
             self.changes += 1;
             if self.changes.is_multiple_of(CHECK_INTERVAL) {
@@ -138,7 +145,9 @@ impl AcceptorNode {
             self.disk.write(records);
         }
         let is_group = self.disk.unsynced().len() > 1;
-        if self.process.crashes_at(CrashPoint::Written) || (is_group && self.process.crashes_at(CrashPoint::WrittenMany)) {
+        if self.process.crashes_at(CrashPoint::Written)
+            || (is_group && self.process.crashes_at(CrashPoint::WrittenMany))
+        {
             return Fate::Crashed;
         }
         self.is_syncing = true;
@@ -165,7 +174,11 @@ impl AcceptorNode {
     }
 
     /// Decides, or says why not. Also a leader whose votes find no room is heard.
-    fn decide_accept(&mut self, env: &Environment, accept: &Accept) -> Result<PendingReply, Box<Message>> {
+    fn decide_accept(
+        &mut self,
+        env: &Environment,
+        accept: &Accept,
+    ) -> Result<PendingReply, Box<Message>> {
         let plan = match self.core.plan_accept(accept) {
             Ok(plan) => plan,
             Err(error) => panic!("a coordinator sent what none should: {error}"),
@@ -177,14 +190,18 @@ impl AcceptorNode {
         Ok(PendingReply::Accept(accept.ballot, self.core.commit(plan)))
     }
 
-    /// Whether values that it has voted for already, at this very ballot, led to nothing but the same answer.
+    /// Whether values that it has voted for already, at this very ballot, led to nothing
+    /// but the same answer.
     fn ignores(&self, accept: &Accept, reply: Option<&PendingReply>) -> bool {
-        let is_nothing_new = matches!(reply, Some(PendingReply::Accept(_, decision)) if decision.records.is_empty());
+        let is_nothing_new =
+            matches!(reply, Some(PendingReply::Accept(_, decision)) if decision.records.is_empty());
         let is_voted_for = |slot: Slot| {
             let (votes, _) = self.core.votes(slot);
             votes.first().is_some_and(|vote| (vote.slot, vote.ballot) == (slot, accept.ballot))
         };
-        is_nothing_new && !accept.proposals.is_empty() && accept.proposals.iter().all(|proposal| is_voted_for(proposal.slot))
+        is_nothing_new
+            && !accept.proposals.is_empty()
+            && accept.proposals.iter().all(|proposal| is_voted_for(proposal.slot))
     }
 
     fn votes(&self, from: Slot) -> VotesPage {

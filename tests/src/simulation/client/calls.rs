@@ -16,7 +16,9 @@ impl Client {
         let linearizable = Consistency::Linearizable;
         match self.stage {
             Stage::MustWrite => return Call::Put { key, value: operation.0, guard: Guard::Always },
-            Stage::MustRead | Stage::Done => return Call::Read { key, at: None, consistency: self.unread_consistency() },
+            Stage::MustRead | Stage::Done => {
+                return Call::Read { key, at: None, consistency: self.unread_consistency() };
+            }
             Stage::Working => {}
         }
         match self.random.weighted(&self.workload.weights) {
@@ -39,7 +41,8 @@ impl Client {
         }
     }
 
-    /// One in four reads many keys at once. None reads the past, and no list has pages: a replica's are SQL, which is not here.
+    /// One in four reads many keys at once. None reads the past, and no list has pages: a
+    /// replica's are SQL, which is not here.
     fn draw_read(&mut self, key: Key, consistency: Consistency) -> Call {
         if !self.random.chance(MILLION / 4) {
             return Call::Read { key, at: None, consistency };

@@ -1,6 +1,9 @@
-//! What is asked of the acceptors: no more at a time than the real driver asks, and for no longer.
+//! What is asked of the acceptors: no more at a time than the real driver asks, and for
+//! no longer.
 
-use coordinator::config::shell::{ACCEPT_TIMEOUT, POLL_TIMEOUT, POLLS_IN_FLIGHT, PREPARE_TIMEOUT, PREPARES_IN_FLIGHT};
+use coordinator::config::shell::{
+    ACCEPT_TIMEOUT, POLL_TIMEOUT, POLLS_IN_FLIGHT, PREPARE_TIMEOUT, PREPARES_IN_FLIGHT,
+};
 use coordinator::effect::{AcceptorIndex, Input, PollNumber};
 use coordinator::outbox::{Outbox, OutboxLimits};
 use shared::discovery::INTERVAL;
@@ -33,7 +36,8 @@ impl Line {
 }
 
 impl CoordinatorNode {
-    /// It waits for votes and promises as long as in truth, and no longer: that it makes progress may rest on it.
+    /// It waits for votes and promises as long as in truth, and no longer: that it makes
+    /// progress may rest on it.
     pub fn hurry(&mut self, env: &mut Environment) {
         let now = self.now(env);
         self.patience = 1;
@@ -49,7 +53,12 @@ impl CoordinatorNode {
     pub(super) fn announce(&mut self, env: &mut Environment) {
         let name = self.process.id.to_string().parse().expect("a name");
         let url = format!("sim://{}", self.process.id);
-        let member = Member { name, service: Service::Coordinator, url, instance: Instance(self.core.id().0) };
+        let member = Member {
+            name,
+            service: Service::Coordinator,
+            url,
+            instance: Instance(self.core.id().0),
+        };
         for acceptor in (0..self.acceptors).map(NodeId::Acceptor) {
             env.ask(&self.process, acceptor, 0, Message::Announce(member.clone()));
         }
@@ -57,12 +66,24 @@ impl CoordinatorNode {
     }
 
     pub(super) fn poll(&mut self, env: &mut Environment, to: AcceptorIndex, poll: PollNumber) {
-        ask_if_few(env, &self.process, to, (&mut self.lines[to.0].polls, POLLS_IN_FLIGHT), Message::Poll(poll));
+        ask_if_few(
+            env,
+            &self.process,
+            to,
+            (&mut self.lines[to.0].polls, POLLS_IN_FLIGHT),
+            Message::Poll(poll),
+        );
     }
 
     pub(super) fn prepare(&mut self, env: &mut Environment, to: AcceptorIndex, message: Prepare) {
         let prepares = &mut self.lines[to.0].prepares;
-        ask_if_few(env, &self.process, to, (prepares, PREPARES_IN_FLIGHT), Message::Prepare(message));
+        ask_if_few(
+            env,
+            &self.process,
+            to,
+            (prepares, PREPARES_IN_FLIGHT),
+            Message::Prepare(message),
+        );
     }
 
     pub(super) fn send_accepts(&mut self, env: &mut Environment) {
@@ -77,7 +98,10 @@ impl CoordinatorNode {
     }
 
     /// What it asked for came, or the news that it will not.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "all other messages are never sent here, which is a panic")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "all other messages are never sent here, which is a panic"
+    )]
     pub(super) fn on_answer(
         &mut self,
         env: &mut Environment,
@@ -89,7 +113,9 @@ impl CoordinatorNode {
         let asked = if let Message::Refused(request) = &answer { &**request } else { &answer };
         let is_heard = match asked {
             Message::Polled(..) | Message::Poll(_) => line.polls.answer(now, call) != Met::TooLate,
-            Message::Prepared(..) | Message::Prepare(_) => line.prepares.answer(now, call) != Met::TooLate,
+            Message::Prepared(..) | Message::Prepare(_) => {
+                line.prepares.answer(now, call) != Met::TooLate
+            }
             Message::Accepted(..) | Message::Accept(_) => match self.accepts.answer(now, call) {
                 Met::First(_) => {
                     line.outbox.done();
@@ -100,9 +126,11 @@ impl CoordinatorNode {
             },
             Message::Votes(_) | Message::ReadVotes(_) => {
                 match self.pages.answer(now, call) {
-                    Met::First(fetch) => {
-                        self.on_page(env, fetch, if let Message::Votes(page) = answer { Some(page) } else { None })
-                    }
+                    Met::First(fetch) => self.on_page(
+                        env,
+                        fetch,
+                        if let Message::Votes(page) = answer { Some(page) } else { None },
+                    ),
                     Met::Again => {}
                     Met::TooLate => env.reach.hit(Reached::AnsweredTooLate),
                 }
@@ -129,7 +157,8 @@ impl CoordinatorNode {
     }
 }
 
-/// Asks an acceptor, unless so many questions of the kind are under way to it that another one is pointless.
+/// Asks an acceptor, unless so many questions of the kind are under way to it that
+/// another one is pointless.
 fn ask_if_few(
     env: &mut Environment,
     process: &Process,
@@ -148,7 +177,9 @@ fn ask_if_few(
 fn index(from: NodeId) -> AcceptorIndex {
     match from {
         NodeId::Acceptor(number) => AcceptorIndex(usize::from(number)),
-        NodeId::Coordinator(_) | NodeId::Replica(_) | NodeId::Client(_) => unreachable!("{from} is no acceptor"),
+        NodeId::Coordinator(_) | NodeId::Replica(_) | NodeId::Client(_) => {
+            unreachable!("{from} is no acceptor")
+        }
     }
 }
 

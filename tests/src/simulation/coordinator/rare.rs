@@ -40,7 +40,9 @@ impl News {
     pub(super) fn of(input: &Input) -> Self {
         match input {
             Input::PrepareReply { reply: PrepareReply::Nack(nack), .. }
-            | Input::AcceptReply { reply: AcceptReply::Nack(nack), .. } => Self::Refused(nack.promised),
+            | Input::AcceptReply { reply: AcceptReply::Nack(nack), .. } => {
+                Self::Refused(nack.promised)
+            }
             Input::Fired(Timer::Election) => Self::Waited,
             Input::PrepareReply { .. }
             | Input::AcceptReply { .. }
@@ -58,11 +60,18 @@ impl CoordinatorNode {
     pub(super) fn note_past(&self, env: &mut Environment, input: &Input) {
         let is_past = |ballot: &Ballot| Some(*ballot) < self.core.ballot();
         match (self.core.phase(), input) {
-            (Phase::Phase1, Input::PrepareReply { ballot, reply: PrepareReply::Promise(_), .. }) if is_past(ballot) => {
+            (
+                Phase::Phase1,
+                Input::PrepareReply { ballot, reply: PrepareReply::Promise(_), .. },
+            ) if is_past(ballot) => {
                 env.reach.hit(Reached::PromisedBefore);
             }
-            (Phase::Phase2, Input::AcceptReply { ballot, reply: AcceptReply::Accepted(accepted), .. }) if is_past(ballot) => {
-                let in_flight = self.core.chosen_below()..self.core.status(Duration::ZERO).next_slot.unwrap_or_default();
+            (
+                Phase::Phase2,
+                Input::AcceptReply { ballot, reply: AcceptReply::Accepted(accepted), .. },
+            ) if is_past(ballot) => {
+                let in_flight = self.core.chosen_below()
+                    ..self.core.status(Duration::ZERO).next_slot.unwrap_or_default();
                 if accepted.slots.iter().any(|slot| in_flight.contains(slot)) {
                     env.reach.hit(Reached::VotedBefore);
                 }
@@ -74,8 +83,14 @@ impl CoordinatorNode {
     /// Looks at what came of news.
     pub(super) fn follow(&self, env: &mut Environment, news: News, effects: &[Effect]) {
         match news {
-            News::Refused(higher) => invariant_a_higher_ballot_ends_leadership(self.process.id, self.core.ballot(), higher),
-            News::Waited if effects.iter().any(|effect| matches!(effect, Effect::PollWatermarks { .. })) => {
+            News::Refused(higher) => invariant_a_higher_ballot_ends_leadership(
+                self.process.id,
+                self.core.ballot(),
+                higher,
+            ),
+            News::Waited
+                if effects.iter().any(|effect| matches!(effect, Effect::PollWatermarks { .. })) =>
+            {
                 env.spring(Moment::Doubted, self.process.id);
             }
             News::Waited | News::Other => {}
@@ -85,16 +100,24 @@ impl CoordinatorNode {
     /// Notes what rare things led to.
     pub(super) fn note(&self, env: &mut Environment, cause: Cause, effects: &[Effect]) {
         let proposed = || {
-            effects
-                .iter()
-                .filter_map(|effect| if let Effect::Accept { message, .. } = effect { Some(&message.proposals) } else { None })
+            effects.iter().filter_map(|effect| {
+                if let Effect::Accept { message, .. } = effect {
+                    Some(&message.proposals)
+                } else {
+                    None
+                }
+            })
         };
         match cause {
             Cause::Usual => {}
             Cause::AnswerAgain if effects.is_empty() => env.reach.hit(Reached::AnswerIgnored),
             Cause::ProposalAgain if self.core.phase() == Phase::Phase2 => {
-                let is_refusal =
-                    |effect: &Effect| matches!(effect, Effect::ProposalReply { reply: ProposalReply::Overloaded { .. }, .. });
+                let is_refusal = |effect: &Effect| {
+                    matches!(
+                        effect,
+                        Effect::ProposalReply { reply: ProposalReply::Overloaded { .. }, .. }
+                    )
+                };
                 if proposed().all(Vec::is_empty) && !effects.iter().any(is_refusal) {
                     env.reach.hit(Reached::ProposalIgnored);
                 }

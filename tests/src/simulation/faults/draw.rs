@@ -9,19 +9,31 @@ use crate::simulation::node::{CrashPoint, NodeId};
 use crate::simulation::plan::Topology;
 use crate::simulation::random::{MILLION, Random};
 
-/// The kinds of fault, each of which a run has or has not ("swarm testing", Groce and others, 2012: leaving kinds out lets the
-/// others get further).
+/// The kinds of fault, each of which a run has or has not ("swarm testing", Groce and
+/// others, 2012: leaving kinds out lets the others get further).
 const KINDS: usize = 21;
 
-/// Those in several acts. In some runs there is only one of them, for where others break in it seldom comes to its end.
+/// Those in several acts. In some runs there is only one of them, for where others break
+/// in it seldom comes to its end.
 const PLAYS: [usize; 7] = [15, 16, 17, 17, 18, 19, 20];
 
-/// Draws the faults of a run of this length. `unlucky` are the nodes whose disks may be lost: few enough that nothing that was
-/// acknowledged goes with them.
+/// Draws the faults of a run of this length. `unlucky` are the nodes whose disks may be
+/// lost: few enough that nothing that was acknowledged goes with them.
 #[must_use]
-pub fn draw(random: &mut Random, topology: &Topology, length: Duration, unlucky: &[NodeId]) -> Vec<Fault> {
+pub fn draw(
+    random: &mut Random,
+    topology: &Topology,
+    length: Duration,
+    unlucky: &[NodeId],
+) -> Vec<Fault> {
     let mut weights: Vec<u32> = (0..KINDS)
-        .map(|_| if random.chance(450_000) { u32::try_from(random.between(1, 10)).expect("small") } else { 0 })
+        .map(|_| {
+            if random.chance(450_000) {
+                u32::try_from(random.between(1, 10)).expect("small")
+            } else {
+                0
+            }
+        })
         .collect();
     let is_play = random.chance(MILLION / 6);
     if is_play {
@@ -64,7 +76,10 @@ impl Draw<'_> {
             1 => FaultKind::PowerCut { nodes: self.some_servers(), down: lasts },
             2 => FaultKind::Cut { cut: self.cut(), lasts },
             3 => FaultKind::Pause { target: self.target(), lasts },
-            4 => FaultKind::Drift { node, rate: u32::try_from(self.random.between(500_000, 2_000_000)).expect("small") },
+            4 => FaultKind::Drift {
+                node,
+                rate: u32::try_from(self.random.between(500_000, 2_000_000)).expect("small"),
+            },
             5 => FaultKind::Jump { node, by: self.lasts() },
             6 => {
                 let by = i64::try_from(self.random.between(0, 7_200_000)).expect("small");
@@ -82,16 +97,30 @@ impl Draw<'_> {
                 after: self.random.magnitude(Duration::from_millis(1), Duration::from_millis(400)),
                 lasts: self.random.duration(Duration::from_millis(500), Duration::from_secs(4)),
             },
-            16 => FaultKind::Drag { target: self.leader_or_any(), slow: self.slow(), lasts: self.scene() },
-            17 => FaultKind::Relapse { coordinator: self.coordinator(), slow: self.slow_past(), lasts: self.scene() * 2 },
+            16 => FaultKind::Drag {
+                target: self.leader_or_any(),
+                slow: self.slow(),
+                lasts: self.scene(),
+            },
+            17 => FaultKind::Relapse {
+                coordinator: self.coordinator(),
+                slow: self.slow_past(),
+                lasts: self.scene() * 2,
+            },
             18 => FaultKind::Deafen {
                 missed: self.minority(),
                 lasts: self.random.duration(Duration::from_secs(1), Duration::from_secs(3)),
             },
-            19 => FaultKind::Oversleep { sleeps: self.random.duration(Duration::from_millis(200), Duration::from_millis(1_900)) },
+            19 => FaultKind::Oversleep {
+                sleeps: self
+                    .random
+                    .duration(Duration::from_millis(200), Duration::from_millis(1_900)),
+            },
             20 => FaultKind::Straggle {
                 replica: *self.random.pick(&self.topology.replicas()),
-                sleeps: self.random.magnitude(Duration::from_millis(10), Duration::from_millis(500)),
+                sleeps: self
+                    .random
+                    .magnitude(Duration::from_millis(10), Duration::from_millis(500)),
                 slow: self.one_behind(),
                 lasts: self.scene(),
             },
@@ -117,7 +146,11 @@ impl Draw<'_> {
     }
 
     fn leader_or_any(&mut self) -> Target {
-        if self.random.chance(MILLION / 2) { Target::Leader } else { Target::Node(self.coordinator()) }
+        if self.random.chance(MILLION / 2) {
+            Target::Leader
+        } else {
+            Target::Node(self.coordinator())
+        }
     }
 
     /// Long enough to lose an election, to stand back, and to win another.
@@ -126,10 +159,15 @@ impl Draw<'_> {
     }
 
     fn slow(&mut self) -> Slow {
-        if self.random.chance(MILLION / 4) { self.slow_talks(vec![Talk::Votes]) } else { self.slow_phases() }
+        if self.random.chance(MILLION / 4) {
+            self.slow_talks(vec![Talk::Votes])
+        } else {
+            self.slow_phases()
+        }
     }
 
-    /// Longer than a leadership that nobody answers, so that what answers it comes to the next.
+    /// Longer than a leadership that nobody answers, so that what answers it comes to the
+    /// next.
     fn slow_past(&mut self) -> Slow {
         if self.random.chance(MILLION / 4) {
             return self.slow_phases();
@@ -141,11 +179,17 @@ impl Draw<'_> {
     /// Longer than trimming takes, and not too long for who waits for votes.
     fn one_behind(&mut self) -> Slow {
         let delay = (Duration::from_millis(800), Duration::from_millis(1_900));
-        Slow { talks: vec![Talk::Votes, Talk::Accepts], pace: Pace::OneBehind, share: MILLION, delay }
+        Slow {
+            talks: vec![Talk::Votes, Talk::Accepts],
+            pace: Pace::OneBehind,
+            share: MILLION,
+            delay,
+        }
     }
 
     fn slow_phases(&mut self) -> Slow {
-        const PHASES: [&[Talk]; 3] = [&[Talk::Prepares], &[Talk::Accepts], &[Talk::Prepares, Talk::Accepts]];
+        const PHASES: [&[Talk]; 3] =
+            [&[Talk::Prepares], &[Talk::Accepts], &[Talk::Prepares, Talk::Accepts]];
         let talks = self.random.pick(&PHASES).to_vec();
         self.slow_talks(talks)
     }
@@ -153,7 +197,8 @@ impl Draw<'_> {
     /// Longer than a round trip, or longer than a leadership that nobody answers.
     fn slow_talks(&mut self, talks: Vec<Talk>) -> Slow {
         let least = Duration::from_millis(*self.random.pick(&[50, 1_500]));
-        let most = least + self.random.duration(Duration::from_millis(500), Duration::from_millis(1_500));
+        let most =
+            least + self.random.duration(Duration::from_millis(500), Duration::from_millis(1_500));
         Slow {
             talks,
             pace: Pace::Mixed,
@@ -163,24 +208,36 @@ impl Draw<'_> {
     }
 
     fn minority(&mut self) -> u8 {
-        u8::try_from(self.random.below(u64::from(self.topology.acceptors / 2) + 1)).expect("few acceptors")
+        u8::try_from(self.random.below(u64::from(self.topology.acceptors / 2) + 1))
+            .expect("few acceptors")
     }
 
     fn ambush(&mut self) -> FaultKind {
-        let moment = *self.random.pick(&[Moment::Led, Moment::Led, Moment::ViewChosen, Moment::Doubted]);
+        let moment =
+            *self.random.pick(&[Moment::Led, Moment::Led, Moment::ViewChosen, Moment::Doubted]);
         let blow = *self.random.pick(&[Blow::Crash, Blow::Pause, Blow::Isolate, Blow::Strangle]);
         let after = self.random.magnitude(Duration::from_micros(10), Duration::from_millis(200));
         FaultKind::Ambush { moment, after, blow, lasts: self.lasts() }
     }
 
     fn crash(&mut self) -> FaultKind {
-        use CrashPoint::{Committed, Decided, Now, ReplicaStepped, Stepped, Synced, Written, WrittenMany};
+        use CrashPoint::{
+            Committed, Decided, Now, ReplicaStepped, Stepped, Synced, Written, WrittenMany,
+        };
         let target = self.target();
         let point = match target {
-            Target::Node(NodeId::Acceptor(_)) => {
-                *self.random.pick(&[Now, Decided, Written, WrittenMany, WrittenMany, Synced, Synced])
+            Target::Node(NodeId::Acceptor(_)) => *self.random.pick(&[
+                Now,
+                Decided,
+                Written,
+                WrittenMany,
+                WrittenMany,
+                Synced,
+                Synced,
+            ]),
+            Target::Node(NodeId::Coordinator(_)) | Target::Leader => {
+                *self.random.pick(&[Now, Stepped])
             }
-            Target::Node(NodeId::Coordinator(_)) | Target::Leader => *self.random.pick(&[Now, Stepped]),
             Target::Node(NodeId::Replica(_) | NodeId::Client(_)) | Target::Primary => {
                 *self.random.pick(&[Now, ReplicaStepped, Committed])
             }
@@ -202,7 +259,8 @@ impl Draw<'_> {
         servers
     }
 
-    /// A partition in two, one way or both; a partition that a few nodes bridge; or one node cut off.
+    /// A partition in two, one way or both; a partition that a few nodes bridge; or one
+    /// node cut off.
     fn cut(&mut self) -> Cut {
         let mut nodes = self.topology.all();
         self.random.shuffle(&mut nodes);
@@ -222,7 +280,11 @@ impl Draw<'_> {
             }
         };
         let second: Vec<NodeId> = second.into_iter().filter(|node| !first.contains(node)).collect();
-        if self.random.chance(MILLION / 3) { Cut::OneWay(first, second) } else { Cut::Between(first, second) }
+        if self.random.chance(MILLION / 3) {
+            Cut::OneWay(first, second)
+        } else {
+            Cut::Between(first, second)
+        }
     }
 
     fn diskful(&mut self) -> NodeId {
@@ -238,8 +300,14 @@ impl Draw<'_> {
     fn weather(&mut self) -> Weather {
         let mut share = |most: u64| u32::try_from(self.random.below(most)).expect("small");
         let (lost, repeated, late) = (share(300_000), share(300_000), share(300_000));
-        let slow = (Duration::from_millis(1), self.random.magnitude(Duration::from_millis(10), Duration::from_secs(10)));
-        let quick = (Duration::from_micros(10), self.random.magnitude(Duration::from_micros(100), Duration::from_millis(300)));
+        let slow = (
+            Duration::from_millis(1),
+            self.random.magnitude(Duration::from_millis(10), Duration::from_secs(10)),
+        );
+        let quick = (
+            Duration::from_micros(10),
+            self.random.magnitude(Duration::from_micros(100), Duration::from_millis(300)),
+        );
         Weather { lost, repeated, late, slow, quick }
     }
 }

@@ -25,7 +25,8 @@ struct Shadow {
 }
 
 impl Acceptors {
-    /// Whether the cluster is there whatever a minority of the acceptors loses: a quorum knows itself to be of it.
+    /// Whether the cluster is there whatever a minority of the acceptors loses: a quorum
+    /// knows itself to be of it.
     pub(super) fn is_formed(&self) -> bool {
         self.roster.as_ref().is_some_and(|roster| self.joined * 2 > roster.acceptors().len())
     }
@@ -85,32 +86,49 @@ impl Acceptors {
         self.shadows.remove(&acceptor);
     }
 
-    /// A quorum read rests on it that no vote is left out, and the answer to a write on it that no mark is ahead of the disk.
+    /// A quorum read rests on it that no vote is left out, and the answer to a write on
+    /// it that no mark is ahead of the disk.
     pub(super) fn invariant_watermarks_are_what_is_on_disk(&self, watermarks: &Watermarks) {
         let Watermarks { acceptor, promised, marks, .. } = watermarks;
         let shadow = self.shadow(*acceptor);
-        assert_eq!((*promised, *marks), (shadow.promised, shadow.marks), "invariant: {acceptor} says what it has on disk");
+        assert_eq!(
+            (*promised, *marks),
+            (shadow.promised, shadow.marks),
+            "invariant: {acceptor} says what it has on disk"
+        );
     }
 
-    /// What is said beside a vote or a promise is on disk too; what came there since may be missing. Above all, nothing
-    /// is called trimmed that is not: of such slots a promise tells no vote.
+    /// What is said beside a vote or a promise is on disk too; what came there since may
+    /// be missing. Above all, nothing is called trimmed that is not: of such slots a
+    /// promise tells no vote.
     pub(super) fn invariant_marks_are_on_disk(&self, acceptor: AcceptorId, marks: Marks) {
         let known = self.shadow(acceptor).marks;
         let is_known = marks.trimmed_below <= known.trimmed_below
             && marks.chosen_below <= known.chosen_below
             && marks.voted_below <= known.voted_below;
-        assert!(is_known, "invariant: marks are on disk before they are told: {acceptor} tells {marks:?}, and has {known:?}");
+        assert!(
+            is_known,
+            "invariant: marks are on disk before they are told: {acceptor} tells {marks:?}, and has {known:?}"
+        );
     }
 
-    /// A promise is on disk before it is given, and holds all votes from the asked slot on.
-    pub(super) fn invariant_a_promise_is_kept_and_complete(&self, promise: &Promise, votes: &Votes) {
+    /// A promise is on disk before it is given, and holds all votes from the asked slot
+    /// on.
+    pub(super) fn invariant_a_promise_is_kept_and_complete(
+        &self,
+        promise: &Promise,
+        votes: &Votes,
+    ) {
         let Promise { acceptor, ballot, .. } = promise;
         let promised = self.shadow(*acceptor).promised;
         assert!(
             promised >= Some(*ballot),
             "invariant: a promise is on disk before it is given: {acceptor} gives {ballot} and has {promised:?}"
         );
-        votes.invariant_a_promise_reports_every_vote(promise, self.shadow(*acceptor).marks.voted_below);
+        votes.invariant_a_promise_reports_every_vote(
+            promise,
+            self.shadow(*acceptor).marks.voted_below,
+        );
     }
 
     /// A vote is on disk before it is told.
@@ -128,10 +146,18 @@ impl Acceptors {
 
 impl Shadow {
     fn invariant_promises_rise(&self, ballot: Ballot) {
-        assert!(self.promised < Some(ballot), "invariant: promises rise, not from {:?} to {ballot}", self.promised);
+        assert!(
+            self.promised < Some(ballot),
+            "invariant: promises rise, not from {:?} to {ballot}",
+            self.promised
+        );
     }
 
     fn invariant_no_vote_below_the_promise(&self, ballot: Ballot) {
-        assert!(self.promised <= Some(ballot), "invariant: no vote below the promise {:?}: {ballot}", self.promised);
+        assert!(
+            self.promised <= Some(ballot),
+            "invariant: no vote below the promise {:?}: {ballot}",
+            self.promised
+        );
     }
 }

@@ -2,7 +2,8 @@
 
 use shared::ids::{BatchNumber, Epoch, Slot};
 use shared::message::{
-    Accept, AcceptReply, ChosenReply, Heartbeat, Marks, PrepareReply, Proposal, ProposalReply, Value, VotesPage,
+    Accept, AcceptReply, ChosenReply, Heartbeat, Marks, PrepareReply, Proposal, ProposalReply,
+    Value, VotesPage,
 };
 
 use super::{Observer, ReplicaSeen};
@@ -32,7 +33,12 @@ impl Observer {
             }
             Message::Propose(_, proposal) => {
                 let replica = self.replica(from);
-                self.golden.invariant_only_a_primary_proposes(from, replica.instance, replica.executed_below, proposal);
+                self.golden.invariant_only_a_primary_proposes(
+                    from,
+                    replica.instance,
+                    replica.executed_below,
+                    proposal,
+                );
                 self.invariant_a_batch_is_proposed_again_as_it_was(from, proposal);
             }
             Message::HeartbeatReply(reply) => self.claims_chosen(from, reply.chosen_below),
@@ -43,19 +49,32 @@ impl Observer {
                     self.votes.invariant_is_chosen(entry.slot, &entry.value);
                 }
             }
-            Message::Proposed(epoch, number, _, ProposalReply::Chosen { slot, chosen_below, .. }) => {
+            Message::Proposed(
+                epoch,
+                number,
+                _,
+                ProposalReply::Chosen { slot, chosen_below, .. },
+            ) => {
                 self.claims_chosen(from, *chosen_below);
                 self.invariant_chosen_is_what_was_proposed(from, *slot, (*epoch, *number));
             }
             Message::Poll(_)
             | Message::Prepare(_)
             | Message::Prepared(_, PrepareReply::Nack(_) | PrepareReply::Stranger(_))
-            | Message::Accepted(_, AcceptReply::Nack(_) | AcceptReply::Stranger(_) | AcceptReply::Full(_))
+            | Message::Accepted(
+                _,
+                AcceptReply::Nack(_) | AcceptReply::Stranger(_) | AcceptReply::Full(_),
+            )
             | Message::ReadVotes(_)
             | Message::Probe(_)
             | Message::Announce(_)
             | Message::Directory(_)
-            | Message::Proposed(.., ProposalReply::NotLeading | ProposalReply::Overloaded { .. } | ProposalReply::Unresolved)
+            | Message::Proposed(
+                ..,
+                ProposalReply::NotLeading
+                | ProposalReply::Overloaded { .. }
+                | ProposalReply::Unresolved,
+            )
             | Message::Fetch(..)
             | Message::Fetched(_, ChosenReply::Trimmed { .. } | ChosenReply::Unavailable)
             | Message::Call(..)
@@ -76,17 +95,29 @@ impl Observer {
         );
     }
 
-    /// A primary that hears that its batch is chosen takes every batch sent with that number to be.
+    /// A primary that hears that its batch is chosen takes every batch sent with that
+    /// number to be.
     fn invariant_a_batch_is_proposed_again_as_it_was(&mut self, from: NodeId, proposal: &Proposal) {
         let Proposal { epoch, number, value, .. } = proposal;
         let before = self.proposed.entry((*epoch, *number)).or_insert_with(|| value.clone());
-        assert!(before == value, "invariant: {from} proposes one batch {number} in epoch {epoch}, and always the same");
+        assert!(
+            before == value,
+            "invariant: {from} proposes one batch {number} in epoch {epoch}, and always the same"
+        );
     }
 
-    /// That something is chosen in the slot is not enough: whoever proposed answers its clients for its own batch.
-    fn invariant_chosen_is_what_was_proposed(&self, from: NodeId, slot: Slot, (epoch, number): (Epoch, BatchNumber)) {
+    /// That something is chosen in the slot is not enough: whoever proposed answers its
+    /// clients for its own batch.
+    fn invariant_chosen_is_what_was_proposed(
+        &self,
+        from: NodeId,
+        slot: Slot,
+        (epoch, number): (Epoch, BatchNumber),
+    ) {
         let Some(proposed) = self.proposed.get(&(epoch, number)) else {
-            panic!("invariant: {from} says that batch {number} of epoch {epoch} is chosen, which nobody proposed")
+            panic!(
+                "invariant: {from} says that batch {number} of epoch {epoch} is chosen, which nobody proposed"
+            )
         };
         let chosen = self.votes.chosen(slot);
         assert!(
@@ -107,8 +138,14 @@ impl Observer {
     fn on_heartbeat(&self, from: NodeId, heartbeat: &Heartbeat) {
         let ReplicaSeen { executed_below, durable_below, .. } = self.replica(from);
         let (executed, durable) = (heartbeat.executed_below, heartbeat.durable_below);
-        assert!(executed <= *executed_below, "invariant: {from} says all below {executed} is executed, not {executed_below}");
-        assert!(durable <= *durable_below, "invariant: {from} says all below {durable} is durable, not {durable_below}");
+        assert!(
+            executed <= *executed_below,
+            "invariant: {from} says all below {executed} is executed, not {executed_below}"
+        );
+        assert!(
+            durable <= *durable_below,
+            "invariant: {from} says all below {durable} is durable, not {durable_below}"
+        );
     }
 
     fn claims_marks(&self, from: NodeId, marks: Marks) {
@@ -118,6 +155,9 @@ impl Observer {
 
     fn claims_chosen(&self, from: NodeId, claimed: Slot) {
         let chosen = self.votes.chosen_below();
-        assert!(claimed <= chosen, "invariant: {from} says all below {claimed} is chosen, and it is below {chosen}");
+        assert!(
+            claimed <= chosen,
+            "invariant: {from} says all below {claimed} is chosen, and it is below {chosen}"
+        );
     }
 }

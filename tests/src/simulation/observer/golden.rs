@@ -1,13 +1,14 @@
-//! The chosen log, executed once more by the same pure function: what every replica must agree with.
+//! The chosen log, executed once more by the same pure function: what every replica must
+//! agree with.
 //!
-//! The function itself might be wrong on all replicas alike, so what the design says of it is checked here in other words: whose
-//! turn it was, and that time does not go back.
+//! The function itself might be wrong on all replicas alike, so what the design says of
+//! it is checked here in other words: whose turn it was, and that time does not go back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use replica::execute::Run;
-use replica::outcome::{CommandOutcome, Executed, SlotOutcome, VoidReason};
-use replica::working_set::WorkingSet;
+use replica::machine::execute::Run;
+use replica::machine::outcome::{CommandOutcome, Executed, SlotOutcome, VoidReason};
+use replica::machine::working_set::WorkingSet;
 use shared::ids::{Ballot, CoordinatorId, Epoch, Instance, Slot};
 use shared::message::{ChosenEntry, Proposal, View};
 
@@ -29,7 +30,8 @@ pub struct Golden {
     /// Every view that counted, and where it was chosen.
     views: BTreeMap<Epoch, (Slot, View)>,
     due: Due,
-    /// What was executed while there was but one replica in the view; all, while there is no more than one.
+    /// What was executed while there was but one replica in the view; all, while there is
+    /// no more than one.
     alone_below: Slot,
 }
 
@@ -67,8 +69,9 @@ impl Golden {
         self.operations.get(&operation).map(|(slot, _)| *slot)
     }
 
-    /// On how many replicas everything below a slot must be durable before it is trimmed. A leader that says so has a durable mark
-    /// from a heartbeat, and with it a view at least as new.
+    /// On how many replicas everything below a slot must be durable before it is trimmed.
+    /// A leader that says so has a durable mark from a heartbeat, and with it a view at
+    /// least as new.
     #[must_use]
     pub fn copies_needed(&self, below: Slot) -> usize {
         if below <= self.alone_below { 1 } else { 2 }
@@ -105,7 +108,9 @@ impl Golden {
                 VoidReason::ViewOutOfOrder { .. } => reach.hit(Reached::VoidView),
                 VoidReason::OtherEpoch { .. } => reach.hit(Reached::VoidOldEpoch),
                 VoidReason::OutOfOrder { .. } => reach.hit(Reached::VoidOutOfOrder),
-                VoidReason::Undecodable | VoidReason::ViewTooLarge { .. } | VoidReason::Unreadable { .. } => {
+                VoidReason::Undecodable
+                | VoidReason::ViewTooLarge { .. }
+                | VoidReason::Unreadable { .. } => {
                     panic!("invariant: services propose what can be read: {reason}")
                 }
             },
@@ -118,13 +123,23 @@ impl Golden {
         } else if self.alone_below == Slot(u64::MAX) {
             self.alone_below = slot;
         }
-        if self.views.last_key_value().is_some_and(|(_, (_, before))| before.primary != view.primary) {
+        if self
+            .views
+            .last_key_value()
+            .is_some_and(|(_, (_, before))| before.primary != view.primary)
+        {
             reach.hit(Reached::ViewChanged);
         }
         self.views.insert(view.epoch, (slot, view.clone()));
     }
 
-    fn note_batch(&mut self, slot: Slot, turn: Turn, outcomes: &[CommandOutcome], reach: &mut Reach) {
+    fn note_batch(
+        &mut self,
+        slot: Slot,
+        turn: Turn,
+        outcomes: &[CommandOutcome],
+        reach: &mut Reach,
+    ) {
         let Turn::Batch { calls, .. } = turn else { unreachable!("a batch was executed") };
         if outcomes.len() > 1 {
             reach.hit(Reached::Batched);
@@ -132,7 +147,9 @@ impl Golden {
         for ((operation, call), outcome) in calls.into_iter().zip(outcomes) {
             self.invariant_a_mutation_is_executed_once(operation, slot, *outcome);
             match outcome {
-                CommandOutcome::Created { .. } | CommandOutcome::Replaced { .. } | CommandOutcome::Deleted { .. } => {
+                CommandOutcome::Created { .. }
+                | CommandOutcome::Replaced { .. }
+                | CommandOutcome::Deleted { .. } => {
                     self.writes.push(Write { operation, call });
                 }
                 CommandOutcome::PreconditionFailed { .. } => {}
@@ -140,14 +157,32 @@ impl Golden {
         }
     }
 
-    fn invariant_a_mutation_is_executed_once(&mut self, operation: OperationId, slot: Slot, outcome: CommandOutcome) {
+    fn invariant_a_mutation_is_executed_once(
+        &mut self,
+        operation: OperationId,
+        slot: Slot,
+        outcome: CommandOutcome,
+    ) {
         let before = self.operations.insert(operation, (slot, outcome));
-        assert!(before.is_none(), "invariant: {operation:?} is executed once, not at {before:?} and again at {slot}");
+        assert!(
+            before.is_none(),
+            "invariant: {operation:?} is executed once, not at {before:?} and again at {slot}"
+        );
         let refused = self.not_applied.contains(&operation);
-        assert!(!refused, "invariant: {operation:?} was said never to happen, and is executed at {slot}");
+        assert!(
+            !refused,
+            "invariant: {operation:?} was said never to happen, and is executed at {slot}"
+        );
     }
 
-    fn invariant_time_never_goes_back(&self, slot: Slot, before: u64, turn: &Turn, outcome: &SlotOutcome, reach: &mut Reach) {
+    fn invariant_time_never_goes_back(
+        &self,
+        slot: Slot,
+        before: u64,
+        turn: &Turn,
+        outcome: &SlotOutcome,
+        reach: &mut Reach,
+    ) {
         let expected = match (turn, outcome) {
             (Turn::Batch { time_ms, .. }, SlotOutcome::Batch { .. }) => {
                 if *time_ms < before {
@@ -158,23 +193,39 @@ impl Golden {
             (Turn::Batch { .. } | Turn::Noop | Turn::View(_), _) => before,
         };
         let time = self.state.meta().time_ms;
-        assert_eq!(time, expected, "invariant: time is what a batch says, and never goes back: slot {slot} after {before}");
+        assert_eq!(
+            time, expected,
+            "invariant: time is what a batch says, and never goes back: slot {slot} after {before}"
+        );
     }
 
     /// Somebody heard that a mutation never happens.
     pub fn not_applied(&mut self, operation: OperationId) {
         let executed = self.operations.get(&operation);
-        assert!(executed.is_none(), "invariant: {operation:?} is said never to happen, and was executed: {executed:?}");
+        assert!(
+            executed.is_none(),
+            "invariant: {operation:?} is said never to happen, and was executed: {executed:?}"
+        );
         self.not_applied.insert(operation);
     }
 
-    /// Panics unless whoever proposes a batch is the primary of its epoch, in this very life, and has executed the view that says so.
-    pub fn invariant_only_a_primary_proposes(&self, node: NodeId, instance: Instance, executed_below: Slot, proposal: &Proposal) {
+    /// Panics unless whoever proposes a batch is the primary of its epoch, in this very
+    /// life, and has executed the view that says so.
+    pub fn invariant_only_a_primary_proposes(
+        &self,
+        node: NodeId,
+        instance: Instance,
+        executed_below: Slot,
+        proposal: &Proposal,
+    ) {
         let Proposal { epoch, number, .. } = proposal;
         let Some((slot, view)) = self.views.get(epoch) else {
-            panic!("invariant: only a primary proposes: {node} proposes batch {number} of epoch {epoch}, which has no view")
+            panic!(
+                "invariant: only a primary proposes: {node} proposes batch {number} of epoch {epoch}, which has no view"
+            )
         };
-        let is_primary = view.primary_instance == instance && view.primary.as_str() == node.to_string();
+        let is_primary =
+            view.primary_instance == instance && view.primary.as_str() == node.to_string();
         assert!(
             is_primary && executed_below > *slot,
             "invariant: only a primary proposes, having executed its view: {node} ({instance}) proposes batch {number} of {view:?}, \
@@ -185,7 +236,10 @@ impl Golden {
     /// Panics unless a replica executed a slot as it was executed here.
     pub fn invariant_executed_alike(&self, node: NodeId, executed: &Executed) {
         let golden = &self.slots[index(executed.slot)];
-        assert!(golden == executed, "invariant: replicas execute alike: {node} executed {executed:?} instead of {golden:?}");
+        assert!(
+            golden == executed,
+            "invariant: replicas execute alike: {node} executed {executed:?} instead of {golden:?}"
+        );
     }
 
     /// Panics unless a replica's state is one that this log has passed through.
@@ -194,11 +248,19 @@ impl Golden {
         let Some(last) = meta.executed_below.0.checked_sub(1).map(Slot) else { return };
         let golden = &self.slots[index(last)];
         let is_equal = (golden.hash, golden.revision) == (meta.hash, meta.revision);
-        assert!(is_equal, "invariant: equal logs have equal hashes: {node} has {meta:?} after {last}, not {golden:?}");
+        assert!(
+            is_equal,
+            "invariant: equal logs have equal hashes: {node} has {meta:?} after {last}, not {golden:?}"
+        );
     }
 
     /// Panics unless a mutation was executed with the outcome that is answered.
-    pub fn invariant_answer_is_what_was_executed(&self, operation: OperationId, slot: Slot, outcome: &CommandOutcome) {
+    pub fn invariant_answer_is_what_was_executed(
+        &self,
+        operation: OperationId,
+        slot: Slot,
+        outcome: &CommandOutcome,
+    ) {
         let executed = self.operations.get(&operation);
         assert!(
             executed == Some(&(slot, *outcome)),

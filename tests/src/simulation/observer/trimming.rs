@@ -1,11 +1,13 @@
 //! Whether leaders count a disk that they must know to be lost.
 //!
-//! What is trimmed must be durable twice, and the second copy is there because the first may be lost. A leader that has not heard
-//! of the loss rightly goes by what the replica said before it; one that has heard of the next life must go by that. Where there
-//! is but one replica one copy must do; but the replica that starts first is for a moment the only one, too, so a leader goes by
-//! that only once it has listened for long.
+//! What is trimmed must be durable twice, and the second copy is there because the first
+//! may be lost. A leader that has not heard of the loss rightly goes by what the replica
+//! said before it; one that has heard of the next life must go by that. Where there is
+//! but one replica one copy must do; but the replica that starts first is for a moment
+//! the only one, too, so a leader goes by that only once it has listened for long.
 //!
-//! All times here are by the coordinator's own clock, since it started: what its clock skips it must notice.
+//! All times here are by the coordinator's own clock, since it started: what its clock
+//! skips it must notice.
 
 use std::time::Duration;
 
@@ -24,15 +26,17 @@ pub(super) struct Heard {
     latest: Duration,
 }
 
-/// For how long a coordinator may take the late word of an earlier life for the present one: until it has been silent for the
-/// time that a primary may be.
+/// For how long a coordinator may take the late word of an earlier life for the present
+/// one: until it has been silent for the time that a primary may be.
 const CONFUSION: Duration = Duration::from_millis(600);
 
-/// For how long a coordinator must have listened, and heard of one replica only, before it takes that for the only one: ten
-/// seconds, less what the late word of an earlier life may come after the last of the present one, which counts for nothing there.
+/// For how long a coordinator must have listened, and heard of one replica only, before
+/// it takes that for the only one: ten seconds, less what the late word of an earlier
+/// life may come after the last of the present one, which counts for nothing there.
 const LONG: Duration = Duration::from_secs(9);
 
-/// Whoever was away for longer must notice, by the slowest clock: what it has listened before counts for nothing.
+/// Whoever was away for longer must notice, by the slowest clock: what it has listened
+/// before counts for nothing.
 const NOTICED: Duration = Duration::from_millis(600);
 
 impl Heard {
@@ -44,7 +48,12 @@ impl Heard {
 
 impl Observer {
     /// A coordinator takes a heartbeat.
-    pub fn heard(&mut self, now: Duration, (coordinator, replica): (NodeId, NodeId), instance: Instance) {
+    pub fn heard(
+        &mut self,
+        now: Duration,
+        (coordinator, replica): (NodeId, NodeId),
+        instance: Instance,
+    ) {
         self.listening_since.entry(coordinator).or_insert(now);
         let news = Heard { instance, since: now, latest: now };
         let heard = self.heard.entry((coordinator, replica)).or_insert(news);
@@ -62,10 +71,15 @@ impl Observer {
         }
     }
 
-    /// A leader lets acceptors trim. What one was right to allow stays allowed, whoever says it again.
+    /// A leader lets acceptors trim. What one was right to allow stays allowed, whoever
+    /// says it again.
     pub fn allows_trimming(&mut self, now: Duration, leader: NodeId, below: Slot) {
         if below > self.trim_below {
-            let needed = if self.may_count_on_one(now, leader) { self.golden.copies_needed(below) } else { 2 };
+            let needed = if self.may_count_on_one(now, leader) {
+                self.golden.copies_needed(below)
+            } else {
+                2
+            };
             self.invariant_no_lost_disk_counts(leader, below, needed);
             self.trim_below = below;
         }
@@ -79,16 +93,20 @@ impl Observer {
         has_listened && of_leader.filter(|(_, heard)| !is_long(heard.latest)).count() <= 1
     }
 
-    /// Whether nobody else holds all that may be trimmed, and nobody else need: there was but one replica when it was allowed.
+    /// Whether nobody else holds all that may be trimmed, and nobody else need: there was
+    /// but one replica when it was allowed.
     #[must_use]
     pub fn is_only_copy(&self, replica: NodeId) -> bool {
         let NodeId::Replica(number) = replica else { return false };
-        let is_holder =
-            |(other, seen): (usize, &ReplicaSeen)| other != usize::from(number) && seen.durable_below >= self.trim_below;
-        self.golden.copies_needed(self.trim_below) == 1 && !self.replicas.iter().enumerate().any(is_holder)
+        let is_holder = |(other, seen): (usize, &ReplicaSeen)| {
+            other != usize::from(number) && seen.durable_below >= self.trim_below
+        };
+        self.golden.copies_needed(self.trim_below) == 1
+            && !self.replicas.iter().enumerate().any(is_holder)
     }
 
-    /// A lost disk counts for a leader only until it hears of a life that began without it.
+    /// A lost disk counts for a leader only until it hears of a life that began without
+    /// it.
     fn invariant_no_lost_disk_counts(&self, leader: NodeId, below: Slot, needed: usize) {
         let is_held = |(number, seen): &(usize, &ReplicaSeen)| {
             let replica = NodeId::Replica(u8::try_from(*number).expect("few replicas"));
@@ -118,9 +136,11 @@ mod tests {
     const FIRST: NodeId = NodeId::Replica(0);
     const SECOND: NodeId = NodeId::Replica(1);
 
-    /// A leader has heard the first replica since it started, and the first replica has all below 5.
+    /// A leader has heard the first replica since it started, and the first replica has
+    /// all below 5.
     fn hears_one() -> Observer {
-        let mut observer = Observer::new(&Topology { acceptors: 3, coordinators: 1, replicas: 2, clients: 1 });
+        let mut observer =
+            Observer::new(&Topology { acceptors: 3, coordinators: 1, replicas: 2, clients: 1 });
         observer.durable(FIRST, Slot(5));
         for at in 0..=20 {
             observer.heard(Duration::from_secs(at), (LEADER, FIRST), Instance(1));

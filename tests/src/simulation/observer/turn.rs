@@ -1,8 +1,8 @@
 //! Whose turn it is in the log: which view may come next, and which batch.
 
-use replica::command::Commands;
-use replica::execute::Decoded;
-use replica::outcome::SlotOutcome;
+use replica::machine::command::Commands;
+use replica::machine::execute::Decoded;
+use replica::machine::outcome::SlotOutcome;
 use shared::ids::{BatchNumber, Epoch, Slot};
 use shared::message::View;
 
@@ -24,16 +24,22 @@ impl Turn {
             Decoded::Noop => Self::Noop,
             Decoded::View(view) => Self::View(view.clone()),
             Decoded::Batch { epoch, number, commands: Ok(Commands { time_ms, commands, .. }) } => {
-                let calls = commands.iter().map(|command| (commands::operation(command), commands::call(command))).collect();
+                let calls = commands
+                    .iter()
+                    .map(|command| (commands::operation(command), commands::call(command)))
+                    .collect();
                 Self::Batch { epoch: *epoch, number: *number, time_ms: *time_ms, calls }
             }
-            Decoded::Batch { commands: Err(error), .. } => panic!("invariant: services propose what can be read: {error}"),
+            Decoded::Batch { commands: Err(error), .. } => {
+                panic!("invariant: services propose what can be read: {error}")
+            }
             Decoded::Undecodable => panic!("invariant: services propose what can be decoded"),
         }
     }
 }
 
-/// What may come next: the view of the next epoch, or the batch of this number in the present one.
+/// What may come next: the view of the next epoch, or the batch of this number in the
+/// present one.
 #[derive(Debug, Default)]
 pub(super) struct Due {
     epoch: Epoch,
@@ -41,8 +47,14 @@ pub(super) struct Due {
 }
 
 impl Due {
-    /// A view counts only if it names the epoch before it; a batch only in its epoch and in its order. Everything else is void.
-    pub(super) fn invariant_only_what_is_due_takes_effect(&mut self, slot: Slot, turn: &Turn, outcome: &SlotOutcome) {
+    /// A view counts only if it names the epoch before it; a batch only in its epoch and
+    /// in its order. Everything else is void.
+    pub(super) fn invariant_only_what_is_due_takes_effect(
+        &mut self,
+        slot: Slot,
+        turn: &Turn,
+        outcome: &SlotOutcome,
+    ) {
         let Self { epoch, number } = *self;
         let is_due = match turn {
             Turn::Noop => true,
@@ -56,7 +68,9 @@ impl Due {
              epoch {epoch} was due"
         );
         match turn {
-            Turn::View(view) if is_due => *self = Self { epoch: view.epoch, number: BatchNumber(0) },
+            Turn::View(view) if is_due => {
+                *self = Self { epoch: view.epoch, number: BatchNumber(0) }
+            }
             Turn::Batch { .. } if is_due => self.number = number.next(),
             Turn::Noop | Turn::View(_) | Turn::Batch { .. } => {}
         }
@@ -65,7 +79,7 @@ impl Due {
 
 #[cfg(test)]
 mod tests {
-    use replica::outcome::VoidReason;
+    use replica::machine::outcome::VoidReason;
     use shared::ids::Instance;
 
     use super::*;
@@ -89,7 +103,10 @@ mod tests {
     #[test]
     fn only_the_next_view_and_the_next_batch_of_the_present_epoch_may_take_effect() {
         let mut due = Due::default();
-        assert!(!holds(&mut due, (Turn::View(view(2)), SlotOutcome::View(view(2)))), "epoch 2 follows epoch 1");
+        assert!(
+            !holds(&mut due, (Turn::View(view(2)), SlotOutcome::View(view(2)))),
+            "epoch 2 follows epoch 1"
+        );
         assert!(holds(&mut due, (Turn::View(view(1)), SlotOutcome::View(view(1)))));
         assert!(!holds(&mut due, batch(0, 0)), "the old primary");
         assert!(!holds(&mut due, batch(1, 1)), "too early");

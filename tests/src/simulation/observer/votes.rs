@@ -37,7 +37,14 @@ impl Votes {
     #[must_use]
     pub fn new(quorum: usize) -> Self {
         let noop = Value::Noop.encode();
-        Self { quorum, slots: Vec::new(), chosen_below: 0, chosen_end: 0, promises: BTreeMap::new(), noop }
+        Self {
+            quorum,
+            slots: Vec::new(),
+            chosen_below: 0,
+            chosen_end: 0,
+            promises: BTreeMap::new(),
+            noop,
+        }
     }
 
     /// Every slot below is chosen.
@@ -75,14 +82,21 @@ impl Votes {
     }
 
     /// A leader proposes a value.
-    pub fn proposed(&mut self, slot: Slot, ballot: Ballot, value: &EncodedValue, reach: &mut Reach) {
+    pub fn proposed(
+        &mut self,
+        slot: Slot,
+        ballot: Ballot,
+        value: &EncodedValue,
+        reach: &mut Reach,
+    ) {
         let is_below_a_vote = index(slot) + 1 < self.slots.len();
         self.grow(slot);
         let Self { quorum, slots, promises, noop, .. } = self;
         let (quorum, votes, promisers) = (*quorum, &mut slots[index(slot)], promises.get(&ballot));
         if votes.ballots.iter().all(|at| at.ballot != ballot) {
             // What an earlier leader proposed here reached nobody that the new one heard.
-            let was_proposed = !votes.ballots.is_empty() && votes.ballots.iter().all(|at| at.value != *noop);
+            let was_proposed =
+                !votes.ballots.is_empty() && votes.ballots.iter().all(|at| at.value != *noop);
             if was_proposed && value == noop && is_below_a_vote {
                 reach.hit(Reached::HoleFilled);
             }
@@ -90,7 +104,11 @@ impl Votes {
             if voted.next().is_some_and(|first| voted.any(|at| at.value != first.value)) {
                 reach.hit(Reached::Conflicted);
             }
-            if votes.ballots.iter().any(|at| at.ballot < ballot && !at.voters.is_empty() && at.value == *value) {
+            if votes
+                .ballots
+                .iter()
+                .any(|at| at.ballot < ballot && !at.voters.is_empty() && at.value == *value)
+            {
                 reach.hit(Reached::Recovered);
             }
             invariant_a_proposal_is_safe(votes, promisers, quorum, (slot, ballot), value);
@@ -99,7 +117,13 @@ impl Votes {
     }
 
     /// An acceptor has voted, on disk.
-    pub fn voted(&mut self, acceptor: AcceptorId, slot: Slot, ballot: Ballot, value: &EncodedValue) {
+    pub fn voted(
+        &mut self,
+        acceptor: AcceptorId,
+        slot: Slot,
+        ballot: Ballot,
+        value: &EncodedValue,
+    ) {
         let quorum = self.quorum;
         self.grow(slot);
         let votes = &mut self.slots[index(slot)];
@@ -114,21 +138,31 @@ impl Votes {
             None => {
                 votes.chosen = Some((ballot, value.clone()));
                 self.chosen_end = self.chosen_end.max(index(slot) + 1);
-                while self.slots.get(self.chosen_below).is_some_and(|votes| votes.chosen.is_some()) {
+                while self.slots.get(self.chosen_below).is_some_and(|votes| votes.chosen.is_some())
+                {
                     self.chosen_below += 1;
                 }
             }
-            Some((before, chosen)) => invariant_one_value_is_chosen(slot, (*before, chosen), (ballot, value)),
+            Some((before, chosen)) => {
+                invariant_one_value_is_chosen(slot, (*before, chosen), (ballot, value))
+            }
         }
     }
 
-    /// Whether an acceptor that has promised a ballot keeps an orphaned vote in a slot that the leader at that ballot proposed for:
-    /// its latest one from before is for another value than a later one of others.
+    /// Whether an acceptor that has promised a ballot keeps an orphaned vote in a slot
+    /// that the leader at that ballot proposed for: its latest one from before is for
+    /// another value than a later one of others.
     #[must_use]
     pub fn keeps_an_orphan(&self, keeper: AcceptorId, ballot: Ballot) -> bool {
-        let has_promised = self.promises.get(&ballot).is_some_and(|promisers| promisers.contains(&keeper));
+        let has_promised =
+            self.promises.get(&ballot).is_some_and(|promisers| promisers.contains(&keeper));
         let is_proposed = |votes: &&SlotVotes| votes.ballots.iter().any(|at| at.ballot == ballot);
-        has_promised && self.slots.iter().filter(is_proposed).any(|votes| votes.keeps_an_orphan(keeper, ballot))
+        has_promised
+            && self
+                .slots
+                .iter()
+                .filter(is_proposed)
+                .any(|votes| votes.keeps_an_orphan(keeper, ballot))
     }
 
     fn grow(&mut self, slot: Slot) {
@@ -141,18 +175,30 @@ impl Votes {
     /// Panics unless a quorum has promised a ballot that a coordinator leads at.
     pub fn invariant_a_leader_has_a_quorum_of_promises(&self, ballot: Ballot) {
         let promisers = self.promises.get(&ballot).map_or(0, BTreeSet::len);
-        assert!(promisers >= self.quorum, "invariant: a leader has a quorum of promises: {ballot} has {promisers}");
+        assert!(
+            promisers >= self.quorum,
+            "invariant: a leader has a quorum of promises: {ballot} has {promisers}"
+        );
     }
 
     /// Panics unless the acceptor has this vote on disk.
     pub fn invariant_a_vote_is_on_disk(&self, acceptor: AcceptorId, slot: Slot, ballot: Ballot) {
-        let at = self.slots.get(index(slot)).into_iter().flat_map(|votes| &votes.ballots).find(|at| at.ballot == ballot);
+        let at = self
+            .slots
+            .get(index(slot))
+            .into_iter()
+            .flat_map(|votes| &votes.ballots)
+            .find(|at| at.ballot == ballot);
         let is_there = at.is_some_and(|at| at.voters.contains(&acceptor));
-        assert!(is_there, "invariant: a vote is on disk before it is told: {acceptor} tells of one in {slot} at {ballot}");
+        assert!(
+            is_there,
+            "invariant: a vote is on disk before it is told: {acceptor} tells of one in {slot} at {ballot}"
+        );
     }
 
-    /// Panics unless a page of a promise has, of every slot that it speaks of and does not call trimmed, the acceptor's latest vote
-    /// from before the promise (*Paxos Made Simple*, section 2.2, 1b).
+    /// Panics unless a page of a promise has, of every slot that it speaks of and does
+    /// not call trimmed, the acceptor's latest vote from before the promise (*Paxos Made
+    /// Simple*, section 2.2, 1b).
     pub fn invariant_a_promise_reports_every_vote(&self, promise: &Promise, voted_below: Slot) {
         let Promise { acceptor, ballot, from, votes, next, marks } = promise;
         let end = next.unwrap_or(voted_below).min(Slot(self.slots.len() as u64));
@@ -165,7 +211,10 @@ impl Votes {
                     Some(_) | None => break None,
                 }
             };
-            let earlier = self.slots[index(slot)].ballots.iter().filter(|at| at.ballot < *ballot && at.voters.contains(acceptor));
+            let earlier = self.slots[index(slot)]
+                .ballots
+                .iter()
+                .filter(|at| at.ballot < *ballot && at.voters.contains(acceptor));
             let voted = earlier.map(|at| at.ballot).max();
             assert!(
                 told >= voted,
@@ -193,9 +242,12 @@ impl SlotVotes {
     }
 
     fn keeps_an_orphan(&self, keeper: AcceptorId, ballot: Ballot) -> bool {
-        let earlier = || self.ballots.iter().filter(|at| at.ballot < ballot && !at.voters.is_empty());
+        let earlier =
+            || self.ballots.iter().filter(|at| at.ballot < ballot && !at.voters.is_empty());
         let kept = earlier().filter(|at| at.voters.contains(&keeper)).max_by_key(|at| at.ballot);
-        kept.is_some_and(|kept| earlier().any(|at| at.ballot > kept.ballot && at.value != kept.value))
+        kept.is_some_and(|kept| {
+            earlier().any(|at| at.ballot > kept.ballot && at.value != kept.value)
+        })
     }
 
     fn invariant_nothing_else_is_proposed(&self, slot: Slot, ballot: Ballot, value: &EncodedValue) {
@@ -210,7 +262,11 @@ impl SlotVotes {
 
 impl AtBallot {
     fn invariant_one_value_at_a_ballot(&self, slot: Slot, value: &EncodedValue) {
-        assert!(self.value == *value, "invariant: one value for slot {slot} and ballot {}, ever", self.ballot);
+        assert!(
+            self.value == *value,
+            "invariant: one value for slot {slot} and ballot {}, ever",
+            self.ballot
+        );
     }
 }
 
@@ -219,11 +275,15 @@ fn invariant_one_value_is_chosen(
     (before, chosen): (Ballot, &EncodedValue),
     (ballot, value): (Ballot, &EncodedValue),
 ) {
-    assert!(chosen == value, "invariant: one value is chosen for slot {slot}, not one at {before} and another at {ballot}");
+    assert!(
+        chosen == value,
+        "invariant: one value is chosen for slot {slot}, not one at {before} and another at {ballot}"
+    );
 }
 
-/// Panics unless there is a quorum that has promised the ballot and of which either nobody voted here before, or whose latest
-/// vote here was for this value: P2c of *Paxos Made Simple*, section 2.2, word for word. It breaks long before two values are chosen.
+/// Panics unless there is a quorum that has promised the ballot and of which either
+/// nobody voted here before, or whose latest vote here was for this value: P2c of *Paxos
+/// Made Simple*, section 2.2, word for word. It breaks long before two values are chosen.
 fn invariant_a_proposal_is_safe(
     votes: &SlotVotes,
     promisers: Option<&BTreeSet<AcceptorId>>,
@@ -233,7 +293,9 @@ fn invariant_a_proposal_is_safe(
 ) {
     let earlier = || votes.ballots.iter().filter(|at| at.ballot < ballot);
     let silent_above = |floor: Option<Ballot>| -> Vec<AcceptorId> {
-        let later = |acceptor: &AcceptorId| earlier().any(|at| Some(at.ballot) > floor && at.voters.contains(acceptor));
+        let later = |acceptor: &AcceptorId| {
+            earlier().any(|at| Some(at.ballot) > floor && at.voters.contains(acceptor))
+        };
         promisers.into_iter().flatten().filter(|acceptor| !later(acceptor)).copied().collect()
     };
     let is_new = silent_above(None).len() >= quorum;

@@ -1,4 +1,5 @@
-//! The name of a run, by which it is replayed: a seed, and which parts of its plan to keep.
+//! The name of a run, by which it is replayed: a seed, and which parts of its plan to
+//! keep.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,8 +12,9 @@ use crate::simulation::node::NodeId;
 
 /// The name of a run.
 ///
-/// As text `SEED`, or `SEED/FAULTS/LENGTH/CLIENTS/WEATHER` with the numbers of the faults that are kept, by commas, the length of the
-/// safety phase in milliseconds, how many clients there are, and `drawn` or `calm`.
+/// As text `SEED`, or `SEED/FAULTS/LENGTH/CLIENTS/WEATHER` with the numbers of the faults
+/// that are kept, by commas, the length of the safety phase in milliseconds, how many
+/// clients there are, and `drawn` or `calm`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunName {
     /// The seed.
@@ -78,8 +80,11 @@ impl FromStr for RunName {
         let (seed, kept) = match parts.as_slice() {
             [seed] => (seed, None),
             [seed, faults, length, clients, weather] => {
-                let faults =
-                    faults.split(',').filter(|fault| !fault.is_empty()).map(str::parse).collect::<Result<Vec<usize>, _>>();
+                let faults = faults
+                    .split(',')
+                    .filter(|fault| !fault.is_empty())
+                    .map(str::parse)
+                    .collect::<Result<Vec<usize>, _>>();
                 let length = length.parse().map(Duration::from_millis).map_err(|_| error())?;
                 let clients = clients.parse().map_err(|_| error())?;
                 let weather = match *weather {
@@ -87,7 +92,10 @@ impl FromStr for RunName {
                     "calm" => KeptWeather::Calm,
                     _ => return Err(error()),
                 };
-                (seed, Some(Kept { faults: faults.map_err(|_| error())?, length, clients, weather }))
+                (
+                    seed,
+                    Some(Kept { faults: faults.map_err(|_| error())?, length, clients, weather }),
+                )
             }
             _ => return Err(error()),
         };
@@ -102,7 +110,10 @@ impl Plan {
         let mut plan = Self::new(name.seed);
         let Some(Kept { faults, length, clients, weather }) = &name.kept else { return plan };
         let numbered = std::mem::take(&mut plan.faults).into_iter().enumerate();
-        plan.faults = numbered.filter(|(number, _)| faults.contains(number)).map(|(_, fault)| fault).collect();
+        plan.faults = numbered
+            .filter(|(number, _)| faults.contains(number))
+            .map(|(_, fault)| fault)
+            .collect();
         plan.length = *length;
         match weather {
             KeptWeather::Drawn => {}
@@ -111,7 +122,11 @@ impl Plan {
         plan.topology.clients = plan.topology.clients.min(*clients);
         let is_there = |node: &NodeId| !matches!(node, NodeId::Client(number) if *number >= plan.topology.clients);
         for fault in &mut plan.faults {
-            if let FaultKind::Cut { cut: Cut::Between(some, others) | Cut::OneWay(some, others), .. } = &mut fault.kind {
+            if let FaultKind::Cut {
+                cut: Cut::Between(some, others) | Cut::OneWay(some, others),
+                ..
+            } = &mut fault.kind
+            {
                 some.retain(is_there);
                 others.retain(is_there);
             }
@@ -123,7 +138,12 @@ impl Plan {
     #[must_use]
     pub fn all_kept(&self) -> Kept {
         let faults = (0..self.faults.len()).collect();
-        Kept { faults, length: self.length, clients: self.topology.clients, weather: KeptWeather::Drawn }
+        Kept {
+            faults,
+            length: self.length,
+            clients: self.topology.clients,
+            weather: KeptWeather::Drawn,
+        }
     }
 }
 
@@ -137,7 +157,16 @@ mod tests {
             let parsed: RunName = name.parse().unwrap();
             assert_eq!(parsed.to_string(), name);
         }
-        for bad in ["", "x", "7/1", "7/1/5/1", "7/a/5/1/calm", "7/1/5/x/calm", "7/1/5/1/1", "7/1/5/1/calm/1"] {
+        for bad in [
+            "",
+            "x",
+            "7/1",
+            "7/1/5/1",
+            "7/a/5/1/calm",
+            "7/1/5/x/calm",
+            "7/1/5/1/1",
+            "7/1/5/1/calm/1",
+        ] {
             assert!(bad.parse::<RunName>().is_err(), "{bad:?}");
         }
     }
@@ -156,15 +185,31 @@ mod tests {
         for seed in 0..200 {
             let whole = Plan::new(seed);
             let faults = (0..whole.faults.len()).step_by(2).collect();
-            let kept = Kept { faults, length: Duration::from_secs(1), clients: 1, weather: KeptWeather::Calm };
+            let kept = Kept {
+                faults,
+                length: Duration::from_secs(1),
+                clients: 1,
+                weather: KeptWeather::Calm,
+            };
             let plan = Plan::of(&RunName { seed, kept: Some(kept) });
             assert_eq!(plan.faults.len(), whole.faults.len().div_ceil(2));
-            assert_eq!((plan.length, plan.topology.clients, plan.weather), (Duration::from_secs(1), 1, Weather::CALM));
+            assert_eq!(
+                (plan.length, plan.topology.clients, plan.weather),
+                (Duration::from_secs(1), 1, Weather::CALM)
+            );
             for fault in &plan.faults {
-                if let FaultKind::Cut { cut: Cut::Between(some, others) | Cut::OneWay(some, others), .. } = &fault.kind {
+                if let FaultKind::Cut {
+                    cut: Cut::Between(some, others) | Cut::OneWay(some, others),
+                    ..
+                } = &fault.kind
+                {
                     cuts += 1;
-                    let clients = some.iter().chain(others).filter(|node| matches!(node, NodeId::Client(_)));
-                    assert!(clients.eq([&NodeId::Client(0)]) || some.iter().chain(others).all(|node| *node != NodeId::Client(1)));
+                    let clients =
+                        some.iter().chain(others).filter(|node| matches!(node, NodeId::Client(_)));
+                    assert!(
+                        clients.eq([&NodeId::Client(0)])
+                            || some.iter().chain(others).all(|node| *node != NodeId::Client(1))
+                    );
                 }
             }
         }

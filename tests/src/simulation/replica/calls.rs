@@ -1,7 +1,7 @@
 //! Its calls to other services, and what comes of them: an answer in time, or none.
 
-use replica::config::Config;
-use replica::event::{Attempt, FetchId, Input, NoAnswer, ProbeId};
+use replica::replica::config::Config;
+use replica::replica::event::{Attempt, FetchId, Input, NoAnswer, ProbeId};
 use shared::ids::{BatchNumber, Epoch, Slot};
 use shared::message::{ChosenReply, Heartbeat, Proposal};
 
@@ -46,8 +46,17 @@ impl ReplicaNode {
         self.watch(env, CallKind::Probes);
     }
 
-    pub(super) fn propose(&mut self, env: &mut Environment, to: NodeId, attempt: Attempt, proposal: Proposal) {
-        let call = self.outgoing.proposals.begin(self.now(env), (proposal.epoch, proposal.number, attempt));
+    pub(super) fn propose(
+        &mut self,
+        env: &mut Environment,
+        to: NodeId,
+        attempt: Attempt,
+        proposal: Proposal,
+    ) {
+        let call = self
+            .outgoing
+            .proposals
+            .begin(self.now(env), (proposal.epoch, proposal.number, attempt));
         env.ask(&self.process, to, call, Message::Propose(attempt, proposal));
         self.watch(env, CallKind::Proposals);
     }
@@ -58,7 +67,12 @@ impl ReplicaNode {
         self.watch(env, CallKind::Heartbeats);
     }
 
-    pub(super) fn fetch(&mut self, env: &mut Environment, to: NodeId, (fetch, from, wait_ms): (FetchId, Slot, u64)) {
+    pub(super) fn fetch(
+        &mut self,
+        env: &mut Environment,
+        to: NodeId,
+        (fetch, from, wait_ms): (FetchId, Slot, u64),
+    ) {
         self.outgoing.fetch.abort();
         let call = self.outgoing.fetch.begin(self.now(env), fetch);
         env.ask(&self.process, to, call, Message::Fetch(fetch, from, wait_ms));
@@ -73,7 +87,9 @@ impl ReplicaNode {
             CallKind::Proposals => calls.proposals.watch(now),
             CallKind::Heartbeats => calls.heartbeats.watch(now),
             CallKind::Fetches => calls.fetch.watch(now),
-            CallKind::Accepts | CallKind::Waits | CallKind::Votes => unreachable!("a replica makes no {kind:?}"),
+            CallKind::Accepts | CallKind::Waits | CallKind::Votes => {
+                unreachable!("a replica makes no {kind:?}")
+            }
         };
         if let Some(wait) = wait {
             env.alarm(&self.process, wait, Local::CallsDue(kind));
@@ -86,9 +102,13 @@ impl ReplicaNode {
         let failed: Vec<Input> = match kind {
             CallKind::Probes => calls.probes.look(now).into_iter().map(no_probe).collect(),
             CallKind::Proposals => calls.proposals.look(now).into_iter().map(no_proposal).collect(),
-            CallKind::Heartbeats => calls.heartbeats.look(now).into_iter().map(no_heartbeat).collect(),
+            CallKind::Heartbeats => {
+                calls.heartbeats.look(now).into_iter().map(no_heartbeat).collect()
+            }
             CallKind::Fetches => calls.fetch.look(now).into_iter().map(no_fetch).collect(),
-            CallKind::Accepts | CallKind::Waits | CallKind::Votes => unreachable!("a replica makes no {kind:?}"),
+            CallKind::Accepts | CallKind::Waits | CallKind::Votes => {
+                unreachable!("a replica makes no {kind:?}")
+            }
         };
         self.watch(env, kind);
         for input in failed {
@@ -100,29 +120,42 @@ impl ReplicaNode {
     }
 
     /// What the core is told of an answer, if anything.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "all other messages are never sent here, which is a panic")]
-    pub(super) fn heard(&mut self, env: &mut Environment, (from, call): (NodeId, u64), answer: Message) -> Option<Input> {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "all other messages are never sent here, which is a panic"
+    )]
+    pub(super) fn heard(
+        &mut self,
+        env: &mut Environment,
+        (from, call): (NodeId, u64),
+        answer: Message,
+    ) -> Option<Input> {
         let (now, calls) = (self.now(env), &mut self.outgoing);
         let (is_refused, answer) = match answer {
             Message::Refused(request) => (true, *request),
             answer => (false, answer),
         };
         let (is_heard, input) = match answer {
-            Message::Probed(probe, reply) => {
-                (is_heard(&mut calls.probes, now, call), Input::ProbeReply { probe, reply: Ok(reply) })
-            }
+            Message::Probed(probe, reply) => (
+                is_heard(&mut calls.probes, now, call),
+                Input::ProbeReply { probe, reply: Ok(reply) },
+            ),
             Message::Probe(probe) => (is_heard(&mut calls.probes, now, call), no_probe(probe)),
-            Message::Proposed(epoch, number, attempt, reply) => {
-                (is_heard(&mut calls.proposals, now, call), Input::ProposalReply { epoch, number, attempt, reply: Ok(reply) })
-            }
-            Message::Propose(attempt, proposal) => {
-                (is_heard(&mut calls.proposals, now, call), no_proposal((proposal.epoch, proposal.number, attempt)))
-            }
+            Message::Proposed(epoch, number, attempt, reply) => (
+                is_heard(&mut calls.proposals, now, call),
+                Input::ProposalReply { epoch, number, attempt, reply: Ok(reply) },
+            ),
+            Message::Propose(attempt, proposal) => (
+                is_heard(&mut calls.proposals, now, call),
+                no_proposal((proposal.epoch, proposal.number, attempt)),
+            ),
             Message::HeartbeatReply(reply) => {
                 let input = Input::HeartbeatReply { from: name(from), reply: Ok(reply) };
                 (is_heard(&mut calls.heartbeats, now, call), input)
             }
-            Message::Heartbeat(_) => (is_heard(&mut calls.heartbeats, now, call), no_heartbeat(from)),
+            Message::Heartbeat(_) => {
+                (is_heard(&mut calls.heartbeats, now, call), no_heartbeat(from))
+            }
             Message::Fetched(fetch, reply) => {
                 let is_heard = is_heard(&mut calls.fetch, now, call);
                 if is_heard {
@@ -131,7 +164,9 @@ impl ReplicaNode {
                 (is_heard, Input::Fetched { fetch, reply: Ok(reply) })
             }
             Message::Fetch(fetch, ..) => (is_heard(&mut calls.fetch, now, call), no_fetch(fetch)),
-            Message::Directory(directory) => return self.discovered(env, (from, call), Some(directory)),
+            Message::Directory(directory) => {
+                return self.discovered(env, (from, call), Some(directory));
+            }
             Message::Announce(_) => return self.discovered(env, (from, call), None),
             Message::Call(call, _) if is_refused => {
                 // Never sent, so it never happened.
@@ -175,7 +210,9 @@ fn note_fetched(env: &mut Environment, from: NodeId, reply: &ChosenReply) {
         (ChosenReply::Entries { entries, .. }, NodeId::Replica(_)) if !entries.is_empty() => {
             env.reach.hit(Reached::LearnedFromReplica);
         }
-        (ChosenReply::Entries { entries, .. }, _) if !entries.is_empty() => env.reach.hit(Reached::LearnedFromLeader),
+        (ChosenReply::Entries { entries, .. }, _) if !entries.is_empty() => {
+            env.reach.hit(Reached::LearnedFromLeader)
+        }
         (ChosenReply::Entries { .. } | ChosenReply::Unavailable, _) => {}
     }
 }

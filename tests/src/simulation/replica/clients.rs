@@ -1,10 +1,11 @@
-//! Serves clients: mutations through the core, reads from the database once the core releases them.
+//! Serves clients: mutations through the core, reads from the database once the core
+//! releases them.
 
 use std::time::Duration;
 
-use replica::answer::{Answer, NotApplied};
-use replica::event::{Input, RequestId};
-use replica::outcome::CommandOutcome;
+use replica::machine::outcome::CommandOutcome;
+use replica::replica::answer::{Answer, NotApplied};
+use replica::replica::event::{Input, RequestId};
 use shared::ids::{Name, Revision, Slot};
 
 use super::{Caller, Pending, ReplicaNode, node_of};
@@ -30,18 +31,29 @@ impl ReplicaNode {
     ) -> Fate {
         let id = RequestId(self.number());
         let timeout = request.timeout;
-        let caller = Caller { to, to_life, call, until: self.process.clock.read(env.queue.now()) + timeout };
+        let caller =
+            Caller { to, to_life, call, until: self.process.clock.read(env.queue.now()) + timeout };
         let (input, floor) = match &request.call {
             Call::Read { consistency, .. } | Call::List { consistency, .. } => match *consistency {
                 Consistency::Linearizable => (Input::Read { id }, env.observer.chosen_end()),
-                Consistency::Local { at_least } => (Input::WaitRevision { id, revision: Revision(at_least) }, Slot(0)),
+                Consistency::Local { at_least } => {
+                    (Input::WaitRevision { id, revision: Revision(at_least) }, Slot(0))
+                }
             },
             Call::Put { .. } | Call::Delete { .. } | Call::DeletePrefix { .. } => {
                 let time_ms = self.process.clock.wall_ms(env.queue.now());
                 (Input::Mutation { id, command: commands::command(&request), time_ms }, Slot(0))
             }
         };
-        self.calls.insert(id, Pending { caller, request, floor, executed: self.database.state().meta().executed_below });
+        self.calls.insert(
+            id,
+            Pending {
+                caller,
+                request,
+                floor,
+                executed: self.database.state().meta().executed_below,
+            },
+        );
         env.alarm(&self.process, timeout, Local::Deadline(id.0));
         self.step(env, input)
     }
@@ -62,13 +74,19 @@ impl ReplicaNode {
         Fate::Alive
     }
 
-    /// A core that has lost a request would leave its client to run out of patience, as with one that is only slow.
+    /// A core that has lost a request would leave its client to run out of patience, as
+    /// with one that is only slow.
     fn invariant_who_gives_up_is_answered(&self, id: RequestId) {
         let kept = self.calls.get(&id);
-        assert!(kept.is_none(), "invariant: who gives up is answered: {} leaves {kept:?} open", self.process.id);
+        assert!(
+            kept.is_none(),
+            "invariant: who gives up is answered: {} leaves {kept:?} open",
+            self.process.id
+        );
     }
 
-    /// How many requests it has not answered, but for those that it passed on: whom it passed them to may be dead.
+    /// How many requests it has not answered, but for those that it passed on: whom it
+    /// passed them to may be dead.
     #[must_use]
     pub fn held(&self) -> usize {
         self.calls.len()
@@ -77,10 +95,15 @@ impl ReplicaNode {
     /// Panics if a request is held for longer than its client asked for.
     pub fn invariant_every_call_ends_in_time(&self, now: Duration) {
         let now = self.process.clock.read(now);
-        let callers = self.calls.values().map(|pending| &pending.caller).chain(self.forwarded.values());
+        let callers =
+            self.calls.values().map(|pending| &pending.caller).chain(self.forwarded.values());
         for caller in callers {
             let until = caller.until + SERVE_TIME;
-            assert!(until >= now, "invariant: every call ends in time: {} holds {caller:?} at {now:?}", self.process.id);
+            assert!(
+                until >= now,
+                "invariant: every call ends in time: {} holds {caller:?} at {now:?}",
+                self.process.id
+            );
         }
     }
 
@@ -91,7 +114,10 @@ impl ReplicaNode {
         let outcome = match answer {
             Answer::Executed { slot, outcome } => {
                 env.observer.answered(request.operation, slot, &outcome);
-                Outcome::Answered { revision: outcome.revision().0, answer: history_answer(&outcome) }
+                Outcome::Answered {
+                    revision: outcome.revision().0,
+                    answer: history_answer(&outcome),
+                }
             }
             Answer::NotApplied(NotApplied::NotPrimary { primary: Some(primary) })
                 if request.hops == 0 && primary != self.identity.name =>
@@ -107,7 +133,14 @@ impl ReplicaNode {
         self.reply(env, caller, outcome);
     }
 
-    fn forward(&mut self, env: &mut Environment, caller: Caller, request: Request, id: RequestId, primary: &Name) {
+    fn forward(
+        &mut self,
+        env: &mut Environment,
+        caller: Caller,
+        request: Request,
+        id: RequestId,
+        primary: &Name,
+    ) {
         env.reach.hit(Reached::Forwarded);
         let call = CallId(id.0);
         self.forwarded.insert(call, caller);
@@ -115,7 +148,12 @@ impl ReplicaNode {
         self.send(env, node_of(primary), None, Message::Call(call, request));
     }
 
-    pub(super) fn release(&mut self, env: &mut Environment, ids: Vec<RequestId>, executed_below: Slot) {
+    pub(super) fn release(
+        &mut self,
+        env: &mut Environment,
+        ids: Vec<RequestId>,
+        executed_below: Slot,
+    ) {
         for id in ids {
             let Some(pending) = self.calls.get(&id) else { continue };
             pending.invariant_a_read_sees_what_was_chosen(executed_below);
@@ -142,13 +180,19 @@ impl ReplicaNode {
             if floor > Slot(0) && !self.is_primary() {
                 env.reach.hit(Reached::BackupRead);
             }
-            self.reply(env, caller, Outcome::Answered { revision: state.meta().revision.0, answer });
+            self.reply(
+                env,
+                caller,
+                Outcome::Answered { revision: state.meta().revision.0, answer },
+            );
         }
     }
 
     fn is_primary(&self) -> bool {
         let view = self.database.state().meta().view.as_ref();
-        view.is_some_and(|view| view.primary == self.identity.name && view.primary_instance == self.identity.instance)
+        view.is_some_and(|view| {
+            view.primary == self.identity.name && view.primary_instance == self.identity.instance
+        })
     }
 
     pub(super) fn reply(&self, env: &mut Environment, caller: Caller, outcome: Outcome) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use replica::event::Input;
+use replica::replica::event::Input;
 use replica::replica::{Identity, LogPage};
 use shared::discovery::INTERVAL;
 use shared::ids::Slot;
@@ -25,9 +25,15 @@ impl ReplicaNode {
             ChosenReply::Entries { entries, .. } if entries.is_empty() && wait_ms > 0 => {
                 let number = self.number();
                 self.fetches.insert(number, waiting);
-                env.alarm(&self.process, Duration::from_millis(wait_ms), Local::FetchWaited(number));
+                env.alarm(
+                    &self.process,
+                    Duration::from_millis(wait_ms),
+                    Local::FetchWaited(number),
+                );
             }
-            ChosenReply::Entries { .. } | ChosenReply::Trimmed { .. } | ChosenReply::Unavailable => {
+            ChosenReply::Entries { .. }
+            | ChosenReply::Trimmed { .. }
+            | ChosenReply::Unavailable => {
                 env.answer(&self.process, waiting.back, Message::Fetched(waiting.fetch, reply));
             }
         }
@@ -36,10 +42,15 @@ impl ReplicaNode {
     pub(super) fn wake_fetches(&mut self, env: &mut Environment) {
         let is_ready = |waiting: &Waiting| match self.log_from(waiting.from) {
             ChosenReply::Entries { entries, .. } if entries.is_empty() => None,
-            reply @ (ChosenReply::Entries { .. } | ChosenReply::Trimmed { .. } | ChosenReply::Unavailable) => Some(reply),
+            reply @ (ChosenReply::Entries { .. }
+            | ChosenReply::Trimmed { .. }
+            | ChosenReply::Unavailable) => Some(reply),
         };
-        let ready: Vec<(u64, ChosenReply)> =
-            self.fetches.iter().filter_map(|(number, waiting)| is_ready(waiting).map(|reply| (*number, reply))).collect();
+        let ready: Vec<(u64, ChosenReply)> = self
+            .fetches
+            .iter()
+            .filter_map(|(number, waiting)| is_ready(waiting).map(|reply| (*number, reply)))
+            .collect();
         for (number, reply) in ready {
             let waiting = self.fetches.remove(&number).expect("it was just found");
             env.answer(&self.process, waiting.back, Message::Fetched(waiting.fetch, reply));
@@ -56,7 +67,8 @@ impl ReplicaNode {
         }
     }
 
-    /// Begins a round of announcements, and with it ends the one before: whoever has not answered by now is not waited for.
+    /// Begins a round of announcements, and with it ends the one before: whoever has not
+    /// answered by now is not waited for.
     pub(super) fn announce(&mut self, env: &mut Environment) -> Fate {
         let news = self.discovery.conclude(self.now(env));
         let Identity { name, instance, url } = self.identity.clone();

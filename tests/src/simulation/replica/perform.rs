@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use replica::event::{Effect, Input, SourceKind};
+use replica::replica::event::{Effect, Input, SourceKind};
 
 use super::storage::Job;
 use super::{ReplicaNode, node};
@@ -21,7 +21,12 @@ impl ReplicaNode {
     }
 
     /// Takes a step of the core and does what it says, and then what that leads to.
-    pub(super) fn step_again(&mut self, env: &mut Environment, input: Input, mut copy: Copied) -> Fate {
+    pub(super) fn step_again(
+        &mut self,
+        env: &mut Environment,
+        input: Input,
+        mut copy: Copied,
+    ) -> Fate {
         let now = self.now(env);
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
@@ -30,8 +35,10 @@ impl ReplicaNode {
             if std::mem::replace(&mut copy, Copied::No) == Copied::Again && effects.is_empty() {
                 env.reach.hit(Reached::ReplyIgnored);
             }
-            let is_telling = |effect: &Effect| !matches!(effect, Effect::Arm { .. } | Effect::Probe { .. });
-            if self.process.crashes_at(CrashPoint::ReplicaStepped) && effects.iter().any(is_telling) {
+            let is_telling =
+                |effect: &Effect| !matches!(effect, Effect::Arm { .. } | Effect::Probe { .. });
+            if self.process.crashes_at(CrashPoint::ReplicaStepped) && effects.iter().any(is_telling)
+            {
                 env.reach.hit(Reached::CrashedReplicaStepped);
                 return Fate::Crashed;
             }
@@ -45,23 +52,36 @@ impl ReplicaNode {
     /// Does what the core says. Gives back an input where that is at once.
     fn perform(&mut self, env: &mut Environment, effect: Effect) -> Option<Input> {
         match effect {
-            Effect::Arm { timer, after, jitter } => env.arm(&mut self.process, timer as u8, after, jitter),
+            Effect::Arm { timer, after, jitter } => {
+                env.arm(&mut self.process, timer as u8, after, jitter)
+            }
             Effect::Join { cluster } => self.write(env, Job::Join(cluster)),
-            Effect::WrongCluster { expected, found } => panic!("a database of {expected} met the acceptors of {found}"),
+            Effect::WrongCluster { expected, found } => {
+                panic!("a database of {expected} met the acceptors of {found}")
+            }
             Effect::RoleChanged { role, view } => {
                 env.spring(Moment::ViewChosen, self.process.id);
                 if env.trace.is_text_kept() {
-                    env.trace.line(env.queue.now(), format_args!("{} is {role:?} in {view:?}", self.process.id));
+                    env.trace.line(
+                        env.queue.now(),
+                        format_args!("{} is {role:?} in {view:?}", self.process.id),
+                    );
                 }
             }
             Effect::StartBatch { epoch, number, .. } => {
                 let trace = Some(commands::trace(env.trace.events()));
                 return Some(Input::BatchStarted { epoch, number, trace });
             }
-            Effect::Propose { to, attempt, proposal } => self.propose(env, node(&to), attempt, proposal),
+            Effect::Propose { to, attempt, proposal } => {
+                self.propose(env, node(&to), attempt, proposal)
+            }
             Effect::Fetch { fetch, kind, source, from, wait_ms } => {
                 let is_replica = matches!(node(&source), NodeId::Replica(_));
-                assert_eq!(is_replica, kind == SourceKind::Replica, "a source is what its name says");
+                assert_eq!(
+                    is_replica,
+                    kind == SourceKind::Replica,
+                    "a source is what its name says"
+                );
                 self.fetch(env, node(&source), (fetch, from, wait_ms));
             }
             Effect::Execute { entries } => self.write(env, Job::Execute(entries)),

@@ -1,8 +1,9 @@
-//! Its database: transactions that take their time, checkpoints, and a disk that fills up.
+//! Its database: transactions that take their time, checkpoints, and a disk that fills
+//! up.
 
 use std::time::Duration;
 
-use replica::event::{Input, Storage};
+use replica::replica::event::{Input, Storage};
 use shared::ids::ClusterId;
 use shared::message::ChosenEntry;
 
@@ -16,8 +17,9 @@ use crate::simulation::reach::Reached;
 /// Between a transaction that met a full disk and the next try.
 const FULL_RETRY: Duration = Duration::from_millis(500);
 
-/// By default acceptors keep so many times the bytes of votes after which a replica checkpoints at once: they are to be trimmed before
-/// they fill up, however seldom a checkpoint comes by the clock.
+/// By default acceptors keep so many times the bytes of votes after which a replica
+/// checkpoints at once: they are to be trimmed before they fill up, however seldom a
+/// checkpoint comes by the clock.
 const VOTES_PER_CHECKPOINT: usize = 8;
 
 /// What the one who writes is to do, each in a transaction.
@@ -123,7 +125,8 @@ impl ReplicaNode {
             (Fate::Alive, Some(input)) => self.step(env, input),
             (fate @ (Fate::Alive | Fate::Crashed), _) => fate,
         };
-        let is_much = self.database.written_bytes() >= env.plan.tuning.vote_bytes / VOTES_PER_CHECKPOINT;
+        let is_much =
+            self.database.written_bytes() >= env.plan.tuning.vote_bytes / VOTES_PER_CHECKPOINT;
         if fate == Fate::Alive && is_much { self.checkpoint(env) } else { fate }
     }
 }

@@ -1,5 +1,5 @@
-//! Faults that wait for a moment, and faults in several acts: each leads a cluster to where one rule of the protocol is all that
-//! holds it, as chance alone seldom does.
+//! Faults that wait for a moment, and faults in several acts: each leads a cluster to
+//! where one rule of the protocol is all that holds it, as chance alone seldom does.
 
 use std::time::Duration;
 
@@ -12,10 +12,12 @@ use crate::simulation::node::{CrashPoint, NodeId, Presence};
 use crate::simulation::random::Random;
 use crate::simulation::reach::Reached;
 
-/// What a drag draws is its own: its stream has the number of the time at which it begins, from here on.
+/// What a drag draws is its own: its stream has the number of the time at which it
+/// begins, from here on.
 const DRAG_STREAMS: u64 = 1 << 48;
 
-/// A leader that was not heard for so long has still not given up, and a coordinator has found it gone.
+/// A leader that was not heard for so long has still not given up, and a coordinator has
+/// found it gone.
 const LULL: Duration = Duration::from_millis(950);
 
 impl World {
@@ -68,7 +70,8 @@ impl World {
     }
 
     pub(super) fn isolate(&mut self, index: usize, node: NodeId, lasts: Duration) {
-        let others = self.env.plan.topology.all().into_iter().filter(|other| *other != node).collect();
+        let others =
+            self.env.plan.topology.all().into_iter().filter(|other| *other != node).collect();
         self.sever(index, vec![Cut::Alone(node, others)], lasts);
     }
 
@@ -84,26 +87,59 @@ impl World {
         let mut heard_by = self.env.plan.topology.acceptors();
         self.random.shuffle(&mut heard_by);
         let missed = heard_by.split_off(heard_by.len() - usize::from(missed));
-        self.sever(index, vec![Cut::Deaf(leader, heard_by), Cut::Between(vec![leader], missed)], lasts);
+        self.sever(
+            index,
+            vec![Cut::Deaf(leader, heard_by), Cut::Between(vec![leader], missed)],
+            lasts,
+        );
     }
 
-    pub(super) fn drag(&mut self, index: usize, coordinators: Vec<NodeId>, slow: Slow, lasts: Duration) {
+    pub(super) fn drag(
+        &mut self,
+        index: usize,
+        coordinators: Vec<NodeId>,
+        slow: Slow,
+        lasts: Duration,
+    ) {
         let (plan, acceptors) = (&self.env.plan, self.env.plan.topology.acceptors());
-        let begins = u64::try_from(plan.faults[index].at.as_nanos()).expect("simulated times are below 500 years");
-        self.env.drags.begin(index, coordinators, acceptors, slow, Random::new(plan.seed, DRAG_STREAMS + begins));
+        let begins = u64::try_from(plan.faults[index].at.as_nanos())
+            .expect("simulated times are below 500 years");
+        self.env.drags.begin(
+            index,
+            coordinators,
+            acceptors,
+            slow,
+            Random::new(plan.seed, DRAG_STREAMS + begins),
+        );
         self.env.queue.after(lasts, Event::FaultEnds(index));
     }
 
-    pub(super) fn relapse(&mut self, index: usize, coordinator: NodeId, slow: Slow, lasts: Duration) {
+    pub(super) fn relapse(
+        &mut self,
+        index: usize,
+        coordinator: NodeId,
+        slow: Slow,
+        lasts: Duration,
+    ) {
         let topology = &self.env.plan.topology;
-        let others = topology.coordinators().into_iter().filter(|other| *other != coordinator).collect();
+        let others =
+            topology.coordinators().into_iter().filter(|other| *other != coordinator).collect();
         self.sever(index, vec![Cut::Between(others, topology.acceptors())], lasts);
         self.drag(index, vec![coordinator], slow, lasts);
     }
 
-    pub(super) fn straggle(&mut self, index: usize, (replica, sleeps): (NodeId, Duration), slow: Slow, lasts: Duration) {
+    pub(super) fn straggle(
+        &mut self,
+        index: usize,
+        (replica, sleeps): (NodeId, Duration),
+        slow: Slow,
+        lasts: Duration,
+    ) {
         let topology = &self.env.plan.topology;
-        let (others, coordinators) = (topology.replicas().into_iter().filter(|other| *other != replica), topology.coordinators());
+        let (others, coordinators) = (
+            topology.replicas().into_iter().filter(|other| *other != replica),
+            topology.coordinators(),
+        );
         let cut = Cut::Between(vec![replica], others.collect());
         self.sever(index, vec![cut], lasts);
         self.drag(index, coordinators, slow, lasts);
@@ -138,7 +174,8 @@ impl World {
 
     /// Gives back what a fault has cut, unless it has cut something else meanwhile.
     pub(super) fn mend_if_over(&mut self, index: usize) {
-        let is_over = self.severed.get(&index).is_some_and(|(_, until)| *until <= self.env.queue.now());
+        let is_over =
+            self.severed.get(&index).is_some_and(|(_, until)| *until <= self.env.queue.now());
         if is_over && let Some((cuts, _)) = self.severed.remove(&index) {
             self.mend(&cuts);
         }

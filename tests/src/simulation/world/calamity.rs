@@ -51,17 +51,23 @@ impl World {
                     self.drag(index, vec![node], slow, lasts);
                 }
             }
-            FaultKind::Relapse { coordinator, slow, lasts } => self.relapse(index, coordinator, slow, lasts),
+            FaultKind::Relapse { coordinator, slow, lasts } => {
+                self.relapse(index, coordinator, slow, lasts)
+            }
             FaultKind::Deafen { missed, lasts } => self.deafen(index, missed, lasts),
             FaultKind::Oversleep { .. } => self.oversleep_first_act(index),
-            FaultKind::Straggle { replica, sleeps, slow, lasts } => self.straggle(index, (replica, sleeps), slow, lasts),
+            FaultKind::Straggle { replica, sleeps, slow, lasts } => {
+                self.straggle(index, (replica, sleeps), slow, lasts)
+            }
             FaultKind::Ambush { moment, .. } => self.env.ambushes.push((moment, index)),
             FaultKind::Pause { target, lasts } => {
                 if let Some(node) = self.resolve(target) {
                     self.pause(node, lasts);
                 }
             }
-            FaultKind::Drift { node, rate } => self.change_clock(node, |clock| clock.set_rate(now, rate)),
+            FaultKind::Drift { node, rate } => {
+                self.change_clock(node, |clock| clock.set_rate(now, rate))
+            }
             FaultKind::Jump { node, by } => self.jump(node, by),
             FaultKind::SetWall { node, by_ms } => self.process(node).clock.set_wall(by_ms),
             FaultKind::Full { node, lasts } => {
@@ -152,10 +158,9 @@ impl World {
         match target {
             Target::Node(node) => Some(node),
             Target::Leader => {
-                let leading = self
-                    .coordinators
-                    .iter()
-                    .filter(|node| node.process.presence == Presence::Up && node.core().phase() == Phase::Phase2);
+                let leading = self.coordinators.iter().filter(|node| {
+                    node.process.presence == Presence::Up && node.core().phase() == Phase::Phase2
+                });
                 leading.max_by_key(|node| node.core().ballot()).map(|node| node.process.id)
             }
             Target::Primary => {
@@ -166,7 +171,13 @@ impl World {
         }
     }
 
-    pub(super) fn crash_soon(&mut self, node: NodeId, point: CrashPoint, down: Duration, power: Power) {
+    pub(super) fn crash_soon(
+        &mut self,
+        node: NodeId,
+        point: CrashPoint,
+        down: Duration,
+        power: Power,
+    ) {
         match point {
             CrashPoint::Now => {
                 self.crash(node, Presence::Down, power);
@@ -217,8 +228,8 @@ impl World {
         }
     }
 
-    /// A disk is lost. While the cluster forms nothing could tell a new acceptor from an old one, so that waits; and the only
-    /// replica there was is not to be lost.
+    /// A disk is lost. While the cluster forms nothing could tell a new acceptor from an
+    /// old one, so that waits; and the only replica there was is not to be lost.
     fn wipe(&mut self, node: NodeId, down: Duration) {
         let is_spared = !self.env.observer.is_formed() || self.env.observer.is_only_copy(node);
         if is_spared || self.process(node).presence == Presence::Gone {
@@ -240,7 +251,8 @@ impl World {
         self.restart_after(node, down);
     }
 
-    /// A record is damaged. Whether the log notices is tested where the log is; here it did, so the process refuses to run.
+    /// A record is damaged. Whether the log notices is tested where the log is; here it
+    /// did, so the process refuses to run.
     fn damage(&mut self, node: NodeId) {
         let NodeId::Acceptor(_) = node else { return };
         if !self.env.observer.is_formed() || self.process(node).presence == Presence::Gone {

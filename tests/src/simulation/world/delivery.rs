@@ -36,9 +36,15 @@ impl World {
             self.env.trace.line(now, format_args!("{from} -> {to} {:?}", delivery.message));
         }
         let fate = match to {
-            NodeId::Acceptor(number) => self.acceptors[usize::from(number)].on_message(&mut self.env, *delivery),
-            NodeId::Coordinator(number) => self.coordinators[usize::from(number)].on_message(&mut self.env, *delivery),
-            NodeId::Replica(number) => self.replicas[usize::from(number)].on_message(&mut self.env, *delivery),
+            NodeId::Acceptor(number) => {
+                self.acceptors[usize::from(number)].on_message(&mut self.env, *delivery)
+            }
+            NodeId::Coordinator(number) => {
+                self.coordinators[usize::from(number)].on_message(&mut self.env, *delivery)
+            }
+            NodeId::Replica(number) => {
+                self.replicas[usize::from(number)].on_message(&mut self.env, *delivery)
+            }
             NodeId::Client(_) => unreachable!("clients were served above"),
         };
         self.meet(to, fate);
@@ -52,9 +58,19 @@ impl World {
             let message = Message::Refused(Box::new(message));
             let to_life = match from {
                 NodeId::Client(_) => None,
-                NodeId::Acceptor(_) | NodeId::Coordinator(_) | NodeId::Replica(_) => Some(from_life),
+                NodeId::Acceptor(_) | NodeId::Coordinator(_) | NodeId::Replica(_) => {
+                    Some(from_life)
+                }
             };
-            self.env.post(Delivery { from: to, from_life: Life(0), to: from, to_life, call, message, copy: Copied::No });
+            self.env.post(Delivery {
+                from: to,
+                from_life: Life(0),
+                to: from,
+                to_life,
+                call,
+                message,
+                copy: Copied::No,
+            });
         }
     }
 }

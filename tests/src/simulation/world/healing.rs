@@ -1,4 +1,5 @@
-//! The second half of a run: a quorum is healed for good, and everything outstanding must come to an end in bounded time.
+//! The second half of a run: a quorum is healed for good, and everything outstanding must
+//! come to an end in bounded time.
 
 use std::time::Duration;
 
@@ -29,8 +30,10 @@ impl World {
         self.env.network.set_weather(Weather::CALM);
         let is_formed = self.env.observer.is_formed();
         for node in topology.servers() {
-            // A cluster that has yet to form needs every acceptor, and any cluster a copy of what was trimmed.
-            let is_needed = !is_formed && matches!(node, NodeId::Acceptor(_)) || self.env.observer.is_only_copy(node);
+            // A cluster that has yet to form needs every acceptor, and any cluster a copy
+            // of what was trimmed.
+            let is_needed = !is_formed && matches!(node, NodeId::Acceptor(_))
+                || self.env.observer.is_only_copy(node);
             let is_given_up = plan.dead.contains(&node) && !is_needed;
             if is_given_up {
                 self.crash(node, Presence::Gone, Power::Fails);
@@ -52,19 +55,26 @@ impl World {
             self.wake(node);
             self.hurry(node);
         }
-        let remaining = self.replicas.iter().map(|replica| &replica.process).filter(|process| process.presence != Presence::Gone);
+        let remaining = self
+            .replicas
+            .iter()
+            .map(|replica| &replica.process)
+            .filter(|process| process.presence != Presence::Gone);
         let replicas: Vec<NodeId> = remaining.map(|process| process.id).collect();
         for client in &mut self.clients {
             client.heal(&mut self.env, &replicas);
         }
     }
 
-    /// A disk that was slow is quick again, also for what it has under way; nor does anybody wait longer than in truth.
+    /// A disk that was slow is quick again, also for what it has under way; nor does
+    /// anybody wait longer than in truth.
     fn hurry(&mut self, node: NodeId) {
         match node {
             NodeId::Acceptor(number) => self.acceptors[usize::from(number)].hurry(&mut self.env),
             NodeId::Replica(number) => self.replicas[usize::from(number)].hurry(&mut self.env),
-            NodeId::Coordinator(number) => self.coordinators[usize::from(number)].hurry(&mut self.env),
+            NodeId::Coordinator(number) => {
+                self.coordinators[usize::from(number)].hurry(&mut self.env)
+            }
             NodeId::Client(_) => {}
         }
     }
@@ -75,14 +85,16 @@ impl World {
         self.clients.iter().all(super::Client::is_done)
     }
 
-    /// Whether every live replica has executed all that is chosen, and so up to the same slot.
+    /// Whether every live replica has executed all that is chosen, and so up to the same
+    /// slot.
     #[must_use]
     pub fn replicas_agree(&self) -> bool {
         let end = self.env.observer.chosen_end();
         self.live_replicas().all(|replica| replica.database.state().meta().executed_below == end)
     }
 
-    /// Whether no live replica has a request left, not even one from before all was healed whose client has long given up.
+    /// Whether no live replica has a request left, not even one from before all was
+    /// healed whose client has long given up.
     #[must_use]
     pub fn nobody_waits(&self) -> bool {
         self.live_replicas().all(|replica| replica.held() == 0)
@@ -91,14 +103,18 @@ impl World {
     /// What holds things up, in words.
     #[must_use]
     pub fn account(&self) -> String {
-        let marks = |replica: &ReplicaNode| (replica.process.id.to_string(), replica.database.state().meta().executed_below.0);
+        let marks = |replica: &ReplicaNode| {
+            (replica.process.id.to_string(), replica.database.state().meta().executed_below.0)
+        };
         let executed: Vec<(String, u64)> = self.live_replicas().map(marks).collect();
         let held: usize = self.live_replicas().map(ReplicaNode::held).sum();
         let leaders: Vec<String> = self
             .coordinators
             .iter()
             .filter(|node| node.process.presence == Presence::Up)
-            .map(|node| format!("{} {:?} {:?}", node.process.id, node.core().phase(), node.core().ballot()))
+            .map(|node| {
+                format!("{} {:?} {:?}", node.process.id, node.core().phase(), node.core().ballot())
+            })
             .collect();
         let waiting = self.clients.iter().filter(|client| !client.is_done()).count();
         let observer = &self.env.observer;
@@ -116,7 +132,12 @@ impl World {
         let digest = self.env.observer.golden().state().digest();
         for replica in self.live_replicas() {
             let state = replica.database.state();
-            assert_eq!(state.digest(), digest, "invariant: equal logs make equal states: {}", replica.process.id);
+            assert_eq!(
+                state.digest(),
+                digest,
+                "invariant: equal logs make equal states: {}",
+                replica.process.id
+            );
         }
     }
 
@@ -134,9 +155,12 @@ impl World {
     /// What clients asked for and heard.
     pub fn take_history(&mut self) -> Vec<Operation> {
         let clients = std::mem::take(&mut self.clients);
-        let history: Vec<Operation> = clients.into_iter().flat_map(super::Client::into_history).collect();
+        let history: Vec<Operation> =
+            clients.into_iter().flat_map(super::Client::into_history).collect();
         let golden = self.env.observer.golden();
-        let open = |operation: &&Operation| operation.ending == Ending::Unresolved && golden.operation(operation.id).is_some();
+        let open = |operation: &&Operation| {
+            operation.ending == Ending::Unresolved && golden.operation(operation.id).is_some()
+        };
         for _ in history.iter().filter(open) {
             self.env.reach.hit(Reached::ExecutedUnresolved);
         }

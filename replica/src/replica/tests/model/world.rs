@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::*;
-use crate::command::TraceContext;
-use crate::execute::{Executed, SlotOutcome, VoidReason};
+use crate::machine::command::TraceContext;
+use crate::machine::execute::{Executed, SlotOutcome, VoidReason};
 
 struct Node {
     replica: Replica,
@@ -53,7 +53,16 @@ impl Reached {
 
     /// Says that none of the things to be reached was missed.
     pub(super) fn check_all(&self) {
-        let all = ["executed", "not applied", "unknown", "served", "view", "other epoch", "too early", "repeated"];
+        let all = [
+            "executed",
+            "not applied",
+            "unknown",
+            "served",
+            "view",
+            "other epoch",
+            "too early",
+            "repeated",
+        ];
         let missed: Vec<_> = all.into_iter().filter(|what| !self.0.contains_key(what)).collect();
         assert!(missed.is_empty(), "never reached: {missed:?}; reached: {self:?}");
     }
@@ -74,8 +83,14 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(pipeline: usize) -> Self {
-        let mut world =
-            Self { now: ms(0), pipeline, log: Vec::new(), nodes: Vec::new(), requests: BTreeMap::new(), restarts: 10 };
+        let mut world = Self {
+            now: ms(0),
+            pipeline,
+            log: Vec::new(),
+            nodes: Vec::new(),
+            requests: BTreeMap::new(),
+            restarts: 10,
+        };
         for index in 0..3 {
             let recovered = Recovered::default();
             let node = world.start(index, recovered, WorkingSet::complete());
@@ -90,7 +105,12 @@ impl World {
         self.restarts += 1;
         let Member { name, url, .. } = replica(index as u64 + 1);
         let instance = Instance(self.restarts);
-        let config = Config { pipeline: self.pipeline, batch_commands: 3, execute_entries: 3, ..Config::default() };
+        let config = Config {
+            pipeline: self.pipeline,
+            batch_commands: 3,
+            execute_entries: 3,
+            ..Config::default()
+        };
         Node {
             replica: Replica::new(config, Identity { name, instance, url }, recovered),
             database,
@@ -104,7 +124,8 @@ impl World {
     }
 
     fn introduce(&mut self, index: usize) {
-        let members = [coordinator(1), replica(1), replica(2), replica(3)].map(|member| DirectoryEntry { member, age_ms: 0 });
+        let members = [coordinator(1), replica(1), replica(2), replica(3)]
+            .map(|member| DirectoryEntry { member, age_ms: 0 });
         self.step(index, Input::Directory(Directory { members: members.to_vec() }));
     }
 
@@ -121,10 +142,14 @@ impl World {
             Effect::Arm { timer, .. } => {
                 node.timers.insert(timer);
             }
-            Effect::StartBatch { epoch, number, .. } => self.step(index, Input::BatchStarted { epoch, number, trace: None }),
+            Effect::StartBatch { epoch, number, .. } => {
+                self.step(index, Input::BatchStarted { epoch, number, trace: None })
+            }
             Effect::Propose { attempt, proposal, .. } => node.proposals.push((attempt, proposal)),
             Effect::Fetch { fetch, from, .. } => node.fetches.push((fetch, from)),
-            Effect::Execute { entries } => assert!(node.executing.replace(entries).is_none(), "one execution at a time"),
+            Effect::Execute { entries } => {
+                assert!(node.executing.replace(entries).is_none(), "one execution at a time")
+            }
             Effect::Probe { probe } => node.probes.push(probe),
             Effect::Answer { id, answer } => self.tell(index, id, Told::Answer(answer)),
             Effect::Refuse { id, .. } => self.tell(index, id, Told::Refused),
@@ -140,7 +165,10 @@ impl World {
                 }
             }
             Effect::WrongCluster { .. } => panic!("there is one cluster"),
-            Effect::Join { .. } | Effect::RoleChanged { .. } | Effect::Heartbeat { .. } | Effect::Learned { .. } => {}
+            Effect::Join { .. }
+            | Effect::RoleChanged { .. }
+            | Effect::Heartbeat { .. }
+            | Effect::Learned { .. } => {}
         }
     }
 
@@ -177,7 +205,10 @@ impl World {
         let key = format!("key-{id}");
         let trace = TraceContext { trace_id: [1; 16], span_id: [1; 8], flags: 1 };
         let command = Command { trace: second.is_multiple_of(5).then_some(trace), ..put(&key) };
-        self.requests.insert(id, Request { node: index, asked: Asked::Mutation { key }, told: Told::Nothing });
+        self.requests.insert(
+            id,
+            Request { node: index, asked: Asked::Mutation { key }, told: Told::Nothing },
+        );
         self.step(index, Input::Mutation { id, command, time_ms: 0 });
     }
 
@@ -201,11 +232,14 @@ impl World {
         }
         let slot = Slot(self.log.len() as u64 - 1);
         let reply = match fate % 8 {
-            0 | 1 | 4 => Ok(ProposalReply::Chosen { slot, ballot: ballot(1), chosen_below: slot.next() }),
+            0 | 1 | 4 => {
+                Ok(ProposalReply::Chosen { slot, ballot: ballot(1), chosen_below: slot.next() })
+            }
             2 => Ok(ProposalReply::Unresolved),
             5 => Ok(ProposalReply::NotLeading),
             6 => Err(NoAnswer),
-            // Lost: the proposal, or the answer. A copy of the request may come once more.
+            // Lost: the proposal, or the answer. A copy of the request may come once
+            // more.
             3 | 7.. => {
                 if fate >= 128 {
                     self.nodes[index].proposals.push((attempt, proposal));
@@ -241,12 +275,18 @@ impl World {
         }
     }
 
-    /// Acceptors 1 and 2 have voted for all that is chosen, acceptor 3 is slow: any two of them know all.
+    /// Acceptors 1 and 2 have voted for all that is chosen, acceptor 3 is slow: any two
+    /// of them know all.
     fn deliver_watermarks(&mut self, index: usize, which: usize) {
         let Some(probe) = self.nodes[index].probes.last().copied() else { return };
-        let voted_below = if which.is_multiple_of(3) { self.log.len() / 2 } else { self.log.len() } as u64;
+        let voted_below =
+            if which.is_multiple_of(3) { self.log.len() / 2 } else { self.log.len() } as u64;
         let acceptor = if which.is_multiple_of(3) { 3 } else { which as u64 % 3 };
-        let reply = if which >= 240 { Err(NoAnswer) } else { Ok(watermarks(acceptor, voted_below, Some(roster()))) };
+        let reply = if which >= 240 {
+            Err(NoAnswer)
+        } else {
+            Ok(watermarks(acceptor, voted_below, Some(roster())))
+        };
         self.step(index, Input::ProbeReply { probe, reply });
     }
 
@@ -275,12 +315,16 @@ impl World {
     fn restart(&mut self, index: usize) {
         let database = self.nodes[index].database.clone();
         let cluster = self.nodes[index].replica.status(self.now).cluster;
-        let recovered = Recovered { cluster, meta: database.meta().clone(), durable_below: Slot(0) };
+        let recovered =
+            Recovered { cluster, meta: database.meta().clone(), durable_below: Slot(0) };
         let in_flight = std::mem::take(&mut self.nodes[index].proposals);
         self.nodes[index] = self.start(index, recovered, database);
         // What it had proposed may be chosen yet.
         self.nodes[index].proposals = in_flight;
-        let unanswered = self.requests.values_mut().filter(|request| request.node == index && request.told == Told::Nothing);
+        let unanswered = self
+            .requests
+            .values_mut()
+            .filter(|request| request.node == index && request.told == Told::Nothing);
         unanswered.for_each(|request| request.told = Told::Lost);
         self.step(index, Input::Started);
         self.introduce(index);
@@ -288,15 +332,19 @@ impl World {
 
     fn cancel(&mut self, which: usize) {
         let open = self.requests.iter().filter(|(_, request)| request.told == Told::Nothing);
-        let Some((id, node)) = open.map(|(id, request)| (*id, request.node)).nth(which % 8) else { return };
+        let Some((id, node)) = open.map(|(id, request)| (*id, request.node)).nth(which % 8) else {
+            return;
+        };
         self.step(node, Input::Cancel { id });
         assert_ne!(self.requests[&id].told, Told::Nothing, "who gives up is answered at once");
     }
 
-    /// The next view, or (as a coordinator that doesn't know may propose) one that is void.
+    /// The next view, or (as a coordinator that doesn't know may propose) one that is
+    /// void.
     fn choose_view(&mut self, index: usize, second: usize) {
         let epoch = self.reference().1.meta().epoch().0 + [1, 1, 1, 0, 2][second % 5];
-        let view = View { primary_instance: self.nodes[index].instance, ..view(epoch, index as u64 + 1) };
+        let view =
+            View { primary_instance: self.nodes[index].instance, ..view(epoch, index as u64 + 1) };
         self.log.push(Value::View(view).encode());
     }
 
@@ -304,7 +352,13 @@ impl World {
     pub(super) fn heal(&mut self) {
         for _ in 0..500 {
             let (_, state) = self.reference();
-            let is_primary = |node: &Node| state.meta().view.as_ref().is_some_and(|view| view.primary_instance == node.instance);
+            let is_primary = |node: &Node| {
+                state
+                    .meta()
+                    .view
+                    .as_ref()
+                    .is_some_and(|view| view.primary_instance == node.instance)
+            };
             if !self.nodes.iter().any(is_primary) {
                 self.choose_view(0, 0);
             }
@@ -327,12 +381,16 @@ impl World {
                 return;
             }
         }
-        let open: Vec<_> = self.requests.iter().filter(|(_, request)| request.told == Told::Nothing).collect();
+        let open: Vec<_> =
+            self.requests.iter().filter(|(_, request)| request.told == Told::Nothing).collect();
         panic!("no end is in sight: {} slots, open: {open:?}", self.log.len());
     }
 
     fn is_quiet(&self) -> bool {
-        let all_executed = self.nodes.iter().all(|node| node.database.meta().executed_below.0 == self.log.len() as u64);
+        let all_executed = self
+            .nodes
+            .iter()
+            .all(|node| node.database.meta().executed_below.0 == self.log.len() as u64);
         all_executed
             && self.nodes.iter().all(|node| node.proposals.is_empty())
             && self.requests.values().all(|request| request.told != Told::Nothing)
@@ -341,7 +399,12 @@ impl World {
     /// What the log says, executed in one go.
     fn reference(&self) -> (Vec<Executed>, WorkingSet) {
         let mut state = WorkingSet::complete();
-        let log = self.log.iter().enumerate().map(|(slot, value)| entry(slot as u64, value.clone())).collect();
+        let log = self
+            .log
+            .iter()
+            .enumerate()
+            .map(|(slot, value)| entry(slot as u64, value.clone()))
+            .collect();
         (Run::new(log).apply(&mut state).slots, state)
     }
 
@@ -353,15 +416,27 @@ impl World {
             assert!(record.is_none_or(|record| record.version == 1), "{id} was executed twice");
             match &request.told {
                 Told::Answer(Answer::Executed { slot, outcome }) => {
-                    let SlotOutcome::Batch { outcomes, .. } = &slots[slot.0 as usize].outcome else {
+                    let SlotOutcome::Batch { outcomes, .. } = &slots[slot.0 as usize].outcome
+                    else {
                         panic!("{id} was told {outcome:?} of slot {slot}, which holds no batch")
                     };
-                    assert!(outcomes.contains(outcome), "{id} was told {outcome:?} of slot {slot}, which has {outcomes:?}");
-                    assert_eq!(record.map(|record| record.revision), Some(outcome.revision()), "{id}");
+                    assert!(
+                        outcomes.contains(outcome),
+                        "{id} was told {outcome:?} of slot {slot}, which has {outcomes:?}"
+                    );
+                    assert_eq!(
+                        record.map(|record| record.revision),
+                        Some(outcome.revision()),
+                        "{id}"
+                    );
                 }
-                Told::Answer(Answer::NotApplied(reason)) => assert_eq!(record, None, "{id} was told {reason}"),
+                Told::Answer(Answer::NotApplied(reason)) => {
+                    assert_eq!(record, None, "{id} was told {reason}")
+                }
                 Told::Answer(Answer::Unknown(_)) | Told::Lost => {}
-                told @ (Told::Nothing | Told::Served | Told::Refused) => panic!("{id} was told {told:?}"),
+                told @ (Told::Nothing | Told::Served | Told::Refused) => {
+                    panic!("{id} was told {told:?}")
+                }
             }
         }
     }
@@ -378,10 +453,15 @@ impl World {
         for request in self.requests.values() {
             match &request.told {
                 Told::Answer(Answer::Executed { .. }) => reached.count("executed"),
-                Told::Answer(Answer::NotApplied(NotApplied::PrimaryChanged)) => reached.count("not applied"),
+                Told::Answer(Answer::NotApplied(NotApplied::PrimaryChanged)) => {
+                    reached.count("not applied")
+                }
                 Told::Answer(Answer::Unknown(_)) => reached.count("unknown"),
                 Told::Served => reached.count("served"),
-                Told::Answer(Answer::NotApplied(_)) | Told::Refused | Told::Lost | Told::Nothing => {}
+                Told::Answer(Answer::NotApplied(_))
+                | Told::Refused
+                | Told::Lost
+                | Told::Nothing => {}
             }
         }
         for slot in self.reference().0 {

@@ -8,11 +8,13 @@ use crate::linearizability::key::{KeyAnswer, KeyCall, KeyOperation, KeyState};
 /// The operations on one key, sorted by what is known of them.
 pub(super) struct Prepared {
     operations: Vec<KeyOperation>,
-    /// The writes that took effect at a revision that some answer names, by that revision.
+    /// The writes that took effect at a revision that some answer names, by that
+    /// revision.
     pub(super) known: Vec<Known>,
     /// Where each operation stands among those.
     places: Vec<Option<usize>>,
-    /// The writes that may have taken effect at some revision, in classes of which any is as good as another, by their calls.
+    /// The writes that may have taken effect at some revision, in classes of which any is
+    /// as good as another, by their calls.
     pub(super) unknown: Vec<Vec<Unknown>>,
     /// All answers by time.
     pub(super) answers: Vec<Answer>,
@@ -45,7 +47,8 @@ const UNREAD: ValueId = ValueId::MAX;
 impl Prepared {
     pub(super) fn new(operations: &[KeyOperation]) -> Self {
         let seen = seen_revisions(operations);
-        let operations: Vec<KeyOperation> = operations.iter().map(|operation| forget_unread(*operation, &seen)).collect();
+        let operations: Vec<KeyOperation> =
+            operations.iter().map(|operation| forget_unread(*operation, &seen)).collect();
         let mut known: Vec<Known> = (0..)
             .zip(&operations)
             .filter_map(|(index, operation)| {
@@ -90,7 +93,13 @@ impl Prepared {
     pub(super) fn sees(&self, operation: u32) -> Option<u64> {
         match self.operations[operation as usize].answered {
             Some((_, KeyAnswer::Read(Some(seen)))) => Some(seen.modified),
-            Some((_, KeyAnswer::Read(None) | KeyAnswer::Put { .. } | KeyAnswer::Deleted { .. } | KeyAnswer::GuardFailed))
+            Some((
+                _,
+                KeyAnswer::Read(None)
+                | KeyAnswer::Put { .. }
+                | KeyAnswer::Deleted { .. }
+                | KeyAnswer::GuardFailed,
+            ))
             | None => None,
         }
     }
@@ -104,7 +113,8 @@ impl Prepared {
 fn seen_revisions(operations: &[KeyOperation]) -> BTreeMap<ValueId, u64> {
     let seen = operations.iter().filter_map(|operation| match operation.answered {
         Some((_, KeyAnswer::Read(seen))) => seen.map(|seen| (seen.value, seen.modified)),
-        Some((_, KeyAnswer::Put { .. } | KeyAnswer::Deleted { .. } | KeyAnswer::GuardFailed)) | None => None,
+        Some((_, KeyAnswer::Put { .. } | KeyAnswer::Deleted { .. } | KeyAnswer::GuardFailed))
+        | None => None,
     });
     seen.collect()
 }
@@ -121,7 +131,9 @@ fn forget_unread(mut operation: KeyOperation, seen: &BTreeMap<ValueId, u64>) -> 
 /// The revision at which an operation wrote, if an answer names it.
 fn revision_of(operation: &KeyOperation, seen: &BTreeMap<ValueId, u64>) -> Option<u64> {
     match (operation.answered, operation.call) {
-        (Some((_, KeyAnswer::Put { revision } | KeyAnswer::Deleted { revision, .. })), _) => Some(revision),
+        (Some((_, KeyAnswer::Put { revision } | KeyAnswer::Deleted { revision, .. })), _) => {
+            Some(revision)
+        }
         (Some((_, KeyAnswer::Read(_) | KeyAnswer::GuardFailed)), _) => None,
         (None, KeyCall::Put { value, .. }) => seen.get(&value).copied(),
         (None, KeyCall::Read | KeyCall::Delete { .. } | KeyCall::DeleteAmongOthers) => None,
@@ -147,8 +159,10 @@ fn classes(operations: &[KeyOperation], places: &[Option<usize>]) -> Vec<Vec<Unk
 }
 
 fn answers(operations: &[KeyOperation], places: &[Option<usize>]) -> Vec<Answer> {
-    let mut by_answer: Vec<(Time, u32)> =
-        (0..).zip(operations).filter_map(|(index, operation)| operation.answered.map(|(at, _)| (at, index))).collect();
+    let mut by_answer: Vec<(Time, u32)> = (0..)
+        .zip(operations)
+        .filter_map(|(index, operation)| operation.answered.map(|(at, _)| (at, index)))
+        .collect();
     by_answer.sort_unstable();
     let mut readers: Vec<(Time, u32)> = by_answer
         .iter()

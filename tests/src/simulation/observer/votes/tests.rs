@@ -20,7 +20,8 @@ fn value(number: u8) -> EncodedValue {
     Bytes::from(vec![number])
 }
 
-/// Slot 0 has an orphaned vote of A at ballot 1, and a later one of B at ballot 2; A and B have promised ballot 3.
+/// Slot 0 has an orphaned vote of A at ballot 1, and a later one of B at ballot 2; A and
+/// B have promised ballot 3.
 fn orphaned() -> Votes {
     let (mut votes, mut reach) = (Votes::new(2), Reach::new());
     for (round, promisers, voter) in [(1, [A, C], A), (2, [B, C], B)] {
@@ -45,7 +46,8 @@ fn a_vote_is_orphaned_once_others_have_voted_later_for_something_else() {
 }
 
 fn proposes(mut votes: Votes, value: &EncodedValue) -> Result<(), String> {
-    watch(|| votes.proposed(SLOT, ballot(3), value, &mut Reach::new())).map_err(|failure| failure.text)
+    watch(|| votes.proposed(SLOT, ballot(3), value, &mut Reach::new()))
+        .map_err(|failure| failure.text)
 }
 
 fn is_noticed<T>(result: Result<T, String>, invariant: &str) {
@@ -73,28 +75,39 @@ fn a_leader_whose_quorum_has_not_voted_may_propose_anything() {
 fn a_leader_without_a_quorum_of_promises_is_noticed() {
     let votes = orphaned();
     votes.invariant_a_leader_has_a_quorum_of_promises(ballot(3));
-    let result = watch(|| votes.invariant_a_leader_has_a_quorum_of_promises(ballot(4))).map_err(|failure| failure.text);
+    let result = watch(|| votes.invariant_a_leader_has_a_quorum_of_promises(ballot(4)))
+        .map_err(|failure| failure.text);
     is_noticed(result, "a leader has a quorum of promises");
 }
 
 #[test]
 fn two_values_at_one_ballot_and_two_choices_are_noticed() {
     let mut votes = orphaned();
-    let result = watch(|| votes.voted(C, SLOT, ballot(2), &value(7))).map_err(|failure| failure.text);
+    let result =
+        watch(|| votes.voted(C, SLOT, ballot(2), &value(7))).map_err(|failure| failure.text);
     is_noticed(result, "one value for slot");
     let mut votes = orphaned();
     votes.voted(C, SLOT, ballot(2), &value(2));
     assert_eq!(votes.chosen(SLOT), Some(&value(2)));
-    let result = watch(|| votes.voted(A, SLOT, ballot(3), &value(1))).map_err(|failure| failure.text);
+    let result =
+        watch(|| votes.voted(A, SLOT, ballot(3), &value(1))).map_err(|failure| failure.text);
     is_noticed(result, "nothing else is proposed");
     let mut votes = orphaned();
     votes.voted(C, SLOT, ballot(2), &value(2));
-    let result = watch(|| votes.voted(C, SLOT, ballot(1), &value(1))).map_err(|failure| failure.text);
+    let result =
+        watch(|| votes.voted(C, SLOT, ballot(1), &value(1))).map_err(|failure| failure.text);
     is_noticed(result, "one value is chosen");
 }
 
 fn promise(votes: Vec<Vote>) -> Promise {
-    Promise { acceptor: A, ballot: ballot(3), from: SLOT, votes, next: None, marks: Marks::default() }
+    Promise {
+        acceptor: A,
+        ballot: ballot(3),
+        from: SLOT,
+        votes,
+        next: None,
+        marks: Marks::default(),
+    }
 }
 
 #[test]
@@ -102,7 +115,8 @@ fn a_promise_that_leaves_a_vote_out_is_noticed_unless_the_slot_is_trimmed() {
     let votes = orphaned();
     let vote = |round| Vote { slot: SLOT, ballot: ballot(round), value: value(1) };
     let told = |promise: Promise| {
-        watch(|| votes.invariant_a_promise_reports_every_vote(&promise, Slot(1))).map_err(|failure| failure.text)
+        watch(|| votes.invariant_a_promise_reports_every_vote(&promise, Slot(1)))
+            .map_err(|failure| failure.text)
     };
     assert_eq!(told(promise(vec![vote(1)])), Ok(()));
     let marks = Marks { voted_below: Slot(1), chosen_below: Slot(1), trimmed_below: Slot(1) };

@@ -1,0 +1,16 @@
+//! What a client's request says: pure, strict reading of its path, query and header
+//! fields, which come from anybody.
+//!
+//! Whatever is not understood is refused with a problem that names it, and never guessed
+//! at. What a request may be as long as is limited before it comes here
+//! ([`shared::server::Limits::header_bytes`]), so nothing here takes more memory than a
+//! few times that.
+
+pub mod conditions;
+pub mod headers;
+pub mod listing;
+pub mod path;
+pub mod query;
+
+/// The parameter of every read.
+pub const CONSISTENCY: &str = "consistency";

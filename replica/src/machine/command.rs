@@ -1,0 +1,241 @@
+//! What a client asks to be changed, as it stands in the log.
+//!
+//! A [`Commands`] is the payload of a `Batch`: the primary encodes it once with postcard,
+//! and every replica decodes those very bytes. The encoding is therefore a format on
+//! disk: variants and fields are only ever added at the end. The limits in [`limits`] are
+//! part of the format as well, since a batch beyond them is void: were they configurable,
+//! two replicas could disagree about one log. What an operator configures is what the
+//! HTTP shell accepts, within these limits.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use shared::ids::Revision;
+
+/// The limits of the format: a batch beyond one of them is void on every replica.
+pub mod limits {
+    /// The longest key, in bytes; eight times the default of the HTTP API.
+    pub const KEY_BYTES: usize = 8 << 10;
+    /// The longest value, in bytes; sixteen times the default of the HTTP API.
+    pub const VALUE_BYTES: usize = 16 << 20;
+    /// The longest content type, in bytes.
+    pub const CONTENT_TYPE_BYTES: usize = 1 << 10;
+    /// The most commands in a batch.
+    pub const BATCH_COMMANDS: usize = 4_096;
+    /// The longest payload of a batch, in bytes.
+    pub const BATCH_BYTES: usize = 32 << 20;
+    /// The highest time, in milliseconds: what SQLite's integers hold.
+    pub const TIME_MS: u64 = i64::MAX as u64;
+    /// The most backups in a view.
+    pub const BACKUPS: usize = 255;
+}
+
+/// The payload of a batch: mutations in the order in which they are executed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commands {
+    /// The primary's wall clock, in milliseconds since 1970. Executing takes the highest
+    /// seen so far, so that time never goes back.
+    pub time_ms: u64,
+    /// The trace of the batch, where one of its requests is traced.
+    pub trace: Option<TraceContext>,
+    /// The mutations.
+    pub commands: Vec<Command>,
+}
+
+/// How the encoding of [`Commands`] begins: its first two fields, and how many mutations
+/// follow.
+type Head = (u64, Option<TraceContext>, usize);
+
+/// One client's mutation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// What is to be done.
+    pub op: Op,
+    /// The trace of the request that asked for it, where it is sampled.
+    pub trace: Option<TraceContext>,
+}
+
+/// What a mutation does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Op {
+    /// Stores a value under a key.
+    Put {
+        /// The key: 1 to [`limits::KEY_BYTES`] bytes of UTF-8.
+        key: String,
+        /// The bytes, as they came.
+        value: Bytes,
+        /// The `Content-Type` that came with them, if one did.
+        content_type: Option<String>,
+        /// What must hold for it.
+        condition: Condition,
+    },
+    /// Removes a key.
+    Delete {
+        /// The key.
+        key: String,
+        /// What must hold for it.
+        condition: Condition,
+    },
+    /// Removes every key that starts so; all keys where the prefix is empty.
+    DeletePrefix {
+        /// The beginning of the keys, at most [`limits::KEY_BYTES`] bytes.
+        prefix: String,
+    },
+}
+
+/// A guard on one key (RFC 9110, section 13.1): where it doesn't hold, nothing is
+/// written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Condition {
+    /// No guard.
+    Always,
+    /// `If-Match: "M"`: the key exists, and M is its modification revision.
+    IfMatch(Revision),
+    /// `If-Match: *`: the key exists.
+    IfMatchAny,
+    /// `If-None-Match: *`: the key does not exist.
+    IfNoneMatchAny,
+}
+
+impl Condition {
+    /// Whether it holds for a key whose modification revision is `current` (none: the key
+    /// does not exist).
+    #[must_use]
+    pub fn holds(self, current: Option<Revision>) -> bool {
+        match self {
+            Self::Always => true,
+            Self::IfMatch(revision) => current == Some(revision),
+            Self::IfMatchAny => current.is_some(),
+            Self::IfNoneMatchAny => current.is_none(),
+        }
+    }
+}
+
+/// A span in a trace, as W3C Trace Context names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceContext {
+    /// `trace-id`.
+    pub trace_id: [u8; 16],
+    /// `parent-id`.
+    pub span_id: [u8; 8],
+    /// `trace-flags`; bit 0 says sampled.
+    pub flags: u8,
+}
+
+impl TraceContext {
+    /// Whether somebody records this trace.
+    #[must_use]
+    pub fn is_sampled(&self) -> bool {
+        self.flags & 1 == 1
+    }
+}
+
+/// Why the payload of a batch cannot be executed, by anyone.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// The bytes are not the encoding of exactly one [`Commands`].
+    #[error("the {0} bytes are not the encoding of commands")]
+    NotCommands(usize),
+    /// A limit of the format is passed.
+    #[error("{what} is {actual}, above the limit of {limit}")]
+    OverLimit {
+        /// What is too much.
+        what: &'static str,
+        /// How much there is.
+        actual: u64,
+        /// How much there may be.
+        limit: u64,
+    },
+    /// Keys are not empty.
+    #[error("a key is empty")]
+    EmptyKey,
+}
+
+impl Commands {
+    /// Encodes them, once, for everyone.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        Bytes::from(postcard::to_allocvec(self).expect("encoding into memory does not fail"))
+    }
+
+    /// Reads encoded commands and checks them against the limits of the format.
+    ///
+    /// # Errors
+    /// When the bytes are no commands, or commands beyond a limit. The same bytes err the
+    /// same way everywhere.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
+        within("the payload", bytes.len(), limits::BATCH_BYTES)?;
+        // Before any of them takes memory: three bytes make a command of a hundred.
+        if let Ok(((_, _, commands), _)) = postcard::take_from_bytes::<Head>(bytes) {
+            within("the number of commands", commands, limits::BATCH_COMMANDS)?;
+        }
+        let commands: Self = match postcard::take_from_bytes(bytes) {
+            Ok((commands, [])) => commands,
+            Ok((_, [_, ..])) | Err(_) => return Err(Unreadable::NotCommands(bytes.len())),
+        };
+        commands.check()?;
+        Ok(commands)
+    }
+
+    fn check(&self) -> Result<(), Unreadable> {
+        if self.time_ms > limits::TIME_MS {
+            return Err(Unreadable::OverLimit {
+                what: "the time",
+                actual: self.time_ms,
+                limit: limits::TIME_MS,
+            });
+        }
+        self.commands.iter().try_for_each(|command| command.op.check())
+    }
+}
+
+impl Op {
+    /// Checks it against the limits of the format.
+    ///
+    /// # Errors
+    /// When a key is empty or something is too long.
+    pub fn check(&self) -> Result<(), Unreadable> {
+        match self {
+            Self::Put { key, value, content_type, condition: _ } => {
+                check_key(key)?;
+                within("the value", value.len(), limits::VALUE_BYTES)?;
+                within(
+                    "the content type",
+                    content_type.as_ref().map_or(0, String::len),
+                    limits::CONTENT_TYPE_BYTES,
+                )
+            }
+            Self::Delete { key, condition: _ } => check_key(key),
+            Self::DeletePrefix { prefix } => within("the prefix", prefix.len(), limits::KEY_BYTES),
+        }
+    }
+
+    /// About how many bytes it takes in a batch.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        const FIXED: usize = 64;
+        FIXED
+            + match self {
+                Self::Put { key, value, content_type, condition: _ } => {
+                    key.len() + value.len() + content_type.as_ref().map_or(0, String::len)
+                }
+                Self::Delete { key, condition: _ } => key.len(),
+                Self::DeletePrefix { prefix } => prefix.len(),
+            }
+    }
+}
+
+fn check_key(key: &str) -> Result<(), Unreadable> {
+    if key.is_empty() {
+        Err(Unreadable::EmptyKey)
+    } else {
+        within("the key", key.len(), limits::KEY_BYTES)
+    }
+}
+
+fn within(what: &'static str, actual: usize, limit: usize) -> Result<(), Unreadable> {
+    if actual <= limit {
+        Ok(())
+    } else {
+        Err(Unreadable::OverLimit { what, actual: actual as u64, limit: limit as u64 })
+    }
+}

@@ -1,0 +1,226 @@
+//! A chosen value as people see it: the part of `GET /v1/log` that the value alone tells.
+
+use serde::Serialize;
+use shared::ids::{BatchNumber, Epoch, Instance, Name, Revision};
+
+use crate::machine::command::{Command, Condition, Op, TraceContext};
+use crate::machine::execute::Decoded;
+
+/// What a slot holds, for JSON. Flattened into the entry of `GET /v1/log`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Description {
+    /// `noop`, `view`, `batch`, or `unreadable` (bytes that execute as void).
+    pub kind: &'static str,
+    /// The epoch of a view or a batch.
+    pub epoch: Option<Epoch>,
+    /// The number of a batch in its epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<BatchNumber>,
+    /// Who is primary from here on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub view: Option<ViewDescription>,
+    /// What clients asked for; none but in a batch.
+    pub commands: Vec<CommandDescription>,
+    /// The trace of a batch, if it is traced.
+    pub trace_id: Option<String>,
+    /// Why the commands of a batch cannot be executed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// A view, for JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ViewDescription {
+    /// The primary …
+    pub primary: Name,
+    /// … in this life of its process.
+    pub primary_instance: Instance,
+    /// The other replicas.
+    pub backups: Vec<Name>,
+}
+
+/// A command, for JSON: not its value, but how large that is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CommandDescription {
+    /// What is done, and to what.
+    #[serde(flatten)]
+    pub op: OpDescription,
+    /// The trace of the request, if it is traced.
+    pub trace_id: Option<String>,
+}
+
+/// What a command does, for JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum OpDescription {
+    /// A value was put.
+    Put {
+        /// Under this key.
+        key: String,
+        /// The length of the value in bytes.
+        value_bytes: usize,
+        /// What it is said to be.
+        content_type: Option<String>,
+        /// The guard, as HTTP has it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        condition: Option<String>,
+    },
+    /// A key was deleted.
+    Delete {
+        /// The key.
+        key: String,
+        /// The guard, as HTTP has it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        condition: Option<String>,
+    },
+    /// Keys were deleted.
+    DeletePrefix {
+        /// How they start.
+        prefix: String,
+    },
+}
+
+/// Describes a value.
+#[must_use]
+pub fn describe(value: &[u8]) -> Description {
+    let nothing = Description {
+        kind: "noop",
+        epoch: None,
+        number: None,
+        view: None,
+        commands: Vec::new(),
+        trace_id: None,
+        error: None,
+    };
+    match Decoded::new(value) {
+        Decoded::Noop => nothing,
+        Decoded::View(view) => {
+            let epoch = Some(view.epoch);
+            let view = ViewDescription {
+                primary: view.primary,
+                primary_instance: view.primary_instance,
+                backups: view.backups,
+            };
+            Description { kind: "view", epoch, view: Some(view), ..nothing }
+        }
+        Decoded::Batch { epoch, number, commands } => {
+            let batch =
+                Description { kind: "batch", epoch: Some(epoch), number: Some(number), ..nothing };
+            match commands {
+                Ok(commands) => Description {
+                    trace_id: trace_id(commands.trace),
+                    commands: commands.commands.into_iter().map(describe_command).collect(),
+                    ..batch
+                },
+                Err(error) => Description { error: Some(error.to_string()), ..batch },
+            }
+        }
+        Decoded::Undecodable => Description { kind: "unreadable", ..nothing },
+    }
+}
+
+fn describe_command(command: Command) -> CommandDescription {
+    let op = match command.op {
+        Op::Put { key, value, content_type, condition } => OpDescription::Put {
+            key,
+            value_bytes: value.len(),
+            content_type,
+            condition: describe_condition(condition),
+        },
+        Op::Delete { key, condition } => {
+            OpDescription::Delete { key, condition: describe_condition(condition) }
+        }
+        Op::DeletePrefix { prefix } => OpDescription::DeletePrefix { prefix },
+    };
+    CommandDescription { op, trace_id: trace_id(command.trace) }
+}
+
+fn describe_condition(condition: Condition) -> Option<String> {
+    match condition {
+        Condition::Always => None,
+        Condition::IfMatch(Revision(revision)) => Some(format!("If-Match: \"{revision}\"")),
+        Condition::IfMatchAny => Some("If-Match: *".to_owned()),
+        Condition::IfNoneMatchAny => Some("If-None-Match: *".to_owned()),
+    }
+}
+
+fn trace_id(trace: Option<TraceContext>) -> Option<String> {
+    trace.map(|trace| format!("{:032x}", u128::from_be_bytes(trace.trace_id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use serde_json::json;
+    use shared::message::{Batch, Value, View};
+
+    use super::*;
+    use crate::machine::command::Commands;
+
+    fn described(value: &[u8]) -> serde_json::Value {
+        serde_json::to_value(describe(value)).unwrap()
+    }
+
+    #[test]
+    fn a_batch_shows_its_commands_and_traces_but_no_values() {
+        let traced = |id| Some(TraceContext { trace_id: [id; 16], span_id: [1; 8], flags: 1 });
+        let put = Op::Put {
+            key: "k".to_owned(),
+            value: Bytes::from_static(b"secret"),
+            content_type: Some("text/plain".to_owned()),
+            condition: Condition::IfMatch(Revision(7)),
+        };
+        let commands = vec![
+            Command { op: put, trace: traced(0xab) },
+            Command {
+                op: Op::Delete { key: "d".to_owned(), condition: Condition::Always },
+                trace: None,
+            },
+            Command { op: Op::DeletePrefix { prefix: "p/".to_owned() }, trace: None },
+        ];
+        let payload = Commands { time_ms: 5, trace: traced(0xcd), commands }.encode();
+        let value =
+            Value::Batch(Batch { epoch: Epoch(2), number: BatchNumber(3), commands: payload })
+                .encode();
+        let expected = json!({
+            "kind": "batch", "epoch": 2, "number": 3, "trace_id": "cd".repeat(16),
+            "commands": [
+                {"op": "put", "key": "k", "value_bytes": 6, "content_type": "text/plain", "condition": "If-Match: \"7\"",
+                 "trace_id": "ab".repeat(16)},
+                {"op": "delete", "key": "d", "trace_id": null},
+                {"op": "delete_prefix", "prefix": "p/", "trace_id": null},
+            ],
+        });
+        assert_eq!(described(&value), expected);
+    }
+
+    #[test]
+    fn every_other_value_has_the_same_fields_too() {
+        let view = View {
+            epoch: Epoch(1),
+            primary: "a".parse().unwrap(),
+            primary_instance: Instance(1),
+            backups: Vec::new(),
+        };
+        let shown = json!({"primary": "a", "primary_instance": "0000000000000001", "backups": []});
+        let expected =
+            json!({"kind": "view", "epoch": 1, "view": shown, "commands": [], "trace_id": null});
+        assert_eq!(described(&Value::View(view).encode()), expected);
+        assert_eq!(
+            described(&Value::Noop.encode()),
+            json!({"kind": "noop", "epoch": null, "commands": [], "trace_id": null})
+        );
+        assert_eq!(
+            described(b"\xff"),
+            json!({"kind": "unreadable", "epoch": null, "commands": [], "trace_id": null})
+        );
+        let value = Value::Batch(Batch {
+            epoch: Epoch(2),
+            number: BatchNumber(3),
+            commands: Bytes::from_static(b"\xff"),
+        });
+        let error = "the 1 bytes are not the encoding of commands";
+        let expected = json!({"kind": "batch", "epoch": 2, "number": 3, "commands": [], "trace_id": null, "error": error});
+        assert_eq!(described(&value.encode()), expected);
+    }
+}

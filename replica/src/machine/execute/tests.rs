@@ -1,0 +1,305 @@
+//! What a command does, what is void, and that replicas which executed the same log are
+//! the same.
+
+mod properties;
+mod void;
+
+use bytes::Bytes;
+use shared::ids::{Ballot, CoordinatorId, Instance, Name, Slot};
+use shared::message::{Batch, EncodedValue};
+
+use super::*;
+use crate::machine::chain::ChainHash;
+use crate::machine::working_set::VersionRow;
+
+pub(super) fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+pub(super) fn view(epoch: u64) -> View {
+    View {
+        epoch: Epoch(epoch),
+        primary: name("replica-1"),
+        primary_instance: Instance(1),
+        backups: vec![name("replica-2")],
+    }
+}
+
+pub(super) fn put(key: &str, value: &str) -> Op {
+    put_if(key, value, Condition::Always)
+}
+
+pub(super) fn put_if(key: &str, value: &str, condition: Condition) -> Op {
+    Op::Put {
+        key: key.to_owned(),
+        value: Bytes::copy_from_slice(value.as_bytes()),
+        content_type: None,
+        condition,
+    }
+}
+
+pub(super) fn delete_if(key: &str, condition: Condition) -> Op {
+    Op::Delete { key: key.to_owned(), condition }
+}
+
+pub(super) fn commands(time_ms: u64, ops: Vec<Op>) -> Commands {
+    Commands {
+        time_ms,
+        trace: None,
+        commands: ops.into_iter().map(|op| Command { op, trace: None }).collect(),
+    }
+}
+
+pub(super) fn batch(epoch: u64, number: u64, ops: Vec<Op>) -> EncodedValue {
+    raw_batch(epoch, number, commands(0, ops).encode())
+}
+
+pub(super) fn raw_batch(epoch: u64, number: u64, commands: Bytes) -> EncodedValue {
+    Value::Batch(Batch { epoch: Epoch(epoch), number: BatchNumber(number), commands }).encode()
+}
+
+pub(super) fn entry(slot: u64, value: EncodedValue) -> ChosenEntry {
+    ChosenEntry {
+        slot: Slot(slot),
+        ballot: Ballot { round: 1, coordinator: CoordinatorId(1) },
+        value,
+    }
+}
+
+pub(super) fn execute_next(state: &mut WorkingSet, value: EncodedValue) -> SlotOutcome {
+    let slot = state.meta().executed_below;
+    apply(state, &entry(slot.0, value)).outcome
+}
+
+/// A state in epoch 1, where these were executed one after the other.
+pub(super) fn state_after(ops: Vec<Op>) -> WorkingSet {
+    let mut state = WorkingSet::complete();
+    execute_next(&mut state, Value::View(view(1)).encode());
+    execute_next(&mut state, batch(1, 0, ops));
+    let _ = state.take_changes();
+    state
+}
+
+/// What comes of one more command.
+fn outcome_of(state: &mut WorkingSet, op: Op) -> CommandOutcome {
+    let value = batch(1, state.meta().next_batch.0, vec![op]);
+    match execute_next(state, value) {
+        SlotOutcome::Batch { outcomes, .. } => outcomes[0],
+        other @ (SlotOutcome::Noop | SlotOutcome::View(_) | SlotOutcome::Void(_)) => {
+            panic!("{other:?}")
+        }
+    }
+}
+
+fn content(value: &str) -> Option<Content> {
+    Some(Content { value: Bytes::copy_from_slice(value.as_bytes()), content_type: None })
+}
+
+#[test]
+fn the_first_put_of_a_key_creates_it_and_the_next_replaces_it() {
+    let mut state = state_after(vec![]);
+    assert_eq!(
+        outcome_of(&mut state, put("k", "a")),
+        CommandOutcome::Created { revision: Revision(1) }
+    );
+    let replaced = CommandOutcome::Replaced {
+        revision: Revision(2),
+        created_revision: Revision(1),
+        version: 2,
+    };
+    assert_eq!(outcome_of(&mut state, put("k", "b")), replaced);
+    let row = |revision, version, value| VersionRow {
+        key: "k".to_owned(),
+        revision: Revision(revision),
+        created_revision: Revision(1),
+        version,
+        content: content(value),
+    };
+    assert_eq!(state.take_changes(), [row(1, 1, "a"), row(2, 2, "b")]);
+    assert_eq!(state.take_changes(), []);
+}
+
+#[test]
+fn a_deleted_key_starts_anew() {
+    let mut state = state_after(vec![put("k", "a"), put("k", "b")]);
+    let deleted = CommandOutcome::Deleted { revision: Revision(3), deleted: 1 };
+    assert_eq!(outcome_of(&mut state, delete_if("k", Condition::Always)), deleted);
+    let gone = VersionRow {
+        key: "k".to_owned(),
+        revision: Revision(3),
+        created_revision: Revision(1),
+        version: 2,
+        content: None,
+    };
+    assert_eq!(state.take_changes(), [gone]);
+    assert_eq!(
+        outcome_of(&mut state, put("k", "c")),
+        CommandOutcome::Created { revision: Revision(4) }
+    );
+}
+
+#[test]
+fn deleting_what_is_not_there_takes_a_revision_and_changes_nothing() {
+    let mut state = state_after(vec![put("k", "a")]);
+    let nothing = |revision| CommandOutcome::Deleted { revision: Revision(revision), deleted: 0 };
+    assert_eq!(outcome_of(&mut state, delete_if("other", Condition::Always)), nothing(2));
+    assert_eq!(outcome_of(&mut state, Op::DeletePrefix { prefix: "x".to_owned() }), nothing(3));
+    assert_eq!(state.take_changes(), []);
+}
+
+#[test]
+fn deleting_a_prefix_deletes_the_keys_that_start_so_at_one_revision() {
+    let mut state = state_after(vec![
+        put("a", ""),
+        put("a/1", ""),
+        put("a/2", ""),
+        put("a0", ""),
+        put("b", ""),
+    ]);
+    let outcome = outcome_of(&mut state, Op::DeletePrefix { prefix: "a/".to_owned() });
+    assert_eq!(outcome, CommandOutcome::Deleted { revision: Revision(6), deleted: 2 });
+    assert_eq!(state.records().keys().collect::<Vec<_>>(), ["a", "a0", "b"]);
+    let outcome = outcome_of(&mut state, Op::DeletePrefix { prefix: String::new() });
+    assert_eq!(outcome, CommandOutcome::Deleted { revision: Revision(7), deleted: 3 });
+    assert!(state.records().is_empty());
+}
+
+#[test]
+fn a_guard_that_does_not_hold_writes_nothing_and_takes_no_revision() {
+    use Condition::{IfMatch, IfMatchAny, IfNoneMatchAny};
+    let failing = [
+        (put_if("k", "b", IfMatch(Revision(2))), Some(Revision(1))),
+        (put_if("k", "b", IfNoneMatchAny), Some(Revision(1))),
+        (put_if("none", "b", IfMatch(Revision(1))), None),
+        (put_if("none", "b", IfMatchAny), None),
+        (delete_if("k", IfMatch(Revision(9))), Some(Revision(1))),
+        (delete_if("k", IfNoneMatchAny), Some(Revision(1))),
+        (delete_if("none", IfMatchAny), None),
+    ];
+    for (op, current) in failing {
+        let mut state = state_after(vec![put("k", "a")]);
+        let outcome = outcome_of(&mut state, op.clone());
+        assert_eq!(
+            outcome,
+            CommandOutcome::PreconditionFailed { revision: Revision(1), current },
+            "{op:?}"
+        );
+        assert_eq!((state.meta().revision, state.take_changes()), (Revision(1), vec![]), "{op:?}");
+    }
+}
+
+#[test]
+fn a_guard_that_holds_lets_the_command_through() {
+    use Condition::{IfMatch, IfMatchAny, IfNoneMatchAny};
+    let replaced = CommandOutcome::Replaced {
+        revision: Revision(2),
+        created_revision: Revision(1),
+        version: 2,
+    };
+    let deleted = |deleted| CommandOutcome::Deleted { revision: Revision(2), deleted };
+    let passing = [
+        (put_if("k", "b", IfMatch(Revision(1))), replaced),
+        (put_if("k", "b", IfMatchAny), replaced),
+        (put_if("none", "b", IfNoneMatchAny), CommandOutcome::Created { revision: Revision(2) }),
+        (delete_if("k", IfMatch(Revision(1))), deleted(1)),
+        (delete_if("k", IfMatchAny), deleted(1)),
+        (delete_if("none", IfNoneMatchAny), deleted(0)),
+    ];
+    for (op, expected) in passing {
+        let mut state = state_after(vec![put("k", "a")]);
+        assert_eq!(outcome_of(&mut state, op.clone()), expected, "{op:?}");
+    }
+}
+
+#[test]
+fn later_commands_of_a_batch_see_what_earlier_ones_did() {
+    let mut state = state_after(vec![]);
+    let ops = vec![
+        put_if("k", "a", Condition::IfNoneMatchAny),
+        put_if("k", "b", Condition::IfNoneMatchAny),
+        put_if("k", "c", Condition::IfMatch(Revision(1))),
+    ];
+    let outcomes = vec![
+        CommandOutcome::Created { revision: Revision(1) },
+        CommandOutcome::PreconditionFailed { revision: Revision(1), current: Some(Revision(1)) },
+        CommandOutcome::Replaced {
+            revision: Revision(2),
+            created_revision: Revision(1),
+            version: 2,
+        },
+    ];
+    let expected = SlotOutcome::Batch { epoch: Epoch(1), number: BatchNumber(1), outcomes };
+    assert_eq!(execute_next(&mut state, batch(1, 1, ops)), expected);
+}
+
+#[test]
+fn time_is_what_batches_say_and_never_goes_back() {
+    let mut state = state_after(vec![]);
+    for (number, (said, expected)) in [(5, 5), (3, 5), (9, 9)].into_iter().enumerate() {
+        execute_next(&mut state, raw_batch(1, 1 + number as u64, commands(said, vec![]).encode()));
+        assert_eq!(state.meta().time_ms, expected);
+    }
+}
+
+#[test]
+fn every_slot_is_chained_to_the_one_before_it() {
+    let mut state = WorkingSet::complete();
+    let noop = Value::Noop.encode();
+    let first = apply(&mut state, &entry(0, noop.clone()));
+    let second = apply(&mut state, &entry(1, noop.clone()));
+    let by_hand = |previous: [u8; 32], slot: u64| {
+        let bytes = [&previous[..], &slot.to_le_bytes(), &noop].concat();
+        ChainHash(*blake3::hash(&bytes).as_bytes())
+    };
+    assert_eq!(first.hash, by_hand([0; 32], 0));
+    assert_eq!(second.hash, by_hand(first.hash.0, 1));
+    assert_eq!(state.meta().hash, second.hash);
+}
+
+#[test]
+#[should_panic(expected = "slots are executed in order, each once")]
+fn a_slot_is_not_executed_twice() {
+    let mut state = WorkingSet::complete();
+    apply(&mut state, &entry(0, Value::Noop.encode()));
+    apply(&mut state, &entry(0, Value::Noop.encode()));
+}
+
+#[test]
+#[should_panic(expected = "executing touches key \"k\", which was not loaded")]
+fn a_key_that_was_not_loaded_is_not_taken_for_absent() {
+    let meta = state_after(vec![]).meta().clone();
+    let mut state = WorkingSet::partial(meta, Needs::default(), []);
+    execute_next(&mut state, batch(1, 1, vec![put("k", "a")]));
+}
+
+#[test]
+#[should_panic(expected = "executing touches key \"k\", which was not loaded")]
+fn a_guard_on_a_key_that_was_not_loaded_does_not_just_fail() {
+    let meta = state_after(vec![]).meta().clone();
+    let mut state = WorkingSet::partial(meta, Needs::default(), []);
+    execute_next(&mut state, batch(1, 1, vec![put_if("k", "a", Condition::IfMatchAny)]));
+}
+
+#[test]
+#[should_panic(expected = "executing touches the prefix \"a\", which was not loaded")]
+fn a_prefix_of_which_only_a_part_was_loaded_is_not_taken_for_the_whole() {
+    let meta = state_after(vec![]).meta().clone();
+    let needs = Needs { prefixes: ["a/".to_owned()].into(), ..Needs::default() };
+    let mut state = WorkingSet::partial(meta, needs, []);
+    execute_next(&mut state, batch(1, 1, vec![Op::DeletePrefix { prefix: "a".to_owned() }]));
+}
+
+#[test]
+fn a_digest_tells_states_apart() {
+    let digest = |ops| state_after(ops).digest();
+    let states = [
+        digest(vec![]),
+        digest(vec![put("k", "a")]),
+        digest(vec![put("k", "b")]),
+        digest(vec![put("k", "a"), put("k", "a")]),
+    ];
+    for (index, one) in states.iter().enumerate() {
+        assert!(!states[index + 1..].contains(one), "state {index} has the digest of another");
+    }
+    assert_eq!(digest(vec![put("k", "a")]), states[1]);
+}

@@ -1,0 +1,207 @@
+//! Logs at random: whatever is chosen in whatever order and however often, replicas
+//! agree, and each batch is executed at most once.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+const KEYS: [&str; 5] = ["a", "a/1", "a/2", "b", "b/1"];
+
+fn any_key() -> impl Strategy<Value = String> {
+    proptest::sample::select(&KEYS[..]).prop_map(str::to_owned)
+}
+
+fn any_condition() -> impl Strategy<Value = Condition> {
+    prop_oneof![
+        4 => Just(Condition::Always),
+        1 => (0..20_u64).prop_map(|revision| Condition::IfMatch(Revision(revision))),
+        1 => Just(Condition::IfMatchAny),
+        1 => Just(Condition::IfNoneMatchAny),
+    ]
+}
+
+fn any_op() -> impl Strategy<Value = Op> {
+    let value = vec(any::<u8>(), 0..4).prop_map(Bytes::from);
+    let content_type = proptest::option::of(Just("text/plain".to_owned()));
+    prop_oneof![
+        4 => (any_key(), value, content_type, any_condition())
+            .prop_map(|(key, value, content_type, condition)| Op::Put { key, value, content_type, condition }),
+        2 => (any_key(), any_condition()).prop_map(|(key, condition)| Op::Delete { key, condition }),
+        1 => proptest::sample::select(vec!["", "a", "a/", "b/"]).prop_map(|prefix| Op::DeletePrefix { prefix: prefix.to_owned() }),
+    ]
+}
+
+fn any_commands() -> impl Strategy<Value = Commands> {
+    (0..100_u64, vec(any_op(), 0..4)).prop_map(|(time_ms, ops)| commands(time_ms, ops))
+}
+
+/// Values of a few epochs and numbers, so that many are void and many are not.
+fn any_value() -> impl Strategy<Value = EncodedValue> {
+    prop_oneof![
+        1 => Just(Value::Noop.encode()),
+        2 => (1..4_u64).prop_map(|epoch| Value::View(view(epoch)).encode()),
+        8 => (1..3_u64, 0..4_u64, any_commands())
+            .prop_map(|(epoch, number, commands)| raw_batch(epoch, number, commands.encode())),
+        1 => (1..3_u64, 0..4_u64, vec(any::<u8>(), 0..8))
+            .prop_map(|(epoch, number, junk)| raw_batch(epoch, number, Bytes::from(junk))),
+        1 => vec(any::<u8>(), 0..8).prop_map(Bytes::from),
+    ]
+}
+
+fn any_log() -> impl Strategy<Value = Vec<ChosenEntry>> {
+    vec(any_value(), 0..40).prop_map(|values| {
+        let first = Value::View(view(1)).encode();
+        let slots = std::iter::once(first).chain(values).enumerate();
+        slots.map(|(slot, value)| entry(slot as u64, value)).collect()
+    })
+}
+
+/// A database that keeps what a shell would write: executed by partial sets, a run at a
+/// time.
+#[derive(Default)]
+struct Database {
+    meta: Meta,
+    records: BTreeMap<String, Record>,
+}
+
+impl Database {
+    fn execute(&mut self, entries: &[ChosenEntry]) -> ExecutionReport {
+        let run = Run::new(entries.to_vec());
+        let needs = run.needs();
+        let is_needed = |key: &str| {
+            needs.keys.contains(key) || needs.prefixes.iter().any(|prefix| key.starts_with(prefix))
+        };
+        let loaded = self.records.iter().filter(|(key, _)| is_needed(key));
+        let loaded: Vec<_> = loaded
+            .map(|(key, record)| (key.clone(), Record { content: None, ..record.clone() }))
+            .collect();
+        let mut state = WorkingSet::partial(self.meta.clone(), needs, loaded);
+        let report = run.apply(&mut state);
+        for row in state.take_changes() {
+            let VersionRow { key, revision, created_revision, version, content } = row;
+            match content {
+                Some(content) => {
+                    self.records.insert(
+                        key,
+                        Record { revision, created_revision, version, content: Some(content) },
+                    );
+                }
+                None => {
+                    self.records.remove(&key);
+                }
+            }
+        }
+        self.meta = report.meta.clone();
+        report
+    }
+}
+
+fn execute_all(log: &[ChosenEntry]) -> (WorkingSet, ExecutionReport) {
+    let mut state = WorkingSet::complete();
+    let report = Run::new(log.to_vec()).apply(&mut state);
+    (state, report)
+}
+
+proptest! {
+    #[test]
+    fn replicas_that_execute_one_log_in_different_runs_are_the_same(log in any_log(), runs in vec(1..6_usize, 1..40)) {
+        let (complete, at_once) = execute_all(&log);
+        let mut database = Database::default();
+        let mut slots = Vec::new();
+        let mut rest = &log[..];
+        for length in runs.into_iter().cycle() {
+            let (run, later) = rest.split_at(length.min(rest.len()));
+            slots.extend(database.execute(run).slots);
+            rest = later;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        prop_assert_eq!(&slots, &at_once.slots);
+        prop_assert_eq!(&database.meta, complete.meta());
+        prop_assert_eq!(&database.records, complete.records());
+    }
+
+    #[test]
+    fn batches_in_any_order_and_number_are_executed_at_most_once_and_in_their_order(
+        batches in vec(any_commands(), 1..5),
+        order in vec(0..5_usize, 0..40),
+    ) {
+        let chosen: Vec<usize> = order.into_iter().filter(|number| *number < batches.len()).collect();
+        let value = |number: usize| raw_batch(1, number as u64, batches[number].encode());
+        let log = |numbers: &[usize]| {
+            let values = std::iter::once(Value::View(view(1)).encode()).chain(numbers.iter().map(|number| value(*number)));
+            values.enumerate().map(|(slot, value)| entry(slot as u64, value)).collect::<Vec<_>>()
+        };
+        let (shuffled, report) = execute_all(&log(&chosen));
+        let executed: Vec<u64> = report.slots.iter().filter_map(|slot| match &slot.outcome {
+            SlotOutcome::Batch { number, .. } => Some(number.0),
+            SlotOutcome::Noop | SlotOutcome::View(_) | SlotOutcome::Void(_) => None,
+        }).collect();
+        // 0, 1, 2 … as far as each was chosen somewhere after the one before it.
+        let due = chosen.iter().fold(0, |due, number| due + usize::from(*number == due));
+        prop_assert_eq!(executed, (0..due as u64).collect::<Vec<_>>());
+        let (in_order, _) = execute_all(&log(&(0..due).collect::<Vec<_>>()));
+        prop_assert_eq!(shuffled.records(), in_order.records());
+        prop_assert_eq!(shuffled.meta().revision, in_order.meta().revision);
+        prop_assert_eq!(shuffled.meta().time_ms, in_order.meta().time_ms);
+    }
+
+    #[test]
+    fn hashes_are_equal_exactly_when_histories_are(one in any_log(), other in any_log()) {
+        let values = |log: &[ChosenEntry]| log.iter().map(|entry| entry.value.clone()).collect::<Vec<_>>();
+        let same_history = values(&one) == values(&other);
+        prop_assert_eq!(execute_all(&one).0.meta().hash == execute_all(&other).0.meta().hash, same_history);
+        let reballoted: Vec<_> = one.iter().map(|entry| {
+            ChosenEntry { ballot: Ballot { round: 9, coordinator: CoordinatorId(9) }, ..entry.clone() }
+        }).collect();
+        prop_assert_eq!(execute_all(&one).0.digest(), execute_all(&reballoted).0.digest());
+    }
+
+    #[test]
+    fn a_revision_is_taken_by_each_command_that_passes_its_guard(log in any_log()) {
+        let (state, report) = execute_all(&log);
+        let outcomes = report.slots.iter().flat_map(|slot| match &slot.outcome {
+            SlotOutcome::Batch { outcomes, .. } => outcomes.clone(),
+            SlotOutcome::Noop | SlotOutcome::View(_) | SlotOutcome::Void(_) => Vec::new(),
+        });
+        let mut revision = Revision(0);
+        for outcome in outcomes {
+            match outcome {
+                CommandOutcome::PreconditionFailed { .. } => {}
+                CommandOutcome::Created { .. } | CommandOutcome::Replaced { .. } | CommandOutcome::Deleted { .. } => {
+                    revision = revision.next();
+                }
+            }
+            prop_assert_eq!(outcome.revision(), revision);
+        }
+        prop_assert_eq!(state.meta().revision, revision);
+    }
+
+    #[test]
+    fn commands_read_back_as_they_were_written(written in any_commands()) {
+        prop_assert_eq!(Commands::decode(&written.encode()), Ok(written));
+    }
+
+    #[test]
+    fn no_bytes_make_decoding_panic(bytes in vec(any::<u8>(), 0..64)) {
+        let _ = Decoded::new(&bytes);
+        let _ = Commands::decode(&bytes);
+        let _ = crate::machine::describe::describe(&bytes);
+    }
+
+    #[test]
+    fn a_command_takes_no_more_than_it_says(op in any_op(), key_length in 1..limits::KEY_BYTES) {
+        let trace = Some(crate::machine::command::TraceContext { trace_id: [9; 16], span_id: [9; 8], flags: 9 });
+        let delete = delete_if(&"k".repeat(key_length), Condition::IfMatch(Revision(u64::MAX)));
+        for op in [op, delete] {
+            let size = op.size();
+            let encoded = postcard::to_allocvec(&Command { op, trace }).unwrap();
+            prop_assert!(encoded.len() <= size, "{} bytes, said to be {size}", encoded.len());
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What executing comes to: of a command, of a slot, of a run of slots.
+
+use shared::ids::{BatchNumber, Epoch, Revision, Slot};
+use shared::message::View;
+
+use crate::machine::chain::ChainHash;
+use crate::machine::command::{Unreadable, limits};
+use crate::machine::working_set::Meta;
+
+/// What came of a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Executed {
+    /// The slot.
+    pub slot: Slot,
+    /// The hash of the log up to and with it.
+    pub hash: ChainHash,
+    /// The revision of the state after it.
+    pub revision: Revision,
+    /// What was done.
+    pub outcome: SlotOutcome,
+}
+
+/// What executing a slot did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SlotOutcome {
+    /// It held nothing to do.
+    Noop,
+    /// From here on this is the view.
+    View(View),
+    /// The mutations of a batch were executed, each with its outcome.
+    Batch {
+        /// The epoch of the batch.
+        epoch: Epoch,
+        /// Its number in that epoch.
+        number: BatchNumber,
+        /// One for each command, in their order.
+        outcomes: Vec<CommandOutcome>,
+    },
+    /// It counts for nothing, on every replica.
+    Void(VoidReason),
+}
+
+/// Why a slot counts for nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VoidReason {
+    /// The bytes are not the encoding of a value.
+    #[error("the bytes are not the encoding of a value")]
+    Undecodable,
+    /// A view that doesn't follow the one before, or is too large.
+    #[error("the view of epoch {epoch} does not follow epoch {current}")]
+    ViewOutOfOrder {
+        /// The epoch of the view.
+        epoch: Epoch,
+        /// The epoch of the state.
+        current: Epoch,
+    },
+    /// A view beyond a limit of the format.
+    #[error(
+        "the view of epoch {epoch} names {backups} backups, above the limit of {}",
+        limits::BACKUPS
+    )]
+    ViewTooLarge {
+        /// The epoch of the view.
+        epoch: Epoch,
+        /// How many backups it names.
+        backups: usize,
+    },
+    /// A batch of a primary that was deposed, or that is not there yet.
+    #[error("batch {number} of epoch {epoch} comes in epoch {current}")]
+    OtherEpoch {
+        /// The epoch of the batch.
+        epoch: Epoch,
+        /// Its number in that epoch.
+        number: BatchNumber,
+        /// The epoch of the state.
+        current: Epoch,
+    },
+    /// A batch that comes again, or before the one that precedes it.
+    #[error("batch {number} of epoch {epoch} comes where batch {expected} is due")]
+    OutOfOrder {
+        /// The epoch of the batch.
+        epoch: Epoch,
+        /// Its number in that epoch.
+        number: BatchNumber,
+        /// The number that was due.
+        expected: BatchNumber,
+    },
+    /// A batch at its place whose contents nobody can execute. It uses up its number, so
+    /// that the next one is not held up.
+    #[error("batch {number} of epoch {epoch}: {error}")]
+    Unreadable {
+        /// The epoch of the batch.
+        epoch: Epoch,
+        /// Its number in that epoch.
+        number: BatchNumber,
+        /// What is wrong with it.
+        error: Unreadable,
+    },
+}
+
+/// What came of one mutation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandOutcome {
+    /// A key that didn't exist was written: it has this revision, as its created revision
+    /// too, and version 1.
+    Created {
+        /// The revision of the mutation.
+        revision: Revision,
+    },
+    /// A key that existed was written.
+    Replaced {
+        /// The revision of the mutation.
+        revision: Revision,
+        /// The revision at which the key was created.
+        created_revision: Revision,
+        /// The number of writes since it was created, with that one.
+        version: u64,
+    },
+    /// Keys were deleted.
+    Deleted {
+        /// The revision of the mutation.
+        revision: Revision,
+        /// How many there were.
+        deleted: u64,
+    },
+    /// The guard didn't hold, so nothing was written and no revision used.
+    PreconditionFailed {
+        /// The revision of the state that was looked at.
+        revision: Revision,
+        /// The modification revision of the key, if it exists.
+        current: Option<Revision>,
+    },
+}
+
+impl CommandOutcome {
+    /// The revision of the state that the outcome speaks of: `Synod-Revision`.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        match *self {
+            Self::Created { revision }
+            | Self::Replaced { revision, .. }
+            | Self::Deleted { revision, .. }
+            | Self::PreconditionFailed { revision, .. } => revision,
+        }
+    }
+}
+
+/// What came of a run of slots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecutionReport {
+    /// Each slot, in order.
+    pub slots: Vec<Executed>,
+    /// The meta data after the last.
+    pub meta: Meta,
+}

@@ -1,0 +1,92 @@
+//! What clients are told.
+//!
+//! A mutation is executed, or did not happen and never will, or (only where it was given
+//! up inside a batch) may happen yet.
+
+use std::sync::Arc;
+
+use shared::ids::{Name, Slot};
+
+use crate::machine::command::Unreadable;
+use crate::machine::execute::CommandOutcome;
+
+/// What came of a mutation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It was executed.
+    Executed {
+        /// Where it was chosen.
+        slot: Slot,
+        /// What it did.
+        outcome: CommandOutcome,
+    },
+    /// It did not happen and never will.
+    NotApplied(NotApplied),
+    /// It was proposed, and given up before it was executed: it may happen yet.
+    Unknown(Stall),
+}
+
+/// Why a mutation did not happen and never will.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotApplied {
+    /// This replica doesn't take mutations.
+    #[error("this replica is not the primary")]
+    NotPrimary {
+        /// Who is, as far as this replica knows.
+        primary: Option<Name>,
+    },
+    /// Another primary took over before it was executed.
+    #[error("another primary took over")]
+    PrimaryChanged,
+    /// Too much waits already.
+    #[error("{0}")]
+    QueueFull(LimitHit),
+    /// The disk is full.
+    #[error("the disk of this replica is full")]
+    StorageFull,
+    /// The log cannot hold such a command.
+    #[error("{0}")]
+    Unreadable(Unreadable),
+    /// Its time ran out before it was proposed.
+    #[error("given up before it was proposed: {0}")]
+    GivenUp(Stall),
+}
+
+/// Why a read is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Too many wait already.
+    #[error("{0}")]
+    QueueFull(LimitHit),
+    /// Its time ran out.
+    #[error("given up: {0}")]
+    GivenUp(Stall),
+}
+
+/// A limit was hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the limit on {name} is {limit}")]
+pub struct LimitHit {
+    /// What is limited, in words.
+    pub name: &'static str,
+    /// The limit.
+    pub limit: usize,
+}
+
+/// What a request was waiting for when its time ran out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Stall {
+    /// A quorum of acceptors doesn't answer.
+    #[error("no quorum of acceptors answers")]
+    NoQuorum,
+    /// No coordinator is known to lead.
+    #[error("no coordinator leads")]
+    NoLeader,
+    /// The leader proposes nothing more for now: the limit that was hit, in its words. Of
+    /// mutations only.
+    #[error("the leading coordinator proposes no more: {0}")]
+    Overloaded(Arc<str>),
+    /// All is there; it just took too long.
+    #[error("it took too long")]
+    Slow,
+}

@@ -1,0 +1,377 @@
+//! The primary's batches: what waits, what flies, and what is to be proposed (again).
+//!
+//! Commands that arrive while a batch flies make the next one: natural batching, which
+//! never waits for more to come. A batch is encoded once and keeps its epoch and number
+//! however often it is proposed. Proposing it again is safe, because only the first copy
+//! that is executed in its order counts, and necessary, because a proposal may be lost
+//! with the coordinator that had it. It is done when it is *executed*: that it was chosen
+//! says nothing yet, for it may be chosen in an order in which it is void.
+
+mod flying;
+mod footprint;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::ids::{BatchNumber, Epoch, Name, Slot};
+use shared::message::{Batch, EncodedValue, Value};
+
+use crate::machine::command::{Commands, TraceContext, limits};
+use crate::replica::Leader;
+use crate::replica::config::Config;
+use crate::replica::event::{Attempt, LimitHit, RequestId};
+pub(crate) use flying::{Due, GivenUp, Made, Mutation};
+use flying::{Flying, Stage};
+
+/// More than the encoding of a batch takes beside its commands.
+const BATCH_OVERHEAD: usize = 64;
+
+/// So much of what a coordinator says of a limit is kept, for those whom it hits.
+/// Characters.
+const LIMIT_CHARS: usize = 200;
+
+/// The batches of one primary in one epoch.
+#[derive(Clone, Debug)]
+pub(crate) struct Batching {
+    pipeline: usize,
+    batch_commands: usize,
+    batch_bytes: usize,
+    queue_limit: usize,
+    queue_bytes_limit: usize,
+    epoch: Epoch,
+    next_number: BatchNumber,
+    queue: VecDeque<Mutation>,
+    queued_bytes: usize,
+    flying: BTreeMap<BatchNumber, Flying>,
+    attempts: u64,
+}
+
+impl Batching {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            pipeline: config.pipeline.max(1),
+            // Beyond the limits of the format a batch is void.
+            batch_commands: config.batch_commands.clamp(1, limits::BATCH_COMMANDS),
+            batch_bytes: config.batch_bytes.min(limits::BATCH_BYTES - BATCH_OVERHEAD),
+            queue_limit: config.queued_mutations,
+            queue_bytes_limit: config.queued_bytes,
+            epoch: Epoch(0),
+            next_number: BatchNumber(0),
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            flying: BTreeMap::new(),
+            attempts: 0,
+        }
+    }
+
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(crate) fn flying_mutations(&self) -> usize {
+        self.flying.values().map(|batch| batch.mutations.len()).sum()
+    }
+
+    pub(crate) fn is_flying(&self) -> bool {
+        !self.flying.is_empty()
+    }
+
+    /// Whether a coordinator has a batch whose fate is open: its slot may soon be learned
+    /// from the answer.
+    pub(crate) fn has_open_proposal(&self) -> bool {
+        self.flying.values().any(|batch| matches!(batch.stage, Stage::Proposed { .. }))
+    }
+
+    /// Takes a mutation.
+    ///
+    /// # Errors
+    /// When too many wait, or too many bytes.
+    pub(crate) fn push(&mut self, mutation: Mutation) -> Result<(), LimitHit> {
+        let size = mutation.command.op.size();
+        if self.queue.len() >= self.queue_limit {
+            return Err(LimitHit { name: "mutations that wait", limit: self.queue_limit });
+        }
+        if self.queued_bytes + size > self.queue_bytes_limit {
+            return Err(LimitHit {
+                name: "bytes of the mutations that wait",
+                limit: self.queue_bytes_limit,
+            });
+        }
+        self.queued_bytes += size;
+        self.queue.push_back(mutation);
+        Ok(())
+    }
+
+    /// Forgets a mutation that is not in a batch, and the requester of one that is.
+    pub(crate) fn give_up(&mut self, id: RequestId) -> GivenUp {
+        if let Some(at) = self.queue.iter().position(|mutation| mutation.id == Some(id)) {
+            let removed = self.queue.remove(at).expect("a position that was just found");
+            self.queued_bytes -= removed.command.op.size();
+            return GivenUp::Queued;
+        }
+        let mut flying = self.flying.values_mut().flat_map(|batch| batch.mutations.iter_mut());
+        match flying.find(|mutation| mutation.id == Some(id)) {
+            Some(mutation) => {
+                mutation.id = None;
+                GivenUp::Flying
+            }
+            None => GivenUp::NotHere,
+        }
+    }
+
+    /// Makes the next batch of what waits, where one may fly.
+    pub(crate) fn next_batch(&mut self) -> Option<Made> {
+        if self.queue.is_empty() || self.flying.len() >= self.pipeline {
+            return None;
+        }
+        let mutations = self.take_from_queue();
+        let number = self.next_number;
+        self.next_number = number.next();
+        let is_traced = mutations
+            .iter()
+            .any(|mutation| mutation.command.trace.is_some_and(|trace| trace.is_sampled()));
+        let requests = mutations.iter().filter_map(|mutation| mutation.id).collect();
+        self.flying.insert(number, Flying { mutations, stage: Stage::Starting, refused_for: None });
+        if is_traced {
+            return Some(Made::Traced { number, requests });
+        }
+        self.started(self.epoch, number, None);
+        Some(Made::Untraced)
+    }
+
+    fn take_from_queue(&mut self) -> Vec<Mutation> {
+        let mut taken = Vec::new();
+        let mut bytes = 0;
+        while let Some(mutation) = self.queue.front() {
+            let size = mutation.command.op.size();
+            let is_full = taken.len() == self.batch_commands || bytes + size > self.batch_bytes;
+            if is_full && !taken.is_empty() {
+                break;
+            }
+            bytes += size;
+            taken.extend(self.queue.pop_front());
+        }
+        self.queued_bytes -= bytes;
+        taken
+    }
+
+    /// The span of a batch is there: it is encoded, once and for all.
+    pub(crate) fn started(
+        &mut self,
+        epoch: Epoch,
+        number: BatchNumber,
+        trace: Option<TraceContext>,
+    ) {
+        let Some(batch) = self.flying.get_mut(&number).filter(|_| epoch == self.epoch) else {
+            return;
+        };
+        if !matches!(batch.stage, Stage::Starting) {
+            return;
+        }
+        let time_ms = batch
+            .mutations
+            .iter()
+            .map(|mutation| mutation.time_ms)
+            .max()
+            .unwrap_or(0)
+            .min(limits::TIME_MS);
+        let commands = batch.mutations.iter().map(|mutation| mutation.command.clone()).collect();
+        let commands = Commands { time_ms, trace, commands }.encode();
+        batch.stage = Stage::Ready(Value::Batch(Batch { epoch, number, commands }).encode());
+    }
+
+    /// What is to be proposed to the coordinator that leads now: what is ready, and what
+    /// another one, or this one at another ballot, was asked for.
+    pub(crate) fn due(&mut self, now: Duration, leader: &Leader) -> Vec<Due> {
+        let first = self.flying.keys().next().copied();
+        let mut due = Vec::new();
+        for (number, batch) in &mut self.flying {
+            let is_due = match &batch.stage {
+                Stage::Starting | Stage::Chosen { .. } => false,
+                Stage::Ready(_) => true,
+                Stage::Proposed { ballot, .. } | Stage::Refused { ballot, .. } => {
+                    *ballot != leader.ballot
+                }
+                Stage::Void(_) => first == Some(*number),
+            };
+            if let Some(value) = batch.stage.value().filter(|_| is_due).cloned() {
+                self.attempts += 1;
+                let attempt = Attempt(self.attempts);
+                let to = leader.member.name.clone();
+                batch.stage = Stage::Proposed {
+                    value: value.clone(),
+                    attempt,
+                    to,
+                    ballot: leader.ballot,
+                    at: now,
+                };
+                due.push(Due { number: *number, attempt, value });
+            }
+        }
+        due
+    }
+
+    /// Some time has passed: what was refused is ready again, and so is what got no
+    /// answer.
+    pub(crate) fn tick(&mut self, now: Duration, timeout: Duration) {
+        for batch in self.flying.values_mut() {
+            let again = match &batch.stage {
+                Stage::Refused { value, .. } => Some(value),
+                Stage::Proposed { value, at, .. } if now.saturating_sub(*at) >= timeout => {
+                    Some(value)
+                }
+                Stage::Starting
+                | Stage::Ready(_)
+                | Stage::Proposed { .. }
+                | Stage::Void(_)
+                | Stage::Chosen { .. } => None,
+            };
+            if let Some(value) = again.cloned() {
+                batch.stage = Stage::Ready(value);
+            }
+        }
+    }
+
+    /// A coordinator didn't take the proposal (for a limit, if it named one), or nobody
+    /// knows: the coordinator, if that was the latest attempt. An answer to an earlier
+    /// one says nothing about now.
+    pub(crate) fn refused(
+        &mut self,
+        epoch: Epoch,
+        number: BatchNumber,
+        attempt: Attempt,
+        limit: Option<&str>,
+    ) -> Option<Name> {
+        let batch = self.flying.get_mut(&number).filter(|_| epoch == self.epoch)?;
+        match &batch.stage {
+            Stage::Proposed { value, attempt: latest, to, ballot, .. } if *latest == attempt => {
+                let to = to.clone();
+                batch.stage = Stage::Refused { value: value.clone(), ballot: *ballot };
+                batch.refused_for =
+                    limit.map(|limit| limit.chars().take(LIMIT_CHARS).collect::<String>().into());
+                Some(to)
+            }
+            Stage::Starting
+            | Stage::Ready(_)
+            | Stage::Proposed { .. }
+            | Stage::Refused { .. }
+            | Stage::Void(_)
+            | Stage::Chosen { .. } => None,
+        }
+    }
+
+    /// The limit for which a batch was refused last, if one was.
+    pub(crate) fn refused_for(&self) -> Option<Arc<str>> {
+        self.flying.values().find_map(|batch| batch.refused_for.clone())
+    }
+
+    /// The batch is chosen at a slot: its value, to be learned. Whichever attempt it was,
+    /// it is a fact; but a slot that is executed already was void, or the batch would not
+    /// be flying any more.
+    pub(crate) fn chosen(
+        &mut self,
+        epoch: Epoch,
+        number: BatchNumber,
+        slot: Slot,
+        executed_below: Slot,
+    ) -> Option<EncodedValue> {
+        let batch = self
+            .flying
+            .get_mut(&number)
+            .filter(|_| epoch == self.epoch && slot >= executed_below)?;
+        let value = batch.stage.value()?.clone();
+        batch.stage = Stage::Chosen { value: value.clone(), slot };
+        Some(value)
+    }
+
+    /// The batch was executed: takes its mutations out.
+    pub(crate) fn executed(&mut self, epoch: Epoch, number: BatchNumber) -> Option<Vec<Mutation>> {
+        if epoch == self.epoch {
+            self.flying.remove(&number).map(|batch| batch.mutations)
+        } else {
+            None
+        }
+    }
+
+    /// A copy of the batch was executed as void, because one before it is missing.
+    pub(crate) fn out_of_order(&mut self, epoch: Epoch, number: BatchNumber, slot: Slot) {
+        let Some(batch) = self.flying.get_mut(&number).filter(|_| epoch == self.epoch) else {
+            return;
+        };
+        match &batch.stage {
+            Stage::Chosen { slot: later, .. } if *later > slot => {}
+            Stage::Starting
+            | Stage::Ready(_)
+            | Stage::Proposed { .. }
+            | Stage::Refused { .. }
+            | Stage::Void(_)
+            | Stage::Chosen { .. } => {
+                if let Some(value) = batch.stage.value().cloned() {
+                    batch.stage = Stage::Void(value);
+                }
+            }
+        }
+    }
+
+    /// This replica is primary in a new epoch. What flew in an older one is void from now
+    /// on, so it goes back to the queue, ahead of what waited; what was given up goes
+    /// nowhere.
+    pub(crate) fn begin(&mut self, epoch: Epoch) {
+        let flew: Vec<Mutation> = std::mem::take(&mut self.flying)
+            .into_values()
+            .flat_map(|batch| batch.mutations)
+            .collect();
+        for mutation in flew.into_iter().rev().filter(|mutation| mutation.id.is_some()) {
+            self.queued_bytes += mutation.command.op.size();
+            self.queue.push_front(mutation);
+        }
+        self.epoch = epoch;
+        self.next_number = BatchNumber(0);
+    }
+
+    /// Takes everything out that waits: the requesters, in order.
+    pub(crate) fn drain_queue(&mut self) -> Vec<RequestId> {
+        self.queued_bytes = 0;
+        self.queue.drain(..).filter_map(|mutation| mutation.id).collect()
+    }
+
+    /// Takes everything out: the requesters of what flew and of what waited, in order.
+    pub(crate) fn drain(&mut self) -> Vec<RequestId> {
+        let flew = std::mem::take(&mut self.flying).into_values().flat_map(|batch| batch.mutations);
+        let mut requesters: Vec<RequestId> = flew.filter_map(|mutation| mutation.id).collect();
+        requesters.extend(self.drain_queue());
+        requesters
+    }
+
+    /// What flies is of this epoch, not yet executed, and not too much.
+    pub(crate) fn invariant_flying_batches_are_due(&self, epoch: Epoch, next_batch: BatchNumber) {
+        let (Some((first, _)), Some((last, _))) =
+            (self.flying.first_key_value(), self.flying.last_key_value())
+        else {
+            return;
+        };
+        assert_eq!(self.epoch, epoch, "batches fly in an epoch that is not the one executed last");
+        assert!(
+            *first >= next_batch,
+            "batch {first} flies and batch {next_batch} is due: it was executed"
+        );
+        assert!(
+            *last < self.next_number,
+            "batch {last} flies and {} was not made yet",
+            self.next_number
+        );
+        assert!(
+            self.flying.len() <= self.pipeline,
+            "{} batches fly, the limit is {}",
+            self.flying.len(),
+            self.pipeline
+        );
+    }
+
+    /// The bytes that wait are counted right.
+    pub(crate) fn invariant_queue_is_counted(&self) {
+        let bytes: usize = self.queue.iter().map(|mutation| mutation.command.op.size()).sum();
+        assert_eq!(bytes, self.queued_bytes, "bytes in the queue, and what is counted");
+    }
+}

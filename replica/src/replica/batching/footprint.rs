@@ -1,0 +1,53 @@
+//! See [`Replica::footprint`](crate::replica::Replica::footprint).
+
+use std::hash::{DefaultHasher, Hash};
+
+use super::{Batching, Flying, Mutation, Stage};
+
+impl Batching {
+    pub(crate) fn footprint(&self, hasher: &mut DefaultHasher) {
+        let Self {
+            pipeline: _,
+            batch_commands: _,
+            batch_bytes: _,
+            queue_limit: _,
+            queue_bytes_limit: _,
+            epoch,
+            next_number,
+            queue,
+            queued_bytes: _,
+            flying,
+            attempts: _,
+        } = self;
+        (epoch, next_number, queue.len(), flying.len()).hash(hasher);
+        queue.iter().for_each(|mutation| mutation.footprint(hasher));
+        for (number, Flying { mutations, stage, refused_for: _ }) in flying {
+            (number, mutations.len()).hash(hasher);
+            mutations.iter().for_each(|mutation| mutation.footprint(hasher));
+            stage.footprint(hasher);
+        }
+    }
+}
+
+impl Mutation {
+    fn footprint(&self, hasher: &mut DefaultHasher) {
+        let Self { id, command, time_ms } = self;
+        let command = postcard::to_allocvec(command).expect("encoding into memory does not fail");
+        (id.map(|id| id.0), command, time_ms).hash(hasher);
+    }
+}
+
+impl Stage {
+    fn footprint(&self, hasher: &mut DefaultHasher) {
+        match self {
+            Self::Starting => 0.hash(hasher),
+            Self::Ready(value) => (1, value).hash(hasher),
+            Self::Proposed { value, attempt: _, to, ballot, at: _ } => {
+                (2, value, to, ballot).hash(hasher)
+            }
+            Self::Refused { value, ballot } => (3, value, ballot).hash(hasher),
+            Self::Void(value) => (4, value).hash(hasher),
+            Self::Chosen { value, slot } => (5, value, slot).hash(hasher),
+        }
+    }
+}

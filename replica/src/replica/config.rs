@@ -1,0 +1,99 @@
+//! The limits and times of the pure replica.
+
+use std::time::Duration;
+
+/// Every limit and time of a [`Replica`](crate::replica::Replica), with the reason for
+/// its default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How many acceptors are configured: when as many have answered a probe without a
+    /// quorum, waiting longer is no use.
+    pub acceptors: usize,
+    /// Batches proposed and not yet executed. 1: what arrives while one flies makes the
+    /// next, and none is ever out of order.
+    pub pipeline: usize,
+    /// Commands in a batch. 512: above it a batch gains nothing and its first client
+    /// waits for the last.
+    pub batch_commands: usize,
+    /// Bytes in a batch. 4 MiB: it has to pass three hops and three disks before the next
+    /// may go. A larger command goes alone.
+    pub batch_bytes: usize,
+    /// Mutations that wait for a batch. 4,096: several seconds' worth on a slow disk;
+    /// past it, waiting is worse than hearing no.
+    pub queued_mutations: usize,
+    /// Bytes of the mutations that wait for a batch. 64 MiB: what a small machine can
+    /// spare.
+    pub queued_bytes: usize,
+    /// Reads that wait, for a probe, a slot or a revision. 16,384: they are small, and
+    /// many share a probe.
+    pub waiting_reads: usize,
+    /// Slots handed to SQLite at once. 256: a long transaction holds up every answer in
+    /// it.
+    pub execute_entries: usize,
+    /// Bytes handed to SQLite at once. 8 MiB; a larger entry goes alone.
+    pub execute_bytes: usize,
+    /// Learned entries kept in memory, executed ones for peers included. 4,096: fewer
+    /// than a coordinator's window.
+    pub learned_entries: usize,
+    /// Bytes of the learned entries kept in memory. 64 MiB.
+    pub learned_bytes: usize,
+    /// Between two heartbeats. 100 ms: six may be lost before a primary is replaced.
+    pub heartbeat_interval: Duration,
+    /// For how long what a coordinator said of itself counts. 1 s.
+    pub leader_expiry: Duration,
+    /// A proposal without an answer is proposed again. 2 s: far above a slow disk; a new
+    /// leader is noticed sooner by heartbeat.
+    pub proposal_timeout: Duration,
+    /// Before a refused proposal is made again, plus as much at random. 50 ms.
+    pub proposal_backoff: Duration,
+    /// How long a source may hold a fetch back while it has nothing new. 1 s.
+    pub fetch_wait: Duration,
+    /// A fetch without an answer is given up: `fetch_wait` and 2 s for a large page.
+    pub fetch_timeout: Duration,
+    /// Chosen slots are known of, and the source has given nothing for so long: ask the
+    /// next one. 200 ms.
+    pub fetch_stall: Duration,
+    /// Before the sources are asked again after all failed, plus as much at random. 100
+    /// ms.
+    pub fetch_backoff: Duration,
+    /// A probe without a quorum is given up. 1 s.
+    pub probe_timeout: Duration,
+    /// Before a probe that failed is sent again, plus as much at random. 50 ms.
+    pub probe_backoff: Duration,
+    /// Between two probes that no read asked for: they keep `Synod-Lag` honest, and find
+    /// votes that nobody brings to an end. 1 s.
+    pub probe_interval: Duration,
+    /// A voted slot that is unchosen for so long makes the replica nudge the leader. 100
+    /// ms.
+    pub nudge_after: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            acceptors: 3,
+            pipeline: 1,
+            batch_commands: 512,
+            batch_bytes: 4 << 20,
+            queued_mutations: 4_096,
+            queued_bytes: 64 << 20,
+            waiting_reads: 16_384,
+            execute_entries: 256,
+            execute_bytes: 8 << 20,
+            learned_entries: 4_096,
+            learned_bytes: 64 << 20,
+            heartbeat_interval: Duration::from_millis(100),
+            leader_expiry: Duration::from_secs(1),
+            proposal_timeout: Duration::from_secs(2),
+            proposal_backoff: Duration::from_millis(50),
+            fetch_wait: Duration::from_secs(1),
+            fetch_timeout: Duration::from_secs(3),
+            fetch_stall: Duration::from_millis(200),
+            fetch_backoff: Duration::from_millis(100),
+            probe_timeout: Duration::from_secs(1),
+            probe_backoff: Duration::from_millis(50),
+            probe_interval: Duration::from_secs(1),
+            nudge_after: Duration::from_millis(100),
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! What goes into the pure replica, and what comes out of it.
+//!
+//! The shell performs each [`Effect`] in order and feeds what comes of it back as an
+//! [`Input`]. Nothing needs an answer: what is lost is asked again after a time. Only
+//! [`Effect::Execute`] and [`Effect::StartBatch`] must come to an end (or the process
+//! must): they never leave the machine.
+
+use std::fmt;
+use std::time::Duration;
+
+use shared::ids::{BatchNumber, ClusterId, Epoch, Name, Revision, Slot};
+use shared::message::{
+    ChosenEntry, ChosenReply, Directory, Heartbeat, HeartbeatReply, Member, Proposal,
+    ProposalReply, View, Watermarks,
+};
+
+use crate::machine::command::{Command, TraceContext};
+use crate::machine::execute::ExecutionReport;
+pub use crate::replica::answer::{Answer, LimitHit, NotApplied, Refusal, Stall};
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+        pub struct $name(pub u64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number! {
+    /// A client's request, numbered by the shell; never used twice in a life of the
+    /// process.
+    RequestId
+}
+number! {
+    /// A quorum read's question to all acceptors.
+    ProbeId
+}
+number! {
+    /// A question for a piece of the log.
+    FetchId
+}
+number! {
+    /// One of the times that a batch is proposed.
+    Attempt
+}
+
+/// A request to another service came to nothing: refused, timed out or broken off. It may
+/// have been received all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoAnswer;
+
+/// What the replica is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// The process starts. The first input, and only once.
+    Started,
+    /// An armed timer ran out.
+    Fired(Timer),
+    /// The services that were heard from lately.
+    Directory(Directory),
+    /// A client asks for a change.
+    Mutation {
+        /// Names the request in its [`Effect::Answer`].
+        id: RequestId,
+        /// What is asked.
+        command: Command,
+        /// The wall clock when it came, in milliseconds since 1970.
+        time_ms: u64,
+    },
+    /// A client asks for a linearizable read: released after everything that was
+    /// acknowledged before now is executed here.
+    Read {
+        /// Names the request in its [`Effect::Release`].
+        id: RequestId,
+    },
+    /// A client asks for a state at least that new (`Synod-Min-Revision`).
+    WaitRevision {
+        /// Names the request in its [`Effect::Release`].
+        id: RequestId,
+        /// The revision to wait for.
+        revision: Revision,
+    },
+    /// The client's time ran out, or it left. Answered at once where the request is still
+    /// waiting, else ignored.
+    Cancel {
+        /// The request.
+        id: RequestId,
+    },
+    /// The span of a batch was started.
+    BatchStarted {
+        /// The epoch of the batch.
+        epoch: Epoch,
+        /// Its number in that epoch.
+        number: BatchNumber,
+        /// Its span, if it is sampled.
+        trace: Option<TraceContext>,
+    },
+    /// A coordinator answered a proposal.
+    ProposalReply {
+        /// The epoch of the batch.
+        epoch: Epoch,
+        /// Its number in that epoch.
+        number: BatchNumber,
+        /// Which time it was.
+        attempt: Attempt,
+        /// What it said.
+        reply: Result<ProposalReply, NoAnswer>,
+    },
+    /// A source answered a fetch.
+    Fetched {
+        /// Which fetch.
+        fetch: FetchId,
+        /// What it said.
+        reply: Result<ChosenReply, NoAnswer>,
+    },
+    /// The entries of the one outstanding [`Effect::Execute`] are executed and committed.
+    Executed(ExecutionReport),
+    /// An acceptor answered a probe.
+    ProbeReply {
+        /// Which probe.
+        probe: ProbeId,
+        /// What it said.
+        reply: Result<Watermarks, NoAnswer>,
+    },
+    /// A coordinator answered a heartbeat.
+    HeartbeatReply {
+        /// Which coordinator.
+        from: Name,
+        /// What it said.
+        reply: Result<HeartbeatReply, NoAnswer>,
+    },
+    /// Every slot below is executed and fsynced.
+    Durable(Slot),
+    /// The disk filled up, or has room again.
+    Storage(Storage),
+}
+
+/// Whether the disk takes more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// It does.
+    Writable,
+    /// It doesn't: mutations are refused until it does.
+    Full,
+}
+
+/// What the replica waits for. Arming a timer again replaces it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// The next heartbeats are due.
+    Heartbeat,
+    /// A probe failed, or the next is due.
+    Probe,
+    /// Batches may have to be proposed again.
+    Propose,
+    /// A fetch failed, or may be made again.
+    Fetch,
+    /// The source of the log may have stalled.
+    FetchStall,
+}
+
+/// Where a piece of the log is fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// `GET /v1/replication/log?from=` of another replica.
+    Replica,
+    /// `GET /v1/chosen?from=` of a coordinator.
+    Coordinator,
+}
+
+/// What the replica wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Fire the timer after a time, plus a random one up to `jitter`.
+    Arm {
+        /// Which timer; it replaces what was armed before.
+        timer: Timer,
+        /// The least wait.
+        after: Duration,
+        /// The most that is added at random.
+        jitter: Duration,
+    },
+    /// The cluster is known: keep it with the data, before anything is executed.
+    Join {
+        /// The cluster.
+        cluster: ClusterId,
+    },
+    /// The acceptors belong to another cluster than the data: nothing can be done but to
+    /// stop and say so.
+    WrongCluster {
+        /// The cluster of the data.
+        expected: ClusterId,
+        /// The cluster of the acceptors.
+        found: ClusterId,
+    },
+    /// The view changed, or what this replica is in it: worth a line in the log.
+    RoleChanged {
+        /// What it is now.
+        role: Role,
+        /// The view.
+        view: View,
+    },
+    /// Start the span of a batch, link it with its requests, and say so at once with
+    /// [`Input::BatchStarted`]. Only for a batch with a sampled request.
+    StartBatch {
+        /// The epoch of the batch.
+        epoch: Epoch,
+        /// Its number in that epoch.
+        number: BatchNumber,
+        /// The requests, in the order of their commands.
+        requests: Vec<RequestId>,
+    },
+    /// Ask a coordinator to have a batch chosen.
+    Propose {
+        /// The coordinator.
+        to: Member,
+        /// Which time it is.
+        attempt: Attempt,
+        /// The batch.
+        proposal: Proposal,
+    },
+    /// Ask for the log from a slot on. A fetch before this one is given up; where it goes
+    /// on, what it brings late is of use, too.
+    Fetch {
+        /// Names it in [`Input::Fetched`].
+        fetch: FetchId,
+        /// What the source is.
+        kind: SourceKind,
+        /// The source.
+        source: Member,
+        /// The first slot asked for.
+        from: Slot,
+        /// How long the source may wait for something new, in milliseconds.
+        wait_ms: u64,
+    },
+    /// Execute these slots in one transaction, and say so with [`Input::Executed`]. One
+    /// at a time. While the disk is full this is tried until it isn't: it never fails.
+    Execute {
+        /// Ascending, without a gap, from `executed_below` on.
+        entries: Vec<ChosenEntry>,
+    },
+    /// Ask all acceptors for their watermarks.
+    Probe {
+        /// Names it in [`Input::ProbeReply`].
+        probe: ProbeId,
+    },
+    /// Send a heartbeat.
+    Heartbeat {
+        /// The coordinator.
+        to: Member,
+        /// What to say.
+        message: Heartbeat,
+    },
+    /// More of the log is learned: whoever waits for it can have it
+    /// ([`Replica::log_from`](crate::replica::Replica::log_from)).
+    Learned {
+        /// Every slot below is learned.
+        below: Slot,
+    },
+    /// Answer a mutation.
+    Answer {
+        /// The request.
+        id: RequestId,
+        /// What came of it.
+        answer: Answer,
+    },
+    /// Serve these reads, from the state as it is now or newer.
+    Release {
+        /// The requests.
+        ids: Vec<RequestId>,
+        /// Every slot below is executed.
+        executed_below: Slot,
+        /// The revision of the state.
+        revision: Revision,
+    },
+    /// Refuse a read.
+    Refuse {
+        /// The request.
+        id: RequestId,
+        /// Why.
+        refusal: Refusal,
+    },
+}
+
+/// What a replica is in the view that it executed last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// No view, or one that doesn't name it, or that names its life before a restart as
+    /// primary.
+    Waiting,
+    /// It copies the primary's log.
+    Backup,
+    /// It takes mutations.
+    Primary,
+}
+
+impl Role {
+    /// Its name in `GET /v1/status`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Backup => "backup",
+            Self::Primary => "primary",
+        }
+    }
+}

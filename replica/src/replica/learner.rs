@@ -1,0 +1,226 @@
+//! What is known of the chosen log: learned, handed out for execution, executed.
+//!
+//! Learned entries come from anywhere and in any order (a primary learns the slots of its
+//! own batches from the coordinator's answers), but they are handed out and served to
+//! peers only without a gap. The same slot may be learned twice, at different ballots,
+//! never with different values: that would be two decisions, and ends the process.
+//!
+//! ```text
+//!   0 ─────────── executed_below ─── executing_below ─── learned_below ─── chosen_below
+//!     in the database    handed to the shell    in memory      known to exist      (a hole, and what was learned ahead of it)
+//! ```
+
+mod footprint;
+
+use std::collections::BTreeMap;
+
+use shared::ids::Slot;
+use shared::message::{ChosenEntry, ChosenReply};
+
+use crate::replica::LogPage;
+use crate::replica::config::Config;
+
+/// The learner's part of a replica.
+#[derive(Clone, Debug)]
+pub(crate) struct Learner {
+    entry_limit: usize,
+    byte_limit: usize,
+    run_entries: usize,
+    run_bytes: usize,
+    executed_below: Slot,
+    executing_below: Slot,
+    learned_below: Slot,
+    chosen_below: Slot,
+    /// The newest executed entries, all learned ones after them, and those ahead of a
+    /// hole.
+    entries: BTreeMap<Slot, ChosenEntry>,
+    bytes: usize,
+    unexecuted: usize,
+    unexecuted_bytes: usize,
+}
+
+impl Learner {
+    pub(crate) fn new(config: &Config, executed_below: Slot) -> Self {
+        Self {
+            entry_limit: config.learned_entries,
+            byte_limit: config.learned_bytes,
+            run_entries: config.execute_entries,
+            run_bytes: config.execute_bytes,
+            executed_below,
+            executing_below: executed_below,
+            learned_below: executed_below,
+            chosen_below: executed_below,
+            entries: BTreeMap::new(),
+            bytes: 0,
+            unexecuted: 0,
+            unexecuted_bytes: 0,
+        }
+    }
+
+    pub(crate) fn learned_below(&self) -> Slot {
+        self.learned_below
+    }
+
+    pub(crate) fn chosen_below(&self) -> Slot {
+        self.chosen_below
+    }
+
+    /// Takes it for a fact that every slot below is chosen.
+    pub(crate) fn note_chosen(&mut self, below: Slot) {
+        self.chosen_below = self.chosen_below.max(below);
+    }
+
+    /// Takes a chosen entry, unless there is no room for it: it can be fetched again.
+    ///
+    /// # Panics
+    /// When another value is known for the slot: two values were chosen.
+    pub(crate) fn learn(&mut self, entry: ChosenEntry) {
+        if let Some(known) = self.entries.get(&entry.slot) {
+            invariant_one_value_is_chosen(known, &entry);
+            return;
+        }
+        if !self.takes(entry.slot) {
+            return;
+        }
+        self.bytes += entry.value.len();
+        self.unexecuted += 1;
+        self.unexecuted_bytes += entry.value.len();
+        self.entries.insert(entry.slot, entry);
+        while self.entries.contains_key(&self.learned_below) {
+            self.learned_below = self.learned_below.next();
+        }
+        self.note_chosen(self.learned_below);
+        self.forget_executed();
+    }
+
+    /// Whether more can be learned. The very slot that is due is always taken, lest those
+    /// ahead of it fill the room for ever.
+    pub(crate) fn has_room(&self) -> bool {
+        self.takes(self.learned_below)
+    }
+
+    fn takes(&self, slot: Slot) -> bool {
+        let is_free = self.unexecuted < self.entry_limit && self.unexecuted_bytes < self.byte_limit;
+        slot >= self.learned_below && (is_free || slot == self.executed_below)
+    }
+
+    /// Whether slots are known to be chosen that are not learned.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.chosen_below > self.learned_below || self.has_hole()
+    }
+
+    /// Whether something was learned ahead of a slot that wasn't.
+    pub(crate) fn has_hole(&self) -> bool {
+        self.entries.last_key_value().is_some_and(|(last, _)| *last >= self.learned_below)
+    }
+
+    /// Hands out the next entries to execute, if none are out.
+    pub(crate) fn take_run(&mut self) -> Option<Vec<ChosenEntry>> {
+        if self.executing_below > self.executed_below || self.learned_below == self.executed_below {
+            return None;
+        }
+        let mut run = Vec::new();
+        let mut bytes = 0;
+        for entry in
+            self.entries.range(self.executed_below..self.learned_below).map(|(_, entry)| entry)
+        {
+            bytes += entry.value.len();
+            if run.len() == self.run_entries || (bytes > self.run_bytes && !run.is_empty()) {
+                break;
+            }
+            run.push(entry.clone());
+        }
+        self.executing_below = run.last()?.slot.next();
+        Some(run)
+    }
+
+    /// The entries that were handed out are executed.
+    ///
+    /// # Panics
+    /// When others are.
+    pub(crate) fn executed(&mut self, executed_below: Slot) {
+        assert!(
+            self.executing_below > self.executed_below,
+            "invariant: {executed_below} is executed, and nothing was handed out"
+        );
+        assert_eq!(
+            executed_below, self.executing_below,
+            "invariant: what was handed out is executed"
+        );
+        for (_, entry) in self.entries.range(self.executed_below..executed_below) {
+            self.unexecuted -= 1;
+            self.unexecuted_bytes -= entry.value.len();
+        }
+        self.executed_below = executed_below;
+        self.forget_executed();
+    }
+
+    fn forget_executed(&mut self) {
+        while self.entries.len() > self.entry_limit || self.bytes > self.byte_limit {
+            match self.entries.first_entry() {
+                Some(first) if *first.key() < self.executed_below => {
+                    self.bytes -= first.remove().value.len()
+                }
+                Some(_) | None => return,
+            }
+        }
+    }
+
+    /// A piece of what is learned, for a peer: at least one entry where there is one.
+    pub(crate) fn log_from(&self, from: Slot, max_entries: usize, max_bytes: usize) -> LogPage {
+        let chosen_below = self.chosen_below;
+        if from >= self.learned_below {
+            return LogPage::Nothing(ChosenReply::Entries { entries: Vec::new(), chosen_below });
+        }
+        if !self.entries.contains_key(&from) {
+            return LogPage::Stored { below: self.executed_below, chosen_below };
+        }
+        let mut bytes = 0;
+        let page = self
+            .entries
+            .range(from..self.learned_below)
+            .map(|(_, entry)| entry)
+            .take(max_entries.max(1));
+        let fits = |entry: &&ChosenEntry| {
+            bytes += entry.value.len();
+            bytes <= max_bytes || entry.slot == from
+        };
+        let entries = page.take_while(fits).cloned().collect();
+        LogPage::Ready(ChosenReply::Entries { entries, chosen_below })
+    }
+
+    /// What is executed is what the meta data says.
+    pub(crate) fn invariant_executed_is_what_meta_says(&self, executed_below: Slot) {
+        assert_eq!(
+            self.executed_below, executed_below,
+            "executed below, by the learner and by the meta data"
+        );
+    }
+
+    /// Executed, executing, learned, chosen: each is below the next, and nothing between
+    /// the first and the third is missing.
+    pub(crate) fn invariant_learned_is_contiguous(&self) {
+        let marks =
+            [self.executed_below, self.executing_below, self.learned_below, self.chosen_below];
+        assert!(marks.is_sorted(), "executed, executing, learned and chosen go back: {marks:?}");
+        let unexecuted = self.entries.range(self.executed_below..self.learned_below).count() as u64;
+        assert_eq!(
+            unexecuted,
+            self.learned_below.0 - self.executed_below.0,
+            "a slot below {} is missing",
+            self.learned_below
+        );
+    }
+}
+
+fn invariant_one_value_is_chosen(known: &ChosenEntry, learned: &ChosenEntry) {
+    assert!(
+        known.value == learned.value,
+        "invariant: one value is chosen for slot {}, not two: {} bytes at {}, {} bytes at {}",
+        known.slot,
+        known.value.len(),
+        known.ballot,
+        learned.value.len(),
+        learned.ballot
+    );
+}

@@ -1,0 +1,375 @@
+//! Linearizable reads from any replica, by asking the acceptors.
+//!
+//! A value that was chosen before a read began was voted for by a quorum, so every quorum
+//! has an acceptor whose highest vote is at or above it. The read therefore takes the
+//! highest voted slot that a quorum reports, and waits until that is executed here
+//! (Charapko, Ailijiang, Demirbas, *Linearizable Quorum Reads in Paxos*, 2019, section 3,
+//! with `executed_below` for its *rinse*).
+//!
+//! Many reads share a probe: one is in flight and one is queued. A read uses only a probe
+//! that was *sent after* the read arrived, for an earlier one may have passed an acceptor
+//! before the write that the read has to see. Any probe sent after it will do: where a
+//! later quorum reports less than the one before (which had an acceptor with a vote that
+//! was never chosen), the reads that wait take the lower verdict. So do they when, of one
+//! probe, the answer of an acceptor beyond the first quorum shows another quorum that
+//! reports less. So reads go on where mutations can't, for instance while the disks of a
+//! quorum are full.
+//!
+//! The first probe that a quorum answers also says which cluster this is: the one whose
+//! roster a quorum of that very roster reports.
+
+mod footprint;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use shared::ids::{AcceptorId, ClusterId, Slot};
+use shared::message::{Roster, Watermarks};
+
+use crate::replica::config::Config;
+use crate::replica::event::{Effect, NoAnswer, ProbeId, RequestId, Timer};
+
+/// Reads, each with the number of probes that had been sent when it arrived.
+type Readers = BTreeMap<RequestId, u64>;
+
+/// What a quorum said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// The cluster of the quorum.
+    pub(crate) cluster: ClusterId,
+    /// The highest vote: whatever was chosen before the probe was sent is below.
+    pub(crate) voted_below: Slot,
+    /// The highest slot below which everything is chosen, as one of them has heard.
+    pub(crate) chosen_below: Slot,
+}
+
+#[derive(Clone, Debug)]
+struct Probe {
+    id: ProbeId,
+    sent_at: Duration,
+    readers: Readers,
+    answers: BTreeMap<AcceptorId, Watermarks>,
+    unanswered: usize,
+}
+
+/// The probe that gave the latest verdict, for as long as reads wait.
+#[derive(Clone, Debug)]
+struct Concluded {
+    id: ProbeId,
+    sent_at: Duration,
+    answers: BTreeMap<AcceptorId, Watermarks>,
+    verdict: Verdict,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Idle,
+    BackingOff,
+    InFlight(Probe),
+}
+
+/// Those that wait for a slot to be executed.
+#[derive(Clone, Debug, Default)]
+struct Waiting {
+    since: Duration,
+    probed_at: Duration,
+    readers: BTreeSet<RequestId>,
+}
+
+/// Most slots that are waited for only to know how current the state is: enough for a
+/// quarter of an hour of probes.
+const CURRENCY_WAITS: usize = 1_024;
+
+/// The quorum reads of one replica.
+#[derive(Clone, Debug)]
+pub(crate) struct QuorumReads {
+    acceptors: usize,
+    timeout: Duration,
+    backoff: Duration,
+    interval: Duration,
+    state: State,
+    queued: Readers,
+    waiting: BTreeMap<Slot, Waiting>,
+    concluded: Option<Concluded>,
+    probes_sent: u64,
+    current_as_of: Option<Duration>,
+    quorum_answers: bool,
+}
+
+impl QuorumReads {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            acceptors: config.acceptors,
+            timeout: config.probe_timeout,
+            backoff: config.probe_backoff,
+            interval: config.probe_interval,
+            state: State::Idle,
+            queued: Readers::new(),
+            waiting: BTreeMap::new(),
+            concluded: None,
+            probes_sent: 0,
+            current_as_of: None,
+            quorum_answers: false,
+        }
+    }
+
+    /// Takes a read: it shares the next probe.
+    pub(crate) fn read(&mut self, now: Duration, id: RequestId, effects: &mut Vec<Effect>) {
+        self.queued.insert(id, self.probes_sent);
+        match self.state {
+            State::Idle => self.probe(now, effects),
+            State::BackingOff | State::InFlight(_) => {}
+        }
+    }
+
+    /// The timer ran out: a probe is late, or the next one is due.
+    pub(crate) fn fired(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        self.give_up_probe();
+        self.probe(now, effects);
+    }
+
+    fn probe(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        self.probes_sent += 1;
+        let id = ProbeId(self.probes_sent);
+        let readers = std::mem::take(&mut self.queued);
+        self.state = State::InFlight(Probe {
+            id,
+            sent_at: now,
+            readers,
+            answers: BTreeMap::new(),
+            unanswered: 0,
+        });
+        effects.push(Effect::Probe { probe: id });
+        effects.push(Effect::Arm {
+            timer: Timer::Probe,
+            after: self.timeout,
+            jitter: Duration::ZERO,
+        });
+    }
+
+    /// Its readers go to the next probe, which is sent after they arrived, too.
+    fn give_up_probe(&mut self) {
+        match std::mem::replace(&mut self.state, State::Idle) {
+            State::InFlight(mut probe) => {
+                self.queued.append(&mut probe.readers);
+                self.quorum_answers = false;
+            }
+            State::Idle | State::BackingOff => {}
+        }
+    }
+
+    /// Counts an answer, and gives the verdict if there is a quorum. The probe then stays
+    /// in flight until the caller has looked at the cluster and says
+    /// [`QuorumReads::conclude`] or [`QuorumReads::back_off`].
+    pub(crate) fn answer(
+        &mut self,
+        probe: ProbeId,
+        reply: Result<Watermarks, NoAnswer>,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Verdict> {
+        let State::InFlight(current) = &mut self.state else { return None };
+        if current.id != probe {
+            return None;
+        }
+        match reply {
+            Ok(watermarks) => {
+                current.answers.entry(watermarks.acceptor).or_insert(watermarks);
+            }
+            Err(NoAnswer) => current.unanswered += 1,
+        }
+        let verdict = tally(&current.answers);
+        if verdict.is_none() && current.answers.len() + current.unanswered >= self.acceptors {
+            self.back_off(effects);
+        }
+        verdict
+    }
+
+    /// Gives the probe up and sends the next after a while.
+    pub(crate) fn back_off(&mut self, effects: &mut Vec<Effect>) {
+        self.give_up_probe();
+        self.state = State::BackingOff;
+        effects.push(Effect::Arm {
+            timer: Timer::Probe,
+            after: self.backoff,
+            jitter: self.backoff,
+        });
+    }
+
+    /// Takes the verdict for the probe in flight: its reads wait for the slot. Reads that
+    /// came meanwhile start the next.
+    pub(crate) fn conclude(&mut self, now: Duration, verdict: Verdict, effects: &mut Vec<Effect>) {
+        let State::InFlight(probe) = std::mem::replace(&mut self.state, State::Idle) else {
+            unreachable!("a verdict {verdict:?} without a probe in flight")
+        };
+        self.quorum_answers = true;
+        let Probe { id, sent_at, readers, answers, unanswered: _ } = probe;
+        if !readers.is_empty() || self.waiting.len() < CURRENCY_WAITS {
+            self.wait_for(now, verdict.voted_below, sent_at);
+            if let Some(waiting) = self.waiting.get_mut(&verdict.voted_below) {
+                waiting.readers.extend(readers.into_keys());
+            }
+        }
+        self.concluded = Some(Concluded { id, sent_at, answers, verdict });
+        if self.queued.is_empty() {
+            effects.push(Effect::Arm {
+                timer: Timer::Probe,
+                after: self.interval,
+                jitter: Duration::ZERO,
+            });
+        } else {
+            self.probe(now, effects);
+        }
+    }
+
+    /// The state below this slot has all that was chosen before the probe that was sent
+    /// then. So it is enough for all reads that wait for more: they arrived before that.
+    fn wait_for(&mut self, now: Duration, voted_below: Slot, sent_at: Duration) {
+        let mut higher = self.waiting.split_off(&voted_below.next());
+        let waiting = self
+            .waiting
+            .entry(voted_below)
+            .or_insert_with(|| Waiting { since: now, ..Waiting::default() });
+        waiting.probed_at = sent_at;
+        higher.values_mut().for_each(|later| waiting.readers.append(&mut later.readers));
+    }
+
+    /// Takes an answer to the probe that was concluded last, beyond those that it was
+    /// concluded with. Its quorum needs not be the one that was there first: says whether
+    /// another one asks less of the reads that wait.
+    pub(crate) fn answer_late(
+        &mut self,
+        now: Duration,
+        probe: ProbeId,
+        watermarks: &Watermarks,
+    ) -> Late {
+        let Some(concluded) = self.concluded.as_mut().filter(|concluded| concluded.id == probe)
+        else {
+            return Late::Unchanged;
+        };
+        concluded.answers.entry(watermarks.acceptor).or_insert_with(|| watermarks.clone());
+        match tally(&concluded.answers) {
+            Some(verdict)
+                if verdict.cluster == concluded.verdict.cluster
+                    && verdict.voted_below < concluded.verdict.voted_below =>
+            {
+                concluded.verdict = verdict;
+                let sent_at = concluded.sent_at;
+                self.wait_for(now, verdict.voted_below, sent_at);
+                Late::Lowered
+            }
+            Some(_) | None => Late::Unchanged,
+        }
+    }
+
+    /// Takes out the reads whose slot is executed, in order of their numbers.
+    pub(crate) fn release(&mut self, executed_below: Slot) -> Vec<RequestId> {
+        let later = self.waiting.split_off(&executed_below.next());
+        let mut released = BTreeSet::new();
+        for mut waiting in std::mem::replace(&mut self.waiting, later).into_values() {
+            self.current_as_of = self.current_as_of.max(Some(waiting.probed_at));
+            released.append(&mut waiting.readers);
+        }
+        if self.waiting.values().all(|waiting| waiting.readers.is_empty()) {
+            self.concluded = None;
+        }
+        released.into_iter().collect()
+    }
+
+    /// Forgets a read. Says whether it was waiting here.
+    pub(crate) fn cancel(&mut self, id: RequestId) -> Cancelled {
+        let in_flight = match &mut self.state {
+            State::InFlight(probe) => probe.readers.remove(&id).is_some(),
+            State::Idle | State::BackingOff => false,
+        };
+        let found = in_flight
+            || self.queued.remove(&id).is_some()
+            || self.waiting.values_mut().any(|waiting| waiting.readers.remove(&id));
+        if found { Cancelled::Forgotten } else { Cancelled::NotHere }
+    }
+
+    /// The highest slot that has been waited for since before `since`.
+    pub(crate) fn overdue(&self, since: Duration) -> Option<Slot> {
+        self.waiting.iter().rev().find(|(_, waiting)| waiting.since <= since).map(|(slot, _)| *slot)
+    }
+
+    /// How many reads wait.
+    pub(crate) fn len(&self) -> usize {
+        let in_flight = match &self.state {
+            State::InFlight(probe) => probe.readers.len(),
+            State::Idle | State::BackingOff => 0,
+        };
+        in_flight
+            + self.queued.len()
+            + self.waiting.values().map(|waiting| waiting.readers.len()).sum::<usize>()
+    }
+
+    /// See [`Status::current_as_of`](crate::replica::Status::current_as_of).
+    pub(crate) fn current_as_of(&self) -> Option<Duration> {
+        self.current_as_of
+    }
+
+    /// Whether the latest probe that came to an end reached a quorum.
+    pub(crate) fn quorum_answers(&self) -> bool {
+        self.quorum_answers
+    }
+
+    /// A read never uses a probe that was sent before it arrived.
+    pub(crate) fn invariant_a_read_uses_a_later_probe(&self) {
+        let State::InFlight(probe) = &self.state else { return };
+        for (id, sent_before) in &probe.readers {
+            assert!(
+                *sent_before < probe.id.0,
+                "read {id} arrived after probe {sent_before} and uses probe {}",
+                probe.id
+            );
+        }
+    }
+
+    /// No read waits for a slot that is executed.
+    pub(crate) fn invariant_reads_wait_for_later_slots(&self, executed_below: Slot) {
+        if let Some((slot, _)) = self.waiting.first_key_value() {
+            assert!(
+                *slot > executed_below,
+                "reads wait for {slot}, and {executed_below} is executed"
+            );
+        }
+    }
+}
+
+/// Whether a request was found where it was to be cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cancelled {
+    /// It was, and is gone.
+    Forgotten,
+    /// It is not here.
+    NotHere,
+}
+
+/// Whether a late answer changed what reads wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Late {
+    /// They wait for less.
+    Lowered,
+    /// It did not.
+    Unchanged,
+}
+
+/// The verdict of a quorum: a majority of one roster that itself reports that roster.
+/// What others report counts for nothing. Of several quorums it is the one that has voted
+/// for least: each of them has what was chosen.
+pub(crate) fn tally(answers: &BTreeMap<AcceptorId, Watermarks>) -> Option<Verdict> {
+    let rosters: Vec<&Roster> =
+        answers.values().filter_map(|answer| answer.roster.as_ref()).collect();
+    rosters.into_iter().find_map(|roster| {
+        let counted = || {
+            answers.values().filter(|answer| {
+                roster.contains(answer.acceptor) && answer.roster.as_ref() == Some(roster)
+            })
+        };
+        let mut voted: Vec<Slot> = counted().map(|answer| answer.marks.voted_below).collect();
+        voted.sort_unstable();
+        let voted_below = *voted.get(roster.quorum() - 1)?;
+        let chosen_below = counted().map(|answer| answer.marks.chosen_below).max()?;
+        Some(Verdict { cluster: roster.cluster(), voted_below, chosen_below })
+    })
+}

@@ -1,0 +1,100 @@
+//! What a replica is told about itself at the start, and what it tells about itself
+//! later.
+
+use std::time::Duration;
+
+use shared::ids::{Ballot, ClusterId, Epoch, Instance, Name, Revision, Slot};
+use shared::message::{ChosenReply, Member, View};
+
+use crate::machine::chain::ChainHash;
+use crate::machine::working_set::Meta;
+use crate::replica::event::Role;
+
+/// Who a replica is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its name.
+    pub name: Name,
+    /// This life of its process.
+    pub instance: Instance,
+    /// Where the others reach it.
+    pub url: String,
+}
+
+/// What a replica finds in its database at the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// The cluster that it joined
+    /// ([`Effect::Join`](crate::replica::event::Effect::Join)), if it has.
+    pub cluster: Option<ClusterId>,
+    /// The meta data.
+    pub meta: Meta,
+    /// Every slot below is fsynced.
+    pub durable_below: Slot,
+}
+
+/// The coordinator that leads, as far as a replica knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leader {
+    /// The coordinator.
+    pub member: Member,
+    /// The ballot it leads at.
+    pub ballot: Ballot,
+}
+
+/// What a replica knows of itself and of the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The cluster, once a quorum of its acceptors has confirmed it in this life.
+    pub cluster: Option<ClusterId>,
+    /// What it is in the view.
+    pub role: Role,
+    /// The view executed last.
+    pub view: Option<View>,
+    /// The epoch of that view.
+    pub epoch: Epoch,
+    /// The primary of that view, where it was heard from lately; it may be this replica.
+    pub primary: Option<Member>,
+    /// The coordinator that leads.
+    pub leader: Option<Leader>,
+    /// Every slot below is executed here.
+    pub executed_below: Slot,
+    /// Every slot below is executed here and fsynced.
+    pub durable_below: Slot,
+    /// Every slot below is learned here.
+    pub learned_below: Slot,
+    /// Every slot below is chosen, as far as this replica knows.
+    pub chosen_below: Slot,
+    /// The revision of the state.
+    pub revision: Revision,
+    /// The hash of the slot before `executed_below`.
+    pub hash: ChainHash,
+    /// Mutations that wait for a batch.
+    pub queued_mutations: usize,
+    /// Mutations in batches that are not yet executed.
+    pub flying_mutations: usize,
+    /// Reads that wait.
+    pub waiting_reads: usize,
+    /// The latest time at which everything chosen by then is executed here by now; none
+    /// before the first probe succeeded. `Synod-Lag` is how long ago that is.
+    pub current_as_of: Option<Duration>,
+    /// Whether the latest probe reached a quorum of the cluster's acceptors.
+    pub quorum_answers: bool,
+}
+
+/// A piece of the learned log, for a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogPage {
+    /// It is here.
+    Ready(ChosenReply),
+    /// It is no longer in memory, but every slot below is in the database.
+    Stored {
+        /// Every slot below is executed.
+        below: Slot,
+        /// Every slot below is chosen: what the reply is to say.
+        chosen_below: Slot,
+    },
+    /// Nothing from there on is learned yet: wait for
+    /// [`Effect::Learned`](crate::replica::event::Effect::Learned), or send this.
+    Nothing(ChosenReply),
+}
