@@ -1,34 +1,40 @@
 //! Applies one small wrong version of Synod after another and demands that the tests
 //! catch each: see `tests::mutants`.
-//!
-//! ```text
-//! synod-mutants [NAME…]                 the mutants with one of these words in their names, or all
-//! synod-mutants --list [NAME…]          says what they are
-//! synod-mutants --in SUITE [NAME…]      would this suite catch them too? Whichever is to catch them
-//! ```
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command that people run")]
 
-use std::collections::VecDeque;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
+use clap::Parser;
 use tests::mutants::campaign::Campaign;
-use tests::mutants::patch::Mutant;
+use tests::mutants::changed::{concerns, files_changed_since};
+use tests::mutants::mutant::Mutant;
 use tests::mutants::suite::Suite;
 
-const USAGE: &str = "usage: synod-mutants [--list | --in SUITE] [NAME…]";
-
-/// What is to be done with the mutants.
-enum Task {
-    List,
-    Try,
-    TryIn(Suite),
+/// Tries mutants: small wrong versions of Synod, each of which the tests must notice.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Those with one of these words in their names. [default: all]
+    names: Vec<String>,
+    /// Only those of files that differ from this commit's.
+    #[arg(long, value_name = "COMMIT")]
+    changed: Option<String>,
+    /// Say what they are, and try none.
+    #[arg(long, conflicts_with_all = ["in", "seconds"])]
+    list: bool,
+    /// Would this suite catch them too? Instead of those that are to catch them.
+    #[arg(long, value_name = "SUITE")]
+    r#in: Option<Suite>,
+    /// Begin none after so many seconds, not counting the suites' run without a mutant.
+    #[arg(long)]
+    seconds: Option<u64>,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match work(std::env::args().skip(1).collect()).await {
+    match work(Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("synod-mutants: {error:#}");
@@ -37,48 +43,42 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn work(mut arguments: VecDeque<String>) -> Result<()> {
-    let task = match arguments.front().map(String::as_str) {
-        Some("--list") => Task::List,
-        Some("--in") => Task::TryIn(arguments.get(1).context(USAGE)?.parse()?),
-        Some(option) if option.starts_with('-') => bail!("{option}? {USAGE}"),
-        Some(_) | None => Task::Try,
-    };
-    arguments.drain(
-        ..match task {
-            Task::List => 1,
-            Task::Try => 0,
-            Task::TryIn(_) => 2,
-        },
-    );
+async fn work(args: Args) -> Result<()> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .context("this package lies in a workspace")?;
     let mut mutants = Mutant::all(workspace)?;
-    mutants.retain(|mutant| {
-        arguments.is_empty() || arguments.iter().any(|name| mutant.name.contains(name.as_str()))
-    });
-    ensure!(!mutants.is_empty(), "no mutant has one of these words in its name: {arguments:?}");
-    match task {
-        Task::List => mutants.iter().for_each(list),
-        Task::Try => try_all(workspace, &mutants).await?,
-        Task::TryIn(suite) => {
-            mutants.iter_mut().for_each(|mutant| mutant.caught_by = vec![suite.clone()]);
-            try_all(workspace, &mutants).await?;
-        }
+    let is_named = |mutant: &Mutant| args.names.iter().any(|name| mutant.name.contains(name));
+    mutants.retain(|mutant| args.names.is_empty() || is_named(mutant));
+    ensure!(!mutants.is_empty(), "no mutant has one of these words in its name: {:?}", args.names);
+    if let Some(base) = &args.changed {
+        let files = files_changed_since(workspace, base)?;
+        mutants.retain(|mutant| concerns(mutant, &files));
     }
-    Ok(())
+    if args.list {
+        mutants.iter().for_each(list);
+        return Ok(());
+    }
+    if let Some(suite) = &args.r#in {
+        mutants.iter_mut().for_each(|mutant| mutant.caught_by = vec![suite.clone()]);
+    }
+    try_all(workspace, &mutants, args.seconds.map(Duration::from_secs)).await
 }
 
-async fn try_all(workspace: &Path, mutants: &[Mutant]) -> Result<()> {
+async fn try_all(workspace: &Path, mutants: &[Mutant], budget: Option<Duration>) -> Result<()> {
+    match budget {
+        Some(budget) => println!("{} mutants, in {} s", mutants.len(), budget.as_secs()),
+        None => println!("{} mutants", mutants.len()),
+    }
     let campaign = Campaign::new(workspace)?;
     campaign.prove_suites(mutants).await?;
-    let findings = campaign.try_all(mutants).await?;
+    let findings = campaign.try_all(mutants, budget).await?;
     let failures = findings.failures().len();
     println!(
-        "\n{findings}\n{} mutants, {} catches demanded, {failures} missing",
-        mutants.len(),
-        findings.0.len()
+        "\n{findings}\n{} mutants tried, {} left, {} catches demanded, {failures} missing",
+        mutants.len() - findings.not_tried.len(),
+        findings.not_tried.len(),
+        findings.found.len()
     );
     ensure!(failures == 0, "{failures} times a mutant was not caught where it should have been");
     Ok(())
@@ -86,5 +86,5 @@ async fn try_all(workspace: &Path, mutants: &[Mutant]) -> Result<()> {
 
 fn list(mutant: &Mutant) {
     let suites: Vec<String> = mutant.caught_by.iter().map(ToString::to_string).collect();
-    println!("{}\n    {}\n    caught by: {}", mutant.name, mutant.about, suites.join(", "));
+    println!("{}\n    {}\n    caught by: {}", mutant.name, mutant.why, suites.join(", "));
 }

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 
-use super::patch::Mutant;
+use super::mutant::Mutant;
 use super::report::{Finding, Findings, Verdict};
 use super::shell::{Ended, Shell};
 use super::suite::{Suite, first_failure};
@@ -73,24 +73,30 @@ impl Campaign {
         Ok(())
     }
 
-    /// Tries each mutant in the suites that are to catch it.
+    /// Tries each mutant in the suites that are to catch it, and begins no further one
+    /// once this much time has passed.
     ///
     /// # Errors
     /// When the user interrupts it, or the machine fails. That a mutant survives is a
     /// finding.
-    pub async fn try_all(&self, mutants: &[Mutant]) -> Result<Findings> {
+    pub async fn try_all(&self, mutants: &[Mutant], budget: Option<Duration>) -> Result<Findings> {
+        let started = Instant::now();
         let mut findings = Findings::default();
         for (number, mutant) in (1..).zip(mutants) {
-            println!("\n{number} of {}: {}\n    {}", mutants.len(), mutant.name, mutant.about);
+            if budget.is_some_and(|budget| started.elapsed() >= budget) {
+                findings.not_tried.push(mutant.name.clone());
+                continue;
+            }
+            println!("\n{number} of {}: {}\n    {}", mutants.len(), mutant.name, mutant.why);
             let found = self.try_one(mutant).await;
             self.tree.restore(mutant)?;
-            findings.0.extend(found?);
+            findings.found.extend(found?);
         }
         Ok(findings)
     }
 
     async fn try_one(&self, mutant: &Mutant) -> Result<Vec<Finding>> {
-        self.tree.apply(mutant).context("the patch does not apply")?;
+        self.tree.apply(mutant)?;
         let mut findings = Vec::new();
         for suite in &mutant.caught_by {
             let Run { mut verdict, took, built } = self.run(&mutant.name, suite).await?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub enum Verdict {
     /// A test failed: which, and what it said.
     Caught(String),
-    /// It outlasted its time, and the patch says so.
+    /// It outlasted its time, and its entry says so.
     CaughtHanging,
     /// All tests passed: one is missing.
     Survived,
@@ -16,7 +16,7 @@ pub enum Verdict {
     Hung,
     /// It failed, but no test did.
     Unclear,
-    /// The patch does not apply or does not build.
+    /// It does not build.
     Broken,
 }
 
@@ -37,7 +37,12 @@ pub struct Finding {
 
 /// All findings of a run of the command.
 #[derive(Clone, Debug, Default)]
-pub struct Findings(pub Vec<Finding>);
+pub struct Findings {
+    /// Each mutant that was tried, in each suite that is to catch it.
+    pub found: Vec<Finding>,
+    /// The names of those for which no time was left.
+    pub not_tried: Vec<String>,
+}
 
 impl Verdict {
     /// Whether it is what was demanded.
@@ -54,7 +59,7 @@ impl Findings {
     /// Those that are not what was demanded.
     #[must_use]
     pub fn failures(&self) -> Vec<&Finding> {
-        self.0.iter().filter(|finding| !finding.verdict.is_caught()).collect()
+        self.found.iter().filter(|finding| !finding.verdict.is_caught()).collect()
     }
 }
 
@@ -62,11 +67,11 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Caught(by) => f.write_str(&shorten(by)),
-            Self::CaughtHanging => f.write_str("it hangs, as the patch says"),
+            Self::CaughtHanging => f.write_str("it hangs, as its entry says"),
             Self::Survived => f.write_str("SURVIVED"),
             Self::Hung => f.write_str("HUNG: it outlasted its time"),
             Self::Unclear => f.write_str("UNCLEAR: it ended badly, and no test failed"),
-            Self::Broken => f.write_str("BROKEN: the patch does not apply or build"),
+            Self::Broken => f.write_str("BROKEN: it does not build"),
         }
     }
 }
@@ -84,7 +89,12 @@ impl fmt::Display for Findings {
             f,
             "| mutant | suite | what caught it | seconds | to build |\n| --- | --- | --- | ---: | ---: |"
         )?;
-        self.0.iter().try_for_each(|finding| writeln!(f, "{finding}"))
+        self.found.iter().try_for_each(|finding| writeln!(f, "{finding}"))?;
+        if !self.not_tried.is_empty() {
+            let names = self.not_tried.join(", ");
+            writeln!(f, "\nNOT TRIED, for want of time: {} ({names})", self.not_tried.len())?;
+        }
+        Ok(())
     }
 }
 

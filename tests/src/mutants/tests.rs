@@ -1,47 +1,34 @@
-//! The gate: no patch has gone stale. And the reading of patches and of what suites
+//! The gate: every mutant fits the sources. And the reading of entries and of what suites
 //! print.
 
 use std::path::{Path, PathBuf};
 
-use super::patch::{Mutant, PatchError};
+use super::matching::MatchError;
+use super::mutant::{Edit, Mutant, MutantError};
 use super::suite::{Suite, first_failure};
-use super::tree::check;
 
 /// Fewer would be a sign that some were lost.
-const AT_LEAST: usize = 30;
+const AT_LEAST: usize = 100;
 
 fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
 #[test]
-fn every_mutant_is_complete_and_still_applies() {
+fn every_mutant_is_complete_and_fits_the_sources() {
     let mutants = Mutant::all(workspace()).unwrap();
-    assert!(
-        mutants.len() >= AT_LEAST,
-        "{} mutants, and there should be at least {AT_LEAST}",
-        mutants.len()
-    );
+    let count = mutants.len();
+    assert!(count >= AT_LEAST, "{count} mutants, and there should be at least {AT_LEAST}");
     let stale: Vec<String> = mutants
         .iter()
-        .filter_map(|mutant| check(workspace(), &mutant.path).err())
-        .map(|e| e.to_string())
+        .filter_map(|mutant| mutant.changed_files(workspace()).err())
+        .map(|error| error.to_string())
         .collect();
-    assert!(stale.is_empty(), "patches that do not apply any more:\n{}", stale.join("\n"));
+    assert!(stale.is_empty(), "mutants that do not fit any more:\n\n{}", stale.join("\n\n"));
     for mutant in &mutants {
-        for file in &mutant.files {
-            assert!(
-                workspace().join(file).is_file(),
-                "{}: there is no {}",
-                mutant.name,
-                file.display()
-            );
-            assert!(
-                !is_test(file),
-                "{}: a mutant leaves the tests alone: {}",
-                mutant.name,
-                file.display()
-            );
+        for file in mutant.files() {
+            let (name, file) = (&mutant.name, file.as_path());
+            assert!(!is_test(file), "{name}: a mutant leaves the tests alone: {}", file.display());
         }
     }
 }
@@ -53,48 +40,73 @@ fn is_test(file: &Path) -> bool {
     below.with_extension("").components().any(|part| part.as_os_str() == "tests")
 }
 
-#[test]
-fn a_patch_that_does_not_apply_is_noticed() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("one.rs"), "fn one() {}\n").unwrap();
-    let patch = folder.path().join("wrong.patch");
-    let diff = |old: &str| {
-        format!(
-            "Why.\nCaught-by: acceptor\n\ndiff --git a/one.rs b/one.rs\n--- a/one.rs\n+++ b/one.rs\n@@ -1 +1 @@\n-{old}\n+fn two() {{}}\n"
-        )
-    };
-    std::fs::write(&patch, diff("fn one() {}")).unwrap();
-    check(folder.path(), &patch).unwrap();
-    std::fs::write(&patch, diff("fn uno() {}")).unwrap();
-    assert!(check(folder.path(), &patch).unwrap_err().to_string().contains("does not apply"));
+const ENTRY: &str = r#"
+[[mutant]]
+name = "what-is-wrong"
+why = "Some words."
+caught_by = ["acceptor", "faults kill"]
+hangs_in = ["model"]
+[[mutant.edit]]
+file = "one.rs"
+find = "fn one()"
+replace = "fn two()"
+"#;
+
+fn parse(text: &str) -> Result<Vec<Mutant>, MutantError> {
+    Mutant::parse(Path::new("folder/some.toml"), text)
 }
 
 #[test]
 fn a_mutant_says_what_is_wrong_who_catches_it_and_what_it_changes() {
-    let text = "Two lines\nof words.\nCaught-by: acceptor, faults kill\nCaught-by: model\nHangs-in: model\n\n\
-        diff --git a/one.rs b/one.rs\n--- a/one.rs\n+++ b/one.rs\n@@ -1 +1 @@\n-a\n+b\n";
-    let path = PathBuf::from("folder/what-is-wrong.patch");
+    let edit = Edit {
+        file: PathBuf::from("one.rs"),
+        find: "fn one()".to_owned(),
+        replace: "fn two()".to_owned(),
+    };
     let expected = Mutant {
         name: "what-is-wrong".to_owned(),
-        path: path.clone(),
-        about: "Two lines of words.".to_owned(),
-        caught_by: vec![Suite::Crate("acceptor"), Suite::Faults("kill".to_owned()), Suite::Model],
+        why: "Some words.".to_owned(),
+        caught_by: vec![Suite::Crate("acceptor"), Suite::Faults("kill".to_owned())],
         hangs_in: vec![Suite::Model],
-        files: [PathBuf::from("one.rs")].into(),
+        edits: vec![edit],
     };
-    assert_eq!(Mutant::parse(&path, text).unwrap(), expected);
+    assert_eq!(parse(ENTRY).unwrap(), [expected]);
 
-    let without = |part: &str| Mutant::parse(&path, &text.replace(part, ""));
-    assert!(matches!(without("Two lines\nof words.\n"), Err(PatchError::NoAbout(_))));
+    let with = |old: &str, new: &str| parse(&ENTRY.replace(old, new)).unwrap_err().to_string();
+    assert!(with("Some words.", "").contains("does not say what is taken out"));
+    assert!(with(r#"["acceptor", "faults kill"]"#, "[]").contains("does not say which suite"));
+    assert!(with("faults kill", "faults").contains("there is no suite \"faults\""));
+    assert!(with("replace", "replaces").contains("unknown field"));
+}
+
+#[test]
+fn two_mutants_of_one_name_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let entries = folder.path().join(super::mutant::FOLDER);
+    std::fs::create_dir_all(&entries).unwrap();
+    std::fs::write(entries.join("one.toml"), ENTRY).unwrap();
+    assert_eq!(Mutant::all(folder.path()).unwrap().len(), 1);
+    std::fs::write(entries.join("two.toml"), ENTRY).unwrap();
+    assert!(matches!(Mutant::all(folder.path()), Err(MutantError::Twice(_))));
+}
+
+#[test]
+fn a_mutant_that_does_not_fit_the_sources_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("one.rs");
+    let mutant = &parse(ENTRY).unwrap()[0];
+    std::fs::write(&source, "fn one() {}\n").unwrap();
+    let changed = (PathBuf::from("one.rs"), "fn two() {}\n".to_owned());
+    assert_eq!(mutant.changed_files(folder.path()).unwrap(), [changed]);
+
+    std::fs::write(&source, "fn uno() {}\n").unwrap();
+    let refused = mutant.changed_files(folder.path());
     assert!(matches!(
-        without("Caught-by: acceptor, faults kill\nCaught-by: model\n"),
-        Err(PatchError::NoSuite(_))
+        refused,
+        Err(MutantError::Match { cause: MatchError::Times { times: 0, .. }, .. })
     ));
-    assert!(matches!(without("+++ b/one.rs\n"), Err(PatchError::NoDiff(_))));
-    assert!(matches!(
-        Mutant::parse(&path, &text.replace("faults kill", "faults")),
-        Err(PatchError::Suite { .. })
-    ));
+    std::fs::remove_file(&source).unwrap();
+    assert!(matches!(mutant.changed_files(folder.path()), Err(MutantError::Unreadable { .. })));
 }
 
 #[test]

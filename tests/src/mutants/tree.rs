@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::patch::Mutant;
+use super::mutant::Mutant;
 
 /// A copy of a workspace.
 #[derive(Debug)]
@@ -44,9 +44,13 @@ impl Tree {
     /// Applies a mutant.
     ///
     /// # Errors
-    /// When the patch does not apply.
+    /// When it does not fit the sources, or a file can't be written.
     pub fn apply(&self, mutant: &Mutant) -> Result<()> {
-        git_apply(&self.copy, &mutant.path, &[])
+        for (file, text) in mutant.changed_files(&self.original)? {
+            let path = self.copy.join(file);
+            std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        }
+        Ok(())
     }
 
     /// Takes a mutant back.
@@ -55,39 +59,10 @@ impl Tree {
     /// When a file can't be written.
     pub fn restore(&self, mutant: &Mutant) -> Result<()> {
         mutant
-            .files
+            .files()
             .iter()
             .try_for_each(|file| copy_if_changed(&self.original.join(file), &self.copy.join(file)))
     }
-}
-
-/// Whether a patch would apply to the workspace as it is.
-///
-/// # Errors
-/// With git's reason when it would not.
-pub fn check(workspace: &Path, patch: &Path) -> Result<()> {
-    git_apply(workspace, patch, &["--check"])
-}
-
-fn git_apply(folder: &Path, patch: &Path, options: &[&str]) -> Result<()> {
-    let above = folder.parent().context("the tree lies in a folder")?;
-    let output = Command::new("git")
-        .current_dir(folder)
-        // The copy lies in the checkout. Without this, git would take it for a folder of
-        // that, and pass over all its files.
-        .env("GIT_CEILING_DIRECTORIES", above)
-        .args(["apply", "--whitespace=nowarn"])
-        .args(options)
-        .arg(patch)
-        .output()
-        .context("running git apply")?;
-    ensure!(
-        output.status.success(),
-        "{}: {}",
-        patch.display(),
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    Ok(())
 }
 
 fn files(workspace: &Path) -> Result<BTreeSet<PathBuf>> {
