@@ -18,7 +18,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use shared::ids::{AcceptorId, Ballot, Slot};
+use shared::ids::{AcceptorId, Ballot, Draw, Slot};
 use shared::message::{
     Accept, AcceptReply, Accepted, Full, Marks, Nack, Prepare, PrepareReply, Promise, Roster,
     SlotValue, Stranger, Vote,
@@ -33,6 +33,7 @@ pub use crate::limits::{Limits, Malformed};
 #[derive(Clone, Debug)]
 pub struct Acceptor {
     pub(crate) id: AcceptorId,
+    pub(crate) draw: Draw,
     pub(crate) limits: Limits,
     pub(crate) roster: Option<Roster>,
     pub(crate) promised: Option<Ballot>,
@@ -84,9 +85,10 @@ struct Placed {
 impl Acceptor {
     /// An acceptor that has promised nothing and belongs to no cluster yet.
     #[must_use]
-    pub fn new(id: AcceptorId, limits: Limits) -> Self {
+    pub fn new(id: AcceptorId, draw: Draw, limits: Limits) -> Self {
         Self {
             id,
+            draw,
             limits,
             roster: None,
             promised: None,
@@ -193,6 +195,12 @@ impl Acceptor {
     #[must_use]
     pub fn id(&self) -> AcceptorId {
         self.id
+    }
+
+    /// What it drew with its identity, for the cluster that it will form.
+    #[must_use]
+    pub fn draw(&self) -> Draw {
+        self.draw
     }
 
     /// Its watermarks.

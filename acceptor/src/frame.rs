@@ -1,7 +1,7 @@
 //! The bytes of a segment: a header of its own, then frames.
 //!
 //! ```text
-//! segment header (128)  magic, format, number, acceptor, salt, first sequence, length, chain so far, CRC
+//! segment header (128)  magic, format, number, acceptor, salt, first sequence, length, chain so far, draw, CRC
 //! frame header    (64)  magic, kind, sequence, payload length, payload CRC, chain, header CRC, end
 //! payload               the records of one group (record.rs)
 //! trailer          (8)  never zero, so that a payload's last sector is seen to be written
@@ -21,7 +21,7 @@
 //! CRC-32C finds damage cheaply and finds all short bursts; the chain binds a group to
 //! everything before it.
 
-use shared::ids::AcceptorId;
+use shared::ids::{AcceptorId, Draw};
 
 /// Frames start at multiples of this, and a header has this length. Bytes.
 pub const BLOCK: usize = 64;
@@ -31,7 +31,7 @@ pub const SECTOR: usize = 512;
 pub const SEGMENT_HEADER: usize = 128;
 
 const SEGMENT_MAGIC: [u8; 8] = *b"SYNODLOG";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const FRAME_MAGIC: u32 = u32::from_le_bytes(*b"SyFr");
 const FRAME_END: u32 = 0xA5A5_A5A5;
 const TRAILER: [u8; 8] = [0xA5; 8];
@@ -46,6 +46,8 @@ pub struct SegmentHeader {
     pub number: u64,
     /// Whose log.
     pub acceptor: AcceptorId,
+    /// Its part in the identity of the cluster that it forms.
+    pub draw: Draw,
     /// Drawn at random for this segment.
     pub salt: u64,
     /// The sequence of its first group.
@@ -69,6 +71,7 @@ impl SegmentHeader {
         bytes[40..48].copy_from_slice(&self.first_sequence.to_le_bytes());
         bytes[48..56].copy_from_slice(&self.length.to_le_bytes());
         bytes[56..88].copy_from_slice(&self.chain);
+        bytes[88..96].copy_from_slice(&self.draw.0.to_le_bytes());
         let crc = crc32c::crc32c(&bytes[..124]);
         bytes[124..].copy_from_slice(&crc.to_le_bytes());
         bytes
@@ -98,6 +101,7 @@ impl SegmentHeader {
         let header = Self {
             number: u64_at(bytes, 16),
             acceptor: AcceptorId(u64_at(bytes, 24)),
+            draw: Draw(u64_at(bytes, 88)),
             salt: u64_at(bytes, 32),
             first_sequence: u64_at(bytes, 40),
             length: u64_at(bytes, 48),

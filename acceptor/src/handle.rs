@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use shared::ids::{AcceptorId, Ballot, Slot};
+use shared::ids::{AcceptorId, Ballot, Draw, Slot};
 use shared::message::{Accept, AcceptReply, Marks, Prepare, PrepareReply, Roster, VotesPage};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
@@ -78,6 +78,7 @@ impl<R> Answer<R> {
 #[derive(Clone, Debug)]
 pub(crate) struct Durable {
     pub(crate) acceptor: AcceptorId,
+    pub(crate) draw: Draw,
     pub(crate) roster: Option<Roster>,
     pub(crate) promised: Option<Ballot>,
     pub(crate) marks: Marks,
@@ -97,6 +98,7 @@ impl Durable {
     pub(crate) fn of(acceptor: &Acceptor, now: Instant) -> Self {
         let mut durable = Self {
             acceptor: acceptor.id(),
+            draw: acceptor.draw(),
             roster: None,
             promised: None,
             marks: Marks::default(),

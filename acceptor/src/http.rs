@@ -213,9 +213,9 @@ async fn votes(
 }
 
 fn watermarks(State(service): State<Arc<Service>>, reply: Reply) -> Ready<Response> {
-    let Durable { acceptor, roster, promised, marks, heard, .. } = service.handle.durable();
+    let Durable { acceptor, draw, roster, promised, marks, heard, .. } = service.handle.durable();
     let leader_silent_ms = u64::try_from(heard.elapsed().as_millis()).unwrap_or(u64::MAX);
-    ready(reply.send(&Watermarks { acceptor, roster, promised, marks, leader_silent_ms }))
+    ready(reply.send(&Watermarks { acceptor, roster, draw, promised, marks, leader_silent_ms }))
 }
 
 fn announce(

@@ -311,6 +311,7 @@ pub(crate) fn create_segment(
     let header = SegmentHeader {
         number,
         acceptor: acceptor.id(),
+        draw: acceptor.draw(),
         salt,
         first_sequence: sequence,
         length,

@@ -69,7 +69,7 @@ pub(crate) fn holds_votes(record: &Record) -> bool {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use shared::ids::{AcceptorId, Ballot, CoordinatorId};
+    use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Generation};
     use shared::message::{Roster, SlotValue};
 
     use super::*;
@@ -79,7 +79,14 @@ mod tests {
         let ballot = Ballot { round: 7, coordinator: CoordinatorId(u64::MAX) };
         let votes = vec![SlotValue { slot: Slot(300), value: Bytes::from_static(b"\0value") }];
         let records = [
-            Record::Joined(Roster::new(vec![AcceptorId(3), AcceptorId(1), AcceptorId(2)]).unwrap()),
+            Record::Joined(
+                Roster::new(
+                    ClusterId(1),
+                    Generation(0),
+                    vec![AcceptorId(3), AcceptorId(1), AcceptorId(2)],
+                )
+                .unwrap(),
+            ),
             Record::Promised(ballot),
             Record::Voted { ballot, votes, chosen_below: Slot(299) },
             Record::Trimmed { below: Slot(1), voted_below: Slot(301), chosen_below: Slot(299) },

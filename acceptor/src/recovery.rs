@@ -14,7 +14,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use shared::ids::{AcceptorId, Slot};
+use shared::ids::Slot;
 use shared::random;
 use tracing::{info, warn};
 
@@ -130,7 +130,7 @@ impl Log {
                 format!("{} says that segments from {oldest} on are needed", last.path.display());
             return Err(LogError::Missing { file: path_of(folder, missing), needed_by });
         }
-        let mut acceptor = Acceptor::new(last.header.acceptor, limits);
+        let mut acceptor = Acceptor::new(last.header.acceptor, last.header.draw, limits);
         let (closed, unsealed) = replay_closed(folder, oldest, &last, &mut acceptor)?;
         replay(&mut acceptor, &last)?;
         acceptor.check_invariants();
@@ -162,7 +162,7 @@ impl Log {
     ) -> Result<(Self, Acceptor), LogError> {
         make_folder(&disk, folder)?;
         remove_leftovers(folder, 0)?;
-        let acceptor = Acceptor::new(random::acceptor_id(), limits);
+        let acceptor = Acceptor::new(random::acceptor_id(), random::draw(), limits);
         let start = Start {
             number: 1,
             sequence: 1,
@@ -245,7 +245,7 @@ fn replay_closed(
         if let Some(before) = &before {
             check_link(before, &loaded)?;
         }
-        check_acceptor(&loaded, last.header.acceptor)?;
+        check_acceptor(&loaded, &last.header)?;
         replay(acceptor, &loaded)?;
         closed.push_back(loaded.closed());
         before = Some(loaded);
@@ -277,10 +277,15 @@ fn check_link(before: &Loaded, after: &Loaded) -> Result<(), LogError> {
     Ok(())
 }
 
-fn check_acceptor(loaded: &Loaded, acceptor: AcceptorId) -> Result<(), LogError> {
-    let found = loaded.header.acceptor;
-    let what = || format!("the segment is acceptor {found}'s, the log is acceptor {acceptor}'s");
-    if found == acceptor { Ok(()) } else { Err(loaded.damage(0, what())) }
+fn check_acceptor(loaded: &Loaded, last: &SegmentHeader) -> Result<(), LogError> {
+    let found = (loaded.header.acceptor, loaded.header.draw);
+    let what = || {
+        format!(
+            "the segment is acceptor {}'s (draw {}), the log is acceptor {}'s (draw {})",
+            found.0, found.1, last.acceptor, last.draw
+        )
+    };
+    if found == (last.acceptor, last.draw) { Ok(()) } else { Err(loaded.damage(0, what())) }
 }
 
 fn load(folder: &Path, number: u64) -> Result<Loaded, LogError> {

@@ -97,7 +97,7 @@ impl Failures {
 #[cfg(test)]
 mod tests {
     use crate::effect::PollNumber;
-    use shared::ids::{AcceptorId, Ballot, CoordinatorId};
+    use shared::ids::{AcceptorId, Ballot, CoordinatorId, Draw};
     use shared::message::{Marks, Watermarks};
 
     use super::*;
@@ -109,6 +109,7 @@ mod tests {
             reply: Watermarks {
                 acceptor: AcceptorId(acceptor),
                 roster: None,
+                draw: Draw(1),
                 promised: promised.map(|round| Ballot { round, coordinator: CoordinatorId(7) }),
                 marks: Marks::default(),
                 leader_silent_ms: silent_ms,

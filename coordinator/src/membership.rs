@@ -198,6 +198,7 @@ impl Membership {
         let of = |answer: &Answer| Allegiance {
             acceptor: answer.reply.acceptor,
             roster: answer.reply.roster.clone(),
+            draw: answer.reply.draw,
         };
         self.places.iter().map(|place| place.answer.as_ref().map(of)).collect()
     }

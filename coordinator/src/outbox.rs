@@ -141,7 +141,7 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use shared::ids::{AcceptorId, CoordinatorId};
+    use shared::ids::{AcceptorId, ClusterId, CoordinatorId, Generation};
     use shared::message::Roster;
 
     use super::*;
@@ -158,7 +158,7 @@ mod tests {
         let value =
             |slot: &u64| SlotValue { slot: Slot(*slot), value: Bytes::from(format!("v{slot}")) };
         Accept {
-            roster: Roster::new(vec![AcceptorId(1)]).unwrap(),
+            roster: Roster::new(ClusterId(1), Generation(0), vec![AcceptorId(1)]).unwrap(),
             ballot: Ballot { round, coordinator: CoordinatorId(1) },
             proposals: slots.iter().map(value).collect(),
             chosen_below: Slot(chosen_below),

@@ -46,7 +46,7 @@ impl Recovery {
 #[cfg(test)]
 mod tests {
     use futures::FutureExt as _;
-    use shared::ids::{AcceptorId, Slot};
+    use shared::ids::{AcceptorId, ClusterId, Generation, Slot};
     use shared::message::Roster;
     use tokio::net::TcpListener;
 
@@ -59,7 +59,7 @@ mod tests {
         let url = format!("http://{}", never_accepts.local_addr().unwrap()).parse().unwrap();
         let recovery = Recovery::new(&[AcceptorClient::new(url)]);
         let wanted = || Wanted {
-            roster: Roster::new(vec![AcceptorId(1)]).unwrap(),
+            roster: Roster::new(ClusterId(1), Generation(0), vec![AcceptorId(1)]).unwrap(),
             from: Slot(0),
             below: Slot(1),
             chosen_below: Slot(1),

@@ -48,6 +48,10 @@ counter! {
     Revision
 }
 counter! {
+    /// Which of a cluster's rosters: 0 is the one that it formed with.
+    Generation
+}
+counter! {
     /// The number of a batch within its epoch. The first batch of an epoch is 0.
     BatchNumber
 }
@@ -113,7 +117,13 @@ nonce! {
     Instance
 }
 nonce! {
-    /// A cluster's identity: the digest of its [`Roster`](crate::message::Roster).
+    /// What an acceptor draws with its identity, for the cluster that it will help to
+    /// form: see [`Roster::form`](crate::message::Roster::form).
+    Draw
+}
+nonce! {
+    /// A cluster's identity. It is made of its acceptors' [`Draw`]s when it forms, stands
+    /// in every roster that follows, and never changes.
     ClusterId
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::ids::{AcceptorId, CoordinatorId, Instance};
+use crate::ids::{AcceptorId, CoordinatorId, Draw, Instance};
 
 /// 64 random bits.
 #[must_use]
@@ -15,6 +15,12 @@ pub fn nonce() -> u64 {
 #[must_use]
 pub fn acceptor_id() -> AcceptorId {
     AcceptorId(nonce())
+}
+
+/// An acceptor's part in the identity of the cluster that it will help to form.
+#[must_use]
+pub fn draw() -> Draw {
+    Draw(nonce())
 }
 
 /// An identity for one life of a coordinator.

@@ -12,7 +12,7 @@ use futures::StreamExt as _;
 use http::StatusCode;
 use shared::client::{AcceptorClient, CallError, CoordinatorClient, ReplicaClient};
 use shared::config::BaseUrl;
-use shared::ids::{AcceptorId, Ballot, CoordinatorId, Instance, Slot};
+use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Draw, Generation, Instance, Slot};
 use shared::message::{
     ChosenReply, Directory, DirectoryEntry, Marks, Member, Nack, Prepare, PrepareReply, Roster,
     Service, VotesPage, Watermarks,
@@ -62,7 +62,14 @@ async fn start_raw(answer: &'static [u8]) -> BaseUrl {
 
 fn watermarks() -> Watermarks {
     let marks = Marks { voted_below: Slot(3), chosen_below: Slot(2), trimmed_below: Slot(1) };
-    Watermarks { acceptor: AcceptorId(1), roster: None, promised: None, marks, leader_silent_ms: 5 }
+    Watermarks {
+        acceptor: AcceptorId(1),
+        roster: None,
+        draw: Draw(9),
+        promised: None,
+        marks,
+        leader_silent_ms: 5,
+    }
 }
 
 #[tokio::test]
@@ -99,8 +106,11 @@ async fn messages_go_there_and_back() {
     assert_eq!(acceptor.watermarks(TIMEOUT).await.unwrap(), watermarks());
     assert_eq!(acceptor.votes(Slot(7), TIMEOUT).await.unwrap().next, Some(Slot(8)));
     let ballot = Ballot { round: 1, coordinator: CoordinatorId(1) };
-    let prepare =
-        Prepare { roster: Roster::new(vec![AcceptorId(1)]).unwrap(), ballot, from: Slot(4) };
+    let prepare = Prepare {
+        roster: Roster::new(ClusterId(1), Generation(0), vec![AcceptorId(1)]).unwrap(),
+        ballot,
+        from: Slot(4),
+    };
     assert_eq!(acceptor.prepare(&prepare, TIMEOUT).await.unwrap(), PrepareReply::Nack(nack));
 }
 

@@ -5,7 +5,8 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared::ids::{
-    AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, Name, Slot,
+    AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Draw, Epoch, Generation, Instance,
+    Name, Slot,
 };
 use shared::message::{
     Accept, AcceptReply, Accepted, Batch, ChosenEntry, ChosenReply, Directory, DirectoryEntry,
@@ -31,7 +32,8 @@ const BALLOT: Ballot = Ballot { round: 3, coordinator: CoordinatorId(u64::MAX) }
 const MARKS: Marks = Marks { voted_below: Slot(9), chosen_below: Slot(8), trimmed_below: Slot(7) };
 
 fn roster() -> Roster {
-    Roster::new(vec![AcceptorId(3), AcceptorId(1), AcceptorId(2)]).unwrap()
+    Roster::new(ClusterId(1), Generation(0), vec![AcceptorId(3), AcceptorId(1), AcceptorId(2)])
+        .unwrap()
 }
 
 fn name(text: &str) -> Name {
@@ -89,6 +91,7 @@ fn the_messages_of_acceptors() {
     both([Watermarks {
         acceptor: AcceptorId(1),
         roster: None,
+        draw: Draw(9),
         promised: Some(BALLOT),
         marks: MARKS,
         leader_silent_ms: 1,
@@ -157,20 +160,38 @@ fn a_value_is_read_back_and_nothing_after_it() {
 
 #[test]
 fn a_malformed_message_is_refused() {
-    let roster = "[\"0000000000000001\",\"0000000000000002\",\"0000000000000003\"]";
+    let roster = |acceptors: [u64; 3]| {
+        let acceptors = acceptors.map(|id| format!("\"{id:016x}\"")).join(",");
+        format!("{{\"cluster\":\"0000000000000001\",\"generation\":0,\"acceptors\":[{acceptors}]}}")
+    };
+    let ours = roster([1, 2, 3]);
     let ballot = "{\"round\":1,\"coordinator\":\"0000000000000001\"}";
     let prepare = |roster: &str, rest: &str| {
         let json = format!("{{\"roster\":{roster},\"ballot\":{ballot},\"from\":0{rest}}}");
         Encoding::Json.decode::<Prepare>(json.as_bytes())
     };
-    assert!(prepare(roster, "").is_ok());
+    assert!(prepare(&ours, "").is_ok());
     assert!(
-        prepare(roster, ",\"form\":0").unwrap_err().to_string().contains("unknown field `form`")
+        prepare(&ours, ",\"form\":0").unwrap_err().to_string().contains("unknown field `form`")
     );
     assert!(prepare("[]", "").is_err());
-    assert!(
-        prepare("[\"0000000000000001\",\"0000000000000001\",\"0000000000000003\"]", "").is_err()
-    );
+    assert!(prepare(&roster([1, 1, 3]), "").is_err());
+}
+
+#[test]
+fn a_cluster_is_who_its_acceptors_drew_it_to_be_whoever_asks_them_in_which_order() {
+    let form = |drawn: [(u64, u64); 3]| {
+        let drawn = drawn.map(|(acceptor, draw)| (AcceptorId(acceptor), Draw(draw)));
+        Roster::form(drawn.to_vec()).unwrap()
+    };
+    let formed = form([(1, 11), (2, 12), (3, 13)]);
+    assert_eq!(form([(3, 13), (1, 11), (2, 12)]), formed);
+    assert_eq!(formed.generation(), Generation(0));
+    assert_eq!(formed.acceptors(), [1, 2, 3].map(AcceptorId));
+    let other = form([(1, 11), (2, 12), (3, 99)]);
+    assert_ne!(other.cluster(), formed.cluster(), "a disk that was put back has drawn another");
+    let replaced = form([(1, 11), (2, 12), (4, 13)]);
+    assert_eq!(replaced.cluster(), formed.cluster(), "it is no digest of who has a vote");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The acceptors of every model.
 
-use shared::ids::AcceptorId;
+use shared::ids::{AcceptorId, Draw};
 use shared::message::Roster;
 
 /// How many acceptors there are.
@@ -13,7 +13,13 @@ pub(crate) fn acceptor_id(place: usize) -> AcceptorId {
     AcceptorId(place as u64 + 1)
 }
 
+/// What it drew.
+pub(crate) fn draw(place: usize) -> Draw {
+    Draw(place as u64 + 1)
+}
+
 /// All acceptors.
 pub(crate) fn roster() -> Roster {
-    Roster::new((0..ACCEPTORS).map(acceptor_id).collect()).expect("an odd number of acceptors")
+    Roster::form((0..ACCEPTORS).map(|place| (acceptor_id(place), draw(place))).collect())
+        .expect("an odd number of acceptors")
 }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use shared::ids::{AcceptorId, Ballot, CoordinatorId, Slot};
+use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Generation, Slot};
 use shared::message::{Accept, Roster, SlotValue};
 use tempfile::TempDir;
 
@@ -29,7 +29,7 @@ fn ballot(round: u64) -> Ballot {
 }
 
 fn roster_of(acceptor: AcceptorId) -> Roster {
-    Roster::new(vec![acceptor]).unwrap()
+    Roster::new(ClusterId(1), Generation(0), vec![acceptor]).unwrap()
 }
 
 /// A value without zeros.

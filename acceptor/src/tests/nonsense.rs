@@ -44,7 +44,9 @@ fn records_that_contradict_those_before_them_are_refused() {
         voted_below: Slot(0),
         chosen_below: Slot(chosen_below),
     };
-    let other = Roster::new(vec![AcceptorId(1), AcceptorId(2), AcceptorId(3)]).unwrap();
+    let other =
+        Roster::new(ClusterId(1), Generation(0), vec![AcceptorId(1), AcceptorId(2), AcceptorId(3)])
+            .unwrap();
     let cases = [
         (Record::Joined(other), "it joins the cluster of"),
         (

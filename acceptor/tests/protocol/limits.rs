@@ -9,8 +9,11 @@ fn value_of(slot: u64, bytes: usize) -> SlotValue {
 /// Room for four votes of 872 bytes (each costs 128 more), and for two more below the
 /// highest vote.
 fn small() -> Acceptor {
-    let mut acceptor =
-        Acceptor::new(ME, Limits { vote_bytes: 4_000, recovery_bytes: 2_000, ..Limits::default() });
+    let mut acceptor = Acceptor::new(
+        ME,
+        Draw(2),
+        Limits { vote_bytes: 4_000, recovery_bytes: 2_000, ..Limits::default() },
+    );
     acceptor.replay(Record::Joined(roster()));
     acceptor.replay(Record::Promised(ballot(3)));
     acceptor

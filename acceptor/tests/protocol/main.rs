@@ -7,7 +7,7 @@ use std::fmt::Debug;
 
 use acceptor::acceptor::{AcceptError, Acceptor, Decision, Limits, Persisted, Record};
 use bytes::Bytes;
-use shared::ids::{AcceptorId, Ballot, CoordinatorId, Slot};
+use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Draw, Generation, Slot};
 use shared::message::{
     Accept, AcceptReply, Accepted, Full, Marks, Nack, Prepare, PrepareReply, Promise, Roster,
     SlotValue, Stranger, Vote,
@@ -23,7 +23,7 @@ mod trim;
 const ME: AcceptorId = AcceptorId(2);
 
 fn roster() -> Roster {
-    Roster::new(vec![AcceptorId(1), ME, AcceptorId(3)]).unwrap()
+    Roster::new(ClusterId(1), Generation(0), vec![AcceptorId(1), ME, AcceptorId(3)]).unwrap()
 }
 
 fn ballot(round: u64) -> Ballot {
@@ -85,7 +85,7 @@ fn nack(promised: u64) -> Nack {
 
 /// An acceptor that is a member of the cluster and has promised nothing but round 0.
 fn member() -> Acceptor {
-    let mut acceptor = Acceptor::new(ME, Limits::default());
+    let mut acceptor = Acceptor::new(ME, Draw(2), Limits::default());
     acceptor.replay(Record::Joined(roster()));
     acceptor.replay(Record::Promised(ballot(0)));
     acceptor

@@ -1,11 +1,12 @@
 use super::*;
 
 fn newcomer() -> Acceptor {
-    Acceptor::new(ME, Limits::default())
+    Acceptor::new(ME, Draw(2), Limits::default())
 }
 
 fn other_roster() -> Roster {
-    Roster::new(vec![AcceptorId(4), AcceptorId(5), AcceptorId(6)]).unwrap()
+    Roster::new(ClusterId(1), Generation(0), vec![AcceptorId(4), AcceptorId(5), AcceptorId(6)])
+        .unwrap()
 }
 
 fn stranger(roster: Option<Roster>) -> Stranger {
@@ -47,8 +48,12 @@ fn acceptor_refuses_a_cluster_that_does_not_name_it() {
 #[test]
 fn acceptor_refuses_every_cluster_but_its_own() {
     let mut acceptor = member();
-    let larger = Roster::new((1..=5).map(AcceptorId).collect()).unwrap();
-    for roster_of_others in [other_roster(), larger] {
+    let larger =
+        Roster::new(ClusterId(1), Generation(0), (1..=5).map(AcceptorId).collect()).unwrap();
+    let ours = || roster().acceptors().to_vec();
+    let formed_again = Roster::new(ClusterId(2), Generation(0), ours()).unwrap();
+    let later = Roster::new(ClusterId(1), Generation(1), ours()).unwrap();
+    for roster_of_others in [other_roster(), larger, formed_again, later] {
         let decision =
             acceptor.prepare(&Prepare { roster: roster_of_others.clone(), ..prepare(3, 0) });
         assert_decision(decision, &[], PrepareReply::Stranger(stranger(Some(roster()))));

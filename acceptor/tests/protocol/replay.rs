@@ -6,8 +6,8 @@ use super::*;
 /// the acceptor must remember" (2.5).
 #[test]
 fn acceptor_that_replays_its_records_is_what_it_was() {
-    let mut before = Acceptor::new(ME, Limits::default());
-    let mut after = Acceptor::new(ME, Limits::default());
+    let mut before = Acceptor::new(ME, Draw(2), Limits::default());
+    let mut after = Acceptor::new(ME, Draw(2), Limits::default());
     let trim = Accept { chosen_below: Slot(2), trim_below: Slot(1), ..accept(5, &[at(3, "d")]) };
     let accepts =
         [accept(3, &[at(0, "a"), at(1, "b")]), accept(4, &[at(1, "B"), at(2, "c")]), trim];
@@ -29,7 +29,7 @@ fn the_summary_rebuilds_all_but_the_votes() {
     let before = member_after(&[accept(3, &[at(0, "a"), at(1, "b")]), trim]);
     let trimmed = Record::Trimmed { below: Slot(2), voted_below: Slot(2), chosen_below: Slot(2) };
     assert_eq!(before.summary(), [Record::Joined(roster()), Record::Promised(ballot(5)), trimmed]);
-    let mut after = Acceptor::new(ME, Limits::default());
+    let mut after = Acceptor::new(ME, Draw(2), Limits::default());
     before.summary().into_iter().for_each(|record| after.replay(record));
     assert_same(&before, &after);
 }
@@ -37,7 +37,8 @@ fn the_summary_rebuilds_all_but_the_votes() {
 #[test]
 #[should_panic(expected = "joins one cluster")]
 fn acceptor_never_replays_a_second_cluster() {
-    let other = Roster::new((1..=5).map(AcceptorId).collect()).unwrap();
+    let other =
+        Roster::new(ClusterId(1), Generation(0), (1..=5).map(AcceptorId).collect()).unwrap();
     member().replay(Record::Joined(other));
 }
 
@@ -78,8 +79,8 @@ proptest! {
     #[test]
     fn the_state_is_the_sum_of_the_records(messages in prop::collection::vec(messages(), 1..40)) {
         let limits = Limits { vote_bytes: 700, recovery_bytes: 300, ..Limits::default() };
-        let mut acceptor = Acceptor::new(ME, limits);
-        let mut replayed = Acceptor::new(ME, limits);
+        let mut acceptor = Acceptor::new(ME, Draw(2), limits);
+        let mut replayed = Acceptor::new(ME, Draw(2), limits);
         for message in messages {
             let (promised, marks) = (acceptor.promised(), acceptor.marks());
             let records = match message {
@@ -90,7 +91,7 @@ proptest! {
             acceptor.invariant_nothing_goes_back(promised, marks);
             records.into_iter().for_each(|record| replayed.replay(record));
             prop_assert_eq!(format!("{acceptor:?}"), format!("{replayed:?}"));
-            let mut summary = Acceptor::new(ME, limits);
+            let mut summary = Acceptor::new(ME, Draw(2), limits);
             acceptor.summary().into_iter().for_each(|record| summary.replay(record));
             prop_assert_eq!((summary.promised(), summary.marks()), (acceptor.promised(), acceptor.marks()));
         }

@@ -67,8 +67,9 @@ async fn an_acceptor_speaks_json_to_curl() {
     let temp = tempfile::tempdir().unwrap();
     let process = Process::start(temp.path());
     let acceptor = identity(&process.client()).await;
+    let roster = json!(roster_of(acceptor));
     let ballot = json!({"round": 2, "coordinator": "0000000000000abc"});
-    let prepare = json!({"roster": [acceptor], "ballot": ballot, "from": 0});
+    let prepare = json!({"roster": roster, "ballot": ballot, "from": 0});
     let marks = json!({"voted_below": 0, "chosen_below": 0, "trimmed_below": 0});
     let promise = json!({"promise": {
         "acceptor": acceptor, "ballot": ballot, "from": 0, "votes": [], "next": null, "marks": marks,
@@ -78,12 +79,13 @@ async fn an_acceptor_speaks_json_to_curl() {
         (StatusCode::OK, promise)
     );
 
-    let lower = json!({"roster": [acceptor], "ballot": {"round": 1, "coordinator": "0000000000000abc"}, "from": 0});
+    let lower = json!({"roster": roster, "ballot": {"round": 1, "coordinator": "0000000000000abc"}, "from": 0});
     let nack = json!({"nack": {"acceptor": acceptor, "promised": ballot}});
     assert_eq!(post(&format!("{}/v1/prepare", process.url), &lower).await, (StatusCode::OK, nack));
 
     let (status, page) = get(&format!("{}/v1/votes?from=0&limit=10", process.url)).await;
-    let expected = json!({"acceptor": acceptor, "roster": [acceptor], "votes": [], "next": null, "marks": marks});
+    let expected =
+        json!({"acceptor": acceptor, "roster": roster, "votes": [], "next": null, "marks": marks});
     assert_eq!((status, page), (StatusCode::OK, expected));
 }
 
@@ -208,8 +210,11 @@ async fn a_malformed_request_is_a_problem_that_names_what_is_wrong() {
     let temp = tempfile::tempdir().unwrap();
     let process = Process::start(temp.path());
     let acceptor = identity(&process.client()).await;
+    let roster = json!(roster_of(acceptor));
+    let mut repeated = roster.clone();
+    repeated["acceptors"] = json!([acceptor, acceptor]);
     let ballot = json!({"round": 1, "coordinator": "0000000000000abc"});
-    let accept = |proposals: Value, chosen: u64, trim: u64| json!({"roster": [acceptor], "ballot": ballot, "proposals": proposals, "chosen_below": chosen, "trim_below": trim});
+    let accept = |proposals: Value, chosen: u64, trim: u64| json!({"roster": roster, "ballot": ballot, "proposals": proposals, "chosen_below": chosen, "trim_below": trim});
     let cases = [
         (
             "/v1/accept",
@@ -223,20 +228,16 @@ async fn a_malformed_request_is_a_problem_that_names_what_is_wrong() {
             "the body is not the expected JSON",
         ),
         ("/v1/accept", accept(json!([]), 1, 2), "trim_below 2 is above chosen_below 1"),
-        (
-            "/v1/accept",
-            json!({"roster": [acceptor, acceptor], "ballot": ballot}),
-            "an odd number of acceptors",
-        ),
+        ("/v1/accept", json!({"roster": repeated, "ballot": ballot}), "an odd number of acceptors"),
         ("/v1/accept", json!([]), "the body is not the expected JSON"),
         (
             "/v1/prepare",
-            json!({"roster": [acceptor], "ballot": {"round": u64::MAX, "coordinator": "0000000000000abc"}, "from": 0}),
+            json!({"roster": roster, "ballot": {"round": u64::MAX, "coordinator": "0000000000000abc"}, "from": 0}),
             "ballot.round",
         ),
         (
             "/v1/prepare",
-            json!({"roster": [acceptor], "ballot": {"round": 1, "coordinator": "abc"}, "from": 0}),
+            json!({"roster": roster, "ballot": {"round": 1, "coordinator": "abc"}, "from": 0}),
             "16 hexadecimal digits",
         ),
     ];

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use shared::client::AcceptorClient;
-use shared::ids::{AcceptorId, Ballot, CoordinatorId, Slot};
+use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Generation, Slot};
 use shared::message::{
     Accept, AcceptReply, Accepted, Marks, Prepare, PrepareReply, Promise, Roster, SlotValue, Vote,
 };
@@ -105,7 +105,7 @@ async fn identity(client: &AcceptorClient) -> AcceptorId {
 }
 
 fn roster_of(acceptor: AcceptorId) -> Roster {
-    Roster::new(vec![acceptor]).unwrap()
+    Roster::new(ClusterId(1), Generation(0), vec![acceptor]).unwrap()
 }
 
 fn ballot(round: u64) -> Ballot {

@@ -1,7 +1,9 @@
 //! Which acceptors make up the cluster: a pure judgement of what they answered.
 //!
-//! Nobody is told the roster; it is computed. Every coordinator that sees the same
-//! answers computes the same one, so forming needs no agreement of its own. A roster that
+//! Nobody is told the first roster; it is computed. Every coordinator that sees the same
+//! answers computes the same one, so forming needs no agreement of its own. The cluster's
+//! identity is made then, of what each acceptor drew with its disk, and is kept with the
+//! roster on every acceptor's disk: nothing computes it again. A roster that
 //! an acceptor already has on disk is *the* roster, as soon as a quorum of its members
 //! answered and could follow it. Only where no acceptor has one is a new one formed, and
 //! that takes the answers of all.
@@ -13,7 +15,7 @@
 //! Snapshots of Shared Memory*, section 3): then no acceptor had adopted anything when
 //! the last of them got its identity. `Membership` does the counting.
 
-use shared::ids::AcceptorId;
+use shared::ids::{AcceptorId, Draw};
 use shared::message::{Roster, RosterError};
 
 use crate::effect::AcceptorIndex;
@@ -25,6 +27,8 @@ pub struct Allegiance {
     pub acceptor: AcceptorId,
     /// The roster it has on disk.
     pub roster: Option<Roster>,
+    /// What it drew for the cluster that it will form.
+    pub draw: Draw,
 }
 
 /// What the answers amount to.
@@ -48,10 +52,10 @@ pub enum Judgement {
 pub enum FormationError {
     /// Two of them belong to different clusters, and none of the clusters has a quorum
     /// here.
-    #[error("the configured acceptors belong to different clusters: {one} and {other}", one = ids(.0), other = ids(.1))]
+    #[error("the configured acceptors belong to different clusters: {one} and {other}", one = described(.0), other = described(.1))]
     TwoClusters(Roster, Roster),
     /// The list of URLs is not the whole cluster, or more than it.
-    #[error("{configured} acceptors are configured, but their cluster has {}: {}", .roster.acceptors().len(), ids(.roster))]
+    #[error("{configured} acceptors are configured, but their cluster has {}: {}", .roster.acceptors().len(), described(.roster))]
     Size {
         /// How many URLs there are.
         configured: usize,
@@ -62,7 +66,7 @@ pub enum FormationError {
     #[error(transparent)]
     Roster(RosterError),
     /// All answered, but of the cluster that some belong to there is no quorum.
-    #[error("{present} of the configured acceptors belong or can belong to the cluster of {}, which needs {}", ids(.roster), .roster.quorum())]
+    #[error("{present} of the configured acceptors belong or can belong to the cluster of {}, which needs {}", described(.roster), .roster.quorum())]
     NoQuorum {
         /// Members that answered.
         present: usize,
@@ -71,8 +75,9 @@ pub enum FormationError {
     },
 }
 
-fn ids(roster: &Roster) -> String {
-    roster.acceptors().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+fn described(roster: &Roster) -> String {
+    let acceptors: Vec<String> = roster.acceptors().iter().map(ToString::to_string).collect();
+    format!("{} (acceptors {})", roster.cluster(), acceptors.join(", "))
 }
 
 /// Judges the latest answer of each configured acceptor, in the order of the URLs.
@@ -81,7 +86,7 @@ pub fn judge(answers: &[Option<Allegiance>]) -> Judgement {
     let heard: Vec<&Allegiance> = answers.iter().flatten().collect();
     let mut claimed: Vec<&Roster> =
         heard.iter().filter_map(|answer| answer.roster.as_ref()).collect();
-    claimed.sort_unstable_by_key(|roster| roster.acceptors());
+    claimed.sort_unstable();
     claimed.dedup();
 
     let supported: Vec<&Roster> = claimed
@@ -140,10 +145,13 @@ fn unsupported(
             present: members(roster, heard),
             roster: (*roster).clone(),
         }),
-        None => match Roster::new(heard.iter().map(|answer| answer.acceptor).collect()) {
-            Ok(roster) => Judgement::Unformed(roster),
-            Err(error) => Judgement::Conflict(FormationError::Roster(error)),
-        },
+        None => {
+            match Roster::form(heard.iter().map(|answer| (answer.acceptor, answer.draw)).collect())
+            {
+                Ok(roster) => Judgement::Unformed(roster),
+                Err(error) => Judgement::Conflict(FormationError::Roster(error)),
+            }
+        }
     }
 }
 
@@ -152,11 +160,11 @@ mod tests {
     use super::*;
 
     fn roster(ids: &[u64]) -> Roster {
-        Roster::new(ids.iter().copied().map(AcceptorId).collect()).unwrap()
+        Roster::form(ids.iter().map(|&id| (AcceptorId(id), Draw(id))).collect()).unwrap()
     }
 
     fn answer(id: u64, roster: Option<&Roster>) -> Option<Allegiance> {
-        Some(Allegiance { acceptor: AcceptorId(id), roster: roster.cloned() })
+        Some(Allegiance { acceptor: AcceptorId(id), roster: roster.cloned(), draw: Draw(id) })
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use coordinator::config::Config;
 use coordinator::coordinator::Coordinator;
 use coordinator::effect::{Effect, Input, Timer};
-use shared::ids::{AcceptorId, Ballot, CoordinatorId};
+use shared::ids::{AcceptorId, Ballot, CoordinatorId, Draw};
 use shared::message::{
     Accept, AcceptReply, Accepted, Marks, Nack, Phase, Prepare, PrepareReply, Promise, Watermarks,
 };
@@ -64,6 +64,7 @@ impl Voter {
         Watermarks {
             acceptor: self.id,
             roster: Some(roster()),
+            draw: Draw(1),
             promised: self.promised,
             marks: Marks::default(),
             leader_silent_ms: u64::try_from((now - self.heard_at).as_millis()).unwrap(),

@@ -4,8 +4,8 @@ use coordinator::coordinator::Waiting;
 use coordinator::effect::{Effect, Input, Reason, Timer};
 use coordinator::membership::Misfit;
 use coordinator::membership::formation::FormationError;
-use shared::ids::{AcceptorId, Slot};
-use shared::message::{Marks, Phase, PrepareReply, Roster, Stranger, Watermarks};
+use shared::ids::{AcceptorId, Draw, Slot};
+use shared::message::{Marks, Phase, PrepareReply, Stranger, Watermarks};
 
 use crate::support::*;
 
@@ -54,7 +54,7 @@ fn an_acceptor_that_was_wiped_between_the_two_answers_starts_the_forming_anew() 
         bench.watermarks(index, 2, unformed(id(index)));
     }
     bench.watermarks(2, 2, unformed(AcceptorId(9)));
-    assert_eq!(bench.core.roster(), Some(&Roster::new(vec![id(0), id(1), AcceptorId(9)]).unwrap()));
+    assert_eq!(bench.core.roster(), Some(&formed([id(0), id(1), AcceptorId(9)])));
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn a_wiped_acceptor_is_named_once_and_never_counted() {
 fn the_marks_and_ballots_of_a_stranger_are_not_believed() {
     let mut bench = Bench::new();
     let mine = bench.stand_for_election(Marks::default());
-    let other = Roster::new(vec![AcceptorId(7), AcceptorId(8), AcceptorId(9)]).unwrap();
+    let other = formed([7, 8, 9].map(AcceptorId));
     let misfit = Misfit { acceptor: AcceptorId(9), roster: Some(other.clone()) };
     let refusal =
         PrepareReply::Stranger(Stranger { acceptor: AcceptorId(9), roster: Some(other.clone()) });
@@ -241,6 +241,7 @@ fn the_marks_and_ballots_of_a_stranger_are_not_believed() {
     let reply = |acceptor| Watermarks {
         acceptor,
         roster: Some(other.clone()),
+        draw: Draw(1),
         promised: Some(ballot(99, OTHER)),
         marks: chosen(99),
         leader_silent_ms: 0,
@@ -256,7 +257,7 @@ fn the_marks_and_ballots_of_a_stranger_are_not_believed() {
 fn acceptors_of_different_clusters_are_reported_and_waited_for() {
     let mut bench = Bench::new();
     bench.step(Input::Started);
-    let other = Roster::new(vec![AcceptorId(7), AcceptorId(8), AcceptorId(9)]).unwrap();
+    let other = formed([7, 8, 9].map(AcceptorId));
     let stranger = Watermarks { roster: Some(other.clone()), ..unformed(AcceptorId(7)) };
     assert_eq!(bench.watermarks(0, 0, silent(0, Marks::default())), []);
     let error = FormationError::TwoClusters(roster(), other);

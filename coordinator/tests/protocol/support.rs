@@ -9,7 +9,9 @@ use coordinator::coordinator::Coordinator;
 use coordinator::effect::{
     AcceptorIndex, Effect, Input, PhaseChange, PollNumber, Reason, RequestId, Timer,
 };
-use shared::ids::{AcceptorId, Ballot, BatchNumber, CoordinatorId, Epoch, Instance, Name, Slot};
+use shared::ids::{
+    AcceptorId, Ballot, BatchNumber, CoordinatorId, Draw, Epoch, Instance, Name, Slot,
+};
 use shared::message::{
     Accept, AcceptReply, Accepted, Heartbeat, Marks, Nack, Phase, Prepare, PrepareReply, Promise,
     Proposal, Roster, SlotValue, Value, View, Vote, Watermarks,
@@ -30,7 +32,12 @@ pub(crate) fn id(index: usize) -> AcceptorId {
 }
 
 pub(crate) fn roster() -> Roster {
-    Roster::new(vec![id(0), id(1), id(2)]).unwrap()
+    formed([id(0), id(1), id(2)])
+}
+
+/// What acceptors make up that each drew the number of its identity.
+pub(crate) fn formed(acceptors: [AcceptorId; 3]) -> Roster {
+    Roster::form(acceptors.map(|acceptor| (acceptor, Draw(acceptor.0))).to_vec()).unwrap()
 }
 
 pub(crate) fn ballot(round: u64, coordinator: CoordinatorId) -> Ballot {
@@ -217,6 +224,7 @@ pub(crate) fn silent(index: usize, marks: Marks) -> Watermarks {
     Watermarks {
         acceptor: id(index),
         roster: Some(roster()),
+        draw: Draw(id(index).0),
         promised,
         marks,
         leader_silent_ms: SILENT_MS,
@@ -233,6 +241,7 @@ pub(crate) fn unformed(acceptor: AcceptorId) -> Watermarks {
     Watermarks {
         acceptor,
         roster: None,
+        draw: Draw(acceptor.0),
         promised: None,
         marks: Marks::default(),
         leader_silent_ms: 10,

@@ -12,7 +12,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
 use shared::config::BaseUrl;
-use shared::ids::{AcceptorId, Ballot, Slot};
+use shared::ids::{AcceptorId, Ballot, Draw, Slot};
 use shared::message::{
     Accept, AcceptReply, Accepted, Directory, Full, Marks, Member, Nack, Prepare, PrepareReply,
     Promise, Roster, Vote, VotesPage, Watermarks,
@@ -203,7 +203,8 @@ async fn watermarks(State(memory): Shared, reply: Reply) -> Response {
     let leader_silent_ms = u64::try_from(memory.heard_at.elapsed().as_millis()).unwrap();
     let (acceptor, roster, promised, marks) =
         (memory.id, memory.roster.clone(), memory.promised, memory.marks);
-    reply.send(&Watermarks { acceptor, roster, promised, marks, leader_silent_ms })
+    let draw = Draw(acceptor.0);
+    reply.send(&Watermarks { acceptor, roster, draw, promised, marks, leader_silent_ms })
 }
 
 async fn announce(reply: Reply, Wire(_): Wire<Member>) -> Response {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use shared::client::CoordinatorClient;
-use shared::ids::{AcceptorId, BatchNumber, ClusterId, Epoch};
+use shared::ids::{AcceptorId, BatchNumber, ClusterId, Draw, Epoch};
 use shared::message::{Proposal, ProposalReply, Roster, Service};
 use shared::service::Running;
 use tokio::task::JoinHandle;
@@ -65,7 +65,8 @@ impl RunningCoordinator {
 }
 
 pub(crate) fn cluster_id() -> ClusterId {
-    Roster::new(vec![AcceptorId(1), AcceptorId(2), AcceptorId(3)]).unwrap().cluster()
+    let drawn = [1, 2, 3].map(|id| (AcceptorId(id), Draw(id)));
+    Roster::form(drawn.to_vec()).unwrap().cluster()
 }
 
 pub(crate) fn proposal(number: u64, value: &str) -> Proposal {

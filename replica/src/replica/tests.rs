@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use shared::ids::{
-    AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, Revision, Slot,
+    AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Draw, Epoch, Generation, Instance,
+    Revision, Slot,
 };
 use shared::message::{
     Batch, ChosenEntry, ChosenReply, Directory, DirectoryEntry, EncodedValue, Heartbeat,
@@ -53,7 +54,7 @@ fn replica(number: u64) -> Member {
 }
 
 fn roster() -> Roster {
-    Roster::new([1, 2, 3].map(AcceptorId).to_vec()).unwrap()
+    Roster::new(ClusterId(1), Generation(0), [1, 2, 3].map(AcceptorId).to_vec()).unwrap()
 }
 
 fn cluster() -> ClusterId {
@@ -65,6 +66,7 @@ fn watermarks(acceptor: u64, voted_below: u64, roster: Option<Roster>) -> Waterm
     Watermarks {
         acceptor: AcceptorId(acceptor),
         roster,
+        draw: Draw(1),
         promised: None,
         marks,
         leader_silent_ms: 0,

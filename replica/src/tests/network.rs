@@ -12,7 +12,9 @@ use axum::response::Response;
 use axum::routing::{get, post, put};
 use axum::{Router, http::StatusCode};
 use clap::Parser;
-use shared::ids::{AcceptorId, Ballot, CoordinatorId, Epoch, Instance, Name, Slot};
+use shared::ids::{
+    AcceptorId, Ballot, ClusterId, CoordinatorId, Draw, Epoch, Generation, Instance, Name, Slot,
+};
 use shared::message::{
     ChosenEntry, ChosenReply, Directory, DirectoryEntry, EncodedValue, Heartbeat, HeartbeatReply,
     Marks, Member, Phase, Proposal, ProposalReply, Roster, Service, Value, View, Watermarks,
@@ -147,7 +149,8 @@ async fn watermarks(State(fake): State<Fake>, reply: Reply) -> Response {
     let below = Slot(fake.lock().log.len() as u64);
     reply.send(&Watermarks {
         acceptor,
-        roster: Some(Roster::new(vec![acceptor]).unwrap()),
+        roster: Some(Roster::new(ClusterId(1), Generation(0), vec![acceptor]).unwrap()),
+        draw: Draw(1),
         promised: Some(BALLOT),
         marks: Marks { voted_below: below, chosen_below: below, trimmed_below: Slot(0) },
         leader_silent_ms: 0,

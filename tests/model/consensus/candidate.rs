@@ -10,7 +10,7 @@ use bytes::Bytes;
 use coordinator::coordinator::Coordinator;
 use coordinator::effect::{AcceptorIndex, Effect, Input, PollNumber, Reason, RequestId, Timer};
 use coordinator::footprint::Footprint;
-use shared::ids::{AcceptorId, BatchNumber, CoordinatorId, Epoch, Instance, Name, Slot};
+use shared::ids::{AcceptorId, BatchNumber, CoordinatorId, Draw, Epoch, Instance, Name, Slot};
 use shared::message::{Heartbeat, Marks, Phase, Proposal, ProposalReply, View, Watermarks};
 
 use super::message::{Reply, Request};
@@ -269,6 +269,7 @@ pub(crate) fn initial_watermarks(acceptor: AcceptorId) -> Watermarks {
     Watermarks {
         acceptor,
         roster: None,
+        draw: Draw(acceptor.0),
         promised: None,
         marks: Marks::default(),
         leader_silent_ms: 0,

@@ -48,8 +48,9 @@ impl State {
     pub(crate) fn initial(scope: &Scope) -> Self {
         let coordinators =
             std::array::from_fn(|place| Arc::new(Candidate::new(scope, coordinator_id(place, 0))));
-        let acceptors =
-            std::array::from_fn(|place| Arc::new(Voter::new(acceptor_id(place), scope.limits())));
+        let acceptors = std::array::from_fn(|place| {
+            Arc::new(Voter::new(acceptor_id(place), draw(place), scope.limits()))
+        });
         let mut state = Self {
             coordinators,
             acceptors,

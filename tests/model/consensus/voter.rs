@@ -45,8 +45,8 @@ type Replies = Vec<(u64, Arc<Reply>)>;
 pub(crate) type Voted = Result<(Arc<Voter>, Replies), String>;
 
 impl Voter {
-    pub(crate) fn new(id: AcceptorId, limits: Limits) -> Self {
-        let core = Acceptor::new(id, limits);
+    pub(crate) fn new(id: AcceptorId, draw: Draw, limits: Limits) -> Self {
+        let core = Acceptor::new(id, draw, limits);
         let on_disk = core.clone();
         let mut voter = Self {
             core,
@@ -135,7 +135,7 @@ impl Voter {
     /// What a restart makes of a log that was cut off behind what is trimmed: it begins
     /// with a summary.
     fn compacted(&self) -> Acceptor {
-        let mut restarted = Acceptor::new(self.core.id(), self.limits);
+        let mut restarted = Acceptor::new(self.core.id(), self.core.draw(), self.limits);
         self.on_disk.summary().into_iter().for_each(|record| restarted.replay(record));
         let Marks { chosen_below, .. } = self.on_disk.marks();
         for Vote { slot, ballot, value } in all_votes(&self.on_disk, Slot(0)) {
@@ -181,6 +181,7 @@ impl Voter {
         Watermarks {
             acceptor: self.on_disk.id(),
             roster: self.on_disk.roster().cloned(),
+            draw: self.on_disk.draw(),
             promised: self.on_disk.promised(),
             marks: self.on_disk.marks(),
             leader_silent_ms: 0,

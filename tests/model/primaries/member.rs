@@ -13,7 +13,7 @@ use replica::machine::working_set::WorkingSet;
 use replica::replica::config::Config;
 use replica::replica::event::{Answer, Attempt, Effect, FetchId, Input, ProbeId, RequestId};
 use replica::replica::{Footprint, Identity, Recovered, Replica};
-use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Instance, Name, Slot};
+use shared::ids::{Ballot, BatchNumber, CoordinatorId, Draw, Epoch, Instance, Name, Slot};
 use shared::message::{
     ChosenEntry, ChosenReply, Directory, DirectoryEntry, EncodedValue, HeartbeatReply, Marks,
     Phase, ProposalReply, Service, Watermarks,
@@ -113,6 +113,7 @@ impl Member {
             let reply = Watermarks {
                 acceptor,
                 roster,
+                draw: Draw(1),
                 promised: Some(BALLOT),
                 marks: Marks::default(),
                 leader_silent_ms: 0,

@@ -36,7 +36,7 @@ pub(crate) struct State {
 
 /// An acceptor that has promised the leader's ballot.
 pub(crate) fn acceptor(place: usize) -> Acceptor {
-    let mut acceptor = Acceptor::new(acceptor_id(place), Limits::default());
+    let mut acceptor = Acceptor::new(acceptor_id(place), draw(place), Limits::default());
     let _reply = acceptor
         .prepare(&Prepare { roster: roster(), ballot: BALLOT, from: Slot(0) })
         .persisted(Persisted::assert_synced());
@@ -47,6 +47,7 @@ pub(crate) fn watermarks(acceptor: &Acceptor) -> Watermarks {
     Watermarks {
         acceptor: acceptor.id(),
         roster: acceptor.roster().cloned(),
+        draw: acceptor.draw(),
         promised: acceptor.promised(),
         marks: acceptor.marks(),
         leader_silent_ms: 0,

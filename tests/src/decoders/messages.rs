@@ -6,7 +6,8 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared::ids::{
-    AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, Name, Slot,
+    AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Draw, Epoch, Generation, Instance,
+    Name, Slot,
 };
 use shared::message::{
     Accept, AcceptReply, Accepted, ChosenEntry, ChosenReply, Directory, DirectoryEntry, Full,
@@ -70,7 +71,8 @@ const MARKS: Marks =
     Marks { voted_below: Slot(900), chosen_below: Slot(8), trimmed_below: Slot(7) };
 
 fn roster() -> Roster {
-    Roster::new(vec![AcceptorId(3), AcceptorId(1), AcceptorId(2)]).expect("three acceptors")
+    Roster::new(ClusterId(1), Generation(0), vec![AcceptorId(3), AcceptorId(1), AcceptorId(2)])
+        .expect("three acceptors")
 }
 
 fn name(text: &str) -> Name {
@@ -129,6 +131,7 @@ fn of_acceptors(seeds: &mut Vec<Vec<u8>>) {
     let watermarks = Watermarks {
         acceptor: AcceptorId(1),
         roster: None,
+        draw: Draw(9),
         promised: Some(BALLOT),
         marks: MARKS,
         leader_silent_ms: 1,

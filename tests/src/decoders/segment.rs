@@ -7,7 +7,7 @@ use acceptor::record::{self, Entry, encode_released, encode_state};
 use acceptor::scan::{Damage, End, Group, scan};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use shared::ids::{AcceptorId, Ballot, CoordinatorId, Slot};
+use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Draw, Generation, Slot};
 use shared::message::{Roster, SlotValue};
 
 use super::edits::{Edit, apply};
@@ -120,8 +120,15 @@ pub(super) fn build(recipe: &Recipe, place: Place, acceptor: AcceptorId) -> (Vec
         frames.extend(FrameHeader::after(kind, sequence.saturating_sub(1), chain).encode(SALT));
     }
     let length = (SEGMENT_HEADER + frames.len() + usize::from(recipe.spare) * BLOCK) as u64;
-    let header =
-        SegmentHeader { number, acceptor, salt: SALT, first_sequence, length, chain: before };
+    let header = SegmentHeader {
+        number,
+        acceptor,
+        draw: Draw(2),
+        salt: SALT,
+        first_sequence,
+        length,
+        chain: before,
+    };
     let mut image = header.encode().to_vec();
     image.extend(frames);
     image.resize(usize::try_from(length).expect("a small segment"), 0);
@@ -185,7 +192,8 @@ pub(super) fn decode(bytes: &[u8]) {
 }
 
 pub(super) fn roster() -> Roster {
-    Roster::new(vec![AcceptorId(1), AcceptorId(2), AcceptorId(3)]).expect("three acceptors")
+    Roster::new(ClusterId(1), Generation(0), vec![AcceptorId(1), AcceptorId(2), AcceptorId(3)])
+        .expect("three acceptors")
 }
 
 pub(super) fn voted(round: u64, slots: std::ops::Range<u64>) -> Entry {
@@ -279,6 +287,7 @@ pub(super) fn frame_seeds() -> Vec<Vec<u8>> {
     let header = SegmentHeader {
         number: 1,
         acceptor: AcceptorId(1),
+        draw: Draw(2),
         salt: SALT,
         first_sequence: 1,
         length: 4_096,

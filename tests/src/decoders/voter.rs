@@ -4,7 +4,7 @@
 use acceptor::acceptor::{Acceptor, Limits};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use shared::ids::{AcceptorId, Ballot, CoordinatorId, Slot};
+use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Draw, Generation, Slot};
 use shared::message::{Accept, Prepare, Roster, SlotValue};
 
 use super::short;
@@ -19,8 +19,10 @@ enum Message {
 pub(super) fn decode(mut bytes: &[u8]) {
     let limits =
         Limits { vote_bytes: 1_000, recovery_bytes: 500, page_votes: 2, ..Limits::default() };
-    let (mut acceptor, mut replayed) =
-        (Acceptor::new(AcceptorId(1), limits), Acceptor::new(AcceptorId(1), limits));
+    let (mut acceptor, mut replayed) = (
+        Acceptor::new(AcceptorId(1), Draw(1), limits),
+        Acceptor::new(AcceptorId(1), Draw(1), limits),
+    );
     while let Ok((message, rest)) = postcard::take_from_bytes(bytes) {
         bytes = rest;
         let (promised, marks) = (acceptor.promised(), acceptor.marks());
@@ -50,8 +52,10 @@ pub(super) fn decode(mut bytes: &[u8]) {
 }
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
-    let roster =
-        || Roster::new(vec![AcceptorId(1), AcceptorId(2), AcceptorId(3)]).expect("three acceptors");
+    let roster = || {
+        Roster::new(ClusterId(1), Generation(0), vec![AcceptorId(1), AcceptorId(2), AcceptorId(3)])
+            .expect("three acceptors")
+    };
     let ballot = |round| Ballot { round, coordinator: CoordinatorId(7) };
     let prepare = |round, from| {
         Message::Prepare(Prepare { roster: roster(), ballot: ballot(round), from: Slot(from) })

@@ -8,7 +8,7 @@ use std::time::Duration;
 use acceptor::acceptor::Acceptor;
 use acceptor::directory::Members;
 use acceptor::limits::Limits;
-use shared::ids::{AcceptorId, Ballot, Instance};
+use shared::ids::{Ballot, Instance};
 use shared::message::{Directory, Marks, Member, Roster, Service, Watermarks};
 
 use writer::{Pending, is_of_leader, told};
@@ -69,11 +69,11 @@ pub enum Fate {
 impl AcceptorNode {
     /// An acceptor with a new disk, not started yet.
     #[must_use]
-    pub fn new(process: Process, id: AcceptorId, limits: Limits) -> Self {
-        let core = Acceptor::new(id, limits);
+    pub fn new(process: Process, disk: AcceptorDisk, limits: Limits) -> Self {
+        let core = disk.recover(limits);
         Self {
             process,
-            disk: AcceptorDisk::new(id),
+            disk,
             limits,
             core,
             synced: Synced::default(),
@@ -127,9 +127,9 @@ impl AcceptorNode {
     }
 
     /// Gives it an empty disk, under another identity.
-    pub fn wipe(&mut self, env: &mut Environment, id: AcceptorId) {
+    pub fn wipe(&mut self, env: &mut Environment, empty: AcceptorDisk) {
         env.observer.wiped(self.disk.id);
-        self.disk = AcceptorDisk::new(id);
+        self.disk = empty;
     }
 
     /// A request arrived.
@@ -195,7 +195,8 @@ impl AcceptorNode {
         let Synced { roster, promised, marks } = self.synced.clone();
         let leader_silent_ms =
             u64::try_from(silent.as_millis()).expect("a simulation is not that long");
-        Watermarks { acceptor: self.disk.id, roster, promised, marks, leader_silent_ms }
+        let (acceptor, draw) = (self.disk.id, self.disk.draw);
+        Watermarks { acceptor, roster, draw, promised, marks, leader_silent_ms }
     }
 
     /// Lists a member, and tells of all, itself among them.

@@ -7,7 +7,7 @@
 
 use acceptor::acceptor::{Acceptor, Record};
 use acceptor::limits::Limits;
-use shared::ids::AcceptorId;
+use shared::ids::{AcceptorId, Draw};
 
 use super::random::Random;
 
@@ -16,6 +16,8 @@ use super::random::Random;
 pub struct AcceptorDisk {
     /// Drawn when the disk was new.
     pub id: AcceptorId,
+    /// Drawn with it.
+    pub draw: Draw,
     /// Whether it takes nothing more.
     pub is_full: bool,
     segments: Vec<Segment>,
@@ -35,10 +37,11 @@ struct Segment {
 const SEGMENT_RECORDS: usize = 64;
 
 impl AcceptorDisk {
-    /// A new disk.
+    /// A new disk, whose acceptor draws who it is.
     #[must_use]
-    pub fn new(id: AcceptorId) -> Self {
-        Self { id, is_full: false, segments: vec![Segment::default()], unsynced: Vec::new() }
+    pub fn draw(random: &mut Random) -> Self {
+        let (id, draw) = (AcceptorId(random.bits()), Draw(random.bits()));
+        Self { id, draw, is_full: false, segments: vec![Segment::default()], unsynced: Vec::new() }
     }
 
     /// Writes records. They survive a crash for sure only once they are synced.
@@ -105,7 +108,7 @@ impl AcceptorDisk {
     /// What an acceptor knows that starts from this disk.
     #[must_use]
     pub fn recover(&self, limits: Limits) -> Acceptor {
-        let mut core = Acceptor::new(self.id, limits);
+        let mut core = Acceptor::new(self.id, self.draw, limits);
         for record in self.segments.iter().flat_map(|segment| &segment.records) {
             core.replay(record.clone());
         }

@@ -184,7 +184,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use coordinator::effect::PollNumber;
-    use shared::ids::{AcceptorId, CoordinatorId, Slot};
+    use shared::ids::{AcceptorId, ClusterId, CoordinatorId, Generation, Slot};
     use shared::message::Roster;
 
     use super::*;
@@ -205,7 +205,8 @@ mod tests {
         drags.begin(7, vec![COORDINATOR], acceptors.to_vec(), slow, Random::new(1, 1));
         let mut ahead = BTreeSet::new();
         for round in 0..20 {
-            let roster = Roster::new(vec![AcceptorId(1)]).expect("a roster");
+            let roster =
+                Roster::new(ClusterId(1), Generation(0), vec![AcceptorId(1)]).expect("a roster");
             let ballot = Ballot { round, coordinator: CoordinatorId(1) };
             let prepare = Message::Prepare(Prepare { roster, ballot, from: Slot(0) });
             let quick: Vec<NodeId> = acceptors

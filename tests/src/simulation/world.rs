@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use acceptor::limits::Limits;
-use shared::ids::AcceptorId;
 
 use super::acceptor::{AcceptorNode, Fate};
 use super::client::Client;
 use super::clock::Clock;
 use super::coordinator::CoordinatorNode;
+use super::disk::AcceptorDisk;
 use super::environment::Environment;
 use super::event::Event;
 use super::faults::Power;
@@ -74,7 +74,7 @@ impl World {
         let topology = &plan.topology;
         let acceptors = topology.acceptors().into_iter();
         let acceptors = acceptors
-            .map(|node| AcceptorNode::new(process(node), AcceptorId(random.bits()), limits))
+            .map(|node| AcceptorNode::new(process(node), AcceptorDisk::draw(&mut random), limits))
             .collect();
         let coordinators = topology.coordinators().into_iter();
         let coordinators =

@@ -60,7 +60,8 @@ fn an_acceptor_counts_once_in_a_probe() {
 fn acceptors_of_another_cluster_do_not_count() {
     let mut rig = rig();
     rig.read(1);
-    let other = Roster::new([1, 2, 4].map(AcceptorId).to_vec()).unwrap();
+    let other =
+        Roster::new(ClusterId(2), Generation(0), [1, 2, 4].map(AcceptorId).to_vec()).unwrap();
     rig.watermarks(2, 1, 1);
     let reply = Ok(watermarks(2, 9, Some(other)));
     assert_eq!(rig.step(Input::ProbeReply { probe: ProbeId(2), reply }), []);
@@ -102,7 +103,7 @@ fn a_late_answer_of_another_cluster_does_not_count() {
     rig.read(1);
     rig.watermarks(2, 1, 3);
     rig.watermarks(2, 2, 1);
-    let alone = Roster::new(vec![AcceptorId(0)]).unwrap();
+    let alone = Roster::new(ClusterId(2), Generation(0), vec![AcceptorId(0)]).unwrap();
     let reply = Ok(watermarks(0, 1, Some(alone)));
     assert_eq!(
         rig.step(Input::ProbeReply { probe: ProbeId(2), reply }),

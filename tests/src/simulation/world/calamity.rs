@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use shared::ids::AcceptorId;
 use shared::message::Phase;
 
 use super::World;
+use crate::simulation::disk::AcceptorDisk;
 use crate::simulation::event::Event;
 use crate::simulation::faults::{FaultKind, Power, Target};
 use crate::simulation::node::{CrashPoint, NodeId, Presence};
@@ -238,8 +238,8 @@ impl World {
         self.crash(node, Presence::Down, Power::Fails);
         match node {
             NodeId::Acceptor(number) => {
-                let id = AcceptorId(self.random.bits());
-                self.acceptors[usize::from(number)].wipe(&mut self.env, id);
+                let empty = AcceptorDisk::draw(&mut self.random);
+                self.acceptors[usize::from(number)].wipe(&mut self.env, empty);
                 self.env.reach.hit(Reached::Wiped);
             }
             NodeId::Replica(number) => {
