@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use shared::ids::{Epoch, Instance, Name, Slot};
+use shared::ids::{Epoch, Instance, LogFormat, Name, Slot};
 use shared::message::{Heartbeat, View};
 
 use crate::config::Config;
@@ -22,6 +22,7 @@ pub(crate) struct Heard {
     pub(crate) heard_at: Duration,
     pub(crate) executed_below: Slot,
     pub(crate) durable_below: Slot,
+    pub(crate) highest_format: LogFormat,
     /// The lives before this one, the latest last: what they said late counts for
     /// nothing, above all not as durable. Unless the present one falls silent: to one who
     /// heard of neither before, the news of a dead life may have come last.
@@ -48,6 +49,7 @@ impl Replicas {
     /// Takes up a heartbeat.
     pub(crate) fn hear(&mut self, config: &Config, now: Duration, heartbeat: Heartbeat) {
         let Heartbeat { replica, instance, view, executed_below, durable_below, .. } = heartbeat;
+        let highest_format = heartbeat.highest_format;
         if !self.heard.contains_key(&replica) && !self.make_room(config, now) {
             return;
         }
@@ -57,6 +59,7 @@ impl Replicas {
             heard_at: now,
             executed_below,
             durable_below,
+            highest_format,
             former: VecDeque::new(),
         };
         let heard = self.heard.entry(replica).or_insert_with(|| news.clone());
@@ -108,6 +111,11 @@ impl Replicas {
         self.view.as_ref()
     }
 
+    /// The format that the log has in that view.
+    pub(crate) fn format(&self) -> LogFormat {
+        self.view.as_ref().map_or(LogFormat::FIRST, |view| view.format)
+    }
+
     pub(crate) fn epoch(&self) -> Epoch {
         self.view.as_ref().map_or(Epoch(0), |view| view.epoch)
     }
@@ -120,14 +128,17 @@ impl Replicas {
         self.heard.get(name)
     }
 
-    /// Those heard from lately enough to be primary.
+    /// Those heard from lately enough to be primary, that can read the log's format.
     pub(crate) fn live(
         &self,
         config: &Config,
         now: Duration,
     ) -> impl Iterator<Item = (&Name, &Heard)> {
         let timeout = config.primary_timeout;
-        self.heard.iter().filter(move |(_, heard)| now.saturating_sub(heard.heard_at) < timeout)
+        let format = self.format();
+        self.heard.iter().filter(move |(_, heard)| {
+            now.saturating_sub(heard.heard_at) < timeout && heard.highest_format >= format
+        })
     }
 
     /// How long nothing came from a replica while this process listened.
@@ -197,6 +208,7 @@ mod tests {
                     view: None,
                     executed_below: Slot(durable_below),
                     durable_below: Slot(durable_below),
+                    highest_format: LogFormat::FIRST,
                     nudge_below: None,
                 },
             );
@@ -228,6 +240,7 @@ mod tests {
                 view: None,
                 executed_below,
                 durable_below,
+                highest_format: LogFormat::FIRST,
                 nudge_below: None,
             };
             replicas.hear(&config, Duration::from_millis(at_ms), heartbeat);
@@ -256,6 +269,7 @@ mod tests {
                 primary: name.clone(),
                 primary_instance: Instance(1),
                 backups: Vec::new(),
+                format: LogFormat::FIRST,
             };
             let (cluster, replica, instance, url) =
                 (ClusterId(1), name.clone(), Instance(1), String::new());
@@ -268,6 +282,7 @@ mod tests {
                 view,
                 executed_below,
                 durable_below,
+                highest_format: LogFormat::FIRST,
                 nudge_below: None,
             };
             replicas.hear(&config, now, heartbeat);

@@ -7,11 +7,15 @@
 //! The present primary stays while it lives. A primary that was restarted is another (its
 //! instance says so), since it does not know which numbers of batches its former life
 //! used up.
+//!
+//! A view names the format of the log from there on. It is raised as soon as every replica
+//! of the view has said that it can read a higher one; a replica that cannot read the
+//! present one is neither primary nor taken in.
 
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use shared::ids::{Epoch, Instance, Name, Slot};
+use shared::ids::{Epoch, Instance, LogFormat, Name, Slot};
 use shared::message::View;
 
 use crate::config::Config;
@@ -52,7 +56,20 @@ pub(crate) fn next_view(config: &Config, now: Duration, replicas: &Replicas) -> 
     backups.sort_unstable();
     backups.dedup();
     let epoch = replicas.epoch().next();
-    Some(View { epoch, primary, primary_instance, backups })
+    let format = common_format(replicas, std::iter::once(&primary).chain(&backups));
+    Some(View { epoch, primary, primary_instance, backups, format })
+}
+
+/// The highest format that all of these have said they can read; at least that of the log.
+fn common_format<'a>(
+    replicas: &Replicas,
+    mut members: impl Iterator<Item = &'a Name>,
+) -> LogFormat {
+    let present = replicas.format();
+    let lowest = members.try_fold(LogFormat(u16::MAX), |lowest, name| {
+        Some(lowest.min(replicas.get(name)?.highest_format))
+    });
+    lowest.unwrap_or(present).max(present)
 }
 
 fn first_primary(config: &Config, now: Duration, replicas: &Replicas) -> Option<(Name, Instance)> {
@@ -78,7 +95,9 @@ fn successor(
     }
     let joins = replicas.live(config, now).any(|(name, _)| !view.contains(name));
     let room = view.backups.len() + 1 < config.max_replicas;
-    (joins && room).then(|| (view.primary.clone(), view.primary_instance))
+    let members = std::iter::once(&view.primary).chain(&view.backups);
+    let raises = common_format(replicas, members) > view.format;
+    ((joins && room) || raises).then(|| (view.primary.clone(), view.primary_instance))
 }
 
 /// The live replica that has executed most; of equals, the first by name.

@@ -1,12 +1,13 @@
 //! What a log means: commands, what executing them does, and what comes of it. Pure: a function of the log.
 //!
-//! In reading order: [`command`] (what is asked), [`chain`] (the hash over the log), [`working_set`] (the
-//! records that a run of slots looks at), [`execute`] and [`outcome`] (what is done), [`describe`] (how it is
+//! In reading order: [`command`] (what is asked), [`chain`] (the hash over the log), [`format`] (which
+//! encodings are readable), [`working_set`] (the records that a run of slots looks at), [`execute`] and [`outcome`] (what is done), [`describe`] (how it is
 //! shown to people).
 
 pub mod command;
 
 pub mod chain;
+pub mod format;
 pub mod working_set;
 
 pub mod execute;

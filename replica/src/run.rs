@@ -6,14 +6,14 @@ use anyhow::Context as _;
 use shared::datadir::DataDir;
 use shared::message::Service;
 use shared::server::{self, serve};
-use shared::service::Running;
+use shared::service::{Misconfigured, Running};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
-use crate::driver::{self, Parts};
+use crate::driver::{self, DriverError, Parts};
 use crate::http::{App, SPANS, routes};
 use crate::replica::status::Identity;
-use crate::store;
+use crate::store::{self, StoreError};
 
 /// Runs a replica until it is told to end.
 ///
@@ -24,7 +24,14 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     let acceptors = args.acceptors.clients()?;
     let dir = DataDir::open(args.data_dir(), Service::Replica, &running.name)?;
     let read_connections = usize::try_from(args.read_connections).context("--read-connections")?;
-    let store = store::open(dir.path(), &running.name, read_connections).await?;
+    let store =
+        store::open(dir.path(), &running.name, read_connections).await.map_err(|error| {
+            if error.is_misconfiguration() {
+                Misconfigured(error.to_string()).into()
+            } else {
+                anyhow::Error::from(error)
+            }
+        })?;
     if store.is_new && !dir.is_new() {
         let file = dir.join(store::FILE);
         tracing::warn!(file = %file.display(), "the state was missing or empty in a data directory that is not new: everything is fetched again");
@@ -79,8 +86,17 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     )
     .await;
     stop.cancel();
-    driving.await.context("the driver broke")??;
+    driving.await.context("the driver broke")?.map_err(ended)?;
     served.context("the listener failed")?;
     drop(dir);
     Ok(())
+}
+
+/// Tells what starting again will not help from what it may.
+fn ended(error: DriverError) -> anyhow::Error {
+    if let DriverError::Store(StoreError::Format(error)) = error {
+        Misconfigured(error.to_string()).into()
+    } else {
+        error.into()
+    }
 }

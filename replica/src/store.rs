@@ -29,6 +29,8 @@ use std::path::Path;
 use shared::ids::{ClusterId, Name};
 use tokio::sync::mpsc;
 
+use crate::machine::format;
+
 pub use error::{OpenError, StoreError};
 pub(crate) use list::{ABOVE_EVERY_KEY, ListPage, ListQuery, Order, Show};
 pub(crate) use log::{LogPage, LogQuery, LogRow};
@@ -69,6 +71,7 @@ pub(crate) async fn open(
     if let Some(what) = meta::inconsistency(&mut connection, &meta).await.map_err(unusable)? {
         return Err(unusable(StoreError::Damaged(what)));
     }
+    format::check(&meta, format::HIGHEST).map_err(|error| unusable(error.into()))?;
     let mut writer = Writer::new(&path, connection, meta, cluster);
     writer.checkpoint().await.map_err(unusable)?;
     let (report_fatal, fatal) = mpsc::channel(1);

@@ -56,6 +56,24 @@ counter! {
     BatchNumber
 }
 
+/// The format of the log: how its values are encoded and what executing them means. It is
+/// part of the replicated state and only ever raised, by a [`View`](crate::message::View),
+/// once every member of the view can read the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LogFormat(pub u16);
+
+impl LogFormat {
+    /// What every log begins with, and every replica can read.
+    pub const FIRST: Self = Self(1);
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 macro_rules! nonce {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 use crate::bounded;
 use crate::ids::{
     AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Draw, Epoch, Generation, Instance,
-    Name, Slot,
+    LogFormat, Name, Slot,
 };
 
 /// The acceptors of one cluster: sorted, without repeats, an odd number of them.
@@ -171,8 +171,8 @@ impl From<Roster> for Listed {
     }
 }
 
-/// What a slot holds, as bytes: the postcard encoding of a [`Value`]. Opaque to
-/// coordinators and acceptors.
+/// What a slot holds, as bytes: the number of a [`LogFormat`], then a [`Value`] encoded in
+/// it. Opaque to coordinators and acceptors.
 pub type EncodedValue = Bytes;
 
 /// What a slot holds.
@@ -187,17 +187,36 @@ pub enum Value {
 }
 
 impl Value {
-    /// Encodes it once, for everyone.
+    /// Encodes it in the first format, which every replica can read: so are all no-ops and
+    /// views, by which replicas learn of another format.
     #[must_use]
     pub fn encode(&self) -> EncodedValue {
-        Bytes::from(postcard::to_allocvec(self).expect("encoding into memory does not fail"))
+        self.encode_in(LogFormat::FIRST)
     }
 
-    /// Reads an encoded value.
+    /// Encodes it once, for everyone. It counts only where the log has this format by then,
+    /// or a later one.
+    #[must_use]
+    pub fn encode_in(&self, format: LogFormat) -> EncodedValue {
+        let bytes = postcard::to_allocvec(&(format, self));
+        Bytes::from(bytes.expect("encoding into memory does not fail"))
+    }
+
+    /// Splits an encoded value into the number of its format and what that format is to
+    /// make sense of. This much is the same in every format.
+    ///
+    /// # Errors
+    /// When the bytes don't begin with a number.
+    pub fn format_of(bytes: &[u8]) -> Result<(LogFormat, &[u8]), postcard::Error> {
+        postcard::take_from_bytes(bytes)
+    }
+
+    /// Reads a value encoded in any of the formats up to now: they have the same encoding.
     ///
     /// # Errors
     /// When the bytes are not the encoding of exactly one value.
     pub fn decode(bytes: &[u8]) -> Result<Self, postcard::Error> {
+        let (_format, bytes) = Self::format_of(bytes)?;
         match postcard::take_from_bytes(bytes)? {
             (value, []) => Ok(value),
             (_, [_, ..]) => Err(postcard::Error::DeserializeBadEncoding),
@@ -219,6 +238,9 @@ pub struct View {
     /// The other replicas, in order of their names.
     #[serde(deserialize_with = "bounded::list")]
     pub backups: Vec<Name>,
+    /// The format of the log from here on: never lower than before, and one that all of
+    /// these replicas have said they can read. Whoever cannot must not go on.
+    pub format: LogFormat,
 }
 
 impl View {
@@ -546,6 +568,8 @@ pub struct Heartbeat {
     pub executed_below: Slot,
     /// Every slot below is executed here and fsynced.
     pub durable_below: Slot,
+    /// The highest format of the log that this replica can read.
+    pub highest_format: LogFormat,
     /// A read waits for every slot below to be chosen: votes were seen that nobody seems
     /// to bring to an end.
     pub nudge_below: Option<Slot>,

@@ -33,6 +33,12 @@ pub const PANICKED: u8 = 70;
 /// will not help (EX_CONFIG of sysexits.h).
 pub const MISCONFIGURED: u8 = 78;
 
+/// A service cannot go on as it is, and starting it again will not help: it ends with
+/// [`MISCONFIGURED`].
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misconfigured(pub String);
+
 /// The exit code when what a service holds on disk does not read back (EX_DATAERR):
 /// somebody must restore or replace it, and the others may do without it meanwhile.
 pub const DAMAGED: u8 = 65;
@@ -147,7 +153,12 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
         ) => MISCONFIGURED,
         // Whoever holds the lock may be about to end, and the disk may come back.
         Some(DataDirError::Locked { .. } | DataDirError::Io { .. }) => return ExitCode::FAILURE,
-        None if error.is::<AdvertiseError>() || error.is::<AcceptorsError>() => MISCONFIGURED,
+        None if error.is::<Misconfigured>()
+            || error.is::<AdvertiseError>()
+            || error.is::<AcceptorsError>() =>
+        {
+            MISCONFIGURED
+        }
         None => return ExitCode::FAILURE,
     };
     ExitCode::from(code)

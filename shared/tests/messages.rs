@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared::ids::{
     AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Draw, Epoch, Generation, Instance,
-    Name, Slot,
+    LogFormat, Name, Slot,
 };
 use shared::message::{
     Accept, AcceptReply, Accepted, Batch, ChosenEntry, ChosenReply, Directory, DirectoryEntry,
@@ -46,6 +46,7 @@ fn view() -> View {
         primary: name("a"),
         primary_instance: Instance(5),
         backups: vec![name("b"), name("c")],
+        format: LogFormat::FIRST,
     }
 }
 
@@ -126,6 +127,7 @@ fn the_messages_of_coordinators_and_replicas() {
         view: Some(view()),
         executed_below: Slot(2),
         durable_below: Slot(1),
+        highest_format: LogFormat(2),
         nudge_below: Some(Slot(3)),
     }]);
     let phases = [Phase::Inactive, Phase::Phase1, Phase::Phase2];

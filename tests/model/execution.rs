@@ -15,7 +15,7 @@ use bytes::Bytes;
 use replica::machine::command::{Command, Commands, Condition, Op};
 use replica::machine::execute::{Executed, SlotOutcome, apply};
 use replica::machine::working_set::WorkingSet;
-use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Instance, Slot};
+use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Instance, LogFormat, Slot};
 use shared::message::{Batch, ChosenEntry, EncodedValue, Value, View};
 use stateright::{Model, Property};
 
@@ -42,6 +42,7 @@ impl Word {
                     primary,
                     primary_instance: Instance(1),
                     backups: Vec::new(),
+                    format: LogFormat::FIRST,
                 })
                 .encode()
             }

@@ -6,13 +6,16 @@ use crate::footprint::Footprint;
 impl Replicas {
     pub(crate) fn footprint(&self, footprint: &mut Footprint) {
         let Self { heard, view, view_known_at: _, first_heard_at: _, listening_since: _ } = self;
-        for (name, Heard { instance, heard_at: _, executed_below, durable_below, former }) in heard
-        {
-            footprint.note((name, instance, executed_below, durable_below, former));
+        for (name, replica) in heard {
+            let Heard { instance, heard_at: _, executed_below, durable_below, .. } = replica;
+            let Heard { highest_format, former, .. } = replica;
+            let marks = (executed_below, durable_below, highest_format);
+            footprint.note((name, instance, marks, former));
         }
         let view = view
             .as_ref()
-            .map(|view| (view.epoch, &view.primary, view.primary_instance, &view.backups));
+            .map(|view| (view.epoch, &view.primary, view.primary_instance, &view.backups))
+            .zip(view.as_ref().map(|view| view.format));
         footprint.note(view);
     }
 }

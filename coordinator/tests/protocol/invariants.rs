@@ -3,7 +3,7 @@
 
 use coordinator::effect::{Effect, Input, RequestId, Timer};
 use proptest::prelude::*;
-use shared::ids::{Instance, Slot};
+use shared::ids::{Instance, LogFormat, Slot};
 use shared::message::{
     AcceptReply, Accepted, Full, Heartbeat, Marks, Nack, Phase, PrepareReply, Promise,
     ProposalReply, Watermarks,
@@ -155,6 +155,7 @@ impl Chaos {
                     view: None,
                     executed_below: Slot(executed),
                     durable_below: Slot(executed),
+                    highest_format: LogFormat::FIRST,
                     nudge_below: nudge.map(Slot),
                 })
             }

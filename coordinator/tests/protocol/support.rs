@@ -10,7 +10,7 @@ use coordinator::effect::{
     AcceptorIndex, Effect, Input, PhaseChange, PollNumber, Reason, RequestId, Timer,
 };
 use shared::ids::{
-    AcceptorId, Ballot, BatchNumber, CoordinatorId, Draw, Epoch, Instance, Name, Slot,
+    AcceptorId, Ballot, BatchNumber, CoordinatorId, Draw, Epoch, Instance, LogFormat, Name, Slot,
 };
 use shared::message::{
     Accept, AcceptReply, Accepted, Heartbeat, Marks, Nack, Phase, Prepare, PrepareReply, Promise,
@@ -272,6 +272,7 @@ pub(crate) fn heartbeat(replica: u64, view: Option<View>) -> Heartbeat {
         view,
         executed_below: Slot(0),
         durable_below: Slot(0),
+        highest_format: LogFormat::FIRST,
         nudge_below: None,
     }
 }

@@ -1,7 +1,7 @@
 //! Who is primary: when a leader proposes a view, and which.
 
 use coordinator::effect::{Effect, Input, Timer};
-use shared::ids::{Ballot, ClusterId, Epoch, Instance, Slot};
+use shared::ids::{Ballot, ClusterId, Epoch, Instance, LogFormat, Slot};
 use shared::message::{Heartbeat, Marks, Value, View};
 
 use crate::support::*;
@@ -13,6 +13,7 @@ fn view(epoch: u64, primary: u64, backups: &[u64]) -> View {
         primary: name(primary),
         primary_instance: Instance(primary * 10),
         backups,
+        format: LogFormat::FIRST,
     }
 }
 
@@ -294,4 +295,46 @@ fn a_nudge_fills_no_more_than_may_be_in_flight() {
     }));
     let status = bench.core.status(bench.now);
     assert_eq!((status.in_flight_slots, status.next_slot), (1_024, Some(Slot(1_024))));
+}
+
+/// Heartbeats of these replicas, which can read formats up to the one beside them.
+fn hear_formats(bench: &mut Bench, view: &View, formats: &[(u64, u16)]) -> Vec<Effect> {
+    let beat = |(replica, format): &(u64, u16)| Heartbeat {
+        highest_format: LogFormat(*format),
+        ..heartbeat(*replica, Some(view.clone()))
+    };
+    formats.iter().map(beat).flat_map(|beat| bench.step(Input::Heartbeat(beat))).collect()
+}
+
+#[test]
+fn a_view_raises_the_format_once_all_its_replicas_can_read_it() {
+    let (mut bench, mine) = Bench::leading();
+    let present = view(4, 1, &[2, 3]);
+    assert_eq!(hear_formats(&mut bench, &present, &[(1, 3), (2, 2), (3, 1)]), []);
+    bench.wait_ms(100);
+    assert_eq!(tick(&mut bench), [], "replica 3 cannot");
+    // A restarted backup is another program, maybe.
+    let upgraded = Heartbeat {
+        instance: Instance(31),
+        highest_format: LogFormat(2),
+        ..heartbeat(3, Some(present))
+    };
+    let raised = View { format: LogFormat(2), ..view(5, 1, &[2, 3]) };
+    assert_eq!(bench.step(Input::Heartbeat(upgraded)), proposes(mine, 0, &raised));
+}
+
+#[test]
+fn a_replica_that_cannot_read_the_format_is_not_taken_in_and_not_made_primary() {
+    let (mut bench, mine) = Bench::leading();
+    let present = View { format: LogFormat(2), ..view(4, 1, &[2]) };
+    assert_eq!(hear_formats(&mut bench, &present, &[(1, 2), (2, 2), (3, 1)]), []);
+    let ahead = Heartbeat { executed_below: Slot(9), ..heartbeat(3, None) };
+    assert_eq!(bench.step(Input::Heartbeat(ahead)), []);
+    let restarted = Heartbeat {
+        instance: Instance(11),
+        highest_format: LogFormat(1),
+        ..heartbeat(1, Some(present.clone()))
+    };
+    let next = View { format: LogFormat(2), ..view(5, 2, &[1]) };
+    assert_eq!(bench.step(Input::Heartbeat(restarted)), proposes(mine, 0, &next));
 }

@@ -1,7 +1,7 @@
 //! What the service answers to people, probes and nonsense.
 
 use coordinator::Args;
-use shared::ids::{ClusterId, Instance, Slot};
+use shared::ids::{ClusterId, Instance, LogFormat, Slot};
 use shared::message::{Heartbeat, HeartbeatReply, Phase};
 
 use crate::cluster::*;
@@ -15,6 +15,7 @@ fn heartbeat(cluster: ClusterId) -> Heartbeat {
         view: None,
         executed_below: Slot(0),
         durable_below: Slot(0),
+        highest_format: LogFormat::FIRST,
         nudge_below: None,
     }
 }

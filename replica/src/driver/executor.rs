@@ -166,7 +166,10 @@ impl Executor {
                 self.tell(Input::Storage(Storage::Full)).await;
             }
             StoreError::Busy(_) => tracing::warn!("{error}: trying again"),
-            StoreError::Full(_) | StoreError::Damaged(_) | StoreError::Failed(_) => {
+            StoreError::Full(_)
+            | StoreError::Damaged(_)
+            | StoreError::Format(_)
+            | StoreError::Failed(_) => {
                 tracing::debug!("{error}")
             }
         }

@@ -158,9 +158,9 @@ fn not_read(error: &ReadError) -> Problem {
         ReadError::Store(StoreError::Full(_) | StoreError::Busy(_)) | ReadError::Closed => {
             Problem::unavailable(error.to_string())
         }
-        ReadError::Store(StoreError::Damaged(_) | StoreError::Failed(_)) => {
-            Problem::internal(error.to_string())
-        }
+        ReadError::Store(
+            StoreError::Damaged(_) | StoreError::Format(_) | StoreError::Failed(_),
+        ) => Problem::internal(error.to_string()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A chosen value as people see it: the part of `GET /v1/log` that the value alone tells.
 
 use serde::Serialize;
-use shared::ids::{BatchNumber, Epoch, Instance, Name, Revision};
+use shared::ids::{BatchNumber, Epoch, Instance, LogFormat, Name, Revision};
 
 use crate::machine::command::{Command, Condition, Op, TraceContext};
 use crate::machine::execute::Decoded;
@@ -37,6 +37,8 @@ pub struct ViewDescription {
     pub primary_instance: Instance,
     /// The other replicas.
     pub backups: Vec<Name>,
+    /// The format of the log from here on.
+    pub format: LogFormat,
 }
 
 /// A command, for JSON: not its value, but how large that is.
@@ -100,6 +102,7 @@ pub fn describe(value: &[u8]) -> Description {
                 primary: view.primary,
                 primary_instance: view.primary_instance,
                 backups: view.backups,
+                format: view.format,
             };
             Description { kind: "view", epoch, view: Some(view), ..nothing }
         }
@@ -201,8 +204,9 @@ mod tests {
             primary: "a".parse().unwrap(),
             primary_instance: Instance(1),
             backups: Vec::new(),
+            format: LogFormat::FIRST,
         };
-        let shown = json!({"primary": "a", "primary_instance": "0000000000000001", "backups": []});
+        let shown = json!({"primary": "a", "primary_instance": "0000000000000001", "backups": [], "format": 1});
         let expected =
             json!({"kind": "view", "epoch": 1, "view": shown, "commands": [], "trace_id": null});
         assert_eq!(described(&Value::View(view).encode()), expected);

@@ -129,6 +129,9 @@ fn apply_decoded(state: &mut WorkingSet, entry: &ChosenEntry, decoded: Decoded) 
         "invariant: slots are executed in order, each once"
     );
     let outcome = match decoded {
+        _ if let Err(reason) = check_format(state.meta(), &entry.value) => {
+            SlotOutcome::Void(reason)
+        }
         Decoded::Noop => SlotOutcome::Noop,
         Decoded::View(view) => {
             adopt(state.meta_mut(), view).map_or_else(SlotOutcome::Void, SlotOutcome::View)
@@ -147,6 +150,18 @@ fn apply_decoded(state: &mut WorkingSet, entry: &ChosenEntry, decoded: Decoded) 
     Executed { slot, hash: meta.hash, revision: meta.revision, outcome }
 }
 
+/// What the log has not come to is void, before anybody looks at what it says: those who
+/// can read it must not make of it what those who cannot don't.
+fn check_format(meta: &Meta, value: &[u8]) -> Result<(), VoidReason> {
+    let current = meta.format();
+    match Value::format_of(value) {
+        Ok((format, _)) if format > current => {
+            Err(VoidReason::FormatNotReached { format, current })
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 fn adopt(meta: &mut Meta, view: View) -> Result<View, VoidReason> {
     let (epoch, current) = (view.epoch, meta.epoch());
     if current.0.checked_add(1) != Some(epoch.0) {
@@ -154,6 +169,10 @@ fn adopt(meta: &mut Meta, view: View) -> Result<View, VoidReason> {
     }
     if view.backups.len() > limits::BACKUPS {
         return Err(VoidReason::ViewTooLarge { epoch, backups: view.backups.len() });
+    }
+    let (format, current) = (view.format, meta.format());
+    if format < current {
+        return Err(VoidReason::FormatLowered { epoch, format, current });
     }
     meta.view = Some(view.clone());
     meta.next_batch = BatchNumber(0);

@@ -1,6 +1,6 @@
 //! What executing comes to: of a command, of a slot, of a run of slots.
 
-use shared::ids::{BatchNumber, Epoch, Revision, Slot};
+use shared::ids::{BatchNumber, Epoch, LogFormat, Revision, Slot};
 use shared::message::View;
 
 use crate::machine::chain::ChainHash;
@@ -53,6 +53,25 @@ pub enum VoidReason {
         epoch: Epoch,
         /// The epoch of the state.
         current: Epoch,
+    },
+    /// A value of a format that the log has not come to: nobody executes it, whether or
+    /// not it could be read.
+    #[error("the value has format {format}, and the log format {current}")]
+    FormatNotReached {
+        /// The format of the value.
+        format: LogFormat,
+        /// The format of the log.
+        current: LogFormat,
+    },
+    /// A view that would take back what the log may say already.
+    #[error("the view of epoch {epoch} lowers the format of the log from {current} to {format}")]
+    FormatLowered {
+        /// The epoch of the view.
+        epoch: Epoch,
+        /// The format that it names.
+        format: LogFormat,
+        /// The format of the log.
+        current: LogFormat,
     },
     /// A view beyond a limit of the format.
     #[error(

@@ -16,7 +16,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use shared::ids::{BatchNumber, Epoch, Revision, Slot};
+use shared::ids::{BatchNumber, Epoch, LogFormat, Revision, Slot};
 use shared::message::View;
 
 use crate::machine::chain::ChainHash;
@@ -44,6 +44,12 @@ impl Meta {
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.view.as_ref().map_or(Epoch(0), |view| view.epoch)
+    }
+
+    /// The format that the log has now.
+    #[must_use]
+    pub fn format(&self) -> LogFormat {
+        self.view.as_ref().map_or(LogFormat::FIRST, |view| view.format)
     }
 }
 

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::ids::{BatchNumber, Epoch, Name, Slot};
+use shared::ids::{BatchNumber, Epoch, LogFormat, Name, Slot};
 use shared::message::{Batch, EncodedValue, Value};
 
 use crate::machine::command::{Commands, TraceContext, limits};
@@ -40,6 +40,8 @@ pub(crate) struct Batching {
     queue_limit: usize,
     queue_bytes_limit: usize,
     epoch: Epoch,
+    /// The format of the log in that epoch.
+    format: LogFormat,
     next_number: BatchNumber,
     queue: VecDeque<Mutation>,
     queued_bytes: usize,
@@ -57,6 +59,7 @@ impl Batching {
             queue_limit: config.queued_mutations,
             queue_bytes_limit: config.queued_bytes,
             epoch: Epoch(0),
+            format: LogFormat::FIRST,
             next_number: BatchNumber(0),
             queue: VecDeque::new(),
             queued_bytes: 0,
@@ -178,7 +181,8 @@ impl Batching {
             .min(limits::TIME_MS);
         let commands = batch.mutations.iter().map(|mutation| mutation.command.clone()).collect();
         let commands = Commands { time_ms, trace, commands }.encode();
-        batch.stage = Stage::Ready(Value::Batch(Batch { epoch, number, commands }).encode());
+        let value = Value::Batch(Batch { epoch, number, commands });
+        batch.stage = Stage::Ready(value.encode_in(self.format));
     }
 
     /// What is to be proposed to the coordinator that leads now: what is ready, and what
@@ -317,7 +321,7 @@ impl Batching {
     /// This replica is primary in a new epoch. What flew in an older one is void from now
     /// on, so it goes back to the queue, ahead of what waited; what was given up goes
     /// nowhere.
-    pub(crate) fn begin(&mut self, epoch: Epoch) {
+    pub(crate) fn begin(&mut self, epoch: Epoch, format: LogFormat) {
         let flew: Vec<Mutation> = std::mem::take(&mut self.flying)
             .into_values()
             .flat_map(|batch| batch.mutations)
@@ -327,6 +331,7 @@ impl Batching {
             self.queue.push_front(mutation);
         }
         self.epoch = epoch;
+        self.format = format;
         self.next_number = BatchNumber(0);
     }
 

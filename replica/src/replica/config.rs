@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use shared::ids::LogFormat;
+
+use crate::machine::format;
+
 /// Every limit and time of a [`Replica`](crate::replica::Replica), with the reason for
 /// its default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,6 +13,8 @@ pub struct Config {
     /// How many acceptors are configured: when as many have answered a probe without a
     /// quorum, waiting longer is no use.
     pub acceptors: usize,
+    /// The highest format of the log that can be read here.
+    pub highest_format: LogFormat,
     /// Batches proposed and not yet executed. 1: what arrives while one flies makes the
     /// next, and none is ever out of order.
     pub pipeline: usize,
@@ -71,6 +77,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            highest_format: format::HIGHEST,
             acceptors: 3,
             pipeline: 1,
             batch_commands: 512,

@@ -67,6 +67,8 @@ impl Replica {
             // where its epoch ended, `adopt` has settled it.
             SlotOutcome::Void(
                 VoidReason::Undecodable
+                | VoidReason::FormatNotReached { .. }
+                | VoidReason::FormatLowered { .. }
                 | VoidReason::ViewOutOfOrder { .. }
                 | VoidReason::ViewTooLarge { .. }
                 | VoidReason::OtherEpoch { .. },
@@ -76,11 +78,11 @@ impl Replica {
 
     /// From here on every batch of the epoch before is void, wherever it is chosen.
     fn adopt(&mut self, view: View, effects: &mut Vec<Effect>) {
-        let epoch = view.epoch;
+        let (epoch, format) = (view.epoch, view.format);
         self.meta.view = Some(view);
         match self.role() {
             Role::Primary => {
-                self.batching.begin(epoch);
+                self.batching.begin(epoch, format);
                 self.refuse_for_storage(effects);
             }
             Role::Backup | Role::Waiting => {

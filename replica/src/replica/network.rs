@@ -258,6 +258,7 @@ impl Replica {
             view: self.meta.view.clone(),
             executed_below: self.meta.executed_below,
             durable_below: self.durable_below,
+            highest_format: self.config.highest_format,
             nudge_below: overdue.filter(|slot| *slot > self.learner.chosen_below()),
         };
         effects.extend(

@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use shared::ids::{
     AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Draw, Epoch, Generation, Instance,
-    Revision, Slot,
+    LogFormat, Revision, Slot,
 };
 use shared::message::{
     Batch, ChosenEntry, ChosenReply, Directory, DirectoryEntry, EncodedValue, Heartbeat,
@@ -82,6 +82,7 @@ fn view(epoch: u64, primary: u64) -> View {
         primary: replica(primary).name,
         primary_instance: Instance(7),
         backups,
+        format: LogFormat::FIRST,
     }
 }
 
@@ -316,6 +317,7 @@ impl Rig {
             view,
             executed_below: Slot(executed_below),
             durable_below: Slot(0),
+            highest_format: LogFormat::FIRST,
             nudge_below: nudge_below.map(Slot),
         };
         [1, 2]

@@ -15,6 +15,7 @@ use super::multi_row::MultiRow;
 use super::record::{Checked, Item, item_of};
 use super::sum::{self, VersionFields};
 use crate::machine::execute::{Executed, ExecutionReport, Run};
+use crate::machine::format;
 use crate::machine::working_set::{Meta, Needs, Record, VersionRow, WorkingSet};
 
 static SELECT_KEYS: LazyLock<MultiRow> = LazyLock::new(|| {
@@ -52,6 +53,7 @@ pub(super) async fn apply(
     let mut state = WorkingSet::partial(meta.clone(), needs, records);
     let entries = run.entries().to_vec();
     let report = run.apply(&mut state);
+    format::check(&report.meta, format::HIGHEST)?;
     write_log(connection, &entries, &report.slots).await?;
     write_versions(connection, &state.take_changes()).await?;
     meta::save(connection, &report.meta, cluster).await?;

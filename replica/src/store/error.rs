@@ -2,6 +2,8 @@
 
 use shared::ids::Name;
 
+use crate::machine::format::UnsupportedFormat;
+
 /// SQLite's primary result codes that are told apart (<https://sqlite.org/rescode.html>).
 mod code {
     pub(super) const BUSY: i32 = 5;
@@ -27,6 +29,10 @@ pub enum StoreError {
     /// The file is damaged: the process must stop.
     #[error("the state is damaged: {0}")]
     Damaged(String),
+    /// The log has come to a format that this program cannot read: the process must stop,
+    /// and a newer one go on.
+    #[error(transparent)]
+    Format(#[from] UnsupportedFormat),
     /// Reading, writing or syncing failed, or a statement is wrong: what was written is
     /// unknown, so the process must stop.
     #[error("the state cannot be read or written: {0}")]
@@ -39,7 +45,7 @@ impl StoreError {
     pub fn is_fatal(&self) -> bool {
         match self {
             Self::Full(_) | Self::Busy(_) => false,
-            Self::Damaged(_) | Self::Failed(_) => true,
+            Self::Damaged(_) | Self::Format(_) | Self::Failed(_) => true,
         }
     }
 }
@@ -117,6 +123,18 @@ pub enum OpenError {
         /// Why.
         source: StoreError,
     },
+}
+
+impl OpenError {
+    /// Whether somebody must start another program, or this one on another folder.
+    #[must_use]
+    pub fn is_misconfiguration(&self) -> bool {
+        match self {
+            Self::Foreign { .. } | Self::Version { .. } | Self::OtherReplica { .. } => true,
+            Self::Unusable { source, .. } => matches!(source, StoreError::Format(_)),
+            Self::Damaged { .. } => false,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -133,9 +133,10 @@ pub(super) fn unusable(path: &Path, error: StoreError) -> OpenError {
     let path = path.display().to_string();
     match error {
         StoreError::Damaged(what) => OpenError::Damaged { path, what },
-        source @ (StoreError::Full(_) | StoreError::Busy(_) | StoreError::Failed(_)) => {
-            OpenError::Unusable { path, source }
-        }
+        source @ (StoreError::Full(_)
+        | StoreError::Busy(_)
+        | StoreError::Format(_)
+        | StoreError::Failed(_)) => OpenError::Unusable { path, source },
     }
 }
 

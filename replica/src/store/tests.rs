@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use shared::ids::{
-    Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, Name, Revision, Slot,
+    Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, LogFormat, Name, Revision, Slot,
 };
 use shared::message::{Batch, ChosenEntry, Value, View};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
@@ -45,6 +45,7 @@ fn view(slot: u64, epoch: u64) -> ChosenEntry {
         primary: name(),
         primary_instance: Instance(1),
         backups: Vec::new(),
+        format: LogFormat::FIRST,
     };
     entry(slot, &Value::View(view))
 }

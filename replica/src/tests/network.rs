@@ -13,7 +13,8 @@ use axum::routing::{get, post, put};
 use axum::{Router, http::StatusCode};
 use clap::Parser;
 use shared::ids::{
-    AcceptorId, Ballot, ClusterId, CoordinatorId, Draw, Epoch, Generation, Instance, Name, Slot,
+    AcceptorId, Ballot, ClusterId, CoordinatorId, Draw, Epoch, Generation, Instance, LogFormat,
+    Name, Slot,
 };
 use shared::message::{
     ChosenEntry, ChosenReply, Directory, DirectoryEntry, EncodedValue, Heartbeat, HeartbeatReply,
@@ -131,8 +132,13 @@ impl Fake {
         let replicas = chosen.members.values().filter(|member| member.service == Service::Replica);
         let backups =
             replicas.map(|member| member.name.clone()).filter(|name| *name != primary).collect();
-        let view =
-            View { epoch, primary_instance: chosen.members[&primary].instance, primary, backups };
+        let view = View {
+            epoch,
+            primary_instance: chosen.members[&primary].instance,
+            primary,
+            backups,
+            format: LogFormat::FIRST,
+        };
         chosen.log.push(Value::View(view.clone()).encode());
         chosen.view = Some(view);
     }

@@ -10,7 +10,9 @@ use bytes::Bytes;
 use coordinator::coordinator::Coordinator;
 use coordinator::effect::{AcceptorIndex, Effect, Input, PollNumber, Reason, RequestId, Timer};
 use coordinator::footprint::Footprint;
-use shared::ids::{AcceptorId, BatchNumber, CoordinatorId, Draw, Epoch, Instance, Name, Slot};
+use shared::ids::{
+    AcceptorId, BatchNumber, CoordinatorId, Draw, Epoch, Instance, LogFormat, Name, Slot,
+};
 use shared::message::{Heartbeat, Marks, Phase, Proposal, ProposalReply, View, Watermarks};
 
 use super::message::{Reply, Request};
@@ -283,7 +285,13 @@ const REPLICAS: [&str; 2] = ["replica-1", "replica-2"];
 fn heartbeat(replica: &str, durable_below: Slot, nudge_below: Option<Slot>) -> Input {
     let [primary, backup] = REPLICAS.map(|name| name.parse::<Name>().expect("a name"));
     let instance = Instance(1);
-    let view = View { epoch: Epoch(1), primary, primary_instance: instance, backups: vec![backup] };
+    let view = View {
+        epoch: Epoch(1),
+        primary,
+        primary_instance: instance,
+        backups: vec![backup],
+        format: LogFormat::FIRST,
+    };
     Input::Heartbeat(Heartbeat {
         cluster: roster().cluster(),
         replica: replica.parse().expect("a name"),
@@ -292,6 +300,7 @@ fn heartbeat(replica: &str, durable_below: Slot, nudge_below: Option<Slot>) -> I
         view: Some(view),
         executed_below: durable_below,
         durable_below,
+        highest_format: LogFormat::FIRST,
         nudge_below,
     })
 }

@@ -8,7 +8,7 @@ use replica::machine::command::Op;
 use replica::machine::execute::{Decoded, Executed, SlotOutcome, apply};
 use replica::machine::working_set::WorkingSet;
 use replica::replica::event::{Answer, RequestId};
-use shared::ids::{Epoch, Instance, Name, Slot};
+use shared::ids::{Epoch, Instance, LogFormat, Name, Slot};
 use shared::message::{ChosenEntry, EncodedValue, Value, View};
 
 use super::member::{BALLOT, Batch, Member, Stepped, key_of, name_of};
@@ -94,6 +94,7 @@ impl State {
             primary: name_of(primary),
             primary_instance,
             backups,
+            format: LogFormat::FIRST,
         })
         .encode()
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared::ids::{
     AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Draw, Epoch, Generation, Instance,
-    Name, Slot,
+    LogFormat, Name, Slot,
 };
 use shared::message::{
     Accept, AcceptReply, Accepted, ChosenEntry, ChosenReply, Directory, DirectoryEntry, Full,
@@ -81,7 +81,13 @@ fn name(text: &str) -> Name {
 
 pub(super) fn view() -> View {
     let backups = vec![name("replica-2"), name("replica-3")];
-    View { epoch: Epoch(1), primary: name("replica-1"), primary_instance: Instance(5), backups }
+    View {
+        epoch: Epoch(1),
+        primary: name("replica-1"),
+        primary_instance: Instance(5),
+        backups,
+        format: LogFormat::FIRST,
+    }
 }
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
@@ -168,6 +174,7 @@ fn of_others(seeds: &mut Vec<Vec<u8>>) {
         view: Some(view()),
         executed_below: Slot(2),
         durable_below: Slot(1),
+        highest_format: LogFormat::FIRST,
         nudge_below: Some(Slot(3)),
     };
     both(seeds, 10, &heartbeat);

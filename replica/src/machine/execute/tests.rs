@@ -5,11 +5,12 @@ mod properties;
 mod void;
 
 use bytes::Bytes;
-use shared::ids::{Ballot, CoordinatorId, Instance, Name, Slot};
+use shared::ids::{Ballot, CoordinatorId, Instance, LogFormat, Name, Slot};
 use shared::message::{Batch, EncodedValue};
 
 use super::*;
 use crate::machine::chain::ChainHash;
+use crate::machine::format;
 use crate::machine::working_set::VersionRow;
 
 pub(super) fn name(text: &str) -> Name {
@@ -22,6 +23,7 @@ pub(super) fn view(epoch: u64) -> View {
         primary: name("replica-1"),
         primary_instance: Instance(1),
         backups: vec![name("replica-2")],
+        format: LogFormat::FIRST,
     }
 }
 
@@ -54,8 +56,12 @@ pub(super) fn batch(epoch: u64, number: u64, ops: Vec<Op>) -> EncodedValue {
     raw_batch(epoch, number, commands(0, ops).encode())
 }
 
+pub(super) fn batch_of(epoch: u64, number: u64, commands: Bytes) -> Value {
+    Value::Batch(Batch { epoch: Epoch(epoch), number: BatchNumber(number), commands })
+}
+
 pub(super) fn raw_batch(epoch: u64, number: u64, commands: Bytes) -> EncodedValue {
-    Value::Batch(Batch { epoch: Epoch(epoch), number: BatchNumber(number), commands }).encode()
+    batch_of(epoch, number, commands).encode()
 }
 
 pub(super) fn entry(slot: u64, value: EncodedValue) -> ChosenEntry {

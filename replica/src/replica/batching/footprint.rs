@@ -13,13 +13,14 @@ impl Batching {
             queue_limit: _,
             queue_bytes_limit: _,
             epoch,
+            format,
             next_number,
             queue,
             queued_bytes: _,
             flying,
             attempts: _,
         } = self;
-        (epoch, next_number, queue.len(), flying.len()).hash(hasher);
+        (epoch, format, next_number, queue.len(), flying.len()).hash(hasher);
         queue.iter().for_each(|mutation| mutation.footprint(hasher));
         for (number, Flying { mutations, stage, refused_for: _ }) in flying {
             (number, mutations.len()).hash(hasher);

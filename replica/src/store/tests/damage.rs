@@ -261,3 +261,30 @@ async fn damage_that_is_met_while_reading_is_reported_once_and_never_answered() 
     let reported = tokio::time::timeout(Duration::from_secs(10), store.fatal.recv()).await.unwrap();
     assert!(matches!(reported, Some(StoreError::Damaged(_))), "{reported:?}");
 }
+
+#[tokio::test]
+async fn a_log_of_a_higher_format_is_not_gone_on_with() {
+    let (dir, mut store) = open_new().await;
+    store.writer.execute(vec![view(0, 1), batch(1, 0, vec![put("a", b"1")])]).await.unwrap();
+    let higher = LogFormat(format::HIGHEST.0 + 1);
+    let raises = |slot, epoch| {
+        let ChosenEntry { value, .. } = view(slot, epoch);
+        let Ok(Value::View(view)) = Value::decode(&value) else { panic!("{value:?}") };
+        entry(slot, &Value::View(View { format: higher, ..view }))
+    };
+    let run = vec![batch(2, 1, vec![put("a", b"2")]), raises(3, 2)];
+    let error = store.writer.execute(run).await.unwrap_err();
+    assert!(matches!(error, StoreError::Format(_)) && error.is_fatal(), "{error}");
+    assert!(error.to_string().contains("format 2 from epoch 2"), "{error}");
+    assert_eq!(value_at(&store, "a", None).await.unwrap(), "1", "none of the run is kept");
+    // As a program that could read it has left it behind.
+    store.writer.close().await.unwrap();
+    let mut connection = schema::writer_options(&dir.path().join(FILE)).connect().await.unwrap();
+    let (mut meta, cluster) = meta::load(&mut connection).await.unwrap();
+    let view = meta.view.take().unwrap();
+    meta.view = Some(View { format: higher, ..view });
+    meta::save(&mut connection, &meta, cluster).await.unwrap();
+    connection.close().await.unwrap();
+    let error = refusal(dir.path(), "replica-1").await;
+    assert!(error.is_misconfiguration() && error.to_string().contains("format 2"), "{error}");
+}

@@ -109,6 +109,8 @@ impl Golden {
                 VoidReason::OtherEpoch { .. } => reach.hit(Reached::VoidOldEpoch),
                 VoidReason::OutOfOrder { .. } => reach.hit(Reached::VoidOutOfOrder),
                 VoidReason::Undecodable
+                | VoidReason::FormatNotReached { .. }
+                | VoidReason::FormatLowered { .. }
                 | VoidReason::ViewTooLarge { .. }
                 | VoidReason::Unreadable { .. } => {
                     panic!("invariant: services propose what can be read: {reason}")

@@ -87,7 +87,13 @@ mod tests {
 
     fn view(epoch: u64) -> View {
         let primary = "replica-1".parse().unwrap();
-        View { epoch: Epoch(epoch), primary, primary_instance: Instance(1), backups: Vec::new() }
+        View {
+            epoch: Epoch(epoch),
+            primary,
+            primary_instance: Instance(1),
+            backups: Vec::new(),
+            format: shared::ids::LogFormat::FIRST,
+        }
     }
 
     fn batch(epoch: u64, number: u64) -> (Turn, SlotOutcome) {

@@ -39,17 +39,37 @@ fn any_commands() -> impl Strategy<Value = Commands> {
     (0..100_u64, vec(any_op(), 0..4)).prop_map(|(time_ms, ops)| commands(time_ms, ops))
 }
 
+/// Mostly the first.
+fn any_format() -> impl Strategy<Value = LogFormat> {
+    prop_oneof![3 => Just(1), 1 => 1..4_u16].prop_map(LogFormat)
+}
+
 /// Values of a few epochs and numbers, so that many are void and many are not.
 fn any_value() -> impl Strategy<Value = EncodedValue> {
-    prop_oneof![
-        1 => Just(Value::Noop.encode()),
-        2 => (1..4_u64).prop_map(|epoch| Value::View(view(epoch)).encode()),
+    let value = prop_oneof![
+        1 => Just(Value::Noop),
+        2 => (1..4_u64, any_format()).prop_map(|(epoch, format)| Value::View(View { format, ..view(epoch) })),
         8 => (1..3_u64, 0..4_u64, any_commands())
-            .prop_map(|(epoch, number, commands)| raw_batch(epoch, number, commands.encode())),
+            .prop_map(|(epoch, number, commands)| batch_of(epoch, number, commands.encode())),
         1 => (1..3_u64, 0..4_u64, vec(any::<u8>(), 0..8))
-            .prop_map(|(epoch, number, junk)| raw_batch(epoch, number, Bytes::from(junk))),
+            .prop_map(|(epoch, number, junk)| batch_of(epoch, number, Bytes::from(junk))),
+    ];
+    prop_oneof![
+        12 => (any_format(), value).prop_map(|(format, value)| value.encode_in(format)),
         1 => vec(any::<u8>(), 0..8).prop_map(Bytes::from),
     ]
+}
+
+/// What a program that reads formats up to `highest` sees of an entry: of a higher format
+/// no more than its number.
+fn as_read_up_to(highest: LogFormat, entry: &ChosenEntry) -> ChosenEntry {
+    let value = match Value::format_of(&entry.value) {
+        Ok((format, _)) if format > highest => {
+            Bytes::from(postcard::to_allocvec(&(format, "unheard of")).unwrap())
+        }
+        Ok(_) | Err(_) => entry.value.clone(),
+    };
+    ChosenEntry { value, ..entry.clone() }
 }
 
 fn any_log() -> impl Strategy<Value = Vec<ChosenEntry>> {
@@ -149,6 +169,23 @@ proptest! {
         prop_assert_eq!(shuffled.records(), in_order.records());
         prop_assert_eq!(shuffled.meta().revision, in_order.meta().revision);
         prop_assert_eq!(shuffled.meta().time_ms, in_order.meta().time_ms);
+    }
+
+    #[test]
+    fn programs_of_different_formats_agree_for_as_long_as_the_older_one_goes_on(log in any_log(), highest in 1..3_u16) {
+        let highest = LogFormat(highest);
+        let (mut newer, mut older) = (WorkingSet::complete(), WorkingSet::complete());
+        for entry in &log {
+            let expected = apply(&mut newer, entry).outcome;
+            let outcome = apply(&mut older, &as_read_up_to(highest, entry)).outcome;
+            if format::check(older.meta(), highest).is_err() {
+                prop_assert!(newer.meta().format() > highest, "it stops for nothing");
+                break;
+            }
+            prop_assert_eq!(outcome, expected);
+            prop_assert_eq!(older.records(), newer.records());
+            prop_assert_eq!(older.meta().format(), newer.meta().format());
+        }
     }
 
     #[test]

@@ -140,3 +140,20 @@ fn a_view_of_too_many_replicas_is_void() {
     let expected = VoidReason::ViewTooLarge { epoch: Epoch(2), backups: limits::BACKUPS + 1 };
     assert_eq!(void(Value::View(too_large).encode()), expected);
 }
+
+#[test]
+fn what_is_of_a_format_beyond_the_logs_is_void_until_a_view_raises_it() {
+    let (format, current) = (LogFormat(2), LogFormat(1));
+    let not_reached = SlotOutcome::Void(VoidReason::FormatNotReached { format, current });
+    let raised = View { format, ..view(2) };
+    let mut state = WorkingSet::complete();
+    let mut outcome = |slot, value| apply(&mut state, &entry(slot, value)).outcome;
+    assert_eq!(outcome(0, Value::View(view(1)).encode()), SlotOutcome::View(view(1)));
+    assert_eq!(outcome(1, Value::Noop.encode_in(format)), not_reached);
+    assert_eq!(outcome(2, Value::View(raised.clone()).encode_in(format)), not_reached);
+    assert_eq!(outcome(3, Value::View(raised.clone()).encode()), SlotOutcome::View(raised));
+    assert_eq!(outcome(4, Value::Noop.encode_in(format)), SlotOutcome::Noop);
+    assert_eq!(outcome(5, Value::Noop.encode()), SlotOutcome::Noop);
+    let lowered = VoidReason::FormatLowered { epoch: Epoch(3), format: current, current: format };
+    assert_eq!(outcome(6, Value::View(view(3)).encode()), SlotOutcome::Void(lowered));
+}

@@ -1,0 +1,44 @@
+//! Which formats of the log this program can read.
+//!
+//! Old and new programs run side by side while a cluster is upgraded, and must make the
+//! same of every slot. So nobody uses what a newer format brings before the log says that
+//! it has that format, and the log says so only once every replica of the view can read
+//! it. A value of a format beyond the log's is void, which needs no more than its number
+//! to see. And a replica that meets a log of a format beyond its own stops before it
+//! executes anything in it: it cannot know what the slots mean.
+
+use shared::ids::LogFormat;
+
+use super::working_set::Meta;
+
+/// The highest format that this program can read.
+pub const HIGHEST: LogFormat = LogFormat::FIRST;
+
+/// The log has come to a format that this program cannot read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the log has format {found} from epoch {epoch} on, and this program reads formats up to \
+     {highest}: start a newer one on the same data directory"
+)]
+pub struct UnsupportedFormat {
+    /// The format of the log.
+    pub found: LogFormat,
+    /// Since which epoch.
+    pub epoch: shared::ids::Epoch,
+    /// What this program can read.
+    pub highest: LogFormat,
+}
+
+/// Whether a program that reads formats up to `highest` may go on from this state.
+///
+/// # Errors
+/// When it must not: what it executed to come there, from the view on that raised the
+/// format, must not be kept.
+pub fn check(meta: &Meta, highest: LogFormat) -> Result<(), UnsupportedFormat> {
+    let found = meta.format();
+    if found <= highest {
+        Ok(())
+    } else {
+        Err(UnsupportedFormat { found, epoch: meta.epoch(), highest })
+    }
+}
