@@ -38,6 +38,15 @@ pub struct Args {
     #[arg(long, env = "SYNOD_HEALTHY_AFTER", value_name = "N", default_value = "2", value_parser = value_parser!(u32).range(1..=1_000))]
     pub healthy_after: u32,
 
+    /// Milliseconds since a replica last knew itself current past which it gets
+    /// linearizable reads only where no other is current
+    #[arg(long, env = "SYNOD_BEHIND_AFTER_MS", value_name = "MS", default_value = "5000", value_parser = value_parser!(u64).range(1_000..=3_600_000))]
+    pub behind_after_ms: u64,
+
+    /// Milliseconds without an answer after which a read is sent to one more replica
+    #[arg(long, env = "SYNOD_SLOW_READ_AFTER_MS", value_name = "MS", default_value = "500", value_parser = value_parser!(u64).range(10..=60_000))]
+    pub slow_read_after_ms: u64,
+
     /// Connections of clients at once; more are answered 503 and closed
     #[arg(long, env = "SYNOD_MAX_CONNECTIONS", value_name = "N", default_value = "4096", value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
@@ -62,7 +71,11 @@ pub struct Args {
 
 impl Args {
     pub(crate) fn thresholds(&self) -> Thresholds {
-        Thresholds { unhealthy_after: self.unhealthy_after, healthy_after: self.healthy_after }
+        Thresholds {
+            unhealthy_after: self.unhealthy_after,
+            healthy_after: self.healthy_after,
+            behind_after: Duration::from_millis(self.behind_after_ms),
+        }
     }
 
     pub(crate) fn pace(&self) -> Pace {
@@ -70,6 +83,10 @@ impl Args {
             interval: Duration::from_millis(self.check_interval_ms),
             timeout: Duration::from_millis(self.check_timeout_ms),
         }
+    }
+
+    pub(crate) fn slow_read_after(&self) -> Duration {
+        Duration::from_millis(self.slow_read_after_ms)
     }
 
     pub(crate) fn server_limits(&self) -> Limits {

@@ -7,14 +7,14 @@ use shared::ids::Name;
 use shared::message::Member;
 use tokio::sync::Notify;
 
-use crate::pool::{EndpointId, Health, Intent, Outcome, Pool, Report, Target, Thresholds};
+use crate::pool::{EndpointId, Health, Intent, Outcome, Pool, Reads, Report, Target, Thresholds};
 
 /// The one [`Pool`] of a balancer. The lock is held for a few instructions, never over a
 /// wait.
 #[derive(Debug)]
 pub(crate) struct Endpoints {
     pool: Mutex<Pool>,
-    /// Notified when an endpoint has ceased to be healthy.
+    /// Notified when an endpoint has ceased to be able to answer some requests.
     lost: Notify,
 }
 
@@ -50,16 +50,20 @@ impl Endpoints {
 
     /// Takes in the result of a check, see [`Pool::checked`].
     pub(crate) fn checked(&self, target: &Target, result: Option<Report>) {
-        self.change(|pool| log_change(target, pool.checked(target.id, result)));
+        self.change(|pool| {
+            let before = reads_of(pool, target.id);
+            log_change(target, pool.checked(target.id, result));
+            log_reads(target, before, reads_of(pool, target.id));
+        });
     }
 
-    /// Waits until the endpoint isn't healthy.
-    pub(crate) async fn lost(&self, id: EndpointId) {
+    /// Waits until the endpoint can't answer such requests.
+    pub(crate) async fn lost(&self, id: EndpointId, intent: Intent) {
         loop {
             // Made before the look, so that a notification between the look and the wait
             // counts.
             let notified = self.lost.notified();
-            if !self.lock().is_healthy(id) {
+            if !self.lock().is_able(id, intent) {
                 return;
             }
             notified.await;
@@ -69,9 +73,11 @@ impl Endpoints {
     /// Changes the pool, and says so where the primary is another one afterwards.
     fn change<R>(&self, change: impl FnOnce(&mut Pool) -> R) -> R {
         let mut pool = self.lock();
-        let (before, healthy) = (pool.primary(), pool.healthy());
+        let able = |pool: &Pool| [Intent::Read, Intent::LocalRead].map(|intent| pool.able(intent));
+        let (before, able_before) = (pool.primary(), able(&pool));
         let result = change(&mut pool);
-        let (after, is_fewer) = (pool.primary(), pool.healthy() < healthy);
+        let after = pool.primary();
+        let is_fewer = able(&pool).iter().zip(able_before).any(|(after, before)| *after < before);
         let name = after
             .filter(|_| after != before)
             .and_then(|id| pool.endpoint(id))
@@ -92,6 +98,27 @@ impl Endpoints {
 fn log_change(target: &Target, health: Option<Health>) {
     if let Some(health) = health {
         tracing::info!(endpoint = %target.member.name, url = target.member.url, "{} is {}", target.member.name, health.as_str());
+    }
+}
+
+fn reads_of(pool: &Pool, id: EndpointId) -> Option<Reads> {
+    let endpoint = pool.endpoint(id).filter(|endpoint| endpoint.report.is_some())?;
+    Some(pool.reads(endpoint))
+}
+
+fn log_reads(target: &Target, before: Option<Reads>, after: Option<Reads>) {
+    let (name, url) = (&target.member.name, &target.member.url);
+    let Some(reads) = after.filter(|_| after != before) else { return };
+    match reads {
+        Reads::Local => tracing::warn!(
+            endpoint = %name, url,
+            "{name} gets only local reads: no quorum of acceptors answers it"
+        ),
+        Reads::Behind => tracing::warn!(
+            endpoint = %name, url,
+            "{name} is behind: it gets linearizable reads only where no replica is current"
+        ),
+        Reads::Current => tracing::info!(endpoint = %name, url, "{name} gets all reads"),
     }
 }
 
@@ -123,7 +150,7 @@ impl InFlight {
         self.outcome = Outcome::Answered;
     }
 
-    /// There is no answer because of the endpoint.
+    /// There is no answer, because of the endpoint.
     pub(crate) fn failed(mut self) {
         self.outcome = Outcome::Failed;
     }

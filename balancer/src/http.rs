@@ -21,7 +21,7 @@ use shared::status::{Identity, Status};
 use shared::telemetry::RequestTrace;
 
 use crate::endpoints::Endpoints;
-use crate::pool::{Endpoint, Health, Role};
+use crate::pool::{Endpoint, Health, Intent, Pool, Reads, Role};
 use crate::proxy::Proxy;
 use crate::retry::{self, intent_of};
 
@@ -97,9 +97,9 @@ impl Front {
                 Answerer::Replica => trace.run(self.proxy.forward(client, request, &trace)).await,
                 Answerer::Balancer => trace.run(self.answer_self(request)).await,
             },
-            Err(problem) => {
-                retry::not_applied(intent_of(request.method()), problem).to_http().map(Body::from)
-            }
+            Err(problem) => retry::not_applied(intent_of(request.method(), request.uri()), problem)
+                .to_http()
+                .map(Body::from),
         };
         trace.finish(response.status(), response.headers_mut());
         response
@@ -140,8 +140,10 @@ struct Own {
 struct BalancerStatus {
     /// Where mutations go, if it is known.
     primary: Option<Name>,
-    /// How many endpoints get requests.
+    /// How many endpoints get requests …
     healthy: usize,
+    /// … and how many of them linearizable reads.
+    linearizable: usize,
     /// Requests for replicas since the start.
     forwarded: u64,
     /// Attempts beyond a request's first.
@@ -157,6 +159,7 @@ struct EndpointStatus {
     url: String,
     healthy: bool,
     health: &'static str,
+    reads: Option<&'static str>,
     role: Option<&'static str>,
     epoch: Option<Epoch>,
     executed_slot: Option<Slot>,
@@ -167,14 +170,15 @@ struct EndpointStatus {
     check_failures: u64,
 }
 
-impl From<&Endpoint> for EndpointStatus {
-    fn from(endpoint: &Endpoint) -> Self {
+impl EndpointStatus {
+    fn of(pool: &Pool, endpoint: &Endpoint) -> Self {
         let counts = endpoint.counts;
         Self {
             id: endpoint.member.name.clone(),
             url: endpoint.member.url.clone(),
             healthy: endpoint.health == Health::Healthy,
             health: endpoint.health.as_str(),
+            reads: endpoint.report.map(|_| Reads::as_str(pool.reads(endpoint))),
             role: endpoint.report.map(|report| Role::as_str(report.role)),
             epoch: endpoint.report.map(|report| report.epoch),
             executed_slot: endpoint.report.and_then(|report| report.executed_slot),
@@ -192,11 +196,12 @@ async fn status(State(own): State<Arc<Own>>) -> Json<Status<BalancerStatus>> {
     let role = own.endpoints.read(|pool| {
         let primary = pool.primary().and_then(|id| pool.endpoint(id));
         let mut endpoints: Vec<EndpointStatus> =
-            pool.endpoints().map(EndpointStatus::from).collect();
+            pool.endpoints().map(|endpoint| EndpointStatus::of(pool, endpoint)).collect();
         endpoints.sort_by(|one, other| one.id.cmp(&other.id));
         BalancerStatus {
             primary: primary.map(|endpoint| endpoint.member.name.clone()),
             healthy: pool.healthy(),
+            linearizable: pool.able(Intent::Read),
             forwarded: totals.requests.load(Ordering::Relaxed),
             retries: totals.retries.load(Ordering::Relaxed),
             refusals: totals.refusals.load(Ordering::Relaxed),

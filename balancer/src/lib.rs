@@ -3,8 +3,8 @@
 //!
 //! A client needs one address; which replicas there are, which of them answer, and which
 //! one is primary is for the balancer to find out. Reads go to the replicas in turn,
-//! since each serves linearizable reads; mutations go to the primary. When a replica
-//! fails under a request, the request goes to another one, but a mutation only where it
+//! since each serves linearizable reads unless it says that it can't; mutations go to the
+//! primary. When a replica fails under a request, or is slow to answer a read, the request goes to another one, but a mutation only where it
 //! cannot have happened: what is left open is said to be left open (`outcome: unknown`),
 //! and never tried twice.
 //!
@@ -63,7 +63,12 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     let limits = args.server_limits();
     let members = shared::discovery::spawn(running.member(), acceptors, running.shutdown.clone());
     let endpoints = Endpoints::new(args.thresholds());
-    let proxy = Arc::new(Proxy::new(running.name, Arc::clone(&endpoints), args.body_limits()));
+    let proxy = Arc::new(Proxy::new(
+        running.name,
+        Arc::clone(&endpoints),
+        args.body_limits(),
+        args.slow_read_after(),
+    ));
     let front = Front::new(running.identity, Arc::clone(&endpoints), proxy, limits);
     let serving = serve_connections(
         running.listener,

@@ -11,13 +11,15 @@
 //! - Health changes on consecutive outcomes ([`Thresholds`]), so that one lost packet
 //!   does not empty the pool. Only a check revives an endpoint: a request's answer says
 //!   that a process lives, a check also says which replica it is and what its role is.
-//! - Reads go round-robin over the healthy endpoints in order of their ids, which is
-//!   right because every replica serves linearizable reads. Mutations go to the primary;
-//!   while none is known, to the next healthy replica, which forwards them.
+//! - Reads go round-robin, in order of ids, over the healthy endpoints that by their own
+//!   word can answer them ([`Reads`]): every replica serves linearizable reads, unless it
+//!   is cut off from the acceptors. One that is behind is asked only where none is
+//!   current. A local read is answered by any. Mutations go to the primary; while none is
+//!   known, to the next healthy replica, which forwards them.
 //! - The primary is the healthy replica that says it is, at the highest epoch that *any*
 //!   healthy replica reports: an old primary that has not heard of its successor is not
 //!   asked once one backup has.
-//! - Nothing healthy: nothing is picked, and the caller fails at once.
+//! - Nobody able: nothing is picked, and the caller fails at once.
 //!
 //! Not here: weights, least-loaded choice, slow start. Replicas are alike, and a
 //! restarted one reports healthy only once it serves.
@@ -32,13 +34,15 @@ use std::sync::Arc;
 use shared::ids::Name;
 use shared::message::{Member, Service};
 
-pub use self::endpoint::{Counts, Endpoint, EndpointId, Health, Report, Role, Thresholds};
+pub use self::endpoint::{Counts, Endpoint, EndpointId, Health, Reads, Report, Role, Thresholds};
 
 /// What a request asks of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intent {
-    /// Any replica will do.
+    /// A replica that a quorum of acceptors answers.
     Read,
+    /// Any replica will do.
+    LocalRead,
     /// The primary, if it is known.
     Mutation,
 }
@@ -134,17 +138,17 @@ impl Pool {
         self.check_invariants();
     }
 
-    /// Picks an endpoint that isn't in `tried` and counts a request to it. `None`:
-    /// nothing healthy is left to try.
+    /// Picks an endpoint that isn't in `tried` and counts a request to it. `None`: nobody
+    /// who is able is left to try.
     #[must_use]
     pub fn begin(&mut self, intent: Intent, tried: &[EndpointId]) -> Option<Target> {
         let primary = match intent {
-            Intent::Read => None,
+            Intent::Read | Intent::LocalRead => None,
             Intent::Mutation => self.primary().filter(|id| !tried.contains(id)),
         };
         let id = match primary {
             Some(id) => id,
-            None => self.take_turn(tried)?,
+            None => self.take_turn(intent, tried)?,
         };
         let endpoint = self.endpoints.get_mut(&id).expect("what was picked is in the pool");
         endpoint.counts.requests += 1;
@@ -202,16 +206,29 @@ impl Pool {
             .map(|(id, _)| id)
     }
 
-    /// Whether the endpoint is still picked.
+    /// Whether the endpoint is still picked for such a request.
     #[must_use]
-    pub fn is_healthy(&self, id: EndpointId) -> bool {
-        self.endpoints.get(&id).is_some_and(|endpoint| endpoint.health == Health::Healthy)
+    pub fn is_able(&self, id: EndpointId, intent: Intent) -> bool {
+        self.endpoints.get(&id).is_some_and(|endpoint| self.fitness(endpoint, intent).is_some())
     }
 
-    /// How many endpoints are picked.
+    /// How many endpoints are picked for such a request.
+    #[must_use]
+    pub fn able(&self, intent: Intent) -> usize {
+        let is_able = |endpoint: &&Endpoint| self.fitness(endpoint, intent).is_some();
+        self.endpoints.values().filter(is_able).count()
+    }
+
+    /// How many endpoints are healthy.
     #[must_use]
     pub fn healthy(&self) -> usize {
-        self.endpoints.values().filter(|endpoint| endpoint.health == Health::Healthy).count()
+        self.able(Intent::LocalRead)
+    }
+
+    /// Which reads the endpoint can answer, by its last report.
+    #[must_use]
+    pub fn reads(&self, endpoint: &Endpoint) -> Reads {
+        endpoint.report.map_or(Reads::Local, |report| report.reads(self.thresholds.behind_after))
     }
 
     /// The endpoint, unless discovery has dropped it.
@@ -225,11 +242,27 @@ impl Pool {
         self.endpoints.values()
     }
 
-    /// The next healthy endpoint after the one that had the last turn.
-    fn take_turn(&mut self, tried: &[EndpointId]) -> Option<EndpointId> {
-        let eligible = |endpoint: &&Endpoint| {
-            endpoint.health == Health::Healthy && !tried.contains(&endpoint.id)
+    /// How well an endpoint does for a request: the fittest get it. `None`: not at all.
+    fn fitness(&self, endpoint: &Endpoint, intent: Intent) -> Option<Reads> {
+        if endpoint.health != Health::Healthy {
+            return None;
+        }
+        match intent {
+            Intent::Read => Some(self.reads(endpoint)).filter(|reads| *reads > Reads::Local),
+            Intent::LocalRead => Some(Reads::Local),
+            // Who reaches the acceptors is likelier to reach the primary, too.
+            Intent::Mutation => Some(self.reads(endpoint)),
+        }
+    }
+
+    /// The next endpoint, of those that are fittest, after the one that had the last
+    /// turn.
+    fn take_turn(&mut self, intent: Intent, tried: &[EndpointId]) -> Option<EndpointId> {
+        let fitness = |endpoint: &Endpoint| {
+            self.fitness(endpoint, intent).filter(|_| !tried.contains(&endpoint.id))
         };
+        let fittest = self.endpoints.values().filter_map(fitness).max()?;
+        let eligible = |endpoint: &&Endpoint| fitness(endpoint) == Some(fittest);
         let after = (std::ops::Bound::Excluded(self.turn), std::ops::Bound::Unbounded);
         let following = self.endpoints.range(after).map(|(_, endpoint)| endpoint).find(eligible);
         let id = following.or_else(|| self.endpoints.values().find(eligible))?.id;

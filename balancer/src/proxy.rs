@@ -1,11 +1,13 @@
 //! The way of a request through the balancer: buffered, sent to a replica, sent to
-//! another one where that is safe, and its answer streamed back.
+//! another one where that is safe (`attempts`), and its answer streamed back.
 //!
 //! A request's body is read whole before the first attempt, so that a second one can send
 //! it again; an answer's body is never held: bytes go to the client as they come. Both
 //! the time (the client's `Synod-Timeout`) and the attempts (each replica once) are
 //! bounded, until the header of the answer is here; how long a stream lasts after that is
 //! up to replica and client.
+
+mod attempts;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,27 +20,24 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
 };
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use shared::deadline::{self, Deadline};
 use shared::ids::Name;
-use shared::problem::{self, Problem};
-use shared::telemetry::{self, RequestTrace};
+use shared::problem::Problem;
+use shared::telemetry::RequestTrace;
 use shared::wire::{BodyLimit, read_body};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::endpoints::{Endpoints, InFlight};
-use crate::headers::{Origin, end_to_end_option, forward_request, strip_hop_by_hop};
-use crate::pool::{EndpointId, Intent};
-use crate::retry::{self, Failure, intent_of};
+use crate::endpoints::Endpoints;
+use crate::headers::{Origin, end_to_end_option, forward_request};
+use crate::pool::Intent;
+use crate::retry::{self, intent_of};
 use crate::upstream::Upstream;
 
 /// How much longer than the client's deadline the balancer waits, so that the replica's
 /// own answer to the same deadline, which knows more, comes first.
 pub(crate) const SLACK: Duration = Duration::from_millis(250);
-/// The longest problem of a replica that is looked into, in bytes. A longer one counts as
-/// an answer that broke off.
-const MAX_PROBLEM_BYTES: usize = 64 * 1024;
 /// Memory for bodies is counted in pieces of so many bytes.
 const PIECE: usize = 1024;
 
@@ -69,6 +68,7 @@ pub(crate) struct Proxy {
     endpoints: Arc<Endpoints>,
     upstream: Upstream,
     limits: BodyLimits,
+    slow_read_after: Duration,
     buffers: Arc<Semaphore>,
     totals: Totals,
 }
@@ -85,23 +85,20 @@ struct Buffered {
     _memory: OwnedSemaphorePermit,
 }
 
-/// What an attempt came to.
-enum Attempt {
-    /// An answer for the client.
-    Answer(Response<Body>),
-    /// An answer for the client, unless another replica has a better one.
-    NotNow(Response<Body>),
-    Failed(Failure),
-}
-
 impl Proxy {
-    pub(crate) fn new(name: Name, endpoints: Arc<Endpoints>, limits: BodyLimits) -> Self {
+    pub(crate) fn new(
+        name: Name,
+        endpoints: Arc<Endpoints>,
+        limits: BodyLimits,
+        slow_read_after: Duration,
+    ) -> Self {
         let buffers = Arc::new(Semaphore::new(limits.buffered_bytes / PIECE));
         Self {
             name,
             endpoints,
             upstream: Upstream::new(),
             limits,
+            slow_read_after,
             buffers,
             totals: Totals::default(),
         }
@@ -120,7 +117,7 @@ impl Proxy {
         trace: &RequestTrace,
     ) -> Response<Body> {
         self.totals.requests.fetch_add(1, Ordering::Relaxed);
-        let intent = intent_of(request.method());
+        let intent = intent_of(request.method(), request.uri());
         let answer = match self.buffer(client, request, trace).await {
             Ok(buffered) => self.forward_buffered(&buffered, trace).await,
             Err(problem) => Err(retry::not_applied(intent, problem)),
@@ -156,7 +153,7 @@ impl Proxy {
         let (body, memory) = self.hold(body, deadline).await?;
         let origin = Origin { client, version: parts.version, balancer: &self.name };
         forward_request(&mut parts.headers, origin, trace.context());
-        let intent = intent_of(&parts.method);
+        let intent = intent_of(&parts.method, &parts.uri);
         Ok(Buffered {
             intent,
             method: parts.method,
@@ -198,81 +195,6 @@ impl Proxy {
         })??;
         Ok((body, memory))
     }
-
-    /// Sends the request to one replica after another, as far as that is safe and of use.
-    async fn forward_buffered(
-        &self,
-        request: &Buffered,
-        trace: &RequestTrace,
-    ) -> Result<Response<Body>, Problem> {
-        let mut tried: Vec<EndpointId> = Vec::new();
-        let mut last: Option<Result<Response<Body>, Problem>> = None;
-        while let Some(in_flight) = self.endpoints.begin(request.intent, &tried) {
-            let target = in_flight.target().clone();
-            tried.push(target.id);
-            telemetry::attribute(trace.span(), "endpoint", target.member.name.to_string());
-            telemetry::attribute(
-                trace.span(),
-                "attempt",
-                i64::try_from(tried.len()).unwrap_or(i64::MAX),
-            );
-            last = Some(match self.attempt(request, in_flight).await {
-                Attempt::Answer(response) => return Ok(response),
-                Attempt::NotNow(response) => Ok(response),
-                Attempt::Failed(failure) => {
-                    tracing::debug!(endpoint = %target.member.name, ?failure, "an attempt failed");
-                    let problem =
-                        retry::give_up(request.intent, target.member.name.as_str(), &failure);
-                    if !retry::may_go_elsewhere(request.intent, &failure) {
-                        return Err(problem);
-                    }
-                    Err(problem)
-                }
-            });
-            if request.deadline.remaining().is_zero() {
-                break;
-            }
-            self.totals.retries.fetch_add(1, Ordering::Relaxed);
-        }
-        last.unwrap_or_else(|| {
-            let endpoints = self.endpoints.read(|pool| pool.endpoints().count());
-            Err(retry::nothing_healthy(request.intent, endpoints))
-        })
-    }
-
-    /// Sends the request to one replica.
-    async fn attempt(&self, request: &Buffered, in_flight: InFlight) -> Attempt {
-        let Some(outgoing) = request.to(&in_flight.target().member.url) else {
-            in_flight.failed();
-            return Attempt::Failed(Failure::NeverSent("its URL is none".to_owned()));
-        };
-        let limit = request.deadline.at() + SLACK;
-        let sent = tokio::time::timeout_at(limit, self.upstream.send(outgoing));
-        let answer = match request.intent {
-            Intent::Mutation => sent.await,
-            // A read needs not wait for a replica that stopped: it loses nothing by
-            // starting again elsewhere.
-            Intent::Read => tokio::select! {
-                answer = sent => answer,
-                () = self.endpoints.lost(in_flight.target().id) => Ok(Err(Failure::Lost)),
-            },
-        };
-        match answer {
-            Ok(Ok(response)) => {
-                in_flight.answered();
-                tokio::time::timeout_at(limit, judge(request.intent, response))
-                    .await
-                    .unwrap_or(Attempt::Failed(Failure::TimedOut(request.deadline.timeout())))
-            }
-            Ok(Err(failure @ Failure::Lost)) => Attempt::Failed(failure),
-            Ok(Err(failure)) => {
-                in_flight.failed();
-                Attempt::Failed(failure)
-            }
-            // Whose fault that is, the checks will tell.
-            Err(_) => Attempt::Failed(Failure::TimedOut(request.deadline.timeout())),
-        }
-    }
 }
 
 impl Buffered {
@@ -295,26 +217,5 @@ impl Buffered {
             request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(0_u64));
         }
         Some(request)
-    }
-}
-
-/// Makes an answer ready for the client. Of a 503 it reads the problem, to see whether
-/// another replica may do better.
-async fn judge(intent: Intent, response: Response<Incoming>) -> Attempt {
-    let (mut parts, body) = response.into_parts();
-    strip_hop_by_hop(&mut parts.headers);
-    if parts.status != StatusCode::SERVICE_UNAVAILABLE {
-        return Attempt::Answer(Response::from_parts(parts, Body::new(body)));
-    }
-    let body = match Limited::new(body, MAX_PROBLEM_BYTES).collect().await {
-        Ok(collected) => collected.to_bytes(),
-        Err(error) => return Attempt::Failed(Failure::Broken(error.to_string())),
-    };
-    let problem: Option<problem::Body> = serde_json::from_slice(&body).ok();
-    let response = Response::from_parts(parts, Body::from(body));
-    if retry::is_not_now(intent, StatusCode::SERVICE_UNAVAILABLE, problem.as_ref()) {
-        Attempt::NotNow(response)
-    } else {
-        Attempt::Answer(response)
     }
 }

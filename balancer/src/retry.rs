@@ -9,14 +9,25 @@
 
 use std::time::Duration;
 
-use http::{Method, StatusCode, header};
+use http::{Method, StatusCode, Uri, header};
 use shared::problem::{Body, Outcome, Problem, Retryable};
 
 use crate::pool::Intent;
 
-/// What a method asks of a replica: safe methods (RFC 9110, section 9.2.1) read.
-pub(crate) fn intent_of(method: &Method) -> Intent {
-    if method.is_safe() { Intent::Read } else { Intent::Mutation }
+/// What a read says that needs no quorum.
+const LOCAL: &str = "consistency=local";
+
+/// What a request asks of a replica: safe methods (RFC 9110, section 9.2.1) read, and
+/// without a quorum where they say so or ask of the cluster itself.
+pub(crate) fn intent_of(method: &Method, uri: &Uri) -> Intent {
+    let says_local = || uri.query().is_some_and(|query| query.split('&').any(|pair| pair == LOCAL));
+    if !method.is_safe() {
+        Intent::Mutation
+    } else if uri.path() == "/v1/cluster" || says_local() {
+        Intent::LocalRead
+    } else {
+        Intent::Read
+    }
 }
 
 /// Why an attempt brought no answer for the client.
@@ -27,41 +38,57 @@ pub(crate) enum Failure {
     /// The connection broke, or said something that isn't HTTP, before the answer's
     /// header was read.
     Broken(String),
-    /// The endpoint turned unhealthy while a read waited for it.
-    Lost,
+    /// It closed the connection before it had taken the whole request, and without an
+    /// answer. That may be the request's fault, so it says nothing of the endpoint.
+    NotTaken(String),
     /// The request's time is up.
     TimedOut(Duration),
 }
 
 /// Whether a request that failed so may be sent to another replica.
 pub(crate) fn may_go_elsewhere(intent: Intent, failure: &Failure) -> bool {
-    match (failure, intent) {
-        (Failure::NeverSent(_), Intent::Read | Intent::Mutation) => true,
-        (Failure::Broken(_) | Failure::Lost, Intent::Read) => true,
-        (Failure::Broken(_) | Failure::Lost, Intent::Mutation) => false,
-        (Failure::TimedOut(_), Intent::Read | Intent::Mutation) => false,
+    match failure {
+        Failure::NeverSent(_) => true,
+        Failure::Broken(_) | Failure::NotTaken(_) => is_read(intent),
+        Failure::TimedOut(_) => false,
     }
 }
 
-/// Whether an answer means "not by me, not now": another replica may know better, and
-/// trying does no harm.
+/// Whether a read that waits for an answer may be sent to one more replica meanwhile.
+pub(crate) fn may_be_asked_twice(intent: Intent) -> bool {
+    is_read(intent)
+}
+
+/// Whether an answer of this status may mean "not by me, not now", so that its problem is
+/// to be looked into. Of a read that is every way in which one replica fails where another
+/// may not.
+pub(crate) fn is_doubtful(intent: Intent, status: StatusCode) -> bool {
+    status == StatusCode::SERVICE_UNAVAILABLE
+        || is_read(intent)
+            && [
+                StatusCode::INTERNAL_SERVER_ERROR,
+                StatusCode::BAD_GATEWAY,
+                StatusCode::GATEWAY_TIMEOUT,
+            ]
+            .contains(&status)
+}
+
+/// Whether a doubtful answer means "not by me, not now": another replica may know better,
+/// and trying does no harm.
 ///
-/// Replicas say so with a problem of the kind `unavailable`: no primary is known, not
-/// ready, shutting down. Overload is another kind and goes to the client, since sending
-/// the request to all replicas in turn would make it worse.
-pub(crate) fn is_not_now(intent: Intent, status: StatusCode, problem: Option<&Body>) -> bool {
-    if status != StatusCode::SERVICE_UNAVAILABLE {
-        return false;
-    }
-    match (problem, intent) {
-        (Some(problem), Intent::Read) => problem.kind == Problem::unavailable("").body().kind,
-        (Some(problem), Intent::Mutation) => {
-            problem.kind == Problem::unavailable("").body().kind
-                && problem.outcome == Some(Outcome::NotApplied)
+/// To a mutation replicas say so with a problem of the kind `unavailable` that is not
+/// applied: no primary is known, not ready, shutting down. To a read they say so with any
+/// problem but overload, which goes to the client, since sending the request to all
+/// replicas in turn would make it worse.
+pub(crate) fn is_not_now(intent: Intent, problem: Option<&Body>) -> bool {
+    // Without a problem it is from something before the replica that speaks none.
+    let is = |kind: Problem| problem.is_some_and(|problem| problem.kind == kind.body().kind);
+    match intent {
+        Intent::Read | Intent::LocalRead => !is(Problem::overloaded("")),
+        Intent::Mutation => {
+            is(Problem::unavailable(""))
+                && problem.and_then(|problem| problem.outcome) == Some(Outcome::NotApplied)
         }
-        // From something before the replica that speaks no problems.
-        (None, Intent::Read) => true,
-        (None, Intent::Mutation) => false,
     }
 }
 
@@ -72,12 +99,9 @@ pub(crate) fn give_up(intent: Intent, endpoint: &str, failure: &Failure) -> Prob
             intent,
             Problem::unavailable(format!("{endpoint} cannot be reached: {reason}")),
         ),
-        Failure::Broken(reason) => {
+        Failure::Broken(reason) | Failure::NotTaken(reason) => {
             let detail = format!("{endpoint} broke off before it answered: {reason}");
             unknown(intent, Problem::bad_gateway(detail).with_retryable(Retryable::Yes))
-        }
-        Failure::Lost => {
-            unknown(intent, Problem::unavailable(format!("{endpoint} stopped answering")))
         }
         Failure::TimedOut(timeout) => unknown(
             intent,
@@ -89,27 +113,35 @@ pub(crate) fn give_up(intent: Intent, endpoint: &str, failure: &Failure) -> Prob
     }
 }
 
-/// What the client is told, at once, when no replica is healthy.
-pub(crate) fn nothing_healthy(intent: Intent, endpoints: usize) -> Problem {
-    let detail = match endpoints {
-        0 => "no replica is known yet".to_owned(),
-        known => format!("none of the {known} known replicas is healthy"),
+/// What the client is told, at once, when no replica is able to answer: of those that are
+/// known so many are healthy.
+pub(crate) fn nobody_able(intent: Intent, known: usize, healthy: usize) -> Problem {
+    let problem = match (known, healthy) {
+        (0, _) => Problem::unavailable("no replica is known yet"),
+        (known, 0) => {
+            Problem::unavailable(format!("none of the {known} known replicas is healthy"))
+        }
+        (_, healthy) => Problem::no_quorum(format!(
+            "no quorum of acceptors answers any of the {healthy} healthy replicas; \
+             reads with ?{LOCAL} are answered"
+        )),
     };
-    not_applied(intent, Problem::unavailable(detail))
+    not_applied(intent, problem)
 }
 
 /// The problem of a request that certainly did nothing.
 pub(crate) fn not_applied(intent: Intent, problem: Problem) -> Problem {
-    match intent {
-        Intent::Read => problem,
-        Intent::Mutation => problem.with_outcome(Outcome::NotApplied),
-    }
+    if is_read(intent) { problem } else { problem.with_outcome(Outcome::NotApplied) }
 }
 
 fn unknown(intent: Intent, problem: Problem) -> Problem {
+    if is_read(intent) { problem } else { problem.with_outcome(Outcome::Unknown) }
+}
+
+fn is_read(intent: Intent) -> bool {
     match intent {
-        Intent::Read => problem,
-        Intent::Mutation => problem.with_outcome(Outcome::Unknown),
+        Intent::Read | Intent::LocalRead => true,
+        Intent::Mutation => false,
     }
 }
 
@@ -123,7 +155,7 @@ pub(crate) fn refuse_connect() -> Problem {
 mod tests {
     use super::*;
 
-    const BOTH: [Intent; 2] = [Intent::Read, Intent::Mutation];
+    const ALL: [Intent; 3] = [Intent::Read, Intent::LocalRead, Intent::Mutation];
 
     fn never_sent() -> Failure {
         Failure::NeverSent("connection refused".to_owned())
@@ -135,23 +167,39 @@ mod tests {
 
     #[test]
     fn safe_methods_read_and_all_others_mutate() {
+        let uri = Uri::from_static("/v1/kv/k?consistency=local");
         for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
-            assert_eq!(intent_of(&method), Intent::Read, "{method}");
+            assert_eq!(intent_of(&method, &uri), Intent::LocalRead, "{method}");
         }
         let unheard_of = Method::from_bytes(b"FROB").unwrap();
         for method in [Method::PUT, Method::POST, Method::DELETE, Method::PATCH, unheard_of] {
-            assert_eq!(intent_of(&method), Intent::Mutation, "{method}");
+            assert_eq!(intent_of(&method, &uri), Intent::Mutation, "{method}");
+        }
+    }
+
+    #[test]
+    fn a_read_needs_a_quorum_unless_it_says_local_or_asks_of_the_cluster() {
+        for (uri, intent) in [
+            ("/v1/kv/k", Intent::Read),
+            ("/v1/kv/consistency=local", Intent::Read),
+            ("/v1/kv?prefix=a&consistency=linearizable", Intent::Read),
+            ("/v1/log?from=3", Intent::Read),
+            ("/v1/kv?prefix=a&consistency=local", Intent::LocalRead),
+            ("/v1/cluster", Intent::LocalRead),
+        ] {
+            assert_eq!(intent_of(&Method::GET, &uri.parse().unwrap()), intent, "{uri}");
         }
     }
 
     #[test]
     fn what_was_never_sent_may_be_sent_elsewhere() {
-        assert!(BOTH.iter().all(|intent| may_go_elsewhere(*intent, &never_sent())));
+        assert!(ALL.iter().all(|intent| may_go_elsewhere(*intent, &never_sent())));
     }
 
     #[test]
     fn a_mutation_that_may_have_arrived_is_never_sent_again() {
-        for failure in [broken(), Failure::Lost, Failure::TimedOut(Duration::from_secs(1))] {
+        let not_taken = Failure::NotTaken("broken pipe".to_owned());
+        for failure in [broken(), not_taken, Failure::TimedOut(Duration::from_secs(1))] {
             assert!(!may_go_elsewhere(Intent::Mutation, &failure), "{failure:?}");
             let problem = give_up(Intent::Mutation, "replica-1", &failure);
             assert_eq!(problem.body().outcome, Some(Outcome::Unknown), "{failure:?}");
@@ -161,7 +209,7 @@ mod tests {
     #[test]
     fn a_read_is_sent_again_until_its_time_is_up() {
         assert!(may_go_elsewhere(Intent::Read, &broken()));
-        assert!(may_go_elsewhere(Intent::Read, &Failure::Lost));
+        assert!(may_go_elsewhere(Intent::Read, &Failure::NotTaken(String::new())));
         assert!(!may_go_elsewhere(Intent::Read, &Failure::TimedOut(Duration::from_secs(1))));
     }
 
@@ -172,7 +220,7 @@ mod tests {
             (problem.status(), problem.body().outcome),
             (StatusCode::SERVICE_UNAVAILABLE, Some(Outcome::NotApplied))
         );
-        let problem = nothing_healthy(Intent::Mutation, 3);
+        let problem = nobody_able(Intent::Mutation, 3, 0);
         assert_eq!(
             (problem.status(), problem.body().outcome),
             (StatusCode::SERVICE_UNAVAILABLE, Some(Outcome::NotApplied))
@@ -181,18 +229,18 @@ mod tests {
 
     #[test]
     fn the_outcome_is_said_of_mutations_only() {
-        for failure in
-            [never_sent(), broken(), Failure::Lost, Failure::TimedOut(Duration::from_secs(1))]
-        {
+        for failure in [never_sent(), broken(), Failure::TimedOut(Duration::from_secs(1))] {
             assert_eq!(give_up(Intent::Read, "replica-1", &failure).body().outcome, None);
         }
-        assert_eq!(nothing_healthy(Intent::Read, 0).body().outcome, None);
+        assert_eq!(nobody_able(Intent::Read, 0, 0).body().outcome, None);
     }
 
     #[test]
     fn a_mutation_answered_503_goes_elsewhere_only_if_the_answer_says_not_applied() {
-        let is_not_now =
-            |problem: Problem| is_not_now(Intent::Mutation, problem.status(), Some(problem.body()));
+        let is_not_now = |problem: Problem| {
+            is_doubtful(Intent::Mutation, problem.status())
+                && is_not_now(Intent::Mutation, Some(problem.body()))
+        };
         assert!(is_not_now(
             Problem::unavailable("no primary is known").with_outcome(Outcome::NotApplied)
         ));
@@ -200,16 +248,28 @@ mod tests {
         assert!(!is_not_now(Problem::unavailable("")));
         assert!(!is_not_now(Problem::overloaded("queue").with_outcome(Outcome::NotApplied)));
         assert!(!is_not_now(Problem::timeout("").with_outcome(Outcome::NotApplied)));
-        assert!(!super::is_not_now(Intent::Mutation, StatusCode::SERVICE_UNAVAILABLE, None));
+        assert!(!is_not_now(Problem::no_quorum("").with_outcome(Outcome::NotApplied)));
+        assert!(!is_not_now(Problem::internal("").with_outcome(Outcome::NotApplied)));
+        assert!(!super::is_not_now(Intent::Mutation, None));
     }
 
     #[test]
-    fn a_read_answered_503_goes_elsewhere_unless_that_would_add_to_an_overload() {
-        let is_not_now =
-            |problem: Problem| is_not_now(Intent::Read, problem.status(), Some(problem.body()));
-        assert!(is_not_now(Problem::unavailable("catching up")));
+    fn a_read_that_fails_goes_elsewhere_unless_that_would_add_to_an_overload() {
+        let is_not_now = |problem: Problem| {
+            is_doubtful(Intent::Read, problem.status())
+                && is_not_now(Intent::Read, Some(problem.body()))
+        };
+        for problem in [
+            Problem::unavailable("catching up"),
+            Problem::no_quorum("cut off"),
+            Problem::bad_gateway(""),
+            Problem::timeout(""),
+            Problem::internal("a damaged page"),
+        ] {
+            assert!(is_not_now(problem.clone()), "{problem}");
+        }
         assert!(!is_not_now(Problem::overloaded("queue")));
         assert!(!is_not_now(Problem::not_found("no such key")));
-        assert!(super::is_not_now(Intent::Read, StatusCode::SERVICE_UNAVAILABLE, None));
+        assert!(super::is_not_now(Intent::Read, None));
     }
 }

@@ -1,5 +1,7 @@
 //! What a replica's `GET /v1/status` says to the balancer: pure.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use shared::ids::{Epoch, Name, Slot};
 use shared::message::Service;
@@ -16,6 +18,9 @@ struct ReplicaStatus {
     epoch: Epoch,
     /// The last slot executed; none before the first.
     executed_slot: Option<Slot>,
+    quorum_answers: bool,
+    /// None while it has never known itself current.
+    lag_ms: Option<u64>,
 }
 
 /// A status that says nothing of the replica that was asked for.
@@ -48,7 +53,13 @@ pub fn report_of(status: serde_json::Value, name: &Name) -> Result<Report, Statu
     } else {
         Role::Backup
     };
-    Ok(Report { role, epoch: status.epoch, executed_slot: status.executed_slot })
+    Ok(Report {
+        role,
+        epoch: status.epoch,
+        executed_slot: status.executed_slot,
+        quorum_answers: status.quorum_answers,
+        lag: status.lag_ms.map(Duration::from_millis),
+    })
 }
 
 #[cfg(test)]
@@ -58,8 +69,10 @@ mod tests {
     use super::*;
 
     fn report(service: &str, id: &str, role: &str) -> Result<Report, StatusError> {
-        let status =
-            json!({"service": service, "id": id, "role": role, "epoch": 3, "executed_slot": 7});
+        let status = json!({
+            "service": service, "id": id, "role": role, "epoch": 3, "executed_slot": 7,
+            "quorum_answers": true, "lag_ms": 40,
+        });
         report_of(status, &"replica-1".parse().unwrap())
     }
 
@@ -68,7 +81,13 @@ mod tests {
         for (said, role) in
             [("primary", Role::Primary), ("backup", Role::Backup), ("waiting", Role::Backup)]
         {
-            let expected = Report { role, epoch: Epoch(3), executed_slot: Some(Slot(7)) };
+            let expected = Report {
+                role,
+                epoch: Epoch(3),
+                executed_slot: Some(Slot(7)),
+                quorum_answers: true,
+                lag: Some(Duration::from_millis(40)),
+            };
             assert_eq!(report("replica", "replica-1", said).unwrap(), expected);
         }
     }

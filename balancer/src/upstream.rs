@@ -1,6 +1,8 @@
 //! The connections to the replicas: hyper's pool of them, and what its errors mean for a
 //! retry.
 
+mod stream;
+
 use std::error::Error;
 use std::time::Duration;
 
@@ -10,8 +12,11 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Client};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tower::util::MapResponse;
 
+use self::stream::{NotTaken, Stream};
 use crate::retry::Failure;
 
 /// How long an idle connection is kept: less than a replica keeps it, so that it is not
@@ -20,9 +25,11 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Idle connections kept to each replica.
 const MAX_IDLE: usize = 256;
 
+type Connector = MapResponse<HttpConnector, fn(TokioIo<TcpStream>) -> Stream>;
+
 /// The pool of connections to all replicas.
 #[derive(Clone, Debug)]
-pub(crate) struct Upstream(Client<HttpConnector, Full<Bytes>>);
+pub(crate) struct Upstream(Client<Connector, Full<Bytes>>);
 
 impl Upstream {
     /// No connection is made yet.
@@ -34,7 +41,7 @@ impl Upstream {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(MAX_IDLE)
-            .build(connector);
+            .build(MapResponse::new(connector, Stream::new as fn(_) -> _));
         Self(client)
     }
 
@@ -47,7 +54,13 @@ impl Upstream {
     ) -> Result<Response<Incoming>, Failure> {
         self.0.request(request).await.map_err(|error| {
             let reason = root_cause(&error);
-            if never_sent(&error) { Failure::NeverSent(reason) } else { Failure::Broken(reason) }
+            if never_sent(&error) {
+                Failure::NeverSent(reason)
+            } else if not_taken(&error) {
+                Failure::NotTaken(reason)
+            } else {
+                Failure::Broken(reason)
+            }
         })
     }
 }
@@ -60,6 +73,14 @@ fn never_sent(error: &legacy::Error) -> bool {
         || causes(error).any(|cause| {
             cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
         })
+}
+
+/// Whether the replica closed before it had taken the request whole.
+fn not_taken(error: &legacy::Error) -> bool {
+    causes(error).any(|cause| {
+        let io = cause.downcast_ref::<std::io::Error>();
+        io.and_then(std::io::Error::get_ref).is_some_and(|inner| inner.is::<NotTaken>())
+    })
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

@@ -184,6 +184,13 @@ impl Problem {
             .with_retry_after(RETRY_AFTER)
     }
 
+    /// 503: no quorum of acceptors can be had.
+    #[must_use]
+    pub fn no_quorum(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, kind!("no-quorum"), "No quorum", detail)
+            .with_retry_after(RETRY_AFTER)
+    }
+
     /// 503: a limit on work in progress is reached; retryable, with a `Retry-After`.
     #[must_use]
     pub fn overloaded(limit: impl fmt::Display) -> Self {

@@ -1,8 +1,8 @@
 //! Connections that are cut, delayed, half-open and one-way.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use rand::RngExt;
 use tests::harness::cluster::{Between, Options, eventually};
 use tests::harness::mix::Shape;
@@ -121,6 +121,59 @@ async fn a_leader_cut_off_from_all_others_is_replaced() -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// For how long reads are tried while a replica is cut off from the acceptors.
+const READING: Duration = Duration::from_secs(4);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_cut_off_from_the_acceptors_fails_no_read() -> Result<()> {
+    Scenario::run("a backup without acceptors", &NETWORKED(), Shape::default(), async |scenario| {
+        for fault in [Fault::Silent, Fault::Cut, Fault::AnswersLost] {
+            let (_, backups) = scenario.replicas().await?;
+            let backup = scenario.pick(&backups);
+            let acceptors = scenario.cluster.names("acceptor");
+            let rule = |acceptor: &String| Rule::between(&backup, acceptor, fault.clone());
+            scenario.cluster.network().set(acceptors.iter().map(rule).collect());
+            let began = Instant::now();
+            while began.elapsed() < READING {
+                all_read(scenario).await.with_context(|| format!("{backup} with {fault:?}"))?;
+            }
+            let seen = reads_of(scenario, &backup).await?;
+            ensure!(seen == "local", "{backup} gets {seen} reads, cut off by {fault:?}");
+            scenario.cluster.network().heal();
+            eventually("the backup gets all reads again", || async {
+                let seen = reads_of(scenario, &backup).await?;
+                ensure!(seen == "current", "{backup} gets {seen} reads");
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// One linearizable read for each replica's turn.
+async fn all_read(scenario: &Scenario) -> Result<()> {
+    for _ in scenario.cluster.names("replica") {
+        let url = format!("{}/v1/kv/nothing", scenario.cluster.front());
+        let answer = scenario.cluster.http().get(url).send().await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        ensure!(status.as_u16() == 404, "a read failed with {status}: {text}");
+    }
+    Ok(())
+}
+
+/// Which reads the balancer gives a replica.
+async fn reads_of(scenario: &Scenario, replica: &str) -> Result<String> {
+    let balancer = scenario.cluster.names("balancer").into_iter().next();
+    let balancer = balancer.context("there is a balancer")?;
+    let status = scenario.cluster.json(&balancer, "/v1/status").await?;
+    let endpoints = status["endpoints"].as_array().context("it names its endpoints")?;
+    let endpoint = endpoints.iter().find(|endpoint| endpoint["id"] == replica);
+    let reads = endpoint.and_then(|endpoint| endpoint["reads"].as_str());
+    Ok(reads.with_context(|| format!("{replica} in {status}"))?.to_owned())
 }
 
 /// Isolates the primary, waits until another one has taken over, and asks the old one.

@@ -1,6 +1,7 @@
 //! One replica as the pool sees it, and how consecutive outcomes change its health.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use shared::ids::{Epoch, Slot};
 use shared::message::Member;
@@ -18,6 +19,9 @@ pub struct Thresholds {
     pub unhealthy_after: u32,
     /// Good checks in a row that make an unhealthy endpoint healthy again; at least 1.
     pub healthy_after: u32,
+    /// How long ago a replica may have last known itself current before it counts as
+    /// behind.
+    pub behind_after: Duration,
 }
 
 /// Whether an endpoint is picked.
@@ -63,6 +67,29 @@ impl Role {
     }
 }
 
+/// Which reads a replica can answer. The later, the fitter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reads {
+    /// Only local ones: no quorum of acceptors answers it.
+    Local,
+    /// Linearizable ones once it has caught up, which may be too late.
+    Behind,
+    /// All of them.
+    Current,
+}
+
+impl Reads {
+    /// Its name in `GET /v1/status`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Behind => "behind",
+            Self::Current => "current",
+        }
+    }
+}
+
 /// What a good check learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -72,6 +99,21 @@ pub struct Report {
     pub epoch: Epoch,
     /// The last slot executed there; none before the first.
     pub executed_slot: Option<Slot>,
+    /// Whether a quorum of acceptors answered it lately.
+    pub quorum_answers: bool,
+    /// How long ago it last knew itself current; none while it never has.
+    pub lag: Option<Duration>,
+}
+
+impl Report {
+    /// What it says of the reads that the replica can answer.
+    pub(super) fn reads(self, behind_after: Duration) -> Reads {
+        match self.lag {
+            _ if !self.quorum_answers => Reads::Local,
+            Some(lag) if lag <= behind_after => Reads::Current,
+            Some(_) | None => Reads::Behind,
+        }
+    }
 }
 
 /// What happened at one endpoint since its name was first seen.

@@ -1,8 +1,11 @@
+use std::time::Duration;
+
 use shared::ids::{Epoch, Instance, Slot};
 
 use super::*;
 
-const THRESHOLDS: Thresholds = Thresholds { unhealthy_after: 2, healthy_after: 2 };
+const THRESHOLDS: Thresholds =
+    Thresholds { unhealthy_after: 2, healthy_after: 2, behind_after: Duration::from_secs(5) };
 
 fn replica(number: u64) -> Member {
     Member {
@@ -14,7 +17,26 @@ fn replica(number: u64) -> Member {
 }
 
 fn report(role: Role, epoch: u64) -> Option<Report> {
-    Some(Report { role, epoch: Epoch(epoch), executed_slot: Some(Slot(7)) })
+    Some(Report {
+        role,
+        epoch: Epoch(epoch),
+        executed_slot: Some(Slot(7)),
+        quorum_answers: true,
+        lag: Some(Duration::from_secs(1)),
+    })
+}
+
+/// The replica says of its reads what a replica says that can answer these.
+fn say(pool: &mut Pool, number: u64, reads: Reads) {
+    let lag = if reads == Reads::Current { THRESHOLDS.behind_after } else { Duration::MAX };
+    let said = Report {
+        quorum_answers: reads != Reads::Local,
+        lag: Some(lag),
+        ..report(Role::Backup, 1).unwrap()
+    };
+    let id = id_of(pool, number);
+    pool.checked(id, Some(said));
+    assert_eq!(pool.reads(pool.endpoint(id).unwrap()), reads);
 }
 
 /// A pool of proven replicas in epoch 1: the first is primary, the others are backups.
@@ -81,13 +103,70 @@ fn an_unhealthy_endpoint_loses_its_turns_and_the_others_share_them() {
 }
 
 #[test]
+fn a_replica_that_no_quorum_answers_gets_only_local_reads() {
+    let mut pool = pool_of(3);
+    say(&mut pool, 2, Reads::Local);
+    let id = id_of(&pool, 2);
+    assert!(!pool.is_able(id, Intent::Read) && pool.is_able(id, Intent::LocalRead));
+    let mut picks = |intent| -> Vec<u64> {
+        let mut picks: Vec<u64> = (0..6).map(|_| pick(&mut pool, intent).unwrap()).collect();
+        picks.sort_unstable();
+        picks
+    };
+    assert_eq!(picks(Intent::Read), [1, 1, 1, 3, 3, 3]);
+    assert_eq!(picks(Intent::LocalRead), [1, 1, 2, 2, 3, 3]);
+}
+
+#[test]
+fn a_replica_that_is_behind_gets_linearizable_reads_where_none_is_current() {
+    let mut pool = pool_of(3);
+    say(&mut pool, 2, Reads::Behind);
+    say(&mut pool, 3, Reads::Behind);
+    assert_eq!([(); 3].map(|()| pick(&mut pool, Intent::Read)), [Some(1); 3]);
+    let first = id_of(&pool, 1);
+    let mut second = || number_of(&pool.begin(Intent::Read, &[first]).unwrap());
+    assert_eq!([second(), second()], [2, 3], "the current one was tried before");
+    say(&mut pool, 1, Reads::Local);
+    let picks: Vec<u64> = (0..4).map(|_| pick(&mut pool, Intent::Read).unwrap()).collect();
+    assert!(picks == [2, 3, 2, 3] || picks == [3, 2, 3, 2], "{picks:?}");
+}
+
+#[test]
+fn where_no_quorum_answers_anybody_no_linearizable_read_is_sent() {
+    let mut pool = pool_of(2);
+    for number in [1, 2] {
+        say(&mut pool, number, Reads::Local);
+    }
+    assert_eq!(pick(&mut pool, Intent::Read), None);
+    assert!(pick(&mut pool, Intent::LocalRead).is_some());
+    assert_eq!((pool.able(Intent::Read), pool.healthy()), (0, 2));
+}
+
+#[test]
+fn a_replica_that_never_was_current_is_behind() {
+    let mut pool = pool_of(1);
+    let id = id_of(&pool, 1);
+    pool.checked(id, report(Role::Backup, 1).map(|report| Report { lag: None, ..report }));
+    assert_eq!(pool.reads(pool.endpoint(id).unwrap()), Reads::Behind);
+}
+
+#[test]
+fn while_no_primary_is_known_mutations_go_to_who_reaches_the_acceptors() {
+    let mut pool = pool_of(3);
+    for (number, reads) in [(1, Reads::Local), (2, Reads::Current), (3, Reads::Local)] {
+        say(&mut pool, number, reads);
+    }
+    assert_eq!((pool.primary(), pick(&mut pool, Intent::Mutation)), (None, Some(2)));
+}
+
+#[test]
 fn one_failure_alone_changes_nothing() {
     let mut pool = pool_of(1);
     for _ in 0..3 {
         let id = id_of(&pool, 1);
         assert_eq!(pool.checked(id, None), None);
         assert_eq!(pool.checked(id, report(Role::Primary, 1)), None);
-        assert!(pool.is_healthy(id));
+        assert!(pool.is_able(id, Intent::Read));
     }
 }
 
@@ -107,7 +186,7 @@ fn an_answered_request_forgives_earlier_failures() {
     let target = pool.begin(Intent::Read, &[]).unwrap();
     pool.finish(target.id, Outcome::Answered);
     assert_eq!(fail(&mut pool, 1), None);
-    assert!(pool.is_healthy(target.id));
+    assert!(pool.is_able(target.id, Intent::Read));
 }
 
 #[test]

@@ -8,8 +8,8 @@ use http::Method;
 use shared::problem::{Outcome, Problem};
 
 use super::fake::{Fake, Reply, Seen};
-use super::harness::{Setup, problem};
-use crate::pool::Thresholds;
+use super::harness::{Balancer, Setup, problem, thresholds};
+use crate::proxy::BodyLimits;
 
 #[tokio::test]
 async fn a_refused_connection_is_retried_elsewhere_also_for_a_mutation() {
@@ -188,8 +188,7 @@ async fn a_replica_is_given_up_for_failures_in_a_row_that_no_answer_forgave() {
         _ => Reply::ok(""),
     };
     let one = Fake::start(1, script).await;
-    let thresholds = Thresholds { unhealthy_after: 2, healthy_after: 1 };
-    let balancer = Setup { thresholds, ..Setup::default() }.start(&[&one]).await;
+    let balancer = Setup { thresholds: thresholds(2, 1), ..Setup::default() }.start(&[&one]).await;
     for path in ["/v1/kv/cut", "/v1/kv/ok", "/v1/kv/cut"] {
         balancer.get(path).await;
     }
@@ -211,4 +210,83 @@ async fn nothing_healthy_is_said_at_once() {
     assert_eq!(answer.problem(), problem("unavailable", 503, Some("not_applied")));
     assert_eq!(answer.headers["retry-after"], "1");
     assert_eq!(balancer.get("/v1/kv/k").await.problem(), problem("unavailable", 503, None));
+}
+
+#[tokio::test]
+async fn a_read_that_a_replica_cannot_answer_for_want_of_a_quorum_is_answered_by_another() {
+    let one = Fake::start(1, |_| Reply::problem(&Problem::no_quorum("cut off"))).await;
+    let two = Fake::start(2, |_| Reply::ok("two")).await;
+    let balancer = Setup::default().start(&[&one, &two]).await;
+    for _ in 0..4 {
+        assert_eq!(balancer.get("/v1/kv/k").await.body, "two");
+    }
+    assert!(!one.seen().is_empty(), "none came to the one that is cut off");
+}
+
+#[tokio::test]
+async fn a_slow_read_is_asked_elsewhere_meanwhile_and_a_slow_mutation_is_not() {
+    let script = |seen: &Seen| match seen.line() {
+        "PUT /v1/kv/k HTTP/1.1" => Reply::ok("put").late(Duration::from_millis(200)),
+        _ => Reply::Hang,
+    };
+    let (one, two) = (Fake::start(1, script).await, Fake::start(2, |_| Reply::ok("two")).await);
+    let setup = Setup { slow_read_after: Duration::from_millis(20), ..Setup::default() };
+    let balancer = setup.start(&[&one, &two]).await;
+    for _ in 0..4 {
+        let answer = balancer.send(Method::GET, "/v1/kv/k", &[("synod-timeout", "5s")], "").await;
+        assert_eq!(answer.body, "two");
+    }
+    assert_eq!(balancer.put("/v1/kv/k", "value").await.body, "put");
+    assert_eq!(two.seen().len(), 4, "reads alone");
+    assert!(one.seen().len() > 1, "none came to the one that hangs");
+}
+
+#[tokio::test]
+async fn a_read_that_is_slow_everywhere_is_answered_by_who_comes_first() {
+    let late = |ms| move |_: &Seen| Reply::ok("late").late(Duration::from_millis(ms));
+    let (one, two) = (Fake::start(1, late(150)).await, Fake::start(2, late(150)).await);
+    let setup = Setup { slow_read_after: Duration::from_millis(20), ..Setup::default() };
+    let balancer = setup.start(&[&one, &two]).await;
+    assert_eq!(balancer.get("/v1/kv/k").await.body, "late");
+    assert_eq!([one.seen().len(), two.seen().len()], [1, 1], "each is asked once");
+}
+
+/// Longer than what sockets hold between two processes, so that writing it fails when the
+/// other side closes.
+const LONG: usize = 16 << 20;
+
+/// One replica that takes no long bodies, behind a balancer that gives it up at its first
+/// failure.
+async fn with_long_bodies(one: &Fake) -> Balancer {
+    one.set_longest_body(1_000);
+    let bodies = BodyLimits { body_bytes: LONG, buffered_bytes: 4 * LONG };
+    Setup { bodies, thresholds: thresholds(1, 1), ..Setup::default() }.start(&[one]).await
+}
+
+#[tokio::test]
+async fn an_answer_before_the_body_was_taken_is_passed_on_and_held_against_nobody() {
+    let one = Fake::start(1, |_| Reply::with("400 Bad Request", "", "unsupported")).await;
+    let balancer = with_long_bodies(&one).await;
+    let body = "x".repeat(LONG);
+    for _ in 0..8 {
+        let answer = balancer.put("/v1/kv/k", &body).await;
+        assert_eq!((answer.status.as_u16(), answer.body.as_str()), (400, "unsupported"));
+    }
+    assert_eq!(one.seen().len(), 8, "none was sent again");
+}
+
+#[tokio::test]
+async fn a_replica_that_closes_under_a_long_body_is_not_called_unhealthy_for_it() {
+    let script = |seen: &Seen| match seen.line() {
+        "PUT /v1/kv/cut HTTP/1.1" => Reply::Cut,
+        _ => Reply::ok("one"),
+    };
+    let one = Fake::start(1, script).await;
+    let balancer = with_long_bodies(&one).await;
+    let body = "x".repeat(LONG);
+    for _ in 0..8 {
+        let answer = balancer.put("/v1/kv/cut", &body).await;
+        assert_eq!(answer.problem(), problem("bad-gateway", 502, Some("unknown")));
+        assert_eq!(balancer.put("/v1/kv/k", "short").await.body, "one");
+    }
 }

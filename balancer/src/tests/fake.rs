@@ -2,6 +2,7 @@
 //! the bytes on the wire.
 #![expect(clippy::disallowed_methods, reason = "a fake is a shell: it starts tasks")]
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -76,6 +77,11 @@ impl Seen {
         self.head.lines().next().unwrap()
     }
 
+    /// The length of the body, as announced.
+    fn length(&self) -> usize {
+        self.field("content-length").first().map_or(0, |length| length.parse().unwrap())
+    }
+
     /// All values of a field, in lower-case names.
     pub(super) fn field(&self, name: &str) -> Vec<&str> {
         let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
@@ -88,7 +94,11 @@ type Script = Box<dyn Fn(&Seen) -> Reply + Send + Sync>;
 struct State {
     number: u64,
     role: Mutex<(&'static str, u64)>,
+    /// Whether a quorum of acceptors answers it, as it says.
+    quorum_answers: AtomicBool,
     script: Script,
+    /// Of a longer body nothing is read: the answer comes first, and then it closes.
+    longest_body: AtomicUsize,
     seen: Mutex<Vec<Seen>>,
     /// While set, nothing is answered, not even `GET /v1/status`.
     stopped: tokio::sync::watch::Sender<bool>,
@@ -113,7 +123,9 @@ impl Fake {
         let state = Arc::new(State {
             number,
             role,
+            quorum_answers: AtomicBool::new(true),
             script: Box::new(script),
+            longest_body: AtomicUsize::new(usize::MAX),
             seen: Mutex::default(),
             stopped,
         });
@@ -139,6 +151,15 @@ impl Fake {
 
     pub(super) fn set_role(&self, role: &'static str, epoch: u64) {
         *self.state.role.lock().unwrap() = (role, epoch);
+    }
+
+    pub(super) fn set_longest_body(&self, bytes: usize) {
+        self.state.longest_body.store(bytes, Ordering::Relaxed);
+    }
+
+    /// As when it is cut off from the acceptors, and when it is no more.
+    pub(super) fn set_quorum_answers(&self, quorum_answers: bool) {
+        self.state.quorum_answers.store(quorum_answers, Ordering::Relaxed);
     }
 
     /// As `kill -9`: connections break, new ones are refused.
@@ -167,7 +188,7 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
 }
 
 async fn connection(mut stream: TcpStream, state: Arc<State>) {
-    while let Some(seen) = read_request(&mut stream).await {
+    while let Some(seen) = read_request(&mut stream, &state).await {
         state.stopped.subscribe().wait_for(|stopped| !stopped).await.unwrap();
         let reply = if seen.line().starts_with("GET /v1/status ") {
             status(&state)
@@ -176,7 +197,12 @@ async fn connection(mut stream: TcpStream, state: Arc<State>) {
             (state.script)(&seen)
         };
         match reply {
-            Reply::Bytes(bytes) => stream.write_all(bytes.as_bytes()).await.unwrap(),
+            Reply::Bytes(bytes) => {
+                stream.write_all(bytes.as_bytes()).await.unwrap();
+                if seen.length() != seen.body.len() {
+                    return;
+                }
+            }
             Reply::Late(after, bytes) => {
                 tokio::time::sleep(after).await;
                 stream.write_all(bytes.as_bytes()).await.unwrap();
@@ -197,19 +223,25 @@ async fn connection(mut stream: TcpStream, state: Arc<State>) {
 fn status(state: &State) -> Reply {
     let (role, epoch) = *state.role.lock().unwrap();
     let id = format!("replica-{}", state.number);
-    let status = json!({"service": "replica", "id": id, "role": role, "epoch": epoch, "executed_slot": 7, "hash": "x"});
+    let quorum_answers = state.quorum_answers.load(Ordering::Relaxed);
+    let status = json!({
+        "service": "replica", "id": id, "role": role, "epoch": epoch, "executed_slot": 7,
+        "quorum_answers": quorum_answers, "lag_ms": 1, "hash": "x",
+    });
     Reply::ok(&status.to_string())
 }
 
-async fn read_request(stream: &mut TcpStream) -> Option<Seen> {
+async fn read_request(stream: &mut TcpStream, state: &State) -> Option<Seen> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);
     }
     let head = String::from_utf8(head).unwrap().trim_end().to_owned();
     let mut seen = Seen { head, body: String::new() };
-    let length = seen.field("content-length").first().map_or(0, |length| length.parse().unwrap());
-    let mut body = vec![0; length];
+    if seen.length() > state.longest_body.load(Ordering::Relaxed) {
+        return Some(seen);
+    }
+    let mut body = vec![0; seen.length()];
     stream.read_exact(&mut body).await.ok()?;
     seen.body = String::from_utf8(body).unwrap();
     Some(seen)

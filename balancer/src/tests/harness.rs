@@ -35,6 +35,11 @@ pub(super) struct Setup {
     pub(super) bodies: BodyLimits,
     pub(super) pace: Pace,
     pub(super) thresholds: Thresholds,
+    pub(super) slow_read_after: Duration,
+}
+
+pub(super) fn thresholds(unhealthy_after: u32, healthy_after: u32) -> Thresholds {
+    Thresholds { unhealthy_after, healthy_after, behind_after: Duration::from_secs(5) }
 }
 
 impl Default for Setup {
@@ -45,7 +50,8 @@ impl Default for Setup {
             limits: Limits::default(),
             bodies: BodyLimits { body_bytes: 1_000, buffered_bytes: 1_000_000 },
             pace: Pace { interval: Duration::from_secs(3_600), timeout: Duration::from_secs(5) },
-            thresholds: Thresholds { unhealthy_after: 100, healthy_after: 1 },
+            thresholds: thresholds(100, 1),
+            slow_read_after: Duration::from_secs(3_600),
         }
     }
 }
@@ -55,7 +61,7 @@ impl Setup {
     pub(super) fn with_checks() -> Self {
         Self {
             pace: Pace { interval: Duration::from_millis(20), timeout: Duration::from_millis(200) },
-            thresholds: Thresholds { unhealthy_after: 2, healthy_after: 2 },
+            thresholds: thresholds(2, 2),
             ..Self::default()
         }
     }
@@ -65,7 +71,12 @@ impl Setup {
         let address = listener.local_addr().unwrap();
         let name: shared::ids::Name = "balancer-1".parse().unwrap();
         let endpoints = Endpoints::new(self.thresholds);
-        let proxy = Arc::new(Proxy::new(name.clone(), Arc::clone(&endpoints), self.bodies));
+        let proxy = Arc::new(Proxy::new(
+            name.clone(),
+            Arc::clone(&endpoints),
+            self.bodies,
+            self.slow_read_after,
+        ));
         let front = Front::new(
             Identity::new(Service::Balancer, name),
             Arc::clone(&endpoints),

@@ -4,9 +4,9 @@ use shared::ids::Instance;
 use shared::message::Member;
 use tokio::sync::mpsc;
 
-use super::fake::{Fake, Reply};
-use super::harness::Setup;
-use crate::pool::Pool;
+use super::fake::{Fake, Reply, Seen};
+use super::harness::{Setup, problem};
+use crate::pool::{Intent, Pool};
 
 /// The number of the primary, 0 for none.
 fn primary(pool: &Pool) -> u64 {
@@ -22,6 +22,51 @@ async fn mutations_follow_the_primary_of_the_higher_epoch() {
     two.set_role("primary", 2);
     balancer.until(|pool| primary(pool) == 2).await;
     assert_eq!(balancer.put("/v1/kv/k", "value").await.body, "two");
+}
+
+#[tokio::test]
+async fn a_replica_cut_off_from_the_acceptors_gets_local_reads_and_nobody_waits_for_it() {
+    let script = |seen: &Seen| match seen.line() {
+        "GET /v1/kv/k HTTP/1.1" => Reply::Hang,
+        _ => Reply::ok("cut off"),
+    };
+    let (one, two) = (Fake::start(1, |_| Reply::ok("one")).await, Fake::start(2, script).await);
+    let balancer = Setup::with_checks().start(&[&one, &two]).await;
+    let cut_off = async {
+        while two.seen().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        two.set_quorum_answers(false);
+    };
+    // One of these waits at the replica that is being cut off.
+    let (first, second, ()) =
+        tokio::join!(balancer.get("/v1/kv/k"), balancer.get("/v1/kv/k"), cut_off);
+    assert_eq!([first.body, second.body], ["one", "one"]);
+    for _ in 0..4 {
+        assert_eq!(balancer.get("/v1/kv/k").await.body, "one");
+    }
+    let mut local = [(); 2].map(|()| String::new());
+    for body in &mut local {
+        *body = balancer.get("/v1/kv/k?consistency=local").await.body;
+    }
+    local.sort_unstable();
+    assert_eq!(local, ["cut off", "one"]);
+    two.set_quorum_answers(true);
+    balancer.until(|pool| pool.able(Intent::Read) == 2).await;
+}
+
+#[tokio::test]
+async fn where_no_replica_has_a_quorum_reads_are_refused_at_once_and_local_ones_answered() {
+    let one = Fake::start(1, |_| Reply::ok("one")).await;
+    let balancer = Setup::with_checks().start(&[&one]).await;
+    one.set_quorum_answers(false);
+    balancer.until(|pool| pool.able(Intent::Read) == 0).await;
+    let answer = balancer.get("/v1/kv/k").await;
+    assert_eq!(answer.problem(), problem("no-quorum", 503, None));
+    assert_eq!(answer.headers["retry-after"], "1");
+    assert_eq!(balancer.get("/v1/kv/k?consistency=local").await.body, "one");
+    assert_eq!(balancer.get("/v1/cluster").await.body, "one");
+    assert_eq!(balancer.put("/v1/kv/k", "value").await.body, "one");
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ async fn the_status_names_the_endpoints_their_health_and_counts() {
     assert_eq!(status["endpoints"][0]["failures"].take(), json!(1 + retried));
     assert_eq!(status["endpoints"][0]["requests"].take(), json!(1 + retried));
     status["retries"].take();
-    let common = json!({"healthy": true, "health": "healthy", "epoch": 1, "executed_slot": 7, "in_flight": 0, "checks": 1, "check_failures": 0});
+    let common = json!({"healthy": true, "health": "healthy", "reads": "current", "epoch": 1, "executed_slot": 7, "in_flight": 0, "checks": 1, "check_failures": 0});
     let endpoint = |own: serde_json::Value| {
         let mut endpoint = common.clone();
         endpoint.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
@@ -32,7 +32,7 @@ async fn the_status_names_the_endpoints_their_health_and_counts() {
     };
     let expected = json!({
         "service": "balancer", "id": "balancer-1", "version": null, "pid": null, "uptime_ms": null,
-        "primary": "replica-1", "healthy": 2, "requests": null, "forwarded": 2, "retries": null, "refusals": 1,
+        "primary": "replica-1", "healthy": 2, "linearizable": 2, "requests": null, "forwarded": 2, "retries": null, "refusals": 1,
         "endpoints": [
             endpoint(json!({"id": "replica-1", "url": one.url, "role": "primary", "requests": null, "failures": null})),
             endpoint(json!({"id": "replica-2", "url": two.url, "role": "backup", "requests": 1, "failures": 0})),

@@ -130,7 +130,7 @@ fn not_released(reason: &NotReleased) -> Problem {
             Problem::timeout("the read was not released in time: it took too long")
         }
         NotReleased::Refused(Refusal::GivenUp(stall @ (Stall::NoQuorum | Stall::NoLeader))) => {
-            no_quorum(stall)
+            Problem::no_quorum(stall.to_string())
         }
         NotReleased::Refused(Refusal::GivenUp(stall @ Stall::Overloaded(_))) => {
             Problem::unavailable(stall.to_string())
@@ -176,16 +176,12 @@ fn not_applied(reason: &NotApplied) -> Problem {
         NotApplied::Unreadable(_) => {
             Problem::bad_request(reason.to_string()).with_retryable(Retryable::No)
         }
-        NotApplied::GivenUp(stall @ (Stall::NoQuorum | Stall::NoLeader)) => no_quorum(stall),
+        NotApplied::GivenUp(stall @ (Stall::NoQuorum | Stall::NoLeader)) => {
+            Problem::no_quorum(stall.to_string())
+        }
         NotApplied::GivenUp(Stall::Overloaded(_)) => Problem::unavailable(reason.to_string()),
         NotApplied::GivenUp(Stall::Slow) => Problem::timeout(reason.to_string()),
     }
-}
-
-fn no_quorum(stall: &Stall) -> Problem {
-    let (kind, title) = ("urn:synod:problem:no-quorum", "No quorum");
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, kind, title, stall.to_string())
-        .with_retry_after(RETRY_AFTER)
 }
 
 fn unknown(detail: &str) -> Problem {

@@ -1,0 +1,167 @@
+//! One request, sent to as many replicas as is safe and of use.
+
+use std::sync::atomic::Ordering;
+
+use axum::body::Body;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use http::Response;
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use shared::ids::Name;
+use shared::problem::{self, Problem};
+use shared::telemetry::{self, RequestTrace};
+
+use super::{Buffered, Proxy, SLACK};
+use crate::endpoints::InFlight;
+use crate::headers::strip_hop_by_hop;
+use crate::pool::{EndpointId, Intent, Pool};
+use crate::retry::{self, Failure};
+
+/// The longest problem of a replica that is looked into, in bytes. A longer one counts as
+/// an answer that broke off.
+const MAX_PROBLEM_BYTES: usize = 64 * 1024;
+/// Replicas that one read waits for at once: enough to get past one that hangs and one
+/// that is slow, few enough that slowness of all is not made much worse.
+const MAX_AT_ONCE: usize = 3;
+
+/// What an attempt came to.
+enum Attempt {
+    /// An answer for the client.
+    Answer(Response<Body>),
+    /// An answer for the client, unless another replica has a better one.
+    NotNow(Response<Body>),
+    /// The replica became unable to answer a read while that waited for it.
+    Lost,
+    Failed(Failure),
+}
+
+impl Proxy {
+    /// Sends the request to one replica after another: to the next when one has failed,
+    /// or is slow to answer a read. Each is asked once; the first good answer counts.
+    pub(super) async fn forward_buffered(
+        &self,
+        request: &Buffered,
+        trace: &RequestTrace,
+    ) -> Result<Response<Body>, Problem> {
+        let mut tried: Vec<EndpointId> = Vec::new();
+        let mut running = FuturesUnordered::new();
+        let mut last: Option<Result<Response<Body>, Problem>> = None;
+        loop {
+            let has_time = tried.is_empty() || !request.deadline.remaining().is_zero();
+            if has_time && running.len() < MAX_AT_ONCE {
+                if let Some(in_flight) = self.endpoints.begin(request.intent, &tried) {
+                    tried.push(in_flight.target().id);
+                    self.count(trace, tried.len());
+                    running.push(self.attempt(request, in_flight));
+                }
+            }
+            let (name, attempt) = tokio::select! {
+                Some(ended) = running.next() => ended,
+                () = self.slow(request.intent), if !running.is_empty() => continue,
+                else => break,
+            };
+            telemetry::attribute(trace.span(), "endpoint", name.to_string());
+            match attempt {
+                Attempt::Answer(response) => return Ok(response),
+                Attempt::NotNow(response) => last = Some(Ok(response)),
+                Attempt::Lost => {}
+                Attempt::Failed(failure) => {
+                    tracing::debug!(endpoint = %name, ?failure, "an attempt failed");
+                    let problem = retry::give_up(request.intent, name.as_str(), &failure);
+                    if !retry::may_go_elsewhere(request.intent, &failure) {
+                        return Err(problem);
+                    }
+                    last = Some(Err(problem));
+                }
+            }
+        }
+        last.unwrap_or_else(|| Err(self.nobody_able(request.intent)))
+    }
+
+    fn count(&self, trace: &RequestTrace, attempt: usize) {
+        if attempt > 1 {
+            self.totals.retries.fetch_add(1, Ordering::Relaxed);
+        }
+        let attempt = i64::try_from(attempt).unwrap_or(i64::MAX);
+        telemetry::attribute(trace.span(), "attempt", attempt);
+    }
+
+    /// Waits until those who were asked are slow.
+    async fn slow(&self, intent: Intent) {
+        if retry::may_be_asked_twice(intent) {
+            tokio::time::sleep(self.slow_read_after).await;
+        } else {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn nobody_able(&self, intent: Intent) -> Problem {
+        let counts = |pool: &Pool| (pool.endpoints().count(), pool.healthy());
+        let (known, healthy) = self.endpoints.read(counts);
+        retry::nobody_able(intent, known, healthy)
+    }
+
+    /// Sends the request to one replica, which is named beside what came of it.
+    async fn attempt(&self, request: &Buffered, in_flight: InFlight) -> (Name, Attempt) {
+        let name = in_flight.target().member.name.clone();
+        (name, self.send(request, in_flight).await)
+    }
+
+    async fn send(&self, request: &Buffered, in_flight: InFlight) -> Attempt {
+        let Some(outgoing) = request.to(&in_flight.target().member.url) else {
+            in_flight.failed();
+            return Attempt::Failed(Failure::NeverSent("its URL is none".to_owned()));
+        };
+        let limit = request.deadline.at() + SLACK;
+        let sent = tokio::time::timeout_at(limit, self.upstream.send(outgoing));
+        let sent = match request.intent {
+            Intent::Mutation => sent.await,
+            // A read needs not wait for a replica that cannot answer it any more: it loses
+            // nothing by starting again elsewhere.
+            Intent::Read | Intent::LocalRead => tokio::select! {
+                sent = sent => sent,
+                () = self.endpoints.lost(in_flight.target().id, request.intent) => {
+                    return Attempt::Lost;
+                }
+            },
+        };
+        match sent {
+            Ok(Ok(response)) => {
+                in_flight.answered();
+                tokio::time::timeout_at(limit, judge(request.intent, response))
+                    .await
+                    .unwrap_or(Attempt::Failed(Failure::TimedOut(request.deadline.timeout())))
+            }
+            // It may be the request's fault; if it is the replica's, the checks will tell.
+            Ok(Err(failure @ Failure::NotTaken(_))) => Attempt::Failed(failure),
+            Ok(Err(failure)) => {
+                in_flight.failed();
+                Attempt::Failed(failure)
+            }
+            // Whose fault that is, the checks will tell.
+            Err(_) => Attempt::Failed(Failure::TimedOut(request.deadline.timeout())),
+        }
+    }
+}
+
+/// Makes an answer ready for the client. Of a doubtful one it reads the problem, to see
+/// whether another replica may do better.
+async fn judge(intent: Intent, response: Response<Incoming>) -> Attempt {
+    let (mut parts, body) = response.into_parts();
+    strip_hop_by_hop(&mut parts.headers);
+    if !retry::is_doubtful(intent, parts.status) {
+        return Attempt::Answer(Response::from_parts(parts, Body::new(body)));
+    }
+    let body = match Limited::new(body, MAX_PROBLEM_BYTES).collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(error) => return Attempt::Failed(Failure::Broken(error.to_string())),
+    };
+    let problem: Option<problem::Body> = serde_json::from_slice(&body).ok();
+    let response = Response::from_parts(parts, Body::from(body));
+    if retry::is_not_now(intent, problem.as_ref()) {
+        Attempt::NotNow(response)
+    } else {
+        Attempt::Answer(response)
+    }
+}

@@ -1,0 +1,147 @@
+//! A connection to a replica that looks for an answer when it cannot write.
+//!
+//! A replica may answer before it has read a request whole (it is too long, or asks for
+//! what is not supported) and close. What is still to be written then fails, but the
+//! answer has arrived and can be read. hyper gives a connection up at the first failed
+//! write; so this one keeps such a failure to itself, drops what was to be written, and
+//! lets the reading find out: an answer, or the end without one. The socket is closed by
+//! then, so reading ends at once, and no other request is sent on it.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+/// Bytes read at once of an answer that is found so: enough for most problems.
+const PIECE: usize = 4096;
+
+/// The replica closed before it had taken the request whole, and without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("it closed before it took the whole request: {0}")]
+pub(super) struct NotTaken(io::ErrorKind);
+
+impl NotTaken {
+    fn error(kind: io::ErrorKind) -> io::Error {
+        io::Error::new(kind, Self(kind))
+    }
+}
+
+/// How far writing has come.
+#[derive(Clone, Copy, Debug)]
+enum Writing {
+    /// All was taken that there was to write.
+    Done,
+    /// There is more than the replica takes.
+    Blocked,
+    /// It failed so. Nothing is written any more.
+    Failed(io::ErrorKind),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Stream {
+    tcp: TokioIo<TcpStream>,
+    writing: Writing,
+}
+
+impl Stream {
+    pub(super) fn new(tcp: TokioIo<TcpStream>) -> Self {
+        Self { tcp, writing: Writing::Done }
+    }
+
+    /// Writes, or drops, what is `len` bytes long.
+    fn write(
+        &mut self,
+        len: usize,
+        write: impl FnOnce(Pin<&mut TokioIo<TcpStream>>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Writing::Failed(_) = self.writing {
+            return Poll::Ready(Ok(len));
+        }
+        let written = write(Pin::new(&mut self.tcp));
+        self.writing = match &written {
+            Poll::Ready(Ok(_)) => Writing::Done,
+            Poll::Pending => Writing::Blocked,
+            Poll::Ready(Err(error)) => Writing::Failed(error.kind()),
+        };
+        match written {
+            Poll::Ready(Err(_)) => Poll::Ready(Ok(len)),
+            Poll::Ready(Ok(_)) | Poll::Pending => written,
+        }
+    }
+
+    /// Reads what came before the end, after writing has failed.
+    fn poll_read_rest(
+        &mut self,
+        context: &mut Context<'_>,
+        mut buffer: ReadBufCursor<'_>,
+        failed: io::ErrorKind,
+    ) -> Poll<io::Result<()>> {
+        let mut bytes = [0; PIECE];
+        let room = buffer.remaining().min(PIECE);
+        let mut piece = ReadBuf::new(&mut bytes[..room]);
+        let read = ready!(Pin::new(&mut self.tcp).poll_read(context, piece.unfilled()));
+        if read.is_err() || piece.filled().is_empty() {
+            return Poll::Ready(Err(NotTaken::error(failed)));
+        }
+        buffer.put_slice(piece.filled());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        self.tcp.connected()
+    }
+}
+
+impl Read for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.writing {
+            Writing::Done => Pin::new(&mut self.tcp).poll_read(context, buffer),
+            Writing::Blocked => Pin::new(&mut self.tcp)
+                .poll_read(context, buffer)
+                .map_err(|error| NotTaken::error(error.kind())),
+            Writing::Failed(kind) => self.poll_read_rest(context, buffer, kind),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.write(bytes.len(), |tcp| tcp.poll_write(context, bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let len = slices.iter().map(|slice| slice.len()).sum();
+        self.write(len, |tcp| tcp.poll_write_vectored(context, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(context)
+    }
+}
