@@ -7,8 +7,8 @@ mod bad_starts;
 mod conventions;
 mod kill_each_role;
 mod no_quorum;
-mod real_tree;
 mod traces;
+mod tree;
 mod up;
 
 use std::path::Path;

@@ -14,11 +14,7 @@
 //! holds every replica to it, and both checkers of
 //! [`linearizability`](crate::linearizability) to what was heard; [`summary`] says what
 //! it all came to.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "the harness runs real processes in real time, and says what a machine does not let it do"
-)]
+#![expect(clippy::disallowed_methods, reason = "the harness runs real processes in real time")]
 
 pub mod cluster;
 pub mod disk;

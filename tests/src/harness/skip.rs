@@ -1,6 +1,8 @@
 //! Scenarios that a machine does not let run: said aloud, and an error where they must
 //! run.
 
+use std::io::Write as _;
+
 use anyhow::{Result, bail};
 
 /// Set where everything must run that can: a machine that is meant to have root, strace
@@ -15,6 +17,7 @@ pub fn skipped(reason: &str) -> Result<()> {
     if std::env::var_os(MUST_RUN).is_some_and(|value| !value.is_empty() && value != "0") {
         bail!("{MUST_RUN} is set, and yet a scenario cannot run: {reason}");
     }
-    println!("SKIPPED: {reason}");
+    // Not by `println!`: of a test that passes, nobody would see it.
+    writeln!(std::io::stderr(), "SKIPPED: {reason}")?;
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Real input: the system's C headers go in and come out byte for byte, while the primary
-//! and the leading coordinator die.
+//! A folder of thousands of files, such as people keep source in, goes in and comes out
+//! byte for byte, while the primary and the leading coordinator die.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,27 +7,38 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use tests::harness::cluster::{Cluster, Size, until_reached};
 
 use crate::synod;
 
-const HEADERS: &str = "/usr/include";
 /// Enough to take several seconds.
 const FILES: usize = 4_000;
+/// Most files have fewer bytes than this, and one in [`LARGE`] up to sixteen times as many.
+const USUAL_BYTES: usize = 12 << 10;
+const LARGE: usize = 50;
 /// The default limit on a value, in bytes.
 const MAX_VALUE: usize = 1 << 20;
+/// Names of folders: what has to be encoded in a URL, and what looks as if it was.
+const FOLDERS: [&str; 8] =
+    ["src", "with space", "100%", "%2Fnot", "a+b", "what?", "#include", "gr\u{f6}\u{df}e"];
 
-/// Copies that many headers that fit the limit on a value, and adds the smallest and the
-/// largest file that do.
+/// Writes that many files, among them the smallest and the largest that can be stored.
 fn make_tree(root: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
-    let mut files: BTreeMap<PathBuf, Vec<u8>> = files_below(Path::new(HEADERS))?
-        .into_iter()
-        .filter(|(_, bytes)| bytes.len() <= MAX_VALUE)
-        .take(FILES - 2)
-        .collect();
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let mut files = BTreeMap::new();
     files.insert("sizes/nothing".into(), Vec::new());
     files.insert("sizes/the limit".into(), (0..MAX_VALUE).map(|at| (at % 251) as u8).collect());
-    ensure!(files.len() == FILES, "{HEADERS} holds only {} files", files.len());
+    for number in files.len()..FILES {
+        let folders = (0..random.random_range(1..4)).map(|_| FOLDERS[random.random_range(0..8)]);
+        let mut path: PathBuf = folders.collect();
+        path.push(format!("file-{number}.h"));
+        let most = if number % LARGE == 0 { 16 * USUAL_BYTES } else { USUAL_BYTES };
+        let mut bytes = vec![0; random.random_range(1..most)];
+        random.fill_bytes(&mut bytes);
+        files.insert(path, bytes);
+    }
     for (path, bytes) in &files {
         let path = root.join(path);
         fs::create_dir_all(path.parent().context("a file is in a folder")?)?;
@@ -70,17 +81,18 @@ async fn synod_verb(front: &str, args: &[&str]) -> Result<std::process::Output> 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_real_tree_survives_import_failover_and_export() -> Result<()> {
+async fn a_tree_of_files_survives_import_failover_and_export() -> Result<()> {
     let scratch = tempfile::tempdir()?;
-    let source = scratch.path().join("headers");
+    let source = scratch.path().join("tree");
     let expected = make_tree(&source)?;
     let mut cluster = Cluster::start(synod(), Size::default(), &[]).await?;
     let front = cluster.front().to_owned();
 
     let source = source.to_str().context("a UTF-8 path")?.to_owned();
-    let import = tokio::spawn(async move {
-        synod_verb(&front, &["import", &source, "--prefix", "headers/"]).await
-    });
+    let import =
+        tokio::spawn(
+            async move { synod_verb(&front, &["import", &source, "--prefix", "tree/"]).await },
+        );
     wait_for_keys(&cluster, expected.len() / 3).await?;
     let primary = cluster.primary().await?;
     cluster.service(&primary).kill()?;
@@ -91,7 +103,7 @@ async fn a_real_tree_survives_import_failover_and_export() -> Result<()> {
     import.await??;
 
     let target = scratch.path().join("exported");
-    synod_verb(cluster.front(), &["export", "headers/", target.to_str().context("a UTF-8 path")?])
+    synod_verb(cluster.front(), &["export", "tree/", target.to_str().context("a UTF-8 path")?])
         .await?;
     let actual = files_below(&target)?;
     ensure!(
