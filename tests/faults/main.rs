@@ -11,7 +11,7 @@
 //! | what goes wrong | what must hold | where |
 //! | --- | --- | --- |
 //! | SIGKILL of every role in a loop, of leader and primary at once | nothing acknowledged is lost | [`kill`] |
-//! | SIGSTOP from 0.1 s to 11 s, beyond every time-out of a request; to 33 s, beyond that of idle connections, only from `SYNOD_FAULT_SECONDS=120` on; then SIGCONT | others take over; who wakes up answers nothing from the past | [`pause`] |
+//! | SIGSTOP from 0.1 s to 6 s, beyond every time-out of a client; to 33 s, beyond those of requests and of idle connections, only from `SYNOD_FAULT_SECONDS=120` on; then SIGCONT | others take over; who wakes up answers nothing from the past | [`pause`] |
 //! | connections cut, delayed, half-open, one-way, through a proxy | who is alone answers no one | [`network`] |
 //! | an answer cut after the mutation took effect | the client hears "unknown", and it is there | [`reply_cut`] |
 //! | packets lost, both ways and one way: leader, primary, a minority with both, halves with a bridge, single links, flapping cables, a blackout | who has a quorum goes on within seconds, who has none acknowledges nothing; dead connections hold nobody up | [`partition`] |

@@ -23,8 +23,8 @@
 //! What finite models cannot say: more acceptors, ballots, slots and values than they
 //! have. The simulation goes there, at random.
 //! ```text
-//! cargo test --profile sim -p tests --test model -- --nocapture                      half a minute; every build does it
-//! cargo test --profile sim -p tests --test model -- --nocapture --include-ignored    the larger scopes too: many minutes
+//! cargo test --profile sim -p tests --test model -- --nocapture                      a minute; `.ci/run` does it, less optimised
+//! cargo test --profile sim -p tests --test model -- --nocapture --include-ignored    the larger scopes too, as in `.ci/long`: many minutes
 //! ```
 
 mod check;
