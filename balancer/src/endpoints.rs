@@ -112,7 +112,7 @@ fn log_reads(target: &Target, before: Option<Reads>, after: Option<Reads>) {
     match reads {
         Reads::Local => tracing::warn!(
             endpoint = %name, url,
-            "{name} gets only local reads: no quorum of acceptors answers it"
+            "{name} gets only local reads: no quorum of acceptors answers it, or it lacks slots"
         ),
         Reads::Behind => tracing::warn!(
             endpoint = %name, url,

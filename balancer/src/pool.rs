@@ -225,6 +225,12 @@ impl Pool {
         self.able(Intent::LocalRead)
     }
 
+    /// How many healthy endpoints are answered by a quorum of acceptors.
+    #[must_use]
+    pub fn with_quorum(&self) -> usize {
+        self.reports().filter(|(_, report)| report.quorum_answers).count()
+    }
+
     /// Which reads the endpoint can answer, by its last report.
     #[must_use]
     pub fn reads(&self, endpoint: &Endpoint) -> Reads {

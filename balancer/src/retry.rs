@@ -114,13 +114,22 @@ pub(crate) fn give_up(intent: Intent, endpoint: &str, failure: &Failure) -> Prob
 }
 
 /// What the client is told, at once, when no replica is able to answer: of those that are
-/// known so many are healthy.
-pub(crate) fn nobody_able(intent: Intent, known: usize, healthy: usize) -> Problem {
+/// known so many are healthy, and so many of these are answered by a quorum of acceptors.
+pub(crate) fn nobody_able(
+    intent: Intent,
+    known: usize,
+    healthy: usize,
+    with_quorum: usize,
+) -> Problem {
     let problem = match (known, healthy) {
         (0, _) => Problem::unavailable("no replica is known yet"),
         (known, 0) => {
             Problem::unavailable(format!("none of the {known} known replicas is healthy"))
         }
+        (_, healthy) if with_quorum > 0 => Problem::unavailable(format!(
+            "none of the {healthy} healthy replicas can get all that was chosen; \
+             GET /readyz of each says what it lacks"
+        )),
         (_, healthy) => Problem::no_quorum(format!(
             "no quorum of acceptors answers any of the {healthy} healthy replicas; \
              reads with ?{LOCAL} are answered"
@@ -220,7 +229,7 @@ mod tests {
             (problem.status(), problem.body().outcome),
             (StatusCode::SERVICE_UNAVAILABLE, Some(Outcome::NotApplied))
         );
-        let problem = nobody_able(Intent::Mutation, 3, 0);
+        let problem = nobody_able(Intent::Mutation, 3, 0, 0);
         assert_eq!(
             (problem.status(), problem.body().outcome),
             (StatusCode::SERVICE_UNAVAILABLE, Some(Outcome::NotApplied))
@@ -232,7 +241,7 @@ mod tests {
         for failure in [never_sent(), broken(), Failure::TimedOut(Duration::from_secs(1))] {
             assert_eq!(give_up(Intent::Read, "replica-1", &failure).body().outcome, None);
         }
-        assert_eq!(nobody_able(Intent::Read, 0, 0).body().outcome, None);
+        assert_eq!(nobody_able(Intent::Read, 0, 0, 0).body().outcome, None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use shared::ids::{Epoch, Name, Slot};
 use shared::message::Service;
 
@@ -21,6 +22,8 @@ struct ReplicaStatus {
     quorum_answers: bool,
     /// None while it has never known itself current.
     lag_ms: Option<u64>,
+    /// Slots that it can get nowhere.
+    missing: Option<IgnoredAny>,
 }
 
 /// A status that says nothing of the replica that was asked for.
@@ -58,6 +61,7 @@ pub fn report_of(status: serde_json::Value, name: &Name) -> Result<Report, Statu
         epoch: status.epoch,
         executed_slot: status.executed_slot,
         quorum_answers: status.quorum_answers,
+        is_missing_slots: status.missing.is_some(),
         lag: status.lag_ms.map(Duration::from_millis),
     })
 }
@@ -86,6 +90,7 @@ mod tests {
                 epoch: Epoch(3),
                 executed_slot: Some(Slot(7)),
                 quorum_answers: true,
+                is_missing_slots: false,
                 lag: Some(Duration::from_millis(40)),
             };
             assert_eq!(report("replica", "replica-1", said).unwrap(), expected);

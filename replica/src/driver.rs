@@ -27,7 +27,7 @@ use tracing::Span;
 use crate::replica::Replica;
 use crate::replica::config::Config;
 use crate::replica::event::{Answer, Input, Refusal, RequestId};
-use crate::replica::status::{Identity, Recovered};
+use crate::replica::status::{Identity, Missing, Recovered};
 use crate::store::{StoreError, Writer};
 use calls::Calls;
 use executor::Job;
@@ -114,7 +114,7 @@ enum Pending {
 struct Driver {
     core: Replica,
     started: Instant,
-    time_ms: u64,
+    missing: Option<Missing>,
     timers: Timers,
     pending: BTreeMap<RequestId, Pending>,
     batches: BatchSpans,
@@ -129,12 +129,12 @@ struct Hands {
 impl Driver {
     fn new(parts: &Parts) -> Self {
         let meta = parts.writer.meta().clone();
-        let (time_ms, durable_below) = (meta.time_ms, parts.writer.durable_below());
+        let durable_below = parts.writer.durable_below();
         let recovered = Recovered { cluster: parts.cluster, meta, durable_below };
         Self {
             core: Replica::new(parts.config.clone(), parts.identity.clone(), recovered),
             started: Instant::now(),
-            time_ms,
+            missing: None,
             timers: Timers::default(),
             pending: BTreeMap::new(),
             batches: BatchSpans::default(),
@@ -142,11 +142,17 @@ impl Driver {
     }
 
     fn publishable(&self) -> Published {
-        Published {
-            status: self.core.status(self.started.elapsed()),
-            started: self.started,
-            time_ms: self.time_ms,
+        Published { status: self.core.status(self.started.elapsed()), started: self.started }
+    }
+
+    /// Says in the log, once, that slots are missing, and that they no longer are.
+    fn say_what_is_missing(&mut self, missing: Option<Missing>) {
+        match (self.missing, missing) {
+            (None, Some(missing)) => tracing::error!("{missing}"),
+            (Some(_), None) => tracing::info!("the slots that were missing have come"),
+            (None, None) | (Some(_), Some(_)) => {}
         }
+        self.missing = missing;
     }
 
     async fn run(
@@ -186,7 +192,9 @@ impl Driver {
             if let Err(error) = stepped {
                 break Err(error);
             }
-            publish.send_replace(self.publishable());
+            let published = self.publishable();
+            self.say_what_is_missing(published.status.missing);
+            publish.send_replace(published);
         };
         // Whoever still has something to say must not wait for somebody to listen.
         drop(input_queue);

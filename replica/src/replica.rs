@@ -62,7 +62,7 @@ use crate::replica::fetching::Fetching;
 use crate::replica::learner::Learner;
 use crate::replica::members::Members;
 use crate::replica::quorum_read::QuorumReads;
-pub use crate::replica::status::{Identity, Leader, LogPage, Recovered, Status};
+pub use crate::replica::status::{Identity, Leader, LogPage, Missing, Recovered, Status};
 
 /// The pure replica.
 #[derive(Clone, Debug)]
@@ -221,7 +221,15 @@ impl Replica {
             waiting_reads: self.waiting_reads(),
             current_as_of: self.reads.current_as_of(),
             quorum_answers: self.reads.quorum_answers(),
+            missing: self.missing(),
         }
+    }
+
+    /// Slots that acceptors have trimmed come from other replicas or not at all.
+    fn missing(&self) -> Option<Missing> {
+        let (from, trimmed_below) = (self.learner.learned_below(), self.reads.trimmed_below());
+        let is_missing = from < trimmed_below && self.fetching.all_failed();
+        is_missing.then_some(Missing { from, trimmed_below })
     }
 
     /// Runs every `invariant_…` of the replica and its parts.

@@ -10,6 +10,7 @@ mod no_quorum;
 mod traces;
 mod tree;
 mod up;
+mod wiped;
 
 use std::path::Path;
 

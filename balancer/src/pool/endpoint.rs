@@ -70,7 +70,8 @@ impl Role {
 /// Which reads a replica can answer. The later, the fitter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reads {
-    /// Only local ones: no quorum of acceptors answers it.
+    /// Only local ones: no quorum of acceptors answers it, or it lacks slots that nobody
+    /// has.
     Local,
     /// Linearizable ones once it has caught up, which may be too late.
     Behind,
@@ -101,6 +102,8 @@ pub struct Report {
     pub executed_slot: Option<Slot>,
     /// Whether a quorum of acceptors answered it lately.
     pub quorum_answers: bool,
+    /// Whether it lacks chosen slots that it can get nowhere.
+    pub is_missing_slots: bool,
     /// How long ago it last knew itself current; none while it never has.
     pub lag: Option<Duration>,
 }
@@ -109,7 +112,7 @@ impl Report {
     /// What it says of the reads that the replica can answer.
     pub(super) fn reads(self, behind_after: Duration) -> Reads {
         match self.lag {
-            _ if !self.quorum_answers => Reads::Local,
+            _ if !self.quorum_answers || self.is_missing_slots => Reads::Local,
             Some(lag) if lag <= behind_after => Reads::Current,
             Some(_) | None => Reads::Behind,
         }

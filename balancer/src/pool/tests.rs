@@ -22,6 +22,7 @@ fn report(role: Role, epoch: u64) -> Option<Report> {
         epoch: Epoch(epoch),
         executed_slot: Some(Slot(7)),
         quorum_answers: true,
+        is_missing_slots: false,
         lag: Some(Duration::from_secs(1)),
     })
 }
@@ -148,6 +149,10 @@ fn a_replica_that_never_was_current_is_behind() {
     let id = id_of(&pool, 1);
     pool.checked(id, report(Role::Backup, 1).map(|report| Report { lag: None, ..report }));
     assert_eq!(pool.reads(pool.endpoint(id).unwrap()), Reads::Behind);
+    let missing = |report| Report { lag: None, is_missing_slots: true, ..report };
+    pool.checked(id, report(Role::Backup, 1).map(missing));
+    assert_eq!(pool.reads(pool.endpoint(id).unwrap()), Reads::Local, "and may never be");
+    assert_eq!((pool.able(Intent::Read), pool.with_quorum()), (0, 1));
 }
 
 #[test]

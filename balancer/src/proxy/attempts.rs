@@ -15,7 +15,7 @@ use shared::telemetry::{self, RequestTrace};
 use super::{Buffered, Proxy, SLACK};
 use crate::endpoints::InFlight;
 use crate::headers::strip_hop_by_hop;
-use crate::pool::{EndpointId, Intent, Pool};
+use crate::pool::{EndpointId, Intent};
 use crate::retry::{self, Failure};
 
 /// The longest problem of a replica that is looked into, in bytes. A longer one counts as
@@ -49,12 +49,13 @@ impl Proxy {
         let mut last: Option<Result<Response<Body>, Problem>> = None;
         loop {
             let has_time = tried.is_empty() || !request.deadline.remaining().is_zero();
-            if has_time && running.len() < MAX_AT_ONCE {
-                if let Some(in_flight) = self.endpoints.begin(request.intent, &tried) {
-                    tried.push(in_flight.target().id);
-                    self.count(trace, tried.len());
-                    running.push(self.attempt(request, in_flight));
-                }
+            if has_time
+                && running.len() < MAX_AT_ONCE
+                && let Some(in_flight) = self.endpoints.begin(request.intent, &tried)
+            {
+                tried.push(in_flight.target().id);
+                self.count(trace, tried.len());
+                running.push(self.attempt(request, in_flight));
             }
             let (name, attempt) = tokio::select! {
                 Some(ended) = running.next() => ended,
@@ -97,9 +98,10 @@ impl Proxy {
     }
 
     fn nobody_able(&self, intent: Intent) -> Problem {
-        let counts = |pool: &Pool| (pool.endpoints().count(), pool.healthy());
-        let (known, healthy) = self.endpoints.read(counts);
-        retry::nobody_able(intent, known, healthy)
+        let [known, healthy, with_quorum] = self
+            .endpoints
+            .read(|pool| [pool.endpoints().count(), pool.healthy(), pool.with_quorum()]);
+        retry::nobody_able(intent, known, healthy, with_quorum)
     }
 
     /// Sends the request to one replica, which is named beside what came of it.

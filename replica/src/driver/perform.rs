@@ -112,7 +112,6 @@ impl Driver {
     }
 
     fn note_executed(&mut self, report: &ExecutionReport) {
-        self.time_ms = report.meta.time_ms;
         for executed in &report.slots {
             match &executed.outcome {
                 SlotOutcome::Batch { epoch, number, outcomes: _ } => {

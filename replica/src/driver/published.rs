@@ -14,19 +14,15 @@ pub(crate) struct Published {
     pub(crate) status: Status,
     /// When the core's time began.
     pub(crate) started: Instant,
-    /// The time of the newest executed batch, in milliseconds since 1970.
-    pub(crate) time_ms: u64,
 }
 
 impl Published {
-    /// How long ago the replica last knew itself current. While it never has in this
-    /// life, all that is known of the state's age is the time of the newest mutation in
-    /// it: the state was current then, and maybe later.
-    pub(crate) fn lag(&self) -> Duration {
-        match self.status.current_as_of {
-            Some(then) => self.started.elapsed().saturating_sub(then),
-            None => Duration::from_millis(now_ms().saturating_sub(self.time_ms)),
-        }
+    /// How long ago the replica last knew itself current; none while it never has in this
+    /// life. Nothing else says how old the state is: its newest mutation may be of
+    /// yesterday and the last one, or the last but a thousand.
+    pub(crate) fn lag(&self) -> Option<Duration> {
+        let then = self.status.current_as_of?;
+        Some(self.started.elapsed().saturating_sub(then))
     }
 }
 

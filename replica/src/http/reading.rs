@@ -50,14 +50,19 @@ pub(super) async fn released_from(
     let deadline = Deadline::of(headers)?;
     let words = [("linearizable", Consistency::Linearizable), ("local", Consistency::Local)];
     let consistency = query.one_of(CONSISTENCY, &words)?;
+    let published = || app.driver.published();
     let min_revision = min_revision(headers)?.max(shown);
     match consistency {
         Consistency::Linearizable => app.driver.read(deadline).await?,
+        // Its age could not be told, and it may be empty for want of everything.
+        Consistency::Local if published().lag().is_none() => {
+            return Err(Refused::NeverCurrent { missing: published().status.missing });
+        }
         Consistency::Local => {}
     }
     at_least(app, min_revision, deadline).await?;
     let is_local = consistency == Consistency::Local;
-    Ok(Released { lag: is_local.then(|| app.driver.published().lag()) })
+    Ok(Released { lag: if is_local { published().lag() } else { None } })
 }
 
 /// Waits until the state is at the revision.

@@ -11,6 +11,7 @@ use crate::driver::NotReleased;
 use crate::http::request::conditions::etag;
 use crate::http::request::path::text_of;
 use crate::replica::event::{NotApplied, Refusal, Stall};
+use crate::replica::status::Missing;
 use crate::store::{ReadError, StoreError};
 
 /// Why a request of the client API has no success to answer with.
@@ -24,6 +25,8 @@ pub(super) enum Refused {
     NotReleased(NotReleased),
     /// The state did not come to `Synod-Min-Revision` in time.
     Behind { wanted: Revision, reason: NotReleased },
+    /// The read is a local one, and this replica does not know how old its state is.
+    NeverCurrent { missing: Option<Missing> },
     /// The state was not read.
     Read(ReadError),
     /// There is no such key.
@@ -81,6 +84,7 @@ impl From<Refused> for Problem {
             }
             Refused::NotReleased(reason) => not_released(&reason),
             Refused::Behind { wanted, reason } => behind(wanted, &reason),
+            Refused::NeverCurrent { missing } => never_current(missing),
             Refused::Read(error) => not_read(&error),
             Refused::NoSuchKey { key, revision } => Self::not_found(format!(
                 "there is no key {:?} at revision {revision}",
@@ -132,11 +136,19 @@ fn not_released(reason: &NotReleased) -> Problem {
         NotReleased::Refused(Refusal::GivenUp(stall @ (Stall::NoQuorum | Stall::NoLeader))) => {
             Problem::no_quorum(stall.to_string())
         }
-        NotReleased::Refused(Refusal::GivenUp(stall @ Stall::Overloaded(_))) => {
-            Problem::unavailable(stall.to_string())
-        }
+        NotReleased::Refused(Refusal::GivenUp(
+            stall @ (Stall::Overloaded(_) | Stall::Missing(_)),
+        )) => Problem::unavailable(stall.to_string()),
         NotReleased::Closed => Problem::unavailable(reason.to_string()),
     }
+}
+
+fn never_current(missing: Option<Missing>) -> Problem {
+    let why = missing.map(|missing| format!(": {missing}")).unwrap_or_default();
+    Problem::unavailable(format!(
+        "this replica has not known itself current since it started, so that nobody knows how \
+         old its state is{why}"
+    ))
 }
 
 fn behind(wanted: Revision, reason: &NotReleased) -> Problem {
@@ -179,7 +191,9 @@ fn not_applied(reason: &NotApplied) -> Problem {
         NotApplied::GivenUp(stall @ (Stall::NoQuorum | Stall::NoLeader)) => {
             Problem::no_quorum(stall.to_string())
         }
-        NotApplied::GivenUp(Stall::Overloaded(_)) => Problem::unavailable(reason.to_string()),
+        NotApplied::GivenUp(Stall::Overloaded(_) | Stall::Missing(_)) => {
+            Problem::unavailable(reason.to_string())
+        }
         NotApplied::GivenUp(Stall::Slow) => Problem::timeout(reason.to_string()),
     }
 }

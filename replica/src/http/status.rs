@@ -14,7 +14,7 @@ use shared::wire;
 use super::App;
 use crate::driver::Published;
 use crate::machine::chain::ChainHash;
-use crate::replica::status::{Leader, Status};
+use crate::replica::status::{Leader, Missing, Status};
 
 /// Not having known itself current for longer than this makes a replica not ready: a few
 /// probes went unanswered.
@@ -37,8 +37,10 @@ pub(super) struct ReplicaStatus {
     chosen_below: Slot,
     revision: Revision,
     hash: ChainHash,
-    lag_ms: u64,
+    /// None while it has not known itself current since it started.
+    lag_ms: Option<u64>,
     quorum_answers: bool,
+    missing: Option<Missing>,
     queued_mutations: usize,
     flying_mutations: usize,
     waiting_reads: usize,
@@ -79,7 +81,8 @@ impl RenderedLeader {
 /// The status now.
 pub(super) fn status_of(app: &App) -> impl Serialize + use<> {
     let published = app.driver.published();
-    let lag_ms = u64::try_from(published.lag().as_millis()).unwrap_or(u64::MAX);
+    let millis = |lag: Duration| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
+    let lag_ms = published.lag().map(millis);
     let status = published.status;
     app.identity.status(ReplicaStatus {
         url: app.url.to_string(),
@@ -98,6 +101,7 @@ pub(super) fn status_of(app: &App) -> impl Serialize + use<> {
         hash: status.hash,
         lag_ms,
         quorum_answers: status.quorum_answers,
+        missing: status.missing,
         queued_mutations: status.queued_mutations,
         flying_mutations: status.flying_mutations,
         waiting_reads: status.waiting_reads,
@@ -119,15 +123,23 @@ pub(super) fn checks(published: &Published, acceptors: usize) -> Vec<Check> {
     };
     let no_view =
         || "no view was executed yet: a leading coordinator proposes the first one".to_owned();
-    let lag = published.lag();
     let stale = || {
-        format!(
-            "last knew itself current {lag:?} ago; a quorum of acceptors does not answer, or catching up takes time"
-        )
+        let since = match published.lag() {
+            Some(lag) if lag <= READY_LAG => return None,
+            Some(lag) => format!("last knew itself current {lag:?} ago"),
+            None => "has not known itself current since it started".to_owned(),
+        };
+        let why = if status.quorum_answers {
+            "it has yet to catch up"
+        } else {
+            "no quorum of acceptors answers it"
+        };
+        Some(format!("{since}: {why}"))
     };
     vec![
         Check::new("cluster", status.cluster.is_none().then(no_cluster)),
         Check::new("view", status.view.is_none().then(no_view)),
-        Check::new("current", (lag > READY_LAG).then(stale)),
+        Check::new("log", status.missing.map(|missing| missing.to_string())),
+        Check::new("current", stale()),
     ]
 }

@@ -9,6 +9,7 @@ use shared::ids::{Name, Slot};
 
 use crate::machine::command::Unreadable;
 use crate::machine::execute::CommandOutcome;
+use crate::replica::status::Missing;
 
 /// What came of a mutation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +80,9 @@ pub enum Stall {
     /// A quorum of acceptors doesn't answer.
     #[error("no quorum of acceptors answers")]
     NoQuorum,
+    /// Slots are missing that nobody has.
+    #[error("{0}")]
+    Missing(Missing),
     /// No coordinator is known to lead.
     #[error("no coordinator leads")]
     NoLeader,

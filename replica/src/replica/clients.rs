@@ -119,6 +119,8 @@ impl Replica {
     fn stall(&self, now: Duration) -> Stall {
         if !self.reads.quorum_answers() {
             Stall::NoQuorum
+        } else if let Some(missing) = self.missing() {
+            Stall::Missing(missing)
         } else if self.members.leader(now).is_none() {
             Stall::NoLeader
         } else {

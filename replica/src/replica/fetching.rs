@@ -93,6 +93,8 @@ pub(crate) struct Fetching {
     /// whether one has in this round.
     rounds: u32,
     has_stalled: bool,
+    /// Whether every source was asked and failed since something was learned last.
+    all_failed: bool,
     /// The highest ballot that somebody was seen to lead at.
     led_at: Option<Ballot>,
 }
@@ -107,6 +109,7 @@ impl Fetching {
             watched: None,
             rounds: 0,
             has_stalled: false,
+            all_failed: false,
             led_at: None,
         }
     }
@@ -114,6 +117,11 @@ impl Fetching {
     /// Whether nothing is under way.
     pub(crate) fn is_idle(&self) -> bool {
         matches!(self.state, State::Idle)
+    }
+
+    /// Whether every source was asked and failed since something was learned last.
+    pub(crate) fn all_failed(&self) -> bool {
+        self.all_failed
     }
 
     /// Chooses the next source.
@@ -127,6 +135,7 @@ impl Fetching {
         let Some(source) = sources.get(self.cursor) else {
             self.state = State::BackingOff;
             self.cursor = 0;
+            self.all_failed = true;
             self.rounds += u32::from(std::mem::take(&mut self.has_stalled));
             return Next::BackOff;
         };
@@ -144,6 +153,7 @@ impl Fetching {
             State::Idle | State::Waiting(_) | State::BackingOff => return After::GoOn,
         };
         self.state = State::Idle;
+        self.all_failed &= progress == Progress::Failed;
         match progress {
             Progress::Learned if self.watched.is_some() && now.saturating_sub(at) >= QUICK_PAGE => {
                 self.has_stalled = false

@@ -41,6 +41,8 @@ pub(crate) struct Verdict {
     pub(crate) voted_below: Slot,
     /// The highest slot below which everything is chosen, as one of them has heard.
     pub(crate) chosen_below: Slot,
+    /// Each acceptor of a quorum has trimmed every slot below.
+    pub(crate) trimmed_below: Slot,
 }
 
 #[derive(Clone, Debug)]
@@ -94,6 +96,7 @@ pub(crate) struct QuorumReads {
     probes_sent: u64,
     current_as_of: Option<Duration>,
     quorum_answers: bool,
+    trimmed_below: Slot,
 }
 
 impl QuorumReads {
@@ -110,6 +113,7 @@ impl QuorumReads {
             probes_sent: 0,
             current_as_of: None,
             quorum_answers: false,
+            trimmed_below: Slot(0),
         }
     }
 
@@ -202,6 +206,7 @@ impl QuorumReads {
             unreachable!("a verdict {verdict:?} without a probe in flight")
         };
         self.quorum_answers = true;
+        self.trimmed_below = self.trimmed_below.max(verdict.trimmed_below);
         let Probe { id, sent_at, readers, answers, unanswered: _ } = probe;
         if !readers.is_empty() || self.waiting.len() < CURRENCY_WAITS {
             self.wait_for(now, verdict.voted_below, sent_at);
@@ -313,6 +318,11 @@ impl QuorumReads {
         self.quorum_answers
     }
 
+    /// A quorum of acceptors has trimmed every slot below.
+    pub(crate) fn trimmed_below(&self) -> Slot {
+        self.trimmed_below
+    }
+
     /// A read never uses a probe that was sent before it arrived.
     pub(crate) fn invariant_a_read_uses_a_later_probe(&self) {
         let State::InFlight(probe) = &self.state else { return };
@@ -370,6 +380,9 @@ pub(crate) fn tally(answers: &BTreeMap<AcceptorId, Watermarks>) -> Option<Verdic
         voted.sort_unstable();
         let voted_below = *voted.get(roster.quorum() - 1)?;
         let chosen_below = counted().map(|answer| answer.marks.chosen_below).max()?;
-        Some(Verdict { cluster: roster.cluster(), voted_below, chosen_below })
+        let mut trimmed: Vec<Slot> = counted().map(|answer| answer.marks.trimmed_below).collect();
+        trimmed.sort_unstable();
+        let trimmed_below = *trimmed.get(trimmed.len().checked_sub(roster.quorum())?)?;
+        Some(Verdict { cluster: roster.cluster(), voted_below, chosen_below, trimmed_below })
     })
 }

@@ -1,8 +1,10 @@
 //! What a replica is told about itself at the start, and what it tells about itself
 //! later.
 
+use std::fmt;
 use std::time::Duration;
 
+use serde::Serialize;
 use shared::ids::{Ballot, ClusterId, Epoch, Instance, Name, Revision, Slot};
 use shared::message::{ChosenReply, Member, View};
 
@@ -40,6 +42,27 @@ pub struct Leader {
     pub member: Member,
     /// The ballot it leads at.
     pub ballot: Ballot,
+}
+
+/// Chosen slots that can be had nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// The first slot that is not learned here.
+    pub from: Slot,
+    /// A quorum of acceptors has trimmed every slot below.
+    pub trimmed_below: Slot,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, trimmed_below } = self;
+        write!(
+            formatter,
+            "the slots from {from} on are missing here, a quorum of acceptors has trimmed those \
+             below {trimmed_below}, and no replica that answers has them: start a replica whose \
+             data folder has them, or restore one"
+        )
+    }
 }
 
 /// What a replica knows of itself and of the others.
@@ -80,6 +103,8 @@ pub struct Status {
     pub current_as_of: Option<Duration>,
     /// Whether the latest probe reached a quorum of the cluster's acceptors.
     pub quorum_answers: bool,
+    /// What keeps it from ever being current, as far as it knows.
+    pub missing: Option<Missing>,
 }
 
 /// A piece of the learned log, for a peer.

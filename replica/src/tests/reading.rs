@@ -58,6 +58,29 @@ async fn a_state_newer_than_any_is_waited_for_and_no_longer_than_the_request_may
 }
 
 #[tokio::test]
+async fn a_local_read_is_refused_until_the_replica_has_once_known_itself_current() {
+    let mut network = Network::start(2).await;
+    network.put(0, "/v1/kv/a", "1").await;
+    assert_eq!(network.get(1, "/v1/kv/a").await.text(), "1");
+    let dir = network.nodes.remove(1).stop().await;
+    network.fake.behave(Behaviour::Silent);
+    network.add("replica-2", dir).await;
+    assert_eq!(network.status(&network.nodes[1]).await["lag_ms"], Value::Null);
+    for path in ["/v1/kv/a?consistency=local", "/v1/kv?consistency=local"] {
+        let refused = network.get(1, path).await;
+        assert_eq!(refused.refusal(), (503, Value::Null, true), "{path}: {}", refused.text());
+    }
+    let ready = network.get(1, "/readyz").await;
+    assert_eq!(ready.status, 503);
+    assert!(ready.text().contains("has not known itself current since it started"), "{ready:?}");
+    network.fake.behave(Behaviour::Works);
+    let local = "/v1/kv/a?consistency=local";
+    eventually("it is current", async || network.get(1, local).await.status == 200).await;
+    let answer = network.get(1, local).await;
+    assert!(answer.header("synod-lag").parse::<u64>().unwrap() < 60_000, "{answer:?}");
+}
+
+#[tokio::test]
 async fn a_read_whose_client_has_gone_waits_no_more() {
     let network = Network::start(1).await;
     network.fake.behave(Behaviour::Silent);

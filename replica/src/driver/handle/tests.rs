@@ -16,8 +16,7 @@ fn handle(waiting: usize) -> (Handle, mpsc::Receiver<Message>) {
     let status =
         Replica::new(Config::default(), identity, Recovered::default()).status(Duration::ZERO);
     let (messages, queue) = mpsc::channel(waiting);
-    let (_publish, published) =
-        watch::channel(Published { status, started: Instant::now(), time_ms: 0 });
+    let (_publish, published) = watch::channel(Published { status, started: Instant::now() });
     (Handle::new(messages, published), queue)
 }
 

@@ -24,6 +24,8 @@ impl QuorumReads {
             probes_sent,
             current_as_of: _,
             quorum_answers,
+            // For people's eyes alone.
+            trimmed_below: _,
         } = self;
         let hasher = &mut footprint.shared;
         match state {

@@ -1,6 +1,7 @@
 //! From the start to a place in the view.
 
 use super::*;
+use crate::replica::event::{Refusal, Stall};
 
 #[test]
 fn a_replica_asks_the_acceptors_which_cluster_this_is() {
@@ -38,6 +39,33 @@ fn only_a_majority_of_a_roster_that_reports_that_roster_counts() {
     assert_eq!(say(2, None), [], "one without a cluster doesn't count");
     assert_eq!(say(9, Some(roster())), [], "one that the roster doesn't name doesn't count");
     assert_eq!(say(3, Some(roster()))[0], Effect::Join { cluster: cluster() });
+}
+
+#[test]
+fn slots_that_were_trimmed_and_that_nobody_has_are_missing_until_they_come() {
+    let mut rig = Rig::new(Config::default());
+    rig.step(Input::Started);
+    rig.directory(&[coordinator(1), replica(2)]);
+    let mut trimmed = |acceptor, below| {
+        let mut reply = watermarks(acceptor, 9, Some(roster()));
+        reply.marks.chosen_below = Slot(9);
+        reply.marks.trimmed_below = Slot(below);
+        rig.step(Input::ProbeReply { probe: ProbeId(1), reply: Ok(reply) })
+    };
+    trimmed(1, 7);
+    assert!(trimmed(2, 5).contains(&fetch(1, replica(2), 0)));
+    let missing = |rig: &Rig| rig.replica.status(rig.now).missing;
+    assert_eq!(missing(&rig), None, "the other replica may have them");
+    rig.fetched(1, Ok(ChosenReply::Trimmed { oldest: Slot(5) }));
+    let expected = Missing { from: Slot(0), trimmed_below: Slot(5) };
+    assert_eq!(missing(&rig), Some(expected), "one acceptor alone has trimmed more");
+    assert_eq!(rig.fire(Timer::Fetch), [fetch(2, replica(2), 0)]);
+    assert_eq!(missing(&rig), Some(expected), "it is being asked for");
+    rig.read(1);
+    let refusal = Refusal::GivenUp(Stall::Missing(expected));
+    assert_eq!(rig.cancel(1), [Effect::Refuse { id: RequestId(1), refusal }]);
+    rig.fetched(2, entries(&[noop(0)], 9));
+    assert_eq!(missing(&rig), None);
 }
 
 #[test]
