@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
+use shared::datadir::DataDirError;
 
 /// What a disk refused.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,9 @@ pub enum DiskError {
         /// On which file.
         path: PathBuf,
     },
+    /// What was written is no longer where it was: nobody would find it again.
+    #[error(transparent)]
+    Gone(#[from] DataDirError),
     /// Everything else. After it nothing is known of what the disk holds: the process
     /// must stop.
     #[error("cannot {action} {path}: {source}")]

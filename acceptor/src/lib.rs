@@ -65,6 +65,9 @@ use shared::service::Running;
 use crate::disk::Disk;
 use crate::http::{SPANS, Service, routes};
 
+/// The folder of the log in the data directory.
+const LOG: &str = "log";
+
 /// Runs an acceptor until it is told to end, or its log cannot be relied on any more.
 ///
 /// # Errors
@@ -72,7 +75,7 @@ use crate::http::{SPANS, Service, routes};
 pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     let (limits, options) = (args.limits(), args.options());
     let data_dir = DataDir::open(&args.data_dir.data_dir, Kind::Acceptor, &running.name)?;
-    let folder = data_dir.join("log");
+    let folder = data_dir.join(LOG);
     let opened = tokio::task::spawn_blocking(move || {
         writer::start(Disk::default(), &folder, options, limits)
     });
@@ -92,10 +95,13 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         served = serving => served.context("the listener failed")?,
         // Whatever waits for an answer is cut off: nothing is known of what the disk
         // holds.
-        result = &mut ended => return result.context("the log's writer broke")?.context("the log failed"),
+        result = &mut ended => {
+            return result.context("the log's writer broke")?.map_err(failed);
+        }
+        gone = data_dir.gone(&[LOG]) => return Err(gone.into()),
     }
     handle.close().await;
-    ended.await.context("the log's writer broke")?.context("the log failed")
+    ended.await.context("the log's writer broke")?.map_err(failed)
 }
 
 /// Starting again does not help where the log is damaged; where the disk failed, it may.
@@ -104,6 +110,16 @@ fn cannot_start(error: LogError) -> anyhow::Error {
         LogError::Damaged { .. } | LogError::Missing { .. } => {
             DataDirError::Damaged(error.to_string()).into()
         }
-        LogError::Disk(_) => error.into(),
+        LogError::Disk(_) => failed(error),
+    }
+}
+
+/// What became of the data directory is said as such: starting again makes it worse.
+fn failed(error: LogError) -> anyhow::Error {
+    match error {
+        LogError::Disk(DiskError::Gone(gone)) => gone.into(),
+        LogError::Disk(DiskError::NoSpace { .. } | DiskError::Failed { .. })
+        | LogError::Damaged { .. }
+        | LogError::Missing { .. } => anyhow::Error::from(error).context("the log failed"),
     }
 }

@@ -276,7 +276,7 @@ pub(crate) fn seal(segment: &Segment, sequence: u64, chain: Chain) -> Result<(),
 fn forgive_no_space(result: Result<(), DiskError>) -> Result<(), DiskError> {
     match result {
         Ok(()) | Err(DiskError::NoSpace { .. }) => Ok(()),
-        Err(error @ DiskError::Failed { .. }) => Err(error),
+        Err(error @ (DiskError::Failed { .. } | DiskError::Gone(_))) => Err(error),
     }
 }
 

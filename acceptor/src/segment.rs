@@ -3,6 +3,8 @@
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 
+use shared::datadir::Kept;
+
 use crate::disk::{Disk, DiskError};
 use crate::frame::{BLOCK, Chain, FrameHeader, Kind, SEGMENT_HEADER, SegmentHeader};
 
@@ -44,6 +46,7 @@ pub(crate) struct Segment {
     disk: Disk,
     file: File,
     path: PathBuf,
+    kept: Kept,
     header: SegmentHeader,
     /// Where the next frame goes. Bytes.
     offset: u64,
@@ -75,8 +78,9 @@ impl Segment {
         };
         fs::rename(&new, &path).map_err(DiskError::failed("name", &path))?;
         disk.sync_folder(folder)?;
+        let kept = Kept::of(&path)?;
         let offset = (SEGMENT_HEADER + first.len()) as u64;
-        Ok(Self { disk: disk.clone(), file, path, header, offset, is_allocated: true })
+        Ok(Self { disk: disk.clone(), file, path, kept, header, offset, is_allocated: true })
     }
 
     fn fill(
@@ -108,7 +112,8 @@ impl Segment {
             .open(&path)
             .map_err(DiskError::failed("open", &path))?;
         file.set_len(header.length).map_err(DiskError::failed("cut", &path))?;
-        Ok(Self { disk: disk.clone(), file, path, header, offset, is_allocated: true })
+        let kept = Kept::of(&path)?;
+        Ok(Self { disk: disk.clone(), file, path, kept, header, offset, is_allocated: true })
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -128,10 +133,12 @@ impl Segment {
         (self.header.length - self.offset).saturating_sub(BLOCK as u64)
     }
 
-    /// Writes a frame at the end and syncs it, and with it everything before.
+    /// Writes a frame at the end and syncs it, and with it everything before; then looks
+    /// whether a start would find it, for whoever is answered relies on that.
     pub(crate) fn append(&mut self, frame: &[u8]) -> Result<(), DiskError> {
         self.disk.write(&self.file, &self.path, frame, self.offset)?;
         self.disk.sync(&self.file, &self.path)?;
+        self.kept.check()?;
         self.offset += frame.len() as u64;
         Ok(())
     }
@@ -158,7 +165,7 @@ impl Segment {
         self.is_allocated = false;
         match self.ensure_allocated() {
             Ok(()) | Err(DiskError::NoSpace { .. }) => Ok(()),
-            Err(error @ DiskError::Failed { .. }) => Err(error),
+            Err(error @ (DiskError::Failed { .. } | DiskError::Gone(_))) => Err(error),
         }
     }
 

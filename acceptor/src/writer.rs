@@ -201,7 +201,7 @@ impl Writer {
             Ok(Ok(())) => Ok(Room::Staged),
             Ok(Err(_)) => self.make_room_elsewhere(records),
             Err(DiskError::NoSpace { path }) => Ok(Room::None(self.found_full(path))),
-            Err(error @ DiskError::Failed { .. }) => Err(error.into()),
+            Err(error @ (DiskError::Failed { .. } | DiskError::Gone(_))) => Err(error.into()),
         }
     }
 
@@ -222,7 +222,7 @@ impl Writer {
                 Ok(Room::Staged)
             }
             Err(DiskError::NoSpace { path }) => Ok(Room::None(self.found_full(path))),
-            Err(error @ DiskError::Failed { .. }) => Err(error.into()),
+            Err(error @ (DiskError::Failed { .. } | DiskError::Gone(_))) => Err(error.into()),
         }
     }
 
@@ -250,7 +250,7 @@ impl Writer {
                 self.publish();
                 Ok(Flushed::Refused(no_space))
             }
-            Err(error @ DiskError::Failed { .. }) => Err(error.into()),
+            Err(error @ (DiskError::Failed { .. } | DiskError::Gone(_))) => Err(error.into()),
         }
     }
 

@@ -76,18 +76,24 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         bodies: args.bodies(),
         shutdown: running.shutdown.clone(),
     });
-    let served = serve(
+    let serving = serve(
         running.listener,
         routes(app),
         Service::Replica,
         SPANS,
         server::Limits::default(),
         running.shutdown,
-    )
-    .await;
+    );
+    let served = tokio::select! {
+        served = serving => served.context("the listener failed"),
+        gone = dir.gone(&[store::FILE]) => Err(gone.into()),
+    };
     stop.cancel();
-    driving.await.context("the driver broke")?.map_err(ended)?;
-    served.context("the listener failed")?;
+    let driven = driving.await.context("the driver broke")?;
+    // It explains whatever else has failed.
+    dir.check()?;
+    driven.map_err(ended)?;
+    served?;
     drop(dir);
     Ok(())
 }

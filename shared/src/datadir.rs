@@ -3,10 +3,17 @@
 //! `identity.json` says for which service and name the folder was made, and holds a nonce
 //! drawn then: a service that lost its folder is told from what it was. `LOCK` is locked
 //! while a process uses the folder; the system drops the lock with the process.
+//!
+//! A folder that is removed, moved away or replaced under a running service would go
+//! unnoticed: open files can still be written. So the service looks ([`DataDir::gone`]),
+//! and ends: what it writes would be gone with it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,13 +31,18 @@ const LOCK: &str = "LOCK";
 /// As much of [`IDENTITY`] as is read: many times what it takes.
 const MAX_IDENTITY_BYTES: u64 = 4 << 10;
 
+/// How often it is looked whether the folder is still where it was.
+pub const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// A folder that this process owns until it is dropped.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
     nonce: u64,
     is_new: bool,
-    /// Held for its lock.
+    /// The folder itself and what makes it this one.
+    kept: Vec<Kept>,
+    /// Held for its lock, and so that no other file gets its number.
     _lock: File,
 }
 
@@ -77,6 +89,16 @@ pub enum DataDirError {
     /// that tried.
     #[error("{0}")]
     Damaged(String),
+    /// It was there when the service started, and is no more.
+    #[error(
+        "{path} was removed, moved away or replaced under the running service; what is written \
+         there would be lost, and a start on an empty folder makes another service of it: put \
+         the data directory back"
+    )]
+    Gone {
+        /// What is missing.
+        path: PathBuf,
+    },
     /// It holds something, but nothing that says whose it is.
     #[error(
         "data directory {path} is not empty and has no readable {IDENTITY} ({reason}); name an empty folder, or the right one"
@@ -131,7 +153,9 @@ impl DataDir {
             path: path.clone(),
             reason: error.to_string(),
         })?;
-        Ok(Self { path, nonce, is_new, _lock: lock })
+        let parts = [path.clone(), path.join(LOCK), path.join(IDENTITY)];
+        let kept = parts.iter().map(|part| Kept::of(part)).collect::<Result<_, _>>()?;
+        Ok(Self { path, nonce, is_new, kept, _lock: lock })
     }
 
     /// The folder, as an absolute path.
@@ -153,10 +177,77 @@ impl DataDir {
         self.is_new
     }
 
+    /// Looks whether the folder is still this one.
+    ///
+    /// # Errors
+    /// [`DataDirError::Gone`] when it is not.
+    pub fn check(&self) -> Result<(), DataDirError> {
+        self.kept.iter().try_for_each(Kept::check)
+    }
+
+    /// Ends once the folder, or one of these in it that the service holds open, is gone,
+    /// and says so.
+    pub async fn gone(&self, more: &[&str]) -> DataDirError {
+        let more: Result<Vec<Kept>, _> =
+            more.iter().map(|name| Kept::of(&self.join(name))).collect();
+        let kept: Arc<[Kept]> = match more {
+            Ok(more) => self.kept.iter().cloned().chain(more).collect(),
+            Err(error) => return error,
+        };
+        let mut ticks = tokio::time::interval(CHECK_INTERVAL);
+        loop {
+            ticks.tick().await;
+            let looked_at = Arc::clone(&kept);
+            // A disk that hangs must not hold up anything else.
+            let look = move || looked_at.iter().try_for_each(Kept::check);
+            if let Ok(Err(gone)) = tokio::task::spawn_blocking(look).await {
+                return gone;
+            }
+        }
+    }
+
     /// Drawn at random when the folder was made, and the same ever since.
     #[must_use]
     pub fn nonce(&self) -> u64 {
         self.nonce
+    }
+}
+
+/// A file or folder that must stay where it is while it is used.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl Kept {
+    /// What is at the path now. It must be held open: else another one may get its number.
+    ///
+    /// # Errors
+    /// When nothing is there.
+    pub fn of(path: &Path) -> Result<Self, DataDirError> {
+        let found = fs::metadata(path).map_err(|source| DataDirError::Io {
+            action: "look at",
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self { path: path.to_owned(), device: found.dev(), inode: found.ino() })
+    }
+
+    /// Whether it is still there. Where the system does not say, it is taken for there:
+    /// whoever writes will hear of it.
+    ///
+    /// # Errors
+    /// When it is gone, or something else is in its place.
+    pub fn check(&self) -> Result<(), DataDirError> {
+        let is_there = match fs::metadata(&self.path) {
+            Ok(found) => (found.dev(), found.ino()) == (self.device, self.inode),
+            Err(error) => {
+                ![io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind())
+            }
+        };
+        if is_there { Ok(()) } else { Err(DataDirError::Gone { path: self.path.clone() }) }
     }
 }
 

@@ -149,6 +149,7 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
         Some(
             DataDirError::Foreign { .. }
             | DataDirError::Format { .. }
+            | DataDirError::Gone { .. }
             | DataDirError::Unknown { .. },
         ) => MISCONFIGURED,
         // Whoever holds the lock may be about to end, and the disk may come back.

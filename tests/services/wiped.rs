@@ -28,12 +28,16 @@ async fn replicas_without_what_was_trimmed_say_what_is_missing_and_answer_no_rea
         .await?;
     }
     let replicas = cluster.names("replica");
-    for replica in &replicas {
-        cluster.service(replica).terminate(END)?;
-        fs::remove_dir_all(cluster.data_dir(replica))?;
+    // A coordinator still remembers what was chosen lately.
+    let forgetful = [cluster.names("coordinator"), replicas.clone()].concat();
+    for service in &forgetful {
+        cluster.service(service).terminate(END)?;
     }
     for replica in &replicas {
-        cluster.service(replica).start()?;
+        fs::remove_dir_all(cluster.data_dir(replica))?;
+    }
+    for service in &forgetful {
+        cluster.service(service).start()?;
     }
     for replica in &replicas {
         eventually("it says what is missing", || async {

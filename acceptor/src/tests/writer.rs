@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -171,6 +172,37 @@ async fn a_failed_sync_ends_the_writer_and_acknowledges_nothing() {
     let ended = running.ended.await.unwrap().unwrap_err();
     assert!(matches!(ended, LogError::Disk(DiskError::Failed { action: "sync", .. })), "{ended}");
     assert_eq!(running.disk.faults.syncs() - before, 1, "a failed sync is not tried again");
+}
+
+#[tokio::test]
+async fn what_is_written_into_a_log_that_is_gone_is_not_acknowledged() {
+    for harm in [remove, move_away, replace] {
+        let running = Running::new(Options::default());
+        running.vote(0, 10).await.unwrap();
+        harm(&running.folder);
+        assert_eq!(running.vote(1, 10).await, Err(Refusal::Closed));
+        assert_eq!(running.handle.durable().marks.voted_below, Slot(1));
+        let ended = running.ended.await.unwrap().unwrap_err();
+        assert!(matches!(ended, LogError::Disk(DiskError::Gone(_))), "{ended}");
+    }
+}
+
+fn remove(folder: &Path) {
+    fs::remove_dir_all(folder).unwrap();
+}
+
+fn move_away(folder: &Path) {
+    fs::rename(folder, folder.with_extension("moved")).unwrap();
+}
+
+/// A copy is not what is written to.
+fn replace(folder: &Path) {
+    let moved = folder.with_extension("moved");
+    fs::rename(folder, &moved).unwrap();
+    fs::create_dir(folder).unwrap();
+    for path in segments(&moved) {
+        fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
+    }
 }
 
 #[tokio::test]

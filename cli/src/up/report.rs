@@ -109,6 +109,9 @@ impl News {
                 let pid = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
                 let next = match restart_in {
                     Some(pause) => format!("starting it again in {pause:?}"),
+                    None if end.is_final() => {
+                        String::from("it stays dead: starting it again would not help")
+                    }
                     None => String::from("it stays dead (--no-restart)"),
                 };
                 Some(with_lines(

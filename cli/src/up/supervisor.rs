@@ -73,11 +73,19 @@ impl End {
         }
     }
 
-    /// Whether the service said that it cannot run as it is told, so that starting it
-    /// again will not help.
+    /// Whether it cannot run as it is told.
     pub(crate) fn is_misconfiguration(&self) -> bool {
         match self {
             Self::NotStarted(_) => true,
+            Self::Ended(_) => self.is_final(),
+        }
+    }
+
+    /// Whether the service itself said so: starting it again will not help, or makes it
+    /// worse.
+    pub(crate) fn is_final(&self) -> bool {
+        match self {
+            Self::NotStarted(_) => false,
             Self::Ended(status) => {
                 [Some(CLAP_REFUSED), Some(MISCONFIGURED.into())].contains(&status.code())
             }
@@ -232,8 +240,8 @@ impl Life {
             }
             deaths_in_a_row = if began.elapsed() >= LONG_LIFE { 1 } else { deaths_in_a_row + 1 };
             let restart_in = match self.policy {
-                Policy::Restart => Some(pause_after(deaths_in_a_row)),
-                Policy::LeaveDead => None,
+                Policy::Restart if !end.is_final() => Some(pause_after(deaths_in_a_row)),
+                Policy::Restart | Policy::LeaveDead => None,
             };
             let last_lines =
                 if end.is_from_outside() { Vec::new() } else { self.log.last_lines(log_start) };

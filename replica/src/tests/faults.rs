@@ -189,7 +189,10 @@ async fn a_state_of_another_cluster_ends_the_process_with_a_clear_error() {
 async fn a_replica_is_ready_once_it_knows_its_cluster_a_view_and_itself_current() {
     let mut network = Network::start(1).await;
     let ready = network.get(0, "/readyz?verbose").await;
-    assert_eq!((ready.status, ready.text()), (200, "cluster ok\nview ok\ncurrent ok\nok\n"));
+    assert_eq!(
+        (ready.status, ready.text()),
+        (200, "cluster ok\nview ok\nlog ok\ncurrent ok\nok\n")
+    );
     network.fake.behave(Behaviour::Silent);
     network.add("replica-9", tempfile::tempdir().unwrap()).await;
     let waiting = network.get(1, "/readyz").await;

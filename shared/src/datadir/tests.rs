@@ -109,3 +109,47 @@ fn a_file_in_the_way_is_named() {
         "{error}"
     );
 }
+
+/// A folder in use, and a way to harm it.
+type Harm = fn(&Path);
+
+#[tokio::test]
+async fn a_folder_that_is_removed_moved_or_replaced_is_gone() {
+    let harms: [(&str, Harm); 6] = [
+        ("removed", |path| fs::remove_dir_all(path).unwrap()),
+        ("moved", |path| fs::rename(path, path.with_extension("moved")).unwrap()),
+        ("replaced", |path| {
+            fs::rename(path, path.with_extension("moved")).unwrap();
+            drop(DataDir::open(path, Service::Replica, &name("replica-1")).unwrap());
+        }),
+        ("emptied", |path| {
+            for entry in fs::read_dir(path).unwrap() {
+                fs::remove_file(entry.unwrap().path()).unwrap();
+            }
+        }),
+        ("without its identity", |path| fs::remove_file(path.join(IDENTITY)).unwrap()),
+        ("without a file in use", |path| fs::remove_file(path.join("state")).unwrap()),
+    ];
+    let noticed = harms.map(async |(what, harm)| {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("data");
+        let dir = DataDir::open(&path, Service::Replica, &name("replica-1")).unwrap();
+        let _state = File::create(dir.join("state")).unwrap();
+        let mut gone = std::pin::pin!(dir.gone(&["state"]));
+        assert!(futures::poll!(&mut gone).is_pending(), "{what}: all is there yet");
+        harm(&path);
+        let error = tokio::time::timeout(3 * CHECK_INTERVAL, gone).await.expect(what);
+        assert!(matches!(error, DataDirError::Gone { .. }), "{what}: {error}");
+    });
+    futures::future::join_all(noticed).await;
+}
+
+#[test]
+fn a_file_held_open_keeps_its_number_from_another_in_its_place() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(temp.path(), Service::Replica, &name("replica-1")).unwrap();
+    dir.check().unwrap();
+    fs::remove_file(dir.join(LOCK)).unwrap();
+    fs::write(dir.join(LOCK), b"").unwrap();
+    assert!(dir.check().is_err());
+}

@@ -157,3 +157,13 @@ async fn a_wrong_command_line_is_told_from_a_crash() {
         cluster.end().await;
     }
 }
+
+#[tokio::test]
+async fn a_service_that_says_it_cannot_run_so_is_not_started_again() {
+    let scene = Scene::new();
+    let (cluster, mut events) = scene.start("exit 78", Policy::Restart);
+    next_pid(&mut events).await;
+    assert_eq!(next_end(&mut events).await.1, None);
+    assert!(events.recv().await.is_none(), "its task has ended");
+    cluster.end().await;
+}
