@@ -59,8 +59,9 @@ pub use recovery::{LogError, recover};
 pub use replay::Contradiction;
 use shared::datadir::{DataDir, DataDirError};
 use shared::message::Service as Kind;
-use shared::server::{self, serve};
+use shared::server::serve;
 use shared::service::Running;
+use shared::telemetry::Traced;
 
 use crate::disk::Disk;
 use crate::http::{SPANS, Service, routes};
@@ -81,14 +82,13 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     });
     let (handle, mut ended) =
         opened.await.context("the log could not be read")?.map_err(cannot_start)?;
-    let own = running.member();
+    let (own, admission) = (running.member(), running.admission());
     let service = Service::new(handle.clone(), limits, running.identity, own);
     let serving = serve(
         running.listener,
         routes(Arc::clone(&service)),
-        Kind::Acceptor,
-        SPANS,
-        server::Limits::default(),
+        Traced { service: Kind::Acceptor, names: SPANS },
+        admission,
         running.shutdown,
     );
     tokio::select! {

@@ -47,10 +47,6 @@ pub struct Args {
     #[arg(long, env = "SYNOD_SLOW_READ_AFTER_MS", value_name = "MS", default_value = "500", value_parser = value_parser!(u64).range(10..=60_000))]
     pub slow_read_after_ms: u64,
 
-    /// Connections of clients at once; more are answered 503 and closed
-    #[arg(long, env = "SYNOD_MAX_CONNECTIONS", value_name = "N", default_value = "4096", value_parser = value_parser!(u32).range(1..=1_000_000))]
-    pub max_connections: u32,
-
     /// Requests at once that wait for an answer; more are answered 503
     #[arg(long, env = "SYNOD_MAX_REQUESTS", value_name = "N", default_value = "1024", value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub max_requests: u32,
@@ -89,12 +85,12 @@ impl Args {
         Duration::from_millis(self.slow_read_after_ms)
     }
 
-    pub(crate) fn server_limits(&self) -> Limits {
+    /// What the server takes on, of what all services do.
+    pub(crate) fn server_limits(&self, common: Limits) -> Limits {
         Limits {
-            connections: usize_of(self.max_connections),
             requests: usize_of(self.max_requests),
             header_bytes: usize_of(self.max_header_bytes),
-            ..Limits::default()
+            ..common
         }
     }
 

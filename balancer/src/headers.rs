@@ -20,6 +20,16 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::PROXY_AUTHORIZATION,
 ];
 
+/// Fields by which a server judges whether a browser may ask it.
+const JUDGED: [HeaderName; 6] = [
+    header::HOST,
+    header::ORIGIN,
+    HeaderName::from_static("sec-fetch-site"),
+    HeaderName::from_static("sec-fetch-mode"),
+    HeaderName::from_static("sec-fetch-dest"),
+    HeaderName::from_static("sec-fetch-user"),
+];
+
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Where a request came from.
@@ -55,6 +65,11 @@ fn connection_options(headers: &HeaderMap) -> Vec<HeaderName> {
 /// Turns a client's header fields into those of the forwarded request.
 pub fn forward_request(headers: &mut HeaderMap, origin: Origin<'_>, trace: &Context) {
     strip_hop_by_hop(headers);
+    // They speak of this balancer, which has judged them; the replica has a name of its
+    // own.
+    for name in JUDGED {
+        headers.remove(name);
+    }
     // The body is here in one piece: whoever waited for the word to go on has had it, and
     // the length is set anew.
     headers.remove(header::EXPECT);
@@ -130,6 +145,9 @@ mod tests {
             ("content-length", "5"),
             ("content-type", "text/plain"),
             ("expect", "100-continue"),
+            ("host", "kv.example.com"),
+            ("origin", "https://kv.example.com"),
+            ("sec-fetch-site", "same-origin"),
             ("if-match", "\"3\""),
             ("keep-alive", "timeout=5"),
             ("proxy-authorization", "Basic eA=="),

@@ -10,20 +10,18 @@ use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
 use http::{Request, Response};
-use hyper::body::Incoming;
 use hyper::service::{Service as HyperService, service_fn};
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 use shared::health::{self, Check};
 use shared::ids::{Epoch, Name, Slot};
-use shared::server::{Admission, Limits, with_fallbacks};
+use shared::server::{Admission, RequestBody, with_fallbacks};
 use shared::status::{Identity, Status};
 use shared::telemetry::RequestTrace;
 
 use crate::endpoints::Endpoints;
 use crate::pool::{Endpoint, Health, Intent, Pool, Reads, Role};
 use crate::proxy::Proxy;
-use crate::retry::{self, intent_of};
 
 /// The route that stands in spans for everything that is passed on; the replica's span
 /// has the exact one.
@@ -63,10 +61,10 @@ impl Front {
         identity: Identity,
         endpoints: Arc<Endpoints>,
         proxy: Arc<Proxy>,
-        limits: Limits,
+        admission: Admission,
     ) -> Arc<Self> {
         let own = TowerToHyperService::new(own_routes(identity, endpoints, Arc::clone(&proxy)));
-        Arc::new(Self { own, proxy, admission: Admission::new(limits) })
+        Arc::new(Self { own, proxy, admission })
     }
 
     /// The service of a client's connection.
@@ -74,7 +72,7 @@ impl Front {
         self: &Arc<Self>,
         client: SocketAddr,
     ) -> impl HyperService<
-        Request<Incoming>,
+        Request<RequestBody>,
         Response = Response<Body>,
         Error = Infallible,
         Future: Send,
@@ -88,24 +86,25 @@ impl Front {
         })
     }
 
-    async fn answer(&self, client: IpAddr, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, client: IpAddr, request: Request<RequestBody>) -> Response<Body> {
         let answerer = answerer_of(request.uri().path());
         let name = (answerer == Answerer::Replica).then_some("balancer.forward");
         let trace = RequestTrace::start(name, request.method(), FORWARDED_ROUTE, request.headers());
-        let mut response = match self.admission.admit(request.uri(), request.headers()) {
+        let (parts, body) = request.into_parts();
+        let admitted = self.admission.admit(&parts);
+        let request = Request::from_parts(parts, body);
+        let mut response = match admitted {
             Ok(_place) => match answerer {
                 Answerer::Replica => trace.run(self.proxy.forward(client, request, &trace)).await,
                 Answerer::Balancer => trace.run(self.answer_self(request)).await,
             },
-            Err(problem) => retry::not_applied(intent_of(request.method(), request.uri()), problem)
-                .to_http()
-                .map(Body::from),
+            Err(problem) => problem.to_http().map(Body::from),
         };
         trace.finish(response.status(), response.headers_mut());
         response
     }
 
-    async fn answer_self(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer_self(&self, request: Request<RequestBody>) -> Response<Body> {
         let Ok(response) = self.own.call(request).await;
         response
     }

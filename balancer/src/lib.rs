@@ -47,7 +47,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 pub use args::Args;
-use shared::server::serve_connections;
+use shared::server::{Admission, serve_connections};
 use shared::service::Running;
 
 use crate::endpoints::Endpoints;
@@ -60,7 +60,8 @@ use crate::proxy::Proxy;
 /// When no cluster can have these acceptors, or the listener fails for good.
 pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     let acceptors = args.acceptors.clients()?;
-    let limits = args.server_limits();
+    let limits = args.server_limits(running.limits);
+    let admission = Admission::new(limits, running.hosts.clone());
     let members = shared::discovery::spawn(running.member(), acceptors, running.shutdown.clone());
     let endpoints = Endpoints::new(args.thresholds());
     let proxy = Arc::new(Proxy::new(
@@ -69,7 +70,7 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         args.body_limits(),
         args.slow_read_after(),
     ));
-    let front = Front::new(running.identity, Arc::clone(&endpoints), proxy, limits);
+    let front = Front::new(running.identity, Arc::clone(&endpoints), proxy, admission);
     let serving = serve_connections(
         running.listener,
         |client| front.connection(client),

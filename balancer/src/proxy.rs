@@ -21,10 +21,10 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
 };
 use http_body_util::Full;
-use hyper::body::Incoming;
 use shared::deadline::{self, Deadline};
 use shared::ids::Name;
 use shared::problem::Problem;
+use shared::server::RequestBody;
 use shared::telemetry::RequestTrace;
 use shared::wire::{BodyLimit, read_body};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -113,7 +113,7 @@ impl Proxy {
     pub(crate) async fn forward(
         &self,
         client: IpAddr,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
         trace: &RequestTrace,
     ) -> Response<Body> {
         self.totals.requests.fetch_add(1, Ordering::Relaxed);
@@ -132,7 +132,7 @@ impl Proxy {
     async fn buffer(
         &self,
         client: IpAddr,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
         trace: &RequestTrace,
     ) -> Result<Buffered, Problem> {
         let (mut parts, body) = request.into_parts();
@@ -169,7 +169,7 @@ impl Proxy {
     /// it may have.
     async fn hold(
         &self,
-        body: Incoming,
+        body: RequestBody,
         deadline: Deadline,
     ) -> Result<(Bytes, OwnedSemaphorePermit), Problem> {
         let limit = BodyLimit { what: "body of a request", bytes: self.limits.body_bytes };

@@ -52,8 +52,9 @@ use anyhow::Context as _;
 pub use args::Args;
 use shared::ids::CoordinatorId;
 use shared::message::Service;
-use shared::server::{Limits, serve};
+use shared::server::serve;
 use shared::service::Running;
+use shared::telemetry::Traced;
 
 use crate::driver::Driver;
 use crate::http::{Front, SPAN_NAMES, routes};
@@ -72,6 +73,7 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     let (driver, handle) = Driver::new(config, id, acceptors.clone());
     let urls: Arc<[String]> = acceptors.iter().map(|acceptor| acceptor.url().to_string()).collect();
     let recovery = Recovery::new(&acceptors);
+    let admission = running.admission();
     let front = Front {
         id,
         identity: running.identity,
@@ -82,16 +84,9 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         shutdown: shutdown.clone(),
     };
     let server = async {
-        let limits = Limits::default();
-        let served = serve(
-            running.listener,
-            routes(front),
-            Service::Coordinator,
-            SPAN_NAMES,
-            limits,
-            shutdown.clone(),
-        )
-        .await;
+        let traced = Traced { service: Service::Coordinator, names: SPAN_NAMES };
+        let served =
+            serve(running.listener, routes(front), traced, admission, shutdown.clone()).await;
         shutdown.cancel();
         served
     };

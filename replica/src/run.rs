@@ -5,8 +5,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use shared::datadir::DataDir;
 use shared::message::Service;
-use shared::server::{self, serve};
+use shared::server::serve;
 use shared::service::{Misconfigured, Running};
+use shared::telemetry::Traced;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
@@ -63,6 +64,7 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     // so it is stopped after the server.
     let stop = CancellationToken::new();
     let (driver, driving) = driver::spawn(parts, stop.clone(), running.shutdown.clone());
+    let admission = running.admission();
     let app = Arc::new(App {
         name: running.name,
         url: running.url,
@@ -79,9 +81,8 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     let serving = serve(
         running.listener,
         routes(app),
-        Service::Replica,
-        SPANS,
-        server::Limits::default(),
+        Traced { service: Service::Replica, names: SPANS },
+        admission,
         running.shutdown,
     );
     let served = tokio::select! {

@@ -1,14 +1,20 @@
 //! Flags that services share. Each is also an environment variable.
 
+mod host_name;
+
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::value_parser;
+
 use crate::client::AcceptorClient;
 use crate::ids::Name;
 use crate::message::{Roster, Service};
+
+pub use host_name::{HostName, HostNameError};
 
 /// What every service is told. Flatten it into the service's own `Args`.
 #[derive(Clone, Debug, clap::Args)]
@@ -31,6 +37,17 @@ pub struct ServiceArgs {
     /// Threads that handle requests; 1 is the fastest while services share a few cores
     #[arg(long, env = "SYNOD_WORKER_THREADS", value_name = "N", default_value = "1")]
     pub worker_threads: NonZeroUsize,
+
+    /// Connections at once; more are answered 503 and closed. Cut to what the limit on open
+    /// files leaves room for
+    #[arg(long, env = "SYNOD_MAX_CONNECTIONS", value_name = "N", default_value = "4096", value_parser = value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections: u32,
+
+    /// Further names under which clients ask this service, in their Host field; without
+    /// them it answers to every name, but on loopback only to this machine's own and the
+    /// one it advertises
+    #[arg(long, env = "SYNOD_ALLOWED_HOSTS", value_name = "HOST,HOST", value_delimiter = ',')]
+    pub allowed_hosts: Vec<HostName>,
 }
 
 impl ServiceArgs {
@@ -222,6 +239,8 @@ mod tests {
             ["--advertise-url", "127.0.0.1:8301"],
             ["--acceptors", "http://a,,http://b"],
             ["--worker-threads", "0"],
+            ["--max-connections", "0"],
+            ["--allowed-hosts", "kv.example.com:8000"],
         ] {
             assert!(Flags::try_parse_from(["synod", bad[0], bad[1]]).is_err(), "{bad:?}");
         }

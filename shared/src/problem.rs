@@ -152,10 +152,21 @@ impl Problem {
         )
     }
 
-    /// 431: header fields above the limit, which is named.
+    /// 408: the header took too long to come.
     #[must_use]
-    pub fn header_too_large(bytes: usize) -> Self {
-        let detail = format!("the request's header is limited to {bytes} bytes");
+    pub fn slow_header(limit: Duration) -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            kind!("slow-header"),
+            "Header too slow",
+            format!("the request's header did not come within {limit:?}"),
+        )
+    }
+
+    /// 431: a request line or header fields above the limit, which is named.
+    #[must_use]
+    pub fn header_too_large(limit: impl fmt::Display) -> Self {
+        let detail = format!("the request's header is limited to {limit}");
         Self::new(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             kind!("header-too-large"),

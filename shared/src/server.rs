@@ -1,9 +1,29 @@
 //! A bounded HTTP/1.1 server.
 //!
 //! Everything that a client can make it hold has a limit: connections, requests at once,
-//! header bytes, the time to send a header, and (in [`crate::wire`]) bodies and the time
-//! to send them. Past a limit the client is refused at once.
+//! header bytes, the time to send a header, to take an answer, and (in [`crate::wire`])
+//! bodies and the time to send them. Past a limit the client is refused at once, and the
+//! refusal reaches it.
+//!
+//! ```text
+//! socket ─▶ stream: heads judged, slow readers given up, a graceful end
+//!             └▶ hyper ─▶ guard: refused heads, unread bodies
+//!                           └▶ service ─▶ Admission: Host, Origin, header bytes, places
+//!                                           └▶ routes
+//! ```
 
+mod admission;
+mod body;
+mod files;
+mod guard;
+mod head;
+mod hosts;
+mod origin;
+mod refusal;
+mod stream;
+mod turn_away;
+
+use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::io;
 use std::net::SocketAddr;
@@ -11,23 +31,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, Method, StatusCode, Uri, header};
-use hyper::body::{Body, Incoming};
+use axum::middleware::from_fn_with_state;
+use http::{Method, Request, Response, Uri};
+use hyper::body::Body;
 use hyper::server::conn::http1;
+use hyper::service::Service as HyperService;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::message::Service;
-use crate::problem::{Outcome, Problem};
-use crate::status;
-use crate::telemetry::{SpanNames, Traced, trace_requests};
+pub use admission::Admission;
+pub use body::RequestBody;
+pub use files::{Files, connections_within};
+pub use hosts::AllowedHosts;
+
+use crate::problem::Problem;
+use crate::server::admission::{admit, nothing_applied};
+use crate::server::guard::guard;
+use crate::server::refusal::Refusals;
+use crate::server::stream::ClientStream;
+use crate::server::turn_away::TurnedAway;
+use crate::telemetry::{Traced, trace_requests};
 
 /// What a server takes on.
 #[derive(Clone, Copy, Debug)]
@@ -39,10 +67,15 @@ pub struct Limits {
     pub requests: usize,
     /// Bytes of request line and header fields; more are answered 431.
     pub header_bytes: usize,
-    /// How long a connection may take to send a header, and stay idle. Longer than
-    /// clients keep idle connections, so that it is not the server who closes one just as
-    /// a request is sent on it.
+    /// How long a header may take from its first byte to its last; then 408.
     pub header_timeout: Duration,
+    /// How long a connection may stay idle. Longer than clients keep idle connections, so
+    /// that it is not the server who closes one just as a request is sent on it.
+    pub idle_timeout: Duration,
+    /// How long a client may take nothing of what is written to it; then it is cut off.
+    pub write_timeout: Duration,
+    /// How long an answer waits for the rest of a body that nobody read.
+    pub unread_timeout: Duration,
     /// How long requests may take to end once the server is told to.
     pub drain: Duration,
 }
@@ -53,15 +86,29 @@ impl Default for Limits {
             connections: 4_096,
             requests: 1_024,
             header_bytes: 16 * 1_024,
-            header_timeout: Duration::from_secs(75),
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(30),
+            unread_timeout: Duration::from_secs(5),
             drain: Duration::from_secs(5),
         }
     }
 }
 
+impl Limits {
+    fn too_large_a_header(&self) -> Problem {
+        Problem::header_too_large(format!("{} bytes", self.header_bytes))
+    }
+}
+
+/// What the system holds of an answer that its client has not taken, in bytes, as far as
+/// it lets us say: left to itself, it takes megabytes for each connection, and a client
+/// that reads slowly seems not to read at all until it has taken a third of them.
+const SEND_BUFFER_BYTES: usize = 128 << 10;
+
 /// Serves the routes until `shutdown`, then lets requests end within [`Limits::drain`].
 ///
-/// Around every route: a span and `Trace-Id` ([`trace_requests`]), the limits, and
+/// Around every route: a span and `Trace-Id` ([`trace_requests`]), [`Admission`], and
 /// problems for unknown paths (404) and methods (405).
 ///
 /// # Errors
@@ -69,14 +116,14 @@ impl Default for Limits {
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    service: Service,
-    names: SpanNames,
-    limits: Limits,
+    traced: Traced,
+    admission: Admission,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
+    let limits = admission.limits();
     let router = with_fallbacks(router)
-        .layer(from_fn_with_state(Admission::new(limits), admit))
-        .layer(from_fn_with_state(Traced { service, names }, trace_requests));
+        .layer(from_fn_with_state(admission, admit))
+        .layer(from_fn_with_state(traced, trace_requests));
     let service = TowerToHyperService::new(router);
     serve_connections(listener, move |_| service.clone(), limits, shutdown).await
 }
@@ -97,85 +144,9 @@ async fn no_such_method(method: Method, uri: Uri) -> Problem {
     std::future::ready(nothing_applied(&method, problem)).await
 }
 
-/// Says of what may have been meant as a mutation that it did not happen.
-fn nothing_applied(method: &Method, problem: Problem) -> Problem {
-    if method.is_safe() { problem } else { problem.with_outcome(Outcome::NotApplied) }
-}
-
-/// The limits on requests, shared by all connections.
-#[derive(Clone, Debug)]
-pub struct Admission {
-    limits: Limits,
-    requests: Arc<Semaphore>,
-}
-
-impl Admission {
-    /// Nothing admitted yet.
-    #[must_use]
-    pub fn new(limits: Limits) -> Self {
-        Self { limits, requests: Arc::new(Semaphore::new(limits.requests)) }
-    }
-
-    /// A place for a request, to be held until it is answered.
-    ///
-    /// # Errors
-    /// 431 for too long a header, 503 where all places are taken.
-    pub fn admit(
-        &self,
-        uri: &Uri,
-        headers: &HeaderMap,
-    ) -> Result<Option<OwnedSemaphorePermit>, Problem> {
-        if header_bytes(uri, headers) > self.limits.header_bytes {
-            return Err(Problem::header_too_large(self.limits.header_bytes));
-        }
-        if let Some(coding) = unknown_transfer_coding(headers) {
-            let detail = format!("the transfer coding {coding:?} is not known here, only chunked");
-            return Err(Problem::new(
-                StatusCode::NOT_IMPLEMENTED,
-                "urn:synod:problem:not-implemented",
-                "Not implemented",
-                detail,
-            ));
-        }
-        if ["/livez", "/readyz"].contains(&uri.path()) {
-            return Ok(None);
-        }
-        let full = || {
-            Problem::overloaded(format!(
-                "{} requests are being served, the limit of this server",
-                self.limits.requests
-            ))
-        };
-        let place = Arc::clone(&self.requests).try_acquire_owned().map_err(|_| full())?;
-        status::count_request();
-        Ok(Some(place))
-    }
-}
-
-/// Stored bytes are those that the client meant, so a coding around them that nobody
-/// takes off is refused (RFC 9112, section 6.1).
-fn unknown_transfer_coding(headers: &HeaderMap) -> Option<String> {
-    let codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let mut names =
-        codings.flat_map(|value| value.to_str().unwrap_or("?").split(',')).map(str::trim);
-    names.find(|name| !name.eq_ignore_ascii_case("chunked")).map(str::to_owned)
-}
-
-fn header_bytes(uri: &Uri, headers: &HeaderMap) -> usize {
-    let line = uri.path_and_query().map_or(0, |path| path.as_str().len());
-    // Four for the colon, the blank and the line end.
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>() + line
-}
-
-async fn admit(State(admission): State<Admission>, request: Request, next: Next) -> Response {
-    match admission.admit(request.uri(), request.headers()) {
-        Ok(_place) => next.run(request).await,
-        Err(problem) => problem.into_response(),
-    }
-}
-
 /// Accepts connections until `shutdown` and hands the requests of each to a hyper
-/// service, which `make` makes for the client's address.
+/// service, which `make` makes for the client's address. The service asks an
+/// [`Admission`] before anything else.
 ///
 /// # Errors
 /// When the listener fails for good.
@@ -187,17 +158,17 @@ pub async fn serve_connections<M, S, B>(
 ) -> io::Result<()>
 where
     M: Fn(SocketAddr) -> S,
-    S: hyper::service::Service<http::Request<Incoming>, Response = http::Response<B>>
+    S: HyperService<Request<RequestBody>, Response = Response<B>, Error = Infallible>
         + Send
         + 'static,
     S::Future: Send,
-    S::Error: Into<Box<dyn StdError + Send + Sync>>,
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     let places = Arc::new(Semaphore::new(limits.connections));
     let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
+    let turned_away = TurnedAway::new(limits);
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
@@ -219,7 +190,12 @@ where
                     cut.run_until_cancelled(connection).await
                 });
             }
-            Err(_) => refuse_connection(&stream, limits),
+            Err(_) => {
+                if let Some(answering) = turned_away.answer(stream) {
+                    let cut = cut.clone();
+                    connections.spawn(async move { cut.run_until_cancelled(answering).await });
+                }
+            }
         }
     }
     drop(listener);
@@ -241,22 +217,22 @@ async fn connection<S, B>(
     limits: Limits,
     shutdown: CancellationToken,
 ) where
-    S: hyper::service::Service<http::Request<Incoming>, Response = http::Response<B>>
+    S: HyperService<Request<RequestBody>, Response = Response<B>, Error = Infallible>
         + Send
         + 'static,
     S::Future: Send,
-    S::Error: Into<Box<dyn StdError + Send + Sync>>,
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     let _best_effort = stream.set_nodelay(true);
+    let _best_effort = sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER_BYTES);
+    let refusals = Arc::new(Refusals::default());
+    let service = guard(service, Arc::clone(&refusals), limits);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
-        // hyper's own 431 has no body; up to here `admit` answers with a problem.
-        .max_header_size(4 * limits.header_bytes)
-        .serve_connection(TokioIo::new(stream), service);
+        .header_read_timeout(limits.idle_timeout)
+        .serve_connection(TokioIo::new(ClientStream::new(stream, limits, refusals)), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -280,19 +256,9 @@ async fn after_accept_error(error: &io::Error) {
     ];
     if !one_connection.contains(&error.kind()) {
         tracing::warn!(%error, "cannot accept connections");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(ACCEPT_PAUSE).await;
     }
 }
 
-/// Says 503 as far as one write carries, and closes.
-fn refuse_connection(stream: &TcpStream, limits: Limits) {
-    let problem = Problem::overloaded(format!(
-        "{} connections are open, the limit of this server",
-        limits.connections
-    ))
-    .to_http();
-    let body = String::from_utf8_lossy(problem.body());
-    let head = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\nconnection: close";
-    let text = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-    let _best_effort = stream.try_write(text.as_bytes());
-}
+/// How long a server that cannot accept waits before it tries again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);

@@ -17,6 +17,7 @@ use crate::config::{AcceptorsError, AdvertiseError, BaseUrl, ServiceArgs};
 use crate::datadir::DataDirError;
 use crate::ids::{Instance, Name};
 use crate::message::{Member, Service};
+use crate::server::{Admission, AllowedHosts, Files, Limits, connections_within};
 use crate::status::Identity;
 use crate::{random, telemetry};
 
@@ -56,6 +57,10 @@ pub struct Running {
     pub listener: TcpListener,
     /// Where others reach it.
     pub url: BaseUrl,
+    /// Under which names it is asked.
+    pub hosts: AllowedHosts,
+    /// What its server takes on.
+    pub limits: Limits,
     /// For `GET /v1/status`.
     pub identity: Identity,
     /// Cancelled when the service is to end.
@@ -77,8 +82,19 @@ impl Running {
         let listener = listen(address).with_context(|| format!("cannot listen on {address}"))?;
         let bound: SocketAddr = listener.local_addr().context("the address that was bound")?;
         let url = args.advertised(bound)?;
+        let hosts = AllowedHosts::of(bound.ip(), &url, &args.allowed_hosts);
+        let wanted = usize::try_from(args.max_connections).unwrap_or(usize::MAX);
+        let connections = connections_within(wanted, files_of(service));
+        let limits = Limits { connections, ..Limits::default() };
         let identity = Identity::new(service, name.clone());
-        Ok(Self { service, name, instance: random::instance(), listener, url, identity, shutdown })
+        let instance = random::instance();
+        Ok(Self { service, name, instance, listener, url, hosts, limits, identity, shutdown })
+    }
+
+    /// The rules for requests.
+    #[must_use]
+    pub fn admission(&self) -> Admission {
+        Admission::new(self.limits, self.hosts.clone())
     }
 
     /// As it announces itself to the acceptors.
@@ -90,6 +106,14 @@ impl Running {
             url: self.url.to_string(),
             instance: self.instance,
         }
+    }
+}
+
+/// A balancer passes every request on, and a replica the mutations that it cannot take.
+fn files_of(service: Service) -> Files {
+    match service {
+        Service::Balancer | Service::Replica => Files::Two,
+        Service::Acceptor | Service::Coordinator => Files::One,
     }
 }
 

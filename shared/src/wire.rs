@@ -121,12 +121,15 @@ impl Encoding {
     }
 }
 
-/// The body of a request, decoded by its `Content-Type`: JSON, where it says nothing or
-/// what `curl -d` says.
+/// The body of a request, decoded by its `Content-Type`.
+///
+/// Nothing is guessed: a web page can send a form, plain text, or bytes without a type to
+/// any address without asking, and all of that is refused. JSON and the services' own
+/// type it can send only where the service has said that it may, and none does.
 ///
 /// Refuses with 400 (malformed, or a deadline header that is), 408 (the body took longer
 /// than the deadline), 413 (above [`MAX_MESSAGE_BYTES`], or the lower limit set by
-/// [`BodyLimit`]) and 415 (another media type).
+/// [`BodyLimit`]) and 415 (another media type, or none).
 #[derive(Clone, Copy, Debug)]
 pub struct Wire<T>(pub T);
 
@@ -144,12 +147,13 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Wire<T> {
 }
 
 fn content_encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(Encoding::Json) };
-    let text = value.to_str().unwrap_or_default();
-    let from_curl = text.eq_ignore_ascii_case("application/x-www-form-urlencoded");
-    let encoding = if from_curl { Some(Encoding::Json) } else { Encoding::of_media_type(text) };
-    encoding.ok_or_else(|| {
-        Problem::unsupported_media_type(format!("send {JSON} or {POSTCARD}, not {text:?}"))
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let (first, second) = (values.next(), values.next());
+    let text = first.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    Encoding::of_media_type(text).filter(|_| second.is_none()).ok_or_else(|| {
+        let given = text.chars().take(SHOWN_CHARS).collect::<String>();
+        let detail = format!("send Content-Type: {JSON} or {POSTCARD}, not {given:?}");
+        Problem::unsupported_media_type(detail)
     })
 }
 
@@ -191,48 +195,37 @@ impl<S: Send + Sync> FromRequest<S> for WholeBody {
     }
 }
 
-/// How much of a body above its limit is read and thrown away, in bytes. A client that is
-/// still sending when the connection closes may never see the answer; one that sends far
-/// too much is cut off all the same.
-const DRAIN_BYTES: u64 = 4 << 20;
 /// What is set aside for a body before it comes, whatever length it announces, in bytes.
 const FIRST_BUFFER: usize = 64 << 10;
 
-/// Reads a body to its end.
+/// Reads a body to its end. Of one that is too long nothing more is read: what is left of
+/// a request's body is drained by the server.
 ///
 /// # Errors
-/// 413 above the limit, 400 where the connection breaks. The rest of a body that is a
-/// little too long is read and thrown away, so that the client hears the answer and the
-/// connection stays of use; of a longer one nothing more is read, and the connection
-/// closes.
+/// 413 above the limit, 400 where the connection breaks.
 pub async fn read_body<B>(body: B, limit: BodyLimit) -> Result<Bytes, Problem>
 where
     B: hyper::body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let bound = limit.bytes as u64 + DRAIN_BYTES;
-    let announced = body.size_hint().lower();
-    let mut body = pin!(body);
-    let mut kept =
-        Vec::with_capacity(usize::try_from(announced).unwrap_or(FIRST_BUFFER).min(FIRST_BUFFER));
-    let mut length = 0_u64;
-    while announced <= bound && length <= bound {
-        let frame = match body.as_mut().frame().await {
-            None if length <= limit.bytes as u64 => return Ok(Bytes::from(kept)),
-            None => return Err(Problem::too_large(limit.what, limit.bytes)),
-            Some(Err(error)) => {
-                return Err(Problem::bad_request(format!("the body broke off: {}", error.into())));
-            }
-            Some(Ok(frame)) => frame,
-        };
-        let Ok(data) = frame.into_data() else { continue };
-        length = length.saturating_add(data.len() as u64);
-        if length <= limit.bytes as u64 {
-            kept.extend_from_slice(&data);
-        }
+    let too_large = || Problem::too_large(limit.what, limit.bytes);
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > limit.bytes {
+        return Err(too_large());
     }
-    Err(Problem::too_large(limit.what, limit.bytes)
-        .with_header(header::CONNECTION, HeaderValue::from_static("close")))
+    let mut body = pin!(body);
+    let mut kept = Vec::with_capacity(announced.min(FIRST_BUFFER));
+    while let Some(frame) = body.as_mut().frame().await {
+        let frame = frame.map_err(|error| {
+            Problem::bad_request(format!("the body broke off: {}", error.into()))
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        if data.len() > limit.bytes - kept.len() {
+            return Err(too_large());
+        }
+        kept.extend_from_slice(&data);
+    }
+    Ok(Bytes::from(kept))
 }
 
 /// In which encoding the caller wants the answer: what `Accept` names, else that of its

@@ -18,7 +18,8 @@ use shared::message::{
     Service, VotesPage, Watermarks,
 };
 use shared::problem::{Outcome, Problem};
-use shared::server::{Limits, serve};
+use shared::server::{Admission, AllowedHosts, Limits, serve};
+use shared::telemetry::Traced;
 use shared::wire::{Reply, Wire};
 use shared::{discovery, telemetry};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -40,9 +41,8 @@ async fn start(router: Router) -> (BaseUrl, DropGuard) {
     tokio::spawn(serve(
         listener,
         router,
-        Service::Acceptor,
-        &[],
-        Limits::default(),
+        Traced { service: Service::Acceptor, names: &[] },
+        Admission::new(Limits::default(), AllowedHosts::any()),
         shutdown.clone(),
     ));
     (url, shutdown.drop_guard())

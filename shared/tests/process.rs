@@ -14,8 +14,8 @@ use clap::Parser;
 use shared::client::Peer;
 use shared::config::{BaseUrl, ServiceArgs};
 use shared::message::Service;
-use shared::server::{Limits, serve};
-use shared::telemetry::SpanNames;
+use shared::server::serve;
+use shared::telemetry::{SpanNames, Traced};
 use shared::{service, telemetry, wire};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -48,22 +48,17 @@ fn the_service() -> ExitCode {
             tokio::time::sleep(Duration::from_secs(60)).await;
             orphaned.cancel();
         });
+        let admission = running.admission();
         let router = Router::new()
             .route("/work/{item}", get(work))
             .route(
                 "/panic",
                 get(async || -> &'static str { panic!("invariant of the test: {} != {}", 1, 2) }),
             )
+            .route("/open", get(async || tokio::fs::read("/proc/self/limits").await.unwrap()))
             .route("/v1/status", get(async move || wire::json(&running.identity.status(()))));
-        serve(
-            running.listener,
-            router,
-            Service::Replica,
-            NAMES,
-            Limits::default(),
-            running.shutdown,
-        )
-        .await?;
+        let traced = Traced { service: Service::Replica, names: NAMES };
+        serve(running.listener, router, traced, admission, running.shutdown).await?;
         Ok(())
     })
 }
@@ -165,6 +160,39 @@ async fn a_panic_ends_the_process_loudly_before_it_says_anything_else() {
     assert!(answer.is_err(), "{answer:?}");
     assert_eq!(process.exit_code(), i32::from(service::PANICKED));
     assert!(process.rest_of_log().contains("invariant of the test: 1 != 2"));
+}
+
+#[tokio::test]
+async fn more_idle_connections_than_open_files_do_not_keep_a_service_from_its_work() {
+    let limited = ["-c", "ulimit -n 128 && exec \"$0\" \"$@\""];
+    let own = command();
+    let mut command = Command::new("sh");
+    command.args(limited).arg(own.get_program()).args(own.get_args());
+    command.envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let (cut, first) = (line(&mut log), line(&mut log));
+    let mut process = Process { child, url: first["url"].as_str().unwrap().parse().unwrap(), log };
+    assert_eq!((&cut["wanted"], &cut["connections"]), (&4_096.into(), &32.into()), "{cut}");
+
+    let idle: Vec<_> = (0..200)
+        .filter_map(|_| std::net::TcpStream::connect(process.url.authority()).ok())
+        .collect();
+    // Its database, or whatever else it opens: reading its own program will do.
+    let refused = reqwest::get(format!("{}/open", process.url)).await;
+    assert!(refused.is_err() || refused.unwrap().status() == 503);
+    drop(idle);
+    let began = Instant::now();
+    loop {
+        let opened = reqwest::get(format!("{}/open", process.url)).await;
+        match opened.map(|answer| answer.status().as_u16()) {
+            Ok(200) => break,
+            Ok(503) | Err(_) => {}
+            Ok(status) => panic!("{status}"),
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "it answers again");
+    }
+    assert!(process.child.try_wait().unwrap().is_none());
 }
 
 #[test]

@@ -10,7 +10,8 @@ use axum::routing::{get, post};
 use shared::health::{self, Check};
 use shared::message::Service;
 use shared::problem;
-use shared::server::{Limits, serve};
+use shared::server::{Admission, AllowedHosts, Limits, serve};
+use shared::telemetry::Traced;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -36,8 +37,9 @@ async fn start(limits: Limits) -> Server {
         .route("/forever", get(std::future::pending::<()>))
         .merge(health::routes(|| vec![Check::new("gate", None)]));
     let shutdown = CancellationToken::new();
-    let ended =
-        tokio::spawn(serve(listener, router, Service::Replica, &[], limits, shutdown.clone()));
+    let traced = Traced { service: Service::Replica, names: &[] };
+    let admission = Admission::new(limits, AllowedHosts::any());
+    let ended = tokio::spawn(serve(listener, router, traced, admission, shutdown.clone()));
     Server { address, gate, shutdown, ended }
 }
 
@@ -200,7 +202,8 @@ async fn a_client_that_dribbles_its_header_is_cut() {
     let limits = Limits { header_timeout: Duration::from_millis(100), ..Limits::default() };
     let server = start(limits).await;
     let began = Instant::now();
-    assert_eq!(raw(server.address, b"POST /hello HTTP/1.1\r\nhost:").await, "");
+    let answer = raw(server.address, b"POST /hello HTTP/1.1\r\nhost:").await;
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("100ms"), "{answer}");
     assert!(began.elapsed() >= limits.header_timeout);
 }
 

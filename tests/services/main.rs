@@ -5,6 +5,7 @@
 
 mod bad_starts;
 mod conventions;
+mod edge;
 mod folder_gone;
 mod kill_each_role;
 mod no_quorum;

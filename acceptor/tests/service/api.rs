@@ -19,7 +19,7 @@ async fn get(url: &str) -> (StatusCode, Value) {
 }
 
 async fn post(url: &str, body: &Value) -> (StatusCode, Value) {
-    let response = http().post(url).body(body.to_string()).send().await.unwrap();
+    let response = http().post(url).json(body).send().await.unwrap();
     (response.status(), response.json().await.unwrap())
 }
 
@@ -277,6 +277,7 @@ async fn too_much_is_refused_and_the_limit_named() {
     assert!(too_large.to_string().contains("the value is limited to 65536 bytes"), "{too_large}");
     let endless = http()
         .post(format!("{}/v1/prepare", process.url))
+        .header("content-type", "application/json")
         .body(vec![b' '; 5_000])
         .send()
         .await

@@ -55,7 +55,7 @@ async fn a_mutation_arrives_whole_with_its_own_fields_and_those_of_the_way() {
     let seen = one.seen().pop().unwrap();
     assert_eq!(seen.body, "value");
     for (name, values) in [
-        ("host", vec!["kv.example"]),
+        ("host", vec![one.url.strip_prefix("http://").unwrap()]),
         ("content-type", vec!["text/x"]),
         ("content-length", vec!["5"]),
         ("if-match", vec!["\"3\""]),

@@ -13,7 +13,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use shared::message::{Member, Service};
-use shared::server::{Limits, serve_connections};
+use shared::server::{Admission, AllowedHosts, Limits, serve_connections};
 use shared::status::Identity;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -81,7 +81,7 @@ impl Setup {
             Identity::new(Service::Balancer, name),
             Arc::clone(&endpoints),
             proxy,
-            self.limits,
+            Admission::new(self.limits, AllowedHosts::any()),
         );
         let (members, receiver) = watch::channel(fakes.iter().map(|fake| fake.member()).collect());
         let keeping = health::keep(Arc::clone(&endpoints), receiver, self.pace);

@@ -109,7 +109,7 @@ fn key_text(parts: &Parts, limits: &Limits) -> Result<String, Problem> {
 fn condition_of(guard: Guard) -> Condition {
     match guard {
         Guard::Always => Condition::Always,
-        Guard::IfMatch(revision) => Condition::IfMatch(revision),
+        Guard::IfMatch(revisions) => Condition::IfMatch(revisions),
         Guard::IfMatchAny => Condition::IfMatchAny,
         Guard::IfNoneMatchAny => Condition::IfNoneMatchAny,
     }

@@ -23,6 +23,8 @@ pub mod limits {
     pub const BATCH_COMMANDS: usize = 4_096;
     /// The longest payload of a batch, in bytes.
     pub const BATCH_BYTES: usize = 32 << 20;
+    /// The most revisions that a guard names.
+    pub const GUARD_REVISIONS: usize = 64;
     /// The highest time, in milliseconds: what SQLite's integers hold.
     pub const TIME_MS: u64 = i64::MAX as u64;
     /// The most backups in a view.
@@ -84,12 +86,13 @@ pub enum Op {
 
 /// A guard on one key (RFC 9110, section 13.1): where it doesn't hold, nothing is
 /// written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Condition {
     /// No guard.
     Always,
-    /// `If-Match: "M"`: the key exists, and M is its modification revision.
-    IfMatch(Revision),
+    /// `If-Match: "M", "N"`: the key exists, and its modification revision is one of these,
+    /// at most [`limits::GUARD_REVISIONS`]; none of none.
+    IfMatch(Vec<Revision>),
     /// `If-Match: *`: the key exists.
     IfMatchAny,
     /// `If-None-Match: *`: the key does not exist.
@@ -100,15 +103,35 @@ impl Condition {
     /// Whether it holds for a key whose modification revision is `current` (none: the key
     /// does not exist).
     #[must_use]
-    pub fn holds(self, current: Option<Revision>) -> bool {
+    pub fn holds(&self, current: Option<Revision>) -> bool {
         match self {
             Self::Always => true,
-            Self::IfMatch(revision) => current == Some(revision),
+            Self::IfMatch(revisions) => current.is_some_and(|current| revisions.contains(&current)),
             Self::IfMatchAny => current.is_some(),
             Self::IfNoneMatchAny => current.is_none(),
         }
     }
+
+    /// The revisions that it names.
+    fn revisions(&self) -> &[Revision] {
+        match self {
+            Self::IfMatch(revisions) => revisions,
+            Self::Always | Self::IfMatchAny | Self::IfNoneMatchAny => &[],
+        }
+    }
+
+    fn check(&self) -> Result<(), Unreadable> {
+        within("a guard's number of revisions", self.revisions().len(), limits::GUARD_REVISIONS)
+    }
+
+    /// About how many bytes it takes beside what all have.
+    fn size(&self) -> usize {
+        self.revisions().len() * MOST_BYTES_OF_A_NUMBER
+    }
 }
+
+/// What postcard takes for a number of 64 bits at most.
+const MOST_BYTES_OF_A_NUMBER: usize = 10;
 
 /// A span in a trace, as W3C Trace Context names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,8 +218,9 @@ impl Op {
     /// When a key is empty or something is too long.
     pub fn check(&self) -> Result<(), Unreadable> {
         match self {
-            Self::Put { key, value, content_type, condition: _ } => {
+            Self::Put { key, value, content_type, condition } => {
                 check_key(key)?;
+                condition.check()?;
                 within("the value", value.len(), limits::VALUE_BYTES)?;
                 within(
                     "the content type",
@@ -204,7 +228,10 @@ impl Op {
                     limits::CONTENT_TYPE_BYTES,
                 )
             }
-            Self::Delete { key, condition: _ } => check_key(key),
+            Self::Delete { key, condition } => {
+                condition.check()?;
+                check_key(key)
+            }
             Self::DeletePrefix { prefix } => within("the prefix", prefix.len(), limits::KEY_BYTES),
         }
     }
@@ -215,10 +242,11 @@ impl Op {
         const FIXED: usize = 64;
         FIXED
             + match self {
-                Self::Put { key, value, content_type, condition: _ } => {
-                    key.len() + value.len() + content_type.as_ref().map_or(0, String::len)
+                Self::Put { key, value, content_type, condition } => {
+                    let content_type = content_type.as_ref().map_or(0, String::len);
+                    key.len() + value.len() + content_type + condition.size()
                 }
-                Self::Delete { key, condition: _ } => key.len(),
+                Self::Delete { key, condition } => key.len() + condition.size(),
                 Self::DeletePrefix { prefix } => prefix.len(),
             }
     }

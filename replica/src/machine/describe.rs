@@ -141,7 +141,11 @@ fn describe_command(command: Command) -> CommandDescription {
 fn describe_condition(condition: Condition) -> Option<String> {
     match condition {
         Condition::Always => None,
-        Condition::IfMatch(Revision(revision)) => Some(format!("If-Match: \"{revision}\"")),
+        Condition::IfMatch(revisions) => {
+            let tags: Vec<String> =
+                revisions.iter().map(|Revision(r)| format!("\"{r}\"")).collect();
+            Some(format!("If-Match: {}", tags.join(", ")))
+        }
         Condition::IfMatchAny => Some("If-Match: *".to_owned()),
         Condition::IfNoneMatchAny => Some("If-None-Match: *".to_owned()),
     }
@@ -171,7 +175,7 @@ mod tests {
             key: "k".to_owned(),
             value: Bytes::from_static(b"secret"),
             content_type: Some("text/plain".to_owned()),
-            condition: Condition::IfMatch(Revision(7)),
+            condition: Condition::IfMatch(vec![Revision(7)]),
         };
         let commands = vec![
             Command { op: put, trace: traced(0xab) },

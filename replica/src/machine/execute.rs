@@ -221,7 +221,7 @@ fn put(
     content: Content,
     condition: Condition,
 ) -> CommandOutcome {
-    if let Some(failed) = guard(state, &key, condition) {
+    if let Some(failed) = guard(state, &key, &condition) {
         return failed;
     }
     let (record, outcome) = match state.get(&key) {
@@ -246,7 +246,7 @@ fn delete(
     key: String,
     condition: Condition,
 ) -> CommandOutcome {
-    if let Some(failed) = guard(state, &key, condition) {
+    if let Some(failed) = guard(state, &key, &condition) {
         return failed;
     }
     let deleted = u64::from(state.get(&key).is_some());
@@ -263,7 +263,7 @@ fn delete_prefix(state: &mut WorkingSet, revision: Revision, prefix: &str) -> Co
     CommandOutcome::Deleted { revision, deleted }
 }
 
-fn guard(state: &WorkingSet, key: &str, condition: Condition) -> Option<CommandOutcome> {
+fn guard(state: &WorkingSet, key: &str, condition: &Condition) -> Option<CommandOutcome> {
     let current = state.get(key).map(|record| record.revision);
     if condition.holds(current) {
         None

@@ -20,6 +20,7 @@ use shared::message::{
     ChosenEntry, ChosenReply, Directory, DirectoryEntry, EncodedValue, Heartbeat, HeartbeatReply,
     Marks, Member, Phase, Proposal, ProposalReply, Roster, Service, Value, View, Watermarks,
 };
+use shared::server::{AllowedHosts, Limits};
 use shared::service::Running;
 use shared::status::Identity;
 use shared::wire::{Reply, Wire};
@@ -276,6 +277,8 @@ impl Node {
             instance: shared::random::instance(),
             listener,
             url: url.parse().unwrap(),
+            hosts: AllowedHosts::any(),
+            limits: Limits::default(),
             identity: Identity::new(Service::Replica, name.clone()),
             shutdown: shutdown.clone(),
         };

@@ -102,7 +102,7 @@ pub(super) fn ops() -> Vec<Op> {
     vec![
         put("a/1", Condition::Always),
         put("a/2", Condition::IfNoneMatchAny),
-        put("a/1", Condition::IfMatch(Revision(1))),
+        put("a/1", Condition::IfMatch(vec![Revision(1)])),
         Op::Delete { key: "a/1".to_owned(), condition: Condition::IfMatchAny },
         Op::DeletePrefix { prefix: "a/".to_owned() },
     ]

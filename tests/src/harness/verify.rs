@@ -194,19 +194,22 @@ fn call_of(op: &Op) -> Call {
         Op::Put { key, value, condition, .. } => Call::Put {
             key: Key::from(key.as_str()),
             value: value_id(value),
-            guard: guard_of(*condition),
+            guard: guard_of(condition),
         },
         Op::Delete { key, condition } => {
-            Call::Delete { key: Key::from(key.as_str()), guard: guard_of(*condition) }
+            Call::Delete { key: Key::from(key.as_str()), guard: guard_of(condition) }
         }
         Op::DeletePrefix { prefix } => Call::DeletePrefix { prefix: Key::from(prefix.as_str()) },
     }
 }
 
-fn guard_of(condition: Condition) -> Guard {
+fn guard_of(condition: &Condition) -> Guard {
     match condition {
         Condition::Always => Guard::Always,
-        Condition::IfMatch(revision) => Guard::Revision(revision.0),
+        Condition::IfMatch(revisions) => match revisions.as_slice() {
+            [revision] => Guard::Revision(revision.0),
+            several => panic!("the recording clients name one revision, not {several:?}"),
+        },
         Condition::IfMatchAny => Guard::Exists,
         Condition::IfNoneMatchAny => Guard::Absent,
     }

@@ -49,10 +49,10 @@ pub fn call(command: &Command) -> Call {
         Op::Put { key, value, condition, .. } => Call::Put {
             key: Key::from(key.as_str()),
             value: decode_value(value),
-            guard: guard(*condition),
+            guard: guard(condition),
         },
         Op::Delete { key, condition } => {
-            Call::Delete { key: Key::from(key.as_str()), guard: guard(*condition) }
+            Call::Delete { key: Key::from(key.as_str()), guard: guard(condition) }
         }
         Op::DeletePrefix { prefix } => Call::DeletePrefix { prefix: Key::from(prefix.as_str()) },
     }
@@ -106,16 +106,19 @@ fn decode_value(bytes: &[u8]) -> ValueId {
 fn condition(guard: Guard) -> Condition {
     match guard {
         Guard::Always => Condition::Always,
-        Guard::Revision(revision) => Condition::IfMatch(Revision(revision)),
+        Guard::Revision(revision) => Condition::IfMatch(vec![Revision(revision)]),
         Guard::Exists => Condition::IfMatchAny,
         Guard::Absent => Condition::IfNoneMatchAny,
     }
 }
 
-fn guard(condition: Condition) -> Guard {
+fn guard(condition: &Condition) -> Guard {
     match condition {
         Condition::Always => Guard::Always,
-        Condition::IfMatch(revision) => Guard::Revision(revision.0),
+        Condition::IfMatch(revisions) => match revisions.as_slice() {
+            [revision] => Guard::Revision(revision.0),
+            several => panic!("the simulation's clients name one revision, not {several:?}"),
+        },
         Condition::IfMatchAny => Guard::Exists,
         Condition::IfNoneMatchAny => Guard::Absent,
     }

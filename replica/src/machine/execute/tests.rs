@@ -174,11 +174,14 @@ fn deleting_a_prefix_deletes_the_keys_that_start_so_at_one_revision() {
 fn a_guard_that_does_not_hold_writes_nothing_and_takes_no_revision() {
     use Condition::{IfMatch, IfMatchAny, IfNoneMatchAny};
     let failing = [
-        (put_if("k", "b", IfMatch(Revision(2))), Some(Revision(1))),
+        (put_if("k", "b", IfMatch(vec![Revision(2)])), Some(Revision(1))),
         (put_if("k", "b", IfNoneMatchAny), Some(Revision(1))),
-        (put_if("none", "b", IfMatch(Revision(1))), None),
+        (put_if("none", "b", IfMatch(vec![Revision(1)])), None),
+        (put_if("k", "b", IfMatch(vec![Revision(2), Revision(3)])), Some(Revision(1))),
+        (put_if("k", "b", IfMatch(vec![])), Some(Revision(1))),
+        (put_if("none", "b", IfMatch(vec![])), None),
         (put_if("none", "b", IfMatchAny), None),
-        (delete_if("k", IfMatch(Revision(9))), Some(Revision(1))),
+        (delete_if("k", IfMatch(vec![Revision(9)])), Some(Revision(1))),
         (delete_if("k", IfNoneMatchAny), Some(Revision(1))),
         (delete_if("none", IfMatchAny), None),
     ];
@@ -204,10 +207,11 @@ fn a_guard_that_holds_lets_the_command_through() {
     };
     let deleted = |deleted| CommandOutcome::Deleted { revision: Revision(2), deleted };
     let passing = [
-        (put_if("k", "b", IfMatch(Revision(1))), replaced),
+        (put_if("k", "b", IfMatch(vec![Revision(1)])), replaced),
+        (put_if("k", "b", IfMatch(vec![Revision(7), Revision(1)])), replaced),
         (put_if("k", "b", IfMatchAny), replaced),
         (put_if("none", "b", IfNoneMatchAny), CommandOutcome::Created { revision: Revision(2) }),
-        (delete_if("k", IfMatch(Revision(1))), deleted(1)),
+        (delete_if("k", IfMatch(vec![Revision(1)])), deleted(1)),
         (delete_if("k", IfMatchAny), deleted(1)),
         (delete_if("none", IfNoneMatchAny), deleted(0)),
     ];
@@ -223,7 +227,7 @@ fn later_commands_of_a_batch_see_what_earlier_ones_did() {
     let ops = vec![
         put_if("k", "a", Condition::IfNoneMatchAny),
         put_if("k", "b", Condition::IfNoneMatchAny),
-        put_if("k", "c", Condition::IfMatch(Revision(1))),
+        put_if("k", "c", Condition::IfMatch(vec![Revision(1)])),
     ];
     let outcomes = vec![
         CommandOutcome::Created { revision: Revision(1) },

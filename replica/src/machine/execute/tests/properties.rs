@@ -18,7 +18,7 @@ fn any_key() -> impl Strategy<Value = String> {
 fn any_condition() -> impl Strategy<Value = Condition> {
     prop_oneof![
         4 => Just(Condition::Always),
-        1 => (0..20_u64).prop_map(|revision| Condition::IfMatch(Revision(revision))),
+        1 => vec((0..20_u64).prop_map(Revision), 0..3).prop_map(Condition::IfMatch),
         1 => Just(Condition::IfMatchAny),
         1 => Just(Condition::IfNoneMatchAny),
     ]
@@ -234,7 +234,7 @@ proptest! {
     #[test]
     fn a_command_takes_no_more_than_it_says(op in any_op(), key_length in 1..limits::KEY_BYTES) {
         let trace = Some(crate::machine::command::TraceContext { trace_id: [9; 16], span_id: [9; 8], flags: 9 });
-        let delete = delete_if(&"k".repeat(key_length), Condition::IfMatch(Revision(u64::MAX)));
+        let delete = delete_if(&"k".repeat(key_length), Condition::IfMatch(vec![Revision(u64::MAX); limits::GUARD_REVISIONS]));
         for op in [op, delete] {
             let size = op.size();
             let encoded = postcard::to_allocvec(&Command { op, trace }).unwrap();

@@ -96,6 +96,13 @@ fn a_batch_with_unreadable_commands_is_void() {
         VoidReason::Unreadable { epoch, number, error: Unreadable::EmptyKey }
     );
 
+    let over_guard = limits::GUARD_REVISIONS + 1;
+    let guard = Condition::IfMatch(vec![Revision(1); over_guard]);
+    for op in [put_if("k", "b", guard.clone()), delete_if("k", guard)] {
+        let what = "a guard's number of revisions";
+        assert_eq!(with(op), too_long(what, over_guard as u64, limits::GUARD_REVISIONS));
+    }
+
     let many = commands(0, vec![put("k", "b"); limits::BATCH_COMMANDS + 1]).encode();
     let expected = too_long(
         "the number of commands",

@@ -1,0 +1,69 @@
+//! Connections beyond the limit: each is told so, and closed.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Method, Response};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+use super::Limits;
+use crate::problem::Problem;
+use crate::telemetry::RequestTrace;
+
+/// Connections that are being told at once; beyond it they are closed without a word.
+const AT_ONCE: usize = 64;
+
+/// How long that may take, and how many bytes the client may send meanwhile: without
+/// taking them, the connection would be reset and the client never hear why.
+const TIME: Duration = Duration::from_secs(1);
+const BYTES: u64 = 64 << 10;
+
+/// Those who are being told.
+#[derive(Debug)]
+pub(super) struct TurnedAway {
+    connections: usize,
+    places: Arc<Semaphore>,
+}
+
+impl TurnedAway {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { connections: limits.connections, places: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// Says 503 and closes, if there is a place to wait for the client to hear it.
+    pub(super) fn answer(&self, stream: TcpStream) -> Option<impl Future<Output = ()> + use<>> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let most = self.connections;
+        Some(async move {
+            let problem = Problem::overloaded(format!(
+                "{most} connections are open, the limit of this server"
+            ));
+            let _gone = tokio::time::timeout(TIME, say(stream, &problem)).await;
+            drop(place);
+        })
+    }
+}
+
+async fn say(mut stream: TcpStream, problem: &Problem) -> std::io::Result<()> {
+    let mut response = problem.to_http();
+    let trace = RequestTrace::start(None, &Method::GET, "", &HeaderMap::new());
+    trace.finish(response.status(), response.headers_mut());
+    stream.write_all(&bytes_of(&response)).await?;
+    stream.shutdown().await?;
+    tokio::io::copy(&mut stream.take(BYTES), &mut tokio::io::sink()).await?;
+    Ok(())
+}
+
+fn bytes_of(response: &Response<bytes::Bytes>) -> Vec<u8> {
+    let mut bytes = format!("HTTP/1.1 {}\r\n", response.status()).into_bytes();
+    for (name, value) in response.headers() {
+        bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    let length = response.body().len();
+    bytes.extend(format!("connection: close\r\ncontent-length: {length}\r\n\r\n").bytes());
+    bytes.extend(response.body());
+    bytes
+}
