@@ -1,15 +1,24 @@
 //! Who is there: the services that announced themselves lately. Pure; soft state that no
 //! safety rests on.
+//!
+//! A name belongs to one process. Another instance under a name is most likely its next
+//! life, and is listed at once. But when the one before it goes on announcing itself, both
+//! live: then the one that was there first is listed again, and the other is its *rival*,
+//! which is told to everybody, until either falls silent.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shared::ids::Name;
-use shared::message::{Directory, DirectoryEntry, Member};
+use shared::message::{Directory, DirectoryEntry, Member, NameConflict};
 
 /// How long a member is listed after it announced itself last: twenty announcements
 /// missed.
 pub const EXPIRY: Duration = Duration::from_secs(10);
+
+/// A member that is silent for so long gives its place to a rival: four announcements
+/// missed.
+pub const SILENCE: Duration = Duration::from_secs(2);
 
 /// The most members: many times more than a cluster has.
 pub const MAX_MEMBERS: usize = 256;
@@ -20,13 +29,50 @@ pub const MAX_URL_BYTES: usize = 512;
 /// The services heard from within [`EXPIRY`], by name.
 #[derive(Clone, Debug, Default)]
 pub struct Members {
-    by_name: BTreeMap<Name, Heard>,
+    by_name: BTreeMap<Name, Holders>,
 }
 
 #[derive(Clone, Debug)]
 struct Heard {
     member: Member,
     at: Duration,
+}
+
+/// Who announced itself by a name.
+#[derive(Clone, Debug)]
+struct Holders {
+    listed: Heard,
+    /// Who was listed before: it has ended, unless it is heard from again.
+    former: Option<Heard>,
+    /// Who lives beside the one that is listed.
+    rival: Option<Heard>,
+}
+
+impl Holders {
+    fn hear(&mut self, news: Heard) {
+        let is_silent = news.at.saturating_sub(self.listed.at) >= SILENCE;
+        if self.listed.is_instance_of(&news) {
+            self.listed = news;
+        } else if self.former.take_if(|former| former.is_instance_of(&news)).is_some() {
+            // It has not ended, so the one that took its place is not its next life.
+            self.rival = Some(std::mem::replace(&mut self.listed, news));
+        } else if self.rival.is_some() && !is_silent {
+            self.rival = Some(news);
+        } else {
+            self.rival.take_if(|rival| rival.is_instance_of(&news));
+            self.former = Some(std::mem::replace(&mut self.listed, news));
+        }
+    }
+}
+
+impl Heard {
+    fn is_instance_of(&self, other: &Self) -> bool {
+        self.member.instance == other.member.instance
+    }
+
+    fn is_fresh(&self, now: Duration) -> bool {
+        now.saturating_sub(self.at) < EXPIRY
+    }
 }
 
 /// An announcement that is not taken.
@@ -69,7 +115,14 @@ impl Members {
         if self.by_name.len() >= MAX_MEMBERS && !self.by_name.contains_key(name) {
             return Err(AnnounceError::Full);
         }
-        self.by_name.insert(member.name.clone(), Heard { member, at: now });
+        let news = Heard { member, at: now };
+        match self.by_name.get_mut(name) {
+            Some(holders) => holders.hear(news),
+            None => {
+                let holders = Holders { listed: news, former: None, rival: None };
+                self.by_name.insert(name.clone(), holders);
+            }
+        }
         Ok(())
     }
 
@@ -80,11 +133,33 @@ impl Members {
             let age_ms = u64::try_from(now.saturating_sub(*at).as_millis()).unwrap_or(u64::MAX);
             DirectoryEntry { member: member.clone(), age_ms }
         };
-        Directory { members: self.by_name.values().map(entry).collect() }
+        Directory { members: self.by_name.values().map(|holders| entry(&holders.listed)).collect() }
+    }
+
+    /// The names that two processes have now, in order.
+    pub fn conflicts(&mut self, now: Duration) -> Vec<NameConflict> {
+        self.expire(now);
+        let conflict = |Holders { listed, rival, .. }: &Holders| {
+            let rival = rival.as_ref()?.member.clone();
+            Some(NameConflict { listed: listed.member.clone(), rival })
+        };
+        self.by_name.values().filter_map(conflict).collect()
+    }
+
+    /// Whether the one listed by the name took the place of another a moment ago, which
+    /// may yet turn out to live.
+    #[must_use]
+    pub fn is_contested(&self, now: Duration, name: &Name) -> bool {
+        let former = self.by_name.get(name).and_then(|holders| holders.former.as_ref());
+        former.is_some_and(|former| now.saturating_sub(former.at) < SILENCE)
     }
 
     fn expire(&mut self, now: Duration) {
-        self.by_name.retain(|_, heard| now.saturating_sub(heard.at) < EXPIRY);
+        self.by_name.retain(|_, holders| {
+            holders.former.take_if(|former| !former.is_fresh(now));
+            holders.rival.take_if(|rival| !rival.is_fresh(now));
+            holders.listed.is_fresh(now)
+        });
     }
 }
 
@@ -129,6 +204,68 @@ mod tests {
         announce(&mut members, 0, member("a", 1)).unwrap();
         announce(&mut members, 100, member("a", 2)).unwrap();
         assert_eq!(list(&mut members, 100), [(member("a", 2), 0)]);
+    }
+
+    fn conflicts(members: &mut Members, now_ms: u64) -> Vec<(u64, u64)> {
+        let conflicts = members.conflicts(Duration::from_millis(now_ms));
+        let of = |conflict: &NameConflict| (conflict.listed.instance.0, conflict.rival.instance.0);
+        conflicts.iter().map(of).collect()
+    }
+
+    #[test]
+    fn of_two_processes_of_one_name_the_first_is_listed_and_both_are_told() {
+        let mut members = Members::default();
+        announce(&mut members, 0, member("a", 1)).unwrap();
+        announce(&mut members, 100, member("a", 2)).unwrap();
+        assert_eq!(conflicts(&mut members, 100), [], "it may be its next life");
+        let contested = |members: &Members, now_ms| {
+            members.is_contested(Duration::from_millis(now_ms), &"a".parse().unwrap())
+        };
+        assert!(contested(&members, 1_999) && !contested(&members, 2_000));
+        for round in 1..10 {
+            let now = 500 * round;
+            announce(&mut members, now, member("a", 1)).unwrap();
+            announce(&mut members, now + 100, member("a", 2)).unwrap();
+            assert_eq!(list(&mut members, now + 100), [(member("a", 1), 100)]);
+            assert_eq!(conflicts(&mut members, now + 100), [(1, 2)]);
+        }
+        assert_eq!(list(&mut members, 12_000), [(member("a", 1), 7_500)]);
+    }
+
+    #[test]
+    fn a_restarted_process_is_no_rival_of_its_former_life() {
+        let mut members = Members::default();
+        for life in 1..5 {
+            for announcement in 0..3 {
+                let now = 1_500 * life + 500 * announcement;
+                announce(&mut members, now, member("a", life)).unwrap();
+                assert_eq!(list(&mut members, now), [(member("a", life), 0)]);
+                assert_eq!(conflicts(&mut members, now), []);
+            }
+        }
+    }
+
+    #[test]
+    fn a_rival_takes_the_place_of_one_that_falls_silent_and_then_there_is_none() {
+        let mut members = Members::default();
+        for (now, instance) in [(0, 1), (100, 2), (500, 1), (600, 2), (2_499, 2)] {
+            announce(&mut members, now, member("a", instance)).unwrap();
+        }
+        assert_eq!(conflicts(&mut members, 2_499), [(1, 2)]);
+        announce(&mut members, 2_600, member("a", 2)).unwrap();
+        assert_eq!(list(&mut members, 2_600), [(member("a", 2), 0)]);
+        assert_eq!(conflicts(&mut members, 2_600), []);
+    }
+
+    #[test]
+    fn a_rival_that_falls_silent_is_forgotten() {
+        let mut members = Members::default();
+        for (now, instance) in [(0, 1), (100, 2), (500, 1), (10_000, 1)] {
+            announce(&mut members, now, member("a", instance)).unwrap();
+        }
+        assert_eq!(conflicts(&mut members, 10_000), [(1, 2)]);
+        assert_eq!(conflicts(&mut members, 10_100), []);
+        assert_eq!(list(&mut members, 10_100), [(member("a", 1), 100)]);
     }
 
     #[test]

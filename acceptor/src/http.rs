@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use shared::deadline::{Deadline, Elapsed};
 use shared::health::{self, Check};
 use shared::ids::{AcceptorId, Ballot, ClusterId, Name, NameError, Slot};
-use shared::message::{Accept, Marks, Member, Prepare, Roster, Watermarks};
+use shared::message::{Accept, Announced, Directory, Marks, Member, Prepare, Roster, Watermarks};
 use shared::problem::{Problem, Retryable};
 use shared::status::Identity;
 use shared::telemetry::{SpanNames, attribute};
@@ -89,12 +89,19 @@ impl Service {
     }
 
     /// The directory, with this acceptor in it.
-    fn directory(&self) -> shared::message::Directory {
+    fn directory(&self) -> Directory {
+        self.announced(&self.own.name).directory
+    }
+
+    /// What is told to the one who announces itself by this name.
+    fn announced(&self, name: &Name) -> Announced {
         let now = self.started.elapsed();
         let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
         // Full of others, the directory still serves them.
         let _full = members.announce(now, &self.own.name, self.own.clone());
-        members.list(now)
+        let (directory, conflicts) = (members.list(now), members.conflicts(now));
+        let is_contested = members.is_contested(now, name);
+        Announced { acceptor: self.own.clone(), directory, conflicts, is_contested }
     }
 
     fn checks(&self) -> Vec<Check> {
@@ -225,9 +232,11 @@ fn announce(
     Wire(member): Wire<Member>,
 ) -> Ready<Result<Response, Problem>> {
     let named = name.parse().map_err(|error: NameError| Problem::bad_request(error.to_string()));
-    let announced =
-        named.and_then(|name: Name| service.announce(&name, member).map_err(not_listed));
-    ready(announced.map(|()| reply.send(&service.directory())))
+    let announced = named.and_then(|name: Name| {
+        service.announce(&name, member).map_err(not_listed)?;
+        Ok(reply.send(&service.announced(&name)))
+    });
+    ready(announced)
 }
 
 fn members(State(service): State<Arc<Service>>, reply: Reply) -> Ready<Response> {

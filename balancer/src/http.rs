@@ -13,6 +13,7 @@ use http::{Request, Response};
 use hyper::service::{Service as HyperService, service_fn};
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
+use shared::discovery::Mixups;
 use shared::health::{self, Check};
 use shared::ids::{Epoch, Name, Slot};
 use shared::server::{Admission, RequestBody, with_fallbacks};
@@ -61,9 +62,11 @@ impl Front {
         identity: Identity,
         endpoints: Arc<Endpoints>,
         proxy: Arc<Proxy>,
+        mixups: Mixups,
         admission: Admission,
     ) -> Arc<Self> {
-        let own = TowerToHyperService::new(own_routes(identity, endpoints, Arc::clone(&proxy)));
+        let own =
+            TowerToHyperService::new(own_routes(identity, endpoints, Arc::clone(&proxy), mixups));
         Arc::new(Self { own, proxy, admission })
     }
 
@@ -110,15 +113,23 @@ impl Front {
     }
 }
 
-fn own_routes(identity: Identity, endpoints: Arc<Endpoints>, proxy: Arc<Proxy>) -> Router {
+fn own_routes(
+    identity: Identity,
+    endpoints: Arc<Endpoints>,
+    proxy: Arc<Proxy>,
+    mixups: Mixups,
+) -> Router {
     let ready = {
         let endpoints = Arc::clone(&endpoints);
         move || {
-            vec![Check::new(
-                "replicas",
-                (endpoints.read(|pool| pool.healthy()) == 0)
-                    .then(|| "no replica is healthy".to_owned()),
-            )]
+            vec![
+                Check::new(
+                    "replicas",
+                    (endpoints.read(|pool| pool.healthy()) == 0)
+                        .then(|| "no replica is healthy".to_owned()),
+                ),
+                mixups.check(),
+            ]
         }
     };
     let routes = Router::new()

@@ -47,6 +47,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 pub use args::Args;
+use shared::discovery::{self, Discovered};
 use shared::server::{Admission, serve_connections};
 use shared::service::Running;
 
@@ -62,7 +63,8 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     let acceptors = args.acceptors.clients()?;
     let limits = args.server_limits(running.limits);
     let admission = Admission::new(limits, running.hosts.clone());
-    let members = shared::discovery::spawn(running.member(), acceptors, running.shutdown.clone());
+    let Discovered { members, mixups } =
+        discovery::spawn(running.member(), acceptors, running.shutdown.clone());
     let endpoints = Endpoints::new(args.thresholds());
     let proxy = Arc::new(Proxy::new(
         running.name,
@@ -70,7 +72,7 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         args.body_limits(),
         args.slow_read_after(),
     ));
-    let front = Front::new(running.identity, Arc::clone(&endpoints), proxy, admission);
+    let front = Front::new(running.identity, Arc::clone(&endpoints), proxy, mixups, admission);
     let serving = serve_connections(
         running.listener,
         |client| front.connection(client),

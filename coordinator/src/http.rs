@@ -12,6 +12,7 @@ use axum::routing::{get, post};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::deadline::Deadline;
+use shared::discovery::Mixups;
 use shared::health::{self, Check};
 use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Epoch, Slot};
 use shared::message::{ChosenReply, Heartbeat, Phase, Proposal, ProposalReply};
@@ -60,6 +61,8 @@ pub(crate) const SPAN_NAMES: SpanNames = &[("POST", "/v1/proposals", "coordinato
 pub(crate) struct Front {
     pub(crate) id: CoordinatorId,
     pub(crate) identity: Identity,
+    /// Which of the services are mixed up.
+    pub(crate) mixups: Mixups,
     pub(crate) handle: Handle,
     pub(crate) recovery: Recovery,
     pub(crate) urls: Arc<[String]>,
@@ -69,7 +72,7 @@ pub(crate) struct Front {
 
 /// The routes.
 pub(crate) fn routes(front: Front) -> Router {
-    let handle = front.handle.clone();
+    let (handle, mixups) = (front.handle.clone(), front.mixups.clone());
     let body = BodyLimit { what: "proposal", bytes: front.max_value_bytes + PROPOSAL_OVERHEAD };
     let places = Arc::new(Semaphore::new(WAITING_PROPOSALS));
     let sign_of_life = BodyLimit { what: "heartbeat", bytes: HEARTBEAT_BYTES };
@@ -83,10 +86,13 @@ pub(crate) fn routes(front: Front) -> Router {
         .route("/v1/status", get(status))
         .with_state(front)
         .merge(health::routes(move || {
-            vec![Check::new(
-                "acceptors",
-                handle.waiting_for().map(|what| format!("waiting for {what}")),
-            )]
+            vec![
+                Check::new(
+                    "acceptors",
+                    handle.waiting_for().map(|what| format!("waiting for {what}")),
+                ),
+                mixups.check(),
+            ]
         }))
 }
 

@@ -67,7 +67,8 @@ use crate::recovery::Recovery;
 pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     let acceptors = args.acceptors.clients()?;
     let (config, shutdown) = (args.config(), running.shutdown.clone());
-    let _members = shared::discovery::spawn(running.member(), acceptors.clone(), shutdown.clone());
+    let discovered =
+        shared::discovery::spawn(running.member(), acceptors.clone(), shutdown.clone());
     let id = CoordinatorId(running.instance.0);
     let max_value_bytes = config.max_accept_bytes;
     let (driver, handle) = Driver::new(config, id, acceptors.clone());
@@ -77,6 +78,7 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     let front = Front {
         id,
         identity: running.identity,
+        mixups: discovered.mixups,
         handle,
         recovery,
         urls,

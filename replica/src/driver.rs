@@ -16,6 +16,7 @@ mod timers;
 use std::collections::BTreeMap;
 
 use shared::client::AcceptorClient;
+use shared::discovery::Mixups;
 use shared::ids::ClusterId;
 use shared::message::{Directory, DirectoryEntry, Member};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -84,6 +85,8 @@ pub(crate) struct Parts {
     pub(crate) acceptors: Vec<AcceptorClient>,
     /// The services that were heard from lately.
     pub(crate) members: watch::Receiver<Vec<Member>>,
+    /// Which of them are mixed up.
+    pub(crate) mixups: Mixups,
 }
 
 /// Starts the driver. It runs until `stop`, or until it fails, and then says so by
@@ -162,14 +165,14 @@ impl Driver {
         publish: watch::Sender<Published>,
         stop: CancellationToken,
     ) -> Result<(), DriverError> {
-        let Parts { config, writer, mut fatal, acceptors, mut members, .. } = parts;
+        let Parts { config, writer, mut fatal, acceptors, mut members, mixups, .. } = parts;
         let (inputs, mut input_queue) = mpsc::channel(WAITING_INPUTS);
         // Its jobs are never more than one to execute and one to join.
         let (jobs, job_queue) = mpsc::channel(2);
         let executing = CancellationToken::new();
         let mut executor =
             tokio::spawn(executor::run(writer, job_queue, inputs.clone(), executing.clone()));
-        let mut hands = Hands { calls: Calls::new(inputs, acceptors, &config), jobs };
+        let mut hands = Hands { calls: Calls::new(inputs, acceptors, mixups, &config), jobs };
         self.step(&mut hands, Input::Started)?;
         let mut taken = Vec::with_capacity(MESSAGES_AT_ONCE);
         let result = loop {

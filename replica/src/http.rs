@@ -30,6 +30,7 @@ use axum::routing::{any, get, put};
 use http::HeaderValue;
 use shared::client::AcceptorClient;
 use shared::config::BaseUrl;
+use shared::discovery::Mixups;
 use shared::health;
 use shared::ids::{Instance, Name};
 use shared::message::Member;
@@ -87,6 +88,8 @@ pub(crate) struct App {
     pub(crate) acceptors: Vec<AcceptorClient>,
     /// The services that were heard from lately.
     pub(crate) members: watch::Receiver<Vec<Member>>,
+    /// Which of them are mixed up.
+    pub(crate) mixups: Mixups,
     /// What a client may ask for.
     pub(crate) limits: Limits,
     /// The memory for what clients send.
@@ -107,7 +110,11 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&app), name_revision));
     let checks = {
         let app = Arc::clone(&app);
-        move || status::checks(&app.driver.published(), app.acceptors.len())
+        move || {
+            let mut checks = status::checks(&app.driver.published(), app.acceptors.len());
+            checks.push(app.mixups.check());
+            checks
+        }
     };
     Router::new()
         .route("/v1/replication/log", get(replication::log))

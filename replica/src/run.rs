@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use shared::datadir::DataDir;
+use shared::discovery::{self, Discovered};
 use shared::message::Service;
 use shared::server::serve;
 use shared::service::{Misconfigured, Running};
@@ -45,8 +46,8 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
             "this state is of no cluster yet: waiting for a quorum of acceptors to name theirs"
         );
     }
-    let members =
-        shared::discovery::spawn(running.member(), acceptors.clone(), running.shutdown.clone());
+    let Discovered { members, mixups } =
+        discovery::spawn(running.member(), acceptors.clone(), running.shutdown.clone());
     let parts = Parts {
         config: args.config(),
         identity: Identity {
@@ -59,6 +60,7 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         fatal: store.fatal,
         acceptors: acceptors.clone(),
         members: members.clone(),
+        mixups: mixups.clone(),
     };
     // Requests that are under way when the process is told to end still need the driver,
     // so it is stopped after the server.
@@ -74,6 +76,7 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         reader: store.reader,
         acceptors,
         members,
+        mixups,
         limits: args.limits(),
         bodies: args.bodies(),
         shutdown: running.shutdown.clone(),

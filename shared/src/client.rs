@@ -17,7 +17,7 @@ use http::Method;
 use crate::config::BaseUrl;
 use crate::ids::Slot;
 use crate::message::{
-    Accept, AcceptReply, ChosenReply, Directory, Heartbeat, HeartbeatReply, Member, Prepare,
+    Accept, AcceptReply, Announced, ChosenReply, Heartbeat, HeartbeatReply, Member, Prepare,
     PrepareReply, Proposal, ProposalReply, VotesPage, Watermarks,
 };
 
@@ -116,7 +116,7 @@ impl AcceptorClient {
         &self,
         member: &Member,
         timeout: Duration,
-    ) -> Result<Directory, CallError> {
+    ) -> Result<Announced, CallError> {
         self.0.send(Method::PUT, &format!("/v1/members/{}", member.name), member, timeout).await
     }
 }

@@ -18,13 +18,21 @@ pub struct Check {
     pub name: &'static str,
     /// Whether it holds, and if not, why.
     pub result: Result<(), String>,
+    /// What somebody should look at although it holds.
+    pub warning: Option<String>,
 }
 
 impl Check {
     /// A check that holds when the reason against it is none.
     #[must_use]
     pub fn new(name: &'static str, against: Option<String>) -> Self {
-        Self { name, result: against.map_or(Ok(()), Err) }
+        Self { name, result: against.map_or(Ok(()), Err), warning: None }
+    }
+
+    /// A check that holds, with what somebody should look at all the same.
+    #[must_use]
+    pub fn warning(name: &'static str, warning: String) -> Self {
+        Self { name, result: Ok(()), warning: Some(warning) }
     }
 }
 
@@ -56,6 +64,11 @@ fn readyz(checks: &[Check], query: Option<&str>) -> Response {
     for check in checks.iter().filter(|_| verbose) {
         let _infallible = writeln!(text, "{} ok", check.name);
     }
+    for check in checks {
+        if let Some(warning) = &check.warning {
+            let _infallible = writeln!(text, "warning: {}: {warning}", check.name);
+        }
+    }
     text.push_str("ok\n");
     text.into_response()
 }
@@ -86,6 +99,15 @@ mod tests {
         let (status, body) = get("/readyz", Some("none")).await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         assert!(body.contains("not ready: leader: none"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn a_warning_is_told_and_keeps_nobody_from_being_ready() {
+        let checks = [Check::warning("names", "two of one".to_owned())];
+        let response = readyz(&checks, None);
+        assert_eq!(response.status(), StatusCode::OK);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, "warning: names: two of one\nok\n");
     }
 
     #[tokio::test]

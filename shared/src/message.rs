@@ -500,6 +500,30 @@ pub struct Directory {
     pub members: Vec<DirectoryEntry>,
 }
 
+/// The answer to an announcement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announced {
+    /// The acceptor that answers, as it is listed itself.
+    pub acceptor: Member,
+    /// Who is there.
+    pub directory: Directory,
+    /// The names by which more than one process announces itself.
+    #[serde(deserialize_with = "bounded::list")]
+    pub conflicts: Vec<NameConflict>,
+    /// Whether another process had the announcer's name a moment ago: it may have ended,
+    /// or yet turn out to live.
+    pub is_contested: bool,
+}
+
+/// Two processes that live now and have one name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameConflict {
+    /// The one that is listed: it was there before.
+    pub listed: Member,
+    /// The other one.
+    pub rival: Member,
+}
+
 /// A member and how fresh the news of it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DirectoryEntry {

@@ -14,8 +14,8 @@ use shared::client::{AcceptorClient, CallError, CoordinatorClient, ReplicaClient
 use shared::config::BaseUrl;
 use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Draw, Generation, Instance, Slot};
 use shared::message::{
-    ChosenReply, Directory, DirectoryEntry, Marks, Member, Nack, Prepare, PrepareReply, Roster,
-    Service, VotesPage, Watermarks,
+    Announced, ChosenReply, Directory, DirectoryEntry, Marks, Member, Nack, Prepare, PrepareReply,
+    Roster, Service, VotesPage, Watermarks,
 };
 use shared::problem::{Outcome, Problem};
 use shared::server::{Admission, AllowedHosts, Limits, serve};
@@ -256,14 +256,16 @@ async fn members_announce_themselves_and_learn_of_the_others_though_an_acceptor_
     let answer = async move |Path(name): Path<String>, reply: Reply, Wire(member): Wire<Member>| {
         assert_eq!(name, member.name.as_str());
         let entry = |member| DirectoryEntry { member, age_ms: 0 };
-        reply.send(&Directory { members: vec![entry(member), entry(other.clone())] })
+        let acceptor = Member { service: Service::Acceptor, ..member.clone() };
+        let directory = Directory { members: vec![entry(member), entry(other.clone())] };
+        reply.send(&Announced { acceptor, directory, conflicts: Vec::new(), is_contested: false })
     };
     let (url, _guard) = start(Router::new().route("/v1/members/{name}", put(answer))).await;
     let (listener, down) = listen().await;
     drop(listener);
     let acceptors = vec![AcceptorClient::new(url), AcceptorClient::new(down)];
     let shutdown = CancellationToken::new();
-    let mut members = discovery::spawn(member("replica-1"), acceptors, shutdown.clone());
+    let mut members = discovery::spawn(member("replica-1"), acceptors, shutdown.clone()).members;
     let found = members.wait_for(|members| !members.is_empty()).await.unwrap().clone();
     assert_eq!(found, [member("replica-1"), member("replica-2")]);
     shutdown.cancel();

@@ -9,10 +9,10 @@ use shared::ids::{
     LogFormat, Name, Slot,
 };
 use shared::message::{
-    Accept, AcceptReply, Accepted, Batch, ChosenEntry, ChosenReply, Directory, DirectoryEntry,
-    Full, Heartbeat, HeartbeatReply, Marks, Member, Nack, Phase, Prepare, PrepareReply, Promise,
-    Proposal, ProposalReply, Roster, Service, SlotValue, Stranger, Value, View, Vote, VotesPage,
-    Watermarks,
+    Accept, AcceptReply, Accepted, Announced, Batch, ChosenEntry, ChosenReply, Directory,
+    DirectoryEntry, Full, Heartbeat, HeartbeatReply, Marks, Member, Nack, NameConflict, Phase,
+    Prepare, PrepareReply, Promise, Proposal, ProposalReply, Roster, Service, SlotValue, Stranger,
+    Value, View, Vote, VotesPage, Watermarks,
 };
 use shared::wire::Encoding;
 
@@ -101,7 +101,11 @@ fn the_messages_of_acceptors() {
     let member =
         Member { name: name("a"), service: Service::Coordinator, url, instance: Instance(1) };
     both([member.clone()]);
-    both([Directory { members: vec![DirectoryEntry { member, age_ms: 3 }] }]);
+    let conflicts = vec![NameConflict { listed: member.clone(), rival: member.clone() }];
+    let acceptor = member.clone();
+    let directory = Directory { members: vec![DirectoryEntry { member, age_ms: 3 }] };
+    both([directory.clone()]);
+    both([Announced { acceptor, directory, conflicts, is_contested: true }]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod edge;
 mod folder_gone;
 mod kill_each_role;
 mod no_quorum;
+mod one_name;
 mod traces;
 mod tree;
 mod up;

@@ -136,8 +136,9 @@ async fn members_find_each_other_and_the_acceptor_itself() {
     let url = "http://127.0.0.1:8301".to_owned();
     let member =
         Member { name: name("replica-1"), service: Service::Replica, url, instance: Instance(5) };
-    let directory = process.client().announce(&member, TIMEOUT).await.unwrap();
-    let listed: Vec<Member> = directory.members.into_iter().map(|entry| entry.member).collect();
+    let announced = process.client().announce(&member, TIMEOUT).await.unwrap();
+    let listed: Vec<Member> =
+        announced.directory.members.into_iter().map(|entry| entry.member).collect();
     let instance = listed[0].instance;
     let own = Member {
         name: name("acceptor-1"),

@@ -12,6 +12,8 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use shared::discovery::Mixups;
+use shared::ids::Instance;
 use shared::message::{Member, Service};
 use shared::server::{Admission, AllowedHosts, Limits, serve_connections};
 use shared::status::Identity;
@@ -81,6 +83,7 @@ impl Setup {
             Identity::new(Service::Balancer, name),
             Arc::clone(&endpoints),
             proxy,
+            Mixups::none(Instance(1)),
             Admission::new(self.limits, AllowedHosts::any()),
         );
         let (members, receiver) = watch::channel(fakes.iter().map(|fake| fake.member()).collect());

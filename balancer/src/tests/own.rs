@@ -48,7 +48,7 @@ async fn it_is_alive_always_and_ready_with_a_healthy_replica() {
     assert_eq!(balancer.get("/readyz").await.problem(), problem("unavailable", 503, None));
     let one = Fake::start(1, |_| Reply::ok("")).await;
     let balancer = Setup::default().start(&[&one]).await;
-    assert_eq!(balancer.get("/readyz?verbose").await.body, "replicas ok\nok\n");
+    assert_eq!(balancer.get("/readyz?verbose").await.body, "replicas ok\nnames ok\nok\n");
 }
 
 #[tokio::test]

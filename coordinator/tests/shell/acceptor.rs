@@ -12,10 +12,10 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
 use shared::config::BaseUrl;
-use shared::ids::{AcceptorId, Ballot, Draw, Slot};
+use shared::ids::{AcceptorId, Ballot, Draw, Instance, Slot};
 use shared::message::{
-    Accept, AcceptReply, Accepted, Directory, Full, Marks, Member, Nack, Prepare, PrepareReply,
-    Promise, Roster, Vote, VotesPage, Watermarks,
+    Accept, AcceptReply, Accepted, Announced, Directory, Full, Marks, Member, Nack, Prepare,
+    PrepareReply, Promise, Roster, Service, Vote, VotesPage, Watermarks,
 };
 use shared::wire::{Reply, Wire};
 use tokio::net::TcpListener;
@@ -207,6 +207,18 @@ async fn watermarks(State(memory): Shared, reply: Reply) -> Response {
     reply.send(&Watermarks { acceptor, roster, draw, promised, marks, leader_silent_ms })
 }
 
-async fn announce(reply: Reply, Wire(_): Wire<Member>) -> Response {
-    reply.send(&Directory::default())
+async fn announce(State(memory): Shared, reply: Reply, Wire(_): Wire<Member>) -> Response {
+    let id = memory.lock().unwrap().id;
+    let acceptor = Member {
+        name: format!("acceptor-{}", id.0).parse().unwrap(),
+        service: Service::Acceptor,
+        url: "http://127.0.0.1:1".to_owned(),
+        instance: Instance(id.0),
+    };
+    reply.send(&Announced {
+        acceptor,
+        directory: Directory::default(),
+        conflicts: Vec::new(),
+        is_contested: false,
+    })
 }

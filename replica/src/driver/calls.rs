@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use shared::client::{AcceptorClient, CallError, CoordinatorClient, ReplicaClient};
 use shared::config::BaseUrl;
+use shared::discovery::Mixups;
 use shared::ids::Slot;
 use shared::message::{ChosenReply, Heartbeat, Member, Proposal};
 use shared::telemetry::{Context, TraceContext, in_context};
@@ -24,6 +25,7 @@ const CALLS: usize = 512;
 pub(super) struct Calls {
     inputs: mpsc::Sender<Input>,
     acceptors: Vec<AcceptorClient>,
+    mixups: Mixups,
     running: JoinSet<()>,
     fetch: Option<AbortHandle>,
     times: Times,
@@ -41,6 +43,7 @@ impl Calls {
     pub(super) fn new(
         inputs: mpsc::Sender<Input>,
         acceptors: Vec<AcceptorClient>,
+        mixups: Mixups,
         config: &Config,
     ) -> Self {
         let times = Times {
@@ -49,7 +52,7 @@ impl Calls {
             heartbeat: config.leader_expiry,
             fetch: config.fetch_timeout,
         };
-        Self { inputs, acceptors, running: JoinSet::new(), fetch: None, times }
+        Self { inputs, acceptors, mixups, running: JoinSet::new(), fetch: None, times }
     }
 
     /// Asks every acceptor for its watermarks.
@@ -88,6 +91,10 @@ impl Calls {
 
     /// Sends a heartbeat.
     pub(super) fn heartbeat(&mut self, to: &Member, message: Heartbeat) {
+        // A sign of life by another one's name would depose that one, which is well.
+        if !self.mixups.is_name_own() {
+            return;
+        }
         let (from, timeout) = (to.name.clone(), self.times.heartbeat);
         let client = url_of(to).map(CoordinatorClient::new);
         self.start(async move {

@@ -32,6 +32,8 @@ struct Cluster {
     acceptors: Vec<Value>,
     replicas: Vec<Value>,
     balancers: Vec<Value>,
+    /// Names and acceptors that are mixed up, in words.
+    mixups: Vec<String>,
     ratios: Ratios,
 }
 
@@ -83,6 +85,7 @@ pub(super) async fn cluster(State(app): State<Arc<App>>) -> Response {
         acceptors: render(Service::Acceptor),
         replicas: render(Service::Replica),
         balancers: render(Service::Balancer),
+        mixups: app.mixups.told(),
         ratios: Ratios {
             votes_per_decision: votes_per_decision(&of(Service::Acceptor), status.chosen_below),
             backups_per_primary: status.view.as_ref().map_or(0.0, |view| view.backups.len() as f64),

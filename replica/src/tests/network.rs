@@ -17,8 +17,9 @@ use shared::ids::{
     Name, Slot,
 };
 use shared::message::{
-    ChosenEntry, ChosenReply, Directory, DirectoryEntry, EncodedValue, Heartbeat, HeartbeatReply,
-    Marks, Member, Phase, Proposal, ProposalReply, Roster, Service, Value, View, Watermarks,
+    Announced, ChosenEntry, ChosenReply, Directory, DirectoryEntry, EncodedValue, Heartbeat,
+    HeartbeatReply, Marks, Member, Phase, Proposal, ProposalReply, Roster, Service, Value, View,
+    Watermarks,
 };
 use shared::server::{AllowedHosts, Limits};
 use shared::service::Running;
@@ -179,8 +180,18 @@ async fn announce(
     let mut chosen = fake.lock();
     chosen.members.insert(member.name.clone(), member);
     let members = chosen.members.values().cloned().chain([coordinator]);
-    reply.send(&Directory {
-        members: members.map(|member| DirectoryEntry { member, age_ms: 0 }).collect(),
+    let members = members.map(|member| DirectoryEntry { member, age_ms: 0 }).collect();
+    let acceptor = Member {
+        name: "acceptor-1".parse().unwrap(),
+        service: Service::Acceptor,
+        url: fake.url.clone(),
+        instance: Instance(0),
+    };
+    reply.send(&Announced {
+        acceptor,
+        directory: Directory { members },
+        conflicts: Vec::new(),
+        is_contested: false,
     })
 }
 
