@@ -148,7 +148,7 @@ async fn a_replica_that_was_away_finds_its_state_again_and_catches_up() {
     let written = network.put(0, "/v1/kv/a", "2").await;
     network.add("replica-2", dir).await;
     let newest = [("synod-min-revision", written.header("synod-revision"))];
-    let read = network.with(1, Method::GET, "/v1/kv/a?consistency=local", &newest).await;
+    let read = network.with(1, Method::GET, "/v1/kv/a", &newest).await;
     assert_eq!((read.status, read.text()), (200, "2"));
     let [first, second] =
         [network.status(&network.nodes[0]).await, network.status(&network.nodes[1]).await];

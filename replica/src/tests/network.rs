@@ -147,17 +147,17 @@ impl Fake {
 }
 
 async fn watermarks(State(fake): State<Fake>, reply: Reply) -> Response {
-    let acceptor = match fake.behaviour().await {
-        Behaviour::OtherCluster => AcceptorId(2),
+    let (cluster, acceptor) = match fake.behaviour().await {
+        Behaviour::OtherCluster => (ClusterId(8), AcceptorId(2)),
         Behaviour::Works
         | Behaviour::NoLeader
         | Behaviour::Silent
-        | Behaviour::SwallowsProposals => AcceptorId(1),
+        | Behaviour::SwallowsProposals => (ClusterId(7), AcceptorId(1)),
     };
     let below = Slot(fake.lock().log.len() as u64);
     reply.send(&Watermarks {
         acceptor,
-        roster: Some(Roster::new(ClusterId(1), Generation(0), vec![acceptor]).unwrap()),
+        roster: Some(Roster::new(cluster, Generation(0), vec![acceptor]).unwrap()),
         draw: Draw(1),
         promised: Some(BALLOT),
         marks: Marks { voted_below: below, chosen_below: below, trimmed_below: Slot(0) },
