@@ -2,13 +2,12 @@
 //!
 //! A port that the OS hands out for `:0` lies in the range of outgoing connections, one
 //! of which can take it while its service is down. So ports come in blocks from below
-//! that range, each block reserved by a lock on a file for as long as it is used.
+//! that range. Whoever listens on the last port of a block has it, as long as it does:
+//! that holds among all processes of a machine, whoever's they are.
 
-use std::fs::{self, File};
 use std::net::TcpListener;
 
-use anyhow::{Context, Result, bail};
-use rustix::fs::{FlockOperation, flock};
+use anyhow::{Result, bail};
 
 const FIRST: u16 = 10_000;
 /// Wide enough for `synod up --base-port`, which spreads its services over 400 ports.
@@ -20,7 +19,7 @@ const BLOCKS: u16 = 40;
 pub struct Ports {
     base: u16,
     next: u16,
-    _lock: File,
+    _last: TcpListener,
 }
 
 impl Ports {
@@ -29,14 +28,10 @@ impl Ports {
     /// # Errors
     /// When every block is in use.
     pub fn reserve() -> Result<Self> {
-        let dir = std::env::temp_dir().join("synod-test-ports");
-        fs::create_dir_all(&dir)?;
         for block in 0..BLOCKS {
-            let lock = File::create(dir.join(block.to_string()))
-                .context("opening the lock of a port block")?;
             let base = FIRST + block * BLOCK;
-            if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
-                return Ok(Self { base, next: base, _lock: lock });
+            if let Ok(last) = listen(base + BLOCK - 1) {
+                return Ok(Self { base, next: base, _last: last });
             }
         }
         bail!("all {BLOCKS} port blocks are in use")
@@ -53,13 +48,31 @@ impl Ports {
     /// # Errors
     /// When the block is used up.
     pub fn take(&mut self) -> Result<u16> {
-        while self.next < self.base + BLOCK {
+        while self.next < self.base + BLOCK - 1 {
             let port = self.next;
             self.next += 1;
-            if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            if listen(port).is_ok() {
                 return Ok(port);
             }
         }
         bail!("no free port in {}..{}", self.base, self.base + BLOCK)
+    }
+}
+
+fn listen(port: u16) -> std::io::Result<TcpListener> {
+    TcpListener::bind(("127.0.0.1", port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_reserved_while_it_is_held() {
+        let held = Ports::reserve().unwrap();
+        let another = Ports::reserve().unwrap();
+        assert_ne!(held.base(), another.base());
+        let last = held.base() + BLOCK - 1;
+        assert!(listen(last).is_err(), "nobody holds port {last}");
     }
 }
