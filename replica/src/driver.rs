@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "the shell reads clocks and starts tasks")]
 
 mod calls;
+mod checkpoints;
 mod executor;
 mod handle;
 mod perform;
@@ -29,8 +30,9 @@ use crate::replica::Replica;
 use crate::replica::config::Config;
 use crate::replica::event::{Answer, Input, Refusal, RequestId};
 use crate::replica::status::{Identity, Missing, Recovered};
-use crate::store::{StoreError, Writer};
+use crate::store::{Checkpointer, StoreError, Writer};
 use calls::Calls;
+use checkpoints::{Checkpoints, WalStatus};
 use executor::Job;
 pub(crate) use handle::{Handle, MutationEnd, NotReleased};
 use handle::{Message, WAITING_MESSAGES};
@@ -77,6 +79,8 @@ pub(crate) struct Parts {
     pub(crate) identity: Identity,
     /// The connection that writes.
     pub(crate) writer: Writer,
+    /// Makes durable what it wrote.
+    pub(crate) checkpointer: Checkpointer,
     /// Of which cluster the state is, where that is known.
     pub(crate) cluster: Option<ClusterId>,
     /// What makes the state unusable while it is read.
@@ -121,6 +125,7 @@ struct Driver {
     timers: Timers,
     pending: BTreeMap<RequestId, Pending>,
     batches: BatchSpans,
+    wal: watch::Sender<WalStatus>,
 }
 
 /// What effects are done with.
@@ -141,11 +146,16 @@ impl Driver {
             timers: Timers::default(),
             pending: BTreeMap::new(),
             batches: BatchSpans::default(),
+            wal: watch::Sender::default(),
         }
     }
 
     fn publishable(&self) -> Published {
-        Published { status: self.core.status(self.started.elapsed()), started: self.started }
+        Published {
+            status: self.core.status(self.started.elapsed()),
+            started: self.started,
+            wal: *self.wal.borrow(),
+        }
     }
 
     /// Says in the log, once, that slots are missing, and that they no longer are.
@@ -165,13 +175,21 @@ impl Driver {
         publish: watch::Sender<Published>,
         stop: CancellationToken,
     ) -> Result<(), DriverError> {
-        let Parts { config, writer, mut fatal, acceptors, mut members, mixups, .. } = parts;
+        let Parts {
+            config, writer, checkpointer, mut fatal, acceptors, mut members, mixups, ..
+        } = parts;
         let (inputs, mut input_queue) = mpsc::channel(WAITING_INPUTS);
         // Its jobs are never more than one to execute and one to join.
         let (jobs, job_queue) = mpsc::channel(2);
         let executing = CancellationToken::new();
-        let mut executor =
-            tokio::spawn(executor::run(writer, job_queue, inputs.clone(), executing.clone()));
+        let checkpoints = Checkpoints::spawn(checkpointer, self.wal.clone());
+        let mut executor = tokio::spawn(executor::run(
+            writer,
+            checkpoints,
+            job_queue,
+            inputs.clone(),
+            executing.clone(),
+        ));
         let mut hands = Hands { calls: Calls::new(inputs, acceptors, mixups, &config), jobs };
         self.step(&mut hands, Input::Started)?;
         let mut taken = Vec::with_capacity(MESSAGES_AT_ONCE);

@@ -56,6 +56,7 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
             url: running.url.to_string(),
         },
         writer: store.writer,
+        checkpointer: store.checkpointer,
         cluster: store.cluster,
         fatal: store.fatal,
         acceptors: acceptors.clone(),

@@ -5,10 +5,11 @@
 //! behind (it is brought up from the log), it is never ahead of or beside it. Every
 //! transaction is a whole number of slots, with `meta` saying how many.
 //!
-//! In reading order: `schema`, `writer`, `apply` (one transaction), `reader`, `list`,
-//! `log`; `sum` and `verify` notice damage; `offline` is for when no replica runs.
+//! In reading order: `schema`, `writer`, `apply` (one transaction), `checkpoint`,
+//! `reader`, `list`, `log`; `sum` and `verify` notice damage; `offline` is for when no replica runs.
 
 mod apply;
+mod checkpoint;
 mod error;
 mod list;
 mod log;
@@ -31,6 +32,7 @@ use tokio::sync::mpsc;
 
 use crate::machine::format;
 
+pub(crate) use checkpoint::{Checkpointer, Committed, Copied, Synced};
 pub use error::{OpenError, StoreError};
 pub(crate) use list::{ABOVE_EVERY_KEY, ListPage, ListQuery, Order, Show};
 pub(crate) use log::{LogPage, LogQuery, LogRow};
@@ -47,6 +49,8 @@ pub const FILE: &str = "state.sqlite";
 pub(crate) struct Store {
     /// Executes.
     pub(crate) writer: Writer,
+    /// Makes durable what was executed.
+    pub(crate) checkpointer: Checkpointer,
     /// Reads.
     pub(crate) reader: Reader,
     /// Of which cluster it is, where that is known already.
@@ -78,5 +82,5 @@ pub(crate) async fn open(
     let reader = Reader::open(&path, read_connections, &report_fatal)
         .await
         .map_err(|error| unusable(error.into()))?;
-    Ok(Store { writer, reader, cluster, is_new, fatal })
+    Ok(Store { writer, checkpointer: Checkpointer::new(&path), reader, cluster, is_new, fatal })
 }

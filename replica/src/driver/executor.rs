@@ -1,5 +1,5 @@
-//! The task that owns the writing connection: executes what it is given, and makes it
-//! durable from time to time.
+//! The task that owns the writing connection: executes what it is given, and has it made
+//! durable from time to time, beside executing (`checkpoints`).
 #![expect(clippy::disallowed_methods, reason = "the shell reads clocks")]
 
 use std::time::Duration;
@@ -12,17 +12,12 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 
+use super::checkpoints::{Checkpoints, Step, Wal};
 use super::spans::to_shared;
 use crate::machine::execute::{Decoded, Run};
 use crate::replica::event::{Input, Storage};
 use crate::store::{StoreError, Writer};
 
-/// Between a transaction and the checkpoint that makes it durable: what a restart has to
-/// fetch again, against the syncs.
-const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(2);
-/// A checkpoint comes at once when the WAL has grown by so much: more makes reading slow
-/// and restarts long.
-const CHECKPOINT_BYTES: u64 = 64 << 20;
 /// Between two attempts while the disk is full or the file locked.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// How long the last checkpoint may take when the process ends.
@@ -46,21 +41,23 @@ pub(super) type Inputs = mpsc::Sender<Input>;
 /// What must stop the process.
 pub(super) async fn run(
     writer: Writer,
+    checkpoints: Checkpoints,
     mut jobs: mpsc::Receiver<Job>,
     inputs: Inputs,
     shutdown: CancellationToken,
 ) -> Result<(), StoreError> {
     let mut executor =
-        Executor { writer, inputs, shutdown: shutdown.clone(), full: false, checkpoint_at: None };
+        Executor { writer, checkpoints, inputs, shutdown: shutdown.clone(), full: false };
     loop {
-        let checkpoint_at = executor.checkpoint_at;
+        let due = executor.checkpoints.due();
         tokio::select! {
             () = shutdown.cancelled() => break,
             job = jobs.recv() => match job {
                 Some(job) => executor.work(job).await?,
                 None => break,
             },
-            () = sleep_until(checkpoint_at.unwrap_or_else(Instant::now)), if checkpoint_at.is_some() => executor.checkpoint().await?,
+            Some(step) = executor.checkpoints.next() => executor.checkpointed(step).await?,
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => executor.begin_checkpoint(),
         }
     }
     match timeout(CLOSING, executor.writer.close()).await {
@@ -76,11 +73,10 @@ pub(super) async fn run(
 
 struct Executor {
     writer: Writer,
+    checkpoints: Checkpoints,
     inputs: Inputs,
     shutdown: CancellationToken,
     full: bool,
-    /// When the next checkpoint is due; none while everything is durable.
-    checkpoint_at: Option<Instant>,
 }
 
 impl Executor {
@@ -117,24 +113,46 @@ impl Executor {
         };
         self.tell_writable().await;
         self.tell(Input::Executed(report)).await;
-        if self.writer.written_bytes() >= CHECKPOINT_BYTES {
-            return self.checkpoint().await;
-        }
-        self.checkpoint_at.get_or_insert_with(|| Instant::now() + CHECKPOINT_INTERVAL);
+        self.checkpoints.wrote(self.writer.written_bytes());
         Ok(())
     }
 
-    async fn checkpoint(&mut self) -> Result<(), StoreError> {
-        match self.writer.checkpoint().await {
-            Ok(durable_below) => {
-                self.tell_writable().await;
-                self.tell(Input::Durable(durable_below)).await;
+    fn begin_checkpoint(&mut self) {
+        let committed = self.writer.begin_checkpoint();
+        self.checkpoints.begin(committed);
+    }
+
+    async fn checkpointed(&mut self, step: Step) -> Result<(), StoreError> {
+        match step {
+            Step::Synced(synced) => {
+                self.writer.synced(&synced);
+                self.tell(Input::Durable(synced.below())).await;
             }
+            Step::Ended(Ok(copied)) => {
+                self.tell_writable().await;
+                if self.checkpoints.ended(copied, self.writer.is_durable()) == Wal::IsLong {
+                    self.copy_the_rest().await?;
+                }
+            }
+            Step::Ended(Err(error)) if error.is_fatal() => return Err(error),
+            Step::Ended(Err(error)) => {
+                self.complain(&error).await;
+                self.checkpoints.failed();
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies what was written since the checkpoint began, which is little, while nobody
+    /// writes: the WAL starts over then, in the space that it has.
+    async fn copy_the_rest(&mut self) -> Result<(), StoreError> {
+        let before = self.writer.durable_below();
+        match self.writer.checkpoint().await {
+            Ok(_) if self.writer.durable_below() == before => {}
+            Ok(_) => self.tell(Input::Durable(self.writer.durable_below())).await,
             Err(error) if error.is_fatal() => return Err(error),
             Err(error) => self.complain(&error).await,
         }
-        self.checkpoint_at =
-            (!self.writer.is_durable()).then(|| Instant::now() + CHECKPOINT_INTERVAL);
         Ok(())
     }
 
@@ -145,17 +163,9 @@ impl Executor {
         }
         self.complain(&error).await;
         if matches!(error, StoreError::Full(_)) {
-            self.make_room().await?;
+            self.copy_the_rest().await?;
         }
         Ok(self.shutdown.run_until_cancelled(tokio::time::sleep(RETRY_INTERVAL)).await.is_some())
-    }
-
-    /// After a checkpoint the WAL starts over, in the space that it has.
-    async fn make_room(&mut self) -> Result<(), StoreError> {
-        match self.writer.checkpoint().await {
-            Err(error) if error.is_fatal() => Err(error),
-            Ok(_) | Err(_) => Ok(()),
-        }
     }
 
     async fn complain(&mut self, error: &StoreError) {

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
+use super::checkpoints::WalStatus;
 use crate::replica::status::Status;
 
 /// A status, and what it takes to read the times in it.
@@ -14,6 +15,8 @@ pub(crate) struct Published {
     pub(crate) status: Status,
     /// When the core's time began.
     pub(crate) started: Instant,
+    /// How long the WAL is, and whether it can be copied.
+    pub(crate) wal: WalStatus,
 }
 
 impl Published {

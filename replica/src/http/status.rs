@@ -33,6 +33,9 @@ pub(super) struct ReplicaStatus {
     executed_slot: Option<Slot>,
     executed_below: Slot,
     durable_below: Slot,
+    wal_bytes: u64,
+    /// Since when the WAL cannot be copied into the database file.
+    checkpoint_held_up_ms: Option<u64>,
     learned_below: Slot,
     chosen_below: Slot,
     revision: Revision,
@@ -83,6 +86,9 @@ pub(super) fn status_of(app: &App) -> impl Serialize + use<> {
     let published = app.driver.published();
     let millis = |lag: Duration| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
     let lag_ms = published.lag().map(millis);
+    let held_up = published.wal.held_up_since.map(|since| since.elapsed());
+    let checkpoint_held_up_ms = held_up.map(millis);
+    let wal_bytes = published.wal.bytes;
     let status = published.status;
     app.identity.status(ReplicaStatus {
         url: app.url.to_string(),
@@ -95,6 +101,8 @@ pub(super) fn status_of(app: &App) -> impl Serialize + use<> {
         executed_slot: status.executed_below.0.checked_sub(1).map(Slot),
         executed_below: status.executed_below,
         durable_below: status.durable_below,
+        wal_bytes,
+        checkpoint_held_up_ms,
         learned_below: status.learned_below,
         chosen_below: status.chosen_below,
         revision: status.revision,
@@ -136,10 +144,15 @@ pub(super) fn checks(published: &Published, acceptors: usize) -> Vec<Check> {
         };
         Some(format!("{since}: {why}"))
     };
-    vec![
+    let mut checks = vec![
         Check::new("cluster", status.cluster.is_none().then(no_cluster)),
         Check::new("view", status.view.is_none().then(no_view)),
         Check::new("log", status.missing.map(|missing| missing.to_string())),
         Check::new("current", stale()),
-    ]
+    ];
+    // It does its work all the same.
+    checks.extend(
+        published.wal.complaint().map(|complaint| Check::warning("checkpoints", complaint)),
+    );
+    checks
 }

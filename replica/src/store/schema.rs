@@ -77,8 +77,8 @@ CREATE TABLE versions(
 CREATE UNIQUE INDEX versions_by_key ON versions(key, revision);
 ";
 
-/// How the one connection that writes is opened. It alone checkpoints, and only when
-/// asked to.
+/// How the one connection that writes is opened, and the one that checkpoints beside it:
+/// only when it is asked to.
 pub(super) fn writer_options(path: &Path) -> SqliteConnectOptions {
     base_options(path)
         .create_if_missing(true)

@@ -259,7 +259,7 @@ async fn a_state_that_is_opened_again_goes_on_where_it_was() {
     store.writer.join(ClusterId(7)).await.unwrap();
     let meta = store.writer.meta().clone();
     assert!(!store.writer.is_durable());
-    assert_eq!(store.writer.checkpoint().await.unwrap(), Slot(2));
+    assert!(matches!(store.writer.checkpoint().await.unwrap(), Copied::All { .. }));
     assert!(store.writer.is_durable());
     drop(store);
     let mut store = open_in(dir.path()).await;
@@ -278,33 +278,92 @@ async fn a_state_that_is_opened_again_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn readers_do_not_keep_a_checkpoint_from_being_complete() {
+async fn readers_keep_nothing_from_being_durable() {
     let (_dir, mut store) = open_new().await;
     store.writer.execute(vec![view(0, 1)]).await.unwrap();
     for n in 0..20 {
         store.writer.execute(vec![batch(n + 1, n, vec![put("a", &[0; 50_000])])]).await.unwrap();
-        let (page, durable_below) =
-            tokio::join!(store.reader.list(list_all()), store.writer.checkpoint());
-        assert_eq!((page.unwrap().items.len(), durable_below.unwrap()), (1, Slot(n + 2)));
+        let (page, copied) = tokio::join!(store.reader.list(list_all()), store.writer.checkpoint());
+        copied.unwrap();
+        assert_eq!((page.unwrap().items.len(), store.writer.durable_below()), (1, Slot(n + 2)));
     }
 }
 
-#[tokio::test]
-async fn what_a_reader_keeps_from_being_copied_is_not_called_durable() {
-    let (dir, mut store) = open_new().await;
-    store.writer.execute(vec![view(0, 1)]).await.unwrap();
-    assert_eq!(store.writer.checkpoint().await.unwrap(), Slot(1));
-    let mut reader = schema::reader_options(&dir.path().join(FILE)).connect().await.unwrap();
-    sqlx::raw_sql("BEGIN; SELECT * FROM meta").execute(&mut reader).await.unwrap();
-    store.writer.execute(vec![batch(1, 0, vec![put("a", b"1")])]).await.unwrap();
-    assert_eq!(store.writer.checkpoint().await.unwrap(), Slot(1));
-    assert!(!store.writer.is_durable());
-    reader.close().await.unwrap();
-    assert_eq!(store.writer.checkpoint().await.unwrap(), Slot(2));
+/// What is there of the state when the process ends without closing it.
+async fn state_left(dir: &Path) -> Inspected {
+    let copy = tempfile::tempdir().unwrap();
+    for file in [FILE, "state.sqlite-wal"] {
+        std::fs::copy(dir.join(file), copy.path().join(file)).unwrap();
+    }
+    inspect(copy.path(), &name()).await.unwrap().unwrap()
 }
 
 #[tokio::test]
-async fn a_checkpoint_that_another_keeps_from_beginning_calls_nothing_durable() {
+async fn what_a_reader_keeps_from_being_copied_is_durable_in_the_wal() {
+    let (dir, mut store) = open_new().await;
+    store.writer.execute(vec![view(0, 1)]).await.unwrap();
+    assert!(matches!(store.writer.checkpoint().await.unwrap(), Copied::All { .. }));
+    let mut reader = schema::reader_options(&dir.path().join(FILE)).connect().await.unwrap();
+    sqlx::raw_sql("BEGIN; SELECT * FROM meta").execute(&mut reader).await.unwrap();
+    store.writer.execute(vec![batch(1, 0, vec![put("a", b"1")])]).await.unwrap();
+    assert!(!store.writer.is_durable());
+    let copied = store.writer.checkpoint().await.unwrap();
+    assert!(matches!(copied, Copied::Part { wal_bytes } if wal_bytes > 0), "{copied:?}");
+    assert_eq!(store.writer.durable_below(), Slot(2));
+    assert_eq!(state_left(dir.path()).await.meta.executed_below, Slot(2));
+    reader.close().await.unwrap();
+    assert!(matches!(store.writer.checkpoint().await.unwrap(), Copied::All { .. }));
+}
+
+#[tokio::test]
+async fn what_is_committed_while_a_checkpoint_runs_is_not_called_durable() {
+    let (_dir, mut store) = open_new().await;
+    store.writer.execute(vec![view(0, 1)]).await.unwrap();
+    let committed = store.writer.begin_checkpoint();
+    store.writer.execute(vec![entry(1, &Value::Noop)]).await.unwrap();
+    let synced = store.checkpointer.sync(committed).await.unwrap();
+    store.writer.synced(&synced);
+    assert_eq!(store.writer.durable_below(), Slot(1));
+    // A sync that ends late says nothing about less.
+    store.writer.checkpoint().await.unwrap();
+    store.writer.synced(&synced);
+    assert_eq!(store.writer.durable_below(), Slot(2));
+}
+
+#[tokio::test]
+async fn executing_goes_on_while_the_wal_is_copied_and_the_rest_lets_it_start_over() {
+    let (dir, mut store) = open_new().await;
+    store.writer.execute(vec![view(0, 1)]).await.unwrap();
+    for n in 0..30 {
+        let ops = vec![put("a", &[b'x'; 200_000])];
+        let run = vec![batch(n + 1, n, ops)];
+        let (executed, copied) = tokio::join!(store.writer.execute(run), store.checkpointer.copy());
+        assert_eq!(executed.unwrap().meta.executed_below, Slot(n + 2));
+        copied.unwrap();
+    }
+    let Copied::All { wal_bytes: long } = store.writer.checkpoint().await.unwrap() else {
+        panic!("nobody reads")
+    };
+    store.writer.execute(vec![entry(31, &Value::Noop)]).await.unwrap();
+    let Copied::All { wal_bytes } = store.checkpointer.copy().await.unwrap() else {
+        panic!("nobody reads")
+    };
+    assert!(wal_bytes < long / 10, "{wal_bytes} bytes after {long}: the WAL has not started over");
+    assert_eq!(state_left(dir.path()).await.meta.executed_below, Slot(32));
+}
+
+#[tokio::test]
+async fn a_state_whose_files_are_gone_is_not_called_durable() {
+    let (dir, mut store) = open_new().await;
+    store.writer.execute(vec![view(0, 1)]).await.unwrap();
+    let committed = store.writer.begin_checkpoint();
+    std::fs::remove_dir_all(dir.path()).unwrap();
+    let error = store.checkpointer.sync(committed).await.unwrap_err();
+    assert!(error.is_fatal() && error.to_string().contains("state.sqlite-wal"), "{error}");
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_another_keeps_from_beginning_copies_nothing_and_waits_for_nobody() {
     let (dir, mut store) = open_new().await;
     let path = dir.path().join(FILE);
     store.writer.execute(vec![view(0, 1)]).await.unwrap();
@@ -325,11 +384,13 @@ async fn a_checkpoint_that_another_keeps_from_beginning_calls_nothing_durable() 
         while sqlx::raw_sql("BEGIN IMMEDIATE; ROLLBACK").execute(&mut probe).await.is_ok() {
             tokio::task::yield_now().await;
         }
-        assert_eq!(store.writer.checkpoint().await.unwrap(), Slot(0));
+        let copied = store.writer.checkpoint().await.unwrap();
+        assert!(matches!(copied, Copied::Part { .. }), "{copied:?}");
+        assert_eq!(store.writer.durable_below(), Slot(1), "it is synced all the same");
         reader.close().await.unwrap();
     };
     tokio::join!(waits, meanwhile);
-    assert_eq!(store.writer.checkpoint().await.unwrap(), Slot(1));
+    assert!(matches!(store.writer.checkpoint().await.unwrap(), Copied::All { .. }));
 }
 
 #[tokio::test]

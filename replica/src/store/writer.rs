@@ -1,19 +1,14 @@
-//! The one connection that writes, and checkpoints.
-//!
-//! `synchronous=NORMAL`: a commit reaches the WAL but is not synced, so that a crash of
-//! the machine may take back the newest transactions, whole ones, newest first. That is
-//! no loss: acceptors hold every chosen value on disk until replicas report them as
-//! *durable*, and durable is only what a complete checkpoint has synced into the database
-//! file.
+//! The one connection that writes. What makes durable what it wrote is in `checkpoint`.
 
 use std::path::{Path, PathBuf};
 
 use shared::ids::{ClusterId, Slot};
 use shared::message::ChosenEntry;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{ConnectOptions, Connection, Row};
+use sqlx::{ConnectOptions, Connection};
 
 use super::apply;
+use super::checkpoint::{self, Committed, Copied, Synced};
 use super::error::StoreError;
 use super::meta;
 use super::schema;
@@ -56,19 +51,30 @@ impl Writer {
         &self.meta
     }
 
-    /// About how many bytes were written since the last complete checkpoint.
+    /// About how many bytes were written since the last checkpoint began.
     pub(crate) fn written_bytes(&self) -> u64 {
         self.written_bytes
     }
 
-    /// Every slot below is in the database file and synced.
+    /// Every slot below is synced.
     pub(crate) fn durable_below(&self) -> Slot {
         self.durable_below
     }
 
-    /// Whether everything executed is in the database file and synced.
+    /// Whether everything executed is synced.
     pub(crate) fn is_durable(&self) -> bool {
         self.durable_below == self.meta.executed_below
+    }
+
+    /// A checkpoint begins: says what it is to make durable.
+    pub(crate) fn begin_checkpoint(&mut self) -> Committed {
+        self.written_bytes = 0;
+        Committed(self.meta.executed_below)
+    }
+
+    /// So far everything is durable.
+    pub(crate) fn synced(&mut self, synced: &Synced) {
+        self.durable_below = self.durable_below.max(synced.below());
     }
 
     /// Executes the entries in one transaction.
@@ -98,34 +104,22 @@ impl Writer {
         }
     }
 
-    /// Copies the WAL into the database file and syncs it; gives back below which slot
-    /// everything is durable now. A reader of another process can hold it up; then it is
-    /// as before.
-    pub(crate) async fn checkpoint(&mut self) -> Result<Slot, StoreError> {
+    /// Makes everything durable, and copies what it can of the WAL while nobody writes:
+    /// where that is all of it, the WAL starts over.
+    pub(crate) async fn checkpoint(&mut self) -> Result<Copied, StoreError> {
         let mut connection = self.take_connection().await?;
-        let row = match sqlx::query("PRAGMA wal_checkpoint(FULL)").fetch_one(&mut connection).await
-        {
-            Ok(row) => row,
+        let committed = self.begin_checkpoint();
+        self.synced(&checkpoint::sync(&self.path, committed).await?);
+        match checkpoint::copy(&mut connection).await {
+            Ok(copied) => {
+                self.connection = Some(connection);
+                Ok(copied)
+            }
             Err(error) => {
                 self.discard(connection).await;
-                return Err(error.into());
+                Err(error)
             }
-        };
-        self.connection = Some(connection);
-        let (busy, frames, copied): (i64, i64, i64) =
-            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        if busy == 0 && frames == copied {
-            self.durable_below = self.meta.executed_below;
-            self.written_bytes = 0;
-        } else {
-            tracing::warn!(
-                busy,
-                frames,
-                copied,
-                "the checkpoint is incomplete: another process reads the state"
-            );
         }
-        Ok(self.durable_below)
     }
 
     /// Notes which cluster the state is of, for good.

@@ -154,6 +154,7 @@ impl CoordinatorNode {
             Local::Synced
             | Local::Commit
             | Local::Checkpoint
+            | Local::Checkpointed
             | Local::Serve
             | Local::Deadline(_)
             | Local::CallsDue(

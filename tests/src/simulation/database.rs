@@ -1,5 +1,6 @@
-//! A replica's database: every transaction is atomic, and those since the last checkpoint
-//! may go with the machine, newest first (SQLite in WAL mode with `synchronous=NORMAL`).
+//! A replica's database: every transaction is atomic, and those that were not committed
+//! when the last sync that has ended began may go with the machine, newest first (SQLite
+//! in WAL mode with `synchronous=NORMAL`).
 
 use replica::machine::execute::Run;
 use replica::machine::outcome::ExecutionReport;
@@ -21,9 +22,11 @@ pub struct Database {
     /// log.
     old: WorkingSet,
     durable: Commit,
-    /// What each transaction since the checkpoint left.
+    /// What each transaction left that is not durable yet.
     commits: Vec<Commit>,
-    /// Bytes of the values executed since the checkpoint.
+    /// How many of them the sync under way makes durable.
+    syncing: Option<usize>,
+    /// Bytes of the values executed since the last sync began.
     written_bytes: usize,
 }
 
@@ -46,6 +49,7 @@ impl Database {
             old: WorkingSet::complete(),
             durable: Commit { executed_below: Slot(0), cluster: None },
             commits: Vec::new(),
+            syncing: None,
             written_bytes: 0,
         }
     }
@@ -107,11 +111,28 @@ impl Database {
         self.written_bytes
     }
 
-    /// Makes all that is committed durable.
-    pub fn checkpoint(&mut self) {
+    /// A sync of all that is committed begins. False where one is under way.
+    pub fn begin_sync(&mut self) -> bool {
+        if self.syncing.is_some() {
+            return false;
+        }
         self.written_bytes = 0;
-        self.durable = self.committed();
-        self.commits.clear();
+        self.syncing = Some(self.commits.len());
+        true
+    }
+
+    /// The sync ends: what was committed when it began is durable.
+    pub fn end_sync(&mut self) {
+        let synced = self.syncing.take().expect("a sync is under way");
+        if let Some(last) = self.commits.drain(..synced).next_back() {
+            self.durable = last;
+        }
+    }
+
+    /// The process ends, and with it the sync under way: what it would have made durable
+    /// is in doubt.
+    pub fn stop(&mut self) {
+        self.syncing = None;
     }
 
     /// The machine loses power: any number of the newest transactions are gone. True if

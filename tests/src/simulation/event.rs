@@ -51,8 +51,10 @@ pub enum Local {
     Synced,
     /// A replica's transaction commits.
     Commit,
-    /// A replica checkpoints its database.
+    /// A replica begins to sync its database.
     Checkpoint,
+    /// That sync returns.
+    Checkpointed,
     /// A replica reads its database for released reads.
     Serve,
     /// A service tells the acceptors that it is there.
@@ -122,6 +124,7 @@ impl Local {
             Self::Checkpoint => 2,
             Self::Serve => 3,
             Self::Announce => 4,
+            Self::Checkpointed => 5,
             Self::Deadline(number) => 8 + 2 * number,
             Self::CallsDue(kind) => 5 << 32 | kind as u64,
             Self::FetchWaited(number) => 9 + 2 * number,
@@ -132,7 +135,7 @@ impl Local {
     #[must_use]
     pub fn is_by_the_clock(self) -> bool {
         match self {
-            Self::Synced | Self::Commit | Self::Serve => false,
+            Self::Synced | Self::Commit | Self::Checkpointed | Self::Serve => false,
             Self::Checkpoint
             | Self::Announce
             | Self::Deadline(_)

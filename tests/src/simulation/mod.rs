@@ -41,9 +41,8 @@
 //! * Limits on how much waits (for a driver, for a page of votes, bytes of accepts) are
 //!   far above what a run does. Past them a request is refused, as here by a process that
 //!   is down.
-//! * A checkpoint takes no time, and the clock brings it at fixed intervals, not some
-//!   time after the transaction that it is for. It only decides what a loss of power
-//!   takes, and that is drawn.
+//! * The clock brings a sync at fixed intervals, not some time after the transaction that
+//!   it is for. It only decides what a loss of power takes, and that is drawn.
 //! * An acceptor finds its disk full when it decides, never when it syncs. Then the real
 //!   one refuses the whole group and reads its log again; that is tested with the log.
 //! * Whoever is paused finds what came meanwhile in the order in which it came. The real

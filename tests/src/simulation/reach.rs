@@ -111,6 +111,8 @@ reached! {
     ClusterForgotten => "a crash took from a replica what cluster it is of",
     /// A replica crashed after a commit, before it answered.
     CrashedCommitted => "a replica crashed between commit and answer",
+    /// A transaction was committed while those before it were being synced.
+    CommittedMeanwhile => "a replica committed while it synced what it had committed before",
     /// A replica lost committed transactions with its machine.
     RolledBack => "a replica's state went back to an older commit",
     /// Several machines lost power at one time.

@@ -161,6 +161,7 @@ impl ReplicaNode {
         if power == Power::Fails {
             self.lose_power(env);
         }
+        self.database.stop();
         self.process.stop(presence);
     }
 
@@ -192,6 +193,7 @@ impl ReplicaNode {
             Local::Announce => self.announce(env),
             Local::Commit => self.commit(env),
             Local::Checkpoint => self.checkpoint_due(env),
+            Local::Checkpointed => self.checkpointed(env),
             Local::Serve => {
                 self.serve(env);
                 Fate::Alive

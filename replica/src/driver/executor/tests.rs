@@ -4,9 +4,11 @@ use sqlx::{ConnectOptions, Connection};
 use tempfile::TempDir;
 
 use super::*;
+use crate::driver::checkpoints::WalStatus;
 use crate::store::{self, Store};
 use shared::ids::{Ballot, CoordinatorId, Slot};
 use shared::message::Value;
+use tokio::sync::watch;
 
 struct Rig {
     dir: TempDir,
@@ -14,6 +16,7 @@ struct Rig {
     inputs: mpsc::Receiver<Input>,
     shutdown: CancellationToken,
     running: tokio::task::JoinHandle<Result<(), StoreError>>,
+    wal: watch::Receiver<WalStatus>,
 }
 
 async fn opened() -> (TempDir, Store) {
@@ -22,12 +25,15 @@ async fn opened() -> (TempDir, Store) {
     (dir, store)
 }
 
-fn start(dir: TempDir, writer: Writer) -> Rig {
+fn start(dir: TempDir, store: Store) -> Rig {
+    let Store { writer, checkpointer, .. } = store;
+    let (status, wal) = watch::channel(WalStatus::default());
+    let checkpoints = Checkpoints::spawn(checkpointer, status);
     let (jobs, job_queue) = mpsc::channel(2);
     let (inputs, input_queue) = mpsc::channel(16);
     let shutdown = CancellationToken::new();
-    let running = tokio::spawn(run(writer, job_queue, inputs, shutdown.clone()));
-    Rig { dir, jobs, inputs: input_queue, shutdown, running }
+    let running = tokio::spawn(run(writer, checkpoints, job_queue, inputs, shutdown.clone()));
+    Rig { dir, jobs, inputs: input_queue, shutdown, running, wal }
 }
 
 fn noop(slot: u64) -> Job {
@@ -50,7 +56,7 @@ impl Rig {
 #[tokio::test]
 async fn what_is_executed_becomes_durable_by_itself() {
     let (dir, store) = opened().await;
-    let mut rig = start(dir, store.writer);
+    let mut rig = start(dir, store);
     rig.jobs.send(noop(0)).await.unwrap();
     rig.jobs.send(noop(1)).await.unwrap();
     assert_eq!((rig.executed_below().await, rig.executed_below().await), (Slot(1), Slot(2)));
@@ -61,7 +67,7 @@ async fn what_is_executed_becomes_durable_by_itself() {
 async fn a_full_disk_is_said_waited_for_and_healed_from() {
     let (dir, mut store) = opened().await;
     store.writer.fill().await;
-    let mut rig = start(dir, store.writer);
+    let mut rig = start(dir, store);
     let ballot = Ballot { round: 1, coordinator: CoordinatorId(1) };
     // Larger than what is left in the pages that there are.
     let value = vec![0xff; 100_000].into();
@@ -78,7 +84,7 @@ async fn what_cannot_be_written_ends_it_and_is_not_tried_again() {
     let mut other = options.connect().await.unwrap();
     sqlx::query("DROP TABLE log").execute(&mut other).await.unwrap();
     other.close().await.unwrap();
-    let rig = start(dir, store.writer);
+    let rig = start(dir, store);
     rig.jobs.send(noop(0)).await.unwrap();
     let ended = timeout(Duration::from_secs(10), rig.running).await.expect("it ends").unwrap();
     assert!(
@@ -93,7 +99,7 @@ async fn a_lock_of_another_process_is_waited_for() {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.path().join(store::FILE));
     let mut other = options.connect().await.unwrap();
     sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
-    let mut rig = start(dir, store.writer);
+    let mut rig = start(dir, store);
     rig.jobs.send(noop(0)).await.unwrap();
     assert!(
         timeout(Duration::from_secs(1), rig.inputs.recv()).await.is_err(),
@@ -106,11 +112,30 @@ async fn a_lock_of_another_process_is_waited_for() {
 #[tokio::test]
 async fn the_end_makes_everything_durable() {
     let (dir, store) = opened().await;
-    let mut rig = start(dir, store.writer);
+    let mut rig = start(dir, store);
     rig.jobs.send(noop(0)).await.unwrap();
     assert_eq!(rig.executed_below().await, Slot(1));
     rig.shutdown.cancel();
     rig.running.await.unwrap().unwrap();
     let reopened = store::open(rig.dir.path(), &"replica-1".parse().unwrap(), 1).await.unwrap();
     assert_eq!(reopened.writer.meta().executed_below, Slot(1));
+}
+
+#[tokio::test]
+async fn a_reader_holds_up_neither_executing_nor_durability_and_is_told_of() {
+    let (dir, store) = opened().await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.path().join(store::FILE));
+    let mut other = options.connect().await.unwrap();
+    sqlx::raw_sql("BEGIN; SELECT * FROM meta").execute(&mut other).await.unwrap();
+    let mut rig = start(dir, store);
+    for slot in 0..2 {
+        rig.jobs.send(noop(slot)).await.unwrap();
+        assert_eq!(rig.executed_below().await, Slot(slot + 1));
+        assert_eq!(rig.next().await, Input::Durable(Slot(slot + 1)));
+    }
+    let held_up = rig.wal.wait_for(|wal| wal.held_up_since.is_some());
+    assert!(timeout(Duration::from_secs(10), held_up).await.unwrap().unwrap().bytes > 0);
+    other.close().await.unwrap();
+    let freed = rig.wal.wait_for(|wal| wal.held_up_since.is_none());
+    timeout(Duration::from_secs(20), freed).await.expect("it is tried again").unwrap();
 }

@@ -1,5 +1,4 @@
-//! Its database: transactions that take their time, checkpoints, and a disk that fills
-//! up.
+//! Its database: transactions and syncs that take their time, and a disk that fills up.
 
 use std::time::Duration;
 
@@ -66,6 +65,7 @@ impl ReplicaNode {
         self.checkpoint(env)
     }
 
+    /// Begins a sync, which takes its time while executing goes on.
     fn checkpoint(&mut self, env: &mut Environment) -> Fate {
         if self.database.is_durable() {
             return Fate::Alive;
@@ -73,7 +73,20 @@ impl ReplicaNode {
         if self.database.is_full {
             return self.tell_full(env);
         }
-        self.database.checkpoint();
+        if self.database.begin_sync() {
+            let (low, high) = env.plan.tuning.commit;
+            let lasts = self.process.random.magnitude(low, self.slow_commit.unwrap_or(high));
+            env.local(&self.process, lasts, Local::Checkpointed);
+        }
+        Fate::Alive
+    }
+
+    /// The sync returns.
+    pub(super) fn checkpointed(&mut self, env: &mut Environment) -> Fate {
+        self.database.end_sync();
+        if !self.database.is_durable() {
+            env.reach.hit(Reached::CommittedMeanwhile);
+        }
         env.observer.durable(self.process.id, self.database.durable_below());
         match self.tell_writable(env) {
             Fate::Alive => self.step(env, Input::Durable(self.database.durable_below())),

@@ -1,0 +1,193 @@
+//! When what was executed is made durable and the WAL copied: in a task of its own, so
+//! that executing never waits for it.
+#![expect(clippy::disallowed_methods, reason = "the shell reads clocks and starts tasks")]
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::store::{Checkpointer, Committed, Copied, StoreError, Synced};
+
+/// Between a transaction and the sync that makes it durable: what a restart has to fetch
+/// again, against the syncs.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// A checkpoint comes at once when so much was written since the last one began: more
+/// makes reading slow and restarts long.
+const HURRY_BYTES: u64 = 64 << 20;
+/// A WAL that is so long is made to start over, for which executing waits a moment.
+const LONG_WAL_BYTES: u64 = 64 << 20;
+/// The longest wait before copying is tried again while a reader holds it up; the wait
+/// doubles until then. An attempt reads the whole index of the WAL.
+const MAX_BACKOFF: Duration = Duration::from_secs(60);
+/// Held up for so long it is worth a line in the log: no reader of this process takes as
+/// long.
+const WORTH_SAYING: Duration = Duration::from_secs(10);
+
+/// What others may know of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct WalStatus {
+    /// How long the WAL was when the latest attempt to copy it began.
+    pub(crate) bytes: u64,
+    /// Since when it cannot be copied as a whole.
+    pub(crate) held_up_since: Option<Instant>,
+}
+
+impl WalStatus {
+    /// Who holds it up, for people, where it is worth saying.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        let held_up = self.held_up_since?.elapsed();
+        (held_up >= WORTH_SAYING).then(|| {
+            format!(
+                "another process has been reading an old state of the database for {} s, so that \
+                 the WAL grows and cannot start over: it has {} MiB",
+                held_up.as_secs(),
+                self.bytes >> 20
+            )
+        })
+    }
+}
+
+/// What is to be done.
+#[derive(Debug)]
+enum Order {
+    Sync(Committed),
+    SyncAndCopy(Committed),
+}
+
+/// What was done.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// This much is durable.
+    Synced(Synced),
+    /// The order is carried out, with what came of copying where that was part of it.
+    Ended(Result<Option<Copied>, StoreError>),
+}
+
+/// What copying left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wal {
+    /// A WAL that can be left to grow.
+    IsShort,
+    /// A WAL that should start over, and can.
+    IsLong,
+}
+
+/// The schedule, and the way to the task.
+#[derive(Debug)]
+pub(super) struct Checkpoints {
+    orders: mpsc::Sender<Order>,
+    steps: mpsc::Receiver<Step>,
+    status: watch::Sender<WalStatus>,
+    is_running: bool,
+    /// When the next one is due; none while there is nothing to do.
+    due: Option<Instant>,
+    copy_after: Instant,
+    backoff: Duration,
+}
+
+impl Checkpoints {
+    /// Starts the task, which ends when this is dropped.
+    pub(super) fn spawn(checkpointer: Checkpointer, status: watch::Sender<WalStatus>) -> Self {
+        let (orders, order_queue) = mpsc::channel(1);
+        let (step_queue, steps) = mpsc::channel(2);
+        tokio::spawn(carry_out(checkpointer, order_queue, step_queue));
+        let copy_after = Instant::now();
+        Self { orders, steps, status, is_running: false, due: None, copy_after, backoff: INTERVAL }
+    }
+
+    /// When the next one is to begin.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due.filter(|_| !self.is_running)
+    }
+
+    /// What is done next.
+    pub(super) async fn next(&mut self) -> Option<Step> {
+        self.steps.recv().await
+    }
+
+    /// So much was written since the last one began.
+    pub(super) fn wrote(&mut self, bytes: u64) {
+        let now = Instant::now();
+        if bytes >= HURRY_BYTES {
+            self.due = Some(now);
+        }
+        self.due.get_or_insert(now + INTERVAL);
+    }
+
+    /// Begins one that is to make this much durable.
+    pub(super) fn begin(&mut self, committed: Committed) {
+        let is_copying = Instant::now() >= self.copy_after;
+        let order = if is_copying { Order::SyncAndCopy(committed) } else { Order::Sync(committed) };
+        // The task is gone only where this one ends as well.
+        self.is_running = self.orders.try_send(order).is_ok();
+        self.due = None;
+    }
+
+    /// It ended, with what came of copying.
+    pub(super) fn ended(&mut self, copied: Option<Copied>, is_durable: bool) -> Wal {
+        self.is_running = false;
+        let now = Instant::now();
+        if !is_durable {
+            self.due.get_or_insert(now + INTERVAL);
+        }
+        match copied {
+            Some(Copied::All { wal_bytes }) => {
+                if self.status.borrow().complaint().is_some() {
+                    tracing::info!("the WAL can be copied again");
+                }
+                self.status.send_replace(WalStatus { bytes: wal_bytes, held_up_since: None });
+                self.backoff = INTERVAL;
+                if wal_bytes >= LONG_WAL_BYTES { Wal::IsLong } else { Wal::IsShort }
+            }
+            Some(Copied::Part { wal_bytes }) => {
+                let held_up_since = self.status.borrow().held_up_since.or(Some(now));
+                let status = WalStatus { bytes: wal_bytes, held_up_since };
+                self.status.send_replace(status);
+                if let Some(complaint) = status.complaint() {
+                    tracing::warn!("{complaint}");
+                }
+                self.copy_later(now);
+                Wal::IsShort
+            }
+            None => {
+                self.due.get_or_insert(self.copy_after);
+                Wal::IsShort
+            }
+        }
+    }
+
+    /// It failed, for a reason that passes.
+    pub(super) fn failed(&mut self) {
+        self.is_running = false;
+        self.copy_later(Instant::now());
+    }
+
+    fn copy_later(&mut self, now: Instant) {
+        self.copy_after = now + self.backoff;
+        self.backoff = (2 * self.backoff).min(MAX_BACKOFF);
+        self.due.get_or_insert(self.copy_after);
+    }
+}
+
+async fn carry_out(
+    mut checkpointer: Checkpointer,
+    mut orders: mpsc::Receiver<Order>,
+    steps: mpsc::Sender<Step>,
+) {
+    while let Some(order) = orders.recv().await {
+        let (committed, is_copying) = match order {
+            Order::Sync(committed) => (committed, false),
+            Order::SyncAndCopy(committed) => (committed, true),
+        };
+        let ended = match checkpointer.sync(committed).await {
+            Ok(synced) => {
+                // It fails when the process ends.
+                let _ = steps.send(Step::Synced(synced)).await;
+                if is_copying { checkpointer.copy().await.map(Some) } else { Ok(None) }
+            }
+            Err(error) => Err(error),
+        };
+        let _ = steps.send(Step::Ended(ended)).await;
+    }
+}

@@ -1,0 +1,134 @@
+//! Making the state durable, and keeping the WAL short, beside the one who writes.
+//!
+//! A commit reaches the WAL and is not synced (`synchronous=NORMAL`), so that a crash of
+//! the machine may take back the newest transactions, whole ones, newest first. That is
+//! no loss: acceptors hold every chosen value on disk until replicas report it *durable*.
+//!
+//! **Durable** is what was committed before a sync of the WAL began and has ended.
+//! Recovery replays the WAL up to the first frame that is not whole, and every frame
+//! before the sync is. Nobody who reads can hold that up. It stays true when the WAL
+//! starts over, for SQLite does that only once all of it is in the database file and
+//! synced there (*Write-Ahead Logging*, <https://sqlite.org/wal.html>, section 2.2; a
+//! connection that checkpoints must be at NORMAL or above).
+//!
+//! **Copying** the WAL into the database file is what keeps it short. It is done
+//! passively, which waits for nobody and is waited for by nobody: frames that a reader
+//! may still need, and those written meanwhile, stay for the next time. Once all was
+//! copied at a moment when nobody writes, the next transaction starts the WAL over.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use shared::ids::Slot;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{ConnectOptions, Row};
+
+use super::error::StoreError;
+use super::schema;
+
+/// Every slot below is committed, but may not survive a loss of power.
+#[derive(Debug)]
+pub(crate) struct Committed(pub(super) Slot);
+
+/// Every slot below is durable. Only a sync that began after they were committed makes
+/// this.
+#[derive(Debug)]
+pub(crate) struct Synced(Slot);
+
+impl Synced {
+    /// Every slot below is durable.
+    pub(crate) fn below(&self) -> Slot {
+        self.0
+    }
+}
+
+/// What a frame of the WAL takes: a page and its header.
+const FRAME_BYTES: u64 = 4_096 + 24;
+
+/// How far the WAL is copied into the database file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Copied {
+    /// Whole, as it was when copying began.
+    All {
+        /// How long it is.
+        wal_bytes: u64,
+    },
+    /// In part: somebody reads a state from before its end, or is copying it.
+    Part {
+        /// How long it is.
+        wal_bytes: u64,
+    },
+}
+
+/// Syncs and copies while another connection writes.
+#[derive(Debug)]
+pub(crate) struct Checkpointer {
+    path: PathBuf,
+    connection: Option<SqliteConnection>,
+}
+
+impl Checkpointer {
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), connection: None }
+    }
+
+    /// Makes durable what is committed.
+    ///
+    /// # Errors
+    /// Always fatal: what was not synced may be gone, and another try would not say so.
+    pub(crate) async fn sync(&self, committed: Committed) -> Result<Synced, StoreError> {
+        sync(&self.path, committed).await
+    }
+
+    /// Copies what nobody reads any more, and syncs it: whoever copies the rest while
+    /// the one who writes waits has little left to do.
+    pub(crate) async fn copy(&mut self) -> Result<Copied, StoreError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => {
+                schema::writer_options(&self.path)
+                    .create_if_missing(false)
+                    .thread_name(|_| "store-checkpoints".to_owned())
+                    .connect()
+                    .await?
+            }
+        };
+        let copied = copy(&mut connection).await?;
+        self.connection = Some(connection);
+        sync_file(self.path.clone()).await?;
+        Ok(copied)
+    }
+}
+
+/// Copies as much of the WAL as nobody needs there, without waiting for anybody.
+pub(super) async fn copy(connection: &mut SqliteConnection) -> Result<Copied, StoreError> {
+    let row = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(connection).await?;
+    let (busy, frames, copied): (i64, i64, i64) =
+        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let wal_bytes = frames.max(0).cast_unsigned() * FRAME_BYTES;
+    let is_whole = busy == 0 && frames == copied;
+    Ok(if is_whole { Copied::All { wal_bytes } } else { Copied::Part { wal_bytes } })
+}
+
+/// Makes durable what is committed.
+pub(super) async fn sync(path: &Path, committed: Committed) -> Result<Synced, StoreError> {
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    let wal = PathBuf::from(wal);
+    // The last connection that closes copies all of the WAL, syncs that and removes it.
+    let is_copied = !wal.exists() && path.exists();
+    if !is_copied {
+        sync_file(wal).await?;
+    }
+    Ok(Synced(committed.0))
+}
+
+async fn sync_file(path: PathBuf) -> Result<(), StoreError> {
+    let of = path.display().to_string();
+    let synced = tokio::task::spawn_blocking(move || File::open(path)?.sync_data()).await;
+    synced
+        .map_err(io::Error::other)
+        .flatten()
+        .map_err(|error| StoreError::Failed(format!("syncing {of}: {error}")))
+}
