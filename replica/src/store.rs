@@ -11,6 +11,7 @@
 mod apply;
 mod checkpoint;
 mod error;
+mod left_out;
 mod list;
 mod log;
 mod meta;

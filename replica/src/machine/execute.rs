@@ -18,6 +18,7 @@ use crate::machine::command::{Command, Commands, Condition, Op, Unreadable, limi
 pub use crate::machine::outcome::{
     CommandOutcome, Executed, ExecutionReport, SlotOutcome, VoidReason,
 };
+use crate::machine::put_values::{PutValue, put_values};
 use crate::machine::working_set::{Content, Meta, Needs, Record, WorkingSet};
 
 /// A chosen value, decoded. There is no failing: what cannot be read is a value too.
@@ -95,6 +96,13 @@ impl Run {
     #[must_use]
     pub fn decoded(&self) -> &[Decoded] {
         &self.decoded
+    }
+
+    /// Where the values of at least so many bytes stand in each entry.
+    #[must_use]
+    pub fn put_values(&self, at_least: usize) -> Vec<Vec<PutValue>> {
+        let of = |(entry, decoded)| put_values(entry, decoded, at_least);
+        self.entries.iter().zip(&self.decoded).map(of).collect()
     }
 
     /// Executes it all.

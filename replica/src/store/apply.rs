@@ -9,6 +9,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::error::StoreError;
+use super::left_out::{self, Kept};
 use super::list;
 use super::meta;
 use super::multi_row::MultiRow;
@@ -16,6 +17,7 @@ use super::record::{Checked, Item, item_of};
 use super::sum::{self, VersionFields};
 use crate::machine::execute::{Executed, ExecutionReport, Run};
 use crate::machine::format;
+use crate::machine::put_values::PutValue;
 use crate::machine::working_set::{Meta, Needs, Record, VersionRow, WorkingSet};
 
 static SELECT_KEYS: LazyLock<MultiRow> = LazyLock::new(|| {
@@ -34,8 +36,8 @@ static INSERT_VERSIONS: LazyLock<MultiRow> = LazyLock::new(|| {
 });
 
 static INSERT_LOG: LazyLock<MultiRow> = LazyLock::new(|| {
-    const HEAD: &str = "INSERT INTO log(slot, ballot_round, ballot_coordinator, value, hash, revision, sum) VALUES ";
-    MultiRow::new(HEAD, "(?,?,?,?,?,?,?)", "")
+    const HEAD: &str = "INSERT INTO log(slot, ballot_round, ballot_coordinator, value, left_out, hash, revision, sum) VALUES ";
+    MultiRow::new(HEAD, "(?,?,?,?,?,?,?,?)", "")
 });
 
 /// Executes the run on the state at `meta` and commits it. After an error nothing is
@@ -52,9 +54,10 @@ pub(super) async fn apply(
     let records = load(connection, &needs).await?;
     let mut state = WorkingSet::partial(meta.clone(), needs, records);
     let entries = run.entries().to_vec();
+    let puts = run.put_values(left_out::SHORT_BYTES);
     let report = run.apply(&mut state);
     format::check(&report.meta, format::HIGHEST)?;
-    write_log(connection, &entries, &report.slots).await?;
+    write_log(connection, &entries, &puts, &report.slots).await?;
     write_versions(connection, &state.take_changes()).await?;
     meta::save(connection, &report.meta, cluster).await?;
     sqlx::query("COMMIT").execute(&mut *connection).await?;
@@ -97,19 +100,24 @@ fn record_of(row: &SqliteRow, at: usize) -> Result<Option<(String, Record)>, Sto
 async fn write_log(
     connection: &mut SqliteConnection,
     entries: &[ChosenEntry],
+    puts: &[Vec<PutValue>],
     slots: &[Executed],
 ) -> Result<(), StoreError> {
-    let rows: Vec<(&ChosenEntry, &Executed)> = entries.iter().zip(slots).collect();
+    let rows: Vec<((&ChosenEntry, &Vec<PutValue>), &Executed)> =
+        entries.iter().zip(puts).zip(slots).collect();
     for (sql, piece) in INSERT_LOG.pieces(&rows) {
         let mut query = sqlx::query(AssertSqlSafe(sql));
-        for (entry, executed) in piece {
+        for ((entry, puts), executed) in piece {
+            let kept = Kept::of(&entry.value, puts, &executed.outcome);
+            let left_out = kept.column();
             let ballot = (entry.ballot.round, entry.ballot.coordinator.0);
             let sum = sum::of_log(entry.slot, ballot, executed.revision.0, &executed.hash.0);
             query = query
                 .bind(entry.slot.0.cast_signed())
                 .bind(entry.ballot.round.cast_signed())
                 .bind(entry.ballot.coordinator.0.cast_signed())
-                .bind(entry.value.to_vec())
+                .bind(kept.bytes)
+                .bind(left_out)
                 .bind(executed.hash.0.to_vec())
                 .bind(executed.revision.0.cast_signed())
                 .bind(sum.to_vec());

@@ -7,6 +7,7 @@ use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::error::StoreError;
+use super::left_out::{self, Kept};
 use super::reader::ReadError;
 use super::record::counter;
 use super::sum;
@@ -76,24 +77,47 @@ async fn page_in_transaction(
     if query.from >= page.executed_below {
         return Ok(page);
     }
+    page.rows = rows(connection, query).await?;
+    Ok(page)
+}
+
+/// Reads slots without a gap from the first one asked for, and checks them.
+pub(super) async fn rows(
+    connection: &mut SqliteConnection,
+    query: &LogQuery,
+) -> Result<Vec<LogRow>, StoreError> {
+    const SQL: &str = "SELECT slot, ballot_round, ballot_coordinator, value, left_out, hash, revision, sum \
+        FROM log WHERE slot >= ? ORDER BY slot LIMIT ?";
     let mut previous_hash = hash_before(connection, query.from).await?;
-    let mut rows = sqlx::query(
-        "SELECT slot, ballot_round, ballot_coordinator, value, hash, revision, sum FROM log WHERE slot >= ? ORDER BY slot LIMIT ?",
-    )
-    .bind(query.from.0.cast_signed())
-    .bind(i64::try_from(query.limit).unwrap_or(i64::MAX))
-    .fetch(&mut *connection);
-    let mut bytes = 0;
-    while let Some(row) = rows.try_next().await? {
-        let row = log_row(&row, previous_hash)?;
-        bytes += row.value.len();
-        if bytes > query.max_bytes && !page.rows.is_empty() {
+    let mut stored = sqlx::query(SQL)
+        .bind(query.from.0.cast_signed())
+        .bind(i64::try_from(query.limit).unwrap_or(i64::MAX))
+        .fetch(&mut *connection);
+    let (mut rows, mut values) = (Vec::new(), Vec::new());
+    let (mut due, mut bytes) = (query.from, 0_usize);
+    while let Some(row) = stored.try_next().await? {
+        let (row, kept, sum) = log_row(&row, previous_hash)?;
+        if row.slot != due {
+            let slot = row.slot;
+            let what = format!("the log has slot {slot} where slot {due} is due");
+            return Err(StoreError::Damaged(what));
+        }
+        bytes = bytes.saturating_add(kept.whole_len());
+        if bytes > query.max_bytes && !rows.is_empty() {
             break;
         }
-        previous_hash = row.hash;
-        page.rows.push(row);
+        (due, previous_hash) = (due.next(), row.hash);
+        values.push((row.slot, kept));
+        rows.push((row, sum));
     }
-    Ok(page)
+    drop(stored);
+    let values = left_out::put_back(connection, values).await?;
+    let whole = |((row, sum), value): ((LogRow, Vec<u8>), Bytes)| -> Result<LogRow, StoreError> {
+        let row = LogRow { value, ..row };
+        sum::check_log(&row, &sum)?;
+        Ok(row)
+    };
+    rows.into_iter().zip(values).map(whole).collect()
 }
 
 /// The hash that the chain has before a slot: zeros before the first.
@@ -109,20 +133,24 @@ async fn hash_before(
     hash_of(&row, 0)
 }
 
-/// Reads `slot, ballot_round, ballot_coordinator, value, hash, revision, sum`, and checks
-/// it.
-pub(super) fn log_row(row: &SqliteRow, previous_hash: [u8; 32]) -> Result<LogRow, StoreError> {
-    let value: &[u8] = row.try_get(3)?;
+/// Reads `slot, ballot_round, ballot_coordinator, value, left_out, hash, revision, sum`:
+/// a row without its value, what is kept of that, and its sum.
+fn log_row(
+    row: &SqliteRow,
+    previous_hash: [u8; 32],
+) -> Result<(LogRow, Kept, Vec<u8>), StoreError> {
+    let slot = Slot(counter(row, 0)?);
+    let kept = Kept::read(row.try_get(3)?, row.try_get(4)?)
+        .map_err(|error| StoreError::Damaged(format!("what slot {slot} left out: {error}")))?;
     let log_row = LogRow {
-        slot: Slot(counter(row, 0)?),
+        slot,
         ballot: Ballot { round: counter(row, 1)?, coordinator: CoordinatorId(counter(row, 2)?) },
-        value: Bytes::copy_from_slice(value),
-        revision: Revision(counter(row, 5)?),
-        hash: hash_of(row, 4)?,
+        value: Bytes::new(),
+        revision: Revision(counter(row, 6)?),
+        hash: hash_of(row, 5)?,
         previous_hash,
     };
-    sum::check_log(&log_row, row.try_get(6)?)?;
-    Ok(log_row)
+    Ok((log_row, kept, row.try_get(7)?))
 }
 
 /// Reads a hash.

@@ -5,7 +5,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
 use super::error::StoreError;
-use super::log::hash_of;
+use super::log::{self, LogQuery, hash_of};
 use super::record::counter;
 use super::sum;
 use crate::machine::chain::ChainHash;
@@ -70,26 +70,23 @@ pub(super) async fn inconsistency(
     connection: &mut SqliteConnection,
     meta: &Meta,
 ) -> Result<Option<String>, StoreError> {
-    const SQL: &str = "SELECT slot, value, hash, revision, \
-        (SELECT hash FROM log AS before WHERE before.slot = log.slot - 1) FROM log ORDER BY slot DESC LIMIT 1";
-    let Some(row) = sqlx::query(SQL).fetch_optional(connection).await? else {
+    let last: Option<i64> =
+        sqlx::query_scalar("SELECT max(slot) FROM log").fetch_one(&mut *connection).await?;
+    let Some(slot) = last.map(|last| Slot(last.cast_unsigned())) else {
         let expected = Meta::default();
         return Ok((*meta != expected).then(|| format!("the log is empty, but meta says {meta:?}")));
     };
-    let slot = Slot(counter(&row, 0)?);
     if slot.next() != meta.executed_below {
         return Ok(Some(format!(
             "the log ends with slot {slot}, but meta says that slots below {} are executed",
             meta.executed_below
         )));
     }
-    let value: &[u8] = row.try_get(1)?;
-    let hash = ChainHash(hash_of(&row, 2)?);
-    let before = if slot == Slot(0) { ChainHash::default() } else { ChainHash(hash_of(&row, 4)?) };
-    let revision = Revision(counter(&row, 3)?);
-    if before.next(slot, value) != hash {
-        return Ok(Some(format!("the hash of slot {slot} is not that of its value")));
-    }
+    let query = LogQuery { from: slot, limit: 1, max_bytes: 0 };
+    let Some(row) = log::rows(connection, &query).await?.pop() else {
+        return Ok(Some(format!("slot {slot} is gone")));
+    };
+    let (hash, revision) = (ChainHash(row.hash), row.revision);
     if (hash, revision) != (meta.hash, meta.revision) {
         let (said, has) = ((meta.hash, meta.revision), (hash, revision));
         return Ok(Some(format!(

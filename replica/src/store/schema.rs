@@ -2,7 +2,8 @@
 //!
 //! `versions` keeps every version of every key: the current one has the highest revision,
 //! a deleted one has no value. `log` keeps every executed slot, so that a replica that
-//! was away can be served however long it was. `meta` is one row: who this is, and how
+//! was away can be served however long it was; values that `versions` has are left out of
+//! it (`left_out`). `meta` is one row: who this is, and how
 //! far it has executed; it changes in the same transaction as what it speaks of. Every
 //! row has a checksum (`sum`).
 
@@ -20,7 +21,7 @@ use crate::machine::working_set::Meta;
 /// "Synr", in the file's header: this is a replica's state.
 const APPLICATION_ID: i64 = 0x5379_6e72;
 /// Of the tables below.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 4;
 
 /// The largest file whose structure is checked whole at every start: about half a second
 /// on a slow disk.
@@ -60,6 +61,7 @@ CREATE TABLE log(
     ballot_round INTEGER NOT NULL,
     ballot_coordinator INTEGER NOT NULL,
     value BLOB NOT NULL,
+    left_out BLOB,
     hash BLOB NOT NULL,
     revision INTEGER NOT NULL,
     sum BLOB NOT NULL

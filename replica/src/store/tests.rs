@@ -1,6 +1,7 @@
 //! The store on a real file.
 
 mod damage;
+mod left_out;
 
 use std::path::Path;
 use std::time::Duration;

@@ -6,30 +6,27 @@ use shared::ids::Slot;
 use sqlx::sqlite::SqliteConnection;
 
 use super::error::StoreError;
-use super::log::log_row;
+use super::log::{self, LogQuery};
 use super::record::{Checked, counter, item_of};
+
+/// So much of the log is held in memory at once.
+const PAGE_SLOTS: usize = 256;
+const PAGE_BYTES: usize = 8 << 20;
 
 /// Reads the whole log and every version of every key.
 pub(super) async fn rows(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    log(connection).await?;
-    versions(connection).await
+    versions(connection).await?;
+    log(connection).await
 }
 
+/// The values of the log are partly in the versions, so those come first.
 async fn log(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    const SQL: &str = "SELECT slot, ballot_round, ballot_coordinator, value, hash, revision, sum FROM log ORDER BY slot";
-    let mut rows = sqlx::query(SQL).persistent(false).fetch(connection);
-    let (mut due, mut hash) = (Slot(0), [0; 32]);
-    while let Some(row) = rows.try_next().await? {
-        let slot = counter(&row, 0)?;
-        if slot != due.0 {
-            return Err(StoreError::Damaged(format!(
-                "the log has slot {slot} where slot {due} is due"
-            )));
-        }
-        let read = log_row(&row, hash)?;
-        (due, hash) = (due.next(), read.hash);
+    let mut from = Slot(0);
+    loop {
+        let query = LogQuery { from, limit: PAGE_SLOTS, max_bytes: PAGE_BYTES };
+        let Some(last) = log::rows(connection, &query).await?.pop() else { return Ok(()) };
+        from = last.slot.next();
     }
-    Ok(())
 }
 
 async fn versions(connection: &mut SqliteConnection) -> Result<(), StoreError> {
