@@ -21,7 +21,7 @@ use bytes::Bytes;
 use shared::ids::{AcceptorId, Ballot, Draw, Slot};
 use shared::message::{
     Accept, AcceptReply, Accepted, Full, Marks, Nack, Prepare, PrepareReply, Promise, Roster,
-    SlotValue, Stranger, Vote,
+    SlotValue, Stranger, Vote, VoteRoom,
 };
 
 pub use crate::decision::{Decision, Persisted, Plan, Record};
@@ -80,6 +80,8 @@ struct Placed {
     slots: Vec<Slot>,
     /// There was no room for at least one.
     refused: bool,
+    /// What all votes cost with these.
+    used: usize,
 }
 
 impl Acceptor {
@@ -170,6 +172,10 @@ impl Acceptor {
                 ballot: accept.ballot,
                 slots: placed.slots,
                 marks,
+                room: VoteRoom {
+                    used_bytes: placed.used as u64,
+                    limit_bytes: self.limits.vote_bytes as u64,
+                },
             })
         };
         Ok(Plan { records: self.accept_records(accept, placed.votes, marks), reply })
@@ -201,6 +207,12 @@ impl Acceptor {
     #[must_use]
     pub fn draw(&self) -> Draw {
         self.draw
+    }
+
+    /// Its limits.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Its watermarks.
@@ -304,6 +316,7 @@ impl Acceptor {
             }
             placed.slots.push(proposal.slot);
         }
+        placed.used = used;
         placed
     }
 

@@ -32,6 +32,19 @@ pub struct Args {
     #[arg(long, env = "SYNOD_RETRANSMIT_MS", value_name = "MS", default_value = "200", value_parser = value_parser!(u64).range(10..=60_000))]
     pub retransmit_ms: u64,
 
+    /// Seconds after which a replica that is silent, or cannot execute, leaves the view
+    #[arg(long, env = "SYNOD_REPLICA_GONE_AFTER", value_name = "SECONDS", default_value = "120", value_parser = value_parser!(u64).range(2..=86_400))]
+    pub replica_gone_after: u64,
+
+    /// Bytes of votes up to which acceptors wait with trimming for the slowest replica; past
+    /// it a majority of the view, and at least two, must have durably what is trimmed
+    #[arg(long, env = "SYNOD_TRIM_BEHIND_BYTES", value_name = "BYTES", default_value = "134217728", value_parser = value_parser!(u64).range(1..=(1 << 40)))]
+    pub trim_behind_bytes: u64,
+
+    /// Seconds that the slowest replica may be behind until trimming waits no longer for it
+    #[arg(long, env = "SYNOD_TRIM_BEHIND_SECONDS", value_name = "SECONDS", default_value = "60", value_parser = value_parser!(u64).range(1..=86_400))]
+    pub trim_behind_seconds: u64,
+
     /// Slots that are proposed and not yet chosen; more proposals are refused
     #[arg(long, env = "SYNOD_MAX_IN_FLIGHT_SLOTS", value_name = "N", default_value = "1024", value_parser = value_parser!(u64).range(1..=32_768))]
     pub max_in_flight_slots: u64,
@@ -50,6 +63,9 @@ impl Args {
             phase1_timeout: election_timeout,
             primary_timeout: Duration::from_millis(self.primary_timeout_ms),
             retransmit_interval: Duration::from_millis(self.retransmit_ms),
+            replica_gone_after: Duration::from_secs(self.replica_gone_after),
+            trim_behind_bytes: self.trim_behind_bytes,
+            trim_behind_time: Duration::from_secs(self.trim_behind_seconds),
             max_in_flight_slots: self.max_in_flight_slots,
             max_in_flight_bytes: usize::try_from(self.max_in_flight_bytes).unwrap_or(usize::MAX),
             ..Config::new(self.acceptors.acceptors.len())

@@ -113,9 +113,22 @@ pub struct Config {
     pub first_view_replicas: usize,
     /// After a view is chosen, the next one waits for news of it, or this long.
     pub view_settle_timeout: Duration,
-    /// Replicas heard from within this time count for trimming; one that is alone in its
-    /// view is the only one there is when nothing was heard of another for so long.
-    pub durable_memory: Duration,
+    /// A primary whose disk takes nothing for this long is replaced, if another can.
+    pub unwritable_timeout: Duration,
+    /// The same for one that executes nothing for this long while chosen slots wait: more
+    /// than a long transaction takes.
+    pub execution_timeout: Duration,
+    /// Whoever takes over from one that cannot execute must have been able for this long.
+    pub able_memory: Duration,
+    /// A replica that was silent, or could not execute, for this long leaves the view.
+    pub replica_gone_after: Duration,
+    /// Trimming waits for the slowest replica while acceptors keep at most so many bytes
+    /// of votes …
+    pub trim_behind_bytes: u64,
+    /// … and while it is at most this long behind the others.
+    pub trim_behind_time: Duration,
+    /// A replica heard from within this time is there.
+    pub replica_memory: Duration,
     /// When inputs came further apart than this, the process was paused: silence in that
     /// time is nobody else's fault.
     pub pause_threshold: Duration,
@@ -152,7 +165,13 @@ impl Config {
             first_view_delay: Duration::from_millis(300),
             first_view_replicas: 3,
             view_settle_timeout: Duration::from_millis(500),
-            durable_memory: Duration::from_secs(10),
+            unwritable_timeout: Duration::from_secs(1),
+            execution_timeout: Duration::from_secs(3),
+            able_memory: Duration::from_secs(2),
+            replica_gone_after: Duration::from_secs(120),
+            trim_behind_bytes: 128 << 20,
+            trim_behind_time: Duration::from_secs(60),
+            replica_memory: Duration::from_secs(10),
             pause_threshold: Duration::from_millis(300),
         }
     }

@@ -42,8 +42,10 @@ mod candidate;
 mod footprint;
 mod invariants;
 mod leader;
+mod lost;
 mod status;
 
+pub use lost::Trouble;
 pub use status::{AcceptorSeen, ChosenLookup, Status, Waiting};
 
 /// What a leader knows.
@@ -52,6 +54,7 @@ struct Leader {
     phase2: Phase2,
     reach: Reach,
     view: Option<ProposedView>,
+    ahead: Option<lost::Ahead>,
 }
 
 #[derive(Clone, Debug)]

@@ -84,7 +84,7 @@ impl Driver {
             polls: 0,
         };
         let urls = clients.iter().map(|client| client.url().clone()).collect();
-        let (reporter, waiting_for) = Reporter::new(urls);
+        let (reporter, waiting_for, troubles) = Reporter::new(urls);
         let driver = Self {
             core: Coordinator::new(config, id),
             started: Instant::now(),
@@ -99,7 +99,7 @@ impl Driver {
             progress,
             reporter,
         };
-        (driver, Handle::new(question_sender, progress_receiver, waiting_for))
+        (driver, Handle::new(question_sender, progress_receiver, waiting_for, troubles))
     }
 
     /// Runs until `shutdown`. Whoever waits then learns that nothing is known.
@@ -145,6 +145,7 @@ impl Driver {
         // Whoever hung up needs no answer.
         self.waiters.retain(|_, waiter| !waiter.is_closed());
         self.reporter.waiting(self.now(), self.core.waiting_for(self.now()));
+        self.reporter.troubles(self.core.troubles(self.now()));
     }
 
     fn on_ended(&mut self, Ended { at, outcome }: Ended) {
@@ -255,6 +256,7 @@ impl Driver {
                 self.acceptors.iter_mut().for_each(|acceptor| acceptor.outbox.clear());
             }
             Effect::ViewProposed { .. }
+            | Effect::VotesLost(_)
             | Effect::RosterKnown(_)
             | Effect::NotACluster(_)
             | Effect::Misfit { .. } => {}

@@ -140,6 +140,9 @@ pub enum Effect {
     Chosen(ChosenEntry),
     /// To be logged.
     PhaseChanged(PhaseChange),
+    /// The acceptors have lost votes, so nothing is proposed any more; to be logged, with
+    /// the reason.
+    VotesLost(String),
     /// A view was proposed; to be logged.
     ViewProposed {
         /// Where.

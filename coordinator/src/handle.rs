@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::chosen_window::PageLimits;
-use crate::coordinator::{ChosenLookup, Status};
+use crate::coordinator::{ChosenLookup, Status, Trouble};
 
 /// Questions that wait for the driver. It answers within microseconds; as many at once
 /// mean that it hangs.
@@ -88,6 +88,7 @@ pub(crate) struct Handle {
     questions: mpsc::Sender<Question>,
     progress: watch::Receiver<Progress>,
     waiting_for: watch::Receiver<Option<String>>,
+    troubles: watch::Receiver<Vec<Trouble>>,
 }
 
 impl Handle {
@@ -95,8 +96,9 @@ impl Handle {
         questions: mpsc::Sender<Question>,
         progress: watch::Receiver<Progress>,
         waiting_for: watch::Receiver<Option<String>>,
+        troubles: watch::Receiver<Vec<Trouble>>,
     ) -> Self {
-        Self { questions, progress, waiting_for }
+        Self { questions, progress, waiting_for, troubles }
     }
 
     async fn ask<R>(
@@ -180,6 +182,11 @@ impl Handle {
     }
 
     /// What the coordinator waits for before it can be of use, in words.
+    /// What people must mend.
+    pub(crate) fn troubles(&self) -> Vec<Trouble> {
+        self.troubles.borrow().clone()
+    }
+
     pub(crate) fn waiting_for(&self) -> Option<String> {
         self.waiting_for.borrow().clone()
     }

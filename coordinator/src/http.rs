@@ -26,7 +26,7 @@ use tracing::Span;
 
 use crate::chosen_window::PageLimits;
 use crate::config::shell::proposal_wait;
-use crate::coordinator::ChosenLookup;
+use crate::coordinator::{ChosenLookup, Trouble};
 use crate::handle::{Counts, DriverStatus, Handle, NoAnswer};
 use crate::recover::Wanted;
 use crate::recovery::Recovery;
@@ -86,13 +86,13 @@ pub(crate) fn routes(front: Front) -> Router {
         .route("/v1/status", get(status))
         .with_state(front)
         .merge(health::routes(move || {
-            vec![
-                Check::new(
-                    "acceptors",
-                    handle.waiting_for().map(|what| format!("waiting for {what}")),
-                ),
-                mixups.check(),
-            ]
+            let waiting = handle.waiting_for().map(|what| format!("waiting for {what}"));
+            let lost = handle.troubles().into_iter().find_map(|trouble| match trouble {
+                Trouble::VotesLost(what) | Trouble::SlotsLost(what) => Some(what),
+                // It can do its work yet: `warnings` of the status have it.
+                Trouble::TrimmingHeldUp(_) => None,
+            });
+            vec![Check::new("acceptors", waiting), Check::new("history", lost), mixups.check()]
         }))
 }
 
@@ -241,6 +241,8 @@ struct RoleStatus {
     in_flight_bytes: usize,
     waiting_proposals: usize,
     full_acceptors: usize,
+    acceptors_full_per_mille: u64,
+    warnings: Vec<String>,
     epoch: Epoch,
     #[serde(flatten)]
     counts: Counts,
@@ -286,6 +288,8 @@ fn role_status(
         in_flight_bytes: core.in_flight_bytes,
         waiting_proposals,
         full_acceptors: core.full_acceptors,
+        acceptors_full_per_mille: core.full_per_mille,
+        warnings: core.troubles.into_iter().map(Trouble::into_words).collect(),
         epoch: core.epoch,
         counts,
         acceptors: acceptors.collect(),

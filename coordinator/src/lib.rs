@@ -24,6 +24,7 @@ mod phase2;
 mod reach;
 
 mod replicas;
+mod trimming;
 mod view_change;
 
 pub mod chosen_window;

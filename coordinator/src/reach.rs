@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shared::ids::AcceptorId;
+use shared::message::VoteRoom;
+
+use crate::trimming::Fill;
 
 /// The acceptors of the roster that answered the present ballot, and when a replica was
 /// heard.
@@ -16,6 +19,7 @@ pub(crate) struct Reach {
     heartbeats: u64,
     answered: BTreeMap<AcceptorId, u64>,
     full: BTreeMap<AcceptorId, Duration>,
+    room: BTreeMap<AcceptorId, VoteRoom>,
     replica_heard: u64,
 }
 
@@ -26,6 +30,39 @@ impl Reach {
 
     pub(crate) fn answered(&mut self, acceptor: AcceptorId) {
         self.answered.insert(acceptor, self.heartbeats);
+    }
+
+    /// An acceptor said how much room it has.
+    pub(crate) fn has_room(&mut self, acceptor: AcceptorId, room: VoteRoom) {
+        self.room.insert(acceptor, room);
+    }
+
+    /// How full the acceptors are: at least so many of them that the others are no quorum.
+    pub(crate) fn fill(
+        &self,
+        (acceptors, quorum): (usize, usize),
+        now: Duration,
+        memory: Duration,
+    ) -> Fill {
+        let is_full = |acceptor: &AcceptorId| {
+            self.full.get(acceptor).is_some_and(|at| now.saturating_sub(*at) < memory)
+        };
+        let share =
+            |room: &VoteRoom| room.used_bytes.saturating_mul(1_000) / room.limit_bytes.max(1);
+        let bytes: Vec<u64> = self.room.values().map(|room| room.used_bytes).collect();
+        let mut shares: Vec<u64> = self
+            .room
+            .iter()
+            .map(|(acceptor, room)| if is_full(acceptor) { 1_000 } else { share(room) })
+            .collect();
+        let unheard_and_full =
+            self.full.keys().filter(|acceptor| !self.room.contains_key(acceptor));
+        shares.extend(unheard_and_full.filter(|acceptor| is_full(acceptor)).map(|_| 1_000));
+        let highest_without = |mut of: Vec<u64>| {
+            of.sort_unstable_by(|one, other| other.cmp(one));
+            of.get(acceptors - quorum).copied().unwrap_or_default()
+        };
+        Fill { bytes: highest_without(bytes), per_mille: highest_without(shares) }
     }
 
     /// An acceptor voted: it has room.
@@ -57,5 +94,27 @@ impl Reach {
     /// How many acceptors have lately said that they are full.
     pub(crate) fn full_count(&self, now: Duration, memory: Duration) -> usize {
         self.full.values().filter(|at| now.saturating_sub(**at) < memory).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acceptors_are_as_full_as_those_that_a_quorum_cannot_do_without() {
+        let mut reach = Reach::default();
+        let (now, memory) = (Duration::from_secs(5), Duration::from_secs(1));
+        let fill = |reach: &Reach| {
+            let fill = reach.fill((3, 2), now, memory);
+            (fill.bytes, fill.per_mille)
+        };
+        assert_eq!(fill(&reach), (0, 0));
+        reach.has_room(AcceptorId(1), VoteRoom { used_bytes: 90, limit_bytes: 100 });
+        assert_eq!(fill(&reach), (0, 0), "two others make a quorum");
+        reach.has_room(AcceptorId(2), VoteRoom { used_bytes: 30, limit_bytes: 60 });
+        assert_eq!(fill(&reach), (30, 500));
+        reach.full(AcceptorId(3), now);
+        assert_eq!(fill(&reach), (30, 900), "its disk is full");
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use shared::ids::{Epoch, Instance, LogFormat, Name, Slot};
-use shared::message::{Heartbeat, View};
+use shared::message::{Heartbeat, Storage, View};
 
 use crate::config::Config;
 
@@ -23,6 +23,19 @@ pub(crate) struct Heard {
     pub(crate) executed_below: Slot,
     pub(crate) durable_below: Slot,
     pub(crate) highest_format: LogFormat,
+    /// What its latest heartbeat said is executed, be it less than one before.
+    said_executed_below: Slot,
+    pub(crate) storage: Storage,
+    /// Since when its disk takes more, or takes no more.
+    storage_since: Duration,
+    /// When it last executed something, or had executed all that was known to be chosen.
+    moved_at: Duration,
+    /// What enough others held durably at `goal_since`: it is behind for as long as it
+    /// has not reached that.
+    goal: Slot,
+    goal_since: Duration,
+    /// What lives before this one had durably: to say who may still have it.
+    pub(crate) former_durable_below: Slot,
     /// The lives before this one, the latest last: what they said late counts for
     /// nothing, above all not as durable. Unless the present one falls silent: to one who
     /// heard of neither before, the news of a dead life may have come last.
@@ -47,9 +60,15 @@ pub(crate) struct Replicas {
 
 impl Replicas {
     /// Takes up a heartbeat.
-    pub(crate) fn hear(&mut self, config: &Config, now: Duration, heartbeat: Heartbeat) {
+    pub(crate) fn hear(
+        &mut self,
+        config: &Config,
+        now: Duration,
+        chosen_below: Slot,
+        heartbeat: Heartbeat,
+    ) {
         let Heartbeat { replica, instance, view, executed_below, durable_below, .. } = heartbeat;
-        let highest_format = heartbeat.highest_format;
+        let (highest_format, storage) = (heartbeat.highest_format, heartbeat.storage);
         if !self.heard.contains_key(&replica) && !self.make_room(config, now) {
             return;
         }
@@ -60,6 +79,13 @@ impl Replicas {
             executed_below,
             durable_below,
             highest_format,
+            said_executed_below: executed_below,
+            storage,
+            storage_since: now,
+            moved_at: now,
+            goal: Slot(0),
+            goal_since: now,
+            former_durable_below: Slot(0),
             former: VecDeque::new(),
         };
         let heard = self.heard.entry(replica).or_insert_with(|| news.clone());
@@ -70,6 +96,14 @@ impl Replicas {
         }
         if heard.instance == instance {
             heard.heard_at = now;
+            if executed_below > heard.executed_below || executed_below >= chosen_below {
+                heard.moved_at = now;
+            }
+            if (storage == Storage::Writable) != (heard.storage == Storage::Writable) {
+                heard.storage_since = now;
+            }
+            heard.storage = storage;
+            heard.said_executed_below = executed_below;
             heard.executed_below = heard.executed_below.max(executed_below);
             heard.durable_below = heard.durable_below.max(durable_below);
         } else {
@@ -79,7 +113,8 @@ impl Replicas {
             while former.len() > FORMER_LIVES {
                 former.pop_front();
             }
-            *heard = Heard { former, ..news };
+            let former_durable_below = heard.former_durable_below.max(heard.durable_below);
+            *heard = Heard { former, former_durable_below, ..news };
         }
         if let Some(view) = view.filter(|view| view.epoch > self.epoch()) {
             self.view = Some(view);
@@ -147,151 +182,101 @@ impl Replicas {
         now.saturating_sub(since.max(self.listening_since))
     }
 
-    /// How far acceptors may trim: the second highest durable mark in the view (the only
-    /// one, where there is but one replica). None while too few were heard from.
-    pub(crate) fn durable_twice(&self, config: &Config, now: Duration) -> Option<Slot> {
-        let view = self.view.as_ref()?;
-        let needed = if self.is_alone(config, now, view) { 1 } else { 2 };
-        let members = std::iter::once(&view.primary).chain(&view.backups);
-        let heard = members
-            .filter_map(|name| self.heard.get(name))
-            .filter(|heard| heard.is_recent(config, now));
-        let mut durable: Vec<Slot> = heard.map(|heard| heard.durable_below).collect();
-        durable.sort_unstable_by(|one, other| other.cmp(one));
-        durable.get(needed - 1).copied()
+    /// Sets each replica that has reached its goal the next one: the mark that enough
+    /// replicas hold durably now.
+    pub(crate) fn set_goals(&mut self, now: Duration, mark: Slot) {
+        for heard in self.heard.values_mut().filter(|heard| heard.durable_below >= heard.goal) {
+            heard.goal = mark;
+            heard.goal_since = now;
+        }
     }
 
-    /// Whether the view names the only replica there is. One that starts before the
-    /// others is for a moment alone in its view: were anything trimmed then, it would be
-    /// lost with that one's disk. So every other one must have been silent for long,
-    /// while this process listened: not before it took its first heartbeat, nor while it
-    /// was paused.
-    fn is_alone(&self, config: &Config, now: Duration, view: &View) -> bool {
-        let is_long = |silence: Duration| silence >= config.durable_memory;
-        let others = || self.heard.keys().filter(|name| **name != view.primary);
-        let listened = self
-            .first_heard_at
-            .map_or(Duration::ZERO, |first| now.saturating_sub(first.max(self.listening_since)));
-        view.backups.is_empty()
-            && is_long(listened)
-            && others().all(|name| is_long(self.silence(now, name)))
+    /// For how long a replica has not made durable what enough others held before.
+    pub(crate) fn behind_for(&self, now: Duration, name: &Name) -> Duration {
+        let since = match self.heard.get(name) {
+            Some(heard) if heard.durable_below >= heard.goal => return Duration::ZERO,
+            Some(heard) => heard.goal_since,
+            None => self.view_known_at,
+        };
+        now.saturating_sub(since.max(self.listening_since))
+    }
+
+    /// For how long a replica's disk has taken nothing; none while it takes more.
+    fn unwritable_for(&self, now: Duration, heard: &Heard) -> Option<Duration> {
+        (heard.storage != Storage::Writable)
+            .then(|| now.saturating_sub(heard.storage_since.max(self.listening_since)))
+    }
+
+    /// For how long a replica has executed nothing while chosen slots waited.
+    fn stalled_for(&self, now: Duration, heard: &Heard) -> Duration {
+        now.saturating_sub(heard.moved_at.max(self.listening_since))
+    }
+
+    /// Whether a replica has been unable to execute for longer than a primary may be.
+    pub(crate) fn is_unable(&self, config: &Config, now: Duration, heard: &Heard) -> bool {
+        self.unwritable_for(now, heard).is_some_and(|lasts| lasts >= config.unwritable_timeout)
+            || self.stalled_for(now, heard) >= config.execution_timeout
+    }
+
+    /// Whether a replica can execute, as far as is known.
+    pub(crate) fn is_able(&self, config: &Config, now: Duration, heard: &Heard) -> bool {
+        heard.storage == Storage::Writable
+            && self.stalled_for(now, heard) < config.execution_timeout
+    }
+
+    /// Whether a replica has been able for so long that it may take over from one that is
+    /// not: where all disks fill up, or one fills and empties, views do not flap.
+    pub(crate) fn is_surely_able(&self, config: &Config, now: Duration, heard: &Heard) -> bool {
+        self.is_able(config, now, heard)
+            && now.saturating_sub(heard.storage_since.max(self.listening_since))
+                >= config.able_memory
+    }
+
+    /// Whether a replica was silent, or unable to execute, for so long that it leaves the
+    /// view.
+    pub(crate) fn is_gone(&self, config: &Config, now: Duration, name: &Name) -> bool {
+        let unable = self.heard.get(name).map_or(Duration::ZERO, |heard| {
+            let unwritable = self.unwritable_for(now, heard).unwrap_or_default();
+            unwritable.max(self.stalled_for(now, heard))
+        });
+        self.silence(now, name).max(unable) >= config.replica_gone_after
+    }
+
+    /// All that were heard of, by name.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&Name, &Heard)> {
+        self.heard.iter()
+    }
+
+    /// Whether this process has listened for long: only then silence says something.
+    pub(crate) fn has_listened(&self, config: &Config, now: Duration) -> bool {
+        let first = self.first_heard_at;
+        first.is_some_and(|first| {
+            now.saturating_sub(first.max(self.listening_since)) >= config.replica_memory
+        })
+    }
+
+    /// One heard from lately that says now to have executed above a slot. What it says
+    /// now, not the most it ever said: a number that was forged passes.
+    pub(crate) fn beyond(
+        &self,
+        config: &Config,
+        now: Duration,
+        slot: Slot,
+    ) -> Option<(&Name, Slot)> {
+        self.heard
+            .iter()
+            .filter(|(_, heard)| heard.is_recent(config, now) && heard.said_executed_below > slot)
+            .map(|(name, heard)| (name, heard.said_executed_below))
+            .max_by_key(|(_, said)| *said)
     }
 }
 
 impl Heard {
-    /// Whether it was heard from within the time that counts for trimming.
-    fn is_recent(&self, config: &Config, now: Duration) -> bool {
-        now.saturating_sub(self.heard_at) < config.durable_memory
+    /// Whether it was heard from lately.
+    pub(crate) fn is_recent(&self, config: &Config, now: Duration) -> bool {
+        now.saturating_sub(self.heard_at) < config.replica_memory
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use shared::ids::ClusterId;
-
-    use super::*;
-
-    #[test]
-    fn what_a_former_life_says_late_counts_for_nothing() {
-        let config = Config::new(3);
-        let name: Name = "replica-1".parse().unwrap();
-        let mut replicas = Replicas::default();
-        let mut hear = |instance, durable_below| {
-            replicas.hear(
-                &config,
-                Duration::from_secs(1),
-                Heartbeat {
-                    cluster: ClusterId(1),
-                    replica: name.clone(),
-                    instance: Instance(instance),
-                    url: String::new(),
-                    view: None,
-                    executed_below: Slot(durable_below),
-                    durable_below: Slot(durable_below),
-                    highest_format: LogFormat::FIRST,
-                    nudge_below: None,
-                },
-            );
-            let heard = replicas.get(&name).unwrap();
-            (heard.instance, heard.durable_below)
-        };
-        assert_eq!(hear(1, 1_000), (Instance(1), Slot(1_000)));
-        assert_eq!(hear(2, 0), (Instance(2), Slot(0)), "it lost its disk and is back");
-        assert_eq!(hear(1, 1_000), (Instance(2), Slot(0)), "late");
-        assert_eq!(hear(2, 7), (Instance(2), Slot(7)));
-    }
-
-    #[test]
-    fn a_life_that_goes_on_speaking_outlasts_the_late_word_of_a_dead_one() {
-        // A coordinator that was just started hears the present life first, and then what
-        // the one before it had said.
-        let config = Config::new(3);
-        let name: Name = "replica-1".parse().unwrap();
-        let mut replicas = Replicas::default();
-        let mut hear = |at_ms, instance| {
-            let (cluster, replica) = (ClusterId(1), name.clone());
-            let (instance, url, durable) = (Instance(instance), String::new(), Slot(0));
-            let (executed_below, durable_below) = (durable, durable);
-            let heartbeat = Heartbeat {
-                cluster,
-                replica,
-                instance,
-                url,
-                view: None,
-                executed_below,
-                durable_below,
-                highest_format: LogFormat::FIRST,
-                nudge_below: None,
-            };
-            replicas.hear(&config, Duration::from_millis(at_ms), heartbeat);
-            replicas.get(&name).unwrap().instance
-        };
-        let (dead, present) = (Instance(1), Instance(2));
-        assert_eq!(hear(1_000, 2), present);
-        assert_eq!(hear(1_001, 1), dead, "nobody knows which of them is the older");
-        let believed: Vec<Instance> = (1..=7).map(|beat| hear(1_000 + 100 * beat, 2)).collect();
-        assert_eq!(believed, [dead, dead, dead, dead, dead, dead, present]);
-        assert_eq!(hear(1_750, 1), present, "late once more");
-    }
-
-    #[test]
-    fn a_replica_is_the_only_one_once_no_other_was_heard_of_for_long_by_one_who_listened() {
-        let config = Config::new(3);
-        let name: Name = "replica-1".parse().unwrap();
-        let mut replicas = Replicas::default();
-        let mut trimmed = |at_s, was_paused: bool| {
-            let now = Duration::from_secs(at_s);
-            if was_paused {
-                replicas.resume_listening(now);
-            }
-            let view = View {
-                epoch: Epoch(1),
-                primary: name.clone(),
-                primary_instance: Instance(1),
-                backups: Vec::new(),
-                format: LogFormat::FIRST,
-            };
-            let (cluster, replica, instance, url) =
-                (ClusterId(1), name.clone(), Instance(1), String::new());
-            let (executed_below, durable_below, view) = (Slot(5), Slot(5), Some(view));
-            let heartbeat = Heartbeat {
-                cluster,
-                replica,
-                instance,
-                url,
-                view,
-                executed_below,
-                durable_below,
-                highest_format: LogFormat::FIRST,
-                nudge_below: None,
-            };
-            replicas.hear(&config, now, heartbeat);
-            replicas.durable_twice(&config, now)
-        };
-        assert_eq!(trimmed(60, false), None, "it knew of no cluster before, and took no heartbeat");
-        assert_eq!(trimmed(69, false), None);
-        assert_eq!(trimmed(70, false), Some(Slot(5)));
-        assert_eq!(trimmed(80, true), None, "another may have spoken all the time");
-        assert_eq!(trimmed(90, false), Some(Slot(5)));
-    }
-}
+mod tests;

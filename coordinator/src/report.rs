@@ -7,7 +7,7 @@ use shared::client::CallError;
 use shared::config::BaseUrl;
 use tokio::sync::watch;
 
-use crate::coordinator::Waiting;
+use crate::coordinator::{Trouble, Waiting};
 use crate::effect::{AcceptorIndex, Effect};
 
 /// An acceptor is called silent after so many failed calls in a row.
@@ -31,17 +31,23 @@ pub(crate) struct Reporter {
     urls: Vec<BaseUrl>,
     calls: Vec<Calls>,
     waiting_for: watch::Sender<Option<String>>,
+    troubles: watch::Sender<Vec<Trouble>>,
     waiting_since: Option<Duration>,
     said_at: Option<Duration>,
 }
 
 impl Reporter {
     /// A reporter, and what the coordinator waits for in words, for readiness.
-    pub(crate) fn new(urls: Vec<BaseUrl>) -> (Self, watch::Receiver<Option<String>>) {
+    pub(crate) fn new(
+        urls: Vec<BaseUrl>,
+    ) -> (Self, watch::Receiver<Option<String>>, watch::Receiver<Vec<Trouble>>) {
         let (waiting_for, receiver) =
             watch::channel(Some("the first answer of an acceptor".to_owned()));
         let calls = vec![Calls::default(); urls.len()];
-        (Self { urls, calls, waiting_for, waiting_since: None, said_at: None }, receiver)
+        let (troubles, troubles_receiver) = watch::channel(Vec::new());
+        let reporter =
+            Self { urls, calls, waiting_for, troubles, waiting_since: None, said_at: None };
+        (reporter, receiver, troubles_receiver)
     }
 
     fn url(&self, at: AcceptorIndex) -> &str {
@@ -98,6 +104,32 @@ impl Reporter {
         });
     }
 
+    /// What people must mend now: each kind is said when it begins and when it ends.
+    pub(crate) fn troubles(&mut self, now: Vec<Trouble>) {
+        let before = self.troubles.borrow().clone();
+        let is_in = |those: &[Trouble], one: &Trouble| {
+            those.iter().any(|other| std::mem::discriminant(other) == std::mem::discriminant(one))
+        };
+        for trouble in now.iter().filter(|trouble| !is_in(&before, trouble)) {
+            match trouble {
+                // Said with its effect.
+                Trouble::VotesLost(_) => {}
+                Trouble::SlotsLost(what) => {
+                    tracing::error!("{what}. No view is proposed until one of these is back")
+                }
+                Trouble::TrimmingHeldUp(what) => tracing::warn!("{what}"),
+            }
+        }
+        for trouble in before.iter().filter(|trouble| !is_in(&now, trouble)) {
+            match trouble {
+                Trouble::VotesLost(_) => tracing::info!("no replica is ahead of the acceptors"),
+                Trouble::SlotsLost(_) => tracing::info!("a replica has what was trimmed"),
+                Trouble::TrimmingHeldUp(_) => tracing::info!("the acceptors have room again"),
+            }
+        }
+        self.troubles.send_if_modified(|told| std::mem::replace(told, now.clone()) != now);
+    }
+
     /// The core has something to say.
     pub(crate) fn effect(&self, effect: &Effect) {
         match effect {
@@ -118,6 +150,7 @@ impl Reporter {
             Effect::Misfit { at, misfit } => {
                 tracing::error!(url = self.url(*at), "an acceptor is not counted: {misfit}");
             }
+            Effect::VotesLost(why) => tracing::error!("nothing is proposed any more: {why}"),
             Effect::PollWatermarks { .. }
             | Effect::Prepare { .. }
             | Effect::Accept { .. }

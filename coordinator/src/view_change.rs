@@ -6,7 +6,11 @@
 //!
 //! The present primary stays while it lives. A primary that was restarted is another (its
 //! instance says so), since it does not know which numbers of batches its former life
-//! used up.
+//! used up. It is also replaced when it cannot execute (its disk is full, or it hangs while
+//! heartbeats go on) and another can, which has executed as much. Whoever was silent or
+//! unable for long leaves the view, and comes back once it is heard from and able. Where
+//! nobody has what the acceptors have trimmed, nobody could execute up to a view, and none
+//! is proposed.
 //!
 //! A view names the format of the log from there on. It is raised as soon as every replica
 //! of the view has said that it can read a higher one; a replica that cannot read the
@@ -19,7 +23,7 @@ use shared::ids::{Epoch, Instance, LogFormat, Name, Slot};
 use shared::message::View;
 
 use crate::config::Config;
-use crate::replicas::Replicas;
+use crate::replicas::{Heard, Replicas};
 
 /// A view that this leader proposed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +45,16 @@ impl ProposedView {
 }
 
 /// The view to propose now, if any.
-pub(crate) fn next_view(config: &Config, now: Duration, replicas: &Replicas) -> Option<View> {
+pub(crate) fn next_view(
+    config: &Config,
+    now: Duration,
+    replicas: &Replicas,
+    trimmed_below: Slot,
+) -> Option<View> {
+    let has_trimmed = |heard: &Heard| heard.executed_below >= trimmed_below;
+    if !replicas.live(config, now).any(|(_, heard)| has_trimmed(heard)) {
+        return None;
+    }
     let (primary, primary_instance) = match replicas.view() {
         None => first_primary(config, now, replicas)?,
         Some(view) => successor(config, now, replicas, view)?,
@@ -50,7 +63,11 @@ pub(crate) fn next_view(config: &Config, now: Duration, replicas: &Replicas) -> 
         .view()
         .into_iter()
         .flat_map(|view| std::iter::once(&view.primary).chain(&view.backups));
-    let joining = replicas.live(config, now).map(|(name, _)| name);
+    let old = old.filter(|name| !replicas.is_gone(config, now, name));
+    let joining = replicas
+        .live(config, now)
+        .filter(|(_, heard)| replicas.is_able(config, now, heard))
+        .map(|(name, _)| name);
     let mut backups: Vec<Name> =
         old.chain(joining).filter(|name| **name != primary).cloned().collect();
     backups.sort_unstable();
@@ -93,17 +110,45 @@ fn successor(
     if restarted || silent {
         return best(config, now, replicas);
     }
-    let joins = replicas.live(config, now).any(|(name, _)| !view.contains(name));
+    if present.is_some_and(|heard| replicas.is_unable(config, now, heard))
+        && let Some(able) = better(config, now, replicas, view)
+    {
+        return Some(able);
+    }
+    let joins = replicas
+        .live(config, now)
+        .any(|(name, heard)| !view.contains(name) && replicas.is_able(config, now, heard));
+    let leaves = view.backups.iter().any(|name| replicas.is_gone(config, now, name));
     let room = view.backups.len() + 1 < config.max_replicas;
     let members = std::iter::once(&view.primary).chain(&view.backups);
     let raises = common_format(replicas, members) > view.format;
-    ((joins && room) || raises).then(|| (view.primary.clone(), view.primary_instance))
+    ((joins && room) || leaves || raises).then(|| (view.primary.clone(), view.primary_instance))
 }
 
-/// The live replica that has executed most; of equals, the first by name.
-fn best(config: &Config, now: Duration, replicas: &Replicas) -> Option<(Name, Instance)> {
+/// Who can execute where the present primary cannot. It has executed as much: whoever is
+/// farther behind gets there first, or is no better.
+fn better(
+    config: &Config,
+    now: Duration,
+    replicas: &Replicas,
+    view: &View,
+) -> Option<(Name, Instance)> {
+    let executed_below = replicas.get(&view.primary)?.executed_below;
     let (name, heard) = replicas
         .live(config, now)
+        .filter(|(name, heard)| {
+            **name != view.primary
+                && heard.executed_below >= executed_below
+                && replicas.is_surely_able(config, now, heard)
+        })
         .max_by_key(|(name, heard)| (heard.executed_below, Reverse(*name)))?;
+    Some((name.clone(), heard.instance))
+}
+
+/// The live replica that can execute and has executed most; of equals, the first by name.
+fn best(config: &Config, now: Duration, replicas: &Replicas) -> Option<(Name, Instance)> {
+    let (name, heard) = replicas.live(config, now).max_by_key(|(name, heard)| {
+        (replicas.is_able(config, now, heard), heard.executed_below, Reverse(*name))
+    })?;
     Some((name.clone(), heard.instance))
 }

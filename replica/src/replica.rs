@@ -259,7 +259,7 @@ impl Replica {
     fn invariant_nothing_waits_while_the_disk_is_full(&self) {
         let queued = self.batching.queued();
         assert!(
-            self.storage == Storage::Writable || queued == 0,
+            self.storage != Storage::Full || queued == 0,
             "{queued} mutations wait, and the disk is full"
         );
     }

@@ -403,6 +403,18 @@ pub struct Accepted {
     pub slots: Vec<Slot>,
     /// The watermarks of the acceptor when it answered.
     pub marks: Marks,
+    /// How much room for votes it has with these.
+    pub room: VoteRoom,
+}
+
+/// What an acceptor's untrimmed votes take of what they may take. At the limit it refuses
+/// all that is new, so the leader must have it trim before that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VoteRoom {
+    /// Bytes of untrimmed votes.
+    pub used_bytes: u64,
+    /// The most of them.
+    pub limit_bytes: u64,
 }
 
 /// An acceptor has no room for more votes.
@@ -594,9 +606,24 @@ pub struct Heartbeat {
     pub durable_below: Slot,
     /// The highest format of the log that this replica can read.
     pub highest_format: LogFormat,
+    /// Whether its disk takes what executing writes: a primary that cannot execute is
+    /// replaced.
+    pub storage: Storage,
     /// A read waits for every slot below to be chosen: votes were seen that nobody seems
     /// to bring to an end.
     pub nudge_below: Option<Slot>,
+}
+
+/// Whether a replica's disk takes more, as its last attempt to write found it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Storage {
+    /// It does.
+    Writable,
+    /// It is full: mutations are refused until it is not.
+    Full,
+    /// Another process keeps the file from being written to.
+    Locked,
 }
 
 /// The answer to [`Heartbeat`].

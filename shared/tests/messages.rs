@@ -11,8 +11,8 @@ use shared::ids::{
 use shared::message::{
     Accept, AcceptReply, Accepted, Announced, Batch, ChosenEntry, ChosenReply, Directory,
     DirectoryEntry, Full, Heartbeat, HeartbeatReply, Marks, Member, Nack, NameConflict, Phase,
-    Prepare, PrepareReply, Promise, Proposal, ProposalReply, Roster, Service, SlotValue, Stranger,
-    Value, View, Vote, VotesPage, Watermarks,
+    Prepare, PrepareReply, Promise, Proposal, ProposalReply, Roster, Service, SlotValue, Storage,
+    Stranger, Value, View, Vote, VoteRoom, VotesPage, Watermarks,
 };
 use shared::wire::Encoding;
 
@@ -79,8 +79,14 @@ fn the_messages_of_acceptors() {
         chosen_below: Slot(8),
         trim_below: Slot(7),
     }]);
-    let accepted =
-        Accepted { acceptor: AcceptorId(1), ballot: BALLOT, slots: vec![Slot(9)], marks: MARKS };
+    let room = VoteRoom { used_bytes: 5, limit_bytes: 6 };
+    let accepted = Accepted {
+        acceptor: AcceptorId(1),
+        ballot: BALLOT,
+        slots: vec![Slot(9)],
+        marks: MARKS,
+        room,
+    };
     let full = Full { acceptor: AcceptorId(1), limit: "disk".into() };
     both([
         AcceptReply::Accepted(accepted),
@@ -132,6 +138,7 @@ fn the_messages_of_coordinators_and_replicas() {
         executed_below: Slot(2),
         durable_below: Slot(1),
         highest_format: LogFormat(2),
+        storage: Storage::Full,
         nudge_below: Some(Slot(3)),
     }]);
     let phases = [Phase::Inactive, Phase::Phase1, Phase::Phase2];

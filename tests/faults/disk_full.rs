@@ -196,7 +196,12 @@ async fn full_primary(
     if scenario.replicas().await?.0 == primary {
         outcome?;
     }
-    tokio::time::sleep(FULL).await;
+    tokio::select! {
+        went_on = scenario.mix.wait_for_progress(100) => {
+            went_on.context("another takes over from a primary whose disk is full")?;
+        }
+        outcome = keep_full(std::slice::from_ref(disk)) => outcome?,
+    }
     disk.free()?;
     scenario.mix.wait_for_progress(100).await.context("the primary's disk has space again")?;
     ensure!(scenario.cluster.service(primary).pid()? == pid, "{primary} was never restarted");

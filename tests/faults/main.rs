@@ -16,6 +16,7 @@
 //! | an answer cut after the mutation took effect | the client hears "unknown", and it is there | [`reply_cut`] |
 //! | packets lost, both ways and one way: leader, primary, a minority with both, halves with a bridge, single links, flapping cables, a blackout | who has a quorum goes on within seconds, who has none acknowledges nothing; dead connections hold nobody up | [`partition`] |
 //! | acceptors and replicas on 8 MB disks that fill up | mutations refused, reads go on, it heals with space | [`disk_full`] |
+//! | two of three replicas gone for long, with acceptors that hold 8 MB | they leave the view, acceptors trim, and they rejoin | [`gone`] |
 //! | EIO on writes and syncs, ENOSPC | the process ends and says why; nothing is acknowledged from memory | [`disk_errors`] |
 //! | flipped bits and early ends, at many places of an acceptor's log and a replica's database | noticed and named, or without effect | [`damage`] |
 //! | the same, where acknowledged writes stand in the votes of that acceptor and one other alone | they are found again | [`votes_alone`] |
@@ -41,6 +42,7 @@
 mod damage;
 mod disk_errors;
 mod disk_full;
+mod gone;
 mod hosts;
 mod kill;
 mod network;

@@ -2,7 +2,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use shared::message::{AcceptReply, Accepted, Full, Marks, Prepare, PrepareReply};
+use shared::message::{AcceptReply, Accepted, Full, Marks, Prepare, PrepareReply, VoteRoom};
 
 use super::*;
 use crate::disk::DiskError;
@@ -29,7 +29,7 @@ impl Running {
 
     async fn vote(&self, slot: u64, bytes: usize) -> Result<AcceptReply, Refusal> {
         let held = self.handle.reserve(bytes)?;
-        self.handle.accept(accept(self.acceptor, slot, bytes), held).await
+        self.handle.accept(accept(self.acceptor, slot, bytes), held).await.map(without_room)
     }
 
     /// Waits until the writer has no mark to write any more: the next write is the next
@@ -45,6 +45,7 @@ impl Running {
             ballot: ballot(1),
             slots: vec![Slot(slot)],
             marks,
+            room: VoteRoom::default(),
         })
     }
 
@@ -55,6 +56,18 @@ impl Running {
             fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
         }
         Log::open(Disk::default(), copy.path(), SMALL, Limits::default()).unwrap().1
+    }
+}
+
+/// Room is the core's to tell.
+fn without_room(reply: AcceptReply) -> AcceptReply {
+    match reply {
+        AcceptReply::Accepted(accepted) => {
+            AcceptReply::Accepted(Accepted { room: VoteRoom::default(), ..accepted })
+        }
+        refused @ (AcceptReply::Nack(_) | AcceptReply::Stranger(_) | AcceptReply::Full(_)) => {
+            refused
+        }
     }
 }
 

@@ -8,7 +8,11 @@ fn acceptor_votes_at_the_ballot_it_promised() {
     let _ = acceptor.prepare(&prepare(3, 0));
     let proposals = [at(0, "a"), at(1, "b")];
     let decision = acceptor.accept(&accept(3, &proposals)).unwrap();
-    assert_decision(decision, &[voted(3, &proposals, 0)], accepted(3, &[0, 1], marks(2, 0, 0)));
+    assert_decision(
+        decision,
+        &[voted(3, &proposals, 0)],
+        accepted(&acceptor, 3, &[0, 1], marks(2, 0, 0)),
+    );
     assert_eq!(acceptor.votes(Slot(0)), (vec![vote(0, 3, "a"), vote(1, 3, "b")], None));
 }
 
@@ -30,7 +34,11 @@ fn acceptor_refuses_a_proposal_below_its_promise() {
 fn a_vote_at_a_higher_ballot_is_a_promise_of_it() {
     let mut acceptor = member();
     let decision = acceptor.accept(&accept(4, &[at(0, "a")])).unwrap();
-    assert_decision(decision, &[voted(4, &[at(0, "a")], 0)], accepted(4, &[0], marks(1, 0, 0)));
+    assert_decision(
+        decision,
+        &[voted(4, &[at(0, "a")], 0)],
+        accepted(&acceptor, 4, &[0], marks(1, 0, 0)),
+    );
     assert_eq!(acceptor.promised(), Some(ballot(4)));
     assert_decision(acceptor.prepare(&prepare(3, 0)), &[], PrepareReply::Nack(nack(4)));
     assert_decision(
@@ -44,7 +52,7 @@ fn a_vote_at_a_higher_ballot_is_a_promise_of_it() {
 fn a_sign_of_life_at_a_higher_ballot_is_a_promise_too() {
     let mut acceptor = member();
     let decision = acceptor.accept(&accept(4, &[])).unwrap();
-    assert_decision(decision, &[voted(4, &[], 0)], accepted(4, &[], marks(0, 0, 0)));
+    assert_decision(decision, &[voted(4, &[], 0)], accepted(&acceptor, 4, &[], marks(0, 0, 0)));
     assert_eq!(acceptor.promised(), Some(ballot(4)));
 }
 
@@ -54,7 +62,11 @@ fn a_sign_of_life_at_a_higher_ballot_is_a_promise_too() {
 fn a_vote_at_a_higher_ballot_takes_the_place_of_the_older_one() {
     let mut acceptor = member_after(&[accept(1, &[at(0, "a"), at(1, "b")])]);
     let decision = acceptor.accept(&accept(2, &[at(0, "A")])).unwrap();
-    assert_decision(decision, &[voted(2, &[at(0, "A")], 0)], accepted(2, &[0], marks(2, 0, 0)));
+    assert_decision(
+        decision,
+        &[voted(2, &[at(0, "A")], 0)],
+        accepted(&acceptor, 2, &[0], marks(2, 0, 0)),
+    );
     assert_eq!(acceptor.votes(Slot(0)), (vec![vote(0, 2, "A"), vote(1, 1, "b")], None));
 }
 
@@ -65,14 +77,18 @@ fn a_repeated_proposal_is_accepted_again_without_a_new_record() {
     let proposals = [at(0, "a"), at(1, "b")];
     let mut acceptor = member_after(&[accept(3, &proposals)]);
     let decision = acceptor.accept(&accept(3, &proposals)).unwrap();
-    assert_decision(decision, &[], accepted(3, &[0, 1], marks(2, 0, 0)));
+    assert_decision(decision, &[], accepted(&acceptor, 3, &[0, 1], marks(2, 0, 0)));
 }
 
 #[test]
 fn only_the_new_votes_of_a_message_are_recorded() {
     let mut acceptor = member_after(&[accept(3, &[at(0, "a")])]);
     let decision = acceptor.accept(&accept(3, &[at(0, "a"), at(1, "b")])).unwrap();
-    assert_decision(decision, &[voted(3, &[at(1, "b")], 0)], accepted(3, &[0, 1], marks(2, 0, 0)));
+    assert_decision(
+        decision,
+        &[voted(3, &[at(1, "b")], 0)],
+        accepted(&acceptor, 3, &[0, 1], marks(2, 0, 0)),
+    );
 }
 
 /// The same value at a higher ballot is another vote: only votes of one ballot make a
@@ -81,7 +97,11 @@ fn only_the_new_votes_of_a_message_are_recorded() {
 fn the_same_value_at_a_higher_ballot_is_recorded_anew() {
     let mut acceptor = member_after(&[accept(3, &[at(0, "a")])]);
     let decision = acceptor.accept(&accept(4, &[at(0, "a")])).unwrap();
-    assert_decision(decision, &[voted(4, &[at(0, "a")], 0)], accepted(4, &[0], marks(1, 0, 0)));
+    assert_decision(
+        decision,
+        &[voted(4, &[at(0, "a")], 0)],
+        accepted(&acceptor, 4, &[0], marks(1, 0, 0)),
+    );
 }
 
 /// "Different proposals have different numbers" (2.2): a leader that breaks this is told
@@ -104,9 +124,9 @@ fn two_values_for_a_slot_at_one_ballot_are_refused_and_nothing_is_done() {
 fn what_the_leader_says_is_chosen_is_recorded_once() {
     let mut acceptor = member_after(&[accept(3, &[at(0, "a"), at(1, "b")])]);
     let sign_of_life = Accept { chosen_below: Slot(2), ..accept(3, &[]) };
-    let reply = || accepted(3, &[], marks(2, 2, 0));
-    assert_decision(acceptor.accept(&sign_of_life).unwrap(), &[voted(3, &[], 2)], reply());
-    assert_decision(acceptor.accept(&sign_of_life).unwrap(), &[], reply());
+    let reply = accepted(&acceptor, 3, &[], marks(2, 2, 0));
+    assert_decision(acceptor.accept(&sign_of_life).unwrap(), &[voted(3, &[], 2)], reply.clone());
+    assert_decision(acceptor.accept(&sign_of_life).unwrap(), &[], reply.clone());
     let late = Accept { chosen_below: Slot(1), ..accept(3, &[]) };
-    assert_decision(acceptor.accept(&late).unwrap(), &[], reply());
+    assert_decision(acceptor.accept(&late).unwrap(), &[], reply);
 }

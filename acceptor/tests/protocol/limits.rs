@@ -43,9 +43,13 @@ fn acceptor_without_room_refuses_new_slots_and_names_the_limit() {
 fn acceptor_without_room_still_repeats_and_replaces_its_votes() {
     let mut acceptor = small_and_full();
     let again = acceptor.accept(&accept(3, &[value_of(0, 872)])).unwrap();
-    assert_decision(again, &[], accepted(3, &[0], marks(6, 0, 0)));
+    assert_decision(again, &[], accepted(&acceptor, 3, &[0], marks(6, 0, 0)));
     let anew = acceptor.accept(&accept(4, &[value_of(0, 872)])).unwrap();
-    assert_decision(anew, &[voted(4, &[value_of(0, 872)], 0)], accepted(4, &[0], marks(6, 0, 0)));
+    assert_decision(
+        anew,
+        &[voted(4, &[value_of(0, 872)], 0)],
+        accepted(&acceptor, 4, &[0], marks(6, 0, 0)),
+    );
 }
 
 /// A new leader fills the holes below the highest vote; without that nothing above is
@@ -55,7 +59,11 @@ fn acceptor_without_room_still_lets_holes_be_filled_up_to_a_limit() {
     let mut acceptor = small_and_full();
     let holes = [value_of(3, 872), value_of(4, 873)];
     let decision = acceptor.accept(&accept(3, &holes)).unwrap();
-    assert_decision(decision, &[voted(3, &holes[..1], 0)], accepted(3, &[3], marks(6, 0, 0)));
+    assert_decision(
+        decision,
+        &[voted(3, &holes[..1], 0)],
+        accepted(&acceptor, 3, &[3], marks(6, 0, 0)),
+    );
 }
 
 #[test]
@@ -66,7 +74,7 @@ fn acceptor_takes_what_it_has_room_for() {
     assert_decision(
         decision,
         &[voted(3, &proposals[..4], 0)],
-        accepted(3, &[0, 1, 2, 3], marks(4, 0, 0)),
+        accepted(&acceptor, 3, &[0, 1, 2, 3], marks(4, 0, 0)),
     );
 }
 
@@ -82,7 +90,7 @@ fn acceptor_without_room_still_learns_promises_and_trims() {
     assert_decision(
         decision,
         &[trimmed, voted(4, &[value_of(6, 872)], 3)],
-        accepted(4, &[6], marks(7, 3, 3)),
+        accepted(&acceptor, 4, &[6], marks(7, 3, 3)),
     );
     assert_eq!(acceptor.vote_bytes(), 2_000);
     acceptor.check_invariants();

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Draw, Generation, Slot};
 use shared::message::{
     Accept, AcceptReply, Accepted, Full, Marks, Nack, Prepare, PrepareReply, Promise, Roster,
-    SlotValue, Stranger, Vote,
+    SlotValue, Stranger, Vote, VoteRoom,
 };
 
 mod accept;
@@ -74,9 +74,14 @@ fn promise(round: u64, from: u64, votes: Vec<Vote>, marks: Marks) -> PrepareRepl
     PrepareReply::Promise(Promise { acceptor, ballot, from, votes, next: None, marks })
 }
 
-fn accepted(round: u64, slots: &[u64], marks: Marks) -> AcceptReply {
+/// The reply of an acceptor that has voted.
+fn accepted(acceptor: &Acceptor, round: u64, slots: &[u64], marks: Marks) -> AcceptReply {
     let slots = slots.iter().copied().map(Slot).collect();
-    AcceptReply::Accepted(Accepted { acceptor: ME, ballot: ballot(round), slots, marks })
+    let room = VoteRoom {
+        used_bytes: acceptor.vote_bytes() as u64,
+        limit_bytes: acceptor.limits().vote_bytes as u64,
+    };
+    AcceptReply::Accepted(Accepted { acceptor: ME, ballot: ballot(round), slots, marks, room })
 }
 
 fn nack(promised: u64) -> Nack {

@@ -28,8 +28,9 @@ fn acceptor_joins_the_first_cluster_that_names_it_with_its_promise() {
 #[test]
 fn acceptor_joins_the_first_cluster_that_names_it_with_its_vote() {
     let records = [Record::Joined(roster()), voted(3, &[at(0, "a")], 0)];
-    let decision = newcomer().accept(&accept(3, &[at(0, "a")])).unwrap();
-    assert_decision(decision, &records, accepted(3, &[0], marks(1, 0, 0)));
+    let mut acceptor = newcomer();
+    let decision = acceptor.accept(&accept(3, &[at(0, "a")])).unwrap();
+    assert_decision(decision, &records, accepted(&acceptor, 3, &[0], marks(1, 0, 0)));
 }
 
 #[test]

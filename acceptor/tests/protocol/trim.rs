@@ -24,7 +24,7 @@ fn letters() -> Accept {
 fn acceptor_drops_the_votes_that_the_leader_says_are_safe_elsewhere() {
     let mut acceptor = member_after(&[letters()]);
     let decision = acceptor.accept(&trim(3, &[], 3, 2)).unwrap();
-    assert_decision(decision, &[trimmed(2, 4, 3)], accepted(3, &[], marks(4, 3, 2)));
+    assert_decision(decision, &[trimmed(2, 4, 3)], accepted(&acceptor, 3, &[], marks(4, 3, 2)));
     assert_eq!(acceptor.votes(Slot(0)), (vec![vote(2, 3, "c"), vote(3, 3, "d")], None));
 }
 
@@ -56,7 +56,11 @@ fn the_highest_voted_slot_outlives_its_vote() {
 fn a_proposal_for_a_trimmed_slot_is_left_out() {
     let mut acceptor = member_after(&[letters(), trim(3, &[], 2, 2)]);
     let decision = acceptor.accept(&trim(4, &[at(0, "x"), at(1, "y"), at(2, "c")], 2, 2)).unwrap();
-    assert_decision(decision, &[voted(4, &[at(2, "c")], 2)], accepted(4, &[2], marks(4, 2, 2)));
+    assert_decision(
+        decision,
+        &[voted(4, &[at(2, "c")], 2)],
+        accepted(&acceptor, 4, &[2], marks(4, 2, 2)),
+    );
 }
 
 #[test]
@@ -66,7 +70,7 @@ fn a_message_may_trim_and_propose_at_once() {
     assert_decision(
         decision,
         &[trimmed(2, 4, 3), voted(3, &[at(4, "e")], 3)],
-        accepted(3, &[4], marks(5, 3, 2)),
+        accepted(&acceptor, 3, &[4], marks(5, 3, 2)),
     );
 }
 
@@ -74,7 +78,7 @@ fn a_message_may_trim_and_propose_at_once() {
 fn trimming_never_goes_back() {
     let mut acceptor = member_after(&[letters(), trim(3, &[], 3, 2)]);
     let decision = acceptor.accept(&trim(3, &[], 3, 1)).unwrap();
-    assert_decision(decision, &[], accepted(3, &[], marks(4, 3, 2)));
+    assert_decision(decision, &[], accepted(&acceptor, 3, &[], marks(4, 3, 2)));
 }
 
 /// It was away while the slots were voted in elsewhere: it has never voted there, and
@@ -84,5 +88,5 @@ fn acceptor_may_be_told_to_trim_what_it_never_had() {
     let mut acceptor = member();
     let decision = acceptor.accept(&trim(3, &[at(11, "z")], 11, 10)).unwrap();
     let records = [trimmed(10, 0, 11), voted(3, &[at(11, "z")], 11)];
-    assert_decision(decision, &records, accepted(3, &[11], marks(12, 11, 10)));
+    assert_decision(decision, &records, accepted(&acceptor, 3, &[11], marks(12, 11, 10)));
 }

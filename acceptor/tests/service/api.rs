@@ -5,7 +5,7 @@ use std::time::Instant;
 use http::StatusCode;
 use serde_json::{Value, json};
 use shared::ids::Instance;
-use shared::message::{Member, Service};
+use shared::message::{Member, Service, VoteRoom};
 
 use super::*;
 
@@ -48,7 +48,8 @@ async fn an_acceptor_promises_votes_and_reports_in_the_binary_encoding() {
     let value = Bytes::from_static(b"\0value");
     let accepted = client.accept(&accept(acceptor, 3, value.clone()), TIMEOUT).await.unwrap();
     let marks = Marks { voted_below: Slot(4), chosen_below: Slot(3), trimmed_below: Slot(0) };
-    let expected = Accepted { acceptor, ballot: ballot(1), slots: vec![Slot(3)], marks };
+    let room = VoteRoom { used_bytes: 6 + 128, limit_bytes: 512 << 20 };
+    let expected = Accepted { acceptor, ballot: ballot(1), slots: vec![Slot(3)], marks, room };
     assert_eq!(accepted, AcceptReply::Accepted(expected));
 
     let page = client.votes(Slot(0), TIMEOUT).await.unwrap();

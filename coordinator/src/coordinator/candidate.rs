@@ -40,6 +40,7 @@ impl Coordinator {
             Recorded::Counted => {
                 self.learn_ballot(promised);
                 self.learn_marks(marks);
+                self.confirm_lost_votes();
                 self.consider_election();
             }
             Recorded::Waiting => self.formation_error = None,

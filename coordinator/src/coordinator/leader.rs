@@ -17,9 +17,16 @@ use crate::membership::Misfit;
 use crate::phase1::Promised;
 use crate::phase2::{Join, Phase2, Resolved};
 use crate::reach::Reach;
+use crate::trimming::{Fill, trim_below};
 use crate::view_change::{ProposedView, next_view};
 
 impl Leader {
+    /// How full the acceptors are.
+    pub(super) fn fill(&self, config: &Config, now: Duration) -> Fill {
+        let size = (self.phase2.acceptors(), self.phase2.quorum());
+        self.reach.fill(size, now, config.full_memory)
+    }
+
     /// That so many acceptors have no room that nothing new is proposed, in words.
     pub(super) fn no_room(&self, config: &Config, now: Duration) -> Option<String> {
         let full = self.reach.full_count(now, config.full_memory);
@@ -33,8 +40,12 @@ impl Coordinator {
         let phase2 = Phase2::begin(&self.config, self.now, roster.clone(), promised);
         let ballot = phase2.ballot();
         self.chosen_below = self.chosen_below.max(phase2.chosen_below());
-        self.state =
-            State::Phase2(Box::new(Leader { phase2, reach: Reach::default(), view: None }));
+        self.state = State::Phase2(Box::new(Leader {
+            phase2,
+            reach: Reach::default(),
+            view: None,
+            ahead: None,
+        }));
         self.change_phase(Phase::Phase1, Phase::Phase2, ballot, Reason::Promised);
         // A page that was not part of the quorum may have told of more than Phase 1 began
         // with.
@@ -43,6 +54,7 @@ impl Coordinator {
             self.broadcast(&leader.phase2.accept_all(&self.config));
         }
         self.arm(Timer::Lead, self.config.heartbeat_interval, Duration::ZERO);
+        self.look_for_lost_votes();
         self.consider_view();
     }
 
@@ -58,15 +70,22 @@ impl Coordinator {
         {
             return self.stand_by(Reason::ReplicasSilent);
         }
-        if let Some(durable) = self.replicas.durable_twice(&self.config, self.now) {
+        let fill = leader.fill(&self.config, self.now);
+        if let Some(durable) = trim_below(&self.config, self.now, &mut self.replicas, fill) {
             leader.phase2.allow_trimming(durable);
         }
-        let overdue = leader.phase2.overdue(&self.config, self.now);
+        // What is in flight may be a second value for a slot whose first was forgotten.
+        let overdue = match leader.ahead {
+            Some(_) => Vec::new(),
+            None => leader.phase2.overdue(&self.config, self.now),
+        };
         for to in self.membership.indices() {
             let missing = leader.phase2.missing_at(self.membership.member_at(to), &overdue);
             self.effects.push(Effect::Accept { to, message: leader.phase2.accept(missing) });
         }
         self.arm(Timer::Lead, self.config.heartbeat_interval, Duration::ZERO);
+        self.look_for_lost_votes();
+        self.ask_about_lost_votes();
         self.consider_view();
     }
 
@@ -107,6 +126,7 @@ impl Coordinator {
             && accepted.ballot == ballot
         {
             leader.reach.answered(accepted.acceptor);
+            leader.reach.has_room(accepted.acceptor, accepted.room);
             if !accepted.slots.is_empty() {
                 leader.reach.voted(accepted.acceptor);
             }
@@ -125,6 +145,10 @@ impl Coordinator {
         };
         if !ours {
             return self.answer(id, ProposalReply::NotLeading);
+        }
+        if let Some(ahead) = &leader.ahead {
+            let limit = Self::refuses_for(ahead);
+            return self.answer(id, ProposalReply::Overloaded { limit });
         }
         match leader.phase2.join(&self.config, id, &proposal) {
             Join::Joined => return,
@@ -155,7 +179,8 @@ impl Coordinator {
             State::Inactive(_) | State::Phase1(_) => {}
         }
         let nudge = heartbeat.nudge_below;
-        self.replicas.hear(&self.config, self.now, heartbeat);
+        self.replicas.hear(&self.config, self.now, self.chosen_below, heartbeat);
+        self.look_for_lost_votes();
         if let Some(below) = nudge {
             self.fill_below(below);
         }
@@ -166,6 +191,9 @@ impl Coordinator {
     /// leader's Phase 1 has met.
     fn fill_below(&mut self, below: Slot) {
         let State::Phase2(leader) = &mut self.state else { return };
+        if leader.ahead.is_some() {
+            return;
+        }
         let noop = Value::Noop.encode();
         let mut values = Vec::new();
         while leader.phase2.next_slot() < below
@@ -180,6 +208,9 @@ impl Coordinator {
 
     fn consider_view(&mut self) {
         let State::Phase2(leader) = &mut self.state else { return };
+        if leader.ahead.is_some() {
+            return;
+        }
         if let Some(proposed) = &mut leader.view {
             if leader.phase2.is_chosen(proposed.slot) {
                 proposed.chosen_at.get_or_insert(self.now);
@@ -188,7 +219,10 @@ impl Coordinator {
                 return;
             }
         }
-        let Some(view) = next_view(&self.config, self.now, &self.replicas) else { return };
+        let Some(view) = next_view(&self.config, self.now, &self.replicas, self.trimmed_below)
+        else {
+            return;
+        };
         let value = Value::View(view.clone()).encode();
         if leader.phase2.refusal(&self.config, value.len()).is_some() {
             return;

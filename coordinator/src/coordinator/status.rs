@@ -7,7 +7,7 @@ use std::time::Duration;
 use shared::ids::{AcceptorId, Ballot, CoordinatorId, Epoch, Slot};
 use shared::message::{ChosenReply, HeartbeatReply, Phase, Roster};
 
-use super::{Coordinator, State};
+use super::{Coordinator, State, Trouble};
 use crate::chosen_window::PageLimits;
 use crate::effect::AcceptorIndex;
 use crate::membership::formation::{FormationError, Judgement};
@@ -90,6 +90,10 @@ pub struct Status {
     pub in_flight_bytes: usize,
     /// Acceptors that lately said they have no room.
     pub full_acceptors: usize,
+    /// How full of votes they are of which none must fill up any more, in thousandths.
+    pub full_per_mille: u64,
+    /// What people must mend.
+    pub troubles: Vec<Trouble>,
     /// That so many have none that nothing new is proposed, in words.
     pub no_room: Option<String>,
     /// The highest epoch that a replica told of.
@@ -212,6 +216,9 @@ impl Coordinator {
             in_flight_bytes: phase2.map_or(0, |phase2| phase2.in_flight_bytes()),
             full_acceptors: leader
                 .map_or(0, |leader| leader.reach.full_count(self.now, self.config.full_memory)),
+            full_per_mille: leader
+                .map_or(0, |leader| leader.fill(&self.config, self.now).per_mille),
+            troubles: self.troubles(now),
             no_room: leader.and_then(|leader| leader.no_room(&self.config, self.now)),
             epoch: self.replicas.epoch(),
             acceptors: self

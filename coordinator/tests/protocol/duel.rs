@@ -13,7 +13,8 @@ use coordinator::coordinator::Coordinator;
 use coordinator::effect::{Effect, Input, Timer};
 use shared::ids::{AcceptorId, Ballot, CoordinatorId, Draw};
 use shared::message::{
-    Accept, AcceptReply, Accepted, Marks, Nack, Phase, Prepare, PrepareReply, Promise, Watermarks,
+    Accept, AcceptReply, Accepted, Marks, Nack, Phase, Prepare, PrepareReply, Promise, VoteRoom,
+    Watermarks,
 };
 
 use crate::support::{at, id, roster};
@@ -56,6 +57,7 @@ impl Voter {
                 ballot: message.ballot,
                 slots: Vec::new(),
                 marks: Marks::default(),
+                room: VoteRoom::default(),
             }),
         }
     }
@@ -166,6 +168,7 @@ impl Network {
                 Effect::ProposalReply { .. }
                 | Effect::Chosen(_)
                 | Effect::ViewProposed { .. }
+                | Effect::VotesLost(_)
                 | Effect::NotACluster(_)
                 | Effect::Misfit { .. } => unreachable!("{effect:?}"),
             }
@@ -191,6 +194,7 @@ impl Network {
             | Effect::Chosen(_)
             | Effect::PhaseChanged(_)
             | Effect::ViewProposed { .. }
+            | Effect::VotesLost(_)
             | Effect::RosterKnown(_)
             | Effect::NotACluster(_)
             | Effect::Misfit { .. } => unreachable!("no request"),

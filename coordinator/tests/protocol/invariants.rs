@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use shared::ids::{Instance, LogFormat, Slot};
 use shared::message::{
     AcceptReply, Accepted, Full, Heartbeat, Marks, Nack, Phase, PrepareReply, Promise,
-    ProposalReply, Watermarks,
+    ProposalReply, Storage, VoteRoom, Watermarks,
 };
 
 use crate::support::*;
@@ -126,6 +126,7 @@ impl Chaos {
                     ballot,
                     slots,
                     marks: chosen,
+                    room: VoteRoom::default(),
                 });
                 Input::AcceptReply { from: at(from), ballot, reply }
             }
@@ -156,6 +157,7 @@ impl Chaos {
                     executed_below: Slot(executed),
                     durable_below: Slot(executed),
                     highest_format: LogFormat::FIRST,
+                    storage: Storage::Writable,
                     nudge_below: nudge.map(Slot),
                 })
             }
@@ -181,6 +183,7 @@ impl Chaos {
                 | Effect::Arm { .. }
                 | Effect::PhaseChanged(_)
                 | Effect::ViewProposed { .. }
+                | Effect::VotesLost(_)
                 | Effect::RosterKnown(_)
                 | Effect::NotACluster(_)
                 | Effect::Misfit { .. } => {}

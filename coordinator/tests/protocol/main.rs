@@ -3,10 +3,12 @@
 
 mod support;
 
+mod ability;
 mod duel;
 mod election;
 mod invariants;
 mod leadership;
+mod lost;
 mod phase1;
 mod phase2;
 mod recover;

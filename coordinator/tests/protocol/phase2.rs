@@ -8,6 +8,7 @@ use coordinator::effect::{Effect, Input, RequestId, Timer};
 use shared::ids::{AcceptorId, Ballot, ClusterId, Slot};
 use shared::message::{
     Accept, AcceptReply, Accepted, ChosenEntry, ChosenReply, Full, Marks, Proposal, ProposalReply,
+    VoteRoom,
 };
 
 use crate::support::*;
@@ -68,15 +69,25 @@ fn votes_of_another_ballot_or_of_strangers_do_not_count() {
     bench.accepted(0, mine, &[0]);
     let older = Ballot { round: mine.round - 1, ..mine };
     assert_eq!(bench.accepted(1, older, &[0]), []);
-    let accepted =
-        Accepted { acceptor: AcceptorId(9), ballot: mine, slots: vec![Slot(0)], marks: chosen(50) };
+    let accepted = Accepted {
+        acceptor: AcceptorId(9),
+        ballot: mine,
+        slots: vec![Slot(0)],
+        marks: chosen(50),
+        room: VoteRoom::default(),
+    };
     bench.step(Input::AcceptReply {
         from: at(1),
         ballot: mine,
         reply: AcceptReply::Accepted(accepted),
     });
-    let disguised =
-        Accepted { acceptor: id(1), ballot: older, slots: vec![Slot(0)], marks: Marks::default() };
+    let disguised = Accepted {
+        acceptor: id(1),
+        ballot: older,
+        slots: vec![Slot(0)],
+        marks: Marks::default(),
+        room: VoteRoom::default(),
+    };
     assert_eq!(
         bench.step(Input::AcceptReply {
             from: at(1),

@@ -14,7 +14,7 @@ use shared::ids::{
 };
 use shared::message::{
     Accept, AcceptReply, Accepted, Heartbeat, Marks, Nack, Phase, Prepare, PrepareReply, Promise,
-    Proposal, Roster, SlotValue, Value, View, Vote, Watermarks,
+    Proposal, Roster, SlotValue, Storage, Value, View, Vote, VoteRoom, Watermarks,
 };
 
 pub(crate) const ME: CoordinatorId = CoordinatorId(0xc0);
@@ -168,7 +168,13 @@ impl Bench {
         marks: Marks,
     ) -> Vec<Effect> {
         let slots = slots.iter().copied().map(Slot).collect();
-        let reply = AcceptReply::Accepted(Accepted { acceptor: id(from), ballot, slots, marks });
+        let reply = AcceptReply::Accepted(Accepted {
+            acceptor: id(from),
+            ballot,
+            slots,
+            marks,
+            room: VoteRoom::default(),
+        });
         self.step(Input::AcceptReply { from: at(from), ballot, reply })
     }
 
@@ -273,6 +279,43 @@ pub(crate) fn heartbeat(replica: u64, view: Option<View>) -> Heartbeat {
         executed_below: Slot(0),
         durable_below: Slot(0),
         highest_format: LogFormat::FIRST,
+        storage: Storage::Writable,
         nudge_below: None,
     }
+}
+
+/// The view of an epoch.
+pub(crate) fn view(epoch: u64, primary: u64, backups: &[u64]) -> View {
+    let backups = backups.iter().copied().map(name).collect();
+    View {
+        epoch: Epoch(epoch),
+        primary: name(primary),
+        primary_instance: Instance(primary * 10),
+        backups,
+        format: LogFormat::FIRST,
+    }
+}
+
+/// Heartbeats of three replicas, each 100 ms for so long; the effects of the last round.
+pub(crate) fn beats(
+    bench: &mut Bench,
+    rounds: usize,
+    of: impl Fn(u64) -> Heartbeat,
+) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    for _ in 0..rounds {
+        bench.wait_ms(100);
+        for replica in 1..=3 {
+            effects.extend(bench.step(Input::Heartbeat(of(replica))));
+        }
+    }
+    effects
+}
+
+/// The views that were proposed.
+pub(crate) fn proposed(effects: &[Effect]) -> Vec<View> {
+    let view_of = |effect: &Effect| {
+        if let Effect::ViewProposed { view, .. } = effect { Some(view.clone()) } else { None }
+    };
+    effects.iter().filter_map(view_of).collect()
 }

@@ -15,7 +15,7 @@ use shared::config::BaseUrl;
 use shared::ids::{AcceptorId, Ballot, Draw, Instance, Slot};
 use shared::message::{
     Accept, AcceptReply, Accepted, Announced, Directory, Full, Marks, Member, Nack, Prepare,
-    PrepareReply, Promise, Roster, Service, Vote, VotesPage, Watermarks,
+    PrepareReply, Promise, Roster, Service, Vote, VoteRoom, VotesPage, Watermarks,
 };
 use shared::wire::{Reply, Wire};
 use tokio::net::TcpListener;
@@ -145,7 +145,13 @@ impl Memory {
             self.votes
                 .insert(proposal.slot, Vote { slot: proposal.slot, ballot, value: proposal.value });
         }
-        AcceptReply::Accepted(Accepted { acceptor: self.id, ballot, slots, marks: self.marks })
+        AcceptReply::Accepted(Accepted {
+            acceptor: self.id,
+            ballot,
+            slots,
+            marks: self.marks,
+            room: VoteRoom::default(),
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use coordinator::Args;
 use shared::ids::{ClusterId, Instance, LogFormat, Slot};
-use shared::message::{Heartbeat, HeartbeatReply, Phase};
+use shared::message::{Heartbeat, HeartbeatReply, Phase, Storage};
 
 use crate::cluster::*;
 
@@ -16,6 +16,7 @@ fn heartbeat(cluster: ClusterId) -> Heartbeat {
         executed_below: Slot(0),
         durable_below: Slot(0),
         highest_format: LogFormat::FIRST,
+        storage: Storage::Writable,
         nudge_below: None,
     }
 }

@@ -46,8 +46,13 @@ pub(super) async fn run(
     inputs: Inputs,
     shutdown: CancellationToken,
 ) -> Result<(), StoreError> {
-    let mut executor =
-        Executor { writer, checkpoints, inputs, shutdown: shutdown.clone(), full: false };
+    let mut executor = Executor {
+        writer,
+        checkpoints,
+        inputs,
+        shutdown: shutdown.clone(),
+        storage: Storage::Writable,
+    };
     loop {
         let due = executor.checkpoints.due();
         tokio::select! {
@@ -76,7 +81,8 @@ struct Executor {
     checkpoints: Checkpoints,
     inputs: Inputs,
     shutdown: CancellationToken,
-    full: bool,
+    /// What the core was told last.
+    storage: Storage,
 }
 
 impl Executor {
@@ -162,18 +168,19 @@ impl Executor {
             return Err(error);
         }
         self.complain(&error).await;
-        if matches!(error, StoreError::Full(_)) {
-            self.copy_the_rest().await?;
+        match error {
+            StoreError::Full(_) => self.copy_the_rest().await?,
+            StoreError::Busy(_) => self.tell_storage(Storage::Locked).await,
+            StoreError::Damaged(_) | StoreError::Failed(_) | StoreError::Format(_) => {}
         }
         Ok(self.shutdown.run_until_cancelled(tokio::time::sleep(RETRY_INTERVAL)).await.is_some())
     }
 
     async fn complain(&mut self, error: &StoreError) {
         match error {
-            StoreError::Full(_) if !self.full => {
-                self.full = true;
+            StoreError::Full(_) if self.storage != Storage::Full => {
                 tracing::error!("{error}: mutations are refused until there is space again");
-                self.tell(Input::Storage(Storage::Full)).await;
+                self.tell_storage(Storage::Full).await;
             }
             StoreError::Busy(_) => tracing::warn!("{error}: trying again"),
             StoreError::Full(_)
@@ -186,9 +193,15 @@ impl Executor {
     }
 
     async fn tell_writable(&mut self) {
-        if std::mem::take(&mut self.full) {
-            tracing::info!("the disk has space again");
-            self.tell(Input::Storage(Storage::Writable)).await;
+        if self.storage != Storage::Writable {
+            tracing::info!("the state can be written to again");
+            self.tell_storage(Storage::Writable).await;
+        }
+    }
+
+    async fn tell_storage(&mut self, storage: Storage) {
+        if std::mem::replace(&mut self.storage, storage) != storage {
+            self.tell(Input::Storage(storage)).await;
         }
     }
 

@@ -36,7 +36,7 @@ impl Replica {
             }
         }
         match self.storage {
-            Storage::Writable => {}
+            Storage::Writable | Storage::Locked => {}
             Storage::Full => return Err(NotApplied::StorageFull),
         }
         command.op.check().map_err(NotApplied::Unreadable)?;
@@ -145,7 +145,8 @@ impl Replica {
     /// now, and did not happen.
     pub(super) fn refuse_for_storage(&mut self, effects: &mut Vec<Effect>) {
         match self.storage {
-            Storage::Writable => {}
+            // What is locked is most often free again within a client's patience.
+            Storage::Writable | Storage::Locked => {}
             Storage::Full => {
                 for id in self.batching.drain_queue() {
                     effects.push(Effect::Answer {

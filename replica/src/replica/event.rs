@@ -17,6 +17,7 @@ use shared::message::{
 use crate::machine::command::{Command, TraceContext};
 use crate::machine::execute::ExecutionReport;
 pub use crate::replica::answer::{Answer, LimitHit, NotApplied, Refusal, Stall};
+pub use shared::message::Storage;
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {
@@ -139,15 +140,6 @@ pub enum Input {
     Durable(Slot),
     /// The disk filled up, or has room again.
     Storage(Storage),
-}
-
-/// Whether the disk takes more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Storage {
-    /// It does.
-    Writable,
-    /// It doesn't: mutations are refused until it does.
-    Full,
 }
 
 /// What the replica waits for. Arming a timer again replaces it.

@@ -12,7 +12,6 @@ use shared::ids::AcceptorId;
 
 use super::{Armed, Replica};
 use crate::machine::working_set::Meta;
-use crate::replica::event::Storage;
 
 /// The digests of a state. What concerns one acceptor is apart, so that states that
 /// differ only in which acceptor is which can be seen as one.
@@ -50,7 +49,7 @@ impl Replica {
         view.as_ref()
             .map(|view| (view.epoch, &view.primary, view.primary_instance, &view.backups))
             .hash(hasher);
-        (*storage == Storage::Full, *propose_timer == Armed::Yes).hash(hasher);
+        (*storage as u8, *propose_timer == Armed::Yes).hash(hasher);
         revision_waits.iter().for_each(|(revision, id)| (revision, id.0).hash(hasher));
         members.footprint(hasher);
         batching.footprint(hasher);

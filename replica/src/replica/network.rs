@@ -259,6 +259,7 @@ impl Replica {
             executed_below: self.meta.executed_below,
             durable_below: self.durable_below,
             highest_format: self.config.highest_format,
+            storage: self.storage,
             nudge_below: overdue.filter(|slot| *slot > self.learner.chosen_below()),
         };
         effects.extend(

@@ -309,6 +309,16 @@ impl Rig {
         executed_below: u64,
         nudge_below: Option<u64>,
     ) -> Vec<Effect> {
+        self.heartbeats_with(Storage::Writable, view, executed_below, nudge_below)
+    }
+
+    fn heartbeats_with(
+        &self,
+        storage: Storage,
+        view: Option<View>,
+        executed_below: u64,
+        nudge_below: Option<u64>,
+    ) -> Vec<Effect> {
         let message = Heartbeat {
             cluster: cluster(),
             replica: replica(1).name,
@@ -318,6 +328,7 @@ impl Rig {
             executed_below: Slot(executed_below),
             durable_below: Slot(0),
             highest_format: LogFormat::FIRST,
+            storage,
             nudge_below: nudge_below.map(Slot),
         };
         [1, 2]

@@ -13,7 +13,9 @@ use coordinator::footprint::Footprint;
 use shared::ids::{
     AcceptorId, BatchNumber, CoordinatorId, Draw, Epoch, Instance, LogFormat, Name, Slot,
 };
-use shared::message::{Heartbeat, Marks, Phase, Proposal, ProposalReply, View, Watermarks};
+use shared::message::{
+    Heartbeat, Marks, Phase, Proposal, ProposalReply, Storage, View, Watermarks,
+};
 
 use super::message::{Reply, Request};
 use super::scope::Scope;
@@ -228,6 +230,8 @@ impl Candidate {
                     | Reason::QuorumSilent
                     | Reason::ReplicasSilent => {}
                 },
+                // No acceptor forgets here.
+                Effect::VotesLost(why) => return Err(why),
                 Effect::ProposalReply {
                     reply:
                         ProposalReply::NotLeading
@@ -301,6 +305,7 @@ fn heartbeat(replica: &str, durable_below: Slot, nudge_below: Option<Slot>) -> I
         executed_below: durable_below,
         durable_below,
         highest_format: LogFormat::FIRST,
+        storage: Storage::Writable,
         nudge_below,
     })
 }

@@ -12,8 +12,8 @@ use shared::ids::{
 use shared::message::{
     Accept, AcceptReply, Accepted, ChosenEntry, ChosenReply, Directory, DirectoryEntry, Full,
     Heartbeat, HeartbeatReply, Marks, Member, Nack, Phase, Prepare, PrepareReply, Promise,
-    Proposal, ProposalReply, Roster, Service, SlotValue, Stranger, View, Vote, VotesPage,
-    Watermarks,
+    Proposal, ProposalReply, Roster, Service, SlotValue, Storage, Stranger, View, Vote, VoteRoom,
+    VotesPage, Watermarks,
 };
 use shared::wire::Encoding;
 
@@ -122,8 +122,14 @@ fn of_acceptors(seeds: &mut Vec<Vec<u8>>) {
         chosen_below: Slot(8),
         trim_below: Slot(7),
     };
-    let accepted =
-        Accepted { acceptor: AcceptorId(1), ballot: BALLOT, slots: vec![Slot(9)], marks: MARKS };
+    let room = VoteRoom { used_bytes: 5, limit_bytes: 6 };
+    let accepted = Accepted {
+        acceptor: AcceptorId(1),
+        ballot: BALLOT,
+        slots: vec![Slot(9)],
+        marks: MARKS,
+        room,
+    };
     let full = Full { acceptor: AcceptorId(1), limit: "disk".into() };
     both(seeds, 0, &Prepare { roster: roster(), ballot: BALLOT, from: Slot(4) });
     both(seeds, 1, &PrepareReply::Promise(promise));
@@ -175,6 +181,7 @@ fn of_others(seeds: &mut Vec<Vec<u8>>) {
         executed_below: Slot(2),
         durable_below: Slot(1),
         highest_format: LogFormat::FIRST,
+        storage: Storage::Full,
         nudge_below: Some(Slot(3)),
     };
     both(seeds, 10, &heartbeat);

@@ -73,6 +73,9 @@ impl CoordinatorNode {
         let config = Config {
             max_in_flight_slots: tuning.max_in_flight_slots,
             window_entries: tuning.window_entries,
+            trim_behind_bytes: (tuning.vote_bytes / 4) as u64,
+            trim_behind_time: tuning.trim_behind,
+            replica_gone_after: tuning.gone_after,
             ..Config::new(usize::from(plan.topology.acceptors))
         };
         let core = Coordinator::new(config.clone(), CoordinatorId(0));
@@ -199,7 +202,7 @@ impl CoordinatorNode {
             ours.is_none_or(|ours| ours == heartbeat.cluster),
             "there is one cluster: {ours:?}, and {heartbeat:?}"
         );
-        env.observer.heard(self.now(env), (self.process.id, back.to), heartbeat.instance);
+        env.observer.heard(self.now(env), (self.process.id, back.to), &heartbeat);
         let fate = self.step(env, Input::Heartbeat(heartbeat), cause);
         if fate == Fate::Alive {
             env.answer(&self.process, back, Message::HeartbeatReply(self.core.heartbeat_reply()));
@@ -257,7 +260,12 @@ impl CoordinatorNode {
             Effect::PollWatermarks { to, poll } => self.poll(env, to, poll),
             Effect::Prepare { to, message } => self.prepare(env, to, message),
             Effect::Accept { to, message } => {
-                env.observer.allows_trimming(self.now(env), self.process.id, message.trim_below);
+                let epoch = self.core.status(self.now(env)).epoch;
+                env.observer.allows_trimming(
+                    self.now(env),
+                    (self.process.id, epoch),
+                    message.trim_below,
+                );
                 self.lines[to.0].outbox.push(message, &BTreeMap::new());
             }
             Effect::Arm { timer, after, jitter } => {
@@ -285,6 +293,12 @@ impl CoordinatorNode {
                 if env.trace.is_text_kept() {
                     env.trace.line(env.queue.now(), format_args!("{} {change:?}", self.process.id));
                 }
+            }
+            Effect::VotesLost(why) => {
+                panic!(
+                    "invariant: no acceptor of a quorum forgets, and {} says {why}",
+                    self.process.id
+                )
             }
             Effect::ViewProposed { slot, view } => {
                 if env.trace.is_text_kept() {

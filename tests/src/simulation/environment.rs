@@ -57,7 +57,7 @@ impl Environment {
             size(topology.clients),
         );
         network.set_weather(plan.weather);
-        let observer = Observer::new(topology);
+        let observer = Observer::new(topology, &plan.tuning);
         Self {
             queue: Queue::new(),
             network,

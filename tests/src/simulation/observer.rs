@@ -24,7 +24,7 @@
 //! | time never goes back | `invariant_time_never_goes_back` |
 //! | equal slots, equal hashes, equal states | `…_executed_alike`, `…_is_a_state`, `…_states_are_equal` |
 //! | in slot order, each once | `invariant_slots_follow_each_other` |
-//! | trimmed only when durable twice, on disks that are not known to be lost | `…_trimmed_is_durable_twice`, `…_no_lost_disk_counts` |
+//! | trimmed only when durable on all of the view, past a bound on a majority and on two, on disks that are not known to be lost | `…_trimmed_is_durable_enough`, `…_trimmed_was_allowed` |
 //! | a linearizable read sees what was chosen before it | `invariant_a_read_sees_what_was_chosen` |
 
 mod acceptors;
@@ -52,7 +52,7 @@ pub use votes::Votes;
 
 use super::database::Database;
 use super::node::NodeId;
-use super::plan::Topology;
+use super::plan::{Topology, Tuning};
 use super::reach::{Reach, Reached};
 
 /// The one who sees everything.
@@ -73,6 +73,11 @@ pub struct Observer {
     listening_since: BTreeMap<NodeId, Duration>,
     /// Leaders were right to let all below be trimmed.
     trim_below: Slot,
+    /// What leaders are told of when not to wait.
+    trim_behind: Duration,
+    gone_after: Duration,
+    /// Whether acceptors have so much room that nobody need hurry.
+    is_roomy: bool,
 }
 
 /// What is known of a replica.
@@ -84,6 +89,8 @@ struct ReplicaSeen {
     durable_below: Slot,
     /// … or had until it lost its disk: that loss is what the second copy is for.
     ever_durable_below: Slot,
+    /// It will not come back.
+    is_given_up: bool,
     /// The lives since that loss: whoever heard of one of them last must not count on the
     /// lost disk.
     lives_since: BTreeSet<Instance>,
@@ -92,12 +99,13 @@ struct ReplicaSeen {
 impl Observer {
     /// Nothing seen yet.
     #[must_use]
-    pub fn new(topology: &Topology) -> Self {
+    pub fn new(topology: &Topology, tuning: &Tuning) -> Self {
         let unseen = ReplicaSeen {
             instance: Instance(0),
             executed_below: Slot(0),
             durable_below: Slot(0),
             ever_durable_below: Slot(0),
+            is_given_up: false,
             lives_since: BTreeSet::new(),
         };
         Self {
@@ -112,6 +120,9 @@ impl Observer {
             heard: BTreeMap::new(),
             listening_since: BTreeMap::new(),
             trim_below: Slot(0),
+            trim_behind: tuning.trim_behind,
+            gone_after: tuning.gone_after,
+            is_roomy: tuning.vote_bytes > 1 << 20,
         }
     }
 
@@ -154,20 +165,17 @@ impl Observer {
             self.acceptors.persisted(acceptor, record, &mut self.votes);
             if let Record::Trimmed { below, .. } = record {
                 reach.hit(Reached::Trimmed);
-                self.invariant_trimmed_is_durable_twice(*below);
+                self.invariant_trimmed_was_allowed(*below);
             }
             self.golden.advance(&self.votes, reach);
         }
     }
 
-    fn invariant_trimmed_is_durable_twice(&self, below: Slot) {
-        let holders =
-            self.replicas.iter().filter(|replica| replica.ever_durable_below >= below).count();
-        let needed = self.golden.copies_needed(below);
+    fn invariant_trimmed_was_allowed(&self, below: Slot) {
         assert!(
-            holders >= needed,
-            "invariant: what is trimmed is durable on two replicas: {below} is on {holders} of {needed} ({:?})",
-            self.replicas
+            below <= self.trim_below,
+            "invariant: trimmed is what a leader was right to allow: {below}, above {}",
+            self.trim_below
         );
     }
 
@@ -265,6 +273,13 @@ impl Observer {
     /// Somebody heard that a mutation was not executed and never will be.
     pub fn not_applied(&mut self, operation: OperationId) {
         self.golden.not_applied(operation);
+    }
+
+    /// A replica will not come back.
+    pub fn given_up(&mut self, node: NodeId) {
+        if matches!(node, NodeId::Replica(_)) {
+            self.replica_mut(node).is_given_up = true;
+        }
     }
 
     fn replica(&self, node: NodeId) -> &ReplicaSeen {

@@ -78,6 +78,10 @@ pub struct Tuning {
     pub commit: (Duration, Duration),
     /// Between two checkpoints of a replica.
     pub checkpoint: Duration,
+    /// How far behind the slowest replica may be until trimming waits no longer for it.
+    pub trim_behind: Duration,
+    /// After how much silence, or inability, a replica leaves the view.
+    pub gone_after: Duration,
 }
 
 /// A run.
@@ -99,6 +103,8 @@ pub struct Plan {
     pub faults: Vec<Fault>,
     /// Who stays dead when the others are healed.
     pub dead: Vec<NodeId>,
+    /// Whose disk stays full.
+    pub full: Option<NodeId>,
 }
 
 impl Plan {
@@ -114,14 +120,13 @@ impl Plan {
         };
         // In milliseconds, as a run's name has it.
         let length = Duration::from_millis(random.magnitude_of(4_000, 60_000));
-        let (unlucky, mut dead) = draw_losses(&mut random, &topology);
+        let (unlucky, dead) = draw_losses(&mut random, &topology);
         let weather = draw_weather(&mut random);
         let (mut tuning, workload) = (draw_tuning(&mut random), draw_workload(&mut random));
-        if topology.replicas == 2 && tuning.vote_bytes < DEFAULT_VOTE_BYTES {
-            // With one replica gone nothing is durable twice, so nothing is trimmed, and
-            // the acceptors fill up for good.
-            dead.retain(|node| !matches!(node, NodeId::Replica(_)));
-        }
+        let replicas = topology.replicas();
+        let able: Vec<NodeId> =
+            replicas.into_iter().filter(|replica| !dead.contains(replica)).collect();
+        let full = (able.len() > 1 && random.chance(MILLION / 6)).then(|| *random.pick(&able));
         let faults = faults::draw(&mut random, &topology, length, &unlucky);
         if faults
             .iter()
@@ -130,7 +135,7 @@ impl Plan {
             // What these make late would be given up as lost.
             tuning.patience = LONG_PATIENCE;
         }
-        Self { seed, topology, tuning, workload, weather, length, faults, dead }
+        Self { seed, topology, tuning, workload, weather, length, faults, dead, full }
     }
 }
 
@@ -141,7 +146,7 @@ const LONG_PATIENCE: u32 = 5;
 const DEFAULT_VOTE_BYTES: usize = 512 << 20;
 
 /// Whose disks may be lost, and who stays dead at the end. Together they leave a majority
-/// of the acceptors and all replicas but one: what acceptors trimmed is on two replicas.
+/// of the acceptors and a replica. One with the only copy of what was trimmed is spared.
 fn draw_losses(random: &mut Random, topology: &Topology) -> (Vec<NodeId>, Vec<NodeId>) {
     let (mut acceptors, mut replicas) = (topology.acceptors(), topology.replicas());
     random.shuffle(&mut acceptors);
@@ -152,7 +157,7 @@ fn draw_losses(random: &mut Random, topology: &Topology) -> (Vec<NodeId>, Vec<No
         if random.chance(MILLION / 4) { acceptors[..faulty].to_vec() } else { Vec::new() };
     if replicas.len() > 1 {
         match random.below(4) {
-            0 => dead.push(replicas[0]),
+            0 => dead.extend(&replicas[..1 + random.index(2.min(replicas.len() - 1))]),
             1 => lost.push(replicas[0]),
             _ => {}
         }
@@ -214,6 +219,13 @@ fn draw_tuning(random: &mut Random) -> Tuning {
         sync: (Duration::from_micros(100), random.magnitude(Duration::from_micros(200), ms(20))),
         commit: (Duration::from_micros(50), random.magnitude(Duration::from_micros(100), ms(20))),
         checkpoint: random.magnitude(ms(50), ms(5_000)),
+        trim_behind: ms(*random.pick(&[2_000, 60_000])),
+        gone_after: if vote_bytes < DEFAULT_VOTE_BYTES {
+            // Acceptors fill up within seconds.
+            ms(3_000)
+        } else {
+            ms(*random.pick(&[3_000, 120_000]))
+        },
     }
 }
 
@@ -233,8 +245,11 @@ fn draw_workload(random: &mut Random) -> Workload {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, topology, tuning, workload, weather, length, faults, dead } = self;
-        writeln!(f, "seed {seed}, faults until {length:?}; then these stay dead: {dead:?}")?;
+        let Self { seed, topology, tuning, workload, weather, length, faults, dead, full } = self;
+        writeln!(
+            f,
+            "seed {seed}, faults until {length:?}; then these stay dead: {dead:?}, and full: {full:?}"
+        )?;
         writeln!(f, "{topology:?}\n{tuning:?}\n{workload:?}\n{weather:?}")?;
         for (number, Fault { at, kind }) in faults.iter().enumerate() {
             writeln!(f, "fault {number} at {at:?}: {kind:?}")?;

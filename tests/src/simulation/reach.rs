@@ -155,6 +155,8 @@ reached! {
     Trimmed => "an acceptor trimmed votes",
     /// A new view was executed.
     ViewChanged => "another replica became primary",
+    /// A replica was silent, or unable, for long.
+    ReplicaLeft => "a replica left the view",
     /// A view came late.
     VoidView => "a view was void",
     /// A batch of a deposed primary was chosen.

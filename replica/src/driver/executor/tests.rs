@@ -101,11 +101,13 @@ async fn a_lock_of_another_process_is_waited_for() {
     sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
     let mut rig = start(dir, store);
     rig.jobs.send(noop(0)).await.unwrap();
+    assert_eq!(rig.next().await, Input::Storage(Storage::Locked));
     assert!(
         timeout(Duration::from_secs(1), rig.inputs.recv()).await.is_err(),
         "nothing is executed meanwhile"
     );
     other.close().await.unwrap();
+    assert_eq!(rig.next().await, Input::Storage(Storage::Writable));
     assert_eq!(rig.executed_below().await, Slot(1));
 }
 

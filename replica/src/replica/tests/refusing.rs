@@ -148,5 +148,6 @@ fn a_full_disk_refuses_what_a_new_epoch_would_propose_anew() {
         refused(1, NotApplied::StorageFull),
         Effect::RoleChanged { role: Role::Primary, view: view(2, 1) },
     ];
-    assert_eq!(effects, [&settled[..], &rig.heartbeats(Some(view(2, 1)), 2, None)].concat());
+    let told = rig.heartbeats_with(Storage::Full, Some(view(2, 1)), 2, None);
+    assert_eq!(effects, [&settled[..], &told].concat(), "coordinators hear of it, too");
 }

@@ -30,9 +30,6 @@ pub struct Golden {
     /// Every view that counted, and where it was chosen.
     views: BTreeMap<Epoch, (Slot, View)>,
     due: Due,
-    /// What was executed while there was but one replica in the view; all, while there is
-    /// no more than one.
-    alone_below: Slot,
 }
 
 impl Golden {
@@ -47,7 +44,6 @@ impl Golden {
             writes: Vec::new(),
             views: BTreeMap::new(),
             due: Due::default(),
-            alone_below: Slot(u64::MAX),
         }
     }
 
@@ -69,12 +65,16 @@ impl Golden {
         self.operations.get(&operation).map(|(slot, _)| *slot)
     }
 
-    /// On how many replicas everything below a slot must be durable before it is trimmed.
-    /// A leader that says so has a durable mark from a heartbeat, and with it a view at
-    /// least as new.
+    /// The view of an epoch that a replica has executed.
     #[must_use]
-    pub fn copies_needed(&self, below: Slot) -> usize {
-        if below <= self.alone_below { 1 } else { 2 }
+    pub fn view(&self, epoch: Epoch) -> Option<&View> {
+        self.views.get(&epoch).map(|(_, view)| view)
+    }
+
+    /// As if this view had been executed.
+    #[cfg(test)]
+    pub fn assume_view(&mut self, view: View) {
+        self.views.insert(view.epoch, (Slot(0), view));
     }
 
     /// Executes what is chosen.
@@ -120,17 +120,20 @@ impl Golden {
     }
 
     fn note_view(&mut self, slot: Slot, view: &View, reach: &mut Reach) {
-        if view.backups.is_empty() {
-            self.alone_below = Slot(u64::MAX);
-        } else if self.alone_below == Slot(u64::MAX) {
-            self.alone_below = slot;
-        }
         if self
             .views
             .last_key_value()
             .is_some_and(|(_, (_, before))| before.primary != view.primary)
         {
             reach.hit(Reached::ViewChanged);
+        }
+        let before = self.views.last_key_value().map(|(_, (_, before))| before);
+        let is_left = |before: &View| {
+            let mut members = std::iter::once(&before.primary).chain(&before.backups);
+            members.any(|name| !view.contains(name))
+        };
+        if before.is_some_and(is_left) {
+            reach.hit(Reached::ReplicaLeft);
         }
         self.views.insert(view.epoch, (slot, view.clone()));
     }

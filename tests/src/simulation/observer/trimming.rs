@@ -1,17 +1,18 @@
-//! Whether leaders count a disk that they must know to be lost.
+//! Whether leaders let acceptors trim only what is durable enough, by the disks themselves.
 //!
-//! What is trimmed must be durable twice, and the second copy is there because the first
-//! may be lost. A leader that has not heard of the loss rightly goes by what the replica
-//! said before it; one that has heard of the next life must go by that. Where there is
-//! but one replica one copy must do; but the replica that starts first is for a moment
-//! the only one, too, so a leader goes by that only once it has listened for long.
+//! What is trimmed must be durable on every replica of the view, as long as the slowest is
+//! within a bound; past it on a majority of them, and at least two. Those do not count that
+//! the leader has not heard from, or heard to be unable, for long. A disk that was lost
+//! counts for a leader only until it has heard of a life that began without it: one that
+//! has not rightly goes by what the replica said before.
 //!
 //! All times here are by the coordinator's own clock, since it started: what its clock
 //! skips it must notice.
 
 use std::time::Duration;
 
-use shared::ids::{Instance, Slot};
+use shared::ids::{Epoch, Instance, Slot};
+use shared::message::{Heartbeat, Storage, View};
 
 use super::{Observer, ReplicaSeen};
 use crate::simulation::node::NodeId;
@@ -24,16 +25,16 @@ pub(super) struct Heard {
     since: Duration,
     /// … until now.
     latest: Duration,
+    /// When its disk was last said to take more, and when it last said that it had
+    /// executed more.
+    writable_at: Duration,
+    executed_at: Duration,
+    executed_below: Slot,
 }
 
 /// For how long a coordinator may take the late word of an earlier life for the present
 /// one: until it has been silent for the time that a primary may be.
 const CONFUSION: Duration = Duration::from_millis(600);
-
-/// For how long a coordinator must have listened, and heard of one replica only, before
-/// it takes that for the only one: ten seconds, less what the late word of an earlier
-/// life may come after the last of the present one, which counts for nothing there.
-const LONG: Duration = Duration::from_secs(9);
 
 /// Whoever was away for longer must notice, by the slowest clock: what it has listened
 /// before counts for nothing.
@@ -52,13 +53,28 @@ impl Observer {
         &mut self,
         now: Duration,
         (coordinator, replica): (NodeId, NodeId),
-        instance: Instance,
+        heartbeat: &Heartbeat,
     ) {
         self.listening_since.entry(coordinator).or_insert(now);
-        let news = Heard { instance, since: now, latest: now };
+        let Heartbeat { instance, executed_below, storage, .. } = *heartbeat;
+        let news = Heard {
+            instance,
+            since: now,
+            latest: now,
+            writable_at: now,
+            executed_at: now,
+            executed_below,
+        };
         let heard = self.heard.entry((coordinator, replica)).or_insert(news);
         if heard.instance == instance {
             heard.latest = now;
+            if storage == Storage::Writable {
+                heard.writable_at = now;
+            }
+            if executed_below > heard.executed_below {
+                heard.executed_at = now;
+                heard.executed_below = executed_below;
+            }
         } else {
             *heard = news;
         }
@@ -71,113 +87,100 @@ impl Observer {
         }
     }
 
-    /// A leader lets acceptors trim. What one was right to allow stays allowed, whoever
-    /// says it again.
-    pub fn allows_trimming(&mut self, now: Duration, leader: NodeId, below: Slot) {
+    /// An acceptor's disk is full: to trim is urgent from now on.
+    pub fn acceptor_filled(&mut self) {
+        self.is_roomy = false;
+    }
+
+    /// A leader lets acceptors trim, by the view of an epoch that it has heard of. What one
+    /// was right to allow stays allowed, whoever says it again.
+    pub fn allows_trimming(
+        &mut self,
+        now: Duration,
+        (leader, epoch): (NodeId, Epoch),
+        below: Slot,
+    ) {
         if below > self.trim_below {
-            let needed = if self.may_count_on_one(now, leader) {
-                self.golden.copies_needed(below)
-            } else {
-                2
-            };
-            self.invariant_no_lost_disk_counts(leader, below, needed);
+            self.invariant_trimmed_is_durable_enough(now, (leader, epoch), below);
             self.trim_below = below;
         }
     }
 
-    /// Whether it has listened for long, and in all that time heard of one replica only.
-    fn may_count_on_one(&self, now: Duration, leader: NodeId) -> bool {
-        let is_long = |since: Duration| now.saturating_sub(since) >= LONG;
-        let of_leader = self.heard.iter().filter(|((coordinator, _), _)| *coordinator == leader);
-        let has_listened = self.listening_since.get(&leader).is_some_and(|since| is_long(*since));
-        has_listened && of_leader.filter(|(_, heard)| !is_long(heard.latest)).count() <= 1
-    }
-
-    /// Whether nobody else holds all that may be trimmed, and nobody else need: there was
-    /// but one replica when it was allowed.
+    /// Whether nobody else that is left holds all that may be trimmed.
     #[must_use]
     pub fn is_only_copy(&self, replica: NodeId) -> bool {
         let NodeId::Replica(number) = replica else { return false };
         let is_holder = |(other, seen): (usize, &ReplicaSeen)| {
-            other != usize::from(number) && seen.durable_below >= self.trim_below
+            other != usize::from(number)
+                && !seen.is_given_up
+                && seen.durable_below >= self.trim_below
         };
-        self.golden.copies_needed(self.trim_below) == 1
-            && !self.replicas.iter().enumerate().any(is_holder)
+        self.trim_below > Slot(0) && !self.replicas.iter().enumerate().any(is_holder)
     }
 
-    /// A lost disk counts for a leader only until it hears of a life that began without
-    /// it.
-    fn invariant_no_lost_disk_counts(&self, leader: NodeId, below: Slot, needed: usize) {
-        let is_held = |(number, seen): &(usize, &ReplicaSeen)| {
-            let replica = NodeId::Replica(u8::try_from(*number).expect("few replicas"));
-            let knows = self
-                .heard
-                .get(&(leader, replica))
-                .is_some_and(|heard| heard.is_sure() && seen.lives_since.contains(&heard.instance));
-            let durable_below = if knows { seen.durable_below } else { seen.ever_durable_below };
-            durable_below >= below
+    fn invariant_trimmed_is_durable_enough(
+        &self,
+        now: Duration,
+        (leader, epoch): (NodeId, Epoch),
+        below: Slot,
+    ) {
+        let Some(view) = self.golden.view(epoch) else {
+            panic!(
+                "invariant: {leader} lets all below {below} be trimmed in epoch {epoch} without a view"
+            )
         };
-        let holders = self.replicas.iter().enumerate().filter(is_held).count();
+        let holders = members(view).filter(|member| self.holds(leader, *member, below)).count();
+        let left = members(view).filter(|member| !self.may_be_gone(now, leader, *member)).count();
+        let needed = match left {
+            // A single copy must do only where acceptors fill up.
+            0 | 1 if self.is_roomy => 2,
+            0 | 1 => 1,
+            _ if self.must_wait_for_all(now, leader) => left,
+            _ => (left / 2 + 1).max(2),
+        };
         assert!(
             holders >= needed,
-            "invariant: no lost disk counts: {leader} lets all below {below} be trimmed, which {holders} of {needed} hold ({:?})",
+            "invariant: what is trimmed is durable enough: {leader} lets all below {below} be trimmed, which {holders} of {view:?} \
+             hold, and {needed} must ({:?})",
             self.replicas
         );
     }
+
+    /// Whether the leader has not listened for long enough to call any replica slow. (That
+    /// acceptors fill up is another reason, in the runs in which they do.)
+    fn must_wait_for_all(&self, now: Duration, leader: NodeId) -> bool {
+        let since = self.listening_since.get(&leader);
+        self.is_roomy && since.is_none_or(|since| now.saturating_sub(*since) < self.trim_behind)
+    }
+
+    /// Whether the leader may take a replica for gone.
+    fn may_be_gone(&self, now: Duration, leader: NodeId, replica: NodeId) -> bool {
+        let listening = self.listening_since.get(&leader).copied().unwrap_or(now);
+        let since = match self.heard.get(&(leader, replica)) {
+            Some(heard) => heard.latest.min(heard.writable_at).min(heard.executed_at),
+            None => listening,
+        };
+        now.saturating_sub(since.max(listening)) >= self.gone_after
+    }
+
+    /// Whether a replica holds all below durably, or did on a disk that was lost before
+    /// this leader could know.
+    fn holds(&self, leader: NodeId, replica: NodeId, below: Slot) -> bool {
+        let seen = self.replica(replica);
+        let knows = self
+            .heard
+            .get(&(leader, replica))
+            .is_some_and(|heard| heard.is_sure() && seen.lives_since.contains(&heard.instance));
+        (if knows { seen.durable_below } else { seen.ever_durable_below }) >= below
+    }
+}
+
+fn members(view: &View) -> impl Iterator<Item = NodeId> {
+    std::iter::once(&view.primary).chain(&view.backups).map(|name| {
+        let number: Option<u8> = name.as_str().rsplit('-').next().and_then(|n| n.parse().ok());
+        NodeId::Replica(number.expect("a replica's name ends with its number") - 1)
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::simulation::failure::watch;
-    use crate::simulation::plan::Topology;
-
-    const LEADER: NodeId = NodeId::Coordinator(0);
-    const FIRST: NodeId = NodeId::Replica(0);
-    const SECOND: NodeId = NodeId::Replica(1);
-
-    /// A leader has heard the first replica since it started, and the first replica has
-    /// all below 5.
-    fn hears_one() -> Observer {
-        let mut observer =
-            Observer::new(&Topology { acceptors: 3, coordinators: 1, replicas: 2, clients: 1 });
-        observer.durable(FIRST, Slot(5));
-        for at in 0..=20 {
-            observer.heard(Duration::from_secs(at), (LEADER, FIRST), Instance(1));
-        }
-        observer
-    }
-
-    fn may_trim(mut observer: Observer, at: u64) -> bool {
-        watch(|| observer.allows_trimming(Duration::from_secs(at), LEADER, Slot(5))).is_ok()
-    }
-
-    #[test]
-    fn one_copy_is_enough_for_who_listened_long_and_heard_of_one_replica_only() {
-        assert!(may_trim(hears_one(), 20));
-        assert!(!may_trim(hears_one(), 8), "another may be about to start");
-
-        let mut observer = hears_one();
-        observer.heard(Duration::from_secs(15), (LEADER, SECOND), Instance(2));
-        assert!(!may_trim(observer, 20), "there is another");
-
-        let mut observer = hears_one();
-        observer.was_away(Duration::from_secs(15), LEADER, Duration::from_millis(500));
-        assert!(may_trim(observer, 20), "it need not have noticed");
-
-        let mut observer = hears_one();
-        observer.was_away(Duration::from_secs(15), LEADER, Duration::from_secs(3));
-        assert!(!may_trim(observer, 20), "another may have spoken meanwhile");
-
-        let mut observer = hears_one();
-        observer.coordinator_stopped(LEADER);
-        assert!(!may_trim(observer, 20), "its next life has heard nothing");
-    }
-
-    #[test]
-    fn two_copies_are_enough_at_once() {
-        let mut observer = hears_one();
-        observer.durable(SECOND, Slot(5));
-        assert!(may_trim(observer, 1));
-    }
-}
+mod tests;

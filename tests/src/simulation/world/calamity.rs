@@ -214,7 +214,12 @@ impl World {
 
     pub(super) fn set_full(&mut self, node: NodeId, is_full: bool) {
         match node {
-            NodeId::Acceptor(number) => self.acceptors[usize::from(number)].disk.is_full = is_full,
+            NodeId::Acceptor(number) => {
+                self.acceptors[usize::from(number)].disk.is_full = is_full;
+                if is_full {
+                    self.env.observer.acceptor_filled();
+                }
+            }
             NodeId::Replica(number) => self.replicas[usize::from(number)].set_full(is_full),
             NodeId::Coordinator(_) | NodeId::Client(_) => unreachable!("{node} has no disk"),
         }

@@ -38,10 +38,11 @@ impl World {
             if is_given_up {
                 self.crash(node, Presence::Gone, Power::Fails);
                 self.process(node).stop(Presence::Gone);
+                self.env.observer.given_up(node);
                 continue;
             }
             if !matches!(node, NodeId::Coordinator(_)) {
-                self.set_full(node, false);
+                self.set_full(node, plan.full == Some(node));
                 self.set_slow(node, None);
             }
             self.change_clock(node, |clock| clock.set_rate(now, MILLION));
@@ -55,11 +56,10 @@ impl World {
             self.wake(node);
             self.hurry(node);
         }
-        let remaining = self
-            .replicas
-            .iter()
-            .map(|replica| &replica.process)
-            .filter(|process| process.presence != Presence::Gone);
+        let remaining =
+            self.replicas.iter().map(|replica| &replica.process).filter(|process| {
+                process.presence != Presence::Gone && plan.full != Some(process.id)
+            });
         let replicas: Vec<NodeId> = remaining.map(|process| process.id).collect();
         for client in &mut self.clients {
             client.heal(&mut self.env, &replicas);
@@ -90,14 +90,14 @@ impl World {
     #[must_use]
     pub fn replicas_agree(&self) -> bool {
         let end = self.env.observer.chosen_end();
-        self.live_replicas().all(|replica| replica.database.state().meta().executed_below == end)
+        self.able_replicas().all(|replica| replica.database.state().meta().executed_below == end)
     }
 
     /// Whether no live replica has a request left, not even one from before all was
     /// healed whose client has long given up.
     #[must_use]
     pub fn nobody_waits(&self) -> bool {
-        self.live_replicas().all(|replica| replica.held() == 0)
+        self.able_replicas().all(|replica| replica.held() == 0)
     }
 
     /// What holds things up, in words.
@@ -130,7 +130,7 @@ impl World {
     /// Panics unless all live replicas have the very state that the chosen log makes.
     pub fn invariant_states_are_equal(&self) {
         let digest = self.env.observer.golden().state().digest();
-        for replica in self.live_replicas() {
+        for replica in self.able_replicas() {
             let state = replica.database.state();
             assert_eq!(
                 state.digest(),
@@ -171,6 +171,11 @@ impl World {
     #[must_use]
     pub fn chosen_end(&self) -> Slot {
         self.env.observer.chosen_end()
+    }
+
+    /// Those that must come up to date: a disk that stays full takes nothing more.
+    fn able_replicas(&self) -> impl Iterator<Item = &ReplicaNode> {
+        self.live_replicas().filter(|replica| self.env.plan.full != Some(replica.process.id))
     }
 
     fn live_replicas(&self) -> impl Iterator<Item = &ReplicaNode> {

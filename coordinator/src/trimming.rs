@@ -1,0 +1,101 @@
+//! How far acceptors may trim: below what every replica of the view holds durably.
+//!
+//! Replicas keep the whole log and acceptors only its end, so whatever is trimmed is as
+//! safe as the disks of the replicas that have it. All of the view must have it, as long
+//! as the slowest is within a bound of bytes and of time; past the bound a majority of
+//! them, and at least two. Those that are gone are not waited for. Where one is left, its
+//! copy would be the only one: then acceptors trim only when they would soon refuse
+//! everything else.
+//!
+//! Bytes are not counted slot by slot: what acceptors keep is just what lies above the
+//! slowest replica's mark, so the bytes of their votes say how far that one is behind.
+
+use std::time::Duration;
+
+use shared::ids::{Name, Slot};
+use shared::message::View;
+
+use crate::config::Config;
+use crate::replicas::Replicas;
+
+/// How full the acceptors are that a quorum cannot do without.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fill {
+    /// Bytes of their untrimmed votes.
+    pub(crate) bytes: u64,
+    /// The share of what they may keep, in thousandths.
+    pub(crate) per_mille: u64,
+}
+
+/// From here on it is said who holds trimming up.
+const WARNED_FROM_PER_MILLE: u64 = 500;
+
+/// From here on a single copy must do.
+const SINGLE_COPY_FROM_PER_MILLE: u64 = 750;
+
+/// What acceptors may trim now, if anything is known; and sets the replicas their goals.
+pub(crate) fn trim_below(
+    config: &Config,
+    now: Duration,
+    replicas: &mut Replicas,
+    fill: Fill,
+) -> Option<Slot> {
+    let members = remaining(config, now, replicas, replicas.view()?);
+    let durable_of = |name: &Name| replicas.get(name).map_or(Slot(0), |heard| heard.durable_below);
+    let mut durable: Vec<Slot> = members.iter().map(durable_of).collect();
+    durable.sort_unstable_by(|one, other| other.cmp(one));
+    let enough = enough_copies(members.len());
+    let mark = *durable.get(enough.checked_sub(1)?)?;
+    replicas.set_goals(now, mark);
+    let is_in_time = |name: &Name| replicas.behind_for(now, name) <= config.trim_behind_time;
+    let within_bound = fill.bytes <= config.trim_behind_bytes && members.iter().all(is_in_time);
+    match members.len() {
+        1 if fill.per_mille < SINGLE_COPY_FROM_PER_MILLE => None,
+        _ if within_bound => durable.last().copied(),
+        _ => Some(mark),
+    }
+}
+
+/// How many replicas must have what is trimmed, of so many, past the bound: a majority,
+/// and at least two.
+fn enough_copies(members: usize) -> usize {
+    (members / 2 + 1).max(2).min(members)
+}
+
+/// The members of the view that trimming waits for.
+fn remaining(config: &Config, now: Duration, replicas: &Replicas, view: &View) -> Vec<Name> {
+    let members = std::iter::once(&view.primary).chain(&view.backups);
+    members.filter(|name| !replicas.is_gone(config, now, name)).cloned().collect()
+}
+
+/// Who holds trimming up, in words, once acceptors are half full.
+pub(crate) fn held_up_by(
+    config: &Config,
+    now: Duration,
+    replicas: &Replicas,
+    (fill, trim_below, chosen_below): (Fill, Slot, Slot),
+) -> Option<String> {
+    let view = replicas.view().filter(|_| fill.per_mille >= WARNED_FROM_PER_MILLE)?;
+    let members = remaining(config, now, replicas, view);
+    let durable_of = |name: &Name| replicas.get(name).map_or(Slot(0), |heard| heard.durable_below);
+    let slowest = members.iter().min_by_key(|name| durable_of(name))?;
+    let who = if members.len() == 1 {
+        format!("only {slowest} is left to hold what they keep, which it alone has durably")
+    } else {
+        let silent = replicas.silence(now, slowest);
+        let state = if silent >= config.primary_timeout {
+            format!("silent for {} s", silent.as_secs())
+        } else {
+            "heard from".to_owned()
+        };
+        format!("{slowest} ({state}) holds durably only what is below {}", durable_of(slowest))
+    };
+    Some(format!(
+        "the acceptors are {} % full of votes: {who}; trimmed is below {trim_below}, chosen below \
+         {chosen_below}",
+        fill.per_mille / 10
+    ))
+}
+
+#[cfg(test)]
+mod tests;
