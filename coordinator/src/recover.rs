@@ -62,6 +62,7 @@ impl Gathering {
             Ok(entries) => Ok(Some(ChosenReply::Entries {
                 entries: limits.first_of(entries),
                 chosen_below: *chosen_below,
+                previous: None,
             })),
             Err(_) if self.awaited > 0 => Ok(None),
             Err(RecoverError::Trimmed { oldest }) => Ok(Some(ChosenReply::Trimmed { oldest })),

@@ -26,10 +26,10 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-use crate::replica::Replica;
 use crate::replica::config::Config;
 use crate::replica::event::{Answer, Input, Refusal, RequestId};
 use crate::replica::status::{Identity, Missing, Recovered};
+use crate::replica::{Replica, WrongHistory};
 use crate::store::{Checkpointer, StoreError, Writer};
 use calls::Calls;
 use checkpoints::{Checkpoints, WalStatus};
@@ -66,6 +66,9 @@ pub(crate) enum DriverError {
         /// What a quorum of acceptors says.
         found: ClusterId,
     },
+    /// The state is not what the cluster goes on with.
+    #[error(transparent)]
+    WrongHistory(#[from] WrongHistory),
     /// The task that executes is gone, which is a defect.
     #[error("the task that executes ended")]
     ExecutorGone,

@@ -6,7 +6,7 @@
 
 pub mod command;
 
-pub mod chain;
+pub use shared::chain;
 pub mod format;
 pub mod working_set;
 

@@ -26,7 +26,7 @@
 //! replica that was away reads the log).
 //!
 //! The parts: `batching`, `learner`, `fetching`,
-//! `quorum_read`, `members`; below, `clients`, `network` and `execution` put
+//! `history`, `quorum_read`, `members`; below, `clients`, `network` and `execution` put
 //! them together.
 
 pub mod answer;
@@ -36,6 +36,7 @@ pub mod status;
 
 mod batching;
 mod fetching;
+mod history;
 mod learner;
 mod members;
 mod quorum_read;
@@ -51,7 +52,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shared::ids::{ClusterId, Revision, Slot};
-use shared::message::View;
+use shared::message::{ChosenReply, View};
 
 pub use self::footprint::Footprint;
 use crate::machine::working_set::Meta;
@@ -59,6 +60,8 @@ use crate::replica::batching::Batching;
 use crate::replica::config::Config;
 use crate::replica::event::{Effect, Input, RequestId, Role, Storage, Timer};
 use crate::replica::fetching::Fetching;
+use crate::replica::history::History;
+pub use crate::replica::history::WrongHistory;
 use crate::replica::learner::Learner;
 use crate::replica::members::Members;
 use crate::replica::quorum_read::QuorumReads;
@@ -73,6 +76,9 @@ pub struct Replica {
     joined: Option<ClusterId>,
     /// The cluster of the acceptors, once a quorum has said so in this life.
     cluster: Option<ClusterId>,
+    /// Since when it is known.
+    cluster_since: Duration,
+    history: History,
     meta: Meta,
     durable_below: Slot,
     storage: Storage,
@@ -98,13 +104,15 @@ impl Replica {
         Self {
             members: Members::new(identity.name.clone(), config.leader_expiry),
             batching: Batching::new(&config),
-            learner: Learner::new(&config, recovered.meta.executed_below),
+            learner: Learner::new(&config, recovered.meta.executed_below, recovered.meta.hash),
             fetching: Fetching::new(),
-            reads: QuorumReads::new(&config),
+            reads: QuorumReads::new(&config, recovered.meta.executed_below),
             revision_waits: BTreeSet::new(),
             propose_timer: Armed::No,
             joined: recovered.cluster,
             cluster: None,
+            cluster_since: Duration::ZERO,
+            history: History::of(recovered.meta.executed_below),
             meta: recovered.meta,
             durable_below: recovered.durable_below,
             storage: Storage::Writable,
@@ -176,6 +184,7 @@ impl Replica {
                     jitter: Duration::ZERO,
                 });
                 self.fetching.expire(now, self.config.fetch_timeout);
+                self.settle_history(now, effects);
                 self.send_heartbeats(now, effects);
             }
             Timer::Probe => self.reads.fired(now, effects),
@@ -195,9 +204,23 @@ impl Replica {
     }
 
     /// A piece of the learned log from a slot on, for a peer: `GET /v1/replication/log`.
+    /// While it may be of another history, a peer gets nothing but the hash of what it
+    /// has already.
     #[must_use]
     pub fn log_from(&self, from: Slot, max_entries: usize, max_bytes: usize) -> LogPage {
-        self.learner.log_from(from, max_entries, max_bytes)
+        match (self.cluster, self.history) {
+            (None, _) => LogPage::Nothing(ChosenReply::Unavailable),
+            (Some(_), History::Unconfirmed) => {
+                let (chosen_below, previous) =
+                    (self.learner.chosen_below(), self.learner.prefix(from));
+                if previous.is_none() && from < self.learner.learned_below() {
+                    return LogPage::OnlyHash { chosen_below };
+                }
+                let entries = Vec::new();
+                LogPage::Nothing(ChosenReply::Entries { entries, chosen_below, previous })
+            }
+            (Some(_), History::Confirmed) => self.learner.log_from(from, max_entries, max_bytes),
+        }
     }
 
     /// What it knows of itself and of the others.
@@ -245,7 +268,9 @@ impl Replica {
         self.learner.invariant_learned_is_contiguous();
         self.learner.invariant_executed_is_what_meta_says(self.meta.executed_below);
         self.reads.invariant_a_read_uses_a_later_probe();
-        self.reads.invariant_reads_wait_for_later_slots(self.meta.executed_below);
+        if self.history == History::Confirmed {
+            self.reads.invariant_reads_wait_for_later_slots(self.meta.executed_below);
+        }
     }
 
     fn invariant_only_a_primary_has_mutations(&self) {

@@ -105,9 +105,12 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
 
 /// Tells what starting again will not help from what it may.
 fn ended(error: DriverError) -> anyhow::Error {
-    if let DriverError::Store(StoreError::Format(error)) = error {
-        Misconfigured(error.to_string()).into()
-    } else {
-        error.into()
+    match error {
+        DriverError::Store(StoreError::Format(_)) | DriverError::WrongHistory(_) => {
+            Misconfigured(error.to_string()).into()
+        }
+        DriverError::Store(_) | DriverError::WrongCluster { .. } | DriverError::ExecutorGone => {
+            error.into()
+        }
     }
 }

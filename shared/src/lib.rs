@@ -8,6 +8,7 @@
 //! HTTP), [`health`] and [`status`], [`telemetry`], [`random`].
 
 pub mod bounded;
+pub mod chain;
 pub mod ids;
 pub mod message;
 

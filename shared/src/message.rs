@@ -37,6 +37,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::bounded;
+use crate::chain::ChainHash;
 use crate::ids::{
     AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Draw, Epoch, Generation, Instance,
     LogFormat, Name, Slot,
@@ -602,6 +603,8 @@ pub struct Heartbeat {
     pub view: Option<View>,
     /// Every slot below is executed here.
     pub executed_below: Slot,
+    /// The hash of the log below that slot: replicas of one history have the same.
+    pub hash: ChainHash,
     /// Every slot below is executed here and fsynced.
     pub durable_below: Slot,
     /// The highest format of the log that this replica can read.
@@ -663,6 +666,16 @@ pub struct ChosenEntry {
     pub value: EncodedValue,
 }
 
+/// All of a log below a slot: two replicas of one history have the same hash there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogPrefix {
+    /// The first slot that is not in it.
+    pub below: Slot,
+    /// The hash of the slot before that one.
+    pub hash: ChainHash,
+}
+
 /// A piece of the chosen log, or where to look for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -674,6 +687,8 @@ pub enum ChosenReply {
         entries: Vec<ChosenEntry>,
         /// Every slot below is chosen, as far as the sender knows.
         chosen_below: Slot,
+        /// The sender's log below the slot asked for, where it is a replica and has it.
+        previous: Option<LogPrefix>,
     },
     /// The sender no longer has the slot asked for; its oldest is named.
     Trimmed {

@@ -4,15 +4,16 @@
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use shared::chain::ChainHash;
 use shared::ids::{
     AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Draw, Epoch, Generation, Instance,
     LogFormat, Name, Slot,
 };
 use shared::message::{
     Accept, AcceptReply, Accepted, Announced, Batch, ChosenEntry, ChosenReply, Directory,
-    DirectoryEntry, Full, Heartbeat, HeartbeatReply, Marks, Member, Nack, NameConflict, Phase,
-    Prepare, PrepareReply, Promise, Proposal, ProposalReply, Roster, Service, SlotValue, Storage,
-    Stranger, Value, View, Vote, VoteRoom, VotesPage, Watermarks,
+    DirectoryEntry, Full, Heartbeat, HeartbeatReply, LogPrefix, Marks, Member, Nack, NameConflict,
+    Phase, Prepare, PrepareReply, Promise, Proposal, ProposalReply, Roster, Service, SlotValue,
+    Storage, Stranger, Value, View, Vote, VoteRoom, VotesPage, Watermarks,
 };
 use shared::wire::Encoding;
 
@@ -136,6 +137,7 @@ fn the_messages_of_coordinators_and_replicas() {
         url: "http://a:1".into(),
         view: Some(view()),
         executed_below: Slot(2),
+        hash: ChainHash([7; 32]),
         durable_below: Slot(1),
         highest_format: LogFormat(2),
         storage: Storage::Full,
@@ -150,7 +152,11 @@ fn the_messages_of_coordinators_and_replicas() {
     }));
     let entries = vec![ChosenEntry { slot: Slot(0), ballot: BALLOT, value }];
     both([
-        ChosenReply::Entries { entries, chosen_below: Slot(1) },
+        ChosenReply::Entries {
+            entries,
+            chosen_below: Slot(1),
+            previous: Some(LogPrefix { below: Slot(0), hash: ChainHash([7; 32]) }),
+        },
         ChosenReply::Trimmed { oldest: Slot(5) },
         ChosenReply::Unavailable,
     ]);

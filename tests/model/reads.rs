@@ -145,8 +145,11 @@ impl Model for QuorumReads {
             Action::Learn => {
                 let slot = state.reader.core.status(Duration::ZERO).learned_below;
                 let entry = ChosenEntry { slot, ballot: BALLOT, value: Value::Noop.encode() };
-                let reply =
-                    Ok(ChosenReply::Entries { entries: vec![entry], chosen_below: slot.next() });
+                let reply = Ok(ChosenReply::Entries {
+                    entries: vec![entry],
+                    chosen_below: slot.next(),
+                    previous: None,
+                });
                 let learned = Input::Fetched { fetch: FetchId(0), reply };
                 self.step(&mut state, join(5, slot.0), |reader, released| {
                     reader.take(learned, released)

@@ -10,6 +10,7 @@ mod folder_gone;
 mod kill_each_role;
 mod no_quorum;
 mod one_name;
+mod put_back;
 mod traces;
 mod tree;
 mod up;

@@ -6,4 +6,5 @@
 
 mod determinism;
 mod minimising;
+mod put_back;
 mod seeds;

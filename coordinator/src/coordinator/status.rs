@@ -160,7 +160,9 @@ impl Coordinator {
         };
         let (window, chosen_below) = (leader.phase2.window(), leader.phase2.chosen_below());
         match window.page(from, limits) {
-            Some(entries) => ChosenLookup::Here(ChosenReply::Entries { entries, chosen_below }),
+            Some(entries) => {
+                ChosenLookup::Here(ChosenReply::Entries { entries, chosen_below, previous: None })
+            }
             None if from < self.trimmed_below => {
                 ChosenLookup::Here(ChosenReply::Trimmed { oldest: self.trimmed_below })
             }

@@ -1,3 +1,4 @@
+use shared::chain::ChainHash;
 use shared::ids::ClusterId;
 use shared::message::Storage;
 
@@ -20,6 +21,7 @@ fn what_a_former_life_says_late_counts_for_nothing() {
                 url: String::new(),
                 view: None,
                 executed_below: Slot(durable_below),
+                hash: ChainHash::default(),
                 durable_below: Slot(durable_below),
                 highest_format: LogFormat::FIRST,
                 storage: Storage::Writable,
@@ -53,6 +55,7 @@ fn a_life_that_goes_on_speaking_outlasts_the_late_word_of_a_dead_one() {
             url,
             view: None,
             executed_below,
+            hash: ChainHash::default(),
             durable_below,
             highest_format: LogFormat::FIRST,
             storage: Storage::Writable,

@@ -3,6 +3,7 @@
 
 use coordinator::effect::{Effect, Input, RequestId, Timer};
 use proptest::prelude::*;
+use shared::chain::ChainHash;
 use shared::ids::{Instance, LogFormat, Slot};
 use shared::message::{
     AcceptReply, Accepted, Full, Heartbeat, Marks, Nack, Phase, PrepareReply, Promise,
@@ -155,6 +156,7 @@ impl Chaos {
                     url: String::new(),
                     view: None,
                     executed_below: Slot(executed),
+                    hash: ChainHash::default(),
                     durable_below: Slot(executed),
                     highest_format: LogFormat::FIRST,
                     storage: Storage::Writable,

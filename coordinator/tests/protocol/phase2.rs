@@ -324,7 +324,7 @@ fn a_leader_gives_out_what_was_chosen() {
         bench.accepted(1, mine, &[slot as u64]);
     }
     let page = |from, entries| {
-        let reply = ChosenReply::Entries { entries, chosen_below: Slot(2) };
+        let reply = ChosenReply::Entries { entries, chosen_below: Slot(2), previous: None };
         assert_eq!(bench.core.chosen(Slot(from), PAGE), ChosenLookup::Here(reply));
     };
     page(0, vec![entry(0, mine, "a"), entry(1, mine, "b")]);

@@ -119,7 +119,11 @@ fn pages_are_gathered_until_a_quorum_tells_the_first_slot_or_nobody_is_left_to_a
     let whole = |index| Some(page(index, vec![vote(0, 1, "a"), vote(1, 1, "b")]));
     let mut told = gathering(0);
     assert_eq!(told.take(whole(0)), Ok(None));
-    let head = ChosenReply::Entries { entries: vec![entry(0, 1, "a")], chosen_below: Slot(7) };
+    let head = ChosenReply::Entries {
+        entries: vec![entry(0, 1, "a")],
+        chosen_below: Slot(7),
+        previous: None,
+    };
     assert_eq!(told.take(whole(1)), Ok(Some(head)), "as much as an answer holds");
     let mut untold = gathering(0);
     assert_eq!((untold.take(None), untold.take(whole(1))), (Ok(None), Ok(None)));

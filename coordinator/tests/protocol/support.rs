@@ -9,6 +9,7 @@ use coordinator::coordinator::Coordinator;
 use coordinator::effect::{
     AcceptorIndex, Effect, Input, PhaseChange, PollNumber, Reason, RequestId, Timer,
 };
+use shared::chain::ChainHash;
 use shared::ids::{
     AcceptorId, Ballot, BatchNumber, CoordinatorId, Draw, Epoch, Instance, LogFormat, Name, Slot,
 };
@@ -277,6 +278,7 @@ pub(crate) fn heartbeat(replica: u64, view: Option<View>) -> Heartbeat {
         url: format!("http://replica-{replica}"),
         view,
         executed_below: Slot(0),
+        hash: ChainHash::default(),
         durable_below: Slot(0),
         highest_format: LogFormat::FIRST,
         storage: Storage::Writable,

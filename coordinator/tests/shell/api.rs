@@ -1,6 +1,7 @@
 //! What the service answers to people, probes and nonsense.
 
 use coordinator::Args;
+use shared::chain::ChainHash;
 use shared::ids::{ClusterId, Instance, LogFormat, Slot};
 use shared::message::{Heartbeat, HeartbeatReply, Phase, Storage};
 
@@ -14,6 +15,7 @@ fn heartbeat(cluster: ClusterId) -> Heartbeat {
         url: "http://127.0.0.1:1".to_owned(),
         view: None,
         executed_below: Slot(0),
+        hash: ChainHash::default(),
         durable_below: Slot(0),
         highest_format: LogFormat::FIRST,
         storage: Storage::Writable,

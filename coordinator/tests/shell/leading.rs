@@ -39,7 +39,7 @@ async fn a_proposal_is_answered_when_it_is_chosen_and_can_be_fetched() {
         values(fetch(&coordinator, 0, Duration::ZERO).await),
         [(0, "a".to_owned()), (1, "b".to_owned())]
     );
-    let none = ChosenReply::Entries { entries: Vec::new(), chosen_below: Slot(2) };
+    let none = ChosenReply::Entries { entries: Vec::new(), chosen_below: Slot(2), previous: None };
     assert_eq!(fetch(&coordinator, 2, Duration::ZERO).await, none);
 }
 

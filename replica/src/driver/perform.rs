@@ -73,6 +73,7 @@ impl Driver {
             Effect::WrongCluster { expected, found } => {
                 return Err(DriverError::WrongCluster { expected, found });
             }
+            Effect::WrongHistory(wrong) => return Err(wrong.into()),
             Effect::RoleChanged { role, view } => {
                 tracing::info!(role = role.as_str(), epoch = %view.epoch, primary = %view.primary, "the view changed");
                 self.batches.end_before(view.epoch);

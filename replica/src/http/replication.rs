@@ -6,8 +6,9 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
+use shared::chain::ChainHash;
 use shared::ids::Slot;
-use shared::message::{ChosenEntry, ChosenReply};
+use shared::message::{ChosenEntry, ChosenReply, LogPrefix};
 use shared::problem::Problem;
 use shared::wire::Reply;
 
@@ -16,7 +17,7 @@ use super::refused::Refused;
 use crate::driver::{LOG_PAGE_BYTES, LOG_PAGE_ENTRIES};
 use crate::http::request::query::Query;
 use crate::replica::status::LogPage;
-use crate::store::LogQuery;
+use crate::store::{LogQuery, LogRow};
 
 /// The longest wait for something new, in milliseconds.
 const MAX_WAIT_MS: u64 = 10_000;
@@ -48,7 +49,7 @@ async fn answer(app: &App, parts: &Parts) -> Result<ChosenReply, Refused> {
     )
     .await;
     let mut page = page(app, from).await?;
-    if let ChosenReply::Entries { entries, chosen_below: _ } = &mut page {
+    if let ChosenReply::Entries { entries, .. } = &mut page {
         entries.truncate(limit);
     }
     Ok(page)
@@ -57,14 +58,26 @@ async fn answer(app: &App, parts: &Parts) -> Result<ChosenReply, Refused> {
 async fn page(app: &App, from: Slot) -> Result<ChosenReply, Refused> {
     match app.driver.log_from(from).await.ok_or(Refused::Closed)? {
         LogPage::Ready(reply) | LogPage::Nothing(reply) => Ok(reply),
+        LogPage::OnlyHash { chosen_below } => {
+            let rows = app.reader.log(LogQuery { from, limit: 1, max_bytes: 0 }).await?.rows;
+            let (entries, previous) = (Vec::new(), prefix_of(&rows));
+            Ok(ChosenReply::Entries { entries, chosen_below, previous })
+        }
         LogPage::Stored { below: _, chosen_below } => {
             let query = LogQuery { from, limit: LOG_PAGE_ENTRIES, max_bytes: LOG_PAGE_BYTES };
             let rows = app.reader.log(query).await?.rows;
+            let previous = prefix_of(&rows);
             let entries = rows
                 .into_iter()
                 .map(|row| ChosenEntry { slot: row.slot, ballot: row.ballot, value: row.value })
                 .collect();
-            Ok(ChosenReply::Entries { entries, chosen_below })
+            Ok(ChosenReply::Entries { entries, chosen_below, previous })
         }
     }
+}
+
+/// The log below the first of these.
+fn prefix_of(rows: &[LogRow]) -> Option<LogPrefix> {
+    let first = rows.first()?;
+    Some(LogPrefix { below: first.slot, hash: ChainHash(first.previous_hash) })
 }

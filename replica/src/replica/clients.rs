@@ -11,6 +11,7 @@ use crate::replica::batching::{GivenUp, Mutation};
 use crate::replica::event::{
     Answer, Effect, LimitHit, NotApplied, Refusal, RequestId, Role, Stall, Storage,
 };
+use crate::replica::history::History;
 use crate::replica::quorum_read::Cancelled;
 
 impl Replica {
@@ -83,7 +84,10 @@ impl Replica {
     /// Releases whatever need not wait any more.
     pub(super) fn release(&mut self, effects: &mut Vec<Effect>) {
         let (executed_below, revision) = (self.meta.executed_below, self.meta.revision);
-        let mut ids = self.reads.release(executed_below);
+        let mut ids = match self.history {
+            History::Confirmed => self.reads.release(executed_below),
+            History::Unconfirmed => Vec::new(),
+        };
         while let Some(&(wanted, id)) = self.revision_waits.first() {
             if wanted > revision {
                 break;

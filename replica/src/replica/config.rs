@@ -62,6 +62,10 @@ pub struct Config {
     /// Before the sources are asked again after all failed, plus as much at random. 100
     /// ms.
     pub fetch_backoff: Duration,
+    /// How long a replica that starts with a log waits for another one to compare it
+    /// with, from when its cluster is known. 2 s: members announce themselves every
+    /// second; reads wait meanwhile where the others of the view are dead.
+    pub history_patience: Duration,
     /// A probe without a quorum is given up. 1 s.
     pub probe_timeout: Duration,
     /// Before a probe that failed is sent again, plus as much at random. 50 ms.
@@ -97,6 +101,7 @@ impl Default for Config {
             fetch_timeout: Duration::from_secs(3),
             fetch_stall: Duration::from_millis(200),
             fetch_backoff: Duration::from_millis(100),
+            history_patience: Duration::from_secs(2),
             probe_timeout: Duration::from_secs(1),
             probe_backoff: Duration::from_millis(50),
             probe_interval: Duration::from_secs(1),

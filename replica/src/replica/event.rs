@@ -16,6 +16,7 @@ use shared::message::{
 
 use crate::machine::command::{Command, TraceContext};
 use crate::machine::execute::ExecutionReport;
+use crate::replica::WrongHistory;
 pub use crate::replica::answer::{Answer, LimitHit, NotApplied, Refusal, Stall};
 pub use shared::message::Storage;
 
@@ -191,6 +192,9 @@ pub enum Effect {
         /// The cluster of the acceptors.
         found: ClusterId,
     },
+    /// The log here is not the history of the cluster: nothing can be done but to stop and
+    /// say so.
+    WrongHistory(WrongHistory),
     /// The view changed, or what this replica is in it: worth a line in the log.
     RoleChanged {
         /// What it is now.

@@ -33,6 +33,7 @@ impl Replica {
             self.settle(slot, effects);
         }
         self.meta = report.meta;
+        self.reads.executed(self.meta.executed_below);
         self.release(effects);
         if self.meta.epoch() > epoch_before
             && let Some(view) = self.meta.view.clone()

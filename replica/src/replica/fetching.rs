@@ -7,6 +7,7 @@
 //! it no longer has the slot, or when it gives nothing although slots are known to be
 //! chosen (a primary that was deposed doesn't know it).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shared::ids::{Ballot, Slot};
@@ -79,10 +80,16 @@ const QUICK_PAGE: Duration = Duration::from_millis(200);
 /// The most that a wait grows: 2 to the power of this.
 const MAX_DOUBLINGS: u32 = 4;
 
+/// The latest fetches whose answers may still come and be of use.
+const LATE_FETCHES: usize = 16;
+
 /// The fetches of one replica.
 #[derive(Clone, Debug)]
 pub(crate) struct Fetching {
     state: State,
+    /// Whom the latest fetches asked: what comes late is held against the hash of its
+    /// source, too.
+    asked: BTreeMap<FetchId, Source>,
     /// Which of the sources is next.
     cursor: usize,
     left_preferred_at: Duration,
@@ -103,6 +110,7 @@ impl Fetching {
     pub(crate) fn new() -> Self {
         Self {
             state: State::Idle,
+            asked: BTreeMap::new(),
             cursor: 0,
             left_preferred_at: Duration::ZERO,
             fetches: 0,
@@ -142,7 +150,16 @@ impl Fetching {
         self.fetches += 1;
         let id = FetchId(self.fetches);
         self.state = State::Waiting(Outstanding { id, at: now });
+        self.asked.insert(id, source.clone());
+        if self.asked.len() > LATE_FETCHES {
+            self.asked.pop_first();
+        }
         Next::Ask(id, source.clone())
+    }
+
+    /// Whom a fetch asked, if it was one of the latest.
+    pub(crate) fn source(&self, fetch: FetchId) -> Option<&Source> {
+        self.asked.get(&fetch)
     }
 
     /// A fetch came to an end. One that was given up before says nothing about the

@@ -12,6 +12,7 @@ use shared::ids::AcceptorId;
 
 use super::{Armed, Replica};
 use crate::machine::working_set::Meta;
+use crate::replica::history::History;
 
 /// The digests of a state. What concerns one acceptor is apart, so that states that
 /// differ only in which acceptor is which can be seen as one.
@@ -31,6 +32,8 @@ impl Replica {
             identity,
             joined,
             cluster,
+            cluster_since: _,
+            history,
             meta,
             durable_below,
             storage,
@@ -49,6 +52,7 @@ impl Replica {
         view.as_ref()
             .map(|view| (view.epoch, &view.primary, view.primary_instance, &view.backups))
             .hash(hasher);
+        (*history == History::Confirmed).hash(hasher);
         (*storage as u8, *propose_timer == Armed::Yes).hash(hasher);
         revision_waits.iter().for_each(|(revision, id)| (revision, id.0).hash(hasher));
         members.footprint(hasher);

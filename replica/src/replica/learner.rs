@@ -5,6 +5,9 @@
 //! peers only without a gap. The same slot may be learned twice, at different ballots,
 //! never with different values: that would be two decisions, and ends the process.
 //!
+//! The hash of the log below each slot is kept as long as the entries: pages for peers
+//! carry it, and what peers send is held against it.
+//!
 //! ```text
 //!   0 ─────────── executed_below ─── executing_below ─── learned_below ─── chosen_below
 //!     in the database    handed to the shell    in memory      known to exist      (a hole, and what was learned ahead of it)
@@ -14,8 +17,9 @@ mod footprint;
 
 use std::collections::BTreeMap;
 
+use shared::chain::ChainHash;
 use shared::ids::Slot;
-use shared::message::{ChosenEntry, ChosenReply};
+use shared::message::{ChosenEntry, ChosenReply, LogPrefix};
 
 use crate::replica::LogPage;
 use crate::replica::config::Config;
@@ -34,13 +38,16 @@ pub(crate) struct Learner {
     /// The newest executed entries, all learned ones after them, and those ahead of a
     /// hole.
     entries: BTreeMap<Slot, ChosenEntry>,
+    /// The hash of the log below each slot, from the oldest entry without a gap before
+    /// `learned_below` to `learned_below` itself.
+    hashes: BTreeMap<Slot, ChainHash>,
     bytes: usize,
     unexecuted: usize,
     unexecuted_bytes: usize,
 }
 
 impl Learner {
-    pub(crate) fn new(config: &Config, executed_below: Slot) -> Self {
+    pub(crate) fn new(config: &Config, executed_below: Slot, hash: ChainHash) -> Self {
         Self {
             entry_limit: config.learned_entries,
             byte_limit: config.learned_bytes,
@@ -51,6 +58,7 @@ impl Learner {
             learned_below: executed_below,
             chosen_below: executed_below,
             entries: BTreeMap::new(),
+            hashes: BTreeMap::from([(executed_below, hash)]),
             bytes: 0,
             unexecuted: 0,
             unexecuted_bytes: 0,
@@ -86,11 +94,27 @@ impl Learner {
         self.unexecuted += 1;
         self.unexecuted_bytes += entry.value.len();
         self.entries.insert(entry.slot, entry);
-        while self.entries.contains_key(&self.learned_below) {
+        while let Some(next) = self.entries.get(&self.learned_below) {
+            let hash = self.hashes[&self.learned_below].next(next.slot, &next.value);
             self.learned_below = self.learned_below.next();
+            self.hashes.insert(self.learned_below, hash);
         }
         self.note_chosen(self.learned_below);
         self.forget_executed();
+    }
+
+    /// How the log below a slot compares with what somebody else says of theirs.
+    pub(crate) fn compare(&self, theirs: LogPrefix) -> Comparison {
+        match self.hashes.get(&theirs.below) {
+            Some(own) if *own == theirs.hash => Comparison::Same,
+            Some(own) => Comparison::Differs { own: *own },
+            None => Comparison::Unknown,
+        }
+    }
+
+    /// The log below a slot, where its hash is still known.
+    pub(crate) fn prefix(&self, below: Slot) -> Option<LogPrefix> {
+        self.hashes.get(&below).map(|hash| LogPrefix { below, hash: *hash })
     }
 
     /// Whether more can be learned. The very slot that is due is always taken, lest those
@@ -161,16 +185,28 @@ impl Learner {
                 Some(first) if *first.key() < self.executed_below => {
                     self.bytes -= first.remove().value.len()
                 }
-                Some(_) | None => return,
+                Some(_) | None => break,
             }
+        }
+        let oldest = self.entries.keys().next().copied().unwrap_or(self.learned_below);
+        while self
+            .hashes
+            .first_key_value()
+            .is_some_and(|(below, _)| *below < oldest.min(self.learned_below))
+        {
+            self.hashes.pop_first();
         }
     }
 
     /// A piece of what is learned, for a peer: at least one entry where there is one.
     pub(crate) fn log_from(&self, from: Slot, max_entries: usize, max_bytes: usize) -> LogPage {
-        let chosen_below = self.chosen_below;
+        let (chosen_below, previous) = (self.chosen_below, self.prefix(from));
         if from >= self.learned_below {
-            return LogPage::Nothing(ChosenReply::Entries { entries: Vec::new(), chosen_below });
+            return LogPage::Nothing(ChosenReply::Entries {
+                entries: Vec::new(),
+                chosen_below,
+                previous,
+            });
         }
         if !self.entries.contains_key(&from) {
             return LogPage::Stored { below: self.executed_below, chosen_below };
@@ -186,7 +222,7 @@ impl Learner {
             bytes <= max_bytes || entry.slot == from
         };
         let entries = page.take_while(fits).cloned().collect();
-        LogPage::Ready(ChosenReply::Entries { entries, chosen_below })
+        LogPage::Ready(ChosenReply::Entries { entries, chosen_below, previous })
     }
 
     /// What is executed is what the meta data says.
@@ -210,7 +246,26 @@ impl Learner {
             "a slot below {} is missing",
             self.learned_below
         );
+        assert!(
+            self.hashes.contains_key(&self.learned_below),
+            "the hash of the log below {} is not known",
+            self.learned_below
+        );
     }
+}
+
+/// Two logs below the same slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Comparison {
+    /// They are the same log.
+    Same,
+    /// They are two histories.
+    Differs {
+        /// The hash of the log here.
+        own: ChainHash,
+    },
+    /// It is not known here any more, or not yet.
+    Unknown,
 }
 
 fn invariant_one_value_is_chosen(known: &ChosenEntry, learned: &ChosenEntry) {

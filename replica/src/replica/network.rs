@@ -2,17 +2,28 @@
 
 use std::time::Duration;
 
-use shared::ids::{BatchNumber, Epoch, Name};
+use shared::ids::{BatchNumber, Epoch, Name, Slot};
 use shared::message::{
-    ChosenEntry, ChosenReply, Heartbeat, HeartbeatReply, Member, Proposal, ProposalReply, Service,
-    Watermarks,
+    ChosenEntry, ChosenReply, Heartbeat, HeartbeatReply, LogPrefix, Member, Proposal,
+    ProposalReply, Service, Watermarks,
 };
 
 use super::{Armed, Replica};
+use crate::replica::WrongHistory;
 use crate::replica::batching::Made;
 use crate::replica::event::{Attempt, Effect, FetchId, NoAnswer, ProbeId, Role, SourceKind, Timer};
 use crate::replica::fetching::{After, Leader, Next, Progress, Source, Stalled};
+use crate::replica::history::{History, OthersInView};
+use crate::replica::learner::Comparison;
 use crate::replica::quorum_read::Late;
+
+/// What to do with what a source gave.
+enum Trust {
+    /// It continues the log here.
+    Learn,
+    /// It does not, or nobody knows.
+    Ignore,
+}
 
 impl Replica {
     pub(super) fn own_member(&self) -> Member {
@@ -125,7 +136,12 @@ impl Replica {
         }
         match self.fetching.next(now, &self.sources(now)) {
             Next::Ask(fetch, Source { kind, member }) => {
-                let wait_ms = u64::try_from(self.config.fetch_wait.as_millis()).unwrap_or(u64::MAX);
+                // Whose history it is, is to be known at once.
+                let wait = match self.history {
+                    History::Confirmed => self.config.fetch_wait,
+                    History::Unconfirmed => Duration::ZERO,
+                };
+                let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
                 effects.push(Effect::Fetch {
                     fetch,
                     kind,
@@ -165,7 +181,12 @@ impl Replica {
             .replicas()
             .filter(|member| Some(&member.name) != preferred.as_ref())
             .cloned();
-        primary.map(replica).into_iter().chain(leader).chain(others.map(replica)).collect()
+        let (primary, others) = (primary.map(replica).into_iter(), others.map(replica));
+        match self.history {
+            History::Confirmed => primary.chain(leader).chain(others).collect(),
+            // A coordinator can't tell one history from another.
+            History::Unconfirmed => primary.chain(others).collect(),
+        }
     }
 
     pub(super) fn fetched(
@@ -177,11 +198,16 @@ impl Replica {
     ) {
         let learned_before = self.learner.learned_below();
         match reply {
-            Ok(ChosenReply::Entries { entries, chosen_below }) => {
-                for entry in entries {
-                    self.learner.learn(entry);
+            Ok(ChosenReply::Entries { entries, chosen_below, previous }) => {
+                match self.compare(fetch, previous, effects) {
+                    Trust::Learn => {
+                        for entry in entries {
+                            self.learner.learn(entry);
+                        }
+                        self.learner.note_chosen(chosen_below);
+                    }
+                    Trust::Ignore => {}
                 }
-                self.learner.note_chosen(chosen_below);
             }
             Ok(ChosenReply::Trimmed { .. } | ChosenReply::Unavailable) | Err(NoAnswer) => {
                 self.fetching.ended(now, fetch, Progress::Failed);
@@ -190,7 +216,7 @@ impl Replica {
         }
         let progress = if self.learner.learned_below() > learned_before {
             Progress::Learned
-        } else if self.learner.is_behind() {
+        } else if self.learner.is_behind() || self.history == History::Unconfirmed {
             Progress::Failed
         } else {
             Progress::UpToDate
@@ -198,6 +224,59 @@ impl Replica {
         match self.fetching.ended(now, fetch, progress) {
             After::GoOn => {}
             After::BackOff => self.arm_fetch(effects),
+        }
+    }
+
+    /// Holds the log of whoever answered against the one here, before anything of it is
+    /// learned.
+    fn compare(
+        &mut self,
+        fetch: FetchId,
+        previous: Option<LogPrefix>,
+        effects: &mut Vec<Effect>,
+    ) -> Trust {
+        let source = self.fetching.source(fetch);
+        let Some(previous) = previous else {
+            let is_replica = source.is_some_and(|source| source.kind == SourceKind::Replica);
+            // A replica that has the slot says so, and a coordinator can't.
+            return match self.history {
+                History::Confirmed if !is_replica => Trust::Learn,
+                History::Confirmed | History::Unconfirmed => Trust::Ignore,
+            };
+        };
+        match (self.learner.compare(previous), source) {
+            (Comparison::Same, _) => {
+                self.confirm_history(effects);
+                Trust::Learn
+            }
+            (Comparison::Differs { own }, Some(source)) => {
+                let replica = source.member.name.clone();
+                if self.meta.view.as_ref().is_some_and(|view| view.contains(&replica)) {
+                    let LogPrefix { below, hash: theirs } = previous;
+                    let fork = WrongHistory::Fork { below, own, theirs, replica };
+                    effects.push(Effect::WrongHistory(fork));
+                }
+                Trust::Ignore
+            }
+            (Comparison::Differs { .. }, None) | (Comparison::Unknown, _) => Trust::Ignore,
+        }
+    }
+
+    /// Goes on without having compared histories, where nobody is left to compare with.
+    pub(super) fn settle_history(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        let others = OthersInView::of(self.meta.view.as_ref(), &self.identity);
+        let known_for = now.saturating_sub(self.cluster_since);
+        if self.cluster.is_some()
+            && self.history.is_settled_by(known_for, self.config.history_patience, others)
+        {
+            self.confirm_history(effects);
+        }
+    }
+
+    fn confirm_history(&mut self, effects: &mut Vec<Effect>) {
+        if self.history == History::Unconfirmed {
+            self.history = History::Confirmed;
+            self.release(effects);
         }
     }
 
@@ -217,10 +296,12 @@ impl Replica {
         reply: Result<Watermarks, NoAnswer>,
         effects: &mut Vec<Effect>,
     ) {
-        if let Ok(watermarks) = &reply
-            && self.reads.answer_late(now, probe, watermarks) == Late::Lowered
-        {
-            return self.release(effects);
+        if let Ok(watermarks) = &reply {
+            match self.reads.answer_late(now, probe, watermarks) {
+                Late::Lowered => return self.release(effects),
+                Late::VotesLost(lost) => return effects.push(Effect::WrongHistory(lost)),
+                Late::Unchanged => {}
+            }
         }
         let Some(verdict) = self.reads.answer(probe, reply, effects) else { return };
         let found = verdict.cluster;
@@ -236,8 +317,15 @@ impl Replica {
                 effects.push(Effect::Join { cluster: found });
             }
         }
+        if let Some(lost) = verdict.lost_votes(self.reads.executed_at_probe()) {
+            effects.push(Effect::WrongHistory(lost));
+            self.reads.back_off(effects);
+            return;
+        }
         if self.cluster.is_none() {
             self.cluster = Some(found);
+            self.cluster_since = now;
+            self.settle_history(now, effects);
             self.send_heartbeats(now, effects);
         }
         self.learner.note_chosen(verdict.chosen_below);
@@ -257,7 +345,12 @@ impl Replica {
             url: self.identity.url.clone(),
             view: self.meta.view.clone(),
             executed_below: self.meta.executed_below,
-            durable_below: self.durable_below,
+            hash: self.meta.hash,
+            // What may be of another history is no copy of this one.
+            durable_below: match self.history {
+                History::Confirmed => self.durable_below,
+                History::Unconfirmed => Slot(0),
+            },
             highest_format: self.config.highest_format,
             storage: self.storage,
             nudge_below: overdue.filter(|slot| *slot > self.learner.chosen_below()),

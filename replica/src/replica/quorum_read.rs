@@ -26,6 +26,7 @@ use std::time::Duration;
 use shared::ids::{AcceptorId, ClusterId, Slot};
 use shared::message::{Roster, Watermarks};
 
+use crate::replica::WrongHistory;
 use crate::replica::config::Config;
 use crate::replica::event::{Effect, NoAnswer, ProbeId, RequestId, Timer};
 
@@ -45,10 +46,21 @@ pub(crate) struct Verdict {
     pub(crate) trimmed_below: Slot,
 }
 
+impl Verdict {
+    /// Whether votes are lost for what was executed before the quorum was asked.
+    pub(crate) fn lost_votes(&self, executed_below: Slot) -> Option<WrongHistory> {
+        let voted_below = self.voted_below;
+        (voted_below < executed_below)
+            .then_some(WrongHistory::VotesLost { executed_below, voted_below })
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Probe {
     id: ProbeId,
     sent_at: Duration,
+    /// What was executed by then.
+    executed_below: Slot,
     readers: Readers,
     answers: BTreeMap<AcceptorId, Watermarks>,
     unanswered: usize,
@@ -59,6 +71,7 @@ struct Probe {
 struct Concluded {
     id: ProbeId,
     sent_at: Duration,
+    executed_below: Slot,
     answers: BTreeMap<AcceptorId, Watermarks>,
     verdict: Verdict,
 }
@@ -94,13 +107,14 @@ pub(crate) struct QuorumReads {
     waiting: BTreeMap<Slot, Waiting>,
     concluded: Option<Concluded>,
     probes_sent: u64,
+    executed_below: Slot,
     current_as_of: Option<Duration>,
     quorum_answers: bool,
     trimmed_below: Slot,
 }
 
 impl QuorumReads {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config, executed_below: Slot) -> Self {
         Self {
             acceptors: config.acceptors,
             timeout: config.probe_timeout,
@@ -111,9 +125,23 @@ impl QuorumReads {
             waiting: BTreeMap::new(),
             concluded: None,
             probes_sent: 0,
+            executed_below,
             current_as_of: None,
             quorum_answers: false,
             trimmed_below: Slot(0),
+        }
+    }
+
+    /// Every slot below is executed.
+    pub(crate) fn executed(&mut self, below: Slot) {
+        self.executed_below = below;
+    }
+
+    /// What was executed when the probe was sent that is in flight.
+    pub(crate) fn executed_at_probe(&self) -> Slot {
+        match &self.state {
+            State::InFlight(probe) => probe.executed_below,
+            State::Idle | State::BackingOff => Slot(0),
         }
     }
 
@@ -139,6 +167,7 @@ impl QuorumReads {
         self.state = State::InFlight(Probe {
             id,
             sent_at: now,
+            executed_below: self.executed_below,
             readers,
             answers: BTreeMap::new(),
             unanswered: 0,
@@ -207,14 +236,14 @@ impl QuorumReads {
         };
         self.quorum_answers = true;
         self.trimmed_below = self.trimmed_below.max(verdict.trimmed_below);
-        let Probe { id, sent_at, readers, answers, unanswered: _ } = probe;
+        let Probe { id, sent_at, executed_below, readers, answers, unanswered: _ } = probe;
         if !readers.is_empty() || self.waiting.len() < CURRENCY_WAITS {
             self.wait_for(now, verdict.voted_below, sent_at);
             if let Some(waiting) = self.waiting.get_mut(&verdict.voted_below) {
                 waiting.readers.extend(readers.into_keys());
             }
         }
-        self.concluded = Some(Concluded { id, sent_at, answers, verdict });
+        self.concluded = Some(Concluded { id, sent_at, executed_below, answers, verdict });
         if self.queued.is_empty() {
             effects.push(Effect::Arm {
                 timer: Timer::Probe,
@@ -259,6 +288,9 @@ impl QuorumReads {
             {
                 concluded.verdict = verdict;
                 let sent_at = concluded.sent_at;
+                if let Some(lost) = verdict.lost_votes(concluded.executed_below) {
+                    return Late::VotesLost(lost);
+                }
                 self.wait_for(now, verdict.voted_below, sent_at);
                 Late::Lowered
             }
@@ -356,8 +388,10 @@ pub(crate) enum Cancelled {
 }
 
 /// Whether a late answer changed what reads wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Late {
+    /// It shows that votes are lost.
+    VotesLost(WrongHistory),
     /// They wait for less.
     Lowered,
     /// It did not.

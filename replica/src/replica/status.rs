@@ -119,6 +119,12 @@ pub enum LogPage {
         /// Every slot below is chosen: what the reply is to say.
         chosen_below: Slot,
     },
+    /// Nothing of it may be given yet but the hash of what is below, which is in the
+    /// database.
+    OnlyHash {
+        /// Every slot below is chosen: what the reply is to say.
+        chosen_below: Slot,
+    },
     /// Nothing from there on is learned yet: wait for
     /// [`Effect::Learned`](crate::replica::event::Effect::Learned), or send this.
     Nothing(ChosenReply),

@@ -1,6 +1,7 @@
 //! The protocol, one sentence a test. A [`Rig`] holds one replica and plays its shell,
 //! with a complete working set for its database.
 
+mod forks;
 mod joining;
 mod learning;
 mod model;
@@ -12,14 +13,15 @@ mod writing;
 use std::time::Duration;
 
 use bytes::Bytes;
+use shared::chain::ChainHash;
 use shared::ids::{
     AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Draw, Epoch, Generation, Instance,
     LogFormat, Revision, Slot,
 };
 use shared::message::{
     Batch, ChosenEntry, ChosenReply, Directory, DirectoryEntry, EncodedValue, Heartbeat,
-    HeartbeatReply, Marks, Member, Phase, Proposal, ProposalReply, Roster, Service, Value, View,
-    Watermarks,
+    HeartbeatReply, LogPrefix, Marks, Member, Phase, Proposal, ProposalReply, Roster, Service,
+    Value, View, Watermarks,
 };
 
 use super::*;
@@ -170,7 +172,18 @@ fn chosen_at(slot: u64) -> ProposalReply {
 }
 
 fn entries(entries: &[ChosenEntry], chosen_below: u64) -> Result<ChosenReply, NoAnswer> {
-    Ok(ChosenReply::Entries { entries: entries.to_vec(), chosen_below: Slot(chosen_below) })
+    Ok(ChosenReply::Entries {
+        entries: entries.to_vec(),
+        chosen_below: Slot(chosen_below),
+        previous: None,
+    })
+}
+
+/// The log that these entries are.
+fn prefix(log: &[ChosenEntry]) -> LogPrefix {
+    let hash =
+        log.iter().fold(ChainHash::default(), |hash, entry| hash.next(entry.slot, &entry.value));
+    LogPrefix { below: Slot(log.len() as u64), hash }
 }
 
 /// Replica 1 and its shell.
@@ -262,8 +275,26 @@ impl Rig {
         self.step(Input::HeartbeatReply { from: coordinator(number).name, reply: Ok(reply) })
     }
 
+    /// A source answers. A replica has the same log below the slot asked for.
     fn fetched(&mut self, fetch: u64, reply: Result<ChosenReply, NoAnswer>) -> Vec<Effect> {
-        self.step(Input::Fetched { fetch: FetchId(fetch), reply })
+        let fetch = FetchId(fetch);
+        let is_replica = self
+            .replica
+            .fetching
+            .source(fetch)
+            .is_some_and(|source| source.kind == SourceKind::Replica);
+        let reply = reply.map(|reply| match reply {
+            ChosenReply::Entries { entries, chosen_below, previous: None } if is_replica => {
+                let learned_below = self.replica.learner.learned_below();
+                let from = entries.first().map_or(learned_below, |entry| entry.slot);
+                let previous = self.replica.learner.prefix(from);
+                ChosenReply::Entries { entries, chosen_below, previous }
+            }
+            reply @ (ChosenReply::Entries { .. }
+            | ChosenReply::Trimmed { .. }
+            | ChosenReply::Unavailable) => reply,
+        });
+        self.step(Input::Fetched { fetch, reply })
     }
 
     fn mutation(&mut self, id: u64, key: &str) -> Vec<Effect> {
@@ -326,6 +357,7 @@ impl Rig {
             url: replica(1).url,
             view,
             executed_below: Slot(executed_below),
+            hash: self.replica.meta.hash,
             durable_below: Slot(0),
             highest_format: LogFormat::FIRST,
             storage,

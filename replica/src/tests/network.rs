@@ -246,6 +246,7 @@ async fn chosen(
     reply.send(&ChosenReply::Entries {
         entries: entries.collect(),
         chosen_below: Slot(chosen.log.len() as u64),
+        previous: None,
     })
 }
 

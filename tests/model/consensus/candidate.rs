@@ -10,6 +10,7 @@ use bytes::Bytes;
 use coordinator::coordinator::Coordinator;
 use coordinator::effect::{AcceptorIndex, Effect, Input, PollNumber, Reason, RequestId, Timer};
 use coordinator::footprint::Footprint;
+use shared::chain::ChainHash;
 use shared::ids::{
     AcceptorId, BatchNumber, CoordinatorId, Draw, Epoch, Instance, LogFormat, Name, Slot,
 };
@@ -303,6 +304,7 @@ fn heartbeat(replica: &str, durable_below: Slot, nudge_below: Option<Slot>) -> I
         url: format!("http://{replica}"),
         view: Some(view),
         executed_below: durable_below,
+        hash: ChainHash::default(),
         durable_below,
         highest_format: LogFormat::FIRST,
         storage: Storage::Writable,

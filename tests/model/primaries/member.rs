@@ -79,8 +79,11 @@ impl Member {
         pipeline: usize,
         database: WorkingSet,
     ) -> Self {
-        let config = Config { pipeline, ..Config::default() };
+        // It has nobody to compare its log with.
+        let history_patience = Duration::ZERO;
+        let config = Config { pipeline, history_patience, ..Config::default() };
         let identity = Identity { name: name.clone(), instance, url: format!("http://{name}") };
+        let voted_below = database.meta().executed_below;
         let recovered = Recovered { meta: database.meta().clone(), ..Recovered::default() };
         let core = Replica::new(config, identity, recovered);
         let mut member = Self {
@@ -115,7 +118,7 @@ impl Member {
                 roster,
                 draw: Draw(1),
                 promised: Some(BALLOT),
-                marks: Marks::default(),
+                marks: Marks { voted_below, ..Marks::default() },
                 leader_silent_ms: 0,
             };
             member.take(Input::ProbeReply { probe: ProbeId(1), reply: Ok(reply) }, said);
@@ -179,6 +182,7 @@ impl Member {
         let reply = Ok(ChosenReply::Entries {
             entries: vec![entry.clone()],
             chosen_below: entry.slot.next(),
+            previous: None,
         });
         self.step(|member, said| member.take(Input::Fetched { fetch: FetchId(0), reply }, said))
     }
@@ -229,6 +233,7 @@ impl Member {
                 Effect::Arm { .. }
                 | Effect::Join { .. }
                 | Effect::WrongCluster { .. }
+                | Effect::WrongHistory(_)
                 | Effect::RoleChanged { .. }
                 | Effect::StartBatch { .. }
                 | Effect::Fetch { .. }

@@ -5,15 +5,16 @@ use std::fmt::Debug;
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use shared::chain::ChainHash;
 use shared::ids::{
     AcceptorId, Ballot, BatchNumber, ClusterId, CoordinatorId, Draw, Epoch, Generation, Instance,
     LogFormat, Name, Slot,
 };
 use shared::message::{
     Accept, AcceptReply, Accepted, ChosenEntry, ChosenReply, Directory, DirectoryEntry, Full,
-    Heartbeat, HeartbeatReply, Marks, Member, Nack, Phase, Prepare, PrepareReply, Promise,
-    Proposal, ProposalReply, Roster, Service, SlotValue, Storage, Stranger, View, Vote, VoteRoom,
-    VotesPage, Watermarks,
+    Heartbeat, HeartbeatReply, LogPrefix, Marks, Member, Nack, Phase, Prepare, PrepareReply,
+    Promise, Proposal, ProposalReply, Roster, Service, SlotValue, Storage, Stranger, View, Vote,
+    VoteRoom, VotesPage, Watermarks,
 };
 use shared::wire::Encoding;
 
@@ -179,6 +180,7 @@ fn of_others(seeds: &mut Vec<Vec<u8>>) {
         url: "http://127.0.0.1:8301".into(),
         view: Some(view()),
         executed_below: Slot(2),
+        hash: ChainHash([7; 32]),
         durable_below: Slot(1),
         highest_format: LogFormat::FIRST,
         storage: Storage::Full,
@@ -197,7 +199,8 @@ fn of_others(seeds: &mut Vec<Vec<u8>>) {
         },
     );
     let entries = vec![ChosenEntry { slot: Slot(0), ballot: BALLOT, value }];
-    both(seeds, 12, &ChosenReply::Entries { entries, chosen_below: Slot(1) });
+    let previous = Some(LogPrefix { below: Slot(0), hash: ChainHash([7; 32]) });
+    both(seeds, 12, &ChosenReply::Entries { entries, chosen_below: Slot(1), previous });
     both(seeds, 12, &ChosenReply::Trimmed { oldest: Slot(5) });
     both(seeds, 12, &ChosenReply::Unavailable);
 }

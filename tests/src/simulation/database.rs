@@ -5,18 +5,21 @@
 use replica::machine::execute::Run;
 use replica::machine::outcome::ExecutionReport;
 use replica::machine::working_set::WorkingSet;
+use shared::chain::ChainHash;
 use shared::ids::{ClusterId, Slot};
-use shared::message::ChosenEntry;
+use shared::message::{ChosenEntry, LogPrefix};
 
 use super::random::Random;
 
 /// The state and the executed log, as committed and as durable.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Database {
     /// Whether the disk takes nothing more.
     pub is_full: bool,
     state: WorkingSet,
     log: Vec<ChosenEntry>,
+    /// The hash of the log below each slot, and below the next one.
+    hashes: Vec<ChainHash>,
     cluster: Option<ClusterId>,
     /// A state that survives a loss of power; how to come from it to what does is in the
     /// log.
@@ -45,6 +48,7 @@ impl Database {
             is_full: false,
             state: WorkingSet::complete(),
             log: Vec::new(),
+            hashes: vec![ChainHash::default()],
             cluster: None,
             old: WorkingSet::complete(),
             durable: Commit { executed_below: Slot(0), cluster: None },
@@ -86,6 +90,7 @@ impl Database {
         );
         let report = apply(&mut self.state, entries);
         self.log.extend_from_slice(entries);
+        self.hashes.extend(report.slots.iter().map(|executed| executed.hash));
         self.written_bytes += entries.iter().map(|entry| entry.value.len()).sum::<usize>();
         self.commit();
         report
@@ -147,6 +152,7 @@ impl Database {
         let left = self.commits.last().copied().unwrap_or(self.durable);
         self.cluster = left.cluster;
         self.log.truncate(index(left.executed_below));
+        self.hashes.truncate(index(left.executed_below) + 1);
         // What is left is what executing it again gives.
         self.execute_again();
         true
@@ -158,6 +164,12 @@ impl Database {
         let _report = apply(&mut self.old, &self.log[old_below..durable_below]);
         self.state = self.old.clone();
         let _report = apply(&mut self.state, &self.log[durable_below..]);
+    }
+
+    /// The executed log below a slot.
+    #[must_use]
+    pub fn prefix(&self, below: Slot) -> Option<LogPrefix> {
+        self.hashes.get(index(below)).map(|hash| LogPrefix { below, hash: *hash })
     }
 
     /// Executed entries from a slot on.

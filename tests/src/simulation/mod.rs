@@ -86,6 +86,7 @@ pub mod batch;
 pub mod failure;
 pub mod healing;
 pub mod minimise;
+pub mod put_back;
 pub mod reach;
 pub mod run;
 pub mod trace;

@@ -40,6 +40,7 @@ use std::time::Duration;
 use acceptor::acceptor::{Acceptor, Record};
 use coordinator::effect::{PhaseChange, Reason};
 use replica::machine::outcome::{CommandOutcome, ExecutionReport};
+use replica::replica::WrongHistory;
 use shared::ids::{AcceptorId, Ballot, BatchNumber, Epoch, Instance, Slot};
 use shared::message::{ChosenEntry, EncodedValue, Phase};
 
@@ -78,6 +79,9 @@ pub struct Observer {
     gone_after: Duration,
     /// Whether acceptors have so much room that nobody need hurry.
     is_roomy: bool,
+    /// Whose folder is newer than all others, which were put back.
+    odd: Option<NodeId>,
+    noticed: Vec<(NodeId, WrongHistory)>,
 }
 
 /// What is known of a replica.
@@ -123,6 +127,8 @@ impl Observer {
             trim_behind: tuning.trim_behind,
             gone_after: tuning.gone_after,
             is_roomy: tuning.vote_bytes > 1 << 20,
+            odd: None,
+            noticed: Vec::new(),
         }
     }
 
@@ -234,10 +240,39 @@ impl Observer {
 
     /// A replica starts with this database.
     pub fn replica_started(&mut self, node: NodeId, instance: Instance, database: &Database) {
-        self.golden.invariant_is_a_state(node, database.state());
+        if self.odd == Some(node) {
+            // What it says is checked once it says something.
+            self.replica_mut(node).durable_below = database.durable_below();
+        } else {
+            self.golden.invariant_is_a_state(node, database.state());
+        }
         let seen = self.replica_mut(node);
         (seen.instance, seen.executed_below) = (instance, database.state().meta().executed_below);
         seen.lives_since.insert(instance);
+    }
+
+    /// All folders but this replica's were put back.
+    pub fn put_back(&mut self, odd: NodeId) {
+        self.odd = Some(odd);
+    }
+
+    /// A replica ends, having found that its log is not the history of the cluster.
+    pub fn notices(&mut self, node: NodeId, wrong: WrongHistory) {
+        assert!(self.odd.is_some(), "no folder was put back, and {node} ends: {wrong}");
+        self.noticed.push((node, wrong));
+    }
+
+    /// What replicas found of the kind.
+    #[must_use]
+    pub fn noticed(&self) -> &[(NodeId, WrongHistory)] {
+        &self.noticed
+    }
+
+    /// A replica answers linearizable reads from this database.
+    pub fn reads(&self, node: NodeId, database: &Database) {
+        if self.odd == Some(node) {
+            self.golden.invariant_is_a_state(node, database.state());
+        }
     }
 
     /// A replica's database survives up to there, whatever happens but its loss.

@@ -82,6 +82,8 @@ pub struct Tuning {
     pub trim_behind: Duration,
     /// After how much silence, or inability, a replica leaves the view.
     pub gone_after: Duration,
+    /// How long a replica that starts waits for one to compare its log with.
+    pub history_patience: Duration,
 }
 
 /// A run.
@@ -226,6 +228,7 @@ fn draw_tuning(random: &mut Random) -> Tuning {
         } else {
             ms(*random.pick(&[3_000, 120_000]))
         },
+        history_patience: ms(2_000),
     }
 }
 

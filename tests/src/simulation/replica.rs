@@ -45,6 +45,8 @@ pub struct ReplicaNode {
     /// What there is to write, and the first is being written.
     jobs: VecDeque<Job>,
     said_full: bool,
+    /// It found out that its log is not that of the cluster.
+    has_ended: bool,
     calls: BTreeMap<RequestId, Pending>,
     /// Released reads, to be served from the database.
     released: Vec<RequestId>,
@@ -101,6 +103,7 @@ impl ReplicaNode {
             queued_mutations: tuning.queued_mutations,
             execute_entries: tuning.execute_entries,
             learned_entries: tuning.learned_entries,
+            history_patience: tuning.history_patience,
             ..Config::default()
         };
         let name: Name = process.id.to_string().parse().expect("a name");
@@ -117,6 +120,7 @@ impl ReplicaNode {
             identity,
             jobs: VecDeque::new(),
             said_full: false,
+            has_ended: false,
             calls: BTreeMap::new(),
             released: Vec::new(),
             forwarded: BTreeMap::new(),
@@ -137,7 +141,7 @@ impl ReplicaNode {
             durable_below: self.database.durable_below(),
         };
         self.core = Replica::new(self.config.clone(), self.identity.clone(), recovered);
-        self.said_full = false;
+        (self.said_full, self.has_ended) = (false, false);
         self.jobs.clear();
         self.calls.clear();
         self.released.clear();

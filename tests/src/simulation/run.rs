@@ -82,6 +82,15 @@ const EVENT_LIMIT: u64 = 5_000_000;
 
 fn play(world: &mut World, healing: &mut Duration, calls: &mut usize) -> Result<(), Failure> {
     world.begin();
+    finish(world, healing, calls)
+}
+
+/// Plays a world that has begun to its end, and checks what clients heard.
+pub(super) fn finish(
+    world: &mut World,
+    healing: &mut Duration,
+    calls: &mut usize,
+) -> Result<(), Failure> {
     let length = world.env.plan.length;
     while step(world, length)? {}
     world.heal();

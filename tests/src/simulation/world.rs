@@ -27,6 +27,7 @@ mod calamity;
 mod delivery;
 mod healing;
 mod orphan;
+mod put_back;
 
 use orphan::Keeper;
 

@@ -16,6 +16,7 @@ impl Learner {
             learned_below,
             chosen_below,
             entries,
+            hashes: _,
             bytes: _,
             unexecuted: _,
             unexecuted_bytes: _,

@@ -22,6 +22,7 @@ impl QuorumReads {
             waiting,
             concluded,
             probes_sent,
+            executed_below: _,
             current_as_of: _,
             quorum_answers,
             // For people's eyes alone.
@@ -31,14 +32,21 @@ impl QuorumReads {
         match state {
             State::Idle => 0.hash(hasher),
             State::BackingOff => 1.hash(hasher),
-            State::InFlight(Probe { id, sent_at: _, readers, answers, unanswered }) => {
-                (2, id.0, unanswered).hash(hasher);
+            State::InFlight(Probe {
+                id,
+                sent_at: _,
+                executed_below,
+                readers,
+                answers,
+                unanswered,
+            }) => {
+                (2, id.0, executed_below, unanswered).hash(hasher);
                 footprint_of(readers, hasher);
                 footprint_of_answers(*id, answers, footprint);
             }
         }
-        if let Some(Concluded { id, sent_at: _, answers, verdict }) = concluded {
-            (3, id.0, verdict.voted_below).hash(&mut footprint.shared);
+        if let Some(Concluded { id, sent_at: _, executed_below, answers, verdict }) = concluded {
+            (3, id.0, executed_below, verdict.voted_below).hash(&mut footprint.shared);
             footprint_of_answers(*id, answers, footprint);
         }
         let hasher = &mut footprint.shared;

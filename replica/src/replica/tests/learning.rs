@@ -227,11 +227,19 @@ fn nothing_is_fetched_that_there_is_no_room_for() {
 fn the_learned_log_is_served_to_peers_from_memory_else_from_the_database() {
     let mut rig = Rig::in_views(Config { learned_entries: 3, ..Config::default() }, &[2]);
     let page = |rig: &Rig, from| rig.replica.log_from(Slot(from), 2, 1 << 20);
+    let log = [view_entry(0, 1, 2), noop(1), noop(2), noop(3)];
+    let from = |from: usize, entries: &[ChosenEntry], chosen_below| ChosenReply::Entries {
+        entries: entries.to_vec(),
+        chosen_below: Slot(chosen_below),
+        previous: Some(prefix(&log[..from])),
+    };
     let ready = |served: &[ChosenEntry], chosen_below| {
-        LogPage::Ready(entries(served, chosen_below).unwrap())
+        let first = usize::try_from(served[0].slot.0).unwrap();
+        LogPage::Ready(from(first, served, chosen_below))
     };
     assert_eq!(page(&rig, 0), ready(&[view_entry(0, 1, 2)], 1));
-    assert_eq!(page(&rig, 1), LogPage::Nothing(entries(&[], 1).unwrap()));
+    assert_eq!(page(&rig, 1), LogPage::Nothing(from(1, &[], 1)));
+    assert_eq!(page(&rig, 2), LogPage::Nothing(entries(&[], 1).unwrap()), "it is not so far");
     rig.fetched(2, entries(&[noop(1), noop(3)], 5));
     assert_eq!(page(&rig, 1), ready(&[noop(1)], 5), "learned and not executed; not beyond a hole");
     rig.run(&[noop(1)]);
@@ -254,12 +262,12 @@ fn a_replica_starts_where_its_database_ends() {
     let mut rig = Rig { replica: Replica::new(Config::default(), identity, recovered), ..before };
     rig.step(Input::Started);
     rig.directory(&[coordinator(1), replica(2)]);
-    rig.watermarks(1, 1, 0);
-    assert_eq!(rig.watermarks(1, 2, 0).last(), Some(&fetch(1, replica(2), 2)));
-    assert_eq!(
-        rig.fetched(1, entries(&[noop(1), noop(2)], 3))[..2],
-        [learned(3), execute(&[noop(2)])]
-    );
+    rig.watermarks(1, 1, 2);
+    let Some(Effect::Fetch { source, from, wait_ms, .. }) = rig.watermarks(1, 2, 2).pop() else {
+        panic!("it asks for what follows")
+    };
+    assert_eq!((source, from, wait_ms), (replica(2), Slot(2), 0));
+    assert_eq!(rig.fetched(1, entries(&[noop(2)], 3))[..2], [learned(3), execute(&[noop(2)])]);
     assert_eq!(
         rig.replica.log_from(Slot(1), 9, 9),
         LogPage::Stored { below: Slot(2), chosen_below: Slot(3) }

@@ -43,7 +43,7 @@ impl Observer {
             }
             Message::HeartbeatReply(reply) => self.claims_chosen(from, reply.chosen_below),
             Message::Heartbeat(heartbeat) => self.on_heartbeat(from, heartbeat),
-            Message::Fetched(_, ChosenReply::Entries { entries, chosen_below }) => {
+            Message::Fetched(_, ChosenReply::Entries { entries, chosen_below, previous: _ }) => {
                 self.claims_chosen(from, *chosen_below);
                 for entry in entries {
                     self.votes.invariant_is_chosen(entry.slot, &entry.value);

@@ -154,6 +154,7 @@ impl ReplicaNode {
         ids: Vec<RequestId>,
         executed_below: Slot,
     ) {
+        env.observer.reads(self.process.id, &self.database);
         for id in ids {
             let Some(pending) = self.calls.get(&id) else { continue };
             pending.invariant_a_read_sees_what_was_chosen(executed_below);

@@ -60,9 +60,14 @@ impl ReplicaNode {
     pub(super) fn log_from(&self, from: Slot) -> ChosenReply {
         match self.core.log_from(from, self.fetch_entries, FETCH_BYTES) {
             LogPage::Ready(reply) | LogPage::Nothing(reply) => reply,
+            LogPage::OnlyHash { chosen_below } => {
+                let (entries, previous) = (Vec::new(), self.database.prefix(from));
+                ChosenReply::Entries { entries, chosen_below, previous }
+            }
             LogPage::Stored { below, chosen_below } => {
                 let entries = self.database.log(from, below, self.fetch_entries.max(1));
-                ChosenReply::Entries { entries, chosen_below }
+                let previous = self.database.prefix(from);
+                ChosenReply::Entries { entries, chosen_below, previous }
             }
         }
     }

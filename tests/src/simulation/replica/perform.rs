@@ -44,6 +44,9 @@ impl ReplicaNode {
             }
             for effect in effects {
                 inputs.extend(self.perform(env, effect));
+                if self.has_ended {
+                    return Fate::Crashed;
+                }
             }
         }
         Fate::Alive
@@ -58,6 +61,10 @@ impl ReplicaNode {
             Effect::Join { cluster } => self.write(env, Job::Join(cluster)),
             Effect::WrongCluster { expected, found } => {
                 panic!("a database of {expected} met the acceptors of {found}")
+            }
+            Effect::WrongHistory(wrong) => {
+                env.observer.notices(self.process.id, wrong);
+                self.has_ended = true;
             }
             Effect::RoleChanged { role, view } => {
                 env.spring(Moment::ViewChosen, self.process.id);

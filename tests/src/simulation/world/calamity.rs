@@ -204,7 +204,7 @@ impl World {
         self.restart_after(node, down);
     }
 
-    fn restart_after(&mut self, node: NodeId, down: Duration) {
+    pub(super) fn restart_after(&mut self, node: NodeId, down: Duration) {
         let process = self.process(node);
         let life = process.life;
         if process.presence == Presence::Down {

@@ -165,6 +165,7 @@ impl World {
                 }
             }
             Effect::WrongCluster { .. } => panic!("there is one cluster"),
+            Effect::WrongHistory(wrong) => panic!("there is one history: {wrong}"),
             Effect::Join { .. }
             | Effect::RoleChanged { .. }
             | Effect::Heartbeat { .. }
@@ -264,7 +265,17 @@ impl World {
     fn page(&self, from: Slot, limit: usize) -> Result<ChosenReply, NoAnswer> {
         let page = self.log.iter().enumerate().skip(from.0 as usize).take(limit);
         let page: Vec<_> = page.map(|(slot, value)| entry(slot as u64, value.clone())).collect();
-        entries(&page, self.log.len() as u64)
+        let hash = self
+            .log
+            .iter()
+            .zip(0..)
+            .take(from.0 as usize)
+            .fold(ChainHash::default(), |hash, (value, slot)| hash.next(Slot(slot), value));
+        Ok(ChosenReply::Entries {
+            entries: page,
+            chosen_below: Slot(self.log.len() as u64),
+            previous: Some(LogPrefix { below: from, hash }),
+        })
     }
 
     fn execute(&mut self, index: usize) {

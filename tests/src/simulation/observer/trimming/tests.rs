@@ -30,6 +30,7 @@ fn heartbeat(instance: u64) -> Heartbeat {
         url: String::new(),
         view: None,
         executed_below: Slot(5),
+        hash: shared::chain::ChainHash::default(),
         durable_below: Slot(5),
         highest_format: LogFormat::FIRST,
         storage: Storage::Writable,

@@ -8,8 +8,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::ids::Slot;
 use serde::{Deserialize, Serialize};
-use shared::ids::Slot;
 
 /// The hash of a slot and of all before it. In JSON 64 hexadecimal digits.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
