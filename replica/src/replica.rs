@@ -82,6 +82,8 @@ pub struct Replica {
     meta: Meta,
     durable_below: Slot,
     storage: Storage,
+    /// Deletions of prefixes that are executed and not swept.
+    unswept: usize,
     members: Members,
     batching: Batching,
     learner: Learner,
@@ -116,6 +118,7 @@ impl Replica {
             meta: recovered.meta,
             durable_below: recovered.durable_below,
             storage: Storage::Writable,
+            unswept: 0,
             config,
             identity,
         }
@@ -172,6 +175,7 @@ impl Replica {
             Input::HeartbeatReply { from, reply } => self.heartbeat_reply(now, &from, reply),
             Input::Durable(below) => self.durable_below = self.durable_below.max(below),
             Input::Storage(storage) => self.storage_changed(storage, effects),
+            Input::Unswept(ranges) => self.unswept = ranges,
         }
     }
 

@@ -5,18 +5,21 @@
 //! behind (it is brought up from the log), it is never ahead of or beside it. Every
 //! transaction is a whole number of slots, with `meta` saying how many.
 //!
-//! In reading order: `schema`, `writer`, `apply` (one transaction), `checkpoint`,
-//! `reader`, `list`, `log`; `sum` and `verify` notice damage; `offline` is for when no replica runs.
+//! In reading order: `schema`, `writer`, `apply` (one transaction) with `keys` and
+//! `ranges` (what it writes), `checkpoint`, `reader`, `list`, `log`; `sum` and `verify` notice
+//! damage; `offline` is for when no replica runs.
 
 mod apply;
 mod checkpoint;
 mod error;
+mod keys;
 mod left_out;
 mod list;
 mod log;
 mod meta;
 mod multi_row;
 mod offline;
+mod ranges;
 mod reader;
 mod record;
 mod schema;
@@ -35,7 +38,9 @@ use crate::machine::format;
 
 pub(crate) use checkpoint::{Checkpointer, Committed, Copied, Synced};
 pub use error::{OpenError, StoreError};
-pub(crate) use list::{ABOVE_EVERY_KEY, ListPage, ListQuery, Order, Show};
+pub(crate) use list::{
+    ABOVE_EVERY_KEY, CountQuery, ListPage, ListQuery, Order, Show, lowest_above,
+};
 pub(crate) use log::{LogPage, LogQuery, LogRow};
 pub use offline::{Inspected, execute, inspect};
 pub(crate) use reader::{ReadError, Reader};
@@ -77,7 +82,8 @@ pub(crate) async fn open(
         return Err(unusable(StoreError::Damaged(what)));
     }
     format::check(&meta, format::HIGHEST).map_err(|error| unusable(error.into()))?;
-    let mut writer = Writer::new(&path, connection, meta, cluster);
+    let ranges = ranges::Ranges::load(&mut connection).await.map_err(unusable)?;
+    let mut writer = Writer::new(&path, connection, meta, cluster, ranges);
     writer.checkpoint().await.map_err(unusable)?;
     let (report_fatal, fatal) = mpsc::channel(1);
     let reader = Reader::open(&path, read_connections, &report_fatal)

@@ -48,6 +48,7 @@ impl Bench {
             url: String::new(),
             view: Some(view),
             executed_below: Slot(durable_below),
+            hash: shared::chain::ChainHash::default(),
             durable_below: Slot(durable_below),
             highest_format: LogFormat::FIRST,
             storage,

@@ -2,6 +2,7 @@
 //! durable from time to time, beside executing (`checkpoints`).
 #![expect(clippy::disallowed_methods, reason = "the shell reads clocks")]
 
+use std::future::ready;
 use std::time::Duration;
 
 use shared::ids::ClusterId;
@@ -14,6 +15,7 @@ use tracing::{Instrument as _, Span};
 
 use super::checkpoints::{Checkpoints, Step, Wal};
 use super::spans::to_shared;
+use crate::machine::command::limits;
 use crate::machine::execute::{Decoded, Run};
 use crate::replica::event::{Input, Storage};
 use crate::store::{StoreError, Writer};
@@ -52,17 +54,22 @@ pub(super) async fn run(
         inputs,
         shutdown: shutdown.clone(),
         storage: Storage::Writable,
+        unswept: 0,
     };
+    executor.tell_unswept().await;
     loop {
         let due = executor.checkpoints.due();
         tokio::select! {
+            biased;
             () = shutdown.cancelled() => break,
+            Some(step) = executor.checkpoints.next() => executor.checkpointed(step).await?,
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => executor.begin_checkpoint(),
             job = jobs.recv() => match job {
                 Some(job) => executor.work(job).await?,
                 None => break,
             },
-            Some(step) = executor.checkpoints.next() => executor.checkpointed(step).await?,
-            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => executor.begin_checkpoint(),
+            // Whatever is to be executed goes before it.
+            () = ready(()), if executor.unswept > 0 => executor.sweep().await?,
         }
     }
     match timeout(CLOSING, executor.writer.close()).await {
@@ -83,6 +90,8 @@ struct Executor {
     shutdown: CancellationToken,
     /// What the core was told last.
     storage: Storage,
+    /// How many deletions of prefixes the core knows to be unswept.
+    unswept: usize,
 }
 
 impl Executor {
@@ -105,6 +114,9 @@ impl Executor {
     }
 
     async fn execute(&mut self, entries: Vec<ChosenEntry>) -> Result<(), StoreError> {
+        while self.unswept > limits::RANGE_TOMBSTONES {
+            self.sweep().await?;
+        }
         let report = loop {
             let spans = spans_of(&entries);
             let span = spans.first().cloned().unwrap_or_else(Span::none);
@@ -118,7 +130,24 @@ impl Executor {
             }
         };
         self.tell_writable().await;
+        self.tell_unswept().await;
         self.tell(Input::Executed(report)).await;
+        self.checkpoints.wrote(self.writer.written_bytes());
+        // However much there is to execute, sweeping comes to an end.
+        if self.unswept > 0 {
+            self.sweep().await?;
+        }
+        Ok(())
+    }
+
+    /// Makes some keys out of the deletions of prefixes into tombstones.
+    async fn sweep(&mut self) -> Result<(), StoreError> {
+        if let Err(error) = self.writer.sweep().await {
+            self.try_again(error).await?;
+            return Ok(());
+        }
+        self.tell_writable().await;
+        self.tell_unswept().await;
         self.checkpoints.wrote(self.writer.written_bytes());
         Ok(())
     }
@@ -202,6 +231,13 @@ impl Executor {
     async fn tell_storage(&mut self, storage: Storage) {
         if std::mem::replace(&mut self.storage, storage) != storage {
             self.tell(Input::Storage(storage)).await;
+        }
+    }
+
+    async fn tell_unswept(&mut self) {
+        let unswept = self.writer.unswept();
+        if unswept != std::mem::replace(&mut self.unswept, unswept) {
+            self.tell(Input::Unswept(unswept)).await;
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, header};
 use serde::Serialize;
+use shared::deadline::Deadline;
 use shared::ids::Revision;
 use shared::problem::Problem;
 use shared::wire;
@@ -21,13 +23,16 @@ use super::render::RenderedItem;
 use crate::http::request::headers::wants_ndjson;
 use crate::http::request::listing::{Asked, Cursor, Listing, PARAMETERS};
 use crate::http::request::query::Query;
-use crate::store::{ABOVE_EVERY_KEY, Item, ListPage, ListQuery, Order, Reader, Show};
+use crate::store::{ABOVE_EVERY_KEY, Item, ListPage, ListQuery, Order, Reader, Show, lowest_above};
 
 /// The most bytes of keys and values in a page; what does not fit comes with the next
 /// one. A page is held in memory until the client has taken it, however slow that is.
 const PAGE_BYTES: usize = 2 << 20;
 /// The same for a piece of a stream, of which many may be under way to slow readers.
 const PIECE_BYTES: usize = 512 << 10;
+/// How long a stream looks for its next piece before it looks whether somebody still
+/// listens.
+const PIECE_TIME: Duration = Duration::from_secs(1);
 /// The most items in a piece of a stream.
 const PIECE_ITEMS: usize = 1_000;
 
@@ -40,6 +45,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, parts: Parts) -> Response 
 }
 
 async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
+    let deadline = Deadline::of(&parts.headers)?;
     let query = Query::parse(parts.uri.query(), &PARAMETERS)?;
     let asked = Asked::of(&query)?;
     let limit: Option<usize> = query.number("limit")?;
@@ -57,7 +63,8 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let released = released_from(app, &parts.headers, &query, shown).await?;
     let (items, bytes) =
         if streaming { (PIECE_ITEMS, PIECE_BYTES) } else { (app.limits.page_items, PAGE_BYTES) };
-    let first = app.reader.list(asked.query(limit.unwrap_or(items).min(items), bytes)).await?;
+    let first = asked.query(limit.unwrap_or(items).min(items), bytes);
+    let first = app.reader.list(first, deadline).await?;
     let at = first.at;
     let mut response = if streaming {
         stream(app.reader.clone(), asked, first, limit.unwrap_or(usize::MAX))
@@ -77,8 +84,7 @@ impl Asked {
         let mut below = Bytes::copy_from_slice(end.min(&above_prefix));
         match &self.after {
             Some(after) if *reverse => below = below.min(after.clone()),
-            // The lowest key above it.
-            Some(after) => from = from.max(Bytes::from([after, [0].as_slice()].concat())),
+            Some(after) => from = from.max(lowest_above(after)),
             None => {}
         }
         let order = if *reverse { Order::Descending } else { Order::Ascending };
@@ -145,7 +151,10 @@ async fn piece(mut rest: Rest) -> io::Result<Option<(Bytes, Rest)>> {
             None if rest.left == 0 || rest.asked.after.is_none() => return Ok(None),
             None => {
                 let query = rest.asked.query(rest.left.min(PIECE_ITEMS), PIECE_BYTES);
-                rest.reader.list(query).await.map_err(io::Error::other)?
+                rest.reader
+                    .list(query, Deadline::after(PIECE_TIME))
+                    .await
+                    .map_err(io::Error::other)?
             }
         };
         let mut lines = Vec::new();

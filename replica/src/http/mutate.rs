@@ -30,6 +30,7 @@ use crate::machine::command::{Condition, Op};
 use crate::machine::execute::CommandOutcome;
 use crate::replica::event::{Answer, Role};
 use crate::replica::status::Status;
+use crate::store::CountQuery;
 
 /// `PUT /v1/kv/{key}`.
 pub(super) async fn put(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -178,16 +179,18 @@ async fn submit(
         Taker::ThisReplica => {
             at_least(app, min_revision, deadline).await?;
             let key = key_of(&op);
-            executed(key, app.driver.mutate(op, deadline).await)
+            let outcome = executed(app.driver.mutate(op, deadline).await)?;
+            answered(app, key, outcome, deadline).await
         }
         Taker::Primary(primary) => forward(&primary, parts, body, deadline).await,
     }
 }
 
+/// The key, or the beginning of the keys, that a mutation is about.
 fn key_of(op: &Op) -> String {
     match op {
         Op::Put { key, .. } | Op::Delete { key, .. } => key.clone(),
-        Op::DeletePrefix { .. } => String::new(),
+        Op::DeletePrefix { prefix } => prefix.clone(),
     }
 }
 
@@ -205,16 +208,22 @@ struct Deleted {
     revision: Revision,
 }
 
-fn executed(key: String, end: MutationEnd) -> Result<Response, Refused> {
-    let outcome = match end {
-        MutationEnd::Answered(Answer::Executed { slot: _, outcome }) => outcome,
-        MutationEnd::Answered(Answer::NotApplied(reason)) => {
-            return Err(Refused::NotApplied(reason));
-        }
-        MutationEnd::Answered(Answer::Unknown(stall)) => return Err(Refused::Unknown(stall)),
-        MutationEnd::Closed => return Err(Refused::Closed),
-        MutationEnd::Lost => return Err(Refused::Lost),
-    };
+fn executed(end: MutationEnd) -> Result<CommandOutcome, Refused> {
+    match end {
+        MutationEnd::Answered(Answer::Executed { slot: _, outcome }) => Ok(outcome),
+        MutationEnd::Answered(Answer::NotApplied(reason)) => Err(Refused::NotApplied(reason)),
+        MutationEnd::Answered(Answer::Unknown(stall)) => Err(Refused::Unknown(stall)),
+        MutationEnd::Closed => Err(Refused::Closed),
+        MutationEnd::Lost => Err(Refused::Lost),
+    }
+}
+
+async fn answered(
+    app: &App,
+    key: String,
+    outcome: CommandOutcome,
+    deadline: Deadline,
+) -> Result<Response, Refused> {
     match outcome {
         CommandOutcome::Created { revision } => Ok(written(
             StatusCode::CREATED,
@@ -223,15 +232,36 @@ fn executed(key: String, end: MutationEnd) -> Result<Response, Refused> {
         CommandOutcome::Replaced { revision, created_revision, version } => {
             Ok(written(StatusCode::OK, &Written { key, revision, created_revision, version }))
         }
-        CommandOutcome::Deleted { revision, deleted } => {
-            let mut response = wire::json(&Deleted { deleted, revision });
-            response.headers_mut().insert(REVISION, HeaderValue::from(revision.0));
-            Ok(response)
+        CommandOutcome::Deleted { revision, deleted } => Ok(gone(deleted, revision)),
+        CommandOutcome::DeletedPrefix { revision } => {
+            let counting = deadline.bound(count_deleted(app, &key, revision, deadline)).await;
+            let deleted = counting.map_err(|_| Refused::Uncounted { revision, why: None })?;
+            let uncounted = |refused| Refused::Uncounted { revision, why: Some(Box::new(refused)) };
+            Ok(gone(deleted.map_err(uncounted)?, revision))
         }
         CommandOutcome::PreconditionFailed { revision, current } => {
             Err(Refused::GuardFailed { revision, current })
         }
     }
+}
+
+/// Executing a deletion of a prefix looks at no key: how many it deleted is what the
+/// state before it has, however often and wherever that is asked.
+async fn count_deleted(
+    app: &App,
+    prefix: &str,
+    revision: Revision,
+    deadline: Deadline,
+) -> Result<u64, Refused> {
+    at_least(app, Some(revision), deadline).await?;
+    let before = Revision(revision.0 - 1);
+    Ok(app.reader.count(CountQuery::of_prefix(prefix, before)).await?)
+}
+
+fn gone(deleted: u64, revision: Revision) -> Response {
+    let mut response = wire::json(&Deleted { deleted, revision });
+    response.headers_mut().insert(REVISION, HeaderValue::from(revision.0));
+    response
 }
 
 fn written(status: StatusCode, body: &Written) -> Response {

@@ -41,6 +41,9 @@ pub(super) enum Refused {
     NotApplied(NotApplied),
     /// The mutation was proposed and given up.
     Unknown(Stall),
+    /// The mutation was executed, but what it deleted could not be counted: for that
+    /// reason, or in time.
+    Uncounted { revision: Revision, why: Option<Box<Refused>> },
     /// The mutation was under way when the replica ended.
     Lost,
     /// The replica ends.
@@ -106,6 +109,13 @@ impl From<Refused> for Problem {
                 "the mutation was proposed, but not executed in time: {stall}"
             ))
             .with_outcome(Outcome::Unknown),
+            Refused::Uncounted { revision, why } => {
+                let problem = match why {
+                    None => Self::timeout("the keys were deleted, but not counted in time"),
+                    Some(why) => Self::from(*why),
+                };
+                problem.with_outcome(Outcome::Applied).with_revision(revision)
+            }
             Refused::Lost => unknown("the replica ended while the mutation was under way"),
             Refused::Closed => Self::unavailable("the replica is shutting down"),
             Refused::NoPrimary => Self::unavailable("no primary is known that takes mutations"),

@@ -29,6 +29,12 @@ pub mod limits {
     pub const TIME_MS: u64 = i64::MAX as u64;
     /// The most backups in a view.
     pub const BACKUPS: usize = 255;
+    /// The most deletions of prefixes in a batch. Each leaves a range tombstone that
+    /// later work is held against until it is swept.
+    pub const BATCH_RANGES: usize = 64;
+    /// The most deletions of prefixes that a replica leaves unswept while it goes on
+    /// executing, and that a primary has under way.
+    pub const RANGE_TOMBSTONES: usize = 64;
 }
 
 /// The payload of a batch: mutations in the order in which they are executed.
@@ -207,6 +213,8 @@ impl Commands {
                 limit: limits::TIME_MS,
             });
         }
+        let ranges = self.commands.iter().filter(|command| command.op.is_range()).count();
+        within("the number of deletions of prefixes", ranges, limits::BATCH_RANGES)?;
         self.commands.iter().try_for_each(|command| command.op.check())
     }
 }
@@ -233,6 +241,15 @@ impl Op {
                 check_key(key)
             }
             Self::DeletePrefix { prefix } => within("the prefix", prefix.len(), limits::KEY_BYTES),
+        }
+    }
+
+    /// Whether it may touch any number of keys, which its bytes do not name.
+    #[must_use]
+    pub fn is_range(&self) -> bool {
+        match self {
+            Self::DeletePrefix { .. } => true,
+            Self::Put { .. } | Self::Delete { .. } => false,
         }
     }
 

@@ -216,7 +216,7 @@ fn execute_command(state: &mut WorkingSet, command: Command) -> CommandOutcome {
             put(state, revision, key, Content { value, content_type }, condition)
         }
         Op::Delete { key, condition } => delete(state, revision, key, condition),
-        Op::DeletePrefix { prefix } => delete_prefix(state, revision, &prefix),
+        Op::DeletePrefix { prefix } => delete_prefix(state, revision, prefix),
     };
     state.meta_mut().revision = outcome.revision();
     outcome
@@ -262,13 +262,9 @@ fn delete(
     CommandOutcome::Deleted { revision, deleted }
 }
 
-fn delete_prefix(state: &mut WorkingSet, revision: Revision, prefix: &str) -> CommandOutcome {
-    let keys = state.keys_with_prefix(prefix);
-    let deleted = keys.len() as u64;
-    for key in keys {
-        state.delete(key, revision);
-    }
-    CommandOutcome::Deleted { revision, deleted }
+fn delete_prefix(state: &mut WorkingSet, revision: Revision, prefix: String) -> CommandOutcome {
+    state.delete_prefix(prefix, revision);
+    CommandOutcome::DeletedPrefix { revision }
 }
 
 fn guard(state: &WorkingSet, key: &str, condition: &Condition) -> Option<CommandOutcome> {

@@ -135,12 +135,18 @@ pub enum CommandOutcome {
         /// The number of writes since it was created, with that one.
         version: u64,
     },
-    /// Keys were deleted.
+    /// A key was deleted, if it existed.
     Deleted {
         /// The revision of the mutation.
         revision: Revision,
-        /// How many there were.
+        /// How many there were: 0 or 1.
         deleted: u64,
+    },
+    /// Every key with a prefix was deleted. How many there were is no part of it, since
+    /// executing does not look at them: it is what the state of the revision before has.
+    DeletedPrefix {
+        /// The revision of the mutation.
+        revision: Revision,
     },
     /// The guard didn't hold, so nothing was written and no revision used.
     PreconditionFailed {
@@ -159,6 +165,7 @@ impl CommandOutcome {
             Self::Created { revision }
             | Self::Replaced { revision, .. }
             | Self::Deleted { revision, .. }
+            | Self::DeletedPrefix { revision }
             | Self::PreconditionFailed { revision, .. } => revision,
         }
     }

@@ -91,17 +91,37 @@ pub struct VersionRow {
     pub content: Option<Content>,
 }
 
+/// Every key with the prefix that was written before the revision is deleted by it.
+///
+/// Executing a deletion of a prefix comes to this and not to a change of each key, so
+/// that it costs the same however many there are. The store turns it into changes of
+/// keys in its own time; what can be read never depends on how far that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RangeTombstone {
+    /// The beginning of the keys.
+    pub prefix: String,
+    /// The revision of the deletion.
+    pub revision: Revision,
+}
+
+/// What executing changed: what has to be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Changes of keys, in order of execution.
+    pub versions: Vec<VersionRow>,
+    /// Deletions of prefixes, by revision. Keys that were loaded are in `versions`, too.
+    pub ranges: Vec<RangeTombstone>,
+}
+
 /// Which records a run of commands looks at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
     /// These keys.
     pub keys: BTreeSet<String>,
-    /// All keys that start with one of these.
-    pub prefixes: BTreeSet<String>,
 }
 
 impl Needs {
-    /// Adds what these commands look at.
+    /// Adds what these commands look at. A deletion of a prefix looks at nothing.
     pub fn add(&mut self, commands: &Commands) {
         for command in &commands.commands {
             match &command.op {
@@ -110,25 +130,9 @@ impl Needs {
                         self.keys.insert(key.clone());
                     }
                 }
-                Op::DeletePrefix { prefix } => self.add_prefix(prefix),
+                Op::DeletePrefix { .. } => {}
             }
         }
-    }
-
-    /// Keeps the prefixes apart: one that another covers would only load the same records
-    /// again, once for each of them.
-    fn add_prefix(&mut self, prefix: &str) {
-        let is_covered = self.prefixes.iter().any(|covering| prefix.starts_with(covering.as_str()));
-        if !is_covered {
-            self.prefixes.retain(|covered| !covered.starts_with(prefix));
-            self.prefixes.insert(prefix.to_owned());
-        }
-    }
-
-    /// Whether it says nothing about any key.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.prefixes.is_empty()
     }
 }
 
@@ -144,7 +148,7 @@ pub struct WorkingSet {
     meta: Meta,
     records: BTreeMap<String, Record>,
     coverage: Coverage,
-    changes: Vec<VersionRow>,
+    changes: Changes,
 }
 
 impl WorkingSet {
@@ -155,7 +159,7 @@ impl WorkingSet {
             meta: Meta::default(),
             records: BTreeMap::new(),
             coverage: Coverage::Complete,
-            changes: Vec::new(),
+            changes: Changes::default(),
         }
     }
 
@@ -171,7 +175,7 @@ impl WorkingSet {
             meta,
             records: records.into_iter().collect(),
             coverage: Coverage::Partial(needs),
-            changes: Vec::new(),
+            changes: Changes::default(),
         }
     }
 
@@ -196,22 +200,9 @@ impl WorkingSet {
         self.records.get(key)
     }
 
-    /// The keys that exist and start so, in byte order.
-    ///
-    /// # Panics
-    /// When the prefix was not loaded.
-    #[must_use]
-    pub fn keys_with_prefix(&self, prefix: &str) -> Vec<String> {
-        self.invariant_prefix_is_loaded(prefix);
-        let from = (Bound::Included(prefix), Bound::Unbounded);
-        let matching =
-            self.records.range::<str, _>(from).take_while(|(key, _)| key.starts_with(prefix));
-        matching.map(|(key, _)| key.clone()).collect()
-    }
-
     pub(crate) fn put(&mut self, key: String, record: Record) {
         self.invariant_key_is_loaded(&key);
-        self.changes.push(VersionRow {
+        self.changes.versions.push(VersionRow {
             key: key.clone(),
             revision: record.revision,
             created_revision: record.created_revision,
@@ -225,7 +216,7 @@ impl WorkingSet {
         self.invariant_key_is_loaded(&key);
         if let Some(record) = self.records.remove(&key) {
             let Record { created_revision, version, .. } = record;
-            self.changes.push(VersionRow {
+            self.changes.versions.push(VersionRow {
                 key,
                 revision,
                 created_revision,
@@ -235,16 +226,27 @@ impl WorkingSet {
         }
     }
 
+    /// Deletes what is here, and notes that the rest is deleted, too.
+    pub(crate) fn delete_prefix(&mut self, prefix: String, revision: Revision) {
+        let from = (Bound::Included(prefix.as_str()), Bound::Unbounded);
+        let matching =
+            self.records.range::<str, _>(from).take_while(|(key, _)| key.starts_with(&prefix));
+        let keys: Vec<String> = matching.map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.delete(key, revision);
+        }
+        self.changes.ranges.push(RangeTombstone { prefix, revision });
+    }
+
     /// All records that are here, by key: of a complete set the whole state.
     #[must_use]
     pub fn records(&self) -> &BTreeMap<String, Record> {
         &self.records
     }
 
-    /// What was changed since the last call, in order of execution: the rows to be
-    /// written.
+    /// What was changed since the last call.
     #[must_use]
-    pub fn take_changes(&mut self) -> Vec<VersionRow> {
+    pub fn take_changes(&mut self) -> Changes {
         std::mem::take(&mut self.changes)
     }
 
@@ -280,50 +282,8 @@ impl WorkingSet {
     fn invariant_key_is_loaded(&self, key: &str) {
         let loaded = match &self.coverage {
             Coverage::Complete => true,
-            Coverage::Partial(needs) => {
-                needs.keys.contains(key)
-                    || needs.prefixes.iter().any(|prefix| key.starts_with(prefix.as_str()))
-            }
+            Coverage::Partial(needs) => needs.keys.contains(key),
         };
         assert!(loaded, "executing touches key {key:?}, which was not loaded");
-    }
-
-    fn invariant_prefix_is_loaded(&self, prefix: &str) {
-        let loaded = match &self.coverage {
-            Coverage::Complete => true,
-            Coverage::Partial(needs) => {
-                needs.prefixes.iter().any(|loaded| prefix.starts_with(loaded.as_str()))
-            }
-        };
-        assert!(loaded, "executing touches the prefix {prefix:?}, which was not loaded");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::machine::command::Command;
-
-    #[test]
-    fn prefixes_that_cover_each_other_are_needed_once() {
-        let ops = ["b/1", "a/", "b/", "a/x/y", "b/2", ""];
-        let commands = |ops: &[&str]| Commands {
-            time_ms: 0,
-            trace: None,
-            commands: ops
-                .iter()
-                .map(|&prefix| Command {
-                    op: Op::DeletePrefix { prefix: prefix.into() },
-                    trace: None,
-                })
-                .collect(),
-        };
-        let needed = |ops: &[&str]| {
-            let mut needs = Needs::default();
-            needs.add(&commands(ops));
-            needs.prefixes.into_iter().collect::<Vec<_>>()
-        };
-        assert_eq!(needed(&ops[..5]), ["a/", "b/"]);
-        assert_eq!(needed(&ops), [""]);
     }
 }

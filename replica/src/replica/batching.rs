@@ -76,6 +76,12 @@ impl Batching {
         self.flying.values().map(|batch| batch.mutations.len()).sum()
     }
 
+    /// How many deletions of prefixes wait or fly.
+    pub(crate) fn ranges(&self) -> usize {
+        let flying = self.flying.values().flat_map(|batch| &batch.mutations);
+        self.queue.iter().chain(flying).filter(|mutation| mutation.command.op.is_range()).count()
+    }
+
     pub(crate) fn is_flying(&self) -> bool {
         !self.flying.is_empty()
     }
@@ -145,10 +151,13 @@ impl Batching {
 
     fn take_from_queue(&mut self) -> Vec<Mutation> {
         let mut taken = Vec::new();
-        let mut bytes = 0;
+        let (mut bytes, mut ranges) = (0, 0);
         while let Some(mutation) = self.queue.front() {
             let size = mutation.command.op.size();
-            let is_full = taken.len() == self.batch_commands || bytes + size > self.batch_bytes;
+            ranges += usize::from(mutation.command.op.is_range());
+            let is_full = taken.len() == self.batch_commands
+                || bytes + size > self.batch_bytes
+                || ranges > limits::BATCH_RANGES;
             if is_full && !taken.is_empty() {
                 break;
             }

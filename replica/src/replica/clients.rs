@@ -6,7 +6,7 @@ use shared::ids::Revision;
 use shared::message::Member;
 
 use super::Replica;
-use crate::machine::command::Command;
+use crate::machine::command::{Command, limits};
 use crate::replica::batching::{GivenUp, Mutation};
 use crate::replica::event::{
     Answer, Effect, LimitHit, NotApplied, Refusal, RequestId, Role, Stall, Storage,
@@ -41,9 +41,23 @@ impl Replica {
             Storage::Full => return Err(NotApplied::StorageFull),
         }
         command.op.check().map_err(NotApplied::Unreadable)?;
+        if command.op.is_range() {
+            self.room_for_a_range().map_err(NotApplied::QueueFull)?;
+        }
         self.batching
             .push(Mutation { id: Some(id), command, time_ms })
             .map_err(NotApplied::QueueFull)
+    }
+
+    /// Executing waits where more deletions of prefixes are to be swept than the limit:
+    /// so that it never comes to that, they wait at their clients.
+    fn room_for_a_range(&self) -> Result<(), LimitHit> {
+        let limit = limits::RANGE_TOMBSTONES;
+        if self.unswept + self.batching.ranges() < limit {
+            Ok(())
+        } else {
+            Err(LimitHit { name: "deletions of prefixes under way", limit })
+        }
     }
 
     pub(super) fn read(&mut self, now: Duration, id: RequestId, effects: &mut Vec<Effect>) {

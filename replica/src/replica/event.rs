@@ -141,6 +141,9 @@ pub enum Input {
     Durable(Slot),
     /// The disk filled up, or has room again.
     Storage(Storage),
+    /// So many deletions of prefixes are executed whose keys are still to be swept. Said
+    /// before the [`Input::Executed`] of those that are new.
+    Unswept(usize),
 }
 
 /// What the replica waits for. Arming a timer again replaces it.

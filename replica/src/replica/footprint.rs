@@ -37,6 +37,7 @@ impl Replica {
             meta,
             durable_below,
             storage,
+            unswept,
             members,
             batching,
             learner,
@@ -53,7 +54,7 @@ impl Replica {
             .map(|view| (view.epoch, &view.primary, view.primary_instance, &view.backups))
             .hash(hasher);
         (*history == History::Confirmed).hash(hasher);
-        (*storage as u8, *propose_timer == Armed::Yes).hash(hasher);
+        (*storage as u8, unswept, *propose_timer == Armed::Yes).hash(hasher);
         revision_waits.iter().for_each(|(revision, id)| (revision, id.0).hash(hasher));
         members.footprint(hasher);
         batching.footprint(hasher);

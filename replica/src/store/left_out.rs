@@ -121,7 +121,9 @@ fn written_at(outcome: &SlotOutcome, command: usize) -> Option<Revision> {
         CommandOutcome::Created { revision } | CommandOutcome::Replaced { revision, .. } => {
             Some(revision)
         }
-        CommandOutcome::Deleted { .. } | CommandOutcome::PreconditionFailed { .. } => None,
+        CommandOutcome::Deleted { .. }
+        | CommandOutcome::DeletedPrefix { .. }
+        | CommandOutcome::PreconditionFailed { .. } => None,
     }
 }
 

@@ -10,6 +10,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 
 use super::error::{OpenError, StoreError};
+use super::ranges::Ranges;
 use super::{FILE, meta, open, schema};
 use crate::machine::working_set::Meta;
 
@@ -28,7 +29,8 @@ pub struct Inspected {
 }
 
 /// Looks at the state in a data directory: with all the checks of a start, and as a start
-/// does it finishes what the WAL holds. None where there is no file.
+/// does it finishes what the WAL holds; and sweeps deletions of prefixes to their end, so
+/// that two of the same slots are the same. None where there is no file.
 ///
 /// # Errors
 /// When no replica of this name may run on it.
@@ -43,6 +45,7 @@ pub async fn inspect(dir: &Path, replica: &Name) -> Result<Option<Inspected>, Op
     if let Some(what) = meta::inconsistency(&mut connection, &meta).await.map_err(unusable)? {
         return Err(unusable(StoreError::Damaged(what)));
     }
+    sweep(&mut connection).await.map_err(unusable)?;
     let (versions, digest) = digest(&mut connection).await.map_err(unusable)?;
     connection.close().await.map_err(|error| unusable(error.into()))?;
     Ok(Some(Inspected { meta, cluster, versions, digest }))
@@ -66,6 +69,16 @@ pub async fn execute(
     let meta = writer.meta().clone();
     writer.close().await.map_err(unusable)?;
     Ok(meta)
+}
+
+async fn sweep(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let mut ranges = Ranges::load(connection).await?;
+    while ranges.len() > 0 {
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+        ranges.sweep(&mut transaction).await?;
+        transaction.commit().await?;
+    }
+    Ok(())
 }
 
 /// A row's sum binds the rest of it.

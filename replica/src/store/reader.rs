@@ -11,14 +11,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use shared::deadline::Deadline;
 use shared::ids::Revision;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::error::StoreError;
-use super::list::{self, ListPage, ListQuery};
+use super::list::{self, CountQuery, Counted, ListPage, ListQuery};
 use super::log::{self, LogPage, LogQuery};
+use super::ranges::not_hidden;
 use super::record::{Checked, Item, item_of};
 use super::schema;
 
@@ -72,6 +74,7 @@ struct PointJob {
 
 enum PageJob {
     List(ListQuery, oneshot::Sender<Result<ListPage, ReadError>>),
+    Count(CountQuery, oneshot::Sender<Result<Counted, ReadError>>),
     Log(LogQuery, oneshot::Sender<Result<LogPage, ReadError>>),
 }
 
@@ -107,11 +110,34 @@ impl Reader {
         answer.await.map_err(|_| ReadError::Closed)?
     }
 
-    /// Reads a page of keys.
-    pub(crate) async fn list(&self, query: ListQuery) -> Result<ListPage, ReadError> {
-        let (reply, answer) = oneshot::channel();
-        send(&self.pages, PageJob::List(query, reply), PAGES_WAITING)?;
-        answer.await.map_err(|_| ReadError::Closed)?
+    /// Reads a page of keys. It goes on past deleted keys until there is something to
+    /// show, or the end, or the deadline passes.
+    pub(crate) async fn list(
+        &self,
+        mut query: ListQuery,
+        deadline: Deadline,
+    ) -> Result<ListPage, ReadError> {
+        loop {
+            let (reply, answer) = oneshot::channel();
+            send(&self.pages, PageJob::List(query.clone(), reply), PAGES_WAITING)?;
+            let page = answer.await.map_err(|_| ReadError::Closed)??;
+            match query.beyond(&page).filter(|_| !deadline.remaining().is_zero()) {
+                Some(rest) => query = rest,
+                None => return Ok(page),
+            }
+        }
+    }
+
+    /// Counts keys. The state must be at the revision asked for.
+    pub(crate) async fn count(&self, query: CountQuery) -> Result<u64, ReadError> {
+        let (mut keys, mut rest) = (0, Some(query));
+        while let Some(query) = rest {
+            let (reply, answer) = oneshot::channel();
+            send(&self.pages, PageJob::Count(query, reply), PAGES_WAITING)?;
+            let counted = answer.await.map_err(|_| ReadError::Closed)??;
+            (keys, rest) = (keys + counted.keys, counted.rest);
+        }
+        Ok(keys)
     }
 
     /// Reads a page of the executed log.
@@ -162,6 +188,10 @@ async fn serve(
             Some(Work::Points(jobs)) => serve_points(&mut connection, jobs).await,
             Some(Work::Page(PageJob::List(query, reply))) => {
                 answer(reply, list::page(&mut connection, &query).await)
+            }
+            Some(Work::Page(PageJob::Count(query, reply))) => {
+                let counted = list::count(&mut connection, &query).await;
+                answer(reply, counted.map_err(ReadError::Store))
             }
             Some(Work::Page(PageJob::Log(query, reply))) => {
                 answer(reply, log::page(&mut connection, &query).await)
@@ -232,7 +262,8 @@ macro_rules! points_sql {
             ") ",
             "SELECT a.ordinal, m.revision, v.key, v.revision, v.created_revision, v.version, v.sum, v.content_type, v.value ",
             "FROM asked a CROSS JOIN meta m LEFT JOIN versions v ON v.id = ",
-            "(SELECT id FROM versions WHERE key = a.key AND revision <= a.at ORDER BY revision DESC LIMIT 1)"
+            "(SELECT id FROM versions WHERE key = a.key AND revision <= a.at ORDER BY revision DESC LIMIT 1) AND ",
+            not_hidden!("v", "a.at")
         )
     };
 }

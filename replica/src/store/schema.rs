@@ -1,11 +1,13 @@
 //! The tables, and how a file is opened, made and checked.
 //!
 //! `versions` keeps every version of every key: the current one has the highest revision,
-//! a deleted one has no value. `log` keeps every executed slot, so that a replica that
-//! was away can be served however long it was; values that `versions` has are left out of
-//! it (`left_out`). `meta` is one row: who this is, and how
+//! a deleted one has no value. `live` names the current version of each key that exists,
+//! and `range_tombstones` the deletions of prefixes that `versions` and `live` do not
+//! show yet (`ranges`). `log` keeps every executed slot, so that a replica that was away
+//! can be served however long it was; values that `versions` has are left out of it
+//! (`left_out`). `meta` is one row: who this is, and how
 //! far it has executed; it changes in the same transaction as what it speaks of. Every
-//! row has a checksum (`sum`).
+//! row has a checksum (`sum`), but those of `live`, which are held against `versions`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -21,7 +23,7 @@ use crate::machine::working_set::Meta;
 /// "Synr", in the file's header: this is a replica's state.
 const APPLICATION_ID: i64 = 0x5379_6e72;
 /// Of the tables below.
-const SCHEMA_VERSION: i64 = 4;
+const SCHEMA_VERSION: i64 = 5;
 
 /// The largest file whose structure is checked whole at every start: about half a second
 /// on a slow disk.
@@ -77,6 +79,16 @@ CREATE TABLE versions(
     value BLOB
 ) STRICT;
 CREATE UNIQUE INDEX versions_by_key ON versions(key, revision);
+CREATE TABLE live(
+    key BLOB PRIMARY KEY,
+    revision INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE range_tombstones(
+    revision INTEGER PRIMARY KEY,
+    first BLOB NOT NULL,
+    below BLOB NOT NULL,
+    sum BLOB NOT NULL
+) STRICT;
 ";
 
 /// How the one connection that writes is opened, and the one that checkpoints beside it:

@@ -11,6 +11,7 @@ use shared::ids::{ClusterId, Slot};
 
 use super::error::StoreError;
 use super::log::LogRow;
+use super::ranges::Range;
 use crate::machine::working_set::Meta;
 
 /// The length of one sum: what 64 bits miss is not found by accident.
@@ -117,6 +118,27 @@ pub(super) fn check_log(row: &LogRow, sum: &[u8]) -> Result<(), StoreError> {
         )));
     }
     Ok(())
+}
+
+/// The sum of a row of `range_tombstones`.
+pub(super) fn of_range(range: &Range) -> Sum {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&range.revision.0.to_le_bytes());
+    for field in [&range.first, &range.below] {
+        hasher.update(&(field.len() as u64).to_le_bytes()).update(field);
+    }
+    cut(&hasher)
+}
+
+/// Holds a row of `range_tombstones` against its sum.
+pub(super) fn check_range(range: &Range, sum: &[u8]) -> Result<(), StoreError> {
+    if *sum == of_range(range) {
+        return Ok(());
+    }
+    Err(StoreError::Damaged(format!(
+        "the range tombstone of revision {} does not match its checksum",
+        range.revision
+    )))
 }
 
 /// The sum of `meta`. `view` is the view as it is stored.

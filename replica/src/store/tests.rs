@@ -2,11 +2,13 @@
 
 mod damage;
 mod left_out;
+mod ranges;
 
 use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use shared::deadline::Deadline;
 use shared::ids::{
     Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, LogFormat, Name, Revision, Slot,
 };
@@ -16,7 +18,6 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::machine::command::{Command, Commands, Condition, Op};
-use crate::machine::execute::{CommandOutcome, SlotOutcome};
 
 fn name() -> Name {
     "replica-1".parse().unwrap()
@@ -86,6 +87,11 @@ fn list_all() -> ListQuery {
     }
 }
 
+/// Long enough for whatever a test asks for.
+fn soon() -> Deadline {
+    Deadline::after(Duration::from_secs(60))
+}
+
 fn keys_of(page: &ListPage) -> Vec<&str> {
     page.items.iter().map(|item| std::str::from_utf8(&item.key).unwrap()).collect()
 }
@@ -129,8 +135,11 @@ async fn every_revision_can_be_read_and_the_future_cannot() {
         matches!(refused, ReadError::Future { asked: Revision(4), present: Revision(3) }),
         "{refused}"
     );
-    let refused =
-        store.reader.list(ListQuery { at: Some(Revision(4)), ..list_all() }).await.unwrap_err();
+    let refused = store
+        .reader
+        .list(ListQuery { at: Some(Revision(4)), ..list_all() }, soon())
+        .await
+        .unwrap_err();
     assert!(
         matches!(refused, ReadError::Future { asked: Revision(4), present: Revision(3) }),
         "{refused}"
@@ -166,18 +175,18 @@ async fn a_listing_runs_both_ways_within_its_bounds_and_skips_what_is_deleted() 
         delete("b/2"),
     ];
     store.writer.execute(vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
-    let page = store.reader.list(list_all()).await.unwrap();
+    let page = store.reader.list(list_all(), soon()).await.unwrap();
     assert_eq!((keys_of(&page), page.more_after.clone()), (vec!["a", "b/1", "b/3", "ä"], None));
     let bounded =
         ListQuery { from: key("b"), below: key("b/3"), order: Order::Descending, ..list_all() };
-    assert_eq!(keys_of(&store.reader.list(bounded).await.unwrap()), ["b/1"]);
+    assert_eq!(keys_of(&store.reader.list(bounded, soon()).await.unwrap()), ["b/1"]);
     let before = ListQuery {
         at: Some(Revision(5)),
         order: Order::Descending,
         show: Show::KeysOnly,
         ..list_all()
     };
-    let page = store.reader.list(before).await.unwrap();
+    let page = store.reader.list(before, soon()).await.unwrap();
     assert_eq!((keys_of(&page), page.at), (vec!["ä", "b/3", "b/2", "b/1", "a"], Revision(5)));
     assert!(page.items.iter().all(|item| item.value.is_empty()));
 }
@@ -187,42 +196,53 @@ async fn a_page_ends_at_its_limit_or_its_bytes_and_says_where_to_go_on() {
     let (_dir, mut store) = open_new().await;
     let ops = (0..10).map(|n| put(&format!("k{n}"), &[b'x'; 100])).collect();
     store.writer.execute(vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
-    let page = store.reader.list(ListQuery { limit: 3, ..list_all() }).await.unwrap();
+    let page = store.reader.list(ListQuery { limit: 3, ..list_all() }, soon()).await.unwrap();
     assert_eq!(
         (keys_of(&page), page.more_after.clone()),
         (vec!["k0", "k1", "k2"], Some(key("k2")))
     );
-    let page = store.reader.list(ListQuery { limit: 10, ..list_all() }).await.unwrap();
+    let page = store.reader.list(ListQuery { limit: 10, ..list_all() }, soon()).await.unwrap();
     assert_eq!((page.items.len(), page.more_after), (10, None));
-    let page = store.reader.list(ListQuery { max_bytes: 250, ..list_all() }).await.unwrap();
+    let page = store.reader.list(ListQuery { max_bytes: 250, ..list_all() }, soon()).await.unwrap();
     assert_eq!((keys_of(&page), page.more_after.clone()), (vec!["k0", "k1"], Some(key("k1"))));
     let page = store
         .reader
-        .list(ListQuery { max_bytes: 1, order: Order::Descending, ..list_all() })
+        .list(ListQuery { max_bytes: 1, order: Order::Descending, ..list_all() }, soon())
         .await
         .unwrap();
     assert_eq!((keys_of(&page), page.more_after.clone()), (vec!["k9"], Some(key("k9"))));
 }
 
+/// So many that one statement does not get past them: of keys that are deleted, that are
+/// deleted and to be swept, and at a revision.
 #[tokio::test]
-async fn a_page_over_many_deleted_keys_ends_and_goes_on() {
+async fn a_page_goes_on_past_deleted_keys_until_there_is_something_to_show() {
     let (_dir, mut store) = open_new().await;
     let mut entries = vec![view(0, 1)];
-    for n in 0..9_u64 {
-        let ops = (0..1_000).map(|k| put(&format!("k{n}{k:03}"), b"")).collect();
+    for n in 0..20_u64 {
+        let ops = (0..1_000).map(|k| put(&format!("k{n:02}{k:03}"), b"")).collect();
         entries.push(batch(n + 1, n, ops));
     }
-    entries.push(batch(10, 9, vec![Op::DeletePrefix { prefix: "k".into() }, put("z", b"last")]));
-    let report = store.writer.execute(entries).await.unwrap();
-    let SlotOutcome::Batch { outcomes, .. } = &report.slots[10].outcome else {
-        panic!("{:?}", report.slots[10])
-    };
-    assert_eq!(outcomes[0], CommandOutcome::Deleted { revision: Revision(9_001), deleted: 9_000 });
-    let page = store.reader.list(list_all()).await.unwrap();
-    let after = page.more_after.clone().unwrap();
-    assert!(page.items.is_empty());
-    let page = store.reader.list(ListQuery { from: after, ..list_all() }).await.unwrap();
+    let last = vec![put("a", b""), Op::DeletePrefix { prefix: "k".into() }, put("z", b"last")];
+    entries.push(batch(21, 20, last));
+    store.writer.execute(entries).await.unwrap();
+    let of_k = |order| ListQuery { from: key("k"), order, ..list_all() };
+    for swept in [false, true] {
+        while swept && store.writer.unswept() > 0 {
+            store.writer.sweep().await.unwrap();
+        }
+        let page = store.reader.list(of_k(Order::Ascending), soon()).await.unwrap();
+        assert_eq!((keys_of(&page), page.more_after.clone()), (vec!["z"], None));
+        let down = ListQuery { below: key("l"), from: Bytes::new(), ..of_k(Order::Descending) };
+        let page = store.reader.list(down, soon()).await.unwrap();
+        assert_eq!((keys_of(&page), page.more_after.clone()), (vec!["a"], None));
+    }
+    store.writer.execute(vec![batch(22, 21, vec![put("b", b"")])]).await.unwrap();
+    let past = ListQuery { at: Some(Revision(20_003)), ..of_k(Order::Ascending) };
+    let page = store.reader.list(past.clone(), soon()).await.unwrap();
     assert_eq!((keys_of(&page), page.more_after.clone()), (vec!["z"], None));
+    let page = store.reader.list(past, Deadline::after(Duration::ZERO)).await.unwrap();
+    assert!(page.items.is_empty() && page.more_after.is_some(), "the deadline ends it: {page:?}");
 }
 
 #[tokio::test]
@@ -284,7 +304,8 @@ async fn readers_keep_nothing_from_being_durable() {
     store.writer.execute(vec![view(0, 1)]).await.unwrap();
     for n in 0..20 {
         store.writer.execute(vec![batch(n + 1, n, vec![put("a", &[0; 50_000])])]).await.unwrap();
-        let (page, copied) = tokio::join!(store.reader.list(list_all()), store.writer.checkpoint());
+        let (page, copied) =
+            tokio::join!(store.reader.list(list_all(), soon()), store.writer.checkpoint());
         copied.unwrap();
         assert_eq!((page.unwrap().items.len(), store.writer.durable_below()), (1, Slot(n + 2)));
     }

@@ -16,6 +16,7 @@ const PAGE_BYTES: usize = 8 << 20;
 /// Reads the whole log and every version of every key.
 pub(super) async fn rows(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     versions(connection).await?;
+    live(connection).await?;
     log(connection).await
 }
 
@@ -43,4 +44,20 @@ async fn versions(connection: &mut SqliteConnection) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// Every key that exists is in `live` with its newest version, and no other is.
+async fn live(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    const SQL: &str = "WITH current AS (SELECT key, revision FROM versions v WHERE value IS NOT NULL \
+        AND NOT EXISTS (SELECT 1 FROM versions w WHERE w.key = v.key AND w.revision > v.revision)) \
+        SELECT (SELECT count(*) FROM current), (SELECT count(*) FROM live), \
+        (SELECT count(*) FROM current c JOIN live l ON l.key = c.key AND l.revision = c.revision)";
+    let row = sqlx::query(SQL).persistent(false).fetch_one(connection).await?;
+    let (current, live, both) = (counter(&row, 0)?, counter(&row, 1)?, counter(&row, 2)?);
+    if current == both && live == both {
+        return Ok(());
+    }
+    Err(StoreError::Damaged(format!(
+        "{current} keys exist by their versions, {live} by the list of live keys, {both} by both"
+    )))
 }

@@ -11,12 +11,15 @@ use super::apply;
 use super::checkpoint::{self, Committed, Copied, Synced};
 use super::error::StoreError;
 use super::meta;
+use super::ranges::Ranges;
 use super::schema;
 use crate::machine::execute::{ExecutionReport, Run};
 use crate::machine::working_set::Meta;
 
 /// What a row takes beside its bytes, roughly.
 const ROW_BYTES: u64 = 256;
+/// What sweeping once writes, roughly.
+const SWEPT_BYTES: u64 = 256 << 10;
 
 /// Owns the connection. Not shared: whoever holds it executes.
 #[derive(Debug)]
@@ -25,6 +28,7 @@ pub(crate) struct Writer {
     connection: Option<SqliteConnection>,
     meta: Meta,
     cluster: Option<ClusterId>,
+    ranges: Ranges,
     durable_below: Slot,
     written_bytes: u64,
 }
@@ -35,12 +39,14 @@ impl Writer {
         connection: SqliteConnection,
         meta: Meta,
         cluster: Option<ClusterId>,
+        ranges: Ranges,
     ) -> Self {
         Self {
             path: path.to_owned(),
             connection: Some(connection),
             meta,
             cluster,
+            ranges,
             durable_below: Slot(0),
             written_bytes: 0,
         }
@@ -88,14 +94,42 @@ impl Writer {
     ) -> Result<ExecutionReport, StoreError> {
         let bytes: u64 = entries.iter().map(|entry| 2 * entry.value.len() as u64 + ROW_BYTES).sum();
         let mut connection = self.take_connection().await?;
+        let (run, mut ranges) = (Run::new(entries), self.ranges.clone());
         let result =
-            apply::apply(&mut connection, &self.meta, self.cluster, Run::new(entries)).await;
+            apply::apply(&mut connection, &self.meta, self.cluster, &mut ranges, run).await;
         match result {
             Ok(report) => {
                 self.connection = Some(connection);
+                self.ranges = ranges;
                 self.meta = report.meta.clone();
                 self.written_bytes += bytes;
                 Ok(report)
+            }
+            Err(error) => {
+                self.discard(connection).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// How many deletions of prefixes are to be swept.
+    pub(crate) fn unswept(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// Sweeps a bounded number of keys, in a transaction.
+    ///
+    /// # Errors
+    /// Then none is swept, and it may be tried again unless the error is fatal.
+    pub(crate) async fn sweep(&mut self) -> Result<(), StoreError> {
+        let mut connection = self.take_connection().await?;
+        let mut ranges = self.ranges.clone();
+        match sweep(&mut connection, &mut ranges).await {
+            Ok(()) => {
+                self.connection = Some(connection);
+                self.ranges = ranges;
+                self.written_bytes += SWEPT_BYTES;
+                Ok(())
             }
             Err(error) => {
                 self.discard(connection).await;
@@ -136,6 +170,20 @@ impl Writer {
         result
     }
 
+    /// Has fewer keys swept in one transaction.
+    #[cfg(test)]
+    pub(crate) fn sweep_at_once(&mut self, keys: usize) {
+        self.ranges.sweep_at_once(keys);
+    }
+
+    /// How many rows it has inserted, changed or deleted in this life.
+    #[cfg(test)]
+    pub(crate) async fn rows_written(&mut self) -> u64 {
+        let connection = self.connection.as_mut().unwrap();
+        let changes = sqlx::query("SELECT total_changes()").fetch_one(connection).await.unwrap();
+        sqlx::Row::get::<i64, _>(&changes, 0).cast_unsigned()
+    }
+
     /// Leaves no room in the file, until something fails and the connection is opened
     /// again.
     #[cfg(test)]
@@ -161,6 +209,7 @@ impl Writer {
                     schema::writer_options(&self.path).create_if_missing(false).connect().await?;
                 // What the failed transaction left behind is known only from the file.
                 (self.meta, self.cluster) = meta::load(&mut connection).await?;
+                self.ranges = Ranges::load(&mut connection).await?;
                 Ok(connection)
             }
         }
@@ -173,4 +222,10 @@ impl Writer {
             tracing::debug!(%error, "closing the connection after an error failed");
         }
     }
+}
+
+async fn sweep(connection: &mut SqliteConnection, ranges: &mut Ranges) -> Result<(), StoreError> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    ranges.sweep(&mut transaction).await?;
+    Ok(transaction.commit().await?)
 }

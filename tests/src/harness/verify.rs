@@ -160,7 +160,8 @@ impl Replayed {
             CommandOutcome::PreconditionFailed { .. } => return Ok(()),
             CommandOutcome::Created { revision }
             | CommandOutcome::Replaced { revision, .. }
-            | CommandOutcome::Deleted { revision, .. } => {
+            | CommandOutcome::Deleted { revision, .. }
+            | CommandOutcome::DeletedPrefix { revision } => {
                 ensure!(
                     revision.0 == self.writes.len() as u64 + 1,
                     "revision {revision} comes after {}",

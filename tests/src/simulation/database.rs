@@ -2,11 +2,13 @@
 //! when the last sync that has ended began may go with the machine, newest first (SQLite
 //! in WAL mode with `synchronous=NORMAL`).
 
+use std::collections::BTreeMap;
+
 use replica::machine::execute::Run;
 use replica::machine::outcome::ExecutionReport;
-use replica::machine::working_set::WorkingSet;
+use replica::machine::working_set::{Changes, WorkingSet};
 use shared::chain::ChainHash;
-use shared::ids::{ClusterId, Slot};
+use shared::ids::{ClusterId, Revision, Slot};
 use shared::message::{ChosenEntry, LogPrefix};
 
 use super::random::Random;
@@ -21,6 +23,8 @@ pub struct Database {
     /// The hash of the log below each slot, and below the next one.
     hashes: Vec<ChainHash>,
     cluster: Option<ClusterId>,
+    /// How many keys each deletion of a prefix deleted.
+    deleted: BTreeMap<Revision, u64>,
     /// A state that survives a loss of power; how to come from it to what does is in the
     /// log.
     old: WorkingSet,
@@ -50,6 +54,7 @@ impl Database {
             log: Vec::new(),
             hashes: vec![ChainHash::default()],
             cluster: None,
+            deleted: BTreeMap::new(),
             old: WorkingSet::complete(),
             durable: Commit { executed_below: Slot(0), cluster: None },
             commits: Vec::new(),
@@ -62,6 +67,13 @@ impl Database {
     #[must_use]
     pub fn state(&self) -> &WorkingSet {
         &self.state
+    }
+
+    /// How many keys the deletion of a prefix deleted: what a replica counts in the state
+    /// of the revision before.
+    #[must_use]
+    pub fn deleted_at(&self, revision: Revision) -> u64 {
+        self.deleted[&revision]
     }
 
     /// The cluster it belongs to.
@@ -88,7 +100,8 @@ impl Database {
             self.cluster.is_some(),
             "invariant: nothing is executed before it is kept for which cluster"
         );
-        let report = apply(&mut self.state, entries);
+        let (report, deleted) = apply(&mut self.state, entries);
+        self.deleted.extend(deleted);
         self.log.extend_from_slice(entries);
         self.hashes.extend(report.slots.iter().map(|executed| executed.hash));
         self.written_bytes += entries.iter().map(|entry| entry.value.len()).sum::<usize>();
@@ -161,9 +174,9 @@ impl Database {
     fn execute_again(&mut self) {
         let (old_below, durable_below) =
             (index(self.old.meta().executed_below), index(self.durable_below()));
-        let _report = apply(&mut self.old, &self.log[old_below..durable_below]);
+        let _again = apply(&mut self.old, &self.log[old_below..durable_below]);
         self.state = self.old.clone();
-        let _report = apply(&mut self.state, &self.log[durable_below..]);
+        let _again = apply(&mut self.state, &self.log[durable_below..]);
     }
 
     /// The executed log below a slot.
@@ -187,11 +200,21 @@ impl Default for Database {
     }
 }
 
-fn apply(state: &mut WorkingSet, entries: &[ChosenEntry]) -> ExecutionReport {
+/// Also counts what deletions of prefixes deleted, by the rows for SQLite: here the whole
+/// state is at hand.
+fn apply(
+    state: &mut WorkingSet,
+    entries: &[ChosenEntry],
+) -> (ExecutionReport, BTreeMap<Revision, u64>) {
     let report = Run::new(entries.to_vec()).apply(state);
-    // The rows for SQLite: here the whole state is at hand.
-    drop(state.take_changes());
-    report
+    let Changes { versions, ranges } = state.take_changes();
+    let mut deleted: BTreeMap<_, _> = ranges.iter().map(|range| (range.revision, 0)).collect();
+    for row in &versions {
+        if let Some(count) = deleted.get_mut(&row.revision) {
+            *count += 1;
+        }
+    }
+    (report, deleted)
 }
 
 fn index(slot: Slot) -> usize {

@@ -6,8 +6,12 @@ use tempfile::TempDir;
 use super::*;
 use crate::driver::checkpoints::WalStatus;
 use crate::store::{self, Store};
-use shared::ids::{Ballot, CoordinatorId, Slot};
-use shared::message::Value;
+use bytes::Bytes;
+use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Instance, Slot};
+use shared::message::{Batch, Value, View};
+
+use crate::machine::command::{Command, Commands, Condition, Op};
+use crate::machine::format;
 use tokio::sync::watch;
 
 struct Rig {
@@ -109,6 +113,60 @@ async fn a_lock_of_another_process_is_waited_for() {
     other.close().await.unwrap();
     assert_eq!(rig.next().await, Input::Storage(Storage::Writable));
     assert_eq!(rig.executed_below().await, Slot(1));
+}
+
+fn entry(slot: u64, value: &Value) -> ChosenEntry {
+    let ballot = Ballot { round: 1, coordinator: CoordinatorId(1) };
+    ChosenEntry { slot: Slot(slot), ballot, value: value.encode() }
+}
+
+fn batch(slot: u64, ops: impl Iterator<Item = Op>) -> ChosenEntry {
+    let commands = ops.map(|op| Command { op, trace: None }).collect();
+    let commands = Commands { time_ms: 0, trace: None, commands }.encode();
+    let batch = Batch { epoch: Epoch(1), number: BatchNumber(slot - 1), commands };
+    entry(slot, &Value::Batch(batch))
+}
+
+#[tokio::test]
+async fn deletions_of_prefixes_are_swept_behind_whatever_else_is_executed() {
+    let (dir, store) = opened().await;
+    let view = View {
+        epoch: Epoch(1),
+        primary: "replica-1".parse().unwrap(),
+        primary_instance: Instance(1),
+        backups: Vec::new(),
+        format: format::HIGHEST,
+    };
+    let put = |n| Op::Put {
+        key: format!("k{n:04}"),
+        value: Bytes::new(),
+        content_type: None,
+        condition: Condition::Always,
+    };
+    let delete = Op::DeletePrefix { prefix: "k".to_owned() };
+    let entries = vec![entry(0, &Value::View(view)), batch(1, (0..3_000).map(put))];
+    let delete = vec![batch(2, std::iter::once(delete))];
+    let mut rig = start(dir, store);
+    rig.jobs.send(Job::Execute(entries)).await.unwrap();
+    assert_eq!(rig.executed_below().await, Slot(2));
+    rig.jobs.send(Job::Execute(delete)).await.unwrap();
+    rig.jobs.send(noop(3)).await.unwrap();
+    let mut said = Vec::new();
+    while said.last() != Some(&Input::Unswept(0)) {
+        let input = rig.next().await;
+        // How long it takes is not what this is about.
+        if !matches!(input, Input::Durable(_)) {
+            said.push(input);
+        }
+    }
+    let executed_below = |input: &Input| {
+        let Input::Executed(report) = input else { return None };
+        Some(report.meta.executed_below)
+    };
+    assert_eq!(said.len(), 4, "{said:?}");
+    assert_eq!(said[0], Input::Unswept(1));
+    assert_eq!(executed_below(&said[1]), Some(Slot(3)));
+    assert_eq!(executed_below(&said[2]), Some(Slot(4)), "before it is swept");
 }
 
 #[tokio::test]

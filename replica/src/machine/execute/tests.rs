@@ -11,7 +11,7 @@ use shared::message::{Batch, EncodedValue};
 use super::*;
 use crate::machine::chain::ChainHash;
 use crate::machine::format;
-use crate::machine::working_set::VersionRow;
+use crate::machine::working_set::{Changes, RangeTombstone, VersionRow};
 
 pub(super) fn name(text: &str) -> Name {
     text.parse().unwrap()
@@ -121,8 +121,8 @@ fn the_first_put_of_a_key_creates_it_and_the_next_replaces_it() {
         version,
         content: content(value),
     };
-    assert_eq!(state.take_changes(), [row(1, 1, "a"), row(2, 2, "b")]);
-    assert_eq!(state.take_changes(), []);
+    assert_eq!(state.take_changes().versions, [row(1, 1, "a"), row(2, 2, "b")]);
+    assert_eq!(state.take_changes(), Changes::default());
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_deleted_key_starts_anew() {
         version: 2,
         content: None,
     };
-    assert_eq!(state.take_changes(), [gone]);
+    assert_eq!(state.take_changes(), Changes { versions: vec![gone], ranges: vec![] });
     assert_eq!(
         outcome_of(&mut state, put("k", "c")),
         CommandOutcome::Created { revision: Revision(4) }
@@ -147,10 +147,12 @@ fn a_deleted_key_starts_anew() {
 #[test]
 fn deleting_what_is_not_there_takes_a_revision_and_changes_nothing() {
     let mut state = state_after(vec![put("k", "a")]);
-    let nothing = |revision| CommandOutcome::Deleted { revision: Revision(revision), deleted: 0 };
-    assert_eq!(outcome_of(&mut state, delete_if("other", Condition::Always)), nothing(2));
-    assert_eq!(outcome_of(&mut state, Op::DeletePrefix { prefix: "x".to_owned() }), nothing(3));
-    assert_eq!(state.take_changes(), []);
+    let nothing = CommandOutcome::Deleted { revision: Revision(2), deleted: 0 };
+    assert_eq!(outcome_of(&mut state, delete_if("other", Condition::Always)), nothing);
+    assert_eq!(state.take_changes(), Changes::default());
+    let prefix = CommandOutcome::DeletedPrefix { revision: Revision(3) };
+    assert_eq!(outcome_of(&mut state, Op::DeletePrefix { prefix: "x".to_owned() }), prefix);
+    assert_eq!(state.take_changes().versions, []);
 }
 
 #[test]
@@ -163,10 +165,10 @@ fn deleting_a_prefix_deletes_the_keys_that_start_so_at_one_revision() {
         put("b", ""),
     ]);
     let outcome = outcome_of(&mut state, Op::DeletePrefix { prefix: "a/".to_owned() });
-    assert_eq!(outcome, CommandOutcome::Deleted { revision: Revision(6), deleted: 2 });
+    assert_eq!(outcome, CommandOutcome::DeletedPrefix { revision: Revision(6) });
     assert_eq!(state.records().keys().collect::<Vec<_>>(), ["a", "a0", "b"]);
     let outcome = outcome_of(&mut state, Op::DeletePrefix { prefix: String::new() });
-    assert_eq!(outcome, CommandOutcome::Deleted { revision: Revision(7), deleted: 3 });
+    assert_eq!(outcome, CommandOutcome::DeletedPrefix { revision: Revision(7) });
     assert!(state.records().is_empty());
 }
 
@@ -193,7 +195,11 @@ fn a_guard_that_does_not_hold_writes_nothing_and_takes_no_revision() {
             CommandOutcome::PreconditionFailed { revision: Revision(1), current },
             "{op:?}"
         );
-        assert_eq!((state.meta().revision, state.take_changes()), (Revision(1), vec![]), "{op:?}");
+        assert_eq!(
+            (state.meta().revision, state.take_changes()),
+            (Revision(1), Changes::default()),
+            "{op:?}"
+        );
     }
 }
 
@@ -290,13 +296,40 @@ fn a_guard_on_a_key_that_was_not_loaded_does_not_just_fail() {
     execute_next(&mut state, batch(1, 1, vec![put_if("k", "a", Condition::IfMatchAny)]));
 }
 
+/// Whatever there is under the prefix, it is not looked at.
 #[test]
-#[should_panic(expected = "executing touches the prefix \"a\", which was not loaded")]
-fn a_prefix_of_which_only_a_part_was_loaded_is_not_taken_for_the_whole() {
-    let meta = state_after(vec![]).meta().clone();
-    let needs = Needs { prefixes: ["a/".to_owned()].into(), ..Needs::default() };
+fn deleting_a_prefix_loads_nothing_and_hides_what_was_not_loaded() {
+    let meta = state_after(vec![put("a/1", "1")]).meta().clone();
+    let ops = vec![Op::DeletePrefix { prefix: "a/".to_owned() }, put("b", "1")];
+    let needs = Needs { keys: ["b".to_owned()].into() };
     let mut state = WorkingSet::partial(meta, needs, []);
-    execute_next(&mut state, batch(1, 1, vec![Op::DeletePrefix { prefix: "a".to_owned() }]));
+    execute_next(&mut state, batch(1, 1, ops));
+    let changes = state.take_changes();
+    let range = RangeTombstone { prefix: "a/".to_owned(), revision: Revision(2) };
+    assert_eq!(changes.ranges, [range]);
+    assert_eq!(changes.versions.iter().map(|row| row.key.as_str()).collect::<Vec<_>>(), ["b"]);
+}
+
+#[test]
+fn a_key_written_after_the_deletion_of_its_prefix_in_one_batch_is_created_anew() {
+    let mut state = state_after(vec![put("a/1", "1")]);
+    let ops = vec![
+        Op::DeletePrefix { prefix: "a/".to_owned() },
+        put_if("a/1", "2", Condition::IfNoneMatchAny),
+    ];
+    let SlotOutcome::Batch { outcomes, .. } = execute_next(&mut state, batch(1, 1, ops)) else {
+        panic!("it is executed")
+    };
+    assert_eq!(outcomes[1], CommandOutcome::Created { revision: Revision(3) });
+}
+
+#[test]
+fn a_batch_of_more_deletions_of_prefixes_than_the_limit_is_void() {
+    let ops = |ranges| vec![Op::DeletePrefix { prefix: "a".to_owned() }; ranges];
+    let read = |ranges| Commands::decode(&commands(0, ops(ranges)).encode());
+    assert!(read(limits::BATCH_RANGES).is_ok());
+    let refused = read(limits::BATCH_RANGES + 1).unwrap_err().to_string();
+    assert_eq!(refused, "the number of deletions of prefixes is 65, above the limit of 64");
 }
 
 #[test]

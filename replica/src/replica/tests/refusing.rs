@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::machine::command::{Unreadable, limits};
+use crate::machine::format;
+use crate::replica::batching::Mutation;
 use crate::replica::event::{LimitHit, Stall};
 
 fn refused(id: u64, reason: NotApplied) -> Effect {
@@ -101,6 +103,38 @@ fn mutations_of_too_many_bytes_are_refused_at_once() {
     assert_eq!(rig.mutation(2, &"x".repeat(100)), []);
     let limit = LimitHit { name: "bytes of the mutations that wait", limit: 200 };
     assert_eq!(rig.mutation(3, "c"), [refused(3, NotApplied::QueueFull(limit))]);
+}
+
+#[test]
+fn deletions_of_prefixes_beyond_the_limit_are_refused_until_others_are_swept() {
+    let mut rig = Rig::primary();
+    let delete = |rig: &mut Rig, id| {
+        let op = Op::DeletePrefix { prefix: "a".to_owned() };
+        let command = Command { op, trace: None };
+        rig.step(Input::Mutation { id: RequestId(id), command, time_ms: 0 })
+    };
+    let limit =
+        LimitHit { name: "deletions of prefixes under way", limit: limits::RANGE_TOMBSTONES };
+    rig.step(Input::Unswept(limits::RANGE_TOMBSTONES - 1));
+    rig.mutation(1, "k");
+    assert_eq!(delete(&mut rig, 2), []);
+    assert_eq!(delete(&mut rig, 3), [refused(3, NotApplied::QueueFull(limit))], "one waits");
+    assert_eq!(rig.mutation(4, "k"), [], "other mutations are taken");
+    rig.step(Input::Unswept(limits::RANGE_TOMBSTONES - 2));
+    assert_eq!(delete(&mut rig, 5), []);
+}
+
+#[test]
+fn a_batch_has_no_more_deletions_of_prefixes_than_the_log_can_hold() {
+    let mut batching = Batching::new(&Config { batch_commands: 1_000, ..Config::default() });
+    batching.begin(Epoch(1), format::HIGHEST);
+    for id in 0..limits::BATCH_RANGES as u64 + 1 {
+        let op = Op::DeletePrefix { prefix: "a".to_owned() };
+        let command = Command { op, trace: None };
+        batching.push(Mutation { id: Some(RequestId(id)), command, time_ms: 0 }).unwrap();
+    }
+    batching.next_batch().unwrap();
+    assert_eq!((batching.flying_mutations(), batching.queued()), (limits::BATCH_RANGES, 1));
 }
 
 #[test]

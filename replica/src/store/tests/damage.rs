@@ -45,7 +45,7 @@ async fn a_file_that_is_no_state_is_refused() {
     alter(dir.path(), "PRAGMA user_version = 1").await;
     assert!(matches!(
         refusal(dir.path(), "replica-1").await,
-        OpenError::Version { found: 1, expected: 4, .. }
+        OpenError::Version { found: 1, expected: 5, .. }
     ));
 }
 
@@ -86,6 +86,13 @@ async fn a_row_that_is_not_what_was_written_is_refused_by_name() {
             "the record of \"k6\" at revision 7",
         ),
         ("UPDATE versions SET revision = 2 WHERE id = 7", "the record of \"k6\" at revision 2"),
+        ("DELETE FROM live WHERE key = x'6b36'", "keys exist by their versions"),
+        ("INSERT INTO live VALUES (x'78', 7)", "keys exist by their versions"),
+        ("UPDATE live SET revision = 3 WHERE key = x'6b36'", "keys exist by their versions"),
+        (
+            "INSERT INTO range_tombstones VALUES (7, x'6b', x'6bff', zeroblob(8))",
+            "the range tombstone of revision 7",
+        ),
         ("UPDATE versions SET key = x'78' WHERE id = 7", "the record of \"x\" at revision 7"),
     ] {
         let dir = closed_state().await;
@@ -158,7 +165,8 @@ async fn a_bit_that_flips_anywhere_is_noticed_or_changes_nothing() {
         store.reader.log(query).await.unwrap().rows
     };
     let store = open_in(dir.path()).await;
-    let (items, rows) = (store.reader.list(list_all()).await.unwrap().items, log_of(&store).await);
+    let (items, rows) =
+        (store.reader.list(list_all(), soon()).await.unwrap().items, log_of(&store).await);
     store.writer.close().await.unwrap();
     let (mut noticed, mut harmless) = (0, 0);
     for (number, offset) in (0..good.len()).step_by(STRIDE).enumerate() {
@@ -167,8 +175,10 @@ async fn a_bit_that_flips_anywhere_is_noticed_or_changes_nothing() {
         std::fs::write(&path, &bytes).unwrap();
         match open(dir.path(), &name(), 1).await {
             Ok(store) => {
-                let read =
-                    (store.reader.list(list_all()).await.unwrap().items, log_of(&store).await);
+                let read = (
+                    store.reader.list(list_all(), soon()).await.unwrap().items,
+                    log_of(&store).await,
+                );
                 assert_eq!(
                     read,
                     (items.clone(), rows.clone()),
@@ -232,7 +242,7 @@ async fn a_row_that_rots_while_the_state_is_in_use_is_never_answered_or_executed
     alter(dir.path(), "UPDATE log SET value = x'00' WHERE slot = 1").await;
     assert!(is_damage(&store.reader.point(key("k6"), None).await.unwrap_err()));
     let keys = ListQuery { show: Show::KeysOnly, ..list_all() };
-    assert!(is_damage(&store.reader.list(keys).await.unwrap_err()));
+    assert!(is_damage(&store.reader.list(keys, soon()).await.unwrap_err()));
     let error = store.writer.execute(vec![batch(2, 1, vec![put("k7", b"x")])]).await.unwrap_err();
     assert!(
         matches!(&error, StoreError::Damaged(what) if what.contains("\"k7\" at revision 8")),

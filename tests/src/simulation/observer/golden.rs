@@ -154,7 +154,8 @@ impl Golden {
             match outcome {
                 CommandOutcome::Created { .. }
                 | CommandOutcome::Replaced { .. }
-                | CommandOutcome::Deleted { .. } => {
+                | CommandOutcome::Deleted { .. }
+                | CommandOutcome::DeletedPrefix { .. } => {
                     self.writes.push(Write { operation, call });
                 }
                 CommandOutcome::PreconditionFailed { .. } => {}

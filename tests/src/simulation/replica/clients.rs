@@ -13,6 +13,7 @@ use crate::linearizability::history::{self, Call, Consistency};
 use crate::simulation::acceptor::Fate;
 use crate::simulation::client::{Outcome, Request};
 use crate::simulation::commands;
+use crate::simulation::database::Database;
 use crate::simulation::environment::Environment;
 use crate::simulation::event::Local;
 use crate::simulation::message::{CallId, Message};
@@ -116,7 +117,7 @@ impl ReplicaNode {
                 env.observer.answered(request.operation, slot, &outcome);
                 Outcome::Answered {
                     revision: outcome.revision().0,
-                    answer: history_answer(&outcome),
+                    answer: history_answer(&outcome, &self.database),
                 }
             }
             Answer::NotApplied(NotApplied::NotPrimary { primary: Some(primary) })
@@ -212,10 +213,13 @@ impl Pending {
     }
 }
 
-fn history_answer(outcome: &CommandOutcome) -> history::Answer {
+fn history_answer(outcome: &CommandOutcome, database: &Database) -> history::Answer {
     match outcome {
         CommandOutcome::Created { .. } | CommandOutcome::Replaced { .. } => history::Answer::Put,
         CommandOutcome::Deleted { deleted, .. } => history::Answer::Deleted(*deleted),
+        CommandOutcome::DeletedPrefix { revision } => {
+            history::Answer::Deleted(database.deleted_at(*revision))
+        }
         CommandOutcome::PreconditionFailed { .. } => history::Answer::GuardFailed,
     }
 }

@@ -92,16 +92,14 @@ impl Database {
     fn execute(&mut self, entries: &[ChosenEntry]) -> ExecutionReport {
         let run = Run::new(entries.to_vec());
         let needs = run.needs();
-        let is_needed = |key: &str| {
-            needs.keys.contains(key) || needs.prefixes.iter().any(|prefix| key.starts_with(prefix))
-        };
-        let loaded = self.records.iter().filter(|(key, _)| is_needed(key));
+        let loaded = self.records.iter().filter(|(key, _)| needs.keys.contains(*key));
         let loaded: Vec<_> = loaded
             .map(|(key, record)| (key.clone(), Record { content: None, ..record.clone() }))
             .collect();
         let mut state = WorkingSet::partial(self.meta.clone(), needs, loaded);
         let report = run.apply(&mut state);
-        for row in state.take_changes() {
+        let Changes { versions, ranges } = state.take_changes();
+        for row in versions {
             let VersionRow { key, revision, created_revision, version, content } = row;
             match content {
                 Some(content) => {
@@ -114,6 +112,10 @@ impl Database {
                     self.records.remove(&key);
                 }
             }
+        }
+        for RangeTombstone { prefix, revision } in ranges {
+            self.records
+                .retain(|key, record| !key.starts_with(&prefix) || record.revision > revision);
         }
         self.meta = report.meta.clone();
         report
@@ -210,7 +212,8 @@ proptest! {
         for outcome in outcomes {
             match outcome {
                 CommandOutcome::PreconditionFailed { .. } => {}
-                CommandOutcome::Created { .. } | CommandOutcome::Replaced { .. } | CommandOutcome::Deleted { .. } => {
+                CommandOutcome::Created { .. } | CommandOutcome::Replaced { .. } | CommandOutcome::Deleted { .. }
+                | CommandOutcome::DeletedPrefix { .. } => {
                     revision = revision.next();
                 }
             }

@@ -18,7 +18,7 @@ fn void(value: EncodedValue) -> VoidReason {
     // An unreadable batch at its place uses up its number; see its own test.
     expected.next_batch = state.meta().next_batch;
     assert_eq!((state.meta(), state.records()), (&expected, before.records()));
-    assert_eq!(state.take_changes(), []);
+    assert_eq!(state.take_changes(), Changes::default());
     match outcome {
         SlotOutcome::Void(reason) => reason,
         other @ (SlotOutcome::Noop | SlotOutcome::View(_) | SlotOutcome::Batch { .. }) => {

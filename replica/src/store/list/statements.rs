@@ -1,0 +1,110 @@
+//! The statements of lists and counts.
+//!
+//! Bound are the lowest key, the key above all, the revision and the most keys. A row of
+//! a list is a key, how many were visited with it, and the version of it that is shown.
+
+use super::super::ranges::not_hidden;
+use super::{Order, Show};
+
+/// What exists now: `live` has no deleted keys. One that has no version is damage, so it
+/// gives a row all the same.
+macro_rules! present {
+    ($order:literal, $value:literal) => {
+        concat!(
+            "SELECT l.key, 0, v.key, v.revision, v.created_revision, v.version, v.sum, v.content_type, ",
+            $value,
+            " FROM live l LEFT JOIN versions v ON v.key = l.key AND v.revision = l.revision ",
+            "WHERE l.key >= ?1 AND l.key < ?2 AND ",
+            not_hidden!("l", "?3"),
+            " ORDER BY l.key ",
+            $order,
+            " LIMIT ?4"
+        )
+    };
+}
+
+/// From key to key, over the index of all versions.
+macro_rules! hop {
+    ($next:literal, $order:literal, $shown:expr) => {
+        concat!(
+            "WITH RECURSIVE hop(key, visited) AS (",
+            "SELECT * FROM (SELECT key, 1 FROM versions WHERE key >= ?1 AND key < ?2 ORDER BY key ",
+            $order,
+            " LIMIT 1) ",
+            "UNION ALL SELECT (SELECT key FROM versions WHERE ",
+            $next,
+            " ORDER BY key ",
+            $order,
+            " LIMIT 1), visited + 1 ",
+            "FROM hop WHERE hop.key IS NOT NULL AND visited < ?4) SELECT ",
+            $shown,
+            " FROM hop LEFT JOIN versions v ON v.id = ",
+            "(SELECT id FROM versions WHERE key = hop.key AND revision <= ?3 ORDER BY revision DESC LIMIT 1) AND ",
+            not_hidden!("v", "?3"),
+            " WHERE hop.key IS NOT NULL"
+        )
+    };
+}
+
+macro_rules! past {
+    ($next:literal, $order:literal, $value:literal) => {
+        hop!(
+            $next,
+            $order,
+            concat!(
+                "hop.key, visited, v.key, v.revision, v.created_revision, v.version, v.sum, v.content_type, ",
+                $value
+            )
+        )
+    };
+}
+
+/// What exists now.
+pub(super) fn present(order: Order, show: Show) -> &'static str {
+    match (order, show) {
+        (Order::Ascending, Show::Values) => present!("ASC", "v.value"),
+        (Order::Descending, Show::Values) => present!("DESC", "v.value"),
+        (Order::Ascending, Show::KeysOnly) => {
+            present!("ASC", "CASE WHEN v.value IS NULL THEN NULL ELSE x'' END")
+        }
+        (Order::Descending, Show::KeysOnly) => {
+            present!("DESC", "CASE WHEN v.value IS NULL THEN NULL ELSE x'' END")
+        }
+    }
+}
+
+/// What existed at a revision; the keys that did not have no version.
+pub(super) fn past(order: Order, show: Show) -> &'static str {
+    match (order, show) {
+        (Order::Ascending, Show::Values) => past!("key > hop.key AND key < ?2", "ASC", "v.value"),
+        (Order::Descending, Show::Values) => {
+            past!("key >= ?1 AND key < hop.key", "DESC", "v.value")
+        }
+        (Order::Ascending, Show::KeysOnly) => past!(
+            "key > hop.key AND key < ?2",
+            "ASC",
+            "CASE WHEN v.value IS NULL THEN NULL ELSE x'' END"
+        ),
+        (Order::Descending, Show::KeysOnly) => past!(
+            "key >= ?1 AND key < hop.key",
+            "DESC",
+            "CASE WHEN v.value IS NULL THEN NULL ELSE x'' END"
+        ),
+    }
+}
+
+/// How many existed at a revision, how many were visited, and the last of those.
+pub(super) const COUNT: &str =
+    hop!("key > hop.key AND key < ?2", "ASC", "count(v.value), max(visited), max(hop.key)");
+
+/// The live key that is so many behind the first.
+pub(super) fn nth_live(order: Order) -> &'static str {
+    match order {
+        Order::Ascending => {
+            "SELECT key FROM live WHERE key >= ? AND key < ? ORDER BY key LIMIT 1 OFFSET ?"
+        }
+        Order::Descending => {
+            "SELECT key FROM live WHERE key >= ? AND key < ? ORDER BY key DESC LIMIT 1 OFFSET ?"
+        }
+    }
+}

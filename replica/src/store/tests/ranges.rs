@@ -1,0 +1,198 @@
+//! Deletions of prefixes: what can be read, and what is written in the end, is the same
+//! however far they are swept, and executing one costs the same whatever it deletes.
+
+use std::collections::BTreeMap;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use tokio::runtime::Runtime;
+
+use super::*;
+use crate::machine::execute::Run;
+use crate::machine::working_set::{VersionRow, WorkingSet};
+
+const KEYS: [&str; 6] = ["a", "a/1", "a/2", "a/2/x", "ab", "b"];
+
+fn any_op() -> impl Strategy<Value = Op> {
+    let key = || proptest::sample::select(&KEYS[..]);
+    let condition = prop_oneof![
+        Just(Condition::Always),
+        Just(Condition::IfMatchAny),
+        Just(Condition::IfNoneMatchAny)
+    ];
+    let prefix = proptest::sample::select(vec!["", "a", "a/", "a/2", "b", "c"]);
+    prop_oneof![
+        6 => (key(), condition, any::<u8>()).prop_map(|(key, condition, value)| Op::Put {
+            key: key.to_owned(),
+            value: Bytes::copy_from_slice(&[value]),
+            content_type: None,
+            condition,
+        }),
+        1 => key().prop_map(delete),
+        3 => prefix.prop_map(|prefix| Op::DeletePrefix { prefix: prefix.to_owned() }),
+    ]
+}
+
+/// A batch, and how often it is swept after it.
+fn any_steps() -> impl Strategy<Value = Vec<(Vec<Op>, usize)>> {
+    vec((vec(any_op(), 1..6), 0..3_usize), 1..12)
+}
+
+/// Every version by key and revision, with its value where it has one.
+type Versions = BTreeMap<(String, u64), (u64, u64, Option<Vec<u8>>)>;
+
+fn versions_of(rows: &[VersionRow]) -> Versions {
+    let value = |row: &VersionRow| row.content.as_ref().map(|content| content.value.to_vec());
+    rows.iter()
+        .map(|row| {
+            let key = (row.key.clone(), row.revision.0);
+            (key, (row.created_revision.0, row.version, value(row)))
+        })
+        .collect()
+}
+
+fn state_at(versions: &Versions, at: u64) -> BTreeMap<String, (u64, Vec<u8>)> {
+    let mut state = BTreeMap::new();
+    for ((key, revision), (_, _, value)) in versions.iter().filter(|((_, of), _)| *of <= at) {
+        match value {
+            Some(value) => state.insert(key.clone(), (*revision, value.clone())),
+            None => state.remove(key),
+        };
+    }
+    state
+}
+
+/// Holds everything that can be read against what every version says.
+async fn hold(store: &Store, versions: &Versions, revision: u64) {
+    for at in 0..=revision {
+        let state = state_at(versions, at);
+        for order in [Order::Ascending, Order::Descending] {
+            for show in [Show::Values, Show::KeysOnly] {
+                let query = ListQuery { at: Some(Revision(at)), order, show, ..list_all() };
+                let page = store.reader.list(query, soon()).await.unwrap();
+                let mut keys = keys_of(&page);
+                if order == Order::Descending {
+                    keys.reverse();
+                }
+                assert_eq!(keys, state.keys().collect::<Vec<_>>(), "listed at {at} of {revision}");
+            }
+        }
+        for of in KEYS {
+            let item = store.reader.point(key(of), Some(Revision(at))).await.unwrap().item;
+            let found = item.map(|item| (item.revision.0, item.value.to_vec()));
+            assert_eq!(found.as_ref(), state.get(of), "{of} at {at} of {revision}");
+        }
+        for prefix in ["", "a", "a/2"] {
+            let query = CountQuery::of_prefix(prefix, Revision(at));
+            let expected = state.keys().filter(|key| key.starts_with(prefix)).count() as u64;
+            assert_eq!(store.reader.count(query).await.unwrap(), expected, "{prefix:?} at {at}");
+        }
+    }
+}
+
+async fn written(dir: &Path) -> Versions {
+    let mut connection = schema::reader_options(&dir.join(FILE)).connect().await.unwrap();
+    let rows = sqlx::query("SELECT key, revision, created_revision, version, value FROM versions");
+    let rows = rows.fetch_all(&mut connection).await.unwrap();
+    let number = |row: &sqlx::sqlite::SqliteRow, at| row.get::<i64, _>(at).cast_unsigned();
+    rows.iter()
+        .map(|row| {
+            let key = String::from_utf8(row.get(0)).unwrap();
+            ((key, number(row, 1)), (number(row, 2), number(row, 3), row.get(4)))
+        })
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn what_can_be_read_does_not_depend_on_how_far_ranges_are_swept(
+        steps in any_steps(),
+        executing in 0..3_usize,
+        sweeping in 1..4_usize,
+        reopened in any::<bool>(),
+    ) {
+        Runtime::new().unwrap().block_on(async {
+            let (dir, mut store) = open_new().await;
+            let mut reference = WorkingSet::complete();
+            let mut versions = Versions::new();
+            let mut slot = 0;
+            let mut entries = vec![view(0, 1)];
+            for (ops, sweeps) in steps {
+                entries.push(batch(slot + 1, slot, ops));
+                slot += 1;
+                let _report = Run::new(entries.clone()).apply(&mut reference);
+                versions.extend(versions_of(&reference.take_changes().versions));
+                store.writer.sweep_at_once(executing);
+                let report = store.writer.execute(std::mem::take(&mut entries)).await.unwrap();
+                prop_assert_eq!(&report.meta, reference.meta());
+                store.writer.sweep_at_once(sweeping);
+                for _ in 0..sweeps {
+                    store.writer.sweep().await.unwrap();
+                }
+                hold(&store, &versions, report.meta.revision.0).await;
+            }
+            if reopened {
+                store.writer.close().await.unwrap();
+                store = open_in(dir.path()).await;
+            }
+            while store.writer.unswept() > 0 {
+                store.writer.sweep().await.unwrap();
+            }
+            prop_assert_eq!(written(dir.path()).await, versions);
+            store.writer.close().await.unwrap();
+            // With all checks of a start.
+            open_in(dir.path()).await;
+            Ok(())
+        })?;
+    }
+}
+
+/// Executes a deletion of so many keys, and says how many rows it wrote.
+async fn rows_written_by_deleting(keys: u64) -> (u64, Store, TempDir) {
+    let (dir, mut store) = open_new().await;
+    store.writer.execute(vec![view(0, 1)]).await.unwrap();
+    for n in 0..keys / 500 {
+        let ops = (0..500).map(|k| put(&format!("k{n:04}{k:03}"), b"")).collect();
+        store.writer.execute(vec![batch(n + 1, n, ops)]).await.unwrap();
+    }
+    let before = store.writer.rows_written().await;
+    let next = keys / 500;
+    let ops = vec![Op::DeletePrefix { prefix: "k".into() }];
+    store.writer.execute(vec![batch(next + 1, next, ops)]).await.unwrap();
+    (store.writer.rows_written().await - before, store, dir)
+}
+
+#[tokio::test]
+async fn no_transaction_writes_more_rows_the_more_keys_a_prefix_has() {
+    let (few, _store, _dir) = rows_written_by_deleting(2_000).await;
+    let (many, mut store, _dir) = rows_written_by_deleting(10_000).await;
+    assert_eq!(few, many);
+    let mut steps = 0;
+    while store.writer.unswept() > 0 {
+        let before = store.writer.rows_written().await;
+        store.writer.sweep().await.unwrap();
+        steps += 1;
+        let rows = store.writer.rows_written().await - before;
+        assert!(rows <= many, "{rows} rows in one step, {many} by executing");
+    }
+    assert_eq!(steps, 10_000 / 512, "as many as it takes");
+    let page = store.reader.list(list_all(), soon()).await.unwrap();
+    assert_eq!((page.items.len(), page.more_after), (0, None));
+}
+
+#[tokio::test]
+async fn a_deletion_of_few_keys_leaves_nothing_to_sweep() {
+    let (_dir, mut store) = open_new().await;
+    let ops = vec![put("a/1", b""), put("a/2", b""), Op::DeletePrefix { prefix: "a/".into() }];
+    store.writer.execute(vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
+    let ops = vec![put("a/1", b"")];
+    store.writer.execute(vec![batch(2, 1, ops)]).await.unwrap();
+    store
+        .writer
+        .execute(vec![batch(3, 2, vec![Op::DeletePrefix { prefix: "a".into() }])])
+        .await
+        .unwrap();
+    assert_eq!(store.writer.unswept(), 0);
+}
