@@ -88,7 +88,7 @@ fn told(log: &Log) -> Acceptor {
     });
     let skipped = usize::try_from(oldest.expect("a log that was read").saturating_sub(1))
         .expect("a small number");
-    let mut acceptor = Acceptor::new(AcceptorId(1), Draw(1), Limits::default());
+    let mut acceptor = Acceptor::new(AcceptorId(1), Draw(2), Limits::default());
     for entry in log.segments.iter().skip(skipped).flat_map(entries) {
         match entry {
             Entry::State(record) => acceptor.replay(record),
