@@ -226,8 +226,13 @@ fn is_named(said: &str, path: &Path) -> Result<()> {
 /// Compares a replica with another: the log, and the keys at some revisions.
 async fn holds_what_others_hold(scenario: &Scenario, name: &str) -> Result<()> {
     let cluster = &scenario.cluster;
-    let status =
-        eventually("a replica says what it has", || cluster.json(name, "/v1/status")).await?;
+    // Before, it answers no local read.
+    let status = eventually("a replica has known itself current", || async {
+        let status = cluster.json(name, "/v1/status").await?;
+        ensure!(status["lag_ms"].is_u64(), "its lag is {}", status["lag_ms"]);
+        Ok(status)
+    })
+    .await?;
     let revision = status["revision"].as_u64().context("a status has a revision")?;
     let other =
         cluster.names("replica").into_iter().find(|other| other != name).expect("three replicas");
