@@ -117,11 +117,9 @@ proptest! {
             let (dir, mut store) = open_new().await;
             let mut reference = WorkingSet::complete();
             let mut versions = Versions::new();
-            let mut slot = 0;
             let mut entries = vec![view(0, 1)];
-            for (ops, sweeps) in steps {
-                entries.push(batch(slot + 1, slot, ops));
-                slot += 1;
+            for (number, (ops, sweeps)) in (0..).zip(steps) {
+                entries.push(batch(number + 1, number, ops));
                 let _report = Run::new(entries.clone()).apply(&mut reference);
                 versions.extend(versions_of(&reference.take_changes().versions));
                 store.writer.sweep_at_once(executing);
