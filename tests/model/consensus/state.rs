@@ -10,7 +10,7 @@ use super::candidate::Candidate;
 use super::message::{Mail, Reply, Request};
 use super::scope::Scope;
 use super::voter::Voter;
-use crate::cluster::{ACCEPTORS, QUORUM, acceptor_id};
+use crate::cluster::{ACCEPTORS, QUORUM, acceptor_id, draw};
 
 /// The coordinator in a place, in one of its lives.
 pub(crate) fn coordinator_id(place: usize, life: u32) -> CoordinatorId {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use acceptor::acceptor::{Acceptor, Decision, Persisted, Record};
 use acceptor::limits::Limits;
 use bytes::Bytes;
-use shared::ids::{AcceptorId, Ballot, Slot};
+use shared::ids::{AcceptorId, Ballot, Draw, Slot};
 use shared::message::{AcceptReply, Marks, PrepareReply, SlotValue, Vote, VotesPage, Watermarks};
 
 use super::message::{Reply, Request};

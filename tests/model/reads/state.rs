@@ -12,7 +12,7 @@ use shared::message::{Accept, Prepare, SlotValue, Value, Watermarks};
 
 use super::reader::{Reader, Released, Stepped};
 use crate::check::Broken;
-use crate::cluster::{ACCEPTORS, QUORUM, acceptor_id, roster};
+use crate::cluster::{ACCEPTORS, QUORUM, acceptor_id, draw, roster};
 use crate::memo::join;
 
 /// The leader's ballot.
