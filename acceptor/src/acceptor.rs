@@ -73,7 +73,7 @@ pub enum AcceptError {
 
 /// Which proposals of an [`Accept`] get a vote.
 #[derive(Default)]
-struct Placed {
+struct AcceptPlan {
     /// To be recorded.
     votes: Vec<SlotValue>,
     /// Voted in at the ballot, now or before.
@@ -297,11 +297,11 @@ impl Acceptor {
 
     /// Decides per proposal: a repeated one is voted for already, a trimmed slot is left
     /// out, and a new vote needs room.
-    fn place(&self, accept: &Accept, trimmed_below: Slot) -> Placed {
+    fn place(&self, accept: &Accept, trimmed_below: Slot) -> AcceptPlan {
         let freed: usize =
             self.votes.range(..trimmed_below).map(|(_, vote)| cost(&vote.value)).sum();
         let mut used = self.vote_bytes - freed;
-        let mut placed = Placed::default();
+        let mut placed = AcceptPlan::default();
         for proposal in accept.proposals.iter().filter(|proposal| proposal.slot >= trimmed_below) {
             let held = self.votes.get(&proposal.slot);
             if held.is_none_or(|held| held.ballot != accept.ballot) {

@@ -33,7 +33,7 @@ pub struct Members {
 }
 
 #[derive(Clone, Debug)]
-struct Heard {
+struct Announced {
     member: Member,
     at: Duration,
 }
@@ -41,15 +41,15 @@ struct Heard {
 /// Who announced itself by a name.
 #[derive(Clone, Debug)]
 struct Holders {
-    listed: Heard,
+    listed: Announced,
     /// Who was listed before: it has ended, unless it is heard from again.
-    former: Option<Heard>,
+    former: Option<Announced>,
     /// Who lives beside the one that is listed.
-    rival: Option<Heard>,
+    rival: Option<Announced>,
 }
 
 impl Holders {
-    fn hear(&mut self, news: Heard) {
+    fn hear(&mut self, news: Announced) {
         let is_silent = news.at.saturating_sub(self.listed.at) >= SILENCE;
         if self.listed.is_instance_of(&news) {
             self.listed = news;
@@ -65,7 +65,7 @@ impl Holders {
     }
 }
 
-impl Heard {
+impl Announced {
     fn is_instance_of(&self, other: &Self) -> bool {
         self.member.instance == other.member.instance
     }
@@ -115,7 +115,7 @@ impl Members {
         if self.by_name.len() >= MAX_MEMBERS && !self.by_name.contains_key(name) {
             return Err(AnnounceError::Full);
         }
-        let news = Heard { member, at: now };
+        let news = Announced { member, at: now };
         match self.by_name.get_mut(name) {
             Some(holders) => holders.hear(news),
             None => {
@@ -129,7 +129,7 @@ impl Members {
     /// All members heard from within [`EXPIRY`], in order of their names.
     pub fn list(&mut self, now: Duration) -> Directory {
         self.expire(now);
-        let entry = |Heard { member, at }: &Heard| {
+        let entry = |Announced { member, at }: &Announced| {
             let age_ms = u64::try_from(now.saturating_sub(*at).as_millis()).unwrap_or(u64::MAX);
             DirectoryEntry { member: member.clone(), age_ms }
         };

@@ -46,7 +46,7 @@ pub(crate) fn start(
     (durable.log_bytes, durable.log_segments) = (log.bytes(), log.segments());
     let (published, durable) = watch::channel(durable);
     let (ended, end) = oneshot::channel();
-    let heard = Heard::default();
+    let heard = LastHeard::default();
     let writer =
         Writer { log, acceptor, limits, group: Vec::new(), published, heard, full_since: None };
     let spawned = thread::Builder::new().name("log".to_owned()).spawn(move || {
@@ -67,7 +67,7 @@ struct Writer {
     /// What is decided, staged, and waits for the sync.
     group: Vec<Waiting>,
     published: watch::Sender<Durable>,
-    heard: Heard,
+    heard: LastHeard,
     /// When the disk was last found full, until it is found not to be.
     full_since: Option<Instant>,
 }
@@ -81,7 +81,7 @@ enum Waiting {
 
 /// What was heard while the present group was gathered.
 #[derive(Clone, Copy, Default)]
-struct Heard {
+struct LastHeard {
     leader: Option<Instant>,
     stranger: Option<Instant>,
 }
@@ -255,7 +255,7 @@ impl Writer {
     }
 
     fn publish(&mut self) {
-        let Heard { leader, stranger } = std::mem::take(&mut self.heard);
+        let LastHeard { leader, stranger } = std::mem::take(&mut self.heard);
         self.published.send_modify(|durable| {
             durable.update(&self.acceptor);
             (durable.log_bytes, durable.log_segments) = (self.log.bytes(), self.log.segments());

@@ -134,12 +134,12 @@ fn own_routes(
     };
     let routes = Router::new()
         .route("/v1/status", get(status))
-        .with_state(Arc::new(Own { identity, endpoints, proxy }))
+        .with_state(Arc::new(StatusState { identity, endpoints, proxy }))
         .merge(health::routes(ready));
     with_fallbacks(routes)
 }
 
-struct Own {
+struct StatusState {
     identity: Identity,
     endpoints: Arc<Endpoints>,
     proxy: Arc<Proxy>,
@@ -201,7 +201,7 @@ impl EndpointStatus {
     }
 }
 
-async fn status(State(own): State<Arc<Own>>) -> Json<Status<BalancerStatus>> {
+async fn status(State(own): State<Arc<StatusState>>) -> Json<Status<BalancerStatus>> {
     let totals = own.proxy.totals();
     let role = own.endpoints.read(|pool| {
         let primary = pool.primary().and_then(|id| pool.endpoint(id));

@@ -12,7 +12,7 @@ use tracing::Instrument as _;
 
 use crate::config::shell::{ACCEPT_TIMEOUT, POLL_TIMEOUT, PREPARE_TIMEOUT};
 use crate::effect::{AcceptorIndex, PollNumber};
-use crate::outbox::Parcel;
+use crate::outbox::OutgoingAccept;
 
 /// How a call ended. Sent for each, also where there is no answer: the outbox counts.
 #[derive(Debug)]
@@ -79,8 +79,8 @@ impl Caller {
         });
     }
 
-    pub(crate) fn accept(&self, parcel: Parcel) {
-        let (client, Parcel { accept, traces }) = (self.client.clone(), parcel);
+    pub(crate) fn accept(&self, parcel: OutgoingAccept) {
+        let (client, OutgoingAccept { accept, traces }) = (self.client.clone(), parcel);
         let span = accept_span(&accept.ballot, accept.proposals.len(), &traces);
         let context = telemetry::of_span(&span).or(traces.first().copied());
         let call = async move {

@@ -30,11 +30,11 @@ use crate::effect::{
     AcceptorIndex, Effect, Input, PhaseChange, PollNumber, Reason, RequestId, Timer,
 };
 use crate::election::{Failures, Standby};
+use crate::liveness::Liveness;
 use crate::membership::formation::FormationError;
-use crate::membership::{Membership, Misfit};
+use crate::membership::{ForeignAcceptor, Membership};
 use crate::phase1::Phase1;
 use crate::phase2::Phase2;
-use crate::reach::Reach;
 use crate::replicas::Replicas;
 use crate::view_change::ProposedView;
 
@@ -52,7 +52,7 @@ pub use status::{AcceptorSeen, ChosenLookup, Status, Waiting};
 #[derive(Clone, Debug)]
 struct Leader {
     phase2: Phase2,
-    reach: Reach,
+    liveness: Liveness,
     view: Option<ProposedView>,
     ahead: Option<lost::Ahead>,
 }
@@ -198,14 +198,14 @@ impl Coordinator {
         if member {
             self.membership.heard(self.now, from, acceptor);
         } else {
-            self.on_misfit(from, Misfit { acceptor, roster: None });
+            self.on_foreign_acceptor(from, ForeignAcceptor { acceptor, roster: None });
         }
         member
     }
 
-    fn on_misfit(&mut self, at: AcceptorIndex, misfit: Misfit) {
-        if self.membership.misfit(at, &misfit) {
-            self.effects.push(Effect::Misfit { at, misfit });
+    fn on_foreign_acceptor(&mut self, at: AcceptorIndex, foreign: ForeignAcceptor) {
+        if self.membership.foreign(at, &foreign) {
+            self.effects.push(Effect::ForeignAcceptor { at, foreign });
         }
     }
 

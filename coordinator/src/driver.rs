@@ -24,7 +24,7 @@ use crate::config::shell::{ACCEPTS_IN_FLIGHT, POLLS_IN_FLIGHT, PREPARES_IN_FLIGH
 use crate::coordinator::Coordinator;
 use crate::effect::{AcceptorIndex, Effect, Input, RequestId, Timer};
 use crate::handle::{
-    Counts, DriverStatus, Handle, OtherCluster, Progress, Question, WAITING_QUESTIONS,
+    Counts, DriverStatus, Handle, OtherCluster, Position, Question, WAITING_QUESTIONS,
 };
 use crate::outbox::{Outbox, OutboxLimits};
 use crate::report::Reporter;
@@ -54,7 +54,7 @@ pub(crate) struct Driver {
     /// The recorded traces of proposals in flight.
     traces: BTreeMap<Slot, TraceContext>,
     counts: Counts,
-    progress: watch::Sender<Progress>,
+    progress: watch::Sender<Position>,
     reporter: Reporter,
 }
 
@@ -69,7 +69,7 @@ impl Driver {
         let (ended_sender, ended) = mpsc::channel(calls);
         let (question_sender, questions) = mpsc::channel(WAITING_QUESTIONS);
         let (progress, progress_receiver) =
-            watch::channel(Progress { phase: Phase::Inactive, chosen_below: Slot(0) });
+            watch::channel(Position { phase: Phase::Inactive, chosen_below: Slot(0) });
         let limits = OutboxLimits {
             in_flight: ACCEPTS_IN_FLIGHT,
             accept_slots: config.max_accept_slots,
@@ -259,7 +259,7 @@ impl Driver {
             | Effect::VotesLost(_)
             | Effect::RosterKnown(_)
             | Effect::NotACluster(_)
-            | Effect::Misfit { .. } => {}
+            | Effect::ForeignAcceptor { .. } => {}
         }
     }
 
@@ -273,7 +273,7 @@ impl Driver {
     }
 
     fn publish(&self) {
-        let now = Progress { phase: self.core.phase(), chosen_below: self.core.chosen_below() };
+        let now = Position { phase: self.core.phase(), chosen_below: self.core.chosen_below() };
         self.progress.send_if_modified(|before| std::mem::replace(before, now) != now);
     }
 }

@@ -13,7 +13,7 @@ use shared::message::{
     ProposalReply, Roster, View, Watermarks,
 };
 
-use crate::membership::Misfit;
+use crate::membership::ForeignAcceptor;
 use crate::membership::formation::FormationError;
 
 /// The position of an acceptor's URL in the configured list: where a message goes, never
@@ -157,11 +157,11 @@ pub enum Effect {
     NotACluster(FormationError),
     /// An answer came from an acceptor that has no vote in this cluster; to be logged.
     /// Sent once for each.
-    Misfit {
+    ForeignAcceptor {
         /// Where.
         at: AcceptorIndex,
         /// Who.
-        misfit: Misfit,
+        foreign: ForeignAcceptor,
     },
 }
 

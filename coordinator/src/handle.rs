@@ -58,7 +58,7 @@ pub(crate) enum NoAnswer {
 
 /// What long polls wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Progress {
+pub(crate) struct Position {
     pub(crate) phase: Phase,
     pub(crate) chosen_below: Slot,
 }
@@ -86,7 +86,7 @@ pub(crate) struct Counts {
 #[derive(Clone, Debug)]
 pub(crate) struct Handle {
     questions: mpsc::Sender<Question>,
-    progress: watch::Receiver<Progress>,
+    progress: watch::Receiver<Position>,
     waiting_for: watch::Receiver<Option<String>>,
     troubles: watch::Receiver<Vec<Trouble>>,
 }
@@ -94,7 +94,7 @@ pub(crate) struct Handle {
 impl Handle {
     pub(crate) fn new(
         questions: mpsc::Sender<Question>,
-        progress: watch::Receiver<Progress>,
+        progress: watch::Receiver<Position>,
         waiting_for: watch::Receiver<Option<String>>,
         troubles: watch::Receiver<Vec<Trouble>>,
     ) -> Self {
@@ -171,7 +171,7 @@ impl Handle {
         &self,
         from: Slot,
         limits: PageLimits,
-        progress: &mut watch::Receiver<Progress>,
+        progress: &mut watch::Receiver<Position>,
     ) -> Result<ChosenLookup, NoAnswer> {
         progress.mark_unchanged();
         self.ask(|answer| Question::Chosen { from, limits, answer }).await

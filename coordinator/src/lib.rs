@@ -5,7 +5,7 @@
 //! The core does no I/O and reads no clock. In reading order: [`effect`] (what goes in
 //! and what comes out), [`coordinator`] (the state machine), [`membership`] with
 //! [`membership::formation`] (who the acceptors are), `election` (when to try to lead),
-//! [`phase1`] (a quorum's promises and the safe values), `phase2` with `reach` (values in
+//! [`phase1`] (a quorum's promises and the safe values), `phase2` with `liveness` (values in
 //! flight), `replicas` and `view_change` (who is primary), [`chosen_window`] and
 //! [`recover`] (the chosen log for who fetches it), [`config`] (every limit),
 //! [`footprint`] (states told apart, for a model checker).
@@ -20,8 +20,8 @@ mod election;
 
 pub mod phase1;
 
+mod liveness;
 mod phase2;
-mod reach;
 
 mod replicas;
 mod trimming;

@@ -15,7 +15,7 @@ use crate::effect::{AcceptorIndex, PollNumber};
 
 pub mod formation;
 
-use formation::{Allegiance, FormationError, Judgement, judge};
+use formation::{AcceptorInfo, FormationError, Judgement, judge};
 
 /// Polls whose answers are still taken.
 const POLLS_REMEMBERED: usize = 32;
@@ -23,14 +23,14 @@ const POLLS_REMEMBERED: usize = 32;
 /// An acceptor that answers, but has no vote in this cluster: wiped, or of another
 /// cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Misfit {
+pub struct ForeignAcceptor {
     /// Its identity.
     pub acceptor: AcceptorId,
     /// The cluster it belongs to, if any.
     pub roster: Option<Roster>,
 }
 
-impl fmt::Display for Misfit {
+impl fmt::Display for ForeignAcceptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.roster {
             None => write!(
@@ -77,7 +77,7 @@ struct Place {
     answer: Option<Answer>,
     member: Option<AcceptorId>,
     heard_at: Option<Duration>,
-    misfit: Option<Misfit>,
+    foreign: Option<ForeignAcceptor>,
 }
 
 /// The acceptors, as seen from here.
@@ -194,8 +194,8 @@ impl Membership {
         Recorded::Formed(roster)
     }
 
-    fn allegiances(&self) -> Vec<Option<Allegiance>> {
-        let of = |answer: &Answer| Allegiance {
+    fn allegiances(&self) -> Vec<Option<AcceptorInfo>> {
+        let of = |answer: &Answer| AcceptorInfo {
             acceptor: answer.reply.acceptor,
             roster: answer.reply.roster.clone(),
             draw: answer.reply.draw,
@@ -216,16 +216,16 @@ impl Membership {
         if let Some(place) = self.places.get_mut(at.0) {
             place.member = Some(acceptor);
             place.heard_at = Some(now);
-            place.misfit = None;
+            place.foreign = None;
         }
     }
 
     /// Takes note that one without a vote answered at this place; true if that is news.
-    pub(crate) fn misfit(&mut self, at: AcceptorIndex, misfit: &Misfit) -> bool {
+    pub(crate) fn foreign(&mut self, at: AcceptorIndex, foreign: &ForeignAcceptor) -> bool {
         let Some(place) = self.places.get_mut(at.0) else { return false };
-        let news = place.misfit.as_ref() != Some(misfit);
+        let news = place.foreign.as_ref() != Some(foreign);
         place.member = None;
-        place.misfit = Some(misfit.clone());
+        place.foreign = Some(foreign.clone());
         news
     }
 

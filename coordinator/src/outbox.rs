@@ -31,7 +31,7 @@ pub struct OutboxLimits {
 
 /// A request to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parcel {
+pub struct OutgoingAccept {
     /// What to send.
     pub accept: Accept,
     /// The traces of the proposals in it, those that are recorded.
@@ -96,7 +96,7 @@ impl Outbox {
         clippy::should_implement_trait,
         reason = "no iterator: there may be more after `done`"
     )]
-    pub fn next(&mut self) -> Option<Parcel> {
+    pub fn next(&mut self) -> Option<OutgoingAccept> {
         if self.in_flight >= self.limits.in_flight {
             return None;
         }
@@ -119,7 +119,7 @@ impl Outbox {
             self.latest = None;
         }
         self.in_flight += 1;
-        Some(Parcel { accept, traces })
+        Some(OutgoingAccept { accept, traces })
     }
 
     /// A request was answered or given up.

@@ -103,7 +103,7 @@ impl Promised {
 
 /// What a page brought.
 #[derive(Debug)]
-pub(crate) enum Progress {
+pub(crate) enum PageOutcome {
     /// Nothing: not for us, seen before, or malformed.
     None,
     /// The acceptor has more; ask from this slot.
@@ -163,16 +163,16 @@ impl Phase1 {
         now: Duration,
         at: AcceptorIndex,
         promise: Promise,
-    ) -> Progress {
+    ) -> PageOutcome {
         if promise.ballot != self.ballot || !is_well_formed(&promise) {
-            return Progress::None;
+            return PageOutcome::None;
         }
         // Another acceptor answers there now: what its predecessor sent is not its own.
         if self.collected.get(&at).is_some_and(|collected| collected.acceptor != promise.acceptor) {
             self.collected.remove(&at);
         }
         if self.ask_from(at) != Some(promise.from) {
-            return Progress::None;
+            return PageOutcome::None;
         }
         let Promise { acceptor, votes, next, marks, .. } = promise;
         let collected = self.collected.entry(at).or_insert_with(|| Collected {
@@ -185,12 +185,12 @@ impl Phase1 {
         collected.next = next;
         self.progress_at = now;
         match next {
-            Some(next) => Progress::NextPage(next),
+            Some(next) => PageOutcome::NextPage(next),
             None => self.complete(),
         }
     }
 
-    fn complete(&mut self) -> Progress {
+    fn complete(&mut self) -> PageOutcome {
         let complete: BTreeMap<AcceptorId, &Report> = self
             .collected
             .values()
@@ -198,10 +198,13 @@ impl Phase1 {
             .map(|collected| (collected.acceptor, &collected.report))
             .collect();
         if complete.len() < self.quorum {
-            return Progress::Complete;
+            return PageOutcome::Complete;
         }
         let reports: Vec<Report> = complete.into_values().cloned().collect();
-        Progress::Quorum(Promised { ballot: self.ballot, safe: safe_values(self.from, &reports) })
+        PageOutcome::Quorum(Promised {
+            ballot: self.ballot,
+            safe: safe_values(self.from, &reports),
+        })
     }
 }
 

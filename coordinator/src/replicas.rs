@@ -17,7 +17,7 @@ mod footprint;
 
 /// A replica as last heard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Heard {
+pub(crate) struct ReplicaProgress {
     pub(crate) instance: Instance,
     pub(crate) heard_at: Duration,
     pub(crate) executed_below: Slot,
@@ -49,7 +49,7 @@ const FORMER_LIVES: usize = 8;
 /// The replicas, as seen from here.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Replicas {
-    heard: BTreeMap<Name, Heard>,
+    heard: BTreeMap<Name, ReplicaProgress>,
     view: Option<View>,
     view_known_at: Duration,
     first_heard_at: Option<Duration>,
@@ -73,7 +73,7 @@ impl Replicas {
             return;
         }
         self.first_heard_at.get_or_insert(now);
-        let news = Heard {
+        let news = ReplicaProgress {
             instance,
             heard_at: now,
             executed_below,
@@ -114,7 +114,7 @@ impl Replicas {
                 former.pop_front();
             }
             let former_durable_below = heard.former_durable_below.max(heard.durable_below);
-            *heard = Heard { former, former_durable_below, ..news };
+            *heard = ReplicaProgress { former, former_durable_below, ..news };
         }
         if let Some(view) = view.filter(|view| view.epoch > self.epoch()) {
             self.view = Some(view);
@@ -129,7 +129,7 @@ impl Replicas {
             return true;
         }
         let view = self.view.as_ref();
-        let idle = |(name, heard): &(&Name, &Heard)| {
+        let idle = |(name, heard): &(&Name, &ReplicaProgress)| {
             !heard.is_recent(config, now) && !view.is_some_and(|view| view.contains(name))
         };
         let forgotten = self.heard.iter().find(idle).map(|(name, _)| name.clone());
@@ -159,7 +159,7 @@ impl Replicas {
         self.first_heard_at
     }
 
-    pub(crate) fn get(&self, name: &Name) -> Option<&Heard> {
+    pub(crate) fn get(&self, name: &Name) -> Option<&ReplicaProgress> {
         self.heard.get(name)
     }
 
@@ -168,7 +168,7 @@ impl Replicas {
         &self,
         config: &Config,
         now: Duration,
-    ) -> impl Iterator<Item = (&Name, &Heard)> {
+    ) -> impl Iterator<Item = (&Name, &ReplicaProgress)> {
         let timeout = config.primary_timeout;
         let format = self.format();
         self.heard.iter().filter(move |(_, heard)| {
@@ -202,31 +202,41 @@ impl Replicas {
     }
 
     /// For how long a replica's disk has taken nothing; none while it takes more.
-    fn unwritable_for(&self, now: Duration, heard: &Heard) -> Option<Duration> {
+    fn unwritable_for(&self, now: Duration, heard: &ReplicaProgress) -> Option<Duration> {
         (heard.storage != Storage::Writable)
             .then(|| now.saturating_sub(heard.storage_since.max(self.listening_since)))
     }
 
     /// For how long a replica has executed nothing while chosen slots waited.
-    fn stalled_for(&self, now: Duration, heard: &Heard) -> Duration {
+    fn stalled_for(&self, now: Duration, heard: &ReplicaProgress) -> Duration {
         now.saturating_sub(heard.moved_at.max(self.listening_since))
     }
 
     /// Whether a replica has been unable to execute for longer than a primary may be.
-    pub(crate) fn is_unable(&self, config: &Config, now: Duration, heard: &Heard) -> bool {
+    pub(crate) fn is_unable(
+        &self,
+        config: &Config,
+        now: Duration,
+        heard: &ReplicaProgress,
+    ) -> bool {
         self.unwritable_for(now, heard).is_some_and(|lasts| lasts >= config.unwritable_timeout)
             || self.stalled_for(now, heard) >= config.execution_timeout
     }
 
     /// Whether a replica can execute, as far as is known.
-    pub(crate) fn is_able(&self, config: &Config, now: Duration, heard: &Heard) -> bool {
+    pub(crate) fn is_able(&self, config: &Config, now: Duration, heard: &ReplicaProgress) -> bool {
         heard.storage == Storage::Writable
             && self.stalled_for(now, heard) < config.execution_timeout
     }
 
     /// Whether a replica has been able for so long that it may take over from one that is
     /// not: where all disks fill up, or one fills and empties, views do not flap.
-    pub(crate) fn is_surely_able(&self, config: &Config, now: Duration, heard: &Heard) -> bool {
+    pub(crate) fn is_surely_able(
+        &self,
+        config: &Config,
+        now: Duration,
+        heard: &ReplicaProgress,
+    ) -> bool {
         self.is_able(config, now, heard)
             && now.saturating_sub(heard.storage_since.max(self.listening_since))
                 >= config.able_memory
@@ -243,7 +253,7 @@ impl Replicas {
     }
 
     /// All that were heard of, by name.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&Name, &Heard)> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&Name, &ReplicaProgress)> {
         self.heard.iter()
     }
 
@@ -271,7 +281,7 @@ impl Replicas {
     }
 }
 
-impl Heard {
+impl ReplicaProgress {
     /// Whether it was heard from lately.
     pub(crate) fn is_recent(&self, config: &Config, now: Duration) -> bool {
         now.saturating_sub(self.heard_at) < config.replica_memory

@@ -147,8 +147,8 @@ impl Reporter {
             Effect::NotACluster(error) => {
                 tracing::error!(%error, "the configured acceptors are not one cluster")
             }
-            Effect::Misfit { at, misfit } => {
-                tracing::error!(url = self.url(*at), "an acceptor is not counted: {misfit}");
+            Effect::ForeignAcceptor { at, foreign } => {
+                tracing::error!(url = self.url(*at), "an acceptor is not counted: {foreign}");
             }
             Effect::VotesLost(why) => tracing::error!("nothing is proposed any more: {why}"),
             Effect::PollWatermarks { .. }

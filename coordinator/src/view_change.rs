@@ -23,7 +23,7 @@ use shared::ids::{Epoch, Instance, LogFormat, Name, Slot};
 use shared::message::View;
 
 use crate::config::Config;
-use crate::replicas::{Heard, Replicas};
+use crate::replicas::{ReplicaProgress, Replicas};
 
 /// A view that this leader proposed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub(crate) fn next_view(
     replicas: &Replicas,
     trimmed_below: Slot,
 ) -> Option<View> {
-    let has_trimmed = |heard: &Heard| heard.executed_below >= trimmed_below;
+    let has_trimmed = |heard: &ReplicaProgress| heard.executed_below >= trimmed_below;
     if !replicas.live(config, now).any(|(_, heard)| has_trimmed(heard)) {
         return None;
     }

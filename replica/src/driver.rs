@@ -132,7 +132,7 @@ struct Driver {
 }
 
 /// What effects are done with.
-struct Hands {
+struct EffectHandlers {
     calls: Calls,
     jobs: mpsc::Sender<Job>,
 }
@@ -193,8 +193,9 @@ impl Driver {
             inputs.clone(),
             executing.clone(),
         ));
-        let mut hands = Hands { calls: Calls::new(inputs, acceptors, mixups, &config), jobs };
-        self.step(&mut hands, Input::Started)?;
+        let mut handlers =
+            EffectHandlers { calls: Calls::new(inputs, acceptors, mixups, &config), jobs };
+        self.step(&mut handlers, Input::Started)?;
         let mut taken = Vec::with_capacity(MESSAGES_AT_ONCE);
         let result = loop {
             let due = self.timers.next();
@@ -202,16 +203,16 @@ impl Driver {
                 () = stop.cancelled() => break Ok(()),
                 ended = &mut executor => return Err(executor_ended(ended)),
                 Some(error) = fatal.recv() => break Err(error.into()),
-                Some(input) = input_queue.recv() => self.step(&mut hands, input),
+                Some(input) = input_queue.recv() => self.step(&mut handlers, input),
                 count = messages.recv_many(&mut taken, MESSAGES_AT_ONCE), if !messages.is_closed() => {
                     debug_assert!(count <= MESSAGES_AT_ONCE);
-                    taken.drain(..).try_for_each(|message| self.take(&mut hands, message))
+                    taken.drain(..).try_for_each(|message| self.take(&mut handlers, message))
                 }
                 Ok(()) = members.changed() => {
                     let directory = directory_of(&members.borrow_and_update());
-                    self.step(&mut hands, Input::Directory(directory))
+                    self.step(&mut handlers, Input::Directory(directory))
                 }
-                () = sleep_until(due.unwrap_or(self.started)), if due.is_some() => self.fire(&mut hands),
+                () = sleep_until(due.unwrap_or(self.started)), if due.is_some() => self.fire(&mut handlers),
             };
             if let Err(error) = stepped {
                 break Err(error);

@@ -51,7 +51,7 @@ fn the_number_of_threads_changes_nothing() {
     let [one, four] = [1, 4].map(|threads| {
         run_seeds(1, NonZeroUsize::new(threads).expect("some"), |begun, _| begun < RUNS)
     });
-    assert_eq!((one.digest, &one.reach, one.events), (four.digest, &four.reach, four.events));
+    assert_eq!((one.digest, &one.coverage, one.events), (four.digest, &four.coverage, four.events));
     let digest = format!("digest {:016x}", one.digest);
     let another_process =
         synod_sim(&["--from", "1", "--runs", &RUNS.to_string(), "--threads", "2"]);

@@ -3,11 +3,11 @@
 
 use std::cell::Cell;
 
+use tests::simulation::coverage::Reached;
 use tests::simulation::failure::{Failure, FailureKind};
 use tests::simulation::minimise::{Minimised, Search, minimise};
 use tests::simulation::network::Weather;
 use tests::simulation::plan::{Kept, KeptWeather, Plan, RunName};
-use tests::simulation::reach::Reached;
 use tests::simulation::run::{Keep, run};
 
 const TRIES: u32 = 2_000;
@@ -20,7 +20,7 @@ fn planted() -> Failure {
 /// its failures are those of real runs.
 fn no_leader_is_deposed(plan: &Plan) -> Option<Failure> {
     let report = run(plan.clone(), Keep::Digest);
-    (report.reach.count(Reached::Outbid) > 0).then(planted)
+    (report.coverage.count(Reached::Outbid) > 0).then(planted)
 }
 
 /// The first seed with so many faults of which the run fails.

@@ -3,7 +3,7 @@
 #![expect(clippy::print_stdout, reason = "what a run says is read by people")]
 
 use tests::simulation::batch::{Batch, every_core, run_seeds};
-use tests::simulation::reach::Reached;
+use tests::simulation::coverage::Reached;
 
 /// Seeds that every build tries.
 const FIXED_SEEDS: u64 = 40;
@@ -71,7 +71,7 @@ fn assert_holds(batch: &Batch) {
 
 fn assert_reached(batch: &Batch, wanted: &[Reached]) {
     let missing: Vec<&str> = batch
-        .reach
+        .coverage
         .missing()
         .into_iter()
         .filter(|missing| wanted.contains(missing))

@@ -9,8 +9,8 @@ use shared::message::{Marks, Phase, Prepare, PrepareReply, Roster, Watermarks};
 use super::{Coordinator, State};
 use crate::effect::{AcceptorIndex, Effect, PollNumber, Reason, Timer};
 use crate::election::{Standby, Verdict, verdict};
-use crate::membership::{Misfit, Recorded};
-use crate::phase1::{Phase1, Progress};
+use crate::membership::{ForeignAcceptor, Recorded};
+use crate::phase1::{PageOutcome, Phase1};
 
 impl Coordinator {
     pub(super) fn poll_and_arm(&mut self) -> PollNumber {
@@ -33,10 +33,10 @@ impl Coordinator {
         reply: Watermarks,
     ) {
         let (promised, marks) = (reply.promised, reply.marks);
-        let misfit = Misfit { acceptor: reply.acceptor, roster: reply.roster.clone() };
+        let foreign = ForeignAcceptor { acceptor: reply.acceptor, roster: reply.roster.clone() };
         match self.membership.record(self.now, from, poll, reply) {
             Recorded::Stale => {}
-            Recorded::NoVote => self.on_misfit(from, misfit),
+            Recorded::NoVote => self.on_foreign_acceptor(from, foreign),
             Recorded::Counted => {
                 self.learn_ballot(promised);
                 self.learn_marks(marks);
@@ -165,20 +165,20 @@ impl Coordinator {
                 let progress = if phase1.ballot() == ballot {
                     phase1.on_promise(self.now, from, promise)
                 } else {
-                    Progress::None
+                    PageOutcome::None
                 };
                 self.learn_marks(marks);
                 match progress {
-                    Progress::None | Progress::Complete => {}
-                    Progress::NextPage(next) => self.send_prepare(from, next),
-                    Progress::Quorum(promised) => self.start_phase2(promised),
+                    PageOutcome::None | PageOutcome::Complete => {}
+                    PageOutcome::NextPage(next) => self.send_prepare(from, next),
+                    PageOutcome::Quorum(promised) => self.start_phase2(promised),
                 }
             }
             PrepareReply::Nack(nack) => self.on_nack(from, nack.acceptor, nack.promised),
             PrepareReply::Stranger(stranger) => {
-                self.on_misfit(
+                self.on_foreign_acceptor(
                     from,
-                    Misfit { acceptor: stranger.acceptor, roster: stranger.roster },
+                    ForeignAcceptor { acceptor: stranger.acceptor, roster: stranger.roster },
                 );
             }
         }

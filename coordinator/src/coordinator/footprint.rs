@@ -33,7 +33,7 @@ impl Coordinator {
             State::Inactive(standby) => footprint.note(("inactive", standby)),
             State::Phase1(phase1) => phase1.footprint(footprint),
             State::Phase2(leader) => {
-                let Leader { phase2, reach: _, view, ahead } = &**leader;
+                let Leader { phase2, liveness: _, view, ahead } = &**leader;
                 phase2.footprint(footprint);
                 let view = view.as_ref().map(|ProposedView { epoch, slot, chosen_at }| {
                     (epoch, slot, chosen_at.is_some())

@@ -13,10 +13,10 @@ use super::{Coordinator, Leader, State};
 use crate::config::Config;
 use crate::effect::{AcceptorIndex, Effect, Reason, RequestId, Timer};
 use crate::election::Standby;
-use crate::membership::Misfit;
+use crate::liveness::Liveness;
+use crate::membership::ForeignAcceptor;
 use crate::phase1::Promised;
 use crate::phase2::{Join, Phase2, Resolved};
-use crate::reach::Reach;
 use crate::trimming::{Fill, trim_below};
 use crate::view_change::{ProposedView, next_view};
 
@@ -24,12 +24,12 @@ impl Leader {
     /// How full the acceptors are.
     pub(super) fn fill(&self, config: &Config, now: Duration) -> Fill {
         let size = (self.phase2.acceptors(), self.phase2.quorum());
-        self.reach.fill(size, now, config.full_memory)
+        self.liveness.fill(size, now, config.full_memory)
     }
 
     /// That so many acceptors have no room that nothing new is proposed, in words.
     pub(super) fn no_room(&self, config: &Config, now: Duration) -> Option<String> {
-        let full = self.reach.full_count(now, config.full_memory);
+        let full = self.liveness.full_count(now, config.full_memory);
         (full >= self.phase2.quorum()).then(|| format!("{full} acceptors have no room"))
     }
 }
@@ -42,7 +42,7 @@ impl Coordinator {
         self.chosen_below = self.chosen_below.max(phase2.chosen_below());
         self.state = State::Phase2(Box::new(Leader {
             phase2,
-            reach: Reach::default(),
+            liveness: Liveness::default(),
             view: None,
             ahead: None,
         }));
@@ -60,13 +60,14 @@ impl Coordinator {
 
     pub(super) fn lead(&mut self) {
         let State::Phase2(leader) = &mut self.state else { return };
-        leader.reach.heartbeat();
-        if leader.reach.is_cut_off(leader.phase2.quorum(), self.config.max_heartbeats_unanswered) {
+        leader.liveness.heartbeat();
+        if leader.liveness.is_cut_off(leader.phase2.quorum(), self.config.max_heartbeats_unanswered)
+        {
             return self.stand_by(Reason::QuorumSilent);
         }
         // Something is chosen, so there is, or was, a replica that had it proposed.
         if self.chosen_below > Slot(0)
-            && leader.reach.hears_no_replica(self.config.max_heartbeats_without_replicas)
+            && leader.liveness.hears_no_replica(self.config.max_heartbeats_without_replicas)
         {
             return self.stand_by(Reason::ReplicasSilent);
         }
@@ -99,9 +100,9 @@ impl Coordinator {
             AcceptReply::Accepted(accepted) => self.on_accepted(from, ballot, &accepted),
             AcceptReply::Nack(nack) => self.on_nack(from, nack.acceptor, nack.promised),
             AcceptReply::Stranger(stranger) => {
-                self.on_misfit(
+                self.on_foreign_acceptor(
                     from,
-                    Misfit { acceptor: stranger.acceptor, roster: stranger.roster },
+                    ForeignAcceptor { acceptor: stranger.acceptor, roster: stranger.roster },
                 );
             }
             AcceptReply::Full(full) => {
@@ -110,8 +111,8 @@ impl Coordinator {
                     && admitted
                     && leader.phase2.ballot() == ballot
                 {
-                    leader.reach.answered(full.acceptor);
-                    leader.reach.full(full.acceptor, self.now);
+                    leader.liveness.answered(full.acceptor);
+                    leader.liveness.full(full.acceptor, self.now);
                 }
             }
         }
@@ -125,10 +126,10 @@ impl Coordinator {
             && leader.phase2.ballot() == ballot
             && accepted.ballot == ballot
         {
-            leader.reach.answered(accepted.acceptor);
-            leader.reach.has_room(accepted.acceptor, accepted.room);
+            leader.liveness.answered(accepted.acceptor);
+            leader.liveness.has_room(accepted.acceptor, accepted.room);
             if !accepted.slots.is_empty() {
-                leader.reach.voted(accepted.acceptor);
+                leader.liveness.voted(accepted.acceptor);
             }
             let resolved = leader.phase2.count(accepted.acceptor, accepted.ballot, &accepted.slots);
             self.chosen_below = self.chosen_below.max(leader.phase2.chosen_below());
@@ -172,7 +173,7 @@ impl Coordinator {
             return;
         }
         match &mut self.state {
-            State::Phase2(leader) => leader.reach.replica_heard(),
+            State::Phase2(leader) => leader.liveness.replica_heard(),
             State::Inactive(standby) if *standby == Standby::AwaitingReplicas => {
                 *standby = Standby::Watching
             }

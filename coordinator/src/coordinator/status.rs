@@ -217,7 +217,7 @@ impl Coordinator {
             in_flight_slots: phase2.map_or(0, |phase2| phase2.in_flight_slots()),
             in_flight_bytes: phase2.map_or(0, |phase2| phase2.in_flight_bytes()),
             full_acceptors: leader
-                .map_or(0, |leader| leader.reach.full_count(self.now, self.config.full_memory)),
+                .map_or(0, |leader| leader.liveness.full_count(self.now, self.config.full_memory)),
             full_per_mille: leader
                 .map_or(0, |leader| leader.fill(&self.config, self.now).per_mille),
             troubles: self.troubles(now),

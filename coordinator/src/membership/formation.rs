@@ -22,7 +22,7 @@ use crate::effect::AcceptorIndex;
 
 /// Who answered, and what it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Allegiance {
+pub struct AcceptorInfo {
     /// The acceptor's identity.
     pub acceptor: AcceptorId,
     /// The roster it has on disk.
@@ -82,8 +82,8 @@ fn described(roster: &Roster) -> String {
 
 /// Judges the latest answer of each configured acceptor, in the order of the URLs.
 #[must_use]
-pub fn judge(answers: &[Option<Allegiance>]) -> Judgement {
-    let heard: Vec<&Allegiance> = answers.iter().flatten().collect();
+pub fn judge(answers: &[Option<AcceptorInfo>]) -> Judgement {
+    let heard: Vec<&AcceptorInfo> = answers.iter().flatten().collect();
     let mut claimed: Vec<&Roster> =
         heard.iter().filter_map(|answer| answer.roster.as_ref()).collect();
     claimed.sort_unstable();
@@ -104,8 +104,8 @@ pub fn judge(answers: &[Option<Allegiance>]) -> Judgement {
 }
 
 /// How many different acceptors answered that are in the roster and in no other.
-fn members(roster: &Roster, heard: &[&Allegiance]) -> usize {
-    let follows = |answer: &&&Allegiance| {
+fn members(roster: &Roster, heard: &[&AcceptorInfo]) -> usize {
+    let follows = |answer: &&&AcceptorInfo| {
         roster.contains(answer.acceptor) && answer.roster.as_ref().is_none_or(|its| its == roster)
     };
     let mut ids: Vec<AcceptorId> =
@@ -124,8 +124,8 @@ fn existing(configured: usize, roster: &Roster) -> Judgement {
 }
 
 fn unsupported(
-    answers: &[Option<Allegiance>],
-    heard: &[&Allegiance],
+    answers: &[Option<AcceptorInfo>],
+    heard: &[&AcceptorInfo],
     claimed: &[&Roster],
 ) -> Judgement {
     if let [one, other, ..] = claimed {
@@ -163,8 +163,8 @@ mod tests {
         Roster::form(ids.iter().map(|&id| (AcceptorId(id), Draw(id))).collect()).unwrap()
     }
 
-    fn answer(id: u64, roster: Option<&Roster>) -> Option<Allegiance> {
-        Some(Allegiance { acceptor: AcceptorId(id), roster: roster.cloned(), draw: Draw(id) })
+    fn answer(id: u64, roster: Option<&Roster>) -> Option<AcceptorInfo> {
+        Some(AcceptorInfo { acceptor: AcceptorId(id), roster: roster.cloned(), draw: Draw(id) })
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! See [`Footprint`].
 
-use super::{Heard, Replicas};
+use super::{ReplicaProgress, Replicas};
 use crate::footprint::Footprint;
 
 impl Replicas {
     pub(crate) fn footprint(&self, footprint: &mut Footprint) {
         let Self { heard, view, view_known_at: _, first_heard_at: _, listening_since: _ } = self;
         for (name, replica) in heard {
-            let Heard { instance, heard_at: _, executed_below, durable_below, .. } = replica;
-            let Heard { highest_format, former, storage, .. } = replica;
-            let Heard { said_executed_below, goal, former_durable_below, .. } = replica;
+            let ReplicaProgress { instance, heard_at: _, executed_below, durable_below, .. } =
+                replica;
+            let ReplicaProgress { highest_format, former, storage, .. } = replica;
+            let ReplicaProgress { said_executed_below, goal, former_durable_below, .. } = replica;
             let marks = (executed_below, durable_below, highest_format);
             footprint.note((name, instance, marks, former, *storage as u8));
             footprint.note((said_executed_below, goal, former_durable_below));

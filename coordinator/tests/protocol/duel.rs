@@ -170,7 +170,7 @@ impl Network {
                 | Effect::ViewProposed { .. }
                 | Effect::VotesLost(_)
                 | Effect::NotACluster(_)
-                | Effect::Misfit { .. } => unreachable!("{effect:?}"),
+                | Effect::ForeignAcceptor { .. } => unreachable!("{effect:?}"),
             }
         }
     }
@@ -197,7 +197,7 @@ impl Network {
             | Effect::VotesLost(_)
             | Effect::RosterKnown(_)
             | Effect::NotACluster(_)
-            | Effect::Misfit { .. } => unreachable!("no request"),
+            | Effect::ForeignAcceptor { .. } => unreachable!("no request"),
         };
         self.schedule(self.one_way, Event::Input(who, input));
     }

@@ -2,7 +2,7 @@
 
 use coordinator::coordinator::Waiting;
 use coordinator::effect::{Effect, Input, Reason, Timer};
-use coordinator::membership::Misfit;
+use coordinator::membership::ForeignAcceptor;
 use coordinator::membership::formation::FormationError;
 use shared::ids::{AcceptorId, Draw, Slot};
 use shared::message::{Marks, Phase, PrepareReply, Stranger, Watermarks};
@@ -215,10 +215,10 @@ fn a_wiped_acceptor_is_named_once_and_never_counted() {
     bench.step(Input::Started);
     bench.watermarks(0, 0, silent(0, Marks::default()));
     bench.watermarks(1, 0, led(1, ballot(1, OTHER)));
-    let misfit = Misfit { acceptor: AcceptorId(9), roster: None };
+    let foreign = ForeignAcceptor { acceptor: AcceptorId(9), roster: None };
     assert_eq!(
         bench.watermarks(2, 0, unformed(AcceptorId(9))),
-        [Effect::Misfit { at: at(2), misfit }]
+        [Effect::ForeignAcceptor { at: at(2), foreign }]
     );
     assert_eq!(bench.watermarks(2, 0, unformed(AcceptorId(9))), []);
     assert_eq!(
@@ -233,11 +233,11 @@ fn the_marks_and_ballots_of_a_stranger_are_not_believed() {
     let mut bench = Bench::new();
     let mine = bench.stand_for_election(Marks::default());
     let other = formed([7, 8, 9].map(AcceptorId));
-    let misfit = Misfit { acceptor: AcceptorId(9), roster: Some(other.clone()) };
+    let foreign = ForeignAcceptor { acceptor: AcceptorId(9), roster: Some(other.clone()) };
     let refusal =
         PrepareReply::Stranger(Stranger { acceptor: AcceptorId(9), roster: Some(other.clone()) });
     let refused = bench.step(Input::PrepareReply { from: at(2), ballot: mine, reply: refusal });
-    assert_eq!(refused, [Effect::Misfit { at: at(2), misfit }]);
+    assert_eq!(refused, [Effect::ForeignAcceptor { at: at(2), foreign }]);
     let reply = |acceptor| Watermarks {
         acceptor,
         roster: Some(other.clone()),
@@ -248,8 +248,11 @@ fn the_marks_and_ballots_of_a_stranger_are_not_believed() {
     };
     assert_eq!(bench.watermarks(2, 1, reply(AcceptorId(9))), []);
     // Of this cluster by its identity, but of another by its word.
-    let misfit = Misfit { acceptor: id(2), roster: Some(other.clone()) };
-    assert_eq!(bench.watermarks(2, 1, reply(id(2))), [Effect::Misfit { at: at(2), misfit }]);
+    let foreign = ForeignAcceptor { acceptor: id(2), roster: Some(other.clone()) };
+    assert_eq!(
+        bench.watermarks(2, 1, reply(id(2))),
+        [Effect::ForeignAcceptor { at: at(2), foreign }]
+    );
     assert_eq!((bench.core.ballot(), bench.core.chosen_below()), (Some(mine), Slot(0)));
 }
 

@@ -188,7 +188,7 @@ impl Chaos {
                 | Effect::VotesLost(_)
                 | Effect::RosterKnown(_)
                 | Effect::NotACluster(_)
-                | Effect::Misfit { .. } => {}
+                | Effect::ForeignAcceptor { .. } => {}
             }
         }
     }

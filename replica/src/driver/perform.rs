@@ -11,35 +11,45 @@ use tokio::time::Instant;
 
 use super::executor::Job;
 use super::handle::Message;
-use super::{Driver, DriverError, Hands, LOG_PAGE_BYTES, LOG_PAGE_ENTRIES, Pending, published};
+use super::{
+    Driver, DriverError, EffectHandlers, LOG_PAGE_BYTES, LOG_PAGE_ENTRIES, Pending, published,
+};
 use crate::machine::execute::{ExecutionReport, SlotOutcome};
 use crate::replica::event::{Answer, Effect, Input, Refusal, RequestId};
 
 impl Driver {
-    /// Hands an input to the core, and does what it says, and what that leads to.
-    pub(super) fn step(&mut self, hands: &mut Hands, input: Input) -> Result<(), DriverError> {
+    /// EffectHandlers an input to the core, and does what it says, and what that leads to.
+    pub(super) fn step(
+        &mut self,
+        handlers: &mut EffectHandlers,
+        input: Input,
+    ) -> Result<(), DriverError> {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             if let Input::Executed(report) = &input {
                 self.note_executed(report);
             }
             for effect in self.core.step(self.started.elapsed(), input) {
-                inputs.extend(self.perform(hands, effect)?);
+                inputs.extend(self.perform(handlers, effect)?);
             }
         }
         Ok(())
     }
 
     /// Fires what is due.
-    pub(super) fn fire(&mut self, hands: &mut Hands) -> Result<(), DriverError> {
+    pub(super) fn fire(&mut self, handlers: &mut EffectHandlers) -> Result<(), DriverError> {
         while let Some(timer) = self.timers.take_due(Instant::now()) {
-            self.step(hands, Input::Fired(timer))?;
+            self.step(handlers, Input::Fired(timer))?;
         }
         Ok(())
     }
 
     /// Takes a handler's message.
-    pub(super) fn take(&mut self, hands: &mut Hands, message: Message) -> Result<(), DriverError> {
+    pub(super) fn take(
+        &mut self,
+        handlers: &mut EffectHandlers,
+        message: Message,
+    ) -> Result<(), DriverError> {
         let input = match message {
             Message::Mutate { id, command, span, reply } => {
                 self.pending.insert(id, Pending::Mutation { span, reply });
@@ -60,16 +70,20 @@ impl Driver {
                 return Ok(());
             }
         };
-        self.step(hands, input)
+        self.step(handlers, input)
     }
 
     /// Does what the core says. Gives back an input where that is at once.
-    fn perform(&mut self, hands: &mut Hands, effect: Effect) -> Result<Option<Input>, DriverError> {
+    fn perform(
+        &mut self,
+        handlers: &mut EffectHandlers,
+        effect: Effect,
+    ) -> Result<Option<Input>, DriverError> {
         match effect {
             Effect::Arm { timer, after, jitter } => {
                 self.timers.arm(timer, Instant::now() + after + random::jitter(jitter))
             }
-            Effect::Join { cluster } => hands.job(Job::Join(cluster))?,
+            Effect::Join { cluster } => handlers.job(Job::Join(cluster))?,
             Effect::WrongCluster { expected, found } => {
                 return Err(DriverError::WrongCluster { expected, found });
             }
@@ -83,14 +97,14 @@ impl Driver {
             }
             Effect::Propose { to, attempt, proposal } => {
                 let trace = self.batches.context(proposal.epoch, proposal.number);
-                hands.calls.propose(&to, attempt, proposal, trace);
+                handlers.calls.propose(&to, attempt, proposal, trace);
             }
             Effect::Fetch { fetch, kind, source, from, wait_ms } => {
-                hands.calls.fetch(fetch, kind, &source, from, Duration::from_millis(wait_ms));
+                handlers.calls.fetch(fetch, kind, &source, from, Duration::from_millis(wait_ms));
             }
-            Effect::Execute { entries } => hands.job(Job::Execute(entries))?,
-            Effect::Probe { probe } => hands.calls.probe(probe),
-            Effect::Heartbeat { to, message } => hands.calls.heartbeat(&to, message),
+            Effect::Execute { entries } => handlers.job(Job::Execute(entries))?,
+            Effect::Probe { probe } => handlers.calls.probe(probe),
+            Effect::Heartbeat { to, message } => handlers.calls.heartbeat(&to, message),
             // It is published after every step, which is what those who copy the log wait
             // for.
             Effect::Learned { below: _ } => {}
@@ -148,7 +162,7 @@ impl Driver {
     }
 }
 
-impl Hands {
+impl EffectHandlers {
     fn job(&self, job: Job) -> Result<(), DriverError> {
         self.jobs.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(job) => {

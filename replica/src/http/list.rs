@@ -21,7 +21,7 @@ use super::reading::released_from;
 use super::refused::Refused;
 use super::render::RenderedItem;
 use crate::http::request::headers::wants_ndjson;
-use crate::http::request::listing::{Asked, Cursor, Listing, PARAMETERS};
+use crate::http::request::listing::{Cursor, ListRequest, Listing, PARAMETERS};
 use crate::http::request::query::Query;
 use crate::store::{ABOVE_EVERY_KEY, Item, ListPage, ListQuery, Order, Reader, Show, lowest_above};
 
@@ -47,7 +47,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, parts: Parts) -> Response 
 async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let deadline = Deadline::of(&parts.headers)?;
     let query = Query::parse(parts.uri.query(), &PARAMETERS)?;
-    let asked = Asked::of(&query)?;
+    let asked = ListRequest::of(&query)?;
     let limit: Option<usize> = query.number("limit")?;
     let streaming = wants_ndjson(&parts.headers);
     let most = if streaming { usize::MAX } else { app.limits.page_items };
@@ -75,7 +75,7 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     Ok(response)
 }
 
-impl Asked {
+impl ListRequest {
     fn query(&self, limit: usize, max_bytes: usize) -> ListQuery {
         let Listing { prefix, start, end, reverse, keys_only } = &self.listing;
         let above_prefix = [prefix.as_bytes(), ABOVE_EVERY_KEY].concat();
@@ -114,7 +114,7 @@ struct RenderedPage<'a> {
     next: Option<String>,
 }
 
-fn page(asked: &Asked, page: ListPage, limit: Option<usize>) -> Response {
+fn page(asked: &ListRequest, page: ListPage, limit: Option<usize>) -> Response {
     let next = asked.next(&page).map(|cursor| cursor.encode());
     let items = page.items.iter().map(|item| asked.rendered(item)).collect();
     let mut response = wire::json(&RenderedPage { items, revision: page.at, next: next.clone() });
@@ -129,12 +129,12 @@ fn page(asked: &Asked, page: ListPage, limit: Option<usize>) -> Response {
 /// What of a stream is still to come.
 struct Rest {
     reader: Reader,
-    asked: Asked,
+    asked: ListRequest,
     page: Option<ListPage>,
     left: usize,
 }
 
-fn stream(reader: Reader, asked: Asked, first: ListPage, limit: usize) -> Response {
+fn stream(reader: Reader, asked: ListRequest, first: ListPage, limit: usize) -> Response {
     let rest = Rest { reader, asked, page: Some(first), left: limit };
     ndjson(futures::stream::try_unfold(rest, |rest| async move {
         let Some((lines, rest)) = piece(rest).await? else { return Ok(None) };
@@ -172,8 +172,8 @@ async fn piece(mut rest: Rest) -> io::Result<Option<(Bytes, Rest)>> {
 mod tests {
     use super::*;
 
-    fn asked(raw: &str) -> Result<Asked, Problem> {
-        Asked::of(&Query::parse(Some(raw), &PARAMETERS)?)
+    fn asked(raw: &str) -> Result<ListRequest, Problem> {
+        ListRequest::of(&Query::parse(Some(raw), &PARAMETERS)?)
     }
 
     fn bounds(raw: &str) -> (Vec<u8>, Vec<u8>) {

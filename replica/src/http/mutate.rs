@@ -147,21 +147,21 @@ fn refuse_unsupported(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// Who takes the mutation.
-enum Taker {
+enum Route {
     ThisReplica,
     Primary(Member),
 }
 
-fn taker(status: &Status, app: &App, headers: &HeaderMap) -> Result<Taker, Refused> {
+fn route(status: &Status, app: &App, headers: &HeaderMap) -> Result<Route, Refused> {
     match (status.role, &status.primary) {
-        (Role::Primary, _) => Ok(Taker::ThisReplica),
+        (Role::Primary, _) => Ok(Route::ThisReplica),
         (Role::Backup | Role::Waiting, _) if is_forwarded(headers) => Err(Refused::Astray),
         // In the view's eyes this replica is the primary, but as it was before a restart:
         // the next view is on its way.
         (Role::Backup | Role::Waiting, Some(primary)) if primary.name == app.name => {
             Err(Refused::NoPrimary)
         }
-        (Role::Backup | Role::Waiting, Some(primary)) => Ok(Taker::Primary(primary.clone())),
+        (Role::Backup | Role::Waiting, Some(primary)) => Ok(Route::Primary(primary.clone())),
         (Role::Backup | Role::Waiting, None) => Err(Refused::NoPrimary),
     }
 }
@@ -174,15 +174,15 @@ async fn submit(
     deadline: Deadline,
 ) -> Result<Response, Refused> {
     let min_revision = min_revision(&parts.headers)?;
-    let taker = taker(&app.driver.published().status, app, &parts.headers)?;
-    match taker {
-        Taker::ThisReplica => {
+    let route = route(&app.driver.published().status, app, &parts.headers)?;
+    match route {
+        Route::ThisReplica => {
             at_least(app, min_revision, deadline).await?;
             let key = key_of(&op);
             let outcome = executed(app.driver.mutate(op, deadline).await)?;
             answered(app, key, outcome, deadline).await
         }
-        Taker::Primary(primary) => forward(&primary, parts, body, deadline).await,
+        Route::Primary(primary) => forward(&primary, parts, body, deadline).await,
     }
 }
 

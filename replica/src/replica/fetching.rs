@@ -37,7 +37,7 @@ enum State {
 
 /// What became of a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
+pub(crate) enum FetchOutcome {
     /// Something new was learned.
     Learned,
     /// Nothing was, and nothing is known to be missing.
@@ -164,20 +164,22 @@ impl Fetching {
 
     /// A fetch came to an end. One that was given up before says nothing about the
     /// present source.
-    pub(crate) fn ended(&mut self, now: Duration, fetch: FetchId, progress: Progress) -> After {
+    pub(crate) fn ended(&mut self, now: Duration, fetch: FetchId, progress: FetchOutcome) -> After {
         let at = match &self.state {
             State::Waiting(outstanding) if outstanding.id == fetch => outstanding.at,
             State::Idle | State::Waiting(_) | State::BackingOff => return After::GoOn,
         };
         self.state = State::Idle;
-        self.all_failed &= progress == Progress::Failed;
+        self.all_failed &= progress == FetchOutcome::Failed;
         match progress {
-            Progress::Learned if self.watched.is_some() && now.saturating_sub(at) >= QUICK_PAGE => {
+            FetchOutcome::Learned
+                if self.watched.is_some() && now.saturating_sub(at) >= QUICK_PAGE =>
+            {
                 self.has_stalled = false
             }
-            Progress::Learned => self.forget_stalls(),
-            Progress::Failed => self.try_next_source(now),
-            Progress::UpToDate => {
+            FetchOutcome::Learned => self.forget_stalls(),
+            FetchOutcome::Failed => self.try_next_source(now),
+            FetchOutcome::UpToDate => {
                 self.cursor = 0;
                 // A source that has nothing and doesn't wait for it would be asked
                 // without pause.

@@ -12,7 +12,7 @@ use super::{Armed, Replica};
 use crate::replica::WrongHistory;
 use crate::replica::batching::Made;
 use crate::replica::event::{Attempt, Effect, FetchId, NoAnswer, ProbeId, Role, SourceKind, Timer};
-use crate::replica::fetching::{After, Leader, Next, Progress, Source, Stalled};
+use crate::replica::fetching::{After, FetchOutcome, Leader, Next, Source, Stalled};
 use crate::replica::history::{History, OthersInView};
 use crate::replica::learner::Comparison;
 use crate::replica::quorum_read::Late;
@@ -210,16 +210,16 @@ impl Replica {
                 }
             }
             Ok(ChosenReply::Trimmed { .. } | ChosenReply::Unavailable) | Err(NoAnswer) => {
-                self.fetching.ended(now, fetch, Progress::Failed);
+                self.fetching.ended(now, fetch, FetchOutcome::Failed);
                 return;
             }
         }
         let progress = if self.learner.learned_below() > learned_before {
-            Progress::Learned
+            FetchOutcome::Learned
         } else if self.learner.is_behind() || self.history == History::Unconfirmed {
-            Progress::Failed
+            FetchOutcome::Failed
         } else {
-            Progress::UpToDate
+            FetchOutcome::UpToDate
         };
         match self.fetching.ended(now, fetch, progress) {
             After::GoOn => {}

@@ -244,7 +244,7 @@ impl Candidate {
                 | Effect::ViewProposed { .. }
                 | Effect::RosterKnown(_)
                 | Effect::NotACluster(_)
-                | Effect::Misfit { .. } => {}
+                | Effect::ForeignAcceptor { .. } => {}
             }
         }
         Ok(polls)

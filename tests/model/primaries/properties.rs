@@ -7,7 +7,7 @@ use shared::ids::{Epoch, Instance, Name};
 use stateright::Property;
 
 use super::Primaries;
-use super::state::{Chosen, Heard, State};
+use super::state::{Chosen, ClientOutcome, State};
 
 type Checked = Property<Primaries>;
 
@@ -72,9 +72,9 @@ fn always() -> Vec<Checked> {
         }),
         Checked::always("what clients hear is true, and stays true", |_, state| {
             state.heard.iter().all(|(id, heard)| match heard {
-                Heard::Executed(slot) => state.executions(*id) == [*slot],
-                Heard::NotApplied => state.executions(*id).is_empty(),
-                Heard::Unknown => true,
+                ClientOutcome::Executed(slot) => state.executions(*id) == [*slot],
+                ClientOutcome::NotApplied => state.executions(*id).is_empty(),
+                ClientOutcome::Unknown => true,
             })
         }),
         Checked::always(
@@ -100,7 +100,7 @@ fn always() -> Vec<Checked> {
 fn sometimes() -> Vec<Checked> {
     vec![
         Checked::sometimes("a client hears that its mutation was executed", |_, state| {
-            state.heard.values().any(|heard| matches!(heard, Heard::Executed(_)))
+            state.heard.values().any(|heard| matches!(heard, ClientOutcome::Executed(_)))
         }),
         Checked::sometimes("two replicas take themselves for primary", |_, state| {
             state.members.iter().all(|member| member.core.role() == Role::Primary)
@@ -119,7 +119,7 @@ fn sometimes() -> Vec<Checked> {
         }),
         Checked::sometimes(
             "a mutation is not applied because another primary took over",
-            |_, state| state.heard.values().any(|heard| *heard == Heard::NotApplied),
+            |_, state| state.heard.values().any(|heard| *heard == ClientOutcome::NotApplied),
         ),
         Checked::sometimes(
             "a mutation goes over into the next epoch of its primary and is executed there",
@@ -127,15 +127,14 @@ fn sometimes() -> Vec<Checked> {
                 state.heard.iter().any(|(id, heard)| {
                     let batches =
                         state.batches.values().filter(|batch| contains(&batch.value, id.0)).count();
-                    batches > 1 && matches!(heard, Heard::Executed(_))
+                    batches > 1 && matches!(heard, ClientOutcome::Executed(_))
                 })
             },
         ),
         Checked::sometimes("a mutation that was given up is executed", |_, state| {
-            state
-                .heard
-                .iter()
-                .any(|(id, heard)| *heard == Heard::Unknown && !state.executions(*id).is_empty())
+            state.heard.iter().any(|(id, heard)| {
+                *heard == ClientOutcome::Unknown && !state.executions(*id).is_empty()
+            })
         }),
     ]
 }

@@ -31,7 +31,7 @@ pub(crate) struct Chosen {
 
 /// What a client heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Heard {
+pub(crate) enum ClientOutcome {
     /// It was executed in this slot.
     Executed(Slot),
     /// It did not happen and never will.
@@ -50,7 +50,7 @@ pub(crate) struct State {
     /// Mutations that are not answered, and where they are.
     pub(crate) open: BTreeMap<RequestId, usize>,
     /// What clients heard.
-    pub(crate) heard: BTreeMap<RequestId, Heard>,
+    pub(crate) heard: BTreeMap<RequestId, ClientOutcome>,
     pub(crate) mutations: u64,
     pub(crate) views: u64,
     pub(crate) restarts: u64,
@@ -130,7 +130,7 @@ impl State {
             self.open.iter().filter(|(_, at)| **at == replica).map(|(id, _)| *id).collect();
         for id in waited {
             self.open.remove(&id);
-            self.heard.insert(id, Heard::Unknown);
+            self.heard.insert(id, ClientOutcome::Unknown);
         }
     }
 
@@ -147,9 +147,9 @@ impl State {
         self.batches.extend(said.proposed);
         for (id, answer) in said.answers {
             let heard = match answer {
-                Answer::Executed { slot, .. } => Heard::Executed(slot),
-                Answer::NotApplied(_) => Heard::NotApplied,
-                Answer::Unknown(_) => Heard::Unknown,
+                Answer::Executed { slot, .. } => ClientOutcome::Executed(slot),
+                Answer::NotApplied(_) => ClientOutcome::NotApplied,
+                Answer::Unknown(_) => ClientOutcome::Unknown,
             };
             if self.open.remove(&id).is_none() {
                 self.broken =
@@ -206,9 +206,9 @@ impl State {
             .fold(digest, |digest, (id, replica)| join(join(digest, id.0), *replica as u64));
         for (id, heard) in heard {
             let what = match heard {
-                Heard::Executed(slot) => slot.0 + 2,
-                Heard::NotApplied => 1,
-                Heard::Unknown => 0,
+                ClientOutcome::Executed(slot) => slot.0 + 2,
+                ClientOutcome::NotApplied => 1,
+                ClientOutcome::Unknown => 0,
             };
             digest = join(join(digest, id.0), what);
         }

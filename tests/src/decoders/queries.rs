@@ -1,7 +1,7 @@
 //! Query strings and cursors: what a listing asks for.
 
 use bytes::Bytes;
-use replica::http::request::listing::{Asked, Cursor, Listing, PARAMETERS};
+use replica::http::request::listing::{Cursor, ListRequest, Listing, PARAMETERS};
 use replica::http::request::query::Query;
 use shared::ids::Revision;
 
@@ -27,18 +27,18 @@ pub(super) fn query(bytes: &[u8]) {
             short(&problem);
         }
     }
-    match Asked::of(&query) {
+    match ListRequest::of(&query) {
         Err(problem) => {
             assert_eq!(problem.status(), 400);
             short(&problem);
         }
         // What it asks for, asked for by a cursor, is the same.
-        Ok(Asked { listing, revision, after }) => {
+        Ok(ListRequest { listing, revision, after }) => {
             let (revision, after) = (revision.unwrap_or(Revision(7)), after.unwrap_or_default());
             let text = Cursor { listing: listing.clone(), revision, after: after.clone() }.encode();
             let query = Query::parse(Some(&format!("cursor={text}")), &PARAMETERS)
                 .expect("a cursor is safe in a URL");
-            let asked = Asked::of(&query).expect("a cursor of this API");
+            let asked = ListRequest::of(&query).expect("a cursor of this API");
             assert_eq!(
                 (asked.listing, asked.revision, asked.after),
                 (listing, Some(revision), Some(after))

@@ -9,7 +9,7 @@
 //! An answer that the API does not allow is an error and ends the test: a 500, a problem
 //! without an outcome, a success without a revision.
 
-mod heard;
+mod outcome;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use crate::linearizability::history::{
     Answer, Call, Consistency, Ending, Guard, Key, Operation, OperationId, ValueId,
 };
 use crate::linearizability::listing::{Listing, Order};
-use heard::{Heard, hear};
+use outcome::{HttpOutcome, hear};
 
 /// What a client says of its patience when nothing else is said. Shorter than the API's
 /// default, so that one client finds out more during a fault.
@@ -274,7 +274,7 @@ impl Recorder {
         ask: Ask<'_>,
         call: Call,
         request: RequestBuilder,
-    ) -> Result<(Ending, Heard)> {
+    ) -> Result<(Ending, HttpOutcome)> {
         let id = self.unique();
         let trace = u128::from(self.nonce) << 64 | u128::from(id);
         let request = request

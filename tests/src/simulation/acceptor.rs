@@ -13,13 +13,13 @@ use shared::message::{Directory, Marks, Member, Roster, Service, Watermarks};
 
 use writer::{Pending, is_of_leader, told};
 
+use super::coverage::Reached;
 use super::disk::AcceptorDisk;
 use super::environment::Environment;
 use super::event::Local;
 use super::faults::Power;
 use super::message::{Delivery, Message};
 use super::node::{CrashPoint, Presence, Process};
-use super::reach::Reached;
 
 /// An acceptor and its disk.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl AcceptorNode {
         self.process.start(env.queue.now());
         // It relies on nothing that it reads before that is synced.
         let id = self.disk.id;
-        env.observer.persisted(id, self.disk.keep_all(), &mut env.reach);
+        env.observer.persisted(id, self.disk.keep_all(), &mut env.coverage);
         self.core = self.disk.recover(self.limits);
         self.core.check_invariants();
         (self.waiting, self.syncing, self.is_syncing) = (Vec::new(), Vec::new(), false);
@@ -108,7 +108,7 @@ impl AcceptorNode {
     pub fn crash(&mut self, env: &mut Environment, presence: Presence, power: Power) {
         self.core.check_invariants();
         if !self.disk.unsynced().is_empty() {
-            env.reach.hit(Reached::CrashedWritten);
+            env.coverage.hit(Reached::CrashedWritten);
         }
         if power == Power::Fails {
             self.lose_power(env);
@@ -121,9 +121,9 @@ impl AcceptorNode {
         let (id, written) = (self.disk.id, self.disk.unsynced().len());
         let kept = self.disk.lose_power(&mut self.process.random);
         if kept.len() < written {
-            env.reach.hit(if kept.is_empty() { Reached::UnsyncedLost } else { Reached::Torn });
+            env.coverage.hit(if kept.is_empty() { Reached::UnsyncedLost } else { Reached::Torn });
         }
-        env.observer.persisted(id, kept, &mut env.reach);
+        env.observer.persisted(id, kept, &mut env.coverage);
     }
 
     /// Gives it an empty disk, under another identity.
@@ -166,16 +166,16 @@ impl AcceptorNode {
         if !self.is_syncing {
             return Fate::Alive;
         }
-        env.observer.persisted(self.disk.id, self.disk.unsynced(), &mut env.reach);
+        env.observer.persisted(self.disk.id, self.disk.unsynced(), &mut env.coverage);
         self.disk.sync(&self.core);
         if self.process.crashes_at(CrashPoint::Synced) {
-            env.reach.hit(Reached::CrashedSynced);
+            env.coverage.hit(Reached::CrashedSynced);
             return Fate::Crashed;
         }
         self.remember_synced();
         self.is_syncing = false;
         for Pending { back, reply, decided_at } in std::mem::take(&mut self.syncing) {
-            let answer = told(reply, &mut env.reach);
+            let answer = told(reply, &mut env.coverage);
             if is_of_leader(&answer) {
                 self.heard_leader_at = self.heard_leader_at.max(decided_at);
             }

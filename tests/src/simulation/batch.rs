@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
+use super::coverage::Coverage;
 use super::healing::Healing;
 use super::plan::{Plan, RunName};
-use super::reach::Reach;
 use super::run::{Keep, Report, replay_line, run};
 
 /// What came of many runs.
@@ -30,7 +30,7 @@ pub struct Batch {
     /// How long each took to finish everything once all was healed.
     pub healing: Healing,
     /// What was reached.
-    pub reach: Reach,
+    pub coverage: Coverage,
     /// Of all their traces, in whatever order they ended.
     pub digest: u64,
     /// How long all of it took, and how much of the processors' time.
@@ -104,7 +104,7 @@ impl Batch {
         self.events += report.events;
         self.chosen += report.chosen;
         self.calls += report.calls as u64;
-        self.reach.add(&report.reach);
+        self.coverage.add(&report.coverage);
         // A sum, since threads end their runs in any order; each digest is made to depend
         // on its seed.
         self.digest = self.digest.wrapping_add(report.digest ^ report.seed.rotate_left(32));
@@ -132,10 +132,20 @@ impl Batch {
 
 impl fmt::Display for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { runs, simulated, events, chosen, calls, healing, reach, digest, took, failures } =
-            self;
+        let Self {
+            runs,
+            simulated,
+            events,
+            chosen,
+            calls,
+            healing,
+            coverage,
+            digest,
+            took,
+            failures,
+        } = self;
         f.write_str(&self.failures_in_words())?;
-        write!(f, "{reach}")?;
+        write!(f, "{coverage}")?;
         writeln!(
             f,
             "{runs} runs, {} failed; {chosen} slots chosen, {calls} calls, digest {digest:016x}",

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use crate::linearizability::history::{Answer, Call, Ending, Key, Operation, OperationId, Time};
 
+use super::coverage::Reached;
 use super::environment::Environment;
 use super::event::{ClientEvent, Event};
 use super::message::{CallId, Message};
 use super::node::{Life, NodeId};
 use super::plan::{Plan, Workload};
 use super::random::Random;
-use super::reach::Reached;
 use super::run::HEALING_LIMIT;
 use calls::KEYS;
 
@@ -270,13 +270,13 @@ impl Client {
         }
         if call.is_mutation() {
             match ending {
-                Ending::Unresolved => env.reach.hit(Reached::Unresolved),
+                Ending::Unresolved => env.coverage.hit(Reached::Unresolved),
                 Ending::NotApplied => {
-                    env.reach.hit(Reached::NotApplied);
+                    env.coverage.hit(Reached::NotApplied);
                     env.observer.not_applied(operation);
                 }
                 Ending::Answered { answer: Answer::GuardFailed, .. } => {
-                    env.reach.hit(Reached::GuardFailed)
+                    env.coverage.hit(Reached::GuardFailed)
                 }
                 Ending::Answered { .. } => {}
             }

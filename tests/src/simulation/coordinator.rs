@@ -23,13 +23,13 @@ use rare::{Cause, News};
 
 use super::acceptor::Fate;
 use super::calls::{Calls, Met};
+use super::coverage::Reached;
 use super::environment::Environment;
 use super::event::{CallKind, Local};
 use super::faults::Moment;
 use super::message::{Copied, Delivery, Message, Return};
 use super::node::{CrashPoint, Presence, Process};
 use super::plan::Plan;
-use super::reach::Reached;
 
 /// A coordinator. It keeps nothing over a restart.
 #[derive(Debug)]
@@ -142,7 +142,7 @@ impl CoordinatorNode {
             }
             Local::CallsDue(CallKind::Waits) => {
                 for proposer in self.proposals.look(now) {
-                    env.reach.hit(Reached::ProposalLeftOpen);
+                    env.coverage.hit(Reached::ProposalLeftOpen);
                     self.tell(env, proposer, ProposalReply::Unresolved);
                 }
                 self.watch(env);
@@ -225,7 +225,7 @@ impl CoordinatorNode {
         if self.process.crashes_at(CrashPoint::Stepped)
             && effects.iter().any(|effect| !matches!(effect, Effect::Arm { .. }))
         {
-            env.reach.hit(Reached::CrashedStepped);
+            env.coverage.hit(Reached::CrashedStepped);
             return Fate::Crashed;
         }
         let mut is_more_chosen = false;
@@ -275,7 +275,7 @@ impl CoordinatorNode {
             {
                 Met::First(proposer) => {
                     if matches!(reply, ProposalReply::Overloaded { .. }) {
-                        env.reach.hit(Reached::Overloaded);
+                        env.coverage.hit(Reached::Overloaded);
                     }
                     self.tell(env, proposer, reply);
                 }
@@ -286,7 +286,7 @@ impl CoordinatorNode {
             Effect::Chosen(entry) => env.observer.announced_chosen(&entry),
             Effect::PhaseChanged(change) => {
                 self.lines.iter_mut().for_each(|line| line.outbox.clear());
-                env.observer.phase_changed(self.process.id, &change, &mut env.reach);
+                env.observer.phase_changed(self.process.id, &change, &mut env.coverage);
                 if change.to == Phase::Phase2 {
                     env.spring(Moment::Led, self.process.id);
                 }
@@ -308,7 +308,7 @@ impl CoordinatorNode {
                     );
                 }
             }
-            Effect::RosterKnown(_) | Effect::Misfit { .. } => {}
+            Effect::RosterKnown(_) | Effect::ForeignAcceptor { .. } => {}
             Effect::NotACluster(error) => {
                 panic!("{} found the acceptors to be no cluster: {error}", self.process.id)
             }

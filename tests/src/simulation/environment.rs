@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::clock::Clock;
+use super::coverage::{Coverage, Reached};
 use super::drag::Drags;
 use super::event::{Event, Local};
 use super::faults::{FaultKind, Moment};
@@ -13,7 +14,6 @@ use super::node::{Life, NodeId, Process};
 use super::observer::Observer;
 use super::plan::Plan;
 use super::queue::Queue;
-use super::reach::{Reach, Reached};
 use super::trace::Trace;
 
 /// Longer than the time-outs of elections and views.
@@ -38,7 +38,7 @@ pub struct Environment {
     /// What takes long, of what coordinators and acceptors say to each other.
     pub drags: Drags,
     /// What was reached.
-    pub reach: Reach,
+    pub coverage: Coverage,
     /// What happened.
     pub trace: Trace,
 }
@@ -65,7 +65,7 @@ impl Environment {
             twins: BTreeMap::new(),
             ambushes: Vec::new(),
             drags: Drags::default(),
-            reach: Reach::new(),
+            coverage: Coverage::new(),
             trace,
             plan,
         }
@@ -116,19 +116,19 @@ impl Environment {
     /// Gives a message to the network.
     pub fn post(&mut self, mut delivery: Delivery) {
         let (from, to) = (delivery.from, delivery.to);
-        self.observer.on_send(from, &delivery.message, &mut self.reach);
+        self.observer.on_send(from, &delivery.message, &mut self.coverage);
         let [first, second] = self.network.carry(from, to, delivery.message.may_be_duplicated());
         let Some(delay) = first else {
             match self.network.cut_by(from, to) {
                 Some(shape) => self.met_cut(shape),
-                None => self.reach.hit(Reached::Lost),
+                None => self.coverage.hit(Reached::Lost),
             }
             return;
         };
         let mut slower = |delay: Duration| delay + self.drags.delay(from, to, &delivery.message);
         let (delay, second) = (slower(delay), second.map(&mut slower));
         if let Some(delay) = second {
-            self.reach.hit(Reached::Duplicated);
+            self.coverage.hit(Reached::Duplicated);
             delivery.copy = Copied::Twin(self.queue.scheduled());
             self.deliver_after(delay, delivery.clone());
         }
@@ -139,10 +139,10 @@ impl Environment {
         if self.network.arrives(delivery.from, delivery.to, self.queue.now() + delay)
             == Order::Overtakes
         {
-            self.reach.hit(Reached::Overtaken);
+            self.coverage.hit(Reached::Overtaken);
         }
         if delay > LATE {
-            self.reach.hit(Reached::Late);
+            self.coverage.hit(Reached::Late);
         }
         self.queue.after(delay, Event::Deliver(Box::new(delivery)));
     }
@@ -170,9 +170,9 @@ impl Environment {
             Shape::Strangled => (Reached::CutBridged, Some(Reached::Strangled)),
             Shape::Deaf => (Reached::CutOneWay, Some(Reached::Deafened)),
         };
-        self.reach.hit(kind);
+        self.coverage.hit(kind);
         if let Some(purpose) = purpose {
-            self.reach.hit(purpose);
+            self.coverage.hit(purpose);
         }
     }
 
@@ -202,7 +202,7 @@ impl Environment {
     pub fn change_clock(&mut self, process: &mut Process, change: impl FnOnce(&mut Clock)) {
         let (now, before) = (self.queue.now(), process.clock.clone());
         change(&mut process.clock);
-        let (process, reach) = (&*process, &mut self.reach);
+        let (process, coverage) = (&*process, &mut self.coverage);
         self.queue.retime(|event, at| {
             if event.clock() != Some(process.id) {
                 return None;
@@ -213,7 +213,7 @@ impl Environment {
                 && process.is_armed(usize::from(*timer), *generation)
                 && moved != at
             {
-                reach.hit(if moved == now { Reached::JumpedOver } else { Reached::Retimed });
+                coverage.hit(if moved == now { Reached::JumpedOver } else { Reached::Retimed });
             }
             Some(moved)
         });

@@ -83,10 +83,10 @@ pub mod observer;
 pub mod world;
 
 pub mod batch;
+pub mod coverage;
 pub mod failure;
 pub mod healing;
 pub mod minimise;
 pub mod put_back;
-pub mod reach;
 pub mod run;
 pub mod trace;

@@ -48,13 +48,13 @@ use crate::linearizability::history::OperationId;
 
 use acceptors::Acceptors;
 pub use golden::Golden;
-use trimming::Heard;
+use trimming::HeartbeatRecord;
 pub use votes::Votes;
 
+use super::coverage::{Coverage, Reached};
 use super::database::Database;
 use super::node::NodeId;
 use super::plan::{Topology, Tuning};
-use super::reach::{Reach, Reached};
 
 /// The one who sees everything.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ pub struct Observer {
     phases: BTreeMap<NodeId, Phase>,
     leader: Option<NodeId>,
     /// Of which life each coordinator heard last, by replica.
-    heard: BTreeMap<(NodeId, NodeId), Heard>,
+    heard: BTreeMap<(NodeId, NodeId), HeartbeatRecord>,
     /// Since when each coordinator has listened to replicas without a break: from the
     /// first heartbeat that it took.
     listening_since: BTreeMap<NodeId, Duration>,
@@ -166,14 +166,14 @@ impl Observer {
     // --- acceptors ---
 
     /// Records of an acceptor are on disk.
-    pub fn persisted(&mut self, acceptor: AcceptorId, records: &[Record], reach: &mut Reach) {
+    pub fn persisted(&mut self, acceptor: AcceptorId, records: &[Record], coverage: &mut Coverage) {
         for record in records {
             self.acceptors.persisted(acceptor, record, &mut self.votes);
             if let Record::Trimmed { below, .. } = record {
-                reach.hit(Reached::Trimmed);
+                coverage.hit(Reached::Trimmed);
                 self.invariant_trimmed_was_allowed(*below);
             }
-            self.golden.advance(&self.votes, reach);
+            self.golden.advance(&self.votes, coverage);
         }
     }
 
@@ -198,28 +198,28 @@ impl Observer {
     // --- coordinators ---
 
     /// A coordinator changed its state.
-    pub fn phase_changed(&mut self, node: NodeId, change: &PhaseChange, reach: &mut Reach) {
+    pub fn phase_changed(&mut self, node: NodeId, change: &PhaseChange, coverage: &mut Coverage) {
         self.phases.insert(node, change.to);
         let many =
             |wanted: Phase| self.phases.values().filter(|phase| **phase == wanted).count() > 1;
         match change.to {
             Phase::Inactive => {}
-            Phase::Phase1 if many(Phase::Phase1) => reach.hit(Reached::Duelled),
+            Phase::Phase1 if many(Phase::Phase1) => coverage.hit(Reached::Duelled),
             Phase::Phase1 => {}
             Phase::Phase2 => {
                 self.votes.invariant_a_leader_has_a_quorum_of_promises(change.ballot);
-                reach.hit(Reached::Led);
+                coverage.hit(Reached::Led);
                 if many(Phase::Phase2) {
-                    reach.hit(Reached::TwoLed);
+                    coverage.hit(Reached::TwoLed);
                 }
                 if self.leader.replace(node).is_some_and(|before| before != node) {
-                    reach.hit(Reached::LeaderChanged);
+                    coverage.hit(Reached::LeaderChanged);
                 }
             }
         }
         match (change.from, change.reason) {
-            (Phase::Phase2, Reason::Outbid(_)) => reach.hit(Reached::Outbid),
-            (Phase::Phase2, Reason::QuorumSilent) => reach.hit(Reached::GaveUp),
+            (Phase::Phase2, Reason::Outbid(_)) => coverage.hit(Reached::Outbid),
+            (Phase::Phase2, Reason::QuorumSilent) => coverage.hit(Reached::GaveUp),
             (Phase::Phase1 | Phase::Phase2 | Phase::Inactive, _) => {}
         }
     }

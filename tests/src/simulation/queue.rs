@@ -76,7 +76,7 @@ impl<E> Queue<E> {
     /// Takes the next event and goes to its time, if it is due by then.
     pub fn pop(&mut self, until: Duration) -> Option<E> {
         if self.due.is_empty() {
-            self.reach(nanos(until))?;
+            self.coverage(nanos(until))?;
         }
         let Scheduled { at, event, .. } =
             self.due.pop_front_if(|first| first.at <= nanos(until))?;
@@ -85,7 +85,7 @@ impl<E> Queue<E> {
     }
 
     /// Goes on to the time of the next event, if that is due by then.
-    fn reach(&mut self, until: u64) -> Option<()> {
+    fn coverage(&mut self, until: u64) -> Option<()> {
         let place = usize::try_from(self.occupied.trailing_zeros()).expect("a small number");
         let first = self.later.get(place)?.iter().map(|scheduled| scheduled.at).min()?;
         if first > until {

@@ -20,6 +20,7 @@ use storage::Job;
 
 use super::acceptor::Fate;
 use super::client::Request;
+use super::coverage::Reached;
 use super::database::Database;
 use super::discovery::Discovery;
 use super::environment::Environment;
@@ -28,7 +29,6 @@ use super::faults::Power;
 use super::message::{CallId, Delivery, Message, Return};
 use super::node::{Life, NodeId, Presence, Process};
 use super::plan::Plan;
-use super::reach::Reached;
 
 /// A replica and its database.
 #[derive(Debug)]
@@ -160,7 +160,7 @@ impl ReplicaNode {
     /// Kills it.
     pub fn crash(&mut self, env: &mut Environment, presence: Presence, power: Power) {
         if self.jobs.iter().any(|job| matches!(job, Job::Join(_))) {
-            env.reach.hit(Reached::ClusterForgotten);
+            env.coverage.hit(Reached::ClusterForgotten);
         }
         if power == Power::Fails {
             self.lose_power(env);
@@ -173,10 +173,10 @@ impl ReplicaNode {
     pub fn lose_power(&mut self, env: &mut Environment) {
         let had = self.database.cluster();
         if self.database.lose_power(&mut self.process.random) {
-            env.reach.hit(Reached::RolledBack);
+            env.coverage.hit(Reached::RolledBack);
         }
         if had.is_some() && self.database.cluster().is_none() {
-            env.reach.hit(Reached::ClusterForgotten);
+            env.coverage.hit(Reached::ClusterForgotten);
         }
     }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::coverage::Coverage;
 use super::failure::{Failure, FailureKind, watch};
 use super::plan::{Plan, RunName};
-use super::reach::Reach;
 use super::trace::Trace;
 use super::world::World;
 use crate::linearizability::{key, witness};
@@ -29,7 +29,7 @@ pub struct Report {
     /// Calls of clients.
     pub calls: usize,
     /// What was reached.
-    pub reach: Reach,
+    pub coverage: Coverage,
     /// The trace, if it was asked for.
     pub trace: Option<String>,
 }
@@ -71,7 +71,7 @@ pub fn run(plan: Plan, keep: Keep) -> Report {
         healing,
         chosen: world.chosen_end().0,
         calls,
-        reach: world.env.reach.clone(),
+        coverage: world.env.coverage.clone(),
         trace: world.env.trace.into_text(),
     }
 }

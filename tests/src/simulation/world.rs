@@ -10,6 +10,7 @@ use super::acceptor::{AcceptorNode, Fate};
 use super::client::Client;
 use super::clock::Clock;
 use super::coordinator::CoordinatorNode;
+use super::coverage::Reached;
 use super::disk::AcceptorDisk;
 use super::environment::Environment;
 use super::event::Event;
@@ -18,7 +19,6 @@ use super::network::Cut;
 use super::node::{Life, NodeId, Presence, Process};
 use super::plan::Plan;
 use super::random::Random;
-use super::reach::Reached;
 use super::replica::ReplicaNode;
 use super::trace::Trace;
 
@@ -184,7 +184,7 @@ impl World {
                 .map_or(Duration::ZERO, |since| now.saturating_sub(since));
             for (longer_than, reached) in [(2, Reached::Paused), (10, Reached::PausedLong)] {
                 if paused_for > Duration::from_secs(longer_than) {
-                    self.env.reach.hit(reached);
+                    self.env.coverage.hit(reached);
                 }
             }
             self.was_away(node, paused_for);
@@ -210,10 +210,10 @@ impl World {
         let clock = &mut self.process(node).clock;
         let (is_wrong, jumped) = (clock.is_wrong(), clock.take_jump());
         if is_wrong {
-            self.env.reach.hit(Reached::Drifted);
+            self.env.coverage.hit(Reached::Drifted);
         }
         if jumped > Duration::from_millis(500) {
-            self.env.reach.hit(Reached::Jumped);
+            self.env.coverage.hit(Reached::Jumped);
         }
         let fate = match node {
             NodeId::Coordinator(number) => {

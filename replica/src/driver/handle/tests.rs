@@ -49,7 +49,7 @@ async fn what_became_of_a_mutation_is_said_as_far_as_it_is_known() {
     });
     assert!(
         matches!((mutation, taken), (MutationEnd::Lost, ())),
-        "it ended with the mutation in its hands"
+        "it ended with the mutation in its handlers"
     );
 
     drop(queue);

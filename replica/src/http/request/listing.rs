@@ -74,7 +74,7 @@ impl Cursor {
 
 /// What is listed, and from where on.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct ListRequest {
     /// The listing.
     pub listing: Listing,
     /// As of this revision.
@@ -83,7 +83,7 @@ pub struct Asked {
     pub after: Option<Bytes>,
 }
 
-impl Asked {
+impl ListRequest {
     /// What the parameters ask for. Those beside a cursor may repeat what it says, and
     /// nothing else.
     ///

@@ -8,11 +8,11 @@ use shared::ids::{AcceptorId, Ballot, Slot};
 use shared::message::{Accept, AcceptReply, Full, Prepare, PrepareReply, Promise, VotesPage};
 
 use super::{AcceptorNode, Fate};
+use crate::simulation::coverage::{Coverage, Reached};
 use crate::simulation::environment::Environment;
 use crate::simulation::event::Local;
 use crate::simulation::message::{Copied, Message, Return};
 use crate::simulation::node::CrashPoint;
-use crate::simulation::reach::{Reach, Reached};
 
 #[derive(Debug)]
 pub(super) struct Pending {
@@ -45,14 +45,14 @@ const SLOW: Duration = Duration::from_millis(500);
 const CHECK_INTERVAL: u64 = 16;
 
 /// What may be told now that it is synced.
-pub(super) fn told(reply: PendingReply, reach: &mut Reach) -> Message {
+pub(super) fn told(reply: PendingReply, coverage: &mut Coverage) -> Message {
     let proof = Persisted::assert_synced();
     match reply {
         PendingReply::Prepare(ballot, decision) => {
             let reply = decision.persisted(proof);
             match &reply {
-                PrepareReply::Promise(promise) => note_promise(reach, promise),
-                PrepareReply::Nack(_) => reach.hit(Reached::Nacked),
+                PrepareReply::Promise(promise) => note_promise(coverage, promise),
+                PrepareReply::Nack(_) => coverage.hit(Reached::Nacked),
                 PrepareReply::Stranger(_) => {}
             }
             Message::Prepared(ballot, reply)
@@ -61,8 +61,8 @@ pub(super) fn told(reply: PendingReply, reach: &mut Reach) -> Message {
         PendingReply::Accept(ballot, decision) => {
             let reply = decision.persisted(proof);
             match &reply {
-                AcceptReply::Nack(_) => reach.hit(Reached::Nacked),
-                AcceptReply::Full(_) => reach.hit(Reached::FullVotes),
+                AcceptReply::Nack(_) => coverage.hit(Reached::Nacked),
+                AcceptReply::Full(_) => coverage.hit(Reached::FullVotes),
                 AcceptReply::Accepted(_) | AcceptReply::Stranger(_) => {}
             }
             Message::Accepted(ballot, reply)
@@ -71,15 +71,15 @@ pub(super) fn told(reply: PendingReply, reach: &mut Reach) -> Message {
 }
 
 /// Notes what is rare about a promise.
-fn note_promise(reach: &mut Reach, promise: &Promise) {
+fn note_promise(coverage: &mut Coverage, promise: &Promise) {
     let Promise { from, next, marks, .. } = promise;
     if *from < marks.trimmed_below {
-        reach.hit(Reached::PreparedTrimmed);
+        coverage.hit(Reached::PreparedTrimmed);
     }
     if let Some(next) = next {
-        reach.hit(Reached::Paged);
+        coverage.hit(Reached::Paged);
         if marks.voted_below > marks.chosen_below.max(*next) {
-            reach.hit(Reached::PagedOpen);
+            coverage.hit(Reached::PagedOpen);
         }
     }
 }
@@ -109,7 +109,7 @@ impl AcceptorNode {
                     let reply = self.decide_accept(env, &accept);
                     if delivery.copy == Copied::Again && self.ignores(&accept, reply.as_ref().ok())
                     {
-                        env.reach.hit(Reached::AcceptIgnored);
+                        env.coverage.hit(Reached::AcceptIgnored);
                     }
                     reply
                 }
@@ -119,7 +119,7 @@ impl AcceptorNode {
                 Ok(reply) => self.syncing.push(Pending { back, reply, decided_at: self.now(env) }),
                 // Nothing is decided, so nothing has to be on disk before it is said.
                 Err(refusal) => {
-                    env.reach.hit(Reached::FullDisk);
+                    env.coverage.hit(Reached::FullDisk);
                     env.answer(&self.process, back, *refusal);
                 }
             }
@@ -133,7 +133,7 @@ impl AcceptorNode {
             }
         }
         if self.process.crashes_at(CrashPoint::Decided) {
-            env.reach.hit(Reached::CrashedDecided);
+            env.coverage.hit(Reached::CrashedDecided);
             return Fate::Crashed;
         }
         for Pending { reply, .. } in &mut self.syncing {
@@ -157,7 +157,7 @@ impl AcceptorNode {
             lasts = Duration::ZERO;
         }
         if lasts > SLOW {
-            env.reach.hit(Reached::SlowSync);
+            env.coverage.hit(Reached::SlowSync);
         }
         env.local(&self.process, lasts, Local::Synced);
         Fate::Alive

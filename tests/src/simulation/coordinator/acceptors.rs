@@ -14,11 +14,11 @@ use super::CoordinatorNode;
 use super::rare::Cause;
 use crate::simulation::acceptor::Fate;
 use crate::simulation::calls::{Calls, Met};
+use crate::simulation::coverage::Reached;
 use crate::simulation::environment::Environment;
 use crate::simulation::event::Local;
 use crate::simulation::message::{Copied, Message};
 use crate::simulation::node::{NodeId, Presence, Process};
-use crate::simulation::reach::Reached;
 
 /// The way to one acceptor.
 #[derive(Debug)]
@@ -132,7 +132,7 @@ impl CoordinatorNode {
                         if let Message::Votes(page) = answer { Some(page) } else { None },
                     ),
                     Met::Again => {}
-                    Met::TooLate => env.reach.hit(Reached::AnsweredTooLate),
+                    Met::TooLate => env.coverage.hit(Reached::AnsweredTooLate),
                 }
                 return Fate::Alive;
             }
@@ -140,7 +140,7 @@ impl CoordinatorNode {
             other => unreachable!("nobody sends a coordinator {}", other.name()),
         };
         if !is_heard {
-            env.reach.hit(Reached::AnsweredTooLate);
+            env.coverage.hit(Reached::AnsweredTooLate);
             return Fate::Alive;
         }
         let input = match answer {
@@ -168,7 +168,7 @@ fn ask_if_few(
 ) {
     let now = process.uptime(env.queue.now());
     if calls.under_way(now) >= at_most {
-        env.reach.hit(Reached::HeldBack);
+        env.coverage.hit(Reached::HeldBack);
         return;
     }
     env.ask(process, node(to), calls.begin(now, ()), message);

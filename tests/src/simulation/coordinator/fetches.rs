@@ -11,11 +11,11 @@ use shared::ids::Slot;
 use shared::message::{ChosenReply, VotesPage};
 
 use super::CoordinatorNode;
+use crate::simulation::coverage::Reached;
 use crate::simulation::environment::Environment;
 use crate::simulation::event::Local;
 use crate::simulation::message::{Message, Return};
 use crate::simulation::node::NodeId;
-use crate::simulation::reach::Reached;
 
 /// A fetch that could not be answered at once.
 #[derive(Debug)]
@@ -123,7 +123,7 @@ impl CoordinatorNode {
             return;
         };
         if page.as_ref().is_some_and(|page| *from < page.marks.trimmed_below) {
-            env.reach.hit(Reached::VotesTrimmed);
+            env.coverage.hit(Reached::VotesTrimmed);
         }
         let reply = match gathering.take(page) {
             Ok(None) => return,
@@ -131,7 +131,7 @@ impl CoordinatorNode {
             Err(error) => panic!("recovering from votes: {error}"),
         };
         if matches!(reply, ChosenReply::Entries { .. }) {
-            env.reach.hit(Reached::LearnedFromVotes);
+            env.coverage.hit(Reached::LearnedFromVotes);
         }
         let Fetch { back, fetch, .. } = self.fetches.remove(&number).expect("it was just found");
         env.answer(&self.process, back, Message::Fetched(fetch, reply));

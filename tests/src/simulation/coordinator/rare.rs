@@ -7,10 +7,10 @@ use shared::ids::Ballot;
 use shared::message::{AcceptReply, Phase, PrepareReply, ProposalReply, Value};
 
 use super::CoordinatorNode;
+use crate::simulation::coverage::Reached;
 use crate::simulation::environment::Environment;
 use crate::simulation::faults::Moment;
 use crate::simulation::observer::invariant_a_higher_ballot_ends_leadership;
-use crate::simulation::reach::Reached;
 
 /// What a step is about, as far as it is counted.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +64,7 @@ impl CoordinatorNode {
                 Phase::Phase1,
                 Input::PrepareReply { ballot, reply: PrepareReply::Promise(_), .. },
             ) if is_past(ballot) => {
-                env.reach.hit(Reached::PromisedBefore);
+                env.coverage.hit(Reached::PromisedBefore);
             }
             (
                 Phase::Phase2,
@@ -73,7 +73,7 @@ impl CoordinatorNode {
                 let in_flight = self.core.chosen_below()
                     ..self.core.status(Duration::ZERO).next_slot.unwrap_or_default();
                 if accepted.slots.iter().any(|slot| in_flight.contains(slot)) {
-                    env.reach.hit(Reached::VotedBefore);
+                    env.coverage.hit(Reached::VotedBefore);
                 }
             }
             (Phase::Inactive | Phase::Phase1 | Phase::Phase2, _) => {}
@@ -110,7 +110,7 @@ impl CoordinatorNode {
         };
         match cause {
             Cause::Usual => {}
-            Cause::AnswerAgain if effects.is_empty() => env.reach.hit(Reached::AnswerIgnored),
+            Cause::AnswerAgain if effects.is_empty() => env.coverage.hit(Reached::AnswerIgnored),
             Cause::ProposalAgain if self.core.phase() == Phase::Phase2 => {
                 let is_refusal = |effect: &Effect| {
                     matches!(
@@ -119,14 +119,14 @@ impl CoordinatorNode {
                     )
                 };
                 if proposed().all(Vec::is_empty) && !effects.iter().any(is_refusal) {
-                    env.reach.hit(Reached::ProposalIgnored);
+                    env.coverage.hit(Reached::ProposalIgnored);
                 }
             }
             Cause::Nudge => {
-                env.reach.hit(Reached::Nudged);
+                env.coverage.hit(Reached::Nudged);
                 let noop = Value::Noop.encode();
                 if proposed().flatten().any(|proposal| proposal.value == noop) {
-                    env.reach.hit(Reached::NudgeHeeded);
+                    env.coverage.hit(Reached::NudgeHeeded);
                 }
             }
             Cause::AnswerAgain | Cause::ProposalAgain => {}

@@ -7,15 +7,15 @@ use shared::message::{
 };
 
 use super::{Observer, ReplicaSeen};
+use crate::simulation::coverage::Coverage;
 use crate::simulation::message::Message;
 use crate::simulation::node::NodeId;
-use crate::simulation::reach::Reach;
 
 impl Observer {
     /// A message is sent.
-    pub fn on_send(&mut self, from: NodeId, message: &Message, reach: &mut Reach) {
+    pub fn on_send(&mut self, from: NodeId, message: &Message, coverage: &mut Coverage) {
         match message {
-            Message::Accept(accept) => self.on_accept(accept, reach),
+            Message::Accept(accept) => self.on_accept(accept, coverage),
             Message::Polled(_, watermarks) | Message::Probed(_, watermarks) => {
                 self.acceptors.invariant_watermarks_are_what_is_on_disk(watermarks);
                 self.claims_marks(from, watermarks.marks);
@@ -83,9 +83,9 @@ impl Observer {
         }
     }
 
-    fn on_accept(&mut self, accept: &Accept, reach: &mut Reach) {
+    fn on_accept(&mut self, accept: &Accept, coverage: &mut Coverage) {
         for proposal in &accept.proposals {
-            self.votes.proposed(proposal.slot, accept.ballot, &proposal.value, reach);
+            self.votes.proposed(proposal.slot, accept.ballot, &proposal.value, coverage);
         }
         let (claimed, chosen) = (accept.chosen_below, self.votes.chosen_below());
         assert!(

@@ -16,8 +16,8 @@ use super::Votes;
 use super::turn::{Due, Turn};
 use crate::linearizability::history::OperationId;
 use crate::linearizability::witness::Write;
+use crate::simulation::coverage::{Coverage, Reached};
 use crate::simulation::node::NodeId;
-use crate::simulation::reach::{Reach, Reached};
 
 /// The log as it must have been executed.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl Golden {
     }
 
     /// Executes what is chosen.
-    pub fn advance(&mut self, votes: &Votes, reach: &mut Reach) {
+    pub fn advance(&mut self, votes: &Votes, coverage: &mut Coverage) {
         loop {
             let slot = self.state.meta().executed_below;
             if slot >= votes.chosen_below() {
@@ -93,21 +93,27 @@ impl Golden {
             let executed = run.apply(&mut self.state).slots.remove(0);
             drop(self.state.take_changes());
             self.due.invariant_only_what_is_due_takes_effect(slot, &turn, &executed.outcome);
-            self.invariant_time_never_goes_back(slot, time_before, &turn, &executed.outcome, reach);
-            self.note(slot, turn, &executed, reach);
+            self.invariant_time_never_goes_back(
+                slot,
+                time_before,
+                &turn,
+                &executed.outcome,
+                coverage,
+            );
+            self.note(slot, turn, &executed, coverage);
             self.slots.push(executed);
         }
     }
 
-    fn note(&mut self, slot: Slot, turn: Turn, executed: &Executed, reach: &mut Reach) {
+    fn note(&mut self, slot: Slot, turn: Turn, executed: &Executed, coverage: &mut Coverage) {
         match &executed.outcome {
             SlotOutcome::Noop => {}
-            SlotOutcome::View(view) => self.note_view(slot, view, reach),
-            SlotOutcome::Batch { outcomes, .. } => self.note_batch(slot, turn, outcomes, reach),
+            SlotOutcome::View(view) => self.note_view(slot, view, coverage),
+            SlotOutcome::Batch { outcomes, .. } => self.note_batch(slot, turn, outcomes, coverage),
             SlotOutcome::Void(reason) => match reason {
-                VoidReason::ViewOutOfOrder { .. } => reach.hit(Reached::VoidView),
-                VoidReason::OtherEpoch { .. } => reach.hit(Reached::VoidOldEpoch),
-                VoidReason::OutOfOrder { .. } => reach.hit(Reached::VoidOutOfOrder),
+                VoidReason::ViewOutOfOrder { .. } => coverage.hit(Reached::VoidView),
+                VoidReason::OtherEpoch { .. } => coverage.hit(Reached::VoidOldEpoch),
+                VoidReason::OutOfOrder { .. } => coverage.hit(Reached::VoidOutOfOrder),
                 VoidReason::Undecodable
                 | VoidReason::FormatNotReached { .. }
                 | VoidReason::FormatLowered { .. }
@@ -119,13 +125,13 @@ impl Golden {
         }
     }
 
-    fn note_view(&mut self, slot: Slot, view: &View, reach: &mut Reach) {
+    fn note_view(&mut self, slot: Slot, view: &View, coverage: &mut Coverage) {
         if self
             .views
             .last_key_value()
             .is_some_and(|(_, (_, before))| before.primary != view.primary)
         {
-            reach.hit(Reached::ViewChanged);
+            coverage.hit(Reached::ViewChanged);
         }
         let before = self.views.last_key_value().map(|(_, (_, before))| before);
         let is_left = |before: &View| {
@@ -133,7 +139,7 @@ impl Golden {
             members.any(|name| !view.contains(name))
         };
         if before.is_some_and(is_left) {
-            reach.hit(Reached::ReplicaLeft);
+            coverage.hit(Reached::ReplicaLeft);
         }
         self.views.insert(view.epoch, (slot, view.clone()));
     }
@@ -143,11 +149,11 @@ impl Golden {
         slot: Slot,
         turn: Turn,
         outcomes: &[CommandOutcome],
-        reach: &mut Reach,
+        coverage: &mut Coverage,
     ) {
         let Turn::Batch { calls, .. } = turn else { unreachable!("a batch was executed") };
         if outcomes.len() > 1 {
-            reach.hit(Reached::Batched);
+            coverage.hit(Reached::Batched);
         }
         for ((operation, call), outcome) in calls.into_iter().zip(outcomes) {
             self.invariant_a_mutation_is_executed_once(operation, slot, *outcome);
@@ -187,12 +193,12 @@ impl Golden {
         before: u64,
         turn: &Turn,
         outcome: &SlotOutcome,
-        reach: &mut Reach,
+        coverage: &mut Coverage,
     ) {
         let expected = match (turn, outcome) {
             (Turn::Batch { time_ms, .. }, SlotOutcome::Batch { .. }) => {
                 if *time_ms < before {
-                    reach.hit(Reached::TimeHeld);
+                    coverage.hit(Reached::TimeHeld);
                 }
                 before.max(*time_ms)
             }

@@ -19,7 +19,7 @@ use crate::simulation::node::NodeId;
 
 /// What a coordinator heard of a replica.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Heard {
+pub(super) struct HeartbeatRecord {
     instance: Instance,
     /// Of this life and no other since …
     since: Duration,
@@ -40,7 +40,7 @@ const CONFUSION: Duration = Duration::from_millis(600);
 /// before counts for nothing.
 const NOTICED: Duration = Duration::from_millis(600);
 
-impl Heard {
+impl HeartbeatRecord {
     /// Whether the coordinator must know by now which life is the present one.
     fn is_sure(&self) -> bool {
         self.latest.saturating_sub(self.since) > CONFUSION
@@ -57,7 +57,7 @@ impl Observer {
     ) {
         self.listening_since.entry(coordinator).or_insert(now);
         let Heartbeat { instance, executed_below, storage, .. } = *heartbeat;
-        let news = Heard {
+        let news = HeartbeatRecord {
             instance,
             since: now,
             latest: now,

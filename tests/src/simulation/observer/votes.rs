@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use shared::ids::{AcceptorId, Ballot, Slot};
 use shared::message::{EncodedValue, Promise, Value};
 
-use crate::simulation::reach::{Reach, Reached};
+use crate::simulation::coverage::{Coverage, Reached};
 
 /// All votes and all proposals.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl Votes {
         slot: Slot,
         ballot: Ballot,
         value: &EncodedValue,
-        reach: &mut Reach,
+        coverage: &mut Coverage,
     ) {
         let is_below_a_vote = index(slot) + 1 < self.slots.len();
         self.grow(slot);
@@ -98,18 +98,18 @@ impl Votes {
             let was_proposed =
                 !votes.ballots.is_empty() && votes.ballots.iter().all(|at| at.value != *noop);
             if was_proposed && value == noop && is_below_a_vote {
-                reach.hit(Reached::HoleFilled);
+                coverage.hit(Reached::HoleFilled);
             }
             let mut voted = votes.ballots.iter().filter(|at| !at.voters.is_empty());
             if voted.next().is_some_and(|first| voted.any(|at| at.value != first.value)) {
-                reach.hit(Reached::Conflicted);
+                coverage.hit(Reached::Conflicted);
             }
             if votes
                 .ballots
                 .iter()
                 .any(|at| at.ballot < ballot && !at.voters.is_empty() && at.value == *value)
             {
-                reach.hit(Reached::Recovered);
+                coverage.hit(Reached::Recovered);
             }
             invariant_a_proposal_is_safe(votes, promisers, quorum, (slot, ballot), value);
         }

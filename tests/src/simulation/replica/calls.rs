@@ -9,11 +9,11 @@ use super::{ReplicaNode, name};
 use crate::simulation::acceptor::Fate;
 use crate::simulation::calls::{Calls, Met};
 use crate::simulation::client::Outcome;
+use crate::simulation::coverage::Reached;
 use crate::simulation::environment::Environment;
 use crate::simulation::event::{CallKind, Local};
 use crate::simulation::message::Message;
 use crate::simulation::node::NodeId;
-use crate::simulation::reach::Reached;
 
 /// Its calls by kind, each kind with the time-out that the real shell gives it.
 #[derive(Debug)]
@@ -178,7 +178,7 @@ impl ReplicaNode {
             other => unreachable!("nobody sends a replica {}", other.name()),
         };
         if !is_heard {
-            env.reach.hit(Reached::AnsweredTooLate);
+            env.coverage.hit(Reached::AnsweredTooLate);
         }
         is_heard.then_some(input)
     }
@@ -206,12 +206,12 @@ fn no_fetch(fetch: FetchId) -> Input {
 
 fn note_fetched(env: &mut Environment, from: NodeId, reply: &ChosenReply) {
     match (reply, from) {
-        (ChosenReply::Trimmed { .. }, _) => env.reach.hit(Reached::FetchTrimmed),
+        (ChosenReply::Trimmed { .. }, _) => env.coverage.hit(Reached::FetchTrimmed),
         (ChosenReply::Entries { entries, .. }, NodeId::Replica(_)) if !entries.is_empty() => {
-            env.reach.hit(Reached::LearnedFromReplica);
+            env.coverage.hit(Reached::LearnedFromReplica);
         }
         (ChosenReply::Entries { entries, .. }, _) if !entries.is_empty() => {
-            env.reach.hit(Reached::LearnedFromLeader)
+            env.coverage.hit(Reached::LearnedFromLeader)
         }
         (ChosenReply::Entries { .. } | ChosenReply::Unavailable, _) => {}
     }

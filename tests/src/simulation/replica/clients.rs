@@ -13,12 +13,12 @@ use crate::linearizability::history::{self, Call, Consistency};
 use crate::simulation::acceptor::Fate;
 use crate::simulation::client::{Outcome, Request};
 use crate::simulation::commands;
+use crate::simulation::coverage::Reached;
 use crate::simulation::database::Database;
 use crate::simulation::environment::Environment;
 use crate::simulation::event::Local;
 use crate::simulation::message::{CallId, Message};
 use crate::simulation::node::{Life, NodeId};
-use crate::simulation::reach::Reached;
 
 /// How long it takes to read the database for a released read, at most.
 const SERVE_TIME: Duration = Duration::from_millis(2);
@@ -142,7 +142,7 @@ impl ReplicaNode {
         id: RequestId,
         primary: &Name,
     ) {
-        env.reach.hit(Reached::Forwarded);
+        env.coverage.hit(Reached::Forwarded);
         let call = CallId(id.0);
         self.forwarded.insert(call, caller);
         let request = Request { hops: request.hops + 1, ..request };
@@ -174,13 +174,13 @@ impl ReplicaNode {
             let Pending { caller, request, floor, executed } = pending;
             let answer = commands::read(&request.call, state);
             if state.meta().executed_below > executed && floor > executed {
-                env.reach.hit(Reached::ReadWaited);
+                env.coverage.hit(Reached::ReadWaited);
                 if matches!(&answer, history::Answer::Listed(page) if page.items.len() > 1) {
-                    env.reach.hit(Reached::ListWaited);
+                    env.coverage.hit(Reached::ListWaited);
                 }
             }
             if floor > Slot(0) && !self.is_primary() {
-                env.reach.hit(Reached::BackupRead);
+                env.coverage.hit(Reached::BackupRead);
             }
             self.reply(
                 env,

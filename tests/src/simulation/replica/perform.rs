@@ -9,11 +9,11 @@ use super::{ReplicaNode, node};
 use crate::simulation::acceptor::Fate;
 use crate::simulation::client::Outcome;
 use crate::simulation::commands;
+use crate::simulation::coverage::Reached;
 use crate::simulation::environment::Environment;
 use crate::simulation::faults::Moment;
 use crate::simulation::message::Copied;
 use crate::simulation::node::{CrashPoint, NodeId};
-use crate::simulation::reach::Reached;
 
 impl ReplicaNode {
     pub(super) fn step(&mut self, env: &mut Environment, input: Input) -> Fate {
@@ -33,13 +33,13 @@ impl ReplicaNode {
             let effects = self.core.step(now, input);
             // What follows from it did not come twice.
             if std::mem::replace(&mut copy, Copied::No) == Copied::Again && effects.is_empty() {
-                env.reach.hit(Reached::ReplyIgnored);
+                env.coverage.hit(Reached::ReplyIgnored);
             }
             let is_telling =
                 |effect: &Effect| !matches!(effect, Effect::Arm { .. } | Effect::Probe { .. });
             if self.process.crashes_at(CrashPoint::ReplicaStepped) && effects.iter().any(is_telling)
             {
-                env.reach.hit(Reached::CrashedReplicaStepped);
+                env.coverage.hit(Reached::CrashedReplicaStepped);
                 return Fate::Crashed;
             }
             for effect in effects {

@@ -8,10 +8,10 @@ use shared::message::ChosenEntry;
 
 use super::ReplicaNode;
 use crate::simulation::acceptor::Fate;
+use crate::simulation::coverage::Reached;
 use crate::simulation::environment::Environment;
 use crate::simulation::event::Local;
 use crate::simulation::node::CrashPoint;
-use crate::simulation::reach::Reached;
 
 /// Between a transaction that met a full disk and the next try.
 const FULL_RETRY: Duration = Duration::from_millis(500);
@@ -85,7 +85,7 @@ impl ReplicaNode {
     pub(super) fn checkpointed(&mut self, env: &mut Environment) -> Fate {
         self.database.end_sync();
         if !self.database.is_durable() {
-            env.reach.hit(Reached::CommittedMeanwhile);
+            env.coverage.hit(Reached::CommittedMeanwhile);
         }
         env.observer.durable(self.process.id, self.database.durable_below());
         match self.tell_writable(env) {
@@ -98,7 +98,7 @@ impl ReplicaNode {
         if std::mem::replace(&mut self.said_full, true) {
             return Fate::Alive;
         }
-        env.reach.hit(Reached::ReplicaFull);
+        env.coverage.hit(Reached::ReplicaFull);
         self.step(env, Input::Storage(Storage::Full))
     }
 
@@ -128,7 +128,7 @@ impl ReplicaNode {
             }
         };
         if self.process.crashes_at(CrashPoint::Committed) {
-            env.reach.hit(Reached::CrashedCommitted);
+            env.coverage.hit(Reached::CrashedCommitted);
             return Fate::Crashed;
         }
         if !self.jobs.is_empty() {

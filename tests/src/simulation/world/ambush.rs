@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use super::World;
+use crate::simulation::coverage::Reached;
 use crate::simulation::drag::Slow;
 use crate::simulation::event::Event;
 use crate::simulation::faults::{Blow, FaultKind, Moment, Power, Target};
 use crate::simulation::network::Cut;
 use crate::simulation::node::{CrashPoint, NodeId, Presence};
 use crate::simulation::random::Random;
-use crate::simulation::reach::Reached;
 
 /// What a drag draws is its own: its stream has the number of the time at which it
 /// begins, from here on.
@@ -34,7 +34,7 @@ impl World {
                 };
                 if let Some(node) = self.resolve(target).filter(|_| !self.is_healed) {
                     if self.process(node).presence == Presence::Up {
-                        self.env.reach.hit(Reached::Ambushed);
+                        self.env.coverage.hit(Reached::Ambushed);
                     }
                     self.strike(index, node, blow, lasts);
                 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use shared::message::Phase;
 
 use super::World;
+use crate::simulation::coverage::Reached;
 use crate::simulation::disk::AcceptorDisk;
 use crate::simulation::event::Event;
 use crate::simulation::faults::{FaultKind, Power, Target};
 use crate::simulation::node::{CrashPoint, NodeId, Presence};
-use crate::simulation::reach::Reached;
 
 impl World {
     pub(super) fn fault_begins(&mut self, index: usize) {
@@ -131,7 +131,7 @@ impl World {
             self.restart_after(node, down);
         }
         if hit > 1 {
-            self.env.reach.hit(Reached::PowerCut);
+            self.env.coverage.hit(Reached::PowerCut);
         }
     }
 
@@ -245,11 +245,11 @@ impl World {
             NodeId::Acceptor(number) => {
                 let empty = AcceptorDisk::draw(&mut self.random);
                 self.acceptors[usize::from(number)].wipe(&mut self.env, empty);
-                self.env.reach.hit(Reached::Wiped);
+                self.env.coverage.hit(Reached::Wiped);
             }
             NodeId::Replica(number) => {
                 self.replicas[usize::from(number)].wipe(&mut self.env);
-                self.env.reach.hit(Reached::ReplicaWiped);
+                self.env.coverage.hit(Reached::ReplicaWiped);
             }
             NodeId::Coordinator(_) | NodeId::Client(_) => unreachable!("{node} has no disk"),
         }
@@ -265,6 +265,6 @@ impl World {
         }
         self.crash(node, Presence::Gone, Power::Fails);
         self.process(node).stop(Presence::Gone);
-        self.env.reach.hit(Reached::Damaged);
+        self.env.coverage.hit(Reached::Damaged);
     }
 }

@@ -1,10 +1,10 @@
 //! Messages arrive, or meet a cut, a process that is paused, another life, or nobody.
 
 use super::World;
+use crate::simulation::coverage::Reached;
 use crate::simulation::event::Event;
 use crate::simulation::message::{Copied, Delivery, Message};
 use crate::simulation::node::{Life, NodeId, Presence};
-use crate::simulation::reach::Reached;
 
 impl World {
     pub(super) fn deliver(&mut self, mut delivery: Box<Delivery>) {
@@ -21,7 +21,7 @@ impl World {
         let is_up = process.presence == Presence::Up;
         let (life, paused_until) = (process.life, process.paused_until);
         if delivery.to_life.is_some_and(|meant| meant != life) {
-            self.env.reach.hit(Reached::AnsweredTheDead);
+            self.env.coverage.hit(Reached::AnsweredTheDead);
             return;
         }
         if !is_up {

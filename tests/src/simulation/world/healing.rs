@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::World;
 use crate::linearizability::history::{Ending, Operation};
+use crate::simulation::coverage::Reached;
 use crate::simulation::event::Event;
 use crate::simulation::faults::Power;
 use crate::simulation::network::Weather;
 use crate::simulation::node::{NodeId, Presence};
 use crate::simulation::random::MILLION;
-use crate::simulation::reach::Reached;
 use crate::simulation::replica::ReplicaNode;
 use shared::ids::Slot;
 
@@ -162,7 +162,7 @@ impl World {
             operation.ending == Ending::Unresolved && golden.operation(operation.id).is_some()
         };
         for _ in history.iter().filter(open) {
-            self.env.reach.hit(Reached::ExecutedUnresolved);
+            self.env.coverage.hit(Reached::ExecutedUnresolved);
         }
         history
     }

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use super::World;
+use crate::simulation::coverage::Reached;
 use crate::simulation::faults::{Moment, Target};
 use crate::simulation::network::Cut;
 use crate::simulation::node::NodeId;
-use crate::simulation::reach::Reached;
 
 /// The acceptor that keeps an orphaned vote.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +90,7 @@ impl World {
         let keeper = self.acceptors[usize::from(keeper)].core().id();
         let ballot = self.coordinators[usize::from(leader)].core().ballot();
         if ballot.is_some_and(|ballot| self.env.observer.votes().keeps_an_orphan(keeper, ballot)) {
-            self.env.reach.hit(Reached::Orphaned);
+            self.env.coverage.hit(Reached::Orphaned);
         }
     }
 

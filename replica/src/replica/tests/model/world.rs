@@ -18,7 +18,7 @@ struct Node {
 }
 
 #[derive(Debug)]
-enum Asked {
+enum Operation {
     Mutation { key: String },
     Read { chosen_before: u64 },
 }
@@ -36,7 +36,7 @@ enum Told {
 #[derive(Debug)]
 struct Request {
     node: usize,
-    asked: Asked,
+    asked: Operation,
     told: Told,
 }
 
@@ -155,7 +155,7 @@ impl World {
             Effect::Refuse { id, .. } => self.tell(index, id, Told::Refused),
             Effect::Release { ids, executed_below, .. } => {
                 for id in ids {
-                    if let Asked::Read { chosen_before } = self.requests[&id].asked {
+                    if let Operation::Read { chosen_before } = self.requests[&id].asked {
                         assert!(
                             executed_below.0 >= chosen_before,
                             "{id} read {executed_below}, {chosen_before} were chosen before"
@@ -208,14 +208,14 @@ impl World {
         let command = Command { trace: second.is_multiple_of(5).then_some(trace), ..put(&key) };
         self.requests.insert(
             id,
-            Request { node: index, asked: Asked::Mutation { key }, told: Told::Nothing },
+            Request { node: index, asked: Operation::Mutation { key }, told: Told::Nothing },
         );
         self.step(index, Input::Mutation { id, command, time_ms: 0 });
     }
 
     fn ask_read(&mut self, index: usize) {
         let id = RequestId(self.requests.len() as u64);
-        let asked = Asked::Read { chosen_before: self.log.len() as u64 };
+        let asked = Operation::Read { chosen_before: self.log.len() as u64 };
         self.requests.insert(id, Request { node: index, asked, told: Told::Nothing });
         self.step(index, Input::Read { id });
     }
@@ -422,7 +422,7 @@ impl World {
     pub(super) fn check_answers(&self) {
         let (slots, state) = self.reference();
         for (id, request) in &self.requests {
-            let Asked::Mutation { key } = &request.asked else { continue };
+            let Operation::Mutation { key } = &request.asked else { continue };
             let record = state.records().get(key);
             assert!(record.is_none_or(|record| record.version == 1), "{id} was executed twice");
             match &request.told {

@@ -23,11 +23,11 @@ fn value(number: u8) -> EncodedValue {
 /// Slot 0 has an orphaned vote of A at ballot 1, and a later one of B at ballot 2; A and
 /// B have promised ballot 3.
 fn orphaned() -> Votes {
-    let (mut votes, mut reach) = (Votes::new(2), Reach::new());
+    let (mut votes, mut coverage) = (Votes::new(2), Coverage::new());
     for (round, promisers, voter) in [(1, [A, C], A), (2, [B, C], B)] {
         promisers.into_iter().for_each(|acceptor| votes.promised(acceptor, ballot(round)));
         let value = value(u8::try_from(round).expect("small"));
-        votes.proposed(SLOT, ballot(round), &value, &mut reach);
+        votes.proposed(SLOT, ballot(round), &value, &mut coverage);
         votes.voted(voter, SLOT, ballot(round), &value);
     }
     [A, B].into_iter().for_each(|acceptor| votes.promised(acceptor, ballot(3)));
@@ -38,7 +38,7 @@ fn orphaned() -> Votes {
 fn a_vote_is_orphaned_once_others_have_voted_later_for_something_else() {
     let mut votes = orphaned();
     assert!(!votes.keeps_an_orphan(A, ballot(3)), "it proposed nothing yet");
-    votes.proposed(SLOT, ballot(3), &value(2), &mut Reach::new());
+    votes.proposed(SLOT, ballot(3), &value(2), &mut Coverage::new());
     votes.voted(A, SLOT, ballot(3), &value(2));
     assert!(votes.keeps_an_orphan(A, ballot(3)), "whatever it voted for since");
     assert!(!votes.keeps_an_orphan(B, ballot(3)), "nobody voted later");
@@ -46,7 +46,7 @@ fn a_vote_is_orphaned_once_others_have_voted_later_for_something_else() {
 }
 
 fn proposes(mut votes: Votes, value: &EncodedValue) -> Result<(), String> {
-    watch(|| votes.proposed(SLOT, ballot(3), value, &mut Reach::new()))
+    watch(|| votes.proposed(SLOT, ballot(3), value, &mut Coverage::new()))
         .map_err(|failure| failure.text)
 }
 

@@ -11,7 +11,7 @@ use crate::linearizability::history::{Answer, Call, Ending, Key, Seen};
 use crate::linearizability::listing::{Listing, Page};
 
 /// What came back.
-pub(super) enum Heard {
+pub(super) enum HttpOutcome {
     Answer {
         status: StatusCode,
         headers: HeaderMap,
@@ -23,20 +23,20 @@ pub(super) enum Heard {
     Nothing,
 }
 
-pub(super) async fn hear(request: RequestBuilder) -> Heard {
+pub(super) async fn hear(request: RequestBuilder) -> HttpOutcome {
     let response = match request.send().await {
         Ok(response) => response,
-        Err(error) if error.is_connect() => return Heard::NeverSent,
-        Err(_) => return Heard::Nothing,
+        Err(error) if error.is_connect() => return HttpOutcome::NeverSent,
+        Err(_) => return HttpOutcome::Nothing,
     };
     let (status, headers) = (response.status(), response.headers().clone());
     match response.bytes().await {
-        Ok(body) => Heard::Answer { status, headers, body },
-        Err(_) => Heard::Nothing,
+        Ok(body) => HttpOutcome::Answer { status, headers, body },
+        Err(_) => HttpOutcome::Nothing,
     }
 }
 
-impl Heard {
+impl HttpOutcome {
     /// How the call ended that this came back for.
     pub(super) fn ending(&self, call: &Call, at: u64) -> Result<Ending> {
         let (status, headers, body) = match self {

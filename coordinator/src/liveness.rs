@@ -15,7 +15,7 @@ use crate::trimming::Fill;
 /// The acceptors of the roster that answered the present ballot, and when a replica was
 /// heard.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Reach {
+pub(crate) struct Liveness {
     heartbeats: u64,
     answered: BTreeMap<AcceptorId, u64>,
     full: BTreeMap<AcceptorId, Duration>,
@@ -23,7 +23,7 @@ pub(crate) struct Reach {
     replica_heard: u64,
 }
 
-impl Reach {
+impl Liveness {
     pub(crate) fn heartbeat(&mut self) {
         self.heartbeats += 1;
     }
@@ -103,18 +103,18 @@ mod tests {
 
     #[test]
     fn acceptors_are_as_full_as_those_that_a_quorum_cannot_do_without() {
-        let mut reach = Reach::default();
+        let mut liveness = Liveness::default();
         let (now, memory) = (Duration::from_secs(5), Duration::from_secs(1));
-        let fill = |reach: &Reach| {
-            let fill = reach.fill((3, 2), now, memory);
+        let fill = |liveness: &Liveness| {
+            let fill = liveness.fill((3, 2), now, memory);
             (fill.bytes, fill.per_mille)
         };
-        assert_eq!(fill(&reach), (0, 0));
-        reach.has_room(AcceptorId(1), VoteRoom { used_bytes: 90, limit_bytes: 100 });
-        assert_eq!(fill(&reach), (0, 0), "two others make a quorum");
-        reach.has_room(AcceptorId(2), VoteRoom { used_bytes: 30, limit_bytes: 60 });
-        assert_eq!(fill(&reach), (30, 500));
-        reach.full(AcceptorId(3), now);
-        assert_eq!(fill(&reach), (30, 900), "its disk is full");
+        assert_eq!(fill(&liveness), (0, 0));
+        liveness.has_room(AcceptorId(1), VoteRoom { used_bytes: 90, limit_bytes: 100 });
+        assert_eq!(fill(&liveness), (0, 0), "two others make a quorum");
+        liveness.has_room(AcceptorId(2), VoteRoom { used_bytes: 30, limit_bytes: 60 });
+        assert_eq!(fill(&liveness), (30, 500));
+        liveness.full(AcceptorId(3), now);
+        assert_eq!(fill(&liveness), (30, 900), "its disk is full");
     }
 }

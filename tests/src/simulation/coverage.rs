@@ -202,13 +202,13 @@ reached! {
 
 /// How often each was reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reach {
+pub struct Coverage {
     times: [u64; Reached::ALL.len()],
     /// In how many of the runs that were added.
     runs: [u64; Reached::ALL.len()],
 }
 
-impl Reach {
+impl Coverage {
     /// Nothing yet.
     #[must_use]
     pub fn new() -> Self {
@@ -241,13 +241,13 @@ impl Reach {
     }
 }
 
-impl Default for Reach {
+impl Default for Coverage {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl fmt::Display for Reach {
+impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for reached in Reached::ALL {
             let (times, runs) = (self.count(*reached), self.runs[*reached as usize]);
@@ -263,11 +263,11 @@ mod tests {
 
     #[test]
     fn what_was_never_reached_is_missing_and_what_was_is_counted_by_times_and_runs() {
-        let (mut all, mut run) = (Reach::new(), Reach::new());
+        let (mut all, mut run) = (Coverage::new(), Coverage::new());
         run.hit(Reached::Led);
         run.hit(Reached::Led);
         all.add(&run);
-        all.add(&Reach::new());
+        all.add(&Coverage::new());
         assert!(
             all.to_string().contains("2 times in      1 runs: a coordinator came to lead"),
             "{all}"
