@@ -1,12 +1,12 @@
 //! The way to the writer for everyone else: a bounded queue in, and a snapshot of what is
 //! on disk out.
 
-use std::sync::Arc;
 use std::time::Instant;
 
+use shared::byte_budget::{BudgetSpent, ByteBudget, ByteShare};
 use shared::ids::{AcceptorId, Ballot, Draw, Slot};
 use shared::message::{Accept, AcceptReply, Marks, Prepare, PrepareReply, Roster, VotesPage};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::acceptor::{AcceptError, Acceptor};
 
@@ -17,10 +17,6 @@ pub(crate) const QUEUE_REQUESTS: usize = 1_024;
 /// Bytes of accepts that may be read or wait for the writer, several groups' worth.
 pub(crate) const QUEUE_BYTES: usize = 256 << 20;
 
-/// What permits of the queue's bytes are counted in, so that they fit the semaphore.
-/// Bytes.
-const PERMIT: usize = 1 << 10;
-
 /// Why a request got no answer of the protocol. Nothing was recorded for it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
@@ -30,6 +26,9 @@ pub(crate) enum Refusal {
         /// Of what there is too much.
         limit: String,
     },
+    /// The accepts that are being read or wait take all the memory that they may.
+    #[error(transparent)]
+    Full(#[from] BudgetSpent),
     /// No correct leader sends this.
     #[error(transparent)]
     Broken(#[from] AcceptError),
@@ -55,14 +54,10 @@ pub(crate) enum Job {
 #[derive(Debug)]
 pub(crate) struct Answer<R> {
     to: oneshot::Sender<Result<R, Refusal>>,
-    /// Given back with the answer.
-    _held: Option<Share>,
+    /// The request's share of [`QUEUE_BYTES`], from before its body is read until it is
+    /// answered.
+    _held: Option<ByteShare>,
 }
-
-/// A request's share of [`QUEUE_BYTES`], from before its body is read until it is
-/// answered.
-#[derive(Debug)]
-pub(crate) struct Share(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
 
 impl<R> Answer<R> {
     pub(crate) fn send(self, reply: Result<R, Refusal>) {
@@ -128,27 +123,29 @@ impl Durable {
 #[derive(Clone, Debug)]
 pub(crate) struct Handle {
     jobs: mpsc::Sender<Job>,
-    bytes: Arc<Semaphore>,
+    bytes: ByteBudget,
     durable: watch::Receiver<Durable>,
 }
 
 impl Handle {
     pub(crate) fn new(jobs: mpsc::Sender<Job>, durable: watch::Receiver<Durable>) -> Self {
-        Self { jobs, bytes: Arc::new(Semaphore::new(QUEUE_BYTES / PERMIT)), durable }
+        Self { jobs, bytes: ByteBudget::new(QUEUE_BYTES), durable }
     }
 
     pub(crate) async fn prepare(&self, prepare: Prepare) -> Result<PrepareReply, Refusal> {
         self.ask(None, |answer| Job::Prepare(prepare, answer)).await
     }
 
-    /// A share of the queue's bytes for an accept of that size.
-    pub(crate) fn reserve(&self, bytes: usize) -> Result<Share, Refusal> {
-        let permits = u32::try_from(bytes.div_ceil(PERMIT)).unwrap_or(u32::MAX);
-        let held = Arc::clone(&self.bytes).try_acquire_many_owned(permits);
-        held.map(Share).map_err(|_| Refusal::Busy { limit: format!("{QUEUE_BYTES} bytes") })
+    /// The queue's bytes, of which an accept has its share from before its body is read.
+    pub(crate) fn bytes(&self) -> &ByteBudget {
+        &self.bytes
     }
 
-    pub(crate) async fn accept(&self, accept: Accept, held: Share) -> Result<AcceptReply, Refusal> {
+    pub(crate) async fn accept(
+        &self,
+        accept: Accept,
+        held: ByteShare,
+    ) -> Result<AcceptReply, Refusal> {
         self.ask(Some(held), |answer| Job::Accept(accept, answer)).await
     }
 
@@ -174,7 +171,7 @@ impl Handle {
 
     async fn ask<R>(
         &self,
-        held: Option<Share>,
+        held: Option<ByteShare>,
         job: impl FnOnce(Answer<R>) -> Job,
     ) -> Result<R, Refusal> {
         let (to, reply) = oneshot::channel();

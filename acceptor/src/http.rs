@@ -11,7 +11,7 @@ use axum::extract::{FromRequest as _, Path, Query, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post, put};
 use axum::{Extension, Router};
-use http::{HeaderMap, StatusCode, Uri, header};
+use http::{StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
 use shared::deadline::{Deadline, Elapsed};
@@ -159,20 +159,15 @@ async fn accept(
     deadline: Deadline,
     request: Request,
 ) -> Result<Response, Problem> {
-    let held = service.handle.reserve(announced_bytes(request.headers())).map_err(refused)?;
+    let held = service
+        .handle
+        .bytes()
+        .reserve_body(request.headers(), ACCEPT_BYTES)
+        .map_err(|spent| refused(spent.into()))?;
     let Wire(message) = Wire::<Accept>::from_request(request, &()).await?;
     describe(message.ballot, message.proposals.first().map(|proposal| proposal.slot));
     let answer = deadline.bound(service.handle.accept(message, held)).await.map_err(late)?;
     Ok(reply.send(&answer.map_err(refused)?))
-}
-
-/// How long the body may become: what its header says, or else all that is allowed.
-fn announced_bytes(headers: &HeaderMap) -> usize {
-    let announced = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.parse().ok());
-    announced.unwrap_or(ACCEPT_BYTES).min(ACCEPT_BYTES)
 }
 
 /// Holds a place until the response is sent, or given up.
@@ -318,6 +313,7 @@ fn late(elapsed: Elapsed) -> Problem {
 fn refused(refusal: Refusal) -> Problem {
     match refusal {
         Refusal::Busy { limit } => Problem::overloaded(format!("{limit} wait for the log")),
+        Refusal::Full(spent) => Problem::overloaded(spent.to_string()),
         Refusal::Broken(error) => broken(error),
         Refusal::NoSpace(_) => {
             Problem::insufficient_storage(refusal.to_string()).with_retryable(Retryable::Yes)

@@ -31,6 +31,7 @@ pub mod limits;
 mod replay;
 
 mod disk;
+mod error;
 pub mod frame;
 mod log;
 pub mod record;
@@ -55,7 +56,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 pub use args::Args;
 pub use disk::DiskError;
-pub use recovery::{LogError, recover};
+pub use error::LogError;
+pub use recovery::recover;
 pub use replay::Contradiction;
 use shared::datadir::{DataDir, DataDirError};
 use shared::message::Service as Kind;

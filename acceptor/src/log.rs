@@ -38,9 +38,9 @@ use shared::random;
 
 use crate::acceptor::{Acceptor, Limits, Record};
 use crate::disk::{Disk, DiskError};
+use crate::error::LogError;
 use crate::frame::{BLOCK, Chain, Extents, Kind, SEGMENT_HEADER, SegmentHeader, seal_group};
 use crate::record::{encode_released, encode_state, holds_votes, votes_below};
-use crate::recovery::LogError;
 use crate::segment::{Segment, path_of};
 
 /// How the log uses the disk.

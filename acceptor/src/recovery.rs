@@ -20,42 +20,12 @@ use tracing::{info, warn};
 
 use crate::acceptor::{Acceptor, Limits};
 use crate::disk::{Disk, DiskError};
+use crate::error::LogError;
 use crate::frame::SegmentHeader;
 use crate::log::{Closed, Log, Options, SegmentFull, Staged, Start, create_segment, seal};
 use crate::record::{Entry, votes_below};
 use crate::scan::{Damage, End, Group, Scan, scan};
 use crate::segment::{FolderEntry, Segment, classify, path_of};
-
-/// Why the log cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum LogError {
-    /// Something that may have been acknowledged does not read back. Nothing was changed.
-    #[error(
-        "{file} is damaged at offset {offset}: {what}. An acceptor must not answer without its whole log: restore the data \
-         directory, or give this acceptor an empty one, which makes it another acceptor"
-    )]
-    Damaged {
-        /// Where: the segment.
-        file: PathBuf,
-        /// Where in it. Bytes.
-        offset: u64,
-        /// What does not read back.
-        what: String,
-    },
-    /// A segment is needed and not there. Nothing was changed.
-    #[error(
-        "{file} is missing, but {needed_by}. An acceptor must not answer without its whole log"
-    )]
-    Missing {
-        /// The segment.
-        file: PathBuf,
-        /// How that is known.
-        needed_by: String,
-    },
-    /// The disk fails, or is full.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-}
 
 /// Opens the log in a folder as a start does, and closes it again: what it holds, or why
 /// no acceptor may run on it. None where there is no log. As at a start, the tail that a

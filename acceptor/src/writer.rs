@@ -19,9 +19,9 @@ use tracing::{error, info, warn};
 
 use crate::acceptor::{Acceptor, Decision, Limits, Persisted, Record};
 use crate::disk::{Disk, DiskError};
+use crate::error::LogError;
 use crate::handle::{Answer, Durable, Handle, Job, QUEUE_REQUESTS, Refusal};
 use crate::log::{Log, Options};
-use crate::recovery::LogError;
 
 /// Bytes of records after which a group is closed: more would only make the first of them
 /// wait.

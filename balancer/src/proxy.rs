@@ -21,13 +21,13 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
 };
 use http_body_util::Full;
+use shared::byte_budget::{ByteBudget, ByteShare};
 use shared::deadline::{self, Deadline};
 use shared::ids::Name;
 use shared::problem::Problem;
 use shared::server::RequestBody;
 use shared::telemetry::RequestTrace;
 use shared::wire::{BodyLimit, read_body};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::endpoints::Endpoints;
 use crate::headers::{Origin, end_to_end_option, forward_request};
@@ -38,8 +38,6 @@ use crate::upstream::Upstream;
 /// How much longer than the client's deadline the balancer waits, so that the replica's
 /// own answer to the same deadline, which knows more, comes first.
 pub(crate) const SLACK: Duration = Duration::from_millis(250);
-/// Memory for bodies is counted in pieces of so many bytes.
-const PIECE: usize = 1024;
 
 /// What the proxy holds at most.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +67,7 @@ pub(crate) struct Proxy {
     upstream: Upstream,
     limits: BodyLimits,
     slow_read_after: Duration,
-    buffers: Arc<Semaphore>,
+    buffers: ByteBudget,
     totals: Totals,
 }
 
@@ -82,7 +80,7 @@ struct Buffered {
     body: Bytes,
     deadline: Deadline,
     /// The memory of the body, until the request is answered.
-    _memory: OwnedSemaphorePermit,
+    _memory: ByteShare,
 }
 
 impl Proxy {
@@ -92,7 +90,7 @@ impl Proxy {
         limits: BodyLimits,
         slow_read_after: Duration,
     ) -> Self {
-        let buffers = Arc::new(Semaphore::new(limits.buffered_bytes / PIECE));
+        let buffers = ByteBudget::new(limits.buffered_bytes);
         Self {
             name,
             endpoints,
@@ -171,19 +169,14 @@ impl Proxy {
         &self,
         body: RequestBody,
         deadline: Deadline,
-    ) -> Result<(Bytes, OwnedSemaphorePermit), Problem> {
+    ) -> Result<(Bytes, ByteShare), Problem> {
         let limit = BodyLimit { what: "body of a request", bytes: self.limits.body_bytes };
         let announced = hyper::body::Body::size_hint(&body)
             .upper()
             .and_then(|bytes| usize::try_from(bytes).ok());
         let bytes = announced.unwrap_or(limit.bytes).min(limit.bytes);
-        let pieces = u32::try_from(bytes.div_ceil(PIECE)).unwrap_or(u32::MAX);
-        let memory = Arc::clone(&self.buffers).try_acquire_many_owned(pieces).map_err(|_| {
-            let buffered = self.limits.buffered_bytes;
-            Problem::overloaded(format!(
-                "{buffered} bytes of requests are being held, the limit of this balancer"
-            ))
-        })?;
+        let memory =
+            self.buffers.reserve(bytes).map_err(|spent| Problem::overloaded(spent.to_string()))?;
         let body = deadline.bound(read_body(body, limit)).await.map_err(|elapsed| {
             let detail = format!("{elapsed} before the body was read");
             Problem::new(

@@ -11,6 +11,7 @@
 //! [`footprint`] (states told apart, for a model checker).
 
 pub mod effect;
+mod ids;
 
 pub mod coordinator;
 

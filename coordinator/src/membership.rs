@@ -11,7 +11,7 @@ use std::time::Duration;
 use shared::ids::AcceptorId;
 use shared::message::{Roster, Watermarks};
 
-use crate::effect::{AcceptorIndex, PollNumber};
+use crate::ids::{AcceptorIndex, PollNumber};
 
 pub mod formation;
 

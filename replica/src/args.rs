@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::value_parser;
+use shared::byte_budget::ByteBudget;
 use shared::config::{AcceptorsArgs, DataDirArgs, ServiceArgs};
 
-use crate::http::{Bodies, Limits};
+use crate::http::Limits;
 use crate::replica::config::Config;
 
 /// What a replica is told.
@@ -66,8 +67,8 @@ impl Args {
     }
 
     /// The memory for what clients send.
-    pub(crate) fn bodies(&self) -> Bodies {
-        Bodies::new(usize_of(self.max_buffered_bytes))
+    pub(crate) fn bodies(&self) -> ByteBudget {
+        ByteBudget::new(usize_of(self.max_buffered_bytes))
     }
 
     /// The core's limits and times.

@@ -5,7 +5,6 @@
 //! new the state must be), `get`, `list` and `log`; `mutate` and `forward`; `refused`
 //! (every way to say no); `replication`, `status`, `cluster`.
 
-mod bodies;
 mod cluster;
 mod forward;
 mod get;
@@ -28,6 +27,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{any, get, put};
 use http::HeaderValue;
+use shared::byte_budget::ByteBudget;
 use shared::client::AcceptorClient;
 use shared::config::BaseUrl;
 use shared::discovery::Mixups;
@@ -39,8 +39,6 @@ use shared::status::Identity;
 use shared::telemetry::SpanNames;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-
-pub(crate) use bodies::Bodies;
 
 use crate::driver::Handle;
 use crate::http::request::path::key_of_path;
@@ -93,7 +91,7 @@ pub(crate) struct App {
     /// What a client may ask for.
     pub(crate) limits: Limits,
     /// The memory for what clients send.
-    pub(crate) bodies: Bodies,
+    pub(crate) bodies: ByteBudget,
     /// Cancelled when the process is to end.
     pub(crate) shutdown: CancellationToken,
 }

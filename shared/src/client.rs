@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use crate::config::BaseUrl;
+use crate::base_url::BaseUrl;
 use crate::ids::Slot;
 use crate::message::{
     Accept, AcceptReply, Announced, ChosenReply, Heartbeat, HeartbeatReply, Member, Prepare,

@@ -5,7 +5,7 @@
 //! that are [`bounded`]), [`wire`] and [`problem`] (how it is said over HTTP),
 //! [`deadline`], [`client`] and [`discovery`] (who says it to whom), [`config`],
 //! [`datadir`] and [`service`] (a process from its flags to its end), [`server`] (bounded
-//! HTTP), [`health`] and [`status`], [`telemetry`], [`random`].
+//! HTTP) with [`byte_budget`], [`health`] and [`status`], [`telemetry`], [`random`].
 
 pub mod bounded;
 pub mod chain;
@@ -19,6 +19,8 @@ pub mod client;
 pub mod deadline;
 pub mod discovery;
 
+mod base_url;
+pub mod byte_budget;
 pub mod config;
 pub mod datadir;
 pub mod server;

@@ -15,24 +15,14 @@ async fn a_page_holds_its_place_until_it_is_sent() {
 }
 
 #[test]
-fn an_accept_counts_as_much_as_it_announces_or_as_it_may_become() {
-    let announce = |length: &str| {
-        announced_bytes(&HeaderMap::from_iter([(header::CONTENT_LENGTH, length.parse().unwrap())]))
-    };
-    assert_eq!(
-        [announce("5"), announce("99999999999"), announce("x")],
-        [5, ACCEPT_BYTES, ACCEPT_BYTES]
-    );
-    assert_eq!(announced_bytes(&HeaderMap::new()), ACCEPT_BYTES);
-}
-
-#[test]
 fn whoever_is_refused_hears_whether_to_come_again() {
     let said = |refusal| {
         let problem = refused(refusal);
         (problem.status().as_u16(), problem.body().retryable)
     };
     assert_eq!(said(Refusal::Busy { limit: "9 requests".to_owned() }), (503, Some(true)));
+    let spent = shared::byte_budget::BudgetSpent { limit: 9 };
+    assert_eq!(said(spent.into()), (503, Some(true)));
     assert_eq!(said(Refusal::NoSpace("full".to_owned())), (507, Some(true)));
     assert_eq!(said(Refusal::Closed), (503, Some(true)));
 }

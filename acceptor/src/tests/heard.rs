@@ -17,7 +17,7 @@ async fn a_ballot_that_is_refused_is_no_sign_of_a_leader() {
     assert!(matches!(handle.prepare(prepare(2)).await, Ok(PrepareReply::Promise(_))));
     let heard = handle.durable().heard;
     assert!(matches!(handle.prepare(prepare(1)).await, Ok(PrepareReply::Nack(_))));
-    let held = handle.reserve(10).unwrap();
+    let held = handle.bytes().reserve(10).unwrap();
     assert!(matches!(handle.accept(accept(acceptor, 0, 10), held).await, Ok(AcceptReply::Nack(_))));
     assert_eq!(handle.durable().heard, heard, "who is refused leads nobody");
 

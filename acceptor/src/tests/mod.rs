@@ -11,8 +11,8 @@ use tempfile::TempDir;
 
 use crate::acceptor::{Acceptor, Limits};
 use crate::disk::Disk;
+use crate::error::LogError;
 use crate::log::{Log, Options};
-use crate::recovery::LogError;
 
 mod damage;
 mod heard;

@@ -2,6 +2,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::io::Errno;
+use shared::byte_budget::BudgetSpent;
 use shared::message::{AcceptReply, Accepted, Full, Marks, Prepare, PrepareReply, VoteRoom};
 
 use super::*;
@@ -28,7 +29,7 @@ impl Running {
     }
 
     async fn vote(&self, slot: u64, bytes: usize) -> Result<AcceptReply, Refusal> {
-        let held = self.handle.reserve(bytes)?;
+        let held = self.handle.bytes().reserve(bytes)?;
         self.handle.accept(accept(self.acceptor, slot, bytes), held).await.map(without_room)
     }
 
@@ -108,17 +109,14 @@ async fn requests_that_wait_share_one_sync() {
 #[tokio::test]
 async fn bytes_that_wait_are_limited_and_given_back() {
     let running = Running::new(SMALL);
-    let held = running.handle.reserve(crate::handle::QUEUE_BYTES - 1).unwrap();
-    assert_eq!(
-        running.vote(0, 10).await,
-        Err(Refusal::Busy { limit: "268435456 bytes".to_owned() })
-    );
+    let held = running.handle.bytes().reserve(crate::handle::QUEUE_BYTES - 1).unwrap();
+    assert_eq!(running.vote(0, 10).await, Err(Refusal::Full(BudgetSpent { limit: 268_435_456 })));
     drop(held);
     for slot in 0..3 {
         assert_eq!(running.vote(slot, 10).await, Ok(running.accepted(slot, slot + 1)));
     }
-    assert!(running.handle.reserve(crate::handle::QUEUE_BYTES).is_ok());
-    assert!(running.handle.reserve(usize::MAX).is_err());
+    assert!(running.handle.bytes().reserve(crate::handle::QUEUE_BYTES).is_ok());
+    assert!(running.handle.bytes().reserve(usize::MAX).is_err());
 }
 
 /// Polls once.

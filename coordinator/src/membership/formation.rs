@@ -18,7 +18,7 @@
 use shared::ids::{AcceptorId, Draw};
 use shared::message::{Roster, RosterError};
 
-use crate::effect::AcceptorIndex;
+use crate::ids::AcceptorIndex;
 
 /// Who answered, and what it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -55,7 +55,10 @@ async fn put_answer(app: &App, request: Request) -> Result<Response, Refused> {
     let condition = condition_of(guard_of(&parts.headers)?);
     let content_type = content_type_of(&parts.headers)?;
     refuse_unsupported(&parts.headers)?;
-    let _room = app.bodies.reserve(&parts.headers, app.limits.value_bytes)?;
+    let _room = app
+        .bodies
+        .reserve_body(&parts.headers, app.limits.value_bytes)
+        .map_err(Refused::BodiesFull)?;
     parts.extensions.insert(BodyLimit { what: "value", bytes: app.limits.value_bytes });
     let WholeBody(value) =
         WholeBody::from_request(Request::from_parts(parts.clone(), body), &()).await?;

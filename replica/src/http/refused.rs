@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
+use shared::byte_budget::BudgetSpent;
 use shared::ids::{Revision, Slot};
 use shared::problem::{Outcome, Problem, RETRY_AFTER, Retryable};
 
@@ -20,7 +21,7 @@ pub(super) enum Refused {
     /// It is malformed, too large or asks for what is not supported.
     Malformed(Problem),
     /// The bodies of other mutations take all the memory that they may.
-    BodiesFull { limit: usize },
+    BodiesFull(BudgetSpent),
     /// The read was not released.
     NotReleased(NotReleased),
     /// The state did not come to `Synod-Min-Revision` in time.
@@ -82,9 +83,7 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Malformed(problem) => problem,
-            Refused::BodiesFull { limit } => {
-                Self::overloaded(format!("the bodies of mutations take {limit} bytes, their limit"))
-            }
+            Refused::BodiesFull(spent) => Self::overloaded(spent.to_string()),
             Refused::NotReleased(reason) => not_released(&reason),
             Refused::Behind { wanted, reason } => behind(wanted, &reason),
             Refused::NeverCurrent { missing } => never_current(missing),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::config::BaseUrl;
+use crate::base_url::BaseUrl;
 use crate::problem;
 
 /// Why a call has no answer.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::CallError;
-use crate::config::BaseUrl;
+use crate::base_url::BaseUrl;
 use crate::wire::{Encoding, MAX_MESSAGE_BYTES, POSTCARD};
 use crate::{deadline, problem, telemetry};
 
