@@ -4,8 +4,8 @@
 use std::num::NonZeroUsize;
 use std::process::Command;
 
-use tests::simulation::batch::run_seeds;
 use tests::simulation::plan::Plan;
+use tests::simulation::run::batch::run_seeds;
 use tests::simulation::run::{Keep, run};
 
 #[test]

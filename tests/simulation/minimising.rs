@@ -3,11 +3,11 @@
 
 use std::cell::Cell;
 
-use tests::simulation::coverage::Reached;
-use tests::simulation::failure::{Failure, FailureKind};
-use tests::simulation::minimise::{Minimised, Search, minimise};
-use tests::simulation::network::Weather;
+use tests::simulation::environment::coverage::Reached;
+use tests::simulation::environment::network::Weather;
 use tests::simulation::plan::{Kept, KeptWeather, Plan, RunName};
+use tests::simulation::run::failure::{Failure, FailureKind};
+use tests::simulation::run::minimise::{Minimised, Search, minimise};
 use tests::simulation::run::{Keep, run};
 
 const TRIES: u32 = 2_000;

@@ -1,7 +1,7 @@
 //! A history that was put back from an older copy is never answered from.
 
 use replica::replica::WrongHistory;
-use tests::simulation::put_back;
+use tests::simulation::run::put_back;
 
 const SEEDS: u64 = 60;
 

@@ -2,8 +2,8 @@
 #![expect(clippy::disallowed_methods, reason = "fresh seeds come from outside")]
 #![expect(clippy::print_stdout, reason = "what a run says is read by people")]
 
-use tests::simulation::batch::{Batch, every_core, run_seeds};
-use tests::simulation::coverage::Reached;
+use tests::simulation::environment::coverage::Reached;
+use tests::simulation::run::batch::{Batch, every_core, run_seeds};
 
 /// Seeds that every build tries.
 const FIXED_SEEDS: u64 = 40;

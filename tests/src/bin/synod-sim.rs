@@ -14,9 +14,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use tests::simulation::batch::{every_core, run_seeds};
-use tests::simulation::minimise::{Minimised, Search, minimise};
 use tests::simulation::plan::{Plan, RunName};
+use tests::simulation::run::batch::{every_core, run_seeds};
+use tests::simulation::run::minimise::{Minimised, Search, minimise};
 use tests::simulation::run::{Keep, Report, replay_line, run};
 
 /// Simulated clusters of the real cores.

@@ -1,20 +1,30 @@
 //! What all simulated processes share: time, the network, and those who watch.
 
+pub mod clock;
+pub mod coverage;
+pub mod drag;
+pub mod event;
+pub mod message;
+pub mod network;
+pub mod queue;
+pub mod random;
+pub mod trace;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::clock::Clock;
-use super::coverage::{Coverage, Reached};
-use super::drag::Drags;
-use super::event::{Event, Local};
-use super::faults::{FaultKind, Moment};
-use super::message::{Copied, Delivery, Message, Return};
-use super::network::{Network, Order, Shape};
-use super::node::{Life, NodeId, Process};
 use super::observer::Observer;
 use super::plan::Plan;
-use super::queue::Queue;
-use super::trace::Trace;
+use crate::simulation::nodes::process::{Life, NodeId, Process};
+use crate::simulation::plan::faults::{FaultKind, Moment};
+use clock::Clock;
+use coverage::{Coverage, Reached};
+use drag::Drags;
+use event::{Event, Local};
+use message::{Copied, Delivery, Message, Return};
+use network::{Network, Order, Shape};
+use queue::Queue;
+use trace::Trace;
 
 /// Longer than the time-outs of elections and views.
 const LATE: Duration = Duration::from_secs(2);

@@ -2,14 +2,14 @@
 //! think of.
 //!
 //! Nothing here models Paxos: the acceptor's, the coordinator's and the replica's cores
-//! are the ones that the services run, and the shells around them ([`acceptor`],
-//! [`coordinator`], [`replica`]) only do what the real shells do, otherwise: disks
-//! ([`disk`], [`database`]) that lose what was not synced, a [`network`] that loses,
-//! repeats, delays and cuts, and [`clock`]s that drift and jump.
+//! are the ones that the services run, and the shells around them ([`nodes`]) only do what
+//! the real shells do, otherwise: disks that lose what was not synced, and an
+//! [`environment`] with a network that loses, repeats, delays and cuts, and clocks that
+//! drift and jump.
 //!
 //! A run ([`run`]) follows a [`plan`] drawn from one seed. It has a safety phase, in
-//! which [`faults`] happen and the [`observer`] checks the named invariants after every
-//! event, from the acceptors' votes; then a quorum is healed and everything outstanding
+//! which faults happen to the [`world`] and the [`observer`] checks the named invariants
+//! after every event, from the acceptors' votes; then a quorum is healed and everything outstanding
 //! must end in bounded simulated time. At the end the clients' histories are checked for
 //! linearizability.
 //!
@@ -24,7 +24,7 @@
 //!
 //! What a core could notice is alike: effects are done in their order, an input that
 //! follows at once comes after them, a call that is not answered by its time-out has
-//! failed ([`calls`]), no more polls, prepares, accepts and recoveries are under way than
+//! failed ([`nodes::calls`]), no more polls, prepares, accepts and recoveries are under way than
 //! really may be, a timer runs out by the clock as it is then, and both the directory of
 //! members and how it is merged are the real code. This is not:
 //!
@@ -49,44 +49,12 @@
 //!   drivers choose among what is ready; on the way here it was put in every order
 //!   already.
 
-pub mod random;
-
-pub mod queue;
-
-pub mod clock;
-pub mod node;
-
-pub mod event;
-pub mod message;
-
-pub mod drag;
-pub mod network;
-
-pub mod calls;
-pub mod discovery;
-
-pub mod database;
-pub mod disk;
-
-pub mod acceptor;
-pub mod coordinator;
-pub mod replica;
-
-pub mod client;
-pub mod commands;
-
-pub mod faults;
-pub mod plan;
-
 pub mod environment;
-pub mod observer;
+pub mod nodes;
+
+pub mod plan;
 pub mod world;
 
-pub mod batch;
-pub mod coverage;
-pub mod failure;
-pub mod healing;
-pub mod minimise;
-pub mod put_back;
+pub mod observer;
+
 pub mod run;
-pub mod trace;

@@ -51,10 +51,10 @@ pub use golden::Golden;
 use trimming::HeartbeatRecord;
 pub use votes::Votes;
 
-use super::coverage::{Coverage, Reached};
-use super::database::Database;
-use super::node::NodeId;
 use super::plan::{Topology, Tuning};
+use crate::simulation::environment::coverage::{Coverage, Reached};
+use crate::simulation::nodes::database::Database;
+use crate::simulation::nodes::process::NodeId;
 
 /// The one who sees everything.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! Everything about a run that is decided before it begins, drawn from its seed.
 
+pub mod faults;
 mod name;
 
 use std::fmt;
@@ -7,10 +8,10 @@ use std::time::Duration;
 
 pub use name::{Kept, KeptWeather, RunName, RunNameError};
 
-use super::faults::{self, Fault, FaultKind};
-use super::network::Weather;
-use super::node::NodeId;
-use super::random::{MILLION, Random};
+use crate::simulation::environment::network::Weather;
+use crate::simulation::environment::random::{MILLION, Random};
+use crate::simulation::nodes::process::NodeId;
+use faults::{Fault, FaultKind};
 
 /// How many there are of each.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,13 +1,19 @@
 //! One run from its plan to its verdict.
 
+pub mod batch;
+pub mod failure;
+pub mod healing;
+pub mod minimise;
+pub mod put_back;
+
 use std::time::Duration;
 
-use super::coverage::Coverage;
-use super::failure::{Failure, FailureKind, watch};
 use super::plan::{Plan, RunName};
-use super::trace::Trace;
 use super::world::World;
 use crate::linearizability::{key, witness};
+use crate::simulation::environment::coverage::Coverage;
+use crate::simulation::environment::trace::Trace;
+use failure::{Failure, FailureKind, watch};
 
 /// What came of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]

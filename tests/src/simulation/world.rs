@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use acceptor::limits::Limits;
 
-use super::acceptor::{AcceptorNode, Fate};
-use super::client::Client;
-use super::clock::Clock;
-use super::coordinator::CoordinatorNode;
-use super::coverage::Reached;
-use super::disk::AcceptorDisk;
 use super::environment::Environment;
-use super::event::Event;
-use super::faults::Power;
-use super::network::Cut;
-use super::node::{Life, NodeId, Presence, Process};
 use super::plan::Plan;
-use super::random::Random;
-use super::replica::ReplicaNode;
-use super::trace::Trace;
+use crate::simulation::environment::clock::Clock;
+use crate::simulation::environment::coverage::Reached;
+use crate::simulation::environment::event::Event;
+use crate::simulation::environment::network::Cut;
+use crate::simulation::environment::random::Random;
+use crate::simulation::environment::trace::Trace;
+use crate::simulation::nodes::acceptor::{AcceptorNode, Fate};
+use crate::simulation::nodes::client::Client;
+use crate::simulation::nodes::coordinator::CoordinatorNode;
+use crate::simulation::nodes::disk::AcceptorDisk;
+use crate::simulation::nodes::process::{Life, NodeId, Presence, Process};
+use crate::simulation::nodes::replica::ReplicaNode;
+use crate::simulation::plan::faults::Power;
 
 mod ambush;
 mod calamity;

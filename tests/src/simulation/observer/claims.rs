@@ -7,9 +7,9 @@ use shared::message::{
 };
 
 use super::{Observer, ReplicaSeen};
-use crate::simulation::coverage::Coverage;
-use crate::simulation::message::Message;
-use crate::simulation::node::NodeId;
+use crate::simulation::environment::coverage::Coverage;
+use crate::simulation::environment::message::Message;
+use crate::simulation::nodes::process::NodeId;
 
 impl Observer {
     /// A message is sent.

@@ -16,8 +16,8 @@ use super::Votes;
 use super::turn::{Due, Turn};
 use crate::linearizability::history::OperationId;
 use crate::linearizability::witness::Write;
-use crate::simulation::coverage::{Coverage, Reached};
-use crate::simulation::node::NodeId;
+use crate::simulation::environment::coverage::{Coverage, Reached};
+use crate::simulation::nodes::process::NodeId;
 
 /// The log as it must have been executed.
 #[derive(Debug)]

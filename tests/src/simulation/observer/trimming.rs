@@ -15,7 +15,7 @@ use shared::ids::{Epoch, Instance, Slot};
 use shared::message::{Heartbeat, Storage, View};
 
 use super::{Observer, ReplicaSeen};
-use crate::simulation::node::NodeId;
+use crate::simulation::nodes::process::NodeId;
 
 /// What a coordinator heard of a replica.
 #[derive(Clone, Copy, Debug)]

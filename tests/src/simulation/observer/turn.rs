@@ -7,7 +7,7 @@ use shared::ids::{BatchNumber, Epoch, Slot};
 use shared::message::View;
 
 use crate::linearizability::history::{Call, OperationId};
-use crate::simulation::commands;
+use crate::simulation::nodes::commands;
 
 /// What a slot holds, as far as it is checked.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ mod tests {
     use shared::ids::Instance;
 
     use super::*;
-    use crate::simulation::failure::watch;
+    use crate::simulation::run::failure::watch;
 
     fn view(epoch: u64) -> View {
         let primary = "replica-1".parse().unwrap();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use shared::ids::{AcceptorId, Ballot, Slot};
 use shared::message::{EncodedValue, Promise, Value};
 
-use crate::simulation::coverage::{Coverage, Reached};
+use crate::simulation::environment::coverage::{Coverage, Reached};
 
 /// All votes and all proposals.
 #[derive(Debug)]

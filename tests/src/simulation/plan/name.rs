@@ -6,9 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::Plan;
-use crate::simulation::faults::FaultKind;
-use crate::simulation::network::{Cut, Weather};
-use crate::simulation::node::NodeId;
+use super::faults::FaultKind;
+use crate::simulation::environment::network::{Cut, Weather};
+use crate::simulation::nodes::process::NodeId;
 
 /// The name of a run.
 ///

@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use super::World;
-use crate::simulation::coverage::Reached;
-use crate::simulation::drag::Slow;
-use crate::simulation::event::Event;
-use crate::simulation::faults::{Blow, FaultKind, Moment, Power, Target};
-use crate::simulation::network::Cut;
-use crate::simulation::node::{CrashPoint, NodeId, Presence};
-use crate::simulation::random::Random;
+use crate::simulation::environment::coverage::Reached;
+use crate::simulation::environment::drag::Slow;
+use crate::simulation::environment::event::Event;
+use crate::simulation::environment::network::Cut;
+use crate::simulation::environment::random::Random;
+use crate::simulation::nodes::process::{CrashPoint, NodeId, Presence};
+use crate::simulation::plan::faults::{Blow, FaultKind, Moment, Power, Target};
 
 /// What a drag draws is its own: its stream has the number of the time at which it
 /// begins, from here on.

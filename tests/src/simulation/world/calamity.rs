@@ -5,11 +5,11 @@ use std::time::Duration;
 use shared::message::Phase;
 
 use super::World;
-use crate::simulation::coverage::Reached;
-use crate::simulation::disk::AcceptorDisk;
-use crate::simulation::event::Event;
-use crate::simulation::faults::{FaultKind, Power, Target};
-use crate::simulation::node::{CrashPoint, NodeId, Presence};
+use crate::simulation::environment::coverage::Reached;
+use crate::simulation::environment::event::Event;
+use crate::simulation::nodes::disk::AcceptorDisk;
+use crate::simulation::nodes::process::{CrashPoint, NodeId, Presence};
+use crate::simulation::plan::faults::{FaultKind, Power, Target};
 
 impl World {
     pub(super) fn fault_begins(&mut self, index: usize) {

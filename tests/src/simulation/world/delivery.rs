@@ -1,10 +1,10 @@
 //! Messages arrive, or meet a cut, a process that is paused, another life, or nobody.
 
 use super::World;
-use crate::simulation::coverage::Reached;
-use crate::simulation::event::Event;
-use crate::simulation::message::{Copied, Delivery, Message};
-use crate::simulation::node::{Life, NodeId, Presence};
+use crate::simulation::environment::coverage::Reached;
+use crate::simulation::environment::event::Event;
+use crate::simulation::environment::message::{Copied, Delivery, Message};
+use crate::simulation::nodes::process::{Life, NodeId, Presence};
 
 impl World {
     pub(super) fn deliver(&mut self, mut delivery: Box<Delivery>) {

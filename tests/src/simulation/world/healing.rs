@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::World;
 use crate::linearizability::history::{Ending, Operation};
-use crate::simulation::coverage::Reached;
-use crate::simulation::event::Event;
-use crate::simulation::faults::Power;
-use crate::simulation::network::Weather;
-use crate::simulation::node::{NodeId, Presence};
-use crate::simulation::random::MILLION;
-use crate::simulation::replica::ReplicaNode;
+use crate::simulation::environment::coverage::Reached;
+use crate::simulation::environment::event::Event;
+use crate::simulation::environment::network::Weather;
+use crate::simulation::environment::random::MILLION;
+use crate::simulation::nodes::process::{NodeId, Presence};
+use crate::simulation::nodes::replica::ReplicaNode;
+use crate::simulation::plan::faults::Power;
 use shared::ids::Slot;
 
 impl World {

@@ -1,13 +1,13 @@
 //! The fault that leaves an orphaned vote: see
-//! [`FaultKind::OrphanVote`](crate::simulation::faults::FaultKind::OrphanVote).
+//! [`FaultKind::OrphanVote`](crate::simulation::plan::faults::FaultKind::OrphanVote).
 
 use std::time::Duration;
 
 use super::World;
-use crate::simulation::coverage::Reached;
-use crate::simulation::faults::{Moment, Target};
-use crate::simulation::network::Cut;
-use crate::simulation::node::NodeId;
+use crate::simulation::environment::coverage::Reached;
+use crate::simulation::environment::network::Cut;
+use crate::simulation::nodes::process::NodeId;
+use crate::simulation::plan::faults::{Moment, Target};
 
 /// The acceptor that keeps an orphaned vote.
 #[derive(Clone, Copy, Debug)]

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::World;
-use crate::simulation::database::Database;
-use crate::simulation::faults::Power;
-use crate::simulation::node::{NodeId, Presence};
+use crate::simulation::nodes::database::Database;
+use crate::simulation::nodes::process::{NodeId, Presence};
+use crate::simulation::plan::faults::Power;
 
 impl World {
     /// A replica's database.

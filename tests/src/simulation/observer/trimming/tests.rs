@@ -1,8 +1,8 @@
 use shared::ids::{ClusterId, LogFormat};
 
 use super::*;
-use crate::simulation::failure::watch;
 use crate::simulation::plan::{Plan, Topology};
+use crate::simulation::run::failure::watch;
 
 const LEADER: NodeId = NodeId::Coordinator(0);
 const ONE: NodeId = NodeId::Replica(0);

@@ -5,7 +5,7 @@ use shared::ids::CoordinatorId;
 use shared::message::{Marks, Vote};
 
 use super::*;
-use crate::simulation::failure::watch;
+use crate::simulation::run::failure::watch;
 
 const A: AcceptorId = AcceptorId(1);
 const B: AcceptorId = AcceptorId(2);

@@ -1,0 +1,154 @@
+//! What travels over the simulated network: the services' own messages, and what the
+//! shells add to tell answers apart.
+
+use coordinator::effect::PollNumber;
+use replica::replica::event::{Attempt, FetchId, ProbeId};
+use shared::ids::{Ballot, BatchNumber, Epoch, Slot};
+use shared::message::{
+    Accept, AcceptReply, ChosenReply, Directory, Heartbeat, HeartbeatReply, Member, Prepare,
+    PrepareReply, Proposal, ProposalReply, VotesPage, Watermarks,
+};
+
+use crate::simulation::nodes::client::{Outcome, Request};
+use crate::simulation::nodes::process::{Life, NodeId};
+
+/// A message on its way. A request goes to whoever listens when it arrives; an answer
+/// only to the life that asked, since it travels on the connection of its request.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The sender.
+    pub from: NodeId,
+    /// The sender's life, where an answer is to go.
+    pub from_life: Life,
+    /// The receiver.
+    pub to: NodeId,
+    /// The receiver's life, of an answer.
+    pub to_life: Option<Life>,
+    /// Of a request, how its sender names the call; of an answer, the call that it is
+    /// for. 0 where nobody asks.
+    pub call: u64,
+    /// What is said.
+    pub message: Message,
+    /// Whether the network gives it twice.
+    pub copy: Copied,
+}
+
+/// Where the answer to a request goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Return {
+    /// To whom.
+    pub to: NodeId,
+    /// In which life.
+    pub life: Life,
+    /// For which call.
+    pub call: u64,
+}
+
+impl Delivery {
+    /// Where its answer goes.
+    #[must_use]
+    pub fn back(&self) -> Return {
+        Return { to: self.from, life: self.from_life, call: self.call }
+    }
+}
+
+/// Whether a message is one of two copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copied {
+    /// It is the only one.
+    No,
+    /// It is one of two that have this number.
+    Twin(u64),
+    /// It is the second, and the receiver has taken the first in this life.
+    Again,
+}
+
+/// Names a client's request on its way through replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CallId(pub u64);
+
+/// Everything that is said.
+#[derive(Clone, Debug)]
+pub enum Message {
+    /// To an acceptor: `GET /v1/watermarks`, by a coordinator.
+    Poll(PollNumber),
+    /// Its answer.
+    Polled(PollNumber, Watermarks),
+    /// To an acceptor: `POST /v1/prepare`.
+    Prepare(Prepare),
+    /// Its answer, with the ballot of the request.
+    Prepared(Ballot, PrepareReply),
+    /// To an acceptor: `POST /v1/accept`.
+    Accept(Accept),
+    /// Its answer, with the ballot of the request.
+    Accepted(Ballot, AcceptReply),
+    /// To an acceptor: `GET /v1/votes?from=`, by the coordinator on behalf of a fetch.
+    ReadVotes(Slot),
+    /// Its answer.
+    Votes(VotesPage),
+    /// To an acceptor: `GET /v1/watermarks`, by a replica.
+    Probe(ProbeId),
+    /// Its answer.
+    Probed(ProbeId, Watermarks),
+    /// To an acceptor: `PUT /v1/members/{name}`.
+    Announce(Member),
+    /// Its answer.
+    Directory(Directory),
+    /// To a coordinator: `POST /v1/proposals`.
+    Propose(Attempt, Proposal),
+    /// Its answer, with the names of the request.
+    Proposed(Epoch, BatchNumber, Attempt, ProposalReply),
+    /// To a coordinator: `POST /v1/heartbeats`.
+    Heartbeat(Heartbeat),
+    /// Its answer.
+    HeartbeatReply(HeartbeatReply),
+    /// To a coordinator or replica: `GET /v1/chosen` or `GET /v1/replication/log`, with
+    /// the wait in milliseconds.
+    Fetch(FetchId, Slot, u64),
+    /// Its answer.
+    Fetched(FetchId, ChosenReply),
+    /// To a replica: a client's request, or one that another replica forwards.
+    Call(CallId, Request),
+    /// Its answer.
+    Answer(CallId, Outcome),
+    /// This request failed at once: nobody listens there and the connection was refused,
+    /// or a full disk takes no promise.
+    Refused(Box<Message>),
+}
+
+impl Message {
+    /// Whether the network may give it twice. A client's request travels on one
+    /// connection and is not sent again by itself.
+    #[must_use]
+    pub fn may_be_duplicated(&self) -> bool {
+        !matches!(self, Self::Call(..) | Self::Answer(..) | Self::Refused(_))
+    }
+
+    /// A word for it, for traces.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Poll(_) => "poll",
+            Self::Polled(..) => "polled",
+            Self::Prepare(_) => "prepare",
+            Self::Prepared(..) => "prepared",
+            Self::Accept(_) => "accept",
+            Self::Accepted(..) => "accepted",
+            Self::ReadVotes(_) => "read-votes",
+            Self::Votes(_) => "votes",
+            Self::Probe(_) => "probe",
+            Self::Probed(..) => "probed",
+            Self::Announce(_) => "announce",
+            Self::Directory(_) => "directory",
+            Self::Propose(..) => "propose",
+            Self::Proposed(..) => "proposed",
+            Self::Heartbeat(_) => "heartbeat",
+            Self::HeartbeatReply(_) => "heartbeat-reply",
+            Self::Fetch(..) => "fetch",
+            Self::Fetched(..) => "fetched",
+            Self::Call(..) => "call",
+            Self::Answer(..) => "answer",
+            Self::Refused(_) => "refused",
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! A replica's database: every transaction is atomic, and those that were not committed
+//! when the last sync that has ended began may go with the machine, newest first (SQLite
+//! in WAL mode with `synchronous=NORMAL`).
+
+use std::collections::BTreeMap;
+
+use replica::machine::execute::Run;
+use replica::machine::outcome::ExecutionReport;
+use replica::machine::working_set::{Changes, WorkingSet};
+use shared::chain::ChainHash;
+use shared::ids::{ClusterId, Revision, Slot};
+use shared::message::{ChosenEntry, LogPrefix};
+
+use crate::simulation::environment::random::Random;
+
+/// The state and the executed log, as committed and as durable.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// Whether the disk takes nothing more.
+    pub is_full: bool,
+    state: WorkingSet,
+    log: Vec<ChosenEntry>,
+    /// The hash of the log below each slot, and below the next one.
+    hashes: Vec<ChainHash>,
+    cluster: Option<ClusterId>,
+    /// How many keys each deletion of a prefix deleted.
+    deleted: BTreeMap<Revision, u64>,
+    /// A state that survives a loss of power; how to come from it to what does is in the
+    /// log.
+    old: WorkingSet,
+    durable: Commit,
+    /// What each transaction left that is not durable yet.
+    commits: Vec<Commit>,
+    /// How many of them the sync under way makes durable.
+    syncing: Option<usize>,
+    /// Bytes of the values executed since the last sync began.
+    written_bytes: usize,
+}
+
+/// What is there once a transaction is committed, beside what executing the log gives.
+#[derive(Clone, Copy, Debug)]
+struct Commit {
+    executed_below: Slot,
+    cluster: Option<ClusterId>,
+}
+
+impl Database {
+    /// An empty database.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            is_full: false,
+            state: WorkingSet::complete(),
+            log: Vec::new(),
+            hashes: vec![ChainHash::default()],
+            cluster: None,
+            deleted: BTreeMap::new(),
+            old: WorkingSet::complete(),
+            durable: Commit { executed_below: Slot(0), cluster: None },
+            commits: Vec::new(),
+            syncing: None,
+            written_bytes: 0,
+        }
+    }
+
+    /// The committed state.
+    #[must_use]
+    pub fn state(&self) -> &WorkingSet {
+        &self.state
+    }
+
+    /// How many keys the deletion of a prefix deleted: what a replica counts in the state
+    /// of the revision before.
+    #[must_use]
+    pub fn deleted_at(&self, revision: Revision) -> u64 {
+        self.deleted[&revision]
+    }
+
+    /// The cluster it belongs to.
+    #[must_use]
+    pub fn cluster(&self) -> Option<ClusterId> {
+        self.cluster
+    }
+
+    /// Every slot below survives a loss of power.
+    #[must_use]
+    pub fn durable_below(&self) -> Slot {
+        self.durable.executed_below
+    }
+
+    /// Notes the cluster, in a transaction.
+    pub fn join(&mut self, cluster: ClusterId) {
+        self.cluster = Some(cluster);
+        self.commit();
+    }
+
+    /// Executes entries in one transaction.
+    pub fn execute(&mut self, entries: &[ChosenEntry]) -> ExecutionReport {
+        assert!(
+            self.cluster.is_some(),
+            "invariant: nothing is executed before it is kept for which cluster"
+        );
+        let (report, deleted) = apply(&mut self.state, entries);
+        self.deleted.extend(deleted);
+        self.log.extend_from_slice(entries);
+        self.hashes.extend(report.slots.iter().map(|executed| executed.hash));
+        self.written_bytes += entries.iter().map(|entry| entry.value.len()).sum::<usize>();
+        self.commit();
+        report
+    }
+
+    fn commit(&mut self) {
+        self.commits.push(self.committed());
+    }
+
+    fn committed(&self) -> Commit {
+        Commit { executed_below: self.state.meta().executed_below, cluster: self.cluster }
+    }
+
+    /// Whether all that is committed survives a loss of power.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.commits.is_empty()
+    }
+
+    /// How much would have to be fetched again after a loss of power.
+    #[must_use]
+    pub fn written_bytes(&self) -> usize {
+        self.written_bytes
+    }
+
+    /// A sync of all that is committed begins. False where one is under way.
+    pub fn begin_sync(&mut self) -> bool {
+        if self.syncing.is_some() {
+            return false;
+        }
+        self.written_bytes = 0;
+        self.syncing = Some(self.commits.len());
+        true
+    }
+
+    /// The sync ends: what was committed when it began is durable.
+    pub fn end_sync(&mut self) {
+        let synced = self.syncing.take().expect("a sync is under way");
+        if let Some(last) = self.commits.drain(..synced).next_back() {
+            self.durable = last;
+        }
+    }
+
+    /// The process ends, and with it the sync under way: what it would have made durable
+    /// is in doubt.
+    pub fn stop(&mut self) {
+        self.syncing = None;
+    }
+
+    /// The machine loses power: any number of the newest transactions are gone. True if
+    /// any was.
+    pub fn lose_power(&mut self, random: &mut Random) -> bool {
+        let kept = random.index(self.commits.len() + 1);
+        let lost = kept < self.commits.len();
+        if !lost {
+            return false;
+        }
+        self.commits.truncate(kept);
+        let left = self.commits.last().copied().unwrap_or(self.durable);
+        self.cluster = left.cluster;
+        self.log.truncate(index(left.executed_below));
+        self.hashes.truncate(index(left.executed_below) + 1);
+        // What is left is what executing it again gives.
+        self.execute_again();
+        true
+    }
+
+    fn execute_again(&mut self) {
+        let (old_below, durable_below) =
+            (index(self.old.meta().executed_below), index(self.durable_below()));
+        let _again = apply(&mut self.old, &self.log[old_below..durable_below]);
+        self.state = self.old.clone();
+        let _again = apply(&mut self.state, &self.log[durable_below..]);
+    }
+
+    /// The executed log below a slot.
+    #[must_use]
+    pub fn prefix(&self, below: Slot) -> Option<LogPrefix> {
+        self.hashes.get(index(below)).map(|hash| LogPrefix { below, hash: *hash })
+    }
+
+    /// Executed entries from a slot on.
+    #[must_use]
+    pub fn log(&self, from: Slot, below: Slot, at_most: usize) -> Vec<ChosenEntry> {
+        let end = index(below).min(self.log.len());
+        let from = index(from).min(end);
+        self.log[from..end].iter().take(at_most).cloned().collect()
+    }
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Also counts what deletions of prefixes deleted, by the rows for SQLite: here the whole
+/// state is at hand.
+fn apply(
+    state: &mut WorkingSet,
+    entries: &[ChosenEntry],
+) -> (ExecutionReport, BTreeMap<Revision, u64>) {
+    let report = Run::new(entries.to_vec()).apply(state);
+    let Changes { versions, ranges } = state.take_changes();
+    let mut deleted: BTreeMap<_, _> = ranges.iter().map(|range| (range.revision, 0)).collect();
+    for row in &versions {
+        if let Some(count) = deleted.get_mut(&row.revision) {
+            *count += 1;
+        }
+    }
+    (report, deleted)
+}
+
+fn index(slot: Slot) -> usize {
+    usize::try_from(slot.0).expect("a simulated log fits into memory")
+}

@@ -1,0 +1,283 @@
+//! The simulated shell of a replica: does what the core says, and executes.
+
+mod calls;
+mod clients;
+mod peers;
+mod perform;
+mod storage;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use replica::replica::config::Config;
+use replica::replica::event::{FetchId, Input, RequestId, Timer};
+use replica::replica::{Identity, Recovered, Replica};
+use shared::ids::{Instance, Name, Slot};
+use shared::message::Member;
+
+use calls::Outgoing;
+use storage::Job;
+
+use super::acceptor::Fate;
+use super::client::Request;
+use super::database::Database;
+use super::discovery::Discovery;
+use super::process::{Life, NodeId, Presence, Process};
+use crate::simulation::environment::Environment;
+use crate::simulation::environment::coverage::Reached;
+use crate::simulation::environment::event::Local;
+use crate::simulation::environment::message::{CallId, Delivery, Message, Return};
+use crate::simulation::plan::Plan;
+use crate::simulation::plan::faults::Power;
+
+/// A replica and its database.
+#[derive(Debug)]
+pub struct ReplicaNode {
+    /// What all processes have.
+    pub process: Process,
+    /// Its database, which outlives it.
+    pub database: Database,
+    config: Config,
+    fetch_entries: usize,
+    acceptors: u8,
+    core: Replica,
+    identity: Identity,
+    /// What there is to write, and the first is being written.
+    jobs: VecDeque<Job>,
+    said_full: bool,
+    /// It found out that its log is not that of the cluster.
+    has_ended: bool,
+    calls: BTreeMap<RequestId, Pending>,
+    /// Released reads, to be served from the database.
+    released: Vec<RequestId>,
+    forwarded: BTreeMap<CallId, Caller>,
+    fetches: BTreeMap<u64, Waiting>,
+    outgoing: Outgoing,
+    discovery: Discovery,
+    next_number: u64,
+    /// How long a commit takes, while its disk is slow.
+    pub slow_commit: Option<Duration>,
+}
+
+/// Where an answer goes.
+#[derive(Clone, Copy, Debug)]
+struct Caller {
+    to: NodeId,
+    to_life: Life,
+    call: CallId,
+    /// The client's deadline, by the machine's clock.
+    until: Duration,
+}
+
+#[derive(Debug)]
+struct Pending {
+    caller: Caller,
+    request: Request,
+    /// For a linearizable read: what must be executed when it is released.
+    floor: Slot,
+    /// What was executed when it came.
+    executed: Slot,
+}
+
+/// A peer's fetch that waits for news.
+#[derive(Debug)]
+struct Waiting {
+    back: Return,
+    fetch: FetchId,
+    from: Slot,
+}
+
+const TIMERS: [Timer; 5] =
+    [Timer::Heartbeat, Timer::Probe, Timer::Propose, Timer::Fetch, Timer::FetchStall];
+
+impl ReplicaNode {
+    /// A replica with an empty database, not started yet.
+    #[must_use]
+    pub fn new(process: Process, plan: &Plan) -> Self {
+        let tuning = &plan.tuning;
+        let config = Config {
+            acceptors: usize::from(plan.topology.acceptors),
+            pipeline: tuning.pipeline,
+            batch_commands: tuning.batch_commands,
+            batch_bytes: tuning.batch_bytes,
+            queued_mutations: tuning.queued_mutations,
+            execute_entries: tuning.execute_entries,
+            learned_entries: tuning.learned_entries,
+            history_patience: tuning.history_patience,
+            ..Config::default()
+        };
+        let name: Name = process.id.to_string().parse().expect("a name");
+        let identity =
+            Identity { name, instance: Instance(0), url: format!("sim://{}", process.id) };
+        Self {
+            process,
+            database: Database::new(),
+            core: Replica::new(config.clone(), identity.clone(), Recovered::default()),
+            outgoing: Outgoing::new(&config),
+            config,
+            fetch_entries: tuning.fetch_entries,
+            acceptors: plan.topology.acceptors,
+            identity,
+            jobs: VecDeque::new(),
+            said_full: false,
+            has_ended: false,
+            calls: BTreeMap::new(),
+            released: Vec::new(),
+            forwarded: BTreeMap::new(),
+            fetches: BTreeMap::new(),
+            discovery: Discovery::default(),
+            next_number: 0,
+            slow_commit: None,
+        }
+    }
+
+    /// Starts it from its database.
+    pub fn start(&mut self, env: &mut Environment) -> Fate {
+        self.process.start(env.queue.now());
+        self.identity.instance = Instance(self.process.random.bits());
+        let recovered = Recovered {
+            cluster: self.database.cluster(),
+            meta: self.database.state().meta().clone(),
+            durable_below: self.database.durable_below(),
+        };
+        self.core = Replica::new(self.config.clone(), self.identity.clone(), recovered);
+        (self.said_full, self.has_ended) = (false, false);
+        self.jobs.clear();
+        self.calls.clear();
+        self.released.clear();
+        self.forwarded.clear();
+        self.fetches.clear();
+        self.outgoing = Outgoing::new(&self.config);
+        self.discovery = Discovery::default();
+        env.observer.replica_started(self.process.id, self.identity.instance, &self.database);
+        env.alarm(&self.process, env.plan.tuning.checkpoint, Local::Checkpoint);
+        match self.announce(env) {
+            Fate::Alive => self.step(env, Input::Started),
+            Fate::Crashed => Fate::Crashed,
+        }
+    }
+
+    /// Kills it.
+    pub fn crash(&mut self, env: &mut Environment, presence: Presence, power: Power) {
+        if self.jobs.iter().any(|job| matches!(job, Job::Join(_))) {
+            env.coverage.hit(Reached::ClusterForgotten);
+        }
+        if power == Power::Fails {
+            self.lose_power(env);
+        }
+        self.database.stop();
+        self.process.stop(presence);
+    }
+
+    /// Its machine loses power, whether it runs or not.
+    pub fn lose_power(&mut self, env: &mut Environment) {
+        let had = self.database.cluster();
+        if self.database.lose_power(&mut self.process.random) {
+            env.coverage.hit(Reached::RolledBack);
+        }
+        if had.is_some() && self.database.cluster().is_none() {
+            env.coverage.hit(Reached::ClusterForgotten);
+        }
+    }
+
+    /// Gives it an empty database.
+    pub fn wipe(&mut self, env: &mut Environment) {
+        self.database = Database::new();
+        env.observer.replica_wiped(self.process.id);
+    }
+
+    /// A timer ran out.
+    pub fn on_timer(&mut self, env: &mut Environment, timer: u8) -> Fate {
+        self.step(env, Input::Fired(TIMERS[usize::from(timer)]))
+    }
+
+    /// Something on its own machine is due.
+    pub fn on_local(&mut self, env: &mut Environment, what: Local) -> Fate {
+        match what {
+            Local::Announce => self.announce(env),
+            Local::Commit => self.commit(env),
+            Local::Checkpoint => self.checkpoint_due(env),
+            Local::Checkpointed => self.checkpointed(env),
+            Local::Serve => {
+                self.serve(env);
+                Fate::Alive
+            }
+            Local::Deadline(number) => self.on_deadline(env, number),
+            Local::FetchWaited(number) => {
+                if let Some(waiting) = self.fetches.remove(&number) {
+                    let reply = self.log_from(waiting.from);
+                    env.answer(&self.process, waiting.back, Message::Fetched(waiting.fetch, reply));
+                }
+                Fate::Alive
+            }
+            Local::CallsDue(kind) => self.give_up_calls(env, kind),
+            Local::Synced => unreachable!("a replica does not wait for {what:?}"),
+        }
+    }
+
+    /// A message arrived.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what is no request is an answer, or a panic there"
+    )]
+    pub fn on_message(&mut self, env: &mut Environment, delivery: Delivery) -> Fate {
+        let back = delivery.back();
+        let Delivery { from, from_life, call, message, copy, .. } = delivery;
+        match message {
+            Message::Fetch(fetch, slot, wait_ms) => {
+                self.on_fetch(env, Waiting { back, fetch, from: slot }, wait_ms);
+                Fate::Alive
+            }
+            Message::Call(call, request) => self.on_call(env, (from, from_life, call), request),
+            Message::Answer(call, outcome) => {
+                if let Some(caller) = self.forwarded.remove(&call) {
+                    self.reply(env, caller, outcome);
+                }
+                Fate::Alive
+            }
+            answer => match self.heard(env, (from, call), answer) {
+                Some(input) => self.step_again(env, input, copy),
+                None => Fate::Alive,
+            },
+        }
+    }
+
+    /// The state, for those who watch.
+    #[must_use]
+    pub fn core(&self) -> &Replica {
+        &self.core
+    }
+
+    fn send(&self, env: &mut Environment, to: NodeId, to_life: Option<Life>, message: Message) {
+        env.send(self.process.id, self.process.life, to, to_life, message);
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+
+    fn now(&self, env: &Environment) -> Duration {
+        self.process.uptime(env.queue.now())
+    }
+}
+
+fn name(node: NodeId) -> Name {
+    node.to_string().parse().expect("a name")
+}
+
+fn node(member: &Member) -> NodeId {
+    node_of(&member.name)
+}
+
+fn node_of(name: &Name) -> NodeId {
+    let parsed = name.as_str().rsplit_once('-').and_then(|(kind, number)| {
+        let number = number.parse::<u8>().ok()?.checked_sub(1)?;
+        match kind {
+            "coordinator" => Some(NodeId::Coordinator(number)),
+            "replica" => Some(NodeId::Replica(number)),
+            _ => None,
+        }
+    });
+    parsed.expect("members are named for what they are")
+}
