@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use shared::ids::{Epoch, Name, Slot};
-use shared::message::Service;
+use shared::message::{Service, Storage};
 
 use crate::pool::{Report, Role};
 
@@ -20,6 +20,8 @@ struct ReplicaStatus {
     /// The last slot executed; none before the first.
     executed_slot: Option<Slot>,
     quorum_answers: bool,
+    /// Whether it can execute.
+    storage: Storage,
     /// None while it has never known itself current.
     lag_ms: Option<u64>,
     /// Slots that it can get nowhere.
@@ -61,6 +63,7 @@ pub fn report_of(status: serde_json::Value, name: &Name) -> Result<Report, Statu
         epoch: status.epoch,
         executed_slot: status.executed_slot,
         quorum_answers: status.quorum_answers,
+        can_execute: status.storage == Storage::Writable,
         is_missing_slots: status.missing.is_some(),
         lag: status.lag_ms.map(Duration::from_millis),
     })
@@ -75,7 +78,7 @@ mod tests {
     fn report(service: &str, id: &str, role: &str) -> Result<Report, StatusError> {
         let status = json!({
             "service": service, "id": id, "role": role, "epoch": 3, "executed_slot": 7,
-            "quorum_answers": true, "lag_ms": 40,
+            "quorum_answers": true, "storage": "writable", "lag_ms": 40,
         });
         report_of(status, &"replica-1".parse().unwrap())
     }
@@ -90,6 +93,7 @@ mod tests {
                 epoch: Epoch(3),
                 executed_slot: Some(Slot(7)),
                 quorum_answers: true,
+                can_execute: true,
                 is_missing_slots: false,
                 lag: Some(Duration::from_millis(40)),
             };

@@ -248,6 +248,7 @@ impl Replica {
             waiting_reads: self.waiting_reads(),
             current_as_of: self.reads.current_as_of(),
             quorum_answers: self.reads.quorum_answers(),
+            storage: self.storage,
             missing: self.missing(),
         }
     }

@@ -102,6 +102,8 @@ pub struct Report {
     pub executed_slot: Option<Slot>,
     /// Whether a quorum of acceptors answered it lately.
     pub quorum_answers: bool,
+    /// Whether its disk takes what it executes: if not, it is about to fall behind.
+    pub can_execute: bool,
     /// Whether it lacks chosen slots that it can get nowhere.
     pub is_missing_slots: bool,
     /// How long ago it last knew itself current; none while it never has.
@@ -113,7 +115,7 @@ impl Report {
     pub(super) fn reads(self, behind_after: Duration) -> Reads {
         match self.lag {
             _ if !self.quorum_answers || self.is_missing_slots => Reads::Local,
-            Some(lag) if lag <= behind_after => Reads::Current,
+            Some(lag) if lag <= behind_after && self.can_execute => Reads::Current,
             Some(_) | None => Reads::Behind,
         }
     }

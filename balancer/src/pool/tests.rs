@@ -22,6 +22,7 @@ fn report(role: Role, epoch: u64) -> Option<Report> {
         epoch: Epoch(epoch),
         executed_slot: Some(Slot(7)),
         quorum_answers: true,
+        can_execute: true,
         is_missing_slots: false,
         lag: Some(Duration::from_secs(1)),
     })
@@ -116,6 +117,16 @@ fn a_replica_that_no_quorum_answers_gets_only_local_reads() {
     };
     assert_eq!(picks(Intent::Read), [1, 1, 1, 3, 3, 3]);
     assert_eq!(picks(Intent::LocalRead), [1, 1, 2, 2, 3, 3]);
+}
+
+#[test]
+fn a_replica_whose_disk_takes_nothing_is_asked_after_the_others() {
+    let mut pool = pool_of(2);
+    let full = Report { can_execute: false, ..report(Role::Backup, 1).unwrap() };
+    let id = id_of(&pool, 2);
+    pool.checked(id, Some(full));
+    assert_eq!([(); 3].map(|()| pick(&mut pool, Intent::Read)), [Some(1); 3]);
+    assert!(pool.is_able(id, Intent::Read), "where the others fail it may have all it needs");
 }
 
 #[test]

@@ -226,7 +226,7 @@ fn status(state: &State) -> Reply {
     let quorum_answers = state.quorum_answers.load(Ordering::Relaxed);
     let status = json!({
         "service": "replica", "id": id, "role": role, "epoch": epoch, "executed_slot": 7,
-        "quorum_answers": quorum_answers, "lag_ms": 1, "hash": "x",
+        "quorum_answers": quorum_answers, "storage": "writable", "lag_ms": 1, "hash": "x",
     });
     Reply::ok(&status.to_string())
 }

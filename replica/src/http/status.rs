@@ -9,6 +9,7 @@ use axum::response::Response;
 use serde::Serialize;
 use shared::health::Check;
 use shared::ids::{Ballot, ClusterId, Epoch, Instance, Name, Revision, Slot};
+use shared::message::Storage;
 use shared::wire;
 
 use super::App;
@@ -43,6 +44,7 @@ pub(super) struct ReplicaStatus {
     /// None while it has not known itself current since it started.
     lag_ms: Option<u64>,
     quorum_answers: bool,
+    storage: Storage,
     missing: Option<Missing>,
     queued_mutations: usize,
     flying_mutations: usize,
@@ -109,6 +111,7 @@ pub(super) fn status_of(app: &App) -> impl Serialize + use<> {
         hash: status.hash,
         lag_ms,
         quorum_answers: status.quorum_answers,
+        storage: status.storage,
         missing: status.missing,
         queued_mutations: status.queued_mutations,
         flying_mutations: status.flying_mutations,
@@ -150,9 +153,19 @@ pub(super) fn checks(published: &Published, acceptors: usize) -> Vec<Check> {
         Check::new("log", status.missing.map(|missing| missing.to_string())),
         Check::new("current", stale()),
     ];
-    // It does its work all the same.
-    checks.extend(
-        published.wal.complaint().map(|complaint| Check::warning("checkpoints", complaint)),
-    );
+    // It does its work all the same, or what of it is possible.
+    let storage =
+        trouble(status.storage).map(|trouble| Check::warning("storage", trouble.to_owned()));
+    let held_up = published.wal.complaint();
+    checks.extend(storage);
+    checks.extend(held_up.map(|complaint| Check::warning("checkpoints", complaint)));
     checks
+}
+
+fn trouble(storage: Storage) -> Option<&'static str> {
+    match storage {
+        Storage::Writable => None,
+        Storage::Full => Some("the disk is full, so that nothing is executed: free some space"),
+        Storage::Locked => Some("another process keeps the database locked: nothing is executed"),
+    }
 }

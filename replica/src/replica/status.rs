@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use shared::ids::{Ballot, ClusterId, Epoch, Instance, Name, Revision, Slot};
-use shared::message::{ChosenReply, Member, View};
+use shared::message::{ChosenReply, Member, Storage, View};
 
 use crate::machine::chain::ChainHash;
 use crate::machine::working_set::Meta;
@@ -103,6 +103,8 @@ pub struct Status {
     pub current_as_of: Option<Duration>,
     /// Whether the latest probe reached a quorum of the cluster's acceptors.
     pub quorum_answers: bool,
+    /// Whether its disk takes what executing writes.
+    pub storage: Storage,
     /// What keeps it from ever being current, as far as it knows.
     pub missing: Option<Missing>,
 }
