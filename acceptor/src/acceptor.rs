@@ -57,7 +57,8 @@ pub enum AcceptError {
     Malformed(#[from] Malformed),
     /// One value per slot and ballot, ever: the leader broke it. The vote stays as it is.
     #[error(
-        "two values for slot {slot} at ballot {ballot}: voted for {held}, now asked for {offered} (BLAKE3)"
+        "two values for slot {slot} at ballot {ballot}: voted for {held}, now asked for {offered} \
+         (BLAKE3)"
     )]
     Conflict {
         /// The slot.

@@ -20,16 +20,34 @@ pub struct Args {
     pub data_dir: DataDirArgs,
 
     /// Mebibytes of one file of the log, claimed in advance
-    #[arg(long, env = "SYNOD_SEGMENT_MIB", value_name = "MIB", default_value = "16", value_parser = value_parser!(u64).range(1..=1_024))]
+    #[arg(
+        long,
+        env = "SYNOD_SEGMENT_MIB",
+        value_name = "MIB",
+        default_value = "16",
+        value_parser = value_parser!(u64).range(1..=1_024),
+    )]
     pub segment_mib: u64,
 
     /// Mebibytes of untrimmed votes, which are kept in memory too, up to which new slots
     /// are voted in
-    #[arg(long, env = "SYNOD_MAX_VOTES_MIB", value_name = "MIB", default_value = "512", value_parser = value_parser!(u64).range(1..=65_536))]
+    #[arg(
+        long,
+        env = "SYNOD_MAX_VOTES_MIB",
+        value_name = "MIB",
+        default_value = "512",
+        value_parser = value_parser!(u64).range(1..=65_536),
+    )]
     pub max_votes_mib: u64,
 
     /// Kibibytes of one value
-    #[arg(long, env = "SYNOD_MAX_LOG_VALUE_KIB", value_name = "KIB", default_value = "8192", value_parser = value_parser!(u64).range(1..=16_384))]
+    #[arg(
+        long,
+        env = "SYNOD_MAX_LOG_VALUE_KIB",
+        value_name = "KIB",
+        default_value = "8192",
+        value_parser = value_parser!(u64).range(1..=16_384),
+    )]
     pub max_log_value_kib: u64,
 }
 

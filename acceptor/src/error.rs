@@ -9,7 +9,8 @@ use crate::disk::DiskError;
 pub enum LogError {
     /// Something that may have been acknowledged does not read back. Nothing was changed.
     #[error(
-        "{file} is damaged at offset {offset}: {what}. An acceptor must not answer without its whole log: restore the data \
+        "{file} is damaged at offset {offset}: {what}. An acceptor must not answer without its \
+         whole log: restore the data \
          directory, or give this acceptor an empty one, which makes it another acceptor"
     )]
     Damaged {

@@ -172,7 +172,8 @@ impl Log {
         let Loaded { path, bytes, header, scan } = last;
         let mut active = Segment::open(&disk, path.clone(), header, scan.offset as u64)?;
         if scan.end == End::Torn {
-            warn!(file = %path.display(), offset = scan.offset, "dropped an unfinished write at the end of the log");
+            warn!(file = %path.display(), offset = scan.offset, "dropped an unfinished write at \
+                the end of the log");
             active.clear_tail()?;
         }
         if scan.end != End::Marked

@@ -160,7 +160,8 @@ impl Writer {
         let plan = match self.acceptor.plan_accept(accept) {
             Ok(plan) => plan,
             Err(refused) => {
-                error!(ballot = %accept.ballot, "refused an accept that no correct leader sends: {refused}");
+                error!(ballot = %accept.ballot, "refused an accept that no correct leader sends: \
+                    {refused}");
                 answer.send(Err(refused.into()));
                 return Ok(());
             }

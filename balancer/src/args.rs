@@ -22,46 +22,106 @@ pub struct Args {
     pub acceptors: AcceptorsArgs,
 
     /// Milliseconds from one check of a replica to the next
-    #[arg(long, env = "SYNOD_CHECK_INTERVAL_MS", value_name = "MS", default_value = "200", value_parser = value_parser!(u64).range(10..=60_000))]
+    #[arg(
+        long,
+        env = "SYNOD_CHECK_INTERVAL_MS",
+        value_name = "MS",
+        default_value = "200",
+        value_parser = value_parser!(u64).range(10..=60_000),
+    )]
     pub check_interval_ms: u64,
 
     /// Milliseconds that a check may take
-    #[arg(long, env = "SYNOD_CHECK_TIMEOUT_MS", value_name = "MS", default_value = "500", value_parser = value_parser!(u64).range(10..=60_000))]
+    #[arg(
+        long,
+        env = "SYNOD_CHECK_TIMEOUT_MS",
+        value_name = "MS",
+        default_value = "500",
+        value_parser = value_parser!(u64).range(10..=60_000),
+    )]
     pub check_timeout_ms: u64,
 
     /// Failures in a row, of checks or requests, after which a replica gets no more
     /// requests
-    #[arg(long, env = "SYNOD_UNHEALTHY_AFTER", value_name = "N", default_value = "3", value_parser = value_parser!(u32).range(1..=1_000))]
+    #[arg(
+        long,
+        env = "SYNOD_UNHEALTHY_AFTER",
+        value_name = "N",
+        default_value = "3",
+        value_parser = value_parser!(u32).range(1..=1_000),
+    )]
     pub unhealthy_after: u32,
 
     /// Good checks in a row after which such a replica gets requests again
-    #[arg(long, env = "SYNOD_HEALTHY_AFTER", value_name = "N", default_value = "2", value_parser = value_parser!(u32).range(1..=1_000))]
+    #[arg(
+        long,
+        env = "SYNOD_HEALTHY_AFTER",
+        value_name = "N",
+        default_value = "2",
+        value_parser = value_parser!(u32).range(1..=1_000),
+    )]
     pub healthy_after: u32,
 
     /// Milliseconds since a replica last knew itself current past which it gets
     /// linearizable reads only where no other is current
-    #[arg(long, env = "SYNOD_BEHIND_AFTER_MS", value_name = "MS", default_value = "5000", value_parser = value_parser!(u64).range(1_000..=3_600_000))]
+    #[arg(
+        long,
+        env = "SYNOD_BEHIND_AFTER_MS",
+        value_name = "MS",
+        default_value = "5000",
+        value_parser = value_parser!(u64).range(1_000..=3_600_000),
+    )]
     pub behind_after_ms: u64,
 
     /// Milliseconds without an answer after which a read is sent to one more replica
-    #[arg(long, env = "SYNOD_SLOW_READ_AFTER_MS", value_name = "MS", default_value = "500", value_parser = value_parser!(u64).range(10..=60_000))]
+    #[arg(
+        long,
+        env = "SYNOD_SLOW_READ_AFTER_MS",
+        value_name = "MS",
+        default_value = "500",
+        value_parser = value_parser!(u64).range(10..=60_000),
+    )]
     pub slow_read_after_ms: u64,
 
     /// Requests at once that wait for an answer; more are answered 503
-    #[arg(long, env = "SYNOD_MAX_REQUESTS", value_name = "N", default_value = "1024", value_parser = value_parser!(u32).range(1..=1_000_000))]
+    #[arg(
+        long,
+        env = "SYNOD_MAX_REQUESTS",
+        value_name = "N",
+        default_value = "1024",
+        value_parser = value_parser!(u32).range(1..=1_000_000),
+    )]
     pub max_requests: u32,
 
     /// Bytes of request line and header fields; more are answered 431
-    #[arg(long, env = "SYNOD_MAX_HEADER_BYTES", value_name = "BYTES", default_value = "16384", value_parser = value_parser!(u32).range(1_024..=262_144))]
+    #[arg(
+        long,
+        env = "SYNOD_MAX_HEADER_BYTES",
+        value_name = "BYTES",
+        default_value = "16384",
+        value_parser = value_parser!(u32).range(1_024..=262_144),
+    )]
     pub max_header_bytes: u32,
 
     /// Bytes of a request's body, above the largest value that replicas take; more are
     /// answered 413
-    #[arg(long, env = "SYNOD_MAX_BODY_BYTES", value_name = "BYTES", default_value = "1114112", value_parser = value_parser!(u32).range(1..=67_108_864))]
+    #[arg(
+        long,
+        env = "SYNOD_MAX_BODY_BYTES",
+        value_name = "BYTES",
+        default_value = "1114112",
+        value_parser = value_parser!(u32).range(1..=67_108_864),
+    )]
     pub max_body_bytes: u32,
 
     /// Bytes of all requests' bodies held at once; more are answered 503
-    #[arg(long, env = "SYNOD_MAX_BUFFERED_BYTES", value_name = "BYTES", default_value = "134217728", value_parser = value_parser!(u32).range(67_108_864..))]
+    #[arg(
+        long,
+        env = "SYNOD_MAX_BUFFERED_BYTES",
+        value_name = "BYTES",
+        default_value = "134217728",
+        value_parser = value_parser!(u32).range(67_108_864..),
+    )]
     pub max_buffered_bytes: u32,
 }
 

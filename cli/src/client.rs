@@ -23,7 +23,13 @@ const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Endpoint {
     /// The balancer, or any replica.
-    #[arg(long, env = "SYNOD_URL", value_name = "URL", default_value = "http://127.0.0.1:8000", value_parser = parse_url)]
+    #[arg(
+        long,
+        env = "SYNOD_URL",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8000",
+        value_parser = parse_url,
+    )]
     pub(crate) url: Url,
 }
 

@@ -125,7 +125,8 @@ mod tests {
                           "revision": 9, "lag_slots": 0, "hash": "00"}],
         });
         let cluster: Cluster = serde_json::from_value(json).unwrap();
-        let expected = "cluster 00ab, revision 9\nleader   none known\nprimary  replica-1 in epoch 2\n\n  replica    role     healthy  \
+        let expected = "cluster 00ab, revision 9\nleader   none known\nprimary  replica-1 in \
+                        epoch 2\n\n  replica    role     healthy  \
                         slot  lag  revision  url\n  replica-1  primary  yes        12    0         9  http://a";
         assert_eq!(render_status(&cluster), expected);
     }

@@ -15,7 +15,13 @@ use crate::console;
 #[derive(clap::Args)]
 pub(crate) struct Transfer {
     /// Files under way at the same time
-    #[arg(long, env = "SYNOD_PARALLEL", value_name = "N", default_value = "16", value_parser = parallel)]
+    #[arg(
+        long,
+        env = "SYNOD_PARALLEL",
+        value_name = "N",
+        default_value = "16",
+        value_parser = parallel,
+    )]
     parallel: NonZeroUsize,
     /// How long one file is tried while the cluster does not answer
     #[arg(long, env = "SYNOD_RETRY_SECONDS", value_name = "N", default_value_t = 60)]

@@ -145,7 +145,11 @@ pub(crate) struct Delete {
     #[command(flatten)]
     endpoint: Endpoint,
     /// The key
-    #[arg(value_parser = NonEmptyStringValueParser::new(), required_unless_present = "prefix", conflicts_with = "prefix")]
+    #[arg(
+        value_parser = NonEmptyStringValueParser::new(),
+        required_unless_present = "prefix",
+        conflicts_with = "prefix",
+    )]
     key: Option<String>,
     /// Delete every key that begins with this; the empty prefix deletes all
     #[arg(long, env = "SYNOD_DELETE_PREFIX", conflicts_with_all = ["if_revision", "if_absent"])]

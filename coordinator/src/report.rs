@@ -135,7 +135,8 @@ impl Reporter {
         match effect {
             Effect::PhaseChanged(change) => {
                 let (from, to) = (change.from, change.to);
-                tracing::info!(ballot = %change.ballot, reason = %change.reason, "from {from:?} to {to:?}");
+                tracing::info!(ballot = %change.ballot, reason = %change.reason, "from {from:?} to \
+                    {to:?}");
             }
             Effect::ViewProposed { slot, view } => {
                 let backups: Vec<&str> = view.backups.iter().map(|name| name.as_str()).collect();

@@ -26,28 +26,64 @@ pub struct Args {
 
     /// Batches under way at once while this replica is primary; with 1, what arrives
     /// while one flies makes the next
-    #[arg(long, env = "SYNOD_PIPELINE", value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=64))]
+    #[arg(
+        long,
+        env = "SYNOD_PIPELINE",
+        value_name = "N",
+        default_value = "1",
+        value_parser = value_parser!(u32).range(1..=64),
+    )]
     pub pipeline: u32,
 
     /// Connections that read the state
-    #[arg(long, env = "SYNOD_READ_CONNECTIONS", value_name = "N", default_value = "4", value_parser = value_parser!(u32).range(1..=64))]
+    #[arg(
+        long,
+        env = "SYNOD_READ_CONNECTIONS",
+        value_name = "N",
+        default_value = "4",
+        value_parser = value_parser!(u32).range(1..=64),
+    )]
     pub read_connections: u32,
 
     /// Bytes of a key; longer ones are answered 400
-    #[arg(long, env = "SYNOD_MAX_KEY_BYTES", value_name = "BYTES", default_value = "1024", value_parser = value_parser!(u32).range(1..=8_192))]
+    #[arg(
+        long,
+        env = "SYNOD_MAX_KEY_BYTES",
+        value_name = "BYTES",
+        default_value = "1024",
+        value_parser = value_parser!(u32).range(1..=8_192),
+    )]
     pub max_key_bytes: u32,
 
     /// Bytes of a value; longer ones are answered 413. Acceptors and balancers have
     /// limits of their own above it
-    #[arg(long, env = "SYNOD_MAX_VALUE_BYTES", value_name = "BYTES", default_value = "1048576", value_parser = value_parser!(u32).range(1..=4_194_304))]
+    #[arg(
+        long,
+        env = "SYNOD_MAX_VALUE_BYTES",
+        value_name = "BYTES",
+        default_value = "1048576",
+        value_parser = value_parser!(u32).range(1..=4_194_304),
+    )]
     pub max_value_bytes: u32,
 
     /// Items in a page of a list; a request for more is answered 400
-    #[arg(long, env = "SYNOD_MAX_PAGE_ITEMS", value_name = "N", default_value = "1000", value_parser = value_parser!(u32).range(1..=10_000))]
+    #[arg(
+        long,
+        env = "SYNOD_MAX_PAGE_ITEMS",
+        value_name = "N",
+        default_value = "1000",
+        value_parser = value_parser!(u32).range(1..=10_000),
+    )]
     pub max_page_items: u32,
 
     /// Bytes of all mutations' bodies held at once; more are answered 503
-    #[arg(long, env = "SYNOD_MAX_BUFFERED_BYTES", value_name = "BYTES", default_value = "134217728", value_parser = value_parser!(u32).range(4_194_304..))]
+    #[arg(
+        long,
+        env = "SYNOD_MAX_BUFFERED_BYTES",
+        value_name = "BYTES",
+        default_value = "134217728",
+        value_parser = value_parser!(u32).range(4_194_304..),
+    )]
     pub max_buffered_bytes: u32,
 }
 

@@ -58,7 +58,8 @@ pub(crate) enum DriverError {
     Store(#[from] StoreError),
     /// The acceptors are not those of the state.
     #[error(
-        "the data directory is of cluster {expected}, but the acceptors form cluster {found}: wrong --acceptors or wrong --data-dir"
+        "the data directory is of cluster {expected}, but the acceptors form cluster {found}: \
+         wrong --acceptors or wrong --data-dir"
     )]
     WrongCluster {
         /// What the state says.

@@ -36,7 +36,8 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         })?;
     if store.is_new && !dir.is_new() {
         let file = dir.join(store::FILE);
-        tracing::warn!(file = %file.display(), "the state was missing or empty in a data directory that is not new: everything is fetched again");
+        tracing::warn!(file = %file.display(), "the state was missing or empty in a data directory \
+            that is not new: everything is fetched again");
     }
     let meta = store.writer.meta();
     tracing::info!(executed_below = %meta.executed_below, revision = %meta.revision, hash = %meta.hash, "the state is opened");

@@ -39,7 +39,13 @@ pub struct ServiceArgs {
 
     /// Connections at once; more are answered 503 and closed. Cut to what the limit on open
     /// files leaves room for
-    #[arg(long, env = "SYNOD_MAX_CONNECTIONS", value_name = "N", default_value = "4096", value_parser = value_parser!(u32).range(1..=1_000_000))]
+    #[arg(
+        long,
+        env = "SYNOD_MAX_CONNECTIONS",
+        value_name = "N",
+        default_value = "4096",
+        value_parser = value_parser!(u32).range(1..=1_000_000),
+    )]
     pub max_connections: u32,
 
     /// Further names under which clients ask this service, in their Host field; without
@@ -81,7 +87,8 @@ impl ServiceArgs {
 /// It cannot be told where others reach a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "listening on {bound}, all addresses: say with --advertise-url (SYNOD_ADVERTISE_URL) where the others reach this service"
+    "listening on {bound}, all addresses: say with --advertise-url (SYNOD_ADVERTISE_URL) where the \
+     others reach this service"
 )]
 pub struct AdvertiseError {
     bound: SocketAddr,
@@ -116,7 +123,11 @@ pub struct AcceptorsArgs {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AcceptorsError {
     /// An even number tolerates no more faults than one fewer.
-    #[error("--acceptors (SYNOD_ACCEPTORS) names {0} acceptors; a cluster has an odd number, at most {max}", max = Roster::MAX_LEN)]
+    #[error(
+        "--acceptors (SYNOD_ACCEPTORS) names {0} acceptors; a cluster has an odd number, at most \
+         {max}",
+        max = Roster::MAX_LEN,
+    )]
     Number(usize),
     /// One stands there twice.
     #[error("--acceptors (SYNOD_ACCEPTORS) names {0} twice")]

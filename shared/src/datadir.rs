@@ -101,7 +101,8 @@ pub enum DataDirError {
     },
     /// It holds something, but nothing that says whose it is.
     #[error(
-        "data directory {path} is not empty and has no readable {IDENTITY} ({reason}); name an empty folder, or the right one"
+        "data directory {path} is not empty and has no readable {IDENTITY} ({reason}); name an \
+         empty folder, or the right one"
     )]
     Unknown {
         /// The folder.

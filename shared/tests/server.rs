@@ -109,7 +109,8 @@ async fn what_may_have_been_meant_as_a_mutation_is_told_that_nothing_happened() 
 #[tokio::test]
 async fn a_body_in_a_coding_that_nobody_takes_off_is_refused() {
     let server = start(Limits::default()).await;
-    let head = "POST /hello HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: gzip, chunked\r\n\r\n";
+    let head = "POST /hello HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: gzip, \
+        chunked\r\n\r\n";
     let answer = raw(server.address, format!("{head}1\r\nx\r\n0\r\n\r\n").as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 501 ") && answer.contains("gzip"), "{answer}");
 }

@@ -88,7 +88,8 @@ fn a_long_input_of_the_smallest_parts_takes_memory_in_proportion() {
 }
 
 #[test]
-#[ignore = "writes into fuzz/corpus, where a search then starts from these; what it needs of them stays"]
+#[ignore = "writes into fuzz/corpus, where a search then starts from these; what it needs of them \
+    stays"]
 fn every_decoder_gets_its_seeds_into_its_corpus() {
     for decoder in &ALL {
         let seeds = (decoder.seeds)();

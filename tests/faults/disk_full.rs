@@ -105,7 +105,8 @@ async fn reads_go_on_and_mutations_do_not(scenario: &Scenario) -> Result<()> {
         }
     }
     println!(
-        "  {refused} of {asked} mutations refused while two of three acceptors are full, {named} with the reason"
+        "  {refused} of {asked} mutations refused while two of three acceptors are full, {named} \
+         with the reason"
     );
     // A segment that is given back may be had again before its space is taken.
     ensure!(

@@ -244,7 +244,8 @@ impl Deposed {
             .as_u64()
             .with_context(|| format!("no chosen_below in {status}"))?;
         println!(
-            "  {name} could choose the slots below {below}, and has chosen those below {chosen_below}"
+            "  {name} could choose the slots below {below}, and has chosen those below \
+             {chosen_below}"
         );
         ensure!(
             chosen_below <= *below,

@@ -41,8 +41,12 @@ enum Victims {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_primary_or_leader_that_stood_still_answers_nothing_from_the_past() -> Result<()> {
     Scenario::run("standing still", &Options::default(), Shape::default(), async |scenario| {
-        let mut victims = [Victims::Primary, Victims::Leader, Victims::Both, Victims::Bystanders].into_iter().cycle();
-        let mut pauses = PAUSES_MS.into_iter().chain(scenario.is_long().then_some(LONG_PAUSES_MS).into_iter().flatten());
+        let mut victims = [Victims::Primary, Victims::Leader, Victims::Both, Victims::Bystanders]
+            .into_iter()
+            .cycle();
+        let mut pauses = PAUSES_MS
+            .into_iter()
+            .chain(scenario.is_long().then_some(LONG_PAUSES_MS).into_iter().flatten());
         scenario.must_leave_open(1);
         let mut answered = 0;
         loop {
@@ -51,12 +55,17 @@ async fn a_primary_or_leader_that_stood_still_answers_nothing_from_the_past() ->
                 None if scenario.goes_on() => scenario.pick(&PAUSES_MS),
                 None => break,
             };
-            let kind = if pause_ms > 5_000 { Victims::Both } else { victims.next().expect("a cycle") };
+            let kind =
+                if pause_ms > 5_000 { Victims::Both } else { victims.next().expect("a cycle") };
             let names = named(scenario, kind).await?;
-            let by_the_primary = stand_still(scenario, &names, Duration::from_millis(pause_ms)).await?;
+            let by_the_primary =
+                stand_still(scenario, &names, Duration::from_millis(pause_ms)).await?;
             if pause_ms > SURELY_REPLACED_MS {
                 are_replaced(scenario, &names).await?;
-                println!("  after {pause_ms} ms: {by_the_primary} questions answered by the primary that stood still");
+                println!(
+                    "  after {pause_ms} ms: {by_the_primary} questions answered by the \
+                    primary that stood still"
+                );
                 answered += by_the_primary;
             }
             scenario.mix.check()?;
@@ -64,7 +73,8 @@ async fn a_primary_or_leader_that_stood_still_answers_nothing_from_the_past() ->
         }
         ensure!(
             answered > 0,
-            "nothing that was asked of a primary that stood still and was replaced was answered by it afterwards"
+            "nothing that was asked of a primary that stood still and was replaced was answered by \
+             it afterwards"
         );
         Ok(())
     })

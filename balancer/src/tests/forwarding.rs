@@ -48,7 +48,8 @@ async fn the_path_is_passed_on_byte_for_byte() {
 async fn a_mutation_arrives_whole_with_its_own_fields_and_those_of_the_way() {
     let one = Fake::start(1, |_| Reply::ok("")).await;
     let balancer = Setup::default().start(&[&one]).await;
-    let head = "PUT /v1/kv/k HTTP/1.1\r\nHost: kv.example\r\nContent-Type: text/x\r\nIf-Match: \"3\"\r\nConnection: close, X-Mine\r\nX-Mine: 1\r\n\
+    let head = "PUT /v1/kv/k HTTP/1.1\r\nHost: kv.example\r\nContent-Type: text/x\r\nIf-Match: \
+                \"3\"\r\nConnection: close, X-Mine\r\nX-Mine: 1\r\n\
                 Keep-Alive: timeout=5\r\nSynod-Timeout: 3s\r\nX-Forwarded-For: 203.0.113.9\r\nTransfer-Encoding: chunked\r\n\r\n";
     let answer = balancer.raw(format!("{head}3\r\nval\r\n2\r\nue\r\n0\r\n\r\n").as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
@@ -74,7 +75,8 @@ async fn a_mutation_arrives_whole_with_its_own_fields_and_those_of_the_way() {
 
 #[tokio::test]
 async fn the_answer_comes_back_with_all_its_fields_but_those_of_the_connection() {
-    let fields = "etag: \"7\"\r\nsynod-revision: 9\r\nkeep-alive: timeout=9\r\nconnection: x-own\r\nx-own: 1\r\nset-cookie: a\r\nset-cookie: b\r\n";
+    let fields = "etag: \"7\"\r\nsynod-revision: 9\r\nkeep-alive: timeout=9\r\nconnection: \
+        x-own\r\nx-own: 1\r\nset-cookie: a\r\nset-cookie: b\r\n";
     let one = Fake::start(1, move |_| Reply::with("418 Teapot", fields, "short and stout")).await;
     let balancer = Setup::default().start(&[&one]).await;
     let answer = balancer.get("/v1/kv/k").await;

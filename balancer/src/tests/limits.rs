@@ -16,7 +16,8 @@ async fn a_body_above_the_limit_is_refused_by_name_whether_its_length_is_announc
     assert_eq!(answer.problem(), problem("too-large", 413, Some("not_applied")));
     assert!(answer.body.contains("1000 bytes"), "{}", answer.body);
 
-    let head = "PUT /v1/kv/k HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let head = "PUT /v1/kv/k HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: \
+        chunked\r\n\r\n";
     let answer =
         balancer.raw(format!("{head}3e9\r\n{}\r\n0\r\n\r\n", "x".repeat(1_001)).as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
@@ -66,7 +67,8 @@ async fn a_malformed_timeout_is_a_bad_request() {
 async fn a_condition_that_a_connection_field_would_drop_is_refused_and_not_forwarded_without_it() {
     let one = Fake::start(1, |_| Reply::ok("")).await;
     let balancer = Setup::default().start(&[&one]).await;
-    let head = "PUT /v1/kv/k HTTP/1.1\r\nHost: h\r\nConnection: close, If-Match\r\nIf-Match: \"3\"\r\nContent-Length: 1\r\n\r\nv";
+    let head = "PUT /v1/kv/k HTTP/1.1\r\nHost: h\r\nConnection: close, If-Match\r\nIf-Match: \
+        \"3\"\r\nContent-Length: 1\r\n\r\nv";
     let answer = balancer.raw(head.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("not_applied"), "{answer}");
     assert_eq!(one.seen().len(), 0);
@@ -76,7 +78,8 @@ async fn a_condition_that_a_connection_field_would_drop_is_refused_and_not_forwa
 async fn a_body_that_does_not_come_in_time_is_refused() {
     let one = Fake::start(1, |_| Reply::ok("")).await;
     let balancer = Setup::default().start(&[&one]).await;
-    let head = "PUT /v1/kv/k HTTP/1.1\r\nHost: h\r\nConnection: close\r\nSynod-Timeout: 50ms\r\nContent-Length: 5\r\n\r\nva";
+    let head = "PUT /v1/kv/k HTTP/1.1\r\nHost: h\r\nConnection: close\r\nSynod-Timeout: \
+        50ms\r\nContent-Length: 5\r\n\r\nva";
     let answer = balancer.raw(head.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("not_applied"), "{answer}");
     assert_eq!(one.seen().len(), 0);
@@ -131,7 +134,10 @@ async fn a_body_of_unannounced_length_takes_as_much_memory_as_it_may_have() {
     let one = Fake::start(1, |_| Reply::Hang).await;
     let bodies = BodyLimits { body_bytes: 1_500, buffered_bytes: 2_048 };
     let balancer = Setup { bodies, ..Setup::default() }.start(&[&one]).await;
-    let waiting = balancer.raw(b"PUT /v1/kv/k HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nv\r\n0\r\n\r\n");
+    let waiting = balancer.raw(
+        b"PUT /v1/kv/k HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: \
+        chunked\r\n\r\n1\r\nv\r\n0\r\n\r\n",
+    );
     let refused = async {
         balancer
             .until(|pool| pool.endpoints().all(|endpoint| endpoint.counts.in_flight == 1))

@@ -34,13 +34,31 @@ pub(crate) struct Args {
     #[arg(long, env = "SYNOD_BENCH_KILL", value_enum)]
     kill: Victim,
     /// How many clients write
-    #[arg(long, env = "SYNOD_BENCH_GAP_CLIENTS", value_name = "N", default_value_t = 16, value_parser = super::clients())]
+    #[arg(
+        long,
+        env = "SYNOD_BENCH_GAP_CLIENTS",
+        value_name = "N",
+        default_value_t = 16,
+        value_parser = super::clients(),
+    )]
     clients: u16,
     /// How long the load goes on after the kill
-    #[arg(long, env = "SYNOD_BENCH_GAP_SECONDS", value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    #[arg(
+        long,
+        env = "SYNOD_BENCH_GAP_SECONDS",
+        value_name = "N",
+        default_value_t = 10,
+        value_parser = clap::value_parser!(u32).range(1..=3600),
+    )]
     seconds: u32,
     /// How often; from the second round on the one killed before must be ready again
-    #[arg(long, env = "SYNOD_BENCH_ROUNDS", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(
+        long,
+        env = "SYNOD_BENCH_ROUNDS",
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=1000),
+    )]
     rounds: u32,
     /// Print JSON
     #[arg(long, env = "SYNOD_BENCH_JSON", value_parser = BoolishValueParser::new())]
@@ -216,7 +234,8 @@ impl fmt::Display for Gap {
         let (before, after) = (grouped(self.acknowledged_before), grouped(self.acknowledged_after));
         write!(
             f,
-            "{} (pid {}) killed: longest gap in acknowledged writes {:.0} ms; {before} writes before, {after} after",
+            "{} (pid {}) killed: longest gap in acknowledged writes {:.0} ms; {before} writes \
+             before, {after} after",
             self.killed, self.pid, self.longest_gap_ms
         )?;
         self.errors.iter().try_for_each(|(error, count)| write!(f, "\n    {count} times {error}"))

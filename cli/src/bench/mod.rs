@@ -46,13 +46,32 @@ struct LoadArgs {
     #[command(flatten)]
     endpoint: Endpoint,
     /// How many clients, one measurement each
-    #[arg(long, env = "SYNOD_BENCH_CLIENTS", value_name = "N,N,N", value_delimiter = ',', default_value = "1,16,64", value_parser = clients())]
+    #[arg(
+        long,
+        env = "SYNOD_BENCH_CLIENTS",
+        value_name = "N,N,N",
+        value_delimiter = ',',
+        default_value = "1,16,64",
+        value_parser = clients(),
+    )]
     clients: Vec<u16>,
     /// How long each measurement takes, after half a second that is not counted
-    #[arg(long, env = "SYNOD_BENCH_SECONDS", value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    #[arg(
+        long,
+        env = "SYNOD_BENCH_SECONDS",
+        value_name = "N",
+        default_value_t = 5,
+        value_parser = clap::value_parser!(u32).range(1..=3600),
+    )]
     seconds: u32,
     /// The size of a value
-    #[arg(long, env = "SYNOD_BENCH_VALUE_BYTES", value_name = "BYTES", default_value_t = 256, value_parser = clap::value_parser!(u32).range(0..=1 << 20))]
+    #[arg(
+        long,
+        env = "SYNOD_BENCH_VALUE_BYTES",
+        value_name = "BYTES",
+        default_value_t = 256,
+        value_parser = clap::value_parser!(u32).range(0..=1 << 20),
+    )]
     value_bytes: u32,
     /// Leave the keys in the store
     #[arg(long, env = "SYNOD_BENCH_KEEP", value_parser = BoolishValueParser::new())]

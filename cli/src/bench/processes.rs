@@ -201,9 +201,12 @@ mod tests {
 
     #[test]
     fn the_tables_of_the_kernel_are_read_by_their_columns() {
-        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
-                     0: 0100007F:1F40 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100 0\n   \
-                     1: 0100007F:1F40 0100007F:9C40 01 00000000:00000000 00:00000000 00000000     0        0 4712 1 0 20 4\n   \
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt  \
+                      uid  timeout inode\n   \
+                     0: 0100007F:1F40 00000000:0000 0A 00000000:00000000 00:00000000 00000000     \
+                     0        0 4711 1 0 100 0\n   \
+                     1: 0100007F:1F40 0100007F:9C40 01 00000000:00000000 00:00000000 00000000     \
+                     0        0 4712 1 0 20 4\n   \
                      2: 00000000:1F41 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4713 1 0 100 0\n";
         assert_eq!(parse_listening(table, 8000), BTreeSet::from([4711]));
         assert_eq!(parse_listening(table, 8001), BTreeSet::from([4713]));

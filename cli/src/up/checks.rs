@@ -75,7 +75,8 @@ fn claim(data_dir: &Path, acceptors: u16) -> anyhow::Result<File> {
             }
             if found.acceptors != acceptors {
                 bail!(
-                    "{} holds a cluster of {} acceptors, which cannot change: say --acceptors {}, or name another --data-dir",
+                    "{} holds a cluster of {} acceptors, which cannot change: say --acceptors {}, \
+                     or name another --data-dir",
                     data_dir.display(),
                     found.acceptors,
                     found.acceptors

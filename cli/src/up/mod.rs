@@ -52,7 +52,13 @@ pub(crate) struct Args {
     counts: Counts,
     /// The balancer's port; coordinators come at +101, acceptors at +201, replicas at
     /// +301
-    #[arg(long, env = "SYNOD_BASE_PORT", value_name = "PORT", default_value_t = 8000, value_parser = plan::base_port())]
+    #[arg(
+        long,
+        env = "SYNOD_BASE_PORT",
+        value_name = "PORT",
+        default_value_t = 8000,
+        value_parser = plan::base_port(),
+    )]
     base_port: u16,
     /// Folder for the data and logs of all services; made where it is missing
     #[arg(long, env = "SYNOD_DATA_DIR", value_name = "DIR", default_value = "synod-data")]
@@ -115,7 +121,8 @@ async fn attend(
                 None => bail!("no service is looked after any more"),
             },
             late = &mut stragglers => for name in late {
-                console::say(paint.yellow(format_args!("{name} is not ready yet; see its /readyz and its log")));
+                console::say(paint.yellow(format_args!("{name} is not ready yet; see its /readyz \
+                    and its log")));
             },
             _ = log_check.tick() => logs::bound_all(plan, &args.data_dir),
         }

@@ -16,16 +16,40 @@ const MAX_OF_A_KIND: u16 = 64;
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Counts {
     /// How many coordinators; one leads, the others stand by
-    #[arg(long, env = "SYNOD_UP_COORDINATORS", value_name = "N", default_value_t = 2, value_parser = of_a_kind())]
+    #[arg(
+        long,
+        env = "SYNOD_UP_COORDINATORS",
+        value_name = "N",
+        default_value_t = 2,
+        value_parser = of_a_kind(),
+    )]
     pub(crate) coordinators: u16,
     /// How many acceptors, an odd number; a majority of them must live
-    #[arg(long, env = "SYNOD_UP_ACCEPTORS", value_name = "N", default_value_t = 3, value_parser = odd)]
+    #[arg(
+        long,
+        env = "SYNOD_UP_ACCEPTORS",
+        value_name = "N",
+        default_value_t = 3,
+        value_parser = odd,
+    )]
     pub(crate) acceptors: u16,
     /// How many replicas
-    #[arg(long, env = "SYNOD_UP_REPLICAS", value_name = "N", default_value_t = 3, value_parser = of_a_kind())]
+    #[arg(
+        long,
+        env = "SYNOD_UP_REPLICAS",
+        value_name = "N",
+        default_value_t = 3,
+        value_parser = of_a_kind(),
+    )]
     pub(crate) replicas: u16,
     /// How many balancers
-    #[arg(long, env = "SYNOD_UP_BALANCERS", value_name = "N", default_value_t = 1, value_parser = of_a_kind())]
+    #[arg(
+        long,
+        env = "SYNOD_UP_BALANCERS",
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = of_a_kind(),
+    )]
     pub(crate) balancers: u16,
 }
 
@@ -39,7 +63,8 @@ fn odd(text: &str) -> Result<u16, String> {
         Ok(number)
     } else {
         Err(format!(
-            "a cluster has an odd number of acceptors, at most {}: one more would tolerate no more failures",
+            "a cluster has an odd number of acceptors, at most {}: one more would tolerate no more \
+             failures",
             Roster::MAX_LEN
         ))
     }
@@ -159,11 +184,13 @@ mod tests {
         let ports: Vec<u16> = plan.iter().map(|planned| planned.port).collect();
         assert_eq!(ports, [9000, 9001, 9101, 9201, 9301]);
         let replica: Vec<&str> = plan[4].args.iter().map(|arg| arg.to_str().unwrap()).collect();
-        let expected = "replica --exit-with-parent --id replica-1 --listen 127.0.0.1:9301 --advertise-url http://127.0.0.1:9301 \
+        let expected = "replica --exit-with-parent --id replica-1 --listen 127.0.0.1:9301 \
+                        --advertise-url http://127.0.0.1:9301 \
                         --acceptors http://127.0.0.1:9201 --data-dir d/replica-1";
         assert_eq!(replica.join(" "), expected);
         let acceptor: Vec<&str> = plan[3].args.iter().map(|arg| arg.to_str().unwrap()).collect();
-        let expected = "acceptor --exit-with-parent --id acceptor-1 --listen 127.0.0.1:9201 --advertise-url http://127.0.0.1:9201 \
+        let expected = "acceptor --exit-with-parent --id acceptor-1 --listen 127.0.0.1:9201 \
+                        --advertise-url http://127.0.0.1:9201 \
                         --data-dir d/acceptor-1";
         assert_eq!(acceptor.join(" "), expected);
     }

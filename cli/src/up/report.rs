@@ -77,7 +77,8 @@ impl<'a> Board<'a> {
         }
         let url = self.services.first().map(|(planned, _)| planned.url()).unwrap_or_default();
         format!(
-            "{}\n\n{table}\n  logs in {}\n\n{}\n  curl -i -X PUT -d 'hello' {url}/v1/kv/greeting\n  curl -i {url}/v1/kv/greeting\n  \
+            "{}\n\n{table}\n  logs in {}\n\n{}\n  curl -i -X PUT -d 'hello' \
+             {url}/v1/kv/greeting\n  curl -i {url}/v1/kv/greeting\n  \
              curl {url}/v1/cluster\n\nCtrl-C ends all services and keeps the data.",
             paint.green(format_args!("Synod is up: reads and writes are served at {url}")),
             logs::folder(data_dir).display(),
@@ -186,7 +187,8 @@ mod tests {
             restart_in: Some(Duration::from_millis(100)),
             last_lines: vec![String::from("ERROR no room")],
         };
-        let expected = "replica-1 (pid 7) was killed by signal 9 (SIGKILL); starting it again in 100ms\n    ERROR no room";
+        let expected = "replica-1 (pid 7) was killed by signal 9 (SIGKILL); starting it again in \
+            100ms\n    ERROR no room";
         assert_eq!(board.take(died).lines(Paint::plain()).unwrap(), expected);
         let again = board.take(Event::Started { service: 3, pid: 8 });
         assert_eq!(again.lines(Paint::plain()).unwrap(), "replica-1 is started again, pid 8");

@@ -52,10 +52,18 @@ pub enum Judgement {
 pub enum FormationError {
     /// Two of them belong to different clusters, and none of the clusters has a quorum
     /// here.
-    #[error("the configured acceptors belong to different clusters: {one} and {other}", one = described(.0), other = described(.1))]
+    #[error(
+        "the configured acceptors belong to different clusters: {one} and {other}",
+        one = described(.0),
+        other = described(.1),
+    )]
     TwoClusters(Roster, Roster),
     /// The list of URLs is not the whole cluster, or more than it.
-    #[error("{configured} acceptors are configured, but their cluster has {}: {}", .roster.acceptors().len(), described(.roster))]
+    #[error(
+        "{configured} acceptors are configured, but their cluster has {}: {}",
+        .roster.acceptors().len(),
+        described(.roster),
+    )]
     Size {
         /// How many URLs there are.
         configured: usize,
@@ -66,7 +74,12 @@ pub enum FormationError {
     #[error(transparent)]
     Roster(RosterError),
     /// All answered, but of the cluster that some belong to there is no quorum.
-    #[error("{present} of the configured acceptors belong or can belong to the cluster of {}, which needs {}", described(.roster), .roster.quorum())]
+    #[error(
+        "{present} of the configured acceptors belong or can belong to the cluster of {}, which \
+         needs {}",
+        described(.roster),
+        .roster.quorum(),
+    )]
     NoQuorum {
         /// Members that answered.
         present: usize,

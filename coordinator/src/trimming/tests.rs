@@ -157,7 +157,8 @@ fn who_holds_trimming_up_is_named_once_acceptors_are_half_full() {
     assert_eq!(held_up(&bench, SPARSE), None);
     assert_eq!(
         held_up(&bench, HALF).unwrap(),
-        "the acceptors are 50 % full of votes: replica-2 (silent for 43 s) holds durably only what is \
+        "the acceptors are 50 % full of votes: replica-2 (silent for 43 s) holds durably only \
+         what is \
          below 5; trimmed is below 5, chosen below 11"
     );
 }

@@ -210,7 +210,8 @@ proptest! {
             }
         }
         if chaos.bench.core.phase() != Phase::Phase2 {
-            assert_eq!(chaos.unanswered, Default::default(), "nobody waits for a coordinator that does not lead");
+            assert_eq!(chaos.unanswered, Default::default(), "nobody waits for a coordinator that \
+                does not lead");
         }
     }
 }

@@ -76,7 +76,8 @@ pub(super) async fn run(
         Ok(result) => result,
         Err(_) => {
             tracing::warn!(
-                "the last checkpoint did not end in time; what it misses is fetched again at the next start"
+                "the last checkpoint did not end in time; what it misses is fetched again at the \
+                 next start"
             );
             Ok(())
         }

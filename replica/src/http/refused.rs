@@ -94,7 +94,8 @@ impl From<Refused> for Problem {
             ))
             .with_revision(revision),
             Refused::NoSuchSlot { slot, executed_below } => Self::not_found(format!(
-                "slot {slot} is not chosen yet, or not executed here: this replica has executed the slots below {executed_below}"
+                "slot {slot} is not chosen yet, or not executed here: this replica has executed \
+                 the slots below {executed_below}"
             )),
             Refused::ReadConditionFailed { revision, current } => {
                 condition_failed("If-Match does not hold", revision, current)

@@ -129,7 +129,8 @@ pub(super) fn checks(published: &Published, acceptors: usize) -> Vec<Check> {
     let status = &published.status;
     let no_cluster = || {
         format!(
-            "waits for a quorum of the {acceptors} acceptors to answer and to agree on which cluster they are"
+            "waits for a quorum of the {acceptors} acceptors to answer and to agree on which \
+             cluster they are"
         )
     };
     let no_view =

@@ -34,7 +34,10 @@ use crate::replica::Identity;
 pub enum WrongHistory {
     /// The acceptors have forgotten votes.
     #[error(
-        "acceptors have lost votes: all below slot {executed_below} is executed here, and a quorum of them has voted only below {voted_below}: they were put back from an older copy. Give them their newest data, or this replica an empty data directory: then what was written since that copy is lost"
+        "acceptors have lost votes: all below slot {executed_below} is executed here, and a quorum \
+         of them has voted only below {voted_below}: they were put back from an older copy. Give \
+         them their newest data, or this replica an empty data directory: then what was written \
+         since that copy is lost"
     )]
     VotesLost {
         /// Every slot below was executed here before they were asked.
@@ -44,7 +47,9 @@ pub enum WrongHistory {
     },
     /// Another replica executed something else.
     #[error(
-        "two histories: the log below slot {below} has hash {own} here and {theirs} at {replica}: one of them was put back from an older copy, and other values were chosen since. Give this replica an empty data directory, if {replica} has what is to be kept"
+        "two histories: the log below slot {below} has hash {own} here and {theirs} at {replica}: \
+         one of them was put back from an older copy, and other values were chosen since. Give \
+         this replica an empty data directory, if {replica} has what is to be kept"
     )]
     Fork {
         /// The first slot after what was compared.

@@ -20,7 +20,8 @@ use crate::machine::put_values::PutValue;
 use crate::machine::working_set::{Meta, WorkingSet};
 
 static INSERT_LOG: LazyLock<MultiRow> = LazyLock::new(|| {
-    const HEAD: &str = "INSERT INTO log(slot, ballot_round, ballot_coordinator, value, left_out, hash, revision, sum) VALUES ";
+    const HEAD: &str = "INSERT INTO log(slot, ballot_round, ballot_coordinator, value, left_out, \
+        hash, revision, sum) VALUES ";
     MultiRow::new(HEAD, "(?,?,?,?,?,?,?,?)", "")
 });
 

@@ -95,7 +95,8 @@ pub enum OpenError {
     },
     /// It is another replica's.
     #[error(
-        "{path} is the state of {found}; this replica is {expected}: every replica needs a data directory of its own"
+        "{path} is the state of {found}; this replica is {expected}: every replica needs a data \
+         directory of its own"
     )]
     OtherReplica {
         /// The file.
@@ -107,7 +108,8 @@ pub enum OpenError {
     },
     /// It is damaged.
     #[error(
-        "{path} is damaged: {what}; remove the data directory, and the replica fetches everything again from the others"
+        "{path} is damaged: {what}; remove the data directory, and the replica fetches everything \
+         again from the others"
     )]
     Damaged {
         /// The file.

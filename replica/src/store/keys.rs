@@ -22,13 +22,15 @@ static SELECT_KEYS: LazyLock<MultiRow> = LazyLock::new(|| {
         "WITH asked(key) AS (VALUES ",
         "(?)",
         ") SELECT v.key, v.revision, v.created_revision, v.version, v.sum, v.content_type, \
-         CASE WHEN v.value IS NULL THEN NULL ELSE x'' END FROM asked a CROSS JOIN versions v ON v.id = \
+         CASE WHEN v.value IS NULL THEN NULL ELSE x'' END FROM asked a CROSS JOIN versions v ON \
+         v.id = \
          (SELECT id FROM versions WHERE key = a.key ORDER BY revision DESC LIMIT 1)",
     )
 });
 
 static INSERT_VERSIONS: LazyLock<MultiRow> = LazyLock::new(|| {
-    const HEAD: &str = "INSERT INTO versions(key, revision, created_revision, version, sum, content_type, value) VALUES ";
+    const HEAD: &str = "INSERT INTO versions(key, revision, created_revision, version, sum, \
+        content_type, value) VALUES ";
     MultiRow::new(HEAD, "(?,?,?,?,?,?,?)", "")
 });
 

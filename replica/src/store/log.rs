@@ -86,7 +86,8 @@ pub(super) async fn rows(
     connection: &mut SqliteConnection,
     query: &LogQuery,
 ) -> Result<Vec<LogRow>, StoreError> {
-    const SQL: &str = "SELECT slot, ballot_round, ballot_coordinator, value, left_out, hash, revision, sum \
+    const SQL: &str = "SELECT slot, ballot_round, ballot_coordinator, value, left_out, hash, \
+        revision, sum \
         FROM log WHERE slot >= ? ORDER BY slot LIMIT ?";
     let mut previous_hash = hash_before(connection, query.from).await?;
     let mut stored = sqlx::query(SQL)

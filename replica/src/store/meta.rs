@@ -46,7 +46,8 @@ pub(super) async fn save(
     meta: &Meta,
     cluster: Option<ClusterId>,
 ) -> Result<(), StoreError> {
-    const SQL: &str = "UPDATE meta SET executed_below = ?, revision = ?, hash = ?, view = ?, next_batch = ?, time_ms = ?, \
+    const SQL: &str = "UPDATE meta SET executed_below = ?, revision = ?, hash = ?, view = ?, \
+        next_batch = ?, time_ms = ?, \
         cluster = ?, sum = ?";
     let view =
         meta.view.as_ref().map(|view| serde_json::to_string(view).expect("a view is plain JSON"));

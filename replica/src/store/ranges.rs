@@ -196,7 +196,8 @@ async fn sweep_keys(
     range: &mut Range,
     most: usize,
 ) -> Result<usize, StoreError> {
-    const LIVE: &str = "SELECT v.key, v.revision, v.created_revision, v.version, v.sum, v.content_type, \
+    const LIVE: &str = "SELECT v.key, v.revision, v.created_revision, v.version, v.sum, \
+        v.content_type, \
         CASE WHEN v.value IS NULL THEN NULL ELSE x'' END \
         FROM live l LEFT JOIN versions v ON v.key = l.key AND v.revision = l.revision \
         WHERE l.key >= ? AND l.key < ? ORDER BY l.key LIMIT ?";

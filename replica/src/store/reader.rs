@@ -260,9 +260,11 @@ macro_rules! points_sql {
             "WITH asked(ordinal, key, at) AS (VALUES ",
             $rows,
             ") ",
-            "SELECT a.ordinal, m.revision, v.key, v.revision, v.created_revision, v.version, v.sum, v.content_type, v.value ",
+            "SELECT a.ordinal, m.revision, v.key, v.revision, v.created_revision, v.version, \
+             v.sum, v.content_type, v.value ",
             "FROM asked a CROSS JOIN meta m LEFT JOIN versions v ON v.id = ",
-            "(SELECT id FROM versions WHERE key = a.key AND revision <= a.at ORDER BY revision DESC LIMIT 1) AND ",
+            "(SELECT id FROM versions WHERE key = a.key AND revision <= a.at ORDER BY revision \
+             DESC LIMIT 1) AND ",
             not_hidden!("v", "a.at")
         )
     };

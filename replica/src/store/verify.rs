@@ -31,7 +31,8 @@ async fn log(connection: &mut SqliteConnection) -> Result<(), StoreError> {
 }
 
 async fn versions(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    const SQL: &str = "SELECT key, revision, created_revision, version, sum, content_type, value, (SELECT revision FROM meta) \
+    const SQL: &str = "SELECT key, revision, created_revision, version, sum, content_type, value, \
+        (SELECT revision FROM meta) \
         FROM versions ORDER BY id";
     let mut rows = sqlx::query(SQL).persistent(false).fetch(connection);
     while let Some(row) = rows.try_next().await? {
@@ -48,7 +49,8 @@ async fn versions(connection: &mut SqliteConnection) -> Result<(), StoreError> {
 
 /// Every key that exists is in `live` with its newest version, and no other is.
 async fn live(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    const SQL: &str = "WITH current AS (SELECT key, revision FROM versions v WHERE value IS NOT NULL \
+    const SQL: &str = "WITH current AS (SELECT key, revision FROM versions v WHERE value IS NOT \
+        NULL \
         AND NOT EXISTS (SELECT 1 FROM versions w WHERE w.key = v.key AND w.revision > v.revision)) \
         SELECT (SELECT count(*) FROM current), (SELECT count(*) FROM live), \
         (SELECT count(*) FROM current c JOIN live l ON l.key = c.key AND l.revision = c.revision)";

@@ -34,7 +34,10 @@ struct Listed {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RosterError {
     /// An even number of acceptors (or none) tolerates no more faults than one fewer.
-    #[error("a cluster has an odd number of acceptors, at most {max}, not {0}", max = Roster::MAX_LEN)]
+    #[error(
+        "a cluster has an odd number of acceptors, at most {max}, not {0}",
+        max = Roster::MAX_LEN,
+    )]
     Size(usize),
     /// Two of the addresses lead to the same acceptor.
     #[error("acceptor {0} is named twice")]

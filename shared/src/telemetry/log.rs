@@ -217,7 +217,8 @@ mod tests {
         assert!(time.ends_with('Z'), "{time}");
         assert_eq!(
             rest,
-            " WARN shared::telemetry::log::tests: odd key 2026 ERROR fake key=\"a\\n\\u{1b}[31mb\" slot=7\n"
+            " WARN shared::telemetry::log::tests: odd key 2026 ERROR fake key=\"a\\n\\u{1b}[31mb\" \
+             slot=7\n"
         );
     }
 

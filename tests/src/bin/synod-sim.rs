@@ -35,7 +35,11 @@ struct Arguments {
     #[arg(long)]
     threads: Option<NonZeroUsize>,
     /// Shows one run, event by event.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["from", "runs", "seconds", "threads", "minimise"])]
+    #[arg(
+        long,
+        value_name = "RUN",
+        conflicts_with_all = ["from", "runs", "seconds", "threads", "minimise"],
+    )]
     replay: Option<RunName>,
     /// Searches for a shorter run that fails as this one does.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["from", "runs", "seconds", "threads"])]

@@ -119,7 +119,8 @@ impl Lan {
 
     fn wire(&self) -> Result<()> {
         let mut commands = format!(
-            "link set lo up\nlink add name lan type bridge\nlink set lan address {}\naddress add {}/24 dev lan\nlink set lan up\n",
+            "link set lo up\nlink add name lan type bridge\nlink set lan address {}\naddress add \
+             {}/24 dev lan\nlink set lan up\n",
             hardware(HUB),
             address(HUB)
         );

@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn ports_and_inodes_are_read_from_the_table_of_connections() {
-        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt  \
+             uid  timeout inode\n   \
             0: 0100007F:1F90 0100007F:9C40 01 00000000:00000000 00:00000000 00000000     0        0 77001 1 0000 20 4 30 10 -1\n";
         assert_eq!(sockets(table), BTreeMap::from([("77001", (8_080, 40_000))]));
     }

@@ -199,7 +199,8 @@ impl fmt::Display for Summary {
         } = self;
         write!(
             f,
-            "reads {reads}; local reads {local_reads}; at a revision {past_reads}; lists {lists}; at a revision {past_lists}; "
+            "reads {reads}; local reads {local_reads}; at a revision {past_reads}; lists {lists}; \
+             at a revision {past_lists}; "
         )?;
         write!(f, "puts {puts}; compared {compared}; deletes {deletes}; {slots} slots; ")?;
         let Gap { from, length } = longest_gap;

@@ -142,7 +142,9 @@ fn by_name(history: &[Operation]) -> Result<BTreeMap<Key, bool>, TestCaseError> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(
+        ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() }
+    )]
 
     #[test]
     fn a_history_of_a_sequential_store_is_accepted_by_both_checkers(steps in steps()) {

@@ -70,7 +70,8 @@ pub enum WitnessViolation {
     },
     /// A mutation was executed although its guard did not hold.
     #[error(
-        "revision {revision} executed {operation:?} although its guard {guard:?} did not hold of {before:?}"
+        "revision {revision} executed {operation:?} although its guard {guard:?} did not hold of \
+         {before:?}"
     )]
     GuardIgnored {
         /// Where.
@@ -102,7 +103,8 @@ pub enum WitnessViolation {
     },
     /// An answer is not that of the state at its revision.
     #[error(
-        "{operation:?} was answered {answer:?} at revision {revision}, where the state has {state:?}"
+        "{operation:?} was answered {answer:?} at revision {revision}, where the state has \
+         {state:?}"
     )]
     WrongAnswer {
         /// Which.
@@ -126,7 +128,8 @@ pub enum WitnessViolation {
     },
     /// An operation stands before another that was answered before it was called.
     #[error(
-        "{later:?} was called after {earlier:?} was answered, but stands before it: at {later_at} and {earlier_at} (twice the revision, one more for what reads)"
+        "{later:?} was called after {earlier:?} was answered, but stands before it: at {later_at} \
+         and {earlier_at} (twice the revision, one more for what reads)"
     )]
     TimeReversed {
         /// The operation that was answered first.

@@ -65,7 +65,8 @@ impl Campaign {
             let log = self.shell.log(&log_name("no-mutant", suite));
             ensure!(
                 run.verdict == Verdict::Survived,
-                "{suite} does not pass without any mutant, so that it catches one would mean nothing: {} ({})",
+                "{suite} does not pass without any mutant, so that it catches one would mean \
+                 nothing: {} ({})",
                 run.verdict,
                 log.display()
             );

@@ -100,7 +100,8 @@ impl Bare {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "fn one() {\n    // Why.\n    call(\n        first,\n        second,\n    );\n}\nfn two() { call(third); }\n";
+    const TEXT: &str = "fn one() {\n    // Why.\n    call(\n        first,\n        second,\n    \
+        );\n}\nfn two() { call(third); }\n";
 
     fn replaced(edits: &[(&str, &str)]) -> Result<String, MatchError> {
         replace_once(TEXT, edits.iter().copied())

@@ -87,7 +87,8 @@ impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "| mutant | suite | what caught it | seconds | to build |\n| --- | --- | --- | ---: | ---: |"
+            "| mutant | suite | what caught it | seconds | to build |\n| --- | --- | --- | ---: | \
+             ---: |"
         )?;
         self.found.iter().try_for_each(|finding| writeln!(f, "{finding}"))?;
         if !self.not_tried.is_empty() {

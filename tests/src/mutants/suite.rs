@@ -27,7 +27,8 @@ pub enum Suite {
 /// Nothing goes by that name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "there is no suite {0:?}: there are acceptor, coordinator, replica, balancer, shared, linearizability, simulation, model, \
+    "there is no suite {0:?}: there are acceptor, coordinator, replica, balancer, shared, \
+     linearizability, simulation, model, \
      `faults TEST` and `services TEST`"
 )]
 pub struct UnknownSuite(String);

@@ -335,7 +335,8 @@ pub fn invariant_a_higher_ballot_ends_leadership(
 ) {
     assert!(
         own.is_none_or(|own| own >= higher),
-        "invariant: a higher ballot ends leadership at once: {node} was refused for {higher}, and goes on at {own:?}"
+        "invariant: a higher ballot ends leadership at once: {node} was refused for {higher}, and \
+         goes on at {own:?}"
     );
 }
 

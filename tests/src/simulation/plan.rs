@@ -252,7 +252,8 @@ impl fmt::Display for Plan {
         let Self { seed, topology, tuning, workload, weather, length, faults, dead, full } = self;
         writeln!(
             f,
-            "seed {seed}, faults until {length:?}; then these stay dead: {dead:?}, and full: {full:?}"
+            "seed {seed}, faults until {length:?}; then these stay dead: {dead:?}, and full: \
+             {full:?}"
         )?;
         writeln!(f, "{topology:?}\n{tuning:?}\n{workload:?}\n{weather:?}")?;
         for (number, Fault { at, kind }) in faults.iter().enumerate() {

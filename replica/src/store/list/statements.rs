@@ -11,7 +11,8 @@ use super::{Order, Show};
 macro_rules! present {
     ($order:literal, $value:literal) => {
         concat!(
-            "SELECT l.key, 0, v.key, v.revision, v.created_revision, v.version, v.sum, v.content_type, ",
+            "SELECT l.key, 0, v.key, v.revision, v.created_revision, v.version, v.sum, \
+             v.content_type, ",
             $value,
             " FROM live l LEFT JOIN versions v ON v.key = l.key AND v.revision = l.revision ",
             "WHERE l.key >= ?1 AND l.key < ?2 AND ",
@@ -39,7 +40,8 @@ macro_rules! hop {
             "FROM hop WHERE hop.key IS NOT NULL AND visited < ?4) SELECT ",
             $shown,
             " FROM hop LEFT JOIN versions v ON v.id = ",
-            "(SELECT id FROM versions WHERE key = hop.key AND revision <= ?3 ORDER BY revision DESC LIMIT 1) AND ",
+            "(SELECT id FROM versions WHERE key = hop.key AND revision <= ?3 ORDER BY revision \
+             DESC LIMIT 1) AND ",
             not_hidden!("v", "?3"),
             " WHERE hop.key IS NOT NULL"
         )
@@ -52,7 +54,8 @@ macro_rules! past {
             $next,
             $order,
             concat!(
-                "hop.key, visited, v.key, v.revision, v.created_revision, v.version, v.sum, v.content_type, ",
+                "hop.key, visited, v.key, v.revision, v.created_revision, v.version, v.sum, \
+                 v.content_type, ",
                 $value
             )
         )

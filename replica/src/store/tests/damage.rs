@@ -148,7 +148,8 @@ async fn a_state_with_records_from_its_future_is_refused() {
     connection.close().await.unwrap();
     let error = refusal(dir.path(), "replica-1").await;
     assert!(
-        matches!(&error, OpenError::Damaged { what, .. } if what.contains("a record of revision 1, but meta says 0")),
+        matches!(&error, OpenError::Damaged { what, .. } if what.contains("a record of revision 1, \
+            but meta says 0")),
         "{error}"
     );
 }
@@ -238,7 +239,12 @@ async fn a_row_that_rots_while_the_state_is_in_use_is_never_answered_or_executed
     let is_damage = |error: &ReadError| matches!(error, ReadError::Store(StoreError::Damaged(_)));
     let dir = closed_state().await;
     let mut store = open_in(dir.path()).await;
-    alter(dir.path(), "UPDATE versions SET value = x'00' WHERE id = 7; UPDATE versions SET version = 5 WHERE id = 8").await;
+    alter(
+        dir.path(),
+        "UPDATE versions SET value = x'00' WHERE id = 7; UPDATE versions SET version \
+        = 5 WHERE id = 8",
+    )
+    .await;
     alter(dir.path(), "UPDATE log SET value = x'00' WHERE slot = 1").await;
     assert!(is_damage(&store.reader.point(key("k6"), None).await.unwrap_err()));
     let keys = ListQuery { show: Show::KeysOnly, ..list_all() };

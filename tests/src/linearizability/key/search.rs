@@ -43,7 +43,8 @@ pub enum Verdict {
 pub enum KeyViolation {
     /// No order explains the answers.
     #[error(
-        "no order of the operations on {key:?} explains the answer of {stuck:?}; the key could be {states:?}"
+        "no order of the operations on {key:?} explains the answer of {stuck:?}; the key could be \
+         {states:?}"
     )]
     NoOrder {
         /// Which key.
@@ -55,7 +56,8 @@ pub enum KeyViolation {
     },
     /// The search was given up.
     #[error(
-        "the search for an order of the operations on {key:?} was given up after {limit} configurations"
+        "the search for an order of the operations on {key:?} was given up after {limit} \
+         configurations"
     )]
     Undecided {
         /// Which key.

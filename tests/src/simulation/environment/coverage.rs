@@ -81,7 +81,8 @@ reached! {
     /// An answer came to a caller that had given the call up.
     AnsweredTooLate => "an answer came after the time-out of its call",
     /// A coordinator had as many requests under way to an acceptor as it may.
-    HeldBack => "a coordinator left out a poll or a prepare, since as many as allowed were under way",
+    HeldBack => "a coordinator left out a poll or a prepare, since as many as allowed were under \
+        way",
     /// A proposal was waited for as long as its primary waits, and longer.
     ProposalLeftOpen => "a coordinator told a primary that its proposal is not resolved yet",
     /// A node was cut off from all others.

@@ -108,7 +108,8 @@ impl Acceptors {
             && marks.voted_below <= known.voted_below;
         assert!(
             is_known,
-            "invariant: marks are on disk before they are told: {acceptor} tells {marks:?}, and has {known:?}"
+            "invariant: marks are on disk before they are told: {acceptor} tells {marks:?}, and \
+             has {known:?}"
         );
     }
 
@@ -123,7 +124,8 @@ impl Acceptors {
         let promised = self.shadow(*acceptor).promised;
         assert!(
             promised >= Some(*ballot),
-            "invariant: a promise is on disk before it is given: {acceptor} gives {ballot} and has {promised:?}"
+            "invariant: a promise is on disk before it is given: {acceptor} gives {ballot} and has \
+             {promised:?}"
         );
         votes.invariant_a_promise_reports_every_vote(
             promise,

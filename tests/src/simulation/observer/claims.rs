@@ -116,13 +116,15 @@ impl Observer {
     ) {
         let Some(proposed) = self.proposed.get(&(epoch, number)) else {
             panic!(
-                "invariant: {from} says that batch {number} of epoch {epoch} is chosen, which nobody proposed"
+                "invariant: {from} says that batch {number} of epoch {epoch} is chosen, which \
+                 nobody proposed"
             )
         };
         let chosen = self.votes.chosen(slot);
         assert!(
             chosen == Some(proposed),
-            "invariant: {from} says that batch {number} of epoch {epoch} is chosen in {slot}, where {:?} is",
+            "invariant: {from} says that batch {number} of epoch {epoch} is chosen in {slot}, \
+             where {:?} is",
             chosen.map(|chosen| Value::decode(chosen))
         );
     }

@@ -233,14 +233,16 @@ impl Golden {
         let Proposal { epoch, number, .. } = proposal;
         let Some((slot, view)) = self.views.get(epoch) else {
             panic!(
-                "invariant: only a primary proposes: {node} proposes batch {number} of epoch {epoch}, which has no view"
+                "invariant: only a primary proposes: {node} proposes batch {number} of epoch \
+                 {epoch}, which has no view"
             )
         };
         let is_primary =
             view.primary_instance == instance && view.primary.as_str() == node.to_string();
         assert!(
             is_primary && executed_below > *slot,
-            "invariant: only a primary proposes, having executed its view: {node} ({instance}) proposes batch {number} of {view:?}, \
+            "invariant: only a primary proposes, having executed its view: {node} ({instance}) \
+             proposes batch {number} of {view:?}, \
              chosen at {slot}, and has executed below {executed_below}"
         );
     }
@@ -262,7 +264,8 @@ impl Golden {
         let is_equal = (golden.hash, golden.revision) == (meta.hash, meta.revision);
         assert!(
             is_equal,
-            "invariant: equal logs have equal hashes: {node} has {meta:?} after {last}, not {golden:?}"
+            "invariant: equal logs have equal hashes: {node} has {meta:?} after {last}, not \
+             {golden:?}"
         );
     }
 
@@ -276,7 +279,8 @@ impl Golden {
         let executed = self.operations.get(&operation);
         assert!(
             executed == Some(&(slot, *outcome)),
-            "invariant: answers are executed results: {operation:?} is answered with {outcome:?} at {slot}, executed was {executed:?}"
+            "invariant: answers are executed results: {operation:?} is answered with {outcome:?} \
+             at {slot}, executed was {executed:?}"
         );
     }
 }

@@ -126,7 +126,8 @@ impl Observer {
     ) {
         let Some(view) = self.golden.view(epoch) else {
             panic!(
-                "invariant: {leader} lets all below {below} be trimmed in epoch {epoch} without a view"
+                "invariant: {leader} lets all below {below} be trimmed in epoch {epoch} without a \
+                 view"
             )
         };
         let holders = members(view).filter(|member| self.holds(leader, *member, below)).count();
@@ -140,7 +141,8 @@ impl Observer {
         };
         assert!(
             holders >= needed,
-            "invariant: what is trimmed is durable enough: {leader} lets all below {below} be trimmed, which {holders} of {view:?} \
+            "invariant: what is trimmed is durable enough: {leader} lets all below {below} be \
+             trimmed, which {holders} of {view:?} \
              hold, and {needed} must ({:?})",
             self.replicas
         );

@@ -64,7 +64,8 @@ impl Due {
         let took_effect = !matches!(outcome, SlotOutcome::Void(_));
         assert_eq!(
             took_effect, is_due,
-            "invariant: what is due takes effect, and nothing else: {turn:?} at {slot} came to {outcome:?} when batch {number} of \
+            "invariant: what is due takes effect, and nothing else: {turn:?} at {slot} came to \
+             {outcome:?} when batch {number} of \
              epoch {epoch} was due"
         );
         match turn {

@@ -192,7 +192,8 @@ impl Votes {
         let is_there = at.is_some_and(|at| at.voters.contains(&acceptor));
         assert!(
             is_there,
-            "invariant: a vote is on disk before it is told: {acceptor} tells of one in {slot} at {ballot}"
+            "invariant: a vote is on disk before it is told: {acceptor} tells of one in {slot} at \
+             {ballot}"
         );
     }
 
@@ -218,7 +219,8 @@ impl Votes {
             let voted = earlier.map(|at| at.ballot).max();
             assert!(
                 told >= voted,
-                "invariant: a promise reports every vote: {acceptor} promises {ballot}, and tells of {told:?} in {slot} where it \
+                "invariant: a promise reports every vote: {acceptor} promises {ballot}, and tells \
+                 of {told:?} in {slot} where it \
                  voted at {voted:?}"
             );
         }
@@ -254,7 +256,8 @@ impl SlotVotes {
         if let Some((chosen_at, chosen)) = &self.chosen {
             assert!(
                 ballot < *chosen_at || chosen == value,
-                "invariant: above the ballot {chosen_at} of the choice for slot {slot} nothing else is proposed, as at {ballot}"
+                "invariant: above the ballot {chosen_at} of the choice for slot {slot} nothing \
+                 else is proposed, as at {ballot}"
             );
         }
     }
@@ -277,7 +280,8 @@ fn invariant_one_value_is_chosen(
 ) {
     assert!(
         chosen == value,
-        "invariant: one value is chosen for slot {slot}, not one at {before} and another at {ballot}"
+        "invariant: one value is chosen for slot {slot}, not one at {before} and another at \
+         {ballot}"
     );
 }
 
@@ -305,7 +309,8 @@ fn invariant_a_proposal_is_safe(
     };
     assert!(
         is_new || earlier().any(|at| at.value == *value && is_latest(at)),
-        "invariant: a leader proposes the latest vote of a quorum: not {:?} for slot {slot} at {ballot}, after {:?}",
+        "invariant: a leader proposes the latest vote of a quorum: not {:?} for slot {slot} at \
+         {ballot}, after {:?}",
         Value::decode(value),
         earlier().map(|at| (at.ballot, &at.voters)).collect::<Vec<_>>()
     );

@@ -159,7 +159,8 @@ impl fmt::Display for Batch {
         let events = *events as f64;
         writeln!(
             f,
-            "{:.1} simulated hours, {events:.0} events, in {wall:.1} s ({cpu:.1} s of processor time)",
+            "{:.1} simulated hours, {events:.0} events, in {wall:.1} s ({cpu:.1} s of processor \
+             time)",
             simulated / 3_600.0
         )?;
         writeln!(

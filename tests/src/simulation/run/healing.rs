@@ -44,7 +44,8 @@ impl fmt::Display for Healing {
         let [half, most, nearly, all] = [500, 900, 990, 999].map(|share| self.within(share));
         write!(
             f,
-            "healed within {half:.1?} (half), {most:.1?} (90 %), {nearly:.1?} (99 %), {all:.1?} (99.9 %); slowest"
+            "healed within {half:.1?} (half), {most:.1?} (90 %), {nearly:.1?} (99 %), {all:.1?} \
+             (99.9 %); slowest"
         )?;
         for (took, seed) in self.slowest() {
             write!(f, " {took:.1?} (seed {seed})")?;

@@ -119,7 +119,8 @@ impl World {
         let waiting = self.clients.iter().filter(|client| !client.is_done()).count();
         let observer = &self.env.observer;
         format!(
-            "{waiting} clients wait; replicas hold {held} requests; chosen below {}, up to {}; executed {executed:?}; coordinators \
+            "{waiting} clients wait; replicas hold {held} requests; chosen below {}, up to {}; \
+             executed {executed:?}; coordinators \
              {leaders:?}; view {:?}",
             observer.chosen_below(),
             observer.chosen_end(),

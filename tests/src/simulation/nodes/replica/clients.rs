@@ -206,7 +206,8 @@ impl Pending {
     fn invariant_a_read_sees_what_was_chosen(&self, executed_below: Slot) {
         assert!(
             executed_below >= self.floor,
-            "invariant: a linearizable read sees what was chosen before it came: {:?} saw what is below {executed_below}, not {}",
+            "invariant: a linearizable read sees what was chosen before it came: {:?} saw what is \
+             below {executed_below}, not {}",
             self.request.operation,
             self.floor
         );
