@@ -270,6 +270,7 @@ impl Replica {
         self.invariant_nothing_waits_while_the_disk_is_full();
         self.batching.invariant_flying_batches_are_due(self.meta.epoch(), self.meta.next_batch);
         self.batching.invariant_queue_is_counted();
+        self.batching.invariant_a_request_is_here_once();
         self.learner.invariant_learned_is_contiguous();
         self.learner.invariant_executed_is_what_meta_says(self.meta.executed_below);
         self.reads.invariant_a_read_uses_a_later_probe();

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use peak_alloc::PeakAlloc;
 use replica::machine::command::{Command, Commands, Condition, Op};
 use replica::machine::format;
+use replica::machine::identity::RequestIdentity;
 use replica::store;
 use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Instance, Slot};
 use shared::message::{Batch, ChosenEntry, Value, View};
@@ -17,7 +18,9 @@ fn entry(slot: u64, value: &Value) -> ChosenEntry {
 }
 
 fn batch(slot: u64, ops: impl Iterator<Item = Op>) -> ChosenEntry {
-    let commands = ops.map(|op| Command { op, trace: None }).collect();
+    let commands = ops
+        .map(|op| Command { op, trace: None, request: RequestIdentity::Drawn([1; 16]) })
+        .collect();
     let commands = Commands { time_ms: 0, trace: None, commands }.encode();
     let batch = Batch { epoch: Epoch(1), number: BatchNumber(slot - 1), commands };
     entry(slot, &Value::Batch(batch))

@@ -152,6 +152,12 @@ impl Problem {
         )
     }
 
+    /// 422: well-formed, but it contradicts a request before it.
+    #[must_use]
+    pub fn unprocessable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, kind!("unprocessable"), "Unprocessable", detail)
+    }
+
     /// 408: the header took too long to come.
     #[must_use]
     pub fn slow_header(limit: Duration) -> Self {

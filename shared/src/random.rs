@@ -11,6 +11,12 @@ pub fn nonce() -> u64 {
     rand::random()
 }
 
+/// An identity for a request.
+#[must_use]
+pub fn identity() -> [u8; 16] {
+    rand::random()
+}
+
 /// An identity for a new acceptor's data directory.
 #[must_use]
 pub fn acceptor_id() -> AcceptorId {

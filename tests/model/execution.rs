@@ -14,6 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use replica::machine::command::{Command, Commands, Condition, Op};
 use replica::machine::execute::{Executed, SlotOutcome, apply};
+use replica::machine::identity::RequestIdentity;
 use replica::machine::working_set::WorkingSet;
 use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Instance, LogFormat, Slot};
 use shared::message::{Batch, ChosenEntry, EncodedValue, Value, View};
@@ -57,7 +58,11 @@ impl Word {
                 let commands = Commands {
                     time_ms: 0,
                     trace: None,
-                    commands: vec![Command { op, trace: None }],
+                    commands: vec![Command {
+                        op,
+                        trace: None,
+                        request: RequestIdentity::Drawn([1; 16]),
+                    }],
                 }
                 .encode();
                 Value::Batch(Batch { epoch: Epoch(epoch), number: BatchNumber(number), commands })

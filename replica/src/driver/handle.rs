@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use shared::deadline::Deadline;
 use shared::ids::{Revision, Slot};
+use shared::random;
 use shared::telemetry::TraceContext;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Span;
@@ -13,6 +14,7 @@ use tracing::Span;
 use super::published::Published;
 use super::spans::to_ours;
 use crate::machine::command::{Command, Op};
+use crate::machine::identity::RequestIdentity;
 use crate::replica::event::{Answer, LimitHit, NotApplied, Refusal, RequestId, Stall};
 use crate::replica::status::LogPage;
 
@@ -89,7 +91,8 @@ impl Handle {
     pub(crate) async fn mutate(&self, op: Op, deadline: Deadline) -> MutationEnd {
         let id = self.id();
         let (reply, answer) = oneshot::channel();
-        let command = Command { op, trace: TraceContext::current().map(to_ours) };
+        let request = RequestIdentity::Drawn(random::identity());
+        let command = Command { op, trace: TraceContext::current().map(to_ours), request };
         match self.messages.try_send(Message::Mutate { id, command, span: Span::current(), reply })
         {
             Ok(()) => {}

@@ -129,7 +129,7 @@ impl Driver {
     fn note_executed(&mut self, report: &ExecutionReport) {
         for executed in &report.slots {
             match &executed.outcome {
-                SlotOutcome::Batch { epoch, number, outcomes: _ } => {
+                SlotOutcome::Batch { epoch, number, commands: _ } => {
                     self.batches.executed(*epoch, *number, executed.slot)
                 }
                 SlotOutcome::Void(reason) => {

@@ -192,6 +192,7 @@ fn not_applied(reason: &NotApplied) -> Problem {
             Problem::unavailable(reason.to_string())
         }
         NotApplied::QueueFull(limit) => Problem::overloaded(limit),
+        NotApplied::IdentityTaken => Problem::unprocessable(reason.to_string()),
         NotApplied::StorageFull => {
             Problem::insufficient_storage(reason.to_string()).with_retry_after(RETRY_AFTER)
         }

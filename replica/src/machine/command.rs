@@ -11,6 +11,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use shared::ids::Revision;
 
+use super::identity::RequestIdentity;
+
 /// The limits of the format: a batch beyond one of them is void on every replica.
 pub mod limits {
     /// The longest key, in bytes; eight times the default of the HTTP API.
@@ -60,6 +62,8 @@ pub struct Command {
     pub op: Op,
     /// The trace of the request that asked for it, where it is sampled.
     pub trace: Option<TraceContext>,
+    /// Which request asked for it.
+    pub request: RequestIdentity,
 }
 
 /// What a mutation does.

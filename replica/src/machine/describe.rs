@@ -49,6 +49,8 @@ pub struct CommandDescription {
     pub op: OpDescription,
     /// The trace of the request, if it is traced.
     pub trace_id: Option<String>,
+    /// The identity of the request, in hexadecimal.
+    pub request: String,
 }
 
 /// What a command does, for JSON.
@@ -135,7 +137,11 @@ fn describe_command(command: Command) -> CommandDescription {
         }
         Op::DeletePrefix { prefix } => OpDescription::DeletePrefix { prefix },
     };
-    CommandDescription { op, trace_id: trace_id(command.trace) }
+    CommandDescription {
+        op,
+        trace_id: trace_id(command.trace),
+        request: command.request.to_string(),
+    }
 }
 
 fn describe_condition(condition: Condition) -> Option<String> {
@@ -163,6 +169,7 @@ mod tests {
 
     use super::*;
     use crate::machine::command::Commands;
+    use crate::machine::identity::RequestIdentity;
 
     fn described(value: &[u8]) -> serde_json::Value {
         serde_json::to_value(describe(value)).unwrap()
@@ -178,12 +185,17 @@ mod tests {
             condition: Condition::IfMatch(vec![Revision(7)]),
         };
         let commands = vec![
-            Command { op: put, trace: traced(0xab) },
+            Command { op: put, trace: traced(0xab), request: RequestIdentity::Drawn([0xef; 16]) },
             Command {
                 op: Op::Delete { key: "d".to_owned(), condition: Condition::Always },
                 trace: None,
+                request: RequestIdentity::Drawn([1; 16]),
             },
-            Command { op: Op::DeletePrefix { prefix: "p/".to_owned() }, trace: None },
+            Command {
+                op: Op::DeletePrefix { prefix: "p/".to_owned() },
+                trace: None,
+                request: RequestIdentity::Drawn([2; 16]),
+            },
         ];
         let payload = Commands { time_ms: 5, trace: traced(0xcd), commands }.encode();
         let value =
@@ -193,9 +205,9 @@ mod tests {
             "kind": "batch", "epoch": 2, "number": 3, "trace_id": "cd".repeat(16),
             "commands": [
                 {"op": "put", "key": "k", "value_bytes": 6, "content_type": "text/plain", "condition": "If-Match: \"7\"",
-                 "trace_id": "ab".repeat(16)},
-                {"op": "delete", "key": "d", "trace_id": null},
-                {"op": "delete_prefix", "prefix": "p/", "trace_id": null},
+                 "trace_id": "ab".repeat(16), "request": "ef".repeat(16)},
+                {"op": "delete", "key": "d", "trace_id": null, "request": "01".repeat(16)},
+                {"op": "delete_prefix", "prefix": "p/", "trace_id": null, "request": "02".repeat(16)},
             ],
         });
         assert_eq!(described(&value), expected);

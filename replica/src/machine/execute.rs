@@ -16,7 +16,7 @@ use shared::message::{ChosenEntry, Value, View};
 
 use crate::machine::command::{Command, Commands, Condition, Op, Unreadable, limits};
 pub use crate::machine::outcome::{
-    CommandOutcome, Executed, ExecutionReport, SlotOutcome, VoidReason,
+    CommandOutcome, Executed, ExecutedCommand, ExecutionReport, SlotOutcome, VoidReason,
 };
 use crate::machine::put_values::{PutValue, put_values};
 use crate::machine::working_set::{Content, Meta, Needs, Record, WorkingSet};
@@ -147,7 +147,7 @@ fn apply_decoded(state: &mut WorkingSet, entry: &ChosenEntry, decoded: Decoded) 
         Decoded::Batch { epoch, number, commands } => {
             execute_batch(state, epoch, number, commands).map_or_else(
                 SlotOutcome::Void,
-                |outcomes| SlotOutcome::Batch { epoch, number, outcomes },
+                |commands| SlotOutcome::Batch { epoch, number, commands },
             )
         }
         Decoded::Undecodable => SlotOutcome::Void(VoidReason::Undecodable),
@@ -192,7 +192,7 @@ fn execute_batch(
     epoch: Epoch,
     number: BatchNumber,
     commands: Result<Commands, Unreadable>,
-) -> Result<Vec<CommandOutcome>, VoidReason> {
+) -> Result<Vec<ExecutedCommand>, VoidReason> {
     let meta = state.meta_mut();
     let (current, expected) = (meta.epoch(), meta.next_batch);
     // Before the first view there is no primary, so nothing that calls itself a batch of
@@ -206,12 +206,16 @@ fn execute_batch(
     meta.next_batch = number.next();
     let commands = commands.map_err(|error| VoidReason::Unreadable { epoch, number, error })?;
     meta.time_ms = meta.time_ms.max(commands.time_ms);
-    Ok(commands.commands.into_iter().map(|command| execute_command(state, command)).collect())
+    let execute = |command: Command| ExecutedCommand {
+        request: command.request,
+        outcome: execute_command(state, command.op),
+    };
+    Ok(commands.commands.into_iter().map(execute).collect())
 }
 
-fn execute_command(state: &mut WorkingSet, command: Command) -> CommandOutcome {
+fn execute_command(state: &mut WorkingSet, op: Op) -> CommandOutcome {
     let revision = state.meta().revision.next();
-    let outcome = match command.op {
+    let outcome = match op {
         Op::Put { key, value, content_type, condition } => {
             put(state, revision, key, Content { value, content_type }, condition)
         }

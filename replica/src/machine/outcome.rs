@@ -1,10 +1,15 @@
 //! What executing comes to: of a command, of a slot, of a run of slots.
+//!
+//! [`CommandOutcome`] is a format: replicas give outcomes to each other and keep them, so
+//! variants and fields are only ever added at the end.
 
+use serde::{Deserialize, Serialize};
 use shared::ids::{BatchNumber, Epoch, LogFormat, Revision, Slot};
 use shared::message::View;
 
 use crate::machine::chain::ChainHash;
 use crate::machine::command::{Unreadable, limits};
+use crate::machine::identity::RequestIdentity;
 use crate::machine::working_set::Meta;
 
 /// What came of a slot.
@@ -34,7 +39,7 @@ pub enum SlotOutcome {
         /// Its number in that epoch.
         number: BatchNumber,
         /// One for each command, in their order.
-        outcomes: Vec<CommandOutcome>,
+        commands: Vec<ExecutedCommand>,
     },
     /// It counts for nothing, on every replica.
     Void(VoidReason),
@@ -117,8 +122,17 @@ pub enum VoidReason {
     },
 }
 
-/// What came of one mutation.
+/// What came of a command, and of whose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExecutedCommand {
+    /// The request that asked for it.
+    pub request: RequestIdentity,
+    /// What came of it.
+    pub outcome: CommandOutcome,
+}
+
+/// What came of one mutation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CommandOutcome {
     /// A key that didn't exist was written: it has this revision, as its created revision
     /// too, and version 1.
@@ -178,4 +192,31 @@ pub struct ExecutionReport {
     pub slots: Vec<Executed>,
     /// The meta data after the last.
     pub meta: Meta,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_are_written_as_they_have_always_been() {
+        let revision = Revision(300);
+        for (outcome, bytes) in [
+            (CommandOutcome::Created { revision }, &[0, 0xac, 2][..]),
+            (
+                CommandOutcome::Replaced { revision, created_revision: Revision(7), version: 2 },
+                &[1, 0xac, 2, 7, 2],
+            ),
+            (CommandOutcome::Deleted { revision, deleted: 1 }, &[2, 0xac, 2, 1]),
+            (CommandOutcome::DeletedPrefix { revision }, &[3, 0xac, 2]),
+            (
+                CommandOutcome::PreconditionFailed { revision, current: Some(Revision(9)) },
+                &[4, 0xac, 2, 1, 9],
+            ),
+            (CommandOutcome::PreconditionFailed { revision, current: None }, &[4, 0xac, 2, 0]),
+        ] {
+            assert_eq!(postcard::to_allocvec(&outcome).unwrap(), bytes, "{outcome:?}");
+            assert_eq!(postcard::from_bytes::<CommandOutcome>(bytes).unwrap(), outcome);
+        }
+    }
 }

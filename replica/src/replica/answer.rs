@@ -45,6 +45,9 @@ pub enum NotApplied {
     /// The disk is full.
     #[error("the disk of this replica is full")]
     StorageFull,
+    /// Another command of the same request is under way.
+    #[error("another mutation with the identity of this request is under way")]
+    IdentityTaken,
     /// The log cannot hold such a command.
     #[error("{0}")]
     Unreadable(Unreadable),

@@ -6,9 +6,13 @@
 //! that is executed in its order counts, and necessary, because a proposal may be lost
 //! with the coordinator that had it. It is done when it is *executed*: that it was chosen
 //! says nothing yet, for it may be chosen in an order in which it is void.
+//!
+//! A request has one command here at most: who sends it again while that waits or flies
+//! waits with the first one, and what comes of it is said of the request's identity.
 
 mod flying;
 mod footprint;
+mod requesters;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -17,12 +21,14 @@ use std::time::Duration;
 use shared::ids::{BatchNumber, Epoch, LogFormat, Name, Slot};
 use shared::message::{Batch, EncodedValue, Value};
 
-use crate::machine::command::{Commands, TraceContext, limits};
+use crate::machine::command::{Command, Commands, TraceContext, limits};
+use crate::machine::identity::RequestIdentity;
 use crate::replica::Leader;
 use crate::replica::config::Config;
-use crate::replica::event::{Attempt, LimitHit, RequestId};
-pub(crate) use flying::{Due, GivenUp, Made, Mutation};
+use crate::replica::event::{Attempt, LimitHit, NotApplied, RequestId};
+pub(crate) use flying::{Due, GivenUp, Joined, Made, Mutation};
 use flying::{Flying, Stage};
+use requesters::Requesters;
 
 /// More than the encoding of a batch takes beside its commands.
 const BATCH_OVERHEAD: usize = 64;
@@ -30,6 +36,9 @@ const BATCH_OVERHEAD: usize = 64;
 /// So much of what a coordinator says of a limit is kept, for those whom it hits.
 /// Characters.
 const LIMIT_CHARS: usize = 200;
+
+/// So many wait for what comes of one request: its client, again and again.
+const REQUESTERS: usize = 16;
 
 /// The batches of one primary in one epoch.
 #[derive(Clone, Debug)]
@@ -46,6 +55,7 @@ pub(crate) struct Batching {
     queue: VecDeque<Mutation>,
     queued_bytes: usize,
     flying: BTreeMap<BatchNumber, Flying>,
+    requesters: Requesters,
     attempts: u64,
 }
 
@@ -64,6 +74,7 @@ impl Batching {
             queue: VecDeque::new(),
             queued_bytes: 0,
             flying: BTreeMap::new(),
+            requesters: Requesters::default(),
             attempts: 0,
         }
     }
@@ -78,8 +89,12 @@ impl Batching {
 
     /// How many deletions of prefixes wait or fly.
     pub(crate) fn ranges(&self) -> usize {
+        self.commands().filter(|command| command.op.is_range()).count()
+    }
+
+    fn commands(&self) -> impl Iterator<Item = &Command> {
         let flying = self.flying.values().flat_map(|batch| &batch.mutations);
-        self.queue.iter().chain(flying).filter(|mutation| mutation.command.op.is_range()).count()
+        self.queue.iter().chain(flying).map(|mutation| &mutation.command)
     }
 
     pub(crate) fn is_flying(&self) -> bool {
@@ -92,11 +107,33 @@ impl Batching {
         self.flying.values().any(|batch| matches!(batch.stage, Stage::Proposed { .. }))
     }
 
-    /// Takes a mutation.
+    /// Where the request's command waits or flies already, its requester waits with those
+    /// who are there.
+    ///
+    /// # Errors
+    /// When too many do, or when that command is another one.
+    pub(crate) fn join(&mut self, id: RequestId, command: &Command) -> Result<Joined, NotApplied> {
+        let request = command.request;
+        if !self.requesters.knows(&request) {
+            return Ok(Joined::No);
+        }
+        let known = self.commands().find(|known| known.request == request);
+        if known.is_some_and(|known| known.op != command.op) {
+            return Err(NotApplied::IdentityTaken);
+        }
+        if self.requesters.of(&request).len() >= REQUESTERS {
+            let name = "requests that wait for one mutation";
+            return Err(NotApplied::QueueFull(LimitHit { name, limit: REQUESTERS }));
+        }
+        self.requesters.add(request, id);
+        Ok(Joined::Yes)
+    }
+
+    /// Takes a mutation whose command is not here yet.
     ///
     /// # Errors
     /// When too many wait, or too many bytes.
-    pub(crate) fn push(&mut self, mutation: Mutation) -> Result<(), LimitHit> {
+    pub(crate) fn push(&mut self, id: RequestId, mutation: Mutation) -> Result<(), LimitHit> {
         let size = mutation.command.op.size();
         if self.queue.len() >= self.queue_limit {
             return Err(LimitHit { name: "mutations that wait", limit: self.queue_limit });
@@ -108,25 +145,25 @@ impl Batching {
             });
         }
         self.queued_bytes += size;
+        self.requesters.add(mutation.command.request, id);
         self.queue.push_back(mutation);
         Ok(())
     }
 
-    /// Forgets a mutation that is not in a batch, and the requester of one that is.
+    /// Forgets a requester, and the mutation where it was the last one and that is not in
+    /// a batch.
     pub(crate) fn give_up(&mut self, id: RequestId) -> GivenUp {
-        if let Some(at) = self.queue.iter().position(|mutation| mutation.id == Some(id)) {
-            let removed = self.queue.remove(at).expect("a position that was just found");
-            self.queued_bytes -= removed.command.op.size();
-            return GivenUp::Queued;
+        let Some(request) = self.requesters.give_up(id) else { return GivenUp::NotHere };
+        // Where another waits for it, it may happen yet.
+        if !self.requesters.of(&request).is_empty() {
+            return GivenUp::Flying;
         }
-        let mut flying = self.flying.values_mut().flat_map(|batch| batch.mutations.iter_mut());
-        match flying.find(|mutation| mutation.id == Some(id)) {
-            Some(mutation) => {
-                mutation.id = None;
-                GivenUp::Flying
-            }
-            None => GivenUp::NotHere,
-        }
+        let is_its = |mutation: &Mutation| mutation.command.request == request;
+        let Some(at) = self.queue.iter().position(is_its) else { return GivenUp::Flying };
+        let removed = self.queue.remove(at).expect("a position that was just found");
+        self.queued_bytes -= removed.command.op.size();
+        self.requesters.take(&request);
+        GivenUp::Queued
     }
 
     /// Makes the next batch of what waits, where one may fly.
@@ -140,7 +177,8 @@ impl Batching {
         let is_traced = mutations
             .iter()
             .any(|mutation| mutation.command.trace.is_some_and(|trace| trace.is_sampled()));
-        let requests = mutations.iter().filter_map(|mutation| mutation.id).collect();
+        let of = |mutation: &Mutation| self.requesters.of(&mutation.command.request).to_vec();
+        let requests = mutations.iter().flat_map(of).collect();
         self.flying.insert(number, Flying { mutations, stage: Stage::Starting, refused_for: None });
         if is_traced {
             return Some(Made::Traced { number, requests });
@@ -298,13 +336,41 @@ impl Batching {
         Some(value)
     }
 
-    /// The batch was executed: takes its mutations out.
-    pub(crate) fn executed(&mut self, epoch: Epoch, number: BatchNumber) -> Option<Vec<Mutation>> {
-        if epoch == self.epoch {
-            self.flying.remove(&number).map(|batch| batch.mutations)
-        } else {
-            None
-        }
+    /// The batch was executed, with outcomes for these requests: takes those out who want
+    /// to know, each list in the order in which they came.
+    ///
+    /// # Panics
+    /// When the outcomes are not those of the mutations in the batch.
+    pub(crate) fn executed(
+        &mut self,
+        epoch: Epoch,
+        number: BatchNumber,
+        requests: impl IntoIterator<Item = RequestIdentity>,
+    ) -> Vec<Vec<RequestId>> {
+        let Some(batch) = self.take_flying(epoch, number) else { return Vec::new() };
+        let flew = batch.mutations.iter().map(|mutation| mutation.command.request);
+        let requests: Vec<RequestIdentity> = requests.into_iter().collect();
+        assert!(
+            flew.eq(requests.iter().copied()),
+            "invariant: the outcomes of batch {number} of epoch {epoch} are those of its requests"
+        );
+        requests.iter().map(|request| self.requesters.take(request)).collect()
+    }
+
+    /// The batch was executed as one that nobody can read: takes those out who want to
+    /// know.
+    pub(crate) fn unreadable(&mut self, epoch: Epoch, number: BatchNumber) -> Vec<RequestId> {
+        let mutations = self.take_flying(epoch, number).map_or_else(Vec::new, |it| it.mutations);
+        self.requesters_of(mutations)
+    }
+
+    fn take_flying(&mut self, epoch: Epoch, number: BatchNumber) -> Option<Flying> {
+        if epoch == self.epoch { self.flying.remove(&number) } else { None }
+    }
+
+    fn requesters_of(&mut self, mutations: impl IntoIterator<Item = Mutation>) -> Vec<RequestId> {
+        let take = |mutation: Mutation| self.requesters.take(&mutation.command.request);
+        mutations.into_iter().flat_map(take).collect()
     }
 
     /// A copy of the batch was executed as void, because one before it is missing.
@@ -335,7 +401,12 @@ impl Batching {
             .into_values()
             .flat_map(|batch| batch.mutations)
             .collect();
-        for mutation in flew.into_iter().rev().filter(|mutation| mutation.id.is_some()) {
+        for mutation in flew.into_iter().rev() {
+            let request = &mutation.command.request;
+            if self.requesters.of(request).is_empty() {
+                self.requesters.take(request);
+                continue;
+            }
             self.queued_bytes += mutation.command.op.size();
             self.queue.push_front(mutation);
         }
@@ -347,13 +418,15 @@ impl Batching {
     /// Takes everything out that waits: the requesters, in order.
     pub(crate) fn drain_queue(&mut self) -> Vec<RequestId> {
         self.queued_bytes = 0;
-        self.queue.drain(..).filter_map(|mutation| mutation.id).collect()
+        let queue = std::mem::take(&mut self.queue);
+        self.requesters_of(queue)
     }
 
     /// Takes everything out: the requesters of what flew and of what waited, in order.
     pub(crate) fn drain(&mut self) -> Vec<RequestId> {
         let flew = std::mem::take(&mut self.flying).into_values().flat_map(|batch| batch.mutations);
-        let mut requesters: Vec<RequestId> = flew.filter_map(|mutation| mutation.id).collect();
+        let flew: Vec<Mutation> = flew.collect();
+        let mut requesters = self.requesters_of(flew);
         requesters.extend(self.drain_queue());
         requesters
     }
@@ -381,6 +454,16 @@ impl Batching {
             self.flying.len(),
             self.pipeline
         );
+    }
+
+    /// A request has one command here, and whoever waits waits for one that is here.
+    pub(crate) fn invariant_a_request_is_here_once(&self) {
+        let here = self.queue.len() + self.flying_mutations();
+        assert_eq!(here, self.requesters.requests(), "mutations here, and requests waited for");
+        for command in self.commands() {
+            let request = &command.request;
+            assert!(self.requesters.knows(request), "request {request} is here and not known");
+        }
     }
 
     /// The bytes that wait are counted right.

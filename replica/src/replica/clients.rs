@@ -7,7 +7,7 @@ use shared::message::Member;
 
 use super::Replica;
 use crate::machine::command::{Command, limits};
-use crate::replica::batching::{GivenUp, Mutation};
+use crate::replica::batching::{GivenUp, Joined, Mutation};
 use crate::replica::event::{
     Answer, Effect, LimitHit, NotApplied, Refusal, RequestId, Role, Stall, Storage,
 };
@@ -36,6 +36,10 @@ impl Replica {
                 });
             }
         }
+        // It is under way already, and what holds others up is behind it.
+        if self.batching.join(id, &command)? == Joined::Yes {
+            return Ok(());
+        }
         match self.storage {
             Storage::Writable | Storage::Locked => {}
             Storage::Full => return Err(NotApplied::StorageFull),
@@ -44,9 +48,7 @@ impl Replica {
         if command.op.is_range() {
             self.room_for_a_range().map_err(NotApplied::QueueFull)?;
         }
-        self.batching
-            .push(Mutation { id: Some(id), command, time_ms })
-            .map_err(NotApplied::QueueFull)
+        self.batching.push(id, Mutation { command, time_ms }).map_err(NotApplied::QueueFull)
     }
 
     /// Executing waits where more deletions of prefixes are to be swept than the limit:

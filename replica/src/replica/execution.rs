@@ -5,11 +5,8 @@ use std::time::Duration;
 use shared::message::View;
 
 use super::Replica;
-use crate::machine::command::Unreadable;
-use crate::machine::execute::{CommandOutcome, Executed, ExecutionReport, SlotOutcome, VoidReason};
-use crate::replica::batching::Mutation;
+use crate::machine::execute::{Executed, ExecutionReport, SlotOutcome, VoidReason};
 use crate::replica::event::{Answer, Effect, NotApplied, Role};
-use shared::ids::Slot;
 
 impl Replica {
     pub(super) fn execute_next(&mut self, effects: &mut Vec<Effect>) {
@@ -51,17 +48,23 @@ impl Replica {
         match executed.outcome {
             SlotOutcome::Noop => {}
             SlotOutcome::View(view) => self.adopt(view, effects),
-            SlotOutcome::Batch { epoch, number, outcomes } => {
-                if let Some(mutations) = self.batching.executed(epoch, number) {
-                    answer_all(slot, mutations, &outcomes, effects);
+            SlotOutcome::Batch { epoch, number, commands } => {
+                let requests = commands.iter().map(|command| command.request);
+                let requesters = self.batching.executed(epoch, number, requests);
+                for (ids, command) in requesters.into_iter().zip(commands) {
+                    let outcome = command.outcome;
+                    let answer =
+                        |id| Effect::Answer { id, answer: Answer::Executed { slot, outcome } };
+                    effects.extend(ids.into_iter().map(answer));
                 }
             }
             SlotOutcome::Void(VoidReason::OutOfOrder { epoch, number, .. }) => {
                 self.batching.out_of_order(epoch, number, slot)
             }
             SlotOutcome::Void(VoidReason::Unreadable { epoch, number, error }) => {
-                if let Some(mutations) = self.batching.executed(epoch, number) {
-                    refuse_all(mutations, &error, effects);
+                for id in self.batching.unreadable(epoch, number) {
+                    let reason = NotApplied::Unreadable(error.clone());
+                    effects.push(Effect::Answer { id, answer: Answer::NotApplied(reason) });
                 }
             }
             // None of these is a batch of this primary that could still be executed:
@@ -95,33 +98,5 @@ impl Replica {
                 }
             }
         }
-    }
-}
-
-fn answer_all(
-    slot: Slot,
-    mutations: Vec<Mutation>,
-    outcomes: &[CommandOutcome],
-    effects: &mut Vec<Effect>,
-) {
-    assert_eq!(
-        mutations.len(),
-        outcomes.len(),
-        "invariant: every command of the batch at slot {slot} has an outcome"
-    );
-    for (mutation, outcome) in mutations.into_iter().zip(outcomes) {
-        if let Some(id) = mutation.id {
-            effects
-                .push(Effect::Answer { id, answer: Answer::Executed { slot, outcome: *outcome } });
-        }
-    }
-}
-
-fn refuse_all(mutations: Vec<Mutation>, error: &Unreadable, effects: &mut Vec<Effect>) {
-    for id in mutations.into_iter().filter_map(|mutation| mutation.id) {
-        effects.push(Effect::Answer {
-            id,
-            answer: Answer::NotApplied(NotApplied::Unreadable(error.clone())),
-        });
     }
 }

@@ -7,6 +7,7 @@ mod learning;
 mod model;
 mod reading;
 mod refusing;
+mod requests;
 mod taking_over;
 mod writing;
 
@@ -27,6 +28,7 @@ use shared::message::{
 use super::*;
 use crate::machine::command::{Command, Commands, Condition, Op};
 use crate::machine::execute::{CommandOutcome, ExecutionReport, Run};
+use crate::machine::identity::RequestIdentity;
 use crate::machine::working_set::WorkingSet;
 use crate::replica::event::{Answer, Attempt, FetchId, NoAnswer, NotApplied, ProbeId, SourceKind};
 
@@ -107,7 +109,13 @@ fn put(key: &str) -> Command {
         content_type: None,
         condition: Condition::Always,
     };
-    Command { op, trace: None }
+    Command { op, trace: None, request: identity(key) }
+}
+
+/// One for each word.
+fn identity(word: &str) -> RequestIdentity {
+    let digest = *blake3::hash(word.as_bytes()).as_bytes();
+    RequestIdentity::Drawn(*digest.first_chunk().expect("a digest has 32 bytes"))
 }
 
 fn batch(epoch: u64, number: u64, keys: &[&str]) -> EncodedValue {

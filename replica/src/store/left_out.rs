@@ -116,8 +116,8 @@ impl Kept {
 
 /// The revision at which a command of the slot wrote its value.
 fn written_at(outcome: &SlotOutcome, command: usize) -> Option<Revision> {
-    let SlotOutcome::Batch { outcomes, .. } = outcome else { return None };
-    match *outcomes.get(command)? {
+    let SlotOutcome::Batch { commands, .. } = outcome else { return None };
+    match commands.get(command)?.outcome {
         CommandOutcome::Created { revision } | CommandOutcome::Replaced { revision, .. } => {
             Some(revision)
         }

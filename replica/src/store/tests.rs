@@ -18,6 +18,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::machine::command::{Command, Commands, Condition, Op};
+use crate::machine::identity::RequestIdentity;
 
 fn name() -> Name {
     "replica-1".parse().unwrap()
@@ -53,7 +54,10 @@ fn view(slot: u64, epoch: u64) -> ChosenEntry {
 }
 
 fn batch(slot: u64, number: u64, ops: Vec<Op>) -> ChosenEntry {
-    let commands = ops.into_iter().map(|op| Command { op, trace: None }).collect();
+    let commands = ops
+        .into_iter()
+        .map(|op| Command { op, trace: None, request: RequestIdentity::Drawn([1; 16]) })
+        .collect();
     let commands = Commands { time_ms: 1_000 + slot, trace: None, commands }.encode();
     entry(slot, &Value::Batch(Batch { epoch: Epoch(1), number: BatchNumber(number), commands }))
 }

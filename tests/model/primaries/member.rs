@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use replica::machine::command::{Command, Condition, Op};
 use replica::machine::execute::Run;
+use replica::machine::identity::RequestIdentity;
 use replica::machine::working_set::WorkingSet;
 use replica::replica::config::Config;
 use replica::replica::event::{Answer, Attempt, Effect, FetchId, Input, ProbeId, RequestId};
@@ -152,6 +153,7 @@ impl Member {
         let command = Command {
             op: Op::Put { key, value, content_type, condition: Condition::Always },
             trace: None,
+            request: RequestIdentity::Drawn(u128::from(mutation).to_be_bytes()),
         };
         self.step(|member, said| {
             member.take(Input::Mutation { id: RequestId(mutation), command, time_ms: 0 }, said)

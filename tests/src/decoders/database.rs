@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use replica::machine::command::{Command, Commands};
+use replica::machine::identity::RequestIdentity;
 use replica::store::{FILE, Inspected, OpenError, execute, inspect};
 use serde::{Deserialize, Serialize};
 use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Name, Slot};
@@ -54,7 +55,10 @@ fn name() -> Name {
 
 /// A view, and a batch of each kind of command.
 fn entries() -> Vec<ChosenEntry> {
-    let commands: Vec<Command> = ops().into_iter().map(|op| Command { op, trace: None }).collect();
+    let commands: Vec<Command> = ops()
+        .into_iter()
+        .map(|op| Command { op, trace: None, request: RequestIdentity::Drawn([1; 16]) })
+        .collect();
     let commands = Commands { time_ms: 1, trace: None, commands }.encode();
     let batch = Value::Batch(Batch { epoch: Epoch(1), number: BatchNumber(0), commands });
     let ballot = Ballot { round: 1, coordinator: CoordinatorId(1) };

@@ -6,6 +6,7 @@ use replica::machine::command::{
     Command, Commands, Condition, Op, TraceContext, Unreadable, limits,
 };
 use replica::machine::describe::describe;
+use replica::machine::identity::RequestIdentity;
 use shared::bounded::MAX_ELEMENTS;
 use shared::ids::{BatchNumber, Epoch, Revision};
 use shared::message::{Batch, Value};
@@ -83,7 +84,10 @@ pub(super) fn commands_seeds() -> Vec<Vec<u8>> {
     let of = |ops: Vec<Op>| Commands {
         time_ms: 1_700_000_000_000,
         trace: Some(trace),
-        commands: ops.into_iter().map(|op| Command { op, trace: Some(trace) }).collect(),
+        commands: ops
+            .into_iter()
+            .map(|op| Command { op, trace: Some(trace), request: RequestIdentity::Drawn([1; 16]) })
+            .collect(),
     };
     [of(ops()), of(Vec::new()), Commands { trace: None, ..of(ops().split_off(2)) }]
         .iter()

@@ -136,13 +136,13 @@ impl Replayed {
             let report = run.apply(&mut replayed.state);
             drop(replayed.state.take_changes());
             for (slot, decoded) in report.slots.iter().zip(decoded) {
-                let SlotOutcome::Batch { outcomes, .. } = &slot.outcome else { continue };
+                let SlotOutcome::Batch { commands: executed, .. } = &slot.outcome else { continue };
                 let Decoded::Batch { commands: Ok(commands), .. } = decoded else {
                     bail!("{slot:?} was executed of {decoded:?}")
                 };
-                for (command, outcome) in commands.commands.into_iter().zip(outcomes) {
+                for (command, executed) in commands.commands.into_iter().zip(executed) {
                     replayed
-                        .add(command, outcome, recorder)
+                        .add(command, &executed.outcome, recorder)
                         .with_context(|| format!("slot {}", slot.slot))?;
                 }
             }

@@ -12,6 +12,7 @@ use shared::message::{Batch, Value, View};
 
 use crate::machine::command::{Command, Commands, Condition, Op};
 use crate::machine::format;
+use crate::machine::identity::RequestIdentity;
 use tokio::sync::watch;
 
 struct Rig {
@@ -121,7 +122,9 @@ fn entry(slot: u64, value: &Value) -> ChosenEntry {
 }
 
 fn batch(slot: u64, ops: impl Iterator<Item = Op>) -> ChosenEntry {
-    let commands = ops.map(|op| Command { op, trace: None }).collect();
+    let commands = ops
+        .map(|op| Command { op, trace: None, request: RequestIdentity::Drawn([1; 16]) })
+        .collect();
     let commands = Commands { time_ms: 0, trace: None, commands }.encode();
     let batch = Batch { epoch: Epoch(1), number: BatchNumber(slot - 1), commands };
     entry(slot, &Value::Batch(batch))

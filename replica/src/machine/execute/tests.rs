@@ -4,6 +4,7 @@
 mod properties;
 mod void;
 
+use crate::machine::identity::RequestIdentity;
 use bytes::Bytes;
 use shared::ids::{Ballot, CoordinatorId, Instance, LogFormat, Name, Slot};
 use shared::message::{Batch, EncodedValue};
@@ -48,8 +49,17 @@ pub(super) fn commands(time_ms: u64, ops: Vec<Op>) -> Commands {
     Commands {
         time_ms,
         trace: None,
-        commands: ops.into_iter().map(|op| Command { op, trace: None }).collect(),
+        commands: ops
+            .into_iter()
+            .map(|op| Command { op, trace: None, request: RequestIdentity::Drawn([1; 16]) })
+            .collect(),
     }
+}
+
+/// What came of the commands of [`commands`].
+pub(super) fn executed(outcomes: Vec<CommandOutcome>) -> Vec<ExecutedCommand> {
+    let request = RequestIdentity::Drawn([1; 16]);
+    outcomes.into_iter().map(|outcome| ExecutedCommand { request, outcome }).collect()
 }
 
 pub(super) fn batch(epoch: u64, number: u64, ops: Vec<Op>) -> EncodedValue {
@@ -90,7 +100,7 @@ pub(super) fn state_after(ops: Vec<Op>) -> WorkingSet {
 fn outcome_of(state: &mut WorkingSet, op: Op) -> CommandOutcome {
     let value = batch(1, state.meta().next_batch.0, vec![op]);
     match execute_next(state, value) {
-        SlotOutcome::Batch { outcomes, .. } => outcomes[0],
+        SlotOutcome::Batch { commands, .. } => commands[0].outcome,
         other @ (SlotOutcome::Noop | SlotOutcome::View(_) | SlotOutcome::Void(_)) => {
             panic!("{other:?}")
         }
@@ -244,7 +254,11 @@ fn later_commands_of_a_batch_see_what_earlier_ones_did() {
             version: 2,
         },
     ];
-    let expected = SlotOutcome::Batch { epoch: Epoch(1), number: BatchNumber(1), outcomes };
+    let expected = SlotOutcome::Batch {
+        epoch: Epoch(1),
+        number: BatchNumber(1),
+        commands: executed(outcomes),
+    };
     assert_eq!(execute_next(&mut state, batch(1, 1, ops)), expected);
 }
 
@@ -317,10 +331,10 @@ fn a_key_written_after_the_deletion_of_its_prefix_in_one_batch_is_created_anew()
         Op::DeletePrefix { prefix: "a/".to_owned() },
         put_if("a/1", "2", Condition::IfNoneMatchAny),
     ];
-    let SlotOutcome::Batch { outcomes, .. } = execute_next(&mut state, batch(1, 1, ops)) else {
+    let SlotOutcome::Batch { commands, .. } = execute_next(&mut state, batch(1, 1, ops)) else {
         panic!("it is executed")
     };
-    assert_eq!(outcomes[1], CommandOutcome::Created { revision: Revision(3) });
+    assert_eq!(commands[1].outcome, CommandOutcome::Created { revision: Revision(3) });
 }
 
 #[test]

@@ -12,8 +12,6 @@ use crate::replica::event::{Attempt, RequestId};
 /// A mutation that waits for its batch, or flies in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Mutation {
-    /// Who asked; none once it was given up.
-    pub(crate) id: Option<RequestId>,
     pub(crate) command: Command,
     pub(crate) time_ms: u64,
 }
@@ -79,12 +77,21 @@ pub(crate) struct Due {
     pub(crate) value: EncodedValue,
 }
 
+/// Whether the command of a request was there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Joined {
+    /// It was: the requester waits with the others.
+    Yes,
+    /// It was not.
+    No,
+}
+
 /// Where a mutation was that was given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GivenUp {
     /// In the queue: it never happens.
     Queued,
-    /// In a batch: it may happen yet.
+    /// In a batch, or asked for by others, too: it may happen yet.
     Flying,
     /// Nowhere.
     NotHere,

@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash};
 
+use super::requesters::Requesters;
 use super::{Batching, Flying, Mutation, Stage};
 
 impl Batching {
@@ -18,10 +19,12 @@ impl Batching {
             queue,
             queued_bytes: _,
             flying,
+            requesters,
             attempts: _,
         } = self;
         (epoch, format, next_number, queue.len(), flying.len()).hash(hasher);
         queue.iter().for_each(|mutation| mutation.footprint(hasher));
+        requesters.footprint(hasher);
         for (number, Flying { mutations, stage, refused_for: _ }) in flying {
             (number, mutations.len()).hash(hasher);
             mutations.iter().for_each(|mutation| mutation.footprint(hasher));
@@ -30,11 +33,20 @@ impl Batching {
     }
 }
 
+impl Requesters {
+    fn footprint(&self, hasher: &mut DefaultHasher) {
+        for (request, ids) in self.iter() {
+            request.hash(hasher);
+            ids.iter().for_each(|id| id.0.hash(hasher));
+        }
+    }
+}
+
 impl Mutation {
     fn footprint(&self, hasher: &mut DefaultHasher) {
-        let Self { id, command, time_ms } = self;
+        let Self { command, time_ms } = self;
         let command = postcard::to_allocvec(command).expect("encoding into memory does not fail");
-        (id.map(|id| id.0), command, time_ms).hash(hasher);
+        (command, time_ms).hash(hasher);
     }
 }
 

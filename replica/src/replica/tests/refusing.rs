@@ -108,9 +108,9 @@ fn mutations_of_too_many_bytes_are_refused_at_once() {
 #[test]
 fn deletions_of_prefixes_beyond_the_limit_are_refused_until_others_are_swept() {
     let mut rig = Rig::primary();
-    let delete = |rig: &mut Rig, id| {
+    let delete = |rig: &mut Rig, id: u64| {
         let op = Op::DeletePrefix { prefix: "a".to_owned() };
-        let command = Command { op, trace: None };
+        let command = Command { op, trace: None, request: identity(&id.to_string()) };
         rig.step(Input::Mutation { id: RequestId(id), command, time_ms: 0 })
     };
     let limit =
@@ -130,8 +130,8 @@ fn a_batch_has_no_more_deletions_of_prefixes_than_the_log_can_hold() {
     batching.begin(Epoch(1), format::HIGHEST);
     for id in 0..limits::BATCH_RANGES as u64 + 1 {
         let op = Op::DeletePrefix { prefix: "a".to_owned() };
-        let command = Command { op, trace: None };
-        batching.push(Mutation { id: Some(RequestId(id)), command, time_ms: 0 }).unwrap();
+        let command = Command { op, trace: None, request: identity(&id.to_string()) };
+        batching.push(RequestId(id), Mutation { command, time_ms: 0 }).unwrap();
     }
     batching.next_batch().unwrap();
     assert_eq!((batching.flying_mutations(), batching.queued()), (limits::BATCH_RANGES, 1));

@@ -32,14 +32,15 @@ fn a_batch_is_no_larger_than_its_limits() {
     let mut rig = Rig::in_views(config, &[1]);
     rig.mutation(1, "a");
     let long = "x".repeat(200);
-    for (id, key) in [(2, "b"), (3, "c"), (4, "d"), (5, long.as_str()), (6, long.as_str())] {
+    let longer = "y".repeat(200);
+    for (id, key) in [(2, "b"), (3, "c"), (4, "d"), (5, long.as_str()), (6, longer.as_str())] {
         assert_eq!(rig.mutation(id, key), []);
     }
     for (number, (last, next)) in [
         (vec!["a"], vec!["b", "c"]),
         (vec!["b", "c"], vec!["d"]),
         (vec!["d"], vec![&long]),
-        (vec![&long], vec![&long]),
+        (vec![&long], vec![&longer]),
     ]
     .into_iter()
     .enumerate()

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use replica::machine::command::{Command, Condition, Op, TraceContext};
+use replica::machine::identity::RequestIdentity;
 use replica::machine::working_set::{Record, WorkingSet};
 use shared::ids::Revision;
 
@@ -32,7 +33,9 @@ pub fn command(request: &Request) -> Command {
     };
     // One in four is sampled, so that batches with and without spans are made.
     let flags = u8::from(request.operation.0.is_multiple_of(4));
-    Command { op, trace: Some(TraceContext { flags, ..trace(request.operation.0) }) }
+    let trace = trace(request.operation.0);
+    let identity = RequestIdentity::Drawn(trace.trace_id);
+    Command { op, trace: Some(TraceContext { flags, ..trace }), request: identity }
 }
 
 /// The call that a command stems from.

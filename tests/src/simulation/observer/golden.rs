@@ -7,7 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use replica::machine::execute::Run;
-use replica::machine::outcome::{CommandOutcome, Executed, SlotOutcome, VoidReason};
+use replica::machine::outcome::{
+    CommandOutcome, Executed, ExecutedCommand, SlotOutcome, VoidReason,
+};
 use replica::machine::working_set::WorkingSet;
 use shared::ids::{Ballot, CoordinatorId, Epoch, Instance, Slot};
 use shared::message::{ChosenEntry, Proposal, View};
@@ -109,7 +111,7 @@ impl Golden {
         match &executed.outcome {
             SlotOutcome::Noop => {}
             SlotOutcome::View(view) => self.note_view(slot, view, coverage),
-            SlotOutcome::Batch { outcomes, .. } => self.note_batch(slot, turn, outcomes, coverage),
+            SlotOutcome::Batch { commands, .. } => self.note_batch(slot, turn, commands, coverage),
             SlotOutcome::Void(reason) => match reason {
                 VoidReason::ViewOutOfOrder { .. } => coverage.hit(Reached::VoidView),
                 VoidReason::OtherEpoch { .. } => coverage.hit(Reached::VoidOldEpoch),
@@ -148,16 +150,16 @@ impl Golden {
         &mut self,
         slot: Slot,
         turn: Turn,
-        outcomes: &[CommandOutcome],
+        commands: &[ExecutedCommand],
         coverage: &mut Coverage,
     ) {
         let Turn::Batch { calls, .. } = turn else { unreachable!("a batch was executed") };
-        if outcomes.len() > 1 {
+        if commands.len() > 1 {
             coverage.hit(Reached::Batched);
         }
-        for ((operation, call), outcome) in calls.into_iter().zip(outcomes) {
-            self.invariant_a_mutation_is_executed_once(operation, slot, *outcome);
-            match outcome {
+        for ((operation, call), executed) in calls.into_iter().zip(commands) {
+            self.invariant_a_mutation_is_executed_once(operation, slot, executed.outcome);
+            match executed.outcome {
                 CommandOutcome::Created { .. }
                 | CommandOutcome::Replaced { .. }
                 | CommandOutcome::Deleted { .. }

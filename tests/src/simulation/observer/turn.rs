@@ -100,7 +100,7 @@ mod tests {
     fn batch(epoch: u64, number: u64) -> (Turn, SlotOutcome) {
         let (epoch, number) = (Epoch(epoch), BatchNumber(number));
         let turn = Turn::Batch { epoch, number, time_ms: 0, calls: Vec::new() };
-        (turn, SlotOutcome::Batch { epoch, number, outcomes: Vec::new() })
+        (turn, SlotOutcome::Batch { epoch, number, commands: Vec::new() })
     }
 
     fn holds(due: &mut Due, (turn, outcome): (Turn, SlotOutcome)) -> bool {

@@ -205,7 +205,7 @@ proptest! {
     fn a_revision_is_taken_by_each_command_that_passes_its_guard(log in any_log()) {
         let (state, report) = execute_all(&log);
         let outcomes = report.slots.iter().flat_map(|slot| match &slot.outcome {
-            SlotOutcome::Batch { outcomes, .. } => outcomes.clone(),
+            SlotOutcome::Batch { commands, .. } => commands.iter().map(|command| command.outcome).collect(),
             SlotOutcome::Noop | SlotOutcome::View(_) | SlotOutcome::Void(_) => Vec::new(),
         });
         let mut revision = Revision(0);
@@ -240,7 +240,7 @@ proptest! {
         let delete = delete_if(&"k".repeat(key_length), Condition::IfMatch(vec![Revision(u64::MAX); limits::GUARD_REVISIONS]));
         for op in [op, delete] {
             let size = op.size();
-            let encoded = postcard::to_allocvec(&Command { op, trace }).unwrap();
+            let encoded = postcard::to_allocvec(&Command { op, trace, request: RequestIdentity::Drawn([255; 16]) }).unwrap();
             prop_assert!(encoded.len() <= size, "{} bytes, said to be {size}", encoded.len());
         }
     }

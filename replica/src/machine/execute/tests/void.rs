@@ -122,7 +122,11 @@ fn an_unreadable_batch_at_its_place_uses_up_its_number() {
     let mut state = state_after(vec![]);
     execute_next(&mut state, raw_batch(1, 1, Bytes::from_static(b"\xff")));
     let outcomes = vec![CommandOutcome::Created { revision: Revision(1) }];
-    let expected = SlotOutcome::Batch { epoch: Epoch(1), number: BatchNumber(2), outcomes };
+    let expected = SlotOutcome::Batch {
+        epoch: Epoch(1),
+        number: BatchNumber(2),
+        commands: executed(outcomes),
+    };
     assert_eq!(execute_next(&mut state, batch(1, 2, vec![put("k", "a")])), expected);
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::*;
 use crate::machine::command::TraceContext;
-use crate::machine::execute::{Executed, SlotOutcome, VoidReason};
+use crate::machine::execute::{Executed, ExecutedCommand, SlotOutcome, VoidReason};
 
 struct Node {
     replica: Replica,
@@ -427,13 +427,16 @@ impl World {
             assert!(record.is_none_or(|record| record.version == 1), "{id} was executed twice");
             match &request.told {
                 Told::Answer(Answer::Executed { slot, outcome }) => {
-                    let SlotOutcome::Batch { outcomes, .. } = &slots[slot.0 as usize].outcome
+                    let SlotOutcome::Batch { commands, .. } = &slots[slot.0 as usize].outcome
                     else {
                         panic!("{id} was told {outcome:?} of slot {slot}, which holds no batch")
                     };
                     assert!(
-                        outcomes.contains(outcome),
-                        "{id} was told {outcome:?} of slot {slot}, which has {outcomes:?}"
+                        commands.contains(&ExecutedCommand {
+                            request: identity(key),
+                            outcome: *outcome
+                        }),
+                        "{id} was told {outcome:?} of slot {slot}, which has {commands:?}"
                     );
                     assert_eq!(
                         record.map(|record| record.revision),
