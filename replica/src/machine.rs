@@ -2,7 +2,7 @@
 //! function of the log.
 //!
 //! In reading order: [`command`] (what is asked), [`identity`] (by which request), [`chain`]
-//! (the hash over the log), [`format`] (which encodings are readable), [`working_set`] (the
+//! (the hash over the log), [`mod@format`] (which encodings are readable), [`working_set`] (the
 //! records that a run of slots looks at), [`execute`] and [`outcome`] (what is done),
 //! [`put_values`] (where values stand in a batch), [`describe`] (how it is
 //! shown to people).
