@@ -43,7 +43,8 @@ pub struct Member {
     pub service: Service,
     /// Where the others reach it, for instance `http://127.0.0.1:8301`.
     pub url: String,
-    /// This life of its process; a coordinator's is also its [`CoordinatorId`].
+    /// This life of its process; a coordinator's is also its
+    /// [`CoordinatorId`](crate::ids::CoordinatorId).
     pub instance: Instance,
 }
 
