@@ -112,6 +112,21 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, kind!("not-found"), "Not found", detail)
     }
 
+    /// 410: the state as it was at that revision is not kept any more.
+    #[must_use]
+    pub fn compacted(detail: impl Into<String>, oldest: Revision) -> Self {
+        Self::new(StatusCode::GONE, kind!("compacted"), "Compacted", detail)
+            .with_oldest_revision(oldest)
+            .with_retryable(Retryable::No)
+    }
+
+    /// 410: that slot of the log is not kept any more.
+    #[must_use]
+    pub fn trimmed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::GONE, kind!("trimmed"), "Trimmed", detail)
+            .with_retryable(Retryable::No)
+    }
+
     /// 405: the path is known, the method is not; `allow` lists the methods that are.
     #[must_use]
     pub fn method_not_allowed(detail: impl Into<String>) -> Self {

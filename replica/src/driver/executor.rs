@@ -68,8 +68,9 @@ pub(super) async fn run(
                 Some(job) => executor.work(job).await?,
                 None => break,
             },
-            // Whatever is to be executed goes before it.
+            // Whatever is to be executed goes before these.
             () = ready(()), if executor.unswept > 0 => executor.sweep().await?,
+            () = ready(()), if executor.writer.may_give_back() => executor.give_back().await?,
         }
     }
     match timeout(CLOSING, executor.writer.close()).await {
@@ -149,6 +150,17 @@ impl Executor {
         }
         self.tell_writable().await;
         self.tell_unswept().await;
+        self.checkpoints.wrote(self.writer.written_bytes());
+        Ok(())
+    }
+
+    /// Gives some of the pages that sweeping freed back to the disk.
+    async fn give_back(&mut self) -> Result<(), StoreError> {
+        if let Err(error) = self.writer.give_back().await {
+            self.try_again(error).await?;
+            return Ok(());
+        }
+        self.tell_writable().await;
         self.checkpoints.wrote(self.writer.written_bytes());
         Ok(())
     }

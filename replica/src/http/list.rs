@@ -23,7 +23,7 @@ use super::render::RenderedItem;
 use crate::http::request::headers::wants_ndjson;
 use crate::http::request::listing::{Cursor, ListRequest, Listing, PARAMETERS};
 use crate::http::request::query::Query;
-use crate::store::{ABOVE_EVERY_KEY, Item, ListPage, ListQuery, Order, Reader, Show, lowest_above};
+use crate::store::{Item, ListPage, ListQuery, Order, Reader, Show, above_prefix, lowest_above};
 
 /// The most bytes of keys and values in a page; what does not fit comes with the next
 /// one. A page is held in memory until the client has taken it, however slow that is.
@@ -78,8 +78,8 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
 impl ListRequest {
     fn query(&self, limit: usize, max_bytes: usize) -> ListQuery {
         let Listing { prefix, start, end, reverse, keys_only } = &self.listing;
-        let above_prefix = [prefix.as_bytes(), ABOVE_EVERY_KEY].concat();
-        let end = end.as_ref().map_or(above_prefix.as_slice(), |end| end.as_bytes());
+        let above_prefix = above_prefix(prefix.as_bytes());
+        let end = end.as_ref().map_or(&*above_prefix, |end| end.as_bytes());
         let mut from = Bytes::copy_from_slice(prefix.as_bytes().max(start.as_bytes()));
         let mut below = Bytes::copy_from_slice(end.min(&above_prefix));
         match &self.after {

@@ -23,7 +23,7 @@ use crate::http::request::headers::wants_ndjson;
 use crate::http::request::path::slot_of_path;
 use crate::http::request::query::Query;
 use crate::machine::describe::{Description, describe};
-use crate::store::{LogPage, LogQuery, LogRow, Reader};
+use crate::store::{LogPage, LogQuery, LogRow, ReadError, Reader};
 
 /// The most bytes of values in a page; what does not fit comes with the next one.
 const PAGE_BYTES: usize = 4 << 20;
@@ -58,7 +58,7 @@ async fn slot_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
 
 async fn list_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let query = Query::parse(parts.uri.query(), &["from", "limit", CONSISTENCY])?;
-    let from = Slot(query.number("from")?.unwrap_or(0));
+    let from: Option<Slot> = query.number("from")?.map(Slot);
     let limit: Option<usize> = query.number("limit")?;
     let streaming = wants_ndjson(&parts.headers);
     let most = if streaming { usize::MAX } else { app.limits.page_items };
@@ -71,10 +71,18 @@ async fn list_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let released = released(app, &parts.headers, &query).await?;
     let (slots, max_bytes) =
         if streaming { (PIECE_SLOTS, PIECE_BYTES) } else { (app.limits.page_items, PAGE_BYTES) };
-    let page = app
-        .reader
-        .log(LogQuery { from, limit: limit.unwrap_or(slots).min(slots), max_bytes })
-        .await?;
+    let query = LogQuery {
+        from: from.unwrap_or_default(),
+        limit: limit.unwrap_or(slots).min(slots),
+        max_bytes,
+    };
+    let page = match app.reader.log(query).await {
+        // Whoever names no slot asks for the log as far as it goes back.
+        Err(ReadError::Trimmed { oldest, .. }) if from.is_none() => {
+            app.reader.log(LogQuery { from: oldest, ..query }).await?
+        }
+        page => page?,
+    };
     let revision = page.revision;
     let mut response = if streaming {
         stream(app.reader.clone(), page, limit.unwrap_or(usize::MAX))

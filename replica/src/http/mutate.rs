@@ -257,8 +257,7 @@ async fn count_deleted(
     deadline: Deadline,
 ) -> Result<u64, Refused> {
     at_least(app, Some(revision), deadline).await?;
-    let before = Revision(revision.0 - 1);
-    Ok(app.reader.count(CountQuery::of_prefix(prefix, before)).await?)
+    Ok(app.reader.count(CountQuery::of_prefix(prefix, revision)).await?)
 }
 
 fn gone(deleted: u64, revision: Revision) -> Response {

@@ -177,6 +177,8 @@ fn not_read(error: &ReadError) -> Problem {
         ReadError::Future { present, .. } => {
             Problem::bad_request(error.to_string()).with_revision(*present)
         }
+        ReadError::Compacted { oldest, .. } => Problem::compacted(error.to_string(), *oldest),
+        ReadError::Trimmed { .. } => Problem::trimmed(error.to_string()),
         ReadError::Store(StoreError::Full(_) | StoreError::Busy(_)) | ReadError::Closed => {
             Problem::unavailable(error.to_string())
         }

@@ -17,7 +17,7 @@ use super::refused::Refused;
 use crate::driver::{LOG_PAGE_BYTES, LOG_PAGE_ENTRIES};
 use crate::http::request::query::Query;
 use crate::replica::status::LogPage;
-use crate::store::{LogQuery, LogRow};
+use crate::store::{LogQuery, LogRow, ReadError};
 
 /// The longest wait for something new, in milliseconds.
 const MAX_WAIT_MS: u64 = 10_000;
@@ -59,13 +59,21 @@ async fn page(app: &App, from: Slot) -> Result<ChosenReply, Refused> {
     match app.driver.log_from(from).await.ok_or(Refused::Closed)? {
         LogPage::Ready(reply) | LogPage::Nothing(reply) => Ok(reply),
         LogPage::OnlyHash { chosen_below } => {
-            let rows = app.reader.log(LogQuery { from, limit: 1, max_bytes: 0 }).await?.rows;
-            let (entries, previous) = (Vec::new(), prefix_of(&rows));
-            Ok(ChosenReply::Entries { entries, chosen_below, previous })
+            let query = LogQuery { from, limit: 1, max_bytes: 0 };
+            let previous = match app.reader.log(query).await {
+                Err(ReadError::Trimmed { .. }) => None,
+                page => prefix_of(&page?.rows),
+            };
+            Ok(ChosenReply::Entries { entries: Vec::new(), chosen_below, previous })
         }
         LogPage::Stored { below: _, chosen_below } => {
             let query = LogQuery { from, limit: LOG_PAGE_ENTRIES, max_bytes: LOG_PAGE_BYTES };
-            let rows = app.reader.log(query).await?.rows;
+            let rows = match app.reader.log(query).await {
+                Err(ReadError::Trimmed { oldest, .. }) => {
+                    return Ok(ChosenReply::Trimmed { oldest });
+                }
+                page => page?.rows,
+            };
             let previous = prefix_of(&rows);
             let entries = rows
                 .into_iter()

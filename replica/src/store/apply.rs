@@ -2,7 +2,6 @@
 
 use std::sync::LazyLock;
 
-use shared::ids::ClusterId;
 use shared::message::ChosenEntry;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
@@ -10,14 +9,14 @@ use sqlx::sqlite::SqliteConnection;
 use super::error::StoreError;
 use super::keys::{self, Loaded};
 use super::left_out::{self, Kept};
-use super::meta;
+use super::log;
+use super::meta::{self, MetaRow};
 use super::multi_row::MultiRow;
 use super::ranges::Ranges;
-use super::sum;
 use crate::machine::execute::{Executed, ExecutionReport, Run};
 use crate::machine::format;
 use crate::machine::put_values::PutValue;
-use crate::machine::working_set::{Meta, WorkingSet};
+use crate::machine::working_set::WorkingSet;
 
 static INSERT_LOG: LazyLock<MultiRow> = LazyLock::new(|| {
     const HEAD: &str = "INSERT INTO log(slot, ballot_round, ballot_coordinator, value, left_out, \
@@ -25,21 +24,20 @@ static INSERT_LOG: LazyLock<MultiRow> = LazyLock::new(|| {
     MultiRow::new(HEAD, "(?,?,?,?,?,?,?,?)", "")
 });
 
-/// Executes the run on the state at `meta` with these `ranges`, and commits it; `ranges`
+/// Executes the run on the state at `row` with these `ranges`, and commits it; `ranges`
 /// is then what it left unswept. After an error nothing is known of the connection, which
 /// must be closed; of the file it is known that the run is in it as a whole or not at
 /// all.
 pub(super) async fn apply(
     connection: &mut SqliteConnection,
-    meta: &Meta,
-    cluster: Option<ClusterId>,
+    row: &MetaRow,
     ranges: &mut Ranges,
     run: Run,
 ) -> Result<ExecutionReport, StoreError> {
     sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
     let needs = run.needs();
     let Loaded { records, hidden: mut versions } = keys::load(connection, &needs, ranges).await?;
-    let mut state = WorkingSet::partial(meta.clone(), needs, records);
+    let mut state = WorkingSet::partial(row.meta.clone(), needs, records);
     let entries = run.entries().to_vec();
     let puts = run.put_values(left_out::SHORT_BYTES);
     let report = run.apply(&mut state);
@@ -49,7 +47,7 @@ pub(super) async fn apply(
     versions.extend(changes.versions);
     keys::write(connection, &versions).await?;
     ranges.add(connection, &changes.ranges).await?;
-    meta::save(connection, &report.meta, cluster).await?;
+    meta::save(connection, &row.at(report.meta.clone())).await?;
     sqlx::query("COMMIT").execute(&mut *connection).await?;
     Ok(report)
 }
@@ -67,8 +65,7 @@ async fn write_log(
         for ((entry, puts), executed) in piece {
             let kept = Kept::of(&entry.value, puts, &executed.outcome);
             let left_out = kept.column();
-            let ballot = (entry.ballot.round, entry.ballot.coordinator.0);
-            let sum = sum::of_log(entry.slot, ballot, executed.revision.0, &executed.hash.0);
+            let sum = log::sum_of(entry.slot, entry.ballot, executed.revision, &executed.hash.0);
             query = query
                 .bind(entry.slot.0.cast_signed())
                 .bind(entry.ballot.round.cast_signed())

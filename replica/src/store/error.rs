@@ -1,6 +1,6 @@
 //! What can go wrong with the file, told apart by what must be done about it.
 
-use shared::ids::Name;
+use shared::ids::{Name, Revision, Slot};
 
 use crate::machine::format::UnsupportedFormat;
 
@@ -70,6 +70,47 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+/// Why a read has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    /// Too many reads wait.
+    #[error("{limit} reads wait already")]
+    Overloaded {
+        /// How many may.
+        limit: usize,
+    },
+    /// The revision asked for is not there yet.
+    #[error("revision {asked} is in the future: the state is at revision {present}")]
+    Future {
+        /// What was asked for.
+        asked: Revision,
+        /// What is there.
+        present: Revision,
+    },
+    /// The state as it was at the revision asked for is not kept any more.
+    #[error("revision {asked} is compacted: the oldest one that can be read is {oldest}")]
+    Compacted {
+        /// What was asked for.
+        asked: Revision,
+        /// What there is.
+        oldest: Revision,
+    },
+    /// The slot asked for is not kept any more.
+    #[error("slot {asked} is trimmed: the oldest one that is kept is {oldest}")]
+    Trimmed {
+        /// What was asked for.
+        asked: Slot,
+        /// What there is.
+        oldest: Slot,
+    },
+    /// The file could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The replica is shutting down.
+    #[error("the replica is shutting down")]
+    Closed,
+}
+
 /// The state in a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -83,15 +124,21 @@ pub enum OpenError {
         /// What it should say.
         expected: i64,
     },
-    /// It was written by another version of this program.
-    #[error("{path} has schema version {found}; this program reads version {expected}")]
+    /// Its tables are of a version that was never released, or of a later one.
+    #[error(
+        "{path} has schema version {found}; this program reads versions {oldest} to {newest}: start \
+         the one that wrote it, or remove the data directory, and the replica fetches everything \
+         again from the others"
+    )]
     Version {
         /// The file.
         path: String,
         /// What its header says.
         found: i64,
-        /// What it should say.
-        expected: i64,
+        /// The first version that can be read.
+        oldest: i64,
+        /// The last one.
+        newest: i64,
     },
     /// It is another replica's.
     #[error(

@@ -14,7 +14,7 @@ use super::error::StoreError;
 use super::multi_row::MultiRow;
 use super::ranges::Ranges;
 use super::record::{Checked, Item, item_of};
-use super::sum::VersionFields;
+use super::versions;
 use crate::machine::working_set::{Needs, Record, VersionRow};
 
 static SELECT_KEYS: LazyLock<MultiRow> = LazyLock::new(|| {
@@ -26,12 +26,6 @@ static SELECT_KEYS: LazyLock<MultiRow> = LazyLock::new(|| {
          v.id = \
          (SELECT id FROM versions WHERE key = a.key ORDER BY revision DESC LIMIT 1)",
     )
-});
-
-static INSERT_VERSIONS: LazyLock<MultiRow> = LazyLock::new(|| {
-    const HEAD: &str = "INSERT INTO versions(key, revision, created_revision, version, sum, \
-        content_type, value) VALUES ";
-    MultiRow::new(HEAD, "(?,?,?,?,?,?,?)", "")
 });
 
 static PUT_LIVE: LazyLock<MultiRow> =
@@ -72,7 +66,7 @@ pub(super) async fn load(
 
 impl Loaded {
     fn add(&mut self, item: Item, ranges: &Ranges) -> Result<(), StoreError> {
-        let key = text_of(&item)?;
+        let key = versions::text_of(&item)?;
         let Item { revision, created_revision, version, .. } = item;
         let content = None;
         match ranges.hidden_by(key.as_bytes(), revision) {
@@ -87,23 +81,12 @@ impl Loaded {
     }
 }
 
-/// The key of an item as executing knows it.
-pub(super) fn text_of(item: &Item) -> Result<String, StoreError> {
-    String::from_utf8(item.key.to_vec())
-        .map_err(|error| StoreError::Damaged(format!("a key is not UTF-8: {error}")))
-}
-
-/// `live` names a version that does not exist.
-pub(super) fn without_version() -> StoreError {
-    StoreError::Damaged("a live key has no version, or one that is deleted".to_owned())
-}
-
 /// Writes changes of keys, in order: their versions, and which of them are live now.
 pub(super) async fn write(
     connection: &mut SqliteConnection,
     changes: &[VersionRow],
 ) -> Result<(), StoreError> {
-    write_versions(connection, changes).await?;
+    versions::write(connection, changes).await?;
     let last: BTreeMap<&str, Option<Revision>> = changes
         .iter()
         .map(|row| (row.key.as_str(), row.content.as_ref().map(|_| row.revision)))
@@ -122,40 +105,6 @@ pub(super) async fn write(
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for key in piece {
             query = query.bind(key.as_bytes().to_vec());
-        }
-        query.execute(&mut *connection).await?;
-    }
-    Ok(())
-}
-
-/// Writes versions of keys, and nothing of which are live.
-pub(super) async fn write_versions(
-    connection: &mut SqliteConnection,
-    changes: &[VersionRow],
-) -> Result<(), StoreError> {
-    for (sql, piece) in INSERT_VERSIONS.pieces(changes) {
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for row in piece {
-            let content = row.content.as_ref();
-            let (content_type, value) = (
-                content.and_then(|content| content.content_type.as_deref()),
-                content.map(|content| &*content.value),
-            );
-            let fields = VersionFields {
-                key: row.key.as_bytes(),
-                revision: row.revision.0,
-                created_revision: row.created_revision.0,
-                version: row.version,
-                is_deleted: value.is_none(),
-            };
-            query = query
-                .bind(row.key.as_bytes().to_vec())
-                .bind(row.revision.0.cast_signed())
-                .bind(row.created_revision.0.cast_signed())
-                .bind(row.version.cast_signed())
-                .bind(fields.sums(content_type, value).to_vec())
-                .bind(content_type.map(str::to_owned))
-                .bind(value.map(<[u8]>::to_vec));
         }
         query.execute(&mut *connection).await?;
     }

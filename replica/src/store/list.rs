@@ -8,6 +8,7 @@
 //! returned. How many a statement visits is bounded, so that none holds a connection for
 //! long: whoever gets nothing has to go on.
 
+mod query;
 mod statements;
 
 use bytes::Bytes;
@@ -16,109 +17,16 @@ use shared::ids::Revision;
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
-use super::error::StoreError;
-use super::keys;
-use super::reader::ReadError;
-use super::record::{Checked, Item, counter, item_of};
+pub(crate) use self::query::{CountQuery, Counted, ListPage, ListQuery, Order, Show};
+use super::bounds::lowest_above;
+use super::error::{ReadError, StoreError};
+use super::record::{counter, item_of};
+use super::versions;
 
 /// The most keys that one statement visits, deleted ones among them: some milliseconds.
 const VISITED_PER_PAGE: u32 = 8_192;
-
-/// Which way a listing runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// By byte order.
-    Ascending,
-    /// Against it.
-    Descending,
-}
-
-/// What a listing shows of each key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Show {
-    /// Everything.
-    Values,
-    /// All but the value.
-    KeysOnly,
-}
-
-/// A page that is asked for.
-#[derive(Clone, Debug)]
-pub(crate) struct ListQuery {
-    /// The lowest key that may be listed.
-    pub(crate) from: Bytes,
-    /// Keys from here on are not listed; [`ABOVE_EVERY_KEY`] where there is no bound.
-    pub(crate) below: Bytes,
-    /// As of which revision; the present one where none is given.
-    pub(crate) at: Option<Revision>,
-    /// Which way.
-    pub(crate) order: Order,
-    /// What of each key.
-    pub(crate) show: Show,
-    /// The most keys.
-    pub(crate) limit: usize,
-    /// The most bytes of keys and values; a page has at least one key where there is one.
-    pub(crate) max_bytes: usize,
-}
-
-/// Keys are UTF-8, which has no such byte.
-pub(crate) const ABOVE_EVERY_KEY: &[u8] = &[0xff];
-
-/// A page.
-#[derive(Debug)]
-pub(crate) struct ListPage {
-    /// The keys, in the order asked for.
-    pub(crate) items: Vec<Item>,
-    /// As of which revision.
-    pub(crate) at: Revision,
-    /// The last key that was looked at, where there may be more behind it.
-    pub(crate) more_after: Option<Bytes>,
-}
-
-/// A question how many keys there were.
-#[derive(Clone, Debug)]
-pub(crate) struct CountQuery {
-    /// The lowest key that counts.
-    pub(crate) from: Bytes,
-    /// Keys from here on do not count.
-    pub(crate) below: Bytes,
-    /// As of which revision.
-    pub(crate) at: Revision,
-}
-
-impl CountQuery {
-    /// How many keys with a prefix there were.
-    pub(crate) fn of_prefix(prefix: &str, at: Revision) -> Self {
-        let below = Bytes::from([prefix.as_bytes(), ABOVE_EVERY_KEY].concat());
-        Self { from: Bytes::copy_from_slice(prefix.as_bytes()), below, at }
-    }
-}
-
-/// A part of the answer.
-#[derive(Debug)]
-pub(crate) struct Counted {
-    /// How many there were among the keys looked at.
-    pub(crate) keys: u64,
-    /// What is still to be asked; none at the end.
-    pub(crate) rest: Option<CountQuery>,
-}
-
-/// The lowest key above another.
-pub(crate) fn lowest_above(key: &[u8]) -> Bytes {
-    Bytes::from([key, &[0]].concat())
-}
-
-impl ListQuery {
-    /// What to ask where a page shows nothing and does not come to the end.
-    pub(super) fn beyond(&self, page: &ListPage) -> Option<Self> {
-        let last = page.more_after.as_ref().filter(|_| page.items.is_empty())?;
-        let rest = Self { at: Some(page.at), ..self.clone() };
-        Some(match self.order {
-            Order::Ascending => Self { from: lowest_above(last), ..rest },
-            Order::Descending => Self { below: last.clone(), ..rest },
-        })
-    }
-}
+/// The most keys of each index that one statement counts: about as long.
+const COUNTED_AT_ONCE: u32 = 65_536;
 
 /// Where a row of the statements has key and record.
 const RECORD_COLUMN: usize = 2;
@@ -138,13 +46,12 @@ async fn page_in_transaction(
     connection: &mut SqliteConnection,
     query: &ListQuery,
 ) -> Result<ListPage, ReadError> {
-    const STATE: &str = "SELECT revision, EXISTS (SELECT 1 FROM range_tombstones) FROM meta";
+    const STATE: &str =
+        "SELECT revision, compacted_below, EXISTS (SELECT 1 FROM range_tombstones) FROM meta";
     let row = sqlx::query(STATE).fetch_one(&mut *connection).await.map_err(StoreError::from)?;
-    let (revision, sweeping) = (Revision(counter(&row, 0)?), counter(&row, 1)? != 0);
-    let at = query.at.unwrap_or(revision);
-    if at > revision {
-        return Err(ReadError::Future { asked: at, present: revision });
-    }
+    let (revision, oldest) = (Revision(counter(&row, 0)?), Revision(counter(&row, 1)?));
+    let sweeping = counter(&row, 2)? != 0;
+    let at = at_revision(query.at, revision, oldest)?;
     let page = ListPage { items: Vec::new(), at, more_after: None };
     if at < revision {
         return Ok(past(connection, query, page).await?);
@@ -152,6 +59,21 @@ async fn page_in_transaction(
     // Keys that are still to be swept are live and not shown.
     let last = if sweeping { nth_live(connection, query).await? } else { None };
     Ok(present(connection, query, page, last).await?)
+}
+
+/// The revision that a read is of, where it is asked for one: neither in the future, nor
+/// compacted.
+pub(super) fn at_revision(
+    asked: Option<Revision>,
+    present: Revision,
+    oldest: Revision,
+) -> Result<Revision, ReadError> {
+    match asked {
+        None => Ok(present),
+        Some(asked) if asked > present => Err(ReadError::Future { asked, present }),
+        Some(asked) if asked < oldest => Err(ReadError::Compacted { asked, oldest }),
+        Some(asked) => Ok(asked),
+    }
 }
 
 /// The last key that a page looks at, where there may be more behind it.
@@ -190,7 +112,7 @@ async fn present(
     let mut bytes = 0;
     while let Some(row) = rows.try_next().await? {
         let item = item_of(&row, RECORD_COLUMN, query.show.checked())?;
-        let item = item.ok_or_else(keys::without_version)?;
+        let item = item.ok_or_else(versions::missing)?;
         if !page.takes(item, query, &mut bytes) {
             page.more_after = page.items.last().map(|item| item.key.clone());
             return Ok(page);
@@ -230,45 +152,49 @@ async fn past(
     Ok(page)
 }
 
-impl Show {
-    fn checked(self) -> Checked {
-        match self {
-            Self::Values => Checked::Whole,
-            Self::KeysOnly => Checked::Head,
-        }
-    }
-}
-
-impl ListPage {
-    /// Takes an item, if there is room for it.
-    fn takes(&mut self, item: Item, query: &ListQuery, bytes: &mut usize) -> bool {
-        let size = item.key.len() + item.value.len();
-        let fits = self.items.len() < query.limit
-            && (self.items.is_empty() || *bytes + size <= query.max_bytes);
-        if fits {
-            *bytes += size;
-            self.items.push(item);
-        }
-        fits
-    }
-}
-
-/// Counts the first of the keys asked for.
+/// Counts the first of the keys asked for, in one read transaction.
+///
+/// A deletion that is being swept is in two places: the keys that are swept have a
+/// tombstone of its revision, the others are still live, and written before it. Each is
+/// counted over an index, and nothing is read of a record.
 pub(super) async fn count(
     connection: &mut SqliteConnection,
     query: &CountQuery,
-) -> Result<Counted, StoreError> {
+) -> Result<Counted, ReadError> {
+    sqlx::query("BEGIN").execute(&mut *connection).await.map_err(StoreError::from)?;
+    let result = count_in_transaction(connection, query).await;
+    sqlx::query("COMMIT").execute(&mut *connection).await.map_err(StoreError::from)?;
+    result
+}
+
+async fn count_in_transaction(
+    connection: &mut SqliteConnection,
+    query: &CountQuery,
+) -> Result<Counted, ReadError> {
+    let (from, below, deletion) = (query.from.to_vec(), query.below.to_vec(), query.deletion);
+    let row = sqlx::query(statements::COUNT_STATE)
+        .bind(from.clone())
+        .bind(below.clone())
+        .bind(deletion.0.cast_signed())
+        .bind(COUNTED_AT_ONCE)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(StoreError::from)?;
+    let oldest = Revision(counter(&row, 0).map_err(ReadError::Store)?);
+    if deletion < oldest {
+        return Err(ReadError::Compacted { asked: deletion, oldest });
+    }
+    let ends: [Option<Vec<u8>>; 2] =
+        [row.try_get(1).map_err(StoreError::from)?, row.try_get(2).map_err(StoreError::from)?];
+    let end = ends.into_iter().flatten().min();
     let row = sqlx::query(statements::COUNT)
-        .bind(query.from.to_vec())
-        .bind(query.below.to_vec())
-        .bind(query.at.0.cast_signed())
-        .bind(VISITED_PER_PAGE)
+        .bind(from)
+        .bind(end.clone().unwrap_or(below))
+        .bind(deletion.0.cast_signed())
         .fetch_one(connection)
-        .await?;
+        .await
+        .map_err(StoreError::from)?;
     let keys = counter(&row, 0)?;
-    let visited: Option<i64> = row.try_get(1)?;
-    let last: Option<Vec<u8>> = row.try_get(2)?;
-    let last = last.filter(|_| visited.is_some_and(|visited| visited >= VISITED_PER_PAGE.into()));
-    let rest = last.map(|last| CountQuery { from: lowest_above(&last), ..query.clone() });
+    let rest = end.map(|end| CountQuery { from: end.into(), ..query.clone() });
     Ok(Counted { keys, rest })
 }

@@ -6,11 +6,12 @@ use shared::ids::{Ballot, CoordinatorId, Revision, Slot};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::error::StoreError;
+use super::error::{ReadError, StoreError};
 use super::left_out::{self, Kept};
-use super::reader::ReadError;
-use super::record::counter;
-use super::sum;
+use super::meta::{self, MetaRow, Retained};
+use super::record::{counter, hash_of};
+use super::sum::{self, Sum};
+use crate::machine::chain::ChainHash;
 
 /// A page that is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +52,28 @@ pub(crate) struct LogRow {
     pub(crate) previous_hash: [u8; 32],
 }
 
+impl LogRow {
+    /// Holds it against its sum, and against the hash of the slot before.
+    fn check(&self, sum: &[u8]) -> Result<(), StoreError> {
+        let slot = self.slot;
+        if *sum != sum_of(slot, self.ballot, self.revision, &self.hash) {
+            let what = format!("the row of slot {slot} does not match its checksum");
+            return Err(StoreError::Damaged(what));
+        }
+        if ChainHash(self.previous_hash).next(slot, &self.value).0 != self.hash {
+            let what = format!("the hash of slot {slot} is not that of its value");
+            return Err(StoreError::Damaged(what));
+        }
+        Ok(())
+    }
+}
+
+/// The checksum of a row. The value is bound by the hash.
+pub(super) fn sum_of(slot: Slot, ballot: Ballot, revision: Revision, hash: &[u8; 32]) -> Sum {
+    let numbers = [slot.0, ballot.round, ballot.coordinator.0, revision.0];
+    sum::of_columns(&numbers, &[Some(hash)])
+}
+
 /// Reads a page, in one read transaction.
 pub(super) async fn page(
     connection: &mut SqliteConnection,
@@ -59,25 +82,22 @@ pub(super) async fn page(
     sqlx::query("BEGIN").execute(&mut *connection).await.map_err(StoreError::from)?;
     let result = page_in_transaction(connection, query).await;
     sqlx::query("COMMIT").execute(&mut *connection).await.map_err(StoreError::from)?;
-    Ok(result?)
+    result
 }
 
 async fn page_in_transaction(
     connection: &mut SqliteConnection,
     query: &LogQuery,
-) -> Result<LogPage, StoreError> {
-    let meta = sqlx::query("SELECT executed_below, revision FROM meta")
-        .fetch_one(&mut *connection)
-        .await?;
-    let mut page = LogPage {
-        rows: Vec::new(),
-        executed_below: Slot(counter(&meta, 0)?),
-        revision: Revision(counter(&meta, 1)?),
-    };
-    if query.from >= page.executed_below {
-        return Ok(page);
+) -> Result<LogPage, ReadError> {
+    let MetaRow { meta, cluster: _, retained } = meta::load(&mut *connection).await?;
+    let (executed_below, revision) = (meta.executed_below, meta.revision);
+    let mut page = LogPage { rows: Vec::new(), executed_below, revision };
+    if query.from < retained.log_start {
+        return Err(ReadError::Trimmed { asked: query.from, oldest: retained.log_start });
     }
-    page.rows = rows(connection, query).await?;
+    if query.from < executed_below {
+        page.rows = rows(connection, query, &retained).await?;
+    }
     Ok(page)
 }
 
@@ -85,11 +105,12 @@ async fn page_in_transaction(
 pub(super) async fn rows(
     connection: &mut SqliteConnection,
     query: &LogQuery,
+    retained: &Retained,
 ) -> Result<Vec<LogRow>, StoreError> {
     const SQL: &str = "SELECT slot, ballot_round, ballot_coordinator, value, left_out, hash, \
         revision, sum \
         FROM log WHERE slot >= ? ORDER BY slot LIMIT ?";
-    let mut previous_hash = hash_before(connection, query.from).await?;
+    let mut previous_hash = hash_before(connection, query.from, retained).await?;
     let mut stored = sqlx::query(SQL)
         .bind(query.from.0.cast_signed())
         .bind(i64::try_from(query.limit).unwrap_or(i64::MAX))
@@ -115,18 +136,22 @@ pub(super) async fn rows(
     let values = left_out::put_back(connection, values).await?;
     let whole = |((row, sum), value): ((LogRow, Vec<u8>), Bytes)| -> Result<LogRow, StoreError> {
         let row = LogRow { value, ..row };
-        sum::check_log(&row, &sum)?;
+        row.check(&sum)?;
         Ok(row)
     };
     rows.into_iter().zip(values).map(whole).collect()
 }
 
-/// The hash that the chain has before a slot: zeros before the first.
+/// The hash that the chain has before a slot.
 async fn hash_before(
     connection: &mut SqliteConnection,
     slot: Slot,
+    retained: &Retained,
 ) -> Result<[u8; 32], StoreError> {
-    let Some(previous) = slot.0.checked_sub(1) else { return Ok([0; 32]) };
+    if slot == retained.log_start {
+        return Ok(retained.log_start_hash.0);
+    }
+    let previous = slot.0.saturating_sub(1);
     let row = sqlx::query("SELECT hash FROM log WHERE slot = ?")
         .bind(previous.cast_signed())
         .fetch_one(connection)
@@ -152,12 +177,4 @@ fn log_row(
         previous_hash,
     };
     Ok((log_row, kept, row.try_get(7)?))
-}
-
-/// Reads a hash.
-pub(super) fn hash_of(row: &SqliteRow, column: usize) -> Result<[u8; 32], StoreError> {
-    let bytes: &[u8] = row.try_get(column)?;
-    bytes
-        .try_into()
-        .map_err(|_| StoreError::Damaged(format!("a hash of {} bytes instead of 32", bytes.len())))
 }

@@ -1,57 +1,121 @@
 //! The one row of `meta`.
 
-use shared::ids::{BatchNumber, ClusterId, Revision, Slot};
-use sqlx::Row;
+use shared::ids::{BatchNumber, ClusterId, Name, Revision, Slot};
+use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
 use super::error::StoreError;
-use super::log::{self, LogQuery, hash_of};
-use super::record::counter;
-use super::sum;
+use super::record::{counter, hash_of};
+use super::sum::{self, Sum};
 use crate::machine::chain::ChainHash;
 use crate::machine::working_set::Meta;
 
-/// Reads it: how far the state has come, and of which cluster it is, where that is known.
-pub(super) async fn load(
+/// What it holds, but for whose it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct MetaRow {
+    /// How far the state has come.
+    pub(super) meta: Meta,
+    /// Of which cluster it is, where that is known.
+    pub(super) cluster: Option<ClusterId>,
+    pub(super) retained: Retained,
+}
+
+/// From where on history is whole. Nothing raises these yet: every version and every slot
+/// is kept. Whoever reads an older state or slot holds it against them all the same
+/// (`at_revision`, `log::page`), so that what will drop history has to change nothing
+/// else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Retained {
+    /// The state of every revision from this one on can be read. Of the revisions below,
+    /// versions may be gone that a later one replaced; none is that the log from
+    /// `log_start` on leaves out.
+    pub(super) compacted_below: Revision,
+    /// The first slot that the log has, or will have.
+    pub(super) log_start: Slot,
+    /// The hash of the log below it.
+    pub(super) log_start_hash: ChainHash,
+}
+
+impl MetaRow {
+    /// The row once the state has come so far.
+    pub(super) fn at(&self, meta: Meta) -> Self {
+        Self { meta, ..self.clone() }
+    }
+
+    /// The view is given as it is stored.
+    fn sum(&self, view: Option<&str>) -> Sum {
+        let Self { meta, cluster, retained } = self;
+        let Meta { executed_below, revision, hash, view: _, next_batch, time_ms } = meta;
+        let Retained { compacted_below, log_start, log_start_hash } = retained;
+        let numbers =
+            [executed_below.0, revision.0, next_batch.0, *time_ms, compacted_below.0, log_start.0];
+        let cluster = cluster.map(|cluster| cluster.0.to_le_bytes());
+        let cluster = cluster.as_ref().map(<[u8; 8]>::as_slice);
+        let hashes = [Some(hash.0.as_slice()), Some(log_start_hash.0.as_slice())];
+        sum::of_columns(&numbers, &[hashes[0], hashes[1], view.map(str::as_bytes), cluster])
+    }
+}
+
+/// Makes the row of a state that has executed nothing.
+pub(super) async fn create(
     connection: &mut SqliteConnection,
-) -> Result<(Meta, Option<ClusterId>), StoreError> {
-    const SQL: &str =
-        "SELECT executed_below, revision, hash, view, next_batch, time_ms, cluster, sum FROM meta";
+    replica: &Name,
+) -> Result<(), StoreError> {
+    const SQL: &str = "INSERT INTO meta(one, replica, executed_below, revision, hash, next_batch, \
+        time_ms, compacted_below, log_start, log_start_hash, sum) \
+        VALUES (1, ?, 0, 0, zeroblob(32), 0, 0, 0, 0, zeroblob(32), ?)";
+    sqlx::query(SQL)
+        .bind(replica.as_str())
+        .bind(MetaRow::default().sum(None).to_vec())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Reads it.
+pub(super) async fn load(connection: &mut SqliteConnection) -> Result<MetaRow, StoreError> {
+    const SQL: &str = "SELECT executed_below, revision, hash, view, next_batch, time_ms, cluster, \
+        compacted_below, log_start, log_start_hash, sum FROM meta";
     let row = sqlx::query(SQL).fetch_one(connection).await?;
     let text: Option<&str> = row.try_get(3)?;
     let view = text
         .map(serde_json::from_str)
         .transpose()
         .map_err(|error| StoreError::Damaged(format!("meta.view: {error}")))?;
-    let cluster = row.try_get::<Option<i64>, _>(6)?.map(|id| ClusterId(id.cast_unsigned()));
-    let meta = Meta {
-        executed_below: Slot(counter(&row, 0)?),
-        revision: Revision(counter(&row, 1)?),
-        hash: ChainHash(hash_of(&row, 2)?),
-        view,
-        next_batch: BatchNumber(counter(&row, 4)?),
-        time_ms: counter(&row, 5)?,
+    let found = MetaRow {
+        meta: Meta {
+            executed_below: Slot(counter(&row, 0)?),
+            revision: Revision(counter(&row, 1)?),
+            hash: ChainHash(hash_of(&row, 2)?),
+            view,
+            next_batch: BatchNumber(counter(&row, 4)?),
+            time_ms: counter(&row, 5)?,
+        },
+        cluster: row.try_get::<Option<i64>, _>(6)?.map(|id| ClusterId(id.cast_unsigned())),
+        retained: Retained {
+            compacted_below: Revision(counter(&row, 7)?),
+            log_start: Slot(counter(&row, 8)?),
+            log_start_hash: ChainHash(hash_of(&row, 9)?),
+        },
     };
-    if row.try_get::<&[u8], _>(7)? != sum::of_meta(&meta, text, cluster) {
-        return Err(StoreError::Damaged(format!(
-            "meta does not match its checksum: {meta:?} of cluster {cluster:?}"
-        )));
+    if row.try_get::<&[u8], _>(10)? != found.sum(text) {
+        return Err(StoreError::Damaged(format!("meta does not match its checksum: {found:?}")));
     }
-    Ok((meta, cluster))
+    Ok(found)
 }
 
-/// Writes how far the state has come, in the transaction at hand.
+/// Writes it, in the transaction at hand.
 pub(super) async fn save(
     connection: &mut SqliteConnection,
-    meta: &Meta,
-    cluster: Option<ClusterId>,
+    row: &MetaRow,
 ) -> Result<(), StoreError> {
     const SQL: &str = "UPDATE meta SET executed_below = ?, revision = ?, hash = ?, view = ?, \
-        next_batch = ?, time_ms = ?, \
-        cluster = ?, sum = ?";
+        next_batch = ?, time_ms = ?, cluster = ?, compacted_below = ?, log_start = ?, \
+        log_start_hash = ?, sum = ?";
+    let MetaRow { meta, cluster, retained } = row;
     let view =
         meta.view.as_ref().map(|view| serde_json::to_string(view).expect("a view is plain JSON"));
-    let sum = sum::of_meta(meta, view.as_deref(), cluster);
+    let sum = row.sum(view.as_deref());
     sqlx::query(SQL)
         .bind(meta.executed_below.0.cast_signed())
         .bind(meta.revision.0.cast_signed())
@@ -60,39 +124,11 @@ pub(super) async fn save(
         .bind(meta.next_batch.0.cast_signed())
         .bind(meta.time_ms.cast_signed())
         .bind(cluster.map(|cluster| cluster.0.cast_signed()))
+        .bind(retained.compacted_below.0.cast_signed())
+        .bind(retained.log_start.0.cast_signed())
+        .bind(retained.log_start_hash.0.to_vec())
         .bind(sum.to_vec())
         .execute(connection)
         .await?;
     Ok(())
-}
-
-/// Holds the row against the last slot of the log; says what does not fit.
-pub(super) async fn inconsistency(
-    connection: &mut SqliteConnection,
-    meta: &Meta,
-) -> Result<Option<String>, StoreError> {
-    let last: Option<i64> =
-        sqlx::query_scalar("SELECT max(slot) FROM log").fetch_one(&mut *connection).await?;
-    let Some(slot) = last.map(|last| Slot(last.cast_unsigned())) else {
-        let expected = Meta::default();
-        return Ok((*meta != expected).then(|| format!("the log is empty, but meta says {meta:?}")));
-    };
-    if slot.next() != meta.executed_below {
-        return Ok(Some(format!(
-            "the log ends with slot {slot}, but meta says that slots below {} are executed",
-            meta.executed_below
-        )));
-    }
-    let query = LogQuery { from: slot, limit: 1, max_bytes: 0 };
-    let Some(row) = log::rows(connection, &query).await?.pop() else {
-        return Ok(Some(format!("slot {slot} is gone")));
-    };
-    let (hash, revision) = (ChainHash(row.hash), row.revision);
-    if (hash, revision) != (meta.hash, meta.revision) {
-        let (said, has) = ((meta.hash, meta.revision), (hash, revision));
-        return Ok(Some(format!(
-            "meta says hash and revision {said:?}, but slot {slot} has {has:?}"
-        )));
-    }
-    Ok(None)
 }

@@ -10,8 +10,11 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 
 use super::error::{OpenError, StoreError};
+use super::meta::MetaRow;
+use super::open::{FILE, connect, open};
 use super::ranges::Ranges;
-use super::{FILE, meta, open, schema};
+use super::schema::unusable;
+use super::verify;
 use crate::machine::working_set::Meta;
 
 /// What a state was found to hold.
@@ -39,12 +42,10 @@ pub async fn inspect(dir: &Path, replica: &Name) -> Result<Option<Inspected>, Op
     if !path.exists() {
         return Ok(None);
     }
-    let unusable = |error: StoreError| schema::unusable(&path, error);
-    let (mut connection, _is_new) = schema::open(&path, replica).await?;
-    let (meta, cluster) = meta::load(&mut connection).await.map_err(unusable)?;
-    if let Some(what) = meta::inconsistency(&mut connection, &meta).await.map_err(unusable)? {
-        return Err(unusable(StoreError::Damaged(what)));
-    }
+    let unusable = |error: StoreError| unusable(&path, error);
+    let (mut connection, _is_new) = connect(&path, replica).await?;
+    let MetaRow { meta, cluster, retained: _ } =
+        verify::meta(&mut connection).await.map_err(unusable)?;
     sweep(&mut connection).await.map_err(unusable)?;
     let (versions, digest) = digest(&mut connection).await.map_err(unusable)?;
     connection.close().await.map_err(|error| unusable(error.into()))?;
@@ -63,7 +64,7 @@ pub async fn execute(
     replica: &Name,
     entries: Vec<ChosenEntry>,
 ) -> Result<Meta, OpenError> {
-    let unusable = |error: StoreError| schema::unusable(&dir.join(FILE), error);
+    let unusable = |error: StoreError| unusable(&dir.join(FILE), error);
     let mut writer = open(dir, replica, 1).await?.writer;
     writer.execute(entries).await.map_err(unusable)?;
     let meta = writer.meta().clone();

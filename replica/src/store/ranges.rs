@@ -20,12 +20,11 @@ use shared::ids::Revision;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
 
+use super::bounds::{above_prefix, lowest_above};
 use super::error::StoreError;
-use super::keys;
-use super::list::ABOVE_EVERY_KEY;
 use super::multi_row::MultiRow;
 use super::record::{Checked, Item, counter, item_of};
-use super::sum;
+use super::{sum, versions};
 use crate::machine::working_set::{RangeTombstone, VersionRow};
 
 /// The most keys that one transaction sweeps: some milliseconds, which is how long
@@ -62,7 +61,7 @@ pub(super) struct Range {
 impl From<&RangeTombstone> for Range {
     fn from(tombstone: &RangeTombstone) -> Self {
         let first = tombstone.prefix.clone().into_bytes();
-        let below = [&first, ABOVE_EVERY_KEY].concat();
+        let below = above_prefix(&first).to_vec();
         Self { revision: tombstone.revision, first, below }
     }
 }
@@ -147,8 +146,17 @@ fn range_of(row: &SqliteRow) -> Result<Range, StoreError> {
         first: row.try_get(1)?,
         below: row.try_get(2)?,
     };
-    sum::check_range(&range, row.try_get(3)?)?;
+    if row.try_get::<&[u8], _>(3)? != sum_of(&range) {
+        let revision = range.revision;
+        return Err(StoreError::Damaged(format!(
+            "the range tombstone of revision {revision} does not match its checksum"
+        )));
+    }
     Ok(range)
+}
+
+fn sum_of(range: &Range) -> sum::Sum {
+    sum::of_columns(&[range.revision.0], &[Some(&range.first), Some(&range.below)])
 }
 
 static INSERT: LazyLock<MultiRow> = LazyLock::new(|| {
@@ -164,7 +172,7 @@ async fn write(connection: &mut SqliteConnection, ranges: &[Range]) -> Result<()
                 .bind(range.revision.0.cast_signed())
                 .bind(range.first.clone())
                 .bind(range.below.clone())
-                .bind(sum::of_range(range).to_vec());
+                .bind(sum_of(range).to_vec());
         }
         query.execute(&mut *connection).await?;
     }
@@ -174,7 +182,7 @@ async fn write(connection: &mut SqliteConnection, ranges: &[Range]) -> Result<()
 async fn update(connection: &mut SqliteConnection, range: &Range) -> Result<(), StoreError> {
     sqlx::query("UPDATE range_tombstones SET first = ?, sum = ? WHERE revision = ?")
         .bind(range.first.clone())
-        .bind(sum::of_range(range).to_vec())
+        .bind(sum_of(range).to_vec())
         .bind(range.revision.0.cast_signed())
         .execute(connection)
         .await?;
@@ -210,18 +218,18 @@ async fn sweep_keys(
     let mut tombstones = Vec::with_capacity(rows.len());
     let mut last = None;
     for row in &rows {
-        let item = item_of(row, 0, Checked::Head)?.ok_or_else(keys::without_version)?;
+        let item = item_of(row, 0, Checked::Head)?.ok_or_else(versions::missing)?;
         last = Some(item.key.clone());
         if item.revision < range.revision {
-            let (key, Item { created_revision, version, .. }) = (keys::text_of(&item)?, item);
+            let (key, Item { created_revision, version, .. }) = (versions::text_of(&item)?, item);
             let revision = range.revision;
             let content = None;
             tombstones.push(VersionRow { key, revision, created_revision, version, content });
         }
     }
     let Some(last) = last else { return Ok(0) };
-    let next = [&*last, &[0]].concat();
-    keys::write_versions(connection, &tombstones).await?;
+    let next = lowest_above(&last).to_vec();
+    versions::write(connection, &tombstones).await?;
     sqlx::query("DELETE FROM live WHERE key >= ? AND key < ? AND revision < ?")
         .bind(range.first.clone())
         .bind(next.clone())

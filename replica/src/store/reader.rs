@@ -8,54 +8,30 @@
 #![expect(clippy::disallowed_methods, reason = "the shell starts tasks")]
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use shared::deadline::Deadline;
 use shared::ids::Revision;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{Connection, Row};
+use sqlx::{AssertSqlSafe, Connection};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::error::StoreError;
-use super::list::{self, CountQuery, Counted, ListPage, ListQuery};
+use super::error::{ReadError, StoreError};
+use super::list::{self, CountQuery, Counted, ListPage, ListQuery, at_revision};
 use super::log::{self, LogPage, LogQuery};
+use super::multi_row::{self, MultiRow};
 use super::ranges::not_hidden;
-use super::record::{Checked, Item, item_of};
+use super::record::{Checked, Item, counter, item_of};
 use super::schema;
 
 /// The most point reads in one statement.
-const POINTS_PER_STATEMENT: usize = 32;
+const POINTS_PER_STATEMENT: usize = multi_row::MOST;
 /// The most point reads that wait for a connection: a few statements' worth for each.
 /// More are refused at once.
 const POINTS_WAITING: usize = 4_096;
 /// The most pages that wait for a connection.
 const PAGES_WAITING: usize = 256;
-
-/// Why a read has no answer.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ReadError {
-    /// Too many reads wait.
-    #[error("{limit} reads wait already")]
-    Overloaded {
-        /// How many may.
-        limit: usize,
-    },
-    /// The revision asked for is not there yet.
-    #[error("revision {asked} is in the future: the state is at revision {present}")]
-    Future {
-        /// What was asked for.
-        asked: Revision,
-        /// What is there.
-        present: Revision,
-    },
-    /// The file could not be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The replica is shutting down.
-    #[error("the replica is shutting down")]
-    Closed,
-}
 
 /// One key as of a revision, and the revision of the state it was read from.
 #[derive(Debug)]
@@ -128,7 +104,7 @@ impl Reader {
         }
     }
 
-    /// Counts keys. The state must be at the revision asked for.
+    /// Counts what a deletion of a prefix deleted. The state must be at its revision.
     pub(crate) async fn count(&self, query: CountQuery) -> Result<u64, ReadError> {
         let (mut keys, mut rest) = (0, Some(query));
         while let Some(query) = rest {
@@ -190,8 +166,7 @@ async fn serve(
                 answer(reply, list::page(&mut connection, &query).await)
             }
             Some(Work::Page(PageJob::Count(query, reply))) => {
-                let counted = list::count(&mut connection, &query).await;
-                answer(reply, counted.map_err(ReadError::Store))
+                answer(reply, list::count(&mut connection, &query).await)
             }
             Some(Work::Page(PageJob::Log(query, reply))) => {
                 answer(reply, log::page(&mut connection, &query).await)
@@ -220,6 +195,8 @@ fn answer<T>(
             ReadError::Store(_)
             | ReadError::Overloaded { .. }
             | ReadError::Future { .. }
+            | ReadError::Compacted { .. }
+            | ReadError::Trimmed { .. }
             | ReadError::Closed,
         )
         | Ok(_) => None,
@@ -244,62 +221,49 @@ async fn serve_points(
             return jobs.into_iter().filter_map(refuse).last();
         }
     };
-    for (job, (item, revision)) in jobs.into_iter().zip(found) {
-        let result = match job.at.filter(|at| *at > revision) {
-            Some(asked) => Err(ReadError::Future { asked, present: revision }),
-            None => Ok(Point { item, revision }),
-        };
-        answer(job.reply, result);
+    for (job, Found { point, oldest }) in jobs.into_iter().zip(found) {
+        let at = at_revision(job.at, point.revision, oldest);
+        answer(job.reply, at.map(|_| point));
     }
     None
 }
 
-macro_rules! points_sql {
-    ($rows:literal) => {
-        concat!(
-            "WITH asked(ordinal, key, at) AS (VALUES ",
-            $rows,
-            ") ",
-            "SELECT a.ordinal, m.revision, v.key, v.revision, v.created_revision, v.version, \
-             v.sum, v.content_type, v.value ",
-            "FROM asked a CROSS JOIN meta m LEFT JOIN versions v ON v.id = ",
-            "(SELECT id FROM versions WHERE key = a.key AND revision <= a.at ORDER BY revision \
-             DESC LIMIT 1) AND ",
-            not_hidden!("v", "a.at")
-        )
-    };
+/// A point, and the oldest revision that could be read then.
+struct Found {
+    point: Point,
+    oldest: Revision,
 }
 
-/// One statement for one read, one for a few, one for many: each is prepared once.
-const ONE_POINT: &str = points_sql!("(0,?,?)");
-const EIGHT_POINTS: &str =
-    points_sql!("(0,?,?),(1,?,?),(2,?,?),(3,?,?),(4,?,?),(5,?,?),(6,?,?),(7,?,?)");
-const ALL_POINTS: &str = points_sql!(
-    "(0,?,?),(1,?,?),(2,?,?),(3,?,?),(4,?,?),(5,?,?),(6,?,?),(7,?,?),(8,?,?),(9,?,?),(10,?,?),(11,?,?),(12,?,?),(13,?,?),(14,?,?),\
-     (15,?,?),(16,?,?),(17,?,?),(18,?,?),(19,?,?),(20,?,?),(21,?,?),(22,?,?),(23,?,?),(24,?,?),(25,?,?),(26,?,?),(27,?,?),(28,?,?),\
-     (29,?,?),(30,?,?),(31,?,?)"
-);
+static SELECT_POINTS: LazyLock<MultiRow> = LazyLock::new(|| {
+    const TAIL: &str = concat!(
+        ") SELECT a.ordinal, m.revision, m.compacted_below, v.key, v.revision, \
+         v.created_revision, v.version, v.sum, v.content_type, v.value \
+         FROM asked a CROSS JOIN meta m LEFT JOIN versions v ON v.id = \
+         (SELECT id FROM versions WHERE key = a.key AND revision <= a.at ORDER BY revision \
+         DESC LIMIT 1) AND ",
+        not_hidden!("v", "a.at"),
+        " WHERE a.ordinal IS NOT NULL"
+    );
+    MultiRow::new("WITH asked(ordinal, key, at) AS (VALUES ", "(?,?,?)", TAIL)
+});
 
 async fn points(
     connection: &mut SqliteConnection,
     jobs: &[PointJob],
-) -> Result<Vec<(Option<Item>, Revision)>, StoreError> {
-    let sql = match jobs.len() {
-        1 => ONE_POINT,
-        2..=8 => EIGHT_POINTS,
-        _ => ALL_POINTS,
-    };
-    let mut query = sqlx::query(sql);
-    for job in jobs {
+) -> Result<Vec<Found>, StoreError> {
+    let mut query = sqlx::query(AssertSqlSafe(SELECT_POINTS.with_room_for(jobs.len())));
+    for (ordinal, job) in (0..).zip(jobs) {
         let at = job.at.map_or(i64::MAX, |at| i64::try_from(at.0).unwrap_or(i64::MAX));
-        query = query.bind(job.key.to_vec()).bind(at);
+        query = query.bind::<i64>(ordinal).bind(job.key.to_vec()).bind(at);
     }
     let rows = query.fetch_all(&mut *connection).await?;
-    // What was not bound is NULL, and finds nothing.
-    rows.iter().take(jobs.len()).map(found_in).collect()
+    let mut found = rows.iter().map(found_in).collect::<Result<Vec<_>, _>>()?;
+    found.sort_unstable_by_key(|(ordinal, _)| *ordinal);
+    Ok(found.into_iter().map(|(_, found)| found).collect())
 }
 
-fn found_in(row: &SqliteRow) -> Result<(Option<Item>, Revision), StoreError> {
-    let revision: i64 = row.try_get(1)?;
-    Ok((item_of(row, 2, Checked::Whole)?, Revision(revision.cast_unsigned())))
+fn found_in(row: &SqliteRow) -> Result<(u64, Found), StoreError> {
+    let (revision, oldest) = (Revision(counter(row, 1)?), Revision(counter(row, 2)?));
+    let point = Point { item: item_of(row, 3, Checked::Whole)?, revision };
+    Ok((counter(row, 0)?, Found { point, oldest }))
 }

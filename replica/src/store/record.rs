@@ -79,3 +79,11 @@ pub(super) fn item_of(
 pub(super) fn counter(row: &SqliteRow, column: usize) -> Result<u64, StoreError> {
     Ok(row.try_get::<i64, _>(column)?.cast_unsigned())
 }
+
+/// Reads a hash.
+pub(super) fn hash_of(row: &SqliteRow, column: usize) -> Result<[u8; 32], StoreError> {
+    let bytes: &[u8] = row.try_get(column)?;
+    bytes
+        .try_into()
+        .map_err(|_| StoreError::Damaged(format!("a hash of {} bytes instead of 32", bytes.len())))
+}

@@ -1,37 +1,48 @@
-//! The tables, and how a file is opened, made and checked.
+//! The tables, how a file is connected to, and how one of an older version is brought to
+//! the present one.
 //!
 //! `versions` keeps every version of every key: the current one has the highest revision,
-//! a deleted one has no value. `live` names the current version of each key that exists,
-//! and `range_tombstones` the deletions of prefixes that `versions` and `live` do not
-//! show yet (`ranges`). `log` keeps every executed slot, so that a replica that was away
-//! can be served however long it was; values that `versions` has are left out of it
-//! (`left_out`). `meta` is one row: who this is, and how
-//! far it has executed; it changes in the same transaction as what it speaks of. Every
-//! row has a checksum (`sum`), but those of `live`, which are held against `versions`.
+//! a deleted one has no value. It has an index by key, and one by revision for whoever
+//! wants to know what changed: the order of the rows says nothing, for sweeping a
+//! deletion of a prefix writes rows of older revisions later. `live` names the current
+//! version of each key that exists, and `range_tombstones` the deletions of prefixes that
+//! `versions` and `live` do not show yet (`ranges`). `log` keeps every executed slot, so
+//! that a replica that was away can be served however long it was; values that `versions`
+//! has are left out of it (`left_out`). `meta` is one row: who this is, how far it has
+//! executed, and from where on `versions` and `log` are whole (`meta::Retained`); it
+//! changes in the same transaction as what it speaks of. Every row has a checksum
+//! (`sum`), but those of `live`, which are held against `versions`.
+//!
+//! **A change of the tables** is a new file `schema/version-N.sql` and a line in
+//! [`STEPS`]: what makes version N out of the one before it. A new file of the state goes
+//! through all of them, so that there is one way to each version. The numbers below the
+//! first were never released, and are refused.
 
 use std::path::Path;
 use std::time::Duration;
 
 use shared::ids::Name;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
+};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use super::error::{OpenError, StoreError};
-use super::{sum, verify};
-use crate::machine::working_set::Meta;
+use super::meta;
 
 /// "Synr", in the file's header: this is a replica's state.
 const APPLICATION_ID: i64 = 0x5379_6e72;
-/// Of the tables below.
-const SCHEMA_VERSION: i64 = 5;
 
-/// The largest file whose structure is checked whole at every start: about half a second
-/// on a slow disk.
-const QUICK_CHECK_MAX_BYTES: u64 = 256 << 20;
+/// What makes a version out of the one before it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    /// The version that it makes.
+    pub(super) to: i64,
+    pub(super) sql: &'static str,
+}
 
-/// The largest file whose indexes and rows are checked whole, too, at every start: about
-/// a second. A larger one is checked as it is read.
-const FULL_CHECK_MAX_BYTES: u64 = 64 << 20;
+/// In order; the first makes its version out of an empty file.
+pub(super) const STEPS: &[Step] = &[Step { to: 6, sql: include_str!("schema/version-6.sql") }];
 
 /// How long a statement waits for the lock of another process, such as a `sqlite3` shell
 /// or a back-up. Executing stands still meanwhile, so it is short; whoever meets it tries
@@ -45,57 +56,13 @@ const WAL_KEPT_BYTES: u64 = 64 << 20;
 /// and a key long.
 const ROWS_AHEAD: usize = 8;
 
-const TABLES: &str = "
-CREATE TABLE meta(
-    one INTEGER PRIMARY KEY CHECK (one = 1),
-    replica TEXT NOT NULL,
-    cluster INTEGER,
-    executed_below INTEGER NOT NULL,
-    revision INTEGER NOT NULL,
-    hash BLOB NOT NULL,
-    view TEXT,
-    next_batch INTEGER NOT NULL,
-    time_ms INTEGER NOT NULL,
-    sum BLOB NOT NULL
-) STRICT;
-CREATE TABLE log(
-    slot INTEGER PRIMARY KEY,
-    ballot_round INTEGER NOT NULL,
-    ballot_coordinator INTEGER NOT NULL,
-    value BLOB NOT NULL,
-    left_out BLOB,
-    hash BLOB NOT NULL,
-    revision INTEGER NOT NULL,
-    sum BLOB NOT NULL
-) STRICT;
-CREATE TABLE versions(
-    id INTEGER PRIMARY KEY,
-    key BLOB NOT NULL,
-    revision INTEGER NOT NULL,
-    created_revision INTEGER NOT NULL,
-    version INTEGER NOT NULL,
-    sum BLOB NOT NULL,
-    content_type TEXT,
-    value BLOB
-) STRICT;
-CREATE UNIQUE INDEX versions_by_key ON versions(key, revision);
-CREATE TABLE live(
-    key BLOB PRIMARY KEY,
-    revision INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE range_tombstones(
-    revision INTEGER PRIMARY KEY,
-    first BLOB NOT NULL,
-    below BLOB NOT NULL,
-    sum BLOB NOT NULL
-) STRICT;
-";
-
 /// How the one connection that writes is opened, and the one that checkpoints beside it:
-/// only when it is asked to.
+/// only when it is asked to. Pages that are freed are given back a few at a time
+/// (`Writer::give_back`); that must be so before the first table is made.
 pub(super) fn writer_options(path: &Path) -> SqliteConnectOptions {
     base_options(path)
         .create_if_missing(true)
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Normal)
         .pragma("wal_autocheckpoint", "0")
@@ -119,27 +86,66 @@ fn base_options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-/// Opens the file for writing: makes the tables in a new one, checks an old one. Also
-/// says whether it is new.
-pub(super) async fn open(
+/// What the header of a file says of its tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// There are none.
+    Empty,
+    /// They are a replica's, of this version, which one of the steps makes.
+    Version(i64),
+}
+
+/// Looks whose tables there are and of which version, and refuses those that no step
+/// leads on from.
+pub(super) async fn check_header(
+    connection: &mut SqliteConnection,
     path: &Path,
-    replica: &Name,
-) -> Result<(SqliteConnection, bool), OpenError> {
+) -> Result<Found, OpenError> {
     let unusable = |error: sqlx::Error| unusable(path, error.into());
-    let mut connection =
-        SqliteConnection::connect_with(&writer_options(path)).await.map_err(unusable)?;
     let tables: i64 =
-        scalar(&mut connection, "SELECT count(*) FROM sqlite_schema").await.map_err(unusable)?;
-    if tables == 0 {
-        create(&mut connection, replica).await.map_err(unusable)?;
+        scalar(connection, "SELECT count(*) FROM sqlite_schema").await.map_err(unusable)?;
+    let application: i64 = scalar(connection, "PRAGMA application_id").await.map_err(unusable)?;
+    let found: i64 = scalar(connection, "PRAGMA user_version").await.map_err(unusable)?;
+    if (tables, application, found) == (0, 0, 0) {
+        return Ok(Found::Empty);
     }
-    check_header(&mut connection, path).await?;
-    let checked = check_structure(&mut connection, path).await?;
-    check_owner(&mut connection, path, replica).await?;
-    if checked == Structure::Small {
-        verify::rows(&mut connection).await.map_err(|error| self::unusable(path, error))?;
+    let path = path.display().to_string();
+    if application != APPLICATION_ID {
+        return Err(OpenError::Foreign { path, found: application, expected: APPLICATION_ID });
     }
-    Ok((connection, tables == 0))
+    if STEPS.iter().any(|step| step.to == found) {
+        return Ok(Found::Version(found));
+    }
+    let (oldest, newest) = (STEPS[0].to, STEPS[STEPS.len() - 1].to);
+    Err(OpenError::Version { path, found, oldest, newest })
+}
+
+/// Brings the tables to the version that the last of the steps makes, in one transaction.
+pub(super) async fn migrate(
+    connection: &mut SqliteConnection,
+    found: Found,
+    steps: &[Step],
+    replica: &Name,
+) -> Result<(), StoreError> {
+    let is_due = |step: &&Step| match found {
+        Found::Empty => true,
+        Found::Version(version) => step.to > version,
+    };
+    let due: Vec<&Step> = steps.iter().filter(is_due).collect();
+    let Some(last) = due.last() else { return Ok(()) };
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    for step in &due {
+        sqlx::raw_sql(step.sql).execute(&mut *transaction).await?;
+    }
+    let version = last.to;
+    match found {
+        Found::Empty => meta::create(&mut transaction, replica).await?,
+        Found::Version(from) => tracing::info!(from, to = version, "the state's tables are new"),
+    }
+    let header =
+        format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version};");
+    sqlx::raw_sql(AssertSqlSafe(header)).execute(&mut *transaction).await?;
+    Ok(transaction.commit().await?)
 }
 
 /// The error of an operation on the file as the error of opening it.
@@ -154,100 +160,11 @@ pub(super) fn unusable(path: &Path, error: StoreError) -> OpenError {
     }
 }
 
-async fn create(connection: &mut SqliteConnection, replica: &Name) -> Result<(), sqlx::Error> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    sqlx::raw_sql(TABLES).execute(&mut *transaction).await?;
-    let sum = sum::of_meta(&Meta::default(), None, None);
-    sqlx::query("INSERT INTO meta VALUES (1, ?, NULL, 0, 0, ?, NULL, 0, 0, ?)")
-        .bind(replica.as_str())
-        .bind(vec![0_u8; 32])
-        .bind(sum.to_vec())
-        .execute(&mut *transaction)
-        .await?;
-    let header = format!(
-        "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
-    );
-    sqlx::raw_sql(sqlx::AssertSqlSafe(header)).execute(&mut *transaction).await?;
-    transaction.commit().await
-}
-
-async fn check_header(connection: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
-    let application: i64 =
-        scalar(connection, "PRAGMA application_id").await.map_err(|e| unusable(path, e.into()))?;
-    let version: i64 =
-        scalar(connection, "PRAGMA user_version").await.map_err(|e| unusable(path, e.into()))?;
-    let path = || path.display().to_string();
-    if application != APPLICATION_ID {
-        return Err(OpenError::Foreign {
-            path: path(),
-            found: application,
-            expected: APPLICATION_ID,
-        });
-    }
-    if version != SCHEMA_VERSION {
-        return Err(OpenError::Version { path: path(), found: version, expected: SCHEMA_VERSION });
-    }
-    Ok(())
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Structure {
-    /// At most [`FULL_CHECK_MAX_BYTES`].
-    Small,
-    Large,
-}
-
-/// Reads every page of a file that is not too large for it, and names the first one that
-/// does not fit.
-async fn check_structure(
+/// The one value that a statement about the file gives.
+pub(super) async fn scalar<T>(
     connection: &mut SqliteConnection,
-    path: &Path,
-) -> Result<Structure, OpenError> {
-    let unusable = |error: sqlx::Error| unusable(path, error.into());
-    let pages: i64 = scalar(connection, "PRAGMA page_count").await.map_err(unusable)?;
-    let page_bytes: i64 = scalar(connection, "PRAGMA page_size").await.map_err(unusable)?;
-    let bytes = pages.saturating_mul(page_bytes).cast_unsigned();
-    if bytes > QUICK_CHECK_MAX_BYTES {
-        return Ok(Structure::Large);
-    }
-    let (structure, check) = if bytes <= FULL_CHECK_MAX_BYTES {
-        (Structure::Small, "PRAGMA integrity_check(1)")
-    } else {
-        (Structure::Large, "PRAGMA quick_check(1)")
-    };
-    let verdict: String = scalar(connection, check).await.map_err(unusable)?;
-    if verdict == "ok" {
-        Ok(structure)
-    } else {
-        Err(OpenError::Damaged { path: path.display().to_string(), what: verdict })
-    }
-}
-
-async fn check_owner(
-    connection: &mut SqliteConnection,
-    path: &Path,
-    replica: &Name,
-) -> Result<(), OpenError> {
-    let sql = "SELECT replica FROM meta";
-    let found: Option<String> = sqlx::query_scalar(sql)
-        .fetch_optional(connection)
-        .await
-        .map_err(|e| unusable(path, e.into()))?;
-    let Some(found) = found else {
-        return Err(unusable(path, StoreError::Damaged("meta has no row".to_owned())));
-    };
-    if found == replica.as_str() {
-        Ok(())
-    } else {
-        Err(OpenError::OtherReplica {
-            path: path.display().to_string(),
-            found,
-            expected: replica.clone(),
-        })
-    }
-}
-
-async fn scalar<T>(connection: &mut SqliteConnection, sql: &'static str) -> Result<T, sqlx::Error>
+    sql: &'static str,
+) -> Result<T, sqlx::Error>
 where
     T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
 {

@@ -7,12 +7,7 @@
 //! that a row found in the wrong place is noticed as well. What is checked when the state
 //! is opened is in [`verify`](super::verify).
 
-use shared::ids::{ClusterId, Slot};
-
 use super::error::StoreError;
-use super::log::LogRow;
-use super::ranges::Range;
-use crate::machine::working_set::Meta;
 
 /// The length of one sum: what 64 bits miss is not found by accident.
 const BYTES: usize = 8;
@@ -20,7 +15,8 @@ const BYTES: usize = 8;
 /// everything.
 pub(super) const VERSION_BYTES: usize = 2 * BYTES;
 
-type Sum = [u8; BYTES];
+/// A row's checksum.
+pub(super) type Sum = [u8; BYTES];
 
 /// A row of `versions`.
 #[derive(Clone, Copy, Debug)]
@@ -93,63 +89,14 @@ fn whole(head: &Sum, content_type: Option<&str>, value: Option<&[u8]>) -> Sum {
     cut(&hasher)
 }
 
-/// The sum of a row of `log`. The value is bound by the hash.
-pub(super) fn of_log(slot: Slot, ballot: (u64, u64), revision: u64, hash: &[u8; 32]) -> Sum {
+/// The sum of a row of another table, whose columns are these: numbers, and texts or bytes
+/// where there are any.
+pub(super) fn of_columns(numbers: &[u64], fields: &[Option<&[u8]>]) -> Sum {
     let mut hasher = blake3::Hasher::new();
-    for number in [slot.0, ballot.0, ballot.1, revision] {
+    for number in numbers {
         hasher.update(&number.to_le_bytes());
     }
-    hasher.update(hash);
-    cut(&hasher)
-}
-
-/// Holds a row of the log against its sum, and against the hash of the slot before.
-pub(super) fn check_log(row: &LogRow, sum: &[u8]) -> Result<(), StoreError> {
-    let slot = row.slot;
-    let ballot = (row.ballot.round, row.ballot.coordinator.0);
-    if *sum != of_log(slot, ballot, row.revision.0, &row.hash) {
-        return Err(StoreError::Damaged(format!(
-            "the row of slot {slot} does not match its checksum"
-        )));
-    }
-    if crate::machine::chain::ChainHash(row.previous_hash).next(slot, &row.value).0 != row.hash {
-        return Err(StoreError::Damaged(format!(
-            "the hash of slot {slot} is not that of its value"
-        )));
-    }
-    Ok(())
-}
-
-/// The sum of a row of `range_tombstones`.
-pub(super) fn of_range(range: &Range) -> Sum {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&range.revision.0.to_le_bytes());
-    for field in [&range.first, &range.below] {
-        hasher.update(&(field.len() as u64).to_le_bytes()).update(field);
-    }
-    cut(&hasher)
-}
-
-/// Holds a row of `range_tombstones` against its sum.
-pub(super) fn check_range(range: &Range, sum: &[u8]) -> Result<(), StoreError> {
-    if *sum == of_range(range) {
-        return Ok(());
-    }
-    Err(StoreError::Damaged(format!(
-        "the range tombstone of revision {} does not match its checksum",
-        range.revision
-    )))
-}
-
-/// The sum of `meta`. `view` is the view as it is stored.
-pub(super) fn of_meta(meta: &Meta, view: Option<&str>, cluster: Option<ClusterId>) -> Sum {
-    let mut hasher = blake3::Hasher::new();
-    for number in [meta.executed_below.0, meta.revision.0, meta.next_batch.0, meta.time_ms] {
-        hasher.update(&number.to_le_bytes());
-    }
-    hasher.update(&meta.hash.0);
-    let cluster = cluster.map(|cluster| cluster.0.to_le_bytes());
-    for field in [view.map(str::as_bytes), cluster.as_ref().map(<[u8; 8]>::as_slice)] {
+    for field in fields {
         hasher.update(&[u8::from(field.is_some())]);
         let bytes = field.unwrap_or_default();
         hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);

@@ -1,6 +1,7 @@
 //! The store on a real file.
 
 mod damage;
+mod format;
 mod left_out;
 mod ranges;
 
@@ -82,7 +83,7 @@ async fn value_at(store: &Store, of: &str, at: Option<u64>) -> Option<Bytes> {
 fn list_all() -> ListQuery {
     ListQuery {
         from: Bytes::new(),
-        below: Bytes::from_static(ABOVE_EVERY_KEY),
+        below: above_prefix(b""),
         at: None,
         order: Order::Ascending,
         show: Show::Values,

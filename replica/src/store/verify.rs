@@ -1,5 +1,5 @@
-//! Holds every row of a file against its checksum, when the file is opened and is small
-//! enough for that.
+//! What is checked when a file is opened: that `meta` and the end of the log are of one
+//! state; and where the file is small enough for that, every row against its checksum.
 
 use futures::TryStreamExt;
 use shared::ids::Slot;
@@ -7,11 +7,60 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::error::StoreError;
 use super::log::{self, LogQuery};
+use super::meta::{self, MetaRow};
 use super::record::{Checked, counter, item_of};
+use crate::machine::chain::ChainHash;
+use crate::machine::working_set::Meta;
 
 /// So much of the log is held in memory at once.
 const PAGE_SLOTS: usize = 256;
 const PAGE_BYTES: usize = 8 << 20;
+
+/// Reads `meta`, and holds it against itself and against the last slot of the log.
+pub(super) async fn meta(connection: &mut SqliteConnection) -> Result<MetaRow, StoreError> {
+    let row = meta::load(connection).await?;
+    match inconsistency(connection, &row).await? {
+        None => Ok(row),
+        Some(what) => Err(StoreError::Damaged(what)),
+    }
+}
+
+async fn inconsistency(
+    connection: &mut SqliteConnection,
+    row: &MetaRow,
+) -> Result<Option<String>, StoreError> {
+    let MetaRow { meta, cluster: _, retained } = row;
+    if retained.compacted_below > meta.revision {
+        let (compacted, revision) = (retained.compacted_below, meta.revision);
+        return Ok(Some(format!("meta says compacted below {compacted} and revision {revision}")));
+    }
+    let last: Option<i64> =
+        sqlx::query_scalar("SELECT max(slot) FROM log").fetch_one(&mut *connection).await?;
+    let Some(slot) = last.map(|last| Slot(last.cast_unsigned())) else {
+        let started = (meta.executed_below, meta.hash);
+        let is_right = started == (retained.log_start, retained.log_start_hash)
+            && (started.0 > Slot(0) || *meta == Meta::default());
+        return Ok((!is_right).then(|| format!("the log is empty, but meta says {row:?}")));
+    };
+    if slot.next() != meta.executed_below {
+        return Ok(Some(format!(
+            "the log ends with slot {slot}, but meta says that slots below {} are executed",
+            meta.executed_below
+        )));
+    }
+    let query = LogQuery { from: slot, limit: 1, max_bytes: 0 };
+    let Some(row) = log::rows(connection, &query, retained).await?.pop() else {
+        return Ok(Some(format!("slot {slot} is gone")));
+    };
+    let (hash, revision) = (ChainHash(row.hash), row.revision);
+    if (hash, revision) != (meta.hash, meta.revision) {
+        let (said, has) = ((meta.hash, meta.revision), (hash, revision));
+        return Ok(Some(format!(
+            "meta says hash and revision {said:?}, but slot {slot} has {has:?}"
+        )));
+    }
+    Ok(None)
+}
 
 /// Reads the whole log and every version of every key.
 pub(super) async fn rows(connection: &mut SqliteConnection) -> Result<(), StoreError> {
@@ -22,10 +71,13 @@ pub(super) async fn rows(connection: &mut SqliteConnection) -> Result<(), StoreE
 
 /// The values of the log are partly in the versions, so those come first.
 async fn log(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let mut from = Slot(0);
+    let retained = meta::load(&mut *connection).await?.retained;
+    let mut from = retained.log_start;
     loop {
         let query = LogQuery { from, limit: PAGE_SLOTS, max_bytes: PAGE_BYTES };
-        let Some(last) = log::rows(connection, &query).await?.pop() else { return Ok(()) };
+        let Some(last) = log::rows(connection, &query, &retained).await?.pop() else {
+            return Ok(());
+        };
         from = last.slot.next();
     }
 }

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use shared::ids::{ClusterId, Slot};
 use shared::message::ChosenEntry;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use super::apply;
 use super::checkpoint::{self, Committed, Copied, Synced};
 use super::error::StoreError;
-use super::meta;
+use super::meta::{self, MetaRow};
 use super::ranges::Ranges;
-use super::schema;
+use super::schema::{self, scalar};
 use crate::machine::execute::{ExecutionReport, Run};
 use crate::machine::working_set::Meta;
 
@@ -21,40 +21,47 @@ const ROW_BYTES: u64 = 256;
 /// What sweeping once writes, roughly.
 const SWEPT_BYTES: u64 = 256 << 10;
 
+/// A page of the file.
+const PAGE_BYTES: u64 = 4_096;
+/// So many free pages are kept for what is written next; more are given back to the disk.
+const FREE_PAGES_KEPT: u64 = 1_024;
+/// The most pages that are given back in one transaction: some milliseconds.
+const PAGES_AT_ONCE: u64 = 256;
+
 /// Owns the connection. Not shared: whoever holds it executes.
 #[derive(Debug)]
 pub(crate) struct Writer {
     path: PathBuf,
     connection: Option<SqliteConnection>,
-    meta: Meta,
-    cluster: Option<ClusterId>,
+    row: MetaRow,
     ranges: Ranges,
     durable_below: Slot,
     written_bytes: u64,
+    /// Whether there may be more free pages than are kept.
+    may_give_back: bool,
 }
 
 impl Writer {
     pub(super) fn new(
         path: &Path,
         connection: SqliteConnection,
-        meta: Meta,
-        cluster: Option<ClusterId>,
+        row: MetaRow,
         ranges: Ranges,
     ) -> Self {
         Self {
             path: path.to_owned(),
             connection: Some(connection),
-            meta,
-            cluster,
+            row,
             ranges,
             durable_below: Slot(0),
             written_bytes: 0,
+            may_give_back: true,
         }
     }
 
     /// How far the state has come.
     pub(crate) fn meta(&self) -> &Meta {
-        &self.meta
+        &self.row.meta
     }
 
     /// About how many bytes were written since the last checkpoint began.
@@ -69,13 +76,13 @@ impl Writer {
 
     /// Whether everything executed is synced.
     pub(crate) fn is_durable(&self) -> bool {
-        self.durable_below == self.meta.executed_below
+        self.durable_below == self.row.meta.executed_below
     }
 
     /// A checkpoint begins: says what it is to make durable.
     pub(crate) fn begin_checkpoint(&mut self) -> Committed {
         self.written_bytes = 0;
-        Committed(self.meta.executed_below)
+        Committed(self.row.meta.executed_below)
     }
 
     /// So far everything is durable.
@@ -95,13 +102,12 @@ impl Writer {
         let bytes: u64 = entries.iter().map(|entry| 2 * entry.value.len() as u64 + ROW_BYTES).sum();
         let mut connection = self.take_connection().await?;
         let (run, mut ranges) = (Run::new(entries), self.ranges.clone());
-        let result =
-            apply::apply(&mut connection, &self.meta, self.cluster, &mut ranges, run).await;
+        let result = apply::apply(&mut connection, &self.row, &mut ranges, run).await;
         match result {
             Ok(report) => {
                 self.connection = Some(connection);
                 self.ranges = ranges;
-                self.meta = report.meta.clone();
+                self.row.meta = report.meta.clone();
                 self.written_bytes += bytes;
                 Ok(report)
             }
@@ -128,7 +134,34 @@ impl Writer {
             Ok(()) => {
                 self.connection = Some(connection);
                 self.ranges = ranges;
+                self.may_give_back = true;
                 self.written_bytes += SWEPT_BYTES;
+                Ok(())
+            }
+            Err(error) => {
+                self.discard(connection).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether sweeping may have freed more pages than are kept.
+    pub(crate) fn may_give_back(&self) -> bool {
+        self.may_give_back
+    }
+
+    /// Gives a bounded number of free pages back to the disk, in a transaction; the file is
+    /// cut when the WAL is copied.
+    ///
+    /// # Errors
+    /// Then none is given back, and it may be tried again unless the error is fatal.
+    pub(crate) async fn give_back(&mut self) -> Result<(), StoreError> {
+        let mut connection = self.take_connection().await?;
+        match give_back(&mut connection).await {
+            Ok(pages) => {
+                self.connection = Some(connection);
+                self.may_give_back = pages == PAGES_AT_ONCE;
+                self.written_bytes += pages * PAGE_BYTES;
                 Ok(())
             }
             Err(error) => {
@@ -159,11 +192,12 @@ impl Writer {
     /// Notes which cluster the state is of, for good.
     pub(crate) async fn join(&mut self, cluster: ClusterId) -> Result<(), StoreError> {
         let mut connection = self.take_connection().await?;
-        let result = meta::save(&mut connection, &self.meta, Some(cluster)).await;
+        let row = MetaRow { cluster: Some(cluster), ..self.row.clone() };
+        let result = meta::save(&mut connection, &row).await;
         match result {
             Ok(()) => {
                 self.connection = Some(connection);
-                self.cluster = Some(cluster);
+                self.row = row;
             }
             Err(_) => self.discard(connection).await,
         }
@@ -208,7 +242,7 @@ impl Writer {
                 let mut connection =
                     schema::writer_options(&self.path).create_if_missing(false).connect().await?;
                 // What the failed transaction left behind is known only from the file.
-                (self.meta, self.cluster) = meta::load(&mut connection).await?;
+                self.row = meta::load(&mut connection).await?;
                 self.ranges = Ranges::load(&mut connection).await?;
                 Ok(connection)
             }
@@ -228,4 +262,16 @@ async fn sweep(connection: &mut SqliteConnection, ranges: &mut Ranges) -> Result
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     ranges.sweep(&mut transaction).await?;
     Ok(transaction.commit().await?)
+}
+
+/// Says how many pages it was.
+async fn give_back(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
+    let free: i64 = scalar(connection, "PRAGMA freelist_count").await?;
+    let pages = free.cast_unsigned().saturating_sub(FREE_PAGES_KEPT).min(PAGES_AT_ONCE);
+    if pages > 0 {
+        // It takes a page off the file with each step of the statement.
+        let sql = AssertSqlSafe(format!("PRAGMA incremental_vacuum({pages})"));
+        sqlx::raw_sql(sql).fetch_all(connection).await?;
+    }
+    Ok(pages)
 }

@@ -4,7 +4,7 @@
 //! a list is a key, how many were visited with it, and the version of it that is shown.
 
 use super::super::ranges::not_hidden;
-use super::{Order, Show};
+use super::query::{Order, Show};
 
 /// What exists now: `live` has no deleted keys. One that has no version is damage, so it
 /// gives a row all the same.
@@ -96,9 +96,22 @@ pub(super) fn past(order: Order, show: Show) -> &'static str {
     }
 }
 
-/// How many existed at a revision, how many were visited, and the last of those.
-pub(super) const COUNT: &str =
-    hop!("key > hop.key AND key < ?2", "ASC", "count(v.value), max(visited), max(hop.key)");
+/// Before counting what the deletion of revision `?3` deleted: below which revision
+/// history is gone; and, where there are more than `?4` keys, the first that is left for
+/// the next time, of those that are live and of those that are swept.
+pub(super) const COUNT_STATE: &str = "SELECT compacted_below, \
+    (SELECT key FROM live WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT 1 OFFSET ?4), \
+    (SELECT key FROM versions WHERE revision = ?3 AND key >= ?1 AND key < ?2 \
+     ORDER BY key LIMIT 1 OFFSET ?4) FROM meta";
+
+/// How many keys the deletion of revision `?3` deleted: those that are swept, and those
+/// that were live just before it.
+pub(super) const COUNT: &str = concat!(
+    "SELECT (SELECT count(*) FROM versions WHERE revision = ?3 AND key >= ?1 AND key < ?2) + ",
+    "(SELECT count(*) FROM live l WHERE l.key >= ?1 AND l.key < ?2 AND l.revision < ?3 AND ",
+    not_hidden!("l", "?3 - 1"),
+    ")"
+);
 
 /// The live key that is so many behind the first.
 pub(super) fn nth_live(order: Order) -> &'static str {

@@ -4,9 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::sync::mpsc;
 
+use super::meta::MetaRow;
 use super::*;
 use crate::machine::chain::ChainHash;
+use crate::machine::format;
 use crate::machine::working_set::Meta;
 
 async fn refusal(dir: &Path, replica: &str) -> OpenError {
@@ -17,7 +20,7 @@ async fn refusal(dir: &Path, replica: &str) -> OpenError {
 async fn closed_state() -> TempDir {
     let (dir, mut store) = open_new().await;
     // As large as fits into a page with the rest of its row: little of the file is unused.
-    let ops = (0..40).map(|n| put(&format!("k{n}"), &[b'x'; 4_000])).collect();
+    let ops = (0..60).map(|n| put(&format!("k{n}"), &[b'x'; 4_000])).collect();
     store.writer.execute(vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
     store.writer.close().await.unwrap();
     dir
@@ -45,7 +48,7 @@ async fn a_file_that_is_no_state_is_refused() {
     alter(dir.path(), "PRAGMA user_version = 1").await;
     assert!(matches!(
         refusal(dir.path(), "replica-1").await,
-        OpenError::Version { found: 1, expected: 5, .. }
+        OpenError::Version { found: 1, oldest: 6, .. }
     ));
 }
 
@@ -71,6 +74,9 @@ async fn a_row_that_is_not_what_was_written_is_refused_by_name() {
         ("UPDATE meta SET next_batch = 3", sum),
         ("UPDATE meta SET time_ms = 3", sum),
         ("UPDATE meta SET cluster = 3", sum),
+        ("UPDATE meta SET compacted_below = 3", sum),
+        ("UPDATE meta SET log_start = 1", sum),
+        ("UPDATE meta SET log_start_hash = hash", sum),
         ("UPDATE meta SET view = NULL", sum),
         ("UPDATE meta SET view = '{'", "meta.view"),
         ("DELETE FROM meta", "meta has no row"),
@@ -118,9 +124,9 @@ async fn a_state_that_contradicts_itself_is_refused_by_name() {
         let dir = closed_state().await;
         let mut connection =
             schema::writer_options(&dir.path().join(FILE)).connect().await.unwrap();
-        let (mut meta, cluster) = meta::load(&mut connection).await.unwrap();
-        change(&mut meta);
-        meta::save(&mut connection, &meta, cluster).await.unwrap();
+        let mut row = meta::load(&mut connection).await.unwrap();
+        change(&mut row.meta);
+        meta::save(&mut connection, &row).await.unwrap();
         connection.close().await.unwrap();
         let error = refusal(dir.path(), "replica-1").await;
         assert!(
@@ -143,7 +149,8 @@ async fn a_state_with_records_from_its_future_is_refused() {
     store.writer.close().await.unwrap();
     use sqlx::{ConnectOptions, Connection};
     let mut connection = schema::writer_options(&dir.path().join(FILE)).connect().await.unwrap();
-    meta::save(&mut connection, &before, None).await.unwrap();
+    let row = MetaRow { meta: before, ..MetaRow::default() };
+    meta::save(&mut connection, &row).await.unwrap();
     sqlx::raw_sql("DELETE FROM log WHERE slot = 1").execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     let error = refusal(dir.path(), "replica-1").await;
@@ -297,10 +304,10 @@ async fn a_log_of_a_higher_format_is_not_gone_on_with() {
     // As a program that could read it has left it behind.
     store.writer.close().await.unwrap();
     let mut connection = schema::writer_options(&dir.path().join(FILE)).connect().await.unwrap();
-    let (mut meta, cluster) = meta::load(&mut connection).await.unwrap();
-    let view = meta.view.take().unwrap();
-    meta.view = Some(View { format: higher, ..view });
-    meta::save(&mut connection, &meta, cluster).await.unwrap();
+    let mut row = meta::load(&mut connection).await.unwrap();
+    let view = row.meta.view.take().unwrap();
+    row.meta.view = Some(View { format: higher, ..view });
+    meta::save(&mut connection, &row).await.unwrap();
     connection.close().await.unwrap();
     let error = refusal(dir.path(), "replica-1").await;
     assert!(error.is_misconfiguration() && error.to_string().contains("format 2"), "{error}");
