@@ -26,6 +26,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
+use crate::machine::change::ChangeCounts;
 use crate::replica::config::Config;
 use crate::replica::event::{Answer, Input, Refusal, RequestId};
 use crate::replica::status::{Identity, Missing, Recovered};
@@ -130,6 +131,8 @@ struct Driver {
     pending: BTreeMap<RequestId, Pending>,
     batches: BatchSpans,
     wal: watch::Sender<WalStatus>,
+    /// What executing has changed in this life.
+    changes: ChangeCounts,
 }
 
 /// What effects are done with.
@@ -151,6 +154,7 @@ impl Driver {
             pending: BTreeMap::new(),
             batches: BatchSpans::default(),
             wal: watch::Sender::default(),
+            changes: ChangeCounts::default(),
         }
     }
 
@@ -159,6 +163,7 @@ impl Driver {
             status: self.core.status(self.started.elapsed()),
             started: self.started,
             wal: *self.wal.borrow(),
+            changes: self.changes,
         }
     }
 

@@ -2,9 +2,10 @@
 //! function of the log.
 //!
 //! In reading order: [`command`] (what is asked), [`identity`] (by which request), [`chain`]
-//! (the hash over the log), [`mod@format`] (which encodings are readable), [`working_set`] (the
-//! records that a run of slots looks at), [`execute`] and [`outcome`] (what is done),
-//! [`put_values`] (where values stand in a batch), [`describe`] (how it is
+//! (the hash over the log), [`mod@format`] (which encodings are readable), [`state`] and its
+//! parts, [`keys`], (what there is), [`run`] and [`execute`] (what is done), [`outcome`] and
+//! [`change`] (what comes of it), [`put_values`] (where values stand in a batch),
+//! [`describe`] (how it is
 //! shown to people).
 
 pub mod command;
@@ -12,10 +13,13 @@ pub mod identity;
 
 pub use shared::chain;
 pub mod format;
-pub mod working_set;
+pub mod keys;
+pub mod state;
 
+pub mod change;
 pub mod execute;
 pub mod outcome;
 pub mod put_values;
+pub mod run;
 
 pub mod describe;

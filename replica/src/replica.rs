@@ -55,7 +55,7 @@ use shared::ids::{ClusterId, Revision, Slot};
 use shared::message::{ChosenReply, View};
 
 pub use self::footprint::Footprint;
-use crate::machine::working_set::Meta;
+use crate::machine::state::Meta;
 use crate::replica::batching::Batching;
 use crate::replica::config::Config;
 use crate::replica::event::{Effect, Input, RequestId, Role, Storage, Timer};

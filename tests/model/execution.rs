@@ -15,7 +15,7 @@ use bytes::Bytes;
 use replica::machine::command::{Command, Commands, Condition, Op};
 use replica::machine::execute::{Executed, SlotOutcome, apply};
 use replica::machine::identity::RequestIdentity;
-use replica::machine::working_set::WorkingSet;
+use replica::machine::state::ReplicatedState;
 use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Instance, LogFormat, Slot};
 use shared::message::{Batch, ChosenEntry, EncodedValue, Value, View};
 use stateright::{Model, Property};
@@ -97,7 +97,7 @@ impl AnyLog {
 struct Log {
     words: Vec<Word>,
     executed: Vec<Arc<Executed>>,
-    state: Arc<WorkingSet>,
+    state: Arc<ReplicatedState>,
 }
 
 impl Broken for Log {
@@ -126,7 +126,7 @@ impl Model for AnyLog {
         vec![Log {
             words: Vec::new(),
             executed: Vec::new(),
-            state: Arc::new(WorkingSet::complete()),
+            state: Arc::new(ReplicatedState::complete()),
         }]
     }
 
@@ -237,7 +237,8 @@ fn void_leaves_no_trace(_: &AnyLog, log: &Log) -> bool {
     });
     let mut expected: Vec<(String, u64)> = written.zip(1..).collect();
     expected.sort_unstable();
-    let records = log.state.records().iter().map(|(key, record)| (key.clone(), record.revision.0));
+    let records =
+        log.state.keys().records().iter().map(|(key, record)| (key.clone(), record.revision.0));
     records.eq(expected.iter().cloned()) && log.state.meta().revision.0 == expected.len() as u64
 }
 

@@ -5,18 +5,20 @@
 use std::future::ready;
 use std::time::Duration;
 
-use shared::ids::ClusterId;
+use shared::ids::{ClusterId, Slot};
 use shared::message::ChosenEntry;
 use shared::telemetry::set_parent;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
 use super::checkpoints::{Checkpoints, Step, Wal};
 use super::spans::to_shared;
+use crate::machine::change::ChangeCounts;
 use crate::machine::command::limits;
-use crate::machine::execute::{Decoded, Run};
+use crate::machine::execute::{Decoded, ExecutionReport, Run};
 use crate::replica::event::{Input, Storage};
 use crate::store::{StoreError, Writer};
 
@@ -121,9 +123,12 @@ impl Executor {
         }
         let report = loop {
             let spans = spans_of(&entries);
-            let span = spans.first().cloned().unwrap_or_else(Span::none);
+            let span = spans.first().map_or_else(Span::none, |(_, span)| span.clone());
             match self.writer.execute(entries.clone()).instrument(span).await {
-                Ok(report) => break report,
+                Ok(report) => {
+                    record_changes(&spans, &report);
+                    break report;
+                }
                 Err(error) => {
                     if !self.try_again(error).await? {
                         return Ok(());
@@ -262,7 +267,7 @@ impl Executor {
 
 /// A span for each sampled batch, in the trace of the batch; they last as long as the
 /// transaction.
-fn spans_of(entries: &[ChosenEntry]) -> Vec<Span> {
+fn spans_of(entries: &[ChosenEntry]) -> Vec<(Slot, Span)> {
     if !shared::telemetry::is_exporting() {
         return Vec::new();
     }
@@ -279,9 +284,12 @@ fn spans_of(entries: &[ChosenEntry]) -> Vec<Span> {
                     epoch = epoch.0,
                     batch = number.0,
                     commands = commands.commands.len(),
+                    keys_written = Empty,
+                    keys_deleted = Empty,
+                    prefixes_deleted = Empty,
                 );
                 set_parent(&span, to_shared(trace).to_context());
-                Some(span)
+                Some((entry.slot, span))
             }
             Decoded::Batch { commands: Err(_), .. }
             | Decoded::Noop
@@ -289,6 +297,20 @@ fn spans_of(entries: &[ChosenEntry]) -> Vec<Span> {
             | Decoded::Undecodable => None,
         });
     traced.collect()
+}
+
+/// Notes in the spans of batches what these have changed.
+fn record_changes(spans: &[(Slot, Span)], report: &ExecutionReport) {
+    for (slot, span) in spans {
+        let Some(executed) = report.slots.iter().find(|executed| executed.slot == *slot) else {
+            continue;
+        };
+        let mut counts = ChangeCounts::default();
+        counts.add(&executed.changes);
+        span.record("keys_written", counts.keys_written);
+        span.record("keys_deleted", counts.keys_deleted);
+        span.record("prefixes_deleted", counts.prefixes_deleted);
+    }
 }
 
 #[cfg(test)]

@@ -128,6 +128,7 @@ impl Driver {
 
     fn note_executed(&mut self, report: &ExecutionReport) {
         for executed in &report.slots {
+            self.changes.add(&executed.changes);
             match &executed.outcome {
                 SlotOutcome::Batch { epoch, number, commands: _ } => {
                     self.batches.executed(*epoch, *number, executed.slot)

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
 use super::checkpoints::WalStatus;
+use crate::machine::change::ChangeCounts;
 use crate::replica::status::Status;
 
 /// A status, and what it takes to read the times in it.
@@ -17,6 +18,8 @@ pub(crate) struct Published {
     pub(crate) started: Instant,
     /// How long the WAL is, and whether it can be copied.
     pub(crate) wal: WalStatus,
+    /// What executing has changed since the process started.
+    pub(crate) changes: ChangeCounts,
 }
 
 impl Published {

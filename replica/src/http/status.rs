@@ -35,6 +35,11 @@ pub(super) struct ReplicaStatus {
     executed_below: Slot,
     durable_below: Slot,
     wal_bytes: u64,
+    /// Since the process started …
+    keys_written: u64,
+    keys_deleted: u64,
+    /// … each of however many keys.
+    prefixes_deleted: u64,
     /// Since when the WAL cannot be copied into the database file.
     checkpoint_held_up_ms: Option<u64>,
     learned_below: Slot,
@@ -90,7 +95,7 @@ pub(super) fn status_of(app: &App) -> impl Serialize + use<> {
     let lag_ms = published.lag().map(millis);
     let held_up = published.wal.held_up_since.map(|since| since.elapsed());
     let checkpoint_held_up_ms = held_up.map(millis);
-    let wal_bytes = published.wal.bytes;
+    let (wal_bytes, changes) = (published.wal.bytes, published.changes);
     let status = published.status;
     app.identity.status(ReplicaStatus {
         url: app.url.to_string(),
@@ -104,6 +109,9 @@ pub(super) fn status_of(app: &App) -> impl Serialize + use<> {
         executed_below: status.executed_below,
         durable_below: status.durable_below,
         wal_bytes,
+        keys_written: changes.keys_written,
+        keys_deleted: changes.keys_deleted,
+        prefixes_deleted: changes.prefixes_deleted,
         checkpoint_held_up_ms,
         learned_below: status.learned_below,
         chosen_below: status.chosen_below,

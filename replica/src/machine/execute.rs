@@ -7,155 +7,80 @@
 //! of its order, a view that doesn't follow the one before: each of these executes as
 //! *void*, for the same reason on every replica.
 //!
-//! A shell executes a run of slots so: [`Run::new`] decodes, [`Run::needs`] says what to
-//! load, [`Run::apply`] executes on the [`WorkingSet`] and reports. What has to be
-//! written is then in [`WorkingSet::take_changes`] and the report.
+//! A shell executes a run of slots so: [`Run::new`] decodes, [`Run::advance`] executes on
+//! the [`ReplicatedState`] for as long as that has what commands look at, and says what to
+//! load where it hasn't. What has to be written is then in
+//! [`ReplicatedState::take_rows`], what came of it in the report.
 
 use shared::ids::{BatchNumber, Epoch, Revision};
 use shared::message::{ChosenEntry, Value, View};
 
 use crate::machine::command::{Command, Commands, Condition, Op, Unreadable, limits};
+use crate::machine::keys::{Content, Record};
 pub use crate::machine::outcome::{
     CommandOutcome, Executed, ExecutedCommand, ExecutionReport, SlotOutcome, VoidReason,
 };
-use crate::machine::put_values::{PutValue, put_values};
-use crate::machine::working_set::{Content, Meta, Needs, Record, WorkingSet};
+pub use crate::machine::run::{Decoded, Progress, Run};
+use crate::machine::state::{Meta, ReplicatedState};
 
-/// A chosen value, decoded. There is no failing: what cannot be read is a value too.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decoded {
-    /// Changes nothing.
-    Noop,
-    /// Who is primary.
-    View(View),
-    /// Mutations.
-    Batch {
-        /// The epoch of the primary that made it.
-        epoch: Epoch,
-        /// Its number in that epoch.
-        number: BatchNumber,
-        /// The mutations, where they can be read.
-        commands: Result<Commands, Unreadable>,
-    },
-    /// Not the encoding of a value.
-    Undecodable,
-}
-
-impl Decoded {
-    /// Decodes a chosen value.
-    #[must_use]
-    pub fn new(value: &[u8]) -> Self {
-        match Value::decode(value) {
-            Ok(Value::Noop) => Self::Noop,
-            Ok(Value::View(view)) => Self::View(view),
-            Ok(Value::Batch(batch)) => Self::Batch {
-                epoch: batch.epoch,
-                number: batch.number,
-                commands: Commands::decode(&batch.commands),
-            },
-            Err(_) => Self::Undecodable,
-        }
-    }
-}
-
-/// A run of chosen slots, ready to be executed in one transaction.
-#[derive(Clone, Debug)]
-pub struct Run {
-    entries: Vec<ChosenEntry>,
-    decoded: Vec<Decoded>,
-}
-
-impl Run {
-    /// Decodes the entries: ascending, without a gap.
-    #[must_use]
-    pub fn new(entries: Vec<ChosenEntry>) -> Self {
-        let decoded = entries.iter().map(|entry| Decoded::new(&entry.value)).collect();
-        Self { entries, decoded }
-    }
-
-    /// Which records it looks at.
-    #[must_use]
-    pub fn needs(&self) -> Needs {
-        let mut needs = Needs::default();
-        for decoded in &self.decoded {
-            if let Decoded::Batch { commands: Ok(commands), .. } = decoded {
-                needs.add(commands);
-            }
-        }
-        needs
-    }
-
-    /// The entries, in order.
-    #[must_use]
-    pub fn entries(&self) -> &[ChosenEntry] {
-        &self.entries
-    }
-
-    /// The values of the entries, in the same order: for whoever wants to trace what is
-    /// executed.
-    #[must_use]
-    pub fn decoded(&self) -> &[Decoded] {
-        &self.decoded
-    }
-
-    /// Where the values of at least so many bytes stand in each entry.
-    #[must_use]
-    pub fn put_values(&self, at_least: usize) -> Vec<Vec<PutValue>> {
-        let of = |(entry, decoded)| put_values(entry, decoded, at_least);
-        self.entries.iter().zip(&self.decoded).map(of).collect()
-    }
-
-    /// Executes it all.
-    ///
-    /// # Panics
-    /// When the first entry is not the slot that is due, or a record was not loaded.
-    #[must_use]
-    pub fn apply(self, state: &mut WorkingSet) -> ExecutionReport {
-        let slots = self
-            .entries
-            .iter()
-            .zip(self.decoded)
-            .map(|(entry, decoded)| apply_decoded(state, entry, decoded))
-            .collect();
-        ExecutionReport { slots, meta: state.meta().clone() }
-    }
-}
-
-/// Executes one slot.
+/// Executes one slot on a state that lacks nothing.
 ///
 /// # Panics
-/// When it is not the slot that is due, or a record was not loaded.
-pub fn apply(state: &mut WorkingSet, entry: &ChosenEntry) -> Executed {
-    apply_decoded(state, entry, Decoded::new(&entry.value))
+/// When it is not the slot that is due, or something was not loaded.
+pub fn apply(state: &mut ReplicatedState, entry: &ChosenEntry) -> Executed {
+    Run::new(vec![entry.clone()]).apply(state).slots.remove(0)
 }
 
-fn apply_decoded(state: &mut WorkingSet, entry: &ChosenEntry, decoded: Decoded) -> Executed {
-    let slot = entry.slot;
+/// What a slot comes to before any command is executed.
+pub(super) enum Begun {
+    /// There is none: this is all.
+    Ended(SlotOutcome),
+    /// The commands of a batch are to be executed.
+    Batch { epoch: Epoch, number: BatchNumber, commands: Vec<Command> },
+}
+
+/// Begins to execute a slot.
+///
+/// # Panics
+/// When it is not the slot that is due.
+pub(super) fn begin_slot(
+    state: &mut ReplicatedState,
+    entry: &ChosenEntry,
+    decoded: Decoded,
+) -> Begun {
     assert_eq!(
-        slot,
+        entry.slot,
         state.meta().executed_below,
         "invariant: slots are executed in order, each once"
     );
-    let outcome = match decoded {
-        _ if let Err(reason) = check_format(state.meta(), &entry.value) => {
-            SlotOutcome::Void(reason)
-        }
-        Decoded::Noop => SlotOutcome::Noop,
-        Decoded::View(view) => {
-            adopt(state.meta_mut(), view).map_or_else(SlotOutcome::Void, SlotOutcome::View)
-        }
-        Decoded::Batch { epoch, number, commands } => {
-            execute_batch(state, epoch, number, commands).map_or_else(
-                SlotOutcome::Void,
-                |commands| SlotOutcome::Batch { epoch, number, commands },
-            )
-        }
-        Decoded::Undecodable => SlotOutcome::Void(VoidReason::Undecodable),
-    };
+    let begun =
+        match decoded {
+            _ if let Err(reason) = check_format(state.meta(), &entry.value) => Err(reason),
+            Decoded::Noop => Ok(Begun::Ended(SlotOutcome::Noop)),
+            Decoded::View(view) => {
+                adopt(state.meta_mut(), view).map(|view| Begun::Ended(SlotOutcome::View(view)))
+            }
+            Decoded::Batch { epoch, number, commands } => {
+                begin_batch(state.meta_mut(), epoch, number, commands)
+                    .map(|commands| Begun::Batch { epoch, number, commands })
+            }
+            Decoded::Undecodable => Err(VoidReason::Undecodable),
+        };
+    begun.unwrap_or_else(|reason| Begun::Ended(SlotOutcome::Void(reason)))
+}
+
+/// Notes that a slot is executed.
+pub(super) fn finish_slot(
+    state: &mut ReplicatedState,
+    entry: &ChosenEntry,
+    outcome: SlotOutcome,
+) -> Executed {
+    let changes = state.take_changes();
     let meta = state.meta_mut();
-    meta.hash = meta.hash.next(slot, &entry.value);
-    meta.executed_below = slot.next();
-    Executed { slot, hash: meta.hash, revision: meta.revision, outcome }
+    meta.hash = meta.hash.next(entry.slot, &entry.value);
+    meta.executed_below = entry.slot.next();
+    let (slot, hash, revision) = (entry.slot, meta.hash, meta.revision);
+    Executed { slot, hash, revision, outcome, changes }
 }
 
 /// What the log has not come to is void, before anybody looks at what it says: those who
@@ -187,13 +112,12 @@ fn adopt(meta: &mut Meta, view: View) -> Result<View, VoidReason> {
     Ok(view)
 }
 
-fn execute_batch(
-    state: &mut WorkingSet,
+fn begin_batch(
+    meta: &mut Meta,
     epoch: Epoch,
     number: BatchNumber,
     commands: Result<Commands, Unreadable>,
-) -> Result<Vec<ExecutedCommand>, VoidReason> {
-    let meta = state.meta_mut();
+) -> Result<Vec<Command>, VoidReason> {
     let (current, expected) = (meta.epoch(), meta.next_batch);
     // Before the first view there is no primary, so nothing that calls itself a batch of
     // epoch 0 is one.
@@ -206,28 +130,28 @@ fn execute_batch(
     meta.next_batch = number.next();
     let commands = commands.map_err(|error| VoidReason::Unreadable { epoch, number, error })?;
     meta.time_ms = meta.time_ms.max(commands.time_ms);
-    let execute = |command: Command| ExecutedCommand {
-        request: command.request,
-        outcome: execute_command(state, command.op),
-    };
-    Ok(commands.commands.into_iter().map(execute).collect())
+    Ok(commands.commands)
 }
 
-fn execute_command(state: &mut WorkingSet, op: Op) -> CommandOutcome {
+pub(super) fn execute_command(state: &mut ReplicatedState, command: Command) -> ExecutedCommand {
+    let outcome = execute_op(state, command.op);
+    state.meta_mut().revision = outcome.revision();
+    ExecutedCommand { request: command.request, outcome }
+}
+
+fn execute_op(state: &mut ReplicatedState, op: Op) -> CommandOutcome {
     let revision = state.meta().revision.next();
-    let outcome = match op {
+    match op {
         Op::Put { key, value, content_type, condition } => {
             put(state, revision, key, Content { value, content_type }, condition)
         }
         Op::Delete { key, condition } => delete(state, revision, key, condition),
         Op::DeletePrefix { prefix } => delete_prefix(state, revision, prefix),
-    };
-    state.meta_mut().revision = outcome.revision();
-    outcome
+    }
 }
 
 fn put(
-    state: &mut WorkingSet,
+    state: &mut ReplicatedState,
     revision: Revision,
     key: String,
     content: Content,
@@ -236,7 +160,7 @@ fn put(
     if let Some(failed) = guard(state, &key, &condition) {
         return failed;
     }
-    let (record, outcome) = match state.get(&key) {
+    let (record, outcome) = match state.keys.get(&key) {
         None => {
             let record =
                 Record { revision, created_revision: revision, version: 1, content: Some(content) };
@@ -248,12 +172,12 @@ fn put(
             (record, CommandOutcome::Replaced { revision, created_revision, version })
         }
     };
-    state.put(key, record);
+    state.keys.put(key, record);
     outcome
 }
 
 fn delete(
-    state: &mut WorkingSet,
+    state: &mut ReplicatedState,
     revision: Revision,
     key: String,
     condition: Condition,
@@ -261,18 +185,22 @@ fn delete(
     if let Some(failed) = guard(state, &key, &condition) {
         return failed;
     }
-    let deleted = u64::from(state.get(&key).is_some());
-    state.delete(key, revision);
+    let deleted = u64::from(state.keys.get(&key).is_some());
+    state.keys.delete(key, revision);
     CommandOutcome::Deleted { revision, deleted }
 }
 
-fn delete_prefix(state: &mut WorkingSet, revision: Revision, prefix: String) -> CommandOutcome {
-    state.delete_prefix(prefix, revision);
+fn delete_prefix(
+    state: &mut ReplicatedState,
+    revision: Revision,
+    prefix: String,
+) -> CommandOutcome {
+    state.keys.delete_prefix(prefix, revision);
     CommandOutcome::DeletedPrefix { revision }
 }
 
-fn guard(state: &WorkingSet, key: &str, condition: &Condition) -> Option<CommandOutcome> {
-    let current = state.get(key).map(|record| record.revision);
+fn guard(state: &ReplicatedState, key: &str, condition: &Condition) -> Option<CommandOutcome> {
+    let current = state.keys.get(key).map(|record| record.revision);
     if condition.holds(current) {
         None
     } else {

@@ -9,7 +9,7 @@
 
 use shared::ids::LogFormat;
 
-use super::working_set::Meta;
+use super::state::Meta;
 
 /// The highest format that this program can read.
 pub const HIGHEST: LogFormat = LogFormat::FIRST;

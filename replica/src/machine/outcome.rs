@@ -8,9 +8,10 @@ use shared::ids::{BatchNumber, Epoch, LogFormat, Revision, Slot};
 use shared::message::View;
 
 use crate::machine::chain::ChainHash;
+use crate::machine::change::Change;
 use crate::machine::command::{Unreadable, limits};
 use crate::machine::identity::RequestIdentity;
-use crate::machine::working_set::Meta;
+use crate::machine::state::Meta;
 
 /// What came of a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct Executed {
     pub revision: Revision,
     /// What was done.
     pub outcome: SlotOutcome,
+    /// What it changed, in order.
+    pub changes: Vec<Change>,
 }
 
 /// What executing a slot did.

@@ -11,7 +11,7 @@ use std::hash::{DefaultHasher, Hash};
 use shared::ids::AcceptorId;
 
 use super::{Armed, Replica};
-use crate::machine::working_set::Meta;
+use crate::machine::state::Meta;
 use crate::replica::history::History;
 
 /// The digests of a state. What concerns one acceptor is apart, so that states that

@@ -9,7 +9,7 @@ use shared::ids::{Ballot, ClusterId, Epoch, Instance, Name, Revision, Slot};
 use shared::message::{ChosenReply, Member, Storage, View};
 
 use crate::machine::chain::ChainHash;
-use crate::machine::working_set::Meta;
+use crate::machine::state::Meta;
 use crate::replica::event::Role;
 
 /// Who a replica is.

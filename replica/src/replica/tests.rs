@@ -29,7 +29,7 @@ use super::*;
 use crate::machine::command::{Command, Commands, Condition, Op};
 use crate::machine::execute::{CommandOutcome, ExecutionReport, Run};
 use crate::machine::identity::RequestIdentity;
-use crate::machine::working_set::WorkingSet;
+use crate::machine::state::ReplicatedState;
 use crate::replica::event::{Answer, Attempt, FetchId, NoAnswer, NotApplied, ProbeId, SourceKind};
 
 fn ms(milliseconds: u64) -> Duration {
@@ -197,7 +197,7 @@ fn prefix(log: &[ChosenEntry]) -> LogPrefix {
 /// Replica 1 and its shell.
 struct Rig {
     replica: Replica,
-    database: WorkingSet,
+    database: ReplicatedState,
     now: Duration,
 }
 
@@ -208,7 +208,7 @@ impl Rig {
             Identity { name: replica(1).name, instance: Instance(7), url: replica(1).url };
         Self {
             replica: Replica::new(config, identity, Recovered::default()),
-            database: WorkingSet::complete(),
+            database: ReplicatedState::complete(),
             now: ms(0),
         }
     }

@@ -7,16 +7,17 @@ use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 
 use super::error::StoreError;
-use super::keys::{self, Loaded};
+use super::keys;
 use super::left_out::{self, Kept};
 use super::log;
 use super::meta::{self, MetaRow};
 use super::multi_row::MultiRow;
 use super::ranges::Ranges;
-use crate::machine::execute::{Executed, ExecutionReport, Run};
+use crate::machine::execute::{Executed, ExecutionReport, Progress, Run};
 use crate::machine::format;
+use crate::machine::keys::VersionRow;
 use crate::machine::put_values::PutValue;
-use crate::machine::working_set::WorkingSet;
+use crate::machine::state::{Loaded, Needs, ReplicatedState, Rows};
 
 static INSERT_LOG: LazyLock<MultiRow> = LazyLock::new(|| {
     const HEAD: &str = "INSERT INTO log(slot, ballot_round, ballot_coordinator, value, left_out, \
@@ -32,24 +33,43 @@ pub(super) async fn apply(
     connection: &mut SqliteConnection,
     row: &MetaRow,
     ranges: &mut Ranges,
-    run: Run,
+    mut run: Run,
 ) -> Result<ExecutionReport, StoreError> {
     sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
-    let needs = run.needs();
-    let Loaded { records, hidden: mut versions } = keys::load(connection, &needs, ranges).await?;
-    let mut state = WorkingSet::partial(row.meta.clone(), needs, records);
-    let entries = run.entries().to_vec();
     let puts = run.put_values(left_out::SHORT_BYTES);
-    let report = run.apply(&mut state);
+    let mut state = ReplicatedState::partial(row.meta.clone());
+    let mut hidden = Vec::new();
+    let report = loop {
+        match run.advance(&mut state) {
+            Progress::Done(report) => break report,
+            Progress::Lacks(needs) => {
+                let found = load(connection, &needs, ranges, &mut hidden).await?;
+                state.load(needs, found);
+            }
+        }
+    };
     format::check(&report.meta, format::HIGHEST)?;
-    let changes = state.take_changes();
-    write_log(connection, &entries, &puts, &report.slots).await?;
-    versions.extend(changes.versions);
-    keys::write(connection, &versions).await?;
-    ranges.add(connection, &changes.ranges).await?;
+    write_log(connection, run.entries(), &puts, &report.slots).await?;
+    let Rows { keys } = state.take_rows();
+    hidden.extend(keys.versions);
+    keys::write(connection, &hidden).await?;
+    ranges.add(connection, &keys.ranges).await?;
     meta::save(connection, &row.at(report.meta.clone())).await?;
     sqlx::query("COMMIT").execute(&mut *connection).await?;
     Ok(report)
+}
+
+/// One round: what was asked for, a query for each part. The tombstones of keys that a
+/// range hides go to `hidden`: they are to be written before anything newer.
+async fn load(
+    connection: &mut SqliteConnection,
+    needs: &Needs,
+    ranges: &Ranges,
+    hidden: &mut Vec<VersionRow>,
+) -> Result<Loaded, StoreError> {
+    let keys = keys::load(connection, &needs.keys, ranges).await?;
+    hidden.extend(keys.hidden);
+    Ok(Loaded { keys: keys.records })
 }
 
 async fn write_log(

@@ -3,7 +3,7 @@
 //! `versions` has every version of every key; `live` says which keys there are now and
 //! which version of each, so that nobody who asks for those meets deleted ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use shared::ids::Revision;
@@ -15,7 +15,7 @@ use super::multi_row::MultiRow;
 use super::ranges::Ranges;
 use super::record::{Checked, Item, item_of};
 use super::versions;
-use crate::machine::working_set::{Needs, Record, VersionRow};
+use crate::machine::keys::{Record, VersionRow};
 
 static SELECT_KEYS: LazyLock<MultiRow> = LazyLock::new(|| {
     MultiRow::new(
@@ -36,7 +36,7 @@ static DELETE_LIVE: LazyLock<MultiRow> =
 
 /// What was found of the keys that executing looks at.
 #[derive(Debug, Default)]
-pub(super) struct Loaded {
+pub(super) struct LoadedKeys {
     /// Those that exist, without content.
     pub(super) records: Vec<(String, Record)>,
     /// The tombstones of those that a range hides: to be written before anything newer.
@@ -46,11 +46,11 @@ pub(super) struct Loaded {
 /// Loads the keys.
 pub(super) async fn load(
     connection: &mut SqliteConnection,
-    needs: &Needs,
+    asked: &BTreeSet<String>,
     ranges: &Ranges,
-) -> Result<Loaded, StoreError> {
-    let mut loaded = Loaded::default();
-    let keys: Vec<&String> = needs.keys.iter().collect();
+) -> Result<LoadedKeys, StoreError> {
+    let mut loaded = LoadedKeys::default();
+    let keys: Vec<&String> = asked.iter().collect();
     for (sql, piece) in SELECT_KEYS.pieces(&keys) {
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for key in piece {
@@ -64,7 +64,7 @@ pub(super) async fn load(
     Ok(loaded)
 }
 
-impl Loaded {
+impl LoadedKeys {
     fn add(&mut self, item: Item, ranges: &Ranges) -> Result<(), StoreError> {
         let key = versions::text_of(&item)?;
         let Item { revision, created_revision, version, .. } = item;

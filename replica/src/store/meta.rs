@@ -8,7 +8,7 @@ use super::error::StoreError;
 use super::record::{counter, hash_of};
 use super::sum::{self, Sum};
 use crate::machine::chain::ChainHash;
-use crate::machine::working_set::Meta;
+use crate::machine::state::Meta;
 
 /// What it holds, but for whose it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

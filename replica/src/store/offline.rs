@@ -15,7 +15,7 @@ use super::open::{FILE, connect, open};
 use super::ranges::Ranges;
 use super::schema::unusable;
 use super::verify;
-use crate::machine::working_set::Meta;
+use crate::machine::state::Meta;
 
 /// What a state was found to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]

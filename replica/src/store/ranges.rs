@@ -25,7 +25,7 @@ use super::error::StoreError;
 use super::multi_row::MultiRow;
 use super::record::{Checked, Item, counter, item_of};
 use super::{sum, versions};
-use crate::machine::working_set::{RangeTombstone, VersionRow};
+use crate::machine::keys::{RangeTombstone, VersionRow};
 
 /// The most keys that one transaction sweeps: some milliseconds, which is how long
 /// whatever is to be executed then has to wait.

@@ -10,7 +10,7 @@ use super::log::{self, LogQuery};
 use super::meta::{self, MetaRow};
 use super::record::{Checked, counter, item_of};
 use crate::machine::chain::ChainHash;
-use crate::machine::working_set::Meta;
+use crate::machine::state::Meta;
 
 /// So much of the log is held in memory at once.
 const PAGE_SLOTS: usize = 256;

@@ -9,7 +9,7 @@ use super::error::StoreError;
 use super::multi_row::MultiRow;
 use super::record::Item;
 use super::sum::VersionFields;
-use crate::machine::working_set::VersionRow;
+use crate::machine::keys::VersionRow;
 
 static INSERT: LazyLock<MultiRow> = LazyLock::new(|| {
     const HEAD: &str = "INSERT INTO versions(key, revision, created_revision, version, sum, \

@@ -14,7 +14,7 @@ use super::meta::{self, MetaRow};
 use super::ranges::Ranges;
 use super::schema::{self, scalar};
 use crate::machine::execute::{ExecutionReport, Run};
-use crate::machine::working_set::Meta;
+use crate::machine::state::Meta;
 
 /// What a row takes beside its bytes, roughly.
 const ROW_BYTES: u64 = 256;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use replica::machine::command::{Command, Condition, Op};
 use replica::machine::execute::Run;
 use replica::machine::identity::RequestIdentity;
-use replica::machine::working_set::WorkingSet;
+use replica::machine::state::ReplicatedState;
 use replica::replica::config::Config;
 use replica::replica::event::{Answer, Attempt, Effect, FetchId, Input, ProbeId, RequestId};
 use replica::replica::{Footprint, Identity, Recovered, Replica};
@@ -34,7 +34,7 @@ pub(crate) struct Member {
     pub(crate) name: Name,
     pub(crate) instance: Instance,
     pipeline: usize,
-    database: WorkingSet,
+    database: ReplicatedState,
     /// Handed out for execution.
     pub(crate) run: Option<Vec<ChosenEntry>>,
     /// The batches that it proposed in this life, by digest.
@@ -78,7 +78,7 @@ impl Member {
         name: Name,
         instance: Instance,
         pipeline: usize,
-        database: WorkingSet,
+        database: ReplicatedState,
     ) -> Self {
         // It has nobody to compare its log with.
         let history_patience = Duration::ZERO;
@@ -143,7 +143,7 @@ impl Member {
             self.name.clone(),
             Instance(self.instance.0 + 1),
             self.pipeline,
-            WorkingSet::complete(),
+            ReplicatedState::complete(),
         )
     }
 
@@ -204,7 +204,7 @@ impl Member {
     }
 
     /// Its data.
-    pub(crate) fn database(&self) -> &WorkingSet {
+    pub(crate) fn database(&self) -> &ReplicatedState {
         &self.database
     }
 

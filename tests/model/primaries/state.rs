@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use replica::machine::command::Op;
 use replica::machine::execute::{Decoded, Executed, SlotOutcome, apply};
-use replica::machine::working_set::WorkingSet;
+use replica::machine::state::ReplicatedState;
 use replica::replica::event::{Answer, RequestId};
 use shared::ids::{Epoch, Instance, LogFormat, Name, Slot};
 use shared::message::{ChosenEntry, EncodedValue, Value, View};
@@ -26,7 +26,7 @@ pub(crate) struct Chosen {
     /// What came of it, by executing the log without any replica.
     pub(crate) executed: Arc<Executed>,
     /// The digest of the state after it.
-    pub(crate) state: Arc<WorkingSet>,
+    pub(crate) state: Arc<ReplicatedState>,
 }
 
 /// What a client heard.
@@ -61,7 +61,12 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn initial(pipeline: usize) -> Self {
         let member = |place| {
-            Arc::new(Member::new(name_of(place), Instance(1), pipeline, WorkingSet::complete()))
+            Arc::new(Member::new(
+                name_of(place),
+                Instance(1),
+                pipeline,
+                ReplicatedState::complete(),
+            ))
         };
         let mut state = Self {
             members: std::array::from_fn(member),
@@ -102,7 +107,7 @@ impl State {
     /// Appends a value to the log.
     pub(crate) fn choose(&mut self, value: EncodedValue) {
         let mut state =
-            self.log.last().map_or_else(WorkingSet::complete, |last| (*last.state).clone());
+            self.log.last().map_or_else(ReplicatedState::complete, |last| (*last.state).clone());
         let entry = ChosenEntry { slot: Slot(self.log.len() as u64), ballot: BALLOT, value };
         let executed = Arc::new(apply(&mut state, &entry));
         self.log.push(Chosen {

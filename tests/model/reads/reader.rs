@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use replica::machine::execute::Run;
-use replica::machine::working_set::WorkingSet;
+use replica::machine::state::ReplicatedState;
 use replica::replica::config::Config;
 use replica::replica::event::{Effect, Input, ProbeId, RequestId};
 use replica::replica::{Footprint, Identity, Recovered, Replica};
@@ -23,7 +23,7 @@ use crate::memo::join;
 #[derive(Clone, Debug)]
 pub(crate) struct Reader {
     pub(crate) core: Replica,
-    pub(crate) database: WorkingSet,
+    pub(crate) database: ReplicatedState,
     /// Handed out for execution.
     pub(crate) run: Option<Vec<ChosenEntry>>,
     pub(crate) probes: BTreeSet<ProbeId>,
@@ -57,7 +57,7 @@ impl Reader {
         let (shared_digest, acceptor_digests, digest) = Default::default();
         let mut reader = Self {
             core,
-            database: WorkingSet::complete(),
+            database: ReplicatedState::complete(),
             run: None,
             probes: BTreeSet::new(),
             shared_digest,

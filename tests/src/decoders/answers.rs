@@ -2,7 +2,7 @@
 
 use balancer::status::report_of;
 use cli::answer::{Page, describe};
-use replica::machine::working_set::Meta;
+use replica::machine::state::Meta;
 use shared::ids::Name;
 use shared::problem::{Body, Problem};
 

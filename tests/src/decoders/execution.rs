@@ -2,8 +2,8 @@
 //! the state is the same.
 
 use bytes::Bytes;
-use replica::machine::execute::{Executed, Run, apply};
-use replica::machine::working_set::WorkingSet;
+use replica::machine::execute::{Executed, Progress, Run, apply};
+use replica::machine::state::{Loaded, Meta, ReplicatedState};
 use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Slot};
 use shared::message::{Batch, ChosenEntry, Value};
 
@@ -22,9 +22,9 @@ pub(super) fn decode(bytes: &[u8]) {
         })
     };
 
-    let mut one_by_one = WorkingSet::complete();
+    let mut one_by_one = ReplicatedState::complete();
     let slots: Vec<Executed> = entries().map(|entry| apply(&mut one_by_one, &entry)).collect();
-    let mut at_once = WorkingSet::complete();
+    let mut at_once = ReplicatedState::complete();
     let report = Run::new(entries().collect()).apply(&mut at_once);
     assert_eq!(report.slots, slots, "what came of the slots, at once and one by one");
     assert_eq!(at_once.digest(), one_by_one.digest(), "the state, at once and one by one");
@@ -33,10 +33,16 @@ pub(super) fn decode(bytes: &[u8]) {
 
     // As the store does it: a part of the state, chosen by what the run says it needs,
     // and no panic over what was not loaded.
-    let run = Run::new(entries().collect());
-    let mut partial = WorkingSet::partial(Default::default(), run.needs(), []);
-    assert_eq!(run.apply(&mut partial), report, "on the records it asked for");
-    assert_eq!(partial.take_changes(), at_once.take_changes(), "the rows to be written");
+    let mut run = Run::new(entries().collect());
+    let mut partial = ReplicatedState::partial(Meta::default());
+    let in_rounds = loop {
+        match run.advance(&mut partial) {
+            Progress::Done(report) => break report,
+            Progress::Lacks(needs) => partial.load(needs, Loaded::default()),
+        }
+    };
+    assert_eq!(in_rounds, report, "on the records it asked for");
+    assert_eq!(partial.take_rows(), at_once.take_rows(), "the rows to be written");
 }
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {

@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use replica::machine::command::{Command, Condition, Op};
 use replica::machine::execute::{CommandOutcome, Decoded, Run, SlotOutcome};
-use replica::machine::working_set::WorkingSet;
+use replica::machine::state::ReplicatedState;
 use serde_json::Value;
 use shared::client::ReplicaClient;
 use shared::ids::Slot;
@@ -119,7 +119,7 @@ pub async fn fetch_log(cluster: &Cluster, replica: &str) -> Result<Vec<ChosenEnt
 
 /// What executing the log once more comes to.
 struct Replayed {
-    state: WorkingSet,
+    state: ReplicatedState,
     /// What was executed, one for each revision.
     writes: Vec<Write>,
     /// The harness's own writes, as operations that nobody waited for.
@@ -129,12 +129,12 @@ struct Replayed {
 impl Replayed {
     fn new(log: Vec<ChosenEntry>, recorder: &Recorder) -> Result<Self> {
         let mut replayed =
-            Self { state: WorkingSet::complete(), writes: Vec::new(), own: Vec::new() };
+            Self { state: ReplicatedState::complete(), writes: Vec::new(), own: Vec::new() };
         for entry in log {
             let run = Run::new(vec![entry]);
             let decoded = run.decoded().to_vec();
             let report = run.apply(&mut replayed.state);
-            drop(replayed.state.take_changes());
+            drop(replayed.state.take_rows());
             for (slot, decoded) in report.slots.iter().zip(decoded) {
                 let SlotOutcome::Batch { commands: executed, .. } = &slot.outcome else { continue };
                 let Decoded::Batch { commands: Ok(commands), .. } = decoded else {
@@ -217,7 +217,7 @@ fn guard_of(condition: &Condition) -> Guard {
 }
 
 /// Compares what a replica holds, key by key, with the replayed state.
-async fn hold_to_state(cluster: &Cluster, replica: &str, state: &WorkingSet) -> Result<()> {
+async fn hold_to_state(cluster: &Cluster, replica: &str, state: &ReplicatedState) -> Result<()> {
     let url = format!("{}/v1/kv?consistency=local&prefix=", cluster.url(replica));
     let response = cluster.http().get(url).header("accept", "application/x-ndjson").send().await?;
     let status = response.status();
@@ -233,6 +233,7 @@ async fn hold_to_state(cluster: &Cluster, replica: &str, state: &WorkingSet) -> 
         held.insert(key.to_owned(), (item["revision"].as_u64(), value_id(text.as_bytes())));
     }
     let expected: BTreeMap<String, (Option<u64>, u64)> = state
+        .keys()
         .records()
         .iter()
         .map(|(key, record)| {

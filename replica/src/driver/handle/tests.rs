@@ -16,8 +16,12 @@ fn handle(waiting: usize) -> (Handle, mpsc::Receiver<Message>) {
     let status =
         Replica::new(Config::default(), identity, Recovered::default()).status(Duration::ZERO);
     let (messages, queue) = mpsc::channel(waiting);
-    let (_publish, published) =
-        watch::channel(Published { status, started: Instant::now(), wal: Default::default() });
+    let (_publish, published) = watch::channel(Published {
+        status,
+        started: Instant::now(),
+        wal: Default::default(),
+        changes: Default::default(),
+    });
     (Handle::new(messages, published), queue)
 }
 

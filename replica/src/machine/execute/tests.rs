@@ -11,8 +11,10 @@ use shared::message::{Batch, EncodedValue};
 
 use super::*;
 use crate::machine::chain::ChainHash;
+use crate::machine::change::{Change, ChangeCounts, ChangeKind};
 use crate::machine::format;
-use crate::machine::working_set::{Changes, RangeTombstone, VersionRow};
+use crate::machine::keys::{KeyRows, RangeTombstone, VersionRow};
+use crate::machine::state::{Loaded, Needs};
 
 pub(super) fn name(text: &str) -> Name {
     text.parse().unwrap()
@@ -82,22 +84,22 @@ pub(super) fn entry(slot: u64, value: EncodedValue) -> ChosenEntry {
     }
 }
 
-pub(super) fn execute_next(state: &mut WorkingSet, value: EncodedValue) -> SlotOutcome {
+pub(super) fn execute_next(state: &mut ReplicatedState, value: EncodedValue) -> SlotOutcome {
     let slot = state.meta().executed_below;
     apply(state, &entry(slot.0, value)).outcome
 }
 
 /// A state in epoch 1, where these were executed one after the other.
-pub(super) fn state_after(ops: Vec<Op>) -> WorkingSet {
-    let mut state = WorkingSet::complete();
+pub(super) fn state_after(ops: Vec<Op>) -> ReplicatedState {
+    let mut state = ReplicatedState::complete();
     execute_next(&mut state, Value::View(view(1)).encode());
     execute_next(&mut state, batch(1, 0, ops));
-    let _ = state.take_changes();
+    let _ = state.take_rows();
     state
 }
 
 /// What comes of one more command.
-fn outcome_of(state: &mut WorkingSet, op: Op) -> CommandOutcome {
+fn outcome_of(state: &mut ReplicatedState, op: Op) -> CommandOutcome {
     let value = batch(1, state.meta().next_batch.0, vec![op]);
     match execute_next(state, value) {
         SlotOutcome::Batch { commands, .. } => commands[0].outcome,
@@ -131,8 +133,8 @@ fn the_first_put_of_a_key_creates_it_and_the_next_replaces_it() {
         version,
         content: content(value),
     };
-    assert_eq!(state.take_changes().versions, [row(1, 1, "a"), row(2, 2, "b")]);
-    assert_eq!(state.take_changes(), Changes::default());
+    assert_eq!(state.take_rows().keys.versions, [row(1, 1, "a"), row(2, 2, "b")]);
+    assert_eq!(state.take_rows().keys, KeyRows::default());
 }
 
 #[test]
@@ -147,7 +149,7 @@ fn a_deleted_key_starts_anew() {
         version: 2,
         content: None,
     };
-    assert_eq!(state.take_changes(), Changes { versions: vec![gone], ranges: vec![] });
+    assert_eq!(state.take_rows().keys, KeyRows { versions: vec![gone], ranges: vec![] });
     assert_eq!(
         outcome_of(&mut state, put("k", "c")),
         CommandOutcome::Created { revision: Revision(4) }
@@ -159,10 +161,10 @@ fn deleting_what_is_not_there_takes_a_revision_and_changes_nothing() {
     let mut state = state_after(vec![put("k", "a")]);
     let nothing = CommandOutcome::Deleted { revision: Revision(2), deleted: 0 };
     assert_eq!(outcome_of(&mut state, delete_if("other", Condition::Always)), nothing);
-    assert_eq!(state.take_changes(), Changes::default());
+    assert_eq!(state.take_rows().keys, KeyRows::default());
     let prefix = CommandOutcome::DeletedPrefix { revision: Revision(3) };
     assert_eq!(outcome_of(&mut state, Op::DeletePrefix { prefix: "x".to_owned() }), prefix);
-    assert_eq!(state.take_changes().versions, []);
+    assert_eq!(state.take_rows().keys.versions, []);
 }
 
 #[test]
@@ -176,10 +178,10 @@ fn deleting_a_prefix_deletes_the_keys_that_start_so_at_one_revision() {
     ]);
     let outcome = outcome_of(&mut state, Op::DeletePrefix { prefix: "a/".to_owned() });
     assert_eq!(outcome, CommandOutcome::DeletedPrefix { revision: Revision(6) });
-    assert_eq!(state.records().keys().collect::<Vec<_>>(), ["a", "a0", "b"]);
+    assert_eq!(state.keys().records().keys().collect::<Vec<_>>(), ["a", "a0", "b"]);
     let outcome = outcome_of(&mut state, Op::DeletePrefix { prefix: String::new() });
     assert_eq!(outcome, CommandOutcome::DeletedPrefix { revision: Revision(7) });
-    assert!(state.records().is_empty());
+    assert!(state.keys().records().is_empty());
 }
 
 #[test]
@@ -206,8 +208,8 @@ fn a_guard_that_does_not_hold_writes_nothing_and_takes_no_revision() {
             "{op:?}"
         );
         assert_eq!(
-            (state.meta().revision, state.take_changes()),
-            (Revision(1), Changes::default()),
+            (state.meta().revision, state.take_rows().keys),
+            (Revision(1), KeyRows::default()),
             "{op:?}"
         );
     }
@@ -273,7 +275,7 @@ fn time_is_what_batches_say_and_never_goes_back() {
 
 #[test]
 fn every_slot_is_chained_to_the_one_before_it() {
-    let mut state = WorkingSet::complete();
+    let mut state = ReplicatedState::complete();
     let noop = Value::Noop.encode();
     let first = apply(&mut state, &entry(0, noop.clone()));
     let second = apply(&mut state, &entry(1, noop.clone()));
@@ -289,25 +291,25 @@ fn every_slot_is_chained_to_the_one_before_it() {
 #[test]
 #[should_panic(expected = "slots are executed in order, each once")]
 fn a_slot_is_not_executed_twice() {
-    let mut state = WorkingSet::complete();
+    let mut state = ReplicatedState::complete();
     apply(&mut state, &entry(0, Value::Noop.encode()));
     apply(&mut state, &entry(0, Value::Noop.encode()));
 }
 
 #[test]
-#[should_panic(expected = "executing touches key \"k\", which was not loaded")]
+#[should_panic(expected = "executing lacks what was not loaded")]
 fn a_key_that_was_not_loaded_is_not_taken_for_absent() {
     let meta = state_after(vec![]).meta().clone();
-    let mut state = WorkingSet::partial(meta, Needs::default(), []);
+    let mut state = ReplicatedState::partial(meta);
     execute_next(&mut state, batch(1, 1, vec![put("k", "a")]));
 }
 
 #[test]
 #[should_panic(expected = "executing touches key \"k\", which was not loaded")]
-fn a_guard_on_a_key_that_was_not_loaded_does_not_just_fail() {
+fn a_key_that_nobody_asked_for_is_not_taken_for_absent() {
     let meta = state_after(vec![]).meta().clone();
-    let mut state = WorkingSet::partial(meta, Needs::default(), []);
-    execute_next(&mut state, batch(1, 1, vec![put_if("k", "a", Condition::IfMatchAny)]));
+    let mut state = ReplicatedState::partial(meta);
+    execute_op(&mut state, put_if("k", "a", Condition::IfMatchAny));
 }
 
 /// Whatever there is under the prefix, it is not looked at.
@@ -315,10 +317,10 @@ fn a_guard_on_a_key_that_was_not_loaded_does_not_just_fail() {
 fn deleting_a_prefix_loads_nothing_and_hides_what_was_not_loaded() {
     let meta = state_after(vec![put("a/1", "1")]).meta().clone();
     let ops = vec![Op::DeletePrefix { prefix: "a/".to_owned() }, put("b", "1")];
-    let needs = Needs { keys: ["b".to_owned()].into() };
-    let mut state = WorkingSet::partial(meta, needs, []);
+    let mut state = ReplicatedState::partial(meta);
+    state.load(Needs { keys: ["b".to_owned()].into() }, Loaded::default());
     execute_next(&mut state, batch(1, 1, ops));
-    let changes = state.take_changes();
+    let changes = state.take_rows().keys;
     let range = RangeTombstone { prefix: "a/".to_owned(), revision: Revision(2) };
     assert_eq!(changes.ranges, [range]);
     assert_eq!(changes.versions.iter().map(|row| row.key.as_str()).collect::<Vec<_>>(), ["b"]);
@@ -359,4 +361,62 @@ fn a_digest_tells_states_apart() {
         assert!(!states[index + 1..].contains(one), "state {index} has the digest of another");
     }
     assert_eq!(digest(vec![put("k", "a")]), states[1]);
+}
+
+fn changes_of(state: &mut ReplicatedState, ops: Vec<Op>) -> Vec<Change> {
+    let slot = state.meta().executed_below;
+    let value = batch(1, state.meta().next_batch.0, ops);
+    apply(state, &entry(slot.0, value)).changes
+}
+
+#[test]
+fn a_slot_reports_what_it_changed_and_nothing_else() {
+    let change = |key: &str, kind, revision, previous: Option<u64>| Change::Key {
+        key: key.to_owned(),
+        kind,
+        revision: Revision(revision),
+        previous: previous.map(Revision),
+    };
+    let mut state = state_after(vec![put("a", "1")]);
+    let ops = vec![
+        put("a", "2"),
+        put("b", "1"),
+        delete_if("a", Condition::Always),
+        delete_if("none", Condition::Always),
+        put_if("b", "2", Condition::IfNoneMatchAny),
+        Op::DeletePrefix { prefix: "b".to_owned() },
+        put("b", "3"),
+    ];
+    let expected = [
+        change("a", ChangeKind::Updated, 2, Some(1)),
+        change("b", ChangeKind::Created, 3, None),
+        change("a", ChangeKind::Deleted, 4, Some(2)),
+        Change::Prefix { prefix: "b".to_owned(), revision: Revision(6) },
+        change("b", ChangeKind::Created, 7, None),
+    ];
+    assert_eq!(changes_of(&mut state, ops), expected);
+    assert_eq!(apply(&mut state, &entry(3, Value::Noop.encode())).changes, []);
+    let mut counts = ChangeCounts::default();
+    counts.add(&expected);
+    let (keys_written, keys_deleted, prefixes_deleted) = (3, 1, 1);
+    assert_eq!(counts, ChangeCounts { keys_written, keys_deleted, prefixes_deleted });
+}
+
+#[test]
+fn a_key_that_is_loaded_after_its_prefix_was_deleted_is_not_there() {
+    let meta = state_after(vec![put("a/1", "1")]).meta().clone();
+    let mut state = ReplicatedState::partial(meta);
+    let ops = vec![Op::DeletePrefix { prefix: "a/".to_owned() }, put("a/1", "2")];
+    let mut run = Run::new(vec![entry(2, batch(1, 1, ops))]);
+    let Progress::Lacks(needs) = run.advance(&mut state) else { panic!("a key is lacking") };
+    let record =
+        Record { revision: Revision(1), created_revision: Revision(1), version: 1, content: None };
+    state.load(needs, Loaded { keys: vec![("a/1".to_owned(), record)] });
+    let Progress::Done(report) = run.advance(&mut state) else { panic!("all is loaded") };
+    let SlotOutcome::Batch { commands, .. } = &report.slots[0].outcome else { panic!("a batch") };
+    assert_eq!(commands[1].outcome, CommandOutcome::Created { revision: Revision(3) });
+    let rows = state.take_rows().keys.versions;
+    let revisions: Vec<_> =
+        rows.iter().map(|row| (row.revision.0, row.content.is_some())).collect();
+    assert_eq!(revisions, [(2, false), (3, true)]);
 }

@@ -11,7 +11,7 @@ fn log() -> Vec<ChosenEntry> {
 /// Replica 1 starts again with that log, and knows the others. The acceptors have voted
 /// below there.
 fn restarted(config: Config, voted_below: u64) -> (Rig, Vec<Effect>) {
-    let mut database = WorkingSet::complete();
+    let mut database = ReplicatedState::complete();
     let meta = Run::new(log()).apply(&mut database).meta;
     let recovered = Recovered { cluster: Some(cluster()), meta, durable_below: Slot(3) };
     let identity = Identity { name: replica(1).name, instance: Instance(8), url: replica(1).url };
@@ -143,7 +143,7 @@ fn a_replica_goes_on_alone_where_nobody_is_left_to_compare_with() {
 #[test]
 fn the_only_replica_of_a_view_has_nobody_to_wait_for() {
     let alone = View { backups: Vec::new(), ..view(1, 1) };
-    let mut database = WorkingSet::complete();
+    let mut database = ReplicatedState::complete();
     let entries = vec![entry(0, Value::View(alone).encode())];
     let meta = Run::new(entries).apply(&mut database).meta;
     let recovered = Recovered { cluster: Some(cluster()), meta, durable_below: Slot(1) };

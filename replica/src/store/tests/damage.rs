@@ -10,7 +10,7 @@ use super::meta::MetaRow;
 use super::*;
 use crate::machine::chain::ChainHash;
 use crate::machine::format;
-use crate::machine::working_set::Meta;
+use crate::machine::state::Meta;
 
 async fn refusal(dir: &Path, replica: &str) -> OpenError {
     open(dir, &replica.parse().unwrap(), 1).await.unwrap_err()

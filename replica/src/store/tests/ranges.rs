@@ -9,7 +9,8 @@ use tokio::runtime::Runtime;
 
 use super::*;
 use crate::machine::execute::Run;
-use crate::machine::working_set::{RangeTombstone, VersionRow, WorkingSet};
+use crate::machine::keys::{RangeTombstone, VersionRow};
+use crate::machine::state::ReplicatedState;
 
 const KEYS: [&str; 6] = ["a", "a/1", "a/2", "a/2/x", "ab", "b"];
 
@@ -120,16 +121,16 @@ proptest! {
     ) {
         Runtime::new().unwrap().block_on(async {
             let (dir, mut store) = open_new().await;
-            let mut reference = WorkingSet::complete();
+            let mut reference = ReplicatedState::complete();
             let (mut versions, mut deletions) = (Versions::new(), Vec::new());
             let mut entries = vec![view(0, 1)];
             for (number, (ops, sweeps)) in (0..).zip(steps) {
                 entries.push(batch(number + 1, number, ops));
                 let _report = Run::new(entries.clone()).apply(&mut reference);
-                let changes = reference.take_changes();
-                versions.extend(versions_of(&changes.versions));
+                let rows = reference.take_rows().keys;
+                versions.extend(versions_of(&rows.versions));
                 let prefix = |range: &RangeTombstone| (range.prefix.clone(), range.revision.0);
-                deletions.extend(changes.ranges.iter().map(prefix));
+                deletions.extend(rows.ranges.iter().map(prefix));
                 store.writer.sweep_at_once(executing);
                 let report = store.writer.execute(std::mem::take(&mut entries)).await.unwrap();
                 prop_assert_eq!(&report.meta, reference.meta());

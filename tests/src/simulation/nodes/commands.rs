@@ -4,7 +4,8 @@
 use bytes::Bytes;
 use replica::machine::command::{Command, Condition, Op, TraceContext};
 use replica::machine::identity::RequestIdentity;
-use replica::machine::working_set::{Record, WorkingSet};
+use replica::machine::keys::Record;
+use replica::machine::state::ReplicatedState;
 use shared::ids::Revision;
 
 use crate::linearizability::history::{Answer, Call, Guard, Key, OperationId, Seen, ValueId};
@@ -74,11 +75,11 @@ pub fn trace(number: u64) -> TraceContext {
 /// # Panics
 /// When it is a mutation.
 #[must_use]
-pub fn read(call: &Call, state: &WorkingSet) -> Answer {
+pub fn read(call: &Call, state: &ReplicatedState) -> Answer {
     match call {
-        Call::Read { key, .. } => Answer::Read(state.get(key).map(seen)),
+        Call::Read { key, .. } => Answer::Read(state.keys().get(key).map(seen)),
         Call::List { listing, .. } => {
-            let listed = listing.among(state.records()).into_iter();
+            let listed = listing.among(state.keys().records()).into_iter();
             let items =
                 listed.map(|(key, record)| (Key::from(key.as_str()), seen(record))).collect();
             Answer::Listed(Page { items, has_more: false })

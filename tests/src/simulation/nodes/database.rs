@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use replica::machine::execute::Run;
+use replica::machine::keys::KeyRows;
 use replica::machine::outcome::ExecutionReport;
-use replica::machine::working_set::{Changes, WorkingSet};
+use replica::machine::state::ReplicatedState;
 use shared::chain::ChainHash;
 use shared::ids::{ClusterId, Revision, Slot};
 use shared::message::{ChosenEntry, LogPrefix};
@@ -18,7 +19,7 @@ use crate::simulation::environment::random::Random;
 pub struct Database {
     /// Whether the disk takes nothing more.
     pub is_full: bool,
-    state: WorkingSet,
+    state: ReplicatedState,
     log: Vec<ChosenEntry>,
     /// The hash of the log below each slot, and below the next one.
     hashes: Vec<ChainHash>,
@@ -27,7 +28,7 @@ pub struct Database {
     deleted: BTreeMap<Revision, u64>,
     /// A state that survives a loss of power; how to come from it to what does is in the
     /// log.
-    old: WorkingSet,
+    old: ReplicatedState,
     durable: Commit,
     /// What each transaction left that is not durable yet.
     commits: Vec<Commit>,
@@ -50,12 +51,12 @@ impl Database {
     pub fn new() -> Self {
         Self {
             is_full: false,
-            state: WorkingSet::complete(),
+            state: ReplicatedState::complete(),
             log: Vec::new(),
             hashes: vec![ChainHash::default()],
             cluster: None,
             deleted: BTreeMap::new(),
-            old: WorkingSet::complete(),
+            old: ReplicatedState::complete(),
             durable: Commit { executed_below: Slot(0), cluster: None },
             commits: Vec::new(),
             syncing: None,
@@ -65,7 +66,7 @@ impl Database {
 
     /// The committed state.
     #[must_use]
-    pub fn state(&self) -> &WorkingSet {
+    pub fn state(&self) -> &ReplicatedState {
         &self.state
     }
 
@@ -203,11 +204,11 @@ impl Default for Database {
 /// Also counts what deletions of prefixes deleted, by the rows for SQLite: here the whole
 /// state is at hand.
 fn apply(
-    state: &mut WorkingSet,
+    state: &mut ReplicatedState,
     entries: &[ChosenEntry],
 ) -> (ExecutionReport, BTreeMap<Revision, u64>) {
     let report = Run::new(entries.to_vec()).apply(state);
-    let Changes { versions, ranges } = state.take_changes();
+    let KeyRows { versions, ranges } = state.take_rows().keys;
     let mut deleted: BTreeMap<_, _> = ranges.iter().map(|range| (range.revision, 0)).collect();
     for row in &versions {
         if let Some(count) = deleted.get_mut(&row.revision) {

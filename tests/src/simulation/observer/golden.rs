@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use replica::machine::change::{Change, ChangeKind};
 use replica::machine::execute::Run;
 use replica::machine::outcome::{
     CommandOutcome, Executed, ExecutedCommand, SlotOutcome, VoidReason,
 };
-use replica::machine::working_set::WorkingSet;
-use shared::ids::{Ballot, CoordinatorId, Epoch, Instance, Slot};
+use replica::machine::state::ReplicatedState;
+use shared::ids::{Ballot, CoordinatorId, Epoch, Instance, Revision, Slot};
 use shared::message::{ChosenEntry, Proposal, View};
 
 use super::Votes;
@@ -24,7 +25,7 @@ use crate::simulation::nodes::process::NodeId;
 /// The log as it must have been executed.
 #[derive(Debug)]
 pub struct Golden {
-    state: WorkingSet,
+    state: ReplicatedState,
     slots: Vec<Executed>,
     operations: BTreeMap<OperationId, (Slot, CommandOutcome)>,
     not_applied: BTreeSet<OperationId>,
@@ -39,7 +40,7 @@ impl Golden {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            state: WorkingSet::complete(),
+            state: ReplicatedState::complete(),
             slots: Vec::new(),
             operations: BTreeMap::new(),
             not_applied: BTreeSet::new(),
@@ -51,7 +52,7 @@ impl Golden {
 
     /// The state after everything chosen without a gap.
     #[must_use]
-    pub fn state(&self) -> &WorkingSet {
+    pub fn state(&self) -> &ReplicatedState {
         &self.state
     }
 
@@ -92,8 +93,10 @@ impl Golden {
             let run = Run::new(vec![ChosenEntry { slot, ballot, value }]);
             let turn = Turn::of(&run.decoded()[0]);
             let time_before = self.state.meta().time_ms;
+            let before = revisions(&self.state);
             let executed = run.apply(&mut self.state).slots.remove(0);
-            drop(self.state.take_changes());
+            drop(self.state.take_rows());
+            invariant_reported_changes_are_the_difference(before, &self.state, &executed);
             self.due.invariant_only_what_is_due_takes_effect(slot, &turn, &executed.outcome);
             self.invariant_time_never_goes_back(
                 slot,
@@ -259,7 +262,7 @@ impl Golden {
     }
 
     /// Panics unless a replica's state is one that this log has passed through.
-    pub fn invariant_is_a_state(&self, node: NodeId, state: &WorkingSet) {
+    pub fn invariant_is_a_state(&self, node: NodeId, state: &ReplicatedState) {
         let meta = state.meta();
         let Some(last) = meta.executed_below.0.checked_sub(1).map(Slot) else { return };
         let golden = &self.slots[index(last)];
@@ -291,6 +294,47 @@ impl Default for Golden {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// The modification revision of every key that exists.
+fn revisions(state: &ReplicatedState) -> BTreeMap<String, Revision> {
+    state.keys().records().iter().map(|(key, record)| (key.clone(), record.revision)).collect()
+}
+
+/// Panics unless what a slot reports to have changed leads, one by one, from the state
+/// before it to the state after it.
+fn invariant_reported_changes_are_the_difference(
+    before: BTreeMap<String, Revision>,
+    after: &ReplicatedState,
+    executed: &Executed,
+) {
+    let mut state = before;
+    for change in &executed.changes {
+        match change {
+            Change::Prefix { prefix, .. } => state.retain(|key, _| !key.starts_with(prefix)),
+            Change::Key { key, kind, revision, previous } => {
+                let found = match kind {
+                    ChangeKind::Created | ChangeKind::Updated => {
+                        state.insert(key.clone(), *revision)
+                    }
+                    ChangeKind::Deleted => state.remove(key),
+                };
+                let is_new = *kind == ChangeKind::Created;
+                assert!(
+                    found == *previous && found.is_none() == is_new,
+                    "invariant: a reported change follows the one before it: {change:?} of slot \
+                     {}, where {found:?} was",
+                    executed.slot
+                );
+            }
+        }
+    }
+    assert_eq!(
+        state,
+        revisions(after),
+        "invariant: reported changes are the difference of the states: slot {}",
+        executed.slot
+    );
 }
 
 fn index(slot: Slot) -> usize {

@@ -17,8 +17,8 @@ fn void(value: EncodedValue) -> VoidReason {
     assert_ne!(state.meta().hash, before.meta().hash);
     // An unreadable batch at its place uses up its number; see its own test.
     expected.next_batch = state.meta().next_batch;
-    assert_eq!((state.meta(), state.records()), (&expected, before.records()));
-    assert_eq!(state.take_changes(), Changes::default());
+    assert_eq!((state.meta(), state.keys().records()), (&expected, before.keys().records()));
+    assert_eq!(state.take_rows().keys, KeyRows::default());
     match outcome {
         SlotOutcome::Void(reason) => reason,
         other @ (SlotOutcome::Noop | SlotOutcome::View(_) | SlotOutcome::Batch { .. }) => {
@@ -50,11 +50,11 @@ fn a_batch_that_comes_again_or_too_early_is_void() {
 
 #[test]
 fn a_batch_before_the_first_view_is_void() {
-    let mut state = WorkingSet::complete();
+    let mut state = ReplicatedState::complete();
     let outcome = execute_next(&mut state, batch(0, 0, vec![put("k", "a")]));
     let reason =
         VoidReason::OtherEpoch { epoch: Epoch(0), number: BatchNumber(0), current: Epoch(0) };
-    assert_eq!((outcome, state.records().len()), (SlotOutcome::Void(reason), 0));
+    assert_eq!((outcome, state.keys().records().len()), (SlotOutcome::Void(reason), 0));
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn what_is_of_a_format_beyond_the_logs_is_void_until_a_view_raises_it() {
     let (format, current) = (LogFormat(2), LogFormat(1));
     let not_reached = SlotOutcome::Void(VoidReason::FormatNotReached { format, current });
     let raised = View { format, ..view(2) };
-    let mut state = WorkingSet::complete();
+    let mut state = ReplicatedState::complete();
     let mut outcome = |slot, value| apply(&mut state, &entry(slot, value)).outcome;
     assert_eq!(outcome(0, Value::View(view(1)).encode()), SlotOutcome::View(view(1)));
     assert_eq!(outcome(1, Value::Noop.encode_in(format)), not_reached);

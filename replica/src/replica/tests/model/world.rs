@@ -8,7 +8,7 @@ use crate::machine::execute::{Executed, ExecutedCommand, SlotOutcome, VoidReason
 
 struct Node {
     replica: Replica,
-    database: WorkingSet,
+    database: ReplicatedState,
     instance: Instance,
     executing: Option<Vec<ChosenEntry>>,
     proposals: Vec<(Attempt, Proposal)>,
@@ -93,7 +93,7 @@ impl World {
         };
         for index in 0..3 {
             let recovered = Recovered::default();
-            let node = world.start(index, recovered, WorkingSet::complete());
+            let node = world.start(index, recovered, ReplicatedState::complete());
             world.nodes.push(node);
             world.step(index, Input::Started);
             world.introduce(index);
@@ -101,7 +101,7 @@ impl World {
         world
     }
 
-    fn start(&mut self, index: usize, recovered: Recovered, database: WorkingSet) -> Node {
+    fn start(&mut self, index: usize, recovered: Recovered, database: ReplicatedState) -> Node {
         self.restarts += 1;
         let Member { name, url, .. } = replica(index as u64 + 1);
         let instance = Instance(self.restarts);
@@ -408,8 +408,8 @@ impl World {
     }
 
     /// What the log says, executed in one go.
-    fn reference(&self) -> (Vec<Executed>, WorkingSet) {
-        let mut state = WorkingSet::complete();
+    fn reference(&self) -> (Vec<Executed>, ReplicatedState) {
+        let mut state = ReplicatedState::complete();
         let log = self
             .log
             .iter()
@@ -423,7 +423,7 @@ impl World {
         let (slots, state) = self.reference();
         for (id, request) in &self.requests {
             let Operation::Mutation { key } = &request.asked else { continue };
-            let record = state.records().get(key);
+            let record = state.keys().records().get(key);
             assert!(record.is_none_or(|record| record.version == 1), "{id} was executed twice");
             match &request.told {
                 Told::Answer(Answer::Executed { slot, outcome }) => {

@@ -1,0 +1,64 @@
+//! What a slot changed, for whoever follows it: not what is written, but what it means.
+
+use shared::ids::Revision;
+
+/// One change, in order of execution. The same on every replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Of a key.
+    Key {
+        /// Which.
+        key: String,
+        /// What was done.
+        kind: ChangeKind,
+        /// The revision of the mutation.
+        revision: Revision,
+        /// The modification revision of what was there before, if it was.
+        previous: Option<Revision>,
+    },
+    /// Every key with the prefix was deleted. Which there were executing does not look at:
+    /// it is what the state of the revision before has.
+    Prefix {
+        /// The beginning of the keys.
+        prefix: String,
+        /// The revision of the mutation.
+        revision: Revision,
+    },
+}
+
+/// What was done to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// It did not exist and was written.
+    Created,
+    /// It existed and was written.
+    Updated,
+    /// It existed and was deleted.
+    Deleted,
+}
+
+/// How many changes there were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChangeCounts {
+    /// Writes of keys.
+    pub keys_written: u64,
+    /// Deletions of keys, one by one.
+    pub keys_deleted: u64,
+    /// Deletions of prefixes.
+    pub prefixes_deleted: u64,
+}
+
+impl ChangeCounts {
+    /// Adds these.
+    pub fn add(&mut self, changes: &[Change]) {
+        for change in changes {
+            match change {
+                Change::Key { kind: ChangeKind::Created | ChangeKind::Updated, .. } => {
+                    self.keys_written += 1;
+                }
+                Change::Key { kind: ChangeKind::Deleted, .. } => self.keys_deleted += 1,
+                Change::Prefix { .. } => self.prefixes_deleted += 1,
+            }
+        }
+    }
+}

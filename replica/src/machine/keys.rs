@@ -1,0 +1,235 @@
+//! The keys of the replicated state.
+//!
+//! Values are not loaded: no command looks at them. A record that came from SQLite
+//! therefore has no content; one that was written by this very execution has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use bytes::Bytes;
+use shared::ids::Revision;
+
+use crate::machine::change::{Change, ChangeKind};
+use crate::machine::command::Op;
+
+/// A key that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its modification revision: the ETag.
+    pub revision: Revision,
+    /// The revision at which it was created.
+    pub created_revision: Revision,
+    /// How many writes there were since it was created, with that one.
+    pub version: u64,
+    /// What it holds; none where it was loaded without.
+    pub content: Option<Content>,
+}
+
+/// What a key holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// The bytes, as they came.
+    pub value: Bytes,
+    /// The `Content-Type` that came with them, if one did.
+    pub content_type: Option<String>,
+}
+
+/// A change of a key: a row to be written. At most one for a key and revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionRow {
+    /// The key.
+    pub key: String,
+    /// The revision of the change.
+    pub revision: Revision,
+    /// The revision at which the key was created; of a deletion, that of the record that
+    /// ended.
+    pub created_revision: Revision,
+    /// The number of writes since then; of a deletion, that of the record that ended.
+    pub version: u64,
+    /// What it holds now; none: it was deleted.
+    pub content: Option<Content>,
+}
+
+/// Every key with the prefix that was written before the revision is deleted by it.
+///
+/// Executing a deletion of a prefix comes to this and not to a change of each key, so
+/// that it costs the same however many there are. The store turns it into changes of
+/// keys in its own time; what can be read never depends on how far that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RangeTombstone {
+    /// The beginning of the keys.
+    pub prefix: String,
+    /// The revision of the deletion.
+    pub revision: Revision,
+}
+
+/// What executing changed of the keys: what has to be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyRows {
+    /// Changes of keys; those of one key in order of execution.
+    pub versions: Vec<VersionRow>,
+    /// Deletions of prefixes, by revision. Keys that were loaded are in `versions`, too.
+    pub ranges: Vec<RangeTombstone>,
+}
+
+#[derive(Clone, Debug)]
+enum Coverage {
+    Complete,
+    /// Of these it is known whether they exist.
+    Partial(BTreeSet<String>),
+}
+
+/// The keys, or those of them that were loaded.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    records: BTreeMap<String, Record>,
+    coverage: Coverage,
+    rows: KeyRows,
+    /// What the slot at hand has changed.
+    changes: Vec<Change>,
+}
+
+impl Keys {
+    /// All keys of a replica that has executed nothing.
+    pub(super) fn complete() -> Self {
+        Self::with(Coverage::Complete)
+    }
+
+    /// None is loaded.
+    pub(super) fn partial() -> Self {
+        Self::with(Coverage::Partial(BTreeSet::new()))
+    }
+
+    fn with(coverage: Coverage) -> Self {
+        let (records, rows, changes) = (BTreeMap::new(), KeyRows::default(), Vec::new());
+        Self { records, coverage, rows, changes }
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        matches!(self.coverage, Coverage::Complete)
+    }
+
+    /// Adds the key that a command looks at, where it is not loaded. A deletion of a
+    /// prefix looks at nothing.
+    pub(super) fn add_lacking(&self, op: &Op, lacking: &mut BTreeSet<String>) {
+        match op {
+            Op::Put { key, .. } | Op::Delete { key, .. } => {
+                if !self.is_loaded(key) && !lacking.contains(key) {
+                    lacking.insert(key.clone());
+                }
+            }
+            Op::DeletePrefix { .. } => {}
+        }
+    }
+
+    /// Takes what was found of the keys that were asked for, as they were before this
+    /// execution: it may have deleted their prefixes since.
+    pub(super) fn load(&mut self, asked: BTreeSet<String>, found: Vec<(String, Record)>) {
+        let Coverage::Partial(loaded) = &mut self.coverage else { return };
+        loaded.extend(asked);
+        for (key, record) in found {
+            let hides = |range: &&RangeTombstone| key.starts_with(&range.prefix);
+            let hidden = self.rows.ranges.iter().find(hides).map(|range| range.revision);
+            self.records.insert(key.clone(), record);
+            if let Some(revision) = hidden {
+                self.remove(key, revision);
+            }
+        }
+    }
+
+    /// The record of a key, if it exists.
+    ///
+    /// # Panics
+    /// When the key was not loaded: what was said to be lacking and the executing
+    /// disagree.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Record> {
+        self.invariant_key_is_loaded(key);
+        self.records.get(key)
+    }
+
+    pub(super) fn put(&mut self, key: String, record: Record) {
+        self.invariant_key_is_loaded(&key);
+        self.rows.versions.push(VersionRow {
+            key: key.clone(),
+            revision: record.revision,
+            created_revision: record.created_revision,
+            version: record.version,
+            content: record.content.clone(),
+        });
+        let revision = record.revision;
+        let previous = self.records.insert(key.clone(), record).map(|before| before.revision);
+        let kind = if previous.is_some() { ChangeKind::Updated } else { ChangeKind::Created };
+        self.changes.push(Change::Key { key, kind, revision, previous });
+    }
+
+    pub(super) fn delete(&mut self, key: String, revision: Revision) {
+        self.invariant_key_is_loaded(&key);
+        if let Some(previous) = self.remove(key.clone(), revision) {
+            let (kind, previous) = (ChangeKind::Deleted, Some(previous));
+            self.changes.push(Change::Key { key, kind, revision, previous });
+        }
+    }
+
+    /// Deletes what is here, and notes that the rest is deleted, too.
+    pub(super) fn delete_prefix(&mut self, prefix: String, revision: Revision) {
+        let from = (Bound::Included(prefix.as_str()), Bound::Unbounded);
+        let matching =
+            self.records.range::<str, _>(from).take_while(|(key, _)| key.starts_with(&prefix));
+        let keys: Vec<String> = matching.map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.remove(key, revision);
+        }
+        self.changes.push(Change::Prefix { prefix: prefix.clone(), revision });
+        self.rows.ranges.push(RangeTombstone { prefix, revision });
+    }
+
+    /// Takes a record out; says at which revision it was, if there was one.
+    fn remove(&mut self, key: String, revision: Revision) -> Option<Revision> {
+        let Record { revision: previous, created_revision, version, .. } =
+            self.records.remove(&key)?;
+        let row = VersionRow { key, revision, created_revision, version, content: None };
+        self.rows.versions.push(row);
+        Some(previous)
+    }
+
+    /// All records that are here, by key: of a complete state all keys.
+    #[must_use]
+    pub fn records(&self) -> &BTreeMap<String, Record> {
+        &self.records
+    }
+
+    pub(super) fn take_rows(&mut self) -> KeyRows {
+        std::mem::take(&mut self.rows)
+    }
+
+    pub(super) fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Adds all of them to a digest.
+    pub(super) fn digest(&self, field: &mut impl FnMut(&[u8])) {
+        for (key, record) in &self.records {
+            let content =
+                record.content.as_ref().expect("a record of a complete state has its content");
+            field(key.as_bytes());
+            for number in [record.revision.0, record.created_revision.0, record.version] {
+                field(&number.to_le_bytes());
+            }
+            field(&content.value);
+            field(&[u8::from(content.content_type.is_some())]);
+            field(content.content_type.as_deref().unwrap_or_default().as_bytes());
+        }
+    }
+
+    fn is_loaded(&self, key: &str) -> bool {
+        match &self.coverage {
+            Coverage::Complete => true,
+            Coverage::Partial(loaded) => loaded.contains(key),
+        }
+    }
+
+    fn invariant_key_is_loaded(&self, key: &str) {
+        assert!(self.is_loaded(key), "executing touches key {key:?}, which was not loaded");
+    }
+}

@@ -1,0 +1,208 @@
+//! A run of chosen slots, executed in one transaction, in rounds of loading and
+//! executing.
+
+use shared::ids::{BatchNumber, Epoch};
+use shared::message::{ChosenEntry, Value, View};
+
+use crate::machine::command::{Command, Commands, Unreadable};
+use crate::machine::execute::{Begun, begin_slot, execute_command, finish_slot};
+use crate::machine::outcome::{Executed, ExecutedCommand, ExecutionReport, SlotOutcome};
+use crate::machine::put_values::{PutValue, put_values};
+use crate::machine::state::{Needs, ReplicatedState};
+
+/// The most things that are looked up in one round: as many as one batch has commands, so
+/// that most runs take one round, and bounded however long a run is.
+const ROUND_LOOKUPS: usize = 4_096;
+
+/// A chosen value, decoded. There is no failing: what cannot be read is a value too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decoded {
+    /// Changes nothing.
+    Noop,
+    /// Who is primary.
+    View(View),
+    /// Mutations.
+    Batch {
+        /// The epoch of the primary that made it.
+        epoch: Epoch,
+        /// Its number in that epoch.
+        number: BatchNumber,
+        /// The mutations, where they can be read.
+        commands: Result<Commands, Unreadable>,
+    },
+    /// Not the encoding of a value.
+    Undecodable,
+}
+
+impl Decoded {
+    /// Decodes a chosen value.
+    #[must_use]
+    pub fn new(value: &[u8]) -> Self {
+        match Value::decode(value) {
+            Ok(Value::Noop) => Self::Noop,
+            Ok(Value::View(view)) => Self::View(view),
+            Ok(Value::Batch(batch)) => Self::Batch {
+                epoch: batch.epoch,
+                number: batch.number,
+                commands: Commands::decode(&batch.commands),
+            },
+            Err(_) => Self::Undecodable,
+        }
+    }
+
+    /// The commands in it, where there are any that can be read.
+    fn commands(&self) -> &[Command] {
+        match self {
+            Self::Batch { commands: Ok(commands), .. } => &commands.commands,
+            Self::Batch { commands: Err(_), .. }
+            | Self::Noop
+            | Self::View(_)
+            | Self::Undecodable => &[],
+        }
+    }
+}
+
+/// How far a run has come.
+#[derive(Debug)]
+pub enum Progress {
+    /// The next command looks at something that is not loaded: this is that, and what is
+    /// lacking for those after it as far as it can be told.
+    Lacks(Needs),
+    /// All of it is executed.
+    Done(ExecutionReport),
+}
+
+/// A run of chosen slots, being executed.
+#[derive(Clone, Debug)]
+pub struct Run {
+    entries: Vec<ChosenEntry>,
+    /// What the slots that are not begun hold, and what those that are held.
+    decoded: Vec<Decoded>,
+    executed: Vec<Executed>,
+    batch: Option<BatchUnderWay>,
+    round_lookups: usize,
+}
+
+/// A batch of which the first commands are executed.
+#[derive(Clone, Debug)]
+struct BatchUnderWay {
+    epoch: Epoch,
+    number: BatchNumber,
+    left: std::vec::IntoIter<Command>,
+    executed: Vec<ExecutedCommand>,
+}
+
+impl Run {
+    /// Decodes the entries: ascending, without a gap.
+    #[must_use]
+    pub fn new(entries: Vec<ChosenEntry>) -> Self {
+        let decoded = entries.iter().map(|entry| Decoded::new(&entry.value)).collect();
+        let round_lookups = ROUND_LOOKUPS;
+        Self { entries, decoded, executed: Vec::new(), batch: None, round_lookups }
+    }
+
+    /// Has fewer things looked up in one round.
+    #[cfg(test)]
+    pub(crate) fn round_lookups(mut self, lookups: usize) -> Self {
+        self.round_lookups = lookups;
+        self
+    }
+
+    /// The entries, in order.
+    #[must_use]
+    pub fn entries(&self) -> &[ChosenEntry] {
+        &self.entries
+    }
+
+    /// The values of the entries, in the same order, before they are executed: for whoever
+    /// wants to trace what is.
+    #[must_use]
+    pub fn decoded(&self) -> &[Decoded] {
+        &self.decoded
+    }
+
+    /// Where the values of at least so many bytes stand in each entry, before they are
+    /// executed.
+    #[must_use]
+    pub fn put_values(&self, at_least: usize) -> Vec<Vec<PutValue>> {
+        let of = |(entry, decoded)| put_values(entry, decoded, at_least);
+        self.entries.iter().zip(&self.decoded).map(of).collect()
+    }
+
+    /// Executes on, until something is lacking or all is done.
+    ///
+    /// # Panics
+    /// When the first entry is not the slot that is due, or what a command looks at is not
+    /// loaded though it was not said to be lacking.
+    #[must_use]
+    pub fn advance(&mut self, state: &mut ReplicatedState) -> Progress {
+        while let Some(entry) = self.entries.get(self.executed.len()).cloned() {
+            let outcome = match self.advance_slot(&entry, state) {
+                Ok(outcome) => outcome,
+                Err(lacking) => return Progress::Lacks(lacking),
+            };
+            self.executed.push(finish_slot(state, &entry, outcome));
+        }
+        let slots = std::mem::take(&mut self.executed);
+        Progress::Done(ExecutionReport { slots, meta: state.meta().clone() })
+    }
+
+    /// Executes the slot at hand on to its end.
+    ///
+    /// # Errors
+    /// What is lacking for its next command.
+    fn advance_slot(
+        &mut self,
+        entry: &ChosenEntry,
+        state: &mut ReplicatedState,
+    ) -> Result<SlotOutcome, Needs> {
+        let mut batch = match self.batch.take() {
+            Some(batch) => batch,
+            None => {
+                let decoded = &mut self.decoded[self.executed.len()];
+                match begin_slot(state, entry, std::mem::replace(decoded, Decoded::Noop)) {
+                    Begun::Ended(outcome) => return Ok(outcome),
+                    Begun::Batch { epoch, number, commands } => {
+                        let (left, executed) = (commands.into_iter(), Vec::new());
+                        BatchUnderWay { epoch, number, left, executed }
+                    }
+                }
+            }
+        };
+        while let Some(command) = batch.left.as_slice().first() {
+            let mut lacking = Needs::default();
+            state.add_lacking(command, &mut lacking);
+            if !lacking.is_empty() {
+                self.add_what_comes(batch.left.as_slice(), state, &mut lacking);
+                self.batch = Some(batch);
+                return Err(lacking);
+            }
+            batch.executed.extend(batch.left.next().map(|command| execute_command(state, command)));
+        }
+        let BatchUnderWay { epoch, number, executed, .. } = batch;
+        Ok(SlotOutcome::Batch { epoch, number, commands: executed })
+    }
+
+    /// Adds what is lacking for these commands and those of the slots after them.
+    fn add_what_comes(&self, left: &[Command], state: &ReplicatedState, lacking: &mut Needs) {
+        let later = self.decoded[self.executed.len()..].iter().flat_map(Decoded::commands);
+        for command in left.iter().chain(later) {
+            if lacking.len() >= self.round_lookups {
+                return;
+            }
+            state.add_lacking(command, lacking);
+        }
+    }
+
+    /// Executes it all on a state that lacks nothing.
+    ///
+    /// # Panics
+    /// When it does, or the first entry is not the slot that is due.
+    #[must_use]
+    pub fn apply(mut self, state: &mut ReplicatedState) -> ExecutionReport {
+        match self.advance(state) {
+            Progress::Done(report) => report,
+            Progress::Lacks(needs) => panic!("executing lacks what was not loaded: {needs:?}"),
+        }
+    }
+}
