@@ -35,7 +35,7 @@ use crate::store::{Checkpointer, StoreError, Writer};
 use calls::Calls;
 use checkpoints::{Checkpoints, WalStatus};
 use executor::Job;
-pub(crate) use handle::{Handle, MutationEnd, NotReleased};
+pub(crate) use handle::{Handle, MutationEnd, NotReleased, command};
 use handle::{Message, WAITING_MESSAGES};
 pub(crate) use published::Published;
 use spans::BatchSpans;

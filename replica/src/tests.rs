@@ -2,6 +2,7 @@
 //! whatever they propose.
 
 mod faults;
+mod forwarding;
 mod lists;
 mod network;
 mod reading;

@@ -13,6 +13,8 @@ mod peer;
 use std::time::Duration;
 
 use http::Method;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::base_url::BaseUrl;
 use crate::ids::Slot;
@@ -176,5 +178,20 @@ impl ReplicaClient {
         self.0
             .get(&format!("/v1/replication/log?from={from}&wait_ms={}", wait.as_millis()), timeout)
             .await
+    }
+    /// `POST /v1/replication/commands`: has the primary execute a mutation within what is
+    /// `granted`, and waits for its answer until the `timeout`, which should be longer.
+    /// The messages are those of replicas among each other.
+    ///
+    /// # Errors
+    /// See [`CallError`]; a refusal by the primary is no error.
+    pub async fn command<Q: Serialize, R: DeserializeOwned>(
+        &self,
+        message: &Q,
+        granted: Duration,
+        timeout: Duration,
+    ) -> Result<R, CallError> {
+        let path = "/v1/replication/commands";
+        self.0.send_granting(Method::POST, path, message, granted, timeout).await
     }
 }

@@ -3,7 +3,8 @@
 //! A write (W), a read (R), an election (E) and the copying of the log (C):
 //!
 //! ```text
-//! W  primary ──Proposal──▶ leading coordinator ──Accept──▶ acceptors
+//! W  backup  ──ForwardedCommand──▶ primary                                   (where a client asked a backup; of the replica's crate)
+//!    primary ──Proposal──▶ leading coordinator ──Accept──▶ acceptors
 //!    primary ◀─ProposalReply─ coordinator      ◀─AcceptReply─ acceptors      (chosen: a quorum accepted at one ballot)
 //!
 //! R  replica ──GET /v1/watermarks──▶ acceptors                               (highest vote of a quorum, then execute up to it)
@@ -30,6 +31,7 @@
 //! | [`Heartbeat`] | replica | coordinator `POST /v1/heartbeats` | [`HeartbeatReply`] |
 //! | – | replicas | coordinator `GET /v1/chosen?from=` | [`ChosenReply`] |
 //! | – | replicas | replica `GET /v1/replication/log?from=` | [`ChosenReply`] |
+//! | `ForwardedCommand` | backup | replica `POST /v1/replication/commands` | `ForwardReply` |
 //!
 //! *Accepted is not chosen, chosen is not learned, learned is not executed.*
 

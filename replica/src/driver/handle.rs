@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use shared::deadline::Deadline;
 use shared::ids::{Revision, Slot};
 use shared::random;
@@ -40,7 +41,7 @@ pub(super) enum Message {
 }
 
 /// Why a read is not released.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub(crate) enum NotReleased {
     /// The core says why.
     #[error(transparent)]
@@ -87,12 +88,10 @@ impl Handle {
         self.published.clone()
     }
 
-    /// Has a mutation executed, in the trace and span of the work at hand.
-    pub(crate) async fn mutate(&self, op: Op, deadline: Deadline) -> MutationEnd {
+    /// Has a command executed, in the span of the work at hand.
+    pub(crate) async fn mutate(&self, command: Command, deadline: Deadline) -> MutationEnd {
         let id = self.id();
         let (reply, answer) = oneshot::channel();
-        let request = RequestIdentity::Drawn(random::identity());
-        let command = Command { op, trace: TraceContext::current().map(to_ours), request };
         match self.messages.try_send(Message::Mutate { id, command, span: Span::current(), reply })
         {
             Ok(()) => {}
@@ -181,8 +180,14 @@ impl Handle {
     }
 }
 
+/// The command of a client who asks for this, in the trace of the work at hand.
+pub(crate) fn command(op: Op) -> Command {
+    let request = RequestIdentity::Drawn(random::identity());
+    Command { op, trace: TraceContext::current().map(to_ours), request }
+}
+
 fn too_many_messages() -> LimitHit {
-    LimitHit { name: "requests that wait for the replica", limit: WAITING_MESSAGES }
+    LimitHit::new("requests that wait for the replica", WAITING_MESSAGES)
 }
 
 struct CancelOnDrop<'a> {

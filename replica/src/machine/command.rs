@@ -7,6 +7,8 @@
 //! two replicas could disagree about one log. What an operator configures is what the
 //! HTTP shell accepts, within these limits.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use shared::ids::Revision;
@@ -163,7 +165,7 @@ impl TraceContext {
 }
 
 /// Why the payload of a batch cannot be executed, by anyone.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Unreadable {
     /// The bytes are not the encoding of exactly one [`Commands`].
     #[error("the {0} bytes are not the encoding of commands")]
@@ -172,7 +174,7 @@ pub enum Unreadable {
     #[error("{what} is {actual}, above the limit of {limit}")]
     OverLimit {
         /// What is too much.
-        what: &'static str,
+        what: Cow<'static, str>,
         /// How much there is.
         actual: u64,
         /// How much there may be.
@@ -212,7 +214,7 @@ impl Commands {
     fn check(&self) -> Result<(), Unreadable> {
         if self.time_ms > limits::TIME_MS {
             return Err(Unreadable::OverLimit {
-                what: "the time",
+                what: Cow::Borrowed("the time"),
                 actual: self.time_ms,
                 limit: limits::TIME_MS,
             });
@@ -285,6 +287,10 @@ fn within(what: &'static str, actual: usize, limit: usize) -> Result<(), Unreada
     if actual <= limit {
         Ok(())
     } else {
-        Err(Unreadable::OverLimit { what, actual: actual as u64, limit: limit as u64 })
+        Err(Unreadable::OverLimit {
+            what: Cow::Borrowed(what),
+            actual: actual as u64,
+            limit: limit as u64,
+        })
     }
 }

@@ -123,7 +123,7 @@ impl Batching {
         }
         if self.requesters.of(&request).len() >= REQUESTERS {
             let name = "requests that wait for one mutation";
-            return Err(NotApplied::QueueFull(LimitHit { name, limit: REQUESTERS }));
+            return Err(NotApplied::QueueFull(LimitHit::new(name, REQUESTERS)));
         }
         self.requesters.add(request, id);
         Ok(Joined::Yes)
@@ -136,13 +136,10 @@ impl Batching {
     pub(crate) fn push(&mut self, id: RequestId, mutation: Mutation) -> Result<(), LimitHit> {
         let size = mutation.command.op.size();
         if self.queue.len() >= self.queue_limit {
-            return Err(LimitHit { name: "mutations that wait", limit: self.queue_limit });
+            return Err(LimitHit::new("mutations that wait", self.queue_limit));
         }
         if self.queued_bytes + size > self.queue_bytes_limit {
-            return Err(LimitHit {
-                name: "bytes of the mutations that wait",
-                limit: self.queue_bytes_limit,
-            });
+            return Err(LimitHit::new("bytes of the mutations that wait", self.queue_bytes_limit));
         }
         self.queued_bytes += size;
         self.requesters.add(mutation.command.request, id);

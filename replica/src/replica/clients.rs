@@ -58,7 +58,7 @@ impl Replica {
         if self.unswept + self.batching.ranges() < limit {
             Ok(())
         } else {
-            Err(LimitHit { name: "deletions of prefixes under way", limit })
+            Err(LimitHit::new("deletions of prefixes under way", limit))
         }
     }
 
@@ -89,7 +89,7 @@ impl Replica {
         if self.waiting_reads() < limit {
             Ok(())
         } else {
-            Err(LimitHit { name: "reads that wait", limit })
+            Err(LimitHit::new("reads that wait", limit))
         }
     }
 

@@ -33,6 +33,11 @@ use tokio_util::sync::CancellationToken;
 const COORDINATOR: CoordinatorId = CoordinatorId(77);
 const BALLOT: Ballot = Ballot { round: 1, coordinator: COORDINATOR };
 
+/// The cluster of the server's acceptors.
+pub(super) const CLUSTER: ClusterId = ClusterId(7);
+/// For what an overloaded coordinator refuses.
+pub(super) const LIMIT: &str = "2 acceptors have no room";
+
 /// What the server does with what it is asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Behaviour {
@@ -45,6 +50,8 @@ pub(super) enum Behaviour {
     Silent,
     /// A proposal is taken and never answered; all else works.
     SwallowsProposals,
+    /// A proposal is refused for [`LIMIT`]; all else works.
+    Overloaded,
     /// The acceptors are those of another cluster.
     OtherCluster,
 }
@@ -152,7 +159,8 @@ async fn watermarks(State(fake): State<Fake>, reply: Reply) -> Response {
         Behaviour::Works
         | Behaviour::NoLeader
         | Behaviour::Silent
-        | Behaviour::SwallowsProposals => (ClusterId(7), AcceptorId(1)),
+        | Behaviour::SwallowsProposals
+        | Behaviour::Overloaded => (CLUSTER, AcceptorId(1)),
     };
     let below = Slot(fake.lock().log.len() as u64);
     reply.send(&Watermarks {
@@ -214,6 +222,9 @@ async fn propose(
     match fake.behaviour().await {
         Behaviour::Works | Behaviour::OtherCluster => {}
         Behaviour::NoLeader => return reply.send(&ProposalReply::NotLeading),
+        Behaviour::Overloaded => {
+            return reply.send(&ProposalReply::Overloaded { limit: LIMIT.to_owned() });
+        }
         Behaviour::Silent | Behaviour::SwallowsProposals => std::future::pending().await,
     }
     let mut chosen = fake.lock();

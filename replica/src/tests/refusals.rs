@@ -72,13 +72,6 @@ async fn every_malformed_request_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_forwarded_mutation_is_not_forwarded_again() {
-    let network = Network::start(2).await;
-    let refused = network.with(1, Method::PUT, "/v1/kv/x", &[("synod-forwarded", "1")]).await;
-    assert_eq!(refused.refusal(), (503, json!("not_applied"), true), "{}", refused.text());
-}
-
-#[tokio::test]
 async fn bodies_that_are_still_coming_take_the_memory_that_all_may_have() {
     let network = Network::start(1).await;
     let address = network.nodes[0].url.strip_prefix("http://").unwrap();

@@ -39,6 +39,21 @@ pub fn http_client() -> reqwest::Client {
     CLIENT.clone()
 }
 
+/// How long a call may take.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    /// What the other side is told.
+    granted: Duration,
+    /// What the answer is waited for.
+    timeout: Duration,
+}
+
+impl Times {
+    fn of(timeout: Duration) -> Self {
+        Self { granted: timeout, timeout }
+    }
+}
+
 /// One service, spoken to over the process's pool.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -68,7 +83,7 @@ impl Peer {
         path_and_query: &str,
         timeout: Duration,
     ) -> Result<R, CallError> {
-        self.call(Method::GET, path_and_query, None, timeout).await
+        self.call(Method::GET, path_and_query, None, Times::of(timeout)).await
     }
 
     /// Sends a message and reads the answer.
@@ -82,7 +97,24 @@ impl Peer {
         message: &Q,
         timeout: Duration,
     ) -> Result<R, CallError> {
-        self.call(method, path, Some(Encoding::Postcard.encode(message)), timeout).await
+        self.send_granting(method, path, message, timeout, timeout).await
+    }
+
+    /// Sends a message and reads the answer, for which the other side is granted less time
+    /// than is waited for it: so it can say what it did not come to.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn send_granting<Q: Serialize + ?Sized, R: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        message: &Q,
+        granted: Duration,
+        timeout: Duration,
+    ) -> Result<R, CallError> {
+        let body = Encoding::Postcard.encode(message);
+        self.call(method, path, Some(body), Times { granted, timeout }).await
     }
 
     /// `GET /v1/status`, as JSON.
@@ -90,7 +122,8 @@ impl Peer {
     /// # Errors
     /// See [`CallError`].
     pub async fn status(&self, timeout: Duration) -> Result<serde_json::Value, CallError> {
-        let bytes = self.exchange(Method::GET, "/v1/status", None, Encoding::Json, timeout).await?;
+        let times = Times::of(timeout);
+        let bytes = self.exchange(Method::GET, "/v1/status", None, Encoding::Json, times).await?;
         self.decode(Encoding::Json, &bytes)
     }
 
@@ -99,10 +132,9 @@ impl Peer {
         method: Method,
         path_and_query: &str,
         body: Option<Bytes>,
-        timeout: Duration,
+        times: Times,
     ) -> Result<R, CallError> {
-        let bytes =
-            self.exchange(method, path_and_query, body, Encoding::Postcard, timeout).await?;
+        let bytes = self.exchange(method, path_and_query, body, Encoding::Postcard, times).await?;
         self.decode(Encoding::Postcard, &bytes)
     }
 
@@ -112,12 +144,13 @@ impl Peer {
         path_and_query: &str,
         body: Option<Bytes>,
         accept: Encoding,
-        timeout: Duration,
+        times: Times,
     ) -> Result<Bytes, CallError> {
+        let Times { granted, timeout } = times;
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(header::ACCEPT, HeaderValue::from_static(accept.media_type()));
         let granted =
-            HeaderValue::from_str(&deadline::header_value(timeout)).expect("digits and a unit");
+            HeaderValue::from_str(&deadline::header_value(granted)).expect("digits and a unit");
         headers.insert(HeaderName::from_static(deadline::HEADER), granted);
         telemetry::inject_current(&mut headers);
         let mut request =

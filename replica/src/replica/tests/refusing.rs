@@ -90,7 +90,7 @@ fn mutations_beyond_the_limit_are_refused_at_once() {
     let mut rig = Rig::in_views(Config { queued_mutations: 1, ..Config::default() }, &[1]);
     rig.mutation(1, "a");
     assert_eq!(rig.mutation(2, "b"), []);
-    let limit = LimitHit { name: "mutations that wait", limit: 1 };
+    let limit = LimitHit::new("mutations that wait", 1);
     assert_eq!(rig.mutation(3, "c"), [refused(3, NotApplied::QueueFull(limit))]);
     rig.cancel(2);
     assert_eq!(rig.mutation(4, "d"), []);
@@ -101,7 +101,7 @@ fn mutations_of_too_many_bytes_are_refused_at_once() {
     let mut rig = Rig::in_views(Config { queued_bytes: 200, ..Config::default() }, &[1]);
     rig.mutation(1, "a");
     assert_eq!(rig.mutation(2, &"x".repeat(100)), []);
-    let limit = LimitHit { name: "bytes of the mutations that wait", limit: 200 };
+    let limit = LimitHit::new("bytes of the mutations that wait", 200);
     assert_eq!(rig.mutation(3, "c"), [refused(3, NotApplied::QueueFull(limit))]);
 }
 
@@ -113,8 +113,7 @@ fn deletions_of_prefixes_beyond_the_limit_are_refused_until_others_are_swept() {
         let command = Command { op, trace: None, request: identity(&id.to_string()) };
         rig.step(Input::Mutation { id: RequestId(id), command, time_ms: 0 })
     };
-    let limit =
-        LimitHit { name: "deletions of prefixes under way", limit: limits::RANGE_TOMBSTONES };
+    let limit = LimitHit::new("deletions of prefixes under way", limits::RANGE_TOMBSTONES);
     rig.step(Input::Unswept(limits::RANGE_TOMBSTONES - 1));
     rig.mutation(1, "k");
     assert_eq!(delete(&mut rig, 2), []);
@@ -142,7 +141,7 @@ fn a_command_that_the_log_cannot_hold_is_never_proposed() {
     let mut rig = Rig::primary();
     assert_eq!(rig.mutation(1, ""), [refused(1, NotApplied::Unreadable(Unreadable::EmptyKey))]);
     let (actual, limit) = (limits::KEY_BYTES as u64 + 1, limits::KEY_BYTES as u64);
-    let too_long = Unreadable::OverLimit { what: "the key", actual, limit };
+    let too_long = Unreadable::OverLimit { what: "the key".into(), actual, limit };
     assert_eq!(
         rig.mutation(2, &"x".repeat(limits::KEY_BYTES + 1)),
         [refused(2, NotApplied::Unreadable(too_long))]

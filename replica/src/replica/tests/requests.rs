@@ -60,6 +60,6 @@ fn so_many_wait_for_one_request_and_no_more() {
     for id in 0..16 {
         rig.mutation(id, "k");
     }
-    let limit = LimitHit { name: "requests that wait for one mutation", limit: 16 };
+    let limit = LimitHit::new("requests that wait for one mutation", 16);
     assert_eq!(rig.mutation(16, "k"), [not_applied(16, NotApplied::QueueFull(limit))]);
 }
