@@ -13,7 +13,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Span;
 
 use super::published::Published;
-use super::spans::to_ours;
 use crate::machine::command::{Command, Op};
 use crate::machine::identity::RequestIdentity;
 use crate::replica::event::{Answer, LimitHit, NotApplied, Refusal, RequestId, Stall};
@@ -183,7 +182,7 @@ impl Handle {
 /// The command of a client who asks for this, in the trace of the work at hand.
 pub(crate) fn command(op: Op) -> Command {
     let request = RequestIdentity::Drawn(random::identity());
-    Command { op, trace: TraceContext::current().map(to_ours), request }
+    Command { op, trace: TraceContext::current(), request }
 }
 
 fn too_many_messages() -> LimitHit {

@@ -12,6 +12,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use shared::ids::Revision;
+pub use shared::telemetry::TraceContext;
 
 use super::identity::RequestIdentity;
 
@@ -144,25 +145,6 @@ impl Condition {
 
 /// What postcard takes for a number of 64 bits at most.
 const MOST_BYTES_OF_A_NUMBER: usize = 10;
-
-/// A span in a trace, as W3C Trace Context names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TraceContext {
-    /// `trace-id`.
-    pub trace_id: [u8; 16],
-    /// `parent-id`.
-    pub span_id: [u8; 8],
-    /// `trace-flags`; bit 0 says sampled.
-    pub flags: u8,
-}
-
-impl TraceContext {
-    /// Whether somebody records this trace.
-    #[must_use]
-    pub fn is_sampled(&self) -> bool {
-        self.flags & 1 == 1
-    }
-}
 
 /// Why the payload of a batch cannot be executed, by anyone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
