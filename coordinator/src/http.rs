@@ -106,7 +106,10 @@ async fn admit_proposal(
         Ok(_place) => next.run(request).await,
         Err(_) => {
             let limit = format!("{WAITING_PROPOSALS} proposals are waited for");
-            Reply::of(request.headers()).send(&ProposalReply::Overloaded { limit })
+            match Reply::of(request.headers()) {
+                Ok(reply) => reply.send(&ProposalReply::Overloaded { limit }),
+                Err(problem) => problem.into_response(),
+            }
         }
     }
 }

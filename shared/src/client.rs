@@ -9,6 +9,7 @@
 
 mod error;
 mod peer;
+mod set_up;
 
 use std::time::Duration;
 
@@ -24,7 +25,10 @@ use crate::message::{
 };
 
 pub use error::CallError;
-pub use peer::{CONNECT_TIMEOUT, Peer, http_client};
+pub use peer::Peer;
+pub use set_up::{
+    CONNECT_TIMEOUT, IDLE_TIMEOUT, MAX_IDLE, http_client, http_client_builder, introduce,
+};
 
 macro_rules! client {
     ($(#[$doc:meta])* $name:ident) => {

@@ -157,6 +157,9 @@ fn no_answer(primary: String, error: &CallError, deadline: Deadline) -> Refused 
                 Refused::PrimaryTurnedAway { primary, reason }
             }
         }
+        CallError::OtherVersion { .. } => {
+            Refused::PrimaryTurnedAway { primary, reason: error.to_string() }
+        }
         CallError::Broken { reason, .. } | CallError::Nonsense { reason, .. } => {
             Refused::PrimaryBroke { primary, reason: reason.clone() }
         }

@@ -1,6 +1,5 @@
 //! One bounded exchange with one service.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -8,36 +7,16 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::CallError;
+use super::{CallError, http_client};
 use crate::base_url::BaseUrl;
-use crate::wire::{Encoding, MAX_MESSAGE_BYTES, POSTCARD};
-use crate::{deadline, problem, telemetry};
-
-/// How long a connection may take to open: on one's own network it takes less, or nobody
-/// is there.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// How long an idle connection is kept.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+use crate::wire::{Encoding, MAX_MESSAGE_BYTES, MediaType, POSTCARD};
+use crate::{deadline, problem, telemetry, versions};
 
 /// The longest error body that is read, in bytes.
 const MAX_PROBLEM_BYTES: usize = 64 * 1024;
 
-/// The process's pool of connections.
-#[must_use]
-pub fn http_client() -> reqwest::Client {
-    static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
-        reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .tcp_nodelay(true)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .build()
-            .expect("plain HTTP needs nothing from the system")
-    });
-    CLIENT.clone()
-}
+/// So much of a media type is repeated, in characters.
+const SHOWN_CHARS: usize = 100;
 
 /// How long a call may take.
 #[derive(Clone, Copy, Debug)]
@@ -163,11 +142,38 @@ impl Peer {
             request.headers(headers).send().await.map_err(|error| self.failed(&error, timeout))?;
         let status = response.status();
         if status == StatusCode::OK {
+            self.check_type(response.headers(), accept)?;
             self.read(response, MAX_MESSAGE_BYTES, timeout).await
+        } else if let Some(theirs) = version_of_refusal(status, response.headers()) {
+            versions::met_other(self.url.as_str(), theirs);
+            Err(CallError::OtherVersion { url: self.url.clone(), theirs })
         } else {
             let body = self.read(response, MAX_PROBLEM_BYTES, timeout).await.unwrap_or_default();
             Err(self.refused(status, &body))
         }
+    }
+
+    /// What is not said to be a message of our version is not read as one.
+    fn check_type(&self, headers: &HeaderMap, expected: Encoding) -> Result<(), CallError> {
+        let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let text = text.unwrap_or_default();
+        match MediaType::of(text) {
+            Some(MediaType::Spoken(encoding)) if encoding == expected => {
+                if encoding == Encoding::Postcard {
+                    versions::met_own(self.url.as_str());
+                }
+                return Ok(());
+            }
+            Some(MediaType::OtherVersion(theirs)) => {
+                versions::met_other(self.url.as_str(), theirs);
+            }
+            Some(MediaType::Spoken(_)) | None => {}
+        }
+        let given: String = text.chars().take(SHOWN_CHARS).collect();
+        Err(CallError::Nonsense {
+            url: self.url.clone(),
+            reason: format!("a body of the type {given:?}, not {}", expected.media_type()),
+        })
     }
 
     async fn read(
@@ -225,6 +231,18 @@ impl Peer {
         let detail = problem.as_ref().map_or_else(head, |problem| problem.detail.clone());
         CallError::Refused { url: self.url.clone(), status, detail, problem }
     }
+}
+
+/// Which version is spoken where ours is not: a refusal for it names in `Accept` what it
+/// would have taken (RFC 9110, section 15.5.16).
+fn version_of_refusal(status: StatusCode, headers: &HeaderMap) -> Option<u32> {
+    let is_for_type =
+        [StatusCode::UNSUPPORTED_MEDIA_TYPE, StatusCode::NOT_ACCEPTABLE].contains(&status);
+    let spoken = headers.get(header::ACCEPT).filter(|_| is_for_type)?.to_str().ok()?;
+    spoken.split(',').find_map(|named| match MediaType::of(named) {
+        Some(MediaType::OtherVersion(theirs)) => Some(theirs),
+        Some(MediaType::Spoken(_)) | None => None,
+    })
 }
 
 /// The innermost reason: the outer ones of reqwest and hyper only repeat the URL.

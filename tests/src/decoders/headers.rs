@@ -11,7 +11,7 @@ use replica::http::request::headers::{min_revision, wants_ndjson};
 use shared::deadline::{self, timeout_of};
 use shared::ids::{Name, Revision};
 use shared::telemetry::{Context, TraceContext, extract, inject};
-use shared::wire::{Encoding, Reply};
+use shared::wire::{MediaType, Reply};
 
 use super::short;
 
@@ -51,14 +51,15 @@ pub(super) fn decode(bytes: &[u8]) {
     let headers = fields(bytes);
     conditions(&headers);
     numbers(&headers);
-    let _encoding = Reply::of(&headers);
+    if let Err(problem) = Reply::of(&headers) {
+        short(&problem);
+    }
     let _wanted = wants_ndjson(&headers);
-    if let Some(encoding) = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|v| v.to_str().ok())
-        .and_then(Encoding::of_media_type)
+    if let Some(MediaType::Spoken(encoding)) =
+        headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).and_then(MediaType::of)
     {
-        assert_eq!(Encoding::of_media_type(encoding.media_type()), Some(encoding));
+        let own = MediaType::of(encoding.media_type());
+        assert_eq!(own, Some(MediaType::Spoken(encoding)));
     }
     traces(&headers);
     forwarded(headers);
@@ -151,7 +152,9 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         line(2, "60s"),
         line(3, "17"),
         line(4, "text/html, application/x-ndjson;q=0.9"),
-        line(4, "application/x-postcard"),
+        line(4, "application/vnd.synod.v1+postcard"),
+        line(4, "application/vnd.synod.v2+postcard"),
+        line(5, "application/vnd.synod.v4294967296+postcard"),
         line(5, "application/json; charset=utf-8"),
         line(6, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
         line(8, "keep-alive, If-Match"),
