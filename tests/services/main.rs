@@ -11,9 +11,11 @@ mod kill_each_role;
 mod no_quorum;
 mod one_name;
 mod put_back;
+mod rolling_upgrade;
 mod traces;
 mod tree;
 mod up;
+mod versions;
 mod wiped;
 
 use std::path::Path;

@@ -127,7 +127,10 @@ async fn count_deleted(
     deadline: Deadline,
 ) -> Result<u64, NotCounted> {
     app.driver.at_least(revision, deadline).await.map_err(NotCounted::Behind)?;
-    app.reader.count(CountQuery::of_prefix(prefix, revision)).await.map_err(|error| not_read(&error))
+    app.reader
+        .count(CountQuery::of_prefix(prefix, revision))
+        .await
+        .map_err(|error| not_read(&error))
 }
 
 fn not_read(error: &ReadError) -> NotCounted {

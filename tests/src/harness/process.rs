@@ -80,6 +80,11 @@ impl Process {
         self.host = host;
     }
 
+    /// Makes it another program, from its next start on.
+    pub fn set_program(&mut self, program: &Path) {
+        program.clone_into(&mut self.program);
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
