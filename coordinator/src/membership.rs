@@ -4,11 +4,11 @@
 //! the roster are ever counted: an acceptor that lost its disk answers under a new
 //! identity, and one that was swapped with another answers under the other's.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
-use shared::ids::AcceptorId;
+use shared::ids::{AcceptorId, ClusterId};
 use shared::message::{Roster, Watermarks};
 
 use crate::ids::{AcceptorIndex, PollNumber};
@@ -43,6 +43,29 @@ impl fmt::Display for ForeignAcceptor {
             }
         }
     }
+}
+
+/// A coordinator cannot go on in the cluster that it knows, nor can any other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WrongCluster {
+    /// The acceptors have been given to another one.
+    #[error(
+        "this coordinator knew its acceptors as cluster {known}, and they are cluster {found} now: their data was replaced. Started again it joins that one"
+    )]
+    Replaced {
+        /// The cluster as it was known.
+        known: ClusterId,
+        /// The cluster that a quorum names.
+        found: ClusterId,
+    },
+    /// A quorum of them answers, and has lost what it had.
+    #[error(
+        "a quorum of the acceptors of cluster {known} has lost its data, and with it what was chosen: give it back to them, or start the coordinators again to form a new, empty cluster of acceptors without data"
+    )]
+    Lost {
+        /// The cluster as it was known.
+        known: ClusterId,
+    },
 }
 
 /// The latest answer to a poll.
@@ -227,6 +250,33 @@ impl Membership {
         place.member = None;
         place.foreign = Some(foreign.clone());
         news
+    }
+
+    /// Whether a quorum has answered lately, and none of it can be of this cluster.
+    pub(crate) fn wrong_cluster(&self, now: Duration, validity: Duration) -> Option<WrongCluster> {
+        let ours = self.roster.as_ref()?;
+        let is_other = |reply: &Watermarks| match &reply.roster {
+            Some(roster) => roster.cluster() != ours.cluster(),
+            None => !ours.contains(reply.acceptor),
+        };
+        let others: BTreeMap<AcceptorId, &Watermarks> = self
+            .places
+            .iter()
+            .flat_map(|place| &place.answer)
+            .filter(|answer| now.saturating_sub(answer.asked_at) <= validity)
+            .map(|answer| (answer.reply.acceptor, &answer.reply))
+            .filter(|(_, reply)| is_other(reply))
+            .collect();
+        let names = |roster: &Roster| {
+            others.values().filter(|reply| reply.roster.as_ref() == Some(roster)).count()
+        };
+        let mut rosters = others.values().filter_map(|reply| reply.roster.as_ref());
+        let (known, found) = (ours.cluster(), rosters.find(|found| names(found) >= found.quorum()));
+        match found {
+            Some(found) => Some(WrongCluster::Replaced { known, found: found.cluster() }),
+            None if others.len() >= ours.quorum() => Some(WrongCluster::Lost { known }),
+            None => None,
+        }
     }
 
     /// The member that answered last at this place.

@@ -152,7 +152,9 @@ impl Reporter {
                 tracing::error!(url = self.url(*at), "an acceptor is not counted: {foreign}");
             }
             Effect::VotesLost(why) => tracing::error!("nothing is proposed any more: {why}"),
-            Effect::PollWatermarks { .. }
+            // Why the process ends is said once, by whoever ends it.
+            Effect::WrongCluster(_)
+            | Effect::PollWatermarks { .. }
             | Effect::Prepare { .. }
             | Effect::Accept { .. }
             | Effect::Arm { .. }

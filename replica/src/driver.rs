@@ -86,8 +86,8 @@ pub(crate) struct Parts {
     pub(crate) writer: Writer,
     /// Makes durable what it wrote.
     pub(crate) checkpointer: Checkpointer,
-    /// Of which cluster the state is, where that is known.
-    pub(crate) cluster: Option<ClusterId>,
+    /// Of which cluster the state is, once that is known.
+    pub(crate) joined: watch::Sender<Option<ClusterId>>,
     /// What makes the state unusable while it is read.
     pub(crate) fatal: mpsc::Receiver<StoreError>,
     /// All acceptors.
@@ -133,6 +133,7 @@ struct Driver {
     wal: watch::Sender<WalStatus>,
     /// What executing has changed in this life.
     changes: ChangeCounts,
+    joined: watch::Sender<Option<ClusterId>>,
 }
 
 /// What effects are done with.
@@ -145,7 +146,7 @@ impl Driver {
     fn new(parts: &Parts) -> Self {
         let meta = parts.writer.meta().clone();
         let durable_below = parts.writer.durable_below();
-        let recovered = Recovered { cluster: parts.cluster, meta, durable_below };
+        let recovered = Recovered { cluster: *parts.joined.borrow(), meta, durable_below };
         Self {
             core: Replica::new(parts.config.clone(), parts.identity.clone(), recovered),
             started: Instant::now(),
@@ -155,6 +156,7 @@ impl Driver {
             batches: BatchSpans::default(),
             wal: watch::Sender::default(),
             changes: ChangeCounts::default(),
+            joined: parts.joined.clone(),
         }
     }
 

@@ -18,10 +18,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::base_url::BaseUrl;
-use crate::ids::Slot;
+use crate::ids::{ClusterId, Slot};
 use crate::message::{
-    Accept, AcceptReply, Announced, ChosenReply, Heartbeat, HeartbeatReply, Member, Prepare,
-    PrepareReply, Proposal, ProposalReply, VotesPage, Watermarks,
+    Accept, AcceptReply, Announced, Announcement, ChosenReply, Heartbeat, HeartbeatReply,
+    OfCluster, Prepare, PrepareReply, Proposal, ProposalReply, VotesPage, Watermarks,
 };
 
 pub use error::CallError;
@@ -120,10 +120,11 @@ impl AcceptorClient {
     /// See [`CallError`].
     pub async fn announce(
         &self,
-        member: &Member,
+        announcement: &Announcement,
         timeout: Duration,
     ) -> Result<Announced, CallError> {
-        self.0.send(Method::PUT, &format!("/v1/members/{}", member.name), member, timeout).await
+        let path = format!("/v1/members/{}", announcement.member.name);
+        self.0.send(Method::PUT, &path, announcement, timeout).await
     }
 }
 
@@ -136,7 +137,7 @@ impl CoordinatorClient {
         &self,
         message: &Proposal,
         timeout: Duration,
-    ) -> Result<ProposalReply, CallError> {
+    ) -> Result<OfCluster<ProposalReply>, CallError> {
         self.0.send(Method::POST, "/v1/proposals", message, timeout).await
     }
 
@@ -148,40 +149,40 @@ impl CoordinatorClient {
         &self,
         message: &Heartbeat,
         timeout: Duration,
-    ) -> Result<HeartbeatReply, CallError> {
+    ) -> Result<OfCluster<HeartbeatReply>, CallError> {
         self.0.send(Method::POST, "/v1/heartbeats", message, timeout).await
     }
 
-    /// `GET /v1/chosen?from=&wait_ms=`: waits up to `wait` for something to be there;
+    /// `GET /v1/chosen?cluster=&from=&wait_ms=`: waits up to `wait` for something to be there;
     /// `timeout` should be longer.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn chosen(
         &self,
+        cluster: ClusterId,
         from: Slot,
         wait: Duration,
         timeout: Duration,
-    ) -> Result<ChosenReply, CallError> {
-        self.0.get(&format!("/v1/chosen?from={from}&wait_ms={}", wait.as_millis()), timeout).await
+    ) -> Result<OfCluster<ChosenReply>, CallError> {
+        self.0.get(&page("/v1/chosen", cluster, from, wait), timeout).await
     }
 }
 
 impl ReplicaClient {
-    /// `GET /v1/replication/log?from=&wait_ms=`: waits up to `wait` for something to be
-    /// there; `timeout` should be longer.
+    /// `GET /v1/replication/log?cluster=&from=&wait_ms=`: waits up to `wait` for something
+    /// to be there; `timeout` should be longer.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn replication_log(
         &self,
+        cluster: ClusterId,
         from: Slot,
         wait: Duration,
         timeout: Duration,
-    ) -> Result<ChosenReply, CallError> {
-        self.0
-            .get(&format!("/v1/replication/log?from={from}&wait_ms={}", wait.as_millis()), timeout)
-            .await
+    ) -> Result<OfCluster<ChosenReply>, CallError> {
+        self.0.get(&page("/v1/replication/log", cluster, from, wait), timeout).await
     }
     /// `POST /v1/replication/commands`: has the primary execute a mutation within what is
     /// `granted`, and waits for its answer until the `timeout`, which should be longer.
@@ -198,4 +199,9 @@ impl ReplicaClient {
         let path = "/v1/replication/commands";
         self.0.send_granting(Method::POST, path, message, granted, timeout).await
     }
+}
+
+/// Where a page of the chosen log is to be had.
+fn page(path: &str, cluster: ClusterId, from: Slot, wait: Duration) -> String {
+    format!("{path}?cluster={cluster}&from={from}&wait_ms={}", wait.as_millis())
 }

@@ -14,8 +14,8 @@ use shared::client::{AcceptorClient, CallError, CoordinatorClient, ReplicaClient
 use shared::config::BaseUrl;
 use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Draw, Generation, Instance, Slot};
 use shared::message::{
-    Announced, ChosenReply, Directory, DirectoryEntry, Marks, Member, Nack, Prepare, PrepareReply,
-    Roster, Service, VotesPage, Watermarks,
+    Announced, Announcement, ChosenReply, Directory, DirectoryEntry, Marks, Member, Nack,
+    OfCluster, Prepare, PrepareReply, Roster, Service, VotesPage, Watermarks,
 };
 use shared::problem::{Outcome, Problem};
 use shared::server::{Admission, AllowedHosts, Limits, serve};
@@ -24,6 +24,7 @@ use shared::wire::{Reply, Wire};
 use shared::{discovery, telemetry, versions};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -117,25 +118,22 @@ async fn messages_go_there_and_back() {
 #[tokio::test]
 async fn the_log_is_asked_for_with_a_wait_and_a_deadline() {
     let answer = async |reply: Reply, uri: http::Uri, headers: http::HeaderMap| {
-        assert_eq!(uri.query(), Some("from=5&wait_ms=1000"));
+        assert_eq!(uri.query(), Some("cluster=0000000000000001&from=5&wait_ms=1000"));
         assert_eq!(headers["synod-timeout"], "5000ms");
         assert!(headers["traceparent"].to_str().unwrap().ends_with("-00"), "polls start no traces");
-        reply.send(&ChosenReply::Trimmed { oldest: Slot(6) })
+        reply.send(&OfCluster::new(ClusterId(1), ChosenReply::Trimmed { oldest: Slot(6) }))
     };
     let (url, _guard) = start(
         Router::new().route("/v1/chosen", get(answer)).route("/v1/replication/log", get(answer)),
     )
     .await;
     let wait = Duration::from_secs(1);
-    let trimmed = ChosenReply::Trimmed { oldest: Slot(6) };
-    assert_eq!(
-        CoordinatorClient::new(url.clone()).chosen(Slot(5), wait, TIMEOUT).await.unwrap(),
-        trimmed
-    );
-    assert_eq!(
-        ReplicaClient::new(url).replication_log(Slot(5), wait, TIMEOUT).await.unwrap(),
-        trimmed
-    );
+    let (cluster, from) = (ClusterId(1), Slot(5));
+    let trimmed = OfCluster::new(cluster, ChosenReply::Trimmed { oldest: Slot(6) });
+    let coordinator = CoordinatorClient::new(url.clone());
+    assert_eq!(coordinator.chosen(cluster, from, wait, TIMEOUT).await.unwrap(), trimmed);
+    let replica = ReplicaClient::new(url);
+    assert_eq!(replica.replication_log(cluster, from, wait, TIMEOUT).await.unwrap(), trimmed);
 }
 
 #[tokio::test]
@@ -258,19 +256,25 @@ async fn members_announce_themselves_and_learn_of_the_others_though_an_acceptor_
         instance: Instance(1),
     };
     let other = member("replica-2");
-    let answer = async move |Path(name): Path<String>, reply: Reply, Wire(member): Wire<Member>| {
-        assert_eq!(name, member.name.as_str());
+    let answer = async move |Path(name): Path<String>,
+                             reply: Reply,
+                             Wire(announcement): Wire<Announcement>| {
+        let Announcement { cluster, member } = announcement;
+        assert_eq!((name.as_str(), cluster), (member.name.as_str(), Some(ClusterId(1))));
         let entry = |member| DirectoryEntry { member, age_ms: 0 };
         let acceptor = Member { service: Service::Acceptor, ..member.clone() };
         let directory = Directory { members: vec![entry(member), entry(other.clone())] };
-        reply.send(&Announced { acceptor, directory, conflicts: Vec::new(), is_contested: false })
+        let (conflicts, is_contested) = (Vec::new(), false);
+        reply.send(&Announced { cluster, acceptor, directory, conflicts, is_contested })
     };
     let (url, _guard) = start(Router::new().route("/v1/members/{name}", put(answer))).await;
     let (listener, down) = listen().await;
     drop(listener);
     let acceptors = vec![AcceptorClient::new(url), AcceptorClient::new(down)];
     let shutdown = CancellationToken::new();
-    let mut members = discovery::spawn(member("replica-1"), acceptors, shutdown.clone()).members;
+    let (_, cluster) = watch::channel(Some(ClusterId(1)));
+    let mut members =
+        discovery::spawn(member("replica-1"), cluster, acceptors, shutdown.clone()).members;
     let found = members.wait_for(|members| !members.is_empty()).await.unwrap().clone();
     assert_eq!(found, [member("replica-1"), member("replica-2")]);
     shutdown.cancel();

@@ -13,10 +13,10 @@ use shared::ids::{
     LogFormat, Name, Slot,
 };
 use shared::message::{
-    Accept, AcceptReply, Accepted, Announced, Batch, ChosenEntry, ChosenReply, Directory,
-    DirectoryEntry, Full, Heartbeat, HeartbeatReply, LogPrefix, Marks, Member, Nack, NameConflict,
-    Phase, Prepare, PrepareReply, Promise, Proposal, ProposalReply, Roster, Service, SlotValue,
-    Storage, Stranger, Value, View, Vote, VoteRoom, VotesPage, Watermarks,
+    Accept, AcceptReply, Accepted, Announced, Announcement, Batch, ChosenEntry, ChosenReply,
+    Directory, DirectoryEntry, Full, Heartbeat, HeartbeatReply, LogPrefix, Marks, Member, Nack,
+    NameConflict, Phase, Prepare, PrepareReply, Promise, Proposal, ProposalReply, Roster, Service,
+    SlotValue, Storage, Stranger, Value, View, Vote, VoteRoom, VotesPage, Watermarks,
 };
 use shared::wire::{Encoding, VERSION};
 
@@ -135,12 +135,15 @@ fn the_messages_of_acceptors() {
     let url = "http://a:1".to_owned();
     let member =
         Member { name: name("a"), service: Service::Coordinator, url, instance: Instance(1) };
-    both([member.clone()]);
     let conflicts = vec![NameConflict { listed: member.clone(), rival: member.clone() }];
     let acceptor = member.clone();
     let directory = Directory { members: vec![DirectoryEntry { member, age_ms: 3 }] };
     both([directory.clone()]);
-    both([Announced { acceptor, directory, conflicts, is_contested: true }]);
+    for cluster in [None, Some(ClusterId(7))] {
+        both([Announcement { cluster, member: acceptor.clone() }]);
+    }
+    let cluster = Some(ClusterId(7));
+    both([Announced { cluster, acceptor, directory, conflicts, is_contested: true }]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod folder_gone;
 mod kill_each_role;
 mod no_quorum;
 mod one_name;
+mod other_cluster;
 mod put_back;
 mod rolling_upgrade;
 mod traces;

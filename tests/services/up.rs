@@ -162,6 +162,28 @@ async fn up_serves_restarts_what_dies_and_keeps_its_data() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn up_says_that_a_folder_is_of_another_cluster_and_does_not_start_it_again() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut up = Up::new(dir.path(), &[])?;
+    up.process.start()?;
+    up.wait_until_announced().await?;
+    up.put("old", "value").await?;
+    ensure!(up.process.terminate(LIMIT)?.success(), "{}", up.process.output()?);
+    let said_before = up.process.output()?.len();
+    for lost in ["acceptor-1", "acceptor-2", "acceptor-3", "replica-1"] {
+        std::fs::remove_dir_all(dir.path().join("data").join(lost))?;
+    }
+    up.process.start()?;
+    let ended = up.process.wait(LIMIT)?;
+    let output = up.process.output()?;
+    let said = &output[said_before..];
+    ensure!(!ended.success() && said.contains("ended with exit code 78"), "{ended}: {said}");
+    ensure!(said.contains("the data directory is of cluster"), "{said}");
+    ensure!(!said.contains("started again, pid"), "{said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn up_without_restart_leaves_the_dead_alone() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let mut up = Up::new(dir.path(), &["--no-restart"])?;

@@ -36,7 +36,11 @@ impl Coordinator {
         let foreign = ForeignAcceptor { acceptor: reply.acceptor, roster: reply.roster.clone() };
         match self.membership.record(self.now, from, poll, reply) {
             Recorded::Stale => {}
-            Recorded::NoVote => self.on_foreign_acceptor(from, foreign),
+            Recorded::NoVote => {
+                self.on_foreign_acceptor(from, foreign);
+                let wrong = self.membership.wrong_cluster(self.now, self.config.answer_validity);
+                self.effects.extend(wrong.map(Effect::WrongCluster));
+            }
             Recorded::Counted => {
                 self.learn_ballot(promised);
                 self.learn_marks(marks);

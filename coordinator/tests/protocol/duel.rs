@@ -169,6 +169,7 @@ impl Network {
                 | Effect::Chosen(_)
                 | Effect::ViewProposed { .. }
                 | Effect::VotesLost(_)
+                | Effect::WrongCluster(_)
                 | Effect::NotACluster(_)
                 | Effect::ForeignAcceptor { .. } => unreachable!("{effect:?}"),
             }
@@ -195,6 +196,7 @@ impl Network {
             | Effect::PhaseChanged(_)
             | Effect::ViewProposed { .. }
             | Effect::VotesLost(_)
+            | Effect::WrongCluster(_)
             | Effect::RosterKnown(_)
             | Effect::NotACluster(_)
             | Effect::ForeignAcceptor { .. } => unreachable!("no request"),

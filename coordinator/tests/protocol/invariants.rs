@@ -186,6 +186,7 @@ impl Chaos {
                 | Effect::PhaseChanged(_)
                 | Effect::ViewProposed { .. }
                 | Effect::VotesLost(_)
+                | Effect::WrongCluster(_)
                 | Effect::RosterKnown(_)
                 | Effect::NotACluster(_)
                 | Effect::ForeignAcceptor { .. } => {}

@@ -9,6 +9,7 @@ mod election;
 mod invariants;
 mod leadership;
 mod lost;
+mod other_cluster;
 mod phase1;
 mod phase2;
 mod recover;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared::deadline::Deadline;
-use shared::ids::{Revision, Slot};
+use shared::ids::{ClusterId, Revision, Slot};
+use shared::message::ClusterError;
 use shared::random;
 use shared::telemetry::TraceContext;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -36,7 +37,7 @@ pub(super) enum Message {
     /// Give a request up.
     Cancel { id: RequestId },
     /// Give a piece of the learned log.
-    LogFrom { from: Slot, reply: oneshot::Sender<LogPage> },
+    LogFrom { theirs: ClusterId, from: Slot, reply: oneshot::Sender<Result<LogPage, ClusterError>> },
 }
 
 /// Why a read is not released.
@@ -129,10 +130,14 @@ impl Handle {
         self.release(id, Message::WaitRevision { id, revision, reply }, answer, deadline).await
     }
 
-    /// A piece of the learned log.
-    pub(crate) async fn log_from(&self, from: Slot) -> Option<LogPage> {
+    /// A piece of the learned log, for a replica of the cluster `theirs`.
+    pub(crate) async fn log_from(
+        &self,
+        theirs: ClusterId,
+        from: Slot,
+    ) -> Option<Result<LogPage, ClusterError>> {
         let (reply, answer) = oneshot::channel();
-        self.messages.try_send(Message::LogFrom { from, reply }).ok()?;
+        self.messages.try_send(Message::LogFrom { theirs, from, reply }).ok()?;
         answer.await.ok()
     }
 

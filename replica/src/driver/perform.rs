@@ -9,6 +9,7 @@ use shared::random;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::calls::Wanted;
 use super::executor::Job;
 use super::handle::Message;
 use super::{
@@ -64,9 +65,10 @@ impl Driver {
                 Input::WaitRevision { id, revision }
             }
             Message::Cancel { id } => Input::Cancel { id },
-            Message::LogFrom { from, reply } => {
+            Message::LogFrom { theirs, from, reply } => {
+                let limits = (LOG_PAGE_ENTRIES, LOG_PAGE_BYTES);
                 // Whoever asked may have gone.
-                let _ = reply.send(self.core.log_from(from, LOG_PAGE_ENTRIES, LOG_PAGE_BYTES));
+                let _ = reply.send(self.core.log_from(theirs, from, limits));
                 return Ok(());
             }
         };
@@ -83,7 +85,10 @@ impl Driver {
             Effect::Arm { timer, after, jitter } => {
                 self.timers.arm(timer, Instant::now() + after + random::jitter(jitter))
             }
-            Effect::Join { cluster } => handlers.job(Job::Join(cluster))?,
+            Effect::Join { cluster } => {
+                self.joined.send_replace(Some(cluster));
+                handlers.job(Job::Join(cluster))?;
+            }
             Effect::WrongCluster { expected, found } => {
                 return Err(DriverError::WrongCluster { expected, found });
             }
@@ -99,8 +104,9 @@ impl Driver {
                 let trace = self.batches.context(proposal.epoch, proposal.number);
                 handlers.calls.propose(&to, attempt, proposal, trace);
             }
-            Effect::Fetch { fetch, kind, source, from, wait_ms } => {
-                handlers.calls.fetch(fetch, kind, &source, from, Duration::from_millis(wait_ms));
+            Effect::Fetch { fetch, kind, source, cluster, from, wait_ms } => {
+                let wanted = Wanted { cluster, from, wait: Duration::from_millis(wait_ms) };
+                handlers.calls.fetch(fetch, (kind, &source), wanted);
             }
             Effect::Execute { entries } => handlers.job(Job::Execute(entries))?,
             Effect::Probe { probe } => handlers.calls.probe(probe),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use shared::ids::{BatchNumber, ClusterId, Epoch, Name, Revision, Slot};
 use shared::message::{
-    ChosenEntry, ChosenReply, Directory, Heartbeat, HeartbeatReply, Member, Proposal,
+    ChosenEntry, ChosenReply, Directory, Heartbeat, HeartbeatReply, Member, OfCluster, Proposal,
     ProposalReply, View, Watermarks,
 };
 
@@ -112,14 +112,14 @@ pub enum Input {
         /// Which time it was.
         attempt: Attempt,
         /// What it said.
-        reply: Result<ProposalReply, NoAnswer>,
+        reply: Result<OfCluster<ProposalReply>, NoAnswer>,
     },
     /// A source answered a fetch.
     Fetched {
         /// Which fetch.
         fetch: FetchId,
         /// What it said.
-        reply: Result<ChosenReply, NoAnswer>,
+        reply: Result<OfCluster<ChosenReply>, NoAnswer>,
     },
     /// The entries of the one outstanding [`Effect::Execute`] are executed and committed.
     Executed(ExecutionReport),
@@ -135,7 +135,7 @@ pub enum Input {
         /// Which coordinator.
         from: Name,
         /// What it said.
-        reply: Result<HeartbeatReply, NoAnswer>,
+        reply: Result<OfCluster<HeartbeatReply>, NoAnswer>,
     },
     /// Every slot below is executed and fsynced.
     Durable(Slot),
@@ -164,9 +164,9 @@ pub enum Timer {
 /// Where a piece of the log is fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceKind {
-    /// `GET /v1/replication/log?from=` of another replica.
+    /// `GET /v1/replication/log?cluster=&from=` of another replica.
     Replica,
-    /// `GET /v1/chosen?from=` of a coordinator.
+    /// `GET /v1/chosen?cluster=&from=` of a coordinator.
     Coordinator,
 }
 
@@ -233,6 +233,8 @@ pub enum Effect {
         kind: SourceKind,
         /// The source.
         source: Member,
+        /// The cluster of this replica, for the source to compare.
+        cluster: ClusterId,
         /// The first slot asked for.
         from: Slot,
         /// How long the source may wait for something new, in milliseconds.

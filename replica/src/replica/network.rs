@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::ids::{BatchNumber, Epoch, Name, Slot};
+use shared::ids::{BatchNumber, ClusterId, Epoch, Name, Slot};
 use shared::message::{
     ChosenEntry, ChosenReply, Heartbeat, HeartbeatReply, LogPrefix, Member, Proposal,
     ProposalReply, Service, Watermarks,
@@ -106,9 +106,7 @@ impl Replica {
 
     /// Fetches from the next source if something is missing, or (on a backup) may come.
     pub(super) fn fetch_missing(&mut self, now: Duration, effects: &mut Vec<Effect>) {
-        if self.cluster.is_none() {
-            return;
-        }
+        let Some(cluster) = self.cluster else { return };
         let wants = match self.role() {
             Role::Backup | Role::Waiting => true,
             // While a proposal is open, what is missing is most likely its own slot, and
@@ -119,7 +117,7 @@ impl Replica {
             }
         };
         if wants {
-            self.fetch(now, effects);
+            self.fetch(now, cluster, effects);
         }
         if self.learner.is_behind()
             && self.learner.has_room()
@@ -130,7 +128,7 @@ impl Replica {
         }
     }
 
-    fn fetch(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+    fn fetch(&mut self, now: Duration, cluster: ClusterId, effects: &mut Vec<Effect>) {
         if !self.fetching.is_idle() || !self.learner.has_room() {
             return;
         }
@@ -146,6 +144,7 @@ impl Replica {
                     fetch,
                     kind,
                     source: member,
+                    cluster,
                     from: self.learner.learned_below(),
                     wait_ms,
                 });
@@ -281,11 +280,11 @@ impl Replica {
     }
 
     pub(super) fn look_whether_stalled(&mut self, now: Duration, effects: &mut Vec<Effect>) {
-        match self.fetching.looked(now, self.learner.learned_below()) {
-            Stalled::Yes if self.learner.is_behind() && self.cluster.is_some() => {
-                self.fetch(now, effects)
+        match (self.fetching.looked(now, self.learner.learned_below()), self.cluster) {
+            (Stalled::Yes, Some(cluster)) if self.learner.is_behind() => {
+                self.fetch(now, cluster, effects)
             }
-            Stalled::Yes | Stalled::No => {}
+            (Stalled::Yes | Stalled::No, _) => {}
         }
     }
 

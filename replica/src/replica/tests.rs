@@ -2,6 +2,7 @@
 //! with a complete working set for its database.
 
 mod forks;
+mod identity;
 mod joining;
 mod learning;
 mod model;
@@ -21,8 +22,8 @@ use shared::ids::{
 };
 use shared::message::{
     Batch, ChosenEntry, ChosenReply, Directory, DirectoryEntry, EncodedValue, Heartbeat,
-    HeartbeatReply, LogPrefix, Marks, Member, Phase, Proposal, ProposalReply, Roster, Service,
-    Value, View, Watermarks,
+    HeartbeatReply, LogPrefix, Marks, Member, OfCluster, Phase, Proposal, ProposalReply, Roster,
+    Service, Value, View, Watermarks,
 };
 
 use super::*;
@@ -63,6 +64,11 @@ fn roster() -> Roster {
 
 fn cluster() -> ClusterId {
     roster().cluster()
+}
+
+/// An answer within the cluster.
+fn ours<T>(content: T) -> OfCluster<T> {
+    OfCluster::new(cluster(), content)
 }
 
 fn watermarks(acceptor: u64, voted_below: u64, roster: Option<Roster>) -> Watermarks {
@@ -146,7 +152,8 @@ fn fetch(fetch: u64, source: Member, from: u64) -> Effect {
     } else {
         SourceKind::Coordinator
     };
-    Effect::Fetch { fetch: FetchId(fetch), kind, source, from: Slot(from), wait_ms: 1_000 }
+    let (fetch, from, cluster) = (FetchId(fetch), Slot(from), cluster());
+    Effect::Fetch { fetch, kind, source, cluster, from, wait_ms: 1_000 }
 }
 
 fn execute(entries: &[ChosenEntry]) -> Effect {
@@ -280,7 +287,8 @@ impl Rig {
             ballot: Some(ballot(round)),
             chosen_below: Slot(chosen_below),
         };
-        self.step(Input::HeartbeatReply { from: coordinator(number).name, reply: Ok(reply) })
+        let reply = Ok(ours(reply));
+        self.step(Input::HeartbeatReply { from: coordinator(number).name, reply })
     }
 
     /// A source answers. A replica has the same log below the slot asked for.
@@ -302,7 +310,11 @@ impl Rig {
             | ChosenReply::Trimmed { .. }
             | ChosenReply::Unavailable) => reply,
         });
-        self.step(Input::Fetched { fetch, reply })
+        self.step(Input::Fetched { fetch, reply: reply.map(ours) })
+    }
+
+    fn log_from(&self, from: u64, max_entries: usize, max_bytes: usize) -> LogPage {
+        self.replica.log_from(cluster(), Slot(from), (max_entries, max_bytes)).unwrap()
     }
 
     fn mutation(&mut self, id: u64, key: &str) -> Vec<Effect> {
@@ -325,7 +337,8 @@ impl Rig {
         reply: Result<ProposalReply, NoAnswer>,
     ) -> Vec<Effect> {
         let (epoch, number) = (Epoch(epoch), BatchNumber(number));
-        self.step(Input::ProposalReply { epoch, number, attempt: Attempt(attempt), reply })
+        let (attempt, reply) = (Attempt(attempt), reply.map(ours));
+        self.step(Input::ProposalReply { epoch, number, attempt, reply })
     }
 
     /// Executes what was handed out, as the shell does.

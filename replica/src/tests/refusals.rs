@@ -15,7 +15,7 @@ type Case<'a> = (Method, &'a str, &'a [(&'static str, &'a str)], u16, &'a str);
 async fn every_malformed_request_is_refused_by_name() {
     let network = Network::start(2).await;
     let long_key = format!("/v1/kv/{}", "k".repeat(1_025));
-    let cases: [Case<'_>; 30] = [
+    let cases: [Case<'_>; 33] = [
         (Method::GET, "/v1/kv/", &[], 400, "key is empty"),
         (Method::PUT, "/v1/kv/", &[], 400, "key is empty"),
         (Method::GET, &long_key, &[], 400, "1024"),
@@ -45,7 +45,10 @@ async fn every_malformed_request_is_refused_by_name() {
         (Method::DELETE, "/v1/kv?prefix=x", &[("if-match", "*")], 400, "prefix"),
         (Method::GET, "/v1/log/first", &[], 400, "slot"),
         (Method::GET, "/v1/log/999999", &[], 404, "slot"),
-        (Method::GET, "/v1/replication/log", &[], 400, "from"),
+        (Method::GET, "/v1/replication/log?from=0", &[], 400, "cluster"),
+        (Method::GET, "/v1/replication/log?cluster=7", &[], 400, "16 hexadecimal digits"),
+        (Method::GET, "/v1/replication/log?cluster=0000000000000007", &[], 400, "from"),
+        (Method::GET, "/v1/replication/log?cluster=0000000000000008&from=0", &[], 409, "cluster"),
     ];
     for node in 0..2 {
         for (method, path, headers, status, word) in &cases {

@@ -233,6 +233,7 @@ impl Candidate {
                 },
                 // No acceptor forgets here.
                 Effect::VotesLost(why) => return Err(why),
+                Effect::WrongCluster(wrong) => return Err(wrong.to_string()),
                 Effect::ProposalReply {
                     reply:
                         ProposalReply::NotLeading

@@ -90,10 +90,12 @@ pub async fn fetch_log(cluster: &Cluster, replica: &str) -> Result<Vec<ChosenEnt
     let client = ReplicaClient::new(cluster.url(replica).parse()?);
     let status = cluster.json(replica, "/v1/status").await?;
     let end = status["executed_slot"].as_u64().map_or(0, |slot| slot + 1);
+    let own = status["cluster_id"].as_str().context("it knows its cluster")?.parse()?;
     let mut log = Vec::new();
     while (log.len() as u64) < end {
         let from = Slot(log.len() as u64);
-        match client.replication_log(from, Duration::ZERO, FETCH_TIMEOUT).await? {
+        let page = client.replication_log(own, from, Duration::ZERO, FETCH_TIMEOUT).await?;
+        match page.for_cluster(own)? {
             ChosenReply::Entries { entries, .. } => {
                 ensure!(
                     !entries.is_empty(),

@@ -26,6 +26,7 @@
 //! | in slot order, each once | `invariant_slots_follow_each_other` |
 //! | trimmed only when durable on all of the view, past a bound on a majority and on two, on disks that are not known to be lost | `…_trimmed_is_durable_enough`, `…_trimmed_was_allowed` |
 //! | a linearizable read sees what was chosen before it | `invariant_a_read_sees_what_was_chosen` |
+//! | nothing is learned from a service of another cluster, or told to it | `invariant_the_former_cluster_is_no_more`, `invariant_is_chosen` |
 
 mod acceptors;
 mod claims;
@@ -39,9 +40,10 @@ use std::time::Duration;
 
 use acceptor::acceptor::{Acceptor, Record};
 use coordinator::effect::{PhaseChange, Reason};
+use coordinator::membership::WrongCluster;
 use replica::machine::outcome::{CommandOutcome, ExecutionReport};
 use replica::replica::WrongHistory;
-use shared::ids::{AcceptorId, Ballot, BatchNumber, Epoch, Instance, Slot};
+use shared::ids::{AcceptorId, Ballot, BatchNumber, ClusterId, Epoch, Instance, Slot};
 use shared::message::{ChosenEntry, EncodedValue, Phase};
 
 use crate::linearizability::history::OperationId;
@@ -82,6 +84,11 @@ pub struct Observer {
     /// Whose folder is newer than all others, which were put back.
     odd: Option<NodeId>,
     noticed: Vec<(NodeId, WrongHistory)>,
+    /// The cluster that was there before all acceptors lost their disks.
+    former: Option<ClusterId>,
+    /// Who has data of it, or knows it yet, and who has ended because of it.
+    strangers: BTreeSet<NodeId>,
+    ended: BTreeSet<NodeId>,
 }
 
 /// What is known of a replica.
@@ -129,6 +136,9 @@ impl Observer {
             is_roomy: tuning.vote_bytes > 1 << 20,
             odd: None,
             noticed: Vec::new(),
+            former: None,
+            strangers: BTreeSet::new(),
+            ended: BTreeSet::new(),
         }
     }
 
@@ -240,6 +250,11 @@ impl Observer {
 
     /// A replica starts with this database.
     pub fn replica_started(&mut self, node: NodeId, instance: Instance, database: &Database) {
+        self.strangers.remove(&node);
+        if self.is_foreign(database.cluster()) {
+            self.strangers.insert(node);
+            return;
+        }
         if self.odd == Some(node) {
             // What it says is checked once it says something.
             self.replica_mut(node).durable_below = database.durable_below();
@@ -249,6 +264,43 @@ impl Observer {
         let seen = self.replica_mut(node);
         (seen.instance, seen.executed_below) = (instance, database.state().meta().executed_below);
         seen.lives_since.insert(instance);
+    }
+
+    /// All acceptors have lost their disks: what is of this cluster is of the past.
+    pub fn begins_after(&mut self, former: ClusterId) {
+        self.former = Some(former);
+    }
+
+    /// Whether that is the cluster of the past.
+    #[must_use]
+    pub fn is_foreign(&self, cluster: Option<ClusterId>) -> bool {
+        self.former.is_some() && cluster == self.former
+    }
+
+    /// A replica ends, having found that its data is of another cluster.
+    pub fn replica_of_another_cluster(&mut self, node: NodeId, own: ClusterId, found: ClusterId) {
+        assert!(
+            self.is_foreign(Some(own)),
+            "there is one cluster, and {node} of {own} has found {found}"
+        );
+        self.ended.insert(node);
+    }
+
+    /// A coordinator ends, having found that its acceptors are no longer its cluster's.
+    pub fn ends_in_another_cluster(
+        &mut self,
+        node: NodeId,
+        own: Option<ClusterId>,
+        wrong: WrongCluster,
+    ) {
+        assert!(self.is_foreign(own), "there is one cluster, and {node} ends: {wrong}");
+        self.ended.insert(node);
+    }
+
+    /// Who has ended because it is of the former cluster.
+    #[must_use]
+    pub fn ended(&self) -> &BTreeSet<NodeId> {
+        &self.ended
     }
 
     /// All folders but this replica's were put back.
@@ -270,6 +322,7 @@ impl Observer {
 
     /// A replica answers linearizable reads from this database.
     pub fn reads(&self, node: NodeId, database: &Database) {
+        self.invariant_the_former_cluster_is_no_more(node);
         if self.odd == Some(node) {
             self.golden.invariant_is_a_state(node, database.state());
         }
@@ -277,6 +330,9 @@ impl Observer {
 
     /// A replica's database survives up to there, whatever happens but its loss.
     pub fn durable(&mut self, node: NodeId, below: Slot) {
+        if self.strangers.contains(&node) {
+            return;
+        }
         let seen = self.replica_mut(node);
         seen.durable_below = below;
         seen.ever_durable_below = seen.ever_durable_below.max(below);
@@ -291,6 +347,7 @@ impl Observer {
 
     /// A replica executed and committed.
     pub fn executed(&mut self, node: NodeId, entries: &[ChosenEntry], report: &ExecutionReport) {
+        self.invariant_the_former_cluster_is_no_more(node);
         let mut due = self.replica(node).executed_below;
         for (entry, executed) in entries.iter().zip(&report.slots) {
             due = invariant_slots_follow_each_other(node, due, [entry.slot, executed.slot]);
@@ -298,6 +355,13 @@ impl Observer {
             self.golden.invariant_executed_alike(node, executed);
         }
         self.replica_mut(node).executed_below = due;
+    }
+
+    fn invariant_the_former_cluster_is_no_more(&self, node: NodeId) {
+        assert!(
+            !self.strangers.contains(&node),
+            "invariant: {node}, whose data is of the former cluster, executes and answers nothing"
+        );
     }
 
     /// A replica answers a mutation as executed.

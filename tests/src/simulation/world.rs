@@ -25,6 +25,7 @@ use crate::simulation::plan::faults::Power;
 mod ambush;
 mod calamity;
 mod delivery;
+pub mod foreign;
 mod healing;
 mod orphan;
 mod put_back;

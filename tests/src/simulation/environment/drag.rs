@@ -166,7 +166,7 @@ fn talk(message: &Message) -> Option<(Talk, Option<Ballot>)> {
         | Message::Probe(_)
         | Message::Probed(..)
         | Message::Announce(_)
-        | Message::Directory(_)
+        | Message::Listed(_)
         | Message::Propose(..)
         | Message::Proposed(..)
         | Message::Heartbeat(_)

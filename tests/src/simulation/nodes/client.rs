@@ -138,6 +138,15 @@ impl Client {
         self.stage == Stage::Done
     }
 
+    /// All that was there is gone: what was answered is of the past, and what was left
+    /// open may happen yet.
+    pub fn begin_anew(&mut self, env: &mut Environment) {
+        self.end(env, Outcome::Unknown);
+        self.history.retain(|operation| operation.ending == Ending::Unresolved);
+        self.newest = 0;
+        self.seen.fill(None);
+    }
+
     /// All its calls; one without an answer is left open.
     #[must_use]
     pub fn into_history(mut self) -> Vec<Operation> {

@@ -248,7 +248,7 @@ impl World {
                 return;
             }
         };
-        self.step(index, Input::ProposalReply { epoch, number, attempt, reply });
+        self.step(index, Input::ProposalReply { epoch, number, attempt, reply: reply.map(ours) });
     }
 
     fn deliver_fetch(&mut self, index: usize, fate: usize) {
@@ -259,7 +259,7 @@ impl World {
             2 => Ok(ChosenReply::Trimmed { oldest: Slot(0) }),
             3.. => self.page(from, fate / 8),
         };
-        self.step(index, Input::Fetched { fetch, reply });
+        self.step(index, Input::Fetched { fetch, reply: reply.map(ours) });
     }
 
     fn page(&self, from: Slot, limit: usize) -> Result<ChosenReply, NoAnswer> {
@@ -309,7 +309,7 @@ impl World {
             ballot: Some(ballot(round)),
             chosen_below: Slot(self.log.len() as u64),
         };
-        let reply = if second >= 250 { Err(NoAnswer) } else { Ok(reply) };
+        let reply = if second >= 250 { Err(NoAnswer) } else { Ok(ours(reply)) };
         self.step(index, Input::HeartbeatReply { from: coordinator(1).name, reply });
     }
 
@@ -379,7 +379,7 @@ impl World {
                 self.deliver_proposal(index, 0, 0);
                 while let Some((fetch, from)) = self.nodes[index].fetches.pop() {
                     let reply = self.page(from, 100);
-                    self.step(index, Input::Fetched { fetch, reply });
+                    self.step(index, Input::Fetched { fetch, reply: reply.map(ours) });
                 }
                 self.deliver_watermarks(index, 1);
                 self.deliver_watermarks(index, 2);

@@ -58,9 +58,13 @@ impl ReplicaNode {
             Effect::Arm { timer, after, jitter } => {
                 env.arm(&mut self.process, timer as u8, after, jitter)
             }
-            Effect::Join { cluster } => self.write(env, Job::Join(cluster)),
+            Effect::Join { cluster } => {
+                self.joined = Some(cluster);
+                self.write(env, Job::Join(cluster));
+            }
             Effect::WrongCluster { expected, found } => {
-                panic!("a database of {expected} met the acceptors of {found}")
+                env.observer.replica_of_another_cluster(self.process.id, expected, found);
+                self.has_ended = true;
             }
             Effect::WrongHistory(wrong) => {
                 env.observer.notices(self.process.id, wrong);
@@ -82,14 +86,14 @@ impl ReplicaNode {
             Effect::Propose { to, attempt, proposal } => {
                 self.propose(env, node(&to), attempt, proposal)
             }
-            Effect::Fetch { fetch, kind, source, from, wait_ms } => {
+            Effect::Fetch { fetch, kind, source, cluster, from, wait_ms } => {
                 let is_replica = matches!(node(&source), NodeId::Replica(_));
                 assert_eq!(
                     is_replica,
                     kind == SourceKind::Replica,
                     "a source is what its name says"
                 );
-                self.fetch(env, node(&source), (fetch, from, wait_ms));
+                self.fetch(env, node(&source), (fetch, cluster, from, wait_ms));
             }
             Effect::Execute { entries } => self.write(env, Job::Execute(entries)),
             Effect::Probe { probe } => self.probe(env, probe),
