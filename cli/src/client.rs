@@ -144,12 +144,17 @@ impl Api {
         self.send(self.http.delete(self.key_url(key)?).headers(headers)).await
     }
 
-    pub(crate) async fn delete_prefix(&self, prefix: &str) -> Result<Answer, Failure> {
+    pub(crate) async fn delete_prefix(
+        &self,
+        prefix: &str,
+        headers: HeaderMap,
+    ) -> Result<Answer, Failure> {
         let mut query = vec![("prefix", prefix)];
         if prefix.is_empty() {
             query.push(("all", "true"));
         }
-        self.send(self.http.delete(format!("{}/v1/kv", self.base)).query(&query)).await
+        let request = self.http.delete(format!("{}/v1/kv", self.base)).query(&query);
+        self.send(request.headers(headers)).await
     }
 
     /// One page of the keys that begin with the prefix, without their values.

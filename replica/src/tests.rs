@@ -5,6 +5,7 @@ mod faults;
 mod forwarding;
 mod lists;
 mod network;
+mod once;
 mod reading;
 mod refusals;
 

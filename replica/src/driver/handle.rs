@@ -15,7 +15,7 @@ use tracing::Span;
 
 use super::published::Published;
 use crate::machine::command::{Command, Op};
-use crate::machine::identity::RequestIdentity;
+use crate::machine::identity::{IdempotencyKey, RequestIdentity};
 use crate::replica::event::{Answer, LimitHit, NotApplied, Refusal, RequestId, Stall};
 use crate::replica::status::LogPage;
 
@@ -184,9 +184,11 @@ impl Handle {
     }
 }
 
-/// The command of a client who asks for this, in the trace of the work at hand.
-pub(crate) fn command(op: Op) -> Command {
-    let request = RequestIdentity::Drawn(random::identity());
+/// The command of a client who asks for this, by a key or once, in the trace of the work at
+/// hand.
+pub(crate) fn command(op: Op, key: Option<IdempotencyKey>) -> Command {
+    let drawn = || RequestIdentity::Drawn(random::identity());
+    let request = key.map_or_else(drawn, RequestIdentity::Keyed);
     Command { op, trace: TraceContext::current(), request }
 }
 

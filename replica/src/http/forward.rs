@@ -26,7 +26,7 @@ use shared::problem::Problem;
 use shared::wire::{BodyLimit, Reply, Wire};
 
 use super::App;
-use super::mutation::{Mutated, MutationRefused, perform};
+use super::mutation::{MutationRefused, Performed, perform};
 use super::refused::Refused;
 use crate::machine::command::{Command, limits};
 use crate::replica::event::{NotApplied, Role};
@@ -49,7 +49,7 @@ pub(crate) struct ForwardedCommand {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ForwardReply {
     /// It was executed.
-    Done(Mutated),
+    Done(Performed),
     /// It was not, or nobody knows.
     Refused(MutationRefused),
 }
@@ -98,7 +98,7 @@ async fn taken(
     app: &App,
     message: ForwardedCommand,
     deadline: Deadline,
-) -> Result<Mutated, MutationRefused> {
+) -> Result<Performed, MutationRefused> {
     let ForwardedCommand { cluster, min_revision, command } = message;
     let status = app.driver.published().status;
     if status.cluster != Some(cluster) {
@@ -118,7 +118,7 @@ pub(super) async fn forward(
     primary: &Member,
     message: &ForwardedCommand,
     deadline: Deadline,
-) -> Result<Mutated, Refused> {
+) -> Result<Performed, Refused> {
     let name = || primary.name.to_string();
     let url: BaseUrl =
         primary.url.parse().map_err(|error: <BaseUrl as std::str::FromStr>::Err| {

@@ -21,7 +21,7 @@ use super::refused::Refused;
 use super::{App, Limits};
 use crate::driver::command;
 use crate::http::request::conditions::{Guard, guard_of};
-use crate::http::request::headers::min_revision;
+use crate::http::request::headers::{idempotency_key, min_revision};
 use crate::http::request::path::{key_of_path, text_of};
 use crate::http::request::query::Query;
 use crate::machine::command::{Condition, Op};
@@ -124,8 +124,7 @@ fn content_type_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 
 /// Headers that would change what a mutation means, and that are not obeyed: better
 /// refused than silently ignored.
-const UNSUPPORTED: [(&str, &str); 3] = [
-    ("idempotency-key", "Idempotency-Key is not supported yet"),
+const UNSUPPORTED: [(&str, &str); 2] = [
     ("synod-fence", "Synod-Fence is not supported yet"),
     ("content-range", "Content-Range is not supported: a PUT stores a whole value"),
 ];
@@ -170,7 +169,7 @@ fn route(status: &Status, app: &App) -> Result<Route, Refused> {
 async fn submit(app: &App, parts: &Parts, op: Op, deadline: Deadline) -> Result<Response, Refused> {
     let min_revision = min_revision(&parts.headers)?;
     let key = key_of(&op);
-    let command = command(op);
+    let command = command(op, idempotency_key(&parts.headers)?);
     let mutated = match route(&app.driver.published().status, app)? {
         Route::ThisReplica => {
             perform(app, command, min_revision, deadline).await.map_err(Refused::Mutation)?

@@ -2,7 +2,7 @@
 //! replica, since what is said here is what replicas give each other (see `forward`).
 
 use axum::response::Response;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use shared::byte_budget::BudgetSpent;
 use shared::deadline::Deadline;
@@ -16,9 +16,19 @@ use super::refused::{behind, condition_failed};
 use crate::driver::{MutationEnd, NotReleased};
 use crate::http::request::conditions::etag;
 use crate::machine::command::{Command, Op};
-use crate::machine::execute::CommandOutcome;
+use crate::machine::execute::{CommandOutcome, Delivery};
 use crate::replica::event::{Answer, NotApplied, Stall};
 use crate::store::{CountQuery, ReadError, StoreError};
+
+/// On an answer that was given before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// What a mutation did, and whether that was now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Performed {
+    pub(crate) mutated: Mutated,
+    pub(crate) delivery: Delivery,
+}
 
 /// What a mutation did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +47,11 @@ pub(crate) enum MutationRefused {
     /// The state did not come to `Synod-Min-Revision` in time.
     Behind { wanted: Revision, reason: NotReleased },
     /// The guard does not hold.
-    GuardFailed { revision: Revision, current: Option<Revision> },
+    GuardFailed { revision: Revision, current: Option<Revision>, delivery: Delivery },
+    /// Another request was sent by its `Idempotency-Key` before.
+    KeyReused { revision: Revision },
+    /// As many first answers are kept as may be.
+    TooManyKeys { revision: Revision },
     /// It did not happen.
     NotApplied(NotApplied),
     /// It was proposed and given up.
@@ -78,7 +92,7 @@ pub(super) async fn perform(
     command: Command,
     min_revision: Option<Revision>,
     deadline: Deadline,
-) -> Result<Mutated, MutationRefused> {
+) -> Result<Performed, MutationRefused> {
     if let Some(wanted) = min_revision {
         let waited = app.driver.at_least(wanted, deadline).await;
         waited.map_err(|reason| MutationRefused::Behind { wanted, reason })?;
@@ -87,28 +101,36 @@ pub(super) async fn perform(
         Op::DeletePrefix { prefix } => prefix.clone(),
         Op::Put { .. } | Op::Delete { .. } => String::new(),
     };
-    match executed(app.driver.mutate(command, deadline).await)? {
-        CommandOutcome::Created { revision } => Ok(Mutated::Created { revision }),
+    let (outcome, delivery) = executed(app.driver.mutate(command, deadline).await)?;
+    let performed = |mutated| Ok(Performed { mutated, delivery });
+    match outcome {
+        CommandOutcome::Created { revision } => performed(Mutated::Created { revision }),
         CommandOutcome::Replaced { revision, created_revision, version } => {
-            Ok(Mutated::Replaced { revision, created_revision, version })
+            performed(Mutated::Replaced { revision, created_revision, version })
         }
-        CommandOutcome::Deleted { revision, deleted } => Ok(Mutated::Deleted { revision, deleted }),
+        CommandOutcome::Deleted { revision, deleted } => {
+            performed(Mutated::Deleted { revision, deleted })
+        }
         CommandOutcome::DeletedPrefix { revision } => {
             let counting = deadline.bound(count_deleted(app, &prefix, revision, deadline)).await;
             match counting.unwrap_or(Err(NotCounted::Late)) {
-                Ok(deleted) => Ok(Mutated::Deleted { revision, deleted }),
+                Ok(deleted) => performed(Mutated::Deleted { revision, deleted }),
                 Err(why) => Err(MutationRefused::Uncounted { revision, why }),
             }
         }
         CommandOutcome::PreconditionFailed { revision, current } => {
-            Err(MutationRefused::GuardFailed { revision, current })
+            Err(MutationRefused::GuardFailed { revision, current, delivery })
         }
+        CommandOutcome::KeyReused { revision } => Err(MutationRefused::KeyReused { revision }),
+        CommandOutcome::TooManyKeys { revision } => Err(MutationRefused::TooManyKeys { revision }),
     }
 }
 
-fn executed(end: MutationEnd) -> Result<CommandOutcome, MutationRefused> {
+fn executed(end: MutationEnd) -> Result<(CommandOutcome, Delivery), MutationRefused> {
     match end {
-        MutationEnd::Answered(Answer::Executed { slot: _, outcome }) => Ok(outcome),
+        MutationEnd::Answered(Answer::Executed { slot: _, outcome, delivery }) => {
+            Ok((outcome, delivery))
+        }
         MutationEnd::Answered(Answer::NotApplied(reason)) => {
             Err(MutationRefused::NotApplied(reason))
         }
@@ -163,9 +185,23 @@ struct Gone {
     revision: Revision,
 }
 
-impl Mutated {
+impl Performed {
     /// The answer to the client that asked for the mutation of this key.
     pub(super) fn response(self, key: &str) -> Response {
+        let mut response = self.mutated.response(key);
+        match self.delivery {
+            Delivery::First => {}
+            Delivery::Replayed => {
+                response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+            }
+        }
+        response
+    }
+}
+
+impl Mutated {
+    /// The answer to the client that asked for the mutation of this key.
+    fn response(self, key: &str) -> Response {
         match self {
             Self::Created { revision } => {
                 let body = Written { key, revision, created_revision: revision, version: 1 };
@@ -196,10 +232,26 @@ impl From<MutationRefused> for Problem {
     fn from(refused: MutationRefused) -> Self {
         match refused {
             MutationRefused::Behind { wanted, reason } => behind(wanted, &reason),
-            MutationRefused::GuardFailed { revision, current } => {
-                condition_failed("nothing was written", revision, current)
-                    .with_outcome(Outcome::NotApplied)
+            MutationRefused::GuardFailed { revision, current, delivery } => {
+                let problem = condition_failed("nothing was written", revision, current)
+                    .with_outcome(Outcome::NotApplied);
+                match delivery {
+                    Delivery::First => problem,
+                    Delivery::Replayed => {
+                        problem.with_header(REPLAYED, HeaderValue::from_static("true"))
+                    }
+                }
             }
+            MutationRefused::KeyReused { revision } => Self::unprocessable(
+                "the Idempotency-Key was used for another request: take a new one",
+            )
+            .with_revision(revision)
+            .with_outcome(Outcome::NotApplied),
+            MutationRefused::TooManyKeys { revision } => Self::overloaded(
+                "too many idempotency keys: as many first answers are kept as may be",
+            )
+            .with_revision(revision)
+            .with_outcome(Outcome::NotApplied),
             MutationRefused::NotApplied(reason) => {
                 not_applied(&reason).with_outcome(Outcome::NotApplied)
             }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use shared::ids::Revision;
 pub use shared::telemetry::TraceContext;
 
-use super::identity::RequestIdentity;
+use super::identity::{RequestDigest, RequestIdentity};
 
 /// The limits of the format: a batch beyond one of them is void on every replica.
 pub mod limits {
@@ -50,13 +50,31 @@ pub struct Commands {
     pub time_ms: u64,
     /// The trace of the batch, where one of its requests is traced.
     pub trace: Option<TraceContext>,
+    /// How first answers are kept: it decides outcomes, so it stands in the log.
+    pub answers: AnswerRetention,
     /// The mutations.
     pub commands: Vec<Command>,
 }
 
-/// How the encoding of [`Commands`] begins: its first two fields, and how many mutations
+/// How first answers of requests with an `Idempotency-Key` are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerRetention {
+    /// For so long. Milliseconds of replicated time.
+    pub keep_ms: u64,
+    /// So many of them; beyond it requests with a new key are refused.
+    pub at_most: u64,
+}
+
+impl Default for AnswerRetention {
+    /// A day, a million.
+    fn default() -> Self {
+        Self { keep_ms: 24 * 60 * 60 * 1_000, at_most: 1_000_000 }
+    }
+}
+
+/// How the encoding of [`Commands`] begins: all but the mutations, and how many of them
 /// follow.
-type Head = (u64, Option<TraceContext>, usize);
+type Head = (u64, Option<TraceContext>, AnswerRetention, usize);
 
 /// One client's mutation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,7 +200,7 @@ impl Commands {
     pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
         within("the payload", bytes.len(), limits::BATCH_BYTES)?;
         // Before any of them takes memory: three bytes make a command of a hundred.
-        if let Ok(((_, _, commands), _)) = postcard::take_from_bytes::<Head>(bytes) {
+        if let Ok(((_, _, _, commands), _)) = postcard::take_from_bytes::<Head>(bytes) {
             within("the number of commands", commands, limits::BATCH_COMMANDS)?;
         }
         let commands: Self = match postcard::take_from_bytes(bytes) {
@@ -239,6 +257,13 @@ impl Op {
             Self::DeletePrefix { .. } => true,
             Self::Put { .. } | Self::Delete { .. } => false,
         }
+    }
+
+    /// The digest of all that it asks for.
+    #[must_use]
+    pub fn digest(&self) -> RequestDigest {
+        let encoded = postcard::to_allocvec(self).expect("encoding into memory does not fail");
+        RequestDigest::of(&encoded)
     }
 
     /// About how many bytes it takes in a batch.

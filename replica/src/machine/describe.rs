@@ -168,7 +168,7 @@ mod tests {
     use shared::message::{Batch, Value, View};
 
     use super::*;
-    use crate::machine::command::Commands;
+    use crate::machine::command::{AnswerRetention, Commands};
     use crate::machine::identity::RequestIdentity;
 
     fn described(value: &[u8]) -> serde_json::Value {
@@ -197,7 +197,13 @@ mod tests {
                 request: RequestIdentity::Drawn([2; 16]),
             },
         ];
-        let payload = Commands { time_ms: 5, trace: traced(0xcd), commands }.encode();
+        let payload = Commands {
+            time_ms: 5,
+            trace: traced(0xcd),
+            answers: AnswerRetention::default(),
+            commands,
+        }
+        .encode();
         let value =
             Value::Batch(Batch { epoch: Epoch(2), number: BatchNumber(3), commands: payload })
                 .encode();

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use shared::ids::{Name, Slot};
 
 use crate::machine::command::Unreadable;
-use crate::machine::execute::CommandOutcome;
+use crate::machine::execute::{CommandOutcome, Delivery};
 use crate::replica::status::Missing;
 
 /// What came of a mutation.
@@ -23,6 +23,8 @@ pub enum Answer {
         slot: Slot,
         /// What it did.
         outcome: CommandOutcome,
+        /// Whether that was now.
+        delivery: Delivery,
     },
     /// It did not happen and never will.
     NotApplied(NotApplied),

@@ -21,7 +21,7 @@ use std::time::Duration;
 use shared::ids::{BatchNumber, Epoch, LogFormat, Name, Slot};
 use shared::message::{Batch, EncodedValue, Value};
 
-use crate::machine::command::{Command, Commands, TraceContext, limits};
+use crate::machine::command::{AnswerRetention, Command, Commands, TraceContext, limits};
 use crate::machine::identity::RequestIdentity;
 use crate::replica::Leader;
 use crate::replica::config::Config;
@@ -48,6 +48,7 @@ pub(crate) struct Batching {
     batch_bytes: usize,
     queue_limit: usize,
     queue_bytes_limit: usize,
+    retention: AnswerRetention,
     epoch: Epoch,
     /// The format of the log in that epoch.
     format: LogFormat,
@@ -68,6 +69,7 @@ impl Batching {
             batch_bytes: config.batch_bytes.min(limits::BATCH_BYTES - BATCH_OVERHEAD),
             queue_limit: config.queued_mutations,
             queue_bytes_limit: config.queued_bytes,
+            retention: config.answers,
             epoch: Epoch(0),
             format: LogFormat::FIRST,
             next_number: BatchNumber(0),
@@ -224,7 +226,8 @@ impl Batching {
             .unwrap_or(0)
             .min(limits::TIME_MS);
         let commands = batch.mutations.iter().map(|mutation| mutation.command.clone()).collect();
-        let commands = Commands { time_ms, trace, commands }.encode();
+        let answers = self.retention;
+        let commands = Commands { time_ms, trace, answers, commands }.encode();
         let value = Value::Batch(Batch { epoch, number, commands });
         batch.stage = Stage::Ready(value.encode_in(self.format));
     }

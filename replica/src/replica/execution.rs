@@ -1,12 +1,16 @@
 //! Handing out what is learned, and what follows from its execution.
 
+use std::iter::{once, repeat};
 use std::time::Duration;
 
+use shared::ids::Slot;
 use shared::message::View;
 
 use super::Replica;
-use crate::machine::execute::{Executed, ExecutionReport, SlotOutcome, VoidReason};
-use crate::replica::event::{Answer, Effect, NotApplied, Role};
+use crate::machine::execute::{
+    Delivery, Executed, ExecutedCommand, ExecutionReport, SlotOutcome, VoidReason,
+};
+use crate::replica::event::{Answer, Effect, NotApplied, RequestId, Role};
 
 impl Replica {
     pub(super) fn execute_next(&mut self, effects: &mut Vec<Effect>) {
@@ -51,11 +55,8 @@ impl Replica {
             SlotOutcome::Batch { epoch, number, commands } => {
                 let requests = commands.iter().map(|command| command.request);
                 let requesters = self.batching.executed(epoch, number, requests);
-                for (ids, command) in requesters.into_iter().zip(commands) {
-                    let outcome = command.outcome;
-                    let answer =
-                        |id| Effect::Answer { id, answer: Answer::Executed { slot, outcome } };
-                    effects.extend(ids.into_iter().map(answer));
+                for (ids, command) in requesters.into_iter().zip(&commands) {
+                    answer_all(slot, ids, command, effects);
                 }
             }
             SlotOutcome::Void(VoidReason::OutOfOrder { epoch, number, .. }) => {
@@ -98,5 +99,20 @@ impl Replica {
                 }
             }
         }
+    }
+}
+
+/// Those who wait for what comes of a request: the first of them as it was executed, the
+/// others as repeats.
+fn answer_all(
+    slot: Slot,
+    ids: Vec<RequestId>,
+    command: &ExecutedCommand,
+    effects: &mut Vec<Effect>,
+) {
+    let outcome = command.outcome;
+    let deliveries = once(command.delivery).chain(repeat(Delivery::Replayed));
+    for (id, delivery) in ids.into_iter().zip(deliveries) {
+        effects.push(Effect::Answer { id, answer: Answer::Executed { slot, outcome, delivery } });
     }
 }

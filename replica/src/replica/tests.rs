@@ -27,8 +27,8 @@ use shared::message::{
 };
 
 use super::*;
-use crate::machine::command::{Command, Commands, Condition, Op};
-use crate::machine::execute::{CommandOutcome, ExecutionReport, Run};
+use crate::machine::command::{AnswerRetention, Command, Commands, Condition, Op};
+use crate::machine::execute::{CommandOutcome, Delivery, ExecutionReport, Run};
 use crate::machine::identity::RequestIdentity;
 use crate::machine::state::ReplicatedState;
 use crate::replica::event::{Answer, Attempt, FetchId, NoAnswer, NotApplied, ProbeId, SourceKind};
@@ -125,9 +125,13 @@ fn identity(word: &str) -> RequestIdentity {
 }
 
 fn batch(epoch: u64, number: u64, keys: &[&str]) -> EncodedValue {
-    let commands =
-        Commands { time_ms: 0, trace: None, commands: keys.iter().map(|key| put(key)).collect() }
-            .encode();
+    let commands = Commands {
+        time_ms: 0,
+        trace: None,
+        answers: AnswerRetention::default(),
+        commands: keys.iter().map(|key| put(key)).collect(),
+    }
+    .encode();
     Value::Batch(Batch { epoch: Epoch(epoch), number: BatchNumber(number), commands }).encode()
 }
 
@@ -179,7 +183,15 @@ fn answer(id: u64, answer: Answer) -> Effect {
 
 fn created(id: u64, slot: u64, revision: u64) -> Effect {
     let outcome = CommandOutcome::Created { revision: Revision(revision) };
-    answer(id, Answer::Executed { slot: Slot(slot), outcome })
+    let delivery = Delivery::First;
+    answer(id, Answer::Executed { slot: Slot(slot), outcome, delivery })
+}
+
+/// The same of one who sent the request again.
+fn replayed(id: u64, slot: u64, revision: u64) -> Effect {
+    let outcome = CommandOutcome::Created { revision: Revision(revision) };
+    let delivery = Delivery::Replayed;
+    answer(id, Answer::Executed { slot: Slot(slot), outcome, delivery })
 }
 
 fn chosen_at(slot: u64) -> ProposalReply {

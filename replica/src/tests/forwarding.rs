@@ -12,8 +12,9 @@ use super::network::{Behaviour, CLUSTER, LIMIT, Network, eventually};
 use super::send;
 use crate::driver::command;
 use crate::http::forward::{ForwardReply, ForwardedCommand};
-use crate::http::mutation::{Mutated, MutationRefused};
+use crate::http::mutation::{Mutated, MutationRefused, Performed};
 use crate::machine::command::{Condition, Op};
+use crate::machine::execute::Delivery;
 use crate::replica::event::{NotApplied, Stall};
 
 /// An answer, but for what no two answers have in common.
@@ -178,7 +179,7 @@ fn put(cluster: ClusterId, min_revision: Option<Revision>) -> ForwardedCommand {
         content_type: None,
         condition: Condition::Always,
     };
-    ForwardedCommand { cluster, min_revision, command: command(op) }
+    ForwardedCommand { cluster, min_revision, command: command(op, None) }
 }
 
 #[tokio::test]
@@ -186,7 +187,9 @@ async fn a_forwarded_command_goes_one_hop_within_its_cluster_and_its_time() {
     let network = Network::at_revision(10).await;
     let (long, short) = (Duration::from_secs(10), Duration::from_millis(300));
     let done = network.command(0, &put(CLUSTER, Some(Revision(10))), long).await;
-    assert_eq!(done, ForwardReply::Done(Mutated::Created { revision: Revision(11) }));
+    let mutated = Mutated::Created { revision: Revision(11) };
+    let delivery = Delivery::First;
+    assert_eq!(done, ForwardReply::Done(Performed { mutated, delivery }));
 
     let astray = network.command(1, &put(CLUSTER, None), long).await;
     let primary = Some("replica-1".parse().unwrap());

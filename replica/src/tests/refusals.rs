@@ -22,7 +22,7 @@ async fn every_malformed_request_is_refused_by_name() {
         (Method::GET, "/v1/kv/%ff", &[], 400, "UTF-8"),
         (Method::PUT, "/v1/kv/%zz", &[], 400, "hexadecimal"),
         (Method::PUT, "/v1/kv/x?lease=1", &[], 400, "lease"),
-        (Method::PUT, "/v1/kv/x", &[("idempotency-key", "k")], 400, "Idempotency-Key"),
+        (Method::PUT, "/v1/kv/x", &[("idempotency-key", "a b")], 400, "Idempotency-Key"),
         (Method::DELETE, "/v1/kv/x", &[("synod-fence", "l=1")], 400, "Synod-Fence"),
         (Method::PUT, "/v1/kv/x", &[("content-range", "bytes 0-1/2")], 400, "Content-Range"),
         (Method::PUT, "/v1/kv/x", &[("content-encoding", "gzip")], 415, "Content-Encoding"),

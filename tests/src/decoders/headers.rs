@@ -7,7 +7,7 @@ use balancer::headers::{Origin, end_to_end_option, forward_request, strip_hop_by
 use cli::answer::retry_after;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use replica::http::request::conditions::{Guard, ReadConditions, Verdict, etag, guard_of};
-use replica::http::request::headers::{min_revision, wants_ndjson};
+use replica::http::request::headers::{idempotency_key, min_revision, wants_ndjson};
 use shared::deadline::{self, timeout_of};
 use shared::ids::{Name, Revision};
 use shared::telemetry::{Context, TraceContext, extract, inject};
@@ -17,7 +17,7 @@ use super::short;
 
 /// Fields of names that mean something, one a line: the first byte of a line chooses the
 /// name, the rest is the value.
-const NAMES: [HeaderName; 16] = [
+const NAMES: [HeaderName; 17] = [
     header::IF_MATCH,
     header::IF_NONE_MATCH,
     HeaderName::from_static(deadline::HEADER),
@@ -34,6 +34,7 @@ const NAMES: [HeaderName; 16] = [
     header::RETRY_AFTER,
     HeaderName::from_static("keep-alive"),
     header::CONTENT_ENCODING,
+    HeaderName::from_static("idempotency-key"),
 ];
 
 fn fields(bytes: &[u8]) -> HeaderMap {
@@ -55,6 +56,9 @@ pub(super) fn decode(bytes: &[u8]) {
         short(&problem);
     }
     let _wanted = wants_ndjson(&headers);
+    if let Err(problem) = idempotency_key(&headers) {
+        short(&problem);
+    }
     if let Some(MediaType::Spoken(encoding)) =
         headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).and_then(MediaType::of)
     {

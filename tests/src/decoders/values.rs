@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use replica::machine::command::{
-    Command, Commands, Condition, Op, TraceContext, Unreadable, limits,
+    AnswerRetention, Command, Commands, Condition, Op, TraceContext, Unreadable, limits,
 };
 use replica::machine::describe::describe;
 use replica::machine::identity::RequestIdentity;
@@ -84,6 +84,7 @@ pub(super) fn commands_seeds() -> Vec<Vec<u8>> {
     let of = |ops: Vec<Op>| Commands {
         time_ms: 1_700_000_000_000,
         trace: Some(trace),
+        answers: AnswerRetention::default(),
         commands: ops
             .into_iter()
             .map(|op| Command { op, trace: Some(trace), request: RequestIdentity::Drawn([1; 16]) })

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use replica::machine::command::{Command, Condition, Op};
-use replica::machine::execute::{CommandOutcome, Decoded, Run, SlotOutcome};
+use replica::machine::execute::{CommandOutcome, Decoded, Delivery, Run, SlotOutcome};
 use replica::machine::state::ReplicatedState;
 use serde_json::Value;
 use shared::client::ReplicaClient;
@@ -143,6 +143,9 @@ impl Replayed {
                     bail!("{slot:?} was executed of {decoded:?}")
                 };
                 for (command, executed) in commands.commands.into_iter().zip(executed) {
+                    if executed.delivery == Delivery::Replayed {
+                        continue;
+                    }
                     replayed
                         .add(command, &executed.outcome, recorder)
                         .with_context(|| format!("slot {}", slot.slot))?;
@@ -159,7 +162,9 @@ impl Replayed {
         recorder: &Recorder,
     ) -> Result<()> {
         match outcome {
-            CommandOutcome::PreconditionFailed { .. } => return Ok(()),
+            CommandOutcome::PreconditionFailed { .. }
+            | CommandOutcome::KeyReused { .. }
+            | CommandOutcome::TooManyKeys { .. } => return Ok(()),
             CommandOutcome::Created { revision }
             | CommandOutcome::Replaced { revision, .. }
             | CommandOutcome::Deleted { revision, .. }

@@ -41,7 +41,7 @@ use std::time::Duration;
 use acceptor::acceptor::{Acceptor, Record};
 use coordinator::effect::{PhaseChange, Reason};
 use coordinator::membership::WrongCluster;
-use replica::machine::outcome::{CommandOutcome, ExecutionReport};
+use replica::machine::outcome::{CommandOutcome, Delivery, ExecutionReport};
 use replica::replica::WrongHistory;
 use shared::ids::{AcceptorId, Ballot, BatchNumber, ClusterId, Epoch, Instance, Slot};
 use shared::message::{ChosenEntry, EncodedValue, Phase};
@@ -365,8 +365,14 @@ impl Observer {
     }
 
     /// A replica answers a mutation as executed.
-    pub fn answered(&self, operation: OperationId, slot: Slot, outcome: &CommandOutcome) {
-        self.golden.invariant_answer_is_what_was_executed(operation, slot, outcome);
+    pub fn answered(
+        &self,
+        operation: OperationId,
+        slot: Slot,
+        outcome: &CommandOutcome,
+        delivery: Delivery,
+    ) {
+        self.golden.invariant_answer_is_what_was_executed(operation, slot, outcome, delivery);
     }
 
     /// Somebody heard that a mutation was not executed and never will be.

@@ -38,6 +38,9 @@ pub struct Workload {
     /// Weights of reads, local reads, puts, deletes, compare-and-swaps, deletes of a
     /// prefix.
     pub weights: [u32; 6],
+    /// How many of a million mutations have an idempotency key, and are sent until their
+    /// outcome is known.
+    pub keyed: u32,
     /// The longest value. Bytes.
     pub value_bytes: u64,
     /// The most calls of a client, so that histories stay small enough to search.
@@ -65,6 +68,8 @@ pub struct Tuning {
     pub batch_commands: usize,
     /// Bytes in a batch: several fit into `vote_bytes`.
     pub batch_bytes: usize,
+    /// First answers that are kept.
+    pub answers: u64,
     /// Mutations that wait at a primary.
     pub queued_mutations: usize,
     /// Slots executed in a transaction.
@@ -230,6 +235,7 @@ fn draw_tuning(random: &mut Random) -> Tuning {
             ms(*random.pick(&[3_000, 120_000]))
         },
         history_patience: ms(2_000),
+        answers: *random.pick(&[10, 1_000_000, 1_000_000]),
     }
 }
 
@@ -243,6 +249,7 @@ fn draw_workload(random: &mut Random) -> Workload {
         patience: (ms(100), random.magnitude(ms(200), ms(10_000))),
         weights,
         value_bytes: random.magnitude_of(8, 2_048),
+        keyed: *random.pick(&[0, 300_000, 800_000]),
         calls: 400,
     }
 }

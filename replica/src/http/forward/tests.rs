@@ -9,7 +9,7 @@ use crate::machine::command::{Condition, Op};
 
 fn message() -> ForwardedCommand {
     let op = Op::Delete { key: "a".into(), condition: Condition::Always };
-    ForwardedCommand { cluster: ClusterId(7), min_revision: None, command: command(op) }
+    ForwardedCommand { cluster: ClusterId(7), min_revision: None, command: command(op, None) }
 }
 
 fn at(listener: &TcpListener) -> Member {

@@ -21,6 +21,8 @@ fn refusals() -> Vec<(MutationRefused, Said)> {
     let listed = |refused: &R| match refused {
         R::Behind { .. }
         | R::GuardFailed { .. }
+        | R::KeyReused { .. }
+        | R::TooManyKeys { .. }
         | R::NotApplied(_)
         | R::Unknown(_)
         | R::Uncounted { .. }
@@ -45,6 +47,7 @@ fn refusals() -> Vec<(MutationRefused, Said)> {
     let limit = LimitHit::new("things", 3);
     let late = NotReleased::Refused(Refusal::GivenUp(Stall::Slow));
     let (wanted, revision) = (Revision(8), Revision(3));
+    let guard_failed = |current, delivery| R::GuardFailed { revision, current, delivery };
     let uncounted = |why| R::Uncounted { revision, why };
     let unreadable = Unreadable::OverLimit { what: "the key".into(), actual: 9, limit: 8 };
     all.extend([
@@ -54,8 +57,10 @@ fn refusals() -> Vec<(MutationRefused, Said)> {
             R::Behind { wanted, reason: NotReleased::Refused(Refusal::QueueFull(limit.clone())) },
             (503, None, true),
         ),
-        (R::GuardFailed { revision, current: None }, (412, NO, false)),
-        (R::GuardFailed { revision, current: Some(Revision(2)) }, (412, NO, false)),
+        (guard_failed(None, Delivery::First), (412, NO, false)),
+        (guard_failed(Some(Revision(2)), Delivery::Replayed), (412, NO, false)),
+        (R::KeyReused { revision }, (422, NO, false)),
+        (R::TooManyKeys { revision }, (503, NO, true)),
         (R::NotApplied(NotApplied::NotPrimary { primary: None }), (503, NO, true)),
         (R::NotApplied(NotApplied::PrimaryChanged), (503, NO, true)),
         (R::NotApplied(NotApplied::QueueFull(limit)), (503, NO, true)),
@@ -109,7 +114,7 @@ fn a_backup_says_every_refusal_of_the_primary_in_the_same_words() {
 
 #[test]
 fn a_backup_says_every_success_of_the_primary_in_the_same_words() {
-    for done in [
+    for mutated in [
         Mutated::Created { revision: Revision(300) },
         Mutated::Replaced {
             revision: Revision(9),
@@ -118,6 +123,7 @@ fn a_backup_says_every_success_of_the_primary_in_the_same_words() {
         },
         Mutated::Deleted { revision: Revision(9), deleted: 70_000 },
     ] {
+        let done = Performed { mutated, delivery: Delivery::Replayed };
         let sent = Encoding::Postcard.encode(&ForwardReply::Done(done));
         assert_eq!(
             Encoding::Postcard.decode::<ForwardReply>(&sent).unwrap(),
@@ -129,6 +135,7 @@ fn a_backup_says_every_success_of_the_primary_in_the_same_words() {
 #[test]
 fn a_failed_guard_names_what_is_there() {
     let response = Problem::from(MutationRefused::GuardFailed {
+        delivery: Delivery::First,
         revision: Revision(9),
         current: Some(Revision(4)),
     })

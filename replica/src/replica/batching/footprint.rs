@@ -13,6 +13,7 @@ impl Batching {
             batch_bytes: _,
             queue_limit: _,
             queue_bytes_limit: _,
+            retention: _,
             epoch,
             format,
             next_number,

@@ -152,8 +152,13 @@ fn a_command_that_the_log_cannot_hold_is_never_proposed() {
 fn a_time_that_the_log_cannot_hold_is_brought_within() {
     let mut rig = Rig::primary();
     rig.step(Input::Mutation { id: RequestId(1), command: put("k"), time_ms: u64::MAX });
-    let commands =
-        Commands { time_ms: limits::TIME_MS, trace: None, commands: vec![put("k")] }.encode();
+    let commands = Commands {
+        time_ms: limits::TIME_MS,
+        trace: None,
+        answers: Default::default(),
+        commands: vec![put("k")],
+    }
+    .encode();
     let value = Value::Batch(Batch { epoch: Epoch(1), number: BatchNumber(0), commands }).encode();
     assert_eq!(rig.chosen(&[entry(1, value)]), [created(1, 1, 1)]);
 }

@@ -246,7 +246,9 @@ fn a_batch_with_a_sampled_request_gets_its_span_before_it_is_encoded() {
         "there is nothing to propose yet"
     );
     let trace = Some(TraceContext { trace_id: [2; 16], span_id: [2; 8], flags: 1 });
-    let commands = Commands { time_ms: 9, trace, commands: vec![command] }.encode();
+    let commands =
+        Commands { time_ms: 9, trace, answers: Default::default(), commands: vec![command] }
+            .encode();
     let value = Value::Batch(Batch { epoch, number, commands }).encode();
     let proposal = Proposal { cluster: cluster(), epoch, number, value };
     let expected = Effect::Propose { to: coordinator(1), attempt: Attempt(1), proposal };

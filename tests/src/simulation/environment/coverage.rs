@@ -197,6 +197,12 @@ reached! {
     VotesTrimmed => "an acceptor had trimmed a slot that its vote was wanted for",
     /// A source had trimmed what a replica asked for.
     FetchTrimmed => "a fetch met trimmed slots",
+    /// A request was sent again by its key, after it was executed.
+    Replayed => "a request that was executed came again by its key, and got its first answer",
+    /// The answer to one of the attempts was executed long before.
+    AnsweredAgain => "a client that sent a request again got the first answer",
+    /// There were too many keys.
+    TooManyKeys => "a request by a new key was refused, since as many answers were kept as may be",
     /// An overloaded coordinator refused.
     Overloaded => "a coordinator refused a proposal over a limit",
 }

@@ -30,6 +30,17 @@ pub struct Request {
     pub timeout: Duration,
     /// Whether a replica passed it on: then it is not passed on again.
     pub hops: u8,
+    /// Whether it may come again.
+    pub sent: Sent,
+}
+
+/// How often a request is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// Once, whatever comes of it.
+    Once,
+    /// By an idempotency key, until its outcome is known.
+    ByKey,
 }
 
 /// A response, as HTTP would carry it.
@@ -109,7 +120,31 @@ struct Pending {
     operation: OperationId,
     called: Time,
     call: Call,
+    value_bytes: u64,
+    sent: Sent,
+    /// How often it was sent before, and its outcome left open.
+    repeats: u64,
+    wait: Wait,
 }
+
+/// What a client waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// An answer.
+    Answer,
+    /// The time to send its request again.
+    Pause,
+}
+
+impl Pending {
+    /// One for each time that it is sent.
+    fn id(&self) -> CallId {
+        CallId(self.operation.0 | self.repeats << REPEATS_SHIFT)
+    }
+}
+
+/// Above the numbers of clients and calls.
+const REPEATS_SHIFT: u32 = 40;
 
 impl Client {
     /// A client that has not called yet.
@@ -150,7 +185,7 @@ impl Client {
     /// All its calls; one without an answer is left open.
     #[must_use]
     pub fn into_history(mut self) -> Vec<Operation> {
-        if let Some(Pending { operation, called, call }) = self.pending.take() {
+        if let Some(Pending { operation, called, call, .. }) = self.pending.take() {
             self.history.push(Operation {
                 id: operation,
                 called,
@@ -177,11 +212,9 @@ impl Client {
             None => self.call(env),
             // It may still end well, but is not waited for longer than what is asked from
             // now on.
-            Some(Pending { operation, .. }) => {
-                env.queue.after(
-                    HEALED_PATIENCE,
-                    Event::Client(self.number, ClientEvent::GiveUp(*operation)),
-                );
+            Some(pending) => {
+                let give_up = ClientEvent::GiveUp(pending.id());
+                env.queue.after(HEALED_PATIENCE, Event::Client(self.number, give_up));
             }
         }
     }
@@ -189,13 +222,17 @@ impl Client {
     /// A time has come.
     pub fn on_event(&mut self, env: &mut Environment, event: ClientEvent) {
         match event {
-            ClientEvent::Call => {
-                if self.pending.is_none() && self.stage != Stage::Done {
-                    self.call(env);
-                }
-            }
-            ClientEvent::GiveUp(operation) => {
-                if self.pending.as_ref().is_some_and(|pending| pending.operation == operation) {
+            ClientEvent::Call => match self.pending.as_ref().map(|pending| pending.wait) {
+                None if self.stage != Stage::Done => self.call(env),
+                Some(Wait::Pause) => self.call_again(env),
+                None | Some(Wait::Answer) => {}
+            },
+            ClientEvent::GiveUp(call) => {
+                let is_over = |pending: &Pending| {
+                    let is_waited_for = pending.wait == Wait::Answer;
+                    pending.id() == call && (is_waited_for || self.stage != Stage::Working)
+                };
+                if self.pending.as_ref().is_some_and(is_over) {
                     self.end(env, Outcome::Unknown);
                 }
             }
@@ -216,7 +253,9 @@ impl Client {
             },
             other => unreachable!("nobody sends a client {}", other.name()),
         };
-        if self.pending.as_ref().is_some_and(|pending| pending.operation.0 == call.0) {
+        let is_waited_for =
+            |pending: &Pending| pending.id() == call && pending.wait == Wait::Answer;
+        if self.pending.as_ref().is_some_and(is_waited_for) {
             self.end(env, outcome);
         }
     }
@@ -228,6 +267,23 @@ impl Client {
         self.calls += 1;
         let operation = OperationId(u64::from(self.number) << 32 | u64::from(self.calls));
         let call = self.draw_call(operation);
+        let value_bytes = self.random.between(8, self.workload.value_bytes);
+        let is_keyed = self.stage == Stage::Working
+            && call.is_mutation()
+            && self.random.chance(self.workload.keyed);
+        let sent = if is_keyed { Sent::ByKey } else { Sent::Once };
+        let (called, repeats, wait) = (env.time(), 0, Wait::Answer);
+        let pending = Pending { operation, called, call, value_bytes, sent, repeats, wait };
+        self.send(env, pending);
+    }
+
+    fn call_again(&mut self, env: &mut Environment) {
+        let Some(pending) = self.pending.take() else { return };
+        let repeats = pending.repeats + 1;
+        self.send(env, Pending { repeats, wait: Wait::Answer, ..pending });
+    }
+
+    fn send(&mut self, env: &mut Environment, pending: Pending) {
         let patience = match self.stage {
             Stage::Working => {
                 self.random.magnitude(self.workload.patience.0, self.workload.patience.1)
@@ -238,11 +294,18 @@ impl Client {
         // Mostly the server's time runs out before the client's patience does.
         let timeout = if self.random.chance(800_000) { patience * 9 / 10 } else { patience * 2 };
         let replica = self.draw_replica();
-        let value_bytes = self.random.between(8, self.workload.value_bytes);
-        let request = Request { operation, call: call.clone(), value_bytes, timeout, hops: 0 };
-        self.pending = Some(Pending { operation, called: env.time(), call });
-        env.send(self.id, Life(0), replica, None, Message::Call(CallId(operation.0), request));
-        env.queue.after(patience, Event::Client(self.number, ClientEvent::GiveUp(operation)));
+        let request = Request {
+            operation: pending.operation,
+            call: pending.call.clone(),
+            value_bytes: pending.value_bytes,
+            timeout,
+            hops: 0,
+            sent: pending.sent,
+        };
+        let id = pending.id();
+        self.pending = Some(pending);
+        env.send(self.id, Life(0), replica, None, Message::Call(id, request));
+        env.queue.after(patience, Event::Client(self.number, ClientEvent::GiveUp(id)));
     }
 
     /// Any, while it works; once all is healed one that answers to a write, as a balancer
@@ -264,7 +327,20 @@ impl Client {
     }
 
     fn end(&mut self, env: &mut Environment, outcome: Outcome) {
-        let Some(Pending { operation, called, call }) = self.pending.take() else { return };
+        let Some(pending) = self.pending.take() else { return };
+        // That this attempt was refused says nothing of those before it.
+        let is_open = pending.repeats > 0 && outcome == Outcome::NotApplied;
+        let outcome = if is_open { Outcome::Unknown } else { outcome };
+        let is_sent_again = pending.sent == Sent::ByKey && self.stage == Stage::Working;
+        if is_sent_again && outcome == Outcome::Unknown {
+            self.asked = (self.asked + 1) % self.replicas;
+            self.pending = Some(Pending { wait: Wait::Pause, ..pending });
+            return self.think(env);
+        }
+        if pending.repeats > 0 && matches!(outcome, Outcome::Answered { .. }) {
+            env.coverage.hit(Reached::AnsweredAgain);
+        }
+        let Pending { operation, called, call, wait, .. } = pending;
         let ending = match outcome {
             Outcome::Answered { revision, answer } => {
                 self.learn(&call, revision, &answer);
@@ -297,7 +373,8 @@ impl Client {
             );
         }
         self.history.push(Operation { id: operation, called, call, ending });
-        if self.stage != Stage::Done {
+        // It calls again by itself where that was to be an attempt.
+        if self.stage != Stage::Done && wait == Wait::Answer {
             self.think(env);
         }
     }

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use replica::machine::command::{Command, Condition, Op, TraceContext};
-use replica::machine::identity::RequestIdentity;
+use replica::machine::identity::{IdempotencyKey, RequestIdentity};
 use replica::machine::keys::Record;
 use replica::machine::state::ReplicatedState;
 use shared::ids::Revision;
@@ -11,7 +11,7 @@ use shared::ids::Revision;
 use crate::linearizability::history::{Answer, Call, Guard, Key, OperationId, Seen, ValueId};
 use crate::linearizability::listing::Page;
 
-use super::client::Request;
+use super::client::{Request, Sent};
 
 /// The command of a client's mutation.
 ///
@@ -35,7 +35,10 @@ pub fn command(request: &Request) -> Command {
     // One in four is sampled, so that batches with and without spans are made.
     let flags = u8::from(request.operation.0.is_multiple_of(4));
     let trace = trace(request.operation.0);
-    let identity = RequestIdentity::Drawn(trace.trace_id);
+    let identity = match request.sent {
+        Sent::Once => RequestIdentity::Drawn(trace.trace_id),
+        Sent::ByKey => RequestIdentity::Keyed(IdempotencyKey(trace.trace_id)),
+    };
     Command { op, trace: Some(TraceContext { flags, ..trace }), request: identity }
 }
 

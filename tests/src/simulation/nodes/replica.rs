@@ -9,6 +9,7 @@ mod storage;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use replica::machine::command::AnswerRetention;
 use replica::replica::config::Config;
 use replica::replica::event::{FetchId, Input, RequestId, Timer};
 use replica::replica::{Identity, Recovered, Replica};
@@ -104,6 +105,7 @@ impl ReplicaNode {
             pipeline: tuning.pipeline,
             batch_commands: tuning.batch_commands,
             batch_bytes: tuning.batch_bytes,
+            answers: AnswerRetention { at_most: tuning.answers, ..AnswerRetention::default() },
             queued_mutations: tuning.queued_mutations,
             execute_entries: tuning.execute_entries,
             learned_entries: tuning.learned_entries,

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use replica::machine::change::{Change, ChangeKind};
 use replica::machine::execute::Run;
 use replica::machine::outcome::{
-    CommandOutcome, Executed, ExecutedCommand, SlotOutcome, VoidReason,
+    CommandOutcome, Delivery, Executed, ExecutedCommand, SlotOutcome, VoidReason,
 };
 use replica::machine::state::ReplicatedState;
 use shared::ids::{Ballot, CoordinatorId, Epoch, Instance, Revision, Slot};
@@ -161,6 +161,18 @@ impl Golden {
             coverage.hit(Reached::Batched);
         }
         for ((operation, call), executed) in calls.into_iter().zip(commands) {
+            match executed.delivery {
+                Delivery::First => {}
+                Delivery::Replayed => {
+                    coverage.hit(Reached::Replayed);
+                    self.invariant_a_repeat_gets_the_first_answer(operation, slot, executed);
+                    continue;
+                }
+            }
+            if let CommandOutcome::TooManyKeys { .. } = executed.outcome {
+                coverage.hit(Reached::TooManyKeys);
+                continue;
+            }
             self.invariant_a_mutation_is_executed_once(operation, slot, executed.outcome);
             match executed.outcome {
                 CommandOutcome::Created { .. }
@@ -170,8 +182,26 @@ impl Golden {
                     self.writes.push(Write { operation, call });
                 }
                 CommandOutcome::PreconditionFailed { .. } => {}
+                CommandOutcome::KeyReused { .. } | CommandOutcome::TooManyKeys { .. } => {
+                    panic!("invariant: {operation:?} is the only one by its key: slot {slot}")
+                }
             }
         }
+    }
+
+    /// Panics unless what a repeat gets is what came of the request when it was executed.
+    fn invariant_a_repeat_gets_the_first_answer(
+        &self,
+        operation: OperationId,
+        slot: Slot,
+        executed: &ExecutedCommand,
+    ) {
+        let first = self.operations.get(&operation);
+        assert!(
+            first.is_some_and(|(_, outcome)| *outcome == executed.outcome),
+            "invariant: a repeat gets the first answer: {operation:?} at {slot} got {executed:?}, \
+             and was executed as {first:?}"
+        );
     }
 
     fn invariant_a_mutation_is_executed_once(
@@ -280,10 +310,15 @@ impl Golden {
         operation: OperationId,
         slot: Slot,
         outcome: &CommandOutcome,
+        delivery: Delivery,
     ) {
         let executed = self.operations.get(&operation);
+        let is_it = |(at, of): &(Slot, CommandOutcome)| match delivery {
+            Delivery::First => (*at, *of) == (slot, *outcome),
+            Delivery::Replayed => *at <= slot && of == outcome,
+        };
         assert!(
-            executed == Some(&(slot, *outcome)),
+            executed.is_some_and(is_it),
             "invariant: answers are executed results: {operation:?} is answered with {outcome:?} \
              at {slot}, executed was {executed:?}"
         );

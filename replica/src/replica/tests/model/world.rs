@@ -426,13 +426,14 @@ impl World {
             let record = state.keys().records().get(key);
             assert!(record.is_none_or(|record| record.version == 1), "{id} was executed twice");
             match &request.told {
-                Told::Answer(Answer::Executed { slot, outcome }) => {
+                Told::Answer(Answer::Executed { slot, outcome, delivery }) => {
                     let SlotOutcome::Batch { commands, .. } = &slots[slot.0 as usize].outcome
                     else {
                         panic!("{id} was told {outcome:?} of slot {slot}, which holds no batch")
                     };
                     assert!(
                         commands.contains(&ExecutedCommand {
+                            delivery: *delivery,
                             request: identity(key),
                             outcome: *outcome
                         }),

@@ -15,7 +15,7 @@ use crate::simulation::environment::coverage::Reached;
 use crate::simulation::environment::event::Local;
 use crate::simulation::environment::message::{CallId, Message};
 use crate::simulation::nodes::acceptor::Fate;
-use crate::simulation::nodes::client::{Outcome, Request};
+use crate::simulation::nodes::client::{Outcome, Request, Sent};
 use crate::simulation::nodes::commands;
 use crate::simulation::nodes::database::Database;
 use crate::simulation::nodes::process::{Life, NodeId};
@@ -113,8 +113,11 @@ impl ReplicaNode {
             panic!("{} answered request {id} twice, or was never asked", self.process.id)
         };
         let outcome = match answer {
-            Answer::Executed { slot, outcome } => {
-                env.observer.answered(request.operation, slot, &outcome);
+            Answer::Executed { outcome: CommandOutcome::TooManyKeys { .. }, .. } => {
+                Outcome::NotApplied
+            }
+            Answer::Executed { slot, outcome, delivery } => {
+                env.observer.answered(request.operation, slot, &outcome, delivery);
                 Outcome::Answered {
                     revision: outcome.revision().0,
                     answer: history_answer(&outcome, &self.database),
@@ -126,7 +129,10 @@ impl ReplicaNode {
                 return self.forward(env, caller, request, id, &primary);
             }
             Answer::NotApplied(_) => {
-                env.observer.not_applied(request.operation);
+                // Of a request by a key that may be sent again nothing is said for good.
+                if request.sent == Sent::Once {
+                    env.observer.not_applied(request.operation);
+                }
                 Outcome::NotApplied
             }
             Answer::Unknown(_) => Outcome::Unknown,
@@ -222,5 +228,8 @@ fn history_answer(outcome: &CommandOutcome, database: &Database) -> history::Ans
             history::Answer::Deleted(database.deleted_at(*revision))
         }
         CommandOutcome::PreconditionFailed { .. } => history::Answer::GuardFailed,
+        CommandOutcome::KeyReused { .. } | CommandOutcome::TooManyKeys { .. } => {
+            unreachable!("clients use a key for one request, and hear nothing where it has no room")
+        }
     }
 }
