@@ -202,8 +202,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Fetch {
 
 async fn chosen(
     State(front): State<Front>,
-    fetch: Fetch,
     reply: Reply,
+    fetch: Fetch,
 ) -> Result<Response, Problem> {
     let cluster = front.handle.same_cluster(fetch.cluster).map_err(Problem::of_cluster)?;
     let limits =
