@@ -157,8 +157,8 @@ impl Replica {
             }
             Input::Fired(timer) => self.fired(now, timer, effects),
             Input::Directory(directory) => self.members.update(directory),
-            Input::Mutation { id, command, time_ms } => {
-                self.mutation(id, command, time_ms, effects)
+            Input::Mutation { id, command, wall_ms } => {
+                self.mutation(id, command, wall_ms, effects)
             }
             Input::Read { id } => self.read(now, id, effects),
             Input::WaitRevision { id, revision } => self.wait_revision(id, revision, effects),

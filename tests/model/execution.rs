@@ -57,6 +57,7 @@ impl Word {
                 };
                 let commands = Commands {
                     time_ms: 0,
+                    wall_ms: 0,
                     trace: None,
                     answers: AnswerRetention::default(),
                     commands: vec![Command {

@@ -54,7 +54,7 @@ impl Driver {
         let input = match message {
             Message::Mutate { id, command, span, reply } => {
                 self.pending.insert(id, Pending::Mutation { span, reply });
-                Input::Mutation { id, command, time_ms: published::now_ms() }
+                Input::Mutation { id, command, wall_ms: published::now_ms() }
             }
             Message::Read { id, reply } => {
                 self.pending.insert(id, Pending::Read { reply });

@@ -32,6 +32,9 @@ pub mod limits {
     pub const GUARD_REVISIONS: usize = 64;
     /// The highest time, in milliseconds: what SQLite's integers hold.
     pub const TIME_MS: u64 = i64::MAX as u64;
+    /// The most by which a batch moves replicated time, in milliseconds: a clock that goes
+    /// wrong ends nothing at once that was to last longer.
+    pub const TIME_STEP_MS: u64 = 10_000;
     /// The most backups in a view.
     pub const BACKUPS: usize = 255;
     /// The most deletions of prefixes in a batch. Each leaves a range tombstone that
@@ -45,9 +48,12 @@ pub mod limits {
 /// The payload of a batch: mutations in the order in which they are executed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commands {
-    /// The primary's wall clock, in milliseconds since 1970. Executing takes the highest
-    /// seen so far, so that time never goes back.
+    /// Replicated time, in milliseconds. Executing takes it no further back than it was
+    /// and no further on than by [`limits::TIME_STEP_MS`].
     pub time_ms: u64,
+    /// The primary's wall clock, in milliseconds since 1970: for people, nothing depends
+    /// on it.
+    pub wall_ms: u64,
     /// The trace of the batch, where one of its requests is traced.
     pub trace: Option<TraceContext>,
     /// How first answers are kept: it decides outcomes, so it stands in the log.
@@ -74,7 +80,7 @@ impl Default for AnswerRetention {
 
 /// How the encoding of [`Commands`] begins: all but the mutations, and how many of them
 /// follow.
-type Head = (u64, Option<TraceContext>, AnswerRetention, usize);
+type Head = (u64, u64, Option<TraceContext>, AnswerRetention, usize);
 
 /// One client's mutation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,7 +206,7 @@ impl Commands {
     pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
         within("the payload", bytes.len(), limits::BATCH_BYTES)?;
         // Before any of them takes memory: three bytes make a command of a hundred.
-        if let Ok(((_, _, _, commands), _)) = postcard::take_from_bytes::<Head>(bytes) {
+        if let Ok(((_, _, _, _, commands), _)) = postcard::take_from_bytes::<Head>(bytes) {
             within("the number of commands", commands, limits::BATCH_COMMANDS)?;
         }
         let commands: Self = match postcard::take_from_bytes(bytes) {
@@ -212,12 +218,14 @@ impl Commands {
     }
 
     fn check(&self) -> Result<(), Unreadable> {
-        if self.time_ms > limits::TIME_MS {
-            return Err(Unreadable::OverLimit {
-                what: Cow::Borrowed("the time"),
-                actual: self.time_ms,
-                limit: limits::TIME_MS,
-            });
+        for (what, actual) in [("the time", self.time_ms), ("the wall clock", self.wall_ms)] {
+            if actual > limits::TIME_MS {
+                return Err(Unreadable::OverLimit {
+                    what: Cow::Borrowed(what),
+                    actual,
+                    limit: limits::TIME_MS,
+                });
+            }
         }
         let ranges = self.commands.iter().filter(|command| command.op.is_range()).count();
         within("the number of deletions of prefixes", ranges, limits::BATCH_RANGES)?;

@@ -132,8 +132,13 @@ fn begin_batch(
     }
     meta.next_batch = number.next();
     let commands = commands.map_err(|error| VoidReason::Unreadable { epoch, number, error })?;
-    meta.time_ms = meta.time_ms.max(commands.time_ms);
+    meta.time_ms = next_time(meta.time_ms, commands.time_ms);
     Ok(commands)
+}
+
+/// Time is what the batch says, but never goes back, and no further than a step.
+pub(super) fn next_time(before: u64, said: u64) -> u64 {
+    said.clamp(before, before.saturating_add(limits::TIME_STEP_MS))
 }
 
 /// Executes a command, unless it is one that was executed before.

@@ -6,7 +6,7 @@ use shared::message::{ChosenEntry, Value, View};
 
 use crate::machine::answers::DueAnswers;
 use crate::machine::command::{AnswerRetention, Command, Commands, Unreadable};
-use crate::machine::execute::{Begun, begin_slot, execute_command, finish_slot};
+use crate::machine::execute::{Begun, begin_slot, execute_command, finish_slot, next_time};
 use crate::machine::identity::RequestIdentity;
 use crate::machine::outcome::{Executed, ExecutedCommand, ExecutionReport, SlotOutcome};
 use crate::machine::put_values::{PutValue, put_values};
@@ -228,7 +228,7 @@ impl Run {
             if at_most > self.round_lookups {
                 break;
             }
-            ahead = DueAnswers { by_ms: ahead.by_ms.max(commands.time_ms), at_most };
+            ahead = DueAnswers { by_ms: next_time(ahead.by_ms, commands.time_ms), at_most };
         }
         ahead
     }

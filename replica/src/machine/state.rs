@@ -38,7 +38,8 @@ pub struct Meta {
     pub view: Option<View>,
     /// The number that the next batch of this epoch must have.
     pub next_batch: BatchNumber,
-    /// Replicated time: the highest time of a batch so far, in milliseconds since 1970.
+    /// Replicated time, in milliseconds: how long primaries have counted since the log
+    /// began, by their monotonic clocks. It says nothing of the day.
     pub time_ms: u64,
     /// How many first answers are kept.
     pub answers: u64,

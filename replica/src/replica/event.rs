@@ -72,8 +72,8 @@ pub enum Input {
         id: RequestId,
         /// What is asked.
         command: Command,
-        /// The wall clock when it came, in milliseconds since 1970.
-        time_ms: u64,
+        /// The wall clock when it came, in milliseconds since 1970: for people.
+        wall_ms: u64,
     },
     /// A client asks for a linearizable read: released after everything that was
     /// acknowledged before now is executed here.

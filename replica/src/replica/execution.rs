@@ -10,6 +10,7 @@ use super::Replica;
 use crate::machine::execute::{
     Delivery, Executed, ExecutedCommand, ExecutionReport, SlotOutcome, VoidReason,
 };
+use crate::replica::batching::ReplicatedClock;
 use crate::replica::event::{Answer, Effect, NotApplied, RequestId, Role};
 
 impl Replica {
@@ -30,8 +31,10 @@ impl Replica {
     ) {
         self.learner.executed(report.meta.executed_below);
         let epoch_before = self.meta.epoch();
+        // The view of a primary is the last that it executes before its own batches.
+        let clock = ReplicatedClock::starting_at(report.meta.time_ms, now);
         for slot in report.slots {
-            self.settle(slot, effects);
+            self.settle(slot, &clock, effects);
         }
         self.meta = report.meta;
         self.reads.executed(self.meta.executed_below);
@@ -47,11 +50,11 @@ impl Replica {
         }
     }
 
-    fn settle(&mut self, executed: Executed, effects: &mut Vec<Effect>) {
+    fn settle(&mut self, executed: Executed, clock: &ReplicatedClock, effects: &mut Vec<Effect>) {
         let slot = executed.slot;
         match executed.outcome {
             SlotOutcome::Noop => {}
-            SlotOutcome::View(view) => self.adopt(view, effects),
+            SlotOutcome::View(view) => self.adopt(view, clock, effects),
             SlotOutcome::Batch { epoch, number, commands } => {
                 let requests = commands.iter().map(|command| command.request);
                 let requesters = self.batching.executed(epoch, number, requests);
@@ -82,12 +85,12 @@ impl Replica {
     }
 
     /// From here on every batch of the epoch before is void, wherever it is chosen.
-    fn adopt(&mut self, view: View, effects: &mut Vec<Effect>) {
+    fn adopt(&mut self, view: View, clock: &ReplicatedClock, effects: &mut Vec<Effect>) {
         let (epoch, format) = (view.epoch, view.format);
         self.meta.view = Some(view);
         match self.role() {
             Role::Primary => {
-                self.batching.begin(epoch, format);
+                self.batching.begin(epoch, format, clock.clone());
                 self.refuse_for_storage(effects);
             }
             Role::Backup | Role::Waiting => {

@@ -45,7 +45,7 @@ impl Replica {
         // What is in a batch may be chosen yet once somebody leads, so nothing goes into
         // one while nobody does: what is given up until then did not happen.
         if leader.is_some() {
-            while let Some(made) = self.batching.next_batch() {
+            while let Some(made) = self.batching.next_batch(now) {
                 match made {
                     Made::Untraced => {}
                     Made::Traced { number, requests } => {

@@ -127,6 +127,7 @@ fn identity(word: &str) -> RequestIdentity {
 fn batch(epoch: u64, number: u64, keys: &[&str]) -> EncodedValue {
     let commands = Commands {
         time_ms: 0,
+        wall_ms: 0,
         trace: None,
         answers: AnswerRetention::default(),
         commands: keys.iter().map(|key| put(key)).collect(),
@@ -330,7 +331,7 @@ impl Rig {
     }
 
     fn mutation(&mut self, id: u64, key: &str) -> Vec<Effect> {
-        self.step(Input::Mutation { id: RequestId(id), command: put(key), time_ms: 0 })
+        self.step(Input::Mutation { id: RequestId(id), command: put(key), wall_ms: 0 })
     }
 
     fn read(&mut self, id: u64) -> Vec<Effect> {

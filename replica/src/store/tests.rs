@@ -62,6 +62,7 @@ fn batch(slot: u64, number: u64, ops: Vec<Op>) -> ChosenEntry {
         .collect();
     let commands = Commands {
         time_ms: 1_000 + slot,
+        wall_ms: 0,
         trace: None,
         answers: AnswerRetention::default(),
         commands,

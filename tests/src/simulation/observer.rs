@@ -21,7 +21,7 @@
 //! | a view names the epoch before; batches in their epoch and order | `invariant_only_what_is_due_takes_effect` |
 //! | a primary has executed its own view | `invariant_only_a_primary_proposes` |
 //! | the answer is the executed result, once | `…_answer_is_what_was_executed`, `…_a_mutation_is_executed_once` |
-//! | time never goes back | `invariant_time_never_goes_back` |
+//! | time grows with the primary's monotonic clock, never goes back, and moves by a step at most | `invariant_time_follows_the_primary_s_clock` |
 //! | equal slots, equal hashes, equal states | `…_executed_alike`, `…_is_a_state`, `…_states_are_equal` |
 //! | in slot order, each once | `invariant_slots_follow_each_other` |
 //! | trimmed only when durable on all of the view, past a bound on a majority and on two, on disks that are not known to be lost | `…_trimmed_is_durable_enough`, `…_trimmed_was_allowed` |
@@ -31,6 +31,7 @@
 mod acceptors;
 mod claims;
 mod golden;
+mod pace;
 mod trimming;
 mod turn;
 mod votes;
@@ -44,7 +45,7 @@ use coordinator::membership::WrongCluster;
 use replica::machine::outcome::{CommandOutcome, Delivery, ExecutionReport};
 use replica::replica::WrongHistory;
 use shared::ids::{AcceptorId, Ballot, BatchNumber, ClusterId, Epoch, Instance, Slot};
-use shared::message::{ChosenEntry, EncodedValue, Phase};
+use shared::message::{ChosenEntry, EncodedValue, Phase, Proposal};
 
 use crate::linearizability::history::OperationId;
 
@@ -306,6 +307,16 @@ impl Observer {
     /// All folders but this replica's were put back.
     pub fn put_back(&mut self, odd: NodeId) {
         self.odd = Some(odd);
+    }
+
+    /// The primary of an epoch has executed its view, by its monotonic clock.
+    pub fn begins(&mut self, epoch: Epoch, clock: Duration) {
+        self.golden.begins(epoch, clock);
+    }
+
+    /// A primary proposes a batch, by its monotonic clock.
+    pub fn proposes(&mut self, proposal: &Proposal, clock: Duration) {
+        self.golden.proposes(proposal, clock);
     }
 
     /// A replica ends, having found that its log is not the history of the cluster.

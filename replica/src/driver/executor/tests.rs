@@ -125,9 +125,14 @@ fn batch(slot: u64, ops: impl Iterator<Item = Op>) -> ChosenEntry {
     let commands = ops
         .map(|op| Command { op, trace: None, request: RequestIdentity::Drawn([1; 16]) })
         .collect();
-    let commands =
-        Commands { time_ms: 0, trace: None, answers: AnswerRetention::default(), commands }
-            .encode();
+    let commands = Commands {
+        time_ms: 0,
+        wall_ms: 0,
+        trace: None,
+        answers: AnswerRetention::default(),
+        commands,
+    }
+    .encode();
     let batch = Batch { epoch: Epoch(1), number: BatchNumber(slot - 1), commands };
     entry(slot, &Value::Batch(batch))
 }

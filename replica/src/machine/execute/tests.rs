@@ -51,6 +51,7 @@ pub(super) fn delete_if(key: &str, condition: Condition) -> Op {
 pub(super) fn commands(time_ms: u64, ops: Vec<Op>) -> Commands {
     Commands {
         time_ms,
+        wall_ms: 0,
         trace: None,
         answers: AnswerRetention::default(),
         commands: ops
@@ -270,9 +271,11 @@ fn later_commands_of_a_batch_see_what_earlier_ones_did() {
 }
 
 #[test]
-fn time_is_what_batches_say_and_never_goes_back() {
+fn time_is_what_batches_say_and_never_goes_back_nor_further_than_a_step() {
     let mut state = state_after(vec![]);
-    for (number, (said, expected)) in [(5, 5), (3, 5), (9, 9)].into_iter().enumerate() {
+    let step = limits::TIME_STEP_MS;
+    let said = [(5, 5), (3, 5), (9, 9), (limits::TIME_MS, step + 9), (2 * step + 9, 2 * step + 9)];
+    for (number, (said, expected)) in said.into_iter().enumerate() {
         execute_next(&mut state, raw_batch(1, 1 + number as u64, commands(said, vec![]).encode()));
         assert_eq!(state.meta().time_ms, expected);
     }

@@ -18,7 +18,7 @@ fn slots_are_executed_in_order_and_one_run_at_a_time() {
 
 #[test]
 fn a_run_is_no_longer_than_its_limits() {
-    let config = Config { execute_entries: 2, execute_bytes: 120, ..Config::default() };
+    let config = Config { execute_entries: 2, execute_bytes: 130, ..Config::default() };
     let mut rig = Rig::in_views(config, &[2]);
     let large = |slot| entry(slot, batch(1, 0, &["x".repeat(80).as_str()]));
     let chosen = [noop(1), noop(2), noop(3), large(4), large(5)];

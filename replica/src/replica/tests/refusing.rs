@@ -3,7 +3,7 @@
 use super::*;
 use crate::machine::command::{Unreadable, limits};
 use crate::machine::format;
-use crate::replica::batching::Mutation;
+use crate::replica::batching::{Mutation, ReplicatedClock};
 use crate::replica::event::{LimitHit, Stall};
 
 fn refused(id: u64, reason: NotApplied) -> Effect {
@@ -111,7 +111,7 @@ fn deletions_of_prefixes_beyond_the_limit_are_refused_until_others_are_swept() {
     let delete = |rig: &mut Rig, id: u64| {
         let op = Op::DeletePrefix { prefix: "a".to_owned() };
         let command = Command { op, trace: None, request: identity(&id.to_string()) };
-        rig.step(Input::Mutation { id: RequestId(id), command, time_ms: 0 })
+        rig.step(Input::Mutation { id: RequestId(id), command, wall_ms: 0 })
     };
     let limit = LimitHit::new("deletions of prefixes under way", limits::RANGE_TOMBSTONES);
     rig.step(Input::Unswept(limits::RANGE_TOMBSTONES - 1));
@@ -126,13 +126,13 @@ fn deletions_of_prefixes_beyond_the_limit_are_refused_until_others_are_swept() {
 #[test]
 fn a_batch_has_no_more_deletions_of_prefixes_than_the_log_can_hold() {
     let mut batching = Batching::new(&Config { batch_commands: 1_000, ..Config::default() });
-    batching.begin(Epoch(1), format::HIGHEST);
+    batching.begin(Epoch(1), format::HIGHEST, ReplicatedClock::starting_at(0, ms(0)));
     for id in 0..limits::BATCH_RANGES as u64 + 1 {
         let op = Op::DeletePrefix { prefix: "a".to_owned() };
         let command = Command { op, trace: None, request: identity(&id.to_string()) };
-        batching.push(RequestId(id), Mutation { command, time_ms: 0 }).unwrap();
+        batching.push(RequestId(id), Mutation { command, wall_ms: 0 }).unwrap();
     }
-    batching.next_batch().unwrap();
+    batching.next_batch(ms(0)).unwrap();
     assert_eq!((batching.flying_mutations(), batching.queued()), (limits::BATCH_RANGES, 1));
 }
 
@@ -149,11 +149,12 @@ fn a_command_that_the_log_cannot_hold_is_never_proposed() {
 }
 
 #[test]
-fn a_time_that_the_log_cannot_hold_is_brought_within() {
+fn a_wall_clock_that_the_log_cannot_hold_is_brought_within() {
     let mut rig = Rig::primary();
-    rig.step(Input::Mutation { id: RequestId(1), command: put("k"), time_ms: u64::MAX });
+    rig.step(Input::Mutation { id: RequestId(1), command: put("k"), wall_ms: u64::MAX });
     let commands = Commands {
-        time_ms: limits::TIME_MS,
+        time_ms: 0,
+        wall_ms: limits::TIME_MS,
         trace: None,
         answers: Default::default(),
         commands: vec![put("k")],

@@ -54,7 +54,7 @@ fn another_command_by_the_name_of_one_under_way_is_refused() {
     let mut rig = Rig::primary();
     rig.mutation(1, "k");
     let command = Command { request: identity("k"), ..put("other") };
-    let refused = rig.step(Input::Mutation { id: RequestId(2), command, time_ms: 0 });
+    let refused = rig.step(Input::Mutation { id: RequestId(2), command, wall_ms: 0 });
     assert_eq!(refused, [not_applied(2, NotApplied::IdentityTaken)]);
 }
 
@@ -75,11 +75,11 @@ fn a_repeat_that_comes_after_the_answer_is_executed_as_one() {
     let command = Command { request: key, ..put("k") };
     let send = |rig: &mut Rig, id| {
         let command = command.clone();
-        rig.step(Input::Mutation { id: RequestId(id), command, time_ms: 0 })
+        rig.step(Input::Mutation { id: RequestId(id), command, wall_ms: 0 })
     };
     let chosen = |slot, number| {
         let (answers, commands) = (AnswerRetention::default(), vec![command.clone()]);
-        let commands = Commands { time_ms: 0, trace: None, answers, commands }.encode();
+        let commands = Commands { time_ms: 0, wall_ms: 0, trace: None, answers, commands }.encode();
         let batch = Batch { epoch: Epoch(1), number: BatchNumber(number), commands };
         [entry(slot, Value::Batch(batch).encode())]
     };

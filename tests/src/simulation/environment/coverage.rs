@@ -144,8 +144,10 @@ reached! {
     JumpedOver => "a clock jumped over the end of an armed timer",
     /// A clock changed its rate, or jumped a little, while a timer was armed.
     Retimed => "an armed timer was moved, since its clock was changed",
-    /// A batch brought a time from before the one before it.
-    TimeHeld => "a batch's time was behind that of an earlier one",
+    /// The wall clock of a batch was years away from that of the one before it.
+    WallJumped => "a batch's wall clock was over a year from that of the one before",
+    /// Time in the log went on by less than by the clock.
+    TimeCut => "a batch moved replicated time by the most that it may",
     /// A fault met the moment that it waited for.
     Ambushed => "a fault fell at a moment that it had waited for",
     /// A third leader was made to need an acceptor with a vote that others have outvoted.

@@ -49,6 +49,7 @@ fn any_commands() -> impl Strategy<Value = Commands> {
         (0..40_u64, 0..4_u64).prop_map(|(keep_ms, at_most)| AnswerRetention { keep_ms, at_most });
     (0..100_u64, answers, vec(command, 0..4)).prop_map(|(time_ms, answers, commands)| Commands {
         time_ms,
+        wall_ms: 0,
         trace: None,
         answers,
         commands,

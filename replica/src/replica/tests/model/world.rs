@@ -210,7 +210,7 @@ impl World {
             id,
             Request { node: index, asked: Operation::Mutation { key }, told: Told::Nothing },
         );
-        self.step(index, Input::Mutation { id, command, time_ms: 0 });
+        self.step(index, Input::Mutation { id, command, wall_ms: 0 });
     }
 
     fn ask_read(&mut self, index: usize) {

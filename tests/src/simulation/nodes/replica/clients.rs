@@ -42,8 +42,8 @@ impl ReplicaNode {
                 }
             },
             Call::Put { .. } | Call::Delete { .. } | Call::DeletePrefix { .. } => {
-                let time_ms = self.process.clock.wall_ms(env.queue.now());
-                (Input::Mutation { id, command: commands::command(&request), time_ms }, Slot(0))
+                let wall_ms = self.process.clock.wall_ms(env.queue.now());
+                (Input::Mutation { id, command: commands::command(&request), wall_ms }, Slot(0))
             }
         };
         self.calls.insert(

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use replica::replica::event::{Effect, Input, SourceKind};
+use replica::replica::event::{Effect, Input, Role, SourceKind};
 
 use super::storage::Job;
 use super::{ReplicaNode, node};
@@ -72,6 +72,9 @@ impl ReplicaNode {
             }
             Effect::RoleChanged { role, view } => {
                 env.spring(Moment::ViewChosen, self.process.id);
+                if role == Role::Primary {
+                    env.observer.begins(view.epoch, self.process.clock.read(env.queue.now()));
+                }
                 if env.trace.is_text_kept() {
                     env.trace.line(
                         env.queue.now(),
@@ -84,6 +87,7 @@ impl ReplicaNode {
                 return Some(Input::BatchStarted { epoch, number, trace });
             }
             Effect::Propose { to, attempt, proposal } => {
+                env.observer.proposes(&proposal, self.process.clock.read(env.queue.now()));
                 self.propose(env, node(&to), attempt, proposal)
             }
             Effect::Fetch { fetch, kind, source, cluster, from, wait_ms } => {
