@@ -27,7 +27,7 @@ use shared::wire::{BodyLimit, Reply, Wire, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Span;
 
-use crate::acceptor::{AcceptError, Limits, Malformed};
+use crate::acceptor::{AcceptError, Malformed};
 use crate::directory::{AnnounceError, Members};
 use crate::handle::{Durable, Handle, Refusal};
 
@@ -57,7 +57,6 @@ const ESTRANGED: Duration = Duration::from_secs(3);
 /// What the handlers work on.
 pub(crate) struct Service {
     handle: Handle,
-    limits: Limits,
     identity: Identity,
     started: Instant,
     /// This acceptor as it stands in its own directory.
@@ -67,14 +66,9 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    pub(crate) fn new(
-        handle: Handle,
-        limits: Limits,
-        identity: Identity,
-        own: Member,
-    ) -> Arc<Self> {
+    pub(crate) fn new(handle: Handle, identity: Identity, own: Member) -> Arc<Self> {
         let (members, pages) = (Mutex::default(), Arc::new(Semaphore::new(PAGES_AT_ONCE)));
-        Arc::new(Self { handle, limits, identity, started: Instant::now(), own, members, pages })
+        Arc::new(Self { handle, identity, started: Instant::now(), own, members, pages })
     }
 
     /// A place for a page of votes, to be held until it is sent.
@@ -163,7 +157,6 @@ async fn prepare(
     Wire(message): Wire<Prepare>,
 ) -> Result<Response, Problem> {
     describe(message.ballot, Some(message.from));
-    service.limits.check_prepare(&message).map_err(AcceptError::from).map_err(broken)?;
     let place = service.page()?;
     let answer = deadline.bound(service.handle.prepare(message)).await.map_err(late)?;
     Ok(hold(place, reply.send(&answer.map_err(refused)?)))
@@ -350,7 +343,7 @@ fn broken(error: AcceptError) -> Problem {
             | Malformed::Unordered { .. }
             | Malformed::SlotTooFar { .. }
             | Malformed::TrimAboveChosen { .. }
-            | Malformed::OutOfRange { .. },
+            | Malformed::TooFar(_),
         ) => Problem::bad_request(detail),
         AcceptError::Conflict { .. } => Problem::new(
             StatusCode::CONFLICT,

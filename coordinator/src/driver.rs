@@ -195,8 +195,11 @@ impl Driver {
                 self.step(Input::Proposal { id, proposal }, trace);
             }
             Question::Heartbeat { heartbeat, answer } => {
-                self.step(Input::Heartbeat(heartbeat), None);
-                let _gone = answer.send(self.core.heartbeat_reply());
+                let reply = self.core.check_heartbeat(&heartbeat).map(|()| {
+                    self.step(Input::Heartbeat(heartbeat), None);
+                    self.core.heartbeat_reply()
+                });
+                let _gone = answer.send(reply);
             }
             Question::Chosen { from, limits, answer } => {
                 let _gone = answer.send(self.core.chosen(from, limits));
@@ -262,6 +265,7 @@ impl Driver {
             Effect::WrongCluster(wrong) => self.wrong_cluster = Some(wrong),
             Effect::ViewProposed { .. }
             | Effect::VotesLost(_)
+            | Effect::ClaimRefused { .. }
             | Effect::RosterKnown(_)
             | Effect::NotACluster(_)
             | Effect::ForeignAcceptor { .. } => {}

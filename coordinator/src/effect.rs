@@ -7,6 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use shared::bounds::TooFar;
 use shared::ids::{Ballot, Slot};
 use shared::message::{
     Accept, AcceptReply, ChosenEntry, Heartbeat, Phase, Prepare, PrepareReply, Proposal,
@@ -141,6 +142,13 @@ pub enum Effect {
     /// and say so. A coordinator keeps nothing that could be wrong; but that a quorum's data
     /// is gone is for people to know before a new, empty cluster takes its place.
     WrongCluster(WrongCluster),
+    /// An acceptor said what cannot be so, and is not believed; to be logged.
+    ClaimRefused {
+        /// Where.
+        at: AcceptorIndex,
+        /// What.
+        why: TooFar,
+    },
     /// An answer came from an acceptor that has no vote in this cluster; to be logged.
     /// Sent once for each.
     ForeignAcceptor {

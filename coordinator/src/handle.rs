@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use shared::bounds::TooFar;
 use shared::ids::{ClusterId, Slot};
 use shared::message::{
     ChosenReply, ClusterError, Heartbeat, HeartbeatReply, Phase, Proposal, ProposalReply,
@@ -30,7 +31,7 @@ pub(crate) enum Question {
     },
     Heartbeat {
         heartbeat: Heartbeat,
-        answer: oneshot::Sender<HeartbeatReply>,
+        answer: oneshot::Sender<Result<HeartbeatReply, TooFar>>,
     },
     Chosen {
         from: Slot,
@@ -144,7 +145,10 @@ impl Handle {
         }
     }
 
-    pub(crate) async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<HeartbeatReply, NoAnswer> {
+    pub(crate) async fn heartbeat(
+        &self,
+        heartbeat: Heartbeat,
+    ) -> Result<Result<HeartbeatReply, TooFar>, NoAnswer> {
         self.ask(|answer| Question::Heartbeat { heartbeat, answer }).await
     }
 

@@ -148,28 +148,10 @@ async fn heartbeat(
     reply: Reply,
     Wire(heartbeat): Wire<Heartbeat>,
 ) -> Result<Response, Problem> {
-    if let Some(what) = absurd(&heartbeat) {
-        return Err(Problem::bad_request(format!(
-            "{what} is above {MAX_NUMBER}, the highest number of anything"
-        )));
-    }
     let cluster = front.handle.same_cluster(heartbeat.cluster).map_err(Problem::of_cluster)?;
     let answer = front.handle.heartbeat(heartbeat).await.map_err(no_answer)?;
+    let answer = answer.map_err(|too_far| Problem::bad_request(too_far.to_string()))?;
     Ok(reply.send(&OfCluster::new(cluster, answer)))
-}
-
-/// The highest slot or epoch that anyone can count to: what SQLite's integers hold.
-const MAX_NUMBER: u64 = i64::MAX.cast_unsigned();
-
-/// A number in a heartbeat that no replica can have reached.
-fn absurd(heartbeat: &Heartbeat) -> Option<&'static str> {
-    let numbers = [
-        ("view.epoch", heartbeat.view.as_ref().map_or(0, |view| view.epoch.0)),
-        ("executed_below", heartbeat.executed_below.0),
-        ("durable_below", heartbeat.durable_below.0),
-        ("nudge_below", heartbeat.nudge_below.map_or(0, |slot| slot.0)),
-    ];
-    numbers.into_iter().find(|(_, number)| *number >= MAX_NUMBER).map(|(what, _)| what)
 }
 
 #[derive(Debug, Deserialize)]

@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
-use shared::ids::{AcceptorId, ClusterId};
-use shared::message::{Roster, Watermarks};
+use shared::bounds::{ROUNDS_AHEAD, SLOTS_AHEAD, TooFar, within};
+use shared::ids::{AcceptorId, Ballot, ClusterId, Slot};
+use shared::message::{Marks, Roster, Watermarks};
 
 use crate::ids::{AcceptorIndex, PollNumber};
 
+mod footprint;
 pub mod formation;
 
 use formation::{AcceptorInfo, FormationError, Judgement, judge};
@@ -101,6 +103,10 @@ struct Place {
     member: Option<AcceptorId>,
     heard_at: Option<Duration>,
     foreign: Option<ForeignAcceptor>,
+    /// What the member said last of its promise.
+    promised: Option<Ballot>,
+    /// What it said that was not believed.
+    refused: Option<TooFar>,
 }
 
 /// The acceptors, as seen from here.
@@ -247,7 +253,7 @@ impl Membership {
     pub(crate) fn foreign(&mut self, at: AcceptorIndex, foreign: &ForeignAcceptor) -> bool {
         let Some(place) = self.places.get_mut(at.0) else { return false };
         let news = place.foreign.as_ref() != Some(foreign);
-        place.member = None;
+        (place.member, place.promised) = (None, None);
         place.foreign = Some(foreign.clone());
         news
     }
@@ -279,6 +285,45 @@ impl Membership {
         }
     }
 
+    /// Takes note of what the member at this place has promised.
+    pub(crate) fn promised(&mut self, at: AcceptorIndex, ballot: Ballot) {
+        if let Some(place) = self.places.get_mut(at.0) {
+            place.promised = Some(ballot);
+        }
+    }
+
+    /// The highest round that is not the word of so few that a quorum is without them.
+    pub(crate) fn vouched_round(&self) -> u64 {
+        let Some(roster) = &self.roster else { return 0 };
+        let mut rounds: Vec<u64> = self
+            .places
+            .iter()
+            .filter(|place| place.member.is_some())
+            .map(|place| place.promised.map_or(0, |promised| promised.round))
+            .collect();
+        rounds.sort_unstable_by(|one, other| other.cmp(one));
+        let others = roster.acceptors().len() - roster.quorum();
+        rounds.get(others).copied().unwrap_or(0)
+    }
+
+    /// Whether a ballot that an acceptor says to have promised is to be gone beyond: one
+    /// alone does not raise it by more than a bound.
+    pub(crate) fn check_ballot(&self, ballot: Ballot) -> Result<(), TooFar> {
+        within("round", ballot.round, self.vouched_round(), ROUNDS_AHEAD)
+    }
+
+    /// Whether what an acceptor says to be chosen can be, where all below `known` is.
+    pub(crate) fn check_marks(known: Slot, marks: Marks) -> Result<(), TooFar> {
+        within("chosen_below", marks.chosen_below.0, known.0, SLOTS_AHEAD)?;
+        within("trimmed_below", marks.trimmed_below.0, known.0, SLOTS_AHEAD)
+    }
+
+    /// Takes note that what a member said is not believed; true if that is news.
+    pub(crate) fn refused(&mut self, at: AcceptorIndex, why: TooFar) -> bool {
+        let Some(place) = self.places.get_mut(at.0) else { return false };
+        place.refused.replace(why).is_none_or(|before| before.what != why.what)
+    }
+
     /// The member that answered last at this place.
     pub(crate) fn member_at(&self, at: AcceptorIndex) -> Option<AcceptorId> {
         self.places.get(at.0).and_then(|place| place.member)
@@ -306,6 +351,19 @@ impl Membership {
         answers.sort_by_key(|answer| (answer.reply.acceptor, std::cmp::Reverse(answer.poll)));
         answers.dedup_by_key(|answer| answer.reply.acceptor);
         answers
+    }
+}
+
+impl Membership {
+    /// What each member said last, by its place.
+    pub(crate) fn answers_by_place(&self) -> Vec<(AcceptorIndex, Option<Ballot>, Marks)> {
+        let Some(roster) = &self.roster else { return Vec::new() };
+        let answer = |(index, place): (usize, &Place)| {
+            let reply = &place.answer.as_ref()?.reply;
+            let of = (AcceptorIndex(index), reply.promised, reply.marks);
+            is_member(roster, reply).then_some(of)
+        };
+        self.places.iter().enumerate().filter_map(answer).collect()
     }
 }
 

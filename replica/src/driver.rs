@@ -14,7 +14,7 @@ mod published;
 mod spans;
 mod timers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared::client::AcceptorClient;
 use shared::discovery::Mixups;
@@ -28,7 +28,7 @@ use tracing::Span;
 
 use crate::machine::change::ChangeCounts;
 use crate::replica::config::Config;
-use crate::replica::event::{Answer, Input, Refusal, RequestId};
+use crate::replica::event::{Answer, Claimant, Input, Refusal, RequestId};
 use crate::replica::status::{Identity, Missing, Recovered};
 use crate::replica::{Replica, WrongHistory};
 use crate::store::{Checkpointer, StoreError, Writer};
@@ -134,6 +134,8 @@ struct Driver {
     /// What executing has changed in this life.
     changes: ChangeCounts,
     joined: watch::Sender<Option<ClusterId>>,
+    /// What was not believed of whom: it is said once.
+    refused: BTreeSet<(Claimant, &'static str)>,
 }
 
 /// What effects are done with.
@@ -157,6 +159,7 @@ impl Driver {
             wal: watch::Sender::default(),
             changes: ChangeCounts::default(),
             joined: parts.joined.clone(),
+            refused: BTreeSet::new(),
         }
     }
 

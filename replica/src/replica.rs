@@ -167,7 +167,8 @@ impl Replica {
                 self.batching.started(epoch, number, trace)
             }
             Input::ProposalReply { epoch, number, attempt, reply } => {
-                self.proposal_reply(epoch, number, attempt, self.of_own_cluster(reply))
+                let reply = self.of_own_cluster(reply);
+                self.proposal_reply(epoch, number, attempt, reply, (now, effects))
             }
             Input::Fetched { fetch, reply } => {
                 self.fetched(now, fetch, self.of_own_cluster(reply), effects)
@@ -175,7 +176,7 @@ impl Replica {
             Input::Executed(report) => self.executed(now, report, effects),
             Input::ProbeReply { probe, reply } => self.probe_reply(now, probe, reply, effects),
             Input::HeartbeatReply { from, reply } => {
-                self.heartbeat_reply(now, &from, self.of_own_cluster(reply))
+                self.heartbeat_reply(now, &from, self.of_own_cluster(reply), effects)
             }
             Input::Durable(below) => self.durable_below = self.durable_below.max(below),
             Input::Storage(storage) => self.storage_changed(storage, effects),
@@ -199,6 +200,7 @@ impl Replica {
                     jitter: Duration::ZERO,
                 });
                 self.fetching.expire(now, self.config.fetch_timeout);
+                self.learner.forget_silent(now);
                 self.settle_history(now, effects);
                 self.send_heartbeats(now, effects);
             }

@@ -9,6 +9,7 @@
 //! HTTP) with [`byte_budget`], [`health`] and [`status`], [`telemetry`], [`random`].
 
 pub mod bounded;
+pub mod bounds;
 pub mod chain;
 pub mod ids;
 pub mod message;

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "how long writes stopped is for people to read")]
 
 mod bad_starts;
+mod bounds;
 mod conventions;
 mod edge;
 mod folder_gone;

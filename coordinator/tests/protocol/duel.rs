@@ -170,6 +170,7 @@ impl Network {
                 | Effect::ViewProposed { .. }
                 | Effect::VotesLost(_)
                 | Effect::WrongCluster(_)
+                | Effect::ClaimRefused { .. }
                 | Effect::NotACluster(_)
                 | Effect::ForeignAcceptor { .. } => unreachable!("{effect:?}"),
             }
@@ -197,6 +198,7 @@ impl Network {
             | Effect::ViewProposed { .. }
             | Effect::VotesLost(_)
             | Effect::WrongCluster(_)
+            | Effect::ClaimRefused { .. }
             | Effect::RosterKnown(_)
             | Effect::NotACluster(_)
             | Effect::ForeignAcceptor { .. } => unreachable!("no request"),

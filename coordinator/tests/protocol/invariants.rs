@@ -187,6 +187,7 @@ impl Chaos {
                 | Effect::ViewProposed { .. }
                 | Effect::VotesLost(_)
                 | Effect::WrongCluster(_)
+                | Effect::ClaimRefused { .. }
                 | Effect::RosterKnown(_)
                 | Effect::NotACluster(_)
                 | Effect::ForeignAcceptor { .. } => {}

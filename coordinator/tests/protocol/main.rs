@@ -4,6 +4,7 @@
 mod support;
 
 mod ability;
+mod bounds;
 mod duel;
 mod election;
 mod invariants;

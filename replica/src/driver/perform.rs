@@ -93,6 +93,11 @@ impl Driver {
                 return Err(DriverError::WrongCluster { expected, found });
             }
             Effect::WrongHistory(wrong) => return Err(wrong.into()),
+            Effect::ClaimRefused { from, why } => {
+                if self.refused.insert((from.clone(), why.what)) {
+                    tracing::error!("{from} is not believed: {why}");
+                }
+            }
             Effect::RoleChanged { role, view } => {
                 tracing::info!(role = role.as_str(), epoch = %view.epoch, primary = %view.primary, "the view changed");
                 self.batches.end_before(view.epoch);

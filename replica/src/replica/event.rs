@@ -8,6 +8,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use shared::bounds::TooFar;
 use shared::ids::{BatchNumber, ClusterId, Epoch, Name, Revision, Slot};
 use shared::message::{
     ChosenEntry, ChosenReply, Directory, Heartbeat, HeartbeatReply, Member, OfCluster, Proposal,
@@ -18,6 +19,7 @@ use crate::machine::command::{Command, TraceContext};
 use crate::machine::execute::ExecutionReport;
 use crate::replica::WrongHistory;
 pub use crate::replica::answer::{Answer, LimitHit, NotApplied, Refusal, Stall};
+pub use crate::replica::learner::Claimant;
 pub use shared::message::Storage;
 
 macro_rules! number {
@@ -198,6 +200,13 @@ pub enum Effect {
     /// The log here is not the history of the cluster: nothing can be done but to stop and
     /// say so.
     WrongHistory(WrongHistory),
+    /// Somebody said what cannot be so, and is not believed: worth a line in the log.
+    ClaimRefused {
+        /// Who.
+        from: Claimant,
+        /// What.
+        why: TooFar,
+    },
     /// The view changed, or what this replica is in it: worth a line in the log.
     RoleChanged {
         /// What it is now.

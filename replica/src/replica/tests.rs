@@ -1,6 +1,7 @@
 //! The protocol, one sentence a test. A [`Rig`] holds one replica and plays its shell,
 //! with a complete working set for its database.
 
+mod bounds;
 mod forks;
 mod identity;
 mod joining;

@@ -245,6 +245,7 @@ impl Candidate {
                 | Effect::ViewProposed { .. }
                 | Effect::RosterKnown(_)
                 | Effect::NotACluster(_)
+                | Effect::ClaimRefused { .. }
                 | Effect::ForeignAcceptor { .. } => {}
             }
         }

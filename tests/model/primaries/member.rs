@@ -235,6 +235,7 @@ impl Member {
                 Effect::Arm { .. }
                 | Effect::Join { .. }
                 | Effect::WrongCluster { .. }
+                | Effect::ClaimRefused { .. }
                 | Effect::WrongHistory(_)
                 | Effect::RoleChanged { .. }
                 | Effect::StartBatch { .. }

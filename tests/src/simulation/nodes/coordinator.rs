@@ -334,6 +334,8 @@ impl CoordinatorNode {
                     );
                 }
             }
+            // Of what is said here nothing is false, but it may come before what bears it out.
+            Effect::ClaimRefused { .. } => {}
             Effect::WrongCluster(wrong) => {
                 env.observer.ends_in_another_cluster(self.process.id, self.core.cluster(), wrong);
                 self.has_ended = true;

@@ -164,6 +164,7 @@ impl World {
                     self.tell(index, id, Told::Served);
                 }
             }
+            Effect::ClaimRefused { from, why } => panic!("{from} is not believed: {why}"),
             Effect::WrongCluster { .. } => panic!("there is one cluster"),
             Effect::WrongHistory(wrong) => panic!("there is one history: {wrong}"),
             Effect::Join { .. }

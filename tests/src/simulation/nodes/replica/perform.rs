@@ -62,6 +62,9 @@ impl ReplicaNode {
                 self.joined = Some(cluster);
                 self.write(env, Job::Join(cluster));
             }
+            Effect::ClaimRefused { from, why } => {
+                panic!("{} does not believe {from}: {why}", self.process.id)
+            }
             Effect::WrongCluster { expected, found } => {
                 env.observer.replica_of_another_cluster(self.process.id, expected, found);
                 self.has_ended = true;
