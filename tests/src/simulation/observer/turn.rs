@@ -30,7 +30,7 @@ impl Turn {
             Decoded::Noop => Self::Noop,
             Decoded::View(view) => Self::View(view.clone()),
             Decoded::Batch { epoch, number, commands: Ok(decoded) } => {
-                let Commands { time_ms, wall_ms, trace: _, commands } = decoded;
+                let Commands { time_ms, wall_ms, trace: _, commands, answers: _ } = decoded;
                 let calls = commands
                     .iter()
                     .map(|command| (commands::operation(command), commands::call(command)))
