@@ -23,6 +23,7 @@
 //! | the answer is the executed result, once | `…_answer_is_what_was_executed`, `…_a_mutation_is_executed_once` |
 //! | time grows with the primary's monotonic clock, never goes back, and moves by a step at most | `invariant_time_follows_the_primary_s_clock` |
 //! | equal slots, equal hashes, equal states | `…_executed_alike`, `…_is_a_state`, `…_states_are_equal` |
+//! | a command does what the reference does | `…_executed_as_the_reference_does`, `…_state_is_the_references` |
 //! | in slot order, each once | `invariant_slots_follow_each_other` |
 //! | trimmed only when durable on all of the view, past a bound on a majority and on two, on disks that are not known to be lost | `…_trimmed_is_durable_enough`, `…_trimmed_was_allowed` |
 //! | a linearizable read sees what was chosen before it | `invariant_a_read_sees_what_was_chosen` |
@@ -47,7 +48,7 @@ use replica::replica::WrongHistory;
 use shared::ids::{AcceptorId, Ballot, BatchNumber, ClusterId, Epoch, Instance, Slot};
 use shared::message::{ChosenEntry, EncodedValue, Phase, Proposal};
 
-use crate::linearizability::history::OperationId;
+use crate::operations::OperationId;
 
 use acceptors::Acceptors;
 pub use golden::Golden;
@@ -258,7 +259,7 @@ impl Observer {
         }
         if self.odd == Some(node) {
             // What it says is checked once it says something.
-            self.replica_mut(node).durable_below = database.durable_below();
+            self.durable(node, database.durable_below());
         } else {
             self.golden.invariant_is_a_state(node, database.state());
         }

@@ -8,11 +8,11 @@ use acceptor::limits::Limits;
 
 use super::environment::Environment;
 use super::plan::Plan;
+use crate::random::Random;
 use crate::simulation::environment::clock::Clock;
 use crate::simulation::environment::coverage::Reached;
 use crate::simulation::environment::event::Event;
 use crate::simulation::environment::network::Cut;
-use crate::simulation::environment::random::Random;
 use crate::simulation::environment::trace::Trace;
 use crate::simulation::nodes::acceptor::{AcceptorNode, Fate};
 use crate::simulation::nodes::client::Client;

@@ -10,7 +10,8 @@ use shared::message::{
     PrepareReply, Proposal, ProposalReply, Roster, VotesPage, Watermarks,
 };
 
-use crate::simulation::nodes::client::{Outcome, Request};
+use crate::operations::Outcome;
+use crate::simulation::nodes::client::Request;
 use crate::simulation::nodes::process::{Life, NodeId};
 
 /// A message on its way. A request goes to whoever listens when it arrives; an answer

@@ -19,8 +19,8 @@ use shared::message::{ChosenEntry, Proposal, View};
 use super::Votes;
 use super::pace::Pace;
 use super::turn::{Due, Turn};
-use crate::linearizability::history::OperationId;
 use crate::linearizability::witness::Write;
+use crate::operations::{Answer, Call, OperationId, Reference, command};
 use crate::simulation::environment::coverage::{Coverage, Reached};
 use crate::simulation::nodes::process::NodeId;
 
@@ -28,6 +28,7 @@ use crate::simulation::nodes::process::NodeId;
 #[derive(Debug)]
 pub struct Golden {
     state: ReplicatedState,
+    reference: Reference,
     slots: Vec<Executed>,
     operations: BTreeMap<OperationId, (Slot, CommandOutcome)>,
     not_applied: BTreeSet<OperationId>,
@@ -44,6 +45,7 @@ impl Golden {
     pub fn new() -> Self {
         Self {
             state: ReplicatedState::complete(),
+            reference: Reference::default(),
             slots: Vec::new(),
             operations: BTreeMap::new(),
             not_applied: BTreeSet::new(),
@@ -187,18 +189,10 @@ impl Golden {
                 coverage.hit(Reached::TooManyKeys);
                 continue;
             }
-            self.invariant_a_mutation_is_executed_once(operation, slot, executed.outcome);
-            match executed.outcome {
-                CommandOutcome::Created { .. }
-                | CommandOutcome::Replaced { .. }
-                | CommandOutcome::Deleted { .. }
-                | CommandOutcome::DeletedPrefix { .. } => {
-                    self.writes.push(Write { operation, call });
-                }
-                CommandOutcome::PreconditionFailed { .. } => {}
-                CommandOutcome::KeyReused { .. } | CommandOutcome::TooManyKeys { .. } => {
-                    panic!("invariant: {operation:?} is the only one by its key: slot {slot}")
-                }
+            let outcome = &executed.outcome;
+            self.invariant_a_mutation_is_executed_once(operation, slot, *outcome);
+            if self.invariant_executed_as_the_reference_does(slot, &call, outcome).is_executed() {
+                self.writes.push(Write { operation, call });
             }
         }
     }
@@ -215,6 +209,31 @@ impl Golden {
             first.is_some_and(|(_, outcome)| *outcome == executed.outcome),
             "invariant: a repeat gets the first answer: {operation:?} at {slot} got {executed:?}, \
              and was executed as {first:?}"
+        );
+    }
+
+    fn invariant_executed_as_the_reference_does(
+        &mut self,
+        slot: Slot,
+        call: &Call,
+        outcome: &CommandOutcome,
+    ) -> Answer {
+        let executed = self.reference.execute(call);
+        let expected = command::outcome(call, &executed);
+        assert_eq!(
+            *outcome, expected,
+            "invariant: a command does what it says: {call:?} at {slot}"
+        );
+        executed.answer
+    }
+
+    /// Panics unless the state is what executing one call after the other comes to.
+    pub fn invariant_state_is_the_references(&self) {
+        assert!(
+            command::is_state_of(&self.state, &self.reference),
+            "invariant: the state is what its commands say: {:?} is not {:?}",
+            self.state.keys().records(),
+            self.reference
         );
     }
 

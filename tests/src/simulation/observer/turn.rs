@@ -6,8 +6,8 @@ use replica::machine::outcome::SlotOutcome;
 use shared::ids::{BatchNumber, Epoch, Slot};
 use shared::message::View;
 
-use crate::linearizability::history::{Call, OperationId};
-use crate::simulation::nodes::commands;
+use crate::operations::{Call, OperationId, command};
+use crate::simulation::nodes::client::NONCE;
 
 /// What a slot holds, as far as it is checked.
 #[derive(Debug)]
@@ -33,7 +33,11 @@ impl Turn {
                 let Commands { time_ms, wall_ms, trace: _, commands, answers: _ } = decoded;
                 let calls = commands
                     .iter()
-                    .map(|command| (commands::operation(command), commands::call(command)))
+                    .map(|command| {
+                        let operation = command::operation(command, NONCE);
+                        let operation = operation.expect("a simulated command names its call");
+                        (operation, command::call(command))
+                    })
                     .collect();
                 let (epoch, number) = (*epoch, *number);
                 Self::Batch { epoch, number, time_ms: *time_ms, wall_ms: *wall_ms, calls }

@@ -51,7 +51,7 @@ pub fn run(seed: u64) -> Option<Foreign> {
     plan.dead.retain(|node| matches!(node, NodeId::Coordinator(_)));
     plan.dead.extend(replicas.into_iter().filter(|node| *node != fresh));
     plan.full = None;
-    plan.workload.weights[1] = 0;
+    plan.workload.read_nothing_locally();
     let lost_at = plan.length / 2;
     let mut world = World::new(plan, Trace::default());
     world.begin();

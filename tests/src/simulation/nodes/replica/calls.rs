@@ -6,13 +6,13 @@ use shared::ids::{BatchNumber, ClusterId, Epoch, Slot};
 use shared::message::{ChosenReply, Heartbeat, OfCluster, Proposal};
 
 use super::{ReplicaNode, name};
+use crate::operations::Outcome;
 use crate::simulation::environment::Environment;
 use crate::simulation::environment::coverage::Reached;
 use crate::simulation::environment::event::{CallKind, Local};
 use crate::simulation::environment::message::Message;
 use crate::simulation::nodes::acceptor::Fate;
 use crate::simulation::nodes::calls::{Calls, Met};
-use crate::simulation::nodes::client::Outcome;
 use crate::simulation::nodes::process::NodeId;
 
 /// Its calls by kind, each kind with the time-out that the real shell gives it.

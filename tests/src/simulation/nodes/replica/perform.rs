@@ -6,12 +6,12 @@ use replica::replica::event::{Effect, Input, Role, SourceKind};
 
 use super::storage::Job;
 use super::{ReplicaNode, node};
+use crate::operations::{OperationId, Outcome, command};
 use crate::simulation::environment::Environment;
 use crate::simulation::environment::coverage::Reached;
 use crate::simulation::environment::message::Copied;
 use crate::simulation::nodes::acceptor::Fate;
-use crate::simulation::nodes::client::Outcome;
-use crate::simulation::nodes::commands;
+use crate::simulation::nodes::client::NONCE;
 use crate::simulation::nodes::process::{CrashPoint, NodeId};
 use crate::simulation::plan::faults::Moment;
 
@@ -86,7 +86,7 @@ impl ReplicaNode {
                 }
             }
             Effect::StartBatch { epoch, number, .. } => {
-                let trace = Some(commands::trace(env.trace.events()));
+                let trace = Some(command::trace(NONCE, OperationId(env.trace.events())));
                 return Some(Input::BatchStarted { epoch, number, trace });
             }
             Effect::Propose { to, attempt, proposal } => {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{Blow, Fault, FaultKind, Moment, Power, Target};
+use crate::random::{MILLION, Random};
 use crate::simulation::environment::drag::{Pace, Slow, Talk};
 use crate::simulation::environment::network::{Cut, Weather};
-use crate::simulation::environment::random::{MILLION, Random};
 use crate::simulation::nodes::process::{CrashPoint, NodeId};
 use crate::simulation::plan::Topology;
 
