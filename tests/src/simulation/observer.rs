@@ -30,6 +30,7 @@
 //! | nothing is learned from a service of another cluster, or told to it | `invariant_the_former_cluster_is_no_more`, `invariant_is_chosen` |
 
 mod acceptors;
+mod changes;
 mod claims;
 mod golden;
 mod pace;

@@ -7,16 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use replica::machine::change::{Change, ChangeKind};
 use replica::machine::execute::Run;
 use replica::machine::outcome::{
     CommandOutcome, Delivery, Executed, ExecutedCommand, SlotOutcome, VoidReason,
 };
 use replica::machine::state::ReplicatedState;
-use shared::ids::{Ballot, CoordinatorId, Epoch, Instance, Revision, Slot};
+use shared::ids::{Ballot, CoordinatorId, Epoch, Instance, Slot};
 use shared::message::{ChosenEntry, Proposal, View};
 
 use super::Votes;
+use super::changes::{invariant_reported_changes_are_the_difference, revisions};
 use super::pace::Pace;
 use super::turn::{Due, Turn};
 use crate::linearizability::witness::Write;
@@ -338,47 +338,6 @@ impl Default for Golden {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// The modification revision of every key that exists.
-fn revisions(state: &ReplicatedState) -> BTreeMap<String, Revision> {
-    state.keys().records().iter().map(|(key, record)| (key.clone(), record.revision)).collect()
-}
-
-/// Panics unless what a slot reports to have changed leads, one by one, from the state
-/// before it to the state after it.
-fn invariant_reported_changes_are_the_difference(
-    before: BTreeMap<String, Revision>,
-    after: &ReplicatedState,
-    executed: &Executed,
-) {
-    let mut state = before;
-    for change in &executed.changes {
-        match change {
-            Change::Prefix { prefix, .. } => state.retain(|key, _| !key.starts_with(prefix)),
-            Change::Key { key, kind, revision, previous } => {
-                let found = match kind {
-                    ChangeKind::Created | ChangeKind::Updated => {
-                        state.insert(key.clone(), *revision)
-                    }
-                    ChangeKind::Deleted => state.remove(key),
-                };
-                let is_new = *kind == ChangeKind::Created;
-                assert!(
-                    found == *previous && found.is_none() == is_new,
-                    "invariant: a reported change follows the one before it: {change:?} of slot \
-                     {}, where {found:?} was",
-                    executed.slot
-                );
-            }
-        }
-    }
-    assert_eq!(
-        state,
-        revisions(after),
-        "invariant: reported changes are the difference of the states: slot {}",
-        executed.slot
-    );
 }
 
 fn index(slot: Slot) -> usize {
