@@ -2,10 +2,8 @@
 //! whatever they propose.
 
 mod faults;
-mod forwarding;
 mod lists;
 mod network;
-mod once;
 mod reading;
 mod refusals;
 

@@ -10,7 +10,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::problem::Problem;
-use crate::versions;
 
 /// One thing that readiness rests on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +37,7 @@ impl Check {
 }
 
 /// The routes `/livez` and `/readyz`; `checks` is asked anew for each request and must
-/// not wait. To its checks those are added that hold for every service.
+/// not wait.
 pub fn routes<S, F>(checks: F) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
@@ -46,11 +45,7 @@ where
 {
     Router::new().route("/livez", get(|| ready("ok\n"))).route(
         "/readyz",
-        get(move |RawQuery(query): RawQuery| {
-            let mut checks = checks();
-            checks.extend(versions::check());
-            ready(readyz(&checks, query.as_deref()))
-        }),
+        get(move |RawQuery(query): RawQuery| ready(readyz(&checks(), query.as_deref()))),
     )
 }
 

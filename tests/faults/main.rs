@@ -43,7 +43,6 @@ mod damage;
 mod disk_errors;
 mod disk_full;
 mod gone;
-mod hang;
 mod hosts;
 mod kill;
 mod network;

@@ -8,7 +8,8 @@ use anyhow::{Context, Result, ensure};
 use tests::harness::cluster::Options;
 use tests::harness::mix::Shape;
 use tests::harness::recorder::Ask;
-use tests::operations::Guard;
+use tests::harness::verify::is_acknowledged;
+use tests::linearizability::history::Guard;
 
 use crate::scenario::Scenario;
 
@@ -29,11 +30,11 @@ async fn an_acceptor_without_its_disk_is_not_counted() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let ask = Ask { door: scenario.cluster.front(), timeout: Duration::from_secs(1) };
         for number in 0..3 {
-            let outcome =
-                scenario.recorder.put(ask, &format!("hot/{number}"), Guard::Always).await?;
+            let ending =
+                scenario.recorder.put(ask, &format!("hot/{number}"), Guard::Always, 0).await?;
             ensure!(
-                !outcome.is_acknowledged(),
-                "acknowledged on the strength of a wiped acceptor: {outcome:?}"
+                !is_acknowledged(&ending),
+                "acknowledged on the strength of a wiped acceptor: {ending:?}"
             );
         }
         scenario.cluster.service("acceptor-3").kill()?;
@@ -128,8 +129,8 @@ async fn an_acceptor_copied_onto_another_counts_once() -> Result<()> {
         }
         tokio::time::sleep(Duration::from_secs(2)).await;
         let ask = Ask { door: scenario.cluster.front(), timeout: Duration::from_secs(2) };
-        let outcome = scenario.recorder.put(ask, "hot/0", Guard::Always).await?;
-        ensure!(!outcome.is_acknowledged(), "one acceptor's votes were counted twice: {outcome:?}");
+        let ending = scenario.recorder.put(ask, "hot/0", Guard::Always, 0).await?;
+        ensure!(!is_acknowledged(&ending), "one acceptor's votes were counted twice: {ending:?}");
         scenario.cluster.service("acceptor-2").kill()?;
         fs::remove_dir_all(&target)?;
         fs::rename(&kept, &target)?;

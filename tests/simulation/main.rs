@@ -5,7 +5,6 @@
 //! replays a run, and makes it shorter.
 
 mod determinism;
-mod foreign;
 mod minimising;
 mod put_back;
 mod seeds;

@@ -169,8 +169,6 @@ impl Network {
                 | Effect::Chosen(_)
                 | Effect::ViewProposed { .. }
                 | Effect::VotesLost(_)
-                | Effect::WrongCluster(_)
-                | Effect::ClaimRefused { .. }
                 | Effect::NotACluster(_)
                 | Effect::ForeignAcceptor { .. } => unreachable!("{effect:?}"),
             }
@@ -197,8 +195,6 @@ impl Network {
             | Effect::PhaseChanged(_)
             | Effect::ViewProposed { .. }
             | Effect::VotesLost(_)
-            | Effect::WrongCluster(_)
-            | Effect::ClaimRefused { .. }
             | Effect::RosterKnown(_)
             | Effect::NotACluster(_)
             | Effect::ForeignAcceptor { .. } => unreachable!("no request"),

@@ -186,8 +186,6 @@ impl Chaos {
                 | Effect::PhaseChanged(_)
                 | Effect::ViewProposed { .. }
                 | Effect::VotesLost(_)
-                | Effect::WrongCluster(_)
-                | Effect::ClaimRefused { .. }
                 | Effect::RosterKnown(_)
                 | Effect::NotACluster(_)
                 | Effect::ForeignAcceptor { .. } => {}

@@ -50,8 +50,7 @@ impl RunningCoordinator {
     }
 
     pub(crate) async fn propose(&self, number: u64, value: &str) -> ProposalReply {
-        let reply = self.client.propose(&proposal(number, value), PATIENCE).await.unwrap();
-        reply.for_cluster(cluster_id()).unwrap()
+        self.client.propose(&proposal(number, value), PATIENCE).await.unwrap()
     }
 
     /// Sends anything, and gives back status and body.

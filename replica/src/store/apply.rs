@@ -6,7 +6,6 @@ use shared::message::ChosenEntry;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 
-use super::answers;
 use super::error::StoreError;
 use super::keys;
 use super::left_out::{self, Kept};
@@ -51,11 +50,10 @@ pub(super) async fn apply(
     };
     format::check(&report.meta, format::HIGHEST)?;
     write_log(connection, run.entries(), &puts, &report.slots).await?;
-    let Rows { keys, answers } = state.take_rows();
+    let Rows { keys } = state.take_rows();
     hidden.extend(keys.versions);
     keys::write(connection, &hidden).await?;
     ranges.add(connection, &keys.ranges).await?;
-    answers::write(connection, answers).await?;
     meta::save(connection, &row.at(report.meta.clone())).await?;
     sqlx::query("COMMIT").execute(&mut *connection).await?;
     Ok(report)
@@ -71,8 +69,7 @@ async fn load(
 ) -> Result<Loaded, StoreError> {
     let keys = keys::load(connection, &needs.keys, ranges).await?;
     hidden.extend(keys.hidden);
-    let answers = answers::load(connection, &needs.answers).await?;
-    Ok(Loaded { keys: keys.records, answers })
+    Ok(Loaded { keys: keys.records })
 }
 
 async fn write_log(

@@ -17,7 +17,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::error::StoreError;
 use super::multi_row::MultiRow;
 use super::record::counter;
-use crate::machine::outcome::{CommandOutcome, Delivery, SlotOutcome};
+use crate::machine::outcome::{CommandOutcome, SlotOutcome};
 use crate::machine::put_values::PutValue;
 
 /// Shorter values stay in the log: to say where they are would take as much.
@@ -117,19 +117,13 @@ impl Kept {
 /// The revision at which a command of the slot wrote its value.
 fn written_at(outcome: &SlotOutcome, command: usize) -> Option<Revision> {
     let SlotOutcome::Batch { commands, .. } = outcome else { return None };
-    let executed = commands.get(command)?;
-    if executed.delivery == Delivery::Replayed {
-        return None;
-    }
-    match executed.outcome {
+    match commands.get(command)?.outcome {
         CommandOutcome::Created { revision } | CommandOutcome::Replaced { revision, .. } => {
             Some(revision)
         }
         CommandOutcome::Deleted { .. }
         | CommandOutcome::DeletedPrefix { .. }
-        | CommandOutcome::PreconditionFailed { .. }
-        | CommandOutcome::KeyReused { .. }
-        | CommandOutcome::TooManyKeys { .. } => None,
+        | CommandOutcome::PreconditionFailed { .. } => None,
     }
 }
 

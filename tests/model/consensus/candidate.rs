@@ -233,7 +233,6 @@ impl Candidate {
                 },
                 // No acceptor forgets here.
                 Effect::VotesLost(why) => return Err(why),
-                Effect::WrongCluster(wrong) => return Err(wrong.to_string()),
                 Effect::ProposalReply {
                     reply:
                         ProposalReply::NotLeading
@@ -245,7 +244,6 @@ impl Candidate {
                 | Effect::ViewProposed { .. }
                 | Effect::RosterKnown(_)
                 | Effect::NotACluster(_)
-                | Effect::ClaimRefused { .. }
                 | Effect::ForeignAcceptor { .. } => {}
             }
         }

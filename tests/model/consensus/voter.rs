@@ -101,10 +101,9 @@ impl Voter {
     fn take(&mut self, request: &Request) -> Result<(), String> {
         let (promised, marks) = (self.core.promised(), self.core.marks());
         let decided = match request {
-            Request::Prepare(prepare) => Decided::Prepare(
-                prepare.ballot,
-                self.core.prepare(prepare).expect("rounds are few"),
-            ),
+            Request::Prepare(prepare) => {
+                Decided::Prepare(prepare.ballot, self.core.prepare(prepare))
+            }
             Request::Accept(accept) => {
                 let decision = self
                     .core

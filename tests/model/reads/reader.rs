@@ -93,7 +93,6 @@ impl Reader {
                 Effect::Arm { .. }
                 | Effect::Join { .. }
                 | Effect::WrongCluster { .. }
-                | Effect::ClaimRefused { .. }
                 | Effect::WrongHistory(_)
                 | Effect::RoleChanged { .. }
                 | Effect::StartBatch { .. }

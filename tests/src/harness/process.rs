@@ -47,7 +47,6 @@ pub struct Process {
     program: PathBuf,
     args: Vec<String>,
     env: Vec<(String, String)>,
-    open_files: Option<u64>,
     log: PathBuf,
     host: Host,
     child: Option<Child>,
@@ -64,7 +63,6 @@ impl Process {
             program: program.to_owned(),
             args,
             env: Vec::new(),
-            open_files: None,
             log,
             host: Host::default(),
             child: None,
@@ -77,19 +75,9 @@ impl Process {
         self.env.push((key.to_owned(), value.to_owned()));
     }
 
-    /// Sets the most files that it may have open, from the next start on.
-    pub fn limit_open_files(&mut self, files: u64) {
-        self.open_files = Some(files);
-    }
-
     /// Says where it runs.
     pub fn set_host(&mut self, host: Host) {
         self.host = host;
-    }
-
-    /// Makes it another program, from its next start on.
-    pub fn set_program(&mut self, program: &Path) {
-        program.clone_into(&mut self.program);
     }
 
     /// Its name.
@@ -107,7 +95,7 @@ impl Process {
             bail!("{} is running already", self.name);
         }
         let log = OpenOptions::new().create(true).append(true).open(&self.log)?;
-        let mut command = self.command();
+        let mut command = Command::new(&self.program);
         command.args(&self.args).envs(self.env.iter().map(|(key, value)| (key, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let spawned = match &self.host {
@@ -118,15 +106,6 @@ impl Process {
         self.pid.0.store(child.id(), Ordering::Relaxed);
         self.child = Some(child);
         Ok(())
-    }
-
-    /// The program; where it has a limit, by a shell that sets it and becomes the program.
-    fn command(&self) -> Command {
-        let Some(files) = self.open_files else { return Command::new(&self.program) };
-        let mut command = Command::new("sh");
-        command.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\"")]);
-        command.arg(&self.program);
-        command
     }
 
     /// Starts it if it does not run, and lets it go on if it is stopped.

@@ -4,6 +4,7 @@
 pub mod process;
 
 pub mod calls;
+pub mod commands;
 pub mod discovery;
 
 pub mod database;

@@ -1,6 +1,8 @@
 //! What can happen next.
 
-use super::message::{CallId, Delivery};
+use crate::linearizability::history::OperationId;
+
+use super::message::Delivery;
 use crate::simulation::nodes::process::{Life, NodeId};
 
 /// Something that is due at a time.
@@ -87,10 +89,10 @@ pub enum CallKind {
 /// What a client does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientEvent {
-    /// It calls, or sends again what it has no answer to.
+    /// It calls.
     Call,
     /// Its patience with this call is over.
-    GiveUp(CallId),
+    GiveUp(OperationId),
 }
 
 impl Event {

@@ -142,7 +142,7 @@ fn nanos(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Random;
+    use crate::simulation::environment::random::Random;
 
     const END: Duration = Duration::from_secs(3_600);
 

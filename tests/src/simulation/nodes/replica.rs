@@ -9,11 +9,10 @@ mod storage;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use replica::machine::command::AnswerRetention;
 use replica::replica::config::Config;
 use replica::replica::event::{FetchId, Input, RequestId, Timer};
 use replica::replica::{Identity, Recovered, Replica};
-use shared::ids::{ClusterId, Instance, Name, Slot};
+use shared::ids::{Instance, Name, Slot};
 use shared::message::Member;
 
 use calls::Outgoing;
@@ -46,10 +45,7 @@ pub struct ReplicaNode {
     /// What there is to write, and the first is being written.
     jobs: VecDeque<Job>,
     said_full: bool,
-    /// The cluster that it has joined, on disk or soon.
-    joined: Option<ClusterId>,
-    /// It found out that its log is not that of the cluster, or its cluster not that of the
-    /// acceptors.
+    /// It found out that its log is not that of the cluster.
     has_ended: bool,
     calls: BTreeMap<RequestId, Pending>,
     /// Released reads, to be served from the database.
@@ -88,7 +84,6 @@ struct Pending {
 struct Waiting {
     back: Return,
     fetch: FetchId,
-    cluster: ClusterId,
     from: Slot,
 }
 
@@ -105,7 +100,6 @@ impl ReplicaNode {
             pipeline: tuning.pipeline,
             batch_commands: tuning.batch_commands,
             batch_bytes: tuning.batch_bytes,
-            answers: AnswerRetention { at_most: tuning.answers, ..AnswerRetention::default() },
             queued_mutations: tuning.queued_mutations,
             execute_entries: tuning.execute_entries,
             learned_entries: tuning.learned_entries,
@@ -126,13 +120,12 @@ impl ReplicaNode {
             identity,
             jobs: VecDeque::new(),
             said_full: false,
-            joined: None,
             has_ended: false,
             calls: BTreeMap::new(),
             released: Vec::new(),
             forwarded: BTreeMap::new(),
             fetches: BTreeMap::new(),
-            discovery: Discovery::of(plan.topology.acceptors),
+            discovery: Discovery::default(),
             next_number: 0,
             slow_commit: None,
         }
@@ -149,14 +142,13 @@ impl ReplicaNode {
         };
         self.core = Replica::new(self.config.clone(), self.identity.clone(), recovered);
         (self.said_full, self.has_ended) = (false, false);
-        self.joined = self.database.cluster();
         self.jobs.clear();
         self.calls.clear();
         self.released.clear();
         self.forwarded.clear();
         self.fetches.clear();
         self.outgoing = Outgoing::new(&self.config);
-        self.discovery = Discovery::of(self.acceptors);
+        self.discovery = Discovery::default();
         env.observer.replica_started(self.process.id, self.identity.instance, &self.database);
         env.alarm(&self.process, env.plan.tuning.checkpoint, Local::Checkpoint);
         match self.announce(env) {
@@ -213,7 +205,8 @@ impl ReplicaNode {
             Local::Deadline(number) => self.on_deadline(env, number),
             Local::FetchWaited(number) => {
                 if let Some(waiting) = self.fetches.remove(&number) {
-                    self.give(env, &waiting, self.log_from(&waiting));
+                    let reply = self.log_from(waiting.from);
+                    env.answer(&self.process, waiting.back, Message::Fetched(waiting.fetch, reply));
                 }
                 Fate::Alive
             }
@@ -231,8 +224,8 @@ impl ReplicaNode {
         let back = delivery.back();
         let Delivery { from, from_life, call, message, copy, .. } = delivery;
         match message {
-            Message::Fetch(fetch, cluster, from, wait_ms) => {
-                self.on_fetch(env, Waiting { back, fetch, cluster, from }, wait_ms);
+            Message::Fetch(fetch, slot, wait_ms) => {
+                self.on_fetch(env, Waiting { back, fetch, from: slot }, wait_ms);
                 Fate::Alive
             }
             Message::Call(call, request) => self.on_call(env, (from, from_life, call), request),

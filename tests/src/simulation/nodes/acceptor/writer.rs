@@ -165,7 +165,8 @@ impl AcceptorNode {
 
     /// Decides, or says why not: a full disk keeps no promise, so the request fails.
     fn decide_prepare(&mut self, prepare: Prepare) -> Result<PendingReply, Box<Message>> {
-        let plan = self.core.plan_prepare(&prepare).expect("a coordinator sends what makes sense");
+        self.limits.check_prepare(&prepare).expect("a coordinator sends what makes sense");
+        let plan = self.core.plan_prepare(&prepare);
         if !self.has_room(&plan) {
             return Err(Box::new(Message::Refused(Box::new(Message::Prepare(prepare)))));
         }
