@@ -5,9 +5,8 @@
 //! one is primary is for the balancer to find out. Reads go to the replicas in turn,
 //! since each serves linearizable reads unless it says that it can't; mutations go to the
 //! primary. When a replica fails under a request, or is slow to answer a read, the request
-//! goes to another one, but a mutation only where it
-//! cannot have happened: what is left open is said to be left open (`outcome: unknown`),
-//! and never tried twice.
+//! goes to another one, but a mutation only where it cannot have happened: what is left
+//! open is said to be left open (`outcome: unknown`), and never tried twice.
 //!
 //! ```text
 //! acceptors' directory ──▶ health ──▶ pool ◀── endpoints ◀── proxy ◀── http ◀── client

@@ -5,8 +5,7 @@
 //! (the hash over the log), [`mod@format`] (which encodings are readable), [`state`] and its
 //! parts, [`keys`], (what there is), [`run`] and [`execute`] (what is done), [`outcome`] and
 //! [`change`] (what comes of it), [`put_values`] (where values stand in a batch),
-//! [`describe`] (how it is
-//! shown to people).
+//! [`describe`] (how it is shown to people).
 
 pub mod command;
 pub mod identity;

@@ -18,7 +18,7 @@ use crate::machine::execute::{ExecutionReport, SlotOutcome};
 use crate::replica::event::{Answer, Effect, Input, Refusal, RequestId};
 
 impl Driver {
-    /// EffectHandlers an input to the core, and does what it says, and what that leads to.
+    /// Hands an input to the core, and does what it says, and what that leads to.
     pub(super) fn step(
         &mut self,
         handlers: &mut EffectHandlers,

@@ -138,7 +138,7 @@ impl Learner {
         self.entries.last_key_value().is_some_and(|(last, _)| *last >= self.learned_below)
     }
 
-    /// EffectHandlers out the next entries to execute, if none are out.
+    /// Hands out the next entries to execute, if none are out.
     pub(crate) fn take_run(&mut self) -> Option<Vec<ChosenEntry>> {
         if self.executing_below > self.executed_below || self.learned_below == self.executed_below {
             return None;
