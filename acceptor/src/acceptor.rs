@@ -25,8 +25,8 @@ use shared::message::{
 };
 
 pub use crate::decision::{Decision, Persisted, Plan, Record};
-use crate::limits::VOTE_OVERHEAD;
 pub use crate::limits::{Limits, Malformed};
+use crate::limits::{VOTE_OVERHEAD, check_prepare, check_round};
 
 /// What an acceptor remembers. See the module for what it does with it, and
 /// `invariants.rs` for what always holds.
@@ -103,9 +103,12 @@ impl Acceptor {
 
     /// Phase 1: asks whether the ballot may be promised, and for the votes from a slot on
     /// (section 2.2, 1b).
-    pub fn prepare(&mut self, prepare: &Prepare) -> Decision<PrepareReply> {
-        let plan = self.plan_prepare(prepare);
-        self.commit(plan)
+    ///
+    /// # Errors
+    /// When no correct candidate would send this.
+    pub fn prepare(&mut self, prepare: &Prepare) -> Result<Decision<PrepareReply>, Malformed> {
+        let plan = self.plan_prepare(prepare)?;
+        Ok(self.commit(plan))
     }
 
     /// Phase 2: asks to accept values (section 2.2, 2b).
@@ -118,15 +121,18 @@ impl Acceptor {
     }
 
     /// What [`Acceptor::prepare`] would do.
-    #[must_use]
-    pub fn plan_prepare(&self, prepare: &Prepare) -> Plan<PrepareReply> {
+    ///
+    /// # Errors
+    /// When no correct candidate would send this.
+    pub fn plan_prepare(&self, prepare: &Prepare) -> Result<Plan<PrepareReply>, Malformed> {
         let Prepare { roster, ballot, from } = prepare;
         if let Some(stranger) = self.stranger(roster) {
-            return Plan { records: Vec::new(), reply: PrepareReply::Stranger(stranger) };
+            return Ok(Plan { records: Vec::new(), reply: PrepareReply::Stranger(stranger) });
         }
         if let Some(nack) = self.nack(*ballot) {
-            return Plan { records: Vec::new(), reply: PrepareReply::Nack(nack) };
+            return Ok(Plan { records: Vec::new(), reply: PrepareReply::Nack(nack) });
         }
+        check_prepare(prepare, self.promised)?;
         let mut records = self.join(roster);
         if self.promised != Some(*ballot) {
             records.push(Record::Promised(*ballot));
@@ -140,7 +146,7 @@ impl Acceptor {
             next,
             marks: self.marks,
         };
-        Plan { records, reply: PrepareReply::Promise(promise) }
+        Ok(Plan { records, reply: PrepareReply::Promise(promise) })
     }
 
     /// What [`Acceptor::accept`] would do.
@@ -148,13 +154,14 @@ impl Acceptor {
     /// # Errors
     /// When no correct leader would send this.
     pub fn plan_accept(&self, accept: &Accept) -> Result<Plan<AcceptReply>, AcceptError> {
-        self.limits.check_accept(accept, self.marks.chosen_below)?;
+        self.limits.check_accept(accept, self.marks)?;
         if let Some(stranger) = self.stranger(&accept.roster) {
             return Ok(Plan { records: Vec::new(), reply: AcceptReply::Stranger(stranger) });
         }
         if let Some(nack) = self.nack(accept.ballot) {
             return Ok(Plan { records: Vec::new(), reply: AcceptReply::Nack(nack) });
         }
+        check_round(accept.ballot, self.promised).map_err(Malformed::TooFar)?;
         self.check_one_value(accept)?;
 
         let trimmed_below = self.marks.trimmed_below.max(accept.trim_below);

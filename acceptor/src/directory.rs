@@ -5,12 +5,17 @@
 //! life, and is listed at once. But when the one before it goes on announcing itself, both
 //! live: then the one that was there first is listed again, and the other is its *rival*,
 //! which is told to everybody, until either falls silent.
+//!
+//! Members of another cluster than the acceptor's are not listed: whoever reads the
+//! directory is to find its own.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shared::ids::Name;
-use shared::message::{Directory, DirectoryEntry, Member, NameConflict};
+use shared::ids::{ClusterId, Name};
+use shared::message::{
+    Announcement, Directory, DirectoryEntry, Member, NameConflict, OtherCluster,
+};
 
 /// How long a member is listed after it announced itself last: twenty announcements
 /// missed.
@@ -29,11 +34,14 @@ pub const MAX_URL_BYTES: usize = 512;
 /// The services heard from within [`EXPIRY`], by name.
 #[derive(Clone, Debug, Default)]
 pub struct Members {
+    /// The acceptor's cluster, once it belongs to one.
+    cluster: Option<ClusterId>,
     by_name: BTreeMap<Name, Holders>,
 }
 
 #[derive(Clone, Debug)]
 struct Announced {
+    cluster: Option<ClusterId>,
     member: Member,
     at: Duration,
 }
@@ -70,6 +78,12 @@ impl Announced {
         self.member.instance == other.member.instance
     }
 
+    /// Which cluster it is of, where that is another one than this.
+    fn other_cluster(&self, ours: Option<ClusterId>) -> Option<OtherCluster> {
+        let (ours, theirs) = (ours?, self.cluster?);
+        (theirs != ours).then_some(OtherCluster { ours, theirs })
+    }
+
     fn is_fresh(&self, now: Duration) -> bool {
         now.saturating_sub(self.at) < EXPIRY
     }
@@ -86,6 +100,9 @@ pub enum AnnounceError {
         /// The name in the path.
         path: Name,
     },
+    /// It belongs to another cluster than the acceptor.
+    #[error(transparent)]
+    OtherCluster(OtherCluster),
     /// See [`MAX_URL_BYTES`].
     #[error("a member's url is limited to {MAX_URL_BYTES} bytes")]
     UrlTooLong,
@@ -95,6 +112,19 @@ pub enum AnnounceError {
 }
 
 impl Members {
+    /// The acceptor belongs to this cluster: members of another one are dropped.
+    pub fn belong_to(&mut self, cluster: ClusterId) {
+        if self.cluster.replace(cluster) == Some(cluster) {
+            return;
+        }
+        let is_foreign = |announced: &Announced| announced.other_cluster(self.cluster).is_some();
+        self.by_name.retain(|_, holders| {
+            holders.former.take_if(|former| is_foreign(former));
+            holders.rival.take_if(|rival| is_foreign(rival));
+            !is_foreign(&holders.listed)
+        });
+    }
+
     /// Lists a member, or lists it anew. `now` is counted from any fixed moment.
     ///
     /// # Errors
@@ -103,19 +133,23 @@ impl Members {
         &mut self,
         now: Duration,
         name: &Name,
-        member: Member,
+        announcement: Announcement,
     ) -> Result<(), AnnounceError> {
+        let Announcement { cluster, member } = announcement;
         if member.name != *name {
             return Err(AnnounceError::OtherName { body: member.name, path: name.clone() });
         }
         if member.url.len() > MAX_URL_BYTES {
             return Err(AnnounceError::UrlTooLong);
         }
+        let news = Announced { cluster, member, at: now };
+        if let Some(other) = news.other_cluster(self.cluster) {
+            return Err(AnnounceError::OtherCluster(other));
+        }
         self.expire(now);
         if self.by_name.len() >= MAX_MEMBERS && !self.by_name.contains_key(name) {
             return Err(AnnounceError::Full);
         }
-        let news = Announced { member, at: now };
         match self.by_name.get_mut(name) {
             Some(holders) => holders.hear(news),
             None => {
@@ -129,7 +163,7 @@ impl Members {
     /// All members heard from within [`EXPIRY`], in order of their names.
     pub fn list(&mut self, now: Duration) -> Directory {
         self.expire(now);
-        let entry = |Announced { member, at }: &Announced| {
+        let entry = |Announced { member, at, .. }: &Announced| {
             let age_ms = u64::try_from(now.saturating_sub(*at).as_millis()).unwrap_or(u64::MAX);
             DirectoryEntry { member: member.clone(), age_ms }
         };
@@ -181,8 +215,17 @@ mod tests {
     }
 
     fn announce(members: &mut Members, now_ms: u64, member: Member) -> Result<(), AnnounceError> {
+        announce_of(members, now_ms, None, member)
+    }
+
+    fn announce_of(
+        members: &mut Members,
+        now_ms: u64,
+        cluster: Option<ClusterId>,
+        member: Member,
+    ) -> Result<(), AnnounceError> {
         let name = member.name.clone();
-        members.announce(Duration::from_millis(now_ms), &name, member)
+        members.announce(Duration::from_millis(now_ms), &name, Announcement { cluster, member })
     }
 
     fn list(members: &mut Members, now_ms: u64) -> Vec<(Member, u64)> {
@@ -292,10 +335,25 @@ mod tests {
     fn an_announcement_under_another_name_or_with_an_endless_url_is_refused() {
         let mut members = Members::default();
         let (a, b): (Name, Name) = ("a".parse().unwrap(), "b".parse().unwrap());
-        let refused = members.announce(Duration::ZERO, &b, member("a", 1));
+        let announcement = Announcement { cluster: None, member: member("a", 1) };
+        let refused = members.announce(Duration::ZERO, &b, announcement);
         assert_eq!(refused, Err(AnnounceError::OtherName { body: a, path: b }));
         let endless = Member { url: "x".repeat(MAX_URL_BYTES + 1), ..member("a", 1) };
         assert_eq!(announce(&mut members, 0, endless), Err(AnnounceError::UrlTooLong));
         assert_eq!(list(&mut members, 0), []);
+    }
+    #[test]
+    fn members_of_another_cluster_are_refused_and_dropped_once_there_is_one() {
+        let mut members = Members::default();
+        let (ours, theirs) = (ClusterId(1), ClusterId(2));
+        for (cluster, name) in [(None, "a"), (Some(ours), "b"), (Some(theirs), "c")] {
+            announce_of(&mut members, 0, cluster, member(name, 1)).unwrap();
+        }
+        members.belong_to(ours);
+        let left = [(member("a", 1), 0), (member("b", 1), 0)];
+        assert_eq!(list(&mut members, 0), left);
+        let refused = announce_of(&mut members, 0, Some(theirs), member("c", 1));
+        assert_eq!(refused, Err(AnnounceError::OtherCluster(OtherCluster { ours, theirs })));
+        assert_eq!(list(&mut members, 0), left);
     }
 }

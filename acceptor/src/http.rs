@@ -3,7 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "the shell reads the clock")]
 
 use std::future::{Ready, ready};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 use shared::deadline::{Deadline, Elapsed};
 use shared::health::{self, Check};
 use shared::ids::{AcceptorId, Ballot, ClusterId, Name, NameError, Slot};
-use shared::message::{Accept, Announced, Directory, Marks, Member, Prepare, Roster, Watermarks};
+use shared::message::{
+    Accept, Announced, Announcement, Directory, Marks, Member, Prepare, Roster, Watermarks,
+};
 use shared::problem::{Problem, Retryable};
 use shared::status::Identity;
 use shared::telemetry::{SpanNames, attribute};
@@ -25,7 +27,7 @@ use shared::wire::{BodyLimit, Reply, Wire, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Span;
 
-use crate::acceptor::{AcceptError, Limits, Malformed};
+use crate::acceptor::{AcceptError, Malformed};
 use crate::directory::{AnnounceError, Members};
 use crate::handle::{Durable, Handle, Refusal};
 
@@ -38,7 +40,7 @@ pub(crate) const SPANS: SpanNames =
 /// times that in JSON. Bytes.
 const ACCEPT_BYTES: usize = 32 << 20;
 
-/// The longest [`Prepare`] or [`Member`]. Bytes.
+/// The longest [`Prepare`] or [`Announcement`]. Bytes.
 const SMALL_BYTES: usize = 4 << 10;
 
 /// The most votes in a page.
@@ -55,7 +57,6 @@ const ESTRANGED: Duration = Duration::from_secs(3);
 /// What the handlers work on.
 pub(crate) struct Service {
     handle: Handle,
-    limits: Limits,
     identity: Identity,
     started: Instant,
     /// This acceptor as it stands in its own directory.
@@ -65,14 +66,9 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    pub(crate) fn new(
-        handle: Handle,
-        limits: Limits,
-        identity: Identity,
-        own: Member,
-    ) -> Arc<Self> {
+    pub(crate) fn new(handle: Handle, identity: Identity, own: Member) -> Arc<Self> {
         let (members, pages) = (Mutex::default(), Arc::new(Semaphore::new(PAGES_AT_ONCE)));
-        Arc::new(Self { handle, limits, identity, started: Instant::now(), own, members, pages })
+        Arc::new(Self { handle, identity, started: Instant::now(), own, members, pages })
     }
 
     /// A place for a page of votes, to be held until it is sent.
@@ -82,10 +78,23 @@ impl Service {
         Arc::clone(&self.pages).try_acquire_owned().map_err(full)
     }
 
-    fn announce(&self, name: &Name, member: Member) -> Result<(), AnnounceError> {
+    fn announce(&self, name: &Name, announcement: Announcement) -> Result<(), AnnounceError> {
         let now = self.started.elapsed();
+        self.members_of(self.cluster()).announce(now, name, announcement)
+    }
+
+    /// The cluster that it belongs to, on disk.
+    fn cluster(&self) -> Option<ClusterId> {
+        self.handle.durable().roster.as_ref().map(Roster::cluster)
+    }
+
+    fn members_of(&self, cluster: Option<ClusterId>) -> MutexGuard<'_, Members> {
         // A panic ends the process, so nobody ever meets a poisoned lock.
-        self.members.lock().unwrap_or_else(PoisonError::into_inner).announce(now, name, member)
+        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cluster) = cluster {
+            members.belong_to(cluster);
+        }
+        members
     }
 
     /// The directory, with this acceptor in it.
@@ -95,13 +104,14 @@ impl Service {
 
     /// What is told to the one who announces itself by this name.
     fn announced(&self, name: &Name) -> Announced {
-        let now = self.started.elapsed();
-        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        let (now, cluster) = (self.started.elapsed(), self.cluster());
+        let mut members = self.members_of(cluster);
+        let own = Announcement { cluster, member: self.own.clone() };
         // Full of others, the directory still serves them.
-        let _full = members.announce(now, &self.own.name, self.own.clone());
+        let _full = members.announce(now, &self.own.name, own);
         let (directory, conflicts) = (members.list(now), members.conflicts(now));
         let is_contested = members.is_contested(now, name);
-        Announced { acceptor: self.own.clone(), directory, conflicts, is_contested }
+        Announced { cluster, acceptor: self.own.clone(), directory, conflicts, is_contested }
     }
 
     fn checks(&self) -> Vec<Check> {
@@ -147,7 +157,6 @@ async fn prepare(
     Wire(message): Wire<Prepare>,
 ) -> Result<Response, Problem> {
     describe(message.ballot, Some(message.from));
-    service.limits.check_prepare(&message).map_err(AcceptError::from).map_err(broken)?;
     let place = service.page()?;
     let answer = deadline.bound(service.handle.prepare(message)).await.map_err(late)?;
     Ok(hold(place, reply.send(&answer.map_err(refused)?)))
@@ -224,11 +233,11 @@ fn announce(
     State(service): State<Arc<Service>>,
     reply: Reply,
     Path(name): Path<String>,
-    Wire(member): Wire<Member>,
+    Wire(announcement): Wire<Announcement>,
 ) -> Ready<Result<Response, Problem>> {
     let named = name.parse().map_err(|error: NameError| Problem::bad_request(error.to_string()));
     let announced = named.and_then(|name: Name| {
-        service.announce(&name, member).map_err(not_listed)?;
+        service.announce(&name, announcement).map_err(not_listed)?;
         Ok(reply.send(&service.announced(&name)))
     });
     ready(announced)
@@ -302,6 +311,7 @@ fn not_listed(error: AnnounceError) -> Problem {
         AnnounceError::OtherName { .. } | AnnounceError::UrlTooLong => {
             Problem::bad_request(error.to_string())
         }
+        AnnounceError::OtherCluster(other) => Problem::of_cluster(other.into()),
         AnnounceError::Full => Problem::overloaded(error),
     }
 }
@@ -333,7 +343,7 @@ fn broken(error: AcceptError) -> Problem {
             | Malformed::Unordered { .. }
             | Malformed::SlotTooFar { .. }
             | Malformed::TrimAboveChosen { .. }
-            | Malformed::OutOfRange { .. },
+            | Malformed::TooFar(_),
         ) => Problem::bad_request(detail),
         AcceptError::Conflict { .. } => Problem::new(
             StatusCode::CONFLICT,

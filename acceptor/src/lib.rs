@@ -85,7 +85,7 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     let (handle, mut ended) =
         opened.await.context("the log could not be read")?.map_err(cannot_start)?;
     let (own, admission) = (running.member(), running.admission());
-    let service = Service::new(handle.clone(), limits, running.identity, own);
+    let service = Service::new(handle.clone(), running.identity, own);
     let serving = serve(
         running.listener,
         routes(Arc::clone(&service)),

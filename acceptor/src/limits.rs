@@ -1,16 +1,12 @@
 //! What the acceptor's core lets in: every limit has a name, a reason and a default.
 
+use shared::bounds::{MAX_NUMBER, OPEN_SLOTS, ROUNDS_AHEAD, SLOTS_AHEAD, TooFar, within};
 use shared::ids::{Ballot, Slot};
-use shared::message::{Accept, Prepare, SlotValue};
+use shared::message::{Accept, Marks, Prepare, SlotValue};
 
 /// What a vote costs beside its value: the map's entry, the ballot and the allocation,
 /// rounded up. Bytes.
 pub(crate) const VOTE_OVERHEAD: usize = 128;
-
-/// The highest slot and the highest round that mean anything: replicas keep them as
-/// signed 64-bit numbers. One message with a higher one would leave no slot (or no
-/// ballot) for anybody after it.
-pub const MAX_NUMBER: u64 = i64::MAX as u64;
 
 /// The bounds of an acceptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +42,7 @@ impl Default for Limits {
             recovery_bytes: 128 << 20,
             value_bytes: 8 << 20,
             proposals: 4_096,
-            slots_ahead: 65_536,
+            slots_ahead: OPEN_SLOTS,
         }
     }
 }
@@ -96,37 +92,18 @@ pub enum Malformed {
         /// As sent.
         chosen_below: Slot,
     },
-    /// See [`MAX_NUMBER`].
-    #[error("{what} {got} is above {MAX_NUMBER}")]
-    OutOfRange {
-        /// Which field.
-        what: &'static str,
-        /// Its number.
-        got: u64,
-    },
+    /// See [`shared::bounds`].
+    #[error(transparent)]
+    TooFar(#[from] TooFar),
 }
 
 impl Limits {
-    /// Checks what can be said of a [`Prepare`] by itself.
-    ///
-    /// # Errors
-    /// When a number is out of range.
-    pub fn check_prepare(&self, prepare: &Prepare) -> Result<(), Malformed> {
-        check_round(prepare.ballot)?;
-        check_slot("from", prepare.from)
-    }
-
-    /// Checks what can be said of an [`Accept`] by itself, and how far ahead of
-    /// `chosen_below` (the acceptor's) it is.
-    pub(crate) fn check_accept(
-        &self,
-        accept: &Accept,
-        chosen_below: Slot,
-    ) -> Result<(), Malformed> {
-        let Accept { roster: _, ballot, proposals, chosen_below: said_chosen_below, trim_below } =
-            accept;
-        check_round(*ballot)?;
-        check_slot("chosen_below", *said_chosen_below)?;
+    /// Checks what can be said of an [`Accept`] by itself, and how far ahead of the
+    /// acceptor's watermarks it is.
+    pub(crate) fn check_accept(&self, accept: &Accept, marks: Marks) -> Result<(), Malformed> {
+        let Accept { proposals, chosen_below: said_chosen_below, trim_below, .. } = accept;
+        let chosen_below = marks.chosen_below;
+        within("chosen_below", said_chosen_below.0, chosen_below.0, SLOTS_AHEAD)?;
         if trim_below > said_chosen_below {
             return Err(Malformed::TrimAboveChosen {
                 trim_below: *trim_below,
@@ -167,14 +144,13 @@ impl Limits {
     }
 }
 
-fn check_round(ballot: Ballot) -> Result<(), Malformed> {
-    if ballot.round > MAX_NUMBER {
-        Err(Malformed::OutOfRange { what: "ballot.round", got: ballot.round })
-    } else {
-        Ok(())
-    }
+/// Checks how far a [`Prepare`] goes beyond what the acceptor has promised.
+pub(crate) fn check_prepare(prepare: &Prepare, promised: Option<Ballot>) -> Result<(), TooFar> {
+    within("slot", prepare.from.0, 0, MAX_NUMBER)?;
+    check_round(prepare.ballot, promised)
 }
 
-fn check_slot(what: &'static str, slot: Slot) -> Result<(), Malformed> {
-    if slot.0 > MAX_NUMBER { Err(Malformed::OutOfRange { what, got: slot.0 }) } else { Ok(()) }
+/// Checks how far a ballot goes beyond what the acceptor has promised.
+pub(crate) fn check_round(ballot: Ballot, promised: Option<Ballot>) -> Result<(), TooFar> {
+    within("round", ballot.round, promised.map_or(0, |promised| promised.round), ROUNDS_AHEAD)
 }

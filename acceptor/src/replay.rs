@@ -5,7 +5,7 @@ use shared::ids::{Ballot, Slot};
 use shared::message::{Marks, Roster, SlotValue};
 
 use crate::acceptor::{Acceptor, Record, StoredVote, cost};
-use crate::limits::MAX_NUMBER;
+use shared::bounds::MAX_NUMBER;
 
 /// Why no acceptor that is in this state can have made a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -17,7 +17,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
 
-use crate::acceptor::{Acceptor, Decision, Limits, Persisted, Record};
+use crate::acceptor::{AcceptError, Acceptor, Decision, Limits, Persisted, Record};
 use crate::disk::{Disk, DiskError};
 use crate::error::LogError;
 use crate::handle::{Answer, Durable, Handle, Job, QUEUE_REQUESTS, Refusal};
@@ -141,7 +141,15 @@ impl Writer {
     }
 
     fn prepare(&mut self, prepare: &Prepare, answer: Answer<PrepareReply>) -> Result<(), LogError> {
-        let plan = self.acceptor.plan_prepare(prepare);
+        let plan = match self.acceptor.plan_prepare(prepare) {
+            Ok(plan) => plan,
+            Err(refused) => {
+                error!(ballot = %prepare.ballot, "refused a prepare that no correct candidate \
+                    sends: {refused}");
+                answer.send(Err(AcceptError::from(refused).into()));
+                return Ok(());
+            }
+        };
         match self.make_room(plan.records())? {
             Room::Staged => {
                 match &plan.reply {

@@ -50,6 +50,7 @@ pub use args::Args;
 use shared::discovery::{self, Discovered};
 use shared::server::{Admission, serve_connections};
 use shared::service::Running;
+use tokio::sync::watch;
 
 use crate::endpoints::Endpoints;
 use crate::http::Front;
@@ -63,8 +64,10 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     let acceptors = args.acceptors.clients()?;
     let limits = args.server_limits(running.limits);
     let admission = Admission::new(limits, running.hosts.clone());
+    // It keeps nothing, and follows whatever cluster the acceptors are.
+    let (_, of_no_cluster) = watch::channel(None);
     let Discovered { members, mixups } =
-        discovery::spawn(running.member(), acceptors, running.shutdown.clone());
+        discovery::spawn(running.member(), of_no_cluster, acceptors, running.shutdown.clone());
     let endpoints = Endpoints::new(args.thresholds());
     let proxy = Arc::new(Proxy::new(
         running.name,

@@ -32,7 +32,7 @@ use shared::wire::{BodyLimit, read_body};
 use crate::endpoints::Endpoints;
 use crate::headers::{Origin, end_to_end_option, forward_request};
 use crate::pool::Intent;
-use crate::retry::{self, intent_of};
+use crate::retry::{self, Repeat, intent_of, repeat_of};
 use crate::upstream::Upstream;
 
 /// How much longer than the client's deadline the balancer waits, so that the replica's
@@ -74,6 +74,7 @@ pub(crate) struct Proxy {
 /// A request that can be sent as often as need be.
 struct Buffered {
     intent: Intent,
+    repeat: Repeat,
     method: Method,
     path: PathAndQuery,
     headers: HeaderMap,
@@ -154,6 +155,7 @@ impl Proxy {
         let intent = intent_of(&parts.method, &parts.uri);
         Ok(Buffered {
             intent,
+            repeat: repeat_of(intent, &parts.headers),
             method: parts.method,
             path,
             headers: parts.headers,

@@ -6,10 +6,14 @@
 //! sent, or the answer itself says that it was not applied. Everything else leaves it
 //! open, and the client is told so (`outcome: unknown`), because only the client knows
 //! whether a repeat does harm.
+//!
+//! With an `Idempotency-Key` the client says that it does none: such a mutation is executed
+//! once however often it is sent. It is sent again as a read is. But once an attempt may
+//! have been executed, that a later one was refused doesn't mean that nothing happened.
 
 use std::time::Duration;
 
-use http::{Method, StatusCode, Uri, header};
+use http::{HeaderMap, Method, StatusCode, Uri, header};
 use shared::problem::{Body, Outcome, Problem, Retryable};
 
 use crate::pool::Intent;
@@ -30,6 +34,24 @@ pub(crate) fn intent_of(method: &Method, uri: &Uri) -> Intent {
     }
 }
 
+/// Whether it does harm to have a request executed by two replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// It does none: a read, or a mutation with an `Idempotency-Key`.
+    Harmless,
+    /// It may.
+    Harmful,
+}
+
+/// Whether it does harm to send a request with this header twice.
+pub(crate) fn repeat_of(intent: Intent, headers: &HeaderMap) -> Repeat {
+    if is_read(intent) || headers.contains_key("idempotency-key") {
+        Repeat::Harmless
+    } else {
+        Repeat::Harmful
+    }
+}
+
 /// Why an attempt brought no answer for the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
@@ -46,10 +68,10 @@ pub(crate) enum Failure {
 }
 
 /// Whether a request that failed so may be sent to another replica.
-pub(crate) fn may_go_elsewhere(intent: Intent, failure: &Failure) -> bool {
+pub(crate) fn may_go_elsewhere(repeat: Repeat, failure: &Failure) -> bool {
     match failure {
         Failure::NeverSent(_) => true,
-        Failure::Broken(_) | Failure::NotTaken(_) => is_read(intent),
+        Failure::Broken(_) | Failure::NotTaken(_) => repeat == Repeat::Harmless,
         Failure::TimedOut(_) => false,
     }
 }
@@ -60,11 +82,11 @@ pub(crate) fn may_be_asked_twice(intent: Intent) -> bool {
 }
 
 /// Whether an answer of this status may mean "not by me, not now", so that its problem is
-/// to be looked into. Of a read that is every way in which one replica fails where another
-/// may not.
-pub(crate) fn is_doubtful(intent: Intent, status: StatusCode) -> bool {
+/// to be looked into. Of what may be sent twice that is every way in which one replica fails
+/// where another may not.
+pub(crate) fn is_doubtful(repeat: Repeat, status: StatusCode) -> bool {
     status == StatusCode::SERVICE_UNAVAILABLE
-        || is_read(intent)
+        || repeat == Repeat::Harmless
             && [
                 StatusCode::INTERNAL_SERVER_ERROR,
                 StatusCode::BAD_GATEWAY,
@@ -77,18 +99,20 @@ pub(crate) fn is_doubtful(intent: Intent, status: StatusCode) -> bool {
 /// and trying does no harm.
 ///
 /// To a mutation replicas say so with a problem of the kind `unavailable` that is not
-/// applied: no primary is known, not ready, shutting down. To a read they say so with any
+/// applied: no primary is known, not ready, shutting down; and one that may be sent twice is
+/// also sent again where it is unknown what became of it. To a read they say so with any
 /// problem but overload, which goes to the client, since sending the request to all
 /// replicas in turn would make it worse.
-pub(crate) fn is_not_now(intent: Intent, problem: Option<&Body>) -> bool {
+pub(crate) fn is_not_now(intent: Intent, repeat: Repeat, problem: Option<&Body>) -> bool {
     // Without a problem it is from something before the replica that speaks none.
     let is = |kind: Problem| problem.is_some_and(|problem| problem.kind == kind.body().kind);
     match intent {
         Intent::Read | Intent::LocalRead => !is(Problem::overloaded("")),
-        Intent::Mutation => {
-            is(Problem::unavailable(""))
-                && problem.and_then(|problem| problem.outcome) == Some(Outcome::NotApplied)
-        }
+        Intent::Mutation => match problem.and_then(|problem| problem.outcome) {
+            Some(Outcome::NotApplied) => is(Problem::unavailable("")),
+            Some(Outcome::Unknown) | None => repeat == Repeat::Harmless,
+            Some(Outcome::Applied) => false,
+        },
     }
 }
 
@@ -138,6 +162,32 @@ pub(crate) fn nobody_able(
     not_applied(intent, problem)
 }
 
+/// Whether an answer to a mutation leaves it open whether it happened.
+pub(crate) fn leaves_open(intent: Intent, problem: Option<&Body>) -> bool {
+    !is_read(intent)
+        && match problem.and_then(|problem| problem.outcome) {
+            Some(Outcome::Unknown) | None => true,
+            Some(Outcome::NotApplied | Outcome::Applied) => false,
+        }
+}
+
+/// Whether an answer says what became of a mutation of which an earlier attempt was left
+/// open: it was executed, its guard failed, or its key was used for another request. Any
+/// other refusal is of this attempt only.
+pub(crate) fn settles(status: StatusCode) -> bool {
+    status.is_success()
+        || [StatusCode::PRECONDITION_FAILED, StatusCode::UNPROCESSABLE_ENTITY].contains(&status)
+}
+
+/// What the client is told where an attempt was refused so, and one before it left open.
+pub(crate) fn left_open(status: StatusCode, detail: &str) -> Problem {
+    Problem::unavailable(format!(
+        "an attempt before this one may have been executed, and this one was answered {status}: \
+         {detail}"
+    ))
+    .with_outcome(Outcome::Unknown)
+}
+
 /// The problem of a request that certainly did nothing.
 pub(crate) fn not_applied(intent: Intent, problem: Problem) -> Problem {
     if is_read(intent) { problem } else { problem.with_outcome(Outcome::NotApplied) }
@@ -164,7 +214,7 @@ pub(crate) fn refuse_connect() -> Problem {
 mod tests {
     use super::*;
 
-    const ALL: [Intent; 3] = [Intent::Read, Intent::LocalRead, Intent::Mutation];
+    const BOTH: [Repeat; 2] = [Repeat::Harmless, Repeat::Harmful];
 
     fn never_sent() -> Failure {
         Failure::NeverSent("connection refused".to_owned())
@@ -202,14 +252,14 @@ mod tests {
 
     #[test]
     fn what_was_never_sent_may_be_sent_elsewhere() {
-        assert!(ALL.iter().all(|intent| may_go_elsewhere(*intent, &never_sent())));
+        assert!(BOTH.iter().all(|repeat| may_go_elsewhere(*repeat, &never_sent())));
     }
 
     #[test]
     fn a_mutation_that_may_have_arrived_is_never_sent_again() {
         let not_taken = Failure::NotTaken("broken pipe".to_owned());
         for failure in [broken(), not_taken, Failure::TimedOut(Duration::from_secs(1))] {
-            assert!(!may_go_elsewhere(Intent::Mutation, &failure), "{failure:?}");
+            assert!(!may_go_elsewhere(Repeat::Harmful, &failure), "{failure:?}");
             let problem = give_up(Intent::Mutation, "replica-1", &failure);
             assert_eq!(problem.body().outcome, Some(Outcome::Unknown), "{failure:?}");
         }
@@ -217,9 +267,9 @@ mod tests {
 
     #[test]
     fn a_read_is_sent_again_until_its_time_is_up() {
-        assert!(may_go_elsewhere(Intent::Read, &broken()));
-        assert!(may_go_elsewhere(Intent::Read, &Failure::NotTaken(String::new())));
-        assert!(!may_go_elsewhere(Intent::Read, &Failure::TimedOut(Duration::from_secs(1))));
+        assert!(may_go_elsewhere(Repeat::Harmless, &broken()));
+        assert!(may_go_elsewhere(Repeat::Harmless, &Failure::NotTaken(String::new())));
+        assert!(!may_go_elsewhere(Repeat::Harmless, &Failure::TimedOut(Duration::from_secs(1))));
     }
 
     #[test]
@@ -247,8 +297,8 @@ mod tests {
     #[test]
     fn a_mutation_answered_503_goes_elsewhere_only_if_the_answer_says_not_applied() {
         let is_not_now = |problem: Problem| {
-            is_doubtful(Intent::Mutation, problem.status())
-                && is_not_now(Intent::Mutation, Some(problem.body()))
+            is_doubtful(Repeat::Harmful, problem.status())
+                && is_not_now(Intent::Mutation, Repeat::Harmful, Some(problem.body()))
         };
         assert!(is_not_now(
             Problem::unavailable("no primary is known").with_outcome(Outcome::NotApplied)
@@ -259,14 +309,62 @@ mod tests {
         assert!(!is_not_now(Problem::timeout("").with_outcome(Outcome::NotApplied)));
         assert!(!is_not_now(Problem::no_quorum("").with_outcome(Outcome::NotApplied)));
         assert!(!is_not_now(Problem::internal("").with_outcome(Outcome::NotApplied)));
-        assert!(!super::is_not_now(Intent::Mutation, None));
+        assert!(!super::is_not_now(Intent::Mutation, Repeat::Harmful, None));
+    }
+
+    #[test]
+    fn reads_and_mutations_with_a_key_may_be_sent_twice() {
+        let with_key = HeaderMap::from_iter([(
+            header::HeaderName::from_static("idempotency-key"),
+            header::HeaderValue::from_static("k"),
+        )]);
+        for (intent, without) in [
+            (Intent::Read, Repeat::Harmless),
+            (Intent::LocalRead, Repeat::Harmless),
+            (Intent::Mutation, Repeat::Harmful),
+        ] {
+            assert_eq!(repeat_of(intent, &HeaderMap::new()), without, "{intent:?}");
+            assert_eq!(repeat_of(intent, &with_key), Repeat::Harmless, "{intent:?}");
+        }
+    }
+
+    #[test]
+    fn a_mutation_with_a_key_goes_elsewhere_while_its_outcome_is_unknown() {
+        let is_not_now = |problem: Problem| {
+            is_doubtful(Repeat::Harmless, problem.status())
+                && is_not_now(Intent::Mutation, Repeat::Harmless, Some(problem.body()))
+        };
+        for problem in [Problem::timeout(""), Problem::bad_gateway("")] {
+            assert!(is_not_now(problem.clone().with_outcome(Outcome::Unknown)), "{problem}");
+            assert!(!is_not_now(problem.clone().with_outcome(Outcome::Applied)), "{problem}");
+            assert!(!is_not_now(problem.clone().with_outcome(Outcome::NotApplied)), "{problem}");
+        }
+        assert!(!is_not_now(Problem::overloaded("keys").with_outcome(Outcome::NotApplied)));
+    }
+
+    #[test]
+    fn a_refusal_after_an_attempt_that_was_left_open_settles_nothing() {
+        let unknown = Problem::timeout("").with_outcome(Outcome::Unknown);
+        let refused = Problem::unavailable("").with_outcome(Outcome::NotApplied);
+        assert!(leaves_open(Intent::Mutation, Some(unknown.body())));
+        assert!(leaves_open(Intent::Mutation, None));
+        assert!(!leaves_open(Intent::Mutation, Some(refused.body())));
+        assert!(!leaves_open(Intent::Read, None));
+        for (status, is_settled) in [(200, true), (201, true), (412, true), (422, true)]
+            .into_iter()
+            .chain([400, 413, 429, 503, 504, 507].map(|status| (status, false)))
+        {
+            assert_eq!(settles(StatusCode::from_u16(status).unwrap()), is_settled, "{status}");
+        }
+        let said = left_open(StatusCode::SERVICE_UNAVAILABLE, "no primary");
+        assert_eq!(said.body().outcome, Some(Outcome::Unknown));
     }
 
     #[test]
     fn a_read_that_fails_goes_elsewhere_unless_that_would_add_to_an_overload() {
         let is_not_now = |problem: Problem| {
-            is_doubtful(Intent::Read, problem.status())
-                && is_not_now(Intent::Read, Some(problem.body()))
+            is_doubtful(Repeat::Harmless, problem.status())
+                && is_not_now(Intent::Read, Repeat::Harmless, Some(problem.body()))
         };
         for problem in [
             Problem::unavailable("catching up"),
@@ -279,6 +377,6 @@ mod tests {
         }
         assert!(!is_not_now(Problem::overloaded("queue")));
         assert!(!is_not_now(Problem::not_found("no such key")));
-        assert!(super::is_not_now(Intent::Read, None));
+        assert!(super::is_not_now(Intent::Read, Repeat::Harmless, None));
     }
 }

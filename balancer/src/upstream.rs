@@ -1,10 +1,11 @@
 //! The connections to the replicas: hyper's pool of them, and what its errors mean for a
-//! retry.
+//! retry. Not the client that services speak to each other with (`shared::client`): hyper
+//! alone takes a quarter less of a processor, passes a path on as it came, and says whether
+//! a request was written.
 
 mod stream;
 
 use std::error::Error;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -13,17 +14,12 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use shared::client::{CONNECT_TIMEOUT, IDLE_TIMEOUT, MAX_IDLE};
 use tokio::net::TcpStream;
 use tower::util::MapResponse;
 
 use self::stream::{NotTaken, Stream};
 use crate::retry::Failure;
-
-/// How long an idle connection is kept: less than a replica keeps it, so that it is not
-/// closed just as a request is sent on it.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Idle connections kept to each replica.
-const MAX_IDLE: usize = 256;
 
 type Connector = MapResponse<HttpConnector, fn(TokioIo<TcpStream>) -> Stream>;
 
@@ -36,7 +32,7 @@ impl Upstream {
     pub(crate) fn new() -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(shared::client::CONNECT_TIMEOUT));
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)

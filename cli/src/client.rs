@@ -7,11 +7,12 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use reqwest::{RequestBuilder, Url};
 use serde::de::DeserializeOwned;
+use shared::client::http_client_builder;
 
 use crate::answer::{Page, describe, retry_after};
 use crate::url_key::{Unsayable, encode_key};
 
-/// The longest wait for a connection.
+/// The longest wait for a connection: the cluster may be far away.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest wait for a whole answer: above the services' own deadline (10 s), so that
 /// it is they who say what happened.
@@ -113,13 +114,9 @@ pub(crate) struct Api {
 impl Api {
     /// Every request gets an answer within `timeout` or is given up.
     pub(crate) fn new(url: &Url, timeout: Duration) -> Self {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
+        let http = http_client_builder()
             .connect_timeout(CONNECT_TIMEOUT.min(timeout))
             .timeout(timeout)
-            .tcp_nodelay(true)
-            .user_agent(concat!("synod/", env!("CARGO_PKG_VERSION")))
             .build()
             .expect("a plain HTTP client needs nothing that could be missing");
         Self { http, base: url.as_str().trim_end_matches('/').to_owned() }
@@ -147,12 +144,17 @@ impl Api {
         self.send(self.http.delete(self.key_url(key)?).headers(headers)).await
     }
 
-    pub(crate) async fn delete_prefix(&self, prefix: &str) -> Result<Answer, Failure> {
+    pub(crate) async fn delete_prefix(
+        &self,
+        prefix: &str,
+        headers: HeaderMap,
+    ) -> Result<Answer, Failure> {
         let mut query = vec![("prefix", prefix)];
         if prefix.is_empty() {
             query.push(("all", "true"));
         }
-        self.send(self.http.delete(format!("{}/v1/kv", self.base)).query(&query)).await
+        let request = self.http.delete(format!("{}/v1/kv", self.base)).query(&query);
+        self.send(request.headers(headers)).await
     }
 
     /// One page of the keys that begin with the prefix, without their values.

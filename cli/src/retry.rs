@@ -1,6 +1,7 @@
-//! When to send a request again, for requests that may be executed twice without harm:
-//! reads, and a `PUT` of the same bytes to the same key. For these even an unknown
-//! outcome is simply tried again; every other mutation is sent once.
+//! When to send a request again, for requests that may be sent twice without harm: reads,
+//! mutations with an `Idempotency-Key`, and a `PUT` of the same bytes to the same key (an
+//! import: a key for each file would only take the room of other clients' keys). For these
+//! even an unknown outcome is simply tried again.
 
 use std::time::{Duration, Instant};
 

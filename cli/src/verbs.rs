@@ -13,6 +13,7 @@ use reqwest::Url;
 
 use crate::client::{Answer, Api, Endpoint, Failure, parse_url};
 use crate::console;
+use crate::retry::{Outcome, persist};
 
 /// The exit code when a key isn't there or a condition doesn't hold: an answer, but not
 /// the one hoped for.
@@ -21,6 +22,9 @@ const EXIT_NO: u8 = 1;
 const READY_PAUSE: Duration = Duration::from_millis(100);
 /// One question of `ready` may take this long.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
+/// A mutation is sent again for so long where nobody knows what became of it: longer than a
+/// change of primary takes.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// More is surely not meant to be a value, and would only be refused after it was read
 /// into memory.
 const MAX_INPUT_BYTES: u64 = 64 * 1024 * 1024;
@@ -85,6 +89,40 @@ pub(crate) struct Put {
     content_type: HeaderValue,
     #[command(flatten)]
     condition: Condition,
+    #[command(flatten)]
+    once: Once,
+}
+
+/// Exactly once.
+#[derive(clap::Args)]
+struct Once {
+    /// Names this request: sent again with the same key, it gets its first answer. Drawn
+    /// where none is given
+    #[arg(long, env = "SYNOD_IDEMPOTENCY_KEY", value_name = "KEY")]
+    idempotency_key: Option<String>,
+}
+
+impl Once {
+    /// Sends a mutation with its key until its outcome is known, or too much time has
+    /// passed.
+    async fn send(
+        self,
+        mut headers: HeaderMap,
+        mut attempt: impl AsyncFnMut(HeaderMap) -> Result<Answer, Failure>,
+    ) -> anyhow::Result<Result<Answer, Failure>> {
+        let key =
+            self.idempotency_key.unwrap_or_else(|| format!("{:032x}", rand::random::<u128>()));
+        let value = HeaderValue::from_str(&format!("\"{key}\""))
+            .context("an idempotency key is 1 to 128 visible ASCII characters")?;
+        headers.insert(HeaderName::from_static("idempotency-key"), value);
+        match persist(PATIENCE, async || attempt(headers.clone()).await).await {
+            Ok(answer) => Ok(Ok(answer)),
+            Err(Outcome::Refused(failure)) => Ok(Err(failure)),
+            Err(Outcome::Unavailable(failure)) => Err(anyhow::Error::new(failure).context(format!(
+                "it may have been executed: the same command with --idempotency-key {key} finds out"
+            ))),
+        }
+    }
 }
 
 /// Compare-and-swap.
@@ -128,7 +166,9 @@ pub(crate) async fn put(args: Put) -> anyhow::Result<ExitCode> {
     };
     let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, args.content_type)]);
     headers.extend(args.condition.header());
-    print_held(args.endpoint.api().put(&args.key, value, headers).await)
+    let api = args.endpoint.api();
+    let attempt = async |headers| api.put(&args.key, value.clone(), headers).await;
+    print_held(args.once.send(headers, attempt).await?)
 }
 
 fn read_input(input: impl Read) -> anyhow::Result<Bytes> {
@@ -156,17 +196,20 @@ pub(crate) struct Delete {
     prefix: Option<String>,
     #[command(flatten)]
     condition: Condition,
+    #[command(flatten)]
+    once: Once,
 }
 
 /// Deletes and prints the answer.
 pub(crate) async fn delete(args: Delete) -> anyhow::Result<ExitCode> {
     let api = args.endpoint.api();
-    let answer = match (&args.key, &args.prefix) {
-        (Some(key), _) => api.delete(key, args.condition.header().into_iter().collect()).await,
-        (None, Some(prefix)) => api.delete_prefix(prefix).await,
-        (None, None) => bail!("name a key or a prefix"),
+    let condition = args.condition.header().into_iter().collect();
+    let attempt = async |headers| match (&args.key, &args.prefix) {
+        (Some(key), _) => api.delete(key, headers).await,
+        (None, Some(prefix)) => api.delete_prefix(prefix, headers).await,
+        (None, None) => unreachable!("a key or a prefix is required"),
     };
-    print_held(answer)
+    print_held(args.once.send(condition, attempt).await?)
 }
 
 #[derive(clap::Args)]

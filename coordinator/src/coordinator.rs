@@ -22,6 +22,7 @@
 
 use std::time::Duration;
 
+use shared::bounds::TooFar;
 use shared::ids::{AcceptorId, Ballot, CoordinatorId, Slot};
 use shared::message::{Marks, Phase, ProposalReply};
 
@@ -55,6 +56,13 @@ struct Leader {
     liveness: Liveness,
     view: Option<ProposedView>,
     ahead: Option<lost::Ahead>,
+}
+
+/// Whether what an acceptor says can be so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Believed {
+    Yes,
+    No,
 }
 
 #[derive(Clone, Debug)]
@@ -168,17 +176,48 @@ impl Coordinator {
     /// answers; a late one for an older ballot of this coordinator's does not.
     fn on_nack(&mut self, from: AcceptorIndex, acceptor: AcceptorId, promised: Ballot) {
         if self.admit(from, acceptor) {
-            self.learn_ballot(Some(promised));
+            self.learn_ballot(from, Some(promised));
         }
     }
 
-    fn learn_ballot(&mut self, seen: Option<Ballot>) {
+    /// An acceptor has promised this ballot, or so it says.
+    fn learn_ballot(&mut self, from: AcceptorIndex, seen: Option<Ballot>) {
         let own = self.ballot();
+        if let Some(ballot) = seen {
+            self.membership.promised(from, ballot);
+            if let Err(why) = self.membership.check_ballot(ballot) {
+                return self.refuse(from, why);
+            }
+        }
         self.highest_ballot = self.highest_ballot.max(seen);
         if let (Some(own), Some(seen)) = (own, seen)
             && seen > own
         {
             self.stand_by(Reason::Outbid(seen));
+        }
+    }
+
+    /// Whether the watermarks of an acceptor can be believed.
+    fn believes(&mut self, from: AcceptorIndex, marks: Marks) -> Believed {
+        match Membership::check_marks(self.chosen_below, marks) {
+            Ok(()) => Believed::Yes,
+            Err(why) => {
+                self.refuse(from, why);
+                Believed::No
+            }
+        }
+    }
+
+    fn refuse(&mut self, at: AcceptorIndex, why: TooFar) {
+        if self.membership.refused(at, why) {
+            self.effects.push(Effect::ClaimRefused { at, why });
+        }
+    }
+
+    fn learn_marks_of(&mut self, from: AcceptorIndex, marks: Marks) {
+        match self.believes(from, marks) {
+            Believed::Yes => self.learn_marks(marks),
+            Believed::No => {}
         }
     }
 

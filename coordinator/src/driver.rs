@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shared::client::AcceptorClient;
-use shared::ids::{CoordinatorId, Slot};
+use shared::ids::{ClusterId, CoordinatorId, Slot};
 use shared::message::{AcceptReply, Phase, ProposalReply};
 use shared::random;
 use shared::telemetry::TraceContext;
@@ -23,9 +23,8 @@ use crate::config::Config;
 use crate::config::shell::{ACCEPTS_IN_FLIGHT, POLLS_IN_FLIGHT, PREPARES_IN_FLIGHT};
 use crate::coordinator::Coordinator;
 use crate::effect::{AcceptorIndex, Effect, Input, RequestId, Timer};
-use crate::handle::{
-    Counts, DriverStatus, Handle, OtherCluster, Position, Question, WAITING_QUESTIONS,
-};
+use crate::handle::{Counts, DriverStatus, Handle, Known, Position, Question, WAITING_QUESTIONS};
+use crate::membership::WrongCluster;
 use crate::outbox::{Outbox, OutboxLimits};
 use crate::report::Reporter;
 
@@ -55,6 +54,8 @@ pub(crate) struct Driver {
     traces: BTreeMap<Slot, TraceContext>,
     counts: Counts,
     progress: watch::Sender<Position>,
+    cluster: watch::Sender<Option<ClusterId>>,
+    wrong_cluster: Option<WrongCluster>,
     reporter: Reporter,
 }
 
@@ -70,6 +71,7 @@ impl Driver {
         let (question_sender, questions) = mpsc::channel(WAITING_QUESTIONS);
         let (progress, progress_receiver) =
             watch::channel(Position { phase: Phase::Inactive, chosen_below: Slot(0) });
+        let (cluster, cluster_receiver) = watch::channel(None);
         let limits = OutboxLimits {
             in_flight: ACCEPTS_IN_FLIGHT,
             accept_slots: config.max_accept_slots,
@@ -97,23 +99,30 @@ impl Driver {
             traces: BTreeMap::new(),
             counts: Counts::default(),
             progress,
+            cluster,
+            wrong_cluster: None,
             reporter,
         };
-        (driver, Handle::new(question_sender, progress_receiver, waiting_for, troubles))
+        let known =
+            Known { progress: progress_receiver, cluster: cluster_receiver, waiting_for, troubles };
+        (driver, Handle::new(question_sender, known))
     }
 
     /// Runs until `shutdown`. Whoever waits then learns that nothing is known.
-    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+    ///
+    /// # Errors
+    /// When the acceptors are no longer those of the cluster.
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Result<(), WrongCluster> {
         self.step(Input::Started, None);
         loop {
             let next_timer = self.timers.values().min().copied();
             tokio::select! {
                 biased;
-                () = shutdown.cancelled() => return,
+                () = shutdown.cancelled() => return Ok(()),
                 () = sleep_until(next_timer.unwrap_or_else(Instant::now)), if next_timer.is_some() => self.fire(),
                 Some(ended) = self.ended.recv() => self.on_ended(ended),
                 Some(question) = self.questions.recv() => self.on_question(question),
-                else => return,
+                else => return Ok(()),
             }
             for _ in 0..TAKEN_AT_ONCE {
                 match (self.ended.try_recv(), self.questions.try_recv()) {
@@ -123,6 +132,9 @@ impl Driver {
                         question.into_iter().for_each(|question| self.on_question(question));
                     }
                 }
+            }
+            if let Some(wrong) = self.wrong_cluster {
+                return Err(wrong);
             }
             self.send();
             self.publish();
@@ -183,15 +195,10 @@ impl Driver {
                 self.step(Input::Proposal { id, proposal }, trace);
             }
             Question::Heartbeat { heartbeat, answer } => {
-                let (theirs, ours) =
-                    (heartbeat.cluster, self.core.roster().map(|roster| roster.cluster()));
-                let reply = match ours {
-                    Some(ours) if ours != theirs => Err(OtherCluster { ours, theirs }),
-                    Some(_) | None => {
-                        self.step(Input::Heartbeat(heartbeat), None);
-                        Ok(self.core.heartbeat_reply())
-                    }
-                };
+                let reply = self.core.check_heartbeat(&heartbeat).map(|()| {
+                    self.step(Input::Heartbeat(heartbeat), None);
+                    self.core.heartbeat_reply()
+                });
                 let _gone = answer.send(reply);
             }
             Question::Chosen { from, limits, answer } => {
@@ -255,8 +262,10 @@ impl Driver {
                 self.traces.clear();
                 self.acceptors.iter_mut().for_each(|acceptor| acceptor.outbox.clear());
             }
+            Effect::WrongCluster(wrong) => self.wrong_cluster = Some(wrong),
             Effect::ViewProposed { .. }
             | Effect::VotesLost(_)
+            | Effect::ClaimRefused { .. }
             | Effect::RosterKnown(_)
             | Effect::NotACluster(_)
             | Effect::ForeignAcceptor { .. } => {}
@@ -275,5 +284,7 @@ impl Driver {
     fn publish(&self) {
         let now = Position { phase: self.core.phase(), chosen_below: self.core.chosen_below() };
         self.progress.send_if_modified(|before| std::mem::replace(before, now) != now);
+        let cluster = self.core.cluster();
+        self.cluster.send_if_modified(|before| std::mem::replace(before, cluster) != cluster);
     }
 }

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use shared::bounds::TooFar;
 use shared::ids::{Ballot, Slot};
 use shared::message::{
     Accept, AcceptReply, ChosenEntry, Heartbeat, Phase, Prepare, PrepareReply, Proposal,
@@ -14,8 +15,8 @@ use shared::message::{
 };
 
 pub use crate::ids::{AcceptorIndex, PollNumber, RequestId};
-use crate::membership::ForeignAcceptor;
 use crate::membership::formation::FormationError;
+use crate::membership::{ForeignAcceptor, WrongCluster};
 
 /// Arming a timer again replaces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,6 +138,17 @@ pub enum Effect {
     /// The acceptors do not make up a cluster; to be logged. Sent when the reason
     /// changes.
     NotACluster(FormationError),
+    /// The acceptors are no longer those of the cluster: nothing can be done but to stop
+    /// and say so. A coordinator keeps nothing that could be wrong; but that a quorum's data
+    /// is gone is for people to know before a new, empty cluster takes its place.
+    WrongCluster(WrongCluster),
+    /// An acceptor said what cannot be so, and is not believed; to be logged.
+    ClaimRefused {
+        /// Where.
+        at: AcceptorIndex,
+        /// What.
+        why: TooFar,
+    },
     /// An answer came from an acceptor that has no vote in this cluster; to be logged.
     /// Sent once for each.
     ForeignAcceptor {

@@ -3,8 +3,12 @@
 
 use std::time::Duration;
 
+use shared::bounds::TooFar;
 use shared::ids::{ClusterId, Slot};
-use shared::message::{ChosenReply, Heartbeat, HeartbeatReply, Phase, Proposal, ProposalReply};
+use shared::message::{
+    ChosenReply, ClusterError, Heartbeat, HeartbeatReply, Phase, Proposal, ProposalReply,
+    same_cluster,
+};
 use shared::telemetry::TraceContext;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -27,7 +31,7 @@ pub(crate) enum Question {
     },
     Heartbeat {
         heartbeat: Heartbeat,
-        answer: oneshot::Sender<Result<HeartbeatReply, OtherCluster>>,
+        answer: oneshot::Sender<Result<HeartbeatReply, TooFar>>,
     },
     Chosen {
         from: Slot,
@@ -37,14 +41,6 @@ pub(crate) enum Question {
     Status {
         answer: oneshot::Sender<DriverStatus>,
     },
-}
-
-/// A heartbeat came from a replica of another cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the replica is of cluster {theirs}, this coordinator of {ours}")]
-pub(crate) struct OtherCluster {
-    pub(crate) ours: ClusterId,
-    pub(crate) theirs: ClusterId,
 }
 
 /// Why a question got no answer.
@@ -82,23 +78,36 @@ pub(crate) struct Counts {
     pub(crate) accepts: u64,
 }
 
+/// What the driver tells unasked.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) progress: watch::Receiver<Position>,
+    /// The cluster, once known: it never changes in a life of the process.
+    pub(crate) cluster: watch::Receiver<Option<ClusterId>>,
+    pub(crate) waiting_for: watch::Receiver<Option<String>>,
+    pub(crate) troubles: watch::Receiver<Vec<Trouble>>,
+}
+
 /// The driver, as handlers see it.
 #[derive(Clone, Debug)]
 pub(crate) struct Handle {
     questions: mpsc::Sender<Question>,
-    progress: watch::Receiver<Position>,
-    waiting_for: watch::Receiver<Option<String>>,
-    troubles: watch::Receiver<Vec<Trouble>>,
+    known: Known,
 }
 
 impl Handle {
-    pub(crate) fn new(
-        questions: mpsc::Sender<Question>,
-        progress: watch::Receiver<Position>,
-        waiting_for: watch::Receiver<Option<String>>,
-        troubles: watch::Receiver<Vec<Trouble>>,
-    ) -> Self {
-        Self { questions, progress, waiting_for, troubles }
+    pub(crate) fn new(questions: mpsc::Sender<Question>, known: Known) -> Self {
+        Self { questions, known }
+    }
+
+    /// The cluster, whenever it gets known.
+    pub(crate) fn cluster(&self) -> watch::Receiver<Option<ClusterId>> {
+        self.known.cluster.clone()
+    }
+
+    /// The cluster, for the answer to a service of that one.
+    pub(crate) fn same_cluster(&self, theirs: ClusterId) -> Result<ClusterId, ClusterError> {
+        same_cluster(*self.known.cluster.borrow(), theirs)
     }
 
     async fn ask<R>(
@@ -139,7 +148,7 @@ impl Handle {
     pub(crate) async fn heartbeat(
         &self,
         heartbeat: Heartbeat,
-    ) -> Result<Result<HeartbeatReply, OtherCluster>, NoAnswer> {
+    ) -> Result<Result<HeartbeatReply, TooFar>, NoAnswer> {
         self.ask(|answer| Question::Heartbeat { heartbeat, answer }).await
     }
 
@@ -150,7 +159,7 @@ impl Handle {
         limits: PageLimits,
         wait: Duration,
     ) -> Result<ChosenLookup, NoAnswer> {
-        let mut progress = self.progress.clone();
+        let mut progress = self.known.progress.clone();
         let first = self.look_up(from, limits, &mut progress).await?;
         if !is_empty(&first) {
             return Ok(first);
@@ -181,14 +190,14 @@ impl Handle {
         self.ask(|answer| Question::Status { answer }).await
     }
 
-    /// What the coordinator waits for before it can be of use, in words.
     /// What people must mend.
     pub(crate) fn troubles(&self) -> Vec<Trouble> {
-        self.troubles.borrow().clone()
+        self.known.troubles.borrow().clone()
     }
 
+    /// What the coordinator waits for before it can be of use, in words.
     pub(crate) fn waiting_for(&self) -> Option<String> {
-        self.waiting_for.borrow().clone()
+        self.known.waiting_for.borrow().clone()
     }
 }
 

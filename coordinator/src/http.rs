@@ -9,13 +9,15 @@ use axum::extract::{FromRequestParts, Query, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use http::StatusCode;
+use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use shared::deadline::Deadline;
 use shared::discovery::Mixups;
 use shared::health::{self, Check};
 use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Epoch, Slot};
-use shared::message::{ChosenReply, Heartbeat, Phase, Proposal, ProposalReply};
+use shared::message::{
+    ChosenReply, ClusterError, Heartbeat, OfCluster, Phase, Proposal, ProposalReply,
+};
 use shared::problem::Problem;
 use shared::status::Identity;
 use shared::telemetry::{SpanNames, attribute};
@@ -74,7 +76,7 @@ pub(crate) struct Front {
 pub(crate) fn routes(front: Front) -> Router {
     let (handle, mixups) = (front.handle.clone(), front.mixups.clone());
     let body = BodyLimit { what: "proposal", bytes: front.max_value_bytes + PROPOSAL_OVERHEAD };
-    let places = Arc::new(Semaphore::new(WAITING_PROPOSALS));
+    let places = (front.handle.clone(), Arc::new(Semaphore::new(WAITING_PROPOSALS)));
     let sign_of_life = BodyLimit { what: "heartbeat", bytes: HEARTBEAT_BYTES };
     let proposals = post(propose)
         .layer(axum::Extension(body))
@@ -98,17 +100,23 @@ pub(crate) fn routes(front: Front) -> Router {
 
 /// Refuses before the body is read.
 async fn admit_proposal(
-    State(places): State<Arc<Semaphore>>,
+    State((handle, places)): State<(Handle, Arc<Semaphore>)>,
     request: Request,
     next: Next,
 ) -> Response {
-    match places.try_acquire() {
-        Ok(_place) => next.run(request).await,
-        Err(_) => {
-            let limit = format!("{WAITING_PROPOSALS} proposals are waited for");
-            Reply::of(request.headers()).send(&ProposalReply::Overloaded { limit })
-        }
-    }
+    let Ok(_place) = places.try_acquire() else {
+        let limit = format!("{WAITING_PROPOSALS} proposals are waited for");
+        return overloaded(&handle, request.headers(), limit)
+            .unwrap_or_else(|problem| problem.into_response());
+    };
+    next.run(request).await
+}
+
+fn overloaded(handle: &Handle, headers: &HeaderMap, limit: String) -> Result<Response, Problem> {
+    let reply = Reply::of(headers)?;
+    let own = *handle.cluster().borrow();
+    let cluster = own.ok_or(ClusterError::Unknown).map_err(Problem::of_cluster)?;
+    Ok(reply.send(&OfCluster::new(cluster, ProposalReply::Overloaded { limit })))
 }
 
 async fn propose(
@@ -116,7 +124,8 @@ async fn propose(
     deadline: Deadline,
     reply: Reply,
     Wire(proposal): Wire<Proposal>,
-) -> Response {
+) -> Result<Response, Problem> {
+    let cluster = front.handle.same_cluster(proposal.cluster).map_err(Problem::of_cluster)?;
     let span = Span::current();
     attribute(&span, "epoch", i64::try_from(proposal.epoch.0).unwrap_or(i64::MAX));
     attribute(&span, "batch", i64::try_from(proposal.number.0).unwrap_or(i64::MAX));
@@ -131,7 +140,7 @@ async fn propose(
         ProposalReply::Overloaded { .. } => attribute(&span, "outcome", "overloaded"),
         ProposalReply::Unresolved => attribute(&span, "outcome", "unresolved"),
     }
-    reply.send(&answer)
+    Ok(reply.send(&OfCluster::new(cluster, answer)))
 }
 
 async fn heartbeat(
@@ -139,37 +148,16 @@ async fn heartbeat(
     reply: Reply,
     Wire(heartbeat): Wire<Heartbeat>,
 ) -> Result<Response, Problem> {
-    if let Some(what) = absurd(&heartbeat) {
-        return Err(Problem::bad_request(format!(
-            "{what} is above {MAX_NUMBER}, the highest number of anything"
-        )));
-    }
-    match front.handle.heartbeat(heartbeat).await.map_err(no_answer)? {
-        Ok(answer) => Ok(reply.send(&answer)),
-        Err(other) => {
-            let kind = "urn:synod:problem:other-cluster";
-            Err(Problem::new(StatusCode::CONFLICT, kind, "Other cluster", other.to_string()))
-        }
-    }
-}
-
-/// The highest slot or epoch that anyone can count to: what SQLite's integers hold.
-const MAX_NUMBER: u64 = i64::MAX.cast_unsigned();
-
-/// A number in a heartbeat that no replica can have reached.
-fn absurd(heartbeat: &Heartbeat) -> Option<&'static str> {
-    let numbers = [
-        ("view.epoch", heartbeat.view.as_ref().map_or(0, |view| view.epoch.0)),
-        ("executed_below", heartbeat.executed_below.0),
-        ("durable_below", heartbeat.durable_below.0),
-        ("nudge_below", heartbeat.nudge_below.map_or(0, |slot| slot.0)),
-    ];
-    numbers.into_iter().find(|(_, number)| *number >= MAX_NUMBER).map(|(what, _)| what)
+    let cluster = front.handle.same_cluster(heartbeat.cluster).map_err(Problem::of_cluster)?;
+    let answer = front.handle.heartbeat(heartbeat).await.map_err(no_answer)?;
+    let answer = answer.map_err(|too_far| Problem::bad_request(too_far.to_string()))?;
+    Ok(reply.send(&OfCluster::new(cluster, answer)))
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fetch {
+    cluster: ClusterId,
     from: Slot,
     limit: Option<usize>,
     wait_ms: Option<u64>,
@@ -196,9 +184,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Fetch {
 
 async fn chosen(
     State(front): State<Front>,
-    fetch: Fetch,
     reply: Reply,
+    fetch: Fetch,
 ) -> Result<Response, Problem> {
+    let cluster = front.handle.same_cluster(fetch.cluster).map_err(Problem::of_cluster)?;
     let limits =
         PageLimits { entries: fetch.limit.unwrap_or(MAX_PAGE_ENTRIES), bytes: MAX_PAGE_BYTES };
     let wait = Duration::from_millis(fetch.wait_ms.unwrap_or(0)).min(MAX_FETCH_WAIT);
@@ -214,7 +203,7 @@ async fn chosen(
         Err(NoAnswer::Ending) => ChosenReply::Unavailable,
         Err(busy @ NoAnswer::Busy) => return Err(no_answer(busy)),
     };
-    Ok(reply.send(&answer))
+    Ok(reply.send(&OfCluster::new(cluster, answer)))
 }
 
 fn no_answer(reason: NoAnswer) -> Problem {

@@ -55,7 +55,7 @@ pub use args::Args;
 use shared::ids::CoordinatorId;
 use shared::message::Service;
 use shared::server::serve;
-use shared::service::Running;
+use shared::service::{Misconfigured, Running};
 use shared::telemetry::Traced;
 
 use crate::driver::Driver;
@@ -65,15 +65,20 @@ use crate::recovery::Recovery;
 /// Runs a coordinator until it is told to end.
 ///
 /// # Errors
-/// When no cluster can have these acceptors, or the listener fails for good.
+/// When no cluster can have these acceptors, they are no longer those of the cluster, or
+/// the listener fails for good.
 pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     let acceptors = args.acceptors.clients()?;
     let (config, shutdown) = (args.config(), running.shutdown.clone());
-    let discovered =
-        shared::discovery::spawn(running.member(), acceptors.clone(), shutdown.clone());
     let id = CoordinatorId(running.instance.0);
     let max_value_bytes = config.max_accept_bytes;
     let (driver, handle) = Driver::new(config, id, acceptors.clone());
+    let discovered = shared::discovery::spawn(
+        running.member(),
+        handle.cluster(),
+        acceptors.clone(),
+        shutdown.clone(),
+    );
     let urls: Arc<[String]> = acceptors.iter().map(|acceptor| acceptor.url().to_string()).collect();
     let recovery = Recovery::new(&acceptors);
     let admission = running.admission();
@@ -94,6 +99,12 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         shutdown.cancel();
         served
     };
-    let (served, ()) = tokio::join!(server, driver.run(shutdown.clone()));
+    let driving = async {
+        let driven = driver.run(shutdown.clone()).await;
+        shutdown.cancel();
+        driven
+    };
+    let (served, driven) = tokio::join!(server, driving);
+    driven.map_err(|wrong| Misconfigured(wrong.to_string()))?;
     served.context("the listener failed")
 }

@@ -4,15 +4,17 @@
 //! the roster are ever counted: an acceptor that lost its disk answers under a new
 //! identity, and one that was swapped with another answers under the other's.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
-use shared::ids::AcceptorId;
-use shared::message::{Roster, Watermarks};
+use shared::bounds::{ROUNDS_AHEAD, SLOTS_AHEAD, TooFar, within};
+use shared::ids::{AcceptorId, Ballot, ClusterId, Slot};
+use shared::message::{Marks, Roster, Watermarks};
 
 use crate::ids::{AcceptorIndex, PollNumber};
 
+mod footprint;
 pub mod formation;
 
 use formation::{AcceptorInfo, FormationError, Judgement, judge};
@@ -43,6 +45,29 @@ impl fmt::Display for ForeignAcceptor {
             }
         }
     }
+}
+
+/// A coordinator cannot go on in the cluster that it knows, nor can any other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WrongCluster {
+    /// The acceptors have been given to another one.
+    #[error(
+        "this coordinator knew its acceptors as cluster {known}, and they are cluster {found} now: their data was replaced. Started again it joins that one"
+    )]
+    Replaced {
+        /// The cluster as it was known.
+        known: ClusterId,
+        /// The cluster that a quorum names.
+        found: ClusterId,
+    },
+    /// A quorum of them answers, and has lost what it had.
+    #[error(
+        "a quorum of the acceptors of cluster {known} has lost its data, and with it what was chosen: give it back to them, or start the coordinators again to form a new, empty cluster of acceptors without data"
+    )]
+    Lost {
+        /// The cluster as it was known.
+        known: ClusterId,
+    },
 }
 
 /// The latest answer to a poll.
@@ -78,6 +103,10 @@ struct Place {
     member: Option<AcceptorId>,
     heard_at: Option<Duration>,
     foreign: Option<ForeignAcceptor>,
+    /// What the member said last of its promise.
+    promised: Option<Ballot>,
+    /// What it said that was not believed.
+    refused: Option<TooFar>,
 }
 
 /// The acceptors, as seen from here.
@@ -224,9 +253,75 @@ impl Membership {
     pub(crate) fn foreign(&mut self, at: AcceptorIndex, foreign: &ForeignAcceptor) -> bool {
         let Some(place) = self.places.get_mut(at.0) else { return false };
         let news = place.foreign.as_ref() != Some(foreign);
-        place.member = None;
+        (place.member, place.promised) = (None, None);
         place.foreign = Some(foreign.clone());
         news
+    }
+
+    /// Whether a quorum has answered lately, and none of it can be of this cluster.
+    pub(crate) fn wrong_cluster(&self, now: Duration, validity: Duration) -> Option<WrongCluster> {
+        let ours = self.roster.as_ref()?;
+        let is_other = |reply: &Watermarks| match &reply.roster {
+            Some(roster) => roster.cluster() != ours.cluster(),
+            None => !ours.contains(reply.acceptor),
+        };
+        let others: BTreeMap<AcceptorId, &Watermarks> = self
+            .places
+            .iter()
+            .flat_map(|place| &place.answer)
+            .filter(|answer| now.saturating_sub(answer.asked_at) <= validity)
+            .map(|answer| (answer.reply.acceptor, &answer.reply))
+            .filter(|(_, reply)| is_other(reply))
+            .collect();
+        let names = |roster: &Roster| {
+            others.values().filter(|reply| reply.roster.as_ref() == Some(roster)).count()
+        };
+        let mut rosters = others.values().filter_map(|reply| reply.roster.as_ref());
+        let (known, found) = (ours.cluster(), rosters.find(|found| names(found) >= found.quorum()));
+        match found {
+            Some(found) => Some(WrongCluster::Replaced { known, found: found.cluster() }),
+            None if others.len() >= ours.quorum() => Some(WrongCluster::Lost { known }),
+            None => None,
+        }
+    }
+
+    /// Takes note of what the member at this place has promised.
+    pub(crate) fn promised(&mut self, at: AcceptorIndex, ballot: Ballot) {
+        if let Some(place) = self.places.get_mut(at.0) {
+            place.promised = Some(ballot);
+        }
+    }
+
+    /// The highest round that is not the word of so few that a quorum is without them.
+    pub(crate) fn vouched_round(&self) -> u64 {
+        let Some(roster) = &self.roster else { return 0 };
+        let mut rounds: Vec<u64> = self
+            .places
+            .iter()
+            .filter(|place| place.member.is_some())
+            .map(|place| place.promised.map_or(0, |promised| promised.round))
+            .collect();
+        rounds.sort_unstable_by(|one, other| other.cmp(one));
+        let others = roster.acceptors().len() - roster.quorum();
+        rounds.get(others).copied().unwrap_or(0)
+    }
+
+    /// Whether a ballot that an acceptor says to have promised is to be gone beyond: one
+    /// alone does not raise it by more than a bound.
+    pub(crate) fn check_ballot(&self, ballot: Ballot) -> Result<(), TooFar> {
+        within("round", ballot.round, self.vouched_round(), ROUNDS_AHEAD)
+    }
+
+    /// Whether what an acceptor says to be chosen can be, where all below `known` is.
+    pub(crate) fn check_marks(known: Slot, marks: Marks) -> Result<(), TooFar> {
+        within("chosen_below", marks.chosen_below.0, known.0, SLOTS_AHEAD)?;
+        within("trimmed_below", marks.trimmed_below.0, known.0, SLOTS_AHEAD)
+    }
+
+    /// Takes note that what a member said is not believed; true if that is news.
+    pub(crate) fn refused(&mut self, at: AcceptorIndex, why: TooFar) -> bool {
+        let Some(place) = self.places.get_mut(at.0) else { return false };
+        place.refused.replace(why).is_none_or(|before| before.what != why.what)
     }
 
     /// The member that answered last at this place.
@@ -256,6 +351,19 @@ impl Membership {
         answers.sort_by_key(|answer| (answer.reply.acceptor, std::cmp::Reverse(answer.poll)));
         answers.dedup_by_key(|answer| answer.reply.acceptor);
         answers
+    }
+}
+
+impl Membership {
+    /// What each member said last, by its place.
+    pub(crate) fn answers_by_place(&self) -> Vec<(AcceptorIndex, Option<Ballot>, Marks)> {
+        let Some(roster) = &self.roster else { return Vec::new() };
+        let answer = |(index, place): (usize, &Place)| {
+            let reply = &place.answer.as_ref()?.reply;
+            let of = (AcceptorIndex(index), reply.promised, reply.marks);
+            is_member(roster, reply).then_some(of)
+        };
+        self.places.iter().enumerate().filter_map(answer).collect()
     }
 }
 

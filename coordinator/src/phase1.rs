@@ -15,18 +15,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use shared::bounds::OPEN_SLOTS;
 use shared::ids::{AcceptorId, Ballot, Slot};
 use shared::message::{EncodedValue, Marks, Promise, Value, Vote};
 
 use crate::effect::AcceptorIndex;
 
 mod footprint;
-
-/// The most slots that an acceptor can have voted in above its own chosen watermark. A
-/// leader proposes far fewer (`max_in_flight_slots`) and says with each how far all is
-/// chosen; a promise that claims more is damaged, and believing it would cost memory
-/// without bound.
-pub const MAX_OPEN_SLOTS: u64 = 1 << 16;
 
 /// All that one acceptor reported with its promise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -229,8 +224,5 @@ fn is_well_formed(promise: &Promise) -> bool {
     });
     let advances = next.is_none_or(|next| next > *from);
     let settled = marks.chosen_below.max(marks.trimmed_below).max(*from);
-    ascending
-        && in_range
-        && advances
-        && marks.voted_below.0 <= settled.0.saturating_add(MAX_OPEN_SLOTS)
+    ascending && in_range && advances && marks.voted_below.0 <= settled.0.saturating_add(OPEN_SLOTS)
 }

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use shared::bounds::{EPOCHS_AHEAD, SLOTS_AHEAD, TooFar, within};
 use shared::ids::{Epoch, Instance, LogFormat, Name, Slot};
 use shared::message::{Heartbeat, Storage, View};
 
@@ -20,6 +21,8 @@ mod footprint;
 pub(crate) struct ReplicaProgress {
     pub(crate) instance: Instance,
     pub(crate) heard_at: Duration,
+    /// The view that it executed last, as it says.
+    view: Option<View>,
     pub(crate) executed_below: Slot,
     pub(crate) durable_below: Slot,
     pub(crate) highest_format: LogFormat,
@@ -51,6 +54,8 @@ const FORMER_LIVES: usize = 8;
 pub(crate) struct Replicas {
     heard: BTreeMap<Name, ReplicaProgress>,
     view: Option<View>,
+    /// The latest view that two replicas have told of.
+    vouched: Option<View>,
     view_known_at: Duration,
     first_heard_at: Option<Duration>,
     /// Since when this process has run without a pause: silence before that is its own
@@ -76,6 +81,7 @@ impl Replicas {
         let news = ReplicaProgress {
             instance,
             heard_at: now,
+            view: view.clone(),
             executed_below,
             durable_below,
             highest_format,
@@ -96,6 +102,7 @@ impl Replicas {
         }
         if heard.instance == instance {
             heard.heard_at = now;
+            heard.view = view;
             if executed_below > heard.executed_below || executed_below >= chosen_below {
                 heard.moved_at = now;
             }
@@ -116,8 +123,40 @@ impl Replicas {
             let former_durable_below = heard.former_durable_below.max(heard.durable_below);
             *heard = ReplicaProgress { former, former_durable_below, ..news };
         }
-        if let Some(view) = view.filter(|view| view.epoch > self.epoch()) {
-            self.view = Some(view);
+        self.settle_view(config, now);
+    }
+
+    /// Whether the numbers of a heartbeat can be so, where all below `chosen_below` is
+    /// known to be chosen.
+    pub(crate) fn check(&self, chosen_below: Slot, heartbeat: &Heartbeat) -> Result<(), TooFar> {
+        let Heartbeat { view, executed_below, durable_below, nudge_below, .. } = heartbeat;
+        let epoch = view.as_ref().map_or(0, |view| view.epoch.0);
+        within("epoch", epoch, self.epoch().0, EPOCHS_AHEAD)?;
+        within("executed_below", executed_below.0, chosen_below.0, SLOTS_AHEAD)?;
+        within("durable_below", durable_below.0, chosen_below.0, SLOTS_AHEAD)?;
+        within("nudge_below", nudge_below.map_or(0, |slot| slot.0), chosen_below.0, SLOTS_AHEAD)
+    }
+
+    /// The view is the latest that two replicas have told of, or a later one that one of
+    /// them tells of that is not silent: else the word of one alone, though it were never
+    /// true, would hold the epoch up for ever.
+    pub(crate) fn settle_view(&mut self, config: &Config, now: Duration) {
+        let epoch = |view: &Option<View>| view.as_ref().map(|view| view.epoch);
+        let mut told: Vec<&View> =
+            self.heard.values().filter_map(|heard| heard.view.as_ref()).collect();
+        told.sort_by_key(|view| std::cmp::Reverse(view.epoch));
+        if let Some(second) = told.get(1)
+            && Some(second.epoch) > epoch(&self.vouched)
+        {
+            self.vouched = Some((*second).clone());
+        }
+        let recent = self.heard.values().filter(|heard| heard.is_recent(config, now));
+        let latest = recent.filter_map(|heard| heard.view.as_ref()).max_by_key(|view| view.epoch);
+        let view = latest
+            .filter(|latest| Some(latest.epoch) > epoch(&self.vouched))
+            .or(self.vouched.as_ref());
+        if epoch(&view.cloned()) != epoch(&self.view) {
+            self.view = view.cloned();
             self.view_known_at = now;
         }
     }

@@ -151,8 +151,13 @@ impl Reporter {
             Effect::ForeignAcceptor { at, foreign } => {
                 tracing::error!(url = self.url(*at), "an acceptor is not counted: {foreign}");
             }
+            Effect::ClaimRefused { at, why } => {
+                tracing::error!(url = self.url(*at), "an acceptor is not believed: {why}");
+            }
             Effect::VotesLost(why) => tracing::error!("nothing is proposed any more: {why}"),
-            Effect::PollWatermarks { .. }
+            // Why the process ends is said once, by whoever ends it.
+            Effect::WrongCluster(_)
+            | Effect::PollWatermarks { .. }
             | Effect::Prepare { .. }
             | Effect::Accept { .. }
             | Effect::Arm { .. }

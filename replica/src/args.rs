@@ -7,6 +7,7 @@ use shared::byte_budget::ByteBudget;
 use shared::config::{AcceptorsArgs, DataDirArgs, ServiceArgs};
 
 use crate::http::Limits;
+use crate::machine::command::AnswerRetention;
 use crate::replica::config::Config;
 
 /// What a replica is told.
@@ -76,6 +77,28 @@ pub struct Args {
     )]
     pub max_page_items: u32,
 
+    /// Hours for which the first answer to a mutation with an Idempotency-Key is kept. What
+    /// the primary was told counts
+    #[arg(
+        long,
+        env = "SYNOD_KEEP_ANSWERS_HOURS",
+        value_name = "HOURS",
+        default_value = "24",
+        value_parser = value_parser!(u32).range(1..=87_600),
+    )]
+    pub keep_answers_hours: u32,
+
+    /// First answers kept at once; further mutations with a new Idempotency-Key are answered
+    /// 503. What the primary was told counts
+    #[arg(
+        long,
+        env = "SYNOD_MAX_ANSWERS",
+        value_name = "N",
+        default_value = "1000000",
+        value_parser = value_parser!(u32).range(1..=100_000_000),
+    )]
+    pub max_answers: u32,
+
     /// Bytes of all mutations' bodies held at once; more are answered 503
     #[arg(
         long,
@@ -112,10 +135,16 @@ impl Args {
         Config {
             acceptors: self.acceptors.acceptors.len(),
             pipeline: usize_of(self.pipeline),
+            answers: AnswerRetention {
+                keep_ms: u64::from(self.keep_answers_hours) * HOUR_MS,
+                at_most: u64::from(self.max_answers),
+            },
             ..Config::default()
         }
     }
 }
+
+const HOUR_MS: u64 = 60 * 60 * 1_000;
 
 fn usize_of(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)

@@ -14,7 +14,7 @@ mod published;
 mod spans;
 mod timers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared::client::AcceptorClient;
 use shared::discovery::Mixups;
@@ -28,14 +28,14 @@ use tracing::Span;
 
 use crate::machine::change::ChangeCounts;
 use crate::replica::config::Config;
-use crate::replica::event::{Answer, Input, Refusal, RequestId};
+use crate::replica::event::{Answer, Claimant, Input, Refusal, RequestId};
 use crate::replica::status::{Identity, Missing, Recovered};
 use crate::replica::{Replica, WrongHistory};
 use crate::store::{Checkpointer, StoreError, Writer};
 use calls::Calls;
 use checkpoints::{Checkpoints, WalStatus};
 use executor::Job;
-pub(crate) use handle::{Handle, MutationEnd, NotReleased};
+pub(crate) use handle::{Handle, MutationEnd, NotReleased, command};
 use handle::{Message, WAITING_MESSAGES};
 pub(crate) use published::Published;
 use spans::BatchSpans;
@@ -86,8 +86,8 @@ pub(crate) struct Parts {
     pub(crate) writer: Writer,
     /// Makes durable what it wrote.
     pub(crate) checkpointer: Checkpointer,
-    /// Of which cluster the state is, where that is known.
-    pub(crate) cluster: Option<ClusterId>,
+    /// Of which cluster the state is, once that is known.
+    pub(crate) joined: watch::Sender<Option<ClusterId>>,
     /// What makes the state unusable while it is read.
     pub(crate) fatal: mpsc::Receiver<StoreError>,
     /// All acceptors.
@@ -133,6 +133,9 @@ struct Driver {
     wal: watch::Sender<WalStatus>,
     /// What executing has changed in this life.
     changes: ChangeCounts,
+    joined: watch::Sender<Option<ClusterId>>,
+    /// What was not believed of whom: it is said once.
+    refused: BTreeSet<(Claimant, &'static str)>,
 }
 
 /// What effects are done with.
@@ -145,7 +148,7 @@ impl Driver {
     fn new(parts: &Parts) -> Self {
         let meta = parts.writer.meta().clone();
         let durable_below = parts.writer.durable_below();
-        let recovered = Recovered { cluster: parts.cluster, meta, durable_below };
+        let recovered = Recovered { cluster: *parts.joined.borrow(), meta, durable_below };
         Self {
             core: Replica::new(parts.config.clone(), parts.identity.clone(), recovered),
             started: Instant::now(),
@@ -155,6 +158,8 @@ impl Driver {
             batches: BatchSpans::default(),
             wal: watch::Sender::default(),
             changes: ChangeCounts::default(),
+            joined: parts.joined.clone(),
+            refused: BTreeSet::new(),
         }
     }
 

@@ -2,15 +2,18 @@
 //! stands beside them.
 //!
 //! Reading order: [`request`] (what a request says), `reading` (how
-//! new the state must be), `get`, `list` and `log`; `mutate` and `forward`; `refused`
+//! new the state must be), `get`, `list` and `log`; `mutate` (what
+//! mutations say), `mutation` (what they come to) and `forward` (from a backup to the
+//! primary); `refused`
 //! (every way to say no); `replication`, `status`, `cluster`.
 
 mod cluster;
-mod forward;
+pub(crate) mod forward;
 mod get;
 mod list;
 mod log;
 mod mutate;
+pub(crate) mod mutation;
 mod ndjson;
 mod reading;
 mod refused;
@@ -25,7 +28,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{any, get, put};
+use axum::routing::{any, get, post, put};
 use http::HeaderValue;
 use shared::byte_budget::ByteBudget;
 use shared::client::AcceptorClient;
@@ -52,6 +55,7 @@ pub(crate) const SPANS: SpanNames = &[
     ("DELETE", "/v1/kv/{*key}", "replica.delete"),
     ("GET", "/v1/kv", "replica.list"),
     ("DELETE", "/v1/kv", "replica.delete_prefix"),
+    ("POST", "/v1/replication/commands", "replica.command"),
     ("GET", "/v1/log", "replica.log"),
     ("GET", "/v1/log/{slot}", "replica.log"),
 ];
@@ -116,6 +120,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
     };
     Router::new()
         .route("/v1/replication/log", get(replication::log))
+        .route("/v1/replication/commands", post(forward::commands))
         .route("/v1/status", get(status::status))
         .merge(clients)
         .with_state(app)

@@ -52,13 +52,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shared::ids::{ClusterId, Revision, Slot};
-use shared::message::{ChosenReply, View};
+use shared::message::{ChosenReply, ClusterError, OfCluster, View, same_cluster};
 
 pub use self::footprint::Footprint;
 use crate::machine::state::Meta;
 use crate::replica::batching::Batching;
 use crate::replica::config::Config;
-use crate::replica::event::{Effect, Input, RequestId, Role, Storage, Timer};
+use crate::replica::event::{Effect, Input, NoAnswer, RequestId, Role, Storage, Timer};
 use crate::replica::fetching::Fetching;
 use crate::replica::history::History;
 pub use crate::replica::history::WrongHistory;
@@ -157,8 +157,8 @@ impl Replica {
             }
             Input::Fired(timer) => self.fired(now, timer, effects),
             Input::Directory(directory) => self.members.update(directory),
-            Input::Mutation { id, command, time_ms } => {
-                self.mutation(id, command, time_ms, effects)
+            Input::Mutation { id, command, wall_ms } => {
+                self.mutation(id, command, wall_ms, effects)
             }
             Input::Read { id } => self.read(now, id, effects),
             Input::WaitRevision { id, revision } => self.wait_revision(id, revision, effects),
@@ -167,16 +167,28 @@ impl Replica {
                 self.batching.started(epoch, number, trace)
             }
             Input::ProposalReply { epoch, number, attempt, reply } => {
-                self.proposal_reply(epoch, number, attempt, reply)
+                let reply = self.of_own_cluster(reply);
+                self.proposal_reply(epoch, number, attempt, reply, (now, effects))
             }
-            Input::Fetched { fetch, reply } => self.fetched(now, fetch, reply, effects),
+            Input::Fetched { fetch, reply } => {
+                self.fetched(now, fetch, self.of_own_cluster(reply), effects)
+            }
             Input::Executed(report) => self.executed(now, report, effects),
             Input::ProbeReply { probe, reply } => self.probe_reply(now, probe, reply, effects),
-            Input::HeartbeatReply { from, reply } => self.heartbeat_reply(now, &from, reply),
+            Input::HeartbeatReply { from, reply } => {
+                self.heartbeat_reply(now, &from, self.of_own_cluster(reply), effects)
+            }
             Input::Durable(below) => self.durable_below = self.durable_below.max(below),
             Input::Storage(storage) => self.storage_changed(storage, effects),
             Input::Unswept(ranges) => self.unswept = ranges,
         }
+    }
+
+    /// An answer of another cluster is none, and so is one that comes before a quorum of
+    /// acceptors has said in this life which one is our own.
+    fn of_own_cluster<T>(&self, reply: Result<OfCluster<T>, NoAnswer>) -> Result<T, NoAnswer> {
+        let own = self.cluster.ok_or(NoAnswer)?;
+        reply?.for_cluster(own).map_err(|_other| NoAnswer)
     }
 
     fn fired(&mut self, now: Duration, timer: Timer, effects: &mut Vec<Effect>) {
@@ -188,6 +200,7 @@ impl Replica {
                     jitter: Duration::ZERO,
                 });
                 self.fetching.expire(now, self.config.fetch_timeout);
+                self.learner.forget_silent(now);
                 self.settle_history(now, effects);
                 self.send_heartbeats(now, effects);
             }
@@ -207,24 +220,32 @@ impl Replica {
         role_in(&self.identity, self.meta.view.as_ref())
     }
 
-    /// A piece of the learned log from a slot on, for a peer: `GET /v1/replication/log`.
-    /// While it may be of another history, a peer gets nothing but the hash of what it
-    /// has already.
-    #[must_use]
-    pub fn log_from(&self, from: Slot, max_entries: usize, max_bytes: usize) -> LogPage {
-        match (self.cluster, self.history) {
-            (None, _) => LogPage::Nothing(ChosenReply::Unavailable),
-            (Some(_), History::Unconfirmed) => {
+    /// A piece of the learned log from a slot on, for a peer of the cluster `theirs`: `GET
+    /// /v1/replication/log`. While it may be of another history, a peer gets nothing but
+    /// the hash of what it has already.
+    ///
+    /// # Errors
+    /// When the peer is of another cluster, or a quorum of acceptors has not said yet in
+    /// this life which one is our own.
+    pub fn log_from(
+        &self,
+        theirs: ClusterId,
+        from: Slot,
+        (max_entries, max_bytes): (usize, usize),
+    ) -> Result<LogPage, ClusterError> {
+        same_cluster(self.cluster, theirs)?;
+        Ok(match self.history {
+            History::Unconfirmed => {
                 let (chosen_below, previous) =
                     (self.learner.chosen_below(), self.learner.prefix(from));
                 if previous.is_none() && from < self.learner.learned_below() {
-                    return LogPage::OnlyHash { chosen_below };
+                    return Ok(LogPage::OnlyHash { chosen_below });
                 }
                 let entries = Vec::new();
                 LogPage::Nothing(ChosenReply::Entries { entries, chosen_below, previous })
             }
-            (Some(_), History::Confirmed) => self.learner.log_from(from, max_entries, max_bytes),
-        }
+            History::Confirmed => self.learner.log_from(from, max_entries, max_bytes),
+        })
     }
 
     /// What it knows of itself and of the others.

@@ -9,6 +9,7 @@ use shared::message::Service;
 use shared::server::serve;
 use shared::service::{Misconfigured, Running};
 use shared::telemetry::Traced;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
@@ -47,8 +48,9 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
             "this state is of no cluster yet: waiting for a quorum of acceptors to name theirs"
         );
     }
+    let (joined, cluster) = watch::channel(store.cluster);
     let Discovered { members, mixups } =
-        discovery::spawn(running.member(), acceptors.clone(), running.shutdown.clone());
+        discovery::spawn(running.member(), cluster, acceptors.clone(), running.shutdown.clone());
     let parts = Parts {
         config: args.config(),
         identity: Identity {
@@ -58,7 +60,7 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         },
         writer: store.writer,
         checkpointer: store.checkpointer,
-        cluster: store.cluster,
+        joined,
         fatal: store.fatal,
         acceptors: acceptors.clone(),
         members: members.clone(),
@@ -107,11 +109,9 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
 /// Tells what starting again will not help from what it may.
 fn ended(error: DriverError) -> anyhow::Error {
     match error {
-        DriverError::Store(StoreError::Format(_)) | DriverError::WrongHistory(_) => {
-            Misconfigured(error.to_string()).into()
-        }
-        DriverError::Store(_) | DriverError::WrongCluster { .. } | DriverError::ExecutorGone => {
-            error.into()
-        }
+        DriverError::Store(StoreError::Format(_))
+        | DriverError::WrongHistory(_)
+        | DriverError::WrongCluster { .. } => Misconfigured(error.to_string()).into(),
+        DriverError::Store(_) | DriverError::ExecutorGone => error.into(),
     }
 }

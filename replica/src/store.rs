@@ -9,6 +9,7 @@
 //! `versions` and `ranges` (what it writes), `checkpoint`, `reader`, `list`, `log`; `sum` and
 //! `verify` notice damage; `offline` is for when no replica runs.
 
+mod answers;
 mod apply;
 mod bounds;
 mod checkpoint;

@@ -2,8 +2,10 @@
 //! whatever they propose.
 
 mod faults;
+mod forwarding;
 mod lists;
 mod network;
+mod once;
 mod reading;
 mod refusals;
 

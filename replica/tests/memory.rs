@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use peak_alloc::PeakAlloc;
-use replica::machine::command::{Command, Commands, Condition, Op};
+use replica::machine::command::{AnswerRetention, Command, Commands, Condition, Op};
 use replica::machine::format;
 use replica::machine::identity::RequestIdentity;
 use replica::store;
@@ -21,7 +21,14 @@ fn batch(slot: u64, ops: impl Iterator<Item = Op>) -> ChosenEntry {
     let commands = ops
         .map(|op| Command { op, trace: None, request: RequestIdentity::Drawn([1; 16]) })
         .collect();
-    let commands = Commands { time_ms: 0, trace: None, commands }.encode();
+    let commands = Commands {
+        time_ms: 0,
+        wall_ms: 0,
+        trace: None,
+        answers: AnswerRetention::default(),
+        commands,
+    }
+    .encode();
     let batch = Batch { epoch: Epoch(1), number: BatchNumber(slot - 1), commands };
     entry(slot, &Value::Batch(batch))
 }

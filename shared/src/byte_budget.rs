@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, header};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What is counted by, in bytes: a semaphore has no more permits than fit in 29 bits on
@@ -22,7 +23,7 @@ pub struct ByteBudget {
 pub struct ByteShare(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
 
 /// Others hold what was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("the requests that are being handled take {limit} bytes, their limit here")]
 pub struct BudgetSpent {
     /// The whole budget, in bytes.

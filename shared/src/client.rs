@@ -9,20 +9,26 @@
 
 mod error;
 mod peer;
+mod set_up;
 
 use std::time::Duration;
 
 use http::Method;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::base_url::BaseUrl;
-use crate::ids::Slot;
+use crate::ids::{ClusterId, Slot};
 use crate::message::{
-    Accept, AcceptReply, Announced, ChosenReply, Heartbeat, HeartbeatReply, Member, Prepare,
-    PrepareReply, Proposal, ProposalReply, VotesPage, Watermarks,
+    Accept, AcceptReply, Announced, Announcement, ChosenReply, Heartbeat, HeartbeatReply,
+    OfCluster, Prepare, PrepareReply, Proposal, ProposalReply, VotesPage, Watermarks,
 };
 
 pub use error::CallError;
-pub use peer::{CONNECT_TIMEOUT, Peer, http_client};
+pub use peer::Peer;
+pub use set_up::{
+    CONNECT_TIMEOUT, IDLE_TIMEOUT, MAX_IDLE, http_client, http_client_builder, introduce,
+};
 
 macro_rules! client {
     ($(#[$doc:meta])* $name:ident) => {
@@ -114,10 +120,11 @@ impl AcceptorClient {
     /// See [`CallError`].
     pub async fn announce(
         &self,
-        member: &Member,
+        announcement: &Announcement,
         timeout: Duration,
     ) -> Result<Announced, CallError> {
-        self.0.send(Method::PUT, &format!("/v1/members/{}", member.name), member, timeout).await
+        let path = format!("/v1/members/{}", announcement.member.name);
+        self.0.send(Method::PUT, &path, announcement, timeout).await
     }
 }
 
@@ -130,7 +137,7 @@ impl CoordinatorClient {
         &self,
         message: &Proposal,
         timeout: Duration,
-    ) -> Result<ProposalReply, CallError> {
+    ) -> Result<OfCluster<ProposalReply>, CallError> {
         self.0.send(Method::POST, "/v1/proposals", message, timeout).await
     }
 
@@ -142,39 +149,59 @@ impl CoordinatorClient {
         &self,
         message: &Heartbeat,
         timeout: Duration,
-    ) -> Result<HeartbeatReply, CallError> {
+    ) -> Result<OfCluster<HeartbeatReply>, CallError> {
         self.0.send(Method::POST, "/v1/heartbeats", message, timeout).await
     }
 
-    /// `GET /v1/chosen?from=&wait_ms=`: waits up to `wait` for something to be there;
+    /// `GET /v1/chosen?cluster=&from=&wait_ms=`: waits up to `wait` for something to be there;
     /// `timeout` should be longer.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn chosen(
         &self,
+        cluster: ClusterId,
         from: Slot,
         wait: Duration,
         timeout: Duration,
-    ) -> Result<ChosenReply, CallError> {
-        self.0.get(&format!("/v1/chosen?from={from}&wait_ms={}", wait.as_millis()), timeout).await
+    ) -> Result<OfCluster<ChosenReply>, CallError> {
+        self.0.get(&page("/v1/chosen", cluster, from, wait), timeout).await
     }
 }
 
 impl ReplicaClient {
-    /// `GET /v1/replication/log?from=&wait_ms=`: waits up to `wait` for something to be
-    /// there; `timeout` should be longer.
+    /// `GET /v1/replication/log?cluster=&from=&wait_ms=`: waits up to `wait` for something
+    /// to be there; `timeout` should be longer.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn replication_log(
         &self,
+        cluster: ClusterId,
         from: Slot,
         wait: Duration,
         timeout: Duration,
-    ) -> Result<ChosenReply, CallError> {
-        self.0
-            .get(&format!("/v1/replication/log?from={from}&wait_ms={}", wait.as_millis()), timeout)
-            .await
+    ) -> Result<OfCluster<ChosenReply>, CallError> {
+        self.0.get(&page("/v1/replication/log", cluster, from, wait), timeout).await
     }
+    /// `POST /v1/replication/commands`: has the primary execute a mutation within what is
+    /// `granted`, and waits for its answer until the `timeout`, which should be longer.
+    /// The messages are those of replicas among each other.
+    ///
+    /// # Errors
+    /// See [`CallError`]; a refusal by the primary is no error.
+    pub async fn command<Q: Serialize, R: DeserializeOwned>(
+        &self,
+        message: &Q,
+        granted: Duration,
+        timeout: Duration,
+    ) -> Result<R, CallError> {
+        let path = "/v1/replication/commands";
+        self.0.send_granting(Method::POST, path, message, granted, timeout).await
+    }
+}
+
+/// Where a page of the chosen log is to be had.
+fn page(path: &str, cluster: ClusterId, from: Slot, wait: Duration) -> String {
+    format!("{path}?cluster={cluster}&from={from}&wait_ms={}", wait.as_millis())
 }

@@ -112,6 +112,28 @@ pub enum DataDirError {
     },
 }
 
+impl DataDirError {
+    /// Whether trying again will not help: somebody must name another folder or mend this
+    /// one. Not what another process may be about to end, nor a disk that may come back.
+    #[must_use]
+    pub fn is_misconfiguration(&self) -> bool {
+        match self {
+            Self::Foreign { .. }
+            | Self::Format { .. }
+            | Self::Gone { .. }
+            | Self::Unknown { .. } => true,
+            Self::Io { source, .. } => [
+                io::ErrorKind::PermissionDenied,
+                io::ErrorKind::ReadOnlyFilesystem,
+                io::ErrorKind::NotADirectory,
+                io::ErrorKind::AlreadyExists,
+            ]
+            .contains(&source.kind()),
+            Self::Locked { .. } | Self::Damaged(_) => false,
+        }
+    }
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Identity {
     service: Service,

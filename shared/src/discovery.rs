@@ -4,9 +4,12 @@
 //! What acceptors keep of this is soft: nothing that must hold rests on it. A member is
 //! dropped when no acceptor has heard of it for [`EXPIRY`]; while no acceptor answers,
 //! the members known last stay.
+//!
+//! Only acceptors of one cluster count: the one that a majority of them named last. Until
+//! one has, all count, unless they name two. Acceptors refuse members of another cluster.
 #![expect(clippy::disallowed_methods, reason = "the shell reads clocks and starts tasks")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -15,10 +18,14 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::client::AcceptorClient;
+use crate::client::{AcceptorClient, CallError};
 use crate::health::Check;
-use crate::ids::{Instance, Name};
-use crate::message::{Announced, Directory, Member, NameConflict};
+use crate::ids::{ClusterId, Instance, Name};
+use crate::message::{Announced, Announcement, Member, NameConflict};
+
+mod known;
+
+pub use known::{Known, Listing};
 
 /// How often a service announces itself.
 pub const INTERVAL: Duration = Duration::from_millis(500);
@@ -35,10 +42,11 @@ pub struct Discovered {
 }
 
 /// Announces the member to the acceptors until `shutdown`, and tells of all members
-/// whenever they change.
+/// whenever they change. `cluster` is the one it belongs to, as soon as it knows.
 #[must_use]
 pub fn spawn(
     member: Member,
+    cluster: watch::Receiver<Option<ClusterId>>,
     acceptors: Vec<AcceptorClient>,
     shutdown: CancellationToken,
 ) -> Discovered {
@@ -46,24 +54,28 @@ pub fn spawn(
     let (mixed_up, found) = watch::channel(Found::default());
     let mixups = Mixups { own: member.instance, found };
     tokio::spawn(async move {
-        shutdown.run_until_cancelled(announce(member, acceptors, sender, mixed_up)).await
+        let announcing = announce(member, cluster, acceptors, (sender, mixed_up));
+        shutdown.run_until_cancelled(announcing).await
     });
     Discovered { members, mixups }
 }
 
 async fn announce(
     member: Member,
+    cluster: watch::Receiver<Option<ClusterId>>,
     acceptors: Vec<AcceptorClient>,
-    sender: watch::Sender<Vec<Member>>,
-    mixed_up: watch::Sender<Found>,
+    (sender, mixed_up): (watch::Sender<Vec<Member>>, watch::Sender<Found>),
 ) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut known, started) = (Known::default(), Instant::now());
+    let (mut known, started) = (Known::of(acceptors.len()), Instant::now());
+    let mut refusals = Refusals::default();
     loop {
         ticks.tick().await;
-        let replies =
-            join_all(acceptors.iter().map(|acceptor| acceptor.announce(&member, INTERVAL))).await;
+        let announcement = Announcement { cluster: *cluster.borrow(), member: member.clone() };
+        let calls = acceptors.iter().map(|acceptor| acceptor.announce(&announcement, INTERVAL));
+        let replies = join_all(calls).await;
+        refusals.say(replies.iter().filter_map(|reply| reply.as_ref().err()));
         let urls = acceptors.iter().map(|acceptor| acceptor.url().to_string());
         let answers: Vec<(String, Announced)> =
             urls.zip(replies).filter_map(|(url, reply)| Some((url, reply.ok()?))).collect();
@@ -72,11 +84,28 @@ async fn announce(
             let is_contested = 2 * contested > answers.len();
             tell(&mixed_up, Found { mixups: mixups_of(&answers), is_contested });
         }
-        let directories: Vec<Directory> =
-            answers.into_iter().map(|(_, answer)| answer.directory).collect();
-        if let Some(members) = known.merge(started.elapsed(), &directories) {
+        let listings: Vec<Listing> = answers
+            .into_iter()
+            .map(|(_, Announced { cluster, directory, .. })| Listing { cluster, directory })
+            .collect();
+        if let Some(members) = known.merge(started.elapsed(), &listings) {
             sender.send_replace(members);
         }
+    }
+}
+
+/// The acceptors' refusals of the round before: each is said once.
+#[derive(Debug, Default)]
+struct Refusals(BTreeSet<String>);
+
+impl Refusals {
+    fn say<'a>(&mut self, errors: impl Iterator<Item = &'a CallError>) {
+        let is_refusal = |error: &&CallError| matches!(error, CallError::Refused { status, .. } if status.is_client_error());
+        let now: BTreeSet<String> = errors.filter(is_refusal).map(ToString::to_string).collect();
+        for refusal in now.difference(&self.0) {
+            tracing::error!("this service is not listed: {refusal}");
+        }
+        self.0 = now;
     }
 }
 
@@ -215,57 +244,10 @@ fn mixups_of(answers: &[(String, Announced)]) -> Vec<Mixup> {
     mixups
 }
 
-/// The members heard of, and until when each is believed in. Pure: the simulation runs
-/// it, too.
-#[derive(Clone, Debug, Default)]
-pub struct Known {
-    by_name: BTreeMap<Name, Believed>,
-    /// What was told last.
-    told: Vec<Member>,
-}
-
-#[derive(Clone, Debug)]
-struct Believed {
-    member: Member,
-    until: Duration,
-}
-
-impl Known {
-    /// Takes what the acceptors answered in one round, and says who is there when that
-    /// has changed. `now` is counted from any fixed moment: the freshest word on each
-    /// member counts.
-    pub fn merge(&mut self, now: Duration, directories: &[Directory]) -> Option<Vec<Member>> {
-        for entry in directories.iter().flat_map(|directory| &directory.members) {
-            let Some(until) = (now + EXPIRY).checked_sub(Duration::from_millis(entry.age_ms))
-            else {
-                continue;
-            };
-            match self.by_name.get(&entry.member.name) {
-                Some(believed) if believed.until >= until => {}
-                Some(_) | None => {
-                    self.by_name.insert(
-                        entry.member.name.clone(),
-                        Believed { member: entry.member.clone(), until },
-                    );
-                }
-            }
-        }
-        if !directories.is_empty() {
-            self.by_name.retain(|_, believed| believed.until >= now);
-        }
-        let is_news = !self.by_name.values().map(|believed| &believed.member).eq(&self.told);
-        if is_news {
-            self.told = self.by_name.values().map(|believed| believed.member.clone()).collect();
-        }
-        is_news.then(|| self.told.clone())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::Instance;
-    use crate::message::{DirectoryEntry, Service};
+    use crate::message::{Directory, Service};
 
     fn member(name: &str, instance: u64) -> Member {
         let name: Name = name.parse().unwrap();
@@ -277,19 +259,10 @@ mod tests {
         }
     }
 
-    fn directory(entries: &[(&str, u64, u64)]) -> Directory {
-        let entry = |&(name, instance, age_ms): &(&str, u64, u64)| DirectoryEntry {
-            member: member(name, instance),
-            age_ms,
-        };
-        Directory { members: entries.iter().map(entry).collect() }
-    }
-
-    const NOW: Duration = Duration::from_secs(3_600);
-
     fn answer(url: &str, acceptor: Member, conflicts: &[NameConflict]) -> (String, Announced) {
         let (directory, conflicts) = (Directory::default(), conflicts.to_vec());
-        (url.to_owned(), Announced { acceptor, directory, conflicts, is_contested: false })
+        let (cluster, is_contested) = (None, false);
+        (url.to_owned(), Announced { cluster, acceptor, directory, conflicts, is_contested })
     }
 
     fn mixups(own: u64, mixups: Vec<Mixup>) -> Mixups {
@@ -340,37 +313,5 @@ mod tests {
         let contested = Mixups { own: Instance(7), found: watch::channel(contested).1 };
         assert!(!contested.is_name_own(), "who had it a moment ago may live");
         assert_eq!(contested.check(), Check::new("names", None));
-    }
-
-    #[test]
-    fn the_freshest_word_on_a_member_counts() {
-        let mut known = Known::default();
-        let round = [
-            directory(&[("a", 1, 900)]),
-            directory(&[("a", 2, 100), ("b", 1, 0)]),
-            directory(&[("a", 1, 500)]),
-        ];
-        assert_eq!(known.merge(NOW, &round), Some(vec![member("a", 2), member("b", 1)]));
-        assert_eq!(known.merge(NOW, &[directory(&[("a", 1, 8_000)])]), None);
-    }
-
-    #[test]
-    fn who_has_just_started_believes_the_freshest_word_too_though_all_are_older_than_itself() {
-        let mut known = Known::default();
-        let round = [
-            directory(&[("a", 1, 9_000)]),
-            directory(&[("a", 2, 300)]),
-            directory(&[("gone", 1, 60_000)]),
-        ];
-        assert_eq!(known.merge(Duration::ZERO, &round), Some(vec![member("a", 2)]));
-    }
-
-    #[test]
-    fn a_member_not_heard_of_is_dropped_but_not_while_no_acceptor_answers() {
-        let mut known = Known::default();
-        assert_eq!(known.merge(NOW, &[directory(&[("a", 1, 0)])]), Some(vec![member("a", 1)]));
-        let later = NOW + EXPIRY + Duration::from_millis(1);
-        assert_eq!(known.merge(later, &[]), None);
-        assert_eq!(known.merge(later, &[directory(&[("b", 1, 0)])]), Some(vec![member("b", 1)]));
     }
 }

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::problem::Problem;
+use crate::versions;
 
 /// One thing that readiness rests on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +38,7 @@ impl Check {
 }
 
 /// The routes `/livez` and `/readyz`; `checks` is asked anew for each request and must
-/// not wait.
+/// not wait. To its checks those are added that hold for every service.
 pub fn routes<S, F>(checks: F) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
@@ -45,7 +46,11 @@ where
 {
     Router::new().route("/livez", get(|| ready("ok\n"))).route(
         "/readyz",
-        get(move |RawQuery(query): RawQuery| ready(readyz(&checks(), query.as_deref()))),
+        get(move |RawQuery(query): RawQuery| {
+            let mut checks = checks();
+            checks.extend(versions::check());
+            ready(readyz(&checks, query.as_deref()))
+        }),
     )
 }
 

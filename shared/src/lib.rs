@@ -2,17 +2,20 @@
 //! the set-up of servers and telemetry.
 //!
 //! In reading order: [`ids`] and [`message`] (the vocabulary and what is said, in lists
-//! that are [`bounded`]), [`wire`] and [`problem`] (how it is said over HTTP),
+//! that are [`bounded`]), [`wire`] and [`problem`] (how it is said over
+//! HTTP), [`versions`] (who says it in another version),
 //! [`deadline`], [`client`] and [`discovery`] (who says it to whom), [`config`],
 //! [`datadir`] and [`service`] (a process from its flags to its end), [`server`] (bounded
 //! HTTP) with [`byte_budget`], [`health`] and [`status`], [`telemetry`], [`random`].
 
 pub mod bounded;
+pub mod bounds;
 pub mod chain;
 pub mod ids;
 pub mod message;
 
 pub mod problem;
+pub mod versions;
 pub mod wire;
 
 pub mod client;

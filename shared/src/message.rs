@@ -3,7 +3,8 @@
 //! A write (W), a read (R), an election (E) and the copying of the log (C):
 //!
 //! ```text
-//! W  primary ──Proposal──▶ leading coordinator ──Accept──▶ acceptors
+//! W  backup  ──ForwardedCommand──▶ primary                                   (where a client asked a backup; of the replica's crate)
+//!    primary ──Proposal──▶ leading coordinator ──Accept──▶ acceptors
 //!    primary ◀─ProposalReply─ coordinator      ◀─AcceptReply─ acceptors      (chosen: a quorum accepted at one ballot)
 //!
 //! R  replica ──GET /v1/watermarks──▶ acceptors                               (highest vote of a quorum, then execute up to it)
@@ -25,11 +26,17 @@
 //! | [`Accept`] | leader | acceptor `POST /v1/accept` | [`AcceptReply`] |
 //! | – | coordinators, replicas | acceptor `GET /v1/watermarks` | [`Watermarks`] |
 //! | – | leader (recovery), people | acceptor `GET /v1/votes?from=` | [`VotesPage`] |
-//! | [`Member`] | every service | acceptor `PUT /v1/members/{name}` | [`Directory`] |
+//! | [`Announcement`] | every service | acceptor `PUT /v1/members/{name}` | [`Announced`] |
 //! | [`Proposal`] | primary | coordinator `POST /v1/proposals` | [`ProposalReply`] |
 //! | [`Heartbeat`] | replica | coordinator `POST /v1/heartbeats` | [`HeartbeatReply`] |
-//! | – | replicas | coordinator `GET /v1/chosen?from=` | [`ChosenReply`] |
-//! | – | replicas | replica `GET /v1/replication/log?from=` | [`ChosenReply`] |
+//! | – | replicas | coordinator `GET /v1/chosen?cluster=&from=` | [`ChosenReply`] |
+//! | – | replicas | replica `GET /v1/replication/log?cluster=&from=` | [`ChosenReply`] |
+//! | `ForwardedCommand` | backup | replica `POST /v1/replication/commands` | `ForwardReply` |
+//!
+//! Every request and every answer says of which cluster it is. Those of acceptors carry the
+//! roster, or the identity of an acceptor, which is of one roster only; those of
+//! coordinators and replicas are [`OfCluster`]. Where the cluster is another one than the
+//! reader's, or the reader doesn't know its own yet, nothing is learned or told.
 //!
 //! *Accepted is not chosen, chosen is not learned, learned is not executed.*
 
@@ -41,11 +48,13 @@ use crate::ids::{
     Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, LogFormat, Name, Slot,
 };
 
+mod cluster;
 mod members;
 mod roster;
 mod value;
 mod vote;
 
+pub use cluster::*;
 pub use members::*;
 pub use roster::*;
 pub use value::*;

@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::Revision;
+use crate::message::ClusterError;
 
 /// The media type of a problem.
 pub const CONTENT_TYPE: &str = "application/problem+json";
@@ -136,6 +137,22 @@ impl Problem {
             "Method not allowed",
             detail,
         )
+    }
+
+    /// The service that asks is of another cluster (409), or it is not known yet of which
+    /// one this service is (503).
+    #[must_use]
+    pub fn of_cluster(error: ClusterError) -> Self {
+        match error {
+            ClusterError::Other(other) => Self::new(
+                StatusCode::CONFLICT,
+                kind!("other-cluster"),
+                "Other cluster",
+                other.to_string(),
+            )
+            .with_retryable(Retryable::No),
+            ClusterError::Unknown => Self::unavailable(error.to_string()),
+        }
     }
 
     /// 412: a condition of the request does not hold; nothing was written.

@@ -19,7 +19,7 @@ use crate::ids::{Instance, Name};
 use crate::message::{Member, Service};
 use crate::server::{Admission, AllowedHosts, Files, Limits, connections_within};
 use crate::status::Identity;
-use crate::{random, telemetry};
+use crate::{client, random, telemetry};
 
 /// How long tasks may take to end once the service's own future has ended.
 const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(1);
@@ -145,6 +145,7 @@ where
     };
     exit_after_panics();
     raise_open_files();
+    client::introduce(&args.name(service));
     let result = runtime.block_on(async {
         let shutdown = CancellationToken::new();
         cancel_on_signals(shutdown.clone())?;
@@ -170,14 +171,8 @@ where
 fn exit_code(error: &anyhow::Error) -> ExitCode {
     let code = match error.downcast_ref() {
         Some(DataDirError::Damaged(_)) => DAMAGED,
-        Some(
-            DataDirError::Foreign { .. }
-            | DataDirError::Format { .. }
-            | DataDirError::Gone { .. }
-            | DataDirError::Unknown { .. },
-        ) => MISCONFIGURED,
-        // Whoever holds the lock may be about to end, and the disk may come back.
-        Some(DataDirError::Locked { .. } | DataDirError::Io { .. }) => return ExitCode::FAILURE,
+        Some(error) if error.is_misconfiguration() => MISCONFIGURED,
+        Some(_) => return ExitCode::FAILURE,
         None if error.is::<Misconfigured>()
             || error.is::<AdvertiseError>()
             || error.is::<AcceptorsError>() =>

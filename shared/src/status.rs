@@ -9,6 +9,8 @@ use serde::Serialize;
 
 use crate::ids::Name;
 use crate::message::Service;
+use crate::versions::{self, OtherVersion};
+use crate::wire;
 
 /// Counted by [`Admission`](crate::server::Admission), for the whole process.
 static REQUESTS: AtomicU64 = AtomicU64::new(0);
@@ -30,6 +32,10 @@ pub struct Common {
     pub id: Name,
     /// Its version.
     pub version: &'static str,
+    /// The version of the messages between services that it speaks.
+    pub messages_version: u32,
+    /// The services met lately that speak another one.
+    pub other_versions: Vec<OtherVersion>,
     /// Its process.
     pub pid: u32,
     /// Milliseconds since it started.
@@ -75,6 +81,8 @@ impl Identity {
                 service: self.service,
                 id: self.name.clone(),
                 version: VERSION,
+                messages_version: wire::VERSION,
+                other_versions: versions::others(),
                 pid,
                 uptime_ms,
                 requests,
@@ -98,7 +106,7 @@ mod tests {
         let mut json = serde_json::to_value(identity.status(Role { phase: "inactive" })).unwrap();
         assert!(json["uptime_ms"].take().is_u64() && json["requests"].take().is_u64());
         let expected = serde_json::json!({
-            "service": "coordinator", "id": "coordinator-1", "version": VERSION, "pid": std::process::id(), "uptime_ms": null,
+            "service": "coordinator", "id": "coordinator-1", "version": VERSION, "messages_version": 1, "other_versions": [], "pid": std::process::id(), "uptime_ms": null,
             "requests": null,
             "phase": "inactive",
         });

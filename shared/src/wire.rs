@@ -1,7 +1,12 @@
 //! Messages as HTTP bodies: JSON for people and scripts, postcard between the services.
 //! The same serde types stand behind both.
+//!
+//! Bytes of postcard are read only as what they are: their media type names the version
+//! of the messages, and one of another version is refused by name (415 for a body, 406
+//! for an answer that is asked for), with what is spoken here in `Accept`.
 
-use std::convert::Infallible;
+mod media_type;
+
 use std::pin::pin;
 
 use axum::body::Body;
@@ -16,11 +21,9 @@ use serde::de::DeserializeOwned;
 
 use crate::deadline::Deadline;
 use crate::problem::Problem;
+use crate::versions;
 
-/// The media type of the compact binary encoding.
-pub const POSTCARD: &str = "application/x-postcard";
-/// The media type of JSON.
-pub const JSON: &str = "application/json";
+pub use media_type::{JSON, MediaType, POSTCARD, SPOKEN, VERSION};
 
 /// The longest message between services, in bytes: above the largest Accept or page of
 /// votes, and small against memory.
@@ -74,19 +77,6 @@ impl Encoding {
         }
     }
 
-    /// The encoding that a media type names; parameters such as `charset` are ignored.
-    #[must_use]
-    pub fn of_media_type(value: &str) -> Option<Self> {
-        let essence = value.split(';').next().unwrap_or_default().trim();
-        if essence.eq_ignore_ascii_case(POSTCARD) {
-            Some(Self::Postcard)
-        } else if essence.eq_ignore_ascii_case(JSON) {
-            Some(Self::Json)
-        } else {
-            None
-        }
-    }
-
     /// Encodes a message.
     ///
     /// # Panics
@@ -129,7 +119,8 @@ impl Encoding {
 ///
 /// Refuses with 400 (malformed, or a deadline header that is), 408 (the body took longer
 /// than the deadline), 413 (above [`MAX_MESSAGE_BYTES`], or the lower limit set by
-/// [`BodyLimit`]) and 415 (another media type, or none).
+/// [`BodyLimit`]) and 415 (another media type, another
+/// version of ours, or none).
 #[derive(Clone, Copy, Debug)]
 pub struct Wire<T>(pub T);
 
@@ -150,11 +141,37 @@ fn content_encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let (first, second) = (values.next(), values.next());
     let text = first.and_then(|value| value.to_str().ok()).unwrap_or_default();
-    Encoding::of_media_type(text).filter(|_| second.is_none()).ok_or_else(|| {
-        let given = text.chars().take(SHOWN_CHARS).collect::<String>();
-        let detail = format!("send Content-Type: {JSON} or {POSTCARD}, not {given:?}");
-        Problem::unsupported_media_type(detail)
-    })
+    match MediaType::of(text).filter(|_| second.is_none()) {
+        Some(MediaType::Spoken(encoding)) => Ok(encoding),
+        Some(MediaType::OtherVersion(theirs)) => {
+            Err(other_version(StatusCode::UNSUPPORTED_MEDIA_TYPE, theirs, headers))
+        }
+        None => {
+            let given = text.chars().take(SHOWN_CHARS).collect::<String>();
+            let detail = format!("send Content-Type: {JSON} or {POSTCARD}, not {given:?}");
+            Err(Problem::unsupported_media_type(detail))
+        }
+    }
+}
+
+/// Who sent the request, in its own words.
+fn sender(headers: &HeaderMap) -> &str {
+    let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    agent.unwrap_or("somebody without a name")
+}
+
+fn other_version(status: StatusCode, theirs: u32, headers: &HeaderMap) -> Problem {
+    versions::met_other(sender(headers), theirs);
+    Problem::new(
+        status,
+        "urn:synod:problem:other-version",
+        "Other version of messages",
+        format!(
+            "the messages between services are of version {VERSION} here, and you speak version \
+             {theirs}"
+        ),
+    )
+    .with_header(header::ACCEPT, HeaderValue::from_static(SPOKEN))
 }
 
 /// A request extension that sets the limit on bodies read by [`Wire`] and [`WholeBody`];
@@ -228,25 +245,41 @@ where
     Ok(Bytes::from(kept))
 }
 
-/// In which encoding the caller wants the answer: what `Accept` names, else that of its
-/// body, else JSON. An extractor that never refuses.
+/// In which encoding the caller wants the answer: the first that `Accept` names and that
+/// is spoken here, else that of its body, else JSON. Refuses with 406 a caller that
+/// accepts a message of another version only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply(pub Encoding);
 
 impl Reply {
     /// What the request's headers ask for.
-    #[must_use]
-    pub fn of(headers: &HeaderMap) -> Self {
+    ///
+    /// # Errors
+    /// 406, see [`Reply`].
+    pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let accepted =
             headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let named = accepted.flat_map(|value| value.split(',')).find_map(Encoding::of_media_type);
-        let sent = || {
-            headers
-                .get(header::CONTENT_TYPE)
-                .and_then(|value| value.to_str().ok())
-                .and_then(Encoding::of_media_type)
-        };
-        Self(named.or_else(sent).unwrap_or(Encoding::Json))
+        let mut other = None;
+        for named in accepted.flat_map(|value| value.split(',')) {
+            match MediaType::of(named) {
+                Some(MediaType::Spoken(encoding)) => {
+                    if encoding == Encoding::Postcard {
+                        versions::met_own(sender(headers));
+                    }
+                    return Ok(Self(encoding));
+                }
+                Some(MediaType::OtherVersion(theirs)) => other = other.or(Some(theirs)),
+                None => {}
+            }
+        }
+        if let Some(theirs) = other {
+            return Err(other_version(StatusCode::NOT_ACCEPTABLE, theirs, headers));
+        }
+        let sent = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        match sent.and_then(MediaType::of) {
+            Some(MediaType::Spoken(encoding)) => Ok(Self(encoding)),
+            Some(MediaType::OtherVersion(_)) | None => Ok(Self(Encoding::Json)),
+        }
     }
 
     /// 200 with the message.
@@ -261,10 +294,10 @@ impl Reply {
 }
 
 impl<S: Sync> FromRequestParts<S> for Reply {
-    type Rejection = Infallible;
+    type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        Ok(Self::of(&parts.headers))
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        Self::of(&parts.headers)
     }
 }
 

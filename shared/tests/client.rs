@@ -14,16 +14,17 @@ use shared::client::{AcceptorClient, CallError, CoordinatorClient, ReplicaClient
 use shared::config::BaseUrl;
 use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Draw, Generation, Instance, Slot};
 use shared::message::{
-    Announced, ChosenReply, Directory, DirectoryEntry, Marks, Member, Nack, Prepare, PrepareReply,
-    Roster, Service, VotesPage, Watermarks,
+    Announced, Announcement, ChosenReply, Directory, DirectoryEntry, Marks, Member, Nack,
+    OfCluster, Prepare, PrepareReply, Roster, Service, VotesPage, Watermarks,
 };
 use shared::problem::{Outcome, Problem};
 use shared::server::{Admission, AllowedHosts, Limits, serve};
 use shared::telemetry::Traced;
 use shared::wire::{Reply, Wire};
-use shared::{discovery, telemetry};
+use shared::{discovery, telemetry, versions};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -117,25 +118,22 @@ async fn messages_go_there_and_back() {
 #[tokio::test]
 async fn the_log_is_asked_for_with_a_wait_and_a_deadline() {
     let answer = async |reply: Reply, uri: http::Uri, headers: http::HeaderMap| {
-        assert_eq!(uri.query(), Some("from=5&wait_ms=1000"));
+        assert_eq!(uri.query(), Some("cluster=0000000000000001&from=5&wait_ms=1000"));
         assert_eq!(headers["synod-timeout"], "5000ms");
         assert!(headers["traceparent"].to_str().unwrap().ends_with("-00"), "polls start no traces");
-        reply.send(&ChosenReply::Trimmed { oldest: Slot(6) })
+        reply.send(&OfCluster::new(ClusterId(1), ChosenReply::Trimmed { oldest: Slot(6) }))
     };
     let (url, _guard) = start(
         Router::new().route("/v1/chosen", get(answer)).route("/v1/replication/log", get(answer)),
     )
     .await;
     let wait = Duration::from_secs(1);
-    let trimmed = ChosenReply::Trimmed { oldest: Slot(6) };
-    assert_eq!(
-        CoordinatorClient::new(url.clone()).chosen(Slot(5), wait, TIMEOUT).await.unwrap(),
-        trimmed
-    );
-    assert_eq!(
-        ReplicaClient::new(url).replication_log(Slot(5), wait, TIMEOUT).await.unwrap(),
-        trimmed
-    );
+    let (cluster, from) = (ClusterId(1), Slot(5));
+    let trimmed = OfCluster::new(cluster, ChosenReply::Trimmed { oldest: Slot(6) });
+    let coordinator = CoordinatorClient::new(url.clone());
+    assert_eq!(coordinator.chosen(cluster, from, wait, TIMEOUT).await.unwrap(), trimmed);
+    let replica = ReplicaClient::new(url);
+    assert_eq!(replica.replication_log(cluster, from, wait, TIMEOUT).await.unwrap(), trimmed);
 }
 
 #[tokio::test]
@@ -158,7 +156,9 @@ async fn no_answer_in_time_means_unknown() {
 
 #[tokio::test]
 async fn a_connection_that_breaks_means_unknown() {
-    for half in [&b""[..], b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf"] {
+    let half = b"HTTP/1.1 200 OK\r\ncontent-type: application/vnd.synod.v1+postcard\r\n\
+        content-length: 100\r\n\r\nhalf";
+    for half in [&b""[..], half] {
         let error =
             AcceptorClient::new(start_raw(half).await).watermarks(TIMEOUT).await.unwrap_err();
         assert!(matches!(error, CallError::Broken { .. }), "{error}");
@@ -168,8 +168,11 @@ async fn a_connection_that_breaks_means_unknown() {
 
 #[tokio::test]
 async fn nonsense_and_endless_answers_are_refused() {
-    let long = b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n";
-    for nonsense in [&b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n\xff\xff"[..], long] {
+    let long = b"HTTP/1.1 200 OK\r\ncontent-type: application/vnd.synod.v1+postcard\r\n\
+        content-length: 99999999999\r\n\r\n";
+    let short = b"HTTP/1.1 200 OK\r\ncontent-type: application/vnd.synod.v1+postcard\r\n\
+        content-length: 2\r\n\r\n\xff\xff";
+    for nonsense in [&short[..], long] {
         let error =
             AcceptorClient::new(start_raw(nonsense).await).watermarks(TIMEOUT).await.unwrap_err();
         assert!(matches!(error, CallError::Nonsense { .. }), "{error}");
@@ -253,21 +256,79 @@ async fn members_announce_themselves_and_learn_of_the_others_though_an_acceptor_
         instance: Instance(1),
     };
     let other = member("replica-2");
-    let answer = async move |Path(name): Path<String>, reply: Reply, Wire(member): Wire<Member>| {
-        assert_eq!(name, member.name.as_str());
+    let answer = async move |Path(name): Path<String>,
+                             reply: Reply,
+                             Wire(announcement): Wire<Announcement>| {
+        let Announcement { cluster, member } = announcement;
+        assert_eq!((name.as_str(), cluster), (member.name.as_str(), Some(ClusterId(1))));
         let entry = |member| DirectoryEntry { member, age_ms: 0 };
         let acceptor = Member { service: Service::Acceptor, ..member.clone() };
         let directory = Directory { members: vec![entry(member), entry(other.clone())] };
-        reply.send(&Announced { acceptor, directory, conflicts: Vec::new(), is_contested: false })
+        let (conflicts, is_contested) = (Vec::new(), false);
+        reply.send(&Announced { cluster, acceptor, directory, conflicts, is_contested })
     };
     let (url, _guard) = start(Router::new().route("/v1/members/{name}", put(answer))).await;
     let (listener, down) = listen().await;
     drop(listener);
     let acceptors = vec![AcceptorClient::new(url), AcceptorClient::new(down)];
     let shutdown = CancellationToken::new();
-    let mut members = discovery::spawn(member("replica-1"), acceptors, shutdown.clone()).members;
+    let (_, cluster) = watch::channel(Some(ClusterId(1)));
+    let mut members =
+        discovery::spawn(member("replica-1"), cluster, acceptors, shutdown.clone()).members;
     let found = members.wait_for(|members| !members.is_empty()).await.unwrap().clone();
     assert_eq!(found, [member("replica-1"), member("replica-2")]);
     shutdown.cancel();
     while members.changed().await.is_ok() {}
+}
+
+#[tokio::test]
+async fn a_peer_of_another_version_is_named_and_never_read() {
+    let spoken = "application/vnd.synod.v2+postcard, application/json";
+    let refuses = async move |status: StatusCode| {
+        let problem = Problem::new(status, "urn:synod:problem:other-version", "Other", "no");
+        problem.with_header(http::header::ACCEPT, http::HeaderValue::from_static(spoken))
+    };
+    // Its bytes could be read as ours.
+    let answers = async |reply: Reply| {
+        let mut response = reply.send(&watermarks());
+        let other = http::HeaderValue::from_static("application/vnd.synod.v2+postcard");
+        response.headers_mut().insert(http::header::CONTENT_TYPE, other);
+        response
+    };
+    let router = Router::new()
+        .route("/v1/watermarks", get(async move || refuses(StatusCode::NOT_ACCEPTABLE).await))
+        .route("/v1/prepare", post(async move || refuses(StatusCode::UNSUPPORTED_MEDIA_TYPE).await))
+        .route("/v1/votes", get(answers));
+    let (url, _guard) = start(router).await;
+    let acceptor = AcceptorClient::new(url.clone());
+    let shown = || versions::others().into_iter().find(|other| other.peer == url.to_string());
+    assert_eq!(shown(), None);
+
+    let error = acceptor.watermarks(TIMEOUT).await.unwrap_err();
+    assert!(matches!(error, CallError::OtherVersion { theirs: 2, .. }), "{error}");
+    assert!(!error.is_unknown());
+    assert_eq!(shown().unwrap().version, 2);
+    let prepare = Prepare {
+        roster: Roster::new(ClusterId(1), Generation(0), vec![AcceptorId(1)]).unwrap(),
+        ballot: Ballot { round: 1, coordinator: CoordinatorId(1) },
+        from: Slot(4),
+    };
+    let error = acceptor.prepare(&prepare, TIMEOUT).await.unwrap_err();
+    assert!(matches!(error, CallError::OtherVersion { theirs: 2, .. }), "{error}");
+    let error = acceptor.votes(Slot(7), TIMEOUT).await.unwrap_err();
+    assert!(matches!(error, CallError::Nonsense { .. }) && error.is_unknown(), "{error}");
+    let warned = versions::check().unwrap().warning.unwrap();
+    assert!(warned.contains(&format!("{url} speaks 2")), "{warned}");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_said_to_be_a_message_is_not_read_as_one() {
+    let untyped = async |reply: Reply| {
+        let mut response = reply.send(&watermarks());
+        response.headers_mut().remove(http::header::CONTENT_TYPE);
+        response
+    };
+    let (url, _guard) = start(Router::new().route("/v1/watermarks", get(untyped))).await;
+    let error = AcceptorClient::new(url).watermarks(TIMEOUT).await.unwrap_err();
+    assert!(matches!(error, CallError::Nonsense { .. }), "{error}");
 }

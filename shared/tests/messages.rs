@@ -1,5 +1,8 @@
 //! Every message goes through both encodings unchanged: people and scripts can say all
-//! that services say.
+//! that services say. And what the bytes of a version are never changes: a change of a
+//! message is a new version.
+
+use std::cell::RefCell;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -10,23 +13,48 @@ use shared::ids::{
     LogFormat, Name, Slot,
 };
 use shared::message::{
-    Accept, AcceptReply, Accepted, Announced, Batch, ChosenEntry, ChosenReply, Directory,
-    DirectoryEntry, Full, Heartbeat, HeartbeatReply, LogPrefix, Marks, Member, Nack, NameConflict,
-    Phase, Prepare, PrepareReply, Promise, Proposal, ProposalReply, Roster, Service, SlotValue,
-    Storage, Stranger, Value, View, Vote, VoteRoom, VotesPage, Watermarks,
+    Accept, AcceptReply, Accepted, Announced, Announcement, Batch, ChosenEntry, ChosenReply,
+    Directory, DirectoryEntry, Full, Heartbeat, HeartbeatReply, LogPrefix, Marks, Member, Nack,
+    NameConflict, Phase, Prepare, PrepareReply, Promise, Proposal, ProposalReply, Roster, Service,
+    SlotValue, Storage, Stranger, Value, View, Vote, VoteRoom, VotesPage, Watermarks,
 };
-use shared::wire::Encoding;
+use shared::wire::{Encoding, VERSION};
 
 #[track_caller]
 fn both<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(
     messages: impl IntoIterator<Item = T>,
 ) {
+    let mut digest = blake3::Hasher::new();
     for message in messages {
+        digest.update(&Encoding::Postcard.encode(&message));
         for encoding in [Encoding::Json, Encoding::Postcard] {
             let bytes = encoding.encode(&message);
             assert_eq!(encoding.decode::<T>(&bytes).unwrap(), message, "{encoding:?}");
         }
     }
+    let name = std::any::type_name::<T>().rsplit("::").next().unwrap();
+    let line = format!("{name} {}\n", &digest.finalize().to_hex()[..16]);
+    DIGESTS.with_borrow_mut(|digests| digests.push_str(&line));
+}
+
+thread_local! {
+    /// Of the examples of each message that this thread has looked at.
+    static DIGESTS: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+#[test]
+fn a_change_of_a_message_is_a_new_version() {
+    the_messages_of_acceptors();
+    the_messages_of_coordinators_and_replicas();
+    let golden = include_str!("messages.golden");
+    let (version, digests) = golden.split_once('\n').unwrap();
+    let now = DIGESTS.take();
+    assert!(
+        version == format!("version {VERSION}") && digests == now,
+        "the messages, or their examples here, are not those of version {VERSION}: a change of \
+         one is a new shared::wire::VERSION (ARCHITECTURE.md, \"Messages have a version\"); \
+         shared/tests/messages.golden then is\n\nversion {VERSION}\n{now}"
+    );
 }
 
 const BALLOT: Ballot = Ballot { round: 3, coordinator: CoordinatorId(u64::MAX) };
@@ -107,12 +135,15 @@ fn the_messages_of_acceptors() {
     let url = "http://a:1".to_owned();
     let member =
         Member { name: name("a"), service: Service::Coordinator, url, instance: Instance(1) };
-    both([member.clone()]);
     let conflicts = vec![NameConflict { listed: member.clone(), rival: member.clone() }];
     let acceptor = member.clone();
     let directory = Directory { members: vec![DirectoryEntry { member, age_ms: 3 }] };
     both([directory.clone()]);
-    both([Announced { acceptor, directory, conflicts, is_contested: true }]);
+    for cluster in [None, Some(ClusterId(7))] {
+        both([Announcement { cluster, member: acceptor.clone() }]);
+    }
+    let cluster = Some(ClusterId(7));
+    both([Announced { cluster, acceptor, directory, conflicts, is_contested: true }]);
 }
 
 #[test]

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tests::harness::cluster::{Cluster, Options, PATIENCE};
-use tests::harness::errors::{Injection, can_inject};
+use tests::harness::errors::{Failing, Injection, can_inject};
 use tests::harness::mix::Shape;
-use tests::linearizability::history::{Answer, Ending};
 
 use crate::scenario::Scenario;
 
@@ -17,7 +16,7 @@ const SYNCS: &str = "fdatasync,fsync";
 
 fn inject(cluster: &mut Cluster, name: &str, calls: &str, error: &str) -> Result<Injection> {
     let log = cluster.dir().join(format!("{name}.strace"));
-    Injection::start(cluster.service(name).pid()?, calls, error, &log)
+    Injection::start(cluster.service(name).pid()?, calls, Failing::With(error), &log)
         .with_context(|| format!("failing {calls} of {name}"))
 }
 
@@ -86,10 +85,8 @@ async fn a_quorum_fails(scenario: &mut Scenario, calls: &str) -> Result<()> {
     }
     let (from, until) = (u64::try_from(from.as_nanos())?, u64::try_from(until.as_nanos())?);
     for operation in scenario.recorder.history() {
-        if let Ending::Answered { at, answer: Answer::Put | Answer::Deleted(_), .. } =
-            operation.ending
-        {
-            let from_memory = operation.called > from && at < until;
+        if operation.outcome.is_acknowledged() {
+            let from_memory = operation.called > from && operation.returned < until;
             ensure!(!from_memory, "acknowledged although no quorum could keep it: {operation:?}");
         }
     }

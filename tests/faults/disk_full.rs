@@ -10,8 +10,7 @@ use tests::harness::cluster::{Cluster, Options, eventually};
 use tests::harness::disk::SmallDisk;
 use tests::harness::mix::Shape;
 use tests::harness::recorder::Ask;
-use tests::harness::verify::is_acknowledged;
-use tests::linearizability::history::{Consistency, Ending, Guard};
+use tests::operations::{Call, Guard};
 
 use crate::scenario::Scenario;
 
@@ -90,14 +89,8 @@ async fn reads_go_on_and_mutations_do_not(scenario: &Scenario) -> Result<()> {
     let until = scenario.recorder.now() + FULL;
     let (mut asked, mut refused, mut named) = (0, 0, 0);
     while scenario.recorder.now() < until {
-        let read = scenario
-            .recorder
-            .read(Ask::at(cluster.front()), "hot/0", None, Consistency::Linearizable)
-            .await?;
-        ensure!(
-            matches!(read, Ending::Answered { .. }),
-            "reads go on while disks are full: {read:?}"
-        );
+        let read = scenario.recorder.perform(Ask::at(cluster.front()), Call::read("hot/0")).await?;
+        ensure!(read.is_answered(), "reads go on while disks are full: {read:?}");
         asked += 1;
         if let Some(reason) = refusal(cluster).await? {
             refused += 1;
@@ -220,16 +213,12 @@ async fn reads_and_refuses(
     let (at_primary, at_backup) =
         (Ask::at(scenario.cluster.url(primary)), Ask::at(scenario.cluster.url(backup)));
     let recorder = &scenario.recorder;
-    let local =
-        recorder.read(at_primary, "hot/0", None, Consistency::Local { at_least: 0 }).await?;
-    ensure!(matches!(local, Ending::Answered { .. }), "{primary}, full, does not read: {local:?}");
-    let read = recorder.read(at_backup, "hot/0", None, Consistency::Linearizable).await?;
-    ensure!(
-        matches!(read, Ending::Answered { .. }),
-        "{backup} does not read while {primary} is full: {read:?}"
-    );
-    let write = recorder.put(at_primary, "hot/0", Guard::Always, 0).await?;
-    ensure!(!is_acknowledged(&write), "{primary}, full, acknowledged a write: {write:?}");
+    let local = recorder.perform(at_primary, Call::read_locally("hot/0", 0)).await?;
+    ensure!(local.is_answered(), "{primary}, full, does not read: {local:?}");
+    let read = recorder.perform(at_backup, Call::read("hot/0")).await?;
+    ensure!(read.is_answered(), "{backup} does not read while {primary} is full: {read:?}");
+    let write = recorder.put(at_primary, "hot/0", Guard::Always).await?;
+    ensure!(!write.is_acknowledged(), "{primary}, full, acknowledged a write: {write:?}");
     refuses_as_full(&scenario.cluster, primary).await
 }
 

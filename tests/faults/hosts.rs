@@ -9,9 +9,7 @@ use tests::harness::cluster::{Between, Cluster, Options, Size, eventually};
 use tests::harness::lan::{Lan, OneWay, towards};
 use tests::harness::mix::Shape;
 use tests::harness::recorder::Ask;
-use tests::harness::verify::is_acknowledged;
-use tests::linearizability::history::{Consistency, Ending, Guard};
-use tests::linearizability::listing::Listing;
+use tests::operations::{Call, Consistency, Guard, Listing};
 
 use crate::scenario::Scenario;
 
@@ -128,13 +126,11 @@ pub(crate) async fn goes_on_meanwhile<T>(
 async fn serves_again(scenario: &Scenario, names: &[String], since: Instant) -> Result<Vec<u128>> {
     let each = names.iter().map(async |name| {
         let ask = Ask { door: scenario.cluster.door(name), timeout: SHORT };
-        while !is_acknowledged(&scenario.recorder.put(ask, "hot/0", Guard::Always, 0).await?) {
+        while !scenario.recorder.put(ask, "hot/0", Guard::Always).await?.is_acknowledged() {
             ensure!(since.elapsed() < RECOVERY, "{name} acknowledges nothing");
             tokio::time::sleep(BETWEEN).await;
         }
-        while !is_answered(
-            &scenario.recorder.read(ask, "hot/0", None, Consistency::Linearizable).await?,
-        ) {
+        while !scenario.recorder.perform(ask, Call::read("hot/0")).await?.is_answered() {
             ensure!(since.elapsed() < RECOVERY, "{name} does not read");
             tokio::time::sleep(BETWEEN).await;
         }
@@ -193,22 +189,18 @@ pub(crate) async fn answers_no_one(scenario: &Scenario, name: &str) -> Result<()
     let ask = Ask { door: scenario.cluster.door(name), timeout: Duration::from_secs(2) };
     let recorder = &scenario.recorder;
     let (read, listed, write, guarded) = tokio::join!(
-        recorder.read(ask, "hot/0", None, Consistency::Linearizable),
+        recorder.perform(ask, Call::read("hot/0")),
         recorder.list(ask, Listing::of_prefix("hot/"), None, Consistency::Linearizable),
-        recorder.put(ask, "hot/1", Guard::Always, 0),
-        recorder.put(ask, "hot/2", Guard::Exists, 0),
+        recorder.put(ask, "hot/1", Guard::Always),
+        recorder.put(ask, "hot/2", Guard::Exists),
     );
     for read in [read?, listed?.0] {
-        ensure!(!is_answered(&read), "{name}, alone, answered a linearizable read: {read:?}");
+        ensure!(!read.is_answered(), "{name}, alone, answered a linearizable read: {read:?}");
     }
-    for ending in [write?, guarded?] {
-        ensure!(!is_answered(&ending), "{name}, alone, wrote or compared: {ending:?}");
+    for outcome in [write?, guarded?] {
+        ensure!(!outcome.is_answered(), "{name}, alone, wrote or compared: {outcome:?}");
     }
     Ok(())
-}
-
-fn is_answered(ending: &Ending) -> bool {
-    matches!(ending, Ending::Answered { .. })
 }
 
 /// A coordinator that led when it was cut off, to be looked at later.

@@ -43,6 +43,7 @@ mod damage;
 mod disk_errors;
 mod disk_full;
 mod gone;
+mod hang;
 mod hosts;
 mod kill;
 mod network;

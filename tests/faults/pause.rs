@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use tests::harness::cluster::{Options, eventually};
 use tests::harness::mix::Shape;
 use tests::harness::recorder::{Ask, Recorder};
-use tests::linearizability::history::{Consistency, Ending, Guard};
+use tests::operations::{Call, Guard, Outcome};
 use tokio::task::JoinSet;
 
 use crate::scenario::Scenario;
@@ -121,7 +121,7 @@ async fn stand_still(scenario: &mut Scenario, names: &[String], pause: Duration)
         for number in 0..6 {
             let asked = ask(Arc::clone(&scenario.recorder), door.clone(), number);
             let is_primary = *name == primary;
-            waiting.spawn(async move { asked.await.map(|ending| (is_primary, ending)) });
+            waiting.spawn(async move { asked.await.map(|outcome| (is_primary, outcome)) });
         }
     }
     tokio::time::sleep(LEAD).await;
@@ -130,17 +130,17 @@ async fn stand_still(scenario: &mut Scenario, names: &[String], pause: Duration)
     }
     let mut answered = 0;
     while let Some(asked) = waiting.join_next().await {
-        answered += usize::from(matches!(asked??, (true, Ending::Answered { .. })));
+        answered += usize::from(matches!(asked??, (true, outcome) if outcome.is_answered()));
     }
     Ok(answered)
 }
 
-async fn ask(recorder: Arc<Recorder>, door: String, number: u64) -> Result<Ending> {
+async fn ask(recorder: Arc<Recorder>, door: String, number: u64) -> Result<Outcome> {
     let ask = Ask { door: &door, timeout: PATIENT };
     let key = format!("hot/{number}");
     if number < 4 {
-        recorder.read(ask, &key, None, Consistency::Linearizable).await
+        recorder.perform(ask, Call::read(&key)).await
     } else {
-        recorder.put(ask, &key, Guard::Always, 0).await
+        recorder.put(ask, &key, Guard::Always).await
     }
 }

@@ -6,8 +6,7 @@ use tests::harness::cluster::{Between, Options};
 use tests::harness::mix::Shape;
 use tests::harness::network::{CLIENT, Fault, Rule};
 use tests::harness::recorder::Ask;
-use tests::harness::verify::is_acknowledged;
-use tests::linearizability::history::{Answer, Consistency, Ending, Guard};
+use tests::operations::{Answer, Call, Guard, Outcome};
 
 use crate::scenario::Scenario;
 
@@ -72,7 +71,7 @@ async fn cut(
     let key = format!("cut/{from}/{after}");
     let ask = Ask::at(scenario.cluster.door(door));
     scenario.cluster.network().set(to.iter().map(rule).collect());
-    let ending = scenario.recorder.put(ask, &key, Guard::Always, 0).await?;
+    let outcome = scenario.recorder.put(ask, &key, Guard::Always).await?;
     scenario.cluster.network().heal();
     let statuses = scenario.cluster.network().take_cut_answers();
     let what =
@@ -81,21 +80,21 @@ async fn cut(
         // It was short enough, or there was no answer at all to be cut, or who was to
         // send it on has become the primary: the machine is busy, and somebody was just
         // being replaced.
-        let should_be_cut = after <= WITHIN_HEAD && is_acknowledged(&ending);
+        let should_be_cut = after <= WITHIN_HEAD && outcome.is_acknowledged();
         ensure!(!should_be_cut || scenario.replicas().await?.0 == from, "nothing was cut: {what}");
         return Ok(0);
     }
-    ensure!(ending != Ending::NotApplied, "{what}: not_applied");
+    ensure!(outcome != Outcome::NotApplied, "{what}: not_applied");
     if after <= WITHIN_HEAD {
-        ensure!(ending == Ending::Unresolved, "{what}: {ending:?}");
+        ensure!(outcome == Outcome::Unknown, "{what}: {outcome:?}");
     }
     let succeeded = statuses.iter().any(|status| SUCCESS.contains(status));
-    let read = scenario.recorder.read(ask, &key, None, Consistency::Linearizable).await?;
-    if let Ending::Answered { answer: Answer::Read(seen), .. } = read {
+    let read = scenario.recorder.perform(ask, Call::read(&key)).await?;
+    if let Outcome::Answered { answer: Answer::Read(seen), .. } = read {
         ensure!(
             seen.is_some() || !succeeded,
             "it had been carried out, and there is no {key}: {what}"
         );
     }
-    Ok(usize::from(succeeded && ending == Ending::Unresolved))
+    Ok(usize::from(succeeded && outcome == Outcome::Unknown))
 }

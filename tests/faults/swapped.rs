@@ -8,8 +8,7 @@ use anyhow::{Context, Result, ensure};
 use tests::harness::cluster::Options;
 use tests::harness::mix::Shape;
 use tests::harness::recorder::Ask;
-use tests::harness::verify::is_acknowledged;
-use tests::linearizability::history::Guard;
+use tests::operations::Guard;
 
 use crate::scenario::Scenario;
 
@@ -30,11 +29,11 @@ async fn an_acceptor_without_its_disk_is_not_counted() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let ask = Ask { door: scenario.cluster.front(), timeout: Duration::from_secs(1) };
         for number in 0..3 {
-            let ending =
-                scenario.recorder.put(ask, &format!("hot/{number}"), Guard::Always, 0).await?;
+            let outcome =
+                scenario.recorder.put(ask, &format!("hot/{number}"), Guard::Always).await?;
             ensure!(
-                !is_acknowledged(&ending),
-                "acknowledged on the strength of a wiped acceptor: {ending:?}"
+                !outcome.is_acknowledged(),
+                "acknowledged on the strength of a wiped acceptor: {outcome:?}"
             );
         }
         scenario.cluster.service("acceptor-3").kill()?;
@@ -129,8 +128,8 @@ async fn an_acceptor_copied_onto_another_counts_once() -> Result<()> {
         }
         tokio::time::sleep(Duration::from_secs(2)).await;
         let ask = Ask { door: scenario.cluster.front(), timeout: Duration::from_secs(2) };
-        let ending = scenario.recorder.put(ask, "hot/0", Guard::Always, 0).await?;
-        ensure!(!is_acknowledged(&ending), "one acceptor's votes were counted twice: {ending:?}");
+        let outcome = scenario.recorder.put(ask, "hot/0", Guard::Always).await?;
+        ensure!(!outcome.is_acknowledged(), "one acceptor's votes were counted twice: {outcome:?}");
         scenario.cluster.service("acceptor-2").kill()?;
         fs::remove_dir_all(&target)?;
         fs::rename(&kept, &target)?;

@@ -14,8 +14,7 @@ use tests::harness::cluster::Options;
 use tests::harness::disk::{Rot, files};
 use tests::harness::mix::Shape;
 use tests::harness::recorder::Ask;
-use tests::harness::verify::is_acknowledged;
-use tests::linearizability::history::Guard;
+use tests::operations::Guard;
 
 use crate::damage::{refuses, used_bytes};
 use crate::scenario::Scenario;
@@ -77,10 +76,10 @@ async fn is_no_second_vote(scenario: &mut Scenario) -> Result<()> {
     scenario.cluster.service(ABSENT).kill()?;
     // What the two had decided before is answered; then nothing can be.
     let ask = Ask::at(scenario.cluster.front());
-    let last = scenario.recorder.put(ask, "hot/0", Guard::Always, 0).await?;
-    let next = scenario.recorder.put(ask, "hot/0", Guard::Always, 0).await?;
+    let last = scenario.recorder.put(ask, "hot/0", Guard::Always).await?;
+    let next = scenario.recorder.put(ask, "hot/0", Guard::Always).await?;
     ensure!(
-        !is_acknowledged(&next),
+        !next.is_acknowledged(),
         "acknowledged on the strength of a new acceptor: {last:?}, {next:?}"
     );
     scenario.cluster.service(ABSENT).start()?;

@@ -1,7 +1,7 @@
 //! The acceptors of every model.
 
 use shared::ids::{AcceptorId, Draw};
-use shared::message::Roster;
+use shared::message::{OfCluster, Roster};
 
 /// How many acceptors there are.
 pub(crate) const ACCEPTORS: usize = 3;
@@ -22,4 +22,9 @@ pub(crate) fn draw(place: usize) -> Draw {
 pub(crate) fn roster() -> Roster {
     Roster::form((0..ACCEPTORS).map(|place| (acceptor_id(place), draw(place))).collect())
         .expect("an odd number of acceptors")
+}
+
+/// An answer within the cluster.
+pub(crate) fn ours<T>(content: T) -> OfCluster<T> {
+    OfCluster::new(roster().cluster(), content)
 }

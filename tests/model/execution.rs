@@ -12,7 +12,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use replica::machine::command::{Command, Commands, Condition, Op};
+use replica::machine::command::{AnswerRetention, Command, Commands, Condition, Op};
 use replica::machine::execute::{Executed, SlotOutcome, apply};
 use replica::machine::identity::RequestIdentity;
 use replica::machine::state::ReplicatedState;
@@ -57,7 +57,9 @@ impl Word {
                 };
                 let commands = Commands {
                     time_ms: 0,
+                    wall_ms: 0,
                     trace: None,
+                    answers: AnswerRetention::default(),
                     commands: vec![Command {
                         op,
                         trace: None,

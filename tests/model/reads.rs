@@ -24,7 +24,7 @@ use stateright::{Model, Property};
 use self::reader::{Reader, Released, Stepped};
 use self::state::{BALLOT, State, acceptor, vote, watermarks};
 use crate::check::explore;
-use crate::cluster::ACCEPTORS;
+use crate::cluster::{ACCEPTORS, ours};
 use crate::memo::{Memo, join};
 
 /// The bounds.
@@ -150,7 +150,7 @@ impl Model for QuorumReads {
                     chosen_below: slot.next(),
                     previous: None,
                 });
-                let learned = Input::Fetched { fetch: FetchId(0), reply };
+                let learned = Input::Fetched { fetch: FetchId(0), reply: reply.map(ours) };
                 self.step(&mut state, join(5, slot.0), |reader, released| {
                     reader.take(learned, released)
                 });

@@ -4,6 +4,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
+use shared::service::MISCONFIGURED;
 use tests::harness::cluster::{Cluster, Size, eventually};
 
 use crate::synod;
@@ -30,8 +31,15 @@ fn run_to_end(args: &[&str]) -> Result<Output> {
     Ok(child.wait_with_output()?)
 }
 
-/// Asserts that it ends with a failure and names all of `words`.
-fn assert_refused(args: &[&str], words: &[&str]) -> Result<()> {
+/// Asserts that it ends as one that cannot run as it is told, and names all of `words`.
+fn assert_misconfigured(args: &[&str], words: &[&str]) -> Result<()> {
+    let code = assert_refused(args, words)?;
+    ensure!(code == Some(MISCONFIGURED.into()), "synod {args:?} ended with {code:?}");
+    Ok(())
+}
+
+/// Asserts that it ends with a failure and names all of `words`; gives the exit code.
+fn assert_refused(args: &[&str], words: &[&str]) -> Result<Option<i32>> {
     let output = run_to_end(args)?;
     let said = format!(
         "{}{}",
@@ -43,7 +51,71 @@ fn assert_refused(args: &[&str], words: &[&str]) -> Result<()> {
     for word in words {
         ensure!(said.contains(word), "synod {args:?} does not say {word:?}: {said}");
     }
-    Ok(())
+    Ok(output.status.code())
+}
+
+#[test]
+fn a_service_that_cannot_run_as_it_is_told_ends_with_the_code_that_says_so() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let folder = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+    let identity = |name: &str, text: &str| {
+        std::fs::create_dir_all(folder(name))?;
+        std::fs::write(dir.path().join(name).join("identity.json"), text)
+    };
+    let of = |service: &str, name: &str, format: u32| {
+        format!(
+            "{{\"service\":\"{service}\",\"name\":\"{name}\",\"format\":{format},\
+             \"nonce\":\"00000000000000aa\"}}"
+        )
+    };
+    identity("acceptor", &of("acceptor", "service-1", 1))?;
+    identity("replica", &of("replica", "service-1", 1))?;
+    identity("named", &of("acceptor", "service-2", 1))?;
+    identity("named-replica", &of("replica", "service-2", 1))?;
+    identity("future", &of("acceptor", "service-1", 2))?;
+    identity("future-replica", &of("replica", "service-1", 2))?;
+    std::fs::create_dir_all(folder("strange"))?;
+    std::fs::write(dir.path().join("strange/photo"), "of a cat")?;
+    std::fs::write(dir.path().join("file"), "not a folder")?;
+
+    let one = "http://127.0.0.1:1";
+    let start = |service: &str, folder: Option<&str>, more: &[&str], words: &[&str]| {
+        let mut args = vec![service, "--id", "service-1"];
+        if !more.contains(&"--listen") {
+            args.extend(["--listen", "127.0.0.1:0"]);
+        }
+        if service != "acceptor" && !more.contains(&"--acceptors") {
+            args.extend(["--acceptors", one]);
+        }
+        args.extend(folder.iter().flat_map(|folder| ["--data-dir", folder]));
+        args.extend(more);
+        assert_misconfigured(&args, words)
+    };
+    for (service, bad, word) in [
+        ("acceptor", "replica", "belongs to replica service-1"),
+        ("replica", "acceptor", "belongs to acceptor service-1"),
+        ("acceptor", "named", "belongs to acceptor service-2"),
+        ("replica", "named-replica", "belongs to replica service-2"),
+        ("acceptor", "future", "has format 2, this version reads 1"),
+        ("replica", "future-replica", "has format 2, this version reads 1"),
+        ("acceptor", "strange", "is not empty"),
+        ("replica", "strange", "is not empty"),
+        ("acceptor", "file", "file"),
+        ("replica", "file/below", "file"),
+    ] {
+        start(service, Some(&folder(bad)), &[], &[word])?;
+    }
+    let two = format!("{one},http://127.0.0.1:2");
+    let twice = format!("{one},{one},{one}");
+    for service in ["replica", "coordinator", "balancer"] {
+        let made = folder(&format!("{service}-made"));
+        let folder = (service == "replica").then_some(made.as_str());
+        start(service, folder, &["--acceptors", &two], &["odd"])?;
+        start(service, folder, &["--acceptors", &twice], &["twice"])?;
+        start(service, folder, &["--listen", "0.0.0.0:0"], &["--advertise-url"])?;
+    }
+    let made = folder("acceptor-made");
+    start("acceptor", Some(&made), &["--listen", "0.0.0.0:0"], &["--advertise-url"])
 }
 
 #[test]

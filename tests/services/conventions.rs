@@ -106,6 +106,7 @@ async fn the_contract_holds_at_the_balancer_and_at_every_replica() -> Result<()>
         let api = Api { cluster: &cluster, base: cluster.url(&door).to_owned() };
         let prefix = format!("{door}/");
         keys(&api, &prefix).await.with_context(|| format!("keys at {door}"))?;
+        exactly_once(&api, &prefix).await.with_context(|| format!("exactly once at {door}"))?;
         compare_and_swap(&api, &prefix)
             .await
             .with_context(|| format!("compare-and-swap at {door}"))?;
@@ -262,6 +263,21 @@ async fn lists(api: &Api<'_>, prefix: &str) -> Result<()> {
     Ok(())
 }
 
+async fn exactly_once(api: &Api<'_>, prefix: &str) -> Result<()> {
+    let path = format!("/v1/kv/{prefix}once");
+    let (name, bare, quoted) = ("idempotency-key", format!("{prefix}k"), format!("\"{prefix}k\""));
+    let first = api.put(&path, &[(name, &bare)], b"1").await?;
+    let revision = header(&first, "synod-revision")?;
+    ensure!(first.status() == 201, "{first:?}");
+    ensure!(api.put(&path, &[], b"2").await?.status() == 200);
+    let again = api.put(&path, &[(name, &quoted)], b"1").await?;
+    ensure!(again.status() == 201 && header(&again, "synod-revision")? == revision, "{again:?}");
+    ensure!(header(&again, "idempotency-replayed")? == "true");
+    ensure!(api.get(&path).await?.bytes().await? == "2"[..], "it was written again");
+    assert_problem(api.put(&path, &[(name, &bare)], b"3").await?, 422, "Idempotency-Key").await?;
+    Ok(())
+}
+
 async fn refusals(api: &Api<'_>) -> Result<()> {
     assert_problem(api.get("/v1/kv/").await?, 400, "key").await?;
     assert_problem(api.get(&format!("/v1/kv/{}", "k".repeat(1_025))).await?, 400, "1024").await?;
@@ -279,7 +295,7 @@ async fn refusals(api: &Api<'_>) -> Result<()> {
     )
     .await?;
     assert_problem(
-        api.put("/v1/kv/x", &[("idempotency-key", "k")], b"v").await?,
+        api.put("/v1/kv/x", &[("idempotency-key", "a b")], b"v").await?,
         400,
         "Idempotency-Key",
     )

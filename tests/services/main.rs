@@ -4,16 +4,22 @@
 #![expect(clippy::print_stdout, reason = "how long writes stopped is for people to read")]
 
 mod bad_starts;
+mod bounds;
 mod conventions;
 mod edge;
 mod folder_gone;
+mod idle;
 mod kill_each_role;
+mod lost_disks;
 mod no_quorum;
 mod one_name;
+mod other_cluster;
 mod put_back;
+mod rolling_upgrade;
 mod traces;
 mod tree;
 mod up;
+mod versions;
 mod wiped;
 
 use std::path::Path;

@@ -241,17 +241,13 @@ async fn a_put_at_a_backup_is_one_trace_with_the_primary() -> Result<()> {
     };
     let check = |caller: &Caller, roles: &Roles| {
         let trace = traced.collector.trace(&hex(&caller.trace)?);
-        let puts = named(&trace, "replica.put");
-        let at = |replica: &str| {
-            puts.iter()
-                .find(|put| put.instance == *replica)
-                .with_context(|| format!("no put at {replica}"))
-        };
-        let (forwarding, executing) = (at(&backup_of(roles)?)?, at(&roles.primary)?);
-        ensure!(puts.len() == 2, "{:?}", names(&trace));
+        let (forwarding, executing) =
+            (only(&trace, "replica.put")?, only(&trace, "replica.command")?);
+        ensure!(forwarding.instance == backup_of(roles)?, "{forwarding:?}");
+        ensure!(executing.instance == roles.primary, "{executing:?}");
         ensure!(
             descends(&trace, &executing.span, &forwarding.span),
-            "the primary's replica.put descends from the backup's"
+            "the primary's replica.command descends from the backup's replica.put"
         );
         ensure!(
             forwarding.span.links.is_empty() && executing.span.links.len() == 1,

@@ -162,6 +162,28 @@ async fn up_serves_restarts_what_dies_and_keeps_its_data() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn up_says_that_a_folder_is_of_another_cluster_and_does_not_start_it_again() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut up = Up::new(dir.path(), &[])?;
+    up.process.start()?;
+    up.wait_until_announced().await?;
+    up.put("old", "value").await?;
+    ensure!(up.process.terminate(LIMIT)?.success(), "{}", up.process.output()?);
+    let said_before = up.process.output()?.len();
+    for lost in ["acceptor-1", "acceptor-2", "acceptor-3", "replica-1"] {
+        std::fs::remove_dir_all(dir.path().join("data").join(lost))?;
+    }
+    up.process.start()?;
+    let ended = up.process.wait(LIMIT)?;
+    let output = up.process.output()?;
+    let said = &output[said_before..];
+    ensure!(!ended.success() && said.contains("ended with exit code 78"), "{ended}: {said}");
+    ensure!(said.contains("the data directory is of cluster"), "{said}");
+    ensure!(!said.contains("started again, pid"), "{said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn up_without_restart_leaves_the_dead_alone() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let mut up = Up::new(dir.path(), &["--no-restart"])?;
@@ -173,6 +195,57 @@ async fn up_without_restart_leaves_the_dead_alone() -> Result<()> {
     ensure!(up.status(303).await.is_err(), "replica-3 was restarted");
     ensure!(up.process.terminate(LIMIT)?.success(), "{}", up.process.output()?);
     wait_until_gone(&pids).await
+}
+
+/// Replaces a text in a file, in the file itself: who looks after it notices nothing.
+fn replace_in(file: &Path, from: &str, to: &str) -> Result<()> {
+    let text = std::fs::read_to_string(file)?;
+    ensure!(text.contains(from), "{} has no {from}: {text}", file.display());
+    Ok(std::fs::write(file, text.replace(from, to))?)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn up_says_once_what_cannot_run_as_it_is_told_and_does_not_start_it_again() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut up = Up::new(dir.path(), &[])?;
+    up.process.start()?;
+    up.wait_until_announced().await?;
+    let pids = up.pids().await?;
+    let [.., second, third] = pids[..] else { bail!("there are replicas") };
+
+    let identity = dir.path().join("data/replica-3/identity.json");
+    replace_in(&identity, "\"format\": 1", "\"format\": 2")?;
+    kill_process(third, Signal::KILL)?;
+    let final_word = "ended with exit code 78; it stays dead";
+    eventually("up says that it stays dead", || async {
+        let said = up.process.output()?;
+        ensure!(said.contains(final_word), "{said}");
+        Ok(())
+    })
+    .await?;
+    // Whoever dies later is started again; so it would have been, too.
+    kill_process(second, Signal::KILL)?;
+    eventually("another one is started again", || async {
+        let pid = up.status(302).await?["pid"].as_i64();
+        ensure!(pid != Some(second.as_raw_nonzero().get().into()), "not yet");
+        Ok(())
+    })
+    .await?;
+    let said = up.process.output()?;
+    ensure!(said.matches(final_word).count() == 1, "{said}");
+    ensure!(said.contains("has format 2, this version reads 1"), "{said}");
+    ensure!(said.matches("replica-3 is started again").count() == 1, "{said}");
+    ensure!(up.status(303).await.is_err(), "replica-3 runs");
+    up.put("still", "served").await?;
+    ensure!(up.process.terminate(LIMIT)?.success(), "{}", up.process.output()?);
+
+    // From the start it is a reason not to begin.
+    up.process.start()?;
+    ensure!(!up.process.wait(LIMIT)?.success());
+    let said = up.process.output()?;
+    ensure!(said.contains("replica-3 ended with exit code 78"), "{said}");
+    ensure!(up.status(301).await.is_err(), "replica-1 was left behind");
+    Ok(())
 }
 
 #[test]

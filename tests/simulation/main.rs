@@ -5,6 +5,7 @@
 //! replays a run, and makes it shorter.
 
 mod determinism;
+mod foreign;
 mod minimising;
 mod put_back;
 mod seeds;

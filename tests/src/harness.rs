@@ -2,18 +2,16 @@
 //!
 //! [`cluster`] starts every service as a process of its own, on ports that [`ports`]
 //! reserves, with data below a temporary directory; [`process`] kills, stops and restarts
-//! one; [`workload`] writes through the balancer meanwhile and remembers what was
-//! acknowledged, refused and left open, so that [`workload::Record::check`] can hold
-//! every replica to it.
+//! one. [`recorder`] and [`mix`] are clients that read, write, compare and delete the same
+//! few keys meanwhile and remember what they heard when; [`verify`] then replays the log,
+//! holds every replica to it, and both checkers of
+//! [`linearizability`](crate::linearizability) to what was heard; [`summary`] says what
+//! it all came to.
 //!
 //! The faults tests go further. [`network`] stands between the services and cuts, delays
 //! or silences what goes from one to another; [`lan`] gives each service a network
 //! namespace and drops packets between them; [`disk`] and [`errors`] fill, damage and
-//! fail disks; [`recorder`] and [`mix`] are clients that read, write, compare and delete
-//! the same few keys and remember what they heard when; [`verify`] then replays the log,
-//! holds every replica to it, and both checkers of
-//! [`linearizability`](crate::linearizability) to what was heard; [`summary`] says what
-//! it all came to.
+//! fail disks.
 #![expect(clippy::disallowed_methods, reason = "the harness runs real processes in real time")]
 
 pub mod cluster;
@@ -31,4 +29,3 @@ pub mod recorder;
 pub mod skip;
 pub mod summary;
 pub mod verify;
-pub mod workload;

@@ -6,4 +6,6 @@ pub mod decoders;
 pub mod harness;
 pub mod linearizability;
 pub mod mutants;
+pub mod operations;
+pub mod random;
 pub mod simulation;

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn acceptor_votes_at_the_ballot_it_promised() {
     let mut acceptor = member();
-    let _ = acceptor.prepare(&prepare(3, 0));
+    let _ = acceptor.prepare(&prepare(3, 0)).unwrap();
     let proposals = [at(0, "a"), at(1, "b")];
     let decision = acceptor.accept(&accept(3, &proposals)).unwrap();
     assert_decision(
@@ -21,7 +21,7 @@ fn acceptor_votes_at_the_ballot_it_promised() {
 #[test]
 fn acceptor_refuses_a_proposal_below_its_promise() {
     let mut acceptor = member();
-    let _ = acceptor.prepare(&prepare(3, 0));
+    let _ = acceptor.prepare(&prepare(3, 0)).unwrap();
     let late = Accept { chosen_below: Slot(9), trim_below: Slot(9), ..accept(2, &[at(0, "a")]) };
     assert_decision(acceptor.accept(&late).unwrap(), &[], AcceptReply::Nack(nack(3)));
     assert_eq!((acceptor.votes(Slot(0)), acceptor.marks()), ((vec![], None), marks(0, 0, 0)));
@@ -40,7 +40,7 @@ fn a_vote_at_a_higher_ballot_is_a_promise_of_it() {
         accepted(&acceptor, 4, &[0], marks(1, 0, 0)),
     );
     assert_eq!(acceptor.promised(), Some(ballot(4)));
-    assert_decision(acceptor.prepare(&prepare(3, 0)), &[], PrepareReply::Nack(nack(4)));
+    assert_decision(acceptor.prepare(&prepare(3, 0)).unwrap(), &[], PrepareReply::Nack(nack(4)));
     assert_decision(
         acceptor.accept(&accept(3, &[at(1, "b")])).unwrap(),
         &[],

@@ -1,4 +1,5 @@
 use acceptor::acceptor::Malformed;
+use shared::bounds::TooFar;
 
 use super::*;
 
@@ -118,9 +119,6 @@ fn a_slot_far_above_what_is_chosen_is_refused() {
     assert_malformed(&accept(3, &[at(65_536, "a")]), too_far(65_536, 65_536));
     let far = Accept { chosen_below: Slot(100), ..accept(3, &[at(65_635, "a")]) };
     assert!(member().accept(&far).is_ok());
-    let last = i64::MAX as u64;
-    let at_the_end = Accept { chosen_below: Slot(last), ..accept(3, &[at(last, "a")]) };
-    assert_malformed(&at_the_end, too_far(last, last));
 }
 
 #[test]
@@ -144,16 +142,39 @@ fn what_is_not_chosen_is_not_trimmed() {
     assert_malformed(&accept, Malformed::TrimAboveChosen { trim_below, chosen_below });
 }
 
+/// An acceptor that has promised round 5.
+fn promised_5() -> Acceptor {
+    let mut acceptor = member();
+    let _ = acceptor.prepare(&prepare(5, 0)).unwrap();
+    acceptor
+}
+
+/// One `Prepare` of the last round would leave no ballot for anybody after it.
 #[test]
-fn a_number_that_leaves_none_above_it_is_refused() {
-    let out_of_range = |what| Malformed::OutOfRange { what, got: u64::MAX };
-    assert_malformed(&accept(u64::MAX, &[]), out_of_range("ballot.round"));
-    assert_malformed(
-        &Accept { chosen_below: Slot(u64::MAX), ..accept(3, &[]) },
-        out_of_range("chosen_below"),
-    );
-    let limits = Limits::default();
-    assert_eq!(limits.check_prepare(&prepare(u64::MAX, 0)), Err(out_of_range("ballot.round")));
-    assert_eq!(limits.check_prepare(&prepare(3, u64::MAX)), Err(out_of_range("from")));
-    assert_eq!(limits.check_prepare(&prepare(3, 9)), Ok(()));
+fn a_ballot_far_above_the_promise_is_refused_in_both_phases() {
+    let ahead = 1 << 32;
+    let too_far = |got| Malformed::TooFar(TooFar { what: "round", got, known: 5, ahead });
+    for got in [5 + ahead + 1, (1 << 63) - 1, u64::MAX] {
+        let mut acceptor = promised_5();
+        assert_eq!(acceptor.prepare(&prepare(got, 0)).unwrap_err(), too_far(got));
+        assert_eq!(acceptor.accept(&accept(got, &[])).unwrap_err(), too_far(got).into());
+        assert_eq!(acceptor.promised(), Some(ballot(5)));
+    }
+    assert!(promised_5().prepare(&prepare(5 + ahead, 0)).is_ok());
+    assert!(promised_5().accept(&accept(5 + ahead, &[])).is_ok());
+    let (what, known) = ("slot", 0);
+    let from = TooFar { what, got: u64::MAX, known, ahead: (1 << 63) - 1 };
+    let refused = promised_5().prepare(&prepare(6, u64::MAX)).unwrap_err();
+    assert_eq!(refused, Malformed::TooFar(from));
+}
+
+#[test]
+fn a_chosen_watermark_far_above_the_known_one_is_refused() {
+    let said = |chosen_below| Accept { chosen_below: Slot(chosen_below), ..accept(3, &[]) };
+    let ahead = 1 << 40;
+    for got in [ahead + 1, u64::MAX] {
+        let too_far = TooFar { what: "chosen_below", got, known: 0, ahead };
+        assert_malformed(&said(got), Malformed::TooFar(too_far));
+    }
+    assert!(member().accept(&said(ahead)).is_ok());
 }

@@ -18,7 +18,7 @@ fn acceptor_joins_the_first_cluster_that_names_it_with_its_promise() {
     let records = [Record::Joined(roster()), Record::Promised(ballot(3))];
     let mut acceptor = newcomer();
     assert_decision(
-        acceptor.prepare(&prepare(3, 0)),
+        acceptor.prepare(&prepare(3, 0)).unwrap(),
         &records,
         promise(3, 0, vec![], marks(0, 0, 0)),
     );
@@ -36,7 +36,7 @@ fn acceptor_joins_the_first_cluster_that_names_it_with_its_vote() {
 #[test]
 fn acceptor_refuses_a_cluster_that_does_not_name_it() {
     let mut acceptor = newcomer();
-    let decision = acceptor.prepare(&Prepare { roster: other_roster(), ..prepare(3, 0) });
+    let decision = acceptor.prepare(&Prepare { roster: other_roster(), ..prepare(3, 0) }).unwrap();
     assert_decision(decision, &[], PrepareReply::Stranger(stranger(None)));
     let decision =
         acceptor.accept(&Accept { roster: other_roster(), ..accept(3, &[at(0, "a")]) }).unwrap();
@@ -55,8 +55,9 @@ fn acceptor_refuses_every_cluster_but_its_own() {
     let formed_again = Roster::new(ClusterId(2), Generation(0), ours()).unwrap();
     let later = Roster::new(ClusterId(1), Generation(1), ours()).unwrap();
     for roster_of_others in [other_roster(), larger, formed_again, later] {
-        let decision =
-            acceptor.prepare(&Prepare { roster: roster_of_others.clone(), ..prepare(3, 0) });
+        let decision = acceptor
+            .prepare(&Prepare { roster: roster_of_others.clone(), ..prepare(3, 0) })
+            .unwrap();
         assert_decision(decision, &[], PrepareReply::Stranger(stranger(Some(roster()))));
         let decision = acceptor
             .accept(&Accept { roster: roster_of_others, ..accept(3, &[at(0, "a")]) })

@@ -6,7 +6,7 @@ use super::*;
 fn acceptor_promises_a_higher_ballot() {
     let mut acceptor = member();
     assert_decision(
-        acceptor.prepare(&prepare(3, 0)),
+        acceptor.prepare(&prepare(3, 0)).unwrap(),
         &[Record::Promised(ballot(3))],
         promise(3, 0, vec![], marks(0, 0, 0)),
     );
@@ -18,8 +18,8 @@ fn acceptor_promises_a_higher_ballot() {
 #[test]
 fn acceptor_refuses_a_ballot_below_its_promise() {
     let mut acceptor = member();
-    let _ = acceptor.prepare(&prepare(5, 0));
-    assert_decision(acceptor.prepare(&prepare(4, 0)), &[], PrepareReply::Nack(nack(5)));
+    let _ = acceptor.prepare(&prepare(5, 0)).unwrap();
+    assert_decision(acceptor.prepare(&prepare(4, 0)).unwrap(), &[], PrepareReply::Nack(nack(5)));
     assert_eq!(acceptor.promised(), Some(ballot(5)));
 }
 
@@ -28,12 +28,12 @@ fn acceptor_refuses_a_ballot_below_its_promise() {
 #[test]
 fn acceptor_tells_coordinators_of_one_round_apart() {
     let mut acceptor = member();
-    let _ = acceptor.prepare(&prepare(5, 0));
+    let _ = acceptor.prepare(&prepare(5, 0)).unwrap();
     let lower = Ballot { round: 5, coordinator: CoordinatorId(6) };
-    let reply = acceptor.prepare(&Prepare { ballot: lower, ..prepare(5, 0) });
+    let reply = acceptor.prepare(&Prepare { ballot: lower, ..prepare(5, 0) }).unwrap();
     assert_decision(reply, &[], PrepareReply::Nack(nack(5)));
     let higher = Ballot { round: 5, coordinator: CoordinatorId(8) };
-    let reply = acceptor.prepare(&Prepare { ballot: higher, ..prepare(5, 0) });
+    let reply = acceptor.prepare(&Prepare { ballot: higher, ..prepare(5, 0) }).unwrap();
     assert_eq!(reply.records, [Record::Promised(higher)]);
 }
 
@@ -42,8 +42,12 @@ fn acceptor_tells_coordinators_of_one_round_apart() {
 #[test]
 fn acceptor_repeats_its_promise_without_a_new_record() {
     let mut acceptor = member();
-    let _ = acceptor.prepare(&prepare(3, 0));
-    assert_decision(acceptor.prepare(&prepare(3, 0)), &[], promise(3, 0, vec![], marks(0, 0, 0)));
+    let _ = acceptor.prepare(&prepare(3, 0)).unwrap();
+    assert_decision(
+        acceptor.prepare(&prepare(3, 0)).unwrap(),
+        &[],
+        promise(3, 0, vec![], marks(0, 0, 0)),
+    );
 }
 
 /// "… and with the highest-numbered proposal (if any) that it has accepted" (2.2, phase
@@ -55,7 +59,7 @@ fn a_promise_reports_the_latest_vote_of_every_slot_asked_for() {
     let mut acceptor = member_after(&[old, new]);
     let votes = vec![vote(1, 2, "B"), vote(4, 1, "c")];
     assert_decision(
-        acceptor.prepare(&prepare(3, 1)),
+        acceptor.prepare(&prepare(3, 1)).unwrap(),
         &[Record::Promised(ballot(3))],
         promise(3, 1, votes, marks(5, 0, 0)),
     );
@@ -71,9 +75,13 @@ fn a_promise_is_paged_by_the_number_of_votes() {
         PrepareReply::Promise(Promise { acceptor, ballot, from, votes, next, marks })
     };
     let first = page(Slot(0), votes.clone().take(256).collect(), Some(Slot(512)));
-    assert_decision(acceptor.prepare(&prepare(3, 0)), &[Record::Promised(ballot(3))], first);
+    assert_decision(
+        acceptor.prepare(&prepare(3, 0)).unwrap(),
+        &[Record::Promised(ballot(3))],
+        first,
+    );
     let second = page(Slot(512), votes.skip(256).collect(), None);
-    assert_decision(acceptor.prepare(&prepare(3, 512)), &[], second);
+    assert_decision(acceptor.prepare(&prepare(3, 512)).unwrap(), &[], second);
 }
 
 #[test]
@@ -99,7 +107,7 @@ fn a_promise_is_paged_by_bytes_with_at_least_one_vote_a_page() {
 #[test]
 fn a_later_page_is_refused_once_a_higher_ballot_is_promised() {
     let mut acceptor = member_after(&[accept(1, &[at(0, "a")])]);
-    let _ = acceptor.prepare(&prepare(3, 0));
-    let _ = acceptor.prepare(&prepare(4, 0));
-    assert_decision(acceptor.prepare(&prepare(3, 1)), &[], PrepareReply::Nack(nack(4)));
+    let _ = acceptor.prepare(&prepare(3, 0)).unwrap();
+    let _ = acceptor.prepare(&prepare(4, 0)).unwrap();
+    assert_decision(acceptor.prepare(&prepare(3, 1)).unwrap(), &[], PrepareReply::Nack(nack(4)));
 }

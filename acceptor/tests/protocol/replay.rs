@@ -11,7 +11,7 @@ fn acceptor_that_replays_its_records_is_what_it_was() {
     let trim = Accept { chosen_below: Slot(2), trim_below: Slot(1), ..accept(5, &[at(3, "d")]) };
     let accepts =
         [accept(3, &[at(0, "a"), at(1, "b")]), accept(4, &[at(1, "B"), at(2, "c")]), trim];
-    let mut records = before.prepare(&prepare(2, 0)).records;
+    let mut records = before.prepare(&prepare(2, 0)).unwrap().records;
     for accept in &accepts {
         records.extend(before.accept(accept).unwrap().records);
     }
@@ -84,7 +84,7 @@ proptest! {
         for message in messages {
             let (promised, marks) = (acceptor.promised(), acceptor.marks());
             let records = match message {
-                Message::Prepare(prepare) => acceptor.prepare(&prepare).records,
+                Message::Prepare(prepare) => acceptor.prepare(&prepare).unwrap().records,
                 Message::Accept(accept) => acceptor.accept(&accept).unwrap().records,
             };
             acceptor.check_invariants();

@@ -35,7 +35,7 @@ fn a_promise_says_what_is_trimmed() {
     let mut acceptor = member_after(&[letters(), trim(3, &[], 3, 2)]);
     let votes = vec![vote(2, 3, "c"), vote(3, 3, "d")];
     assert_decision(
-        acceptor.prepare(&prepare(4, 0)),
+        acceptor.prepare(&prepare(4, 0)).unwrap(),
         &[Record::Promised(ballot(4))],
         promise(4, 0, votes, marks(4, 3, 2)),
     );
@@ -46,7 +46,7 @@ fn the_highest_voted_slot_outlives_its_vote() {
     let mut acceptor = member_after(&[letters(), trim(3, &[], 4, 4)]);
     assert_eq!((acceptor.votes(Slot(0)), acceptor.marks()), ((vec![], None), marks(4, 4, 4)));
     assert_decision(
-        acceptor.prepare(&prepare(4, 0)),
+        acceptor.prepare(&prepare(4, 0)).unwrap(),
         &[Record::Promised(ballot(4))],
         promise(4, 0, vec![], marks(4, 4, 4)),
     );

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use shared::ids::Instance;
-use shared::message::{Member, Service, VoteRoom};
+use shared::ids::{ClusterId, Instance};
+use shared::message::{Announcement, Member, Service, VoteRoom};
 
 use super::*;
 
@@ -137,7 +137,9 @@ async fn members_find_each_other_and_the_acceptor_itself() {
     let url = "http://127.0.0.1:8301".to_owned();
     let member =
         Member { name: name("replica-1"), service: Service::Replica, url, instance: Instance(5) };
-    let announced = process.client().announce(&member, TIMEOUT).await.unwrap();
+    let announcement = Announcement { cluster: None, member: member.clone() };
+    let announced = process.client().announce(&announcement, TIMEOUT).await.unwrap();
+    assert_eq!(announced.cluster, None);
     let listed: Vec<Member> =
         announced.directory.members.into_iter().map(|entry| entry.member).collect();
     let instance = listed[0].instance;
@@ -154,9 +156,7 @@ async fn members_find_each_other_and_the_acceptor_itself() {
         (StatusCode::OK, &json!("replica-1"))
     );
 
-    let response = http()
-        .put(format!("{}/v1/members/replica-2", process.url))
-        .json(&body["members"][1]["member"]);
+    let response = http().put(format!("{}/v1/members/replica-2", process.url)).json(&announcement);
     let response = response.send().await.unwrap();
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     let problem: Value = response.json().await.unwrap();
@@ -164,6 +164,27 @@ async fn members_find_each_other_and_the_acceptor_itself() {
         problem["detail"],
         "the member in the body is replica-1, the one in the path is replica-2"
     );
+}
+
+#[tokio::test]
+async fn a_member_of_another_cluster_is_not_listed_and_told_both() {
+    let temp = tempfile::tempdir().unwrap();
+    let process = Process::start(temp.path());
+    let client = process.client();
+    let acceptor = identity(&client).await;
+    client.prepare(&prepare(acceptor, 1), TIMEOUT).await.unwrap();
+    let roster = client.watermarks(TIMEOUT).await.unwrap().roster.unwrap();
+    let url = "http://127.0.0.1:8301".to_owned();
+    let name = "replica-1".parse().unwrap();
+    let member = Member { name, service: Service::Replica, url, instance: Instance(5) };
+    let other = ClusterId(roster.cluster().0 ^ 1);
+    let announcement = Announcement { cluster: Some(other), member };
+    let refused = client.announce(&announcement, TIMEOUT).await.unwrap_err().to_string();
+    let (ours, theirs) = (roster.cluster().to_string(), other.to_string());
+    assert!(["409", &ours, &theirs].iter().all(|part| refused.contains(part)), "{refused}");
+    let announcement = Announcement { cluster: Some(roster.cluster()), ..announcement };
+    let announced = client.announce(&announcement, TIMEOUT).await.unwrap();
+    assert_eq!((announced.cluster, announced.directory.members.len()), (Some(roster.cluster()), 2));
 }
 
 /// Asks for readiness until it is as expected.

@@ -9,7 +9,7 @@ use http::Response;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use shared::ids::Name;
-use shared::problem::{self, Problem};
+use shared::problem::{self, Outcome, Problem};
 use shared::telemetry::{self, RequestTrace};
 
 use super::{Buffered, Proxy, SLACK};
@@ -29,11 +29,19 @@ const MAX_AT_ONCE: usize = 3;
 enum Attempt {
     /// An answer for the client.
     Answer(Response<Body>),
-    /// An answer for the client, unless another replica has a better one.
-    NotNow(Response<Body>),
+    /// An answer for the client, unless another replica has a better one; and whether the
+    /// mutation may have happened all the same.
+    NotNow(Response<Body>, MayHaveHappened),
     /// The replica became unable to answer a read while that waited for it.
     Lost,
     Failed(Failure),
+}
+
+/// What is known of a mutation after an attempt without success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MayHaveHappened {
+    Yes,
+    No,
 }
 
 impl Proxy {
@@ -47,6 +55,7 @@ impl Proxy {
         let mut tried: Vec<EndpointId> = Vec::new();
         let mut running = FuturesUnordered::new();
         let mut last: Option<Result<Response<Body>, Problem>> = None;
+        let mut happened = MayHaveHappened::No;
         loop {
             let has_time = tried.is_empty() || !request.deadline.remaining().is_zero();
             if has_time
@@ -64,14 +73,25 @@ impl Proxy {
             };
             telemetry::attribute(trace.span(), "endpoint", name.to_string());
             match attempt {
-                Attempt::Answer(response) => return Ok(response),
-                Attempt::NotNow(response) => last = Some(Ok(response)),
+                Attempt::Answer(response) => return settled(happened, response).await,
+                Attempt::NotNow(response, may_have) => {
+                    last = Some(settled(happened, response).await);
+                    if may_have == MayHaveHappened::Yes {
+                        happened = may_have;
+                    }
+                }
                 Attempt::Lost => {}
                 Attempt::Failed(failure) => {
                     tracing::debug!(endpoint = %name, ?failure, "an attempt failed");
-                    let problem = retry::give_up(request.intent, name.as_str(), &failure);
-                    if !retry::may_go_elsewhere(request.intent, &failure) {
+                    let mut problem = retry::give_up(request.intent, name.as_str(), &failure);
+                    if happened == MayHaveHappened::Yes {
+                        problem = problem.with_outcome(Outcome::Unknown);
+                    }
+                    if !retry::may_go_elsewhere(request.repeat, &failure) {
                         return Err(problem);
+                    }
+                    if retry::leaves_open(request.intent, Some(problem.body())) {
+                        happened = MayHaveHappened::Yes;
                     }
                     last = Some(Err(problem));
                 }
@@ -131,7 +151,7 @@ impl Proxy {
         match sent {
             Ok(Ok(response)) => {
                 in_flight.answered();
-                tokio::time::timeout_at(limit, judge(request.intent, response))
+                tokio::time::timeout_at(limit, judge(request, response))
                     .await
                     .unwrap_or(Attempt::Failed(Failure::TimedOut(request.deadline.timeout())))
             }
@@ -147,12 +167,29 @@ impl Proxy {
     }
 }
 
+/// What the client is told by an answer, where an attempt before it may have been executed:
+/// a refusal then is of this attempt only.
+async fn settled(
+    happened: MayHaveHappened,
+    response: Response<Body>,
+) -> Result<Response<Body>, Problem> {
+    if happened == MayHaveHappened::No || retry::settles(response.status()) {
+        return Ok(response);
+    }
+    let status = response.status();
+    let body = Limited::new(response.into_body(), MAX_PROBLEM_BYTES).collect().await;
+    let problem: Option<problem::Body> =
+        body.ok().and_then(|body| serde_json::from_slice(&body.to_bytes()).ok());
+    Err(retry::left_open(status, problem.as_ref().map_or("", |problem| &problem.detail)))
+}
+
 /// Makes an answer ready for the client. Of a doubtful one it reads the problem, to see
 /// whether another replica may do better.
-async fn judge(intent: Intent, response: Response<Incoming>) -> Attempt {
+async fn judge(request: &Buffered, response: Response<Incoming>) -> Attempt {
+    let (intent, repeat) = (request.intent, request.repeat);
     let (mut parts, body) = response.into_parts();
     strip_hop_by_hop(&mut parts.headers);
-    if !retry::is_doubtful(intent, parts.status) {
+    if !retry::is_doubtful(repeat, parts.status) {
         return Attempt::Answer(Response::from_parts(parts, Body::new(body)));
     }
     let body = match Limited::new(body, MAX_PROBLEM_BYTES).collect().await {
@@ -161,8 +198,13 @@ async fn judge(intent: Intent, response: Response<Incoming>) -> Attempt {
     };
     let problem: Option<problem::Body> = serde_json::from_slice(&body).ok();
     let response = Response::from_parts(parts, Body::from(body));
-    if retry::is_not_now(intent, problem.as_ref()) {
-        Attempt::NotNow(response)
+    if retry::is_not_now(intent, repeat, problem.as_ref()) {
+        let may_have = if retry::leaves_open(intent, problem.as_ref()) {
+            MayHaveHappened::Yes
+        } else {
+            MayHaveHappened::No
+        };
+        Attempt::NotNow(response, may_have)
     } else {
         Attempt::Answer(response)
     }

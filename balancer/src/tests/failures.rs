@@ -38,6 +38,33 @@ async fn a_mutation_cut_off_after_it_was_sent_is_unknown_and_not_sent_again() {
 }
 
 #[tokio::test]
+async fn a_mutation_with_a_key_is_sent_again_until_its_outcome_is_known() {
+    let key = [("idempotency-key", "k1")];
+    let unknown: fn() -> Reply =
+        || Reply::problem(&Problem::timeout("").with_outcome(Outcome::Unknown));
+    for first in [|| Reply::Cut, unknown] {
+        let one = Fake::start(1, move |_| first()).await;
+        let two = Fake::start(2, |_| Reply::ok("two")).await;
+        let balancer = Setup::default().start(&[&one, &two]).await;
+        let answer = balancer.send(Method::PUT, "/v1/kv/k", &key, "value").await;
+        assert_eq!(answer.body, "two");
+        assert_eq!(two.seen()[0].field("idempotency-key"), ["k1"]);
+    }
+}
+
+#[tokio::test]
+async fn a_mutation_that_one_replica_may_have_executed_is_not_said_not_to_be() {
+    let refused = || Problem::unavailable("no primary").with_outcome(Outcome::NotApplied);
+    let one = Fake::start(1, |_| Reply::Cut).await;
+    let two = Fake::start(2, move |_| Reply::problem(&refused())).await;
+    let balancer = Setup::default().start(&[&one, &two]).await;
+    let key = [("idempotency-key", "k1")];
+    let answer = balancer.send(Method::PUT, "/v1/kv/k", &key, "value").await;
+    assert_eq!(answer.problem(), problem("unavailable", 503, Some("unknown")));
+    assert_eq!([one.seen().len(), two.seen().len()], [1, 1]);
+}
+
+#[tokio::test]
 async fn a_read_cut_off_before_its_answer_is_sent_again() {
     let (one, two) =
         (Fake::start(1, |_| Reply::Cut).await, Fake::start(2, |_| Reply::ok("two")).await);

@@ -228,7 +228,7 @@ fn status(state: &State) -> Reply {
         "service": "replica", "id": id, "role": role, "epoch": epoch, "executed_slot": 7,
         "quorum_answers": quorum_answers, "storage": "writable", "lag_ms": 1, "hash": "x",
     });
-    Reply::ok(&status.to_string())
+    Reply::with("200 OK", "content-type: application/json\r\n", &status.to_string())
 }
 
 async fn read_request(stream: &mut TcpStream, state: &State) -> Option<Seen> {

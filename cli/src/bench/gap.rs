@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
 use futures::future::try_join_all;
+use http::HeaderMap;
 use serde::Serialize;
 use tokio::time::sleep;
 
@@ -102,7 +103,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             wait_until_ready(&victim).await?;
         }
     }
-    api.delete_prefix(&prefix).await.context("cannot delete the keys again")?;
+    api.delete_prefix(&prefix, HeaderMap::new()).await.context("cannot delete the keys again")?;
     if args.json {
         console::say(serde_json::to_string_pretty(&gaps)?);
     } else {

@@ -19,6 +19,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Subcommand;
 use clap::builder::BoolishValueParser;
+use http::HeaderMap;
 
 use self::load::{Load, Work};
 use self::processes::Discovered;
@@ -131,7 +132,9 @@ async fn measure_load(args: LoadArgs) -> anyhow::Result<ExitCode> {
         .map(|((service, rest), after)| MemoryRow::new(service, rest, after))
         .collect();
     if !args.keep {
-        api.delete_prefix(&prefix).await.context("cannot delete the keys again")?;
+        api.delete_prefix(&prefix, HeaderMap::new())
+            .await
+            .context("cannot delete the keys again")?;
     }
     if args.json {
         console::say(serde_json::to_string_pretty(&report)?);

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use shared::bounds::ROUNDS_AHEAD;
 use shared::ids::{Ballot, Slot};
-use shared::message::{Marks, Phase, Prepare, PrepareReply, Roster, Watermarks};
+use shared::message::{Phase, Prepare, PrepareReply, Roster, Watermarks};
 
-use super::{Coordinator, State};
+use super::{Believed, Coordinator, State};
 use crate::effect::{AcceptorIndex, Effect, PollNumber, Reason, Timer};
 use crate::election::{Standby, Verdict, verdict};
 use crate::membership::{ForeignAcceptor, Recorded};
@@ -36,10 +37,14 @@ impl Coordinator {
         let foreign = ForeignAcceptor { acceptor: reply.acceptor, roster: reply.roster.clone() };
         match self.membership.record(self.now, from, poll, reply) {
             Recorded::Stale => {}
-            Recorded::NoVote => self.on_foreign_acceptor(from, foreign),
+            Recorded::NoVote => {
+                self.on_foreign_acceptor(from, foreign);
+                let wrong = self.membership.wrong_cluster(self.now, self.config.answer_validity);
+                self.effects.extend(wrong.map(Effect::WrongCluster));
+            }
             Recorded::Counted => {
-                self.learn_ballot(promised);
-                self.learn_marks(marks);
+                self.learn_ballot(from, promised);
+                self.learn_marks_of(from, marks);
                 self.confirm_lost_votes();
                 self.consider_election();
             }
@@ -61,15 +66,14 @@ impl Coordinator {
     fn on_formed(&mut self, roster: Roster) {
         self.formation_error = None;
         self.effects.push(Effect::RosterKnown(roster));
-        let answers: Vec<(Option<Ballot>, Marks)> = self
-            .membership
-            .answers()
-            .iter()
-            .map(|answer| (answer.reply.promised, answer.reply.marks))
-            .collect();
-        for (promised, marks) in answers {
-            self.learn_ballot(promised);
-            self.learn_marks(marks);
+        let answers = self.membership.answers_by_place();
+        // All first, for none of them is believed alone.
+        for (at, promised, _) in &answers {
+            promised.iter().for_each(|promised| self.membership.promised(*at, *promised));
+        }
+        for (at, promised, marks) in answers {
+            self.learn_ballot(at, promised);
+            self.learn_marks_of(at, marks);
         }
         self.consider_election();
     }
@@ -112,11 +116,11 @@ impl Coordinator {
 
     fn start_phase1(&mut self, reason: Reason) {
         let Some(roster) = self.membership.roster() else { return };
-        let Some(round) =
-            self.highest_ballot.map_or(Some(1), |highest| highest.round.checked_add(1))
-        else {
-            return;
-        };
+        // A ballot that one acceptor alone has promised may be so high that others refuse the
+        // next one: then it is gone beyond in two steps.
+        let reached = self.membership.vouched_round().saturating_add(ROUNDS_AHEAD / 2 + 1);
+        let next = self.highest_ballot.map_or(1, |highest| highest.round.saturating_add(1));
+        let round = next.min(reached);
         let ballot = Ballot { round, coordinator: self.id };
         let timeout = self.failures.lengthen(&self.config, self.now, self.config.phase1_timeout);
         let phase1 = Phase1::new(self.now, ballot, self.chosen_below, roster.quorum(), timeout);
@@ -161,6 +165,10 @@ impl Coordinator {
                     return;
                 }
                 let marks = promise.marks;
+                self.membership.promised(from, promise.ballot);
+                if self.believes(from, marks) == Believed::No {
+                    return;
+                }
                 let State::Phase1(phase1) = &mut self.state else { return self.learn_marks(marks) };
                 let progress = if phase1.ballot() == ballot {
                     phase1.on_promise(self.now, from, promise)

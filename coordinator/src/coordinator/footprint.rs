@@ -28,6 +28,7 @@ impl Coordinator {
             chosen_below,
             trimmed_below,
         ));
+        membership.footprint(footprint);
         replicas.footprint(footprint);
         match state {
             State::Inactive(standby) => footprint.note(("inactive", standby)),

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use shared::bounds::{OPEN_SLOTS, TooFar};
 use shared::ids::{Ballot, Slot};
 use shared::message::{
     Accept, AcceptReply, Accepted, Heartbeat, Marks, Phase, Proposal, ProposalReply, SlotValue,
@@ -59,6 +60,7 @@ impl Coordinator {
     }
 
     pub(super) fn lead(&mut self) {
+        self.replicas.settle_view(&self.config, self.now);
         let State::Phase2(leader) = &mut self.state else { return };
         leader.liveness.heartbeat();
         if leader.liveness.is_cut_off(leader.phase2.quorum(), self.config.max_heartbeats_unanswered)
@@ -126,6 +128,7 @@ impl Coordinator {
             && leader.phase2.ballot() == ballot
             && accepted.ballot == ballot
         {
+            self.membership.promised(from, ballot);
             leader.liveness.answered(accepted.acceptor);
             leader.liveness.has_room(accepted.acceptor, accepted.room);
             if !accepted.slots.is_empty() {
@@ -135,7 +138,7 @@ impl Coordinator {
             self.chosen_below = self.chosen_below.max(leader.phase2.chosen_below());
             self.resolve(resolved);
         }
-        self.learn_marks(accepted.marks);
+        self.learn_marks_of(from, accepted.marks);
     }
 
     pub(super) fn on_proposal(&mut self, id: RequestId, proposal: Proposal) {
@@ -172,6 +175,9 @@ impl Coordinator {
         if self.membership.roster().is_none_or(|roster| roster.cluster() != heartbeat.cluster) {
             return;
         }
+        if self.check_heartbeat(&heartbeat).is_err() {
+            return;
+        }
         match &mut self.state {
             State::Phase2(leader) => leader.liveness.replica_heard(),
             State::Inactive(standby) if *standby == Standby::AwaitingReplicas => {
@@ -188,6 +194,14 @@ impl Coordinator {
         self.consider_view();
     }
 
+    /// Whether the numbers of a heartbeat can be so; else it counts for nothing.
+    ///
+    /// # Errors
+    /// With the number that cannot.
+    pub fn check_heartbeat(&self, heartbeat: &Heartbeat) -> Result<(), TooFar> {
+        self.replicas.check(self.chosen_below, heartbeat)
+    }
+
     /// Proposes no-ops up to a slot that somebody has seen a vote above: a vote that no
     /// leader's Phase 1 has met.
     fn fill_below(&mut self, below: Slot) {
@@ -195,6 +209,8 @@ impl Coordinator {
         if leader.ahead.is_some() {
             return;
         }
+        // A read waits for what acceptors have voted in, which is no farther ahead.
+        let below = below.min(Slot(self.chosen_below.0.saturating_add(OPEN_SLOTS)));
         let noop = Value::Noop.encode();
         let mut values = Vec::new();
         while leader.phase2.next_slot() < below

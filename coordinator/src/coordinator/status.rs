@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use shared::ids::{AcceptorId, Ballot, CoordinatorId, Epoch, Slot};
+use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Epoch, Slot};
 use shared::message::{ChosenReply, HeartbeatReply, Phase, Roster};
 
 use super::{Coordinator, State, Trouble};
@@ -133,6 +133,12 @@ impl Coordinator {
     #[must_use]
     pub fn roster(&self) -> Option<&Roster> {
         self.membership.roster()
+    }
+
+    /// The cluster's identity, once known.
+    #[must_use]
+    pub fn cluster(&self) -> Option<ClusterId> {
+        self.membership.roster().map(Roster::cluster)
     }
 
     /// Every slot below is chosen, as far as this coordinator knows.

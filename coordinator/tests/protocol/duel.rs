@@ -169,6 +169,8 @@ impl Network {
                 | Effect::Chosen(_)
                 | Effect::ViewProposed { .. }
                 | Effect::VotesLost(_)
+                | Effect::WrongCluster(_)
+                | Effect::ClaimRefused { .. }
                 | Effect::NotACluster(_)
                 | Effect::ForeignAcceptor { .. } => unreachable!("{effect:?}"),
             }
@@ -195,6 +197,8 @@ impl Network {
             | Effect::PhaseChanged(_)
             | Effect::ViewProposed { .. }
             | Effect::VotesLost(_)
+            | Effect::WrongCluster(_)
+            | Effect::ClaimRefused { .. }
             | Effect::RosterKnown(_)
             | Effect::NotACluster(_)
             | Effect::ForeignAcceptor { .. } => unreachable!("no request"),

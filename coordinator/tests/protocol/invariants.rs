@@ -186,6 +186,8 @@ impl Chaos {
                 | Effect::PhaseChanged(_)
                 | Effect::ViewProposed { .. }
                 | Effect::VotesLost(_)
+                | Effect::WrongCluster(_)
+                | Effect::ClaimRefused { .. }
                 | Effect::RosterKnown(_)
                 | Effect::NotACluster(_)
                 | Effect::ForeignAcceptor { .. } => {}

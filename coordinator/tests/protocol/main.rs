@@ -4,11 +4,13 @@
 mod support;
 
 mod ability;
+mod bounds;
 mod duel;
 mod election;
 mod invariants;
 mod leadership;
 mod lost;
+mod other_cluster;
 mod phase1;
 mod phase2;
 mod recover;

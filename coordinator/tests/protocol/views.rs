@@ -222,7 +222,7 @@ fn a_leader_that_is_nudged_fills_up_to_the_vote_that_was_seen() {
 fn a_nudge_fills_no_more_than_may_be_in_flight() {
     let (mut bench, _) = Bench::leading();
     bench.step(Input::Heartbeat(Heartbeat {
-        nudge_below: Some(Slot(u64::MAX)),
+        nudge_below: Some(Slot(1 << 39)),
         ..heartbeat(1, None)
     }));
     let status = bench.core.status(bench.now);

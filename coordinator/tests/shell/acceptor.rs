@@ -14,8 +14,8 @@ use axum::routing::{get, post, put};
 use shared::config::BaseUrl;
 use shared::ids::{AcceptorId, Ballot, Draw, Instance, Slot};
 use shared::message::{
-    Accept, AcceptReply, Accepted, Announced, Directory, Full, Marks, Member, Nack, Prepare,
-    PrepareReply, Promise, Roster, Service, Vote, VoteRoom, VotesPage, Watermarks,
+    Accept, AcceptReply, Accepted, Announced, Announcement, Directory, Full, Marks, Member, Nack,
+    Prepare, PrepareReply, Promise, Roster, Service, Vote, VoteRoom, VotesPage, Watermarks,
 };
 use shared::wire::{Reply, Wire};
 use tokio::net::TcpListener;
@@ -213,7 +213,7 @@ async fn watermarks(State(memory): Shared, reply: Reply) -> Response {
     reply.send(&Watermarks { acceptor, roster, draw, promised, marks, leader_silent_ms })
 }
 
-async fn announce(State(memory): Shared, reply: Reply, Wire(_): Wire<Member>) -> Response {
+async fn announce(State(memory): Shared, reply: Reply, Wire(_): Wire<Announcement>) -> Response {
     let id = memory.lock().unwrap().id;
     let acceptor = Member {
         name: format!("acceptor-{}", id.0).parse().unwrap(),
@@ -222,6 +222,7 @@ async fn announce(State(memory): Shared, reply: Reply, Wire(_): Wire<Member>) ->
         instance: Instance(id.0),
     };
     reply.send(&Announced {
+        cluster: None,
         acceptor,
         directory: Directory::default(),
         conflicts: Vec::new(),

@@ -1,10 +1,13 @@
 //! What the service answers to people, probes and nonsense.
 
+use std::time::Duration;
+
 use coordinator::Args;
 use shared::chain::ChainHash;
 use shared::ids::{ClusterId, Instance, LogFormat, Slot};
-use shared::message::{Heartbeat, HeartbeatReply, Phase, Storage};
+use shared::message::{Heartbeat, HeartbeatReply, Phase, Proposal, Storage};
 
+use crate::acceptor::FakeAcceptor;
 use crate::cluster::*;
 
 fn heartbeat(cluster: ClusterId) -> Heartbeat {
@@ -74,13 +77,16 @@ async fn a_coordinator_that_hears_a_quorum_is_ready() {
 #[tokio::test]
 async fn malformed_requests_are_refused_with_what_is_wrong() {
     let (coordinator, _acceptors) = leading().await;
+    let of_ours = |rest: &str| format!("/v1/chosen?cluster={}&{rest}", cluster_id());
     for (method, path, body, status, says) in [
-        ("GET", "/v1/chosen", "", 400, "from"),
-        ("GET", "/v1/chosen?from=x", "", 400, "from"),
-        ("GET", "/v1/chosen?from=-1", "", 400, "from"),
-        ("GET", "/v1/chosen?from=0&until=9", "", 400, "until"),
-        ("GET", "/v1/chosen?from=0&limit=0", "", 400, "limit"),
-        ("GET", "/v1/chosen?from=0&limit=1025", "", 400, "limit"),
+        ("GET", "/v1/chosen?from=0", "", 400, "cluster"),
+        ("GET", "/v1/chosen?cluster=1&from=0", "", 400, "16 hexadecimal digits"),
+        ("GET", &of_ours(""), "", 400, "from"),
+        ("GET", &of_ours("from=x"), "", 400, "from"),
+        ("GET", &of_ours("from=-1"), "", 400, "from"),
+        ("GET", &of_ours("from=0&until=9"), "", 400, "until"),
+        ("GET", &of_ours("from=0&limit=0"), "", 400, "limit"),
+        ("GET", &of_ours("from=0&limit=1025"), "", 400, "limit"),
         ("POST", "/v1/proposals", "{", 400, "JSON"),
         ("POST", "/v1/proposals", "{}", 400, "cluster"),
         ("POST", "/v1/heartbeats", r#"{"cluster":"x"}"#, 400, "16 hexadecimal digits"),
@@ -99,6 +105,7 @@ async fn malformed_requests_are_refused_with_what_is_wrong() {
 async fn a_heartbeat_is_answered_with_who_leads() {
     let (coordinator, _acceptors) = leading().await;
     let reply = coordinator.client.heartbeat(&heartbeat(cluster_id()), PATIENCE).await.unwrap();
+    let reply = reply.for_cluster(cluster_id()).unwrap();
     let ballot = reply.ballot.unwrap();
     let expected = HeartbeatReply {
         coordinator: ballot.coordinator,
@@ -113,12 +120,45 @@ async fn a_heartbeat_is_answered_with_who_leads() {
     let absurd = Heartbeat { durable_below: Slot(u64::MAX), ..heartbeat(cluster_id()) };
     let refused = coordinator.client.heartbeat(&absurd, PATIENCE).await.unwrap_err();
     assert!(
-        refused.to_string().contains("durable_below is above 9223372036854775807"),
+        refused.to_string().contains("durable_below 18446744073709551615 is more than"),
         "{refused}"
     );
-    let refused =
-        coordinator.client.heartbeat(&heartbeat(ClusterId(9)), PATIENCE).await.unwrap_err();
-    assert!(refused.to_string().contains("409"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_replica_of_another_cluster_is_refused_and_told_both() {
+    let (coordinator, _acceptors) = leading().await;
+    let (client, other) = (&coordinator.client, ClusterId(9));
+    let proposal = Proposal { cluster: other, ..proposal(0, "x") };
+    let refusals = [
+        client.heartbeat(&heartbeat(other), PATIENCE).await.unwrap_err(),
+        client.propose(&proposal, PATIENCE).await.unwrap_err(),
+        client.chosen(other, Slot(0), Duration::ZERO, PATIENCE).await.unwrap_err(),
+    ];
+    for refused in refusals {
+        let text = refused.to_string();
+        let (ours, theirs) = (cluster_id().to_string(), other.to_string());
+        assert!(["409", &ours, &theirs].iter().all(|part| text.contains(part)), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn before_its_cluster_is_known_a_coordinator_answers_no_replica() {
+    let acceptor = FakeAcceptor::start(1).await;
+    let coordinator = RunningCoordinator::start(&[
+        acceptor.url.as_str(),
+        "http://127.0.0.1:1",
+        "http://127.0.0.1:2",
+    ]);
+    let (client, cluster) = (&coordinator.client, cluster_id());
+    let refusals = [
+        client.heartbeat(&heartbeat(cluster), PATIENCE).await.unwrap_err(),
+        client.propose(&proposal(0, "x"), PATIENCE).await.unwrap_err(),
+        client.chosen(cluster, Slot(0), Duration::ZERO, PATIENCE).await.unwrap_err(),
+    ];
+    for refused in refusals {
+        assert!(refused.to_string().contains("503"), "{refused}");
+    }
 }
 
 #[test]

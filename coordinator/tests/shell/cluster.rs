@@ -50,7 +50,8 @@ impl RunningCoordinator {
     }
 
     pub(crate) async fn propose(&self, number: u64, value: &str) -> ProposalReply {
-        self.client.propose(&proposal(number, value), PATIENCE).await.unwrap()
+        let reply = self.client.propose(&proposal(number, value), PATIENCE).await.unwrap();
+        reply.for_cluster(cluster_id()).unwrap()
     }
 
     /// Sends anything, and gives back status and body.

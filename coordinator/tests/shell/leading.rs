@@ -11,7 +11,9 @@ use crate::acceptor::FakeAcceptor;
 use crate::cluster::*;
 
 async fn fetch(coordinator: &RunningCoordinator, from: u64, wait: Duration) -> ChosenReply {
-    coordinator.client.chosen(Slot(from), wait, PATIENCE).await.unwrap()
+    let (cluster, from) = (cluster_id(), Slot(from));
+    let reply = coordinator.client.chosen(cluster, from, wait, PATIENCE).await.unwrap();
+    reply.for_cluster(cluster).unwrap()
 }
 
 fn values(reply: ChosenReply) -> Vec<(u64, String)> {
@@ -166,7 +168,8 @@ async fn what_comes_while_requests_fly_goes_together() {
         tokio::spawn(async move { client.propose(&proposal(number, "x"), PATIENCE).await.unwrap() })
     });
     for reply in proposals.collect::<Vec<_>>() {
-        assert!(matches!(reply.await.unwrap(), ProposalReply::Chosen { .. }));
+        let reply = reply.await.unwrap().for_cluster(cluster_id());
+        assert!(matches!(reply, Ok(ProposalReply::Chosen { .. })));
     }
     let batches = acceptors[0].memory.lock().unwrap().batches.clone();
     assert!(batches.len() < 20 && batches.iter().any(|slots| *slots > 5), "{batches:?}");

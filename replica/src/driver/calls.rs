@@ -6,8 +6,8 @@ use std::time::Duration;
 use shared::client::{AcceptorClient, CallError, CoordinatorClient, ReplicaClient};
 use shared::config::BaseUrl;
 use shared::discovery::Mixups;
-use shared::ids::Slot;
-use shared::message::{ChosenReply, Heartbeat, Member, Proposal};
+use shared::ids::{ClusterId, Slot};
+use shared::message::{ChosenReply, Heartbeat, Member, OfCluster, Proposal};
 use shared::telemetry::{Context, TraceContext, in_context};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
@@ -19,6 +19,17 @@ use crate::replica::event::{Attempt, FetchId, Input, NoAnswer, ProbeId, SourceKi
 /// proposal and a fetch. Beyond it a call is left out: the core makes it again when it is
 /// due.
 const CALLS: usize = 512;
+
+/// Which piece of the log is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    /// The cluster of this replica.
+    pub(super) cluster: ClusterId,
+    /// The first slot.
+    pub(super) from: Slot,
+    /// How long the source may wait for something new.
+    pub(super) wait: Duration,
+}
 
 /// Makes calls.
 #[derive(Debug)]
@@ -112,10 +123,8 @@ impl Calls {
     pub(super) fn fetch(
         &mut self,
         fetch: FetchId,
-        kind: SourceKind,
-        source: &Member,
-        from: Slot,
-        wait: Duration,
+        (kind, source): (SourceKind, &Member),
+        wanted: Wanted,
     ) {
         if let Some(before) = self.fetch.take() {
             before.abort();
@@ -123,9 +132,9 @@ impl Calls {
         let (timeout, url) = (self.times.fetch, url_of(source));
         self.fetch = self.start(async move {
             let reply = match url {
-                Ok(url) => fetch_from(kind, url, from, wait, timeout)
-                    .await
-                    .map_err(|error| no_answer(&error)),
+                Ok(url) => {
+                    fetch_from(kind, url, wanted, timeout).await.map_err(|error| no_answer(&error))
+                }
                 Err(NoAnswer) => Err(NoAnswer),
             };
             Input::Fetched { fetch, reply }
@@ -153,13 +162,16 @@ impl Calls {
 async fn fetch_from(
     kind: SourceKind,
     url: BaseUrl,
-    from: Slot,
-    wait: Duration,
+    Wanted { cluster, from, wait }: Wanted,
     timeout: Duration,
-) -> Result<ChosenReply, CallError> {
+) -> Result<OfCluster<ChosenReply>, CallError> {
     match kind {
-        SourceKind::Replica => ReplicaClient::new(url).replication_log(from, wait, timeout).await,
-        SourceKind::Coordinator => CoordinatorClient::new(url).chosen(from, wait, timeout).await,
+        SourceKind::Replica => {
+            ReplicaClient::new(url).replication_log(cluster, from, wait, timeout).await
+        }
+        SourceKind::Coordinator => {
+            CoordinatorClient::new(url).chosen(cluster, from, wait, timeout).await
+        }
     }
 }
 

@@ -15,7 +15,6 @@ use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
 use super::checkpoints::{Checkpoints, Step, Wal};
-use super::spans::to_shared;
 use crate::machine::change::ChangeCounts;
 use crate::machine::command::limits;
 use crate::machine::execute::{Decoded, ExecutionReport, Run};
@@ -288,7 +287,7 @@ fn spans_of(entries: &[ChosenEntry]) -> Vec<(Slot, Span)> {
                     keys_deleted = Empty,
                     prefixes_deleted = Empty,
                 );
-                set_parent(&span, to_shared(trace).to_context());
+                set_parent(&span, trace.to_context());
                 Some((entry.slot, span))
             }
             Decoded::Batch { commands: Err(_), .. }

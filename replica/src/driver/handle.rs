@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use shared::deadline::Deadline;
-use shared::ids::{Revision, Slot};
+use shared::ids::{ClusterId, Revision, Slot};
+use shared::message::ClusterError;
 use shared::random;
 use shared::telemetry::TraceContext;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Span;
 
 use super::published::Published;
-use super::spans::to_ours;
 use crate::machine::command::{Command, Op};
-use crate::machine::identity::RequestIdentity;
+use crate::machine::identity::{IdempotencyKey, RequestIdentity};
 use crate::replica::event::{Answer, LimitHit, NotApplied, Refusal, RequestId, Stall};
 use crate::replica::status::LogPage;
 
@@ -36,11 +37,11 @@ pub(super) enum Message {
     /// Give a request up.
     Cancel { id: RequestId },
     /// Give a piece of the learned log.
-    LogFrom { from: Slot, reply: oneshot::Sender<LogPage> },
+    LogFrom { theirs: ClusterId, from: Slot, reply: oneshot::Sender<Result<LogPage, ClusterError>> },
 }
 
 /// Why a read is not released.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub(crate) enum NotReleased {
     /// The core says why.
     #[error(transparent)]
@@ -87,12 +88,10 @@ impl Handle {
         self.published.clone()
     }
 
-    /// Has a mutation executed, in the trace and span of the work at hand.
-    pub(crate) async fn mutate(&self, op: Op, deadline: Deadline) -> MutationEnd {
+    /// Has a command executed, in the span of the work at hand.
+    pub(crate) async fn mutate(&self, command: Command, deadline: Deadline) -> MutationEnd {
         let id = self.id();
         let (reply, answer) = oneshot::channel();
-        let request = RequestIdentity::Drawn(random::identity());
-        let command = Command { op, trace: TraceContext::current().map(to_ours), request };
         match self.messages.try_send(Message::Mutate { id, command, span: Span::current(), reply })
         {
             Ok(()) => {}
@@ -131,10 +130,14 @@ impl Handle {
         self.release(id, Message::WaitRevision { id, revision, reply }, answer, deadline).await
     }
 
-    /// A piece of the learned log.
-    pub(crate) async fn log_from(&self, from: Slot) -> Option<LogPage> {
+    /// A piece of the learned log, for a replica of the cluster `theirs`.
+    pub(crate) async fn log_from(
+        &self,
+        theirs: ClusterId,
+        from: Slot,
+    ) -> Option<Result<LogPage, ClusterError>> {
         let (reply, answer) = oneshot::channel();
-        self.messages.try_send(Message::LogFrom { from, reply }).ok()?;
+        self.messages.try_send(Message::LogFrom { theirs, from, reply }).ok()?;
         answer.await.ok()
     }
 
@@ -181,8 +184,16 @@ impl Handle {
     }
 }
 
+/// The command of a client who asks for this, by a key or once, in the trace of the work at
+/// hand.
+pub(crate) fn command(op: Op, key: Option<IdempotencyKey>) -> Command {
+    let drawn = || RequestIdentity::Drawn(random::identity());
+    let request = key.map_or_else(drawn, RequestIdentity::Keyed);
+    Command { op, trace: TraceContext::current(), request }
+}
+
 fn too_many_messages() -> LimitHit {
-    LimitHit { name: "requests that wait for the replica", limit: WAITING_MESSAGES }
+    LimitHit::new("requests that wait for the replica", WAITING_MESSAGES)
 }
 
 struct CancelOnDrop<'a> {

@@ -9,6 +9,7 @@ use shared::random;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::calls::Wanted;
 use super::executor::Job;
 use super::handle::Message;
 use super::{
@@ -53,7 +54,7 @@ impl Driver {
         let input = match message {
             Message::Mutate { id, command, span, reply } => {
                 self.pending.insert(id, Pending::Mutation { span, reply });
-                Input::Mutation { id, command, time_ms: published::now_ms() }
+                Input::Mutation { id, command, wall_ms: published::now_ms() }
             }
             Message::Read { id, reply } => {
                 self.pending.insert(id, Pending::Read { reply });
@@ -64,9 +65,10 @@ impl Driver {
                 Input::WaitRevision { id, revision }
             }
             Message::Cancel { id } => Input::Cancel { id },
-            Message::LogFrom { from, reply } => {
+            Message::LogFrom { theirs, from, reply } => {
+                let limits = (LOG_PAGE_ENTRIES, LOG_PAGE_BYTES);
                 // Whoever asked may have gone.
-                let _ = reply.send(self.core.log_from(from, LOG_PAGE_ENTRIES, LOG_PAGE_BYTES));
+                let _ = reply.send(self.core.log_from(theirs, from, limits));
                 return Ok(());
             }
         };
@@ -83,11 +85,19 @@ impl Driver {
             Effect::Arm { timer, after, jitter } => {
                 self.timers.arm(timer, Instant::now() + after + random::jitter(jitter))
             }
-            Effect::Join { cluster } => handlers.job(Job::Join(cluster))?,
+            Effect::Join { cluster } => {
+                self.joined.send_replace(Some(cluster));
+                handlers.job(Job::Join(cluster))?;
+            }
             Effect::WrongCluster { expected, found } => {
                 return Err(DriverError::WrongCluster { expected, found });
             }
             Effect::WrongHistory(wrong) => return Err(wrong.into()),
+            Effect::ClaimRefused { from, why } => {
+                if self.refused.insert((from.clone(), why.what)) {
+                    tracing::error!("{from} is not believed: {why}");
+                }
+            }
             Effect::RoleChanged { role, view } => {
                 tracing::info!(role = role.as_str(), epoch = %view.epoch, primary = %view.primary, "the view changed");
                 self.batches.end_before(view.epoch);
@@ -99,8 +109,9 @@ impl Driver {
                 let trace = self.batches.context(proposal.epoch, proposal.number);
                 handlers.calls.propose(&to, attempt, proposal, trace);
             }
-            Effect::Fetch { fetch, kind, source, from, wait_ms } => {
-                handlers.calls.fetch(fetch, kind, &source, from, Duration::from_millis(wait_ms));
+            Effect::Fetch { fetch, kind, source, cluster, from, wait_ms } => {
+                let wanted = Wanted { cluster, from, wait: Duration::from_millis(wait_ms) };
+                handlers.calls.fetch(fetch, (kind, &source), wanted);
             }
             Effect::Execute { entries } => handlers.job(Job::Execute(entries))?,
             Effect::Probe { probe } => handlers.calls.probe(probe),

@@ -7,8 +7,6 @@ use shared::ids::{BatchNumber, Epoch, Slot};
 use shared::telemetry::{TraceContext, link, of_span};
 use tracing::Span;
 
-use crate::machine::command;
-
 /// The batches that fly, each with its span.
 #[derive(Debug, Default)]
 pub(super) struct BatchSpans(BTreeMap<(Epoch, BatchNumber), Span>);
@@ -22,7 +20,7 @@ impl BatchSpans {
         number: BatchNumber,
         commands: usize,
         requests: impl Iterator<Item = &'a Span>,
-    ) -> Option<command::TraceContext> {
+    ) -> Option<TraceContext> {
         let span = tracing::info_span!(
             parent: None,
             "replica.batch",
@@ -39,7 +37,7 @@ impl BatchSpans {
             }
         }
         self.0.insert((epoch, number), span);
-        Some(to_ours(context))
+        Some(context)
     }
 
     /// The context of a batch, for what is done about it.
@@ -58,16 +56,4 @@ impl BatchSpans {
     pub(super) fn end_before(&mut self, epoch: Epoch) {
         self.0 = self.0.split_off(&(epoch, BatchNumber(0)));
     }
-}
-
-/// A trace context as the log keeps it, for telemetry.
-pub(super) fn to_shared(context: command::TraceContext) -> TraceContext {
-    let command::TraceContext { trace_id, span_id, flags } = context;
-    TraceContext { trace_id, span_id, flags }
-}
-
-/// A trace context of telemetry, as the log keeps it.
-pub(crate) fn to_ours(context: TraceContext) -> command::TraceContext {
-    let TraceContext { trace_id, span_id, flags } = context;
-    command::TraceContext { trace_id, span_id, flags }
 }

@@ -7,30 +7,26 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request, State};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde::Serialize;
+use http::{HeaderMap, header};
 use shared::deadline::Deadline;
-use shared::ids::Revision;
+use shared::ids::ClusterId;
 use shared::message::Member;
 use shared::problem::{Outcome, Problem};
-use shared::wire::{self, BodyLimit, WholeBody};
+use shared::wire::{BodyLimit, WholeBody};
 
-use super::forward::{forward, is_forwarded};
-use super::reading::{REVISION, at_least};
+use super::forward::{ForwardedCommand, forward};
+use super::mutation::perform;
 use super::refused::Refused;
 use super::{App, Limits};
-use crate::driver::MutationEnd;
-use crate::http::request::conditions::{Guard, etag, guard_of};
-use crate::http::request::headers::min_revision;
+use crate::driver::command;
+use crate::http::request::conditions::{Guard, guard_of};
+use crate::http::request::headers::{idempotency_key, min_revision};
 use crate::http::request::path::{key_of_path, text_of};
 use crate::http::request::query::Query;
 use crate::machine::command::{Condition, Op};
-use crate::machine::execute::CommandOutcome;
-use crate::replica::event::{Answer, Role};
+use crate::replica::event::Role;
 use crate::replica::status::Status;
-use crate::store::CountQuery;
 
 /// `PUT /v1/kv/{key}`.
 pub(super) async fn put(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -62,8 +58,8 @@ async fn put_answer(app: &App, request: Request) -> Result<Response, Refused> {
     parts.extensions.insert(BodyLimit { what: "value", bytes: app.limits.value_bytes });
     let WholeBody(value) =
         WholeBody::from_request(Request::from_parts(parts.clone(), body), &()).await?;
-    let op = Op::Put { key, value: value.clone(), content_type, condition };
-    submit(app, &parts, op, value, deadline).await
+    let op = Op::Put { key, value, content_type, condition };
+    submit(app, &parts, op, deadline).await
 }
 
 async fn delete_answer(app: &App, parts: Parts) -> Result<Response, Refused> {
@@ -72,7 +68,7 @@ async fn delete_answer(app: &App, parts: Parts) -> Result<Response, Refused> {
     let key = key_text(&parts, &app.limits)?;
     let condition = condition_of(guard_of(&parts.headers)?);
     refuse_unsupported(&parts.headers)?;
-    submit(app, &parts, Op::Delete { key, condition }, Bytes::new(), deadline).await
+    submit(app, &parts, Op::Delete { key, condition }, deadline).await
 }
 
 async fn delete_prefix_answer(app: &App, parts: Parts) -> Result<Response, Refused> {
@@ -102,8 +98,7 @@ async fn delete_prefix_answer(app: &App, parts: Parts) -> Result<Response, Refus
         .into());
     }
     refuse_unsupported(&parts.headers)?;
-    submit(app, &parts, Op::DeletePrefix { prefix: prefix.to_owned() }, Bytes::new(), deadline)
-        .await
+    submit(app, &parts, Op::DeletePrefix { prefix: prefix.to_owned() }, deadline).await
 }
 
 fn key_text(parts: &Parts, limits: &Limits) -> Result<String, Problem> {
@@ -129,8 +124,7 @@ fn content_type_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 
 /// Headers that would change what a mutation means, and that are not obeyed: better
 /// refused than silently ignored.
-const UNSUPPORTED: [(&str, &str); 3] = [
-    ("idempotency-key", "Idempotency-Key is not supported yet"),
+const UNSUPPORTED: [(&str, &str); 2] = [
     ("synod-fence", "Synod-Fence is not supported yet"),
     ("content-range", "Content-Range is not supported: a PUT stores a whole value"),
 ];
@@ -152,41 +146,40 @@ fn refuse_unsupported(headers: &HeaderMap) -> Result<(), Problem> {
 /// Who takes the mutation.
 enum Route {
     ThisReplica,
-    Primary(Member),
+    Primary(Member, ClusterId),
 }
 
-fn route(status: &Status, app: &App, headers: &HeaderMap) -> Result<Route, Refused> {
-    match (status.role, &status.primary) {
-        (Role::Primary, _) => Ok(Route::ThisReplica),
-        (Role::Backup | Role::Waiting, _) if is_forwarded(headers) => Err(Refused::Astray),
+fn route(status: &Status, app: &App) -> Result<Route, Refused> {
+    match (status.role, &status.primary, status.cluster) {
+        (Role::Primary, _, _) => Ok(Route::ThisReplica),
         // In the view's eyes this replica is the primary, but as it was before a restart:
         // the next view is on its way.
-        (Role::Backup | Role::Waiting, Some(primary)) if primary.name == app.name => {
+        (Role::Backup | Role::Waiting, Some(primary), _) if primary.name == app.name => {
             Err(Refused::NoPrimary)
         }
-        (Role::Backup | Role::Waiting, Some(primary)) => Ok(Route::Primary(primary.clone())),
-        (Role::Backup | Role::Waiting, None) => Err(Refused::NoPrimary),
+        (Role::Backup | Role::Waiting, Some(primary), Some(cluster)) => {
+            Ok(Route::Primary(primary.clone(), cluster))
+        }
+        (Role::Backup | Role::Waiting, None, _) | (Role::Backup | Role::Waiting, _, None) => {
+            Err(Refused::NoPrimary)
+        }
     }
 }
 
-async fn submit(
-    app: &App,
-    parts: &Parts,
-    op: Op,
-    body: Bytes,
-    deadline: Deadline,
-) -> Result<Response, Refused> {
+async fn submit(app: &App, parts: &Parts, op: Op, deadline: Deadline) -> Result<Response, Refused> {
     let min_revision = min_revision(&parts.headers)?;
-    let route = route(&app.driver.published().status, app, &parts.headers)?;
-    match route {
+    let key = key_of(&op);
+    let command = command(op, idempotency_key(&parts.headers)?);
+    let mutated = match route(&app.driver.published().status, app)? {
         Route::ThisReplica => {
-            at_least(app, min_revision, deadline).await?;
-            let key = key_of(&op);
-            let outcome = executed(app.driver.mutate(op, deadline).await)?;
-            answered(app, key, outcome, deadline).await
+            perform(app, command, min_revision, deadline).await.map_err(Refused::Mutation)?
         }
-        Route::Primary(primary) => forward(&primary, parts, body, deadline).await,
-    }
+        Route::Primary(primary, cluster) => {
+            let message = ForwardedCommand { cluster, min_revision, command };
+            forward(&primary, &message, deadline).await?
+        }
+    };
+    Ok(mutated.response(&key))
 }
 
 /// The key, or the beginning of the keys, that a mutation is about.
@@ -195,84 +188,6 @@ fn key_of(op: &Op) -> String {
         Op::Put { key, .. } | Op::Delete { key, .. } => key.clone(),
         Op::DeletePrefix { prefix } => prefix.clone(),
     }
-}
-
-#[derive(Serialize)]
-struct Written {
-    key: String,
-    revision: Revision,
-    created_revision: Revision,
-    version: u64,
-}
-
-#[derive(Serialize)]
-struct Deleted {
-    deleted: u64,
-    revision: Revision,
-}
-
-fn executed(end: MutationEnd) -> Result<CommandOutcome, Refused> {
-    match end {
-        MutationEnd::Answered(Answer::Executed { slot: _, outcome }) => Ok(outcome),
-        MutationEnd::Answered(Answer::NotApplied(reason)) => Err(Refused::NotApplied(reason)),
-        MutationEnd::Answered(Answer::Unknown(stall)) => Err(Refused::Unknown(stall)),
-        MutationEnd::Closed => Err(Refused::Closed),
-        MutationEnd::Lost => Err(Refused::Lost),
-    }
-}
-
-async fn answered(
-    app: &App,
-    key: String,
-    outcome: CommandOutcome,
-    deadline: Deadline,
-) -> Result<Response, Refused> {
-    match outcome {
-        CommandOutcome::Created { revision } => Ok(written(
-            StatusCode::CREATED,
-            &Written { key, revision, created_revision: revision, version: 1 },
-        )),
-        CommandOutcome::Replaced { revision, created_revision, version } => {
-            Ok(written(StatusCode::OK, &Written { key, revision, created_revision, version }))
-        }
-        CommandOutcome::Deleted { revision, deleted } => Ok(gone(deleted, revision)),
-        CommandOutcome::DeletedPrefix { revision } => {
-            let counting = deadline.bound(count_deleted(app, &key, revision, deadline)).await;
-            let deleted = counting.map_err(|_| Refused::Uncounted { revision, why: None })?;
-            let uncounted = |refused| Refused::Uncounted { revision, why: Some(Box::new(refused)) };
-            Ok(gone(deleted.map_err(uncounted)?, revision))
-        }
-        CommandOutcome::PreconditionFailed { revision, current } => {
-            Err(Refused::GuardFailed { revision, current })
-        }
-    }
-}
-
-/// Executing a deletion of a prefix looks at no key: how many it deleted is what the
-/// state before it has, however often and wherever that is asked.
-async fn count_deleted(
-    app: &App,
-    prefix: &str,
-    revision: Revision,
-    deadline: Deadline,
-) -> Result<u64, Refused> {
-    at_least(app, Some(revision), deadline).await?;
-    Ok(app.reader.count(CountQuery::of_prefix(prefix, revision)).await?)
-}
-
-fn gone(deleted: u64, revision: Revision) -> Response {
-    let mut response = wire::json(&Deleted { deleted, revision });
-    response.headers_mut().insert(REVISION, HeaderValue::from(revision.0));
-    response
-}
-
-fn written(status: StatusCode, body: &Written) -> Response {
-    let mut response = wire::json(body);
-    *response.status_mut() = status;
-    let tag = HeaderValue::from_str(&etag(body.revision)).expect("digits in quotation marks");
-    response.headers_mut().insert(header::ETAG, tag);
-    response.headers_mut().insert(REVISION, HeaderValue::from(body.revision.0));
-    response
 }
 
 /// A refusal that does not say what became of the mutation comes from before it was

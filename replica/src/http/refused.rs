@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, header};
 use shared::byte_budget::BudgetSpent;
 use shared::ids::{Revision, Slot};
-use shared::problem::{Outcome, Problem, RETRY_AFTER, Retryable};
+use shared::problem::{Outcome, Problem};
 
+use super::mutation::MutationRefused;
 use crate::driver::NotReleased;
 use crate::http::request::conditions::etag;
 use crate::http::request::path::text_of;
-use crate::replica::event::{NotApplied, Refusal, Stall};
+use crate::replica::event::{Refusal, Stall};
 use crate::replica::status::Missing;
 use crate::store::{ReadError, StoreError};
 
@@ -36,29 +37,24 @@ pub(super) enum Refused {
     NoSuchSlot { slot: Slot, executed_below: Slot },
     /// `If-Match` of a read does not hold.
     ReadConditionFailed { revision: Revision, current: Option<Revision> },
-    /// The guard of a mutation does not hold.
-    GuardFailed { revision: Revision, current: Option<Revision> },
-    /// The mutation did not happen.
-    NotApplied(NotApplied),
-    /// The mutation was proposed and given up.
-    Unknown(Stall),
-    /// The mutation was executed, but what it deleted could not be counted: for that
-    /// reason, or in time.
-    Uncounted { revision: Revision, why: Option<Box<Refused>> },
-    /// The mutation was under way when the replica ended.
-    Lost,
+    /// The mutation has no success to answer with, here or at the primary.
+    Mutation(MutationRefused),
     /// The replica ends.
     Closed,
     /// Nobody takes mutations, as far as this replica knows.
     NoPrimary,
-    /// Another replica took this one for the primary.
-    Astray,
+    /// What this replica took for the primary is none.
+    Astray { asked: String },
     /// The primary cannot be connected to.
     PrimaryUnreachable { primary: String, reason: String },
     /// The primary has not answered in time.
     PrimarySilent { primary: String, waited: Duration },
     /// The primary's answer broke off.
     PrimaryBroke { primary: String, reason: String },
+    /// The primary's server has turned the command away for a limit.
+    PrimaryOverloaded { primary: String, reason: String },
+    /// The primary's server has turned the command away.
+    PrimaryTurnedAway { primary: String, reason: String },
 }
 
 impl From<Problem> for Refused {
@@ -100,28 +96,12 @@ impl From<Refused> for Problem {
             Refused::ReadConditionFailed { revision, current } => {
                 condition_failed("If-Match does not hold", revision, current)
             }
-            Refused::GuardFailed { revision, current } => {
-                condition_failed("nothing was written", revision, current)
-                    .with_outcome(Outcome::NotApplied)
-            }
-            Refused::NotApplied(reason) => not_applied(&reason).with_outcome(Outcome::NotApplied),
-            Refused::Unknown(stall) => Self::timeout(format!(
-                "the mutation was proposed, but not executed in time: {stall}"
-            ))
-            .with_outcome(Outcome::Unknown),
-            Refused::Uncounted { revision, why } => {
-                let problem = match why {
-                    None => Self::timeout("the keys were deleted, but not counted in time"),
-                    Some(why) => Self::from(*why),
-                };
-                problem.with_outcome(Outcome::Applied).with_revision(revision)
-            }
-            Refused::Lost => unknown("the replica ended while the mutation was under way"),
+            Refused::Mutation(refused) => refused.into(),
             Refused::Closed => Self::unavailable("the replica is shutting down"),
             Refused::NoPrimary => Self::unavailable("no primary is known that takes mutations"),
-            Refused::Astray => Self::unavailable(
-                "this replica is not the primary, which another replica took it for",
-            ),
+            Refused::Astray { asked } => Self::unavailable(format!(
+                "{asked}, which this replica took for the primary, is not"
+            )),
             Refused::PrimaryUnreachable { primary, reason } => {
                 Self::unavailable(format!("the primary {primary} cannot be connected to: {reason}"))
             }
@@ -132,6 +112,12 @@ impl From<Refused> for Problem {
             Refused::PrimaryBroke { primary, reason } => {
                 Self::bad_gateway(format!("the primary {primary} broke off: {reason}"))
                     .with_outcome(Outcome::Unknown)
+            }
+            Refused::PrimaryOverloaded { primary, reason } => {
+                Self::overloaded(format!("the primary {primary} says: {reason}"))
+            }
+            Refused::PrimaryTurnedAway { primary, reason } => {
+                Self::unavailable(format!("the primary {primary} has refused: {reason}"))
             }
         }
     }
@@ -161,7 +147,7 @@ fn never_current(missing: Option<Missing>) -> Problem {
     ))
 }
 
-fn behind(wanted: Revision, reason: &NotReleased) -> Problem {
+pub(super) fn behind(wanted: Revision, reason: &NotReleased) -> Problem {
     match reason {
         NotReleased::Refused(Refusal::QueueFull(limit)) => Problem::overloaded(limit),
         NotReleased::Refused(Refusal::GivenUp(stall)) => Problem::unavailable(format!(
@@ -188,35 +174,11 @@ fn not_read(error: &ReadError) -> Problem {
     }
 }
 
-fn not_applied(reason: &NotApplied) -> Problem {
-    match reason {
-        NotApplied::NotPrimary { .. } | NotApplied::PrimaryChanged => {
-            Problem::unavailable(reason.to_string())
-        }
-        NotApplied::QueueFull(limit) => Problem::overloaded(limit),
-        NotApplied::IdentityTaken => Problem::unprocessable(reason.to_string()),
-        NotApplied::StorageFull => {
-            Problem::insufficient_storage(reason.to_string()).with_retry_after(RETRY_AFTER)
-        }
-        NotApplied::Unreadable(_) => {
-            Problem::bad_request(reason.to_string()).with_retryable(Retryable::No)
-        }
-        NotApplied::GivenUp(stall @ (Stall::NoQuorum | Stall::NoLeader)) => {
-            Problem::no_quorum(stall.to_string())
-        }
-        NotApplied::GivenUp(Stall::Overloaded(_) | Stall::Missing(_)) => {
-            Problem::unavailable(reason.to_string())
-        }
-        NotApplied::GivenUp(Stall::Slow) => Problem::timeout(reason.to_string()),
-    }
-}
-
-fn unknown(detail: &str) -> Problem {
-    let (kind, title) = ("urn:synod:problem:outcome-unknown", "Outcome unknown");
-    Problem::new(StatusCode::GATEWAY_TIMEOUT, kind, title, detail).with_outcome(Outcome::Unknown)
-}
-
-fn condition_failed(what: &str, revision: Revision, current: Option<Revision>) -> Problem {
+pub(super) fn condition_failed(
+    what: &str,
+    revision: Revision,
+    current: Option<Revision>,
+) -> Problem {
     let Some(current) = current else {
         return Problem::precondition_failed(format!("{what}: the key does not exist"))
             .with_revision(revision);
@@ -227,78 +189,4 @@ fn condition_failed(what: &str, revision: Revision, current: Option<Revision>) -
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::replica::event::LimitHit;
-
-    fn said(refused: Refused) -> (u16, Option<Outcome>, bool) {
-        let problem = Problem::from(refused);
-        let response = problem.to_http();
-        (
-            response.status().as_u16(),
-            problem.body().outcome,
-            response.headers().contains_key("retry-after"),
-        )
-    }
-
-    #[test]
-    fn what_may_have_happened_is_told_from_what_did_not() {
-        let limit = LimitHit { name: "things", limit: 3 };
-        let (no, unknown) = (Some(Outcome::NotApplied), Some(Outcome::Unknown));
-        let primary = || "replica-2".to_owned();
-        for (refused, expected) in [
-            (Refused::Unknown(Stall::NoQuorum), (504, unknown, false)),
-            (Refused::Lost, (504, unknown, false)),
-            (
-                Refused::PrimarySilent { primary: primary(), waited: Duration::from_secs(1) },
-                (504, unknown, false),
-            ),
-            (
-                Refused::PrimaryBroke { primary: primary(), reason: String::new() },
-                (502, unknown, false),
-            ),
-            (
-                Refused::PrimaryUnreachable { primary: primary(), reason: String::new() },
-                (503, None, true),
-            ),
-            (Refused::NotApplied(NotApplied::GivenUp(Stall::NoQuorum)), (503, no, true)),
-            (Refused::NotApplied(NotApplied::GivenUp(Stall::NoLeader)), (503, no, true)),
-            (
-                Refused::NotApplied(NotApplied::GivenUp(Stall::Overloaded(
-                    "2 acceptors have no room".into(),
-                ))),
-                (503, no, true),
-            ),
-            (Refused::NotApplied(NotApplied::GivenUp(Stall::Slow)), (504, no, false)),
-            (Refused::NotApplied(NotApplied::PrimaryChanged), (503, no, true)),
-            (Refused::NotApplied(NotApplied::QueueFull(limit)), (503, no, true)),
-            (Refused::NotApplied(NotApplied::StorageFull), (507, no, true)),
-            (Refused::GuardFailed { revision: Revision(3), current: None }, (412, no, false)),
-            (
-                Refused::NotReleased(NotReleased::Refused(Refusal::GivenUp(Stall::NoQuorum))),
-                (503, None, true),
-            ),
-            (
-                Refused::NotReleased(NotReleased::Refused(Refusal::GivenUp(Stall::Slow))),
-                (504, None, false),
-            ),
-            (Refused::NoPrimary, (503, None, true)),
-        ] {
-            let shown = format!("{refused:?}");
-            assert_eq!(said(refused), expected, "{shown}");
-        }
-    }
-
-    #[test]
-    fn a_failed_guard_names_what_is_there() {
-        let response = Problem::from(Refused::GuardFailed {
-            revision: Revision(9),
-            current: Some(Revision(4)),
-        })
-        .to_http();
-        assert_eq!(
-            (&response.headers()["etag"], &response.headers()["synod-revision"]),
-            (&HeaderValue::from_static("\"4\""), &HeaderValue::from_static("9"))
-        );
-    }
-}
+mod tests;

@@ -1,4 +1,5 @@
-//! `GET /v1/replication/log?from=`: the learned log, for replicas that copy it.
+//! `GET /v1/replication/log?cluster=&from=`: the learned log, for replicas of the same
+//! cluster that copy it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +8,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use shared::chain::ChainHash;
-use shared::ids::Slot;
-use shared::message::{ChosenEntry, ChosenReply, LogPrefix};
+use shared::ids::{ClusterId, NonceError, Slot};
+use shared::message::{ChosenEntry, ChosenReply, LogPrefix, OfCluster, same_cluster};
 use shared::problem::Problem;
 use shared::wire::Reply;
 
@@ -30,14 +31,17 @@ pub(super) async fn log(State(app): State<Arc<App>>, reply: Reply, parts: Parts)
     }
 }
 
-async fn answer(app: &App, parts: &Parts) -> Result<ChosenReply, Refused> {
-    let query = Query::parse(parts.uri.query(), &["from", "limit", "wait_ms"])?;
+async fn answer(app: &App, parts: &Parts) -> Result<OfCluster<ChosenReply>, Refused> {
+    let query = Query::parse(parts.uri.query(), &["cluster", "from", "limit", "wait_ms"])?;
+    let theirs = cluster_of(&query)?;
     let from = query.number("from")?.map(Slot);
     let from = from.ok_or_else(|| {
         Problem::bad_request("query parameter \"from\" is missing: the first slot to send")
     })?;
     let limit = query.number("limit")?.unwrap_or(LOG_PAGE_ENTRIES).clamp(1, LOG_PAGE_ENTRIES);
     let wait_ms: u64 = query.number("wait_ms")?.unwrap_or(0).min(MAX_WAIT_MS);
+    let own = app.driver.published().status.cluster;
+    same_cluster(own, theirs).map_err(Problem::of_cluster)?;
     let learned = async {
         let mut published = app.driver.watch();
         let _ = published.wait_for(|published| published.status.learned_below > from).await;
@@ -48,15 +52,26 @@ async fn answer(app: &App, parts: &Parts) -> Result<ChosenReply, Refused> {
         app.shutdown.run_until_cancelled(learned),
     )
     .await;
-    let mut page = page(app, from).await?;
+    let mut page = page(app, theirs, from).await?;
     if let ChosenReply::Entries { entries, .. } = &mut page {
         entries.truncate(limit);
     }
-    Ok(page)
+    Ok(OfCluster::new(theirs, page))
 }
 
-async fn page(app: &App, from: Slot) -> Result<ChosenReply, Refused> {
-    match app.driver.log_from(from).await.ok_or(Refused::Closed)? {
+/// The cluster of whoever asks.
+fn cluster_of(query: &Query) -> Result<ClusterId, Problem> {
+    let text = query.text("cluster").ok_or_else(|| {
+        Problem::bad_request("query parameter \"cluster\" is missing: that of whoever asks")
+    })?;
+    text.parse().map_err(|error: NonceError| {
+        Problem::bad_request(format!("query parameter \"cluster\": {error}"))
+    })
+}
+
+async fn page(app: &App, theirs: ClusterId, from: Slot) -> Result<ChosenReply, Refused> {
+    let page = app.driver.log_from(theirs, from).await.ok_or(Refused::Closed)?;
+    match page.map_err(Problem::of_cluster)? {
         LogPage::Ready(reply) | LogPage::Nothing(reply) => Ok(reply),
         LogPage::OnlyHash { chosen_below } => {
             let query = LogQuery { from, limit: 1, max_bytes: 0 };

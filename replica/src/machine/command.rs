@@ -7,11 +7,14 @@
 //! two replicas could disagree about one log. What an operator configures is what the
 //! HTTP shell accepts, within these limits.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use shared::ids::Revision;
+pub use shared::telemetry::TraceContext;
 
-use super::identity::RequestIdentity;
+use super::identity::{RequestDigest, RequestIdentity};
 
 /// The limits of the format: a batch beyond one of them is void on every replica.
 pub mod limits {
@@ -29,6 +32,9 @@ pub mod limits {
     pub const GUARD_REVISIONS: usize = 64;
     /// The highest time, in milliseconds: what SQLite's integers hold.
     pub const TIME_MS: u64 = i64::MAX as u64;
+    /// The most by which a batch moves replicated time, in milliseconds: a clock that goes
+    /// wrong ends nothing at once that was to last longer.
+    pub const TIME_STEP_MS: u64 = 10_000;
     /// The most backups in a view.
     pub const BACKUPS: usize = 255;
     /// The most deletions of prefixes in a batch. Each leaves a range tombstone that
@@ -42,18 +48,39 @@ pub mod limits {
 /// The payload of a batch: mutations in the order in which they are executed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commands {
-    /// The primary's wall clock, in milliseconds since 1970. Executing takes the highest
-    /// seen so far, so that time never goes back.
+    /// Replicated time, in milliseconds. Executing takes it no further back than it was
+    /// and no further on than by [`limits::TIME_STEP_MS`].
     pub time_ms: u64,
+    /// The primary's wall clock, in milliseconds since 1970: for people, nothing depends
+    /// on it.
+    pub wall_ms: u64,
     /// The trace of the batch, where one of its requests is traced.
     pub trace: Option<TraceContext>,
+    /// How first answers are kept: it decides outcomes, so it stands in the log.
+    pub answers: AnswerRetention,
     /// The mutations.
     pub commands: Vec<Command>,
 }
 
-/// How the encoding of [`Commands`] begins: its first two fields, and how many mutations
+/// How first answers of requests with an `Idempotency-Key` are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerRetention {
+    /// For so long. Milliseconds of replicated time.
+    pub keep_ms: u64,
+    /// So many of them; beyond it requests with a new key are refused.
+    pub at_most: u64,
+}
+
+impl Default for AnswerRetention {
+    /// A day, a million.
+    fn default() -> Self {
+        Self { keep_ms: 24 * 60 * 60 * 1_000, at_most: 1_000_000 }
+    }
+}
+
+/// How the encoding of [`Commands`] begins: all but the mutations, and how many of them
 /// follow.
-type Head = (u64, Option<TraceContext>, usize);
+type Head = (u64, u64, Option<TraceContext>, AnswerRetention, usize);
 
 /// One client's mutation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,27 +170,8 @@ impl Condition {
 /// What postcard takes for a number of 64 bits at most.
 const MOST_BYTES_OF_A_NUMBER: usize = 10;
 
-/// A span in a trace, as W3C Trace Context names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TraceContext {
-    /// `trace-id`.
-    pub trace_id: [u8; 16],
-    /// `parent-id`.
-    pub span_id: [u8; 8],
-    /// `trace-flags`; bit 0 says sampled.
-    pub flags: u8,
-}
-
-impl TraceContext {
-    /// Whether somebody records this trace.
-    #[must_use]
-    pub fn is_sampled(&self) -> bool {
-        self.flags & 1 == 1
-    }
-}
-
 /// Why the payload of a batch cannot be executed, by anyone.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Unreadable {
     /// The bytes are not the encoding of exactly one [`Commands`].
     #[error("the {0} bytes are not the encoding of commands")]
@@ -172,7 +180,7 @@ pub enum Unreadable {
     #[error("{what} is {actual}, above the limit of {limit}")]
     OverLimit {
         /// What is too much.
-        what: &'static str,
+        what: Cow<'static, str>,
         /// How much there is.
         actual: u64,
         /// How much there may be.
@@ -198,7 +206,7 @@ impl Commands {
     pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
         within("the payload", bytes.len(), limits::BATCH_BYTES)?;
         // Before any of them takes memory: three bytes make a command of a hundred.
-        if let Ok(((_, _, commands), _)) = postcard::take_from_bytes::<Head>(bytes) {
+        if let Ok(((_, _, _, _, commands), _)) = postcard::take_from_bytes::<Head>(bytes) {
             within("the number of commands", commands, limits::BATCH_COMMANDS)?;
         }
         let commands: Self = match postcard::take_from_bytes(bytes) {
@@ -210,12 +218,14 @@ impl Commands {
     }
 
     fn check(&self) -> Result<(), Unreadable> {
-        if self.time_ms > limits::TIME_MS {
-            return Err(Unreadable::OverLimit {
-                what: "the time",
-                actual: self.time_ms,
-                limit: limits::TIME_MS,
-            });
+        for (what, actual) in [("the time", self.time_ms), ("the wall clock", self.wall_ms)] {
+            if actual > limits::TIME_MS {
+                return Err(Unreadable::OverLimit {
+                    what: Cow::Borrowed(what),
+                    actual,
+                    limit: limits::TIME_MS,
+                });
+            }
         }
         let ranges = self.commands.iter().filter(|command| command.op.is_range()).count();
         within("the number of deletions of prefixes", ranges, limits::BATCH_RANGES)?;
@@ -257,6 +267,13 @@ impl Op {
         }
     }
 
+    /// The digest of all that it asks for.
+    #[must_use]
+    pub fn digest(&self) -> RequestDigest {
+        let encoded = postcard::to_allocvec(self).expect("encoding into memory does not fail");
+        RequestDigest::of(&encoded)
+    }
+
     /// About how many bytes it takes in a batch.
     #[must_use]
     pub fn size(&self) -> usize {
@@ -285,6 +302,10 @@ fn within(what: &'static str, actual: usize, limit: usize) -> Result<(), Unreada
     if actual <= limit {
         Ok(())
     } else {
-        Err(Unreadable::OverLimit { what, actual: actual as u64, limit: limit as u64 })
+        Err(Unreadable::OverLimit {
+            what: Cow::Borrowed(what),
+            actual: actual as u64,
+            limit: limit as u64,
+        })
     }
 }

@@ -19,6 +19,12 @@ pub struct Description {
     /// Who is primary from here on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub view: Option<ViewDescription>,
+    /// The primary's wall clock when it made the batch, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wall_ms: Option<u64>,
+    /// Replicated time by which the batch was made, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_ms: Option<u64>,
     /// What clients asked for; none but in a batch.
     pub commands: Vec<CommandDescription>,
     /// The trace of a batch, if it is traced.
@@ -92,6 +98,8 @@ pub fn describe(value: &[u8]) -> Description {
         epoch: None,
         number: None,
         view: None,
+        wall_ms: None,
+        time_ms: None,
         commands: Vec::new(),
         trace_id: None,
         error: None,
@@ -113,6 +121,8 @@ pub fn describe(value: &[u8]) -> Description {
                 Description { kind: "batch", epoch: Some(epoch), number: Some(number), ..nothing };
             match commands {
                 Ok(commands) => Description {
+                    wall_ms: Some(commands.wall_ms),
+                    time_ms: Some(commands.time_ms),
                     trace_id: trace_id(commands.trace),
                     commands: commands.commands.into_iter().map(describe_command).collect(),
                     ..batch
@@ -168,7 +178,7 @@ mod tests {
     use shared::message::{Batch, Value, View};
 
     use super::*;
-    use crate::machine::command::Commands;
+    use crate::machine::command::{AnswerRetention, Commands};
     use crate::machine::identity::RequestIdentity;
 
     fn described(value: &[u8]) -> serde_json::Value {
@@ -197,12 +207,20 @@ mod tests {
                 request: RequestIdentity::Drawn([2; 16]),
             },
         ];
-        let payload = Commands { time_ms: 5, trace: traced(0xcd), commands }.encode();
+        let payload = Commands {
+            time_ms: 5,
+            wall_ms: 7,
+            trace: traced(0xcd),
+            answers: AnswerRetention::default(),
+            commands,
+        }
+        .encode();
         let value =
             Value::Batch(Batch { epoch: Epoch(2), number: BatchNumber(3), commands: payload })
                 .encode();
         let expected = json!({
-            "kind": "batch", "epoch": 2, "number": 3, "trace_id": "cd".repeat(16),
+            "kind": "batch", "epoch": 2, "number": 3, "wall_ms": 7, "time_ms": 5,
+            "trace_id": "cd".repeat(16),
             "commands": [
                 {"op": "put", "key": "k", "value_bytes": 6, "content_type": "text/plain", "condition": "If-Match: \"7\"",
                  "trace_id": "ab".repeat(16), "request": "ef".repeat(16)},

@@ -15,10 +15,13 @@
 use shared::ids::{BatchNumber, Epoch, Revision};
 use shared::message::{ChosenEntry, Value, View};
 
-use crate::machine::command::{Command, Commands, Condition, Op, Unreadable, limits};
+use crate::machine::command::{
+    AnswerRetention, Command, Commands, Condition, Op, Unreadable, limits,
+};
+use crate::machine::identity::{IdempotencyKey, RequestIdentity};
 use crate::machine::keys::{Content, Record};
 pub use crate::machine::outcome::{
-    CommandOutcome, Executed, ExecutedCommand, ExecutionReport, SlotOutcome, VoidReason,
+    CommandOutcome, Delivery, Executed, ExecutedCommand, ExecutionReport, SlotOutcome, VoidReason,
 };
 pub use crate::machine::run::{Decoded, Progress, Run};
 use crate::machine::state::{Meta, ReplicatedState};
@@ -36,7 +39,7 @@ pub(super) enum Begun {
     /// There is none: this is all.
     Ended(SlotOutcome),
     /// The commands of a batch are to be executed.
-    Batch { epoch: Epoch, number: BatchNumber, commands: Vec<Command> },
+    Batch { epoch: Epoch, number: BatchNumber, commands: Commands },
 }
 
 /// Begins to execute a slot.
@@ -117,7 +120,7 @@ fn begin_batch(
     epoch: Epoch,
     number: BatchNumber,
     commands: Result<Commands, Unreadable>,
-) -> Result<Vec<Command>, VoidReason> {
+) -> Result<Commands, VoidReason> {
     let (current, expected) = (meta.epoch(), meta.next_batch);
     // Before the first view there is no primary, so nothing that calls itself a batch of
     // epoch 0 is one.
@@ -129,14 +132,55 @@ fn begin_batch(
     }
     meta.next_batch = number.next();
     let commands = commands.map_err(|error| VoidReason::Unreadable { epoch, number, error })?;
-    meta.time_ms = meta.time_ms.max(commands.time_ms);
-    Ok(commands.commands)
+    meta.time_ms = next_time(meta.time_ms, commands.time_ms);
+    Ok(commands)
 }
 
-pub(super) fn execute_command(state: &mut ReplicatedState, command: Command) -> ExecutedCommand {
-    let outcome = execute_op(state, command.op);
+/// Time is what the batch says, but never goes back, and no further than a step.
+pub(super) fn next_time(before: u64, said: u64) -> u64 {
+    said.clamp(before, before.saturating_add(limits::TIME_STEP_MS))
+}
+
+/// Executes a command, unless it is one that was executed before.
+pub(super) fn execute_command(
+    state: &mut ReplicatedState,
+    retention: AnswerRetention,
+    command: Command,
+) -> ExecutedCommand {
+    let Command { op, request, trace: _ } = command;
+    let (outcome, delivery) = match request {
+        RequestIdentity::Drawn(_) => (execute_now(state, op), Delivery::First),
+        RequestIdentity::Keyed(key) => execute_once(state, retention, key, op),
+    };
+    ExecutedCommand { request, outcome, delivery }
+}
+
+fn execute_once(
+    state: &mut ReplicatedState,
+    retention: AnswerRetention,
+    key: IdempotencyKey,
+    op: Op,
+) -> (CommandOutcome, Delivery) {
+    let (revision, request) = (state.meta().revision, op.digest());
+    if let Some(first) = state.answers().get(key) {
+        return if first.request == request {
+            (first.outcome, Delivery::Replayed)
+        } else {
+            (CommandOutcome::KeyReused { revision }, Delivery::First)
+        };
+    }
+    if state.meta().answers >= retention.at_most {
+        return (CommandOutcome::TooManyKeys { revision }, Delivery::First);
+    }
+    let outcome = execute_now(state, op);
+    state.keep_answer(retention, key, (request, outcome));
+    (outcome, Delivery::First)
+}
+
+fn execute_now(state: &mut ReplicatedState, op: Op) -> CommandOutcome {
+    let outcome = execute_op(state, op);
     state.meta_mut().revision = outcome.revision();
-    ExecutedCommand { request: command.request, outcome }
+    outcome
 }
 
 fn execute_op(state: &mut ReplicatedState, op: Op) -> CommandOutcome {

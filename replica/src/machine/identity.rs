@@ -11,12 +11,52 @@ pub enum RequestIdentity {
     /// Drawn at random by the replica that took the request, so that no other request has
     /// it.
     Drawn([u8; 16]),
+    /// Of the `Idempotency-Key` that the client sent: it is executed once however often it
+    /// comes, and its first answer is kept.
+    Keyed(IdempotencyKey),
 }
 
 impl fmt::Display for RequestIdentity {
     /// Hexadecimal, for logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Drawn(bytes) = self;
-        write!(f, "{:032x}", u128::from_be_bytes(*bytes))
+        match self {
+            Self::Drawn(bytes) => write!(f, "{:032x}", u128::from_be_bytes(*bytes)),
+            Self::Keyed(key) => write!(f, "key-{key}"),
+        }
     }
+}
+
+/// The digest (BLAKE3, cut) of an `Idempotency-Key`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct IdempotencyKey(pub [u8; 16]);
+
+impl IdempotencyKey {
+    /// Of the key as the client wrote it, without quotation marks.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        Self(cut(&blake3::hash(text.as_bytes())))
+    }
+}
+
+impl fmt::Display for IdempotencyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+/// The digest (BLAKE3, cut) of all that a request asks for: two requests by one key are
+/// the same exactly where theirs are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestDigest(pub [u8; 16]);
+
+impl RequestDigest {
+    /// Of something in its encoding.
+    #[must_use]
+    pub fn of(encoded: &[u8]) -> Self {
+        Self(cut(&blake3::hash(encoded)))
+    }
+}
+
+fn cut(hash: &blake3::Hash) -> [u8; 16] {
+    *hash.as_bytes().first_chunk().expect("a digest has 32 bytes")
 }

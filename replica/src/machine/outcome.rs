@@ -132,6 +132,17 @@ pub struct ExecutedCommand {
     pub request: RequestIdentity,
     /// What came of it.
     pub outcome: CommandOutcome,
+    /// Whether that happened now.
+    pub delivery: Delivery,
+}
+
+/// Whether an outcome is of what was just executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Delivery {
+    /// It is.
+    First,
+    /// It is the kept one of the same request, which came before.
+    Replayed,
 }
 
 /// What came of one mutation.
@@ -172,6 +183,16 @@ pub enum CommandOutcome {
         /// The modification revision of the key, if it exists.
         current: Option<Revision>,
     },
+    /// Another request came before by the same `Idempotency-Key`: nothing was done.
+    KeyReused {
+        /// The revision of the state.
+        revision: Revision,
+    },
+    /// As many first answers are kept as may be: nothing was done.
+    TooManyKeys {
+        /// The revision of the state.
+        revision: Revision,
+    },
 }
 
 impl CommandOutcome {
@@ -183,7 +204,9 @@ impl CommandOutcome {
             | Self::Replaced { revision, .. }
             | Self::Deleted { revision, .. }
             | Self::DeletedPrefix { revision }
-            | Self::PreconditionFailed { revision, .. } => revision,
+            | Self::PreconditionFailed { revision, .. }
+            | Self::KeyReused { revision }
+            | Self::TooManyKeys { revision } => revision,
         }
     }
 }
@@ -217,6 +240,8 @@ mod tests {
                 &[4, 0xac, 2, 1, 9],
             ),
             (CommandOutcome::PreconditionFailed { revision, current: None }, &[4, 0xac, 2, 0]),
+            (CommandOutcome::KeyReused { revision }, &[5, 0xac, 2]),
+            (CommandOutcome::TooManyKeys { revision }, &[6, 0xac, 2]),
         ] {
             assert_eq!(postcard::to_allocvec(&outcome).unwrap(), bytes, "{outcome:?}");
             assert_eq!(postcard::from_bytes::<CommandOutcome>(bytes).unwrap(), outcome);

@@ -25,8 +25,8 @@ pub struct PutValue {
 /// may be written in other ways, and need not be found.
 pub(super) fn put_values(entry: &ChosenEntry, decoded: &Decoded, at_least: usize) -> Vec<PutValue> {
     let Decoded::Batch { commands: Ok(commands), .. } = decoded else { return Vec::new() };
-    let Commands { time_ms, trace, commands } = commands;
-    let head = encoded_len(&(time_ms, trace, commands.len()));
+    let Commands { time_ms, wall_ms, trace, answers, commands } = commands;
+    let head = encoded_len(&(time_ms, wall_ms, trace, answers, commands.len()));
     let lengths: Vec<usize> = commands.iter().map(encoded_len).collect();
     let payload = head + lengths.iter().sum::<usize>();
     // The commands are the last field of a batch.

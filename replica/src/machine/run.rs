@@ -4,8 +4,10 @@
 use shared::ids::{BatchNumber, Epoch};
 use shared::message::{ChosenEntry, Value, View};
 
-use crate::machine::command::{Command, Commands, Unreadable};
-use crate::machine::execute::{Begun, begin_slot, execute_command, finish_slot};
+use crate::machine::answers::DueAnswers;
+use crate::machine::command::{AnswerRetention, Command, Commands, Unreadable};
+use crate::machine::execute::{Begun, begin_slot, execute_command, finish_slot, next_time};
+use crate::machine::identity::RequestIdentity;
 use crate::machine::outcome::{Executed, ExecutedCommand, ExecutionReport, SlotOutcome};
 use crate::machine::put_values::{PutValue, put_values};
 use crate::machine::state::{Needs, ReplicatedState};
@@ -13,6 +15,10 @@ use crate::machine::state::{Needs, ReplicatedState};
 /// The most things that are looked up in one round: as many as one batch has commands, so
 /// that most runs take one round, and bounded however long a run is.
 const ROUND_LOOKUPS: usize = 4_096;
+
+/// A batch forgets so many answers whose time is over, and twice as many as it may keep: it
+/// is bounded, and what is over becomes less.
+const LEAST_EXPIRED: usize = 64;
 
 /// A chosen value, decoded. There is no failing: what cannot be read is a value too.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,8 +94,25 @@ pub struct Run {
 struct BatchUnderWay {
     epoch: Epoch,
     number: BatchNumber,
+    retention: AnswerRetention,
+    /// So many answers are to be forgotten, before any command is executed.
+    to_expire: Option<usize>,
     left: std::vec::IntoIter<Command>,
     executed: Vec<ExecutedCommand>,
+}
+
+impl BatchUnderWay {
+    fn new(epoch: Epoch, number: BatchNumber, commands: Commands) -> Self {
+        let to_expire = Some(expired_by(&commands.commands));
+        let (left, executed) = (commands.commands.into_iter(), Vec::new());
+        Self { epoch, number, retention: commands.answers, to_expire, left, executed }
+    }
+}
+
+/// How many answers a batch of these commands forgets at most.
+fn expired_by(commands: &[Command]) -> usize {
+    let is_keyed = |command: &&Command| matches!(command.request, RequestIdentity::Keyed(_));
+    LEAST_EXPIRED + 2 * commands.iter().filter(is_keyed).count()
 }
 
 impl Run {
@@ -163,12 +186,23 @@ impl Run {
                 match begin_slot(state, entry, std::mem::replace(decoded, Decoded::Noop)) {
                     Begun::Ended(outcome) => return Ok(outcome),
                     Begun::Batch { epoch, number, commands } => {
-                        let (left, executed) = (commands.into_iter(), Vec::new());
-                        BatchUnderWay { epoch, number, left, executed }
+                        BatchUnderWay::new(epoch, number, commands)
                     }
                 }
             }
         };
+        if let Some(at_most) = batch.to_expire {
+            let due = DueAnswers { by_ms: state.meta().time_ms, at_most };
+            if let Some(due) = state.lacking_due(due, self.due_ahead(due)) {
+                let mut lacking = Needs::default();
+                lacking.answers.due = Some(due);
+                self.add_what_comes(batch.left.as_slice(), state, &mut lacking);
+                self.batch = Some(batch);
+                return Err(lacking);
+            }
+            state.expire_answers(at_most);
+            batch.to_expire = None;
+        }
         while let Some(command) = batch.left.as_slice().first() {
             let mut lacking = Needs::default();
             state.add_lacking(command, &mut lacking);
@@ -177,10 +211,26 @@ impl Run {
                 self.batch = Some(batch);
                 return Err(lacking);
             }
-            batch.executed.extend(batch.left.next().map(|command| execute_command(state, command)));
+            let execute = |command| execute_command(state, batch.retention, command);
+            batch.executed.extend(batch.left.next().map(execute));
         }
         let BatchUnderWay { epoch, number, executed, .. } = batch;
         Ok(SlotOutcome::Batch { epoch, number, commands: executed })
+    }
+
+    /// What is due, with what the slots after the one at hand will forget as well, as far as
+    /// one round goes.
+    fn due_ahead(&self, due: DueAnswers) -> DueAnswers {
+        let mut ahead = due;
+        for decoded in &self.decoded[self.executed.len()..] {
+            let Decoded::Batch { commands: Ok(commands), .. } = decoded else { continue };
+            let at_most = ahead.at_most + expired_by(&commands.commands);
+            if at_most > self.round_lookups {
+                break;
+            }
+            ahead = DueAnswers { by_ms: next_time(ahead.by_ms, commands.time_ms), at_most };
+        }
+        ahead
     }
 
     /// Adds what is lacking for these commands and those of the slots after them.

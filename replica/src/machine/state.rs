@@ -17,10 +17,13 @@ use serde::{Deserialize, Serialize};
 use shared::ids::{BatchNumber, Epoch, LogFormat, Revision, Slot};
 use shared::message::View;
 
+use crate::machine::answers::{AnswerNeeds, AnswerRows, Answers, DueAnswers, LoadedAnswers};
 use crate::machine::chain::ChainHash;
 use crate::machine::change::Change;
-use crate::machine::command::Command;
+use crate::machine::command::{AnswerRetention, Command};
+use crate::machine::identity::{IdempotencyKey, RequestDigest, RequestIdentity};
 use crate::machine::keys::{KeyRows, Keys, Record};
+use crate::machine::outcome::CommandOutcome;
 
 /// What the state is as a whole: written back with every transaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,8 +38,11 @@ pub struct Meta {
     pub view: Option<View>,
     /// The number that the next batch of this epoch must have.
     pub next_batch: BatchNumber,
-    /// Replicated time: the highest time of a batch so far, in milliseconds since 1970.
+    /// Replicated time, in milliseconds: how long primaries have counted since the log
+    /// began, by their monotonic clocks. It says nothing of the day.
     pub time_ms: u64,
+    /// How many first answers are kept.
+    pub answers: u64,
 }
 
 impl Meta {
@@ -58,14 +64,16 @@ impl Meta {
 pub struct Needs {
     /// These keys.
     pub keys: BTreeSet<String>,
+    /// These first answers.
+    pub answers: AnswerNeeds,
 }
 
 impl Needs {
     /// How many things are to be looked up.
     #[must_use]
     pub fn len(&self) -> usize {
-        let Self { keys } = self;
-        keys.len()
+        let Self { keys, answers } = self;
+        keys.len() + answers.len()
     }
 
     /// Whether nothing is lacking.
@@ -80,6 +88,8 @@ impl Needs {
 pub struct Loaded {
     /// The keys that exist among those asked for.
     pub keys: Vec<(String, Record)>,
+    /// The first answers that were asked for.
+    pub answers: LoadedAnswers,
 }
 
 /// What executing changed: what has to be written, all of it in one transaction.
@@ -87,6 +97,8 @@ pub struct Loaded {
 pub struct Rows {
     /// Of the keys.
     pub keys: KeyRows,
+    /// Of the first answers.
+    pub answers: AnswerRows,
 }
 
 /// The state that a run of slots is executed on.
@@ -94,19 +106,20 @@ pub struct Rows {
 pub struct ReplicatedState {
     meta: Meta,
     pub(super) keys: Keys,
+    answers: Answers,
 }
 
 impl ReplicatedState {
     /// The whole state of a replica that has executed nothing.
     #[must_use]
     pub fn complete() -> Self {
-        Self { meta: Meta::default(), keys: Keys::complete() }
+        Self { meta: Meta::default(), keys: Keys::complete(), answers: Answers::complete() }
     }
 
     /// A state of which nothing is loaded but the meta data.
     #[must_use]
     pub fn partial(meta: Meta) -> Self {
-        Self { meta, keys: Keys::partial() }
+        Self { meta, keys: Keys::partial(), answers: Answers::partial() }
     }
 
     /// The meta data.
@@ -128,17 +141,49 @@ impl ReplicatedState {
     /// Adds what a command looks at and is not loaded.
     pub(super) fn add_lacking(&self, command: &Command, lacking: &mut Needs) {
         self.keys.add_lacking(&command.op, &mut lacking.keys);
+        match command.request {
+            RequestIdentity::Drawn(_) => {}
+            RequestIdentity::Keyed(key) => self.answers.add_lacking(key, &mut lacking.answers),
+        }
+    }
+
+    /// What is to be loaded so that these answers are there to be forgotten, where it is.
+    pub(super) fn lacking_due(&self, due: DueAnswers, ahead: DueAnswers) -> Option<DueAnswers> {
+        let lacks = self.meta.answers > 0 && self.answers.lacks_due(due);
+        lacks.then(|| self.answers.due_to_load(ahead))
+    }
+
+    /// Forgets answers whose time is over, at most so many.
+    pub(super) fn expire_answers(&mut self, at_most: usize) {
+        self.answers.expire(&mut self.meta, at_most);
+    }
+
+    /// Keeps the first answer to a request.
+    pub(super) fn keep_answer(
+        &mut self,
+        retention: AnswerRetention,
+        key: IdempotencyKey,
+        answer: (RequestDigest, CommandOutcome),
+    ) {
+        self.answers.keep(&mut self.meta, retention, key, answer);
+    }
+
+    /// The first answers.
+    #[must_use]
+    pub fn answers(&self) -> &Answers {
+        &self.answers
     }
 
     /// Takes what was found of what was asked for.
     pub fn load(&mut self, asked: Needs, found: Loaded) {
         self.keys.load(asked.keys, found.keys);
+        self.answers.load(asked.answers, found.answers);
     }
 
     /// What was changed since the last call.
     #[must_use]
     pub fn take_rows(&mut self) -> Rows {
-        Rows { keys: self.keys.take_rows() }
+        Rows { keys: self.keys.take_rows(), answers: self.answers.take_rows() }
     }
 
     pub(super) fn take_changes(&mut self) -> Vec<Change> {
@@ -158,6 +203,7 @@ impl ReplicatedState {
         };
         field(&postcard::to_allocvec(&self.meta).expect("encoding into memory does not fail"));
         self.keys.digest(&mut field);
+        self.answers.digest(&mut field);
         ChainHash(*hasher.finalize().as_bytes())
     }
 }

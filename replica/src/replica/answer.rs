@@ -1,14 +1,17 @@
 //! What clients are told.
 //!
 //! A mutation is executed, or did not happen and never will, or (only where it was given
-//! up inside a batch) may happen yet.
+//! up inside a batch) may happen yet. A backup hears of it from the primary: these are
+//! messages, too.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use shared::ids::{Name, Slot};
 
 use crate::machine::command::Unreadable;
-use crate::machine::execute::CommandOutcome;
+use crate::machine::execute::{CommandOutcome, Delivery};
 use crate::replica::status::Missing;
 
 /// What came of a mutation.
@@ -20,6 +23,8 @@ pub enum Answer {
         slot: Slot,
         /// What it did.
         outcome: CommandOutcome,
+        /// Whether that was now.
+        delivery: Delivery,
     },
     /// It did not happen and never will.
     NotApplied(NotApplied),
@@ -28,7 +33,7 @@ pub enum Answer {
 }
 
 /// Why a mutation did not happen and never will.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum NotApplied {
     /// This replica doesn't take mutations.
     #[error("this replica is not the primary")]
@@ -57,7 +62,7 @@ pub enum NotApplied {
 }
 
 /// Why a read is refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Refusal {
     /// Too many wait already.
     #[error("{0}")]
@@ -68,17 +73,24 @@ pub enum Refusal {
 }
 
 /// A limit was hit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("the limit on {name} is {limit}")]
 pub struct LimitHit {
     /// What is limited, in words.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// The limit.
     pub limit: usize,
 }
 
+impl LimitHit {
+    /// A limit on what these words name.
+    pub(crate) const fn new(name: &'static str, limit: usize) -> Self {
+        Self { name: Cow::Borrowed(name), limit }
+    }
+}
+
 /// What a request was waiting for when its time ran out.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Stall {
     /// A quorum of acceptors doesn't answer.
     #[error("no quorum of acceptors answers")]

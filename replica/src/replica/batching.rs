@@ -10,6 +10,7 @@
 //! A request has one command here at most: who sends it again while that waits or flies
 //! waits with the first one, and what comes of it is said of the request's identity.
 
+mod clock;
 mod flying;
 mod footprint;
 mod requesters;
@@ -21,11 +22,12 @@ use std::time::Duration;
 use shared::ids::{BatchNumber, Epoch, LogFormat, Name, Slot};
 use shared::message::{Batch, EncodedValue, Value};
 
-use crate::machine::command::{Command, Commands, TraceContext, limits};
+use crate::machine::command::{AnswerRetention, Command, Commands, TraceContext, limits};
 use crate::machine::identity::RequestIdentity;
 use crate::replica::Leader;
 use crate::replica::config::Config;
 use crate::replica::event::{Attempt, LimitHit, NotApplied, RequestId};
+pub(crate) use clock::ReplicatedClock;
 pub(crate) use flying::{Due, GivenUp, Joined, Made, Mutation};
 use flying::{Flying, Stage};
 use requesters::Requesters;
@@ -48,9 +50,11 @@ pub(crate) struct Batching {
     batch_bytes: usize,
     queue_limit: usize,
     queue_bytes_limit: usize,
+    retention: AnswerRetention,
     epoch: Epoch,
     /// The format of the log in that epoch.
     format: LogFormat,
+    clock: ReplicatedClock,
     next_number: BatchNumber,
     queue: VecDeque<Mutation>,
     queued_bytes: usize,
@@ -68,8 +72,10 @@ impl Batching {
             batch_bytes: config.batch_bytes.min(limits::BATCH_BYTES - BATCH_OVERHEAD),
             queue_limit: config.queued_mutations,
             queue_bytes_limit: config.queued_bytes,
+            retention: config.answers,
             epoch: Epoch(0),
             format: LogFormat::FIRST,
+            clock: ReplicatedClock::starting_at(0, Duration::ZERO),
             next_number: BatchNumber(0),
             queue: VecDeque::new(),
             queued_bytes: 0,
@@ -123,7 +129,7 @@ impl Batching {
         }
         if self.requesters.of(&request).len() >= REQUESTERS {
             let name = "requests that wait for one mutation";
-            return Err(NotApplied::QueueFull(LimitHit { name, limit: REQUESTERS }));
+            return Err(NotApplied::QueueFull(LimitHit::new(name, REQUESTERS)));
         }
         self.requesters.add(request, id);
         Ok(Joined::Yes)
@@ -136,13 +142,10 @@ impl Batching {
     pub(crate) fn push(&mut self, id: RequestId, mutation: Mutation) -> Result<(), LimitHit> {
         let size = mutation.command.op.size();
         if self.queue.len() >= self.queue_limit {
-            return Err(LimitHit { name: "mutations that wait", limit: self.queue_limit });
+            return Err(LimitHit::new("mutations that wait", self.queue_limit));
         }
         if self.queued_bytes + size > self.queue_bytes_limit {
-            return Err(LimitHit {
-                name: "bytes of the mutations that wait",
-                limit: self.queue_bytes_limit,
-            });
+            return Err(LimitHit::new("bytes of the mutations that wait", self.queue_bytes_limit));
         }
         self.queued_bytes += size;
         self.requesters.add(mutation.command.request, id);
@@ -167,7 +170,7 @@ impl Batching {
     }
 
     /// Makes the next batch of what waits, where one may fly.
-    pub(crate) fn next_batch(&mut self) -> Option<Made> {
+    pub(crate) fn next_batch(&mut self, now: Duration) -> Option<Made> {
         if self.queue.is_empty() || self.flying.len() >= self.pipeline {
             return None;
         }
@@ -179,7 +182,10 @@ impl Batching {
             .any(|mutation| mutation.command.trace.is_some_and(|trace| trace.is_sampled()));
         let of = |mutation: &Mutation| self.requesters.of(&mutation.command.request).to_vec();
         let requests = mutations.iter().flat_map(of).collect();
-        self.flying.insert(number, Flying { mutations, stage: Stage::Starting, refused_for: None });
+        // Here and not where it is encoded, which a later batch may be before it.
+        let time_ms = self.clock.advance(now);
+        let (stage, refused_for) = (Stage::Starting, None);
+        self.flying.insert(number, Flying { time_ms, mutations, stage, refused_for });
         if is_traced {
             return Some(Made::Traced { number, requests });
         }
@@ -219,15 +225,17 @@ impl Batching {
         if !matches!(batch.stage, Stage::Starting) {
             return;
         }
-        let time_ms = batch
+        let wall_ms = batch
             .mutations
             .iter()
-            .map(|mutation| mutation.time_ms)
+            .map(|mutation| mutation.wall_ms)
             .max()
             .unwrap_or(0)
             .min(limits::TIME_MS);
         let commands = batch.mutations.iter().map(|mutation| mutation.command.clone()).collect();
-        let commands = Commands { time_ms, trace, commands }.encode();
+        let answers = self.retention;
+        let commands =
+            Commands { time_ms: batch.time_ms, wall_ms, trace, answers, commands }.encode();
         let value = Value::Batch(Batch { epoch, number, commands });
         batch.stage = Stage::Ready(value.encode_in(self.format));
     }
@@ -393,10 +401,10 @@ impl Batching {
         }
     }
 
-    /// This replica is primary in a new epoch. What flew in an older one is void from now
+    /// This replica is primary in a new epoch, and time goes on from where the log left it. What flew in an older one is void from now
     /// on, so it goes back to the queue, ahead of what waited; what was given up goes
     /// nowhere.
-    pub(crate) fn begin(&mut self, epoch: Epoch, format: LogFormat) {
+    pub(crate) fn begin(&mut self, epoch: Epoch, format: LogFormat, clock: ReplicatedClock) {
         let flew: Vec<Mutation> = std::mem::take(&mut self.flying)
             .into_values()
             .flat_map(|batch| batch.mutations)
@@ -412,6 +420,7 @@ impl Batching {
         }
         self.epoch = epoch;
         self.format = format;
+        self.clock = clock;
         self.next_number = BatchNumber(0);
     }
 

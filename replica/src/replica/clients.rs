@@ -19,15 +19,15 @@ impl Replica {
         &mut self,
         id: RequestId,
         command: Command,
-        time_ms: u64,
+        wall_ms: u64,
         effects: &mut Vec<Effect>,
     ) {
-        if let Err(reason) = self.admit(id, command, time_ms) {
+        if let Err(reason) = self.admit(id, command, wall_ms) {
             effects.push(Effect::Answer { id, answer: Answer::NotApplied(reason) });
         }
     }
 
-    fn admit(&mut self, id: RequestId, command: Command, time_ms: u64) -> Result<(), NotApplied> {
+    fn admit(&mut self, id: RequestId, command: Command, wall_ms: u64) -> Result<(), NotApplied> {
         match self.role() {
             Role::Primary => {}
             Role::Backup | Role::Waiting => {
@@ -48,7 +48,7 @@ impl Replica {
         if command.op.is_range() {
             self.room_for_a_range().map_err(NotApplied::QueueFull)?;
         }
-        self.batching.push(id, Mutation { command, time_ms }).map_err(NotApplied::QueueFull)
+        self.batching.push(id, Mutation { command, wall_ms }).map_err(NotApplied::QueueFull)
     }
 
     /// Executing waits where more deletions of prefixes are to be swept than the limit:
@@ -58,7 +58,7 @@ impl Replica {
         if self.unswept + self.batching.ranges() < limit {
             Ok(())
         } else {
-            Err(LimitHit { name: "deletions of prefixes under way", limit })
+            Err(LimitHit::new("deletions of prefixes under way", limit))
         }
     }
 
@@ -89,7 +89,7 @@ impl Replica {
         if self.waiting_reads() < limit {
             Ok(())
         } else {
-            Err(LimitHit { name: "reads that wait", limit })
+            Err(LimitHit::new("reads that wait", limit))
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shared::ids::LogFormat;
 
+use crate::machine::command::AnswerRetention;
 use crate::machine::format;
 
 /// Every limit and time of a [`Replica`](crate::replica::Replica), with the reason for
@@ -24,6 +25,10 @@ pub struct Config {
     /// Bytes in a batch. 4 MiB: it has to pass three hops and three disks before the next
     /// may go. A larger command goes alone.
     pub batch_bytes: usize,
+    /// How first answers of requests with an `Idempotency-Key` are kept, as its batches say
+    /// while it is primary. A day: clients that retry have given up long before. A million:
+    /// some 150 MB on disk.
+    pub answers: AnswerRetention,
     /// Mutations that wait for a batch. 4,096: several seconds' worth on a slow disk;
     /// past it, waiting is worse than hearing no.
     pub queued_mutations: usize,
@@ -86,6 +91,7 @@ impl Default for Config {
             pipeline: 1,
             batch_commands: 512,
             batch_bytes: 4 << 20,
+            answers: AnswerRetention::default(),
             queued_mutations: 4_096,
             queued_bytes: 64 << 20,
             waiting_reads: 16_384,

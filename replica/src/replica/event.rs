@@ -8,9 +8,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use shared::bounds::TooFar;
 use shared::ids::{BatchNumber, ClusterId, Epoch, Name, Revision, Slot};
 use shared::message::{
-    ChosenEntry, ChosenReply, Directory, Heartbeat, HeartbeatReply, Member, Proposal,
+    ChosenEntry, ChosenReply, Directory, Heartbeat, HeartbeatReply, Member, OfCluster, Proposal,
     ProposalReply, View, Watermarks,
 };
 
@@ -18,6 +19,7 @@ use crate::machine::command::{Command, TraceContext};
 use crate::machine::execute::ExecutionReport;
 use crate::replica::WrongHistory;
 pub use crate::replica::answer::{Answer, LimitHit, NotApplied, Refusal, Stall};
+pub use crate::replica::learner::Claimant;
 pub use shared::message::Storage;
 
 macro_rules! number {
@@ -72,8 +74,8 @@ pub enum Input {
         id: RequestId,
         /// What is asked.
         command: Command,
-        /// The wall clock when it came, in milliseconds since 1970.
-        time_ms: u64,
+        /// The wall clock when it came, in milliseconds since 1970: for people.
+        wall_ms: u64,
     },
     /// A client asks for a linearizable read: released after everything that was
     /// acknowledged before now is executed here.
@@ -112,14 +114,14 @@ pub enum Input {
         /// Which time it was.
         attempt: Attempt,
         /// What it said.
-        reply: Result<ProposalReply, NoAnswer>,
+        reply: Result<OfCluster<ProposalReply>, NoAnswer>,
     },
     /// A source answered a fetch.
     Fetched {
         /// Which fetch.
         fetch: FetchId,
         /// What it said.
-        reply: Result<ChosenReply, NoAnswer>,
+        reply: Result<OfCluster<ChosenReply>, NoAnswer>,
     },
     /// The entries of the one outstanding [`Effect::Execute`] are executed and committed.
     Executed(ExecutionReport),
@@ -135,7 +137,7 @@ pub enum Input {
         /// Which coordinator.
         from: Name,
         /// What it said.
-        reply: Result<HeartbeatReply, NoAnswer>,
+        reply: Result<OfCluster<HeartbeatReply>, NoAnswer>,
     },
     /// Every slot below is executed and fsynced.
     Durable(Slot),
@@ -164,9 +166,9 @@ pub enum Timer {
 /// Where a piece of the log is fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceKind {
-    /// `GET /v1/replication/log?from=` of another replica.
+    /// `GET /v1/replication/log?cluster=&from=` of another replica.
     Replica,
-    /// `GET /v1/chosen?from=` of a coordinator.
+    /// `GET /v1/chosen?cluster=&from=` of a coordinator.
     Coordinator,
 }
 
@@ -198,6 +200,13 @@ pub enum Effect {
     /// The log here is not the history of the cluster: nothing can be done but to stop and
     /// say so.
     WrongHistory(WrongHistory),
+    /// Somebody said what cannot be so, and is not believed: worth a line in the log.
+    ClaimRefused {
+        /// Who.
+        from: Claimant,
+        /// What.
+        why: TooFar,
+    },
     /// The view changed, or what this replica is in it: worth a line in the log.
     RoleChanged {
         /// What it is now.
@@ -233,6 +242,8 @@ pub enum Effect {
         kind: SourceKind,
         /// The source.
         source: Member,
+        /// The cluster of this replica, for the source to compare.
+        cluster: ClusterId,
         /// The first slot asked for.
         from: Slot,
         /// How long the source may wait for something new, in milliseconds.

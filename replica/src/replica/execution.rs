@@ -1,12 +1,17 @@
 //! Handing out what is learned, and what follows from its execution.
 
+use std::iter::{once, repeat};
 use std::time::Duration;
 
+use shared::ids::Slot;
 use shared::message::View;
 
 use super::Replica;
-use crate::machine::execute::{Executed, ExecutionReport, SlotOutcome, VoidReason};
-use crate::replica::event::{Answer, Effect, NotApplied, Role};
+use crate::machine::execute::{
+    Delivery, Executed, ExecutedCommand, ExecutionReport, SlotOutcome, VoidReason,
+};
+use crate::replica::batching::ReplicatedClock;
+use crate::replica::event::{Answer, Effect, NotApplied, RequestId, Role};
 
 impl Replica {
     pub(super) fn execute_next(&mut self, effects: &mut Vec<Effect>) {
@@ -26,8 +31,10 @@ impl Replica {
     ) {
         self.learner.executed(report.meta.executed_below);
         let epoch_before = self.meta.epoch();
+        // The view of a primary is the last that it executes before its own batches.
+        let clock = ReplicatedClock::starting_at(report.meta.time_ms, now);
         for slot in report.slots {
-            self.settle(slot, effects);
+            self.settle(slot, &clock, effects);
         }
         self.meta = report.meta;
         self.reads.executed(self.meta.executed_below);
@@ -43,19 +50,16 @@ impl Replica {
         }
     }
 
-    fn settle(&mut self, executed: Executed, effects: &mut Vec<Effect>) {
+    fn settle(&mut self, executed: Executed, clock: &ReplicatedClock, effects: &mut Vec<Effect>) {
         let slot = executed.slot;
         match executed.outcome {
             SlotOutcome::Noop => {}
-            SlotOutcome::View(view) => self.adopt(view, effects),
+            SlotOutcome::View(view) => self.adopt(view, clock, effects),
             SlotOutcome::Batch { epoch, number, commands } => {
                 let requests = commands.iter().map(|command| command.request);
                 let requesters = self.batching.executed(epoch, number, requests);
-                for (ids, command) in requesters.into_iter().zip(commands) {
-                    let outcome = command.outcome;
-                    let answer =
-                        |id| Effect::Answer { id, answer: Answer::Executed { slot, outcome } };
-                    effects.extend(ids.into_iter().map(answer));
+                for (ids, command) in requesters.into_iter().zip(&commands) {
+                    answer_all(slot, ids, command, effects);
                 }
             }
             SlotOutcome::Void(VoidReason::OutOfOrder { epoch, number, .. }) => {
@@ -81,12 +85,12 @@ impl Replica {
     }
 
     /// From here on every batch of the epoch before is void, wherever it is chosen.
-    fn adopt(&mut self, view: View, effects: &mut Vec<Effect>) {
+    fn adopt(&mut self, view: View, clock: &ReplicatedClock, effects: &mut Vec<Effect>) {
         let (epoch, format) = (view.epoch, view.format);
         self.meta.view = Some(view);
         match self.role() {
             Role::Primary => {
-                self.batching.begin(epoch, format);
+                self.batching.begin(epoch, format, clock.clone());
                 self.refuse_for_storage(effects);
             }
             Role::Backup | Role::Waiting => {
@@ -98,5 +102,20 @@ impl Replica {
                 }
             }
         }
+    }
+}
+
+/// Those who wait for what comes of a request: the first of them as it was executed, the
+/// others as repeats.
+fn answer_all(
+    slot: Slot,
+    ids: Vec<RequestId>,
+    command: &ExecutedCommand,
+    effects: &mut Vec<Effect>,
+) {
+    let outcome = command.outcome;
+    let deliveries = once(command.delivery).chain(repeat(Delivery::Replayed));
+    for (id, delivery) in ids.into_iter().zip(deliveries) {
+        effects.push(Effect::Answer { id, answer: Answer::Executed { slot, outcome, delivery } });
     }
 }

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use shared::bounds::{MAX_NUMBER, ROUNDS_AHEAD, TooFar, within};
 use shared::ids::{Ballot, Slot};
 use shared::message::Member;
 
@@ -222,6 +223,18 @@ impl Fetching {
         }
         self.led_at = ballot;
         Leader::New
+    }
+
+    /// Whether somebody can lead at a ballot of this round.
+    ///
+    /// # Errors
+    /// When it is too far above the latest that somebody was seen to lead at.
+    pub(crate) fn check_round(&self, round: u64) -> Result<(), TooFar> {
+        match self.led_at {
+            // Whoever has just started knows of none, and the first may be any.
+            None => within("round", round, 0, MAX_NUMBER - ROUNDS_AHEAD),
+            Some(led_at) => within("round", round, led_at.round, ROUNDS_AHEAD),
+        }
     }
 
     /// A watch that was made long would outlast what made it long.

@@ -47,9 +47,9 @@ impl Replica {
             propose_timer,
         } = self;
         let hasher = &mut footprint.shared;
-        let Meta { executed_below, revision, hash, view, next_batch, time_ms } = meta;
+        let Meta { executed_below, revision, hash, view, next_batch, time_ms, answers } = meta;
         (&identity.name, identity.instance, joined, cluster, durable_below).hash(hasher);
-        (executed_below, revision, hash.0, next_batch, time_ms).hash(hasher);
+        (executed_below, revision, hash.0, next_batch, time_ms, answers).hash(hasher);
         view.as_ref()
             .map(|view| (view.epoch, &view.primary, view.primary_instance, &view.backups))
             .hash(hasher);

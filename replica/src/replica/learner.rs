@@ -13,16 +13,21 @@
 //!     in the database    handed to the shell    in memory      known to exist      (a hole, and what was learned ahead of it)
 //! ```
 
+mod claims;
 mod footprint;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use shared::bounds::{SLOTS_AHEAD, TooFar, within};
 use shared::chain::ChainHash;
 use shared::ids::Slot;
 use shared::message::{ChosenEntry, ChosenReply, LogPrefix};
 
 use crate::replica::LogPage;
 use crate::replica::config::Config;
+pub use claims::Claimant;
+use claims::Claims;
 
 /// The learner's part of a replica.
 #[derive(Clone, Debug)]
@@ -35,6 +40,7 @@ pub(crate) struct Learner {
     executing_below: Slot,
     learned_below: Slot,
     chosen_below: Slot,
+    claims: Claims,
     /// The newest executed entries, all learned ones after them, and those ahead of a
     /// hole.
     entries: BTreeMap<Slot, ChosenEntry>,
@@ -57,6 +63,7 @@ impl Learner {
             executing_below: executed_below,
             learned_below: executed_below,
             chosen_below: executed_below,
+            claims: Claims::default(),
             entries: BTreeMap::new(),
             hashes: BTreeMap::from([(executed_below, hash)]),
             bytes: 0,
@@ -73,9 +80,37 @@ impl Learner {
         self.chosen_below
     }
 
-    /// Takes it for a fact that every slot below is chosen.
-    pub(crate) fn note_chosen(&mut self, below: Slot) {
-        self.chosen_below = self.chosen_below.max(below);
+    /// Takes somebody's word that every slot below is chosen.
+    ///
+    /// # Errors
+    /// When it is too far above what is learned to be believed.
+    pub(crate) fn note_chosen(
+        &mut self,
+        now: Duration,
+        from: Claimant,
+        below: Slot,
+    ) -> Result<(), TooFar> {
+        let taken = self.claims.take(now, from, below, self.learned_below);
+        self.count_claims();
+        taken
+    }
+
+    /// Forgets the word of those who are silent.
+    pub(crate) fn forget_silent(&mut self, now: Duration) {
+        self.claims.forget_silent(now);
+        self.count_claims();
+    }
+
+    fn count_claims(&mut self) {
+        self.chosen_below = self.learned_below.max(self.claims.highest());
+    }
+
+    /// Whether a slot can be chosen, as far as what is learned says.
+    ///
+    /// # Errors
+    /// When it is too far above that.
+    pub(crate) fn check_slot(&self, what: &'static str, slot: Slot) -> Result<(), TooFar> {
+        within(what, slot.0, self.learned_below.0, SLOTS_AHEAD)
     }
 
     /// Takes a chosen entry, unless there is no room for it: it can be fetched again.
@@ -99,7 +134,7 @@ impl Learner {
             self.learned_below = self.learned_below.next();
             self.hashes.insert(self.learned_below, hash);
         }
-        self.note_chosen(self.learned_below);
+        self.count_claims();
         self.forget_executed();
     }
 

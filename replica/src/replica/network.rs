@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::ids::{BatchNumber, Epoch, Name, Slot};
+use shared::ids::{BatchNumber, ClusterId, Epoch, Name, Slot};
 use shared::message::{
     ChosenEntry, ChosenReply, Heartbeat, HeartbeatReply, LogPrefix, Member, Proposal,
     ProposalReply, Service, Watermarks,
@@ -14,7 +14,7 @@ use crate::replica::batching::Made;
 use crate::replica::event::{Attempt, Effect, FetchId, NoAnswer, ProbeId, Role, SourceKind, Timer};
 use crate::replica::fetching::{After, FetchOutcome, Leader, Next, Source, Stalled};
 use crate::replica::history::{History, OthersInView};
-use crate::replica::learner::Comparison;
+use crate::replica::learner::{Claimant, Comparison};
 use crate::replica::quorum_read::Late;
 
 /// What to do with what a source gave.
@@ -45,7 +45,7 @@ impl Replica {
         // What is in a batch may be chosen yet once somebody leads, so nothing goes into
         // one while nobody does: what is given up until then did not happen.
         if leader.is_some() {
-            while let Some(made) = self.batching.next_batch() {
+            while let Some(made) = self.batching.next_batch(now) {
                 match made {
                     Made::Untraced => {}
                     Made::Traced { number, requests } => {
@@ -80,15 +80,19 @@ impl Replica {
         number: BatchNumber,
         attempt: Attempt,
         reply: Result<ProposalReply, NoAnswer>,
+        (now, effects): (Duration, &mut Vec<Effect>),
     ) {
         match reply {
+            Ok(ProposalReply::Chosen { slot, .. }) if self.refuses_slot(slot, effects) => {
+                self.batching.refused(epoch, number, attempt, None);
+            }
             Ok(ProposalReply::Chosen { slot, ballot, chosen_below }) => {
                 if let Some(value) =
                     self.batching.chosen(epoch, number, slot, self.meta.executed_below)
                 {
                     self.learner.learn(ChosenEntry { slot, ballot, value });
                 }
-                self.learner.note_chosen(chosen_below);
+                self.note_chosen(now, Claimant::Leader, chosen_below, effects);
             }
             Ok(ProposalReply::NotLeading) | Err(NoAnswer) => {
                 if let Some(coordinator) = self.batching.refused(epoch, number, attempt, None) {
@@ -106,9 +110,7 @@ impl Replica {
 
     /// Fetches from the next source if something is missing, or (on a backup) may come.
     pub(super) fn fetch_missing(&mut self, now: Duration, effects: &mut Vec<Effect>) {
-        if self.cluster.is_none() {
-            return;
-        }
+        let Some(cluster) = self.cluster else { return };
         let wants = match self.role() {
             Role::Backup | Role::Waiting => true,
             // While a proposal is open, what is missing is most likely its own slot, and
@@ -119,7 +121,7 @@ impl Replica {
             }
         };
         if wants {
-            self.fetch(now, effects);
+            self.fetch(now, cluster, effects);
         }
         if self.learner.is_behind()
             && self.learner.has_room()
@@ -130,7 +132,7 @@ impl Replica {
         }
     }
 
-    fn fetch(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+    fn fetch(&mut self, now: Duration, cluster: ClusterId, effects: &mut Vec<Effect>) {
         if !self.fetching.is_idle() || !self.learner.has_room() {
             return;
         }
@@ -146,6 +148,7 @@ impl Replica {
                     fetch,
                     kind,
                     source: member,
+                    cluster,
                     from: self.learner.learned_below(),
                     wait_ms,
                 });
@@ -200,11 +203,12 @@ impl Replica {
         match reply {
             Ok(ChosenReply::Entries { entries, chosen_below, previous }) => {
                 match self.compare(fetch, previous, effects) {
+                    Trust::Learn if self.refuses_far(&entries, effects) => {}
                     Trust::Learn => {
                         for entry in entries {
                             self.learner.learn(entry);
                         }
-                        self.learner.note_chosen(chosen_below);
+                        self.note_chosen(now, Claimant::Source, chosen_below, effects);
                     }
                     Trust::Ignore => {}
                 }
@@ -225,6 +229,34 @@ impl Replica {
             After::GoOn => {}
             After::BackOff => self.arm_fetch(effects),
         }
+    }
+
+    /// Takes somebody's word for what is chosen, if it can be so.
+    fn note_chosen(
+        &mut self,
+        now: Duration,
+        from: Claimant,
+        below: Slot,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Err(why) = self.learner.note_chosen(now, from.clone(), below) {
+            effects.push(Effect::ClaimRefused { from, why });
+        }
+    }
+
+    /// Whether a batch cannot be chosen where a coordinator says.
+    fn refuses_slot(&self, slot: Slot, effects: &mut Vec<Effect>) -> bool {
+        let refused = self.learner.check_slot("slot", slot).err();
+        effects.extend(refused.map(|why| Effect::ClaimRefused { from: Claimant::Leader, why }));
+        refused.is_some()
+    }
+
+    /// Whether a page has entries that cannot be chosen.
+    fn refuses_far(&self, entries: &[ChosenEntry], effects: &mut Vec<Effect>) -> bool {
+        let refused =
+            entries.iter().find_map(|entry| self.learner.check_slot("slot", entry.slot).err());
+        effects.extend(refused.map(|why| Effect::ClaimRefused { from: Claimant::Source, why }));
+        refused.is_some()
     }
 
     /// Holds the log of whoever answered against the one here, before anything of it is
@@ -281,11 +313,11 @@ impl Replica {
     }
 
     pub(super) fn look_whether_stalled(&mut self, now: Duration, effects: &mut Vec<Effect>) {
-        match self.fetching.looked(now, self.learner.learned_below()) {
-            Stalled::Yes if self.learner.is_behind() && self.cluster.is_some() => {
-                self.fetch(now, effects)
+        match (self.fetching.looked(now, self.learner.learned_below()), self.cluster) {
+            (Stalled::Yes, Some(cluster)) if self.learner.is_behind() => {
+                self.fetch(now, cluster, effects)
             }
-            Stalled::Yes | Stalled::No => {}
+            (Stalled::Yes | Stalled::No, _) => {}
         }
     }
 
@@ -328,7 +360,7 @@ impl Replica {
             self.settle_history(now, effects);
             self.send_heartbeats(now, effects);
         }
-        self.learner.note_chosen(verdict.chosen_below);
+        self.note_chosen(now, Claimant::Acceptors, verdict.chosen_below, effects);
         self.reads.conclude(now, verdict, effects);
         self.release(effects);
     }
@@ -367,11 +399,24 @@ impl Replica {
         now: Duration,
         from: &Name,
         reply: Result<HeartbeatReply, NoAnswer>,
+        effects: &mut Vec<Effect>,
     ) {
-        match reply {
+        let far = |reply: &HeartbeatReply| {
+            let round = reply.ballot.map_or(0, |ballot| ballot.round);
+            self.fetching.check_round(round).err()
+        };
+        let refused = reply.as_ref().ok().and_then(far);
+        let from_it = || Claimant::Coordinator(from.clone());
+        effects.extend(refused.map(|why| Effect::ClaimRefused { from: from_it(), why }));
+        match reply.and_then(|reply| if refused.is_none() { Ok(reply) } else { Err(NoAnswer) }) {
             Ok(reply) => {
                 self.members.heard(now, from, &reply);
-                self.learner.note_chosen(reply.chosen_below);
+                self.note_chosen(
+                    now,
+                    Claimant::Coordinator(from.clone()),
+                    reply.chosen_below,
+                    effects,
+                );
                 let leader =
                     self.fetching.led(self.members.leader(now).map(|leader| leader.ballot));
                 if leader == Leader::New && self.learner.is_behind() {

@@ -413,7 +413,9 @@ pub(crate) fn tally(answers: &BTreeMap<AcceptorId, Watermarks>) -> Option<Verdic
         let mut voted: Vec<Slot> = counted().map(|answer| answer.marks.voted_below).collect();
         voted.sort_unstable();
         let voted_below = *voted.get(roster.quorum() - 1)?;
+        // What is chosen was voted for by one of every quorum.
         let chosen_below = counted().map(|answer| answer.marks.chosen_below).max()?;
+        let chosen_below = chosen_below.min(voted_below);
         let mut trimmed: Vec<Slot> = counted().map(|answer| answer.marks.trimmed_below).collect();
         trimmed.sort_unstable();
         let trimmed_below = *trimmed.get(trimmed.len().checked_sub(roster.quorum())?)?;

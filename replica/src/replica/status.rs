@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use shared::ids::{Ballot, ClusterId, Epoch, Instance, Name, Revision, Slot};
 use shared::message::{ChosenReply, Member, Storage, View};
 
@@ -45,7 +45,7 @@ pub struct Leader {
 }
 
 /// Chosen slots that can be had nowhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
     /// The first slot that is not learned here.
     pub from: Slot,

@@ -1,7 +1,9 @@
 //! The protocol, one sentence a test. A [`Rig`] holds one replica and plays its shell,
 //! with a complete working set for its database.
 
+mod bounds;
 mod forks;
+mod identity;
 mod joining;
 mod learning;
 mod model;
@@ -21,13 +23,13 @@ use shared::ids::{
 };
 use shared::message::{
     Batch, ChosenEntry, ChosenReply, Directory, DirectoryEntry, EncodedValue, Heartbeat,
-    HeartbeatReply, LogPrefix, Marks, Member, Phase, Proposal, ProposalReply, Roster, Service,
-    Value, View, Watermarks,
+    HeartbeatReply, LogPrefix, Marks, Member, OfCluster, Phase, Proposal, ProposalReply, Roster,
+    Service, Value, View, Watermarks,
 };
 
 use super::*;
-use crate::machine::command::{Command, Commands, Condition, Op};
-use crate::machine::execute::{CommandOutcome, ExecutionReport, Run};
+use crate::machine::command::{AnswerRetention, Command, Commands, Condition, Op};
+use crate::machine::execute::{CommandOutcome, Delivery, ExecutionReport, Run};
 use crate::machine::identity::RequestIdentity;
 use crate::machine::state::ReplicatedState;
 use crate::replica::event::{Answer, Attempt, FetchId, NoAnswer, NotApplied, ProbeId, SourceKind};
@@ -63,6 +65,11 @@ fn roster() -> Roster {
 
 fn cluster() -> ClusterId {
     roster().cluster()
+}
+
+/// An answer within the cluster.
+fn ours<T>(content: T) -> OfCluster<T> {
+    OfCluster::new(cluster(), content)
 }
 
 fn watermarks(acceptor: u64, voted_below: u64, roster: Option<Roster>) -> Watermarks {
@@ -119,9 +126,14 @@ fn identity(word: &str) -> RequestIdentity {
 }
 
 fn batch(epoch: u64, number: u64, keys: &[&str]) -> EncodedValue {
-    let commands =
-        Commands { time_ms: 0, trace: None, commands: keys.iter().map(|key| put(key)).collect() }
-            .encode();
+    let commands = Commands {
+        time_ms: 0,
+        wall_ms: 0,
+        trace: None,
+        answers: AnswerRetention::default(),
+        commands: keys.iter().map(|key| put(key)).collect(),
+    }
+    .encode();
     Value::Batch(Batch { epoch: Epoch(epoch), number: BatchNumber(number), commands }).encode()
 }
 
@@ -146,7 +158,8 @@ fn fetch(fetch: u64, source: Member, from: u64) -> Effect {
     } else {
         SourceKind::Coordinator
     };
-    Effect::Fetch { fetch: FetchId(fetch), kind, source, from: Slot(from), wait_ms: 1_000 }
+    let (fetch, from, cluster) = (FetchId(fetch), Slot(from), cluster());
+    Effect::Fetch { fetch, kind, source, cluster, from, wait_ms: 1_000 }
 }
 
 fn execute(entries: &[ChosenEntry]) -> Effect {
@@ -172,7 +185,15 @@ fn answer(id: u64, answer: Answer) -> Effect {
 
 fn created(id: u64, slot: u64, revision: u64) -> Effect {
     let outcome = CommandOutcome::Created { revision: Revision(revision) };
-    answer(id, Answer::Executed { slot: Slot(slot), outcome })
+    let delivery = Delivery::First;
+    answer(id, Answer::Executed { slot: Slot(slot), outcome, delivery })
+}
+
+/// The same of one who sent the request again.
+fn replayed(id: u64, slot: u64, revision: u64) -> Effect {
+    let outcome = CommandOutcome::Created { revision: Revision(revision) };
+    let delivery = Delivery::Replayed;
+    answer(id, Answer::Executed { slot: Slot(slot), outcome, delivery })
 }
 
 fn chosen_at(slot: u64) -> ProposalReply {
@@ -280,7 +301,8 @@ impl Rig {
             ballot: Some(ballot(round)),
             chosen_below: Slot(chosen_below),
         };
-        self.step(Input::HeartbeatReply { from: coordinator(number).name, reply: Ok(reply) })
+        let reply = Ok(ours(reply));
+        self.step(Input::HeartbeatReply { from: coordinator(number).name, reply })
     }
 
     /// A source answers. A replica has the same log below the slot asked for.
@@ -302,11 +324,15 @@ impl Rig {
             | ChosenReply::Trimmed { .. }
             | ChosenReply::Unavailable) => reply,
         });
-        self.step(Input::Fetched { fetch, reply })
+        self.step(Input::Fetched { fetch, reply: reply.map(ours) })
+    }
+
+    fn log_from(&self, from: u64, max_entries: usize, max_bytes: usize) -> LogPage {
+        self.replica.log_from(cluster(), Slot(from), (max_entries, max_bytes)).unwrap()
     }
 
     fn mutation(&mut self, id: u64, key: &str) -> Vec<Effect> {
-        self.step(Input::Mutation { id: RequestId(id), command: put(key), time_ms: 0 })
+        self.step(Input::Mutation { id: RequestId(id), command: put(key), wall_ms: 0 })
     }
 
     fn read(&mut self, id: u64) -> Vec<Effect> {
@@ -325,7 +351,8 @@ impl Rig {
         reply: Result<ProposalReply, NoAnswer>,
     ) -> Vec<Effect> {
         let (epoch, number) = (Epoch(epoch), BatchNumber(number));
-        self.step(Input::ProposalReply { epoch, number, attempt: Attempt(attempt), reply })
+        let (attempt, reply) = (Attempt(attempt), reply.map(ours));
+        self.step(Input::ProposalReply { epoch, number, attempt, reply })
     }
 
     /// Executes what was handed out, as the shell does.

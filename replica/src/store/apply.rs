@@ -6,6 +6,7 @@ use shared::message::ChosenEntry;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 
+use super::answers;
 use super::error::StoreError;
 use super::keys;
 use super::left_out::{self, Kept};
@@ -50,10 +51,11 @@ pub(super) async fn apply(
     };
     format::check(&report.meta, format::HIGHEST)?;
     write_log(connection, run.entries(), &puts, &report.slots).await?;
-    let Rows { keys } = state.take_rows();
+    let Rows { keys, answers } = state.take_rows();
     hidden.extend(keys.versions);
     keys::write(connection, &hidden).await?;
     ranges.add(connection, &keys.ranges).await?;
+    answers::write(connection, answers).await?;
     meta::save(connection, &row.at(report.meta.clone())).await?;
     sqlx::query("COMMIT").execute(&mut *connection).await?;
     Ok(report)
@@ -69,7 +71,8 @@ async fn load(
 ) -> Result<Loaded, StoreError> {
     let keys = keys::load(connection, &needs.keys, ranges).await?;
     hidden.extend(keys.hidden);
-    Ok(Loaded { keys: keys.records })
+    let answers = answers::load(connection, &needs.answers).await?;
+    Ok(Loaded { keys: keys.records, answers })
 }
 
 async fn write_log(

@@ -17,7 +17,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::error::StoreError;
 use super::multi_row::MultiRow;
 use super::record::counter;
-use crate::machine::outcome::{CommandOutcome, SlotOutcome};
+use crate::machine::outcome::{CommandOutcome, Delivery, SlotOutcome};
 use crate::machine::put_values::PutValue;
 
 /// Shorter values stay in the log: to say where they are would take as much.
@@ -117,13 +117,19 @@ impl Kept {
 /// The revision at which a command of the slot wrote its value.
 fn written_at(outcome: &SlotOutcome, command: usize) -> Option<Revision> {
     let SlotOutcome::Batch { commands, .. } = outcome else { return None };
-    match commands.get(command)?.outcome {
+    let executed = commands.get(command)?;
+    if executed.delivery == Delivery::Replayed {
+        return None;
+    }
+    match executed.outcome {
         CommandOutcome::Created { revision } | CommandOutcome::Replaced { revision, .. } => {
             Some(revision)
         }
         CommandOutcome::Deleted { .. }
         | CommandOutcome::DeletedPrefix { .. }
-        | CommandOutcome::PreconditionFailed { .. } => None,
+        | CommandOutcome::PreconditionFailed { .. }
+        | CommandOutcome::KeyReused { .. }
+        | CommandOutcome::TooManyKeys { .. } => None,
     }
 }
 

@@ -9,6 +9,7 @@ use shared::message::ChosenEntry;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 
+use super::answers;
 use super::error::{OpenError, StoreError};
 use super::meta::MetaRow;
 use super::open::{FILE, connect, open};
@@ -26,7 +27,7 @@ pub struct Inspected {
     pub cluster: Option<ClusterId>,
     /// How many versions of keys there are.
     pub versions: u64,
-    /// The digest (BLAKE3) of all versions of all keys: two replicas that executed the
+    /// The digest (BLAKE3) of all versions of all keys and of all first answers: two replicas that executed the
     /// same slots have the same.
     pub digest: [u8; 32],
 }
@@ -86,11 +87,13 @@ async fn sweep(connection: &mut SqliteConnection) -> Result<(), StoreError> {
 async fn digest(connection: &mut SqliteConnection) -> Result<(u64, [u8; 32]), StoreError> {
     let mut rows = sqlx::query("SELECT sum FROM versions ORDER BY key, revision")
         .persistent(false)
-        .fetch(connection);
+        .fetch(&mut *connection);
     let (mut versions, mut hasher) = (0, blake3::Hasher::new());
     while let Some(row) = rows.try_next().await? {
         versions += 1;
         hasher.update(row.try_get(0)?);
     }
+    drop(rows);
+    answers::digest(connection, &mut hasher).await?;
     Ok((versions, *hasher.finalize().as_bytes()))
 }

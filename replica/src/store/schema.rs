@@ -8,7 +8,8 @@
 //! version of each key that exists, and `range_tombstones` the deletions of prefixes that
 //! `versions` and `live` do not show yet (`ranges`). `log` keeps every executed slot, so
 //! that a replica that was away can be served however long it was; values that `versions`
-//! has are left out of it (`left_out`). `meta` is one row: who this is, how far it has
+//! has are left out of it (`left_out`). `answers` has the first answers of requests with an
+//! `Idempotency-Key`, by the digest of that. `meta` is one row: who this is, how far it has
 //! executed, and from where on `versions` and `log` are whole (`meta::Retained`); it
 //! changes in the same transaction as what it speaks of. Every row has a checksum
 //! (`sum`), but those of `live`, which are held against `versions`.
@@ -42,7 +43,10 @@ pub(super) struct Step {
 }
 
 /// In order; the first makes its version out of an empty file.
-pub(super) const STEPS: &[Step] = &[Step { to: 6, sql: include_str!("schema/version-6.sql") }];
+pub(super) const STEPS: &[Step] = &[
+    Step { to: 6, sql: include_str!("schema/version-6.sql") },
+    Step { to: 7, sql: include_str!("schema/version-7.sql") },
+];
 
 /// How long a statement waits for the lock of another process, such as a `sqlite3` shell
 /// or a back-up. Executing stands still meanwhile, so it is short; whoever meets it tries

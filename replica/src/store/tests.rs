@@ -1,5 +1,6 @@
 //! The store on a real file.
 
+mod answers;
 mod damage;
 mod format;
 mod left_out;
@@ -18,7 +19,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use tempfile::TempDir;
 
 use super::*;
-use crate::machine::command::{Command, Commands, Condition, Op};
+use crate::machine::command::{AnswerRetention, Command, Commands, Condition, Op};
 use crate::machine::identity::RequestIdentity;
 
 fn name() -> Name {
@@ -59,7 +60,14 @@ fn batch(slot: u64, number: u64, ops: Vec<Op>) -> ChosenEntry {
         .into_iter()
         .map(|op| Command { op, trace: None, request: RequestIdentity::Drawn([1; 16]) })
         .collect();
-    let commands = Commands { time_ms: 1_000 + slot, trace: None, commands }.encode();
+    let commands = Commands {
+        time_ms: 1_000 + slot,
+        wall_ms: 0,
+        trace: None,
+        answers: AnswerRetention::default(),
+        commands,
+    }
+    .encode();
     entry(slot, &Value::Batch(Batch { epoch: Epoch(1), number: BatchNumber(number), commands }))
 }
 

@@ -5,6 +5,7 @@ use futures::TryStreamExt;
 use shared::ids::Slot;
 use sqlx::sqlite::SqliteConnection;
 
+use super::answers;
 use super::error::StoreError;
 use super::log::{self, LogQuery};
 use super::meta::{self, MetaRow};
@@ -66,6 +67,7 @@ async fn inconsistency(
 pub(super) async fn rows(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     versions(connection).await?;
     live(connection).await?;
+    answers::verify(connection).await?;
     log(connection).await
 }
 

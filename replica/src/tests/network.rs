@@ -17,9 +17,9 @@ use shared::ids::{
     Name, Slot,
 };
 use shared::message::{
-    Announced, ChosenEntry, ChosenReply, Directory, DirectoryEntry, EncodedValue, Heartbeat,
-    HeartbeatReply, Marks, Member, Phase, Proposal, ProposalReply, Roster, Service, Value, View,
-    Watermarks,
+    Announced, Announcement, ChosenEntry, ChosenReply, Directory, DirectoryEntry, EncodedValue,
+    Heartbeat, HeartbeatReply, Marks, Member, OfCluster, Phase, Proposal, ProposalReply, Roster,
+    Service, Value, View, Watermarks,
 };
 use shared::server::{AllowedHosts, Limits};
 use shared::service::Running;
@@ -33,6 +33,11 @@ use tokio_util::sync::CancellationToken;
 const COORDINATOR: CoordinatorId = CoordinatorId(77);
 const BALLOT: Ballot = Ballot { round: 1, coordinator: COORDINATOR };
 
+/// The cluster of the server's acceptors.
+pub(super) const CLUSTER: ClusterId = ClusterId(7);
+/// For what an overloaded coordinator refuses.
+pub(super) const LIMIT: &str = "2 acceptors have no room";
+
 /// What the server does with what it is asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Behaviour {
@@ -45,6 +50,8 @@ pub(super) enum Behaviour {
     Silent,
     /// A proposal is taken and never answered; all else works.
     SwallowsProposals,
+    /// A proposal is refused for [`LIMIT`]; all else works.
+    Overloaded,
     /// The acceptors are those of another cluster.
     OtherCluster,
 }
@@ -66,6 +73,7 @@ pub(super) struct Fake {
 
 #[derive(serde::Deserialize)]
 struct From {
+    cluster: ClusterId,
     from: u64,
     wait_ms: u64,
 }
@@ -152,7 +160,8 @@ async fn watermarks(State(fake): State<Fake>, reply: Reply) -> Response {
         Behaviour::Works
         | Behaviour::NoLeader
         | Behaviour::Silent
-        | Behaviour::SwallowsProposals => (ClusterId(7), AcceptorId(1)),
+        | Behaviour::SwallowsProposals
+        | Behaviour::Overloaded => (CLUSTER, AcceptorId(1)),
     };
     let below = Slot(fake.lock().log.len() as u64);
     reply.send(&Watermarks {
@@ -169,7 +178,7 @@ async fn announce(
     State(fake): State<Fake>,
     Path(_): Path<String>,
     reply: Reply,
-    Wire(member): Wire<Member>,
+    Wire(Announcement { member, .. }): Wire<Announcement>,
 ) -> Response {
     let coordinator = Member {
         name: "coordinator-1".parse().unwrap(),
@@ -188,6 +197,7 @@ async fn announce(
         instance: Instance(0),
     };
     reply.send(&Announced {
+        cluster: Some(CLUSTER),
         acceptor,
         directory: Directory { members },
         conflicts: Vec::new(),
@@ -198,12 +208,13 @@ async fn announce(
 async fn heartbeat(State(fake): State<Fake>, reply: Reply, Wire(_): Wire<Heartbeat>) -> Response {
     let behaviour = fake.behaviour().await;
     let leads = behaviour != Behaviour::NoLeader;
-    reply.send(&HeartbeatReply {
+    let content = HeartbeatReply {
         coordinator: COORDINATOR,
         phase: if leads { Phase::Phase2 } else { Phase::Inactive },
         ballot: leads.then_some(BALLOT),
         chosen_below: Slot(fake.lock().log.len() as u64),
-    })
+    };
+    reply.send(&OfCluster::new(CLUSTER, content))
 }
 
 async fn propose(
@@ -213,22 +224,30 @@ async fn propose(
 ) -> Response {
     match fake.behaviour().await {
         Behaviour::Works | Behaviour::OtherCluster => {}
-        Behaviour::NoLeader => return reply.send(&ProposalReply::NotLeading),
+        Behaviour::NoLeader => {
+            return reply.send(&OfCluster::new(CLUSTER, ProposalReply::NotLeading));
+        }
+        Behaviour::Overloaded => {
+            let overloaded = ProposalReply::Overloaded { limit: LIMIT.to_owned() };
+            return reply.send(&OfCluster::new(CLUSTER, overloaded));
+        }
         Behaviour::Silent | Behaviour::SwallowsProposals => std::future::pending().await,
     }
     let mut chosen = fake.lock();
     let slot = Slot(chosen.log.len() as u64);
     chosen.log.push(proposal.value);
-    reply.send(&ProposalReply::Chosen { slot, ballot: BALLOT, chosen_below: slot.next() })
+    let content = ProposalReply::Chosen { slot, ballot: BALLOT, chosen_below: slot.next() };
+    reply.send(&OfCluster::new(CLUSTER, content))
 }
 
 async fn chosen(
     State(fake): State<Fake>,
     reply: Reply,
-    Query(From { from, wait_ms }): Query<From>,
+    Query(From { cluster, from, wait_ms }): Query<From>,
 ) -> Response {
+    assert_eq!(cluster, CLUSTER);
     if fake.behaviour().await == Behaviour::NoLeader {
-        return reply.send(&ChosenReply::Unavailable);
+        return reply.send(&OfCluster::new(CLUSTER, ChosenReply::Unavailable));
     }
     for _ in 0..wait_ms / 5 {
         if fake.lock().log.len() as u64 > from {
@@ -243,11 +262,12 @@ async fn chosen(
         ballot: BALLOT,
         value: value.clone(),
     });
-    reply.send(&ChosenReply::Entries {
+    let content = ChosenReply::Entries {
         entries: entries.collect(),
         chosen_below: Slot(chosen.log.len() as u64),
         previous: None,
-    })
+    };
+    reply.send(&OfCluster::new(CLUSTER, content))
 }
 
 /// A running replica, and the folder of its state.

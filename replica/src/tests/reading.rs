@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::network::{Behaviour, Network, eventually};
+use super::network::{Behaviour, CLUSTER, Network, eventually};
 
 #[tokio::test]
 async fn whatever_is_read_shows_what_was_acknowledged_before_also_at_a_replica_that_is_behind() {
@@ -98,16 +98,19 @@ async fn who_copies_the_log_is_sent_no_more_than_asked_for_and_what_is_new_at_on
     network.put(0, "/v1/kv/a", "1").await;
     let slots = async |path: String| -> Vec<Value> {
         let page = network.get(0, &path).await.json();
-        page["entries"]["entries"]
+        page["content"]["entries"]["entries"]
             .as_array()
             .unwrap_or_else(|| panic!("{page}"))
             .iter()
             .map(|it| it["slot"].clone())
             .collect()
     };
-    assert_eq!(slots("/v1/replication/log?from=0&limit=1".to_owned()).await, [json!(0)]);
+    assert_eq!(
+        slots(format!("/v1/replication/log?cluster={CLUSTER}&from=0&limit=1")).await,
+        [json!(0)]
+    );
     let next = network.status(&network.nodes[0]).await["executed_below"].as_u64().unwrap();
-    let copied = slots(format!("/v1/replication/log?from={next}&wait_ms=10000"));
+    let copied = slots(format!("/v1/replication/log?cluster={CLUSTER}&from={next}&wait_ms=10000"));
     let (copied, _) = tokio::time::timeout(Duration::from_secs(5), async {
         tokio::join!(copied, network.put(0, "/v1/kv/a", "2"))
     })

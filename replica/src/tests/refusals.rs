@@ -15,14 +15,14 @@ type Case<'a> = (Method, &'a str, &'a [(&'static str, &'a str)], u16, &'a str);
 async fn every_malformed_request_is_refused_by_name() {
     let network = Network::start(2).await;
     let long_key = format!("/v1/kv/{}", "k".repeat(1_025));
-    let cases: [Case<'_>; 30] = [
+    let cases: [Case<'_>; 33] = [
         (Method::GET, "/v1/kv/", &[], 400, "key is empty"),
         (Method::PUT, "/v1/kv/", &[], 400, "key is empty"),
         (Method::GET, &long_key, &[], 400, "1024"),
         (Method::GET, "/v1/kv/%ff", &[], 400, "UTF-8"),
         (Method::PUT, "/v1/kv/%zz", &[], 400, "hexadecimal"),
         (Method::PUT, "/v1/kv/x?lease=1", &[], 400, "lease"),
-        (Method::PUT, "/v1/kv/x", &[("idempotency-key", "k")], 400, "Idempotency-Key"),
+        (Method::PUT, "/v1/kv/x", &[("idempotency-key", "a b")], 400, "Idempotency-Key"),
         (Method::DELETE, "/v1/kv/x", &[("synod-fence", "l=1")], 400, "Synod-Fence"),
         (Method::PUT, "/v1/kv/x", &[("content-range", "bytes 0-1/2")], 400, "Content-Range"),
         (Method::PUT, "/v1/kv/x", &[("content-encoding", "gzip")], 415, "Content-Encoding"),
@@ -45,7 +45,10 @@ async fn every_malformed_request_is_refused_by_name() {
         (Method::DELETE, "/v1/kv?prefix=x", &[("if-match", "*")], 400, "prefix"),
         (Method::GET, "/v1/log/first", &[], 400, "slot"),
         (Method::GET, "/v1/log/999999", &[], 404, "slot"),
-        (Method::GET, "/v1/replication/log", &[], 400, "from"),
+        (Method::GET, "/v1/replication/log?from=0", &[], 400, "cluster"),
+        (Method::GET, "/v1/replication/log?cluster=7", &[], 400, "16 hexadecimal digits"),
+        (Method::GET, "/v1/replication/log?cluster=0000000000000007", &[], 400, "from"),
+        (Method::GET, "/v1/replication/log?cluster=0000000000000008&from=0", &[], 409, "cluster"),
     ];
     for node in 0..2 {
         for (method, path, headers, status, word) in &cases {
@@ -69,13 +72,6 @@ async fn every_malformed_request_is_refused_by_name() {
         assert_eq!(large.refusal(), (413, json!("not_applied"), false));
         assert!(large.text().contains("1048576"), "{}", large.text());
     }
-}
-
-#[tokio::test]
-async fn a_forwarded_mutation_is_not_forwarded_again() {
-    let network = Network::start(2).await;
-    let refused = network.with(1, Method::PUT, "/v1/kv/x", &[("synod-forwarded", "1")]).await;
-    assert_eq!(refused.refusal(), (503, json!("not_applied"), true), "{}", refused.text());
 }
 
 #[tokio::test]

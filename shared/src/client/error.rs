@@ -7,6 +7,7 @@ use http::StatusCode;
 
 use crate::base_url::BaseUrl;
 use crate::problem;
+use crate::wire::VERSION;
 
 /// Why a call has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,17 @@ pub enum CallError {
         /// The problem, if it was one.
         problem: Option<Box<problem::Body>>,
     },
+    /// The other side speaks another version of the messages, and did nothing.
+    #[error(
+        "{url} speaks version {theirs} of the messages between services, and this service version \
+         {VERSION}"
+    )]
+    OtherVersion {
+        /// Who.
+        url: BaseUrl,
+        /// What it says that it speaks.
+        theirs: u32,
+    },
     /// An answer that is not the expected message.
     #[error("{url} answered nonsense: {reason}")]
     Nonsense {
@@ -68,6 +80,7 @@ impl CallError {
             Self::Timeout { .. }
             | Self::Broken { .. }
             | Self::Refused { .. }
+            | Self::OtherVersion { .. }
             | Self::Nonsense { .. } => false,
         }
     }
@@ -84,7 +97,7 @@ impl CallError {
                     None => status.is_server_error() && *status != StatusCode::SERVICE_UNAVAILABLE,
                 }
             }
-            Self::Connect { .. } => false,
+            Self::Connect { .. } | Self::OtherVersion { .. } => false,
         }
     }
 }

@@ -1,6 +1,5 @@
 //! One bounded exchange with one service.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -8,35 +7,30 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::CallError;
+use super::{CallError, http_client};
 use crate::base_url::BaseUrl;
-use crate::wire::{Encoding, MAX_MESSAGE_BYTES, POSTCARD};
-use crate::{deadline, problem, telemetry};
-
-/// How long a connection may take to open: on one's own network it takes less, or nobody
-/// is there.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// How long an idle connection is kept.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+use crate::wire::{Encoding, MAX_MESSAGE_BYTES, MediaType, POSTCARD};
+use crate::{deadline, problem, telemetry, versions};
 
 /// The longest error body that is read, in bytes.
 const MAX_PROBLEM_BYTES: usize = 64 * 1024;
 
-/// The process's pool of connections.
-#[must_use]
-pub fn http_client() -> reqwest::Client {
-    static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
-        reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .tcp_nodelay(true)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .build()
-            .expect("plain HTTP needs nothing from the system")
-    });
-    CLIENT.clone()
+/// So much of a media type is repeated, in characters.
+const SHOWN_CHARS: usize = 100;
+
+/// How long a call may take.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    /// What the other side is told.
+    granted: Duration,
+    /// What the answer is waited for.
+    timeout: Duration,
+}
+
+impl Times {
+    fn of(timeout: Duration) -> Self {
+        Self { granted: timeout, timeout }
+    }
 }
 
 /// One service, spoken to over the process's pool.
@@ -68,7 +62,7 @@ impl Peer {
         path_and_query: &str,
         timeout: Duration,
     ) -> Result<R, CallError> {
-        self.call(Method::GET, path_and_query, None, timeout).await
+        self.call(Method::GET, path_and_query, None, Times::of(timeout)).await
     }
 
     /// Sends a message and reads the answer.
@@ -82,7 +76,24 @@ impl Peer {
         message: &Q,
         timeout: Duration,
     ) -> Result<R, CallError> {
-        self.call(method, path, Some(Encoding::Postcard.encode(message)), timeout).await
+        self.send_granting(method, path, message, timeout, timeout).await
+    }
+
+    /// Sends a message and reads the answer, for which the other side is granted less time
+    /// than is waited for it: so it can say what it did not come to.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn send_granting<Q: Serialize + ?Sized, R: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        message: &Q,
+        granted: Duration,
+        timeout: Duration,
+    ) -> Result<R, CallError> {
+        let body = Encoding::Postcard.encode(message);
+        self.call(method, path, Some(body), Times { granted, timeout }).await
     }
 
     /// `GET /v1/status`, as JSON.
@@ -90,7 +101,8 @@ impl Peer {
     /// # Errors
     /// See [`CallError`].
     pub async fn status(&self, timeout: Duration) -> Result<serde_json::Value, CallError> {
-        let bytes = self.exchange(Method::GET, "/v1/status", None, Encoding::Json, timeout).await?;
+        let times = Times::of(timeout);
+        let bytes = self.exchange(Method::GET, "/v1/status", None, Encoding::Json, times).await?;
         self.decode(Encoding::Json, &bytes)
     }
 
@@ -99,10 +111,9 @@ impl Peer {
         method: Method,
         path_and_query: &str,
         body: Option<Bytes>,
-        timeout: Duration,
+        times: Times,
     ) -> Result<R, CallError> {
-        let bytes =
-            self.exchange(method, path_and_query, body, Encoding::Postcard, timeout).await?;
+        let bytes = self.exchange(method, path_and_query, body, Encoding::Postcard, times).await?;
         self.decode(Encoding::Postcard, &bytes)
     }
 
@@ -112,12 +123,13 @@ impl Peer {
         path_and_query: &str,
         body: Option<Bytes>,
         accept: Encoding,
-        timeout: Duration,
+        times: Times,
     ) -> Result<Bytes, CallError> {
+        let Times { granted, timeout } = times;
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(header::ACCEPT, HeaderValue::from_static(accept.media_type()));
         let granted =
-            HeaderValue::from_str(&deadline::header_value(timeout)).expect("digits and a unit");
+            HeaderValue::from_str(&deadline::header_value(granted)).expect("digits and a unit");
         headers.insert(HeaderName::from_static(deadline::HEADER), granted);
         telemetry::inject_current(&mut headers);
         let mut request =
@@ -130,11 +142,38 @@ impl Peer {
             request.headers(headers).send().await.map_err(|error| self.failed(&error, timeout))?;
         let status = response.status();
         if status == StatusCode::OK {
+            self.check_type(response.headers(), accept)?;
             self.read(response, MAX_MESSAGE_BYTES, timeout).await
+        } else if let Some(theirs) = version_of_refusal(status, response.headers()) {
+            versions::met_other(self.url.as_str(), theirs);
+            Err(CallError::OtherVersion { url: self.url.clone(), theirs })
         } else {
             let body = self.read(response, MAX_PROBLEM_BYTES, timeout).await.unwrap_or_default();
             Err(self.refused(status, &body))
         }
+    }
+
+    /// What is not said to be a message of our version is not read as one.
+    fn check_type(&self, headers: &HeaderMap, expected: Encoding) -> Result<(), CallError> {
+        let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let text = text.unwrap_or_default();
+        match MediaType::of(text) {
+            Some(MediaType::Spoken(encoding)) if encoding == expected => {
+                if encoding == Encoding::Postcard {
+                    versions::met_own(self.url.as_str());
+                }
+                return Ok(());
+            }
+            Some(MediaType::OtherVersion(theirs)) => {
+                versions::met_other(self.url.as_str(), theirs);
+            }
+            Some(MediaType::Spoken(_)) | None => {}
+        }
+        let given: String = text.chars().take(SHOWN_CHARS).collect();
+        Err(CallError::Nonsense {
+            url: self.url.clone(),
+            reason: format!("a body of the type {given:?}, not {}", expected.media_type()),
+        })
     }
 
     async fn read(
@@ -192,6 +231,18 @@ impl Peer {
         let detail = problem.as_ref().map_or_else(head, |problem| problem.detail.clone());
         CallError::Refused { url: self.url.clone(), status, detail, problem }
     }
+}
+
+/// Which version is spoken where ours is not: a refusal for it names in `Accept` what it
+/// would have taken (RFC 9110, section 15.5.16).
+fn version_of_refusal(status: StatusCode, headers: &HeaderMap) -> Option<u32> {
+    let is_for_type =
+        [StatusCode::UNSUPPORTED_MEDIA_TYPE, StatusCode::NOT_ACCEPTABLE].contains(&status);
+    let spoken = headers.get(header::ACCEPT).filter(|_| is_for_type)?.to_str().ok()?;
+    spoken.split(',').find_map(|named| match MediaType::of(named) {
+        Some(MediaType::OtherVersion(theirs)) => Some(theirs),
+        Some(MediaType::Spoken(_)) | None => None,
+    })
 }
 
 /// The innermost reason: the outer ones of reqwest and hyper only repeat the URL.

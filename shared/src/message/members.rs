@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bounded;
-use crate::ids::{Instance, Name};
+use crate::ids::{ClusterId, Instance, Name};
 
 /// The kind of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -48,6 +48,17 @@ pub struct Member {
     pub instance: Instance,
 }
 
+/// A service makes itself known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Announcement {
+    /// The cluster that it belongs to, as its data or the acceptors have told it. None
+    /// where it has no data and nobody has, and of a balancer, which belongs to none.
+    pub cluster: Option<ClusterId>,
+    /// The service.
+    pub member: Member,
+}
+
 /// The services that an acceptor has heard from lately, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Directory {
@@ -59,6 +70,8 @@ pub struct Directory {
 /// The answer to an announcement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announced {
+    /// The cluster that the acceptor belongs to, if any.
+    pub cluster: Option<ClusterId>,
     /// The acceptor that answers, as it is listed itself.
     pub acceptor: Member,
     /// Who is there.

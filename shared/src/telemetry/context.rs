@@ -17,7 +17,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use crate::random;
 
 /// A W3C trace context (without its vendors' state) as it is kept in messages and in the
-/// log.
+/// log. Its encoding is a format: it never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TraceContext {
     /// The trace.
@@ -196,6 +196,14 @@ mod tests {
         inject(&read.to_context(), &mut sent);
         assert_eq!(sent["traceparent"], PARENT);
         assert!(!sent.contains_key("tracestate"));
+    }
+
+    #[test]
+    fn a_context_is_written_as_it_has_always_been() {
+        let context = TraceContext { trace_id: [7; 16], span_id: [9; 8], flags: 1 };
+        let bytes = [&[7; 16][..], &[9; 8], &[1]].concat();
+        assert_eq!(postcard::to_allocvec(&context).unwrap(), bytes);
+        assert_eq!(postcard::from_bytes::<TraceContext>(&bytes).unwrap(), context);
     }
 
     #[test]

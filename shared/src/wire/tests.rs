@@ -1,5 +1,6 @@
 //! Bodies in every encoding, and those that are none, too long, or never end.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -186,4 +187,55 @@ async fn a_body_that_dribbles_is_given_up_at_the_deadline() {
     )
     .await;
     assert_eq!(status, StatusCode::REQUEST_TIMEOUT);
+}
+
+/// A version that nobody speaks yet.
+const NEXT: &str = "application/vnd.synod.v2+postcard";
+
+#[test]
+fn a_media_type_names_the_version_of_its_messages() {
+    assert_eq!(POSTCARD, format!("application/vnd.synod.v{VERSION}+postcard"));
+    assert_eq!(SPOKEN, format!("{POSTCARD}, {JSON}"));
+    for (text, expected) in [
+        (POSTCARD, Some(MediaType::Spoken(Encoding::Postcard))),
+        ("Application/Vnd.Synod.V1+Postcard; x=y", Some(MediaType::Spoken(Encoding::Postcard))),
+        (NEXT, Some(MediaType::OtherVersion(2))),
+        ("application/vnd.synod.v0+postcard", Some(MediaType::OtherVersion(0))),
+        ("application/vnd.synod.v4294967295+postcard", Some(MediaType::OtherVersion(u32::MAX))),
+        ("application/vnd.synod.v4294967296+postcard", None),
+        ("application/vnd.synod.v+1+postcard", None),
+        ("application/vnd.synod.v+postcard", None),
+        ("application/vnd.synod.v1+json", None),
+        ("application/x-postcard", None),
+        ("application/postcard", None),
+    ] {
+        assert_eq!(MediaType::of(text), expected, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_of_another_version_is_never_read_and_both_versions_are_named() {
+    // Bytes that would be read without a complaint.
+    let bytes = Encoding::Postcard.encode(&Greeting { text: "hi".into() });
+    let request = |of: &str, accept: &str| {
+        http::Request::post("/").header("content-type", of).header("accept", accept)
+    };
+    for (request, expected) in [
+        (request(NEXT, POSTCARD), StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        (request(POSTCARD, NEXT), StatusCode::NOT_ACCEPTABLE),
+        (request(NEXT, NEXT), StatusCode::NOT_ACCEPTABLE),
+    ] {
+        let router: Router = Router::new().route("/", post(echo));
+        let response =
+            router.oneshot(request.body(Body::from(bytes.clone())).unwrap()).await.unwrap();
+        assert_eq!(response.status(), expected);
+        assert_eq!(response.headers()["accept"], SPOKEN);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body: crate::problem::Body = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body.kind, "urn:synod:problem:other-version");
+        assert!(body.detail.contains("version 1") && body.detail.contains("version 2"), "{body}");
+    }
+    let (status, spoken, _) =
+        answer(request(POSTCARD, &format!("{NEXT}, {POSTCARD}")), bytes.clone()).await;
+    assert_eq!((status, spoken.as_str()), (StatusCode::OK, POSTCARD), "of both ours is taken");
 }

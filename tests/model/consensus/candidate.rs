@@ -233,6 +233,7 @@ impl Candidate {
                 },
                 // No acceptor forgets here.
                 Effect::VotesLost(why) => return Err(why),
+                Effect::WrongCluster(wrong) => return Err(wrong.to_string()),
                 Effect::ProposalReply {
                     reply:
                         ProposalReply::NotLeading
@@ -244,6 +245,7 @@ impl Candidate {
                 | Effect::ViewProposed { .. }
                 | Effect::RosterKnown(_)
                 | Effect::NotACluster(_)
+                | Effect::ClaimRefused { .. }
                 | Effect::ForeignAcceptor { .. } => {}
             }
         }

@@ -101,9 +101,10 @@ impl Voter {
     fn take(&mut self, request: &Request) -> Result<(), String> {
         let (promised, marks) = (self.core.promised(), self.core.marks());
         let decided = match request {
-            Request::Prepare(prepare) => {
-                Decided::Prepare(prepare.ballot, self.core.prepare(prepare))
-            }
+            Request::Prepare(prepare) => Decided::Prepare(
+                prepare.ballot,
+                self.core.prepare(prepare).expect("rounds are few"),
+            ),
             Request::Accept(accept) => {
                 let decision = self
                     .core

@@ -21,7 +21,7 @@ use shared::message::{
 };
 
 use crate::check::panic_text;
-use crate::cluster::{QUORUM, acceptor_id, roster};
+use crate::cluster::{QUORUM, acceptor_id, ours, roster};
 use crate::memo::{digest_of, join};
 
 /// The ballot of the one coordinator that replicas see.
@@ -111,7 +111,6 @@ impl Member {
         let said = &mut Said::default();
         member.take(Input::Started, said);
         member.take(Input::Directory(directory), said);
-        member.take(Input::HeartbeatReply { from, reply: Ok(leads) }, said);
         for place in 0..QUORUM {
             let (acceptor, roster) = (acceptor_id(place), Some(roster()));
             let reply = Watermarks {
@@ -124,6 +123,7 @@ impl Member {
             };
             member.take(Input::ProbeReply { probe: ProbeId(1), reply: Ok(reply) }, said);
         }
+        member.take(Input::HeartbeatReply { from, reply: Ok(ours(leads)) }, said);
         member
     }
 
@@ -156,7 +156,7 @@ impl Member {
             request: RequestIdentity::Drawn(u128::from(mutation).to_be_bytes()),
         };
         self.step(|member, said| {
-            member.take(Input::Mutation { id: RequestId(mutation), command, time_ms: 0 }, said)
+            member.take(Input::Mutation { id: RequestId(mutation), command, wall_ms: 0 }, said)
         })
     }
 
@@ -168,11 +168,11 @@ impl Member {
     /// It hears from the coordinator that its batch is chosen.
     pub(crate) fn hear(&self, entry: &ChosenEntry) -> Stepped {
         let batch = self.proposed[&digest_of(&entry.value)].clone();
-        let reply = Ok(ProposalReply::Chosen {
+        let reply = Ok(ours(ProposalReply::Chosen {
             slot: entry.slot,
             ballot: entry.ballot,
             chosen_below: entry.slot,
-        });
+        }));
         let (epoch, number) = (batch.epoch, batch.number);
         self.step(|member, said| {
             member.take(Input::ProposalReply { epoch, number, attempt: Attempt(0), reply }, said)
@@ -181,11 +181,11 @@ impl Member {
 
     /// It learns a chosen entry from somewhere.
     pub(crate) fn learn(&self, entry: &ChosenEntry) -> Stepped {
-        let reply = Ok(ChosenReply::Entries {
+        let reply = Ok(ours(ChosenReply::Entries {
             entries: vec![entry.clone()],
             chosen_below: entry.slot.next(),
             previous: None,
-        });
+        }));
         self.step(|member, said| member.take(Input::Fetched { fetch: FetchId(0), reply }, said))
     }
 
@@ -235,6 +235,7 @@ impl Member {
                 Effect::Arm { .. }
                 | Effect::Join { .. }
                 | Effect::WrongCluster { .. }
+                | Effect::ClaimRefused { .. }
                 | Effect::WrongHistory(_)
                 | Effect::RoleChanged { .. }
                 | Effect::StartBatch { .. }

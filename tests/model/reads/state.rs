@@ -39,6 +39,7 @@ pub(crate) fn acceptor(place: usize) -> Acceptor {
     let mut acceptor = Acceptor::new(acceptor_id(place), draw(place), Limits::default());
     let _reply = acceptor
         .prepare(&Prepare { roster: roster(), ballot: BALLOT, from: Slot(0) })
+        .expect("the first round")
         .persisted(Persisted::assert_synced());
     acceptor
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use replica::machine::command::{Command, Commands};
+use replica::machine::command::{AnswerRetention, Command, Commands};
 use replica::machine::identity::RequestIdentity;
 use replica::store::{FILE, Inspected, OpenError, execute, inspect};
 use serde::{Deserialize, Serialize};
@@ -59,7 +59,14 @@ fn entries() -> Vec<ChosenEntry> {
         .into_iter()
         .map(|op| Command { op, trace: None, request: RequestIdentity::Drawn([1; 16]) })
         .collect();
-    let commands = Commands { time_ms: 1, trace: None, commands }.encode();
+    let commands = Commands {
+        time_ms: 1,
+        wall_ms: 2,
+        trace: None,
+        answers: AnswerRetention::default(),
+        commands,
+    }
+    .encode();
     let batch = Value::Batch(Batch { epoch: Epoch(1), number: BatchNumber(0), commands });
     let ballot = Ballot { round: 1, coordinator: CoordinatorId(1) };
     let entry = |(slot, value): (u64, Bytes)| ChosenEntry { slot: Slot(slot), ballot, value };

@@ -7,17 +7,17 @@ use balancer::headers::{Origin, end_to_end_option, forward_request, strip_hop_by
 use cli::answer::retry_after;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use replica::http::request::conditions::{Guard, ReadConditions, Verdict, etag, guard_of};
-use replica::http::request::headers::{min_revision, wants_ndjson};
+use replica::http::request::headers::{idempotency_key, min_revision, wants_ndjson};
 use shared::deadline::{self, timeout_of};
 use shared::ids::{Name, Revision};
 use shared::telemetry::{Context, TraceContext, extract, inject};
-use shared::wire::{Encoding, Reply};
+use shared::wire::{MediaType, Reply};
 
 use super::short;
 
 /// Fields of names that mean something, one a line: the first byte of a line chooses the
 /// name, the rest is the value.
-const NAMES: [HeaderName; 16] = [
+const NAMES: [HeaderName; 17] = [
     header::IF_MATCH,
     header::IF_NONE_MATCH,
     HeaderName::from_static(deadline::HEADER),
@@ -34,6 +34,7 @@ const NAMES: [HeaderName; 16] = [
     header::RETRY_AFTER,
     HeaderName::from_static("keep-alive"),
     header::CONTENT_ENCODING,
+    HeaderName::from_static("idempotency-key"),
 ];
 
 fn fields(bytes: &[u8]) -> HeaderMap {
@@ -51,14 +52,18 @@ pub(super) fn decode(bytes: &[u8]) {
     let headers = fields(bytes);
     conditions(&headers);
     numbers(&headers);
-    let _encoding = Reply::of(&headers);
+    if let Err(problem) = Reply::of(&headers) {
+        short(&problem);
+    }
     let _wanted = wants_ndjson(&headers);
-    if let Some(encoding) = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|v| v.to_str().ok())
-        .and_then(Encoding::of_media_type)
+    if let Err(problem) = idempotency_key(&headers) {
+        short(&problem);
+    }
+    if let Some(MediaType::Spoken(encoding)) =
+        headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).and_then(MediaType::of)
     {
-        assert_eq!(Encoding::of_media_type(encoding.media_type()), Some(encoding));
+        let own = MediaType::of(encoding.media_type());
+        assert_eq!(own, Some(MediaType::Spoken(encoding)));
     }
     traces(&headers);
     forwarded(headers);
@@ -151,7 +156,9 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         line(2, "60s"),
         line(3, "17"),
         line(4, "text/html, application/x-ndjson;q=0.9"),
-        line(4, "application/x-postcard"),
+        line(4, "application/vnd.synod.v1+postcard"),
+        line(4, "application/vnd.synod.v2+postcard"),
+        line(5, "application/vnd.synod.v4294967296+postcard"),
         line(5, "application/json; charset=utf-8"),
         line(6, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
         line(8, "keep-alive, If-Match"),

@@ -11,10 +11,10 @@ use shared::ids::{
     LogFormat, Name, Slot,
 };
 use shared::message::{
-    Accept, AcceptReply, Accepted, ChosenEntry, ChosenReply, Directory, DirectoryEntry, Full,
-    Heartbeat, HeartbeatReply, LogPrefix, Marks, Member, Nack, Phase, Prepare, PrepareReply,
-    Promise, Proposal, ProposalReply, Roster, Service, SlotValue, Storage, Stranger, View, Vote,
-    VoteRoom, VotesPage, Watermarks,
+    Accept, AcceptReply, Accepted, Announcement, ChosenEntry, ChosenReply, Directory,
+    DirectoryEntry, Full, Heartbeat, HeartbeatReply, LogPrefix, Marks, Member, Nack, OfCluster,
+    Phase, Prepare, PrepareReply, Promise, Proposal, ProposalReply, Roster, Service, SlotValue,
+    Storage, Stranger, View, Vote, VoteRoom, VotesPage, Watermarks,
 };
 use shared::wire::Encoding;
 
@@ -30,13 +30,13 @@ const TYPES: [fn(Encoding, &[u8]); 13] = [
     same::<AcceptReply>,
     same::<Watermarks>,
     same::<VotesPage>,
-    same::<Member>,
+    same::<Announcement>,
     same::<Directory>,
     same::<Proposal>,
-    same::<ProposalReply>,
+    same::<OfCluster<ProposalReply>>,
     same::<Heartbeat>,
-    same::<HeartbeatReply>,
-    same::<ChosenReply>,
+    same::<OfCluster<HeartbeatReply>>,
+    same::<OfCluster<ChosenReply>>,
 ];
 
 /// The first byte chooses the type and its encoding.
@@ -154,7 +154,9 @@ fn of_acceptors(seeds: &mut Vec<Vec<u8>>) {
     let url = "http://127.0.0.1:8301".to_owned();
     let member =
         Member { name: name("replica-1"), service: Service::Replica, url, instance: Instance(1) };
-    both(seeds, 6, &member);
+    for cluster in [None, Some(ClusterId(1))] {
+        both(seeds, 6, &Announcement { cluster, member: member.clone() });
+    }
     both(seeds, 7, &Directory { members: vec![DirectoryEntry { member, age_ms: 3 }] });
 }
 
@@ -170,9 +172,13 @@ fn of_others(seeds: &mut Vec<Vec<u8>>) {
             value: value.clone(),
         },
     );
-    both(seeds, 9, &ProposalReply::Chosen { slot: Slot(1), ballot: BALLOT, chosen_below: Slot(2) });
-    both(seeds, 9, &ProposalReply::Overloaded { limit: "slots".into() });
-    both(seeds, 9, &ProposalReply::NotLeading);
+    for reply in [
+        ProposalReply::Chosen { slot: Slot(1), ballot: BALLOT, chosen_below: Slot(2) },
+        ProposalReply::Overloaded { limit: "slots".into() },
+        ProposalReply::NotLeading,
+    ] {
+        both(seeds, 9, &ours(reply));
+    }
     let heartbeat = Heartbeat {
         cluster: ClusterId(1),
         replica: name("replica-1"),
@@ -191,18 +197,22 @@ fn of_others(seeds: &mut Vec<Vec<u8>>) {
     both(
         seeds,
         11,
-        &HeartbeatReply {
+        &ours(HeartbeatReply {
             coordinator,
             phase: Phase::Phase2,
             ballot: Some(BALLOT),
             chosen_below: Slot(1),
-        },
+        }),
     );
     let entries = vec![ChosenEntry { slot: Slot(0), ballot: BALLOT, value }];
     let previous = Some(LogPrefix { below: Slot(0), hash: ChainHash([7; 32]) });
-    both(seeds, 12, &ChosenReply::Entries { entries, chosen_below: Slot(1), previous });
-    both(seeds, 12, &ChosenReply::Trimmed { oldest: Slot(5) });
-    both(seeds, 12, &ChosenReply::Unavailable);
+    both(seeds, 12, &ours(ChosenReply::Entries { entries, chosen_below: Slot(1), previous }));
+    both(seeds, 12, &ours(ChosenReply::Trimmed { oldest: Slot(5) }));
+    both(seeds, 12, &ours(ChosenReply::Unavailable));
+}
+
+fn ours<T>(content: T) -> OfCluster<T> {
+    OfCluster::new(ClusterId(1), content)
 }
 
 fn both<T: Serialize>(seeds: &mut Vec<Vec<u8>>, of_type: u8, message: &T) {

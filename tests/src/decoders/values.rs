@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use replica::machine::command::{
-    Command, Commands, Condition, Op, TraceContext, Unreadable, limits,
+    AnswerRetention, Command, Commands, Condition, Op, TraceContext, Unreadable, limits,
 };
 use replica::machine::describe::describe;
 use replica::machine::identity::RequestIdentity;
@@ -55,7 +55,8 @@ pub(super) fn commands(bytes: &[u8]) {
                 "{} commands",
                 commands.commands.len()
             );
-            assert!(commands.time_ms <= limits::TIME_MS, "the time is {}", commands.time_ms);
+            let times = [commands.time_ms, commands.wall_ms];
+            assert!(times.iter().all(|time| *time <= limits::TIME_MS), "the times are {times:?}");
             commands.commands.iter().for_each(|command| {
                 command.op.check().expect("what is decoded is within the limits")
             });
@@ -82,8 +83,10 @@ pub(super) fn value_seeds() -> Vec<Vec<u8>> {
 pub(super) fn commands_seeds() -> Vec<Vec<u8>> {
     let trace = TraceContext { trace_id: [7; 16], span_id: [8; 8], flags: 1 };
     let of = |ops: Vec<Op>| Commands {
-        time_ms: 1_700_000_000_000,
+        time_ms: 86_400_000,
+        wall_ms: 1_700_000_000_000,
         trace: Some(trace),
+        answers: AnswerRetention::default(),
         commands: ops
             .into_iter()
             .map(|op| Command { op, trace: Some(trace), request: RequestIdentity::Drawn([1; 16]) })

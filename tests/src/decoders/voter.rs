@@ -27,8 +27,8 @@ pub(super) fn decode(mut bytes: &[u8]) {
         bytes = rest;
         let (promised, marks) = (acceptor.promised(), acceptor.marks());
         let records = match message {
-            Message::Prepare(prepare) => match limits.check_prepare(&prepare) {
-                Ok(()) => acceptor.prepare(&prepare).records,
+            Message::Prepare(prepare) => match acceptor.prepare(&prepare) {
+                Ok(decision) => decision.records,
                 Err(error) => return short(&error),
             },
             Message::Accept(accept) => match acceptor.accept(&accept) {

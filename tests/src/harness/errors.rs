@@ -1,5 +1,5 @@
-//! System calls that fail: `strace` gets hold of a running service and answers for the
-//! kernel.
+//! System calls that fail or hang: `strace` gets hold of a running service and answers
+//! for the kernel.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -28,6 +28,15 @@ pub fn can_inject() -> Result<bool> {
     skipped(&reason).map(|()| false)
 }
 
+/// What becomes of a system call.
+#[derive(Clone, Copy, Debug)]
+pub enum Failing<'a> {
+    /// It returns an error, `EIO` for instance.
+    With(&'a str),
+    /// It is done only after so long, `20s` for instance.
+    Late(&'a str),
+}
+
 /// A service whose system calls fail until this is dropped.
 #[derive(Debug)]
 pub struct Injection {
@@ -36,14 +45,17 @@ pub struct Injection {
 }
 
 impl Injection {
-    /// Makes the system calls of a process (comma-separated) fail with an error, `EIO`
-    /// for instance. Holds from when this returns, for all threads.
+    /// Makes the system calls of a process (comma-separated) fail or hang. Holds from when
+    /// this returns, for all threads.
     ///
     /// # Errors
     /// When strace does not get hold of the process. That the process ends for the errors
     /// is none: [`Injection::end`] counts them.
-    pub fn start(pid: u32, calls: &str, error: &str, log: &Path) -> Result<Self> {
-        let inject = format!("inject={calls}:error={error}");
+    pub fn start(pid: u32, calls: &str, failing: Failing<'_>, log: &Path) -> Result<Self> {
+        let inject = match failing {
+            Failing::With(error) => format!("inject={calls}:error={error}"),
+            Failing::Late(delay) => format!("inject={calls}:delay_enter={delay}"),
+        };
         let strace = Command::new("strace")
             .args([
                 "-f",
@@ -67,7 +79,7 @@ impl Injection {
         Ok(injection)
     }
 
-    /// Ends it, and says how many calls it made fail: errors that nobody met prove
+    /// Ends it, and says how many calls it made fail or hang: errors that nobody met prove
     /// nothing.
     ///
     /// # Errors
@@ -76,7 +88,12 @@ impl Injection {
         self.let_go();
         let log = std::fs::read_to_string(&self.log)
             .with_context(|| format!("reading {}", self.log.display()))?;
-        Ok(log.lines().filter(|line| line.contains("(INJECTED)")).count())
+        Ok(log
+            .lines()
+            .filter(|line| {
+                ["(INJECTED)", "(DELAYED)", "<detached"].iter().any(|what| line.contains(what))
+            })
+            .count())
     }
 
     /// It lets go of the process when it is asked to end; killed, it would do so as well.

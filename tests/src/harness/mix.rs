@@ -6,20 +6,18 @@
 //! remember the newest revision that they saw of a key, so that a compare-and-swap
 //! succeeds about as often as it fails.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use tokio::task::JoinSet;
 
 use super::cluster::{Cluster, until_reached};
 use super::recorder::{Ask, Recorder, TIMEOUT};
-use crate::linearizability::history::{Answer, Consistency, Ending, Guard, Key};
-use crate::linearizability::listing::{Listing, Order};
+use crate::operations::generate::{Generator, Kind, Names, Weights};
+use crate::operations::{Call, Consistency, Key, Listing, Outcome};
+use crate::random::{MILLION, Random};
 
 /// Keys that live as long as the test.
 const HOT_KEYS: u64 = 6;
@@ -27,6 +25,8 @@ const HOT_KEYS: u64 = 6;
 const PASSING_KEYS: u64 = 6;
 /// How long a generation of passing keys is used.
 const GENERATION: Duration = Duration::from_secs(3);
+/// The longest page of a listing, where it has pages.
+const PAGE: usize = 4;
 /// What clients grant a request, each as often as the others. Those that wait long may
 /// see what was decided meanwhile; those that don't show how long there was nobody to
 /// ask.
@@ -43,7 +43,7 @@ pub struct Shape {
     /// How many.
     pub clients: u64,
     /// Bytes that most values have about; one in sixteen is sixteen times as long.
-    pub value_bytes: usize,
+    pub value_bytes: u64,
 }
 
 impl Default for Shape {
@@ -76,9 +76,9 @@ impl Mix {
                     .map(|name| cluster.door(name).to_owned())
                     .collect(),
                 value_bytes: shape.value_bytes,
-                random: ChaCha8Rng::seed_from_u64(seed.wrapping_add(number)),
-                seen: BTreeMap::new(),
-                newest: 0,
+                random: Random::new(seed, number),
+                weights: weights(),
+                generator: Generator::default(),
             };
             clients.spawn(client.work(Arc::clone(&stop)));
         }
@@ -128,155 +128,119 @@ struct Client {
     recorder: Arc<Recorder>,
     front: String,
     replicas: Vec<String>,
-    value_bytes: usize,
-    random: ChaCha8Rng,
-    /// The newest revision seen of a key.
-    seen: BTreeMap<String, u64>,
-    /// The newest revision seen of the state.
-    newest: u64,
+    value_bytes: u64,
+    random: Random,
+    weights: Weights,
+    generator: Generator,
+}
+
+/// How often what is asked for.
+fn weights() -> Weights {
+    Weights::new(&[
+        (Kind::Read, 40),
+        (Kind::LocalRead, 10),
+        (Kind::PastRead, 6),
+        (Kind::List, 5),
+        (Kind::LocalList, 5),
+        (Kind::PastList, 2),
+        (Kind::Put, 18),
+        (Kind::ComparedPut, 18),
+        (Kind::Delete, 6),
+        (Kind::ComparedDelete, 6),
+        (Kind::DeletePrefix, 2),
+    ])
 }
 
 impl Client {
     async fn work(mut self, stop: Arc<AtomicBool>) -> Result<()> {
         while !stop.load(Ordering::Relaxed) {
-            let ending = self.step().await?;
-            let pause = if matches!(ending, Ending::Answered { .. }) { PAUSE } else { BACK_OFF };
+            let outcome = self.step().await?;
+            let pause = if outcome.is_answered() { PAUSE } else { BACK_OFF };
             tokio::time::sleep(pause).await;
         }
         Ok(())
     }
 
-    async fn step(&mut self) -> Result<Ending> {
+    async fn step(&mut self) -> Result<Outcome> {
         let recorder = Arc::clone(&self.recorder);
         let door = self.door();
-        let ask =
-            Ask { door: &door, timeout: PATIENCES[self.random.random_range(0..PATIENCES.len())] };
-        let key = self.key();
-        let ending = match self.random.random_range(0..118) {
-            0..40 => recorder.read(ask, &key, None, Consistency::Linearizable).await?,
-            40..50 => {
-                recorder.read(ask, &key, None, Consistency::Local { at_least: self.newest }).await?
+        let ask = Ask { door: &door, timeout: *self.random.pick(&PATIENCES) };
+        let (names, value) = (self.names(), recorder.value(self.bytes()));
+        match self.generator.generate(&mut self.random, &self.weights, &names, value) {
+            Call::List { listing, at, consistency } => {
+                self.list(ask, listing, at, consistency).await
             }
-            50..86 => {
-                let (guard, padding) = (self.guard(&key), self.padding());
-                recorder.put(ask, &key, guard, padding).await?
+            call @ (Call::Read { .. }
+            | Call::Put { .. }
+            | Call::Delete { .. }
+            | Call::DeletePrefix { .. }) => {
+                let outcome = recorder.perform(ask, call.clone()).await?;
+                self.learn(&call, &outcome);
+                Ok(outcome)
             }
-            86..98 => {
-                let guard = self.guard(&key);
-                recorder.delete(ask, &key, guard).await?
-            }
-            98..100 => recorder.delete_prefix(ask, &self.prefix()).await?,
-            100..106 => {
-                let (at, consistency) = (self.revision(), self.consistency());
-                return recorder.read(ask, &key, Some(at), consistency).await;
-            }
-            _ => return self.list(ask).await,
-        };
-        self.learn(key, &ending);
-        Ok(ending)
+        }
     }
 
     /// Lists keys at once or page by page, each page at any door: at once, where a
     /// replica may be behind the page before, or when others have written in between.
-    async fn list(&mut self, ask: Ask<'_>) -> Result<Ending> {
+    async fn list(
+        &mut self,
+        ask: Ask<'_>,
+        listing: Listing,
+        at: Option<u64>,
+        consistency: Consistency,
+    ) -> Result<Outcome> {
         let recorder = Arc::clone(&self.recorder);
-        let (listing, consistency) = (self.listing(), self.consistency());
-        let at = self.random.random_bool(0.2).then(|| self.revision());
-        let (mut ending, mut next) = recorder.list(ask, listing, at, consistency).await?;
+        let call = Call::List { listing: listing.clone(), at, consistency };
+        let (mut outcome, mut next) = recorder.list(ask, listing, at, consistency).await?;
+        self.learn(&call, &outcome);
         for _ in 0..=HOT_KEYS.max(PASSING_KEYS) {
-            let Some(page) = next else { return Ok(ending) };
-            if self.random.random_bool(0.5) {
+            let Some(page) = next else { return Ok(outcome) };
+            if self.random.chance(MILLION / 2) {
                 tokio::time::sleep(PAUSE).await;
             }
             let ask = Ask { door: &self.door(), ..ask };
-            (ending, next) = recorder.next_page(ask, page, consistency).await?;
+            (outcome, next) = recorder.next_page(ask, page, consistency).await?;
         }
         ensure!(next.is_none(), "a list of few keys goes on and on");
-        Ok(ending)
-    }
-
-    /// Hot keys or the present passing ones, all of them or from one on or up to one.
-    fn listing(&mut self) -> Listing {
-        let prefix = if self.random.random_bool(0.5) { "hot/".to_owned() } else { self.prefix() };
-        let all = Listing::of_prefix(&prefix);
-        let bound = Key::from(format!(
-            "{prefix}{}",
-            self.random.random_range(0..HOT_KEYS.max(PASSING_KEYS))
-        ));
-        let order = if self.random.random_bool(0.5) { Order::Ascending } else { Order::Descending };
-        let limit = self.random.random_bool(0.6).then(|| self.random.random_range(1..=4));
-        match self.random.random_range(0..4) {
-            0 => Listing { start: bound, order, limit, ..all },
-            1 => Listing { end: Some(bound), order, limit, ..all },
-            _ => Listing { order, limit, ..all },
-        }
-    }
-
-    fn consistency(&mut self) -> Consistency {
-        match self.random.random_range(0..4) {
-            0 => Consistency::Local { at_least: 0 },
-            1 => Consistency::Local { at_least: self.newest },
-            _ => Consistency::Linearizable,
-        }
-    }
-
-    /// One of the last hundred, or a little ahead of what is known.
-    fn revision(&mut self) -> u64 {
-        self.random.random_range(self.newest.saturating_sub(100)..=self.newest + 3)
+        Ok(outcome)
     }
 
     /// Mostly the balancer; else any replica, primary or not.
     fn door(&mut self) -> String {
-        if self.random.random_bool(0.6) {
+        if self.random.chance(600_000) {
             self.front.clone()
         } else {
-            let index = self.random.random_range(0..self.replicas.len());
-            self.replicas[index].clone()
+            self.random.pick(&self.replicas).clone()
         }
     }
 
-    fn key(&mut self) -> String {
-        if self.random.random_bool(0.5) {
-            format!("hot/{}", self.random.random_range(0..HOT_KEYS))
-        } else {
-            format!("{}{}", self.prefix(), self.random.random_range(0..PASSING_KEYS))
+    /// The hot keys and the present passing ones.
+    fn names(&self) -> Names {
+        let hot = Key::from("hot/");
+        let generation = self.recorder.now().as_millis() / GENERATION.as_millis();
+        let passing = Key::from(format!("passing/{generation}/"));
+        let keys = |prefix: &Key, count| {
+            let prefix = Key::clone(prefix);
+            (0..count).map(move |number| Key::from(format!("{prefix}{number}")))
+        };
+        Names {
+            keys: keys(&hot, HOT_KEYS).chain(keys(&passing, PASSING_KEYS)).collect(),
+            listed: vec![hot, Key::clone(&passing)],
+            deleted: vec![passing],
+            page: Some(PAGE),
         }
     }
 
-    fn prefix(&self) -> String {
-        format!("passing/{}/", self.recorder.now().as_millis() / GENERATION.as_millis())
+    fn bytes(&mut self) -> usize {
+        let bytes = self.random.between(0, 2 * self.value_bytes);
+        let is_long = self.random.chance(MILLION / 16);
+        usize::try_from(if is_long { 16 * bytes } else { bytes }).expect("small")
     }
 
-    fn guard(&mut self, key: &str) -> Guard {
-        let seen = self.seen.get(key).copied();
-        match (self.random.random_range(0..10), seen) {
-            (0..5, _) => Guard::Always,
-            (5..8, Some(revision)) => Guard::Revision(revision),
-            (5..8, None) | (8, _) => Guard::Absent,
-            (_, _) => Guard::Exists,
-        }
-    }
-
-    fn padding(&mut self) -> usize {
-        let bytes = self.random.random_range(0..=2 * self.value_bytes);
-        if self.random.random_bool(1.0 / 16.0) { 16 * bytes } else { bytes }
-    }
-
-    /// Of the present, which a comparison is to be made with.
-    fn learn(&mut self, key: String, ending: &Ending) {
-        let Ending::Answered { revision, answer, .. } = ending else { return };
-        self.newest = self.newest.max(*revision);
-        match answer {
-            Answer::Read(Some(seen)) => {
-                self.seen.insert(key, seen.modified);
-            }
-            Answer::Put => {
-                self.seen.insert(key, *revision);
-            }
-            Answer::Read(None) | Answer::Deleted(_) | Answer::GuardFailed => {
-                self.seen.remove(&key);
-            }
-            Answer::Listed(_) | Answer::NotYet => {}
+    fn learn(&mut self, call: &Call, outcome: &Outcome) {
+        if let Outcome::Answered { revision, answer } = outcome {
+            self.generator.learn(call, *revision, answer);
         }
     }
 }

@@ -47,6 +47,7 @@ pub struct Process {
     program: PathBuf,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    open_files: Option<u64>,
     log: PathBuf,
     host: Host,
     child: Option<Child>,
@@ -63,6 +64,7 @@ impl Process {
             program: program.to_owned(),
             args,
             env: Vec::new(),
+            open_files: None,
             log,
             host: Host::default(),
             child: None,
@@ -75,9 +77,19 @@ impl Process {
         self.env.push((key.to_owned(), value.to_owned()));
     }
 
+    /// Sets the most files that it may have open, from the next start on.
+    pub fn limit_open_files(&mut self, files: u64) {
+        self.open_files = Some(files);
+    }
+
     /// Says where it runs.
     pub fn set_host(&mut self, host: Host) {
         self.host = host;
+    }
+
+    /// Makes it another program, from its next start on.
+    pub fn set_program(&mut self, program: &Path) {
+        program.clone_into(&mut self.program);
     }
 
     /// Its name.
@@ -95,7 +107,7 @@ impl Process {
             bail!("{} is running already", self.name);
         }
         let log = OpenOptions::new().create(true).append(true).open(&self.log)?;
-        let mut command = Command::new(&self.program);
+        let mut command = self.command();
         command.args(&self.args).envs(self.env.iter().map(|(key, value)| (key, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let spawned = match &self.host {
@@ -106,6 +118,15 @@ impl Process {
         self.pid.0.store(child.id(), Ordering::Relaxed);
         self.child = Some(child);
         Ok(())
+    }
+
+    /// The program; where it has a limit, by a shell that sets it and becomes the program.
+    fn command(&self) -> Command {
+        let Some(files) = self.open_files else { return Command::new(&self.program) };
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\"")]);
+        command.arg(&self.program);
+        command
     }
 
     /// Starts it if it does not run, and lets it go on if it is stopped.

@@ -6,22 +6,20 @@
 //! value is unique. What comes of it is a history as
 //! [`linearizability`](crate::linearizability) takes it.
 //!
-//! An answer that the API does not allow is an error and ends the test: a 500, a problem
-//! without an outcome, a success without a revision.
-
-mod outcome;
+//! An answer that the API does not allow ends the test.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use replica::machine::command::Command;
 use reqwest::RequestBuilder;
 
-use crate::linearizability::history::{
-    Answer, Call, Consistency, Ending, Guard, Key, Operation, OperationId, ValueId,
+use crate::operations::http::{Response, request, send};
+use crate::operations::{
+    Answer, Call, Consistency, Guard, Key, Listing, Operation, OperationId, Outcome, Time, Value,
+    command,
 };
-use crate::linearizability::listing::{Listing, Order};
-use outcome::{HttpOutcome, hear};
 
 /// What a client says of its patience when nothing else is said. Shorter than the API's
 /// default, so that one client finds out more during a fault.
@@ -30,13 +28,6 @@ pub const TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a client waits for an answer beyond the time that it granted: the service may
 /// be stopped or cut off.
 const GRACE: Duration = Duration::from_secs(1);
-
-/// The number that a value stands for: a digest of its bytes.
-#[must_use]
-pub fn value_id(bytes: &[u8]) -> ValueId {
-    let digest = blake3::hash(bytes);
-    u64::from_le_bytes(*digest.as_bytes().first_chunk().expect("a digest has 32 bytes"))
-}
 
 /// Where and how an operation is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +66,7 @@ struct Recorded {
 pub struct Recorder {
     http: reqwest::Client,
     started: Instant,
-    /// The upper half of every trace's identity: the lower is the operation's.
+    /// Tells its operations from those of others.
     nonce: u64,
     next: Mutex<u64>,
     recorded: Mutex<Recorded>,
@@ -88,32 +79,32 @@ impl Recorder {
     /// When no HTTP client can be made.
     pub fn new(seed: u64) -> Result<Arc<Self>> {
         let http = reqwest::Client::builder().no_proxy().build()?;
-        let nonce = value_id(&seed.to_le_bytes()).max(1);
+        let digest = blake3::hash(&seed.to_le_bytes());
+        let nonce = u64::from_le_bytes(*digest.as_bytes().first_chunk().context("32 bytes")?);
         let (next, recorded) = (Mutex::new(1), Mutex::default());
         Ok(Arc::new(Self { http, started: Instant::now(), nonce, next, recorded }))
     }
 
-    /// Reads a key, as it is or as it was at a revision.
+    /// Asks a service for something.
     ///
     /// # Errors
     /// When the answer is none that the API allows.
-    pub async fn read(
-        &self,
-        ask: Ask<'_>,
-        key: &str,
-        at: Option<u64>,
-        consistency: Consistency,
-    ) -> Result<Ending> {
-        let mut request =
-            consistent(self.http.get(format!("{}/v1/kv/{key}", ask.door)), consistency);
-        if let Some(revision) = at {
-            request = request.query(&[("revision", revision)]);
-        }
-        self.record(ask, Call::Read { key: Key::from(key), at, consistency }, request).await
+    pub async fn perform(&self, ask: Ask<'_>, call: Call) -> Result<Outcome> {
+        let request = request(&self.http, ask.door, &call, None);
+        Ok(self.record(ask, call, request).await?.0)
     }
 
-    /// Reads the first page of a listing, or all of it as a stream where it has no limit;
-    /// as it is or as it was at a revision.
+    /// Writes a short value.
+    ///
+    /// # Errors
+    /// When the answer is none that the API allows.
+    pub async fn put(&self, ask: Ask<'_>, key: &str, guard: Guard) -> Result<Outcome> {
+        let value = self.value(0);
+        self.perform(ask, Call::Put { key: Key::from(key), value, guard }).await
+    }
+
+    /// Asks for a listing: its first page, or all of it as a stream where it has no
+    /// limit. Then says where it goes on.
     ///
     /// # Errors
     /// When the answer is none that the API allows.
@@ -123,24 +114,16 @@ impl Recorder {
         listing: Listing,
         at: Option<u64>,
         consistency: Consistency,
-    ) -> Result<(Ending, Option<NextPage>)> {
-        let mut request = consistent(self.http.get(format!("{}/v1/kv", ask.door)), consistency);
-        request = request.query(&[("prefix", &*listing.prefix), ("start", &*listing.start)]);
-        if let Some(end) = &listing.end {
-            request = request.query(&[("end", &**end)]);
-        }
-        request = match listing.order {
-            Order::Ascending => request,
-            Order::Descending => request.query(&[("reverse", "true")]),
-        };
-        if let Some(revision) = at {
-            request = request.query(&[("revision", revision)]);
-        }
-        self.page(ask, request, listing, at, consistency).await
+    ) -> Result<(Outcome, Option<NextPage>)> {
+        let call = Call::List { listing: listing.clone(), at, consistency };
+        let request = request(&self.http, ask.door, &call, None);
+        let (outcome, response) = self.record(ask, call, request).await?;
+        let next = next_page(&listing, &outcome, &response);
+        Ok((outcome, next))
     }
 
     /// Reads the page after another, which must be of the same revision: a replica that
-    /// is read locally waits until it has that.
+    /// is read locally waits until it has that, without being told.
     ///
     /// # Errors
     /// When the answer is none that the API allows.
@@ -149,75 +132,27 @@ impl Recorder {
         ask: Ask<'_>,
         next: NextPage,
         consistency: Consistency,
-    ) -> Result<(Ending, Option<NextPage>)> {
+    ) -> Result<(Outcome, Option<NextPage>)> {
         let NextPage { listing, revision, cursor } = next;
-        let request = consistent(self.http.get(format!("{}/v1/kv", ask.door)), consistency)
-            .query(&[("cursor", cursor)]);
+        let at = Some(revision);
+        let asked = Call::List { listing: listing.clone(), at, consistency };
+        let request = request(&self.http, ask.door, &asked, Some(&cursor));
         let consistency = match consistency {
             Consistency::Linearizable => Consistency::Linearizable,
             Consistency::Local { at_least } => {
                 Consistency::Local { at_least: at_least.max(revision) }
             }
         };
-        self.page(ask, request, listing, Some(revision), consistency).await
+        let call = Call::List { listing: listing.clone(), at, consistency };
+        let (outcome, response) = self.record(ask, call, request).await?;
+        let next = next_page(&listing, &outcome, &response);
+        Ok((outcome, next))
     }
 
-    async fn page(
-        &self,
-        ask: Ask<'_>,
-        request: RequestBuilder,
-        listing: Listing,
-        at: Option<u64>,
-        consistency: Consistency,
-    ) -> Result<(Ending, Option<NextPage>)> {
-        let request = match listing.limit {
-            Some(limit) => request.query(&[("limit", limit)]),
-            None => request.header("accept", "application/x-ndjson"),
-        };
-        let (ending, heard) = self
-            .hear(ask, Call::List { listing: listing.clone(), at, consistency }, request)
-            .await?;
-        let Ending::Answered { revision, answer: Answer::Listed(page), .. } = &ending else {
-            return Ok((ending, None));
-        };
-        let next = listing.next(page).zip(heard.cursor());
-        let next = next.map(|(listing, cursor)| NextPage { listing, revision: *revision, cursor });
-        Ok((ending, next))
-    }
-
-    /// Writes a unique value, with so many bytes of padding.
-    ///
-    /// # Errors
-    /// When the answer is none that the API allows.
-    pub async fn put(
-        &self,
-        ask: Ask<'_>,
-        key: &str,
-        guard: Guard,
-        padding: usize,
-    ) -> Result<Ending> {
-        let value = format!("{}.{}", self.unique(), "x".repeat(padding));
-        let call = Call::Put { key: Key::from(key), value: value_id(value.as_bytes()), guard };
-        let request = self.http.put(format!("{}/v1/kv/{key}", ask.door)).body(value);
-        self.record(ask, call, guarded(request, guard)).await
-    }
-
-    /// Deletes a key.
-    ///
-    /// # Errors
-    /// When the answer is none that the API allows.
-    pub async fn delete(&self, ask: Ask<'_>, key: &str, guard: Guard) -> Result<Ending> {
-        let request = self.http.delete(format!("{}/v1/kv/{key}", ask.door));
-        self.record(ask, Call::Delete { key: Key::from(key), guard }, guarded(request, guard)).await
-    }
-
-    /// Deletes all keys below a prefix.
-    ///
-    /// # Errors
-    /// When the answer is none that the API allows.
-    pub async fn delete_prefix(&self, ask: Ask<'_>, prefix: &str) -> Result<Ending> {
-        let request = self.http.delete(format!("{}/v1/kv", ask.door)).query(&[("prefix", prefix)]);
-        self.record(ask, Call::DeletePrefix { prefix: Key::from(prefix) }, request).await
+    /// A value of so many bytes that nobody has written.
+    #[must_use]
+    pub fn value(&self, bytes: usize) -> Value {
+        Value::new(self.unique(), bytes)
     }
 
     /// Everything recorded so far. To be asked for when no operation is under way.
@@ -245,14 +180,11 @@ impl Recorder {
         self.started.elapsed()
     }
 
-    /// The operation that a command in the log stems from, by the identity of its trace;
-    /// none: of no client of this recorder.
+    /// The operation that a command in the log stems from; none: of no client of this
+    /// recorder.
     #[must_use]
-    pub fn operation_of(&self, trace_id: [u8; 16]) -> Option<OperationId> {
-        let trace = u128::from_be_bytes(trace_id);
-        let (nonce, id) =
-            (u64::try_from(trace >> 64).ok()?, u64::try_from(trace & u128::from(u64::MAX)).ok()?);
-        (nonce == self.nonce).then_some(OperationId(id))
+    pub fn operation_of(&self, command: &Command) -> Option<OperationId> {
+        command::operation(command, self.nonce)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Recorded> {
@@ -265,63 +197,50 @@ impl Recorder {
         *next
     }
 
-    async fn record(&self, ask: Ask<'_>, call: Call, request: RequestBuilder) -> Result<Ending> {
-        Ok(self.hear(ask, call, request).await?.0)
-    }
-
-    async fn hear(
+    async fn record(
         &self,
         ask: Ask<'_>,
         call: Call,
         request: RequestBuilder,
-    ) -> Result<(Ending, HttpOutcome)> {
-        let id = self.unique();
-        let trace = u128::from(self.nonce) << 64 | u128::from(id);
+    ) -> Result<(Outcome, Response)> {
+        let id = OperationId(self.unique());
         let request = request
-            .header("traceparent", format!("00-{trace:032x}-{id:016x}-01"))
+            .header("traceparent", traceparent(self.nonce, id))
             .header("synod-timeout", format!("{}ms", ask.timeout.as_millis()))
             .timeout(ask.timeout + GRACE);
         let called = self.nanoseconds();
-        let heard = hear(request).await;
-        let at = self.nanoseconds();
-        let ending = heard
-            .ending(&call, at)
-            .with_context(|| format!("operation {id} at {}: {call:?}", ask.door))?;
+        let response = send(request).await;
+        let returned = self.nanoseconds();
+        let outcome =
+            response.outcome(&call).with_context(|| format!("{id:?} at {}: {call:?}", ask.door))?;
         let mut recorded = self.lock();
-        if call.is_mutation()
-            && matches!(ending, Ending::Answered { answer: Answer::Put | Answer::Deleted(_), .. })
-        {
-            recorded.acknowledged.push(Duration::from_nanos(at));
+        if outcome.is_acknowledged() {
+            recorded.acknowledged.push(Duration::from_nanos(returned));
         }
         recorded.operations.push(Operation {
-            id: OperationId(id),
+            id,
             called,
             call,
-            ending: ending.clone(),
+            returned,
+            outcome: outcome.clone(),
         });
-        Ok((ending, heard))
+        Ok((outcome, response))
     }
 
-    fn nanoseconds(&self) -> u64 {
+    fn nanoseconds(&self) -> Time {
         u64::try_from(self.started.elapsed().as_nanos()).expect("a test ends within 500 years")
     }
 }
 
-fn consistent(request: RequestBuilder, consistency: Consistency) -> RequestBuilder {
-    match consistency {
-        Consistency::Linearizable => request,
-        Consistency::Local { at_least: 0 } => request.query(&[("consistency", "local")]),
-        Consistency::Local { at_least } => {
-            request.query(&[("consistency", "local")]).header("synod-min-revision", at_least)
-        }
-    }
+fn traceparent(nonce: u64, operation: OperationId) -> String {
+    let trace = command::trace(nonce, operation);
+    let (trace_id, span_id) =
+        (u128::from_be_bytes(trace.trace_id), u64::from_be_bytes(trace.span_id));
+    format!("00-{trace_id:032x}-{span_id:016x}-{:02x}", trace.flags)
 }
 
-fn guarded(request: RequestBuilder, guard: Guard) -> RequestBuilder {
-    match guard {
-        Guard::Always => request,
-        Guard::Revision(revision) => request.header("if-match", format!("\"{revision}\"")),
-        Guard::Exists => request.header("if-match", "*"),
-        Guard::Absent => request.header("if-none-match", "*"),
-    }
+fn next_page(listing: &Listing, outcome: &Outcome, response: &Response) -> Option<NextPage> {
+    let Outcome::Answered { revision, answer: Answer::Listed(page) } = outcome else { return None };
+    let (listing, cursor) = listing.next(page).zip(response.cursor())?;
+    Some(NextPage { listing, revision: *revision, cursor })
 }

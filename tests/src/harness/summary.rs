@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::recorder::Recorder;
-use crate::linearizability::history::{Answer, Call, Consistency, Ending, Guard, Operation};
+use crate::operations::{Answer, Call, Consistency, Guard, Operation, Outcome};
 
 /// How operations of one kind ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,17 +24,14 @@ pub struct Tally {
 
 impl Tally {
     fn add(&mut self, operation: &Operation) {
-        let count = match &operation.ending {
-            Ending::Answered {
-                answer: Answer::Read(_) | Answer::Listed(_) | Answer::Put | Answer::Deleted(_),
-                ..
-            } => &mut self.done,
-            Ending::Answered { answer: Answer::GuardFailed, .. } => &mut self.different,
-            Ending::Answered { answer: Answer::NotYet, .. } | Ending::NotApplied => {
+        let count = match &operation.outcome {
+            Outcome::Answered { answer: Answer::GuardFailed, .. } => &mut self.different,
+            Outcome::Answered { answer: Answer::NotYet, .. } | Outcome::NotApplied => {
                 &mut self.refused
             }
-            Ending::Unresolved if operation.call.is_mutation() => &mut self.unresolved,
-            Ending::Unresolved => &mut self.refused,
+            Outcome::Answered { .. } => &mut self.done,
+            Outcome::Unknown if operation.call.is_mutation() => &mut self.unresolved,
+            Outcome::Unknown => &mut self.refused,
         };
         *count += 1;
     }
@@ -119,14 +116,11 @@ impl Summary {
             Call::Read { at: Some(_), .. } => &mut self.past_reads,
             Call::List { at: None, .. } => &mut self.lists,
             Call::List { at: Some(_), .. } => &mut self.past_lists,
-            Call::Put { guard: Guard::Always, .. } => &mut self.puts,
-            Call::Delete { guard: Guard::Always, .. } | Call::DeletePrefix { .. } => {
-                &mut self.deletes
-            }
-            Call::Put { guard: Guard::Revision(_) | Guard::Exists | Guard::Absent, .. }
-            | Call::Delete { guard: Guard::Revision(_) | Guard::Exists | Guard::Absent, .. } => {
+            Call::Put { .. } | Call::Delete { .. } if call.guard() != Guard::Always => {
                 &mut self.compared
             }
+            Call::Put { .. } => &mut self.puts,
+            Call::Delete { .. } | Call::DeletePrefix { .. } => &mut self.deletes,
         }
     }
 

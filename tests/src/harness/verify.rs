@@ -2,9 +2,10 @@
 //! and was it all one history?
 //!
 //! 1. Every replica comes to the same hash, which chains the whole log.
-//! 2. The log is fetched and executed once more, by the replica's own core: it must come
-//!    to that hash, to the same revision, and to the keys and values that each replica
-//!    holds. A damaged database or a lost transaction shows here.
+//! 2. The log is fetched and executed once more, by the replica's own core and by the
+//!    [`Reference`]: both must come to the same outcomes, the core to that hash, and the
+//!    reference to the keys and values that each replica holds. A damaged database or a
+//!    lost transaction shows here.
 //! 3. What it executed is the witness that all that clients heard is held against
 //!    (`linearizability::witness`), across keys: lost, doubled, late and refused writes,
 //!    stale reads.
@@ -15,20 +16,20 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use replica::machine::command::{Command, Condition, Op};
-use replica::machine::execute::{CommandOutcome, Decoded, Run, SlotOutcome};
+use replica::machine::command::Command;
+use replica::machine::execute::{CommandOutcome, Decoded, Delivery, Run, SlotOutcome};
 use replica::machine::state::ReplicatedState;
-use serde_json::Value;
+use serde_json::Value as Json;
 use shared::client::ReplicaClient;
 use shared::ids::Slot;
 use shared::message::{ChosenEntry, ChosenReply};
 
 use super::cluster::Cluster;
-use super::recorder::{Recorder, value_id};
+use super::recorder::Recorder;
 use super::summary::Summary;
-use crate::linearizability::history::{Answer, Call, Ending, Guard, Key, Operation, OperationId};
 use crate::linearizability::witness::Write;
 use crate::linearizability::{key, witness};
+use crate::operations::{Call, Operation, OperationId, Outcome, Reference, Seen, Value, command};
 
 /// Keys below are written by the harness itself, outside of every history.
 const OWN_PREFIX: &str = "harness/";
@@ -68,7 +69,7 @@ async fn hold_to_log(cluster: &Cluster, recorder: &Recorder, hash: &str) -> Resu
         meta.hash
     );
     for replica in &replicas {
-        hold_to_state(cluster, replica, &replayed.state).await?;
+        hold_to_reference(cluster, replica, &replayed.reference).await?;
     }
     let mut history = recorder.history();
     history.extend(replayed.own);
@@ -90,10 +91,12 @@ pub async fn fetch_log(cluster: &Cluster, replica: &str) -> Result<Vec<ChosenEnt
     let client = ReplicaClient::new(cluster.url(replica).parse()?);
     let status = cluster.json(replica, "/v1/status").await?;
     let end = status["executed_slot"].as_u64().map_or(0, |slot| slot + 1);
+    let own = status["cluster_id"].as_str().context("it knows its cluster")?.parse()?;
     let mut log = Vec::new();
     while (log.len() as u64) < end {
         let from = Slot(log.len() as u64);
-        match client.replication_log(from, Duration::ZERO, FETCH_TIMEOUT).await? {
+        let page = client.replication_log(own, from, Duration::ZERO, FETCH_TIMEOUT).await?;
+        match page.for_cluster(own)? {
             ChosenReply::Entries { entries, .. } => {
                 ensure!(
                     !entries.is_empty(),
@@ -120,6 +123,7 @@ pub async fn fetch_log(cluster: &Cluster, replica: &str) -> Result<Vec<ChosenEnt
 /// What executing the log once more comes to.
 struct Replayed {
     state: ReplicatedState,
+    reference: Reference,
     /// What was executed, one for each revision.
     writes: Vec<Write>,
     /// The harness's own writes, as operations that nobody waited for.
@@ -128,8 +132,12 @@ struct Replayed {
 
 impl Replayed {
     fn new(log: Vec<ChosenEntry>, recorder: &Recorder) -> Result<Self> {
-        let mut replayed =
-            Self { state: ReplicatedState::complete(), writes: Vec::new(), own: Vec::new() };
+        let mut replayed = Self {
+            state: ReplicatedState::complete(),
+            reference: Reference::default(),
+            writes: Vec::new(),
+            own: Vec::new(),
+        };
         for entry in log {
             let run = Run::new(vec![entry]);
             let decoded = run.decoded().to_vec();
@@ -141,12 +149,19 @@ impl Replayed {
                     bail!("{slot:?} was executed of {decoded:?}")
                 };
                 for (command, executed) in commands.commands.into_iter().zip(executed) {
+                    if executed.delivery == Delivery::Replayed {
+                        continue;
+                    }
                     replayed
                         .add(command, &executed.outcome, recorder)
                         .with_context(|| format!("slot {}", slot.slot))?;
                 }
             }
         }
+        ensure!(
+            command::is_state_of(&replayed.state, &replayed.reference),
+            "the core and the reference come to two states of one log"
+        );
         Ok(replayed)
     }
 
@@ -156,21 +171,17 @@ impl Replayed {
         outcome: &CommandOutcome,
         recorder: &Recorder,
     ) -> Result<()> {
-        match outcome {
-            CommandOutcome::PreconditionFailed { .. } => return Ok(()),
-            CommandOutcome::Created { revision }
-            | CommandOutcome::Replaced { revision, .. }
-            | CommandOutcome::Deleted { revision, .. }
-            | CommandOutcome::DeletedPrefix { revision } => {
-                ensure!(
-                    revision.0 == self.writes.len() as u64 + 1,
-                    "revision {revision} comes after {}",
-                    self.writes.len()
-                );
-            }
+        if let CommandOutcome::KeyReused { .. } | CommandOutcome::TooManyKeys { .. } = outcome {
+            return Ok(());
         }
-        let traced = command.trace.and_then(|trace| recorder.operation_of(trace.trace_id));
-        let call = call_of(&command.op);
+        let call = command::call(&command);
+        let executed = self.reference.execute(&call);
+        let expected = command::outcome(&call, &executed);
+        ensure!(*outcome == expected, "{call:?} came to {outcome:?}, not {expected:?}");
+        if !executed.answer.is_executed() {
+            return Ok(());
+        }
+        let traced = recorder.operation_of(&command);
         let operation = match (traced, &call) {
             (Some(operation), _) => operation,
             (None, Call::Put { key, .. }) if key.starts_with(OWN_PREFIX) => {
@@ -179,7 +190,8 @@ impl Replayed {
                     id,
                     called: 0,
                     call: call.clone(),
-                    ending: Ending::Unresolved,
+                    returned: 0,
+                    outcome: Outcome::Unknown,
                 });
                 id
             }
@@ -190,34 +202,8 @@ impl Replayed {
     }
 }
 
-fn call_of(op: &Op) -> Call {
-    match op {
-        Op::Put { key, value, condition, .. } => Call::Put {
-            key: Key::from(key.as_str()),
-            value: value_id(value),
-            guard: guard_of(condition),
-        },
-        Op::Delete { key, condition } => {
-            Call::Delete { key: Key::from(key.as_str()), guard: guard_of(condition) }
-        }
-        Op::DeletePrefix { prefix } => Call::DeletePrefix { prefix: Key::from(prefix.as_str()) },
-    }
-}
-
-fn guard_of(condition: &Condition) -> Guard {
-    match condition {
-        Condition::Always => Guard::Always,
-        Condition::IfMatch(revisions) => match revisions.as_slice() {
-            [revision] => Guard::Revision(revision.0),
-            several => panic!("the recording clients name one revision, not {several:?}"),
-        },
-        Condition::IfMatchAny => Guard::Exists,
-        Condition::IfNoneMatchAny => Guard::Absent,
-    }
-}
-
-/// Compares what a replica holds, key by key, with the replayed state.
-async fn hold_to_state(cluster: &Cluster, replica: &str, state: &ReplicatedState) -> Result<()> {
+/// Compares what a replica holds, key by key, with the reference.
+async fn hold_to_reference(cluster: &Cluster, replica: &str, reference: &Reference) -> Result<()> {
     let url = format!("{}/v1/kv?consistency=local&prefix=", cluster.url(replica));
     let response = cluster.http().get(url).header("accept", "application/x-ndjson").send().await?;
     let status = response.status();
@@ -225,30 +211,24 @@ async fn hold_to_state(cluster: &Cluster, replica: &str, state: &ReplicatedState
     ensure!(status.is_success(), "{replica} answered {status}: {body}");
     let mut held = BTreeMap::new();
     for line in body.lines() {
-        let item: Value =
+        let item: Json =
             serde_json::from_str(line).with_context(|| format!("not an item: {line}"))?;
         let key = item["key"].as_str().with_context(|| format!("no key: {line}"))?;
         let text = item["value"].as_str().with_context(|| format!("no value: {line}"))?;
         ensure!(item["encoding"] == "utf8", "{replica} holds at {key} what nobody wrote: {line}");
-        held.insert(key.to_owned(), (item["revision"].as_u64(), value_id(text.as_bytes())));
+        let modified = item["revision"].as_u64().with_context(|| format!("no revision: {line}"))?;
+        held.insert(key.to_owned(), Seen { value: Value::decode(text.as_bytes()), modified });
     }
-    let expected: BTreeMap<String, (Option<u64>, u64)> = state
-        .keys()
-        .records()
-        .iter()
-        .map(|(key, record)| {
-            let content = record.content.as_ref().expect("a complete state has all contents");
-            (key.clone(), (Some(record.revision.0), value_id(&content.value)))
-        })
-        .collect();
+    let expected = reference.keys().iter().map(|(key, version)| (&**key, Seen::from(*version)));
+    let expected: BTreeMap<&str, Seen> = expected.collect();
     for (key, value) in &expected {
         ensure!(
-            held.get(key) == Some(value),
+            held.get(*key) == Some(value),
             "{replica} holds {:?} at {key}, by the log it is {value:?}",
-            held.get(key)
+            held.get(*key)
         );
     }
-    let strange = held.keys().find(|key| !expected.contains_key(*key));
+    let strange = held.keys().find(|key| !expected.contains_key(key.as_str()));
     ensure!(strange.is_none(), "{replica} holds {strange:?}, which by the log does not exist");
     Ok(())
 }
@@ -272,10 +252,4 @@ fn dump(history: &[Operation], writes: &[Write]) -> Result<String> {
     ));
     std::fs::write(&path, text)?;
     Ok(path.display().to_string())
-}
-
-/// How a mutation ended, as a sentence of a test wants it.
-#[must_use]
-pub fn is_acknowledged(ending: &Ending) -> bool {
-    matches!(ending, Ending::Answered { answer: Answer::Put | Answer::Deleted(_), .. })
 }

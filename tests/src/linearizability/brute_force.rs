@@ -11,16 +11,18 @@ use proptest::test_runner::TestCaseError;
 
 use self::generate::{lies, run, steps, tell};
 use self::plain::{brute_force_key, is_exact, is_page_of, listed};
-use super::history::{Answer, Call, Consistency, Ending, Guard, Key, Operation, Seen, Time};
-use super::witness::{Version, Versions, Write};
+use super::witness::{Versions, Write};
 use super::{key, witness};
+use crate::operations::{
+    Answer, Call, Consistency, Guard, Key, Operation, Outcome, Seen, Time, Version,
+};
 
 /// Some begin with others.
 const KEYS: [&str; 3] = ["a", "ab", "b"];
 
 /// What each key was at a revision.
 fn state_at(versions: &Versions, revision: u64) -> Vec<(Key, Option<Seen>)> {
-    KEYS.iter().map(|key| (Key::from(*key), versions.at(key, revision).map(seen))).collect()
+    KEYS.iter().map(|key| (Key::from(*key), versions.at(key, revision).map(Seen::from))).collect()
 }
 
 /// Whether a guard holds of a key that was last written then, if it exists.
@@ -37,10 +39,6 @@ fn modified(version: Option<Version>) -> Option<u64> {
     version.map(|version| version.modified)
 }
 
-fn seen(version: Version) -> Seen {
-    Seen { value: version.value, modified: version.modified }
-}
-
 /// Whether some order of the operations, unresolved ones in or out, gives all answers.
 /// `may_follow` is asked before an operation is put after others.
 fn some_order<S: Clone>(
@@ -52,16 +50,13 @@ fn some_order<S: Clone>(
 ) -> bool {
     let open = |index: &usize| !done.contains(index);
     let all: Vec<usize> = (0..history.len()).filter(open).collect();
-    let answered = |index: usize| match history[index].ending {
-        Ending::Answered { at, .. } => Some(at),
-        Ending::NotApplied | Ending::Unresolved => None,
-    };
+    let answered = |index: usize| history[index].answered().map(|(at, ..)| at);
     if all.iter().all(|index| answered(*index).is_none()) && is_end(state) {
         return true;
     }
     let deadline: Time = all.iter().filter_map(|index| answered(*index)).min().unwrap_or(Time::MAX);
     for index in all {
-        if history[index].called > deadline || history[index].ending == Ending::NotApplied {
+        if history[index].called > deadline || history[index].outcome == Outcome::NotApplied {
             continue;
         }
         if let Some(next) = after(state, &history[index]) {
@@ -83,20 +78,20 @@ fn brute_force_witness(history: &[Operation], log: &[Write]) -> bool {
         let is_next = log
             .get(*executed)
             .is_some_and(|write| write.operation == operation.id && write.call == operation.call);
-        let Ending::Answered { revision: answered, answer, .. } = &operation.ending else {
+        let Some((_, answered, answer)) = operation.answered() else {
             return is_next.then_some(executed + 1);
         };
-        let is_written = is_next && *answered == revision + 1;
+        let is_written = is_next && answered == revision + 1;
         match (&operation.call, answer) {
             (Call::Read { .. } | Call::List { .. }, _) => {
                 may_be_read(&versions, revision, operation).then_some(*executed)
             }
             (Call::Put { .. }, Answer::Put) => is_written.then_some(executed + 1),
             (Call::Delete { .. } | Call::DeletePrefix { .. }, Answer::Deleted(count)) => {
-                (is_written && versions.deleted_by(*answered) == *count).then_some(executed + 1)
+                (is_written && versions.deleted_by(answered) == *count).then_some(executed + 1)
             }
             (Call::Put { key, guard, .. } | Call::Delete { key, guard }, Answer::GuardFailed) => {
-                (*answered == revision && !holds(*guard, modified(versions.at(key, revision))))
+                (answered == revision && !holds(*guard, modified(versions.at(key, revision))))
                     .then_some(*executed)
             }
             _ => None,
@@ -107,26 +102,23 @@ fn brute_force_witness(history: &[Operation], log: &[Write]) -> bool {
 
 /// Whether a read can have its answer when so much is executed.
 fn may_be_read(versions: &Versions, executed: u64, operation: &Operation) -> bool {
-    let Ending::Answered { revision, answer, .. } = &operation.ending else { return false };
-    let (Call::Read { at, consistency, .. } | Call::List { at, consistency, .. }) = &operation.call
-    else {
-        return false;
-    };
+    let Some((_, revision, answer)) = operation.answered() else { return false };
+    let Some((at, consistency)) = operation.call.reads() else { return false };
     let is_right = match (&operation.call, answer) {
         (Call::Read { key, .. }, Answer::Read(read)) => {
-            versions.at(key, *revision).map(seen) == *read
+            versions.at(key, revision).map(Seen::from) == *read
         }
         (Call::List { listing, .. }, Answer::Listed(page)) => {
-            is_page_of(&listed(listing, &state_at(versions, *revision)), listing, page)
+            is_page_of(&listed(listing, &state_at(versions, revision)), listing, page)
         }
-        (_, Answer::NotYet) => at.is_some_and(|at| at > *revision),
+        (_, Answer::NotYet) => at.is_some_and(|at| at > revision),
         _ => false,
     };
     let is_of_the_past = at.is_some() && *answer != Answer::NotYet;
-    let is_allowed = match (is_of_the_past, *consistency) {
-        (true, _) => *at == Some(*revision) && *revision <= executed,
-        (false, Consistency::Linearizable) => *revision == executed,
-        (false, Consistency::Local { at_least }) => (at_least..=executed).contains(revision),
+    let is_allowed = match (is_of_the_past, consistency) {
+        (true, _) => at == Some(revision) && revision <= executed,
+        (false, Consistency::Linearizable) => revision == executed,
+        (false, Consistency::Local { at_least }) => (at_least..=executed).contains(&revision),
     };
     is_right && is_allowed
 }

@@ -20,8 +20,8 @@ use std::collections::BTreeMap;
 pub use search::{KeyViolation, Verdict, check_key};
 pub use state::{KeyAnswer, KeyCall, KeyState};
 
-use super::history::{Answer, Call, Ending, Key, Operation, OperationId, Seen, Time};
-use super::listing::Listing;
+use crate::operations::Listing;
+use crate::operations::{Answer, Call, Key, Operation, OperationId, Outcome, Seen, Time};
 
 /// An operation's part on one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,19 +65,19 @@ pub fn check(history: &[Operation]) -> Result<(), KeyViolation> {
 #[must_use]
 pub fn by_key(history: &[Operation]) -> BTreeMap<Key, Vec<KeyOperation>> {
     let mut parts: BTreeMap<Key, Vec<KeyOperation>> =
-        history.iter().flat_map(named).map(|key| (key, Vec::new())).collect();
+        history.iter().flat_map(Operation::named).map(|key| (key, Vec::new())).collect();
     let keys: BTreeMap<Key, ()> = parts.keys().map(|key| (Key::clone(key), ())).collect();
     for operation in history {
         let mut add = |key: &Key, call, answer| {
             let part = part_of(operation, call, answer);
             parts.get_mut(key).expect("every named key has a part").extend(part);
         };
-        let answer = key_answer(&operation.ending);
+        let answer = key_answer(operation);
         match &operation.call {
             Call::Read { .. } | Call::List { .. } if !operation.is_of_the_present() => {}
             Call::Read { key, .. } => add(key, KeyCall::Read, answer),
             Call::List { listing, .. } => {
-                if let Ending::Answered { answer: Answer::Listed(page), .. } = &operation.ending {
+                if let Some((_, _, Answer::Listed(page))) = operation.answered() {
                     let seen: BTreeMap<&Key, Seen> =
                         page.items.iter().map(|(key, seen)| (key, *seen)).collect();
                     let spoken_of = listing.spoken_of(page, &keys).into_iter();
@@ -99,23 +99,9 @@ pub fn by_key(history: &[Operation]) -> BTreeMap<Key, Vec<KeyOperation>> {
     parts
 }
 
-/// The keys that an operation or its answer names.
-fn named(operation: &Operation) -> Vec<Key> {
-    match (&operation.call, &operation.ending) {
-        (Call::Read { key, .. } | Call::Put { key, .. } | Call::Delete { key, .. }, _) => {
-            vec![Key::clone(key)]
-        }
-        (Call::List { .. }, Ending::Answered { answer: Answer::Listed(page), .. }) => {
-            page.items.iter().map(|(key, _)| Key::clone(key)).collect()
-        }
-        (Call::List { .. } | Call::DeletePrefix { .. }, _) => Vec::new(),
-    }
-}
-
 /// An answer that is about one key, or about no key in particular.
-fn key_answer(ending: &Ending) -> Option<KeyAnswer> {
-    let Ending::Answered { revision, answer, .. } = ending else { return None };
-    let revision = *revision;
+fn key_answer(operation: &Operation) -> Option<KeyAnswer> {
+    let (_, revision, answer) = operation.answered()?;
     match answer {
         Answer::Read(seen) => Some(KeyAnswer::Read(*seen)),
         Answer::Put => Some(KeyAnswer::Put { revision }),
@@ -132,9 +118,9 @@ fn part_of(
 ) -> Option<KeyOperation> {
     let part =
         |answered| KeyOperation { id: operation.id, called: operation.called, call, answered };
-    match operation.ending {
-        Ending::NotApplied => None,
-        Ending::Unresolved => operation.call.is_mutation().then(|| part(None)),
-        Ending::Answered { at, .. } => answer.map(|answer| part(Some((at, answer)))),
+    match operation.outcome {
+        Outcome::NotApplied => None,
+        Outcome::Unknown => operation.call.is_mutation().then(|| part(None)),
+        Outcome::Answered { .. } => answer.map(|answer| part(Some((operation.returned, answer)))),
     }
 }

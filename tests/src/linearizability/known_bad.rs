@@ -3,24 +3,25 @@
 mod listings;
 mod past;
 
-use super::history::{Answer, Call, Consistency, Ending, Guard, Key, Operation, OperationId, Seen};
 use super::key::{self, KeyViolation};
 use super::witness::{self, WitnessViolation, Write};
+use crate::operations::{Answer, Call, Guard, Key, Operation, OperationId, Outcome, Seen, Value};
 
 fn put(id: u64, time: (u64, u64), revision: u64) -> Operation {
-    let call = Call::Put { key: Key::from("k"), value: id, guard: Guard::Always };
+    let call = Call::Put { key: Key::from("k"), value: Value::new(id, 0), guard: Guard::Always };
     Operation {
         id: OperationId(id),
         called: time.0,
         call,
-        ending: Ending::Answered { at: time.1, revision, answer: Answer::Put },
+        returned: time.1,
+        outcome: Outcome::Answered { revision, answer: Answer::Put },
     }
 }
 
 fn read(id: u64, time: (u64, u64), revision: u64, seen: Option<Seen>) -> Operation {
-    let call = Call::Read { key: Key::from("k"), at: None, consistency: Consistency::Linearizable };
-    let ending = Ending::Answered { at: time.1, revision, answer: Answer::Read(seen) };
-    Operation { id: OperationId(id), called: time.0, call, ending }
+    let call = Call::read("k");
+    let outcome = Outcome::Answered { revision, answer: Answer::Read(seen) };
+    Operation { id: OperationId(id), called: time.0, call, returned: time.1, outcome }
 }
 
 fn with_guard(mut operation: Operation, to: Guard) -> Operation {
@@ -30,13 +31,13 @@ fn with_guard(mut operation: Operation, to: Guard) -> Operation {
     operation
 }
 
-fn with_ending(mut operation: Operation, ending: Ending) -> Operation {
-    operation.ending = ending;
+fn with_outcome(mut operation: Operation, outcome: Outcome) -> Operation {
+    operation.outcome = outcome;
     operation
 }
 
 fn seen(value: u64, modified: u64) -> Option<Seen> {
-    Some(Seen { value, modified })
+    Some(Seen { value: Value::new(value, 0), modified })
 }
 
 fn log(operations: &[&Operation]) -> Vec<Write> {
@@ -67,7 +68,7 @@ fn a_stale_read_is_rejected() {
 
 #[test]
 fn two_reads_that_see_a_write_come_and_go_are_rejected() {
-    let write = with_ending(put(1, (0, 0), 1), Ending::Unresolved);
+    let write = with_outcome(put(1, (0, 0), 1), Outcome::Unknown);
     let history = [write, read(2, (10, 20), 1, seen(1, 1)), read(3, (30, 40), 0, None)];
     assert_eq!(stuck_at(&history), OperationId(3));
     assert!(matches!(
@@ -126,7 +127,7 @@ fn a_read_from_a_primary_of_an_old_epoch_is_rejected() {
 
 #[test]
 fn a_write_that_was_said_not_to_have_happened_is_rejected() {
-    let refused = with_ending(put(1, (0, 0), 1), Ending::NotApplied);
+    let refused = with_outcome(put(1, (0, 0), 1), Outcome::NotApplied);
     let history = [refused, read(2, (20, 30), 1, seen(1, 1))];
     assert_eq!(stuck_at(&history), OperationId(2));
     let violation = witness::check(&history, &log(&[&history[0]])).unwrap_err();
@@ -152,7 +153,7 @@ fn a_value_from_nowhere_is_rejected() {
 
 #[test]
 fn an_unresolved_write_may_take_effect_late_or_never() {
-    let unresolved = |id| with_ending(put(id, (0, 0), 0), Ending::Unresolved);
+    let unresolved = |id| with_outcome(put(id, (0, 0), 0), Outcome::Unknown);
     let history =
         [unresolved(1), unresolved(2), put(3, (5, 10), 1), read(4, (20, 30), 2, seen(1, 2))];
     assert_eq!(key::check(&history), Ok(()));
@@ -163,11 +164,7 @@ fn an_unresolved_write_may_take_effect_late_or_never() {
 fn a_local_read_may_be_old_but_not_older_than_asked_for() {
     let local = |at_least, revision, seen| {
         let mut operation = read(3, (40, 50), revision, seen);
-        operation.call = Call::Read {
-            key: Key::from("k"),
-            at: None,
-            consistency: Consistency::Local { at_least },
-        };
+        operation.call = Call::read_locally("k", at_least);
         vec![put(1, (0, 10), 1), put(2, (20, 30), 2), operation]
     };
     let check = |history: &[Operation]| witness::check(history, &log(&[&history[0], &history[1]]));
@@ -188,7 +185,7 @@ fn a_long_busy_history_with_many_unresolved_writes_is_decided() {
         writes.push(Write { operation: write.id, call: write.call.clone() });
         history.push(write);
         if round % 50 == 0 {
-            history.push(with_ending(put(id + 1, (at, 0), 0), Ending::Unresolved));
+            history.push(with_outcome(put(id + 1, (at, 0), 0), Outcome::Unknown));
         }
         history.push(read(id + 2, (at + 60, at + 90), revision, seen(id, revision)));
     }

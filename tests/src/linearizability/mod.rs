@@ -2,7 +2,8 @@
 //!
 //! A history is linearizable (Herlihy & Wing 1990, section 2) when every operation can be
 //! put at one instant between its call and its answer so that the answers are those of a
-//! sequential store. Two checkers look at a [`history`], for different reasons:
+//! sequential store. Two checkers look at a history of
+//! [operations](crate::operations), for different reasons:
 //!
 //! - [`key`]: knows nothing of how Synod works. It searches, key by key, for an order
 //!   that explains what clients saw: the just-in-time search of Lowe (*Testing for
@@ -15,13 +16,11 @@
 //!   order of revisions does not contradict the order of time.
 //!
 //! The first would catch a wrong log, the second scales to whole histories, knows double
-//! executions from single ones, and alone sees that the keys of a [`listing`] are those
+//! executions from single ones, and alone sees that the keys of a listing are those
 //! of one state and that a read at a revision shows that revision. Neither explains a
 //! violation beyond naming the operation at which it shows.
 
-pub mod history;
 pub mod key;
-pub mod listing;
 pub mod witness;
 
 #[cfg(test)]

@@ -19,14 +19,15 @@
 
 mod listings;
 mod real_time;
-mod state;
 mod versions;
 
 use std::collections::BTreeMap;
 
-pub use versions::{Version, Versions};
+pub use versions::Versions;
 
-use super::history::{Answer, Call, Consistency, Ending, Guard, Operation, OperationId, Seen};
+use crate::operations::{
+    Answer, Call, Consistency, Guard, Operation, OperationId, Outcome, Seen, Version,
+};
 
 /// One executed mutation as the log has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,7 +174,7 @@ pub fn check(history: &[Operation], witness: &Witness) -> Result<(), WitnessViol
     let executed = executed_once(&calls, witness)?;
     let versions = Versions::replay(witness)?;
     for operation in history {
-        check_ending(operation, executed.get(&operation.id).copied(), &versions)?;
+        check_outcome(operation, executed.get(&operation.id).copied(), &versions)?;
     }
     listings::check(history, witness)?;
     real_time::check(history, &executed)
@@ -199,30 +200,27 @@ fn executed_once(
     Ok(executed)
 }
 
-fn check_ending(
+fn check_outcome(
     operation: &Operation,
     executed: Option<u64>,
     versions: &Versions,
 ) -> Result<(), WitnessViolation> {
     let id = operation.id;
-    match &operation.ending {
-        Ending::Unresolved => Ok(()),
-        Ending::NotApplied => match executed {
+    match &operation.outcome {
+        Outcome::Unknown => Ok(()),
+        Outcome::NotApplied => match executed {
             Some(executed) => Err(WitnessViolation::AppliedAfterAll { operation: id, executed }),
             None => Ok(()),
         },
-        Ending::Answered { revision, .. } if *revision > versions.end() => {
+        Outcome::Answered { revision, .. } if *revision > versions.end() => {
             Err(WitnessViolation::FromTheFuture {
                 operation: id,
                 revision: *revision,
                 end: versions.end(),
             })
         }
-        Ending::Answered { revision, answer, .. } => {
-            let expected = match answer {
-                Answer::Put | Answer::Deleted(_) => Some(*revision),
-                Answer::GuardFailed | Answer::Read(_) | Answer::Listed(_) | Answer::NotYet => None,
-            };
+        Outcome::Answered { revision, answer, .. } => {
+            let expected = answer.is_executed().then_some(*revision);
             if executed != expected {
                 return Err(WitnessViolation::LostWrite {
                     operation: id,
@@ -252,7 +250,7 @@ fn check_answer(
         (Call::Read { key, at, consistency }, Answer::Read(seen)) => {
             check_revision(id, *at, *consistency, revision)?;
             let state = versions.at(key, revision);
-            if state == seen.map(Version::from) { Ok(()) } else { Err(wrong(format!("{state:?}"))) }
+            if state.map(Seen::from) == *seen { Ok(()) } else { Err(wrong(format!("{state:?}"))) }
         }
         // What is listed is looked at in order of the revisions.
         (Call::List { at, consistency, .. }, Answer::Listed(_)) => {
@@ -275,44 +273,13 @@ fn check_answer(
         }
         (Call::Put { key, guard, .. } | Call::Delete { key, guard }, Answer::GuardFailed) => {
             let state = versions.at(key, revision);
-            if versions::holds(*guard, state) {
+            if guard.holds(state.map(|key| key.modified)) {
                 Err(wrong(format!("{state:?}, of which {guard:?} holds")))
             } else {
                 Ok(())
             }
         }
-        (
-            Call::Read { .. },
-            Answer::Listed(_)
-            | Answer::NotYet
-            | Answer::Put
-            | Answer::Deleted(_)
-            | Answer::GuardFailed,
-        )
-        | (
-            Call::List { .. },
-            Answer::Read(_)
-            | Answer::NotYet
-            | Answer::Put
-            | Answer::Deleted(_)
-            | Answer::GuardFailed,
-        )
-        | (
-            Call::Put { .. },
-            Answer::Read(_) | Answer::Listed(_) | Answer::NotYet | Answer::Deleted(_),
-        )
-        | (
-            Call::Delete { .. },
-            Answer::Read(_) | Answer::Listed(_) | Answer::NotYet | Answer::Put,
-        )
-        | (
-            Call::DeletePrefix { .. },
-            Answer::Read(_)
-            | Answer::Listed(_)
-            | Answer::NotYet
-            | Answer::Put
-            | Answer::GuardFailed,
-        ) => Err(wrong("no such answer to such a call".to_owned())),
+        (_, _) => Err(wrong("no such answer to such a call".to_owned())),
     }
 }
 
@@ -331,11 +298,5 @@ fn check_revision(
             Err(WitnessViolation::TooOld { operation, asked, answered })
         }
         (Some(_), _) | (None, Consistency::Linearizable | Consistency::Local { .. }) => Ok(()),
-    }
-}
-
-impl From<Seen> for Version {
-    fn from(seen: Seen) -> Self {
-        Self { value: seen.value, modified: seen.modified }
     }
 }

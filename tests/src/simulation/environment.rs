@@ -7,7 +7,6 @@ pub mod event;
 pub mod message;
 pub mod network;
 pub mod queue;
-pub mod random;
 pub mod trace;
 
 use std::collections::BTreeMap;

@@ -4,7 +4,6 @@
 pub mod process;
 
 pub mod calls;
-pub mod commands;
 pub mod discovery;
 
 pub mod database;

@@ -21,15 +21,19 @@
 //! | a view names the epoch before; batches in their epoch and order | `invariant_only_what_is_due_takes_effect` |
 //! | a primary has executed its own view | `invariant_only_a_primary_proposes` |
 //! | the answer is the executed result, once | `…_answer_is_what_was_executed`, `…_a_mutation_is_executed_once` |
-//! | time never goes back | `invariant_time_never_goes_back` |
+//! | time grows with the primary's monotonic clock, never goes back, and moves by a step at most | `invariant_time_follows_the_primary_s_clock` |
 //! | equal slots, equal hashes, equal states | `…_executed_alike`, `…_is_a_state`, `…_states_are_equal` |
+//! | a command does what the reference does | `…_executed_as_the_reference_does`, `…_state_is_the_references` |
 //! | in slot order, each once | `invariant_slots_follow_each_other` |
 //! | trimmed only when durable on all of the view, past a bound on a majority and on two, on disks that are not known to be lost | `…_trimmed_is_durable_enough`, `…_trimmed_was_allowed` |
 //! | a linearizable read sees what was chosen before it | `invariant_a_read_sees_what_was_chosen` |
+//! | nothing is learned from a service of another cluster, or told to it | `invariant_the_former_cluster_is_no_more`, `invariant_is_chosen` |
 
 mod acceptors;
+mod changes;
 mod claims;
 mod golden;
+mod pace;
 mod trimming;
 mod turn;
 mod votes;
@@ -39,12 +43,13 @@ use std::time::Duration;
 
 use acceptor::acceptor::{Acceptor, Record};
 use coordinator::effect::{PhaseChange, Reason};
-use replica::machine::outcome::{CommandOutcome, ExecutionReport};
+use coordinator::membership::WrongCluster;
+use replica::machine::outcome::{CommandOutcome, Delivery, ExecutionReport};
 use replica::replica::WrongHistory;
-use shared::ids::{AcceptorId, Ballot, BatchNumber, Epoch, Instance, Slot};
-use shared::message::{ChosenEntry, EncodedValue, Phase};
+use shared::ids::{AcceptorId, Ballot, BatchNumber, ClusterId, Epoch, Instance, Slot};
+use shared::message::{ChosenEntry, EncodedValue, Phase, Proposal};
 
-use crate::linearizability::history::OperationId;
+use crate::operations::OperationId;
 
 use acceptors::Acceptors;
 pub use golden::Golden;
@@ -82,6 +87,11 @@ pub struct Observer {
     /// Whose folder is newer than all others, which were put back.
     odd: Option<NodeId>,
     noticed: Vec<(NodeId, WrongHistory)>,
+    /// The cluster that was there before all acceptors lost their disks.
+    former: Option<ClusterId>,
+    /// Who has data of it, or knows it yet, and who has ended because of it.
+    strangers: BTreeSet<NodeId>,
+    ended: BTreeSet<NodeId>,
 }
 
 /// What is known of a replica.
@@ -129,6 +139,9 @@ impl Observer {
             is_roomy: tuning.vote_bytes > 1 << 20,
             odd: None,
             noticed: Vec::new(),
+            former: None,
+            strangers: BTreeSet::new(),
+            ended: BTreeSet::new(),
         }
     }
 
@@ -240,9 +253,14 @@ impl Observer {
 
     /// A replica starts with this database.
     pub fn replica_started(&mut self, node: NodeId, instance: Instance, database: &Database) {
+        self.strangers.remove(&node);
+        if self.is_foreign(database.cluster()) {
+            self.strangers.insert(node);
+            return;
+        }
         if self.odd == Some(node) {
             // What it says is checked once it says something.
-            self.replica_mut(node).durable_below = database.durable_below();
+            self.durable(node, database.durable_below());
         } else {
             self.golden.invariant_is_a_state(node, database.state());
         }
@@ -251,9 +269,56 @@ impl Observer {
         seen.lives_since.insert(instance);
     }
 
+    /// All acceptors have lost their disks: what is of this cluster is of the past.
+    pub fn begins_after(&mut self, former: ClusterId) {
+        self.former = Some(former);
+    }
+
+    /// Whether that is the cluster of the past.
+    #[must_use]
+    pub fn is_foreign(&self, cluster: Option<ClusterId>) -> bool {
+        self.former.is_some() && cluster == self.former
+    }
+
+    /// A replica ends, having found that its data is of another cluster.
+    pub fn replica_of_another_cluster(&mut self, node: NodeId, own: ClusterId, found: ClusterId) {
+        assert!(
+            self.is_foreign(Some(own)),
+            "there is one cluster, and {node} of {own} has found {found}"
+        );
+        self.ended.insert(node);
+    }
+
+    /// A coordinator ends, having found that its acceptors are no longer its cluster's.
+    pub fn ends_in_another_cluster(
+        &mut self,
+        node: NodeId,
+        own: Option<ClusterId>,
+        wrong: WrongCluster,
+    ) {
+        assert!(self.is_foreign(own), "there is one cluster, and {node} ends: {wrong}");
+        self.ended.insert(node);
+    }
+
+    /// Who has ended because it is of the former cluster.
+    #[must_use]
+    pub fn ended(&self) -> &BTreeSet<NodeId> {
+        &self.ended
+    }
+
     /// All folders but this replica's were put back.
     pub fn put_back(&mut self, odd: NodeId) {
         self.odd = Some(odd);
+    }
+
+    /// The primary of an epoch has executed its view, by its monotonic clock.
+    pub fn begins(&mut self, epoch: Epoch, clock: Duration) {
+        self.golden.begins(epoch, clock);
+    }
+
+    /// A primary proposes a batch, by its monotonic clock.
+    pub fn proposes(&mut self, proposal: &Proposal, clock: Duration) {
+        self.golden.proposes(proposal, clock);
     }
 
     /// A replica ends, having found that its log is not the history of the cluster.
@@ -270,6 +335,7 @@ impl Observer {
 
     /// A replica answers linearizable reads from this database.
     pub fn reads(&self, node: NodeId, database: &Database) {
+        self.invariant_the_former_cluster_is_no_more(node);
         if self.odd == Some(node) {
             self.golden.invariant_is_a_state(node, database.state());
         }
@@ -277,6 +343,9 @@ impl Observer {
 
     /// A replica's database survives up to there, whatever happens but its loss.
     pub fn durable(&mut self, node: NodeId, below: Slot) {
+        if self.strangers.contains(&node) {
+            return;
+        }
         let seen = self.replica_mut(node);
         seen.durable_below = below;
         seen.ever_durable_below = seen.ever_durable_below.max(below);
@@ -291,6 +360,7 @@ impl Observer {
 
     /// A replica executed and committed.
     pub fn executed(&mut self, node: NodeId, entries: &[ChosenEntry], report: &ExecutionReport) {
+        self.invariant_the_former_cluster_is_no_more(node);
         let mut due = self.replica(node).executed_below;
         for (entry, executed) in entries.iter().zip(&report.slots) {
             due = invariant_slots_follow_each_other(node, due, [entry.slot, executed.slot]);
@@ -300,9 +370,22 @@ impl Observer {
         self.replica_mut(node).executed_below = due;
     }
 
+    fn invariant_the_former_cluster_is_no_more(&self, node: NodeId) {
+        assert!(
+            !self.strangers.contains(&node),
+            "invariant: {node}, whose data is of the former cluster, executes and answers nothing"
+        );
+    }
+
     /// A replica answers a mutation as executed.
-    pub fn answered(&self, operation: OperationId, slot: Slot, outcome: &CommandOutcome) {
-        self.golden.invariant_answer_is_what_was_executed(operation, slot, outcome);
+    pub fn answered(
+        &self,
+        operation: OperationId,
+        slot: Slot,
+        outcome: &CommandOutcome,
+        delivery: Delivery,
+    ) {
+        self.golden.invariant_answer_is_what_was_executed(operation, slot, outcome, delivery);
     }
 
     /// Somebody heard that a mutation was not executed and never will be.

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 pub use name::{Kept, KeptWeather, RunName, RunNameError};
 
+use crate::operations::generate::{Kind, Weights};
+use crate::random::{MILLION, Random};
 use crate::simulation::environment::network::Weather;
-use crate::simulation::environment::random::{MILLION, Random};
 use crate::simulation::nodes::process::NodeId;
 use faults::{Fault, FaultKind};
 
@@ -35,9 +36,11 @@ pub struct Workload {
     pub think: (Duration, Duration),
     /// The least and the longest time that a client waits for an answer.
     pub patience: (Duration, Duration),
-    /// Weights of reads, local reads, puts, deletes, compare-and-swaps, deletes of a
-    /// prefix.
-    pub weights: [u32; 6],
+    /// How often they ask for what; never for the past, which is SQL.
+    pub weights: Weights,
+    /// How many of a million mutations have an idempotency key, and are sent until their
+    /// outcome is known.
+    pub keyed: u32,
     /// The longest value. Bytes.
     pub value_bytes: u64,
     /// The most calls of a client, so that histories stay small enough to search.
@@ -65,6 +68,8 @@ pub struct Tuning {
     pub batch_commands: usize,
     /// Bytes in a batch: several fit into `vote_bytes`.
     pub batch_bytes: usize,
+    /// First answers that are kept.
+    pub answers: u64,
     /// Mutations that wait at a primary.
     pub queued_mutations: usize,
     /// Slots executed in a transaction.
@@ -139,6 +144,15 @@ impl Plan {
             tuning.patience = LONG_PATIENCE;
         }
         Self { seed, topology, tuning, workload, weather, length, faults, dead, full }
+    }
+}
+
+impl Workload {
+    /// Leaves local reads out, which may be of any state.
+    pub fn read_nothing_locally(&mut self) {
+        for local in [Kind::LocalRead, Kind::LocalList] {
+            self.weights.set(local, 0);
+        }
     }
 }
 
@@ -230,19 +244,33 @@ fn draw_tuning(random: &mut Random) -> Tuning {
             ms(*random.pick(&[3_000, 120_000]))
         },
         history_patience: ms(2_000),
+        answers: *random.pick(&[10, 1_000_000, 1_000_000]),
     }
 }
 
 fn draw_workload(random: &mut Random) -> Workload {
     let ms = Duration::from_millis;
     let mut weight = |most| u32::try_from(random.between(0, most)).expect("small");
-    let weights = [weight(10), weight(2), 1 + weight(10), weight(4), weight(8), weight(1)];
+    let (read, local, put) = (weight(10), weight(2), 1 + weight(10));
+    let (delete, compared, delete_prefix) = (weight(4), weight(8), weight(1));
+    let weights = Weights::new(&[
+        (Kind::Read, 9 * read),
+        (Kind::List, 3 * read),
+        (Kind::LocalRead, 9 * local),
+        (Kind::LocalList, 3 * local),
+        (Kind::Put, 12 * put),
+        (Kind::ComparedPut, 12 * compared),
+        (Kind::Delete, 2 * delete),
+        (Kind::ComparedDelete, 10 * delete),
+        (Kind::DeletePrefix, 12 * delete_prefix),
+    ]);
     Workload {
         keys: u8::try_from(random.between(1, 6)).expect("small"),
         think: (ms(0), random.magnitude(ms(1), ms(500))),
         patience: (ms(100), random.magnitude(ms(200), ms(10_000))),
         weights,
         value_bytes: random.magnitude_of(8, 2_048),
+        keyed: *random.pick(&[0, 300_000, 800_000]),
         calls: 400,
     }
 }

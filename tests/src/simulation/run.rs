@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod failure;
+pub mod foreign;
 pub mod healing;
 pub mod minimise;
 pub mod put_back;

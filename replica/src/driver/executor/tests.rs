@@ -10,7 +10,7 @@ use bytes::Bytes;
 use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Instance, Slot};
 use shared::message::{Batch, Value, View};
 
-use crate::machine::command::{Command, Commands, Condition, Op};
+use crate::machine::command::{AnswerRetention, Command, Commands, Condition, Op};
 use crate::machine::format;
 use crate::machine::identity::RequestIdentity;
 use tokio::sync::watch;
@@ -125,7 +125,14 @@ fn batch(slot: u64, ops: impl Iterator<Item = Op>) -> ChosenEntry {
     let commands = ops
         .map(|op| Command { op, trace: None, request: RequestIdentity::Drawn([1; 16]) })
         .collect();
-    let commands = Commands { time_ms: 0, trace: None, commands }.encode();
+    let commands = Commands {
+        time_ms: 0,
+        wall_ms: 0,
+        trace: None,
+        answers: AnswerRetention::default(),
+        commands,
+    }
+    .encode();
     let batch = Batch { epoch: Epoch(1), number: BatchNumber(slot - 1), commands };
     entry(slot, &Value::Batch(batch))
 }

@@ -1,15 +1,19 @@
-//! What a read's header fields ask for, beside conditions and deadlines.
+//! What a request's header fields ask for, beside conditions and deadlines.
 
 use http::{HeaderMap, header};
 use shared::ids::Revision;
 use shared::problem::Problem;
 
 use super::query::whole_number;
+use crate::machine::identity::IdempotencyKey;
 
 /// The media type of one JSON document a line.
 pub const NDJSON: &str = "application/x-ndjson";
 
 const MIN_REVISION: &str = "synod-min-revision";
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// The longest idempotency key, in characters.
+const KEY_CHARACTERS: usize = 128;
 
 /// Whether `Accept` asks for one JSON document a line, as a stream of everything.
 #[must_use]
@@ -39,6 +43,36 @@ pub fn min_revision(headers: &HeaderMap) -> Result<Option<Revision>, Problem> {
         (Some(_), Some(_)) => {
             Err(Problem::bad_request("Synod-Min-Revision is given more than once"))
         }
+    }
+}
+
+/// Reads `Idempotency-Key`: quoted or bare, which is the same key.
+///
+/// # Errors
+/// 400 where it is not 1 to 128 visible ASCII characters, or given more than once.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let value = match (values.next(), values.next()) {
+        (None, _) => return Ok(None),
+        (Some(value), None) => value.as_bytes(),
+        (Some(_), Some(_)) => {
+            return Err(Problem::bad_request("Idempotency-Key is given more than once"));
+        }
+    };
+    let key = match value {
+        [b'"', quoted @ .., b'"'] if !quoted.iter().any(|byte| b"\"\\".contains(byte)) => quoted,
+        [b'"', ..] => &[],
+        bare => bare,
+    };
+    let is_visible = key.iter().all(u8::is_ascii_graphic);
+    match str::from_utf8(key) {
+        Ok(key) if is_visible && (1..=KEY_CHARACTERS).contains(&key.len()) => {
+            Ok(Some(IdempotencyKey::of(key)))
+        }
+        Ok(_) | Err(_) => Err(Problem::bad_request(format!(
+            "Idempotency-Key is not 1 to {KEY_CHARACTERS} visible ASCII characters, bare or in \
+             quotation marks"
+        ))),
     }
 }
 
@@ -76,6 +110,39 @@ mod tests {
         assert_eq!(of(&[]), Ok(None));
         assert_eq!(of(&["17"]), Ok(Some(Revision(17))));
         for bad in [&["x"][..], &[""], &["-1"], &["+1"], &["1", "1"], &["18446744073709551616"]] {
+            assert_eq!(of(bad), Err(400), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_idempotency_key_is_visible_ascii_bare_or_quoted_given_once() {
+        let of = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(IDEMPOTENCY_KEY, HeaderValue::from_str(value).unwrap());
+            }
+            idempotency_key(&headers).map_err(|problem| problem.status().as_u16())
+        };
+        let longest = "k".repeat(128);
+        assert_eq!(of(&[]), Ok(None));
+        for key in ["k", "8e03978e-40d5-43dd-bc93-6894a57f9324", "a\"b", "~!", &longest] {
+            assert_eq!(of(&[key]), Ok(Some(IdempotencyKey::of(key))), "{key}");
+        }
+        assert_eq!(of(&["\"k\""]), of(&["k"]));
+        assert_ne!(of(&["K"]), of(&["k"]));
+        let too_long = "k".repeat(129);
+        for bad in [
+            &[""][..],
+            &["\"\""],
+            &["\""],
+            &["\"k"],
+            &["\"a\"b\""],
+            &["\"a\\\"\""],
+            &["a b"],
+            &["schlüssel"],
+            &["k", "k"],
+            &[&too_long],
+        ] {
             assert_eq!(of(bad), Err(400), "{bad:?}");
         }
     }

@@ -1,6 +1,7 @@
 //! What a command does, what is void, and that replicas which executed the same log are
 //! the same.
 
+mod once;
 mod properties;
 mod void;
 
@@ -50,7 +51,9 @@ pub(super) fn delete_if(key: &str, condition: Condition) -> Op {
 pub(super) fn commands(time_ms: u64, ops: Vec<Op>) -> Commands {
     Commands {
         time_ms,
+        wall_ms: 0,
         trace: None,
+        answers: AnswerRetention::default(),
         commands: ops
             .into_iter()
             .map(|op| Command { op, trace: None, request: RequestIdentity::Drawn([1; 16]) })
@@ -61,7 +64,10 @@ pub(super) fn commands(time_ms: u64, ops: Vec<Op>) -> Commands {
 /// What came of the commands of [`commands`].
 pub(super) fn executed(outcomes: Vec<CommandOutcome>) -> Vec<ExecutedCommand> {
     let request = RequestIdentity::Drawn([1; 16]);
-    outcomes.into_iter().map(|outcome| ExecutedCommand { request, outcome }).collect()
+    outcomes
+        .into_iter()
+        .map(|outcome| ExecutedCommand { request, outcome, delivery: Delivery::First })
+        .collect()
 }
 
 pub(super) fn batch(epoch: u64, number: u64, ops: Vec<Op>) -> EncodedValue {
@@ -265,9 +271,11 @@ fn later_commands_of_a_batch_see_what_earlier_ones_did() {
 }
 
 #[test]
-fn time_is_what_batches_say_and_never_goes_back() {
+fn time_is_what_batches_say_and_never_goes_back_nor_further_than_a_step() {
     let mut state = state_after(vec![]);
-    for (number, (said, expected)) in [(5, 5), (3, 5), (9, 9)].into_iter().enumerate() {
+    let step = limits::TIME_STEP_MS;
+    let said = [(5, 5), (3, 5), (9, 9), (limits::TIME_MS, step + 9), (2 * step + 9, 2 * step + 9)];
+    for (number, (said, expected)) in said.into_iter().enumerate() {
         execute_next(&mut state, raw_batch(1, 1 + number as u64, commands(said, vec![]).encode()));
         assert_eq!(state.meta().time_ms, expected);
     }
@@ -318,7 +326,8 @@ fn deleting_a_prefix_loads_nothing_and_hides_what_was_not_loaded() {
     let meta = state_after(vec![put("a/1", "1")]).meta().clone();
     let ops = vec![Op::DeletePrefix { prefix: "a/".to_owned() }, put("b", "1")];
     let mut state = ReplicatedState::partial(meta);
-    state.load(Needs { keys: ["b".to_owned()].into() }, Loaded::default());
+    let needs = Needs { keys: ["b".to_owned()].into(), ..Needs::default() };
+    state.load(needs, Loaded::default());
     execute_next(&mut state, batch(1, 1, ops));
     let changes = state.take_rows().keys;
     let range = RangeTombstone { prefix: "a/".to_owned(), revision: Revision(2) };
@@ -411,7 +420,8 @@ fn a_key_that_is_loaded_after_its_prefix_was_deleted_is_not_there() {
     let Progress::Lacks(needs) = run.advance(&mut state) else { panic!("a key is lacking") };
     let record =
         Record { revision: Revision(1), created_revision: Revision(1), version: 1, content: None };
-    state.load(needs, Loaded { keys: vec![("a/1".to_owned(), record)] });
+    let keys = vec![("a/1".to_owned(), record)];
+    state.load(needs, Loaded { keys, ..Loaded::default() });
     let Progress::Done(report) = run.advance(&mut state) else { panic!("all is loaded") };
     let SlotOutcome::Batch { commands, .. } = &report.slots[0].outcome else { panic!("a batch") };
     assert_eq!(commands[1].outcome, CommandOutcome::Created { revision: Revision(3) });

@@ -13,12 +13,15 @@ use crate::replica::event::{Attempt, RequestId};
 #[derive(Clone, Debug)]
 pub(crate) struct Mutation {
     pub(crate) command: Command,
-    pub(crate) time_ms: u64,
+    /// The wall clock when it came.
+    pub(crate) wall_ms: u64,
 }
 
 /// A batch that was made and is not executed.
 #[derive(Clone, Debug)]
 pub(super) struct Flying {
+    /// Replicated time when it was made.
+    pub(super) time_ms: u64,
     pub(super) mutations: Vec<Mutation>,
     pub(super) stage: Stage,
     /// The limit for which a coordinator refused it last, if that is why.

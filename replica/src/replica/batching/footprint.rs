@@ -13,8 +13,10 @@ impl Batching {
             batch_bytes: _,
             queue_limit: _,
             queue_bytes_limit: _,
+            retention: _,
             epoch,
             format,
+            clock,
             next_number,
             queue,
             queued_bytes: _,
@@ -22,11 +24,11 @@ impl Batching {
             requesters,
             attempts: _,
         } = self;
-        (epoch, format, next_number, queue.len(), flying.len()).hash(hasher);
+        (epoch, format, clock.time_ms(), next_number, queue.len(), flying.len()).hash(hasher);
         queue.iter().for_each(|mutation| mutation.footprint(hasher));
         requesters.footprint(hasher);
-        for (number, Flying { mutations, stage, refused_for: _ }) in flying {
-            (number, mutations.len()).hash(hasher);
+        for (number, Flying { time_ms, mutations, stage, refused_for: _ }) in flying {
+            (number, time_ms, mutations.len()).hash(hasher);
             mutations.iter().for_each(|mutation| mutation.footprint(hasher));
             stage.footprint(hasher);
         }
@@ -44,9 +46,9 @@ impl Requesters {
 
 impl Mutation {
     fn footprint(&self, hasher: &mut DefaultHasher) {
-        let Self { command, time_ms } = self;
+        let Self { command, wall_ms } = self;
         let command = postcard::to_allocvec(command).expect("encoding into memory does not fail");
-        (command, time_ms).hash(hasher);
+        (command, wall_ms).hash(hasher);
     }
 }
 

@@ -15,6 +15,7 @@ impl Learner {
             executing_below,
             learned_below,
             chosen_below,
+            claims: _,
             entries,
             hashes: _,
             bytes: _,

@@ -116,7 +116,7 @@ fn a_replica_outside_the_view_proves_nothing_and_nothing_is_learned_from_it() {
     let (mut rig, _) = restarted(Config::default(), 4);
     let asked = asks(&rig.fetched(1, Err(NoAnswer)));
     assert_eq!(asked, Some((replica(3), 0)));
-    let behind = Input::Fetched { fetch: FetchId(2), reply: page(None, &[]) };
+    let behind = Input::Fetched { fetch: FetchId(2), reply: page(None, &[]).map(ours) };
     let asked = asks(&rig.step(behind));
     assert_eq!(asked, Some((replica(4), 0)), "one that is behind can't say");
     let effects = rig.fetched(3, page(Some(another()), &[noop(3)]));
@@ -168,7 +168,7 @@ fn a_log_that_was_not_compared_is_given_to_nobody_and_counts_as_no_copy() {
         effects.iter().filter_map(durable).collect()
     };
     assert_eq!(claims(&effects), [Slot(0)]);
-    let page_of = |rig: &Rig, from| rig.replica.log_from(Slot(from), 9, 1 << 20);
+    let page_of = |rig: &Rig, from| rig.log_from(from, 9, 1 << 20);
     let only_the_hash = ChosenReply::Entries {
         entries: Vec::new(),
         chosen_below: Slot(3),

@@ -228,7 +228,7 @@ fn a_read_that_is_given_up_says_what_it_waited_for() {
 fn reads_beyond_the_limit_are_refused_at_once() {
     let mut rig = Rig::in_views(Config { waiting_reads: 2, ..Config::default() }, &[2]);
     let refused = |id| {
-        let limit = LimitHit { name: "reads that wait", limit: 2 };
+        let limit = LimitHit::new("reads that wait", 2);
         Effect::Refuse { id: RequestId(id), refusal: Refusal::QueueFull(limit) }
     };
     rig.read(1);

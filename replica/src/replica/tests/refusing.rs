@@ -3,7 +3,7 @@
 use super::*;
 use crate::machine::command::{Unreadable, limits};
 use crate::machine::format;
-use crate::replica::batching::Mutation;
+use crate::replica::batching::{Mutation, ReplicatedClock};
 use crate::replica::event::{LimitHit, Stall};
 
 fn refused(id: u64, reason: NotApplied) -> Effect {
@@ -90,7 +90,7 @@ fn mutations_beyond_the_limit_are_refused_at_once() {
     let mut rig = Rig::in_views(Config { queued_mutations: 1, ..Config::default() }, &[1]);
     rig.mutation(1, "a");
     assert_eq!(rig.mutation(2, "b"), []);
-    let limit = LimitHit { name: "mutations that wait", limit: 1 };
+    let limit = LimitHit::new("mutations that wait", 1);
     assert_eq!(rig.mutation(3, "c"), [refused(3, NotApplied::QueueFull(limit))]);
     rig.cancel(2);
     assert_eq!(rig.mutation(4, "d"), []);
@@ -101,7 +101,7 @@ fn mutations_of_too_many_bytes_are_refused_at_once() {
     let mut rig = Rig::in_views(Config { queued_bytes: 200, ..Config::default() }, &[1]);
     rig.mutation(1, "a");
     assert_eq!(rig.mutation(2, &"x".repeat(100)), []);
-    let limit = LimitHit { name: "bytes of the mutations that wait", limit: 200 };
+    let limit = LimitHit::new("bytes of the mutations that wait", 200);
     assert_eq!(rig.mutation(3, "c"), [refused(3, NotApplied::QueueFull(limit))]);
 }
 
@@ -111,10 +111,9 @@ fn deletions_of_prefixes_beyond_the_limit_are_refused_until_others_are_swept() {
     let delete = |rig: &mut Rig, id: u64| {
         let op = Op::DeletePrefix { prefix: "a".to_owned() };
         let command = Command { op, trace: None, request: identity(&id.to_string()) };
-        rig.step(Input::Mutation { id: RequestId(id), command, time_ms: 0 })
+        rig.step(Input::Mutation { id: RequestId(id), command, wall_ms: 0 })
     };
-    let limit =
-        LimitHit { name: "deletions of prefixes under way", limit: limits::RANGE_TOMBSTONES };
+    let limit = LimitHit::new("deletions of prefixes under way", limits::RANGE_TOMBSTONES);
     rig.step(Input::Unswept(limits::RANGE_TOMBSTONES - 1));
     rig.mutation(1, "k");
     assert_eq!(delete(&mut rig, 2), []);
@@ -127,13 +126,13 @@ fn deletions_of_prefixes_beyond_the_limit_are_refused_until_others_are_swept() {
 #[test]
 fn a_batch_has_no_more_deletions_of_prefixes_than_the_log_can_hold() {
     let mut batching = Batching::new(&Config { batch_commands: 1_000, ..Config::default() });
-    batching.begin(Epoch(1), format::HIGHEST);
+    batching.begin(Epoch(1), format::HIGHEST, ReplicatedClock::starting_at(0, ms(0)));
     for id in 0..limits::BATCH_RANGES as u64 + 1 {
         let op = Op::DeletePrefix { prefix: "a".to_owned() };
         let command = Command { op, trace: None, request: identity(&id.to_string()) };
-        batching.push(RequestId(id), Mutation { command, time_ms: 0 }).unwrap();
+        batching.push(RequestId(id), Mutation { command, wall_ms: 0 }).unwrap();
     }
-    batching.next_batch().unwrap();
+    batching.next_batch(ms(0)).unwrap();
     assert_eq!((batching.flying_mutations(), batching.queued()), (limits::BATCH_RANGES, 1));
 }
 
@@ -142,7 +141,7 @@ fn a_command_that_the_log_cannot_hold_is_never_proposed() {
     let mut rig = Rig::primary();
     assert_eq!(rig.mutation(1, ""), [refused(1, NotApplied::Unreadable(Unreadable::EmptyKey))]);
     let (actual, limit) = (limits::KEY_BYTES as u64 + 1, limits::KEY_BYTES as u64);
-    let too_long = Unreadable::OverLimit { what: "the key", actual, limit };
+    let too_long = Unreadable::OverLimit { what: "the key".into(), actual, limit };
     assert_eq!(
         rig.mutation(2, &"x".repeat(limits::KEY_BYTES + 1)),
         [refused(2, NotApplied::Unreadable(too_long))]
@@ -150,11 +149,17 @@ fn a_command_that_the_log_cannot_hold_is_never_proposed() {
 }
 
 #[test]
-fn a_time_that_the_log_cannot_hold_is_brought_within() {
+fn a_wall_clock_that_the_log_cannot_hold_is_brought_within() {
     let mut rig = Rig::primary();
-    rig.step(Input::Mutation { id: RequestId(1), command: put("k"), time_ms: u64::MAX });
-    let commands =
-        Commands { time_ms: limits::TIME_MS, trace: None, commands: vec![put("k")] }.encode();
+    rig.step(Input::Mutation { id: RequestId(1), command: put("k"), wall_ms: u64::MAX });
+    let commands = Commands {
+        time_ms: 0,
+        wall_ms: limits::TIME_MS,
+        trace: None,
+        answers: Default::default(),
+        commands: vec![put("k")],
+    }
+    .encode();
     let value = Value::Batch(Batch { epoch: Epoch(1), number: BatchNumber(0), commands }).encode();
     assert_eq!(rig.chosen(&[entry(1, value)]), [created(1, 1, 1)]);
 }

@@ -1,6 +1,7 @@
 //! Requests that are sent more than once: what comes of one is said of its identity.
 
 use super::*;
+use crate::machine::identity::IdempotencyKey;
 use crate::replica::event::{LimitHit, NotApplied, Stall};
 
 fn not_applied(id: u64, reason: NotApplied) -> Effect {
@@ -16,10 +17,13 @@ fn a_request_that_comes_again_while_it_is_under_way_is_executed_once_and_answere
     assert_eq!(rig.mutation(4, "b"), [], "it waits");
     let chosen = [entry(1, batch(1, 0, &["a"]))];
     rig.reply(1, 1, 0, Ok(chosen_at(1)));
-    assert_eq!(rig.run(&chosen), [created(1, 1, 1), created(3, 1, 1), propose(1, 2, 1, 1, &["b"])]);
+    assert_eq!(
+        rig.run(&chosen),
+        [created(1, 1, 1), replayed(3, 1, 1), propose(1, 2, 1, 1, &["b"])]
+    );
     let chosen = [entry(2, batch(1, 1, &["b"]))];
     rig.reply(2, 1, 1, Ok(chosen_at(2)));
-    assert_eq!(rig.run(&chosen), [created(2, 2, 2), created(4, 2, 2)]);
+    assert_eq!(rig.run(&chosen), [created(2, 2, 2), replayed(4, 2, 2)]);
 }
 
 #[test]
@@ -50,7 +54,7 @@ fn another_command_by_the_name_of_one_under_way_is_refused() {
     let mut rig = Rig::primary();
     rig.mutation(1, "k");
     let command = Command { request: identity("k"), ..put("other") };
-    let refused = rig.step(Input::Mutation { id: RequestId(2), command, time_ms: 0 });
+    let refused = rig.step(Input::Mutation { id: RequestId(2), command, wall_ms: 0 });
     assert_eq!(refused, [not_applied(2, NotApplied::IdentityTaken)]);
 }
 
@@ -60,6 +64,28 @@ fn so_many_wait_for_one_request_and_no_more() {
     for id in 0..16 {
         rig.mutation(id, "k");
     }
-    let limit = LimitHit { name: "requests that wait for one mutation", limit: 16 };
+    let limit = LimitHit::new("requests that wait for one mutation", 16);
     assert_eq!(rig.mutation(16, "k"), [not_applied(16, NotApplied::QueueFull(limit))]);
+}
+
+#[test]
+fn a_repeat_that_comes_after_the_answer_is_executed_as_one() {
+    let mut rig = Rig::primary();
+    let key = RequestIdentity::Keyed(IdempotencyKey::of("once"));
+    let command = Command { request: key, ..put("k") };
+    let send = |rig: &mut Rig, id| {
+        let command = command.clone();
+        rig.step(Input::Mutation { id: RequestId(id), command, wall_ms: 0 })
+    };
+    let chosen = |slot, number| {
+        let (answers, commands) = (AnswerRetention::default(), vec![command.clone()]);
+        let commands = Commands { time_ms: 0, wall_ms: 0, trace: None, answers, commands }.encode();
+        let batch = Batch { epoch: Epoch(1), number: BatchNumber(number), commands };
+        [entry(slot, Value::Batch(batch).encode())]
+    };
+    send(&mut rig, 1);
+    assert_eq!(rig.chosen(&chosen(1, 0)), [created(1, 1, 1)]);
+    send(&mut rig, 2);
+    assert_eq!(rig.chosen(&chosen(2, 1)), [replayed(2, 2, 1)]);
+    assert_eq!(rig.replica.status(rig.now).revision, Revision(1));
 }

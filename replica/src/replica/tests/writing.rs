@@ -236,7 +236,7 @@ fn a_batch_with_a_sampled_request_gets_its_span_before_it_is_encoded() {
     let sampled = TraceContext { trace_id: [1; 16], span_id: [1; 8], flags: 1 };
     let command = Command { trace: Some(sampled), ..put("k") };
     let effects =
-        rig.step(Input::Mutation { id: RequestId(1), command: command.clone(), time_ms: 9 });
+        rig.step(Input::Mutation { id: RequestId(1), command: command.clone(), wall_ms: 9 });
     let (epoch, number) = (Epoch(1), BatchNumber(0));
     let start = Effect::StartBatch { epoch, number, requests: vec![RequestId(1)] };
     assert_eq!(effects, [start, arm(Timer::Propose, 50, 50)]);
@@ -246,7 +246,14 @@ fn a_batch_with_a_sampled_request_gets_its_span_before_it_is_encoded() {
         "there is nothing to propose yet"
     );
     let trace = Some(TraceContext { trace_id: [2; 16], span_id: [2; 8], flags: 1 });
-    let commands = Commands { time_ms: 9, trace, commands: vec![command] }.encode();
+    let commands = Commands {
+        time_ms: 0,
+        wall_ms: 9,
+        trace,
+        answers: Default::default(),
+        commands: vec![command],
+    }
+    .encode();
     let value = Value::Batch(Batch { epoch, number, commands }).encode();
     let proposal = Proposal { cluster: cluster(), epoch, number, value };
     let expected = Effect::Propose { to: coordinator(1), attempt: Attempt(1), proposal };
@@ -256,4 +263,32 @@ fn a_batch_with_a_sampled_request_gets_its_span_before_it_is_encoded() {
         [],
         "it is encoded once"
     );
+}
+
+/// What a proposal says of the time.
+fn time_in(effects: &[Effect]) -> u64 {
+    let [Effect::Propose { proposal, .. }, ..] = effects else { panic!("{effects:?}") };
+    let Ok(Value::Batch(batch)) = Value::decode(&proposal.value) else { panic!("{proposal:?}") };
+    Commands::decode(&batch.commands).unwrap().time_ms
+}
+
+#[test]
+fn time_grows_by_the_monotonic_clock_since_the_view_from_where_the_log_left_it() {
+    let mut rig = Rig::backup();
+    let (trace, answers, commands) = (None, Default::default(), vec![put("k")]);
+    let earlier = Commands { time_ms: 700, wall_ms: 0, trace, answers, commands };
+    let (epoch, number) = (Epoch(1), BatchNumber(0));
+    let earlier = Value::Batch(Batch { epoch, number, commands: earlier.encode() }).encode();
+    rig.after(300);
+    let log = [entry(1, earlier), view_entry(2, 2, 1)];
+    rig.fetched(2, entries(&log, 3));
+    rig.run(&log);
+    rig.after(30);
+    for (id, wall_ms, expected) in [(1, 4_000_000_000_000, 730), (2, 0, 730)] {
+        let command = Command { request: identity(&id.to_string()), ..put("k") };
+        let effects = rig.step(Input::Mutation { id: RequestId(id), command, wall_ms });
+        assert_eq!(time_in(&effects), expected);
+        let Effect::Propose { proposal, .. } = &effects[0] else { unreachable!() };
+        rig.chosen(&[entry(2 + id, proposal.value.clone())]);
+    }
 }

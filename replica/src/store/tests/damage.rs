@@ -73,6 +73,7 @@ async fn a_row_that_is_not_what_was_written_is_refused_by_name() {
         ("UPDATE meta SET executed_below = 3", sum),
         ("UPDATE meta SET next_batch = 3", sum),
         ("UPDATE meta SET time_ms = 3", sum),
+        ("UPDATE meta SET answers = 3", "there are 0 answers, but meta says 3"),
         ("UPDATE meta SET cluster = 3", sum),
         ("UPDATE meta SET compacted_below = 3", sum),
         ("UPDATE meta SET log_start = 1", sum),
@@ -216,7 +217,7 @@ async fn a_page_overwritten_on_disk_is_noticed_when_the_state_is_opened() {
     assert!(matches!(refusal(dir.path(), "replica-1").await, OpenError::Damaged { .. }));
 }
 
-async fn alter(dir: &Path, sql: &'static str) {
+pub(super) async fn alter(dir: &Path, sql: &'static str) {
     use sqlx::{ConnectOptions, Connection};
     let mut connection = schema::writer_options(&dir.join(FILE)).connect().await.unwrap();
     sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();

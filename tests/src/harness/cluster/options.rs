@@ -46,6 +46,8 @@ pub struct Options<'a> {
     pub size: Size,
     /// Set for every service.
     pub env: &'a [(&'a str, &'a str)],
+    /// The most files that each service may have open; none: as many as this process.
+    pub open_files: Option<u64>,
     /// Further arguments of one service: its name and they.
     pub args: &'a [(&'a str, &'a [&'a str])],
     /// Data directories that are elsewhere: the service's name, and the folder.

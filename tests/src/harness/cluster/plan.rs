@@ -75,6 +75,9 @@ pub(super) fn processes(
         for (_, args) in options.args.iter().filter(|(service, _)| service == name) {
             process.add_args(args.iter().copied());
         }
+        if let Some(files) = options.open_files {
+            process.limit_open_files(files);
+        }
         for (key, value) in options.env {
             process.set_env(key, value);
         }

@@ -3,12 +3,12 @@
 use proptest::prelude::*;
 
 use super::plain::listed;
-use super::{KEYS, holds, modified, seen, state_at};
-use crate::linearizability::history::{
-    Answer, Call, Consistency, Ending, Guard, Key, Operation, OperationId,
-};
-use crate::linearizability::listing::{Listing, Order, Page};
+use super::{KEYS, holds, modified, state_at};
 use crate::linearizability::witness::{Versions, Write};
+use crate::operations::{
+    Answer, Call, Consistency, Guard, Key, Listing, Operation, OperationId, Order, Outcome, Page,
+    Seen, Value,
+};
 
 /// A step of a random run: an operation takes effect, between a call before and an answer
 /// after.
@@ -17,7 +17,7 @@ pub(super) struct Step {
     call: Call,
     called_before: u64,
     answered_after: u64,
-    ending: StepEnding,
+    outcome: StepEnding,
     /// How many revisions a replica that is read locally lacks.
     behind: u64,
 }
@@ -78,7 +78,7 @@ fn calls() -> impl Strategy<Value = Call> {
     prop_oneof![
         4 => reads,
         4 => lists,
-        5 => (keys(), guards()).prop_map(|(key, guard)| Call::Put { key, value: 0, guard }),
+        5 => (keys(), guards()).prop_map(|(key, guard)| Call::Put { key, value: Value::NOBODYS, guard }),
         2 => (keys(), guards()).prop_map(|(key, guard)| Call::Delete { key, guard }),
         1 => keys().prop_map(|prefix| Call::DeletePrefix { prefix }),
     ]
@@ -87,11 +87,11 @@ fn calls() -> impl Strategy<Value = Call> {
 pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let endings = prop_oneof![6 => Just(StepEnding::Answered), 2 => Just(StepEnding::Unheard), 1 => Just(StepEnding::Nothing)];
     let step = (calls(), 0..25_u64, 0..25_u64, endings, 0..3_u64).prop_map(
-        |(call, called_before, answered_after, ending, behind)| Step {
+        |(call, called_before, answered_after, outcome, behind)| Step {
             call,
             called_before,
             answered_after,
-            ending,
+            outcome,
             behind,
         },
     );
@@ -105,24 +105,27 @@ pub(super) fn run(steps: Vec<Step>) -> (Vec<Operation>, Vec<Write>) {
     for (index, step) in (0..).zip(steps) {
         let id = OperationId(index);
         let call = match step.call {
-            Call::Put { key, guard, .. } => Call::Put { key, value: 100 + index, guard },
+            Call::Put { key, guard, .. } => {
+                Call::Put { key, value: Value::new(100 + index, 0), guard }
+            }
             other @ (Call::Read { .. }
             | Call::List { .. }
             | Call::Delete { .. }
             | Call::DeletePrefix { .. }) => other,
         };
-        let takes_effect = !matches!(step.ending, StepEnding::Nothing);
+        let takes_effect = !matches!(step.outcome, StepEnding::Nothing);
         let executed = takes_effect.then(|| execute(id, &call, step.behind, &mut log)).flatten();
         let now = 100 + 10 * index;
-        let ending = match (step.ending, executed) {
+        let outcome = match (step.outcome, executed) {
             (StepEnding::Answered, Some((revision, answer))) => {
-                Ending::Answered { at: now + step.answered_after, revision, answer }
+                Outcome::Answered { revision, answer }
             }
             (StepEnding::Answered | StepEnding::Unheard | StepEnding::Nothing, _) => {
-                Ending::Unresolved
+                Outcome::Unknown
             }
         };
-        history.push(Operation { id, called: now - step.called_before, call, ending });
+        let (called, returned) = (now - step.called_before, now + step.answered_after);
+        history.push(Operation { id, called, call, returned, outcome });
     }
     (history, log)
 }
@@ -166,7 +169,7 @@ fn execute(
 
 fn read(call: &Call, versions: &Versions, revision: u64) -> Answer {
     match call {
-        Call::Read { key, .. } => Answer::Read(versions.at(key, revision).map(seen)),
+        Call::Read { key, .. } => Answer::Read(versions.at(key, revision).map(Seen::from)),
         Call::List { listing, .. } => {
             let mut items = listed(listing, &state_at(versions, revision));
             let all = items.len();
@@ -184,7 +187,7 @@ fn read(call: &Call, versions: &Versions, revision: u64) -> Answer {
 pub(super) enum Lie {
     None,
     Revision(u64),
-    Value(u64),
+    Value(Value),
     Modified(u64),
     Absent,
     /// A page says the contrary of whether there is more.
@@ -201,7 +204,7 @@ pub(super) fn lies() -> impl Strategy<Value = Lie> {
     prop_oneof![
         Just(Lie::None),
         (0..6_u64).prop_map(Lie::Revision),
-        (100..106_u64).prop_map(Lie::Value),
+        (100..106_u64).prop_map(|number| Lie::Value(Value::new(number, 0))),
         (0..6_u64).prop_map(Lie::Modified),
         Just(Lie::Absent),
         Just(Lie::More),
@@ -217,26 +220,26 @@ pub(super) fn lies() -> impl Strategy<Value = Lie> {
 pub(super) fn tell(lie: Lie, which: usize, history: &mut [Operation], log: &mut Vec<Write>) {
     let index = which % history.len();
     let operation = &mut history[index];
-    if let Ending::Answered { answer: Answer::Listed(page), .. } = &mut operation.ending {
+    if let Outcome::Answered { answer: Answer::Listed(page), .. } = &mut operation.outcome {
         tell_in_page(lie, which, page);
     }
-    match (lie, &mut operation.ending) {
-        (Lie::Revision(to), Ending::Answered { revision, .. }) => *revision = to,
-        (Lie::Value(to), Ending::Answered { answer: Answer::Read(Some(seen)), .. }) => {
+    match (lie, &mut operation.outcome) {
+        (Lie::Revision(to), Outcome::Answered { revision, .. }) => *revision = to,
+        (Lie::Value(to), Outcome::Answered { answer: Answer::Read(Some(seen)), .. }) => {
             seen.value = to
         }
-        (Lie::Modified(to), Ending::Answered { answer: Answer::Read(Some(seen)), .. }) => {
+        (Lie::Modified(to), Outcome::Answered { answer: Answer::Read(Some(seen)), .. }) => {
             seen.modified = to
         }
-        (Lie::Absent, Ending::Answered { answer: Answer::Read(seen), .. }) => *seen = None,
-        (Lie::Earlier(by), Ending::Answered { at, .. }) => {
-            *at = at.saturating_sub(by).max(operation.called);
+        (Lie::Absent, Outcome::Answered { answer: Answer::Read(seen), .. }) => *seen = None,
+        (Lie::Earlier(by), _) => {
+            operation.returned = operation.returned.saturating_sub(by).max(operation.called);
         }
-        (Lie::Later(by), Ending::Answered { at, .. }) => {
+        (Lie::Later(by), _) => {
             operation.called += by;
-            *at = operation.called.max(*at);
+            operation.returned = operation.called.max(operation.returned);
         }
-        (Lie::NotApplied, ending) => *ending = Ending::NotApplied,
+        (Lie::NotApplied, outcome) => *outcome = Outcome::NotApplied,
         (Lie::DropFromLog(at), _) if at < log.len() => drop(log.remove(at)),
         (Lie::RepeatInLog(at), _) if at < log.len() => log.push(log[at].clone()),
         (Lie::SwapInLog(at), _) if at + 1 < log.len() => log.swap(at, at + 1),

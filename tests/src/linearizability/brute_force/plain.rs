@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 
 use super::{KEYS, holds, some_order};
-use crate::linearizability::history::{Answer, Call, Ending, Guard, Key, Operation, Seen, ValueId};
-use crate::linearizability::listing::{Listing, Order, Page};
+use crate::operations::{
+    Answer, Call, Guard, Key, Listing, Operation, Order, Outcome, Page, Seen, Value,
+};
 
 /// One key of a plain store: its value, and the revision of its last write or deletion.
-type Plain = (Option<ValueId>, u64);
+type Plain = (Option<Value>, u64);
 
 /// Tries every order of the operations on one key, each with every revision that those
 /// that were not answered may have had.
@@ -29,14 +30,14 @@ pub(super) fn brute_force_key(name: &str, history: &[Operation]) -> bool {
 }
 
 fn concerns(name: &str, operation: &Operation) -> bool {
-    match (&operation.call, &operation.ending) {
-        (Call::Read { .. } | Call::List { .. }, Ending::Unresolved) => false,
+    match (&operation.call, &operation.outcome) {
+        (Call::Read { .. } | Call::List { .. }, Outcome::Unknown) => false,
         (Call::Read { at, .. } | Call::List { at, .. }, _)
             if at.is_some() || !operation.is_of_the_present() =>
         {
             false
         }
-        (Call::List { listing, .. }, Ending::Answered { answer: Answer::Listed(page), .. }) => {
+        (Call::List { listing, .. }, Outcome::Answered { answer: Answer::Listed(page), .. }) => {
             let every_key: Vec<_> =
                 KEYS.iter().map(|key| (Key::from(*key), Some(NOTHING))).collect();
             let may_be_listed = listed(listing, &every_key);
@@ -55,7 +56,7 @@ fn concerns(name: &str, operation: &Operation) -> bool {
     }
 }
 
-const NOTHING: Seen = Seen { value: 0, modified: 0 };
+const NOTHING: Seen = Seen { value: Value::NOBODYS, modified: 0 };
 
 /// What a listing has of these keys, with no regard to its limit.
 pub(super) fn listed(listing: &Listing, keys: &[(Key, Option<Seen>)]) -> Vec<(Key, Seen)> {
@@ -89,8 +90,8 @@ fn revisions_of(operation: &Operation) -> Vec<u64> {
     if let Some(Guard::Revision(revision)) = guard_of(&operation.call) {
         revisions.push(revision);
     }
-    if let Ending::Answered { revision, answer, .. } = &operation.ending {
-        revisions.push(*revision);
+    if let Some((_, revision, answer)) = operation.answered() {
+        revisions.push(revision);
         match answer {
             Answer::Read(seen) => revisions.extend(seen.map(|seen| seen.modified)),
             Answer::Listed(page) => {
@@ -125,14 +126,14 @@ fn plain_after(
             None
         }
     };
-    let Ending::Answered { revision, answer, .. } = &operation.ending else {
+    let Some((_, revision, answer)) = operation.answered() else {
         return if is_executed {
             (modified + 1..=highest).map(|revision| (written, revision)).collect()
         } else {
             Vec::new()
         };
     };
-    let (revision, after_write) = (*revision, (written, *revision));
+    let after_write = (written, revision);
     let is_seen =
         |seen: Option<Seen>| seen.map(|seen| (seen.value, seen.modified)) == value.zip(there);
     let (may_be, after) = match (&operation.call, answer) {
@@ -165,5 +166,5 @@ pub(super) fn is_exact(name: &str, history: &[Operation]) -> bool {
     let mut own = history.iter().filter(|operation| concerns(name, operation));
     let compares =
         |operation: &Operation| matches!(guard_of(&operation.call), Some(Guard::Revision(_)));
-    own.clone().all(|operation| operation.ending != Ending::Unresolved) || !own.any(compares)
+    own.clone().all(|operation| operation.outcome != Outcome::Unknown) || !own.any(compares)
 }

@@ -19,7 +19,7 @@ mod prepare;
 use std::collections::BTreeSet;
 
 use super::{KeyOperation, KeyState};
-use crate::linearizability::history::{Key, OperationId};
+use crate::operations::{Key, OperationId};
 use prepare::Prepared;
 
 /// What the search found.

@@ -1,6 +1,6 @@
 //! The sequential store of one key: which answers it can give, and what it is afterwards.
 
-use crate::linearizability::history::{Guard, Seen, ValueId};
+use crate::operations::{Guard, Seen, Value};
 
 /// A call on one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub enum KeyCall {
     /// Writes it.
     Put {
         /// What.
-        value: ValueId,
+        value: Value,
         /// On which condition.
         guard: Guard,
     },
@@ -60,7 +60,7 @@ pub enum KeyAnswer {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyState {
     /// Its value, if it exists.
-    pub value: Option<ValueId>,
+    pub value: Option<Value>,
     /// The revision of its last write or delete, or where `is_exact` is false a lower
     /// bound on it.
     pub modified: u64,
@@ -125,7 +125,7 @@ impl KeyState {
         }
     }
 
-    fn written(self, value: Option<ValueId>, revision: Option<u64>) -> Option<Self> {
+    fn written(self, value: Option<Value>, revision: Option<u64>) -> Option<Self> {
         match revision {
             Some(revision) => (revision > self.modified).then_some(Self {
                 value,

@@ -1,16 +1,16 @@
 //! Reads of many keys that are not those of one state.
 
 use super::{log, put, seen};
-use crate::linearizability::history::{
-    Answer, Call, Consistency, Ending, Guard, Key, Operation, OperationId, Seen,
-};
 use crate::linearizability::key;
-use crate::linearizability::listing::{Listing, Order, Page};
 use crate::linearizability::witness::{self, WitnessViolation, Write};
+use crate::operations::{
+    Answer, Call, Consistency, Guard, Key, Listing, Operation, OperationId, Order, Outcome, Page,
+    Seen, Value,
+};
 
 /// A put of another key than "k".
 fn put_at(key: &str, id: u64, time: (u64, u64), revision: u64) -> Operation {
-    let call = Call::Put { key: Key::from(key), value: id, guard: Guard::Always };
+    let call = Call::Put { key: Key::from(key), value: Value::new(id, 0), guard: Guard::Always };
     Operation { call, ..put(id, time, revision) }
 }
 
@@ -26,7 +26,8 @@ fn list(id: u64, time: (u64, u64), revision: u64, listed: &[(&str, Option<Seen>)
         id: OperationId(id),
         called: time.0,
         call,
-        ending: Ending::Answered { at: time.1, revision, answer },
+        returned: time.1,
+        outcome: Outcome::Answered { revision, answer },
     }
 }
 
@@ -75,7 +76,7 @@ fn a_list_that_mixes_two_revisions_is_rejected() {
     );
     for revision in 2..=4 {
         let mut torn = torn.clone();
-        if let Ending::Answered { revision: answered, .. } = &mut torn.ending {
+        if let Outcome::Answered { revision: answered, .. } = &mut torn.outcome {
             *answered = revision;
         }
         assert!(
@@ -122,7 +123,7 @@ fn a_list_that_leaves_a_key_out_or_invents_one_is_rejected() {
 fn a_page_of_another_revision_than_the_first_one_is_rejected() {
     let first = Listing { limit: Some(1), ..Listing::of_prefix("") };
     let mut one = page_of(list(8, (50, 55), 3, &[("a", seen(3, 3))]), first.clone(), None);
-    let Ending::Answered { answer: Answer::Listed(page), .. } = &mut one.ending else {
+    let Outcome::Answered { answer: Answer::Listed(page), .. } = &mut one.outcome else {
         unreachable!("it is a page")
     };
     page.has_more = true;
@@ -147,7 +148,7 @@ fn a_page_that_skips_a_key_comes_in_another_order_or_is_too_long_is_rejected() {
     let first = Listing { limit: Some(1), ..Listing::of_prefix("") };
     let with_more = |listing: &Listing, listed: &[(&str, Option<Seen>)]| {
         let mut page = page_of(list(9, (100, 110), 4, listed), listing.clone(), None);
-        let Ending::Answered { answer: Answer::Listed(listed), .. } = &mut page.ending else {
+        let Outcome::Answered { answer: Answer::Listed(listed), .. } = &mut page.outcome else {
             unreachable!("it is a page")
         };
         listed.has_more = true;

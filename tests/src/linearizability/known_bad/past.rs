@@ -1,11 +1,9 @@
 //! Reads at a revision that show another, or what is not there yet.
 
 use super::{log, put, read, seen};
-use crate::linearizability::history::{
-    Answer, Call, Consistency, Ending, Key, Operation, OperationId, Seen,
-};
 use crate::linearizability::key;
 use crate::linearizability::witness::{self, WitnessViolation};
+use crate::operations::{Answer, Call, Consistency, Key, Operation, OperationId, Outcome, Seen};
 
 /// A read of "k" as it was then, answered as it was at another revision.
 fn read_at(asked: u64, time: (u64, u64), revision: u64, seen: Option<Seen>) -> Operation {
@@ -17,7 +15,7 @@ fn read_at(asked: u64, time: (u64, u64), revision: u64, seen: Option<Seen>) -> O
 
 fn not_yet(asked: u64, time: (u64, u64), present: u64) -> Operation {
     let mut operation = read_at(asked, time, present, None);
-    operation.ending = Ending::Answered { at: time.1, revision: present, answer: Answer::NotYet };
+    operation.outcome = Outcome::Answered { revision: present, answer: Answer::NotYet };
     operation
 }
 
@@ -84,11 +82,7 @@ fn a_revision_that_was_acknowledged_is_not_refused_as_of_the_future() {
 #[test]
 fn what_a_local_read_has_seen_is_not_undone_for_who_comes_after() {
     let mut local = read(8, (45, 47), 3, seen(3, 3));
-    local.call = Call::Read {
-        key: Key::from("k"),
-        at: None,
-        consistency: Consistency::Local { at_least: 0 },
-    };
+    local.call = Call::read_locally("k", 0);
     let writes = [put(1, (0, 10), 1), put(2, (20, 30), 2), put(3, (40, 90), 3)];
     let after = read(9, (50, 60), 2, seen(2, 2));
     let log = log(&writes.each_ref());

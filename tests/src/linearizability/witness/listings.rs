@@ -3,10 +3,8 @@
 //! Listings are checked by revision while the state is rolled forward once over the
 //! witness: each costs the keys that are there to list, however long the history is.
 
-use super::state::State;
 use super::{Witness, WitnessViolation};
-use crate::linearizability::history::{Answer, Call, Ending, Operation};
-use crate::linearizability::listing::{Listing, Page};
+use crate::operations::{Answer, Call, Listing, Operation, Page, Reference};
 
 struct Listed<'a> {
     revision: u64,
@@ -18,39 +16,36 @@ struct Listed<'a> {
 pub(super) fn check(history: &[Operation], witness: &Witness) -> Result<(), WitnessViolation> {
     let mut pages: Vec<Listed<'_>> = history.iter().filter_map(Listed::of).collect();
     pages.sort_by_key(|listed| listed.revision);
-    let mut state = State::default();
+    let mut reference = Reference::default();
     let mut writes = (1..).zip(witness).peekable();
     for listed in pages {
-        while let Some((revision, write)) =
-            writes.next_if(|(revision, _)| *revision <= listed.revision)
-        {
-            state.execute(revision, &write.call);
+        while let Some((_, write)) = writes.next_if(|(revision, _)| *revision <= listed.revision) {
+            reference.execute(&write.call);
         }
-        listed.check(&state)?;
+        listed.check(&reference)?;
     }
     Ok(())
 }
 
 impl<'a> Listed<'a> {
     fn of(operation: &'a Operation) -> Option<Self> {
-        match (&operation.call, &operation.ending) {
-            (
-                Call::List { listing, .. },
-                Ending::Answered { revision, answer: Answer::Listed(page), .. },
-            ) => Some(Self { revision: *revision, operation, listing, page }),
+        match (&operation.call, operation.answered()?) {
+            (Call::List { listing, .. }, (_, revision, Answer::Listed(page))) => {
+                Some(Self { revision, operation, listing, page })
+            }
             _ => None,
         }
     }
 
-    fn check(&self, state: &State) -> Result<(), WitnessViolation> {
-        if self.listing.gives(state.keys(), self.page) {
+    fn check(&self, reference: &Reference) -> Result<(), WitnessViolation> {
+        if self.listing.gives(reference.keys(), self.page) {
             return Ok(());
         }
         Err(WitnessViolation::WrongAnswer {
             operation: self.operation.id,
             answer: Answer::Listed(self.page.clone()),
             revision: self.revision,
-            state: format!("{:?}", self.listing.among(state.keys())),
+            state: format!("{:?}", self.listing.among(reference.keys())),
         })
     }
 }

@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 
 use super::WitnessViolation;
-use crate::linearizability::history::{Ending, Operation, OperationId, Time};
+use crate::operations::{Operation, OperationId, Outcome, Time};
 
 /// Sorted by time; at one time calls come first, so that what only touches counts as
 /// overlapping.
@@ -34,7 +34,7 @@ pub(super) fn check(
         if operation.is_of_the_present() {
             moments.push((operation.called, Moment::Called, place, operation.id));
         }
-        if let Ending::Answered { at, .. } = operation.ending {
+        if let Some((at, ..)) = operation.answered() {
             moments.push((at, Moment::Answered, place, operation.id));
         }
     }
@@ -62,9 +62,9 @@ pub(super) fn check(
 
 /// Where an operation stands; none where it never took effect.
 fn place(operation: &Operation, executed: Option<u64>) -> Option<u64> {
-    match (executed, &operation.ending) {
+    match (executed, &operation.outcome) {
         (Some(revision), _) => Some(2 * revision),
-        (None, Ending::Answered { revision, .. }) => Some(2 * revision + 1),
-        (None, Ending::NotApplied | Ending::Unresolved) => None,
+        (None, Outcome::Answered { revision, .. }) => Some(2 * revision + 1),
+        (None, Outcome::NotApplied | Outcome::Unknown) => None,
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::random::MILLION;
+use crate::random::MILLION;
 
 /// The clocks of one machine. They go on while its processes are down or paused.
 #[derive(Clone, Debug)]

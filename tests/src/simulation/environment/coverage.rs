@@ -144,8 +144,10 @@ reached! {
     JumpedOver => "a clock jumped over the end of an armed timer",
     /// A clock changed its rate, or jumped a little, while a timer was armed.
     Retimed => "an armed timer was moved, since its clock was changed",
-    /// A batch brought a time from before the one before it.
-    TimeHeld => "a batch's time was behind that of an earlier one",
+    /// The wall clock of a batch was years away from that of the one before it.
+    WallJumped => "a batch's wall clock was over a year from that of the one before",
+    /// Time in the log went on by less than by the clock.
+    TimeCut => "a batch moved replicated time by the most that it may",
     /// A fault met the moment that it waited for.
     Ambushed => "a fault fell at a moment that it had waited for",
     /// A third leader was made to need an acceptor with a vote that others have outvoted.
@@ -197,6 +199,12 @@ reached! {
     VotesTrimmed => "an acceptor had trimmed a slot that its vote was wanted for",
     /// A source had trimmed what a replica asked for.
     FetchTrimmed => "a fetch met trimmed slots",
+    /// A request was sent again by its key, after it was executed.
+    Replayed => "a request that was executed came again by its key, and got its first answer",
+    /// The answer to one of the attempts was executed long before.
+    AnsweredAgain => "a client that sent a request again got the first answer",
+    /// There were too many keys.
+    TooManyKeys => "a request by a new key was refused, since as many answers were kept as may be",
     /// An overloaded coordinator refused.
     Overloaded => "a coordinator refused a proposal over a limit",
 }

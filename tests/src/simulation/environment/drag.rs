@@ -16,7 +16,7 @@ use shared::ids::Ballot;
 use shared::message::{Accept, Prepare};
 
 use super::message::Message;
-use super::random::Random;
+use crate::random::Random;
 use crate::simulation::nodes::process::NodeId;
 
 /// A request to an acceptor, and its answer.
@@ -166,7 +166,7 @@ fn talk(message: &Message) -> Option<(Talk, Option<Ballot>)> {
         | Message::Probe(_)
         | Message::Probed(..)
         | Message::Announce(_)
-        | Message::Directory(_)
+        | Message::Listed(_)
         | Message::Propose(..)
         | Message::Proposed(..)
         | Message::Heartbeat(_)

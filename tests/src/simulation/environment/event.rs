@@ -1,8 +1,6 @@
 //! What can happen next.
 
-use crate::linearizability::history::OperationId;
-
-use super::message::Delivery;
+use super::message::{CallId, Delivery};
 use crate::simulation::nodes::process::{Life, NodeId};
 
 /// Something that is due at a time.
@@ -89,10 +87,10 @@ pub enum CallKind {
 /// What a client does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientEvent {
-    /// It calls.
+    /// It calls, or sends again what it has no answer to.
     Call,
     /// Its patience with this call is over.
-    GiveUp(OperationId),
+    GiveUp(CallId),
 }
 
 impl Event {

@@ -3,13 +3,15 @@
 
 use coordinator::effect::PollNumber;
 use replica::replica::event::{Attempt, FetchId, ProbeId};
-use shared::ids::{Ballot, BatchNumber, Epoch, Slot};
+use shared::discovery::Listing;
+use shared::ids::{Ballot, BatchNumber, ClusterId, Epoch, Slot};
 use shared::message::{
-    Accept, AcceptReply, ChosenReply, Directory, Heartbeat, HeartbeatReply, Member, Prepare,
-    PrepareReply, Proposal, ProposalReply, VotesPage, Watermarks,
+    Accept, AcceptReply, Announcement, ChosenReply, Heartbeat, HeartbeatReply, OfCluster, Prepare,
+    PrepareReply, Proposal, ProposalReply, Roster, VotesPage, Watermarks,
 };
 
-use crate::simulation::nodes::client::{Outcome, Request};
+use crate::operations::Outcome;
+use crate::simulation::nodes::client::Request;
 use crate::simulation::nodes::process::{Life, NodeId};
 
 /// A message on its way. A request goes to whoever listens when it arrives; an answer
@@ -91,28 +93,28 @@ pub enum Message {
     /// Its answer.
     Probed(ProbeId, Watermarks),
     /// To an acceptor: `PUT /v1/members/{name}`.
-    Announce(Member),
+    Announce(Announcement),
     /// Its answer.
-    Directory(Directory),
+    Listed(Listing),
     /// To a coordinator: `POST /v1/proposals`.
     Propose(Attempt, Proposal),
     /// Its answer, with the names of the request.
-    Proposed(Epoch, BatchNumber, Attempt, ProposalReply),
+    Proposed(Epoch, BatchNumber, Attempt, OfCluster<ProposalReply>),
     /// To a coordinator: `POST /v1/heartbeats`.
     Heartbeat(Heartbeat),
     /// Its answer.
-    HeartbeatReply(HeartbeatReply),
+    HeartbeatReply(OfCluster<HeartbeatReply>),
     /// To a coordinator or replica: `GET /v1/chosen` or `GET /v1/replication/log`, with
-    /// the wait in milliseconds.
-    Fetch(FetchId, Slot, u64),
+    /// the asker's cluster, the first slot and the wait in milliseconds.
+    Fetch(FetchId, ClusterId, Slot, u64),
     /// Its answer.
-    Fetched(FetchId, ChosenReply),
+    Fetched(FetchId, OfCluster<ChosenReply>),
     /// To a replica: a client's request, or one that another replica forwards.
     Call(CallId, Request),
     /// Its answer.
     Answer(CallId, Outcome),
-    /// This request failed at once: nobody listens there and the connection was refused,
-    /// or a full disk takes no promise.
+    /// This request failed at once: nobody listens there and the connection was refused, a
+    /// full disk takes no promise, or it is of another cluster.
     Refused(Box<Message>),
 }
 
@@ -122,6 +124,35 @@ impl Message {
     #[must_use]
     pub fn may_be_duplicated(&self) -> bool {
         !matches!(self, Self::Call(..) | Self::Answer(..) | Self::Refused(_))
+    }
+
+    /// The cluster that it speaks of.
+    #[must_use]
+    pub fn cluster(&self) -> Option<ClusterId> {
+        let of = |roster: &Option<Roster>| roster.as_ref().map(Roster::cluster);
+        match self {
+            Self::Polled(_, reply) | Self::Probed(_, reply) => of(&reply.roster),
+            Self::Prepare(prepare) => Some(prepare.roster.cluster()),
+            Self::Accept(accept) => Some(accept.roster.cluster()),
+            Self::Votes(page) => of(&page.roster),
+            Self::Announce(announcement) => announcement.cluster,
+            Self::Listed(listing) => listing.cluster,
+            Self::Propose(_, proposal) => Some(proposal.cluster),
+            Self::Proposed(.., reply) => Some(reply.cluster()),
+            Self::Heartbeat(heartbeat) => Some(heartbeat.cluster),
+            Self::HeartbeatReply(reply) => Some(reply.cluster()),
+            Self::Fetch(_, cluster, ..) => Some(*cluster),
+            Self::Fetched(_, reply) => Some(reply.cluster()),
+            Self::Refused(request) => request.cluster(),
+            // Asked of anybody, or answered to whoever named the cluster.
+            Self::Poll(_)
+            | Self::Probe(_)
+            | Self::ReadVotes(_)
+            | Self::Prepared(..)
+            | Self::Accepted(..)
+            | Self::Call(..)
+            | Self::Answer(..) => None,
+        }
     }
 
     /// A word for it, for traces.
@@ -139,7 +170,7 @@ impl Message {
             Self::Probe(_) => "probe",
             Self::Probed(..) => "probed",
             Self::Announce(_) => "announce",
-            Self::Directory(_) => "directory",
+            Self::Listed(_) => "listed",
             Self::Propose(..) => "propose",
             Self::Proposed(..) => "proposed",
             Self::Heartbeat(_) => "heartbeat",

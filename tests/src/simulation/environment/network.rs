@@ -4,7 +4,7 @@
 use std::slice;
 use std::time::Duration;
 
-use super::random::Random;
+use crate::random::Random;
 use crate::simulation::nodes::process::NodeId;
 
 /// How the network is at a time.

@@ -142,7 +142,7 @@ fn nanos(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulation::environment::random::Random;
+    use crate::random::Random;
 
     const END: Duration = Duration::from_secs(3_600);
 

@@ -6,10 +6,11 @@ mod writer;
 use std::time::Duration;
 
 use acceptor::acceptor::Acceptor;
-use acceptor::directory::Members;
+use acceptor::directory::{AnnounceError, Members};
 use acceptor::limits::Limits;
+use shared::discovery::Listing;
 use shared::ids::{Ballot, Instance};
-use shared::message::{Directory, Marks, Member, Roster, Service, Watermarks};
+use shared::message::{Announcement, Marks, Member, Roster, Service, Watermarks};
 
 use writer::{Pending, is_of_leader, told};
 
@@ -142,7 +143,15 @@ impl AcceptorNode {
         let answer = match delivery.message {
             Message::Poll(poll) => Message::Polled(poll, self.watermarks(env)),
             Message::Probe(probe) => Message::Probed(probe, self.watermarks(env)),
-            Message::Announce(member) => Message::Directory(self.announce(env, member)),
+            Message::Announce(announcement) => match self.announce(env, announcement.clone()) {
+                Ok(listing) => Message::Listed(listing),
+                Err(AnnounceError::OtherCluster(_)) => {
+                    Message::Refused(Box::new(Message::Announce(announcement)))
+                }
+                Err(error) => {
+                    panic!("what services announce makes sense, and they are few: {error}")
+                }
+            },
             Message::Prepare(_) | Message::Accept(_) | Message::ReadVotes(_) => {
                 self.waiting.push(delivery);
                 return if self.is_syncing { Fate::Alive } else { self.write_group(env) };
@@ -200,7 +209,15 @@ impl AcceptorNode {
     }
 
     /// Lists a member, and tells of all, itself among them.
-    fn announce(&mut self, env: &Environment, member: Member) -> Directory {
+    fn announce(
+        &mut self,
+        env: &Environment,
+        announcement: Announcement,
+    ) -> Result<Listing, AnnounceError> {
+        let cluster = self.synced.roster.as_ref().map(Roster::cluster);
+        if let Some(cluster) = cluster {
+            self.members.belong_to(cluster);
+        }
         let (now, name) = (self.now(env), self.process.id.to_string().parse().expect("a name"));
         let url = format!("sim://{name}");
         let own = Member {
@@ -209,13 +226,11 @@ impl AcceptorNode {
             url,
             instance: Instance(u64::from(self.process.life.0)),
         };
-        for member in [member, own] {
-            let name = member.name.clone();
-            self.members
-                .announce(now, &name, member)
-                .expect("a service announces what makes sense, and there are few");
+        for announcement in [announcement, Announcement { cluster, member: own }] {
+            let name = announcement.member.name.clone();
+            self.members.announce(now, &name, announcement)?;
         }
-        self.members.list(now)
+        Ok(Listing { cluster, directory: self.members.list(now) })
     }
 
     fn remember_synced(&mut self) {

@@ -1,21 +1,24 @@
 //! The clients: each calls one replica at a time, waits as long as its patience lasts,
 //! and remembers what it heard.
 
-mod calls;
-
 use std::time::Duration;
 
-use crate::linearizability::history::{Answer, Call, Ending, Key, Operation, OperationId, Time};
+use replica::machine::command::{Command, TraceContext};
+use replica::machine::identity::{IdempotencyKey, RequestIdentity};
+
+use crate::operations::generate::{Generator, Names};
+use crate::operations::{
+    Answer, Call, Guard, Key, Operation, OperationId, Outcome, Time, Value, command,
+};
 
 use super::process::{Life, NodeId};
+use crate::random::Random;
 use crate::simulation::environment::Environment;
 use crate::simulation::environment::coverage::Reached;
 use crate::simulation::environment::event::{ClientEvent, Event};
 use crate::simulation::environment::message::{CallId, Message};
-use crate::simulation::environment::random::Random;
 use crate::simulation::plan::{Plan, Workload};
 use crate::simulation::run::HEALING_LIMIT;
-use calls::KEYS;
 
 /// A request, as HTTP would carry it.
 #[derive(Clone, Debug)]
@@ -24,30 +27,47 @@ pub struct Request {
     pub operation: OperationId,
     /// What is asked for.
     pub call: Call,
-    /// How large a value is to be. Bytes.
-    pub value_bytes: u64,
     /// `Synod-Timeout`.
     pub timeout: Duration,
     /// Whether a replica passed it on: then it is not passed on again.
     pub hops: u8,
+    /// Whether it may come again.
+    pub sent: Sent,
 }
 
-/// A response, as HTTP would carry it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Success, or a guard that failed.
-    Answered {
-        /// `Synod-Revision`.
-        revision: u64,
-        /// The body.
-        answer: Answer,
-    },
-    /// An error: nothing happened, nor will it (`outcome: not_applied`, or the failure of
-    /// a read).
-    NotApplied,
-    /// An error that leaves it open (`outcome: unknown`).
-    Unknown,
+/// How often a request is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// Once, whatever comes of it.
+    Once,
+    /// By an idempotency key, until its outcome is known.
+    ByKey,
 }
+
+/// Of the operations of a run: there are no others in its log.
+pub const NONCE: u64 = 0;
+
+impl Request {
+    /// The command of a mutation. One in four is sampled, so that batches with and
+    /// without spans are made.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let flags = u8::from(self.operation.0.is_multiple_of(4));
+        let trace = command::trace(NONCE, self.operation);
+        let command = command::command(&self.call, TraceContext { flags, ..trace });
+        match self.sent {
+            Sent::Once => command,
+            Sent::ByKey => {
+                let request = RequestIdentity::Keyed(IdempotencyKey(trace.trace_id));
+                Command { request, ..command }
+            }
+        }
+    }
+}
+
+/// Some keys begin with others, so that prefixes matter.
+const KEYS: [&str; 6] = ["a", "ab", "b", "abc", "ba", "c"];
+const PREFIXES: [&str; 4] = ["a", "ab", "b", ""];
 
 /// A client's streams of randomness.
 const FIRST_STREAM: u64 = 1 << 16;
@@ -94,10 +114,8 @@ pub struct Client {
     calls: u32,
     pending: Option<Pending>,
     history: Vec<Operation>,
-    /// What it saw last of each key, for its compare-and-swaps.
-    seen: Vec<Option<u64>>,
-    /// The newest revision it heard of.
-    newest: u64,
+    names: Names,
+    generator: Generator,
     /// The replica that it asked last.
     asked: u8,
     /// Where it still has to read, once all is healed, and how; the next one last.
@@ -109,7 +127,30 @@ struct Pending {
     operation: OperationId,
     called: Time,
     call: Call,
+    sent: Sent,
+    /// How often it was sent before, and its outcome left open.
+    repeats: u64,
+    wait: Wait,
 }
+
+/// What a client waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// An answer.
+    Answer,
+    /// The time to send its request again.
+    Pause,
+}
+
+impl Pending {
+    /// One for each time that it is sent.
+    fn id(&self) -> CallId {
+        CallId(self.operation.0 | self.repeats << REPEATS_SHIFT)
+    }
+}
+
+/// Above the numbers of clients and calls.
+const REPEATS_SHIFT: u32 = 40;
 
 impl Client {
     /// A client that has not called yet.
@@ -125,8 +166,8 @@ impl Client {
             calls: 0,
             pending: None,
             history: Vec::new(),
-            seen: vec![None; usize::from(plan.workload.keys)],
-            newest: 0,
+            names: names(usize::from(plan.workload.keys)),
+            generator: Generator::default(),
             asked: 0,
             unread: Vec::new(),
         }
@@ -138,16 +179,20 @@ impl Client {
         self.stage == Stage::Done
     }
 
+    /// All that was there is gone: what was answered is of the past, and what was left
+    /// open may happen yet.
+    pub fn begin_anew(&mut self, env: &mut Environment) {
+        self.end(env, Outcome::Unknown);
+        self.history.retain(|operation| operation.outcome == Outcome::Unknown);
+        self.generator = Generator::default();
+    }
+
     /// All its calls; one without an answer is left open.
     #[must_use]
     pub fn into_history(mut self) -> Vec<Operation> {
-        if let Some(Pending { operation, called, call }) = self.pending.take() {
-            self.history.push(Operation {
-                id: operation,
-                called,
-                call,
-                ending: Ending::Unresolved,
-            });
+        if let Some(Pending { operation, called, call, .. }) = self.pending.take() {
+            let (returned, outcome) = (called, Outcome::Unknown);
+            self.history.push(Operation { id: operation, called, call, returned, outcome });
         }
         self.history
     }
@@ -168,11 +213,9 @@ impl Client {
             None => self.call(env),
             // It may still end well, but is not waited for longer than what is asked from
             // now on.
-            Some(Pending { operation, .. }) => {
-                env.queue.after(
-                    HEALED_PATIENCE,
-                    Event::Client(self.number, ClientEvent::GiveUp(*operation)),
-                );
+            Some(pending) => {
+                let give_up = ClientEvent::GiveUp(pending.id());
+                env.queue.after(HEALED_PATIENCE, Event::Client(self.number, give_up));
             }
         }
     }
@@ -180,13 +223,17 @@ impl Client {
     /// A time has come.
     pub fn on_event(&mut self, env: &mut Environment, event: ClientEvent) {
         match event {
-            ClientEvent::Call => {
-                if self.pending.is_none() && self.stage != Stage::Done {
-                    self.call(env);
-                }
-            }
-            ClientEvent::GiveUp(operation) => {
-                if self.pending.as_ref().is_some_and(|pending| pending.operation == operation) {
+            ClientEvent::Call => match self.pending.as_ref().map(|pending| pending.wait) {
+                None if self.stage != Stage::Done => self.call(env),
+                Some(Wait::Pause) => self.call_again(env),
+                None | Some(Wait::Answer) => {}
+            },
+            ClientEvent::GiveUp(call) => {
+                let is_over = |pending: &Pending| {
+                    let is_waited_for = pending.wait == Wait::Answer;
+                    pending.id() == call && (is_waited_for || self.stage != Stage::Working)
+                };
+                if self.pending.as_ref().is_some_and(is_over) {
                     self.end(env, Outcome::Unknown);
                 }
             }
@@ -207,7 +254,9 @@ impl Client {
             },
             other => unreachable!("nobody sends a client {}", other.name()),
         };
-        if self.pending.as_ref().is_some_and(|pending| pending.operation.0 == call.0) {
+        let is_waited_for =
+            |pending: &Pending| pending.id() == call && pending.wait == Wait::Answer;
+        if self.pending.as_ref().is_some_and(is_waited_for) {
             self.end(env, outcome);
         }
     }
@@ -219,6 +268,22 @@ impl Client {
         self.calls += 1;
         let operation = OperationId(u64::from(self.number) << 32 | u64::from(self.calls));
         let call = self.draw_call(operation);
+        let is_keyed = self.stage == Stage::Working
+            && call.is_mutation()
+            && self.random.chance(self.workload.keyed);
+        let sent = if is_keyed { Sent::ByKey } else { Sent::Once };
+        let (called, repeats, wait) = (env.time(), 0, Wait::Answer);
+        let pending = Pending { operation, called, call, sent, repeats, wait };
+        self.send(env, pending);
+    }
+
+    fn call_again(&mut self, env: &mut Environment) {
+        let Some(pending) = self.pending.take() else { return };
+        let repeats = pending.repeats + 1;
+        self.send(env, Pending { repeats, wait: Wait::Answer, ..pending });
+    }
+
+    fn send(&mut self, env: &mut Environment, pending: Pending) {
         let patience = match self.stage {
             Stage::Working => {
                 self.random.magnitude(self.workload.patience.0, self.workload.patience.1)
@@ -229,11 +294,37 @@ impl Client {
         // Mostly the server's time runs out before the client's patience does.
         let timeout = if self.random.chance(800_000) { patience * 9 / 10 } else { patience * 2 };
         let replica = self.draw_replica();
-        let value_bytes = self.random.between(8, self.workload.value_bytes);
-        let request = Request { operation, call: call.clone(), value_bytes, timeout, hops: 0 };
-        self.pending = Some(Pending { operation, called: env.time(), call });
-        env.send(self.id, Life(0), replica, None, Message::Call(CallId(operation.0), request));
-        env.queue.after(patience, Event::Client(self.number, ClientEvent::GiveUp(operation)));
+        let (operation, call) = (pending.operation, pending.call.clone());
+        let request = Request { operation, call, timeout, hops: 0, sent: pending.sent };
+        let id = pending.id();
+        self.pending = Some(pending);
+        env.send(self.id, Life(0), replica, None, Message::Call(id, request));
+        env.queue.after(patience, Event::Client(self.number, ClientEvent::GiveUp(id)));
+    }
+
+    /// Anything, while it works; once all is healed what it must be able to do.
+    fn draw_call(&mut self, operation: OperationId) -> Call {
+        let bytes = self.random.between(0, self.workload.value_bytes);
+        let value = Value::new(operation.0, usize::try_from(bytes).expect("small"));
+        match self.stage {
+            Stage::Working => self.generator.generate(
+                &mut self.random,
+                &self.workload.weights,
+                &self.names,
+                value,
+            ),
+            Stage::MustWrite => {
+                let key = Key::clone(self.random.pick(&self.names.keys));
+                Call::Put { key, value, guard: Guard::Always }
+            }
+            Stage::MustRead | Stage::Done => {
+                let key = self.random.pick(&self.names.keys);
+                match self.unread().1 {
+                    Reading::Linearizable => Call::read(key),
+                    Reading::Local => Call::read_locally(key, self.generator.newest()),
+                }
+            }
+        }
     }
 
     /// Any, while it works; once all is healed one that answers to a write, as a balancer
@@ -255,61 +346,50 @@ impl Client {
     }
 
     fn end(&mut self, env: &mut Environment, outcome: Outcome) {
-        let Some(Pending { operation, called, call }) = self.pending.take() else { return };
-        let ending = match outcome {
-            Outcome::Answered { revision, answer } => {
-                self.learn(&call, revision, &answer);
-                self.advance(&call);
-                Ending::Answered { at: env.time(), revision, answer }
-            }
-            Outcome::NotApplied => Ending::NotApplied,
-            Outcome::Unknown => Ending::Unresolved,
-        };
-        if !matches!(ending, Ending::Answered { .. }) {
+        let Some(pending) = self.pending.take() else { return };
+        // That this attempt was refused says nothing of those before it.
+        let is_open = pending.repeats > 0 && outcome == Outcome::NotApplied;
+        let outcome = if is_open { Outcome::Unknown } else { outcome };
+        let is_sent_again = pending.sent == Sent::ByKey && self.stage == Stage::Working;
+        if is_sent_again && outcome == Outcome::Unknown {
+            self.asked = (self.asked + 1) % self.replicas;
+            self.pending = Some(Pending { wait: Wait::Pause, ..pending });
+            return self.think(env);
+        }
+        if pending.repeats > 0 && outcome.is_answered() {
+            env.coverage.hit(Reached::AnsweredAgain);
+        }
+        let Pending { operation, called, call, wait, .. } = pending;
+        if let Outcome::Answered { revision, answer } = &outcome {
+            self.generator.learn(&call, *revision, answer);
+            self.advance(&call);
+        } else {
             self.asked = (self.asked + 1) % self.replicas;
         }
         if call.is_mutation() {
-            match ending {
-                Ending::Unresolved => env.coverage.hit(Reached::Unresolved),
-                Ending::NotApplied => {
+            match outcome {
+                Outcome::Unknown => env.coverage.hit(Reached::Unresolved),
+                Outcome::NotApplied => {
                     env.coverage.hit(Reached::NotApplied);
                     env.observer.not_applied(operation);
                 }
-                Ending::Answered { answer: Answer::GuardFailed, .. } => {
+                Outcome::Answered { answer: Answer::GuardFailed, .. } => {
                     env.coverage.hit(Reached::GuardFailed)
                 }
-                Ending::Answered { .. } => {}
+                Outcome::Answered { .. } => {}
             }
         }
         if env.trace.is_text_kept() {
             env.trace.line(
                 env.queue.now(),
-                format_args!("{} {operation:?} {call:?} -> {ending:?}", self.id),
+                format_args!("{} {operation:?} {call:?} -> {outcome:?}", self.id),
             );
         }
-        self.history.push(Operation { id: operation, called, call, ending });
-        if self.stage != Stage::Done {
+        let returned = env.time();
+        self.history.push(Operation { id: operation, called, call, returned, outcome });
+        // It calls again by itself where that was to be an attempt.
+        if self.stage != Stage::Done && wait == Wait::Answer {
             self.think(env);
-        }
-    }
-
-    fn learn(&mut self, call: &Call, revision: u64, answer: &Answer) {
-        self.newest = self.newest.max(revision);
-        let mut see = |key: &Key, modified: Option<u64>| {
-            if let Some(index) = KEYS.iter().position(|known| **known == **key) {
-                self.seen[index] = modified;
-            }
-        };
-        match (call, answer) {
-            (Call::Read { key, .. }, Answer::Read(seen)) => {
-                see(key, seen.map(|seen| seen.modified))
-            }
-            (_, Answer::Listed(page)) => {
-                page.items.iter().for_each(|(key, seen)| see(key, Some(seen.modified)))
-            }
-            (Call::Put { key, .. }, Answer::Put) => see(key, Some(revision)),
-            (Call::Delete { key, .. }, Answer::Deleted(_)) => see(key, None),
-            _ => {}
         }
     }
 
@@ -333,5 +413,16 @@ impl Client {
         };
         let wait = self.random.duration(low, high);
         env.queue.after(wait, Event::Client(self.number, ClientEvent::Call));
+    }
+}
+
+/// A listing has no pages: a replica's are SQL, which is not here.
+fn names(keys: usize) -> Names {
+    let prefixes = PREFIXES.map(Key::from).to_vec();
+    Names {
+        keys: KEYS[..keys].iter().map(|key| Key::from(*key)).collect(),
+        listed: prefixes.clone(),
+        deleted: prefixes,
+        page: None,
     }
 }

@@ -15,7 +15,7 @@ use coordinator::effect::{AcceptorIndex, Effect, Input, RequestId, Timer};
 use coordinator::outbox::OutboxLimits;
 use replica::replica::event::Attempt;
 use shared::ids::{BatchNumber, CoordinatorId, Epoch};
-use shared::message::{Heartbeat, Phase, ProposalReply};
+use shared::message::{Heartbeat, OfCluster, Phase, ProposalReply, same_cluster};
 
 use acceptors::Line;
 use fetches::Fetch;
@@ -52,6 +52,8 @@ pub struct CoordinatorNode {
     /// Questions for old votes, by the fetch that they are for.
     pages: Calls<u64>,
     next_number: u64,
+    /// It found out that its acceptors are those of another cluster.
+    has_ended: bool,
 }
 
 /// Where the answer to a proposal goes, and how it names the batch.
@@ -94,6 +96,7 @@ impl CoordinatorNode {
             fetches: BTreeMap::new(),
             pages: Calls::new(PAGE_TIMEOUT),
             next_number: 0,
+            has_ended: false,
         }
     }
 
@@ -114,6 +117,7 @@ impl CoordinatorNode {
         self.proposals.restart();
         self.pages.restart();
         self.fetches.clear();
+        self.has_ended = false;
         self.announce(env);
         self.step(env, Input::Started, Cause::Usual)
     }
@@ -178,6 +182,12 @@ impl CoordinatorNode {
         let back = delivery.back();
         let Delivery { from, call, message, copy, .. } = delivery;
         match message {
+            request @ (Message::Propose(..) | Message::Heartbeat(_) | Message::Fetch(..))
+                if self.refuses(&request) =>
+            {
+                env.answer(&self.process, back, Message::Refused(Box::new(request)));
+                Fate::Alive
+            }
             Message::Propose(attempt, proposal) => {
                 let (epoch, number) = (proposal.epoch, proposal.number);
                 let id =
@@ -187,7 +197,7 @@ impl CoordinatorNode {
                 self.step(env, Input::Proposal { id: RequestId(id), proposal }, cause)
             }
             Message::Heartbeat(heartbeat) => self.on_heartbeat(env, back, heartbeat),
-            Message::Fetch(fetch, slot, wait_ms) => {
+            Message::Fetch(fetch, _, slot, wait_ms) => {
                 self.on_fetch(env, back, (fetch, slot, wait_ms));
                 Fate::Alive
             }
@@ -197,17 +207,24 @@ impl CoordinatorNode {
 
     fn on_heartbeat(&mut self, env: &mut Environment, back: Return, heartbeat: Heartbeat) -> Fate {
         let cause = if heartbeat.nudge_below.is_some() { Cause::Nudge } else { Cause::Usual };
-        let ours = self.core.roster().map(|roster| roster.cluster());
-        assert!(
-            ours.is_none_or(|ours| ours == heartbeat.cluster),
-            "there is one cluster: {ours:?}, and {heartbeat:?}"
-        );
         env.observer.heard(self.now(env), (self.process.id, back.to), &heartbeat);
         let fate = self.step(env, Input::Heartbeat(heartbeat), cause);
         if fate == Fate::Alive {
-            env.answer(&self.process, back, Message::HeartbeatReply(self.core.heartbeat_reply()));
+            let reply = self.of_own_cluster(self.core.heartbeat_reply());
+            env.answer(&self.process, back, Message::HeartbeatReply(reply));
         }
         fate
+    }
+
+    /// Whether a request is of another cluster, or comes before this one is known.
+    fn refuses(&self, request: &Message) -> bool {
+        let theirs = request.cluster().expect("replicas say of which cluster they are");
+        same_cluster(self.core.cluster(), theirs).is_err()
+    }
+
+    fn of_own_cluster<T>(&self, content: T) -> OfCluster<T> {
+        let cluster = self.core.cluster().expect("nobody is answered before it is known");
+        OfCluster::new(cluster, content)
     }
 
     /// The state, for those who watch.
@@ -232,6 +249,9 @@ impl CoordinatorNode {
         for effect in effects {
             is_more_chosen |= matches!(effect, Effect::Chosen(_));
             self.perform(env, effect);
+            if self.has_ended {
+                return Fate::Crashed;
+            }
         }
         self.send_accepts(env);
         if is_more_chosen || self.core.phase() != Phase::Phase2 {
@@ -261,11 +281,13 @@ impl CoordinatorNode {
             Effect::Prepare { to, message } => self.prepare(env, to, message),
             Effect::Accept { to, message } => {
                 let epoch = self.core.status(self.now(env)).epoch;
-                env.observer.allows_trimming(
-                    self.now(env),
-                    (self.process.id, epoch),
-                    message.trim_below,
-                );
+                if !env.observer.is_foreign(self.core.cluster()) {
+                    env.observer.allows_trimming(
+                        self.now(env),
+                        (self.process.id, epoch),
+                        message.trim_below,
+                    );
+                }
                 self.lines[to.0].outbox.push(message, &BTreeMap::new());
             }
             Effect::Arm { timer, after, jitter } => {
@@ -283,10 +305,14 @@ impl CoordinatorNode {
                 // Its primary was told already that nothing is known.
                 Met::TooLate => {}
             },
+            // What was under way when its cluster ended is true of that one.
+            Effect::Chosen(_) if env.observer.is_foreign(self.core.cluster()) => {}
             Effect::Chosen(entry) => env.observer.announced_chosen(&entry),
             Effect::PhaseChanged(change) => {
                 self.lines.iter_mut().for_each(|line| line.outbox.clear());
-                env.observer.phase_changed(self.process.id, &change, &mut env.coverage);
+                if !env.observer.is_foreign(self.core.cluster()) {
+                    env.observer.phase_changed(self.process.id, &change, &mut env.coverage);
+                }
                 if change.to == Phase::Phase2 {
                     env.spring(Moment::Led, self.process.id);
                 }
@@ -308,6 +334,12 @@ impl CoordinatorNode {
                     );
                 }
             }
+            // Of what is said here nothing is false, but it may come before what bears it out.
+            Effect::ClaimRefused { .. } => {}
+            Effect::WrongCluster(wrong) => {
+                env.observer.ends_in_another_cluster(self.process.id, self.core.cluster(), wrong);
+                self.has_ended = true;
+            }
             Effect::RosterKnown(_) | Effect::ForeignAcceptor { .. } => {}
             Effect::NotACluster(error) => {
                 panic!("{} found the acceptors to be no cluster: {error}", self.process.id)
@@ -321,6 +353,7 @@ impl CoordinatorNode {
         Proposer { back, epoch, number, attempt }: Proposer,
         reply: ProposalReply,
     ) {
+        let reply = self.of_own_cluster(reply);
         env.answer(&self.process, back, Message::Proposed(epoch, number, attempt, reply));
     }
 

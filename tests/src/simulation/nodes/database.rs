@@ -12,7 +12,7 @@ use shared::chain::ChainHash;
 use shared::ids::{ClusterId, Revision, Slot};
 use shared::message::{ChosenEntry, LogPrefix};
 
-use crate::simulation::environment::random::Random;
+use crate::random::Random;
 
 /// The state and the executed log, as committed and as durable.
 #[derive(Clone, Debug)]

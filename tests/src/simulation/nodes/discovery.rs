@@ -4,23 +4,34 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use shared::discovery::Known;
+use shared::discovery::{Known, Listing};
 use shared::message::{Directory, DirectoryEntry, Member};
 
 use super::process::NodeId;
 
 /// What a service knows of the others.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Discovery {
     known: Known,
     /// The number of the present round.
     round: u64,
     /// Which acceptors have not answered in it; none once it is over.
     awaited: BTreeSet<NodeId>,
-    answers: Vec<Directory>,
+    answers: Vec<Listing>,
 }
 
 impl Discovery {
+    /// Nothing yet, where so many acceptors are asked.
+    #[must_use]
+    pub fn of(acceptors: u8) -> Self {
+        Self {
+            known: Known::of(usize::from(acceptors)),
+            round: 0,
+            awaited: BTreeSet::new(),
+            answers: Vec::new(),
+        }
+    }
+
     /// Begins a round in which these acceptors are asked: its number.
     pub fn begin(&mut self, acceptors: BTreeSet<NodeId>) -> u64 {
         self.round += 1;
@@ -35,7 +46,7 @@ impl Discovery {
         &mut self,
         now: Duration,
         round: u64,
-        (from, answer): (NodeId, Option<Directory>),
+        (from, answer): (NodeId, Option<Listing>),
     ) -> Option<Directory> {
         if round != self.round || !self.awaited.remove(&from) {
             return None;
@@ -63,6 +74,10 @@ mod tests {
 
     use super::*;
 
+    fn listing(name: &str, age_ms: u64) -> Listing {
+        Listing { cluster: None, directory: directory(name, age_ms) }
+    }
+
     fn directory(name: &str, age_ms: u64) -> Directory {
         let (name, url) = (name.parse().unwrap(), String::new());
         Directory {
@@ -76,20 +91,20 @@ mod tests {
     #[test]
     fn a_round_ends_with_its_last_answer_or_when_the_next_begins_and_a_late_or_repeated_answer_is_lost()
      {
-        let (mut discovery, now) = (Discovery::default(), Duration::from_secs(60));
+        let (mut discovery, now) = (Discovery::of(2), Duration::from_secs(60));
         let [one, other] = [0, 1].map(NodeId::Acceptor);
         let first = discovery.begin(BTreeSet::from([one, other]));
-        assert_eq!(discovery.take(now, first, (one, Some(directory("a", 5)))), None);
+        assert_eq!(discovery.take(now, first, (one, Some(listing("a", 5)))), None);
         assert_eq!(
-            discovery.take(now, first, (one, Some(directory("a", 5)))),
+            discovery.take(now, first, (one, Some(listing("a", 5)))),
             None,
             "the network gave it twice"
         );
         assert_eq!(discovery.take(now, first, (other, None)), Some(directory("a", 0)));
         let second = discovery.begin(BTreeSet::from([one, other]));
-        assert_eq!(discovery.take(now, first, (one, Some(directory("late", 0)))), None);
-        assert_eq!(discovery.take(now, second, (one, Some(directory("a", 5)))), None);
+        assert_eq!(discovery.take(now, first, (one, Some(listing("late", 0)))), None);
+        assert_eq!(discovery.take(now, second, (one, Some(listing("a", 5)))), None);
         assert_eq!(discovery.conclude(now), None, "nothing new");
-        assert_eq!(discovery.take(now, second, (other, Some(directory("late", 0)))), None);
+        assert_eq!(discovery.take(now, second, (other, Some(listing("late", 0)))), None);
     }
 }

@@ -9,7 +9,7 @@ use acceptor::acceptor::{Acceptor, Record};
 use acceptor::limits::Limits;
 use shared::ids::{AcceptorId, Draw};
 
-use crate::simulation::environment::random::Random;
+use crate::random::Random;
 
 /// The log of an acceptor, with the identity of its folder.
 #[derive(Clone, Debug)]

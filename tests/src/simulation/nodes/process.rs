@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::random::Random;
 use crate::simulation::environment::clock::Clock;
-use crate::simulation::environment::random::Random;
 
 /// A process, or the machine it runs on. Numbered from 0 within its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

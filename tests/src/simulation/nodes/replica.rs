@@ -9,10 +9,11 @@ mod storage;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use replica::machine::command::AnswerRetention;
 use replica::replica::config::Config;
 use replica::replica::event::{FetchId, Input, RequestId, Timer};
 use replica::replica::{Identity, Recovered, Replica};
-use shared::ids::{Instance, Name, Slot};
+use shared::ids::{ClusterId, Instance, Name, Slot};
 use shared::message::Member;
 
 use calls::Outgoing;
@@ -45,7 +46,10 @@ pub struct ReplicaNode {
     /// What there is to write, and the first is being written.
     jobs: VecDeque<Job>,
     said_full: bool,
-    /// It found out that its log is not that of the cluster.
+    /// The cluster that it has joined, on disk or soon.
+    joined: Option<ClusterId>,
+    /// It found out that its log is not that of the cluster, or its cluster not that of the
+    /// acceptors.
     has_ended: bool,
     calls: BTreeMap<RequestId, Pending>,
     /// Released reads, to be served from the database.
@@ -84,6 +88,7 @@ struct Pending {
 struct Waiting {
     back: Return,
     fetch: FetchId,
+    cluster: ClusterId,
     from: Slot,
 }
 
@@ -100,6 +105,7 @@ impl ReplicaNode {
             pipeline: tuning.pipeline,
             batch_commands: tuning.batch_commands,
             batch_bytes: tuning.batch_bytes,
+            answers: AnswerRetention { at_most: tuning.answers, ..AnswerRetention::default() },
             queued_mutations: tuning.queued_mutations,
             execute_entries: tuning.execute_entries,
             learned_entries: tuning.learned_entries,
@@ -120,12 +126,13 @@ impl ReplicaNode {
             identity,
             jobs: VecDeque::new(),
             said_full: false,
+            joined: None,
             has_ended: false,
             calls: BTreeMap::new(),
             released: Vec::new(),
             forwarded: BTreeMap::new(),
             fetches: BTreeMap::new(),
-            discovery: Discovery::default(),
+            discovery: Discovery::of(plan.topology.acceptors),
             next_number: 0,
             slow_commit: None,
         }
@@ -142,13 +149,14 @@ impl ReplicaNode {
         };
         self.core = Replica::new(self.config.clone(), self.identity.clone(), recovered);
         (self.said_full, self.has_ended) = (false, false);
+        self.joined = self.database.cluster();
         self.jobs.clear();
         self.calls.clear();
         self.released.clear();
         self.forwarded.clear();
         self.fetches.clear();
         self.outgoing = Outgoing::new(&self.config);
-        self.discovery = Discovery::default();
+        self.discovery = Discovery::of(self.acceptors);
         env.observer.replica_started(self.process.id, self.identity.instance, &self.database);
         env.alarm(&self.process, env.plan.tuning.checkpoint, Local::Checkpoint);
         match self.announce(env) {
@@ -205,8 +213,7 @@ impl ReplicaNode {
             Local::Deadline(number) => self.on_deadline(env, number),
             Local::FetchWaited(number) => {
                 if let Some(waiting) = self.fetches.remove(&number) {
-                    let reply = self.log_from(waiting.from);
-                    env.answer(&self.process, waiting.back, Message::Fetched(waiting.fetch, reply));
+                    self.give(env, &waiting, self.log_from(&waiting));
                 }
                 Fate::Alive
             }
@@ -224,8 +231,8 @@ impl ReplicaNode {
         let back = delivery.back();
         let Delivery { from, from_life, call, message, copy, .. } = delivery;
         match message {
-            Message::Fetch(fetch, slot, wait_ms) => {
-                self.on_fetch(env, Waiting { back, fetch, from: slot }, wait_ms);
+            Message::Fetch(fetch, cluster, from, wait_ms) => {
+                self.on_fetch(env, Waiting { back, fetch, cluster, from }, wait_ms);
                 Fate::Alive
             }
             Message::Call(call, request) => self.on_call(env, (from, from_life, call), request),

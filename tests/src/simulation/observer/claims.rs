@@ -2,8 +2,8 @@
 
 use shared::ids::{BatchNumber, Epoch, Slot};
 use shared::message::{
-    Accept, AcceptReply, ChosenReply, Heartbeat, Marks, PrepareReply, Proposal, ProposalReply,
-    Value, VotesPage,
+    Accept, AcceptReply, ChosenReply, Heartbeat, Marks, OfCluster, PrepareReply, Proposal,
+    ProposalReply, Value, VotesPage,
 };
 
 use super::{Observer, ReplicaSeen};
@@ -14,6 +14,10 @@ use crate::simulation::nodes::process::NodeId;
 impl Observer {
     /// A message is sent.
     pub fn on_send(&mut self, from: NodeId, message: &Message, coverage: &mut Coverage) {
+        // What is true in a cluster that is no more is for those to refuse who are not of it.
+        if self.is_foreign(message.cluster()) {
+            return;
+        }
         match message {
             Message::Accept(accept) => self.on_accept(accept, coverage),
             Message::Polled(_, watermarks) | Message::Probed(_, watermarks) => {
@@ -41,22 +45,11 @@ impl Observer {
                 );
                 self.invariant_a_batch_is_proposed_again_as_it_was(from, proposal);
             }
-            Message::HeartbeatReply(reply) => self.claims_chosen(from, reply.chosen_below),
+            Message::HeartbeatReply(reply) => self.claims_chosen(from, content(reply).chosen_below),
             Message::Heartbeat(heartbeat) => self.on_heartbeat(from, heartbeat),
-            Message::Fetched(_, ChosenReply::Entries { entries, chosen_below, previous: _ }) => {
-                self.claims_chosen(from, *chosen_below);
-                for entry in entries {
-                    self.votes.invariant_is_chosen(entry.slot, &entry.value);
-                }
-            }
-            Message::Proposed(
-                epoch,
-                number,
-                _,
-                ProposalReply::Chosen { slot, chosen_below, .. },
-            ) => {
-                self.claims_chosen(from, *chosen_below);
-                self.invariant_chosen_is_what_was_proposed(from, *slot, (*epoch, *number));
+            Message::Fetched(_, reply) => self.on_fetched(from, &content(reply)),
+            Message::Proposed(epoch, number, _, reply) => {
+                self.on_proposed(from, (*epoch, *number), &content(reply))
             }
             Message::Poll(_)
             | Message::Prepare(_)
@@ -68,18 +61,35 @@ impl Observer {
             | Message::ReadVotes(_)
             | Message::Probe(_)
             | Message::Announce(_)
-            | Message::Directory(_)
-            | Message::Proposed(
-                ..,
-                ProposalReply::NotLeading
-                | ProposalReply::Overloaded { .. }
-                | ProposalReply::Unresolved,
-            )
+            | Message::Listed(_)
             | Message::Fetch(..)
-            | Message::Fetched(_, ChosenReply::Trimmed { .. } | ChosenReply::Unavailable)
             | Message::Call(..)
             | Message::Answer(..)
             | Message::Refused(_) => {}
+        }
+    }
+
+    fn on_fetched(&self, from: NodeId, reply: &ChosenReply) {
+        match reply {
+            ChosenReply::Entries { entries, chosen_below, previous: _ } => {
+                self.claims_chosen(from, *chosen_below);
+                for entry in entries {
+                    self.votes.invariant_is_chosen(entry.slot, &entry.value);
+                }
+            }
+            ChosenReply::Trimmed { .. } | ChosenReply::Unavailable => {}
+        }
+    }
+
+    fn on_proposed(&self, from: NodeId, batch: (Epoch, BatchNumber), reply: &ProposalReply) {
+        match reply {
+            ProposalReply::Chosen { slot, chosen_below, .. } => {
+                self.claims_chosen(from, *chosen_below);
+                self.invariant_chosen_is_what_was_proposed(from, *slot, batch);
+            }
+            ProposalReply::NotLeading
+            | ProposalReply::Overloaded { .. }
+            | ProposalReply::Unresolved => {}
         }
     }
 
@@ -162,4 +172,9 @@ impl Observer {
             "invariant: {from} says all below {claimed} is chosen, and it is below {chosen}"
         );
     }
+}
+
+/// What an answer says to those of its own cluster.
+fn content<T: Clone>(answer: &OfCluster<T>) -> T {
+    answer.clone().for_cluster(answer.cluster()).expect("it is its own")
 }

@@ -2,23 +2,25 @@
 //! agree with.
 //!
 //! The function itself might be wrong on all replicas alike, so what the design says of
-//! it is checked here in other words: whose turn it was, and that time does not go back.
+//! it is checked here in other words: whose turn it was, and what time it is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use replica::machine::change::{Change, ChangeKind};
 use replica::machine::execute::Run;
 use replica::machine::outcome::{
-    CommandOutcome, Executed, ExecutedCommand, SlotOutcome, VoidReason,
+    CommandOutcome, Delivery, Executed, ExecutedCommand, SlotOutcome, VoidReason,
 };
 use replica::machine::state::ReplicatedState;
-use shared::ids::{Ballot, CoordinatorId, Epoch, Instance, Revision, Slot};
+use shared::ids::{Ballot, CoordinatorId, Epoch, Instance, Slot};
 use shared::message::{ChosenEntry, Proposal, View};
 
 use super::Votes;
+use super::changes::{invariant_reported_changes_are_the_difference, revisions};
+use super::pace::Pace;
 use super::turn::{Due, Turn};
-use crate::linearizability::history::OperationId;
 use crate::linearizability::witness::Write;
+use crate::operations::{Answer, Call, OperationId, Reference, command};
 use crate::simulation::environment::coverage::{Coverage, Reached};
 use crate::simulation::nodes::process::NodeId;
 
@@ -26,6 +28,7 @@ use crate::simulation::nodes::process::NodeId;
 #[derive(Debug)]
 pub struct Golden {
     state: ReplicatedState,
+    reference: Reference,
     slots: Vec<Executed>,
     operations: BTreeMap<OperationId, (Slot, CommandOutcome)>,
     not_applied: BTreeSet<OperationId>,
@@ -33,6 +36,7 @@ pub struct Golden {
     /// Every view that counted, and where it was chosen.
     views: BTreeMap<Epoch, (Slot, View)>,
     due: Due,
+    pace: Pace,
 }
 
 impl Golden {
@@ -41,12 +45,14 @@ impl Golden {
     pub fn new() -> Self {
         Self {
             state: ReplicatedState::complete(),
+            reference: Reference::default(),
             slots: Vec::new(),
             operations: BTreeMap::new(),
             not_applied: BTreeSet::new(),
             writes: Vec::new(),
             views: BTreeMap::new(),
             due: Due::default(),
+            pace: Pace::default(),
         }
     }
 
@@ -80,6 +86,16 @@ impl Golden {
         self.views.insert(view.epoch, (Slot(0), view));
     }
 
+    /// The primary of an epoch has executed its view, by its monotonic clock.
+    pub fn begins(&mut self, epoch: Epoch, clock: Duration) {
+        self.pace.begins(epoch, clock);
+    }
+
+    /// A primary proposes a batch, by its monotonic clock.
+    pub fn proposes(&mut self, proposal: &Proposal, clock: Duration) {
+        self.pace.proposes(proposal.epoch, proposal.number, clock);
+    }
+
     /// Executes what is chosen.
     pub fn advance(&mut self, votes: &Votes, coverage: &mut Coverage) {
         loop {
@@ -98,11 +114,11 @@ impl Golden {
             drop(self.state.take_rows());
             invariant_reported_changes_are_the_difference(before, &self.state, &executed);
             self.due.invariant_only_what_is_due_takes_effect(slot, &turn, &executed.outcome);
-            self.invariant_time_never_goes_back(
+            let times = (time_before, self.state.meta().time_ms);
+            self.pace.invariant_time_follows_the_primary_s_clock(
                 slot,
-                time_before,
-                &turn,
-                &executed.outcome,
+                times,
+                (&turn, &executed.outcome),
                 coverage,
             );
             self.note(slot, turn, &executed, coverage);
@@ -161,17 +177,64 @@ impl Golden {
             coverage.hit(Reached::Batched);
         }
         for ((operation, call), executed) in calls.into_iter().zip(commands) {
-            self.invariant_a_mutation_is_executed_once(operation, slot, executed.outcome);
-            match executed.outcome {
-                CommandOutcome::Created { .. }
-                | CommandOutcome::Replaced { .. }
-                | CommandOutcome::Deleted { .. }
-                | CommandOutcome::DeletedPrefix { .. } => {
-                    self.writes.push(Write { operation, call });
+            match executed.delivery {
+                Delivery::First => {}
+                Delivery::Replayed => {
+                    coverage.hit(Reached::Replayed);
+                    self.invariant_a_repeat_gets_the_first_answer(operation, slot, executed);
+                    continue;
                 }
-                CommandOutcome::PreconditionFailed { .. } => {}
+            }
+            if let CommandOutcome::TooManyKeys { .. } = executed.outcome {
+                coverage.hit(Reached::TooManyKeys);
+                continue;
+            }
+            let outcome = &executed.outcome;
+            self.invariant_a_mutation_is_executed_once(operation, slot, *outcome);
+            if self.invariant_executed_as_the_reference_does(slot, &call, outcome).is_executed() {
+                self.writes.push(Write { operation, call });
             }
         }
+    }
+
+    /// Panics unless what a repeat gets is what came of the request when it was executed.
+    fn invariant_a_repeat_gets_the_first_answer(
+        &self,
+        operation: OperationId,
+        slot: Slot,
+        executed: &ExecutedCommand,
+    ) {
+        let first = self.operations.get(&operation);
+        assert!(
+            first.is_some_and(|(_, outcome)| *outcome == executed.outcome),
+            "invariant: a repeat gets the first answer: {operation:?} at {slot} got {executed:?}, \
+             and was executed as {first:?}"
+        );
+    }
+
+    fn invariant_executed_as_the_reference_does(
+        &mut self,
+        slot: Slot,
+        call: &Call,
+        outcome: &CommandOutcome,
+    ) -> Answer {
+        let executed = self.reference.execute(call);
+        let expected = command::outcome(call, &executed);
+        assert_eq!(
+            *outcome, expected,
+            "invariant: a command does what it says: {call:?} at {slot}"
+        );
+        executed.answer
+    }
+
+    /// Panics unless the state is what executing one call after the other comes to.
+    pub fn invariant_state_is_the_references(&self) {
+        assert!(
+            command::is_state_of(&self.state, &self.reference),
+            "invariant: the state is what its commands say: {:?} is not {:?}",
+            self.state.keys().records(),
+            self.reference
+        );
     }
 
     fn invariant_a_mutation_is_executed_once(
@@ -189,30 +252,6 @@ impl Golden {
         assert!(
             !refused,
             "invariant: {operation:?} was said never to happen, and is executed at {slot}"
-        );
-    }
-
-    fn invariant_time_never_goes_back(
-        &self,
-        slot: Slot,
-        before: u64,
-        turn: &Turn,
-        outcome: &SlotOutcome,
-        coverage: &mut Coverage,
-    ) {
-        let expected = match (turn, outcome) {
-            (Turn::Batch { time_ms, .. }, SlotOutcome::Batch { .. }) => {
-                if *time_ms < before {
-                    coverage.hit(Reached::TimeHeld);
-                }
-                before.max(*time_ms)
-            }
-            (Turn::Batch { .. } | Turn::Noop | Turn::View(_), _) => before,
-        };
-        let time = self.state.meta().time_ms;
-        assert_eq!(
-            time, expected,
-            "invariant: time is what a batch says, and never goes back: slot {slot} after {before}"
         );
     }
 
@@ -280,10 +319,15 @@ impl Golden {
         operation: OperationId,
         slot: Slot,
         outcome: &CommandOutcome,
+        delivery: Delivery,
     ) {
         let executed = self.operations.get(&operation);
+        let is_it = |(at, of): &(Slot, CommandOutcome)| match delivery {
+            Delivery::First => (*at, *of) == (slot, *outcome),
+            Delivery::Replayed => *at <= slot && of == outcome,
+        };
         assert!(
-            executed == Some(&(slot, *outcome)),
+            executed.is_some_and(is_it),
             "invariant: answers are executed results: {operation:?} is answered with {outcome:?} \
              at {slot}, executed was {executed:?}"
         );
@@ -294,47 +338,6 @@ impl Default for Golden {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// The modification revision of every key that exists.
-fn revisions(state: &ReplicatedState) -> BTreeMap<String, Revision> {
-    state.keys().records().iter().map(|(key, record)| (key.clone(), record.revision)).collect()
-}
-
-/// Panics unless what a slot reports to have changed leads, one by one, from the state
-/// before it to the state after it.
-fn invariant_reported_changes_are_the_difference(
-    before: BTreeMap<String, Revision>,
-    after: &ReplicatedState,
-    executed: &Executed,
-) {
-    let mut state = before;
-    for change in &executed.changes {
-        match change {
-            Change::Prefix { prefix, .. } => state.retain(|key, _| !key.starts_with(prefix)),
-            Change::Key { key, kind, revision, previous } => {
-                let found = match kind {
-                    ChangeKind::Created | ChangeKind::Updated => {
-                        state.insert(key.clone(), *revision)
-                    }
-                    ChangeKind::Deleted => state.remove(key),
-                };
-                let is_new = *kind == ChangeKind::Created;
-                assert!(
-                    found == *previous && found.is_none() == is_new,
-                    "invariant: a reported change follows the one before it: {change:?} of slot \
-                     {}, where {found:?} was",
-                    executed.slot
-                );
-            }
-        }
-    }
-    assert_eq!(
-        state,
-        revisions(after),
-        "invariant: reported changes are the difference of the states: slot {}",
-        executed.slot
-    );
 }
 
 fn index(slot: Slot) -> usize {

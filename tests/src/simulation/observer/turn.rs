@@ -6,15 +6,21 @@ use replica::machine::outcome::SlotOutcome;
 use shared::ids::{BatchNumber, Epoch, Slot};
 use shared::message::View;
 
-use crate::linearizability::history::{Call, OperationId};
-use crate::simulation::nodes::commands;
+use crate::operations::{Call, OperationId, command};
+use crate::simulation::nodes::client::NONCE;
 
 /// What a slot holds, as far as it is checked.
 #[derive(Debug)]
 pub(super) enum Turn {
     Noop,
     View(View),
-    Batch { epoch: Epoch, number: BatchNumber, time_ms: u64, calls: Vec<(OperationId, Call)> },
+    Batch {
+        epoch: Epoch,
+        number: BatchNumber,
+        time_ms: u64,
+        wall_ms: u64,
+        calls: Vec<(OperationId, Call)>,
+    },
 }
 
 impl Turn {
@@ -23,12 +29,18 @@ impl Turn {
         match decoded {
             Decoded::Noop => Self::Noop,
             Decoded::View(view) => Self::View(view.clone()),
-            Decoded::Batch { epoch, number, commands: Ok(Commands { time_ms, commands, .. }) } => {
+            Decoded::Batch { epoch, number, commands: Ok(decoded) } => {
+                let Commands { time_ms, wall_ms, trace: _, commands, answers: _ } = decoded;
                 let calls = commands
                     .iter()
-                    .map(|command| (commands::operation(command), commands::call(command)))
+                    .map(|command| {
+                        let operation = command::operation(command, NONCE);
+                        let operation = operation.expect("a simulated command names its call");
+                        (operation, command::call(command))
+                    })
                     .collect();
-                Self::Batch { epoch: *epoch, number: *number, time_ms: *time_ms, calls }
+                let (epoch, number) = (*epoch, *number);
+                Self::Batch { epoch, number, time_ms: *time_ms, wall_ms: *wall_ms, calls }
             }
             Decoded::Batch { commands: Err(error), .. } => {
                 panic!("invariant: services propose what can be read: {error}")
@@ -99,7 +111,7 @@ mod tests {
 
     fn batch(epoch: u64, number: u64) -> (Turn, SlotOutcome) {
         let (epoch, number) = (Epoch(epoch), BatchNumber(number));
-        let turn = Turn::Batch { epoch, number, time_ms: 0, calls: Vec::new() };
+        let turn = Turn::Batch { epoch, number, time_ms: 0, wall_ms: 0, calls: Vec::new() };
         (turn, SlotOutcome::Batch { epoch, number, commands: Vec::new() })
     }
 

@@ -49,7 +49,7 @@ pub fn run(seed: u64) -> Option<PutBack> {
     plan.dead.retain(|node| !matches!(node, NodeId::Replica(_)));
     plan.dead.push(odd);
     plan.tuning.history_patience = FOREVER;
-    plan.workload.weights[1] = 0;
+    plan.workload.read_nothing_locally();
     let (copied_at, taken_at) = (plan.length / 3, plan.length * 2 / 3);
     let play = |until| {
         let mut world = World::new(plan.clone(), Trace::default());

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use super::World;
+use crate::random::Random;
 use crate::simulation::environment::coverage::Reached;
 use crate::simulation::environment::drag::Slow;
 use crate::simulation::environment::event::Event;
 use crate::simulation::environment::network::Cut;
-use crate::simulation::environment::random::Random;
 use crate::simulation::nodes::process::{CrashPoint, NodeId, Presence};
 use crate::simulation::plan::faults::{Blow, FaultKind, Moment, Power, Target};
 

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use super::World;
-use crate::linearizability::history::{Ending, Operation};
+use crate::operations::{Operation, Outcome};
+use crate::random::MILLION;
 use crate::simulation::environment::coverage::Reached;
 use crate::simulation::environment::event::Event;
 use crate::simulation::environment::network::Weather;
-use crate::simulation::environment::random::MILLION;
 use crate::simulation::nodes::process::{NodeId, Presence};
 use crate::simulation::nodes::replica::ReplicaNode;
 use crate::simulation::plan::faults::Power;
@@ -130,6 +130,7 @@ impl World {
 
     /// Panics unless all live replicas have the very state that the chosen log makes.
     pub fn invariant_states_are_equal(&self) {
+        self.env.observer.golden().invariant_state_is_the_references();
         let digest = self.env.observer.golden().state().digest();
         for replica in self.able_replicas() {
             let state = replica.database.state();
@@ -160,7 +161,7 @@ impl World {
             clients.into_iter().flat_map(super::Client::into_history).collect();
         let golden = self.env.observer.golden();
         let open = |operation: &&Operation| {
-            operation.ending == Ending::Unresolved && golden.operation(operation.id).is_some()
+            operation.outcome == Outcome::Unknown && golden.operation(operation.id).is_some()
         };
         for _ in history.iter().filter(open) {
             self.env.coverage.hit(Reached::ExecutedUnresolved);

@@ -8,6 +8,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::machine::answers::{AnswerNeeds, DueAnswers, FirstAnswer, LoadedAnswers};
+use crate::machine::identity::IdempotencyKey;
+use crate::machine::state::Rows;
 
 const KEYS: [&str; 5] = ["a", "a/1", "a/2", "b", "b/1"];
 
@@ -36,7 +39,21 @@ fn any_op() -> impl Strategy<Value = Op> {
 }
 
 fn any_commands() -> impl Strategy<Value = Commands> {
-    (0..100_u64, vec(any_op(), 0..4)).prop_map(|(time_ms, ops)| commands(time_ms, ops))
+    let request = prop_oneof![
+        1 => Just(RequestIdentity::Drawn([1; 16])),
+        1 => (0..4_u8).prop_map(|key| RequestIdentity::Keyed(IdempotencyKey([key; 16]))),
+    ];
+    let command =
+        (any_op(), request).prop_map(|(op, request)| Command { op, trace: None, request });
+    let answers =
+        (0..40_u64, 0..4_u64).prop_map(|(keep_ms, at_most)| AnswerRetention { keep_ms, at_most });
+    (0..100_u64, answers, vec(command, 0..4)).prop_map(|(time_ms, answers, commands)| Commands {
+        time_ms,
+        wall_ms: 0,
+        trace: None,
+        answers,
+        commands,
+    })
 }
 
 /// Mostly the first.
@@ -83,9 +100,10 @@ fn any_log() -> impl Strategy<Value = Vec<ChosenEntry>> {
 /// A database that keeps what a shell would write: executed by partial sets, a run at a
 /// time.
 #[derive(Default)]
-struct Database {
+pub(super) struct Database {
     meta: Meta,
     records: BTreeMap<String, Record>,
+    answers: BTreeMap<IdempotencyKey, FirstAnswer>,
     round_lookups: usize,
 }
 
@@ -95,10 +113,39 @@ impl Database {
         let without_content = |(key, record): (&String, &Record)| {
             (key.clone(), Record { content: None, ..record.clone() })
         };
-        Loaded { keys: found.map(without_content).collect() }
+        Loaded {
+            keys: found.map(without_content).collect(),
+            answers: self.load_answers(&needs.answers),
+        }
     }
 
-    fn execute(&mut self, entries: &[ChosenEntry]) -> ExecutionReport {
+    fn load_answers(&self, needs: &AnswerNeeds) -> LoadedAnswers {
+        let answer = |key: &IdempotencyKey| Some((*key, *self.answers.get(key)?));
+        let of_keys = needs.keys.iter().filter_map(answer).collect();
+        let mut due = Vec::new();
+        if let Some(DueAnswers { by_ms, at_most }) = needs.due {
+            due.extend(self.answers.iter().map(|(key, answer)| (*key, *answer)));
+            due.retain(|(_, answer)| answer.expires_ms <= by_ms);
+            due.sort_by_key(|(key, answer)| (answer.expires_ms, *key));
+            due.truncate(at_most);
+        }
+        LoadedAnswers { of_keys, due }
+    }
+
+    /// Has so many things looked up in a round.
+    pub(super) fn new(round_lookups: usize) -> Self {
+        Self { round_lookups, ..Self::default() }
+    }
+
+    pub(super) fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    pub(super) fn answers(&self) -> BTreeMap<IdempotencyKey, FirstAnswer> {
+        self.answers.clone()
+    }
+
+    pub(super) fn execute(&mut self, entries: &[ChosenEntry]) -> ExecutionReport {
         let mut run = Run::new(entries.to_vec()).round_lookups(self.round_lookups);
         let mut state = ReplicatedState::partial(self.meta.clone());
         let report = loop {
@@ -110,7 +157,9 @@ impl Database {
                 }
             }
         };
-        let KeyRows { versions, ranges } = state.take_rows().keys;
+        let Rows { keys: KeyRows { versions, ranges }, answers } = state.take_rows();
+        self.answers.retain(|key, _| !answers.forgotten.contains(key));
+        self.answers.extend(answers.kept);
         for row in versions {
             let VersionRow { key, revision, created_revision, version, content } = row;
             match content {
@@ -144,7 +193,7 @@ proptest! {
     #[test]
     fn replicas_that_execute_one_log_in_different_runs_are_the_same(log in any_log(), runs in vec(1..6_usize, 1..40), round_lookups in 1..4_usize) {
         let (complete, at_once) = execute_all(&log);
-        let mut database = Database { round_lookups, ..Database::default() };
+        let mut database = Database::new(round_lookups);
         let mut slots = Vec::new();
         let mut rest = &log[..];
         for length in runs.into_iter().cycle() {
@@ -158,6 +207,8 @@ proptest! {
         prop_assert_eq!(&slots, &at_once.slots);
         prop_assert_eq!(&database.meta, complete.meta());
         prop_assert_eq!(&database.records, complete.keys().records());
+        let answers: BTreeMap<_, _> = complete.answers().iter().map(|(key, answer)| (key, *answer)).collect();
+        prop_assert_eq!(&database.answers, &answers);
     }
 
     #[test]
@@ -217,13 +268,18 @@ proptest! {
     fn a_revision_is_taken_by_each_command_that_passes_its_guard(log in any_log()) {
         let (state, report) = execute_all(&log);
         let outcomes = report.slots.iter().flat_map(|slot| match &slot.outcome {
-            SlotOutcome::Batch { commands, .. } => commands.iter().map(|command| command.outcome).collect(),
+            SlotOutcome::Batch { commands, .. } => {
+                let is_first = |command: &&ExecutedCommand| command.delivery == Delivery::First;
+                commands.iter().filter(is_first).map(|command| command.outcome).collect()
+            }
             SlotOutcome::Noop | SlotOutcome::View(_) | SlotOutcome::Void(_) => Vec::new(),
         });
         let mut revision = Revision(0);
         for outcome in outcomes {
             match outcome {
-                CommandOutcome::PreconditionFailed { .. } => {}
+                CommandOutcome::PreconditionFailed { .. }
+                | CommandOutcome::KeyReused { .. }
+                | CommandOutcome::TooManyKeys { .. } => {}
                 CommandOutcome::Created { .. } | CommandOutcome::Replaced { .. } | CommandOutcome::Deleted { .. }
                 | CommandOutcome::DeletedPrefix { .. } => {
                     revision = revision.next();

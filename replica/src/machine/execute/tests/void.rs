@@ -72,10 +72,10 @@ fn a_batch_with_unreadable_commands_is_void() {
     let not_commands = VoidReason::Unreadable { epoch, number, error: Unreadable::NotCommands(3) };
     assert_eq!(unreadable(Bytes::from_static(b"\xff\xff\xff")), not_commands);
 
-    let too_long = |what, actual, limit: usize| VoidReason::Unreadable {
+    let too_long = |what: &'static str, actual, limit: usize| VoidReason::Unreadable {
         epoch,
         number,
-        error: Unreadable::OverLimit { what, actual, limit: limit as u64 },
+        error: Unreadable::OverLimit { what: what.into(), actual, limit: limit as u64 },
     };
     let long = |length: usize| "x".repeat(length);
     let with = |op| unreadable(commands(0, vec![put("k", "b"), op]).encode());
@@ -112,7 +112,7 @@ fn a_batch_with_unreadable_commands_is_void() {
     assert_eq!(unreadable(many), expected);
 
     let error =
-        Unreadable::OverLimit { what: "the time", actual: u64::MAX, limit: limits::TIME_MS };
+        Unreadable::OverLimit { what: "the time".into(), actual: u64::MAX, limit: limits::TIME_MS };
     let late = commands(u64::MAX, vec![put("k", "b")]).encode();
     assert_eq!(unreadable(late), VoidReason::Unreadable { epoch, number, error });
 }

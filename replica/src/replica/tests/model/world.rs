@@ -164,6 +164,7 @@ impl World {
                     self.tell(index, id, Told::Served);
                 }
             }
+            Effect::ClaimRefused { from, why } => panic!("{from} is not believed: {why}"),
             Effect::WrongCluster { .. } => panic!("there is one cluster"),
             Effect::WrongHistory(wrong) => panic!("there is one history: {wrong}"),
             Effect::Join { .. }
@@ -210,7 +211,7 @@ impl World {
             id,
             Request { node: index, asked: Operation::Mutation { key }, told: Told::Nothing },
         );
-        self.step(index, Input::Mutation { id, command, time_ms: 0 });
+        self.step(index, Input::Mutation { id, command, wall_ms: 0 });
     }
 
     fn ask_read(&mut self, index: usize) {
@@ -248,7 +249,7 @@ impl World {
                 return;
             }
         };
-        self.step(index, Input::ProposalReply { epoch, number, attempt, reply });
+        self.step(index, Input::ProposalReply { epoch, number, attempt, reply: reply.map(ours) });
     }
 
     fn deliver_fetch(&mut self, index: usize, fate: usize) {
@@ -259,7 +260,7 @@ impl World {
             2 => Ok(ChosenReply::Trimmed { oldest: Slot(0) }),
             3.. => self.page(from, fate / 8),
         };
-        self.step(index, Input::Fetched { fetch, reply });
+        self.step(index, Input::Fetched { fetch, reply: reply.map(ours) });
     }
 
     fn page(&self, from: Slot, limit: usize) -> Result<ChosenReply, NoAnswer> {
@@ -309,7 +310,7 @@ impl World {
             ballot: Some(ballot(round)),
             chosen_below: Slot(self.log.len() as u64),
         };
-        let reply = if second >= 250 { Err(NoAnswer) } else { Ok(reply) };
+        let reply = if second >= 250 { Err(NoAnswer) } else { Ok(ours(reply)) };
         self.step(index, Input::HeartbeatReply { from: coordinator(1).name, reply });
     }
 
@@ -379,7 +380,7 @@ impl World {
                 self.deliver_proposal(index, 0, 0);
                 while let Some((fetch, from)) = self.nodes[index].fetches.pop() {
                     let reply = self.page(from, 100);
-                    self.step(index, Input::Fetched { fetch, reply });
+                    self.step(index, Input::Fetched { fetch, reply: reply.map(ours) });
                 }
                 self.deliver_watermarks(index, 1);
                 self.deliver_watermarks(index, 2);
@@ -426,13 +427,14 @@ impl World {
             let record = state.keys().records().get(key);
             assert!(record.is_none_or(|record| record.version == 1), "{id} was executed twice");
             match &request.told {
-                Told::Answer(Answer::Executed { slot, outcome }) => {
+                Told::Answer(Answer::Executed { slot, outcome, delivery }) => {
                     let SlotOutcome::Batch { commands, .. } = &slots[slot.0 as usize].outcome
                     else {
                         panic!("{id} was told {outcome:?} of slot {slot}, which holds no batch")
                     };
                     assert!(
                         commands.contains(&ExecutedCommand {
+                            delivery: *delivery,
                             request: identity(key),
                             outcome: *outcome
                         }),

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::linearizability::history::{OperationId, Time, ValueId};
 use crate::linearizability::key::{KeyAnswer, KeyCall, KeyOperation, KeyState};
+use crate::operations::{OperationId, Time, Value};
 
 /// The operations on one key, sorted by what is known of them.
 pub(super) struct Prepared {
@@ -42,7 +42,7 @@ pub(super) struct Answer {
 }
 
 /// Stands for every value that nobody read.
-const UNREAD: ValueId = ValueId::MAX;
+const UNREAD: Value = Value::NOBODYS;
 
 impl Prepared {
     pub(super) fn new(operations: &[KeyOperation]) -> Self {
@@ -110,7 +110,7 @@ impl Prepared {
 }
 
 /// The values that were read, and the revisions that they were read with.
-fn seen_revisions(operations: &[KeyOperation]) -> BTreeMap<ValueId, u64> {
+fn seen_revisions(operations: &[KeyOperation]) -> BTreeMap<Value, u64> {
     let seen = operations.iter().filter_map(|operation| match operation.answered {
         Some((_, KeyAnswer::Read(seen))) => seen.map(|seen| (seen.value, seen.modified)),
         Some((_, KeyAnswer::Put { .. } | KeyAnswer::Deleted { .. } | KeyAnswer::GuardFailed))
@@ -119,7 +119,7 @@ fn seen_revisions(operations: &[KeyOperation]) -> BTreeMap<ValueId, u64> {
     seen.collect()
 }
 
-fn forget_unread(mut operation: KeyOperation, seen: &BTreeMap<ValueId, u64>) -> KeyOperation {
+fn forget_unread(mut operation: KeyOperation, seen: &BTreeMap<Value, u64>) -> KeyOperation {
     if let KeyCall::Put { value, .. } = &mut operation.call
         && !seen.contains_key(value)
     {
@@ -129,7 +129,7 @@ fn forget_unread(mut operation: KeyOperation, seen: &BTreeMap<ValueId, u64>) -> 
 }
 
 /// The revision at which an operation wrote, if an answer names it.
-fn revision_of(operation: &KeyOperation, seen: &BTreeMap<ValueId, u64>) -> Option<u64> {
+fn revision_of(operation: &KeyOperation, seen: &BTreeMap<Value, u64>) -> Option<u64> {
     match (operation.answered, operation.call) {
         (Some((_, KeyAnswer::Put { revision } | KeyAnswer::Deleted { revision, .. })), _) => {
             Some(revision)

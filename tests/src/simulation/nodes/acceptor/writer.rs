@@ -165,8 +165,7 @@ impl AcceptorNode {
 
     /// Decides, or says why not: a full disk keeps no promise, so the request fails.
     fn decide_prepare(&mut self, prepare: Prepare) -> Result<PendingReply, Box<Message>> {
-        self.limits.check_prepare(&prepare).expect("a coordinator sends what makes sense");
-        let plan = self.core.plan_prepare(&prepare);
+        let plan = self.core.plan_prepare(&prepare).expect("a coordinator sends what makes sense");
         if !self.has_room(&plan) {
             return Err(Box::new(Message::Refused(Box::new(Message::Prepare(prepare)))));
         }

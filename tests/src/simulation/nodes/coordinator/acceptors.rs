@@ -8,7 +8,7 @@ use coordinator::effect::{AcceptorIndex, Input, PollNumber};
 use coordinator::outbox::{Outbox, OutboxLimits};
 use shared::discovery::INTERVAL;
 use shared::ids::Instance;
-use shared::message::{Member, Prepare, Service};
+use shared::message::{Announcement, Member, Prepare, Service};
 
 use super::CoordinatorNode;
 use super::rare::Cause;
@@ -60,7 +60,9 @@ impl CoordinatorNode {
             instance: Instance(self.core.id().0),
         };
         for acceptor in (0..self.acceptors).map(NodeId::Acceptor) {
-            env.ask(&self.process, acceptor, 0, Message::Announce(member.clone()));
+            let announcement =
+                Announcement { cluster: self.core.cluster(), member: member.clone() };
+            env.ask(&self.process, acceptor, 0, Message::Announce(announcement));
         }
         env.alarm(&self.process, INTERVAL, Local::Announce);
     }
@@ -136,7 +138,7 @@ impl CoordinatorNode {
                 }
                 return Fate::Alive;
             }
-            Message::Directory(_) | Message::Announce(_) => return Fate::Alive,
+            Message::Listed(_) | Message::Announce(_) => return Fate::Alive,
             other => unreachable!("nobody sends a coordinator {}", other.name()),
         };
         if !is_heard {

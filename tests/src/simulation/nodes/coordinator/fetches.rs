@@ -61,17 +61,11 @@ impl CoordinatorNode {
     /// Answers with what was found, or asks the acceptors for what is older.
     fn found(&mut self, env: &mut Environment, back: Return, fetch: FetchId, found: ChosenLookup) {
         match found {
-            ChosenLookup::Here(reply) => {
-                env.answer(&self.process, back, Message::Fetched(fetch, reply))
-            }
+            ChosenLookup::Here(reply) => self.give(env, back, fetch, reply),
             ChosenLookup::Older { roster, from, below, chosen_below } => {
                 let gathers = |fetch: &&Fetch| matches!(fetch.state, State::Gathers(_));
                 if self.fetches.values().filter(gathers).count() >= RECOVERIES_AT_ONCE {
-                    return env.answer(
-                        &self.process,
-                        back,
-                        Message::Fetched(fetch, ChosenReply::Unavailable),
-                    );
+                    return self.give(env, back, fetch, ChosenReply::Unavailable);
                 }
                 let wanted =
                     Wanted { roster, from, below, chosen_below, limits: self.fetch_limits };
@@ -85,6 +79,11 @@ impl CoordinatorNode {
                 self.watch(env);
             }
         }
+    }
+
+    fn give(&self, env: &mut Environment, back: Return, fetch: FetchId, reply: ChosenReply) {
+        let reply = self.of_own_cluster(reply);
+        env.answer(&self.process, back, Message::Fetched(fetch, reply));
     }
 
     /// Something may be new: looks again for all that wait for it.
@@ -111,7 +110,7 @@ impl CoordinatorNode {
         if let Some(Fetch { back, fetch, state: State::Waits(reply), .. }) =
             self.fetches.remove(&number)
         {
-            env.answer(&self.process, back, Message::Fetched(fetch, reply));
+            self.give(env, back, fetch, reply);
         }
     }
 
@@ -134,7 +133,7 @@ impl CoordinatorNode {
             env.coverage.hit(Reached::LearnedFromVotes);
         }
         let Fetch { back, fetch, .. } = self.fetches.remove(&number).expect("it was just found");
-        env.answer(&self.process, back, Message::Fetched(fetch, reply));
+        self.give(env, back, fetch, reply);
     }
 }
 

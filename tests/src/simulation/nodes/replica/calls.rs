@@ -2,17 +2,17 @@
 
 use replica::replica::config::Config;
 use replica::replica::event::{Attempt, FetchId, Input, NoAnswer, ProbeId};
-use shared::ids::{BatchNumber, Epoch, Slot};
-use shared::message::{ChosenReply, Heartbeat, Proposal};
+use shared::ids::{BatchNumber, ClusterId, Epoch, Slot};
+use shared::message::{ChosenReply, Heartbeat, OfCluster, Proposal};
 
 use super::{ReplicaNode, name};
+use crate::operations::Outcome;
 use crate::simulation::environment::Environment;
 use crate::simulation::environment::coverage::Reached;
 use crate::simulation::environment::event::{CallKind, Local};
 use crate::simulation::environment::message::Message;
 use crate::simulation::nodes::acceptor::Fate;
 use crate::simulation::nodes::calls::{Calls, Met};
-use crate::simulation::nodes::client::Outcome;
 use crate::simulation::nodes::process::NodeId;
 
 /// Its calls by kind, each kind with the time-out that the real shell gives it.
@@ -71,11 +71,11 @@ impl ReplicaNode {
         &mut self,
         env: &mut Environment,
         to: NodeId,
-        (fetch, from, wait_ms): (FetchId, Slot, u64),
+        (fetch, cluster, from, wait_ms): (FetchId, ClusterId, Slot, u64),
     ) {
         self.outgoing.fetch.abort();
         let call = self.outgoing.fetch.begin(self.now(env), fetch);
-        env.ask(&self.process, to, call, Message::Fetch(fetch, from, wait_ms));
+        env.ask(&self.process, to, call, Message::Fetch(fetch, cluster, from, wait_ms));
         self.watch(env, CallKind::Fetches);
     }
 
@@ -164,8 +164,8 @@ impl ReplicaNode {
                 (is_heard, Input::Fetched { fetch, reply: Ok(reply) })
             }
             Message::Fetch(fetch, ..) => (is_heard(&mut calls.fetch, now, call), no_fetch(fetch)),
-            Message::Directory(directory) => {
-                return self.discovered(env, (from, call), Some(directory));
+            Message::Listed(listing) => {
+                return self.discovered(env, (from, call), Some(listing));
             }
             Message::Announce(_) => return self.discovered(env, (from, call), None),
             Message::Call(call, _) if is_refused => {
@@ -204,8 +204,9 @@ fn no_fetch(fetch: FetchId) -> Input {
     Input::Fetched { fetch, reply: Err(NoAnswer) }
 }
 
-fn note_fetched(env: &mut Environment, from: NodeId, reply: &ChosenReply) {
-    match (reply, from) {
+fn note_fetched(env: &mut Environment, from: NodeId, reply: &OfCluster<ChosenReply>) {
+    let Ok(reply) = reply.clone().for_cluster(reply.cluster()) else { return };
+    match (&reply, from) {
         (ChosenReply::Trimmed { .. }, _) => env.coverage.hit(Reached::FetchTrimmed),
         (ChosenReply::Entries { entries, .. }, NodeId::Replica(_)) if !entries.is_empty() => {
             env.coverage.hit(Reached::LearnedFromReplica);

@@ -9,15 +9,13 @@ use replica::replica::event::{Input, RequestId};
 use shared::ids::{Name, Revision, Slot};
 
 use super::{Caller, Pending, ReplicaNode, node_of};
-use crate::linearizability::history::{self, Call, Consistency};
+use crate::operations::{self, Consistency, Outcome, command};
 use crate::simulation::environment::Environment;
 use crate::simulation::environment::coverage::Reached;
 use crate::simulation::environment::event::Local;
 use crate::simulation::environment::message::{CallId, Message};
 use crate::simulation::nodes::acceptor::Fate;
-use crate::simulation::nodes::client::{Outcome, Request};
-use crate::simulation::nodes::commands;
-use crate::simulation::nodes::database::Database;
+use crate::simulation::nodes::client::{Request, Sent};
 use crate::simulation::nodes::process::{Life, NodeId};
 
 /// How long it takes to read the database for a released read, at most.
@@ -34,16 +32,14 @@ impl ReplicaNode {
         let timeout = request.timeout;
         let caller =
             Caller { to, to_life, call, until: self.process.clock.read(env.queue.now()) + timeout };
-        let (input, floor) = match &request.call {
-            Call::Read { consistency, .. } | Call::List { consistency, .. } => match *consistency {
-                Consistency::Linearizable => (Input::Read { id }, env.observer.chosen_end()),
-                Consistency::Local { at_least } => {
-                    (Input::WaitRevision { id, revision: Revision(at_least) }, Slot(0))
-                }
-            },
-            Call::Put { .. } | Call::Delete { .. } | Call::DeletePrefix { .. } => {
-                let time_ms = self.process.clock.wall_ms(env.queue.now());
-                (Input::Mutation { id, command: commands::command(&request), time_ms }, Slot(0))
+        let (input, floor) = match request.call.reads() {
+            Some((_, Consistency::Linearizable)) => (Input::Read { id }, env.observer.chosen_end()),
+            Some((_, Consistency::Local { at_least })) => {
+                (Input::WaitRevision { id, revision: Revision(at_least) }, Slot(0))
+            }
+            None => {
+                let wall_ms = self.process.clock.wall_ms(env.queue.now());
+                (Input::Mutation { id, command: request.command(), wall_ms }, Slot(0))
             }
         };
         self.calls.insert(
@@ -113,11 +109,16 @@ impl ReplicaNode {
             panic!("{} answered request {id} twice, or was never asked", self.process.id)
         };
         let outcome = match answer {
-            Answer::Executed { slot, outcome } => {
-                env.observer.answered(request.operation, slot, &outcome);
+            Answer::Executed { outcome: CommandOutcome::TooManyKeys { .. }, .. } => {
+                Outcome::NotApplied
+            }
+            Answer::Executed { slot, outcome, delivery } => {
+                env.observer.answered(request.operation, slot, &outcome, delivery);
                 Outcome::Answered {
                     revision: outcome.revision().0,
-                    answer: history_answer(&outcome, &self.database),
+                    answer: command::answer(&outcome, |revision| {
+                        self.database.deleted_at(revision)
+                    }),
                 }
             }
             Answer::NotApplied(NotApplied::NotPrimary { primary: Some(primary) })
@@ -126,7 +127,10 @@ impl ReplicaNode {
                 return self.forward(env, caller, request, id, &primary);
             }
             Answer::NotApplied(_) => {
-                env.observer.not_applied(request.operation);
+                // Of a request by a key that may be sent again nothing is said for good.
+                if request.sent == Sent::Once {
+                    env.observer.not_applied(request.operation);
+                }
                 Outcome::NotApplied
             }
             Answer::Unknown(_) => Outcome::Unknown,
@@ -172,10 +176,10 @@ impl ReplicaNode {
             let state = self.database.state();
             pending.invariant_a_read_sees_what_was_chosen(state.meta().executed_below);
             let Pending { caller, request, floor, executed } = pending;
-            let answer = commands::read(&request.call, state);
+            let answer = command::read(&request.call, state);
             if state.meta().executed_below > executed && floor > executed {
                 env.coverage.hit(Reached::ReadWaited);
-                if matches!(&answer, history::Answer::Listed(page) if page.items.len() > 1) {
+                if matches!(&answer, operations::Answer::Listed(page) if page.items.len() > 1) {
                     env.coverage.hit(Reached::ListWaited);
                 }
             }
@@ -211,16 +215,5 @@ impl Pending {
             self.request.operation,
             self.floor
         );
-    }
-}
-
-fn history_answer(outcome: &CommandOutcome, database: &Database) -> history::Answer {
-    match outcome {
-        CommandOutcome::Created { .. } | CommandOutcome::Replaced { .. } => history::Answer::Put,
-        CommandOutcome::Deleted { deleted, .. } => history::Answer::Deleted(*deleted),
-        CommandOutcome::DeletedPrefix { revision } => {
-            history::Answer::Deleted(database.deleted_at(*revision))
-        }
-        CommandOutcome::PreconditionFailed { .. } => history::Answer::GuardFailed,
     }
 }

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use replica::replica::event::Input;
 use replica::replica::{Identity, LogPage};
-use shared::discovery::INTERVAL;
-use shared::ids::Slot;
-use shared::message::{ChosenReply, Directory, Member, Service};
+use shared::discovery::{INTERVAL, Listing};
+use shared::message::{Announcement, ChosenReply, ClusterError, Member, OfCluster, Service};
 
 use super::{ReplicaNode, Waiting};
 use crate::simulation::environment::Environment;
@@ -20,9 +19,9 @@ const FETCH_BYTES: usize = 8 << 20;
 
 impl ReplicaNode {
     pub(super) fn on_fetch(&mut self, env: &mut Environment, waiting: Waiting, wait_ms: u64) {
-        let reply = self.log_from(waiting.from);
+        let reply = self.log_from(&waiting);
         match &reply {
-            ChosenReply::Entries { entries, .. } if entries.is_empty() && wait_ms > 0 => {
+            Ok(ChosenReply::Entries { entries, .. }) if entries.is_empty() && wait_ms > 0 => {
                 let number = self.number();
                 self.fetches.insert(number, waiting);
                 env.alarm(
@@ -31,34 +30,49 @@ impl ReplicaNode {
                     Local::FetchWaited(number),
                 );
             }
-            ChosenReply::Entries { .. }
-            | ChosenReply::Trimmed { .. }
-            | ChosenReply::Unavailable => {
-                env.answer(&self.process, waiting.back, Message::Fetched(waiting.fetch, reply));
-            }
+            Ok(
+                ChosenReply::Entries { .. }
+                | ChosenReply::Trimmed { .. }
+                | ChosenReply::Unavailable,
+            )
+            | Err(_) => self.give(env, &waiting, reply),
         }
     }
 
     pub(super) fn wake_fetches(&mut self, env: &mut Environment) {
-        let is_ready = |waiting: &Waiting| match self.log_from(waiting.from) {
-            ChosenReply::Entries { entries, .. } if entries.is_empty() => None,
-            reply @ (ChosenReply::Entries { .. }
-            | ChosenReply::Trimmed { .. }
-            | ChosenReply::Unavailable) => Some(reply),
+        let is_ready = |waiting: &Waiting| match self.log_from(waiting) {
+            Ok(ChosenReply::Entries { entries, .. }) if entries.is_empty() => None,
+            reply => Some(reply),
         };
-        let ready: Vec<(u64, ChosenReply)> = self
+        let ready: Vec<(u64, Result<ChosenReply, ClusterError>)> = self
             .fetches
             .iter()
             .filter_map(|(number, waiting)| is_ready(waiting).map(|reply| (*number, reply)))
             .collect();
         for (number, reply) in ready {
             let waiting = self.fetches.remove(&number).expect("it was just found");
-            env.answer(&self.process, waiting.back, Message::Fetched(waiting.fetch, reply));
+            self.give(env, &waiting, reply);
         }
     }
 
-    pub(super) fn log_from(&self, from: Slot) -> ChosenReply {
-        match self.core.log_from(from, self.fetch_entries, FETCH_BYTES) {
+    /// Answers a fetch, within the cluster; else refuses it.
+    pub(super) fn give(
+        &self,
+        env: &mut Environment,
+        waiting: &Waiting,
+        reply: Result<ChosenReply, ClusterError>,
+    ) {
+        let Waiting { back, fetch, cluster, from } = *waiting;
+        let answer = match reply {
+            Ok(reply) => Message::Fetched(fetch, OfCluster::new(cluster, reply)),
+            Err(_) => Message::Refused(Box::new(Message::Fetch(fetch, cluster, from, 0))),
+        };
+        env.answer(&self.process, back, answer);
+    }
+
+    pub(super) fn log_from(&self, waiting: &Waiting) -> Result<ChosenReply, ClusterError> {
+        let (from, limits) = (waiting.from, (self.fetch_entries, FETCH_BYTES));
+        Ok(match self.core.log_from(waiting.cluster, from, limits)? {
             LogPage::Ready(reply) | LogPage::Nothing(reply) => reply,
             LogPage::OnlyHash { chosen_below } => {
                 let (entries, previous) = (Vec::new(), self.database.prefix(from));
@@ -69,7 +83,7 @@ impl ReplicaNode {
                 let previous = self.database.prefix(from);
                 ChosenReply::Entries { entries, chosen_below, previous }
             }
-        }
+        })
     }
 
     /// Begins a round of announcements, and with it ends the one before: whoever has not
@@ -81,7 +95,8 @@ impl ReplicaNode {
         let acceptors = || (0..self.acceptors).map(NodeId::Acceptor);
         let round = self.discovery.begin(acceptors().collect());
         for acceptor in acceptors() {
-            env.ask(&self.process, acceptor, round, Message::Announce(member.clone()));
+            let announcement = Announcement { cluster: self.joined, member: member.clone() };
+            env.ask(&self.process, acceptor, round, Message::Announce(announcement));
         }
         env.alarm(&self.process, INTERVAL, Local::Announce);
         match news {
@@ -95,8 +110,8 @@ impl ReplicaNode {
         &mut self,
         env: &Environment,
         (from, round): (NodeId, u64),
-        directory: Option<Directory>,
+        listing: Option<Listing>,
     ) -> Option<Input> {
-        self.discovery.take(self.now(env), round, (from, directory)).map(Input::Directory)
+        self.discovery.take(self.now(env), round, (from, listing)).map(Input::Directory)
     }
 }

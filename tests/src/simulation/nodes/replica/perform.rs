@@ -2,16 +2,16 @@
 
 use std::collections::VecDeque;
 
-use replica::replica::event::{Effect, Input, SourceKind};
+use replica::replica::event::{Effect, Input, Role, SourceKind};
 
 use super::storage::Job;
 use super::{ReplicaNode, node};
+use crate::operations::{OperationId, Outcome, command};
 use crate::simulation::environment::Environment;
 use crate::simulation::environment::coverage::Reached;
 use crate::simulation::environment::message::Copied;
 use crate::simulation::nodes::acceptor::Fate;
-use crate::simulation::nodes::client::Outcome;
-use crate::simulation::nodes::commands;
+use crate::simulation::nodes::client::NONCE;
 use crate::simulation::nodes::process::{CrashPoint, NodeId};
 use crate::simulation::plan::faults::Moment;
 
@@ -58,9 +58,16 @@ impl ReplicaNode {
             Effect::Arm { timer, after, jitter } => {
                 env.arm(&mut self.process, timer as u8, after, jitter)
             }
-            Effect::Join { cluster } => self.write(env, Job::Join(cluster)),
+            Effect::Join { cluster } => {
+                self.joined = Some(cluster);
+                self.write(env, Job::Join(cluster));
+            }
+            Effect::ClaimRefused { from, why } => {
+                panic!("{} does not believe {from}: {why}", self.process.id)
+            }
             Effect::WrongCluster { expected, found } => {
-                panic!("a database of {expected} met the acceptors of {found}")
+                env.observer.replica_of_another_cluster(self.process.id, expected, found);
+                self.has_ended = true;
             }
             Effect::WrongHistory(wrong) => {
                 env.observer.notices(self.process.id, wrong);
@@ -68,6 +75,9 @@ impl ReplicaNode {
             }
             Effect::RoleChanged { role, view } => {
                 env.spring(Moment::ViewChosen, self.process.id);
+                if role == Role::Primary {
+                    env.observer.begins(view.epoch, self.process.clock.read(env.queue.now()));
+                }
                 if env.trace.is_text_kept() {
                     env.trace.line(
                         env.queue.now(),
@@ -76,20 +86,21 @@ impl ReplicaNode {
                 }
             }
             Effect::StartBatch { epoch, number, .. } => {
-                let trace = Some(commands::trace(env.trace.events()));
+                let trace = Some(command::trace(NONCE, OperationId(env.trace.events())));
                 return Some(Input::BatchStarted { epoch, number, trace });
             }
             Effect::Propose { to, attempt, proposal } => {
+                env.observer.proposes(&proposal, self.process.clock.read(env.queue.now()));
                 self.propose(env, node(&to), attempt, proposal)
             }
-            Effect::Fetch { fetch, kind, source, from, wait_ms } => {
+            Effect::Fetch { fetch, kind, source, cluster, from, wait_ms } => {
                 let is_replica = matches!(node(&source), NodeId::Replica(_));
                 assert_eq!(
                     is_replica,
                     kind == SourceKind::Replica,
                     "a source is what its name says"
                 );
-                self.fetch(env, node(&source), (fetch, from, wait_ms));
+                self.fetch(env, node(&source), (fetch, cluster, from, wait_ms));
             }
             Effect::Execute { entries } => self.write(env, Job::Execute(entries)),
             Effect::Probe { probe } => self.probe(env, probe),

@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use super::{Blow, Fault, FaultKind, Moment, Power, Target};
+use crate::random::{MILLION, Random};
 use crate::simulation::environment::drag::{Pace, Slow, Talk};
 use crate::simulation::environment::network::{Cut, Weather};
-use crate::simulation::environment::random::{MILLION, Random};
 use crate::simulation::nodes::process::{CrashPoint, NodeId};
 use crate::simulation::plan::Topology;
 
 /// The kinds of fault, each of which a run has or has not ("swarm testing", Groce and
 /// others, 2012: leaving kinds out lets the others get further).
 const KINDS: usize = 21;
+
+/// How far a wall clock is set, forward or back, at most: forty years.
+const DECADES_MS: u64 = 40 * 365 * 86_400_000;
 
 /// Those in several acts. In some runs there is only one of them, for where others break
 /// in it seldom comes to its end.
@@ -82,8 +85,8 @@ impl Draw<'_> {
             },
             5 => FaultKind::Jump { node, by: self.lasts() },
             6 => {
-                let by = i64::try_from(self.random.between(0, 7_200_000)).expect("small");
-                FaultKind::SetWall { node, by_ms: by - 3_600_000 }
+                let by = i64::try_from(self.random.between(0, 2 * DECADES_MS)).expect("small");
+                FaultKind::SetWall { node, by_ms: by - DECADES_MS.cast_signed() }
             }
             7 => FaultKind::Full { node: self.diskful(), lasts },
             8 => FaultKind::SlowDisk { node: self.diskful(), sync: self.lasts(), lasts },

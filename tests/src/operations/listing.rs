@@ -8,7 +8,7 @@ use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use super::history::{Key, Seen};
+use super::{Key, Seen};
 
 /// Which way keys are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,16 +106,12 @@ impl Listing {
     /// that says so has something: only after thousands of deleted keys might a real one
     /// have nothing, and no history has those.
     #[must_use]
-    pub fn gives<V: Copy + PartialEq + From<Seen>>(
-        &self,
-        state: &BTreeMap<Key, V>,
-        page: &Page,
-    ) -> bool {
+    pub fn gives<V: Copy + Into<Seen>>(&self, state: &BTreeMap<Key, V>, page: &Page) -> bool {
         let listed = self.among(state);
         let is_first = listed
             .iter()
             .zip(&page.items)
-            .all(|((key, value), (other, seen))| *key == other && **value == (*seen).into());
+            .all(|((key, value), (other, seen))| *key == other && (**value).into() == *seen);
         let count = page.items.len();
         let is_enough =
             if page.has_more { (1..=listed.len()).contains(&count) } else { count == listed.len() };

@@ -1,20 +1,91 @@
-//! What came back for a request, and what that says of it.
+//! Operations over HTTP: how they are asked for, and what an answer says of them.
+//!
+//! An answer that the API does not allow is an error: a 500, a problem without an
+//! outcome, a success without a revision.
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use http::HeaderMap;
-use reqwest::{RequestBuilder, StatusCode};
-use serde_json::Value;
+use reqwest::{Client, RequestBuilder, StatusCode};
+use serde_json::Value as Json;
 
-use super::value_id;
-use crate::linearizability::history::{Answer, Call, Ending, Key, Seen};
-use crate::linearizability::listing::{Listing, Page};
+use super::{Answer, Call, Consistency, Guard, Key, Listing, Order, Outcome, Page, Seen, Value};
+
+/// The request for a call at a service, by its base URL. A page after the first goes on
+/// from the cursor of the one before.
+pub fn request(http: &Client, door: &str, call: &Call, cursor: Option<&str>) -> RequestBuilder {
+    let keys = format!("{door}/v1/kv");
+    match call {
+        Call::Read { key, at, consistency } => {
+            read(http.get(format!("{keys}/{key}")), *at, *consistency)
+        }
+        Call::List { listing, at, consistency } => match cursor {
+            Some(cursor) => {
+                let next = http.get(keys).query(&[("cursor", cursor)]);
+                paged(read(next, None, *consistency), listing)
+            }
+            None => paged(bounded(read(http.get(keys), *at, *consistency), listing), listing),
+        },
+        Call::Put { key, value, guard } => {
+            guarded(http.put(format!("{keys}/{key}")).body(value.encode()), *guard)
+        }
+        Call::Delete { key, guard } => guarded(http.delete(format!("{keys}/{key}")), *guard),
+        Call::DeletePrefix { prefix } => http.delete(keys).query(&[("prefix", &**prefix)]),
+    }
+}
+
+fn read(request: RequestBuilder, at: Option<u64>, consistency: Consistency) -> RequestBuilder {
+    let request = match consistency {
+        Consistency::Linearizable => request,
+        Consistency::Local { at_least: 0 } => request.query(&[("consistency", "local")]),
+        Consistency::Local { at_least } => {
+            request.query(&[("consistency", "local")]).header("synod-min-revision", at_least)
+        }
+    };
+    match at {
+        Some(revision) => request.query(&[("revision", revision)]),
+        None => request,
+    }
+}
+
+fn bounded(request: RequestBuilder, listing: &Listing) -> RequestBuilder {
+    let mut request = request.query(&[("prefix", &*listing.prefix), ("start", &*listing.start)]);
+    if let Some(end) = &listing.end {
+        request = request.query(&[("end", &**end)]);
+    }
+    match listing.order {
+        Order::Ascending => request,
+        Order::Descending => request.query(&[("reverse", "true")]),
+    }
+}
+
+/// A page of so many keys; without a limit all of them, as a stream.
+fn paged(request: RequestBuilder, listing: &Listing) -> RequestBuilder {
+    match listing.limit {
+        Some(limit) => request.query(&[("limit", limit)]),
+        None => request.header("accept", "application/x-ndjson"),
+    }
+}
+
+fn guarded(request: RequestBuilder, guard: Guard) -> RequestBuilder {
+    match guard {
+        Guard::Always => request,
+        Guard::Revision(revision) => request.header("if-match", format!("\"{revision}\"")),
+        Guard::Exists => request.header("if-match", "*"),
+        Guard::Absent => request.header("if-none-match", "*"),
+    }
+}
 
 /// What came back.
-pub(super) enum HttpOutcome {
+#[derive(Debug)]
+pub enum Response {
+    /// A whole answer.
     Answer {
+        /// Its status.
         status: StatusCode,
+        /// Its headers.
         headers: HeaderMap,
+        /// Its body.
         body: Bytes,
     },
     /// The connection was refused: no byte of the request was sent.
@@ -23,26 +94,30 @@ pub(super) enum HttpOutcome {
     Nothing,
 }
 
-pub(super) async fn hear(request: RequestBuilder) -> HttpOutcome {
+/// Sends a request, and waits for all of the answer.
+pub async fn send(request: RequestBuilder) -> Response {
     let response = match request.send().await {
         Ok(response) => response,
-        Err(error) if error.is_connect() => return HttpOutcome::NeverSent,
-        Err(_) => return HttpOutcome::Nothing,
+        Err(error) if error.is_connect() => return Response::NeverSent,
+        Err(_) => return Response::Nothing,
     };
     let (status, headers) = (response.status(), response.headers().clone());
     match response.bytes().await {
-        Ok(body) => HttpOutcome::Answer { status, headers, body },
-        Err(_) => HttpOutcome::Nothing,
+        Ok(body) => Response::Answer { status, headers, body },
+        Err(_) => Response::Nothing,
     }
 }
 
-impl HttpOutcome {
+impl Response {
     /// How the call ended that this came back for.
-    pub(super) fn ending(&self, call: &Call, at: u64) -> Result<Ending> {
+    ///
+    /// # Errors
+    /// When the API allows no such answer.
+    pub fn outcome(&self, call: &Call) -> Result<Outcome> {
         let (status, headers, body) = match self {
             Self::Answer { status, headers, body } => (*status, headers, body),
-            Self::NeverSent => return Ok(Ending::NotApplied),
-            Self::Nothing => return Ok(Ending::Unresolved),
+            Self::NeverSent => return Ok(Outcome::NotApplied),
+            Self::Nothing => return Ok(Outcome::Unknown),
         };
         // A busy machine may take longer to pass a long value on than a client is
         // patient: then it was not even read.
@@ -52,13 +127,14 @@ impl HttpOutcome {
         let revision = number(headers, "synod-revision")
             .with_context(|| format!("{status}: {}", text(body)))?;
         let answer = answer(call, status, headers, body, revision)?;
-        Ok(Ending::Answered { at, revision, answer })
+        Ok(Outcome::Answered { revision, answer })
     }
 
     /// Where a listing goes on.
-    pub(super) fn cursor(&self) -> Option<String> {
+    #[must_use]
+    pub fn cursor(&self) -> Option<String> {
         let Self::Answer { body, .. } = self else { return None };
-        let page: Value = serde_json::from_slice(body).ok()?;
+        let page: Json = serde_json::from_slice(body).ok()?;
         page["next"].as_str().map(str::to_owned)
     }
 }
@@ -72,7 +148,7 @@ fn answer(
 ) -> Result<Answer> {
     Ok(match (call, status) {
         (Call::Read { .. }, StatusCode::OK) => {
-            Answer::Read(Some(Seen { value: value_id(body), modified: etag(headers)? }))
+            Answer::Read(Some(Seen { value: Value::decode(body), modified: etag(headers)? }))
         }
         (Call::Read { .. }, StatusCode::NOT_FOUND) => Answer::Read(None),
         (Call::List { listing, .. }, StatusCode::OK) => {
@@ -87,7 +163,7 @@ fn answer(
             Answer::Put
         }
         (Call::Delete { .. } | Call::DeletePrefix { .. }, StatusCode::OK) => {
-            let said: Value = serde_json::from_slice(body).with_context(|| text(body))?;
+            let said: Json = serde_json::from_slice(body).with_context(|| text(body))?;
             ensure!(said["revision"] == revision, "{said} at revision {revision}");
             Answer::Deleted(said["deleted"].as_u64().with_context(|| said.to_string())?)
         }
@@ -116,7 +192,7 @@ fn page(listing: &Listing, headers: &HeaderMap, body: &[u8], revision: u64) -> R
             .map(|line| item(&serde_json::from_str(line).with_context(|| line.to_owned())?));
         return Ok(Page { items: items.collect::<Result<_>>()?, has_more: false });
     }
-    let said: Value = serde_json::from_slice(body).with_context(|| text(body))?;
+    let said: Json = serde_json::from_slice(body).with_context(|| text(body))?;
     ensure!(said["revision"] == revision, "{said} at revision {revision}");
     let has_more = said["next"].is_string();
     ensure!(has_more == headers.contains_key("link"), "{headers:?} of {said}");
@@ -125,26 +201,26 @@ fn page(listing: &Listing, headers: &HeaderMap, body: &[u8], revision: u64) -> R
     Ok(Page { items: items.collect::<Result<_>>()?, has_more })
 }
 
-fn item(said: &Value) -> Result<(Key, Seen)> {
+fn item(said: &Json) -> Result<(Key, Seen)> {
     let key = said["key"].as_str().with_context(|| format!("no key: {said}"))?;
     let value = said["value"].as_str().with_context(|| format!("no value: {said}"))?;
     ensure!(said["encoding"] == "utf8", "nobody wrote such bytes: {said}");
     let modified = said["revision"].as_u64().with_context(|| format!("no revision: {said}"))?;
-    Ok((Key::from(key), Seen { value: value_id(value.as_bytes()), modified }))
+    Ok((Key::from(key), Seen { value: Value::decode(value.as_bytes()), modified }))
 }
 
 /// Not now: is it a refusal that the API knows, and what does it say of a mutation?
-fn refused(call: &Call, status: StatusCode, body: &[u8]) -> Result<Ending> {
-    let problem: Value = serde_json::from_slice(body)
+fn refused(call: &Call, status: StatusCode, body: &[u8]) -> Result<Outcome> {
+    let problem: Json = serde_json::from_slice(body)
         .with_context(|| format!("{status} is not problem+json: {}", text(body)))?;
     ensure!(status != StatusCode::INTERNAL_SERVER_ERROR, "{problem}");
     if !call.is_mutation() {
-        return Ok(Ending::Unresolved);
+        return Ok(Outcome::Unknown);
     }
     match problem["outcome"].as_str() {
-        Some("not_applied") => Ok(Ending::NotApplied),
+        Some("not_applied") => Ok(Outcome::NotApplied),
         // What was deleted was not counted in time: there is no count to be checked.
-        Some("unknown" | "applied") => Ok(Ending::Unresolved),
+        Some("unknown" | "applied") => Ok(Outcome::Unknown),
         other => bail!("{status} says outcome {other:?}: {problem}"),
     }
 }

@@ -1,0 +1,318 @@
+//! What a mutation comes to at the primary, and how clients are told: the same at every
+//! replica, since what is said here is what replicas give each other (see `forward`).
+
+use axum::response::Response;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use shared::byte_budget::BudgetSpent;
+use shared::deadline::Deadline;
+use shared::ids::{ClusterId, Revision};
+use shared::problem::{Outcome, Problem, RETRY_AFTER, Retryable};
+use shared::wire;
+
+use super::App;
+use super::reading::REVISION;
+use super::refused::{behind, condition_failed};
+use crate::driver::{MutationEnd, NotReleased};
+use crate::http::request::conditions::etag;
+use crate::machine::command::{Command, Op};
+use crate::machine::execute::{CommandOutcome, Delivery};
+use crate::replica::event::{Answer, NotApplied, Stall};
+use crate::store::{CountQuery, ReadError, StoreError};
+
+/// On an answer that was given before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// What a mutation did, and whether that was now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Performed {
+    pub(crate) mutated: Mutated,
+    pub(crate) delivery: Delivery,
+}
+
+/// What a mutation did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Mutated {
+    /// A key that didn't exist was written.
+    Created { revision: Revision },
+    /// A key that existed was written.
+    Replaced { revision: Revision, created_revision: Revision, version: u64 },
+    /// So many keys were deleted.
+    Deleted { revision: Revision, deleted: u64 },
+}
+
+/// Why a mutation has no success to answer with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum MutationRefused {
+    /// The state did not come to `Synod-Min-Revision` in time.
+    Behind { wanted: Revision, reason: NotReleased },
+    /// The guard does not hold.
+    GuardFailed { revision: Revision, current: Option<Revision>, delivery: Delivery },
+    /// Another request was sent by its `Idempotency-Key` before.
+    KeyReused { revision: Revision },
+    /// As many first answers are kept as may be.
+    TooManyKeys { revision: Revision },
+    /// It did not happen.
+    NotApplied(NotApplied),
+    /// It was proposed and given up.
+    Unknown(Stall),
+    /// It was executed, but what it deleted could not be counted.
+    Uncounted { revision: Revision, why: NotCounted },
+    /// It was under way when the replica ended.
+    Lost,
+    /// The replica ends.
+    Closed,
+    /// What other requests sent takes all the memory that it may.
+    BodiesFull(BudgetSpent),
+    /// The replica that was taken for the primary is of another cluster, or does not know
+    /// yet of which.
+    OtherCluster { own: Option<ClusterId> },
+}
+
+/// Why it is not known how many keys were deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum NotCounted {
+    /// The time ran out.
+    Late,
+    /// The replica has not executed it yet.
+    Behind(NotReleased),
+    /// Too much is being read.
+    Overloaded(String),
+    /// What it was before is not kept any more.
+    Compacted { said: String, oldest: Revision },
+    /// The state cannot be read now.
+    Unavailable(String),
+    /// The state cannot be read.
+    Failed(String),
+}
+
+/// Has a command executed by this replica, which should be the primary.
+pub(super) async fn perform(
+    app: &App,
+    command: Command,
+    min_revision: Option<Revision>,
+    deadline: Deadline,
+) -> Result<Performed, MutationRefused> {
+    if let Some(wanted) = min_revision {
+        let waited = app.driver.at_least(wanted, deadline).await;
+        waited.map_err(|reason| MutationRefused::Behind { wanted, reason })?;
+    }
+    let prefix = match &command.op {
+        Op::DeletePrefix { prefix } => prefix.clone(),
+        Op::Put { .. } | Op::Delete { .. } => String::new(),
+    };
+    let (outcome, delivery) = executed(app.driver.mutate(command, deadline).await)?;
+    let performed = |mutated| Ok(Performed { mutated, delivery });
+    match outcome {
+        CommandOutcome::Created { revision } => performed(Mutated::Created { revision }),
+        CommandOutcome::Replaced { revision, created_revision, version } => {
+            performed(Mutated::Replaced { revision, created_revision, version })
+        }
+        CommandOutcome::Deleted { revision, deleted } => {
+            performed(Mutated::Deleted { revision, deleted })
+        }
+        CommandOutcome::DeletedPrefix { revision } => {
+            let counting = deadline.bound(count_deleted(app, &prefix, revision, deadline)).await;
+            match counting.unwrap_or(Err(NotCounted::Late)) {
+                Ok(deleted) => performed(Mutated::Deleted { revision, deleted }),
+                Err(why) => Err(MutationRefused::Uncounted { revision, why }),
+            }
+        }
+        CommandOutcome::PreconditionFailed { revision, current } => {
+            Err(MutationRefused::GuardFailed { revision, current, delivery })
+        }
+        CommandOutcome::KeyReused { revision } => Err(MutationRefused::KeyReused { revision }),
+        CommandOutcome::TooManyKeys { revision } => Err(MutationRefused::TooManyKeys { revision }),
+    }
+}
+
+fn executed(end: MutationEnd) -> Result<(CommandOutcome, Delivery), MutationRefused> {
+    match end {
+        MutationEnd::Answered(Answer::Executed { slot: _, outcome, delivery }) => {
+            Ok((outcome, delivery))
+        }
+        MutationEnd::Answered(Answer::NotApplied(reason)) => {
+            Err(MutationRefused::NotApplied(reason))
+        }
+        MutationEnd::Answered(Answer::Unknown(stall)) => Err(MutationRefused::Unknown(stall)),
+        MutationEnd::Closed => Err(MutationRefused::Closed),
+        MutationEnd::Lost => Err(MutationRefused::Lost),
+    }
+}
+
+/// Executing a deletion of a prefix looks at no key: how many it deleted is what the
+/// state before it has, however often and wherever that is asked.
+async fn count_deleted(
+    app: &App,
+    prefix: &str,
+    revision: Revision,
+    deadline: Deadline,
+) -> Result<u64, NotCounted> {
+    app.driver.at_least(revision, deadline).await.map_err(NotCounted::Behind)?;
+    app.reader
+        .count(CountQuery::of_prefix(prefix, revision))
+        .await
+        .map_err(|error| not_read(&error))
+}
+
+fn not_read(error: &ReadError) -> NotCounted {
+    let said = error.to_string();
+    match error {
+        ReadError::Overloaded { .. } => NotCounted::Overloaded(said),
+        ReadError::Store(StoreError::Full(_) | StoreError::Busy(_)) | ReadError::Closed => {
+            NotCounted::Unavailable(said)
+        }
+        ReadError::Compacted { oldest, .. } => NotCounted::Compacted { said, oldest: *oldest },
+        ReadError::Future { .. }
+        | ReadError::Trimmed { .. }
+        | ReadError::Store(
+            StoreError::Damaged(_) | StoreError::Format(_) | StoreError::Failed(_),
+        ) => NotCounted::Failed(said),
+    }
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    key: &'a str,
+    revision: Revision,
+    created_revision: Revision,
+    version: u64,
+}
+
+#[derive(Serialize)]
+struct Gone {
+    deleted: u64,
+    revision: Revision,
+}
+
+impl Performed {
+    /// The answer to the client that asked for the mutation of this key.
+    pub(super) fn response(self, key: &str) -> Response {
+        let mut response = self.mutated.response(key);
+        match self.delivery {
+            Delivery::First => {}
+            Delivery::Replayed => {
+                response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+            }
+        }
+        response
+    }
+}
+
+impl Mutated {
+    /// The answer to the client that asked for the mutation of this key.
+    fn response(self, key: &str) -> Response {
+        match self {
+            Self::Created { revision } => {
+                let body = Written { key, revision, created_revision: revision, version: 1 };
+                written(StatusCode::CREATED, &body)
+            }
+            Self::Replaced { revision, created_revision, version } => {
+                written(StatusCode::OK, &Written { key, revision, created_revision, version })
+            }
+            Self::Deleted { revision, deleted } => {
+                let mut response = wire::json(&Gone { deleted, revision });
+                response.headers_mut().insert(REVISION, HeaderValue::from(revision.0));
+                response
+            }
+        }
+    }
+}
+
+fn written(status: StatusCode, body: &Written<'_>) -> Response {
+    let mut response = wire::json(body);
+    *response.status_mut() = status;
+    let tag = HeaderValue::from_str(&etag(body.revision)).expect("digits in quotation marks");
+    response.headers_mut().insert(header::ETAG, tag);
+    response.headers_mut().insert(REVISION, HeaderValue::from(body.revision.0));
+    response
+}
+
+impl From<MutationRefused> for Problem {
+    fn from(refused: MutationRefused) -> Self {
+        match refused {
+            MutationRefused::Behind { wanted, reason } => behind(wanted, &reason),
+            MutationRefused::GuardFailed { revision, current, delivery } => {
+                let problem = condition_failed("nothing was written", revision, current)
+                    .with_outcome(Outcome::NotApplied);
+                match delivery {
+                    Delivery::First => problem,
+                    Delivery::Replayed => {
+                        problem.with_header(REPLAYED, HeaderValue::from_static("true"))
+                    }
+                }
+            }
+            MutationRefused::KeyReused { revision } => Self::unprocessable(
+                "the Idempotency-Key was used for another request: take a new one",
+            )
+            .with_revision(revision)
+            .with_outcome(Outcome::NotApplied),
+            MutationRefused::TooManyKeys { revision } => Self::overloaded(
+                "too many idempotency keys: as many first answers are kept as may be",
+            )
+            .with_revision(revision)
+            .with_outcome(Outcome::NotApplied),
+            MutationRefused::NotApplied(reason) => {
+                not_applied(&reason).with_outcome(Outcome::NotApplied)
+            }
+            MutationRefused::Unknown(stall) => Self::timeout(format!(
+                "the mutation was proposed, but not executed in time: {stall}"
+            ))
+            .with_outcome(Outcome::Unknown),
+            MutationRefused::Uncounted { revision, why } => {
+                not_counted(revision, why).with_outcome(Outcome::Applied).with_revision(revision)
+            }
+            MutationRefused::Lost => {
+                let (kind, title) = ("urn:synod:problem:outcome-unknown", "Outcome unknown");
+                let detail = "the replica ended while the mutation was under way";
+                Self::new(StatusCode::GATEWAY_TIMEOUT, kind, title, detail)
+                    .with_outcome(Outcome::Unknown)
+            }
+            MutationRefused::Closed => Self::unavailable("the replica is shutting down"),
+            MutationRefused::BodiesFull(spent) => Self::overloaded(spent),
+            MutationRefused::OtherCluster { own: None } => {
+                Self::unavailable("the primary does not know its cluster yet")
+            }
+            MutationRefused::OtherCluster { own: Some(own) } => Self::unavailable(format!(
+                "what was taken for the primary belongs to cluster {own}, another one"
+            )),
+        }
+    }
+}
+
+fn not_counted(revision: Revision, why: NotCounted) -> Problem {
+    match why {
+        NotCounted::Late => Problem::timeout("the keys were deleted, but not counted in time"),
+        NotCounted::Behind(reason) => behind(revision, &reason),
+        NotCounted::Overloaded(said) => Problem::overloaded(said),
+        NotCounted::Compacted { said, oldest } => Problem::compacted(said, oldest),
+        NotCounted::Unavailable(said) => Problem::unavailable(said),
+        NotCounted::Failed(said) => Problem::internal(said),
+    }
+}
+
+fn not_applied(reason: &NotApplied) -> Problem {
+    match reason {
+        NotApplied::NotPrimary { .. } | NotApplied::PrimaryChanged => {
+            Problem::unavailable(reason.to_string())
+        }
+        NotApplied::QueueFull(limit) => Problem::overloaded(limit),
+        NotApplied::IdentityTaken => Problem::unprocessable(reason.to_string()),
+        NotApplied::StorageFull => {
+            Problem::insufficient_storage(reason.to_string()).with_retry_after(RETRY_AFTER)
+        }
+        NotApplied::Unreadable(_) => {
+            Problem::bad_request(reason.to_string()).with_retryable(Retryable::No)
+        }
+        NotApplied::GivenUp(stall @ (Stall::NoQuorum | Stall::NoLeader)) => {
+            Problem::no_quorum(stall.to_string())
+        }
+        NotApplied::GivenUp(Stall::Overloaded(_) | Stall::Missing(_)) => {
+            Problem::unavailable(reason.to_string())
+        }
+        NotApplied::GivenUp(Stall::Slow) => Problem::timeout(reason.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+use shared::ids::Slot;
+use shared::wire::Encoding;
+
+use super::*;
+use crate::http::forward::ForwardReply;
+use crate::machine::command::Unreadable;
+use crate::replica::event::{LimitHit, Refusal};
+use crate::replica::status::Missing;
+
+const NO: Option<Outcome> = Some(Outcome::NotApplied);
+const UNKNOWN: Option<Outcome> = Some(Outcome::Unknown);
+const YES: Option<Outcome> = Some(Outcome::Applied);
+
+/// Status, outcome, and whether a wait is named.
+type Said = (u16, Option<Outcome>, bool);
+
+/// Every refusal, with status, outcome, and whether a wait is named. The match makes
+/// whoever adds one add it here, too.
+fn refusals() -> Vec<(MutationRefused, Said)> {
+    use MutationRefused as R;
+    let listed = |refused: &R| match refused {
+        R::Behind { .. }
+        | R::GuardFailed { .. }
+        | R::KeyReused { .. }
+        | R::TooManyKeys { .. }
+        | R::NotApplied(_)
+        | R::Unknown(_)
+        | R::Uncounted { .. }
+        | R::Lost
+        | R::Closed
+        | R::BodiesFull(_)
+        | R::OtherCluster { .. } => (),
+    };
+    listed(&R::Lost);
+    let stalls = [
+        (Stall::NoQuorum, (503, true)),
+        (Stall::NoLeader, (503, true)),
+        (Stall::Missing(Missing { from: Slot(3), trimmed_below: Slot(9) }), (503, true)),
+        (Stall::Overloaded("2 acceptors have no room".into()), (503, true)),
+        (Stall::Slow, (504, false)),
+    ];
+    let mut all = Vec::new();
+    for (stall, (status, waits)) in stalls {
+        all.push((R::NotApplied(NotApplied::GivenUp(stall.clone())), (status, NO, waits)));
+        all.push((R::Unknown(stall), (504, UNKNOWN, false)));
+    }
+    let limit = LimitHit::new("things", 3);
+    let late = NotReleased::Refused(Refusal::GivenUp(Stall::Slow));
+    let (wanted, revision) = (Revision(8), Revision(3));
+    let guard_failed = |current, delivery| R::GuardFailed { revision, current, delivery };
+    let uncounted = |why| R::Uncounted { revision, why };
+    let unreadable = Unreadable::OverLimit { what: "the key".into(), actual: 9, limit: 8 };
+    all.extend([
+        (R::Behind { wanted, reason: late.clone() }, (503, None, true)),
+        (R::Behind { wanted, reason: NotReleased::Closed }, (503, None, true)),
+        (
+            R::Behind { wanted, reason: NotReleased::Refused(Refusal::QueueFull(limit.clone())) },
+            (503, None, true),
+        ),
+        (guard_failed(None, Delivery::First), (412, NO, false)),
+        (guard_failed(Some(Revision(2)), Delivery::Replayed), (412, NO, false)),
+        (R::KeyReused { revision }, (422, NO, false)),
+        (R::TooManyKeys { revision }, (503, NO, true)),
+        (R::NotApplied(NotApplied::NotPrimary { primary: None }), (503, NO, true)),
+        (R::NotApplied(NotApplied::PrimaryChanged), (503, NO, true)),
+        (R::NotApplied(NotApplied::QueueFull(limit)), (503, NO, true)),
+        (R::NotApplied(NotApplied::IdentityTaken), (422, NO, false)),
+        (R::NotApplied(NotApplied::StorageFull), (507, NO, true)),
+        (R::NotApplied(NotApplied::Unreadable(unreadable)), (400, NO, false)),
+        (R::NotApplied(NotApplied::Unreadable(Unreadable::EmptyKey)), (400, NO, false)),
+        (uncounted(NotCounted::Late), (504, YES, false)),
+        (uncounted(NotCounted::Behind(late)), (503, YES, true)),
+        (uncounted(NotCounted::Overloaded("256 reads".into())), (503, YES, true)),
+        (
+            uncounted(NotCounted::Compacted { said: "gone".into(), oldest: Revision(7) }),
+            (410, YES, false),
+        ),
+        (uncounted(NotCounted::Unavailable("locked".into())), (503, YES, true)),
+        (uncounted(NotCounted::Failed("damaged".into())), (500, YES, false)),
+        (R::Lost, (504, UNKNOWN, false)),
+        (R::Closed, (503, None, true)),
+        (R::BodiesFull(BudgetSpent { limit: 5 }), (503, None, true)),
+        (R::OtherCluster { own: None }, (503, None, true)),
+        (R::OtherCluster { own: Some(ClusterId(4)) }, (503, None, true)),
+    ]);
+    all
+}
+
+#[test]
+fn what_may_have_happened_is_told_from_what_did_not() {
+    for (refused, expected) in refusals() {
+        let shown = format!("{refused:?}");
+        let problem = Problem::from(refused);
+        let response = problem.to_http();
+        let waits = response.headers().contains_key("retry-after");
+        let said = (response.status().as_u16(), problem.body().outcome, waits);
+        assert_eq!(said, expected, "{shown}");
+    }
+}
+
+#[test]
+fn a_backup_says_every_refusal_of_the_primary_in_the_same_words() {
+    for (refused, _) in refusals() {
+        for encoding in [Encoding::Postcard, Encoding::Json] {
+            let sent = encoding.encode(&ForwardReply::Refused(refused.clone()));
+            let read: ForwardReply = encoding.decode(&sent).unwrap();
+            let ForwardReply::Refused(read) = read else { panic!("{read:?}") };
+            let (own, forwarded) = (Problem::from(refused.clone()), Problem::from(read));
+            assert_eq!(own.to_http().headers(), forwarded.to_http().headers());
+            assert_eq!(own, forwarded);
+        }
+    }
+}
+
+#[test]
+fn a_backup_says_every_success_of_the_primary_in_the_same_words() {
+    for mutated in [
+        Mutated::Created { revision: Revision(300) },
+        Mutated::Replaced {
+            revision: Revision(9),
+            created_revision: Revision(2),
+            version: u64::MAX,
+        },
+        Mutated::Deleted { revision: Revision(9), deleted: 70_000 },
+    ] {
+        let done = Performed { mutated, delivery: Delivery::Replayed };
+        let sent = Encoding::Postcard.encode(&ForwardReply::Done(done));
+        assert_eq!(
+            Encoding::Postcard.decode::<ForwardReply>(&sent).unwrap(),
+            ForwardReply::Done(done)
+        );
+    }
+}
+
+#[test]
+fn a_failed_guard_names_what_is_there() {
+    let response = Problem::from(MutationRefused::GuardFailed {
+        delivery: Delivery::First,
+        revision: Revision(9),
+        current: Some(Revision(4)),
+    })
+    .to_http();
+    assert_eq!(
+        (&response.headers()["etag"], &response.headers()["synod-revision"]),
+        (&HeaderValue::from_static("\"4\""), &HeaderValue::from_static("9"))
+    );
+}

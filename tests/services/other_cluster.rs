@@ -1,0 +1,148 @@
+//! The disks of all acceptors and of one replica are lost, and everything starts on the
+//! same addresses: a new cluster forms beside replicas of the old one.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use tests::harness::cluster::{Cluster, PATIENCE, Size, eventually};
+
+use crate::synod;
+
+/// The exit code of what starting again will not help.
+const MISCONFIGURED: i32 = 78;
+const STOPPING: Duration = Duration::from_secs(20);
+const KEYS: u32 = 300;
+/// The one that is in the new cluster from its beginning.
+const FRESH: &str = "replica-1";
+const OLD: [&str; 2] = ["replica-2", "replica-3"];
+
+/// A cluster with data that has stopped, and lost these disks.
+async fn lost() -> Result<Cluster> {
+    let mut cluster = Cluster::start(synod(), Size::default(), &[]).await?;
+    for key in 0..KEYS {
+        let url = format!("{}/v1/kv/k{key}", cluster.front());
+        cluster.http().put(&url).body("old").send().await?.error_for_status()?;
+    }
+    cluster.wait_until_equal().await?;
+    for name in cluster.all() {
+        cluster.service(&name).terminate(STOPPING)?;
+    }
+    lose_disks(&cluster)?;
+    Ok(cluster)
+}
+
+fn lose_disks(cluster: &Cluster) -> Result<()> {
+    for name in cluster.names("acceptor").into_iter().chain([FRESH.to_owned()]) {
+        fs::remove_dir_all(cluster.data_dir(&name))?;
+    }
+    Ok(())
+}
+
+/// A linearizable read gives what the new cluster has written, and never an old value.
+async fn read(cluster: &Cluster, from: &str, key: u32) -> Result<Option<String>> {
+    let url = format!("{}/v1/kv/k{key}", cluster.url(from));
+    let Ok(response) = cluster.http().get(url).timeout(Duration::from_secs(2)).send().await else {
+        return Ok(None);
+    };
+    if !response.status().is_success() {
+        return Ok(None);
+    }
+    let value = response.text().await?;
+    ensure!(value != "old", "{from} answers k{key} from the old cluster");
+    Ok(Some(value))
+}
+
+/// Old values are never read, new ones are written and read again, and the replicas of
+/// the old cluster end.
+async fn a_new_cluster_works(cluster: &mut Cluster) -> Result<()> {
+    let url = format!("{}/v1/kv/k0", cluster.front());
+    let begun = Instant::now();
+    let mut is_written = false;
+    while !is_written {
+        ensure!(begun.elapsed() < PATIENCE, "no write is acknowledged");
+        for replica in [FRESH].into_iter().chain(OLD) {
+            read(cluster, replica, 0).await?;
+        }
+        let write = cluster.http().put(&url).timeout(Duration::from_secs(2)).body("new");
+        is_written = write.send().await.is_ok_and(|answer| answer.status().is_success());
+    }
+    let seen = read(cluster, FRESH, 0).await?;
+    ensure!(seen.as_deref() == Some("new"), "{FRESH} reads {seen:?}");
+    for key in 1..KEYS / 10 {
+        let url = format!("{}/v1/kv/k{key}", cluster.front());
+        eventually("a write is acknowledged", || async {
+            cluster.http().put(&url).body("new").send().await?.error_for_status()?;
+            Ok(())
+        })
+        .await?;
+        let seen = read(cluster, FRESH, key).await?;
+        ensure!(seen.as_deref() == Some("new"), "{FRESH} reads {seen:?}");
+    }
+    let held = cluster.contents(FRESH, "k").await?;
+    ensure!(held.len() == KEYS as usize / 10, "{} keys: {held:?}", held.len());
+    ensure!(held.values().all(|value| value == "new"), "{held:?}");
+    Ok(())
+}
+
+fn the_old_replicas_end(cluster: &mut Cluster) -> Result<()> {
+    for name in OLD {
+        let ended = cluster.service(name).wait(PATIENCE)?;
+        ensure!(ended.code() == Some(MISCONFIGURED), "{name} ended with {ended}");
+        let output = cluster.service(name).output()?;
+        ensure!(output.contains("the data directory is of cluster"), "{name} says {output}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_cluster_learns_nothing_of_the_old_one_though_coordinators_come_late() -> Result<()> {
+    let mut cluster = lost().await?;
+    let coordinators = cluster.names("coordinator");
+    for name in cluster.all().into_iter().filter(|name| !coordinators.contains(name)) {
+        cluster.service(&name).start()?;
+    }
+    // What is tested is the wait: by then everything else has found everything.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for name in coordinators {
+        cluster.service(&name).start()?;
+    }
+    a_new_cluster_works(&mut cluster).await?;
+    the_old_replicas_end(&mut cluster)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_cluster_learns_nothing_of_the_old_one_when_all_start_at_once() -> Result<()> {
+    let mut cluster = lost().await?;
+    for name in cluster.all() {
+        cluster.service(&name).start()?;
+    }
+    a_new_cluster_works(&mut cluster).await?;
+    the_old_replicas_end(&mut cluster)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn coordinators_that_live_on_end_when_their_acceptors_have_lost_their_data() -> Result<()> {
+    let mut cluster = Cluster::start(synod(), Size::default(), &[]).await?;
+    let url = format!("{}/v1/kv/k0", cluster.front());
+    cluster.http().put(&url).body("old").send().await?.error_for_status()?;
+    for name in cluster.names("acceptor").into_iter().chain([FRESH.to_owned()]) {
+        cluster.service(&name).terminate(STOPPING)?;
+    }
+    lose_disks(&cluster)?;
+    for name in cluster.names("acceptor").into_iter().chain([FRESH.to_owned()]) {
+        cluster.service(&name).start()?;
+    }
+    for name in cluster.names("coordinator") {
+        let ended = cluster.service(&name).wait(PATIENCE)?;
+        ensure!(ended.code() == Some(MISCONFIGURED), "{name} ended with {ended}");
+        let output = cluster.service(&name).output()?;
+        ensure!(output.contains("has lost its data"), "{name} says {output}");
+    }
+    read(&cluster, FRESH, 0).await.context("it has no cluster, and no data")?;
+    for name in cluster.names("coordinator") {
+        cluster.service(&name).start()?;
+    }
+    a_new_cluster_works(&mut cluster).await?;
+    the_old_replicas_end(&mut cluster)
+}

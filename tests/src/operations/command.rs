@@ -1,0 +1,173 @@
+//! Between operations and the replicated log: every command carries the number of its
+//! operation in its trace.
+
+use replica::machine::command::{Command, Condition, Op, TraceContext};
+use replica::machine::identity::RequestIdentity;
+use replica::machine::keys::Record;
+use replica::machine::outcome::CommandOutcome;
+use replica::machine::state::ReplicatedState;
+use shared::ids::Revision;
+
+use super::{
+    Answer, Call, Executed, Guard, Key, OperationId, Page, Reference, Seen, Value, Version,
+};
+
+/// The sampled trace of an operation. The nonce tells the operations of one run from
+/// those of others.
+#[must_use]
+pub fn trace(nonce: u64, operation: OperationId) -> TraceContext {
+    let trace_id = (u128::from(nonce) << 64 | u128::from(operation.0)).to_be_bytes();
+    TraceContext { trace_id, span_id: operation.0.to_be_bytes(), flags: 1 }
+}
+
+/// The operation that a command stems from; none: one of no run with this nonce.
+#[must_use]
+pub fn operation(command: &Command, nonce: u64) -> Option<OperationId> {
+    let trace = u128::from_be_bytes(command.trace?.trace_id);
+    let id = u64::try_from(trace & u128::from(u64::MAX)).expect("the lower half of 128 bits");
+    (trace >> 64 == u128::from(nonce)).then_some(OperationId(id))
+}
+
+/// The command of a mutation, whose request is known by its trace.
+///
+/// # Panics
+/// When it is a read.
+#[must_use]
+pub fn command(call: &Call, trace: TraceContext) -> Command {
+    let op = match call {
+        Call::Put { key, value, guard } => Op::Put {
+            key: key.to_string(),
+            value: value.encode(),
+            content_type: None,
+            condition: condition(*guard),
+        },
+        Call::Delete { key, guard } => {
+            Op::Delete { key: key.to_string(), condition: condition(*guard) }
+        }
+        Call::DeletePrefix { prefix } => Op::DeletePrefix { prefix: prefix.to_string() },
+        Call::Read { .. } | Call::List { .. } => unreachable!("a read is no command"),
+    };
+    Command { op, trace: Some(trace), request: RequestIdentity::Drawn(trace.trace_id) }
+}
+
+/// What a command asks for.
+///
+/// # Panics
+/// When its guard names several revisions, which no client of the tests does.
+#[must_use]
+pub fn call(command: &Command) -> Call {
+    match &command.op {
+        Op::Put { key, value, condition, .. } => Call::Put {
+            key: Key::from(key.as_str()),
+            value: Value::decode(value),
+            guard: guard(condition),
+        },
+        Op::Delete { key, condition } => {
+            Call::Delete { key: Key::from(key.as_str()), guard: guard(condition) }
+        }
+        Op::DeletePrefix { prefix } => Call::DeletePrefix { prefix: Key::from(prefix.as_str()) },
+    }
+}
+
+/// What an executed command's client hears. How many keys a prefix had is not in the
+/// outcome: whoever answers counts them.
+#[must_use]
+pub fn answer(outcome: &CommandOutcome, deleted_at: impl FnOnce(Revision) -> u64) -> Answer {
+    match outcome {
+        CommandOutcome::Created { .. } | CommandOutcome::Replaced { .. } => Answer::Put,
+        CommandOutcome::Deleted { deleted, .. } => Answer::Deleted(*deleted),
+        CommandOutcome::DeletedPrefix { revision } => Answer::Deleted(deleted_at(*revision)),
+        CommandOutcome::PreconditionFailed { .. } => Answer::GuardFailed,
+        CommandOutcome::KeyReused { .. } | CommandOutcome::TooManyKeys { .. } => {
+            unreachable!("clients use a key for one request, and hear nothing where it has no room")
+        }
+    }
+}
+
+/// What the outcome of a command must be that the reference has executed.
+///
+/// # Panics
+/// When it was a read.
+#[must_use]
+pub fn outcome(call: &Call, executed: &Executed) -> CommandOutcome {
+    let revision = Revision(executed.revision);
+    match (call, &executed.answer) {
+        (_, Answer::GuardFailed) => CommandOutcome::PreconditionFailed {
+            revision,
+            current: executed.before.map(|key| Revision(key.modified)),
+        },
+        (Call::Put { .. }, _) => match (executed.before, executed.changes[0].after) {
+            (Some(_), Some(after)) => CommandOutcome::Replaced {
+                revision,
+                created_revision: Revision(after.created),
+                version: after.version,
+            },
+            (None, _) | (Some(_), None) => CommandOutcome::Created { revision },
+        },
+        (Call::Delete { .. }, _) => {
+            CommandOutcome::Deleted { revision, deleted: executed.changes.len() as u64 }
+        }
+        (Call::DeletePrefix { .. }, _) => CommandOutcome::DeletedPrefix { revision },
+        (Call::Read { .. } | Call::List { .. }, _) => unreachable!("a read is no command"),
+    }
+}
+
+/// What a read gets of a replica's state: one key, or every key that it lists.
+///
+/// # Panics
+/// When it is a mutation.
+#[must_use]
+pub fn read(call: &Call, state: &ReplicatedState) -> Answer {
+    match call {
+        Call::Read { key, .. } => Answer::Read(state.keys().get(key).map(seen)),
+        Call::List { listing, .. } => {
+            let listed = listing.among(state.keys().records()).into_iter();
+            let items =
+                listed.map(|(key, record)| (Key::from(key.as_str()), seen(record))).collect();
+            Answer::Listed(Page { items, has_more: false })
+        }
+        Call::Put { .. } | Call::Delete { .. } | Call::DeletePrefix { .. } => {
+            unreachable!("only reads are released")
+        }
+    }
+}
+
+/// Whether a replica's state is that of the reference.
+#[must_use]
+pub fn is_state_of(state: &ReplicatedState, reference: &Reference) -> bool {
+    let records =
+        state.keys().records().iter().map(|(key, record)| (key.as_str(), version(record)));
+    state.meta().revision.0 == reference.revision()
+        && records.eq(reference.keys().iter().map(|(key, version)| (&**key, *version)))
+}
+
+fn version(record: &Record) -> Version {
+    let Seen { value, modified } = seen(record);
+    Version { value, modified, created: record.created_revision.0, version: record.version }
+}
+
+fn seen(record: &Record) -> Seen {
+    let content = record.content.as_ref().expect("a complete state has its contents");
+    Seen { value: Value::decode(&content.value), modified: record.revision.0 }
+}
+
+fn condition(guard: Guard) -> Condition {
+    match guard {
+        Guard::Always => Condition::Always,
+        Guard::Revision(revision) => Condition::IfMatch(vec![Revision(revision)]),
+        Guard::Exists => Condition::IfMatchAny,
+        Guard::Absent => Condition::IfNoneMatchAny,
+    }
+}
+
+fn guard(condition: &Condition) -> Guard {
+    match condition {
+        Condition::Always => Guard::Always,
+        Condition::IfMatch(revisions) => match revisions.as_slice() {
+            [revision] => Guard::Revision(revision.0),
+            several => panic!("the clients of tests name one revision, not {several:?}"),
+        },
+        Condition::IfMatchAny => Guard::Exists,
+        Condition::IfNoneMatchAny => Guard::Absent,
+    }
+}

@@ -1,0 +1,263 @@
+//! What clients make up to ask for, and what they remember of the answers: the newest
+//! revision of each key, so that a compare-and-swap succeeds about as often as it fails.
+
+use std::collections::BTreeMap;
+
+use super::{Answer, Call, Consistency, Guard, Key, Listing, Order, Value};
+use crate::random::{MILLION, Random};
+
+/// What kind of call a client makes up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A linearizable read of a key.
+    Read,
+    /// A local read of a key.
+    LocalRead,
+    /// A read of a key at a revision.
+    PastRead,
+    /// A linearizable listing.
+    List,
+    /// A local listing.
+    LocalList,
+    /// A listing at a revision.
+    PastList,
+    /// A put without a condition.
+    Put,
+    /// A put on a condition.
+    ComparedPut,
+    /// A deletion of a key without a condition.
+    Delete,
+    /// A deletion of a key on a condition.
+    ComparedDelete,
+    /// A deletion of all keys with a prefix.
+    DeletePrefix,
+}
+
+impl Kind {
+    /// All of them, in their order.
+    pub const ALL: [Self; 11] = [
+        Self::Read,
+        Self::LocalRead,
+        Self::PastRead,
+        Self::List,
+        Self::LocalList,
+        Self::PastList,
+        Self::Put,
+        Self::ComparedPut,
+        Self::Delete,
+        Self::ComparedDelete,
+        Self::DeletePrefix,
+    ];
+}
+
+/// How often which kind is made up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Weights([u32; Kind::ALL.len()]);
+
+impl Weights {
+    /// These kinds, each as often as it weighs, and no others.
+    #[must_use]
+    pub fn new(weights: &[(Kind, u32)]) -> Self {
+        let mut all = Self::default();
+        weights.iter().for_each(|(kind, weight)| all.set(*kind, *weight));
+        all
+    }
+
+    /// Changes one.
+    pub fn set(&mut self, kind: Kind, weight: u32) {
+        self.0[kind as usize] = weight;
+    }
+}
+
+/// What a client names: few keys make conflicts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Keys, of which there is at least one.
+    pub keys: Vec<Key>,
+    /// Prefixes that are listed, at least one where lists have a weight.
+    pub listed: Vec<Key>,
+    /// Prefixes that are deleted, at least one where that has a weight.
+    pub deleted: Vec<Key>,
+    /// The longest page of a listing; none: all listings are whole.
+    pub page: Option<usize>,
+}
+
+/// Reads of the past go back so many revisions, and sometimes as far ahead of what is
+/// known.
+const PAST: u64 = 100;
+const FUTURE: u64 = 3;
+
+/// Makes up a client's calls.
+#[derive(Clone, Debug, Default)]
+pub struct Generator {
+    /// The newest revision seen of a key.
+    seen: BTreeMap<Key, u64>,
+    /// The newest revision seen of the state.
+    newest: u64,
+}
+
+impl Generator {
+    /// The newest revision that its client has heard of.
+    #[must_use]
+    pub fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    /// The next call. Where it is a put, of this value.
+    pub fn generate(
+        &self,
+        random: &mut Random,
+        weights: &Weights,
+        names: &Names,
+        value: Value,
+    ) -> Call {
+        let key = Key::clone(random.pick(&names.keys));
+        match Kind::ALL[random.weighted(&weights.0)] {
+            Kind::Read => Call::read(&key),
+            Kind::LocalRead => Call::Read { key, at: None, consistency: self.local(random) },
+            Kind::PastRead => {
+                let (at, consistency) = self.past(random);
+                Call::Read { key, at: Some(at), consistency }
+            }
+            Kind::List => {
+                let listing = listing(random, names);
+                Call::List { listing, at: None, consistency: Consistency::Linearizable }
+            }
+            Kind::LocalList => {
+                let (listing, consistency) = (listing(random, names), self.local(random));
+                Call::List { listing, at: None, consistency }
+            }
+            Kind::PastList => {
+                let (listing, (at, consistency)) = (listing(random, names), self.past(random));
+                Call::List { listing, at: Some(at), consistency }
+            }
+            Kind::Put => Call::Put { key, value, guard: Guard::Always },
+            Kind::ComparedPut => {
+                let guard = self.guard(random, &key);
+                Call::Put { key, value, guard }
+            }
+            Kind::Delete => Call::Delete { key, guard: Guard::Always },
+            Kind::ComparedDelete => {
+                let guard = self.guard(random, &key);
+                Call::Delete { key, guard }
+            }
+            Kind::DeletePrefix => {
+                Call::DeletePrefix { prefix: Key::clone(random.pick(&names.deleted)) }
+            }
+        }
+    }
+
+    fn local(&self, random: &mut Random) -> Consistency {
+        let at_least = if random.chance(MILLION / 2) { self.newest } else { 0 };
+        Consistency::Local { at_least }
+    }
+
+    fn past(&self, random: &mut Random) -> (u64, Consistency) {
+        let at = random.between(self.newest.saturating_sub(PAST), self.newest + FUTURE);
+        let is_local = random.chance(MILLION / 2);
+        (at, if is_local { self.local(random) } else { Consistency::Linearizable })
+    }
+
+    fn guard(&self, random: &mut Random, key: &Key) -> Guard {
+        match (random.below(5), self.seen.get(key)) {
+            (0, _) => Guard::Exists,
+            (1, _) | (_, None) => Guard::Absent,
+            (_, Some(revision)) => Guard::Revision(*revision),
+        }
+    }
+
+    /// Remembers what its client heard of a call.
+    pub fn learn(&mut self, call: &Call, revision: u64, answer: &Answer) {
+        self.newest = self.newest.max(revision);
+        match (call, answer) {
+            // Comparisons are made with the present.
+            (Call::Read { at: Some(_), .. } | Call::List { at: Some(_), .. }, _) => {}
+            (Call::Read { key, .. }, Answer::Read(seen)) => {
+                self.see(key, seen.map(|seen| seen.modified));
+            }
+            (Call::List { .. }, Answer::Listed(page)) => {
+                page.items.iter().for_each(|(key, seen)| self.see(key, Some(seen.modified)));
+            }
+            (Call::Put { key, .. }, Answer::Put) => self.see(key, Some(revision)),
+            (Call::Put { key, .. } | Call::Delete { key, .. }, _) => self.see(key, None),
+            (Call::DeletePrefix { prefix }, _) => {
+                self.seen.retain(|key, _| !key.starts_with(&**prefix));
+            }
+            (Call::Read { .. } | Call::List { .. }, _) => {}
+        }
+    }
+
+    fn see(&mut self, key: &Key, modified: Option<u64>) {
+        match modified {
+            Some(revision) => self.seen.insert(Key::clone(key), revision),
+            None => self.seen.remove(key),
+        };
+    }
+}
+
+/// All keys with a prefix, or only those from one on or up to one.
+fn listing(random: &mut Random, names: &Names) -> Listing {
+    let prefix = Key::clone(random.pick(&names.listed));
+    let all = Listing::of_prefix(&prefix);
+    let bound = Key::clone(random.pick(&names.keys));
+    let order = *random.pick(&[Order::Ascending, Order::Descending]);
+    let limit = names.page.and_then(|page| random.chance(600_000).then(|| 1 + random.index(page)));
+    match random.below(4) {
+        0 => Listing { start: bound, order, limit, ..all },
+        1 => Listing { end: Some(bound), order, limit, ..all },
+        _ => Listing { order, limit, ..all },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operations::Reference;
+
+    fn names() -> Names {
+        let keys = |keys: &[&str]| keys.iter().map(|key| Key::from(*key)).collect();
+        Names {
+            keys: keys(&["a", "ab", "b"]),
+            listed: keys(&["", "a"]),
+            deleted: keys(&["a"]),
+            page: Some(2),
+        }
+    }
+
+    #[test]
+    fn every_kind_is_made_up_and_comparisons_hold_about_as_often_as_not() {
+        let mut random = Random::new(1, 0);
+        let (mut generator, mut reference) = (Generator::default(), Reference::default());
+        let weights = Weights::new(&Kind::ALL.map(|kind| (kind, 1)));
+        let (mut held, mut failed, mut kinds) = (0, 0, std::collections::BTreeSet::new());
+        for number in 1..=2_000 {
+            let call = generator.generate(&mut random, &weights, &names(), Value::new(number, 0));
+            let executed = reference.execute(&call);
+            generator.learn(&call, executed.revision, &executed.answer);
+            if call.guard() != Guard::Always {
+                let counter =
+                    if executed.answer == Answer::GuardFailed { &mut failed } else { &mut held };
+                *counter += 1;
+            }
+            let name = format!("{call:?}");
+            kinds.insert((
+                name.split(' ').next().map(str::to_owned),
+                call.reads().map(|(at, consistency)| {
+                    (at.is_some(), consistency == Consistency::Linearizable)
+                }),
+                call.guard() == Guard::Always,
+            ));
+        }
+        assert!(held > 150 && failed > 50, "{held} held, {failed} failed");
+        assert_eq!(kinds.len(), 13, "{kinds:?}");
+    }
+
+    #[test]
+    fn a_kind_without_a_weight_is_not_made_up() {
+        let mut random = Random::new(1, 0);
+        let weights = Weights::new(&[(Kind::Put, 1)]);
+        let mut draw =
+            || Generator::default().generate(&mut random, &weights, &names(), Value::new(1, 0));
+        assert!((0..100).all(|_| matches!(draw(), Call::Put { guard: Guard::Always, .. })));
+    }
+}

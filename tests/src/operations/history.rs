@@ -1,0 +1,125 @@
+//! What clients heard, and when.
+
+use super::{Call, Consistency, Key, Page, Value};
+
+/// A point on the one clock that recorded the whole history, in any unit.
+pub type Time = u64;
+
+/// One call by one client, unique in a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OperationId(pub u64);
+
+/// What a read saw of a key that exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The value.
+    pub value: Value,
+    /// The revision of the write that it stems from (the ETag).
+    pub modified: u64,
+}
+
+/// What a client heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The key, or that there is none.
+    Read(Option<Seen>),
+    /// The page.
+    Listed(Page),
+    /// The state is at the answer's revision, and has not come to the one that was asked
+    /// for.
+    NotYet,
+    /// A put was executed at the answer's revision.
+    Put,
+    /// A delete was executed at the answer's revision, and so many keys went.
+    Deleted(u64),
+    /// The guard did not hold at the answer's revision, and nothing was written.
+    GuardFailed,
+}
+
+/// How an operation ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// With an answer.
+    Answered {
+        /// The revision of the state that it speaks of.
+        revision: u64,
+        /// What it says.
+        answer: Answer,
+    },
+    /// With an error that promises that nothing happened nor will happen.
+    NotApplied,
+    /// With an error that leaves it open, or not at all; of a read: without an answer.
+    Unknown,
+}
+
+/// A call and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// Which.
+    pub id: OperationId,
+    /// When the client called.
+    pub called: Time,
+    /// For what.
+    pub call: Call,
+    /// When the client heard of it, or gave it up: where its outcome is not known it may
+    /// take effect later.
+    pub returned: Time,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+impl Answer {
+    /// Whether it says that something was executed.
+    #[must_use]
+    pub fn is_executed(&self) -> bool {
+        match self {
+            Self::Put | Self::Deleted(_) => true,
+            Self::Read(_) | Self::Listed(_) | Self::NotYet | Self::GuardFailed => false,
+        }
+    }
+}
+
+impl Outcome {
+    /// Whether there was an answer, be it that a guard failed.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        matches!(self, Self::Answered { .. })
+    }
+
+    /// Whether a mutation was acknowledged as executed.
+    #[must_use]
+    pub fn is_acknowledged(&self) -> bool {
+        matches!(self, Self::Answered { answer, .. } if answer.is_executed())
+    }
+}
+
+impl Operation {
+    /// When its answer came, of which revision it speaks, and what it says.
+    #[must_use]
+    pub fn answered(&self) -> Option<(Time, u64, &Answer)> {
+        match &self.outcome {
+            Outcome::Answered { revision, answer } => Some((self.returned, *revision, answer)),
+            Outcome::NotApplied | Outcome::Unknown => None,
+        }
+    }
+
+    /// Whether its answer stands at one instant between call and answer. That of a local
+    /// read promises no order, nor does what was asked for as of a revision; but where
+    /// that is said not to be there yet, it is of the present state that this is said.
+    #[must_use]
+    pub fn is_of_the_present(&self) -> bool {
+        let Some((at, consistency)) = self.call.reads() else { return true };
+        let is_refused = matches!(self.answered(), Some((_, _, Answer::NotYet)));
+        consistency == Consistency::Linearizable && (at.is_none() || is_refused)
+    }
+
+    /// The keys that it or its answer names.
+    #[must_use]
+    pub fn named(&self) -> Vec<Key> {
+        let mut named: Vec<Key> = self.call.key().cloned().into_iter().collect();
+        if let Some((_, _, Answer::Listed(page))) = self.answered() {
+            named.extend(page.items.iter().map(|(key, _)| Key::clone(key)));
+        }
+        named
+    }
+}

@@ -1,0 +1,32 @@
+//! What clients ask for and what they hear, in one vocabulary: the simulation, the tests
+//! of services and both checkers of [`linearizability`](crate::linearizability) share it.
+//!
+//! Whoever adds an operation adds one arm in each of these:
+//!
+//! | file | says of an operation |
+//! | --- | --- |
+//! | `call` | what it names and on which condition |
+//! | [`generate`] | how a client makes one up, and what it remembers of the answer |
+//! | `reference` | what it does to a store that executes one after the other |
+//! | [`command`] | how it stands in the replicated log, and what executing it comes to |
+//! | [`http`] | how it is asked for over HTTP, and what an answer says |
+//! | `linearizability::key` | what it does to one key, whatever it does to others |
+//! | `linearizability::witness` | which answers are of it |
+//!
+//! The brute force that the checkers are compared with has words of its own, on purpose.
+
+mod call;
+mod history;
+mod listing;
+mod reference;
+mod value;
+
+pub mod command;
+pub mod generate;
+pub mod http;
+
+pub use call::{Call, Consistency, Guard, Key};
+pub use history::{Answer, Operation, OperationId, Outcome, Seen, Time};
+pub use listing::{Listing, Order, Page};
+pub use reference::{Change, Executed, Reference, Version};
+pub use value::Value;
