@@ -14,8 +14,11 @@ use crate::trimming::Fill;
 
 /// The acceptors of the roster that answered the present ballot, and when a replica was
 /// heard.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Liveness {
+    roster: Vec<AcceptorId>,
+    quorum: usize,
+    max_unanswered: u64,
     heartbeats: u64,
     answered: BTreeMap<AcceptorId, u64>,
     full: BTreeMap<AcceptorId, Duration>,
@@ -24,6 +27,21 @@ pub(crate) struct Liveness {
 }
 
 impl Liveness {
+    /// Of a leader whose quorums are `quorum` of `roster`; an acceptor is silent that
+    /// answered none of the latest `max_unanswered` heartbeats.
+    pub(crate) fn new(roster: Vec<AcceptorId>, quorum: usize, max_unanswered: u64) -> Self {
+        Self {
+            roster,
+            quorum,
+            max_unanswered,
+            heartbeats: 0,
+            answered: BTreeMap::new(),
+            full: BTreeMap::new(),
+            room: BTreeMap::new(),
+            replica_heard: 0,
+        }
+    }
+
     pub(crate) fn heartbeat(&mut self) {
         self.heartbeats += 1;
     }
@@ -38,31 +56,32 @@ impl Liveness {
     }
 
     /// How full the acceptors are: at least so many of them that the others are no quorum.
-    pub(crate) fn fill(
-        &self,
-        (acceptors, quorum): (usize, usize),
-        now: Duration,
-        memory: Duration,
-    ) -> Fill {
-        let is_full = |acceptor: &AcceptorId| {
-            self.full.get(acceptor).is_some_and(|at| now.saturating_sub(*at) < memory)
-        };
+    /// A silent one holds nothing, so a quorum cannot do without as many of the others.
+    pub(crate) fn fill(&self, now: Duration, memory: Duration) -> Fill {
+        if self.is_cut_off() {
+            return Fill::default();
+        }
         let share =
             |room: &VoteRoom| room.used_bytes.saturating_mul(1_000) / room.limit_bytes.max(1);
-        let bytes: Vec<u64> = self.room.values().map(|room| room.used_bytes).collect();
-        let mut shares: Vec<u64> = self
-            .room
-            .iter()
-            .map(|(acceptor, room)| if is_full(acceptor) { 1_000 } else { share(room) })
-            .collect();
-        let unheard_and_full =
-            self.full.keys().filter(|acceptor| !self.room.contains_key(acceptor));
-        shares.extend(unheard_and_full.filter(|acceptor| is_full(acceptor)).map(|_| 1_000));
-        let highest_without = |mut of: Vec<u64>| {
-            of.sort_unstable_by(|one, other| other.cmp(one));
-            of.get(acceptors - quorum).copied().unwrap_or_default()
+        let of = |acceptor: &AcceptorId| {
+            let room = self.room.get(acceptor);
+            let per_mille = if self.is_full(acceptor, now, memory) {
+                1_000
+            } else {
+                room.map_or(0, share)
+            };
+            Fill { bytes: room.map_or(0, |room| room.used_bytes), per_mille }
         };
-        Fill { bytes: highest_without(bytes), per_mille: highest_without(shares) }
+        let heard = self.roster.iter().filter(|acceptor| !self.is_silent(acceptor));
+        let fills: Vec<Fill> = heard.map(of).collect();
+        let least_of_the_needed = |mut of: Vec<u64>| {
+            of.sort_unstable();
+            of.get(self.quorum - 1).copied().unwrap_or_default()
+        };
+        Fill {
+            bytes: least_of_the_needed(fills.iter().map(|fill| fill.bytes).collect()),
+            per_mille: least_of_the_needed(fills.iter().map(|fill| fill.per_mille).collect()),
+        }
     }
 
     /// An acceptor voted: it has room.
@@ -75,10 +94,8 @@ impl Liveness {
     }
 
     /// Whether fewer than a quorum answered any of the latest heartbeats.
-    pub(crate) fn is_cut_off(&self, quorum: usize, max_unanswered: u64) -> bool {
-        let reached =
-            self.answered.values().filter(|at| self.heartbeats - **at <= max_unanswered).count();
-        self.heartbeats > max_unanswered && reached < quorum
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.heard() < self.quorum
     }
 
     /// A replica spoke.
@@ -93,7 +110,31 @@ impl Liveness {
 
     /// How many acceptors have lately said that they are full.
     pub(crate) fn full_count(&self, now: Duration, memory: Duration) -> usize {
-        self.full.values().filter(|at| now.saturating_sub(**at) < memory).count()
+        self.roster.iter().filter(|acceptor| self.is_full(acceptor, now, memory)).count()
+    }
+
+    /// Whether those that are full leave no quorum of those that answer.
+    pub(crate) fn has_no_room(&self, now: Duration, memory: Duration) -> bool {
+        let is_full = |acceptor: &&AcceptorId| self.is_full(acceptor, now, memory);
+        let can_vote = |acceptor: &&AcceptorId| !is_full(acceptor) && !self.is_silent(acceptor);
+        self.roster.iter().any(|acceptor| is_full(&acceptor))
+            && self.roster.iter().filter(can_vote).count() < self.quorum
+    }
+
+    fn is_full(&self, acceptor: &AcceptorId, now: Duration, memory: Duration) -> bool {
+        self.full.get(acceptor).is_some_and(|at| now.saturating_sub(*at) < memory)
+    }
+
+    /// Whether an acceptor answered none of the latest heartbeats; never of a leader that
+    /// has not sent so many.
+    fn is_silent(&self, acceptor: &AcceptorId) -> bool {
+        let answered = self.answered.get(acceptor);
+        self.heartbeats > self.max_unanswered
+            && answered.is_none_or(|at| self.heartbeats - at > self.max_unanswered)
+    }
+
+    fn heard(&self) -> usize {
+        self.roster.iter().filter(|acceptor| !self.is_silent(acceptor)).count()
     }
 }
 
@@ -101,20 +142,65 @@ impl Liveness {
 mod tests {
     use super::*;
 
+    const NOW: Duration = Duration::from_secs(5);
+    const MEMORY: Duration = Duration::from_secs(1);
+
+    fn liveness(acceptors: u64) -> Liveness {
+        let roster: Vec<_> = (1..=acceptors).map(AcceptorId).collect();
+        let quorum = roster.len() / 2 + 1;
+        Liveness::new(roster, quorum, 2)
+    }
+
+    fn fill(liveness: &Liveness) -> (u64, u64) {
+        let fill = liveness.fill(NOW, MEMORY);
+        (fill.bytes, fill.per_mille)
+    }
+
     #[test]
     fn acceptors_are_as_full_as_those_that_a_quorum_cannot_do_without() {
-        let mut liveness = Liveness::default();
-        let (now, memory) = (Duration::from_secs(5), Duration::from_secs(1));
-        let fill = |liveness: &Liveness| {
-            let fill = liveness.fill((3, 2), now, memory);
-            (fill.bytes, fill.per_mille)
-        };
+        let mut liveness = liveness(3);
         assert_eq!(fill(&liveness), (0, 0));
         liveness.has_room(AcceptorId(1), VoteRoom { used_bytes: 90, limit_bytes: 100 });
         assert_eq!(fill(&liveness), (0, 0), "two others make a quorum");
         liveness.has_room(AcceptorId(2), VoteRoom { used_bytes: 30, limit_bytes: 60 });
         assert_eq!(fill(&liveness), (30, 500));
-        liveness.full(AcceptorId(3), now);
+        liveness.full(AcceptorId(3), NOW);
         assert_eq!(fill(&liveness), (30, 900), "its disk is full");
+    }
+
+    #[test]
+    fn with_silent_acceptors_fewer_full_ones_leave_no_quorum() {
+        let mut liveness = liveness(5);
+        let voters = [1, 2, 3].map(AcceptorId);
+        for (acceptor, used_bytes) in voters.into_iter().zip([90, 60, 50]) {
+            liveness.has_room(acceptor, VoteRoom { used_bytes, limit_bytes: 100 });
+        }
+        liveness.full(AcceptorId(1), NOW);
+        for _ in 0..2 {
+            liveness.heartbeat();
+        }
+        assert_eq!(fill(&liveness), (50, 500), "a new leader takes nobody for silent");
+        assert!(!liveness.has_no_room(NOW, MEMORY));
+        for acceptor in voters {
+            liveness.answered(acceptor);
+        }
+        liveness.heartbeat();
+        assert_eq!(fill(&liveness), (90, 1_000), "4 and 5 are silent, so all others are needed");
+        assert!(liveness.has_no_room(NOW, MEMORY));
+        liveness.voted(AcceptorId(1));
+        assert!(!liveness.has_no_room(NOW, MEMORY));
+    }
+
+    #[test]
+    fn a_leader_that_is_cut_off_calls_nobody_full() {
+        let mut liveness = liveness(3);
+        liveness.has_room(AcceptorId(1), VoteRoom { used_bytes: 90, limit_bytes: 100 });
+        liveness.full(AcceptorId(1), NOW);
+        for _ in 0..3 {
+            liveness.heartbeat();
+            liveness.answered(AcceptorId(1));
+        }
+        assert!(liveness.is_cut_off());
+        assert_eq!(fill(&liveness), (0, 0), "two that are not heard may have room");
     }
 }

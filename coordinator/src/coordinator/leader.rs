@@ -24,26 +24,30 @@ use crate::view_change::{ProposedView, next_view};
 impl Leader {
     /// How full the acceptors are.
     pub(super) fn fill(&self, config: &Config, now: Duration) -> Fill {
-        let size = (self.phase2.acceptors(), self.phase2.quorum());
-        self.liveness.fill(size, now, config.full_memory)
+        self.liveness.fill(now, config.full_memory)
     }
 
     /// That so many acceptors have no room that nothing new is proposed, in words.
     pub(super) fn no_room(&self, config: &Config, now: Duration) -> Option<String> {
-        let full = self.liveness.full_count(now, config.full_memory);
-        (full >= self.phase2.quorum()).then(|| format!("{full} acceptors have no room"))
+        let memory = config.full_memory;
+        self.liveness.has_no_room(now, memory).then(|| {
+            format!("{} acceptors have no room", self.liveness.full_count(now, memory))
+        })
     }
 }
 
 impl Coordinator {
     pub(super) fn start_phase2(&mut self, promised: Promised) {
         let Some(roster) = self.membership.roster() else { return };
+        let acceptors = roster.acceptors().to_vec();
         let phase2 = Phase2::begin(&self.config, self.now, roster.clone(), promised);
+        let liveness =
+            Liveness::new(acceptors, phase2.quorum(), self.config.max_heartbeats_unanswered);
         let ballot = phase2.ballot();
         self.chosen_below = self.chosen_below.max(phase2.chosen_below());
         self.state = State::Phase2(Box::new(Leader {
             phase2,
-            liveness: Liveness::default(),
+            liveness,
             view: None,
             ahead: None,
         }));
@@ -63,8 +67,7 @@ impl Coordinator {
         self.replicas.settle_view(&self.config, self.now);
         let State::Phase2(leader) = &mut self.state else { return };
         leader.liveness.heartbeat();
-        if leader.liveness.is_cut_off(leader.phase2.quorum(), self.config.max_heartbeats_unanswered)
-        {
+        if leader.liveness.is_cut_off() {
             return self.stand_by(Reason::QuorumSilent);
         }
         // Something is chosen, so there is, or was, a replica that had it proposed.

@@ -155,10 +155,11 @@ mod tests {
         assert_eq!(known.merge(later, &[]), None);
         assert_eq!(known.merge(later, &[directory(&[("b", 1, 0)])]), Some(vec![member("b", 1)]));
     }
+
     #[test]
     fn only_acceptors_of_the_cluster_that_a_majority_names_count() {
         let mut known = Known::of(3);
-        let round = [listing(Some(7), &[("a", 1, 0)]), listing(None, &[("b", 1, 0)])];
+        let round = [listing(Some(7), &[("a", 1, 900)]), listing(None, &[("b", 1, 0)])];
         let both = vec![member("a", 1), member("b", 1)];
         assert_eq!(known.merge(NOW, &round), Some(both), "until a majority has named one");
         let round = [
