@@ -107,6 +107,7 @@ async fn status_says_what_the_acceptor_knows() {
         "uptime_ms": null, "requests": null, "leader_silent_ms": null, "acceptor": acceptor, "cluster_id": roster.cluster(), "roster": roster,
         "promised": ballot(1), "votes": 1, "vote_bytes": 131, "voted_below": 1, "chosen_below": 0, "trimmed_below": 0,
         "log_bytes": 16 << 20, "log_segments": 1,
+        "messages_version": shared::wire::VERSION, "other_versions": [],
     });
     assert_eq!((status, body), (StatusCode::OK, expected));
 }
@@ -256,7 +257,7 @@ async fn a_malformed_request_is_a_problem_that_names_what_is_wrong() {
         (
             "/v1/prepare",
             json!({"roster": roster, "ballot": {"round": u64::MAX, "coordinator": "0000000000000abc"}, "from": 0}),
-            "ballot.round",
+            "is more than 4294967296 above 0",
         ),
         (
             "/v1/prepare",
