@@ -65,11 +65,8 @@ impl Liveness {
             |room: &VoteRoom| room.used_bytes.saturating_mul(1_000) / room.limit_bytes.max(1);
         let of = |acceptor: &AcceptorId| {
             let room = self.room.get(acceptor);
-            let per_mille = if self.is_full(acceptor, now, memory) {
-                1_000
-            } else {
-                room.map_or(0, share)
-            };
+            let per_mille =
+                if self.is_full(acceptor, now, memory) { 1_000 } else { room.map_or(0, share) };
             Fill { bytes: room.map_or(0, |room| room.used_bytes), per_mille }
         };
         let heard = self.roster.iter().filter(|acceptor| !self.is_silent(acceptor));

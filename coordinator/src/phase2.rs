@@ -105,11 +105,6 @@ impl Phase2 {
         self.roster.quorum()
     }
 
-    /// How many acceptors there are.
-    pub(crate) fn acceptors(&self) -> usize {
-        self.roster.acceptors().len()
-    }
-
     pub(crate) fn next_slot(&self) -> Slot {
         self.next_slot
     }

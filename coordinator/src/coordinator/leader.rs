@@ -30,9 +30,9 @@ impl Leader {
     /// That so many acceptors have no room that nothing new is proposed, in words.
     pub(super) fn no_room(&self, config: &Config, now: Duration) -> Option<String> {
         let memory = config.full_memory;
-        self.liveness.has_no_room(now, memory).then(|| {
-            format!("{} acceptors have no room", self.liveness.full_count(now, memory))
-        })
+        self.liveness
+            .has_no_room(now, memory)
+            .then(|| format!("{} acceptors have no room", self.liveness.full_count(now, memory)))
     }
 }
 
@@ -45,12 +45,7 @@ impl Coordinator {
             Liveness::new(acceptors, phase2.quorum(), self.config.max_heartbeats_unanswered);
         let ballot = phase2.ballot();
         self.chosen_below = self.chosen_below.max(phase2.chosen_below());
-        self.state = State::Phase2(Box::new(Leader {
-            phase2,
-            liveness,
-            view: None,
-            ahead: None,
-        }));
+        self.state = State::Phase2(Box::new(Leader { phase2, liveness, view: None, ahead: None }));
         self.change_phase(Phase::Phase1, Phase::Phase2, ballot, Reason::Promised);
         // A page that was not part of the quorum may have told of more than Phase 1 began
         // with.
