@@ -114,7 +114,7 @@ async fn cut(scenario: &mut Scenario, link: Link<'_>, after: usize) -> Result<us
     let read = scenario.recorder.perform(ask, Call::read(&key)).await?;
     let seen = match read {
         Outcome::Answered { answer: Answer::Read(seen), .. } => seen.is_some(),
-        _ => false,
+        Outcome::Answered { .. } | Outcome::NotApplied | Outcome::Unknown => false,
     };
     // What a primary answers to a backup is 200 also where it refused.
     let may_have_refused = request == FORWARDED || !read.is_answered();
