@@ -23,6 +23,7 @@ use shared::message::{
     Accept, AcceptReply, Accepted, Full, Marks, Nack, Prepare, PrepareReply, Promise, Roster,
     SlotValue, Stranger, Vote, VoteRoom,
 };
+use shared::page::PageLimits;
 
 pub use crate::decision::{Decision, Persisted, Plan, Record};
 pub use crate::limits::{Limits, Malformed};
@@ -256,11 +257,10 @@ impl Acceptor {
     /// One page of the votes from a slot on, ascending, and where the next page starts.
     #[must_use]
     pub fn votes(&self, from: Slot) -> (Vec<Vote>, Option<Slot>) {
-        let (mut page, mut bytes) = (Vec::new(), 0_usize);
+        let (items, bytes) = (self.limits.page_votes, self.limits.page_bytes);
+        let (mut page, mut room) = (Vec::new(), PageLimits { items, bytes }.begin());
         for (&slot, vote) in self.votes.range(from..) {
-            bytes = bytes.saturating_add(vote.value.len());
-            let has_room = page.len() < self.limits.page_votes && bytes <= self.limits.page_bytes;
-            if !has_room && !page.is_empty() {
+            if !room.takes(vote.value.len()) {
                 return (page, Some(slot));
             }
             page.push(Vote { slot, ballot: vote.ballot, value: vote.value.clone() });

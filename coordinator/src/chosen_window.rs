@@ -4,36 +4,9 @@ use std::collections::VecDeque;
 
 use shared::ids::Slot;
 use shared::message::ChosenEntry;
+use shared::page::PageLimits;
 
 mod footprint;
-
-/// How much one answer holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PageLimits {
-    /// Entries.
-    pub entries: usize,
-    /// Bytes of their values. The first entry is given however large it is, so that every
-    /// fetch makes progress.
-    pub bytes: usize,
-}
-
-impl PageLimits {
-    /// As many of the first entries as one answer holds.
-    pub(crate) fn first_of(
-        self,
-        entries: impl IntoIterator<Item = ChosenEntry>,
-    ) -> Vec<ChosenEntry> {
-        let (mut page, mut bytes) = (Vec::new(), 0_usize);
-        for entry in entries.into_iter().take(self.entries) {
-            bytes = bytes.saturating_add(entry.value.len());
-            if bytes > self.bytes && !page.is_empty() {
-                break;
-            }
-            page.push(entry);
-        }
-        page
-    }
-}
 
 /// The latest chosen entries, without a gap; older ones are dropped.
 #[derive(Clone, Debug)]
@@ -85,7 +58,7 @@ impl ChosenWindow {
     /// Entries from a slot on; none when the slot is older than the window.
     pub(crate) fn page(&self, from: Slot, limits: PageLimits) -> Option<Vec<ChosenEntry>> {
         let skipped = usize::try_from(from.0.checked_sub(self.start.0)?).unwrap_or(usize::MAX);
-        Some(limits.first_of(self.entries.iter().skip(skipped).cloned()))
+        Some(limits.first_of(self.entries.iter().skip(skipped).cloned(), |entry| entry.value.len()))
     }
 
     /// Looks at the ends only: it runs after every event of a simulation.
@@ -121,7 +94,7 @@ mod tests {
         ChosenEntry { slot: Slot(slot), ballot, value: Bytes::from(vec![0; 10]) }
     }
 
-    const ALL: PageLimits = PageLimits { entries: 100, bytes: 1_000 };
+    const ALL: PageLimits = PageLimits { items: 100, bytes: 1_000 };
 
     #[test]
     fn a_window_gives_what_it_has_from_a_slot_on() {
@@ -132,17 +105,14 @@ mod tests {
         assert_eq!(window.page(Slot(u64::MAX), ALL), Some(vec![]));
         assert_eq!(window.page(Slot(4), ALL), None);
         assert_eq!(
-            window.page(Slot(5), PageLimits { entries: 1, bytes: 1_000 }),
+            window.page(Slot(5), PageLimits { items: 1, bytes: 1_000 }),
             Some(vec![entry(5)])
         );
         assert_eq!(
-            window.page(Slot(5), PageLimits { entries: 100, bytes: 20 }),
+            window.page(Slot(5), PageLimits { items: 100, bytes: 20 }),
             Some(vec![entry(5), entry(6)])
         );
-        assert_eq!(
-            window.page(Slot(5), PageLimits { entries: 100, bytes: 1 }),
-            Some(vec![entry(5)])
-        );
+        assert_eq!(window.page(Slot(5), PageLimits { items: 100, bytes: 1 }), Some(vec![entry(5)]));
     }
 
     #[test]

@@ -14,8 +14,8 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use crate::chosen_window::PageLimits;
 use crate::coordinator::{ChosenLookup, Status, Trouble};
+use shared::page::PageLimits;
 
 /// Questions that wait for the driver. It answers within microseconds; as many at once
 /// mean that it hangs.

@@ -26,13 +26,13 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-use crate::chosen_window::PageLimits;
 use crate::config::shell::proposal_wait;
 use crate::coordinator::{ChosenLookup, Trouble};
 use crate::handle::{Counts, DriverStatus, Handle, NoAnswer};
 use crate::recover::Wanted;
 use crate::recovery::Recovery;
 use crate::report::describe;
+use shared::page::PageLimits;
 
 /// Proposals that are read or waited for at once. A primary has few in flight; each may
 /// hold a whole batch.
@@ -189,7 +189,7 @@ async fn chosen(
 ) -> Result<Response, Problem> {
     let cluster = front.handle.same_cluster(fetch.cluster).map_err(Problem::of_cluster)?;
     let limits =
-        PageLimits { entries: fetch.limit.unwrap_or(MAX_PAGE_ENTRIES), bytes: MAX_PAGE_BYTES };
+        PageLimits { items: fetch.limit.unwrap_or(MAX_PAGE_ENTRIES), bytes: MAX_PAGE_BYTES };
     let wait = Duration::from_millis(fetch.wait_ms.unwrap_or(0)).min(MAX_FETCH_WAIT);
     let found = tokio::select! {
         () = front.shutdown.cancelled() => Err(NoAnswer::Ending),

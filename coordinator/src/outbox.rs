@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use shared::ids::{Ballot, Slot};
 use shared::message::{Accept, SlotValue};
+use shared::page::PageLimits;
 use shared::telemetry::TraceContext;
 
 /// The bounds of an outbox.
@@ -101,16 +102,14 @@ impl Outbox {
             return None;
         }
         let mut accept = self.latest.clone()?;
-        let (mut traces, mut bytes) = (Vec::new(), 0_usize);
+        let (items, bytes) = (self.limits.accept_slots, self.limits.accept_bytes);
+        let (mut traces, mut room) = (Vec::new(), PageLimits { items, bytes }.begin());
         while let Some(first) = self.queued.first_entry() {
             let size = first.get().value.len();
-            let full = accept.proposals.len() >= self.limits.accept_slots
-                || bytes + size > self.limits.accept_bytes;
-            if full && !accept.proposals.is_empty() {
+            if !room.takes(size) {
                 break;
             }
             let (slot, Queued { value, trace }) = first.remove_entry();
-            bytes += size;
             self.queued_bytes -= size;
             traces.extend(trace);
             accept.proposals.push(SlotValue { slot, value });

@@ -14,6 +14,7 @@ use shared::ids::{AcceptorId, Ballot, BatchNumber, Epoch, Slot};
 use shared::message::{
     Accept, ChosenEntry, EncodedValue, Proposal, ProposalReply, Roster, SlotValue,
 };
+use shared::page::PageLimits;
 
 use crate::chosen_window::ChosenWindow;
 use crate::config::Config;
@@ -332,17 +333,14 @@ impl Phase2 {
     /// The slots to send again now, and marks them as sent: as many as one Accept may
     /// hold.
     pub(crate) fn overdue(&mut self, config: &Config, now: Duration) -> Vec<Slot> {
-        let (mut slots, mut bytes) = (Vec::new(), 0_usize);
+        let (mut slots, mut room) = (Vec::new(), accept_page(config).begin());
         for (slot, in_flight) in
             self.in_flight.iter_mut().filter(|(_, in_flight)| !in_flight.chosen)
         {
             if now.saturating_sub(in_flight.sent_at) < config.retransmit_interval {
                 continue;
             }
-            bytes += in_flight.value.len();
-            if slots.len() == config.max_accept_slots
-                || (bytes > config.max_accept_bytes && !slots.is_empty())
-            {
+            if !room.takes(in_flight.value.len()) {
                 break;
             }
             in_flight.sent_at = now;
@@ -367,15 +365,14 @@ impl Phase2 {
 }
 
 fn take_page(config: &Config, values: &mut VecDeque<SlotValue>) -> Vec<SlotValue> {
-    let (mut page, mut bytes) = (Vec::new(), 0_usize);
-    while let Some(next) = values.front() {
-        bytes += next.value.len();
-        if page.len() == config.max_accept_slots
-            || (bytes > config.max_accept_bytes && !page.is_empty())
-        {
-            break;
-        }
+    let (mut page, mut room) = (Vec::new(), accept_page(config).begin());
+    while values.front().is_some_and(|next| room.takes(next.value.len())) {
         page.extend(values.pop_front());
     }
     page
+}
+
+/// How much one Accept holds.
+fn accept_page(config: &Config) -> PageLimits {
+    PageLimits { items: config.max_accept_slots, bytes: config.max_accept_bytes }
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use shared::ids::{AcceptorId, Slot};
 use shared::message::{ChosenEntry, ChosenReply, Roster, Vote, VotesPage};
 
-use crate::chosen_window::PageLimits;
+use shared::page::PageLimits;
 
 /// Which entries are wanted.
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ impl Gathering {
         match recover(roster, *from, *below, &self.pages) {
             Ok(entries) if entries.is_empty() => Ok(Some(ChosenReply::Unavailable)),
             Ok(entries) => Ok(Some(ChosenReply::Entries {
-                entries: limits.first_of(entries),
+                entries: limits.first_of(entries, |entry| entry.value.len()),
                 chosen_below: *chosen_below,
                 previous: None,
             })),

@@ -51,7 +51,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::chosen_window::PageLimits;
+    use shared::page::PageLimits;
 
     #[tokio::test]
     async fn one_recovery_too_many_is_refused_at_once() {
@@ -63,7 +63,7 @@ mod tests {
             from: Slot(0),
             below: Slot(1),
             chosen_below: Slot(1),
-            limits: PageLimits { entries: 1, bytes: 1 },
+            limits: PageLimits { items: 1, bytes: 1 },
         };
         let mut under_way: Vec<_> =
             (0..RECOVERIES_AT_ONCE).map(|_| Box::pin(recovery.recover(wanted()))).collect();

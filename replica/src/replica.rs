@@ -53,6 +53,7 @@ use std::time::Duration;
 
 use shared::ids::{ClusterId, Revision, Slot};
 use shared::message::{ChosenReply, ClusterError, OfCluster, View, same_cluster};
+use shared::page::PageLimits;
 
 pub use self::footprint::Footprint;
 use crate::machine::state::Meta;
@@ -231,7 +232,7 @@ impl Replica {
         &self,
         theirs: ClusterId,
         from: Slot,
-        (max_entries, max_bytes): (usize, usize),
+        limits: PageLimits,
     ) -> Result<LogPage, ClusterError> {
         same_cluster(self.cluster, theirs)?;
         Ok(match self.history {
@@ -244,7 +245,7 @@ impl Replica {
                 let entries = Vec::new();
                 LogPage::Nothing(ChosenReply::Entries { entries, chosen_below, previous })
             }
-            History::Confirmed => self.learner.log_from(from, max_entries, max_bytes),
+            History::Confirmed => self.learner.log_from(from, limits),
         })
     }
 

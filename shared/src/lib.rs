@@ -2,7 +2,7 @@
 //! the set-up of servers and telemetry.
 //!
 //! In reading order: [`ids`] and [`message`] (the vocabulary and what is said, in lists
-//! that are [`bounded`]), [`wire`] and [`problem`] (how it is said over
+//! that are [`bounded`], cut into [`page`]s), [`wire`] and [`problem`] (how it is said over
 //! HTTP), [`versions`] (who says it in another version),
 //! [`deadline`], [`client`] and [`discovery`] (who says it to whom), [`config`],
 //! [`datadir`] and [`service`] (a process from its flags to its end), [`server`] (bounded
@@ -13,6 +13,7 @@ pub mod bounds;
 pub mod chain;
 pub mod ids;
 pub mod message;
+pub mod page;
 
 pub mod problem;
 pub mod versions;

@@ -8,9 +8,9 @@ use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Epoch, Slot};
 use shared::message::{ChosenReply, HeartbeatReply, Phase, Roster};
 
 use super::{Coordinator, State, Trouble};
-use crate::chosen_window::PageLimits;
 use crate::effect::AcceptorIndex;
 use crate::membership::formation::{FormationError, Judgement};
+use shared::page::PageLimits;
 
 /// An acceptor that answered longer ago than this is not heard.
 const HEARD_WITHIN: Duration = Duration::from_secs(2);

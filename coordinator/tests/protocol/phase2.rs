@@ -1,7 +1,6 @@
 //! Phase 2, by Lamport, *Paxos Made Simple*, sections 2.2 and 3, and van Renesse and
 //! Altinbuken, *Paxos Made Moderately Complex*.
 
-use coordinator::chosen_window::PageLimits;
 use coordinator::config::Config;
 use coordinator::coordinator::ChosenLookup;
 use coordinator::effect::{Effect, Input, RequestId, Timer};
@@ -10,6 +9,7 @@ use shared::message::{
     Accept, AcceptReply, Accepted, ChosenEntry, ChosenReply, Full, Marks, Proposal, ProposalReply,
     VoteRoom,
 };
+use shared::page::PageLimits;
 
 use crate::support::*;
 
@@ -34,7 +34,7 @@ fn full(bench: &mut Bench, index: usize, ballot: Ballot) -> Vec<Effect> {
     bench.step(Input::AcceptReply { from: at(index), ballot, reply })
 }
 
-const PAGE: PageLimits = PageLimits { entries: 10, bytes: 1_000 };
+const PAGE: PageLimits = PageLimits { items: 10, bytes: 1_000 };
 
 #[test]
 fn a_leader_gives_each_value_the_next_slot_without_waiting_for_the_one_before() {

@@ -1,9 +1,9 @@
 //! Chosen values from acceptors' votes.
 
-use coordinator::chosen_window::PageLimits;
 use coordinator::recover::{Gathering, RecoverError, Wanted, recover};
 use shared::ids::{AcceptorId, Slot};
 use shared::message::{ChosenEntry, ChosenReply, Marks, Vote, VotesPage};
+use shared::page::PageLimits;
 
 use crate::support::*;
 
@@ -101,7 +101,7 @@ fn a_chosen_slot_without_a_vote_in_a_quorum_is_a_loss_and_called_so() {
 }
 
 fn gathering(from: u64) -> Gathering {
-    let limits = PageLimits { entries: 1, bytes: 1_024 };
+    let limits = PageLimits { items: 1, bytes: 1_024 };
     Gathering::new(
         Wanted {
             roster: roster(),

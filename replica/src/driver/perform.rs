@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use shared::ids::{BatchNumber, Epoch};
+use shared::page::PageLimits;
 use shared::random;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -66,7 +67,7 @@ impl Driver {
             }
             Message::Cancel { id } => Input::Cancel { id },
             Message::LogFrom { theirs, from, reply } => {
-                let limits = (LOG_PAGE_ENTRIES, LOG_PAGE_BYTES);
+                let limits = PageLimits { items: LOG_PAGE_ENTRIES, bytes: LOG_PAGE_BYTES };
                 // Whoever asked may have gone.
                 let _ = reply.send(self.core.log_from(theirs, from, limits));
                 return Ok(());

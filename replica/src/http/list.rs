@@ -12,6 +12,7 @@ use http::{HeaderValue, header};
 use serde::Serialize;
 use shared::deadline::Deadline;
 use shared::ids::Revision;
+use shared::page::PageLimits;
 use shared::problem::Problem;
 use shared::wire;
 
@@ -63,7 +64,7 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let released = released_from(app, &parts.headers, &query, shown).await?;
     let (items, bytes) =
         if streaming { (PIECE_ITEMS, PIECE_BYTES) } else { (app.limits.page_items, PAGE_BYTES) };
-    let first = asked.query(limit.unwrap_or(items).min(items), bytes);
+    let first = asked.query(PageLimits { items: limit.unwrap_or(items).min(items), bytes });
     let first = app.reader.list(first, deadline).await?;
     let at = first.at;
     let mut response = if streaming {
@@ -76,7 +77,7 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
 }
 
 impl ListRequest {
-    fn query(&self, limit: usize, max_bytes: usize) -> ListQuery {
+    fn query(&self, page: PageLimits) -> ListQuery {
         let Listing { prefix, start, end, reverse, keys_only } = &self.listing;
         let above_prefix = above_prefix(prefix.as_bytes());
         let end = end.as_ref().map_or(&*above_prefix, |end| end.as_bytes());
@@ -89,7 +90,7 @@ impl ListRequest {
         }
         let order = if *reverse { Order::Descending } else { Order::Ascending };
         let show = if *keys_only { Show::KeysOnly } else { Show::Values };
-        ListQuery { from, below, at: self.revision, order, show, limit, max_bytes }
+        ListQuery { from, below, at: self.revision, order, show, page }
     }
 
     fn rendered<'a>(&self, item: &'a Item) -> RenderedItem<'a> {
@@ -150,7 +151,9 @@ async fn piece(mut rest: Rest) -> io::Result<Option<(Bytes, Rest)>> {
             Some(page) => page,
             None if rest.left == 0 || rest.asked.after.is_none() => return Ok(None),
             None => {
-                let query = rest.asked.query(rest.left.min(PIECE_ITEMS), PIECE_BYTES);
+                let query = rest
+                    .asked
+                    .query(PageLimits { items: rest.left.min(PIECE_ITEMS), bytes: PIECE_BYTES });
                 rest.reader
                     .list(query, Deadline::after(PIECE_TIME))
                     .await
@@ -177,7 +180,7 @@ mod tests {
     }
 
     fn bounds(raw: &str) -> (Vec<u8>, Vec<u8>) {
-        let query = asked(raw).unwrap().query(1, 1);
+        let query = asked(raw).unwrap().query(PageLimits { items: 1, bytes: 1 });
         (query.from.to_vec(), query.below.to_vec())
     }
 
@@ -199,13 +202,17 @@ mod tests {
             let listing = Listing { reverse, ..first.listing.clone() };
             Cursor { listing, revision: Revision(9), after: Bytes::from_static(b"a/m") }.encode()
         };
-        let query = asked(&format!("cursor={}&limit=3", page(false))).unwrap().query(3, 1);
+        let query = asked(&format!("cursor={}&limit=3", page(false)))
+            .unwrap()
+            .query(PageLimits { items: 3, bytes: 1 });
         assert_eq!(
             (&query.from[..], &query.below[..], query.at),
             (&b"a/m\0"[..], &b"a/\xff"[..], Some(Revision(9)))
         );
         assert_eq!((query.order, query.show), (Order::Ascending, Show::KeysOnly));
-        let query = asked(&format!("cursor={}", page(true))).unwrap().query(3, 1);
+        let query = asked(&format!("cursor={}", page(true)))
+            .unwrap()
+            .query(PageLimits { items: 3, bytes: 1 });
         assert_eq!(
             (&query.from[..], &query.below[..], query.order),
             (&b"a/"[..], &b"a/m"[..], Order::Descending)

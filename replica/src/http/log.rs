@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::{HeaderValue, header};
 use serde::Serialize;
 use shared::ids::{Ballot, Revision, Slot};
+use shared::page::PageLimits;
 use shared::problem::Problem;
 use shared::wire;
 
@@ -46,7 +47,10 @@ async fn slot_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let query = Query::parse(parts.uri.query(), &[CONSISTENCY])?;
     let slot = slot_of_path(parts.uri.path())?;
     let released = released(app, &parts.headers, &query).await?;
-    let page = app.reader.log(LogQuery { from: slot, limit: 1, max_bytes: PAGE_BYTES }).await?;
+    let page = app
+        .reader
+        .log(LogQuery { from: slot, page: PageLimits { items: 1, bytes: PAGE_BYTES } })
+        .await?;
     let mut response = match page.rows.first() {
         Some(row) => wire::json(&RenderedSlot::of(row)),
         None => Problem::from(Refused::NoSuchSlot { slot, executed_below: page.executed_below })
@@ -69,13 +73,10 @@ async fn list_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
         .into());
     }
     let released = released(app, &parts.headers, &query).await?;
-    let (slots, max_bytes) =
+    let (slots, bytes) =
         if streaming { (PIECE_SLOTS, PIECE_BYTES) } else { (app.limits.page_items, PAGE_BYTES) };
-    let query = LogQuery {
-        from: from.unwrap_or_default(),
-        limit: limit.unwrap_or(slots).min(slots),
-        max_bytes,
-    };
+    let page = PageLimits { items: limit.unwrap_or(slots).min(slots), bytes };
+    let query = LogQuery { from: from.unwrap_or_default(), page };
     let page = match app.reader.log(query).await {
         // Whoever names no slot asks for the log as far as it goes back.
         Err(ReadError::Trimmed { oldest, .. }) if from.is_none() => {
@@ -152,8 +153,10 @@ async fn piece(mut rest: Rest) -> io::Result<Option<(Bytes, Rest)>> {
     let page = match (rest.page.take(), rest.next) {
         (Some(page), _) => page,
         (None, Some(from)) if rest.left > 0 => {
-            let query =
-                LogQuery { from, limit: rest.left.min(PIECE_SLOTS), max_bytes: PIECE_BYTES };
+            let query = LogQuery {
+                from,
+                page: PageLimits { items: rest.left.min(PIECE_SLOTS), bytes: PIECE_BYTES },
+            };
             rest.reader.log(query).await.map_err(io::Error::other)?
         }
         (None, Some(_) | None) => return Ok(None),

@@ -10,6 +10,7 @@ use http::request::Parts;
 use shared::chain::ChainHash;
 use shared::ids::{ClusterId, NonceError, Slot};
 use shared::message::{ChosenEntry, ChosenReply, LogPrefix, OfCluster, same_cluster};
+use shared::page::PageLimits;
 use shared::problem::Problem;
 use shared::wire::Reply;
 
@@ -74,7 +75,7 @@ async fn page(app: &App, theirs: ClusterId, from: Slot) -> Result<ChosenReply, R
     match page.map_err(Problem::of_cluster)? {
         LogPage::Ready(reply) | LogPage::Nothing(reply) => Ok(reply),
         LogPage::OnlyHash { chosen_below } => {
-            let query = LogQuery { from, limit: 1, max_bytes: 0 };
+            let query = LogQuery { from, page: PageLimits { items: 1, bytes: 0 } };
             let previous = match app.reader.log(query).await {
                 Err(ReadError::Trimmed { .. }) => None,
                 page => prefix_of(&page?.rows),
@@ -82,7 +83,10 @@ async fn page(app: &App, theirs: ClusterId, from: Slot) -> Result<ChosenReply, R
             Ok(ChosenReply::Entries { entries: Vec::new(), chosen_below, previous })
         }
         LogPage::Stored { below: _, chosen_below } => {
-            let query = LogQuery { from, limit: LOG_PAGE_ENTRIES, max_bytes: LOG_PAGE_BYTES };
+            let query = LogQuery {
+                from,
+                page: PageLimits { items: LOG_PAGE_ENTRIES, bytes: LOG_PAGE_BYTES },
+            };
             let rows = match app.reader.log(query).await {
                 Err(ReadError::Trimmed { oldest, .. }) => {
                     return Ok(ChosenReply::Trimmed { oldest });

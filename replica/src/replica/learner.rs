@@ -23,6 +23,7 @@ use shared::bounds::{SLOTS_AHEAD, TooFar, within};
 use shared::chain::ChainHash;
 use shared::ids::Slot;
 use shared::message::{ChosenEntry, ChosenReply, LogPrefix};
+use shared::page::PageLimits;
 
 use crate::replica::LogPage;
 use crate::replica::config::Config;
@@ -234,7 +235,7 @@ impl Learner {
     }
 
     /// A piece of what is learned, for a peer: at least one entry where there is one.
-    pub(crate) fn log_from(&self, from: Slot, max_entries: usize, max_bytes: usize) -> LogPage {
+    pub(crate) fn log_from(&self, from: Slot, limits: PageLimits) -> LogPage {
         let (chosen_below, previous) = (self.chosen_below, self.prefix(from));
         if from >= self.learned_below {
             return LogPage::Nothing(ChosenReply::Entries {
@@ -246,17 +247,8 @@ impl Learner {
         if !self.entries.contains_key(&from) {
             return LogPage::Stored { below: self.executed_below, chosen_below };
         }
-        let mut bytes = 0;
-        let page = self
-            .entries
-            .range(from..self.learned_below)
-            .map(|(_, entry)| entry)
-            .take(max_entries.max(1));
-        let fits = |entry: &&ChosenEntry| {
-            bytes += entry.value.len();
-            bytes <= max_bytes || entry.slot == from
-        };
-        let entries = page.take_while(fits).cloned().collect();
+        let learned = self.entries.range(from..self.learned_below).map(|(_, entry)| entry.clone());
+        let entries = limits.first_of(learned, |entry| entry.value.len());
         LogPage::Ready(ChosenReply::Entries { entries, chosen_below, previous })
     }
 

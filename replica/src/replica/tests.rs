@@ -26,6 +26,7 @@ use shared::message::{
     HeartbeatReply, LogPrefix, Marks, Member, OfCluster, Phase, Proposal, ProposalReply, Roster,
     Service, Value, View, Watermarks,
 };
+use shared::page::PageLimits;
 
 use super::*;
 use crate::machine::command::{AnswerRetention, Command, Commands, Condition, Op};
@@ -328,7 +329,9 @@ impl Rig {
     }
 
     fn log_from(&self, from: u64, max_entries: usize, max_bytes: usize) -> LogPage {
-        self.replica.log_from(cluster(), Slot(from), (max_entries, max_bytes)).unwrap()
+        self.replica
+            .log_from(cluster(), Slot(from), PageLimits { items: max_entries, bytes: max_bytes })
+            .unwrap()
     }
 
     fn mutation(&mut self, id: u64, key: &str) -> Vec<Effect> {

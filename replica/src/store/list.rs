@@ -14,8 +14,8 @@ mod statements;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use shared::ids::Revision;
-use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection as _, Row};
 
 pub(crate) use self::query::{CountQuery, Counted, ListPage, ListQuery, Order, Show};
 use super::bounds::lowest_above;
@@ -36,10 +36,10 @@ pub(super) async fn page(
     connection: &mut SqliteConnection,
     query: &ListQuery,
 ) -> Result<ListPage, ReadError> {
-    sqlx::query("BEGIN").execute(&mut *connection).await.map_err(StoreError::from)?;
-    let result = page_in_transaction(connection, query).await;
-    sqlx::query("COMMIT").execute(&mut *connection).await.map_err(StoreError::from)?;
-    result
+    let mut transaction = connection.begin().await.map_err(StoreError::from)?;
+    let result = page_in_transaction(&mut transaction, query).await?;
+    transaction.commit().await.map_err(StoreError::from)?;
+    Ok(result)
 }
 
 async fn page_in_transaction(
@@ -107,16 +107,17 @@ async fn present(
         .bind(below.to_vec())
         .bind(page.at.0.cast_signed())
         // One more says whether there is more.
-        .bind(i64::try_from(query.limit).unwrap_or(i64::MAX).saturating_add(1))
+        .bind(i64::try_from(query.page.items).unwrap_or(i64::MAX).saturating_add(1))
         .fetch(&mut *connection);
-    let mut bytes = 0;
+    let mut room = query.page.begin();
     while let Some(row) = rows.try_next().await? {
         let item = item_of(&row, RECORD_COLUMN, query.show.checked())?;
         let item = item.ok_or_else(versions::missing)?;
-        if !page.takes(item, query, &mut bytes) {
+        if !room.takes(item.bytes()) {
             page.more_after = page.items.last().map(|item| item.key.clone());
             return Ok(page);
         }
+        page.items.push(item);
     }
     page.more_after = last;
     Ok(page)
@@ -133,15 +134,16 @@ async fn past(
         .bind(page.at.0.cast_signed())
         .bind(VISITED_PER_PAGE)
         .fetch(&mut *connection);
-    let mut bytes = 0;
+    let mut room = query.page.begin();
     let mut last_visited = None;
     while let Some(row) = rows.try_next().await? {
         let visited: &[u8] = row.try_get(0)?;
-        if let Some(item) = item_of(&row, RECORD_COLUMN, query.show.checked())?
-            && !page.takes(item, query, &mut bytes)
-        {
-            page.more_after = last_visited;
-            return Ok(page);
+        if let Some(item) = item_of(&row, RECORD_COLUMN, query.show.checked())? {
+            if !room.takes(item.bytes()) {
+                page.more_after = last_visited;
+                return Ok(page);
+            }
+            page.items.push(item);
         }
         last_visited = Some(Bytes::copy_from_slice(visited));
         if counter(&row, 1)? >= u64::from(VISITED_PER_PAGE) {
@@ -161,10 +163,10 @@ pub(super) async fn count(
     connection: &mut SqliteConnection,
     query: &CountQuery,
 ) -> Result<Counted, ReadError> {
-    sqlx::query("BEGIN").execute(&mut *connection).await.map_err(StoreError::from)?;
-    let result = count_in_transaction(connection, query).await;
-    sqlx::query("COMMIT").execute(&mut *connection).await.map_err(StoreError::from)?;
-    result
+    let mut transaction = connection.begin().await.map_err(StoreError::from)?;
+    let result = count_in_transaction(&mut transaction, query).await?;
+    transaction.commit().await.map_err(StoreError::from)?;
+    Ok(result)
 }
 
 async fn count_in_transaction(

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use futures::TryStreamExt;
 use shared::ids::{Ballot, CoordinatorId, Revision, Slot};
-use sqlx::Row;
+use shared::page::PageLimits;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{Connection as _, Row};
 
 use super::error::{ReadError, StoreError};
 use super::left_out::{self, Kept};
@@ -18,10 +19,8 @@ use crate::machine::chain::ChainHash;
 pub(crate) struct LogQuery {
     /// The first slot.
     pub(crate) from: Slot,
-    /// The most slots.
-    pub(crate) limit: usize,
-    /// The most bytes of values; a page has at least one slot where there is one.
-    pub(crate) max_bytes: usize,
+    /// The most slots, and bytes of values.
+    pub(crate) page: PageLimits,
 }
 
 /// A page: contiguous slots, from the first one asked for.
@@ -79,10 +78,10 @@ pub(super) async fn page(
     connection: &mut SqliteConnection,
     query: &LogQuery,
 ) -> Result<LogPage, ReadError> {
-    sqlx::query("BEGIN").execute(&mut *connection).await.map_err(StoreError::from)?;
-    let result = page_in_transaction(connection, query).await;
-    sqlx::query("COMMIT").execute(&mut *connection).await.map_err(StoreError::from)?;
-    result
+    let mut transaction = connection.begin().await.map_err(StoreError::from)?;
+    let result = page_in_transaction(&mut transaction, query).await?;
+    transaction.commit().await.map_err(StoreError::from)?;
+    Ok(result)
 }
 
 async fn page_in_transaction(
@@ -113,10 +112,10 @@ pub(super) async fn rows(
     let mut previous_hash = hash_before(connection, query.from, retained).await?;
     let mut stored = sqlx::query(SQL)
         .bind(query.from.0.cast_signed())
-        .bind(i64::try_from(query.limit).unwrap_or(i64::MAX))
+        .bind(i64::try_from(query.page.items).unwrap_or(i64::MAX))
         .fetch(&mut *connection);
     let (mut rows, mut values) = (Vec::new(), Vec::new());
-    let (mut due, mut bytes) = (query.from, 0_usize);
+    let (mut due, mut room) = (query.from, query.page.begin());
     while let Some(row) = stored.try_next().await? {
         let (row, kept, sum) = log_row(&row, previous_hash)?;
         if row.slot != due {
@@ -124,8 +123,7 @@ pub(super) async fn rows(
             let what = format!("the log has slot {slot} where slot {due} is due");
             return Err(StoreError::Damaged(what));
         }
-        bytes = bytes.saturating_add(kept.whole_len());
-        if bytes > query.max_bytes && !rows.is_empty() {
+        if !room.takes(kept.whole_len()) {
             break;
         }
         (due, previous_hash) = (due.next(), row.hash);

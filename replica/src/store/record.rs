@@ -25,6 +25,13 @@ pub(crate) struct Item {
     pub(crate) version: u64,
 }
 
+impl Item {
+    /// Bytes of key and value.
+    pub(super) fn bytes(&self) -> usize {
+        self.key.len() + self.value.len()
+    }
+}
+
 /// What of a row was read, and can be held against its checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Checked {

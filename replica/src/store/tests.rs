@@ -15,6 +15,7 @@ use shared::ids::{
     Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, LogFormat, Name, Revision, Slot,
 };
 use shared::message::{Batch, ChosenEntry, Value, View};
+use shared::page::PageLimits;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use tempfile::TempDir;
 
@@ -88,6 +89,8 @@ async fn value_at(store: &Store, of: &str, at: Option<u64>) -> Option<Bytes> {
     store.reader.point(key(of), at.map(Revision)).await.unwrap().item.map(|item| item.value)
 }
 
+const PAGE: PageLimits = PageLimits { items: 1_000, bytes: 1 << 20 };
+
 fn list_all() -> ListQuery {
     ListQuery {
         from: Bytes::new(),
@@ -95,8 +98,7 @@ fn list_all() -> ListQuery {
         at: None,
         order: Order::Ascending,
         show: Show::Values,
-        limit: 1_000,
-        max_bytes: 1 << 20,
+        page: PAGE,
     }
 }
 
@@ -209,18 +211,37 @@ async fn a_page_ends_at_its_limit_or_its_bytes_and_says_where_to_go_on() {
     let (_dir, mut store) = open_new().await;
     let ops = (0..10).map(|n| put(&format!("k{n}"), &[b'x'; 100])).collect();
     store.writer.execute(vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
-    let page = store.reader.list(ListQuery { limit: 3, ..list_all() }, soon()).await.unwrap();
+    let page = store
+        .reader
+        .list(ListQuery { page: PageLimits { items: 3, ..PAGE }, ..list_all() }, soon())
+        .await
+        .unwrap();
     assert_eq!(
         (keys_of(&page), page.more_after.clone()),
         (vec!["k0", "k1", "k2"], Some(key("k2")))
     );
-    let page = store.reader.list(ListQuery { limit: 10, ..list_all() }, soon()).await.unwrap();
+    let page = store
+        .reader
+        .list(ListQuery { page: PageLimits { items: 10, ..PAGE }, ..list_all() }, soon())
+        .await
+        .unwrap();
     assert_eq!((page.items.len(), page.more_after), (10, None));
-    let page = store.reader.list(ListQuery { max_bytes: 250, ..list_all() }, soon()).await.unwrap();
+    let page = store
+        .reader
+        .list(ListQuery { page: PageLimits { bytes: 250, ..PAGE }, ..list_all() }, soon())
+        .await
+        .unwrap();
     assert_eq!((keys_of(&page), page.more_after.clone()), (vec!["k0", "k1"], Some(key("k1"))));
     let page = store
         .reader
-        .list(ListQuery { max_bytes: 1, order: Order::Descending, ..list_all() }, soon())
+        .list(
+            ListQuery {
+                page: PageLimits { bytes: 1, ..PAGE },
+                order: Order::Descending,
+                ..list_all()
+            },
+            soon(),
+        )
         .await
         .unwrap();
     assert_eq!((keys_of(&page), page.more_after.clone()), (vec!["k9"], Some(key("k9"))));
@@ -268,7 +289,7 @@ async fn the_log_is_read_in_order_with_its_hashes() {
         entry(3, &Value::Noop),
     ];
     let report = store.writer.execute(entries.clone()).await.unwrap();
-    let query = LogQuery { from: Slot(1), limit: 2, max_bytes: 1 << 20 };
+    let query = LogQuery { from: Slot(1), page: PageLimits { items: 2, bytes: 1 << 20 } };
     let page = store.reader.log(query).await.unwrap();
     assert_eq!((page.executed_below, page.revision), (Slot(4), Revision(1)));
     let hash = |slot: usize| report.slots[slot].hash.0;
@@ -281,7 +302,11 @@ async fn the_log_is_read_in_order_with_its_hashes() {
         previous_hash: hash(slot - 1),
     };
     assert_eq!(page.rows, [row(1), row(2)]);
-    let first = store.reader.log(LogQuery { from: Slot(0), max_bytes: 1, ..query }).await.unwrap();
+    let first = store
+        .reader
+        .log(LogQuery { from: Slot(0), page: PageLimits { bytes: 1, ..query.page } })
+        .await
+        .unwrap();
     assert_eq!((first.rows.len(), first.rows[0].previous_hash), (1, [0; 32]));
     assert!(store.reader.log(LogQuery { from: Slot(4), ..query }).await.unwrap().rows.is_empty());
 }

@@ -3,6 +3,7 @@
 
 use futures::TryStreamExt;
 use shared::ids::Slot;
+use shared::page::PageLimits;
 use sqlx::sqlite::SqliteConnection;
 
 use super::answers;
@@ -49,7 +50,7 @@ async fn inconsistency(
             meta.executed_below
         )));
     }
-    let query = LogQuery { from: slot, limit: 1, max_bytes: 0 };
+    let query = LogQuery { from: slot, page: PageLimits { items: 1, bytes: 0 } };
     let Some(row) = log::rows(connection, &query, retained).await?.pop() else {
         return Ok(Some(format!("slot {slot} is gone")));
     };
@@ -76,7 +77,7 @@ async fn log(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let retained = meta::load(&mut *connection).await?.retained;
     let mut from = retained.log_start;
     loop {
-        let query = LogQuery { from, limit: PAGE_SLOTS, max_bytes: PAGE_BYTES };
+        let query = LogQuery { from, page: PageLimits { items: PAGE_SLOTS, bytes: PAGE_BYTES } };
         let Some(last) = log::rows(connection, &query, &retained).await?.pop() else {
             return Ok(());
         };

@@ -2,8 +2,11 @@
 //! a quorum of acceptors has said which cluster is our own.
 
 use shared::message::{ClusterError, OtherCluster};
+use shared::page::PageLimits;
 
 use super::*;
+
+const PAGE: PageLimits = PageLimits { items: 9, bytes: 1 << 20 };
 
 const OTHER: ClusterId = ClusterId(2);
 
@@ -55,7 +58,7 @@ fn a_batch_that_another_cluster_has_chosen_is_not_executed() {
 #[test]
 fn a_replica_gives_its_log_only_to_those_of_its_cluster() {
     let rig = Rig::backup();
-    let asked = |theirs| rig.replica.log_from(theirs, Slot(0), (9, 1 << 20));
+    let asked = |theirs| rig.replica.log_from(theirs, Slot(0), PAGE);
     assert!(matches!(asked(cluster()), Ok(LogPage::Ready(_))));
     assert_eq!(asked(OTHER), Err(refusal()));
 }
@@ -72,7 +75,7 @@ fn before_a_quorum_has_named_the_cluster_in_this_life_nothing_is_given_or_taken(
     let mut rig = Rig { replica: Replica::new(Config::default(), identity, recovered), ..before };
     rig.step(Input::Started);
     rig.directory(&[coordinator(1), replica(2)]);
-    let asked = |rig: &Rig| rig.replica.log_from(cluster(), Slot(0), (9, 1 << 20));
+    let asked = |rig: &Rig| rig.replica.log_from(cluster(), Slot(0), PAGE);
     assert_eq!(asked(&rig), Err(ClusterError::Unknown));
     assert_eq!(rig.fetched(1, entries(&[noop(1)], 9)), []);
     assert_eq!(rig.leads(1, 1, 9), []);

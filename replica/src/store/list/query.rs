@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use shared::ids::Revision;
+use shared::page::PageLimits;
 
 use super::super::bounds::{above_prefix, lowest_above};
 use super::super::record::{Checked, Item};
@@ -37,10 +38,8 @@ pub(crate) struct ListQuery {
     pub(crate) order: Order,
     /// What of each key.
     pub(crate) show: Show,
-    /// The most keys.
-    pub(crate) limit: usize,
-    /// The most bytes of keys and values; a page has at least one key where there is one.
-    pub(crate) max_bytes: usize,
+    /// The most keys, and bytes of keys and values.
+    pub(crate) page: PageLimits,
 }
 
 /// A page.
@@ -101,19 +100,5 @@ impl Show {
             Self::Values => Checked::Whole,
             Self::KeysOnly => Checked::Head,
         }
-    }
-}
-
-impl ListPage {
-    /// Takes an item, if there is room for it.
-    pub(super) fn takes(&mut self, item: Item, query: &ListQuery, bytes: &mut usize) -> bool {
-        let size = item.key.len() + item.value.len();
-        let fits = self.items.len() < query.limit
-            && (self.items.is_empty() || *bytes + size <= query.max_bytes);
-        if fits {
-            *bytes += size;
-            self.items.push(item);
-        }
-        fits
     }
 }

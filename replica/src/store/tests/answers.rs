@@ -41,7 +41,10 @@ async fn first_answers_are_there_after_a_restart_and_in_the_log_of_a_repeat() {
         ]
     );
     assert_eq!(store.writer.meta().answers, 3);
-    let page = store.reader.log(LogQuery { from: Slot(2), limit: 1, max_bytes: 1 << 20 }).await;
+    let page = store
+        .reader
+        .log(LogQuery { from: Slot(2), page: PageLimits { items: 1, bytes: 1 << 20 } })
+        .await;
     assert_eq!(page.unwrap().rows[0].value, again.value, "the log has the repeat as it was chosen");
 
     let late = keyed(3, 2, 2_000, &["b"]);

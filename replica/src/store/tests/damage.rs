@@ -170,7 +170,7 @@ async fn a_bit_that_flips_anywhere_is_noticed_or_changes_nothing() {
     let path = dir.path().join(FILE);
     let good = std::fs::read(&path).unwrap();
     let log_of = async |store: &Store| {
-        let query = LogQuery { from: Slot(0), limit: 10, max_bytes: 1 << 20 };
+        let query = LogQuery { from: Slot(0), page: PageLimits { items: 10, bytes: 1 << 20 } };
         store.reader.log(query).await.unwrap().rows
     };
     let store = open_in(dir.path()).await;
@@ -263,7 +263,7 @@ async fn a_row_that_rots_while_the_state_is_in_use_is_never_answered_or_executed
         "{error}"
     );
     let store = open_log_only(dir.path()).await;
-    let query = LogQuery { from: Slot(0), limit: 10, max_bytes: 1 << 20 };
+    let query = LogQuery { from: Slot(0), page: PageLimits { items: 10, bytes: 1 << 20 } };
     assert!(is_damage(&store.log(query).await.unwrap_err()));
 }
 

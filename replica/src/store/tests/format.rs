@@ -141,7 +141,8 @@ async fn what_is_not_kept_is_refused_by_every_reader_and_the_rest_is_there() {
     assert_eq!(value_at(&store, "a", Some(4)).await.unwrap(), "4");
     assert_eq!(keys_of(&store.reader.list(past(4), soon()).await.unwrap()), ["a"]);
 
-    let query = |from| LogQuery { from: Slot(from), limit: 10, max_bytes: 1 << 20 };
+    let query =
+        |from| LogQuery { from: Slot(from), page: PageLimits { items: 10, bytes: 1 << 20 } };
     let refused = store.reader.log(query(1)).await.unwrap_err();
     assert!(matches!(refused, ReadError::Trimmed { oldest: Slot(2), .. }), "{refused}");
     let slots = |page: LogPage| page.rows.iter().map(|row| row.slot.0).collect::<Vec<_>>();
@@ -162,7 +163,7 @@ async fn a_state_may_have_no_slot_left_of_its_log_and_goes_on() {
     drop_history(&dir, Revision(0), Slot(2)).await;
     let mut store = open_in(dir.path()).await;
     store.writer.execute(vec![batch(2, 1, vec![put("a", b"2")])]).await.unwrap();
-    let query = LogQuery { from: Slot(2), limit: 10, max_bytes: 1 << 20 };
+    let query = LogQuery { from: Slot(2), page: PageLimits { items: 10, bytes: 1 << 20 } };
     assert_eq!(store.reader.log(query).await.unwrap().rows.len(), 1);
     store.writer.close().await.unwrap();
     open_in(dir.path()).await;

@@ -50,7 +50,8 @@ fn any_log() -> impl Strategy<Value = Vec<ChosenEntry>> {
 }
 
 async fn read_log(store: &Store) -> Vec<Bytes> {
-    let query = LogQuery { from: Slot(0), limit: usize::MAX, max_bytes: usize::MAX };
+    let query =
+        LogQuery { from: Slot(0), page: PageLimits { items: usize::MAX, bytes: usize::MAX } };
     store.reader.log(query).await.unwrap().rows.into_iter().map(|row| row.value).collect()
 }
 

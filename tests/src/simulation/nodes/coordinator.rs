@@ -7,7 +7,6 @@ mod rare;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use coordinator::chosen_window::PageLimits;
 use coordinator::config::Config;
 use coordinator::config::shell::{ACCEPT_TIMEOUT, ACCEPTS_IN_FLIGHT, PAGE_TIMEOUT, proposal_wait};
 use coordinator::coordinator::Coordinator;
@@ -16,6 +15,7 @@ use coordinator::outbox::OutboxLimits;
 use replica::replica::event::Attempt;
 use shared::ids::{BatchNumber, CoordinatorId, Epoch};
 use shared::message::{Heartbeat, OfCluster, Phase, ProposalReply, same_cluster};
+use shared::page::PageLimits;
 
 use acceptors::Line;
 use fetches::Fetch;
@@ -84,7 +84,7 @@ impl CoordinatorNode {
         Self {
             process,
             config,
-            fetch_limits: PageLimits { entries: tuning.fetch_entries, bytes: 8 << 20 },
+            fetch_limits: PageLimits { items: tuning.fetch_entries, bytes: 8 << 20 },
             acceptors: plan.topology.acceptors,
             patience: tuning.patience,
             core,

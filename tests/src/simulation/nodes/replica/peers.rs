@@ -6,6 +6,7 @@ use replica::replica::event::Input;
 use replica::replica::{Identity, LogPage};
 use shared::discovery::{INTERVAL, Listing};
 use shared::message::{Announcement, ChosenReply, ClusterError, Member, OfCluster, Service};
+use shared::page::PageLimits;
 
 use super::{ReplicaNode, Waiting};
 use crate::simulation::environment::Environment;
@@ -71,7 +72,8 @@ impl ReplicaNode {
     }
 
     pub(super) fn log_from(&self, waiting: &Waiting) -> Result<ChosenReply, ClusterError> {
-        let (from, limits) = (waiting.from, (self.fetch_entries, FETCH_BYTES));
+        let limits = PageLimits { items: self.fetch_entries, bytes: FETCH_BYTES };
+        let from = waiting.from;
         Ok(match self.core.log_from(waiting.cluster, from, limits)? {
             LogPage::Ready(reply) | LogPage::Nothing(reply) => reply,
             LogPage::OnlyHash { chosen_below } => {
