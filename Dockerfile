@@ -3,7 +3,8 @@
 #   docker compose build                         builds it from source (the default target, `synod`)
 #   SYNOD_IMAGE_TARGET=prebuilt …compose build   takes a static binary built on the host from target/image/bin/synod
 #
-# `prebuilt` stands first because a builder without BuildKit builds every stage above the one that is asked for.
+# `prebuilt` stands first because a builder without BuildKit builds every stage above the one that
+# is asked for.
 
 FROM scratch AS prebuilt
 COPY target/image/bin/synod /bin/synod
@@ -14,7 +15,8 @@ ENTRYPOINT ["/bin/synod"]
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
 COPY . .
-# Linked statically, so that the final image needs no C library; named targets keep the flag away from build scripts.
+# Linked statically, so that the final image needs no C library; named targets keep the flag away
+# from build scripts.
 RUN target="$(rustc -vV | sed -n 's/^host: //p')" \
  && RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --package cli --target "$target" \
  && mkdir -p /image/bin /image/data \
