@@ -1,11 +1,15 @@
-//! Where the chosen log is fetched: one source at a time, the next when that gives
-//! nothing.
+//! Where the chosen log is fetched.
 //!
-//! A backup asks the primary, then the leading coordinator, then the other replicas; a
-//! primary, which learns its own batches from the coordinator's answers, asks the
-//! coordinator and only when something is missing. A source is left when it fails, when
-//! it no longer has the slot, or when it gives nothing although slots are known to be
-//! chosen (a primary that was deposed doesn't know it).
+//! A replica asks one source at a time: the primary, then the coordinator that leads,
+//! then the other replicas; a primary, whose own batches come with the coordinator's
+//! answers, asks only when something is missing, and no replica asks a coordinator before
+//! its own history is confirmed. It goes on to the next source when one fails, no longer
+//! has the slot, or gives nothing although slots are known to be chosen, and after the
+//! last one waits a while. It begins with the first again after that wait, when a source
+//! has nothing more, when somebody else leads, and when another source has served for ten
+//! seconds.
+
+mod asking;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
