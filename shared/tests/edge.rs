@@ -170,6 +170,17 @@ async fn a_body_beyond_the_bound_is_answered_at_once_and_the_end_is_graceful() {
 }
 
 #[tokio::test]
+async fn of_a_body_that_says_it_is_beyond_the_bound_nothing_is_waited_for() {
+    let limits = Limits { unread_timeout: 60 * PATIENCE, ..Limits::default() };
+    let mut client = Client::connect(&start(limits).await).await;
+    client
+        .send(b"POST /nothing HTTP/1.1\r\nhost: x\r\ncontent-length: 16777217\r\n\r\nthe beginning")
+        .await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status(), answer.closes()), ("404", true), "{answer:?}");
+}
+
+#[tokio::test]
 async fn nobody_is_asked_for_a_body_only_to_throw_it_away() {
     let server = start(Limits::default()).await;
     let head = |path: &str| {
