@@ -14,11 +14,9 @@
 //! replica     ◀──GET /v1/watermarks─── Durable ◀───┘                  (published after the sync, before the answers)
 //! ```
 //!
-//! In reading order: [`acceptor`] (the protocol, pure), `replay` (its state, from its
-//! records), [`decision`] ("persist before answering", as types), [`limits`] (what it
-//! lets in), `invariants` (what always holds); `log` (how the log grows and shrinks),
-//! [`record`] and [`frame`] (its bytes), `segment` and `disk` (its files), [`scan`] (torn
-//! or damaged?) and `recovery` (start); `writer` (group commit) and `handle` (the way to
+//! In reading order: [`acceptor`] (the protocol, pure), [`decision`] ("persist before
+//! answering", as types), [`limits`] (what it lets in), `invariants` (what always holds);
+//! [`log`] (what it remembers, on disk); `writer` (group commit) and `handle` (the way to
 //! it); [`directory`] (who is there, pure), `http`, `args`.
 //!
 //! Deliberately absent: reading values (they are opaque here), learning what is chosen
@@ -28,16 +26,8 @@ pub mod acceptor;
 pub mod decision;
 mod invariants;
 pub mod limits;
-mod replay;
 
-mod disk;
-mod error;
-pub mod frame;
-mod log;
-pub mod record;
-mod recovery;
-pub mod scan;
-mod segment;
+pub mod log;
 
 mod handle;
 mod writer;
@@ -47,26 +37,24 @@ pub mod directory;
 mod http;
 
 #[cfg(test)]
-mod faults;
-#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
 pub use args::Args;
-pub use disk::DiskError;
-pub use error::LogError;
-pub use recovery::recover;
-pub use replay::Contradiction;
+pub use log::disk::DiskError;
+pub use log::error::LogError;
+pub use log::recovery::recover;
+pub use log::replay::Contradiction;
 use shared::datadir::{DataDir, DataDirError};
 use shared::message::Service as Kind;
 use shared::server::serve;
 use shared::service::Running;
 use shared::telemetry::Traced;
 
-use crate::disk::Disk;
 use crate::http::{SPANS, Service, routes};
+use crate::log::disk::Disk;
 
 /// The folder of the log in the data directory.
 const LOG: &str = "log";

@@ -1,8 +1,9 @@
 //! The acceptor's memory on disk: an append-only, checksummed, chained log in
 //! preallocated segments.
 //!
-//! The layout is in `frame.rs`, and `scan.rs` tells how a torn tail is told from damage.
-//! Here: how it grows and shrinks.
+//! In reading order: [`record`] and [`frame`] (its bytes), `segment` and `disk` (its
+//! files), [`scan`] (how a torn tail is told from damage), `replay` (the acceptor's state,
+//! from its records) and `recovery` (start). Here: how it grows and shrinks.
 //!
 //! **Group commit.** The writer stages the records of all requests that wait
 //! ([`Log::stage`]) and flushes them as one group: one write, one `fdatasync`
@@ -29,6 +30,19 @@
 //! system without real preallocation), the group is refused and the log read anew. Every
 //! other error ends the process.
 
+pub mod frame;
+pub mod record;
+
+pub(crate) mod disk;
+pub(crate) mod error;
+#[cfg(test)]
+pub(crate) mod faults;
+pub(crate) mod segment;
+
+pub(crate) mod recovery;
+pub(crate) mod replay;
+pub mod scan;
+
 use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,11 +51,11 @@ use shared::ids::Slot;
 use shared::random;
 
 use crate::acceptor::{Acceptor, Limits, Record};
-use crate::disk::{Disk, DiskError};
-use crate::error::LogError;
-use crate::frame::{BLOCK, Chain, Extents, Kind, SEGMENT_HEADER, SegmentHeader, seal_group};
-use crate::record::{encode_released, encode_state, holds_votes, votes_below};
-use crate::segment::{Segment, path_of};
+use crate::log::disk::{Disk, DiskError};
+use crate::log::error::LogError;
+use crate::log::frame::{BLOCK, Chain, Extents, Kind, SEGMENT_HEADER, SegmentHeader, seal_group};
+use crate::log::record::{encode_released, encode_state, holds_votes, votes_below};
+use crate::log::segment::{Segment, path_of};
 
 /// How the log uses the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -323,5 +337,5 @@ pub(crate) fn create_segment(
 /// What a group with so many bytes of records takes, with what the log may add to it.
 /// Bytes.
 fn frame_bytes(payload_bytes: usize) -> u64 {
-    Extents::of(payload_bytes + crate::record::RELEASED_MAX).frame as u64
+    Extents::of(payload_bytes + record::RELEASED_MAX).frame as u64
 }

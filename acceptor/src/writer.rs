@@ -18,9 +18,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
 
 use crate::acceptor::{AcceptError, Acceptor, Decision, Limits, Persisted, Record};
-use crate::disk::{Disk, DiskError};
-use crate::error::LogError;
 use crate::handle::{Answer, Durable, Handle, Job, QUEUE_REQUESTS, Refusal};
+use crate::log::disk::{Disk, DiskError};
+use crate::log::error::LogError;
 use crate::log::{Log, Options};
 
 /// Bytes of records after which a group is closed: more would only make the first of them

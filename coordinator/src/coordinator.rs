@@ -37,7 +37,7 @@ use crate::membership::{ForeignAcceptor, Membership};
 use crate::phase1::Phase1;
 use crate::phase2::Phase2;
 use crate::replicas::Replicas;
-use crate::view_change::ProposedView;
+use crate::replicas::view_change::ProposedView;
 
 mod candidate;
 mod footprint;

@@ -1,10 +1,16 @@
 //! The task that owns the core: feeds it what happens, and does what it says. It decides
 //! nothing.
 //!
-//! Calls to acceptors are tasks of their own ([`calls`](crate::calls)) behind one
+//! Calls to acceptors are tasks of their own (`calls`) behind one
 //! [`Outbox`] each; HTTP handlers ask through a [`Handle`]. What is ready is taken in one
 //! go, up to a bound, before anything is sent: so batches form under load, and only then.
 #![expect(clippy::disallowed_methods, reason = "the shell reads clocks")]
+
+mod calls;
+pub(crate) mod handle;
+pub mod outbox;
+pub(crate) mod recovery;
+pub(crate) mod report;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,15 +24,17 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::calls::{Caller, Ended, Outcome};
 use crate::config::Config;
 use crate::config::shell::{ACCEPTS_IN_FLIGHT, POLLS_IN_FLIGHT, PREPARES_IN_FLIGHT};
 use crate::coordinator::Coordinator;
+use crate::driver::calls::{Caller, Ended, Outcome};
+use crate::driver::handle::{
+    Counts, DriverStatus, Handle, Known, Position, Question, WAITING_QUESTIONS,
+};
+use crate::driver::outbox::{Outbox, OutboxLimits};
+use crate::driver::report::Reporter;
 use crate::effect::{AcceptorIndex, Effect, Input, RequestId, Timer};
-use crate::handle::{Counts, DriverStatus, Handle, Known, Position, Question, WAITING_QUESTIONS};
 use crate::membership::WrongCluster;
-use crate::outbox::{Outbox, OutboxLimits};
-use crate::report::Reporter;
 
 /// Ends of calls and questions that are taken before anything is sent.
 const TAKEN_AT_ONCE: usize = 128;

@@ -28,10 +28,10 @@ use tracing::Span;
 
 use crate::config::shell::proposal_wait;
 use crate::coordinator::{ChosenLookup, Trouble};
-use crate::handle::{Counts, DriverStatus, Handle, NoAnswer};
+use crate::driver::handle::{Counts, DriverStatus, Handle, NoAnswer};
+use crate::driver::recovery::Recovery;
+use crate::driver::report::describe;
 use crate::recover::Wanted;
-use crate::recovery::Recovery;
-use crate::report::describe;
 use shared::page::PageLimits;
 
 /// Proposals that are read or waited for at once. A primary has few in flight; each may

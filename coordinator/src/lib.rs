@@ -6,9 +6,10 @@
 //! and what comes out), [`coordinator`] (the state machine), [`membership`] with
 //! [`membership::formation`] (who the acceptors are), `election` (when to try to lead),
 //! [`phase1`] (a quorum's promises and the safe values), `phase2` with `liveness` (values in
-//! flight), `replicas` and `view_change` (who is primary), [`chosen_window`] and
+//! flight), `replicas` (who is primary, and what may be trimmed), [`chosen_window`] and
 //! [`recover`] (the chosen log for who fetches it), [`config`] (every limit),
-//! [`footprint`] (states told apart, for a model checker).
+//! [`footprint`] (states told apart, for a model checker). The shell: [`driver`] (performs
+//! effects), `http`, `args`.
 
 pub mod effect;
 mod ids;
@@ -25,8 +26,6 @@ mod liveness;
 mod phase2;
 
 mod replicas;
-mod trimming;
-mod view_change;
 
 pub mod chosen_window;
 pub mod recover;
@@ -35,14 +34,7 @@ pub mod config;
 
 pub mod footprint;
 
-pub mod outbox;
-
-mod calls;
-mod driver;
-mod report;
-
-mod handle;
-mod recovery;
+pub mod driver;
 
 mod http;
 
@@ -59,8 +51,8 @@ use shared::service::{Misconfigured, Running};
 use shared::telemetry::Traced;
 
 use crate::driver::Driver;
+use crate::driver::recovery::Recovery;
 use crate::http::{Front, SPAN_NAMES, routes};
-use crate::recovery::Recovery;
 
 /// Runs a coordinator until it is told to end.
 ///

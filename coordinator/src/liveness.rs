@@ -10,7 +10,7 @@ use std::time::Duration;
 use shared::ids::AcceptorId;
 use shared::message::VoteRoom;
 
-use crate::trimming::Fill;
+use crate::replicas::trimming::Fill;
 
 /// The acceptors of the roster that answered the present ballot, and when a replica was
 /// heard.

@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 
 use shared::ids::{AcceptorId, Slot};
 use shared::message::{ChosenEntry, ChosenReply, Roster, Vote, VotesPage};
-
 use shared::page::PageLimits;
 
 /// Which entries are wanted.

@@ -15,6 +15,8 @@ use shared::message::{Heartbeat, Storage, View};
 use crate::config::Config;
 
 mod footprint;
+pub(crate) mod trimming;
+pub(crate) mod view_change;
 
 /// A replica as last heard.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,8 +1,10 @@
 use std::ops::Range;
 
 use super::*;
-use crate::frame::{BLOCK, FrameHeader, Kind, SEGMENT_HEADER, SegmentHeader, is_zero, seal_group};
-use crate::scan::{End, scan};
+use crate::log::frame::{
+    BLOCK, FrameHeader, Kind, SEGMENT_HEADER, SegmentHeader, is_zero, seal_group,
+};
+use crate::log::scan::{End, scan};
 
 /// Where the frames of an undamaged segment lie: its groups, then its mark or seal.
 pub(crate) fn frames(path: &Path) -> Vec<Range<usize>> {

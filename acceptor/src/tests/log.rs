@@ -1,5 +1,5 @@
 use super::*;
-use crate::disk::DiskError;
+use crate::log::disk::DiskError;
 
 #[test]
 fn a_restarted_acceptor_is_what_it_was() {

@@ -10,8 +10,8 @@ use shared::message::{Accept, Roster, SlotValue};
 use tempfile::TempDir;
 
 use crate::acceptor::{Acceptor, Limits};
-use crate::disk::Disk;
-use crate::error::LogError;
+use crate::log::disk::Disk;
+use crate::log::error::LogError;
 use crate::log::{Log, Options};
 
 mod damage;

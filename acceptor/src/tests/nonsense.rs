@@ -3,9 +3,9 @@
 
 use super::*;
 use crate::decision::Record;
-use crate::frame::{BLOCK, SegmentHeader, seal_group};
-use crate::record::{encode_released, encode_state};
-use crate::scan::scan;
+use crate::log::frame::{BLOCK, SegmentHeader, seal_group};
+use crate::log::record::{encode_released, encode_state};
+use crate::log::scan::scan;
 
 /// Appends a group to the only segment of a log, under checksums that are right.
 fn append(log: &Fixture, payload: impl FnOnce(&mut Vec<u8>)) {

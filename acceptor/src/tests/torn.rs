@@ -40,7 +40,10 @@ impl Unfinished {
         drop(log);
         let healed = fs::read(&self.path).unwrap();
         assert_eq!(healed[..self.frame.start], self.before[..self.frame.start], "{what}");
-        assert!(crate::frame::is_zero(&healed[self.frame.start + crate::frame::BLOCK..]), "{what}");
+        assert!(
+            crate::log::frame::is_zero(&healed[self.frame.start + crate::log::frame::BLOCK..]),
+            "{what}"
+        );
         let (_, acceptor) = self.log.reopen().unwrap();
         assert_eq!(state(&acceptor), self.acknowledged, "{what}, second start");
     }

@@ -6,8 +6,8 @@ use shared::byte_budget::BudgetSpent;
 use shared::message::{AcceptReply, Accepted, Full, Marks, Prepare, PrepareReply, VoteRoom};
 
 use super::*;
-use crate::disk::DiskError;
 use crate::handle::{Handle, Refusal};
+use crate::log::disk::DiskError;
 use crate::writer::{Ended, start};
 
 struct Running {
@@ -317,7 +317,7 @@ async fn a_writer_told_to_end_answers_what_waits_and_marks_the_log() {
     running.ended.await.unwrap().unwrap();
     assert_eq!(running.handle.votes(Slot(0), 1).await, Err(Refusal::Closed));
     let path = segments(&running.folder).pop().unwrap();
-    assert_eq!(damage::frames(&path).last().unwrap().len(), crate::frame::BLOCK);
+    assert_eq!(damage::frames(&path).last().unwrap().len(), crate::log::frame::BLOCK);
 }
 
 /// So that damage to the last group is noticed, even after a kill.
@@ -326,7 +326,7 @@ async fn a_writer_with_nothing_to_do_marks_the_log() {
     let running = Running::new(SMALL);
     running.vote(0, 10).await.unwrap();
     let path = segments(&running.folder).pop().unwrap();
-    while damage::frames(&path).last().unwrap().len() != crate::frame::BLOCK {
+    while damage::frames(&path).last().unwrap().len() != crate::log::frame::BLOCK {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }

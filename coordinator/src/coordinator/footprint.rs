@@ -2,7 +2,7 @@
 
 use super::{Coordinator, Leader, State};
 use crate::footprint::Footprint;
-use crate::view_change::ProposedView;
+use crate::replicas::view_change::ProposedView;
 
 impl Coordinator {
     /// Adds what its further steps rest on, but for time.

@@ -18,8 +18,8 @@ use crate::liveness::Liveness;
 use crate::membership::ForeignAcceptor;
 use crate::phase1::Promised;
 use crate::phase2::{Join, Phase2, Resolved};
-use crate::trimming::{Fill, trim_below};
-use crate::view_change::{ProposedView, next_view};
+use crate::replicas::trimming::{Fill, trim_below};
+use crate::replicas::view_change::{ProposedView, next_view};
 
 impl Leader {
     /// How full the acceptors are.

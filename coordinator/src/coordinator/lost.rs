@@ -111,7 +111,8 @@ impl Coordinator {
             leader.phase2.trim_below(),
             leader.phase2.chosen_below(),
         );
-        let held_up = crate::trimming::held_up_by(&self.config, now, &self.replicas, marks);
+        let held_up =
+            crate::replicas::trimming::held_up_by(&self.config, now, &self.replicas, marks);
         let slots = self.lost_slots(now);
         votes
             .map(|ahead| Trouble::VotesLost(Self::refuses_for(ahead)))

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use acceptor::acceptor::{Acceptor, Limits};
-use acceptor::record::Entry;
+use acceptor::log::record::Entry;
 use acceptor::recover;
 use serde::{Deserialize, Serialize};
 use shared::ids::{AcceptorId, Draw};
@@ -76,7 +76,7 @@ fn told(log: &Log) -> Acceptor {
         let of = |payload: &Payload| match payload {
             Payload::Entries(entries) => entries.clone(),
             Payload::Bytes(bytes) => {
-                acceptor::record::decode(bytes).expect("a segment that was read")
+                acceptor::log::record::decode(bytes).expect("a segment that was read")
             }
         };
         recipe.groups.iter().flat_map(of).collect()

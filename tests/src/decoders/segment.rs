@@ -2,9 +2,11 @@
 //! was written.
 
 use acceptor::decision::Record;
-use acceptor::frame::{BLOCK, Chain, FrameHeader, Kind, SEGMENT_HEADER, SegmentHeader, seal_group};
-use acceptor::record::{self, Entry, encode_released, encode_state};
-use acceptor::scan::{Damage, End, Group, scan};
+use acceptor::log::frame::{
+    BLOCK, Chain, FrameHeader, Kind, SEGMENT_HEADER, SegmentHeader, seal_group,
+};
+use acceptor::log::record::{self, Entry, encode_released, encode_state};
+use acceptor::log::scan::{Damage, End, Group, scan};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Draw, Generation, Slot};

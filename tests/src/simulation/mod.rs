@@ -34,7 +34,7 @@
 //!   of each.
 //! * A coordinator's driver takes what is ready in one go before it sends accepts. Here
 //!   they are sent after every step, so that they merge only while as many as allowed are
-//!   in flight; how they merge is the real [`Outbox`](::coordinator::outbox::Outbox).
+//!   in flight; how they merge is the real [`Outbox`](::coordinator::driver::outbox::Outbox).
 //! * A coordinator says of every proposal that has waited long enough that it is
 //!   unresolved. The real one names the limit where acceptors have no room; its primary
 //!   proposes again after either.

@@ -4,8 +4,8 @@
 use coordinator::config::shell::{
     ACCEPT_TIMEOUT, POLL_TIMEOUT, POLLS_IN_FLIGHT, PREPARE_TIMEOUT, PREPARES_IN_FLIGHT,
 };
+use coordinator::driver::outbox::{Outbox, OutboxLimits};
 use coordinator::effect::{AcceptorIndex, Input, PollNumber};
-use coordinator::outbox::{Outbox, OutboxLimits};
 use shared::discovery::INTERVAL;
 use shared::ids::Instance;
 use shared::message::{Announcement, Member, Prepare, Service};

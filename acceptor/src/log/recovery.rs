@@ -19,13 +19,13 @@ use shared::random;
 use tracing::{info, warn};
 
 use crate::acceptor::{Acceptor, Limits};
-use crate::disk::{Disk, DiskError};
-use crate::error::LogError;
-use crate::frame::SegmentHeader;
+use crate::log::disk::{Disk, DiskError};
+use crate::log::error::LogError;
+use crate::log::frame::SegmentHeader;
+use crate::log::record::{Entry, votes_below};
+use crate::log::scan::{Damage, End, Group, Scan, scan};
+use crate::log::segment::{FolderEntry, Segment, classify, path_of};
 use crate::log::{Closed, Log, Options, SegmentFull, Staged, Start, create_segment, seal};
-use crate::record::{Entry, votes_below};
-use crate::scan::{Damage, End, Group, Scan, scan};
-use crate::segment::{FolderEntry, Segment, classify, path_of};
 
 /// Opens the log in a folder as a start does, and closes it again: what it holds, or why
 /// no acceptor may run on it. None where there is no log. As at a start, the tail that a

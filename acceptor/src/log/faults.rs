@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex};
 
 use rustix::io::Errno;
 
-/// What fails next; see [`Disk`](crate::disk::Disk).
+/// What fails next; see [`Disk`](crate::log::disk::Disk).
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     state: Mutex<State>,

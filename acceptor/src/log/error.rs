@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::disk::DiskError;
+use crate::log::disk::DiskError;
 
 /// Why the log cannot be opened.
 #[derive(Debug, thiserror::Error)]

@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
 use crate::config::shell::{ACCEPT_TIMEOUT, POLL_TIMEOUT, PREPARE_TIMEOUT};
+use crate::driver::outbox::OutgoingAccept;
 use crate::effect::{AcceptorIndex, PollNumber};
-use crate::outbox::OutgoingAccept;
 
 /// How a call ended. Sent for each, also where there is no answer: the outbox counts.
 #[derive(Debug)]

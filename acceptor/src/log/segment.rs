@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use shared::datadir::Kept;
 
-use crate::disk::{Disk, DiskError};
-use crate::frame::{BLOCK, Chain, FrameHeader, Kind, SEGMENT_HEADER, SegmentHeader};
+use crate::log::disk::{Disk, DiskError};
+use crate::log::frame::{BLOCK, Chain, FrameHeader, Kind, SEGMENT_HEADER, SegmentHeader};
 
 const SUFFIX: &str = ".segment";
 const SUFFIX_NEW: &str = ".segment.new";

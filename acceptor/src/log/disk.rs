@@ -54,7 +54,7 @@ impl DiskError {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk {
     #[cfg(test)]
-    pub(crate) faults: std::sync::Arc<crate::faults::Faults>,
+    pub(crate) faults: std::sync::Arc<crate::log::faults::Faults>,
 }
 
 impl Disk {

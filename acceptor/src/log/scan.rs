@@ -24,10 +24,10 @@
 //! together with such damage. What changes in space never used, or in a mark, is dropped
 //! as torn: nothing acknowledged stood there.
 
-use crate::frame::{
+use crate::log::frame::{
     BLOCK, Chain, FrameHeader, Kind, SECTOR, SEGMENT_HEADER, SegmentHeader, is_zero,
 };
-use crate::record::{self, Entry};
+use crate::log::record::{self, Entry};
 
 /// A group as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
