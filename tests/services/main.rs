@@ -7,6 +7,7 @@ mod bad_starts;
 mod bounds;
 mod conventions;
 mod edge;
+mod exactly_once;
 mod folder_gone;
 mod idle;
 mod kill_each_role;
