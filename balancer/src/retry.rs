@@ -21,11 +21,15 @@ use crate::pool::Intent;
 /// What a read says that needs no quorum.
 const LOCAL: &str = "consistency=local";
 
-/// What a request asks of a replica: safe methods (RFC 9110, section 9.2.1) read, and
-/// without a quorum where they say so or ask of the cluster itself.
+/// Where queries are asked, by POST for want of a safe method with a body.
+const QUERIES: &str = "/v1/sql";
+
+/// What a request asks of a replica: safe methods (RFC 9110, section 9.2.1) and queries
+/// read, and without a quorum where they say so or ask of the cluster itself.
 pub(crate) fn intent_of(method: &Method, uri: &Uri) -> Intent {
     let says_local = || uri.query().is_some_and(|query| query.split('&').any(|pair| pair == LOCAL));
-    if !method.is_safe() {
+    let is_query = method == Method::POST && uri.path() == QUERIES;
+    if !method.is_safe() && !is_query {
         Intent::Mutation
     } else if uri.path() == "/v1/cluster" || says_local() {
         Intent::LocalRead
@@ -76,9 +80,10 @@ pub(crate) fn may_go_elsewhere(repeat: Repeat, failure: &Failure) -> bool {
     }
 }
 
-/// Whether a read that waits for an answer may be sent to one more replica meanwhile.
-pub(crate) fn may_be_asked_twice(intent: Intent) -> bool {
-    is_read(intent)
+/// Whether a read that waits for an answer may be sent to one more replica meanwhile. A
+/// query may take long because of what it asks, and would take as long there.
+pub(crate) fn may_be_asked_twice(intent: Intent, method: &Method) -> bool {
+    is_read(intent) && method.is_safe()
 }
 
 /// Whether an answer of this status may mean "not by me, not now", so that its problem is
@@ -102,12 +107,15 @@ pub(crate) fn is_doubtful(repeat: Repeat, status: StatusCode) -> bool {
 /// applied: no primary is known, not ready, shutting down; and one that may be sent twice is
 /// also sent again where it is unknown what became of it. To a read they say so with any
 /// problem but overload, which goes to the client, since sending the request to all
-/// replicas in turn would make it worse.
+/// replicas in turn would make it worse, and those that say that no repeat helps.
 pub(crate) fn is_not_now(intent: Intent, repeat: Repeat, problem: Option<&Body>) -> bool {
     // Without a problem it is from something before the replica that speaks none.
     let is = |kind: Problem| problem.is_some_and(|problem| problem.kind == kind.body().kind);
     match intent {
-        Intent::Read | Intent::LocalRead => !is(Problem::overloaded("")),
+        Intent::Read | Intent::LocalRead => {
+            let is_for_good = problem.is_some_and(|problem| problem.retryable == Some(false));
+            !is(Problem::overloaded("")) && !is_for_good
+        }
         Intent::Mutation => match problem.and_then(|problem| problem.outcome) {
             Some(Outcome::NotApplied) => is(Problem::unavailable("")),
             Some(Outcome::Unknown) | None => repeat == Repeat::Harmless,
@@ -234,6 +242,21 @@ mod tests {
         for method in [Method::PUT, Method::POST, Method::DELETE, Method::PATCH, unheard_of] {
             assert_eq!(intent_of(&method, &uri), Intent::Mutation, "{method}");
         }
+    }
+
+    #[test]
+    fn a_query_reads_once_though_it_is_posted() {
+        let of = |method, uri| intent_of(&method, &Uri::from_static(uri));
+        assert_eq!(of(Method::POST, "/v1/sql"), Intent::Read);
+        assert_eq!(of(Method::POST, "/v1/sql?consistency=local"), Intent::LocalRead);
+        assert_eq!(of(Method::PUT, "/v1/sql"), Intent::Mutation);
+        assert_eq!(of(Method::POST, "/v1/kv/v1/sql"), Intent::Mutation);
+        assert!(may_be_asked_twice(Intent::Read, &Method::GET));
+        assert!(!may_be_asked_twice(Intent::Read, &Method::POST));
+        let too_long = Problem::timeout("").with_retryable(Retryable::No);
+        assert!(!is_not_now(Intent::Read, Repeat::Harmless, Some(too_long.body())));
+        let late = Problem::timeout("");
+        assert!(is_not_now(Intent::Read, Repeat::Harmless, Some(late.body())));
     }
 
     #[test]

@@ -52,6 +52,9 @@ enum Command {
     Replica(ServiceCommand<replica::Args>),
     /// Run one balancer: the front door
     Balancer(ServiceCommand<balancer::Args>),
+    /// Carry out the query that a replica hands over on standard input
+    #[command(name = replica::sql::WORKER, hide = true)]
+    SqlWorker,
 }
 
 /// Runs the command that the process's arguments name.
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Balancer(command) => {
             services::main(Service::Balancer, command, |args| &args.service, balancer::run)
         }
+        Command::SqlWorker => replica::sql::main(),
         Command::Up(args) => block_on(up::run(args)),
         Command::Get(args) => block_on(verbs::get(args)),
         Command::Put(args) => block_on(verbs::put(args)),

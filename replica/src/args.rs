@@ -1,6 +1,7 @@
 //! The replica's flags.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::value_parser;
 use shared::byte_budget::ByteBudget;
@@ -9,6 +10,7 @@ use shared::config::{AcceptorsArgs, DataDirArgs, ServiceArgs};
 use crate::http::Limits;
 use crate::machine::command::AnswerRetention;
 use crate::replica::config::Config;
+use crate::sql;
 
 /// What a replica is told.
 #[derive(Clone, Debug, clap::Args)]
@@ -99,6 +101,10 @@ pub struct Args {
     )]
     pub max_answers: u32,
 
+    /// What queries in SQL may take.
+    #[command(flatten)]
+    pub sql: SqlArgs,
+
     /// Bytes of all mutations' bodies held at once; more are answered 503
     #[arg(
         long,
@@ -108,6 +114,62 @@ pub struct Args {
         value_parser = value_parser!(u32).range(4_194_304..),
     )]
     pub max_buffered_bytes: u32,
+}
+
+/// What a query in SQL may take.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SqlArgs {
+    /// Rows in the answer to a query in SQL; for more it is 413
+    #[arg(
+        long,
+        env = "SYNOD_MAX_SQL_ROWS",
+        value_name = "N",
+        default_value = "10000",
+        value_parser = value_parser!(u32).range(1..=1_000_000),
+    )]
+    pub max_sql_rows: u32,
+
+    /// Bytes in the answer to a query in SQL; for more it is 413
+    #[arg(
+        long,
+        env = "SYNOD_MAX_SQL_BYTES",
+        value_name = "BYTES",
+        default_value = "4194304",
+        value_parser = value_parser!(u32).range(1_024..=67_108_864),
+    )]
+    pub max_sql_bytes: u32,
+
+    /// Memory of a query in SQL; for more it is 413
+    #[arg(
+        long,
+        env = "SYNOD_MAX_SQL_MEMORY_BYTES",
+        value_name = "BYTES",
+        default_value = "134217728",
+        value_parser = value_parser!(u32).range(67_108_864..=2_147_483_648),
+    )]
+    pub max_sql_memory_bytes: u32,
+
+    /// Milliseconds that a query in SQL may take; past them it is 504
+    #[arg(
+        long,
+        env = "SYNOD_MAX_SQL_MS",
+        value_name = "MS",
+        default_value = "5000",
+        value_parser = value_parser!(u32).range(10..=600_000),
+    )]
+    pub max_sql_ms: u32,
+}
+
+impl SqlArgs {
+    /// The same, for workers.
+    pub(crate) fn limits(&self) -> sql::Limits {
+        sql::Limits {
+            rows: usize_of(self.max_sql_rows),
+            bytes: usize_of(self.max_sql_bytes),
+            memory_bytes: self.max_sql_memory_bytes.into(),
+            time: Duration::from_millis(self.max_sql_ms.into()),
+        }
+    }
 }
 
 impl Args {

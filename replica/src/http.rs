@@ -5,7 +5,7 @@
 //! new the state must be), `get`, `list` and `log`; `mutate` (what
 //! mutations say), `mutation` (what they come to) and `forward` (from a backup to the
 //! primary); `refused`
-//! (every way to say no); `replication`, `status`, `cluster`.
+//! (every way to say no); `sql`; `replication`, `status`, `cluster`.
 
 mod cluster;
 pub(crate) mod forward;
@@ -20,6 +20,7 @@ mod refused;
 mod render;
 mod replication;
 pub mod request;
+mod sql;
 mod status;
 
 use std::sync::Arc;
@@ -45,6 +46,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::driver::Handle;
 use crate::http::request::path::key_of_path;
+use crate::sql::Workers;
 use crate::store::Reader;
 
 /// Health checks, status and the copying of the log make no spans: they are polls.
@@ -58,6 +60,7 @@ pub(crate) const SPANS: SpanNames = &[
     ("POST", "/v1/replication/commands", "replica.command"),
     ("GET", "/v1/log", "replica.log"),
     ("GET", "/v1/log/{slot}", "replica.log"),
+    ("POST", "/v1/sql", "replica.sql"),
 ];
 
 /// What a client may ask for; within the limits of the log's format.
@@ -92,6 +95,8 @@ pub(crate) struct App {
     pub(crate) members: watch::Receiver<Vec<Member>>,
     /// Which of them are mixed up.
     pub(crate) mixups: Mixups,
+    /// The way to queries in SQL.
+    pub(crate) sql: Workers,
     /// What a client may ask for.
     pub(crate) limits: Limits,
     /// The memory for what clients send.
@@ -108,6 +113,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/v1/kv/{*key}", put(mutate::put).get(get::get).delete(mutate::delete))
         .route("/v1/log", get(log::list))
         .route("/v1/log/{slot}", get(log::slot))
+        .route("/v1/sql", post(sql::query))
         .route("/v1/cluster", get(cluster::cluster))
         .layer(from_fn_with_state(Arc::clone(&app), name_revision));
     let checks = {

@@ -15,6 +15,9 @@ struct Command {
 }
 
 fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some(replica::sql::WORKER) {
+        return replica::sql::main();
+    }
     let Command { args } = Command::parse();
     let service = args.service.clone();
     shared::service::main(Service::Replica, &service, |running| replica::run(args, running))

@@ -16,6 +16,7 @@ use crate::args::Args;
 use crate::driver::{self, DriverError, Parts};
 use crate::http::{App, SPANS, routes};
 use crate::replica::status::Identity;
+use crate::sql::Workers;
 use crate::store::{self, StoreError};
 
 /// Runs a replica until it is told to end.
@@ -81,6 +82,7 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         acceptors,
         members,
         mixups,
+        sql: Workers::new(dir.join(store::FILE), args.sql.limits()),
         limits: args.limits(),
         bodies: args.bodies(),
         shutdown: running.shutdown.clone(),

@@ -44,6 +44,7 @@ pub use open::FILE;
 #[cfg(test)]
 pub(crate) use open::Store;
 pub(crate) use open::open;
+pub(crate) use ranges::not_hidden;
 pub(crate) use reader::Reader;
 pub(crate) use record::Item;
 pub(crate) use writer::Writer;

@@ -17,6 +17,7 @@ mod one_name;
 mod other_cluster;
 mod put_back;
 mod rolling_upgrade;
+mod sql;
 mod traces;
 mod tree;
 mod up;

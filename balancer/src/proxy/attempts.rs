@@ -68,7 +68,7 @@ impl Proxy {
             }
             let (name, attempt) = tokio::select! {
                 Some(ended) = running.next() => ended,
-                () = self.slow(request.intent), if !running.is_empty() => continue,
+                () = self.slow(request), if !running.is_empty() => continue,
                 else => break,
             };
             telemetry::attribute(trace.span(), "endpoint", name.to_string());
@@ -109,8 +109,8 @@ impl Proxy {
     }
 
     /// Waits until those who were asked are slow.
-    async fn slow(&self, intent: Intent) {
-        if retry::may_be_asked_twice(intent) {
+    async fn slow(&self, request: &Buffered) {
+        if retry::may_be_asked_twice(request.intent, &request.method) {
             tokio::time::sleep(self.slow_read_after).await;
         } else {
             std::future::pending::<()>().await;

@@ -14,6 +14,7 @@ use crate::http::request::conditions::etag;
 use crate::http::request::path::text_of;
 use crate::replica::event::{Refusal, Stall};
 use crate::replica::status::Missing;
+use crate::sql::SqlError;
 use crate::store::{ReadError, StoreError};
 
 /// Why a request of the client API has no success to answer with.
@@ -31,6 +32,8 @@ pub(super) enum Refused {
     NeverCurrent { missing: Option<Missing> },
     /// The state was not read.
     Read(ReadError),
+    /// The query in SQL gave nothing.
+    Sql(SqlError),
     /// There is no such key.
     NoSuchKey { key: Bytes, revision: Revision },
     /// There is no such slot yet.
@@ -84,6 +87,7 @@ impl From<Refused> for Problem {
             Refused::Behind { wanted, reason } => behind(wanted, &reason),
             Refused::NeverCurrent { missing } => never_current(missing),
             Refused::Read(error) => not_read(&error),
+            Refused::Sql(error) => error.into(),
             Refused::NoSuchKey { key, revision } => Self::not_found(format!(
                 "there is no key {:?} at revision {revision}",
                 text_of(&key)

@@ -48,7 +48,7 @@ macro_rules! not_hidden {
         )
     };
 }
-pub(super) use not_hidden;
+pub(crate) use not_hidden;
 
 /// A deletion of which the keys from `first` on are not swept.
 #[derive(Clone, Debug, PartialEq, Eq)]

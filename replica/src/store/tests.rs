@@ -5,6 +5,7 @@ mod damage;
 mod format;
 mod left_out;
 mod ranges;
+mod sql;
 
 use std::path::Path;
 use std::time::Duration;

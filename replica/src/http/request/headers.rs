@@ -18,10 +18,16 @@ const KEY_CHARACTERS: usize = 128;
 /// Whether `Accept` asks for one JSON document a line, as a stream of everything.
 #[must_use]
 pub fn wants_ndjson(headers: &HeaderMap) -> bool {
+    wants(headers, NDJSON)
+}
+
+/// Whether `Accept` names a media type, and not to exclude it.
+#[must_use]
+pub fn wants(headers: &HeaderMap, media_type: &str) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     accepted.flat_map(|value| value.split(',')).any(|range| {
         let mut parts = range.split(';').map(str::trim);
-        parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case(NDJSON))
+        parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case(media_type))
             && !parts.any(|parameter| parameter == "q=0")
     })
 }

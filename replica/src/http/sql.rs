@@ -1,0 +1,172 @@
+//! `POST /v1/sql`: a query in SQL, to read.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequest as _, Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use shared::deadline::Deadline;
+use shared::ids::Revision;
+use shared::problem::{Problem, Retryable};
+use shared::wire::{self, BodyLimit, WholeBody};
+
+use super::App;
+use super::ndjson::push_line;
+use super::reading::released;
+use super::refused::Refused;
+use crate::http::request::CONSISTENCY;
+use crate::http::request::headers::{NDJSON, wants};
+use crate::http::request::query::Query;
+use crate::sql::{SqlError, Table};
+
+/// The longest query, with its parameters.
+const QUERY: BodyLimit = BodyLimit { what: "query", bytes: 64 << 10 };
+const CSV: &str = "text/csv";
+
+/// A query with all that can be said of it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    sql: String,
+    #[serde(default)]
+    params: Vec<Value>,
+    #[serde(default)]
+    revision: Option<Revision>,
+}
+
+/// Answers it.
+pub(super) async fn query(State(app): State<Arc<App>>, request: Request) -> Response {
+    answer(&app, request).await.unwrap_or_else(|refused| Problem::from(refused).into_response())
+}
+
+async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
+    let (mut parts, body) = request.into_parts();
+    let deadline = Deadline::of(&parts.headers)?;
+    let query = Query::parse(parts.uri.query(), &[CONSISTENCY])?;
+    let format = BodyFormat::of(&parts.headers)?;
+    parts.extensions.insert(QUERY);
+    let WholeBody(body) =
+        WholeBody::from_request(Request::from_parts(parts.clone(), body), &()).await?;
+    let Asked { sql, params, revision } = format.read(&body)?;
+    let released = released(app, &parts.headers, &query).await?;
+    let mut job = app.sql.job(sql);
+    (job.params, job.at) = (params, revision);
+    let table = app.sql.run(&job, deadline).await.map_err(Refused::Sql)?;
+    let mut response = rendered(&parts.headers, &table);
+    released.describe(response.headers_mut(), table.revision);
+    Ok(response)
+}
+
+/// How a query is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BodyFormat {
+    /// Nothing but the statement.
+    Text,
+    /// An object with its parameters.
+    Json,
+}
+
+impl BodyFormat {
+    /// What `Content-Type` says. curl calls whatever it sends a form.
+    fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(Self::Text) };
+        let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+        match essence.trim().to_ascii_lowercase().as_str() {
+            "text/plain" | "application/sql" | "application/x-www-form-urlencoded" => {
+                Ok(Self::Text)
+            }
+            "application/json" => Ok(Self::Json),
+            _ => Err(Problem::unsupported_media_type(
+                "a query is text/plain, or application/json: {\"sql\",\"params\",\"revision\"}",
+            )),
+        }
+    }
+
+    fn read(self, body: &Bytes) -> Result<Asked, Problem> {
+        match self {
+            Self::Text => {
+                let sql = str::from_utf8(body)
+                    .map_err(|error| Problem::bad_request(format!("the query: {error}")))?;
+                Ok(Asked { sql: sql.to_owned(), params: Vec::new(), revision: None })
+            }
+            Self::Json => serde_json::from_slice(body).map_err(|error| {
+                Problem::bad_request(format!("the body is not the expected JSON: {error}"))
+            }),
+        }
+    }
+}
+
+fn rendered(headers: &HeaderMap, table: &Table) -> Response {
+    let (media_type, body) = if wants(headers, NDJSON) {
+        (NDJSON, lines(table))
+    } else if wants(headers, CSV) {
+        (CSV, csv(table))
+    } else {
+        return wire::json(table);
+    };
+    let mut response = Response::new(body.into());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+}
+
+/// A row as an object.
+struct Row<'a>(&'a [String], &'a [Value]);
+
+impl Serialize for Row<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().zip(self.1))
+    }
+}
+
+fn lines(table: &Table) -> Vec<u8> {
+    let mut lines = Vec::new();
+    table.rows.iter().for_each(|row| push_line(&mut lines, &Row(&table.columns, row)));
+    lines
+}
+
+/// A line of names, then a line a row. Null is empty, and bytes that are no UTF-8 are in
+/// base64.
+fn csv(table: &Table) -> Vec<u8> {
+    let field = |value: &Value| match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Object(fields) => {
+            fields.values().find_map(Value::as_str).unwrap_or_default().to_owned()
+        }
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) => value.to_string(),
+    };
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let rows = table.rows.iter().map(|row| row.iter().map(field).collect::<Vec<_>>());
+    for record in std::iter::once(table.columns.clone()).chain(rows) {
+        writer.write_record(record).expect("each row has a value for each column");
+    }
+    writer.into_inner().expect("writing into memory does not fail")
+}
+
+impl From<SqlError> for Problem {
+    fn from(error: SqlError) -> Self {
+        let detail = error.to_string();
+        match error {
+            SqlError::NotOneReading(_)
+            | SqlError::Invalid(_)
+            | SqlError::NotAuthorized
+            | SqlError::Parameter { .. }
+            | SqlError::Parameters { .. } => Self::bad_request(detail),
+            SqlError::Rows { .. } | SqlError::Bytes { .. } | SqlError::Memory { .. } => Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "urn:synod:problem:too-large",
+                "Too large",
+                detail,
+            ),
+            SqlError::Time { .. } => Self::timeout(detail).with_retryable(Retryable::No),
+            SqlError::Overloaded { .. } => Self::overloaded(detail),
+            SqlError::Future { present, .. } => Self::bad_request(detail).with_revision(present),
+            SqlError::Compacted { oldest, .. } => Self::compacted(detail, oldest),
+            SqlError::Locked(_) => Self::unavailable(detail),
+            SqlError::Failed(_) => Self::internal(detail),
+        }
+    }
+}

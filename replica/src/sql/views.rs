@@ -1,0 +1,89 @@
+//! The views that queries see: the same whatever the tables below are, and however far a
+//! deletion of a prefix is swept.
+//!
+//! `key` and `value` are the bytes as text, to compare and to search in; `bytes` are those
+//! of the value as they are. `log` has a row for each slot that is kept.
+
+use shared::ids::Revision;
+
+use crate::store::not_hidden;
+
+/// What there is to read.
+pub(super) const NAMES: [&str; 3] = ["kv", "history", "log"];
+
+/// Who comes to the tables: views that nobody can name, since a query may give any name it
+/// knows to a table expression of its own, and pass for the view of that name.
+pub(super) struct Views {
+    nonce: String,
+    at: Revision,
+    present: Revision,
+}
+
+/// What exists now.
+const KV: &str = concat!(
+    "SELECT CAST(l.key AS TEXT) AS key, CAST(v.value AS TEXT) AS value, v.value AS bytes, \
+     v.content_type, v.revision, v.created_revision, v.version \
+     FROM live l JOIN versions v ON v.key = l.key AND v.revision = l.revision WHERE ",
+    not_hidden!("l", "{at}")
+);
+
+/// What existed at a revision.
+const KV_PAST: &str = concat!(
+    "SELECT CAST(v.key AS TEXT) AS key, CAST(v.value AS TEXT) AS value, v.value AS bytes, \
+     v.content_type, v.revision, v.created_revision, v.version \
+     FROM versions v WHERE v.revision <= {at} AND v.value IS NOT NULL AND NOT EXISTS (\
+     SELECT 1 FROM versions n WHERE n.key = v.key AND n.revision > v.revision \
+     AND n.revision <= {at}) AND ",
+    not_hidden!("v", "{at}")
+);
+
+/// All changes of keys; first those in the tables, then the deletions of those that a
+/// range hides, at the first one that does.
+const HISTORY: &str = "SELECT CAST(v.key AS TEXT) AS key, v.revision, \
+    CASE WHEN v.value IS NULL THEN 'delete' ELSE 'put' END AS change, \
+    CAST(v.value AS TEXT) AS value, v.value AS bytes, v.content_type, v.created_revision, \
+    v.version FROM versions v WHERE v.revision <= {at} \
+    UNION ALL SELECT CAST(l.key AS TEXT), min(t.revision), 'delete', NULL, NULL, NULL, \
+    v.created_revision, v.version \
+    FROM live l JOIN versions v ON v.key = l.key AND v.revision = l.revision \
+    JOIN range_tombstones t ON t.revision > l.revision AND t.revision <= {at} \
+    AND t.first <= l.key AND t.below > l.key GROUP BY l.key";
+
+const LOG: &str = "SELECT slot, ballot_round AS round, \
+    printf('%016x', ballot_coordinator) AS coordinator, revision, lower(hex(hash)) AS hash \
+    FROM main.log WHERE revision <= {at}";
+
+impl Views {
+    /// The views of a state at `present` as it was at `at`.
+    pub(super) fn new(nonce: u64, at: Revision, present: Revision) -> Self {
+        Self { nonce: format!("{nonce:016x}"), at, present }
+    }
+
+    /// The statements that make them.
+    pub(super) fn statements(&self) -> String {
+        let kv = if self.at < self.present { KV_PAST } else { KV };
+        let at = self.at.to_string();
+        let make = |(name, select): (&str, &str)| {
+            let (inner, select) = (self.inner(name), select.replace("{at}", &at));
+            format!(
+                "CREATE TEMP VIEW {inner} AS {select}; \
+                 CREATE TEMP VIEW {name} AS SELECT * FROM {inner};"
+            )
+        };
+        NAMES.into_iter().zip([kv, HISTORY, LOG]).map(make).collect()
+    }
+
+    /// Whether what `accessor` says may be a view of ours that reads a table.
+    pub(super) fn reads_tables(&self, accessor: &str) -> bool {
+        NAMES.iter().any(|name| self.inner(name) == accessor)
+    }
+
+    /// Whether a query may read this.
+    pub(super) fn is_shown(&self, table: &str) -> bool {
+        NAMES.contains(&table) || self.reads_tables(table)
+    }
+
+    fn inner(&self, name: &str) -> String {
+        format!("{name}_{}", self.nonce)
+    }
+}
