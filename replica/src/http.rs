@@ -2,12 +2,13 @@
 //! stands beside them.
 //!
 //! Reading order: [`request`] (what a request says), `reading` (how
-//! new the state must be), `get`, `list` and `log`; `mutate` (what
+//! new the state must be), `get`, `list`, `diff` and `log`; `mutate` (what
 //! mutations say), `mutation` (what they come to) and `forward` (from a backup to the
 //! primary); `refused`
 //! (every way to say no); `sql`; `replication`, `status`, `cluster`.
 
 mod cluster;
+mod diff;
 pub(crate) mod forward;
 mod get;
 mod list;
@@ -58,6 +59,7 @@ pub(crate) const SPANS: SpanNames = &[
     ("GET", "/v1/kv", "replica.list"),
     ("DELETE", "/v1/kv", "replica.delete_prefix"),
     ("POST", "/v1/replication/commands", "replica.command"),
+    ("GET", "/v1/diff", "replica.diff"),
     ("GET", "/v1/log", "replica.log"),
     ("GET", "/v1/log/{slot}", "replica.log"),
     ("POST", "/v1/sql", "replica.sql"),
@@ -111,6 +113,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/v1/kv", get(list::list).delete(mutate::delete_prefix))
         .route("/v1/kv/", any(empty_key))
         .route("/v1/kv/{*key}", put(mutate::put).get(get::get).delete(mutate::delete))
+        .route("/v1/diff", get(diff::diff))
         .route("/v1/log", get(log::list))
         .route("/v1/log/{slot}", get(log::slot))
         .route("/v1/sql", post(sql::query))

@@ -93,7 +93,7 @@ pub fn timeout_of(headers: &HeaderMap) -> Result<Duration, Problem> {
     let mut values = headers.get_all(HEADER).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(DEFAULT),
-        (Some(value), None) => value.to_str().ok().and_then(parse).ok_or_else(|| {
+        (Some(value), None) => value.to_str().ok().and_then(time_of).ok_or_else(|| {
             let given =
                 String::from_utf8_lossy(&value.as_bytes()[..value.len().min(64)]).into_owned();
             Problem::bad_request(format!(
@@ -113,7 +113,10 @@ pub fn header_value(timeout: Duration) -> String {
     format!("{millis}ms")
 }
 
-fn parse(text: &str) -> Option<Duration> {
+/// Reads a time such as `500ms` or `2s`: a whole number of `ms` or `s` from 1 ms to
+/// [`MAX`]; none where it is no such time.
+#[must_use]
+pub fn time_of(text: &str) -> Option<Duration> {
     let text = text.trim();
     let (digits, unit_ms) = match text.strip_suffix("ms") {
         Some(digits) => (digits, 1),

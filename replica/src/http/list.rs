@@ -49,15 +49,8 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let deadline = Deadline::of(&parts.headers)?;
     let query = Query::parse(parts.uri.query(), &PARAMETERS)?;
     let asked = ListRequest::of(&query)?;
-    let limit: Option<usize> = query.number("limit")?;
     let streaming = wants_ndjson(&parts.headers);
-    let most = if streaming { usize::MAX } else { app.limits.page_items };
-    if limit.is_some_and(|limit| limit == 0 || limit > most) {
-        return Err(Problem::bad_request(format!(
-            "query parameter \"limit\" is not in 1 to {most}, the limit on a page's items"
-        ))
-        .into());
-    }
+    let limit = page_limit(app, &query, streaming)?;
     // The revision of a cursor is there: a replica that has not come so far, and is read
     // locally, is only behind.
     let shown = asked.revision.filter(|_| asked.after.is_some());
@@ -74,6 +67,25 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     };
     released.describe(response.headers_mut(), at);
     Ok(response)
+}
+
+/// How many items are asked for: of a stream as many as one likes.
+///
+/// # Errors
+/// 400 where there is no such number of them.
+pub(super) fn page_limit(
+    app: &App,
+    query: &Query,
+    streaming: bool,
+) -> Result<Option<usize>, Problem> {
+    let limit: Option<usize> = query.number("limit")?;
+    let most = if streaming { usize::MAX } else { app.limits.page_items };
+    if limit.is_some_and(|limit| limit == 0 || limit > most) {
+        return Err(Problem::bad_request(format!(
+            "query parameter \"limit\" is not in 1 to {most}, the limit on a page's items"
+        )));
+    }
+    Ok(limit)
 }
 
 impl ListRequest {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -9,12 +10,15 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, header};
 use serde::Serialize;
+use shared::deadline::{Deadline, MAX, time_of};
 use shared::ids::{Ballot, Revision, Slot};
 use shared::page::PageLimits;
 use shared::problem::Problem;
 use shared::wire;
+use tokio::time::timeout;
 
 use super::App;
+use super::list::page_limit;
 use super::ndjson::{ndjson, push_line};
 use super::reading::released;
 use super::refused::Refused;
@@ -33,6 +37,9 @@ const PIECE_BYTES: usize = 512 << 10;
 /// The most slots in a piece of a stream.
 const PIECE_SLOTS: usize = 256;
 
+/// The parameter that says how long to wait for a slot.
+const WAIT: &str = "wait";
+
 /// `GET /v1/log/{slot}`.
 pub(super) async fn slot(State(app): State<Arc<App>>, parts: Parts) -> Response {
     slot_answer(&app, &parts).await.unwrap_or_else(|refused| Problem::from(refused).into_response())
@@ -44,9 +51,17 @@ pub(super) async fn list(State(app): State<Arc<App>>, parts: Parts) -> Response 
 }
 
 async fn slot_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
-    let query = Query::parse(parts.uri.query(), &[CONSISTENCY])?;
+    let deadline = Deadline::of(&parts.headers)?;
+    let query = Query::parse(parts.uri.query(), &[WAIT, CONSISTENCY])?;
     let slot = slot_of_path(parts.uri.path())?;
+    let wait = wait_of(&query)?;
     let released = released(app, &parts.headers, &query).await?;
+    if let Some(wait) = wait {
+        // Whether or not it comes, the answer says.
+        let mut published = app.driver.watch();
+        let executed = published.wait_for(|it| it.status.executed_below > slot);
+        drop(timeout(wait.min(deadline.remaining()), executed).await);
+    }
     let page = app
         .reader
         .log(LogQuery { from: slot, page: PageLimits { items: 1, bytes: PAGE_BYTES } })
@@ -60,18 +75,23 @@ async fn slot_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     Ok(response)
 }
 
+/// How long a slot that is not chosen yet is waited for.
+fn wait_of(query: &Query) -> Result<Option<Duration>, Problem> {
+    let Some(text) = query.text(WAIT) else { return Ok(None) };
+    let wait = time_of(text).ok_or_else(|| {
+        Problem::bad_request(format!(
+            "query parameter {WAIT:?} is not a time of 1ms to {}s, such as 500ms or 2s",
+            MAX.as_secs()
+        ))
+    })?;
+    Ok(Some(wait))
+}
+
 async fn list_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let query = Query::parse(parts.uri.query(), &["from", "limit", CONSISTENCY])?;
     let from: Option<Slot> = query.number("from")?.map(Slot);
-    let limit: Option<usize> = query.number("limit")?;
     let streaming = wants_ndjson(&parts.headers);
-    let most = if streaming { usize::MAX } else { app.limits.page_items };
-    if limit.is_some_and(|limit| limit == 0 || limit > most) {
-        return Err(Problem::bad_request(format!(
-            "query parameter \"limit\" is not in 1 to {most}, the limit on a page's items"
-        ))
-        .into());
-    }
+    let limit = page_limit(app, &query, streaming)?;
     let released = released(app, &parts.headers, &query).await?;
     let (slots, bytes) =
         if streaming { (PIECE_SLOTS, PIECE_BYTES) } else { (app.limits.page_items, PAGE_BYTES) };

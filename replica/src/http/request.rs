@@ -7,6 +7,8 @@
 //! few times that.
 
 pub mod conditions;
+mod cursor;
+pub mod diff;
 pub mod headers;
 pub mod listing;
 pub mod path;

@@ -27,7 +27,7 @@ pub(crate) struct Item {
 
 impl Item {
     /// Bytes of key and value.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.key.len() + self.value.len()
     }
 }

@@ -2,15 +2,13 @@
 //! the whole request and the revision of its first page, so that all pages show one state
 //! however long a client takes between them.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use shared::ids::Revision;
 use shared::problem::Problem;
 
-use super::CONSISTENCY;
 use super::query::Query;
+use super::{CONSISTENCY, cursor};
 
 /// The parameters of a listing.
 pub const PARAMETERS: [&str; 9] =
@@ -42,19 +40,13 @@ pub struct Cursor {
     pub after: Bytes,
 }
 
-/// Tells this encoding from whatever comes later.
 const FORMAT: u8 = 1;
 
 impl Cursor {
     /// The text of it: safe in URLs as it is.
-    ///
-    /// # Panics
-    /// Never: encoding into memory does not fail.
     #[must_use]
     pub fn encode(&self) -> String {
-        let mut bytes = vec![FORMAT];
-        bytes.extend(postcard::to_allocvec(self).expect("encoding into memory does not fail"));
-        URL_SAFE_NO_PAD.encode(bytes)
+        cursor::encode(FORMAT, self)
     }
 
     /// Reads the text of one.
@@ -62,13 +54,7 @@ impl Cursor {
     /// # Errors
     /// 400 where it is none.
     pub fn decode(text: &str) -> Result<Self, Problem> {
-        let decode = || {
-            let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-            let (format, rest) = bytes.split_first()?;
-            let (cursor, left) = postcard::take_from_bytes(rest).ok()?;
-            (*format == FORMAT && left.is_empty()).then_some(cursor)
-        };
-        decode().ok_or_else(|| Problem::bad_request("the cursor is not one that this API gave out"))
+        cursor::decode(FORMAT, text)
     }
 }
 

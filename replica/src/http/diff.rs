@@ -1,0 +1,267 @@
+//! `GET /v1/diff`: how the state at one revision differs from the state at another.
+//!
+//! Both are listed side by side, without values, in byte order: a key is changed where
+//! its modification revisions differ. So it costs by the keys that there are with the
+//! prefix, and is the same however far deletions are swept. Values are read of changed
+//! keys only.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures::future::try_join;
+use http::request::Parts;
+use http::{HeaderValue, header};
+use serde::Serialize;
+use shared::deadline::Deadline;
+use shared::ids::Revision;
+use shared::page::{PageLimits, PageRoom};
+use shared::problem::Problem;
+use shared::wire;
+
+use super::App;
+use super::list::page_limit;
+use super::ndjson::{ndjson, push_line};
+use super::reading::released_from;
+use super::refused::Refused;
+use super::render::RenderedItem;
+use crate::http::request::diff::{DiffRequest, PARAMETERS};
+use crate::http::request::headers::wants_ndjson;
+use crate::http::request::query::Query;
+use crate::store::{
+    Item, ListPage, ListQuery, Order, ReadError, Reader, Show, above_prefix, lowest_above,
+};
+
+/// The most bytes of keys and values in a page; what does not fit comes with the next
+/// one.
+const PAGE_BYTES: usize = 2 << 20;
+/// The same for a piece of a stream.
+const PIECE: PageLimits = PageLimits { items: 1_000, bytes: 512 << 10 };
+/// How long a stream looks for its next piece before it looks whether somebody still
+/// listens.
+const PIECE_TIME: Duration = Duration::from_secs(1);
+/// How many keys of each state are looked at in one go.
+const COMPARED: PageLimits = PageLimits { items: 2_000, bytes: 1 << 20 };
+
+/// Answers it.
+pub(super) async fn diff(State(app): State<Arc<App>>, parts: Parts) -> Response {
+    answer(&app, &parts).await.unwrap_or_else(|refused| Problem::from(refused).into_response())
+}
+
+async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
+    let deadline = Deadline::of(&parts.headers)?;
+    let query = Query::parse(parts.uri.query(), &PARAMETERS)?;
+    let mut asked = DiffRequest::of(&query)?;
+    let streaming = wants_ndjson(&parts.headers);
+    let limit = page_limit(app, &query, streaming)?;
+    let shown = asked.to.filter(|_| asked.after.is_some());
+    let released = released_from(app, &parts.headers, &query, shown).await?;
+    let limits = if streaming {
+        PageLimits { items: limit.unwrap_or(PIECE.items).min(PIECE.items), ..PIECE }
+    } else {
+        PageLimits { items: limit.unwrap_or(app.limits.page_items), bytes: PAGE_BYTES }
+    };
+    let first = compare(&app.reader, &mut asked, limits, deadline).await?;
+    let to = asked.to.unwrap_or_default();
+    let mut response = if streaming {
+        stream(app.reader.clone(), asked, first, limit.unwrap_or(usize::MAX))
+    } else {
+        page(&asked, &first, limit)
+    };
+    released.describe(response.headers_mut(), to);
+    Ok(response)
+}
+
+/// A key that is not the same at both revisions.
+#[derive(Debug)]
+struct Changed {
+    before: Option<Item>,
+    after: Option<Item>,
+}
+
+/// A page of a comparison.
+#[derive(Debug)]
+struct DiffPage {
+    changes: Vec<Changed>,
+    /// The last key that was looked at, where there may be more behind it.
+    more_after: Option<Bytes>,
+}
+
+/// Compares on from where the request is, until there is something to show, or the end,
+/// or the deadline passes. What it compares with is settled by the first page.
+async fn compare(
+    reader: &Reader,
+    asked: &mut DiffRequest,
+    limits: PageLimits,
+    deadline: Deadline,
+) -> Result<DiffPage, Refused> {
+    let (mut changes, mut room) = (Vec::new(), limits.begin());
+    loop {
+        let new = reader.list(keys(asked, asked.to), deadline).await?;
+        asked.to = Some(new.at);
+        if asked.from > new.at {
+            return Err(ReadError::Future { asked: asked.from, present: new.at }.into());
+        }
+        let old = reader.list(keys(asked, Some(asked.from)), deadline).await?;
+        let horizon = horizon(&old, &new);
+        for key in changed_keys(&old, &new, horizon.as_ref()) {
+            let changed = read(reader, asked, key).await?;
+            if !takes(&mut room, &changed) {
+                return Ok(DiffPage { changes, more_after: asked.after.clone() });
+            }
+            asked.after = Some(changed.key().clone());
+            changes.push(changed);
+        }
+        asked.after.clone_from(&horizon);
+        if horizon.is_none() || !changes.is_empty() || deadline.remaining().is_zero() {
+            return Ok(DiffPage { changes, more_after: horizon });
+        }
+    }
+}
+
+/// Keys without values, from where the request is on.
+fn keys(asked: &DiffRequest, at: Option<Revision>) -> ListQuery {
+    let prefix = Bytes::copy_from_slice(asked.prefix.as_bytes());
+    ListQuery {
+        from: asked.after.as_ref().map_or(prefix, |after| lowest_above(after)),
+        below: above_prefix(asked.prefix.as_bytes()),
+        at,
+        order: Order::Ascending,
+        show: Show::KeysOnly,
+        page: COMPARED,
+    }
+}
+
+/// Up to which key both lists are whole; none where that is the end.
+fn horizon(old: &ListPage, new: &ListPage) -> Option<Bytes> {
+    [&old.more_after, &new.more_after].into_iter().flatten().min().cloned()
+}
+
+/// The keys up to the horizon of which only one list has the version that it has.
+fn changed_keys(old: &ListPage, new: &ListPage, horizon: Option<&Bytes>) -> Vec<Bytes> {
+    let whole = |item: &&Item| horizon.is_none_or(|horizon| item.key <= *horizon);
+    let mut old = old.items.iter().filter(whole).peekable();
+    let mut new = new.items.iter().filter(whole).peekable();
+    let mut changed = Vec::new();
+    loop {
+        let (before, after) = (old.peek().map(|item| &item.key), new.peek().map(|item| &item.key));
+        let Some(key) = [before, after].into_iter().flatten().min().cloned() else {
+            return changed;
+        };
+        let before = old.next_if(|item| item.key == key).map(|item| item.revision);
+        let after = new.next_if(|item| item.key == key).map(|item| item.revision);
+        if before != after {
+            changed.push(key);
+        }
+    }
+}
+
+async fn read(reader: &Reader, asked: &DiffRequest, key: Bytes) -> Result<Changed, Refused> {
+    let (before, after) =
+        try_join(reader.point(key.clone(), Some(asked.from)), reader.point(key, asked.to)).await?;
+    Ok(Changed { before: before.item, after: after.item })
+}
+
+fn takes(room: &mut PageRoom, changed: &Changed) -> bool {
+    let bytes = [&changed.before, &changed.after].into_iter().flatten().map(Item::bytes).sum();
+    room.takes(bytes)
+}
+
+impl Changed {
+    fn key(&self) -> &Bytes {
+        let item = self.after.as_ref().or(self.before.as_ref());
+        &item.expect("a key that changed is at one of the revisions").key
+    }
+}
+
+#[derive(Serialize)]
+struct RenderedPage<'a> {
+    from: Revision,
+    to: Option<Revision>,
+    changes: Vec<RenderedChange<'a>>,
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct RenderedChange<'a> {
+    key: String,
+    change: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<RenderedItem<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<RenderedItem<'a>>,
+}
+
+impl<'a> RenderedChange<'a> {
+    fn of(changed: &'a Changed) -> Self {
+        let change = match (&changed.before, &changed.after) {
+            (None, _) => "created",
+            (Some(_), Some(_)) => "updated",
+            (Some(_), None) => "deleted",
+        };
+        Self {
+            key: crate::http::request::path::text_of(changed.key()),
+            change,
+            before: changed.before.as_ref().map(RenderedItem::whole),
+            after: changed.after.as_ref().map(RenderedItem::whole),
+        }
+    }
+}
+
+fn page(asked: &DiffRequest, page: &DiffPage, limit: Option<usize>) -> Response {
+    let next = page
+        .more_after
+        .is_some()
+        .then(|| DiffRequest { after: page.more_after.clone(), ..asked.clone() }.encode());
+    let changes = page.changes.iter().map(RenderedChange::of).collect();
+    let (from, to) = (asked.from, asked.to);
+    let mut response = wire::json(&RenderedPage { from, to, changes, next: next.clone() });
+    if let Some(cursor) = next {
+        let limit = limit.map(|limit| format!("&limit={limit}")).unwrap_or_default();
+        let link =
+            HeaderValue::try_from(format!("</v1/diff?cursor={cursor}{limit}>; rel=\"next\""));
+        response.headers_mut().insert(header::LINK, link.expect("a cursor is safe in a URL"));
+    }
+    response
+}
+
+/// What of a stream is still to come.
+struct Rest {
+    reader: Reader,
+    asked: DiffRequest,
+    page: Option<DiffPage>,
+    left: usize,
+}
+
+fn stream(reader: Reader, asked: DiffRequest, first: DiffPage, limit: usize) -> Response {
+    let rest = Rest { reader, asked, page: Some(first), left: limit };
+    ndjson(futures::stream::try_unfold(rest, piece))
+}
+
+/// The lines of the page at hand; the next one is read only when the client has taken
+/// them.
+async fn piece(mut rest: Rest) -> io::Result<Option<(Bytes, Rest)>> {
+    loop {
+        let page = match rest.page.take() {
+            Some(page) => page,
+            None if rest.left == 0 || rest.asked.after.is_none() => return Ok(None),
+            None => {
+                let limits = PageLimits { items: rest.left.min(PIECE.items), ..PIECE };
+                let deadline = Deadline::after(PIECE_TIME);
+                compare(&rest.reader, &mut rest.asked, limits, deadline)
+                    .await
+                    .map_err(|refused| io::Error::other(format!("{refused:?}")))?
+            }
+        };
+        let mut lines = Vec::new();
+        page.changes.iter().for_each(|change| push_line(&mut lines, &RenderedChange::of(change)));
+        rest.left = rest.left.saturating_sub(page.changes.len());
+        rest.asked.after = page.more_after;
+        if !lines.is_empty() {
+            return Ok(Some((Bytes::from(lines), rest)));
+        }
+    }
+}
