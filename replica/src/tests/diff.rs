@@ -64,7 +64,7 @@ async fn a_comparison_says_what_was_created_updated_and_deleted_between_two_revi
             ]
         );
         assert_eq!(
-            network.changes(node, &format!("from={}&to={}&prefix=c", zero + 0, zero + 4)).await,
+            network.changes(node, &format!("from={}&to={}&prefix=c", zero, zero + 4)).await,
             [change("c/1", "created", null.clone(), json!("1"))]
         );
         assert_eq!(network.changes(node, &format!("from={}&to={}", zero + 3, zero + 3)).await, []);
@@ -75,7 +75,7 @@ async fn a_comparison_says_what_was_created_updated_and_deleted_between_two_revi
 #[tokio::test]
 async fn a_comparison_is_read_page_by_page_or_as_lines_and_stays_at_its_revisions() {
     let (network, zero) = written().await;
-    let whole = network.changes(0, &format!("from={}&to={}", zero + 0, zero + 5)).await;
+    let whole = network.changes(0, &format!("from={}&to={}", zero, zero + 5)).await;
     assert_eq!(whole.len(), 4);
     let query = format!("from={zero}&to={}", zero + 5);
     let mut path = format!("/v1/diff?{query}&limit=1");
