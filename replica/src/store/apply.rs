@@ -56,8 +56,7 @@ pub(super) async fn apply(
     keys::write(connection, &hidden).await?;
     ranges.add(connection, &keys.ranges).await?;
     answers::write(connection, answers).await?;
-    meta::save(connection, &row.at(report.meta.clone())).await?;
-    sqlx::query("COMMIT").execute(&mut *connection).await?;
+    meta::commit(connection, &row.at(report.meta.clone())).await?;
     Ok(report)
 }
 

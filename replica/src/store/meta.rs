@@ -108,19 +108,44 @@ pub(super) async fn load(connection: &mut SqliteConnection) -> Result<MetaRow, S
     Ok(found)
 }
 
-/// Writes it, in the transaction at hand.
+macro_rules! update {
+    ($then:literal) => {
+        concat!(
+            "UPDATE meta SET executed_below = ?, revision = ?, hash = ?, view = ?, \
+             next_batch = ?, time_ms = ?, cluster = ?, compacted_below = ?, log_start = ?, \
+             log_start_hash = ?, answers = ?, sum = ?",
+            $then
+        )
+    };
+}
+
+/// Writes it.
 pub(super) async fn save(
     connection: &mut SqliteConnection,
     row: &MetaRow,
 ) -> Result<(), StoreError> {
-    const SQL: &str = "UPDATE meta SET executed_below = ?, revision = ?, hash = ?, view = ?, \
-        next_batch = ?, time_ms = ?, cluster = ?, compacted_below = ?, log_start = ?, \
-        log_start_hash = ?, answers = ?, sum = ?";
+    write(connection, row, update!("")).await
+}
+
+/// Writes it and commits the transaction at hand: the last of what a run of slots has
+/// written, in one call of the connection's thread instead of two.
+pub(super) async fn commit(
+    connection: &mut SqliteConnection,
+    row: &MetaRow,
+) -> Result<(), StoreError> {
+    write(connection, row, update!("; COMMIT")).await
+}
+
+async fn write(
+    connection: &mut SqliteConnection,
+    row: &MetaRow,
+    sql: &'static str,
+) -> Result<(), StoreError> {
     let MetaRow { meta, cluster, retained } = row;
     let view =
         meta.view.as_ref().map(|view| serde_json::to_string(view).expect("a view is plain JSON"));
     let sum = row.sum(view.as_deref());
-    sqlx::query(SQL)
+    sqlx::query(sql)
         .bind(meta.executed_below.0.cast_signed())
         .bind(meta.revision.0.cast_signed())
         .bind(meta.hash.0.to_vec())
