@@ -265,3 +265,31 @@ async fn piece(mut rest: Rest) -> io::Result<Option<(Bytes, Rest)>> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(keys: &[(&'static str, u64)], more_after: Option<&'static str>) -> ListPage {
+        let item = |&(key, revision): &(&'static str, u64)| Item {
+            key: Bytes::from_static(key.as_bytes()),
+            value: Bytes::new(),
+            content_type: None,
+            revision: Revision(revision),
+            created_revision: Revision(1),
+            version: 1,
+        };
+        let more_after = more_after.map(|key| Bytes::from_static(key.as_bytes()));
+        ListPage { items: keys.iter().map(item).collect(), at: Revision(9), more_after }
+    }
+
+    #[test]
+    fn what_only_one_of_two_pages_reaches_is_not_compared() {
+        let old = list(&[("a", 1), ("b", 2)], Some("b"));
+        let new = list(&[("a", 3), ("c", 4), ("d", 5)], Some("e"));
+        let horizon = horizon(&old, &new);
+        assert_eq!(horizon, Some(Bytes::from_static(b"b")));
+        assert_eq!(changed_keys(&old, &new, horizon.as_ref()), ["a", "b"]);
+        assert_eq!(changed_keys(&old, &new, None), ["a", "b", "c", "d"]);
+    }
+}
