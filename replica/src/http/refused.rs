@@ -15,6 +15,7 @@ use crate::http::request::path::text_of;
 use crate::replica::event::{Refusal, Stall};
 use crate::replica::status::Missing;
 use crate::store::{ReadError, StoreError};
+use crate::watch::TooManyWatches;
 
 /// Why a request of the client API has no success to answer with.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(super) enum Refused {
     NeverCurrent { missing: Option<Missing> },
     /// The state was not read.
     Read(ReadError),
+    /// As many watch as may.
+    TooManyWatches(TooManyWatches),
     /// There is no such key.
     NoSuchKey { key: Bytes, revision: Revision },
     /// There is no such slot yet.
@@ -69,6 +72,12 @@ impl From<ReadError> for Refused {
     }
 }
 
+impl From<TooManyWatches> for Refused {
+    fn from(error: TooManyWatches) -> Self {
+        Self::TooManyWatches(error)
+    }
+}
+
 impl From<NotReleased> for Refused {
     fn from(error: NotReleased) -> Self {
         Self::NotReleased(error)
@@ -84,6 +93,7 @@ impl From<Refused> for Problem {
             Refused::Behind { wanted, reason } => behind(wanted, &reason),
             Refused::NeverCurrent { missing } => never_current(missing),
             Refused::Read(error) => not_read(&error),
+            Refused::TooManyWatches(error) => Self::overloaded(error),
             Refused::NoSuchKey { key, revision } => Self::not_found(format!(
                 "there is no key {:?} at revision {revision}",
                 text_of(&key)

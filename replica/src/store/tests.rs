@@ -3,8 +3,11 @@
 mod answers;
 mod damage;
 mod format;
+mod history;
 mod left_out;
 mod ranges;
+
+pub(crate) use self::format::drop_history;
 
 use std::path::Path;
 use std::time::Duration;
