@@ -53,7 +53,7 @@ async fn follow_restlessly(
         let cut = tokio::time::sleep(CUT_AFTER);
         let following = async {
             let mut events = Events::open(&http, &url, seen).await?;
-            while let Some(event) = events.next().await? {
+            while let Some(event) = events.next().await?.filter(|event| event.event != "lagged") {
                 told.push(written(&event)?);
                 seen = events.last_id();
                 since = Instant::now();

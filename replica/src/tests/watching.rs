@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// An event as it came: its name, its id, and what it says.
 type Event = (String, Option<u64>, Value);
 
+/// Path and headers of what is refused, and a word that the problem says.
+type Case<'a> = (&'a str, &'a [(&'static str, &'a str)], &'a str);
+
 /// A client that watches.
 struct Events {
     response: Response,
@@ -317,7 +320,7 @@ async fn every_malformed_watch_is_refused_by_name() {
     let (long_key, long_prefix) =
         (format!("/v1/watch?key={long}"), format!("/v1/watch?prefix={long}"));
     let many = format!("/v1/watch?{}", vec!["key=k"; 65].join("&"));
-    let cases: [(&str, &[(&'static str, &str)], &str); 19] = [
+    let cases: [Case<'_>; 19] = [
         ("/v1/watch?revision=1", &[], "revision"),
         ("/v1/watch?limit=1", &[], "limit"),
         ("/v1/watch?key=", &[], "empty"),

@@ -168,8 +168,8 @@ impl Watcher {
         match self.watch.next(&self.position) {
             Some(Found::Piece(piece)) => {
                 self.is_live = true;
-                let events = piece.events.iter();
-                let events = events.filter(|event| self.is_due(event.revision, &event.key));
+                let events = piece.events_from(&self.position).iter();
+                let events = events.filter(|event| self.selection.contains(&event.key));
                 self.tell(events.cloned().collect(), &piece.through, out);
             }
             Some(Found::Behind) if self.is_live => {
@@ -182,7 +182,7 @@ impl Watcher {
                 let query = HistoryQuery { after, from, below, page: PIECE };
                 let page = self.watch.history(query).await?;
                 let changes = page.changes.iter();
-                let changes = changes.filter(|change| self.is_due(change.revision, &change.key));
+                let changes = changes.filter(|change| self.selection.contains(&change.key));
                 self.tell(changes.map(Event::of).collect(), &page.through, out);
             }
             Some(Found::Nothing) => {
@@ -197,11 +197,6 @@ impl Watcher {
     /// Waits for something new, or a heartbeat to be due.
     async fn wait(&mut self) {
         let _is_due = tokio::time::timeout_at(self.due, self.watch.grown()).await;
-    }
-
-    /// Whether it is to be told of a change.
-    fn is_due(&self, revision: Revision, key: &[u8]) -> bool {
-        !self.position.is_past(revision, key) && self.selection.contains(key)
     }
 
     /// Tells these, which are all up to the position.
