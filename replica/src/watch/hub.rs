@@ -106,13 +106,19 @@ impl Hub {
     async fn follow(&self, mut published: watch::Receiver<Published>) {
         let mut watching = self.watching.subscribe();
         while watching.wait_for(|watching| *watching > 0).await.is_ok() {
-            self.open(published.borrow().status.revision);
+            let present = published.borrow().status.revision;
+            self.lock().get_or_insert_with(|| self.ring_from(present));
+            self.grown.send_replace(());
             let left = async { watching.wait_for(|watching| *watching == 0).await.is_ok() };
             tokio::select! {
                 _ = left => {}
                 () = self.feed(&mut published) => return,
             }
-            *self.lock() = None;
+            // Whoever came meanwhile may have looked into it already, and goes on with it.
+            let mut ring = self.lock();
+            if self.watching() == 0 {
+                *ring = None;
+            }
         }
     }
 
@@ -137,18 +143,18 @@ impl Hub {
                 Err(error) if error.is_for_now() => tokio::time::sleep(RETRY_INTERVAL).await,
                 // It took so long that what comes next is not there any more.
                 Err(ReadError::Compacted { .. }) => {
-                    let revision = published.borrow().status.revision;
-                    self.open(revision);
+                    let present = published.borrow().status.revision;
+                    *self.lock() = Some(self.ring_from(present));
+                    self.grown.send_replace(());
                 }
                 Err(error) => return tracing::error!(%error, "watchers are told nothing more"),
             }
         }
     }
 
-    fn open(&self, revision: Revision) {
+    fn ring_from(&self, revision: Revision) -> Ring {
         let limits = Size { events: RING_EVENTS, bytes: self.limits.buffer_bytes };
-        *self.lock() = Some(Ring::new(limits, Position::after(revision)));
-        self.grown.send_replace(());
+        Ring::new(limits, Position::after(revision))
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Ring>> {

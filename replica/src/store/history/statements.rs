@@ -60,3 +60,29 @@ pub(super) const DELETION_END: &str = "SELECT \
     (SELECT key FROM live WHERE key >= max(?2, (SELECT min(first) FROM range_tombstones \
      WHERE revision = ?1)) AND key < min(?3, (SELECT max(below) FROM range_tombstones \
      WHERE revision = ?1)) ORDER BY key LIMIT 1 OFFSET ?4)";
+
+#[cfg(test)]
+mod tests {
+    use sqlx::sqlite::SqliteConnection;
+    use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+
+    use super::super::super::schema::STEPS;
+    use super::*;
+
+    #[tokio::test]
+    async fn every_statement_searches_an_index_and_sorts_nothing() {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        for step in STEPS {
+            sqlx::raw_sql(step.sql).execute(&mut connection).await.unwrap();
+        }
+        for sql in [NEXT_DELETION, WRITTEN_END, WRITTEN, WRITTEN_AT, UNSWEPT_AT, DELETION_END] {
+            let plan = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+            let rows = sqlx::query(plan).fetch_all(&mut connection).await.unwrap();
+            let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+            assert!(plan.iter().any(|step| step.starts_with("SEARCH")), "{sql}: {plan:?}");
+            for costly in ["TEMP B-TREE", "SCAN v", "SCAN l", "SCAN p"] {
+                assert!(!plan.iter().any(|step| step.contains(costly)), "{sql}: {plan:?}");
+            }
+        }
+    }
+}
