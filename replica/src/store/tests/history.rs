@@ -140,6 +140,27 @@ async fn one_page_looks_at_a_bounded_number_of_keys_and_a_deletion_comes_in_piec
 }
 
 #[tokio::test]
+async fn of_two_deletions_that_are_to_be_swept_the_first_alone_has_deleted_a_key() {
+    let (_dir, mut store) = open_new().await;
+    store.writer.sweep_at_once(0);
+    let deletion = |prefix: &str| Op::DeletePrefix { prefix: prefix.into() };
+    store.writer.execute(vec![view(0, 1), batch(1, 0, vec![put("a/1", b"")])]).await.unwrap();
+    let ops = vec![deletion("a/"), put("a/2", b""), deletion("a")];
+    store.writer.execute(vec![batch(2, 1, ops)]).await.unwrap();
+    assert_eq!(store.writer.unswept(), 2);
+    let deleted = |at, key: &str, previous| (at, key.to_owned(), Some(previous), None);
+    let put = (3, "a/2".to_owned(), None, Some(Vec::new()));
+    let expected = [deleted(2, "a/1", 1), put, deleted(4, "a/2", 3)];
+    assert_eq!(read(&mut store, 1, "", 9, usize::MAX).await, expected);
+    store.writer.sweep_at_once(1);
+    assert_eq!(read(&mut store, 1, "", 1, 1).await, expected);
+    while store.writer.unswept() > 0 {
+        store.writer.sweep().await.unwrap();
+    }
+    assert_eq!(read(&mut store, 1, "", 9, usize::MAX).await, expected);
+}
+
+#[tokio::test]
 async fn what_is_compacted_or_yet_to_come_is_refused() {
     let (dir, mut store) = open_new().await;
     let ops = (0..4).map(|_| put("a", b"")).collect();
