@@ -14,13 +14,14 @@ use crate::pool::{EndpointId, Health, Intent, Outcome, Pool, Reads, Report, Targ
 #[derive(Debug)]
 pub(crate) struct Endpoints {
     pool: Mutex<Pool>,
-    /// Notified when an endpoint has ceased to be able to answer some requests.
-    lost: Notify,
+    /// Notified when an endpoint has become able to answer some requests, or has ceased to
+    /// be.
+    abilities: Notify,
 }
 
 impl Endpoints {
     pub(crate) fn new(thresholds: Thresholds) -> Arc<Self> {
-        Arc::new(Self { pool: Mutex::new(Pool::new(thresholds)), lost: Notify::new() })
+        Arc::new(Self { pool: Mutex::new(Pool::new(thresholds)), abilities: Notify::new() })
     }
 
     /// Reads the pool.
@@ -62,8 +63,24 @@ impl Endpoints {
         loop {
             // Made before the look, so that a notification between the look and the wait
             // counts.
-            let notified = self.lost.notified();
+            let notified = self.abilities.notified();
             if !self.lock().is_able(id, intent) {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Waits until whoever follows the endpoint should follow another one: it is not
+    /// healthy, or hears of nothing new while another one does.
+    pub(crate) async fn outdone(&self, id: EndpointId) {
+        loop {
+            let notified = self.abilities.notified();
+            let is_outdone = self.read(|pool| {
+                let hears = pool.is_able(id, Intent::Read) || pool.able(Intent::Read) == 0;
+                !(hears && pool.is_able(id, Intent::LocalRead))
+            });
+            if is_outdone {
                 return;
             }
             notified.await;
@@ -77,14 +94,14 @@ impl Endpoints {
         let (before, able_before) = (pool.primary(), able(&pool));
         let result = change(&mut pool);
         let after = pool.primary();
-        let is_fewer = able(&pool).iter().zip(able_before).any(|(after, before)| *after < before);
+        let differs = able(&pool) != able_before;
         let name = after
             .filter(|_| after != before)
             .and_then(|id| pool.endpoint(id))
             .map(|endpoint| endpoint.member.name.clone());
         drop(pool);
-        if is_fewer {
-            self.lost.notify_waiters();
+        if differs {
+            self.abilities.notify_waiters();
         }
         log_primary(after.is_none() && before.is_some(), name);
         result

@@ -74,6 +74,7 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         Arc::clone(&endpoints),
         args.body_limits(),
         args.slow_read_after(),
+        running.shutdown.clone(),
     ));
     let front = Front::new(running.identity, Arc::clone(&endpoints), proxy, mixups, admission);
     let serving = serve_connections(

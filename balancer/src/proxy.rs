@@ -5,9 +5,11 @@
 //! it again; an answer's body is never held: bytes go to the client as they come. Both
 //! the time (the client's `Synod-Timeout`) and the attempts (each replica once) are
 //! bounded, until the header of the answer is here; how long a stream lasts after that is
-//! up to replica and client.
+//! up to replica and client, and of one that has no end of its own also to the balancer
+//! (`endless`).
 
 mod attempts;
+mod endless;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,6 +30,7 @@ use shared::problem::Problem;
 use shared::server::RequestBody;
 use shared::telemetry::RequestTrace;
 use shared::wire::{BodyLimit, read_body};
+use tokio_util::sync::CancellationToken;
 
 use crate::endpoints::Endpoints;
 use crate::headers::{Origin, end_to_end_option, forward_request};
@@ -69,6 +72,7 @@ pub(crate) struct Proxy {
     slow_read_after: Duration,
     buffers: ByteBudget,
     totals: Totals,
+    shutdown: CancellationToken,
 }
 
 /// A request that can be sent as often as need be.
@@ -90,6 +94,7 @@ impl Proxy {
         endpoints: Arc<Endpoints>,
         limits: BodyLimits,
         slow_read_after: Duration,
+        shutdown: CancellationToken,
     ) -> Self {
         let buffers = ByteBudget::new(limits.buffered_bytes);
         Self {
@@ -100,6 +105,7 @@ impl Proxy {
             slow_read_after,
             buffers,
             totals: Totals::default(),
+            shutdown,
         }
     }
 

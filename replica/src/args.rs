@@ -11,6 +11,7 @@ use crate::http::Limits;
 use crate::machine::command::AnswerRetention;
 use crate::replica::config::Config;
 use crate::sql;
+use crate::watch;
 
 /// What a replica is told.
 #[derive(Clone, Debug, clap::Args)]
@@ -105,6 +106,27 @@ pub struct Args {
     #[command(flatten)]
     pub sql: SqlArgs,
 
+    /// Watches at once; more are answered 503
+    #[arg(
+        long,
+        env = "SYNOD_MAX_WATCHES",
+        value_name = "N",
+        default_value = "4096",
+        value_parser = value_parser!(u32).range(1..=1_000_000),
+    )]
+    pub max_watches: u32,
+
+    /// Bytes of the newest changes held for all watches together; a watch that is slower
+    /// than this many bytes is cut off
+    #[arg(
+        long,
+        env = "SYNOD_WATCH_BUFFER_BYTES",
+        value_name = "BYTES",
+        default_value = "33554432",
+        value_parser = value_parser!(u32).range(65_536..=1_073_741_824),
+    )]
+    pub watch_buffer_bytes: u32,
+
     /// Bytes of all mutations' bodies held at once; more are answered 503
     #[arg(
         long,
@@ -184,6 +206,14 @@ impl Args {
             key_bytes: usize_of(self.max_key_bytes),
             value_bytes: usize_of(self.max_value_bytes),
             page_items: usize_of(self.max_page_items),
+        }
+    }
+
+    /// What watching may take.
+    pub(crate) fn watch_limits(&self) -> watch::Limits {
+        watch::Limits {
+            watches: usize_of(self.max_watches),
+            buffer_bytes: usize_of(self.watch_buffer_bytes),
         }
     }
 

@@ -2,7 +2,7 @@
 //! stands beside them.
 //!
 //! Reading order: [`request`] (what a request says), `reading` (how
-//! new the state must be), `get`, `list`, `diff` and `log`; `mutate` (what
+//! new the state must be), `get`, `list`, `diff`, `log` and `watching`; `mutate` (what
 //! mutations say), `mutation` (what they come to) and `forward` (from a backup to the
 //! primary); `refused`
 //! (every way to say no); `sql`; `replication`, `status`, `cluster`.
@@ -23,6 +23,7 @@ mod replication;
 pub mod request;
 mod sql;
 mod status;
+mod watching;
 
 use std::sync::Arc;
 
@@ -46,9 +47,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::driver::Handle;
+pub(crate) use crate::http::render::RenderedChange;
 use crate::http::request::path::key_of_path;
 use crate::sql::Workers;
 use crate::store::Reader;
+use crate::watch::Hub;
 
 /// Health checks, status and the copying of the log make no spans: they are polls.
 pub(crate) const SPANS: SpanNames = &[
@@ -63,6 +66,7 @@ pub(crate) const SPANS: SpanNames = &[
     ("GET", "/v1/log", "replica.log"),
     ("GET", "/v1/log/{slot}", "replica.log"),
     ("POST", "/v1/sql", "replica.sql"),
+    ("GET", "/v1/watch", "replica.watch"),
 ];
 
 /// What a client may ask for; within the limits of the log's format.
@@ -91,6 +95,8 @@ pub(crate) struct App {
     pub(crate) driver: Handle,
     /// The way to the state.
     pub(crate) reader: Reader,
+    /// Those who are told of changes.
+    pub(crate) watches: Arc<Hub>,
     /// All acceptors.
     pub(crate) acceptors: Vec<AcceptorClient>,
     /// The services that were heard from lately.
@@ -117,6 +123,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/v1/log", get(log::list))
         .route("/v1/log/{slot}", get(log::slot))
         .route("/v1/sql", post(sql::query))
+        .route("/v1/watch", get(watching::watch))
         .route("/v1/cluster", get(cluster::cluster))
         .layer(from_fn_with_state(Arc::clone(&app), name_revision));
     let checks = {

@@ -11,7 +11,8 @@
 //!
 //! In reading order: [`machine`] (what a log means: commands, executing, outcomes; pure),
 //! [`replica`] (who executes what when, and who is answered; pure), [`store`] (SQLite),
-//! [`http`] (the client API), [`sql`] (queries to read), `driver` (performs the core's effects), `args`, `run`.
+//! `watch` (who follows what is executed), [`http`] (the client API), [`sql`] (queries to
+//! read), `driver` (performs the core's effects), `args`, `run`.
 //!
 //! Deliberately absent: a cache beside SQLite, because its page cache is one; votes,
 //! because a replica has none: what is chosen is what acceptors say; any decision in the
@@ -21,6 +22,8 @@ pub mod machine;
 pub mod replica;
 
 pub mod store;
+
+mod watch;
 
 pub mod http;
 

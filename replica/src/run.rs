@@ -18,6 +18,7 @@ use crate::http::{App, SPANS, routes};
 use crate::replica::status::Identity;
 use crate::sql::Workers;
 use crate::store::{self, StoreError};
+use crate::watch::Hub;
 
 /// Runs a replica until it is told to end.
 ///
@@ -72,6 +73,12 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let (driver, driving) = driver::spawn(parts, stop.clone(), running.shutdown.clone());
     let admission = running.admission();
+    let watches = Hub::start(
+        store.reader.clone(),
+        driver.watch(),
+        args.watch_limits(),
+        running.shutdown.clone(),
+    );
     let app = Arc::new(App {
         name: running.name,
         url: running.url,
@@ -79,6 +86,7 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         identity: running.identity,
         driver,
         reader: store.reader,
+        watches,
         acceptors,
         members,
         mixups,

@@ -6,14 +6,15 @@
 //! transaction is a whole number of slots, with `meta` saying how many.
 //!
 //! In reading order: `schema`, `open`, `writer`, `apply` (one transaction) with `keys`,
-//! `versions` and `ranges` (what it writes), `checkpoint`, `reader`, `list`, `log`; `sum` and
-//! `verify` notice damage; `offline` is for when no replica runs.
+//! `versions` and `ranges` (what it writes), `checkpoint`, `reader`, `list`, `history`,
+//! `log`; `sum` and `verify` notice damage; `offline` is for when no replica runs.
 
 mod answers;
 mod apply;
 mod bounds;
 mod checkpoint;
 mod error;
+mod history;
 mod keys;
 mod left_out;
 mod list;
@@ -37,6 +38,9 @@ pub(crate) use bounds::{above_prefix, lowest_above};
 pub(crate) use checkpoint::{Checkpointer, Committed, Copied, Synced};
 pub(crate) use error::ReadError;
 pub use error::{OpenError, StoreError};
+#[cfg(test)]
+pub(crate) use history::Extent;
+pub(crate) use history::{HistoryPage, HistoryQuery, KeyChange, Position};
 pub(crate) use list::{CountQuery, ListPage, ListQuery, Order, Show};
 pub(crate) use log::{LogPage, LogQuery, LogRow};
 pub use offline::{Inspected, execute, inspect};
@@ -47,4 +51,6 @@ pub(crate) use open::open;
 pub(crate) use ranges::not_hidden;
 pub(crate) use reader::Reader;
 pub(crate) use record::Item;
+#[cfg(test)]
+pub(crate) use tests::drop_history;
 pub(crate) use writer::Writer;

@@ -9,6 +9,7 @@ mod network;
 mod once;
 mod reading;
 mod refusals;
+mod watching;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use reqwest::RequestBuilder;

@@ -22,6 +22,7 @@ mod traces;
 mod tree;
 mod up;
 mod versions;
+mod watch;
 mod wiped;
 
 use std::path::Path;

@@ -6,7 +6,7 @@
 //! few keys meanwhile and remember what they heard when; [`verify`] then replays the log,
 //! holds every replica to it, and both checkers of
 //! [`linearizability`](crate::linearizability) to what was heard; [`summary`] says what
-//! it all came to.
+//! it all came to. [`events`] is a client that watches.
 //!
 //! The faults tests go further. [`network`] stands between the services and cuts, delays
 //! or silences what goes from one to another; [`lan`] gives each service a network
@@ -17,6 +17,7 @@
 pub mod cluster;
 pub mod disk;
 pub mod errors;
+pub mod events;
 pub mod lan;
 mod link;
 pub mod mix;

@@ -12,6 +12,7 @@ use shared::ids::Name;
 use shared::problem::{self, Outcome, Problem};
 use shared::telemetry::{self, RequestTrace};
 
+use super::endless::is_endless;
 use super::{Buffered, Proxy, SLACK};
 use crate::endpoints::InFlight;
 use crate::headers::strip_hop_by_hop;
@@ -150,7 +151,14 @@ impl Proxy {
         };
         match sent {
             Ok(Ok(response)) => {
+                let replica = in_flight.target().id;
                 in_flight.answered();
+                if response.status().is_success() && is_endless(&request.path) {
+                    let (mut parts, body) = response.into_parts();
+                    strip_hop_by_hop(&mut parts.headers);
+                    let body = self.endless(replica, body);
+                    return Attempt::Answer(Response::from_parts(parts, body));
+                }
                 tokio::time::timeout_at(limit, judge(request, response))
                     .await
                     .unwrap_or(Attempt::Failed(Failure::TimedOut(request.deadline.timeout())))

@@ -21,6 +21,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::fake::Fake;
 use crate::endpoints::Endpoints;
@@ -73,11 +74,13 @@ impl Setup {
         let address = listener.local_addr().unwrap();
         let name: shared::ids::Name = "balancer-1".parse().unwrap();
         let endpoints = Endpoints::new(self.thresholds);
+        let shutdown = CancellationToken::new();
         let proxy = Arc::new(Proxy::new(
             name.clone(),
             Arc::clone(&endpoints),
             self.bodies,
             self.slow_read_after,
+            shutdown.clone(),
         ));
         let front = Front::new(
             Identity::new(Service::Balancer, name),
@@ -89,20 +92,17 @@ impl Setup {
         let (members, receiver) = watch::channel(fakes.iter().map(|fake| fake.member()).collect());
         let keeping = health::keep(Arc::clone(&endpoints), receiver, self.pace);
         let limits = self.limits;
+        let ends = shutdown.clone();
         let running = tokio::task::spawn(async move {
-            let serving = serve_connections(
-                listener,
-                |client| front.connection(client),
-                limits,
-                Default::default(),
-            );
+            let serving =
+                serve_connections(listener, |client| front.connection(client), limits, ends);
             tokio::select! {
                 served = serving => served.unwrap(),
                 () = keeping => {},
             }
         });
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let balancer = Balancer { address, client, endpoints, members, running };
+        let balancer = Balancer { address, client, endpoints, members, shutdown, running };
         balancer.until(|pool| pool.healthy() == fakes.len()).await;
         balancer
     }
@@ -113,6 +113,7 @@ pub(super) struct Balancer {
     client: Client<HttpConnector, Full<Bytes>>,
     endpoints: Arc<Endpoints>,
     pub(super) members: watch::Sender<Vec<Member>>,
+    shutdown: CancellationToken,
     running: JoinHandle<()>,
 }
 
@@ -123,6 +124,13 @@ impl Drop for Balancer {
 }
 
 impl Balancer {
+    /// Ends it, as SIGTERM does.
+    pub(super) async fn end(mut self) {
+        self.shutdown.cancel();
+        let ended = tokio::time::timeout(PATIENCE, &mut self.running).await;
+        ended.expect("it did not end in time").unwrap();
+    }
+
     /// Waits until the pool is as wished.
     pub(super) async fn until(&self, condition: impl Fn(&Pool) -> bool) {
         let wait = async {

@@ -8,3 +8,4 @@ mod harness;
 mod health;
 mod limits;
 mod own;
+mod watching;

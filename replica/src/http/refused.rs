@@ -16,6 +16,7 @@ use crate::replica::event::{Refusal, Stall};
 use crate::replica::status::Missing;
 use crate::sql::SqlError;
 use crate::store::{ReadError, StoreError};
+use crate::watch::TooManyWatches;
 
 /// Why a request of the client API has no success to answer with.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub(super) enum Refused {
     Read(ReadError),
     /// The query in SQL gave nothing.
     Sql(SqlError),
+    /// As many watch as may.
+    TooManyWatches(TooManyWatches),
     /// There is no such key.
     NoSuchKey { key: Bytes, revision: Revision },
     /// There is no such slot yet.
@@ -72,6 +75,12 @@ impl From<ReadError> for Refused {
     }
 }
 
+impl From<TooManyWatches> for Refused {
+    fn from(error: TooManyWatches) -> Self {
+        Self::TooManyWatches(error)
+    }
+}
+
 impl From<NotReleased> for Refused {
     fn from(error: NotReleased) -> Self {
         Self::NotReleased(error)
@@ -88,6 +97,7 @@ impl From<Refused> for Problem {
             Refused::NeverCurrent { missing } => never_current(missing),
             Refused::Read(error) => not_read(&error),
             Refused::Sql(error) => error.into(),
+            Refused::TooManyWatches(error) => Self::overloaded(error),
             Refused::NoSuchKey { key, revision } => Self::not_found(format!(
                 "there is no key {:?} at revision {revision}",
                 text_of(&key)

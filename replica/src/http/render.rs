@@ -5,11 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
 
 use crate::http::request::path::text_of;
-use crate::store::Item;
+use crate::store::{Item, KeyChange};
 
 /// An item of a listing.
 #[derive(Debug, Serialize)]
-pub(super) struct RenderedItem<'a> {
+pub(crate) struct RenderedItem<'a> {
     #[serde(serialize_with = "key")]
     key: &'a [u8],
     #[serde(flatten)]
@@ -37,6 +37,37 @@ impl<'a> RenderedItem<'a> {
             created_revision: item.created_revision.0,
             version: item.version,
             lease: None,
+        }
+    }
+}
+
+/// What a revision came to for a key.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum RenderedChange<'a> {
+    /// It was written.
+    Put {
+        #[serde(flatten)]
+        item: RenderedItem<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        prev_revision: Option<u64>,
+    },
+    /// It was deleted.
+    Delete {
+        #[serde(serialize_with = "self::key")]
+        key: &'a [u8],
+        revision: u64,
+        prev_revision: Option<u64>,
+    },
+}
+
+impl<'a> RenderedChange<'a> {
+    /// With the value.
+    pub(crate) fn of(change: &'a KeyChange) -> Self {
+        let prev_revision = change.previous.map(|revision| revision.0);
+        match &change.item {
+            Some(item) => Self::Put { item: RenderedItem::whole(item), prev_revision },
+            None => Self::Delete { key: &change.key, revision: change.revision.0, prev_revision },
         }
     }
 }
@@ -109,5 +140,20 @@ mod tests {
         assert_eq!(rendered(b"\x00\xff"), with("AP8=", "base64"));
         assert_eq!(serde_json::to_value(RenderedItem::key_only(&item(b"x"))).unwrap(), common);
         assert_eq!(hex(&[0, 255, 16]), "00ff10");
+    }
+
+    #[test]
+    fn a_change_shows_the_item_and_the_revision_before() {
+        let change = |previous, item| {
+            let (key, revision) = (Bytes::from_static(b"a/b"), Revision(7));
+            let change = KeyChange { key, revision, previous, item };
+            serde_json::to_value(RenderedChange::of(&change)).unwrap()
+        };
+        let mut expected = serde_json::to_value(RenderedItem::whole(&item(b"x"))).unwrap();
+        assert_eq!(change(None, Some(item(b"x"))), expected);
+        expected["prev_revision"] = json!(3);
+        assert_eq!(change(Some(Revision(3)), Some(item(b"x"))), expected);
+        let deleted = json!({"key": "a/b", "revision": 7, "prev_revision": 3});
+        assert_eq!(change(Some(Revision(3)), None), deleted);
     }
 }

@@ -13,6 +13,7 @@ pub mod headers;
 pub mod listing;
 pub mod path;
 pub mod query;
+pub(crate) mod watching;
 
 /// The parameter of every read.
 pub const CONSISTENCY: &str = "consistency";

@@ -54,6 +54,7 @@ pub(super) struct ReplicaStatus {
     queued_mutations: usize,
     flying_mutations: usize,
     waiting_reads: usize,
+    watches: usize,
 }
 
 /// Who is primary, for people.
@@ -124,6 +125,7 @@ pub(super) fn status_of(app: &App) -> impl Serialize + use<> {
         queued_mutations: status.queued_mutations,
         flying_mutations: status.flying_mutations,
         waiting_reads: status.waiting_reads,
+        watches: app.watches.watching(),
     })
 }
 

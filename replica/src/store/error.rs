@@ -111,6 +111,19 @@ pub(crate) enum ReadError {
     Closed,
 }
 
+impl ReadError {
+    /// Whether the same may be read a moment later.
+    pub(crate) fn is_for_now(&self) -> bool {
+        match self {
+            Self::Overloaded { .. } => true,
+            Self::Store(error) => !error.is_fatal(),
+            Self::Future { .. } | Self::Compacted { .. } | Self::Trimmed { .. } | Self::Closed => {
+                false
+            }
+        }
+    }
+}
+
 /// The state in a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {

@@ -18,6 +18,7 @@ use sqlx::{AssertSqlSafe, Connection};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::error::{ReadError, StoreError};
+use super::history::{self, Extent, HistoryPage, HistoryQuery};
 use super::list::{self, CountQuery, Counted, ListPage, ListQuery, at_revision};
 use super::log::{self, LogPage, LogQuery};
 use super::multi_row::{self, MultiRow};
@@ -52,6 +53,8 @@ enum PageJob {
     List(ListQuery, oneshot::Sender<Result<ListPage, ReadError>>),
     Count(CountQuery, oneshot::Sender<Result<Counted, ReadError>>),
     Log(LogQuery, oneshot::Sender<Result<LogPage, ReadError>>),
+    Extent(oneshot::Sender<Result<Extent, ReadError>>),
+    History(HistoryQuery, oneshot::Sender<Result<HistoryPage, ReadError>>),
 }
 
 /// Asks the read-only connections. Cheap to clone.
@@ -122,6 +125,20 @@ impl Reader {
         send(&self.pages, PageJob::Log(query, reply), PAGES_WAITING)?;
         answer.await.map_err(|_| ReadError::Closed)?
     }
+
+    /// Reads of which revisions the changes can be read.
+    pub(crate) async fn extent(&self) -> Result<Extent, ReadError> {
+        let (reply, answer) = oneshot::channel();
+        send(&self.pages, PageJob::Extent(reply), PAGES_WAITING)?;
+        answer.await.map_err(|_| ReadError::Closed)?
+    }
+
+    /// Reads a page of changes. It may be empty and not the last.
+    pub(crate) async fn history(&self, query: HistoryQuery) -> Result<HistoryPage, ReadError> {
+        let (reply, answer) = oneshot::channel();
+        send(&self.pages, PageJob::History(query, reply), PAGES_WAITING)?;
+        answer.await.map_err(|_| ReadError::Closed)?
+    }
 }
 
 fn send<T>(queue: &mpsc::Sender<T>, job: T, limit: usize) -> Result<(), ReadError> {
@@ -170,6 +187,12 @@ async fn serve(
             }
             Some(Work::Page(PageJob::Log(query, reply))) => {
                 answer(reply, log::page(&mut connection, &query).await)
+            }
+            Some(Work::Page(PageJob::Extent(reply))) => {
+                answer(reply, history::extent(&mut connection).await)
+            }
+            Some(Work::Page(PageJob::History(query, reply))) => {
+                answer(reply, history::page(&mut connection, &query).await)
             }
             None => break,
         };

@@ -3,9 +3,12 @@
 mod answers;
 mod damage;
 mod format;
+mod history;
 mod left_out;
 mod ranges;
 mod sql;
+
+pub(crate) use self::format::drop_history;
 
 use std::path::Path;
 use std::time::Duration;

@@ -115,7 +115,12 @@ impl ClientStream {
                     return Poll::Ready(Ok(true));
                 }
                 Poll::Ready(_) => {}
-                Poll::Pending if self.input.is_empty() => return Poll::Pending,
+                Poll::Pending if self.input.is_empty() => {
+                    // A connection that waits long, for its next request or in the middle of
+                    // an answer, holds no memory for what is not there.
+                    self.input = BytesMut::new();
+                    return Poll::Pending;
+                }
                 Poll::Pending => {
                     ready!(self.head_due.poll(cx, self.limits.header_timeout));
                     self.refuse(&Problem::slow_header(self.limits.header_timeout));

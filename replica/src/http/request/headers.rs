@@ -10,7 +10,6 @@ use crate::machine::identity::IdempotencyKey;
 /// The media type of one JSON document a line.
 pub const NDJSON: &str = "application/x-ndjson";
 
-const MIN_REVISION: &str = "synod-min-revision";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The longest idempotency key, in characters.
 const KEY_CHARACTERS: usize = 128;
@@ -37,18 +36,28 @@ pub fn wants(headers: &HeaderMap, media_type: &str) -> bool {
 /// # Errors
 /// 400 where it is no whole number, or given more than once.
 pub fn min_revision(headers: &HeaderMap) -> Result<Option<Revision>, Problem> {
-    let mut values = headers.get_all(MIN_REVISION).iter();
+    revision(headers, "Synod-Min-Revision")
+}
+
+/// Reads `Last-Event-ID`: what a watcher has seen that comes again.
+///
+/// # Errors
+/// 400 where it is no whole number, or given more than once.
+pub fn last_event_id(headers: &HeaderMap) -> Result<Option<Revision>, Problem> {
+    revision(headers, "Last-Event-ID")
+}
+
+fn revision(headers: &HeaderMap, name: &str) -> Result<Option<Revision>, Problem> {
+    let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => {
             let text = value.to_str().unwrap_or_default();
             let refuse =
-                || Problem::bad_request("Synod-Min-Revision is not a revision: a whole number");
+                || Problem::bad_request(format!("{name} is not a revision: a whole number"));
             whole_number(text).map(|number| Some(Revision(number))).ok_or_else(refuse)
         }
-        (Some(_), Some(_)) => {
-            Err(Problem::bad_request("Synod-Min-Revision is given more than once"))
-        }
+        (Some(_), Some(_)) => Err(Problem::bad_request(format!("{name} is given more than once"))),
     }
 }
 
@@ -109,7 +118,7 @@ mod tests {
         let of = |values: &[&'static str]| {
             let mut headers = HeaderMap::new();
             for value in values {
-                headers.append(MIN_REVISION, HeaderValue::from_static(value));
+                headers.append("synod-min-revision", HeaderValue::from_static(value));
             }
             min_revision(&headers).map_err(|problem| problem.status().as_u16())
         };

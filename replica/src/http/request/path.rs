@@ -24,7 +24,7 @@ pub fn key_of_path(path: &str, max_bytes: usize) -> Result<Bytes, Problem> {
 }
 
 /// Holds a key to its limits.
-fn check_key(key: String, max_bytes: usize) -> Result<Bytes, Problem> {
+pub(super) fn check_key(key: String, max_bytes: usize) -> Result<Bytes, Problem> {
     if key.is_empty() {
         return Err(Problem::bad_request(format!(
             "the key is empty: a key has 1 to {max_bytes} bytes of UTF-8"

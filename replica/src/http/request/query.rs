@@ -9,7 +9,7 @@ use shared::problem::Problem;
 
 /// The parameters of a request, decoded.
 #[derive(Debug, Default)]
-pub struct Query(BTreeMap<String, String>);
+pub struct Query(BTreeMap<String, Vec<String>>);
 
 impl Query {
     /// Reads the part of a URL behind the `?`, as HTML forms and `curl --data-urlencode`
@@ -18,7 +18,19 @@ impl Query {
     /// # Errors
     /// 400 for what is unknown, given twice or badly encoded, by name.
     pub fn parse(raw: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
-        let mut parameters = BTreeMap::new();
+        Self::parse_repeating(raw, known, &[])
+    }
+
+    /// The same, where some parameters may be given more than once.
+    ///
+    /// # Errors
+    /// As [`Query::parse`].
+    pub fn parse_repeating(
+        raw: Option<&str>,
+        known: &[&str],
+        repeated: &[&str],
+    ) -> Result<Self, Problem> {
+        let mut parameters: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for pair in raw.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decode_form(name)
@@ -37,17 +49,24 @@ impl Query {
             let value = decode_form(value).map_err(|reason| {
                 bad(&format!("the value of query parameter {name:?} {reason}"))
             })?;
-            if parameters.insert(name.clone(), value).is_some() {
+            let values = parameters.entry(name.clone()).or_default();
+            if !values.is_empty() && !repeated.contains(&name.as_str()) {
                 return Err(bad(&format!("query parameter {name:?} is given more than once")));
             }
+            values.push(value);
         }
         Ok(Self(parameters))
     }
 
-    /// The text of a parameter.
+    /// The text of a parameter, the first of one that is repeated.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.texts(name).next()
+    }
+
+    /// The texts of a parameter that may be repeated, in order.
+    pub fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.get(name).into_iter().flatten().map(String::as_str)
     }
 
     /// Whether a parameter is there.
@@ -175,6 +194,15 @@ mod tests {
             assert_eq!(problem.status(), 400);
             assert!(problem.body().detail.contains(named), "{problem}");
         }
+    }
+
+    #[test]
+    fn only_what_may_be_repeated_is_taken_more_than_once() {
+        let parse = |raw| Query::parse_repeating(Some(raw), &["key", "limit"], &["key"]);
+        let query = parse("key=b&limit=1&key=a&key=b").unwrap();
+        assert_eq!(query.texts("key").collect::<Vec<_>>(), ["b", "a", "b"]);
+        assert_eq!((query.text("key"), query.texts("prefix").count()), (Some("b"), 0));
+        assert_eq!(parse("key=a&limit=1&limit=1").unwrap_err().status(), 400);
     }
 
     #[test]

@@ -101,8 +101,8 @@ async fn versions_are_brought_up_in_one_transaction_or_not_at_all() {
 
 /// As dropping history will leave a state: the log from `log_start` on, and the revisions
 /// from `compacted_below` on.
-async fn drop_history(dir: &TempDir, compacted_below: Revision, log_start: Slot) {
-    let mut connection = connect(dir).await;
+pub(crate) async fn drop_history(folder: &Path, compacted_below: Revision, log_start: Slot) {
+    let mut connection = schema::writer_options(&folder.join(FILE)).connect().await.unwrap();
     let mut row = meta::load(&mut connection).await.unwrap();
     let hash: Vec<u8> = sqlx::query_scalar("SELECT hash FROM log WHERE slot = ?")
         .bind(log_start.0.cast_signed() - 1)
@@ -127,7 +127,7 @@ async fn what_is_not_kept_is_refused_by_every_reader_and_the_rest_is_there() {
     store.writer.execute(vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
     store.writer.execute(vec![batch(2, 1, vec![put("a", b"4")])]).await.unwrap();
     store.writer.close().await.unwrap();
-    drop_history(&dir, Revision(4), Slot(2)).await;
+    drop_history(dir.path(), Revision(4), Slot(2)).await;
     let mut store = open_in(dir.path()).await;
 
     let oldest = Revision(4);
@@ -160,7 +160,7 @@ async fn a_state_may_have_no_slot_left_of_its_log_and_goes_on() {
     let (dir, mut store) = open_new().await;
     store.writer.execute(vec![view(0, 1), batch(1, 0, vec![put("a", b"1")])]).await.unwrap();
     store.writer.close().await.unwrap();
-    drop_history(&dir, Revision(0), Slot(2)).await;
+    drop_history(dir.path(), Revision(0), Slot(2)).await;
     let mut store = open_in(dir.path()).await;
     store.writer.execute(vec![batch(2, 1, vec![put("a", b"2")])]).await.unwrap();
     let query = LogQuery { from: Slot(2), page: PageLimits { items: 10, bytes: 1 << 20 } };

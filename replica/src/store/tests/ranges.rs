@@ -35,14 +35,14 @@ fn any_op() -> impl Strategy<Value = Op> {
 }
 
 /// A batch, and how often it is swept after it.
-fn any_steps() -> impl Strategy<Value = Vec<(Vec<Op>, usize)>> {
+pub(super) fn any_steps() -> impl Strategy<Value = Vec<(Vec<Op>, usize)>> {
     vec((vec(any_op(), 1..6), 0..3_usize), 1..12)
 }
 
 /// Every version by key and revision, with its value where it has one.
-type Versions = BTreeMap<(String, u64), (u64, u64, Option<Vec<u8>>)>;
+pub(super) type Versions = BTreeMap<(String, u64), (u64, u64, Option<Vec<u8>>)>;
 
-fn versions_of(rows: &[VersionRow]) -> Versions {
+pub(super) fn versions_of(rows: &[VersionRow]) -> Versions {
     let value = |row: &VersionRow| row.content.as_ref().map(|content| content.value.to_vec());
     rows.iter()
         .map(|row| {

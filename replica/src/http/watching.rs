@@ -1,0 +1,62 @@
+//! `GET /v1/watch`: every change of some keys, as it is executed.
+//!
+//! In reading order: `framing` (how it is written down, pure), `stream` (what comes next).
+
+mod framing;
+mod stream;
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, header};
+use shared::problem::Problem;
+
+use self::framing::Framing;
+use self::stream::Watcher;
+use super::App;
+use super::reading::released_from;
+use super::refused::Refused;
+use crate::http::request::CONSISTENCY;
+use crate::http::request::headers::wants_ndjson;
+use crate::http::request::watching::{Start, WatchRequest, parameters};
+
+/// Tells nginx to pass on what comes as it comes.
+const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// Answers it.
+pub(super) async fn watch(State(app): State<Arc<App>>, parts: Parts) -> Response {
+    match answer(&app, &parts).await {
+        Ok(response) => response,
+        Err(refused) => Problem::from(refused).into_response(),
+    }
+}
+
+async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
+    let query = parameters(parts.uri.query())?;
+    let request = WatchRequest::of(&query, &parts.headers, app.limits.key_bytes)?;
+    let framing = if wants_ndjson(&parts.headers) { Framing::Lines } else { Framing::EventStream };
+    let watch = app.watches.enter()?;
+    // What a client has seen is there: a replica that has not come so far, and is asked
+    // locally, is only behind. A linearizable look shows everything that anybody has seen.
+    let is_local = query.text(CONSISTENCY) == Some("local");
+    let seen = match request.start {
+        Start::After(seen) if is_local => Some(seen),
+        Start::Present | Start::Snapshot | Start::After(_) => None,
+    };
+    let released = released_from(app, &parts.headers, &query, seen).await?;
+    let extent = app.reader.extent().await?;
+    let start = match request.start {
+        Start::Present | Start::Snapshot => extent.present,
+        Start::After(seen) => extent.check(seen)?,
+    };
+    let watcher = Watcher::new(watch, request, start, framing, app.shutdown.clone());
+    let mut response = Response::new(watcher.into_body());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(framing.content_type()));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(UNBUFFERED, HeaderValue::from_static("no"));
+    released.describe(headers, start);
+    Ok(response)
+}
