@@ -172,7 +172,8 @@ async fn a_body_beyond_the_bound_is_answered_at_once_and_the_end_is_graceful() {
 #[tokio::test]
 async fn of_a_body_that_says_it_is_beyond_the_bound_nothing_is_waited_for() {
     let limits = Limits { unread_timeout: 60 * PATIENCE, ..Limits::default() };
-    let mut client = Client::connect(&start(limits).await).await;
+    let server = start(limits).await;
+    let mut client = Client::connect(&server).await;
     client
         .send(b"POST /nothing HTTP/1.1\r\nhost: x\r\ncontent-length: 16777217\r\n\r\nthe beginning")
         .await;
