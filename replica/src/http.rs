@@ -2,7 +2,7 @@
 //! stands beside them.
 //!
 //! Reading order: [`request`] (what a request says), `reading` (how
-//! new the state must be), `get`, `list` and `log`; `mutate` (what
+//! new the state must be), `get`, `list` and `log`; `mutate` and `txn` (what
 //! mutations say), `mutation` (what they come to) and `forward` (from a backup to the
 //! primary); `refused`
 //! (every way to say no); `replication`, `status`, `cluster`.
@@ -21,6 +21,7 @@ mod render;
 mod replication;
 pub mod request;
 mod status;
+mod txn;
 
 use std::sync::Arc;
 
@@ -55,6 +56,7 @@ pub(crate) const SPANS: SpanNames = &[
     ("DELETE", "/v1/kv/{*key}", "replica.delete"),
     ("GET", "/v1/kv", "replica.list"),
     ("DELETE", "/v1/kv", "replica.delete_prefix"),
+    ("POST", "/v1/txn", "replica.txn"),
     ("POST", "/v1/replication/commands", "replica.command"),
     ("GET", "/v1/log", "replica.log"),
     ("GET", "/v1/log/{slot}", "replica.log"),
@@ -69,6 +71,10 @@ pub(crate) struct Limits {
     pub(crate) value_bytes: usize,
     /// The most items in a page.
     pub(crate) page_items: usize,
+    /// The longest transaction, in bytes.
+    pub(crate) txn_bytes: usize,
+    /// The most operations of a transaction, and the most guards.
+    pub(crate) txn_operations: usize,
 }
 
 /// What the handlers work with.
@@ -106,6 +112,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/v1/kv", get(list::list).delete(mutate::delete_prefix))
         .route("/v1/kv/", any(empty_key))
         .route("/v1/kv/{*key}", put(mutate::put).get(get::get).delete(mutate::delete))
+        .route("/v1/txn", post(txn::txn))
         .route("/v1/log", get(log::list))
         .route("/v1/log/{slot}", get(log::slot))
         .route("/v1/cluster", get(cluster::cluster))

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use shared::ids::{Ballot, ClusterId, Epoch, Instance, Name, Revision, Slot};
+use shared::ids::{Ballot, ClusterId, Epoch, Instance, LogFormat, Name, Revision, Slot};
 use shared::message::{ChosenReply, Member, Storage, View};
 
 use crate::machine::chain::ChainHash;
@@ -107,6 +107,14 @@ pub struct Status {
     pub storage: Storage,
     /// What keeps it from ever being current, as far as it knows.
     pub missing: Option<Missing>,
+}
+
+impl Status {
+    /// The format of the log in that view.
+    #[must_use]
+    pub fn format(&self) -> LogFormat {
+        self.view.as_ref().map_or(LogFormat::FIRST, |view| view.format)
+    }
 }
 
 /// A piece of the learned log, for a peer.
