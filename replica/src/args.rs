@@ -80,6 +80,27 @@ pub struct Args {
     )]
     pub max_page_items: u32,
 
+    /// Bytes of a transaction; longer ones are answered 413. Balancers have a limit of their
+    /// own above it
+    #[arg(
+        long,
+        env = "SYNOD_MAX_TXN_BYTES",
+        value_name = "BYTES",
+        default_value = "1048576",
+        value_parser = value_parser!(u32).range(1..=4_194_304),
+    )]
+    pub max_txn_bytes: u32,
+
+    /// Operations of a transaction, and guards; more are answered 400
+    #[arg(
+        long,
+        env = "SYNOD_MAX_TXN_OPERATIONS",
+        value_name = "N",
+        default_value = "128",
+        value_parser = value_parser!(u32).range(1..=1_024),
+    )]
+    pub max_txn_operations: u32,
+
     /// Hours for which the first answer to a mutation with an Idempotency-Key is kept. What
     /// the primary was told counts
     #[arg(
@@ -206,6 +227,8 @@ impl Args {
             key_bytes: usize_of(self.max_key_bytes),
             value_bytes: usize_of(self.max_value_bytes),
             page_items: usize_of(self.max_page_items),
+            txn_bytes: usize_of(self.max_txn_bytes),
+            txn_operations: usize_of(self.max_txn_operations),
         }
     }
 

@@ -1,11 +1,10 @@
 //! What a replica answers over HTTP. Each request has a file of its own; what they share
 //! stands beside them.
 //!
-//! Reading order: [`request`] (what a request says), `reading` (how
-//! new the state must be), `get`, `list`, `diff`, `log` and `watching`; `mutate` (what
-//! mutations say), `mutation` (what they come to) and `forward` (from a backup to the
-//! primary); `refused`
-//! (every way to say no); `sql`; `replication`, `status`, `cluster`.
+//! Reading order: [`request`] (what a request says), `reading` (how new the state must
+//! be), `get`, `list`, `diff`, `log` and `watching`; `mutate` and `txn` (what mutations
+//! say), `mutation` (what they come to) and `forward` (from a backup to the primary);
+//! `refused` (every way to say no); `sql`; `replication`, `status`, `cluster`.
 
 mod cluster;
 mod diff;
@@ -23,6 +22,7 @@ mod replication;
 pub mod request;
 mod sql;
 mod status;
+mod txn;
 mod watching;
 
 use std::sync::Arc;
@@ -61,6 +61,7 @@ pub(crate) const SPANS: SpanNames = &[
     ("DELETE", "/v1/kv/{*key}", "replica.delete"),
     ("GET", "/v1/kv", "replica.list"),
     ("DELETE", "/v1/kv", "replica.delete_prefix"),
+    ("POST", "/v1/txn", "replica.txn"),
     ("POST", "/v1/replication/commands", "replica.command"),
     ("GET", "/v1/diff", "replica.diff"),
     ("GET", "/v1/log", "replica.log"),
@@ -78,6 +79,10 @@ pub(crate) struct Limits {
     pub(crate) value_bytes: usize,
     /// The most items in a page.
     pub(crate) page_items: usize,
+    /// The longest transaction, in bytes.
+    pub(crate) txn_bytes: usize,
+    /// The most operations of a transaction, and the most guards.
+    pub(crate) txn_operations: usize,
 }
 
 /// What the handlers work with.
@@ -120,6 +125,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/v1/kv/", any(empty_key))
         .route("/v1/kv/{*key}", put(mutate::put).get(get::get).delete(mutate::delete))
         .route("/v1/diff", get(diff::diff))
+        .route("/v1/txn", post(txn::txn))
         .route("/v1/log", get(log::list))
         .route("/v1/log/{slot}", get(log::slot))
         .route("/v1/sql", post(sql::query))

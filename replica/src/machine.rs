@@ -4,7 +4,7 @@
 //! In reading order: [`command`] (what is asked), [`identity`] (by which request), [`chain`]
 //! (the hash over the log), [`mod@format`] (which encodings are readable), [`state`] and its
 //! parts, [`keys`] and [`answers`] (what there is), [`run`] and [`execute`] (what is done),
-//! [`outcome`] and
+//! [`txn`] (what transactions are), [`outcome`] and
 //! [`change`] (what comes of it), [`put_values`] (where values stand in a batch),
 //! [`describe`] (how it is shown to people).
 
@@ -22,5 +22,6 @@ pub mod execute;
 pub mod outcome;
 pub mod put_values;
 pub mod run;
+pub mod txn;
 
 pub mod describe;

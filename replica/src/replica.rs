@@ -236,15 +236,10 @@ impl Replica {
     ) -> Result<LogPage, ClusterError> {
         same_cluster(self.cluster, theirs)?;
         Ok(match self.history {
-            History::Unconfirmed => {
-                let (chosen_below, previous) =
-                    (self.learner.chosen_below(), self.learner.prefix(from));
-                if previous.is_none() && from < self.learner.learned_below() {
-                    return Ok(LogPage::OnlyHash { chosen_below });
-                }
-                let entries = Vec::new();
-                LogPage::Nothing(ChosenReply::Entries { entries, chosen_below, previous })
-            }
+            History::Unconfirmed => match self.learner.prefix(from) {
+                None if from < self.learner.learned_below() => LogPage::OnlyHash,
+                previous => LogPage::Nothing(ChosenReply::only_hash(previous)),
+            },
             History::Confirmed => self.learner.log_from(from, limits),
         })
     }

@@ -212,3 +212,12 @@ pub enum ChosenReply {
     /// The sender cannot serve this now (a coordinator that does not lead).
     Unavailable,
 }
+
+impl ChosenReply {
+    /// Of a replica that does not know yet whether its log is that of the others: the hash
+    /// to compare, and nothing of what is chosen, for it may be chosen in another history.
+    #[must_use]
+    pub fn only_hash(previous: Option<LogPrefix>) -> Self {
+        Self::Entries { entries: Vec::new(), chosen_below: Slot(0), previous }
+    }
+}

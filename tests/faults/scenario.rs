@@ -35,6 +35,7 @@ const LEAST: Least = Least {
     puts: 100,
     compared: 50,
     deletes: 40,
+    transactions: 40,
     unresolved: 0,
 };
 

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "how long writes stopped is for people to read")]
 
 mod bad_starts;
+mod bank;
 mod bounds;
 mod conventions;
 mod edge;
@@ -19,6 +20,7 @@ mod put_back;
 mod rolling_upgrade;
 mod sql;
 mod traces;
+mod transactions;
 mod tree;
 mod up;
 mod versions;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tests::harness::cluster::{Cluster, Size, eventually};
-use tests::harness::mix::{Mix, Shape};
+use tests::harness::mix::{Mix, Shape, Transactions};
 use tests::harness::recorder::{Ask, Recorder};
 use tests::harness::skip::{UPGRADE_MUST_RUN, skipped_unless};
 use tests::harness::verify::verify;
@@ -39,13 +39,14 @@ async fn every_process_is_replaced_under_load_and_nothing_acknowledged_is_lost()
     let dir = tempfile::tempdir()?;
     let copy = dir.path().join("synod");
     std::fs::copy(synod(), &copy)?;
-    upgrade(&copy, synod()).await
+    upgrade(&copy, synod(), Transactions::Asked).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_and_new_programs_serve_side_by_side_while_each_process_is_upgraded() -> Result<()> {
     match std::env::var_os(OLD_BINARY) {
-        Some(old) => upgrade(&PathBuf::from(old), synod()).await,
+        // It was before transactions.
+        Some(old) => upgrade(&PathBuf::from(old), synod(), Transactions::LeftOut).await,
         None => skipped_unless(
             UPGRADE_MUST_RUN,
             &format!("{OLD_BINARY} names no old program; `.ci/long upgrade` builds it"),
@@ -53,10 +54,11 @@ async fn old_and_new_programs_serve_side_by_side_while_each_process_is_upgraded(
     }
 }
 
-async fn upgrade(old: &Path, new: &Path) -> Result<()> {
+async fn upgrade(old: &Path, new: &Path, transactions: Transactions) -> Result<()> {
     let mut cluster = Cluster::start(old, Size::default(), &[]).await?;
     let recorder = Recorder::new(SEED)?;
-    let mut mix = Mix::start(&cluster, &recorder, Shape::default(), SEED);
+    let shape = Shape { transactions, ..Shape::default() };
+    let mut mix = Mix::start(&cluster, &recorder, shape, SEED);
     mix.wait_for_progress(PROGRESS).await?;
     // In the order in which an operator may do it: any.
     for name in order(&cluster).await? {
@@ -65,9 +67,22 @@ async fn upgrade(old: &Path, new: &Path) -> Result<()> {
     }
     mix.wait_for_progress(PROGRESS).await?;
     mix.finish().await?;
+    transact(&cluster).await?;
     let summary = verify(&cluster, &recorder).await?;
     println!("upgraded: {summary}");
     Ok(())
+}
+
+/// Once all programs are new, the log has come to the format that has transactions.
+async fn transact(cluster: &Cluster) -> Result<()> {
+    eventually("a transaction is executed", async || {
+        let url = format!("{}/v1/txn", cluster.front());
+        let response = cluster.http().post(url).json(&serde_json::json!({})).send().await?;
+        let status = response.status();
+        ensure!(status.is_success(), "{status}: {}", response.text().await?);
+        Ok(())
+    })
+    .await
 }
 
 /// Backups before the primary, so that the view goes from old programs to new ones once;

@@ -35,6 +35,8 @@ const USUAL: &[Reached] = &[
     Reached::VoidOutOfOrder,
     Reached::Batched,
     Reached::GuardFailed,
+    Reached::Transacted,
+    Reached::TransactedOtherwise,
     Reached::BackupRead,
     Reached::ReadWaited,
     Reached::Nudged,

@@ -16,7 +16,7 @@ use shared::problem::{Outcome, Problem};
 use shared::wire::{BodyLimit, WholeBody};
 
 use super::forward::{ForwardedCommand, forward};
-use super::mutation::perform;
+use super::mutation::{Asked, MutationRefused, perform};
 use super::refused::Refused;
 use super::{App, Limits};
 use crate::driver::command;
@@ -25,7 +25,7 @@ use crate::http::request::headers::{idempotency_key, min_revision};
 use crate::http::request::path::{key_of_path, text_of};
 use crate::http::request::query::Query;
 use crate::machine::command::{Condition, Op};
-use crate::replica::event::Role;
+use crate::replica::event::{NotApplied, Role};
 use crate::replica::status::Status;
 
 /// `PUT /v1/kv/{key}`.
@@ -129,7 +129,7 @@ const UNSUPPORTED: [(&str, &str); 2] = [
     ("content-range", "Content-Range is not supported: a PUT stores a whole value"),
 ];
 
-fn refuse_unsupported(headers: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn refuse_unsupported(headers: &HeaderMap) -> Result<(), Problem> {
     if let Some((_, detail)) = UNSUPPORTED.iter().find(|(name, _)| headers.contains_key(*name)) {
         return Err(Problem::bad_request(*detail));
     }
@@ -166,33 +166,38 @@ fn route(status: &Status, app: &App) -> Result<Route, Refused> {
     }
 }
 
-async fn submit(app: &App, parts: &Parts, op: Op, deadline: Deadline) -> Result<Response, Refused> {
+/// Has a mutation executed, here or by the primary.
+pub(super) async fn submit(
+    app: &App,
+    parts: &Parts,
+    op: Op,
+    deadline: Deadline,
+) -> Result<Response, Refused> {
     let min_revision = min_revision(&parts.headers)?;
-    let key = key_of(&op);
+    let asked = Asked::of(&op);
     let command = command(op, idempotency_key(&parts.headers)?);
-    let mutated = match route(&app.driver.published().status, app)? {
+    let status = app.driver.published().status;
+    let performed = match route(&status, app)? {
         Route::ThisReplica => {
             perform(app, command, min_revision, deadline).await.map_err(Refused::Mutation)?
         }
         Route::Primary(primary, cluster) => {
+            // An older primary could not even read what the log does not have yet.
+            let (needed, current) = (command.op.format(), status.format());
+            if needed > current {
+                let reason = NotApplied::FormatNotReached { needed, current };
+                return Err(Refused::Mutation(MutationRefused::NotApplied(reason)));
+            }
             let message = ForwardedCommand { cluster, min_revision, command };
             forward(&primary, &message, deadline).await?
         }
     };
-    Ok(mutated.response(&key))
-}
-
-/// The key, or the beginning of the keys, that a mutation is about.
-fn key_of(op: &Op) -> String {
-    match op {
-        Op::Put { key, .. } | Op::Delete { key, .. } => key.clone(),
-        Op::DeletePrefix { prefix } => prefix.clone(),
-    }
+    Ok(performed.response(&asked))
 }
 
 /// A refusal that does not say what became of the mutation comes from before it was
 /// handed to anybody.
-fn finish(result: Result<Response, Refused>) -> Response {
+pub(super) fn finish(result: Result<Response, Refused>) -> Response {
     result.unwrap_or_else(|refused| {
         let problem = Problem::from(refused);
         match problem.body().outcome {

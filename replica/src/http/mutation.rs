@@ -1,6 +1,10 @@
 //! What a mutation comes to at the primary, and how clients are told: the same at every
 //! replica, since what is said here is what replicas give each other (see `forward`).
 
+mod txn;
+
+use std::sync::Arc;
+
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
@@ -15,8 +19,10 @@ use super::reading::REVISION;
 use super::refused::{behind, condition_failed};
 use crate::driver::{MutationEnd, NotReleased};
 use crate::http::request::conditions::etag;
-use crate::machine::command::{Command, Op};
+use crate::machine::command::{Command, Op, limits};
 use crate::machine::execute::{CommandOutcome, Delivery};
+use crate::machine::txn::Txn;
+use crate::machine::txn::result::TxnOutcome;
 use crate::replica::event::{Answer, NotApplied, Stall};
 use crate::store::{CountQuery, ReadError, StoreError};
 
@@ -24,14 +30,14 @@ use crate::store::{CountQuery, ReadError, StoreError};
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// What a mutation did, and whether that was now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Performed {
     pub(crate) mutated: Mutated,
     pub(crate) delivery: Delivery,
 }
 
 /// What a mutation did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Mutated {
     /// A key that didn't exist was written.
     Created { revision: Revision },
@@ -39,6 +45,36 @@ pub(crate) enum Mutated {
     Replaced { revision: Revision, created_revision: Revision, version: u64 },
     /// So many keys were deleted.
     Deleted { revision: Revision, deleted: u64 },
+    /// A transaction was executed. What it deleted is counted.
+    Txn(Arc<TxnOutcome>),
+}
+
+/// What was asked for, as far as the answer needs it.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// A mutation of this key, or of these keys.
+    Key(String),
+    /// A transaction.
+    Txn(Box<Txn>),
+}
+
+impl Asked {
+    /// What a command asks for.
+    pub(super) fn of(op: &Op) -> Self {
+        match op {
+            Op::Put { key, .. } | Op::Delete { key, .. } => Self::Key(key.clone()),
+            Op::DeletePrefix { prefix } => Self::Key(prefix.clone()),
+            Op::Txn(txn) => Self::Txn(txn.clone()),
+        }
+    }
+
+    /// The key, or the beginning of the keys; of a transaction nothing.
+    fn key(&self) -> &str {
+        match self {
+            Self::Key(key) => key,
+            Self::Txn(_) => "",
+        }
+    }
 }
 
 /// Why a mutation has no success to answer with.
@@ -67,6 +103,10 @@ pub(crate) enum MutationRefused {
     /// The replica that was taken for the primary is of another cluster, or does not know
     /// yet of which.
     OtherCluster { own: Option<ClusterId> },
+    /// A transaction would have read too much.
+    TxnTooLarge { revision: Revision, delivery: Delivery },
+    /// Others read so much at the same time that there was no room for a transaction.
+    TxnWithoutRoom { revision: Revision },
 }
 
 /// Why it is not known how many keys were deleted.
@@ -97,10 +137,7 @@ pub(super) async fn perform(
         let waited = app.driver.at_least(wanted, deadline).await;
         waited.map_err(|reason| MutationRefused::Behind { wanted, reason })?;
     }
-    let prefix = match &command.op {
-        Op::DeletePrefix { prefix } => prefix.clone(),
-        Op::Put { .. } | Op::Delete { .. } => String::new(),
-    };
+    let asked = Asked::of(&command.op);
     let (outcome, delivery) = executed(app.driver.mutate(command, deadline).await)?;
     let performed = |mutated| Ok(Performed { mutated, delivery });
     match outcome {
@@ -112,11 +149,29 @@ pub(super) async fn perform(
             performed(Mutated::Deleted { revision, deleted })
         }
         CommandOutcome::DeletedPrefix { revision } => {
-            let counting = deadline.bound(count_deleted(app, &prefix, revision, deadline)).await;
-            match counting.unwrap_or(Err(NotCounted::Late)) {
+            let counting = async {
+                app.driver.at_least(revision, deadline).await.map_err(NotCounted::Behind)?;
+                count_deleted(app, asked.key(), revision).await
+            };
+            match deadline.bound(counting).await.unwrap_or(Err(NotCounted::Late)) {
                 Ok(deleted) => performed(Mutated::Deleted { revision, deleted }),
                 Err(why) => Err(MutationRefused::Uncounted { revision, why }),
             }
+        }
+        CommandOutcome::Txn(outcome) => {
+            let Asked::Txn(txn) = &asked else { unreachable!("{asked:?} is no transaction") };
+            let revision = outcome.revision;
+            let counting = deadline.bound(txn::counted(app, txn, outcome, deadline)).await;
+            match counting.unwrap_or(Err(NotCounted::Late)) {
+                Ok(outcome) => performed(Mutated::Txn(outcome)),
+                Err(why) => Err(MutationRefused::Uncounted { revision, why }),
+            }
+        }
+        CommandOutcome::TxnTooLarge { revision } => {
+            Err(MutationRefused::TxnTooLarge { revision, delivery })
+        }
+        CommandOutcome::TxnWithoutRoom { revision } => {
+            Err(MutationRefused::TxnWithoutRoom { revision })
         }
         CommandOutcome::PreconditionFailed { revision, current } => {
             Err(MutationRefused::GuardFailed { revision, current, delivery })
@@ -141,14 +196,9 @@ fn executed(end: MutationEnd) -> Result<(CommandOutcome, Delivery), MutationRefu
 }
 
 /// Executing a deletion of a prefix looks at no key: how many it deleted is what the
-/// state before it has, however often and wherever that is asked.
-async fn count_deleted(
-    app: &App,
-    prefix: &str,
-    revision: Revision,
-    deadline: Deadline,
-) -> Result<u64, NotCounted> {
-    app.driver.at_least(revision, deadline).await.map_err(NotCounted::Behind)?;
+/// state before it has, however often and wherever that is asked. This replica must have
+/// executed it.
+async fn count_deleted(app: &App, prefix: &str, revision: Revision) -> Result<u64, NotCounted> {
     app.reader
         .count(CountQuery::of_prefix(prefix, revision))
         .await
@@ -186,9 +236,9 @@ struct Gone {
 }
 
 impl Performed {
-    /// The answer to the client that asked for the mutation of this key.
-    pub(super) fn response(self, key: &str) -> Response {
-        let mut response = self.mutated.response(key);
+    /// The answer to the client that asked for this.
+    pub(super) fn response(self, asked: &Asked) -> Response {
+        let mut response = self.mutated.response(asked);
         match self.delivery {
             Delivery::First => {}
             Delivery::Replayed => {
@@ -200,9 +250,11 @@ impl Performed {
 }
 
 impl Mutated {
-    /// The answer to the client that asked for the mutation of this key.
-    fn response(self, key: &str) -> Response {
+    /// The answer to the client that asked for this.
+    fn response(self, asked: &Asked) -> Response {
+        let key = asked.key();
         match self {
+            Self::Txn(outcome) => txn::response(asked, &outcome),
             Self::Created { revision } => {
                 let body = Written { key, revision, created_revision: revision, version: 1 };
                 written(StatusCode::CREATED, &body)
@@ -235,12 +287,7 @@ impl From<MutationRefused> for Problem {
             MutationRefused::GuardFailed { revision, current, delivery } => {
                 let problem = condition_failed("nothing was written", revision, current)
                     .with_outcome(Outcome::NotApplied);
-                match delivery {
-                    Delivery::First => problem,
-                    Delivery::Replayed => {
-                        problem.with_header(REPLAYED, HeaderValue::from_static("true"))
-                    }
-                }
+                replayed(problem, delivery)
             }
             MutationRefused::KeyReused { revision } => Self::unprocessable(
                 "the Idempotency-Key was used for another request: take a new one",
@@ -252,6 +299,21 @@ impl From<MutationRefused> for Problem {
             )
             .with_revision(revision)
             .with_outcome(Outcome::NotApplied),
+            MutationRefused::TxnTooLarge { revision, delivery } => {
+                let limit = "transaction's gets";
+                let problem = Self::too_large(limit, limits::TXN_RESULT_BYTES)
+                    .with_revision(revision)
+                    .with_outcome(Outcome::NotApplied);
+                replayed(problem, delivery)
+            }
+            MutationRefused::TxnWithoutRoom { revision } => {
+                let limit = limits::BATCH_RESULT_BYTES;
+                Self::overloaded(format!(
+                    "the transactions that are executed together would read more than {limit} bytes"
+                ))
+                .with_revision(revision)
+                .with_outcome(Outcome::NotApplied)
+            }
             MutationRefused::NotApplied(reason) => {
                 not_applied(&reason).with_outcome(Outcome::NotApplied)
             }
@@ -277,6 +339,13 @@ impl From<MutationRefused> for Problem {
                 "what was taken for the primary belongs to cluster {own}, another one"
             )),
         }
+    }
+}
+
+fn replayed(problem: Problem, delivery: Delivery) -> Problem {
+    match delivery {
+        Delivery::First => problem,
+        Delivery::Replayed => problem.with_header(REPLAYED, HeaderValue::from_static("true")),
     }
 }
 
@@ -311,6 +380,7 @@ fn not_applied(reason: &NotApplied) -> Problem {
             Problem::unavailable(reason.to_string())
         }
         NotApplied::GivenUp(Stall::Slow) => Problem::timeout(reason.to_string()),
+        NotApplied::FormatNotReached { .. } => Problem::unavailable(reason.to_string()),
     }
 }
 

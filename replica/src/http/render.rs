@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
 
 use crate::http::request::path::text_of;
+use crate::machine::txn::result::TxnItem;
 use crate::store::{Item, KeyChange};
 
 /// An item of a listing.
@@ -25,6 +26,20 @@ impl<'a> RenderedItem<'a> {
     /// With the value.
     pub(super) fn whole(item: &'a Item) -> Self {
         Self { value: Some(RenderedValue::of(&item.value)), ..Self::key_only(item) }
+    }
+
+    /// As a transaction saw it.
+    pub(super) fn of_transaction(item: &'a TxnItem) -> Self {
+        let TxnItem { key, value, content_type, revision, created_revision, version } = item;
+        Self {
+            key: key.as_bytes(),
+            value: Some(RenderedValue::of(value)),
+            content_type: content_type.as_deref(),
+            revision: revision.0,
+            created_revision: created_revision.0,
+            version: *version,
+            lease: None,
+        }
     }
 
     /// Without it.

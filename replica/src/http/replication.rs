@@ -74,13 +74,12 @@ async fn page(app: &App, theirs: ClusterId, from: Slot) -> Result<ChosenReply, R
     let page = app.driver.log_from(theirs, from).await.ok_or(Refused::Closed)?;
     match page.map_err(Problem::of_cluster)? {
         LogPage::Ready(reply) | LogPage::Nothing(reply) => Ok(reply),
-        LogPage::OnlyHash { chosen_below } => {
+        LogPage::OnlyHash => {
             let query = LogQuery { from, page: PageLimits { items: 1, bytes: 0 } };
-            let previous = match app.reader.log(query).await {
+            Ok(ChosenReply::only_hash(match app.reader.log(query).await {
                 Err(ReadError::Trimmed { .. }) => None,
                 page => prefix_of(&page?.rows),
-            };
-            Ok(ChosenReply::Entries { entries: Vec::new(), chosen_below, previous })
+            }))
         }
         LogPage::Stored { below: _, chosen_below } => {
             let query = LogQuery {

@@ -1,5 +1,5 @@
 //! What a client's request says: pure, strict reading of its path, query and header
-//! fields, which come from anybody.
+//! fields, and of a transaction's body, which come from anybody.
 //!
 //! Whatever is not understood is refused with a problem that names it, and never guessed
 //! at. What a request may be as long as is limited before it comes here
@@ -13,6 +13,7 @@ pub mod headers;
 pub mod listing;
 pub mod path;
 pub mod query;
+pub mod txn;
 pub(crate) mod watching;
 
 /// The parameter of every read.

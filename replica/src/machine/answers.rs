@@ -17,7 +17,7 @@ use crate::machine::outcome::CommandOutcome;
 use crate::machine::state::Meta;
 
 /// What a key was used for, and what came of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirstAnswer {
     /// What was asked for.
     pub request: RequestDigest,
@@ -186,7 +186,7 @@ impl Answers {
     ) {
         let expires_ms = meta.time_ms.saturating_add(retention.keep_ms).min(limits::TIME_MS);
         let answer = FirstAnswer { request, outcome, expires_ms };
-        let before = self.known.insert(key, Some(answer)).flatten();
+        let before = self.known.insert(key, Some(answer.clone())).flatten();
         assert_eq!(before, None, "invariant: the first answer by key {key} stays the first");
         self.by_expiry.insert((expires_ms, key));
         self.rows.kept.insert(key, answer);

@@ -2,7 +2,9 @@
 
 use shared::ids::Revision;
 
-/// One change, in order of execution. The same on every replica.
+/// One change, in order of execution. The same on every replica. A revision has one, but
+/// that of a transaction any number: each key once, with what it came to, and the prefixes
+/// before the keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// Of a key.
@@ -17,7 +19,8 @@ pub enum Change {
         previous: Option<Revision>,
     },
     /// Every key with the prefix was deleted. Which there were executing does not look at:
-    /// it is what the state of the revision before has.
+    /// it is what the state of the revision before has. A transaction may have written some
+    /// of them again: these come after it, as created.
     Prefix {
         /// The beginning of the keys.
         prefix: String,

@@ -11,10 +11,12 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use shared::ids::Revision;
+use shared::ids::{LogFormat, Revision};
 pub use shared::telemetry::TraceContext;
 
+use super::format;
 use super::identity::{RequestDigest, RequestIdentity};
+use super::txn::Txn;
 
 /// The limits of the format: a batch beyond one of them is void on every replica.
 pub mod limits {
@@ -43,6 +45,19 @@ pub mod limits {
     /// The most deletions of prefixes that a replica leaves unswept while it goes on
     /// executing, and that a primary has under way.
     pub const RANGE_TOMBSTONES: usize = 64;
+    /// The most operations of a transaction, of both branches together, and the most guards;
+    /// eight times the default of the HTTP API.
+    pub const TXN_OPERATIONS: usize = 1_024;
+    /// The most prefixes that a transaction deletes.
+    pub const TXN_RANGES: usize = 16;
+    /// The most keys that one operation of a transaction reads.
+    pub const TXN_GET_ITEMS: usize = 1_000;
+    /// The most bytes that a transaction reads, and so about the most that is kept of its
+    /// answer. One that would read more is not executed.
+    pub const TXN_RESULT_BYTES: usize = 1 << 20;
+    /// The most bytes that the transactions of a batch read together. One for which there
+    /// is no room left is not executed, and may be sent again.
+    pub const BATCH_RESULT_BYTES: usize = 2 << 20;
 }
 
 /// The payload of a batch: mutations in the order in which they are executed.
@@ -119,6 +134,9 @@ pub enum Op {
         /// The beginning of the keys, at most [`limits::KEY_BYTES`] bytes.
         prefix: String,
     },
+    /// Does several things at one revision, depending on guards. Only in a log of the format
+    /// [`TRANSACTIONS`](super::format::TRANSACTIONS).
+    Txn(Box<Txn>),
 }
 
 /// A guard on one key (RFC 9110, section 13.1): where it doesn't hold, nothing is
@@ -192,6 +210,13 @@ pub enum Unreadable {
 }
 
 impl Commands {
+    /// The lowest format of the log that has all of them.
+    #[must_use]
+    pub fn format(&self) -> LogFormat {
+        let formats = self.commands.iter().map(|command| command.op.format());
+        formats.max().unwrap_or(LogFormat::FIRST)
+    }
+
     /// Encodes them, once, for everyone.
     #[must_use]
     pub fn encode(&self) -> Bytes {
@@ -227,7 +252,7 @@ impl Commands {
                 });
             }
         }
-        let ranges = self.commands.iter().filter(|command| command.op.is_range()).count();
+        let ranges = self.commands.iter().map(|command| command.op.ranges()).sum();
         within("the number of deletions of prefixes", ranges, limits::BATCH_RANGES)?;
         self.commands.iter().try_for_each(|command| command.op.check())
     }
@@ -243,27 +268,34 @@ impl Op {
             Self::Put { key, value, content_type, condition } => {
                 check_key(key)?;
                 condition.check()?;
-                within("the value", value.len(), limits::VALUE_BYTES)?;
-                within(
-                    "the content type",
-                    content_type.as_ref().map_or(0, String::len),
-                    limits::CONTENT_TYPE_BYTES,
-                )
+                check_content(value, content_type.as_deref())
             }
             Self::Delete { key, condition } => {
                 condition.check()?;
                 check_key(key)
             }
             Self::DeletePrefix { prefix } => within("the prefix", prefix.len(), limits::KEY_BYTES),
+            Self::Txn(txn) => txn.check(),
         }
     }
 
-    /// Whether it may touch any number of keys, which its bytes do not name.
+    /// The lowest format of the log that has it.
     #[must_use]
-    pub fn is_range(&self) -> bool {
+    pub fn format(&self) -> LogFormat {
         match self {
-            Self::DeletePrefix { .. } => true,
-            Self::Put { .. } | Self::Delete { .. } => false,
+            Self::Put { .. } | Self::Delete { .. } | Self::DeletePrefix { .. } => LogFormat::FIRST,
+            Self::Txn(_) => format::TRANSACTIONS,
+        }
+    }
+
+    /// How many prefixes it deletes at most, each with any number of keys, which its bytes
+    /// do not name.
+    #[must_use]
+    pub fn ranges(&self) -> usize {
+        match self {
+            Self::DeletePrefix { .. } => 1,
+            Self::Txn(txn) => txn.ranges(),
+            Self::Put { .. } | Self::Delete { .. } => 0,
         }
     }
 
@@ -286,11 +318,18 @@ impl Op {
                 }
                 Self::Delete { key, condition } => key.len() + condition.size(),
                 Self::DeletePrefix { prefix } => prefix.len(),
+                Self::Txn(txn) => txn.size(),
             }
     }
 }
 
-fn check_key(key: &str) -> Result<(), Unreadable> {
+pub(super) fn check_content(value: &[u8], content_type: Option<&str>) -> Result<(), Unreadable> {
+    within("the value", value.len(), limits::VALUE_BYTES)?;
+    let content_type = content_type.map_or(0, str::len);
+    within("the content type", content_type, limits::CONTENT_TYPE_BYTES)
+}
+
+pub(super) fn check_key(key: &str) -> Result<(), Unreadable> {
     if key.is_empty() {
         Err(Unreadable::EmptyKey)
     } else {
@@ -298,7 +337,7 @@ fn check_key(key: &str) -> Result<(), Unreadable> {
     }
 }
 
-fn within(what: &'static str, actual: usize, limit: usize) -> Result<(), Unreadable> {
+pub(super) fn within(what: &'static str, actual: usize, limit: usize) -> Result<(), Unreadable> {
     if actual <= limit {
         Ok(())
     } else {

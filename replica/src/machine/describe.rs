@@ -1,10 +1,13 @@
 //! A chosen value as people see it: the part of `GET /v1/log` that the value alone tells.
 
+mod txn;
+
 use serde::Serialize;
 use shared::ids::{BatchNumber, Epoch, Instance, LogFormat, Name, Revision};
 
 use crate::machine::command::{Command, Condition, Op, TraceContext};
 use crate::machine::execute::Decoded;
+pub use txn::TxnDescription;
 
 /// What a slot holds, for JSON. Flattened into the entry of `GET /v1/log`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -88,6 +91,8 @@ pub enum OpDescription {
         /// How they start.
         prefix: String,
     },
+    /// Several things were done, depending on guards.
+    Txn(TxnDescription),
 }
 
 /// Describes a value.
@@ -146,6 +151,7 @@ fn describe_command(command: Command) -> CommandDescription {
             OpDescription::Delete { key, condition: describe_condition(condition) }
         }
         Op::DeletePrefix { prefix } => OpDescription::DeletePrefix { prefix },
+        Op::Txn(txn) => OpDescription::Txn((*txn).into()),
     };
     CommandDescription {
         op,

@@ -12,6 +12,8 @@
 //! load where it hasn't. What has to be written is then in
 //! [`ReplicatedState::take_rows`], what came of it in the report.
 
+use std::sync::Arc;
+
 use shared::ids::{BatchNumber, Epoch, Revision};
 use shared::message::{ChosenEntry, Value, View};
 
@@ -25,6 +27,9 @@ pub use crate::machine::outcome::{
 };
 pub use crate::machine::run::{Decoded, Progress, Run};
 use crate::machine::state::{Meta, ReplicatedState};
+use crate::machine::txn::Txn;
+use crate::machine::txn::evaluate::{Evaluated, Taken, evaluate};
+use crate::machine::txn::result::TxnOutcome;
 
 /// Executes one slot on a state that lacks nothing.
 ///
@@ -141,16 +146,18 @@ pub(super) fn next_time(before: u64, said: u64) -> u64 {
     said.clamp(before, before.saturating_add(limits::TIME_STEP_MS))
 }
 
-/// Executes a command, unless it is one that was executed before.
+/// Executes a command, unless it is one that was executed before. A transaction takes what
+/// it reads out of the `room`.
 pub(super) fn execute_command(
     state: &mut ReplicatedState,
     retention: AnswerRetention,
+    room: &mut usize,
     command: Command,
 ) -> ExecutedCommand {
     let Command { op, request, trace: _ } = command;
     let (outcome, delivery) = match request {
-        RequestIdentity::Drawn(_) => (execute_now(state, op), Delivery::First),
-        RequestIdentity::Keyed(key) => execute_once(state, retention, key, op),
+        RequestIdentity::Drawn(_) => (execute_now(state, room, op), Delivery::First),
+        RequestIdentity::Keyed(key) => execute_once(state, retention, room, (key, op)),
     };
     ExecutedCommand { request, outcome, delivery }
 }
@@ -158,13 +165,13 @@ pub(super) fn execute_command(
 fn execute_once(
     state: &mut ReplicatedState,
     retention: AnswerRetention,
-    key: IdempotencyKey,
-    op: Op,
+    room: &mut usize,
+    (key, op): (IdempotencyKey, Op),
 ) -> (CommandOutcome, Delivery) {
     let (revision, request) = (state.meta().revision, op.digest());
     if let Some(first) = state.answers().get(key) {
         return if first.request == request {
-            (first.outcome, Delivery::Replayed)
+            (first.outcome.clone(), Delivery::Replayed)
         } else {
             (CommandOutcome::KeyReused { revision }, Delivery::First)
         };
@@ -172,18 +179,21 @@ fn execute_once(
     if state.meta().answers >= retention.at_most {
         return (CommandOutcome::TooManyKeys { revision }, Delivery::First);
     }
-    let outcome = execute_now(state, op);
-    state.keep_answer(retention, key, (request, outcome));
+    let outcome = execute_now(state, room, op);
+    // Another time there is room.
+    if !matches!(outcome, CommandOutcome::TxnWithoutRoom { .. }) {
+        state.keep_answer(retention, key, (request, outcome.clone()));
+    }
     (outcome, Delivery::First)
 }
 
-fn execute_now(state: &mut ReplicatedState, op: Op) -> CommandOutcome {
-    let outcome = execute_op(state, op);
+fn execute_now(state: &mut ReplicatedState, room: &mut usize, op: Op) -> CommandOutcome {
+    let outcome = execute_op(state, room, op);
     state.meta_mut().revision = outcome.revision();
     outcome
 }
 
-fn execute_op(state: &mut ReplicatedState, op: Op) -> CommandOutcome {
+fn execute_op(state: &mut ReplicatedState, room: &mut usize, op: Op) -> CommandOutcome {
     let revision = state.meta().revision.next();
     match op {
         Op::Put { key, value, content_type, condition } => {
@@ -191,6 +201,7 @@ fn execute_op(state: &mut ReplicatedState, op: Op) -> CommandOutcome {
         }
         Op::Delete { key, condition } => delete(state, revision, key, condition),
         Op::DeletePrefix { prefix } => delete_prefix(state, revision, prefix),
+        Op::Txn(txn) => execute_txn(state, revision, room, &txn),
     }
 }
 
@@ -204,17 +215,12 @@ fn put(
     if let Some(failed) = guard(state, &key, &condition) {
         return failed;
     }
-    let (record, outcome) = match state.keys.get(&key) {
-        None => {
-            let record =
-                Record { revision, created_revision: revision, version: 1, content: Some(content) };
-            (record, CommandOutcome::Created { revision })
-        }
-        Some(old) => {
-            let (created_revision, version) = (old.created_revision, old.version + 1);
-            let record = Record { revision, created_revision, version, content: Some(content) };
-            (record, CommandOutcome::Replaced { revision, created_revision, version })
-        }
+    let before = state.keys.get(&key);
+    let record = Record::written(before, revision, content);
+    let Record { created_revision, version, .. } = record;
+    let outcome = match before {
+        None => CommandOutcome::Created { revision },
+        Some(_) => CommandOutcome::Replaced { revision, created_revision, version },
     };
     state.keys.put(key, record);
     outcome
@@ -241,6 +247,31 @@ fn delete_prefix(
 ) -> CommandOutcome {
     state.keys.delete_prefix(prefix, revision);
     CommandOutcome::DeletedPrefix { revision }
+}
+
+fn execute_txn(
+    state: &mut ReplicatedState,
+    revision: Revision,
+    room: &mut usize,
+    txn: &Txn,
+) -> CommandOutcome {
+    let before = state.meta().revision;
+    let taken = match evaluate(&state.keys, txn, revision, *room) {
+        Ok(Evaluated::Taken(taken)) => taken,
+        Ok(Evaluated::TooLarge) => return CommandOutcome::TxnTooLarge { revision: before },
+        Ok(Evaluated::NoRoom) => return CommandOutcome::TxnWithoutRoom { revision: before },
+        Err(lacking) => panic!("a transaction looks at what was not loaded: {lacking:?}"),
+    };
+    let Taken { guards, results, read_bytes, writes } = taken;
+    *room -= read_bytes;
+    let revision = match writes {
+        Some(writes) => {
+            state.keys.write(writes, revision);
+            revision
+        }
+        None => before,
+    };
+    CommandOutcome::Txn(Arc::new(TxnOutcome { revision, guards, results }))
 }
 
 fn guard(state: &ReplicatedState, key: &str, condition: &Condition) -> Option<CommandOutcome> {

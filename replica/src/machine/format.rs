@@ -11,8 +11,11 @@ use shared::ids::LogFormat;
 
 use super::state::Meta;
 
+/// The format that brought transactions.
+pub const TRANSACTIONS: LogFormat = LogFormat(2);
+
 /// The highest format that this program can read.
-pub const HIGHEST: LogFormat = LogFormat::FIRST;
+pub const HIGHEST: LogFormat = TRANSACTIONS;
 
 /// The log has come to a format that this program cannot read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,7 +1,12 @@
 //! The keys of the replicated state.
 //!
-//! Values are not loaded: no command looks at them. A record that came from SQLite
-//! therefore has no content; one that was written by this very execution has.
+//! Values are loaded only where a transaction looks at them, and forgotten after it. A
+//! record that came from SQLite therefore has no content; one that was written by this very
+//! execution has.
+
+mod needs;
+mod scanned;
+mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -9,8 +14,11 @@ use std::ops::Bound;
 use bytes::Bytes;
 use shared::ids::Revision;
 
+use self::scanned::Scanned;
 use crate::machine::change::{Change, ChangeKind};
 use crate::machine::command::Op;
+pub use needs::{KeyNeeds, KeyScan, LoadedKeys, WHOLE};
+pub(super) use write::KeyWrites;
 
 /// A key that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +29,20 @@ pub struct Record {
     pub created_revision: Revision,
     /// How many writes there were since it was created, with that one.
     pub version: u64,
+    /// How many bytes its content has.
+    pub content_bytes: usize,
     /// What it holds; none where it was loaded without.
     pub content: Option<Content>,
+}
+
+impl Record {
+    /// What a key is after a write, by what it was before.
+    pub(super) fn written(before: Option<&Self>, revision: Revision, content: Content) -> Self {
+        let (created_revision, version) =
+            before.map_or((revision, 1), |old| (old.created_revision, old.version + 1));
+        let content_bytes = content.bytes();
+        Self { revision, created_revision, version, content_bytes, content: Some(content) }
+    }
 }
 
 /// What a key holds.
@@ -32,6 +52,14 @@ pub struct Content {
     pub value: Bytes,
     /// The `Content-Type` that came with them, if one did.
     pub content_type: Option<String>,
+}
+
+impl Content {
+    /// Bytes of the value and of its type.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.value.len() + self.content_type.as_ref().map_or(0, String::len)
+    }
 }
 
 /// A change of a key: a row to be written. At most one for a key and revision.
@@ -75,7 +103,7 @@ pub struct KeyRows {
 #[derive(Clone, Debug)]
 enum Coverage {
     Complete,
-    /// Of these it is known whether they exist.
+    /// Of these it is known whether they exist, and all of them but their contents.
     Partial(BTreeSet<String>),
 }
 
@@ -84,6 +112,12 @@ enum Coverage {
 pub struct Keys {
     records: BTreeMap<String, Record>,
     coverage: Coverage,
+    /// Loaded for the command at hand: contents of records that have none, …
+    contents: BTreeMap<String, Content>,
+    /// … ranges …
+    scanned: Scanned,
+    /// … and the keys found there.
+    scanned_keys: Vec<String>,
     rows: KeyRows,
     /// What the slot at hand has changed.
     changes: Vec<Change>,
@@ -101,38 +135,85 @@ impl Keys {
     }
 
     fn with(coverage: Coverage) -> Self {
-        let (records, rows, changes) = (BTreeMap::new(), KeyRows::default(), Vec::new());
-        Self { records, coverage, rows, changes }
+        Self {
+            records: BTreeMap::new(),
+            coverage,
+            contents: BTreeMap::new(),
+            scanned: Scanned::default(),
+            scanned_keys: Vec::new(),
+            rows: KeyRows::default(),
+            changes: Vec::new(),
+        }
     }
 
     pub(super) fn is_complete(&self) -> bool {
         matches!(self.coverage, Coverage::Complete)
     }
 
-    /// Adds the key that a command looks at, where it is not loaded. A deletion of a
-    /// prefix looks at nothing.
-    pub(super) fn add_lacking(&self, op: &Op, lacking: &mut BTreeSet<String>) {
+    /// Adds the keys that a command names, where they are not loaded: what can be told
+    /// before those that come before it are executed. A deletion of a prefix looks at
+    /// nothing.
+    pub(super) fn add_named(&self, op: &Op, lacking: &mut KeyNeeds) {
         match op {
             Op::Put { key, .. } | Op::Delete { key, .. } => {
-                if !self.is_loaded(key) && !lacking.contains(key) {
-                    lacking.insert(key.clone());
-                }
+                self.add_lacking_heads(std::iter::once(key.as_str()), lacking);
             }
             Op::DeletePrefix { .. } => {}
+            Op::Txn(txn) => self.add_lacking_heads(txn.keys(), lacking),
         }
     }
 
-    /// Takes what was found of the keys that were asked for, as they were before this
-    /// execution: it may have deleted their prefixes since.
-    pub(super) fn load(&mut self, asked: BTreeSet<String>, found: Vec<(String, Record)>) {
+    /// Adds those of the keys that are not loaded.
+    pub(super) fn add_lacking_heads<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a str>,
+        lacking: &mut KeyNeeds,
+    ) {
+        for key in keys {
+            if !self.is_loaded(key) && !lacking.heads.contains(key) {
+                lacking.heads.insert(key.to_owned());
+            }
+        }
+    }
+
+    /// Takes what was found of what was asked for, as it was before this execution: it may
+    /// have deleted prefixes since.
+    pub(super) fn load(&mut self, asked: KeyNeeds, found: LoadedKeys) {
         let Coverage::Partial(loaded) = &mut self.coverage else { return };
-        loaded.extend(asked);
-        for (key, record) in found {
-            let hides = |range: &&RangeTombstone| key.starts_with(&range.prefix);
-            let hidden = self.rows.ranges.iter().find(hides).map(|range| range.revision);
-            self.records.insert(key.clone(), record);
-            if let Some(revision) = hidden {
-                self.remove(key, revision);
+        let KeyNeeds { heads, contents: _, scans } = asked;
+        loaded.extend(heads);
+        for (key, record) in found.heads {
+            self.load_head(key, record);
+        }
+        self.contents.extend(found.contents);
+        let mut of_scans = found.scans.into_iter();
+        for scan in scans {
+            self.load_scan(scan, of_scans.next().unwrap_or_default());
+        }
+    }
+
+    fn load_head(&mut self, key: String, record: Record) {
+        if let Coverage::Partial(loaded) = &mut self.coverage {
+            loaded.insert(key.clone());
+        }
+        let hides = |range: &&RangeTombstone| key.starts_with(&range.prefix);
+        let hidden = self.rows.ranges.iter().find(hides).map(|range| range.revision);
+        self.records.insert(key.clone(), record);
+        if let Some(revision) = hidden {
+            self.remove(key, revision);
+        }
+    }
+
+    /// Forgets what was loaded for the command that was executed last, and for no other.
+    pub(super) fn forget_looked_at(&mut self) {
+        self.contents.clear();
+        self.scanned.clear();
+        let Coverage::Partial(loaded) = &mut self.coverage else { return };
+        for key in std::mem::take(&mut self.scanned_keys) {
+            // What was changed since is not as it is in the database.
+            if self.records.get(&key).is_some_and(|record| record.content.is_none()) {
+                self.records.remove(&key);
+                loaded.remove(&key);
             }
         }
     }
@@ -146,6 +227,25 @@ impl Keys {
     pub fn get(&self, key: &str) -> Option<&Record> {
         self.invariant_key_is_loaded(key);
         self.records.get(key)
+    }
+
+    /// The content of a key that exists, and of its value at least the first `bytes`.
+    ///
+    /// # Errors
+    /// That it is lacking.
+    pub(super) fn content(&self, key: &str, bytes: usize) -> Result<&Content, KeyNeeds> {
+        let record = self.get(key);
+        if let Some(content) = record.and_then(|record| record.content.as_ref()) {
+            return Ok(content);
+        }
+        let is_enough = |content: &&Content| {
+            let is_whole = record.is_some_and(|record| record.content_bytes == content.bytes());
+            is_whole || content.value.len() >= bytes
+        };
+        self.contents.get(key).filter(is_enough).ok_or_else(|| {
+            let contents = BTreeMap::from([(key.to_owned(), bytes)]);
+            KeyNeeds { contents, ..KeyNeeds::default() }
+        })
     }
 
     pub(super) fn put(&mut self, key: String, record: Record) {
@@ -173,13 +273,20 @@ impl Keys {
 
     /// Deletes what is here, and notes that the rest is deleted, too.
     pub(super) fn delete_prefix(&mut self, prefix: String, revision: Revision) {
-        let from = (Bound::Included(prefix.as_str()), Bound::Unbounded);
-        let matching =
-            self.records.range::<str, _>(from).take_while(|(key, _)| key.starts_with(&prefix));
-        let keys: Vec<String> = matching.map(|(key, _)| key.clone()).collect();
-        for key in keys {
+        for key in self.with_prefix(&prefix) {
             self.remove(key, revision);
         }
+        self.note_deleted(prefix, revision);
+    }
+
+    fn with_prefix(&self, prefix: &str) -> Vec<String> {
+        let from = (Bound::Included(prefix), Bound::Unbounded);
+        let matching =
+            self.records.range::<str, _>(from).take_while(|(key, _)| key.starts_with(prefix));
+        matching.map(|(key, _)| key.clone()).collect()
+    }
+
+    fn note_deleted(&mut self, prefix: String, revision: Revision) {
         self.changes.push(Change::Prefix { prefix: prefix.clone(), revision });
         self.rows.ranges.push(RangeTombstone { prefix, revision });
     }

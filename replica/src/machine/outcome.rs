@@ -3,6 +3,8 @@
 //! [`CommandOutcome`] is a format: replicas give outcomes to each other and keep them, so
 //! variants and fields are only ever added at the end.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use shared::ids::{BatchNumber, Epoch, LogFormat, Revision, Slot};
 use shared::message::View;
@@ -12,6 +14,7 @@ use crate::machine::change::Change;
 use crate::machine::command::{Unreadable, limits};
 use crate::machine::identity::RequestIdentity;
 use crate::machine::state::Meta;
+use crate::machine::txn::result::TxnOutcome;
 
 /// What came of a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,7 +129,7 @@ pub enum VoidReason {
 }
 
 /// What came of a command, and of whose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExecutedCommand {
     /// The request that asked for it.
     pub request: RequestIdentity,
@@ -146,7 +149,7 @@ pub enum Delivery {
 }
 
 /// What came of one mutation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CommandOutcome {
     /// A key that didn't exist was written: it has this revision, as its created revision
     /// too, and version 1.
@@ -193,20 +196,37 @@ pub enum CommandOutcome {
         /// The revision of the state.
         revision: Revision,
     },
+    /// A transaction was executed.
+    Txn(Arc<TxnOutcome>),
+    /// A transaction would have read more than [`limits::TXN_RESULT_BYTES`]: nothing was
+    /// done.
+    TxnTooLarge {
+        /// The revision of the state.
+        revision: Revision,
+    },
+    /// A transaction would have read more than its batch had room for
+    /// ([`limits::BATCH_RESULT_BYTES`]): nothing was done, and this is no first answer.
+    TxnWithoutRoom {
+        /// The revision of the state.
+        revision: Revision,
+    },
 }
 
 impl CommandOutcome {
     /// The revision of the state that the outcome speaks of: `Synod-Revision`.
     #[must_use]
     pub fn revision(&self) -> Revision {
-        match *self {
+        match self {
             Self::Created { revision }
             | Self::Replaced { revision, .. }
             | Self::Deleted { revision, .. }
             | Self::DeletedPrefix { revision }
             | Self::PreconditionFailed { revision, .. }
             | Self::KeyReused { revision }
-            | Self::TooManyKeys { revision } => revision,
+            | Self::TooManyKeys { revision }
+            | Self::TxnTooLarge { revision }
+            | Self::TxnWithoutRoom { revision } => *revision,
+            Self::Txn(outcome) => outcome.revision,
         }
     }
 }
@@ -223,6 +243,24 @@ pub struct ExecutionReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::txn::Guards;
+    use crate::machine::txn::result::{TxnItem, TxnResult};
+
+    fn txn(results: Vec<TxnResult>) -> CommandOutcome {
+        let (revision, guards) = (Revision(300), Guards::Fail);
+        CommandOutcome::Txn(Arc::new(TxnOutcome { revision, guards, results }))
+    }
+
+    fn item() -> TxnItem {
+        TxnItem {
+            key: "k".to_owned(),
+            value: bytes::Bytes::from_static(b"v"),
+            content_type: Some("t".to_owned()),
+            revision: Revision(3),
+            created_revision: Revision(2),
+            version: 4,
+        }
+    }
 
     #[test]
     fn outcomes_are_written_as_they_have_always_been() {
@@ -242,6 +280,25 @@ mod tests {
             (CommandOutcome::PreconditionFailed { revision, current: None }, &[4, 0xac, 2, 0]),
             (CommandOutcome::KeyReused { revision }, &[5, 0xac, 2]),
             (CommandOutcome::TooManyKeys { revision }, &[6, 0xac, 2]),
+            (
+                txn(vec![
+                    TxnResult::Put { created_revision: Revision(7), version: 2 },
+                    TxnResult::Deleted { deleted: 1 },
+                    TxnResult::DeletedPrefix { besides: -1 },
+                    TxnResult::Got(None),
+                ]),
+                &[7, 0xac, 2, 1, 4, 0, 7, 2, 1, 1, 2, 1, 3, 0],
+            ),
+            (
+                txn(vec![TxnResult::Got(Some(Box::new(item())))]),
+                &[7, 0xac, 2, 1, 1, 3, 1, 1, b'k', 1, b'v', 1, 1, b't', 3, 2, 4],
+            ),
+            (
+                txn(vec![TxnResult::Listed { items: vec![item()], has_more: true }]),
+                &[7, 0xac, 2, 1, 1, 4, 1, 1, b'k', 1, b'v', 1, 1, b't', 3, 2, 4, 1],
+            ),
+            (CommandOutcome::TxnTooLarge { revision }, &[8, 0xac, 2]),
+            (CommandOutcome::TxnWithoutRoom { revision }, &[9, 0xac, 2]),
         ] {
             assert_eq!(postcard::to_allocvec(&outcome).unwrap(), bytes, "{outcome:?}");
             assert_eq!(postcard::from_bytes::<CommandOutcome>(bytes).unwrap(), outcome);

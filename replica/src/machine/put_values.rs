@@ -8,12 +8,16 @@ use shared::message::ChosenEntry;
 
 use super::command::{Command, Commands, Op};
 use super::execute::Decoded;
+use super::txn::{Guards, Txn, TxnOp, TxnPut};
 
 /// The value of a put.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PutValue {
-    /// Which command of the batch it is.
+    /// Which command of the batch it is, or it is in.
     pub command: usize,
+    /// In which branch of a transaction, where that is the command. It is what the key has
+    /// after that branch.
+    pub branch: Option<Guards>,
     /// Where the value stands in the encoded slot.
     pub value: Range<usize>,
     /// Where its key does.
@@ -40,22 +44,62 @@ pub(super) fn put_values(entry: &ChosenEntry, decoded: &Decoded, at_least: usize
         .iter()
         .zip(starts)
         .enumerate()
-        .filter_map(|(number, (command, start))| put_value(entry, number, command, start))
+        .flat_map(|(number, (command, start))| values_of(entry, number, command, start))
         .filter(|put| put.value.len() >= at_least)
         .collect()
 }
 
-fn put_value(entry: &ChosenEntry, number: usize, put: &Command, start: usize) -> Option<PutValue> {
-    /// The number of the variant.
-    const PUT: usize = 1;
-    let Op::Put { key, value, .. } = &put.op else { return None };
-    let key_start = start + PUT + encoded_len(&key.len());
+/// The number of a variant.
+const VARIANT: usize = 1;
+
+fn values_of(entry: &ChosenEntry, command: usize, put: &Command, start: usize) -> Vec<PutValue> {
+    let start = start + VARIANT;
+    match &put.op {
+        Op::Put { key, value, .. } => {
+            let found = find(entry, start, key, value);
+            let put = |(key, value)| PutValue { command, branch: None, key, value };
+            found.map(put).into_iter().collect()
+        }
+        Op::Txn(txn) => values_of_txn(entry, command, txn, start),
+        Op::Delete { .. } | Op::DeletePrefix { .. } => Vec::new(),
+    }
+}
+
+/// Those of each branch that are not overwritten in it.
+fn values_of_txn(entry: &ChosenEntry, command: usize, txn: &Txn, start: usize) -> Vec<PutValue> {
+    let Txn { guards, then, otherwise } = txn;
+    let mut next = start + encoded_len(guards);
+    let mut found = Vec::new();
+    for (branch, ops) in [(Guards::Hold, then), (Guards::Fail, otherwise)] {
+        next += encoded_len(&ops.len());
+        for (index, op) in ops.iter().enumerate() {
+            if let TxnOp::Put(put) = op {
+                let TxnPut { key, value, .. } = &**put;
+                let is_kept = !ops[index + 1..].iter().any(|later| later.overwrites(key));
+                let place = find(entry, next + VARIANT, key, value).filter(|_| is_kept);
+                let put = |(key, value)| PutValue { command, branch: Some(branch), key, value };
+                found.extend(place.map(put));
+            }
+            next += encoded_len(op);
+        }
+    }
+    found
+}
+
+/// Where a key and the value after it stand, if that is where they should.
+fn find(
+    entry: &ChosenEntry,
+    start: usize,
+    key: &str,
+    value: &[u8],
+) -> Option<(Range<usize>, Range<usize>)> {
+    let key_start = start + encoded_len(&key.len());
     let key_range = key_start..key_start + key.len();
     let value_start = key_range.end + encoded_len(&value.len());
     let value_range = value_start..value_start + value.len();
     let is_there = entry.value.get(key_range.clone()) == Some(key.as_bytes())
-        && entry.value.get(value_range.clone()) == Some(&value[..]);
-    is_there.then_some(PutValue { command: number, value: value_range, key: key_range })
+        && entry.value.get(value_range.clone()) == Some(value);
+    is_there.then_some((key_range, value_range))
 }
 
 fn encoded_len<T: Serialize + ?Sized>(value: &T) -> usize {

@@ -5,7 +5,7 @@ use shared::ids::{BatchNumber, Epoch};
 use shared::message::{ChosenEntry, Value, View};
 
 use crate::machine::answers::DueAnswers;
-use crate::machine::command::{AnswerRetention, Command, Commands, Unreadable};
+use crate::machine::command::{AnswerRetention, Command, Commands, Unreadable, limits};
 use crate::machine::execute::{Begun, begin_slot, execute_command, finish_slot, next_time};
 use crate::machine::identity::RequestIdentity;
 use crate::machine::outcome::{Executed, ExecutedCommand, ExecutionReport, SlotOutcome};
@@ -50,7 +50,7 @@ impl Decoded {
             Ok(Value::Batch(batch)) => Self::Batch {
                 epoch: batch.epoch,
                 number: batch.number,
-                commands: Commands::decode(&batch.commands),
+                commands: decode_commands(value, &batch.commands),
             },
             Err(_) => Self::Undecodable,
         }
@@ -65,6 +65,16 @@ impl Decoded {
             | Self::View(_)
             | Self::Undecodable => &[],
         }
+    }
+}
+
+/// What a format does not have is not the encoding of commands in it: that is what a
+/// program says that knows no later one.
+fn decode_commands(value: &[u8], commands: &[u8]) -> Result<Commands, Unreadable> {
+    let decoded = Commands::decode(commands)?;
+    match Value::format_of(value) {
+        Ok((format, _)) if decoded.format() <= format => Ok(decoded),
+        Ok(_) | Err(_) => Err(Unreadable::NotCommands(commands.len())),
     }
 }
 
@@ -97,6 +107,8 @@ struct BatchUnderWay {
     retention: AnswerRetention,
     /// So many answers are to be forgotten, before any command is executed.
     to_expire: Option<usize>,
+    /// So many bytes its transactions may still read.
+    room: usize,
     left: std::vec::IntoIter<Command>,
     executed: Vec<ExecutedCommand>,
 }
@@ -105,7 +117,8 @@ impl BatchUnderWay {
     fn new(epoch: Epoch, number: BatchNumber, commands: Commands) -> Self {
         let to_expire = Some(expired_by(&commands.commands));
         let (left, executed) = (commands.commands.into_iter(), Vec::new());
-        Self { epoch, number, retention: commands.answers, to_expire, left, executed }
+        let room = limits::BATCH_RESULT_BYTES;
+        Self { epoch, number, retention: commands.answers, to_expire, room, left, executed }
     }
 }
 
@@ -205,14 +218,16 @@ impl Run {
         }
         while let Some(command) = batch.left.as_slice().first() {
             let mut lacking = Needs::default();
-            state.add_lacking(command, &mut lacking);
+            state.add_lacking(command, batch.room, &mut lacking);
             if !lacking.is_empty() {
                 self.add_what_comes(batch.left.as_slice(), state, &mut lacking);
                 self.batch = Some(batch);
                 return Err(lacking);
             }
-            let execute = |command| execute_command(state, batch.retention, command);
+            let execute =
+                |command| execute_command(state, batch.retention, &mut batch.room, command);
             batch.executed.extend(batch.left.next().map(execute));
+            state.forget_looked_at();
         }
         let BatchUnderWay { epoch, number, executed, .. } = batch;
         Ok(SlotOutcome::Batch { epoch, number, commands: executed })
@@ -240,7 +255,7 @@ impl Run {
             if lacking.len() >= self.round_lookups {
                 return;
             }
-            state.add_lacking(command, lacking);
+            state.add_named(command, lacking);
         }
     }
 

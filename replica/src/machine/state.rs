@@ -11,8 +11,6 @@
 //!
 //! A part is a file here, a field of each struct below, and a table of the store.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 use shared::ids::{BatchNumber, Epoch, LogFormat, Revision, Slot};
 use shared::message::View;
@@ -20,10 +18,11 @@ use shared::message::View;
 use crate::machine::answers::{AnswerNeeds, AnswerRows, Answers, DueAnswers, LoadedAnswers};
 use crate::machine::chain::ChainHash;
 use crate::machine::change::Change;
-use crate::machine::command::{AnswerRetention, Command};
+use crate::machine::command::{AnswerRetention, Command, Op};
 use crate::machine::identity::{IdempotencyKey, RequestDigest, RequestIdentity};
-use crate::machine::keys::{KeyRows, Keys, Record};
+use crate::machine::keys::{KeyNeeds, KeyRows, Keys, LoadedKeys};
 use crate::machine::outcome::CommandOutcome;
+use crate::machine::txn::evaluate::evaluate;
 
 /// What the state is as a whole: written back with every transaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,8 +61,8 @@ impl Meta {
 /// What commands look at that is not loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// These keys.
-    pub keys: BTreeSet<String>,
+    /// Of the keys.
+    pub keys: KeyNeeds,
     /// These first answers.
     pub answers: AnswerNeeds,
 }
@@ -86,8 +85,8 @@ impl Needs {
 /// What was found of what was needed, as it is in the database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
-    /// The keys that exist among those asked for.
-    pub keys: Vec<(String, Record)>,
+    /// Of the keys.
+    pub keys: LoadedKeys,
     /// The first answers that were asked for.
     pub answers: LoadedAnswers,
 }
@@ -138,13 +137,44 @@ impl ReplicatedState {
         &self.keys
     }
 
-    /// Adds what a command looks at and is not loaded.
-    pub(super) fn add_lacking(&self, command: &Command, lacking: &mut Needs) {
-        self.keys.add_lacking(&command.op, &mut lacking.keys);
+    /// Adds what the command that is next looks at and is not loaded, as far as it can be
+    /// told: of a transaction, what it names goes before what that leads to. `room` is as
+    /// for [`evaluate`].
+    pub(super) fn add_lacking(&self, command: &Command, room: usize, lacking: &mut Needs) {
+        self.add_named(command, lacking);
+        if !lacking.is_empty() || self.is_repeat(command) {
+            return;
+        }
+        match &command.op {
+            Op::Put { .. } | Op::Delete { .. } | Op::DeletePrefix { .. } => {}
+            Op::Txn(txn) => {
+                let revision = self.meta.revision.next();
+                if let Err(needs) = evaluate(&self.keys, txn, revision, room) {
+                    lacking.keys.add(needs);
+                }
+            }
+        }
+    }
+
+    fn is_repeat(&self, command: &Command) -> bool {
+        match command.request {
+            RequestIdentity::Drawn(_) => false,
+            RequestIdentity::Keyed(key) => self.answers.get(key).is_some(),
+        }
+    }
+
+    /// Adds what a command names and is not loaded.
+    pub(super) fn add_named(&self, command: &Command, lacking: &mut Needs) {
+        self.keys.add_named(&command.op, &mut lacking.keys);
         match command.request {
             RequestIdentity::Drawn(_) => {}
             RequestIdentity::Keyed(key) => self.answers.add_lacking(key, &mut lacking.answers),
         }
+    }
+
+    /// Forgets what was loaded for the command that was executed last, and for no other.
+    pub(super) fn forget_looked_at(&mut self) {
+        self.keys.forget_looked_at();
     }
 
     /// What is to be loaded so that these answers are there to be forgotten, where it is.

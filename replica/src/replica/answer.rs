@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use shared::ids::{Name, Slot};
+use shared::ids::{LogFormat, Name, Slot};
 
 use crate::machine::command::Unreadable;
 use crate::machine::execute::{CommandOutcome, Delivery};
@@ -59,6 +59,18 @@ pub enum NotApplied {
     /// Its time ran out before it was proposed.
     #[error("given up before it was proposed: {0}")]
     GivenUp(Stall),
+    /// The log does not have such commands yet: while a cluster is upgraded, some replica
+    /// could not execute them.
+    #[error(
+        "the log has format {current}, and this takes format {needed}: not every replica is \
+         upgraded yet"
+    )]
+    FormatNotReached {
+        /// The lowest format that has them.
+        needed: LogFormat,
+        /// The format of the log.
+        current: LogFormat,
+    },
 }
 
 /// Why a read is refused.

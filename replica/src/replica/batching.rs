@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::ids::{BatchNumber, Epoch, LogFormat, Name, Slot};
+use shared::ids::{BatchNumber, Epoch, Name, Slot};
 use shared::message::{Batch, EncodedValue, Value};
 
 use crate::machine::command::{AnswerRetention, Command, Commands, TraceContext, limits};
@@ -52,8 +52,6 @@ pub(crate) struct Batching {
     queue_bytes_limit: usize,
     retention: AnswerRetention,
     epoch: Epoch,
-    /// The format of the log in that epoch.
-    format: LogFormat,
     clock: ReplicatedClock,
     next_number: BatchNumber,
     queue: VecDeque<Mutation>,
@@ -74,7 +72,6 @@ impl Batching {
             queue_bytes_limit: config.queued_bytes,
             retention: config.answers,
             epoch: Epoch(0),
-            format: LogFormat::FIRST,
             clock: ReplicatedClock::starting_at(0, Duration::ZERO),
             next_number: BatchNumber(0),
             queue: VecDeque::new(),
@@ -95,7 +92,7 @@ impl Batching {
 
     /// How many deletions of prefixes wait or fly.
     pub(crate) fn ranges(&self) -> usize {
-        self.commands().filter(|command| command.op.is_range()).count()
+        self.commands().map(|command| command.op.ranges()).sum()
     }
 
     fn commands(&self) -> impl Iterator<Item = &Command> {
@@ -198,7 +195,7 @@ impl Batching {
         let (mut bytes, mut ranges) = (0, 0);
         while let Some(mutation) = self.queue.front() {
             let size = mutation.command.op.size();
-            ranges += usize::from(mutation.command.op.is_range());
+            ranges += mutation.command.op.ranges();
             let is_full = taken.len() == self.batch_commands
                 || bytes + size > self.batch_bytes
                 || ranges > limits::BATCH_RANGES;
@@ -234,10 +231,11 @@ impl Batching {
             .min(limits::TIME_MS);
         let commands = batch.mutations.iter().map(|mutation| mutation.command.clone()).collect();
         let answers = self.retention;
-        let commands =
-            Commands { time_ms: batch.time_ms, wall_ms, trace, answers, commands }.encode();
-        let value = Value::Batch(Batch { epoch, number, commands });
-        batch.stage = Stage::Ready(value.encode_in(self.format));
+        let commands = Commands { time_ms: batch.time_ms, wall_ms, trace, answers, commands };
+        // The log has it, or they would not have been taken.
+        let format = commands.format();
+        let value = Value::Batch(Batch { epoch, number, commands: commands.encode() });
+        batch.stage = Stage::Ready(value.encode_in(format));
     }
 
     /// What is to be proposed to the coordinator that leads now: what is ready, and what
@@ -401,10 +399,10 @@ impl Batching {
         }
     }
 
-    /// This replica is primary in a new epoch, and time goes on from where the log left it. What flew in an older one is void from now
-    /// on, so it goes back to the queue, ahead of what waited; what was given up goes
-    /// nowhere.
-    pub(crate) fn begin(&mut self, epoch: Epoch, format: LogFormat, clock: ReplicatedClock) {
+    /// This replica is primary in a new epoch, and time goes on from where the log left it.
+    /// What flew in an older one is void from now on, so it goes back to the queue, ahead of
+    /// what waited; what was given up goes nowhere.
+    pub(crate) fn begin(&mut self, epoch: Epoch, clock: ReplicatedClock) {
         let flew: Vec<Mutation> = std::mem::take(&mut self.flying)
             .into_values()
             .flat_map(|batch| batch.mutations)
@@ -419,7 +417,6 @@ impl Batching {
             self.queue.push_front(mutation);
         }
         self.epoch = epoch;
-        self.format = format;
         self.clock = clock;
         self.next_number = BatchNumber(0);
     }

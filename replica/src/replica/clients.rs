@@ -45,17 +45,19 @@ impl Replica {
             Storage::Full => return Err(NotApplied::StorageFull),
         }
         command.op.check().map_err(NotApplied::Unreadable)?;
-        if command.op.is_range() {
-            self.room_for_a_range().map_err(NotApplied::QueueFull)?;
+        let (needed, current) = (command.op.format(), self.meta.format());
+        if needed > current {
+            return Err(NotApplied::FormatNotReached { needed, current });
         }
+        self.room_for_ranges(command.op.ranges()).map_err(NotApplied::QueueFull)?;
         self.batching.push(id, Mutation { command, wall_ms }).map_err(NotApplied::QueueFull)
     }
 
     /// Executing waits where more deletions of prefixes are to be swept than the limit:
     /// so that it never comes to that, they wait at their clients.
-    fn room_for_a_range(&self) -> Result<(), LimitHit> {
+    fn room_for_ranges(&self, ranges: usize) -> Result<(), LimitHit> {
         let limit = limits::RANGE_TOMBSTONES;
-        if self.unswept + self.batching.ranges() < limit {
+        if ranges == 0 || self.unswept + self.batching.ranges() + ranges <= limit {
             Ok(())
         } else {
             Err(LimitHit::new("deletions of prefixes under way", limit))

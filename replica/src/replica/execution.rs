@@ -86,11 +86,11 @@ impl Replica {
 
     /// From here on every batch of the epoch before is void, wherever it is chosen.
     fn adopt(&mut self, view: View, clock: &ReplicatedClock, effects: &mut Vec<Effect>) {
-        let (epoch, format) = (view.epoch, view.format);
+        let epoch = view.epoch;
         self.meta.view = Some(view);
         match self.role() {
             Role::Primary => {
-                self.batching.begin(epoch, format, clock.clone());
+                self.batching.begin(epoch, clock.clone());
                 self.refuse_for_storage(effects);
             }
             Role::Backup | Role::Waiting => {
@@ -113,9 +113,9 @@ fn answer_all(
     command: &ExecutedCommand,
     effects: &mut Vec<Effect>,
 ) {
-    let outcome = command.outcome;
     let deliveries = once(command.delivery).chain(repeat(Delivery::Replayed));
     for (id, delivery) in ids.into_iter().zip(deliveries) {
+        let outcome = command.outcome.clone();
         effects.push(Effect::Answer { id, answer: Answer::Executed { slot, outcome, delivery } });
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use shared::ids::{Ballot, ClusterId, Epoch, Instance, Name, Revision, Slot};
+use shared::ids::{Ballot, ClusterId, Epoch, Instance, LogFormat, Name, Revision, Slot};
 use shared::message::{ChosenReply, Member, Storage, View};
 
 use crate::machine::chain::ChainHash;
@@ -109,6 +109,14 @@ pub struct Status {
     pub missing: Option<Missing>,
 }
 
+impl Status {
+    /// The format of the log in that view.
+    #[must_use]
+    pub fn format(&self) -> LogFormat {
+        self.view.as_ref().map_or(LogFormat::FIRST, |view| view.format)
+    }
+}
+
 /// A piece of the learned log, for a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogPage {
@@ -122,11 +130,8 @@ pub enum LogPage {
         chosen_below: Slot,
     },
     /// Nothing of it may be given yet but the hash of what is below, which is in the
-    /// database.
-    OnlyHash {
-        /// Every slot below is chosen: what the reply is to say.
-        chosen_below: Slot,
-    },
+    /// database: [`ChosenReply::only_hash`].
+    OnlyHash,
     /// Nothing from there on is learned yet: wait for
     /// [`Effect::Learned`](crate::replica::event::Effect::Learned), or send this.
     Nothing(ChosenReply),

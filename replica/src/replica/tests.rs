@@ -31,6 +31,7 @@ use shared::page::PageLimits;
 use super::*;
 use crate::machine::command::{AnswerRetention, Command, Commands, Condition, Op};
 use crate::machine::execute::{CommandOutcome, Delivery, ExecutionReport, Run};
+use crate::machine::format;
 use crate::machine::identity::RequestIdentity;
 use crate::machine::state::ReplicatedState;
 use crate::replica::event::{Answer, Attempt, FetchId, NoAnswer, NotApplied, ProbeId, SourceKind};
@@ -397,7 +398,7 @@ impl Rig {
             executed_below: Slot(executed_below),
             hash: self.replica.meta.hash,
             durable_below: Slot(0),
-            highest_format: LogFormat::FIRST,
+            highest_format: format::HIGHEST,
             storage,
             nudge_below: nudge_below.map(Slot),
         };

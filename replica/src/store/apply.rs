@@ -68,10 +68,9 @@ async fn load(
     ranges: &Ranges,
     hidden: &mut Vec<VersionRow>,
 ) -> Result<Loaded, StoreError> {
-    let keys = keys::load(connection, &needs.keys, ranges).await?;
-    hidden.extend(keys.hidden);
+    let keys = keys::load(connection, &needs.keys, ranges, hidden).await?;
     let answers = answers::load(connection, &needs.answers).await?;
-    Ok(Loaded { keys: keys.records, answers })
+    Ok(Loaded { keys, answers })
 }
 
 async fn write_log(

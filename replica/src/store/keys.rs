@@ -6,27 +6,70 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
+use bytes::Bytes;
+use futures::TryStreamExt;
 use shared::ids::Revision;
 use sqlx::AssertSqlSafe;
-use sqlx::sqlite::SqliteConnection;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::error::StoreError;
 use super::multi_row::MultiRow;
-use super::ranges::Ranges;
-use super::record::{Checked, Item, item_of};
+use super::ranges::{Ranges, not_hidden};
+use super::record::{Checked, Item, counter, item_of};
 use super::versions;
-use crate::machine::keys::{Record, VersionRow};
+use crate::machine::keys::{Content, KeyNeeds, KeyScan, LoadedKeys, Record, VersionRow};
+
+/// How many bytes the content of the row `v` has. SQLite reads none of it for that, and
+/// notices a length that does not go with the row's.
+macro_rules! content_bytes {
+    () => {
+        "coalesce(length(v.value), 0) + coalesce(length(CAST(v.content_type AS BLOB)), 0)"
+    };
+}
+
+/// The current versions `v` of the keys that were asked for.
+macro_rules! current {
+    () => {
+        " FROM asked a CROSS JOIN versions v ON v.id = \
+         (SELECT id FROM versions WHERE key = a.key ORDER BY revision DESC LIMIT 1)"
+    };
+}
 
 static SELECT_KEYS: LazyLock<MultiRow> = LazyLock::new(|| {
     MultiRow::new(
         "WITH asked(key) AS (VALUES ",
         "(?)",
-        ") SELECT v.key, v.revision, v.created_revision, v.version, v.sum, v.content_type, \
-         CASE WHEN v.value IS NULL THEN NULL ELSE x'' END FROM asked a CROSS JOIN versions v ON \
-         v.id = \
-         (SELECT id FROM versions WHERE key = a.key ORDER BY revision DESC LIMIT 1)",
+        concat!(
+            ") SELECT v.key, v.revision, v.created_revision, v.version, v.sum, v.content_type, \
+             CASE WHEN v.value IS NULL THEN NULL ELSE x'' END, ",
+            content_bytes!(),
+            current!()
+        ),
     )
 });
+
+static SELECT_CONTENTS: LazyLock<MultiRow> = LazyLock::new(|| {
+    MultiRow::new(
+        "WITH asked(key) AS (VALUES ",
+        "(?)",
+        concat!(
+            ") SELECT v.key, v.revision, v.created_revision, v.version, v.sum, v.content_type, \
+             v.value",
+            current!()
+        ),
+    )
+});
+
+/// The keys of a range that no deletion of a prefix hides.
+const SCAN: &str = concat!(
+    "SELECT v.key, v.revision, v.created_revision, v.version, v.sum, v.content_type, \
+     CASE WHEN v.value IS NULL THEN NULL ELSE x'' END, ",
+    content_bytes!(),
+    " FROM live l LEFT JOIN versions v ON v.key = l.key AND v.revision = l.revision \
+     WHERE l.key >= ?1 AND l.key < ?2 AND ",
+    not_hidden!("l", "?3"),
+    " ORDER BY l.key LIMIT ?4"
+);
 
 static PUT_LIVE: LazyLock<MultiRow> =
     LazyLock::new(|| MultiRow::new("REPLACE INTO live(key, revision) VALUES ", "(?,?)", ""));
@@ -34,22 +77,33 @@ static PUT_LIVE: LazyLock<MultiRow> =
 static DELETE_LIVE: LazyLock<MultiRow> =
     LazyLock::new(|| MultiRow::new("DELETE FROM live WHERE key IN (", "?", ")"));
 
-/// What was found of the keys that executing looks at.
-#[derive(Debug, Default)]
-pub(super) struct LoadedKeys {
-    /// Those that exist, without content.
-    pub(super) records: Vec<(String, Record)>,
-    /// The tombstones of those that a range hides: to be written before anything newer.
-    pub(super) hidden: Vec<VersionRow>,
+/// Loads what executing looks at of the keys. The tombstones of those that a range hides go
+/// to `hidden`: they are to be written before anything newer.
+pub(super) async fn load(
+    connection: &mut SqliteConnection,
+    needs: &KeyNeeds,
+    ranges: &Ranges,
+    hidden: &mut Vec<VersionRow>,
+) -> Result<LoadedKeys, StoreError> {
+    let KeyNeeds { heads, contents, scans } = needs;
+    let mut loaded = LoadedKeys {
+        heads: load_heads(connection, heads, ranges, hidden).await?,
+        contents: load_contents(connection, contents).await?,
+        scans: Vec::with_capacity(scans.len()),
+    };
+    for scan in scans {
+        loaded.scans.push(load_scan(connection, scan).await?);
+    }
+    Ok(loaded)
 }
 
-/// Loads the keys.
-pub(super) async fn load(
+async fn load_heads(
     connection: &mut SqliteConnection,
     asked: &BTreeSet<String>,
     ranges: &Ranges,
-) -> Result<LoadedKeys, StoreError> {
-    let mut loaded = LoadedKeys::default();
+    hidden: &mut Vec<VersionRow>,
+) -> Result<Vec<(String, Record)>, StoreError> {
+    let mut found = Vec::new();
     let keys: Vec<&String> = asked.iter().collect();
     for (sql, piece) in SELECT_KEYS.pieces(&keys) {
         let mut query = sqlx::query(AssertSqlSafe(sql));
@@ -57,28 +111,70 @@ pub(super) async fn load(
             query = query.bind(key.as_bytes().to_vec());
         }
         for row in query.fetch_all(&mut *connection).await? {
-            let Some(item) = item_of(&row, 0, Checked::Head)? else { continue };
-            loaded.add(item, ranges)?;
+            let Some((key, record)) = head_of(&row)? else { continue };
+            match ranges.hidden_by(key.as_bytes(), record.revision) {
+                None => found.push((key, record)),
+                Some(revision) => {
+                    let Record { created_revision, version, .. } = record;
+                    let content = None;
+                    let row = VersionRow { key, revision, created_revision, version, content };
+                    hidden.push(row);
+                }
+            }
         }
     }
-    Ok(loaded)
+    Ok(found)
 }
 
-impl LoadedKeys {
-    fn add(&mut self, item: Item, ranges: &Ranges) -> Result<(), StoreError> {
-        let key = versions::text_of(&item)?;
-        let Item { revision, created_revision, version, .. } = item;
-        let content = None;
-        match ranges.hidden_by(key.as_bytes(), revision) {
-            None => {
-                self.records.push((key, Record { revision, created_revision, version, content }));
-            }
-            Some(revision) => {
-                self.hidden.push(VersionRow { key, revision, created_revision, version, content });
-            }
+fn head_of(row: &SqliteRow) -> Result<Option<(String, Record)>, StoreError> {
+    /// Behind the columns of an item.
+    const CONTENT_BYTES: usize = 7;
+    let Some(item) = item_of(row, 0, Checked::Head)? else { return Ok(None) };
+    let content_bytes = usize::try_from(counter(row, CONTENT_BYTES)?).unwrap_or(usize::MAX);
+    let key = versions::text_of(&item)?;
+    let Item { revision, created_revision, version, .. } = item;
+    let content = None;
+    Ok(Some((key, Record { revision, created_revision, version, content_bytes, content })))
+}
+
+/// Of each value no more than was asked for is kept, but all of it is read, for its
+/// checksum.
+async fn load_contents(
+    connection: &mut SqliteConnection,
+    asked: &BTreeMap<String, usize>,
+) -> Result<Vec<(String, Content)>, StoreError> {
+    let mut found = Vec::with_capacity(asked.len());
+    let keys: Vec<&String> = asked.keys().collect();
+    for (sql, piece) in SELECT_CONTENTS.pieces(&keys) {
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for key in piece {
+            query = query.bind(key.as_bytes().to_vec());
         }
-        Ok(())
+        let mut rows = query.fetch(&mut *connection);
+        while let Some(row) = rows.try_next().await? {
+            let Some(item) = item_of(&row, 0, Checked::Whole)? else { continue };
+            let key = versions::text_of(&item)?;
+            let bytes = asked.get(&key).copied().unwrap_or_default().min(item.value.len());
+            // A copy: the rest of the value is not to be kept with it.
+            let value = Bytes::copy_from_slice(&item.value[..bytes]);
+            found.push((key, Content { value, content_type: item.content_type }));
+        }
     }
+    Ok(found)
+}
+
+async fn load_scan(
+    connection: &mut SqliteConnection,
+    scan: &KeyScan,
+) -> Result<Vec<(String, Record)>, StoreError> {
+    let rows = sqlx::query(SCAN)
+        .bind(scan.from.clone())
+        .bind(scan.below.clone())
+        .bind(i64::MAX)
+        .bind(i64::try_from(scan.at_most).unwrap_or(i64::MAX))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| head_of(row)?.ok_or_else(versions::missing)).collect()
 }
 
 /// Writes changes of keys, in order: their versions, and which of them are live now.

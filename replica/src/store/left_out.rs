@@ -3,7 +3,8 @@
 //! put together is what was chosen.
 //!
 //! Left out are the values of puts that were executed, unless they are short. What was
-//! not executed (a guard that failed, a void batch) is in no version, and stays.
+//! not executed (a guard that failed, the other branch of a transaction, a void batch) is
+//! in no version, and stays; so does what its own transaction overwrites.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -57,7 +58,7 @@ impl Kept {
         let mut kept = Self { bytes: Vec::new(), left_out: Vec::new() };
         let mut from = 0;
         for put in puts {
-            let Some(revision) = written_at(outcome, put.command) else { continue };
+            let Some(revision) = written_at(outcome, put) else { continue };
             kept.bytes.extend_from_slice(&value[from..put.value.start]);
             kept.left_out.push(LeftOut {
                 at: kept.bytes.len() as u64,
@@ -114,22 +115,25 @@ impl Kept {
     }
 }
 
-/// The revision at which a command of the slot wrote its value.
-fn written_at(outcome: &SlotOutcome, command: usize) -> Option<Revision> {
+/// The revision at which the slot wrote a value.
+fn written_at(outcome: &SlotOutcome, put: &PutValue) -> Option<Revision> {
     let SlotOutcome::Batch { commands, .. } = outcome else { return None };
-    let executed = commands.get(command)?;
+    let executed = commands.get(put.command)?;
     if executed.delivery == Delivery::Replayed {
         return None;
     }
-    match executed.outcome {
+    match &executed.outcome {
         CommandOutcome::Created { revision } | CommandOutcome::Replaced { revision, .. } => {
-            Some(revision)
+            Some(*revision)
         }
+        CommandOutcome::Txn(txn) => (put.branch == Some(txn.guards)).then_some(txn.revision),
         CommandOutcome::Deleted { .. }
         | CommandOutcome::DeletedPrefix { .. }
         | CommandOutcome::PreconditionFailed { .. }
         | CommandOutcome::KeyReused { .. }
-        | CommandOutcome::TooManyKeys { .. } => None,
+        | CommandOutcome::TooManyKeys { .. }
+        | CommandOutcome::TxnTooLarge { .. }
+        | CommandOutcome::TxnWithoutRoom { .. } => None,
     }
 }
 

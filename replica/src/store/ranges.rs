@@ -1,6 +1,7 @@
 //! Range tombstones: deletions of prefixes that are not yet changes of keys.
 //!
-//! Executing a deletion of a prefix writes one row here, however many keys it deletes.
+//! Executing a deletion of a prefix writes one row here, however many keys it deletes; a
+//! transaction may delete several, none of them within another.
 //! At revision N, a version of a key is *hidden* when a range covers the key whose
 //! revision is above the version's and not above N; whatever reads `versions` or `live`
 //! applies that (`not_hidden!`). *Sweeping* then turns ranges into tombstones in
@@ -79,7 +80,7 @@ impl Ranges {
     /// Reads them.
     pub(super) async fn load(connection: &mut SqliteConnection) -> Result<Self, StoreError> {
         const SQL: &str =
-            "SELECT revision, first, below, sum FROM range_tombstones ORDER BY revision";
+            "SELECT revision, first, below, sum FROM range_tombstones ORDER BY revision, below";
         let rows = sqlx::query(SQL).fetch_all(connection).await?;
         let unswept = rows.iter().map(range_of).collect::<Result<_, StoreError>>()?;
         Ok(Self { unswept, at_once: SWEPT_AT_ONCE })
@@ -180,18 +181,20 @@ async fn write(connection: &mut SqliteConnection, ranges: &[Range]) -> Result<()
 }
 
 async fn update(connection: &mut SqliteConnection, range: &Range) -> Result<(), StoreError> {
-    sqlx::query("UPDATE range_tombstones SET first = ?, sum = ? WHERE revision = ?")
+    sqlx::query("UPDATE range_tombstones SET first = ?, sum = ? WHERE revision = ? AND below = ?")
         .bind(range.first.clone())
         .bind(sum_of(range).to_vec())
         .bind(range.revision.0.cast_signed())
+        .bind(range.below.clone())
         .execute(connection)
         .await?;
     Ok(())
 }
 
 async fn delete(connection: &mut SqliteConnection, range: &Range) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM range_tombstones WHERE revision = ?")
+    sqlx::query("DELETE FROM range_tombstones WHERE revision = ? AND below = ?")
         .bind(range.revision.0.cast_signed())
+        .bind(range.below.clone())
         .execute(connection)
         .await?;
     Ok(())

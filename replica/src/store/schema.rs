@@ -46,6 +46,7 @@ pub(super) struct Step {
 pub(super) const STEPS: &[Step] = &[
     Step { to: 6, sql: include_str!("schema/version-6.sql") },
     Step { to: 7, sql: include_str!("schema/version-7.sql") },
+    Step { to: 8, sql: include_str!("schema/version-8.sql") },
 ];
 
 /// How long a statement waits for the lock of another process, such as a `sqlite3` shell

@@ -7,6 +7,7 @@ mod history;
 mod left_out;
 mod ranges;
 mod sql;
+mod txn;
 
 pub(crate) use self::format::drop_history;
 
@@ -16,7 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use shared::deadline::Deadline;
 use shared::ids::{
-    Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, LogFormat, Name, Revision, Slot,
+    Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, Name, Revision, Slot,
 };
 use shared::message::{Batch, ChosenEntry, Value, View};
 use shared::page::PageLimits;
@@ -25,6 +26,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::machine::command::{AnswerRetention, Command, Commands, Condition, Op};
+use crate::machine::format::HIGHEST;
 use crate::machine::identity::RequestIdentity;
 
 fn name() -> Name {
@@ -55,7 +57,7 @@ fn view(slot: u64, epoch: u64) -> ChosenEntry {
         primary: name(),
         primary_instance: Instance(1),
         backups: Vec::new(),
-        format: LogFormat::FIRST,
+        format: HIGHEST,
     };
     entry(slot, &Value::View(view))
 }
@@ -71,9 +73,10 @@ fn batch(slot: u64, number: u64, ops: Vec<Op>) -> ChosenEntry {
         trace: None,
         answers: AnswerRetention::default(),
         commands,
-    }
-    .encode();
-    entry(slot, &Value::Batch(Batch { epoch: Epoch(1), number: BatchNumber(number), commands }))
+    };
+    let (format, commands) = (commands.format(), commands.encode());
+    let batch = Batch { epoch: Epoch(1), number: BatchNumber(number), commands };
+    ChosenEntry { value: Value::Batch(batch).encode_in(format), ..entry(slot, &Value::Noop) }
 }
 
 fn put(key: &str, value: &[u8]) -> Op {

@@ -10,7 +10,7 @@ use replica::machine::identity::RequestIdentity;
 use replica::store::{FILE, Inspected, OpenError, execute, inspect};
 use serde::{Deserialize, Serialize};
 use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Name, Slot};
-use shared::message::{Batch, ChosenEntry, Value};
+use shared::message::{Batch, ChosenEntry, Value, View};
 use tokio::runtime::Runtime;
 
 use super::edits::{Edit, apply};
@@ -65,13 +65,17 @@ fn entries() -> Vec<ChosenEntry> {
         trace: None,
         answers: AnswerRetention::default(),
         commands,
-    }
-    .encode();
+    };
+    let (format, commands) = (commands.format(), commands.encode());
     let batch = Value::Batch(Batch { epoch: Epoch(1), number: BatchNumber(0), commands });
     let ballot = Ballot { round: 1, coordinator: CoordinatorId(1) };
     let entry = |(slot, value): (u64, Bytes)| ChosenEntry { slot: Slot(slot), ballot, value };
     (0..)
-        .zip([Value::View(view()).encode(), Value::Noop.encode(), batch.encode()])
+        .zip([
+            Value::View(View { format, ..view() }).encode(),
+            Value::Noop.encode(),
+            batch.encode_in(format),
+        ])
         .map(entry)
         .collect()
 }

@@ -3,9 +3,10 @@
 
 use bytes::Bytes;
 use replica::machine::execute::{Executed, Progress, Run, apply};
+use replica::machine::format;
 use replica::machine::state::{Loaded, Meta, ReplicatedState};
 use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Slot};
-use shared::message::{Batch, ChosenEntry, Value};
+use shared::message::{Batch, ChosenEntry, Value, View};
 
 use super::messages::view;
 use super::values::commands_seeds;
@@ -52,9 +53,10 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
             number: BatchNumber(number),
             commands: Bytes::from(commands),
         })
-        .encode()
+        .encode_in(format::TRANSACTIONS)
     };
-    let mut log = vec![Value::View(view()).encode(), Value::Noop.encode()];
+    let view = View { format: format::TRANSACTIONS, ..view() };
+    let mut log = vec![Value::View(view).encode(), Value::Noop.encode()];
     log.extend((0..).zip(commands_seeds()).map(|(number, commands)| batch(number, commands)));
     log.push(batch(1, b"again".to_vec()));
     log.push(batch(3, b"no commands".to_vec()));

@@ -7,6 +7,7 @@ use replica::machine::command::{
 };
 use replica::machine::describe::describe;
 use replica::machine::identity::RequestIdentity;
+use replica::machine::txn::{Comparison, Relation, Txn, TxnGuard, TxnOp, TxnPut};
 use shared::bounded::MAX_ELEMENTS;
 use shared::ids::{BatchNumber, Epoch, Revision};
 use shared::message::{Batch, Value};
@@ -112,5 +113,31 @@ pub(super) fn ops() -> Vec<Op> {
         put("a/1", Condition::IfMatch(vec![Revision(1)])),
         Op::Delete { key: "a/1".to_owned(), condition: Condition::IfMatchAny },
         Op::DeletePrefix { prefix: "a/".to_owned() },
+        Op::Txn(Box::new(txn())),
     ]
+}
+
+/// With one of each kind of guard and operation.
+fn txn() -> Txn {
+    let guard = |comparison| TxnGuard { key: "a/1".to_owned(), comparison };
+    let value = Bytes::from_static(b"value");
+    let put = TxnPut {
+        key: "a/3".to_owned(),
+        value: value.clone(),
+        content_type: Some("text/plain".to_owned()),
+    };
+    Txn {
+        guards: vec![
+            guard(Comparison::Exists(false)),
+            guard(Comparison::Revision(Relation::NotEqual, Revision(1))),
+            guard(Comparison::Version(Relation::Less, 1)),
+            guard(Comparison::Value(Relation::Greater, value)),
+        ],
+        then: vec![TxnOp::Put(Box::new(put)), TxnOp::Get { key: "a/3".to_owned() }],
+        otherwise: vec![
+            TxnOp::Delete { key: "a/3".to_owned() },
+            TxnOp::DeletePrefix { prefix: "a/".to_owned() },
+            TxnOp::GetPrefix { prefix: "a".to_owned(), limit: 2 },
+        ],
+    }
 }

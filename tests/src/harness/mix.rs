@@ -44,11 +44,22 @@ pub struct Shape {
     pub clients: u64,
     /// Bytes that most values have about; one in sixteen is sixteen times as long.
     pub value_bytes: u64,
+    /// Whether they ask for transactions.
+    pub transactions: Transactions,
+}
+
+/// Whether clients ask for transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transactions {
+    /// Among other things.
+    Asked,
+    /// Not where a program may be asked that has none.
+    LeftOut,
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { clients: 8, value_bytes: 64 }
+        Self { clients: 8, value_bytes: 64, transactions: Transactions::Asked }
     }
 }
 
@@ -77,7 +88,7 @@ impl Mix {
                     .collect(),
                 value_bytes: shape.value_bytes,
                 random: Random::new(seed, number),
-                weights: weights(),
+                weights: weights(shape.transactions),
                 generator: Generator::default(),
             };
             clients.spawn(client.work(Arc::clone(&stop)));
@@ -135,7 +146,11 @@ struct Client {
 }
 
 /// How often what is asked for.
-fn weights() -> Weights {
+fn weights(transactions: Transactions) -> Weights {
+    let transaction = match transactions {
+        Transactions::Asked => 12,
+        Transactions::LeftOut => 0,
+    };
     Weights::new(&[
         (Kind::Read, 40),
         (Kind::LocalRead, 10),
@@ -148,6 +163,7 @@ fn weights() -> Weights {
         (Kind::Delete, 6),
         (Kind::ComparedDelete, 6),
         (Kind::DeletePrefix, 2),
+        (Kind::Transaction, transaction),
     ])
 }
 
@@ -173,7 +189,8 @@ impl Client {
             call @ (Call::Read { .. }
             | Call::Put { .. }
             | Call::Delete { .. }
-            | Call::DeletePrefix { .. }) => {
+            | Call::DeletePrefix { .. }
+            | Call::Transaction(_)) => {
                 let outcome = recorder.perform(ask, call.clone()).await?;
                 self.learn(&call, &outcome);
                 Ok(outcome)

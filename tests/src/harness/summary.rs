@@ -65,6 +65,8 @@ pub struct Summary {
     pub compared: Tally,
     /// Deletions without a condition, of keys and of prefixes.
     pub deletes: Tally,
+    /// Transactions.
+    pub transactions: Tally,
     /// Slots of the log.
     pub slots: u64,
     /// The longest time without an acknowledged mutation.
@@ -90,6 +92,8 @@ pub struct Least {
     pub compared: usize,
     /// Deletions without a condition that were acknowledged.
     pub deletes: usize,
+    /// Transactions that were acknowledged.
+    pub transactions: usize,
     /// Mutations that were left open.
     pub unresolved: usize,
 }
@@ -121,13 +125,15 @@ impl Summary {
             }
             Call::Put { .. } => &mut self.puts,
             Call::Delete { .. } | Call::DeletePrefix { .. } => &mut self.deletes,
+            Call::Transaction(_) => &mut self.transactions,
         }
     }
 
     /// Mutations that were left open.
     #[must_use]
     pub fn unresolved(&self) -> usize {
-        self.puts.unresolved + self.compared.unresolved + self.deletes.unresolved
+        let of = [self.puts, self.compared, self.deletes, self.transactions];
+        of.iter().map(|tally| tally.unresolved).sum()
     }
 
     /// Fails when hardly anything happened.
@@ -145,6 +151,7 @@ impl Summary {
             ("comparisons that held", self.compared.done, least.compared),
             ("comparisons that did not hold", self.compared.different, least.compared),
             ("deletions", self.deletes.done, least.deletes),
+            ("transactions", self.transactions.done, least.transactions),
             ("mutations left open", self.unresolved(), least.unresolved),
         ];
         for (what, count, least) in counts {
@@ -188,6 +195,7 @@ impl fmt::Display for Summary {
             puts,
             compared,
             deletes,
+            transactions,
             slots,
             longest_gap,
         } = self;
@@ -196,7 +204,8 @@ impl fmt::Display for Summary {
             "reads {reads}; local reads {local_reads}; at a revision {past_reads}; lists {lists}; \
              at a revision {past_lists}; "
         )?;
-        write!(f, "puts {puts}; compared {compared}; deletes {deletes}; {slots} slots; ")?;
+        write!(f, "puts {puts}; compared {compared}; deletes {deletes}; ")?;
+        write!(f, "transactions {transactions}; {slots} slots; ")?;
         let Gap { from, length } = longest_gap;
         write!(f, "longest gap {:.1} s at {:.1} s", length.as_secs_f64(), from.as_secs_f64())
     }

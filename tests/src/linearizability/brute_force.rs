@@ -17,6 +17,9 @@ use crate::operations::{
     Answer, Call, Consistency, Guard, Key, Operation, Outcome, Seen, Time, Version,
 };
 
+/// What transactions do is checked by the reference alone.
+const NO_TRANSACTIONS: &str = "no history of the brute force has transactions";
+
 /// Some begin with others.
 const KEYS: [&str; 3] = ["a", "ab", "b"];
 

@@ -9,7 +9,11 @@
 //! leaves out is a read of nothing. So a page that is older than an acknowledged write to
 //! one of its keys is found here too; one that mixes two states, each new enough, is not.
 //!
-//! Not done: local reads and reads at a revision (they promise no order), and revisions
+//! Of a transaction stays what its branch leaves of each key that it writes, and what it
+//! saw of each that it only reads. One that was not answered may have taken either branch:
+//! that is two unresolved writes, of which none or one or, too leniently, both take effect.
+//!
+//! Not done: guards of transactions, and what they read of keys that they write; local reads and reads at a revision (they promise no order), and revisions
 //! as an order across keys.
 
 mod search;
@@ -21,7 +25,10 @@ pub use search::{KeyViolation, Verdict, check_key};
 pub use state::{KeyAnswer, KeyCall, KeyState};
 
 use crate::operations::Listing;
-use crate::operations::{Answer, Call, Key, Operation, OperationId, Outcome, Seen, Time};
+use crate::operations::{
+    Answer, Call, Effect, Guard, Key, Operation, OperationId, Outcome, Seen, Time, Transaction,
+    effect, read_only,
+};
 
 /// An operation's part on one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,9 +101,51 @@ pub fn by_key(history: &[Operation]) -> BTreeMap<Key, Vec<KeyOperation>> {
                 let below = Listing::of_prefix(prefix).among(&keys).into_iter();
                 below.for_each(|(key, ())| add(key, KeyCall::DeleteAmongOthers, answer));
             }
+            Call::Transaction(transaction) => add_transaction(operation, transaction, &keys, add),
         }
     }
     parts
+}
+
+fn add_transaction(
+    operation: &Operation,
+    transaction: &Transaction,
+    keys: &BTreeMap<Key, ()>,
+    mut add: impl FnMut(&Key, KeyCall, Option<KeyAnswer>),
+) {
+    let call = |effect| match effect {
+        Effect::Put(value) => KeyCall::Put { value, guard: Guard::Always },
+        Effect::Delete => KeyCall::DeleteAmongOthers,
+    };
+    match operation.answered() {
+        Some((_, revision, Answer::Transaction(taken))) => {
+            let steps = transaction.branch(taken.succeeded);
+            for key in keys.keys() {
+                if let Some(effect) = effect(steps, key) {
+                    let answer = match effect {
+                        Effect::Put(_) => KeyAnswer::Put { revision },
+                        // Among however many others.
+                        Effect::Delete => KeyAnswer::Deleted { revision, count: u64::MAX },
+                    };
+                    add(key, call(effect), Some(answer));
+                }
+            }
+            for (key, seen) in read_only(steps, &taken.results, keys) {
+                add(&key, KeyCall::Read, Some(KeyAnswer::Read(seen)));
+            }
+        }
+        Some(_) => {}
+        None => {
+            for (steps, key) in [&transaction.then, &transaction.otherwise]
+                .into_iter()
+                .flat_map(|steps| keys.keys().map(move |key| (steps, key)))
+            {
+                if let Some(effect) = effect(steps, key) {
+                    add(key, call(effect), None);
+                }
+            }
+        }
+    }
 }
 
 /// An answer that is about one key, or about no key in particular.
@@ -107,7 +156,7 @@ fn key_answer(operation: &Operation) -> Option<KeyAnswer> {
         Answer::Put => Some(KeyAnswer::Put { revision }),
         Answer::Deleted(count) => Some(KeyAnswer::Deleted { revision, count: *count }),
         Answer::GuardFailed => Some(KeyAnswer::GuardFailed),
-        Answer::Listed(_) | Answer::NotYet => None,
+        Answer::Listed(_) | Answer::NotYet | Answer::Transaction(_) => None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod listings;
 mod past;
+mod transactions;
 
 use super::key::{self, KeyViolation};
 use super::witness::{self, WitnessViolation, Write};

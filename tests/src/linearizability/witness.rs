@@ -252,7 +252,9 @@ fn check_answer(
             let state = versions.at(key, revision);
             if state.map(Seen::from) == *seen { Ok(()) } else { Err(wrong(format!("{state:?}"))) }
         }
-        // What is listed is looked at in order of the revisions.
+        // What is listed, and what transactions came to, is looked at in order of the
+        // revisions.
+        (Call::Transaction(_), Answer::Transaction(_)) => Ok(()),
         (Call::List { at, consistency, .. }, Answer::Listed(_)) => {
             check_revision(id, *at, *consistency, revision)
         }

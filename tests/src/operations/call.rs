@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Listing, Value};
+use super::{Listing, Transaction, Value};
 
 /// A key. Cheap to clone: histories name the same few keys over and over.
 pub type Key = Arc<str>;
@@ -76,6 +76,8 @@ pub enum Call {
         /// Which.
         prefix: Key,
     },
+    /// Does several things as one.
+    Transaction(Transaction),
 }
 
 impl Guard {
@@ -112,7 +114,10 @@ impl Call {
             Self::Read { at, consistency, .. } | Self::List { at, consistency, .. } => {
                 Some((*at, *consistency))
             }
-            Self::Put { .. } | Self::Delete { .. } | Self::DeletePrefix { .. } => None,
+            Self::Put { .. }
+            | Self::Delete { .. }
+            | Self::DeletePrefix { .. }
+            | Self::Transaction(_) => None,
         }
     }
 
@@ -127,16 +132,19 @@ impl Call {
     pub fn key(&self) -> Option<&Key> {
         match self {
             Self::Read { key, .. } | Self::Put { key, .. } | Self::Delete { key, .. } => Some(key),
-            Self::List { .. } | Self::DeletePrefix { .. } => None,
+            Self::List { .. } | Self::DeletePrefix { .. } | Self::Transaction(_) => None,
         }
     }
 
-    /// What must hold for it to be executed.
+    /// What must hold for it to be executed. A transaction always is.
     #[must_use]
     pub fn guard(&self) -> Guard {
         match self {
             Self::Put { guard, .. } | Self::Delete { guard, .. } => *guard,
-            Self::Read { .. } | Self::List { .. } | Self::DeletePrefix { .. } => Guard::Always,
+            Self::Read { .. }
+            | Self::List { .. }
+            | Self::DeletePrefix { .. }
+            | Self::Transaction(_) => Guard::Always,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Between operations and the replicated log: every command carries the number of its
 //! operation in its trace.
 
+mod transaction;
+
 use replica::machine::command::{Command, Condition, Op, TraceContext};
 use replica::machine::identity::RequestIdentity;
 use replica::machine::keys::Record;
@@ -45,6 +47,7 @@ pub fn command(call: &Call, trace: TraceContext) -> Command {
             Op::Delete { key: key.to_string(), condition: condition(*guard) }
         }
         Call::DeletePrefix { prefix } => Op::DeletePrefix { prefix: prefix.to_string() },
+        Call::Transaction(asked) => Op::Txn(Box::new(transaction::op(asked))),
         Call::Read { .. } | Call::List { .. } => unreachable!("a read is no command"),
     };
     Command { op, trace: Some(trace), request: RequestIdentity::Drawn(trace.trace_id) }
@@ -66,17 +69,35 @@ pub fn call(command: &Command) -> Call {
             Call::Delete { key: Key::from(key.as_str()), guard: guard(condition) }
         }
         Op::DeletePrefix { prefix } => Call::DeletePrefix { prefix: Key::from(prefix.as_str()) },
+        Op::Txn(txn) => Call::Transaction(transaction::call(txn)),
     }
 }
 
 /// What an executed command's client hears. How many keys a prefix had is not in the
-/// outcome: whoever answers counts them.
+/// outcome: whoever answers counts those that a revision changed.
+///
+/// # Panics
+/// When it is not an outcome of the call.
 #[must_use]
-pub fn answer(outcome: &CommandOutcome, deleted_at: impl FnOnce(Revision) -> u64) -> Answer {
+pub fn answer(
+    call: &Call,
+    outcome: &CommandOutcome,
+    counted: impl Fn(Revision, &str) -> u64,
+) -> Answer {
     match outcome {
         CommandOutcome::Created { .. } | CommandOutcome::Replaced { .. } => Answer::Put,
         CommandOutcome::Deleted { deleted, .. } => Answer::Deleted(*deleted),
-        CommandOutcome::DeletedPrefix { revision } => Answer::Deleted(deleted_at(*revision)),
+        CommandOutcome::DeletedPrefix { revision } => {
+            let Call::DeletePrefix { prefix } = call else { panic!("{call:?}: {outcome:?}") };
+            Answer::Deleted(counted(*revision, prefix))
+        }
+        CommandOutcome::Txn(outcome) => {
+            let Call::Transaction(asked) = call else { panic!("{call:?}: {outcome:?}") };
+            Answer::Transaction(transaction::answer(asked, outcome, counted))
+        }
+        CommandOutcome::TxnTooLarge { .. } | CommandOutcome::TxnWithoutRoom { .. } => {
+            unreachable!("the transactions of tests read little")
+        }
         CommandOutcome::PreconditionFailed { .. } => Answer::GuardFailed,
         CommandOutcome::KeyReused { .. } | CommandOutcome::TooManyKeys { .. } => {
             unreachable!("clients use a key for one request, and hear nothing where it has no room")
@@ -108,6 +129,10 @@ pub fn outcome(call: &Call, executed: &Executed) -> CommandOutcome {
             CommandOutcome::Deleted { revision, deleted: executed.changes.len() as u64 }
         }
         (Call::DeletePrefix { .. }, _) => CommandOutcome::DeletedPrefix { revision },
+        (Call::Transaction(asked), Answer::Transaction(taken)) => {
+            transaction::outcome(asked, taken, executed)
+        }
+        (Call::Transaction(_), other) => unreachable!("a transaction is answered {other:?}"),
         (Call::Read { .. } | Call::List { .. }, _) => unreachable!("a read is no command"),
     }
 }
@@ -126,9 +151,10 @@ pub fn read(call: &Call, state: &ReplicatedState) -> Answer {
                 listed.map(|(key, record)| (Key::from(key.as_str()), seen(record))).collect();
             Answer::Listed(Page { items, has_more: false })
         }
-        Call::Put { .. } | Call::Delete { .. } | Call::DeletePrefix { .. } => {
-            unreachable!("only reads are released")
-        }
+        Call::Put { .. }
+        | Call::Delete { .. }
+        | Call::DeletePrefix { .. }
+        | Call::Transaction(_) => unreachable!("only reads are released"),
     }
 }
 

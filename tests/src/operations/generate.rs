@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Answer, Call, Consistency, Guard, Key, Listing, Order, Value};
+use super::{
+    Answer, Call, Consistency, Guard, Key, Listing, Order, Step, StepResult, Taken, Transaction,
+    Value,
+};
 use crate::random::{MILLION, Random};
 
 /// What kind of call a client makes up.
@@ -31,11 +34,13 @@ pub enum Kind {
     ComparedDelete,
     /// A deletion of all keys with a prefix.
     DeletePrefix,
+    /// A transaction.
+    Transaction,
 }
 
 impl Kind {
     /// All of them, in their order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Read,
         Self::LocalRead,
         Self::PastRead,
@@ -47,6 +52,7 @@ impl Kind {
         Self::Delete,
         Self::ComparedDelete,
         Self::DeletePrefix,
+        Self::Transaction,
     ];
 }
 
@@ -144,7 +150,27 @@ impl Generator {
             Kind::DeletePrefix => {
                 Call::DeletePrefix { prefix: Key::clone(random.pick(&names.deleted)) }
             }
+            Kind::Transaction => Call::Transaction(self.transaction(random, names, value)),
         }
+    }
+
+    /// Guards on one key or two, and a few steps. What it puts are values of its own, each
+    /// of one length.
+    fn transaction(&self, random: &mut Random, names: &Names, value: Value) -> Transaction {
+        let guards = (0..random.below(3))
+            .map(|_| {
+                let key = Key::clone(random.pick(&names.keys));
+                let guard = self.guard(random, &key);
+                (key, guard)
+            })
+            .collect();
+        let (then, otherwise) = (1 + random.index(4), random.index(3));
+        let mut longer = (1..).map(|by| value.longer(by));
+        let mut steps = |count: usize| -> Vec<Step> {
+            let value = || longer.next().expect("there is always a longer one");
+            std::iter::repeat_with(value).take(count).map(|it| step(random, names, it)).collect()
+        };
+        Transaction { guards, then: steps(then), otherwise: steps(otherwise) }
     }
 
     fn local(&self, random: &mut Random) -> Consistency {
@@ -180,11 +206,34 @@ impl Generator {
             }
             (Call::Put { key, .. }, Answer::Put) => self.see(key, Some(revision)),
             (Call::Put { key, .. } | Call::Delete { key, .. }, _) => self.see(key, None),
-            (Call::DeletePrefix { prefix }, _) => {
-                self.seen.retain(|key, _| !key.starts_with(&**prefix));
+            (Call::DeletePrefix { prefix }, _) => self.forget(prefix),
+            (Call::Transaction(transaction), Answer::Transaction(taken)) => {
+                self.learn_steps(transaction.branch(taken.succeeded), revision, taken);
             }
+            (Call::Transaction(_), _) => {}
             (Call::Read { .. } | Call::List { .. }, _) => {}
         }
+    }
+
+    fn learn_steps(&mut self, steps: &[Step], revision: u64, taken: &Taken) {
+        for (step, result) in steps.iter().zip(&taken.results) {
+            match (step, result) {
+                (Step::Put { key, .. }, _) => self.see(key, Some(revision)),
+                (Step::Delete { key }, _) => self.see(key, None),
+                (Step::DeletePrefix { prefix }, _) => self.forget(prefix),
+                (Step::Read { key }, StepResult::Read(version)) => {
+                    self.see(key, version.map(|version| version.modified));
+                }
+                (Step::List { .. }, StepResult::Listed { items, .. }) => {
+                    items.iter().for_each(|(key, it)| self.see(key, Some(it.modified)));
+                }
+                (Step::Read { .. } | Step::List { .. }, _) => {}
+            }
+        }
+    }
+
+    fn forget(&mut self, prefix: &str) {
+        self.seen.retain(|key, _| !key.starts_with(prefix));
     }
 
     fn see(&mut self, key: &Key, modified: Option<u64>) {
@@ -192,6 +241,23 @@ impl Generator {
             Some(revision) => self.seen.insert(Key::clone(key), revision),
             None => self.seen.remove(key),
         };
+    }
+}
+
+/// One step of a transaction; where it is a put, of this value.
+fn step(random: &mut Random, names: &Names, value: Value) -> Step {
+    let key = Key::clone(random.pick(&names.keys));
+    match random.below(10) {
+        0 | 1 => Step::Delete { key },
+        2 if !names.deleted.is_empty() => {
+            Step::DeletePrefix { prefix: Key::clone(random.pick(&names.deleted)) }
+        }
+        3 | 4 => Step::Read { key },
+        5 if !names.listed.is_empty() => {
+            let prefix = Key::clone(random.pick(&names.listed));
+            Step::List { prefix, limit: 1 + random.index(names.keys.len()) }
+        }
+        _ => Step::Put { key, value },
     }
 }
 
@@ -249,7 +315,7 @@ mod tests {
             ));
         }
         assert!(held > 150 && failed > 50, "{held} held, {failed} failed");
-        assert_eq!(kinds.len(), 13, "{kinds:?}");
+        assert_eq!(kinds.len(), 14, "{kinds:?}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What clients heard, and when.
 
-use super::{Call, Consistency, Key, Page, Value};
+use super::{Call, Consistency, Key, Page, StepResult, Taken, Value};
 
 /// A point on the one clock that recorded the whole history, in any unit.
 pub type Time = u64;
@@ -34,6 +34,8 @@ pub enum Answer {
     Deleted(u64),
     /// The guard did not hold at the answer's revision, and nothing was written.
     GuardFailed,
+    /// A transaction was executed, at the answer's revision where it wrote.
+    Transaction(Taken),
 }
 
 /// How an operation ended.
@@ -74,6 +76,7 @@ impl Answer {
     pub fn is_executed(&self) -> bool {
         match self {
             Self::Put | Self::Deleted(_) => true,
+            Self::Transaction(taken) => taken.wrote,
             Self::Read(_) | Self::Listed(_) | Self::NotYet | Self::GuardFailed => false,
         }
     }
@@ -117,8 +120,21 @@ impl Operation {
     #[must_use]
     pub fn named(&self) -> Vec<Key> {
         let mut named: Vec<Key> = self.call.key().cloned().into_iter().collect();
-        if let Some((_, _, Answer::Listed(page))) = self.answered() {
-            named.extend(page.items.iter().map(|(key, _)| Key::clone(key)));
+        if let Call::Transaction(transaction) = &self.call {
+            named.extend(transaction.keys().cloned());
+        }
+        match self.answered() {
+            Some((_, _, Answer::Listed(page))) => {
+                named.extend(page.items.iter().map(|(key, _)| Key::clone(key)));
+            }
+            Some((_, _, Answer::Transaction(taken))) => {
+                for result in &taken.results {
+                    if let StepResult::Listed { items, .. } = result {
+                        named.extend(items.iter().map(|(key, _)| Key::clone(key)));
+                    }
+                }
+            }
+            _ => {}
         }
         named
     }

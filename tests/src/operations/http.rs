@@ -3,13 +3,17 @@
 //! An answer that the API does not allow is an error: a 500, a problem without an
 //! outcome, a success without a revision.
 
+mod transaction;
+
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use http::HeaderMap;
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::Value as Json;
 
-use super::{Answer, Call, Consistency, Guard, Key, Listing, Order, Outcome, Page, Seen, Value};
+use super::{
+    Answer, Call, Consistency, Guard, Key, Listing, Order, Outcome, Page, Seen, Value, Version,
+};
 
 /// The request for a call at a service, by its base URL. A page after the first goes on
 /// from the cursor of the one before.
@@ -31,6 +35,9 @@ pub fn request(http: &Client, door: &str, call: &Call, cursor: Option<&str>) -> 
         }
         Call::Delete { key, guard } => guarded(http.delete(format!("{keys}/{key}")), *guard),
         Call::DeletePrefix { prefix } => http.delete(keys).query(&[("prefix", &**prefix)]),
+        Call::Transaction(asked) => {
+            http.post(format!("{door}/v1/txn")).json(&transaction::body(asked))
+        }
     }
 }
 
@@ -167,6 +174,11 @@ fn answer(
             ensure!(said["revision"] == revision, "{said} at revision {revision}");
             Answer::Deleted(said["deleted"].as_u64().with_context(|| said.to_string())?)
         }
+        (Call::Transaction(asked), StatusCode::OK) => {
+            let said: Json = serde_json::from_slice(body).with_context(|| text(body))?;
+            ensure!(said["revision"] == revision, "{said} at revision {revision}");
+            Answer::Transaction(transaction::taken(asked, &said, revision)?)
+        }
         (Call::Put { .. } | Call::Delete { .. }, StatusCode::PRECONDITION_FAILED) => {
             Answer::GuardFailed
         }
@@ -175,7 +187,8 @@ fn answer(
             | Call::List { .. }
             | Call::Put { .. }
             | Call::Delete { .. }
-            | Call::DeletePrefix { .. },
+            | Call::DeletePrefix { .. }
+            | Call::Transaction(_),
             _,
         ) => {
             bail!("answered {status}: {}", text(body))
@@ -202,11 +215,21 @@ fn page(listing: &Listing, headers: &HeaderMap, body: &[u8], revision: u64) -> R
 }
 
 fn item(said: &Json) -> Result<(Key, Seen)> {
+    version(said).map(|(key, version)| (key, version.into()))
+}
+
+fn version(said: &Json) -> Result<(Key, Version)> {
     let key = said["key"].as_str().with_context(|| format!("no key: {said}"))?;
     let value = said["value"].as_str().with_context(|| format!("no value: {said}"))?;
     ensure!(said["encoding"] == "utf8", "nobody wrote such bytes: {said}");
-    let modified = said["revision"].as_u64().with_context(|| format!("no revision: {said}"))?;
-    Ok((Key::from(key), Seen { value: Value::decode(value.as_bytes()), modified }))
+    let number = |name: &str| said[name].as_u64().with_context(|| format!("no {name}: {said}"));
+    let version = Version {
+        value: Value::decode(value.as_bytes()),
+        modified: number("revision")?,
+        created: number("created_revision")?,
+        version: number("version")?,
+    };
+    Ok((Key::from(key), version))
 }
 
 /// Not now: is it a refusal that the API knows, and what does it say of a mutation?

@@ -13,12 +13,16 @@
 //! | `linearizability::key` | what it does to one key, whatever it does to others |
 //! | `linearizability::witness` | which answers are of it |
 //!
+//! What is in a transaction stands in `transaction`, `command::transaction` and
+//! `http::transaction`.
+//!
 //! The brute force that the checkers are compared with has words of its own, on purpose.
 
 mod call;
 mod history;
 mod listing;
 mod reference;
+mod transaction;
 mod value;
 
 pub mod command;
@@ -29,4 +33,5 @@ pub use call::{Call, Consistency, Guard, Key};
 pub use history::{Answer, Operation, OperationId, Outcome, Seen, Time};
 pub use listing::{Listing, Order, Page};
 pub use reference::{Change, Executed, Reference, Version};
+pub use transaction::{Effect, Step, StepResult, Taken, Transaction, effect, read_only};
 pub use value::Value;

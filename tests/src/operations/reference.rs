@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::transaction::{self, Step, Taken, Transaction};
 use super::{Answer, Call, Key, Listing, Page, Seen, Value};
 
 /// A key that exists.
@@ -42,7 +43,7 @@ pub struct Executed {
     pub answer: Answer,
     /// What the key was that it is about.
     pub before: Option<Version>,
-    /// What it does to which keys. A delete touches only keys that exist.
+    /// What it does to which keys, to each once. A delete touches only keys that exist.
     pub changes: Vec<Change>,
 }
 
@@ -96,7 +97,24 @@ impl Reference {
                 let below = Listing::of_prefix(prefix).among(&self.keys).into_iter();
                 deleted(below.map(|(one, _)| key(one)).collect())
             }
+            Call::Transaction(transaction) => self.take(transaction),
         }
+    }
+
+    fn take(&self, transaction: &Transaction) -> (Answer, Vec<Change>) {
+        let modified = |key: &Key| self.keys.get(key).map(|key| key.modified);
+        let succeeded = transaction.guards.iter().all(|(key, guard)| guard.holds(modified(key)));
+        let steps = transaction.branch(succeeded);
+        let (mut after, revision) = (self.keys.clone(), self.revision + 1);
+        let results = transaction::execute(&mut after, steps, revision);
+        let wrote = steps.iter().any(Step::is_write);
+        let gone = self.keys.keys().filter(|key| !after.contains_key(*key));
+        let gone = gone.map(|key| Change { key: Key::clone(key), after: None });
+        let written = after.iter().filter(|(_, version)| version.modified == revision);
+        let written =
+            written.map(|(key, version)| Change { key: Key::clone(key), after: Some(*version) });
+        let changes = gone.chain(written).collect();
+        (Answer::Transaction(Taken { succeeded, wrote, results }), changes)
     }
 
     /// What a read is answered of this state, whatever revision it asks for.
@@ -115,9 +133,10 @@ impl Reference {
                 items.truncate(listing.limit.unwrap_or(all));
                 Answer::Listed(Page { has_more: items.len() < all, items })
             }
-            Call::Put { .. } | Call::Delete { .. } | Call::DeletePrefix { .. } => {
-                unreachable!("only reads read")
-            }
+            Call::Put { .. }
+            | Call::Delete { .. }
+            | Call::DeletePrefix { .. }
+            | Call::Transaction(_) => unreachable!("only reads read"),
         }
     }
 }

@@ -27,6 +27,12 @@ impl Value {
         Self { number, bytes: bytes.max(DIGITS) }
     }
 
+    /// Another value for the same write, which has several: this many bytes longer.
+    #[must_use]
+    pub fn longer(self, by: usize) -> Self {
+        Self { bytes: self.bytes + by, ..self }
+    }
+
     /// Its bytes, which are text.
     #[must_use]
     pub fn encode(self) -> Bytes {

@@ -264,7 +264,7 @@ fn draw_workload(random: &mut Random) -> Workload {
         (Kind::ComparedDelete, 10 * delete),
         (Kind::DeletePrefix, 12 * delete_prefix),
     ]);
-    Workload {
+    let mut workload = Workload {
         keys: u8::try_from(random.between(1, 6)).expect("small"),
         think: (ms(0), random.magnitude(ms(1), ms(500))),
         patience: (ms(100), random.magnitude(ms(200), ms(10_000))),
@@ -272,7 +272,11 @@ fn draw_workload(random: &mut Random) -> Workload {
         value_bytes: random.magnitude_of(8, 2_048),
         keyed: *random.pick(&[0, 300_000, 800_000]),
         calls: 400,
-    }
+    };
+    // Behind the others, whose draws stay what they were.
+    let transaction = u32::try_from(random.between(0, 6)).expect("small");
+    workload.weights.set(Kind::Transaction, 8 * transaction);
+    workload
 }
 
 impl fmt::Display for Plan {

@@ -1,9 +1,11 @@
-use shared::ids::Slot;
+use shared::ids::{LogFormat, Slot};
 use shared::wire::Encoding;
 
 use super::*;
 use crate::http::forward::ForwardReply;
 use crate::machine::command::Unreadable;
+use crate::machine::txn::Guards;
+use crate::machine::txn::result::TxnResult;
 use crate::replica::event::{LimitHit, Refusal};
 use crate::replica::status::Missing;
 
@@ -29,7 +31,9 @@ fn refusals() -> Vec<(MutationRefused, Said)> {
         | R::Lost
         | R::Closed
         | R::BodiesFull(_)
-        | R::OtherCluster { .. } => (),
+        | R::OtherCluster { .. }
+        | R::TxnTooLarge { .. }
+        | R::TxnWithoutRoom { .. } => (),
     };
     listed(&R::Lost);
     let stalls = [
@@ -49,6 +53,8 @@ fn refusals() -> Vec<(MutationRefused, Said)> {
     let (wanted, revision) = (Revision(8), Revision(3));
     let guard_failed = |current, delivery| R::GuardFailed { revision, current, delivery };
     let uncounted = |why| R::Uncounted { revision, why };
+    let (needed, current) = (LogFormat(2), LogFormat(1));
+    let not_reached = NotApplied::FormatNotReached { needed, current };
     let unreadable = Unreadable::OverLimit { what: "the key".into(), actual: 9, limit: 8 };
     all.extend([
         (R::Behind { wanted, reason: late.clone() }, (503, None, true)),
@@ -66,6 +72,9 @@ fn refusals() -> Vec<(MutationRefused, Said)> {
         (R::NotApplied(NotApplied::QueueFull(limit)), (503, NO, true)),
         (R::NotApplied(NotApplied::IdentityTaken), (422, NO, false)),
         (R::NotApplied(NotApplied::StorageFull), (507, NO, true)),
+        (R::NotApplied(not_reached), (503, NO, true)),
+        (R::TxnTooLarge { revision, delivery: Delivery::Replayed }, (413, NO, false)),
+        (R::TxnWithoutRoom { revision }, (503, NO, true)),
         (R::NotApplied(NotApplied::Unreadable(unreadable)), (400, NO, false)),
         (R::NotApplied(NotApplied::Unreadable(Unreadable::EmptyKey)), (400, NO, false)),
         (uncounted(NotCounted::Late), (504, YES, false)),
@@ -122,9 +131,14 @@ fn a_backup_says_every_success_of_the_primary_in_the_same_words() {
             version: u64::MAX,
         },
         Mutated::Deleted { revision: Revision(9), deleted: 70_000 },
+        Mutated::Txn(Arc::new(TxnOutcome {
+            revision: Revision(9),
+            guards: Guards::Fail,
+            results: vec![TxnResult::Deleted { deleted: 3 }, TxnResult::Got(None)],
+        })),
     ] {
         let done = Performed { mutated, delivery: Delivery::Replayed };
-        let sent = Encoding::Postcard.encode(&ForwardReply::Done(done));
+        let sent = Encoding::Postcard.encode(&ForwardReply::Done(done.clone()));
         assert_eq!(
             Encoding::Postcard.decode::<ForwardReply>(&sent).unwrap(),
             ForwardReply::Done(done)

@@ -3,18 +3,19 @@
 
 mod once;
 mod properties;
+mod txn;
 mod void;
 
 use crate::machine::identity::RequestIdentity;
 use bytes::Bytes;
-use shared::ids::{Ballot, CoordinatorId, Instance, LogFormat, Name, Slot};
+use shared::ids::{Ballot, CoordinatorId, Instance, Name, Slot};
 use shared::message::{Batch, EncodedValue};
 
 use super::*;
 use crate::machine::chain::ChainHash;
 use crate::machine::change::{Change, ChangeCounts, ChangeKind};
 use crate::machine::format;
-use crate::machine::keys::{KeyRows, RangeTombstone, VersionRow};
+use crate::machine::keys::{KeyNeeds, KeyRows, LoadedKeys, RangeTombstone, VersionRow};
 use crate::machine::state::{Loaded, Needs};
 
 pub(super) fn name(text: &str) -> Name {
@@ -27,7 +28,7 @@ pub(super) fn view(epoch: u64) -> View {
         primary: name("replica-1"),
         primary_instance: Instance(1),
         backups: vec![name("replica-2")],
-        format: LogFormat::FIRST,
+        format: format::TRANSACTIONS,
     }
 }
 
@@ -79,7 +80,7 @@ pub(super) fn batch_of(epoch: u64, number: u64, commands: Bytes) -> Value {
 }
 
 pub(super) fn raw_batch(epoch: u64, number: u64, commands: Bytes) -> EncodedValue {
-    batch_of(epoch, number, commands).encode()
+    batch_of(epoch, number, commands).encode_in(format::TRANSACTIONS)
 }
 
 pub(super) fn entry(slot: u64, value: EncodedValue) -> ChosenEntry {
@@ -108,7 +109,7 @@ pub(super) fn state_after(ops: Vec<Op>) -> ReplicatedState {
 fn outcome_of(state: &mut ReplicatedState, op: Op) -> CommandOutcome {
     let value = batch(1, state.meta().next_batch.0, vec![op]);
     match execute_next(state, value) {
-        SlotOutcome::Batch { commands, .. } => commands[0].outcome,
+        SlotOutcome::Batch { commands, .. } => commands[0].outcome.clone(),
         other @ (SlotOutcome::Noop | SlotOutcome::View(_) | SlotOutcome::Void(_)) => {
             panic!("{other:?}")
         }
@@ -231,8 +232,8 @@ fn a_guard_that_holds_lets_the_command_through() {
     };
     let deleted = |deleted| CommandOutcome::Deleted { revision: Revision(2), deleted };
     let passing = [
-        (put_if("k", "b", IfMatch(vec![Revision(1)])), replaced),
-        (put_if("k", "b", IfMatch(vec![Revision(7), Revision(1)])), replaced),
+        (put_if("k", "b", IfMatch(vec![Revision(1)])), replaced.clone()),
+        (put_if("k", "b", IfMatch(vec![Revision(7), Revision(1)])), replaced.clone()),
         (put_if("k", "b", IfMatchAny), replaced),
         (put_if("none", "b", IfNoneMatchAny), CommandOutcome::Created { revision: Revision(2) }),
         (delete_if("k", IfMatch(vec![Revision(1)])), deleted(1)),
@@ -317,7 +318,7 @@ fn a_key_that_was_not_loaded_is_not_taken_for_absent() {
 fn a_key_that_nobody_asked_for_is_not_taken_for_absent() {
     let meta = state_after(vec![]).meta().clone();
     let mut state = ReplicatedState::partial(meta);
-    execute_op(&mut state, put_if("k", "a", Condition::IfMatchAny));
+    execute_op(&mut state, &mut 0, put_if("k", "a", Condition::IfMatchAny));
 }
 
 /// Whatever there is under the prefix, it is not looked at.
@@ -326,7 +327,8 @@ fn deleting_a_prefix_loads_nothing_and_hides_what_was_not_loaded() {
     let meta = state_after(vec![put("a/1", "1")]).meta().clone();
     let ops = vec![Op::DeletePrefix { prefix: "a/".to_owned() }, put("b", "1")];
     let mut state = ReplicatedState::partial(meta);
-    let needs = Needs { keys: ["b".to_owned()].into(), ..Needs::default() };
+    let keys = KeyNeeds { heads: ["b".to_owned()].into(), ..KeyNeeds::default() };
+    let needs = Needs { keys, ..Needs::default() };
     state.load(needs, Loaded::default());
     execute_next(&mut state, batch(1, 1, ops));
     let changes = state.take_rows().keys;
@@ -418,9 +420,14 @@ fn a_key_that_is_loaded_after_its_prefix_was_deleted_is_not_there() {
     let ops = vec![Op::DeletePrefix { prefix: "a/".to_owned() }, put("a/1", "2")];
     let mut run = Run::new(vec![entry(2, batch(1, 1, ops))]);
     let Progress::Lacks(needs) = run.advance(&mut state) else { panic!("a key is lacking") };
-    let record =
-        Record { revision: Revision(1), created_revision: Revision(1), version: 1, content: None };
-    let keys = vec![("a/1".to_owned(), record)];
+    let record = Record {
+        revision: Revision(1),
+        created_revision: Revision(1),
+        version: 1,
+        content_bytes: 1,
+        content: None,
+    };
+    let keys = LoadedKeys { heads: vec![("a/1".to_owned(), record)], ..LoadedKeys::default() };
     state.load(needs, Loaded { keys, ..Loaded::default() });
     let Progress::Done(report) = run.advance(&mut state) else { panic!("all is loaded") };
     let SlotOutcome::Batch { commands, .. } = &report.slots[0].outcome else { panic!("a batch") };

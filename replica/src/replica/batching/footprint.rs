@@ -15,7 +15,6 @@ impl Batching {
             queue_bytes_limit: _,
             retention: _,
             epoch,
-            format,
             clock,
             next_number,
             queue,
@@ -24,7 +23,7 @@ impl Batching {
             requesters,
             attempts: _,
         } = self;
-        (epoch, format, clock.time_ms(), next_number, queue.len(), flying.len()).hash(hasher);
+        (epoch, clock.time_ms(), next_number, queue.len(), flying.len()).hash(hasher);
         queue.iter().for_each(|mutation| mutation.footprint(hasher));
         requesters.footprint(hasher);
         for (number, Flying { time_ms, mutations, stage, refused_for: _ }) in flying {

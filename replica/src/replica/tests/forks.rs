@@ -169,13 +169,9 @@ fn a_log_that_was_not_compared_is_given_to_nobody_and_counts_as_no_copy() {
     };
     assert_eq!(claims(&effects), [Slot(0)]);
     let page_of = |rig: &Rig, from| rig.log_from(from, 9, 1 << 20);
-    let only_the_hash = ChosenReply::Entries {
-        entries: Vec::new(),
-        chosen_below: Slot(3),
-        previous: Some(prefix(&log())),
-    };
+    let only_the_hash = ChosenReply::only_hash(Some(prefix(&log())));
     assert_eq!(page_of(&rig, 3), LogPage::Nothing(only_the_hash));
-    assert_eq!(page_of(&rig, 0), LogPage::OnlyHash { chosen_below: Slot(3) });
+    assert_eq!(page_of(&rig, 0), LogPage::OnlyHash);
     rig.fetched(1, page(Some(prefix(&log())), &[]));
     assert!(matches!(page_of(&rig, 0), LogPage::Stored { .. }));
     assert_eq!(claims(&rig.fire(Timer::Heartbeat)), [Slot(3)]);

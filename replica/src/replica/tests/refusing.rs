@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::machine::command::{Unreadable, limits};
-use crate::machine::format;
 use crate::replica::batching::{Mutation, ReplicatedClock};
 use crate::replica::event::{LimitHit, Stall};
 
@@ -126,7 +125,7 @@ fn deletions_of_prefixes_beyond_the_limit_are_refused_until_others_are_swept() {
 #[test]
 fn a_batch_has_no_more_deletions_of_prefixes_than_the_log_can_hold() {
     let mut batching = Batching::new(&Config { batch_commands: 1_000, ..Config::default() });
-    batching.begin(Epoch(1), format::HIGHEST, ReplicatedClock::starting_at(0, ms(0)));
+    batching.begin(Epoch(1), ReplicatedClock::starting_at(0, ms(0)));
     for id in 0..limits::BATCH_RANGES as u64 + 1 {
         let op = Op::DeletePrefix { prefix: "a".to_owned() };
         let command = Command { op, trace: None, request: identity(&id.to_string()) };
@@ -134,6 +133,46 @@ fn a_batch_has_no_more_deletions_of_prefixes_than_the_log_can_hold() {
     }
     batching.next_batch(ms(0)).unwrap();
     assert_eq!((batching.flying_mutations(), batching.queued()), (limits::BATCH_RANGES, 1));
+}
+
+#[test]
+fn what_the_format_of_the_log_does_not_have_is_refused_until_a_view_raises_it() {
+    let mut rig = Rig::primary();
+    let txn = |rig: &mut Rig, id: u64| {
+        let command = Command {
+            op: Op::Txn(Box::default()),
+            trace: None,
+            request: identity(&id.to_string()),
+        };
+        rig.step(Input::Mutation { id: RequestId(id), command, wall_ms: 0 })
+    };
+    let (needed, current) = (format::TRANSACTIONS, LogFormat::FIRST);
+    let reason = NotApplied::FormatNotReached { needed, current };
+    assert_eq!(txn(&mut rig, 1), [refused(1, reason)]);
+    let raised = View { format: needed, ..view(2, 1) };
+    rig.chosen(&[entry(1, Value::View(raised).encode())]);
+    let formats = |effects: &[Effect]| -> Vec<LogFormat> {
+        let value = |effect: &Effect| {
+            let Effect::Propose { proposal, .. } = effect else { return None };
+            Some(proposal.value.clone())
+        };
+        effects.iter().filter_map(value).map(|value| Value::format_of(&value).unwrap().0).collect()
+    };
+    assert_eq!(formats(&txn(&mut rig, 2)), [needed]);
+    // What needs no more is of the first format as before.
+    rig.mutation(3, "k");
+    rig.reply(1, 2, 0, Ok(chosen_at(2)));
+    let command = Command { op: Op::Txn(Box::default()), trace: None, request: identity("2") };
+    let commands = Commands {
+        time_ms: 0,
+        wall_ms: 0,
+        trace: None,
+        answers: AnswerRetention::default(),
+        commands: vec![command],
+    };
+    let batch = Batch { epoch: Epoch(2), number: BatchNumber(0), commands: commands.encode() };
+    let executed = rig.run(&[entry(2, Value::Batch(batch).encode_in(needed))]);
+    assert_eq!(formats(&executed), [LogFormat::FIRST]);
 }
 
 #[test]

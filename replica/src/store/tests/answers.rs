@@ -29,7 +29,7 @@ async fn first_answers_are_there_after_a_restart_and_in_the_log_of_a_repeat() {
     let again = keyed(2, 1, 20, &["b", "c", "d"]);
     let report = store.writer.execute(vec![again.clone()]).await.unwrap();
     let SlotOutcome::Batch { commands, .. } = &report.slots[0].outcome else { panic!("a batch") };
-    let outcomes: Vec<_> = commands.iter().map(|it| (it.outcome, it.delivery)).collect();
+    let outcomes: Vec<_> = commands.iter().map(|it| (it.outcome.clone(), it.delivery)).collect();
     let created = |revision| CommandOutcome::Created { revision: Revision(revision) };
     let refused = CommandOutcome::TooManyKeys { revision: Revision(3) };
     assert_eq!(

@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use shared::ids::LogFormat;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::meta::MetaRow;
 use super::*;
 use crate::machine::chain::ChainHash;
-use crate::machine::format;
 use crate::machine::state::Meta;
 
 async fn refusal(dir: &Path, replica: &str) -> OpenError {
@@ -291,7 +291,7 @@ async fn damage_that_is_met_while_reading_is_reported_once_and_never_answered() 
 async fn a_log_of_a_higher_format_is_not_gone_on_with() {
     let (dir, mut store) = open_new().await;
     store.writer.execute(vec![view(0, 1), batch(1, 0, vec![put("a", b"1")])]).await.unwrap();
-    let higher = LogFormat(format::HIGHEST.0 + 1);
+    let higher = LogFormat(HIGHEST.0 + 1);
     let raises = |slot, epoch| {
         let ChosenEntry { value, .. } = view(slot, epoch);
         let Ok(Value::View(view)) = Value::decode(&value) else { panic!("{value:?}") };
@@ -300,7 +300,8 @@ async fn a_log_of_a_higher_format_is_not_gone_on_with() {
     let run = vec![batch(2, 1, vec![put("a", b"2")]), raises(3, 2)];
     let error = store.writer.execute(run).await.unwrap_err();
     assert!(matches!(error, StoreError::Format(_)) && error.is_fatal(), "{error}");
-    assert!(error.to_string().contains("format 2 from epoch 2"), "{error}");
+    let named = format!("format {higher} from epoch 2");
+    assert!(error.to_string().contains(&named), "{error}");
     assert_eq!(value_at(&store, "a", None).await.unwrap(), "1", "none of the run is kept");
     // As a program that could read it has left it behind.
     store.writer.close().await.unwrap();
@@ -311,5 +312,6 @@ async fn a_log_of_a_higher_format_is_not_gone_on_with() {
     meta::save(&mut connection, &row).await.unwrap();
     connection.close().await.unwrap();
     let error = refusal(dir.path(), "replica-1").await;
-    assert!(error.is_misconfiguration() && error.to_string().contains("format 2"), "{error}");
+    let named = format!("format {higher}");
+    assert!(error.is_misconfiguration() && error.to_string().contains(&named), "{error}");
 }

@@ -4,6 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::machine::txn::{Comparison, Txn, TxnGuard, TxnOp, TxnPut};
 use crate::store::left_out::SHORT_BYTES;
 
 fn any_op() -> impl Strategy<Value = Op> {
@@ -21,7 +22,30 @@ fn any_op() -> impl Strategy<Value = Op> {
             .prop_map(|(key, value, content_type, condition)| Op::Put { key, value, content_type, condition }),
         1 => key.clone().prop_map(|key| delete(&key)),
         1 => key.prop_map(|prefix| Op::DeletePrefix { prefix }),
+        4 => any_txn().prop_map(|txn| Op::Txn(Box::new(txn))),
     ]
+}
+
+/// One that puts the same keys again and again, in both branches.
+fn any_txn() -> impl Strategy<Value = Txn> {
+    let key = || (0..4_usize).prop_map(|n| ["a", "a/1", "b", "b/1"][n].to_owned());
+    let length = prop_oneof![Just(SHORT_BYTES - 1), Just(SHORT_BYTES), Just(300), Just(20_000)];
+    let value = (any::<u8>(), length).prop_map(|(byte, length)| Bytes::from(vec![byte; length]));
+    let put = |(key, value)| TxnOp::Put(Box::new(TxnPut { key, value, content_type: None }));
+    let op = prop_oneof![
+        5 => (key(), value).prop_map(put),
+        1 => key().prop_map(|key| TxnOp::Delete { key }),
+        1 => key().prop_map(|prefix| TxnOp::DeletePrefix { prefix }),
+        1 => key().prop_map(|key| TxnOp::Get { key }),
+    ];
+    let guard = (key(), any::<bool>())
+        .prop_map(|(key, exists)| TxnGuard { key, comparison: Comparison::Exists(exists) });
+    let ops = || vec(op.clone(), 0..5);
+    (vec(guard, 0..2), ops(), ops()).prop_map(|(guards, then, otherwise)| Txn {
+        guards,
+        then,
+        otherwise,
+    })
 }
 
 /// Batches, of which some come out of their order, and bytes that are none.

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::plain::listed;
-use super::{KEYS, holds, modified, state_at};
+use super::{KEYS, NO_TRANSACTIONS, holds, modified, state_at};
 use crate::linearizability::witness::{Versions, Write};
 use crate::operations::{
     Answer, Call, Consistency, Guard, Key, Listing, Operation, OperationId, Order, Outcome, Page,
@@ -111,7 +111,8 @@ pub(super) fn run(steps: Vec<Step>) -> (Vec<Operation>, Vec<Write>) {
             other @ (Call::Read { .. }
             | Call::List { .. }
             | Call::Delete { .. }
-            | Call::DeletePrefix { .. }) => other,
+            | Call::DeletePrefix { .. }
+            | Call::Transaction(_)) => other,
         };
         let takes_effect = !matches!(step.outcome, StepEnding::Nothing);
         let executed = takes_effect.then(|| execute(id, &call, step.behind, &mut log)).flatten();
@@ -153,6 +154,7 @@ fn execute(
         }
         Call::Put { key, guard, .. } | Call::Delete { key, guard } => (Some(key), *guard),
         Call::DeletePrefix { .. } => (None, Guard::Always),
+        Call::Transaction(_) => unreachable!("{NO_TRANSACTIONS}"),
     };
     if key.is_some_and(|key| !holds(guard, modified(versions.at(key, newest)))) {
         return Some((newest, Answer::GuardFailed));
@@ -161,7 +163,11 @@ fn execute(
     let revision = newest + 1;
     match call {
         Call::Put { .. } => Some((revision, Answer::Put)),
-        Call::Read { .. } | Call::List { .. } | Call::Delete { .. } | Call::DeletePrefix { .. } => {
+        Call::Read { .. }
+        | Call::List { .. }
+        | Call::Delete { .. }
+        | Call::DeletePrefix { .. }
+        | Call::Transaction(_) => {
             Some((revision, Answer::Deleted(Versions::replay(log).unwrap().deleted_by(revision))))
         }
     }
@@ -176,9 +182,10 @@ fn read(call: &Call, versions: &Versions, revision: u64) -> Answer {
             items.truncate(listing.limit.unwrap_or(all));
             Answer::Listed(Page { has_more: items.len() < all, items })
         }
-        Call::Put { .. } | Call::Delete { .. } | Call::DeletePrefix { .. } => {
-            unreachable!("only reads read")
-        }
+        Call::Put { .. }
+        | Call::Delete { .. }
+        | Call::DeletePrefix { .. }
+        | Call::Transaction(_) => unreachable!("only reads read"),
     }
 }
 

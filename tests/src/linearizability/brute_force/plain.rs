@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{KEYS, holds, some_order};
+use super::{KEYS, NO_TRANSACTIONS, holds, some_order};
 use crate::operations::{
     Answer, Call, Guard, Key, Listing, Operation, Order, Outcome, Page, Seen, Value,
 };
@@ -53,6 +53,7 @@ fn concerns(name: &str, operation: &Operation) -> bool {
             **key == *name
         }
         (Call::DeletePrefix { prefix }, _) => name.starts_with(&**prefix),
+        (Call::Transaction(_), _) => unreachable!("{NO_TRANSACTIONS}"),
     }
 }
 
@@ -97,7 +98,11 @@ fn revisions_of(operation: &Operation) -> Vec<u64> {
             Answer::Listed(page) => {
                 revisions.extend(page.items.iter().map(|(_, seen)| seen.modified))
             }
-            Answer::NotYet | Answer::Put | Answer::Deleted(_) | Answer::GuardFailed => {}
+            Answer::NotYet
+            | Answer::Put
+            | Answer::Deleted(_)
+            | Answer::GuardFailed
+            | Answer::Transaction(_) => {}
         }
     }
     revisions
@@ -106,7 +111,10 @@ fn revisions_of(operation: &Operation) -> Vec<u64> {
 fn guard_of(call: &Call) -> Option<Guard> {
     match call {
         Call::Put { guard, .. } | Call::Delete { guard, .. } => Some(*guard),
-        Call::Read { .. } | Call::List { .. } | Call::DeletePrefix { .. } => None,
+        Call::Read { .. }
+        | Call::List { .. }
+        | Call::DeletePrefix { .. }
+        | Call::Transaction(_) => None,
     }
 }
 
@@ -120,11 +128,13 @@ fn plain_after(
 ) -> Vec<Plain> {
     let there = value.map(|_| modified);
     let is_executed = guard_of(&operation.call).is_none_or(|guard| holds(guard, there));
-    let written = match operation.call {
-        Call::Put { value, .. } => Some(value),
-        Call::Read { .. } | Call::List { .. } | Call::Delete { .. } | Call::DeletePrefix { .. } => {
-            None
-        }
+    let written = match &operation.call {
+        Call::Put { value, .. } => Some(*value),
+        Call::Read { .. }
+        | Call::List { .. }
+        | Call::Delete { .. }
+        | Call::DeletePrefix { .. }
+        | Call::Transaction(_) => None,
     };
     let Some((_, revision, answer)) = operation.answered() else {
         return if is_executed {

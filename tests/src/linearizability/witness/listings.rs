@@ -1,51 +1,71 @@
-//! Are the keys of each listing those of one state, the one that its answer names?
+//! Are the keys of each listing those of one state, the one that its answer names? And did
+//! each transaction come to what it comes to in the state before it?
 //!
-//! Listings are checked by revision while the state is rolled forward once over the
+//! Both are checked by revision while the state is rolled forward once over the
 //! witness: each costs the keys that are there to list, however long the history is.
 
 use super::{Witness, WitnessViolation};
 use crate::operations::{Answer, Call, Listing, Operation, Page, Reference};
 
-struct Listed<'a> {
+/// An answer that speaks of many keys.
+struct Looked<'a> {
+    /// Of the state that it was given in.
     revision: u64,
     operation: &'a Operation,
-    listing: &'a Listing,
-    page: &'a Page,
+    at: What<'a>,
+}
+
+enum What<'a> {
+    Listing(&'a Listing, &'a Page),
+    Transaction(&'a Answer),
 }
 
 pub(super) fn check(history: &[Operation], witness: &Witness) -> Result<(), WitnessViolation> {
-    let mut pages: Vec<Listed<'_>> = history.iter().filter_map(Listed::of).collect();
-    pages.sort_by_key(|listed| listed.revision);
+    let mut looked: Vec<Looked<'_>> = history.iter().filter_map(Looked::of).collect();
+    looked.sort_by_key(|looked| looked.revision);
     let mut reference = Reference::default();
     let mut writes = (1..).zip(witness).peekable();
-    for listed in pages {
-        while let Some((_, write)) = writes.next_if(|(revision, _)| *revision <= listed.revision) {
+    for looked in looked {
+        while let Some((_, write)) = writes.next_if(|(revision, _)| *revision <= looked.revision) {
             reference.execute(&write.call);
         }
-        listed.check(&reference)?;
+        looked.check(&reference)?;
     }
     Ok(())
 }
 
-impl<'a> Listed<'a> {
+impl<'a> Looked<'a> {
     fn of(operation: &'a Operation) -> Option<Self> {
         match (&operation.call, operation.answered()?) {
             (Call::List { listing, .. }, (_, revision, Answer::Listed(page))) => {
-                Some(Self { revision, operation, listing, page })
+                Some(Self { revision, operation, at: What::Listing(listing, page) })
+            }
+            (Call::Transaction(_), (_, revision, answer @ Answer::Transaction(taken))) => {
+                let revision = revision - u64::from(taken.wrote);
+                Some(Self { revision, operation, at: What::Transaction(answer) })
             }
             _ => None,
         }
     }
 
     fn check(&self, reference: &Reference) -> Result<(), WitnessViolation> {
-        if self.listing.gives(reference.keys(), self.page) {
-            return Ok(());
-        }
-        Err(WitnessViolation::WrongAnswer {
-            operation: self.operation.id,
-            answer: Answer::Listed(self.page.clone()),
-            revision: self.revision,
-            state: format!("{:?}", self.listing.among(reference.keys())),
-        })
+        let (answer, state) = match self.at {
+            What::Listing(listing, page) => {
+                if listing.gives(reference.keys(), page) {
+                    return Ok(());
+                }
+                let state = format!("{:?}", listing.among(reference.keys()));
+                (Answer::Listed(page.clone()), state)
+            }
+            What::Transaction(answer) => {
+                let expected = reference.clone().execute(&self.operation.call).answer;
+                if expected == *answer {
+                    return Ok(());
+                }
+                (answer.clone(), format!("{expected:?}"))
+            }
+        };
+        let (operation, revision) = (self.operation.id, self.revision);
+        Err(WitnessViolation::WrongAnswer { operation, answer, revision, state })
     }
 }

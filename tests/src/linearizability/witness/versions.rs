@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Witness, WitnessViolation};
-use crate::operations::{Answer, Executed, Key, Reference, Version};
+use crate::operations::{Executed, Key, Reference, Version};
 
 /// All that each key ever was.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ impl Versions {
         let (mut versions, mut reference) = (Self::default(), Reference::default());
         for (revision, write) in (1..).zip(witness) {
             let Executed { answer, before, changes, .. } = reference.execute(&write.call);
-            if answer == Answer::GuardFailed {
+            if !answer.is_executed() {
                 let (operation, guard) = (write.operation, write.call.guard());
                 return Err(WitnessViolation::GuardIgnored { revision, operation, guard, before });
             }

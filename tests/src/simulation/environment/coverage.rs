@@ -170,6 +170,10 @@ reached! {
     Batched => "a batch held more than one command",
     /// A guard failed.
     GuardFailed => "a compare-and-swap failed",
+    /// A transaction's guards held, and it wrote.
+    Transacted => "a transaction wrote what its guards allowed",
+    /// A transaction's guards failed.
+    TransactedOtherwise => "a transaction did what it was to do otherwise",
     /// A read was served by a backup.
     BackupRead => "a backup served a linearizable read",
     /// A read had to wait for execution.

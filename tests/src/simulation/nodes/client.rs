@@ -376,6 +376,13 @@ impl Client {
                 Outcome::Answered { answer: Answer::GuardFailed, .. } => {
                     env.coverage.hit(Reached::GuardFailed)
                 }
+                Outcome::Answered { answer: Answer::Transaction(ref taken), .. } => {
+                    if !taken.succeeded {
+                        env.coverage.hit(Reached::TransactedOtherwise);
+                    } else if taken.wrote {
+                        env.coverage.hit(Reached::Transacted);
+                    }
+                }
                 Outcome::Answered { .. } => {}
             }
         }

@@ -24,8 +24,8 @@ pub struct Database {
     /// The hash of the log below each slot, and below the next one.
     hashes: Vec<ChainHash>,
     cluster: Option<ClusterId>,
-    /// How many keys each deletion of a prefix deleted.
-    deleted: BTreeMap<Revision, u64>,
+    /// The keys that each revision changed that deleted a prefix.
+    changed: BTreeMap<Revision, Vec<String>>,
     /// A state that survives a loss of power; how to come from it to what does is in the
     /// log.
     old: ReplicatedState,
@@ -55,7 +55,7 @@ impl Database {
             log: Vec::new(),
             hashes: vec![ChainHash::default()],
             cluster: None,
-            deleted: BTreeMap::new(),
+            changed: BTreeMap::new(),
             old: ReplicatedState::complete(),
             durable: Commit { executed_below: Slot(0), cluster: None },
             commits: Vec::new(),
@@ -70,11 +70,11 @@ impl Database {
         &self.state
     }
 
-    /// How many keys the deletion of a prefix deleted: what a replica counts in the state
-    /// of the revision before.
+    /// How many keys with a prefix a revision changed that deleted one: what a replica
+    /// counts.
     #[must_use]
-    pub fn deleted_at(&self, revision: Revision) -> u64 {
-        self.deleted[&revision]
+    pub fn changed_at(&self, revision: Revision, prefix: &str) -> u64 {
+        self.changed[&revision].iter().filter(|key| key.starts_with(prefix)).count() as u64
     }
 
     /// The cluster it belongs to.
@@ -101,8 +101,8 @@ impl Database {
             self.cluster.is_some(),
             "invariant: nothing is executed before it is kept for which cluster"
         );
-        let (report, deleted) = apply(&mut self.state, entries);
-        self.deleted.extend(deleted);
+        let (report, changed) = apply(&mut self.state, entries);
+        self.changed.extend(changed);
         self.log.extend_from_slice(entries);
         self.hashes.extend(report.slots.iter().map(|executed| executed.hash));
         self.written_bytes += entries.iter().map(|entry| entry.value.len()).sum::<usize>();
@@ -201,21 +201,22 @@ impl Default for Database {
     }
 }
 
-/// Also counts what deletions of prefixes deleted, by the rows for SQLite: here the whole
-/// state is at hand.
+/// Also says what the revisions changed that deleted prefixes, by the rows for SQLite: here
+/// the whole state is at hand.
 fn apply(
     state: &mut ReplicatedState,
     entries: &[ChosenEntry],
-) -> (ExecutionReport, BTreeMap<Revision, u64>) {
+) -> (ExecutionReport, BTreeMap<Revision, Vec<String>>) {
     let report = Run::new(entries.to_vec()).apply(state);
     let KeyRows { versions, ranges } = state.take_rows().keys;
-    let mut deleted: BTreeMap<_, _> = ranges.iter().map(|range| (range.revision, 0)).collect();
-    for row in &versions {
-        if let Some(count) = deleted.get_mut(&row.revision) {
-            *count += 1;
+    let mut changed: BTreeMap<_, Vec<String>> =
+        ranges.iter().map(|range| (range.revision, Vec::new())).collect();
+    for row in versions {
+        if let Some(keys) = changed.get_mut(&row.revision) {
+            keys.push(row.key);
         }
     }
-    (report, deleted)
+    (report, changed)
 }
 
 fn index(slot: Slot) -> usize {

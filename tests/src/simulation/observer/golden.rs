@@ -190,7 +190,7 @@ impl Golden {
                 continue;
             }
             let outcome = &executed.outcome;
-            self.invariant_a_mutation_is_executed_once(operation, slot, *outcome);
+            self.invariant_a_mutation_is_executed_once(operation, slot, outcome.clone());
             if self.invariant_executed_as_the_reference_does(slot, &call, outcome).is_executed() {
                 self.writes.push(Write { operation, call });
             }
@@ -323,7 +323,7 @@ impl Golden {
     ) {
         let executed = self.operations.get(&operation);
         let is_it = |(at, of): &(Slot, CommandOutcome)| match delivery {
-            Delivery::First => (*at, *of) == (slot, *outcome),
+            Delivery::First => *at == slot && of == outcome,
             Delivery::Replayed => *at <= slot && of == outcome,
         };
         assert!(

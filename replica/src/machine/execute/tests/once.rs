@@ -27,14 +27,14 @@ fn outcome(
 ) -> (CommandOutcome, Delivery) {
     let value = keyed(state, time_ms, &[(key, op)]);
     let SlotOutcome::Batch { commands, .. } = execute_next(state, value) else { panic!("a batch") };
-    (commands[0].outcome, commands[0].delivery)
+    (commands[0].outcome.clone(), commands[0].delivery)
 }
 
 #[test]
 fn a_request_by_a_key_is_executed_once_and_gets_its_first_answer_again() {
     let mut state = state_after(vec![]);
     let created = CommandOutcome::Created { revision: Revision(1) };
-    assert_eq!(outcome(&mut state, 0, "1", put("k", "a")), (created, Delivery::First));
+    assert_eq!(outcome(&mut state, 0, "1", put("k", "a")), (created.clone(), Delivery::First));
     execute_next(&mut state, batch(1, 2, vec![put("k", "b")]));
     let changes_before = state.keys().get("k").cloned();
     assert_eq!(outcome(&mut state, 1, "1", put("k", "a")), (created, Delivery::Replayed));
@@ -47,7 +47,7 @@ fn a_guard_that_failed_has_failed_for_good() {
     let mut state = state_after(vec![]);
     let update = || put_if("k", "b", Condition::IfMatchAny);
     let failed = CommandOutcome::PreconditionFailed { revision: Revision(0), current: None };
-    assert_eq!(outcome(&mut state, 0, "1", update()), (failed, Delivery::First));
+    assert_eq!(outcome(&mut state, 0, "1", update()), (failed.clone(), Delivery::First));
     execute_next(&mut state, batch(1, 2, vec![put("k", "a")]));
     assert_eq!(outcome(&mut state, 0, "1", update()), (failed, Delivery::Replayed));
 }
@@ -143,7 +143,8 @@ fn answers_are_forgotten_oldest_first_a_bounded_number_in_each_batch() {
         })
         .collect();
     assert_eq!(left, [0, 150, 300, 236, 172, 108]);
-    let kept: BTreeMap<_, _> = complete.answers().iter().map(|(key, it)| (key, *it)).collect();
+    let kept: BTreeMap<_, _> =
+        complete.answers().iter().map(|(key, it)| (key, it.clone())).collect();
     assert!(kept.values().all(|answer| answer.expires_ms == 101), "the oldest went first");
     for round_lookups in [1, 150, 4_096] {
         let mut database = properties::Database::new(round_lookups);

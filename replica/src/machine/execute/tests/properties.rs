@@ -6,11 +6,14 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use shared::ids::LogFormat;
 
 use super::*;
 use crate::machine::answers::{AnswerNeeds, DueAnswers, FirstAnswer, LoadedAnswers};
 use crate::machine::identity::IdempotencyKey;
+use crate::machine::keys::{KeyNeeds, KeyScan};
 use crate::machine::state::Rows;
+use crate::machine::txn::{Comparison, Relation, TxnGuard, TxnOp, TxnPut};
 
 const KEYS: [&str; 5] = ["a", "a/1", "a/2", "b", "b/1"];
 
@@ -27,10 +30,59 @@ fn any_condition() -> impl Strategy<Value = Condition> {
     ]
 }
 
-fn any_op() -> impl Strategy<Value = Op> {
-    let value = vec(any::<u8>(), 0..4).prop_map(Bytes::from);
+fn any_value_bytes() -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..4).prop_map(Bytes::from)
+}
+
+fn any_prefix() -> impl Strategy<Value = String> {
+    proptest::sample::select(vec!["", "a", "a/", "a/1", "b/", "c"]).prop_map(str::to_owned)
+}
+
+fn any_guard() -> impl Strategy<Value = TxnGuard> {
+    let relation = || {
+        proptest::sample::select(vec![
+            Relation::Equal,
+            Relation::NotEqual,
+            Relation::Less,
+            Relation::Greater,
+        ])
+    };
+    let comparison = prop_oneof![
+        any::<bool>().prop_map(Comparison::Exists),
+        (relation(), 0..20_u64).prop_map(|(of, number)| Comparison::Revision(of, Revision(number))),
+        (relation(), 0..4_u64).prop_map(|(of, number)| Comparison::Version(of, number)),
+        (relation(), any_value_bytes()).prop_map(|(of, value)| Comparison::Value(of, value)),
+    ];
+    (any_key(), comparison).prop_map(|(key, comparison)| TxnGuard { key, comparison })
+}
+
+fn any_txn_op() -> impl Strategy<Value = TxnOp> {
+    let content_type = proptest::option::of(Just("text/plain".to_owned()));
+    let put =
+        |(key, value, content_type)| TxnOp::Put(Box::new(TxnPut { key, value, content_type }));
+    prop_oneof![
+        4 => (any_key(), any_value_bytes(), content_type).prop_map(put),
+        2 => any_key().prop_map(|key| TxnOp::Delete { key }),
+        2 => any_prefix().prop_map(|prefix| TxnOp::DeletePrefix { prefix }),
+        2 => any_key().prop_map(|key| TxnOp::Get { key }),
+        2 => (any_prefix(), 0..4_u32).prop_map(|(prefix, limit)| TxnOp::GetPrefix { prefix, limit }),
+    ]
+}
+
+pub(super) fn any_txn() -> impl Strategy<Value = Txn> {
+    let ops = || vec(any_txn_op(), 0..8);
+    (vec(any_guard(), 0..3), ops(), ops()).prop_map(|(guards, then, otherwise)| Txn {
+        guards,
+        then,
+        otherwise,
+    })
+}
+
+pub(super) fn any_op() -> impl Strategy<Value = Op> {
+    let value = any_value_bytes();
     let content_type = proptest::option::of(Just("text/plain".to_owned()));
     prop_oneof![
+        3 => any_txn().prop_map(|txn| Op::Txn(Box::new(txn))),
         4 => (any_key(), value, content_type, any_condition())
             .prop_map(|(key, value, content_type, condition)| Op::Put { key, value, content_type, condition }),
         2 => (any_key(), any_condition()).prop_map(|(key, condition)| Op::Delete { key, condition }),
@@ -56,9 +108,9 @@ fn any_commands() -> impl Strategy<Value = Commands> {
     })
 }
 
-/// Mostly the first.
+/// Mostly the one that has everything.
 fn any_format() -> impl Strategy<Value = LogFormat> {
-    prop_oneof![3 => Just(1), 1 => 1..4_u16].prop_map(LogFormat)
+    prop_oneof![3 => Just(2), 1 => 1..4_u16].prop_map(LogFormat)
 }
 
 /// Values of a few epochs and numbers, so that many are void and many are not.
@@ -109,22 +161,38 @@ pub(super) struct Database {
 
 impl Database {
     fn load(&self, needs: &Needs) -> Loaded {
-        let found = self.records.iter().filter(|(key, _)| needs.keys.contains(*key));
-        let without_content = |(key, record): (&String, &Record)| {
+        Loaded { keys: self.load_keys(&needs.keys), answers: self.load_answers(&needs.answers) }
+    }
+
+    fn load_keys(&self, needs: &KeyNeeds) -> LoadedKeys {
+        let head = |(key, record): (&String, &Record)| {
             (key.clone(), Record { content: None, ..record.clone() })
         };
-        Loaded {
-            keys: found.map(without_content).collect(),
-            answers: self.load_answers(&needs.answers),
+        let heads = self.records.iter().filter(|(key, _)| needs.heads.contains(*key));
+        let content = |(key, bytes): (&String, &usize)| {
+            let Content { value, content_type } = self.records[key].content.clone().unwrap();
+            let value = value.slice(..value.len().min(*bytes));
+            (key.clone(), Content { value, content_type })
+        };
+        let scan = |scan: &KeyScan| {
+            let is_in =
+                |key: &String| *key.as_bytes() >= *scan.from && *key.as_bytes() < *scan.below;
+            let found = self.records.iter().filter(|(key, _)| is_in(key));
+            found.take(scan.at_most).map(head).collect()
+        };
+        LoadedKeys {
+            heads: heads.map(head).collect(),
+            contents: needs.contents.iter().map(content).collect(),
+            scans: needs.scans.iter().map(scan).collect(),
         }
     }
 
     fn load_answers(&self, needs: &AnswerNeeds) -> LoadedAnswers {
-        let answer = |key: &IdempotencyKey| Some((*key, *self.answers.get(key)?));
+        let answer = |key: &IdempotencyKey| Some((*key, self.answers.get(key)?.clone()));
         let of_keys = needs.keys.iter().filter_map(answer).collect();
         let mut due = Vec::new();
         if let Some(DueAnswers { by_ms, at_most }) = needs.due {
-            due.extend(self.answers.iter().map(|(key, answer)| (*key, *answer)));
+            due.extend(self.answers.iter().map(|(key, answer)| (*key, answer.clone())));
             due.retain(|(_, answer)| answer.expires_ms <= by_ms);
             due.sort_by_key(|(key, answer)| (answer.expires_ms, *key));
             due.truncate(at_most);
@@ -139,6 +207,10 @@ impl Database {
 
     pub(super) fn meta(&self) -> &Meta {
         &self.meta
+    }
+
+    pub(super) fn records(&self) -> &BTreeMap<String, Record> {
+        &self.records
     }
 
     pub(super) fn answers(&self) -> BTreeMap<IdempotencyKey, FirstAnswer> {
@@ -164,10 +236,11 @@ impl Database {
             let VersionRow { key, revision, created_revision, version, content } = row;
             match content {
                 Some(content) => {
-                    self.records.insert(
-                        key,
-                        Record { revision, created_revision, version, content: Some(content) },
-                    );
+                    let content_bytes = content.bytes();
+                    let content = Some(content);
+                    let record =
+                        Record { revision, created_revision, version, content_bytes, content };
+                    self.records.insert(key, record);
                 }
                 None => {
                     self.records.remove(&key);
@@ -176,7 +249,7 @@ impl Database {
         }
         for RangeTombstone { prefix, revision } in ranges {
             self.records
-                .retain(|key, record| !key.starts_with(&prefix) || record.revision > revision);
+                .retain(|key, record| !key.starts_with(&prefix) || record.revision >= revision);
         }
         self.meta = report.meta.clone();
         report
@@ -207,7 +280,7 @@ proptest! {
         prop_assert_eq!(&slots, &at_once.slots);
         prop_assert_eq!(&database.meta, complete.meta());
         prop_assert_eq!(&database.records, complete.keys().records());
-        let answers: BTreeMap<_, _> = complete.answers().iter().map(|(key, answer)| (key, *answer)).collect();
+        let answers: BTreeMap<_, _> = complete.answers().iter().map(|(key, answer)| (key, answer.clone())).collect();
         prop_assert_eq!(&database.answers, &answers);
     }
 
@@ -270,16 +343,20 @@ proptest! {
         let outcomes = report.slots.iter().flat_map(|slot| match &slot.outcome {
             SlotOutcome::Batch { commands, .. } => {
                 let is_first = |command: &&ExecutedCommand| command.delivery == Delivery::First;
-                commands.iter().filter(is_first).map(|command| command.outcome).collect()
+                commands.iter().filter(is_first).map(|command| command.outcome.clone()).collect()
             }
             SlotOutcome::Noop | SlotOutcome::View(_) | SlotOutcome::Void(_) => Vec::new(),
         });
         let mut revision = Revision(0);
         for outcome in outcomes {
-            match outcome {
+            match &outcome {
                 CommandOutcome::PreconditionFailed { .. }
                 | CommandOutcome::KeyReused { .. }
-                | CommandOutcome::TooManyKeys { .. } => {}
+                | CommandOutcome::TooManyKeys { .. }
+                | CommandOutcome::TxnTooLarge { .. }
+                | CommandOutcome::TxnWithoutRoom { .. } => {}
+                // Its own tests say when it writes.
+                CommandOutcome::Txn(_) => revision = revision.max(outcome.revision()),
                 CommandOutcome::Created { .. } | CommandOutcome::Replaced { .. } | CommandOutcome::Deleted { .. }
                 | CommandOutcome::DeletedPrefix { .. } => {
                     revision = revision.next();

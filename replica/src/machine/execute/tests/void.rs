@@ -1,6 +1,7 @@
 //! What is void is void for everyone: it changes nothing but how far the log is executed.
 
 use bytes::Bytes;
+use shared::ids::LogFormat;
 use shared::message::View;
 
 use super::*;
@@ -51,7 +52,8 @@ fn a_batch_that_comes_again_or_too_early_is_void() {
 #[test]
 fn a_batch_before_the_first_view_is_void() {
     let mut state = ReplicatedState::complete();
-    let outcome = execute_next(&mut state, batch(0, 0, vec![put("k", "a")]));
+    let value = batch_of(0, 0, commands(0, vec![put("k", "a")]).encode()).encode();
+    let outcome = execute_next(&mut state, value);
     let reason =
         VoidReason::OtherEpoch { epoch: Epoch(0), number: BatchNumber(0), current: Epoch(0) };
     assert_eq!((outcome, state.keys().records().len()), (SlotOutcome::Void(reason), 0));
@@ -155,6 +157,7 @@ fn a_view_of_too_many_replicas_is_void() {
 #[test]
 fn what_is_of_a_format_beyond_the_logs_is_void_until_a_view_raises_it() {
     let (format, current) = (LogFormat(2), LogFormat(1));
+    let view = |epoch| View { format: current, ..view(epoch) };
     let not_reached = SlotOutcome::Void(VoidReason::FormatNotReached { format, current });
     let raised = View { format, ..view(2) };
     let mut state = ReplicatedState::complete();

@@ -436,7 +436,7 @@ impl World {
                         commands.contains(&ExecutedCommand {
                             delivery: *delivery,
                             request: identity(key),
-                            outcome: *outcome
+                            outcome: outcome.clone()
                         }),
                         "{id} was told {outcome:?} of slot {slot}, which has {commands:?}"
                     );

@@ -116,8 +116,8 @@ impl ReplicaNode {
                 env.observer.answered(request.operation, slot, &outcome, delivery);
                 Outcome::Answered {
                     revision: outcome.revision().0,
-                    answer: command::answer(&outcome, |revision| {
-                        self.database.deleted_at(revision)
+                    answer: command::answer(&request.call, &outcome, |revision, prefix| {
+                        self.database.changed_at(revision, prefix)
                     }),
                 }
             }

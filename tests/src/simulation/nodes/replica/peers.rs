@@ -76,10 +76,7 @@ impl ReplicaNode {
         let from = waiting.from;
         Ok(match self.core.log_from(waiting.cluster, from, limits)? {
             LogPage::Ready(reply) | LogPage::Nothing(reply) => reply,
-            LogPage::OnlyHash { chosen_below } => {
-                let (entries, previous) = (Vec::new(), self.database.prefix(from));
-                ChosenReply::Entries { entries, chosen_below, previous }
-            }
+            LogPage::OnlyHash => ChosenReply::only_hash(self.database.prefix(from)),
             LogPage::Stored { below, chosen_below } => {
                 let entries = self.database.log(from, below, self.fetch_entries.max(1));
                 let previous = self.database.prefix(from);

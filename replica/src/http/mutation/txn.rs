@@ -1,0 +1,94 @@
+//! What a transaction comes to, as clients are told.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use http::HeaderValue;
+use serde::Serialize;
+use shared::deadline::Deadline;
+use shared::ids::Revision;
+use shared::wire;
+
+use super::super::App;
+use super::super::reading::REVISION;
+use super::super::render::RenderedItem;
+use super::{Asked, NotCounted, count_deleted};
+use crate::machine::txn::result::{TxnOutcome, TxnResult, counted_prefixes};
+use crate::machine::txn::{Guards, Txn, TxnOp};
+
+/// Counts what was deleted of prefixes: of the state before it, and then what the
+/// transaction itself did.
+pub(super) async fn counted(
+    app: &App,
+    txn: &Txn,
+    outcome: Arc<TxnOutcome>,
+    deadline: Deadline,
+) -> Result<Arc<TxnOutcome>, NotCounted> {
+    let is_counted = |result: &TxnResult| !matches!(result, TxnResult::DeletedPrefix { .. });
+    if outcome.results.iter().all(is_counted) {
+        return Ok(outcome);
+    }
+    let mut outcome = Arc::unwrap_or_clone(outcome);
+    let (revision, branch) = (outcome.revision, txn.branch(outcome.guards));
+    app.driver.at_least(revision, deadline).await.map_err(NotCounted::Behind)?;
+    for (index, result) in outcome.results.iter_mut().enumerate() {
+        let TxnResult::DeletedPrefix { besides } = *result else { continue };
+        let prefixes = counted_prefixes(branch, index);
+        let mut deleted = count_deleted(app, prefixes.all_of, revision).await?;
+        for gone in prefixes.but_for {
+            deleted = deleted.saturating_sub(count_deleted(app, gone, revision).await?);
+        }
+        *result = TxnResult::Deleted { deleted: deleted.saturating_add_signed(besides) };
+    }
+    Ok(Arc::new(outcome))
+}
+
+#[derive(Serialize)]
+struct Rendered<'a> {
+    succeeded: bool,
+    revision: Revision,
+    results: Vec<RenderedResult<'a>>,
+}
+
+/// What came of an operation: as the request of its own that it could be is answered.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum RenderedResult<'a> {
+    Put { key: &'a str, revision: Revision, created_revision: Revision, version: u64 },
+    Deleted { deleted: u64, revision: Revision },
+    Got(Option<RenderedItem<'a>>),
+    Listed { items: Vec<RenderedItem<'a>>, more: bool },
+}
+
+/// The answer to the client that asked for the transaction.
+pub(super) fn response(asked: &Asked, outcome: &TxnOutcome) -> Response {
+    let TxnOutcome { revision, guards, results } = outcome;
+    let ops = match asked {
+        Asked::Txn(txn) => txn.branch(*guards),
+        Asked::Key(_) => &[],
+    };
+    let results = ops.iter().zip(results).map(|(op, result)| rendered(op, result, *revision));
+    let succeeded = *guards == Guards::Hold;
+    let body = Rendered { succeeded, revision: *revision, results: results.collect() };
+    let mut response = wire::json(&body);
+    response.headers_mut().insert(REVISION, HeaderValue::from(revision.0));
+    response
+}
+
+fn rendered<'a>(op: &'a TxnOp, result: &'a TxnResult, revision: Revision) -> RenderedResult<'a> {
+    match result {
+        TxnResult::Put { created_revision, version } => {
+            let (key, created_revision) = (op.key().unwrap_or_default(), *created_revision);
+            RenderedResult::Put { key, revision, created_revision, version: *version }
+        }
+        TxnResult::Deleted { deleted } => RenderedResult::Deleted { deleted: *deleted, revision },
+        TxnResult::DeletedPrefix { .. } => unreachable!("what was deleted is counted"),
+        TxnResult::Got(item) => {
+            RenderedResult::Got(item.as_deref().map(RenderedItem::of_transaction))
+        }
+        TxnResult::Listed { items, has_more } => RenderedResult::Listed {
+            items: items.iter().map(RenderedItem::of_transaction).collect(),
+            more: *has_more,
+        },
+    }
+}

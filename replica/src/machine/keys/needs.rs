@@ -1,0 +1,69 @@
+//! What commands look at of the keys, and what is found of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Content, Record};
+
+/// All of a value.
+pub const WHOLE: usize = usize::MAX;
+
+/// What commands look at of the keys that is not loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyNeeds {
+    /// Whether these exist, and all of them but their contents.
+    pub heads: BTreeSet<String>,
+    /// The contents of these, which exist: of each value the first so many bytes. They are
+    /// for one command and forgotten after it.
+    pub contents: BTreeMap<String, usize>,
+    /// The first keys of these ranges.
+    pub scans: Vec<KeyScan>,
+}
+
+/// The keys that exist from one on and below another, by bytes: the first so many, without
+/// their contents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyScan {
+    /// The lowest key.
+    pub from: Vec<u8>,
+    /// Keys from here on are not looked at.
+    pub below: Vec<u8>,
+    /// How many.
+    pub at_most: usize,
+}
+
+impl KeyNeeds {
+    /// How many things are to be looked up.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let scanned: usize = self.scans.iter().map(|scan| scan.at_most).sum();
+        self.heads.len() + self.contents.len() + scanned
+    }
+
+    /// Whether nothing is lacking.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.heads.is_empty() && self.contents.is_empty() && self.scans.is_empty()
+    }
+
+    /// Adds what else is lacking.
+    pub(in crate::machine) fn add(&mut self, other: Self) {
+        let Self { heads, contents, scans } = other;
+        self.heads.extend(heads);
+        for (key, bytes) in contents {
+            let known = self.contents.entry(key).or_default();
+            *known = bytes.max(*known);
+        }
+        self.scans.extend(scans);
+    }
+}
+
+/// What was found of [`KeyNeeds`], as it is in the database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadedKeys {
+    /// Those that exist of the heads.
+    pub heads: Vec<(String, Record)>,
+    /// The contents, each value as far as it was asked for, or further.
+    pub contents: Vec<(String, Content)>,
+    /// What each scan found, in their order.
+    pub scans: Vec<Vec<(String, Record)>>,
+}
