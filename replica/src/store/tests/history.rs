@@ -9,6 +9,7 @@ use super::ranges::{Versions, any_steps, versions_of};
 use super::*;
 use crate::machine::execute::Run;
 use crate::machine::state::ReplicatedState;
+use crate::sql;
 
 /// A change as the tests compare it.
 type Seen = (u64, String, Option<u64>, Option<Vec<u8>>);
@@ -70,6 +71,24 @@ async fn read(
     changes
 }
 
+/// The changes that a query in SQL sees: revision, key, and whether it was deleted.
+fn in_sql(dir: &Path) -> Vec<(u64, String, bool)> {
+    let sql = "SELECT revision, key, change FROM history ORDER BY revision, key".to_owned();
+    let limits = sql::Limits { rows: usize::MAX, ..super::sql::LIMITS };
+    let (file, params) = (dir.join(FILE), Vec::new());
+    let table = sql::query::run(&sql::Job { file, sql, params, at: None, limits }).unwrap();
+    let row = |row: &Vec<serde_json::Value>| {
+        let key = row[1].as_str().unwrap().to_owned();
+        (row[0].as_u64().unwrap(), key, row[2] == "delete")
+    };
+    table.rows.iter().map(row).collect()
+}
+
+fn changes_of(versions: &Versions) -> Vec<(u64, String, bool)> {
+    let of = |(revision, key, _, value): Seen| (revision, key, value.is_none());
+    expected(versions, 0, "").into_iter().map(of).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
@@ -82,7 +101,7 @@ proptest! {
         sweep_every in 1..6_usize,
     ) {
         Runtime::new().unwrap().block_on(async {
-            let (_dir, mut store) = open_new().await;
+            let (dir, mut store) = open_new().await;
             let mut reference = ReplicatedState::complete();
             let (mut versions, mut entries) = (Versions::new(), vec![view(0, 1)]);
             for (number, (ops, sweeps)) in (0..).zip(steps) {
@@ -97,6 +116,7 @@ proptest! {
                 }
             }
             let present = reference.meta().revision.0;
+            prop_assert_eq!(in_sql(dir.path()), changes_of(&versions));
             // The later ones first: those before them are then read with more to sweep.
             for after in (0..=present).rev() {
                 for prefix in ["", "a/", "b"] {

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::sql::{Job, Limits, SqlError, Table, query};
 
-const LIMITS: Limits =
+pub(super) const LIMITS: Limits =
     Limits { rows: 1_000, bytes: 1 << 20, memory_bytes: 64 << 20, time: Duration::from_secs(5) };
 
 struct Asking {
