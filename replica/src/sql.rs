@@ -26,6 +26,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::ids::Revision;
 
+use crate::store::RevisionError;
+
 pub(crate) use self::worker::Workers;
 pub use self::worker::{WORKER, main};
 
@@ -42,18 +44,28 @@ pub(crate) struct Limits {
     pub(crate) time: Duration,
 }
 
+/// A query, as clients write it in JSON.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SqlQuery {
+    /// One statement that reads.
+    pub(crate) sql: String,
+    /// The values of its parameters, in order.
+    #[serde(default)]
+    pub(crate) params: Vec<Value>,
+    /// The revision that it sees; the newest where none is named.
+    #[serde(default)]
+    pub(crate) revision: Option<Revision>,
+}
+
 /// What a worker is to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
     /// The replica's state.
     pub(crate) file: PathBuf,
-    /// One statement that reads.
-    pub(crate) sql: String,
-    /// The values of its parameters, in order.
-    pub(crate) params: Vec<Value>,
-    /// The revision that it sees; the newest where none is named.
-    pub(crate) at: Option<Revision>,
-    /// What it may take.
+    /// What is asked of it.
+    pub(crate) query: SqlQuery,
+    /// What that may take.
     pub(crate) limits: Limits,
 }
 
@@ -127,22 +139,9 @@ pub(crate) enum SqlError {
         /// How many may run.
         limit: usize,
     },
-    /// The revision is yet to come.
-    #[error("revision {asked} is in the future: the state is at revision {present}")]
-    Future {
-        /// The revision asked for.
-        asked: Revision,
-        /// The revision of the state.
-        present: Revision,
-    },
-    /// The revision is not kept any more.
-    #[error("revision {asked} is compacted: the oldest that is kept is {oldest}")]
-    Compacted {
-        /// The revision asked for.
-        asked: Revision,
-        /// The oldest that is kept.
-        oldest: Revision,
-    },
+    /// The revision cannot be read.
+    #[error(transparent)]
+    Revision(#[from] RevisionError),
     /// The file is locked by another process.
     #[error("the state is locked: {0}")]
     Locked(String),

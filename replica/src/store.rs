@@ -36,8 +36,8 @@ mod writer;
 
 pub(crate) use bounds::{above_prefix, lowest_above};
 pub(crate) use checkpoint::{Checkpointer, Committed, Copied, Synced};
-pub(crate) use error::ReadError;
 pub use error::{OpenError, StoreError};
+pub(crate) use error::{ReadError, RevisionError};
 #[cfg(test)]
 pub(crate) use history::Extent;
 pub(crate) use history::{HistoryPage, HistoryQuery, KeyChange, Position};

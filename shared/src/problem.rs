@@ -169,7 +169,12 @@ impl Problem {
     /// 413: a body above the limit, which is named.
     #[must_use]
     pub fn too_large(limit: &str, bytes: usize) -> Self {
-        let detail = format!("the {limit} is limited to {bytes} bytes");
+        Self::above_limit(format!("the {limit} is limited to {bytes} bytes"))
+    }
+
+    /// 413: what is asked for is above a limit, which `detail` names.
+    #[must_use]
+    pub fn above_limit(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, kind!("too-large"), "Too large", detail)
     }
 

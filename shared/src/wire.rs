@@ -23,7 +23,7 @@ use crate::deadline::Deadline;
 use crate::problem::Problem;
 use crate::versions;
 
-pub use media_type::{JSON, MediaType, POSTCARD, SPOKEN, VERSION};
+pub use media_type::{JSON, MediaType, POSTCARD, SPOKEN, VERSION, essence_of};
 
 /// The longest message between services, in bytes: above the largest Accept or page of
 /// votes, and small against memory.

@@ -31,9 +31,7 @@ use super::render::RenderedItem;
 use crate::http::request::diff::{DiffRequest, PARAMETERS};
 use crate::http::request::headers::wants_ndjson;
 use crate::http::request::query::Query;
-use crate::store::{
-    Item, ListPage, ListQuery, Order, ReadError, Reader, Show, above_prefix, lowest_above,
-};
+use crate::store::{Item, ListPage, ListQuery, Order, Reader, Show, above_prefix, lowest_above};
 
 /// The most bytes of keys and values in a page; what does not fit comes with the next
 /// one.
@@ -100,12 +98,10 @@ async fn compare(
 ) -> Result<DiffPage, Refused> {
     let (mut changes, mut room) = (Vec::new(), limits.begin());
     loop {
+        // The older one first: whatever is executed meanwhile, the other is not before it.
+        let old = reader.list(keys(asked, Some(asked.from)), deadline).await?;
         let new = reader.list(keys(asked, asked.to), deadline).await?;
         asked.to = Some(new.at);
-        if asked.from > new.at {
-            return Err(ReadError::Future { asked: asked.from, present: new.at }.into());
-        }
-        let old = reader.list(keys(asked, Some(asked.from)), deadline).await?;
         let horizon = horizon(&old, &new);
         for key in changed_keys(&old, &new, horizon.as_ref()) {
             let changed = read(reader, asked, key).await?;

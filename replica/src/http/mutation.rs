@@ -24,7 +24,7 @@ use crate::machine::execute::{CommandOutcome, Delivery};
 use crate::machine::txn::Txn;
 use crate::machine::txn::result::TxnOutcome;
 use crate::replica::event::{Answer, NotApplied, Stall};
-use crate::store::{CountQuery, ReadError, StoreError};
+use crate::store::{CountQuery, ReadError, RevisionError, StoreError};
 
 /// On an answer that was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -212,8 +212,10 @@ fn not_read(error: &ReadError) -> NotCounted {
         ReadError::Store(StoreError::Full(_) | StoreError::Busy(_)) | ReadError::Closed => {
             NotCounted::Unavailable(said)
         }
-        ReadError::Compacted { oldest, .. } => NotCounted::Compacted { said, oldest: *oldest },
-        ReadError::Future { .. }
+        ReadError::Revision(RevisionError::Compacted { oldest, .. }) => {
+            NotCounted::Compacted { said, oldest: *oldest }
+        }
+        ReadError::Revision(RevisionError::Future { .. })
         | ReadError::Trimmed { .. }
         | ReadError::Store(
             StoreError::Damaged(_) | StoreError::Format(_) | StoreError::Failed(_),

@@ -15,7 +15,7 @@ use crate::http::request::path::text_of;
 use crate::replica::event::{Refusal, Stall};
 use crate::replica::status::Missing;
 use crate::sql::SqlError;
-use crate::store::{ReadError, StoreError};
+use crate::store::{ReadError, RevisionError, StoreError};
 use crate::watch::TooManyWatches;
 
 /// Why a request of the client API has no success to answer with.
@@ -171,13 +171,22 @@ pub(super) fn behind(wanted: Revision, reason: &NotReleased) -> Problem {
     }
 }
 
+impl From<RevisionError> for Problem {
+    fn from(error: RevisionError) -> Self {
+        let detail = error.to_string();
+        match error {
+            RevisionError::Future { present, .. } => {
+                Self::bad_request(detail).with_revision(present)
+            }
+            RevisionError::Compacted { oldest, .. } => Self::compacted(detail, oldest),
+        }
+    }
+}
+
 fn not_read(error: &ReadError) -> Problem {
     match error {
         ReadError::Overloaded { .. } => Problem::overloaded(error),
-        ReadError::Future { present, .. } => {
-            Problem::bad_request(error.to_string()).with_revision(*present)
-        }
-        ReadError::Compacted { oldest, .. } => Problem::compacted(error.to_string(), *oldest),
+        ReadError::Revision(error) => (*error).into(),
         ReadError::Trimmed { .. } => Problem::trimmed(error.to_string()),
         ReadError::Store(StoreError::Full(_) | StoreError::Busy(_)) | ReadError::Closed => {
             Problem::unavailable(error.to_string())

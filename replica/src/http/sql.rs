@@ -5,13 +5,12 @@ use std::sync::Arc;
 use axum::extract::{FromRequest as _, Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde::{Deserialize, Serialize};
+use http::{HeaderMap, HeaderValue, header};
+use serde::Serialize;
 use serde_json::Value;
 use shared::deadline::Deadline;
-use shared::ids::Revision;
 use shared::problem::{Problem, Retryable};
-use shared::wire::{self, BodyLimit, WholeBody};
+use shared::wire::{self, BodyLimit, WholeBody, essence_of};
 
 use super::App;
 use super::ndjson::push_line;
@@ -20,22 +19,11 @@ use super::refused::Refused;
 use crate::http::request::CONSISTENCY;
 use crate::http::request::headers::{NDJSON, wants};
 use crate::http::request::query::Query;
-use crate::sql::{SqlError, Table};
+use crate::sql::{SqlError, SqlQuery, Table};
 
 /// The longest query, with its parameters.
 const QUERY: BodyLimit = BodyLimit { what: "query", bytes: 64 << 10 };
 const CSV: &str = "text/csv";
-
-/// A query with all that can be said of it.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Asked {
-    sql: String,
-    #[serde(default)]
-    params: Vec<Value>,
-    #[serde(default)]
-    revision: Option<Revision>,
-}
 
 /// Answers it.
 pub(super) async fn query(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -50,11 +38,9 @@ async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
     parts.extensions.insert(QUERY);
     let WholeBody(body) =
         WholeBody::from_request(Request::from_parts(parts.clone(), body), &()).await?;
-    let Asked { sql, params, revision } = format.read(&body)?;
+    let asked = format.read(&body)?;
     let released = released(app, &parts.headers, &query).await?;
-    let mut job = app.sql.job(sql);
-    (job.params, job.at) = (params, revision);
-    let table = app.sql.run(&job, deadline).await.map_err(Refused::Sql)?;
+    let table = app.sql.run(asked, deadline).await.map_err(Refused::Sql)?;
     let mut response = rendered(&parts.headers, &table);
     released.describe(response.headers_mut(), table.revision);
     Ok(response)
@@ -73,8 +59,8 @@ impl BodyFormat {
     /// What `Content-Type` says. curl calls whatever it sends a form.
     fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(Self::Text) };
-        let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
-        match essence.trim().to_ascii_lowercase().as_str() {
+        let essence = essence_of(value.to_str().unwrap_or_default());
+        match essence.to_ascii_lowercase().as_str() {
             "text/plain" | "application/sql" | "application/x-www-form-urlencoded" => {
                 Ok(Self::Text)
             }
@@ -85,12 +71,12 @@ impl BodyFormat {
         }
     }
 
-    fn read(self, body: &Bytes) -> Result<Asked, Problem> {
+    fn read(self, body: &Bytes) -> Result<SqlQuery, Problem> {
         match self {
             Self::Text => {
                 let sql = str::from_utf8(body)
                     .map_err(|error| Problem::bad_request(format!("the query: {error}")))?;
-                Ok(Asked { sql: sql.to_owned(), params: Vec::new(), revision: None })
+                Ok(SqlQuery { sql: sql.to_owned(), ..SqlQuery::default() })
             }
             Self::Json => serde_json::from_slice(body).map_err(|error| {
                 Problem::bad_request(format!("the body is not the expected JSON: {error}"))
@@ -155,16 +141,12 @@ impl From<SqlError> for Problem {
             | SqlError::NotAuthorized
             | SqlError::Parameter { .. }
             | SqlError::Parameters { .. } => Self::bad_request(detail),
-            SqlError::Rows { .. } | SqlError::Bytes { .. } | SqlError::Memory { .. } => Self::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "urn:synod:problem:too-large",
-                "Too large",
-                detail,
-            ),
+            SqlError::Rows { .. } | SqlError::Bytes { .. } | SqlError::Memory { .. } => {
+                Self::above_limit(detail)
+            }
             SqlError::Time { .. } => Self::timeout(detail).with_retryable(Retryable::No),
             SqlError::Overloaded { .. } => Self::overloaded(detail),
-            SqlError::Future { present, .. } => Self::bad_request(detail).with_revision(present),
-            SqlError::Compacted { oldest, .. } => Self::compacted(detail, oldest),
+            SqlError::Revision(error) => error.into(),
             SqlError::Locked(_) => Self::unavailable(detail),
             SqlError::Failed(_) => Self::internal(detail),
         }

@@ -10,6 +10,7 @@ use shared::random;
 
 use super::views::Views;
 use super::{Job, Limits, SqlError, Table, cell};
+use crate::store::RevisionError;
 
 /// How a connection is set up that can do nothing but read. What a query sorts stays in
 /// its memory, which is bounded, and does not go to a disk, which is not.
@@ -37,7 +38,7 @@ pub(crate) fn run(job: &Job) -> Result<Table, SqlError> {
     connection.execute_batch(SET_UP).map_err(refused)?;
     connection.execute_batch("BEGIN").map_err(refused)?;
     let revision = revision(&connection, job)?;
-    let mut statement = prepare(&connection, &job.sql).map_err(|error| match error {
+    let mut statement = prepare(&connection, &job.query.sql).map_err(|error| match error {
         Prepare::Refused(error) => error,
         Prepare::Failed(error) => refused(error),
     })?;
@@ -54,13 +55,7 @@ fn revision(connection: &Connection, job: &Job) -> Result<Revision, SqlError> {
             Ok((number(row.get(0)?), number(row.get(1)?)))
         })
         .map_err(refused)?;
-    let at = job.at.unwrap_or(present);
-    if at > present {
-        return Err(SqlError::Future { asked: at, present });
-    }
-    if at < oldest {
-        return Err(SqlError::Compacted { asked: at, oldest });
-    }
+    let at = RevisionError::check(job.query.revision, present, oldest)?;
     let views = Views::new(random::nonce(), at, present);
     connection.execute_batch(&views.statements()).map_err(refused)?;
     connection.execute_batch("PRAGMA query_only = ON").map_err(refused)?;
@@ -121,8 +116,8 @@ type Rows = (Vec<String>, Vec<Vec<serde_json::Value>>);
 fn rows(statement: &mut Statement<'_>, job: &Job) -> Result<Rows, SqlError> {
     let limits = &job.limits;
     let refused = |error: Error| refused(&error, limits);
-    let mut values = Vec::with_capacity(job.params.len());
-    for (at, value) in job.params.iter().enumerate() {
+    let mut values = Vec::with_capacity(job.query.params.len());
+    for (at, value) in job.query.params.iter().enumerate() {
         values.push(cell::of_parameter(value).ok_or(SqlError::Parameter { place: at + 1 })?);
     }
     let (expected, given) = (statement.parameter_count(), values.len());

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 use tokio::sync::Semaphore;
 
-use super::{Job, Limits, SqlError, Table, query};
+use super::{Job, Limits, SqlError, SqlQuery, Table, query};
 
 /// The argument by which this program knows that it is a worker.
 pub const WORKER: &str = "sql-worker";
@@ -47,18 +47,14 @@ impl Workers {
         Self { file, limits, places: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
-    /// A job for one of them.
-    pub(crate) fn job(&self, sql: String) -> Job {
-        Job { file: self.file.clone(), sql, params: Vec::new(), at: None, limits: self.limits }
-    }
-
-    /// Has a worker carry a job out. It ends with the request, however that ends.
-    pub(crate) async fn run(&self, job: &Job, deadline: Deadline) -> Answer {
+    /// Has a worker answer a query. It ends with the request, however that ends.
+    pub(crate) async fn run(&self, query: SqlQuery, deadline: Deadline) -> Answer {
         let Ok(_place) = self.places.try_acquire() else {
             return Err(SqlError::Overloaded { limit: AT_ONCE });
         };
+        let job = Job { file: self.file.clone(), query, limits: self.limits };
         let waited = deadline.remaining().min(job.limits.time);
-        match tokio::time::timeout(waited, asked(job)).await {
+        match tokio::time::timeout(waited, asked(&job)).await {
             Ok(answer) => answer.unwrap_or_else(|error| Err(SqlError::Failed(error.to_string()))),
             Err(_) => Err(SqlError::Time { waited }),
         }

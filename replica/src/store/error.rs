@@ -1,5 +1,6 @@
 //! What can go wrong with the file, told apart by what must be done about it.
 
+use serde::{Deserialize, Serialize};
 use shared::ids::{Name, Revision, Slot};
 
 use crate::machine::format::UnsupportedFormat;
@@ -70,6 +71,46 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+/// Why the state as it was at a revision cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub(crate) enum RevisionError {
+    /// It is not there yet.
+    #[error("revision {asked} is in the future: the state is at revision {present}")]
+    Future {
+        /// What was asked for.
+        asked: Revision,
+        /// What is there.
+        present: Revision,
+    },
+    /// It is not kept any more.
+    #[error("revision {asked} is compacted: the oldest one that can be read is {oldest}")]
+    Compacted {
+        /// What was asked for.
+        asked: Revision,
+        /// What there is.
+        oldest: Revision,
+    },
+}
+
+impl RevisionError {
+    /// The revision that a read is of, where it is asked for one.
+    ///
+    /// # Errors
+    /// When it is in the future, or compacted.
+    pub(crate) fn check(
+        asked: Option<Revision>,
+        present: Revision,
+        oldest: Revision,
+    ) -> Result<Revision, Self> {
+        match asked {
+            None => Ok(present),
+            Some(asked) if asked > present => Err(Self::Future { asked, present }),
+            Some(asked) if asked < oldest => Err(Self::Compacted { asked, oldest }),
+            Some(asked) => Ok(asked),
+        }
+    }
+}
+
 /// Why a read has no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
@@ -79,22 +120,9 @@ pub(crate) enum ReadError {
         /// How many may.
         limit: usize,
     },
-    /// The revision asked for is not there yet.
-    #[error("revision {asked} is in the future: the state is at revision {present}")]
-    Future {
-        /// What was asked for.
-        asked: Revision,
-        /// What is there.
-        present: Revision,
-    },
-    /// The state as it was at the revision asked for is not kept any more.
-    #[error("revision {asked} is compacted: the oldest one that can be read is {oldest}")]
-    Compacted {
-        /// What was asked for.
-        asked: Revision,
-        /// What there is.
-        oldest: Revision,
-    },
+    /// The revision asked for cannot be read.
+    #[error(transparent)]
+    Revision(#[from] RevisionError),
     /// The slot asked for is not kept any more.
     #[error("slot {asked} is trimmed: the oldest one that is kept is {oldest}")]
     Trimmed {
@@ -117,9 +145,7 @@ impl ReadError {
         match self {
             Self::Overloaded { .. } => true,
             Self::Store(error) => !error.is_fatal(),
-            Self::Future { .. } | Self::Compacted { .. } | Self::Trimmed { .. } | Self::Closed => {
-                false
-            }
+            Self::Revision(_) | Self::Trimmed { .. } | Self::Closed => false,
         }
     }
 }

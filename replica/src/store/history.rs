@@ -17,12 +17,12 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 use shared::ids::Revision;
 use shared::page::PageLimits;
+use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{Connection as _, Row as _};
 
 pub(crate) use self::position::Position;
-use super::error::{ReadError, StoreError};
-use super::list::at_revision;
+use super::error::{ReadError, RevisionError, StoreError};
+use super::reader::in_transaction;
 use super::record::{Checked, Item, counter, item_of};
 use super::versions;
 
@@ -85,7 +85,7 @@ pub(crate) struct Extent {
 impl Extent {
     /// Holds what somebody has seen against it: neither in the future, nor compacted.
     pub(crate) fn check(self, seen: Revision) -> Result<Revision, ReadError> {
-        at_revision(Some(seen), self.present, self.oldest)
+        Ok(RevisionError::check(Some(seen), self.present, self.oldest)?)
     }
 }
 
@@ -101,10 +101,8 @@ pub(super) async fn page(
     connection: &mut SqliteConnection,
     query: &HistoryQuery,
 ) -> Result<HistoryPage, ReadError> {
-    let mut transaction = connection.begin().await.map_err(StoreError::from)?;
-    let result = page_in_transaction(&mut transaction, query).await?;
-    transaction.commit().await.map_err(StoreError::from)?;
-    Ok(result)
+    in_transaction(connection, async |connection| page_in_transaction(connection, query).await)
+        .await
 }
 
 async fn page_in_transaction(

@@ -14,12 +14,13 @@ mod statements;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use shared::ids::Revision;
+use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{Connection as _, Row};
 
 pub(crate) use self::query::{CountQuery, Counted, ListPage, ListQuery, Order, Show};
 use super::bounds::lowest_above;
-use super::error::{ReadError, StoreError};
+use super::error::{ReadError, RevisionError, StoreError};
+use super::reader::in_transaction;
 use super::record::{counter, item_of};
 use super::versions;
 
@@ -36,10 +37,8 @@ pub(super) async fn page(
     connection: &mut SqliteConnection,
     query: &ListQuery,
 ) -> Result<ListPage, ReadError> {
-    let mut transaction = connection.begin().await.map_err(StoreError::from)?;
-    let result = page_in_transaction(&mut transaction, query).await?;
-    transaction.commit().await.map_err(StoreError::from)?;
-    Ok(result)
+    in_transaction(connection, async |connection| page_in_transaction(connection, query).await)
+        .await
 }
 
 async fn page_in_transaction(
@@ -51,7 +50,7 @@ async fn page_in_transaction(
     let row = sqlx::query(STATE).fetch_one(&mut *connection).await.map_err(StoreError::from)?;
     let (revision, oldest) = (Revision(counter(&row, 0)?), Revision(counter(&row, 1)?));
     let sweeping = counter(&row, 2)? != 0;
-    let at = at_revision(query.at, revision, oldest)?;
+    let at = RevisionError::check(query.at, revision, oldest)?;
     let page = ListPage { items: Vec::new(), at, more_after: None };
     if at < revision {
         return Ok(past(connection, query, page).await?);
@@ -59,21 +58,6 @@ async fn page_in_transaction(
     // Keys that are still to be swept are live and not shown.
     let last = if sweeping { nth_live(connection, query).await? } else { None };
     Ok(present(connection, query, page, last).await?)
-}
-
-/// The revision that a read is of, where it is asked for one: neither in the future, nor
-/// compacted.
-pub(super) fn at_revision(
-    asked: Option<Revision>,
-    present: Revision,
-    oldest: Revision,
-) -> Result<Revision, ReadError> {
-    match asked {
-        None => Ok(present),
-        Some(asked) if asked > present => Err(ReadError::Future { asked, present }),
-        Some(asked) if asked < oldest => Err(ReadError::Compacted { asked, oldest }),
-        Some(asked) => Ok(asked),
-    }
 }
 
 /// The last key that a page looks at, where there may be more behind it.
@@ -163,10 +147,8 @@ pub(super) async fn count(
     connection: &mut SqliteConnection,
     query: &CountQuery,
 ) -> Result<Counted, ReadError> {
-    let mut transaction = connection.begin().await.map_err(StoreError::from)?;
-    let result = count_in_transaction(&mut transaction, query).await?;
-    transaction.commit().await.map_err(StoreError::from)?;
-    Ok(result)
+    in_transaction(connection, async |connection| count_in_transaction(connection, query).await)
+        .await
 }
 
 async fn count_in_transaction(
@@ -184,7 +166,7 @@ async fn count_in_transaction(
         .map_err(StoreError::from)?;
     let oldest = Revision(counter(&row, 0).map_err(ReadError::Store)?);
     if deletion < oldest {
-        return Err(ReadError::Compacted { asked: deletion, oldest });
+        return Err(ReadError::Revision(RevisionError::Compacted { asked: deletion, oldest }));
     }
     let ends: [Option<Vec<u8>>; 2] =
         [row.try_get(1).map_err(StoreError::from)?, row.try_get(2).map_err(StoreError::from)?];

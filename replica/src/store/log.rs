@@ -4,12 +4,13 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use shared::ids::{Ballot, CoordinatorId, Revision, Slot};
 use shared::page::PageLimits;
+use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{Connection as _, Row};
 
 use super::error::{ReadError, StoreError};
 use super::left_out::{self, Kept};
 use super::meta::{self, MetaRow, Retained};
+use super::reader::in_transaction;
 use super::record::{counter, hash_of};
 use super::sum::{self, Sum};
 use crate::machine::chain::ChainHash;
@@ -78,10 +79,8 @@ pub(super) async fn page(
     connection: &mut SqliteConnection,
     query: &LogQuery,
 ) -> Result<LogPage, ReadError> {
-    let mut transaction = connection.begin().await.map_err(StoreError::from)?;
-    let result = page_in_transaction(&mut transaction, query).await?;
-    transaction.commit().await.map_err(StoreError::from)?;
-    Ok(result)
+    in_transaction(connection, async |connection| page_in_transaction(connection, query).await)
+        .await
 }
 
 async fn page_in_transaction(

@@ -22,7 +22,7 @@ pub(super) struct MetaRow {
 
 /// From where on history is whole. Nothing raises these yet: every version and every slot
 /// is kept. Whoever reads an older state or slot holds it against them all the same
-/// (`at_revision`, `log::page`), so that what will drop history has to change nothing
+/// (`RevisionError::check`, `log::page`), so that what will drop history has to change nothing
 /// else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Retained {

@@ -17,9 +17,9 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Connection};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::error::{ReadError, StoreError};
+use super::error::{ReadError, RevisionError, StoreError};
 use super::history::{self, Extent, HistoryPage, HistoryQuery};
-use super::list::{self, CountQuery, Counted, ListPage, ListQuery, at_revision};
+use super::list::{self, CountQuery, Counted, ListPage, ListQuery};
 use super::log::{self, LogPage, LogQuery};
 use super::multi_row::{self, MultiRow};
 use super::ranges::not_hidden;
@@ -207,6 +207,17 @@ async fn serve(
     }
 }
 
+/// Reads in one transaction, so that all that is read is of one state.
+pub(super) async fn in_transaction<T>(
+    connection: &mut SqliteConnection,
+    read: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, ReadError>,
+) -> Result<T, ReadError> {
+    let mut transaction = connection.begin().await.map_err(StoreError::from)?;
+    let found = read(&mut transaction).await?;
+    transaction.commit().await.map_err(StoreError::from)?;
+    Ok(found)
+}
+
 /// Sends the answer; gives back the error that must stop the process, if it is one.
 fn answer<T>(
     reply: oneshot::Sender<Result<T, ReadError>>,
@@ -217,8 +228,7 @@ fn answer<T>(
         Err(
             ReadError::Store(_)
             | ReadError::Overloaded { .. }
-            | ReadError::Future { .. }
-            | ReadError::Compacted { .. }
+            | ReadError::Revision(_)
             | ReadError::Trimmed { .. }
             | ReadError::Closed,
         )
@@ -245,8 +255,8 @@ async fn serve_points(
         }
     };
     for (job, Found { point, oldest }) in jobs.into_iter().zip(found) {
-        let at = at_revision(job.at, point.revision, oldest);
-        answer(job.reply, at.map(|_| point));
+        let at = RevisionError::check(job.at, point.revision, oldest);
+        answer(job.reply, at.map(|_| point).map_err(ReadError::from));
     }
     None
 }

@@ -154,7 +154,10 @@ async fn every_revision_can_be_read_and_the_future_cannot() {
     }
     let refused = store.reader.point(key("a"), Some(Revision(4))).await.unwrap_err();
     assert!(
-        matches!(refused, ReadError::Future { asked: Revision(4), present: Revision(3) }),
+        matches!(
+            refused,
+            ReadError::Revision(RevisionError::Future { asked: Revision(4), present: Revision(3) })
+        ),
         "{refused}"
     );
     let refused = store
@@ -163,7 +166,10 @@ async fn every_revision_can_be_read_and_the_future_cannot() {
         .await
         .unwrap_err();
     assert!(
-        matches!(refused, ReadError::Future { asked: Revision(4), present: Revision(3) }),
+        matches!(
+            refused,
+            ReadError::Revision(RevisionError::Future { asked: Revision(4), present: Revision(3) })
+        ),
         "{refused}"
     );
 }

@@ -15,7 +15,8 @@ use super::event::Event;
 use super::ring::{Found, Piece, Ring, Size};
 use crate::driver::Published;
 use crate::store::{
-    HistoryPage, HistoryQuery, ListPage, ListQuery, Position, ReadError, Reader, above_prefix,
+    HistoryPage, HistoryQuery, ListPage, ListQuery, Position, ReadError, Reader, RevisionError,
+    above_prefix,
 };
 
 /// The most that is read, and given to a watcher, at once; a larger value goes alone.
@@ -142,7 +143,7 @@ impl Hub {
                 }
                 Err(error) if error.is_for_now() => tokio::time::sleep(RETRY_INTERVAL).await,
                 // It took so long that what comes next is not there any more.
-                Err(ReadError::Compacted { .. }) => {
+                Err(ReadError::Revision(RevisionError::Compacted { .. })) => {
                     let present = published.borrow().status.revision;
                     *self.lock() = Some(self.ring_from(present));
                     self.grown.send_replace(());

@@ -33,12 +33,18 @@ pub enum MediaType {
     OtherVersion(u32),
 }
 
+/// A media type without its parameters.
+#[must_use]
+pub fn essence_of(media_type: &str) -> &str {
+    media_type.split(';').next().unwrap_or_default().trim()
+}
+
 impl MediaType {
     /// Reads a media type; parameters such as `charset` are ignored. None where it is none
     /// of a message.
     #[must_use]
     pub fn of(value: &str) -> Option<Self> {
-        let essence = value.split(';').next().unwrap_or_default().trim();
+        let essence = essence_of(value);
         // What nearly all say, without a copy of it.
         if essence.eq_ignore_ascii_case(POSTCARD) {
             return Some(Self::Spoken(Encoding::Postcard));

@@ -135,12 +135,18 @@ async fn what_is_not_kept_is_refused_by_every_reader_and_the_rest_is_there() {
 
     let oldest = Revision(4);
     let refused = store.reader.point(key("a"), Some(Revision(3))).await.unwrap_err();
-    assert!(matches!(refused, ReadError::Compacted { oldest: of, .. } if of == oldest));
+    assert!(
+        matches!(refused, ReadError::Revision(RevisionError::Compacted { oldest: of, .. }) if of == oldest)
+    );
     let past = |at| ListQuery { at: Some(Revision(at)), ..list_all() };
     let refused = store.reader.list(past(3), soon()).await.unwrap_err();
-    assert!(matches!(refused, ReadError::Compacted { oldest: of, .. } if of == oldest));
+    assert!(
+        matches!(refused, ReadError::Revision(RevisionError::Compacted { oldest: of, .. }) if of == oldest)
+    );
     let refused = store.reader.count(CountQuery::of_prefix("a", Revision(3))).await.unwrap_err();
-    assert!(matches!(refused, ReadError::Compacted { oldest: of, .. } if of == oldest));
+    assert!(
+        matches!(refused, ReadError::Revision(RevisionError::Compacted { oldest: of, .. }) if of == oldest)
+    );
     assert_eq!(value_at(&store, "a", Some(4)).await.unwrap(), "4");
     assert_eq!(keys_of(&store.reader.list(past(4), soon()).await.unwrap()), ["a"]);
 

@@ -75,8 +75,9 @@ async fn read(
 fn in_sql(dir: &Path) -> Vec<(u64, String, bool)> {
     let sql = "SELECT revision, key, change FROM history ORDER BY revision, key".to_owned();
     let limits = sql::Limits { rows: usize::MAX, ..super::sql::LIMITS };
-    let (file, params) = (dir.join(FILE), Vec::new());
-    let table = sql::query::run(&sql::Job { file, sql, params, at: None, limits }).unwrap();
+    let query = sql::SqlQuery { sql, ..sql::SqlQuery::default() };
+    let file = dir.join(FILE);
+    let table = sql::query::run(&sql::Job { file, query, limits }).unwrap();
     let row = |row: &Vec<serde_json::Value>| {
         let key = row[1].as_str().unwrap().to_owned();
         (row[0].as_u64().unwrap(), key, row[2] == "delete")
@@ -190,7 +191,10 @@ async fn what_is_compacted_or_yet_to_come_is_refused() {
     assert_eq!((page.changes, page.through), (Vec::new(), Position::after(Revision(4))));
     assert!(matches!(
         store.reader.history(after(5)).await,
-        Err(ReadError::Future { asked: Revision(5), present: Revision(4) })
+        Err(ReadError::Revision(RevisionError::Future {
+            asked: Revision(5),
+            present: Revision(4)
+        }))
     ));
     store.writer.close().await.unwrap();
     drop_history(dir.path(), Revision(3), Slot(1)).await;
@@ -199,7 +203,10 @@ async fn what_is_compacted_or_yet_to_come_is_refused() {
     assert_eq!(extent, Extent { present: Revision(4), oldest: Revision(3) });
     assert!(matches!(
         store.reader.history(after(2)).await,
-        Err(ReadError::Compacted { asked: Revision(2), oldest: Revision(3) })
+        Err(ReadError::Revision(RevisionError::Compacted {
+            asked: Revision(2),
+            oldest: Revision(3)
+        }))
     ));
     assert_eq!(store.reader.history(after(3)).await.unwrap().changes.len(), 1);
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::sql::{Job, Limits, SqlError, Table, query};
+use crate::sql::query::run;
+use crate::sql::{Job, Limits, SqlError, SqlQuery, Table};
 
 pub(super) const LIMITS: Limits =
     Limits { rows: 1_000, bytes: 1 << 20, memory_bytes: 64 << 20, time: Duration::from_secs(5) };
@@ -34,24 +35,22 @@ async fn asking() -> Asking {
     Asking { file: dir.path().join(FILE), store, _dir: dir }
 }
 
+fn query(sql: &str) -> SqlQuery {
+    SqlQuery { sql: sql.to_owned(), ..SqlQuery::default() }
+}
+
 impl Asking {
-    fn job(&self, sql: &str) -> Job {
-        Job {
-            file: self.file.clone(),
-            sql: sql.to_owned(),
-            params: Vec::new(),
-            at: None,
-            limits: LIMITS,
-        }
+    fn run(&self, query: SqlQuery) -> Result<Table, SqlError> {
+        run(&Job { file: self.file.clone(), query, limits: LIMITS })
     }
 
     fn ask(&self, sql: &str) -> Result<Table, SqlError> {
-        query::run(&self.job(sql))
+        self.run(query(sql))
     }
 
     fn rows(&self, sql: &str, at: Option<u64>) -> Json {
-        let job = Job { at: at.map(Revision), ..self.job(sql) };
-        json!(query::run(&job).unwrap_or_else(|error| panic!("{sql}: {error}")).rows)
+        let asked = SqlQuery { revision: at.map(Revision), ..query(sql) };
+        json!(self.run(asked).unwrap_or_else(|error| panic!("{sql}: {error}")).rows)
     }
 }
 
@@ -107,7 +106,7 @@ async fn a_query_may_join_group_compare_and_read_json() {
         45
     );
     assert_eq!(one("SELECT 9e999"), "inf");
-    let job = Job {
+    let asked = SqlQuery {
         params: vec![
             json!("a/2"),
             json!(3),
@@ -116,9 +115,9 @@ async fn a_query_may_join_group_compare_and_read_json() {
             json!(true),
             json!({"base64": "AA=="}),
         ],
-        ..asking.job("SELECT key, ?2, ?3, ?4, ?5, hex(?6) FROM kv WHERE key = ?1")
+        ..query("SELECT key, ?2, ?3, ?4, ?5, hex(?6) FROM kv WHERE key = ?1")
     };
-    let table = query::run(&job).unwrap();
+    let table = asking.run(asked).unwrap();
     assert_eq!(
         table.rows,
         vec![vec![json!("a/2"), json!(3), json!(1.5), json!(null), json!(1), json!("00")]]
@@ -185,7 +184,7 @@ async fn a_query_is_one_statement() {
     for sql in ["SELECT", "SELECT nothing", "SELECT * FROM nowhere", "SELECT abs(1, 2)"] {
         assert!(matches!(asking.ask(sql), Err(SqlError::Invalid(_))), "{sql}");
     }
-    let with = |sql: &str, params: Vec<Json>| query::run(&Job { params, ..asking.job(sql) });
+    let with = |sql: &str, params: Vec<Json>| asking.run(SqlQuery { params, ..query(sql) });
     assert_eq!(with("SELECT ?", vec![]), Err(SqlError::Parameters { expected: 1, given: 0 }));
     assert_eq!(
         with("SELECT 1", vec![json!(1)]),
@@ -207,8 +206,14 @@ async fn an_answer_past_a_limit_is_refused_by_its_name() {
         asking.ask("SELECT zeroblob(1000000000)"),
         Err(SqlError::Bytes { limit: LIMITS.bytes })
     );
-    let at = |revision| query::run(&Job { at: Some(Revision(revision)), ..asking.job("SELECT 1") });
-    let future = SqlError::Future { asked: Revision(9), present: Revision(8) };
+    let at =
+        |revision| asking.run(SqlQuery { revision: Some(Revision(revision)), ..query("SELECT 1") });
+    let future =
+        SqlError::Revision(RevisionError::Future { asked: Revision(9), present: Revision(8) });
     assert_eq!(at(9), Err(future));
-    assert_eq!(at(u64::MAX).map_err(|error| matches!(error, SqlError::Future { .. })), Err(true));
+    assert_eq!(
+        at(u64::MAX)
+            .map_err(|error| matches!(error, SqlError::Revision(RevisionError::Future { .. }))),
+        Err(true)
+    );
 }
