@@ -2,9 +2,10 @@
 //! stands beside them.
 //!
 //! Reading order: [`request`] (what a request says), `reading` (how new the state must
-//! be), `get`, `list`, `diff`, `log` and `watching`; `mutate` and `txn` (what mutations
-//! say), `mutation` (what they come to) and `forward` (from a backup to the primary);
-//! `refused` (every way to say no); `sql`; `replication`, `status`, `cluster`.
+//! be), `paging` (pages and streams), `get`, `list`, `diff`, `log`, `sql` and `watching`;
+//! `mutate` and `txn` (what mutations say), `mutation` (what they come to) and `forward`
+//! (from a backup to the primary); `refused` (every way to say no); `replication`,
+//! `status`, `cluster`.
 
 mod cluster;
 mod diff;
@@ -15,6 +16,7 @@ mod log;
 mod mutate;
 pub(crate) mod mutation;
 mod ndjson;
+mod paging;
 mod reading;
 mod refused;
 mod render;

@@ -7,14 +7,12 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::future::try_join;
 use http::request::Parts;
-use http::{HeaderValue, header};
 use serde::Serialize;
 use shared::deadline::Deadline;
 use shared::ids::Revision;
@@ -23,24 +21,17 @@ use shared::problem::Problem;
 use shared::wire;
 
 use super::App;
-use super::list::page_limit;
-use super::ndjson::{ndjson, push_line};
+use super::paging::{KEYS, PIECE_TIME, Paging, Piece, Source};
 use super::reading::released_from;
 use super::refused::Refused;
 use super::render::RenderedItem;
 use crate::http::request::diff::{DiffRequest, PARAMETERS};
-use crate::http::request::headers::wants_ndjson;
+use crate::http::request::path::text_of;
 use crate::http::request::query::Query;
-use crate::store::{Item, ListPage, ListQuery, Order, Reader, Show, above_prefix, lowest_above};
+use crate::store::{
+    Item, ListPage, ListQuery, Order, ReadError, Reader, Show, above_prefix, lowest_above,
+};
 
-/// The most bytes of keys and values in a page; what does not fit comes with the next
-/// one.
-const PAGE_BYTES: usize = 2 << 20;
-/// The same for a piece of a stream.
-const PIECE: PageLimits = PageLimits { items: 1_000, bytes: 512 << 10 };
-/// How long a stream looks for its next piece before it looks whether somebody still
-/// listens.
-const PIECE_TIME: Duration = Duration::from_secs(1);
 /// How many keys of each state are looked at in one go.
 const COMPARED: PageLimits = PageLimits { items: 2_000, bytes: 1 << 20 };
 
@@ -53,21 +44,16 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let deadline = Deadline::of(&parts.headers)?;
     let query = Query::parse(parts.uri.query(), &PARAMETERS)?;
     let mut asked = DiffRequest::of(&query)?;
-    let streaming = wants_ndjson(&parts.headers);
-    let limit = page_limit(app, &query, streaming)?;
+    let paging = Paging::of(app, &parts.headers, &query, KEYS)?;
     let shown = asked.to.filter(|_| asked.after.is_some());
     let released = released_from(app, &parts.headers, &query, shown).await?;
-    let limits = if streaming {
-        PageLimits { items: limit.unwrap_or(PIECE.items).min(PIECE.items), ..PIECE }
-    } else {
-        PageLimits { items: limit.unwrap_or(app.limits.page_items), bytes: PAGE_BYTES }
-    };
-    let first = compare(&app.reader, &mut asked, limits, deadline).await?;
+    let first = compare(&app.reader, &mut asked, paging.first(), deadline).await?;
     let to = asked.to.unwrap_or_default();
-    let mut response = if streaming {
-        stream(app.reader.clone(), asked, first, limit.unwrap_or(usize::MAX))
+    let mut response = if paging.streaming {
+        let mut rest = Rest { reader: app.reader.clone(), asked };
+        paging.stream(rest.take(first), rest)
     } else {
-        page(&asked, &first, limit)
+        page(asked, first, paging)
     };
     released.describe(response.headers_mut(), to);
     Ok(response)
@@ -95,7 +81,7 @@ async fn compare(
     asked: &mut DiffRequest,
     limits: PageLimits,
     deadline: Deadline,
-) -> Result<DiffPage, Refused> {
+) -> Result<DiffPage, ReadError> {
     let (mut changes, mut room) = (Vec::new(), limits.begin());
     loop {
         // The older one first: whatever is executed meanwhile, the other is not before it.
@@ -155,7 +141,7 @@ fn changed_keys(old: &ListPage, new: &ListPage, horizon: Option<&Bytes>) -> Vec<
     }
 }
 
-async fn read(reader: &Reader, asked: &DiffRequest, key: Bytes) -> Result<Changed, Refused> {
+async fn read(reader: &Reader, asked: &DiffRequest, key: Bytes) -> Result<Changed, ReadError> {
     let (before, after) =
         try_join(reader.point(key.clone(), Some(asked.from)), reader.point(key, asked.to)).await?;
     Ok(Changed { before: before.item, after: after.item })
@@ -199,7 +185,7 @@ impl<'a> RenderedChange<'a> {
             (Some(_), None) => "deleted",
         };
         Self {
-            key: crate::http::request::path::text_of(changed.key()),
+            key: text_of(changed.key()),
             change,
             before: changed.before.as_ref().map(RenderedItem::whole),
             after: changed.after.as_ref().map(RenderedItem::whole),
@@ -207,19 +193,14 @@ impl<'a> RenderedChange<'a> {
     }
 }
 
-fn page(asked: &DiffRequest, page: &DiffPage, limit: Option<usize>) -> Response {
-    let next = page
-        .more_after
-        .is_some()
-        .then(|| DiffRequest { after: page.more_after.clone(), ..asked.clone() }.encode());
+fn page(asked: DiffRequest, page: DiffPage, paging: Paging) -> Response {
     let changes = page.changes.iter().map(RenderedChange::of).collect();
     let (from, to) = (asked.from, asked.to);
+    let after = |after| DiffRequest { after: Some(after), ..asked }.encode();
+    let next = page.more_after.map(after);
     let mut response = wire::json(&RenderedPage { from, to, changes, next: next.clone() });
     if let Some(cursor) = next {
-        let limit = limit.map(|limit| format!("&limit={limit}")).unwrap_or_default();
-        let link =
-            HeaderValue::try_from(format!("</v1/diff?cursor={cursor}{limit}>; rel=\"next\""));
-        response.headers_mut().insert(header::LINK, link.expect("a cursor is safe in a URL"));
+        paging.link_next(response.headers_mut(), &format!("/v1/diff?cursor={cursor}"));
     }
     response
 }
@@ -228,37 +209,24 @@ fn page(asked: &DiffRequest, page: &DiffPage, limit: Option<usize>) -> Response 
 struct Rest {
     reader: Reader,
     asked: DiffRequest,
-    page: Option<DiffPage>,
-    left: usize,
 }
 
-fn stream(reader: Reader, asked: DiffRequest, first: DiffPage, limit: usize) -> Response {
-    let rest = Rest { reader, asked, page: Some(first), left: limit };
-    ndjson(futures::stream::try_unfold(rest, piece))
+impl Rest {
+    /// Takes a page, which what comes next comes after.
+    fn take(&mut self, page: DiffPage) -> Piece {
+        self.asked.after = page.more_after;
+        Piece::of(page.changes.iter().map(RenderedChange::of))
+    }
 }
 
-/// The lines of the page at hand; the next one is read only when the client has taken
-/// them.
-async fn piece(mut rest: Rest) -> io::Result<Option<(Bytes, Rest)>> {
-    loop {
-        let page = match rest.page.take() {
-            Some(page) => page,
-            None if rest.left == 0 || rest.asked.after.is_none() => return Ok(None),
-            None => {
-                let limits = PageLimits { items: rest.left.min(PIECE.items), ..PIECE };
-                let deadline = Deadline::after(PIECE_TIME);
-                compare(&rest.reader, &mut rest.asked, limits, deadline)
-                    .await
-                    .map_err(|refused| io::Error::other(format!("{refused:?}")))?
-            }
-        };
-        let mut lines = Vec::new();
-        page.changes.iter().for_each(|change| push_line(&mut lines, &RenderedChange::of(change)));
-        rest.left = rest.left.saturating_sub(page.changes.len());
-        rest.asked.after = page.more_after;
-        if !lines.is_empty() {
-            return Ok(Some((Bytes::from(lines), rest)));
+impl Source for Rest {
+    async fn next(&mut self, limits: PageLimits) -> io::Result<Option<Piece>> {
+        if self.asked.after.is_none() {
+            return Ok(None);
         }
+        let deadline = Deadline::after(PIECE_TIME);
+        let page = compare(&self.reader, &mut self.asked, limits, deadline).await;
+        Ok(Some(self.take(page.map_err(io::Error::other)?)))
     }
 }
 

@@ -2,13 +2,11 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, header};
 use serde::Serialize;
 use shared::deadline::Deadline;
 use shared::ids::Revision;
@@ -17,25 +15,13 @@ use shared::problem::Problem;
 use shared::wire;
 
 use super::App;
-use super::ndjson::{ndjson, push_line};
+use super::paging::{KEYS, PIECE_TIME, Paging, Piece, Source};
 use super::reading::released_from;
 use super::refused::Refused;
 use super::render::RenderedItem;
-use crate::http::request::headers::wants_ndjson;
 use crate::http::request::listing::{Cursor, ListRequest, Listing, PARAMETERS};
 use crate::http::request::query::Query;
 use crate::store::{Item, ListPage, ListQuery, Order, Reader, Show, above_prefix, lowest_above};
-
-/// The most bytes of keys and values in a page; what does not fit comes with the next
-/// one. A page is held in memory until the client has taken it, however slow that is.
-const PAGE_BYTES: usize = 2 << 20;
-/// The same for a piece of a stream, of which many may be under way to slow readers.
-const PIECE_BYTES: usize = 512 << 10;
-/// How long a stream looks for its next piece before it looks whether somebody still
-/// listens.
-const PIECE_TIME: Duration = Duration::from_secs(1);
-/// The most items in a piece of a stream.
-const PIECE_ITEMS: usize = 1_000;
 
 /// Answers it.
 pub(super) async fn list(State(app): State<Arc<App>>, parts: Parts) -> Response {
@@ -49,43 +35,21 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let deadline = Deadline::of(&parts.headers)?;
     let query = Query::parse(parts.uri.query(), &PARAMETERS)?;
     let asked = ListRequest::of(&query)?;
-    let streaming = wants_ndjson(&parts.headers);
-    let limit = page_limit(app, &query, streaming)?;
+    let paging = Paging::of(app, &parts.headers, &query, KEYS)?;
     // The revision of a cursor is there: a replica that has not come so far, and is read
     // locally, is only behind.
     let shown = asked.revision.filter(|_| asked.after.is_some());
     let released = released_from(app, &parts.headers, &query, shown).await?;
-    let (items, bytes) =
-        if streaming { (PIECE_ITEMS, PIECE_BYTES) } else { (app.limits.page_items, PAGE_BYTES) };
-    let first = asked.query(PageLimits { items: limit.unwrap_or(items).min(items), bytes });
-    let first = app.reader.list(first, deadline).await?;
+    let first = app.reader.list(asked.query(paging.first()), deadline).await?;
     let at = first.at;
-    let mut response = if streaming {
-        stream(app.reader.clone(), asked, first, limit.unwrap_or(usize::MAX))
+    let mut response = if paging.streaming {
+        let mut rest = Rest { reader: app.reader.clone(), asked };
+        paging.stream(rest.take(first), rest)
     } else {
-        page(&asked, first, limit)
+        page(&asked, first, paging)
     };
     released.describe(response.headers_mut(), at);
     Ok(response)
-}
-
-/// How many items are asked for: of a stream as many as one likes.
-///
-/// # Errors
-/// 400 where there is no such number of them.
-pub(super) fn page_limit(
-    app: &App,
-    query: &Query,
-    streaming: bool,
-) -> Result<Option<usize>, Problem> {
-    let limit: Option<usize> = query.number("limit")?;
-    let most = if streaming { usize::MAX } else { app.limits.page_items };
-    if limit.is_some_and(|limit| limit == 0 || limit > most) {
-        return Err(Problem::bad_request(format!(
-            "query parameter \"limit\" is not in 1 to {most}, the limit on a page's items"
-        )));
-    }
-    Ok(limit)
 }
 
 impl ListRequest {
@@ -127,14 +91,12 @@ struct RenderedPage<'a> {
     next: Option<String>,
 }
 
-fn page(asked: &ListRequest, page: ListPage, limit: Option<usize>) -> Response {
+fn page(asked: &ListRequest, page: ListPage, paging: Paging) -> Response {
     let next = asked.next(&page).map(|cursor| cursor.encode());
     let items = page.items.iter().map(|item| asked.rendered(item)).collect();
     let mut response = wire::json(&RenderedPage { items, revision: page.at, next: next.clone() });
     if let Some(cursor) = next {
-        let limit = limit.map(|limit| format!("&limit={limit}")).unwrap_or_default();
-        let link = HeaderValue::try_from(format!("</v1/kv?cursor={cursor}{limit}>; rel=\"next\""));
-        response.headers_mut().insert(header::LINK, link.expect("a cursor is safe in a URL"));
+        paging.link_next(response.headers_mut(), &format!("/v1/kv?cursor={cursor}"));
     }
     response
 }
@@ -143,43 +105,26 @@ fn page(asked: &ListRequest, page: ListPage, limit: Option<usize>) -> Response {
 struct Rest {
     reader: Reader,
     asked: ListRequest,
-    page: Option<ListPage>,
-    left: usize,
 }
 
-fn stream(reader: Reader, asked: ListRequest, first: ListPage, limit: usize) -> Response {
-    let rest = Rest { reader, asked, page: Some(first), left: limit };
-    ndjson(futures::stream::try_unfold(rest, |rest| async move {
-        let Some((lines, rest)) = piece(rest).await? else { return Ok(None) };
-        Ok(Some((lines, rest)))
-    }))
+impl Rest {
+    /// Takes a page, which what comes next comes after.
+    fn take(&mut self, page: ListPage) -> Piece {
+        let piece = Piece::of(page.items.iter().map(|item| self.asked.rendered(item)));
+        self.asked.revision = Some(page.at);
+        self.asked.after = page.more_after;
+        piece
+    }
 }
 
-/// The lines of the page at hand; the next one is read only when the client has taken
-/// them.
-async fn piece(mut rest: Rest) -> io::Result<Option<(Bytes, Rest)>> {
-    loop {
-        let page = match rest.page.take() {
-            Some(page) => page,
-            None if rest.left == 0 || rest.asked.after.is_none() => return Ok(None),
-            None => {
-                let query = rest
-                    .asked
-                    .query(PageLimits { items: rest.left.min(PIECE_ITEMS), bytes: PIECE_BYTES });
-                rest.reader
-                    .list(query, Deadline::after(PIECE_TIME))
-                    .await
-                    .map_err(io::Error::other)?
-            }
-        };
-        let mut lines = Vec::new();
-        page.items.iter().for_each(|item| push_line(&mut lines, &rest.asked.rendered(item)));
-        rest.left = rest.left.saturating_sub(page.items.len());
-        rest.asked.revision = Some(page.at);
-        rest.asked.after = page.more_after;
-        if !lines.is_empty() {
-            return Ok(Some((Bytes::from(lines), rest)));
+impl Source for Rest {
+    async fn next(&mut self, limits: PageLimits) -> io::Result<Option<Piece>> {
+        if self.asked.after.is_none() {
+            return Ok(None);
         }
+        let query = self.asked.query(limits);
+        let page = self.reader.list(query, Deadline::after(PIECE_TIME)).await;
+        Ok(Some(self.take(page.map_err(io::Error::other)?)))
     }
 }
 

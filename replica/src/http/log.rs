@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, header};
 use serde::Serialize;
 use shared::deadline::{Deadline, MAX, time_of};
 use shared::ids::{Ballot, Revision, Slot};
@@ -18,24 +16,19 @@ use shared::wire;
 use tokio::time::timeout;
 
 use super::App;
-use super::list::page_limit;
-use super::ndjson::{ndjson, push_line};
+use super::paging::{Paging, Piece, Sizes, Source};
 use super::reading::released;
 use super::refused::Refused;
 use super::render::hex;
 use crate::http::request::CONSISTENCY;
-use crate::http::request::headers::wants_ndjson;
 use crate::http::request::path::slot_of_path;
 use crate::http::request::query::Query;
 use crate::machine::describe::{Description, describe};
 use crate::store::{LogPage, LogQuery, LogRow, ReadError, Reader};
 
-/// The most bytes of values in a page; what does not fit comes with the next one.
-const PAGE_BYTES: usize = 4 << 20;
-/// The same for a piece of a stream.
-const PIECE_BYTES: usize = 512 << 10;
-/// The most slots in a piece of a stream.
-const PIECE_SLOTS: usize = 256;
+/// Of values.
+const SIZES: Sizes =
+    Sizes { page_bytes: 4 << 20, piece: PageLimits { items: 256, bytes: 512 << 10 } };
 
 /// The parameter that says how long to wait for a slot.
 const WAIT: &str = "wait";
@@ -64,7 +57,7 @@ async fn slot_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     }
     let page = app
         .reader
-        .log(LogQuery { from: slot, page: PageLimits { items: 1, bytes: PAGE_BYTES } })
+        .log(LogQuery { from: slot, page: PageLimits { items: 1, bytes: SIZES.page_bytes } })
         .await?;
     let mut response = match page.rows.first() {
         Some(row) => wire::json(&RenderedSlot::of(row)),
@@ -90,13 +83,9 @@ fn wait_of(query: &Query) -> Result<Option<Duration>, Problem> {
 async fn list_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let query = Query::parse(parts.uri.query(), &["from", "limit", CONSISTENCY])?;
     let from: Option<Slot> = query.number("from")?.map(Slot);
-    let streaming = wants_ndjson(&parts.headers);
-    let limit = page_limit(app, &query, streaming)?;
+    let paging = Paging::of(app, &parts.headers, &query, SIZES)?;
     let released = released(app, &parts.headers, &query).await?;
-    let (slots, bytes) =
-        if streaming { (PIECE_SLOTS, PIECE_BYTES) } else { (app.limits.page_items, PAGE_BYTES) };
-    let page = PageLimits { items: limit.unwrap_or(slots).min(slots), bytes };
-    let query = LogQuery { from: from.unwrap_or_default(), page };
+    let query = LogQuery { from: from.unwrap_or_default(), page: paging.first() };
     let page = match app.reader.log(query).await {
         // Whoever names no slot asks for the log as far as it goes back.
         Err(ReadError::Trimmed { oldest, .. }) if from.is_none() => {
@@ -105,10 +94,11 @@ async fn list_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
         page => page?,
     };
     let revision = page.revision;
-    let mut response = if streaming {
-        stream(app.reader.clone(), page, limit.unwrap_or(usize::MAX))
+    let mut response = if paging.streaming {
+        let mut rest = Rest { reader: app.reader.clone(), end: page.executed_below, next: None };
+        paging.stream(rest.take(&page), rest)
     } else {
-        rendered(&page, limit)
+        rendered(&page, paging)
     };
     released.describe(response.headers_mut(), revision);
     Ok(response)
@@ -139,13 +129,11 @@ impl RenderedSlot {
 }
 
 /// A list of slots; where more are executed, `Link` says where they are.
-fn rendered(page: &LogPage, limit: Option<usize>) -> Response {
+fn rendered(page: &LogPage, paging: Paging) -> Response {
     let slots: Vec<RenderedSlot> = page.rows.iter().map(RenderedSlot::of).collect();
     let mut response = wire::json(&slots);
     if let Some(next) = next_of(page, page.executed_below) {
-        let limit = limit.map(|limit| format!("&limit={limit}")).unwrap_or_default();
-        let link = HeaderValue::try_from(format!("</v1/log?from={next}{limit}>; rel=\"next\""));
-        response.headers_mut().insert(header::LINK, link.expect("numbers are safe in a header"));
+        paging.link_next(response.headers_mut(), &format!("/v1/log?from={next}"));
     }
     response
 }
@@ -157,34 +145,23 @@ fn next_of(page: &LogPage, end: Slot) -> Option<Slot> {
 /// What of a stream is still to come: everything below what was executed when it began.
 struct Rest {
     reader: Reader,
-    page: Option<LogPage>,
     next: Option<Slot>,
     end: Slot,
-    left: usize,
 }
 
-fn stream(reader: Reader, first: LogPage, limit: usize) -> Response {
-    let rest =
-        Rest { reader, end: first.executed_below, next: None, page: Some(first), left: limit };
-    ndjson(futures::stream::try_unfold(rest, piece))
+impl Rest {
+    /// Takes a page, which what comes next comes after.
+    fn take(&mut self, page: &LogPage) -> Piece {
+        self.next = next_of(page, self.end);
+        let rows = page.rows.iter().take_while(|row| row.slot < self.end);
+        Piece::of(rows.map(RenderedSlot::of))
+    }
 }
 
-async fn piece(mut rest: Rest) -> io::Result<Option<(Bytes, Rest)>> {
-    let page = match (rest.page.take(), rest.next) {
-        (Some(page), _) => page,
-        (None, Some(from)) if rest.left > 0 => {
-            let query = LogQuery {
-                from,
-                page: PageLimits { items: rest.left.min(PIECE_SLOTS), bytes: PIECE_BYTES },
-            };
-            rest.reader.log(query).await.map_err(io::Error::other)?
-        }
-        (None, Some(_) | None) => return Ok(None),
-    };
-    let rows = page.rows.iter().take_while(|row| row.slot < rest.end);
-    let mut lines = Vec::new();
-    rows.for_each(|row| push_line(&mut lines, &RenderedSlot::of(row)));
-    rest.left = rest.left.saturating_sub(page.rows.len());
-    rest.next = next_of(&page, rest.end);
-    Ok((!lines.is_empty()).then(|| (Bytes::from(lines), rest)))
+impl Source for Rest {
+    async fn next(&mut self, limits: PageLimits) -> io::Result<Option<Piece>> {
+        let Some(from) = self.next else { return Ok(None) };
+        let page = self.reader.log(LogQuery { from, page: limits }).await;
+        Ok(Some(self.take(&page.map_err(io::Error::other)?)))
+    }
 }
