@@ -69,8 +69,7 @@ impl Liveness {
                 if self.is_full(acceptor, now, memory) { 1_000 } else { room.map_or(0, share) };
             Fill { bytes: room.map_or(0, |room| room.used_bytes), per_mille }
         };
-        let heard = self.roster.iter().filter(|acceptor| !self.is_silent(acceptor));
-        let fills: Vec<Fill> = heard.map(of).collect();
+        let fills: Vec<Fill> = self.heard().map(of).collect();
         let least_of_the_needed = |mut of: Vec<u64>| {
             of.sort_unstable();
             of.get(self.quorum - 1).copied().unwrap_or_default()
@@ -92,7 +91,7 @@ impl Liveness {
 
     /// Whether fewer than a quorum answered any of the latest heartbeats.
     pub(crate) fn is_cut_off(&self) -> bool {
-        self.heard() < self.quorum
+        self.heard().count() < self.quorum
     }
 
     /// A replica spoke.
@@ -112,10 +111,8 @@ impl Liveness {
 
     /// Whether those that are full leave no quorum of those that answer.
     pub(crate) fn has_no_room(&self, now: Duration, memory: Duration) -> bool {
-        let is_full = |acceptor: &&AcceptorId| self.is_full(acceptor, now, memory);
-        let can_vote = |acceptor: &&AcceptorId| !is_full(acceptor) && !self.is_silent(acceptor);
-        self.roster.iter().any(|acceptor| is_full(&acceptor))
-            && self.roster.iter().filter(can_vote).count() < self.quorum
+        let has_room = |acceptor: &&AcceptorId| !self.is_full(acceptor, now, memory);
+        self.full_count(now, memory) > 0 && self.heard().filter(has_room).count() < self.quorum
     }
 
     fn is_full(&self, acceptor: &AcceptorId, now: Duration, memory: Duration) -> bool {
@@ -130,8 +127,8 @@ impl Liveness {
             && answered.is_none_or(|at| self.heartbeats - at > self.max_unanswered)
     }
 
-    fn heard(&self) -> usize {
-        self.roster.iter().filter(|acceptor| !self.is_silent(acceptor)).count()
+    fn heard(&self) -> impl Iterator<Item = &AcceptorId> {
+        self.roster.iter().filter(|acceptor| !self.is_silent(acceptor))
     }
 }
 

@@ -47,6 +47,15 @@ struct Client {
     requests: u64,
 }
 
+/// A mutation that may be sent often.
+#[derive(Debug)]
+struct Put<'a> {
+    name: &'a str,
+    value: u64,
+    guard: Option<&'a str>,
+    key: &'a str,
+}
+
 /// What a mutation was answered, the first time and whenever it came again.
 #[derive(Debug, PartialEq, Eq)]
 struct Answer {
@@ -58,43 +67,40 @@ impl Client {
     /// Puts a value, by a key of its own, until it is known what came of it.
     async fn put(&mut self, name: &str, value: u64, guard: Option<&str>) -> Result<Answer> {
         self.requests += 1;
-        let key = format!("{}-{}", self.number, self.requests);
-        let began = Instant::now();
+        let put = Put { name, value, guard, key: &format!("{}-{}", self.number, self.requests) };
         let mut sent = 0;
-        let answer = loop {
-            ensure!(began.elapsed() < PATIENCE, "{name} by {key}: {sent} times, and no answer");
-            if let Some(answer) = self.attempt(sent, name, value, guard, &key).await? {
-                break answer;
-            }
-            sent += 1;
-            self.heard.again.fetch_add(1, Ordering::Relaxed);
-            sleep(PAUSE).await;
-        };
+        let answer = self.settled(&put, &mut sent).await?;
         if self.requests.is_multiple_of(FORGOTTEN) {
-            let again = loop {
-                ensure!(began.elapsed() < 2 * PATIENCE, "{name} by {key}: no answer again");
-                sent += 1;
-                if let Some(answer) = self.attempt(sent, name, value, guard, &key).await? {
-                    break answer;
-                }
-                sleep(PAUSE).await;
-            };
-            ensure!(again == answer, "{name} by {key}: first {answer:?}, then {again:?}");
+            let again = self.settled(&put, &mut sent).await?;
+            ensure!(again == answer, "{put:?}: first {answer:?}, then {again:?}");
         }
         Ok(answer)
     }
 
-    /// Sends it once, each time to another door; none where nobody knows what came of it.
-    async fn attempt(
-        &self,
-        sent: u64,
-        name: &str,
-        value: u64,
-        guard: Option<&str>,
-        key: &str,
-    ) -> Result<Option<Answer>> {
-        let turn = usize::try_from(self.number + sent).expect("few requests");
-        let door = &self.doors[turn % self.doors.len()];
+    /// Sends a put until it is answered, each time to another door.
+    async fn settled(&self, put: &Put<'_>, sent: &mut u64) -> Result<Answer> {
+        let began = Instant::now();
+        loop {
+            ensure!(began.elapsed() < PATIENCE, "{put:?}: {sent} times, and no answer");
+            let door = self.door(*sent);
+            *sent += 1;
+            if let Some(answer) = self.attempt(door, put).await? {
+                return Ok(answer);
+            }
+            self.heard.again.fetch_add(1, Ordering::Relaxed);
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Whom it asks when it asks for the so manieth time.
+    fn door(&self, turn: u64) -> &str {
+        let turn = usize::try_from(self.number + turn).expect("few requests");
+        &self.doors[turn % self.doors.len()]
+    }
+
+    /// Sends it once; none where nobody knows what came of it.
+    async fn attempt(&self, door: &str, put: &Put<'_>) -> Result<Option<Answer>> {
+        let Put { name, value, guard, key } = *put;
         let mut request = self
             .http
             .put(format!("{door}/v1/kv/{name}"))
@@ -119,16 +125,16 @@ impl Client {
                 Ok(Some(Answer { status, body }))
             }
             502..=504 => Ok(None),
-            _ => bail!("{name} by {key}: {status}: {}", response.text().await?),
+            _ => bail!("{put:?}: {status}: {}", response.text().await?),
         }
     }
 
     /// Reads what a counter says, and its tag.
     async fn read(&self, name: &str) -> Result<(u64, String)> {
         let began = Instant::now();
-        for turn in 0_usize.. {
+        for turn in 0.. {
             ensure!(began.elapsed() < PATIENCE, "nobody reads {name}");
-            let url = format!("{}/v1/kv/{name}", self.doors[turn % self.doors.len()]);
+            let url = format!("{}/v1/kv/{name}", self.door(turn));
             if let Ok(Ok(response)) = timeout(TIMEOUT, self.http.get(url).send()).await
                 && response.status() == StatusCode::OK
             {

@@ -49,6 +49,21 @@ fn lose(cluster: &mut Cluster, lost: &[String], left: &str) -> Result<()> {
     Ok(())
 }
 
+/// Ends one backup, and has the others go on without it. Names the primary, the one that is
+/// down, and the other.
+async fn without_the_slowest(
+    cluster: &mut Cluster,
+    mix: &mut Mix,
+) -> Result<(String, String, String)> {
+    let primary = cluster.primary().await?;
+    let mut others = cluster.names("replica");
+    others.retain(|name| *name != primary);
+    let (slowest, other) = (others.remove(0), others.remove(0));
+    cluster.service(&slowest).kill()?;
+    mix.wait_for_progress(PROGRESS).await?;
+    Ok((primary, slowest, other))
+}
+
 /// The first act: the slowest replica is down, so nothing is trimmed that it lacks, and
 /// the disks of the other two may be lost. The second: all three have it durably, so it is
 /// trimmed, and any two disks may be lost.
@@ -59,12 +74,7 @@ async fn two_disks_and_both_coordinators_lose_nothing_while_the_slowest_replica_
     let recorder = Recorder::new(0)?;
     let mut mix = Mix::start(&cluster, &recorder, Shape::default(), 0);
     mix.wait_for_progress(PROGRESS).await?;
-    let primary = cluster.primary().await?;
-    let mut others = cluster.names("replica");
-    others.retain(|name| *name != primary);
-    let (slowest, other) = (others.remove(0), others.remove(0));
-    cluster.service(&slowest).kill()?;
-    mix.wait_for_progress(PROGRESS).await?;
+    let (primary, slowest, other) = without_the_slowest(&mut cluster, &mut mix).await?;
     tokio::time::sleep(DURABLE).await;
     mix.wait_for_progress(PROGRESS).await?;
     mix.finish().await?;
@@ -98,12 +108,7 @@ async fn past_the_bound_one_of_two_disks_may_be_lost_and_the_loss_of_both_is_sai
     let recorder = Recorder::new(0)?;
     let mut mix = Mix::start(&cluster, &recorder, Shape::default(), 0);
     mix.wait_for_progress(PROGRESS).await?;
-    let primary = cluster.primary().await?;
-    let mut others = cluster.names("replica");
-    others.retain(|name| *name != primary);
-    let (slowest, other) = (others.remove(0), others.remove(0));
-    cluster.service(&slowest).kill()?;
-    mix.wait_for_progress(PROGRESS).await?;
+    let (primary, slowest, other) = without_the_slowest(&mut cluster, &mut mix).await?;
     mix.finish().await?;
     trimmed_without_the_slowest(&cluster, &recorder).await?;
     lose(&mut cluster, std::slice::from_ref(&primary), &other)?;

@@ -26,7 +26,7 @@ use shared::problem::Problem;
 use shared::wire::{BodyLimit, Reply, Wire};
 
 use super::App;
-use super::mutation::{MutationRefused, Performed, perform};
+use super::mutation::{Asked, MutationRefused, Performed, perform};
 use super::refused::Refused;
 use crate::machine::command::{Command, limits};
 use crate::replica::event::{NotApplied, Role};
@@ -105,7 +105,10 @@ async fn taken(
         return Err(MutationRefused::OtherCluster { own: status.cluster });
     }
     match status.role {
-        Role::Primary => perform(app, command, min_revision, deadline).await,
+        Role::Primary => {
+            let asked = Asked::of(&command.op);
+            perform(app, (command, &asked), min_revision, deadline).await
+        }
         Role::Backup | Role::Waiting => {
             let primary = status.view.map(|view| view.primary);
             Err(MutationRefused::NotApplied(NotApplied::NotPrimary { primary }))

@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{FromRequest, Request, State};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, header};
 use shared::deadline::Deadline;
@@ -22,7 +24,7 @@ use super::{App, Limits};
 use crate::driver::command;
 use crate::http::request::conditions::{Guard, guard_of};
 use crate::http::request::headers::{idempotency_key, min_revision};
-use crate::http::request::path::{key_of_path, text_of};
+use crate::http::request::path::{fault_of_length, key_of_path, text_of};
 use crate::http::request::query::Query;
 use crate::machine::command::{Condition, Op};
 use crate::replica::event::{NotApplied, Role};
@@ -51,15 +53,24 @@ async fn put_answer(app: &App, request: Request) -> Result<Response, Refused> {
     let condition = condition_of(guard_of(&parts.headers)?);
     let content_type = content_type_of(&parts.headers)?;
     refuse_unsupported(&parts.headers)?;
-    let _room = app
-        .bodies
-        .reserve_body(&parts.headers, app.limits.value_bytes)
-        .map_err(Refused::BodiesFull)?;
-    parts.extensions.insert(BodyLimit { what: "value", bytes: app.limits.value_bytes });
-    let WholeBody(value) =
-        WholeBody::from_request(Request::from_parts(parts.clone(), body), &()).await?;
+    let limit = BodyLimit { what: "value", bytes: app.limits.value_bytes };
+    let _room =
+        app.bodies.reserve_body(&parts.headers, limit.bytes).map_err(Refused::BodiesFull)?;
+    let value = whole_body(&mut parts, body, limit).await?;
     let op = Op::Put { key, value, content_type, condition };
     submit(app, &parts, op, deadline).await
+}
+
+/// Reads the body that goes with these parts, which are needed after it.
+pub(super) async fn whole_body(
+    parts: &mut Parts,
+    body: Body,
+    limit: BodyLimit,
+) -> Result<Bytes, Problem> {
+    parts.extensions.insert(limit);
+    let request = Request::from_parts(parts.clone(), body);
+    let WholeBody(bytes) = WholeBody::from_request(request, &()).await?;
+    Ok(bytes)
 }
 
 async fn delete_answer(app: &App, parts: Parts) -> Result<Response, Refused> {
@@ -84,12 +95,8 @@ async fn delete_prefix_answer(app: &App, parts: Parts) -> Result<Response, Refus
     if !prefix.is_empty() && all {
         return Err(Problem::bad_request("all=true and a prefix exclude each other").into());
     }
-    if prefix.len() > app.limits.key_bytes {
-        let (length, limit) = (prefix.len(), app.limits.key_bytes);
-        return Err(Problem::bad_request(format!(
-            "the prefix has {length} bytes, the limit is {limit} bytes of UTF-8"
-        ))
-        .into());
+    if let Some(fault) = fault_of_length("prefix", prefix, app.limits.key_bytes) {
+        return Err(Problem::bad_request(fault).into());
     }
     if guard_of(&parts.headers)? != Guard::Always {
         return Err(Problem::bad_request(
@@ -178,9 +185,9 @@ pub(super) async fn submit(
     let command = command(op, idempotency_key(&parts.headers)?);
     let status = app.driver.published().status;
     let performed = match route(&status, app)? {
-        Route::ThisReplica => {
-            perform(app, command, min_revision, deadline).await.map_err(Refused::Mutation)?
-        }
+        Route::ThisReplica => perform(app, (command, &asked), min_revision, deadline)
+            .await
+            .map_err(Refused::Mutation)?,
         Route::Primary(primary, cluster) => {
             // An older primary could not even read what the log does not have yet.
             let (needed, current) = (command.op.format(), status.format());

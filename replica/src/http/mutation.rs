@@ -129,7 +129,7 @@ pub(crate) enum NotCounted {
 /// Has a command executed by this replica, which should be the primary.
 pub(super) async fn perform(
     app: &App,
-    command: Command,
+    (command, asked): (Command, &Asked),
     min_revision: Option<Revision>,
     deadline: Deadline,
 ) -> Result<Performed, MutationRefused> {
@@ -137,7 +137,6 @@ pub(super) async fn perform(
         let waited = app.driver.at_least(wanted, deadline).await;
         waited.map_err(|reason| MutationRefused::Behind { wanted, reason })?;
     }
-    let asked = Asked::of(&command.op);
     let (outcome, delivery) = executed(app.driver.mutate(command, deadline).await)?;
     let performed = |mutated| Ok(Performed { mutated, delivery });
     match outcome {
@@ -159,7 +158,7 @@ pub(super) async fn perform(
             }
         }
         CommandOutcome::Txn(outcome) => {
-            let Asked::Txn(txn) = &asked else { unreachable!("{asked:?} is no transaction") };
+            let Asked::Txn(txn) = asked else { unreachable!("{asked:?} is no transaction") };
             let revision = outcome.revision;
             let counting = deadline.bound(txn::counted(app, txn, outcome, deadline)).await;
             match counting.unwrap_or(Err(NotCounted::Late)) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequest as _, Request, State};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
@@ -10,9 +10,10 @@ use serde::Serialize;
 use serde_json::Value;
 use shared::deadline::Deadline;
 use shared::problem::{Problem, Retryable};
-use shared::wire::{self, BodyLimit, WholeBody, essence_of};
+use shared::wire::{self, BodyLimit, essence_of};
 
 use super::App;
+use super::mutate::whole_body;
 use super::ndjson::push_line;
 use super::reading::released;
 use super::refused::Refused;
@@ -35,9 +36,7 @@ async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
     let deadline = Deadline::of(&parts.headers)?;
     let query = Query::parse(parts.uri.query(), &[CONSISTENCY])?;
     let format = BodyFormat::of(&parts.headers)?;
-    parts.extensions.insert(QUERY);
-    let WholeBody(body) =
-        WholeBody::from_request(Request::from_parts(parts.clone(), body), &()).await?;
+    let body = whole_body(&mut parts, body, QUERY).await?;
     let asked = format.read(&body)?;
     let released = released(app, &parts.headers, &query).await?;
     let table = app.sql.run(asked, deadline).await.map_err(Refused::Sql)?;

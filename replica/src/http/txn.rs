@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{HeaderMap, header};
 use shared::deadline::Deadline;
 use shared::problem::Problem;
-use shared::wire::{BodyLimit, Encoding, MediaType, WholeBody};
+use shared::wire::{BodyLimit, Encoding, MediaType};
 
-use super::mutate::{finish, refuse_unsupported, submit};
+use super::mutate::{finish, refuse_unsupported, submit, whole_body};
 use super::refused::Refused;
 use super::{App, Limits};
 use crate::http::request::conditions::{Guard, guard_of};
@@ -34,11 +34,10 @@ async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
         .into());
     }
     refuse_unsupported(&parts.headers)?;
-    let limit = app.limits.txn_bytes;
-    let _room = app.bodies.reserve_body(&parts.headers, limit).map_err(Refused::BodiesFull)?;
-    parts.extensions.insert(BodyLimit { what: "transaction", bytes: limit });
-    let WholeBody(body) =
-        WholeBody::from_request(Request::from_parts(parts.clone(), body), &()).await?;
+    let limit = BodyLimit { what: "transaction", bytes: app.limits.txn_bytes };
+    let _room =
+        app.bodies.reserve_body(&parts.headers, limit.bytes).map_err(Refused::BodiesFull)?;
+    let body = whole_body(&mut parts, body, limit).await?;
     let txn = txn_of(&body, &app.limits.of_txn())?;
     drop(body);
     submit(app, &parts, Op::Txn(Box::new(txn)), deadline).await

@@ -27,8 +27,7 @@ pub use crate::machine::outcome::{
 };
 pub use crate::machine::run::{Decoded, Progress, Run};
 use crate::machine::state::{Meta, ReplicatedState};
-use crate::machine::txn::Txn;
-use crate::machine::txn::evaluate::{Evaluated, Taken, evaluate};
+use crate::machine::txn::evaluate::{Evaluated, Taken};
 use crate::machine::txn::result::TxnOutcome;
 
 /// Executes one slot on a state that lacks nothing.
@@ -146,18 +145,26 @@ pub(super) fn next_time(before: u64, said: u64) -> u64 {
     said.clamp(before, before.saturating_add(limits::TIME_STEP_MS))
 }
 
-/// Executes a command, unless it is one that was executed before. A transaction takes what
-/// it reads out of the `room`.
+/// What is to be executed of a command.
+struct Prepared {
+    op: Op,
+    /// What it comes to, where it is a transaction.
+    evaluated: Option<Evaluated>,
+}
+
+/// Executes a command at which [`ReplicatedState::look`] has just looked, unless it is one
+/// that was executed before. A transaction takes what it reads out of the `room`.
 pub(super) fn execute_command(
     state: &mut ReplicatedState,
     retention: AnswerRetention,
     room: &mut usize,
-    command: Command,
+    (command, evaluated): (Command, Option<Evaluated>),
 ) -> ExecutedCommand {
     let Command { op, request, trace: _ } = command;
+    let prepared = Prepared { op, evaluated };
     let (outcome, delivery) = match request {
-        RequestIdentity::Drawn(_) => (execute_now(state, room, op), Delivery::First),
-        RequestIdentity::Keyed(key) => execute_once(state, retention, room, (key, op)),
+        RequestIdentity::Drawn(_) => (execute_now(state, room, prepared), Delivery::First),
+        RequestIdentity::Keyed(key) => execute_once(state, retention, room, (key, prepared)),
     };
     ExecutedCommand { request, outcome, delivery }
 }
@@ -166,9 +173,9 @@ fn execute_once(
     state: &mut ReplicatedState,
     retention: AnswerRetention,
     room: &mut usize,
-    (key, op): (IdempotencyKey, Op),
+    (key, prepared): (IdempotencyKey, Prepared),
 ) -> (CommandOutcome, Delivery) {
-    let (revision, request) = (state.meta().revision, op.digest());
+    let (revision, request) = (state.meta().revision, prepared.op.digest());
     if let Some(first) = state.answers().get(key) {
         return if first.request == request {
             (first.outcome.clone(), Delivery::Replayed)
@@ -179,7 +186,7 @@ fn execute_once(
     if state.meta().answers >= retention.at_most {
         return (CommandOutcome::TooManyKeys { revision }, Delivery::First);
     }
-    let outcome = execute_now(state, room, op);
+    let outcome = execute_now(state, room, prepared);
     // Another time there is room.
     if !matches!(outcome, CommandOutcome::TxnWithoutRoom { .. }) {
         state.keep_answer(retention, key, (request, outcome.clone()));
@@ -187,13 +194,21 @@ fn execute_once(
     (outcome, Delivery::First)
 }
 
-fn execute_now(state: &mut ReplicatedState, room: &mut usize, op: Op) -> CommandOutcome {
-    let outcome = execute_op(state, room, op);
+fn execute_now(
+    state: &mut ReplicatedState,
+    room: &mut usize,
+    prepared: Prepared,
+) -> CommandOutcome {
+    let outcome = execute_op(state, room, prepared);
     state.meta_mut().revision = outcome.revision();
     outcome
 }
 
-fn execute_op(state: &mut ReplicatedState, room: &mut usize, op: Op) -> CommandOutcome {
+fn execute_op(
+    state: &mut ReplicatedState,
+    room: &mut usize,
+    Prepared { op, evaluated }: Prepared,
+) -> CommandOutcome {
     let revision = state.meta().revision.next();
     match op {
         Op::Put { key, value, content_type, condition } => {
@@ -201,7 +216,10 @@ fn execute_op(state: &mut ReplicatedState, room: &mut usize, op: Op) -> CommandO
         }
         Op::Delete { key, condition } => delete(state, revision, key, condition),
         Op::DeletePrefix { prefix } => delete_prefix(state, revision, prefix),
-        Op::Txn(txn) => execute_txn(state, revision, room, &txn),
+        Op::Txn(_) => {
+            let evaluated = evaluated.expect("a transaction is looked at before it is executed");
+            execute_txn(state, revision, room, evaluated)
+        }
     }
 }
 
@@ -253,14 +271,13 @@ fn execute_txn(
     state: &mut ReplicatedState,
     revision: Revision,
     room: &mut usize,
-    txn: &Txn,
+    evaluated: Evaluated,
 ) -> CommandOutcome {
     let before = state.meta().revision;
-    let taken = match evaluate(&state.keys, txn, revision, *room) {
-        Ok(Evaluated::Taken(taken)) => taken,
-        Ok(Evaluated::TooLarge) => return CommandOutcome::TxnTooLarge { revision: before },
-        Ok(Evaluated::NoRoom) => return CommandOutcome::TxnWithoutRoom { revision: before },
-        Err(lacking) => panic!("a transaction looks at what was not loaded: {lacking:?}"),
+    let taken = match evaluated {
+        Evaluated::Taken(taken) => taken,
+        Evaluated::TooLarge => return CommandOutcome::TxnTooLarge { revision: before },
+        Evaluated::NoRoom => return CommandOutcome::TxnWithoutRoom { revision: before },
     };
     let Taken { guards, results, read_bytes, writes } = taken;
     *room -= read_bytes;

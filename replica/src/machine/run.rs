@@ -217,15 +217,16 @@ impl Run {
             batch.to_expire = None;
         }
         while let Some(command) = batch.left.as_slice().first() {
-            let mut lacking = Needs::default();
-            state.add_lacking(command, batch.room, &mut lacking);
-            if !lacking.is_empty() {
-                self.add_what_comes(batch.left.as_slice(), state, &mut lacking);
-                self.batch = Some(batch);
-                return Err(lacking);
-            }
-            let execute =
-                |command| execute_command(state, batch.retention, &mut batch.room, command);
+            let evaluated = match state.look(command, batch.room) {
+                Ok(evaluated) => evaluated,
+                Err(mut lacking) => {
+                    self.add_what_comes(batch.left.as_slice(), state, &mut lacking);
+                    self.batch = Some(batch);
+                    return Err(lacking);
+                }
+            };
+            let (retention, room) = (batch.retention, &mut batch.room);
+            let execute = |command| execute_command(state, retention, room, (command, evaluated));
             batch.executed.extend(batch.left.next().map(execute));
             state.forget_looked_at();
         }

@@ -22,7 +22,7 @@ use crate::machine::command::{AnswerRetention, Command, Op};
 use crate::machine::identity::{IdempotencyKey, RequestDigest, RequestIdentity};
 use crate::machine::keys::{KeyNeeds, KeyRows, Keys, LoadedKeys};
 use crate::machine::outcome::CommandOutcome;
-use crate::machine::txn::evaluate::evaluate;
+use crate::machine::txn::evaluate::{Evaluated, evaluate};
 
 /// What the state is as a whole: written back with every transaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,22 +137,23 @@ impl ReplicatedState {
         &self.keys
     }
 
-    /// Adds what the command that is next looks at and is not loaded, as far as it can be
-    /// told: of a transaction, what it names goes before what that leads to. `room` is as
-    /// for [`evaluate`].
-    pub(super) fn add_lacking(&self, command: &Command, room: usize, lacking: &mut Needs) {
-        self.add_named(command, lacking);
-        if !lacking.is_empty() || self.is_repeat(command) {
-            return;
+    /// Looks at what a command is going to look at: what a transaction comes to, where it is
+    /// to be executed.
+    ///
+    /// # Errors
+    /// What is not loaded.
+    pub(super) fn look(&self, command: &Command, room: usize) -> Result<Option<Evaluated>, Needs> {
+        let mut lacking = Needs::default();
+        self.add_named(command, &mut lacking);
+        if !lacking.is_empty() {
+            return Err(lacking);
         }
         match &command.op {
-            Op::Put { .. } | Op::Delete { .. } | Op::DeletePrefix { .. } => {}
-            Op::Txn(txn) => {
-                let revision = self.meta.revision.next();
-                if let Err(needs) = evaluate(&self.keys, txn, revision, room) {
-                    lacking.keys.add(needs);
-                }
+            Op::Txn(txn) if !self.is_repeat(command) => {
+                let evaluated = evaluate(&self.keys, txn, self.meta.revision.next(), room);
+                evaluated.map(Some).map_err(|keys| Needs { keys, ..Needs::default() })
             }
+            Op::Put { .. } | Op::Delete { .. } | Op::DeletePrefix { .. } | Op::Txn(_) => Ok(None),
         }
     }
 

@@ -25,18 +25,25 @@ pub fn key_of_path(path: &str, max_bytes: usize) -> Result<Bytes, Problem> {
 
 /// Holds a key to its limits.
 pub(super) fn check_key(key: String, max_bytes: usize) -> Result<Bytes, Problem> {
+    match fault_of_key(&key, max_bytes) {
+        Some(fault) => Err(Problem::bad_request(fault)),
+        None => Ok(Bytes::from(key)),
+    }
+}
+
+/// What is wrong with a key, if anything is.
+pub(super) fn fault_of_key(key: &str, max_bytes: usize) -> Option<String> {
     if key.is_empty() {
-        return Err(Problem::bad_request(format!(
-            "the key is empty: a key has 1 to {max_bytes} bytes of UTF-8"
-        )));
+        return Some(format!("the key is empty: a key has 1 to {max_bytes} bytes of UTF-8"));
     }
-    if key.len() > max_bytes {
-        let length = key.len();
-        return Err(Problem::bad_request(format!(
-            "the key has {length} bytes, the limit is {max_bytes} bytes of UTF-8"
-        )));
-    }
-    Ok(Bytes::from(key))
+    fault_of_length("key", key, max_bytes)
+}
+
+/// What is wrong with the length of a key or a prefix, if anything is.
+pub fn fault_of_length(what: &str, text: &str, max_bytes: usize) -> Option<String> {
+    let length = text.len();
+    (length > max_bytes)
+        .then(|| format!("the {what} has {length} bytes, the limit is {max_bytes} bytes of UTF-8"))
 }
 
 /// Reads the slot out of a raw path.

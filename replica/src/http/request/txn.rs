@@ -11,6 +11,7 @@ use shared::problem::Problem;
 use shared::wire;
 
 use self::json::{Compare, Encoding, Object, RawGet, RawGuard, RawOp, RawPut, RawSubject, RawTxn};
+use super::path::{fault_of_key, fault_of_length};
 use crate::machine::command::limits;
 use crate::machine::txn::{Comparison, Relation, Txn, TxnGuard, TxnOp, TxnPut};
 
@@ -159,24 +160,17 @@ impl Reader<'_> {
     }
 
     fn key(&self, key: String) -> Result<String, Wrong> {
-        let limit = self.limits.key_bytes;
-        match key.len() {
-            0 => malformed(format!("the key is empty: a key has 1 to {limit} bytes of UTF-8")),
-            length if length > limit => malformed(format!(
-                "the key has {length} bytes, the limit is {limit} bytes of UTF-8"
-            )),
-            _ => Ok(key),
+        match fault_of_key(&key, self.limits.key_bytes) {
+            Some(fault) => malformed(fault),
+            None => Ok(key),
         }
     }
 
     fn prefix(&self, prefix: String) -> Result<String, Wrong> {
-        let (length, limit) = (prefix.len(), self.limits.key_bytes);
-        if length > limit {
-            return malformed(format!(
-                "the prefix has {length} bytes, the limit is {limit} bytes of UTF-8"
-            ));
+        match fault_of_length("prefix", &prefix, self.limits.key_bytes) {
+            Some(fault) => malformed(fault),
+            None => Ok(prefix),
         }
-        Ok(prefix)
     }
 
     fn value(&self, text: String, encoding: Option<Encoding>) -> Result<Bytes, Wrong> {

@@ -318,7 +318,8 @@ fn a_key_that_was_not_loaded_is_not_taken_for_absent() {
 fn a_key_that_nobody_asked_for_is_not_taken_for_absent() {
     let meta = state_after(vec![]).meta().clone();
     let mut state = ReplicatedState::partial(meta);
-    execute_op(&mut state, &mut 0, put_if("k", "a", Condition::IfMatchAny));
+    let op = put_if("k", "a", Condition::IfMatchAny);
+    execute_op(&mut state, &mut 0, Prepared { op, evaluated: None });
 }
 
 /// Whatever there is under the prefix, it is not looked at.

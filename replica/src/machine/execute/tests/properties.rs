@@ -13,7 +13,7 @@ use crate::machine::answers::{AnswerNeeds, DueAnswers, FirstAnswer, LoadedAnswer
 use crate::machine::identity::IdempotencyKey;
 use crate::machine::keys::{KeyNeeds, KeyScan};
 use crate::machine::state::Rows;
-use crate::machine::txn::{Comparison, Relation, TxnGuard, TxnOp, TxnPut};
+use crate::machine::txn::{Comparison, Relation, Txn, TxnGuard, TxnOp, TxnPut};
 
 const KEYS: [&str; 5] = ["a", "a/1", "a/2", "b", "b/1"];
 

@@ -7,7 +7,7 @@ mod reference;
 use super::*;
 use crate::machine::state::Rows;
 use crate::machine::txn::result::{TxnItem, TxnOutcome, TxnResult};
-use crate::machine::txn::{Comparison, Guards, Relation, TxnGuard, TxnOp, TxnPut};
+use crate::machine::txn::{Comparison, Guards, Relation, Txn, TxnGuard, TxnOp, TxnPut};
 
 fn put_op(key: &str, value: &str) -> TxnOp {
     let value = Bytes::copy_from_slice(value.as_bytes());
