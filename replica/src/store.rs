@@ -27,6 +27,7 @@ mod ranges;
 mod reader;
 mod record;
 mod schema;
+mod statements;
 mod sum;
 #[cfg(test)]
 mod tests;

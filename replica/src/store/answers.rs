@@ -10,6 +10,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::error::StoreError;
 use super::multi_row::MultiRow;
 use super::record::counter;
+use super::statements::{Bound, Statements};
 use super::sum::{self, Sum};
 use crate::machine::answers::{AnswerNeeds, AnswerRows, FirstAnswer, LoadedAnswers};
 use crate::machine::identity::{IdempotencyKey, RequestDigest};
@@ -75,35 +76,29 @@ fn sum_of(key: &[u8], expires_ms: u64, request: &[u8], outcome: &[u8]) -> Sum {
 
 /// Writes what changed.
 pub(super) async fn write(
-    connection: &mut SqliteConnection,
+    statements: &mut Statements<'_>,
     rows: AnswerRows,
 ) -> Result<(), StoreError> {
     let forgotten: Vec<IdempotencyKey> = rows.forgotten.into_iter().collect();
-    for (sql, piece) in DELETE.pieces(&forgotten) {
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for key in piece {
-            query = query.bind(key.0.to_vec());
-        }
-        query.execute(&mut *connection).await?;
-    }
+    let delete = |bound: &mut Bound, key: &IdempotencyKey| {
+        bound.bind(key.0.to_vec());
+    };
+    statements.add_rows(&DELETE, &forgotten, delete).await?;
     let kept: Vec<(IdempotencyKey, FirstAnswer)> = rows.kept.into_iter().collect();
-    for (sql, piece) in INSERT.pieces(&kept) {
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for (key, answer) in piece {
+    statements
+        .add_rows(&INSERT, &kept, |bound, (key, answer)| {
             let FirstAnswer { request, outcome, expires_ms } = answer;
             let outcome =
                 postcard::to_allocvec(outcome).expect("encoding into memory does not fail");
             let sum = sum_of(&key.0, *expires_ms, &request.0, &outcome);
-            query = query
+            bound
                 .bind(key.0.to_vec())
                 .bind(expires_ms.cast_signed())
                 .bind(request.0.to_vec())
                 .bind(outcome)
                 .bind(sum.to_vec());
-        }
-        query.execute(&mut *connection).await?;
-    }
-    Ok(())
+        })
+        .await
 }
 
 /// Reads all of them, and holds their number against what `meta` says.

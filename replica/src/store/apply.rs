@@ -1,9 +1,9 @@
-//! One transaction: load what a run of slots looks at, execute, write what changed.
+//! A run of slots: load what it looks at, execute it, and write what changed in one
+//! transaction. Nobody else writes, so what was loaded before that is what is there.
 
 use std::sync::LazyLock;
 
 use shared::message::ChosenEntry;
-use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 
 use super::answers;
@@ -14,6 +14,7 @@ use super::log;
 use super::meta::{self, MetaRow};
 use super::multi_row::MultiRow;
 use super::ranges::Ranges;
+use super::statements::Statements;
 use crate::machine::execute::{Executed, ExecutionReport, Progress, Run};
 use crate::machine::format;
 use crate::machine::keys::VersionRow;
@@ -36,7 +37,6 @@ pub(super) async fn apply(
     ranges: &mut Ranges,
     mut run: Run,
 ) -> Result<ExecutionReport, StoreError> {
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
     let puts = run.put_values(left_out::SHORT_BYTES);
     let mut state = ReplicatedState::partial(row.meta.clone());
     let mut hidden = Vec::new();
@@ -50,13 +50,17 @@ pub(super) async fn apply(
         }
     };
     format::check(&report.meta, format::HIGHEST)?;
-    write_log(connection, run.entries(), &puts, &report.slots).await?;
+    let mut statements = Statements::new(connection);
+    statements.add("BEGIN IMMEDIATE", |_| {});
+    write_log(&mut statements, run.entries(), &puts, &report.slots).await?;
     let Rows { keys, answers } = state.take_rows();
     hidden.extend(keys.versions);
-    keys::write(connection, &hidden).await?;
-    ranges.add(connection, &keys.ranges).await?;
-    answers::write(connection, answers).await?;
-    meta::commit(connection, &row.at(report.meta.clone())).await?;
+    keys::write(&mut statements, &hidden).await?;
+    ranges.add(&mut statements, &keys.ranges).await?;
+    answers::write(&mut statements, answers).await?;
+    meta::write(&mut statements, &row.at(report.meta.clone()));
+    statements.add("COMMIT", |_| {});
+    statements.run().await?;
     Ok(report)
 }
 
@@ -74,20 +78,19 @@ async fn load(
 }
 
 async fn write_log(
-    connection: &mut SqliteConnection,
+    statements: &mut Statements<'_>,
     entries: &[ChosenEntry],
     puts: &[Vec<PutValue>],
     slots: &[Executed],
 ) -> Result<(), StoreError> {
     let rows: Vec<((&ChosenEntry, &Vec<PutValue>), &Executed)> =
         entries.iter().zip(puts).zip(slots).collect();
-    for (sql, piece) in INSERT_LOG.pieces(&rows) {
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for ((entry, puts), executed) in piece {
+    statements
+        .add_rows(&INSERT_LOG, &rows, |bound, ((entry, puts), executed)| {
             let kept = Kept::of(&entry.value, puts, &executed.outcome);
             let left_out = kept.column();
             let sum = log::sum_of(entry.slot, entry.ballot, executed.revision, &executed.hash.0);
-            query = query
+            bound
                 .bind(entry.slot.0.cast_signed())
                 .bind(entry.ballot.round.cast_signed())
                 .bind(entry.ballot.coordinator.0.cast_signed())
@@ -96,8 +99,6 @@ async fn write_log(
                 .bind(executed.hash.0.to_vec())
                 .bind(executed.revision.0.cast_signed())
                 .bind(sum.to_vec());
-        }
-        query.execute(&mut *connection).await?;
-    }
-    Ok(())
+        })
+        .await
 }

@@ -16,6 +16,7 @@ use super::error::StoreError;
 use super::multi_row::MultiRow;
 use super::ranges::{Ranges, not_hidden};
 use super::record::{Checked, Item, counter, item_of};
+use super::statements::{Bound, Statements};
 use super::versions;
 use crate::machine::keys::{Content, KeyNeeds, KeyScan, LoadedKeys, Record, VersionRow};
 
@@ -179,30 +180,23 @@ async fn load_scan(
 
 /// Writes changes of keys, in order: their versions, and which of them are live now.
 pub(super) async fn write(
-    connection: &mut SqliteConnection,
+    statements: &mut Statements<'_>,
     changes: &[VersionRow],
 ) -> Result<(), StoreError> {
-    versions::write(connection, changes).await?;
+    versions::write(statements, changes).await?;
     let last: BTreeMap<&str, Option<Revision>> = changes
         .iter()
         .map(|row| (row.key.as_str(), row.content.as_ref().map(|_| row.revision)))
         .collect();
     let live: Vec<_> = last.iter().filter_map(|(key, live)| Some((*key, (*live)?))).collect();
-    for (sql, piece) in PUT_LIVE.pieces(&live) {
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for (key, revision) in piece {
-            query = query.bind(key.as_bytes().to_vec()).bind(revision.0.cast_signed());
-        }
-        query.execute(&mut *connection).await?;
-    }
+    let put = |bound: &mut Bound, (key, revision): &(&str, Revision)| {
+        bound.bind(key.as_bytes().to_vec()).bind(revision.0.cast_signed());
+    };
+    statements.add_rows(&PUT_LIVE, &live, put).await?;
     let gone: Vec<_> =
         last.iter().filter(|(_, live)| live.is_none()).map(|(key, _)| *key).collect();
-    for (sql, piece) in DELETE_LIVE.pieces(&gone) {
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for key in piece {
-            query = query.bind(key.as_bytes().to_vec());
-        }
-        query.execute(&mut *connection).await?;
-    }
-    Ok(())
+    let delete = |bound: &mut Bound, key: &&str| {
+        bound.bind(key.as_bytes().to_vec());
+    };
+    statements.add_rows(&DELETE_LIVE, &gone, delete).await
 }

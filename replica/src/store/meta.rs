@@ -6,6 +6,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::error::StoreError;
 use super::record::{counter, hash_of};
+use super::statements::Statements;
 use super::sum::{self, Sum};
 use crate::machine::chain::ChainHash;
 use crate::machine::state::Meta;
@@ -108,57 +109,39 @@ pub(super) async fn load(connection: &mut SqliteConnection) -> Result<MetaRow, S
     Ok(found)
 }
 
-macro_rules! update {
-    ($then:literal) => {
-        concat!(
-            "UPDATE meta SET executed_below = ?, revision = ?, hash = ?, view = ?, \
-             next_batch = ?, time_ms = ?, cluster = ?, compacted_below = ?, log_start = ?, \
-             log_start_hash = ?, answers = ?, sum = ?",
-            $then
-        )
-    };
-}
-
-/// Writes it.
+/// Writes it, in a transaction of its own.
 pub(super) async fn save(
     connection: &mut SqliteConnection,
     row: &MetaRow,
 ) -> Result<(), StoreError> {
-    write(connection, row, update!("")).await
+    let mut statements = Statements::new(connection);
+    write(&mut statements, row);
+    statements.run().await?;
+    Ok(())
 }
 
-/// Writes it and commits the transaction at hand: the last of what a run of slots has
-/// written, in one call of the connection's thread instead of two.
-pub(super) async fn commit(
-    connection: &mut SqliteConnection,
-    row: &MetaRow,
-) -> Result<(), StoreError> {
-    write(connection, row, update!("; COMMIT")).await
-}
-
-async fn write(
-    connection: &mut SqliteConnection,
-    row: &MetaRow,
-    sql: &'static str,
-) -> Result<(), StoreError> {
+/// Writes it, with what else is to be written.
+pub(super) fn write(statements: &mut Statements<'_>, row: &MetaRow) {
+    const SQL: &str = "UPDATE meta SET executed_below = ?, revision = ?, hash = ?, view = ?, \
+        next_batch = ?, time_ms = ?, cluster = ?, compacted_below = ?, log_start = ?, \
+        log_start_hash = ?, answers = ?, sum = ?";
     let MetaRow { meta, cluster, retained } = row;
     let view =
         meta.view.as_ref().map(|view| serde_json::to_string(view).expect("a view is plain JSON"));
     let sum = row.sum(view.as_deref());
-    sqlx::query(sql)
-        .bind(meta.executed_below.0.cast_signed())
-        .bind(meta.revision.0.cast_signed())
-        .bind(meta.hash.0.to_vec())
-        .bind(view)
-        .bind(meta.next_batch.0.cast_signed())
-        .bind(meta.time_ms.cast_signed())
-        .bind(cluster.map(|cluster| cluster.0.cast_signed()))
-        .bind(retained.compacted_below.0.cast_signed())
-        .bind(retained.log_start.0.cast_signed())
-        .bind(retained.log_start_hash.0.to_vec())
-        .bind(meta.answers.cast_signed())
-        .bind(sum.to_vec())
-        .execute(connection)
-        .await?;
-    Ok(())
+    statements.add(SQL, |bound| {
+        bound
+            .bind(meta.executed_below.0.cast_signed())
+            .bind(meta.revision.0.cast_signed())
+            .bind(meta.hash.0.to_vec())
+            .bind(view)
+            .bind(meta.next_batch.0.cast_signed())
+            .bind(meta.time_ms.cast_signed())
+            .bind(cluster.map(|cluster| cluster.0.cast_signed()))
+            .bind(retained.compacted_below.0.cast_signed())
+            .bind(retained.log_start.0.cast_signed())
+            .bind(retained.log_start_hash.0.to_vec())
+            .bind(meta.answers.cast_signed())
+            .bind(sum.to_vec());
+    });
 }

@@ -18,13 +18,14 @@ use std::collections::VecDeque;
 use std::sync::LazyLock;
 
 use shared::ids::Revision;
+use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Row};
 
 use super::bounds::{above_prefix, lowest_above};
 use super::error::StoreError;
 use super::multi_row::MultiRow;
 use super::record::{Checked, Item, counter, item_of};
+use super::statements::Statements;
 use super::{sum, versions};
 use crate::machine::keys::{RangeTombstone, VersionRow};
 
@@ -109,16 +110,16 @@ impl Ranges {
     /// few is done with at once.
     pub(super) async fn add(
         &mut self,
-        connection: &mut SqliteConnection,
+        statements: &mut Statements<'_>,
         new: &[RangeTombstone],
     ) -> Result<(), StoreError> {
         if new.is_empty() {
             return Ok(());
         }
         let new: Vec<Range> = new.iter().map(Range::from).collect();
-        write(connection, &new).await?;
+        write(statements, &new).await?;
         self.unswept.extend(new);
-        self.sweep(connection).await
+        self.sweep(statements.run().await?).await
     }
 
     /// Sweeps some keys, in the transaction at hand.
@@ -165,19 +166,16 @@ static INSERT: LazyLock<MultiRow> = LazyLock::new(|| {
     MultiRow::new(HEAD, "(?,?,?,?)", "")
 });
 
-async fn write(connection: &mut SqliteConnection, ranges: &[Range]) -> Result<(), StoreError> {
-    for (sql, piece) in INSERT.pieces(ranges) {
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for range in piece {
-            query = query
+async fn write(statements: &mut Statements<'_>, ranges: &[Range]) -> Result<(), StoreError> {
+    statements
+        .add_rows(&INSERT, ranges, |bound, range| {
+            bound
                 .bind(range.revision.0.cast_signed())
                 .bind(range.first.clone())
                 .bind(range.below.clone())
                 .bind(sum_of(range).to_vec());
-        }
-        query.execute(&mut *connection).await?;
-    }
-    Ok(())
+        })
+        .await
 }
 
 async fn update(connection: &mut SqliteConnection, range: &Range) -> Result<(), StoreError> {
@@ -232,13 +230,13 @@ async fn sweep_keys(
     }
     let Some(last) = last else { return Ok(0) };
     let next = lowest_above(&last).to_vec();
-    versions::write(connection, &tombstones).await?;
-    sqlx::query("DELETE FROM live WHERE key >= ? AND key < ? AND revision < ?")
-        .bind(range.first.clone())
-        .bind(next.clone())
-        .bind(range.revision.0.cast_signed())
-        .execute(connection)
-        .await?;
+    let mut statements = Statements::new(connection);
+    versions::write(&mut statements, &tombstones).await?;
+    statements.add("DELETE FROM live WHERE key >= ? AND key < ? AND revision < ?", |bound| {
+        let revision = range.revision.0.cast_signed();
+        bound.bind(range.first.clone()).bind(next.clone()).bind(revision);
+    });
+    statements.run().await?;
     range.first = next;
     Ok(rows.len())
 }

@@ -2,12 +2,10 @@
 
 use std::sync::LazyLock;
 
-use sqlx::AssertSqlSafe;
-use sqlx::sqlite::SqliteConnection;
-
 use super::error::StoreError;
 use super::multi_row::MultiRow;
 use super::record::Item;
+use super::statements::Statements;
 use super::sum::VersionFields;
 use crate::machine::keys::VersionRow;
 
@@ -30,12 +28,11 @@ pub(super) fn missing() -> StoreError {
 
 /// Writes them, and nothing of which are live.
 pub(super) async fn write(
-    connection: &mut SqliteConnection,
+    statements: &mut Statements<'_>,
     changes: &[VersionRow],
 ) -> Result<(), StoreError> {
-    for (sql, piece) in INSERT.pieces(changes) {
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for row in piece {
+    statements
+        .add_rows(&INSERT, changes, |bound, row| {
             let content = row.content.as_ref();
             let (content_type, value) = (
                 content.and_then(|content| content.content_type.as_deref()),
@@ -48,7 +45,7 @@ pub(super) async fn write(
                 version: row.version,
                 is_deleted: value.is_none(),
             };
-            query = query
+            bound
                 .bind(row.key.as_bytes().to_vec())
                 .bind(row.revision.0.cast_signed())
                 .bind(row.created_revision.0.cast_signed())
@@ -56,8 +53,6 @@ pub(super) async fn write(
                 .bind(fields.sums(content_type, value).to_vec())
                 .bind(content_type.map(str::to_owned))
                 .bind(value.map(<[u8]>::to_vec));
-        }
-        query.execute(&mut *connection).await?;
-    }
-    Ok(())
+        })
+        .await
 }
