@@ -22,7 +22,7 @@
 //! | the same, where acknowledged writes stand in the votes of that acceptor and one other alone | they are found again | [`votes_alone`] |
 //! | an acceptor without its disk; data directories and logs swapped, or copied | not counted, refused, or harmless | [`swapped`] |
 //!
-//! Scenarios run one at a time, each with some seconds of faults. For as long as one
+//! Two scenarios run at a time, each with some seconds of faults. For as long as one
 //! likes:
 //!
 //! ```text

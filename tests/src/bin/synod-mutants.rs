@@ -1,6 +1,7 @@
 //! Applies one small wrong version of Synod after another and demands that the tests
 //! catch each: see `tests::mutants`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command that people run")]
+#![expect(clippy::disallowed_methods, reason = "it draws which mutants are tried")]
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
+use rand::seq::SliceRandom as _;
 use tests::mutants::campaign::Campaign;
 use tests::mutants::changed::{concerns, files_changed_since};
 use tests::mutants::mutant::Mutant;
@@ -22,12 +24,16 @@ struct Args {
     #[arg(long, value_name = "COMMIT")]
     changed: Option<String>,
     /// Say what they are, and try none.
-    #[arg(long, conflicts_with_all = ["in", "seconds"])]
+    #[arg(long, conflicts_with_all = ["in", "here", "seconds"])]
     list: bool,
+    /// In this checkout, in which all is committed, with what `cargo test` has built in it,
+    /// and only in suites of its profile. Instead of in a copy.
+    #[arg(long)]
+    here: bool,
     /// Would this suite catch them too? Instead of those that are to catch them.
     #[arg(long, value_name = "SUITE")]
     r#in: Option<Suite>,
-    /// Begin none after so many seconds, not counting the suites' run without a mutant.
+    /// Begin none after so many seconds; which ones come first is drawn.
     #[arg(long)]
     seconds: Option<u64>,
 }
@@ -62,16 +68,27 @@ async fn work(args: Args) -> Result<()> {
     if let Some(suite) = &args.r#in {
         mutants.iter_mut().for_each(|mutant| mutant.caught_by = vec![suite.clone()]);
     }
-    try_all(workspace, &mutants, args.seconds.map(Duration::from_secs)).await
+    if args.here {
+        mutants.iter_mut().for_each(|mutant| mutant.caught_by.retain(Suite::is_of_cargo_test));
+        mutants.retain(|mutant| !mutant.caught_by.is_empty());
+    }
+    if args.seconds.is_some() {
+        mutants.shuffle(&mut rand::rng());
+    }
+    let campaign = if args.here { Campaign::here } else { Campaign::on_copy };
+    let budget = args.seconds.map(Duration::from_secs);
+    try_all(campaign(workspace)?, &mutants, budget).await
 }
 
-async fn try_all(workspace: &Path, mutants: &[Mutant], budget: Option<Duration>) -> Result<()> {
+async fn try_all(
+    mut campaign: Campaign,
+    mutants: &[Mutant],
+    budget: Option<Duration>,
+) -> Result<()> {
     match budget {
         Some(budget) => println!("{} mutants, in {} s", mutants.len(), budget.as_secs()),
         None => println!("{} mutants", mutants.len()),
     }
-    let campaign = Campaign::new(workspace)?;
-    campaign.prove_suites(mutants).await?;
     let findings = campaign.try_all(mutants, budget).await?;
     let failures = findings.failures().len();
     println!(

@@ -3,14 +3,14 @@
 #![expect(clippy::print_stdout, reason = "people wait for it, and want to see how far it is")]
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
 use super::mutant::Mutant;
 use super::report::{Finding, Findings, Verdict};
-use super::shell::{Ended, Shell};
+use super::shell::{Build, Ended, Shell};
 use super::suite::{Suite, first_failure};
 use super::tree::Tree;
 
@@ -20,11 +20,13 @@ const FOLDER: &str = "target/mutants";
 /// The longest that a build may take: the first one builds all dependencies.
 const BUILD_LIMIT: Duration = Duration::from_secs(3_600);
 
-/// Mutants to be tried on a copy of the workspace.
+/// Mutants to be tried.
 #[derive(Debug)]
 pub struct Campaign {
     tree: Tree,
     shell: Shell,
+    /// The suites that pass without any mutant.
+    proved: BTreeSet<Suite>,
 }
 
 /// What a suite came to.
@@ -35,42 +37,49 @@ struct Run {
 }
 
 impl Campaign {
-    /// Copies the workspace.
+    /// On a copy of the workspace.
     ///
     /// # Errors
     /// When it can't be copied.
-    pub fn new(workspace: &Path) -> Result<Self> {
+    pub fn on_copy(workspace: &Path) -> Result<Self> {
         let folder = workspace.join(FOLDER);
         let tree = Tree::copy(workspace, &folder.join("tree"))?;
-        let shell = Shell::new(tree.folder(), folder.join("build"), folder.join("logs"))?;
-        Ok(Self { tree, shell })
+        Self::new(tree, Build::Apart(folder.join("build")), folder.join("logs"))
     }
 
-    /// Runs every suite that the mutants name, without any mutant.
+    /// On the workspace itself, with what `cargo test` has built there.
     ///
     /// # Errors
-    /// When one does not pass: it can't catch anything then.
-    pub async fn prove_suites(&self, mutants: &[Mutant]) -> Result<()> {
-        let suites: BTreeSet<&Suite> = mutants
-            .iter()
-            .flat_map(|mutant| mutant.caught_by.iter().chain(&mutant.hangs_in))
-            .collect();
-        for suite in suites {
-            let run = self.run("no-mutant", suite).await?;
-            println!(
-                "without a mutant: {suite} takes {} s after {} s of building",
-                run.took.as_secs(),
-                run.built.as_secs()
-            );
-            let log = self.shell.log(&log_name("no-mutant", suite));
-            ensure!(
-                run.verdict == Verdict::Survived,
-                "{suite} does not pass without any mutant, so that it catches one would mean \
-                 nothing: {} ({})",
-                run.verdict,
-                log.display()
-            );
+    /// When something in it is not committed.
+    pub fn here(workspace: &Path) -> Result<Self> {
+        Self::new(Tree::here(workspace)?, Build::Shared, workspace.join(FOLDER).join("logs"))
+    }
+
+    fn new(tree: Tree, build: Build, logs: PathBuf) -> Result<Self> {
+        let shell = Shell::new(tree.folder(), build, logs)?;
+        Ok(Self { tree, shell, proved: BTreeSet::new() })
+    }
+
+    /// Runs a suite without any mutant, the first time that one needs it.
+    async fn prove(&mut self, suite: &Suite) -> Result<()> {
+        if self.proved.contains(suite) {
+            return Ok(());
         }
+        let run = self.run("no-mutant", suite).await?;
+        println!(
+            "without a mutant: {suite} takes {} s after {} s of building",
+            run.took.as_secs(),
+            run.built.as_secs()
+        );
+        let log = self.shell.log(&log_name("no-mutant", suite));
+        ensure!(
+            run.verdict == Verdict::Survived,
+            "{suite} does not pass without any mutant, so that it catches one would mean \
+             nothing: {} ({})",
+            run.verdict,
+            log.display()
+        );
+        self.proved.insert(suite.clone());
         Ok(())
     }
 
@@ -78,9 +87,13 @@ impl Campaign {
     /// once this much time has passed.
     ///
     /// # Errors
-    /// When the user interrupts it, or the machine fails. That a mutant survives is a
-    /// finding.
-    pub async fn try_all(&self, mutants: &[Mutant], budget: Option<Duration>) -> Result<Findings> {
+    /// When a suite does not pass without a mutant, the user interrupts it, or the machine
+    /// fails. That a mutant survives is a finding.
+    pub async fn try_all(
+        &mut self,
+        mutants: &[Mutant],
+        budget: Option<Duration>,
+    ) -> Result<Findings> {
         let started = Instant::now();
         let mut findings = Findings::default();
         for (number, mutant) in (1..).zip(mutants) {
@@ -88,15 +101,18 @@ impl Campaign {
                 findings.not_tried.push(mutant.name.clone());
                 continue;
             }
+            for suite in &mutant.caught_by {
+                self.prove(suite).await?;
+            }
             println!("\n{number} of {}: {}\n    {}", mutants.len(), mutant.name, mutant.why);
             let found = self.try_one(mutant).await;
-            self.tree.restore(mutant)?;
+            self.tree.restore()?;
             findings.found.extend(found?);
         }
         Ok(findings)
     }
 
-    async fn try_one(&self, mutant: &Mutant) -> Result<Vec<Finding>> {
+    async fn try_one(&mut self, mutant: &Mutant) -> Result<Vec<Finding>> {
         self.tree.apply(mutant)?;
         let mut findings = Vec::new();
         for suite in &mutant.caught_by {

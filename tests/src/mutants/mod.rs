@@ -15,6 +15,7 @@
 //! cargo run -p tests --bin synod-mutants -- --in SUITE NAME…    would this suite catch it too?
 //! cargo run -p tests --bin synod-mutants -- --changed main      those of files that differ from main's
 //! cargo run -p tests --bin synod-mutants -- --seconds 600       begins none after ten minutes, and says which are left
+//! cargo run -p tests --bin synod-mutants -- --here              in this checkout, with what it has built
 //! ```
 //!
 //! **A mutant** ([`mutant`]) is an entry in a file of `tests/mutants`, one file for each
@@ -38,13 +39,13 @@
 //! that follows.
 //!
 //! **The command** ([`campaign`]) works on a copy of the source tree below
-//! `target/mutants`, with build artefacts of its own. It first runs every suite that it
-//! is going to use on the copy *without* any mutant and goes no further unless all pass:
-//! against a suite that fails anyhow, "caught" means nothing. A mutant that does not
-//! build is a fault of its entry. It is caught when a test fails *by name* (or a seed
-//! with a reason); a suite that only ends badly, or outlasts its time, catches nothing,
-//! unless the entry has it in `hangs_in`. A mutant that survives ends the command with an
-//! error: it is a missing test.
+//! `target/mutants`, with build artefacts of its own, or with `--here` on the checkout.
+//! Before it uses a suite for the first time it runs it *without* any mutant, and goes no
+//! further unless it passes: against a suite that fails anyhow, "caught" means nothing. A
+//! mutant that does not build is a fault of its entry. It is caught when a test fails *by
+//! name* (or a seed with a reason); a suite that only ends badly, or outlasts its time,
+//! catches nothing, unless the entry has it in `hangs_in`. A mutant that survives ends the
+//! command with an error: it is a missing test.
 //!
 //! **The gate.** An entry rots when the code under it changes.
 //! `cargo test -p tests --lib mutants::` (and so every `cargo test --workspace`) asks

@@ -1,6 +1,7 @@
 //! Runs cargo in the tree: within a time, with what it says in a file, and never left
 //! running.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -29,11 +30,35 @@ pub enum Ended {
     Killed,
 }
 
+/// Where cargo builds.
+#[derive(Debug)]
+pub enum Build {
+    /// In a folder for this, over and over with small changes.
+    Apart(PathBuf),
+    /// Where and how everybody else does in the tree.
+    Shared,
+}
+
+impl Build {
+    fn environment(&self) -> Vec<(&'static str, &OsStr)> {
+        match self {
+            Self::Apart(folder) => vec![
+                ("CARGO_TARGET_DIR", folder.as_os_str()),
+                // Only one crate changes between two builds. Optimised code too is then
+                // built in pieces, of which most stay.
+                ("CARGO_INCREMENTAL", OsStr::new("1")),
+                ("CARGO_PROFILE_SIM_CODEGEN_UNITS", OsStr::new("64")),
+            ],
+            Self::Shared => Vec::new(),
+        }
+    }
+}
+
 /// Where commands run, where they build, and where what they say is kept.
 #[derive(Debug)]
 pub struct Shell {
     folder: PathBuf,
-    build: PathBuf,
+    build: Build,
     logs: PathBuf,
 }
 
@@ -42,7 +67,7 @@ impl Shell {
     ///
     /// # Errors
     /// When the folder for the logs can't be made.
-    pub fn new(folder: &Path, build: PathBuf, logs: PathBuf) -> Result<Self> {
+    pub fn new(folder: &Path, build: Build, logs: PathBuf) -> Result<Self> {
         std::fs::create_dir_all(&logs).with_context(|| format!("making {}", logs.display()))?;
         Ok(Self { folder: folder.to_owned(), build, logs })
     }
@@ -63,12 +88,8 @@ impl Shell {
         let mut child = tokio::process::Command::new(program)
             .args(arguments)
             .current_dir(&self.folder)
-            .env("CARGO_TARGET_DIR", &self.build)
+            .envs(self.build.environment())
             .env("CARGO_TERM_COLOR", "never")
-            // Only one crate changes between two builds. Optimised code too is then built
-            // in pieces, of which most stay.
-            .env("CARGO_INCREMENTAL", "1")
-            .env("CARGO_PROFILE_SIM_CODEGEN_UNITS", "64")
             // A place is enough: a long trace only hides the reason.
             .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::null())

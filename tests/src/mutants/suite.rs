@@ -91,6 +91,15 @@ impl Suite {
         })
     }
 
+    /// Whether `cargo test --workspace` builds it too.
+    #[must_use]
+    pub fn is_of_cargo_test(&self) -> bool {
+        match self {
+            Self::Simulation | Self::Model => false,
+            Self::Crate(_) | Self::Linearizability | Self::Faults(_) | Self::Services(_) => true,
+        }
+    }
+
     fn cargo_test(&self) -> Command {
         words(&match self {
             Self::Crate(name) => format!("cargo test --locked -p {name}"),

@@ -1,6 +1,6 @@
-//! The copy of the source tree that mutants are applied to.
+//! The source tree that mutants are applied to: a copy, or a checkout itself.
 //!
-//! Files keep their time stamps as long as their contents stay the same, and get a new
+//! Files of a copy keep their time stamps as long as their contents stay the same, and get a new
 //! one whenever those change, back to what they were included: cargo goes by them, so
 //! nothing is built twice, and never is a mutant's build taken for the original's.
 
@@ -12,15 +12,16 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use super::mutant::Mutant;
 
-/// A copy of a workspace.
+/// A workspace that may be changed.
 #[derive(Debug)]
 pub struct Tree {
-    original: PathBuf,
-    copy: PathBuf,
+    folder: PathBuf,
+    /// What files held before a mutant was applied.
+    before: Vec<(PathBuf, String)>,
 }
 
 impl Tree {
-    /// Makes the copy the same as the workspace: all files that git tracks or would.
+    /// Makes a copy the same as the workspace: all files that git tracks or would.
     ///
     /// # Errors
     /// When there is no git, or a file can't be copied.
@@ -32,48 +33,65 @@ impl Tree {
             std::fs::create_dir_all(to.parent().context("a file is in a folder")?)?;
             copy_if_changed(&original.join(file), &to)?;
         }
-        Ok(Self { original: original.to_owned(), copy: copy.to_owned() })
+        Ok(Self { folder: copy.to_owned(), before: Vec::new() })
+    }
+
+    /// The workspace itself: what ends this process without warning leaves a mutant in it,
+    /// so git must be able to take that back.
+    ///
+    /// # Errors
+    /// When there is no git, or something is not committed.
+    pub fn here(workspace: &Path) -> Result<Self> {
+        let changed = git(workspace, &["status", "--porcelain", "--untracked-files=no"])?;
+        ensure!(changed.is_empty(), "mutants want a checkout without changes:\n{changed}");
+        Ok(Self { folder: workspace.to_owned(), before: Vec::new() })
     }
 
     /// Where it is.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        &self.copy
+        &self.folder
     }
 
-    /// Applies a mutant.
+    /// Applies a mutant, where none is.
     ///
     /// # Errors
     /// When it does not fit the sources, or a file can't be written.
-    pub fn apply(&self, mutant: &Mutant) -> Result<()> {
-        for (file, text) in mutant.changed_files(&self.original)? {
-            let path = self.copy.join(file);
+    pub fn apply(&mut self, mutant: &Mutant) -> Result<()> {
+        for (file, text) in mutant.changed_files(&self.folder)? {
+            let path = self.folder.join(file);
+            self.before.push((path.clone(), std::fs::read_to_string(&path)?));
             std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
         }
         Ok(())
     }
 
-    /// Takes a mutant back.
+    /// Takes the mutant back.
     ///
     /// # Errors
     /// When a file can't be written.
-    pub fn restore(&self, mutant: &Mutant) -> Result<()> {
-        mutant
-            .files()
-            .iter()
-            .try_for_each(|file| copy_if_changed(&self.original.join(file), &self.copy.join(file)))
+    pub fn restore(&mut self) -> Result<()> {
+        self.before.drain(..).try_for_each(|(path, text)| {
+            std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
+        })
     }
 }
 
-fn files(workspace: &Path) -> Result<BTreeSet<PathBuf>> {
+/// What git says of the workspace.
+pub(super) fn git(workspace: &Path, arguments: &[&str]) -> Result<String> {
     let output = Command::new("git")
         .current_dir(workspace)
-        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .args(arguments)
         .stderr(Stdio::inherit())
         .output()
-        .context("running git ls-files")?;
-    ensure!(output.status.success(), "git ls-files failed in {}", workspace.display());
-    let names = String::from_utf8(output.stdout).context("names of files are UTF-8")?;
+        .context("running git")?;
+    ensure!(output.status.success(), "git {arguments:?} failed in {}", workspace.display());
+    String::from_utf8(output.stdout).context("names of files are UTF-8")
+}
+
+fn files(workspace: &Path) -> Result<BTreeSet<PathBuf>> {
+    let listed = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
+    let names = git(workspace, &listed)?;
     let files = names.split_terminator('\0').map(PathBuf::from);
     // What was deleted and not yet committed is still listed.
     Ok(files.filter(|file| workspace.join(file).is_file()).collect())
