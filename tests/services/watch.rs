@@ -1,5 +1,6 @@
 //! Clients that watch: what they are told, whatever happens to services and connections.
 
+mod behind_nginx;
 mod cost;
 mod writers;
 
