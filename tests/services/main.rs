@@ -16,6 +16,7 @@ mod lost_disks;
 mod no_quorum;
 mod one_name;
 mod other_cluster;
+mod pasted;
 mod put_back;
 mod rolling_upgrade;
 mod sql;

@@ -15,9 +15,11 @@ use crate::synod;
 /// As long as a busy machine may take to end or start nine processes.
 const LIMIT: Duration = Duration::from_secs(60);
 
-struct Up {
+/// `synod up` with ports and a folder of its own.
+pub(super) struct Up {
     process: Process,
-    front: String,
+    /// The front door.
+    pub(super) front: String,
     base: u16,
     http: reqwest::Client,
     _ports: Ports,
@@ -35,6 +37,14 @@ impl Up {
         let process = Process::new("up", synod(), args, dir);
         let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).no_proxy().build()?;
         Ok(Self { process, front: format!("http://127.0.0.1:{base}"), base, http, _ports: ports })
+    }
+
+    /// Starts a cluster.
+    pub(super) async fn started(dir: &Path) -> Result<Self> {
+        let mut up = Self::new(dir, &[])?;
+        up.process.start()?;
+        up.wait_until_announced().await?;
+        Ok(up)
     }
 
     async fn status(&self, port: u16) -> Result<Value> {
@@ -112,9 +122,7 @@ fn is_running(pid: Pid) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn up_serves_restarts_what_dies_and_keeps_its_data() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let mut up = Up::new(dir.path(), &[])?;
-    up.process.start()?;
-    up.wait_until_announced().await?;
+    let mut up = Up::started(dir.path()).await?;
     up.put("first", "life").await?;
     let pids = up.pids().await?;
 
@@ -164,9 +172,7 @@ async fn up_serves_restarts_what_dies_and_keeps_its_data() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn up_says_that_a_folder_is_of_another_cluster_and_does_not_start_it_again() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let mut up = Up::new(dir.path(), &[])?;
-    up.process.start()?;
-    up.wait_until_announced().await?;
+    let mut up = Up::started(dir.path()).await?;
     up.put("old", "value").await?;
     ensure!(up.process.terminate(LIMIT)?.success(), "{}", up.process.output()?);
     let said_before = up.process.output()?.len();
