@@ -1,10 +1,12 @@
 //! One request, sent to as many replicas as is safe and of use.
 
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 
 use axum::body::Body;
-use futures::StreamExt as _;
+use futures::future::{Fuse, FusedFuture as _, OptionFuture};
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt};
 use http::Response;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
@@ -54,22 +56,35 @@ impl Proxy {
         trace: &RequestTrace,
     ) -> Result<Response<Body>, Problem> {
         let mut tried: Vec<EndpointId> = Vec::new();
-        let mut running = FuturesUnordered::new();
+        // Most requests need one attempt, which then takes no memory of its own.
+        let mut first = pin!(Fuse::terminated());
+        let mut others: Option<FuturesUnordered<_>> = None;
         let mut last: Option<Result<Response<Body>, Problem>> = None;
         let mut happened = MayHaveHappened::No;
         loop {
             let has_time = tried.is_empty() || !request.deadline.remaining().is_zero();
+            let mut running = usize::from(!first.is_terminated())
+                + others.as_ref().map_or(0, FuturesUnordered::len);
             if has_time
-                && running.len() < MAX_AT_ONCE
+                && running < MAX_AT_ONCE
                 && let Some(in_flight) = self.endpoints.begin(request.intent, &tried)
             {
                 tried.push(in_flight.target().id);
                 self.count(trace, tried.len());
-                running.push(self.attempt(request, in_flight));
+                let attempt = self.attempt(request, in_flight);
+                if running == 0 {
+                    first.set(attempt.fuse());
+                } else {
+                    others.get_or_insert_default().push(attempt);
+                }
+                running += 1;
             }
             let (name, attempt) = tokio::select! {
-                Some(ended) = running.next() => ended,
-                () = self.slow(request), if !running.is_empty() => continue,
+                ended = first.as_mut(), if !first.is_terminated() => ended,
+                Some(Some(ended)) = OptionFuture::from(others.as_mut().map(StreamExt::next)) => {
+                    ended
+                }
+                () = self.slow(request), if running > 0 => continue,
                 else => break,
             };
             telemetry::attribute(trace.span(), "endpoint", name.to_string());

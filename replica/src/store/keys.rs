@@ -72,8 +72,10 @@ const SCAN: &str = concat!(
     " ORDER BY l.key LIMIT ?4"
 );
 
-static PUT_LIVE: LazyLock<MultiRow> =
-    LazyLock::new(|| MultiRow::new("REPLACE INTO live(key, revision) VALUES ", "(?,?)", ""));
+static PUT_LIVE: LazyLock<MultiRow> = LazyLock::new(|| {
+    const THEN: &str = " ON CONFLICT(key) DO UPDATE SET revision = excluded.revision";
+    MultiRow::new("INSERT INTO live(key, revision) VALUES ", "(?,?)", THEN)
+});
 
 static DELETE_LIVE: LazyLock<MultiRow> =
     LazyLock::new(|| MultiRow::new("DELETE FROM live WHERE key IN (", "?", ")"));

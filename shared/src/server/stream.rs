@@ -7,6 +7,7 @@
 //! [`super::guard`] answers with the refusal, in its turn.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -17,7 +18,6 @@ use http::Method;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
-use tokio_util::io::poll_read_buf;
 
 use super::Limits;
 use super::head::{Framing, blank_lines, end_of_head, judge};
@@ -107,8 +107,7 @@ impl ClientStream {
                 self.refuse(&self.limits.too_large_a_header());
                 return Poll::Ready(Ok(true));
             }
-            self.input.reserve(READ_BYTES);
-            match poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input)? {
+            match self.poll_more(cx)? {
                 Poll::Ready(0) if self.input.is_empty() => return Poll::Ready(Ok(false)),
                 Poll::Ready(0) => {
                     self.refuse(&Problem::bad_request("the request's head breaks off"));
@@ -128,6 +127,16 @@ impl ClientStream {
                 }
             }
         }
+    }
+
+    /// Reads on. Of the memory that reading takes only what is read is kept: between two
+    /// requests that is nothing.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut bytes = [MaybeUninit::uninit(); READ_BYTES];
+        let mut read = ReadBuf::uninit(&mut bytes);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+        self.input.extend_from_slice(read.filled());
+        Poll::Ready(Ok(read.filled().len()))
     }
 
     /// More than [`Limits::header_bytes`], which counts without blanks and line ends: up
@@ -197,16 +206,17 @@ impl ClientStream {
         let lingering = self
             .lingering
             .get_or_insert_with(|| Lingering { over: Timer::default(), left: LINGER_BYTES });
-        self.input.clear();
+        self.input = BytesMut::new();
         loop {
             if lingering.over.poll(cx, LINGER).is_ready() {
                 return Poll::Ready(());
             }
-            self.input.clear();
-            self.input.reserve(READ_BYTES);
-            match ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input)) {
-                Ok(bytes) if bytes > 0 && bytes <= lingering.left => lingering.left -= bytes,
-                Ok(_) | Err(_) => return Poll::Ready(()),
+            let mut bytes = [MaybeUninit::uninit(); READ_BYTES];
+            let mut read = ReadBuf::uninit(&mut bytes);
+            let result = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read));
+            match read.filled().len() {
+                bytes @ 1.. if result.is_ok() && bytes <= lingering.left => lingering.left -= bytes,
+                _ => return Poll::Ready(()),
             }
         }
     }
