@@ -2,18 +2,19 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use shared::message::Service;
 
 use crate::services::ServiceCommand;
-use crate::{bench, console, export, import, services, status, up, verbs};
+use crate::{bench, exit, export, import, output, services, status, up, verbs};
 
 /// A key-value store and a replicated log over HTTP that loses no acknowledged write.
 ///
 /// `synod up` runs a whole cluster on this machine. Every flag can also be given as the
 /// environment variable that stands beside it.
 #[derive(Parser)]
-#[command(name = "synod", version, propagate_version = true)]
+#[command(name = "synod", version, propagate_version = true, after_long_help = exit::TABLE)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -32,6 +33,16 @@ enum Command {
     Delete(verbs::Delete),
     /// List keys in byte order
     List(verbs::List),
+    /// Follow every change of some keys, and have a command run for each
+    Watch(verbs::Watch),
+    /// Do several things as one step, depending on what is there
+    Txn(verbs::Txn),
+    /// Show how the state at one revision differs from the state at another
+    Diff(verbs::Diff),
+    /// Ask a query in SQL, to read
+    Sql(verbs::Sql),
+    /// Show what Paxos decided, slot by slot
+    Log(verbs::Log),
     /// Show who leads, who is primary and how far everyone is
     Status(status::Args),
     /// Ask a service whether it is ready; exits with 0 when it is
@@ -43,6 +54,11 @@ enum Command {
     Export(export::Args),
     /// Measure a running cluster
     Bench(bench::Args),
+    /// Print what a shell needs to complete this command's words
+    Completions {
+        /// Of which shell
+        shell: Shell,
+    },
 
     /// Run one acceptor: a durable voter
     Acceptor(ServiceCommand<acceptor::Args>),
@@ -88,11 +104,17 @@ pub fn main() -> ExitCode {
         Command::Put(args) => block_on(verbs::put(args)),
         Command::Delete(args) => block_on(verbs::delete(args)),
         Command::List(args) => block_on(verbs::list(args)),
+        Command::Watch(args) => block_on(verbs::watch(args)),
+        Command::Txn(args) => block_on(verbs::txn(args)),
+        Command::Diff(args) => block_on(verbs::diff(args)),
+        Command::Sql(args) => block_on(verbs::sql(args)),
+        Command::Log(args) => block_on(verbs::log(args)),
         Command::Status(args) => block_on(status::run(args)),
         Command::Ready(args) => block_on(verbs::ready(args)),
         Command::Import(args) => block_on(import::run(args)),
         Command::Export(args) => block_on(export::run(args)),
         Command::Bench(args) => block_on(bench::run(args)),
+        Command::Completions { shell } => completions(shell),
     }
 }
 
@@ -102,16 +124,18 @@ fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome =
         runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(command));
-    outcome.unwrap_or_else(|error| {
-        console::warn(format_args!("synod: {error:#}"));
-        ExitCode::FAILURE
-    })
+    outcome.unwrap_or_else(|error| exit::report(&error))
+}
+
+fn completions(shell: Shell) -> ExitCode {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "synod", &mut script);
+    let written = output::bytes(&script).map(|()| ExitCode::SUCCESS);
+    written.unwrap_or_else(|error| exit::report(&error))
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

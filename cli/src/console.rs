@@ -49,6 +49,10 @@ impl Paint {
         self.wrap("32", text)
     }
 
+    pub(crate) fn red(self, text: impl Display) -> String {
+        self.wrap("31", text)
+    }
+
     fn wrap(self, code: &str, text: impl Display) -> String {
         if self.enabled { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
     }
@@ -63,13 +67,25 @@ pub(crate) enum Align {
 
 /// Rows under a heading, each column as wide as its widest cell.
 pub(crate) struct Table {
-    columns: Vec<(&'static str, Align)>,
+    columns: Vec<(String, Align)>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(crate) fn new(columns: impl IntoIterator<Item = (&'static str, Align)>) -> Self {
-        Self { columns: columns.into_iter().collect(), rows: Vec::new() }
+    pub(crate) fn new(columns: impl IntoIterator<Item = (impl Into<String>, Align)>) -> Self {
+        let columns = columns.into_iter().map(|(heading, align)| (heading.into(), align));
+        Self { columns: columns.collect(), rows: Vec::new() }
+    }
+
+    /// Leaves out the columns in which no row says anything.
+    pub(crate) fn without_empty_columns(mut self) -> Self {
+        for column in (0..self.columns.len()).rev() {
+            if self.rows.iter().all(|row| row[column].is_empty()) {
+                self.columns.remove(column);
+                self.rows.iter_mut().for_each(|row| drop(row.remove(column)));
+            }
+        }
+        self
     }
 
     /// Adds a row.
@@ -106,7 +122,7 @@ impl Table {
 
 impl Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write_row(f, self.columns.iter().map(|(heading, _)| *heading))?;
+        self.write_row(f, self.columns.iter().map(|(heading, _)| heading.as_str()))?;
         for row in &self.rows {
             self.write_row(f, row.iter().map(String::as_str))?;
         }

@@ -14,13 +14,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::Context;
 use bytes::Bytes;
 use clap::builder::BoolishValueParser;
+use client::{Client, Page};
 use futures::{TryStreamExt, stream};
 
-use crate::answer::Page;
-use crate::client::{Api, Endpoint};
-use crate::retry::{Outcome, persist};
+use crate::endpoint::Endpoint;
 use crate::transfer::{self, Gone, Tally, Transfer};
 use crate::tree::Layout;
+
+/// So many keys are listed at once: the default of the limit on a page.
+const PAGE_ITEMS: u32 = 1_000;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -41,23 +43,23 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     fs::create_dir_all(&args.folder)
         .with_context(|| format!("cannot make {}", args.folder.display()))?;
-    let api = args.endpoint.api();
+    let client = args.endpoint.client().with_timeout(args.transfer.patience());
     let tally = Tally::new("exported", transfer::bar_of_unknown());
-    let end = export(&api, &args, &tally).await;
+    let end = export(&client, &args, &tally).await;
     Ok(tally.finish(end))
 }
 
-async fn export(api: &Api, args: &Args, tally: &Tally) -> Result<(), Gone> {
+async fn export(client: &Client, args: &Args, tally: &Tally) -> Result<(), Gone> {
     let mut layout = Layout::default();
-    let mut cursor = None;
+    let mut cursor: Option<String> = None;
     loop {
-        let listed = persist(args.transfer.patience(), async || {
-            api.list(&args.prefix, cursor.as_deref()).await
-        })
-        .await;
-        let Page { items, revision, next } = listed.map_err(|outcome| {
+        let mut list = client.list(&args.prefix).keys_only().limit(PAGE_ITEMS);
+        if let Some(cursor) = &cursor {
+            list = list.cursor(cursor);
+        }
+        let Page { items, revision, next } = list.await.map_err(|error| {
             let what = format!("listing the keys that begin with {:?}", args.prefix);
-            Gone { what, failure: outcome.into_failure() }
+            Gone { what, error }
         })?;
         let placed =
             items.into_iter().filter_map(|item| match layout.place(&args.prefix, &item.key) {
@@ -67,7 +69,7 @@ async fn export(api: &Api, args: &Args, tally: &Tally) -> Result<(), Gone> {
                     None
                 }
             });
-        let fetch = |(key, path)| fetch(api, key, path, revision, args, tally);
+        let fetch = |(key, path)| fetch(client, key, path, revision, args, tally);
         stream::iter(placed.collect::<Vec<_>>())
             .try_for_each_concurrent(args.transfer.parallel(), fetch)
             .await?;
@@ -79,26 +81,21 @@ async fn export(api: &Api, args: &Args, tally: &Tally) -> Result<(), Gone> {
 }
 
 async fn fetch(
-    api: &Api,
+    client: &Client,
     key: String,
     path: PathBuf,
     revision: u64,
     args: &Args,
     tally: &Tally,
 ) -> Result<(), Gone> {
-    let revision = revision.to_string();
-    let value = match persist(args.transfer.patience(), async || {
-        api.get(&key, &[("revision", &revision)]).await
-    })
-    .await
-    {
-        Ok(answer) => answer.body,
-        Err(Outcome::Refused(failure)) => {
-            tally.failed(format_args!("key {key:?}: {failure}"));
-            return Ok(());
+    let value = match client.get(&key).revision(revision).await {
+        Ok(item) => item.value.unwrap_or_default(),
+        Err(error) if transfer::is_gone(&error) => {
+            return Err(Gone { what: format!("key {key:?}"), error });
         }
-        Err(Outcome::Unavailable(failure)) => {
-            return Err(Gone { what: format!("key {key:?}"), failure });
+        Err(error) => {
+            tally.failed(format_args!("key {key:?}: {error}"));
+            return Ok(());
         }
     };
     let (folder, length) = (args.folder.clone(), value.len());

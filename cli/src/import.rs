@@ -12,11 +12,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use bytes::Bytes;
+use client::Client;
 use futures::{StreamExt, TryStreamExt, stream};
-use http::{HeaderMap, HeaderValue, header};
 
-use crate::client::{Api, Endpoint};
-use crate::retry::{Outcome, persist};
+use crate::endpoint::Endpoint;
 use crate::transfer::{Gone, Tally, Transfer};
 use crate::tree::{SourceFile, Walk, walk};
 use crate::{console, transfer};
@@ -48,10 +47,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let tally = Tally::new("imported", transfer::bar_of_bytes(total_bytes));
     refused.iter().for_each(|reason| tally.failed(reason));
 
-    let api = args.endpoint.api();
+    let client = args.endpoint.client().with_timeout(args.transfer.patience());
     let gone = stream::iter(&files)
         .map(Ok)
-        .try_for_each_concurrent(args.transfer.parallel(), |file| send(&api, file, &args, &tally))
+        .try_for_each_concurrent(args.transfer.parallel(), |file| {
+            send(&client, file, &args, &tally)
+        })
         .await;
 
     if symlinks > 0 {
@@ -66,7 +67,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(tally.finish(gone))
 }
 
-async fn send(api: &Api, file: &SourceFile, args: &Args, tally: &Tally) -> Result<(), Gone> {
+async fn send(client: &Client, file: &SourceFile, args: &Args, tally: &Tally) -> Result<(), Gone> {
     let (path, limit) = (file.path.clone(), args.max_value_bytes);
     let read = tokio::task::spawn_blocking(move || read_value(&path, limit)).await;
     let value = match read.map_err(io::Error::other).and_then(|read| read) {
@@ -76,22 +77,14 @@ async fn send(api: &Api, file: &SourceFile, args: &Args, tally: &Tally) -> Resul
             return Ok(());
         }
     };
-    let headers = HeaderMap::from_iter([(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/octet-stream"),
-    )]);
-    match persist(args.transfer.patience(), async || {
-        api.put(&file.key, value.clone(), headers.clone()).await
-    })
-    .await
-    {
-        Ok(_) => tally.done(value.len()),
-        Err(Outcome::Refused(failure)) => {
-            tally.failed(format_args!("{}: {failure}", file.path.display()))
+    let length = value.len();
+    let put = client.put(&file.key, value).content_type("application/octet-stream");
+    match put.without_idempotency_key().await {
+        Ok(_) => tally.done(length),
+        Err(error) if transfer::is_gone(&error) => {
+            return Err(Gone { what: file.path.display().to_string(), error });
         }
-        Err(Outcome::Unavailable(failure)) => {
-            return Err(Gone { what: file.path.display().to_string(), failure });
-        }
+        Err(error) => tally.failed(format_args!("{}: {error}", file.path.display())),
     }
     Ok(())
 }

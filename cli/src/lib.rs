@@ -5,36 +5,35 @@
 //!   service's own crate.
 //! - `up` runs a whole cluster on 127.0.0.1: each service is a child process of this one,
 //!   and none outlives it.
-//! - `get`, `put`, `delete`, `list`, `status`, `ready`, `import`, `export` speak the HTTP
-//!   API, and nothing else.
+//! - `get`, `put`, `delete`, `list`, `watch`, `txn`, `diff`, `sql`, `log`, `status`, `ready`,
+//!   `import`, `export` speak the HTTP API by way of the crate `client`, and nothing else.
 //! - `bench` measures: closed-loop load, and the longest gap in acknowledged writes when
 //!   a process is killed.
 //!
 //! Results go to standard output, everything said *about* them to standard error, so that
 //! output can be piped.
 //!
-//! In reading order: `args` (the command line), `services`, `up`, `client`, [`url_key`],
-//! [`answer`] and `retry` (the API as seen from here), `verbs`, `status`, [`tree`],
-//! `transfer`, `import`, `export`, `bench`.
+//! In reading order: `args` (the command line), `services`, `up`, `endpoint`, `output` and
+//! `exit` (whom a command asks, how it answers and how it ends), `verbs`, `status`,
+//! [`tree`], `transfer`, `import`, `export`, `bench`.
 #![expect(
     clippy::disallowed_methods,
     reason = "all of this crate is shell: it reads clocks, draws jitter and starts tasks"
 )]
 
-pub mod answer;
 mod args;
 mod bench;
-mod client;
 mod console;
+mod endpoint;
+mod exit;
 mod export;
 mod import;
-mod retry;
+mod output;
 mod services;
 mod status;
 mod transfer;
 pub mod tree;
 mod up;
-pub mod url_key;
 mod verbs;
 
 pub use args::main;

@@ -3,67 +3,28 @@
 
 use std::process::ExitCode;
 
-use clap::builder::BoolishValueParser;
-use serde::Deserialize;
+use client::Cluster;
 use serde_json::Value;
 
-use crate::client::Endpoint;
 use crate::console::{self, Align, Table};
+use crate::endpoint::Endpoint;
+use crate::output::{self, Format, Output};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     endpoint: Endpoint,
-    /// Print the JSON of `GET /v1/cluster`
-    #[arg(long, env = "SYNOD_JSON", value_parser = BoolishValueParser::new())]
-    json: bool,
-}
-
-/// What is shown of `GET /v1/cluster`.
-#[derive(Deserialize)]
-struct Cluster {
-    cluster_id: Option<String>,
-    revision: u64,
-    leader: Option<Leader>,
-    view: Option<View>,
-    replicas: Vec<Replica>,
-}
-
-#[derive(Deserialize)]
-struct Leader {
-    /// Its name, or the identity in its ballot.
-    coordinator: Value,
-    url: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct View {
-    epoch: u64,
-    primary: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Replica {
-    id: String,
-    url: String,
-    healthy: bool,
-    role: Option<String>,
-    executed_slot: Option<i64>,
-    revision: Option<u64>,
-    lag_slots: Option<i64>,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Prints the cluster as one replica sees it.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let api = args.endpoint.api();
-    let answer = api.page("/v1/cluster").await?;
-    if args.json {
-        let json: Value = answer.json()?;
-        console::say(format_args!("{json:#}"));
-        return Ok(ExitCode::SUCCESS);
+    let client = args.endpoint.client();
+    match args.output.format() {
+        Format::Json => output::json(&client.json::<Value>("/v1/cluster").await?)?,
+        Format::Table | Format::Plain => console::say(render_status(&client.cluster().await?)),
     }
-    let cluster: Cluster = answer.json()?;
-    console::say(render_status(&cluster));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,9 +7,9 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use client::Error;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::client::Failure;
 use crate::console;
 
 #[derive(clap::Args)]
@@ -51,7 +51,12 @@ impl Transfer {
 pub(crate) struct Gone {
     /// What was tried last.
     pub(crate) what: String,
-    pub(crate) failure: Failure,
+    pub(crate) error: Error,
+}
+
+/// Whether that is what happened, and not that one request was refused.
+pub(crate) fn is_gone(error: &Error) -> bool {
+    matches!(error, Error::Unavailable { .. } | Error::UnknownOutcome { .. })
 }
 
 /// A bar that counts bytes.
@@ -110,8 +115,8 @@ impl Tally {
     pub(crate) fn finish(self, end: Result<(), Gone>) -> ExitCode {
         self.bar.finish_and_clear();
         console::say(self.summary(self.started.elapsed()));
-        if let Err(Gone { what, failure }) = &end {
-            console::warn(format_args!("synod: gave up at {what}: {failure}"));
+        if let Err(Gone { what, error }) = &end {
+            console::warn(format_args!("synod: gave up at {what}: {error}"));
         }
         if end.is_ok() && self.failed.get() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }

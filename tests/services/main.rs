@@ -6,6 +6,8 @@
 mod bad_starts;
 mod bank;
 mod bounds;
+mod cli;
+mod client;
 mod conventions;
 mod edge;
 mod exactly_once;

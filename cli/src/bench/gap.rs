@@ -5,27 +5,26 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::process::ExitCode;
+use std::slice::from_ref;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
+use client::Client;
 use futures::future::try_join_all;
-use http::HeaderMap;
 use serde::Serialize;
 use tokio::time::sleep;
 
 use super::load::{Load, Outcome, Work};
 use super::processes::{self, Discovered};
-use crate::client::{Api, Endpoint};
 use crate::console::{self, grouped};
+use crate::endpoint::Endpoint;
 
 /// How long the load runs before the kill.
 const BEFORE: Duration = Duration::from_secs(2);
 /// How long a killed service may take to be ready again before the next round.
 const RETURN_PATIENCE: Duration = Duration::from_secs(60);
-/// Pause between two looks at it.
-const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -89,11 +88,11 @@ struct Gap {
 
 /// Kills and measures, as many rounds as wanted.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let api = args.endpoint.api();
+    let client = args.endpoint.client();
     let prefix = format!("bench/{:08x}/", rand::random::<u32>());
     let mut gaps = Vec::new();
     for round in 1..=args.rounds {
-        let victim = find(&api, args.kill).await?;
+        let victim = find(&client, args.kill).await?;
         console::warn(format_args!(
             "round {round} of {}: {} (pid {}) is to die",
             args.rounds, victim.status.id, victim.status.pid
@@ -103,7 +102,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             wait_until_ready(&victim).await?;
         }
     }
-    api.delete_prefix(&prefix, HeaderMap::new()).await.context("cannot delete the keys again")?;
+    client.delete_prefix(&prefix).await.context("cannot delete the keys again")?;
     if args.json {
         console::say(serde_json::to_string_pretty(&gaps)?);
     } else {
@@ -113,9 +112,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(if recovered { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn find(api: &Api, victim: Victim) -> anyhow::Result<Discovered> {
+async fn find(client: &Client, victim: Victim) -> anyhow::Result<Discovered> {
     let services =
-        processes::discover(api).await.context("cannot tell which services there are")?;
+        processes::discover(client).await.context("cannot tell which services there are")?;
     let found = services.into_iter().find(|service| match victim {
         Victim::Primary => service.status.is_primary(),
         Victim::Leader => service.status.leads(),
@@ -127,7 +126,7 @@ async fn find(api: &Api, victim: Victim) -> anyhow::Result<Discovered> {
 
 async fn measure(args: &Args, victim: &Discovered, prefix: &str) -> anyhow::Result<Gap> {
     let load = Load {
-        url: args.endpoint.url.clone(),
+        url: args.endpoint.first().clone(),
         prefix: prefix.to_owned(),
         clients: args.clients.into(),
         value_bytes: 256,
@@ -172,19 +171,11 @@ async fn measure(args: &Args, victim: &Discovered, prefix: &str) -> anyhow::Resu
 }
 
 async fn wait_until_ready(service: &Discovered) -> anyhow::Result<()> {
-    let api = Api::new(&service.url, Duration::from_secs(2));
-    let deadline = Instant::now() + RETURN_PATIENCE;
-    while api.page("/readyz").await.is_err() {
-        if Instant::now() >= deadline {
-            bail!(
-                "{} is not ready again after {} s; does anyone restart it?",
-                service.status.id,
-                RETURN_PATIENCE.as_secs()
-            );
-        }
-        sleep(LOOK_PAUSE).await;
-    }
-    Ok(())
+    let client = Client::of_urls(from_ref(&service.url))?.with_timeout(RETURN_PATIENCE);
+    client.fetch("/readyz").await.map(drop).with_context(|| {
+        let id = &service.status.id;
+        format!("{id} is not ready again; does anyone restart it?")
+    })
 }
 
 /// Finds the longest time without an acknowledgement that reaches beyond the kill.

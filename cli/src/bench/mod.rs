@@ -19,13 +19,12 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Subcommand;
 use clap::builder::BoolishValueParser;
-use http::HeaderMap;
 
 use self::load::{Load, Work};
 use self::processes::Discovered;
 use self::report::{LoadRow, MemoryRow, Report};
-use crate::client::Endpoint;
 use crate::console;
+use crate::endpoint::Endpoint;
 
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -96,9 +95,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn measure_load(args: LoadArgs) -> anyhow::Result<ExitCode> {
-    let api = args.endpoint.api();
+    let client = args.endpoint.client();
     let services =
-        processes::discover(&api).await.context("cannot tell which services there are")?;
+        processes::discover(&client).await.context("cannot tell which services there are")?;
     let rest = services.iter().map(Discovered::resident_bytes).collect::<Vec<_>>();
     let mut report = Report {
         value_bytes: args.value_bytes,
@@ -109,7 +108,7 @@ async fn measure_load(args: LoadArgs) -> anyhow::Result<ExitCode> {
     let prefix = format!("bench/{:08x}/", rand::random::<u32>());
     for &clients in &args.clients {
         let load = Load {
-            url: args.endpoint.url.clone(),
+            url: args.endpoint.first().clone(),
             prefix: format!("{prefix}{clients}/"),
             clients: clients.into(),
             value_bytes: usize::try_from(args.value_bytes).expect("at most a MiB"),
@@ -132,9 +131,7 @@ async fn measure_load(args: LoadArgs) -> anyhow::Result<ExitCode> {
         .map(|((service, rest), after)| MemoryRow::new(service, rest, after))
         .collect();
     if !args.keep {
-        api.delete_prefix(&prefix, HeaderMap::new())
-            .await
-            .context("cannot delete the keys again")?;
+        client.delete_prefix(&prefix).await.context("cannot delete the keys again")?;
     }
     if args.json {
         console::say(serde_json::to_string_pretty(&report)?);

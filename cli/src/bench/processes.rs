@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
+use std::slice::from_ref;
 
 use anyhow::{Context, bail, ensure};
+use client::{Client, Error, parse_url};
 use reqwest::Url;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use serde_json::Value;
-
-use crate::client::{Api, parse_url};
 
 /// What `GET /v1/status` says of every service, and of two roles.
 #[derive(Clone, Debug, Deserialize)]
@@ -47,20 +47,26 @@ pub(crate) struct Discovered {
 
 /// The services of the cluster that answer: the one asked, and all that `GET /v1/cluster`
 /// names.
-pub(crate) async fn discover(front: &Api) -> anyhow::Result<Vec<Discovered>> {
-    let cluster: Value = front.page("/v1/cluster").await?.json()?;
+pub(crate) async fn discover(front: &Client) -> anyhow::Result<Vec<Discovered>> {
+    let cluster: Value = front.json("/v1/cluster").await?;
     let listed = ["coordinators", "acceptors", "replicas"]
         .into_iter()
         .filter_map(|kind| cluster[kind].as_array())
         .flatten();
     let urls = listed.filter_map(|service| service["url"].as_str());
     let mut found: Vec<Discovered> = Vec::new();
-    for url in std::iter::once(front.base()).chain(urls) {
+    for url in std::iter::once(front.address()).chain(urls) {
         let url = parse_url(url)
             .map_err(anyhow::Error::msg)
             .with_context(|| format!("the cluster names {url:?}"))?;
-        let Ok(answer) = Api::new(&url, STATUS_TIMEOUT).page("/v1/status").await else { continue };
-        let status: Status = answer.json().with_context(|| format!("the status of {url}"))?;
+        let client = Client::of_urls(from_ref(&url))?.with_timeout(STATUS_TIMEOUT);
+        let status: Status = match client.without_retries().json("/v1/status").await {
+            Ok(status) => status,
+            Err(error @ Error::Malformed(_)) => {
+                return Err(error).with_context(|| format!("the status of {url}"));
+            }
+            Err(_) => continue,
+        };
         // The one asked may itself be a replica.
         if found.iter().all(|other| other.status.id != status.id) {
             found.push(Discovered { url, status });

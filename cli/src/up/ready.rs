@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
+use client::{Client, Error};
 use futures::future::join_all;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use reqwest::Url;
 use shared::message::Service;
-use tokio::time::{Instant, sleep};
 
+use super::STRAGGLERS_WAIT;
 use super::plan::Planned;
-use super::{READY_PAUSE, STRAGGLERS_WAIT};
-use crate::client::{Api, Failure};
 
 /// The key of the probe; it is never written.
 const PROBE_KEY: &str = "synod-up-probe";
@@ -32,34 +29,26 @@ pub(crate) async fn writes_are_served(plan: &[Planned]) -> Result<(), String> {
 }
 
 async fn probe(balancer: &Planned) -> Result<(), String> {
-    let condition = HeaderMap::from_iter([(header::IF_MATCH, HeaderValue::from_static("\"0\""))]);
-    match api(balancer).delete(PROBE_KEY, condition).await {
-        Err(Failure::Answered { status: StatusCode::PRECONDITION_FAILED, .. }) => Ok(()),
-        Err(failure) => Err(format!("{}: {failure}", balancer.name)),
-        Ok(answer) => Err(format!(
-            "{} answered {} to a mutation that cannot succeed",
-            balancer.name, answer.status
-        )),
+    let client = client(balancer, PROBE_TIMEOUT).without_retries();
+    match client.delete(PROBE_KEY).if_revision(0).without_idempotency_key().await {
+        Err(Error::ConditionFailed(_)) => Ok(()),
+        Err(error) => Err(format!("{}: {error}", balancer.name)),
+        Ok(answer) => {
+            Err(format!("{} answered {answer:?} to a mutation that cannot succeed", balancer.name))
+        }
     }
 }
 
 /// The services that are not ready after some patience.
 pub(crate) async fn stragglers(plan: &[Planned]) -> Vec<String> {
-    let deadline = Instant::now() + STRAGGLERS_WAIT;
     let late = plan.iter().map(async |planned| {
-        let api = api(planned);
-        while api.page("/readyz").await.is_err() {
-            if Instant::now() >= deadline {
-                return Some(planned.name.clone());
-            }
-            sleep(READY_PAUSE).await;
-        }
-        None
+        let ready = client(planned, STRAGGLERS_WAIT).fetch("/readyz").await;
+        ready.is_err().then(|| planned.name.clone())
     });
     join_all(late).await.into_iter().flatten().collect()
 }
 
-fn api(planned: &Planned) -> Api {
-    let url: Url = planned.url().parse().expect("an address makes a URL");
-    Api::new(&url, PROBE_TIMEOUT)
+fn client(planned: &Planned, timeout: Duration) -> Client {
+    let client = Client::new(&planned.url()).expect("an address makes a URL");
+    client.with_timeout(timeout)
 }

@@ -110,8 +110,10 @@ impl Store {
                 problem(StatusCode::PAYLOAD_TOO_LARGE, "above the limit on a value")
             }
             Method::PUT => {
+                let stored =
+                    json!({"key": &key, "revision": 42, "created_revision": 1, "version": 1});
                 self.values.insert(key, body);
-                Response::new(Full::default())
+                Response::new(Full::new(stored.to_string().into()))
             }
             Method::GET => {
                 assert_eq!(
@@ -120,7 +122,12 @@ impl Store {
                     "a value is read at the revision of the listing"
                 );
                 match self.values.get(&key) {
-                    Some(value) => Response::new(Full::new(value.clone())),
+                    Some(value) => Response::builder()
+                        .header("etag", "\"1\"")
+                        .header("synod-created-revision", 1)
+                        .header("synod-version", 1)
+                        .body(Full::new(value.clone()))
+                        .unwrap(),
                     None => problem(StatusCode::NOT_FOUND, "no such key"),
                 }
             }
@@ -137,12 +144,15 @@ impl Store {
             .take(PAGE)
             .collect();
         let next = (keys.len() == PAGE).then(|| keys[PAGE - 1]);
-        let items: Vec<_> =
-            keys.iter().map(|key| json!({"key": key, "revision": 1, "version": 1})).collect();
+        let items: Vec<_> = keys.iter().map(|key| item(key)).collect();
         Response::new(Full::new(
             json!({"items": items, "revision": 42, "next": next}).to_string().into(),
         ))
     }
+}
+
+fn item(key: &str) -> serde_json::Value {
+    json!({"key": key, "revision": 1, "created_revision": 1, "version": 1})
 }
 
 fn problem(status: StatusCode, detail: &str) -> Response<Full<Bytes>> {

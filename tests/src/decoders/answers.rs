@@ -1,7 +1,8 @@
 //! What clients read: problems, pages and statuses, from whoever listens on the port.
 
 use balancer::status::report_of;
-use cli::answer::{Page, describe};
+use client::{Page, problem as problems};
+use http::StatusCode;
 use replica::machine::state::Meta;
 use shared::ids::Name;
 use shared::problem::{Body, Problem};
@@ -40,7 +41,7 @@ pub(super) fn decode(bytes: &[u8]) {
 }
 
 fn problem(bytes: &[u8]) {
-    let line = describe(bytes);
+    let line = problems::read(StatusCode::BAD_GATEWAY, bytes).to_string();
     assert!(line.chars().all(|shown| !shown.is_control()), "a terminal obeys {line:?}");
     short(&line);
     let Ok(body) = serde_json::from_slice::<Body>(bytes) else { return };

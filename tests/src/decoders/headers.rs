@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use balancer::headers::{Origin, end_to_end_option, forward_request, strip_hop_by_hop};
-use cli::answer::retry_after;
+use client::problem::retry_after;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use replica::http::request::conditions::{Guard, ReadConditions, Verdict, etag, guard_of};
 use replica::http::request::headers::{idempotency_key, min_revision, wants_ndjson};

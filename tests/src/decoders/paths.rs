@@ -3,7 +3,7 @@
 use std::path::{Component, Path};
 
 use cli::tree::{Layout, relative_path};
-use cli::url_key::encode_key;
+use client::key::encode_key;
 use replica::http::request::path::{key_of_path, slot_of_path};
 
 use super::{choose, chosen, short};

@@ -1,0 +1,51 @@
+//! Where the cluster is, and how long it is asked.
+
+use std::time::Duration;
+
+use client::{Client, parse_urls};
+use reqwest::Url;
+
+/// Where the cluster is.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Endpoint {
+    /// The balancers, or any replicas, set apart by commas or blanks: while one does not
+    /// answer, the next one is asked
+    #[arg(
+        long,
+        env = "SYNOD_URL",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8000",
+        value_parser = addresses,
+    )]
+    url: Addresses,
+    /// How long a request is tried: through changes of primary, and other addresses
+    #[arg(
+        long,
+        env = "SYNOD_TIMEOUT_SECONDS",
+        value_name = "N",
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u32).range(1..=86_400),
+    )]
+    timeout_seconds: u32,
+}
+
+/// One address at least.
+#[derive(Clone, Debug)]
+struct Addresses(Vec<Url>);
+
+fn addresses(text: &str) -> Result<Addresses, String> {
+    parse_urls(text).map(Addresses)
+}
+
+impl Endpoint {
+    /// A client of all addresses.
+    pub(crate) fn client(&self) -> Client {
+        let client = Client::of_urls(&self.url.0).expect("an address was given");
+        client.with_timeout(Duration::from_secs(self.timeout_seconds.into()))
+    }
+
+    /// The first address: for a measurement, which is of one.
+    pub(crate) fn first(&self) -> &Url {
+        self.url.0.first().expect("an address was given")
+    }
+}

@@ -1,0 +1,43 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # In reading order
+//!
+//! [`Client`] (to which addresses, and how long), [`Error`], [`problem`] and `attempts`
+//! (how it fails, and when it is tried again), `call` (a request), [`key`] and [`Item`]; then
+//! what can be asked for: `kv`, `list`, `txn`, `watch`, `diff`, `sql`, `log`, `cluster`.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a client is shell: it reads clocks and draws keys and pauses"
+)]
+
+mod attempts;
+mod call;
+mod client;
+mod cluster;
+mod diff;
+mod error;
+mod item;
+pub mod key;
+mod kv;
+mod list;
+mod log;
+mod pages;
+pub mod problem;
+mod sql;
+mod txn;
+mod watch;
+
+pub use client::{Client, parse_url, parse_urls};
+pub use cluster::{Cluster, Leader, Replica, View};
+pub use diff::{Change, ChangeKind, Diff, DiffPage};
+pub use error::{Error, Failure};
+pub use item::Item;
+pub use kv::{Delete, DeletePrefix, Deleted, Get, Put, Stored};
+pub use list::{List, Page};
+pub use log::{Command, Log, LogEntry, ReadSlot};
+pub use problem::Problem;
+pub use shared::chain::ChainHash;
+pub use shared::ids::Ballot;
+pub use sql::{Rows, Sql};
+pub use txn::{Compare, Guard, Op, PutOp, SendTxn, Subject, Test, Txn, TxnAnswer, TxnResult};
+pub use watch::{DeleteEvent, Event, EventKind, PutEvent, Watch};

@@ -1,0 +1,108 @@
+//! What an answer says that is no success: whoever answers may be anything that listens on
+//! the port.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode, header};
+use serde::Deserialize;
+use shared::ids::Revision;
+use shared::problem::Outcome;
+
+pub use shared::problem::Body as Problem;
+
+/// The most characters that are kept of a text for people.
+const SHOWN_CHARS: usize = 600;
+
+/// What a problem may say; a proxy's may say less than Synod's own.
+#[derive(Deserialize)]
+struct Said {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    title: Option<String>,
+    detail: Option<String>,
+    revision: Option<Revision>,
+    oldest_revision: Option<Revision>,
+    retryable: Option<bool>,
+    outcome: Option<Outcome>,
+}
+
+/// Reads the body of an error. One that is no problem becomes one, with the body's
+/// beginning as its detail. Its texts hold nothing that a terminal obeys, and no more than
+/// people read.
+#[must_use]
+pub fn read(status: StatusCode, body: &[u8]) -> Box<Problem> {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let Ok(said) = serde_json::from_slice::<Said>(body) else {
+        return Box::new(Problem {
+            kind: Cow::Borrowed("about:blank"),
+            title: Cow::Borrowed(title),
+            status: status.as_u16(),
+            detail: shown(&String::from_utf8_lossy(body)),
+            revision: None,
+            oldest_revision: None,
+            retryable: None,
+            outcome: None,
+        });
+    };
+    let Said { kind, title: named, detail, revision, oldest_revision, retryable, outcome } = said;
+    Box::new(Problem {
+        kind: kind.map_or(Cow::Borrowed("about:blank"), |kind| Cow::Owned(shown(&kind))),
+        title: named.map_or(Cow::Borrowed(title), |title| Cow::Owned(shown(&title))),
+        status: status.as_u16(),
+        detail: detail.map_or_else(|| String::from("no detail was given"), |text| shown(&text)),
+        revision,
+        oldest_revision,
+        retryable,
+        outcome,
+    })
+}
+
+/// What a terminal shows as it is, and no more of it than people read.
+fn shown(text: &str) -> String {
+    text.chars().take(SHOWN_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// `Retry-After` in seconds; the form with a date is not used by Synod.
+#[must_use]
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(body: &[u8]) -> String {
+        read(StatusCode::GONE, body).to_string()
+    }
+
+    #[test]
+    fn a_problem_is_read_whatever_it_leaves_out() {
+        let problem = br#"{"type":"about:blank","title":"No quorum","status":503,"detail":"1 of 3","outcome":"unknown"}"#;
+        let read = read(StatusCode::SERVICE_UNAVAILABLE, problem);
+        assert_eq!(read.to_string(), "503 No quorum: 1 of 3");
+        assert_eq!(read.outcome, Some(Outcome::Unknown));
+        assert_eq!(line(br#"{"title":"Compacted"}"#), "410 Compacted: no detail was given");
+        assert_eq!(line(b"<html>\nnginx"), "410 Gone: <html> nginx");
+    }
+
+    #[test]
+    fn a_problem_says_no_more_than_people_read_and_nothing_that_a_terminal_obeys() {
+        let hostile = br#"{"title":"Gone","detail":"\u001b]0;mine\u0007"}"#;
+        assert_eq!(line(hostile), "410 Gone:  ]0;mine ");
+        let endless = format!(r#"{{"detail":"{}"}}"#, "x".repeat(100_000));
+        assert_eq!(read(StatusCode::GONE, endless.as_bytes()).detail.len(), SHOWN_CHARS);
+    }
+
+    #[test]
+    fn retry_after_is_seconds() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(retry_after(&headers), None);
+        headers.insert(header::RETRY_AFTER, "2".parse().unwrap());
+        assert_eq!(retry_after(&headers), Some(Duration::from_secs(2)));
+        headers.insert(header::RETRY_AFTER, "Fri, 31 Dec 1999 23:59:59 GMT".parse().unwrap());
+        assert_eq!(retry_after(&headers), None);
+    }
+}

@@ -1,0 +1,8 @@
+//! The `synod` command against real clusters: what each verb prints for people, pipes and
+//! scripts, and how it ends.
+
+mod command;
+mod failover;
+mod keys;
+mod steps;
+mod watching;
