@@ -12,7 +12,7 @@ pub(crate) const NOT_FOUND: u8 = 3;
 /// A condition, or a guard of a transaction, does not hold.
 pub(crate) const CONDITION_FAILED: u8 = 4;
 /// The cluster could not serve it; a mutation was not executed.
-const UNAVAILABLE: u8 = 5;
+pub(crate) const UNAVAILABLE: u8 = 5;
 /// A mutation may have been executed.
 const UNKNOWN_OUTCOME: u8 = 6;
 /// A lock is held by another one, or was lost.

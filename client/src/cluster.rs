@@ -39,6 +39,9 @@ pub struct View {
     pub epoch: u64,
     /// The name of the primary.
     pub primary: Option<String>,
+    /// The names of the others that execute.
+    #[serde(default)]
+    pub backups: Vec<String>,
 }
 
 /// A replica.

@@ -1,64 +1,45 @@
-//! `synod log`.
+//! `synod log`: what Paxos decided, shown, verified, and certified write by write.
+
+mod receipt;
+mod show;
+mod verify;
 
 use std::process::ExitCode;
 
-use client::LogEntry;
-use futures::TryStreamExt;
+use clap::Subcommand;
+use client::Command;
 
-use crate::endpoint::Endpoint;
-use crate::output::{self, Format, Output};
+use crate::output::printable;
 
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Log {
+    #[command(subcommand)]
+    other: Option<Other>,
     #[command(flatten)]
-    endpoint: Endpoint,
-    #[command(flatten)]
-    output: Output,
-    /// Begin at this slot; at the oldest that is kept where it is not given
-    #[arg(long, env = "SYNOD_FROM_SLOT", value_name = "SLOT")]
-    from: Option<u64>,
-    /// Show at most so many slots
-    #[arg(long, env = "SYNOD_LIMIT", value_name = "N")]
-    limit: Option<u64>,
+    show: show::Show,
 }
 
-/// Prints a line for each slot.
+#[derive(Subcommand)]
+enum Other {
+    /// Check the log's hash chain, and recompute it from what each replica holds
+    Verify(verify::Verify),
+    /// Say where in the log a write is: slot, ballot, epoch, hash and trace
+    Receipt(receipt::Receipt),
+}
+
+/// Does what is asked of the log.
 pub(crate) async fn log(args: Log) -> anyhow::Result<ExitCode> {
-    let mut log = args.endpoint.client().log();
-    if let Some(from) = args.from {
-        log = log.from(from);
+    match args.other {
+        None => show::show(args.show).await,
+        Some(Other::Verify(args)) => verify::verify(args).await,
+        Some(Other::Receipt(args)) => receipt::receipt(args).await,
     }
-    let format = args.output.format();
-    let mut entries = log.limit(PAGE).stream();
-    let mut count = 0;
-    while args.limit != Some(count)
-        && let Some(entry) = entries.try_next().await?
-    {
-        count += 1;
-        match format {
-            Format::Table => output::line(shown(&entry))?,
-            Format::Plain | Format::Json => output::json(&entry)?,
-        }
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
-/// So many slots are read at once.
-const PAGE: u32 = 200;
-
-fn shown(entry: &LogEntry) -> String {
-    let epoch = entry.epoch.map_or_else(String::new, |epoch| format!(" of epoch {epoch}"));
-    let hash = entry.hash.to_string();
-    let mut lines = vec![format!(
-        "slot {}: {}{epoch}, revision {}, hash {}…",
-        entry.slot,
-        entry.kind,
-        entry.revision,
-        &hash[..12]
-    )];
-    for command in &entry.commands {
-        let subject = command.key.as_deref().or(command.prefix.as_deref()).unwrap_or_default();
-        lines.push(format!("    {} {}", command.op, output::printable(subject)));
-    }
-    lines.join("\n")
+/// A command on a line: what is done, and to which key or prefix, where it is one.
+fn described(command: &Command) -> String {
+    let subject = command.key.as_deref().or(command.prefix.as_deref());
+    let subject = subject.map(|subject| format!(" {}", printable(subject)));
+    format!("{}{}", command.op, subject.unwrap_or_default())
 }

@@ -121,7 +121,8 @@ fn name(event: &Event) -> &'static str {
 }
 
 fn plain(event: &Event) -> String {
-    format!("{}\t{}\t{}", name(event), event.revision(), event.key().unwrap_or_default())
+    let key = event.key().map(|key| format!("\t{key}")).unwrap_or_default();
+    format!("{}\t{}{key}", name(event), event.revision())
 }
 
 fn shown(event: &Event) -> String {
@@ -160,6 +161,6 @@ mod tests {
         assert_eq!(plain(&event), "delete\t42\ta");
         assert_eq!(shown(&event), "      42  delete  a (lease_expired)");
         let synced = Event { kind: EventKind::Synced { revision: 7 }, id: Some(7) };
-        assert_eq!(plain(&synced), "synced\t7\t");
+        assert_eq!(plain(&synced), "synced\t7");
     }
 }
