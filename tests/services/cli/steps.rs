@@ -1,7 +1,7 @@
 //! Transactions, and what is said of the past: comparisons, SQL and the log.
 
 use anyhow::{Result, ensure};
-use tests::harness::cluster::{Cluster, Size};
+use tests::harness::cluster::{Cluster, Size, eventually};
 
 use super::command::Synod;
 use crate::synod;
@@ -65,6 +65,68 @@ async fn the_past_is_told_as_lines_tables_and_json() -> Result<()> {
     ensure!(synod.json(&["log", "--from", "1", "--limit", "2"]).await? == slots[1..3], "a part");
     let shown = synod.terminal(&["log"]).await?;
     ensure!(shown.contains("\n    put h/b\n"), "{shown}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_is_verified_at_every_replica_and_a_receipt_says_where_a_write_is() -> Result<()> {
+    let mut cluster = Cluster::start(synod(), Size::default(), &[]).await?;
+    let synod = Synod::at(cluster.front());
+    let first: u64 = synod.text(&["put", "r/a", "1"]).await?.trim().parse()?;
+    synod.text(&["put", "r/a", "2"]).await?;
+    synod.feed(&["txn"], b"put r/b 1\nput r/c 1\n").await?.with(0, "")?;
+    cluster.wait_until_equal().await?;
+    eventually("every replica has heard of the others", || async {
+        for replica in cluster.names("replica") {
+            let heard = cluster.json(&replica, "/v1/cluster").await?["replicas"].clone();
+            ensure!(heard.as_array().map(Vec::len) == Some(3), "{heard}");
+        }
+        Ok(())
+    })
+    .await?;
+
+    let verified = &synod.json(&["log", "verify"]).await?[0];
+    let end = verified["to"].as_u64().unwrap_or_default();
+    let replicas = verified["replicas"].as_array().map_or(&[][..], Vec::as_slice);
+    ensure!(verified["from"] == 0 && replicas.len() == 3, "{verified}");
+    for replica in replicas {
+        ensure!(replica["found"] == "equal" && replica["to"] == end, "{verified}");
+    }
+    let status = cluster.json("replica-1", "/v1/status").await?;
+    ensure!(end > 3 && verified["hash"] == status["hash"], "{verified} and {status}");
+    let shown = synod.terminal(&["log", "verify", "--from", "2"]).await?;
+    ensure!(shown.starts_with("slots 2 to ") && shown.contains(" equal"), "{shown}");
+
+    let receipt =
+        &synod.json(&["log", "receipt", "r/a", "--revision", &first.to_string()]).await?[0];
+    let slot = receipt["slot"].as_u64().unwrap_or_default();
+    let entry = &synod.json(&["log", "--from", &slot.to_string(), "--limit", "1"]).await?[0];
+    ensure!(receipt["hash"] == entry["hash"] && entry["revision"] == first, "{receipt} {entry}");
+    ensure!(receipt["commands"][0]["key"] == "r/a", "{receipt}");
+    let later = &synod.json(&["log", "receipt", "r/c"]).await?[0];
+    ensure!(later["slot"].as_u64() > Some(slot) && later["commands"][0]["op"] == "txn", "{later}");
+    let shown = synod.terminal(&["log", "receipt", "--slot", &slot.to_string()]).await?;
+    ensure!(shown.contains("\nput r/a of trace "), "{shown}");
+    synod.run(&["log", "receipt", "r/none"]).await?.with(3, "r/none")?;
+    synod.run(&["log", "receipt", "--slot", "99999"]).await?.with(3, "not chosen")?;
+
+    // Two dead replicas are said to be, and the third is recomputed all the same.
+    for replica in ["replica-1", "replica-2"] {
+        cluster.service(replica).kill()?;
+    }
+    cluster.wait_until_serving().await?;
+    let verified = &synod.json(&["log", "verify"]).await?[0];
+    let found = |found: &str| {
+        let replicas = verified["replicas"].as_array().into_iter().flatten();
+        replicas.filter(|replica| replica["found"] == found).count()
+    };
+    ensure!(found("equal") == 1, "{verified}");
+    let unused = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let nobody = ["log", "verify", "--replicas", &format!("http://{unused}")];
+    let weak = synod.run(&nobody).await?.with(5, "")?;
+    let weak = String::from_utf8(weak.stdout)?;
+    ensure!(weak.contains("each names the hash of the one before it"), "{weak}");
+    ensure!(weak.contains("could not be recomputed"), "{weak}");
     Ok(())
 }
 

@@ -34,7 +34,7 @@ async fn a_watch_tells_what_is_there_and_what_follows_until_it_has_told_enough()
     let told = String::from_utf8(told.stdout)?;
     let lines = [
         format!("put\t{a}\tw/a\n"),
-        format!("synced\t{a}\t\n"),
+        format!("synced\t{a}\n"),
         format!("put\t{b}\tw/b\n"),
         format!("delete\t{gone}\tw/a\n"),
     ];
