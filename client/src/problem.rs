@@ -1,60 +1,42 @@
 //! What an answer says that is no success: whoever answers may be anything that listens on
 //! the port.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, header};
-use serde::Deserialize;
-use shared::ids::Revision;
-use shared::problem::Outcome;
+use serde_json::{Map, Value};
 
 pub use shared::problem::Body as Problem;
 
 /// The most characters that are kept of a text for people.
 const SHOWN_CHARS: usize = 600;
 
-/// What a problem may say; a proxy's may say less than Synod's own.
-#[derive(Deserialize)]
-struct Said {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    title: Option<String>,
-    detail: Option<String>,
-    revision: Option<Revision>,
-    oldest_revision: Option<Revision>,
-    retryable: Option<bool>,
-    outcome: Option<Outcome>,
-}
-
-/// Reads the body of an error. One that is no problem becomes one, with the body's
-/// beginning as its detail. Its texts hold nothing that a terminal obeys, and no more than
-/// people read.
+/// Reads the body of an error. What it leaves out of a problem, as a proxy's may, is filled
+/// in; one that is no problem becomes one, with the body's beginning as its detail. Its texts
+/// hold nothing that a terminal obeys, and no more than people read.
 #[must_use]
 pub fn read(status: StatusCode, body: &[u8]) -> Box<Problem> {
-    let title = status.canonical_reason().unwrap_or("Error");
-    let Ok(said) = serde_json::from_slice::<Said>(body) else {
-        return Box::new(Problem {
-            kind: Cow::Borrowed("about:blank"),
-            title: Cow::Borrowed(title),
-            status: status.as_u16(),
-            detail: shown(&String::from_utf8_lossy(body)),
-            revision: None,
-            oldest_revision: None,
-            retryable: None,
-            outcome: None,
-        });
+    let said: Option<Map<String, Value>> = serde_json::from_slice(body).ok();
+    let text = |name: &str| said.as_ref().and_then(|said| said.get(name)?.as_str()).map(shown);
+    let title = || status.canonical_reason().unwrap_or("Error").to_owned();
+    let detail = || match &said {
+        Some(_) => String::from("no detail was given"),
+        None => shown(&String::from_utf8_lossy(body)),
     };
-    let Said { kind, title: named, detail, revision, oldest_revision, retryable, outcome } = said;
-    Box::new(Problem {
-        kind: kind.map_or(Cow::Borrowed("about:blank"), |kind| Cow::Owned(shown(&kind))),
-        title: named.map_or(Cow::Borrowed(title), |title| Cow::Owned(shown(&title))),
-        status: status.as_u16(),
-        detail: detail.map_or_else(|| String::from("no detail was given"), |text| shown(&text)),
-        revision,
-        oldest_revision,
-        retryable,
-        outcome,
+    let filled = [
+        ("type", text("type").unwrap_or_else(|| String::from("about:blank"))),
+        ("title", text("title").unwrap_or_else(title)),
+        ("detail", text("detail").unwrap_or_else(detail)),
+    ];
+    let mut least: Map<String, Value> =
+        filled.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect();
+    least.insert(String::from("status"), status.as_u16().into());
+    let mut whole = said.unwrap_or_default();
+    whole.extend(least.clone());
+    // Fields of another type than ours are not ours.
+    let problem = serde_json::from_value(whole.into());
+    problem.unwrap_or_else(|_| {
+        serde_json::from_value(least.into()).expect("these are all that a problem must have")
     })
 }
 
@@ -72,6 +54,8 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use shared::problem::Outcome;
+
     use super::*;
 
     fn line(body: &[u8]) -> String {
@@ -86,6 +70,8 @@ mod tests {
         assert_eq!(read.outcome, Some(Outcome::Unknown));
         assert_eq!(line(br#"{"title":"Compacted"}"#), "410 Compacted: no detail was given");
         assert_eq!(line(b"<html>\nnginx"), "410 Gone: <html> nginx");
+        let odd = br#"{"title":"Odd","status":"x","revision":"x","detail":["x"]}"#;
+        assert_eq!(line(odd), "410 Odd: no detail was given");
     }
 
     #[test]
