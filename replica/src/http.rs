@@ -3,10 +3,11 @@
 //!
 //! Reading order: [`request`] (what a request says), `reading` (how new the state must
 //! be), `paging` (pages and streams), `get`, `list`, `diff`, `log`, `sql` and `watching`;
-//! `mutate` and `txn` (what mutations say), `mutation` (what they come to) and `forward`
+//! `mutate`, `append`, `txn` and `rollback` (what mutations say), `mutation` (what they come to) and `forward`
 //! (from a backup to the primary); `refused` (every way to say no); `replication`,
 //! `status`, `cluster`.
 
+mod append;
 mod cluster;
 mod diff;
 pub(crate) mod forward;
@@ -22,6 +23,7 @@ mod refused;
 mod render;
 mod replication;
 pub mod request;
+mod rollback;
 mod sql;
 mod status;
 mod txn;
@@ -64,8 +66,10 @@ pub(crate) const SPANS: SpanNames = &[
     ("GET", "/v1/kv", "replica.list"),
     ("DELETE", "/v1/kv", "replica.delete_prefix"),
     ("POST", "/v1/txn", "replica.txn"),
+    ("POST", "/v1/rollback", "replica.rollback"),
     ("POST", "/v1/replication/commands", "replica.command"),
     ("GET", "/v1/diff", "replica.diff"),
+    ("POST", "/v1/log", "replica.append"),
     ("GET", "/v1/log", "replica.log"),
     ("GET", "/v1/log/{slot}", "replica.log"),
     ("POST", "/v1/sql", "replica.sql"),
@@ -128,7 +132,8 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/v1/kv/{*key}", put(mutate::put).get(get::get).delete(mutate::delete))
         .route("/v1/diff", get(diff::diff))
         .route("/v1/txn", post(txn::txn))
-        .route("/v1/log", get(log::list))
+        .route("/v1/rollback", post(rollback::rollback))
+        .route("/v1/log", get(log::list).post(append::append))
         .route("/v1/log/{slot}", get(log::slot))
         .route("/v1/sql", post(sql::query))
         .route("/v1/watch", get(watching::watch))

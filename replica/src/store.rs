@@ -6,7 +6,7 @@
 //! transaction is a whole number of slots, with `meta` saying how many.
 //!
 //! In reading order: `schema`, `open`, `writer`, `apply` (one transaction) with `keys`,
-//! `versions` and `ranges` (what it writes), `checkpoint`, `reader`, `list`, `history`,
+//! `versions`, `ranges` and `rollback` (what it writes), `checkpoint`, `reader`, `list`, `history`,
 //! `log`; `sum` and `verify` notice damage; `offline` is for when no replica runs.
 
 mod answers;
@@ -26,6 +26,7 @@ mod open;
 mod ranges;
 mod reader;
 mod record;
+mod rollback;
 mod schema;
 mod statements;
 mod sum;

@@ -36,6 +36,8 @@ const LEAST: Least = Least {
     compared: 50,
     deletes: 40,
     transactions: 40,
+    appends: 8,
+    rollbacks: 8,
     unresolved: 0,
 };
 

@@ -20,6 +20,7 @@ mod one_name;
 mod other_cluster;
 mod pasted;
 mod put_back;
+mod rollback;
 mod rolling_upgrade;
 mod sql;
 mod traces;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tests::harness::cluster::{Cluster, Size, eventually};
-use tests::harness::mix::{Mix, Shape, Transactions};
+use tests::harness::mix::{Mix, Shape, Vocabulary};
 use tests::harness::recorder::{Ask, Recorder};
 use tests::harness::skip::{UPGRADE_MUST_RUN, skipped_unless};
 use tests::harness::verify::verify;
@@ -39,14 +39,14 @@ async fn every_process_is_replaced_under_load_and_nothing_acknowledged_is_lost()
     let dir = tempfile::tempdir()?;
     let copy = dir.path().join("synod");
     std::fs::copy(synod(), &copy)?;
-    upgrade(&copy, synod(), Transactions::Asked).await
+    upgrade(&copy, synod(), Vocabulary::Whole).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_and_new_programs_serve_side_by_side_while_each_process_is_upgraded() -> Result<()> {
     match std::env::var_os(OLD_BINARY) {
-        // It was before transactions.
-        Some(old) => upgrade(&PathBuf::from(old), synod(), Transactions::LeftOut).await,
+        // It has the first format.
+        Some(old) => upgrade(&PathBuf::from(old), synod(), Vocabulary::First).await,
         None => skipped_unless(
             UPGRADE_MUST_RUN,
             &format!("{OLD_BINARY} names no old program; `.ci/long upgrade` builds it"),
@@ -54,10 +54,10 @@ async fn old_and_new_programs_serve_side_by_side_while_each_process_is_upgraded(
     }
 }
 
-async fn upgrade(old: &Path, new: &Path, transactions: Transactions) -> Result<()> {
+async fn upgrade(old: &Path, new: &Path, vocabulary: Vocabulary) -> Result<()> {
     let mut cluster = Cluster::start(old, Size::default(), &[]).await?;
     let recorder = Recorder::new(SEED)?;
-    let shape = Shape { transactions, ..Shape::default() };
+    let shape = Shape { vocabulary, ..Shape::default() };
     let mut mix = Mix::start(&cluster, &recorder, shape, SEED);
     mix.wait_for_progress(PROGRESS).await?;
     // In the order in which an operator may do it: any.

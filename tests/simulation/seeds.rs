@@ -37,6 +37,8 @@ const USUAL: &[Reached] = &[
     Reached::GuardFailed,
     Reached::Transacted,
     Reached::TransactedOtherwise,
+    Reached::Appended,
+    Reached::MadeWhatItWas,
     Reached::BackupRead,
     Reached::ReadWaited,
     Reached::Nudged,

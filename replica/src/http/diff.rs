@@ -85,11 +85,11 @@ async fn compare(
     let (mut changes, mut room) = (Vec::new(), limits.begin());
     loop {
         // The older one first: whatever is executed meanwhile, the other is not before it.
-        let old = reader.list(keys(asked, Some(asked.from)), deadline).await?;
-        let new = reader.list(keys(asked, asked.to), deadline).await?;
+        let old = reader.list(asked.keys(Some(asked.from)), deadline).await?;
+        let new = reader.list(asked.keys(asked.to), deadline).await?;
         asked.to = Some(new.at);
         let horizon = horizon(&old, &new);
-        for key in changed_keys(&old, &new, horizon.as_ref()) {
+        for Differs { key, .. } in differing(&old, &new, horizon.as_ref()) {
             let changed = read(reader, asked, key).await?;
             if !takes(&mut room, &changed) {
                 return Ok(DiffPage { changes, more_after: asked.after.clone() });
@@ -104,26 +104,36 @@ async fn compare(
     }
 }
 
-/// Keys without values, from where the request is on.
-fn keys(asked: &DiffRequest, at: Option<Revision>) -> ListQuery {
-    let prefix = Bytes::copy_from_slice(asked.prefix.as_bytes());
-    ListQuery {
-        from: asked.after.as_ref().map_or(prefix, |after| lowest_above(after)),
-        below: above_prefix(asked.prefix.as_bytes()),
-        at,
-        order: Order::Ascending,
-        show: Show::KeysOnly,
-        page: COMPARED,
+impl DiffRequest {
+    /// Keys without values, from where the request is on.
+    pub(super) fn keys(&self, at: Option<Revision>) -> ListQuery {
+        let prefix = Bytes::copy_from_slice(self.prefix.as_bytes());
+        ListQuery {
+            from: self.after.as_ref().map_or(prefix, |after| lowest_above(after)),
+            below: above_prefix(self.prefix.as_bytes()),
+            at,
+            order: Order::Ascending,
+            show: Show::KeysOnly,
+            page: COMPARED,
+        }
     }
 }
 
+/// A key of which only one list has the version that it has.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Differs {
+    pub(super) key: Bytes,
+    /// The revision that it has in the older list, if it is there.
+    pub(super) before: Option<Revision>,
+}
+
 /// Up to which key both lists are whole; none where that is the end.
-fn horizon(old: &ListPage, new: &ListPage) -> Option<Bytes> {
+pub(super) fn horizon(old: &ListPage, new: &ListPage) -> Option<Bytes> {
     [&old.more_after, &new.more_after].into_iter().flatten().min().cloned()
 }
 
-/// The keys up to the horizon of which only one list has the version that it has.
-fn changed_keys(old: &ListPage, new: &ListPage, horizon: Option<&Bytes>) -> Vec<Bytes> {
+/// The keys up to the horizon that differ.
+pub(super) fn differing(old: &ListPage, new: &ListPage, horizon: Option<&Bytes>) -> Vec<Differs> {
     let whole = |item: &&Item| horizon.is_none_or(|horizon| item.key <= *horizon);
     let mut old = old.items.iter().filter(whole).peekable();
     let mut new = new.items.iter().filter(whole).peekable();
@@ -136,7 +146,7 @@ fn changed_keys(old: &ListPage, new: &ListPage, horizon: Option<&Bytes>) -> Vec<
         let before = old.next_if(|item| item.key == key).map(|item| item.revision);
         let after = new.next_if(|item| item.key == key).map(|item| item.revision);
         if before != after {
-            changed.push(key);
+            changed.push(Differs { key, before });
         }
     }
 }
@@ -253,7 +263,14 @@ mod tests {
         let new = list(&[("a", 3), ("c", 4), ("d", 5)], Some("e"));
         let horizon = horizon(&old, &new);
         assert_eq!(horizon, Some(Bytes::from_static(b"b")));
-        assert_eq!(changed_keys(&old, &new, horizon.as_ref()), ["a", "b"]);
-        assert_eq!(changed_keys(&old, &new, None), ["a", "b", "c", "d"]);
+        let keys = |horizon| -> Vec<(Bytes, Option<Revision>)> {
+            let differs = differing(&old, &new, horizon).into_iter();
+            differs.map(|it| (it.key, it.before)).collect()
+        };
+        let of = |key: &'static str, before| {
+            (Bytes::from_static(key.as_bytes()), Some(before).filter(|it| *it > 0).map(Revision))
+        };
+        assert_eq!(keys(horizon.as_ref()), [of("a", 1), of("b", 2)]);
+        assert_eq!(keys(None), [of("a", 1), of("b", 2), of("c", 0), of("d", 0)]);
     }
 }

@@ -61,6 +61,16 @@ async fn put_answer(app: &App, request: Request) -> Result<Response, Refused> {
     submit(app, &parts, op, deadline).await
 }
 
+/// Refuses conditions on one key where a request is not about one.
+pub(super) fn refuse_conditions(headers: &HeaderMap, instead: &str) -> Result<(), Problem> {
+    match guard_of(headers)? {
+        Guard::Always => Ok(()),
+        Guard::IfMatch(_) | Guard::IfMatchAny | Guard::IfNoneMatchAny => Err(Problem::bad_request(
+            format!("If-Match and If-None-Match are about one key{instead}"),
+        )),
+    }
+}
+
 /// Reads the body that goes with these parts, which are needed after it.
 pub(super) async fn whole_body(
     parts: &mut Parts,
@@ -98,12 +108,7 @@ async fn delete_prefix_answer(app: &App, parts: Parts) -> Result<Response, Refus
     if let Some(fault) = fault_of_length("prefix", prefix, app.limits.key_bytes) {
         return Err(Problem::bad_request(fault).into());
     }
-    if guard_of(&parts.headers)? != Guard::Always {
-        return Err(Problem::bad_request(
-            "If-Match and If-None-Match are about one key, not about a prefix",
-        )
-        .into());
-    }
+    refuse_conditions(&parts.headers, ", not about a prefix")?;
     refuse_unsupported(&parts.headers)?;
     submit(app, &parts, Op::DeletePrefix { prefix: prefix.to_owned() }, deadline).await
 }
@@ -121,7 +126,7 @@ fn condition_of(guard: Guard) -> Condition {
     }
 }
 
-fn content_type_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+pub(super) fn content_type_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(None) };
     let text = value
         .to_str()

@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use shared::byte_budget::BudgetSpent;
 use shared::deadline::Deadline;
-use shared::ids::{ClusterId, Revision};
+use shared::ids::{ClusterId, Revision, Slot};
 use shared::problem::{Outcome, Problem, RETRY_AFTER, Retryable};
 use shared::wire;
 
@@ -20,7 +20,7 @@ use super::refused::{behind, condition_failed};
 use crate::driver::{MutationEnd, NotReleased};
 use crate::http::request::conditions::etag;
 use crate::machine::command::{Command, Op, limits};
-use crate::machine::execute::{CommandOutcome, Delivery};
+use crate::machine::execute::{CommandOutcome, Delivery, RollbackRefused};
 use crate::machine::txn::Txn;
 use crate::machine::txn::result::TxnOutcome;
 use crate::replica::event::{Answer, NotApplied, Stall};
@@ -47,6 +47,10 @@ pub(crate) enum Mutated {
     Deleted { revision: Revision, deleted: u64 },
     /// A transaction was executed. What it deleted is counted.
     Txn(Arc<TxnOutcome>),
+    /// A value was appended to the log.
+    Appended { revision: Revision, slot: Slot },
+    /// Keys were made what they were.
+    RolledBack { revision: Revision, restored: u64, deleted: u64 },
 }
 
 /// What was asked for, as far as the answer needs it.
@@ -56,6 +60,8 @@ pub(super) enum Asked {
     Key(String),
     /// A transaction.
     Txn(Box<Txn>),
+    /// What answers without saying what was asked for.
+    Other,
 }
 
 impl Asked {
@@ -65,14 +71,15 @@ impl Asked {
             Op::Put { key, .. } | Op::Delete { key, .. } => Self::Key(key.clone()),
             Op::DeletePrefix { prefix } => Self::Key(prefix.clone()),
             Op::Txn(txn) => Self::Txn(txn.clone()),
+            Op::Append { .. } | Op::Rollback { .. } => Self::Other,
         }
     }
 
-    /// The key, or the beginning of the keys; of a transaction nothing.
+    /// The key, or the beginning of the keys, where it is about such.
     fn key(&self) -> &str {
         match self {
             Self::Key(key) => key,
-            Self::Txn(_) => "",
+            Self::Txn(_) | Self::Other => "",
         }
     }
 }
@@ -107,6 +114,8 @@ pub(crate) enum MutationRefused {
     TxnTooLarge { revision: Revision, delivery: Delivery },
     /// Others read so much at the same time that there was no room for a transaction.
     TxnWithoutRoom { revision: Revision },
+    /// A roll-back was refused.
+    Rollback { revision: Revision, why: RollbackRefused, delivery: Delivery },
 }
 
 /// Why it is not known how many keys were deleted.
@@ -165,6 +174,15 @@ pub(super) async fn perform(
                 Ok(outcome) => performed(Mutated::Txn(outcome)),
                 Err(why) => Err(MutationRefused::Uncounted { revision, why }),
             }
+        }
+        CommandOutcome::Appended { revision, slot } => {
+            performed(Mutated::Appended { revision, slot })
+        }
+        CommandOutcome::RolledBack { revision, restored, deleted } => {
+            performed(Mutated::RolledBack { revision, restored, deleted })
+        }
+        CommandOutcome::RollbackRefused { revision, why } => {
+            Err(MutationRefused::Rollback { revision, why, delivery })
         }
         CommandOutcome::TxnTooLarge { revision } => {
             Err(MutationRefused::TxnTooLarge { revision, delivery })
@@ -236,6 +254,19 @@ struct Gone {
     revision: Revision,
 }
 
+#[derive(Serialize)]
+struct Appended {
+    slot: Slot,
+    revision: Revision,
+}
+
+#[derive(Serialize)]
+struct RolledBack {
+    revision: Revision,
+    restored: u64,
+    deleted: u64,
+}
+
 impl Performed {
     /// The answer to the client that asked for this.
     pub(super) fn response(self, asked: &Asked) -> Response {
@@ -268,6 +299,12 @@ impl Mutated {
                 response.headers_mut().insert(REVISION, HeaderValue::from(revision.0));
                 response
             }
+            Self::Appended { revision, slot } => appended(revision, slot),
+            Self::RolledBack { revision, restored, deleted } => {
+                let mut response = wire::json(&RolledBack { revision, restored, deleted });
+                response.headers_mut().insert(REVISION, HeaderValue::from(revision.0));
+                response
+            }
         }
     }
 }
@@ -278,6 +315,15 @@ fn written(status: StatusCode, body: &Written<'_>) -> Response {
     let tag = HeaderValue::from_str(&etag(body.revision)).expect("digits in quotation marks");
     response.headers_mut().insert(header::ETAG, tag);
     response.headers_mut().insert(REVISION, HeaderValue::from(body.revision.0));
+    response
+}
+
+fn appended(revision: Revision, slot: Slot) -> Response {
+    let mut response = wire::json(&Appended { slot, revision });
+    *response.status_mut() = StatusCode::CREATED;
+    let location = format!("/v1/log/{slot}").try_into().expect("digits in a path");
+    response.headers_mut().insert(header::LOCATION, location);
+    response.headers_mut().insert(REVISION, HeaderValue::from(revision.0));
     response
 }
 
@@ -305,6 +351,11 @@ impl From<MutationRefused> for Problem {
                 let problem = Self::too_large(limit, limits::TXN_RESULT_BYTES)
                     .with_revision(revision)
                     .with_outcome(Outcome::NotApplied);
+                replayed(problem, delivery)
+            }
+            MutationRefused::Rollback { revision, why, delivery } => {
+                let problem =
+                    Self::from(why).with_revision(revision).with_outcome(Outcome::NotApplied);
                 replayed(problem, delivery)
             }
             MutationRefused::TxnWithoutRoom { revision } => {

@@ -12,6 +12,7 @@ use super::mutation::MutationRefused;
 use crate::driver::NotReleased;
 use crate::http::request::conditions::etag;
 use crate::http::request::path::text_of;
+use crate::machine::outcome::RollbackRefused;
 use crate::replica::event::{Refusal, Stall};
 use crate::replica::status::Missing;
 use crate::sql::SqlError;
@@ -168,6 +169,17 @@ pub(super) fn behind(wanted: Revision, reason: &NotReleased) -> Problem {
             "this replica has not executed revision {wanted} in time: {stall}"
         )),
         NotReleased::Closed => Problem::unavailable(reason.to_string()),
+    }
+}
+
+impl From<RollbackRefused> for Problem {
+    fn from(refused: RollbackRefused) -> Self {
+        let detail = refused.to_string();
+        match refused {
+            RollbackRefused::Future { .. } => Self::bad_request(detail),
+            RollbackRefused::Compacted { oldest, .. } => Self::compacted(detail, oldest),
+            RollbackRefused::TooManyKeys | RollbackRefused::TooLarge => Self::above_limit(detail),
+        }
     }
 }
 

@@ -1,10 +1,9 @@
 //! What is stored, as JSON.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
 
 use crate::http::request::path::text_of;
+use crate::machine::describe::ValueDescription;
 use crate::machine::txn::result::TxnItem;
 use crate::store::{Item, KeyChange};
 
@@ -14,7 +13,7 @@ pub(crate) struct RenderedItem<'a> {
     #[serde(serialize_with = "key")]
     key: &'a [u8],
     #[serde(flatten)]
-    value: Option<RenderedValue<'a>>,
+    value: Option<ValueDescription<&'a [u8]>>,
     content_type: Option<&'a str>,
     revision: u64,
     created_revision: u64,
@@ -25,7 +24,7 @@ pub(crate) struct RenderedItem<'a> {
 impl<'a> RenderedItem<'a> {
     /// With the value.
     pub(super) fn whole(item: &'a Item) -> Self {
-        Self { value: Some(RenderedValue::of(&item.value)), ..Self::key_only(item) }
+        Self { value: Some(ValueDescription::of(&item.value[..])), ..Self::key_only(item) }
     }
 
     /// As a transaction saw it.
@@ -33,7 +32,7 @@ impl<'a> RenderedItem<'a> {
         let TxnItem { key, value, content_type, revision, created_revision, version } = item;
         Self {
             key: key.as_bytes(),
-            value: Some(RenderedValue::of(value)),
+            value: Some(ValueDescription::of(&value[..])),
             content_type: content_type.as_deref(),
             revision: revision.0,
             created_revision: created_revision.0,
@@ -87,31 +86,8 @@ impl<'a> RenderedChange<'a> {
     }
 }
 
-/// Bytes as text, and how they were made text.
-#[derive(Debug, Serialize)]
-pub(super) struct RenderedValue<'a> {
-    #[serde(serialize_with = "value")]
-    value: &'a [u8],
-    encoding: &'static str,
-}
-
-impl<'a> RenderedValue<'a> {
-    /// As they are where they are UTF-8, else in base64.
-    pub(super) fn of(value: &'a [u8]) -> Self {
-        let encoding = if std::str::from_utf8(value).is_ok() { "utf8" } else { "base64" };
-        Self { value, encoding }
-    }
-}
-
 fn key<S: Serializer>(key: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&text_of(key))
-}
-
-fn value<S: Serializer>(value: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    match std::str::from_utf8(value) {
-        Ok(text) => serializer.serialize_str(text),
-        Err(_) => serializer.serialize_str(&STANDARD.encode(value)),
-    }
 }
 
 /// Bytes as hexadecimal digits.

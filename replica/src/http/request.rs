@@ -1,5 +1,5 @@
 //! What a client's request says: pure, strict reading of its path, query and header
-//! fields, and of a transaction's body, which come from anybody.
+//! fields, and of bodies in JSON, which come from anybody.
 //!
 //! Whatever is not understood is refused with a problem that names it, and never guessed
 //! at. What a request may be as long as is limited before it comes here
@@ -10,9 +10,11 @@ pub mod conditions;
 mod cursor;
 pub mod diff;
 pub mod headers;
+pub(crate) mod json;
 pub mod listing;
 pub mod path;
 pub mod query;
+pub mod rollback;
 pub mod txn;
 pub(crate) mod watching;
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 use shared::deadline::Deadline;
 use shared::problem::{Problem, Retryable};
-use shared::wire::{self, BodyLimit, essence_of};
+use shared::wire::{self, BodyLimit, Encoding, essence_of};
 
 use super::App;
 use super::mutate::whole_body;
@@ -19,6 +19,7 @@ use super::reading::released;
 use super::refused::Refused;
 use crate::http::request::CONSISTENCY;
 use crate::http::request::headers::{NDJSON, wants};
+use crate::http::request::json::Object;
 use crate::http::request::query::Query;
 use crate::sql::{SqlError, SqlQuery, Table};
 
@@ -77,9 +78,12 @@ impl BodyFormat {
                     .map_err(|error| Problem::bad_request(format!("the query: {error}")))?;
                 Ok(SqlQuery { sql: sql.to_owned(), ..SqlQuery::default() })
             }
-            Self::Json => serde_json::from_slice(body).map_err(|error| {
-                Problem::bad_request(format!("the body is not the expected JSON: {error}"))
-            }),
+            Self::Json => {
+                let Object(query) = Encoding::Json
+                    .decode(body)
+                    .map_err(|error| Problem::bad_request(format!("this is no query: {error}")))?;
+                Ok(query)
+            }
         }
     }
 }

@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::{HeaderMap, header};
 use shared::deadline::Deadline;
-use shared::problem::Problem;
-use shared::wire::{BodyLimit, Encoding, MediaType};
+use shared::wire::BodyLimit;
 
-use super::mutate::{finish, refuse_unsupported, submit, whole_body};
+use super::mutate::{finish, refuse_conditions, refuse_unsupported, submit, whole_body};
 use super::refused::Refused;
 use super::{App, Limits};
-use crate::http::request::conditions::{Guard, guard_of};
+use crate::http::request::json::require_json;
 use crate::http::request::query::Query;
 use crate::http::request::txn::{TxnLimits, txn_of};
 use crate::machine::command::Op;
@@ -26,13 +24,8 @@ async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
     let (mut parts, body) = request.into_parts();
     let deadline = Deadline::of(&parts.headers)?;
     Query::parse(parts.uri.query(), &[])?;
-    require_json(&parts.headers)?;
-    if guard_of(&parts.headers)? != Guard::Always {
-        return Err(Problem::bad_request(
-            "If-Match and If-None-Match are about one key: a transaction has guards of its own",
-        )
-        .into());
-    }
+    require_json(&parts.headers, "a transaction")?;
+    refuse_conditions(&parts.headers, ": a transaction has guards of its own")?;
     refuse_unsupported(&parts.headers)?;
     let limit = BodyLimit { what: "transaction", bytes: app.limits.txn_bytes };
     let _room =
@@ -50,18 +43,6 @@ impl Limits {
             value_bytes: self.value_bytes,
             operations: self.txn_operations,
             items: self.page_items,
-        }
-    }
-}
-
-fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    match said.and_then(MediaType::of) {
-        Some(MediaType::Spoken(Encoding::Json)) => Ok(()),
-        Some(MediaType::Spoken(Encoding::Postcard) | MediaType::OtherVersion(_)) | None => {
-            Err(Problem::unsupported_media_type(
-                "a transaction is JSON: send it with Content-Type: application/json",
-            ))
         }
     }
 }

@@ -45,6 +45,17 @@ pub mod limits {
     /// The most deletions of prefixes that a replica leaves unswept while it goes on
     /// executing, and that a primary has under way.
     pub const RANGE_TOMBSTONES: usize = 64;
+    /// The most keys that a roll-back looks at: those that were ever written with its
+    /// prefix, or those that were written since its revision, whichever are fewer. One that
+    /// would look at more is not executed.
+    pub const ROLLBACK_KEYS: usize = 10_000;
+    /// The most bytes of keys and contents that a roll-back writes again. One that would
+    /// write more is not executed.
+    pub const ROLLBACK_BYTES: usize = 16 << 20;
+    /// The most roll-backs that a primary has under way.
+    pub const ROLLBACKS: usize = 4;
+    /// The most roll-backs in a batch.
+    pub const BATCH_ROLLBACKS: usize = 1;
     /// The most operations of a transaction, of both branches together, and the most guards;
     /// eight times the default of the HTTP API.
     pub const TXN_OPERATIONS: usize = 1_024;
@@ -137,6 +148,22 @@ pub enum Op {
     /// Does several things at one revision, depending on guards. Only in a log of the format
     /// [`TRANSACTIONS`](super::format::TRANSACTIONS).
     Txn(Box<Txn>),
+    /// Has a value stand in the log, and changes no key. Only in a log of the format
+    /// [`APPENDS`](super::format::APPENDS).
+    Append {
+        /// The bytes, as they came.
+        value: Bytes,
+        /// The `Content-Type` that came with them, if one did.
+        content_type: Option<String>,
+    },
+    /// Makes every key that starts so what it was at a revision. Only in a log of the
+    /// format [`ROLLBACKS`](super::format::ROLLBACKS).
+    Rollback {
+        /// The beginning of the keys, at most [`limits::KEY_BYTES`] bytes.
+        prefix: String,
+        /// The revision.
+        revision: Revision,
+    },
 }
 
 /// A guard on one key (RFC 9110, section 13.1): where it doesn't hold, nothing is
@@ -254,6 +281,8 @@ impl Commands {
         }
         let ranges = self.commands.iter().map(|command| command.op.ranges()).sum();
         within("the number of deletions of prefixes", ranges, limits::BATCH_RANGES)?;
+        let rollbacks = self.commands.iter().filter(|command| command.op.is_rollback()).count();
+        within("the number of roll-backs", rollbacks, limits::BATCH_ROLLBACKS)?;
         self.commands.iter().try_for_each(|command| command.op.check())
     }
 }
@@ -274,8 +303,11 @@ impl Op {
                 condition.check()?;
                 check_key(key)
             }
-            Self::DeletePrefix { prefix } => within("the prefix", prefix.len(), limits::KEY_BYTES),
+            Self::DeletePrefix { prefix } | Self::Rollback { prefix, .. } => {
+                within("the prefix", prefix.len(), limits::KEY_BYTES)
+            }
             Self::Txn(txn) => txn.check(),
+            Self::Append { value, content_type } => check_content(value, content_type.as_deref()),
         }
     }
 
@@ -285,6 +317,8 @@ impl Op {
         match self {
             Self::Put { .. } | Self::Delete { .. } | Self::DeletePrefix { .. } => LogFormat::FIRST,
             Self::Txn(_) => format::TRANSACTIONS,
+            Self::Append { .. } => format::APPENDS,
+            Self::Rollback { .. } => format::ROLLBACKS,
         }
     }
 
@@ -295,8 +329,17 @@ impl Op {
         match self {
             Self::DeletePrefix { .. } => 1,
             Self::Txn(txn) => txn.ranges(),
-            Self::Put { .. } | Self::Delete { .. } => 0,
+            Self::Put { .. }
+            | Self::Delete { .. }
+            | Self::Append { .. }
+            | Self::Rollback { .. } => 0,
         }
+    }
+
+    /// Whether it is a roll-back, which alone takes as long as many others.
+    #[must_use]
+    pub fn is_rollback(&self) -> bool {
+        matches!(self, Self::Rollback { .. })
     }
 
     /// The digest of all that it asks for.
@@ -317,8 +360,11 @@ impl Op {
                     key.len() + value.len() + content_type + condition.size()
                 }
                 Self::Delete { key, condition } => key.len() + condition.size(),
-                Self::DeletePrefix { prefix } => prefix.len(),
+                Self::DeletePrefix { prefix } | Self::Rollback { prefix, .. } => prefix.len(),
                 Self::Txn(txn) => txn.size(),
+                Self::Append { value, content_type } => {
+                    value.len() + content_type.as_ref().map_or(0, String::len)
+                }
             }
     }
 }

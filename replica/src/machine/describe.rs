@@ -1,13 +1,16 @@
 //! A chosen value as people see it: the part of `GET /v1/log` that the value alone tells.
 
 mod txn;
+mod value;
 
+use bytes::Bytes;
 use serde::Serialize;
 use shared::ids::{BatchNumber, Epoch, Instance, LogFormat, Name, Revision};
 
 use crate::machine::command::{Command, Condition, Op, TraceContext};
 use crate::machine::execute::Decoded;
 pub use txn::TxnDescription;
+pub use value::ValueDescription;
 
 /// What a slot holds, for JSON. Flattened into the entry of `GET /v1/log`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -50,7 +53,7 @@ pub struct ViewDescription {
     pub format: LogFormat,
 }
 
-/// A command, for JSON: not its value, but how large that is.
+/// A command, for JSON: not the value of a key, but how large that is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CommandDescription {
     /// What is done, and to what.
@@ -93,6 +96,21 @@ pub enum OpDescription {
     },
     /// Several things were done, depending on guards.
     Txn(TxnDescription),
+    /// A value was appended to the log, which alone has it.
+    Append {
+        /// The value.
+        #[serde(flatten)]
+        value: ValueDescription<Bytes>,
+        /// What it is said to be.
+        content_type: Option<String>,
+    },
+    /// Keys were made what they were at a revision.
+    Rollback {
+        /// How they start.
+        prefix: String,
+        /// The revision.
+        revision: Revision,
+    },
 }
 
 /// Describes a value.
@@ -152,6 +170,10 @@ fn describe_command(command: Command) -> CommandDescription {
         }
         Op::DeletePrefix { prefix } => OpDescription::DeletePrefix { prefix },
         Op::Txn(txn) => OpDescription::Txn((*txn).into()),
+        Op::Append { value, content_type } => {
+            OpDescription::Append { value: ValueDescription::of(value), content_type }
+        }
+        Op::Rollback { prefix, revision } => OpDescription::Rollback { prefix, revision },
     };
     CommandDescription {
         op,
@@ -179,7 +201,6 @@ fn trace_id(trace: Option<TraceContext>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use serde_json::json;
     use shared::message::{Batch, Value, View};
 

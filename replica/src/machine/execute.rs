@@ -21,9 +21,10 @@ use crate::machine::command::{
     AnswerRetention, Command, Commands, Condition, Op, Unreadable, limits,
 };
 use crate::machine::identity::{IdempotencyKey, RequestIdentity};
-use crate::machine::keys::{Content, Record};
+use crate::machine::keys::{Content, Record, RolledBack};
 pub use crate::machine::outcome::{
-    CommandOutcome, Delivery, Executed, ExecutedCommand, ExecutionReport, SlotOutcome, VoidReason,
+    CommandOutcome, Delivery, Executed, ExecutedCommand, ExecutionReport, RollbackRefused,
+    SlotOutcome, VoidReason,
 };
 pub use crate::machine::run::{Decoded, Progress, Run};
 use crate::machine::state::{Meta, ReplicatedState};
@@ -220,6 +221,11 @@ fn execute_op(
             let evaluated = evaluated.expect("a transaction is looked at before it is executed");
             execute_txn(state, revision, room, evaluated)
         }
+        // That it stands in the log is all.
+        Op::Append { .. } => {
+            CommandOutcome::Appended { revision, slot: state.meta().executed_below }
+        }
+        Op::Rollback { prefix, revision: to } => roll_back(state, revision, prefix, to),
     }
 }
 
@@ -265,6 +271,26 @@ fn delete_prefix(
 ) -> CommandOutcome {
     state.keys.delete_prefix(prefix, revision);
     CommandOutcome::DeletedPrefix { revision }
+}
+
+fn roll_back(
+    state: &mut ReplicatedState,
+    revision: Revision,
+    prefix: String,
+    to: Revision,
+) -> CommandOutcome {
+    let before = state.meta().revision;
+    let rolled_back = if to > before {
+        Err(RollbackRefused::Future { asked: to })
+    } else {
+        state.keys.roll_back(prefix, to, revision)
+    };
+    match rolled_back {
+        Ok(RolledBack { restored, deleted }) => {
+            CommandOutcome::RolledBack { revision, restored, deleted }
+        }
+        Err(why) => CommandOutcome::RollbackRefused { revision: before, why },
+    }
 }
 
 fn execute_txn(

@@ -14,8 +14,14 @@ use super::state::Meta;
 /// The format that brought transactions.
 pub const TRANSACTIONS: LogFormat = LogFormat(2);
 
+/// The format that brought values of clients' own in the log.
+pub const APPENDS: LogFormat = LogFormat(3);
+
+/// The format that brought roll-backs.
+pub const ROLLBACKS: LogFormat = LogFormat(3);
+
 /// The highest format that this program can read.
-pub const HIGHEST: LogFormat = TRANSACTIONS;
+pub const HIGHEST: LogFormat = APPENDS;
 
 /// The log has come to a format that this program cannot read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -5,6 +5,7 @@
 //! execution has.
 
 mod needs;
+mod rollback;
 mod scanned;
 mod write;
 
@@ -14,10 +15,13 @@ use std::ops::Bound;
 use bytes::Bytes;
 use shared::ids::Revision;
 
+use self::rollback::KeyHistory;
 use self::scanned::Scanned;
 use crate::machine::change::{Change, ChangeKind};
 use crate::machine::command::Op;
 pub use needs::{KeyNeeds, KeyScan, LoadedKeys, WHOLE};
+pub(in crate::machine) use rollback::RolledBack;
+pub use rollback::{ChangedKey, ChangedKeys, RestoredRow, RollbackScan};
 pub(super) use write::KeyWrites;
 
 /// A key that exists.
@@ -38,10 +42,14 @@ pub struct Record {
 impl Record {
     /// What a key is after a write, by what it was before.
     pub(super) fn written(before: Option<&Self>, revision: Revision, content: Content) -> Self {
-        let (created_revision, version) =
-            before.map_or((revision, 1), |old| (old.created_revision, old.version + 1));
+        let (created_revision, version) = Self::next(before, revision);
         let content_bytes = content.bytes();
         Self { revision, created_revision, version, content_bytes, content: Some(content) }
+    }
+
+    /// When a key was created, and how often it was written since, after a write.
+    fn next(before: Option<&Self>, revision: Revision) -> (Revision, u64) {
+        before.map_or((revision, 1), |old| (old.created_revision, old.version + 1))
     }
 }
 
@@ -94,6 +102,8 @@ pub struct RangeTombstone {
 /// What executing changed of the keys: what has to be written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyRows {
+    /// Keys that a roll-back wrote again: older than what is in `versions` of them.
+    pub restored: Vec<RestoredRow>,
     /// Changes of keys; those of one key in order of execution.
     pub versions: Vec<VersionRow>,
     /// Deletions of prefixes, by revision. Keys that were loaded are in `versions`, too.
@@ -102,7 +112,7 @@ pub struct KeyRows {
 
 #[derive(Clone, Debug)]
 enum Coverage {
-    Complete,
+    Complete(KeyHistory),
     /// Of these it is known whether they exist, and all of them but their contents.
     Partial(BTreeSet<String>),
 }
@@ -118,6 +128,8 @@ pub struct Keys {
     scanned: Scanned,
     /// … and the keys found there.
     scanned_keys: Vec<String>,
+    /// Loaded for the roll-back at hand.
+    changed: Option<(RollbackScan, ChangedKeys)>,
     rows: KeyRows,
     /// What the slot at hand has changed.
     changes: Vec<Change>,
@@ -126,7 +138,7 @@ pub struct Keys {
 impl Keys {
     /// All keys of a replica that has executed nothing.
     pub(super) fn complete() -> Self {
-        Self::with(Coverage::Complete)
+        Self::with(Coverage::Complete(KeyHistory::default()))
     }
 
     /// None is loaded.
@@ -141,24 +153,25 @@ impl Keys {
             contents: BTreeMap::new(),
             scanned: Scanned::default(),
             scanned_keys: Vec::new(),
+            changed: None,
             rows: KeyRows::default(),
             changes: Vec::new(),
         }
     }
 
     pub(super) fn is_complete(&self) -> bool {
-        matches!(self.coverage, Coverage::Complete)
+        matches!(self.coverage, Coverage::Complete(_))
     }
 
     /// Adds the keys that a command names, where they are not loaded: what can be told
     /// before those that come before it are executed. A deletion of a prefix looks at
-    /// nothing.
+    /// nothing, and a roll-back at what is there when it is its turn.
     pub(super) fn add_named(&self, op: &Op, lacking: &mut KeyNeeds) {
         match op {
             Op::Put { key, .. } | Op::Delete { key, .. } => {
                 self.add_lacking_heads(std::iter::once(key.as_str()), lacking);
             }
-            Op::DeletePrefix { .. } => {}
+            Op::DeletePrefix { .. } | Op::Append { .. } | Op::Rollback { .. } => {}
             Op::Txn(txn) => self.add_lacking_heads(txn.keys(), lacking),
         }
     }
@@ -180,8 +193,9 @@ impl Keys {
     /// have deleted prefixes since.
     pub(super) fn load(&mut self, asked: KeyNeeds, found: LoadedKeys) {
         let Coverage::Partial(loaded) = &mut self.coverage else { return };
-        let KeyNeeds { heads, contents: _, scans } = asked;
+        let KeyNeeds { heads, contents: _, scans, rollback } = asked;
         loaded.extend(heads);
+        self.changed = rollback.zip(found.rollback);
         for (key, record) in found.heads {
             self.load_head(key, record);
         }
@@ -208,6 +222,7 @@ impl Keys {
     pub(super) fn forget_looked_at(&mut self) {
         self.contents.clear();
         self.scanned.clear();
+        self.changed = None;
         let Coverage::Partial(loaded) = &mut self.coverage else { return };
         for key in std::mem::take(&mut self.scanned_keys) {
             // What was changed since is not as it is in the database.
@@ -257,10 +272,7 @@ impl Keys {
             version: record.version,
             content: record.content.clone(),
         });
-        let revision = record.revision;
-        let previous = self.records.insert(key.clone(), record).map(|before| before.revision);
-        let kind = if previous.is_some() { ChangeKind::Updated } else { ChangeKind::Created };
-        self.changes.push(Change::Key { key, kind, revision, previous });
+        self.set(key, record);
     }
 
     pub(super) fn delete(&mut self, key: String, revision: Revision) {
@@ -295,6 +307,9 @@ impl Keys {
     fn remove(&mut self, key: String, revision: Revision) -> Option<Revision> {
         let Record { revision: previous, created_revision, version, .. } =
             self.records.remove(&key)?;
+        if let Coverage::Complete(history) = &mut self.coverage {
+            history.note(&key, revision, None);
+        }
         let row = VersionRow { key, revision, created_revision, version, content: None };
         self.rows.versions.push(row);
         Some(previous)
@@ -331,7 +346,7 @@ impl Keys {
 
     fn is_loaded(&self, key: &str) -> bool {
         match &self.coverage {
-            Coverage::Complete => true,
+            Coverage::Complete(_) => true,
             Coverage::Partial(loaded) => loaded.contains(key),
         }
     }

@@ -210,6 +210,58 @@ pub enum CommandOutcome {
         /// The revision of the state.
         revision: Revision,
     },
+    /// A value was appended to the log.
+    Appended {
+        /// The revision of the mutation.
+        revision: Revision,
+        /// The slot that has it.
+        slot: Slot,
+    },
+    /// Every key with a prefix is what it was at a revision.
+    RolledBack {
+        /// The revision of the mutation.
+        revision: Revision,
+        /// How many keys were written again.
+        restored: u64,
+        /// How many were deleted.
+        deleted: u64,
+    },
+    /// A roll-back was refused: nothing was done.
+    RollbackRefused {
+        /// The revision of the state.
+        revision: Revision,
+        /// Why.
+        why: RollbackRefused,
+    },
+}
+
+/// Why a roll-back was not executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum RollbackRefused {
+    /// Its revision is yet to come.
+    #[error("revision {asked} is yet to come")]
+    Future {
+        /// The revision.
+        asked: Revision,
+    },
+    /// The state at its revision is not kept any more.
+    #[error("revision {asked} is compacted: the oldest that can be read is {oldest}")]
+    Compacted {
+        /// The revision.
+        asked: Revision,
+        /// The oldest one of which the state is kept.
+        oldest: Revision,
+    },
+    /// It would look at more than [`limits::ROLLBACK_KEYS`].
+    #[error(
+        "more than {limit} keys were ever written with the prefix, and there were more than \
+         {limit} changes since the revision: a roll-back looks at no more than the fewer of both",
+        limit = limits::ROLLBACK_KEYS
+    )]
+    TooManyKeys,
+    /// It would write more than [`limits::ROLLBACK_BYTES`].
+    #[error("a roll-back writes no more than {} bytes", limits::ROLLBACK_BYTES)]
+    TooLarge,
 }
 
 impl CommandOutcome {
@@ -225,7 +277,10 @@ impl CommandOutcome {
             | Self::KeyReused { revision }
             | Self::TooManyKeys { revision }
             | Self::TxnTooLarge { revision }
-            | Self::TxnWithoutRoom { revision } => *revision,
+            | Self::TxnWithoutRoom { revision }
+            | Self::Appended { revision, .. }
+            | Self::RolledBack { revision, .. }
+            | Self::RollbackRefused { revision, .. } => *revision,
             Self::Txn(outcome) => outcome.revision,
         }
     }
@@ -249,6 +304,10 @@ mod tests {
     fn txn(results: Vec<TxnResult>) -> CommandOutcome {
         let (revision, guards) = (Revision(300), Guards::Fail);
         CommandOutcome::Txn(Arc::new(TxnOutcome { revision, guards, results }))
+    }
+
+    fn refused(why: RollbackRefused) -> CommandOutcome {
+        CommandOutcome::RollbackRefused { revision: Revision(300), why }
     }
 
     fn item() -> TxnItem {
@@ -299,6 +358,18 @@ mod tests {
             ),
             (CommandOutcome::TxnTooLarge { revision }, &[8, 0xac, 2]),
             (CommandOutcome::TxnWithoutRoom { revision }, &[9, 0xac, 2]),
+            (CommandOutcome::Appended { revision, slot: Slot(5) }, &[10, 0xac, 2, 5]),
+            (
+                CommandOutcome::RolledBack { revision, restored: 3, deleted: 4 },
+                &[11, 0xac, 2, 3, 4],
+            ),
+            (refused(RollbackRefused::Future { asked: Revision(8) }), &[12, 0xac, 2, 0, 8]),
+            (
+                refused(RollbackRefused::Compacted { asked: Revision(8), oldest: Revision(9) }),
+                &[12, 0xac, 2, 1, 8, 9],
+            ),
+            (refused(RollbackRefused::TooManyKeys), &[12, 0xac, 2, 2]),
+            (refused(RollbackRefused::TooLarge), &[12, 0xac, 2, 3]),
         ] {
             assert_eq!(postcard::to_allocvec(&outcome).unwrap(), bytes, "{outcome:?}");
             assert_eq!(postcard::from_bytes::<CommandOutcome>(bytes).unwrap(), outcome);

@@ -61,7 +61,9 @@ fn values_of(entry: &ChosenEntry, command: usize, put: &Command, start: usize) -
             found.map(put).into_iter().collect()
         }
         Op::Txn(txn) => values_of_txn(entry, command, txn, start),
-        Op::Delete { .. } | Op::DeletePrefix { .. } => Vec::new(),
+        Op::Delete { .. } | Op::DeletePrefix { .. } | Op::Append { .. } | Op::Rollback { .. } => {
+            Vec::new()
+        }
     }
 }
 

@@ -175,7 +175,7 @@ impl Run {
         while let Some(entry) = self.entries.get(self.executed.len()).cloned() {
             let outcome = match self.advance_slot(&entry, state) {
                 Ok(outcome) => outcome,
-                Err(lacking) => return Progress::Lacks(lacking),
+                Err(lacking) => return Progress::Lacks(*lacking),
             };
             self.executed.push(finish_slot(state, &entry, outcome));
         }
@@ -191,7 +191,7 @@ impl Run {
         &mut self,
         entry: &ChosenEntry,
         state: &mut ReplicatedState,
-    ) -> Result<SlotOutcome, Needs> {
+    ) -> Result<SlotOutcome, Box<Needs>> {
         let mut batch = match self.batch.take() {
             Some(batch) => batch,
             None => {
@@ -207,7 +207,7 @@ impl Run {
         if let Some(at_most) = batch.to_expire {
             let due = DueAnswers { by_ms: state.meta().time_ms, at_most };
             if let Some(due) = state.lacking_due(due, self.due_ahead(due)) {
-                let mut lacking = Needs::default();
+                let mut lacking = Box::<Needs>::default();
                 lacking.answers.due = Some(due);
                 self.add_what_comes(batch.left.as_slice(), state, &mut lacking);
                 self.batch = Some(batch);

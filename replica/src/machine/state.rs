@@ -68,6 +68,10 @@ pub struct Needs {
 }
 
 impl Needs {
+    fn of_keys(keys: KeyNeeds) -> Self {
+        Self { keys, ..Self::default() }
+    }
+
     /// How many things are to be looked up.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -142,18 +146,35 @@ impl ReplicatedState {
     ///
     /// # Errors
     /// What is not loaded.
-    pub(super) fn look(&self, command: &Command, room: usize) -> Result<Option<Evaluated>, Needs> {
+    pub(super) fn look(
+        &self,
+        command: &Command,
+        room: usize,
+    ) -> Result<Option<Evaluated>, Box<Needs>> {
         let mut lacking = Needs::default();
         self.add_named(command, &mut lacking);
         if !lacking.is_empty() {
-            return Err(lacking);
+            return Err(Box::new(lacking));
         }
         match &command.op {
             Op::Txn(txn) if !self.is_repeat(command) => {
                 let evaluated = evaluate(&self.keys, txn, self.meta.revision.next(), room);
-                evaluated.map(Some).map_err(|keys| Needs { keys, ..Needs::default() })
+                evaluated.map(Some).map_err(|keys| Box::new(Needs::of_keys(keys)))
             }
-            Op::Put { .. } | Op::Delete { .. } | Op::DeletePrefix { .. } | Op::Txn(_) => Ok(None),
+            Op::Rollback { prefix, revision }
+                if *revision <= self.meta.revision && !self.is_repeat(command) =>
+            {
+                match self.keys.lacking_for_rollback(prefix, *revision) {
+                    Some(keys) => Err(Box::new(Needs::of_keys(keys))),
+                    None => Ok(None),
+                }
+            }
+            Op::Put { .. }
+            | Op::Delete { .. }
+            | Op::DeletePrefix { .. }
+            | Op::Txn(_)
+            | Op::Append { .. }
+            | Op::Rollback { .. } => Ok(None),
         }
     }
 

@@ -95,6 +95,11 @@ impl Batching {
         self.commands().map(|command| command.op.ranges()).sum()
     }
 
+    /// How many roll-backs wait or fly.
+    pub(crate) fn rollbacks(&self) -> usize {
+        self.commands().filter(|command| command.op.is_rollback()).count()
+    }
+
     fn commands(&self) -> impl Iterator<Item = &Command> {
         let flying = self.flying.values().flat_map(|batch| &batch.mutations);
         self.queue.iter().chain(flying).map(|mutation| &mutation.command)
@@ -192,13 +197,15 @@ impl Batching {
 
     fn take_from_queue(&mut self) -> Vec<Mutation> {
         let mut taken = Vec::new();
-        let (mut bytes, mut ranges) = (0, 0);
+        let (mut bytes, mut ranges, mut rollbacks) = (0, 0, 0);
         while let Some(mutation) = self.queue.front() {
             let size = mutation.command.op.size();
             ranges += mutation.command.op.ranges();
+            rollbacks += usize::from(mutation.command.op.is_rollback());
             let is_full = taken.len() == self.batch_commands
                 || bytes + size > self.batch_bytes
-                || ranges > limits::BATCH_RANGES;
+                || ranges > limits::BATCH_RANGES
+                || rollbacks > limits::BATCH_ROLLBACKS;
             if is_full && !taken.is_empty() {
                 break;
             }

@@ -50,6 +50,9 @@ impl Replica {
             return Err(NotApplied::FormatNotReached { needed, current });
         }
         self.room_for_ranges(command.op.ranges()).map_err(NotApplied::QueueFull)?;
+        if command.op.is_rollback() {
+            self.room_for_a_rollback().map_err(NotApplied::QueueFull)?;
+        }
         self.batching.push(id, Mutation { command, wall_ms }).map_err(NotApplied::QueueFull)
     }
 
@@ -61,6 +64,20 @@ impl Replica {
             Ok(())
         } else {
             Err(LimitHit::new("deletions of prefixes under way", limit))
+        }
+    }
+
+    /// A roll-back looks at changes of keys: deletions of prefixes are to be swept before,
+    /// and executing would wait for that. Few wait for each other, for each takes long.
+    fn room_for_a_rollback(&self) -> Result<(), LimitHit> {
+        if self.unswept + self.batching.ranges() > 0 {
+            return Err(LimitHit::new("deletions of prefixes under way before a roll-back", 0));
+        }
+        let limit = limits::ROLLBACKS;
+        if self.batching.rollbacks() < limit {
+            Ok(())
+        } else {
+            Err(LimitHit::new("roll-backs under way", limit))
         }
     }
 

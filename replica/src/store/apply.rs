@@ -14,10 +14,11 @@ use super::log;
 use super::meta::{self, MetaRow};
 use super::multi_row::MultiRow;
 use super::ranges::Ranges;
+use super::rollback;
 use super::statements::Statements;
 use crate::machine::execute::{Executed, ExecutionReport, Progress, Run};
 use crate::machine::format;
-use crate::machine::keys::VersionRow;
+use crate::machine::keys::{KeyRows, VersionRow};
 use crate::machine::put_values::PutValue;
 use crate::machine::state::{Loaded, Needs, ReplicatedState, Rows};
 
@@ -39,29 +40,44 @@ pub(super) async fn apply(
 ) -> Result<ExecutionReport, StoreError> {
     let puts = run.put_values(left_out::SHORT_BYTES);
     let mut state = ReplicatedState::partial(row.meta.clone());
-    let mut hidden = Vec::new();
+    let (mut hidden, mut has_begun) = (Vec::new(), false);
     let report = loop {
         match run.advance(&mut state) {
             Progress::Done(report) => break report,
             Progress::Lacks(needs) => {
+                let is_rollback = needs.keys.rollback.is_some();
+                if is_rollback || state.keys().has_restored() {
+                    // What is loaded then is to be as it is by now.
+                    let mut statements = transaction(connection, &mut has_begun);
+                    write(&mut statements, state.take_rows(), &mut hidden, ranges).await?;
+                    let connection = statements.run().await?;
+                    if is_rollback {
+                        // A primary takes none while there is anything to sweep.
+                        ranges.sweep_all(connection).await?;
+                    }
+                }
                 let found = load(connection, &needs, ranges, &mut hidden).await?;
                 state.load(needs, found);
             }
         }
     };
     format::check(&report.meta, format::HIGHEST)?;
-    let mut statements = Statements::new(connection);
-    statements.add("BEGIN IMMEDIATE", |_| {});
+    let mut statements = transaction(connection, &mut has_begun);
     write_log(&mut statements, run.entries(), &puts, &report.slots).await?;
-    let Rows { keys, answers } = state.take_rows();
-    hidden.extend(keys.versions);
-    keys::write(&mut statements, &hidden).await?;
-    ranges.add(&mut statements, &keys.ranges).await?;
-    answers::write(&mut statements, answers).await?;
+    write(&mut statements, state.take_rows(), &mut hidden, ranges).await?;
     meta::write(&mut statements, &row.at(report.meta.clone()));
     statements.add("COMMIT", |_| {});
     statements.run().await?;
     Ok(report)
+}
+
+/// Statements of the one transaction, which the first of them begin.
+fn transaction<'c>(connection: &'c mut SqliteConnection, has_begun: &mut bool) -> Statements<'c> {
+    let mut statements = Statements::new(connection);
+    if !std::mem::replace(has_begun, true) {
+        statements.add("BEGIN IMMEDIATE", |_| {});
+    }
+    statements
 }
 
 /// One round: what was asked for, a query for each part. The tombstones of keys that a
@@ -75,6 +91,21 @@ async fn load(
     let keys = keys::load(connection, &needs.keys, ranges, hidden).await?;
     let answers = answers::load(connection, &needs.answers).await?;
     Ok(Loaded { keys, answers })
+}
+
+/// Writes what executing changed, after the tombstones of keys that a range hides.
+async fn write(
+    statements: &mut Statements<'_>,
+    rows: Rows,
+    hidden: &mut Vec<VersionRow>,
+    ranges: &mut Ranges,
+) -> Result<(), StoreError> {
+    let Rows { keys: KeyRows { restored, versions, ranges: new }, answers } = rows;
+    rollback::restore(statements, &restored).await?;
+    hidden.extend(versions);
+    keys::write(statements, &std::mem::take(hidden)).await?;
+    ranges.add(statements, &new).await?;
+    answers::write(statements, answers).await
 }
 
 async fn write_log(

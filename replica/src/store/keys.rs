@@ -17,16 +17,23 @@ use super::multi_row::MultiRow;
 use super::ranges::{Ranges, not_hidden};
 use super::record::{Checked, Item, counter, item_of};
 use super::statements::{Bound, Statements};
-use super::versions;
+use super::{rollback, versions};
 use crate::machine::keys::{Content, KeyNeeds, KeyScan, LoadedKeys, Record, VersionRow};
 
-/// How many bytes the content of the row `v` has. SQLite reads none of it for that, and
+/// SQL: how many bytes the content of the row `$row` has. SQLite reads none of it for that, and
 /// notices a length that does not go with the row's.
 macro_rules! content_bytes {
-    () => {
-        "coalesce(length(v.value), 0) + coalesce(length(CAST(v.content_type AS BLOB)), 0)"
+    ($row:literal) => {
+        concat!(
+            "coalesce(length(",
+            $row,
+            ".value), 0) + coalesce(length(CAST(",
+            $row,
+            ".content_type AS BLOB)), 0)"
+        )
     };
 }
+pub(super) use content_bytes;
 
 /// The current versions `v` of the keys that were asked for.
 macro_rules! current {
@@ -43,7 +50,7 @@ static SELECT_KEYS: LazyLock<MultiRow> = LazyLock::new(|| {
         concat!(
             ") SELECT v.key, v.revision, v.created_revision, v.version, v.sum, v.content_type, \
              CASE WHEN v.value IS NULL THEN NULL ELSE x'' END, ",
-            content_bytes!(),
+            content_bytes!("v"),
             current!()
         ),
     )
@@ -65,7 +72,7 @@ static SELECT_CONTENTS: LazyLock<MultiRow> = LazyLock::new(|| {
 const SCAN: &str = concat!(
     "SELECT v.key, v.revision, v.created_revision, v.version, v.sum, v.content_type, \
      CASE WHEN v.value IS NULL THEN NULL ELSE x'' END, ",
-    content_bytes!(),
+    content_bytes!("v"),
     " FROM live l LEFT JOIN versions v ON v.key = l.key AND v.revision = l.revision \
      WHERE l.key >= ?1 AND l.key < ?2 AND ",
     not_hidden!("l", "?3"),
@@ -88,14 +95,18 @@ pub(super) async fn load(
     ranges: &Ranges,
     hidden: &mut Vec<VersionRow>,
 ) -> Result<LoadedKeys, StoreError> {
-    let KeyNeeds { heads, contents, scans } = needs;
+    let KeyNeeds { heads, contents, scans, rollback } = needs;
     let mut loaded = LoadedKeys {
         heads: load_heads(connection, heads, ranges, hidden).await?,
         contents: load_contents(connection, contents).await?,
         scans: Vec::with_capacity(scans.len()),
+        rollback: None,
     };
     for scan in scans {
         loaded.scans.push(load_scan(connection, scan).await?);
+    }
+    if let Some(scan) = rollback {
+        loaded.rollback = Some(rollback::changed(connection, scan).await?);
     }
     Ok(loaded)
 }
@@ -114,7 +125,7 @@ async fn load_heads(
             query = query.bind(key.as_bytes().to_vec());
         }
         for row in query.fetch_all(&mut *connection).await? {
-            let Some((key, record)) = head_of(&row)? else { continue };
+            let Some((key, record)) = head_at(&row, 0)? else { continue };
             match ranges.hidden_by(key.as_bytes(), record.revision) {
                 None => found.push((key, record)),
                 Some(revision) => {
@@ -129,11 +140,12 @@ async fn load_heads(
     Ok(found)
 }
 
-fn head_of(row: &SqliteRow) -> Result<Option<(String, Record)>, StoreError> {
+/// Reads a key without its content from the column `at` on; none where it was deleted.
+pub(super) fn head_at(row: &SqliteRow, at: usize) -> Result<Option<(String, Record)>, StoreError> {
     /// Behind the columns of an item.
     const CONTENT_BYTES: usize = 7;
-    let Some(item) = item_of(row, 0, Checked::Head)? else { return Ok(None) };
-    let content_bytes = usize::try_from(counter(row, CONTENT_BYTES)?).unwrap_or(usize::MAX);
+    let Some(item) = item_of(row, at, Checked::Head)? else { return Ok(None) };
+    let content_bytes = usize::try_from(counter(row, at + CONTENT_BYTES)?).unwrap_or(usize::MAX);
     let key = versions::text_of(&item)?;
     let Item { revision, created_revision, version, .. } = item;
     let content = None;
@@ -177,7 +189,7 @@ async fn load_scan(
         .bind(i64::try_from(scan.at_most).unwrap_or(i64::MAX))
         .fetch_all(connection)
         .await?;
-    rows.iter().map(|row| head_of(row)?.ok_or_else(versions::missing)).collect()
+    rows.iter().map(|row| head_at(row, 0)?.ok_or_else(versions::missing)).collect()
 }
 
 /// Writes changes of keys, in order: their versions, and which of them are live now.

@@ -133,7 +133,10 @@ fn written_at(outcome: &SlotOutcome, put: &PutValue) -> Option<Revision> {
         | CommandOutcome::KeyReused { .. }
         | CommandOutcome::TooManyKeys { .. }
         | CommandOutcome::TxnTooLarge { .. }
-        | CommandOutcome::TxnWithoutRoom { .. } => None,
+        | CommandOutcome::TxnWithoutRoom { .. }
+        | CommandOutcome::Appended { .. }
+        | CommandOutcome::RolledBack { .. }
+        | CommandOutcome::RollbackRefused { .. } => None,
     }
 }
 

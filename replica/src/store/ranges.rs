@@ -122,12 +122,31 @@ impl Ranges {
         self.sweep(statements.run().await?).await
     }
 
+    /// Sweeps all there is to sweep, in the transaction at hand.
+    pub(super) async fn sweep_all(
+        &mut self,
+        connection: &mut SqliteConnection,
+    ) -> Result<(), StoreError> {
+        while !self.unswept.is_empty() {
+            self.sweep_keys(connection, SWEPT_AT_ONCE).await?;
+        }
+        Ok(())
+    }
+
     /// Sweeps some keys, in the transaction at hand.
     pub(super) async fn sweep(
         &mut self,
         connection: &mut SqliteConnection,
     ) -> Result<(), StoreError> {
-        let mut left = self.at_once;
+        self.sweep_keys(connection, self.at_once).await
+    }
+
+    async fn sweep_keys(
+        &mut self,
+        connection: &mut SqliteConnection,
+        most: usize,
+    ) -> Result<(), StoreError> {
+        let mut left = most;
         while let Some(range) = self.unswept.front_mut().filter(|_| left > 0) {
             let visited = sweep_keys(connection, range, left).await?;
             if visited < left {

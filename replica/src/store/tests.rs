@@ -6,6 +6,7 @@ mod format;
 mod history;
 mod left_out;
 mod ranges;
+mod rollback;
 mod sql;
 mod txn;
 

@@ -44,22 +44,22 @@ pub struct Shape {
     pub clients: u64,
     /// Bytes that most values have about; one in sixteen is sixteen times as long.
     pub value_bytes: u64,
-    /// Whether they ask for transactions.
-    pub transactions: Transactions,
+    /// What they ask for.
+    pub vocabulary: Vocabulary,
 }
 
-/// Whether clients ask for transactions.
+/// What clients ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transactions {
-    /// Among other things.
-    Asked,
-    /// Not where a program may be asked that has none.
-    LeftOut,
+pub enum Vocabulary {
+    /// Everything.
+    Whole,
+    /// What the log has had from its first format on: an old program may be asked.
+    First,
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { clients: 8, value_bytes: 64, transactions: Transactions::Asked }
+        Self { clients: 8, value_bytes: 64, vocabulary: Vocabulary::Whole }
     }
 }
 
@@ -88,7 +88,7 @@ impl Mix {
                     .collect(),
                 value_bytes: shape.value_bytes,
                 random: Random::new(seed, number),
-                weights: weights(shape.transactions),
+                weights: weights(shape.vocabulary),
                 generator: Generator::default(),
             };
             clients.spawn(client.work(Arc::clone(&stop)));
@@ -146,10 +146,10 @@ struct Client {
 }
 
 /// How often what is asked for.
-fn weights(transactions: Transactions) -> Weights {
-    let transaction = match transactions {
-        Transactions::Asked => 12,
-        Transactions::LeftOut => 0,
+fn weights(vocabulary: Vocabulary) -> Weights {
+    let (transaction, append, rollback) = match vocabulary {
+        Vocabulary::Whole => (12, 4, 4),
+        Vocabulary::First => (0, 0, 0),
     };
     Weights::new(&[
         (Kind::Read, 40),
@@ -164,6 +164,8 @@ fn weights(transactions: Transactions) -> Weights {
         (Kind::ComparedDelete, 6),
         (Kind::DeletePrefix, 2),
         (Kind::Transaction, transaction),
+        (Kind::Append, append),
+        (Kind::Rollback, rollback),
     ])
 }
 
@@ -190,7 +192,9 @@ impl Client {
             | Call::Put { .. }
             | Call::Delete { .. }
             | Call::DeletePrefix { .. }
-            | Call::Transaction(_)) => {
+            | Call::Transaction(_)
+            | Call::Append { .. }
+            | Call::Rollback { .. }) => {
                 let outcome = recorder.perform(ask, call.clone()).await?;
                 self.learn(&call, &outcome);
                 Ok(outcome)

@@ -67,6 +67,10 @@ pub struct Summary {
     pub deletes: Tally,
     /// Transactions.
     pub transactions: Tally,
+    /// Values that were appended to the log.
+    pub appends: Tally,
+    /// Roll-backs.
+    pub rollbacks: Tally,
     /// Slots of the log.
     pub slots: u64,
     /// The longest time without an acknowledged mutation.
@@ -94,6 +98,10 @@ pub struct Least {
     pub deletes: usize,
     /// Transactions that were acknowledged.
     pub transactions: usize,
+    /// Values that were acknowledged to stand in the log.
+    pub appends: usize,
+    /// Roll-backs that were acknowledged.
+    pub rollbacks: usize,
     /// Mutations that were left open.
     pub unresolved: usize,
 }
@@ -126,13 +134,16 @@ impl Summary {
             Call::Put { .. } => &mut self.puts,
             Call::Delete { .. } | Call::DeletePrefix { .. } => &mut self.deletes,
             Call::Transaction(_) => &mut self.transactions,
+            Call::Append { .. } => &mut self.appends,
+            Call::Rollback { .. } => &mut self.rollbacks,
         }
     }
 
     /// Mutations that were left open.
     #[must_use]
     pub fn unresolved(&self) -> usize {
-        let of = [self.puts, self.compared, self.deletes, self.transactions];
+        let Self { puts, compared, deletes, transactions, appends, rollbacks, .. } = self;
+        let of = [puts, compared, deletes, transactions, appends, rollbacks];
         of.iter().map(|tally| tally.unresolved).sum()
     }
 
@@ -152,6 +163,8 @@ impl Summary {
             ("comparisons that did not hold", self.compared.different, least.compared),
             ("deletions", self.deletes.done, least.deletes),
             ("transactions", self.transactions.done, least.transactions),
+            ("appended values", self.appends.done, least.appends),
+            ("roll-backs", self.rollbacks.done, least.rollbacks),
             ("mutations left open", self.unresolved(), least.unresolved),
         ];
         for (what, count, least) in counts {
@@ -196,6 +209,8 @@ impl fmt::Display for Summary {
             compared,
             deletes,
             transactions,
+            appends,
+            rollbacks,
             slots,
             longest_gap,
         } = self;
@@ -205,7 +220,8 @@ impl fmt::Display for Summary {
              at a revision {past_lists}; "
         )?;
         write!(f, "puts {puts}; compared {compared}; deletes {deletes}; ")?;
-        write!(f, "transactions {transactions}; {slots} slots; ")?;
+        write!(f, "transactions {transactions}; appended {appends}; rolled back {rollbacks}; ")?;
+        write!(f, "{slots} slots; ")?;
         let Gap { from, length } = longest_gap;
         write!(f, "longest gap {:.1} s at {:.1} s", length.as_secs_f64(), from.as_secs_f64())
     }

@@ -153,7 +153,7 @@ impl Replayed {
                         continue;
                     }
                     replayed
-                        .add(command, &executed.outcome, recorder)
+                        .add(slot.slot, (command, &executed.outcome), recorder)
                         .with_context(|| format!("slot {}", slot.slot))?;
                 }
             }
@@ -167,8 +167,8 @@ impl Replayed {
 
     fn add(
         &mut self,
-        command: Command,
-        outcome: &CommandOutcome,
+        slot: Slot,
+        (command, outcome): (Command, &CommandOutcome),
         recorder: &Recorder,
     ) -> Result<()> {
         if let CommandOutcome::KeyReused { .. } | CommandOutcome::TooManyKeys { .. } = outcome {
@@ -176,7 +176,7 @@ impl Replayed {
         }
         let call = command::call(&command);
         let executed = self.reference.execute(&call);
-        let expected = command::outcome(&call, &executed);
+        let expected = command::outcome(&call, &executed, slot);
         ensure!(*outcome == expected, "{call:?} came to {outcome:?}, not {expected:?}");
         if !executed.answer.is_executed() {
             return Ok(());

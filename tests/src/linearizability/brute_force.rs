@@ -17,8 +17,8 @@ use crate::operations::{
     Answer, Call, Consistency, Guard, Key, Operation, Outcome, Seen, Time, Version,
 };
 
-/// What transactions do is checked by the reference alone.
-const NO_TRANSACTIONS: &str = "no history of the brute force has transactions";
+/// What transactions and roll-backs do is checked by the reference alone.
+const ONLY_KEYS: &str = "the histories of the brute force have calls of keys, and nothing else";
 
 /// Some begin with others.
 const KEYS: [&str; 3] = ["a", "ab", "b"];

@@ -13,6 +13,9 @@
 //! saw of each that it only reads. One that was not answered may have taken either branch:
 //! that is two unresolved writes, of which none or one or, too leniently, both take effect.
 //!
+//! What a roll-back makes of a key only the log tells: keys that one may have changed are
+//! left to the other checker.
+//!
 //! Not done: guards of transactions, and what they read of keys that they write; local reads and reads at a revision (they promise no order), and revisions
 //! as an order across keys.
 
@@ -102,9 +105,26 @@ pub fn by_key(history: &[Operation]) -> BTreeMap<Key, Vec<KeyOperation>> {
                 below.for_each(|(key, ())| add(key, KeyCall::DeleteAmongOthers, answer));
             }
             Call::Transaction(transaction) => add_transaction(operation, transaction, &keys, add),
+            Call::Append { .. } | Call::Rollback { .. } => {}
         }
     }
+    parts.retain(|key, _| !history.iter().any(|operation| may_roll_back(operation, key)));
     parts
+}
+
+fn may_roll_back(operation: &Operation, key: &str) -> bool {
+    match &operation.call {
+        Call::Rollback { prefix, .. } => {
+            operation.outcome != Outcome::NotApplied && key.starts_with(&**prefix)
+        }
+        Call::Read { .. }
+        | Call::List { .. }
+        | Call::Put { .. }
+        | Call::Delete { .. }
+        | Call::DeletePrefix { .. }
+        | Call::Transaction(_)
+        | Call::Append { .. } => false,
+    }
 }
 
 fn add_transaction(
@@ -156,7 +176,11 @@ fn key_answer(operation: &Operation) -> Option<KeyAnswer> {
         Answer::Put => Some(KeyAnswer::Put { revision }),
         Answer::Deleted(count) => Some(KeyAnswer::Deleted { revision, count: *count }),
         Answer::GuardFailed => Some(KeyAnswer::GuardFailed),
-        Answer::Listed(_) | Answer::NotYet | Answer::Transaction(_) => None,
+        Answer::Listed(_)
+        | Answer::NotYet
+        | Answer::Transaction(_)
+        | Answer::Appended
+        | Answer::RolledBack { .. } => None,
     }
 }
 

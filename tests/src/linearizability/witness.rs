@@ -268,7 +268,16 @@ fn check_answer(
             }
             check_revision(id, None, *consistency, revision)
         }
-        (Call::Put { .. }, Answer::Put) => Ok(()),
+        (Call::Rollback { to, .. }, Answer::NotYet) if *to > revision => Ok(()),
+        (Call::Rollback { .. }, Answer::RolledBack { restored, deleted }) => {
+            let changed = (versions.written_by(revision), versions.deleted_by(revision));
+            if changed == (*restored, *deleted) {
+                Ok(())
+            } else {
+                Err(wrong(format!("{changed:?}")))
+            }
+        }
+        (Call::Put { .. }, Answer::Put) | (Call::Append { .. }, Answer::Appended) => Ok(()),
         (Call::Delete { .. } | Call::DeletePrefix { .. }, Answer::Deleted(count)) => {
             let deleted = versions.deleted_by(revision);
             if deleted == *count { Ok(()) } else { Err(wrong(format!("{deleted} keys deleted"))) }

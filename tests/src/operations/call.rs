@@ -78,6 +78,18 @@ pub enum Call {
     },
     /// Does several things as one.
     Transaction(Transaction),
+    /// Has a value stand in the log.
+    Append {
+        /// What.
+        value: Value,
+    },
+    /// Makes all keys that start with a prefix what they were.
+    Rollback {
+        /// Which.
+        prefix: Key,
+        /// At which revision.
+        to: u64,
+    },
 }
 
 impl Guard {
@@ -117,7 +129,9 @@ impl Call {
             Self::Put { .. }
             | Self::Delete { .. }
             | Self::DeletePrefix { .. }
-            | Self::Transaction(_) => None,
+            | Self::Transaction(_)
+            | Self::Append { .. }
+            | Self::Rollback { .. } => None,
         }
     }
 
@@ -132,7 +146,11 @@ impl Call {
     pub fn key(&self) -> Option<&Key> {
         match self {
             Self::Read { key, .. } | Self::Put { key, .. } | Self::Delete { key, .. } => Some(key),
-            Self::List { .. } | Self::DeletePrefix { .. } | Self::Transaction(_) => None,
+            Self::List { .. }
+            | Self::DeletePrefix { .. }
+            | Self::Transaction(_)
+            | Self::Append { .. }
+            | Self::Rollback { .. } => None,
         }
     }
 
@@ -144,7 +162,9 @@ impl Call {
             Self::Read { .. }
             | Self::List { .. }
             | Self::DeletePrefix { .. }
-            | Self::Transaction(_) => Guard::Always,
+            | Self::Transaction(_)
+            | Self::Append { .. }
+            | Self::Rollback { .. } => Guard::Always,
         }
     }
 }

@@ -6,9 +6,9 @@ mod transaction;
 use replica::machine::command::{Command, Condition, Op, TraceContext};
 use replica::machine::identity::RequestIdentity;
 use replica::machine::keys::Record;
-use replica::machine::outcome::CommandOutcome;
+use replica::machine::outcome::{CommandOutcome, RollbackRefused};
 use replica::machine::state::ReplicatedState;
-use shared::ids::Revision;
+use shared::ids::{Revision, Slot};
 
 use super::{
     Answer, Call, Executed, Guard, Key, OperationId, Page, Reference, Seen, Value, Version,
@@ -48,6 +48,10 @@ pub fn command(call: &Call, trace: TraceContext) -> Command {
         }
         Call::DeletePrefix { prefix } => Op::DeletePrefix { prefix: prefix.to_string() },
         Call::Transaction(asked) => Op::Txn(Box::new(transaction::op(asked))),
+        Call::Append { value } => Op::Append { value: value.encode(), content_type: None },
+        Call::Rollback { prefix, to } => {
+            Op::Rollback { prefix: prefix.to_string(), revision: Revision(*to) }
+        }
         Call::Read { .. } | Call::List { .. } => unreachable!("a read is no command"),
     };
     Command { op, trace: Some(trace), request: RequestIdentity::Drawn(trace.trace_id) }
@@ -70,6 +74,10 @@ pub fn call(command: &Command) -> Call {
         }
         Op::DeletePrefix { prefix } => Call::DeletePrefix { prefix: Key::from(prefix.as_str()) },
         Op::Txn(txn) => Call::Transaction(transaction::call(txn)),
+        Op::Append { value, .. } => Call::Append { value: Value::decode(value) },
+        Op::Rollback { prefix, revision } => {
+            Call::Rollback { prefix: Key::from(prefix.as_str()), to: revision.0 }
+        }
     }
 }
 
@@ -98,6 +106,16 @@ pub fn answer(
         CommandOutcome::TxnTooLarge { .. } | CommandOutcome::TxnWithoutRoom { .. } => {
             unreachable!("the transactions of tests read little")
         }
+        CommandOutcome::Appended { .. } => Answer::Appended,
+        CommandOutcome::RolledBack { restored, deleted, .. } => {
+            Answer::RolledBack { restored: *restored, deleted: *deleted }
+        }
+        CommandOutcome::RollbackRefused { why: RollbackRefused::Future { .. }, .. } => {
+            Answer::NotYet
+        }
+        CommandOutcome::RollbackRefused { why, .. } => {
+            unreachable!("the roll-backs of tests change little of what is kept: {why}")
+        }
         CommandOutcome::PreconditionFailed { .. } => Answer::GuardFailed,
         CommandOutcome::KeyReused { .. } | CommandOutcome::TooManyKeys { .. } => {
             unreachable!("clients use a key for one request, and hear nothing where it has no room")
@@ -105,12 +123,13 @@ pub fn answer(
     }
 }
 
-/// What the outcome of a command must be that the reference has executed.
+/// What the outcome of a command must be that the reference has executed, and that stands
+/// in this slot.
 ///
 /// # Panics
 /// When it was a read.
 #[must_use]
-pub fn outcome(call: &Call, executed: &Executed) -> CommandOutcome {
+pub fn outcome(call: &Call, executed: &Executed, slot: Slot) -> CommandOutcome {
     let revision = Revision(executed.revision);
     match (call, &executed.answer) {
         (_, Answer::GuardFailed) => CommandOutcome::PreconditionFailed {
@@ -131,6 +150,14 @@ pub fn outcome(call: &Call, executed: &Executed) -> CommandOutcome {
         (Call::DeletePrefix { .. }, _) => CommandOutcome::DeletedPrefix { revision },
         (Call::Transaction(asked), Answer::Transaction(taken)) => {
             transaction::outcome(asked, taken, executed)
+        }
+        (Call::Append { .. }, _) => CommandOutcome::Appended { revision, slot },
+        (Call::Rollback { .. }, Answer::RolledBack { restored, deleted }) => {
+            CommandOutcome::RolledBack { revision, restored: *restored, deleted: *deleted }
+        }
+        (Call::Rollback { to, .. }, _) => {
+            let why = RollbackRefused::Future { asked: Revision(*to) };
+            CommandOutcome::RollbackRefused { revision, why }
         }
         (Call::Transaction(_), other) => unreachable!("a transaction is answered {other:?}"),
         (Call::Read { .. } | Call::List { .. }, _) => unreachable!("a read is no command"),
@@ -154,7 +181,9 @@ pub fn read(call: &Call, state: &ReplicatedState) -> Answer {
         Call::Put { .. }
         | Call::Delete { .. }
         | Call::DeletePrefix { .. }
-        | Call::Transaction(_) => unreachable!("only reads are released"),
+        | Call::Transaction(_)
+        | Call::Append { .. }
+        | Call::Rollback { .. } => unreachable!("only reads are released"),
     }
 }
 

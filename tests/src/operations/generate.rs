@@ -36,11 +36,15 @@ pub enum Kind {
     DeletePrefix,
     /// A transaction.
     Transaction,
+    /// A value that is appended to the log.
+    Append,
+    /// A roll-back of all keys with a prefix.
+    Rollback,
 }
 
 impl Kind {
     /// All of them, in their order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Read,
         Self::LocalRead,
         Self::PastRead,
@@ -53,6 +57,8 @@ impl Kind {
         Self::ComparedDelete,
         Self::DeletePrefix,
         Self::Transaction,
+        Self::Append,
+        Self::Rollback,
     ];
 }
 
@@ -82,7 +88,7 @@ pub struct Names {
     pub keys: Vec<Key>,
     /// Prefixes that are listed, at least one where lists have a weight.
     pub listed: Vec<Key>,
-    /// Prefixes that are deleted, at least one where that has a weight.
+    /// Prefixes that are deleted or rolled back, at least one where that has a weight.
     pub deleted: Vec<Key>,
     /// The longest page of a listing; none: all listings are whole.
     pub page: Option<usize>,
@@ -151,6 +157,12 @@ impl Generator {
                 Call::DeletePrefix { prefix: Key::clone(random.pick(&names.deleted)) }
             }
             Kind::Transaction => Call::Transaction(self.transaction(random, names, value)),
+            Kind::Append => Call::Append { value },
+            Kind::Rollback => {
+                let (prefix, (to, _)) =
+                    (Key::clone(random.pick(&names.deleted)), self.past(random));
+                Call::Rollback { prefix, to }
+            }
         }
     }
 
@@ -206,11 +218,13 @@ impl Generator {
             }
             (Call::Put { key, .. }, Answer::Put) => self.see(key, Some(revision)),
             (Call::Put { key, .. } | Call::Delete { key, .. }, _) => self.see(key, None),
-            (Call::DeletePrefix { prefix }, _) => self.forget(prefix),
+            (Call::DeletePrefix { prefix } | Call::Rollback { prefix, .. }, _) => {
+                self.forget(prefix);
+            }
             (Call::Transaction(transaction), Answer::Transaction(taken)) => {
                 self.learn_steps(transaction.branch(taken.succeeded), revision, taken);
             }
-            (Call::Transaction(_), _) => {}
+            (Call::Transaction(_) | Call::Append { .. }, _) => {}
             (Call::Read { .. } | Call::List { .. }, _) => {}
         }
     }
@@ -315,7 +329,7 @@ mod tests {
             ));
         }
         assert!(held > 150 && failed > 50, "{held} held, {failed} failed");
-        assert_eq!(kinds.len(), 14, "{kinds:?}");
+        assert_eq!(kinds.len(), 16, "{kinds:?}");
     }
 
     #[test]

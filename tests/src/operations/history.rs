@@ -36,6 +36,15 @@ pub enum Answer {
     GuardFailed,
     /// A transaction was executed, at the answer's revision where it wrote.
     Transaction(Taken),
+    /// A value stands in the log since the answer's revision.
+    Appended,
+    /// A roll-back was executed at the answer's revision.
+    RolledBack {
+        /// So many keys were written again …
+        restored: u64,
+        /// … and so many went.
+        deleted: u64,
+    },
 }
 
 /// How an operation ended.
@@ -75,7 +84,7 @@ impl Answer {
     #[must_use]
     pub fn is_executed(&self) -> bool {
         match self {
-            Self::Put | Self::Deleted(_) => true,
+            Self::Put | Self::Deleted(_) | Self::Appended | Self::RolledBack { .. } => true,
             Self::Transaction(taken) => taken.wrote,
             Self::Read(_) | Self::Listed(_) | Self::NotYet | Self::GuardFailed => false,
         }

@@ -38,6 +38,12 @@ pub fn request(http: &Client, door: &str, call: &Call, cursor: Option<&str>) -> 
         Call::Transaction(asked) => {
             http.post(format!("{door}/v1/txn")).json(&transaction::body(asked))
         }
+        Call::Append { value } => http.post(format!("{door}/v1/log")).body(value.encode()),
+        Call::Rollback { prefix, to } => {
+            let all = prefix.is_empty();
+            let body = serde_json::json!({"prefix": &**prefix, "revision": to, "all": all});
+            http.post(format!("{door}/v1/rollback")).json(&body)
+        }
     }
 }
 
@@ -162,7 +168,7 @@ fn answer(
             Answer::Listed(page(listing, headers, body, revision)?)
         }
         (
-            Call::Read { at: Some(_), .. } | Call::List { at: Some(_), .. },
+            Call::Read { at: Some(_), .. } | Call::List { at: Some(_), .. } | Call::Rollback { .. },
             StatusCode::BAD_REQUEST,
         ) => Answer::NotYet,
         (Call::Put { .. }, StatusCode::OK | StatusCode::CREATED) => {
@@ -179,6 +185,19 @@ fn answer(
             ensure!(said["revision"] == revision, "{said} at revision {revision}");
             Answer::Transaction(transaction::taken(asked, &said, revision)?)
         }
+        (Call::Append { .. }, StatusCode::CREATED) => {
+            let said: Json = serde_json::from_slice(body).with_context(|| text(body))?;
+            ensure!(said["revision"] == revision, "{said} at revision {revision}");
+            let place = headers.get("location").and_then(|value| value.to_str().ok());
+            ensure!(place == Some(&format!("/v1/log/{}", said["slot"])), "{headers:?} of {said}");
+            Answer::Appended
+        }
+        (Call::Rollback { .. }, StatusCode::OK) => {
+            let said: Json = serde_json::from_slice(body).with_context(|| text(body))?;
+            ensure!(said["revision"] == revision, "{said} at revision {revision}");
+            let count = |name: &str| said[name].as_u64().with_context(|| said.to_string());
+            Answer::RolledBack { restored: count("restored")?, deleted: count("deleted")? }
+        }
         (Call::Put { .. } | Call::Delete { .. }, StatusCode::PRECONDITION_FAILED) => {
             Answer::GuardFailed
         }
@@ -188,7 +207,9 @@ fn answer(
             | Call::Put { .. }
             | Call::Delete { .. }
             | Call::DeletePrefix { .. }
-            | Call::Transaction(_),
+            | Call::Transaction(_)
+            | Call::Append { .. }
+            | Call::Rollback { .. },
             _,
         ) => {
             bail!("answered {status}: {}", text(body))

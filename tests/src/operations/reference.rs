@@ -18,10 +18,13 @@ pub struct Version {
     pub version: u64,
 }
 
-/// The keys that exist, and how many mutations were executed.
+/// The keys that exist, what all keys were at each revision, and how many mutations were
+/// executed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reference {
     keys: BTreeMap<Key, Version>,
+    /// For each key the revisions that touched it, and what it was from there on.
+    history: BTreeMap<Key, Vec<(u64, Option<Version>)>>,
     revision: u64,
 }
 
@@ -63,13 +66,10 @@ impl Reference {
     /// Executes a call.
     pub fn execute(&mut self, call: &Call) -> Executed {
         let before = call.key().and_then(|key| self.keys.get(key)).copied();
-        let (answer, changes) = if call.guard().holds(before.map(|key| key.modified)) {
-            self.effect(call, before)
-        } else {
-            (Answer::GuardFailed, Vec::new())
-        };
+        let (answer, changes) = self.effect(call, before);
         self.revision += u64::from(answer.is_executed());
         for Change { key, after } in &changes {
+            self.history.entry(Key::clone(key)).or_default().push((self.revision, *after));
             match after {
                 Some(version) => self.keys.insert(Key::clone(key), *version),
                 None => self.keys.remove(key),
@@ -78,7 +78,16 @@ impl Reference {
         Executed { revision: self.revision, answer, before, changes }
     }
 
+    /// What executing a call would be answered.
+    #[must_use]
+    pub fn answer(&self, call: &Call) -> Answer {
+        self.effect(call, call.key().and_then(|key| self.keys.get(key)).copied()).0
+    }
+
     fn effect(&self, call: &Call, before: Option<Version>) -> (Answer, Vec<Change>) {
+        if !call.guard().holds(before.map(|key| key.modified)) {
+            return (Answer::GuardFailed, Vec::new());
+        }
         let key = |key: &Key| Change { key: Key::clone(key), after: None };
         let deleted = |changes: Vec<Change>| (Answer::Deleted(changes.len() as u64), changes);
         match call {
@@ -98,7 +107,37 @@ impl Reference {
                 deleted(below.map(|(one, _)| key(one)).collect())
             }
             Call::Transaction(transaction) => self.take(transaction),
+            Call::Append { .. } => (Answer::Appended, Vec::new()),
+            Call::Rollback { to, .. } if *to > self.revision => (Answer::NotYet, Vec::new()),
+            Call::Rollback { prefix, to } => self.roll_back(prefix, *to),
         }
+    }
+
+    /// Keys that are what they were stay as they are.
+    fn roll_back(&self, prefix: &str, to: u64) -> (Answer, Vec<Change>) {
+        let mut changes = Vec::new();
+        let (mut restored, mut deleted) = (0, 0);
+        for (key, versions) in self.history.iter().filter(|(key, _)| key.starts_with(prefix)) {
+            let old = versions.iter().take_while(|(revision, _)| *revision <= to).last();
+            let (then, now) = (old.and_then(|(_, version)| *version), self.keys.get(key).copied());
+            let modified = self.revision + 1;
+            let after = match (then, now) {
+                (then, now) if then == now => continue,
+                (Some(then), Some(now)) => Some(Version {
+                    modified,
+                    created: now.created,
+                    version: now.version + 1,
+                    ..then
+                }),
+                (Some(then), None) => {
+                    Some(Version { modified, created: modified, version: 1, ..then })
+                }
+                (None, _) => None,
+            };
+            *(if after.is_some() { &mut restored } else { &mut deleted }) += 1;
+            changes.push(Change { key: Key::clone(key), after });
+        }
+        (Answer::RolledBack { restored, deleted }, changes)
     }
 
     fn take(&self, transaction: &Transaction) -> (Answer, Vec<Change>) {
@@ -136,7 +175,9 @@ impl Reference {
             Call::Put { .. }
             | Call::Delete { .. }
             | Call::DeletePrefix { .. }
-            | Call::Transaction(_) => unreachable!("only reads read"),
+            | Call::Transaction(_)
+            | Call::Append { .. }
+            | Call::Rollback { .. } => unreachable!("only reads read"),
         }
     }
 }
@@ -175,6 +216,20 @@ mod tests {
         let nothing =
             reference.execute(&Call::Delete { key: Key::from("a"), guard: Guard::Always });
         assert_eq!((nothing.revision, nothing.answer), (6, Answer::Deleted(0)));
+        let to = second.revision;
+        let rolled_back = reference.execute(&Call::Rollback { prefix: Key::from("a"), to });
+        let answer = Answer::RolledBack { restored: 1, deleted: 0 };
+        let after = Version { modified: 7, created: 7, version: 1, ..after };
+        let changes = vec![Change { key: Key::from("a"), after: Some(after) }];
+        assert_eq!(rolled_back, Executed { revision: 7, answer, before: None, changes });
+        let again = reference.execute(&Call::Rollback { prefix: Key::from("a"), to });
+        assert_eq!((again.revision, again.changes.len()), (8, 1), "it was written again");
+        let unchanged = reference.execute(&Call::Rollback { prefix: Key::from("a"), to: 8 });
+        assert_eq!((unchanged.revision, unchanged.changes.len()), (9, 0));
+        let early = reference.execute(&Call::Rollback { prefix: Key::from("a"), to: 10 });
+        assert_eq!((early.revision, early.answer), (9, Answer::NotYet));
+        let deleted = reference.execute(&Call::Rollback { prefix: Key::from("a"), to: 0 });
+        assert_eq!(deleted.answer, Answer::RolledBack { restored: 0, deleted: 1 });
         let left: Vec<&str> = reference.keys().keys().map(|key| &**key).collect();
         assert_eq!(left, ["b"]);
     }

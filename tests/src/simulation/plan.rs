@@ -276,6 +276,10 @@ fn draw_workload(random: &mut Random) -> Workload {
     // Behind the others, whose draws stay what they were.
     let transaction = u32::try_from(random.between(0, 6)).expect("small");
     workload.weights.set(Kind::Transaction, 8 * transaction);
+    let (append, rollback) = (random.between(0, 8), *random.pick(&[0, 0, 4]));
+    workload.weights.set(Kind::Append, u32::try_from(append).expect("small"));
+    // Where keys are rolled back, only one of the checkers looks at them.
+    workload.weights.set(Kind::Rollback, rollback);
     workload
 }
 

@@ -33,7 +33,8 @@ fn refusals() -> Vec<(MutationRefused, Said)> {
         | R::BodiesFull(_)
         | R::OtherCluster { .. }
         | R::TxnTooLarge { .. }
-        | R::TxnWithoutRoom { .. } => (),
+        | R::TxnWithoutRoom { .. }
+        | R::Rollback { .. } => (),
     };
     listed(&R::Lost);
     let stalls = [
@@ -52,6 +53,8 @@ fn refusals() -> Vec<(MutationRefused, Said)> {
     let late = NotReleased::Refused(Refusal::GivenUp(Stall::Slow));
     let (wanted, revision) = (Revision(8), Revision(3));
     let guard_failed = |current, delivery| R::GuardFailed { revision, current, delivery };
+    let asked = Revision(5);
+    let not_rolled_back = |why| R::Rollback { revision, why, delivery: Delivery::First };
     let uncounted = |why| R::Uncounted { revision, why };
     let (needed, current) = (LogFormat(2), LogFormat(1));
     let not_reached = NotApplied::FormatNotReached { needed, current };
@@ -75,6 +78,10 @@ fn refusals() -> Vec<(MutationRefused, Said)> {
         (R::NotApplied(not_reached), (503, NO, true)),
         (R::TxnTooLarge { revision, delivery: Delivery::Replayed }, (413, NO, false)),
         (R::TxnWithoutRoom { revision }, (503, NO, true)),
+        (not_rolled_back(RollbackRefused::Future { asked }), (400, NO, false)),
+        (not_rolled_back(RollbackRefused::Compacted { asked, oldest: revision }), (410, NO, false)),
+        (not_rolled_back(RollbackRefused::TooManyKeys), (413, NO, false)),
+        (not_rolled_back(RollbackRefused::TooLarge), (413, NO, false)),
         (R::NotApplied(NotApplied::Unreadable(unreadable)), (400, NO, false)),
         (R::NotApplied(NotApplied::Unreadable(Unreadable::EmptyKey)), (400, NO, false)),
         (uncounted(NotCounted::Late), (504, YES, false)),

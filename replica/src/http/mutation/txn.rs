@@ -65,7 +65,7 @@ pub(super) fn response(asked: &Asked, outcome: &TxnOutcome) -> Response {
     let TxnOutcome { revision, guards, results } = outcome;
     let ops = match asked {
         Asked::Txn(txn) => txn.branch(*guards),
-        Asked::Key(_) => &[],
+        Asked::Key(_) | Asked::Other => &[],
     };
     let results = ops.iter().zip(results).map(|(op, result)| rendered(op, result, *revision));
     let succeeded = *guards == Guards::Hold;

@@ -10,7 +10,8 @@ use shared::ids::Revision;
 use shared::problem::Problem;
 use shared::wire;
 
-use self::json::{Compare, Encoding, Object, RawGet, RawGuard, RawOp, RawPut, RawSubject, RawTxn};
+use self::json::{Compare, Encoding, RawGet, RawGuard, RawOp, RawPut, RawSubject, RawTxn};
+use super::json::Object;
 use super::path::{fault_of_key, fault_of_length};
 use crate::machine::command::limits;
 use crate::machine::txn::{Comparison, Relation, Txn, TxnGuard, TxnOp, TxnPut};

@@ -28,7 +28,7 @@ pub(super) fn view(epoch: u64) -> View {
         primary: name("replica-1"),
         primary_instance: Instance(1),
         backups: vec![name("replica-2")],
-        format: format::TRANSACTIONS,
+        format: format::HIGHEST,
     }
 }
 
@@ -80,7 +80,7 @@ pub(super) fn batch_of(epoch: u64, number: u64, commands: Bytes) -> Value {
 }
 
 pub(super) fn raw_batch(epoch: u64, number: u64, commands: Bytes) -> EncodedValue {
-    batch_of(epoch, number, commands).encode_in(format::TRANSACTIONS)
+    batch_of(epoch, number, commands).encode_in(format::HIGHEST)
 }
 
 pub(super) fn entry(slot: u64, value: EncodedValue) -> ChosenEntry {
@@ -156,7 +156,7 @@ fn a_deleted_key_starts_anew() {
         version: 2,
         content: None,
     };
-    assert_eq!(state.take_rows().keys, KeyRows { versions: vec![gone], ranges: vec![] });
+    assert_eq!(state.take_rows().keys, KeyRows { versions: vec![gone], ..KeyRows::default() });
     assert_eq!(
         outcome_of(&mut state, put("k", "c")),
         CommandOutcome::Created { revision: Revision(4) }

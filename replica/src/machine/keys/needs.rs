@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Content, Record};
+use super::{ChangedKeys, Content, Record, RollbackScan};
 
 /// All of a value.
 pub const WHOLE: usize = usize::MAX;
@@ -17,6 +17,9 @@ pub struct KeyNeeds {
     pub contents: BTreeMap<String, usize>,
     /// The first keys of these ranges.
     pub scans: Vec<KeyScan>,
+    /// The keys that are changed since a revision. They are to be found in the state as it
+    /// is, with all that was executed before.
+    pub rollback: Option<RollbackScan>,
 }
 
 /// The keys that exist from one on and below another, by bytes: the first so many, without
@@ -36,24 +39,25 @@ impl KeyNeeds {
     #[must_use]
     pub fn len(&self) -> usize {
         let scanned: usize = self.scans.iter().map(|scan| scan.at_most).sum();
-        self.heads.len() + self.contents.len() + scanned
+        self.heads.len() + self.contents.len() + scanned + usize::from(self.rollback.is_some())
     }
 
     /// Whether nothing is lacking.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.heads.is_empty() && self.contents.is_empty() && self.scans.is_empty()
+        self.len() == 0
     }
 
     /// Adds what else is lacking.
     pub(in crate::machine) fn add(&mut self, other: Self) {
-        let Self { heads, contents, scans } = other;
+        let Self { heads, contents, scans, rollback } = other;
         self.heads.extend(heads);
         for (key, bytes) in contents {
             let known = self.contents.entry(key).or_default();
             *known = bytes.max(*known);
         }
         self.scans.extend(scans);
+        self.rollback = rollback.or_else(|| self.rollback.take());
     }
 }
 
@@ -66,4 +70,6 @@ pub struct LoadedKeys {
     pub contents: Vec<(String, Content)>,
     /// What each scan found, in their order.
     pub scans: Vec<Vec<(String, Record)>>,
+    /// The changed keys, where they were asked for.
+    pub rollback: Option<ChangedKeys>,
 }

@@ -63,7 +63,7 @@ impl Keys {
             .take(wanted)
             .map(|(key, record)| (key.as_str(), record))
             .collect();
-        let Coverage::Partial(_) = self.coverage else { return Ok(found) };
+        let Coverage::Partial(_) = &self.coverage else { return Ok(found) };
         let end = above_prefix(prefix);
         let known_below = self.known_below(prefix, deleted, &end);
         let is_enough = found.len() == wanted

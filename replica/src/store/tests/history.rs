@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
 use super::format::drop_history;
-use super::ranges::{Versions, any_steps, versions_of};
+use super::ranges::{Versions, add_versions, any_steps};
 use super::*;
 use crate::machine::execute::Run;
 use crate::machine::state::ReplicatedState;
@@ -108,7 +108,7 @@ proptest! {
             for (number, (ops, sweeps)) in (0..).zip(steps) {
                 entries.push(batch(number + 1, number, ops));
                 let _report = Run::new(entries.clone()).apply(&mut reference);
-                versions.extend(versions_of(&reference.take_rows().keys.versions));
+                add_versions(&mut versions, &reference.take_rows().keys);
                 store.writer.sweep_at_once(executing);
                 store.writer.execute(std::mem::take(&mut entries)).await.unwrap();
                 store.writer.sweep_at_once(sweeping);

@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 
 use super::*;
 use crate::machine::execute::Run;
-use crate::machine::keys::{RangeTombstone, VersionRow};
+use crate::machine::keys::{KeyRows, RangeTombstone, VersionRow};
 use crate::machine::state::ReplicatedState;
 
 pub(super) const KEYS: [&str; 6] = ["a", "a/1", "a/2", "a/2/x", "ab", "b"];
@@ -32,25 +32,44 @@ fn any_op() -> impl Strategy<Value = Op> {
         1 => key().prop_map(delete),
         3 => prefix.prop_map(|prefix| Op::DeletePrefix { prefix: prefix.to_owned() }),
         3 => txn::any_txn().prop_map(|txn| Op::Txn(Box::new(txn))),
+        1 => Just(Op::Append { value: Bytes::from_static(b"appended"), content_type: None }),
+        2 => (proptest::sample::select(vec!["", "a", "a/", "b"]), 0..24_u64)
+            .prop_map(|(prefix, to)| Op::Rollback { prefix: prefix.to_owned(), revision: Revision(to) }),
     ]
+}
+
+/// A batch has one roll-back at most.
+fn but_for_roll_backs_after_the_first(mut ops: Vec<Op>) -> Vec<Op> {
+    let mut rollbacks = 0;
+    ops.retain(|op| {
+        rollbacks += usize::from(op.is_rollback());
+        !op.is_rollback() || rollbacks == 1
+    });
+    ops
 }
 
 /// A batch, and how often it is swept after it.
 pub(super) fn any_steps() -> impl Strategy<Value = Vec<(Vec<Op>, usize)>> {
-    vec((vec(any_op(), 1..6), 0..3_usize), 1..12)
+    let ops = vec(any_op(), 1..6).prop_map(but_for_roll_backs_after_the_first);
+    vec((ops, 0..3_usize), 1..12)
 }
 
 /// Every version by key and revision, with its value where it has one.
 pub(super) type Versions = BTreeMap<(String, u64), (u64, u64, Option<Vec<u8>>)>;
 
-pub(super) fn versions_of(rows: &[VersionRow]) -> Versions {
+/// Adds what was written.
+pub(super) fn add_versions(versions: &mut Versions, rows: &KeyRows) {
     let value = |row: &VersionRow| row.content.as_ref().map(|content| content.value.to_vec());
-    rows.iter()
-        .map(|row| {
-            let key = (row.key.clone(), row.revision.0);
-            (key, (row.created_revision.0, row.version, value(row)))
-        })
-        .collect()
+    versions.extend(rows.versions.iter().map(|row| {
+        let key = (row.key.clone(), row.revision.0);
+        (key, (row.created_revision.0, row.version, value(row)))
+    }));
+    // The content of one may be that of another.
+    for row in &rows.restored {
+        let (_, _, value) = versions[&(row.key.clone(), row.content_of.0)].clone();
+        let key = (row.key.clone(), row.revision.0);
+        versions.insert(key, (row.created_revision.0, row.version, value));
+    }
 }
 
 fn state_at(versions: &Versions, at: u64) -> BTreeMap<String, (u64, Vec<u8>)> {
@@ -129,7 +148,7 @@ proptest! {
                 entries.push(batch(number + 1, number, ops));
                 let expected = Run::new(entries.clone()).apply(&mut reference);
                 let rows = reference.take_rows().keys;
-                versions.extend(versions_of(&rows.versions));
+                add_versions(&mut versions, &rows);
                 let prefix = |range: &RangeTombstone| (range.prefix.clone(), range.revision.0);
                 // What is counted of a transaction is more, and has a test of its own.
                 let is_alone = |range: &&RangeTombstone| {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::plain::listed;
-use super::{KEYS, NO_TRANSACTIONS, holds, modified, state_at};
+use super::{KEYS, ONLY_KEYS, holds, modified, state_at};
 use crate::linearizability::witness::{Versions, Write};
 use crate::operations::{
     Answer, Call, Consistency, Guard, Key, Listing, Operation, OperationId, Order, Outcome, Page,
@@ -112,7 +112,9 @@ pub(super) fn run(steps: Vec<Step>) -> (Vec<Operation>, Vec<Write>) {
             | Call::List { .. }
             | Call::Delete { .. }
             | Call::DeletePrefix { .. }
-            | Call::Transaction(_)) => other,
+            | Call::Transaction(_)
+            | Call::Append { .. }
+            | Call::Rollback { .. }) => other,
         };
         let takes_effect = !matches!(step.outcome, StepEnding::Nothing);
         let executed = takes_effect.then(|| execute(id, &call, step.behind, &mut log)).flatten();
@@ -154,7 +156,9 @@ fn execute(
         }
         Call::Put { key, guard, .. } | Call::Delete { key, guard } => (Some(key), *guard),
         Call::DeletePrefix { .. } => (None, Guard::Always),
-        Call::Transaction(_) => unreachable!("{NO_TRANSACTIONS}"),
+        Call::Transaction(_) | Call::Append { .. } | Call::Rollback { .. } => {
+            unreachable!("{ONLY_KEYS}")
+        }
     };
     if key.is_some_and(|key| !holds(guard, modified(versions.at(key, newest)))) {
         return Some((newest, Answer::GuardFailed));
@@ -167,7 +171,9 @@ fn execute(
         | Call::List { .. }
         | Call::Delete { .. }
         | Call::DeletePrefix { .. }
-        | Call::Transaction(_) => {
+        | Call::Transaction(_)
+        | Call::Append { .. }
+        | Call::Rollback { .. } => {
             Some((revision, Answer::Deleted(Versions::replay(log).unwrap().deleted_by(revision))))
         }
     }
@@ -185,7 +191,9 @@ fn read(call: &Call, versions: &Versions, revision: u64) -> Answer {
         Call::Put { .. }
         | Call::Delete { .. }
         | Call::DeletePrefix { .. }
-        | Call::Transaction(_) => unreachable!("only reads read"),
+        | Call::Transaction(_)
+        | Call::Append { .. }
+        | Call::Rollback { .. } => unreachable!("only reads read"),
     }
 }
 

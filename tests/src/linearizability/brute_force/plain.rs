@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{KEYS, NO_TRANSACTIONS, holds, some_order};
+use super::{KEYS, ONLY_KEYS, holds, some_order};
 use crate::operations::{
     Answer, Call, Guard, Key, Listing, Operation, Order, Outcome, Page, Seen, Value,
 };
@@ -53,7 +53,9 @@ fn concerns(name: &str, operation: &Operation) -> bool {
             **key == *name
         }
         (Call::DeletePrefix { prefix }, _) => name.starts_with(&**prefix),
-        (Call::Transaction(_), _) => unreachable!("{NO_TRANSACTIONS}"),
+        (Call::Transaction(_) | Call::Append { .. } | Call::Rollback { .. }, _) => {
+            unreachable!("{ONLY_KEYS}")
+        }
     }
 }
 
@@ -102,7 +104,9 @@ fn revisions_of(operation: &Operation) -> Vec<u64> {
             | Answer::Put
             | Answer::Deleted(_)
             | Answer::GuardFailed
-            | Answer::Transaction(_) => {}
+            | Answer::Transaction(_)
+            | Answer::Appended
+            | Answer::RolledBack { .. } => {}
         }
     }
     revisions
@@ -114,7 +118,9 @@ fn guard_of(call: &Call) -> Option<Guard> {
         Call::Read { .. }
         | Call::List { .. }
         | Call::DeletePrefix { .. }
-        | Call::Transaction(_) => None,
+        | Call::Transaction(_)
+        | Call::Append { .. }
+        | Call::Rollback { .. } => None,
     }
 }
 
@@ -134,7 +140,9 @@ fn plain_after(
         | Call::List { .. }
         | Call::Delete { .. }
         | Call::DeletePrefix { .. }
-        | Call::Transaction(_) => None,
+        | Call::Transaction(_)
+        | Call::Append { .. }
+        | Call::Rollback { .. } => None,
     };
     let Some((_, revision, answer)) = operation.answered() else {
         return if is_executed {

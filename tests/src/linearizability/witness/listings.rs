@@ -58,7 +58,7 @@ impl<'a> Looked<'a> {
                 (Answer::Listed(page.clone()), state)
             }
             What::Transaction(answer) => {
-                let expected = reference.clone().execute(&self.operation.call).answer;
+                let expected = reference.answer(&self.operation.call);
                 if expected == *answer {
                     return Ok(());
                 }

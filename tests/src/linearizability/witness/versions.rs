@@ -11,8 +11,8 @@ pub struct Versions {
     /// For each key the revisions that touched it, ascending, and what it was from there
     /// on.
     keys: BTreeMap<Key, Vec<(u64, Option<Version>)>>,
-    /// How many keys each revision deleted; the first is revision 1's.
-    deleted: Vec<u64>,
+    /// How many keys each revision wrote, and deleted; the first is revision 1's.
+    changed: Vec<(u64, u64)>,
 }
 
 impl Versions {
@@ -29,7 +29,7 @@ impl Versions {
                 return Err(WitnessViolation::GuardIgnored { revision, operation, guard, before });
             }
             let deletes = changes.iter().filter(|change| change.after.is_none()).count();
-            versions.deleted.push(deletes as u64);
+            versions.changed.push(((changes.len() - deletes) as u64, deletes as u64));
             for change in changes {
                 versions.keys.entry(change.key).or_default().push((revision, change.after));
             }
@@ -40,14 +40,24 @@ impl Versions {
     /// The last revision.
     #[must_use]
     pub fn end(&self) -> u64 {
-        self.deleted.len() as u64
+        self.changed.len() as u64
     }
 
     /// How many keys the mutation at a revision deleted.
     #[must_use]
     pub fn deleted_by(&self, revision: u64) -> u64 {
+        self.changed_by(revision).1
+    }
+
+    /// How many keys the mutation at a revision wrote.
+    #[must_use]
+    pub fn written_by(&self, revision: u64) -> u64 {
+        self.changed_by(revision).0
+    }
+
+    fn changed_by(&self, revision: u64) -> (u64, u64) {
         let before = revision.checked_sub(1).and_then(|index| usize::try_from(index).ok());
-        before.and_then(|index| self.deleted.get(index)).copied().unwrap_or(0)
+        before.and_then(|index| self.changed.get(index)).copied().unwrap_or_default()
     }
 
     /// What a key was at a revision.

@@ -172,6 +172,10 @@ reached! {
     GuardFailed => "a compare-and-swap failed",
     /// A transaction's guards held, and it wrote.
     Transacted => "a transaction wrote what its guards allowed",
+    /// A value was appended to the log.
+    Appended => "a value was appended to the log",
+    /// A roll-back wrote keys again, or deleted some.
+    MadeWhatItWas => "a roll-back changed keys",
     /// A transaction's guards failed.
     TransactedOtherwise => "a transaction did what it was to do otherwise",
     /// A read was served by a backup.

@@ -383,6 +383,14 @@ impl Client {
                         env.coverage.hit(Reached::Transacted);
                     }
                 }
+                Outcome::Answered { answer: Answer::Appended, .. } => {
+                    env.coverage.hit(Reached::Appended)
+                }
+                Outcome::Answered { answer: Answer::RolledBack { restored, deleted }, .. } => {
+                    if restored + deleted > 0 {
+                        env.coverage.hit(Reached::MadeWhatItWas);
+                    }
+                }
                 Outcome::Answered { .. } => {}
             }
         }

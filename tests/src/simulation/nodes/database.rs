@@ -208,7 +208,7 @@ fn apply(
     entries: &[ChosenEntry],
 ) -> (ExecutionReport, BTreeMap<Revision, Vec<String>>) {
     let report = Run::new(entries.to_vec()).apply(state);
-    let KeyRows { versions, ranges } = state.take_rows().keys;
+    let KeyRows { restored: _, versions, ranges } = state.take_rows().keys;
     let mut changed: BTreeMap<_, Vec<String>> =
         ranges.iter().map(|range| (range.revision, Vec::new())).collect();
     for row in versions {

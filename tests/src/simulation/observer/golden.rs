@@ -219,7 +219,7 @@ impl Golden {
         outcome: &CommandOutcome,
     ) -> Answer {
         let executed = self.reference.execute(call);
-        let expected = command::outcome(call, &executed);
+        let expected = command::outcome(call, &executed, slot);
         assert_eq!(
             *outcome, expected,
             "invariant: a command does what it says: {call:?} at {slot}"

@@ -81,7 +81,9 @@ pub(super) fn any_txn() -> impl Strategy<Value = Txn> {
 pub(super) fn any_op() -> impl Strategy<Value = Op> {
     let value = any_value_bytes();
     let content_type = proptest::option::of(Just("text/plain".to_owned()));
+    let appended = (any_value_bytes(), content_type.clone());
     prop_oneof![
+        1 => appended.prop_map(|(value, content_type)| Op::Append { value, content_type }),
         3 => any_txn().prop_map(|txn| Op::Txn(Box::new(txn))),
         4 => (any_key(), value, content_type, any_condition())
             .prop_map(|(key, value, content_type, condition)| Op::Put { key, value, content_type, condition }),
@@ -110,7 +112,7 @@ fn any_commands() -> impl Strategy<Value = Commands> {
 
 /// Mostly the one that has everything.
 fn any_format() -> impl Strategy<Value = LogFormat> {
-    prop_oneof![3 => Just(2), 1 => 1..4_u16].prop_map(LogFormat)
+    prop_oneof![3 => Just(3), 1 => 1..5_u16].prop_map(LogFormat)
 }
 
 /// Values of a few epochs and numbers, so that many are void and many are not.
@@ -184,6 +186,8 @@ impl Database {
             heads: heads.map(head).collect(),
             contents: needs.contents.iter().map(content).collect(),
             scans: needs.scans.iter().map(scan).collect(),
+            // Those of a real file are the store's tests.
+            rollback: None,
         }
     }
 
@@ -229,7 +233,7 @@ impl Database {
                 }
             }
         };
-        let Rows { keys: KeyRows { versions, ranges }, answers } = state.take_rows();
+        let Rows { keys: KeyRows { restored: _, versions, ranges }, answers } = state.take_rows();
         self.answers.retain(|key, _| !answers.forgotten.contains(key));
         self.answers.extend(answers.kept);
         for row in versions {
@@ -310,7 +314,7 @@ proptest! {
     }
 
     #[test]
-    fn programs_of_different_formats_agree_for_as_long_as_the_older_one_goes_on(log in any_log(), highest in 1..3_u16) {
+    fn programs_of_different_formats_agree_for_as_long_as_the_older_one_goes_on(log in any_log(), highest in 1..4_u16) {
         let highest = LogFormat(highest);
         let (mut newer, mut older) = (ReplicatedState::complete(), ReplicatedState::complete());
         for entry in &log {
@@ -354,11 +358,12 @@ proptest! {
                 | CommandOutcome::KeyReused { .. }
                 | CommandOutcome::TooManyKeys { .. }
                 | CommandOutcome::TxnTooLarge { .. }
-                | CommandOutcome::TxnWithoutRoom { .. } => {}
+                | CommandOutcome::TxnWithoutRoom { .. }
+                | CommandOutcome::RollbackRefused { .. } => {}
                 // Its own tests say when it writes.
                 CommandOutcome::Txn(_) => revision = revision.max(outcome.revision()),
                 CommandOutcome::Created { .. } | CommandOutcome::Replaced { .. } | CommandOutcome::Deleted { .. }
-                | CommandOutcome::DeletedPrefix { .. } => {
+                | CommandOutcome::DeletedPrefix { .. } | CommandOutcome::Appended { .. } | CommandOutcome::RolledBack { .. } => {
                     revision = revision.next();
                 }
             }

@@ -71,7 +71,7 @@ fn rounds(keys: &[&str], ops: Vec<TxnOp>) -> Vec<KeyNeeds> {
     };
     let mut asked = Vec::new();
     while let Progress::Lacks(needs) = run.advance(&mut state) {
-        let KeyNeeds { heads, contents, scans } = needs.keys.clone();
+        let KeyNeeds { heads, contents, scans, rollback: _ } = needs.keys.clone();
         let scan = |scan: &KeyScan| {
             let is_in =
                 |key: &&&str| *key.as_bytes() >= *scan.from && *key.as_bytes() < *scan.below;
@@ -86,6 +86,7 @@ fn rounds(keys: &[&str], ops: Vec<TxnOp>) -> Vec<KeyNeeds> {
                 .collect(),
             contents: contents.keys().map(|key| (key.clone(), content.clone())).collect(),
             scans: scans.iter().map(scan).collect(),
+            rollback: None,
         };
         asked.push(needs.keys.clone());
         state.load(needs, Loaded { keys: found, answers: LoadedAnswers::default() });

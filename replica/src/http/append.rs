@@ -1,0 +1,35 @@
+//! `POST /v1/log`: has a value stand in the log.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use shared::deadline::Deadline;
+use shared::wire::BodyLimit;
+
+use super::App;
+use super::mutate::{
+    content_type_of, finish, refuse_conditions, refuse_unsupported, submit, whole_body,
+};
+use super::refused::Refused;
+use crate::http::request::query::Query;
+use crate::machine::command::Op;
+
+/// Answers it.
+pub(super) async fn append(State(app): State<Arc<App>>, request: Request) -> Response {
+    finish(answer(&app, request).await)
+}
+
+async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
+    let (mut parts, body) = request.into_parts();
+    let deadline = Deadline::of(&parts.headers)?;
+    Query::parse(parts.uri.query(), &[])?;
+    refuse_conditions(&parts.headers, ", and what is appended to the log has none")?;
+    let content_type = content_type_of(&parts.headers)?;
+    refuse_unsupported(&parts.headers)?;
+    let limit = BodyLimit { what: "value", bytes: app.limits.value_bytes };
+    let _room =
+        app.bodies.reserve_body(&parts.headers, limit.bytes).map_err(Refused::BodiesFull)?;
+    let value = whole_body(&mut parts, body, limit).await?;
+    submit(app, &parts, Op::Append { value, content_type }, deadline).await
+}

@@ -1,0 +1,60 @@
+//! JSON that clients send, read strictly.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use http::{HeaderMap, header};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use shared::problem::Problem;
+use shared::wire::{Encoding, MediaType};
+
+/// Refuses a body that is not said to be JSON.
+///
+/// # Errors
+/// 415.
+pub(crate) fn require_json(headers: &HeaderMap, what: &str) -> Result<(), Problem> {
+    let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    match said.and_then(MediaType::of) {
+        Some(MediaType::Spoken(Encoding::Json)) => Ok(()),
+        Some(MediaType::Spoken(Encoding::Postcard) | MediaType::OtherVersion(_)) | None => {
+            Err(Problem::unsupported_media_type(format!(
+                "{what} is JSON: send it with Content-Type: application/json"
+            )))
+        }
+    }
+}
+
+/// A JSON object, and nothing else: serde would take an array of the fields for it, too.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
+/// A field that may be left out, and is not null.
+///
+/// # Errors
+/// Where it is of another type.
+pub(super) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
