@@ -361,6 +361,30 @@ fn a_batch_of_more_deletions_of_prefixes_than_the_limit_is_void() {
 }
 
 #[test]
+fn a_batch_of_more_roll_backs_than_the_limit_is_void() {
+    let rollback = Op::Rollback { prefix: "a".to_owned(), revision: Revision(0) };
+    let read = |ops| Commands::decode(&commands(0, ops).encode());
+    assert!(read(vec![rollback.clone(), put("a", "")]).is_ok());
+    let refused = read(vec![rollback; 2]).unwrap_err().to_string();
+    assert_eq!(refused, "the number of roll-backs is 2, above the limit of 1");
+}
+
+#[test]
+fn what_is_appended_takes_a_revision_and_names_its_slot() {
+    let append = |value: &'static str| Op::Append {
+        value: Bytes::from_static(value.as_bytes()),
+        content_type: None,
+    };
+    let mut state = state_after(vec![put("a", "1")]);
+    let slot = state.meta().executed_below;
+    let appended = CommandOutcome::Appended { revision: Revision(2), slot };
+    assert_eq!(outcome_of(&mut state, append("v")), appended);
+    let appended = CommandOutcome::Appended { revision: Revision(3), slot: slot.next() };
+    assert_eq!(outcome_of(&mut state, append("v")), appended);
+    assert_eq!(state.keys().records().len(), 1);
+}
+
+#[test]
 fn a_digest_tells_states_apart() {
     let digest = |ops| state_after(ops).digest();
     let states = [

@@ -136,6 +136,41 @@ fn a_batch_has_no_more_deletions_of_prefixes_than_the_log_can_hold() {
 }
 
 #[test]
+fn a_roll_back_is_taken_where_nothing_is_to_be_swept_and_few_others_wait() {
+    let mut rig = Rig::primary();
+    let raised = View { format: format::ROLLBACKS, ..view(2, 1) };
+    rig.chosen(&[entry(1, Value::View(raised).encode())]);
+    let roll_back = |rig: &mut Rig, id: u64| {
+        let op = Op::Rollback { prefix: "a".to_owned(), revision: Revision(0) };
+        let command = Command { op, trace: None, request: identity(&id.to_string()) };
+        rig.step(Input::Mutation { id: RequestId(id), command, wall_ms: 0 })
+    };
+    rig.step(Input::Unswept(1));
+    let limit = LimitHit::new("deletions of prefixes under way before a roll-back", 0);
+    assert_eq!(roll_back(&mut rig, 1), [refused(1, NotApplied::QueueFull(limit))]);
+    rig.step(Input::Unswept(0));
+    for id in 2..2 + limits::ROLLBACKS as u64 {
+        let taken = roll_back(&mut rig, id);
+        assert!(!taken.iter().any(|effect| matches!(effect, Effect::Answer { .. })), "{taken:?}");
+    }
+    let limit = LimitHit::new("roll-backs under way", limits::ROLLBACKS);
+    assert_eq!(roll_back(&mut rig, 9), [refused(9, NotApplied::QueueFull(limit))]);
+}
+
+#[test]
+fn a_batch_has_one_roll_back_at_most() {
+    let mut batching = Batching::new(&Config::default());
+    batching.begin(Epoch(1), ReplicatedClock::starting_at(0, ms(0)));
+    for id in 0..2 {
+        let op = Op::Rollback { prefix: "a".to_owned(), revision: Revision(0) };
+        let command = Command { op, trace: None, request: identity(&id.to_string()) };
+        batching.push(RequestId(id), Mutation { command, wall_ms: 0 }).unwrap();
+    }
+    batching.next_batch(ms(0)).unwrap();
+    assert_eq!((batching.flying_mutations(), batching.queued()), (limits::BATCH_ROLLBACKS, 1));
+}
+
+#[test]
 fn what_the_format_of_the_log_does_not_have_is_refused_until_a_view_raises_it() {
     let mut rig = Rig::primary();
     let txn = |rig: &mut Rig, id: u64| {
