@@ -113,6 +113,7 @@ async fn try_page(page: &Path) -> Result<usize> {
     let commands = commands(&std::fs::read_to_string(page)?);
     let folder = tempfile::tempdir()?;
     let up = Up::started(folder.path()).await?;
+    up.wait_until_whole().await?;
     let printed = run(&commands, &up.front, folder.path()).await?;
     for (Pasted { command, prints }, printed) in commands.iter().zip(&printed) {
         ensure!(

@@ -47,6 +47,20 @@ impl Up {
         Ok(up)
     }
 
+    /// Waits until every replica has said to the leader how far it is.
+    pub(super) async fn wait_until_whole(&self) -> Result<()> {
+        let url = format!("{}/v1/cluster", self.front);
+        eventually("every replica is heard", || async {
+            let cluster = self.http.get(&url).send().await?.bytes().await?;
+            let cluster: Value = serde_json::from_slice(&cluster)?;
+            let replicas = cluster["replicas"].as_array().context("no replicas")?;
+            let heard = replicas.iter().filter(|replica| replica["executed_slot"].is_u64());
+            ensure!(heard.count() == 3, "{cluster}");
+            Ok(())
+        })
+        .await
+    }
+
     async fn status(&self, port: u16) -> Result<Value> {
         let url = format!("http://127.0.0.1:{}/v1/status", self.base + port);
         Ok(serde_json::from_slice(&self.http.get(url).send().await?.bytes().await?)?)
