@@ -114,7 +114,9 @@ async fn try_page(page: &Path) -> Result<usize> {
     let folder = tempfile::tempdir()?;
     let up = Up::started(folder.path()).await?;
     up.wait_until_whole().await?;
-    let printed = run(&commands, &up.front, folder.path()).await?;
+    let printed = run(&commands, &up.front, folder.path()).await;
+    up.end()?;
+    let printed = printed?;
     for (Pasted { command, prints }, printed) in commands.iter().zip(&printed) {
         ensure!(
             matches(prints.trim(), printed),

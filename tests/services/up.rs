@@ -47,6 +47,12 @@ impl Up {
         Ok(up)
     }
 
+    /// Ends the cluster: its ports are free after that.
+    pub(super) fn end(mut self) -> Result<()> {
+        ensure!(self.process.terminate(LIMIT)?.success(), "{}", self.process.output()?);
+        Ok(())
+    }
+
     /// Waits until every replica has said to the leader how far it is.
     pub(super) async fn wait_until_whole(&self) -> Result<()> {
         let url = format!("{}/v1/cluster", self.front);
