@@ -24,6 +24,9 @@ const LOCAL: &str = "consistency=local";
 /// Where queries are asked, by POST for want of a safe method with a body.
 const QUERIES: &str = "/v1/sql";
 
+/// What any replica knows without a quorum.
+const OF_ANY_REPLICA: [&str; 2] = ["/v1/cluster", "/openapi.json"];
+
 /// What a request asks of a replica: safe methods (RFC 9110, section 9.2.1) and queries
 /// read, and without a quorum where they say so or ask of the cluster itself.
 pub(crate) fn intent_of(method: &Method, uri: &Uri) -> Intent {
@@ -31,7 +34,7 @@ pub(crate) fn intent_of(method: &Method, uri: &Uri) -> Intent {
     let is_query = method == Method::POST && uri.path() == QUERIES;
     if !method.is_safe() && !is_query {
         Intent::Mutation
-    } else if uri.path() == "/v1/cluster" || says_local() {
+    } else if OF_ANY_REPLICA.contains(&uri.path()) || says_local() {
         Intent::LocalRead
     } else {
         Intent::Read

@@ -5,7 +5,7 @@
 //! be), `paging` (pages and streams), `get`, `list`, `diff`, `log`, `sql` and `watching`;
 //! `mutate`, `append`, `txn` and `rollback` (what mutations say), `mutation` (what they come to) and `forward`
 //! (from a backup to the primary); `refused` (every way to say no); `replication`,
-//! `status`, `cluster`.
+//! `status`, `cluster`; `openapi` (all of it, for programs).
 
 mod append;
 mod cluster;
@@ -17,6 +17,7 @@ mod log;
 mod mutate;
 pub(crate) mod mutation;
 mod ndjson;
+mod openapi;
 mod paging;
 mod reading;
 mod refused;
@@ -35,7 +36,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{any, get, post, put};
+use axum::routing::{MethodRouter, any, get, post, put};
 use http::HeaderValue;
 use shared::byte_budget::ByteBudget;
 use shared::client::AcceptorClient;
@@ -126,18 +127,9 @@ pub(crate) struct App {
 
 /// All routes of a replica.
 pub(crate) fn routes(app: Arc<App>) -> Router {
-    let clients = Router::new()
-        .route("/v1/kv", get(list::list).delete(mutate::delete_prefix))
-        .route("/v1/kv/", any(empty_key))
-        .route("/v1/kv/{*key}", put(mutate::put).get(get::get).delete(mutate::delete))
-        .route("/v1/diff", get(diff::diff))
-        .route("/v1/txn", post(txn::txn))
-        .route("/v1/rollback", post(rollback::rollback))
-        .route("/v1/log", get(log::list).post(append::append))
-        .route("/v1/log/{slot}", get(log::slot))
-        .route("/v1/sql", post(sql::query))
-        .route("/v1/watch", get(watching::watch))
-        .route("/v1/cluster", get(cluster::cluster))
+    let clients = client_routes()
+        .into_iter()
+        .fold(Router::new(), |router, (path, methods)| router.route(path, methods))
         .layer(from_fn_with_state(Arc::clone(&app), name_revision));
     let checks = {
         let app = Arc::clone(&app);
@@ -154,6 +146,24 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .merge(clients)
         .with_state(app)
         .merge(health::routes(checks))
+}
+
+/// What clients ask for; each has an entry in `openapi`.
+fn client_routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
+    vec![
+        ("/v1/kv", get(list::list).delete(mutate::delete_prefix)),
+        ("/v1/kv/", any(empty_key)),
+        ("/v1/kv/{*key}", put(mutate::put).get(get::get).delete(mutate::delete)),
+        ("/v1/diff", get(diff::diff)),
+        ("/v1/txn", post(txn::txn)),
+        ("/v1/rollback", post(rollback::rollback)),
+        ("/v1/log", get(log::list).post(append::append)),
+        ("/v1/log/{slot}", get(log::slot)),
+        ("/v1/sql", post(sql::query)),
+        ("/v1/watch", get(watching::watch)),
+        ("/v1/cluster", get(cluster::cluster)),
+        ("/openapi.json", get(openapi::openapi)),
+    ]
 }
 
 /// The path of a key without a key.

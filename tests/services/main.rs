@@ -8,6 +8,7 @@ mod bank;
 mod bounds;
 mod cli;
 mod client;
+mod contract;
 mod conventions;
 mod edge;
 mod exactly_once;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use futures::future::join_all;
+use http::request::Parts;
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::client::{AcceptorClient, Peer};
@@ -18,6 +19,7 @@ use shared::wire;
 
 use super::App;
 use super::status::{RenderedLeader, RenderedView, status_of};
+use crate::http::request::query::Query;
 
 /// How long another service may take to say how it is. All are asked at once.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -49,7 +51,10 @@ struct Ratios {
 }
 
 /// Answers it.
-pub(super) async fn cluster(State(app): State<Arc<App>>) -> Response {
+pub(super) async fn cluster(State(app): State<Arc<App>>, parts: Parts) -> Response {
+    if let Err(problem) = Query::parse(parts.uri.query(), &[]) {
+        return problem.into_response();
+    }
     let members = app.members.borrow().clone();
     let own = serde_json::to_value(status_of(&app)).expect("a status is plain JSON");
     let (acceptors, others) = tokio::join!(

@@ -1,0 +1,288 @@
+//! The contract of the client API as `/openapi.json` has it, held against what services
+//! answer: the methods of every path, and what comes of bad input, which is made up from
+//! what each operation takes. So whatever gets an entry there is tried here, too.
+
+use anyhow::{Context, Result, ensure};
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use tests::harness::cluster::{Cluster, Size, eventually};
+
+use crate::synod;
+
+/// One request that is not understood.
+struct Bad {
+    why: String,
+    query: Vec<(String, String)>,
+    headers: Vec<(String, String)>,
+    body: Option<Vec<u8>>,
+    statuses: &'static [u16],
+    /// What the problem must name.
+    named: String,
+}
+
+/// One method of one path.
+struct Operation {
+    method: Method,
+    /// With examples for its parameters.
+    path: String,
+    entry: Value,
+}
+
+impl Operation {
+    fn is_mutation(&self) -> bool {
+        self.parameters("header").any(|it| it["name"] == "Idempotency-Key")
+    }
+
+    fn parameters<'a>(&'a self, place: &'a str) -> impl Iterator<Item = &'a Value> {
+        let all = self.entry["parameters"].as_array().into_iter().flatten();
+        all.filter(move |it| it["in"] == place)
+    }
+
+    /// The example of what it takes, and its type.
+    fn body(&self) -> Option<(&str, &Value)> {
+        let contents = self.entry["requestBody"]["content"].as_object()?;
+        let json = contents.get_key_value("application/json").or_else(|| contents.iter().next())?;
+        Some((json.0, &json.1["example"]))
+    }
+
+    fn takes_json(&self) -> bool {
+        self.body().is_some_and(|(media_type, _)| media_type == "application/json")
+    }
+
+    /// What it does not do without.
+    fn needed(&self) -> Option<(&str, &str)> {
+        match (self.method.as_str(), self.path.as_str()) {
+            ("GET", "/v1/diff") => Some(("from", "0")),
+            ("DELETE", "/v1/kv") => Some(("prefix", "none/")),
+            _ => None,
+        }
+    }
+
+    fn bad_inputs(&self) -> Vec<Bad> {
+        let mut all = vec![
+            self.with_query("an unknown parameter", "bogus", "1", "bogus"),
+            self.with_query("bytes that are no UTF-8", "bogus\u{0}", "1", "bogus"),
+        ];
+        for parameter in self.parameters("query") {
+            let name = parameter["name"].as_str().unwrap_or_default();
+            let schema = &parameter["schema"];
+            let wrong: &[&str] = match schema["type"].as_str() {
+                Some("integer") => &["-1", "1.5", "x", "", "99999999999999999999", "0x1"],
+                Some("boolean") => &["maybe", "2"],
+                _ if schema["enum"].is_array() => &["neither", ""],
+                _ => &[],
+            };
+            for value in wrong {
+                all.push(self.with_query(&format!("{name}={value:?}"), name, value, name));
+            }
+            if schema["type"] != "array" {
+                let example = text(&parameter["example"]);
+                let mut twice = self.with_query(&format!("{name} twice"), name, &example, name);
+                twice.query.push((name.to_owned(), example));
+                all.push(twice);
+            }
+        }
+        for parameter in self.parameters("header") {
+            let name = parameter["name"].as_str().unwrap_or_default();
+            let wrong: &[&str] = match name {
+                "Synod-Timeout" => &["soon", "-1s", "0", "1h"],
+                "Synod-Min-Revision" => &["-1", "x", "99999999999999999999"],
+                "Idempotency-Key" => &["", "a b"],
+                "If-Match" | "If-None-Match" => &["42"],
+                "Last-Event-ID" => &["x"],
+                _ => &[],
+            };
+            for value in wrong {
+                all.push(self.with_header(name, value));
+            }
+        }
+        all.extend(self.bad_bodies());
+        all
+    }
+
+    fn bad_bodies(&self) -> Vec<Bad> {
+        let Some((_, example)) = self.body().filter(|_| self.takes_json()) else {
+            return Vec::new();
+        };
+        let good = example.to_string();
+        let mut unknown = example.clone();
+        unknown["bogus"] = Value::from(1);
+        let first = example.as_object().and_then(|it| it.iter().next()).expect("it has a field");
+        let twice = format!("{{\"{}\":{},{}", first.0, first.1, &good[1..]);
+        let mut other_type = example.clone();
+        other_type[first.0.as_str()] = Value::from(true);
+        let fields: Vec<&Value> = example.as_object().expect("an object").values().collect();
+        let array = serde_json::to_string(&fields).expect("JSON");
+        let bodies: [(&str, Vec<u8>, &str); 9] = [
+            ("an unknown field", unknown.to_string().into(), "bogus"),
+            ("a field twice", twice.into(), first.0),
+            ("a field of another type", other_type.to_string().into(), "boolean"),
+            ("an array of the fields", array.into(), "object"),
+            ("half of it", good.as_bytes()[..good.len() / 2].to_vec(), ""),
+            ("nothing", Vec::new(), ""),
+            ("null", b"null".to_vec(), "null"),
+            ("no UTF-8", b"\"\xff\"".to_vec(), ""),
+            ("more behind it", format!("{good}1").into(), ""),
+        ];
+        let mut all: Vec<Bad> = bodies
+            .into_iter()
+            .map(|(why, body, named)| Bad { body: Some(body), ..self.bad(why, &[400], named) })
+            .collect();
+        let mut form = self.bad("another type of body", &[415], "application/json");
+        form.headers.push(("content-type".to_owned(), "image/png".to_owned()));
+        form.body = Some(good.clone().into());
+        all.push(form);
+        let large = vec![b' '; (1 << 20) + (64 << 10)];
+        all.push(Bad { body: Some(large), ..self.bad("too much of it", &[413], "limit") });
+        all
+    }
+
+    fn bad(&self, why: &str, statuses: &'static [u16], named: &str) -> Bad {
+        let (query, headers) = (Vec::new(), Vec::new());
+        let (why, named) = (why.to_owned(), named.to_owned());
+        Bad { why, query, headers, body: None, statuses, named }
+    }
+
+    fn with_query(&self, why: &str, name: &str, value: &str, named: &str) -> Bad {
+        let mut bad = self.bad(why, &[400], named);
+        bad.query.push((name.to_owned(), value.to_owned()));
+        bad
+    }
+
+    fn with_header(&self, name: &str, value: &str) -> Bad {
+        let mut bad = self.bad(&format!("{name}: {value}"), &[400], name);
+        bad.headers.push((name.to_owned(), value.to_owned()));
+        bad
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+async fn document(cluster: &Cluster, door: &str) -> Result<Value> {
+    eventually("the contract is served", async || {
+        let url = format!("{}/openapi.json", cluster.url(door));
+        Ok(cluster.http().get(url).send().await?.error_for_status()?.json().await?)
+    })
+    .await
+}
+
+fn operations(document: &Value) -> Vec<Operation> {
+    let paths = document["paths"].as_object().into_iter().flatten();
+    let of = |(path, entry): (&String, &Value)| {
+        let mut all = Vec::new();
+        for (method, entry) in entry.as_object().into_iter().flatten() {
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).expect("a method");
+            let operation = Operation { method, path: path.clone(), entry: entry.clone() };
+            let mut shown = path.clone();
+            for parameter in operation.parameters("path") {
+                let name = parameter["name"].as_str().unwrap_or_default();
+                shown = shown.replace(&format!("{{{name}}}"), &text(&parameter["example"]));
+            }
+            all.push(Operation { path: shown, ..operation });
+        }
+        all
+    };
+    paths.flat_map(of).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_path_has_the_methods_that_the_contract_says() -> Result<()> {
+    let cluster = Cluster::start(synod(), Size::default(), &[]).await?;
+    let contract = document(&cluster, "replica-1").await?;
+    ensure!(contract == document(&cluster, "balancer-1").await?, "each says another one");
+    let operations = operations(&contract);
+    ensure!(operations.len() > 15, "{} operations", operations.len());
+    for operation in &operations {
+        let of_path = operations.iter().filter(|it| it.path == operation.path);
+        let mut said: Vec<String> = of_path.map(|it| it.method.to_string()).collect();
+        let url = format!("{}{}", cluster.url("replica-1"), operation.path);
+        let response = cluster.http().request(Method::OPTIONS, url).send().await?;
+        let path = &operation.path;
+        ensure!(response.status() == StatusCode::METHOD_NOT_ALLOWED, "{path}: {response:?}");
+        let allow = response.headers().get("allow").context("no Allow")?.to_str()?;
+        let mut allowed: Vec<String> = allow.split(',').map(|it| it.trim().to_owned()).collect();
+        for methods in [&mut said, &mut allowed] {
+            // Whoever answers GET answers HEAD.
+            methods.retain(|method| method != "HEAD");
+            methods.sort();
+        }
+        ensure!(said == allowed, "{path}: the contract says {said:?}, the service {allowed:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_understood_is_refused_by_name_and_changes_nothing() -> Result<()> {
+    let cluster = Cluster::start(synod(), Size::default(), &[]).await?;
+    let (door, contract) = ("balancer-1", document(&cluster, "balancer-1").await?);
+    let revision = async || -> Result<String> {
+        eventually("a revision is read", async || {
+            let url = format!("{}/v1/kv?limit=1", cluster.url(door));
+            let said = cluster.http().get(url).send().await?.error_for_status()?;
+            Ok(said.headers()["synod-revision"].to_str()?.to_owned())
+        })
+        .await
+    };
+    let (before, mut tried, mut wrong) = (revision().await?, 0, Vec::new());
+    for operation in operations(&contract) {
+        // Whoever asks a service how it is is answered whatever else is said.
+        if !operation.path.starts_with("/v1/") || operation.path == "/v1/status" {
+            continue;
+        }
+        for bad in operation.bad_inputs() {
+            tried += 1;
+            if let Err(why) = try_one(&cluster, door, &operation, bad).await {
+                wrong.push(format!("{} {}: {why:#}", operation.method, operation.path));
+            }
+        }
+    }
+    ensure!(wrong.is_empty(), "{} of {tried}:\n{}", wrong.len(), wrong.join("\n"));
+    ensure!(tried > 200, "only {tried} were tried");
+    ensure!(revision().await? == before, "something was changed");
+    Ok(())
+}
+
+async fn try_one(cluster: &Cluster, door: &str, operation: &Operation, bad: Bad) -> Result<()> {
+    let Bad { why, query, headers, body, statuses, named } = bad;
+    let url = format!("{}{}", cluster.url(door), operation.path);
+    let mut request = cluster.http().request(operation.method.clone(), url).query(&query);
+    let needed = operation.needed();
+    if let Some(needed) = needed.filter(|(name, _)| !query.iter().any(|it| it.0 == *name)) {
+        request = request.query(&[needed]);
+    }
+    if let Some((media_type, example)) = operation.body()
+        && !headers.iter().any(|(name, _)| name == "content-type")
+    {
+        let media_type = if media_type == "*/*" { "text/plain" } else { media_type };
+        request = request.header("content-type", media_type);
+        if body.is_none() {
+            let example = if operation.takes_json() { example.to_string() } else { text(example) };
+            request = request.body(example);
+        }
+    }
+    for (name, value) in &headers {
+        request = request.header(name, value);
+    }
+    if let Some(body) = body {
+        request = request.body(body);
+    }
+    let response = request.send().await?;
+    let status = response.status().as_u16();
+    if operation.method == Method::HEAD {
+        ensure!(statuses.contains(&status), "{why}: {status}");
+        return Ok(());
+    }
+    // A stream that began does not end.
+    ensure!(status >= 400, "{why}: {status}");
+    let said = response.text().await?;
+    ensure!(statuses.contains(&status), "{why}: {status}: {said}");
+    let problem: Value = serde_json::from_str(&said).with_context(|| said.clone())?;
+    let detail = problem["detail"].as_str().unwrap_or_default();
+    let names = detail.to_lowercase().contains(&named.to_lowercase());
+    ensure!(names, "{why}: it does not name {named:?}: {said}");
+    let outcome = &problem["outcome"];
+    ensure!(!operation.is_mutation() || outcome == "not_applied", "{why}: {said}");
+    Ok(())
+}
