@@ -31,9 +31,13 @@ impl Entry {
 
     /// What any request of the client API has.
     fn of_clients(self) -> Self {
-        self.header("Synod-Timeout", json!({"type": "string"}), "2s")
+        self.header("Synod-Timeout", time(), "2s")
             .header("Synod-Min-Revision", json!({"type": "integer", "minimum": 0}), 0)
-            .header("traceparent", json!({"type": "string"}), TRACEPARENT)
+            .header(
+                "traceparent",
+                json!({"type": "string", "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"}),
+                TRACEPARENT,
+            )
             .refused(&[502])
     }
 
@@ -142,6 +146,16 @@ impl Entry {
 }
 
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// How long something may take.
+pub(super) fn time() -> Value {
+    json!({"type": "string", "pattern": "^([1-9][0-9]{0,3}ms|[1-9]s)$"})
+}
+
+/// A condition on one key, by its ETag.
+pub(super) fn condition() -> Value {
+    json!({"type": "string", "pattern": "^\"[0-9]{1,9}\"$"})
+}
 
 fn meaning(status: u16) -> &'static str {
     match status {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::entry::Entry;
+use super::entry::{Entry, condition, time};
 use super::schemas::{count, key, of, prefix};
 
 const JSON: &str = "application/json";
@@ -41,16 +41,16 @@ fn keys() -> Vec<Entry> {
         let asked = Entry::read(method, "/v1/kv/{key}", (id, summary));
         of_key(asked)
             .query("revision", count(), 42)
-            .header("If-None-Match", json!({"type": "string"}), "\"42\"")
-            .header("If-Match", json!({"type": "string"}), "\"42\"")
+            .header("If-None-Match", condition(), "\"42\"")
+            .header("If-Match", condition(), "\"42\"")
             .answers(304, "It is what the caller has.", &[])
             .refused(&[404, 410, 412])
     };
     let delete = Entry::mutation("delete", "/v1/kv/{key}", ("delete", "Deletes a key."));
     let compared = |entry: Entry| {
         of_key(entry)
-            .header("If-Match", json!({"type": "string"}), "\"42\"")
-            .header("If-None-Match", json!({"type": "string"}), "*")
+            .header("If-Match", condition(), "\"42\"")
+            .header("If-None-Match", json!({"const": "*"}), "*")
             .refused(&[412])
     };
     vec![
@@ -192,7 +192,7 @@ fn log() -> Vec<Entry> {
             .refused(&[410]),
         Entry::read("get", "/v1/log/{slot}", ("slot", "Reads a slot of the log."))
             .path_parameter("slot", count(), json!(7))
-            .query("wait", json!({"type": "string"}), "5s")
+            .query("wait", time(), "5s")
             .answers(200, "What it holds.", &[(JSON, of("Slot"), slot)])
             .refused(&[404, 410]),
     ]
