@@ -41,6 +41,8 @@ enum Command {
     Diff(verbs::Diff),
     /// Ask a query in SQL, to read
     Sql(verbs::Sql),
+    /// Make the keys with a prefix what they were at a revision
+    Rollback(verbs::Rollback),
     /// Show what Paxos decided, slot by slot
     Log(verbs::Log),
     /// Show who leads, who is primary and how far everyone is
@@ -108,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Txn(args) => block_on(verbs::txn(args)),
         Command::Diff(args) => block_on(verbs::diff(args)),
         Command::Sql(args) => block_on(verbs::sql(args)),
+        Command::Rollback(args) => block_on(verbs::rollback(args)),
         Command::Log(args) => block_on(verbs::log(args)),
         Command::Status(args) => block_on(status::run(args)),
         Command::Ready(args) => block_on(verbs::ready(args)),

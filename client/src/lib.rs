@@ -4,12 +4,14 @@
 //!
 //! [`Client`] (to which addresses, and how long), [`Error`], [`problem`] and `attempts`
 //! (how it fails, and when it is tried again), `call` (a request), [`key`] and [`Item`]; then
-//! what can be asked for: `kv`, `list`, `txn`, `watch`, `diff`, `sql`, `log`, `cluster`.
+//! what can be asked for: `kv`, `list`, `txn`, `watch`, `diff`, `sql`, `log`, `append`,
+//! `cluster`.
 #![expect(
     clippy::disallowed_methods,
     reason = "a client is shell: it reads clocks and draws keys and pauses"
 )]
 
+mod append;
 mod attempts;
 mod call;
 mod client;
@@ -27,6 +29,9 @@ mod sql;
 mod txn;
 mod watch;
 
+pub use append::{
+    Append, Appended, Preview, Rollback, RollbackPreview, RolledBack, Undone, UndoneKind,
+};
 pub use client::{Client, parse_url, parse_urls};
 pub use cluster::{Cluster, Leader, Replica, View};
 pub use diff::{Change, ChangeKind, Diff, DiffPage};

@@ -1,5 +1,6 @@
 //! `synod log`: what Paxos decided, shown, verified, and certified write by write.
 
+mod append;
 mod receipt;
 mod show;
 mod verify;
@@ -22,6 +23,8 @@ pub(crate) struct Log {
 
 #[derive(Subcommand)]
 enum Other {
+    /// Append a value to the log
+    Append(append::Append),
     /// Check the log's hash chain, and recompute it from what each replica holds
     Verify(verify::Verify),
     /// Say where in the log a write is: slot, ballot, epoch, hash and trace
@@ -32,6 +35,7 @@ enum Other {
 pub(crate) async fn log(args: Log) -> anyhow::Result<ExitCode> {
     match args.other {
         None => show::show(args.show).await,
+        Some(Other::Append(args)) => append::append(args).await,
         Some(Other::Verify(args)) => verify::verify(args).await,
         Some(Other::Receipt(args)) => receipt::receipt(args).await,
     }

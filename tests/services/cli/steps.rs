@@ -130,6 +130,34 @@ async fn the_log_is_verified_at_every_replica_and_a_receipt_says_where_a_write_i
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_are_appended_to_the_log_and_prefixes_are_rolled_back() -> Result<()> {
+    let cluster = Cluster::start(synod(), Size::default(), &[]).await?;
+    let synod = Synod::at(cluster.front());
+    let append = ["log", "append", "entry", "--idempotency-key", "entry-1"];
+    let slot = synod.text(&append).await?.trim().to_owned();
+    ensure!(synod.text(&append).await?.trim() == slot, "a repeat gets the first slot");
+    let entry = &synod.json(&["log", "--from", &slot, "--limit", "1"]).await?[0];
+    ensure!(entry["commands"][0]["op"] == "append", "{entry}");
+    ensure!(entry["commands"][0]["value"] == "entry", "{entry}");
+    let fed = synod.feed(&["log", "append", "--output", "json"], b"\x00\xff").await?.with(0, "")?;
+    ensure!(fed.stdout.starts_with(br#"{"slot":"#), "{fed:?}");
+
+    synod.text(&["put", "u/kept", "1"]).await?;
+    let at = synod.text(&["put", "u/changed", "before"]).await?.trim().to_owned();
+    synod.text(&["put", "u/changed", "after"]).await?;
+    synod.text(&["put", "u/new", "1"]).await?;
+    let dry = ["rollback", "u/", &at, "--dry-run"];
+    ensure!(synod.text(&dry).await? == "restored\tu/changed\ndeleted\tu/new\n");
+    ensure!(synod.json(&dry).await?[0]["restored"] == 1);
+    ensure!(synod.text(&["get", "u/changed"]).await? == "after", "nothing was changed yet");
+    ensure!(synod.text(&["rollback", "u/", &at]).await? == "1\t1\n");
+    ensure!(synod.text(&["get", "u/changed"]).await? == "before");
+    ensure!(synod.text(&["list", "u/"]).await? == "u/changed\nu/kept\n");
+    synod.run(&["rollback", "u/", "99999"]).await?.with(1, "yet to come")?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn shells_complete_every_verb() -> Result<()> {
     let synod = Synod::at("http://127.0.0.1:1");
