@@ -130,7 +130,7 @@ impl Operation {
             .collect();
         let mut form = self.bad("another type of body", &[415], "application/json");
         form.headers.push(("content-type".to_owned(), "image/png".to_owned()));
-        form.body = Some(good.clone().into());
+        form.body = Some(good.into());
         all.push(form);
         let large = vec![b' '; (1 << 20) + (64 << 10)];
         all.push(Bad { body: Some(large), ..self.bad("too much of it", &[413], "limit") });

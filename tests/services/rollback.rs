@@ -182,6 +182,9 @@ async fn watches(cluster: &Cluster, door: &str) -> Result<()> {
     Ok(())
 }
 
+/// Method, path, headers and body, the status of the refusal, and what it names.
+type Case<'a> = (Method, &'a str, Vec<(&'a str, &'a str)>, &'a [u8], u16, &'a str);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_appended_or_rolled_back_is_refused_and_named() -> Result<()> {
     let cluster = Cluster::start(synod(), Size::default(), &[]).await?;
@@ -192,7 +195,7 @@ async fn what_cannot_be_appended_or_rolled_back_is_refused_and_named() -> Result
     let future = json!({"prefix": "k", "revision": revision + 1_000}).to_string();
     let long = json!({"prefix": "k".repeat(1_025), "revision": 1}).to_string();
     let large = vec![0; (1 << 20) + 1];
-    let cases: Vec<(Method, &str, Vec<(&str, &str)>, &[u8], u16, &str)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         (Method::POST, log, vec![], &large, 413, "1048576"),
         (Method::POST, "/v1/log?x=1", vec![], b"", 400, "x"),
         (Method::POST, log, vec![("if-match", "*")], b"", 400, "If-Match"),
