@@ -172,7 +172,11 @@ impl State {
                 (SlotOutcome::Batch { .. }, Decoded::Batch { commands: Ok(commands), .. }) => {
                     commands.commands.iter().any(|command| match &command.op {
                         Op::Put { key: written, .. } => *written == key,
-                        Op::Delete { .. } | Op::DeletePrefix { .. } | Op::Txn(_) => false,
+                        Op::Delete { .. }
+                        | Op::DeletePrefix { .. }
+                        | Op::Txn(_)
+                        | Op::Append { .. }
+                        | Op::Rollback { .. } => false,
                     })
                 }
                 (
