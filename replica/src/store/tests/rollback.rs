@@ -3,6 +3,8 @@
 use super::*;
 use crate::machine::command::limits;
 use crate::machine::execute::{CommandOutcome, RollbackRefused, SlotOutcome};
+use crate::machine::txn::result::TxnResult;
+use crate::machine::txn::{Txn, TxnOp};
 
 fn rollback(prefix: &str, to: u64) -> Op {
     Op::Rollback { prefix: prefix.to_owned(), revision: Revision(to) }
@@ -112,6 +114,17 @@ async fn a_roll_back_sees_what_its_own_run_has_done_and_is_seen_by_what_follows(
         it.execute_each(vec![rollback("", 10)]).await,
         refused(9, RollbackRefused::Future { asked: Revision(10) })
     );
+}
+
+#[tokio::test]
+async fn what_follows_in_the_same_run_reads_what_a_roll_back_wrote_again() {
+    let mut it = Executing::begin().await;
+    it.execute_each(vec![put("a", b"one"), put("a", b"two")]).await;
+    let get = Txn { then: vec![TxnOp::Get { key: "a".to_owned() }], ..Txn::default() };
+    let outcome = it.execute_each(vec![rollback("a", 1), Op::Txn(Box::new(get))]).await;
+    let CommandOutcome::Txn(outcome) = outcome else { panic!("{outcome:?}") };
+    let [TxnResult::Got(Some(item))] = &outcome.results[..] else { panic!("{outcome:?}") };
+    assert_eq!((&*item.value, item.revision), (&b"one"[..], Revision(3)));
 }
 
 #[tokio::test]
