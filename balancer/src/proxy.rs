@@ -84,6 +84,8 @@ struct Buffered {
     headers: HeaderMap,
     body: Bytes,
     deadline: Deadline,
+    /// What of that is for waiting for a lock, which the replica adds by itself.
+    lock_wait: Duration,
     /// The memory of the body, until the request is answered.
     _memory: ByteShare,
 }
@@ -156,6 +158,7 @@ impl Proxy {
             )));
         }
         let (body, memory) = self.hold(body, deadline).await?;
+        let lock_wait = retry::lock_wait(&parts.method, &parts.uri, &parts.headers, &body);
         let origin = Origin { client, version: parts.version, balancer: &self.name };
         forward_request(&mut parts.headers, origin, trace.context());
         let intent = intent_of(&parts.method, &parts.uri);
@@ -166,7 +169,8 @@ impl Proxy {
             path,
             headers: parts.headers,
             body,
-            deadline,
+            deadline: deadline.extended(lock_wait),
+            lock_wait,
             _memory: memory,
         })
     }
@@ -211,9 +215,11 @@ impl Buffered {
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = Uri::from_parts(parts).ok()?;
         *request.headers_mut() = self.headers.clone();
-        let left = deadline::header_value(self.deadline.remaining());
-        let left = HeaderValue::try_from(left).expect("digits and a unit");
-        request.headers_mut().insert(HeaderName::from_static(deadline::HEADER), left);
+        if self.lock_wait.is_zero() {
+            let left = deadline::header_value(self.deadline.remaining());
+            let left = HeaderValue::try_from(left).expect("digits and a unit");
+            request.headers_mut().insert(HeaderName::from_static(deadline::HEADER), left);
+        }
         if self.body.is_empty() && self.intent == Intent::Mutation {
             request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(0_u64));
         }

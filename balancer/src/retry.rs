@@ -14,6 +14,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode, Uri, header};
+use shared::deadline;
 use shared::problem::{Body, Outcome, Problem, Retryable};
 
 use crate::pool::Intent;
@@ -26,6 +27,10 @@ const QUERIES: &str = "/v1/sql";
 
 /// What any replica knows without a quorum.
 const OF_ANY_REPLICA: [&str; 2] = ["/v1/cluster", "/openapi.json"];
+/// Where locks are asked for.
+const LOCKS: &str = "/v1/locks/";
+/// No request waits longer for one.
+const LONGEST_LOCK_WAIT: Duration = Duration::from_secs(600);
 
 /// What a request asks of a replica: safe methods (RFC 9110, section 9.2.1) and queries
 /// read, and without a quorum where they say so or ask of the cluster itself.
@@ -39,6 +44,22 @@ pub(crate) fn intent_of(method: &Method, uri: &Uri) -> Intent {
     } else {
         Intent::Read
     }
+}
+
+/// How long a request waits for a lock, at most, where it asks for one and does not say how
+/// long it may take: its wait comes on top of the time that a request has.
+pub(crate) fn lock_wait(method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Duration {
+    #[derive(serde::Deserialize)]
+    struct Asked {
+        #[serde(default)]
+        wait_ms: u64,
+    }
+    let asks = method == Method::PUT && uri.path().starts_with(LOCKS);
+    if !asks || headers.contains_key(deadline::HEADER) {
+        return Duration::ZERO;
+    }
+    let asked = serde_json::from_slice(body).unwrap_or(Asked { wait_ms: 0 });
+    Duration::from_millis(asked.wait_ms).min(LONGEST_LOCK_WAIT)
 }
 
 /// Whether it does harm to have a request executed by two replicas.
@@ -233,6 +254,27 @@ mod tests {
 
     fn broken() -> Failure {
         Failure::Broken("connection reset".to_owned())
+    }
+
+    #[test]
+    fn who_asks_for_a_lock_may_wait_for_it_beyond_the_time_of_a_request() {
+        let wait = |method: Method, path: &str, headers: &HeaderMap, body: &str| {
+            lock_wait(&method, &path.parse().unwrap(), headers, body.as_bytes())
+        };
+        let none = HeaderMap::new();
+        let body = "{\"lease\": 7, \"wait_ms\": 30000}";
+        let asked = |path| wait(Method::PUT, path, &none, body);
+        assert_eq!(asked("/v1/locks/l"), Duration::from_secs(30));
+        assert_eq!(asked("/v1/kv/l"), Duration::ZERO);
+        assert_eq!(wait(Method::GET, "/v1/locks/l", &none, body), Duration::ZERO);
+        let bounded = HeaderMap::from_iter([(
+            http::HeaderName::from_static(deadline::HEADER),
+            http::HeaderValue::from_static("2s"),
+        )]);
+        assert_eq!(wait(Method::PUT, "/v1/locks/l", &bounded, body), Duration::ZERO);
+        let longest = "{\"wait_ms\": 18446744073709551615}";
+        assert_eq!(wait(Method::PUT, "/v1/locks/l", &none, longest), LONGEST_LOCK_WAIT);
+        assert_eq!(wait(Method::PUT, "/v1/locks/l", &none, "no JSON"), Duration::ZERO);
     }
 
     #[test]

@@ -148,6 +148,16 @@ pub struct Args {
     )]
     pub watch_buffer_bytes: u32,
 
+    /// Requests that wait for locks at once; more are answered 503
+    #[arg(
+        long,
+        env = "SYNOD_MAX_LOCK_WAITS",
+        value_name = "N",
+        default_value = "4096",
+        value_parser = value_parser!(u32).range(1..=1_000_000),
+    )]
+    pub max_lock_waits: u32,
+
     /// Bytes of all mutations' bodies held at once; more are answered 503
     #[arg(
         long,
@@ -238,6 +248,11 @@ impl Args {
             watches: usize_of(self.max_watches),
             buffer_bytes: usize_of(self.watch_buffer_bytes),
         }
+    }
+
+    /// How many requests may wait for locks.
+    pub(crate) fn lock_waits(&self) -> usize {
+        usize_of(self.max_lock_waits)
     }
 
     /// The memory for what clients send.

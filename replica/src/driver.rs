@@ -13,6 +13,7 @@ mod perform;
 mod published;
 mod spans;
 mod timers;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,6 +41,7 @@ use handle::{Message, WAITING_MESSAGES};
 pub(crate) use published::Published;
 use spans::BatchSpans;
 use timers::Timers;
+pub(crate) use waits::{LockWaits, TooManyWait, Waiting};
 
 /// The most results of calls that wait for the driver; whoever has one waits then.
 const WAITING_INPUTS: usize = 1_024;
@@ -90,6 +92,8 @@ pub(crate) struct Parts {
     pub(crate) joined: watch::Sender<Option<ClusterId>>,
     /// What makes the state unusable while it is read.
     pub(crate) fatal: mpsc::Receiver<StoreError>,
+    /// Those who wait for locks.
+    pub(crate) waits: LockWaits,
     /// All acceptors.
     pub(crate) acceptors: Vec<AcceptorClient>,
     /// The services that were heard from lately.
@@ -106,14 +110,14 @@ pub(crate) fn spawn(
     failed: CancellationToken,
 ) -> (Handle, JoinHandle<Result<(), DriverError>>) {
     let (messages, message_queue) = mpsc::channel(WAITING_MESSAGES);
-    let driver = Driver::new(&parts);
+    let (driver, waits) = (Driver::new(&parts), parts.waits.clone());
     let (publish, published) = watch::channel(driver.publishable());
     let running = tokio::spawn(async move {
         let result = driver.run(parts, message_queue, publish, stop).await;
         failed.cancel();
         result
     });
-    (Handle::new(messages, published), running)
+    (Handle::new(messages, published, waits), running)
 }
 
 /// Whom to tell what became of a request.
@@ -133,6 +137,7 @@ struct Driver {
     wal: watch::Sender<WalStatus>,
     /// What executing has changed in this life.
     changes: ChangeCounts,
+    waits: LockWaits,
     joined: watch::Sender<Option<ClusterId>>,
     /// What was not believed of whom: it is said once.
     refused: BTreeSet<(Claimant, &'static str)>,
@@ -148,7 +153,9 @@ impl Driver {
     fn new(parts: &Parts) -> Self {
         let meta = parts.writer.meta().clone();
         let durable_below = parts.writer.durable_below();
-        let recovered = Recovered { cluster: *parts.joined.borrow(), meta, durable_below };
+        let next_expiry_ms = parts.writer.next_expiry_ms();
+        let cluster = *parts.joined.borrow();
+        let recovered = Recovered { cluster, meta, next_expiry_ms, durable_below };
         Self {
             core: Replica::new(parts.config.clone(), parts.identity.clone(), recovered),
             started: Instant::now(),
@@ -158,6 +165,7 @@ impl Driver {
             batches: BatchSpans::default(),
             wal: watch::Sender::default(),
             changes: ChangeCounts::default(),
+            waits: parts.waits.clone(),
             joined: parts.joined.clone(),
             refused: BTreeSet::new(),
         }

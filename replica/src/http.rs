@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`request`] (what a request says), `reading` (how new the state must
 //! be), `paging` (pages and streams), `get`, `list`, `diff`, `log`, `sql` and `watching`;
-//! `mutate`, `append`, `txn` and `rollback` (what mutations say), `mutation` (what they come to) and `forward`
+//! `mutate`, `append`, `txn`, `rollback`, `leases` and `locks` (what mutations say), `mutation` (what they come to) and `forward`
 //! (from a backup to the primary); `refused` (every way to say no); `replication`,
 //! `status`, `cluster`; `openapi` (all of it, for programs).
 
@@ -12,7 +12,9 @@ mod cluster;
 mod diff;
 pub(crate) mod forward;
 mod get;
+mod leases;
 mod list;
+mod locks;
 mod log;
 mod mutate;
 pub(crate) mod mutation;
@@ -54,6 +56,7 @@ use tokio_util::sync::CancellationToken;
 use crate::driver::Handle;
 pub(crate) use crate::http::render::RenderedChange;
 use crate::http::request::path::key_of_path;
+use crate::http::request::tenure::lock_of_path;
 use crate::sql::Workers;
 use crate::store::Reader;
 use crate::watch::Hub;
@@ -68,6 +71,15 @@ pub(crate) const SPANS: SpanNames = &[
     ("DELETE", "/v1/kv", "replica.delete_prefix"),
     ("POST", "/v1/txn", "replica.txn"),
     ("POST", "/v1/rollback", "replica.rollback"),
+    ("POST", "/v1/leases", "replica.grant_lease"),
+    ("GET", "/v1/leases", "replica.leases"),
+    ("GET", "/v1/leases/{id}", "replica.lease"),
+    ("DELETE", "/v1/leases/{id}", "replica.revoke_lease"),
+    ("POST", "/v1/leases/{id}/renew", "replica.renew_lease"),
+    ("PUT", "/v1/locks/{*name}", "replica.acquire_lock"),
+    ("GET", "/v1/locks/{*name}", "replica.lock"),
+    ("DELETE", "/v1/locks/{*name}", "replica.release_lock"),
+    ("GET", "/v1/locks", "replica.locks"),
     ("POST", "/v1/replication/commands", "replica.command"),
     ("GET", "/v1/diff", "replica.diff"),
     ("POST", "/v1/log", "replica.append"),
@@ -157,6 +169,12 @@ fn client_routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/diff", get(diff::diff)),
         ("/v1/txn", post(txn::txn)),
         ("/v1/rollback", post(rollback::rollback)),
+        ("/v1/leases", post(leases::grant).get(leases::list)),
+        ("/v1/leases/{id}", get(leases::get).delete(leases::revoke)),
+        ("/v1/leases/{id}/renew", post(leases::renew)),
+        ("/v1/locks", get(locks::list)),
+        ("/v1/locks/", any(empty_name)),
+        ("/v1/locks/{*name}", put(locks::acquire).get(locks::get).delete(locks::release)),
         ("/v1/log", get(log::list).post(append::append)),
         ("/v1/log/{slot}", get(log::slot)),
         ("/v1/sql", post(sql::query)),
@@ -169,13 +187,18 @@ fn client_routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
 /// The path of a key without a key.
 async fn empty_key(State(app): State<Arc<App>>, request: Request) -> Problem {
     let refused = key_of_path(request.uri().path(), app.limits.key_bytes);
-    let refused = refused.err().unwrap_or_else(|| Problem::not_found("there is nothing here"));
-    std::future::ready(if request.method().is_safe() {
-        refused
-    } else {
-        refused.with_outcome(Outcome::NotApplied)
-    })
-    .await
+    std::future::ready(not_there(&request, refused.err())).await
+}
+
+/// The path of a lock without a name.
+async fn empty_name(request: Request) -> Problem {
+    let refused = lock_of_path(request.uri().path());
+    std::future::ready(not_there(&request, refused.err())).await
+}
+
+fn not_there(request: &Request, refused: Option<Problem>) -> Problem {
+    let refused = refused.unwrap_or_else(|| Problem::not_found("there is nothing here"));
+    if request.method().is_safe() { refused } else { refused.with_outcome(Outcome::NotApplied) }
 }
 
 /// Puts `Synod-Revision` on answers that speak of no state in particular: they are given

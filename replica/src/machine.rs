@@ -15,6 +15,8 @@ pub use shared::chain;
 pub mod answers;
 pub mod format;
 pub mod keys;
+pub mod leases;
+pub mod locks;
 pub mod state;
 
 pub mod change;

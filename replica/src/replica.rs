@@ -26,7 +26,7 @@
 //! replica that was away reads the log).
 //!
 //! The parts: `batching`, `learner`, `fetching`,
-//! `history`, `quorum_read`, `members`; below, `clients`, `network` and `execution` put
+//! `history`, `quorum_read`, `members`, `time`; below, `clients`, `network` and `execution` put
 //! them together.
 
 pub mod answer;
@@ -40,6 +40,7 @@ mod history;
 mod learner;
 mod members;
 mod quorum_read;
+mod time;
 
 mod clients;
 mod execution;
@@ -85,6 +86,12 @@ pub struct Replica {
     storage: Storage,
     /// Deletions of prefixes that are executed and not swept.
     unswept: usize,
+    /// When the next lease ends, unless it is renewed. Milliseconds of replicated time.
+    next_expiry_ms: Option<u64>,
+    /// When replicated time was executed last in this life.
+    time_as_of: Option<Duration>,
+    /// When the timer for it fires, where it is armed.
+    time_due: Option<Duration>,
     members: Members,
     batching: Batching,
     learner: Learner,
@@ -120,6 +127,9 @@ impl Replica {
             durable_below: recovered.durable_below,
             storage: Storage::Writable,
             unswept: 0,
+            next_expiry_ms: recovered.next_expiry_ms,
+            time_as_of: None,
+            time_due: None,
             config,
             identity,
         }
@@ -133,6 +143,7 @@ impl Replica {
     pub fn step(&mut self, now: Duration, input: Input) -> Vec<Effect> {
         let mut effects = Vec::new();
         let learned_before = self.learner.learned_below();
+        self.count_time(now);
         self.take(now, input, &mut effects);
         if self.learner.learned_below() > learned_before {
             effects.push(Effect::Learned { below: self.learner.learned_below() });
@@ -212,6 +223,7 @@ impl Replica {
             }
             Timer::Fetch => self.fetching.retry(),
             Timer::FetchStall => self.look_whether_stalled(now, effects),
+            Timer::Time => self.time_due = None,
         }
     }
 
@@ -260,6 +272,8 @@ impl Replica {
             chosen_below: self.learner.chosen_below(),
             revision: self.meta.revision,
             hash: self.meta.hash,
+            time_ms: self.meta.time_ms,
+            time_as_of: self.time_as_of,
             queued_mutations: self.batching.queued(),
             flying_mutations: self.batching.flying_mutations(),
             waiting_reads: self.waiting_reads(),

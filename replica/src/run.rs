@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
-use crate::driver::{self, DriverError, Parts};
+use crate::driver::{self, DriverError, LockWaits, Parts};
 use crate::http::{App, SPANS, routes};
 use crate::replica::status::Identity;
 use crate::sql::Workers;
@@ -63,6 +63,7 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         writer: store.writer,
         checkpointer: store.checkpointer,
         joined,
+        waits: LockWaits::new(args.lock_waits()),
         fatal: store.fatal,
         acceptors: acceptors.clone(),
         members: members.clone(),

@@ -6,13 +6,15 @@
 //! transaction is a whole number of slots, with `meta` saying how many.
 //!
 //! In reading order: `schema`, `open`, `writer`, `apply` (one transaction) with `keys`,
-//! `versions`, `ranges` and `rollback` (what it writes), `checkpoint`, `reader`, `list`, `history`,
+//! `versions`, `deletions`, `rollback` and `tenure` (what it writes), `checkpoint`, `reader`, `list`, `history`,
 //! `log`; `sum` and `verify` notice damage; `offline` is for when no replica runs.
 
 mod answers;
 mod apply;
 mod bounds;
 mod checkpoint;
+mod deletions;
+mod ended;
 mod error;
 mod history;
 mod keys;
@@ -30,6 +32,7 @@ mod rollback;
 mod schema;
 mod statements;
 mod sum;
+mod tenure;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -38,6 +41,7 @@ mod writer;
 
 pub(crate) use bounds::{above_prefix, lowest_above};
 pub(crate) use checkpoint::{Checkpointer, Committed, Copied, Synced};
+pub(crate) use deletions::not_hidden;
 pub use error::{OpenError, StoreError};
 pub(crate) use error::{ReadError, RevisionError};
 #[cfg(test)]
@@ -50,9 +54,9 @@ pub use open::FILE;
 #[cfg(test)]
 pub(crate) use open::Store;
 pub(crate) use open::open;
-pub(crate) use ranges::not_hidden;
 pub(crate) use reader::Reader;
 pub(crate) use record::Item;
+pub(crate) use tenure::read::{LockState, TenurePage, TenureQuery};
 #[cfg(test)]
 pub(crate) use tests::drop_history;
 pub(crate) use writer::Writer;

@@ -56,6 +56,12 @@ impl Deadline {
         timeout_of(headers).map(Self::after)
     }
 
+    /// The deadline that lies so much later.
+    #[must_use]
+    pub fn extended(self, by: Duration) -> Self {
+        Self { at: self.at + by, timeout: self.timeout + by }
+    }
+
     /// When it passes.
     #[must_use]
     pub fn at(self) -> Instant {

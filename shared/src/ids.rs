@@ -60,6 +60,10 @@ counter! {
     Revision
 }
 counter! {
+    /// A lease: the revision that granted it, so that no other ever has the same.
+    LeaseId
+}
+counter! {
     /// Which of a cluster's rosters: 0 is the one that it formed with.
     Generation
 }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
-use crate::ids::Revision;
+use crate::ids::{LeaseId, Revision};
 use crate::message::ClusterError;
 
 /// The media type of a problem.
@@ -71,6 +71,18 @@ pub struct Body {
     /// What became of the mutation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
+    /// Who holds the lock that the problem speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<Holder>,
+}
+
+/// Who holds a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Which lease.
+    pub lease: LeaseId,
+    /// The revision since which it does.
+    pub fence: Revision,
 }
 
 macro_rules! kind {
@@ -97,6 +109,7 @@ impl Problem {
             oldest_revision: None,
             retryable: None,
             outcome: None,
+            holder: None,
         };
         Self(Box::new(Fields { body, retry_after: None, headers: HeaderMap::new() }))
     }
@@ -153,6 +166,13 @@ impl Problem {
             .with_retryable(Retryable::No),
             ClusterError::Unknown => Self::unavailable(error.to_string()),
         }
+    }
+
+    /// 409: a lock is not held by whom it should be; nothing was done.
+    #[must_use]
+    pub fn lock_conflict(detail: impl Into<String>, holder: Option<Holder>) -> Self {
+        let (kind, title) = (kind!("lock-conflict"), "Lock conflict");
+        Self::new(StatusCode::CONFLICT, kind, title, detail).with_holder(holder)
     }
 
     /// 412: a condition of the request does not hold; nothing was written.
@@ -275,6 +295,13 @@ impl Problem {
     #[must_use]
     pub fn with_revision(mut self, revision: Revision) -> Self {
         self.0.body.revision = Some(revision);
+        self
+    }
+
+    /// The same problem, with who holds the lock that it speaks of.
+    #[must_use]
+    pub fn with_holder(mut self, holder: Option<Holder>) -> Self {
+        self.0.body.holder = holder;
         self
     }
 

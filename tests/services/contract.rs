@@ -54,6 +54,7 @@ impl Operation {
         match (self.method.as_str(), self.path.as_str()) {
             ("GET", "/v1/diff") => Some(("from", "0")),
             ("DELETE", "/v1/kv") => Some(("prefix", "none/")),
+            ("DELETE", path) if path.starts_with("/v1/locks/") => Some(("lease", "41")),
             _ => None,
         }
     }

@@ -300,7 +300,7 @@ async fn refusals(api: &Api<'_>) -> Result<()> {
         "Idempotency-Key",
     )
     .await?;
-    assert_problem(api.put("/v1/kv/x?lease=1", &[], b"v").await?, 400, "lease").await?;
+    assert_problem(api.put("/v1/kv/x?lease=999", &[], b"v").await?, 404, "lease").await?;
     assert_problem(
         api.call(Method::GET, "/v1/kv/x", &[("x-large", &"h".repeat(20_000))], b"").await?,
         431,

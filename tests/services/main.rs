@@ -15,6 +15,7 @@ mod exactly_once;
 mod folder_gone;
 mod idle;
 mod kill_each_role;
+mod leases;
 mod lost_disks;
 mod no_quorum;
 mod one_name;

@@ -82,7 +82,7 @@ async fn a_query_that_is_malformed_or_hostile_is_refused_in_bounded_time() -> Re
         (text("SELECT 1; SELECT 2"), 400, "more than one statement"),
         (text("SELEC 1"), 400, "syntax error"),
         (text("ATTACH 'x' AS x"), 400, "reads the views"),
-        (text("PRAGMA user_version"), 400, "reads the views kv, history, log"),
+        (text("PRAGMA user_version"), 400, "reads the views kv, history, leases, locks, log"),
         (text("SELECT load_extension('x')"), 400, "reads the views"),
         (text("SELECT * FROM meta"), 400, "reads the views"),
         (text("DELETE FROM kv"), 400, "is a view"),

@@ -70,7 +70,7 @@ pub(super) async fn run(
                 None => break,
             },
             // Whatever is to be executed goes before these.
-            () = ready(()), if executor.unswept > 0 => executor.sweep().await?,
+            () = ready(()), if executor.writer.is_sweeping() => executor.sweep().await?,
             () = ready(()), if executor.writer.may_give_back() => executor.give_back().await?,
         }
     }
@@ -140,13 +140,13 @@ impl Executor {
         self.tell(Input::Executed(report)).await;
         self.checkpoints.wrote(self.writer.written_bytes());
         // However much there is to execute, sweeping comes to an end.
-        if self.unswept > 0 {
+        if self.writer.is_sweeping() {
             self.sweep().await?;
         }
         Ok(())
     }
 
-    /// Makes some keys out of the deletions of prefixes into tombstones.
+    /// Makes some keys out of the deletions of many into tombstones.
     async fn sweep(&mut self) -> Result<(), StoreError> {
         if let Err(error) = self.writer.sweep().await {
             self.try_again(error).await?;
@@ -286,6 +286,7 @@ fn spans_of(entries: &[ChosenEntry]) -> Vec<(Slot, Span)> {
                     keys_written = Empty,
                     keys_deleted = Empty,
                     prefixes_deleted = Empty,
+                    leases_ended = Empty,
                 );
                 set_parent(&span, trace.to_context());
                 Some((entry.slot, span))
@@ -309,6 +310,7 @@ fn record_changes(spans: &[(Slot, Span)], report: &ExecutionReport) {
         span.record("keys_written", counts.keys_written);
         span.record("keys_deleted", counts.keys_deleted);
         span.record("prefixes_deleted", counts.prefixes_deleted);
+        span.record("leases_ended", counts.leases_ended);
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared::deadline::Deadline;
-use shared::ids::{ClusterId, Revision, Slot};
+use shared::ids::{ClusterId, LeaseId, Revision, Slot};
 use shared::message::ClusterError;
 use shared::random;
 use shared::telemetry::TraceContext;
@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Span;
 
 use super::published::Published;
+use super::waits::{LockWaits, TooManyWait, Waiting};
 use crate::machine::command::{Command, Op};
 use crate::machine::identity::{IdempotencyKey, RequestIdentity};
 use crate::replica::event::{Answer, LimitHit, NotApplied, Refusal, RequestId, Stall};
@@ -68,14 +69,24 @@ pub(crate) struct Handle {
     messages: mpsc::Sender<Message>,
     next_id: Arc<AtomicU64>,
     published: watch::Receiver<Published>,
+    waits: LockWaits,
 }
 
 impl Handle {
     pub(super) fn new(
         messages: mpsc::Sender<Message>,
         published: watch::Receiver<Published>,
+        waits: LockWaits,
     ) -> Self {
-        Self { messages, next_id: Arc::default(), published }
+        Self { messages, next_id: Arc::default(), published, waits }
+    }
+
+    /// A place to wait for what becomes of a lease's waiting.
+    ///
+    /// # Errors
+    /// When too many wait.
+    pub(crate) fn wait_for(&self, lease: LeaseId) -> Result<Waiting, TooManyWait> {
+        self.waits.enter(lease)
     }
 
     /// What the replica says of itself.

@@ -141,6 +141,7 @@ impl Driver {
     fn note_executed(&mut self, report: &ExecutionReport) {
         for executed in &report.slots {
             self.changes.add(&executed.changes);
+            executed.changes.iter().for_each(|change| self.waits.tell(change));
             match &executed.outcome {
                 SlotOutcome::Batch { epoch, number, commands: _ } => {
                     self.batches.executed(*epoch, *number, executed.slot)

@@ -22,7 +22,19 @@ pub(crate) struct Published {
     pub(crate) changes: ChangeCounts,
 }
 
+/// A replica hears of replicated time so often while there are leases.
+const HEARD_EVERY: Duration = Duration::from_secs(5);
+
 impl Published {
+    /// About what replicated time is now, in milliseconds, where there are leases: no less
+    /// than what was executed.
+    pub(crate) fn time_ms(&self) -> u64 {
+        let since = self.status.time_as_of.map_or(Duration::ZERO, |then| {
+            self.started.elapsed().saturating_sub(then).min(HEARD_EVERY)
+        });
+        self.status.time_ms.saturating_add(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
     /// How long ago the replica last knew itself current; none while it never has in this
     /// life. Nothing else says how old the state is: its newest mutation may be of
     /// yesterday and the last one, or the last but a thousand.

@@ -252,6 +252,7 @@ mod tests {
             revision: Revision(revision),
             created_revision: Revision(1),
             version: 1,
+            lease: None,
         };
         let more_after = more_after.map(|key| Bytes::from_static(key.as_bytes()));
         ListPage { items: keys.iter().map(item).collect(), at: Revision(9), more_after }

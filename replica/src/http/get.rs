@@ -84,4 +84,7 @@ fn tag(headers: &mut HeaderMap, item: &Item) {
     );
     headers.insert("synod-created-revision", HeaderValue::from(item.created_revision.0));
     headers.insert("synod-version", HeaderValue::from(item.version));
+    if let Some(lease) = item.lease {
+        headers.insert("synod-lease", HeaderValue::from(lease.0));
+    }
 }

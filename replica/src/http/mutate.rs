@@ -18,7 +18,7 @@ use shared::problem::{Outcome, Problem};
 use shared::wire::{BodyLimit, WholeBody};
 
 use super::forward::{ForwardedCommand, forward};
-use super::mutation::{Asked, MutationRefused, perform};
+use super::mutation::{Asked, MutationRefused, Performed, perform};
 use super::refused::Refused;
 use super::{App, Limits};
 use crate::driver::command;
@@ -26,7 +26,9 @@ use crate::http::request::conditions::{Guard, guard_of};
 use crate::http::request::headers::{idempotency_key, min_revision};
 use crate::http::request::path::{fault_of_length, key_of_path, text_of};
 use crate::http::request::query::Query;
+use crate::http::request::tenure::{fence_of, lease_of_query};
 use crate::machine::command::{Condition, Op};
+use crate::machine::locks::Fenced;
 use crate::replica::event::{NotApplied, Role};
 use crate::replica::status::Status;
 
@@ -48,8 +50,9 @@ pub(super) async fn delete_prefix(State(app): State<Arc<App>>, parts: Parts) -> 
 async fn put_answer(app: &App, request: Request) -> Result<Response, Refused> {
     let (mut parts, body) = request.into_parts();
     let deadline = Deadline::of(&parts.headers)?;
-    Query::parse(parts.uri.query(), &[])?;
+    let query = Query::parse(parts.uri.query(), &["lease"])?;
     let key = key_text(&parts, &app.limits)?;
+    let lease = lease_of_query(&query)?;
     let condition = condition_of(guard_of(&parts.headers)?);
     let content_type = content_type_of(&parts.headers)?;
     refuse_unsupported(&parts.headers)?;
@@ -57,7 +60,10 @@ async fn put_answer(app: &App, request: Request) -> Result<Response, Refused> {
     let _room =
         app.bodies.reserve_body(&parts.headers, limit.bytes).map_err(Refused::BodiesFull)?;
     let value = whole_body(&mut parts, body, limit).await?;
-    let op = Op::Put { key, value, content_type, condition };
+    let op = match lease {
+        None => Op::Put { key, value, content_type, condition },
+        Some(lease) => Op::LeasedPut { lease, key, value, content_type, condition },
+    };
     submit(app, &parts, op, deadline).await
 }
 
@@ -134,16 +140,13 @@ pub(super) fn content_type_of(headers: &HeaderMap) -> Result<Option<String>, Pro
     Ok(Some(text.to_owned()))
 }
 
-/// Headers that would change what a mutation means, and that are not obeyed: better
-/// refused than silently ignored.
-const UNSUPPORTED: [(&str, &str); 2] = [
-    ("synod-fence", "Synod-Fence is not supported yet"),
-    ("content-range", "Content-Range is not supported: a PUT stores a whole value"),
-];
-
+/// Refuses headers that would change what a mutation means, and that are not obeyed, rather
+/// than to ignore them silently.
 pub(super) fn refuse_unsupported(headers: &HeaderMap) -> Result<(), Problem> {
-    if let Some((_, detail)) = UNSUPPORTED.iter().find(|(name, _)| headers.contains_key(*name)) {
-        return Err(Problem::bad_request(*detail));
+    if headers.contains_key(header::CONTENT_RANGE) {
+        return Err(Problem::bad_request(
+            "Content-Range is not supported: a PUT stores a whole value",
+        ));
     }
     match headers.get(header::CONTENT_ENCODING) {
         Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => {
@@ -178,21 +181,37 @@ fn route(status: &Status, app: &App) -> Result<Route, Refused> {
     }
 }
 
-/// Has a mutation executed, here or by the primary.
+/// Has a mutation executed, here or by the primary, as the headers say: while a lock is held,
+/// and once.
 pub(super) async fn submit(
     app: &App,
     parts: &Parts,
     op: Op,
     deadline: Deadline,
 ) -> Result<Response, Refused> {
-    let min_revision = min_revision(&parts.headers)?;
     let asked = Asked::of(&op);
-    let command = command(op, idempotency_key(&parts.headers)?);
+    Ok(submitted(app, &parts.headers, op, deadline).await?.response(&asked))
+}
+
+/// The same, and says what came of it.
+pub(super) async fn submitted(
+    app: &App,
+    headers: &HeaderMap,
+    op: Op,
+    deadline: Deadline,
+) -> Result<Performed, Refused> {
+    let min_revision = min_revision(headers)?;
+    let op = match fence_of(headers)? {
+        Some(fence) => Op::Fenced(Box::new(Fenced { fence, op })),
+        None => op,
+    };
+    let asked = Asked::of(&op);
+    let command = command(op, idempotency_key(headers)?);
     let status = app.driver.published().status;
-    let performed = match route(&status, app)? {
-        Route::ThisReplica => perform(app, (command, &asked), min_revision, deadline)
-            .await
-            .map_err(Refused::Mutation)?,
+    match route(&status, app)? {
+        Route::ThisReplica => {
+            perform(app, (command, &asked), min_revision, deadline).await.map_err(Refused::Mutation)
+        }
         Route::Primary(primary, cluster) => {
             // An older primary could not even read what the log does not have yet.
             let (needed, current) = (command.op.format(), status.format());
@@ -201,10 +220,9 @@ pub(super) async fn submit(
                 return Err(Refused::Mutation(MutationRefused::NotApplied(reason)));
             }
             let message = ForwardedCommand { cluster, min_revision, command };
-            forward(&primary, &message, deadline).await?
+            forward(&primary, &message, deadline).await
         }
-    };
-    Ok(performed.response(&asked))
+    }
 }
 
 /// A refusal that does not say what became of the mutation comes from before it was

@@ -1,6 +1,7 @@
 //! What a mutation comes to at the primary, and how clients are told: the same at every
 //! replica, since what is said here is what replicas give each other (see `forward`).
 
+mod tenure;
 mod txn;
 
 use std::sync::Arc;
@@ -10,10 +11,11 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use shared::byte_budget::BudgetSpent;
 use shared::deadline::Deadline;
-use shared::ids::{ClusterId, Revision, Slot};
+use shared::ids::{ClusterId, LeaseId, Revision, Slot};
 use shared::problem::{Outcome, Problem, RETRY_AFTER, Retryable};
 use shared::wire;
 
+pub(super) use self::tenure::{TenureRefused, no_such_lease};
 use super::App;
 use super::reading::REVISION;
 use super::refused::{behind, condition_failed};
@@ -21,6 +23,8 @@ use crate::driver::{MutationEnd, NotReleased};
 use crate::http::request::conditions::etag;
 use crate::machine::command::{Command, Op, limits};
 use crate::machine::execute::{CommandOutcome, Delivery, RollbackRefused};
+use crate::machine::leases::LeaseOp;
+use crate::machine::locks::LockOp;
 use crate::machine::txn::Txn;
 use crate::machine::txn::result::TxnOutcome;
 use crate::replica::event::{Answer, NotApplied, Stall};
@@ -51,6 +55,16 @@ pub(crate) enum Mutated {
     Appended { revision: Revision, slot: Slot },
     /// Keys were made what they were.
     RolledBack { revision: Revision, restored: u64, deleted: u64 },
+    /// A lease was granted, whose id the revision is.
+    LeaseGranted { revision: Revision },
+    /// A lease was renewed that lasts so long.
+    LeaseRenewed { revision: Revision, ttl_ms: u64 },
+    /// A lease holds a lock since a revision.
+    LockHeld { revision: Revision, fence: Revision },
+    /// A lease waits for a lock since a revision.
+    LockAwaited { revision: Revision, since: Revision },
+    /// A lock was given up.
+    LockReleased { revision: Revision },
 }
 
 /// What was asked for, as far as the answer needs it.
@@ -62,16 +76,30 @@ pub(super) enum Asked {
     Txn(Box<Txn>),
     /// What answers without saying what was asked for.
     Other,
+    /// A lease that lasts so long.
+    Grant { ttl_ms: u64 },
+    /// Something of a lease.
+    Lease(LeaseId),
+    /// Something of a lock, for a lease.
+    Lock { name: String, lease: LeaseId },
 }
 
 impl Asked {
     /// What a command asks for.
     pub(super) fn of(op: &Op) -> Self {
         match op {
-            Op::Put { key, .. } | Op::Delete { key, .. } => Self::Key(key.clone()),
+            Op::Put { key, .. } | Op::LeasedPut { key, .. } | Op::Delete { key, .. } => {
+                Self::Key(key.clone())
+            }
             Op::DeletePrefix { prefix } => Self::Key(prefix.clone()),
             Op::Txn(txn) => Self::Txn(txn.clone()),
             Op::Append { .. } | Op::Rollback { .. } => Self::Other,
+            Op::Lease(LeaseOp::Grant { ttl_ms }) => Self::Grant { ttl_ms: *ttl_ms },
+            Op::Lease(LeaseOp::Renew { lease } | LeaseOp::Revoke { lease }) => Self::Lease(*lease),
+            Op::Lock(LockOp::Acquire { name, lease, .. } | LockOp::Release { name, lease }) => {
+                Self::Lock { name: name.clone(), lease: *lease }
+            }
+            Op::Fenced(fenced) => Self::of(&fenced.op),
         }
     }
 
@@ -79,7 +107,11 @@ impl Asked {
     fn key(&self) -> &str {
         match self {
             Self::Key(key) => key,
-            Self::Txn(_) | Self::Other => "",
+            Self::Txn(_)
+            | Self::Other
+            | Self::Grant { .. }
+            | Self::Lease(_)
+            | Self::Lock { .. } => "",
         }
     }
 }
@@ -116,6 +148,8 @@ pub(crate) enum MutationRefused {
     TxnWithoutRoom { revision: Revision },
     /// A roll-back was refused.
     Rollback { revision: Revision, why: RollbackRefused, delivery: Delivery },
+    /// It says something of a lease or a lock that is not so.
+    Tenure { revision: Revision, why: TenureRefused, delivery: Delivery },
 }
 
 /// Why it is not known how many keys were deleted.
@@ -148,6 +182,7 @@ pub(super) async fn perform(
     }
     let (outcome, delivery) = executed(app.driver.mutate(command, deadline).await)?;
     let performed = |mutated| Ok(Performed { mutated, delivery });
+    let refused = |revision, why| Err(MutationRefused::Tenure { revision, why, delivery });
     match outcome {
         CommandOutcome::Created { revision } => performed(Mutated::Created { revision }),
         CommandOutcome::Replaced { revision, created_revision, version } => {
@@ -157,14 +192,13 @@ pub(super) async fn perform(
             performed(Mutated::Deleted { revision, deleted })
         }
         CommandOutcome::DeletedPrefix { revision } => {
-            let counting = async {
-                app.driver.at_least(revision, deadline).await.map_err(NotCounted::Behind)?;
-                count_deleted(app, asked.key(), revision).await
-            };
-            match deadline.bound(counting).await.unwrap_or(Err(NotCounted::Late)) {
-                Ok(deleted) => performed(Mutated::Deleted { revision, deleted }),
-                Err(why) => Err(MutationRefused::Uncounted { revision, why }),
-            }
+            let deleted = CountQuery::of_prefix(asked.key(), revision);
+            performed(counted(app, deleted, revision, deadline).await?)
+        }
+        CommandOutcome::LeaseRevoked { revision } => {
+            let Asked::Lease(lease) = asked else { unreachable!("{asked:?} revokes no lease") };
+            let deleted = CountQuery::of_lease(*lease, revision);
+            performed(counted(app, deleted, revision, deadline).await?)
         }
         CommandOutcome::Txn(outcome) => {
             let Asked::Txn(txn) = asked else { unreachable!("{asked:?} is no transaction") };
@@ -195,6 +229,52 @@ pub(super) async fn perform(
         }
         CommandOutcome::KeyReused { revision } => Err(MutationRefused::KeyReused { revision }),
         CommandOutcome::TooManyKeys { revision } => Err(MutationRefused::TooManyKeys { revision }),
+        CommandOutcome::LeaseGranted { revision } => performed(Mutated::LeaseGranted { revision }),
+        CommandOutcome::LeaseRenewed { revision, ttl_ms } => {
+            performed(Mutated::LeaseRenewed { revision, ttl_ms })
+        }
+        CommandOutcome::LockHeld { revision, fence } => {
+            performed(Mutated::LockHeld { revision, fence })
+        }
+        CommandOutcome::LockAwaited { revision, since } => {
+            performed(Mutated::LockAwaited { revision, since })
+        }
+        CommandOutcome::LockReleased { revision } => performed(Mutated::LockReleased { revision }),
+        CommandOutcome::NoSuchLease { revision, lease } => {
+            refused(revision, TenureRefused::NoSuchLease(lease))
+        }
+        CommandOutcome::TooManyLeases { revision } => {
+            refused(revision, TenureRefused::TooManyLeases)
+        }
+        CommandOutcome::LockBusy { revision, holder } => {
+            refused(revision, TenureRefused::Busy(holder))
+        }
+        CommandOutcome::LockNotHeld { revision, holder } => {
+            refused(revision, TenureRefused::NotHeld(holder))
+        }
+        CommandOutcome::TooManyClaims { revision } => {
+            refused(revision, TenureRefused::TooManyClaims)
+        }
+        CommandOutcome::FenceFailed { revision, holder } => {
+            refused(revision, TenureRefused::FenceFailed(holder))
+        }
+    }
+}
+
+/// What is said of a deletion of many keys, which are counted.
+async fn counted(
+    app: &App,
+    query: CountQuery,
+    revision: Revision,
+    deadline: Deadline,
+) -> Result<Mutated, MutationRefused> {
+    let counting = async {
+        app.driver.at_least(revision, deadline).await.map_err(NotCounted::Behind)?;
+        count_deleted(app, query).await
+    };
+    match deadline.bound(counting).await.unwrap_or(Err(NotCounted::Late)) {
+        Ok(deleted) => Ok(Mutated::Deleted { revision, deleted }),
+        Err(why) => Err(MutationRefused::Uncounted { revision, why }),
     }
 }
 
@@ -212,14 +292,11 @@ fn executed(end: MutationEnd) -> Result<(CommandOutcome, Delivery), MutationRefu
     }
 }
 
-/// Executing a deletion of a prefix looks at no key: how many it deleted is what the
+/// Executing a deletion of many keys looks at none of them: how many it deleted is what the
 /// state before it has, however often and wherever that is asked. This replica must have
 /// executed it.
-async fn count_deleted(app: &App, prefix: &str, revision: Revision) -> Result<u64, NotCounted> {
-    app.reader
-        .count(CountQuery::of_prefix(prefix, revision))
-        .await
-        .map_err(|error| not_read(&error))
+async fn count_deleted(app: &App, query: CountQuery) -> Result<u64, NotCounted> {
+    app.reader.count(query).await.map_err(|error| not_read(&error))
 }
 
 fn not_read(error: &ReadError) -> NotCounted {
@@ -294,36 +371,40 @@ impl Mutated {
             Self::Replaced { revision, created_revision, version } => {
                 written(StatusCode::OK, &Written { key, revision, created_revision, version })
             }
-            Self::Deleted { revision, deleted } => {
-                let mut response = wire::json(&Gone { deleted, revision });
-                response.headers_mut().insert(REVISION, HeaderValue::from(revision.0));
-                response
-            }
+            Self::Deleted { revision, deleted } => said(&Gone { deleted, revision }, revision),
             Self::Appended { revision, slot } => appended(revision, slot),
             Self::RolledBack { revision, restored, deleted } => {
-                let mut response = wire::json(&RolledBack { revision, restored, deleted });
-                response.headers_mut().insert(REVISION, HeaderValue::from(revision.0));
-                response
+                said(&RolledBack { revision, restored, deleted }, revision)
             }
+            Self::LeaseGranted { .. }
+            | Self::LeaseRenewed { .. }
+            | Self::LockHeld { .. }
+            | Self::LockAwaited { .. }
+            | Self::LockReleased { .. } => tenure::response(&self, asked),
         }
     }
 }
 
-fn written(status: StatusCode, body: &Written<'_>) -> Response {
+/// JSON that speaks of a revision.
+fn said(body: &impl Serialize, revision: Revision) -> Response {
     let mut response = wire::json(body);
+    response.headers_mut().insert(REVISION, HeaderValue::from(revision.0));
+    response
+}
+
+fn written(status: StatusCode, body: &Written<'_>) -> Response {
+    let mut response = said(body, body.revision);
     *response.status_mut() = status;
     let tag = HeaderValue::from_str(&etag(body.revision)).expect("digits in quotation marks");
     response.headers_mut().insert(header::ETAG, tag);
-    response.headers_mut().insert(REVISION, HeaderValue::from(body.revision.0));
     response
 }
 
 fn appended(revision: Revision, slot: Slot) -> Response {
-    let mut response = wire::json(&Appended { slot, revision });
+    let mut response = said(&Appended { slot, revision }, revision);
     *response.status_mut() = StatusCode::CREATED;
     let location = format!("/v1/log/{slot}").try_into().expect("digits in a path");
     response.headers_mut().insert(header::LOCATION, location);
-    response.headers_mut().insert(REVISION, HeaderValue::from(revision.0));
     response
 }
 
@@ -365,6 +446,10 @@ impl From<MutationRefused> for Problem {
                 ))
                 .with_revision(revision)
                 .with_outcome(Outcome::NotApplied)
+            }
+            MutationRefused::Tenure { revision, why, delivery } => {
+                let problem = Self::from(why).with_revision(revision);
+                replayed(problem.with_outcome(Outcome::NotApplied), delivery)
             }
             MutationRefused::NotApplied(reason) => {
                 not_applied(&reason).with_outcome(Outcome::NotApplied)

@@ -5,6 +5,7 @@
 mod entry;
 mod operations;
 mod schemas;
+mod tenure;
 
 use std::sync::LazyLock;
 
@@ -55,7 +56,8 @@ mod tests {
 
     /// A path as the router has it.
     fn routed(path: &str) -> String {
-        if path == "/v1/kv/{key}" { "/v1/kv/{*key}".to_owned() } else { path.to_owned() }
+        path.replace("/v1/kv/{key}", "/v1/kv/{*key}")
+            .replace("/v1/locks/{name}", "/v1/locks/{*name}")
     }
 
     #[test]
@@ -65,8 +67,9 @@ mod tests {
         // What every service answers is routed elsewhere.
         let others = ["/v1/status", "/livez", "/readyz"].map(str::to_owned);
         let routes = client_routes().into_iter().map(|(path, _)| path.to_owned()).chain(others);
-        // That there is a key is said by its own entry.
-        let routes: BTreeSet<String> = routes.filter(|path| path != "/v1/kv/").collect();
+        // That there is a key, or a name, is said by their own entries.
+        let routes: BTreeSet<String> =
+            routes.filter(|path| path != "/v1/kv/" && path != "/v1/locks/").collect();
         assert_eq!(entries, routes);
     }
 

@@ -56,8 +56,19 @@ impl Paging {
         query: &Query,
         sizes: Sizes,
     ) -> Result<Self, Problem> {
+        Self::with(app, wants_ndjson(headers), query, sizes)
+    }
+
+    /// What a request says that cannot be answered with a stream.
+    ///
+    /// # Errors
+    /// As [`Paging::of`].
+    pub(super) fn page_of(app: &App, query: &Query, sizes: Sizes) -> Result<Self, Problem> {
+        Self::with(app, false, query, sizes)
+    }
+
+    fn with(app: &App, streaming: bool, query: &Query, sizes: Sizes) -> Result<Self, Problem> {
         let limit: Option<usize> = query.number("limit")?;
-        let streaming = wants_ndjson(headers);
         let items = app.limits.page_items;
         let most = if streaming { usize::MAX } else { items };
         if limit.is_some_and(|limit| limit == 0 || limit > most) {

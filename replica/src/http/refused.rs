@@ -9,7 +9,7 @@ use shared::ids::{Revision, Slot};
 use shared::problem::{Outcome, Problem};
 
 use super::mutation::MutationRefused;
-use crate::driver::NotReleased;
+use crate::driver::{NotReleased, TooManyWait};
 use crate::http::request::conditions::etag;
 use crate::http::request::path::text_of;
 use crate::machine::outcome::RollbackRefused;
@@ -38,6 +38,8 @@ pub(super) enum Refused {
     Sql(SqlError),
     /// As many watch as may.
     TooManyWatches(TooManyWatches),
+    /// As many wait for locks as may.
+    TooManyWait(TooManyWait),
     /// There is no such key.
     NoSuchKey { key: Bytes, revision: Revision },
     /// There is no such slot yet.
@@ -99,6 +101,7 @@ impl From<Refused> for Problem {
             Refused::Read(error) => not_read(&error),
             Refused::Sql(error) => error.into(),
             Refused::TooManyWatches(error) => Self::overloaded(error),
+            Refused::TooManyWait(error) => Self::overloaded(error),
             Refused::NoSuchKey { key, revision } => Self::not_found(format!(
                 "there is no key {:?} at revision {revision}",
                 text_of(&key)

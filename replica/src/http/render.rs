@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 
 use crate::http::request::path::text_of;
 use crate::machine::describe::ValueDescription;
-use crate::machine::txn::result::TxnItem;
+use crate::machine::txn::result::{LeasedItem, TxnItem};
 use crate::store::{Item, KeyChange};
 
 /// An item of a listing.
@@ -41,6 +41,12 @@ impl<'a> RenderedItem<'a> {
         }
     }
 
+    /// The same, of one that may be bound to a lease.
+    pub(super) fn of_leased(leased: &'a LeasedItem) -> Self {
+        let lease = leased.lease.map(|lease| lease.0);
+        Self { lease, ..Self::of_transaction(&leased.item) }
+    }
+
     /// Without it.
     pub(super) fn key_only(item: &'a Item) -> Self {
         Self {
@@ -50,7 +56,7 @@ impl<'a> RenderedItem<'a> {
             revision: item.revision.0,
             created_revision: item.created_revision.0,
             version: item.version,
-            lease: None,
+            lease: item.lease.map(|lease| lease.0),
         }
     }
 }
@@ -72,8 +78,13 @@ pub(crate) enum RenderedChange<'a> {
         key: &'a [u8],
         revision: u64,
         prev_revision: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'static str>,
     },
 }
+
+/// Why a key is gone that went with its lease.
+const LEASE_EXPIRED: &str = "lease_expired";
 
 impl<'a> RenderedChange<'a> {
     /// With the value.
@@ -81,7 +92,12 @@ impl<'a> RenderedChange<'a> {
         let prev_revision = change.previous.map(|revision| revision.0);
         match &change.item {
             Some(item) => Self::Put { item: RenderedItem::whole(item), prev_revision },
-            None => Self::Delete { key: &change.key, revision: change.revision.0, prev_revision },
+            None => Self::Delete {
+                key: &change.key,
+                revision: change.revision.0,
+                prev_revision,
+                reason: change.expired.map(|_lease| LEASE_EXPIRED),
+            },
         }
     }
 }
@@ -99,7 +115,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 mod tests {
     use bytes::Bytes;
     use serde_json::json;
-    use shared::ids::Revision;
+    use shared::ids::{LeaseId, Revision};
 
     use super::*;
 
@@ -111,13 +127,14 @@ mod tests {
             revision: Revision(7),
             created_revision: Revision(3),
             version: 2,
+            lease: Some(LeaseId(9)),
         }
     }
 
     #[test]
     fn an_item_shows_text_as_text_and_other_bytes_in_base64() {
         let common = json!({
-            "key": "a/b", "content_type": "text/plain", "revision": 7, "created_revision": 3, "version": 2, "lease": null,
+            "key": "a/b", "content_type": "text/plain", "revision": 7, "created_revision": 3, "version": 2, "lease": 9,
         });
         let with = |value: &str, encoding: &str| {
             let mut expected = common.clone();
@@ -135,16 +152,20 @@ mod tests {
 
     #[test]
     fn a_change_shows_the_item_and_the_revision_before() {
-        let change = |previous, item| {
+        let expired = |previous, item, expired| {
             let (key, revision) = (Bytes::from_static(b"a/b"), Revision(7));
-            let change = KeyChange { key, revision, previous, item };
+            let change = KeyChange { key, revision, previous, item, expired };
             serde_json::to_value(RenderedChange::of(&change)).unwrap()
         };
+        let change = |previous, item| expired(previous, item, None);
         let mut expected = serde_json::to_value(RenderedItem::whole(&item(b"x"))).unwrap();
         assert_eq!(change(None, Some(item(b"x"))), expected);
         expected["prev_revision"] = json!(3);
         assert_eq!(change(Some(Revision(3)), Some(item(b"x"))), expected);
         let deleted = json!({"key": "a/b", "revision": 7, "prev_revision": 3});
         assert_eq!(change(Some(Revision(3)), None), deleted);
+        let mut deleted = deleted;
+        deleted["reason"] = json!("lease_expired");
+        assert_eq!(expired(Some(Revision(3)), None, Some(LeaseId(9))), deleted);
     }
 }

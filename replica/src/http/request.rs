@@ -15,6 +15,7 @@ pub mod listing;
 pub mod path;
 pub mod query;
 pub mod rollback;
+pub mod tenure;
 pub mod txn;
 pub(crate) mod watching;
 

@@ -1,6 +1,8 @@
 //! What a slot changed, for whoever follows it: not what is written, but what it means.
 
-use shared::ids::Revision;
+use shared::ids::{LeaseId, Revision};
+
+use super::leases::LeaseEnd;
 
 /// One change, in order of execution. The same on every replica. A revision has one, but
 /// that of a transaction any number: each key once, with what it came to, and the prefixes
@@ -27,6 +29,25 @@ pub enum Change {
         /// The revision of the mutation.
         revision: Revision,
     },
+    /// A lease ended, and every key that was bound to it was deleted. Which there were
+    /// executing does not look at.
+    Lease {
+        /// Which.
+        lease: LeaseId,
+        /// Why.
+        end: LeaseEnd,
+        /// The revision of its end.
+        revision: Revision,
+    },
+    /// A lease that waited for a lock does so no longer: it holds it, or has left the line.
+    Lock {
+        /// Which lock.
+        name: String,
+        /// Whose waiting ended.
+        lease: LeaseId,
+        /// The revision of that.
+        revision: Revision,
+    },
 }
 
 /// What was done to a key.
@@ -49,6 +70,8 @@ pub struct ChangeCounts {
     pub keys_deleted: u64,
     /// Deletions of prefixes.
     pub prefixes_deleted: u64,
+    /// Leases that ended.
+    pub leases_ended: u64,
 }
 
 impl ChangeCounts {
@@ -61,6 +84,8 @@ impl ChangeCounts {
                 }
                 Change::Key { kind: ChangeKind::Deleted, .. } => self.keys_deleted += 1,
                 Change::Prefix { .. } => self.prefixes_deleted += 1,
+                Change::Lease { .. } => self.leases_ended += 1,
+                Change::Lock { .. } => {}
             }
         }
     }

@@ -11,11 +11,13 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use shared::ids::{LogFormat, Revision};
+use shared::ids::{LeaseId, LogFormat, Revision};
 pub use shared::telemetry::TraceContext;
 
 use super::format;
 use super::identity::{RequestDigest, RequestIdentity};
+use super::leases::LeaseOp;
+use super::locks::{Fenced, LockOp};
 use super::txn::Txn;
 
 /// The limits of the format: a batch beyond one of them is void on every replica.
@@ -63,6 +65,23 @@ pub mod limits {
     pub const TXN_RANGES: usize = 16;
     /// The most keys that one operation of a transaction reads.
     pub const TXN_GET_ITEMS: usize = 1_000;
+    /// The shortest time to live of a lease, in milliseconds: below it one request that takes
+    /// long ends it.
+    pub const LEAST_TTL_MS: u64 = 100;
+    /// The longest time to live of a lease, in milliseconds: seven days.
+    pub const MOST_TTL_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
+    /// The most leases at once. They are held in memory.
+    pub const LEASES: usize = 100_000;
+    /// The most leases that one batch ends because their time is over: it is bounded, and
+    /// the next batch ends more.
+    pub const LEASES_ENDED: usize = 64;
+    /// The longest name of a lock, in bytes.
+    pub const LOCK_NAME_BYTES: usize = 1 << 10;
+    /// The most claims on locks at once: holders and those who wait. They are held in
+    /// memory.
+    pub const CLAIMS: usize = 100_000;
+    /// The most that wait for one lock.
+    pub const WAITERS: usize = 1_000;
     /// The most bytes that a transaction reads, and so about the most that is kept of its
     /// answer. One that would read more is not executed.
     pub const TXN_RESULT_BYTES: usize = 1 << 20;
@@ -164,6 +183,26 @@ pub enum Op {
         /// The revision.
         revision: Revision,
     },
+    /// Stores a value under a key that goes when a lease ends. This and what follows only in
+    /// a log of the format [`LEASES`](super::format::LEASES).
+    LeasedPut {
+        /// The lease.
+        lease: LeaseId,
+        /// The key: 1 to [`limits::KEY_BYTES`] bytes of UTF-8.
+        key: String,
+        /// The bytes, as they came.
+        value: Bytes,
+        /// The `Content-Type` that came with them, if one did.
+        content_type: Option<String>,
+        /// What must hold for it.
+        condition: Condition,
+    },
+    /// Does something to a lease.
+    Lease(LeaseOp),
+    /// Does something to a lock.
+    Lock(LockOp),
+    /// Does something else while a lock is held at a fence.
+    Fenced(Box<Fenced>),
 }
 
 /// A guard on one key (RFC 9110, section 13.1): where it doesn't hold, nothing is
@@ -234,6 +273,22 @@ pub enum Unreadable {
     /// Keys are not empty.
     #[error("a key is empty")]
     EmptyKey,
+    /// A lease would last too short or too long.
+    #[error(
+        "a lease's time to live is {ttl_ms} ms, and the limits are {} to {} ms",
+        limits::LEAST_TTL_MS,
+        limits::MOST_TTL_MS
+    )]
+    TimeToLive {
+        /// How long it would last.
+        ttl_ms: u64,
+    },
+    /// Names of locks are not empty.
+    #[error("the name of a lock is empty")]
+    EmptyName,
+    /// One fence is the limit.
+    #[error("a fence is within another")]
+    FenceInFence,
 }
 
 impl Commands {
@@ -294,7 +349,8 @@ impl Op {
     /// When a key is empty or something is too long.
     pub fn check(&self) -> Result<(), Unreadable> {
         match self {
-            Self::Put { key, value, content_type, condition } => {
+            Self::Put { key, value, content_type, condition }
+            | Self::LeasedPut { lease: _, key, value, content_type, condition } => {
                 check_key(key)?;
                 condition.check()?;
                 check_content(value, content_type.as_deref())
@@ -308,7 +364,16 @@ impl Op {
             }
             Self::Txn(txn) => txn.check(),
             Self::Append { value, content_type } => check_content(value, content_type.as_deref()),
+            Self::Lease(lease) => lease.check(),
+            Self::Lock(lock) => lock.check(),
+            Self::Fenced(fenced) => fenced.check(),
         }
+    }
+
+    /// What it is without its fence.
+    #[must_use]
+    pub fn bare(&self) -> &Self {
+        if let Self::Fenced(fenced) = self { &fenced.op } else { self }
     }
 
     /// The lowest format of the log that has it.
@@ -316,9 +381,12 @@ impl Op {
     pub fn format(&self) -> LogFormat {
         match self {
             Self::Put { .. } | Self::Delete { .. } | Self::DeletePrefix { .. } => LogFormat::FIRST,
-            Self::Txn(_) => format::TRANSACTIONS,
+            Self::Txn(txn) => txn.format(),
             Self::Append { .. } => format::APPENDS,
             Self::Rollback { .. } => format::ROLLBACKS,
+            Self::LeasedPut { .. } | Self::Lease(_) | Self::Lock(_) | Self::Fenced(_) => {
+                format::LEASES
+            }
         }
     }
 
@@ -326,20 +394,24 @@ impl Op {
     /// do not name.
     #[must_use]
     pub fn ranges(&self) -> usize {
-        match self {
+        match self.bare() {
             Self::DeletePrefix { .. } => 1,
             Self::Txn(txn) => txn.ranges(),
             Self::Put { .. }
+            | Self::LeasedPut { .. }
             | Self::Delete { .. }
             | Self::Append { .. }
-            | Self::Rollback { .. } => 0,
+            | Self::Rollback { .. }
+            | Self::Lease(_)
+            | Self::Lock(_)
+            | Self::Fenced(_) => 0,
         }
     }
 
     /// Whether it is a roll-back, which alone takes as long as many others.
     #[must_use]
     pub fn is_rollback(&self) -> bool {
-        matches!(self, Self::Rollback { .. })
+        matches!(self.bare(), Self::Rollback { .. })
     }
 
     /// The digest of all that it asks for.
@@ -355,7 +427,8 @@ impl Op {
         const FIXED: usize = 64;
         FIXED
             + match self {
-                Self::Put { key, value, content_type, condition } => {
+                Self::Put { key, value, content_type, condition }
+                | Self::LeasedPut { lease: _, key, value, content_type, condition } => {
                     let content_type = content_type.as_ref().map_or(0, String::len);
                     key.len() + value.len() + content_type + condition.size()
                 }
@@ -365,6 +438,9 @@ impl Op {
                 Self::Append { value, content_type } => {
                     value.len() + content_type.as_ref().map_or(0, String::len)
                 }
+                Self::Lease(_) => 0,
+                Self::Lock(lock) => lock.name().len(),
+                Self::Fenced(fenced) => fenced.fence.name.len() + fenced.op.size(),
             }
     }
 }

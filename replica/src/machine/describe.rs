@@ -5,10 +5,12 @@ mod value;
 
 use bytes::Bytes;
 use serde::Serialize;
-use shared::ids::{BatchNumber, Epoch, Instance, LogFormat, Name, Revision};
+use shared::ids::{BatchNumber, Epoch, Instance, LeaseId, LogFormat, Name, Revision};
 
 use crate::machine::command::{Command, Condition, Op, TraceContext};
 use crate::machine::execute::Decoded;
+use crate::machine::leases::LeaseOp;
+use crate::machine::locks::{Fence, LockOp, Otherwise};
 pub use txn::TxnDescription;
 pub use value::ValueDescription;
 
@@ -59,6 +61,9 @@ pub struct CommandDescription {
     /// What is done, and to what.
     #[serde(flatten)]
     pub op: OpDescription,
+    /// The lock that must be held for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fence: Option<FenceDescription>,
     /// The trace of the request, if it is traced.
     pub trace_id: Option<String>,
     /// The identity of the request, in hexadecimal.
@@ -80,6 +85,9 @@ pub enum OpDescription {
         /// The guard, as HTTP has it.
         #[serde(skip_serializing_if = "Option::is_none")]
         condition: Option<String>,
+        /// The lease that it goes with.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        lease: Option<LeaseId>,
     },
     /// A key was deleted.
     Delete {
@@ -111,6 +119,46 @@ pub enum OpDescription {
         /// The revision.
         revision: Revision,
     },
+    /// A lease was granted.
+    GrantLease {
+        /// For how long, in milliseconds.
+        ttl_ms: u64,
+    },
+    /// A lease was renewed.
+    RenewLease {
+        /// Which.
+        lease: LeaseId,
+    },
+    /// A lease was ended.
+    RevokeLease {
+        /// Which.
+        lease: LeaseId,
+    },
+    /// A lock was asked for.
+    AcquireLock {
+        /// Which.
+        name: String,
+        /// For whom.
+        lease: LeaseId,
+        /// Whether it waits where another holds it.
+        wait: bool,
+    },
+    /// A lock was given up.
+    ReleaseLock {
+        /// Which.
+        name: String,
+        /// Who had it.
+        lease: LeaseId,
+    },
+}
+
+/// A fence, for JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FenceDescription {
+    /// The lock.
+    pub name: String,
+    /// The revision since which it is held.
+    pub revision: Revision,
 }
 
 /// Describes a value.
@@ -144,7 +192,8 @@ pub fn describe(value: &[u8]) -> Description {
                 Description { kind: "batch", epoch: Some(epoch), number: Some(number), ..nothing };
             match commands {
                 Ok(commands) => Description {
-                    wall_ms: Some(commands.wall_ms),
+                    // What carries nothing but time was asked for by nobody.
+                    wall_ms: (!commands.commands.is_empty()).then_some(commands.wall_ms),
                     time_ms: Some(commands.time_ms),
                     trace_id: trace_id(commands.trace),
                     commands: commands.commands.into_iter().map(describe_command).collect(),
@@ -158,13 +207,35 @@ pub fn describe(value: &[u8]) -> Description {
 }
 
 fn describe_command(command: Command) -> CommandDescription {
-    let op = match command.op {
-        Op::Put { key, value, content_type, condition } => OpDescription::Put {
-            key,
-            value_bytes: value.len(),
-            content_type,
-            condition: describe_condition(condition),
-        },
+    let fence = if let Op::Fenced(fenced) = &command.op {
+        let Fence { name, revision } = fenced.fence.clone();
+        Some(FenceDescription { name, revision })
+    } else {
+        None
+    };
+    CommandDescription {
+        op: describe_op(command.op),
+        fence,
+        trace_id: trace_id(command.trace),
+        request: command.request.to_string(),
+    }
+}
+
+fn describe_op(op: Op) -> OpDescription {
+    let put = |key, value: Bytes, content_type, condition, lease| OpDescription::Put {
+        key,
+        value_bytes: value.len(),
+        content_type,
+        condition: describe_condition(condition),
+        lease,
+    };
+    match op {
+        Op::Put { key, value, content_type, condition } => {
+            put(key, value, content_type, condition, None)
+        }
+        Op::LeasedPut { lease, key, value, content_type, condition } => {
+            put(key, value, content_type, condition, Some(lease))
+        }
         Op::Delete { key, condition } => {
             OpDescription::Delete { key, condition: describe_condition(condition) }
         }
@@ -174,11 +245,14 @@ fn describe_command(command: Command) -> CommandDescription {
             OpDescription::Append { value: ValueDescription::of(value), content_type }
         }
         Op::Rollback { prefix, revision } => OpDescription::Rollback { prefix, revision },
-    };
-    CommandDescription {
-        op,
-        trace_id: trace_id(command.trace),
-        request: command.request.to_string(),
+        Op::Lease(LeaseOp::Grant { ttl_ms }) => OpDescription::GrantLease { ttl_ms },
+        Op::Lease(LeaseOp::Renew { lease }) => OpDescription::RenewLease { lease },
+        Op::Lease(LeaseOp::Revoke { lease }) => OpDescription::RevokeLease { lease },
+        Op::Lock(LockOp::Acquire { name, lease, otherwise }) => {
+            OpDescription::AcquireLock { name, lease, wait: otherwise == Otherwise::Wait }
+        }
+        Op::Lock(LockOp::Release { name, lease }) => OpDescription::ReleaseLock { name, lease },
+        Op::Fenced(fenced) => describe_op(fenced.op),
     }
 }
 

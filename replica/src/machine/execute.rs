@@ -12,9 +12,11 @@
 //! load where it hasn't. What has to be written is then in
 //! [`ReplicatedState::take_rows`], what came of it in the report.
 
+pub(super) mod tenure;
+
 use std::sync::Arc;
 
-use shared::ids::{BatchNumber, Epoch, Revision};
+use shared::ids::{BatchNumber, Epoch, LeaseId, Revision};
 use shared::message::{ChosenEntry, Value, View};
 
 use crate::machine::command::{
@@ -22,6 +24,7 @@ use crate::machine::command::{
 };
 use crate::machine::identity::{IdempotencyKey, RequestIdentity};
 use crate::machine::keys::{Content, Record, RolledBack};
+use crate::machine::locks::Fenced;
 pub use crate::machine::outcome::{
     CommandOutcome, Delivery, Executed, ExecutedCommand, ExecutionReport, RollbackRefused,
     SlotOutcome, VoidReason,
@@ -188,8 +191,7 @@ fn execute_once(
         return (CommandOutcome::TooManyKeys { revision }, Delivery::First);
     }
     let outcome = execute_now(state, room, prepared);
-    // Another time there is room.
-    if !matches!(outcome, CommandOutcome::TxnWithoutRoom { .. }) {
+    if !outcome.is_for_now() {
         state.keep_answer(retention, key, (request, outcome.clone()));
     }
     (outcome, Delivery::First)
@@ -213,7 +215,13 @@ fn execute_op(
     let revision = state.meta().revision.next();
     match op {
         Op::Put { key, value, content_type, condition } => {
-            put(state, revision, key, Content { value, content_type }, condition)
+            put(state, revision, key, (Content { value, content_type }, None), condition)
+        }
+        Op::LeasedPut { lease, key, value, content_type, condition } => {
+            if state.leases().get(lease).is_none() {
+                return CommandOutcome::NoSuchLease { revision: state.meta().revision, lease };
+            }
+            put(state, revision, key, (Content { value, content_type }, Some(lease)), condition)
         }
         Op::Delete { key, condition } => delete(state, revision, key, condition),
         Op::DeletePrefix { prefix } => delete_prefix(state, revision, prefix),
@@ -226,6 +234,15 @@ fn execute_op(
             CommandOutcome::Appended { revision, slot: state.meta().executed_below }
         }
         Op::Rollback { prefix, revision: to } => roll_back(state, revision, prefix, to),
+        Op::Lease(op) => tenure::execute_lease(state, revision, op),
+        Op::Lock(op) => tenure::execute_lock(state, revision, op),
+        Op::Fenced(fenced) => {
+            let Fenced { fence, op } = *fenced;
+            match tenure::fence_failed(state, &fence) {
+                Some(failed) => failed,
+                None => execute_op(state, room, Prepared { op, evaluated }),
+            }
+        }
     }
 }
 
@@ -233,20 +250,21 @@ fn put(
     state: &mut ReplicatedState,
     revision: Revision,
     key: String,
-    content: Content,
+    (content, lease): (Content, Option<LeaseId>),
     condition: Condition,
 ) -> CommandOutcome {
     if let Some(failed) = guard(state, &key, &condition) {
         return failed;
     }
     let before = state.keys.get(&key);
-    let record = Record::written(before, revision, content);
+    let record = Record::written(before, revision, content, lease);
     let Record { created_revision, version, .. } = record;
     let outcome = match before {
         None => CommandOutcome::Created { revision },
         Some(_) => CommandOutcome::Replaced { revision, created_revision, version },
     };
     state.keys.put(key, record);
+    lease.into_iter().for_each(|lease| state.whole.leases.bind(lease));
     outcome
 }
 
@@ -304,9 +322,13 @@ fn execute_txn(
         Evaluated::Taken(taken) => taken,
         Evaluated::TooLarge => return CommandOutcome::TxnTooLarge { revision: before },
         Evaluated::NoRoom => return CommandOutcome::TxnWithoutRoom { revision: before },
+        Evaluated::NoSuchLease(lease) => {
+            return CommandOutcome::NoSuchLease { revision: before, lease };
+        }
     };
-    let Taken { guards, results, read_bytes, writes } = taken;
+    let Taken { guards, results, read_bytes, leases, writes } = taken;
     *room -= read_bytes;
+    leases.into_iter().for_each(|lease| state.whole.leases.bind(lease));
     let revision = match writes {
         Some(writes) => {
             state.keys.write(writes, revision);

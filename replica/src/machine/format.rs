@@ -20,8 +20,11 @@ pub const APPENDS: LogFormat = LogFormat(3);
 /// The format that brought roll-backs.
 pub const ROLLBACKS: LogFormat = LogFormat(3);
 
+/// The format that brought leases and locks.
+pub const LEASES: LogFormat = LogFormat(3);
+
 /// The highest format that this program can read.
-pub const HIGHEST: LogFormat = APPENDS;
+pub const HIGHEST: LogFormat = LEASES;
 
 /// The log has come to a format that this program cannot read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

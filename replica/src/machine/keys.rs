@@ -13,12 +13,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use bytes::Bytes;
-use shared::ids::Revision;
+use shared::ids::{LeaseId, Revision};
 
 use self::rollback::KeyHistory;
 use self::scanned::Scanned;
 use crate::machine::change::{Change, ChangeKind};
 use crate::machine::command::Op;
+use crate::machine::leases::LeaseEnd;
 pub use needs::{KeyNeeds, KeyScan, LoadedKeys, WHOLE};
 pub(in crate::machine) use rollback::RolledBack;
 pub use rollback::{ChangedKey, ChangedKeys, RestoredRow, RollbackScan};
@@ -33,6 +34,8 @@ pub struct Record {
     pub created_revision: Revision,
     /// How many writes there were since it was created, with that one.
     pub version: u64,
+    /// The lease that it goes with.
+    pub lease: Option<LeaseId>,
     /// How many bytes its content has.
     pub content_bytes: usize,
     /// What it holds; none where it was loaded without.
@@ -41,10 +44,16 @@ pub struct Record {
 
 impl Record {
     /// What a key is after a write, by what it was before.
-    pub(super) fn written(before: Option<&Self>, revision: Revision, content: Content) -> Self {
+    pub(super) fn written(
+        before: Option<&Self>,
+        revision: Revision,
+        content: Content,
+        lease: Option<LeaseId>,
+    ) -> Self {
         let (created_revision, version) = Self::next(before, revision);
         let content_bytes = content.bytes();
-        Self { revision, created_revision, version, content_bytes, content: Some(content) }
+        let content = Some(content);
+        Self { revision, created_revision, version, lease, content_bytes, content }
     }
 
     /// When a key was created, and how often it was written since, after a write.
@@ -82,6 +91,9 @@ pub struct VersionRow {
     pub created_revision: Revision,
     /// The number of writes since then; of a deletion, that of the record that ended.
     pub version: u64,
+    /// The lease that it goes with; of a deletion the lease that it went with, where that
+    /// had expired.
+    pub lease: Option<LeaseId>,
     /// What it holds now; none: it was deleted.
     pub content: Option<Content>,
 }
@@ -99,6 +111,43 @@ pub struct RangeTombstone {
     pub revision: Revision,
 }
 
+/// Every key that is bound to a lease is deleted by its end. As with [`RangeTombstone`],
+/// the store makes changes of keys out of it in its own time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseTombstone {
+    /// Which lease. No key is bound to it at a later revision.
+    pub lease: LeaseId,
+    /// The revision of its end.
+    pub revision: Revision,
+    /// Why it ended.
+    pub end: LeaseEnd,
+}
+
+impl LeaseTombstone {
+    /// What it is for a key that was bound to the lease.
+    #[must_use]
+    pub fn deletion(&self) -> Deletion {
+        Deletion { revision: self.revision, expired: self.mark() }
+    }
+
+    /// What the deletion of a key says of the lease.
+    fn mark(&self) -> Option<LeaseId> {
+        match self.end {
+            LeaseEnd::Expired => Some(self.lease),
+            LeaseEnd::Revoked => None,
+        }
+    }
+}
+
+/// A deletion of a key, by one of many at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deletion {
+    /// The revision of the deletion.
+    pub revision: Revision,
+    /// The lease whose time was over, where that was why.
+    pub expired: Option<LeaseId>,
+}
+
 /// What executing changed of the keys: what has to be written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyRows {
@@ -108,6 +157,8 @@ pub struct KeyRows {
     pub versions: Vec<VersionRow>,
     /// Deletions of prefixes, by revision. Keys that were loaded are in `versions`, too.
     pub ranges: Vec<RangeTombstone>,
+    /// Ends of leases that keys were bound to, by revision. The same is true of them.
+    pub leases: Vec<LeaseTombstone>,
 }
 
 #[derive(Clone, Debug)]
@@ -167,11 +218,16 @@ impl Keys {
     /// before those that come before it are executed. A deletion of a prefix looks at
     /// nothing, and a roll-back at what is there when it is its turn.
     pub(super) fn add_named(&self, op: &Op, lacking: &mut KeyNeeds) {
-        match op {
-            Op::Put { key, .. } | Op::Delete { key, .. } => {
+        match op.bare() {
+            Op::Put { key, .. } | Op::LeasedPut { key, .. } | Op::Delete { key, .. } => {
                 self.add_lacking_heads(std::iter::once(key.as_str()), lacking);
             }
-            Op::DeletePrefix { .. } | Op::Append { .. } | Op::Rollback { .. } => {}
+            Op::DeletePrefix { .. }
+            | Op::Append { .. }
+            | Op::Rollback { .. }
+            | Op::Lease(_)
+            | Op::Lock(_)
+            | Op::Fenced(_) => {}
             Op::Txn(txn) => self.add_lacking_heads(txn.keys(), lacking),
         }
     }
@@ -190,7 +246,7 @@ impl Keys {
     }
 
     /// Takes what was found of what was asked for, as it was before this execution: it may
-    /// have deleted prefixes since.
+    /// have deleted prefixes, or ended leases, since.
     pub(super) fn load(&mut self, asked: KeyNeeds, found: LoadedKeys) {
         let Coverage::Partial(loaded) = &mut self.coverage else { return };
         let KeyNeeds { heads, contents: _, scans, rollback } = asked;
@@ -211,11 +267,18 @@ impl Keys {
             loaded.insert(key.clone());
         }
         let hides = |range: &&RangeTombstone| key.starts_with(&range.prefix);
-        let hidden = self.rows.ranges.iter().find(hides).map(|range| range.revision);
+        let by_range = self.rows.ranges.iter().find(hides);
+        let by_range = by_range.map(|range| Deletion { revision: range.revision, expired: None });
+        let ended = record.lease.and_then(|lease| self.ended(lease));
+        let by_lease = ended.map(LeaseTombstone::deletion);
         self.records.insert(key.clone(), record);
-        if let Some(revision) = hidden {
-            self.remove(key, revision);
+        if let Some(deletion) = by_range.into_iter().chain(by_lease).min() {
+            self.remove(key, deletion);
         }
+    }
+
+    fn ended(&self, lease: LeaseId) -> Option<&LeaseTombstone> {
+        self.rows.leases.iter().find(|ended| ended.lease == lease)
     }
 
     /// Forgets what was loaded for the command that was executed last, and for no other.
@@ -270,6 +333,7 @@ impl Keys {
             revision: record.revision,
             created_revision: record.created_revision,
             version: record.version,
+            lease: record.lease,
             content: record.content.clone(),
         });
         self.set(key, record);
@@ -277,7 +341,8 @@ impl Keys {
 
     pub(super) fn delete(&mut self, key: String, revision: Revision) {
         self.invariant_key_is_loaded(&key);
-        if let Some(previous) = self.remove(key.clone(), revision) {
+        let deletion = Deletion { revision, expired: None };
+        if let Some(previous) = self.remove(key.clone(), deletion) {
             let (kind, previous) = (ChangeKind::Deleted, Some(previous));
             self.changes.push(Change::Key { key, kind, revision, previous });
         }
@@ -286,9 +351,25 @@ impl Keys {
     /// Deletes what is here, and notes that the rest is deleted, too.
     pub(super) fn delete_prefix(&mut self, prefix: String, revision: Revision) {
         for key in self.with_prefix(&prefix) {
-            self.remove(key, revision);
+            self.remove(key, Deletion { revision, expired: None });
         }
         self.note_deleted(prefix, revision);
+    }
+
+    /// Deletes what is here of the keys that are bound to a lease, and notes that the rest is
+    /// deleted, too.
+    pub(super) fn end_lease(&mut self, ended: LeaseTombstone) {
+        let is_bound = |(_, record): &(&String, &Record)| record.lease == Some(ended.lease);
+        let bound: Vec<String> =
+            self.records.iter().filter(is_bound).map(|(key, _)| key.clone()).collect();
+        for key in bound {
+            self.remove(key, ended.deletion());
+        }
+        self.rows.leases.push(ended);
+    }
+
+    pub(super) fn note_change(&mut self, change: Change) {
+        self.changes.push(change);
     }
 
     fn with_prefix(&self, prefix: &str) -> Vec<String> {
@@ -304,13 +385,14 @@ impl Keys {
     }
 
     /// Takes a record out; says at which revision it was, if there was one.
-    fn remove(&mut self, key: String, revision: Revision) -> Option<Revision> {
+    fn remove(&mut self, key: String, deletion: Deletion) -> Option<Revision> {
         let Record { revision: previous, created_revision, version, .. } =
             self.records.remove(&key)?;
+        let Deletion { revision, expired: lease } = deletion;
         if let Coverage::Complete(history) = &mut self.coverage {
             history.note(&key, revision, None);
         }
-        let row = VersionRow { key, revision, created_revision, version, content: None };
+        let row = VersionRow { key, revision, created_revision, version, lease, content: None };
         self.rows.versions.push(row);
         Some(previous)
     }
@@ -338,6 +420,7 @@ impl Keys {
             for number in [record.revision.0, record.created_revision.0, record.version] {
                 field(&number.to_le_bytes());
             }
+            field(&record.lease.map_or(0, |lease| lease.0).to_le_bytes());
             field(&content.value);
             field(&[u8::from(content.content_type.is_some())]);
             field(content.content_type.as_deref().unwrap_or_default().as_bytes());

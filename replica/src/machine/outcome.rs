@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use shared::ids::{BatchNumber, Epoch, LogFormat, Revision, Slot};
+use shared::ids::{BatchNumber, Epoch, LeaseId, LogFormat, Revision, Slot};
 use shared::message::View;
 
 use crate::machine::chain::ChainHash;
 use crate::machine::change::Change;
 use crate::machine::command::{Unreadable, limits};
 use crate::machine::identity::RequestIdentity;
+use crate::machine::locks::Holder;
 use crate::machine::state::Meta;
 use crate::machine::txn::result::TxnOutcome;
 
@@ -233,6 +234,83 @@ pub enum CommandOutcome {
         /// Why.
         why: RollbackRefused,
     },
+    /// A lease was granted.
+    LeaseGranted {
+        /// The revision of the mutation: it is the lease's id, too.
+        revision: Revision,
+    },
+    /// A lease's time began again.
+    LeaseRenewed {
+        /// The revision of the mutation.
+        revision: Revision,
+        /// How long it lasts. Milliseconds of replicated time.
+        ttl_ms: u64,
+    },
+    /// A lease was ended. How many keys went with it is what the state of the revision
+    /// before has.
+    LeaseRevoked {
+        /// The revision of the mutation.
+        revision: Revision,
+    },
+    /// The lease does not exist, or has ended: nothing was done.
+    NoSuchLease {
+        /// The revision of the state.
+        revision: Revision,
+        /// Which lease.
+        lease: LeaseId,
+    },
+    /// There are as many leases as may be: nothing was done, and this is no first answer.
+    TooManyLeases {
+        /// The revision of the state.
+        revision: Revision,
+    },
+    /// The lease holds the lock.
+    LockHeld {
+        /// The revision of the mutation; of the state, where it held it before.
+        revision: Revision,
+        /// Since which revision it does.
+        fence: Revision,
+    },
+    /// The lease waits for the lock.
+    LockAwaited {
+        /// The revision of the mutation; of the state, where it waited before.
+        revision: Revision,
+        /// Since which revision it does: its place.
+        since: Revision,
+    },
+    /// Another lease holds the lock, and this one does not wait for it.
+    LockBusy {
+        /// The revision of the mutation, where the lease has left the line; otherwise of the
+        /// state.
+        revision: Revision,
+        /// Who holds it.
+        holder: Holder,
+    },
+    /// The lock was given up.
+    LockReleased {
+        /// The revision of the mutation.
+        revision: Revision,
+    },
+    /// The lease does not hold the lock: nothing was done.
+    LockNotHeld {
+        /// The revision of the state.
+        revision: Revision,
+        /// Who holds it, if somebody does.
+        holder: Option<Holder>,
+    },
+    /// There are as many claims on locks as may be: nothing was done, and this is no first
+    /// answer.
+    TooManyClaims {
+        /// The revision of the state.
+        revision: Revision,
+    },
+    /// The lock is not held at the fence: nothing was done.
+    FenceFailed {
+        /// The revision of the state.
+        revision: Revision,
+        /// Who holds the lock, if somebody does.
+        holder: Option<Holder>,
+    },
 }
 
 /// Why a roll-back was not executed.
@@ -281,8 +359,33 @@ impl CommandOutcome {
             | Self::Appended { revision, .. }
             | Self::RolledBack { revision, .. }
             | Self::RollbackRefused { revision, .. } => *revision,
+            Self::LeaseGranted { revision }
+            | Self::LeaseRenewed { revision, .. }
+            | Self::LeaseRevoked { revision }
+            | Self::NoSuchLease { revision, .. }
+            | Self::TooManyLeases { revision }
+            | Self::LockHeld { revision, .. }
+            | Self::LockAwaited { revision, .. }
+            | Self::LockBusy { revision, .. }
+            | Self::LockReleased { revision }
+            | Self::LockNotHeld { revision, .. }
+            | Self::TooManyClaims { revision }
+            | Self::FenceFailed { revision, .. } => *revision,
             Self::Txn(outcome) => outcome.revision,
         }
+    }
+
+    /// Whether it says no more than that there is no room now: the same request may come to
+    /// something else, and so this is not kept as its first answer.
+    #[must_use]
+    pub fn is_for_now(&self) -> bool {
+        matches!(
+            self,
+            Self::TooManyKeys { .. }
+                | Self::TxnWithoutRoom { .. }
+                | Self::TooManyLeases { .. }
+                | Self::TooManyClaims { .. }
+        )
     }
 }
 
@@ -293,13 +396,18 @@ pub struct ExecutionReport {
     pub slots: Vec<Executed>,
     /// The meta data after the last.
     pub meta: Meta,
+    /// When the next lease ends after it, unless it is renewed. Milliseconds of replicated
+    /// time.
+    pub next_expiry_ms: Option<u64>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::machine::txn::Guards;
-    use crate::machine::txn::result::{TxnItem, TxnResult};
+    use crate::machine::txn::result::{LeasedItem, TxnItem, TxnResult};
+
+    const HOLDER: Holder = Holder { lease: LeaseId(8), fence: Revision(9) };
 
     fn txn(results: Vec<TxnResult>) -> CommandOutcome {
         let (revision, guards) = (Revision(300), Guards::Fail);
@@ -319,6 +427,10 @@ mod tests {
             created_revision: Revision(2),
             version: 4,
         }
+    }
+
+    fn leased() -> LeasedItem {
+        LeasedItem { item: item(), lease: Some(LeaseId(8)) }
     }
 
     #[test]
@@ -370,6 +482,29 @@ mod tests {
             ),
             (refused(RollbackRefused::TooManyKeys), &[12, 0xac, 2, 2]),
             (refused(RollbackRefused::TooLarge), &[12, 0xac, 2, 3]),
+            (
+                txn(vec![TxnResult::got(Some(leased()))]),
+                &[7, 0xac, 2, 1, 1, 5, 1, b'k', 1, b'v', 1, 1, b't', 3, 2, 4, 1, 8],
+            ),
+            (
+                txn(vec![TxnResult::listed(vec![leased()], false)]),
+                &[7, 0xac, 2, 1, 1, 6, 1, 1, b'k', 1, b'v', 1, 1, b't', 3, 2, 4, 1, 8, 0],
+            ),
+            (CommandOutcome::LeaseGranted { revision }, &[13, 0xac, 2]),
+            (CommandOutcome::LeaseRenewed { revision, ttl_ms: 5 }, &[14, 0xac, 2, 5]),
+            (CommandOutcome::LeaseRevoked { revision }, &[15, 0xac, 2]),
+            (CommandOutcome::NoSuchLease { revision, lease: LeaseId(8) }, &[16, 0xac, 2, 8]),
+            (CommandOutcome::TooManyLeases { revision }, &[17, 0xac, 2]),
+            (CommandOutcome::LockHeld { revision, fence: Revision(9) }, &[18, 0xac, 2, 9]),
+            (CommandOutcome::LockAwaited { revision, since: Revision(9) }, &[19, 0xac, 2, 9]),
+            (CommandOutcome::LockBusy { revision, holder: HOLDER }, &[20, 0xac, 2, 8, 9]),
+            (CommandOutcome::LockReleased { revision }, &[21, 0xac, 2]),
+            (CommandOutcome::LockNotHeld { revision, holder: None }, &[22, 0xac, 2, 0]),
+            (CommandOutcome::TooManyClaims { revision }, &[23, 0xac, 2]),
+            (
+                CommandOutcome::FenceFailed { revision, holder: Some(HOLDER) },
+                &[24, 0xac, 2, 1, 8, 9],
+            ),
         ] {
             assert_eq!(postcard::to_allocvec(&outcome).unwrap(), bytes, "{outcome:?}");
             assert_eq!(postcard::from_bytes::<CommandOutcome>(bytes).unwrap(), outcome);

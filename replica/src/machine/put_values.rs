@@ -6,9 +6,10 @@ use std::ops::Range;
 use serde::Serialize;
 use shared::message::ChosenEntry;
 
-use super::command::{Command, Commands, Op};
+use super::command::{Commands, Op};
 use super::execute::Decoded;
-use super::txn::{Guards, Txn, TxnOp, TxnPut};
+use super::locks::Fenced;
+use super::txn::{Guards, Txn, TxnPut};
 
 /// The value of a put.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub(super) fn put_values(entry: &ChosenEntry, decoded: &Decoded, at_least: usize
         .iter()
         .zip(starts)
         .enumerate()
-        .flat_map(|(number, (command, start))| values_of(entry, number, command, start))
+        .flat_map(|(number, (command, start))| values_of(entry, number, &command.op, start))
         .filter(|put| put.value.len() >= at_least)
         .collect()
 }
@@ -52,18 +53,27 @@ pub(super) fn put_values(entry: &ChosenEntry, decoded: &Decoded, at_least: usize
 /// The number of a variant.
 const VARIANT: usize = 1;
 
-fn values_of(entry: &ChosenEntry, command: usize, put: &Command, start: usize) -> Vec<PutValue> {
+fn values_of(entry: &ChosenEntry, command: usize, op: &Op, start: usize) -> Vec<PutValue> {
     let start = start + VARIANT;
-    match &put.op {
-        Op::Put { key, value, .. } => {
-            let found = find(entry, start, key, value);
-            let put = |(key, value)| PutValue { command, branch: None, key, value };
-            found.map(put).into_iter().collect()
-        }
+    let one = |start, key, value| {
+        let put = |(key, value)| PutValue { command, branch: None, key, value };
+        find(entry, start, key, value).map(put).into_iter().collect()
+    };
+    match op {
+        Op::Put { key, value, .. } => one(start, key, value),
+        Op::LeasedPut { lease, key, value, .. } => one(start + encoded_len(lease), key, value),
         Op::Txn(txn) => values_of_txn(entry, command, txn, start),
-        Op::Delete { .. } | Op::DeletePrefix { .. } | Op::Append { .. } | Op::Rollback { .. } => {
-            Vec::new()
+        Op::Fenced(fenced) => {
+            let Fenced { fence, op } = &**fenced;
+            let start = start + encoded_len(fence) + encoded_len(&encoded_len(op));
+            values_of(entry, command, op, start)
         }
+        Op::Delete { .. }
+        | Op::DeletePrefix { .. }
+        | Op::Append { .. }
+        | Op::Rollback { .. }
+        | Op::Lease(_)
+        | Op::Lock(_) => Vec::new(),
     }
 }
 
@@ -75,10 +85,10 @@ fn values_of_txn(entry: &ChosenEntry, command: usize, txn: &Txn, start: usize) -
     for (branch, ops) in [(Guards::Hold, then), (Guards::Fail, otherwise)] {
         next += encoded_len(&ops.len());
         for (index, op) in ops.iter().enumerate() {
-            if let TxnOp::Put(put) = op {
-                let TxnPut { key, value, .. } = &**put;
+            if let Some(TxnPut { key, value, .. }) = op.put() {
+                let lease = op.lease().map_or(0, |lease| encoded_len(&lease));
                 let is_kept = !ops[index + 1..].iter().any(|later| later.overwrites(key));
-                let place = find(entry, next + VARIANT, key, value).filter(|_| is_kept);
+                let place = find(entry, next + VARIANT + lease, key, value).filter(|_| is_kept);
                 let put = |(key, value)| PutValue { command, branch: Some(branch), key, value };
                 found.extend(place.map(put));
             }

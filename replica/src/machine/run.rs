@@ -6,6 +6,7 @@ use shared::message::{ChosenEntry, Value, View};
 
 use crate::machine::answers::DueAnswers;
 use crate::machine::command::{AnswerRetention, Command, Commands, Unreadable, limits};
+use crate::machine::execute::tenure::expire_leases;
 use crate::machine::execute::{Begun, begin_slot, execute_command, finish_slot, next_time};
 use crate::machine::identity::RequestIdentity;
 use crate::machine::outcome::{Executed, ExecutedCommand, ExecutionReport, SlotOutcome};
@@ -180,7 +181,8 @@ impl Run {
             self.executed.push(finish_slot(state, &entry, outcome));
         }
         let slots = std::mem::take(&mut self.executed);
-        Progress::Done(ExecutionReport { slots, meta: state.meta().clone() })
+        let next_expiry_ms = state.leases().next_expiry_ms();
+        Progress::Done(ExecutionReport { slots, meta: state.meta().clone(), next_expiry_ms })
     }
 
     /// Executes the slot at hand on to its end.
@@ -230,6 +232,7 @@ impl Run {
             batch.executed.extend(batch.left.next().map(execute));
             state.forget_looked_at();
         }
+        expire_leases(state);
         let BatchUnderWay { epoch, number, executed, .. } = batch;
         Ok(SlotOutcome::Batch { epoch, number, commands: executed })
     }

@@ -7,6 +7,7 @@
 //! would be two replicas with different states, and is a panic instead. What executing
 //! changed ([`Rows`]) is written back in the same transaction as the meta data.
 //!
+//! What has a limit that fits into memory is kept there as a [`Whole`], and never lacks.
 //! The simulation keeps one *complete* state, which lacks nothing.
 //!
 //! A part is a file here, a field of each struct below, and a table of the store.
@@ -21,6 +22,8 @@ use crate::machine::change::Change;
 use crate::machine::command::{AnswerRetention, Command, Op};
 use crate::machine::identity::{IdempotencyKey, RequestDigest, RequestIdentity};
 use crate::machine::keys::{KeyNeeds, KeyRows, Keys, LoadedKeys};
+use crate::machine::leases::{LeaseRows, Leases};
+use crate::machine::locks::{LockRows, Locks};
 use crate::machine::outcome::CommandOutcome;
 use crate::machine::txn::evaluate::{Evaluated, evaluate};
 
@@ -42,6 +45,10 @@ pub struct Meta {
     pub time_ms: u64,
     /// How many first answers are kept.
     pub answers: u64,
+    /// How many leases there are.
+    pub leases: u64,
+    /// How many claims on locks there are.
+    pub claims: u64,
 }
 
 impl Meta {
@@ -102,6 +109,19 @@ pub struct Rows {
     pub keys: KeyRows,
     /// Of the first answers.
     pub answers: AnswerRows,
+    /// Of the leases.
+    pub leases: LeaseRows,
+    /// Of the locks.
+    pub locks: LockRows,
+}
+
+/// The parts of a state that are never loaded in parts.
+#[derive(Clone, Debug, Default)]
+pub struct Whole {
+    /// All leases.
+    pub leases: Leases,
+    /// All locks.
+    pub locks: Locks,
 }
 
 /// The state that a run of slots is executed on.
@@ -110,19 +130,28 @@ pub struct ReplicatedState {
     meta: Meta,
     pub(super) keys: Keys,
     answers: Answers,
+    pub(super) whole: Whole,
 }
 
 impl ReplicatedState {
     /// The whole state of a replica that has executed nothing.
     #[must_use]
     pub fn complete() -> Self {
-        Self { meta: Meta::default(), keys: Keys::complete(), answers: Answers::complete() }
+        let (keys, answers) = (Keys::complete(), Answers::complete());
+        Self { meta: Meta::default(), keys, answers, whole: Whole::default() }
     }
 
-    /// A state of which nothing is loaded but the meta data.
+    /// A state of which nothing is loaded but the meta data and what is never loaded in
+    /// parts.
     #[must_use]
-    pub fn partial(meta: Meta) -> Self {
-        Self { meta, keys: Keys::partial(), answers: Answers::partial() }
+    pub fn partial(meta: Meta, whole: Whole) -> Self {
+        Self { meta, keys: Keys::partial(), answers: Answers::partial(), whole }
+    }
+
+    /// What is never loaded in parts, to go on with.
+    #[must_use]
+    pub fn into_whole(self) -> Whole {
+        self.whole
     }
 
     /// The meta data.
@@ -141,6 +170,18 @@ impl ReplicatedState {
         &self.keys
     }
 
+    /// The leases.
+    #[must_use]
+    pub fn leases(&self) -> &Leases {
+        &self.whole.leases
+    }
+
+    /// The locks.
+    #[must_use]
+    pub fn locks(&self) -> &Locks {
+        &self.whole.locks
+    }
+
     /// Looks at what a command is going to look at: what a transaction comes to, where it is
     /// to be executed.
     ///
@@ -156,9 +197,10 @@ impl ReplicatedState {
         if !lacking.is_empty() {
             return Err(Box::new(lacking));
         }
-        match &command.op {
+        match command.op.bare() {
             Op::Txn(txn) if !self.is_repeat(command) => {
-                let evaluated = evaluate(&self.keys, txn, self.meta.revision.next(), room);
+                let (before, revision) = ((&self.keys, self.leases()), self.meta.revision.next());
+                let evaluated = evaluate(before, txn, revision, room);
                 evaluated.map(Some).map_err(|keys| Box::new(Needs::of_keys(keys)))
             }
             Op::Rollback { prefix, revision }
@@ -170,11 +212,15 @@ impl ReplicatedState {
                 }
             }
             Op::Put { .. }
+            | Op::LeasedPut { .. }
             | Op::Delete { .. }
             | Op::DeletePrefix { .. }
             | Op::Txn(_)
             | Op::Append { .. }
-            | Op::Rollback { .. } => Ok(None),
+            | Op::Rollback { .. }
+            | Op::Lease(_)
+            | Op::Lock(_)
+            | Op::Fenced(_) => Ok(None),
         }
     }
 
@@ -235,7 +281,12 @@ impl ReplicatedState {
     /// What was changed since the last call.
     #[must_use]
     pub fn take_rows(&mut self) -> Rows {
-        Rows { keys: self.keys.take_rows(), answers: self.answers.take_rows() }
+        Rows {
+            keys: self.keys.take_rows(),
+            answers: self.answers.take_rows(),
+            leases: self.whole.leases.take_rows(),
+            locks: self.whole.locks.take_rows(),
+        }
     }
 
     pub(super) fn take_changes(&mut self) -> Vec<Change> {
@@ -256,6 +307,8 @@ impl ReplicatedState {
         field(&postcard::to_allocvec(&self.meta).expect("encoding into memory does not fail"));
         self.keys.digest(&mut field);
         self.answers.digest(&mut field);
+        self.whole.leases.digest(&mut field);
+        self.whole.locks.digest(&mut field);
         ChainHash(*hasher.finalize().as_bytes())
     }
 }

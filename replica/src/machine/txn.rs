@@ -14,9 +14,10 @@ use std::cmp::Ordering;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use shared::bounded;
-use shared::ids::Revision;
+use shared::ids::{LeaseId, LogFormat, Revision};
 
 use super::command::{Unreadable, check_content, check_key, limits, within};
+use super::format;
 
 /// What a transaction asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +96,9 @@ pub enum TxnOp {
         /// The most keys, at most [`limits::TXN_GET_ITEMS`].
         limit: u32,
     },
+    /// Stores a value under a key that goes when a lease ends. Only in a log of the format
+    /// [`LEASES`](super::format::LEASES).
+    LeasedPut(LeaseId, Box<TxnPut>),
 }
 
 /// What is stored, and under which key.
@@ -132,6 +136,12 @@ impl Txn {
             Guards::Hold => &self.then,
             Guards::Fail => &self.otherwise,
         }
+    }
+
+    /// The lowest format of the log that has it.
+    pub(super) fn format(&self) -> LogFormat {
+        let is_leased = self.branches().into_iter().flatten().any(|op| op.lease().is_some());
+        if is_leased { format::LEASES } else { format::TRANSACTIONS }
     }
 
     fn branches(&self) -> [&[TxnOp]; 2] {
@@ -200,9 +210,34 @@ impl TxnOp {
     #[must_use]
     pub fn key(&self) -> Option<&str> {
         match self {
-            Self::Put(put) => Some(&put.key),
+            Self::Put(put) | Self::LeasedPut(_, put) => Some(&put.key),
             Self::Delete { key } | Self::Get { key } => Some(key),
             Self::DeletePrefix { .. } | Self::GetPrefix { .. } => None,
+        }
+    }
+
+    /// What it stores.
+    #[must_use]
+    pub fn put(&self) -> Option<&TxnPut> {
+        match self {
+            Self::Put(put) | Self::LeasedPut(_, put) => Some(put),
+            Self::Delete { .. }
+            | Self::DeletePrefix { .. }
+            | Self::Get { .. }
+            | Self::GetPrefix { .. } => None,
+        }
+    }
+
+    /// The lease that what it stores goes with.
+    #[must_use]
+    pub fn lease(&self) -> Option<LeaseId> {
+        match self {
+            Self::LeasedPut(lease, _) => Some(*lease),
+            Self::Put(_)
+            | Self::Delete { .. }
+            | Self::DeletePrefix { .. }
+            | Self::Get { .. }
+            | Self::GetPrefix { .. } => None,
         }
     }
 
@@ -211,7 +246,11 @@ impl TxnOp {
     pub fn deleted_prefix(&self) -> Option<&str> {
         match self {
             Self::DeletePrefix { prefix } => Some(prefix),
-            Self::Put(_) | Self::Delete { .. } | Self::Get { .. } | Self::GetPrefix { .. } => None,
+            Self::Put(_)
+            | Self::LeasedPut(..)
+            | Self::Delete { .. }
+            | Self::Get { .. }
+            | Self::GetPrefix { .. } => None,
         }
     }
 
@@ -219,7 +258,10 @@ impl TxnOp {
     #[must_use]
     pub fn is_write(&self) -> bool {
         match self {
-            Self::Put(_) | Self::Delete { .. } | Self::DeletePrefix { .. } => true,
+            Self::Put(_)
+            | Self::LeasedPut(..)
+            | Self::Delete { .. }
+            | Self::DeletePrefix { .. } => true,
             Self::Get { .. } | Self::GetPrefix { .. } => false,
         }
     }
@@ -227,7 +269,7 @@ impl TxnOp {
     /// Whether it takes back what a put of this key did.
     pub(super) fn overwrites(&self, key: &str) -> bool {
         match self {
-            Self::Put(put) => put.key == key,
+            Self::Put(put) | Self::LeasedPut(_, put) => put.key == key,
             Self::Delete { key: deleted } => deleted == key,
             Self::DeletePrefix { prefix } => key.starts_with(prefix),
             Self::Get { .. } | Self::GetPrefix { .. } => false,
@@ -236,7 +278,7 @@ impl TxnOp {
 
     fn check(&self) -> Result<(), Unreadable> {
         match self {
-            Self::Put(put) => {
+            Self::Put(put) | Self::LeasedPut(_, put) => {
                 check_key(&put.key)?;
                 check_content(&put.value, put.content_type.as_deref())
             }
@@ -253,7 +295,7 @@ impl TxnOp {
     fn size(&self) -> usize {
         FIXED
             + match self {
-                Self::Put(put) => {
+                Self::Put(put) | Self::LeasedPut(_, put) => {
                     let content_type = put.content_type.as_ref().map_or(0, String::len);
                     put.key.len() + put.value.len() + content_type
                 }

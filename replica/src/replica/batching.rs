@@ -27,7 +27,7 @@ use crate::machine::identity::RequestIdentity;
 use crate::replica::Leader;
 use crate::replica::config::Config;
 use crate::replica::event::{Attempt, LimitHit, NotApplied, RequestId};
-pub(crate) use clock::ReplicatedClock;
+pub(crate) use clock::{Counting, ReplicatedClock};
 pub(crate) use flying::{Due, GivenUp, Joined, Made, Mutation};
 use flying::{Flying, Stage};
 use requesters::Requesters;
@@ -177,22 +177,48 @@ impl Batching {
             return None;
         }
         let mutations = self.take_from_queue();
-        let number = self.next_number;
-        self.next_number = number.next();
         let is_traced = mutations
             .iter()
             .any(|mutation| mutation.command.trace.is_some_and(|trace| trace.is_sampled()));
         let of = |mutation: &Mutation| self.requesters.of(&mutation.command.request).to_vec();
         let requests = mutations.iter().flat_map(of).collect();
-        // Here and not where it is encoded, which a later batch may be before it.
-        let time_ms = self.clock.advance(now);
-        let (stage, refused_for) = (Stage::Starting, None);
-        self.flying.insert(number, Flying { time_ms, mutations, stage, refused_for });
+        let number = self.take_off(now, mutations);
         if is_traced {
             return Some(Made::Traced { number, requests });
         }
         self.started(self.epoch, number, None);
         Some(Made::Untraced)
+    }
+
+    /// Makes a batch that carries nothing but the time.
+    pub(crate) fn carry_time(&mut self, now: Duration) {
+        let number = self.take_off(now, Vec::new());
+        self.started(self.epoch, number, None);
+    }
+
+    fn take_off(&mut self, now: Duration, mutations: Vec<Mutation>) -> BatchNumber {
+        let number = self.next_number;
+        self.next_number = number.next();
+        // Here and not where it is encoded, which a later batch may be before it.
+        let time_ms = self.clock.advance(now);
+        let (stage, refused_for) = (Stage::Starting, None);
+        self.flying.insert(number, Flying { time_ms, made: now, mutations, stage, refused_for });
+        number
+    }
+
+    /// When the oldest batch was made that flies.
+    pub(crate) fn flying_since(&self) -> Option<Duration> {
+        self.flying.values().next().map(|batch| batch.made)
+    }
+
+    /// Replicated time goes on to now, or stands still.
+    pub(crate) fn count_time(&mut self, now: Duration, counting: Counting) {
+        self.clock.look(now, counting);
+    }
+
+    /// What replicated time would be in a batch that is made now. Milliseconds.
+    pub(crate) fn time_ms(&self, now: Duration) -> u64 {
+        self.clock.clone().advance(now)
     }
 
     fn take_from_queue(&mut self) -> Vec<Mutation> {

@@ -57,6 +57,12 @@ pub struct Config {
     pub proposal_timeout: Duration,
     /// Before a refused proposal is made again, plus as much at random. 50 ms.
     pub proposal_backoff: Duration,
+    /// What a batch takes longer than this to be executed does not count in replicated time:
+    /// nobody could renew a lease meanwhile. 250 ms: far above a slow disk.
+    pub flight_counted: Duration,
+    /// While there are leases, the log hears of replicated time at least so often. 5 s: half
+    /// of what one batch may move it, and little enough for a cluster that does nothing else.
+    pub time_interval: Duration,
     /// How long a source may hold a fetch back while it has nothing new. 1 s.
     pub fetch_wait: Duration,
     /// A fetch without an answer is given up: `fetch_wait` and 2 s for a large page.
@@ -103,6 +109,8 @@ impl Default for Config {
             leader_expiry: Duration::from_secs(1),
             proposal_timeout: Duration::from_secs(2),
             proposal_backoff: Duration::from_millis(50),
+            flight_counted: Duration::from_millis(250),
+            time_interval: Duration::from_secs(5),
             fetch_wait: Duration::from_secs(1),
             fetch_timeout: Duration::from_secs(3),
             fetch_stall: Duration::from_millis(200),

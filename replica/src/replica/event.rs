@@ -161,6 +161,8 @@ pub enum Timer {
     Fetch,
     /// The source of the log may have stalled.
     FetchStall,
+    /// A lease may be due to end, or the log to hear of replicated time.
+    Time,
 }
 
 /// Where a piece of the log is fetched.

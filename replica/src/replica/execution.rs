@@ -33,10 +33,14 @@ impl Replica {
         let epoch_before = self.meta.epoch();
         // The view of a primary is the last that it executes before its own batches.
         let clock = ReplicatedClock::starting_at(report.meta.time_ms, now);
+        if !report.slots.is_empty() {
+            self.time_as_of = Some(now);
+        }
         for slot in report.slots {
             self.settle(slot, &clock, effects);
         }
         self.meta = report.meta;
+        self.next_expiry_ms = report.next_expiry_ms;
         self.reads.executed(self.meta.executed_below);
         self.release(effects);
         if self.meta.epoch() > epoch_before

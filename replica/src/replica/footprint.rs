@@ -38,6 +38,9 @@ impl Replica {
             durable_below,
             storage,
             unswept,
+            next_expiry_ms,
+            time_as_of: _,
+            time_due: _,
             members,
             batching,
             learner,
@@ -47,9 +50,20 @@ impl Replica {
             propose_timer,
         } = self;
         let hasher = &mut footprint.shared;
-        let Meta { executed_below, revision, hash, view, next_batch, time_ms, answers } = meta;
+        let Meta {
+            executed_below,
+            revision,
+            hash,
+            view,
+            next_batch,
+            time_ms,
+            answers,
+            leases,
+            claims,
+        } = meta;
         (&identity.name, identity.instance, joined, cluster, durable_below).hash(hasher);
-        (executed_below, revision, hash.0, next_batch, time_ms, answers).hash(hasher);
+        (executed_below, revision, hash.0, next_batch, time_ms).hash(hasher);
+        (answers, leases, claims, next_expiry_ms).hash(hasher);
         view.as_ref()
             .map(|view| (view.epoch, &view.primary, view.primary_instance, &view.backups))
             .hash(hasher);

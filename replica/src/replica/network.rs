@@ -28,6 +28,7 @@ impl Replica {
 
     /// Makes batches of what waits, and proposes what is to be proposed.
     pub(super) fn propose_due(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        self.carry_time(now, effects);
         if self.batching.queued() == 0 && !self.batching.is_flying() {
             return;
         }

@@ -31,6 +31,8 @@ pub struct Recovered {
     pub cluster: Option<ClusterId>,
     /// The meta data.
     pub meta: Meta,
+    /// When the next lease ends, unless it is renewed. Milliseconds of replicated time.
+    pub next_expiry_ms: Option<u64>,
     /// Every slot below is fsynced.
     pub durable_below: Slot,
 }
@@ -92,6 +94,10 @@ pub struct Status {
     pub revision: Revision,
     /// The hash of the slot before `executed_below`.
     pub hash: ChainHash,
+    /// Replicated time as of the last executed slot, in milliseconds …
+    pub time_ms: u64,
+    /// … and when that was executed, where it was in this life.
+    pub time_as_of: Option<Duration>,
     /// Mutations that wait for a batch.
     pub queued_mutations: usize,
     /// Mutations in batches that are not yet executed.

@@ -6,6 +6,7 @@ mod forks;
 mod identity;
 mod joining;
 mod learning;
+mod leases;
 mod model;
 mod reading;
 mod refusing;

@@ -2,14 +2,15 @@
 //! deletion of a prefix is swept.
 //!
 //! `key` and `value` are the bytes as text, to compare and to search in; `bytes` are those
-//! of the value as they are. `log` has a row for each slot that is kept.
+//! of the value as they are. `log` has a row for each slot that is kept. `leases` and
+//! `locks` have no history: they show what there is, whatever revision is asked for.
 
 use shared::ids::Revision;
 
 use crate::store::not_hidden;
 
 /// What there is to read.
-pub(super) const NAMES: [&str; 3] = ["kv", "history", "log"];
+pub(super) const NAMES: [&str; 5] = ["kv", "history", "leases", "locks", "log"];
 
 /// Who comes to the tables: views that nobody can name, since a query may give any name it
 /// knows to a table expression of its own, and pass for the view of that name.
@@ -22,7 +23,7 @@ pub(super) struct Views {
 /// What exists now.
 const KV: &str = concat!(
     "SELECT CAST(l.key AS TEXT) AS key, CAST(v.value AS TEXT) AS value, v.value AS bytes, \
-     v.content_type, v.revision, v.created_revision, v.version \
+     v.content_type, v.revision, v.created_revision, v.version, v.lease \
      FROM live l JOIN versions v ON v.key = l.key AND v.revision = l.revision WHERE ",
     not_hidden!("l", "{at}")
 );
@@ -30,24 +31,35 @@ const KV: &str = concat!(
 /// What existed at a revision.
 const KV_PAST: &str = concat!(
     "SELECT CAST(v.key AS TEXT) AS key, CAST(v.value AS TEXT) AS value, v.value AS bytes, \
-     v.content_type, v.revision, v.created_revision, v.version \
+     v.content_type, v.revision, v.created_revision, v.version, v.lease \
      FROM versions v WHERE v.revision <= {at} AND v.value IS NOT NULL AND NOT EXISTS (\
      SELECT 1 FROM versions n WHERE n.key = v.key AND n.revision > v.revision \
      AND n.revision <= {at}) AND ",
     not_hidden!("v", "{at}")
 );
 
-/// All changes of keys; first those in the tables, then the deletions of those that a
-/// range hides, at the first one that does.
+/// All changes of keys; first those in the tables, then the deletions of those that are
+/// hidden, each at the first deletion of many that does. That of a key that went with a
+/// lease which expired names the lease.
 const HISTORY: &str = "SELECT CAST(v.key AS TEXT) AS key, v.revision, \
     CASE WHEN v.value IS NULL THEN 'delete' ELSE 'put' END AS change, \
     CAST(v.value AS TEXT) AS value, v.value AS bytes, v.content_type, v.created_revision, \
-    v.version FROM versions v WHERE v.revision <= {at} \
-    UNION ALL SELECT CAST(l.key AS TEXT), min(t.revision), 'delete', NULL, NULL, NULL, \
-    v.created_revision, v.version \
+    v.version, v.lease FROM versions v WHERE v.revision <= {at} \
+    UNION ALL SELECT CAST(l.key AS TEXT), min(d.revision), 'delete', NULL, NULL, NULL, \
+    v.created_revision, v.version, d.lease \
     FROM live l JOIN versions v ON v.key = l.key AND v.revision = l.revision \
-    JOIN range_tombstones t ON t.revision > l.revision AND t.revision <= {at} \
-    AND t.first <= l.key AND t.below > l.key GROUP BY l.key";
+    JOIN (SELECT revision, first, below, NULL AS of_lease, NULL AS lease FROM range_tombstones \
+    UNION ALL SELECT revision, x'', x'ff', lease, CASE expired WHEN 1 THEN lease END \
+    FROM ended_leases) d ON d.revision > l.revision AND d.revision <= {at} \
+    AND d.first <= l.key AND d.below > l.key AND (d.of_lease IS NULL OR d.of_lease = l.lease) \
+    GROUP BY l.key";
+
+const LEASES: &str = "SELECT e.id, e.ttl_ms, max(e.expires_ms - m.time_ms, 0) AS remaining_ms \
+    FROM main.leases e, main.meta m";
+
+const LOCKS: &str = "SELECT CAST(c.name AS TEXT) AS name, c.lease, c.fence, \
+    (SELECT count(*) - 1 FROM claims o WHERE o.name = c.name) AS waiters \
+    FROM claims c WHERE c.fence IS NOT NULL";
 
 const LOG: &str = "SELECT slot, ballot_round AS round, \
     printf('%016x', ballot_coordinator) AS coordinator, revision, lower(hex(hash)) AS hash \
@@ -70,7 +82,7 @@ impl Views {
                  CREATE TEMP VIEW {name} AS SELECT * FROM {inner};"
             )
         };
-        NAMES.into_iter().zip([kv, HISTORY, LOG]).map(make).collect()
+        NAMES.into_iter().zip([kv, HISTORY, LEASES, LOCKS, LOG]).map(make).collect()
     }
 
     /// Whether what `accessor` says may be a view of ours that reads a table.

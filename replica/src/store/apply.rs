@@ -7,18 +7,20 @@ use shared::message::ChosenEntry;
 use sqlx::sqlite::SqliteConnection;
 
 use super::answers;
+use super::deletions::Deletions;
 use super::error::StoreError;
 use super::keys;
 use super::left_out::{self, Kept};
 use super::log;
 use super::meta::{self, MetaRow};
 use super::multi_row::MultiRow;
-use super::ranges::Ranges;
 use super::rollback;
 use super::statements::Statements;
+use super::tenure;
+use super::writer::Held;
 use crate::machine::execute::{Executed, ExecutionReport, Progress, Run};
 use crate::machine::format;
-use crate::machine::keys::{KeyRows, VersionRow};
+use crate::machine::keys::VersionRow;
 use crate::machine::put_values::PutValue;
 use crate::machine::state::{Loaded, Needs, ReplicatedState, Rows};
 
@@ -28,18 +30,19 @@ static INSERT_LOG: LazyLock<MultiRow> = LazyLock::new(|| {
     MultiRow::new(HEAD, "(?,?,?,?,?,?,?,?)", "")
 });
 
-/// Executes the run on the state at `row` with these `ranges`, and commits it; `ranges`
-/// is then what it left unswept. After an error nothing is known of the connection, which
+/// Executes the run on the state at `row` with what is `held` of it, and commits it; gives
+/// back what is held then. After an error nothing is known of the connection, which
 /// must be closed; of the file it is known that the run is in it as a whole or not at
 /// all.
 pub(super) async fn apply(
     connection: &mut SqliteConnection,
     row: &MetaRow,
-    ranges: &mut Ranges,
+    held: Held,
     mut run: Run,
-) -> Result<ExecutionReport, StoreError> {
+) -> Result<(ExecutionReport, Held), StoreError> {
     let puts = run.put_values(left_out::SHORT_BYTES);
-    let mut state = ReplicatedState::partial(row.meta.clone());
+    let Held { mut deletions, whole } = held;
+    let mut state = ReplicatedState::partial(row.meta.clone(), whole);
     let (mut hidden, mut has_begun) = (Vec::new(), false);
     let report = loop {
         match run.advance(&mut state) {
@@ -49,14 +52,15 @@ pub(super) async fn apply(
                 if is_rollback || state.keys().has_restored() {
                     // What is loaded then is to be as it is by now.
                     let mut statements = transaction(connection, &mut has_begun);
-                    write(&mut statements, state.take_rows(), &mut hidden, ranges).await?;
+                    let rows = state.take_rows();
+                    write(&mut statements, rows, &mut hidden, &mut deletions).await?;
                     let connection = statements.run().await?;
                     if is_rollback {
                         // A primary takes none while there is anything to sweep.
-                        ranges.sweep_all(connection).await?;
+                        deletions.sweep_all(connection).await?;
                     }
                 }
-                let found = load(connection, &needs, ranges, &mut hidden).await?;
+                let found = load(connection, &needs, &deletions, &mut hidden).await?;
                 state.load(needs, found);
             }
         }
@@ -64,11 +68,11 @@ pub(super) async fn apply(
     format::check(&report.meta, format::HIGHEST)?;
     let mut statements = transaction(connection, &mut has_begun);
     write_log(&mut statements, run.entries(), &puts, &report.slots).await?;
-    write(&mut statements, state.take_rows(), &mut hidden, ranges).await?;
+    write(&mut statements, state.take_rows(), &mut hidden, &mut deletions).await?;
     meta::write(&mut statements, &row.at(report.meta.clone()));
     statements.add("COMMIT", |_| {});
     statements.run().await?;
-    Ok(report)
+    Ok((report, Held { deletions, whole: state.into_whole() }))
 }
 
 /// Statements of the one transaction, which the first of them begin.
@@ -80,32 +84,33 @@ fn transaction<'c>(connection: &'c mut SqliteConnection, has_begun: &mut bool) -
     statements
 }
 
-/// One round: what was asked for, a query for each part. The tombstones of keys that a
-/// range hides go to `hidden`: they are to be written before anything newer.
+/// One round: what was asked for, a query for each part. The tombstones of keys that
+/// are hidden go to `hidden`: they are to be written before anything newer.
 async fn load(
     connection: &mut SqliteConnection,
     needs: &Needs,
-    ranges: &Ranges,
+    deletions: &Deletions,
     hidden: &mut Vec<VersionRow>,
 ) -> Result<Loaded, StoreError> {
-    let keys = keys::load(connection, &needs.keys, ranges, hidden).await?;
+    let keys = keys::load(connection, &needs.keys, deletions, hidden).await?;
     let answers = answers::load(connection, &needs.answers).await?;
     Ok(Loaded { keys, answers })
 }
 
-/// Writes what executing changed, after the tombstones of keys that a range hides.
+/// Writes what executing changed, after the tombstones of keys that are hidden.
 async fn write(
     statements: &mut Statements<'_>,
     rows: Rows,
     hidden: &mut Vec<VersionRow>,
-    ranges: &mut Ranges,
+    deletions: &mut Deletions,
 ) -> Result<(), StoreError> {
-    let Rows { keys: KeyRows { restored, versions, ranges: new }, answers } = rows;
-    rollback::restore(statements, &restored).await?;
-    hidden.extend(versions);
+    let Rows { mut keys, answers, leases, locks } = rows;
+    rollback::restore(statements, &keys.restored).await?;
+    hidden.append(&mut keys.versions);
     keys::write(statements, &std::mem::take(hidden)).await?;
-    ranges.add(statements, &new).await?;
-    answers::write(statements, answers).await
+    deletions.add(statements, &keys).await?;
+    answers::write(statements, answers).await?;
+    tenure::write(statements, leases, locks).await
 }
 
 async fn write_log(

@@ -2,7 +2,7 @@
 //! once.
 //!
 //! A change of a key is a row of `versions`, found by the index over revisions. Of a
-//! deletion of a prefix that is still being swept the keys are in two places, as for
+//! deletion of many that is still being swept the keys are in two places, as for
 //! counting (`list`): those that are swept, or were written again since, have a tombstone
 //! of its revision; the others are live, and older than it. So what is read here is the
 //! same however far a replica has swept.
@@ -15,7 +15,7 @@ mod statements;
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
-use shared::ids::Revision;
+use shared::ids::{LeaseId, Revision};
 use shared::page::PageLimits;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -23,14 +23,17 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 pub(crate) use self::position::Position;
 use super::error::{ReadError, RevisionError, StoreError};
 use super::reader::in_transaction;
-use super::record::{Checked, Item, counter, item_of};
+use super::record::{Checked, Item, LEASE_COLUMN, counter, item_of, lease_of};
 use super::versions;
 
 /// The most rows of an index that one statement looks at: some milliseconds.
 const VISITED_PER_PAGE: u32 = 8_192;
 
 /// Where a row has the revision before.
-const PREVIOUS_COLUMN: usize = 7;
+const PREVIOUS_COLUMN: usize = 8;
+
+/// Where a row of what is not swept says whether a lease expired.
+const EXPIRED_COLUMN: usize = 8;
 
 /// What a revision came to for a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub(crate) struct KeyChange {
     pub(crate) previous: Option<Revision>,
     /// What is there since; none where it was deleted.
     pub(crate) item: Option<Item>,
+    /// The lease whose time was over, where that deleted it.
+    pub(crate) expired: Option<LeaseId>,
 }
 
 impl KeyChange {
@@ -114,19 +119,42 @@ async fn page_in_transaction(
     if after == extent.present {
         return Ok(HistoryPage { changes: Vec::new(), through: query.after.clone() });
     }
-    let deletion: Option<i64> = sqlx::query_scalar(statements::NEXT_DELETION)
-        .bind(after.0.cast_signed())
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(StoreError::from)?;
-    let page = match deletion.map(|revision| Revision(revision.cast_unsigned())) {
-        Some(revision) if revision == after.next() => deletion_page(connection, query).await?,
-        Some(revision) => {
+    let page = match next_deletion(connection, after).await? {
+        Some((revision, of)) if revision == after.next() => {
+            deletion_page(connection, query, of).await?
+        }
+        Some((revision, _)) => {
             written_page(connection, query, Position::before(revision, Bytes::new())).await?
         }
         None => written_page(connection, query, Position::after(extent.present)).await?,
     };
     Ok(page)
+}
+
+/// What a deletion that is to be swept deletes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum DeletionOf {
+    Prefixes,
+    Lease(LeaseId),
+}
+
+/// The first deletion after a revision that is to be swept.
+async fn next_deletion(
+    connection: &mut SqliteConnection,
+    after: Revision,
+) -> Result<Option<(Revision, DeletionOf)>, StoreError> {
+    let row = sqlx::query(statements::NEXT_DELETION)
+        .bind(after.0.cast_signed())
+        .fetch_one(connection)
+        .await?;
+    let revision = |column| -> Result<Option<Revision>, StoreError> {
+        let revision: Option<i64> = row.try_get(column)?;
+        Ok(revision.map(|revision| Revision(revision.cast_unsigned())))
+    };
+    let of_prefixes = revision(0)?.map(|revision| (revision, DeletionOf::Prefixes));
+    let of_lease = revision(1)?.zip(lease_of(&row, 2)?);
+    let of_lease = of_lease.map(|(revision, lease)| (revision, DeletionOf::Lease(lease)));
+    Ok(of_prefixes.into_iter().chain(of_lease).min())
 }
 
 /// Of revisions that have no deletion which is to be swept.
@@ -178,23 +206,31 @@ async fn visited_end(
 async fn deletion_page(
     connection: &mut SqliteConnection,
     query: &HistoryQuery,
+    of: DeletionOf,
 ) -> Result<HistoryPage, StoreError> {
     let revision = query.after.revision();
     let from = query.from.clone().max(query.after.below.clone());
-    let row = sqlx::query(statements::DELETION_END)
+    let (end_sql, unswept_sql, lease) = match of {
+        DeletionOf::Prefixes => (statements::DELETION_END, statements::UNSWEPT_AT, None),
+        DeletionOf::Lease(lease) => {
+            (statements::LEASE_END, statements::UNSWEPT_OF_LEASE, Some(lease.0.cast_signed()))
+        }
+    };
+    let row = sqlx::query(end_sql)
         .bind(revision.0.cast_signed())
         .bind(from.to_vec())
         .bind(query.below.to_vec())
         .bind(VISITED_PER_PAGE)
+        .bind(lease)
         .fetch_one(&mut *connection)
         .await?;
     let ends: [Option<Vec<u8>>; 2] = [row.try_get(0)?, row.try_get(1)?];
     let end = ends.into_iter().flatten().min().map(Bytes::from);
     let keys = Keys { from, below: end.clone().unwrap_or_else(|| query.below.clone()) };
-    let written = keys.rows(connection, statements::WRITTEN_AT, query).await?;
+    let written = keys.rows(connection, statements::WRITTEN_AT, query, None).await?;
     let written: Vec<KeyChange> =
         written.iter().filter_map(|row| change_of(row).transpose()).collect::<Result<_, _>>()?;
-    let unswept = keys.rows(connection, statements::UNSWEPT_AT, query).await?;
+    let unswept = keys.rows(connection, unswept_sql, query, lease).await?;
     let unswept: Vec<KeyChange> =
         unswept.iter().map(|row| deleted_in(row, revision)).collect::<Result<_, _>>()?;
     let (mut written, mut unswept) = (written.into_iter(), unswept.into_iter());
@@ -234,6 +270,7 @@ impl Keys {
         connection: &mut SqliteConnection,
         sql: &'static str,
         query: &HistoryQuery,
+        lease: Option<i64>,
     ) -> Result<Vec<SqliteRow>, sqlx::Error> {
         let most = i64::try_from(query.page.items).unwrap_or(i64::MAX).saturating_add(1);
         sqlx::query(sql)
@@ -241,6 +278,7 @@ impl Keys {
             .bind(self.from.to_vec())
             .bind(self.below.to_vec())
             .bind(most)
+            .bind(lease)
             .fetch_all(connection)
             .await
     }
@@ -249,7 +287,9 @@ impl Keys {
 /// Reads a live record that was deleted at the revision.
 fn deleted_in(row: &SqliteRow, revision: Revision) -> Result<KeyChange, StoreError> {
     let record = item_of(row, 0, Checked::Head)?.ok_or_else(versions::missing)?;
-    Ok(KeyChange { key: record.key, revision, previous: Some(record.revision), item: None })
+    let expired = if counter(row, EXPIRED_COLUMN)? == 0 { None } else { record.lease };
+    let previous = Some(record.revision);
+    Ok(KeyChange { key: record.key, revision, previous, item: None, expired })
 }
 
 /// Reads a record, and the revision before; none where a key was written and deleted at
@@ -262,5 +302,7 @@ fn change_of(row: &SqliteRow) -> Result<Option<KeyChange>, StoreError> {
         return Ok(None);
     }
     let key = Bytes::from(row.try_get::<Vec<u8>, _>(0)?);
-    Ok(Some(KeyChange { key, revision: Revision(counter(row, 1)?), previous, item }))
+    // That of a deletion is the one that it went with.
+    let expired = if item.is_none() { lease_of(row, LEASE_COLUMN)? } else { None };
+    Ok(Some(KeyChange { key, revision: Revision(counter(row, 1)?), previous, item, expired }))
 }

@@ -8,17 +8,17 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use shared::ids::Revision;
+use shared::ids::{LeaseId, Revision};
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::deletions::{Deletions, not_hidden};
 use super::error::StoreError;
 use super::multi_row::MultiRow;
-use super::ranges::{Ranges, not_hidden};
 use super::record::{Checked, Item, counter, item_of};
 use super::statements::{Bound, Statements};
 use super::{rollback, versions};
-use crate::machine::keys::{Content, KeyNeeds, KeyScan, LoadedKeys, Record, VersionRow};
+use crate::machine::keys::{Content, Deletion, KeyNeeds, KeyScan, LoadedKeys, Record, VersionRow};
 
 /// SQL: how many bytes the content of the row `$row` has. SQLite reads none of it for that, and
 /// notices a length that does not go with the row's.
@@ -48,7 +48,7 @@ static SELECT_KEYS: LazyLock<MultiRow> = LazyLock::new(|| {
         "WITH asked(key) AS (VALUES ",
         "(?)",
         concat!(
-            ") SELECT v.key, v.revision, v.created_revision, v.version, v.sum, v.content_type, \
+            ") SELECT v.key, v.revision, v.created_revision, v.version, v.lease, v.sum, v.content_type, \
              CASE WHEN v.value IS NULL THEN NULL ELSE x'' END, ",
             content_bytes!("v"),
             current!()
@@ -61,43 +61,46 @@ static SELECT_CONTENTS: LazyLock<MultiRow> = LazyLock::new(|| {
         "WITH asked(key) AS (VALUES ",
         "(?)",
         concat!(
-            ") SELECT v.key, v.revision, v.created_revision, v.version, v.sum, v.content_type, \
+            ") SELECT v.key, v.revision, v.created_revision, v.version, v.lease, v.sum, v.content_type, \
              v.value",
             current!()
         ),
     )
 });
 
-/// The keys of a range that no deletion of a prefix hides.
+/// The keys of a range that no deletion of many hides, but for those that are bound to some
+/// leases.
 const SCAN: &str = concat!(
-    "SELECT v.key, v.revision, v.created_revision, v.version, v.sum, v.content_type, \
+    "SELECT v.key, v.revision, v.created_revision, v.version, v.lease, v.sum, v.content_type, \
      CASE WHEN v.value IS NULL THEN NULL ELSE x'' END, ",
     content_bytes!("v"),
     " FROM live l LEFT JOIN versions v ON v.key = l.key AND v.revision = l.revision \
      WHERE l.key >= ?1 AND l.key < ?2 AND ",
     not_hidden!("l", "?3"),
-    " ORDER BY l.key LIMIT ?4"
+    " AND (l.lease IS NULL OR l.lease NOT IN (SELECT value FROM json_each(?5))) \
+     ORDER BY l.key LIMIT ?4"
 );
 
 static PUT_LIVE: LazyLock<MultiRow> = LazyLock::new(|| {
-    const THEN: &str = " ON CONFLICT(key) DO UPDATE SET revision = excluded.revision";
-    MultiRow::new("INSERT INTO live(key, revision) VALUES ", "(?,?)", THEN)
+    const THEN: &str =
+        " ON CONFLICT(key) DO UPDATE SET revision = excluded.revision, lease = excluded.lease";
+    MultiRow::new("INSERT INTO live(key, revision, lease) VALUES ", "(?,?,?)", THEN)
 });
 
 static DELETE_LIVE: LazyLock<MultiRow> =
     LazyLock::new(|| MultiRow::new("DELETE FROM live WHERE key IN (", "?", ")"));
 
-/// Loads what executing looks at of the keys. The tombstones of those that a range hides go
+/// Loads what executing looks at of the keys. The tombstones of those that are hidden go
 /// to `hidden`: they are to be written before anything newer.
 pub(super) async fn load(
     connection: &mut SqliteConnection,
     needs: &KeyNeeds,
-    ranges: &Ranges,
+    deletions: &Deletions,
     hidden: &mut Vec<VersionRow>,
 ) -> Result<LoadedKeys, StoreError> {
     let KeyNeeds { heads, contents, scans, rollback } = needs;
     let mut loaded = LoadedKeys {
-        heads: load_heads(connection, heads, ranges, hidden).await?,
+        heads: load_heads(connection, heads, deletions, hidden).await?,
         contents: load_contents(connection, contents).await?,
         scans: Vec::with_capacity(scans.len()),
         rollback: None,
@@ -114,7 +117,7 @@ pub(super) async fn load(
 async fn load_heads(
     connection: &mut SqliteConnection,
     asked: &BTreeSet<String>,
-    ranges: &Ranges,
+    deletions: &Deletions,
     hidden: &mut Vec<VersionRow>,
 ) -> Result<Vec<(String, Record)>, StoreError> {
     let mut found = Vec::new();
@@ -126,13 +129,19 @@ async fn load_heads(
         }
         for row in query.fetch_all(&mut *connection).await? {
             let Some((key, record)) = head_at(&row, 0)? else { continue };
-            match ranges.hidden_by(key.as_bytes(), record.revision) {
+            match deletions.hidden_by(key.as_bytes(), record.revision, record.lease) {
                 None => found.push((key, record)),
-                Some(revision) => {
+                Some(Deletion { revision, expired: lease }) => {
                     let Record { created_revision, version, .. } = record;
                     let content = None;
-                    let row = VersionRow { key, revision, created_revision, version, content };
-                    hidden.push(row);
+                    hidden.push(VersionRow {
+                        key,
+                        revision,
+                        created_revision,
+                        version,
+                        lease,
+                        content,
+                    });
                 }
             }
         }
@@ -143,13 +152,14 @@ async fn load_heads(
 /// Reads a key without its content from the column `at` on; none where it was deleted.
 pub(super) fn head_at(row: &SqliteRow, at: usize) -> Result<Option<(String, Record)>, StoreError> {
     /// Behind the columns of an item.
-    const CONTENT_BYTES: usize = 7;
+    const CONTENT_BYTES: usize = 8;
     let Some(item) = item_of(row, at, Checked::Head)? else { return Ok(None) };
     let content_bytes = usize::try_from(counter(row, at + CONTENT_BYTES)?).unwrap_or(usize::MAX);
     let key = versions::text_of(&item)?;
-    let Item { revision, created_revision, version, .. } = item;
+    let Item { revision, created_revision, version, lease, .. } = item;
     let content = None;
-    Ok(Some((key, Record { revision, created_revision, version, content_bytes, content })))
+    let record = Record { revision, created_revision, version, lease, content_bytes, content };
+    Ok(Some((key, record)))
 }
 
 /// Of each value no more than was asked for is kept, but all of it is read, for its
@@ -187,6 +197,7 @@ async fn load_scan(
         .bind(scan.below.clone())
         .bind(i64::MAX)
         .bind(i64::try_from(scan.at_most).unwrap_or(i64::MAX))
+        .bind(serde_json::to_string(&scan.but_for).expect("plain numbers, into memory"))
         .fetch_all(connection)
         .await?;
     rows.iter().map(|row| head_at(row, 0)?.ok_or_else(versions::missing)).collect()
@@ -198,13 +209,17 @@ pub(super) async fn write(
     changes: &[VersionRow],
 ) -> Result<(), StoreError> {
     versions::write(statements, changes).await?;
-    let last: BTreeMap<&str, Option<Revision>> = changes
+    let last: BTreeMap<&str, Option<(Revision, Option<LeaseId>)>> = changes
         .iter()
-        .map(|row| (row.key.as_str(), row.content.as_ref().map(|_| row.revision)))
+        .map(|row| (row.key.as_str(), row.content.as_ref().map(|_| (row.revision, row.lease))))
         .collect();
     let live: Vec<_> = last.iter().filter_map(|(key, live)| Some((*key, (*live)?))).collect();
-    let put = |bound: &mut Bound, (key, revision): &(&str, Revision)| {
-        bound.bind(key.as_bytes().to_vec()).bind(revision.0.cast_signed());
+    let put = |bound: &mut Bound, (key, live): &(&str, (Revision, Option<LeaseId>))| {
+        let (revision, lease) = live;
+        bound
+            .bind(key.as_bytes().to_vec())
+            .bind(revision.0.cast_signed())
+            .bind(lease.map(|lease| lease.0.cast_signed()));
     };
     statements.add_rows(&PUT_LIVE, &live, put).await?;
     let gone: Vec<_> =

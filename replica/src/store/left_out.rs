@@ -136,7 +136,19 @@ fn written_at(outcome: &SlotOutcome, put: &PutValue) -> Option<Revision> {
         | CommandOutcome::TxnWithoutRoom { .. }
         | CommandOutcome::Appended { .. }
         | CommandOutcome::RolledBack { .. }
-        | CommandOutcome::RollbackRefused { .. } => None,
+        | CommandOutcome::RollbackRefused { .. }
+        | CommandOutcome::LeaseGranted { .. }
+        | CommandOutcome::LeaseRenewed { .. }
+        | CommandOutcome::LeaseRevoked { .. }
+        | CommandOutcome::NoSuchLease { .. }
+        | CommandOutcome::TooManyLeases { .. }
+        | CommandOutcome::LockHeld { .. }
+        | CommandOutcome::LockAwaited { .. }
+        | CommandOutcome::LockBusy { .. }
+        | CommandOutcome::LockReleased { .. }
+        | CommandOutcome::LockNotHeld { .. }
+        | CommandOutcome::TooManyClaims { .. }
+        | CommandOutcome::FenceFailed { .. } => None,
     }
 }
 

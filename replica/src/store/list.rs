@@ -45,8 +45,8 @@ async fn page_in_transaction(
     connection: &mut SqliteConnection,
     query: &ListQuery,
 ) -> Result<ListPage, ReadError> {
-    const STATE: &str =
-        "SELECT revision, compacted_below, EXISTS (SELECT 1 FROM range_tombstones) FROM meta";
+    const STATE: &str = "SELECT revision, compacted_below, EXISTS (SELECT 1 FROM range_tombstones) \
+        OR EXISTS (SELECT 1 FROM ended_leases) FROM meta";
     let row = sqlx::query(STATE).fetch_one(&mut *connection).await.map_err(StoreError::from)?;
     let (revision, oldest) = (Revision(counter(&row, 0)?), Revision(counter(&row, 1)?));
     let sweeping = counter(&row, 2)? != 0;
@@ -156,11 +156,17 @@ async fn count_in_transaction(
     query: &CountQuery,
 ) -> Result<Counted, ReadError> {
     let (from, below, deletion) = (query.from.to_vec(), query.below.to_vec(), query.deletion);
-    let row = sqlx::query(statements::COUNT_STATE)
+    let lease = query.lease.map(|lease| lease.0.cast_signed());
+    let (state_sql, count_sql) = match lease {
+        None => (statements::COUNT_STATE, statements::COUNT),
+        Some(_) => (statements::COUNT_STATE_OF_LEASE, statements::COUNT_OF_LEASE),
+    };
+    let row = sqlx::query(state_sql)
         .bind(from.clone())
         .bind(below.clone())
         .bind(deletion.0.cast_signed())
         .bind(COUNTED_AT_ONCE)
+        .bind(lease)
         .fetch_one(&mut *connection)
         .await
         .map_err(StoreError::from)?;
@@ -171,10 +177,12 @@ async fn count_in_transaction(
     let ends: [Option<Vec<u8>>; 2] =
         [row.try_get(1).map_err(StoreError::from)?, row.try_get(2).map_err(StoreError::from)?];
     let end = ends.into_iter().flatten().min();
-    let row = sqlx::query(statements::COUNT)
+    let row = sqlx::query(count_sql)
         .bind(from)
         .bind(end.clone().unwrap_or(below))
         .bind(deletion.0.cast_signed())
+        .bind(COUNTED_AT_ONCE)
+        .bind(lease)
         .fetch_one(connection)
         .await
         .map_err(StoreError::from)?;

@@ -46,13 +46,26 @@ impl MetaRow {
     /// The view is given as it is stored.
     fn sum(&self, view: Option<&str>) -> Sum {
         let Self { meta, cluster, retained } = self;
-        let Meta { executed_below, revision, hash, view: _, next_batch, time_ms, answers } = meta;
+        let Meta {
+            executed_below,
+            revision,
+            hash,
+            view: _,
+            next_batch,
+            time_ms,
+            answers,
+            leases,
+            claims,
+        } = meta;
         let Retained { compacted_below, log_start, log_start_hash } = retained;
         let numbers =
             [executed_below.0, revision.0, next_batch.0, *time_ms, compacted_below.0, log_start.0];
         // Of none there was nothing in the sum before version 7.
         let answers = (*answers > 0).then_some(*answers);
-        let numbers: Vec<u64> = numbers.into_iter().chain(answers).collect();
+        // Nor of these before version 9.
+        let tenure = [*leases, *claims];
+        let tenure = (tenure != [0, 0]).then_some(tenure).into_iter().flatten();
+        let numbers: Vec<u64> = numbers.into_iter().chain(answers).chain(tenure).collect();
         let cluster = cluster.map(|cluster| cluster.0.to_le_bytes());
         let cluster = cluster.as_ref().map(<[u8; 8]>::as_slice);
         let hashes = [Some(hash.0.as_slice()), Some(log_start_hash.0.as_slice())];
@@ -79,7 +92,8 @@ pub(super) async fn create(
 /// Reads it.
 pub(super) async fn load(connection: &mut SqliteConnection) -> Result<MetaRow, StoreError> {
     const SQL: &str = "SELECT executed_below, revision, hash, view, next_batch, time_ms, cluster, \
-        compacted_below, log_start, log_start_hash, sum, answers FROM meta";
+        compacted_below, log_start, log_start_hash, sum, answers, leases, claims \
+        FROM meta";
     let row = sqlx::query(SQL).fetch_one(connection).await?;
     let text: Option<&str> = row.try_get(3)?;
     let view = text
@@ -95,6 +109,8 @@ pub(super) async fn load(connection: &mut SqliteConnection) -> Result<MetaRow, S
             next_batch: BatchNumber(counter(&row, 4)?),
             time_ms: counter(&row, 5)?,
             answers: counter(&row, 11)?,
+            leases: counter(&row, 12)?,
+            claims: counter(&row, 13)?,
         },
         cluster: row.try_get::<Option<i64>, _>(6)?.map(|id| ClusterId(id.cast_unsigned())),
         retained: Retained {
@@ -124,7 +140,7 @@ pub(super) async fn save(
 pub(super) fn write(statements: &mut Statements<'_>, row: &MetaRow) {
     const SQL: &str = "UPDATE meta SET executed_below = ?, revision = ?, hash = ?, view = ?, \
         next_batch = ?, time_ms = ?, cluster = ?, compacted_below = ?, log_start = ?, \
-        log_start_hash = ?, answers = ?, sum = ?";
+        log_start_hash = ?, answers = ?, leases = ?, claims = ?, sum = ?";
     let MetaRow { meta, cluster, retained } = row;
     let view =
         meta.view.as_ref().map(|view| serde_json::to_string(view).expect("a view is plain JSON"));
@@ -142,6 +158,8 @@ pub(super) fn write(statements: &mut Statements<'_>, row: &MetaRow) {
             .bind(retained.log_start.0.cast_signed())
             .bind(retained.log_start_hash.0.to_vec())
             .bind(meta.answers.cast_signed())
+            .bind(meta.leases.cast_signed())
+            .bind(meta.claims.cast_signed())
             .bind(sum.to_vec());
     });
 }

@@ -10,11 +10,12 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 
 use super::answers;
+use super::deletions::Deletions;
 use super::error::{OpenError, StoreError};
 use super::meta::MetaRow;
 use super::open::{FILE, connect, open};
-use super::ranges::Ranges;
 use super::schema::unusable;
+use super::tenure;
 use super::verify;
 use crate::machine::state::Meta;
 
@@ -27,13 +28,13 @@ pub struct Inspected {
     pub cluster: Option<ClusterId>,
     /// How many versions of keys there are.
     pub versions: u64,
-    /// The digest (BLAKE3) of all versions of all keys and of all first answers: two replicas that executed the
-    /// same slots have the same.
+    /// The digest (BLAKE3) of all versions of all keys, all first answers, leases and locks:
+    /// two replicas that executed the same slots have the same.
     pub digest: [u8; 32],
 }
 
 /// Looks at the state in a data directory: with all the checks of a start, and as a start
-/// does it finishes what the WAL holds; and sweeps deletions of prefixes to their end, so
+/// does it finishes what the WAL holds; and sweeps deletions of many keys to their end, so
 /// that two of the same slots are the same. None where there is no file.
 ///
 /// # Errors
@@ -74,10 +75,10 @@ pub async fn execute(
 }
 
 async fn sweep(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let mut ranges = Ranges::load(connection).await?;
-    while ranges.len() > 0 {
+    let mut deletions = Deletions::load(connection).await?;
+    while !deletions.is_empty() {
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        ranges.sweep(&mut transaction).await?;
+        deletions.sweep(&mut transaction).await?;
         transaction.commit().await?;
     }
     Ok(())
@@ -95,5 +96,6 @@ async fn digest(connection: &mut SqliteConnection) -> Result<(u64, [u8; 32]), St
     }
     drop(rows);
     answers::digest(connection, &mut hasher).await?;
+    tenure::digest(connection, &mut hasher).await?;
     Ok((versions, *hasher.finalize().as_bytes()))
 }

@@ -10,11 +10,10 @@ use tokio::sync::mpsc;
 
 use super::checkpoint::Checkpointer;
 use super::error::{OpenError, StoreError};
-use super::ranges::Ranges;
 use super::reader::Reader;
 use super::schema::{self, Found, scalar, unusable};
 use super::verify;
-use super::writer::Writer;
+use super::writer::{Held, Writer};
 use crate::machine::format;
 
 /// The name of the file.
@@ -57,9 +56,9 @@ pub(crate) async fn open(
     let (mut connection, is_new) = connect(&path, replica).await?;
     let row = verify::meta(&mut connection).await.map_err(unusable)?;
     format::check(&row.meta, format::HIGHEST).map_err(|error| unusable(error.into()))?;
-    let ranges = Ranges::load(&mut connection).await.map_err(unusable)?;
+    let held = Held::load(&mut connection).await.map_err(unusable)?;
     let cluster = row.cluster;
-    let mut writer = Writer::new(&path, connection, row, ranges);
+    let mut writer = Writer::new(&path, connection, row, held);
     writer.checkpoint().await.map_err(unusable)?;
     let (report_fatal, fatal) = mpsc::channel(1);
     let reader = Reader::open(&path, read_connections, &report_fatal)

@@ -17,14 +17,15 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Connection};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+use super::deletions::not_hidden;
 use super::error::{ReadError, RevisionError, StoreError};
 use super::history::{self, Extent, HistoryPage, HistoryQuery};
 use super::list::{self, CountQuery, Counted, ListPage, ListQuery};
 use super::log::{self, LogPage, LogQuery};
 use super::multi_row::{self, MultiRow};
-use super::ranges::not_hidden;
 use super::record::{Checked, Item, counter, item_of};
 use super::schema;
+use super::tenure::{self, read::TenurePage, read::TenureQuery};
 
 /// The most point reads in one statement.
 const POINTS_PER_STATEMENT: usize = multi_row::MOST;
@@ -55,6 +56,7 @@ enum PageJob {
     Log(LogQuery, oneshot::Sender<Result<LogPage, ReadError>>),
     Extent(oneshot::Sender<Result<Extent, ReadError>>),
     History(HistoryQuery, oneshot::Sender<Result<HistoryPage, ReadError>>),
+    Tenure(TenureQuery, oneshot::Sender<Result<TenurePage, ReadError>>),
 }
 
 /// Asks the read-only connections. Cheap to clone.
@@ -126,6 +128,13 @@ impl Reader {
         answer.await.map_err(|_| ReadError::Closed)?
     }
 
+    /// Reads of leases and locks.
+    pub(crate) async fn tenure(&self, query: TenureQuery) -> Result<TenurePage, ReadError> {
+        let (reply, answer) = oneshot::channel();
+        send(&self.pages, PageJob::Tenure(query, reply), PAGES_WAITING)?;
+        answer.await.map_err(|_| ReadError::Closed)?
+    }
+
     /// Reads of which revisions the changes can be read.
     pub(crate) async fn extent(&self) -> Result<Extent, ReadError> {
         let (reply, answer) = oneshot::channel();
@@ -193,6 +202,9 @@ async fn serve(
             }
             Some(Work::Page(PageJob::History(query, reply))) => {
                 answer(reply, history::page(&mut connection, &query).await)
+            }
+            Some(Work::Page(PageJob::Tenure(query, reply))) => {
+                answer(reply, tenure::read::page(&mut connection, &query).await)
             }
             None => break,
         };
@@ -270,7 +282,7 @@ struct Found {
 static SELECT_POINTS: LazyLock<MultiRow> = LazyLock::new(|| {
     const TAIL: &str = concat!(
         ") SELECT a.ordinal, m.revision, m.compacted_below, v.key, v.revision, \
-         v.created_revision, v.version, v.sum, v.content_type, v.value \
+         v.created_revision, v.version, v.lease, v.sum, v.content_type, v.value \
          FROM asked a CROSS JOIN meta m LEFT JOIN versions v ON v.id = \
          (SELECT id FROM versions WHERE key = a.key AND revision <= a.at ORDER BY revision \
          DESC LIMIT 1) AND ",

@@ -1,7 +1,7 @@
 //! Rows as values.
 
 use bytes::Bytes;
-use shared::ids::Revision;
+use shared::ids::{LeaseId, Revision};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -23,6 +23,8 @@ pub(crate) struct Item {
     pub(crate) created_revision: Revision,
     /// How often the key was written since.
     pub(crate) version: u64,
+    /// The lease that it goes with.
+    pub(crate) lease: Option<LeaseId>,
 }
 
 impl Item {
@@ -41,7 +43,7 @@ pub(super) enum Checked {
     Head,
 }
 
-/// Reads `key, revision, created_revision, version, sum, content_type, value` from the
+/// Reads `key, revision, created_revision, version, lease, sum, content_type, value` from the
 /// column `at` on, and checks it; none where there is no row, or the value is NULL: a key
 /// that was never there, or was deleted.
 pub(super) fn item_of(
@@ -49,7 +51,7 @@ pub(super) fn item_of(
     at: usize,
     checked: Checked,
 ) -> Result<Option<Item>, StoreError> {
-    let (key, sums): (Option<&[u8]>, Option<&[u8]>) = (row.try_get(at)?, row.try_get(at + 4)?);
+    let (key, sums): (Option<&[u8]>, Option<&[u8]>) = (row.try_get(at)?, row.try_get(at + 5)?);
     let (key, sums) = match (key, sums) {
         (Some(key), Some(sums)) => (key, sums),
         (None, None) => return Ok(None),
@@ -59,12 +61,13 @@ pub(super) fn item_of(
         (None, Some(_)) => return Err(StoreError::Damaged("a record has no key".to_owned())),
     };
     let (content_type, value): (Option<&str>, Option<&[u8]>) =
-        (row.try_get(at + 5)?, row.try_get(at + 6)?);
+        (row.try_get(at + 6)?, row.try_get(at + 7)?);
     let fields = VersionFields {
         key,
         revision: counter(row, at + 1)?,
         created_revision: counter(row, at + 2)?,
         version: counter(row, at + 3)?,
+        lease: lease_of(row, at + LEASE_COLUMN)?,
         is_deleted: value.is_none(),
     };
     match checked {
@@ -78,8 +81,18 @@ pub(super) fn item_of(
         revision: Revision(fields.revision),
         created_revision: Revision(fields.created_revision),
         version: fields.version,
+        lease: fields.lease,
     });
     Ok(item)
+}
+
+/// Where an item has its lease, behind where it begins.
+pub(super) const LEASE_COLUMN: usize = 4;
+
+/// Reads which lease, if any.
+pub(super) fn lease_of(row: &SqliteRow, column: usize) -> Result<Option<LeaseId>, StoreError> {
+    let lease: Option<i64> = row.try_get(column)?;
+    Ok(lease.map(|lease| LeaseId(lease.cast_unsigned())))
 }
 
 /// Reads a count. SQLite's integers have a sign; a count of ours never needs its bit.

@@ -1,6 +1,6 @@
 //! What a roll-back looks at, and what it writes.
 //!
-//! No deletion of a prefix may be left to be swept then: `versions` has every change.
+//! No deletion of many keys may be left to be swept then: `versions` has every change.
 
 use std::sync::LazyLock;
 
@@ -31,10 +31,10 @@ macro_rules! changed {
     ($with:literal, $touched:literal) => {
         concat!(
             $with,
-            " SELECT t.key, n.key, n.revision, n.created_revision, n.version, n.sum, \
+            " SELECT t.key, n.key, n.revision, n.created_revision, n.version, n.lease, n.sum, \
              n.content_type, CASE WHEN n.value IS NULL THEN NULL ELSE x'' END, ",
             content_bytes!("n"),
-            ", p.key, p.revision, p.created_revision, p.version, p.sum, p.content_type, \
+            ", p.key, p.revision, p.created_revision, p.version, p.lease, p.sum, p.content_type, \
              CASE WHEN p.value IS NULL THEN NULL ELSE x'' END, ",
             content_bytes!("p"),
             " FROM ",
@@ -74,7 +74,7 @@ const MORE_KEYS: &str = "WITH RECURSIVE hop(key, visited) AS (\
      SELECT EXISTS (SELECT 1 FROM hop WHERE key IS NOT NULL AND visited > ?3)";
 
 static SELECT_CONTENTS: LazyLock<MultiRow> = LazyLock::new(|| {
-    const TAIL: &str = ") SELECT v.key, v.revision, v.created_revision, v.version, \
+    const TAIL: &str = ") SELECT v.key, v.revision, v.created_revision, v.version, v.lease, \
         v.sum, v.content_type, v.value FROM asked a CROSS JOIN versions v \
         ON v.key = a.key AND v.revision = a.revision ORDER BY a.ordinal";
     MultiRow::new("WITH asked(ordinal, key, revision) AS (VALUES ", "(?,?,?)", TAIL)
@@ -126,7 +126,7 @@ pub(super) async fn changed(
 /// Reads a row of the statements; none where the key existed neither then nor now.
 fn changed_in(row: &SqliteRow) -> Result<Option<ChangedKey>, StoreError> {
     const NOW: usize = 1;
-    const THEN: usize = 9;
+    const THEN: usize = 10;
     let (now, then) = (head_at(row, NOW)?, head_at(row, THEN)?);
     let key = now.as_ref().or(then.as_ref()).map(|(key, _)| key.clone());
     let of = |key| {
@@ -169,6 +169,7 @@ fn restored((row, content): (&RestoredRow, Content)) -> VersionRow {
         revision: row.revision,
         created_revision: row.created_revision,
         version: row.version,
+        lease: None,
         content: Some(content),
     }
 }

@@ -5,8 +5,9 @@
 //! a deleted one has no value. It has an index by key, and one by revision for whoever
 //! wants to know what changed: the order of the rows says nothing, for sweeping a
 //! deletion of a prefix writes rows of older revisions later. `live` names the current
-//! version of each key that exists, and `range_tombstones` the deletions of prefixes that
-//! `versions` and `live` do not show yet (`ranges`). `log` keeps every executed slot, so
+//! version of each key that exists, and `range_tombstones` and `ended_leases` the deletions
+//! of prefixes and of the keys of leases that `versions` and `live` do not show yet
+//! (`deletions`). `leases` and `claims` are the leases and the lines for locks. `log` keeps every executed slot, so
 //! that a replica that was away can be served however long it was; values that `versions`
 //! has are left out of it (`left_out`). `answers` has the first answers of requests with an
 //! `Idempotency-Key`, by the digest of that. `meta` is one row: who this is, how far it has
@@ -47,6 +48,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { to: 6, sql: include_str!("schema/version-6.sql") },
     Step { to: 7, sql: include_str!("schema/version-7.sql") },
     Step { to: 8, sql: include_str!("schema/version-8.sql") },
+    Step { to: 9, sql: include_str!("schema/version-9.sql") },
 ];
 
 /// How long a statement waits for the lock of another process, such as a `sqlite3` shell

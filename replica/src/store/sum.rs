@@ -7,6 +7,8 @@
 //! that a row found in the wrong place is noticed as well. What is checked when the state
 //! is opened is in [`verify`](super::verify).
 
+use shared::ids::LeaseId;
+
 use super::error::StoreError;
 
 /// The length of one sum: what 64 bits miss is not found by accident.
@@ -25,6 +27,7 @@ pub(super) struct VersionFields<'a> {
     pub(super) revision: u64,
     pub(super) created_revision: u64,
     pub(super) version: u64,
+    pub(super) lease: Option<LeaseId>,
     pub(super) is_deleted: bool,
 }
 
@@ -65,6 +68,10 @@ impl VersionFields<'_> {
             [self.revision, self.created_revision, self.version, u64::from(self.is_deleted)]
         {
             hasher.update(&number.to_le_bytes());
+        }
+        // Before version 9 there was none.
+        if let Some(lease) = self.lease {
+            hasher.update(&lease.0.to_le_bytes());
         }
         cut(&hasher)
     }

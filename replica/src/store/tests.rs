@@ -136,6 +136,7 @@ async fn what_is_executed_is_read_with_the_revision_of_its_state() {
         revision: Revision(3),
         created_revision: Revision(1),
         version: 2,
+        lease: None,
     };
     assert_eq!((point.item, point.revision), (Some(expected), Revision(3)));
     assert_eq!(value_at(&store, "b", None).await.unwrap(), "");

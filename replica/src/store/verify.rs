@@ -11,6 +11,7 @@ use super::error::StoreError;
 use super::log::{self, LogQuery};
 use super::meta::{self, MetaRow};
 use super::record::{Checked, counter, item_of};
+use super::tenure;
 use crate::machine::chain::ChainHash;
 use crate::machine::state::Meta;
 
@@ -69,6 +70,7 @@ pub(super) async fn rows(connection: &mut SqliteConnection) -> Result<(), StoreE
     versions(connection).await?;
     live(connection).await?;
     answers::verify(connection).await?;
+    tenure::verify(connection).await?;
     log(connection).await
 }
 
@@ -86,13 +88,13 @@ async fn log(connection: &mut SqliteConnection) -> Result<(), StoreError> {
 }
 
 async fn versions(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    const SQL: &str = "SELECT key, revision, created_revision, version, sum, content_type, value, \
-        (SELECT revision FROM meta) \
+    const SQL: &str = "SELECT key, revision, created_revision, version, lease, sum, content_type, \
+        value, (SELECT revision FROM meta) \
         FROM versions ORDER BY id";
     let mut rows = sqlx::query(SQL).persistent(false).fetch(connection);
     while let Some(row) = rows.try_next().await? {
         let _item = item_of(&row, 0, Checked::Whole)?;
-        let (revision, present) = (counter(&row, 1)?, counter(&row, 7)?);
+        let (revision, present) = (counter(&row, 1)?, counter(&row, 8)?);
         if revision > present {
             return Err(StoreError::Damaged(format!(
                 "there is a record of revision {revision}, but meta says {present}"

@@ -10,9 +10,9 @@ use super::sum::VersionFields;
 use crate::machine::keys::VersionRow;
 
 static INSERT: LazyLock<MultiRow> = LazyLock::new(|| {
-    const HEAD: &str = "INSERT INTO versions(key, revision, created_revision, version, sum, \
-        content_type, value) VALUES ";
-    MultiRow::new(HEAD, "(?,?,?,?,?,?,?)", "")
+    const HEAD: &str = "INSERT INTO versions(key, revision, created_revision, version, lease, \
+        sum, content_type, value) VALUES ";
+    MultiRow::new(HEAD, "(?,?,?,?,?,?,?,?)", "")
 });
 
 /// The key of an item as executing knows it.
@@ -43,6 +43,7 @@ pub(super) async fn write(
                 revision: row.revision.0,
                 created_revision: row.created_revision.0,
                 version: row.version,
+                lease: row.lease,
                 is_deleted: value.is_none(),
             };
             bound
@@ -50,6 +51,7 @@ pub(super) async fn write(
                 .bind(row.revision.0.cast_signed())
                 .bind(row.created_revision.0.cast_signed())
                 .bind(row.version.cast_signed())
+                .bind(row.lease.map(|lease| lease.0.cast_signed()))
                 .bind(fields.sums(content_type, value).to_vec())
                 .bind(content_type.map(str::to_owned))
                 .bind(value.map(<[u8]>::to_vec));

@@ -9,12 +9,13 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use super::apply;
 use super::checkpoint::{self, Committed, Copied, Synced};
+use super::deletions::Deletions;
 use super::error::StoreError;
 use super::meta::{self, MetaRow};
-use super::ranges::Ranges;
 use super::schema::{self, scalar};
+use super::tenure;
 use crate::machine::execute::{ExecutionReport, Run};
-use crate::machine::state::Meta;
+use crate::machine::state::{Meta, Whole};
 
 /// What a row takes beside its bytes, roughly.
 const ROW_BYTES: u64 = 256;
@@ -34,25 +35,37 @@ pub(crate) struct Writer {
     path: PathBuf,
     connection: Option<SqliteConnection>,
     row: MetaRow,
-    ranges: Ranges,
+    /// None after an error: what the failed transaction left behind is known only from the
+    /// file.
+    held: Option<Held>,
     durable_below: Slot,
     written_bytes: u64,
     /// Whether there may be more free pages than are kept.
     may_give_back: bool,
 }
 
+/// What is in memory of the state: as the tables have it.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) deletions: Deletions,
+    pub(super) whole: Whole,
+}
+
+impl Held {
+    /// Reads it.
+    pub(super) async fn load(connection: &mut SqliteConnection) -> Result<Self, StoreError> {
+        let deletions = Deletions::load(&mut *connection).await?;
+        Ok(Self { deletions, whole: tenure::load(connection).await? })
+    }
+}
+
 impl Writer {
-    pub(super) fn new(
-        path: &Path,
-        connection: SqliteConnection,
-        row: MetaRow,
-        ranges: Ranges,
-    ) -> Self {
+    pub(super) fn new(path: &Path, connection: SqliteConnection, row: MetaRow, held: Held) -> Self {
         Self {
             path: path.to_owned(),
             connection: Some(connection),
             row,
-            ranges,
+            held: Some(held),
             durable_below: Slot(0),
             written_bytes: 0,
             may_give_back: true,
@@ -100,13 +113,12 @@ impl Writer {
         entries: Vec<ChosenEntry>,
     ) -> Result<ExecutionReport, StoreError> {
         let bytes: u64 = entries.iter().map(|entry| 2 * entry.value.len() as u64 + ROW_BYTES).sum();
-        let mut connection = self.take_connection().await?;
-        let (run, mut ranges) = (Run::new(entries), self.ranges.clone());
-        let result = apply::apply(&mut connection, &self.row, &mut ranges, run).await;
+        let (mut connection, held) = self.take().await?;
+        let result = apply::apply(&mut connection, &self.row, held, Run::new(entries)).await;
         match result {
-            Ok(report) => {
+            Ok((report, held)) => {
                 self.connection = Some(connection);
-                self.ranges = ranges;
+                self.held = Some(held);
                 self.row.meta = report.meta.clone();
                 self.written_bytes += bytes;
                 Ok(report)
@@ -120,7 +132,17 @@ impl Writer {
 
     /// How many deletions of prefixes are to be swept.
     pub(crate) fn unswept(&self) -> usize {
-        self.ranges.len()
+        self.held.as_ref().map_or(0, |held| held.deletions.ranges())
+    }
+
+    /// Whether there are keys to be swept, of prefixes or of leases.
+    pub(crate) fn is_sweeping(&self) -> bool {
+        self.held.as_ref().is_none_or(|held| !held.deletions.is_empty())
+    }
+
+    /// When the next lease ends, unless it is renewed. Milliseconds of replicated time.
+    pub(crate) fn next_expiry_ms(&self) -> Option<u64> {
+        self.held.as_ref().and_then(|held| held.whole.leases.next_expiry_ms())
     }
 
     /// Sweeps a bounded number of keys, in a transaction.
@@ -128,12 +150,11 @@ impl Writer {
     /// # Errors
     /// Then none is swept, and it may be tried again unless the error is fatal.
     pub(crate) async fn sweep(&mut self) -> Result<(), StoreError> {
-        let mut connection = self.take_connection().await?;
-        let mut ranges = self.ranges.clone();
-        match sweep(&mut connection, &mut ranges).await {
+        let (mut connection, mut held) = self.take().await?;
+        match sweep(&mut connection, &mut held.deletions).await {
             Ok(()) => {
                 self.connection = Some(connection);
-                self.ranges = ranges;
+                self.held = Some(held);
                 self.may_give_back = true;
                 self.written_bytes += SWEPT_BYTES;
                 Ok(())
@@ -207,7 +228,9 @@ impl Writer {
     /// Has fewer keys swept in one transaction.
     #[cfg(test)]
     pub(crate) fn sweep_at_once(&mut self, keys: usize) {
-        self.ranges.sweep_at_once(keys);
+        if let Some(held) = &mut self.held {
+            held.deletions.sweep_at_once(keys);
+        }
     }
 
     /// How many rows it has inserted, changed or deleted in this life.
@@ -241,26 +264,36 @@ impl Writer {
             None => {
                 let mut connection =
                     schema::writer_options(&self.path).create_if_missing(false).connect().await?;
-                // What the failed transaction left behind is known only from the file.
                 self.row = meta::load(&mut connection).await?;
-                self.ranges = Ranges::load(&mut connection).await?;
+                self.held = Some(Held::load(&mut connection).await?);
                 Ok(connection)
             }
         }
     }
 
+    /// The connection, and what is to be changed with the file.
+    async fn take(&mut self) -> Result<(SqliteConnection, Held), StoreError> {
+        let connection = self.take_connection().await?;
+        let held = self.held.take().expect("a connection comes with what is held");
+        Ok((connection, held))
+    }
+
     /// A connection on which something failed may or may not be in a transaction: closing
     /// it ends that.
     async fn discard(&mut self, connection: SqliteConnection) {
+        self.held = None;
         if let Err(error) = connection.close().await {
             tracing::debug!(%error, "closing the connection after an error failed");
         }
     }
 }
 
-async fn sweep(connection: &mut SqliteConnection, ranges: &mut Ranges) -> Result<(), StoreError> {
+async fn sweep(
+    connection: &mut SqliteConnection,
+    deletions: &mut Deletions,
+) -> Result<(), StoreError> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    ranges.sweep(&mut transaction).await?;
+    deletions.sweep(&mut transaction).await?;
     Ok(transaction.commit().await?)
 }
 

@@ -176,7 +176,11 @@ impl State {
                         | Op::DeletePrefix { .. }
                         | Op::Txn(_)
                         | Op::Append { .. }
-                        | Op::Rollback { .. } => false,
+                        | Op::Rollback { .. }
+                        | Op::LeasedPut { .. }
+                        | Op::Lease(_)
+                        | Op::Lock(_)
+                        | Op::Fenced(_) => false,
                     })
                 }
                 (

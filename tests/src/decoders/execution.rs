@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use replica::machine::execute::{Executed, Progress, Run, apply};
 use replica::machine::format;
-use replica::machine::state::{Loaded, Meta, ReplicatedState};
+use replica::machine::state::{Loaded, Meta, ReplicatedState, Whole};
 use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Slot};
 use shared::message::{Batch, ChosenEntry, Value, View};
 
@@ -35,7 +35,7 @@ pub(super) fn decode(bytes: &[u8]) {
     // As the store does it: a part of the state, chosen by what the run says it needs,
     // and no panic over what was not loaded.
     let mut run = Run::new(entries().collect());
-    let mut partial = ReplicatedState::partial(Meta::default());
+    let mut partial = ReplicatedState::partial(Meta::default(), Whole::default());
     let in_rounds = loop {
         match run.advance(&mut partial) {
             Progress::Done(report) => break report,
@@ -53,9 +53,9 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
             number: BatchNumber(number),
             commands: Bytes::from(commands),
         })
-        .encode_in(format::TRANSACTIONS)
+        .encode_in(format::LEASES)
     };
-    let view = View { format: format::TRANSACTIONS, ..view() };
+    let view = View { format: format::LEASES, ..view() };
     let mut log = vec![Value::View(view).encode(), Value::Noop.encode()];
     log.extend((0..).zip(commands_seeds()).map(|(number, commands)| batch(number, commands)));
     log.push(batch(1, b"again".to_vec()));

@@ -194,7 +194,8 @@ impl Client {
             | Call::DeletePrefix { .. }
             | Call::Transaction(_)
             | Call::Append { .. }
-            | Call::Rollback { .. }) => {
+            | Call::Rollback { .. }
+            | Call::Tenure(_)) => {
                 let outcome = recorder.perform(ask, call.clone()).await?;
                 self.learn(&call, &outcome);
                 Ok(outcome)

@@ -71,6 +71,8 @@ pub struct Summary {
     pub appends: Tally,
     /// Roll-backs.
     pub rollbacks: Tally,
+    /// What was asked of leases and locks.
+    pub tenures: Tally,
     /// Slots of the log.
     pub slots: u64,
     /// The longest time without an acknowledged mutation.
@@ -136,14 +138,15 @@ impl Summary {
             Call::Transaction(_) => &mut self.transactions,
             Call::Append { .. } => &mut self.appends,
             Call::Rollback { .. } => &mut self.rollbacks,
+            Call::Tenure(_) => &mut self.tenures,
         }
     }
 
     /// Mutations that were left open.
     #[must_use]
     pub fn unresolved(&self) -> usize {
-        let Self { puts, compared, deletes, transactions, appends, rollbacks, .. } = self;
-        let of = [puts, compared, deletes, transactions, appends, rollbacks];
+        let Self { puts, compared, deletes, transactions, appends, rollbacks, tenures, .. } = self;
+        let of = [puts, compared, deletes, transactions, appends, rollbacks, tenures];
         of.iter().map(|tally| tally.unresolved).sum()
     }
 
@@ -211,6 +214,7 @@ impl fmt::Display for Summary {
             transactions,
             appends,
             rollbacks,
+            tenures,
             slots,
             longest_gap,
         } = self;
@@ -221,7 +225,7 @@ impl fmt::Display for Summary {
         )?;
         write!(f, "puts {puts}; compared {compared}; deletes {deletes}; ")?;
         write!(f, "transactions {transactions}; appended {appends}; rolled back {rollbacks}; ")?;
-        write!(f, "{slots} slots; ")?;
+        write!(f, "leases and locks {tenures}; {slots} slots; ")?;
         let Gap { from, length } = longest_gap;
         write!(f, "longest gap {:.1} s at {:.1} s", length.as_secs_f64(), from.as_secs_f64())
     }

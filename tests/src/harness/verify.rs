@@ -16,8 +16,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use replica::machine::change::Change;
 use replica::machine::command::Command;
 use replica::machine::execute::{CommandOutcome, Decoded, Delivery, Run, SlotOutcome};
+use replica::machine::leases::LeaseEnd;
 use replica::machine::state::ReplicatedState;
 use serde_json::Value as Json;
 use shared::client::ReplicaClient;
@@ -29,7 +31,9 @@ use super::recorder::Recorder;
 use super::summary::Summary;
 use crate::linearizability::witness::Write;
 use crate::linearizability::{key, witness};
-use crate::operations::{Call, Operation, OperationId, Outcome, Reference, Seen, Value, command};
+use crate::operations::{
+    Call, Operation, OperationId, Outcome, Reference, Seen, TenureCall, Value, command,
+};
 
 /// Keys below are written by the harness itself, outside of every history.
 const OWN_PREFIX: &str = "harness/";
@@ -156,6 +160,13 @@ impl Replayed {
                         .add(slot.slot, (command, &executed.outcome), recorder)
                         .with_context(|| format!("slot {}", slot.slot))?;
                 }
+                for change in &slot.changes {
+                    if let Change::Lease { lease, end: LeaseEnd::Expired, .. } = change {
+                        let call = Call::Tenure(TenureCall::Expire { lease: lease.0 });
+                        replayed.reference.execute(&call);
+                        replayed.writes.push(Write { operation: OperationId::NOBODYS, call });
+                    }
+                }
             }
         }
         ensure!(
@@ -177,8 +188,11 @@ impl Replayed {
         let call = command::call(&command);
         let executed = self.reference.execute(&call);
         let expected = command::outcome(&call, &executed, slot);
-        ensure!(*outcome == expected, "{call:?} came to {outcome:?}, not {expected:?}");
-        if !executed.answer.is_executed() {
+        ensure!(
+            command::without_leases(outcome) == expected,
+            "{call:?} came to {outcome:?}, not {expected:?}"
+        );
+        if !executed.is_write {
             return Ok(());
         }
         let traced = recorder.operation_of(&command);

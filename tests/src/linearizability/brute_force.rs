@@ -17,7 +17,7 @@ use crate::operations::{
     Answer, Call, Consistency, Guard, Key, Operation, Outcome, Seen, Time, Version,
 };
 
-/// What transactions and roll-backs do is checked by the reference alone.
+/// What transactions, roll-backs, leases and locks do is checked by the reference alone.
 const ONLY_KEYS: &str = "the histories of the brute force have calls of keys, and nothing else";
 
 /// Some begin with others.

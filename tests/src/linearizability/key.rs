@@ -16,7 +16,8 @@
 //! What a roll-back makes of a key only the log tells: keys that one may have changed are
 //! left to the other checker.
 //!
-//! Not done: guards of transactions, and what they read of keys that they write; local reads and reads at a revision (they promise no order), and revisions
+//! Not done: keys that go with leases, since nobody asks for them to go when one expires;
+//! fences; guards of transactions, and what they read of keys that they write; local reads and reads at a revision (they promise no order), and revisions
 //! as an order across keys.
 
 mod search;
@@ -29,8 +30,8 @@ pub use state::{KeyAnswer, KeyCall, KeyState};
 
 use crate::operations::Listing;
 use crate::operations::{
-    Answer, Call, Effect, Guard, Key, Operation, OperationId, Outcome, Seen, Time, Transaction,
-    effect, read_only,
+    Answer, Call, Effect, Guard, Key, Operation, OperationId, Outcome, Seen, TenureAnswer,
+    TenureCall, Time, Transaction, effect, read_only,
 };
 
 /// An operation's part on one key.
@@ -105,7 +106,16 @@ pub fn by_key(history: &[Operation]) -> BTreeMap<Key, Vec<KeyOperation>> {
                 below.for_each(|(key, ())| add(key, KeyCall::DeleteAmongOthers, answer));
             }
             Call::Transaction(transaction) => add_transaction(operation, transaction, &keys, add),
-            Call::Append { .. } | Call::Rollback { .. } => {}
+            Call::Tenure(TenureCall::FencedPut { key, value, .. }) => {
+                let guard = Guard::Always;
+                add(key, KeyCall::Put { value: *value, guard }, answer)
+            }
+            Call::Append { .. } | Call::Rollback { .. } | Call::Tenure(_) => {}
+        }
+    }
+    for operation in history {
+        if let Call::Tenure(TenureCall::LeasedPut { key, .. }) = &operation.call {
+            parts.remove(key);
         }
     }
     parts.retain(|key, _| !history.iter().any(|operation| may_roll_back(operation, key)));
@@ -123,7 +133,8 @@ fn may_roll_back(operation: &Operation, key: &str) -> bool {
         | Call::Delete { .. }
         | Call::DeletePrefix { .. }
         | Call::Transaction(_)
-        | Call::Append { .. } => false,
+        | Call::Append { .. }
+        | Call::Tenure(_) => false,
     }
 }
 
@@ -176,11 +187,13 @@ fn key_answer(operation: &Operation) -> Option<KeyAnswer> {
         Answer::Put => Some(KeyAnswer::Put { revision }),
         Answer::Deleted(count) => Some(KeyAnswer::Deleted { revision, count: *count }),
         Answer::GuardFailed => Some(KeyAnswer::GuardFailed),
+        Answer::Tenure(TenureAnswer::Put) => Some(KeyAnswer::Put { revision }),
         Answer::Listed(_)
         | Answer::NotYet
         | Answer::Transaction(_)
         | Answer::Appended
-        | Answer::RolledBack { .. } => None,
+        | Answer::RolledBack { .. }
+        | Answer::Tenure(_) => None,
     }
 }
 

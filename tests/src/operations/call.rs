@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Listing, Transaction, Value};
+use super::{Listing, TenureCall, Transaction, Value};
 
 /// A key. Cheap to clone: histories name the same few keys over and over.
 pub type Key = Arc<str>;
@@ -90,6 +90,8 @@ pub enum Call {
         /// At which revision.
         to: u64,
     },
+    /// Does something to a lease or a lock, or with one.
+    Tenure(TenureCall),
 }
 
 impl Guard {
@@ -131,7 +133,8 @@ impl Call {
             | Self::DeletePrefix { .. }
             | Self::Transaction(_)
             | Self::Append { .. }
-            | Self::Rollback { .. } => None,
+            | Self::Rollback { .. }
+            | Self::Tenure(_) => None,
         }
     }
 
@@ -146,6 +149,7 @@ impl Call {
     pub fn key(&self) -> Option<&Key> {
         match self {
             Self::Read { key, .. } | Self::Put { key, .. } | Self::Delete { key, .. } => Some(key),
+            Self::Tenure(call) => call.key(),
             Self::List { .. }
             | Self::DeletePrefix { .. }
             | Self::Transaction(_)
@@ -164,7 +168,8 @@ impl Call {
             | Self::DeletePrefix { .. }
             | Self::Transaction(_)
             | Self::Append { .. }
-            | Self::Rollback { .. } => Guard::Always,
+            | Self::Rollback { .. }
+            | Self::Tenure(_) => Guard::Always,
         }
     }
 }

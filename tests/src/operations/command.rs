@@ -1,6 +1,7 @@
 //! Between operations and the replicated log: every command carries the number of its
 //! operation in its trace.
 
+mod tenure;
 mod transaction;
 
 use replica::machine::command::{Command, Condition, Op, TraceContext};
@@ -52,6 +53,7 @@ pub fn command(call: &Call, trace: TraceContext) -> Command {
         Call::Rollback { prefix, to } => {
             Op::Rollback { prefix: prefix.to_string(), revision: Revision(*to) }
         }
+        Call::Tenure(asked) => tenure::op(asked),
         Call::Read { .. } | Call::List { .. } => unreachable!("a read is no command"),
     };
     Command { op, trace: Some(trace), request: RequestIdentity::Drawn(trace.trace_id) }
@@ -78,6 +80,9 @@ pub fn call(command: &Command) -> Call {
         Op::Rollback { prefix, revision } => {
             Call::Rollback { prefix: Key::from(prefix.as_str()), to: revision.0 }
         }
+        Op::LeasedPut { .. } | Op::Lease(_) | Op::Lock(_) | Op::Fenced(_) => {
+            Call::Tenure(tenure::call(&command.op))
+        }
     }
 }
 
@@ -86,12 +91,16 @@ pub fn call(command: &Command) -> Call {
 ///
 /// # Panics
 /// When it is not an outcome of the call.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the others are not about it")]
 #[must_use]
 pub fn answer(
     call: &Call,
     outcome: &CommandOutcome,
     counted: impl Fn(Revision, &str) -> u64,
 ) -> Answer {
+    if let Call::Tenure(_) = call {
+        return Answer::Tenure(tenure::answer(outcome, counted));
+    }
     match outcome {
         CommandOutcome::Created { .. } | CommandOutcome::Replaced { .. } => Answer::Put,
         CommandOutcome::Deleted { deleted, .. } => Answer::Deleted(*deleted),
@@ -120,6 +129,7 @@ pub fn answer(
         CommandOutcome::KeyReused { .. } | CommandOutcome::TooManyKeys { .. } => {
             unreachable!("clients use a key for one request, and hear nothing where it has no room")
         }
+        other => unreachable!("{other:?} is no outcome of {call:?}"),
     }
 }
 
@@ -136,14 +146,7 @@ pub fn outcome(call: &Call, executed: &Executed, slot: Slot) -> CommandOutcome {
             revision,
             current: executed.before.map(|key| Revision(key.modified)),
         },
-        (Call::Put { .. }, _) => match (executed.before, executed.changes[0].after) {
-            (Some(_), Some(after)) => CommandOutcome::Replaced {
-                revision,
-                created_revision: Revision(after.created),
-                version: after.version,
-            },
-            (None, _) | (Some(_), None) => CommandOutcome::Created { revision },
-        },
+        (Call::Put { .. }, _) => written(executed),
         (Call::Delete { .. }, _) => {
             CommandOutcome::Deleted { revision, deleted: executed.changes.len() as u64 }
         }
@@ -159,8 +162,34 @@ pub fn outcome(call: &Call, executed: &Executed, slot: Slot) -> CommandOutcome {
             let why = RollbackRefused::Future { asked: Revision(*to) };
             CommandOutcome::RollbackRefused { revision, why }
         }
+        (Call::Tenure(asked), Answer::Tenure(answer)) => tenure::outcome(asked, *answer, executed),
+        (Call::Tenure(_), other) => unreachable!("a lease or a lock is answered {other:?}"),
         (Call::Transaction(_), other) => unreachable!("a transaction is answered {other:?}"),
         (Call::Read { .. } | Call::List { .. }, _) => unreachable!("a read is no command"),
+    }
+}
+
+/// The outcome without what it says of the leases of keys that a transaction read: the
+/// reference does not say it, and the state is held against it in any case.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the others are not about it")]
+#[must_use]
+pub fn without_leases(outcome: &CommandOutcome) -> CommandOutcome {
+    match outcome {
+        CommandOutcome::Txn(txn) => transaction::without_leases(txn),
+        other => other.clone(),
+    }
+}
+
+/// What a put comes to.
+fn written(executed: &Executed) -> CommandOutcome {
+    let revision = Revision(executed.revision);
+    match (executed.before, executed.changes[0].after) {
+        (Some(_), Some(after)) => CommandOutcome::Replaced {
+            revision,
+            created_revision: Revision(after.created),
+            version: after.version,
+        },
+        (None, _) | (Some(_), None) => CommandOutcome::Created { revision },
     }
 }
 
@@ -183,7 +212,8 @@ pub fn read(call: &Call, state: &ReplicatedState) -> Answer {
         | Call::DeletePrefix { .. }
         | Call::Transaction(_)
         | Call::Append { .. }
-        | Call::Rollback { .. } => unreachable!("only reads are released"),
+        | Call::Rollback { .. }
+        | Call::Tenure(_) => unreachable!("only reads are released"),
     }
 }
 
@@ -193,6 +223,7 @@ pub fn is_state_of(state: &ReplicatedState, reference: &Reference) -> bool {
     let records =
         state.keys().records().iter().map(|(key, record)| (key.as_str(), version(record)));
     state.meta().revision.0 == reference.revision()
+        && tenure::is_of(state, reference.tenure())
         && records.eq(reference.keys().iter().map(|(key, version)| (&**key, *version)))
 }
 

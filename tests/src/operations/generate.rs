@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Answer, Call, Consistency, Guard, Key, Listing, Order, Step, StepResult, Taken, Transaction,
-    Value,
+    Answer, Call, Consistency, Guard, Key, Listing, Order, Step, StepResult, Taken, TenureAnswer,
+    TenureCall, Transaction, Value,
 };
 use crate::random::{MILLION, Random};
 
@@ -40,11 +40,13 @@ pub enum Kind {
     Append,
     /// A roll-back of all keys with a prefix.
     Rollback,
+    /// Something of leases and locks.
+    Tenure,
 }
 
 impl Kind {
     /// All of them, in their order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Read,
         Self::LocalRead,
         Self::PastRead,
@@ -59,6 +61,7 @@ impl Kind {
         Self::Transaction,
         Self::Append,
         Self::Rollback,
+        Self::Tenure,
     ];
 }
 
@@ -106,7 +109,18 @@ pub struct Generator {
     seen: BTreeMap<Key, u64>,
     /// The newest revision seen of the state.
     newest: u64,
+    /// Leases that were granted to its client, the newest last.
+    leases: Vec<u64>,
+    /// The newest fence that it has heard of of each lock.
+    fences: BTreeMap<Key, u64>,
 }
+
+/// Locks, of which there are few.
+const LOCKS: [&str; 2] = ["l", "m"];
+/// Keys that go with leases, and no others do.
+const LEASED: [&str; 2] = ["leased/1", "leased/2"];
+/// So many leases a client uses.
+const LEASES: usize = 3;
 
 impl Generator {
     /// The newest revision that its client has heard of.
@@ -163,6 +177,27 @@ impl Generator {
                     (Key::clone(random.pick(&names.deleted)), self.past(random));
                 Call::Rollback { prefix, to }
             }
+            Kind::Tenure => Call::Tenure(self.tenure(random, key, value)),
+        }
+    }
+
+    fn tenure(&self, random: &mut Random, key: Key, value: Value) -> TenureCall {
+        let lock = Key::from(*random.pick(&LOCKS));
+        let drawn = random.below(12);
+        let Some(lease) = (!self.leases.is_empty()).then(|| *random.pick(&self.leases)) else {
+            return TenureCall::Grant { ttl_ms: random.between(100, 8_000) };
+        };
+        match drawn {
+            0 | 1 => TenureCall::Grant { ttl_ms: random.between(100, 8_000) },
+            2 | 3 => TenureCall::Renew { lease },
+            4 => TenureCall::Revoke { lease },
+            5 | 6 => TenureCall::LeasedPut { lease, key: Key::from(*random.pick(&LEASED)), value },
+            7 | 8 => TenureCall::Acquire { lock, lease, wait: random.chance(MILLION * 3 / 4) },
+            9 => TenureCall::Release { lock, lease },
+            _ => match self.fences.get(&lock).copied() {
+                Some(fence) => TenureCall::FencedPut { lock, fence, key, value },
+                None => TenureCall::Acquire { lock, lease, wait: true },
+            },
         }
     }
 
@@ -225,7 +260,28 @@ impl Generator {
                 self.learn_steps(transaction.branch(taken.succeeded), revision, taken);
             }
             (Call::Transaction(_) | Call::Append { .. }, _) => {}
+            (Call::Tenure(call), Answer::Tenure(answer)) => {
+                self.learn_tenure(call, revision, *answer);
+            }
+            (Call::Tenure(_), _) => {}
             (Call::Read { .. } | Call::List { .. }, _) => {}
+        }
+    }
+
+    fn learn_tenure(&mut self, call: &TenureCall, revision: u64, answer: TenureAnswer) {
+        match (call, answer) {
+            (_, TenureAnswer::Granted) => {
+                self.leases.push(revision);
+                let surplus = self.leases.len().saturating_sub(LEASES);
+                self.leases.drain(..surplus);
+            }
+            (TenureCall::Acquire { lock, .. }, TenureAnswer::Held(fence)) => {
+                self.fences.insert(Key::clone(lock), fence);
+            }
+            (TenureCall::FencedPut { key, .. }, TenureAnswer::Put) => {
+                self.see(key, Some(revision));
+            }
+            _ => {}
         }
     }
 
@@ -329,7 +385,7 @@ mod tests {
             ));
         }
         assert!(held > 150 && failed > 50, "{held} held, {failed} failed");
-        assert_eq!(kinds.len(), 16, "{kinds:?}");
+        assert_eq!(kinds.len(), 23, "{kinds:?}");
     }
 
     #[test]

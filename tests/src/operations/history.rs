@@ -1,6 +1,6 @@
 //! What clients heard, and when.
 
-use super::{Call, Consistency, Key, Page, StepResult, Taken, Value};
+use super::{Call, Consistency, Key, Page, StepResult, Taken, TenureAnswer, Value};
 
 /// A point on the one clock that recorded the whole history, in any unit.
 pub type Time = u64;
@@ -8,6 +8,11 @@ pub type Time = u64;
 /// One call by one client, unique in a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OperationId(pub u64);
+
+impl OperationId {
+    /// Of what nobody called for.
+    pub const NOBODYS: Self = Self(u64::MAX);
+}
 
 /// What a read saw of a key that exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +50,8 @@ pub enum Answer {
         /// … and so many went.
         deleted: u64,
     },
+    /// What came of something that was asked of a lease or a lock.
+    Tenure(TenureAnswer),
 }
 
 /// How an operation ended.
@@ -83,10 +90,17 @@ impl Answer {
     /// Whether it says that something was executed.
     #[must_use]
     pub fn is_executed(&self) -> bool {
+        self.says_executed().unwrap_or(false)
+    }
+
+    /// The same; none where it can't be told from it.
+    #[must_use]
+    pub fn says_executed(&self) -> Option<bool> {
         match self {
-            Self::Put | Self::Deleted(_) | Self::Appended | Self::RolledBack { .. } => true,
-            Self::Transaction(taken) => taken.wrote,
-            Self::Read(_) | Self::Listed(_) | Self::NotYet | Self::GuardFailed => false,
+            Self::Put | Self::Deleted(_) | Self::Appended | Self::RolledBack { .. } => Some(true),
+            Self::Transaction(taken) => Some(taken.wrote),
+            Self::Tenure(answer) => answer.is_executed(),
+            Self::Read(_) | Self::Listed(_) | Self::NotYet | Self::GuardFailed => Some(false),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! An answer that the API does not allow is an error: a 500, a problem without an
 //! outcome, a success without a revision.
 
+mod tenure;
 mod transaction;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -44,6 +45,7 @@ pub fn request(http: &Client, door: &str, call: &Call, cursor: Option<&str>) -> 
             let body = serde_json::json!({"prefix": &**prefix, "revision": to, "all": all});
             http.post(format!("{door}/v1/rollback")).json(&body)
         }
+        Call::Tenure(asked) => tenure::request(http, door, asked),
     }
 }
 
@@ -201,6 +203,7 @@ fn answer(
         (Call::Put { .. } | Call::Delete { .. }, StatusCode::PRECONDITION_FAILED) => {
             Answer::GuardFailed
         }
+        (Call::Tenure(asked), status) => Answer::Tenure(tenure::answer(asked, status, body)?),
         (
             Call::Read { .. }
             | Call::List { .. }

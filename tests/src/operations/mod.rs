@@ -14,7 +14,7 @@
 //! | `linearizability::witness` | which answers are of it |
 //!
 //! What is in a transaction stands in `transaction`, `command::transaction` and
-//! `http::transaction`.
+//! `http::transaction`; what is asked of leases and locks in `tenure` and `command::tenure`.
 //!
 //! The brute force that the checkers are compared with has words of its own, on purpose.
 
@@ -22,6 +22,7 @@ mod call;
 mod history;
 mod listing;
 mod reference;
+mod tenure;
 mod transaction;
 mod value;
 
@@ -33,5 +34,6 @@ pub use call::{Call, Consistency, Guard, Key};
 pub use history::{Answer, Operation, OperationId, Outcome, Seen, Time};
 pub use listing::{Listing, Order, Page};
 pub use reference::{Change, Executed, Reference, Version};
+pub use tenure::{Holder, Place, Tenure, TenureAnswer, TenureCall};
 pub use transaction::{Effect, Step, StepResult, Taken, Transaction, effect, read_only};
 pub use value::Value;

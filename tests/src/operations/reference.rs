@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::transaction::{self, Step, Taken, Transaction};
-use super::{Answer, Call, Key, Listing, Page, Seen, Value};
+use super::{Answer, Call, Key, Listing, Page, Seen, Tenure, TenureAnswer, TenureCall, Value};
 
 /// A key that exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,7 @@ pub struct Reference {
     /// For each key the revisions that touched it, and what it was from there on.
     history: BTreeMap<Key, Vec<(u64, Option<Version>)>>,
     revision: u64,
+    tenure: Tenure,
 }
 
 /// What a mutation does to a key.
@@ -44,6 +45,8 @@ pub struct Executed {
     pub revision: u64,
     /// What its client hears.
     pub answer: Answer,
+    /// Whether it used the revision up.
+    pub is_write: bool,
     /// What the key was that it is about.
     pub before: Option<Version>,
     /// What it does to which keys, to each once. A delete touches only keys that exist.
@@ -63,19 +66,73 @@ impl Reference {
         self.revision
     }
 
+    /// The leases and locks.
+    #[must_use]
+    pub fn tenure(&self) -> &Tenure {
+        &self.tenure
+    }
+
     /// Executes a call.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others have guards")]
     pub fn execute(&mut self, call: &Call) -> Executed {
         let before = call.key().and_then(|key| self.keys.get(key)).copied();
-        let (answer, changes) = self.effect(call, before);
-        self.revision += u64::from(answer.is_executed());
+        let (answer, is_write, changes) = match call {
+            Call::Tenure(call) => self.execute_tenure(call, before),
+            _ => {
+                let (answer, changes) = self.effect(call, before);
+                let is_write = answer.is_executed();
+                (answer, is_write, changes)
+            }
+        };
+        self.revision += u64::from(is_write);
+        let bound_to = match call {
+            Call::Tenure(TenureCall::LeasedPut { lease, .. }) => Some(*lease),
+            _ => None,
+        };
         for Change { key, after } in &changes {
             self.history.entry(Key::clone(key)).or_default().push((self.revision, *after));
             match after {
                 Some(version) => self.keys.insert(Key::clone(key), *version),
                 None => self.keys.remove(key),
             };
+            match after.and(bound_to) {
+                Some(lease) => self.tenure.bound.insert(Key::clone(key), lease),
+                None => self.tenure.bound.remove(key),
+            };
         }
-        Executed { revision: self.revision, answer, before, changes }
+        Executed { revision: self.revision, answer, is_write, before, changes }
+    }
+
+    fn execute_tenure(
+        &mut self,
+        call: &TenureCall,
+        before: Option<Version>,
+    ) -> (Answer, bool, Vec<Change>) {
+        let (answer, is_write) = self.tenure.execute(call, self.revision + 1);
+        match (call, answer) {
+            (
+                TenureCall::LeasedPut { key, value, .. } | TenureCall::FencedPut { key, value, .. },
+                TenureAnswer::Put,
+            ) => (Answer::Tenure(answer), is_write, vec![self.put(key, *value, before)]),
+            (
+                TenureCall::Revoke { lease } | TenureCall::Expire { lease },
+                TenureAnswer::Ended(_),
+            ) => {
+                let bound = self.tenure.bound.iter().filter(|(_, of)| *of == lease);
+                let gone = |(key, _): (&Key, &u64)| Change { key: Key::clone(key), after: None };
+                let changes: Vec<Change> = bound.map(gone).collect();
+                let answer = TenureAnswer::Ended(changes.len() as u64);
+                (Answer::Tenure(answer), is_write, changes)
+            }
+            _ => (Answer::Tenure(answer), is_write, Vec::new()),
+        }
+    }
+
+    fn put(&self, key: &Key, value: Value, before: Option<Version>) -> Change {
+        let modified = self.revision + 1;
+        let (created, version) = before.map_or((modified, 1), |key| (key.created, key.version + 1));
+        let after = Some(Version { value, modified, created, version });
+        Change { key: Key::clone(key), after }
     }
 
     /// What executing a call would be answered.
@@ -92,13 +149,7 @@ impl Reference {
         let deleted = |changes: Vec<Change>| (Answer::Deleted(changes.len() as u64), changes);
         match call {
             Call::Read { .. } | Call::List { .. } => (self.read(call), Vec::new()),
-            Call::Put { key: put, value, .. } => {
-                let modified = self.revision + 1;
-                let (created, version) =
-                    before.map_or((modified, 1), |key| (key.created, key.version + 1));
-                let after = Some(Version { value: *value, modified, created, version });
-                (Answer::Put, vec![Change { after, ..key(put) }])
-            }
+            Call::Put { key: put, value, .. } => (Answer::Put, vec![self.put(put, *value, before)]),
             Call::Delete { key: one, .. } => {
                 deleted(before.map(|_| key(one)).into_iter().collect())
             }
@@ -110,6 +161,7 @@ impl Reference {
             Call::Append { .. } => (Answer::Appended, Vec::new()),
             Call::Rollback { to, .. } if *to > self.revision => (Answer::NotYet, Vec::new()),
             Call::Rollback { prefix, to } => self.roll_back(prefix, *to),
+            Call::Tenure(_) => unreachable!("it has effects of its own"),
         }
     }
 
@@ -177,7 +229,8 @@ impl Reference {
             | Call::DeletePrefix { .. }
             | Call::Transaction(_)
             | Call::Append { .. }
-            | Call::Rollback { .. } => unreachable!("only reads read"),
+            | Call::Rollback { .. }
+            | Call::Tenure(_) => unreachable!("only reads read"),
         }
     }
 }
@@ -205,7 +258,8 @@ mod tests {
         let refused = reference.execute(&put("a", 2, Guard::Absent));
         let before = first.changes[0].after;
         let (answer, changes) = (Answer::GuardFailed, Vec::new());
-        assert_eq!(refused, Executed { revision: 1, answer, before, changes });
+        let is_write = false;
+        assert_eq!(refused, Executed { revision: 1, answer, is_write, before, changes });
         let second = reference.execute(&put("a", 3, Guard::Revision(1)));
         let after = Version { value: Value::new(3, 0), modified: 2, created: 1, version: 2 };
         assert_eq!(second.changes, [Change { key: Key::from("a"), after: Some(after) }]);
@@ -221,7 +275,10 @@ mod tests {
         let answer = Answer::RolledBack { restored: 1, deleted: 0 };
         let after = Version { modified: 7, created: 7, version: 1, ..after };
         let changes = vec![Change { key: Key::from("a"), after: Some(after) }];
-        assert_eq!(rolled_back, Executed { revision: 7, answer, before: None, changes });
+        assert_eq!(
+            rolled_back,
+            Executed { revision: 7, answer, is_write: true, before: None, changes }
+        );
         let again = reference.execute(&Call::Rollback { prefix: Key::from("a"), to });
         assert_eq!((again.revision, again.changes.len()), (8, 1), "it was written again");
         let unchanged = reference.execute(&Call::Rollback { prefix: Key::from("a"), to: 8 });

@@ -22,6 +22,8 @@
 //! | a primary has executed its own view | `invariant_only_a_primary_proposes` |
 //! | the answer is the executed result, once | `…_answer_is_what_was_executed`, `…_a_mutation_is_executed_once` |
 //! | time grows with the primary's monotonic clock, never goes back, and moves by a step at most | `invariant_time_follows_the_primary_s_clock` |
+//! | a lease ends when its time in the log is over, and not before | `invariant_a_lease_lasts_its_time`, `invariant_no_lease_outlasts_its_time` |
+//! | a lock has one holder, the first in line, with a fence above all before | `invariant_lines_are_in_order`, `…_executed_as_the_reference_does` |
 //! | equal slots, equal hashes, equal states | `…_executed_alike`, `…_is_a_state`, `…_states_are_equal` |
 //! | a command does what the reference does | `…_executed_as_the_reference_does`, `…_state_is_the_references` |
 //! | in slot order, each once | `invariant_slots_follow_each_other` |
@@ -32,6 +34,7 @@
 mod acceptors;
 mod changes;
 mod claims;
+mod expiries;
 mod golden;
 mod pace;
 mod trimming;

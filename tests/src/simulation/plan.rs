@@ -280,6 +280,8 @@ fn draw_workload(random: &mut Random) -> Workload {
     workload.weights.set(Kind::Append, u32::try_from(append).expect("small"));
     // Where keys are rolled back, only one of the checkers looks at them.
     workload.weights.set(Kind::Rollback, rollback);
+    let tenure = u32::try_from(random.between(0, 6)).expect("small");
+    workload.weights.set(Kind::Tenure, 12 * tenure);
     workload
 }
 

@@ -22,7 +22,7 @@ fn handle(waiting: usize) -> (Handle, mpsc::Receiver<Message>) {
         wal: Default::default(),
         changes: Default::default(),
     });
-    (Handle::new(messages, published), queue)
+    (Handle::new(messages, published, LockWaits::new(9)), queue)
 }
 
 async fn mutate(handle: &Handle) -> MutationEnd {

@@ -4,6 +4,7 @@ use shared::wire::Encoding;
 use super::*;
 use crate::http::forward::ForwardReply;
 use crate::machine::command::Unreadable;
+use crate::machine::locks::Holder;
 use crate::machine::txn::Guards;
 use crate::machine::txn::result::TxnResult;
 use crate::replica::event::{LimitHit, Refusal};
@@ -34,7 +35,8 @@ fn refusals() -> Vec<(MutationRefused, Said)> {
         | R::OtherCluster { .. }
         | R::TxnTooLarge { .. }
         | R::TxnWithoutRoom { .. }
-        | R::Rollback { .. } => (),
+        | R::Rollback { .. }
+        | R::Tenure { .. } => (),
     };
     listed(&R::Lost);
     let stalls = [
@@ -59,6 +61,20 @@ fn refusals() -> Vec<(MutationRefused, Said)> {
     let (needed, current) = (LogFormat(2), LogFormat(1));
     let not_reached = NotApplied::FormatNotReached { needed, current };
     let unreadable = Unreadable::OverLimit { what: "the key".into(), actual: 9, limit: 8 };
+    let holder = Holder { lease: LeaseId(5), fence: Revision(6) };
+    for (why, status, waits) in [
+        (TenureRefused::NoSuchLease(LeaseId(5)), 404, false),
+        (TenureRefused::TooManyLeases, 503, true),
+        (TenureRefused::Busy(holder), 409, false),
+        (TenureRefused::NotHeld(Some(holder)), 409, false),
+        (TenureRefused::NotHeld(None), 409, false),
+        (TenureRefused::TooManyClaims, 503, true),
+        (TenureRefused::FenceFailed(Some(holder)), 412, false),
+        (TenureRefused::FenceFailed(None), 412, false),
+    ] {
+        let delivery = Delivery::Replayed;
+        all.push((R::Tenure { revision, why, delivery }, (status, NO, waits)));
+    }
     all.extend([
         (R::Behind { wanted, reason: late.clone() }, (503, None, true)),
         (R::Behind { wanted, reason: NotReleased::Closed }, (503, None, true)),

@@ -3,18 +3,16 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use http::HeaderValue;
 use serde::Serialize;
 use shared::deadline::Deadline;
 use shared::ids::Revision;
-use shared::wire;
 
 use super::super::App;
-use super::super::reading::REVISION;
 use super::super::render::RenderedItem;
-use super::{Asked, NotCounted, count_deleted};
+use super::{Asked, NotCounted, count_deleted, said};
 use crate::machine::txn::result::{TxnOutcome, TxnResult, counted_prefixes};
 use crate::machine::txn::{Guards, Txn, TxnOp};
+use crate::store::CountQuery;
 
 /// Counts what was deleted of prefixes: of the state before it, and then what the
 /// transaction itself did.
@@ -31,12 +29,13 @@ pub(super) async fn counted(
     let mut outcome = Arc::unwrap_or_clone(outcome);
     let (revision, branch) = (outcome.revision, txn.branch(outcome.guards));
     app.driver.at_least(revision, deadline).await.map_err(NotCounted::Behind)?;
+    let count = |prefix: &str| count_deleted(app, CountQuery::of_prefix(prefix, revision));
     for (index, result) in outcome.results.iter_mut().enumerate() {
         let TxnResult::DeletedPrefix { besides } = *result else { continue };
         let prefixes = counted_prefixes(branch, index);
-        let mut deleted = count_deleted(app, prefixes.all_of, revision).await?;
+        let mut deleted = count(prefixes.all_of).await?;
         for gone in prefixes.but_for {
-            deleted = deleted.saturating_sub(count_deleted(app, gone, revision).await?);
+            deleted = deleted.saturating_sub(count(gone).await?);
         }
         *result = TxnResult::Deleted { deleted: deleted.saturating_add_signed(besides) };
     }
@@ -65,14 +64,16 @@ pub(super) fn response(asked: &Asked, outcome: &TxnOutcome) -> Response {
     let TxnOutcome { revision, guards, results } = outcome;
     let ops = match asked {
         Asked::Txn(txn) => txn.branch(*guards),
-        Asked::Key(_) | Asked::Other => &[],
+        Asked::Key(_)
+        | Asked::Other
+        | Asked::Grant { .. }
+        | Asked::Lease(_)
+        | Asked::Lock { .. } => &[],
     };
     let results = ops.iter().zip(results).map(|(op, result)| rendered(op, result, *revision));
     let succeeded = *guards == Guards::Hold;
     let body = Rendered { succeeded, revision: *revision, results: results.collect() };
-    let mut response = wire::json(&body);
-    response.headers_mut().insert(REVISION, HeaderValue::from(revision.0));
-    response
+    said(&body, *revision)
 }
 
 fn rendered<'a>(op: &'a TxnOp, result: &'a TxnResult, revision: Revision) -> RenderedResult<'a> {
@@ -88,6 +89,11 @@ fn rendered<'a>(op: &'a TxnOp, result: &'a TxnResult, revision: Revision) -> Ren
         }
         TxnResult::Listed { items, has_more } => RenderedResult::Listed {
             items: items.iter().map(RenderedItem::of_transaction).collect(),
+            more: *has_more,
+        },
+        TxnResult::GotLeased(item) => RenderedResult::Got(Some(RenderedItem::of_leased(item))),
+        TxnResult::ListedLeased { items, has_more } => RenderedResult::Listed {
+            items: items.iter().map(RenderedItem::of_leased).collect(),
             more: *has_more,
         },
     }

@@ -62,7 +62,8 @@ impl Entry {
         Self::own(method, path, named)
             .of_clients()
             .header("Idempotency-Key", key, "deploy-42")
-            .refused(&[415, 422, 507])
+            .header("Synod-Fence", fence(), "jobs/nightly=42")
+            .refused(&[412, 415, 422, 507])
     }
 
     /// With a parameter in the path.
@@ -157,12 +158,18 @@ pub(super) fn condition() -> Value {
     json!({"type": "string", "pattern": "^\"[0-9]{1,9}\"$"})
 }
 
+/// A lock, and the revision since which it must be held.
+fn fence() -> Value {
+    json!({"type": "string", "pattern": "^[A-Za-z0-9/._-]{1,64}=[0-9]{1,9}$"})
+}
+
 fn meaning(status: u16) -> &'static str {
     match status {
         400 => "Bad request",
         403 => "Forbidden",
         404 => "Not found",
         408 => "Too slow",
+        409 => "Conflict",
         410 => "Compacted",
         412 => "Precondition failed",
         413 => "Too large",

@@ -4,14 +4,15 @@ use serde_json::{Value, json};
 
 use super::entry::{Entry, condition, time};
 use super::schemas::{count, key, of, prefix};
+use super::tenure;
 
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
 const ANY: &str = "*/*";
 
 /// All of them.
 pub(super) fn all() -> Vec<Entry> {
-    [keys(), prefixes(), several(), history(), log(), queries(), operations()]
+    [keys(), prefixes(), several(), tenure::all(), history(), log(), queries(), operations()]
         .into_iter()
         .flatten()
         .collect()
@@ -29,7 +30,7 @@ fn item() -> Value {
 }
 
 /// A stream, a document a line.
-fn lines(document: &Value) -> (&'static str, Value, Value) {
+pub(super) fn lines(document: &Value) -> (&'static str, Value, Value) {
     (NDJSON, json!({"type": "string"}), json!(format!("{document}\n")))
 }
 
@@ -55,6 +56,8 @@ fn keys() -> Vec<Entry> {
     };
     vec![
         compared(put)
+            .query("lease", count(), 41)
+            .refused(&[404])
             .takes(ANY, bytes(), json!("port=80"))
             .answers(200, "It was replaced.", &[(JSON, of("Written"), written.clone())])
             .answers(201, "It was created.", &[(JSON, of("Written"), written)]),

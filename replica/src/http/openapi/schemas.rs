@@ -2,13 +2,15 @@
 
 use serde_json::{Map, Value, json};
 
+use super::tenure;
+
 /// A reference to one of them.
 pub(super) fn of(name: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{name}")})
 }
 
 /// An object that has all of these fields, and maybe those of `optional`.
-fn object(required: Value, optional: Value) -> Value {
+pub(super) fn object(required: Value, optional: Value) -> Value {
     let fields = |mut value: Value| value.as_object_mut().map(std::mem::take).unwrap_or_default();
     let mut properties = fields(required);
     let names: Vec<&String> = properties.keys().collect();
@@ -18,13 +20,13 @@ fn object(required: Value, optional: Value) -> Value {
 }
 
 /// An object that is sent, of which nothing else is taken.
-fn asked(required: Value, optional: Value) -> Value {
+pub(super) fn asked(required: Value, optional: Value) -> Value {
     let mut schema = object(required, optional);
     schema["additionalProperties"] = json!(false);
     schema
 }
 
-fn list_of(schema: Value) -> Value {
+pub(super) fn list_of(schema: Value) -> Value {
     json!({"type": "array", "items": schema})
 }
 
@@ -43,11 +45,11 @@ pub(super) fn prefix() -> Value {
     json!({"type": "string", "maxLength": 1_024})
 }
 
-fn text() -> Value {
+pub(super) fn text() -> Value {
     json!({"type": "string"})
 }
 
-fn text_or_null() -> Value {
+pub(super) fn text_or_null() -> Value {
     json!({"type": ["string", "null"]})
 }
 
@@ -66,7 +68,7 @@ pub(super) fn all() -> Value {
             json!({
                 "key": text(), "content_type": text_or_null(), "revision": count(),
                 "created_revision": count(), "version": count(),
-                "lease": {"type": ["integer", "string", "null"]},
+                "lease": {"type": ["integer", "null"]},
             }),
             json!({"value": text(), "encoding": encoding()}),
         ),
@@ -133,6 +135,7 @@ pub(super) fn all() -> Value {
             json!({}),
         ),
     );
+    tenure::schemas().into_iter().for_each(|(name, schema)| drop(add(name, schema)));
     Value::Object(all)
 }
 
@@ -142,6 +145,7 @@ fn problem() -> Value {
         json!({
             "revision": count(), "oldest_revision": count(), "retryable": {"type": "boolean"},
             "outcome": {"enum": ["applied", "not_applied", "unknown"]},
+            "holder": object(json!({"lease": count(), "fence": count()}), json!({})),
         }),
     )
 }
@@ -182,7 +186,7 @@ fn transaction() -> Value {
     ]});
     let put = asked(
         json!({"key": key(), "value": text()}),
-        json!({"encoding": encoding(), "content_type": text()}),
+        json!({"encoding": encoding(), "content_type": text(), "lease": count()}),
     );
     let of_key = asked(json!({"key": key()}), json!({}));
     let of_prefix = asked(json!({"prefix": prefix()}), json!({}));

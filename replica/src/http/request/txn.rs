@@ -6,7 +6,7 @@ mod json;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use shared::ids::Revision;
+use shared::ids::{LeaseId, Revision};
 use shared::problem::Problem;
 use shared::wire;
 
@@ -130,11 +130,15 @@ impl Reader<'_> {
 
     fn op(&self, raw: RawOp) -> Result<TxnOp, Wrong> {
         match raw {
-            RawOp::Put(Object(RawPut { key, value, encoding, content_type })) => {
+            RawOp::Put(Object(RawPut { key, value, encoding, content_type, lease })) => {
                 let key = self.key(key)?;
                 let value = self.value(value, encoding)?;
                 let content_type = content_type.map(content_type_of).transpose()?;
-                Ok(TxnOp::Put(Box::new(TxnPut { key, value, content_type })))
+                let put = Box::new(TxnPut { key, value, content_type });
+                Ok(match lease {
+                    None => TxnOp::Put(put),
+                    Some(lease) => TxnOp::LeasedPut(LeaseId(lease), put),
+                })
             }
             RawOp::Delete(Object(RawSubject { key, prefix })) => match (key, prefix) {
                 (Some(key), None) => Ok(TxnOp::Delete { key: self.key(key)? }),

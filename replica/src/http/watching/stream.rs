@@ -154,8 +154,9 @@ impl Watcher {
         let page = self.watch.list(query).await?;
         for item in page.items {
             let (key, revision) = (item.key.clone(), item.revision);
-            let item = KeyChange { key, revision, previous: None, item: Some(item) };
-            self.framing.change(out, &Event::of(&item), None);
+            let (previous, item, expired) = (None, Some(item), None);
+            let change = KeyChange { key, revision, previous, item, expired };
+            self.framing.change(out, &Event::of(&change), None);
         }
         match page.more_after {
             Some(last) => self.phase = Phase::Snapshot(number, lowest_above(&last)),

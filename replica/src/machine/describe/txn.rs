@@ -2,6 +2,7 @@
 //! their lengths are shown.
 
 use serde::Serialize;
+use shared::ids::LeaseId;
 
 use crate::machine::txn::{Comparison, Relation, Txn, TxnGuard, TxnOp, TxnPut};
 
@@ -68,6 +69,9 @@ pub enum TxnOpDescription {
         value_bytes: usize,
         /// What it is said to be.
         content_type: Option<String>,
+        /// The lease that it goes with.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        lease: Option<LeaseId>,
     },
     /// Keys are deleted.
     Delete(SubjectDescription),
@@ -135,10 +139,11 @@ fn described(relation: Relation, number: u64) -> RelationDescription {
 
 impl From<TxnOp> for TxnOpDescription {
     fn from(op: TxnOp) -> Self {
+        let lease = op.lease();
         match op {
-            TxnOp::Put(put) => {
+            TxnOp::Put(put) | TxnOp::LeasedPut(_, put) => {
                 let TxnPut { key, value, content_type } = *put;
-                Self::Put { key, value_bytes: value.len(), content_type }
+                Self::Put { key, value_bytes: value.len(), content_type, lease }
             }
             TxnOp::Delete { key } => Self::Delete(SubjectDescription::Key { key }),
             TxnOp::DeletePrefix { prefix } => {

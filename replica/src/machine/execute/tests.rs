@@ -3,6 +3,7 @@
 
 mod once;
 mod properties;
+mod tenure;
 mod txn;
 mod void;
 
@@ -16,7 +17,7 @@ use crate::machine::chain::ChainHash;
 use crate::machine::change::{Change, ChangeCounts, ChangeKind};
 use crate::machine::format;
 use crate::machine::keys::{KeyNeeds, KeyRows, LoadedKeys, RangeTombstone, VersionRow};
-use crate::machine::state::{Loaded, Needs};
+use crate::machine::state::{Loaded, Needs, Whole};
 
 pub(super) fn name(text: &str) -> Name {
     text.parse().unwrap()
@@ -138,6 +139,7 @@ fn the_first_put_of_a_key_creates_it_and_the_next_replaces_it() {
         revision: Revision(revision),
         created_revision: Revision(1),
         version,
+        lease: None,
         content: content(value),
     };
     assert_eq!(state.take_rows().keys.versions, [row(1, 1, "a"), row(2, 2, "b")]);
@@ -154,6 +156,7 @@ fn a_deleted_key_starts_anew() {
         revision: Revision(3),
         created_revision: Revision(1),
         version: 2,
+        lease: None,
         content: None,
     };
     assert_eq!(state.take_rows().keys, KeyRows { versions: vec![gone], ..KeyRows::default() });
@@ -309,7 +312,7 @@ fn a_slot_is_not_executed_twice() {
 #[should_panic(expected = "executing lacks what was not loaded")]
 fn a_key_that_was_not_loaded_is_not_taken_for_absent() {
     let meta = state_after(vec![]).meta().clone();
-    let mut state = ReplicatedState::partial(meta);
+    let mut state = ReplicatedState::partial(meta, Whole::default());
     execute_next(&mut state, batch(1, 1, vec![put("k", "a")]));
 }
 
@@ -317,7 +320,7 @@ fn a_key_that_was_not_loaded_is_not_taken_for_absent() {
 #[should_panic(expected = "executing touches key \"k\", which was not loaded")]
 fn a_key_that_nobody_asked_for_is_not_taken_for_absent() {
     let meta = state_after(vec![]).meta().clone();
-    let mut state = ReplicatedState::partial(meta);
+    let mut state = ReplicatedState::partial(meta, Whole::default());
     let op = put_if("k", "a", Condition::IfMatchAny);
     execute_op(&mut state, &mut 0, Prepared { op, evaluated: None });
 }
@@ -327,7 +330,7 @@ fn a_key_that_nobody_asked_for_is_not_taken_for_absent() {
 fn deleting_a_prefix_loads_nothing_and_hides_what_was_not_loaded() {
     let meta = state_after(vec![put("a/1", "1")]).meta().clone();
     let ops = vec![Op::DeletePrefix { prefix: "a/".to_owned() }, put("b", "1")];
-    let mut state = ReplicatedState::partial(meta);
+    let mut state = ReplicatedState::partial(meta, Whole::default());
     let keys = KeyNeeds { heads: ["b".to_owned()].into(), ..KeyNeeds::default() };
     let needs = Needs { keys, ..Needs::default() };
     state.load(needs, Loaded::default());
@@ -435,13 +438,16 @@ fn a_slot_reports_what_it_changed_and_nothing_else() {
     let mut counts = ChangeCounts::default();
     counts.add(&expected);
     let (keys_written, keys_deleted, prefixes_deleted) = (3, 1, 1);
-    assert_eq!(counts, ChangeCounts { keys_written, keys_deleted, prefixes_deleted });
+    assert_eq!(
+        counts,
+        ChangeCounts { keys_written, keys_deleted, prefixes_deleted, leases_ended: 0 }
+    );
 }
 
 #[test]
 fn a_key_that_is_loaded_after_its_prefix_was_deleted_is_not_there() {
     let meta = state_after(vec![put("a/1", "1")]).meta().clone();
-    let mut state = ReplicatedState::partial(meta);
+    let mut state = ReplicatedState::partial(meta, Whole::default());
     let ops = vec![Op::DeletePrefix { prefix: "a/".to_owned() }, put("a/1", "2")];
     let mut run = Run::new(vec![entry(2, batch(1, 1, ops))]);
     let Progress::Lacks(needs) = run.advance(&mut state) else { panic!("a key is lacking") };
@@ -449,6 +455,7 @@ fn a_key_that_is_loaded_after_its_prefix_was_deleted_is_not_there() {
         revision: Revision(1),
         created_revision: Revision(1),
         version: 1,
+        lease: None,
         content_bytes: 1,
         content: None,
     };

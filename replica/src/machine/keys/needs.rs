@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use shared::ids::LeaseId;
+
 use super::{ChangedKeys, Content, Record, RollbackScan};
 
 /// All of a value.
@@ -32,6 +34,8 @@ pub struct KeyScan {
     pub below: Vec<u8>,
     /// How many.
     pub at_most: usize,
+    /// Keys that are bound to these are passed over.
+    pub but_for: Vec<LeaseId>,
 }
 
 impl KeyNeeds {

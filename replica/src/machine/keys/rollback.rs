@@ -180,7 +180,9 @@ impl Keys {
     fn restore(&mut self, key: String, then: Record, revision: Revision) {
         let (created_revision, version) = Record::next(self.records.get(&key), revision);
         let Record { revision: content_of, content_bytes, content, .. } = then;
-        let record = Record { revision, created_revision, version, content_bytes, content };
+        // Whatever it was bound to then.
+        let lease = None;
+        let record = Record { revision, created_revision, version, lease, content_bytes, content };
         self.rows.restored.push(RestoredRow {
             key: key.clone(),
             revision,

@@ -76,7 +76,8 @@ impl Keys {
         let below = self
             .first_deleted_after(&known_below, deleted)
             .map_or(end.clone(), |first| end.min(first));
-        let scan = KeyScan { from: known_below, below, at_most };
+        let but_for = self.rows.leases.iter().map(|ended| ended.lease).collect();
+        let scan = KeyScan { from: known_below, below, at_most, but_for };
         Err(KeyNeeds { scans: vec![scan], ..KeyNeeds::default() })
     }
 
@@ -111,7 +112,7 @@ impl Keys {
 
     /// Takes what a scan found.
     pub(super) fn load_scan(&mut self, scan: KeyScan, found: Vec<(String, Record)>) {
-        let KeyScan { from, below, at_most } = scan;
+        let KeyScan { from, below, at_most, but_for: _ } = scan;
         let below = match found.last() {
             Some((last, _)) if found.len() >= at_most => [last.as_bytes(), &[0]].concat(),
             Some(_) | None => below,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use shared::ids::Revision;
 
-use super::{Keys, Record};
+use super::{Deletion, Keys, Record};
 
 /// What is to be written at one revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Keys {
                 if is_written_again {
                     self.records.remove(&key);
                 } else {
-                    self.remove(key, revision);
+                    self.remove(key, Deletion { revision, expired: None });
                 }
             }
             self.note_deleted(prefix, revision);

@@ -3,13 +3,14 @@
 
 use std::cmp::Ordering;
 
-use shared::ids::Revision;
+use shared::ids::{LeaseId, Revision};
 
 use super::result::TxnResult;
 use super::view::View;
 use super::{Comparison, Guards, Txn, TxnGuard, TxnOp};
 use crate::machine::command::limits;
 use crate::machine::keys::{KeyNeeds, KeyWrites, Keys, Record};
+use crate::machine::leases::Leases;
 
 /// What a transaction comes to.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(in crate::machine) enum Evaluated {
     TooLarge,
     /// What it reads is more than there is room for in its batch.
     NoRoom,
+    /// What it would store is to go with a lease that does not exist.
+    NoSuchLease(LeaseId),
 }
 
 /// What a transaction does that is executed.
@@ -31,6 +34,8 @@ pub(in crate::machine) struct Taken {
     pub(in crate::machine) results: Vec<TxnResult>,
     /// What it reads takes so many bytes of the room.
     pub(in crate::machine) read_bytes: usize,
+    /// The leases that what it stores goes with.
+    pub(in crate::machine) leases: Vec<LeaseId>,
     /// What is to be written; none where it only reads.
     pub(in crate::machine) writes: Option<KeyWrites>,
 }
@@ -41,7 +46,7 @@ pub(in crate::machine) struct Taken {
 /// # Errors
 /// What is lacking: all that can be told now.
 pub(in crate::machine) fn evaluate(
-    keys: &Keys,
+    (keys, leases): (&Keys, &Leases),
     txn: &Txn,
     revision: Revision,
     room: usize,
@@ -51,6 +56,10 @@ pub(in crate::machine) fn evaluate(
     or_lacking(lacking)?;
     let guards = guards_of(keys, &txn.guards)?;
     let branch = txn.branch(guards);
+    let bound: Vec<LeaseId> = branch.iter().filter_map(TxnOp::lease).collect();
+    if let Some(gone) = bound.iter().find(|lease| leases.get(**lease).is_none()) {
+        return Ok(Evaluated::NoSuchLease(*gone));
+    }
     let mut view = View::new(keys, revision);
     let mut results = Vec::with_capacity(branch.len());
     for (index, op) in branch.iter().enumerate() {
@@ -65,7 +74,7 @@ pub(in crate::machine) fn evaluate(
     let read_bytes = view.read_bytes();
     let writes = view.finish(branch, &mut results)?;
     let writes = branch.iter().any(TxnOp::is_write).then_some(writes);
-    Ok(Evaluated::Taken(Taken { guards, results, read_bytes, writes }))
+    Ok(Evaluated::Taken(Taken { guards, results, read_bytes, leases: bound, writes }))
 }
 
 pub(super) fn or_lacking(lacking: KeyNeeds) -> Result<(), KeyNeeds> {

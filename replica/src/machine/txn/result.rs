@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use shared::ids::Revision;
+use shared::ids::{LeaseId, Revision};
 
 use super::{Guards, TxnOp};
 
@@ -51,6 +51,44 @@ pub enum TxnResult {
         /// Whether there are more behind them.
         has_more: bool,
     },
+    /// What a key was that is bound to a lease.
+    GotLeased(Box<LeasedItem>),
+    /// What the first keys with a prefix were, where one of them is bound to a lease.
+    ListedLeased {
+        /// The keys, in byte order.
+        items: Vec<LeasedItem>,
+        /// Whether there are more behind them.
+        has_more: bool,
+    },
+}
+
+/// A key as a transaction saw it, and the lease that it is bound to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeasedItem {
+    /// The key.
+    pub item: TxnItem,
+    /// Its lease, where it has one.
+    pub lease: Option<LeaseId>,
+}
+
+impl TxnResult {
+    /// Of what a key was.
+    pub(in crate::machine) fn got(found: Option<LeasedItem>) -> Self {
+        match found {
+            Some(LeasedItem { item, lease: None }) => Self::Got(Some(Box::new(item))),
+            Some(leased) => Self::GotLeased(Box::new(leased)),
+            None => Self::Got(None),
+        }
+    }
+
+    /// Of what the first keys with a prefix were.
+    pub(in crate::machine) fn listed(items: Vec<LeasedItem>, has_more: bool) -> Self {
+        if items.iter().any(|leased| leased.lease.is_some()) {
+            return Self::ListedLeased { items, has_more };
+        }
+        let items = items.into_iter().map(|leased| leased.item).collect();
+        Self::Listed { items, has_more }
+    }
 }
 
 /// A key as a transaction saw it.

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use shared::ids::Revision;
+use shared::ids::{LeaseId, Revision};
 
 use super::evaluate::or_lacking;
-use super::result::{TxnItem, TxnResult, counted_prefixes, outermost};
+use super::result::{LeasedItem, TxnItem, TxnResult, counted_prefixes, outermost};
 use super::{TxnOp, TxnPut};
 use crate::machine::keys::{Content, KeyNeeds, KeyWrites, Keys, Record, WHOLE};
 
@@ -55,7 +55,8 @@ impl<'a> View<'a> {
         op: &'a TxnOp,
     ) -> Result<TxnResult, KeyNeeds> {
         Ok(match op {
-            TxnOp::Put(put) => self.put(put),
+            TxnOp::Put(put) => self.put(None, put),
+            TxnOp::LeasedPut(lease, put) => self.put(Some(*lease), put),
             TxnOp::Delete { key } => {
                 let deleted = u64::from(self.get(key).is_some());
                 self.written.insert(key, None);
@@ -64,7 +65,7 @@ impl<'a> View<'a> {
             TxnOp::DeletePrefix { prefix } => self.delete_prefix(branch, index, prefix),
             TxnOp::Get { key } => {
                 let item = self.get(key).cloned().map(|record| self.item(key, &record));
-                TxnResult::Got(item.map(Box::new))
+                TxnResult::got(item)
             }
             TxnOp::GetPrefix { prefix, limit } => {
                 let limit = usize::try_from(*limit).unwrap_or(usize::MAX);
@@ -85,10 +86,10 @@ impl<'a> View<'a> {
         self.deleted.iter().any(|prefix| key.starts_with(prefix))
     }
 
-    fn put(&mut self, put: &'a TxnPut) -> TxnResult {
+    fn put(&mut self, lease: Option<LeaseId>, put: &'a TxnPut) -> TxnResult {
         let TxnPut { key, value, content_type } = put;
         let content = Content { value: value.clone(), content_type: content_type.clone() };
-        let record = Record::written(self.get(key), self.revision, content);
+        let record = Record::written(self.get(key), self.revision, content, lease);
         let Record { created_revision, version, .. } = record;
         self.written.insert(key, Some(record));
         TxnResult::Put { created_revision, version }
@@ -127,11 +128,11 @@ impl<'a> View<'a> {
         let has_more = found.len() > limit;
         let listed = found.iter().take(limit);
         let items = listed.map(|(key, record)| self.item(key, record)).collect();
-        Ok(TxnResult::Listed { items, has_more })
+        Ok(TxnResult::listed(items, has_more))
     }
 
     /// What is shown of a key. Where its value is lacking, nothing comes of it.
-    fn item(&mut self, key: &str, record: &Record) -> TxnItem {
+    fn item(&mut self, key: &str, record: &Record) -> LeasedItem {
         self.read_bytes = self
             .read_bytes
             .saturating_add(ITEM_BYTES + key.len())
@@ -147,9 +148,11 @@ impl<'a> View<'a> {
                 }
             },
         };
-        let Record { revision, created_revision, version, .. } = *record;
+        let Record { revision, created_revision, version, lease, .. } = *record;
         let Content { value, content_type } = content;
-        TxnItem { key: key.to_owned(), value, content_type, revision, created_revision, version }
+        let key = key.to_owned();
+        let item = TxnItem { key, value, content_type, revision, created_revision, version };
+        LeasedItem { item, lease }
     }
 
     /// What is to be written. Completes the results that depend on all of it.

@@ -5,6 +5,10 @@
 //! what passes between two primaries does not count. A step that is longer than what
 //! executing would take of it is lost, and not made up for: between any two batches no
 //! more time passes in the log than by the clock.
+//!
+//! Nor does time pass while nobody could have used it: while no coordinator leads, while a
+//! batch is under way for long, or while this process stood still. A lease would end in it
+//! whose holder could not renew it.
 
 use std::time::Duration;
 
@@ -14,14 +18,39 @@ use crate::machine::command::limits;
 #[derive(Clone, Debug)]
 pub(crate) struct ReplicatedClock {
     time_ms: u64,
-    /// The monotonic clock when it was that.
+    /// The monotonic clock when it was that, as if what did not count had not been.
     at: Duration,
+    /// The monotonic clock when somebody looked last.
+    looked: Duration,
 }
+
+/// Whether time counts that has passed since the last look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counting {
+    /// All of it.
+    On,
+    /// Nothing of it.
+    Off,
+}
+
+/// Between two looks at most so much counts: a process that does its work looks every few
+/// heartbeats.
+const LONGEST_LOOK: Duration = Duration::from_secs(1);
 
 impl ReplicatedClock {
     /// Goes on from a time of the log.
     pub(crate) fn starting_at(time_ms: u64, now: Duration) -> Self {
-        Self { time_ms, at: now }
+        Self { time_ms, at: now, looked: now }
+    }
+
+    /// Says whether the time since the last look counts.
+    pub(crate) fn look(&mut self, now: Duration, counting: Counting) {
+        let passed = now.saturating_sub(self.looked);
+        self.looked = now.max(self.looked);
+        self.at += match counting {
+            Counting::On => passed.saturating_sub(LONGEST_LOOK),
+            Counting::Off => passed,
+        };
     }
 
     /// The time of a batch that is made now, in milliseconds.
@@ -65,6 +94,20 @@ mod tests {
         let hour = ms(3_600_000);
         assert_eq!(clock.advance(hour), 2 * limits::TIME_STEP_MS);
         assert_eq!(clock.advance(hour + ms(1)), 2 * limits::TIME_STEP_MS + 1);
+    }
+
+    #[test]
+    fn time_that_does_not_count_passes_for_nobody() {
+        let ms = Duration::from_millis;
+        let mut clock = ReplicatedClock::starting_at(0, ms(0));
+        clock.look(ms(100), Counting::On);
+        clock.look(ms(900), Counting::Off);
+        assert_eq!(clock.advance(ms(1_000)), 200);
+        clock.look(ms(1_000), Counting::On);
+        clock.look(ms(9_000), Counting::On);
+        assert_eq!(clock.advance(ms(9_000)), 1_200, "the process stood still");
+        clock.look(ms(8_000), Counting::Off);
+        assert_eq!(clock.advance(ms(9_001)), 1_201, "the clock went back");
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(crate) struct Mutation {
 pub(super) struct Flying {
     /// Replicated time when it was made.
     pub(super) time_ms: u64,
+    /// The clock when it was made.
+    pub(super) made: Duration,
     pub(super) mutations: Vec<Mutation>,
     pub(super) stage: Stage,
     /// The limit for which a coordinator refused it last, if that is why.

@@ -26,7 +26,7 @@ impl Batching {
         (epoch, clock.time_ms(), next_number, queue.len(), flying.len()).hash(hasher);
         queue.iter().for_each(|mutation| mutation.footprint(hasher));
         requesters.footprint(hasher);
-        for (number, Flying { time_ms, mutations, stage, refused_for: _ }) in flying {
+        for (number, Flying { time_ms, made: _, mutations, stage, refused_for: _ }) in flying {
             (number, time_ms, mutations.len()).hash(hasher);
             mutations.iter().for_each(|mutation| mutation.footprint(hasher));
             stage.footprint(hasher);

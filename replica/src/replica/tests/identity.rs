@@ -69,6 +69,7 @@ fn before_a_quorum_has_named_the_cluster_in_this_life_nothing_is_given_or_taken(
     let recovered = Recovered {
         cluster: Some(cluster()),
         meta: before.database.meta().clone(),
+        next_expiry_ms: None,
         durable_below: Slot(1),
     };
     let identity = Identity { name: replica(1).name, instance: Instance(8), url: replica(1).url };

@@ -256,6 +256,7 @@ fn a_replica_starts_where_its_database_ends() {
     let recovered = Recovered {
         cluster: Some(cluster()),
         meta: before.database.meta().clone(),
+        next_expiry_ms: None,
         durable_below: Slot(1),
     };
     let identity = Identity { name: replica(1).name, instance: Instance(8), url: replica(1).url };
@@ -276,6 +277,10 @@ fn a_replica_starts_where_its_database_ends() {
 fn an_execution_of_something_else_ends_the_process() {
     let mut rig = Rig::backup();
     rig.fetched(2, entries(&[noop(1)], 2));
-    let report = ExecutionReport { slots: Vec::new(), meta: rig.database.meta().clone() };
+    let report = ExecutionReport {
+        slots: Vec::new(),
+        meta: rig.database.meta().clone(),
+        next_expiry_ms: None,
+    };
     rig.step(Input::Executed(report));
 }

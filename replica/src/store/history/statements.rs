@@ -4,13 +4,13 @@
 //! where something was. The version before one is never hidden by a range: a key that is
 //! written while it is hidden gets its tombstone first (`ranges`).
 
-use super::super::ranges::not_hidden;
+use super::super::deletions::not_hidden;
 
 /// SQL: the rows of `versions` that `$of` says, as changes.
 macro_rules! written {
     ($of:literal) => {
         concat!(
-            "SELECT v.key, v.revision, v.created_revision, v.version, v.sum, v.content_type, \
+            "SELECT v.key, v.revision, v.created_revision, v.version, v.lease, v.sum, v.content_type, \
              v.value, (SELECT CASE WHEN p.value IS NULL THEN NULL ELSE p.revision END \
              FROM versions p WHERE p.key = v.key AND p.revision < v.revision \
              ORDER BY p.revision DESC LIMIT 1) FROM versions v WHERE ",
@@ -19,9 +19,12 @@ macro_rules! written {
     };
 }
 
-/// The first deletion of a prefix after a revision that is to be swept.
-pub(super) const NEXT_DELETION: &str =
-    "SELECT min(revision) FROM range_tombstones WHERE revision > ?";
+/// The first deletion of many keys after a revision that is to be swept: of prefixes, and of
+/// the keys of a lease, and which.
+pub(super) const NEXT_DELETION: &str = "SELECT \
+    (SELECT min(revision) FROM range_tombstones WHERE revision > ?1), e.revision, e.lease \
+    FROM meta LEFT JOIN ended_leases e ON e.revision = \
+    (SELECT min(revision) FROM ended_leases WHERE revision > ?1)";
 
 /// The row that is so many behind the first, of those from one position up to another.
 pub(super) const WRITTEN_END: &str = "SELECT revision, key FROM versions \
@@ -41,8 +44,8 @@ pub(super) const WRITTEN_AT: &str =
 /// Of the same the records that the deletions of revision `?1` have deleted and that are
 /// not swept. A live key that has no version is damage, so it gives a row all the same.
 pub(super) const UNSWEPT_AT: &str = concat!(
-    "SELECT v.key, v.revision, v.created_revision, v.version, v.sum, v.content_type, \
-     CASE WHEN v.value IS NULL THEN NULL ELSE x'' END \
+    "SELECT v.key, v.revision, v.created_revision, v.version, v.lease, v.sum, v.content_type, \
+     CASE WHEN v.value IS NULL THEN NULL ELSE x'' END, 0 \
      FROM live l LEFT JOIN versions v ON v.key = l.key AND v.revision = l.revision \
      WHERE l.key >= ?2 AND l.key < ?3 AND l.revision < ?1 \
      AND EXISTS (SELECT 1 FROM range_tombstones r WHERE r.revision = ?1 AND r.first <= l.key \
@@ -50,6 +53,24 @@ pub(super) const UNSWEPT_AT: &str = concat!(
     not_hidden!("l", "(?1 - 1)"),
     " ORDER BY l.key LIMIT ?4"
 );
+
+/// The same of the records that went with lease `?5` at revision `?1`.
+pub(super) const UNSWEPT_OF_LEASE: &str = concat!(
+    "SELECT v.key, v.revision, v.created_revision, v.version, v.lease, v.sum, v.content_type, \
+     CASE WHEN v.value IS NULL THEN NULL ELSE x'' END, e.expired \
+     FROM ended_leases e CROSS JOIN live l \
+     LEFT JOIN versions v ON v.key = l.key AND v.revision = l.revision \
+     WHERE e.lease = ?5 AND l.lease = ?5 AND l.key >= ?2 AND l.key < ?3 AND l.revision < ?1 AND ",
+    not_hidden!("l", "(?1 - 1)"),
+    " ORDER BY l.key LIMIT ?4"
+);
+
+/// As [`DELETION_END`], of lease `?5`.
+pub(super) const LEASE_END: &str = "SELECT \
+    (SELECT key FROM versions WHERE revision = ?1 AND key >= ?2 AND key < ?3 \
+     ORDER BY key LIMIT 1 OFFSET ?4), \
+    (SELECT key FROM live WHERE lease = ?5 AND key >= ?2 AND key < ?3 \
+     ORDER BY key LIMIT 1 OFFSET ?4)";
 
 /// Where there are more than `?4` keys from `?2` up to `?3` that a deletion of revision
 /// `?1` may have to do with, the first that is left for the next time: of those that have
@@ -75,7 +96,16 @@ mod tests {
         for step in STEPS {
             sqlx::raw_sql(step.sql).execute(&mut connection).await.unwrap();
         }
-        for sql in [NEXT_DELETION, WRITTEN_END, WRITTEN, WRITTEN_AT, UNSWEPT_AT, DELETION_END] {
+        for sql in [
+            NEXT_DELETION,
+            WRITTEN_END,
+            WRITTEN,
+            WRITTEN_AT,
+            UNSWEPT_AT,
+            UNSWEPT_OF_LEASE,
+            DELETION_END,
+            LEASE_END,
+        ] {
             let plan = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
             let rows = sqlx::query(plan).fetch_all(&mut connection).await.unwrap();
             let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();

@@ -1,7 +1,7 @@
 //! What can be asked of lists, and what comes back.
 
 use bytes::Bytes;
-use shared::ids::Revision;
+use shared::ids::{LeaseId, Revision};
 use shared::page::PageLimits;
 
 use super::super::bounds::{above_prefix, lowest_above};
@@ -53,7 +53,7 @@ pub(crate) struct ListPage {
     pub(crate) more_after: Option<Bytes>,
 }
 
-/// A question how many keys a deletion of a prefix deleted.
+/// A question how many keys a deletion of a prefix, or of the keys of a lease, deleted.
 #[derive(Clone, Debug)]
 pub(crate) struct CountQuery {
     /// The lowest key that counts.
@@ -62,13 +62,20 @@ pub(crate) struct CountQuery {
     pub(crate) below: Bytes,
     /// The revision of the deletion.
     pub(crate) deletion: Revision,
+    /// The lease whose keys it deleted, where that is what it did.
+    pub(crate) lease: Option<LeaseId>,
 }
 
 impl CountQuery {
     /// How many keys the deletion of a prefix at a revision deleted.
     pub(crate) fn of_prefix(prefix: &str, deletion: Revision) -> Self {
         let from = Bytes::copy_from_slice(prefix.as_bytes());
-        Self { from, below: above_prefix(prefix.as_bytes()), deletion }
+        Self { from, below: above_prefix(prefix.as_bytes()), deletion, lease: None }
+    }
+
+    /// How many keys went with a lease that ended at a revision.
+    pub(crate) fn of_lease(lease: LeaseId, deletion: Revision) -> Self {
+        Self { lease: Some(lease), ..Self::of_prefix("", deletion) }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Bound are the lowest key, the key above all, the revision and the most keys. A row of
 //! a list is a key, how many were visited with it, and the version of it that is shown.
 
-use super::super::ranges::not_hidden;
+use super::super::deletions::not_hidden;
 use super::query::{Order, Show};
 
 /// What exists now: `live` has no deleted keys. One that has no version is damage, so it
@@ -11,7 +11,7 @@ use super::query::{Order, Show};
 macro_rules! present {
     ($order:literal, $value:literal) => {
         concat!(
-            "SELECT l.key, 0, v.key, v.revision, v.created_revision, v.version, v.sum, \
+            "SELECT l.key, 0, v.key, v.revision, v.created_revision, v.version, v.lease, v.sum, \
              v.content_type, ",
             $value,
             " FROM live l LEFT JOIN versions v ON v.key = l.key AND v.revision = l.revision ",
@@ -54,7 +54,7 @@ macro_rules! past {
             $next,
             $order,
             concat!(
-                "hop.key, visited, v.key, v.revision, v.created_revision, v.version, v.sum, \
+                "hop.key, visited, v.key, v.revision, v.created_revision, v.version, v.lease, v.sum, \
                  v.content_type, ",
                 $value
             )
@@ -109,6 +109,22 @@ pub(super) const COUNT_STATE: &str = "SELECT compacted_below, \
 pub(super) const COUNT: &str = concat!(
     "SELECT (SELECT count(*) FROM versions WHERE revision = ?3 AND key >= ?1 AND key < ?2) + ",
     "(SELECT count(*) FROM live l WHERE l.key >= ?1 AND l.key < ?2 AND l.revision < ?3 AND ",
+    not_hidden!("l", "?3 - 1"),
+    ")"
+);
+
+/// As [`COUNT_STATE`], of lease `?5`.
+pub(super) const COUNT_STATE_OF_LEASE: &str = "SELECT compacted_below, \
+    (SELECT key FROM live WHERE lease = ?5 AND key >= ?1 AND key < ?2 \
+     ORDER BY key LIMIT 1 OFFSET ?4), \
+    (SELECT key FROM versions WHERE revision = ?3 AND key >= ?1 AND key < ?2 \
+     ORDER BY key LIMIT 1 OFFSET ?4) FROM meta";
+
+/// As [`COUNT`], of lease `?5`.
+pub(super) const COUNT_OF_LEASE: &str = concat!(
+    "SELECT (SELECT count(*) FROM versions WHERE revision = ?3 AND key >= ?1 AND key < ?2) + ",
+    "(SELECT count(*) FROM live l WHERE l.lease = ?5 AND l.key >= ?1 AND l.key < ?2 \
+     AND l.revision < ?3 AND ",
     not_hidden!("l", "?3 - 1"),
     ")"
 );

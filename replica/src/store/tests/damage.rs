@@ -74,6 +74,8 @@ async fn a_row_that_is_not_what_was_written_is_refused_by_name() {
         ("UPDATE meta SET next_batch = 3", sum),
         ("UPDATE meta SET time_ms = 3", sum),
         ("UPDATE meta SET answers = 3", "there are 0 answers, but meta says 3"),
+        ("UPDATE meta SET leases = 3", "(0, 0) leases and claims, but meta says (3, 0)"),
+        ("UPDATE meta SET claims = 3", "(0, 0) leases and claims, but meta says (0, 3)"),
         ("UPDATE meta SET cluster = 3", sum),
         ("UPDATE meta SET compacted_below = 3", sum),
         ("UPDATE meta SET log_start = 1", sum),
@@ -94,12 +96,16 @@ async fn a_row_that_is_not_what_was_written_is_refused_by_name() {
         ),
         ("UPDATE versions SET revision = 2 WHERE id = 7", "the record of \"k6\" at revision 2"),
         ("DELETE FROM live WHERE key = x'6b36'", "keys exist by their versions"),
-        ("INSERT INTO live VALUES (x'78', 7)", "keys exist by their versions"),
+        ("INSERT INTO live VALUES (x'78', 7, NULL)", "keys exist by their versions"),
         ("UPDATE live SET revision = 3 WHERE key = x'6b36'", "keys exist by their versions"),
         (
             "INSERT INTO range_tombstones VALUES (7, x'6b', x'6bff', zeroblob(8))",
             "the range tombstone of revision 7",
         ),
+        ("INSERT INTO ended_leases VALUES (7, 7, 1, x'', zeroblob(8))", "the end of lease 7"),
+        ("INSERT INTO leases VALUES (7, 500, 900, 0, zeroblob(8))", "lease 7 does not match"),
+        ("INSERT INTO claims VALUES (x'6c', 7, 7, 7, zeroblob(8))", "a claim on lock \"l\""),
+        ("UPDATE versions SET lease = 7 WHERE id = 7", "the record of \"k6\" at revision 7"),
         ("UPDATE versions SET key = x'78' WHERE id = 7", "the record of \"x\" at revision 7"),
     ] {
         let dir = closed_state().await;

@@ -35,6 +35,7 @@ async fn a_file_of_every_version_since_the_first_is_opened_and_gone_on_with() {
         (6, include_str!("version-6.sql")),
         (7, include_str!("version-7.sql")),
         (8, include_str!("version-8.sql")),
+        (9, include_str!("version-9.sql")),
     ];
     assert_eq!(FILES.len(), STEPS.len(), "there is a file of every version");
     for (of, sql) in FILES {

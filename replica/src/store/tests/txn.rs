@@ -74,7 +74,11 @@ async fn deleted(store: &Store, branch: &[TxnOp], outcome: &TxnOutcome) -> Vec<u
                 }
                 deleted.push(count.checked_add_signed(*besides).unwrap());
             }
-            TxnResult::Put { .. } | TxnResult::Got(_) | TxnResult::Listed { .. } => {}
+            TxnResult::Put { .. }
+            | TxnResult::Got(_)
+            | TxnResult::Listed { .. }
+            | TxnResult::GotLeased(_)
+            | TxnResult::ListedLeased { .. } => {}
         }
     }
     deleted

@@ -114,7 +114,8 @@ pub(super) fn run(steps: Vec<Step>) -> (Vec<Operation>, Vec<Write>) {
             | Call::DeletePrefix { .. }
             | Call::Transaction(_)
             | Call::Append { .. }
-            | Call::Rollback { .. }) => other,
+            | Call::Rollback { .. }
+            | Call::Tenure(_)) => other,
         };
         let takes_effect = !matches!(step.outcome, StepEnding::Nothing);
         let executed = takes_effect.then(|| execute(id, &call, step.behind, &mut log)).flatten();
@@ -156,7 +157,7 @@ fn execute(
         }
         Call::Put { key, guard, .. } | Call::Delete { key, guard } => (Some(key), *guard),
         Call::DeletePrefix { .. } => (None, Guard::Always),
-        Call::Transaction(_) | Call::Append { .. } | Call::Rollback { .. } => {
+        Call::Transaction(_) | Call::Append { .. } | Call::Rollback { .. } | Call::Tenure(_) => {
             unreachable!("{ONLY_KEYS}")
         }
     };
@@ -173,7 +174,8 @@ fn execute(
         | Call::DeletePrefix { .. }
         | Call::Transaction(_)
         | Call::Append { .. }
-        | Call::Rollback { .. } => {
+        | Call::Rollback { .. }
+        | Call::Tenure(_) => {
             Some((revision, Answer::Deleted(Versions::replay(log).unwrap().deleted_by(revision))))
         }
     }
@@ -193,7 +195,8 @@ fn read(call: &Call, versions: &Versions, revision: u64) -> Answer {
         | Call::DeletePrefix { .. }
         | Call::Transaction(_)
         | Call::Append { .. }
-        | Call::Rollback { .. } => unreachable!("only reads read"),
+        | Call::Rollback { .. }
+        | Call::Tenure(_) => unreachable!("only reads read"),
     }
 }
 

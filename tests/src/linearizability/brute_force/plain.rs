@@ -53,9 +53,10 @@ fn concerns(name: &str, operation: &Operation) -> bool {
             **key == *name
         }
         (Call::DeletePrefix { prefix }, _) => name.starts_with(&**prefix),
-        (Call::Transaction(_) | Call::Append { .. } | Call::Rollback { .. }, _) => {
-            unreachable!("{ONLY_KEYS}")
-        }
+        (
+            Call::Transaction(_) | Call::Append { .. } | Call::Rollback { .. } | Call::Tenure(_),
+            _,
+        ) => unreachable!("{ONLY_KEYS}"),
     }
 }
 
@@ -106,7 +107,8 @@ fn revisions_of(operation: &Operation) -> Vec<u64> {
             | Answer::GuardFailed
             | Answer::Transaction(_)
             | Answer::Appended
-            | Answer::RolledBack { .. } => {}
+            | Answer::RolledBack { .. }
+            | Answer::Tenure(_) => {}
         }
     }
     revisions
@@ -120,7 +122,8 @@ fn guard_of(call: &Call) -> Option<Guard> {
         | Call::DeletePrefix { .. }
         | Call::Transaction(_)
         | Call::Append { .. }
-        | Call::Rollback { .. } => None,
+        | Call::Rollback { .. }
+        | Call::Tenure(_) => None,
     }
 }
 
@@ -142,7 +145,8 @@ fn plain_after(
         | Call::DeletePrefix { .. }
         | Call::Transaction(_)
         | Call::Append { .. }
-        | Call::Rollback { .. } => None,
+        | Call::Rollback { .. }
+        | Call::Tenure(_) => None,
     };
     let Some((_, revision, answer)) = operation.answered() else {
         return if is_executed {

@@ -1,5 +1,6 @@
 //! Are the keys of each listing those of one state, the one that its answer names? And did
-//! each transaction come to what it comes to in the state before it?
+//! each transaction, and whatever was asked of leases and locks, come to what it comes to in
+//! the state before it?
 //!
 //! Both are checked by revision while the state is rolled forward once over the
 //! witness: each costs the keys that are there to list, however long the history is.
@@ -18,6 +19,7 @@ struct Looked<'a> {
 enum What<'a> {
     Listing(&'a Listing, &'a Page),
     Transaction(&'a Answer),
+    Tenure(&'a Answer),
 }
 
 pub(super) fn check(history: &[Operation], witness: &Witness) -> Result<(), WitnessViolation> {
@@ -44,6 +46,12 @@ impl<'a> Looked<'a> {
                 let revision = revision - u64::from(taken.wrote);
                 Some(Self { revision, operation, at: What::Transaction(answer) })
             }
+            (Call::Tenure(_), (_, revision, answer @ Answer::Tenure(said))) => {
+                // Where it says that it wrote, it stands in the state before; where that can't
+                // be told, it is so in the state after, too.
+                let before = u64::from(said.is_executed() == Some(true));
+                Some(Self { revision: revision - before, operation, at: What::Tenure(answer) })
+            }
             _ => None,
         }
     }
@@ -57,8 +65,12 @@ impl<'a> Looked<'a> {
                 let state = format!("{:?}", listing.among(reference.keys()));
                 (Answer::Listed(page.clone()), state)
             }
-            What::Transaction(answer) => {
-                let expected = reference.answer(&self.operation.call);
+            What::Transaction(answer) | What::Tenure(answer) => {
+                let call = &self.operation.call;
+                let expected = match self.at {
+                    What::Tenure(_) => reference.clone().execute(call).answer,
+                    What::Transaction(_) | What::Listing(..) => reference.answer(call),
+                };
                 if expected == *answer {
                     return Ok(());
                 }

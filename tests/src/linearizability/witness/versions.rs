@@ -23,8 +23,8 @@ impl Versions {
     pub fn replay(witness: &Witness) -> Result<Self, WitnessViolation> {
         let (mut versions, mut reference) = (Self::default(), Reference::default());
         for (revision, write) in (1..).zip(witness) {
-            let Executed { answer, before, changes, .. } = reference.execute(&write.call);
-            if !answer.is_executed() {
+            let Executed { is_write, before, changes, .. } = reference.execute(&write.call);
+            if !is_write {
                 let (operation, guard) = (write.operation, write.call.guard());
                 return Err(WitnessViolation::GuardIgnored { revision, operation, guard, before });
             }

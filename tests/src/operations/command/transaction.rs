@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use replica::machine::outcome::CommandOutcome;
-use replica::machine::txn::result::{TxnItem, TxnOutcome, TxnResult, counted_prefixes};
+use replica::machine::txn::result::{LeasedItem, TxnItem, TxnOutcome, TxnResult, counted_prefixes};
 use replica::machine::txn::{Comparison, Guards, Relation, Txn, TxnGuard, TxnOp, TxnPut};
 use shared::ids::Revision;
 
@@ -77,6 +77,7 @@ fn step(op: &TxnOp) -> Step {
         TxnOp::Put(put) => {
             Step::Put { key: Key::from(put.key.as_str()), value: Value::decode(&put.value) }
         }
+        TxnOp::LeasedPut(..) => panic!("the clients of tests bind no keys in transactions"),
         TxnOp::Delete { key } => Step::Delete { key: Key::from(key.as_str()) },
         TxnOp::DeletePrefix { prefix } => Step::DeletePrefix { prefix: Key::from(prefix.as_str()) },
         TxnOp::Get { key } => Step::Read { key: Key::from(key.as_str()) },
@@ -108,6 +109,12 @@ pub(super) fn answer(
             StepResult::Deleted(deleted.expect("no fewer than none are deleted"))
         }
         TxnResult::Got(item) => StepResult::Read(item.as_deref().map(version)),
+        TxnResult::GotLeased(leased) => StepResult::Read(Some(version(&leased.item))),
+        TxnResult::ListedLeased { items, has_more } => {
+            let item =
+                |leased: &LeasedItem| (Key::from(leased.item.key.as_str()), version(&leased.item));
+            StepResult::Listed { items: items.iter().map(item).collect(), has_more: *has_more }
+        }
         TxnResult::Listed { items, has_more } => StepResult::Listed {
             items: items.iter().map(|it| (Key::from(it.key.as_str()), version(it))).collect(),
             has_more: *has_more,
@@ -125,6 +132,21 @@ fn version(item: &TxnItem) -> Version {
         created: item.created_revision.0,
         version: item.version,
     }
+}
+
+/// The outcome without the leases of what was read.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the others name no leases")]
+pub(super) fn without_leases(outcome: &TxnOutcome) -> CommandOutcome {
+    let result = |result: &TxnResult| match result {
+        TxnResult::GotLeased(leased) => TxnResult::Got(Some(Box::new(leased.item.clone()))),
+        TxnResult::ListedLeased { items, has_more } => TxnResult::Listed {
+            items: items.iter().map(|leased| leased.item.clone()).collect(),
+            has_more: *has_more,
+        },
+        other => other.clone(),
+    };
+    let results = outcome.results.iter().map(result).collect();
+    CommandOutcome::Txn(Arc::new(TxnOutcome { results, ..outcome.clone() }))
 }
 
 /// What the outcome must be of one that the reference has executed.

@@ -148,6 +148,8 @@ reached! {
     WallJumped => "a batch's wall clock was over a year from that of the one before",
     /// Time in the log went on by less than by the clock.
     TimeCut => "a batch moved replicated time by the most that it may",
+    /// A batch was proposed for the time alone.
+    TimeCarried => "a batch carried nothing but the time",
     /// A fault met the moment that it waited for.
     Ambushed => "a fault fell at a moment that it had waited for",
     /// A third leader was made to need an acceptor with a vote that others have outvoted.
@@ -178,6 +180,14 @@ reached! {
     MadeWhatItWas => "a roll-back changed keys",
     /// A transaction's guards failed.
     TransactedOtherwise => "a transaction did what it was to do otherwise",
+    /// A lease ended.
+    LeaseExpired => "a lease expired",
+    /// And keys went with it.
+    KeysExpired => "keys went with a lease that expired",
+    /// A lock was held by another.
+    LockAwaited => "a lease got in line for a lock",
+    /// A lock was not held any more.
+    FenceFailed => "a write was refused for its fence",
     /// A read was served by a backup.
     BackupRead => "a backup served a linearizable read",
     /// A read had to wait for execution.

@@ -24,7 +24,7 @@ pub struct Database {
     /// The hash of the log below each slot, and below the next one.
     hashes: Vec<ChainHash>,
     cluster: Option<ClusterId>,
-    /// The keys that each revision changed that deleted a prefix.
+    /// The keys that each revision changed that deleted a prefix, or ended a lease with keys.
     changed: BTreeMap<Revision, Vec<String>>,
     /// A state that survives a loss of power; how to come from it to what does is in the
     /// log.
@@ -70,11 +70,12 @@ impl Database {
         &self.state
     }
 
-    /// How many keys with a prefix a revision changed that deleted one: what a replica
-    /// counts.
+    /// How many keys with a prefix a revision changed that deleted one, or ended a lease: what
+    /// a replica counts.
     #[must_use]
     pub fn changed_at(&self, revision: Revision, prefix: &str) -> u64 {
-        self.changed[&revision].iter().filter(|key| key.starts_with(prefix)).count() as u64
+        let changed = self.changed.get(&revision).map_or(&[][..], Vec::as_slice);
+        changed.iter().filter(|key| key.starts_with(prefix)).count() as u64
     }
 
     /// The cluster it belongs to.
@@ -208,9 +209,10 @@ fn apply(
     entries: &[ChosenEntry],
 ) -> (ExecutionReport, BTreeMap<Revision, Vec<String>>) {
     let report = Run::new(entries.to_vec()).apply(state);
-    let KeyRows { restored: _, versions, ranges } = state.take_rows().keys;
+    let KeyRows { restored: _, versions, ranges, leases } = state.take_rows().keys;
     let mut changed: BTreeMap<_, Vec<String>> =
         ranges.iter().map(|range| (range.revision, Vec::new())).collect();
+    changed.extend(leases.iter().map(|ended| (ended.revision, Vec::new())));
     for row in versions {
         if let Some(keys) = changed.get_mut(&row.revision) {
             keys.push(row.key);

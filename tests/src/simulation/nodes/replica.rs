@@ -92,8 +92,8 @@ struct Waiting {
     from: Slot,
 }
 
-const TIMERS: [Timer; 5] =
-    [Timer::Heartbeat, Timer::Probe, Timer::Propose, Timer::Fetch, Timer::FetchStall];
+const TIMERS: [Timer; 6] =
+    [Timer::Heartbeat, Timer::Probe, Timer::Propose, Timer::Fetch, Timer::FetchStall, Timer::Time];
 
 impl ReplicaNode {
     /// A replica with an empty database, not started yet.
@@ -145,6 +145,7 @@ impl ReplicaNode {
         let recovered = Recovered {
             cluster: self.database.cluster(),
             meta: self.database.state().meta().clone(),
+            next_expiry_ms: self.database.state().leases().next_expiry_ms(),
             durable_below: self.database.durable_below(),
         };
         self.core = Replica::new(self.config.clone(), self.identity.clone(), recovered);

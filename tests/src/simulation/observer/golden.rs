@@ -7,7 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use replica::machine::change::Change;
+use replica::machine::command::limits;
 use replica::machine::execute::Run;
+use replica::machine::leases::LeaseEnd;
 use replica::machine::outcome::{
     CommandOutcome, Delivery, Executed, ExecutedCommand, SlotOutcome, VoidReason,
 };
@@ -17,10 +20,11 @@ use shared::message::{ChosenEntry, Proposal, View};
 
 use super::Votes;
 use super::changes::{invariant_reported_changes_are_the_difference, revisions};
+use super::expiries::Expiries;
 use super::pace::Pace;
 use super::turn::{Due, Turn};
 use crate::linearizability::witness::Write;
-use crate::operations::{Answer, Call, OperationId, Reference, command};
+use crate::operations::{Answer, Call, OperationId, Reference, TenureAnswer, TenureCall, command};
 use crate::simulation::environment::coverage::{Coverage, Reached};
 use crate::simulation::nodes::process::NodeId;
 
@@ -37,6 +41,7 @@ pub struct Golden {
     views: BTreeMap<Epoch, (Slot, View)>,
     due: Due,
     pace: Pace,
+    expiries: Expiries,
 }
 
 impl Golden {
@@ -53,6 +58,7 @@ impl Golden {
             views: BTreeMap::new(),
             due: Due::default(),
             pace: Pace::default(),
+            expiries: Expiries::default(),
         }
     }
 
@@ -122,6 +128,7 @@ impl Golden {
                 coverage,
             );
             self.note(slot, turn, &executed, coverage);
+            self.note_ends(&executed, coverage);
             self.slots.push(executed);
         }
     }
@@ -143,6 +150,29 @@ impl Golden {
                     panic!("invariant: services propose what can be read: {reason}")
                 }
             },
+        }
+    }
+
+    /// Leases that a batch has ended after its commands.
+    fn note_ends(&mut self, executed: &Executed, coverage: &mut Coverage) {
+        if !matches!(executed.outcome, SlotOutcome::Batch { .. }) {
+            return;
+        }
+        let time_ms = self.state.meta().time_ms;
+        let mut ended = 0;
+        for change in &executed.changes {
+            let Change::Lease { lease, end: LeaseEnd::Expired, .. } = change else { continue };
+            coverage.hit(Reached::LeaseExpired);
+            self.expiries.invariant_a_lease_lasts_its_time(*lease, time_ms);
+            let call = Call::Tenure(TenureCall::Expire { lease: lease.0 });
+            if let Answer::Tenure(TenureAnswer::Ended(1..)) = self.reference.execute(&call).answer {
+                coverage.hit(Reached::KeysExpired);
+            }
+            self.writes.push(Write { operation: OperationId::NOBODYS, call });
+            ended += 1;
+        }
+        if ended < limits::LEASES_ENDED {
+            self.expiries.invariant_no_lease_outlasts_its_time(&self.state);
         }
     }
 
@@ -191,7 +221,14 @@ impl Golden {
             }
             let outcome = &executed.outcome;
             self.invariant_a_mutation_is_executed_once(operation, slot, outcome.clone());
-            if self.invariant_executed_as_the_reference_does(slot, &call, outcome).is_executed() {
+            self.expiries.note(&call, outcome, self.state.meta().time_ms);
+            if let CommandOutcome::LockAwaited { .. } = outcome {
+                coverage.hit(Reached::LockAwaited);
+            }
+            if let CommandOutcome::FenceFailed { .. } = outcome {
+                coverage.hit(Reached::FenceFailed);
+            }
+            if self.invariant_executed_as_the_reference_does(slot, &call, outcome) {
                 self.writes.push(Write { operation, call });
             }
         }
@@ -217,14 +254,15 @@ impl Golden {
         slot: Slot,
         call: &Call,
         outcome: &CommandOutcome,
-    ) -> Answer {
+    ) -> bool {
         let executed = self.reference.execute(call);
         let expected = command::outcome(call, &executed, slot);
         assert_eq!(
-            *outcome, expected,
+            command::without_leases(outcome),
+            expected,
             "invariant: a command does what it says: {call:?} at {slot}"
         );
-        executed.answer
+        executed.is_write
     }
 
     /// Panics unless the state is what executing one call after the other comes to.

@@ -46,7 +46,7 @@ impl Pace {
         (turn, outcome): (&Turn, &SlotOutcome),
         coverage: &mut Coverage,
     ) {
-        let Turn::Batch { epoch, number, time_ms, wall_ms, .. } = turn else {
+        let Turn::Batch { epoch, number, time_ms, wall_ms, calls } = turn else {
             if matches!(outcome, SlotOutcome::View(_)) {
                 self.left_at_ms = before;
             }
@@ -72,6 +72,10 @@ impl Pace {
         );
         if after - before == limits::TIME_STEP_MS {
             coverage.hit(Reached::TimeCut);
+        }
+        if calls.is_empty() {
+            coverage.hit(Reached::TimeCarried);
+            return;
         }
         let last = self.last_wall_ms.replace(*wall_ms);
         if last.is_some_and(|last| last.abs_diff(*wall_ms) > YEAR_MS) {

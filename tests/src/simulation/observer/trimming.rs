@@ -110,12 +110,19 @@ impl Observer {
     #[must_use]
     pub fn is_only_copy(&self, replica: NodeId) -> bool {
         let NodeId::Replica(number) = replica else { return false };
+        let below = self.trim_below.max(self.held_twice_below());
         let is_holder = |(other, seen): (usize, &ReplicaSeen)| {
-            other != usize::from(number)
-                && !seen.is_given_up
-                && seen.durable_below >= self.trim_below
+            other != usize::from(number) && !seen.is_given_up && seen.durable_below >= below
         };
         self.trim_below > Slot(0) && !self.replicas.iter().enumerate().any(is_holder)
+    }
+
+    /// What two replicas hold: a leader that has heard of both may yet let it be trimmed,
+    /// also after they are gone.
+    fn held_twice_below(&self) -> Slot {
+        let mut held: Vec<Slot> = self.replicas.iter().map(|seen| seen.durable_below).collect();
+        held.sort_unstable();
+        held.iter().rev().nth(1).copied().unwrap_or_default()
     }
 
     fn invariant_trimmed_is_durable_enough(

@@ -64,6 +64,8 @@ pub(super) struct RawPut {
     pub(super) encoding: Option<Encoding>,
     #[serde(default, deserialize_with = "given")]
     pub(super) content_type: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    pub(super) lease: Option<u64>,
 }
 
 #[derive(serde::Deserialize)]

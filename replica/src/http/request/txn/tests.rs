@@ -109,7 +109,7 @@ fn what_is_wrong_is_refused_and_named() {
         (put(r#""key": "a""#), 400, "missing field `value`"),
         (put(r#""value": "a""#), 400, "missing field `key`"),
         (put(r#""key": "a", "key": "b", "value": """#), 400, "duplicate field `key`"),
-        (put(r#""key": "a", "value": "", "lease": 7"#), 400, "lease"),
+        (put(r#""key": "a", "value": "", "lease": "7""#), 400, "invalid type"),
         (put(r#""key": 7, "value": """#), 400, "integer `7`"),
         (put(r#""key": "a", "value": null"#), 400, "null"),
         (put(r#""key": "a", "value": "\ud800""#), 400, "column"),

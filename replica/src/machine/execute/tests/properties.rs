@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use shared::ids::LogFormat;
+use shared::ids::{LeaseId, LogFormat};
 
 use super::*;
 use crate::machine::answers::{AnswerNeeds, DueAnswers, FirstAnswer, LoadedAnswers};
 use crate::machine::identity::IdempotencyKey;
 use crate::machine::keys::{KeyNeeds, KeyScan};
-use crate::machine::state::Rows;
+use crate::machine::leases::{Lease, LeaseEnd, LeaseOp, Leases};
+use crate::machine::locks::{Claim, Fence, Fenced, LockOp, Locks, Otherwise};
+use crate::machine::state::{Rows, Whole};
 use crate::machine::txn::{Comparison, Relation, Txn, TxnGuard, TxnOp, TxnPut};
 
 const KEYS: [&str; 5] = ["a", "a/1", "a/2", "b", "b/1"];
@@ -60,8 +62,12 @@ fn any_txn_op() -> impl Strategy<Value = TxnOp> {
     let content_type = proptest::option::of(Just("text/plain".to_owned()));
     let put =
         |(key, value, content_type)| TxnOp::Put(Box::new(TxnPut { key, value, content_type }));
+    let leased = (any_lease(), any_key(), any_value_bytes()).prop_map(|(lease, key, value)| {
+        TxnOp::LeasedPut(lease, Box::new(TxnPut { key, value, content_type: None }))
+    });
     prop_oneof![
         4 => (any_key(), any_value_bytes(), content_type).prop_map(put),
+        1 => leased,
         2 => any_key().prop_map(|key| TxnOp::Delete { key }),
         2 => any_prefix().prop_map(|prefix| TxnOp::DeletePrefix { prefix }),
         2 => any_key().prop_map(|key| TxnOp::Get { key }),
@@ -78,12 +84,59 @@ pub(super) fn any_txn() -> impl Strategy<Value = Txn> {
     })
 }
 
+/// Among the revisions of a short log.
+fn any_lease() -> impl Strategy<Value = LeaseId> {
+    (1..20_u64).prop_map(LeaseId)
+}
+
+fn any_lease_op() -> impl Strategy<Value = LeaseOp> {
+    prop_oneof![
+        6 => (100..500_u64).prop_map(|ttl_ms| LeaseOp::Grant { ttl_ms }),
+        1 => any_lease().prop_map(|lease| LeaseOp::Renew { lease }),
+        1 => any_lease().prop_map(|lease| LeaseOp::Revoke { lease }),
+    ]
+}
+
+fn any_lock() -> impl Strategy<Value = String> {
+    proptest::sample::select(vec!["l", "m"]).prop_map(str::to_owned)
+}
+
+fn any_lock_op() -> impl Strategy<Value = LockOp> {
+    let otherwise = proptest::sample::select(vec![Otherwise::Leave, Otherwise::Wait]);
+    prop_oneof![
+        4 => (any_lock(), any_lease(), otherwise)
+            .prop_map(|(name, lease, otherwise)| LockOp::Acquire { name, lease, otherwise }),
+        1 => (any_lock(), any_lease()).prop_map(|(name, lease)| LockOp::Release { name, lease }),
+    ]
+}
+
 pub(super) fn any_op() -> impl Strategy<Value = Op> {
+    let revision = (1..20_u64).prop_map(Revision);
+    prop_oneof![
+        7 => any_bare_op(),
+        1 => (any_lock(), revision, any_bare_op()).prop_map(|(name, revision, op)| {
+            Op::Fenced(Box::new(Fenced { fence: Fence { name, revision }, op }))
+        }),
+    ]
+}
+
+fn any_bare_op() -> impl Strategy<Value = Op> {
+    let leased = (any_lease(), any_key(), any_value_bytes(), any_condition());
+    let leased = leased.prop_map(|(lease, key, value, condition)| Op::LeasedPut {
+        lease,
+        key,
+        value,
+        content_type: None,
+        condition,
+    });
     let value = any_value_bytes();
     let content_type = proptest::option::of(Just("text/plain".to_owned()));
     let appended = (any_value_bytes(), content_type.clone());
     prop_oneof![
         1 => appended.prop_map(|(value, content_type)| Op::Append { value, content_type }),
+        4 => any_lease_op().prop_map(Op::Lease),
+        4 => any_lock_op().prop_map(Op::Lock),
+        3 => leased,
         3 => any_txn().prop_map(|txn| Op::Txn(Box::new(txn))),
         4 => (any_key(), value, content_type, any_condition())
             .prop_map(|(key, value, content_type, condition)| Op::Put { key, value, content_type, condition }),
@@ -101,7 +154,7 @@ fn any_commands() -> impl Strategy<Value = Commands> {
         (any_op(), request).prop_map(|(op, request)| Command { op, trace: None, request });
     let answers =
         (0..40_u64, 0..4_u64).prop_map(|(keep_ms, at_most)| AnswerRetention { keep_ms, at_most });
-    (0..100_u64, answers, vec(command, 0..4)).prop_map(|(time_ms, answers, commands)| Commands {
+    (0..900_u64, answers, vec(command, 0..4)).prop_map(|(time_ms, answers, commands)| Commands {
         time_ms,
         wall_ms: 0,
         trace: None,
@@ -158,6 +211,8 @@ pub(super) struct Database {
     meta: Meta,
     records: BTreeMap<String, Record>,
     answers: BTreeMap<IdempotencyKey, FirstAnswer>,
+    leases: BTreeMap<LeaseId, Lease>,
+    claims: BTreeMap<(String, Revision), Claim>,
     round_lookups: usize,
 }
 
@@ -177,9 +232,11 @@ impl Database {
             (key.clone(), Content { value, content_type })
         };
         let scan = |scan: &KeyScan| {
-            let is_in =
-                |key: &String| *key.as_bytes() >= *scan.from && *key.as_bytes() < *scan.below;
-            let found = self.records.iter().filter(|(key, _)| is_in(key));
+            let is_in = |(key, record): &(&String, &Record)| {
+                let is_passed_over = record.lease.is_some_and(|it| scan.but_for.contains(&it));
+                *key.as_bytes() >= *scan.from && *key.as_bytes() < *scan.below && !is_passed_over
+            };
+            let found = self.records.iter().filter(is_in);
             found.take(scan.at_most).map(head).collect()
         };
         LoadedKeys {
@@ -223,7 +280,7 @@ impl Database {
 
     pub(super) fn execute(&mut self, entries: &[ChosenEntry]) -> ExecutionReport {
         let mut run = Run::new(entries.to_vec()).round_lookups(self.round_lookups);
-        let mut state = ReplicatedState::partial(self.meta.clone());
+        let mut state = ReplicatedState::partial(self.meta.clone(), self.whole());
         let report = loop {
             match run.advance(&mut state) {
                 Progress::Done(report) => break report,
@@ -233,18 +290,30 @@ impl Database {
                 }
             }
         };
-        let Rows { keys: KeyRows { restored: _, versions, ranges }, answers } = state.take_rows();
+        let rows = state.take_rows();
+        let Rows { keys, answers, .. } = rows;
+        let KeyRows { restored: _, versions, ranges, leases: ended } = keys;
+        write(&mut self.leases, rows.leases);
+        write(&mut self.claims, rows.locks);
         self.answers.retain(|key, _| !answers.forgotten.contains(key));
         self.answers.extend(answers.kept);
         for row in versions {
-            let VersionRow { key, revision, created_revision, version, content } = row;
+            let VersionRow { key, revision, created_revision, version, lease, content } = row;
             match content {
                 Some(content) => {
                     let content_bytes = content.bytes();
                     let content = Some(content);
-                    let record =
-                        Record { revision, created_revision, version, content_bytes, content };
-                    self.records.insert(key, record);
+                    self.records.insert(
+                        key,
+                        Record {
+                            revision,
+                            created_revision,
+                            version,
+                            lease,
+                            content_bytes,
+                            content,
+                        },
+                    );
                 }
                 None => {
                     self.records.remove(&key);
@@ -255,8 +324,56 @@ impl Database {
             self.records
                 .retain(|key, record| !key.starts_with(&prefix) || record.revision >= revision);
         }
+        let is_gone = |lease| ended.iter().any(|ended| Some(ended.lease) == lease);
+        self.records.retain(|_, record| record.lease.is_none() || !is_gone(record.lease));
         self.meta = report.meta.clone();
         report
+    }
+
+    /// The leases and locks, as a store would load them.
+    fn whole(&self) -> Whole {
+        let claim =
+            |((name, since), claim): (&(String, Revision), &Claim)| (name.clone(), *since, *claim);
+        Whole {
+            leases: Leases::of(self.leases.iter().map(|(id, lease)| (*id, *lease))),
+            locks: Locks::of(self.claims.iter().map(claim)),
+        }
+    }
+}
+
+fn write<K: Ord, V>(table: &mut BTreeMap<K, V>, rows: BTreeMap<K, Option<V>>) {
+    for (key, value) in rows {
+        match value {
+            Some(value) => table.insert(key, value),
+            None => table.remove(&key),
+        };
+    }
+}
+
+/// Whether it may come of something that takes a revision.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the others are told by what they are")]
+fn may_take(outcome: &CommandOutcome) -> bool {
+    match outcome {
+        CommandOutcome::PreconditionFailed { .. }
+        | CommandOutcome::KeyReused { .. }
+        | CommandOutcome::TxnTooLarge { .. }
+        | CommandOutcome::NoSuchLease { .. }
+        | CommandOutcome::LockNotHeld { .. }
+        | CommandOutcome::FenceFailed { .. } => false,
+        outcome => !outcome.is_for_now(),
+    }
+}
+
+/// Whether it may come of something that takes none.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the others are told by what they are")]
+fn may_leave(outcome: &CommandOutcome) -> bool {
+    match outcome {
+        // Their own tests say when they write.
+        CommandOutcome::Txn(_)
+        | CommandOutcome::LockHeld { .. }
+        | CommandOutcome::LockAwaited { .. }
+        | CommandOutcome::LockBusy { .. } => true,
+        outcome => !may_take(outcome),
     }
 }
 
@@ -286,6 +403,13 @@ proptest! {
         prop_assert_eq!(&database.records, complete.keys().records());
         let answers: BTreeMap<_, _> = complete.answers().iter().map(|(key, answer)| (key, answer.clone())).collect();
         prop_assert_eq!(&database.answers, &answers);
+        complete.locks().invariant_lines_are_in_order();
+        let line = |locks: &Locks| locks.iter().map(|(name, line)| (name.to_owned(), line.clone())).collect::<Vec<_>>();
+        let lease = |leases: &Leases| leases.iter().map(|(id, lease)| (id, *lease)).collect::<Vec<_>>();
+        prop_assert_eq!(line(&database.whole().locks), line(complete.locks()));
+        prop_assert_eq!(lease(&database.whole().leases), lease(complete.leases()));
+        prop_assert_eq!(complete.meta().claims, complete.locks().claims() as u64);
+        prop_assert_eq!(complete.meta().leases, complete.leases().len() as u64);
     }
 
     #[test]
@@ -344,30 +468,19 @@ proptest! {
     #[test]
     fn a_revision_is_taken_by_each_command_that_passes_its_guard(log in any_log()) {
         let (state, report) = execute_all(&log);
-        let outcomes = report.slots.iter().flat_map(|slot| match &slot.outcome {
-            SlotOutcome::Batch { commands, .. } => {
-                let is_first = |command: &&ExecutedCommand| command.delivery == Delivery::First;
-                commands.iter().filter(is_first).map(|command| command.outcome.clone()).collect()
-            }
-            SlotOutcome::Noop | SlotOutcome::View(_) | SlotOutcome::Void(_) => Vec::new(),
-        });
         let mut revision = Revision(0);
-        for outcome in outcomes {
-            match &outcome {
-                CommandOutcome::PreconditionFailed { .. }
-                | CommandOutcome::KeyReused { .. }
-                | CommandOutcome::TooManyKeys { .. }
-                | CommandOutcome::TxnTooLarge { .. }
-                | CommandOutcome::TxnWithoutRoom { .. }
-                | CommandOutcome::RollbackRefused { .. } => {}
-                // Its own tests say when it writes.
-                CommandOutcome::Txn(_) => revision = revision.max(outcome.revision()),
-                CommandOutcome::Created { .. } | CommandOutcome::Replaced { .. } | CommandOutcome::Deleted { .. }
-                | CommandOutcome::DeletedPrefix { .. } | CommandOutcome::Appended { .. } | CommandOutcome::RolledBack { .. } => {
-                    revision = revision.next();
-                }
+        for slot in &report.slots {
+            let SlotOutcome::Batch { commands, .. } = &slot.outcome else { continue };
+            for command in commands.iter().filter(|command| command.delivery == Delivery::First) {
+                let taken = command.outcome.revision();
+                prop_assert!(taken == revision || taken == revision.next(), "{command:?} after {revision}");
+                prop_assert!(may_take(&command.outcome) || taken == revision, "{command:?}");
+                prop_assert!(may_leave(&command.outcome) || taken > revision, "{command:?}");
+                revision = taken;
             }
-            prop_assert_eq!(outcome.revision(), revision);
+            // Leases end after the commands.
+            let is_end = |change: &&Change| matches!(change, Change::Lease { end: LeaseEnd::Expired, .. });
+            revision.0 += slot.changes.iter().filter(is_end).count() as u64;
         }
         prop_assert_eq!(state.meta().revision, revision);
     }

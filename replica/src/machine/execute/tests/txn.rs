@@ -72,7 +72,7 @@ fn results(state: &mut ReplicatedState, revision: u64, ops: Vec<TxnOp>) -> Vec<T
 
 /// The rows that were written, by key and revision, and the deletions of prefixes.
 fn rows(state: &mut ReplicatedState) -> (Vec<(String, u64, bool)>, Vec<String>) {
-    let Rows { keys: KeyRows { restored: _, versions, ranges }, .. } = state.take_rows();
+    let Rows { keys: KeyRows { versions, ranges, .. }, .. } = state.take_rows();
     let row = |row: &VersionRow| (row.key.clone(), row.revision.0, row.content.is_some());
     let prefixes = ranges.iter().map(|range| range.prefix.clone()).collect();
     (versions.iter().map(row).collect(), prefixes)

@@ -327,8 +327,12 @@ impl World {
     fn restart(&mut self, index: usize) {
         let database = self.nodes[index].database.clone();
         let cluster = self.nodes[index].replica.status(self.now).cluster;
-        let recovered =
-            Recovered { cluster, meta: database.meta().clone(), durable_below: Slot(0) };
+        let recovered = Recovered {
+            cluster,
+            meta: database.meta().clone(),
+            next_expiry_ms: None,
+            durable_below: Slot(0),
+        };
         let in_flight = std::mem::take(&mut self.nodes[index].proposals);
         self.nodes[index] = self.start(index, recovered, database);
         // What it had proposed may be chosen yet.

@@ -56,7 +56,7 @@ fn the_transactions_of_a_batch_read_no_more_together_than_there_is_room_for() {
 /// What is lacking, round by round, of a state of which nothing is loaded.
 fn rounds(keys: &[&str], ops: Vec<TxnOp>) -> Vec<KeyNeeds> {
     let meta = state_after(keys.iter().map(|key| put(key, "1")).collect()).meta().clone();
-    let mut state = ReplicatedState::partial(meta);
+    let mut state = ReplicatedState::partial(meta, Whole::default());
     let mut run = Run::new(vec![entry(2, batch(1, 1, vec![txn(ops)]))]);
     let record = |key: &str| {
         let revision = Revision(1);
@@ -64,6 +64,7 @@ fn rounds(keys: &[&str], ops: Vec<TxnOp>) -> Vec<KeyNeeds> {
             revision,
             created_revision: revision,
             version: 1,
+            lease: None,
             content_bytes: 1,
             content: None,
         };
@@ -100,7 +101,8 @@ fn a_deletion_of_a_prefix_loads_nothing_and_a_list_only_what_it_shows() {
     let keys: Vec<String> = (0..500).map(|number| format!("p/{number:03}")).collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     let rounds = rounds(&keys, vec![get_prefix("p/", 40)]);
-    let scan = KeyScan { from: b"p/".to_vec(), below: b"p/\xff".to_vec(), at_most: 41 };
+    let scan =
+        KeyScan { from: b"p/".to_vec(), below: b"p/\xff".to_vec(), at_most: 41, but_for: vec![] };
     assert_eq!(rounds[0], KeyNeeds { scans: vec![scan], ..KeyNeeds::default() });
     assert_eq!((rounds.len(), rounds[1].contents.len()), (2, 40));
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use shared::ids::LeaseId;
 
 use super::super::properties::{Database, any_op, any_txn};
 use super::*;
-use crate::machine::txn::result::counted_prefixes;
+use crate::machine::txn::result::{LeasedItem, counted_prefixes};
 
 /// A key of the map.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,30 +16,32 @@ struct Plain {
     revision: u64,
     created: u64,
     version: u64,
+    lease: Option<LeaseId>,
 }
 
 type Map = BTreeMap<String, Plain>;
 
 fn plain(state: &ReplicatedState) -> Map {
     let of = |(key, record): (&String, &Record)| {
-        let Record { revision, created_revision, version, content, .. } = record.clone();
+        let Record { revision, created_revision, version, lease, content, .. } = record.clone();
         let (revision, created) = (revision.0, created_revision.0);
-        (key.clone(), Plain { content: content.unwrap(), revision, created, version })
+        (key.clone(), Plain { content: content.unwrap(), revision, created, version, lease })
     };
     state.keys().records().iter().map(of).collect()
 }
 
-fn shown(key: &str, plain: &Plain) -> TxnItem {
-    let Plain { content: Content { value, content_type }, revision, created, version } =
+fn shown(key: &str, plain: &Plain) -> LeasedItem {
+    let Plain { content: Content { value, content_type }, revision, created, version, lease } =
         plain.clone();
-    TxnItem {
+    let item = TxnItem {
         key: key.to_owned(),
         value,
         content_type,
         revision: Revision(revision),
         created_revision: Revision(created),
         version,
-    }
+    };
+    LeasedItem { item, lease }
 }
 
 fn holds(map: &Map, guard: &TxnGuard) -> bool {
@@ -66,13 +69,13 @@ fn holds(map: &Map, guard: &TxnGuard) -> bool {
 
 fn execute(map: &mut Map, op: &TxnOp, revision: u64) -> TxnResult {
     match op {
-        TxnOp::Put(put) => {
-            let TxnPut { key, value, content_type } = *put.clone();
+        TxnOp::Put(put) | TxnOp::LeasedPut(_, put) => {
+            let (lease, TxnPut { key, value, content_type }) = (op.lease(), *put.clone());
             let content = Content { value, content_type };
             let before = map.get(&key);
             let (created, version) =
                 before.map_or((revision, 1), |plain| (plain.created, plain.version + 1));
-            map.insert(key, Plain { content, revision, created, version });
+            map.insert(key, Plain { content, revision, created, version, lease });
             written(created, version)
         }
         TxnOp::Delete { key } => {
@@ -83,18 +86,16 @@ fn execute(map: &mut Map, op: &TxnOp, revision: u64) -> TxnResult {
             map.retain(|key, _| !key.starts_with(prefix));
             TxnResult::Deleted { deleted: (before - map.len()) as u64 }
         }
-        TxnOp::Get { key } => TxnResult::Got(map.get(key).map(|plain| Box::new(shown(key, plain)))),
+        TxnOp::Get { key } => TxnResult::got(map.get(key).map(|plain| shown(key, plain))),
         TxnOp::GetPrefix { prefix, limit } => {
             let limit = *limit as usize;
-            let all: Vec<TxnItem> = map
+            let all: Vec<LeasedItem> = map
                 .iter()
                 .filter(|(key, _)| key.starts_with(prefix))
                 .map(|(key, plain)| shown(key, plain))
                 .collect();
-            TxnResult::Listed {
-                has_more: all.len() > limit,
-                items: all.into_iter().take(limit).collect(),
-            }
+            let has_more = all.len() > limit;
+            TxnResult::listed(all.into_iter().take(limit).collect(), has_more)
         }
     }
 }
@@ -117,7 +118,9 @@ fn counted(outcome: &TxnOutcome, branch: &[TxnOp], rows: &[VersionRow]) -> Vec<T
         other @ (TxnResult::Put { .. }
         | TxnResult::Deleted { .. }
         | TxnResult::Got(_)
-        | TxnResult::Listed { .. }) => other.clone(),
+        | TxnResult::Listed { .. }
+        | TxnResult::GotLeased(_)
+        | TxnResult::ListedLeased { .. }) => other.clone(),
     };
     outcome.results.iter().enumerate().map(result).collect()
 }
@@ -131,13 +134,21 @@ proptest! {
         let mut state = state_after(before);
         let mut map = plain(&state);
         let last = state.meta().revision.0;
-        let outcome = taken(outcome_of(&mut state, Op::Txn(Box::new(txn.clone()))));
+        let outcome = outcome_of(&mut state, Op::Txn(Box::new(txn.clone())));
         let guards = if txn.guards.iter().all(|guard| holds(&map, guard)) {
             Guards::Hold
         } else {
             Guards::Fail
         };
         let branch = txn.branch(guards);
+        let is_gone = |lease: &LeaseId| state.leases().get(*lease).is_none();
+        if let Some(lease) = branch.iter().filter_map(TxnOp::lease).find(is_gone) {
+            let revision = Revision(last);
+            prop_assert_eq!(outcome, CommandOutcome::NoSuchLease { revision, lease });
+            prop_assert_eq!(plain(&state), map);
+            return Ok(());
+        }
+        let outcome = taken(outcome);
         let expected: Vec<TxnResult> =
             branch.iter().map(|op| execute(&mut map, op, last + 1)).collect();
         let revision = last + u64::from(branch.iter().any(TxnOp::is_write));

@@ -1,0 +1,201 @@
+//! Leases: `POST /v1/leases`, `GET /v1/leases`, and `GET`, `DELETE` and `POST …/renew` of
+//! one.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::request::Parts;
+use serde::Serialize;
+use shared::deadline::Deadline;
+use shared::ids::{LeaseId, Revision};
+use shared::page::PageLimits;
+use shared::problem::Problem;
+use shared::wire::{self, BodyLimit};
+
+use super::App;
+use super::mutate::{finish, refuse_unsupported, submit, whole_body};
+use super::mutation::no_such_lease;
+use super::paging::{KEYS, Paging, Piece, Source};
+use super::reading::released;
+use super::refused::Refused;
+use crate::http::request::CONSISTENCY;
+use crate::http::request::path::text_of;
+use crate::http::request::query::Query;
+use crate::http::request::tenure::{
+    Cursor, Grant, body_of, lease_of_path, require_json, wrong_cursor,
+};
+use crate::machine::command::Op;
+use crate::machine::leases::{Lease, LeaseOp};
+use crate::store::{Reader, TenurePage, TenureQuery};
+
+/// The longest body of a request about leases or locks.
+pub(super) const BODY: BodyLimit = BodyLimit { what: "body", bytes: 4 << 10 };
+
+/// `POST /v1/leases`.
+pub(super) async fn grant(State(app): State<Arc<App>>, request: Request) -> Response {
+    finish(grant_answer(&app, request).await)
+}
+
+/// `POST /v1/leases/{id}/renew`.
+pub(super) async fn renew(State(app): State<Arc<App>>, parts: Parts) -> Response {
+    finish(change_answer(&app, parts, "/renew", |lease| LeaseOp::Renew { lease }).await)
+}
+
+/// `DELETE /v1/leases/{id}`.
+pub(super) async fn revoke(State(app): State<Arc<App>>, parts: Parts) -> Response {
+    finish(change_answer(&app, parts, "", |lease| LeaseOp::Revoke { lease }).await)
+}
+
+/// `GET /v1/leases/{id}`.
+pub(super) async fn get(State(app): State<Arc<App>>, parts: Parts) -> Response {
+    match get_answer(&app, &parts).await {
+        Ok(response) => response,
+        Err(refused) => Problem::from(refused).into_response(),
+    }
+}
+
+/// `GET /v1/leases`.
+pub(super) async fn list(State(app): State<Arc<App>>, parts: Parts) -> Response {
+    match list_answer(&app, &parts).await {
+        Ok(response) => response,
+        Err(refused) => Problem::from(refused).into_response(),
+    }
+}
+
+async fn grant_answer(app: &App, request: Request) -> Result<Response, Refused> {
+    let (mut parts, body) = request.into_parts();
+    let deadline = Deadline::of(&parts.headers)?;
+    Query::parse(parts.uri.query(), &[])?;
+    require_json(&parts.headers)?;
+    refuse_unsupported(&parts.headers)?;
+    let body = whole_body(&mut parts, body, BODY).await?;
+    let Grant { ttl_ms } = body_of::<Grant>(&body)?.checked()?;
+    submit(app, &parts, Op::Lease(LeaseOp::Grant { ttl_ms }), deadline).await
+}
+
+async fn change_answer(
+    app: &App,
+    parts: Parts,
+    tail: &str,
+    op: fn(LeaseId) -> LeaseOp,
+) -> Result<Response, Refused> {
+    let deadline = Deadline::of(&parts.headers)?;
+    Query::parse(parts.uri.query(), &[])?;
+    let lease = lease_of_path(parts.uri.path(), tail)?;
+    refuse_unsupported(&parts.headers)?;
+    submit(app, &parts, Op::Lease(op(lease)), deadline).await
+}
+
+#[derive(Serialize)]
+struct RenderedLease {
+    id: LeaseId,
+    ttl_ms: u64,
+    remaining_ms: u64,
+}
+
+#[derive(Serialize)]
+struct RenderedWhole {
+    #[serde(flatten)]
+    lease: RenderedLease,
+    keys: Vec<String>,
+    revision: Revision,
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct RenderedPage {
+    items: Vec<RenderedLease>,
+    revision: Revision,
+    next: Option<String>,
+}
+
+fn rendered(app: &App, page: &TenurePage, (id, lease): &(LeaseId, Lease)) -> RenderedLease {
+    let time_ms = app.driver.published().time_ms().max(page.time_ms);
+    let (ttl_ms, remaining_ms) = (lease.ttl_ms, lease.remaining_ms(time_ms));
+    RenderedLease { id: *id, ttl_ms, remaining_ms }
+}
+
+async fn get_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
+    let query = Query::parse(parts.uri.query(), &[CONSISTENCY, "limit", "cursor"])?;
+    let id = lease_of_path(parts.uri.path(), "")?;
+    let after = match Cursor::of(&query)? {
+        None => Bytes::new(),
+        Some(Cursor::Keys(of, after)) if of == id => after,
+        Some(_) => return Err(wrong_cursor().into()),
+    };
+    let paging = Paging::page_of(app, &query, KEYS)?;
+    let released = released(app, &parts.headers, &query).await?;
+    let asked = TenureQuery::Lease { id, after, page: paging.first() };
+    let page = app.reader.tenure(asked).await?;
+    let Some(found) = page.leases.first() else {
+        return Err(no_such_lease(id).with_revision(page.revision).into());
+    };
+    let last = page.keys.last().filter(|_| page.has_more);
+    let next = last.map(|last| Cursor::Keys(id, last.clone()).encode());
+    let mut response = wire::json(&RenderedWhole {
+        lease: rendered(app, &page, found),
+        keys: page.keys.iter().map(|key| text_of(key)).collect(),
+        revision: page.revision,
+        next: next.clone(),
+    });
+    if let Some(cursor) = next {
+        paging.link_next(response.headers_mut(), &format!("/v1/leases/{id}?cursor={cursor}"));
+    }
+    released.describe(response.headers_mut(), page.revision);
+    Ok(response)
+}
+
+async fn list_answer(app: &Arc<App>, parts: &Parts) -> Result<Response, Refused> {
+    let query = Query::parse(parts.uri.query(), &[CONSISTENCY, "limit", "cursor"])?;
+    let after = match Cursor::of(&query)? {
+        None => LeaseId(0),
+        Some(Cursor::Leases(after)) => after,
+        Some(_) => return Err(wrong_cursor().into()),
+    };
+    let paging = Paging::of(app, &parts.headers, &query, KEYS)?;
+    let released = released(app, &parts.headers, &query).await?;
+    let first = TenureQuery::Leases { after, page: paging.first() };
+    let page = app.reader.tenure(first).await?;
+    let revision = page.revision;
+    let next = page.leases.last().filter(|_| page.has_more).map(|(last, _)| *last);
+    let mut response = if paging.streaming {
+        let mut rest = Rest { app: Arc::clone(app), reader: app.reader.clone(), after: None };
+        paging.stream(rest.take(page), rest)
+    } else {
+        let next = next.map(|last| Cursor::Leases(last).encode());
+        let items = page.leases.iter().map(|lease| rendered(app, &page, lease)).collect();
+        let mut response = wire::json(&RenderedPage { items, revision, next: next.clone() });
+        if let Some(cursor) = next {
+            paging.link_next(response.headers_mut(), &format!("/v1/leases?cursor={cursor}"));
+        }
+        response
+    };
+    released.describe(response.headers_mut(), revision);
+    Ok(response)
+}
+
+/// What of a stream is still to come.
+struct Rest {
+    app: Arc<App>,
+    reader: Reader,
+    after: Option<LeaseId>,
+}
+
+impl Rest {
+    /// Takes a page, which what comes next comes after.
+    fn take(&mut self, page: TenurePage) -> Piece {
+        self.after = page.leases.last().filter(|_| page.has_more).map(|(last, _)| *last);
+        Piece::of(page.leases.iter().map(|lease| rendered(&self.app, &page, lease)))
+    }
+}
+
+impl Source for Rest {
+    async fn next(&mut self, limits: PageLimits) -> io::Result<Option<Piece>> {
+        let Some(after) = self.after else { return Ok(None) };
+        let page = self.reader.tenure(TenureQuery::Leases { after, page: limits }).await;
+        Ok(Some(self.take(page.map_err(io::Error::other)?)))
+    }
+}

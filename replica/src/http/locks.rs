@@ -1,0 +1,301 @@
+//! Locks: `PUT`, `GET` and `DELETE` of one, and `GET /v1/locks`.
+//!
+//! Who has to wait gets a place in the line, which is part of the replicated state, and then
+//! waits here until executing says that it holds the lock: at whatever replica it asked, and
+//! whoever is primary. When its time is up, it leaves the line by another chosen command,
+//! which may find that it holds the lock by then. Whoever hangs up keeps the place, since
+//! that is how a broken connection looks, too: it is there for the next request of its
+//! lease, or goes with that.
+#![expect(clippy::disallowed_methods, reason = "the shell reads clocks")]
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
+use http::request::Parts;
+use serde::Serialize;
+use shared::deadline::{self, Deadline};
+use shared::ids::{LeaseId, Revision};
+use shared::page::PageLimits;
+use shared::problem::Problem;
+use shared::wire;
+use tokio::time::Instant;
+
+use super::App;
+use super::leases::BODY;
+use super::mutate::{finish, refuse_unsupported, submit, submitted, whole_body};
+use super::mutation::{Asked, Mutated, MutationRefused, Performed, TenureRefused};
+use super::paging::{KEYS, Paging, Piece, Source};
+use super::reading::{at_least, released};
+use super::refused::Refused;
+use crate::driver::Waiting;
+use crate::http::request::CONSISTENCY;
+use crate::http::request::query::Query;
+use crate::http::request::tenure::{
+    Acquire, Cursor, body_of, lease_of_query, lock_of_path, require_json, wrong_cursor,
+};
+use crate::machine::command::Op;
+use crate::machine::execute::Delivery;
+use crate::machine::locks::{Claim, LockOp, Otherwise};
+use crate::store::{LockState, Reader, TenurePage, TenureQuery};
+
+/// Of the time that a client grants, so much is kept back for leaving the line …
+const KEPT_BACK: Duration = Duration::from_secs(1);
+/// … but no more than one part in this many.
+const MOST_KEPT_BACK: u32 = 4;
+
+/// `PUT /v1/locks/{name}`.
+pub(super) async fn acquire(State(app): State<Arc<App>>, request: Request) -> Response {
+    finish(acquire_answer(&app, request).await)
+}
+
+/// `DELETE /v1/locks/{name}?lease=`.
+pub(super) async fn release(State(app): State<Arc<App>>, parts: Parts) -> Response {
+    finish(release_answer(&app, parts).await)
+}
+
+/// `GET /v1/locks/{name}`.
+pub(super) async fn get(State(app): State<Arc<App>>, parts: Parts) -> Response {
+    match get_answer(&app, &parts).await {
+        Ok(response) => response,
+        Err(refused) => Problem::from(refused).into_response(),
+    }
+}
+
+/// `GET /v1/locks`.
+pub(super) async fn list(State(app): State<Arc<App>>, parts: Parts) -> Response {
+    match list_answer(&app, &parts).await {
+        Ok(response) => response,
+        Err(refused) => Problem::from(refused).into_response(),
+    }
+}
+
+async fn acquire_answer(app: &App, request: Request) -> Result<Response, Refused> {
+    let (mut parts, body) = request.into_parts();
+    let deadline = Deadline::of(&parts.headers)?;
+    Query::parse(parts.uri.query(), &[])?;
+    let name = lock_of_path(parts.uri.path())?;
+    require_json(&parts.headers)?;
+    refuse_unsupported(&parts.headers)?;
+    let body = whole_body(&mut parts, body, BODY).await?;
+    let Acquire { lease, wait_ms } = body_of::<Acquire>(&body)?.checked()?;
+    let otherwise = if wait_ms > 0 { Otherwise::Wait } else { Otherwise::Leave };
+    // Before it gets a place, so that nobody has one who cannot wait for it.
+    let waiting = match otherwise {
+        Otherwise::Wait => Some(app.driver.wait_for(lease).map_err(Refused::TooManyWait)?),
+        Otherwise::Leave => None,
+    };
+    let until = wait_until(&parts.headers, deadline, Duration::from_millis(wait_ms));
+    let line = Line { app, name, lease };
+    let asked = Asked::Lock { name: line.name.clone(), lease };
+    let mut performed = submitted(app, &parts.headers, line.ask(otherwise), deadline).await?;
+    if let (Mutated::LockAwaited { revision, since }, Some(waiting)) = (&performed.mutated, waiting)
+    {
+        let (revision, since) = (*revision, *since);
+        at_least(app, Some(revision), deadline).await?;
+        performed.mutated = match line.wait(waiting, since, until).await? {
+            Some(held) => held,
+            None => line.leave(&parts.headers).await?,
+        };
+    }
+    Ok(performed.response(&asked))
+}
+
+/// Where a client says how long its request may take, the wait is a part of that; otherwise
+/// it comes on top of it.
+fn wait_until(headers: &HeaderMap, deadline: Deadline, wait: Duration) -> Instant {
+    let until = Instant::now() + wait;
+    if headers.contains_key(deadline::HEADER) {
+        let kept_back = KEPT_BACK.min(deadline.timeout() / MOST_KEPT_BACK);
+        until.min(deadline.at() - kept_back)
+    } else {
+        until
+    }
+}
+
+/// A lease that asks for a lock.
+struct Line<'a> {
+    app: &'a App,
+    name: String,
+    lease: LeaseId,
+}
+
+impl Line<'_> {
+    fn ask(&self, otherwise: Otherwise) -> Op {
+        let (name, lease) = (self.name.clone(), self.lease);
+        Op::Lock(LockOp::Acquire { name, lease, otherwise })
+    }
+
+    /// Waits until the claim that was made at a revision holds the lock; none where the time
+    /// is up before.
+    async fn wait(
+        &self,
+        waiting: Waiting,
+        since: Revision,
+        until: Instant,
+    ) -> Result<Option<Mutated>, Refused> {
+        loop {
+            // Before the look, so that what comes between it and the wait counts.
+            let mut woken = std::pin::pin!(waiting.woken());
+            woken.as_mut().enable();
+            let page = self.look().await?;
+            match page.claim {
+                Some((of, Claim { fence: Some(fence), .. })) if of == since => {
+                    return Ok(Some(Mutated::LockHeld { revision: page.revision, fence }));
+                }
+                Some((of, Claim { fence: None, .. })) if of == since => {}
+                Some(_) | None => return Err(self.left(&page).await?),
+            }
+            tokio::select! {
+                () = woken => {}
+                () = tokio::time::sleep_until(until) => return Ok(None),
+                () = self.app.shutdown.cancelled() => return Err(Refused::Closed),
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<TenurePage, Refused> {
+        let (name, claim_of) = (self.name.clone(), Some(self.lease));
+        Ok(self.app.reader.tenure(TenureQuery::Lock { name, claim_of }).await?)
+    }
+
+    /// Why the claim is gone: its lease has ended, or another request has given it up.
+    async fn left(&self, page: &TenurePage) -> Result<Refused, Refused> {
+        let limits = PageLimits { items: 0, bytes: 0 };
+        let asked = TenureQuery::Lease { id: self.lease, after: bytes::Bytes::new(), page: limits };
+        let why = if self.app.reader.tenure(asked).await?.leases.is_empty() {
+            TenureRefused::NoSuchLease(self.lease)
+        } else {
+            TenureRefused::NotHeld(page.locks.first().map(|lock| lock.holder))
+        };
+        let (revision, delivery) = (page.revision, Delivery::First);
+        Ok(Refused::Mutation(MutationRefused::Tenure { revision, why, delivery }))
+    }
+
+    /// Leaves the line, unless it holds the lock by now.
+    async fn leave(&self, headers: &HeaderMap) -> Result<Mutated, Refused> {
+        let deadline = Deadline::of(headers)?;
+        // What it was asked for once, and while another lock was held, is done.
+        let none = HeaderMap::new();
+        let Performed { mutated, .. } =
+            submitted(self.app, &none, self.ask(Otherwise::Leave), deadline).await?;
+        Ok(mutated)
+    }
+}
+
+async fn release_answer(app: &App, parts: Parts) -> Result<Response, Refused> {
+    let deadline = Deadline::of(&parts.headers)?;
+    let query = Query::parse(parts.uri.query(), &["lease"])?;
+    let name = lock_of_path(parts.uri.path())?;
+    let Some(lease) = lease_of_query(&query)? else {
+        return Err(Problem::bad_request("say with lease=ID who gives the lock up").into());
+    };
+    refuse_unsupported(&parts.headers)?;
+    submit(app, &parts, Op::Lock(LockOp::Release { name, lease }), deadline).await
+}
+
+#[derive(Serialize)]
+struct RenderedLock<'a> {
+    name: &'a str,
+    lease: LeaseId,
+    fence: Revision,
+    waiters: u64,
+}
+
+#[derive(Serialize)]
+struct RenderedWhole<'a> {
+    #[serde(flatten)]
+    lock: RenderedLock<'a>,
+    revision: Revision,
+}
+
+#[derive(Serialize)]
+struct RenderedPage<'a> {
+    items: Vec<RenderedLock<'a>>,
+    revision: Revision,
+    next: Option<String>,
+}
+
+fn rendered(lock: &LockState) -> RenderedLock<'_> {
+    let LockState { name, holder, waiters } = lock;
+    RenderedLock { name, lease: holder.lease, fence: holder.fence, waiters: *waiters }
+}
+
+async fn get_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
+    let query = Query::parse(parts.uri.query(), &[CONSISTENCY])?;
+    let name = lock_of_path(parts.uri.path())?;
+    let released = released(app, &parts.headers, &query).await?;
+    let asked = TenureQuery::Lock { name: name.clone(), claim_of: None };
+    let page = app.reader.tenure(asked).await?;
+    let revision = page.revision;
+    let Some(lock) = page.locks.first() else {
+        let problem = Problem::not_found(format!("nobody holds lock {name:?}"));
+        return Err(problem.with_revision(revision).into());
+    };
+    let mut response = wire::json(&RenderedWhole { lock: rendered(lock), revision });
+    released.describe(response.headers_mut(), revision);
+    Ok(response)
+}
+
+async fn list_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
+    let query = Query::parse(parts.uri.query(), &[CONSISTENCY, "prefix", "limit", "cursor"])?;
+    let prefix = query.text("prefix").map(str::to_owned);
+    let (prefix, after) = match (Cursor::of(&query)?, prefix) {
+        (None, prefix) => (prefix.unwrap_or_default(), None),
+        (Some(Cursor::Locks(of, after)), prefix) if prefix.as_ref().is_none_or(|it| *it == of) => {
+            (of, Some(after))
+        }
+        (Some(_), _) => return Err(wrong_cursor().into()),
+    };
+    let paging = Paging::of(app, &parts.headers, &query, KEYS)?;
+    let released = released(app, &parts.headers, &query).await?;
+    let mut rest = Rest { reader: app.reader.clone(), prefix, after };
+    let page = app.reader.tenure(rest.query(paging.first())).await?;
+    let revision = page.revision;
+    let mut response = if paging.streaming {
+        paging.stream(rest.take(page), rest)
+    } else {
+        let last = page.locks.last().filter(|_| page.has_more).map(|last| last.name.clone());
+        let next = last.map(|last| Cursor::Locks(rest.prefix.clone(), last).encode());
+        let items = page.locks.iter().map(rendered).collect();
+        let mut response = wire::json(&RenderedPage { items, revision, next: next.clone() });
+        if let Some(cursor) = next {
+            paging.link_next(response.headers_mut(), &format!("/v1/locks?cursor={cursor}"));
+        }
+        response
+    };
+    released.describe(response.headers_mut(), revision);
+    Ok(response)
+}
+
+/// What of a list is still to come.
+struct Rest {
+    reader: Reader,
+    prefix: String,
+    after: Option<String>,
+}
+
+impl Rest {
+    fn query(&self, page: PageLimits) -> TenureQuery {
+        TenureQuery::Locks { prefix: self.prefix.clone(), after: self.after.clone(), page }
+    }
+
+    /// Takes a page, which what comes next comes after.
+    fn take(&mut self, page: TenurePage) -> Piece {
+        self.after = page.locks.last().filter(|_| page.has_more).map(|last| last.name.clone());
+        Piece::of(page.locks.iter().map(rendered))
+    }
+}
+
+impl Source for Rest {
+    async fn next(&mut self, limits: PageLimits) -> io::Result<Option<Piece>> {
+        if self.after.is_none() {
+            return Ok(None);
+        }
+        let page = self.reader.tenure(self.query(limits)).await;
+        Ok(Some(self.take(page.map_err(io::Error::other)?)))
+    }
+}

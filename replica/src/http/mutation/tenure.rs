@@ -1,0 +1,134 @@
+//! What mutations of leases and locks come to, as clients are told.
+
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use shared::ids::{LeaseId, Revision};
+use shared::problem::{self, Problem, Retryable};
+
+use super::{Asked, Mutated, said};
+use crate::machine::command::limits;
+use crate::machine::locks::Holder;
+
+/// Why a mutation that has to do with leases or locks was not executed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum TenureRefused {
+    /// There is no such lease.
+    NoSuchLease(LeaseId),
+    /// There are as many leases as may be.
+    TooManyLeases,
+    /// Another lease holds the lock.
+    Busy(Holder),
+    /// The lease does not hold the lock.
+    NotHeld(Option<Holder>),
+    /// There are as many claims on locks as may be.
+    TooManyClaims,
+    /// The lock is not held at the fence.
+    FenceFailed(Option<Holder>),
+}
+
+impl From<TenureRefused> for Problem {
+    fn from(refused: TenureRefused) -> Self {
+        match refused {
+            TenureRefused::NoSuchLease(lease) => no_such_lease(lease),
+            TenureRefused::TooManyLeases => Self::overloaded(format!(
+                "there are {} leases, the limit of the cluster",
+                limits::LEASES
+            )),
+            TenureRefused::Busy(holder) => Self::lock_conflict(
+                format!("lease {} holds the lock, since revision {}", holder.lease, holder.fence),
+                Some(shown(holder)),
+            ),
+            TenureRefused::NotHeld(holder) => {
+                let detail = format!("the lease does not hold the lock: {}", held_by(holder));
+                Self::lock_conflict(detail, holder.map(shown))
+            }
+            TenureRefused::TooManyClaims => Self::overloaded(format!(
+                "too many hold locks or wait for them: the limits are {} in all, and {} that \
+                 wait for one lock",
+                limits::CLAIMS,
+                limits::WAITERS
+            )),
+            TenureRefused::FenceFailed(holder) => Self::precondition_failed(format!(
+                "the lock is not held at the fence of Synod-Fence: {}",
+                held_by(holder)
+            ))
+            .with_holder(holder.map(shown)),
+        }
+    }
+}
+
+/// A lease that does not exist.
+pub(crate) fn no_such_lease(lease: LeaseId) -> Problem {
+    Problem::not_found(format!("there is no lease {lease}: it has expired, or never was"))
+        .with_retryable(Retryable::No)
+}
+
+fn held_by(holder: Option<Holder>) -> String {
+    match holder {
+        Some(Holder { lease, fence }) => format!("lease {lease} does, since revision {fence}"),
+        None => "nobody does".to_owned(),
+    }
+}
+
+fn shown(holder: Holder) -> problem::Holder {
+    problem::Holder { lease: holder.lease, fence: holder.fence }
+}
+
+#[derive(Serialize)]
+struct Granted {
+    id: LeaseId,
+    ttl_ms: u64,
+}
+
+#[derive(Serialize)]
+struct Renewed {
+    id: LeaseId,
+    ttl_ms: u64,
+    remaining_ms: u64,
+}
+
+#[derive(Serialize)]
+struct Held<'a> {
+    name: &'a str,
+    lease: LeaseId,
+    fence: Revision,
+}
+
+#[derive(Serialize)]
+struct Released<'a> {
+    name: &'a str,
+    revision: Revision,
+}
+
+/// The answer to the client that asked for this.
+///
+/// # Panics
+/// When it has to do with neither leases nor locks, or something else was asked for.
+pub(super) fn response(mutated: &Mutated, asked: &Asked) -> Response {
+    match (mutated, asked) {
+        (Mutated::LeaseGranted { revision }, Asked::Grant { ttl_ms }) => {
+            granted(LeaseId(revision.0), *ttl_ms, *revision)
+        }
+        (Mutated::LeaseRenewed { revision, ttl_ms }, Asked::Lease(id)) => {
+            let renewed = Renewed { id: *id, ttl_ms: *ttl_ms, remaining_ms: *ttl_ms };
+            said(&renewed, *revision)
+        }
+        (Mutated::LockHeld { revision, fence }, Asked::Lock { name, lease }) => {
+            said(&Held { name, lease: *lease, fence: *fence }, *revision)
+        }
+        (Mutated::LockReleased { revision }, Asked::Lock { name, .. }) => {
+            said(&Released { name, revision: *revision }, *revision)
+        }
+        (mutated, asked) => unreachable!("{mutated:?} is no answer to {asked:?}"),
+    }
+}
+
+fn granted(id: LeaseId, ttl_ms: u64, revision: Revision) -> Response {
+    let mut response = said(&Granted { id, ttl_ms }, revision);
+    *response.status_mut() = StatusCode::CREATED;
+    let location = HeaderValue::try_from(format!("/v1/leases/{id}"));
+    let location = location.expect("a path and digits are safe in a header");
+    response.headers_mut().insert(header::LOCATION, location);
+    response
+}
