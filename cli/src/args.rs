@@ -43,6 +43,10 @@ enum Command {
     Sql(verbs::Sql),
     /// Make the keys with a prefix what they were at a revision
     Rollback(verbs::Rollback),
+    /// Grant, show, renew and revoke leases
+    Lease(verbs::Lease),
+    /// Hold a lock while a command runs, or show who holds it
+    Lock(verbs::Lock),
     /// Show what Paxos decided, slot by slot
     Log(verbs::Log),
     /// Show who leads, who is primary and how far everyone is
@@ -111,6 +115,8 @@ pub fn main() -> ExitCode {
         Command::Diff(args) => block_on(verbs::diff(args)),
         Command::Sql(args) => block_on(verbs::sql(args)),
         Command::Rollback(args) => block_on(verbs::rollback(args)),
+        Command::Lease(args) => block_on(verbs::lease(args)),
+        Command::Lock(args) => block_on(verbs::lock(args)),
         Command::Log(args) => block_on(verbs::log(args)),
         Command::Status(args) => block_on(status::run(args)),
         Command::Ready(args) => block_on(verbs::ready(args)),

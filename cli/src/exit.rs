@@ -73,7 +73,9 @@ fn code(error: &Error) -> u8 {
 /// What to do next, where that is more than reading what went wrong.
 fn advice(error: &Error) -> Option<String> {
     Some(match error {
-        Error::NotFound(_) => String::from("`synod list PREFIX` shows which keys there are"),
+        Error::NotFound(problem) if problem.detail.contains("no key") => {
+            String::from("`synod list PREFIX` shows which keys there are")
+        }
         Error::ConditionFailed(_) => String::from(
             "it is not what it was: read it again (`synod get KEY --output json` shows its \
              revision), and decide anew",
@@ -97,7 +99,8 @@ fn advice(error: &Error) -> Option<String> {
         Error::Refused(problem) if problem.status == 422 => {
             String::from("that --idempotency-key is another command's: take another one")
         }
-        Error::Denied(_)
+        Error::NotFound(_)
+        | Error::Denied(_)
         | Error::UnknownOutcome { idempotency_key: None, .. }
         | Error::Refused(_)
         | Error::Invalid(_)

@@ -5,7 +5,8 @@
 //!   service's own crate.
 //! - `up` runs a whole cluster on 127.0.0.1: each service is a child process of this one,
 //!   and none outlives it.
-//! - `get`, `put`, `delete`, `list`, `watch`, `txn`, `diff`, `rollback`, `sql`, `log`, `status`, `ready`,
+//! - `get`, `put`, `delete`, `list`, `watch`, `txn`, `diff`, `rollback`, `sql`,
+//!   `lease`, `lock`, `log`, `status`, `ready`,
 //!   `import`, `export` speak the HTTP API by way of the crate `client`, and nothing else.
 //! - `bench` measures: closed-loop load, and the longest gap in acknowledged writes when
 //!   a process is killed.

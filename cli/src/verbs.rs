@@ -3,13 +3,16 @@
 mod delete;
 mod diff;
 mod get;
+mod lease;
 mod list;
+mod lock;
 mod log;
 mod put;
 mod ready;
 mod rollback;
 mod sql;
 mod txn;
+mod value;
 mod watch;
 
 use std::io::Read;
@@ -17,11 +20,14 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
+use client::Fence;
 
 pub(crate) use delete::{Delete, delete};
 pub(crate) use diff::{Diff, diff};
 pub(crate) use get::{Get, get};
+pub(crate) use lease::{Lease, lease};
 pub(crate) use list::{List, list};
+pub(crate) use lock::{Lock, lock};
 pub(crate) use log::{Log, log};
 pub(crate) use put::{Put, put};
 pub(crate) use ready::{Ready, ready};
@@ -31,6 +37,7 @@ pub(crate) use txn::{Txn, txn};
 pub(crate) use watch::{Watch, watch};
 
 use clap::builder::BoolishValueParser;
+use value::Value;
 
 /// More is surely not meant, and would only be refused after it was read into memory.
 const MAX_INPUT_BYTES: u64 = 64 * 1024 * 1024;
@@ -63,6 +70,9 @@ struct Once {
     /// where none is given
     #[arg(long, env = "SYNOD_IDEMPOTENCY_KEY", value_name = "KEY")]
     idempotency_key: Option<String>,
+    /// Only while this lock is held: NAME=REVISION, as `synod lock` gives it to its command
+    #[arg(long, env = "SYNOD_FENCE", value_name = "FENCE")]
+    fence: Option<Fence>,
 }
 
 /// Compare-and-swap.
@@ -91,14 +101,17 @@ macro_rules! sent_with {
     }};
 }
 
-/// Puts the idempotency key on a mutation, where one is given.
+/// Puts the idempotency key and the fence on a mutation, where they are given.
 macro_rules! named {
     ($request:expr, $once:expr) => {{
-        let request = $request;
-        match &$once.idempotency_key {
-            Some(key) => request.idempotency_key(key),
-            None => request,
+        let mut request = $request;
+        if let Some(key) = &$once.idempotency_key {
+            request = request.idempotency_key(key);
         }
+        if let Some(fence) = &$once.fence {
+            request = request.fence(fence);
+        }
+        request
     }};
 }
 

@@ -1,5 +1,7 @@
 //! A request, before it is sent anywhere.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
@@ -18,6 +20,8 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) effect: Effect,
+    /// How long the server is asked to wait before it answers, beyond what a request takes.
+    pub(crate) waits: Duration,
     /// Why it cannot be sent at all.
     fault: Option<String>,
 }
@@ -25,7 +29,8 @@ pub(crate) struct Call {
 impl Call {
     fn new(method: Method, path: String, effect: Effect) -> Self {
         let (query, headers, body) = (Vec::new(), HeaderMap::new(), Bytes::new());
-        Self { method, path, query, headers, body, effect, fault: None }
+        let (waits, fault) = (Duration::ZERO, None);
+        Self { method, path, query, headers, body, effect, waits, fault }
     }
 
     /// A request that changes nothing.
@@ -107,6 +112,14 @@ macro_rules! mutation {
             #[must_use]
             pub fn idempotency_key(mut self, key: &str) -> Self {
                 self.call.name(key);
+                self
+            }
+
+            /// Only while a lock is held: [`Error::ConditionFailed`](crate::Error) once it is not.
+            #[must_use]
+            pub fn fence(mut self, fence: &$crate::Fence) -> Self {
+                let name = http::HeaderName::from_static("synod-fence");
+                self.call.header(name, &fence.to_string());
                 self
             }
         }

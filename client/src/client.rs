@@ -142,7 +142,8 @@ impl Client {
     }
 
     async fn exchange(&self, call: &Call, turn: Turn<'_>) -> Result<Answer, Failure> {
-        let request = self.request(call, turn).timeout(turn.granted + GRACE);
+        let patience = turn.granted + call.waits + GRACE;
+        let request = self.request(call, turn).timeout(patience);
         let response = request.send().await.map_err(|error| failure(turn.base, &error))?;
         let response = accepted(response).await?;
         let headers = response.headers().clone();
@@ -169,16 +170,23 @@ impl Client {
     fn tries(&self, call: &Call) -> Result<Tries<'_>, Error> {
         call.check()?;
         let attempts = Attempts::new(call.effect.clone(), self.addresses.bases.len());
-        Ok(Tries { client: self, attempts, started: Instant::now(), asked: 0 })
+        let timeout = self.timeout + call.waits;
+        Ok(Tries { client: self, attempts, timeout, started: Instant::now(), asked: 0 })
     }
 
     fn request(&self, call: &Call, turn: Turn<'_>) -> reqwest::RequestBuilder {
-        self.http
+        let request = self
+            .http
             .request(call.method.clone(), format!("{}{}", turn.base, call.path))
             .query(&call.query)
             .headers(call.headers.clone())
-            .header(deadline::HEADER, deadline::header_value(turn.granted))
-            .body(call.body.clone())
+            .body(call.body.clone());
+        // Where the server is asked to wait, that comes on top of what it grants itself.
+        if call.waits.is_zero() {
+            request.header(deadline::HEADER, deadline::header_value(turn.granted))
+        } else {
+            request
+        }
     }
 }
 
@@ -194,6 +202,7 @@ struct Turn<'a> {
 struct Tries<'a> {
     client: &'a Client,
     attempts: Attempts,
+    timeout: Duration,
     started: Instant,
     /// Which address is asked.
     asked: usize,
@@ -203,14 +212,14 @@ impl<'a> Tries<'a> {
     fn next(&mut self) -> Turn<'a> {
         let (index, base) = self.client.addresses.preferred();
         self.asked = index;
-        let left = self.client.timeout.saturating_sub(self.started.elapsed());
+        let left = self.timeout.saturating_sub(self.started.elapsed());
         Turn { base, granted: left.min(ATTEMPT_TIMEOUT) }
     }
 
     /// Waits for the next attempt, if there is one.
     async fn failed(&mut self, failure: Failure) -> Result<(), Error> {
         let waited = self.started.elapsed();
-        let left = self.client.timeout.saturating_sub(waited);
+        let left = self.timeout.saturating_sub(waited);
         let left = if self.client.retrying { left } else { Duration::ZERO };
         match self.attempts.failed(failure, waited, left, rand::random()) {
             Next::Over(error) => Err(error),

@@ -137,6 +137,14 @@ impl Put {
         self
     }
 
+    /// Binds the key to a lease, with which it goes. [`Error::NotFound`] where there is no
+    /// such lease.
+    #[must_use]
+    pub fn lease(mut self, id: u64) -> Self {
+        self.call.param("lease", id);
+        self
+    }
+
     async fn send(self) -> Result<Stored, Error> {
         self.client.send(self.call).await?.json()
     }

@@ -4,8 +4,8 @@
 //!
 //! [`Client`] (to which addresses, and how long), [`Error`], [`problem`] and `attempts`
 //! (how it fails, and when it is tried again), `call` (a request), [`key`] and [`Item`]; then
-//! what can be asked for: `kv`, `list`, `txn`, `watch`, `diff`, `sql`, `log`, `append`,
-//! `cluster`.
+//! what can be asked for: `kv`, `list`, `txn`, `watch`, `diff`, `sql`, `log`, `append`, `lease`,
+//! `lock`, `cluster`.
 #![expect(
     clippy::disallowed_methods,
     reason = "a client is shell: it reads clocks and draws keys and pauses"
@@ -21,7 +21,9 @@ mod error;
 mod item;
 pub mod key;
 mod kv;
+mod lease;
 mod list;
+mod lock;
 mod log;
 mod pages;
 pub mod problem;
@@ -38,7 +40,9 @@ pub use diff::{Change, ChangeKind, Diff, DiffPage};
 pub use error::{Error, Failure};
 pub use item::Item;
 pub use kv::{Delete, DeletePrefix, Deleted, Get, Put, Stored};
+pub use lease::{GrantLease, Lease, ReadLease, RenewLease, RevokeLease};
 pub use list::{List, Page};
+pub use lock::{Fence, Holder, Lock, LockGuard, ReadHolder};
 pub use log::{Command, Log, LogEntry, ReadSlot};
 pub use problem::Problem;
 pub use shared::chain::ChainHash;

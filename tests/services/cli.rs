@@ -3,6 +3,7 @@
 
 mod command;
 mod failover;
+mod held;
 mod keys;
 mod steps;
 mod watching;

@@ -1,12 +1,10 @@
 //! `synod put`.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bytes::Bytes;
 use clap::builder::NonEmptyStringValueParser;
 
-use super::{Condition, Once, read_input, sent_with};
+use super::{Condition, Once, Value, sent_with};
 use crate::endpoint::Endpoint;
 use crate::output::{self, Format, Output};
 
@@ -19,20 +17,11 @@ pub(crate) struct Put {
     /// The key
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     key: String,
-    /// The value; standard input where neither a value nor a file is given
-    #[arg(conflicts_with = "file")]
-    value: Option<String>,
-    /// Take the value from a file
-    #[arg(long, env = "SYNOD_FILE", value_name = "FILE")]
-    file: Option<PathBuf>,
-    /// What the value is, kept with it
-    #[arg(
-        long,
-        env = "SYNOD_CONTENT_TYPE",
-        value_name = "TYPE",
-        default_value = "application/octet-stream"
-    )]
-    content_type: String,
+    #[command(flatten)]
+    value: Value,
+    /// Bind the key to this lease, with which it goes
+    #[arg(long, env = "SYNOD_BIND_LEASE", value_name = "ID")]
+    lease: Option<u64>,
     #[command(flatten)]
     condition: Condition,
     #[command(flatten)]
@@ -41,11 +30,9 @@ pub(crate) struct Put {
 
 /// Stores the value, and prints the revision.
 pub(crate) async fn put(args: Put) -> anyhow::Result<ExitCode> {
-    let value = match args.value {
-        Some(value) => Bytes::from(value),
-        None => read_input(args.file.as_deref())?,
-    };
-    let put = args.endpoint.client().put(&args.key, value).content_type(&args.content_type);
+    let put = args.endpoint.client().put(&args.key, args.value.read()?);
+    let put = put.content_type(&args.value.content_type);
+    let put = args.lease.into_iter().fold(put, client::Put::lease);
     let stored = sent_with!(put, args.condition, args.once).await?;
     match args.output.format() {
         Format::Plain => output::line(stored.revision)?,

@@ -25,7 +25,7 @@ pub(crate) struct Rollback {
         long,
         env = "SYNOD_DRY_RUN",
         value_parser = BoolishValueParser::new(),
-        conflicts_with = "idempotency_key",
+        conflicts_with_all = ["idempotency_key", "fence"],
     )]
     dry_run: bool,
     #[command(flatten)]

@@ -177,7 +177,8 @@ impl Words {
     fn put(&mut self) -> Result<Op, String> {
         let (key, value) = (self.text("the key")?, self.text("the value")?);
         let content_type = self.takes("type").then(|| self.text("the type")).transpose()?;
-        Ok(Op::Put(PutOp { key, value: value.into(), content_type, lease: None }))
+        let lease = self.takes("lease").then(|| self.number()).transpose()?;
+        Ok(Op::Put(PutOp { key, value: value.into(), content_type, lease }))
     }
 
     fn subject(&mut self, may_be_limited: bool) -> Result<Subject, String> {
@@ -207,7 +208,7 @@ mod tests {
             if jobs/1 version != 2   # not the second
             if jobs/1 value > "two words\n"
             put "done" "{\"by\": \"me\"}" type application/json
-            put empty ""
+            put empty "" lease 7
             delete jobs/1
             delete prefix jobs/1/
             delete "prefix"
@@ -227,7 +228,7 @@ mod tests {
             "then": [
                 {"put": {"key": "done", "value": "{\"by\": \"me\"}", "encoding": "utf8",
                     "content_type": "application/json"}},
-                {"put": {"key": "empty", "value": "", "encoding": "utf8"}},
+                {"put": {"key": "empty", "value": "", "encoding": "utf8", "lease": 7}},
                 {"delete": {"key": "jobs/1"}},
                 {"delete": {"prefix": "jobs/1/"}},
                 {"delete": {"key": "prefix"}},
