@@ -16,18 +16,19 @@ mod timers;
 mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use shared::client::AcceptorClient;
 use shared::discovery::Mixups;
 use shared::ids::ClusterId;
 use shared::message::{Directory, DirectoryEntry, Member};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-use crate::machine::change::ChangeCounts;
+use crate::machine::change::{Change, ChangeCounts};
 use crate::replica::config::Config;
 use crate::replica::event::{Answer, Claimant, Input, Refusal, RequestId};
 use crate::replica::status::{Identity, Missing, Recovered};
@@ -94,6 +95,8 @@ pub(crate) struct Parts {
     pub(crate) fatal: mpsc::Receiver<StoreError>,
     /// Those who wait for locks.
     pub(crate) waits: LockWaits,
+    /// How many watch: what is executed is stored at once for them.
+    pub(crate) watching: watch::Receiver<usize>,
     /// All acceptors.
     pub(crate) acceptors: Vec<AcceptorClient>,
     /// The services that were heard from lately.
@@ -138,6 +141,10 @@ struct Driver {
     /// What executing has changed in this life.
     changes: ChangeCounts,
     waits: LockWaits,
+    /// What became of leases and locks, and is not stored yet.
+    untold: Vec<Change>,
+    /// How many watch.
+    watching: watch::Receiver<usize>,
     joined: watch::Sender<Option<ClusterId>>,
     /// What was not believed of whom: it is said once.
     refused: BTreeSet<(Claimant, &'static str)>,
@@ -147,6 +154,8 @@ struct Driver {
 struct EffectHandlers {
     calls: Calls,
     jobs: mpsc::Sender<Job>,
+    /// Has what is executed stored now.
+    hurry: Arc<Notify>,
 }
 
 impl Driver {
@@ -166,6 +175,8 @@ impl Driver {
             wal: watch::Sender::default(),
             changes: ChangeCounts::default(),
             waits: parts.waits.clone(),
+            untold: Vec::new(),
+            watching: parts.watching.clone(),
             joined: parts.joined.clone(),
             refused: BTreeSet::new(),
         }
@@ -203,17 +214,17 @@ impl Driver {
         let (inputs, mut input_queue) = mpsc::channel(WAITING_INPUTS);
         // Its jobs are never more than one to execute and one to join.
         let (jobs, job_queue) = mpsc::channel(2);
-        let executing = CancellationToken::new();
+        let (hurry, executing) = (Arc::new(Notify::new()), CancellationToken::new());
         let checkpoints = Checkpoints::spawn(checkpointer, self.wal.clone());
         let mut executor = tokio::spawn(executor::run(
             writer,
             checkpoints,
             job_queue,
             inputs.clone(),
-            executing.clone(),
+            (hurry.clone(), executing.clone()),
         ));
         let mut handlers =
-            EffectHandlers { calls: Calls::new(inputs, acceptors, mixups, &config), jobs };
+            EffectHandlers { calls: Calls::new(inputs, acceptors, mixups, &config), jobs, hurry };
         self.step(&mut handlers, Input::Started)?;
         let mut taken = Vec::with_capacity(MESSAGES_AT_ONCE);
         let result = loop {

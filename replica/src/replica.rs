@@ -4,8 +4,8 @@
 //! Mutation ─▶ batching ─Propose─▶ leading coordinator ─ProposalReply::Chosen─┐
 //!                                                                            ▼
 //!             other sources ─────────Fetched────────────────────────────▶ learner ─Execute─▶ shell ─Executed─▶ Answer
-//!                                                                                                         └──▶ Release
-//! Read ─────▶ quorum reads ─Probe─▶ acceptors ─ProbeReply─▶ a slot to wait for ───────────────────────────────────┘
+//!                                                                                              └────Stored───▶ Release
+//! Read ─────▶ quorum reads ─Probe─▶ acceptors ─ProbeReply─▶ a slot to wait for ──────Store───────────────────────┘
 //! ```
 //!
 //! **Who is primary** is itself part of the log: a replica takes mutations from the
@@ -14,6 +14,10 @@
 //! that a deposed primary still proposes can take effect: it is void wherever it is
 //! chosen. Executing a view that names another therefore settles what was open: it did
 //! not happen and never will.
+//!
+//! **Executed and stored.** Mutations are answered from what executing them came to. The
+//! database follows soon, or at once where somebody waits to read it: what others are told
+//! to be executed is what it has.
 //!
 //! **Answers** come from executed results only. What was given up while in a batch is
 //! unknown; everything else is definite.
@@ -60,7 +64,7 @@ pub use self::footprint::Footprint;
 use crate::machine::state::Meta;
 use crate::replica::batching::Batching;
 use crate::replica::config::Config;
-use crate::replica::event::{Effect, Input, NoAnswer, RequestId, Role, Storage, Timer};
+use crate::replica::event::{Effect, Input, NoAnswer, RequestId, Role, Storage, Stored, Timer};
 use crate::replica::fetching::Fetching;
 use crate::replica::history::History;
 pub use crate::replica::history::WrongHistory;
@@ -81,7 +85,12 @@ pub struct Replica {
     /// Since when it is known.
     cluster_since: Duration,
     history: History,
+    /// As executed.
     meta: Meta,
+    /// As readers see it.
+    stored: Stored,
+    /// Whether it is ordered to store what is executed.
+    is_storing: bool,
     durable_below: Slot,
     storage: Storage,
     /// Deletions of prefixes that are executed and not swept.
@@ -123,6 +132,8 @@ impl Replica {
             cluster: None,
             cluster_since: Duration::ZERO,
             history: History::of(recovered.meta.executed_below),
+            stored: Stored::of(&recovered.meta),
+            is_storing: false,
             meta: recovered.meta,
             durable_below: recovered.durable_below,
             storage: Storage::Writable,
@@ -149,6 +160,7 @@ impl Replica {
             effects.push(Effect::Learned { below: self.learner.learned_below() });
         }
         self.execute_next(&mut effects);
+        self.store_awaited(&mut effects);
         self.propose_due(now, &mut effects);
         self.fetch_missing(now, &mut effects);
         if cfg!(debug_assertions) {
@@ -186,6 +198,7 @@ impl Replica {
                 self.fetched(now, fetch, self.of_own_cluster(reply), effects)
             }
             Input::Executed(report) => self.executed(now, report, effects),
+            Input::Stored(stored) => self.stored(now, stored, effects),
             Input::ProbeReply { probe, reply } => self.probe_reply(now, probe, reply, effects),
             Input::HeartbeatReply { from, reply } => {
                 self.heartbeat_reply(now, &from, self.of_own_cluster(reply), effects)
@@ -266,12 +279,12 @@ impl Replica {
             epoch: self.meta.epoch(),
             primary: self.primary(),
             leader: self.members.leader(now),
-            executed_below: self.meta.executed_below,
+            executed_below: self.stored.executed_below,
             durable_below: self.durable_below,
             learned_below: self.learner.learned_below(),
             chosen_below: self.learner.chosen_below(),
-            revision: self.meta.revision,
-            hash: self.meta.hash,
+            revision: self.stored.revision,
+            hash: self.stored.hash,
             time_ms: self.meta.time_ms,
             time_as_of: self.time_as_of,
             queued_mutations: self.batching.queued(),
@@ -304,9 +317,10 @@ impl Replica {
         self.batching.invariant_a_request_is_here_once();
         self.learner.invariant_learned_is_contiguous();
         self.learner.invariant_executed_is_what_meta_says(self.meta.executed_below);
+        self.learner.invariant_stored_is_executed(self.stored.executed_below);
         self.reads.invariant_a_read_uses_a_later_probe();
         if self.history == History::Confirmed {
-            self.reads.invariant_reads_wait_for_later_slots(self.meta.executed_below);
+            self.reads.invariant_reads_wait_for_later_slots(self.stored.executed_below);
         }
     }
 

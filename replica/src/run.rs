@@ -53,6 +53,7 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     let (joined, cluster) = watch::channel(store.cluster);
     let Discovered { members, mixups } =
         discovery::spawn(running.member(), cluster, acceptors.clone(), running.shutdown.clone());
+    let watching = watch::Sender::default();
     let parts = Parts {
         config: args.config(),
         identity: Identity {
@@ -64,6 +65,7 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         checkpointer: store.checkpointer,
         joined,
         waits: LockWaits::new(args.lock_waits()),
+        watching: watching.subscribe(),
         fatal: store.fatal,
         acceptors: acceptors.clone(),
         members: members.clone(),
@@ -77,6 +79,7 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     let watches = Hub::start(
         store.reader.clone(),
         driver.watch(),
+        watching,
         args.watch_limits(),
         running.shutdown.clone(),
     );

@@ -5,12 +5,12 @@
 //! behind (it is brought up from the log), it is never ahead of or beside it. Every
 //! transaction is a whole number of slots, with `meta` saying how many.
 //!
-//! In reading order: `schema`, `open`, `writer`, `apply` (one transaction) with `keys`,
+//! In reading order: `schema`, `open`, `writer`, `ahead` (what is executed and not stored) with `keys`,
 //! `versions`, `deletions`, `rollback` and `tenure` (what it writes), `checkpoint`, `reader`, `list`, `history`,
 //! `log`; `sum` and `verify` notice damage; `offline` is for when no replica runs.
 
+mod ahead;
 mod answers;
-mod apply;
 mod bounds;
 mod checkpoint;
 mod deletions;

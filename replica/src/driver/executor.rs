@@ -1,14 +1,16 @@
-//! The task that owns the writing connection: executes what it is given, and has it made
-//! durable from time to time, beside executing (`checkpoints`).
+//! The task that owns the writing connection: executes what it is given, stores it behind
+//! that, the changes of many slots at once, and has it made durable from time to time, beside
+//! executing (`checkpoints`).
 #![expect(clippy::disallowed_methods, reason = "the shell reads clocks")]
 
 use std::future::ready;
+use std::sync::Arc;
 use std::time::Duration;
 
 use shared::ids::{ClusterId, Slot};
 use shared::message::ChosenEntry;
 use shared::telemetry::set_parent;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::field::Empty;
@@ -18,9 +20,12 @@ use super::checkpoints::{Checkpoints, Step, Wal};
 use crate::machine::change::ChangeCounts;
 use crate::machine::command::limits;
 use crate::machine::execute::{Decoded, ExecutionReport, Run};
-use crate::replica::event::{Input, Storage};
+use crate::replica::event::{Input, Storage, Stored};
 use crate::store::{StoreError, Writer};
 
+/// Between two times of storing, unless somebody waits for it: what storing more at once
+/// saves, against how far readers who wait for nothing are behind.
+const STORE_INTERVAL: Duration = Duration::from_millis(20);
 /// Between two attempts while the disk is full or the file locked.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// How long the last checkpoint may take when the process ends.
@@ -38,7 +43,7 @@ pub(super) enum Job {
 /// Where the results go: the core's inputs.
 pub(super) type Inputs = mpsc::Sender<Input>;
 
-/// Works until the jobs end or `shutdown`.
+/// Works until the jobs end or `shutdown`. To `hurry` it is to store what is executed.
 ///
 /// # Errors
 /// What must stop the process.
@@ -47,10 +52,12 @@ pub(super) async fn run(
     checkpoints: Checkpoints,
     mut jobs: mpsc::Receiver<Job>,
     inputs: Inputs,
-    shutdown: CancellationToken,
+    (hurry, shutdown): (Arc<Notify>, CancellationToken),
 ) -> Result<(), StoreError> {
     let mut executor = Executor {
         writer,
+        store_due: None,
+        stored_at: None,
         checkpoints,
         inputs,
         shutdown: shutdown.clone(),
@@ -65,10 +72,12 @@ pub(super) async fn run(
             () = shutdown.cancelled() => break,
             Some(step) = executor.checkpoints.next() => executor.checkpointed(step).await?,
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => executor.begin_checkpoint(),
+            () = hurry.notified() => executor.store().await?,
             job = jobs.recv() => match job {
                 Some(job) => executor.work(job).await?,
                 None => break,
             },
+            () = sleep_until(executor.store_due.unwrap_or_else(Instant::now)), if executor.store_due.is_some() => executor.store().await?,
             // Whatever is to be executed goes before these.
             () = ready(()), if executor.writer.is_sweeping() => executor.sweep().await?,
             () = ready(()), if executor.writer.may_give_back() => executor.give_back().await?,
@@ -88,6 +97,9 @@ pub(super) async fn run(
 
 struct Executor {
     writer: Writer,
+    /// When what is executed is to be stored; none while everything is.
+    store_due: Option<Instant>,
+    stored_at: Option<Instant>,
     checkpoints: Checkpoints,
     inputs: Inputs,
     shutdown: CancellationToken,
@@ -135,10 +147,13 @@ impl Executor {
                 }
             }
         };
-        self.tell_writable().await;
         self.tell_unswept().await;
         self.tell(Input::Executed(report)).await;
-        self.checkpoints.wrote(self.writer.written_bytes());
+        let due = self.stored_at.map_or_else(Instant::now, |last| last + STORE_INTERVAL);
+        self.store_due.get_or_insert(due);
+        if self.writer.is_to_be_stored() {
+            self.store().await?;
+        }
         // However much there is to execute, sweeping comes to an end.
         if self.writer.is_sweeping() {
             self.sweep().await?;
@@ -146,8 +161,27 @@ impl Executor {
         Ok(())
     }
 
+    /// Stores what is executed, however long that takes.
+    async fn store(&mut self) -> Result<(), StoreError> {
+        if self.writer.is_stored() {
+            return Ok(());
+        }
+        while let Err(error) = self.writer.store().await {
+            if !self.try_again(error).await? {
+                return Ok(());
+            }
+        }
+        (self.store_due, self.stored_at) = (None, Some(Instant::now()));
+        self.tell_writable().await;
+        self.tell_unswept().await;
+        self.tell(Input::Stored(Stored::of(self.writer.meta()))).await;
+        self.checkpoints.wrote(self.writer.written_bytes());
+        Ok(())
+    }
+
     /// Makes some keys out of the deletions of many into tombstones.
     async fn sweep(&mut self) -> Result<(), StoreError> {
+        self.store().await?;
         if let Err(error) = self.writer.sweep().await {
             self.try_again(error).await?;
             return Ok(());

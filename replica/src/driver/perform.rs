@@ -16,6 +16,7 @@ use super::handle::Message;
 use super::{
     Driver, DriverError, EffectHandlers, LOG_PAGE_BYTES, LOG_PAGE_ENTRIES, Pending, published,
 };
+use crate::machine::change::Change;
 use crate::machine::execute::{ExecutionReport, SlotOutcome};
 use crate::replica::event::{Answer, Effect, Input, Refusal, RequestId};
 
@@ -28,8 +29,10 @@ impl Driver {
     ) -> Result<(), DriverError> {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
-            if let Input::Executed(report) = &input {
-                self.note_executed(report);
+            match &input {
+                Input::Executed(report) => self.note_executed(handlers, report),
+                Input::Stored(_) => self.tell_stored(),
+                _ => {}
             }
             for effect in self.core.step(self.started.elapsed(), input) {
                 inputs.extend(self.perform(handlers, effect)?);
@@ -115,6 +118,7 @@ impl Driver {
                 handlers.calls.fetch(fetch, (kind, &source), wanted);
             }
             Effect::Execute { entries } => handlers.job(Job::Execute(entries))?,
+            Effect::Store => handlers.hurry.notify_one(),
             Effect::Probe { probe } => handlers.calls.probe(probe),
             Effect::Heartbeat { to, message } => handlers.calls.heartbeat(&to, message),
             // It is published after every step, which is what those who copy the log wait
@@ -138,10 +142,15 @@ impl Driver {
         Input::BatchStarted { epoch, number, trace }
     }
 
-    fn note_executed(&mut self, report: &ExecutionReport) {
+    fn note_executed(&mut self, handlers: &EffectHandlers, report: &ExecutionReport) {
+        // The core knows of those who read, and these wait to be told.
+        if *self.watching.borrow() > 0 || self.waits.are_any() {
+            handlers.hurry.notify_one();
+        }
         for executed in &report.slots {
             self.changes.add(&executed.changes);
-            executed.changes.iter().for_each(|change| self.waits.tell(change));
+            let of_tenure = |it: &&Change| matches!(it, Change::Lease { .. } | Change::Lock { .. });
+            self.untold.extend(executed.changes.iter().filter(of_tenure).cloned());
             match &executed.outcome {
                 SlotOutcome::Batch { epoch, number, commands: _ } => {
                     self.batches.executed(*epoch, *number, executed.slot)
@@ -152,6 +161,11 @@ impl Driver {
                 SlotOutcome::Noop | SlotOutcome::View(_) => {}
             }
         }
+    }
+
+    /// Wakes those who look at the database then.
+    fn tell_stored(&mut self) {
+        self.untold.drain(..).for_each(|change| self.waits.tell(&change));
     }
 
     fn answer(&mut self, id: RequestId, answer: Answer) {

@@ -57,6 +57,11 @@ impl LockWaits {
         Ok(Waiting { waits: self.clone(), lease, settled: Arc::clone(&place.settled) })
     }
 
+    /// Whether anybody waits.
+    pub(super) fn are_any(&self) -> bool {
+        self.lock().taken > 0
+    }
+
     /// Wakes those whom a change concerns.
     pub(super) fn tell(&self, change: &Change) {
         match change {

@@ -148,10 +148,15 @@ impl ReplicatedState {
         Self { meta, keys: Keys::partial(), answers: Answers::partial(), whole }
     }
 
-    /// What is never loaded in parts, to go on with.
-    #[must_use]
-    pub fn into_whole(self) -> Whole {
-        self.whole
+    /// Forgets what was loaded, once what was changed is written back.
+    ///
+    /// # Panics
+    /// When it is not, or the state is complete.
+    pub fn forget_loaded(&mut self) {
+        assert!(!self.keys.is_complete(), "a complete state has nothing to load");
+        let rows = self.take_rows();
+        assert_eq!(rows, Rows::default(), "invariant: what is forgotten is written back");
+        (self.keys, self.answers) = (Keys::partial(), Answers::partial());
     }
 
     /// The meta data.

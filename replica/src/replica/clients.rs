@@ -9,7 +9,7 @@ use super::Replica;
 use crate::machine::command::{Command, limits};
 use crate::replica::batching::{GivenUp, Joined, Mutation};
 use crate::replica::event::{
-    Answer, Effect, LimitHit, NotApplied, Refusal, RequestId, Role, Stall, Storage,
+    Answer, Effect, LimitHit, NotApplied, Refusal, RequestId, Role, Stall, Storage, Stored,
 };
 use crate::replica::history::History;
 use crate::replica::quorum_read::Cancelled;
@@ -118,7 +118,7 @@ impl Replica {
 
     /// Releases whatever need not wait any more.
     pub(super) fn release(&mut self, effects: &mut Vec<Effect>) {
-        let (executed_below, revision) = (self.meta.executed_below, self.meta.revision);
+        let Stored { executed_below, revision, .. } = self.stored;
         let mut ids = match self.history {
             History::Confirmed => self.reads.release(executed_below),
             History::Unconfirmed => Vec::new(),

@@ -2,8 +2,8 @@
 //!
 //! The shell performs each [`Effect`] in order and feeds what comes of it back as an
 //! [`Input`]. Nothing needs an answer: what is lost is asked again after a time. Only
-//! [`Effect::Execute`] and [`Effect::StartBatch`] must come to an end (or the process
-//! must): they never leave the machine.
+//! [`Effect::Execute`], [`Effect::Store`] and [`Effect::StartBatch`] must come to an end (or
+//! the process must): they never leave the machine.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,8 +15,10 @@ use shared::message::{
     ProposalReply, View, Watermarks,
 };
 
+use crate::machine::chain::ChainHash;
 use crate::machine::command::{Command, TraceContext};
 use crate::machine::execute::ExecutionReport;
+use crate::machine::state::Meta;
 use crate::replica::WrongHistory;
 pub use crate::replica::answer::{Answer, LimitHit, NotApplied, Refusal, Stall};
 pub use crate::replica::learner::Claimant;
@@ -123,8 +125,10 @@ pub enum Input {
         /// What it said.
         reply: Result<OfCluster<ChosenReply>, NoAnswer>,
     },
-    /// The entries of the one outstanding [`Effect::Execute`] are executed and committed.
+    /// The entries of the one outstanding [`Effect::Execute`] are executed.
     Executed(ExecutionReport),
+    /// What was executed so far is in the database: readers see it.
+    Stored(Stored),
     /// An acceptor answered a probe.
     ProbeReply {
         /// Which probe.
@@ -146,6 +150,28 @@ pub enum Input {
     /// So many deletions of prefixes are executed whose keys are still to be swept. Said
     /// before the [`Input::Executed`] of those that are new.
     Unswept(usize),
+}
+
+/// How far the database has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Every slot below is executed and in it.
+    pub executed_below: Slot,
+    /// The revision of its state.
+    pub revision: Revision,
+    /// The hash of the slot before `executed_below`.
+    pub hash: ChainHash,
+    /// The epoch of its view.
+    pub epoch: Epoch,
+}
+
+impl Stored {
+    /// What is stored with this meta data.
+    #[must_use]
+    pub fn of(meta: &Meta) -> Self {
+        let Meta { executed_below, revision, hash, .. } = *meta;
+        Self { executed_below, revision, hash, epoch: meta.epoch() }
+    }
 }
 
 /// What the replica waits for. Arming a timer again replaces it.
@@ -251,12 +277,16 @@ pub enum Effect {
         /// How long the source may wait for something new, in milliseconds.
         wait_ms: u64,
     },
-    /// Execute these slots in one transaction, and say so with [`Input::Executed`]. One
-    /// at a time. While the disk is full this is tried until it isn't: it never fails.
+    /// Execute these slots, and say so with [`Input::Executed`]. One at a time. It never
+    /// fails: it is tried until it is done. Soon after that they are to be stored in the
+    /// database, all or none of what one such effect has, and that is to be said, too
+    /// ([`Input::Stored`]). While the disk is full that is tried until it isn't.
     Execute {
         /// Ascending, without a gap, from `executed_below` on.
         entries: Vec<ChosenEntry>,
     },
+    /// Store now what was executed: somebody waits to read it.
+    Store,
     /// Ask all acceptors for their watermarks.
     Probe {
         /// Names it in [`Input::ProbeReply`].
@@ -282,13 +312,13 @@ pub enum Effect {
         /// What came of it.
         answer: Answer,
     },
-    /// Serve these reads, from the state as it is now or newer.
+    /// Serve these reads, from the database as it is now or newer.
     Release {
         /// The requests.
         ids: Vec<RequestId>,
-        /// Every slot below is executed.
+        /// Every slot below is executed and stored.
         executed_below: Slot,
-        /// The revision of the state.
+        /// The revision of that state.
         revision: Revision,
     },
     /// Refuse a read.

@@ -1,4 +1,4 @@
-//! Handing out what is learned, and what follows from its execution.
+//! Handing out what is learned, and what follows from its execution and its being stored.
 
 use std::iter::{once, repeat};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::machine::execute::{
     Delivery, Executed, ExecutedCommand, ExecutionReport, SlotOutcome, VoidReason,
 };
 use crate::replica::batching::ReplicatedClock;
-use crate::replica::event::{Answer, Effect, NotApplied, RequestId, Role};
+use crate::replica::event::{Answer, Effect, NotApplied, RequestId, Role, Stored};
 
 impl Replica {
     pub(super) fn execute_next(&mut self, effects: &mut Vec<Effect>) {
@@ -20,6 +20,33 @@ impl Replica {
             && let Some(entries) = self.learner.take_run()
         {
             effects.push(Effect::Execute { entries });
+        }
+    }
+
+    /// Has stored at once what somebody waits to read.
+    pub(super) fn store_awaited(&mut self, effects: &mut Vec<Effect>) {
+        let is_ahead = self.stored.executed_below < self.meta.executed_below;
+        if is_ahead && !self.is_storing && self.is_awaited() {
+            self.is_storing = true;
+            effects.push(Effect::Store);
+        }
+    }
+
+    /// Whether a read waits for something that is executed.
+    fn is_awaited(&self) -> bool {
+        let by_slot = || self.reads.is_awaited(self.meta.executed_below);
+        let revision = self.revision_waits.first().map(|(revision, _)| *revision);
+        by_slot() || revision.is_some_and(|revision| revision <= self.meta.revision)
+    }
+
+    pub(super) fn stored(&mut self, now: Duration, stored: Stored, effects: &mut Vec<Effect>) {
+        self.is_storing = false;
+        let epoch_before = std::mem::replace(&mut self.stored, stored).epoch;
+        self.learner.stored(stored.executed_below);
+        self.release(effects);
+        if stored.epoch > epoch_before {
+            // The leader waits to hear that its view is executed.
+            self.send_heartbeats(now, effects);
         }
     }
 
@@ -42,15 +69,12 @@ impl Replica {
         self.meta = report.meta;
         self.next_expiry_ms = report.next_expiry_ms;
         self.reads.executed(self.meta.executed_below);
-        self.release(effects);
         if self.meta.epoch() > epoch_before
             && let Some(view) = self.meta.view.clone()
         {
             effects.push(Effect::RoleChanged { role: self.role(), view });
-            // The source of the log is another one now, and the leader waits to hear that
-            // its view is executed.
+            // The source of the log is another one now.
             self.fetching.restart();
-            self.send_heartbeats(now, effects);
         }
     }
 

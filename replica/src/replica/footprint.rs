@@ -35,6 +35,8 @@ impl Replica {
             cluster_since: _,
             history,
             meta,
+            stored,
+            is_storing,
             durable_below,
             storage,
             unswept,
@@ -62,6 +64,7 @@ impl Replica {
             claims,
         } = meta;
         (&identity.name, identity.instance, joined, cluster, durable_below).hash(hasher);
+        (stored.executed_below, is_storing).hash(hasher);
         (executed_below, revision, hash.0, next_batch, time_ms).hash(hasher);
         (answers, leases, claims, next_expiry_ms).hash(hasher);
         view.as_ref()

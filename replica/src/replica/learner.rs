@@ -9,8 +9,8 @@
 //! carry it, and what peers send is held against it.
 //!
 //! ```text
-//!   0 ─────────── executed_below ─── executing_below ─── learned_below ─── chosen_below
-//!     in the database    handed to the shell    in memory      known to exist      (a hole, and what was learned ahead of it)
+//!   0 ─────── stored_below ─── executed_below ─── executing_below ─── learned_below ─── chosen_below
+//!     in the database    executed    handed to the shell    in memory      known to exist      (a hole, and what was learned ahead of it)
 //! ```
 
 mod claims;
@@ -37,12 +37,13 @@ pub(crate) struct Learner {
     byte_limit: usize,
     run_entries: usize,
     run_bytes: usize,
+    stored_below: Slot,
     executed_below: Slot,
     executing_below: Slot,
     learned_below: Slot,
     chosen_below: Slot,
     claims: Claims,
-    /// The newest executed entries, all learned ones after them, and those ahead of a
+    /// The newest stored entries, all learned ones after them, and those ahead of a
     /// hole.
     entries: BTreeMap<Slot, ChosenEntry>,
     /// The hash of the log below each slot, from the oldest entry without a gap before
@@ -60,6 +61,7 @@ impl Learner {
             byte_limit: config.learned_bytes,
             run_entries: config.execute_entries,
             run_bytes: config.execute_bytes,
+            stored_below: executed_below,
             executed_below,
             executing_below: executed_below,
             learned_below: executed_below,
@@ -136,7 +138,7 @@ impl Learner {
             self.hashes.insert(self.learned_below, hash);
         }
         self.count_claims();
-        self.forget_executed();
+        self.forget_stored();
     }
 
     /// How the log below a slot compares with what somebody else says of theirs.
@@ -212,13 +214,18 @@ impl Learner {
             self.unexecuted_bytes -= entry.value.len();
         }
         self.executed_below = executed_below;
-        self.forget_executed();
     }
 
-    fn forget_executed(&mut self) {
+    /// Every slot below is in the database.
+    pub(crate) fn stored(&mut self, below: Slot) {
+        self.stored_below = below;
+        self.forget_stored();
+    }
+
+    fn forget_stored(&mut self) {
         while self.entries.len() > self.entry_limit || self.bytes > self.byte_limit {
             match self.entries.first_entry() {
-                Some(first) if *first.key() < self.executed_below => {
+                Some(first) if *first.key() < self.stored_below => {
                     self.bytes -= first.remove().value.len()
                 }
                 Some(_) | None => break,
@@ -245,7 +252,7 @@ impl Learner {
             });
         }
         if !self.entries.contains_key(&from) {
-            return LogPage::Stored { below: self.executed_below, chosen_below };
+            return LogPage::Stored { below: self.stored_below, chosen_below };
         }
         let learned = self.entries.range(from..self.learned_below).map(|(_, entry)| entry.clone());
         let entries = limits.first_of(learned, |entry| entry.value.len());
@@ -260,12 +267,25 @@ impl Learner {
         );
     }
 
-    /// Executed, executing, learned, chosen: each is below the next, and nothing between
-    /// the first and the third is missing.
+    /// Nobody is told of more than the database has.
+    pub(crate) fn invariant_stored_is_executed(&self, stored_below: Slot) {
+        assert_eq!(self.stored_below, stored_below, "stored below, by the learner and for readers");
+    }
+
+    /// Stored, executed, executing, learned, chosen: each is below the next, and nothing
+    /// between the first and the fourth is missing.
     pub(crate) fn invariant_learned_is_contiguous(&self) {
-        let marks =
-            [self.executed_below, self.executing_below, self.learned_below, self.chosen_below];
-        assert!(marks.is_sorted(), "executed, executing, learned and chosen go back: {marks:?}");
+        let marks = [
+            self.stored_below,
+            self.executed_below,
+            self.executing_below,
+            self.learned_below,
+            self.chosen_below,
+        ];
+        assert!(
+            marks.is_sorted(),
+            "stored, executed, executing, learned and chosen go back: {marks:?}"
+        );
         let unexecuted = self.entries.range(self.executed_below..self.learned_below).count() as u64;
         assert_eq!(
             unexecuted,

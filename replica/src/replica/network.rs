@@ -192,8 +192,8 @@ impl Replica {
             instance: self.identity.instance,
             url: self.identity.url.clone(),
             view: self.meta.view.clone(),
-            executed_below: self.meta.executed_below,
-            hash: self.meta.hash,
+            executed_below: self.stored.executed_below,
+            hash: self.stored.hash,
             // What may be of another history is no copy of this one.
             durable_below: match self.history {
                 History::Confirmed => self.durable_below,

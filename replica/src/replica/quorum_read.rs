@@ -298,6 +298,11 @@ impl QuorumReads {
         }
     }
 
+    /// Whether a read waits for what is executed below that slot.
+    pub(crate) fn is_awaited(&self, executed_below: Slot) -> bool {
+        self.waiting.range(..=executed_below).any(|(_, waiting)| !waiting.readers.is_empty())
+    }
+
     /// Takes out the reads whose slot is executed, in order of their numbers.
     pub(crate) fn release(&mut self, executed_below: Slot) -> Vec<RequestId> {
         let later = self.waiting.split_off(&executed_below.next());

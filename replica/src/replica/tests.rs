@@ -11,6 +11,7 @@ mod model;
 mod reading;
 mod refusing;
 mod requests;
+mod storing;
 mod taking_over;
 mod writing;
 
@@ -360,10 +361,22 @@ impl Rig {
         self.step(Input::ProposalReply { epoch, number, attempt, reply })
     }
 
-    /// Executes what was handed out, as the shell does.
+    /// Executes what was handed out and stores it, as the shell does, whether or not it is
+    /// told to.
     fn run(&mut self, entries: &[ChosenEntry]) -> Vec<Effect> {
+        let mut effects = self.execute(entries);
+        effects.retain(|effect| *effect != Effect::Store);
+        effects.extend(self.store());
+        effects
+    }
+
+    fn execute(&mut self, entries: &[ChosenEntry]) -> Vec<Effect> {
         let report = Run::new(entries.to_vec()).apply(&mut self.database);
         self.step(Input::Executed(report))
+    }
+
+    fn store(&mut self) -> Vec<Effect> {
+        self.step(Input::Stored(Stored::of(self.database.meta())))
     }
 
     /// These entries come from somewhere, and are executed.

@@ -21,7 +21,8 @@ static SELECT: LazyLock<MultiRow> = LazyLock::new(|| {
 });
 
 static INSERT: LazyLock<MultiRow> = LazyLock::new(|| {
-    const HEAD: &str = "INSERT INTO answers(key, expires_ms, request, outcome, sum) VALUES ";
+    const HEAD: &str =
+        "INSERT OR ROLLBACK INTO answers(key, expires_ms, request, outcome, sum) VALUES ";
     MultiRow::new(HEAD, "(?,?,?,?,?)", "")
 });
 

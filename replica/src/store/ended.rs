@@ -61,7 +61,8 @@ fn ended_of(row: &SqliteRow) -> Result<Ended, StoreError> {
 }
 
 static INSERT: LazyLock<MultiRow> = LazyLock::new(|| {
-    const HEAD: &str = "INSERT INTO ended_leases(lease, revision, expired, first, sum) VALUES ";
+    const HEAD: &str =
+        "INSERT OR ROLLBACK INTO ended_leases(lease, revision, expired, first, sum) VALUES ";
     MultiRow::new(HEAD, "(?,?,?,?,?)", "")
 });
 

@@ -69,6 +69,7 @@ pub async fn execute(
     let unusable = |error: StoreError| unusable(&dir.join(FILE), error);
     let mut writer = open(dir, replica, 1).await?.writer;
     writer.execute(entries).await.map_err(unusable)?;
+    writer.store().await.map_err(unusable)?;
     let meta = writer.meta().clone();
     writer.close().await.map_err(unusable)?;
     Ok(meta)

@@ -8,12 +8,13 @@ use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::mpsc;
 
+use super::ahead::Ahead;
 use super::checkpoint::Checkpointer;
 use super::error::{OpenError, StoreError};
 use super::reader::Reader;
 use super::schema::{self, Found, scalar, unusable};
 use super::verify;
-use super::writer::{Held, Writer};
+use super::writer::Writer;
 use crate::machine::format;
 
 /// The name of the file.
@@ -56,9 +57,9 @@ pub(crate) async fn open(
     let (mut connection, is_new) = connect(&path, replica).await?;
     let row = verify::meta(&mut connection).await.map_err(unusable)?;
     format::check(&row.meta, format::HIGHEST).map_err(|error| unusable(error.into()))?;
-    let held = Held::load(&mut connection).await.map_err(unusable)?;
+    let ahead = Ahead::load(&mut connection, &row.meta).await.map_err(unusable)?;
     let cluster = row.cluster;
-    let mut writer = Writer::new(&path, connection, row, held);
+    let mut writer = Writer::new(&path, connection, row, ahead);
     writer.checkpoint().await.map_err(unusable)?;
     let (report_fatal, fatal) = mpsc::channel(1);
     let reader = Reader::open(&path, read_connections, &report_fatal)

@@ -67,7 +67,8 @@ fn sum_of(range: &Range) -> sum::Sum {
 }
 
 static INSERT: LazyLock<MultiRow> = LazyLock::new(|| {
-    const HEAD: &str = "INSERT INTO range_tombstones(revision, first, below, sum) VALUES ";
+    const HEAD: &str =
+        "INSERT OR ROLLBACK INTO range_tombstones(revision, first, below, sum) VALUES ";
     MultiRow::new(HEAD, "(?,?,?,?)", "")
 });
 

@@ -59,6 +59,11 @@ const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 /// The file of the WAL is cut back to this when it starts over, in bytes.
 const WAL_KEPT_BYTES: u64 = 64 << 20;
 
+/// Pages that the writer keeps in memory: those of the indexes that a hundred thousand keys
+/// need, for a page that is not there is read again from the file or the WAL. KiB, negative
+/// as SQLite has it.
+const WRITER_CACHE_KIB: &str = "-16384";
+
 /// How many rows a reading statement may be ahead of its reader; a row is up to a value
 /// and a key long.
 const ROWS_AHEAD: usize = 8;
@@ -74,6 +79,7 @@ pub(super) fn writer_options(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Normal)
         .pragma("wal_autocheckpoint", "0")
         .pragma("journal_size_limit", WAL_KEPT_BYTES.to_string())
+        .pragma("cache_size", WRITER_CACHE_KIB)
         .thread_name(|_| "store-writer".to_owned())
 }
 

@@ -29,6 +29,7 @@ use super::*;
 use crate::machine::command::{AnswerRetention, Command, Commands, Condition, Op};
 use crate::machine::format::HIGHEST;
 use crate::machine::identity::RequestIdentity;
+use crate::machine::outcome::ExecutionReport;
 
 fn name() -> Name {
     "replica-1".parse().unwrap()
@@ -42,6 +43,16 @@ async fn open_new() -> (TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let store = open_in(dir.path()).await;
     (dir, store)
+}
+
+/// Executes entries, and stores what they come to.
+async fn execute_and_store(
+    writer: &mut Writer,
+    entries: Vec<ChosenEntry>,
+) -> Result<ExecutionReport, StoreError> {
+    let report = writer.execute(entries).await?;
+    writer.store().await?;
+    Ok(report)
 }
 
 fn entry(slot: u64, value: &Value) -> ChosenEntry {
@@ -122,11 +133,12 @@ fn keys_of(page: &ListPage) -> Vec<&str> {
 #[tokio::test]
 async fn what_is_executed_is_read_with_the_revision_of_its_state() {
     let (_dir, mut store) = open_new().await;
-    let report = store
-        .writer
-        .execute(vec![view(0, 1), batch(1, 0, vec![put("a", b"1"), put("b", b""), put("a", b"2")])])
-        .await
-        .unwrap();
+    let report = execute_and_store(
+        &mut store.writer,
+        vec![view(0, 1), batch(1, 0, vec![put("a", b"1"), put("b", b""), put("a", b"2")])],
+    )
+    .await
+    .unwrap();
     assert_eq!(report.meta.revision, Revision(3));
     let point = store.reader.point(key("a"), None).await.unwrap();
     let expected = Item {
@@ -146,11 +158,12 @@ async fn what_is_executed_is_read_with_the_revision_of_its_state() {
 #[tokio::test]
 async fn every_revision_can_be_read_and_the_future_cannot() {
     let (_dir, mut store) = open_new().await;
-    store
-        .writer
-        .execute(vec![view(0, 1), batch(1, 0, vec![put("a", b"1"), delete("a"), put("a", b"3")])])
-        .await
-        .unwrap();
+    execute_and_store(
+        &mut store.writer,
+        vec![view(0, 1), batch(1, 0, vec![put("a", b"1"), delete("a"), put("a", b"3")])],
+    )
+    .await
+    .unwrap();
     for (at, expected) in [(0, None), (1, Some("1")), (2, None), (3, Some("3"))] {
         assert_eq!(value_at(&store, "a", Some(at)).await, expected.map(key), "at revision {at}");
     }
@@ -180,7 +193,7 @@ async fn every_revision_can_be_read_and_the_future_cannot() {
 async fn reads_that_wait_together_are_each_answered_for_their_own_key() {
     let (_dir, mut store) = open_new().await;
     let ops = (0..100).map(|n| put(&format!("k{n}"), format!("v{n}").as_bytes())).collect();
-    store.writer.execute(vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
     let reads = (0..200).map(|n| {
         let reader = store.reader.clone();
         async move {
@@ -204,7 +217,7 @@ async fn a_listing_runs_both_ways_within_its_bounds_and_skips_what_is_deleted() 
         put("ä", b"5"),
         delete("b/2"),
     ];
-    store.writer.execute(vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
     let page = store.reader.list(list_all(), soon()).await.unwrap();
     assert_eq!((keys_of(&page), page.more_after.clone()), (vec!["a", "b/1", "b/3", "ä"], None));
     let bounded =
@@ -225,7 +238,7 @@ async fn a_listing_runs_both_ways_within_its_bounds_and_skips_what_is_deleted() 
 async fn a_page_ends_at_its_limit_or_its_bytes_and_says_where_to_go_on() {
     let (_dir, mut store) = open_new().await;
     let ops = (0..10).map(|n| put(&format!("k{n}"), &[b'x'; 100])).collect();
-    store.writer.execute(vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
     let page = store
         .reader
         .list(ListQuery { page: PageLimits { items: 3, ..PAGE }, ..list_all() }, soon())
@@ -274,7 +287,7 @@ async fn a_page_goes_on_past_deleted_keys_until_there_is_something_to_show() {
     }
     let last = vec![put("a", b""), Op::DeletePrefix { prefix: "k".into() }, put("z", b"last")];
     entries.push(batch(21, 20, last));
-    store.writer.execute(entries).await.unwrap();
+    execute_and_store(&mut store.writer, entries).await.unwrap();
     let of_k = |order| ListQuery { from: key("k"), order, ..list_all() };
     for swept in [false, true] {
         while swept && store.writer.unswept() > 0 {
@@ -286,7 +299,7 @@ async fn a_page_goes_on_past_deleted_keys_until_there_is_something_to_show() {
         let page = store.reader.list(down, soon()).await.unwrap();
         assert_eq!((keys_of(&page), page.more_after.clone()), (vec!["a"], None));
     }
-    store.writer.execute(vec![batch(22, 21, vec![put("b", b"")])]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![batch(22, 21, vec![put("b", b"")])]).await.unwrap();
     let past = ListQuery { at: Some(Revision(20_003)), ..of_k(Order::Ascending) };
     let page = store.reader.list(past.clone(), soon()).await.unwrap();
     assert_eq!((keys_of(&page), page.more_after.clone()), (vec!["z"], None));
@@ -303,7 +316,7 @@ async fn the_log_is_read_in_order_with_its_hashes() {
         batch(2, 0, vec![put("a", b"1")]),
         entry(3, &Value::Noop),
     ];
-    let report = store.writer.execute(entries.clone()).await.unwrap();
+    let report = execute_and_store(&mut store.writer, entries.clone()).await.unwrap();
     let query = LogQuery { from: Slot(1), page: PageLimits { items: 2, bytes: 1 << 20 } };
     let page = store.reader.log(query).await.unwrap();
     assert_eq!((page.executed_below, page.revision), (Slot(4), Revision(1)));
@@ -329,7 +342,9 @@ async fn the_log_is_read_in_order_with_its_hashes() {
 #[tokio::test]
 async fn a_state_that_is_opened_again_goes_on_where_it_was() {
     let (dir, mut store) = open_new().await;
-    store.writer.execute(vec![view(0, 1), batch(1, 0, vec![put("a", b"1")])]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1), batch(1, 0, vec![put("a", b"1")])])
+        .await
+        .unwrap();
     store.writer.join(ClusterId(7)).await.unwrap();
     let meta = store.writer.meta().clone();
     assert!(!store.writer.is_durable());
@@ -341,7 +356,7 @@ async fn a_state_that_is_opened_again_goes_on_where_it_was() {
         (store.writer.meta(), store.cluster, store.writer.is_durable()),
         (&meta, Some(ClusterId(7)), true)
     );
-    store.writer.execute(vec![batch(2, 1, vec![put("a", b"2")])]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![batch(2, 1, vec![put("a", b"2")])]).await.unwrap();
     assert_eq!(value_at(&store, "a", None).await.unwrap(), "2");
     store.writer.close().await.unwrap();
     assert_eq!(
@@ -354,9 +369,11 @@ async fn a_state_that_is_opened_again_goes_on_where_it_was() {
 #[tokio::test]
 async fn readers_keep_nothing_from_being_durable() {
     let (_dir, mut store) = open_new().await;
-    store.writer.execute(vec![view(0, 1)]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1)]).await.unwrap();
     for n in 0..20 {
-        store.writer.execute(vec![batch(n + 1, n, vec![put("a", &[0; 50_000])])]).await.unwrap();
+        execute_and_store(&mut store.writer, vec![batch(n + 1, n, vec![put("a", &[0; 50_000])])])
+            .await
+            .unwrap();
         let (page, copied) =
             tokio::join!(store.reader.list(list_all(), soon()), store.writer.checkpoint());
         copied.unwrap();
@@ -376,11 +393,11 @@ async fn state_left(dir: &Path) -> Inspected {
 #[tokio::test]
 async fn what_a_reader_keeps_from_being_copied_is_durable_in_the_wal() {
     let (dir, mut store) = open_new().await;
-    store.writer.execute(vec![view(0, 1)]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1)]).await.unwrap();
     assert!(matches!(store.writer.checkpoint().await.unwrap(), Copied::All { .. }));
     let mut reader = schema::reader_options(&dir.path().join(FILE)).connect().await.unwrap();
     sqlx::raw_sql("BEGIN; SELECT * FROM meta").execute(&mut reader).await.unwrap();
-    store.writer.execute(vec![batch(1, 0, vec![put("a", b"1")])]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![batch(1, 0, vec![put("a", b"1")])]).await.unwrap();
     assert!(!store.writer.is_durable());
     let copied = store.writer.checkpoint().await.unwrap();
     assert!(matches!(copied, Copied::Part { wal_bytes } if wal_bytes > 0), "{copied:?}");
@@ -393,9 +410,9 @@ async fn what_a_reader_keeps_from_being_copied_is_durable_in_the_wal() {
 #[tokio::test]
 async fn what_is_committed_while_a_checkpoint_runs_is_not_called_durable() {
     let (_dir, mut store) = open_new().await;
-    store.writer.execute(vec![view(0, 1)]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1)]).await.unwrap();
     let committed = store.writer.begin_checkpoint();
-    store.writer.execute(vec![entry(1, &Value::Noop)]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![entry(1, &Value::Noop)]).await.unwrap();
     let synced = store.checkpointer.sync(committed).await.unwrap();
     store.writer.synced(&synced);
     assert_eq!(store.writer.durable_below(), Slot(1));
@@ -408,18 +425,19 @@ async fn what_is_committed_while_a_checkpoint_runs_is_not_called_durable() {
 #[tokio::test]
 async fn executing_goes_on_while_the_wal_is_copied_and_the_rest_lets_it_start_over() {
     let (dir, mut store) = open_new().await;
-    store.writer.execute(vec![view(0, 1)]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1)]).await.unwrap();
     for n in 0..30 {
         let ops = vec![put("a", &[b'x'; 200_000])];
         let run = vec![batch(n + 1, n, ops)];
-        let (executed, copied) = tokio::join!(store.writer.execute(run), store.checkpointer.copy());
+        let (executed, copied) =
+            tokio::join!(execute_and_store(&mut store.writer, run), store.checkpointer.copy());
         assert_eq!(executed.unwrap().meta.executed_below, Slot(n + 2));
         copied.unwrap();
     }
     let Copied::All { wal_bytes: long } = store.writer.checkpoint().await.unwrap() else {
         panic!("nobody reads")
     };
-    store.writer.execute(vec![entry(31, &Value::Noop)]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![entry(31, &Value::Noop)]).await.unwrap();
     let Copied::All { wal_bytes } = store.checkpointer.copy().await.unwrap() else {
         panic!("nobody reads")
     };
@@ -430,7 +448,7 @@ async fn executing_goes_on_while_the_wal_is_copied_and_the_rest_lets_it_start_ov
 #[tokio::test]
 async fn a_state_whose_files_are_gone_is_not_called_durable() {
     let (dir, mut store) = open_new().await;
-    store.writer.execute(vec![view(0, 1)]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1)]).await.unwrap();
     let committed = store.writer.begin_checkpoint();
     std::fs::remove_dir_all(dir.path()).unwrap();
     let error = store.checkpointer.sync(committed).await.unwrap_err();
@@ -441,7 +459,7 @@ async fn a_state_whose_files_are_gone_is_not_called_durable() {
 async fn a_checkpoint_that_another_keeps_from_beginning_copies_nothing_and_waits_for_nobody() {
     let (dir, mut store) = open_new().await;
     let path = dir.path().join(FILE);
-    store.writer.execute(vec![view(0, 1)]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1)]).await.unwrap();
     let mut reader = schema::reader_options(&path).connect().await.unwrap();
     sqlx::raw_sql("BEGIN; SELECT * FROM meta").execute(&mut reader).await.unwrap();
     let mut probe =

@@ -10,7 +10,7 @@ use super::sum::VersionFields;
 use crate::machine::keys::VersionRow;
 
 static INSERT: LazyLock<MultiRow> = LazyLock::new(|| {
-    const HEAD: &str = "INSERT INTO versions(key, revision, created_revision, version, lease, \
+    const HEAD: &str = "INSERT OR ROLLBACK INTO versions(key, revision, created_revision, version, lease, \
         sum, content_type, value) VALUES ";
     MultiRow::new(HEAD, "(?,?,?,?,?,?,?,?)", "")
 });

@@ -7,18 +7,18 @@ use shared::message::ChosenEntry;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
-use super::apply;
+use super::ahead::Ahead;
 use super::checkpoint::{self, Committed, Copied, Synced};
 use super::deletions::Deletions;
 use super::error::StoreError;
 use super::meta::{self, MetaRow};
 use super::schema::{self, scalar};
-use super::tenure;
 use crate::machine::execute::{ExecutionReport, Run};
-use crate::machine::state::{Meta, Whole};
+use crate::machine::state::Meta;
 
-/// What a row takes beside its bytes, roughly.
-const ROW_BYTES: u64 = 256;
+/// So much is executed before it is stored, at most: what storing it takes is a few
+/// milliseconds, for which whatever else is to be executed waits.
+const UNSTORED_BYTES: usize = 1 << 20;
 /// What sweeping once writes, roughly.
 const SWEPT_BYTES: u64 = 256 << 10;
 
@@ -34,45 +34,39 @@ const PAGES_AT_ONCE: u64 = 256;
 pub(crate) struct Writer {
     path: PathBuf,
     connection: Option<SqliteConnection>,
+    /// As the tables have it.
     row: MetaRow,
     /// None after an error: what the failed transaction left behind is known only from the
     /// file.
-    held: Option<Held>,
+    ahead: Option<Ahead>,
+    /// What is executed and not stored: after an error it is executed again.
+    unstored: Vec<ChosenEntry>,
     durable_below: Slot,
     written_bytes: u64,
     /// Whether there may be more free pages than are kept.
     may_give_back: bool,
 }
 
-/// What is in memory of the state: as the tables have it.
-#[derive(Debug)]
-pub(super) struct Held {
-    pub(super) deletions: Deletions,
-    pub(super) whole: Whole,
-}
-
-impl Held {
-    /// Reads it.
-    pub(super) async fn load(connection: &mut SqliteConnection) -> Result<Self, StoreError> {
-        let deletions = Deletions::load(&mut *connection).await?;
-        Ok(Self { deletions, whole: tenure::load(connection).await? })
-    }
-}
-
 impl Writer {
-    pub(super) fn new(path: &Path, connection: SqliteConnection, row: MetaRow, held: Held) -> Self {
+    pub(super) fn new(
+        path: &Path,
+        connection: SqliteConnection,
+        row: MetaRow,
+        ahead: Ahead,
+    ) -> Self {
         Self {
             path: path.to_owned(),
             connection: Some(connection),
             row,
-            held: Some(held),
+            ahead: Some(ahead),
+            unstored: Vec::new(),
             durable_below: Slot(0),
             written_bytes: 0,
             may_give_back: true,
         }
     }
 
-    /// How far the state has come.
+    /// How far the tables have come.
     pub(crate) fn meta(&self) -> &Meta {
         &self.row.meta
     }
@@ -87,7 +81,7 @@ impl Writer {
         self.durable_below
     }
 
-    /// Whether everything executed is synced.
+    /// Whether everything stored is synced.
     pub(crate) fn is_durable(&self) -> bool {
         self.durable_below == self.row.meta.executed_below
     }
@@ -103,7 +97,7 @@ impl Writer {
         self.durable_below = self.durable_below.max(synced.below());
     }
 
-    /// Executes the entries in one transaction.
+    /// Executes the entries. Readers see it once it is stored.
     ///
     /// # Errors
     /// Then none of them is executed, and the same may be tried again unless the error is
@@ -112,15 +106,11 @@ impl Writer {
         &mut self,
         entries: Vec<ChosenEntry>,
     ) -> Result<ExecutionReport, StoreError> {
-        let bytes: u64 = entries.iter().map(|entry| 2 * entry.value.len() as u64 + ROW_BYTES).sum();
-        let (mut connection, held) = self.take().await?;
-        let result = apply::apply(&mut connection, &self.row, held, Run::new(entries)).await;
-        match result {
-            Ok((report, held)) => {
-                self.connection = Some(connection);
-                self.held = Some(held);
-                self.row.meta = report.meta.clone();
-                self.written_bytes += bytes;
+        let (mut connection, mut ahead) = self.take().await?;
+        match ahead.execute(&mut connection, Run::new(entries.clone())).await {
+            Ok(report) => {
+                self.give_back_both(connection, ahead);
+                self.unstored.extend(entries);
                 Ok(report)
             }
             Err(error) => {
@@ -130,31 +120,67 @@ impl Writer {
         }
     }
 
+    /// Stores what is executed, in one transaction.
+    ///
+    /// # Errors
+    /// Then nothing of it is stored, and it may be tried again unless the error is fatal.
+    pub(crate) async fn store(&mut self) -> Result<(), StoreError> {
+        if self.is_stored() {
+            return Ok(());
+        }
+        let (mut connection, mut ahead) = self.take().await?;
+        let bytes = ahead.unstored_bytes();
+        match ahead.store(&mut connection, &self.row).await {
+            Ok(()) => {
+                self.row.meta = ahead.state().meta().clone();
+                self.give_back_both(connection, ahead);
+                self.unstored.clear();
+                self.written_bytes += bytes as u64;
+                Ok(())
+            }
+            Err(error) => {
+                self.discard(connection).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether everything executed is stored.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.unstored.is_empty()
+    }
+
+    /// Whether to store before anything else: for what it is, or for how much.
+    pub(crate) fn is_to_be_stored(&self) -> bool {
+        let is_due = |ahead: &Ahead| ahead.is_urgent() || ahead.unstored_bytes() >= UNSTORED_BYTES;
+        !self.is_stored() && self.ahead.as_ref().is_none_or(is_due)
+    }
+
     /// How many deletions of prefixes are to be swept.
     pub(crate) fn unswept(&self) -> usize {
-        self.held.as_ref().map_or(0, |held| held.deletions.ranges())
+        self.ahead.as_ref().map_or(0, Ahead::unswept)
     }
 
     /// Whether there are keys to be swept, of prefixes or of leases.
     pub(crate) fn is_sweeping(&self) -> bool {
-        self.held.as_ref().is_none_or(|held| !held.deletions.is_empty())
+        self.ahead.as_ref().is_none_or(|ahead| !ahead.deletions().is_empty())
     }
 
     /// When the next lease ends, unless it is renewed. Milliseconds of replicated time.
     pub(crate) fn next_expiry_ms(&self) -> Option<u64> {
-        self.held.as_ref().and_then(|held| held.whole.leases.next_expiry_ms())
+        self.ahead.as_ref().and_then(|ahead| ahead.state().leases().next_expiry_ms())
     }
 
-    /// Sweeps a bounded number of keys, in a transaction.
+    /// Sweeps a bounded number of keys, in a transaction, behind all that is executed.
     ///
     /// # Errors
     /// Then none is swept, and it may be tried again unless the error is fatal.
     pub(crate) async fn sweep(&mut self) -> Result<(), StoreError> {
-        let (mut connection, mut held) = self.take().await?;
-        match sweep(&mut connection, &mut held.deletions).await {
+        self.store().await?;
+        let (mut connection, mut ahead) = self.take().await?;
+        match sweep(&mut connection, ahead.deletions_mut()).await {
             Ok(()) => {
-                self.connection = Some(connection);
-                self.held = Some(held);
+                self.give_back_both(connection, ahead);
                 self.may_give_back = true;
                 self.written_bytes += SWEPT_BYTES;
                 Ok(())
@@ -228,8 +254,8 @@ impl Writer {
     /// Has fewer keys swept in one transaction.
     #[cfg(test)]
     pub(crate) fn sweep_at_once(&mut self, keys: usize) {
-        if let Some(held) = &mut self.held {
-            held.deletions.sweep_at_once(keys);
+        if let Some(ahead) = &mut self.ahead {
+            ahead.deletions_mut().sweep_at_once(keys);
         }
     }
 
@@ -251,6 +277,7 @@ impl Writer {
 
     /// Makes everything durable and closes the file.
     pub(crate) async fn close(mut self) -> Result<(), StoreError> {
+        self.store().await?;
         self.checkpoint().await?;
         match self.connection.take() {
             Some(connection) => Ok(connection.close().await?),
@@ -265,23 +292,38 @@ impl Writer {
                 let mut connection =
                     schema::writer_options(&self.path).create_if_missing(false).connect().await?;
                 self.row = meta::load(&mut connection).await?;
-                self.held = Some(Held::load(&mut connection).await?);
+                self.ahead = Some(Ahead::load(&mut connection, &self.row.meta).await?);
+                self.execute_again(&mut connection).await?;
                 Ok(connection)
             }
         }
     }
 
-    /// The connection, and what is to be changed with the file.
-    async fn take(&mut self) -> Result<(SqliteConnection, Held), StoreError> {
+    /// Comes to where executing had come.
+    async fn execute_again(&mut self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        // A transaction that failed may have been carried out all the same.
+        self.unstored.retain(|entry| entry.slot >= self.row.meta.executed_below);
+        if let Some(ahead) = self.ahead.as_mut().filter(|_| !self.unstored.is_empty()) {
+            let _same = ahead.execute(connection, Run::new(self.unstored.clone())).await?;
+        }
+        Ok(())
+    }
+
+    /// The connection, and what is ahead of it.
+    async fn take(&mut self) -> Result<(SqliteConnection, Ahead), StoreError> {
         let connection = self.take_connection().await?;
-        let held = self.held.take().expect("a connection comes with what is held");
-        Ok((connection, held))
+        let ahead = self.ahead.take().expect("a connection comes with what is ahead of it");
+        Ok((connection, ahead))
+    }
+
+    fn give_back_both(&mut self, connection: SqliteConnection, ahead: Ahead) {
+        (self.connection, self.ahead) = (Some(connection), Some(ahead));
     }
 
     /// A connection on which something failed may or may not be in a transaction: closing
     /// it ends that.
     async fn discard(&mut self, connection: SqliteConnection) {
-        self.held = None;
+        self.ahead = None;
         if let Err(error) = connection.close().await {
             tracing::debug!(%error, "closing the connection after an error failed");
         }

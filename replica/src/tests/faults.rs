@@ -104,6 +104,8 @@ async fn a_replica_whose_state_is_damaged_ends_and_leaves_open_what_was_under_wa
     use sqlx::{ConnectOptions, Connection};
     let mut network = Network::start(1).await;
     network.put(0, "/v1/kv/rots", "v").await;
+    // Whoever has read it knows that it is in the file.
+    assert_eq!(network.get(0, "/v1/kv/rots").await.text(), "v");
     network.fake.behave(Behaviour::SwallowsProposals);
     let breaks = async {
         eventually("it flies", async || {
@@ -150,9 +152,12 @@ async fn a_replica_that_was_away_finds_its_state_again_and_catches_up() {
     let newest = [("synod-min-revision", written.header("synod-revision"))];
     let read = network.with(1, Method::GET, "/v1/kv/a", &newest).await;
     assert_eq!((read.status, read.text()), (200, "2"));
-    let [first, second] =
-        [network.status(&network.nodes[0]).await, network.status(&network.nodes[1]).await];
-    assert_eq!((&first["hash"], &first["revision"]), (&second["hash"], &second["revision"]));
+    eventually("both say the same", async || {
+        let [first, second] =
+            [network.status(&network.nodes[0]).await, network.status(&network.nodes[1]).await];
+        (&first["hash"], &first["revision"]) == (&second["hash"], &second["revision"])
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -61,7 +61,9 @@ impl Network {
         let shown = async |node: usize| {
             network.status(&network.nodes[node]).await["revision"].as_u64().unwrap()
         };
-        while shown(0).await < revision {
+        while network.get(0, "/v1/kv/warm-up").await.header("synod-revision")
+            != revision.to_string()
+        {
             network.put(0, "/v1/kv/warm-up", "").await;
         }
         eventually("both have the revision", async || {

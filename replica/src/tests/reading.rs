@@ -109,6 +109,8 @@ async fn who_copies_the_log_is_sent_no_more_than_asked_for_and_what_is_new_at_on
         slots(format!("/v1/replication/log?cluster={CLUSTER}&from=0&limit=1")).await,
         [json!(0)]
     );
+    // Whoever has read it knows that all is stored, as the status says.
+    network.get(0, "/v1/kv/a").await;
     let next = network.status(&network.nodes[0]).await["executed_below"].as_u64().unwrap();
     let copied = slots(format!("/v1/replication/log?cluster={CLUSTER}&from={next}&wait_ms=10000"));
     let (copied, _) = tokio::time::timeout(Duration::from_secs(5), async {

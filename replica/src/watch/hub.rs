@@ -64,10 +64,11 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    /// Starts the feed, which ends with `shutdown`.
+    /// Starts the feed, which ends with `shutdown`. Counts in `watching` how many watch.
     pub(crate) fn start(
         reader: Reader,
         published: watch::Receiver<Published>,
+        watching: watch::Sender<usize>,
         limits: Limits,
         shutdown: CancellationToken,
     ) -> Arc<Self> {
@@ -78,7 +79,7 @@ impl Hub {
             turns: Semaphore::new(READING_AT_ONCE),
             ring: Mutex::default(),
             grown: watch::Sender::default(),
-            watching: watch::Sender::default(),
+            watching,
         });
         let feeding = Arc::clone(&hub);
         tokio::spawn(async move {

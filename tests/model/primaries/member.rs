@@ -12,7 +12,9 @@ use replica::machine::execute::Run;
 use replica::machine::identity::RequestIdentity;
 use replica::machine::state::ReplicatedState;
 use replica::replica::config::Config;
-use replica::replica::event::{Answer, Attempt, Effect, FetchId, Input, ProbeId, RequestId};
+use replica::replica::event::{
+    Answer, Attempt, Effect, FetchId, Input, ProbeId, RequestId, Stored,
+};
 use replica::replica::{Footprint, Identity, Recovered, Replica};
 use shared::ids::{Ballot, BatchNumber, CoordinatorId, Draw, Epoch, Instance, Name, Slot};
 use shared::message::{
@@ -195,6 +197,7 @@ impl Member {
             let run = member.run.take().expect("the action is there only if there is a run");
             let report = Run::new(run).apply(&mut member.database);
             member.take(Input::Executed(report), said);
+            member.take(Input::Stored(Stored::of(member.database.meta())), said);
         })
     }
 
@@ -238,6 +241,7 @@ impl Member {
                 | Effect::ClaimRefused { .. }
                 | Effect::WrongHistory(_)
                 | Effect::RoleChanged { .. }
+                | Effect::Store
                 | Effect::StartBatch { .. }
                 | Effect::Fetch { .. }
                 | Effect::Probe { .. }

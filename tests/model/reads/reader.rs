@@ -9,7 +9,7 @@ use std::time::Duration;
 use replica::machine::execute::Run;
 use replica::machine::state::ReplicatedState;
 use replica::replica::config::Config;
-use replica::replica::event::{Effect, Input, ProbeId, RequestId};
+use replica::replica::event::{Effect, Input, ProbeId, RequestId, Stored};
 use replica::replica::{Footprint, Identity, Recovered, Replica};
 use shared::ids::{Instance, Slot};
 use shared::message::ChosenEntry;
@@ -96,6 +96,7 @@ impl Reader {
                 | Effect::ClaimRefused { .. }
                 | Effect::WrongHistory(_)
                 | Effect::RoleChanged { .. }
+                | Effect::Store
                 | Effect::StartBatch { .. }
                 | Effect::Propose { .. }
                 | Effect::Fetch { .. }
@@ -120,6 +121,7 @@ impl Reader {
         if let Some(run) = self.run.take() {
             let report = Run::new(run).apply(&mut self.database);
             self.take(Input::Executed(report), released);
+            self.take(Input::Stored(Stored::of(self.database.meta())), released);
         }
     }
 

@@ -82,6 +82,8 @@ pub struct Tuning {
     pub sync: (Duration, Duration),
     /// The least and the longest time that a transaction takes.
     pub commit: (Duration, Duration),
+    /// The longest time that something executed is not stored, where nobody waits for it.
+    pub store: Duration,
     /// Between two checkpoints of a replica.
     pub checkpoint: Duration,
     /// How far behind the slowest replica may be until trimming waits no longer for it.
@@ -235,6 +237,7 @@ fn draw_tuning(random: &mut Random) -> Tuning {
         fetch_entries,
         sync: (Duration::from_micros(100), random.magnitude(Duration::from_micros(200), ms(20))),
         commit: (Duration::from_micros(50), random.magnitude(Duration::from_micros(100), ms(20))),
+        store: random.magnitude(Duration::from_micros(100), ms(50)),
         checkpoint: random.magnitude(ms(50), ms(5_000)),
         trim_behind: ms(*random.pick(&[2_000, 60_000])),
         gone_after: if vote_bytes < DEFAULT_VOTE_BYTES {

@@ -36,8 +36,9 @@ fn start(dir: TempDir, store: Store) -> Rig {
     let checkpoints = Checkpoints::spawn(checkpointer, status);
     let (jobs, job_queue) = mpsc::channel(2);
     let (inputs, input_queue) = mpsc::channel(16);
-    let shutdown = CancellationToken::new();
-    let running = tokio::spawn(run(writer, checkpoints, job_queue, inputs, shutdown.clone()));
+    let (hurry, shutdown) = (Arc::default(), CancellationToken::new());
+    let running =
+        tokio::spawn(run(writer, checkpoints, job_queue, inputs, (hurry, shutdown.clone())));
     Rig { dir, jobs, inputs: input_queue, shutdown, running, wal }
 }
 
@@ -56,6 +57,12 @@ impl Rig {
         let Input::Executed(report) = next else { panic!("{next:?}") };
         report.meta.executed_below
     }
+
+    async fn stored_below(&mut self) -> Slot {
+        let next = self.next().await;
+        let Input::Stored(stored) = next else { panic!("{next:?}") };
+        stored.executed_below
+    }
 }
 
 #[tokio::test]
@@ -65,6 +72,7 @@ async fn what_is_executed_becomes_durable_by_itself() {
     rig.jobs.send(noop(0)).await.unwrap();
     rig.jobs.send(noop(1)).await.unwrap();
     assert_eq!((rig.executed_below().await, rig.executed_below().await), (Slot(1), Slot(2)));
+    assert_eq!(rig.stored_below().await, Slot(2), "in one transaction");
     assert_eq!(rig.next().await, Input::Durable(Slot(2)));
 }
 
@@ -77,9 +85,10 @@ async fn a_full_disk_is_said_waited_for_and_healed_from() {
     // Larger than what is left in the pages that there are.
     let value = vec![0xff; 100_000].into();
     rig.jobs.send(Job::Execute(vec![ChosenEntry { slot: Slot(0), ballot, value }])).await.unwrap();
+    assert_eq!(rig.executed_below().await, Slot(1));
     assert_eq!(rig.next().await, Input::Storage(Storage::Full));
     assert_eq!(rig.next().await, Input::Storage(Storage::Writable));
-    assert_eq!(rig.executed_below().await, Slot(1));
+    assert_eq!(rig.stored_below().await, Slot(1));
 }
 
 #[tokio::test]
@@ -106,14 +115,15 @@ async fn a_lock_of_another_process_is_waited_for() {
     sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
     let mut rig = start(dir, store);
     rig.jobs.send(noop(0)).await.unwrap();
+    assert_eq!(rig.executed_below().await, Slot(1));
     assert_eq!(rig.next().await, Input::Storage(Storage::Locked));
     assert!(
         timeout(Duration::from_secs(1), rig.inputs.recv()).await.is_err(),
-        "nothing is executed meanwhile"
+        "nothing is stored meanwhile"
     );
     other.close().await.unwrap();
     assert_eq!(rig.next().await, Input::Storage(Storage::Writable));
-    assert_eq!(rig.executed_below().await, Slot(1));
+    assert_eq!(rig.stored_below().await, Slot(1));
 }
 
 fn entry(slot: u64, value: &Value) -> ChosenEntry {
@@ -165,7 +175,7 @@ async fn deletions_of_prefixes_are_swept_behind_whatever_else_is_executed() {
     while said.last() != Some(&Input::Unswept(0)) {
         let input = rig.next().await;
         // How long it takes is not what this is about.
-        if !matches!(input, Input::Durable(_)) {
+        if !matches!(input, Input::Durable(_) | Input::Stored(_)) {
             said.push(input);
         }
     }
@@ -201,6 +211,7 @@ async fn a_reader_holds_up_neither_executing_nor_durability_and_is_told_of() {
     for slot in 0..2 {
         rig.jobs.send(noop(slot)).await.unwrap();
         assert_eq!(rig.executed_below().await, Slot(slot + 1));
+        assert_eq!(rig.stored_below().await, Slot(slot + 1));
         assert_eq!(rig.next().await, Input::Durable(Slot(slot + 1)));
     }
     let held_up = rig.wal.wait_for(|wal| wal.held_up_since.is_some());

@@ -168,6 +168,18 @@ impl Keys {
         !self.rows.restored.is_empty()
     }
 
+    /// Whether rows are to be written that delete many keys at once.
+    #[must_use]
+    pub fn has_deleted_many(&self) -> bool {
+        !(self.rows.ranges.is_empty() && self.rows.leases.is_empty())
+    }
+
+    /// Of how many prefixes the keys are deleted by rows that are to be written.
+    #[must_use]
+    pub fn prefixes_to_delete(&self) -> usize {
+        self.rows.ranges.len()
+    }
+
     fn load_changed(&mut self, key: &str, now: Option<Record>) {
         if let Coverage::Partial(loaded) = &mut self.coverage {
             loaded.insert(key.to_owned());

@@ -11,6 +11,7 @@ impl Learner {
             byte_limit: _,
             run_entries: _,
             run_bytes: _,
+            stored_below,
             executed_below,
             executing_below,
             learned_below,
@@ -22,7 +23,8 @@ impl Learner {
             unexecuted: _,
             unexecuted_bytes: _,
         } = self;
-        (executed_below, executing_below, learned_below, chosen_below, entries.len()).hash(hasher);
+        (stored_below, executed_below, executing_below).hash(hasher);
+        (learned_below, chosen_below, entries.len()).hash(hasher);
         entries.values().for_each(|entry| (entry.slot, entry.ballot, &entry.value).hash(hasher));
     }
 }

@@ -134,7 +134,7 @@ fn of_many_views_executed_at_once_only_the_last_is_reported() {
     let changed = [Effect::RoleChanged { role: Role::Backup, view: view(2, 2) }];
     assert_eq!(
         effects,
-        [&changed[..], &rig.heartbeats(Some(view(2, 2)), 2, None), &[fetch(2, replica(2), 2)]]
+        [&changed[..], &[fetch(2, replica(2), 2)], &rig.heartbeats(Some(view(2, 2)), 2, None)]
             .concat()
     );
 }

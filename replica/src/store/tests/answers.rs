@@ -23,11 +23,11 @@ fn keyed(slot: u64, number: u64, time_ms: u64, keys: &[&str]) -> ChosenEntry {
 async fn first_answers_are_there_after_a_restart_and_in_the_log_of_a_repeat() {
     let (dir, mut store) = open_new().await;
     let first = keyed(1, 0, 10, &["a", "b"]);
-    store.writer.execute(vec![view(0, 1), first]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1), first]).await.unwrap();
     store.writer.close().await.unwrap();
     let mut store = open_in(dir.path()).await;
     let again = keyed(2, 1, 20, &["b", "c", "d"]);
-    let report = store.writer.execute(vec![again.clone()]).await.unwrap();
+    let report = execute_and_store(&mut store.writer, vec![again.clone()]).await.unwrap();
     let SlotOutcome::Batch { commands, .. } = &report.slots[0].outcome else { panic!("a batch") };
     let outcomes: Vec<_> = commands.iter().map(|it| (it.outcome.clone(), it.delivery)).collect();
     let created = |revision| CommandOutcome::Created { revision: Revision(revision) };
@@ -48,7 +48,7 @@ async fn first_answers_are_there_after_a_restart_and_in_the_log_of_a_repeat() {
     assert_eq!(page.unwrap().rows[0].value, again.value, "the log has the repeat as it was chosen");
 
     let late = keyed(3, 2, 2_000, &["b"]);
-    let report = store.writer.execute(vec![late]).await.unwrap();
+    let report = execute_and_store(&mut store.writer, vec![late]).await.unwrap();
     assert_eq!(report.meta.answers, 1, "the time of all others is over");
     store.writer.close().await.unwrap();
     let inspected = inspect(dir.path(), &name()).await.unwrap().unwrap();
@@ -65,7 +65,9 @@ async fn a_row_of_answers_that_is_not_what_was_written_is_refused() {
         ("DELETE FROM answers", "there are 0 answers, but meta says 1"),
     ] {
         let (dir, mut store) = open_new().await;
-        store.writer.execute(vec![view(0, 1), keyed(1, 0, 10, &["a"])]).await.unwrap();
+        execute_and_store(&mut store.writer, vec![view(0, 1), keyed(1, 0, 10, &["a"])])
+            .await
+            .unwrap();
         store.writer.close().await.unwrap();
         damage::alter(dir.path(), sql).await;
         let error = open(dir.path(), &name(), 1).await.unwrap_err().to_string();

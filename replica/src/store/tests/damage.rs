@@ -21,7 +21,7 @@ async fn closed_state() -> TempDir {
     let (dir, mut store) = open_new().await;
     // As large as fits into a page with the rest of its row: little of the file is unused.
     let ops = (0..60).map(|n| put(&format!("k{n}"), &[b'x'; 4_000])).collect();
-    store.writer.execute(vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
     store.writer.close().await.unwrap();
     dir
 }
@@ -148,10 +148,12 @@ async fn a_state_that_contradicts_itself_is_refused_by_name() {
 #[tokio::test]
 async fn a_state_with_records_from_its_future_is_refused() {
     let (dir, mut store) = open_new().await;
-    store.writer.execute(vec![view(0, 1)]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1)]).await.unwrap();
     let (before, _) = (
         store.writer.meta().clone(),
-        store.writer.execute(vec![batch(1, 0, vec![put("k", b"v")])]).await.unwrap(),
+        execute_and_store(&mut store.writer, vec![batch(1, 0, vec![put("k", b"v")])])
+            .await
+            .unwrap(),
     );
     store.writer.close().await.unwrap();
     use sqlx::{ConnectOptions, Connection};
@@ -231,21 +233,26 @@ pub(super) async fn alter(dir: &Path, sql: &'static str) {
 }
 
 #[tokio::test]
-async fn a_run_whose_last_statement_fails_has_left_nothing_behind() {
+async fn what_is_executed_is_stored_after_all_when_the_last_statement_of_it_failed() {
     let (dir, mut store) = open_new().await;
-    store.writer.execute(vec![view(0, 1)]).await.unwrap();
-    let run = || vec![batch(1, 0, vec![put("a", b"1")])];
+    execute_and_store(&mut store.writer, vec![view(0, 1)]).await.unwrap();
     alter(
         dir.path(),
         "CREATE TRIGGER ends BEFORE UPDATE ON meta BEGIN SELECT RAISE(ABORT, 'here it ends'); END",
     )
     .await;
-    store.writer.execute(run()).await.unwrap_err();
+    for (slot, value) in [(1, b"1"), (2, b"2")] {
+        let run = vec![batch(slot, slot - 1, vec![put("a", value)])];
+        store.writer.execute(run).await.unwrap();
+        store.writer.store().await.unwrap_err();
+    }
     alter(dir.path(), "DROP TRIGGER ends").await;
     assert_eq!(value_at(&store, "a", None).await, None);
-    let report = store.writer.execute(run()).await.unwrap();
-    assert_eq!((report.meta.executed_below, report.meta.revision), (Slot(2), Revision(1)));
-    assert_eq!(value_at(&store, "a", None).await.unwrap(), "1");
+    store.writer.store().await.unwrap();
+    let meta = store.writer.meta();
+    assert_eq!((meta.executed_below, meta.revision), (Slot(3), Revision(2)));
+    assert_eq!(value_at(&store, "a", None).await.unwrap(), "2");
+    assert_eq!(value_at(&store, "a", Some(1)).await.unwrap(), "1");
 }
 
 #[tokio::test]
@@ -263,7 +270,9 @@ async fn a_row_that_rots_while_the_state_is_in_use_is_never_answered_or_executed
     assert!(is_damage(&store.reader.point(key("k6"), None).await.unwrap_err()));
     let keys = ListQuery { show: Show::KeysOnly, ..list_all() };
     assert!(is_damage(&store.reader.list(keys, soon()).await.unwrap_err()));
-    let error = store.writer.execute(vec![batch(2, 1, vec![put("k7", b"x")])]).await.unwrap_err();
+    let error = execute_and_store(&mut store.writer, vec![batch(2, 1, vec![put("k7", b"x")])])
+        .await
+        .unwrap_err();
     assert!(
         matches!(&error, StoreError::Damaged(what) if what.contains("\"k7\" at revision 8")),
         "{error}"
@@ -296,7 +305,9 @@ async fn damage_that_is_met_while_reading_is_reported_once_and_never_answered() 
 #[tokio::test]
 async fn a_log_of_a_higher_format_is_not_gone_on_with() {
     let (dir, mut store) = open_new().await;
-    store.writer.execute(vec![view(0, 1), batch(1, 0, vec![put("a", b"1")])]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1), batch(1, 0, vec![put("a", b"1")])])
+        .await
+        .unwrap();
     let higher = LogFormat(HIGHEST.0 + 1);
     let raises = |slot, epoch| {
         let ChosenEntry { value, .. } = view(slot, epoch);
@@ -304,7 +315,7 @@ async fn a_log_of_a_higher_format_is_not_gone_on_with() {
         entry(slot, &Value::View(View { format: higher, ..view }))
     };
     let run = vec![batch(2, 1, vec![put("a", b"2")]), raises(3, 2)];
-    let error = store.writer.execute(run).await.unwrap_err();
+    let error = execute_and_store(&mut store.writer, run).await.unwrap_err();
     assert!(matches!(error, StoreError::Format(_)) && error.is_fatal(), "{error}");
     let named = format!("format {higher} from epoch 2");
     assert!(error.to_string().contains(&named), "{error}");

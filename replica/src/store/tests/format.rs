@@ -57,7 +57,8 @@ async fn a_file_of_every_version_since_the_first_is_opened_and_gone_on_with() {
         assert_eq!(store.cluster, Some(ClusterId(7)), "version {of}");
         assert_eq!(value_at(&store, "a", None).await.unwrap(), "1", "version {of}");
         let next = store.writer.meta().executed_below;
-        let report = store.writer.execute(vec![entry(next.0, &Value::Noop)]).await.unwrap();
+        let report =
+            execute_and_store(&mut store.writer, vec![entry(next.0, &Value::Noop)]).await.unwrap();
         assert_eq!(report.meta.executed_below, next.next());
         store.writer.close().await.unwrap();
         let mut connection = connect(&dir).await;
@@ -68,7 +69,9 @@ async fn a_file_of_every_version_since_the_first_is_opened_and_gone_on_with() {
 #[tokio::test]
 async fn versions_are_brought_up_in_one_transaction_or_not_at_all() {
     let (dir, mut store) = open_new().await;
-    store.writer.execute(vec![view(0, 1), batch(1, 0, vec![put("a", b"1")])]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1), batch(1, 0, vec![put("a", b"1")])])
+        .await
+        .unwrap();
     store.writer.close().await.unwrap();
     let path = dir.path().join(FILE);
     let newest = STEPS[STEPS.len() - 1].to;
@@ -128,8 +131,8 @@ pub(crate) async fn drop_history(folder: &Path, compacted_below: Revision, log_s
 async fn what_is_not_kept_is_refused_by_every_reader_and_the_rest_is_there() {
     let (dir, mut store) = open_new().await;
     let ops = vec![put("a", b"1"), put("a", b"2"), Op::DeletePrefix { prefix: "a".into() }];
-    store.writer.execute(vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
-    store.writer.execute(vec![batch(2, 1, vec![put("a", b"4")])]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![batch(2, 1, vec![put("a", b"4")])]).await.unwrap();
     store.writer.close().await.unwrap();
     drop_history(dir.path(), Revision(4), Slot(2)).await;
     let mut store = open_in(dir.path()).await;
@@ -159,7 +162,7 @@ async fn what_is_not_kept_is_refused_by_every_reader_and_the_rest_is_there() {
     assert_eq!(slots(store.reader.log(query(2)).await.unwrap()), [2]);
 
     let next = batch(3, 2, vec![put("b", b"5")]);
-    store.writer.execute(vec![next]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![next]).await.unwrap();
     assert_eq!(slots(store.reader.log(query(2)).await.unwrap()), [2, 3]);
     store.writer.close().await.unwrap();
     assert_eq!(value_at(&open_in(dir.path()).await, "b", None).await.unwrap(), "5");
@@ -168,11 +171,13 @@ async fn what_is_not_kept_is_refused_by_every_reader_and_the_rest_is_there() {
 #[tokio::test]
 async fn a_state_may_have_no_slot_left_of_its_log_and_goes_on() {
     let (dir, mut store) = open_new().await;
-    store.writer.execute(vec![view(0, 1), batch(1, 0, vec![put("a", b"1")])]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1), batch(1, 0, vec![put("a", b"1")])])
+        .await
+        .unwrap();
     store.writer.close().await.unwrap();
     drop_history(dir.path(), Revision(0), Slot(2)).await;
     let mut store = open_in(dir.path()).await;
-    store.writer.execute(vec![batch(2, 1, vec![put("a", b"2")])]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![batch(2, 1, vec![put("a", b"2")])]).await.unwrap();
     let query = LogQuery { from: Slot(2), page: PageLimits { items: 10, bytes: 1 << 20 } };
     assert_eq!(store.reader.log(query).await.unwrap().rows.len(), 1);
     store.writer.close().await.unwrap();
@@ -182,7 +187,9 @@ async fn a_state_may_have_no_slot_left_of_its_log_and_goes_on() {
 #[tokio::test]
 async fn a_state_that_says_it_keeps_more_than_it_has_is_refused() {
     let (dir, mut store) = open_new().await;
-    store.writer.execute(vec![view(0, 1), batch(1, 0, vec![put("a", b"1")])]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1), batch(1, 0, vec![put("a", b"1")])])
+        .await
+        .unwrap();
     store.writer.close().await.unwrap();
     let mut connection = connect(&dir).await;
     sqlx::raw_sql("DELETE FROM log").execute(&mut connection).await.unwrap();
@@ -206,7 +213,7 @@ async fn changes_are_found_by_revision_and_key_without_sorting() {
         Op::DeletePrefix { prefix: String::new() },
         put("c", b""),
     ];
-    store.writer.execute(vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
     store.writer.sweep_at_once(1);
     while store.writer.unswept() > 0 {
         store.writer.sweep().await.unwrap();

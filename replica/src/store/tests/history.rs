@@ -110,7 +110,7 @@ proptest! {
                 let _report = Run::new(entries.clone()).apply(&mut reference);
                 add_versions(&mut versions, &reference.take_rows().keys);
                 store.writer.sweep_at_once(executing);
-                store.writer.execute(std::mem::take(&mut entries)).await.unwrap();
+                execute_and_store(&mut store.writer, std::mem::take(&mut entries)).await.unwrap();
                 store.writer.sweep_at_once(sweeping);
                 for _ in 0..sweeps {
                     store.writer.sweep().await.unwrap();
@@ -134,10 +134,10 @@ proptest! {
 
 async fn with_many_keys(keys: u64) -> (TempDir, Store) {
     let (dir, mut store) = open_new().await;
-    store.writer.execute(vec![view(0, 1)]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1)]).await.unwrap();
     for n in 0..keys / 500 {
         let ops = (0..500).map(|k| put(&format!("k{n:04}{k:03}"), b"")).collect();
-        store.writer.execute(vec![batch(n + 1, n, ops)]).await.unwrap();
+        execute_and_store(&mut store.writer, vec![batch(n + 1, n, ops)]).await.unwrap();
     }
     (dir, store)
 }
@@ -146,7 +146,7 @@ async fn with_many_keys(keys: u64) -> (TempDir, Store) {
 async fn one_page_looks_at_a_bounded_number_of_keys_and_a_deletion_comes_in_pieces() {
     let (_dir, mut store) = with_many_keys(10_000).await;
     let ops = vec![Op::DeletePrefix { prefix: "k".into() }, put("z", b"")];
-    store.writer.execute(vec![batch(21, 20, ops)]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![batch(21, 20, ops)]).await.unwrap();
     let everything = history(Position::after(Revision(0)), "z", usize::MAX);
     let first = store.reader.history(everything).await.unwrap();
     assert_eq!(
@@ -165,9 +165,11 @@ async fn of_two_deletions_that_are_to_be_swept_the_first_alone_has_deleted_a_key
     let (_dir, mut store) = open_new().await;
     store.writer.sweep_at_once(0);
     let deletion = |prefix: &str| Op::DeletePrefix { prefix: prefix.into() };
-    store.writer.execute(vec![view(0, 1), batch(1, 0, vec![put("a/1", b"")])]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1), batch(1, 0, vec![put("a/1", b"")])])
+        .await
+        .unwrap();
     let ops = vec![deletion("a/"), put("a/2", b""), deletion("a")];
-    store.writer.execute(vec![batch(2, 1, ops)]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![batch(2, 1, ops)]).await.unwrap();
     assert_eq!(store.writer.unswept(), 2);
     let deleted = |at, key: &str, previous| (at, key.to_owned(), Some(previous), None);
     let put = (3, "a/2".to_owned(), None, Some(Vec::new()));
@@ -185,7 +187,7 @@ async fn of_two_deletions_that_are_to_be_swept_the_first_alone_has_deleted_a_key
 async fn what_is_compacted_or_yet_to_come_is_refused() {
     let (dir, mut store) = open_new().await;
     let ops = (0..4).map(|_| put("a", b"")).collect();
-    store.writer.execute(vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
     let after = |revision| history(Position::after(Revision(revision)), "", 9);
     let page = store.reader.history(after(4)).await.unwrap();
     assert_eq!((page.changes, page.through), (Vec::new(), Position::after(Revision(4))));

@@ -88,7 +88,7 @@ proptest! {
         let (written, read, after) = runtime.block_on(async {
             let (dir, mut store) = open_new().await;
             for entries in log.chunks(run) {
-                store.writer.execute(entries.to_vec()).await.unwrap();
+                execute_and_store(&mut store.writer, entries.to_vec()).await.unwrap();
             }
             let read = read_log(&store).await;
             store.writer.close().await.unwrap();
@@ -112,7 +112,7 @@ async fn a_value_that_was_put_is_stored_once_and_one_that_was_not_stays_in_the_l
         condition: Condition::IfNoneMatchAny,
     };
     let ops = vec![put("a", &[1; LARGE]), refused, put("b", &[3; LARGE]), put("b", &[4; 10])];
-    store.writer.execute(vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
     let mut connection = schema::reader_options(&dir.path().join(FILE)).connect().await.unwrap();
     let sql =
         "SELECT (SELECT sum(length(value)) FROM log), (SELECT sum(length(value)) FROM versions)";

@@ -157,7 +157,7 @@ proptest! {
                 };
                 deletions.extend(rows.ranges.iter().filter(is_alone).map(prefix));
                 store.writer.sweep_at_once(executing);
-                let report = store.writer.execute(std::mem::take(&mut entries)).await.unwrap();
+                let report = execute_and_store(&mut store.writer, std::mem::take(&mut entries)).await.unwrap();
                 prop_assert_eq!(&report.meta, reference.meta());
                 prop_assert_eq!(&report.slots, &expected.slots);
                 store.writer.sweep_at_once(sweeping);
@@ -186,15 +186,15 @@ proptest! {
 /// Executes a deletion of so many keys, and says how many rows it wrote.
 async fn rows_written_by_deleting(keys: u64) -> (u64, Store, TempDir) {
     let (dir, mut store) = open_new().await;
-    store.writer.execute(vec![view(0, 1)]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1)]).await.unwrap();
     for n in 0..keys / 500 {
         let ops = (0..500).map(|k| put(&format!("k{n:04}{k:03}"), b"")).collect();
-        store.writer.execute(vec![batch(n + 1, n, ops)]).await.unwrap();
+        execute_and_store(&mut store.writer, vec![batch(n + 1, n, ops)]).await.unwrap();
     }
     let before = store.writer.rows_written().await;
     let next = keys / 500;
     let ops = vec![Op::DeletePrefix { prefix: "k".into() }];
-    store.writer.execute(vec![batch(next + 1, next, ops)]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![batch(next + 1, next, ops)]).await.unwrap();
     (store.writer.rows_written().await - before, store, dir)
 }
 
@@ -220,13 +220,14 @@ async fn no_transaction_writes_more_rows_the_more_keys_a_prefix_has() {
 async fn a_deletion_of_few_keys_leaves_nothing_to_sweep() {
     let (_dir, mut store) = open_new().await;
     let ops = vec![put("a/1", b""), put("a/2", b""), Op::DeletePrefix { prefix: "a/".into() }];
-    store.writer.execute(vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
     let ops = vec![put("a/1", b"")];
-    store.writer.execute(vec![batch(2, 1, ops)]).await.unwrap();
-    store
-        .writer
-        .execute(vec![batch(3, 2, vec![Op::DeletePrefix { prefix: "a".into() }])])
-        .await
-        .unwrap();
+    execute_and_store(&mut store.writer, vec![batch(2, 1, ops)]).await.unwrap();
+    execute_and_store(
+        &mut store.writer,
+        vec![batch(3, 2, vec![Op::DeletePrefix { prefix: "a".into() }])],
+    )
+    .await
+    .unwrap();
     assert_eq!(store.writer.unswept(), 0);
 }

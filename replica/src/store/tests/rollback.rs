@@ -20,7 +20,7 @@ struct Executing {
 impl Executing {
     async fn begin() -> Self {
         let (dir, mut store) = open_new().await;
-        store.writer.execute(vec![view(0, 1)]).await.unwrap();
+        execute_and_store(&mut store.writer, vec![view(0, 1)]).await.unwrap();
         Self { store, batches: 0, _dir: dir }
     }
 
@@ -36,7 +36,7 @@ impl Executing {
     }
 
     async fn execute(&mut self, entries: Vec<ChosenEntry>) -> CommandOutcome {
-        let report = self.store.writer.execute(entries).await.unwrap();
+        let report = execute_and_store(&mut self.store.writer, entries).await.unwrap();
         match report.slots.into_iter().next_back().unwrap().outcome {
             SlotOutcome::Batch { commands, .. } => {
                 commands.into_iter().next_back().unwrap().outcome

@@ -30,7 +30,7 @@ async fn asking() -> Asking {
         batch(3, 2, vec![range("a/"), put("a/2", b"again")]),
     ];
     for entry in entries {
-        store.writer.execute(vec![entry]).await.unwrap();
+        execute_and_store(&mut store.writer, vec![entry]).await.unwrap();
     }
     Asking { file: dir.path().join(FILE), store, _dir: dir }
 }

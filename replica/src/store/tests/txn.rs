@@ -53,7 +53,7 @@ fn txn(then: Vec<TxnOp>) -> Op {
 /// Executes a batch of one transaction.
 async fn execute(store: &mut Store, number: u64, then: Vec<TxnOp>) -> TxnOutcome {
     let entry = batch(number + 1, number, vec![txn(then)]);
-    let report = store.writer.execute(vec![entry]).await.unwrap();
+    let report = execute_and_store(&mut store.writer, vec![entry]).await.unwrap();
     let SlotOutcome::Batch { commands, .. } = &report.slots[0].outcome else { panic!("a batch") };
     let CommandOutcome::Txn(outcome) = &commands[0].outcome else { panic!("{commands:?}") };
     TxnOutcome::clone(outcome)
@@ -88,7 +88,7 @@ async fn deleted(store: &Store, branch: &[TxnOp], outcome: &TxnOutcome) -> Vec<u
 async fn what_a_transaction_deleted_is_counted_however_far_it_is_swept() {
     let (_dir, mut store) = open_new().await;
     let ops = ["a/1", "a/2", "a/3", "a/x/1", "b"].map(|key| put(key, b"1")).to_vec();
-    store.writer.execute(vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
     store.writer.sweep_at_once(0);
     let then = vec![
         put_op("a/new", b"1"),
@@ -124,7 +124,7 @@ async fn what_is_deleted_and_not_swept_is_not_read() {
     let (_dir, mut store) = open_new().await;
     let keys: Vec<String> = (0..300).map(|number| format!("p/{number:03}")).collect();
     let ops = keys.iter().map(|key| put(key, b"1")).collect();
-    store.writer.execute(vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
     store.writer.sweep_at_once(0);
     execute(&mut store, 1, vec![delete_prefix("p/0"), delete_prefix("p/1")]).await;
     execute(&mut store, 2, vec![put_op("p/150", b"2")]).await;
@@ -143,7 +143,7 @@ async fn what_is_deleted_and_not_swept_is_not_read() {
 async fn the_ranges_of_one_revision_are_there_after_a_restart() {
     let (dir, mut store) = open_new().await;
     let ops = ["a/1", "a/2", "b/1", "b/2"].map(|key| put(key, b"1")).to_vec();
-    store.writer.execute(vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
+    execute_and_store(&mut store.writer, vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
     store.writer.sweep_at_once(1);
     execute(&mut store, 1, vec![delete_prefix("b/"), delete_prefix("a/")]).await;
     store.writer.close().await.unwrap();

@@ -112,6 +112,8 @@ reached! {
     ClusterForgotten => "a crash took from a replica what cluster it is of",
     /// A replica crashed after a commit, before it answered.
     CrashedCommitted => "a replica crashed between commit and answer",
+    /// A replica crashed that had executed more than it had stored.
+    ExecutedInVain => "a crash took from a replica what it had executed and not stored",
     /// A transaction was committed while those before it were being synced.
     CommittedMeanwhile => "a replica committed while it synced what it had committed before",
     /// A replica lost committed transactions with its machine.

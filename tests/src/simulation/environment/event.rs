@@ -47,8 +47,10 @@ pub enum Event {
 pub enum Local {
     /// An acceptor's sync returns.
     Synced,
-    /// A replica's transaction commits.
+    /// A replica has executed, or joined its cluster.
     Commit,
+    /// A replica's transaction commits that stores what it has executed.
+    Store,
     /// A replica begins to sync its database.
     Checkpoint,
     /// That sync returns.
@@ -123,6 +125,7 @@ impl Local {
             Self::Serve => 3,
             Self::Announce => 4,
             Self::Checkpointed => 5,
+            Self::Store => 6,
             Self::Deadline(number) => 8 + 2 * number,
             Self::CallsDue(kind) => 5 << 32 | kind as u64,
             Self::FetchWaited(number) => 9 + 2 * number,
@@ -133,7 +136,7 @@ impl Local {
     #[must_use]
     pub fn is_by_the_clock(self) -> bool {
         match self {
-            Self::Synced | Self::Commit | Self::Checkpointed | Self::Serve => false,
+            Self::Synced | Self::Commit | Self::Store | Self::Checkpointed | Self::Serve => false,
             Self::Checkpoint
             | Self::Announce
             | Self::Deadline(_)

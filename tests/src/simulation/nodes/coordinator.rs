@@ -160,6 +160,7 @@ impl CoordinatorNode {
             Local::FetchWaited(number) => self.fetch_waited(env, number),
             Local::Synced
             | Local::Commit
+            | Local::Store
             | Local::Checkpoint
             | Local::Checkpointed
             | Local::Serve

@@ -1,6 +1,7 @@
-//! A replica's database: every transaction is atomic, and those that were not committed
-//! when the last sync that has ended began may go with the machine, newest first (SQLite
-//! in WAL mode with `synchronous=NORMAL`).
+//! A replica's database, and what is executed ahead of it: that goes with the process.
+//! Every transaction is atomic, and those that were not committed when the last sync that has
+//! ended began may go with the machine, newest first (SQLite in WAL mode with
+//! `synchronous=NORMAL`).
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use shared::message::{ChosenEntry, LogPrefix};
 
 use crate::random::Random;
 
-/// The state and the executed log, as committed and as durable.
+/// The state and the executed log, as executed, as committed and as durable.
 #[derive(Clone, Debug)]
 pub struct Database {
     /// Whether the disk takes nothing more.
@@ -30,6 +31,7 @@ pub struct Database {
     /// log.
     old: ReplicatedState,
     durable: Commit,
+    stored: Commit,
     /// What each transaction left that is not durable yet.
     commits: Vec<Commit>,
     /// How many of them the sync under way makes durable.
@@ -58,13 +60,14 @@ impl Database {
             changed: BTreeMap::new(),
             old: ReplicatedState::complete(),
             durable: Commit { executed_below: Slot(0), cluster: None },
+            stored: Commit { executed_below: Slot(0), cluster: None },
             commits: Vec::new(),
             syncing: None,
             written_bytes: 0,
         }
     }
 
-    /// The committed state.
+    /// The state as executed.
     #[must_use]
     pub fn state(&self) -> &ReplicatedState {
         &self.state
@@ -84,6 +87,12 @@ impl Database {
         self.cluster
     }
 
+    /// Every slot below is executed and committed: what readers see.
+    #[must_use]
+    pub fn stored_below(&self) -> Slot {
+        self.stored.executed_below
+    }
+
     /// Every slot below survives a loss of power.
     #[must_use]
     pub fn durable_below(&self) -> Slot {
@@ -93,10 +102,10 @@ impl Database {
     /// Notes the cluster, in a transaction.
     pub fn join(&mut self, cluster: ClusterId) {
         self.cluster = Some(cluster);
-        self.commit();
+        self.commit(self.stored_below());
     }
 
-    /// Executes entries in one transaction.
+    /// Executes entries.
     pub fn execute(&mut self, entries: &[ChosenEntry]) -> ExecutionReport {
         assert!(
             self.cluster.is_some(),
@@ -107,16 +116,23 @@ impl Database {
         self.log.extend_from_slice(entries);
         self.hashes.extend(report.slots.iter().map(|executed| executed.hash));
         self.written_bytes += entries.iter().map(|entry| entry.value.len()).sum::<usize>();
-        self.commit();
         report
     }
 
-    fn commit(&mut self) {
-        self.commits.push(self.committed());
+    /// Stores what is executed, in one transaction.
+    pub fn store(&mut self) {
+        self.commit(self.state.meta().executed_below);
     }
 
-    fn committed(&self) -> Commit {
-        Commit { executed_below: self.state.meta().executed_below, cluster: self.cluster }
+    /// Whether all that is executed is committed.
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        self.state.meta().executed_below == self.stored_below()
+    }
+
+    fn commit(&mut self, executed_below: Slot) {
+        self.stored = Commit { executed_below, cluster: self.cluster };
+        self.commits.push(self.stored);
     }
 
     /// Whether all that is committed survives a loss of power.
@@ -149,10 +165,15 @@ impl Database {
         }
     }
 
-    /// The process ends, and with it the sync under way: what it would have made durable
-    /// is in doubt.
-    pub fn stop(&mut self) {
+    /// The process ends, and with it what is executed and not stored, and the sync under way:
+    /// what that would have made durable is in doubt. Says whether anything was not stored.
+    pub fn stop(&mut self) -> bool {
         self.syncing = None;
+        let was_ahead = !self.is_stored();
+        if was_ahead {
+            self.go_back();
+        }
+        was_ahead
     }
 
     /// The machine loses power: any number of the newest transactions are gone. True if
@@ -164,16 +185,17 @@ impl Database {
             return false;
         }
         self.commits.truncate(kept);
-        let left = self.commits.last().copied().unwrap_or(self.durable);
-        self.cluster = left.cluster;
-        self.log.truncate(index(left.executed_below));
-        self.hashes.truncate(index(left.executed_below) + 1);
-        // What is left is what executing it again gives.
-        self.execute_again();
+        self.stored = self.commits.last().copied().unwrap_or(self.durable);
+        self.cluster = self.stored.cluster;
+        self.go_back();
         true
     }
 
-    fn execute_again(&mut self) {
+    /// What is left is what executing what is stored gives.
+    fn go_back(&mut self) {
+        let left = index(self.stored_below());
+        self.log.truncate(left);
+        self.hashes.truncate(left + 1);
         let (old_below, durable_below) =
             (index(self.old.meta().executed_below), index(self.durable_below()));
         let _again = apply(&mut self.old, &self.log[old_below..durable_below]);

@@ -46,6 +46,8 @@ pub struct ReplicaNode {
     /// What there is to write, and the first is being written.
     jobs: VecDeque<Job>,
     said_full: bool,
+    /// Whether it is to store what is executed, in a while.
+    is_store_due: bool,
     /// The cluster that it has joined, on disk or soon.
     joined: Option<ClusterId>,
     /// It found out that its log is not that of the cluster, or its cluster not that of the
@@ -126,6 +128,7 @@ impl ReplicaNode {
             identity,
             jobs: VecDeque::new(),
             said_full: false,
+            is_store_due: false,
             joined: None,
             has_ended: false,
             calls: BTreeMap::new(),
@@ -149,7 +152,7 @@ impl ReplicaNode {
             durable_below: self.database.durable_below(),
         };
         self.core = Replica::new(self.config.clone(), self.identity.clone(), recovered);
-        (self.said_full, self.has_ended) = (false, false);
+        (self.said_full, self.is_store_due, self.has_ended) = (false, false, false);
         self.joined = self.database.cluster();
         self.jobs.clear();
         self.calls.clear();
@@ -174,7 +177,9 @@ impl ReplicaNode {
         if power == Power::Fails {
             self.lose_power(env);
         }
-        self.database.stop();
+        if self.database.stop() {
+            env.coverage.hit(Reached::ExecutedInVain);
+        }
         self.process.stop(presence);
     }
 
@@ -205,6 +210,7 @@ impl ReplicaNode {
         match what {
             Local::Announce => self.announce(env),
             Local::Commit => self.commit(env),
+            Local::Store => self.store(env),
             Local::Checkpoint => self.checkpoint_due(env),
             Local::Checkpointed => self.checkpointed(env),
             Local::Serve => {

@@ -150,6 +150,7 @@ impl World {
             Effect::Execute { entries } => {
                 assert!(node.executing.replace(entries).is_none(), "one execution at a time")
             }
+            Effect::Store => self.store(index),
             Effect::Probe { probe } => node.probes.push(probe),
             Effect::Answer { id, answer } => self.tell(index, id, Told::Answer(answer)),
             Effect::Refuse { id, .. } => self.tell(index, id, Told::Refused),
@@ -283,8 +284,17 @@ impl World {
         let node = &mut self.nodes[index];
         if let Some(entries) = node.executing.take() {
             let report = Run::new(entries).apply(&mut node.database);
+            let is_stored_alone = report.meta.executed_below.0 % 2 == 0;
             self.step(index, Input::Executed(report));
+            if is_stored_alone {
+                self.store(index);
+            }
         }
+    }
+
+    fn store(&mut self, index: usize) {
+        let stored = Stored::of(self.nodes[index].database.meta());
+        self.step(index, Input::Stored(stored));
     }
 
     /// Acceptors 1 and 2 have voted for all that is chosen, acceptor 3 is slow: any two

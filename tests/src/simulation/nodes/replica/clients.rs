@@ -160,6 +160,11 @@ impl ReplicaNode {
         executed_below: Slot,
     ) {
         env.observer.reads(self.process.id, &self.database);
+        let stored_below = self.database.stored_below();
+        assert!(
+            executed_below <= stored_below,
+            "invariant: reads are released at {executed_below}, and stored is {stored_below}"
+        );
         for id in ids {
             let Some(pending) = self.calls.get(&id) else { continue };
             pending.invariant_a_read_sees_what_was_chosen(executed_below);

@@ -1,6 +1,7 @@
 //! Steps of the core, and what each of its effects means here.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use replica::replica::event::{Effect, Input, Role, SourceKind};
 
@@ -103,6 +104,7 @@ impl ReplicaNode {
                 self.fetch(env, node(&source), (fetch, cluster, from, wait_ms));
             }
             Effect::Execute { entries } => self.write(env, Job::Execute(entries)),
+            Effect::Store => self.schedule_store(env, Duration::ZERO),
             Effect::Probe { probe } => self.probe(env, probe),
             Effect::Heartbeat { to, message } => self.heartbeat(env, node(&to), message),
             Effect::Learned { .. } => self.wake_fetches(env),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use replica::replica::event::{Input, Storage};
+use replica::replica::event::{Input, Storage, Stored};
 use shared::ids::ClusterId;
 use shared::message::ChosenEntry;
 
@@ -21,7 +21,7 @@ const FULL_RETRY: Duration = Duration::from_millis(500);
 /// checkpoint comes by the clock.
 const VOTES_PER_CHECKPOINT: usize = 8;
 
-/// What the one who writes is to do, each in a transaction.
+/// What the one who writes is to do, each at once.
 #[derive(Debug)]
 pub(super) enum Job {
     /// Note the cluster.
@@ -46,11 +46,46 @@ impl ReplicaNode {
         self.database.is_full = is_full;
     }
 
-    /// The transaction under way commits soon.
+    /// What is under way ends soon.
     pub fn hurry(&self, env: &mut Environment) {
         if !self.jobs.is_empty() {
             env.local(&self.process, Duration::ZERO, Local::Commit);
         }
+        if !self.database.is_stored() {
+            env.local(&self.process, Duration::ZERO, Local::Store);
+        }
+    }
+
+    /// Has what is executed stored, some time after that.
+    pub(super) fn schedule_store(&mut self, env: &mut Environment, after: Duration) {
+        let (low, high) = env.plan.tuning.commit;
+        let lasts = self.process.random.magnitude(low, self.slow_commit.unwrap_or(high));
+        env.local(&self.process, after + lasts, Local::Store);
+    }
+
+    /// The transaction commits that stores what is executed by now.
+    pub(super) fn store(&mut self, env: &mut Environment) -> Fate {
+        if self.database.is_stored() {
+            return Fate::Alive;
+        }
+        if self.database.is_full {
+            self.schedule_store(env, FULL_RETRY);
+            return self.tell_full(env);
+        }
+        self.is_store_due = false;
+        self.database.store();
+        if self.process.crashes_at(CrashPoint::Committed) {
+            env.coverage.hit(Reached::CrashedCommitted);
+            return Fate::Crashed;
+        }
+        let stored = Stored::of(self.database.state().meta());
+        let fate = match self.tell_writable(env) {
+            Fate::Alive => self.step(env, Input::Stored(stored)),
+            Fate::Crashed => Fate::Crashed,
+        };
+        let is_much =
+            self.database.written_bytes() >= env.plan.tuning.vote_bytes / VOTES_PER_CHECKPOINT;
+        if fate == Fate::Alive && is_much { self.checkpoint(env) } else { fate }
     }
 
     pub(super) fn schedule_commit(&mut self, env: &mut Environment, after: Duration) {
@@ -127,19 +162,16 @@ impl ReplicaNode {
                 Some(Input::Executed(report))
             }
         };
-        if self.process.crashes_at(CrashPoint::Committed) {
-            env.coverage.hit(Reached::CrashedCommitted);
-            return Fate::Crashed;
-        }
         if !self.jobs.is_empty() {
             self.schedule_commit(env, Duration::ZERO);
         }
-        let fate = match (self.tell_writable(env), done) {
+        if !self.database.is_stored() && !std::mem::replace(&mut self.is_store_due, true) {
+            let after = self.process.random.duration(Duration::ZERO, env.plan.tuning.store);
+            self.schedule_store(env, after);
+        }
+        match (self.tell_writable(env), done) {
             (Fate::Alive, Some(input)) => self.step(env, input),
             (fate @ (Fate::Alive | Fate::Crashed), _) => fate,
-        };
-        let is_much =
-            self.database.written_bytes() >= env.plan.tuning.vote_bytes / VOTES_PER_CHECKPOINT;
-        if fate == Fate::Alive && is_much { self.checkpoint(env) } else { fate }
+        }
     }
 }
