@@ -29,10 +29,10 @@ impl Driver {
     ) -> Result<(), DriverError> {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
-            match &input {
-                Input::Executed(report) => self.note_executed(handlers, report),
-                Input::Stored(_) => self.tell_stored(),
-                _ => {}
+            if let Input::Executed(report) = &input {
+                self.note_executed(handlers, report);
+            } else if let Input::Stored(_) = &input {
+                self.tell_stored();
             }
             for effect in self.core.step(self.started.elapsed(), input) {
                 inputs.extend(self.perform(handlers, effect)?);

@@ -284,7 +284,7 @@ impl World {
         let node = &mut self.nodes[index];
         if let Some(entries) = node.executing.take() {
             let report = Run::new(entries).apply(&mut node.database);
-            let is_stored_alone = report.meta.executed_below.0 % 2 == 0;
+            let is_stored_alone = report.meta.executed_below.0.is_multiple_of(2);
             self.step(index, Input::Executed(report));
             if is_stored_alone {
                 self.store(index);
