@@ -73,11 +73,11 @@ pub(super) async fn run(
             Some(step) = executor.checkpoints.next() => executor.checkpointed(step).await?,
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => executor.begin_checkpoint(),
             () = hurry.notified() => executor.store().await?,
+            () = sleep_until(executor.store_due.unwrap_or_else(Instant::now)), if executor.store_due.is_some() => executor.store().await?,
             job = jobs.recv() => match job {
                 Some(job) => executor.work(job).await?,
                 None => break,
             },
-            () = sleep_until(executor.store_due.unwrap_or_else(Instant::now)), if executor.store_due.is_some() => executor.store().await?,
             // Whatever is to be executed goes before these.
             () = ready(()), if executor.writer.is_sweeping() => executor.sweep().await?,
             () = ready(()), if executor.writer.may_give_back() => executor.give_back().await?,
@@ -298,8 +298,8 @@ impl Executor {
     }
 }
 
-/// A span for each sampled batch, in the trace of the batch; they last as long as the
-/// transaction.
+/// A span for each sampled batch, in the trace of the batch; they last as long as executing
+/// takes.
 fn spans_of(entries: &[ChosenEntry]) -> Vec<(Slot, Span)> {
     if !shared::telemetry::is_exporting() {
         return Vec::new();
