@@ -1,5 +1,6 @@
 //! What folders take on the disk.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::ops::AddAssign;
@@ -7,6 +8,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use serde::Serialize;
+
+use crate::table::Table;
 
 /// The unit of `st_blocks` (stat(2)).
 const BLOCK_BYTES: u64 = 512;
@@ -47,4 +50,14 @@ pub(crate) fn usage(folder: &Path, counts: &impl Fn(&Path) -> bool) -> io::Resul
         }
     }
     Ok(usage)
+}
+
+pub(crate) fn table(usages: &BTreeMap<String, Usage>) -> String {
+    let mut table =
+        Table::new(["system", "MiB on disk", "MiB of files"].map(str::to_owned).into(), 1);
+    let mebibytes = |bytes: u64| format!("{:.1}", bytes as f64 / f64::from(1 << 20));
+    for (system, usage) in usages {
+        table.push(vec![system.clone(), mebibytes(usage.allocated), mebibytes(usage.apparent)]);
+    }
+    table.to_string()
 }

@@ -37,16 +37,18 @@ impl Connection {
         Self { address, stream: None, request: Vec::new(), answer: BytesMut::new() }
     }
 
-    /// Sends a request and takes the whole answer, which must be a success.
+    /// Sends a request and takes the whole answer, which must be a success. Each of the
+    /// headers ends its line.
     pub(crate) async fn send(
         &mut self,
         method: &str,
         target: &str,
+        headers: &str,
         body: &[u8],
     ) -> anyhow::Result<BytesMut> {
         use std::io::Write as _;
         self.request.clear();
-        write!(self.request, "{method} {target} HTTP/1.1\r\nhost: {}\r\n", self.address)?;
+        write!(self.request, "{method} {target} HTTP/1.1\r\nhost: {}\r\n{headers}", self.address)?;
         if method == "GET" {
             self.request.extend_from_slice(b"\r\n");
         } else {

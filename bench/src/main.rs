@@ -2,16 +2,18 @@
 //! generator. `docs/performance.md` says what is measured and how.
 //!
 //! In reading order: `args`, `workload` (what is asked), `systems` (of whom), `measure`
-//! (the closed loop), `stage` (who runs, and that nothing stays), `report`.
+//! (the closed loop), `gap` (what a kill does), `proxies` (the balancer alone), `stage` (who runs, and that nothing stays), `report`.
 
 mod args;
 mod client;
 mod cpu;
 mod disk;
+mod gap;
 mod http;
 mod machine;
 mod measure;
 mod process;
+mod proxies;
 mod report;
 mod run;
 mod stage;

@@ -1,12 +1,16 @@
 //! What was measured, as tables for people and as JSON for programs.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
+use crate::args::Args;
+use crate::disk;
+use crate::gap::{self, Gaps};
 use crate::machine::Machine;
 use crate::measure::Round;
+use crate::proxies::HAPROXY;
 use crate::table::Table;
 
 #[derive(Serialize)]
@@ -14,11 +18,65 @@ pub(crate) struct Report {
     pub(crate) machine: Machine,
     /// By name of the system.
     pub(crate) versions: BTreeMap<String, String>,
-    pub(crate) rounds: u32,
-    pub(crate) seconds: u32,
+    rounds: u32,
+    seconds: u32,
+    etcd_connections: String,
     /// Of one processor, in percent, while nobody asks for anything.
     pub(crate) cpu_at_rest: BTreeMap<String, f64>,
     pub(crate) loads: Vec<Load>,
+    pub(crate) proxying: Vec<Load>,
+    pub(crate) gaps: Vec<Gaps>,
+    /// Of all nodes together.
+    pub(crate) disk: BTreeMap<String, disk::Usage>,
+    /// What the others are held against: the first build of ours where there are several,
+    /// and whatever is not ours.
+    #[serde(skip)]
+    references: Vec<String>,
+}
+
+impl Report {
+    pub(crate) fn new(args: &Args, machine: Machine) -> Self {
+        let first = args.synod.first().filter(|_| args.synod.len() > 1);
+        let others = ["etcd", "zookeeper", HAPROXY].map(str::to_owned);
+        Self {
+            machine,
+            versions: BTreeMap::new(),
+            rounds: args.rounds,
+            seconds: args.seconds,
+            etcd_connections: format!("{:?}", args.etcd_connections).to_lowercase(),
+            cpu_at_rest: BTreeMap::new(),
+            loads: Vec::new(),
+            proxying: Vec::new(),
+            gaps: Vec::new(),
+            disk: BTreeMap::new(),
+            references: first.map(|build| build.label.clone()).into_iter().chain(others).collect(),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let versions = self.versions.iter().map(|(name, version)| format!("{name}: {version}"));
+        writeln!(f, "{}", versions.collect::<Vec<_>>().join("; "))?;
+        writeln!(f, "medians of {} rounds of {} s\n", self.rounds, self.seconds)?;
+        for loads in [&self.loads, &self.proxying] {
+            if !loads.is_empty() {
+                writeln!(f, "{}", table(loads, &self.references))?;
+                writeln!(f, "{}", cpu_by_process(loads))?;
+                writeln!(f, "{}", errors(loads))?;
+            }
+        }
+        for (name, percent) in &self.cpu_at_rest {
+            writeln!(f, "{name} at rest: {percent:.1} % of a processor")?;
+        }
+        if !self.gaps.is_empty() {
+            writeln!(f, "\n{}", gap::table(&self.gaps))?;
+        }
+        if !self.disk.is_empty() {
+            writeln!(f, "\n{}", disk::table(&self.disk))?;
+        }
+        Ok(())
+    }
 }
 
 /// One workload, by all systems in turn.
@@ -82,8 +140,7 @@ pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
 }
 
 impl Load {
-    /// Those that others are held against: the first build of ours where there are
-    /// several, and whatever is not ours.
+    /// Those of it that others are held against, and how fast they are.
     fn references(&self, references: &[String]) -> Vec<(String, f64)> {
         let find = |name: &String| {
             let found = self.systems.iter().find(|system| system.system == *name)?;
@@ -94,7 +151,7 @@ impl Load {
 }
 
 /// A table of loads, each held against the systems that `references` names.
-pub(crate) fn table(loads: &[Load], references: &[String]) -> String {
+fn table(loads: &[Load], references: &[String]) -> String {
     let mut head = vec!["workload".to_owned(), "system".to_owned(), "ops/s".to_owned()];
     let present: Vec<&String> = references
         .iter()
@@ -133,7 +190,7 @@ pub(crate) fn table(loads: &[Load], references: &[String]) -> String {
 }
 
 /// The processor time of each process, a line for each system and workload.
-pub(crate) fn cpu_by_process(loads: &[Load]) -> String {
+fn cpu_by_process(loads: &[Load]) -> String {
     let mut table =
         Table::new(["workload", "system", "CPU µs/op by process"].map(str::to_owned).into(), 3);
     for load in loads {
@@ -149,7 +206,7 @@ pub(crate) fn cpu_by_process(loads: &[Load]) -> String {
 }
 
 /// Which errors there were.
-pub(crate) fn errors(loads: &[Load]) -> String {
+fn errors(loads: &[Load]) -> String {
     let mut text = String::new();
     for load in loads {
         for Measured { system, median, .. } in &load.systems {

@@ -58,6 +58,9 @@ impl Workload {
         Self { name, operation, clients }
     }
 
+    /// What the proxies are measured with.
+    pub(crate) const PROXYING: Self = Self::new("proxy-256", Operation::Get, 256);
+
     pub(crate) const ALL: [Self; 8] = [
         Self::new("put-1", Operation::Put, 1),
         Self::new("put-16", Operation::Put, 16),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use etcd_client::{ConnectOptions, KvClient, MaintenanceClient};
 
-use super::{NODES, Place, eventually};
+use super::{EtcdConnections, NODES, Place, eventually};
 use crate::client::Client;
 use crate::process::Process;
 
@@ -18,6 +18,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) struct Cluster {
     folder: PathBuf,
     ports: Ports,
+    connections: EtcdConnections,
     nodes: Vec<Process>,
 }
 
@@ -35,18 +36,24 @@ impl Ports {
 }
 
 impl Cluster {
-    pub(super) fn start(place: &Place) -> anyhow::Result<Self> {
+    pub(super) fn start(place: &Place, connections: EtcdConnections) -> anyhow::Result<Self> {
         let (folder, ports) = (place.folder.clone(), Ports(place.port));
         let nodes = (0..NODES).map(|node| start_node(&folder, ports, node));
-        Ok(Self { nodes: nodes.collect::<anyhow::Result<_>>()?, folder, ports })
+        Ok(Self { nodes: nodes.collect::<anyhow::Result<_>>()?, folder, ports, connections })
     }
 
-    /// A connection for each client, to each node in turn.
+    /// Clients of each node in turn.
     pub(super) async fn connect(&self, count: usize) -> anyhow::Result<Vec<Client>> {
-        let mut clients = Vec::with_capacity(count);
+        let mut clients = Vec::<Client>::with_capacity(count);
         for index in 0..count {
-            let endpoints = (0..NODES).map(|node| self.endpoint(node)).collect();
-            clients.push(Client::Etcd(EtcdClient::connect(endpoints, index).await?));
+            let client = match (self.connections, clients.get(index % usize::from(NODES))) {
+                (EtcdConnections::Node, Some(Client::Etcd(first))) => first.clone(),
+                _ => {
+                    let endpoints = (0..NODES).map(|node| self.endpoint(node)).collect();
+                    EtcdClient::connect(endpoints, index).await?
+                }
+            };
+            clients.push(Client::Etcd(client));
         }
         Ok(clients)
     }
@@ -148,7 +155,8 @@ fn options() -> ConnectOptions {
     ConnectOptions::new().with_connect_timeout(CONNECT_TIMEOUT)
 }
 
-/// A client with a connection of its own to one node, and to the next one after an error.
+/// A client of one node, and of the next one after an error. Clones share its connection.
+#[derive(Clone)]
 pub(crate) struct EtcdClient {
     endpoints: Vec<String>,
     node: usize,

@@ -16,7 +16,7 @@ pub(crate) use self::etcd::EtcdClient;
 pub(crate) use self::synod::{Build, SynodClient};
 pub(crate) use self::zookeeper::ZooKeeperClient;
 use crate::client::Client;
-use crate::cpu::{Named, Times};
+use crate::cpu::Named;
 use crate::disk;
 use crate::process::Process;
 
@@ -37,6 +37,15 @@ pub(crate) enum Kind {
     ZooKeeper,
 }
 
+/// For whom a connection to etcd is; gRPC carries many requests at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum EtcdConnections {
+    /// For all clients of a node, as if they were one program: etcd is fastest so
+    Node,
+    /// For each client, as if each were a program of its own
+    Client,
+}
+
 /// Where a system may put its data and listen.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
@@ -46,7 +55,8 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    fn make(&self) -> anyhow::Result<()> {
+    /// Makes the folder.
+    pub(crate) fn make(&self) -> anyhow::Result<()> {
         fs::create_dir_all(&self.folder)
             .with_context(|| format!("cannot make {}", self.folder.display()))
     }
@@ -68,6 +78,15 @@ pub(crate) enum Victim {
     Leader,
 }
 
+impl Victim {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Leader => "leader",
+        }
+    }
+}
+
 impl System {
     /// Starts a cluster of ours with fresh data; it may not serve yet.
     pub(crate) fn start_synod(build: &Build, place: &Place) -> anyhow::Result<Self> {
@@ -76,9 +95,9 @@ impl System {
     }
 
     /// Starts etcd with fresh data; it may not serve yet.
-    pub(crate) fn start_etcd(place: &Place) -> anyhow::Result<Self> {
+    pub(crate) fn start_etcd(place: &Place, connections: EtcdConnections) -> anyhow::Result<Self> {
         place.make()?;
-        etcd::Cluster::start(place).map(Self::Etcd)
+        etcd::Cluster::start(place, connections).map(Self::Etcd)
     }
 
     /// Starts ZooKeeper with fresh data; it may not serve yet.
@@ -131,10 +150,6 @@ impl System {
         }
     }
 
-    pub(crate) fn cpu(&self) -> Times {
-        Times::of(&self.processes())
-    }
-
     /// What the data of all nodes take on the disk.
     pub(crate) fn disk(&self) -> anyhow::Result<disk::Usage> {
         let folder = match self {
@@ -146,21 +161,29 @@ impl System {
         disk::usage(folder, &is_data).with_context(|| format!("of {}", folder.display()))
     }
 
-    pub(crate) fn version(&self) -> anyhow::Result<String> {
+    pub(crate) async fn version(&self) -> anyhow::Result<String> {
         match self {
             Self::Synod(cluster) => cluster.version(),
             Self::Etcd(_) => etcd::version(),
-            Self::ZooKeeper(cluster) => cluster.version(),
+            Self::ZooKeeper(cluster) => cluster.version().await,
         }
     }
 
-    /// SIGKILL; says whom it hit. None where there is no such part.
-    pub(crate) async fn kill(&mut self, victim: Victim) -> anyhow::Result<Option<String>> {
+    /// Whether it has such a part.
+    pub(crate) fn has(&self, victim: Victim) -> bool {
         match (self, victim) {
-            (Self::Synod(cluster), victim) => cluster.kill(victim).await.map(Some),
-            (Self::Etcd(cluster), Victim::Leader) => cluster.kill_leader().await.map(Some),
-            (Self::ZooKeeper(cluster), Victim::Leader) => cluster.kill_leader().await.map(Some),
-            (Self::Etcd(_) | Self::ZooKeeper(_), Victim::Primary) => Ok(None),
+            (Self::Synod(_), Victim::Primary | Victim::Leader) => true,
+            (Self::Etcd(_) | Self::ZooKeeper(_), Victim::Leader) => true,
+            (Self::Etcd(_) | Self::ZooKeeper(_), Victim::Primary) => false,
+        }
+    }
+
+    /// SIGKILL, of what [`System::has`]; says whom it hit.
+    pub(crate) async fn kill(&mut self, victim: Victim) -> anyhow::Result<String> {
+        match self {
+            Self::Synod(cluster) => cluster.kill(victim).await,
+            Self::Etcd(cluster) => cluster.kill_leader().await,
+            Self::ZooKeeper(cluster) => cluster.kill_leader().await,
         }
     }
 
@@ -200,7 +223,7 @@ impl System {
 }
 
 /// Asks until it is so, or the patience is over.
-async fn eventually(
+pub(crate) async fn eventually(
     what: &str,
     mut is_so: impl AsyncFnMut() -> anyhow::Result<bool>,
 ) -> anyhow::Result<()> {

@@ -69,7 +69,7 @@ impl Cluster {
     }
 
     async fn get(&self, target: &str) -> anyhow::Result<Value> {
-        let body = Connection::new(self.balancer).send("GET", target, b"").await?;
+        let body = Connection::new(self.balancer).send("GET", target, "", b"").await?;
         Ok(serde_json::from_slice(&body)?)
     }
 
@@ -131,10 +131,10 @@ impl SynodClient {
     }
 
     pub(crate) async fn put(&mut self, key: &str, value: &[u8]) -> anyhow::Result<()> {
-        self.0.send("PUT", &format!("/v1/kv/{key}"), value).await.map(drop)
+        self.0.send("PUT", &format!("/v1/kv/{key}"), "", value).await.map(drop)
     }
 
     pub(crate) async fn get(&mut self, key: &str) -> anyhow::Result<usize> {
-        Ok(self.0.send("GET", &format!("/v1/kv/{key}"), b"").await?.len())
+        Ok(self.0.send("GET", &format!("/v1/kv/{key}"), "", b"").await?.len())
     }
 }

@@ -109,11 +109,10 @@ impl Cluster {
         .await
     }
 
-    pub(super) fn version(&self) -> anyhow::Result<String> {
-        let link = fs::canonicalize("/usr/share/java/zookeeper.jar")
-            .context("cannot find ZooKeeper's program")?;
-        let name = link.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
-        Ok(name.trim_start_matches("zookeeper-").to_owned())
+    pub(super) async fn version(&self) -> anyhow::Result<String> {
+        let status = self.status(0).await?;
+        let version = status.split("version: ").nth(1).and_then(|text| text.split('-').next());
+        Ok(version.with_context(|| format!("no version in {status}"))?.to_owned())
     }
 
     pub(super) fn folder(&self) -> &Path {
