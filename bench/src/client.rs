@@ -5,7 +5,7 @@ use crate::systems::{EtcdClient, SynodClient, ZooKeeperClient};
 /// A client with at most one operation under way.
 pub(crate) enum Client {
     Synod(SynodClient),
-    Etcd(EtcdClient),
+    Etcd(Box<EtcdClient>),
     ZooKeeper(ZooKeeperClient),
 }
 

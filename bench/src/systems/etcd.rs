@@ -50,7 +50,7 @@ impl Cluster {
                 (EtcdConnections::Node, Some(Client::Etcd(first))) => first.clone(),
                 _ => {
                     let endpoints = (0..NODES).map(|node| self.endpoint(node)).collect();
-                    EtcdClient::connect(endpoints, index).await?
+                    Box::new(EtcdClient::connect(endpoints, index).await?)
                 }
             };
             clients.push(Client::Etcd(client));

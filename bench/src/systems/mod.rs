@@ -64,7 +64,7 @@ impl Place {
 
 /// A system that runs.
 pub(crate) enum System {
-    Synod(synod::Cluster),
+    Synod(Box<synod::Cluster>),
     Etcd(etcd::Cluster),
     ZooKeeper(zookeeper::Cluster),
 }
@@ -91,7 +91,7 @@ impl System {
     /// Starts a cluster of ours with fresh data; it may not serve yet.
     pub(crate) fn start_synod(build: &Build, place: &Place) -> anyhow::Result<Self> {
         place.make()?;
-        synod::Cluster::start(build, place).map(Self::Synod)
+        Ok(Self::Synod(Box::new(synod::Cluster::start(build, place)?)))
     }
 
     /// Starts etcd with fresh data; it may not serve yet.

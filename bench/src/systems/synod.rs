@@ -77,7 +77,7 @@ impl Cluster {
         let cluster = self.get("/v1/cluster").await?;
         let name = match victim {
             Victim::Primary => cluster["view"]["primary"].as_str(),
-            Victim::Leader => cluster["leader"].as_str(),
+            Victim::Leader => cluster["leader"]["coordinator"].as_str(),
         };
         let name = name.with_context(|| format!("there is no {victim:?}: {cluster}"))?;
         let service = self.services().into_iter().find(|service| service.name == name);
@@ -89,10 +89,15 @@ impl Cluster {
 
     /// `up` starts again what was killed.
     pub(super) async fn wait_until_whole(&self) -> anyhow::Result<()> {
-        eventually("every replica is current and a coordinator leads", async || {
+        eventually("all services are healthy and a coordinator leads", async || {
             let cluster = self.get("/v1/cluster").await?;
-            ensure!(cluster["view"]["primary"].is_string() && cluster["leader"].is_string());
-            Ok(self.services().len() == SERVICES)
+            ensure!(cluster["leader"].is_object(), "no coordinator leads");
+            let services = ["coordinators", "acceptors", "replicas"].map(|kind| &cluster[kind]);
+            let services = || services.iter().filter_map(|list| list.as_array()).flatten();
+            for service in services() {
+                ensure!(service["healthy"] == true, "{} is not healthy", service["id"]);
+            }
+            Ok(services().count() == SERVICES)
         })
         .await
     }
@@ -119,8 +124,8 @@ impl Cluster {
     }
 }
 
-/// What `up` starts: a balancer, two coordinators, three acceptors and three replicas.
-const SERVICES: usize = 9;
+/// What a cluster tells of: two coordinators, three acceptors and three replicas.
+const SERVICES: usize = 8;
 
 /// A client with one connection to the balancer.
 pub(crate) struct SynodClient(Connection);
