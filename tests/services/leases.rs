@@ -126,6 +126,28 @@ async fn waiters_keep_their_places_when_the_primary_is_killed() -> Result<()> {
     Ok(())
 }
 
+/// Its place is part of the log, and nobody could take it out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_cannot_leave_a_line_is_not_told_that_nothing_happened() -> Result<()> {
+    let mut cluster = Cluster::start(synod(), Size::default(), &[]).await?;
+    let front = Door::of(&cluster, "balancer-1");
+    let primary = cluster.primary().await?;
+    let backup = cluster.names("replica").into_iter().find(|name| *name != primary);
+    let backup = Door::of(&cluster, &backup.context("three replicas")?);
+    let (holder, waiter) = (front.grant(60_000).await?, front.grant(60_000).await?);
+    let (status, held) = front.acquire("l", holder, 0).await?;
+    ensure!(status == StatusCode::OK, "{held}");
+    let waiting = tokio::spawn(async move { backup.acquire("l", waiter, 2_000).await });
+    front.waiters("l", 1).await?;
+    // Nobody takes over.
+    for name in cluster.names("coordinator").iter().chain([&primary]) {
+        cluster.service(name).kill()?;
+    }
+    let (status, said) = waiting.await??;
+    ensure!(status.is_server_error() && said["outcome"] == "unknown", "{status}: {said}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_cluster_ends_leases_after_their_time_and_not_before() -> Result<()> {
     let mut cluster = Cluster::start(synod(), Size::default(), &[]).await?;

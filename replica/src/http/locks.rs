@@ -20,7 +20,7 @@ use serde::Serialize;
 use shared::deadline::{self, Deadline};
 use shared::ids::{LeaseId, Revision};
 use shared::page::PageLimits;
-use shared::problem::Problem;
+use shared::problem::{Outcome, Problem};
 use shared::wire;
 use tokio::time::Instant;
 
@@ -95,13 +95,25 @@ async fn acquire_answer(app: &App, request: Request) -> Result<Response, Refused
     if let (Mutated::LockAwaited { revision, since }, Some(waiting)) = (&performed.mutated, waiting)
     {
         let (revision, since) = (*revision, *since);
-        at_least(app, Some(revision), deadline).await?;
-        performed.mutated = match line.wait(waiting, since, until).await? {
-            Some(held) => held,
-            None => line.leave(&parts.headers).await?,
+        let turn = async {
+            at_least(app, Some(revision), deadline).await?;
+            match line.wait(waiting, since, until).await? {
+                Some(held) => Ok(held),
+                None => line.leave(&parts.headers).await,
+            }
         };
+        performed.mutated = turn.await.map_err(in_line)?;
     }
     Ok(performed.response(&asked))
+}
+
+/// What went wrong while it was in line. Unless that is what became of the claim, the claim
+/// is still there, and may come to hold the lock.
+fn in_line(refused: Refused) -> Refused {
+    if matches!(refused, Refused::Mutation(MutationRefused::Tenure { .. })) {
+        return refused;
+    }
+    Problem::from(refused).with_outcome(Outcome::Unknown).into()
 }
 
 /// Where a client says how long its request may take, the wait is a part of that; otherwise
@@ -166,12 +178,14 @@ impl Line<'_> {
     async fn left(&self, page: &TenurePage) -> Result<Refused, Refused> {
         let limits = PageLimits { items: 0, bytes: 0 };
         let asked = TenureQuery::Lease { id: self.lease, after: bytes::Bytes::new(), page: limits };
-        let why = if self.app.reader.tenure(asked).await?.leases.is_empty() {
-            TenureRefused::NoSuchLease(self.lease)
+        let found = self.app.reader.tenure(asked).await?;
+        let (revision, why) = if found.leases.is_empty() {
+            (found.revision, TenureRefused::NoSuchLease(self.lease))
         } else {
-            TenureRefused::NotHeld(page.locks.first().map(|lock| lock.holder))
+            let holder = page.locks.first().map(|lock| lock.holder);
+            (page.revision, TenureRefused::NotHeld(holder))
         };
-        let (revision, delivery) = (page.revision, Delivery::First);
+        let delivery = Delivery::First;
         Ok(Refused::Mutation(MutationRefused::Tenure { revision, why, delivery }))
     }
 
