@@ -22,7 +22,7 @@ const FAULTS: Duration = Duration::from_secs(5);
 /// From here on somebody wants to know it in detail: see `.ci/long`.
 const LONG: Duration = Duration::from_secs(120);
 /// Mutations that must be acknowledged before the faults, and again after them.
-const PROGRESS: usize = 200;
+const PROGRESS: usize = 250;
 
 /// What must have happened in every scenario, beside the fault: about half of what
 /// [`PROGRESS`] twice comes to.
@@ -38,13 +38,15 @@ const LEAST: Least = Least {
     transactions: 40,
     appends: 8,
     rollbacks: 8,
+    tenures: 60,
+    other_tenures: 20,
     unresolved: 0,
 };
 
 /// No fault here lasts longer than some seconds, and nobody needs more than one or two to
 /// get over it. The longest gaps seen in hours of faults were of 9 s, where one killing
 /// followed the other.
-const LONGEST_GAP: Duration = Duration::from_secs(15);
+pub(crate) const LONGEST_GAP: Duration = Duration::from_secs(15);
 
 /// So many scenarios at a time: each waits most of its time for what it did to show.
 static TURNS: Semaphore = Semaphore::const_new(2);

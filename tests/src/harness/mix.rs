@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::cluster::{Cluster, until_reached};
 use super::recorder::{Ask, Recorder, TIMEOUT};
-use crate::operations::generate::{Generator, Kind, Names, Weights};
+use crate::operations::generate::{Generator, Kind, LEASED_PREFIX, Names, Weights};
 use crate::operations::{Call, Consistency, Key, Listing, Outcome};
 use crate::random::{MILLION, Random};
 
@@ -147,9 +147,9 @@ struct Client {
 
 /// How often what is asked for.
 fn weights(vocabulary: Vocabulary) -> Weights {
-    let (transaction, append, rollback) = match vocabulary {
-        Vocabulary::Whole => (12, 4, 4),
-        Vocabulary::First => (0, 0, 0),
+    let (transaction, append, rollback, tenure) = match vocabulary {
+        Vocabulary::Whole => (12, 4, 4, 24),
+        Vocabulary::First => (0, 0, 0, 0),
     };
     Weights::new(&[
         (Kind::Read, 40),
@@ -166,6 +166,7 @@ fn weights(vocabulary: Vocabulary) -> Weights {
         (Kind::Transaction, transaction),
         (Kind::Append, append),
         (Kind::Rollback, rollback),
+        (Kind::Tenure, tenure),
     ])
 }
 
@@ -237,7 +238,7 @@ impl Client {
         }
     }
 
-    /// The hot keys and the present passing ones.
+    /// The hot keys and the present passing ones; those that go with leases are only listed.
     fn names(&self) -> Names {
         let hot = Key::from("hot/");
         let generation = self.recorder.now().as_millis() / GENERATION.as_millis();
@@ -248,7 +249,7 @@ impl Client {
         };
         Names {
             keys: keys(&hot, HOT_KEYS).chain(keys(&passing, PASSING_KEYS)).collect(),
-            listed: vec![hot, Key::clone(&passing)],
+            listed: vec![hot, Key::clone(&passing), Key::from(LEASED_PREFIX)],
             deleted: vec![passing],
             page: Some(PAGE),
         }

@@ -7,14 +7,14 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::recorder::Recorder;
-use crate::operations::{Answer, Call, Consistency, Guard, Operation, Outcome};
+use crate::operations::{Answer, Call, Consistency, Guard, Operation, Outcome, TenureAnswer};
 
 /// How operations of one kind ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Answered: read, written, deleted.
     pub done: usize,
-    /// Compared, and found different.
+    /// Compared, and found different; of leases and locks: gone, or another's.
     pub different: usize,
     /// Certainly without effect; of reads: not answered, or not with what was asked for.
     pub refused: usize,
@@ -26,6 +26,9 @@ impl Tally {
     fn add(&mut self, operation: &Operation) {
         let count = match &operation.outcome {
             Outcome::Answered { answer: Answer::GuardFailed, .. } => &mut self.different,
+            Outcome::Answered { answer: Answer::Tenure(answer), .. } if is_other(*answer) => {
+                &mut self.different
+            }
             Outcome::Answered { answer: Answer::NotYet, .. } | Outcome::NotApplied => {
                 &mut self.refused
             }
@@ -34,6 +37,23 @@ impl Tally {
             Outcome::Unknown => &mut self.refused,
         };
         *count += 1;
+    }
+}
+
+/// Whether a lease or a lock was not as it was asked for.
+fn is_other(answer: TenureAnswer) -> bool {
+    match answer {
+        TenureAnswer::NoSuchLease
+        | TenureAnswer::Busy(_)
+        | TenureAnswer::NotHeld(_)
+        | TenureAnswer::FenceFailed(_) => true,
+        TenureAnswer::Granted
+        | TenureAnswer::Renewed(_)
+        | TenureAnswer::Ended(_)
+        | TenureAnswer::Put
+        | TenureAnswer::Held(_)
+        | TenureAnswer::Waits(_)
+        | TenureAnswer::Released => false,
     }
 }
 
@@ -104,6 +124,10 @@ pub struct Least {
     pub appends: usize,
     /// Roll-backs that were acknowledged.
     pub rollbacks: usize,
+    /// What leases and locks were asked for and did.
+    pub tenures: usize,
+    /// The same where the lease was gone, or the lock another's.
+    pub other_tenures: usize,
     /// Mutations that were left open.
     pub unresolved: usize,
 }
@@ -168,6 +192,8 @@ impl Summary {
             ("transactions", self.transactions.done, least.transactions),
             ("appended values", self.appends.done, least.appends),
             ("roll-backs", self.rollbacks.done, least.rollbacks),
+            ("done with leases and locks", self.tenures.done, least.tenures),
+            ("refused by leases and locks", self.tenures.different, least.other_tenures),
             ("mutations left open", self.unresolved(), least.unresolved),
         ];
         for (what, count, least) in counts {

@@ -3,6 +3,7 @@
 mod listings;
 mod past;
 mod transactions;
+mod waits;
 
 use super::key::{self, KeyViolation};
 use super::witness::{self, WitnessViolation, Write};

@@ -8,7 +8,7 @@
 //! - the answers are what replaying the witness gives: contents, guards and counts
 //!   (`versions`), whole listings (`listings`);
 //! - every executed mutation was asked for, once, and every answered one was executed, at
-//!   the revision answered;
+//!   the revision answered (`places`);
 //! - what was promised not to happen did not;
 //! - the order does not contradict time: nothing stands before what was answered before
 //!   it was called (`real_time`).
@@ -18,16 +18,17 @@
 //! anything that was answered before; what is called later may not be older than they.
 
 mod listings;
+mod places;
 mod real_time;
 mod versions;
 
 use std::collections::BTreeMap;
 
+use places::Place;
 pub use versions::Versions;
 
 use crate::operations::{
-    Answer, Call, Consistency, Guard, Operation, OperationId, Outcome, Seen, TenureAnswer,
-    TenureCall, Version,
+    Answer, Call, Consistency, Guard, Operation, OperationId, Outcome, Seen, TenureAnswer, Version,
 };
 
 /// One executed mutation as the log has it.
@@ -172,7 +173,7 @@ pub enum WitnessViolation {
 pub fn check(history: &[Operation], witness: &Witness) -> Result<(), WitnessViolation> {
     let calls: BTreeMap<OperationId, &Operation> =
         history.iter().map(|operation| (operation.id, operation)).collect();
-    let executed = executed_once(&calls, witness)?;
+    let executed = places::of_each(&calls, witness)?;
     let versions = Versions::replay(witness)?;
     for operation in history {
         check_outcome(operation, executed.get(&operation.id).copied(), &versions)?;
@@ -181,39 +182,15 @@ pub fn check(history: &[Operation], witness: &Witness) -> Result<(), WitnessViol
     real_time::check(history, &executed)
 }
 
-/// The revision of each executed operation.
-fn executed_once(
-    calls: &BTreeMap<OperationId, &Operation>,
-    witness: &Witness,
-) -> Result<BTreeMap<OperationId, u64>, WitnessViolation> {
-    let mut executed = BTreeMap::new();
-    for (revision, write) in (1..).zip(witness) {
-        let operation = write.operation;
-        // Executing comes to it by itself.
-        if matches!(write.call, Call::Tenure(TenureCall::Expire { .. })) {
-            continue;
-        }
-        let called = calls.get(&operation).map(|operation| &operation.call);
-        if called != Some(&write.call) {
-            let (executed, called) = (Box::new(write.call.clone()), called.cloned().map(Box::new));
-            return Err(WitnessViolation::NotAskedFor { revision, operation, executed, called });
-        }
-        if let Some(first) = executed.insert(operation, revision) {
-            return Err(WitnessViolation::ExecutedTwice { operation, first, second: revision });
-        }
-    }
-    Ok(executed)
-}
-
 fn check_outcome(
     operation: &Operation,
-    executed: Option<u64>,
+    executed: Option<Place>,
     versions: &Versions,
 ) -> Result<(), WitnessViolation> {
     let id = operation.id;
     match &operation.outcome {
         Outcome::Unknown => Ok(()),
-        Outcome::NotApplied => match executed {
+        Outcome::NotApplied => match executed.map(Place::last) {
             Some(executed) => Err(WitnessViolation::AppliedAfterAll { operation: id, executed }),
             None => Ok(()),
         },
@@ -225,17 +202,19 @@ fn check_outcome(
             })
         }
         Outcome::Answered { revision, answer, .. } => {
-            let is_right = match answer.says_executed() {
-                Some(says) => executed == says.then_some(*revision),
+            let is_right = match (executed, answer.says_executed()) {
+                // What came of the wait is told when it is over.
+                (Some(Place::At(since)), _) if places::may_wait(&operation.call) => {
+                    since <= *revision
+                }
+                (Some(Place::Left { at, .. }), _) => at == *revision,
+                (executed, Some(says)) => executed.map(Place::last) == says.then_some(*revision),
                 // It may have been so before.
-                None => executed.is_none_or(|executed| executed == *revision),
+                (executed, None) => executed.is_none_or(|executed| executed.last() == *revision),
             };
             if !is_right {
-                return Err(WitnessViolation::LostWrite {
-                    operation: id,
-                    answered: *revision,
-                    executed,
-                });
+                let (answered, executed) = (*revision, executed.map(Place::last));
+                return Err(WitnessViolation::LostWrite { operation: id, answered, executed });
             }
             check_answer(operation, *revision, answer, versions)
         }

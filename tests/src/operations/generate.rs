@@ -117,7 +117,9 @@ pub struct Generator {
 
 /// Locks, of which there are few.
 const LOCKS: [&str; 2] = ["l", "m"];
-/// Keys that go with leases, and no others do.
+/// How keys begin that go with leases; no others do.
+pub const LEASED_PREFIX: &str = "leased/";
+/// Which they are.
 const LEASED: [&str; 2] = ["leased/1", "leased/2"];
 /// So many leases a client uses.
 const LEASES: usize = 3;

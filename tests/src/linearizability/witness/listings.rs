@@ -6,7 +6,9 @@
 //! witness: each costs the keys that are there to list, however long the history is.
 
 use super::{Witness, WitnessViolation};
-use crate::operations::{Answer, Call, Listing, Operation, Page, Reference};
+use crate::operations::{
+    Answer, Call, Listing, Operation, Page, Reference, TenureAnswer, TenureCall,
+};
 
 /// An answer that speaks of many keys.
 struct Looked<'a> {
@@ -65,19 +67,42 @@ impl<'a> Looked<'a> {
                 let state = format!("{:?}", listing.among(reference.keys()));
                 (Answer::Listed(page.clone()), state)
             }
-            What::Transaction(answer) | What::Tenure(answer) => {
-                let call = &self.operation.call;
-                let expected = match self.at {
-                    What::Tenure(_) => reference.clone().execute(call).answer,
-                    What::Transaction(_) | What::Listing(..) => reference.answer(call),
-                };
+            What::Transaction(answer) => {
+                let expected = reference.answer(&self.operation.call);
                 if expected == *answer {
                     return Ok(());
                 }
                 (answer.clone(), format!("{expected:?}"))
             }
+            What::Tenure(answer) => {
+                let executed = reference.clone().execute(&asked_last(&self.operation.call, answer));
+                // Who says that it left is out of line.
+                if executed.answer == *answer && executed.is_write == answer.is_executed() {
+                    return Ok(());
+                }
+                (answer.clone(), format!("{executed:?}"))
+            }
         };
         let (operation, revision) = (self.operation.id, self.revision);
         Err(WitnessViolation::WrongAnswer { operation, answer, revision, state })
+    }
+}
+
+/// What an answer is about. Who waited for a lock has left the line where it hears of another
+/// holder; and it hears that it does not hold the lock where it is out of line by itself.
+fn asked_last(call: &Call, answer: &Answer) -> Call {
+    match (call, answer) {
+        (
+            Call::Tenure(TenureCall::Acquire { lock, lease, wait: true }),
+            Answer::Tenure(TenureAnswer::Busy(_)),
+        ) => {
+            let (lock, lease) = (lock.clone(), *lease);
+            Call::Tenure(TenureCall::Acquire { lock, lease, wait: false })
+        }
+        (
+            Call::Tenure(TenureCall::Acquire { lock, lease, wait: true }),
+            Answer::Tenure(TenureAnswer::NotHeld(_)),
+        ) => Call::Tenure(TenureCall::Release { lock: lock.clone(), lease: *lease }),
+        _ => call.clone(),
     }
 }

@@ -1,7 +1,8 @@
 //! Does the order of revisions contradict the order of time?
 //!
 //! Each operation has a place: `2 r` for the mutation that made revision r, `2 r + 1` for
-//! what saw revision r and changed nothing. An operation may not have a lower place than
+//! what saw revision r and changed nothing; who waited for a lock has one where it got in
+//! line, and another where it heard of the end. An operation may not have a lower place than
 //! another that was answered before it was called. One sweep over calls and answers in
 //! the order of time, keeping the highest place answered so far, finds every
 //! contradiction.
@@ -14,7 +15,8 @@
 use std::collections::BTreeMap;
 
 use super::WitnessViolation;
-use crate::operations::{Operation, OperationId, Outcome, Time};
+use super::places::Place;
+use crate::operations::{Operation, OperationId, Time};
 
 /// Sorted by time; at one time calls come first, so that what only touches counts as
 /// overlapping.
@@ -26,16 +28,21 @@ enum Moment {
 
 pub(super) fn check(
     history: &[Operation],
-    executed: &BTreeMap<OperationId, u64>,
+    executed: &BTreeMap<OperationId, Place>,
 ) -> Result<(), WitnessViolation> {
     let mut moments: Vec<(Time, Moment, u64, OperationId)> = Vec::with_capacity(2 * history.len());
     for operation in history {
-        let Some(place) = place(operation, executed.get(&operation.id).copied()) else { continue };
-        if operation.is_of_the_present() {
-            moments.push((operation.called, Moment::Called, place, operation.id));
+        let executed = executed.get(&operation.id).copied();
+        let answered = operation.answered();
+        let heard_at = answered.map(|(_, revision, _)| 2 * revision + 1);
+        let first = executed.map(|executed| 2 * executed.first()).or(heard_at);
+        if let Some(first) = first.filter(|_| operation.is_of_the_present()) {
+            moments.push((operation.called, Moment::Called, first, operation.id));
         }
-        if let Some((at, ..)) = operation.answered() {
-            moments.push((at, Moment::Answered, place, operation.id));
+        if let Some((at, revision, _)) = answered {
+            let last = executed.map(Place::last).filter(|last| *last >= revision);
+            let last = last.map_or(2 * revision + 1, |last| 2 * last);
+            moments.push((at, Moment::Answered, last, operation.id));
         }
     }
     moments.sort_unstable();
@@ -58,13 +65,4 @@ pub(super) fn check(
         }
     }
     Ok(())
-}
-
-/// Where an operation stands; none where it never took effect.
-fn place(operation: &Operation, executed: Option<u64>) -> Option<u64> {
-    match (executed, &operation.outcome) {
-        (Some(revision), _) => Some(2 * revision),
-        (None, Outcome::Answered { revision, .. }) => Some(2 * revision + 1),
-        (None, Outcome::NotApplied | Outcome::Unknown) => None,
-    }
 }

@@ -54,8 +54,9 @@ pub(super) fn answer(call: &TenureCall, status: StatusCode, body: &[u8]) -> Resu
             TenureAnswer::FenceFailed(holder(&said))
         }
         (TenureCall::Acquire { .. }, StatusCode::OK) => TenureAnswer::Held(number("fence")?),
+        // Its place was given up by an earlier request of the same lease, and nobody is left.
         (TenureCall::Acquire { .. }, StatusCode::CONFLICT) => {
-            TenureAnswer::Busy(holder(&said).with_context(|| format!("no holder: {said}"))?)
+            holder(&said).map_or(TenureAnswer::NotHeld(None), TenureAnswer::Busy)
         }
         (TenureCall::Release { .. }, StatusCode::OK) => TenureAnswer::Released,
         (TenureCall::Release { .. }, StatusCode::CONFLICT) => TenureAnswer::NotHeld(holder(&said)),
