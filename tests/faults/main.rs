@@ -11,6 +11,7 @@
 //! | what goes wrong | what must hold | where |
 //! | --- | --- | --- |
 //! | SIGKILL of every role in a loop, of leader and primary at once | nothing acknowledged is lost | [`kill`] |
+//! | SIGKILL of one after the other | a lease that is renewed is kept, and its fence; others end in time | [`leases`] |
 //! | SIGSTOP from 0.1 s to 6 s, beyond every time-out of a client; to 33 s, beyond those of requests and of idle connections, only from `SYNOD_FAULT_SECONDS=120` on; then SIGCONT | others take over; who wakes up answers nothing from the past | [`pause`] |
 //! | connections cut, delayed, half-open, one-way, through a proxy | who is alone answers no one | [`network`] |
 //! | an answer cut after the mutation took effect | the client hears "unknown", and it is there | [`reply_cut`] |
@@ -46,6 +47,7 @@ mod gone;
 mod hang;
 mod hosts;
 mod kill;
+mod leases;
 mod network;
 mod partition;
 mod pause;

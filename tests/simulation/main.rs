@@ -1,11 +1,13 @@
 //! Simulated clusters of the real cores: see `tests::simulation`.
 //!
-//! `SYNOD_SEEDS` sets how many fresh seeds are tried; from two thousand on, everything
+//! `SYNOD_LEASE_HOURS` sets for how long leases are watched, and `SYNOD_SEEDS` how many fresh
+//! seeds are tried; from two thousand on, everything
 //! that is counted must have been reached. `synod-sim` runs on for as long as one likes,
 //! replays a run, and makes it shorter.
 
 mod determinism;
 mod foreign;
+mod leases;
 mod minimising;
 mod put_back;
 mod seeds;

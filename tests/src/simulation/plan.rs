@@ -45,6 +45,17 @@ pub struct Workload {
     pub value_bytes: u64,
     /// The most calls of a client, so that histories stay small enough to search.
     pub calls: u32,
+    /// What the first clients hold, which do nothing else.
+    pub holders: Vec<Holding>,
+}
+
+/// A lock that a client holds by a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// How long the lease lasts.
+    pub ttl: Duration,
+    /// When its client stops renewing it.
+    pub until: Duration,
 }
 
 /// Limits of the services, often far below their defaults so that a short run meets them.
@@ -275,6 +286,7 @@ fn draw_workload(random: &mut Random) -> Workload {
         value_bytes: random.magnitude_of(8, 2_048),
         keyed: *random.pick(&[0, 300_000, 800_000]),
         calls: 400,
+        holders: Vec::new(),
     };
     // Behind the others, whose draws stay what they were.
     let transaction = u32::try_from(random.between(0, 6)).expect("small");

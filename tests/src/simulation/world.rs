@@ -16,6 +16,7 @@ use crate::simulation::environment::network::Cut;
 use crate::simulation::environment::trace::Trace;
 use crate::simulation::nodes::acceptor::{AcceptorNode, Fate};
 use crate::simulation::nodes::client::Client;
+use crate::simulation::nodes::client::holder::Holder;
 use crate::simulation::nodes::coordinator::CoordinatorNode;
 use crate::simulation::nodes::disk::AcceptorDisk;
 use crate::simulation::nodes::process::{Life, NodeId, Presence, Process};
@@ -116,6 +117,11 @@ impl World {
         for (index, fault) in self.env.plan.faults.iter().enumerate() {
             self.env.queue.at(fault.at, Event::FaultBegins(index));
         }
+    }
+
+    /// The clients that hold locks.
+    pub fn holders(&self) -> impl Iterator<Item = &Holder> {
+        self.clients.iter().filter_map(Client::holder)
     }
 
     /// Takes the next event, if it is due by then.

@@ -1,6 +1,8 @@
 //! The clients: each calls one replica at a time, waits as long as its patience lasts,
 //! and remembers what it heard.
 
+pub mod holder;
+
 use std::time::Duration;
 
 use replica::machine::command::{Command, TraceContext};
@@ -11,6 +13,7 @@ use crate::operations::{
     Answer, Call, Guard, Key, Operation, OperationId, Outcome, Time, Value, command,
 };
 
+use self::holder::{Holder, Renewal};
 use super::process::{Life, NodeId};
 use crate::random::Random;
 use crate::simulation::environment::Environment;
@@ -116,6 +119,8 @@ pub struct Client {
     history: Vec<Operation>,
     names: Names,
     generator: Generator,
+    /// Where it holds a lock, and does nothing else while it works.
+    holder: Option<Holder>,
     /// The replica that it asked last.
     asked: u8,
     /// Where it still has to read, once all is healed, and how; the next one last.
@@ -156,6 +161,7 @@ impl Client {
     /// A client that has not called yet.
     #[must_use]
     pub fn new(plan: &Plan, number: u8) -> Self {
+        let holding = plan.workload.holders.get(usize::from(number));
         Self {
             id: NodeId::Client(number),
             number,
@@ -168,9 +174,16 @@ impl Client {
             history: Vec::new(),
             names: names(usize::from(plan.workload.keys)),
             generator: Generator::default(),
+            holder: holding.map(|holding| Holder::new(holding.clone(), number)),
             asked: 0,
             unread: Vec::new(),
         }
+    }
+
+    /// What it holds, where it does nothing else.
+    #[must_use]
+    pub fn holder(&self) -> Option<&Holder> {
+        self.holder.as_ref()
     }
 
     /// Whether it has done all that it must do once all is healed.
@@ -262,7 +275,10 @@ impl Client {
     }
 
     fn call(&mut self, env: &mut Environment) {
-        if self.stage == Stage::Working && self.calls >= self.workload.calls {
+        let is_over = |holder: &Holder| holder.is_over(env.queue.now());
+        let has_had_enough =
+            self.calls >= self.workload.calls || self.holder.as_ref().is_some_and(is_over);
+        if self.stage == Stage::Working && has_had_enough {
             return;
         }
         self.calls += 1;
@@ -306,18 +322,21 @@ impl Client {
     fn draw_call(&mut self, operation: OperationId) -> Call {
         let bytes = self.random.between(0, self.workload.value_bytes);
         let value = Value::new(operation.0, usize::try_from(bytes).expect("small"));
-        match self.stage {
-            Stage::Working => self.generator.generate(
+        match (self.stage, &self.holder) {
+            (Stage::Working, Some(holder)) => {
+                holder.call(Key::clone(self.random.pick(&self.names.keys)), value)
+            }
+            (Stage::Working, None) => self.generator.generate(
                 &mut self.random,
                 &self.workload.weights,
                 &self.names,
                 value,
             ),
-            Stage::MustWrite => {
+            (Stage::MustWrite, _) => {
                 let key = Key::clone(self.random.pick(&self.names.keys));
                 Call::Put { key, value, guard: Guard::Always }
             }
-            Stage::MustRead | Stage::Done => {
+            (Stage::MustRead | Stage::Done, _) => {
                 let key = self.random.pick(&self.names.keys);
                 match self.unread().1 {
                     Reading::Linearizable => Call::read(key),
@@ -328,15 +347,16 @@ impl Client {
     }
 
     /// Any, while it works; once all is healed one that answers to a write, as a balancer
-    /// does, for others may stay dead; and then each that lives, to read.
+    /// does, for others may stay dead; and then each that lives, to read. Who has to be
+    /// answered in time asks one that answers all the while.
     fn draw_replica(&mut self) -> NodeId {
         match self.stage {
-            Stage::Working => {
+            Stage::Working if self.holder.is_none() => {
                 self.asked =
                     u8::try_from(self.random.below(u64::from(self.replicas))).expect("small")
             }
             Stage::MustRead => return self.unread().0,
-            Stage::MustWrite | Stage::Done => {}
+            Stage::Working | Stage::MustWrite | Stage::Done => {}
         }
         NodeId::Replica(self.asked)
     }
@@ -362,6 +382,10 @@ impl Client {
         let Pending { operation, called, call, wait, .. } = pending;
         if let Outcome::Answered { revision, answer } = &outcome {
             self.generator.learn(&call, *revision, answer);
+            if let Some(holder) = &mut self.holder {
+                let at = Renewal { asked: Duration::from_nanos(called), answered: env.queue.now() };
+                holder.learn(&call, *revision, answer, at);
+            }
             self.advance(&call);
         } else {
             self.asked = (self.asked + 1) % self.replicas;
@@ -400,11 +424,18 @@ impl Client {
                 format_args!("{} {operation:?} {call:?} -> {outcome:?}", self.id),
             );
         }
-        let returned = env.time();
+        let (returned, is_answered) = (env.time(), outcome.is_answered());
         self.history.push(Operation { id: operation, called, call, returned, outcome });
         // It calls again by itself where that was to be an attempt.
-        if self.stage != Stage::Done && wait == Wait::Answer {
-            self.think(env);
+        if self.stage == Stage::Done || wait != Wait::Answer {
+            return;
+        }
+        match &self.holder {
+            Some(holder) if self.stage == Stage::Working => {
+                let pause = holder.pause(is_answered);
+                env.queue.after(pause, Event::Client(self.number, ClientEvent::Call));
+            }
+            Some(_) | None => self.think(env),
         }
     }
 
