@@ -13,6 +13,7 @@ mod conventions;
 mod edge;
 mod exactly_once;
 mod folder_gone;
+mod history_once;
 mod idle;
 mod kill_each_role;
 mod leases;
