@@ -1,6 +1,8 @@
 //! Leases and locks on real processes: who holds what while primaries are killed, and what
 //! goes when its time is over.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -65,6 +67,19 @@ impl Door {
         let patience = Duration::from_millis(wait_ms) + Duration::from_secs(20);
         let response = self.http.put(url).timeout(patience).json(&body).send().await?;
         Ok((response.status(), response.json().await?))
+    }
+
+    /// Waits for a lock until it holds it; at the second door, where the first hangs up. Says
+    /// by which fence.
+    async fn hold(&self, other: &Self, lock: &str, lease: u64) -> Result<u64> {
+        let turns = AtomicUsize::new(0);
+        eventually("a waiter holds the lock", async || {
+            let door = if turns.fetch_add(1, Ordering::Relaxed) == 0 { self } else { other };
+            let (status, said) = door.acquire(lock, lease, 50_000).await?;
+            ensure!(status == StatusCode::OK, "{status}: {said}");
+            said["fence"].as_u64().context("no fence")
+        })
+        .await
     }
 
     async fn put_fenced(&self, key: &str, fence: &str) -> Result<StatusCode> {
@@ -145,6 +160,46 @@ async fn who_cannot_leave_a_line_is_not_told_that_nothing_happened() -> Result<(
     }
     let (status, said) = waiting.await??;
     ensure!(status.is_server_error() && said["outcome"] == "unknown", "{status}: {said}");
+    Ok(())
+}
+
+/// They wait at every replica, so that two hear nothing any more of each that is killed, and
+/// ask again when all others are in line.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_is_served_in_order_of_arrival_over_changes_of_primary() -> Result<()> {
+    const WAITERS: u64 = 6;
+    let mut cluster = Cluster::start(synod(), Size::default(), &[]).await?;
+    let front = Door::of(&cluster, "balancer-1");
+    let doors: Vec<Door> =
+        cluster.names("replica").iter().map(|name| Door::of(&cluster, name)).collect();
+    let holder = front.grant(120_000).await?;
+    let (status, held) = front.acquire("l", holder, 0).await?;
+    ensure!(status == StatusCode::OK, "{held}");
+    let mut line = Vec::new();
+    for (place, door) in (1..=WAITERS).zip(doors.iter().cycle()) {
+        let lease = front.grant(120_000).await?;
+        let (door, other) = (door.clone(), front.clone());
+        let waiting = tokio::spawn(async move { door.hold(&other, "l", lease).await });
+        front.waiters("l", place).await?;
+        line.push((lease, waiting));
+    }
+    let (mut before, mut lease_before) = (held["fence"].as_u64().context("no fence")?, holder);
+    let mut kills = BTreeSet::new();
+    for (turn, (lease, waiting)) in line.into_iter().enumerate() {
+        if turn.is_multiple_of(2) {
+            let primary = cluster.primary().await?;
+            cluster.service(&primary).kill()?;
+            cluster.wait_until_serving().await?;
+            cluster.service(&primary).start()?;
+            kills.insert(primary);
+        }
+        ensure!(!waiting.is_finished(), "{lease} holds it together with {lease_before}");
+        front.revoke(lease_before).await?;
+        let fence = waiting.await??;
+        ensure!(fence > before, "{fence} after {before}");
+        (before, lease_before) = (fence, lease);
+    }
+    ensure!(kills.len() > 1, "only {kills:?} was ever primary");
     Ok(())
 }
 
