@@ -64,7 +64,9 @@ pub use self::footprint::Footprint;
 use crate::machine::state::Meta;
 use crate::replica::batching::Batching;
 use crate::replica::config::Config;
-use crate::replica::event::{Effect, Input, NoAnswer, RequestId, Role, Storage, Stored, Timer};
+use crate::replica::event::{
+    Effect, Input, NoAnswer, RequestId, Role, Storage, Stored, Timer, Unswept,
+};
 use crate::replica::fetching::Fetching;
 use crate::replica::history::History;
 pub use crate::replica::history::WrongHistory;
@@ -93,8 +95,7 @@ pub struct Replica {
     is_storing: bool,
     durable_below: Slot,
     storage: Storage,
-    /// Deletions of prefixes that are executed and not swept.
-    unswept: usize,
+    unswept: Unswept,
     /// When the next lease ends, unless it is renewed. Milliseconds of replicated time.
     next_expiry_ms: Option<u64>,
     /// When replicated time was executed last in this life.
@@ -137,7 +138,7 @@ impl Replica {
             meta: recovered.meta,
             durable_below: recovered.durable_below,
             storage: Storage::Writable,
-            unswept: 0,
+            unswept: Unswept::default(),
             next_expiry_ms: recovered.next_expiry_ms,
             time_as_of: None,
             time_due: None,
@@ -205,7 +206,7 @@ impl Replica {
             }
             Input::Durable(below) => self.durable_below = self.durable_below.max(below),
             Input::Storage(storage) => self.storage_changed(storage, effects),
-            Input::Unswept(ranges) => self.unswept = ranges,
+            Input::Unswept(unswept) => self.unswept = unswept,
         }
     }
 

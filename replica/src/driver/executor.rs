@@ -20,7 +20,7 @@ use super::checkpoints::{Checkpoints, Step, Wal};
 use crate::machine::change::ChangeCounts;
 use crate::machine::command::limits;
 use crate::machine::execute::{Decoded, ExecutionReport, Run};
-use crate::replica::event::{Input, Storage, Stored};
+use crate::replica::event::{Input, Storage, Stored, Unswept};
 use crate::store::{StoreError, Writer};
 
 /// Between two times of storing, unless somebody waits for it: what storing more at once
@@ -62,7 +62,7 @@ pub(super) async fn run(
         inputs,
         shutdown: shutdown.clone(),
         storage: Storage::Writable,
-        unswept: 0,
+        unswept: Unswept::default(),
     };
     executor.tell_unswept().await;
     loop {
@@ -105,8 +105,8 @@ struct Executor {
     shutdown: CancellationToken,
     /// What the core was told last.
     storage: Storage,
-    /// How many deletions of prefixes the core knows to be unswept.
-    unswept: usize,
+    /// What the core knows to be unswept.
+    unswept: Unswept,
 }
 
 impl Executor {
@@ -129,7 +129,7 @@ impl Executor {
     }
 
     async fn execute(&mut self, entries: Vec<ChosenEntry>) -> Result<(), StoreError> {
-        while self.unswept > limits::RANGE_TOMBSTONES {
+        while self.unswept.prefixes > limits::RANGE_TOMBSTONES {
             self.sweep().await?;
         }
         let report = loop {

@@ -60,18 +60,20 @@ impl Replica {
     /// so that it never comes to that, they wait at their clients.
     fn room_for_ranges(&self, ranges: usize) -> Result<(), LimitHit> {
         let limit = limits::RANGE_TOMBSTONES;
-        if ranges == 0 || self.unswept + self.batching.ranges() + ranges <= limit {
+        if ranges == 0 || self.unswept.prefixes + self.batching.ranges() + ranges <= limit {
             Ok(())
         } else {
             Err(LimitHit::new("deletions of prefixes under way", limit))
         }
     }
 
-    /// A roll-back looks at changes of keys: deletions of prefixes are to be swept before,
-    /// and executing would wait for that. Few wait for each other, for each takes long.
+    /// A roll-back looks at changes of keys: deletions of many are to be swept before, and
+    /// executing would wait for that. Leases that are about to end do not count: there may be
+    /// some at all times, and few of them have many keys. Few wait for each other, for each
+    /// takes long.
     fn room_for_a_rollback(&self) -> Result<(), LimitHit> {
-        if self.unswept + self.batching.ranges() > 0 {
-            return Err(LimitHit::new("deletions of prefixes under way before a roll-back", 0));
+        if !self.unswept.is_empty() || self.batching.ranges() > 0 {
+            return Err(LimitHit::new("deletions of many keys under way before a roll-back", 0));
         }
         let limit = limits::ROLLBACKS;
         if self.batching.rollbacks() < limit {

@@ -147,9 +147,27 @@ pub enum Input {
     Durable(Slot),
     /// The disk filled up, or has room again.
     Storage(Storage),
-    /// So many deletions of prefixes are executed whose keys are still to be swept. Said
+    /// So many deletions of many keys are executed whose keys are still to be swept. Said
     /// before the [`Input::Executed`] of those that are new.
-    Unswept(usize),
+    Unswept(Unswept),
+}
+
+/// How many deletions of many keys are executed and not swept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Unswept {
+    /// Of prefixes.
+    pub prefixes: usize,
+    /// Of the keys of leases that ended.
+    pub leases: usize,
+}
+
+impl Unswept {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        let Self { prefixes, leases } = self;
+        prefixes + leases == 0
+    }
 }
 
 /// How far the database has come.

@@ -29,6 +29,7 @@ use crate::machine::format;
 use crate::machine::keys::VersionRow;
 use crate::machine::put_values::PutValue;
 use crate::machine::state::{Loaded, Meta, Needs, ReplicatedState, Rows};
+use crate::replica::event::Unswept;
 
 static INSERT_LOG: LazyLock<MultiRow> = LazyLock::new(|| {
     const HEAD: &str = "INSERT OR ROLLBACK INTO log(slot, ballot_round, ballot_coordinator, value, \
@@ -104,9 +105,11 @@ impl Ahead {
         &self.deletions
     }
 
-    /// How many deletions of prefixes are executed and not swept.
-    pub(super) fn unswept(&self) -> usize {
-        self.deletions.ranges() + self.state.keys().prefixes_to_delete()
+    /// How many deletions of many keys are executed and not swept.
+    pub(super) fn unswept(&self) -> Unswept {
+        let Unswept { prefixes, leases } = self.deletions.unswept();
+        let (new_prefixes, new_leases) = self.state.keys().deletions_of_many();
+        Unswept { prefixes: prefixes + new_prefixes, leases: leases + new_leases }
     }
 
     /// The same, to be swept when all is stored.
@@ -146,7 +149,8 @@ impl Ahead {
                         self.write(&mut statements).await?;
                         let connection = statements.run().await?;
                         if is_rollback {
-                            // A primary takes none while there is anything to sweep.
+                            // A primary takes none while there is anything to sweep: this is
+                            // for a lease that ends in the batches right before it.
                             self.deletions.sweep_all(connection).await?;
                         }
                     }
@@ -157,7 +161,8 @@ impl Ahead {
         };
         format::check(&report.meta, format::HIGHEST)?;
         let has_view = report.meta.epoch() > epoch;
-        self.is_urgent |= has_view || self.has_begun || self.state.keys().has_deleted_many();
+        self.is_urgent |=
+            has_view || self.has_begun || self.state.keys().deletions_of_many() != (0, 0);
         for ((entry, puts), executed) in run.entries().iter().zip(&puts).zip(&report.slots) {
             self.bytes += 2 * entry.value.len() + ROW_BYTES;
             self.log.push(LogRow::of(entry, puts, executed));

@@ -26,6 +26,7 @@ use super::record::{Checked, Item, item_of};
 use super::statements::Statements;
 use super::versions;
 use crate::machine::keys::{Deletion, KeyRows, LeaseTombstone, VersionRow};
+use crate::replica::event::Unswept;
 
 /// The most keys that one transaction sweeps: some milliseconds, which is how long
 /// whatever is to be executed then has to wait.
@@ -101,14 +102,14 @@ impl Deletions {
         }
     }
 
-    /// How many of prefixes there are.
-    pub(super) fn ranges(&self) -> usize {
-        self.ranges.len()
+    /// How many there are.
+    pub(super) fn unswept(&self) -> Unswept {
+        Unswept { prefixes: self.ranges.len(), leases: self.order.len() }
     }
 
     /// Whether there is none.
     pub(super) fn is_empty(&self) -> bool {
-        self.ranges.is_empty() && self.order.is_empty()
+        self.unswept().is_empty()
     }
 
     /// Has fewer keys swept in one transaction.

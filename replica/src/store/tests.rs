@@ -290,7 +290,7 @@ async fn a_page_goes_on_past_deleted_keys_until_there_is_something_to_show() {
     execute_and_store(&mut store.writer, entries).await.unwrap();
     let of_k = |order| ListQuery { from: key("k"), order, ..list_all() };
     for swept in [false, true] {
-        while swept && store.writer.unswept() > 0 {
+        while swept && store.writer.unswept().prefixes > 0 {
             store.writer.sweep().await.unwrap();
         }
         let page = store.reader.list(of_k(Order::Ascending), soon()).await.unwrap();

@@ -15,6 +15,7 @@ use super::meta::{self, MetaRow};
 use super::schema::{self, scalar};
 use crate::machine::execute::{ExecutionReport, Run};
 use crate::machine::state::Meta;
+use crate::replica::event::Unswept;
 
 /// So much is executed before it is stored, at most: what storing it takes is a few
 /// milliseconds, for which whatever else is to be executed waits.
@@ -156,9 +157,9 @@ impl Writer {
         !self.is_stored() && self.ahead.as_ref().is_none_or(is_due)
     }
 
-    /// How many deletions of prefixes are to be swept.
-    pub(crate) fn unswept(&self) -> usize {
-        self.ahead.as_ref().map_or(0, Ahead::unswept)
+    /// How many deletions of many keys are executed and not swept.
+    pub(crate) fn unswept(&self) -> Unswept {
+        self.ahead.as_ref().map_or_else(Unswept::default, Ahead::unswept)
     }
 
     /// Whether there are keys to be swept, of prefixes or of leases.

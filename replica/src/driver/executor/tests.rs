@@ -7,12 +7,13 @@ use super::*;
 use crate::driver::checkpoints::WalStatus;
 use crate::store::{self, Store};
 use bytes::Bytes;
-use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Instance, Slot};
+use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Instance, LeaseId, Slot};
 use shared::message::{Batch, Value, View};
 
 use crate::machine::command::{AnswerRetention, Command, Commands, Condition, Op};
 use crate::machine::format;
 use crate::machine::identity::RequestIdentity;
+use crate::machine::leases::LeaseOp;
 use tokio::sync::watch;
 
 struct Rig {
@@ -135,20 +136,17 @@ fn batch(slot: u64, ops: impl Iterator<Item = Op>) -> ChosenEntry {
     let commands = ops
         .map(|op| Command { op, trace: None, request: RequestIdentity::Drawn([1; 16]) })
         .collect();
-    let commands = Commands {
-        time_ms: 0,
-        wall_ms: 0,
-        trace: None,
-        answers: AnswerRetention::default(),
-        commands,
-    }
-    .encode();
+    let answers = AnswerRetention::default();
+    let commands = Commands { time_ms: 0, wall_ms: 0, trace: None, answers, commands };
+    let (format, commands) = (commands.format(), commands.encode());
     let batch = Batch { epoch: Epoch(1), number: BatchNumber(slot - 1), commands };
-    entry(slot, &Value::Batch(batch))
+    let value = Value::Batch(batch);
+    ChosenEntry { value: value.encode_in(format), ..entry(slot, &value) }
 }
 
-#[tokio::test]
-async fn deletions_of_prefixes_are_swept_behind_whatever_else_is_executed() {
+/// Executes a lease's grant, 3,000 puts, what deletes them, and nothing more; and holds what is
+/// said of it to the order in which it has to be said.
+async fn is_swept_behind(put: fn(String) -> Op, delete: Op, unswept: Unswept) {
     let (dir, store) = opened().await;
     let view = View {
         epoch: Epoch(1),
@@ -157,14 +155,9 @@ async fn deletions_of_prefixes_are_swept_behind_whatever_else_is_executed() {
         backups: Vec::new(),
         format: format::HIGHEST,
     };
-    let put = |n| Op::Put {
-        key: format!("k{n:04}"),
-        value: Bytes::new(),
-        content_type: None,
-        condition: Condition::Always,
-    };
-    let delete = Op::DeletePrefix { prefix: "k".to_owned() };
-    let entries = vec![entry(0, &Value::View(view)), batch(1, (0..3_000).map(put))];
+    let grant = Op::Lease(LeaseOp::Grant { ttl_ms: 600_000 });
+    let puts = (0..3_000).map(|n| put(format!("k{n:04}")));
+    let entries = vec![entry(0, &Value::View(view)), batch(1, std::iter::once(grant).chain(puts))];
     let delete = vec![batch(2, std::iter::once(delete))];
     let mut rig = start(dir, store);
     rig.jobs.send(Job::Execute(entries)).await.unwrap();
@@ -172,7 +165,7 @@ async fn deletions_of_prefixes_are_swept_behind_whatever_else_is_executed() {
     rig.jobs.send(Job::Execute(delete)).await.unwrap();
     rig.jobs.send(noop(3)).await.unwrap();
     let mut said = Vec::new();
-    while said.last() != Some(&Input::Unswept(0)) {
+    while said.last() != Some(&Input::Unswept(Unswept::default())) {
         let input = rig.next().await;
         // How long it takes is not what this is about.
         if !matches!(input, Input::Durable(_) | Input::Stored(_)) {
@@ -184,9 +177,34 @@ async fn deletions_of_prefixes_are_swept_behind_whatever_else_is_executed() {
         Some(report.meta.executed_below)
     };
     assert_eq!(said.len(), 4, "{said:?}");
-    assert_eq!(said[0], Input::Unswept(1));
+    assert_eq!(said[0], Input::Unswept(unswept));
     assert_eq!(executed_below(&said[1]), Some(Slot(3)));
     assert_eq!(executed_below(&said[2]), Some(Slot(4)), "before it is swept");
+}
+
+#[tokio::test]
+async fn deletions_of_prefixes_are_swept_behind_whatever_else_is_executed() {
+    let put = |key| Op::Put {
+        key,
+        value: Bytes::new(),
+        content_type: None,
+        condition: Condition::Always,
+    };
+    let delete = Op::DeletePrefix { prefix: "k".to_owned() };
+    is_swept_behind(put, delete, Unswept { prefixes: 1, leases: 0 }).await;
+}
+
+#[tokio::test]
+async fn the_keys_of_a_lease_that_ended_are_swept_behind_whatever_else_is_executed() {
+    let put = |key| Op::LeasedPut {
+        lease: LeaseId(1),
+        key,
+        value: Bytes::new(),
+        content_type: None,
+        condition: Condition::Always,
+    };
+    let revoke = Op::Lease(LeaseOp::Revoke { lease: LeaseId(1) });
+    is_swept_behind(put, revoke, Unswept { prefixes: 0, leases: 1 }).await;
 }
 
 #[tokio::test]

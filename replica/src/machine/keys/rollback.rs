@@ -168,16 +168,10 @@ impl Keys {
         !self.rows.restored.is_empty()
     }
 
-    /// Whether rows are to be written that delete many keys at once.
+    /// How many deletions of prefixes, and ends of leases with keys, are to be written.
     #[must_use]
-    pub fn has_deleted_many(&self) -> bool {
-        !(self.rows.ranges.is_empty() && self.rows.leases.is_empty())
-    }
-
-    /// Of how many prefixes the keys are deleted by rows that are to be written.
-    #[must_use]
-    pub fn prefixes_to_delete(&self) -> usize {
-        self.rows.ranges.len()
+    pub fn deletions_of_many(&self) -> (usize, usize) {
+        (self.rows.ranges.len(), self.rows.leases.len())
     }
 
     fn load_changed(&mut self, key: &str, now: Option<Record>) {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::machine::command::{Unreadable, limits};
 use crate::replica::batching::{Mutation, ReplicatedClock};
-use crate::replica::event::{LimitHit, Stall};
+use crate::replica::event::{LimitHit, Stall, Unswept};
 
 fn refused(id: u64, reason: NotApplied) -> Effect {
     answer(id, Answer::NotApplied(reason))
@@ -104,6 +104,10 @@ fn mutations_of_too_many_bytes_are_refused_at_once() {
     assert_eq!(rig.mutation(3, "c"), [refused(3, NotApplied::QueueFull(limit))]);
 }
 
+fn unswept(prefixes: usize, leases: usize) -> Input {
+    Input::Unswept(Unswept { prefixes, leases })
+}
+
 #[test]
 fn deletions_of_prefixes_beyond_the_limit_are_refused_until_others_are_swept() {
     let mut rig = Rig::primary();
@@ -113,12 +117,12 @@ fn deletions_of_prefixes_beyond_the_limit_are_refused_until_others_are_swept() {
         rig.step(Input::Mutation { id: RequestId(id), command, wall_ms: 0 })
     };
     let limit = LimitHit::new("deletions of prefixes under way", limits::RANGE_TOMBSTONES);
-    rig.step(Input::Unswept(limits::RANGE_TOMBSTONES - 1));
+    rig.step(unswept(limits::RANGE_TOMBSTONES - 1, 0));
     rig.mutation(1, "k");
     assert_eq!(delete(&mut rig, 2), []);
     assert_eq!(delete(&mut rig, 3), [refused(3, NotApplied::QueueFull(limit))], "one waits");
     assert_eq!(rig.mutation(4, "k"), [], "other mutations are taken");
-    rig.step(Input::Unswept(limits::RANGE_TOMBSTONES - 2));
+    rig.step(unswept(limits::RANGE_TOMBSTONES - 2, 0));
     assert_eq!(delete(&mut rig, 5), []);
 }
 
@@ -145,10 +149,13 @@ fn a_roll_back_is_taken_where_nothing_is_to_be_swept_and_few_others_wait() {
         let command = Command { op, trace: None, request: identity(&id.to_string()) };
         rig.step(Input::Mutation { id: RequestId(id), command, wall_ms: 0 })
     };
-    rig.step(Input::Unswept(1));
-    let limit = LimitHit::new("deletions of prefixes under way before a roll-back", 0);
-    assert_eq!(roll_back(&mut rig, 1), [refused(1, NotApplied::QueueFull(limit))]);
-    rig.step(Input::Unswept(0));
+    let limit = LimitHit::new("deletions of many keys under way before a roll-back", 0);
+    for (prefixes, leases) in [(1, 0), (0, 1)] {
+        rig.step(unswept(prefixes, leases));
+        let refusal = refused(1, NotApplied::QueueFull(limit.clone()));
+        assert_eq!(roll_back(&mut rig, 1), [refusal], "{prefixes} and {leases} are to be swept");
+    }
+    rig.step(unswept(0, 0));
     for id in 2..2 + limits::ROLLBACKS as u64 {
         let taken = roll_back(&mut rig, id);
         assert!(!taken.iter().any(|effect| matches!(effect, Effect::Answer { .. })), "{taken:?}");

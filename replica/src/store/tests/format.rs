@@ -215,7 +215,7 @@ async fn changes_are_found_by_revision_and_key_without_sorting() {
     ];
     execute_and_store(&mut store.writer, vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
     store.writer.sweep_at_once(1);
-    while store.writer.unswept() > 0 {
+    while store.writer.unswept().prefixes > 0 {
         store.writer.sweep().await.unwrap();
     }
     const SQL: &str = "SELECT revision, key FROM versions WHERE (revision, key) > (1, x'62') \

@@ -170,14 +170,14 @@ async fn of_two_deletions_that_are_to_be_swept_the_first_alone_has_deleted_a_key
         .unwrap();
     let ops = vec![deletion("a/"), put("a/2", b""), deletion("a")];
     execute_and_store(&mut store.writer, vec![batch(2, 1, ops)]).await.unwrap();
-    assert_eq!(store.writer.unswept(), 2);
+    assert_eq!(store.writer.unswept().prefixes, 2);
     let deleted = |at, key: &str, previous| (at, key.to_owned(), Some(previous), None);
     let put = (3, "a/2".to_owned(), None, Some(Vec::new()));
     let expected = [deleted(2, "a/1", 1), put, deleted(4, "a/2", 3)];
     assert_eq!(read(&mut store, 1, "", 9, usize::MAX).await, expected);
     store.writer.sweep_at_once(1);
     assert_eq!(read(&mut store, 1, "", 1, 1).await, expected);
-    while store.writer.unswept() > 0 {
+    while store.writer.unswept().prefixes > 0 {
         store.writer.sweep().await.unwrap();
     }
     assert_eq!(read(&mut store, 1, "", 9, usize::MAX).await, expected);

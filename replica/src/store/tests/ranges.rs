@@ -171,7 +171,7 @@ proptest! {
                 store.writer.close().await.unwrap();
                 store = open_in(dir.path()).await;
             }
-            while store.writer.unswept() > 0 {
+            while store.writer.unswept().prefixes > 0 {
                 store.writer.sweep().await.unwrap();
             }
             prop_assert_eq!(written(dir.path()).await, versions);
@@ -204,7 +204,7 @@ async fn no_transaction_writes_more_rows_the_more_keys_a_prefix_has() {
     let (many, mut store, _dir) = rows_written_by_deleting(10_000).await;
     assert_eq!(few, many);
     let mut steps = 0;
-    while store.writer.unswept() > 0 {
+    while store.writer.unswept().prefixes > 0 {
         let before = store.writer.rows_written().await;
         store.writer.sweep().await.unwrap();
         steps += 1;
@@ -229,5 +229,5 @@ async fn a_deletion_of_few_keys_leaves_nothing_to_sweep() {
     )
     .await
     .unwrap();
-    assert_eq!(store.writer.unswept(), 0);
+    assert_eq!(store.writer.unswept().prefixes, 0);
 }

@@ -132,10 +132,10 @@ async fn a_roll_back_has_deletions_of_prefixes_swept_before() {
     let mut it = Executing::begin().await;
     it.fill("k", 2_000).await;
     it.execute_each(vec![Op::DeletePrefix { prefix: "k".into() }]).await;
-    assert!(it.store.writer.unswept() > 0, "or nothing is shown");
+    assert!(it.store.writer.unswept().prefixes > 0, "or nothing is shown");
     let ops = vec![Op::DeletePrefix { prefix: "k0".into() }, rollback("k", 2_000)];
     assert_eq!(it.execute_each(ops).await, rolled_back(2_003, 2_000, 0));
-    assert_eq!((it.store.writer.unswept(), it.keys().await.len()), (0, 1_000));
+    assert_eq!((it.store.writer.unswept().prefixes, it.keys().await.len()), (0, 1_000));
 }
 
 #[tokio::test]

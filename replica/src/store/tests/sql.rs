@@ -82,7 +82,7 @@ async fn a_query_sees_what_exists_now_or_at_a_revision_however_far_deletions_are
         assert_eq!(asking.rows(history, None), all);
         let earlier: Vec<_> = all.as_array().unwrap()[..6].to_vec();
         assert_eq!(asking.rows(history, Some(6)), json!(earlier));
-        if asking.store.writer.unswept() == 0 {
+        if asking.store.writer.unswept().prefixes == 0 {
             break;
         }
         asking.store.writer.sweep().await.unwrap();

@@ -106,8 +106,8 @@ async fn what_a_transaction_deleted_is_counted_however_far_it_is_swept() {
     // `a/1`; `a/x/1`; `a/new`, `a/2`, `a/3` and `a/x/1` again; and nothing.
     let expected = [1, 1, 4, 0, 0];
     store.writer.sweep_at_once(1);
-    assert_eq!(store.writer.unswept(), 2, "one within another is none of its own");
-    while store.writer.unswept() > 0 {
+    assert_eq!(store.writer.unswept().prefixes, 2, "one within another is none of its own");
+    while store.writer.unswept().prefixes > 0 {
         assert_eq!(deleted(&store, &then, &outcome).await, expected);
         store.writer.sweep().await.unwrap();
     }
@@ -128,7 +128,7 @@ async fn what_is_deleted_and_not_swept_is_not_read() {
     store.writer.sweep_at_once(0);
     execute(&mut store, 1, vec![delete_prefix("p/0"), delete_prefix("p/1")]).await;
     execute(&mut store, 2, vec![put_op("p/150", b"2")]).await;
-    assert_eq!(store.writer.unswept(), 2);
+    assert_eq!(store.writer.unswept().prefixes, 2);
     let get = TxnOp::GetPrefix { prefix: "p/".to_owned(), limit: 2 };
     let outcome = execute(&mut store, 3, vec![get, TxnOp::Get { key: "p/000".to_owned() }]).await;
     let [TxnResult::Listed { items, has_more: true }, TxnResult::Got(None)] = &outcome.results[..]
@@ -149,8 +149,8 @@ async fn the_ranges_of_one_revision_are_there_after_a_restart() {
     store.writer.close().await.unwrap();
     let mut store = open_in(dir.path()).await;
     let page = store.reader.list(list_all(), soon()).await.unwrap();
-    assert_eq!((page.items.len(), store.writer.unswept()), (0, 2));
-    while store.writer.unswept() > 0 {
+    assert_eq!((page.items.len(), store.writer.unswept().prefixes), (0, 2));
+    while store.writer.unswept().prefixes > 0 {
         store.writer.sweep().await.unwrap();
     }
     let past = ListQuery { at: Some(Revision(4)), ..list_all() };
