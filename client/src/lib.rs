@@ -28,6 +28,8 @@ mod log;
 mod pages;
 pub mod problem;
 mod sql;
+#[cfg(test)]
+mod stub;
 mod txn;
 mod watch;
 

@@ -146,3 +146,6 @@ impl LockGuard {
         self.tenure.end().await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 /// A suite of tests.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Suite {
-    /// All tests of a service's crate: its core's protocol tests, and its shell's.
+    /// All tests of a crate; of a service's, its core's protocol tests and its shell's.
     Crate(&'static str),
     /// The checkers of histories on histories that are known to be bad.
     Linearizability,
@@ -27,7 +27,7 @@ pub enum Suite {
 /// Nothing goes by that name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "there is no suite {0:?}: there are acceptor, coordinator, replica, balancer, shared, \
+    "there is no suite {0:?}: there are acceptor, coordinator, replica, balancer, client, shared, \
      linearizability, simulation, model, \
      `faults TEST` and `services TEST`"
 )]
@@ -36,8 +36,8 @@ pub struct UnknownSuite(String);
 /// A command to be run in the tree: a program, and what it is told.
 pub type Command = Vec<String>;
 
-/// The services' crates, whose tests are suites.
-const CRATES: [&str; 5] = ["acceptor", "balancer", "coordinator", "replica", "shared"];
+/// The crates whose tests are suites.
+const CRATES: [&str; 6] = ["acceptor", "balancer", "client", "coordinator", "replica", "shared"];
 
 const SIMULATOR: &str = "cargo run --locked --quiet --profile sim -p tests --bin synod-sim";
 
