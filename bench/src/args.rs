@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::Parser;
+use clap::builder::RangedI64ValueParser;
 
 use crate::systems::{Build, EtcdConnections, Kind};
 use crate::workload::Workload;
@@ -24,7 +25,7 @@ pub(crate) struct Args {
     #[arg(long)]
     gap: bool,
     /// How often each is killed
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = number(1_000))]
     pub(crate) kills: u32,
     /// Which systems
     #[arg(
@@ -41,10 +42,10 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_name = "FOR", default_value_t = EtcdConnections::Node)]
     pub(crate) etcd_connections: EtcdConnections,
     /// How often each is measured
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = number(1_000))]
     pub(crate) rounds: u32,
     /// How long each measurement takes, after half a second that does not count
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = number(3_600))]
     pub(crate) seconds: u32,
     /// Write everything here, as JSON
     #[arg(long, value_name = "FILE")]
@@ -53,8 +54,17 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FOLDER", default_value = "target/compare")]
     pub(crate) folder: PathBuf,
     /// A thousand ports for each build of ours from here on; the others' lie among them
-    #[arg(long, value_name = "PORT", default_value_t = 20_000, value_parser = clap::value_parser!(u16).range(1..=50_000))]
+    #[arg(
+        long,
+        value_name = "PORT",
+        default_value_t = 20_000,
+        value_parser = clap::value_parser!(u16).range(1..=50_000),
+    )]
     pub(crate) base_port: u16,
+}
+
+fn number(highest: i64) -> RangedI64ValueParser<u32> {
+    RangedI64ValueParser::new().range(1..=highest)
 }
 
 /// What is to be measured.

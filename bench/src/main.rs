@@ -1,8 +1,9 @@
 //! `compare`: Synod beside etcd and ZooKeeper, measured in turns on one machine by one
 //! generator. `docs/performance.md` says what is measured and how.
 //!
-//! In reading order: `args`, `workload` (what is asked), `systems` (of whom), `measure`
-//! (the closed loop), `gap` (what a kill does), `proxies` (the balancer alone), `stage` (who runs, and that nothing stays), `report`.
+//! In reading order: `args`, `workload` (what is asked), `systems` (of whom), `measure` (the
+//! closed loop), `gap` (what a kill does), `proxies` (the balancer alone), `stage` (who
+//! runs, and that nothing stays), `run` (all of it, step by step), `report`.
 
 mod args;
 mod client;

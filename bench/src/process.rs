@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::cpu::Named;
 
 /// How long a process may take to end by itself.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A child process. Dropped, it is killed.
 pub(crate) struct Process {
