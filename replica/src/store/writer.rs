@@ -294,26 +294,27 @@ impl Writer {
                     schema::writer_options(&self.path).create_if_missing(false).connect().await?;
                 self.row = meta::load(&mut connection).await?;
                 self.ahead = Some(Ahead::load(&mut connection, &self.row.meta).await?);
-                self.execute_again(&mut connection).await?;
+                // A transaction that failed may have been carried out all the same.
+                self.unstored.retain(|entry| entry.slot >= self.row.meta.executed_below);
                 Ok(connection)
             }
         }
     }
 
-    /// Comes to where executing had come.
-    async fn execute_again(&mut self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
-        // A transaction that failed may have been carried out all the same.
-        self.unstored.retain(|entry| entry.slot >= self.row.meta.executed_below);
-        if let Some(ahead) = self.ahead.as_mut().filter(|_| !self.unstored.is_empty()) {
-            let _same = ahead.execute(connection, Run::new(self.unstored.clone())).await?;
-        }
-        Ok(())
-    }
-
-    /// The connection, and what is ahead of it.
+    /// The connection, and what is ahead of it: as far as executing had come. Only here, and
+    /// not where a connection is opened, for that may begin a transaction, in which no WAL
+    /// can be copied.
     async fn take(&mut self) -> Result<(SqliteConnection, Ahead), StoreError> {
-        let connection = self.take_connection().await?;
-        let ahead = self.ahead.take().expect("a connection comes with what is ahead of it");
+        let mut connection = self.take_connection().await?;
+        let mut ahead = self.ahead.take().expect("a connection comes with what is ahead of it");
+        let executed_below = ahead.state().meta().executed_below;
+        if self.unstored.last().is_some_and(|last| last.slot >= executed_below) {
+            let again = Run::new(self.unstored.clone());
+            if let Err(error) = ahead.execute(&mut connection, again).await {
+                self.discard(connection).await;
+                return Err(error);
+            }
+        }
         Ok((connection, ahead))
     }
 

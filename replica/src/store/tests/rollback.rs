@@ -194,3 +194,19 @@ async fn history_that_is_dropped_is_not_rolled_back_to() {
     assert_eq!(it.execute_each(vec![rollback("a", 1)]).await, refused(3, why));
     assert_eq!(it.execute_each(vec![rollback("a", 2)]).await, rolled_back(4, 1, 0));
 }
+
+#[tokio::test]
+async fn a_roll_back_that_finds_the_disk_full_does_not_keep_the_wal_from_being_copied() {
+    let mut it = Executing::begin().await;
+    let old = vec![7; 100_000];
+    it.execute_each(vec![put("a/1", &old), put("a/1", b"new")]).await;
+    it.store.writer.fill().await;
+    let entry = it.entry(vec![rollback("a/", 1)]);
+    it.store.writer.execute(vec![entry]).await.unwrap();
+    let error = it.store.writer.store().await.unwrap_err();
+    assert!(matches!(error, StoreError::Full(_)), "{error}");
+    it.store.writer.checkpoint().await.unwrap();
+    assert_eq!(value_at(&it.store, "a/1", None).await.unwrap(), "new");
+    it.store.writer.store().await.unwrap();
+    assert_eq!(value_at(&it.store, "a/1", None).await.unwrap(), old);
+}
