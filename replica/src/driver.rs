@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use shared::client::AcceptorClient;
 use shared::discovery::Mixups;
-use shared::ids::ClusterId;
+use shared::ids::{ClusterId, LeaseId};
 use shared::message::{Directory, DirectoryEntry, Member};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-use crate::machine::change::{Change, ChangeCounts};
+use crate::machine::change::ChangeCounts;
 use crate::replica::config::Config;
 use crate::replica::event::{Answer, Claimant, Input, Refusal, RequestId};
 use crate::replica::status::{Identity, Missing, Recovered};
@@ -141,8 +141,8 @@ struct Driver {
     /// What executing has changed in this life.
     changes: ChangeCounts,
     waits: LockWaits,
-    /// What became of leases and locks, and is not stored yet.
-    untold: Vec<Change>,
+    /// Whose waiting for locks may have ended, by what is not stored yet.
+    untold: Vec<LeaseId>,
     /// How many watch.
     watching: watch::Receiver<usize>,
     joined: watch::Sender<Option<ClusterId>>,

@@ -56,8 +56,7 @@ pub(super) async fn run(
 ) -> Result<(), StoreError> {
     let mut executor = Executor {
         writer,
-        store_due: None,
-        stored_at: None,
+        store_from: Instant::now(),
         checkpoints,
         inputs,
         shutdown: shutdown.clone(),
@@ -73,7 +72,9 @@ pub(super) async fn run(
             Some(step) = executor.checkpoints.next() => executor.checkpointed(step).await?,
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => executor.begin_checkpoint(),
             () = hurry.notified() => executor.store().await?,
-            () = sleep_until(executor.store_due.unwrap_or_else(Instant::now)), if executor.store_due.is_some() => executor.store().await?,
+            () = sleep_until(executor.store_from), if !executor.writer.is_stored() => {
+                executor.store().await?;
+            }
             job = jobs.recv() => match job {
                 Some(job) => executor.work(job).await?,
                 None => break,
@@ -97,9 +98,8 @@ pub(super) async fn run(
 
 struct Executor {
     writer: Writer,
-    /// When what is executed is to be stored; none while everything is.
-    store_due: Option<Instant>,
-    stored_at: Option<Instant>,
+    /// Before that nothing is stored that nobody waits for.
+    store_from: Instant,
     checkpoints: Checkpoints,
     inputs: Inputs,
     shutdown: CancellationToken,
@@ -149,8 +149,6 @@ impl Executor {
         };
         self.tell_unswept().await;
         self.tell(Input::Executed(report)).await;
-        let due = self.stored_at.map_or_else(Instant::now, |last| last + STORE_INTERVAL);
-        self.store_due.get_or_insert(due);
         if self.writer.is_to_be_stored() {
             self.store().await?;
         }
@@ -171,7 +169,7 @@ impl Executor {
                 return Ok(());
             }
         }
-        (self.store_due, self.stored_at) = (None, Some(Instant::now()));
+        self.store_from = Instant::now() + STORE_INTERVAL;
         self.tell_writable().await;
         self.tell_unswept().await;
         self.tell(Input::Stored(Stored::of(self.writer.meta()))).await;

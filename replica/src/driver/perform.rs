@@ -149,8 +149,7 @@ impl Driver {
         }
         for executed in &report.slots {
             self.changes.add(&executed.changes);
-            let of_tenure = |it: &&Change| matches!(it, Change::Lease { .. } | Change::Lock { .. });
-            self.untold.extend(executed.changes.iter().filter(of_tenure).cloned());
+            self.untold.extend(executed.changes.iter().filter_map(Change::lease));
             match &executed.outcome {
                 SlotOutcome::Batch { epoch, number, commands: _ } => {
                     self.batches.executed(*epoch, *number, executed.slot)
@@ -165,7 +164,7 @@ impl Driver {
 
     /// Wakes those who look at the database then.
     fn tell_stored(&mut self) {
-        self.untold.drain(..).for_each(|change| self.waits.tell(&change));
+        self.untold.drain(..).for_each(|lease| self.waits.tell(lease));
     }
 
     fn answer(&mut self, id: RequestId, answer: Answer) {

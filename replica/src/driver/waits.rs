@@ -8,8 +8,6 @@ use shared::ids::LeaseId;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use crate::machine::change::Change;
-
 /// As many wait as may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{most} requests wait for locks (--max-lock-waits), the limit of this replica")]
@@ -62,15 +60,10 @@ impl LockWaits {
         self.lock().taken > 0
     }
 
-    /// Wakes those whom a change concerns.
-    pub(super) fn tell(&self, change: &Change) {
-        match change {
-            Change::Lease { lease, .. } | Change::Lock { lease, .. } => {
-                if let Some(place) = self.lock().of_leases.get(lease) {
-                    place.settled.notify_waiters();
-                }
-            }
-            Change::Key { .. } | Change::Prefix { .. } => {}
+    /// Wakes those who wait for a lease.
+    pub(super) fn tell(&self, lease: LeaseId) {
+        if let Some(place) = self.lock().of_leases.get(&lease) {
+            place.settled.notify_waiters();
         }
     }
 
@@ -109,13 +102,7 @@ impl Drop for Waiting {
 
 #[cfg(test)]
 mod tests {
-    use shared::ids::Revision;
-
     use super::*;
-
-    fn settled(lease: u64) -> Change {
-        Change::Lock { name: "l".to_owned(), lease: LeaseId(lease), revision: Revision(9) }
-    }
 
     #[tokio::test]
     async fn who_waits_is_woken_by_what_concerns_its_lease_and_by_nothing_else() {
@@ -124,7 +111,7 @@ mod tests {
         assert_eq!(waits.enter(LeaseId(1)).unwrap_err(), TooManyWait { most: 2 });
         let (mut first, mut second) = (Box::pin(one.woken()), Box::pin(other.woken()));
         assert!(!first.as_mut().enable() && !second.as_mut().enable());
-        waits.tell(&settled(1));
+        waits.tell(LeaseId(1));
         first.as_mut().await;
         assert!(!second.as_mut().enable());
         drop((first, second));

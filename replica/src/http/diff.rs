@@ -17,7 +17,6 @@ use serde::Serialize;
 use shared::deadline::Deadline;
 use shared::ids::Revision;
 use shared::page::{PageLimits, PageRoom};
-use shared::problem::Problem;
 use shared::wire;
 
 use super::App;
@@ -37,7 +36,7 @@ const COMPARED: PageLimits = PageLimits { items: 2_000, bytes: 1 << 20 };
 
 /// Answers it.
 pub(super) async fn diff(State(app): State<Arc<App>>, parts: Parts) -> Response {
-    answer(&app, &parts).await.unwrap_or_else(|refused| Problem::from(refused).into_response())
+    answer(&app, &parts).await.into_response()
 }
 
 async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {

@@ -21,10 +21,7 @@ use crate::store::Item;
 
 /// Answers it.
 pub(super) async fn get(State(app): State<Arc<App>>, parts: Parts) -> Response {
-    match answer(&app, &parts).await {
-        Ok(response) => response,
-        Err(refused) => Problem::from(refused).into_response(),
-    }
+    answer(&app, &parts).await.into_response()
 }
 
 async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {

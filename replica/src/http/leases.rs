@@ -12,7 +12,6 @@ use serde::Serialize;
 use shared::deadline::Deadline;
 use shared::ids::{LeaseId, Revision};
 use shared::page::PageLimits;
-use shared::problem::Problem;
 use shared::wire::{self, BodyLimit};
 
 use super::App;
@@ -22,11 +21,10 @@ use super::paging::{KEYS, Paging, Piece, Source};
 use super::reading::released;
 use super::refused::Refused;
 use crate::http::request::CONSISTENCY;
+use crate::http::request::json::refuse_but_json;
 use crate::http::request::path::text_of;
 use crate::http::request::query::Query;
-use crate::http::request::tenure::{
-    Cursor, Grant, body_of, lease_of_path, require_json, wrong_cursor,
-};
+use crate::http::request::tenure::{Cursor, Grant, body_of, lease_of_path, wrong_cursor};
 use crate::machine::command::Op;
 use crate::machine::leases::{Lease, LeaseOp};
 use crate::store::{Reader, TenurePage, TenureQuery};
@@ -51,25 +49,19 @@ pub(super) async fn revoke(State(app): State<Arc<App>>, parts: Parts) -> Respons
 
 /// `GET /v1/leases/{id}`.
 pub(super) async fn get(State(app): State<Arc<App>>, parts: Parts) -> Response {
-    match get_answer(&app, &parts).await {
-        Ok(response) => response,
-        Err(refused) => Problem::from(refused).into_response(),
-    }
+    get_answer(&app, &parts).await.into_response()
 }
 
 /// `GET /v1/leases`.
 pub(super) async fn list(State(app): State<Arc<App>>, parts: Parts) -> Response {
-    match list_answer(&app, &parts).await {
-        Ok(response) => response,
-        Err(refused) => Problem::from(refused).into_response(),
-    }
+    list_answer(&app, &parts).await.into_response()
 }
 
 async fn grant_answer(app: &App, request: Request) -> Result<Response, Refused> {
     let (mut parts, body) = request.into_parts();
     let deadline = Deadline::of(&parts.headers)?;
     Query::parse(parts.uri.query(), &[])?;
-    require_json(&parts.headers)?;
+    refuse_but_json(&parts.headers, "the body")?;
     refuse_unsupported(&parts.headers)?;
     let body = whole_body(&mut parts, body, BODY).await?;
     let Grant { ttl_ms } = body_of::<Grant>(&body)?.checked()?;

@@ -11,7 +11,6 @@ use serde::Serialize;
 use shared::deadline::Deadline;
 use shared::ids::Revision;
 use shared::page::PageLimits;
-use shared::problem::Problem;
 use shared::wire;
 
 use super::App;
@@ -25,10 +24,7 @@ use crate::store::{Item, ListPage, ListQuery, Order, Reader, Show, above_prefix,
 
 /// Answers it.
 pub(super) async fn list(State(app): State<Arc<App>>, parts: Parts) -> Response {
-    match answer(&app, &parts).await {
-        Ok(response) => response,
-        Err(refused) => Problem::from(refused).into_response(),
-    }
+    answer(&app, &parts).await.into_response()
 }
 
 async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
@@ -130,6 +126,8 @@ impl Source for Rest {
 
 #[cfg(test)]
 mod tests {
+    use shared::problem::Problem;
+
     use super::*;
 
     fn asked(raw: &str) -> Result<ListRequest, Problem> {

@@ -33,9 +33,10 @@ use super::reading::{at_least, released};
 use super::refused::Refused;
 use crate::driver::Waiting;
 use crate::http::request::CONSISTENCY;
+use crate::http::request::json::refuse_but_json;
 use crate::http::request::query::Query;
 use crate::http::request::tenure::{
-    Acquire, Cursor, body_of, lease_of_query, lock_of_path, require_json, wrong_cursor,
+    Acquire, Cursor, body_of, lease_of_query, lock_of_path, wrong_cursor,
 };
 use crate::machine::command::Op;
 use crate::machine::execute::Delivery;
@@ -59,18 +60,12 @@ pub(super) async fn release(State(app): State<Arc<App>>, parts: Parts) -> Respon
 
 /// `GET /v1/locks/{name}`.
 pub(super) async fn get(State(app): State<Arc<App>>, parts: Parts) -> Response {
-    match get_answer(&app, &parts).await {
-        Ok(response) => response,
-        Err(refused) => Problem::from(refused).into_response(),
-    }
+    get_answer(&app, &parts).await.into_response()
 }
 
 /// `GET /v1/locks`.
 pub(super) async fn list(State(app): State<Arc<App>>, parts: Parts) -> Response {
-    match list_answer(&app, &parts).await {
-        Ok(response) => response,
-        Err(refused) => Problem::from(refused).into_response(),
-    }
+    list_answer(&app, &parts).await.into_response()
 }
 
 async fn acquire_answer(app: &App, request: Request) -> Result<Response, Refused> {
@@ -78,7 +73,7 @@ async fn acquire_answer(app: &App, request: Request) -> Result<Response, Refused
     let deadline = Deadline::of(&parts.headers)?;
     Query::parse(parts.uri.query(), &[])?;
     let name = lock_of_path(parts.uri.path())?;
-    require_json(&parts.headers)?;
+    refuse_but_json(&parts.headers, "the body")?;
     refuse_unsupported(&parts.headers)?;
     let body = whole_body(&mut parts, body, BODY).await?;
     let Acquire { lease, wait_ms } = body_of::<Acquire>(&body)?.checked()?;

@@ -35,12 +35,12 @@ const WAIT: &str = "wait";
 
 /// `GET /v1/log/{slot}`.
 pub(super) async fn slot(State(app): State<Arc<App>>, parts: Parts) -> Response {
-    slot_answer(&app, &parts).await.unwrap_or_else(|refused| Problem::from(refused).into_response())
+    slot_answer(&app, &parts).await.into_response()
 }
 
 /// `GET /v1/log`.
 pub(super) async fn list(State(app): State<Arc<App>>, parts: Parts) -> Response {
-    list_answer(&app, &parts).await.unwrap_or_else(|refused| Problem::from(refused).into_response())
+    list_answer(&app, &parts).await.into_response()
 }
 
 async fn slot_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderValue, header};
 use shared::byte_budget::BudgetSpent;
@@ -87,6 +88,13 @@ impl From<TooManyWatches> for Refused {
 impl From<NotReleased> for Refused {
     fn from(error: NotReleased) -> Self {
         Self::NotReleased(error)
+    }
+}
+
+/// What a read says; a mutation says with it what became of it (`mutate::finish`).
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        Problem::from(self).into_response()
     }
 }
 

@@ -28,7 +28,7 @@ const MAX_WAIT_MS: u64 = 10_000;
 pub(super) async fn log(State(app): State<Arc<App>>, reply: Reply, parts: Parts) -> Response {
     match answer(&app, &parts).await {
         Ok(page) => reply.send(&page),
-        Err(refused) => Problem::from(refused).into_response(),
+        Err(refused) => refused.into_response(),
     }
 }
 

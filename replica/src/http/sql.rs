@@ -29,7 +29,7 @@ const CSV: &str = "text/csv";
 
 /// Answers it.
 pub(super) async fn query(State(app): State<Arc<App>>, request: Request) -> Response {
-    answer(&app, request).await.unwrap_or_else(|refused| Problem::from(refused).into_response())
+    answer(&app, request).await.into_response()
 }
 
 async fn answer(app: &App, request: Request) -> Result<Response, Refused> {

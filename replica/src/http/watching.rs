@@ -11,7 +11,6 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, header};
-use shared::problem::Problem;
 
 use self::framing::Framing;
 use self::stream::Watcher;
@@ -27,10 +26,7 @@ const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Answers it.
 pub(super) async fn watch(State(app): State<Arc<App>>, parts: Parts) -> Response {
-    match answer(&app, &parts).await {
-        Ok(response) => response,
-        Err(refused) => Problem::from(refused).into_response(),
-    }
+    answer(&app, &parts).await.into_response()
 }
 
 async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {

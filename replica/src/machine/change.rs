@@ -50,6 +50,17 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// Whose waiting for locks it may have ended.
+    #[must_use]
+    pub fn lease(&self) -> Option<LeaseId> {
+        match self {
+            Self::Lease { lease, .. } | Self::Lock { lease, .. } => Some(*lease),
+            Self::Key { .. } | Self::Prefix { .. } => None,
+        }
+    }
+}
+
 /// What was done to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeKind {

@@ -7,7 +7,7 @@ use http::{HeaderMap, header};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use shared::problem::Problem;
-use shared::wire::{Encoding, MediaType};
+use shared::wire::{Encoding, MediaType, essence_of};
 
 /// Refuses a body that is not said to be JSON.
 ///
@@ -18,11 +18,31 @@ pub(crate) fn require_json(headers: &HeaderMap, what: &str) -> Result<(), Proble
     match said.and_then(MediaType::of) {
         Some(MediaType::Spoken(Encoding::Json)) => Ok(()),
         Some(MediaType::Spoken(Encoding::Postcard) | MediaType::OtherVersion(_)) | None => {
-            Err(Problem::unsupported_media_type(format!(
-                "{what} is JSON: send it with Content-Type: application/json"
-            )))
+            Err(not_json(what))
         }
     }
+}
+
+/// Refuses a body that is said to be something else than JSON. curl calls whatever it sends
+/// a form.
+///
+/// # Errors
+/// 415.
+pub(crate) fn refuse_but_json(headers: &HeaderMap, what: &str) -> Result<(), Problem> {
+    const TAKEN: [&str; 2] = ["application/json", "application/x-www-form-urlencoded"];
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let essence = value.to_str().map(essence_of).unwrap_or_default();
+    if TAKEN.iter().any(|taken| essence.eq_ignore_ascii_case(taken)) {
+        Ok(())
+    } else {
+        Err(not_json(what))
+    }
+}
+
+fn not_json(what: &str) -> Problem {
+    Problem::unsupported_media_type(format!(
+        "{what} is JSON: send it with Content-Type: application/json"
+    ))
 }
 
 /// A JSON object, and nothing else: serde would take an array of the fields for it, too.

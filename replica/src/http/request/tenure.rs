@@ -1,12 +1,12 @@
 //! What requests about leases and locks say.
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use shared::ids::{LeaseId, Revision};
 use shared::problem::Problem;
-use shared::wire::{self, essence_of};
+use shared::wire;
 
 use super::cursor;
 use super::json::Object;
@@ -73,22 +73,6 @@ impl Cursor {
 #[must_use]
 pub fn wrong_cursor() -> Problem {
     Problem::bad_request("the cursor is of another list")
-}
-
-/// Whether a body is JSON. curl calls whatever it sends a form.
-///
-/// # Errors
-/// 415 where it says that it is something else.
-pub fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
-    const TAKEN: [&str; 2] = ["application/json", "application/x-www-form-urlencoded"];
-    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
-    let essence = value.to_str().map(essence_of).unwrap_or_default();
-    if TAKEN.iter().any(|taken| essence.eq_ignore_ascii_case(taken)) {
-        return Ok(());
-    }
-    Err(Problem::unsupported_media_type(
-        "the body is JSON: send it with Content-Type: application/json",
-    ))
 }
 
 /// Reads a body.
