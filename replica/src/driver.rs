@@ -30,7 +30,7 @@ use tracing::Span;
 
 use crate::machine::change::ChangeCounts;
 use crate::replica::config::Config;
-use crate::replica::event::{Answer, Claimant, Input, Refusal, RequestId};
+use crate::replica::event::{Answer, Claimant, Followed, Input, Refusal, RequestId};
 use crate::replica::status::{Identity, Missing, Recovered};
 use crate::replica::{Replica, WrongHistory};
 use crate::store::{Checkpointer, StoreError, Writer};
@@ -145,6 +145,8 @@ struct Driver {
     untold: Vec<LeaseId>,
     /// How many watch.
     watching: watch::Receiver<usize>,
+    /// What the core was told of those who watch, or wait for a lock.
+    followed: Followed,
     joined: watch::Sender<Option<ClusterId>>,
     /// What was not believed of whom: it is said once.
     refused: BTreeSet<(Claimant, &'static str)>,
@@ -177,6 +179,7 @@ impl Driver {
             waits: parts.waits.clone(),
             untold: Vec::new(),
             watching: parts.watching.clone(),
+            followed: Followed::default(),
             joined: parts.joined.clone(),
             refused: BTreeSet::new(),
         }

@@ -65,7 +65,7 @@ use crate::machine::state::Meta;
 use crate::replica::batching::Batching;
 use crate::replica::config::Config;
 use crate::replica::event::{
-    Effect, Input, NoAnswer, RequestId, Role, Storage, Stored, Timer, Unswept,
+    Effect, Followed, Input, NoAnswer, RequestId, Role, Storage, Stored, Timer, Unswept,
 };
 use crate::replica::fetching::Fetching;
 use crate::replica::history::History;
@@ -96,6 +96,7 @@ pub struct Replica {
     durable_below: Slot,
     storage: Storage,
     unswept: Unswept,
+    followed: Followed,
     /// When the next lease ends, unless it is renewed. Milliseconds of replicated time.
     next_expiry_ms: Option<u64>,
     /// When replicated time was executed last in this life.
@@ -139,6 +140,7 @@ impl Replica {
             durable_below: recovered.durable_below,
             storage: Storage::Writable,
             unswept: Unswept::default(),
+            followed: Followed::default(),
             next_expiry_ms: recovered.next_expiry_ms,
             time_as_of: None,
             time_due: None,
@@ -207,6 +209,7 @@ impl Replica {
             Input::Durable(below) => self.durable_below = self.durable_below.max(below),
             Input::Storage(storage) => self.storage_changed(storage, effects),
             Input::Unswept(unswept) => self.unswept = unswept,
+            Input::Followed(followed) => self.followed = followed,
         }
     }
 

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::machine::change::Change;
 use crate::machine::execute::{ExecutionReport, SlotOutcome};
-use crate::replica::event::{Answer, Effect, Input, Refusal, RequestId};
+use crate::replica::event::{Answer, Effect, Followed, Input, Refusal, RequestId};
 
 impl Driver {
     /// Hands an input to the core, and does what it says, and what that leads to.
@@ -30,7 +30,7 @@ impl Driver {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             if let Input::Executed(report) = &input {
-                self.note_executed(handlers, report);
+                inputs.extend(self.note_executed(handlers, report));
             } else if let Input::Stored(_) = &input {
                 self.tell_stored();
             }
@@ -142,11 +142,19 @@ impl Driver {
         Input::BatchStarted { epoch, number, trace }
     }
 
-    fn note_executed(&mut self, handlers: &EffectHandlers, report: &ExecutionReport) {
-        // The core knows of those who read, and these wait to be told.
-        if *self.watching.borrow() > 0 || self.waits.are_any() {
+    /// Says to the core whether somebody follows, where that is news.
+    fn note_executed(
+        &mut self,
+        handlers: &EffectHandlers,
+        report: &ExecutionReport,
+    ) -> Option<Input> {
+        let followed = if *self.watching.borrow() > 0 || self.waits.are_any() {
+            // The core knows of those who read, and these wait to be told.
             handlers.hurry.notify_one();
-        }
+            Followed::Yes
+        } else {
+            Followed::No
+        };
         for executed in &report.slots {
             self.changes.add(&executed.changes);
             self.untold.extend(executed.changes.iter().filter_map(Change::lease));
@@ -160,6 +168,8 @@ impl Driver {
                 SlotOutcome::Noop | SlotOutcome::View(_) => {}
             }
         }
+        let before = std::mem::replace(&mut self.followed, followed);
+        (before != followed).then_some(Input::Followed(followed))
     }
 
     /// Wakes those who look at the database then.

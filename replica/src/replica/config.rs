@@ -65,6 +65,10 @@ pub struct Config {
     pub time_interval: Duration,
     /// How long a source may hold a fetch back while it has nothing new. 1 s.
     pub fetch_wait: Duration,
+    /// Between what a fetch brought and the next one, where no read waits for more and no
+    /// more is known to be chosen: what executing more at once saves, against how far local
+    /// reads and watches are behind. None: the next one follows at once. 5 ms.
+    pub fetch_pause: Duration,
     /// A fetch without an answer is given up: `fetch_wait` and 2 s for a large page.
     pub fetch_timeout: Duration,
     /// Chosen slots are known of, and the source has given nothing for so long: ask the
@@ -112,6 +116,7 @@ impl Default for Config {
             flight_counted: Duration::from_millis(250),
             time_interval: Duration::from_secs(5),
             fetch_wait: Duration::from_secs(1),
+            fetch_pause: Duration::from_millis(5),
             fetch_timeout: Duration::from_secs(3),
             fetch_stall: Duration::from_millis(200),
             fetch_backoff: Duration::from_millis(100),

@@ -150,6 +150,19 @@ pub enum Input {
     /// So many deletions of many keys are executed whose keys are still to be swept. Said
     /// before the [`Input::Executed`] of those that are new.
     Unswept(Unswept),
+    /// Whether somebody is to hear of what is executed as soon as it is. [`Followed::No`]
+    /// before the first.
+    Followed(Followed),
+}
+
+/// Whether somebody watches what is executed, or waits for a lock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Followed {
+    /// Somebody does.
+    Yes,
+    /// Nobody does.
+    #[default]
+    No,
 }
 
 /// How many deletions of many keys are executed and not swept.

@@ -8,6 +8,9 @@
 //! last one waits a while. It begins with the first again after that wait, when a source
 //! has nothing more, when somebody else leads, and when another source has served for ten
 //! seconds.
+//!
+//! When a source has given all that there was, a replica pauses before it asks again, so
+//! that it executes the slots of a moment at once; but not while somebody waits for them.
 
 mod asking;
 
@@ -37,6 +40,9 @@ struct Outstanding {
 enum State {
     Idle,
     Waiting(Outstanding),
+    /// All that there was is learned: more is asked for after a while, or when somebody
+    /// waits for it.
+    Pausing,
     BackingOff,
 }
 
@@ -56,6 +62,8 @@ pub(crate) enum FetchOutcome {
 pub(crate) enum After {
     /// It may.
     GoOn,
+    /// It may wait a moment, where nobody waits for it.
+    Pause,
     /// Not before a while.
     BackOff,
 }
@@ -172,7 +180,9 @@ impl Fetching {
     pub(crate) fn ended(&mut self, now: Duration, fetch: FetchId, progress: FetchOutcome) -> After {
         let at = match &self.state {
             State::Waiting(outstanding) if outstanding.id == fetch => outstanding.at,
-            State::Idle | State::Waiting(_) | State::BackingOff => return After::GoOn,
+            State::Idle | State::Waiting(_) | State::Pausing | State::BackingOff => {
+                return After::GoOn;
+            }
         };
         self.state = State::Idle;
         self.all_failed &= progress == FetchOutcome::Failed;
@@ -180,9 +190,13 @@ impl Fetching {
             FetchOutcome::Learned
                 if self.watched.is_some() && now.saturating_sub(at) >= QUICK_PAGE =>
             {
-                self.has_stalled = false
+                self.has_stalled = false;
+                return After::Pause;
             }
-            FetchOutcome::Learned => self.forget_stalls(),
+            FetchOutcome::Learned => {
+                self.forget_stalls();
+                return After::Pause;
+            }
             FetchOutcome::Failed => self.try_next_source(now),
             FetchOutcome::UpToDate => {
                 self.cursor = 0;
@@ -204,10 +218,25 @@ impl Fetching {
         self.cursor += 1;
     }
 
+    /// Nothing is asked for until the wait is over, or somebody waits for it.
+    pub(crate) fn pause(&mut self) {
+        if self.is_idle() {
+            self.state = State::Pausing;
+        }
+    }
+
+    /// Somebody waits for what comes next.
+    pub(crate) fn end_pause(&mut self) {
+        match self.state {
+            State::Pausing => self.state = State::Idle,
+            State::Idle | State::Waiting(_) | State::BackingOff => {}
+        }
+    }
+
     /// The wait is over.
     pub(crate) fn retry(&mut self) {
         match self.state {
-            State::BackingOff => self.state = State::Idle,
+            State::Pausing | State::BackingOff => self.state = State::Idle,
             State::Idle | State::Waiting(_) => {}
         }
     }
@@ -255,7 +284,7 @@ impl Fetching {
             State::Waiting(outstanding) if now.saturating_sub(outstanding.at) >= timeout => {
                 self.leave_source(now)
             }
-            State::Idle | State::Waiting(_) | State::BackingOff => {}
+            State::Idle | State::Waiting(_) | State::Pausing | State::BackingOff => {}
         }
     }
 
@@ -286,7 +315,7 @@ impl Fetching {
                 self.has_stalled = true;
                 self.leave_source(now);
             }
-            State::Idle | State::BackingOff => {}
+            State::Idle | State::Pausing | State::BackingOff => {}
         }
         Stalled::Yes
     }

@@ -40,6 +40,7 @@ impl Replica {
             durable_below,
             storage,
             unswept,
+            followed,
             next_expiry_ms,
             time_as_of: _,
             time_due: _,
@@ -71,7 +72,7 @@ impl Replica {
             .map(|view| (view.epoch, &view.primary, view.primary_instance, &view.backups))
             .hash(hasher);
         (*history == History::Confirmed).hash(hasher);
-        (*storage as u8, unswept, *propose_timer == Armed::Yes).hash(hasher);
+        (*storage as u8, unswept, followed, *propose_timer == Armed::Yes).hash(hasher);
         revision_waits.iter().for_each(|(revision, id)| (revision, id.0).hash(hasher));
         members.footprint(hasher);
         batching.footprint(hasher);

@@ -76,6 +76,11 @@ fn ours<T>(content: T) -> OfCluster<T> {
     OfCluster::new(cluster(), content)
 }
 
+/// Fetches follow each other at once.
+fn config() -> Config {
+    Config { fetch_pause: Duration::ZERO, ..Config::default() }
+}
+
 fn watermarks(acceptor: u64, voted_below: u64, roster: Option<Roster>) -> Watermarks {
     let marks = Marks { voted_below: Slot(voted_below), ..Marks::default() };
     Watermarks {
@@ -263,13 +268,13 @@ impl Rig {
 
     /// Primary in epoch 1, with slot 0 executed.
     fn primary() -> Self {
-        Self::in_views(Config::default(), &[1])
+        Self::in_views(config(), &[1])
     }
 
     /// Backup of replica 2 in epoch 1, with slot 0 executed. Fetch 2, of replica 2, is
     /// under way.
     fn backup() -> Self {
-        Self::in_views(Config::default(), &[2])
+        Self::in_views(config(), &[2])
     }
 
     fn step(&mut self, input: Input) -> Vec<Effect> {

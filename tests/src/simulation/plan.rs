@@ -89,6 +89,8 @@ pub struct Tuning {
     pub learned_entries: usize,
     /// Entries in one answer to a fetch.
     pub fetch_entries: usize,
+    /// Between what a fetch brought and the next one, where nobody waits for it.
+    pub fetch_pause: Duration,
     /// The least and the longest time that a sync takes.
     pub sync: (Duration, Duration),
     /// The least and the longest time that a transaction takes.
@@ -246,6 +248,7 @@ fn draw_tuning(random: &mut Random) -> Tuning {
         execute_entries,
         learned_entries: learned_entries.max(2),
         fetch_entries,
+        fetch_pause: ms(*random.pick(&[0, 0, 5, 50])),
         sync: (Duration::from_micros(100), random.magnitude(Duration::from_micros(200), ms(20))),
         commit: (Duration::from_micros(50), random.magnitude(Duration::from_micros(100), ms(20))),
         store: random.magnitude(Duration::from_micros(100), ms(50)),

@@ -6,7 +6,7 @@ use shared::ids::ClusterId;
 use shared::message::{ChosenEntry, ChosenReply, LogPrefix, Member};
 
 use super::{After, FetchOutcome, Next, Source, Stalled};
-use crate::replica::event::{Effect, FetchId, NoAnswer, Role, SourceKind, Timer};
+use crate::replica::event::{Effect, FetchId, Followed, NoAnswer, Role, SourceKind, Timer};
 use crate::replica::history::History;
 use crate::replica::learner::{Claimant, Comparison};
 use crate::replica::{Replica, WrongHistory};
@@ -32,6 +32,9 @@ impl Replica {
                     || (self.learner.is_behind() && !self.batching.has_open_proposal())
             }
         };
+        if self.is_waited_for() {
+            self.fetching.end_pause();
+        }
         if wants {
             self.fetch(now, cluster, effects);
         }
@@ -73,6 +76,19 @@ impl Replica {
     fn arm_fetch(&self, effects: &mut Vec<Effect>) {
         let backoff = self.config.fetch_backoff;
         effects.push(Effect::Arm { timer: Timer::Fetch, after: backoff, jitter: backoff });
+    }
+
+    fn pause(&mut self, effects: &mut Vec<Effect>) {
+        let after = self.config.fetch_pause;
+        if !after.is_zero() && !self.is_waited_for() {
+            self.fetching.pause();
+            effects.push(Effect::Arm { timer: Timer::Fetch, after, jitter: Duration::ZERO });
+        }
+    }
+
+    /// Whether more is known to be chosen, or somebody is to have what comes next at once.
+    fn is_waited_for(&self) -> bool {
+        self.learner.is_behind() || self.waiting_reads() > 0 || self.followed == Followed::Yes
     }
 
     fn sources(&self, now: Duration) -> Vec<Source> {
@@ -139,6 +155,7 @@ impl Replica {
         };
         match self.fetching.ended(now, fetch, progress) {
             After::GoOn => {}
+            After::Pause => self.pause(effects),
             After::BackOff => self.arm_fetch(effects),
         }
     }

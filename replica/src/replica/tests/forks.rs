@@ -51,7 +51,7 @@ fn asks(effects: &[Effect]) -> Option<(Member, u64)> {
 
 #[test]
 fn acceptors_that_have_voted_for_less_than_was_executed_have_lost_votes() {
-    let (_, effects) = restarted(Config::default(), 2);
+    let (_, effects) = restarted(config(), 2);
     let lost = WrongHistory::VotesLost { executed_below: Slot(3), voted_below: Slot(2) };
     assert_eq!(effects, [Effect::WrongHistory(lost), arm(Timer::Probe, 50, 50)]);
 }
@@ -82,7 +82,7 @@ fn an_answer_beyond_the_first_quorum_shows_lost_votes_too() {
 
 #[test]
 fn a_replica_that_starts_with_a_log_compares_it_before_it_reads_or_learns() {
-    let (mut rig, effects) = restarted(Config::default(), 3);
+    let (mut rig, effects) = restarted(config(), 3);
     assert_eq!(asks(&effects), Some((replica(2), 0)), "at once");
     rig.read(1);
     rig.watermarks(2, 1, 3);
@@ -97,7 +97,7 @@ fn a_replica_that_starts_with_a_log_compares_it_before_it_reads_or_learns() {
 
 #[test]
 fn another_history_at_a_replica_of_the_view_ends_this_one_and_nothing_of_it_is_learned() {
-    let (mut rig, _) = restarted(Config::default(), 4);
+    let (mut rig, _) = restarted(config(), 4);
     let effects = rig.fetched(1, page(Some(another()), &[noop(3)]));
     assert_eq!(effects[0], fork(2));
     assert_eq!(rig.replica.learner.learned_below(), Slot(3));
@@ -114,7 +114,7 @@ fn a_replica_in_the_middle_of_its_life_compares_each_page() {
 
 #[test]
 fn a_replica_outside_the_view_proves_nothing_and_nothing_is_learned_from_it() {
-    let (mut rig, _) = restarted(Config::default(), 4);
+    let (mut rig, _) = restarted(config(), 4);
     let asked = asks(&rig.fetched(1, Err(NoAnswer)));
     assert_eq!(asked, Some((replica(3), 0)));
     let behind = Input::Fetched { fetch: FetchId(2), reply: page(None, &[]).map(ours) };
@@ -126,7 +126,7 @@ fn a_replica_outside_the_view_proves_nothing_and_nothing_is_learned_from_it() {
 
 #[test]
 fn a_replica_goes_on_alone_where_nobody_is_left_to_compare_with() {
-    let (mut rig, _) = restarted(Config::default(), 3);
+    let (mut rig, _) = restarted(config(), 3);
     rig.read(1);
     rig.watermarks(2, 1, 3);
     rig.watermarks(2, 2, 3);
@@ -134,7 +134,7 @@ fn a_replica_goes_on_alone_where_nobody_is_left_to_compare_with() {
     assert!(!released(&rig.after(1_999).fire(Timer::Heartbeat)));
     assert!(released(&rig.after(1).fire(Timer::Heartbeat)));
 
-    let patient = Config { history_patience: Duration::MAX, ..Config::default() };
+    let patient = Config { history_patience: Duration::MAX, ..config() };
     let (mut rig, _) = restarted(patient, 3);
     assert_eq!(rig.replica.history, History::Unconfirmed);
     rig.after(60_000).fire(Timer::Heartbeat);
@@ -151,7 +151,7 @@ fn the_only_replica_of_a_view_has_nobody_to_wait_for() {
         Recovered { cluster: Some(cluster()), meta, next_expiry_ms: None, durable_below: Slot(1) };
     let identity = Identity { name: replica(1).name, instance: Instance(8), url: replica(1).url };
     let mut rig =
-        Rig { replica: Replica::new(Config::default(), identity, recovered), database, now: ms(0) };
+        Rig { replica: Replica::new(config(), identity, recovered), database, now: ms(0) };
     rig.step(Input::Started);
     rig.watermarks(1, 1, 1);
     rig.watermarks(1, 2, 1);
@@ -161,7 +161,7 @@ fn the_only_replica_of_a_view_has_nobody_to_wait_for() {
 #[test]
 #[expect(clippy::wildcard_enum_match_arm, reason = "one of many effects is looked for")]
 fn a_log_that_was_not_compared_is_given_to_nobody_and_counts_as_no_copy() {
-    let (mut rig, effects) = restarted(Config::default(), 3);
+    let (mut rig, effects) = restarted(config(), 3);
     let claims = |effects: &[Effect]| -> Vec<Slot> {
         let durable = |effect: &Effect| match effect {
             Effect::Heartbeat { message, .. } => Some(message.durable_below),

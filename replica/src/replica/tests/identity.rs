@@ -30,7 +30,7 @@ fn a_page_of_another_clusters_log_is_not_learned() {
 
 #[test]
 fn a_coordinator_of_another_cluster_leads_nobody_here() {
-    let mut rig = Rig::joined(Config::default());
+    let mut rig = Rig::joined(config());
     let reply = HeartbeatReply {
         coordinator: CoordinatorId(7),
         phase: Phase::Phase2,
@@ -73,7 +73,7 @@ fn before_a_quorum_has_named_the_cluster_in_this_life_nothing_is_given_or_taken(
         durable_below: Slot(1),
     };
     let identity = Identity { name: replica(1).name, instance: Instance(8), url: replica(1).url };
-    let mut rig = Rig { replica: Replica::new(Config::default(), identity, recovered), ..before };
+    let mut rig = Rig { replica: Replica::new(config(), identity, recovered), ..before };
     rig.step(Input::Started);
     rig.directory(&[coordinator(1), replica(2)]);
     let asked = |rig: &Rig| rig.replica.log_from(cluster(), Slot(0), PAGE);

@@ -5,7 +5,7 @@ use crate::replica::event::{Refusal, Stall};
 
 #[test]
 fn a_replica_asks_the_acceptors_which_cluster_this_is() {
-    let mut rig = Rig::new(Config::default());
+    let mut rig = Rig::new(config());
     let expected = [arm(Timer::Heartbeat, 100, 0), probe(1), arm(Timer::Probe, 1_000, 0)];
     assert_eq!(rig.step(Input::Started), expected);
     assert_eq!(rig.directory(&[coordinator(1), coordinator(2), replica(2)]), []);
@@ -28,7 +28,7 @@ fn a_replica_asks_the_acceptors_which_cluster_this_is() {
 
 #[test]
 fn only_a_majority_of_a_roster_that_reports_that_roster_counts() {
-    let mut rig = Rig::new(Config { acceptors: 5, ..Config::default() });
+    let mut rig = Rig::new(Config { acceptors: 5, ..config() });
     rig.step(Input::Started);
     let mut say = |acceptor, roster| {
         let reply = Ok(watermarks(acceptor, 0, roster));
@@ -43,7 +43,7 @@ fn only_a_majority_of_a_roster_that_reports_that_roster_counts() {
 
 #[test]
 fn slots_that_were_trimmed_and_that_nobody_has_are_missing_until_they_come() {
-    let mut rig = Rig::new(Config::default());
+    let mut rig = Rig::new(config());
     rig.step(Input::Started);
     rig.directory(&[coordinator(1), replica(2)]);
     let mut trimmed = |acceptor, below| {
@@ -70,14 +70,11 @@ fn slots_that_were_trimmed_and_that_nobody_has_are_missing_until_they_come() {
 
 #[test]
 fn a_database_of_another_cluster_is_noticed_and_nothing_is_executed_on_it() {
-    let mut rig = Rig::new(Config::default());
+    let mut rig = Rig::new(config());
     let identity = Identity { name: replica(1).name, instance: Instance(7), url: replica(1).url };
     let ours = ClusterId(5);
-    rig.replica = Replica::new(
-        Config::default(),
-        identity,
-        Recovered { cluster: Some(ours), ..Recovered::default() },
-    );
+    rig.replica =
+        Replica::new(config(), identity, Recovered { cluster: Some(ours), ..Recovered::default() });
     rig.step(Input::Started);
     rig.directory(&[coordinator(1), replica(2)]);
     rig.watermarks(1, 1, 0);
@@ -90,10 +87,10 @@ fn a_database_of_another_cluster_is_noticed_and_nothing_is_executed_on_it() {
 
 #[test]
 fn a_restarted_replica_joins_its_cluster_without_saying_so_again() {
-    let mut rig = Rig::new(Config::default());
+    let mut rig = Rig::new(config());
     let identity = Identity { name: replica(1).name, instance: Instance(7), url: replica(1).url };
     rig.replica = Replica::new(
-        Config::default(),
+        config(),
         identity,
         Recovered { cluster: Some(cluster()), ..Recovered::default() },
     );
@@ -104,7 +101,7 @@ fn a_restarted_replica_joins_its_cluster_without_saying_so_again() {
 
 #[test]
 fn a_replica_is_primary_once_it_has_executed_a_view_that_names_this_life_of_it() {
-    let mut rig = Rig::joined(Config::default());
+    let mut rig = Rig::joined(config());
     assert_eq!(rig.replica.role(), Role::Waiting);
     let chosen = [view_entry(0, 1, 1)];
     assert_eq!(rig.fetched(1, entries(&chosen, 1))[..2], [learned(1), execute(&chosen)]);
@@ -117,7 +114,7 @@ fn a_replica_is_primary_once_it_has_executed_a_view_that_names_this_life_of_it()
 
 #[test]
 fn a_restarted_primary_is_no_primary() {
-    let mut rig = Rig::joined(Config::default());
+    let mut rig = Rig::joined(config());
     let before_restart = View { primary_instance: Instance(6), ..view(1, 1) };
     let effects = rig.chosen(&[entry(0, Value::View(before_restart.clone()).encode())]);
     assert_eq!(effects[0], Effect::RoleChanged { role: Role::Waiting, view: before_restart });
@@ -129,7 +126,7 @@ fn a_restarted_primary_is_no_primary() {
 
 #[test]
 fn of_many_views_executed_at_once_only_the_last_is_reported() {
-    let mut rig = Rig::joined(Config::default());
+    let mut rig = Rig::joined(config());
     let effects = rig.chosen(&[view_entry(0, 1, 1), view_entry(1, 2, 2)]);
     let changed = [Effect::RoleChanged { role: Role::Backup, view: view(2, 2) }];
     assert_eq!(

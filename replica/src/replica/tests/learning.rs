@@ -18,7 +18,7 @@ fn slots_are_executed_in_order_and_one_run_at_a_time() {
 
 #[test]
 fn a_run_is_no_longer_than_its_limits() {
-    let config = Config { execute_entries: 2, execute_bytes: 130, ..Config::default() };
+    let config = Config { execute_entries: 2, execute_bytes: 130, ..config() };
     let mut rig = Rig::in_views(config, &[2]);
     let large = |slot| entry(slot, batch(1, 0, &["x".repeat(80).as_str()]));
     let chosen = [noop(1), noop(2), noop(3), large(4), large(5)];
@@ -208,7 +208,7 @@ fn a_primary_fetches_at_once_what_is_missing_before_its_own_batch() {
 
 #[test]
 fn a_hole_before_its_own_batch_is_fetched_though_another_proposal_is_open() {
-    let mut rig = Rig::in_views(Config { pipeline: 2, ..Config::default() }, &[1]);
+    let mut rig = Rig::in_views(Config { pipeline: 2, ..config() }, &[1]);
     rig.mutation(1, "a");
     rig.mutation(2, "b");
     let expected = [fetch(2, coordinator(1), 1), arm(Timer::FetchStall, 200, 0)];
@@ -217,7 +217,7 @@ fn a_hole_before_its_own_batch_is_fetched_though_another_proposal_is_open() {
 
 #[test]
 fn nothing_is_fetched_that_there_is_no_room_for() {
-    let mut rig = Rig::in_views(Config { learned_entries: 2, ..Config::default() }, &[2]);
+    let mut rig = Rig::in_views(Config { learned_entries: 2, ..config() }, &[2]);
     let chosen: Vec<_> = (1..6).map(noop).collect();
     assert_eq!(rig.fetched(2, entries(&chosen, 6)), [learned(3), execute(&chosen[..2])]);
     assert_eq!(rig.run(&chosen[..2]), [fetch(3, replica(2), 3), arm(Timer::FetchStall, 200, 0)]);
@@ -225,7 +225,7 @@ fn nothing_is_fetched_that_there_is_no_room_for() {
 
 #[test]
 fn the_learned_log_is_served_to_peers_from_memory_else_from_the_database() {
-    let mut rig = Rig::in_views(Config { learned_entries: 3, ..Config::default() }, &[2]);
+    let mut rig = Rig::in_views(Config { learned_entries: 3, ..config() }, &[2]);
     let page = |rig: &Rig, from| rig.log_from(from, 2, 1 << 20);
     let log = [view_entry(0, 1, 2), noop(1), noop(2), noop(3)];
     let from = |from: usize, entries: &[ChosenEntry], chosen_below| ChosenReply::Entries {
@@ -260,7 +260,7 @@ fn a_replica_starts_where_its_database_ends() {
         durable_below: Slot(1),
     };
     let identity = Identity { name: replica(1).name, instance: Instance(8), url: replica(1).url };
-    let mut rig = Rig { replica: Replica::new(Config::default(), identity, recovered), ..before };
+    let mut rig = Rig { replica: Replica::new(config(), identity, recovered), ..before };
     rig.step(Input::Started);
     rig.directory(&[coordinator(1), replica(2)]);
     rig.watermarks(1, 1, 2);
@@ -283,4 +283,55 @@ fn an_execution_of_something_else_ends_the_process() {
         next_expiry_ms: None,
     };
     rig.step(Input::Executed(report));
+}
+
+/// A backup that has learned and executed all that there was, and pauses.
+fn paused() -> (Rig, Vec<Effect>) {
+    let mut rig = Rig::in_views(pausing(), &[2]);
+    rig.fire(Timer::Fetch);
+    let effects = rig.fetched(2, entries(&[noop(1)], 2));
+    rig.run(&[noop(1)]);
+    (rig, effects)
+}
+
+fn pausing() -> Config {
+    Config { fetch_pause: Duration::from_millis(5), ..Config::default() }
+}
+
+#[test]
+fn who_has_learned_all_that_there_was_asks_for_more_after_a_while() {
+    let (mut rig, effects) = paused();
+    assert_eq!(effects, [arm(Timer::Fetch, 5, 0), learned(2), execute(&[noop(1)])]);
+    assert_eq!(rig.fire(Timer::Fetch), [fetch(3, replica(2), 2)]);
+}
+
+#[test]
+fn a_read_has_what_was_chosen_meanwhile_asked_for_at_once() {
+    let (mut rig, _) = paused();
+    let probe = Effect::Probe { probe: ProbeId(2) };
+    assert_eq!(rig.read(1), [probe, arm(Timer::Probe, 1_000, 0), fetch(3, replica(2), 2)]);
+    assert_eq!(rig.fire(Timer::Fetch), [], "it is under way");
+}
+
+#[test]
+fn who_waits_for_a_revision_has_the_log_asked_for_at_once() {
+    let (mut rig, _) = paused();
+    let wait = Input::WaitRevision { id: RequestId(1), revision: Revision(9) };
+    assert_eq!(rig.step(wait), [fetch(3, replica(2), 2)]);
+}
+
+#[test]
+fn where_somebody_follows_what_is_executed_no_replica_pauses() {
+    let (mut rig, _) = paused();
+    assert_eq!(rig.step(Input::Followed(Followed::Yes)), [fetch(3, replica(2), 2)]);
+    let effects = rig.fetched(3, entries(&[noop(2)], 3));
+    assert_eq!(effects, [learned(3), execute(&[noop(2)]), fetch(4, replica(2), 3)]);
+}
+
+#[test]
+fn what_is_known_to_be_chosen_is_asked_for_at_once() {
+    let mut rig = Rig::in_views(pausing(), &[2]);
+    rig.fire(Timer::Fetch);
+    let effects = rig.fetched(2, entries(&[noop(1)], 3));
+    assert!(effects.contains(&fetch(3, replica(2), 2)), "{effects:?}");
 }

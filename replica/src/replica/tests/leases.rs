@@ -14,7 +14,7 @@ fn grant() -> Command {
 
 /// A primary in a log that has leases, in which one was granted at time 0 of the log.
 fn with_a_lease() -> Rig {
-    let mut rig = Rig::joined(Config::default());
+    let mut rig = Rig::joined(config());
     rig.leads(1, 1, 0);
     let view = View { format: format::LEASES, ..view(1, 1) };
     rig.chosen(&[entry(0, Value::View(view).encode())]);
@@ -66,7 +66,7 @@ fn an_idle_primary_has_the_time_chosen_when_a_lease_is_due_and_not_before() {
 
 #[test]
 fn a_backup_has_nothing_chosen_and_time_is_heard_of_now_and_then() {
-    let mut rig = Rig::joined(Config::default());
+    let mut rig = Rig::joined(config());
     rig.leads(1, 1, 0);
     let view = View { format: format::LEASES, ..view(1, 2) };
     rig.chosen(&[entry(0, Value::View(view).encode())]);

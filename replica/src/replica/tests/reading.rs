@@ -226,7 +226,7 @@ fn a_read_that_is_given_up_says_what_it_waited_for() {
 
 #[test]
 fn reads_beyond_the_limit_are_refused_at_once() {
-    let mut rig = Rig::in_views(Config { waiting_reads: 2, ..Config::default() }, &[2]);
+    let mut rig = Rig::in_views(Config { waiting_reads: 2, ..config() }, &[2]);
     let refused = |id| {
         let limit = LimitHit::new("reads that wait", 2);
         Effect::Refuse { id: RequestId(id), refusal: Refusal::QueueFull(limit) }

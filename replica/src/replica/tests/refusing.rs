@@ -11,7 +11,7 @@ fn refused(id: u64, reason: NotApplied) -> Effect {
 
 #[test]
 fn a_replica_without_a_view_takes_no_mutation() {
-    let mut rig = Rig::joined(Config::default());
+    let mut rig = Rig::joined(config());
     assert_eq!(rig.mutation(1, "k"), [refused(1, NotApplied::NotPrimary { primary: None })]);
 }
 
@@ -78,7 +78,7 @@ fn a_limit_is_forgotten_with_the_batch_that_met_it() {
 
 #[test]
 fn a_mutation_that_is_given_up_without_a_leader_was_in_no_batch_and_says_so() {
-    let mut rig = Rig::joined(Config::default());
+    let mut rig = Rig::joined(config());
     rig.chosen(&[view_entry(0, 1, 1)]);
     rig.mutation(1, "a");
     assert_eq!(rig.cancel(1), [refused(1, NotApplied::GivenUp(Stall::NoLeader))]);
@@ -86,7 +86,7 @@ fn a_mutation_that_is_given_up_without_a_leader_was_in_no_batch_and_says_so() {
 
 #[test]
 fn mutations_beyond_the_limit_are_refused_at_once() {
-    let mut rig = Rig::in_views(Config { queued_mutations: 1, ..Config::default() }, &[1]);
+    let mut rig = Rig::in_views(Config { queued_mutations: 1, ..config() }, &[1]);
     rig.mutation(1, "a");
     assert_eq!(rig.mutation(2, "b"), []);
     let limit = LimitHit::new("mutations that wait", 1);
@@ -97,7 +97,7 @@ fn mutations_beyond_the_limit_are_refused_at_once() {
 
 #[test]
 fn mutations_of_too_many_bytes_are_refused_at_once() {
-    let mut rig = Rig::in_views(Config { queued_bytes: 200, ..Config::default() }, &[1]);
+    let mut rig = Rig::in_views(Config { queued_bytes: 200, ..config() }, &[1]);
     rig.mutation(1, "a");
     assert_eq!(rig.mutation(2, &"x".repeat(100)), []);
     let limit = LimitHit::new("bytes of the mutations that wait", 200);
@@ -128,7 +128,7 @@ fn deletions_of_prefixes_beyond_the_limit_are_refused_until_others_are_swept() {
 
 #[test]
 fn a_batch_has_no_more_deletions_of_prefixes_than_the_log_can_hold() {
-    let mut batching = Batching::new(&Config { batch_commands: 1_000, ..Config::default() });
+    let mut batching = Batching::new(&Config { batch_commands: 1_000, ..config() });
     batching.begin(Epoch(1), ReplicatedClock::starting_at(0, ms(0)));
     for id in 0..limits::BATCH_RANGES as u64 + 1 {
         let op = Op::DeletePrefix { prefix: "a".to_owned() };
@@ -166,7 +166,7 @@ fn a_roll_back_is_taken_where_nothing_is_to_be_swept_and_few_others_wait() {
 
 #[test]
 fn a_batch_has_one_roll_back_at_most() {
-    let mut batching = Batching::new(&Config::default());
+    let mut batching = Batching::new(&config());
     batching.begin(Epoch(1), ReplicatedClock::starting_at(0, ms(0)));
     for id in 0..2 {
         let op = Op::Rollback { prefix: "a".to_owned(), revision: Revision(0) };

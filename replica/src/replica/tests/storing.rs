@@ -70,7 +70,7 @@ fn who_waits_for_a_revision_has_it_stored() {
 
 #[test]
 fn what_is_not_stored_is_served_to_peers_from_memory_however_much_it_is() {
-    let mut rig = Rig::in_views(Config { learned_entries: 2, ..Config::default() }, &[2]);
+    let mut rig = Rig::in_views(Config { learned_entries: 2, ..config() }, &[2]);
     for slot in 1..5 {
         rig.fetched(slot + 1, entries(&[noop(slot)], slot + 1));
         rig.execute(&[noop(slot)]);

@@ -79,7 +79,7 @@ fn a_primary_that_stays_one_proposes_anew_in_the_new_epoch() {
 
 #[test]
 fn what_flew_comes_first_in_the_new_epoch_and_in_its_order() {
-    let mut rig = Rig::in_views(Config { pipeline: 2, ..Config::default() }, &[1]);
+    let mut rig = Rig::in_views(Config { pipeline: 2, ..config() }, &[1]);
     for (id, key) in [(1, "a"), (2, "b"), (3, "c"), (4, "d")] {
         rig.mutation(id, key);
     }

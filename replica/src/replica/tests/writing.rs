@@ -28,7 +28,7 @@ fn what_arrives_while_a_batch_flies_makes_the_next_one() {
 
 #[test]
 fn a_batch_is_no_larger_than_its_limits() {
-    let config = Config { batch_commands: 2, batch_bytes: 300, ..Config::default() };
+    let config = Config { batch_commands: 2, batch_bytes: 300, ..config() };
     let mut rig = Rig::in_views(config, &[1]);
     rig.mutation(1, "a");
     let long = "x".repeat(200);
@@ -54,7 +54,7 @@ fn a_batch_is_no_larger_than_its_limits() {
 
 #[test]
 fn mutations_wait_for_a_leader_and_go_to_it_at_once() {
-    let mut rig = Rig::joined(Config::default());
+    let mut rig = Rig::joined(config());
     rig.chosen(&[view_entry(0, 1, 1)]);
     assert_eq!(rig.mutation(1, "k"), []);
     assert_eq!(rig.leads(2, 5, 1), [propose(2, 1, 1, 0, &["k"]), arm(Timer::Propose, 50, 50)]);
@@ -177,7 +177,7 @@ fn a_batch_is_answered_though_the_coordinator_never_answers() {
 
 #[test]
 fn a_pipeline_has_several_batches_in_flight_and_the_rest_waits() {
-    let mut rig = Rig::in_views(Config { pipeline: 2, ..Config::default() }, &[1]);
+    let mut rig = Rig::in_views(Config { pipeline: 2, ..config() }, &[1]);
     rig.mutation(1, "a");
     assert_eq!(rig.mutation(2, "b"), [propose(1, 2, 1, 1, &["b"])]);
     assert_eq!(rig.mutation(3, "c"), []);
@@ -188,7 +188,7 @@ fn a_pipeline_has_several_batches_in_flight_and_the_rest_waits() {
 
 #[test]
 fn a_batch_that_was_void_for_coming_too_early_is_proposed_again_when_it_is_due() {
-    let mut rig = Rig::in_views(Config { pipeline: 2, ..Config::default() }, &[1]);
+    let mut rig = Rig::in_views(Config { pipeline: 2, ..config() }, &[1]);
     rig.mutation(1, "a");
     rig.mutation(2, "b");
     let early = [entry(1, batch(1, 1, &["b"]))];
@@ -209,8 +209,7 @@ fn a_batch_that_was_void_for_coming_too_early_is_proposed_again_when_it_is_due()
 
 #[test]
 fn a_void_copy_says_nothing_about_one_that_is_chosen_later() {
-    let mut rig =
-        Rig::in_views(Config { pipeline: 2, execute_entries: 1, ..Config::default() }, &[1]);
+    let mut rig = Rig::in_views(Config { pipeline: 2, execute_entries: 1, ..config() }, &[1]);
     rig.mutation(1, "a");
     rig.mutation(2, "b");
     let chosen = [

@@ -112,6 +112,7 @@ impl ReplicaNode {
             execute_entries: tuning.execute_entries,
             learned_entries: tuning.learned_entries,
             history_patience: tuning.history_patience,
+            fetch_pause: tuning.fetch_pause,
             ..Config::default()
         };
         let name: Name = process.id.to_string().parse().expect("a name");

@@ -105,12 +105,8 @@ impl World {
         self.restarts += 1;
         let Member { name, url, .. } = replica(index as u64 + 1);
         let instance = Instance(self.restarts);
-        let config = Config {
-            pipeline: self.pipeline,
-            batch_commands: 3,
-            execute_entries: 3,
-            ..Config::default()
-        };
+        let config =
+            Config { pipeline: self.pipeline, batch_commands: 3, execute_entries: 3, ..config() };
         Node {
             replica: Replica::new(config, Identity { name, instance, url }, recovered),
             database,
