@@ -60,6 +60,9 @@ pub struct Config {
     pub election_timeout: Duration,
     /// A candidate waits a random time up to this, so that seldom two start together.
     pub election_jitter: Duration,
+    /// The same after a leader whose process has ended: all hear of that at once, and a
+    /// Phase 1 is over in less.
+    pub ended_jitter: Duration,
     /// A Phase 1 that makes no progress for this long is given up.
     pub phase1_timeout: Duration,
     /// Least and additional random wait after a Phase 1 or a leadership that got no
@@ -127,6 +130,8 @@ pub struct Config {
     pub trim_behind_bytes: u64,
     /// … and while it is at most this long behind the others.
     pub trim_behind_time: Duration,
+    /// What comes from a replica within this time after its process ended was under way.
+    pub ended_memory: Duration,
     /// A replica heard from within this time is there.
     pub replica_memory: Duration,
     /// When inputs came further apart than this, the process was paused: silence in that
@@ -144,6 +149,7 @@ impl Config {
             answer_validity: Duration::from_secs(2),
             election_timeout: Duration::from_millis(500),
             election_jitter: Duration::from_millis(200),
+            ended_jitter: Duration::from_millis(40),
             phase1_timeout: Duration::from_millis(500),
             back_off: Duration::from_millis(400),
             failure_memory: Duration::from_secs(5),
@@ -171,6 +177,7 @@ impl Config {
             replica_gone_after: Duration::from_secs(120),
             trim_behind_bytes: 128 << 20,
             trim_behind_time: Duration::from_secs(60),
+            ended_memory: Duration::from_millis(100),
             replica_memory: Duration::from_secs(10),
             pause_threshold: Duration::from_millis(300),
         }

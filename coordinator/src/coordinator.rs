@@ -23,14 +23,14 @@
 use std::time::Duration;
 
 use shared::bounds::TooFar;
-use shared::ids::{AcceptorId, Ballot, CoordinatorId, Slot};
+use shared::ids::{AcceptorId, Ballot, CoordinatorId, Instance, Slot};
 use shared::message::{Marks, Phase, ProposalReply};
 
 use crate::config::Config;
 use crate::effect::{
     AcceptorIndex, Effect, Input, PhaseChange, PollNumber, Reason, RequestId, Timer,
 };
-use crate::election::{Failures, Standby};
+use crate::election::{Ended, Failures, Standby};
 use crate::liveness::Liveness;
 use crate::membership::formation::FormationError;
 use crate::membership::{ForeignAcceptor, Membership};
@@ -89,6 +89,7 @@ pub struct Coordinator {
     trimmed_below: Slot,
     replicas: Replicas,
     failures: Failures,
+    ended: Ended,
     /// In an election, answers to this poll and later ones count.
     answers_since: PollNumber,
     effects: Vec<Effect>,
@@ -112,6 +113,7 @@ impl Coordinator {
             trimmed_below: Slot(0),
             replicas: Replicas::default(),
             failures: Failures::default(),
+            ended: Ended::default(),
             answers_since: PollNumber(0),
             effects: Vec::new(),
         }
@@ -136,6 +138,7 @@ impl Coordinator {
             Input::AcceptReply { from, ballot, reply } => self.on_accept_reply(from, ballot, reply),
             Input::Proposal { id, proposal } => self.on_proposal(id, proposal),
             Input::Heartbeat(heartbeat) => self.on_heartbeat(heartbeat),
+            Input::Ended(instance) => self.on_ended(instance),
         }
         if cfg!(debug_assertions) {
             self.check_invariants();
@@ -169,6 +172,16 @@ impl Coordinator {
                 Timer::Poll | Timer::Election | Timer::Prepare | Timer::Lead,
                 State::Inactive(_) | State::Phase1(_) | State::Phase2(_),
             ) => {}
+        }
+    }
+
+    /// A service's process is over: a replica's, or else a coordinator's.
+    fn on_ended(&mut self, instance: Instance) {
+        if self.replicas.ended(self.now, instance) {
+            self.consider_view();
+        } else {
+            self.ended.note(CoordinatorId(instance.0));
+            self.consider_election();
         }
     }
 
@@ -254,7 +267,7 @@ impl Coordinator {
             Reason::Outbid(_) => Standby::Watching,
             Reason::Phase1TimedOut | Reason::QuorumSilent => Standby::StandingBack,
             Reason::ReplicasSilent => Standby::AwaitingReplicas,
-            Reason::LeaderSilent | Reason::NoLeaderYet | Reason::Promised => {
+            Reason::LeaderSilent | Reason::LeaderEnded | Reason::NoLeaderYet | Reason::Promised => {
                 unreachable!("{reason:?} ends no leadership")
             }
         };

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shared::client::AcceptorClient;
-use shared::ids::{ClusterId, CoordinatorId, Slot};
+use shared::ids::{ClusterId, CoordinatorId, Instance, Slot};
 use shared::message::{AcceptReply, Phase, ProposalReply};
 use shared::random;
 use shared::telemetry::TraceContext;
@@ -118,9 +118,15 @@ impl Driver {
 
     /// Runs until `shutdown`. Whoever waits then learns that nothing is known.
     ///
+    /// `processes` tells which lives of other services are over.
+    ///
     /// # Errors
     /// When the acceptors are no longer those of the cluster.
-    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Result<(), WrongCluster> {
+    pub(crate) async fn run(
+        mut self,
+        mut processes: mpsc::Receiver<Instance>,
+        shutdown: CancellationToken,
+    ) -> Result<(), WrongCluster> {
         self.step(Input::Started, None);
         loop {
             let next_timer = self.timers.values().min().copied();
@@ -130,6 +136,7 @@ impl Driver {
                 () = sleep_until(next_timer.unwrap_or_else(Instant::now)), if next_timer.is_some() => self.fire(),
                 Some(ended) = self.ended.recv() => self.on_ended(ended),
                 Some(question) = self.questions.recv() => self.on_question(question),
+                Some(ended) = processes.recv() => self.step(Input::Ended(ended), None),
                 else => return Ok(()),
             }
             for _ in 0..TAKEN_AT_ONCE {

@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use shared::bounds::TooFar;
-use shared::ids::{Ballot, Slot};
+use shared::ids::{Ballot, Instance, Slot};
 use shared::message::{
     Accept, AcceptReply, ChosenEntry, Heartbeat, Phase, Prepare, PrepareReply, Proposal,
     ProposalReply, Roster, View, Watermarks,
@@ -74,6 +74,10 @@ pub enum Input {
     },
     /// A replica's sign of life.
     Heartbeat(Heartbeat),
+    /// This life of a replica or of a coordinator is over, as its connections show. That
+    /// wins time: what would follow from its silence follows at once. Nothing else rests
+    /// on it.
+    Ended(Instance),
 }
 
 /// What is to be done.
@@ -177,6 +181,8 @@ pub struct PhaseChange {
 pub enum Reason {
     /// A quorum of acceptors has not heard from a leader.
     LeaderSilent,
+    /// The leader of a quorum of acceptors has ended, or was silent.
+    LeaderEnded,
     /// No acceptor of a quorum ever promised anything: a fresh cluster.
     NoLeaderYet,
     /// All pages from a quorum of acceptors are here.
@@ -195,6 +201,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::LeaderSilent => f.write_str("a quorum of acceptors has not heard from a leader"),
+            Self::LeaderEnded => f.write_str("the leader has ended"),
             Self::NoLeaderYet => f.write_str("no acceptor has promised anything yet"),
             Self::Promised => {
                 f.write_str("a quorum of acceptors promised and reported all its votes")

@@ -9,8 +9,14 @@
 //! another random amount (the remedy that Lamport leaves open in *Paxos Made Simple*,
 //! section 2.4, and Fischer, Lynch and Paterson's result demands: time or chance). Safety
 //! rests on none of this.
+//!
+//! Of a leader whose process has ended no silence is waited for; and as all that stand by
+//! hear of it at once, a random time still is.
 
+use std::collections::VecDeque;
 use std::time::Duration;
+
+use shared::ids::{Ballot, CoordinatorId};
 
 use crate::config::Config;
 use crate::effect::Reason;
@@ -18,6 +24,9 @@ use crate::membership::Answer;
 
 /// The most that failures lengthen a time-out: 2 to the power of this.
 const MAX_DOUBLINGS: u32 = 3;
+
+/// So many of those that ended are remembered.
+const ENDED_KEPT: usize = 16;
 
 /// What a coordinator that stands by waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,23 +55,54 @@ pub(crate) enum Verdict {
     Gone(Reason),
 }
 
+/// Coordinators whose process has ended, as far as is known.
+#[derive(Clone, Debug, Default, Hash)]
+pub(crate) struct Ended(VecDeque<CoordinatorId>);
+
+impl Ended {
+    pub(crate) fn note(&mut self, coordinator: CoordinatorId) {
+        if self.0.len() == ENDED_KEPT {
+            self.0.pop_front();
+        }
+        self.0.push_back(coordinator);
+    }
+
+    /// Whether the leader of that ballot is one.
+    pub(crate) fn led(&self, ballot: Ballot) -> bool {
+        self.0.contains(&ballot.coordinator)
+    }
+
+    /// What was said of each counts for one election: it may not have been so.
+    pub(crate) fn forget(&mut self) {
+        self.0.clear();
+    }
+}
+
 /// Judges answers of different members.
 pub(crate) fn verdict<'a>(
     answers: impl Iterator<Item = &'a Answer>,
+    ended: &Ended,
     acceptors: usize,
     quorum: usize,
     silence_needed: Duration,
 ) -> Verdict {
-    let (mut silent, mut alive, mut unpromised, mut promised) = (0, 0, 0, 0);
+    let (mut silent, mut left, mut alive, mut unpromised, mut promised) = (0, 0, 0, 0, 0);
     for answer in answers {
         let heard_nothing = Duration::from_millis(answer.reply.leader_silent_ms) >= silence_needed;
-        *(if heard_nothing { &mut silent } else { &mut alive }) += 1;
+        let by_ended = answer.reply.promised.is_some_and(|ballot| ended.led(ballot));
+        *(match (heard_nothing, by_ended) {
+            (true, _) => &mut silent,
+            (false, true) => &mut left,
+            (false, false) => &mut alive,
+        }) += 1;
         *(if answer.reply.promised.is_none() { &mut unpromised } else { &mut promised }) += 1;
     }
     if promised == 0 && unpromised >= quorum {
         Verdict::Gone(Reason::NoLeaderYet)
     } else if silent >= quorum {
         Verdict::Gone(Reason::LeaderSilent)
+    } else if silent + left >= quorum {
+        Verdict::Gone(Reason::LeaderEnded)
     } else if acceptors - alive < quorum {
         Verdict::Alive
     } else {
@@ -118,7 +158,27 @@ mod tests {
     }
 
     fn judge(answers: &[Answer]) -> Verdict {
-        verdict(answers.iter(), 3, 2, Duration::from_millis(500))
+        verdict(answers.iter(), &Ended::default(), 3, 2, Duration::from_millis(500))
+    }
+
+    #[test]
+    fn of_a_leader_that_has_ended_no_silence_is_waited_for() {
+        let mut ended = Ended::default();
+        ended.note(CoordinatorId(7));
+        let judge =
+            |answers: &[Answer]| verdict(answers.iter(), &ended, 3, 2, Duration::from_millis(500));
+        assert_eq!(
+            judge(&[answer(1, 9, Some(1)), answer(2, 500, Some(1))]),
+            Verdict::Gone(Reason::LeaderEnded)
+        );
+        let mut of_another = answer(2, 9, Some(2));
+        of_another.reply.promised = Some(Ballot { round: 2, coordinator: CoordinatorId(8) });
+        assert_eq!(judge(&[answer(1, 9, Some(1)), of_another.clone()]), Verdict::Unknown);
+        let third = Answer {
+            reply: Watermarks { acceptor: AcceptorId(3), ..of_another.reply.clone() },
+            ..of_another.clone()
+        };
+        assert_eq!(judge(&[answer(1, 9, Some(1)), of_another, third]), Verdict::Alive);
     }
 
     #[test]

@@ -44,8 +44,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 pub use args::Args;
+use shared::discovery::presence;
 use shared::ids::CoordinatorId;
-use shared::message::Service;
+use shared::message::{Member, Service};
 use shared::server::serve;
 use shared::service::{Misconfigured, Running};
 use shared::telemetry::Traced;
@@ -53,6 +54,15 @@ use shared::telemetry::Traced;
 use crate::driver::Driver;
 use crate::driver::recovery::Recovery;
 use crate::http::{Front, SPAN_NAMES, routes};
+
+/// Of the others, whoever may lead or be primary.
+fn is_followed(own: CoordinatorId) -> impl Fn(&Member) -> bool {
+    move |member| match member.service {
+        Service::Replica => true,
+        Service::Coordinator => member.instance.0 != own.0,
+        Service::Acceptor | Service::Balancer => false,
+    }
+}
 
 /// Runs a coordinator until it is told to end.
 ///
@@ -71,6 +81,7 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         acceptors.clone(),
         shutdown.clone(),
     );
+    let ended = presence::follow(discovered.members, is_followed(id), shutdown.clone());
     let urls: Arc<[String]> = acceptors.iter().map(|acceptor| acceptor.url().to_string()).collect();
     let recovery = Recovery::new(&acceptors);
     let admission = running.admission();
@@ -92,7 +103,7 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         served
     };
     let driving = async {
-        let driven = driver.run(shutdown.clone()).await;
+        let driven = driver.run(ended, shutdown.clone()).await;
         shutdown.cancel();
         driven
     };

@@ -23,6 +23,8 @@ pub(crate) mod view_change;
 pub(crate) struct ReplicaProgress {
     pub(crate) instance: Instance,
     pub(crate) heard_at: Duration,
+    /// When this life was said to be over, where nothing came from it since.
+    ended_at: Option<Duration>,
     /// The view that it executed last, as it says.
     view: Option<View>,
     pub(crate) executed_below: Slot,
@@ -83,6 +85,7 @@ impl Replicas {
         let news = ReplicaProgress {
             instance,
             heard_at: now,
+            ended_at: None,
             view: view.clone(),
             executed_below,
             durable_below,
@@ -104,6 +107,9 @@ impl Replicas {
         }
         if heard.instance == instance {
             heard.heard_at = now;
+            heard.ended_at = heard
+                .ended_at
+                .filter(|ended_at| now.saturating_sub(*ended_at) < config.ended_memory);
             heard.view = view;
             if executed_below > heard.executed_below || executed_below >= chosen_below {
                 heard.moved_at = now;
@@ -177,6 +183,12 @@ impl Replicas {
         forgotten.is_some_and(|name| self.heard.remove(&name).is_some())
     }
 
+    /// A process is over; says whether it is a replica's, as last heard.
+    pub(crate) fn ended(&mut self, now: Duration, instance: Instance) -> bool {
+        let of_it = self.heard.values_mut().find(|heard| heard.instance == instance);
+        of_it.map(|heard| heard.ended_at = Some(now)).is_some()
+    }
+
     /// This process was paused until now.
     pub(crate) fn resume_listening(&mut self, now: Duration) {
         self.listening_since = now;
@@ -213,7 +225,9 @@ impl Replicas {
         let timeout = config.primary_timeout;
         let format = self.format();
         self.heard.iter().filter(move |(_, heard)| {
-            now.saturating_sub(heard.heard_at) < timeout && heard.highest_format >= format
+            now.saturating_sub(heard.heard_at) < timeout
+                && !heard.has_ended()
+                && heard.highest_format >= format
         })
     }
 
@@ -323,6 +337,11 @@ impl Replicas {
 }
 
 impl ReplicaProgress {
+    /// Whether this life of it is over, as far as is known.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended_at.is_some()
+    }
+
     /// Whether it was heard from lately.
     pub(crate) fn is_recent(&self, config: &Config, now: Duration) -> bool {
         now.saturating_sub(self.heard_at) < config.replica_memory

@@ -110,6 +110,7 @@ pub struct Replica {
     reads: QuorumReads,
     revision_waits: BTreeSet<(Revision, RequestId)>,
     propose_timer: Armed,
+    search_timer: Armed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,6 +131,7 @@ impl Replica {
             reads: QuorumReads::new(&config, recovered.meta.executed_below),
             revision_waits: BTreeSet::new(),
             propose_timer: Armed::No,
+            search_timer: Armed::No,
             joined: recovered.cluster,
             cluster: None,
             cluster_since: Duration::ZERO,
@@ -237,6 +239,12 @@ impl Replica {
             Timer::Propose => {
                 self.propose_timer = Armed::No;
                 self.batching.tick(now, self.config.proposal_timeout);
+            }
+            Timer::Search => {
+                self.search_timer = Armed::No;
+                if self.members.leader(now).is_none() {
+                    self.send_heartbeats(now, effects);
+                }
             }
             Timer::Fetch => self.fetching.retry(),
             Timer::FetchStall => self.look_whether_stalled(now, effects),

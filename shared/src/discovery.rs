@@ -24,6 +24,7 @@ use crate::ids::{ClusterId, Instance, Name};
 use crate::message::{Announced, Announcement, Member, NameConflict};
 
 mod known;
+pub mod presence;
 
 pub use known::{Known, Listing};
 

@@ -78,13 +78,17 @@ impl Coordinator {
         self.consider_election();
     }
 
-    fn consider_election(&mut self) {
+    pub(super) fn consider_election(&mut self) {
         let State::Inactive(standby) = self.state else { return };
         match (standby, self.verdict()) {
-            (Standby::Watching, Verdict::Gone(_)) => {
+            (Standby::Watching, Verdict::Gone(reason)) => {
                 self.state = State::Inactive(Standby::Armed);
-                let jitter =
-                    self.failures.lengthen(&self.config, self.now, self.config.election_jitter);
+                let jitter = if reason == Reason::LeaderEnded {
+                    self.config.ended_jitter
+                } else {
+                    self.config.election_jitter
+                };
+                let jitter = self.failures.lengthen(&self.config, self.now, jitter);
                 self.arm(Timer::Election, Duration::ZERO, jitter);
             }
             (Standby::Rechecking, Verdict::Gone(reason)) => self.start_phase1(reason),
@@ -111,7 +115,7 @@ impl Coordinator {
         });
         let silence_needed =
             self.failures.lengthen(&self.config, self.now, self.config.election_timeout);
-        verdict(answers, roster.acceptors().len(), roster.quorum(), silence_needed)
+        verdict(answers, &self.ended, roster.acceptors().len(), roster.quorum(), silence_needed)
     }
 
     fn start_phase1(&mut self, reason: Reason) {
@@ -125,6 +129,7 @@ impl Coordinator {
         let timeout = self.failures.lengthen(&self.config, self.now, self.config.phase1_timeout);
         let phase1 = Phase1::new(self.now, ballot, self.chosen_below, roster.quorum(), timeout);
         self.highest_ballot = Some(ballot);
+        self.ended.forget();
         self.state = State::Phase1(phase1);
         self.change_phase(Phase::Inactive, Phase::Phase1, ballot, reason);
         self.send_prepares();

@@ -19,6 +19,7 @@ impl Coordinator {
             trimmed_below,
             replicas,
             failures: _,
+            ended,
             answers_since: _,
             effects: _,
         } = self;
@@ -28,6 +29,7 @@ impl Coordinator {
             chosen_below,
             trimmed_below,
         ));
+        footprint.note(ended);
         membership.footprint(footprint);
         replicas.footprint(footprint);
         match state {

@@ -221,7 +221,7 @@ impl Coordinator {
         }
     }
 
-    fn consider_view(&mut self) {
+    pub(super) fn consider_view(&mut self) {
         let State::Phase2(leader) = &mut self.state else { return };
         if leader.ahead.is_some() {
             return;

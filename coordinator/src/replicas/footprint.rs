@@ -14,7 +14,7 @@ impl Replicas {
             let ReplicaProgress { said_executed_below, goal, former_durable_below, .. } = replica;
             let marks = (executed_below, durable_below, highest_format);
             footprint.note((name, instance, marks, former, *storage as u8));
-            footprint.note((said_executed_below, goal, former_durable_below));
+            footprint.note((said_executed_below, goal, former_durable_below, replica.has_ended()));
             footprint.note(replica.view.as_ref().map(|view| view.epoch));
         }
         let view = view

@@ -107,7 +107,8 @@ fn successor(
     let patience =
         if present.is_some() { config.primary_timeout } else { config.unheard_primary_timeout };
     let silent = replicas.silence(now, &view.primary) >= patience;
-    if restarted || silent {
+    let ended = present.is_some_and(ReplicaProgress::has_ended);
+    if restarted || silent || ended {
         return best(config, now, replicas);
     }
     if present.is_some_and(|heard| replicas.is_unable(config, now, heard))

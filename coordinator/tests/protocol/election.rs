@@ -4,8 +4,8 @@ use coordinator::coordinator::Waiting;
 use coordinator::effect::{Effect, Input, Reason, Timer};
 use coordinator::membership::ForeignAcceptor;
 use coordinator::membership::formation::FormationError;
-use shared::ids::{AcceptorId, Draw, Slot};
-use shared::message::{Marks, Phase, PrepareReply, Stranger, Watermarks};
+use shared::ids::{AcceptorId, Draw, Instance, Slot};
+use shared::message::{Marks, Nack, Phase, PrepareReply, Stranger, Watermarks};
 
 use crate::support::*;
 
@@ -98,6 +98,46 @@ fn it_takes_over_when_a_quorum_has_not_heard_from_the_leader_with_a_round_above_
             vec![arm(Timer::Prepare, 200, 0)],
         ])
     );
+}
+
+#[test]
+fn it_takes_over_at_once_when_the_leader_has_ended() {
+    let mut bench = Bench::new();
+    bench.step(Input::Started);
+    bench.watermarks(0, 0, led(0, ballot(3, OTHER)));
+    bench.watermarks(1, 0, led(1, ballot(3, OTHER)));
+    assert_eq!(bench.step(Input::Ended(Instance(9))), [], "it leads nothing");
+    assert_eq!(bench.step(Input::Ended(Instance(OTHER.0))), [arm(Timer::Election, 0, 40)]);
+    assert_eq!(bench.fire(Timer::Election), polls(1));
+    assert_eq!(bench.watermarks(0, 1, led(0, ballot(3, OTHER))), []);
+    let mine = ballot(4, ME);
+    assert_eq!(
+        bench.watermarks(1, 1, led(1, ballot(3, OTHER))),
+        all([
+            vec![phase_changed(Phase::Inactive, Phase::Phase1, mine, Reason::LeaderEnded)],
+            prepares(mine, 0),
+            vec![arm(Timer::Prepare, 200, 0)],
+        ])
+    );
+}
+
+#[test]
+fn of_a_leader_that_is_said_to_have_ended_and_leads_on_one_election_comes() {
+    let mut bench = Bench::new();
+    bench.step(Input::Started);
+    bench.watermarks(0, 0, led(0, ballot(3, OTHER)));
+    bench.watermarks(1, 0, led(1, ballot(3, OTHER)));
+    bench.step(Input::Ended(Instance(OTHER.0)));
+    bench.fire(Timer::Election);
+    bench.watermarks(0, 1, led(0, ballot(3, OTHER)));
+    bench.watermarks(1, 1, led(1, ballot(3, OTHER)));
+    assert_eq!(bench.core.phase(), Phase::Phase1);
+    let nack = PrepareReply::Nack(Nack { acceptor: id(1), promised: ballot(5, OTHER) });
+    bench.step(Input::PrepareReply { from: at(1), ballot: ballot(4, ME), reply: nack });
+    assert_eq!(bench.core.phase(), Phase::Inactive);
+    for index in 0..3 {
+        assert_eq!(bench.watermarks(index, 2, led(index, ballot(5, OTHER))), []);
+    }
 }
 
 #[test]

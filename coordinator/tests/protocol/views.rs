@@ -72,6 +72,24 @@ fn a_primary_that_is_not_heard_from_is_replaced_by_the_replica_that_executed_mos
 }
 
 #[test]
+fn a_primary_whose_process_has_ended_is_replaced_at_once_by_one_that_has_not() {
+    let (mut bench, mine) = with_view();
+    assert_eq!(bench.step(Input::Ended(Instance(99))), [], "nobody knows it");
+    assert_eq!(bench.step(Input::Ended(Instance(20))), [], "it is a backup");
+    assert_eq!(bench.step(Input::Ended(Instance(10))), proposes(mine, 0, &view(5, 3, &[1, 2])));
+}
+
+#[test]
+fn who_is_heard_from_after_it_was_said_to_have_ended_has_not() {
+    let (mut bench, mine) = with_view();
+    bench.step(Input::Ended(Instance(20)));
+    assert_eq!(hear(&mut bench, &[2], &view(4, 1, &[2, 3])), [], "this was under way");
+    bench.wait_ms(100);
+    assert_eq!(hear(&mut bench, &[2], &view(4, 1, &[2, 3])), []);
+    assert_eq!(bench.step(Input::Ended(Instance(10))), proposes(mine, 0, &view(5, 2, &[1, 3])));
+}
+
+#[test]
 fn a_primary_that_was_restarted_is_another_primary() {
     let (mut bench, mine) = with_view();
     let reborn = Heartbeat { instance: Instance(11), ..heartbeat(1, Some(view(4, 1, &[2, 3]))) };

@@ -50,6 +50,9 @@ pub struct Config {
     pub learned_bytes: usize,
     /// Between two heartbeats. 100 ms: six may be lost before a primary is replaced.
     pub heartbeat_interval: Duration,
+    /// The same while mutations wait and nobody is known to lead, so that a new leader is
+    /// found at once. 20 ms.
+    pub leader_search: Duration,
     /// For how long what a coordinator said of itself counts. 1 s.
     pub leader_expiry: Duration,
     /// A proposal without an answer is proposed again. 2 s: far above a slow disk; a new
@@ -110,6 +113,7 @@ impl Default for Config {
             learned_entries: 4_096,
             learned_bytes: 64 << 20,
             heartbeat_interval: Duration::from_millis(100),
+            leader_search: Duration::from_millis(20),
             leader_expiry: Duration::from_secs(1),
             proposal_timeout: Duration::from_secs(2),
             proposal_backoff: Duration::from_millis(50),

@@ -214,6 +214,8 @@ pub enum Timer {
     Probe,
     /// Batches may have to be proposed again.
     Propose,
+    /// Mutations wait, and nobody is known to lead: the coordinators are asked.
+    Search,
     /// A fetch failed, or may be made again.
     Fetch,
     /// The source of the log may have stalled.

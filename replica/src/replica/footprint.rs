@@ -51,6 +51,7 @@ impl Replica {
             reads,
             revision_waits,
             propose_timer,
+            search_timer,
         } = self;
         let hasher = &mut footprint.shared;
         let Meta {
@@ -72,7 +73,8 @@ impl Replica {
             .map(|view| (view.epoch, &view.primary, view.primary_instance, &view.backups))
             .hash(hasher);
         (*history == History::Confirmed).hash(hasher);
-        (*storage as u8, unswept, followed, *propose_timer == Armed::Yes).hash(hasher);
+        (*storage as u8, unswept, followed).hash(hasher);
+        [*propose_timer == Armed::Yes, *search_timer == Armed::Yes].hash(hasher);
         revision_waits.iter().for_each(|(revision, id)| (revision, id.0).hash(hasher));
         members.footprint(hasher);
         batching.footprint(hasher);

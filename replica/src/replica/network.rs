@@ -35,7 +35,9 @@ impl Replica {
         let (epoch, leader) = (self.meta.epoch(), self.members.leader(now));
         // What is in a batch may be chosen yet once somebody leads, so nothing goes into
         // one while nobody does: what is given up until then did not happen.
-        if leader.is_some() {
+        if leader.is_none() {
+            self.search_leader(effects);
+        } else {
             while let Some(made) = self.batching.next_batch(now) {
                 match made {
                     Made::Untraced => {}
@@ -62,6 +64,15 @@ impl Replica {
             self.propose_timer = Armed::Yes;
             let backoff = self.config.proposal_backoff;
             effects.push(Effect::Arm { timer: Timer::Propose, after: backoff, jitter: backoff });
+        }
+    }
+
+    /// Mutations wait for somebody to lead.
+    fn search_leader(&mut self, effects: &mut Vec<Effect>) {
+        if self.search_timer == Armed::No {
+            self.search_timer = Armed::Yes;
+            let after = self.config.leader_search;
+            effects.push(Effect::Arm { timer: Timer::Search, after, jitter: Duration::ZERO });
         }
     }
 

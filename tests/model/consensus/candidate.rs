@@ -225,6 +225,7 @@ impl Candidate {
                 Effect::PhaseChanged(change) => match change.reason {
                     Reason::Outbid(_) => said.outbid = Some(change.from),
                     Reason::LeaderSilent
+                    | Reason::LeaderEnded
                     | Reason::NoLeaderYet
                     | Reason::Promised
                     | Reason::Phase1TimedOut

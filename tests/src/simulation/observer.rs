@@ -236,6 +236,7 @@ impl Observer {
         match (change.from, change.reason) {
             (Phase::Phase2, Reason::Outbid(_)) => coverage.hit(Reached::Outbid),
             (Phase::Phase2, Reason::QuorumSilent) => coverage.hit(Reached::GaveUp),
+            (_, Reason::LeaderEnded) => coverage.hit(Reached::LeaderEnded),
             (Phase::Phase1 | Phase::Phase2 | Phase::Inactive, _) => {}
         }
     }
@@ -275,6 +276,12 @@ impl Observer {
     /// All acceptors have lost their disks: what is of this cluster is of the past.
     pub fn begins_after(&mut self, former: ClusterId) {
         self.former = Some(former);
+    }
+
+    /// Whether another cluster was there before.
+    #[must_use]
+    pub fn has_former(&self) -> bool {
+        self.former.is_some()
     }
 
     /// Whether that is the cluster of the past.

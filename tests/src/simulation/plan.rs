@@ -91,6 +91,11 @@ pub struct Tuning {
     pub fetch_entries: usize,
     /// Between what a fetch brought and the next one, where nobody waits for it.
     pub fetch_pause: Duration,
+    /// Coordinators hear within this time that a process has ended, if they do.
+    pub ends_heard_within: Option<Duration>,
+    /// How often, at each timer of a coordinator, it takes one that runs for ended: in a
+    /// million times.
+    pub ends_mistaken: u32,
     /// The least and the longest time that a sync takes.
     pub sync: (Duration, Duration),
     /// The least and the longest time that a transaction takes.
@@ -249,6 +254,8 @@ fn draw_tuning(random: &mut Random) -> Tuning {
         learned_entries: learned_entries.max(2),
         fetch_entries,
         fetch_pause: ms(*random.pick(&[0, 0, 5, 50])),
+        ends_heard_within: random.pick(&[None, Some(0), Some(2), Some(500)]).map(ms),
+        ends_mistaken: *random.pick(&[0, 0, 300, 10_000]),
         sync: (Duration::from_micros(100), random.magnitude(Duration::from_micros(200), ms(20))),
         commit: (Duration::from_micros(50), random.magnitude(Duration::from_micros(100), ms(20))),
         store: random.magnitude(Duration::from_micros(100), ms(50)),

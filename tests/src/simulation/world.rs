@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use acceptor::limits::Limits;
+use shared::ids::Instance;
 
 use super::environment::Environment;
 use super::plan::Plan;
 use crate::random::Random;
 use crate::simulation::environment::clock::Clock;
 use crate::simulation::environment::coverage::Reached;
-use crate::simulation::environment::event::Event;
+use crate::simulation::environment::event::{Event, Local};
 use crate::simulation::environment::network::Cut;
 use crate::simulation::environment::trace::Trace;
 use crate::simulation::nodes::acceptor::{AcceptorNode, Fate};
@@ -224,6 +225,7 @@ impl World {
         }
         let fate = match node {
             NodeId::Coordinator(number) => {
+                self.take_for_ended(number);
                 self.coordinators[usize::from(number)].on_timer(&mut self.env, timer)
             }
             NodeId::Replica(number) => {
@@ -301,13 +303,50 @@ impl World {
                 self.acceptors[usize::from(number)].crash(&mut self.env, presence, power)
             }
             NodeId::Coordinator(number) => {
-                self.coordinators[usize::from(number)].crash(presence);
+                let coordinator = &mut self.coordinators[usize::from(number)];
+                coordinator.crash(presence);
+                let instance = coordinator.instance();
                 self.env.observer.coordinator_stopped(node);
+                self.tell_of_end(instance);
             }
             NodeId::Replica(number) => {
-                self.replicas[usize::from(number)].crash(&mut self.env, presence, power)
+                let replica = &mut self.replicas[usize::from(number)];
+                replica.crash(&mut self.env, presence, power);
+                let instance = replica.instance();
+                self.tell_of_end(instance);
             }
             NodeId::Client(_) => unreachable!("clients never fail"),
+        }
+    }
+
+    /// Now and then a coordinator believes that somebody has ended who runs.
+    fn take_for_ended(&mut self, coordinator: u8) {
+        let process = &mut self.coordinators[usize::from(coordinator)].process;
+        if !process.random.chance(self.env.plan.tuning.ends_mistaken) {
+            return;
+        }
+        let coordinators = self.coordinators.iter().map(|node| (&node.process, node.instance()));
+        let replicas = self.replicas.iter().map(|node| (&node.process, node.instance()));
+        let running: Vec<Instance> = coordinators
+            .chain(replicas)
+            .filter(|(process, _)| process.presence == Presence::Up)
+            .map(|(_, instance)| instance)
+            .collect();
+        let process = &mut self.coordinators[usize::from(coordinator)].process;
+        let instance = *process.random.pick(&running);
+        self.env.coverage.hit(Reached::TakenForEnded);
+        self.env.local(process, Duration::ZERO, Local::Ended(instance));
+    }
+
+    /// Its connections tell the coordinators that a process has ended.
+    fn tell_of_end(&mut self, instance: Instance) {
+        let Some(within) = self.env.plan.tuning.ends_heard_within else { return };
+        for coordinator in &mut self.coordinators {
+            let process = &mut coordinator.process;
+            if process.presence == Presence::Up {
+                let after = process.random.duration(Duration::ZERO, within);
+                self.env.local(process, after, Local::Ended(instance));
+            }
         }
     }
 

@@ -56,8 +56,21 @@ fn a_batch_is_no_larger_than_its_limits() {
 fn mutations_wait_for_a_leader_and_go_to_it_at_once() {
     let mut rig = Rig::joined(config());
     rig.chosen(&[view_entry(0, 1, 1)]);
-    assert_eq!(rig.mutation(1, "k"), []);
+    assert_eq!(rig.mutation(1, "k"), [arm(Timer::Search, 20, 0)]);
     assert_eq!(rig.leads(2, 5, 1), [propose(2, 1, 1, 0, &["k"]), arm(Timer::Propose, 50, 50)]);
+}
+
+#[test]
+fn while_mutations_wait_and_nobody_leads_the_coordinators_are_asked_often() {
+    let mut rig = Rig::primary();
+    rig.mutation(1, "k");
+    let lost = rig.reply(1, 1, 0, Err(NoAnswer));
+    assert_eq!(lost, [arm(Timer::Search, 20, 0)], "the leader is lost");
+    let view = rig.replica.meta.view.clone();
+    let asked = [rig.heartbeats(view, 1, None), vec![arm(Timer::Search, 20, 0)]].concat();
+    assert_eq!(rig.after(20).fire(Timer::Search), asked);
+    assert_eq!(rig.leads(2, 2, 1), [propose(2, 2, 1, 0, &["k"])]);
+    assert_eq!(rig.after(20).fire(Timer::Search), [], "one leads");
 }
 
 #[test]
@@ -100,7 +113,7 @@ fn a_coordinator_that_cannot_be_reached_leads_no_more_until_it_says_so() {
     for reply in [Ok(ProposalReply::NotLeading), Err(NoAnswer)] {
         let mut rig = Rig::primary();
         rig.mutation(1, "k");
-        assert_eq!(rig.reply(1, 1, 0, reply), []);
+        assert_eq!(rig.reply(1, 1, 0, reply), [arm(Timer::Search, 20, 0)]);
         assert_eq!(rig.replica.status(rig.now).leader, None);
         assert_eq!(rig.after(50).fire(Timer::Propose), [arm(Timer::Propose, 50, 50)]);
         assert_eq!(rig.leads(1, 1, 1), [propose(1, 2, 1, 0, &["k"])]);

@@ -37,6 +37,10 @@ reached! {
     TwoLed => "two coordinators led at once, at two ballots",
     /// A leader learned of a higher ballot.
     Outbid => "a leader was deposed by a higher ballot",
+    /// A coordinator stood because the leader's process was over.
+    LeaderEnded => "a coordinator stood for election at once, since the leader had ended",
+    /// One that runs was said to have ended.
+    TakenForEnded => "a primary or a leader that ran was taken for ended",
     /// A leader lost its quorum.
     GaveUp => "a leader stood down because no quorum answered",
     /// An acceptor refused a ballot.

@@ -1,5 +1,7 @@
 //! What can happen next.
 
+use shared::ids::Instance;
+
 use super::message::{CallId, Delivery};
 use crate::simulation::nodes::process::{Life, NodeId};
 
@@ -65,6 +67,8 @@ pub enum Local {
     CallsDue(CallKind),
     /// A fetch has waited long enough.
     FetchWaited(u64),
+    /// A coordinator takes a process for ended, rightly or not.
+    Ended(Instance),
 }
 
 /// Which of a process's calls, where several kinds have times of their own.
@@ -126,6 +130,7 @@ impl Local {
             Self::Announce => 4,
             Self::Checkpointed => 5,
             Self::Store => 6,
+            Self::Ended(instance) => 7 ^ instance.0 << 3,
             Self::Deadline(number) => 8 + 2 * number,
             Self::CallsDue(kind) => 5 << 32 | kind as u64,
             Self::FetchWaited(number) => 9 + 2 * number,
@@ -136,7 +141,12 @@ impl Local {
     #[must_use]
     pub fn is_by_the_clock(self) -> bool {
         match self {
-            Self::Synced | Self::Commit | Self::Store | Self::Checkpointed | Self::Serve => false,
+            Self::Synced
+            | Self::Commit
+            | Self::Store
+            | Self::Checkpointed
+            | Self::Serve
+            | Self::Ended(_) => false,
             Self::Checkpoint
             | Self::Announce
             | Self::Deadline(_)

@@ -13,7 +13,7 @@ use coordinator::coordinator::Coordinator;
 use coordinator::driver::outbox::OutboxLimits;
 use coordinator::effect::{AcceptorIndex, Effect, Input, RequestId, Timer};
 use replica::replica::event::Attempt;
-use shared::ids::{BatchNumber, CoordinatorId, Epoch};
+use shared::ids::{BatchNumber, CoordinatorId, Epoch, Instance};
 use shared::message::{Heartbeat, OfCluster, Phase, ProposalReply, same_cluster};
 use shared::page::PageLimits;
 
@@ -36,6 +36,7 @@ use crate::simulation::plan::faults::Moment;
 pub struct CoordinatorNode {
     /// What all processes have.
     pub process: Process,
+    id: CoordinatorId,
     config: Config,
     fetch_limits: PageLimits,
     acceptors: u8,
@@ -80,9 +81,11 @@ impl CoordinatorNode {
             replica_gone_after: tuning.gone_after,
             ..Config::new(usize::from(plan.topology.acceptors))
         };
-        let core = Coordinator::new(config.clone(), CoordinatorId(0));
+        let id = CoordinatorId(0);
+        let core = Coordinator::new(config.clone(), id);
         Self {
             process,
+            id,
             config,
             fetch_limits: PageLimits { items: tuning.fetch_entries, bytes: 8 << 20 },
             acceptors: plan.topology.acceptors,
@@ -103,8 +106,8 @@ impl CoordinatorNode {
     /// Starts it, under a new identity.
     pub fn start(&mut self, env: &mut Environment) -> Fate {
         self.process.start(env.queue.now());
-        self.core =
-            Coordinator::new(self.config.clone(), CoordinatorId(self.process.random.bits()));
+        self.id = CoordinatorId(self.process.random.bits());
+        self.core = Coordinator::new(self.config.clone(), self.id);
         let limits = OutboxLimits {
             in_flight: ACCEPTS_IN_FLIGHT,
             accept_slots: self.config.max_accept_slots,
@@ -130,6 +133,12 @@ impl CoordinatorNode {
     /// A timer ran out.
     pub fn on_timer(&mut self, env: &mut Environment, timer: u8) -> Fate {
         self.step(env, Input::Fired(TIMERS[usize::from(timer)]), Cause::Usual)
+    }
+
+    /// This life of it.
+    #[must_use]
+    pub fn instance(&self) -> Instance {
+        Instance(self.id.0)
     }
 
     /// Something on its own machine is due.
@@ -158,6 +167,9 @@ impl CoordinatorNode {
                 self.watch(env);
             }
             Local::FetchWaited(number) => self.fetch_waited(env, number),
+            Local::Ended(instance) => {
+                return self.step(env, Input::Ended(instance), Cause::Usual);
+            }
             Local::Synced
             | Local::Commit
             | Local::Store
@@ -342,6 +354,8 @@ impl CoordinatorNode {
                 self.has_ended = true;
             }
             Effect::RosterKnown(_) | Effect::ForeignAcceptor { .. } => {}
+            // What an acceptor said before it lost its disk, beside what others say now.
+            Effect::NotACluster(_) if env.observer.has_former() => {}
             Effect::NotACluster(error) => {
                 panic!("{} found the acceptors to be no cluster: {error}", self.process.id)
             }

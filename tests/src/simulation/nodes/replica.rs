@@ -94,8 +94,15 @@ struct Waiting {
     from: Slot,
 }
 
-const TIMERS: [Timer; 6] =
-    [Timer::Heartbeat, Timer::Probe, Timer::Propose, Timer::Fetch, Timer::FetchStall, Timer::Time];
+const TIMERS: [Timer; 7] = [
+    Timer::Heartbeat,
+    Timer::Probe,
+    Timer::Propose,
+    Timer::Search,
+    Timer::Fetch,
+    Timer::FetchStall,
+    Timer::Time,
+];
 
 impl ReplicaNode {
     /// A replica with an empty database, not started yet.
@@ -170,6 +177,12 @@ impl ReplicaNode {
         }
     }
 
+    /// This life of it.
+    #[must_use]
+    pub fn instance(&self) -> Instance {
+        self.identity.instance
+    }
+
     /// Kills it.
     pub fn crash(&mut self, env: &mut Environment, presence: Presence, power: Power) {
         if self.jobs.iter().any(|job| matches!(job, Job::Join(_))) {
@@ -226,7 +239,7 @@ impl ReplicaNode {
                 Fate::Alive
             }
             Local::CallsDue(kind) => self.give_up_calls(env, kind),
-            Local::Synced => unreachable!("a replica does not wait for {what:?}"),
+            Local::Synced | Local::Ended(_) => unreachable!("a replica does not wait for {what:?}"),
         }
     }
 

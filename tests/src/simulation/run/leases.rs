@@ -92,6 +92,7 @@ fn plan(seed: u64, length: Duration, holders: Vec<Holding>) -> Plan {
     (plan.length, plan.weather) = (length, Weather::CALM);
     (plan.faults, plan.dead, plan.full) = (Vec::new(), Vec::new(), None);
     plan.tuning.patience = 1;
+    plan.tuning.ends_mistaken = 0;
     plan.workload.holders = holders;
     plan.workload.keyed = 0;
     plan.workload.calls = u32::MAX;

@@ -50,7 +50,8 @@ impl News {
             | Input::Fired(_)
             | Input::Watermarks { .. }
             | Input::Proposal { .. }
-            | Input::Heartbeat(_) => Self::Other,
+            | Input::Heartbeat(_)
+            | Input::Ended(_) => Self::Other,
         }
     }
 }
