@@ -44,6 +44,7 @@ mod history;
 mod learner;
 mod members;
 mod quorum_read;
+mod recent;
 mod time;
 
 mod clients;
@@ -73,6 +74,7 @@ pub use crate::replica::history::WrongHistory;
 use crate::replica::learner::Learner;
 use crate::replica::members::Members;
 use crate::replica::quorum_read::QuorumReads;
+use crate::replica::recent::RecentRequests;
 pub use crate::replica::status::{Identity, Leader, LogPage, Missing, Recovered, Status};
 
 /// The pure replica.
@@ -105,6 +107,7 @@ pub struct Replica {
     time_due: Option<Duration>,
     members: Members,
     batching: Batching,
+    recent: RecentRequests,
     learner: Learner,
     fetching: Fetching,
     reads: QuorumReads,
@@ -126,6 +129,7 @@ impl Replica {
         Self {
             members: Members::new(identity.name.clone(), config.leader_expiry),
             batching: Batching::new(&config),
+            recent: RecentRequests::new(recovered.meta.executed_below),
             learner: Learner::new(&config, recovered.meta.executed_below, recovered.meta.hash),
             fetching: Fetching::new(),
             reads: QuorumReads::new(&config, recovered.meta.executed_below),
@@ -186,8 +190,8 @@ impl Replica {
             }
             Input::Fired(timer) => self.fired(now, timer, effects),
             Input::Directory(directory) => self.members.update(directory),
-            Input::Mutation { id, command, wall_ms } => {
-                self.mutation(id, command, wall_ms, effects)
+            Input::Mutation { id, command, since, wall_ms } => {
+                self.mutation(id, (command, since), wall_ms, effects)
             }
             Input::Read { id } => self.read(now, id, effects),
             Input::WaitRevision { id, revision } => self.wait_revision(id, revision, effects),
@@ -293,6 +297,7 @@ impl Replica {
             leader: self.members.leader(now),
             executed_below: self.stored.executed_below,
             durable_below: self.durable_below,
+            requests_from: self.recent.from(),
             learned_below: self.learner.learned_below(),
             chosen_below: self.learner.chosen_below(),
             revision: self.stored.revision,

@@ -186,18 +186,21 @@ impl ReplicaClient {
     }
     /// `POST /v1/replication/commands`: has the primary execute a mutation within what is
     /// `granted`, and waits for its answer until the `timeout`, which should be longer.
-    /// The messages are those of replicas among each other.
+    /// The messages are those of replicas among each other. The mutation may have been sent
+    /// before where every slot below `since` was executed by then.
     ///
     /// # Errors
     /// See [`CallError`]; a refusal by the primary is no error.
     pub async fn command<Q: Serialize, R: DeserializeOwned>(
         &self,
         message: &Q,
+        since: Option<Slot>,
         granted: Duration,
         timeout: Duration,
     ) -> Result<R, CallError> {
-        let path = "/v1/replication/commands";
-        self.0.send_granting(Method::POST, path, message, granted, timeout).await
+        let since = since.map(|since| format!("?since={since}")).unwrap_or_default();
+        let path = format!("/v1/replication/commands{since}");
+        self.0.send_granting(Method::POST, &path, message, granted, timeout).await
     }
 }
 

@@ -35,3 +35,4 @@ pub mod status;
 pub mod telemetry;
 
 pub mod random;
+pub mod repeat;

@@ -9,6 +9,7 @@ use shared::deadline::Deadline;
 use shared::ids::{ClusterId, LeaseId, Revision, Slot};
 use shared::message::ClusterError;
 use shared::random;
+use shared::repeat::Repeatable;
 use shared::telemetry::TraceContext;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Span;
@@ -30,7 +31,13 @@ const GIVING_UP: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) enum Message {
     /// Change something.
-    Mutate { id: RequestId, command: Command, span: Span, reply: oneshot::Sender<Answer> },
+    Mutate {
+        id: RequestId,
+        command: Command,
+        since: Option<Slot>,
+        span: Span,
+        reply: oneshot::Sender<Answer>,
+    },
     /// Say when everything acknowledged before now is executed here.
     Read { id: RequestId, reply: oneshot::Sender<Result<(), Refusal>> },
     /// Say when a revision is executed here.
@@ -99,12 +106,17 @@ impl Handle {
         self.published.clone()
     }
 
-    /// Has a command executed, in the span of the work at hand.
-    pub(crate) async fn mutate(&self, command: Command, deadline: Deadline) -> MutationEnd {
+    /// Has a command executed, in the span of the work at hand, unless it was: it may have
+    /// been sent before where it says `since` which slot it is not below.
+    pub(crate) async fn mutate(
+        &self,
+        (command, since): (Command, Option<Slot>),
+        deadline: Deadline,
+    ) -> MutationEnd {
         let id = self.id();
         let (reply, answer) = oneshot::channel();
-        match self.messages.try_send(Message::Mutate { id, command, span: Span::current(), reply })
-        {
+        let span = Span::current();
+        match self.messages.try_send(Message::Mutate { id, command, since, span, reply }) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => {
                 return MutationEnd::Answered(Answer::NotApplied(NotApplied::QueueFull(
@@ -195,10 +207,11 @@ impl Handle {
     }
 }
 
-/// The command of a client who asks for this, by a key or once, in the trace of the work at
-/// hand.
-pub(crate) fn command(op: Op, key: Option<IdempotencyKey>) -> Command {
-    let drawn = || RequestIdentity::Drawn(random::identity());
+/// The command of a client who asks for this, by a key, by a name of the sender's, or once,
+/// in the trace of the work at hand.
+pub(crate) fn command(op: Op, key: Option<IdempotencyKey>, named: Option<Repeatable>) -> Command {
+    let identity = || named.map_or_else(random::identity, |named| named.identity);
+    let drawn = || RequestIdentity::Drawn(identity());
     let request = key.map_or_else(drawn, RequestIdentity::Keyed);
     Command { op, trace: TraceContext::current(), request }
 }

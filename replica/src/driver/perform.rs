@@ -56,9 +56,9 @@ impl Driver {
         message: Message,
     ) -> Result<(), DriverError> {
         let input = match message {
-            Message::Mutate { id, command, span, reply } => {
+            Message::Mutate { id, command, since, span, reply } => {
                 self.pending.insert(id, Pending::Mutation { span, reply });
-                Input::Mutation { id, command, wall_ms: published::now_ms() }
+                Input::Mutation { id, command, since, wall_ms: published::now_ms() }
             }
             Message::Read { id, reply } => {
                 self.pending.insert(id, Pending::Read { reply });

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use shared::client::{CallError, ReplicaClient};
 use shared::config::BaseUrl;
 use shared::deadline::Deadline;
-use shared::ids::{ClusterId, Revision};
+use shared::ids::{ClusterId, Revision, Slot};
 use shared::message::Member;
 use shared::problem::Problem;
 use shared::wire::{BodyLimit, Reply, Wire};
@@ -28,6 +28,7 @@ use shared::wire::{BodyLimit, Reply, Wire};
 use super::App;
 use super::mutation::{Asked, MutationRefused, Performed, perform};
 use super::refused::Refused;
+use crate::http::request::query::Query;
 use crate::machine::command::{Command, limits};
 use crate::replica::event::{NotApplied, Role};
 
@@ -82,13 +83,14 @@ pub(super) async fn commands(
 
 async fn answer(app: &App, mut request: Request) -> Result<ForwardReply, Problem> {
     let deadline = Deadline::of(request.headers())?;
+    let since = Query::parse(request.uri().query(), &["since"])?.number("since")?.map(Slot);
     let _room = match app.bodies.reserve_body(request.headers(), LONGEST.bytes) {
         Ok(room) => room,
         Err(spent) => return Ok(ForwardReply::Refused(MutationRefused::BodiesFull(spent))),
     };
     request.extensions_mut().insert(LONGEST);
     let Wire(message) = Wire::<ForwardedCommand>::from_request(request, &()).await?;
-    Ok(match taken(app, message, deadline).await {
+    Ok(match taken(app, message, since, deadline).await {
         Ok(done) => ForwardReply::Done(done),
         Err(refused) => ForwardReply::Refused(refused),
     })
@@ -97,6 +99,7 @@ async fn answer(app: &App, mut request: Request) -> Result<ForwardReply, Problem
 async fn taken(
     app: &App,
     message: ForwardedCommand,
+    since: Option<Slot>,
     deadline: Deadline,
 ) -> Result<Performed, MutationRefused> {
     let ForwardedCommand { cluster, min_revision, command } = message;
@@ -107,7 +110,7 @@ async fn taken(
     match status.role {
         Role::Primary => {
             let asked = Asked::of(&command.op);
-            perform(app, (command, &asked), min_revision, deadline).await
+            perform(app, (command, since, &asked), min_revision, deadline).await
         }
         Role::Backup | Role::Waiting => {
             let primary = status.view.map(|view| view.primary);
@@ -120,6 +123,7 @@ async fn taken(
 pub(super) async fn forward(
     primary: &Member,
     message: &ForwardedCommand,
+    since: Option<Slot>,
     deadline: Deadline,
 ) -> Result<Performed, Refused> {
     let name = || primary.name.to_string();
@@ -130,7 +134,7 @@ pub(super) async fn forward(
     let remaining = deadline.remaining();
     let granted = remaining - KEPT_BACK.min(remaining / MOST_KEPT_BACK);
     let answer: Result<ForwardReply, CallError> =
-        ReplicaClient::new(url).command(message, granted, remaining).await;
+        ReplicaClient::new(url).command(message, since, granted, remaining).await;
     match answer {
         Ok(ForwardReply::Done(done)) => Ok(done),
         Ok(ForwardReply::Refused(MutationRefused::NotApplied(NotApplied::NotPrimary {

@@ -23,7 +23,7 @@ use super::refused::Refused;
 use super::{App, Limits};
 use crate::driver::command;
 use crate::http::request::conditions::{Guard, guard_of};
-use crate::http::request::headers::{idempotency_key, min_revision};
+use crate::http::request::headers::{idempotency_key, min_revision, repeatable};
 use crate::http::request::path::{fault_of_length, key_of_path, text_of};
 use crate::http::request::query::Query;
 use crate::http::request::tenure::{fence_of, lease_of_query};
@@ -206,11 +206,14 @@ pub(super) async fn submitted(
         None => op,
     };
     let asked = Asked::of(&op);
-    let command = command(op, idempotency_key(headers)?);
+    let named = repeatable(headers)?;
+    let command = command(op, idempotency_key(headers)?, named);
+    let since = named.map(|named| named.since);
     let status = app.driver.published().status;
     match route(&status, app)? {
         Route::ThisReplica => {
-            perform(app, (command, &asked), min_revision, deadline).await.map_err(Refused::Mutation)
+            let performed = perform(app, (command, since, &asked), min_revision, deadline).await;
+            performed.map_err(Refused::Mutation)
         }
         Route::Primary(primary, cluster) => {
             // An older primary could not even read what the log does not have yet.
@@ -220,7 +223,7 @@ pub(super) async fn submitted(
                 return Err(Refused::Mutation(MutationRefused::NotApplied(reason)));
             }
             let message = ForwardedCommand { cluster, min_revision, command };
-            forward(&primary, &message, deadline).await
+            forward(&primary, &message, since, deadline).await
         }
     }
 }

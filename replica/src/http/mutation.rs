@@ -150,6 +150,8 @@ pub(crate) enum MutationRefused {
     Rollback { revision: Revision, why: RollbackRefused, delivery: Delivery },
     /// It says something of a lease or a lock that is not so.
     Tenure { revision: Revision, why: TenureRefused, delivery: Delivery },
+    /// It came again, and nobody knows any more what came of it.
+    Forgotten,
 }
 
 /// Why it is not known how many keys were deleted.
@@ -172,7 +174,7 @@ pub(crate) enum NotCounted {
 /// Has a command executed by this replica, which should be the primary.
 pub(super) async fn perform(
     app: &App,
-    (command, asked): (Command, &Asked),
+    (command, since, asked): (Command, Option<Slot>, &Asked),
     min_revision: Option<Revision>,
     deadline: Deadline,
 ) -> Result<Performed, MutationRefused> {
@@ -180,7 +182,7 @@ pub(super) async fn perform(
         let waited = app.driver.at_least(wanted, deadline).await;
         waited.map_err(|reason| MutationRefused::Behind { wanted, reason })?;
     }
-    let (outcome, delivery) = executed(app.driver.mutate(command, deadline).await)?;
+    let (outcome, delivery) = executed(app.driver.mutate((command, since), deadline).await)?;
     let performed = |mutated| Ok(Performed { mutated, delivery });
     let refused = |revision, why| Err(MutationRefused::Tenure { revision, why, delivery });
     match outcome {
@@ -287,6 +289,7 @@ fn executed(end: MutationEnd) -> Result<(CommandOutcome, Delivery), MutationRefu
             Err(MutationRefused::NotApplied(reason))
         }
         MutationEnd::Answered(Answer::Unknown(stall)) => Err(MutationRefused::Unknown(stall)),
+        MutationEnd::Answered(Answer::Forgotten) => Err(MutationRefused::Forgotten),
         MutationEnd::Closed => Err(MutationRefused::Closed),
         MutationEnd::Lost => Err(MutationRefused::Lost),
     }
@@ -465,6 +468,13 @@ impl From<MutationRefused> for Problem {
                 let (kind, title) = ("urn:synod:problem:outcome-unknown", "Outcome unknown");
                 let detail = "the replica ended while the mutation was under way";
                 Self::new(StatusCode::GATEWAY_TIMEOUT, kind, title, detail)
+                    .with_outcome(Outcome::Unknown)
+            }
+            MutationRefused::Forgotten => {
+                let (kind, title) = ("urn:synod:problem:outcome-unknown", "Outcome unknown");
+                let detail = "it was sent before, and what came of it is not known any more";
+                Self::new(StatusCode::GATEWAY_TIMEOUT, kind, title, detail)
+                    .with_retryable(Retryable::No)
                     .with_outcome(Outcome::Unknown)
             }
             MutationRefused::Closed => Self::unavailable("the replica is shutting down"),

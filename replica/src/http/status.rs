@@ -34,6 +34,8 @@ pub(super) struct ReplicaStatus {
     executed_slot: Option<Slot>,
     executed_below: Slot,
     durable_below: Slot,
+    /// A request that was named at this slot or later may be sent again.
+    requests_from: Slot,
     wal_bytes: u64,
     /// Since the process started …
     keys_written: u64,
@@ -109,6 +111,7 @@ pub(super) fn status_of(app: &App) -> impl Serialize + use<> {
         executed_slot: status.executed_below.0.checked_sub(1).map(Slot),
         executed_below: status.executed_below,
         durable_below: status.durable_below,
+        requests_from: status.requests_from,
         wal_bytes,
         keys_written: changes.keys_written,
         keys_deleted: changes.keys_deleted,

@@ -30,6 +30,9 @@ pub enum Answer {
     NotApplied(NotApplied),
     /// It was proposed, and given up before it was executed: it may happen yet.
     Unknown(Stall),
+    /// It came again, and may have been executed before: longer ago than what is known of,
+    /// or with an answer that is not kept.
+    Forgotten,
 }
 
 /// Why a mutation did not happen and never will.

@@ -2,40 +2,55 @@
 
 use std::time::Duration;
 
-use shared::ids::Revision;
+use shared::ids::{Revision, Slot};
 use shared::message::Member;
 
 use super::Replica;
 use crate::machine::command::{Command, limits};
+use crate::machine::execute::Delivery;
 use crate::replica::batching::{GivenUp, Joined, Mutation};
 use crate::replica::event::{
     Answer, Effect, LimitHit, NotApplied, Refusal, RequestId, Role, Stall, Storage, Stored,
 };
 use crate::replica::history::History;
 use crate::replica::quorum_read::Cancelled;
+use crate::replica::recent::Known;
 
 impl Replica {
     pub(super) fn mutation(
         &mut self,
         id: RequestId,
-        command: Command,
+        (command, since): (Command, Option<Slot>),
         wall_ms: u64,
         effects: &mut Vec<Effect>,
     ) {
-        if let Err(reason) = self.admit(id, command, wall_ms) {
-            effects.push(Effect::Answer { id, answer: Answer::NotApplied(reason) });
+        let answer = match self.role() {
+            Role::Primary => match since.and_then(|since| self.answer_known(&command, since)) {
+                Some(answer) => answer,
+                None => match self.admit(id, command, wall_ms) {
+                    Ok(()) => return,
+                    Err(reason) => Answer::NotApplied(reason),
+                },
+            },
+            Role::Backup | Role::Waiting => Answer::NotApplied(NotApplied::NotPrimary {
+                primary: self.meta.view.as_ref().map(|view| view.primary.clone()),
+            }),
+        };
+        effects.push(Effect::Answer { id, answer });
+    }
+
+    /// What came of a command that may have been sent before; none where it was not executed.
+    fn answer_known(&self, command: &Command, since: Slot) -> Option<Answer> {
+        match self.recent.find(&command.request, since) {
+            Known::NotExecuted => None,
+            Known::Executed(slot, Some(outcome)) => {
+                Some(Answer::Executed { slot, outcome, delivery: Delivery::Replayed })
+            }
+            Known::Executed(_, None) | Known::Forgotten => Some(Answer::Forgotten),
         }
     }
 
     fn admit(&mut self, id: RequestId, command: Command, wall_ms: u64) -> Result<(), NotApplied> {
-        match self.role() {
-            Role::Primary => {}
-            Role::Backup | Role::Waiting => {
-                return Err(NotApplied::NotPrimary {
-                    primary: self.meta.view.as_ref().map(|view| view.primary.clone()),
-                });
-            }
-        }
         // It is under way already, and what holds others up is behind it.
         if self.batching.join(id, &command)? == Joined::Yes {
             return Ok(());

@@ -76,6 +76,8 @@ pub enum Input {
         id: RequestId,
         /// What is asked.
         command: Command,
+        /// Where it may have been sent before: every slot below was executed by then.
+        since: Option<Slot>,
         /// The wall clock when it came, in milliseconds since 1970: for people.
         wall_ms: u64,
     },

@@ -84,6 +84,7 @@ impl Replica {
             SlotOutcome::Noop => {}
             SlotOutcome::View(view) => self.adopt(view, clock, effects),
             SlotOutcome::Batch { epoch, number, commands } => {
+                commands.iter().for_each(|command| self.recent.executed(slot, command));
                 let requests = commands.iter().map(|command| command.request);
                 let requesters = self.batching.executed(epoch, number, requests);
                 for (ids, command) in requesters.into_iter().zip(&commands) {

@@ -46,6 +46,7 @@ impl Replica {
             time_due: _,
             members,
             batching,
+            recent: _,
             learner,
             fetching: _,
             reads,

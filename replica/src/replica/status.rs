@@ -86,6 +86,8 @@ pub struct Status {
     pub executed_below: Slot,
     /// Every slot below is executed here and fsynced.
     pub durable_below: Slot,
+    /// Which requests were executed at this slot and above is known here.
+    pub requests_from: Slot,
     /// Every slot below is learned here.
     pub learned_below: Slot,
     /// Every slot below is chosen, as far as this replica knows.

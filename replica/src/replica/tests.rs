@@ -343,7 +343,7 @@ impl Rig {
     }
 
     fn mutation(&mut self, id: u64, key: &str) -> Vec<Effect> {
-        self.step(Input::Mutation { id: RequestId(id), command: put(key), wall_ms: 0 })
+        self.step(Input::Mutation { id: RequestId(id), command: put(key), since: None, wall_ms: 0 })
     }
 
     fn read(&mut self, id: u64) -> Vec<Effect> {

@@ -80,7 +80,7 @@ impl Network {
         granted: Duration,
     ) -> ForwardReply {
         let client = ReplicaClient::new(self.nodes[node].url.parse().unwrap());
-        client.command(message, granted, Duration::from_secs(20)).await.unwrap()
+        client.command(message, None, granted, Duration::from_secs(20)).await.unwrap()
     }
 }
 
@@ -181,7 +181,7 @@ fn put(cluster: ClusterId, min_revision: Option<Revision>) -> ForwardedCommand {
         content_type: None,
         condition: Condition::Always,
     };
-    ForwardedCommand { cluster, min_revision, command: command(op, None) }
+    ForwardedCommand { cluster, min_revision, command: command(op, None, None) }
 }
 
 #[tokio::test]

@@ -158,7 +158,10 @@ impl Member {
             request: RequestIdentity::Drawn(u128::from(mutation).to_be_bytes()),
         };
         self.step(|member, said| {
-            member.take(Input::Mutation { id: RequestId(mutation), command, wall_ms: 0 }, said)
+            member.take(
+                Input::Mutation { id: RequestId(mutation), command, since: None, wall_ms: 0 },
+                said,
+            )
         })
     }
 

@@ -154,7 +154,7 @@ impl State {
             let heard = match answer {
                 Answer::Executed { slot, .. } => ClientOutcome::Executed(slot),
                 Answer::NotApplied(_) => ClientOutcome::NotApplied,
-                Answer::Unknown(_) => ClientOutcome::Unknown,
+                Answer::Unknown(_) | Answer::Forgotten => ClientOutcome::Unknown,
             };
             if self.open.remove(&id).is_none() {
                 self.broken =

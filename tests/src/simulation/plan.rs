@@ -41,6 +41,8 @@ pub struct Workload {
     /// How many of a million mutations have an idempotency key, and are sent until their
     /// outcome is known.
     pub keyed: u32,
+    /// How many of a million others are sent again by their identity while it is not.
+    pub named: u32,
     /// The longest value. Bytes.
     pub value_bytes: u64,
     /// The most calls of a client, so that histories stay small enough to search.
@@ -295,6 +297,7 @@ fn draw_workload(random: &mut Random) -> Workload {
         weights,
         value_bytes: random.magnitude_of(8, 2_048),
         keyed: *random.pick(&[0, 300_000, 800_000]),
+        named: *random.pick(&[0, 500_000, 1_000_000]),
         calls: 400,
         holders: Vec::new(),
     };

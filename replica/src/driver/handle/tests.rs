@@ -28,7 +28,7 @@ fn handle(waiting: usize) -> (Handle, mpsc::Receiver<Message>) {
 async fn mutate(handle: &Handle) -> MutationEnd {
     handle
         .mutate(
-            command(Op::DeletePrefix { prefix: "k".to_owned() }, None),
+            (command(Op::DeletePrefix { prefix: "k".to_owned() }, None, None), None),
             Deadline::after(Duration::from_millis(20)),
         )
         .await

@@ -9,7 +9,7 @@ use crate::machine::command::{Condition, Op};
 
 fn message() -> ForwardedCommand {
     let op = Op::Delete { key: "a".into(), condition: Condition::Always };
-    ForwardedCommand { cluster: ClusterId(7), min_revision: None, command: command(op, None) }
+    ForwardedCommand { cluster: ClusterId(7), min_revision: None, command: command(op, None, None) }
 }
 
 fn at(listener: &TcpListener) -> Member {
@@ -40,7 +40,7 @@ fn problem(status: &str, problem: &Problem) -> String {
 async fn only_a_primary_that_took_nothing_has_certainly_done_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (primary, message) = (at(&listener), message());
-    let put = || forward(&primary, &message, Deadline::after(Duration::from_secs(10)));
+    let put = || forward(&primary, &message, None, Deadline::after(Duration::from_secs(10)));
 
     let unavailable = problem("503", &Problem::unavailable("not yet"));
     let unknown = Problem::unavailable("ended").with_outcome(shared::problem::Outcome::Unknown);
@@ -71,7 +71,7 @@ async fn only_a_primary_that_took_nothing_has_certainly_done_nothing() {
     }
 
     let soon = Deadline::after(Duration::from_millis(50));
-    let silent = forward(&primary, &message, soon).await;
+    let silent = forward(&primary, &message, None, soon).await;
     assert!(matches!(silent, Err(Refused::PrimarySilent { .. })));
 
     drop(listener);
@@ -84,7 +84,8 @@ async fn the_primary_is_granted_what_is_left_less_the_time_for_its_answer() {
     let (primary, message) = (at(&listener), message());
     for (left, at_most) in [(10_000, 9_800), (400, 300)] {
         let deadline = Deadline::after(Duration::from_millis(left));
-        let (_, head) = tokio::join!(forward(&primary, &message, deadline), say(&listener, ""));
+        let (_, head) =
+            tokio::join!(forward(&primary, &message, None, deadline), say(&listener, ""));
         let granted = head.lines().find_map(|line| line.strip_prefix("synod-timeout: ")).unwrap();
         let granted: u64 = granted.strip_suffix("ms").unwrap().parse().unwrap();
         assert!((1..=at_most).contains(&granted), "{granted} ms of {left} ms");

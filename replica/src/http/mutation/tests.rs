@@ -36,7 +36,8 @@ fn refusals() -> Vec<(MutationRefused, Said)> {
         | R::TxnTooLarge { .. }
         | R::TxnWithoutRoom { .. }
         | R::Rollback { .. }
-        | R::Tenure { .. } => (),
+        | R::Tenure { .. }
+        | R::Forgotten => (),
     };
     listed(&R::Lost);
     let stalls = [
@@ -110,6 +111,7 @@ fn refusals() -> Vec<(MutationRefused, Said)> {
         (uncounted(NotCounted::Unavailable("locked".into())), (503, YES, true)),
         (uncounted(NotCounted::Failed("damaged".into())), (500, YES, false)),
         (R::Lost, (504, UNKNOWN, false)),
+        (R::Forgotten, (504, UNKNOWN, false)),
         (R::Closed, (503, None, true)),
         (R::BodiesFull(BudgetSpent { limit: 5 }), (503, None, true)),
         (R::OtherCluster { own: None }, (503, None, true)),

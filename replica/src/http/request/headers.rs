@@ -3,6 +3,7 @@
 use http::{HeaderMap, header};
 use shared::ids::Revision;
 use shared::problem::Problem;
+use shared::repeat::{self, NoName, Repeatable};
 
 use super::query::whole_number;
 use crate::machine::identity::IdempotencyKey;
@@ -58,6 +59,24 @@ fn revision(headers: &HeaderMap, name: &str) -> Result<Option<Revision>, Problem
             whole_number(text).map(|number| Some(Revision(number))).ok_or_else(refuse)
         }
         (Some(_), Some(_)) => Err(Problem::bad_request(format!("{name} is given more than once"))),
+    }
+}
+
+/// Reads `Synod-Request`: by which name the sender may send it again.
+///
+/// # Errors
+/// 400 where it is none, or given more than once.
+pub fn repeatable(headers: &HeaderMap) -> Result<Option<Repeatable>, Problem> {
+    let mut values = headers.get_all(repeat::HEADER).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => {
+            let named = value.to_str().unwrap_or_default().parse();
+            named
+                .map(Some)
+                .map_err(|error: NoName| Problem::bad_request(format!("Synod-Request: {error}")))
+        }
+        (Some(_), Some(_)) => Err(Problem::bad_request("Synod-Request is given more than once")),
     }
 }
 

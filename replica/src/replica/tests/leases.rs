@@ -18,7 +18,8 @@ fn with_a_lease() -> Rig {
     rig.leads(1, 1, 0);
     let view = View { format: format::LEASES, ..view(1, 1) };
     rig.chosen(&[entry(0, Value::View(view).encode())]);
-    let effects = rig.step(Input::Mutation { id: RequestId(1), command: grant(), wall_ms: 0 });
+    let effects =
+        rig.step(Input::Mutation { id: RequestId(1), command: grant(), since: None, wall_ms: 0 });
     execute_proposed(&mut rig, &effects, 1);
     rig
 }

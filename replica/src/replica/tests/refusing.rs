@@ -114,7 +114,7 @@ fn deletions_of_prefixes_beyond_the_limit_are_refused_until_others_are_swept() {
     let delete = |rig: &mut Rig, id: u64| {
         let op = Op::DeletePrefix { prefix: "a".to_owned() };
         let command = Command { op, trace: None, request: identity(&id.to_string()) };
-        rig.step(Input::Mutation { id: RequestId(id), command, wall_ms: 0 })
+        rig.step(Input::Mutation { id: RequestId(id), command, since: None, wall_ms: 0 })
     };
     let limit = LimitHit::new("deletions of prefixes under way", limits::RANGE_TOMBSTONES);
     rig.step(unswept(limits::RANGE_TOMBSTONES - 1, 0));
@@ -147,7 +147,7 @@ fn a_roll_back_is_taken_where_nothing_is_to_be_swept_and_few_others_wait() {
     let roll_back = |rig: &mut Rig, id: u64| {
         let op = Op::Rollback { prefix: "a".to_owned(), revision: Revision(0) };
         let command = Command { op, trace: None, request: identity(&id.to_string()) };
-        rig.step(Input::Mutation { id: RequestId(id), command, wall_ms: 0 })
+        rig.step(Input::Mutation { id: RequestId(id), command, since: None, wall_ms: 0 })
     };
     let limit = LimitHit::new("deletions of many keys under way before a roll-back", 0);
     for (prefixes, leases) in [(1, 0), (0, 1)] {
@@ -186,7 +186,7 @@ fn what_the_format_of_the_log_does_not_have_is_refused_until_a_view_raises_it() 
             trace: None,
             request: identity(&id.to_string()),
         };
-        rig.step(Input::Mutation { id: RequestId(id), command, wall_ms: 0 })
+        rig.step(Input::Mutation { id: RequestId(id), command, since: None, wall_ms: 0 })
     };
     let (needed, current) = (format::TRANSACTIONS, LogFormat::FIRST);
     let reason = NotApplied::FormatNotReached { needed, current };
@@ -232,7 +232,12 @@ fn a_command_that_the_log_cannot_hold_is_never_proposed() {
 #[test]
 fn a_wall_clock_that_the_log_cannot_hold_is_brought_within() {
     let mut rig = Rig::primary();
-    rig.step(Input::Mutation { id: RequestId(1), command: put("k"), wall_ms: u64::MAX });
+    rig.step(Input::Mutation {
+        id: RequestId(1),
+        command: put("k"),
+        since: None,
+        wall_ms: u64::MAX,
+    });
     let commands = Commands {
         time_ms: 0,
         wall_ms: limits::TIME_MS,

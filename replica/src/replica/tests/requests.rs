@@ -54,8 +54,45 @@ fn another_command_by_the_name_of_one_under_way_is_refused() {
     let mut rig = Rig::primary();
     rig.mutation(1, "k");
     let command = Command { request: identity("k"), ..put("other") };
-    let refused = rig.step(Input::Mutation { id: RequestId(2), command, wall_ms: 0 });
+    let refused = rig.step(Input::Mutation { id: RequestId(2), command, since: None, wall_ms: 0 });
     assert_eq!(refused, [not_applied(2, NotApplied::IdentityTaken)]);
+}
+
+/// A request that was first sent when every slot below `since` was executed.
+fn again(rig: &mut Rig, id: u64, key: &str, since: u64) -> Vec<Effect> {
+    let since = Some(Slot(since));
+    rig.step(Input::Mutation { id: RequestId(id), command: put(key), since, wall_ms: 0 })
+}
+
+#[test]
+fn a_request_that_comes_again_after_it_was_executed_gets_the_answer_and_nothing_else_happens() {
+    let mut rig = Rig::backup();
+    let executed = [entry(1, batch(1, 0, &["k"])), view_entry(2, 2, 1)];
+    rig.fetched(2, entries(&executed, 3));
+    rig.run(&executed);
+    assert_eq!(rig.replica.role(), Role::Primary, "it was a backup when that was executed");
+    assert_eq!(again(&mut rig, 1, "k", 1), [replayed(1, 1, 1)]);
+}
+
+#[test]
+fn a_request_that_comes_again_and_was_not_executed_is_as_good_as_new() {
+    let mut rig = Rig::primary();
+    let effects = again(&mut rig, 1, "k", 1);
+    assert_eq!(effects, [propose(1, 1, 1, 0, &["k"]), arm(Timer::Propose, 50, 50)]);
+    assert_eq!(again(&mut rig, 2, "k", 1), [], "it is under way");
+}
+
+#[test]
+fn of_a_request_that_may_have_been_executed_in_a_life_before_nothing_is_said() {
+    let mut before = Rig::backup();
+    let executed = [entry(1, batch(1, 0, &["k"])), view_entry(2, 2, 1)];
+    before.fetched(2, entries(&executed, 3));
+    before.run(&executed);
+    let (meta, identity) = (before.replica.meta.clone(), before.replica.identity.clone());
+    let recovered =
+        Recovered { cluster: Some(cluster()), meta, next_expiry_ms: None, durable_below: Slot(3) };
+    let mut rig = Rig { replica: Replica::new(config(), identity, recovered), ..before };
+    assert_eq!(again(&mut rig, 1, "k", 1), [answer(1, Answer::Forgotten)]);
 }
 
 #[test]
@@ -75,7 +112,7 @@ fn a_repeat_that_comes_after_the_answer_is_executed_as_one() {
     let command = Command { request: key, ..put("k") };
     let send = |rig: &mut Rig, id| {
         let command = command.clone();
-        rig.step(Input::Mutation { id: RequestId(id), command, wall_ms: 0 })
+        rig.step(Input::Mutation { id: RequestId(id), command, since: None, wall_ms: 0 })
     };
     let chosen = |slot, number| {
         let (answers, commands) = (AnswerRetention::default(), vec![command.clone()]);

@@ -103,7 +103,7 @@ fn a_span_that_starts_after_its_epoch_ended_starts_nothing() {
     let sampled =
         crate::machine::command::TraceContext { trace_id: [1; 16], span_id: [1; 8], flags: 1 };
     let command = Command { trace: Some(sampled), ..put("k") };
-    rig.step(Input::Mutation { id: RequestId(1), command, wall_ms: 0 });
+    rig.step(Input::Mutation { id: RequestId(1), command, since: None, wall_ms: 0 });
     let effects = rig.chosen(&[view_entry(1, 2, 1)]);
     let (number, requests) = (BatchNumber(0), vec![RequestId(1)]);
     assert_eq!(

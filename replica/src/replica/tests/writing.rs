@@ -247,8 +247,12 @@ fn a_batch_with_a_sampled_request_gets_its_span_before_it_is_encoded() {
     let mut rig = Rig::primary();
     let sampled = TraceContext { trace_id: [1; 16], span_id: [1; 8], flags: 1 };
     let command = Command { trace: Some(sampled), ..put("k") };
-    let effects =
-        rig.step(Input::Mutation { id: RequestId(1), command: command.clone(), wall_ms: 9 });
+    let effects = rig.step(Input::Mutation {
+        id: RequestId(1),
+        command: command.clone(),
+        since: None,
+        wall_ms: 9,
+    });
     let (epoch, number) = (Epoch(1), BatchNumber(0));
     let start = Effect::StartBatch { epoch, number, requests: vec![RequestId(1)] };
     assert_eq!(effects, [start, arm(Timer::Propose, 50, 50)]);
@@ -298,7 +302,8 @@ fn time_grows_by_the_monotonic_clock_since_the_view_from_where_the_log_left_it()
     rig.after(30);
     for (id, wall_ms, expected) in [(1, 4_000_000_000_000, 730), (2, 0, 730)] {
         let command = Command { request: identity(&id.to_string()), ..put("k") };
-        let effects = rig.step(Input::Mutation { id: RequestId(id), command, wall_ms });
+        let effects =
+            rig.step(Input::Mutation { id: RequestId(id), command, since: None, wall_ms });
         assert_eq!(time_in(&effects), expected);
         let Effect::Propose { proposal, .. } = &effects[0] else { unreachable!() };
         rig.chosen(&[entry(2 + id, proposal.value.clone())]);

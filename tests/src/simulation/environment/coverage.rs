@@ -37,6 +37,10 @@ reached! {
     TwoLed => "two coordinators led at once, at two ballots",
     /// A leader learned of a higher ballot.
     Outbid => "a leader was deposed by a higher ballot",
+    /// A request came again by its name after the answer was lost, and was answered.
+    AnsweredByName => "a client that sent a request again by its name got an answer",
+    /// A primary didn't know whether a request had been executed.
+    RequestForgotten => "it was forgotten whether a request that came again was executed",
     /// A coordinator stood because the leader's process was over.
     LeaderEnded => "a coordinator stood for election at once, since the leader had ended",
     /// One that runs was said to have ended.

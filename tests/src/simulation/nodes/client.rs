@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use replica::machine::command::{Command, TraceContext};
 use replica::machine::identity::{IdempotencyKey, RequestIdentity};
+use shared::ids::Slot;
 
 use crate::operations::generate::{Generator, Names};
 use crate::operations::{
@@ -45,6 +46,9 @@ pub enum Sent {
     Once,
     /// By an idempotency key, until its outcome is known.
     ByKey,
+    /// By its identity, a few times, until its outcome is known; every slot below this one
+    /// was executed before.
+    ByName(Slot),
 }
 
 /// Of the operations of a run: there are no others in its log.
@@ -59,7 +63,7 @@ impl Request {
         let trace = command::trace(NONCE, self.operation);
         let command = command::command(&self.call, TraceContext { flags, ..trace });
         match self.sent {
-            Sent::Once => command,
+            Sent::Once | Sent::ByName(_) => command,
             Sent::ByKey => {
                 let request = RequestIdentity::Keyed(IdempotencyKey(trace.trace_id));
                 Command { request, ..command }
@@ -153,6 +157,9 @@ impl Pending {
         CallId(self.operation.0 | self.repeats << REPEATS_SHIFT)
     }
 }
+
+/// So often a request is sent again whose name may be forgotten.
+const MOST_REPEATS: u64 = 8;
 
 /// Above the numbers of clients and calls.
 const REPEATS_SHIFT: u32 = 40;
@@ -287,10 +294,23 @@ impl Client {
         let is_keyed = self.stage == Stage::Working
             && call.is_mutation()
             && self.random.chance(self.workload.keyed);
-        let sent = if is_keyed { Sent::ByKey } else { Sent::Once };
+        let is_named = self.stage == Stage::Working
+            && call.is_mutation()
+            && self.random.chance(self.workload.named);
+        let sent = match (is_keyed, is_named) {
+            (true, _) => Sent::ByKey,
+            (false, true) => Sent::ByName(self.draw_since(env)),
+            (false, false) => Sent::Once,
+        };
         let (called, repeats, wait) = (env.time(), 0, Wait::Answer);
         let pending = Pending { operation, called, call, sent, repeats, wait };
         self.send(env, pending);
+    }
+
+    /// What it knows to be executed: not always the latest.
+    fn draw_since(&mut self, env: &Environment) -> Slot {
+        let executed_below = env.observer.golden().state().meta().executed_below;
+        Slot(executed_below.0.saturating_sub(self.random.magnitude_of(1, 1_000) - 1))
     }
 
     fn call_again(&mut self, env: &mut Environment) {
@@ -370,14 +390,22 @@ impl Client {
         // That this attempt was refused says nothing of those before it.
         let is_open = pending.repeats > 0 && outcome == Outcome::NotApplied;
         let outcome = if is_open { Outcome::Unknown } else { outcome };
-        let is_sent_again = pending.sent == Sent::ByKey && self.stage == Stage::Working;
+        let may_be_sent_again = match pending.sent {
+            Sent::Once => false,
+            Sent::ByKey => true,
+            Sent::ByName(_) => pending.repeats < MOST_REPEATS,
+        };
+        let is_sent_again = may_be_sent_again && self.stage == Stage::Working;
         if is_sent_again && outcome == Outcome::Unknown {
             self.asked = (self.asked + 1) % self.replicas;
             self.pending = Some(Pending { wait: Wait::Pause, ..pending });
             return self.think(env);
         }
         if pending.repeats > 0 && outcome.is_answered() {
-            env.coverage.hit(Reached::AnsweredAgain);
+            env.coverage.hit(match pending.sent {
+                Sent::Once | Sent::ByKey => Reached::AnsweredAgain,
+                Sent::ByName(_) => Reached::AnsweredByName,
+            });
         }
         let Pending { operation, called, call, wait, .. } = pending;
         if let Outcome::Answered { revision, answer } = &outcome {

@@ -94,7 +94,7 @@ fn plan(seed: u64, length: Duration, holders: Vec<Holding>) -> Plan {
     plan.tuning.patience = 1;
     plan.tuning.ends_mistaken = 0;
     plan.workload.holders = holders;
-    plan.workload.keyed = 0;
+    (plan.workload.keyed, plan.workload.named) = (0, 0);
     plan.workload.calls = u32::MAX;
     let patience = Duration::from_secs(1);
     plan.workload.patience = (patience, patience);

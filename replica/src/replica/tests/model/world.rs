@@ -208,7 +208,7 @@ impl World {
             id,
             Request { node: index, asked: Operation::Mutation { key }, told: Told::Nothing },
         );
-        self.step(index, Input::Mutation { id, command, wall_ms: 0 });
+        self.step(index, Input::Mutation { id, command, since: None, wall_ms: 0 });
     }
 
     fn ask_read(&mut self, index: usize) {
@@ -459,7 +459,7 @@ impl World {
                 Told::Answer(Answer::NotApplied(reason)) => {
                     assert_eq!(record, None, "{id} was told {reason}")
                 }
-                Told::Answer(Answer::Unknown(_)) | Told::Lost => {}
+                Told::Answer(Answer::Unknown(_) | Answer::Forgotten) | Told::Lost => {}
                 told @ (Told::Nothing | Told::Served | Told::Refused) => {
                     panic!("{id} was told {told:?}")
                 }
@@ -483,6 +483,7 @@ impl World {
                     reached.count("not applied")
                 }
                 Told::Answer(Answer::Unknown(_)) => reached.count("unknown"),
+                Told::Answer(Answer::Forgotten) => reached.count("forgotten"),
                 Told::Served => reached.count("served"),
                 Told::Answer(Answer::NotApplied(_))
                 | Told::Refused

@@ -38,8 +38,12 @@ impl ReplicaNode {
                 (Input::WaitRevision { id, revision: Revision(at_least) }, Slot(0))
             }
             None => {
+                let since = match request.sent {
+                    Sent::ByName(since) => Some(since),
+                    Sent::Once | Sent::ByKey => None,
+                };
                 let wall_ms = self.process.clock.wall_ms(env.queue.now());
-                (Input::Mutation { id, command: request.command(), wall_ms }, Slot(0))
+                (Input::Mutation { id, command: request.command(), since, wall_ms }, Slot(0))
             }
         };
         self.calls.insert(
@@ -134,6 +138,10 @@ impl ReplicaNode {
                 Outcome::NotApplied
             }
             Answer::Unknown(_) => Outcome::Unknown,
+            Answer::Forgotten => {
+                env.coverage.hit(Reached::RequestForgotten);
+                Outcome::Unknown
+            }
         };
         self.reply(env, caller, outcome);
     }
