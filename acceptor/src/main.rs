@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use shared::message::Service;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A durable voter of a Synod cluster.
 #[derive(Parser)]
 #[command(name = "synod-acceptor", version)]

@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use shared::message::Service;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The front door of a Synod cluster: reads to all replicas in turn, mutations to the
 /// primary.
 #[derive(Parser)]

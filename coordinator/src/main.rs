@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use shared::message::Service;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A proposer of a Synod cluster: one of them leads, the others stand by.
 #[derive(Parser)]
 #[command(name = "synod-coordinator", version)]

@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use shared::message::Service;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A learner that executes the chosen log into SQLite, and serves reads from it; one of
 /// them is the primary.
 #[derive(Parser)]
