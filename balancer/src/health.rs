@@ -39,12 +39,7 @@ pub(crate) async fn keep(
     let mut checks = JoinSet::new();
     let mut checked: BTreeSet<EndpointId> = BTreeSet::new();
     loop {
-        let found: Vec<Member> = members
-            .borrow_and_update()
-            .iter()
-            .filter(|member| is_reachable(member))
-            .cloned()
-            .collect();
+        let found: Vec<Member> = members.borrow_and_update().iter().filter_map(reachable).collect();
         let targets = endpoints.set_replicas(&found);
         let new: Vec<Target> =
             targets.iter().filter(|target| !checked.contains(&target.id)).cloned().collect();
@@ -66,12 +61,18 @@ pub(crate) async fn keep(
     }
 }
 
-fn is_reachable(member: &Member) -> bool {
-    let reachable = member.url.parse::<BaseUrl>();
-    if let Err(error) = &reachable {
-        tracing::warn!(endpoint = %member.name, %error, "a member announces a URL that is none");
-    }
-    reachable.is_ok()
+/// The member with its URL as it is written everywhere: host and port, and nothing after.
+fn reachable(member: &Member) -> Option<Member> {
+    let url: BaseUrl = member
+        .url
+        .parse()
+        .inspect_err(|error| {
+            tracing::warn!(
+                endpoint = %member.name, %error, "a member announces a URL that is none"
+            );
+        })
+        .ok()?;
+    Some(Member { url: url.to_string(), ..member.clone() })
 }
 
 /// Checks an endpoint until the pool has dropped it.

@@ -10,16 +10,16 @@
 //!
 //! ```text
 //! acceptors' directory ──▶ health ──▶ pool ◀── endpoints ◀── proxy ◀── http ◀── client
-//!                            │ checks          (the lock)     │ upstream
+//!                            │ checks          (the lock)     │
 //!                            └────────────▶ replicas ◀────────┘
 //! ```
 //!
 //! In reading order: [`pool`] (which replica gets the next request: the pure core),
 //! `retry` (what may be sent again, pure), [`headers`] (what a proxy does to them, pure),
 //! [`status`] (what a replica says of itself, pure), `endpoints` (the pool behind a
-//! lock), `health` (discovery and checks), `upstream` (connections to replicas), `proxy`
-//! (the way of a request), `http` (what is answered here, what is passed on), `args` (the
-//! flags).
+//! lock), `health` (discovery and checks), `proxy` (the way of a request), `http`
+//! (what is answered here, what is passed on), `args` (the flags). The connections to the
+//! replicas are those that all services speak to each other by (`shared::client`).
 //!
 //! Deliberately absent: caches, because a linearizable read must ask; a queue, because a
 //! client that is refused at once can go elsewhere, and one that waits cannot; TLS, which
@@ -33,7 +33,6 @@ pub mod status;
 
 mod endpoints;
 mod health;
-mod upstream;
 
 mod http;
 mod proxy;

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::uri::PathAndQuery;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
 };
@@ -36,7 +36,6 @@ use crate::endpoints::Endpoints;
 use crate::headers::{Origin, end_to_end_option, forward_request};
 use crate::pool::Intent;
 use crate::retry::{self, Repeat, intent_of, repeat_of};
-use crate::upstream::Upstream;
 
 /// How much longer than the client's deadline the balancer waits, so that the replica's
 /// own answer to the same deadline, which knows more, comes first.
@@ -67,7 +66,6 @@ pub(crate) struct Totals {
 pub(crate) struct Proxy {
     name: Name,
     endpoints: Arc<Endpoints>,
-    upstream: Upstream,
     limits: BodyLimits,
     slow_read_after: Duration,
     buffers: ByteBudget,
@@ -102,7 +100,6 @@ impl Proxy {
         Self {
             name,
             endpoints,
-            upstream: Upstream::new(),
             limits,
             slow_read_after,
             buffers,
@@ -203,17 +200,12 @@ impl Proxy {
 }
 
 impl Buffered {
-    /// The request for the replica at the URL, its path byte for byte as the client sent
-    /// it, and with the time that is left.
-    fn to(&self, url: &str) -> Option<Request<Full<Bytes>>> {
-        let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(Scheme::HTTP);
-        parts.authority =
-            Some(Authority::try_from(url.strip_prefix("http://")?.trim_end_matches('/')).ok()?);
-        parts.path_and_query = Some(self.path.clone());
+    /// The request for a replica, its path byte for byte as the client sent it, and with
+    /// the time that is left.
+    fn outgoing(&self) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
-        *request.uri_mut() = Uri::from_parts(parts).ok()?;
+        *request.uri_mut() = Uri::from(self.path.clone());
         *request.headers_mut() = self.headers.clone();
         if self.lock_wait.is_zero() {
             let left = deadline::header_value(self.deadline.remaining());
@@ -223,6 +215,6 @@ impl Buffered {
         if self.body.is_empty() && self.intent == Intent::Mutation {
             request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(0_u64));
         }
-        Some(request)
+        request
     }
 }

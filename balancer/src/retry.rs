@@ -14,6 +14,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode, Uri, header};
+use shared::client::SendError;
 use shared::deadline;
 use shared::problem::{Body, Outcome, Problem, Retryable};
 
@@ -93,6 +94,16 @@ pub(crate) enum Failure {
     NotTaken(String),
     /// The request's time is up.
     TimedOut(Duration),
+}
+
+impl From<SendError> for Failure {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::NeverSent(reason) => Self::NeverSent(reason),
+            SendError::NotTaken(reason) => Self::NotTaken(reason),
+            SendError::Broken(reason) => Self::Broken(reason),
+        }
+    }
 }
 
 /// Whether a request that failed so may be sent to another replica.

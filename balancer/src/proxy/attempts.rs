@@ -9,7 +9,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt};
 use http::Response;
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
+use shared::client::{AnswerBody, Pool};
 use shared::ids::Name;
 use shared::problem::{self, Outcome, Problem};
 use shared::telemetry::{self, RequestTrace};
@@ -147,12 +147,8 @@ impl Proxy {
     }
 
     async fn send(&self, request: &Buffered, in_flight: InFlight) -> Attempt {
-        let Some(outgoing) = request.to(&in_flight.target().member.url) else {
-            in_flight.failed();
-            return Attempt::Failed(Failure::NeverSent("its URL is none".to_owned()));
-        };
         let limit = request.deadline.at() + SLACK;
-        let sent = tokio::time::timeout_at(limit, self.upstream.send(outgoing));
+        let sent = tokio::time::timeout_at(limit, send_to(&in_flight.target().member.url, request));
         let sent = match request.intent {
             Intent::Mutation => sent.await,
             // A read needs not wait for a replica that cannot answer it any more: it loses
@@ -190,6 +186,12 @@ impl Proxy {
     }
 }
 
+/// Sends the request over the connections to the replica at the URL.
+async fn send_to(url: &str, request: &Buffered) -> Result<Response<AnswerBody>, Failure> {
+    let connections = Pool::of_process().to(url.strip_prefix("http://").unwrap_or(url))?;
+    Ok(connections.send(request.outgoing()).await?)
+}
+
 /// What the client is told by an answer, where an attempt before it may have been executed:
 /// a refusal then is of this attempt only.
 async fn settled(
@@ -208,7 +210,7 @@ async fn settled(
 
 /// Makes an answer ready for the client. Of a doubtful one it reads the problem, to see
 /// whether another replica may do better.
-async fn judge(request: &Buffered, response: Response<Incoming>) -> Attempt {
+async fn judge(request: &Buffered, response: Response<AnswerBody>) -> Attempt {
     let (intent, repeat) = (request.intent, request.repeat);
     let (mut parts, body) = response.into_parts();
     strip_hop_by_hop(&mut parts.headers);
