@@ -1,15 +1,17 @@
 //! The way of a request through the balancer: buffered, sent to a replica, sent to
-//! another one where that is safe (`attempts`), and its answer streamed back.
+//! another one where that is safe (`attempts`), sent again once somebody can answer it
+//! (`waiting`), and its answer streamed back.
 //!
 //! A request's body is read whole before the first attempt, so that a second one can send
 //! it again; an answer's body is never held: bytes go to the client as they come. Both
-//! the time (the client's `Synod-Timeout`) and the attempts (each replica once) are
-//! bounded, until the header of the answer is here; how long a stream lasts after that is
+//! the time (the client's `Synod-Timeout`) and the attempts (each replica once, and then
+//! one after each pause) are bounded, until the header of the answer is here; how long a stream lasts after that is
 //! up to replica and client, and of one that has no end of its own also to the balancer
 //! (`endless`).
 
 mod attempts;
 mod endless;
+mod waiting;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -50,6 +52,15 @@ pub(crate) struct BodyLimits {
     pub(crate) buffered_bytes: usize,
 }
 
+/// For what a request waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// How long a read waits for an answer before it is sent to one more replica.
+    pub(crate) slow_read_after: Duration,
+    /// How many requests at once wait for a replica that can answer them.
+    pub(crate) max_waiting: usize,
+}
+
 /// What the proxy has done since it started.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
@@ -67,7 +78,7 @@ pub(crate) struct Proxy {
     name: Name,
     endpoints: Arc<Endpoints>,
     limits: BodyLimits,
-    slow_read_after: Duration,
+    patience: Patience,
     buffers: ByteBudget,
     totals: Totals,
     shutdown: CancellationToken,
@@ -93,19 +104,11 @@ impl Proxy {
         name: Name,
         endpoints: Arc<Endpoints>,
         limits: BodyLimits,
-        slow_read_after: Duration,
+        patience: Patience,
         shutdown: CancellationToken,
     ) -> Self {
         let buffers = ByteBudget::new(limits.buffered_bytes);
-        Self {
-            name,
-            endpoints,
-            limits,
-            slow_read_after,
-            buffers,
-            totals: Totals::default(),
-            shutdown,
-        }
+        Self { name, endpoints, limits, patience, buffers, totals: Totals::default(), shutdown }
     }
 
     pub(crate) fn totals(&self) -> &Totals {

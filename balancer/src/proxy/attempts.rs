@@ -1,4 +1,4 @@
-//! One request, sent to as many replicas as is safe and of use.
+//! One round of asking: a request, sent to as many replicas as is safe and of use.
 
 use std::pin::pin;
 use std::sync::atomic::Ordering;
@@ -47,30 +47,111 @@ enum MayHaveHappened {
     No,
 }
 
+/// Whom a round of asking may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Round {
+    /// Each replica that is able, until one has a good answer.
+    First,
+    /// One of them, and others only where that is a slow read: those who wait are many.
+    Later,
+}
+
+/// What a round came to.
+pub(super) enum Asked {
+    /// The client's answer.
+    Settled(Result<Response<Body>, Problem>),
+    /// None that is good, which may pass.
+    NotNow,
+    /// None that is good, and waiting changes nothing.
+    InVain,
+}
+
+/// What is known of a request after some attempts.
+pub(super) struct Progress {
+    attempts: usize,
+    happened: MayHaveHappened,
+    /// Whether what was found in this round may pass by itself.
+    may_pass: bool,
+    /// What the client is told if nothing better comes.
+    last: Option<Result<Response<Body>, Problem>>,
+}
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        Self { attempts: 0, happened: MayHaveHappened::No, may_pass: false, last: None }
+    }
+
+    /// The problem of the balancer's own that a request ends with after this.
+    pub(super) fn refuse(&self, problem: Problem) -> Problem {
+        match self.happened {
+            MayHaveHappened::Yes => problem.with_outcome(Outcome::Unknown),
+            MayHaveHappened::No => problem,
+        }
+    }
+
+    /// Takes in what an attempt came to; what settles the request is given back.
+    async fn take(
+        &mut self,
+        request: &Buffered,
+        name: &Name,
+        attempt: Attempt,
+    ) -> Option<Result<Response<Body>, Problem>> {
+        match attempt {
+            Attempt::Answer(response) => return Some(settled(self.happened, response).await),
+            Attempt::NotNow(response, may_have) => {
+                self.may_pass |= retry::may_pass(response.status());
+                self.last = Some(settled(self.happened, response).await);
+                if may_have == MayHaveHappened::Yes {
+                    self.happened = may_have;
+                }
+            }
+            Attempt::Lost => self.may_pass = true,
+            Attempt::Failed(failure) => {
+                tracing::debug!(endpoint = %name, ?failure, "an attempt failed");
+                let problem = retry::give_up(request.intent, name.as_str(), &failure);
+                let problem = self.refuse(problem);
+                if !retry::may_go_elsewhere(request.repeat, &failure) {
+                    return Some(Err(problem));
+                }
+                self.may_pass |= retry::may_pass(problem.status());
+                if retry::leaves_open(request.intent, Some(problem.body())) {
+                    self.happened = MayHaveHappened::Yes;
+                }
+                self.last = Some(Err(problem));
+            }
+        }
+        None
+    }
+}
+
 impl Proxy {
     /// Sends the request to one replica after another: to the next when one has failed,
     /// or is slow to answer a read. Each is asked once; the first good answer counts.
-    pub(super) async fn forward_buffered(
+    pub(super) async fn ask_around(
         &self,
         request: &Buffered,
         trace: &RequestTrace,
-    ) -> Result<Response<Body>, Problem> {
+        round: Round,
+        progress: &mut Progress,
+    ) -> Asked {
         let mut tried: Vec<EndpointId> = Vec::new();
+        let mut asks_on = true;
+        progress.may_pass = false;
         // Most requests need one attempt, which then takes no memory of its own.
         let mut first = pin!(Fuse::terminated());
         let mut others: Option<FuturesUnordered<_>> = None;
-        let mut last: Option<Result<Response<Body>, Problem>> = None;
-        let mut happened = MayHaveHappened::No;
         loop {
             let has_time = tried.is_empty() || !request.deadline.remaining().is_zero();
             let mut running = usize::from(!first.is_terminated())
                 + others.as_ref().map_or(0, FuturesUnordered::len);
-            if has_time
+            if asks_on
+                && has_time
                 && running < MAX_AT_ONCE
                 && let Some(in_flight) = self.endpoints.begin(request.intent, &tried)
             {
                 tried.push(in_flight.target().id);
-                self.count(trace, tried.len());
+                progress.attempts += 1;
+                self.count(trace, progress.attempts);
                 let attempt = self.attempt(request, in_flight);
                 if running == 0 {
                     first.set(attempt.fuse());
@@ -88,32 +169,25 @@ impl Proxy {
                 else => break,
             };
             telemetry::attribute(trace.span(), "endpoint", name.to_string());
-            match attempt {
-                Attempt::Answer(response) => return settled(happened, response).await,
-                Attempt::NotNow(response, may_have) => {
-                    last = Some(settled(happened, response).await);
-                    if may_have == MayHaveHappened::Yes {
-                        happened = may_have;
-                    }
-                }
-                Attempt::Lost => {}
-                Attempt::Failed(failure) => {
-                    tracing::debug!(endpoint = %name, ?failure, "an attempt failed");
-                    let mut problem = retry::give_up(request.intent, name.as_str(), &failure);
-                    if happened == MayHaveHappened::Yes {
-                        problem = problem.with_outcome(Outcome::Unknown);
-                    }
-                    if !retry::may_go_elsewhere(request.repeat, &failure) {
-                        return Err(problem);
-                    }
-                    if retry::leaves_open(request.intent, Some(problem.body())) {
-                        happened = MayHaveHappened::Yes;
-                    }
-                    last = Some(Err(problem));
-                }
+            if let Some(settled) = progress.take(request, &name, attempt).await {
+                return Asked::Settled(settled);
             }
+            asks_on = round == Round::First;
         }
-        last.unwrap_or_else(|| Err(self.nobody_able(request.intent)))
+        if progress.may_pass || tried.is_empty() && self.may_become_able() {
+            Asked::NotNow
+        } else {
+            Asked::InVain
+        }
+    }
+
+    /// What the client is told where no round settled its request.
+    pub(super) fn give_up(
+        &self,
+        request: &Buffered,
+        progress: Progress,
+    ) -> Result<Response<Body>, Problem> {
+        progress.last.unwrap_or_else(|| Err(self.nobody_able(request.intent)))
     }
 
     fn count(&self, trace: &RequestTrace, attempt: usize) {
@@ -127,17 +201,21 @@ impl Proxy {
     /// Waits until those who were asked are slow.
     async fn slow(&self, request: &Buffered) {
         if retry::may_be_asked_twice(request.intent, &request.method) {
-            tokio::time::sleep(self.slow_read_after).await;
+            tokio::time::sleep(self.patience.slow_read_after).await;
         } else {
             std::future::pending::<()>().await;
         }
     }
 
     fn nobody_able(&self, intent: Intent) -> Problem {
-        let [known, healthy, with_quorum] = self
+        let (known, healthy, with_quorum) = self
             .endpoints
-            .read(|pool| [pool.endpoints().count(), pool.healthy(), pool.with_quorum()]);
+            .read(|pool| (pool.endpoints().count(), pool.healthy(), pool.with_quorum()));
         retry::nobody_able(intent, known, healthy, with_quorum)
+    }
+
+    fn may_become_able(&self) -> bool {
+        self.endpoints.read(|pool| retry::may_become_able(pool.healthy(), pool.with_quorum()))
     }
 
     /// Sends the request to one replica, which is named beside what came of it.
