@@ -8,7 +8,7 @@ use shared::server::Limits;
 
 use crate::health::Pace;
 use crate::pool::Thresholds;
-use crate::proxy::BodyLimits;
+use crate::proxy::{BodyLimits, Patience};
 
 /// What a balancer is told.
 #[derive(Clone, Debug, clap::Args)]
@@ -83,6 +83,17 @@ pub struct Args {
     )]
     pub slow_read_after_ms: u64,
 
+    /// Requests at once that wait for another primary, a quorum or a replica, within
+    /// their time; more are answered 503
+    #[arg(
+        long,
+        env = "SYNOD_MAX_WAITING",
+        value_name = "N",
+        default_value = "512",
+        value_parser = value_parser!(u32).range(1..=1_000_000),
+    )]
+    pub max_waiting: u32,
+
     /// Requests at once that wait for an answer; more are answered 503
     #[arg(
         long,
@@ -141,8 +152,11 @@ impl Args {
         }
     }
 
-    pub(crate) fn slow_read_after(&self) -> Duration {
-        Duration::from_millis(self.slow_read_after_ms)
+    pub(crate) fn patience(&self) -> Patience {
+        Patience {
+            slow_read_after: Duration::from_millis(self.slow_read_after_ms),
+            max_waiting: usize_of(self.max_waiting),
+        }
     }
 
     /// What the server takes on, of what all services do.

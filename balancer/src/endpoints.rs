@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use shared::ids::Name;
 use shared::message::Member;
-use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, watch};
 
 use crate::pool::{EndpointId, Health, Intent, Outcome, Pool, Reads, Report, Target, Thresholds};
 
@@ -15,13 +16,19 @@ use crate::pool::{EndpointId, Health, Intent, Outcome, Pool, Reads, Report, Targ
 pub(crate) struct Endpoints {
     pool: Mutex<Pool>,
     /// Notified when an endpoint has become able to answer some requests, or has ceased to
-    /// be.
+    /// be, and when the primary is another one.
     abilities: Notify,
+    /// How many requests wait for an endpoint that can answer them.
+    waiting: watch::Sender<usize>,
 }
 
 impl Endpoints {
     pub(crate) fn new(thresholds: Thresholds) -> Arc<Self> {
-        Arc::new(Self { pool: Mutex::new(Pool::new(thresholds)), abilities: Notify::new() })
+        Arc::new(Self {
+            pool: Mutex::new(Pool::new(thresholds)),
+            abilities: Notify::new(),
+            waiting: watch::Sender::new(0),
+        })
     }
 
     /// Reads the pool.
@@ -87,14 +94,43 @@ impl Endpoints {
         }
     }
 
+    /// Ends when the primary or what some endpoint is able to answer has changed since this
+    /// was called.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.abilities.notified()
+    }
+
+    /// A place among the requests that wait, of which there are so many.
+    pub(crate) fn wait(self: &Arc<Self>, places: usize) -> Option<Waiting> {
+        let takes_place = |waiting: &mut usize| {
+            let has_room = *waiting < places;
+            *waiting += usize::from(has_room);
+            has_room
+        };
+        let has_room = self.waiting.send_if_modified(takes_place);
+        has_room.then(|| Waiting(Arc::clone(self)))
+    }
+
+    /// How many requests wait.
+    pub(crate) fn waiting(&self) -> usize {
+        *self.waiting.borrow()
+    }
+
+    /// Ends when a request waits.
+    pub(crate) async fn somebody_waits(&self) {
+        let mut waiting = self.waiting.subscribe();
+        let _sender_is_here = waiting.wait_for(|waiting| *waiting > 0).await;
+    }
+
     /// Changes the pool, and says so where the primary is another one afterwards.
     fn change<R>(&self, change: impl FnOnce(&mut Pool) -> R) -> R {
         let mut pool = self.lock();
         let able = |pool: &Pool| [Intent::Read, Intent::LocalRead].map(|intent| pool.able(intent));
-        let (before, able_before) = (pool.primary(), able(&pool));
+        let epoch = |pool: &Pool| pool.endpoint(pool.primary()?)?.report.map(|report| report.epoch);
+        let (before, able_before, epoch_before) = (pool.primary(), able(&pool), epoch(&pool));
         let result = change(&mut pool);
         let after = pool.primary();
-        let differs = able(&pool) != able_before;
+        let differs = after != before || able(&pool) != able_before || epoch(&pool) != epoch_before;
         let name = after
             .filter(|_| after != before)
             .and_then(|id| pool.endpoint(id))
@@ -144,6 +180,16 @@ fn log_primary(lost: bool, name: Option<Name>) {
         Some(name) => tracing::info!(endpoint = %name, "{name} is primary"),
         None if lost => tracing::info!("no primary is known"),
         None => {}
+    }
+}
+
+/// The place of a request that waits.
+#[derive(Debug)]
+pub(crate) struct Waiting(Arc<Endpoints>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting.send_modify(|waiting| *waiting -= 1);
     }
 }
 

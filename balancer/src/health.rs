@@ -3,6 +3,9 @@
 //! Who there is comes from the acceptors' directory ([`shared::discovery`]). Each
 //! endpoint then has a task of its own that asks `GET /v1/status` at a steady pace until
 //! the pool has dropped the endpoint, so that one that hangs delays no news of another.
+//! While requests wait for a replica that can answer them, the pace is [`QUICK`].
+
+#![expect(clippy::disallowed_methods, reason = "a shell: the pace is one of the clock")]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,11 +17,14 @@ use shared::ids::Name;
 use shared::message::Member;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use tokio::time::Instant;
 
 use crate::endpoints::Endpoints;
 use crate::pool::{EndpointId, Report, Target};
 use crate::status::{StatusError, report_of};
+
+/// From one check of an endpoint to the next while requests wait.
+const QUICK: Duration = Duration::from_millis(20);
 
 /// The pace of active checks.
 #[derive(Clone, Copy, Debug)]
@@ -39,12 +45,7 @@ pub(crate) async fn keep(
     let mut checks = JoinSet::new();
     let mut checked: BTreeSet<EndpointId> = BTreeSet::new();
     loop {
-        let found: Vec<Member> = members
-            .borrow_and_update()
-            .iter()
-            .filter(|member| is_reachable(member))
-            .cloned()
-            .collect();
+        let found: Vec<Member> = members.borrow_and_update().iter().filter_map(reachable).collect();
         let targets = endpoints.set_replicas(&found);
         let new: Vec<Target> =
             targets.iter().filter(|target| !checked.contains(&target.id)).cloned().collect();
@@ -66,25 +67,37 @@ pub(crate) async fn keep(
     }
 }
 
-fn is_reachable(member: &Member) -> bool {
-    let reachable = member.url.parse::<BaseUrl>();
-    if let Err(error) = &reachable {
-        tracing::warn!(endpoint = %member.name, %error, "a member announces a URL that is none");
-    }
-    reachable.is_ok()
+/// The member with its URL as it is written everywhere: host and port, and nothing after.
+fn reachable(member: &Member) -> Option<Member> {
+    let url: BaseUrl = member
+        .url
+        .parse()
+        .inspect_err(|error| {
+            tracing::warn!(
+                endpoint = %member.name, %error, "a member announces a URL that is none"
+            );
+        })
+        .ok()?;
+    Some(Member { url: url.to_string(), ..member.clone() })
 }
 
 /// Checks an endpoint until the pool has dropped it.
 async fn check(endpoints: Arc<Endpoints>, target: Target, client: ReplicaClient, pace: Pace) {
-    let mut ticks = tokio::time::interval(pace.interval);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while endpoints.read(|pool| pool.endpoint(target.id).is_some()) {
-        ticks.tick().await;
+        let began = Instant::now();
         let result = ask(&client, &target.member.name, pace.timeout).await;
         if let Err(error) = &result {
             tracing::debug!(endpoint = %target.member.name, %error, "a check failed");
         }
         endpoints.checked(&target, result.ok());
+        let hurry = async {
+            tokio::time::sleep_until(began + QUICK).await;
+            endpoints.somebody_waits().await;
+        };
+        tokio::select! {
+            () = tokio::time::sleep_until(began + pace.interval) => {}
+            () = hurry => {}
+        }
     }
 }
 

@@ -157,6 +157,8 @@ struct BalancerStatus {
     healthy: usize,
     /// … and how many of them linearizable reads.
     linearizable: usize,
+    /// Requests that wait for another primary, a quorum or a replica.
+    waiting: usize,
     /// Requests for replicas since the start.
     forwarded: u64,
     /// Attempts beyond a request's first.
@@ -215,6 +217,7 @@ async fn status(State(own): State<Arc<StatusState>>) -> Json<Status<BalancerStat
             primary: primary.map(|endpoint| endpoint.member.name.clone()),
             healthy: pool.healthy(),
             linearizable: pool.able(Intent::Read),
+            waiting: own.endpoints.waiting(),
             forwarded: totals.requests.load(Ordering::Relaxed),
             retries: totals.retries.load(Ordering::Relaxed),
             refusals: totals.refusals.load(Ordering::Relaxed),

@@ -6,24 +6,26 @@
 //! since each serves linearizable reads unless it says that it can't; mutations go to the
 //! primary. When a replica fails under a request, or is slow to answer a read, the request
 //! goes to another one, but a mutation only where it cannot have happened: what is left
-//! open is said to be left open (`outcome: unknown`), and never tried twice.
+//! open is said to be left open (`outcome: unknown`), and never tried twice. While a primary
+//! or a leader is replaced and nobody can answer, requests wait, a limited number of them
+//! and each within its time.
 //!
 //! ```text
 //! acceptors' directory ──▶ health ──▶ pool ◀── endpoints ◀── proxy ◀── http ◀── client
-//!                            │ checks          (the lock)     │ upstream
+//!                            │ checks          (the lock)     │
 //!                            └────────────▶ replicas ◀────────┘
 //! ```
 //!
 //! In reading order: [`pool`] (which replica gets the next request: the pure core),
 //! `retry` (what may be sent again, pure), [`headers`] (what a proxy does to them, pure),
 //! [`status`] (what a replica says of itself, pure), `endpoints` (the pool behind a
-//! lock), `health` (discovery and checks), `upstream` (connections to replicas), `proxy`
-//! (the way of a request), `http` (what is answered here, what is passed on), `args` (the
-//! flags).
+//! lock), `health` (discovery and checks), `proxy` (the way of a request), `http`
+//! (what is answered here, what is passed on), `args` (the flags). The connections to the
+//! replicas are those that all services speak to each other by (`shared::client`).
 //!
-//! Deliberately absent: caches, because a linearizable read must ask; a queue, because a
-//! client that is refused at once can go elsewhere, and one that waits cannot; TLS, which
-//! belongs in front of this.
+//! Deliberately absent: caches, because a linearizable read must ask; a queue where replicas
+//! are merely busy, because a client that is refused at once can go elsewhere, and one that
+//! waits cannot; TLS, which belongs in front of this.
 
 pub mod pool;
 
@@ -33,7 +35,6 @@ pub mod status;
 
 mod endpoints;
 mod health;
-mod upstream;
 
 mod http;
 mod proxy;
@@ -73,7 +74,7 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         running.name,
         Arc::clone(&endpoints),
         args.body_limits(),
-        args.slow_read_after(),
+        args.patience(),
         running.shutdown.clone(),
     ));
     let front = Front::new(running.identity, Arc::clone(&endpoints), proxy, mixups, admission);

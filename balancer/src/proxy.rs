@@ -1,15 +1,18 @@
 //! The way of a request through the balancer: buffered, sent to a replica, sent to
-//! another one where that is safe (`attempts`), and its answer streamed back.
+//! another one where that is safe (`attempts`), sent again once somebody can answer it
+//! (`waiting`), and its answer streamed back.
 //!
 //! A request's body is read whole before the first attempt, so that a second one can send
 //! it again; an answer's body is never held: bytes go to the client as they come. Both
-//! the time (the client's `Synod-Timeout`) and the attempts (each replica once) are
-//! bounded, until the header of the answer is here; how long a stream lasts after that is
+//! the time (the client's `Synod-Timeout`) and the attempts (each replica once, and then
+//! one after each pause) are bounded, until the header of the answer is here; how long a stream lasts after that is
 //! up to replica and client, and of one that has no end of its own also to the balancer
 //! (`endless`).
 
 mod attempts;
 mod endless;
+mod progress;
+mod waiting;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,7 +21,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::uri::PathAndQuery;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
 };
@@ -36,7 +39,6 @@ use crate::endpoints::Endpoints;
 use crate::headers::{Origin, end_to_end_option, forward_request};
 use crate::pool::Intent;
 use crate::retry::{self, Repeat, intent_of, repeat_of};
-use crate::upstream::Upstream;
 
 /// How much longer than the client's deadline the balancer waits, so that the replica's
 /// own answer to the same deadline, which knows more, comes first.
@@ -49,6 +51,15 @@ pub(crate) struct BodyLimits {
     pub(crate) body_bytes: usize,
     /// All bodies of requests held at once, in bytes.
     pub(crate) buffered_bytes: usize,
+}
+
+/// For what a request waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// How long a read waits for an answer before it is sent to one more replica.
+    pub(crate) slow_read_after: Duration,
+    /// How many requests at once wait for a replica that can answer them.
+    pub(crate) max_waiting: usize,
 }
 
 /// What the proxy has done since it started.
@@ -67,9 +78,8 @@ pub(crate) struct Totals {
 pub(crate) struct Proxy {
     name: Name,
     endpoints: Arc<Endpoints>,
-    upstream: Upstream,
     limits: BodyLimits,
-    slow_read_after: Duration,
+    patience: Patience,
     buffers: ByteBudget,
     totals: Totals,
     shutdown: CancellationToken,
@@ -95,20 +105,11 @@ impl Proxy {
         name: Name,
         endpoints: Arc<Endpoints>,
         limits: BodyLimits,
-        slow_read_after: Duration,
+        patience: Patience,
         shutdown: CancellationToken,
     ) -> Self {
         let buffers = ByteBudget::new(limits.buffered_bytes);
-        Self {
-            name,
-            endpoints,
-            upstream: Upstream::new(),
-            limits,
-            slow_read_after,
-            buffers,
-            totals: Totals::default(),
-            shutdown,
-        }
+        Self { name, endpoints, limits, patience, buffers, totals: Totals::default(), shutdown }
     }
 
     pub(crate) fn totals(&self) -> &Totals {
@@ -203,17 +204,12 @@ impl Proxy {
 }
 
 impl Buffered {
-    /// The request for the replica at the URL, its path byte for byte as the client sent
-    /// it, and with the time that is left.
-    fn to(&self, url: &str) -> Option<Request<Full<Bytes>>> {
-        let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(Scheme::HTTP);
-        parts.authority =
-            Some(Authority::try_from(url.strip_prefix("http://")?.trim_end_matches('/')).ok()?);
-        parts.path_and_query = Some(self.path.clone());
+    /// The request for a replica, its path byte for byte as the client sent it, and with
+    /// the time that is left.
+    fn outgoing(&self) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
-        *request.uri_mut() = Uri::from_parts(parts).ok()?;
+        *request.uri_mut() = Uri::from(self.path.clone());
         *request.headers_mut() = self.headers.clone();
         if self.lock_wait.is_zero() {
             let left = deadline::header_value(self.deadline.remaining());
@@ -223,6 +219,6 @@ impl Buffered {
         if self.body.is_empty() && self.intent == Intent::Mutation {
             request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(0_u64));
         }
-        Some(request)
+        request
     }
 }

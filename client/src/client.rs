@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method};
 use reqwest::Url;
 use serde::de::DeserializeOwned;
-use shared::client::http_client_builder;
+use shared::client::{IDLE_TIMEOUT, MAX_IDLE, user_agent};
 use shared::deadline;
 
 use crate::attempts::{Attempts, Next};
@@ -68,7 +68,15 @@ impl Client {
         if urls.is_empty() {
             return Err(Error::Invalid(String::from("no address is given")));
         }
-        let http = http_client_builder()
+        // No proxy of the environment and no redirect comes between, and small messages go
+        // at once.
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .tcp_nodelay(true)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(MAX_IDLE)
+            .user_agent(user_agent())
             .connect_timeout(CONNECT_TIMEOUT)
             .build()
             .expect("plain HTTP needs nothing that could be missing");

@@ -45,7 +45,7 @@ impl FromStr for BaseUrl {
             text: text.chars().take(256).collect(),
             reason: reason.to_owned(),
         };
-        let url = reqwest::Url::parse(text.trim()).map_err(|error| refuse(&error.to_string()))?;
+        let url = url::Url::parse(text.trim()).map_err(|error| refuse(&error.to_string()))?;
         if url.scheme() != "http" {
             return Err(refuse("only http is spoken between the services"));
         }

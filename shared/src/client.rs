@@ -7,6 +7,12 @@
 //! retried here: whether a repeat is safe is for the caller to know, see
 //! [`CallError::never_sent`].
 
+mod pool;
+
+mod answer;
+mod connection;
+mod stream;
+
 mod error;
 mod peer;
 mod set_up;
@@ -24,11 +30,11 @@ use crate::message::{
     OfCluster, Prepare, PrepareReply, Proposal, ProposalReply, VotesPage, Watermarks,
 };
 
+pub use answer::AnswerBody;
 pub use error::CallError;
 pub use peer::Peer;
-pub use set_up::{
-    CONNECT_TIMEOUT, IDLE_TIMEOUT, MAX_IDLE, http_client, http_client_builder, introduce,
-};
+pub use pool::{CONNECT_TIMEOUT, Connections, IDLE_TIMEOUT, MAX_IDLE, Pool, PoolLimits, SendError};
+pub use set_up::{introduce, user_agent};
 
 macro_rules! client {
     ($(#[$doc:meta])* $name:ident) => {

@@ -1,4 +1,4 @@
-//! One request, sent to as many replicas as is safe and of use.
+//! One round of asking: a request, sent to as many replicas as is safe and of use.
 
 use std::pin::pin;
 use std::sync::atomic::Ordering;
@@ -9,12 +9,13 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt};
 use http::Response;
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
+use shared::client::{AnswerBody, Pool};
 use shared::ids::Name;
-use shared::problem::{self, Outcome, Problem};
+use shared::problem::{self, Problem};
 use shared::telemetry::{self, RequestTrace};
 
 use super::endless::is_endless;
+use super::progress::{Attempt, MayHaveHappened, Progress};
 use super::{Buffered, Proxy, SLACK};
 use crate::endpoints::InFlight;
 use crate::headers::strip_hop_by_hop;
@@ -23,54 +24,58 @@ use crate::retry::{self, Failure};
 
 /// The longest problem of a replica that is looked into, in bytes. A longer one counts as
 /// an answer that broke off.
-const MAX_PROBLEM_BYTES: usize = 64 * 1024;
+pub(super) const MAX_PROBLEM_BYTES: usize = 64 * 1024;
 /// Replicas that one read waits for at once: enough to get past one that hangs and one
 /// that is slow, few enough that slowness of all is not made much worse.
 const MAX_AT_ONCE: usize = 3;
 
-/// What an attempt came to.
-enum Attempt {
-    /// An answer for the client.
-    Answer(Response<Body>),
-    /// An answer for the client, unless another replica has a better one; and whether the
-    /// mutation may have happened all the same.
-    NotNow(Response<Body>, MayHaveHappened),
-    /// The replica became unable to answer a read while that waited for it.
-    Lost,
-    Failed(Failure),
+/// Whom a round of asking may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Round {
+    /// Each replica that is able, until one has a good answer.
+    First,
+    /// One of them, and others only where that is a slow read: those who wait are many.
+    Later,
 }
 
-/// What is known of a mutation after an attempt without success.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum MayHaveHappened {
-    Yes,
-    No,
+/// What a round came to.
+pub(super) enum Asked {
+    /// The client's answer.
+    Settled(Result<Response<Body>, Problem>),
+    /// None that is good, which may pass.
+    NotNow,
+    /// None that is good, and waiting changes nothing.
+    InVain,
 }
 
 impl Proxy {
     /// Sends the request to one replica after another: to the next when one has failed,
     /// or is slow to answer a read. Each is asked once; the first good answer counts.
-    pub(super) async fn forward_buffered(
+    pub(super) async fn ask_around(
         &self,
         request: &Buffered,
         trace: &RequestTrace,
-    ) -> Result<Response<Body>, Problem> {
+        round: Round,
+        progress: &mut Progress,
+    ) -> Asked {
         let mut tried: Vec<EndpointId> = Vec::new();
+        let mut asks_on = true;
+        progress.may_pass = false;
         // Most requests need one attempt, which then takes no memory of its own.
         let mut first = pin!(Fuse::terminated());
         let mut others: Option<FuturesUnordered<_>> = None;
-        let mut last: Option<Result<Response<Body>, Problem>> = None;
-        let mut happened = MayHaveHappened::No;
         loop {
             let has_time = tried.is_empty() || !request.deadline.remaining().is_zero();
             let mut running = usize::from(!first.is_terminated())
                 + others.as_ref().map_or(0, FuturesUnordered::len);
-            if has_time
+            if asks_on
+                && has_time
                 && running < MAX_AT_ONCE
                 && let Some(in_flight) = self.endpoints.begin(request.intent, &tried)
             {
                 tried.push(in_flight.target().id);
-                self.count(trace, tried.len());
+                progress.attempts += 1;
+                self.count(trace, progress.attempts);
                 let attempt = self.attempt(request, in_flight);
                 if running == 0 {
                     first.set(attempt.fuse());
@@ -88,32 +93,25 @@ impl Proxy {
                 else => break,
             };
             telemetry::attribute(trace.span(), "endpoint", name.to_string());
-            match attempt {
-                Attempt::Answer(response) => return settled(happened, response).await,
-                Attempt::NotNow(response, may_have) => {
-                    last = Some(settled(happened, response).await);
-                    if may_have == MayHaveHappened::Yes {
-                        happened = may_have;
-                    }
-                }
-                Attempt::Lost => {}
-                Attempt::Failed(failure) => {
-                    tracing::debug!(endpoint = %name, ?failure, "an attempt failed");
-                    let mut problem = retry::give_up(request.intent, name.as_str(), &failure);
-                    if happened == MayHaveHappened::Yes {
-                        problem = problem.with_outcome(Outcome::Unknown);
-                    }
-                    if !retry::may_go_elsewhere(request.repeat, &failure) {
-                        return Err(problem);
-                    }
-                    if retry::leaves_open(request.intent, Some(problem.body())) {
-                        happened = MayHaveHappened::Yes;
-                    }
-                    last = Some(Err(problem));
-                }
+            if let Some(settled) = progress.take(request, &name, attempt).await {
+                return Asked::Settled(settled);
             }
+            asks_on = round == Round::First;
         }
-        last.unwrap_or_else(|| Err(self.nobody_able(request.intent)))
+        if progress.may_pass || tried.is_empty() && self.may_become_able() {
+            Asked::NotNow
+        } else {
+            Asked::InVain
+        }
+    }
+
+    /// What the client is told where no round settled its request.
+    pub(super) fn give_up(
+        &self,
+        request: &Buffered,
+        progress: Progress,
+    ) -> Result<Response<Body>, Problem> {
+        progress.last.unwrap_or_else(|| Err(self.nobody_able(request.intent)))
     }
 
     fn count(&self, trace: &RequestTrace, attempt: usize) {
@@ -127,17 +125,21 @@ impl Proxy {
     /// Waits until those who were asked are slow.
     async fn slow(&self, request: &Buffered) {
         if retry::may_be_asked_twice(request.intent, &request.method) {
-            tokio::time::sleep(self.slow_read_after).await;
+            tokio::time::sleep(self.patience.slow_read_after).await;
         } else {
             std::future::pending::<()>().await;
         }
     }
 
     fn nobody_able(&self, intent: Intent) -> Problem {
-        let [known, healthy, with_quorum] = self
+        let (known, healthy, with_quorum) = self
             .endpoints
-            .read(|pool| [pool.endpoints().count(), pool.healthy(), pool.with_quorum()]);
+            .read(|pool| (pool.endpoints().count(), pool.healthy(), pool.with_quorum()));
         retry::nobody_able(intent, known, healthy, with_quorum)
+    }
+
+    fn may_become_able(&self) -> bool {
+        self.endpoints.read(|pool| retry::may_become_able(pool.healthy(), pool.with_quorum()))
     }
 
     /// Sends the request to one replica, which is named beside what came of it.
@@ -147,12 +149,8 @@ impl Proxy {
     }
 
     async fn send(&self, request: &Buffered, in_flight: InFlight) -> Attempt {
-        let Some(outgoing) = request.to(&in_flight.target().member.url) else {
-            in_flight.failed();
-            return Attempt::Failed(Failure::NeverSent("its URL is none".to_owned()));
-        };
         let limit = request.deadline.at() + SLACK;
-        let sent = tokio::time::timeout_at(limit, self.upstream.send(outgoing));
+        let sent = tokio::time::timeout_at(limit, send_to(&in_flight.target().member.url, request));
         let sent = match request.intent {
             Intent::Mutation => sent.await,
             // A read needs not wait for a replica that cannot answer it any more: it loses
@@ -190,25 +188,15 @@ impl Proxy {
     }
 }
 
-/// What the client is told by an answer, where an attempt before it may have been executed:
-/// a refusal then is of this attempt only.
-async fn settled(
-    happened: MayHaveHappened,
-    response: Response<Body>,
-) -> Result<Response<Body>, Problem> {
-    if happened == MayHaveHappened::No || retry::settles(response.status()) {
-        return Ok(response);
-    }
-    let status = response.status();
-    let body = Limited::new(response.into_body(), MAX_PROBLEM_BYTES).collect().await;
-    let problem: Option<problem::Body> =
-        body.ok().and_then(|body| serde_json::from_slice(&body.to_bytes()).ok());
-    Err(retry::left_open(status, problem.as_ref().map_or("", |problem| &problem.detail)))
+/// Sends the request over the connections to the replica at the URL.
+async fn send_to(url: &str, request: &Buffered) -> Result<Response<AnswerBody>, Failure> {
+    let connections = Pool::of_process().to(url.strip_prefix("http://").unwrap_or(url))?;
+    Ok(connections.send(request.outgoing()).await?)
 }
 
 /// Makes an answer ready for the client. Of a doubtful one it reads the problem, to see
 /// whether another replica may do better.
-async fn judge(request: &Buffered, response: Response<Incoming>) -> Attempt {
+async fn judge(request: &Buffered, response: Response<AnswerBody>) -> Attempt {
     let (intent, repeat) = (request.intent, request.repeat);
     let (mut parts, body) = response.into_parts();
     strip_hop_by_hop(&mut parts.headers);

@@ -11,7 +11,7 @@ use axum::body::Body;
 use futures::StreamExt as _;
 use http::uri::PathAndQuery;
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use shared::client::AnswerBody;
 
 use super::Proxy;
 use crate::pool::EndpointId;
@@ -23,7 +23,7 @@ pub(super) fn is_endless(path: &PathAndQuery) -> bool {
 
 impl Proxy {
     /// The body of such an answer of a replica.
-    pub(super) fn endless(&self, replica: EndpointId, body: Incoming) -> Body {
+    pub(super) fn endless(&self, replica: EndpointId, body: AnswerBody) -> Body {
         let (shutdown, endpoints) = (self.shutdown.clone(), Arc::clone(&self.endpoints));
         let ended = async move {
             tokio::select! {

@@ -28,10 +28,13 @@ use crate::endpoints::Endpoints;
 use crate::health::{self, Pace};
 use crate::http::Front;
 use crate::pool::{Pool, Thresholds};
-use crate::proxy::{BodyLimits, Proxy};
+use crate::proxy::{BodyLimits, Patience, Proxy};
 
 /// No test waits longer for anything.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The time of a request that waits in vain.
+pub(super) const BRIEFLY: [(&str, &str); 1] = [("synod-timeout", "50ms")];
 
 pub(super) struct Setup {
     pub(super) limits: Limits,
@@ -39,6 +42,7 @@ pub(super) struct Setup {
     pub(super) pace: Pace,
     pub(super) thresholds: Thresholds,
     pub(super) slow_read_after: Duration,
+    pub(super) max_waiting: usize,
 }
 
 pub(super) fn thresholds(unhealthy_after: u32, healthy_after: u32) -> Thresholds {
@@ -55,6 +59,7 @@ impl Default for Setup {
             pace: Pace { interval: Duration::from_secs(3_600), timeout: Duration::from_secs(5) },
             thresholds: thresholds(100, 1),
             slow_read_after: Duration::from_secs(3_600),
+            max_waiting: 100,
         }
     }
 }
@@ -79,7 +84,7 @@ impl Setup {
             name.clone(),
             Arc::clone(&endpoints),
             self.bodies,
-            self.slow_read_after,
+            Patience { slow_read_after: self.slow_read_after, max_waiting: self.max_waiting },
             shutdown.clone(),
         ));
         let front = Front::new(
@@ -129,6 +134,16 @@ impl Balancer {
         self.shutdown.cancel();
         let ended = tokio::time::timeout(PATIENCE, &mut self.running).await;
         ended.expect("it did not end in time").unwrap();
+    }
+
+    /// The same, without waiting for its end.
+    pub(super) fn begin_to_end(&self) {
+        self.shutdown.cancel();
+    }
+
+    /// Waits until so many requests wait for a replica that can answer them.
+    pub(super) async fn until_waiting(&self, requests: usize) {
+        self.until(|_| self.endpoints.waiting() == requests).await;
     }
 
     /// Waits until the pool is as wished.

@@ -8,4 +8,5 @@ mod harness;
 mod health;
 mod limits;
 mod own;
+mod waiting;
 mod watching;

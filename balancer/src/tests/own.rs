@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::json;
 
 use super::fake::{Fake, Reply};
-use super::harness::{Setup, problem};
+use super::harness::{BRIEFLY, Setup, problem};
 
 #[tokio::test]
 async fn the_status_names_the_endpoints_their_health_and_counts() {
@@ -33,7 +33,7 @@ async fn the_status_names_the_endpoints_their_health_and_counts() {
     let expected = json!({
         "service": "balancer", "id": "balancer-1", "version": null, "pid": null, "uptime_ms": null,
         "messages_version": 1, "other_versions": [],
-        "primary": "replica-1", "healthy": 2, "linearizable": 2, "requests": null, "forwarded": 2, "retries": null, "refusals": 1,
+        "primary": "replica-1", "healthy": 2, "linearizable": 2, "waiting": 0, "requests": null, "forwarded": 2, "retries": null, "refusals": 1,
         "endpoints": [
             endpoint(json!({"id": "replica-1", "url": one.url, "role": "primary", "requests": null, "failures": null})),
             endpoint(json!({"id": "replica-2", "url": two.url, "role": "backup", "requests": 1, "failures": 0})),
@@ -87,6 +87,7 @@ async fn no_tunnel_is_opened() {
 async fn every_answer_has_a_trace_id() {
     let balancer = Setup::default().start(&[]).await;
     for path in ["/livez", "/readyz", "/v1/status", "/v1/kv/k", "/nothing"] {
-        assert_eq!(balancer.get(path).await.headers["trace-id"].len(), 32, "{path}");
+        let answer = balancer.send(Method::GET, path, &BRIEFLY, "").await;
+        assert_eq!(answer.headers["trace-id"].len(), 32, "{path}");
     }
 }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use shared::client::CoordinatorClient;
+use shared::client::{CoordinatorClient, Pool};
 use shared::ids::{AcceptorId, BatchNumber, ClusterId, Draw, Epoch};
 use shared::message::{Proposal, ProposalReply, Roster, Service};
 use shared::service::Running;
@@ -56,12 +56,18 @@ impl RunningCoordinator {
 
     /// Sends anything, and gives back status and body.
     pub(crate) async fn send(&self, method: &str, path: &str, body: &str) -> (u16, String) {
-        let request = shared::client::http_client()
-            .request(method.parse().unwrap(), format!("{}{path}", self.client.url()))
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
             .header("content-type", "application/json")
-            .body(body.to_owned());
-        let response = request.send().await.unwrap();
-        (response.status().as_u16(), response.text().await.unwrap())
+            .body(body.to_owned().into())
+            .unwrap();
+        let coordinator = Pool::of_process().to(self.client.url().authority()).unwrap();
+        let response = coordinator.send(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = axum::body::Body::new(response.into_body());
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
     }
 }
 

@@ -1,13 +1,18 @@
 //! One bounded exchange with one service.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Body as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{CallError, http_client};
+use super::pool::root_cause;
+use super::{AnswerBody, CallError, Connections, Pool, SendError, user_agent};
 use crate::base_url::BaseUrl;
 use crate::wire::{Encoding, MAX_MESSAGE_BYTES, MediaType, POSTCARD};
 use crate::{deadline, problem, telemetry, versions};
@@ -17,6 +22,9 @@ const MAX_PROBLEM_BYTES: usize = 64 * 1024;
 
 /// So much of a media type is repeated, in characters.
 const SHOWN_CHARS: usize = 100;
+
+/// Fields of a request: those below, those of a trace, and `Host`.
+const HEADERS: usize = 8;
 
 /// How long a call may take.
 #[derive(Clone, Copy, Debug)]
@@ -33,10 +41,19 @@ impl Times {
     }
 }
 
+/// What is sent to a service.
+struct Call<'a> {
+    method: Method,
+    path_and_query: &'a str,
+    body: Option<Bytes>,
+    /// What the answer is to be.
+    accept: Encoding,
+}
+
 /// One service, spoken to over the process's pool.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    client: reqwest::Client,
+    connections: Arc<Connections>,
     url: BaseUrl,
 }
 
@@ -44,7 +61,9 @@ impl Peer {
     /// The service at the URL. No connection is made yet.
     #[must_use]
     pub fn new(url: BaseUrl) -> Self {
-        Self { client: http_client(), url }
+        let connections =
+            Pool::of_process().to(url.authority()).expect("a host and port is a field's value");
+        Self { connections, url }
     }
 
     /// Where it is.
@@ -101,8 +120,9 @@ impl Peer {
     /// # Errors
     /// See [`CallError`].
     pub async fn status(&self, timeout: Duration) -> Result<serde_json::Value, CallError> {
-        let times = Times::of(timeout);
-        let bytes = self.exchange(Method::GET, "/v1/status", None, Encoding::Json, times).await?;
+        let (method, path_and_query) = (Method::GET, "/v1/status");
+        let call = Call { method, path_and_query, body: None, accept: Encoding::Json };
+        let bytes = self.bounded(call, Times::of(timeout)).await?;
         self.decode(Encoding::Json, &bytes)
     }
 
@@ -113,44 +133,58 @@ impl Peer {
         body: Option<Bytes>,
         times: Times,
     ) -> Result<R, CallError> {
-        let bytes = self.exchange(method, path_and_query, body, Encoding::Postcard, times).await?;
+        let call = Call { method, path_and_query, body, accept: Encoding::Postcard };
+        let bytes = self.bounded(call, times).await?;
         self.decode(Encoding::Postcard, &bytes)
     }
 
-    async fn exchange(
-        &self,
-        method: Method,
-        path_and_query: &str,
-        body: Option<Bytes>,
-        accept: Encoding,
-        times: Times,
-    ) -> Result<Bytes, CallError> {
+    async fn bounded(&self, call: Call<'_>, times: Times) -> Result<Bytes, CallError> {
         let Times { granted, timeout } = times;
-        let mut headers = HeaderMap::with_capacity(4);
-        headers.insert(header::ACCEPT, HeaderValue::from_static(accept.media_type()));
-        let granted =
-            HeaderValue::from_str(&deadline::header_value(granted)).expect("digits and a unit");
-        headers.insert(HeaderName::from_static(deadline::HEADER), granted);
-        telemetry::inject_current(&mut headers);
-        let mut request =
-            self.client.request(method, format!("{}{path_and_query}", self.url)).timeout(timeout);
-        if let Some(body) = body {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(POSTCARD));
-            request = request.body(body);
-        }
-        let response =
-            request.headers(headers).send().await.map_err(|error| self.failed(&error, timeout))?;
+        tokio::time::timeout(timeout, self.exchange(call, granted))
+            .await
+            .unwrap_or_else(|_| Err(CallError::Timeout { url: self.url.clone(), timeout }))
+    }
+
+    async fn exchange(&self, call: Call<'_>, granted: Duration) -> Result<Bytes, CallError> {
+        let accept = call.accept;
+        let request = self.request(call, granted)?;
+        let response = self.connections.send(request).await.map_err(|error| self.failed(error))?;
         let status = response.status();
         if status == StatusCode::OK {
             self.check_type(response.headers(), accept)?;
-            self.read(response, MAX_MESSAGE_BYTES, timeout).await
+            self.read(response.into_body(), MAX_MESSAGE_BYTES).await
         } else if let Some(theirs) = version_of_refusal(status, response.headers()) {
             versions::met_other(self.url.as_str(), theirs);
             Err(CallError::OtherVersion { url: self.url.clone(), theirs })
         } else {
-            let body = self.read(response, MAX_PROBLEM_BYTES, timeout).await.unwrap_or_default();
+            let body = self.read(response.into_body(), MAX_PROBLEM_BYTES).await.unwrap_or_default();
             Err(self.refused(status, &body))
         }
+    }
+
+    fn request(
+        &self,
+        call: Call<'_>,
+        granted: Duration,
+    ) -> Result<Request<Full<Bytes>>, CallError> {
+        let path = PathAndQuery::try_from(call.path_and_query).map_err(|error| {
+            CallError::Connect { url: self.url.clone(), reason: error.to_string() }
+        })?;
+        let mut headers = HeaderMap::with_capacity(HEADERS);
+        headers.insert(header::USER_AGENT, user_agent());
+        headers.insert(header::ACCEPT, HeaderValue::from_static(call.accept.media_type()));
+        let granted =
+            HeaderValue::from_str(&deadline::header_value(granted)).expect("digits and a unit");
+        headers.insert(HeaderName::from_static(deadline::HEADER), granted);
+        telemetry::inject_current(&mut headers);
+        if call.body.is_some() {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(POSTCARD));
+        }
+        let mut request = Request::new(Full::new(call.body.unwrap_or_default()));
+        *request.method_mut() = call.method;
+        *request.uri_mut() = Uri::from(path);
+        *request.headers_mut() = headers;
+        Ok(request)
     }
 
     /// What is not said to be a message of our version is not read as one.
@@ -176,27 +210,27 @@ impl Peer {
         })
     }
 
-    async fn read(
-        &self,
-        mut response: reqwest::Response,
-        limit: usize,
-        timeout: Duration,
-    ) -> Result<Bytes, CallError> {
+    async fn read(&self, mut answer: AnswerBody, limit: usize) -> Result<Bytes, CallError> {
         let too_long = || CallError::Nonsense {
             url: self.url.clone(),
             reason: format!("a body of more than {limit} bytes"),
         };
-        let announced =
-            usize::try_from(response.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
+        let announced = usize::try_from(answer.size_hint().lower()).unwrap_or(usize::MAX);
         if announced > limit {
             return Err(too_long());
         }
         let mut body = BytesMut::with_capacity(announced);
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| self.failed(&error, timeout))?
-        {
+        while let Some(frame) = answer.frame().await {
+            let frame =
+                frame.map_err(|error| self.failed(SendError::Broken(root_cause(&error))))?;
+            // Trailers say nothing to us.
+            let Ok(chunk) = frame.into_data() else { continue };
             if body.len() + chunk.len() > limit {
                 return Err(too_long());
+            }
+            if body.is_empty() && answer.is_end_stream() {
+                // Most answers come in one piece, which needs not be copied.
+                return Ok(chunk);
             }
             body.extend_from_slice(&chunk);
         }
@@ -214,14 +248,13 @@ impl Peer {
         })
     }
 
-    fn failed(&self, error: &reqwest::Error, timeout: Duration) -> CallError {
+    fn failed(&self, error: SendError) -> CallError {
         let url = self.url.clone();
-        if error.is_connect() || error.is_builder() {
-            CallError::Connect { url, reason: root_cause(error) }
-        } else if error.is_timeout() {
-            CallError::Timeout { url, timeout }
-        } else {
-            CallError::Broken { url, reason: root_cause(error) }
+        match error {
+            SendError::NeverSent(reason) => CallError::Connect { url, reason },
+            SendError::NotTaken(reason) | SendError::Broken(reason) => {
+                CallError::Broken { url, reason }
+            }
         }
     }
 
@@ -243,13 +276,4 @@ fn version_of_refusal(status: StatusCode, headers: &HeaderMap) -> Option<u32> {
         Some(MediaType::OtherVersion(theirs)) => Some(theirs),
         Some(MediaType::Spoken(_)) | None => None,
     })
-}
-
-/// The innermost reason: the outer ones of reqwest and hyper only repeat the URL.
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }

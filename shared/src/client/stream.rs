@@ -1,6 +1,6 @@
-//! A connection to a replica that looks for an answer when it cannot write.
+//! A connection that looks for an answer when it cannot write.
 //!
-//! A replica may answer before it has read a request whole (it is too long, or asks for
+//! A service may answer before it has read a request whole (it is too long, or asks for
 //! what is not supported) and close. What is still to be written then fails, but the
 //! answer has arrived and can be read. hyper gives a connection up at the first failed
 //! write; so this one keeps such a failure to itself, drops what was to be written, and
@@ -12,14 +12,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 /// Bytes read at once of an answer that is found so: enough for most problems.
 const PIECE: usize = 4096;
 
-/// The replica closed before it had taken the request whole, and without an answer.
+/// The other side closed before it had taken the request whole, and without an answer.
 #[derive(Debug, thiserror::Error)]
 #[error("it closed before it took the whole request: {0}")]
 pub(super) struct NotTaken(io::ErrorKind);
@@ -35,7 +34,7 @@ impl NotTaken {
 enum Writing {
     /// All was taken that there was to write.
     Done,
-    /// There is more than the replica takes.
+    /// There is more than the other side takes.
     Blocked,
     /// It failed so. Nothing is written any more.
     Failed(io::ErrorKind),
@@ -90,12 +89,6 @@ impl Stream {
         }
         buffer.put_slice(piece.filled());
         Poll::Ready(Ok(()))
-    }
-}
-
-impl Connection for Stream {
-    fn connected(&self) -> Connected {
-        self.tcp.connected()
     }
 }
 

@@ -1,0 +1,83 @@
+//! Opening a connection, and the task that moves its bytes.
+
+#![expect(clippy::disallowed_methods, reason = "a shell: it reads the clock and starts a task")]
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::http1::{self, Connection};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::pool::{Connections, SendError, Sender, root_cause};
+use super::stream::Stream;
+
+/// So many addresses of a name are tried.
+const MAX_ADDRESSES: usize = 8;
+
+/// Opens a connection. Its task ends with it.
+pub(super) async fn open(connections: &Arc<Connections>) -> Result<Sender, SendError> {
+    let tcp =
+        connect(connections).await.map_err(|error| SendError::NeverSent(error.to_string()))?;
+    let stream = Stream::new(TokioIo::new(tcp));
+    let (sender, connection) =
+        http1::handshake(stream).await.map_err(|error| SendError::NeverSent(root_cause(&error)))?;
+    tokio::spawn(run(connection, Arc::clone(connections)));
+    Ok(sender)
+}
+
+async fn connect(connections: &Connections) -> io::Result<TcpStream> {
+    let timeout = connections.limits().connect_timeout;
+    let end = Instant::now() + timeout;
+    let too_slow = || {
+        let waited = format!("no connection within {} ms", timeout.as_millis());
+        io::Error::new(io::ErrorKind::TimedOut, waited)
+    };
+    let looked_up = tokio::net::lookup_host(connections.authority());
+    let found = tokio::time::timeout_at(end, looked_up).await.map_err(|_| too_slow())??;
+    let addresses: Vec<SocketAddr> = found.take(MAX_ADDRESSES).collect();
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
+    for (at, address) in addresses.iter().enumerate() {
+        // One that hangs leaves time for those after it.
+        let left = u32::try_from(addresses.len() - at).expect("at most the limit");
+        let share = end.saturating_duration_since(Instant::now()) / left;
+        match tokio::time::timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(tcp)) => {
+                tcp.set_nodelay(true)?;
+                return Ok(tcp);
+            }
+            Ok(Err(error)) => last = error,
+            Err(_) => last = too_slow(),
+        }
+    }
+    Err(last)
+}
+
+/// Moves a connection's bytes until it is closed, by whichever side, and looks after those
+/// that are idle meanwhile.
+async fn run(connection: Connection<Stream, Full<Bytes>>, connections: Arc<Connections>) {
+    {
+        let mut connection = pin!(connection);
+        let mut look_at = Instant::now() + connections.limits().idle_timeout;
+        loop {
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        let peer = connections.authority();
+                        tracing::trace!(peer, %error, "a connection ended");
+                    }
+                    break;
+                }
+                () = tokio::time::sleep_until(look_at) => look_at = connections.sweep(),
+            }
+        }
+    }
+    // It is known to be closed only once it is dropped.
+    connections.sweep();
+}
