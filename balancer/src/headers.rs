@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use shared::ids::Name;
+use shared::repeat;
 use shared::telemetry::{self, Context};
 
 /// Fields that concern one connection only, beyond those that `Connection` names (RFC
@@ -70,6 +71,8 @@ pub fn forward_request(headers: &mut HeaderMap, origin: Origin<'_>, trace: &Cont
     for name in JUDGED {
         headers.remove(name);
     }
+    // What the balancer names, it alone may send again.
+    headers.remove(repeat::HEADER);
     // The body is here in one piece: whoever waited for the word to go on has had it, and
     // the length is set anew.
     headers.remove(header::EXPECT);

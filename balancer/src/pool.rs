@@ -31,7 +31,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use shared::ids::Name;
+use shared::ids::{Name, Slot};
 use shared::message::{Member, Service};
 
 pub use self::endpoint::{Counts, Endpoint, EndpointId, Health, Reads, Report, Role, Thresholds};
@@ -204,6 +204,16 @@ impl Pool {
         self.reports()
             .find(|(_, report)| report.role == Role::Primary && report.epoch == latest)
             .map(|(id, _)| id)
+    }
+
+    /// Below which slot everything is executed, for the names of requests; none where some
+    /// replica does not know requests by name, and would execute one twice.
+    #[must_use]
+    pub fn named_since(&self) -> Option<Slot> {
+        let reports = || self.endpoints.values().filter_map(|endpoint| endpoint.report);
+        let all_know = reports().all(|report| report.requests_from.is_some());
+        let executed = reports().filter_map(|report| report.executed_slot).max()?;
+        all_know.then(|| executed.next())
     }
 
     /// Whether the endpoint is still picked for such a request.

@@ -30,6 +30,8 @@ use shared::byte_budget::{ByteBudget, ByteShare};
 use shared::deadline::{self, Deadline};
 use shared::ids::Name;
 use shared::problem::Problem;
+use shared::random;
+use shared::repeat::{self, Repeatable};
 use shared::server::RequestBody;
 use shared::telemetry::RequestTrace;
 use shared::wire::{BodyLimit, read_body};
@@ -37,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::endpoints::Endpoints;
 use crate::headers::{Origin, end_to_end_option, forward_request};
-use crate::pool::Intent;
+use crate::pool::{Intent, Pool};
 use crate::retry::{self, Repeat, intent_of, repeat_of};
 
 /// How much longer than the client's deadline the balancer waits, so that the replica's
@@ -163,6 +165,13 @@ impl Proxy {
         let origin = Origin { client, version: parts.version, balancer: &self.name };
         forward_request(&mut parts.headers, origin, trace.context());
         let intent = intent_of(&parts.method, &parts.uri);
+        if repeat_of(intent, &parts.headers) == Repeat::Harmful
+            && let Some(since) = self.endpoints.read(Pool::named_since)
+        {
+            let name = Repeatable { identity: random::identity(), since }.to_string();
+            let name = HeaderValue::try_from(name).expect("digits and a word");
+            parts.headers.insert(HeaderName::from_static(repeat::HEADER), name);
+        }
         Ok(Buffered {
             intent,
             repeat: repeat_of(intent, &parts.headers),

@@ -13,8 +13,10 @@
 //! nothing is heard of a change; a later round asks one replica.
 //!
 //! With an `Idempotency-Key` the client says that it does none: such a mutation is executed
-//! once however often it is sent. It is sent again as a read is. But once an attempt may
-//! have been executed, that a later one was refused doesn't mean that nothing happened.
+//! once however often it is sent. So is one that the balancer named (`shared::repeat`),
+//! which are all others while every replica knows names. It is sent again as a read is. But
+//! once an attempt may have been executed, that a later one was refused doesn't mean that
+//! nothing happened.
 
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ use http::{HeaderMap, Method, StatusCode, Uri, header};
 use shared::client::SendError;
 use shared::deadline;
 use shared::problem::{Body, Outcome, Problem, Retryable};
+use shared::repeat;
 
 use crate::pool::Intent;
 
@@ -71,7 +74,7 @@ pub(crate) fn lock_wait(method: &Method, uri: &Uri, headers: &HeaderMap, body: &
 /// Whether it does harm to have a request executed by two replicas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Repeat {
-    /// It does none: a read, or a mutation with an `Idempotency-Key`.
+    /// It does none: a read, or a mutation with an `Idempotency-Key` or a name.
     Harmless,
     /// It may.
     Harmful,
@@ -79,11 +82,8 @@ pub(crate) enum Repeat {
 
 /// Whether it does harm to send a request with this header twice.
 pub(crate) fn repeat_of(intent: Intent, headers: &HeaderMap) -> Repeat {
-    if is_read(intent) || headers.contains_key("idempotency-key") {
-        Repeat::Harmless
-    } else {
-        Repeat::Harmful
-    }
+    let is_named = headers.contains_key("idempotency-key") || headers.contains_key(repeat::HEADER);
+    if is_read(intent) || is_named { Repeat::Harmless } else { Repeat::Harmful }
 }
 
 /// Why an attempt brought no answer for the client.

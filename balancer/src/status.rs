@@ -19,6 +19,8 @@ struct ReplicaStatus {
     epoch: Epoch,
     /// The last slot executed; none before the first.
     executed_slot: Option<Slot>,
+    /// Of an older program: none.
+    requests_from: Option<Slot>,
     quorum_answers: bool,
     /// Whether it can execute.
     storage: Storage,
@@ -62,6 +64,7 @@ pub fn report_of(status: serde_json::Value, name: &Name) -> Result<Report, Statu
         role,
         epoch: status.epoch,
         executed_slot: status.executed_slot,
+        requests_from: status.requests_from,
         quorum_answers: status.quorum_answers,
         can_execute: status.storage == Storage::Writable,
         is_missing_slots: status.missing.is_some(),
@@ -92,6 +95,7 @@ mod tests {
                 role,
                 epoch: Epoch(3),
                 executed_slot: Some(Slot(7)),
+                requests_from: None,
                 quorum_answers: true,
                 can_execute: true,
                 is_missing_slots: false,

@@ -100,6 +100,9 @@ pub struct Report {
     pub epoch: Epoch,
     /// The last slot executed there; none before the first.
     pub executed_slot: Option<Slot>,
+    /// It knows which requests were executed at that slot and above; none: it does not know
+    /// requests by name.
+    pub requests_from: Option<Slot>,
     /// Whether a quorum of acceptors answered it lately.
     pub quorum_answers: bool,
     /// Whether its disk takes what it executes: if not, it is about to fall behind.

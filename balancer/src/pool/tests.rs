@@ -21,6 +21,7 @@ fn report(role: Role, epoch: u64) -> Option<Report> {
         role,
         epoch: Epoch(epoch),
         executed_slot: Some(Slot(7)),
+        requests_from: Some(Slot(3)),
         quorum_answers: true,
         can_execute: true,
         is_missing_slots: false,

@@ -20,7 +20,7 @@ use super::{Buffered, Proxy, SLACK};
 use crate::endpoints::InFlight;
 use crate::headers::strip_hop_by_hop;
 use crate::pool::{EndpointId, Intent};
-use crate::retry::{self, Failure};
+use crate::retry::{self, Failure, Repeat};
 
 /// The longest problem of a replica that is looked into, in bytes. A longer one counts as
 /// an answer that broke off.
@@ -151,11 +151,11 @@ impl Proxy {
     async fn send(&self, request: &Buffered, in_flight: InFlight) -> Attempt {
         let limit = request.deadline.at() + SLACK;
         let sent = tokio::time::timeout_at(limit, send_to(&in_flight.target().member.url, request));
-        let sent = match request.intent {
-            Intent::Mutation => sent.await,
-            // A read needs not wait for a replica that cannot answer it any more: it loses
+        let sent = match request.repeat {
+            Repeat::Harmful => sent.await,
+            // It needs not wait for a replica that cannot answer it any more: it loses
             // nothing by starting again elsewhere.
-            Intent::Read | Intent::LocalRead => tokio::select! {
+            Repeat::Harmless => tokio::select! {
                 sent = sent => sent,
                 () = self.endpoints.lost(in_flight.target().id, request.intent) => {
                     return Attempt::Lost;
