@@ -96,6 +96,8 @@ struct State {
     role: Mutex<(&'static str, u64)>,
     /// Whether a quorum of acceptors answers it, as it says.
     quorum_answers: AtomicBool,
+    /// Whether it knows requests by name, as it says.
+    knows_names: AtomicBool,
     script: Script,
     /// Of a longer body nothing is read: the answer comes first, and then it closes.
     longest_body: AtomicUsize,
@@ -124,6 +126,7 @@ impl Fake {
             number,
             role,
             quorum_answers: AtomicBool::new(true),
+            knows_names: AtomicBool::new(false),
             script: Box::new(script),
             longest_body: AtomicUsize::new(usize::MAX),
             seen: Mutex::default(),
@@ -151,6 +154,12 @@ impl Fake {
 
     pub(super) fn set_role(&self, role: &'static str, epoch: u64) {
         *self.state.role.lock().unwrap() = (role, epoch);
+    }
+
+    /// As a program does that keeps what became of requests.
+    pub(super) fn know_names(self) -> Self {
+        self.state.knows_names.store(true, Ordering::Relaxed);
+        self
     }
 
     pub(super) fn set_longest_body(&self, bytes: usize) {
@@ -227,6 +236,7 @@ fn status(state: &State) -> Reply {
     let status = json!({
         "service": "replica", "id": id, "role": role, "epoch": epoch, "executed_slot": 7,
         "quorum_answers": quorum_answers, "storage": "writable", "lag_ms": 1, "hash": "x",
+        "requests_from": state.knows_names.load(Ordering::Relaxed).then_some(3),
     });
     Reply::with("200 OK", "content-type: application/json\r\n", &status.to_string())
 }

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use http::Method;
-use shared::ids::Instance;
+use shared::ids::{Instance, Slot};
 use shared::message::Member;
 use shared::problem::{Outcome, Problem};
+use shared::repeat::Repeatable;
 
 use super::fake::{Fake, Reply};
 use super::harness::{Setup, problem};
@@ -122,6 +123,57 @@ async fn a_mutation_under_way_at_a_primary_that_dies_is_sent_to_the_next_one_onl
             assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, "done"));
         }
     }
+}
+
+#[tokio::test]
+async fn a_mutation_under_way_at_a_primary_that_dies_is_sent_by_its_name_to_the_next_one() {
+    let mut one = Fake::start(1, |_| Reply::Hang).await.know_names();
+    let two = Successor::start(2).await;
+    let two = Successor { fake: two.fake.know_names(), ..two };
+    let balancer = Setup::default().start(&[&one, &two.fake]).await;
+    let failover = async {
+        while one.seen().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        one.kill().await;
+        balancer.until_waiting(1).await;
+        two.take_over();
+    };
+    let forged = [("synod-request", "00000000000000000000000000000000;since=1")];
+    let mutation = balancer.send(Method::PUT, "/v1/kv/k", &forged, "value");
+    let (answer, ()) = tokio::join!(mutation, failover);
+    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, "done"));
+    let (first, last) = (&one.seen()[0], two.fake.seen().pop().unwrap());
+    assert_eq!(first.field("synod-request"), last.field("synod-request"));
+    let name: Repeatable = first.field("synod-request")[0].parse().unwrap();
+    assert_eq!(name.since, Slot(8), "slot 7 is executed");
+    assert_ne!(name.identity, [0; 16], "a client's own name is none");
+}
+
+#[tokio::test]
+async fn a_mutation_at_a_primary_that_hangs_is_sent_to_the_next_one() {
+    let one = Fake::start(1, |_| Reply::Hang).await.know_names();
+    let two = Successor::start(2).await;
+    let two = Successor { fake: two.fake.know_names(), ..two };
+    let balancer = Setup::with_checks().start(&[&one, &two.fake]).await;
+    let failover = async {
+        while one.seen().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        one.stop(true);
+        two.take_over();
+    };
+    let (answer, ()) = tokio::join!(balancer.put("/v1/kv/k", "value"), failover);
+    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, "done"));
+}
+
+#[tokio::test]
+async fn where_one_replica_knows_no_names_none_is_given() {
+    let one = Fake::start(1, |_| Reply::ok("done")).await.know_names();
+    let two = Fake::start(2, |_| Reply::ok("done")).await;
+    let balancer = Setup::default().start(&[&one, &two]).await;
+    balancer.put("/v1/kv/k", "value").await;
+    assert!(one.seen()[0].field("synod-request").is_empty());
 }
 
 #[tokio::test]
