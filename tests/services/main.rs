@@ -29,6 +29,7 @@ mod sql;
 mod traces;
 mod transactions;
 mod tree;
+mod unseen;
 mod up;
 mod versions;
 mod watch;
