@@ -11,6 +11,7 @@
 
 mod attempts;
 mod endless;
+mod progress;
 mod waiting;
 
 use std::net::IpAddr;

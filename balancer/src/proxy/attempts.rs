@@ -11,10 +11,11 @@ use http::Response;
 use http_body_util::{BodyExt as _, Limited};
 use shared::client::{AnswerBody, Pool};
 use shared::ids::Name;
-use shared::problem::{self, Outcome, Problem};
+use shared::problem::{self, Problem};
 use shared::telemetry::{self, RequestTrace};
 
 use super::endless::is_endless;
+use super::progress::{Attempt, MayHaveHappened, Progress};
 use super::{Buffered, Proxy, SLACK};
 use crate::endpoints::InFlight;
 use crate::headers::strip_hop_by_hop;
@@ -23,29 +24,10 @@ use crate::retry::{self, Failure};
 
 /// The longest problem of a replica that is looked into, in bytes. A longer one counts as
 /// an answer that broke off.
-const MAX_PROBLEM_BYTES: usize = 64 * 1024;
+pub(super) const MAX_PROBLEM_BYTES: usize = 64 * 1024;
 /// Replicas that one read waits for at once: enough to get past one that hangs and one
 /// that is slow, few enough that slowness of all is not made much worse.
 const MAX_AT_ONCE: usize = 3;
-
-/// What an attempt came to.
-enum Attempt {
-    /// An answer for the client.
-    Answer(Response<Body>),
-    /// An answer for the client, unless another replica has a better one; and whether the
-    /// mutation may have happened all the same.
-    NotNow(Response<Body>, MayHaveHappened),
-    /// The replica became unable to answer a read while that waited for it.
-    Lost,
-    Failed(Failure),
-}
-
-/// What is known of a mutation after an attempt without success.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum MayHaveHappened {
-    Yes,
-    No,
-}
 
 /// Whom a round of asking may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,64 +46,6 @@ pub(super) enum Asked {
     NotNow,
     /// None that is good, and waiting changes nothing.
     InVain,
-}
-
-/// What is known of a request after some attempts.
-pub(super) struct Progress {
-    attempts: usize,
-    happened: MayHaveHappened,
-    /// Whether what was found in this round may pass by itself.
-    may_pass: bool,
-    /// What the client is told if nothing better comes.
-    last: Option<Result<Response<Body>, Problem>>,
-}
-
-impl Progress {
-    pub(super) fn new() -> Self {
-        Self { attempts: 0, happened: MayHaveHappened::No, may_pass: false, last: None }
-    }
-
-    /// The problem of the balancer's own that a request ends with after this.
-    pub(super) fn refuse(&self, problem: Problem) -> Problem {
-        match self.happened {
-            MayHaveHappened::Yes => problem.with_outcome(Outcome::Unknown),
-            MayHaveHappened::No => problem,
-        }
-    }
-
-    /// Takes in what an attempt came to; what settles the request is given back.
-    async fn take(
-        &mut self,
-        request: &Buffered,
-        name: &Name,
-        attempt: Attempt,
-    ) -> Option<Result<Response<Body>, Problem>> {
-        match attempt {
-            Attempt::Answer(response) => return Some(settled(self.happened, response).await),
-            Attempt::NotNow(response, may_have) => {
-                self.may_pass |= retry::may_pass(response.status());
-                self.last = Some(settled(self.happened, response).await);
-                if may_have == MayHaveHappened::Yes {
-                    self.happened = may_have;
-                }
-            }
-            Attempt::Lost => self.may_pass = true,
-            Attempt::Failed(failure) => {
-                tracing::debug!(endpoint = %name, ?failure, "an attempt failed");
-                let problem = retry::give_up(request.intent, name.as_str(), &failure);
-                let problem = self.refuse(problem);
-                if !retry::may_go_elsewhere(request.repeat, &failure) {
-                    return Some(Err(problem));
-                }
-                self.may_pass |= retry::may_pass(problem.status());
-                if retry::leaves_open(request.intent, Some(problem.body())) {
-                    self.happened = MayHaveHappened::Yes;
-                }
-                self.last = Some(Err(problem));
-            }
-        }
-        None
-    }
 }
 
 impl Proxy {
@@ -268,22 +192,6 @@ impl Proxy {
 async fn send_to(url: &str, request: &Buffered) -> Result<Response<AnswerBody>, Failure> {
     let connections = Pool::of_process().to(url.strip_prefix("http://").unwrap_or(url))?;
     Ok(connections.send(request.outgoing()).await?)
-}
-
-/// What the client is told by an answer, where an attempt before it may have been executed:
-/// a refusal then is of this attempt only.
-async fn settled(
-    happened: MayHaveHappened,
-    response: Response<Body>,
-) -> Result<Response<Body>, Problem> {
-    if happened == MayHaveHappened::No || retry::settles(response.status()) {
-        return Ok(response);
-    }
-    let status = response.status();
-    let body = Limited::new(response.into_body(), MAX_PROBLEM_BYTES).collect().await;
-    let problem: Option<problem::Body> =
-        body.ok().and_then(|body| serde_json::from_slice(&body.to_bytes()).ok());
-    Err(retry::left_open(status, problem.as_ref().map_or("", |problem| &problem.detail)))
 }
 
 /// Makes an answer ready for the client. Of a doubtful one it reads the problem, to see

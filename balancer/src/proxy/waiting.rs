@@ -14,7 +14,8 @@ use shared::problem::Problem;
 use shared::telemetry::RequestTrace;
 use tokio::sync::futures::Notified;
 
-use super::attempts::{Asked, Progress, Round};
+use super::attempts::{Asked, Round};
+use super::progress::Progress;
 use super::{Buffered, Proxy};
 use crate::retry;
 

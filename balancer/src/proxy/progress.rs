@@ -1,0 +1,104 @@
+//! What is known of a request after some attempts, and what its client is told for it.
+
+use axum::body::Body;
+use http::Response;
+use http_body_util::{BodyExt as _, Limited};
+use shared::ids::Name;
+use shared::problem::{self, Outcome, Problem};
+
+use super::Buffered;
+use super::attempts::MAX_PROBLEM_BYTES;
+use crate::retry::{self, Failure};
+
+/// What an attempt came to.
+pub(super) enum Attempt {
+    /// An answer for the client.
+    Answer(Response<Body>),
+    /// An answer for the client, unless another replica has a better one; and whether the
+    /// mutation may have happened all the same.
+    NotNow(Response<Body>, MayHaveHappened),
+    /// The replica became unable to answer a read while that waited for it.
+    Lost,
+    Failed(Failure),
+}
+
+/// What is known of a mutation after an attempt without success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MayHaveHappened {
+    Yes,
+    No,
+}
+
+/// What is known of a request after some attempts.
+pub(super) struct Progress {
+    pub(super) attempts: usize,
+    happened: MayHaveHappened,
+    /// Whether what was found in this round may pass by itself.
+    pub(super) may_pass: bool,
+    /// What the client is told if nothing better comes.
+    pub(super) last: Option<Result<Response<Body>, Problem>>,
+}
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        Self { attempts: 0, happened: MayHaveHappened::No, may_pass: false, last: None }
+    }
+
+    /// The problem of the balancer's own that a request ends with after this.
+    pub(super) fn refuse(&self, problem: Problem) -> Problem {
+        match self.happened {
+            MayHaveHappened::Yes => problem.with_outcome(Outcome::Unknown),
+            MayHaveHappened::No => problem,
+        }
+    }
+
+    /// Takes in what an attempt came to; what settles the request is given back.
+    pub(super) async fn take(
+        &mut self,
+        request: &Buffered,
+        name: &Name,
+        attempt: Attempt,
+    ) -> Option<Result<Response<Body>, Problem>> {
+        match attempt {
+            Attempt::Answer(response) => return Some(settled(self.happened, response).await),
+            Attempt::NotNow(response, may_have) => {
+                self.may_pass |= retry::may_pass(response.status());
+                self.last = Some(settled(self.happened, response).await);
+                if may_have == MayHaveHappened::Yes {
+                    self.happened = may_have;
+                }
+            }
+            Attempt::Lost => self.may_pass = true,
+            Attempt::Failed(failure) => {
+                tracing::debug!(endpoint = %name, ?failure, "an attempt failed");
+                let problem = retry::give_up(request.intent, name.as_str(), &failure);
+                let problem = self.refuse(problem);
+                if !retry::may_go_elsewhere(request.repeat, &failure) {
+                    return Some(Err(problem));
+                }
+                self.may_pass |= retry::may_pass(problem.status());
+                if retry::leaves_open(request.intent, Some(problem.body())) {
+                    self.happened = MayHaveHappened::Yes;
+                }
+                self.last = Some(Err(problem));
+            }
+        }
+        None
+    }
+}
+
+/// What the client is told by an answer, where an attempt before it may have been executed:
+/// a refusal then is of this attempt only.
+async fn settled(
+    happened: MayHaveHappened,
+    response: Response<Body>,
+) -> Result<Response<Body>, Problem> {
+    if happened == MayHaveHappened::No || retry::settles(response.status()) {
+        return Ok(response);
+    }
+    let status = response.status();
+    let body = Limited::new(response.into_body(), MAX_PROBLEM_BYTES).collect().await;
+    let problem: Option<problem::Body> =
+        body.ok().and_then(|body| serde_json::from_slice(&body.to_bytes()).ok());
+    Err(retry::left_open(status, problem.as_ref().map_or("", |problem| &problem.detail)))
+}
