@@ -138,3 +138,43 @@ impl Write for Stream {
         Pin::new(&mut self.tcp).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn write(stream: &mut Stream) -> usize {
+        poll_fn(|context| Pin::new(&mut *stream).poll_write(context, b"request")).await.unwrap()
+    }
+
+    async fn read(stream: &mut Stream) -> io::Result<Vec<u8>> {
+        let mut bytes = [0; 64];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        poll_fn(|context| Pin::new(&mut *stream).poll_read(context, buffer.unfilled())).await?;
+        Ok(buffer.filled().to_vec())
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_read_though_the_request_cannot_be_written_any_more() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut stream = Stream::new(TokioIo::new(tcp));
+        let (mut server, _) = listener.accept().await.unwrap();
+        assert_eq!(write(&mut stream).await, 7);
+        server.readable().await.unwrap();
+        server.write_all(b"no").await.unwrap();
+        // What was not read makes this a reset.
+        drop(server);
+        while let Writing::Done | Writing::Blocked = stream.writing {
+            assert_eq!(write(&mut stream).await, 7);
+        }
+        assert_eq!(read(&mut stream).await.unwrap(), b"no");
+        let end = read(&mut stream).await.unwrap_err();
+        assert!(end.get_ref().unwrap().is::<NotTaken>(), "{end:?}");
+    }
+}
