@@ -189,28 +189,30 @@ async fn a_server_that_closes_idle_connections_never_makes_a_request_fail() {
 async fn a_request_that_meets_a_connection_closed_meanwhile_is_sent_on_another_one() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let authority = listener.local_addr().unwrap().to_string();
-    let (close, closes) = std::sync::mpsc::channel();
+    let (go_on, goes_on) = std::sync::mpsc::channel();
     let (closed, is_closed) = std::sync::mpsc::channel();
     let server = std::thread::spawn(move || {
-        for () in closes {
+        while let Ok(()) = goes_on.recv() {
             let (mut stream, _) = listener.accept().unwrap();
             let mut head = [0; 1_024];
             assert!(stream.read(&mut head).unwrap() > 0);
             stream.write_all(SHORT.as_bytes()).unwrap();
+            goes_on.recv().unwrap();
             drop(stream);
             closed.send(()).unwrap();
         }
     });
     let connections = Pool::new(PoolLimits::default()).to(&authority).unwrap();
     for request in 1..=20 {
-        close.send(()).unwrap();
+        go_on.send(()).unwrap();
         assert_eq!(read(&connections).await, "short", "request {request}");
         // Nothing here looks at the connection until it is closed; and then the next
         // request is the first to do so.
+        go_on.send(()).unwrap();
         is_closed.recv().unwrap();
         tokio::task::yield_now().await;
     }
-    drop(close);
+    drop(go_on);
     server.join().unwrap();
 }
 
