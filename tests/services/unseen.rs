@@ -21,6 +21,8 @@ const CLIENTS: u64 = 16;
 const PAUSE: Duration = Duration::from_millis(20);
 /// Between two kills.
 const PEACE: Duration = Duration::from_secs(1);
+/// An answer takes long that takes so long.
+const LONG: Duration = Duration::from_millis(50);
 /// How long a service is dead.
 const DEAD: Duration = Duration::from_secs(1);
 
@@ -29,29 +31,36 @@ struct Client {
     front: String,
     http: reqwest::Client,
     writes: u64,
-    /// The longest time between two answers.
-    gap: Duration,
+    /// How long it waited for answers, where that was long, and until when.
+    waits: Vec<(Instant, Duration)>,
+}
+
+/// What died, and when.
+struct Kill {
+    victim: String,
+    at: Instant,
 }
 
 impl Client {
     /// Works until the kills are over.
     async fn work(mut self, over: Arc<AtomicBool>) -> Result<Self> {
-        let mut answered = Instant::now();
         while !over.load(Ordering::Relaxed) {
             self.writes += 1;
             let value = format!("{}-{}", self.number, self.writes);
             let append = self.http.post(format!("{}/v1/log", self.front)).body(value);
             let count = self.http.put(format!("{}/v1/kv/count/{}", self.front, self.number));
             for request in [append, count.body("")] {
+                let asked = Instant::now();
                 let answer = request.send().await.context("the balancer broke off")?;
                 let status = answer.status();
                 let body = answer.text().await?;
                 ensure!(status.is_success(), "client {}: {status}: {body}", self.number);
-                self.gap = self.gap.max(answered.elapsed());
-                answered = Instant::now();
+                let waited = asked.elapsed();
+                if waited >= LONG {
+                    self.waits.push((Instant::now(), waited));
+                }
             }
             sleep(PAUSE).await;
-            answered += PAUSE;
         }
         Ok(self)
     }
@@ -62,17 +71,19 @@ fn kills() -> Result<usize> {
 }
 
 /// Kills the primary and the leader in turn.
-async fn kill_them(cluster: &mut Cluster) -> Result<()> {
+async fn kill_them(cluster: &mut Cluster) -> Result<Vec<Kill>> {
+    let mut killed = Vec::new();
     for kill in 0..kills()? {
         sleep(PEACE).await;
         let victim =
             if kill % 2 == 0 { cluster.primary().await? } else { cluster.leader().await? };
         cluster.service(&victim).kill()?;
+        killed.push(Kill { victim: victim.clone(), at: Instant::now() });
         sleep(DEAD).await;
         cluster.service(&victim).start()?;
         cluster.wait_until_serving().await?;
     }
-    Ok(())
+    Ok(killed)
 }
 
 /// How often each value was appended, as one replica's log has it. The log has void batches,
@@ -105,7 +116,7 @@ async fn clients_of_the_balancer_see_no_error_while_primaries_and_leaders_die() 
     let mut clients = JoinSet::new();
     for number in 0..CLIENTS {
         let (front, http) = (cluster.front().to_owned(), reqwest::Client::new());
-        let client = Client { number, front, http, writes: 0, gap: Duration::ZERO };
+        let client = Client { number, front, http, writes: 0, waits: Vec::new() };
         clients.spawn(client.work(over.clone()));
     }
     let killed = kill_them(&mut cluster).await;
@@ -114,7 +125,7 @@ async fn clients_of_the_balancer_see_no_error_while_primaries_and_leaders_die() 
     while let Some(ended) = clients.join_next().await {
         done.push(ended??);
     }
-    killed?;
+    let killed = killed?;
     let appended = appended(&cluster).await?;
     for client in &done {
         let count = format!("/v1/kv/count/{}", client.number);
@@ -127,8 +138,13 @@ async fn clients_of_the_balancer_see_no_error_while_primaries_and_leaders_die() 
         }
     }
     let writes: u64 = done.iter().map(|client| 2 * client.writes).sum();
-    let gap = done.iter().map(|client| client.gap).max().unwrap_or_default();
     ensure!(appended.len() as u64 == writes / 2, "{} values of {writes}", appended.len());
-    println!("{writes} mutations over {} kills, none failed; longest gap {gap:.0?}", kills()?);
+    for Kill { victim, at } in &killed {
+        let after = |wait: &&(Instant, Duration)| wait.0 > *at && wait.0 < *at + DEAD;
+        let waits = done.iter().flat_map(|client| client.waits.iter().filter(after));
+        let longest = waits.map(|(_, waited)| *waited).max().unwrap_or_default();
+        println!("{victim} killed: no answer took longer than {longest:.0?}");
+    }
+    println!("{writes} mutations over {} kills, none failed", killed.len());
     Ok(())
 }
