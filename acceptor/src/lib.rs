@@ -43,9 +43,10 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 pub use args::Args;
+pub use log::begin::begin_at;
 pub use log::disk::DiskError;
 pub use log::error::LogError;
-pub use log::recovery::recover;
+pub use log::recovery::{inspect, recover};
 pub use log::replay::Contradiction;
 use shared::datadir::{DataDir, DataDirError};
 use shared::message::Service as Kind;
@@ -57,7 +58,7 @@ use crate::http::{SPANS, Service, routes};
 use crate::log::disk::Disk;
 
 /// The folder of the log in the data directory.
-const LOG: &str = "log";
+pub const LOG: &str = "log";
 
 /// Runs an acceptor until it is told to end, or its log cannot be relied on any more.
 ///

@@ -3,7 +3,7 @@
 //!
 //! In reading order: [`record`] and [`frame`] (its bytes), `segment` and `disk` (its
 //! files), [`scan`] (how a torn tail is told from damage), `replay` (the acceptor's state,
-//! from its records) and `recovery` (start). Here: how it grows and shrinks.
+//! from its records), `recovery` (start) and `begin` (beside a restored state). Here: how it grows and shrinks.
 //!
 //! **Group commit.** The writer stages the records of all requests that wait
 //! ([`Log::stage`]) and flushes them as one group: one write, one `fdatasync`
@@ -33,6 +33,7 @@
 pub mod frame;
 pub mod record;
 
+pub(crate) mod begin;
 pub(crate) mod disk;
 pub(crate) mod error;
 #[cfg(test)]

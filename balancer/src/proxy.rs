@@ -12,6 +12,7 @@
 mod attempts;
 mod endless;
 mod progress;
+mod snapshot;
 mod waiting;
 
 use std::net::IpAddr;
@@ -96,8 +97,9 @@ struct Buffered {
     headers: HeaderMap,
     body: Bytes,
     deadline: Deadline,
-    /// What of that is for waiting for a lock, which the replica adds by itself.
-    lock_wait: Duration,
+    /// What of that is for waiting for a lock or a snapshot, which the replica adds by
+    /// itself.
+    extra_wait: Duration,
     /// The memory of the body, until the request is answered.
     _memory: ByteShare,
 }
@@ -162,6 +164,7 @@ impl Proxy {
         }
         let (body, memory) = self.hold(body, deadline).await?;
         let lock_wait = retry::lock_wait(&parts.method, &parts.uri, &parts.headers, &body);
+        let extra_wait = lock_wait.max(snapshot::wait(&path));
         let origin = Origin { client, version: parts.version, balancer: &self.name };
         forward_request(&mut parts.headers, origin, trace.context());
         let intent = intent_of(&parts.method, &parts.uri);
@@ -179,8 +182,8 @@ impl Proxy {
             path,
             headers: parts.headers,
             body,
-            deadline: deadline.extended(lock_wait),
-            lock_wait,
+            deadline: deadline.extended(extra_wait),
+            extra_wait,
             _memory: memory,
         })
     }
@@ -220,7 +223,7 @@ impl Buffered {
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = Uri::from(self.path.clone());
         *request.headers_mut() = self.headers.clone();
-        if self.lock_wait.is_zero() {
+        if self.extra_wait.is_zero() {
             let left = deadline::header_value(self.deadline.remaining());
             let left = HeaderValue::try_from(left).expect("digits and a unit");
             request.headers_mut().insert(HeaderName::from_static(deadline::HEADER), left);

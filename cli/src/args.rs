@@ -7,7 +7,9 @@ use clap_complete::Shell;
 use shared::message::Service;
 
 use crate::services::ServiceCommand;
-use crate::{bench, exit, export, import, output, services, status, up, verbs};
+use crate::{
+    backup, bench, exit, export, import, output, restore, services, status, up, verbs, verify,
+};
 
 /// A key-value store and a replicated log over HTTP that loses no acknowledged write.
 ///
@@ -58,6 +60,12 @@ enum Command {
     Import(import::Args),
     /// Write all keys with a prefix into a folder, one file each
     Export(export::Args),
+    /// Fetch the whole state as one SQLite file
+    Backup(backup::Args),
+    /// Make the data directory of a new cluster of such a file
+    Restore(restore::Args),
+    /// Check a data directory, or a snapshot, on disk and without changing it
+    Verify(verify::Args),
     /// Measure a running cluster
     Bench(bench::Args),
     /// Print what a shell needs to complete this command's words
@@ -122,6 +130,9 @@ pub fn main() -> ExitCode {
         Command::Ready(args) => block_on(verbs::ready(args)),
         Command::Import(args) => block_on(import::run(args)),
         Command::Export(args) => block_on(export::run(args)),
+        Command::Backup(args) => block_on(backup::run(args)),
+        Command::Restore(args) => block_on(restore::run(args)),
+        Command::Verify(args) => block_on(verify::run(args)),
         Command::Bench(args) => block_on(bench::run(args)),
         Command::Completions { shell } => completions(shell),
     }

@@ -8,6 +8,9 @@
 //! - `get`, `put`, `delete`, `list`, `watch`, `txn`, `diff`, `rollback`, `sql`,
 //!   `lease`, `lock`, `log`, `status`, `ready`,
 //!   `import`, `export` speak the HTTP API by way of the crate `client`, and nothing else.
+//! - `backup` fetches the whole state as one file, by way of `client`, too; `restore` makes
+//!   the data directory of a new cluster of one, and `verify` checks data directories: both
+//!   on the disk alone.
 //! - `bench` measures: closed-loop load, and the longest gap in acknowledged writes when
 //!   a process is killed.
 //!
@@ -16,13 +19,14 @@
 //!
 //! In reading order: `args` (the command line), `services`, `up`, `endpoint`, `output` and
 //! `exit` (whom a command asks, how it answers and how it ends), `verbs`, `status`,
-//! [`tree`], `transfer`, `import`, `export`, `bench`.
+//! [`tree`], `transfer`, `import`, `export`, `backup`, `restore`, `verify`, `bench`.
 #![expect(
     clippy::disallowed_methods,
     reason = "all of this crate is shell: it reads clocks, draws jitter and starts tasks"
 )]
 
 mod args;
+mod backup;
 mod bench;
 mod console;
 mod endpoint;
@@ -30,11 +34,13 @@ mod exit;
 mod export;
 mod import;
 mod output;
+mod restore;
 mod services;
 mod status;
 mod transfer;
 pub mod tree;
 mod up;
 mod verbs;
+mod verify;
 
 pub use args::main;

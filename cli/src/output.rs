@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 /// In which format results are written.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Output {
     /// How results are written: `table` on a terminal and `plain` elsewhere, if not said
     #[arg(long, short, env = "SYNOD_OUTPUT", value_enum)]

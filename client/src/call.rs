@@ -22,6 +22,8 @@ pub(crate) struct Call {
     pub(crate) effect: Effect,
     /// How long the server is asked to wait before it answers, beyond what a request takes.
     pub(crate) waits: Duration,
+    /// How long an answer that is streamed may take to begin, beyond what a request takes.
+    pub(crate) begins_within: Duration,
     /// Why it cannot be sent at all.
     fault: Option<String>,
 }
@@ -29,8 +31,8 @@ pub(crate) struct Call {
 impl Call {
     fn new(method: Method, path: String, effect: Effect) -> Self {
         let (query, headers, body) = (Vec::new(), HeaderMap::new(), Bytes::new());
-        let (waits, fault) = (Duration::ZERO, None);
-        Self { method, path, query, headers, body, effect, waits, fault }
+        let (waits, begins_within, fault) = (Duration::ZERO, Duration::ZERO, None);
+        Self { method, path, query, headers, body, effect, waits, begins_within, fault }
     }
 
     /// A request that changes nothing.

@@ -138,7 +138,7 @@ impl Client {
         }
     }
 
-    /// Begins an answer that does not end.
+    /// Begins an answer that is streamed.
     pub(crate) async fn open(&self, call: &Call) -> Result<reqwest::Response, Error> {
         let mut tries = self.tries(call)?;
         loop {
@@ -164,7 +164,8 @@ impl Client {
             let response = self.request(call, turn).send().await;
             accepted(response.map_err(|error| failure(turn.base, &error))?).await
         };
-        tokio::time::timeout(turn.granted + GRACE, begin).await.unwrap_or_else(|_elapsed| {
+        let patience = turn.granted + call.begins_within + GRACE;
+        tokio::time::timeout(patience, begin).await.unwrap_or_else(|_elapsed| {
             let reason = String::from("no answer in time");
             Err(Failure::Lost { url: turn.base.to_owned(), reason })
         })

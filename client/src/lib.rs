@@ -27,6 +27,7 @@ mod lock;
 mod log;
 mod pages;
 pub mod problem;
+mod snapshot;
 mod sql;
 #[cfg(test)]
 mod stub;
@@ -49,6 +50,7 @@ pub use log::{Command, Log, LogEntry, ReadSlot};
 pub use problem::Problem;
 pub use shared::chain::ChainHash;
 pub use shared::ids::Ballot;
+pub use snapshot::{Download, Snapshot};
 pub use sql::{Rows, Sql};
 pub use txn::{Compare, Guard, Op, PutOp, SendTxn, Subject, Test, Txn, TxnAnswer, TxnResult};
 pub use watch::{DeleteEvent, Event, EventKind, PutEvent, Watch};

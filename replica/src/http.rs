@@ -2,7 +2,7 @@
 //! stands beside them.
 //!
 //! Reading order: [`request`] (what a request says), `reading` (how new the state must
-//! be), `paging` (pages and streams), `get`, `list`, `diff`, `log`, `sql` and `watching`;
+//! be), `paging` (pages and streams), `get`, `list`, `diff`, `log`, `sql`, `snapshot` and `watching`;
 //! `mutate`, `append`, `txn`, `rollback`, `leases` and `locks` (what mutations say), `mutation` (what they come to) and `forward`
 //! (from a backup to the primary); `refused` (every way to say no); `replication`,
 //! `status`, `cluster`; `openapi` (all of it, for programs).
@@ -27,6 +27,7 @@ mod render;
 mod replication;
 pub mod request;
 mod rollback;
+mod snapshot;
 mod sql;
 mod status;
 mod txn;
@@ -57,6 +58,7 @@ use crate::driver::Handle;
 pub(crate) use crate::http::render::RenderedChange;
 use crate::http::request::path::key_of_path;
 use crate::http::request::tenure::lock_of_path;
+use crate::snapshot::Shelf;
 use crate::sql::Workers;
 use crate::store::Reader;
 use crate::watch::Hub;
@@ -85,6 +87,7 @@ pub(crate) const SPANS: SpanNames = &[
     ("POST", "/v1/log", "replica.append"),
     ("GET", "/v1/log", "replica.log"),
     ("GET", "/v1/log/{slot}", "replica.log"),
+    ("GET", "/v1/snapshot", "replica.snapshot"),
     ("POST", "/v1/sql", "replica.sql"),
     ("GET", "/v1/watch", "replica.watch"),
 ];
@@ -129,6 +132,8 @@ pub(crate) struct App {
     pub(crate) mixups: Mixups,
     /// The way to queries in SQL.
     pub(crate) sql: Workers,
+    /// The whole state as files.
+    pub(crate) snapshots: Arc<Shelf>,
     /// What a client may ask for.
     pub(crate) limits: Limits,
     /// The memory for what clients send.
@@ -177,6 +182,7 @@ fn client_routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/locks/{*name}", put(locks::acquire).get(locks::get).delete(locks::release)),
         ("/v1/log", get(log::list).post(append::append)),
         ("/v1/log/{slot}", get(log::slot)),
+        ("/v1/snapshot", get(snapshot::snapshot)),
         ("/v1/sql", post(sql::query)),
         ("/v1/watch", get(watching::watch)),
         ("/v1/cluster", get(cluster::cluster)),

@@ -16,6 +16,7 @@ use crate::args::Args;
 use crate::driver::{self, DriverError, LockWaits, Parts};
 use crate::http::{App, SPANS, routes};
 use crate::replica::status::Identity;
+use crate::snapshot::Shelf;
 use crate::sql::Workers;
 use crate::store::{self, StoreError};
 use crate::watch::Hub;
@@ -83,8 +84,9 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         args.watch_limits(),
         running.shutdown.clone(),
     );
+    let name = running.name;
     let app = Arc::new(App {
-        name: running.name,
+        name: name.clone(),
         url: running.url,
         instance: running.instance,
         identity: running.identity,
@@ -94,6 +96,7 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         acceptors,
         members,
         mixups,
+        snapshots: Shelf::new(&name, dir.path(), &dir.join(store::FILE)),
         sql: Workers::new(dir.join(store::FILE), args.sql.limits()),
         limits: args.limits(),
         bodies: args.bodies(),

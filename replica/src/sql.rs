@@ -28,6 +28,7 @@ use shared::ids::Revision;
 
 use crate::store::RevisionError;
 
+pub(crate) use self::views::{WITHOUT_LASTING_VIEWS, lasting_views};
 pub(crate) use self::worker::Workers;
 pub use self::worker::{WORKER, main};
 

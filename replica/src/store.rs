@@ -7,10 +7,12 @@
 //!
 //! In reading order: `schema`, `open`, `writer`, `ahead` (what is executed and not stored) with `keys`,
 //! `versions`, `deletions`, `rollback` and `tenure` (what it writes), `checkpoint`, `reader`, `list`, `history`,
-//! `log`; `sum` and `verify` notice damage; `offline` is for when no replica runs.
+//! `log`; `sum` and `verify` notice damage; `offline`, `audit`
+//! and `restore` are for when no replica runs.
 
 mod ahead;
 mod answers;
+mod audit;
 mod bounds;
 mod checkpoint;
 mod deletions;
@@ -28,6 +30,7 @@ mod open;
 mod ranges;
 mod reader;
 mod record;
+mod restore;
 mod rollback;
 mod schema;
 mod statements;
@@ -39,6 +42,7 @@ mod verify;
 mod versions;
 mod writer;
 
+pub use audit::{Audit, audit, execute_again};
 pub(crate) use bounds::{above_prefix, lowest_above};
 pub(crate) use checkpoint::{Checkpointer, Committed, Copied, Synced};
 pub(crate) use deletions::not_hidden;
@@ -56,6 +60,7 @@ pub(crate) use open::Store;
 pub(crate) use open::open;
 pub(crate) use reader::Reader;
 pub(crate) use record::Item;
+pub use restore::{restore, restore_again};
 pub(crate) use tenure::read::{LockState, TenurePage, TenureQuery};
 #[cfg(test)]
 pub(crate) use tests::drop_history;

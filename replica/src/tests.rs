@@ -9,6 +9,7 @@ mod network;
 mod once;
 mod reading;
 mod refusals;
+mod snapshot;
 mod watching;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};

@@ -295,12 +295,7 @@ pub fn lock(folder: &Path) -> Result<File, DataDirError> {
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            let read = (&file).take(32).read_to_string(&mut text);
-            let holder = match read {
-                Ok(_) if !text.trim().is_empty() => format!(" (pid {})", text.trim()),
-                Ok(_) | Err(_) => String::new(),
-            };
+            let holder = holder(&file);
             return Err(DataDirError::Locked { path: folder.to_owned(), holder });
         }
         Err(TryLockError::Error(source)) => return Err(failed("lock")(source)),
@@ -309,6 +304,52 @@ pub fn lock(folder: &Path) -> Result<File, DataDirError> {
     // starting.
     let _courtesy = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
     Ok(file)
+}
+
+/// Whose folder it is, without a change to it; none where nothing says so.
+///
+/// # Errors
+/// When what it says cannot be read.
+pub fn owner(folder: &Path) -> Result<Option<(Service, Name)>, DataDirError> {
+    let path = folder.join(IDENTITY);
+    if !path.exists() {
+        return Ok(None);
+    }
+    Ok(read_identity(folder)?.map(|identity| (identity.service, identity.name)))
+}
+
+/// Keeps every service from a folder until the file is dropped, without a change to it. None
+/// where no service was ever in it.
+///
+/// # Errors
+/// When a service uses it, or that cannot be told.
+pub fn lock_to_read(folder: &Path) -> Result<Option<File>, DataDirError> {
+    let path = folder.join(LOCK);
+    let failed = |action| {
+        let path = path.clone();
+        move |source| DataDirError::Io { action, path, source }
+    };
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed("read")(error)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => {
+            Err(DataDirError::Locked { path: folder.to_owned(), holder: holder(&file) })
+        }
+        Err(TryLockError::Error(source)) => Err(failed("lock")(source)),
+    }
+}
+
+/// Who holds the lock, as far as that is known: ` (pid N)`.
+fn holder(file: &File) -> String {
+    let mut text = String::new();
+    match file.take(32).read_to_string(&mut text) {
+        Ok(_) if !text.trim().is_empty() => format!(" (pid {})", text.trim()),
+        Ok(_) | Err(_) => String::new(),
+    }
 }
 
 fn read_identity(folder: &Path) -> Result<Option<Identity>, DataDirError> {

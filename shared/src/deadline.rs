@@ -22,6 +22,10 @@ pub const DEFAULT: Duration = Duration::from_secs(10);
 /// places.
 pub const MAX: Duration = Duration::from_secs(60);
 
+/// What a request for a snapshot has beyond its own time, until its answer begins: the file
+/// is made before its length and digest are known.
+pub const SNAPSHOT_WAIT: Duration = Duration::from_secs(600);
+
 /// The moment past which a request's answer is of no use.
 ///
 /// As an axum extractor it counts from when it is extracted and refuses a malformed

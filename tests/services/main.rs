@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "the tests of real processes wait in real time")]
 #![expect(clippy::print_stdout, reason = "how long writes stopped is for people to read")]
 
+mod backup;
 mod bad_starts;
 mod bank;
 mod bounds;

@@ -42,6 +42,19 @@ pub fn recover(folder: &Path, limits: Limits) -> Result<Option<Acceptor>, LogErr
     Ok(Some(acceptor))
 }
 
+/// Reads the log in a folder as a start does, and changes nothing: what it holds, or where
+/// it is damaged. None where there is no log.
+///
+/// # Errors
+/// When no acceptor may run on it, or the disk fails.
+pub fn inspect(folder: &Path, limits: Limits) -> Result<Option<Acceptor>, LogError> {
+    let numbers = list(folder)?;
+    if numbers.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Whole::read(folder, &numbers, limits)?.acceptor))
+}
+
 /// A segment as it was read.
 struct Loaded {
     path: PathBuf,
@@ -65,17 +78,21 @@ impl Loaded {
     }
 }
 
-impl Log {
-    /// Opens the log in a folder, which is made if it is not there, and rebuilds the
-    /// acceptor from it.
-    pub(crate) fn open(
-        disk: Disk,
-        folder: &Path,
-        options: Options,
-        limits: Limits,
-    ) -> Result<(Self, Acceptor), LogError> {
-        let numbers = list(folder)?;
-        let Some(&last) = numbers.last() else { return Self::found(disk, folder, options, limits) };
+/// All that a log holds, read and not changed.
+struct Whole {
+    acceptor: Acceptor,
+    last: Loaded,
+    closed: VecDeque<Closed>,
+    /// The segment before the last, where a crash left it without its seal.
+    unsealed: Option<Loaded>,
+    /// The number of the first segment that is needed.
+    oldest: u64,
+}
+
+impl Whole {
+    /// Reads the segments of these numbers, of which there is one at least.
+    fn read(folder: &Path, numbers: &[u64], limits: Limits) -> Result<Self, LogError> {
+        let last = *numbers.last().expect("there is a segment");
         let last = load(folder, last)?;
         let Some(oldest) = oldest_needed(&last.scan.groups) else {
             return Err(last
@@ -104,6 +121,27 @@ impl Log {
         let (closed, unsealed) = replay_closed(folder, oldest, &last, &mut acceptor)?;
         replay(&mut acceptor, &last)?;
         acceptor.check_invariants();
+        Ok(Self { acceptor, last, closed, unsealed, oldest })
+    }
+}
+
+impl Log {
+    /// Opens the log in a folder, which is made if it is not there, and rebuilds the
+    /// acceptor from it.
+    pub(crate) fn open(
+        disk: Disk,
+        folder: &Path,
+        options: Options,
+        limits: Limits,
+    ) -> Result<(Self, Acceptor), LogError> {
+        let numbers = list(folder)?;
+        if numbers.is_empty() {
+            let acceptor = Acceptor::new(random::acceptor_id(), random::draw(), limits);
+            info!(acceptor = %acceptor.id(), "a new acceptor comes into being");
+            return Ok((Self::found(disk, folder, options, &acceptor)?, acceptor));
+        }
+        let Whole { acceptor, last, closed, unsealed, oldest } =
+            Whole::read(folder, &numbers, limits)?;
         if let Some(before) = unsealed {
             let mut segment =
                 Segment::open(&disk, before.path, before.header, before.scan.offset as u64)?;
@@ -123,16 +161,15 @@ impl Log {
         Ok((log, acceptor))
     }
 
-    /// A log for an acceptor that comes into being here.
-    fn found(
+    /// A log for an acceptor that comes into being, whose state it begins with.
+    pub(super) fn found(
         disk: Disk,
         folder: &Path,
         options: Options,
-        limits: Limits,
-    ) -> Result<(Self, Acceptor), LogError> {
+        acceptor: &Acceptor,
+    ) -> Result<Self, LogError> {
         make_folder(&disk, folder)?;
         remove_leftovers(folder, 0)?;
-        let acceptor = Acceptor::new(random::acceptor_id(), random::draw(), limits);
         let start = Start {
             number: 1,
             sequence: 1,
@@ -140,9 +177,8 @@ impl Log {
             oldest: 1,
             needed: SegmentFull { payload_bytes: 0 },
         };
-        let (active, chain) = create_segment(&disk, folder, &options, &acceptor, &start)?;
-        info!(acceptor = %acceptor.id(), "a new acceptor comes into being");
-        let log = Self {
+        let (active, chain) = create_segment(&disk, folder, &options, acceptor, &start)?;
+        Ok(Self {
             disk,
             folder: folder.to_owned(),
             options,
@@ -154,8 +190,7 @@ impl Log {
             chain,
             is_marked: false,
             group: Staged::new(),
-        };
-        Ok((log, acceptor))
+        })
     }
 
     /// Makes the last segment fit to be written to, and what was read from it safe to
@@ -314,7 +349,7 @@ fn oldest_needed(groups: &[Group]) -> Option<u64> {
 }
 
 /// The numbers of the segments in the folder, ascending; none if there is no folder.
-fn list(folder: &Path) -> Result<Vec<u64>, LogError> {
+pub(super) fn list(folder: &Path) -> Result<Vec<u64>, LogError> {
     let mut numbers = Vec::new();
     for name in names(folder)? {
         match classify(&name) {

@@ -14,6 +14,7 @@ use crate::log::disk::Disk;
 use crate::log::error::LogError;
 use crate::log::{Log, Options};
 
+mod begin;
 mod damage;
 mod heard;
 mod log;

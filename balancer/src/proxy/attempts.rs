@@ -16,6 +16,7 @@ use shared::telemetry::{self, RequestTrace};
 
 use super::endless::is_endless;
 use super::progress::{Attempt, MayHaveHappened, Progress};
+use super::snapshot::is_snapshot;
 use super::{Buffered, Proxy, SLACK};
 use crate::endpoints::InFlight;
 use crate::headers::strip_hop_by_hop;
@@ -124,7 +125,8 @@ impl Proxy {
 
     /// Waits until those who were asked are slow.
     async fn slow(&self, request: &Buffered) {
-        if retry::may_be_asked_twice(request.intent, &request.method) {
+        if retry::may_be_asked_twice(request.intent, &request.method) && !is_snapshot(&request.path)
+        {
             tokio::time::sleep(self.patience.slow_read_after).await;
         } else {
             std::future::pending::<()>().await;

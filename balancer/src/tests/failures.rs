@@ -276,6 +276,20 @@ async fn a_read_that_is_slow_everywhere_is_answered_by_who_comes_first() {
     assert_eq!([one.seen().len(), two.seen().len()], [1, 1], "each is asked once");
 }
 
+#[tokio::test]
+async fn a_snapshot_is_waited_for_beyond_the_deadline_and_made_by_one_replica_alone() {
+    let late = |_: &Seen| Reply::ok("file").late(Duration::from_millis(600));
+    let (one, two) = (Fake::start(1, late).await, Fake::start(2, late).await);
+    let setup = Setup { slow_read_after: Duration::from_millis(20), ..Setup::default() };
+    let balancer = setup.start(&[&one, &two]).await;
+    let timeout = [("synod-timeout", "20ms")];
+    let answer = balancer.send(Method::GET, "/v1/snapshot", &timeout, "").await;
+    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, "file"));
+    let seen: Vec<Seen> = one.seen().into_iter().chain(two.seen()).collect();
+    assert_eq!(seen.len(), 1, "one is asked");
+    assert_eq!(seen[0].field("synod-timeout"), ["20ms"]);
+}
+
 /// Longer than what sockets hold between two processes, so that writing it fails when the
 /// other side closes.
 const LONG: usize = 16 << 20;

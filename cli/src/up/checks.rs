@@ -15,6 +15,8 @@ use super::plan::Planned;
 
 /// Says what the folder holds.
 const DESCRIPTION: &str = "cluster.json";
+/// While it is there, a restore into the folder has not come to its end.
+pub(crate) const UNFINISHED: &str = "restoring";
 /// The version of the folder's layout.
 const FORMAT: u32 = 1;
 
@@ -56,6 +58,12 @@ pub(crate) async fn pass(
 /// Locks the data directory, which is made where it is missing, and checks that it may
 /// hold such a cluster.
 fn claim(data_dir: &Path, acceptors: u16) -> anyhow::Result<File> {
+    if data_dir.join(UNFINISHED).exists() {
+        bail!(
+            "a restore into {} was cut short: remove what is in it, and restore again",
+            data_dir.display()
+        );
+    }
     let logs = logs::folder(data_dir);
     fs::create_dir_all(&logs)
         .with_context(|| format!("cannot make {} and the folder logs in it", data_dir.display()))?;
@@ -89,7 +97,8 @@ fn claim(data_dir: &Path, acceptors: u16) -> anyhow::Result<File> {
     Ok(lock)
 }
 
-fn describe(data_dir: &Path, acceptors: u16) -> io::Result<()> {
+/// Says what the folder holds.
+pub(crate) fn describe(data_dir: &Path, acceptors: u16) -> io::Result<()> {
     let draft = data_dir.join(format!("{DESCRIPTION}.new"));
     let mut file = File::create(&draft)?;
     serde_json::to_writer(&mut file, &Description { format: FORMAT, acceptors })?;
@@ -117,7 +126,7 @@ fn ports_are_free(plan: &[Planned]) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::{Counts, plan};
+    use super::super::plan::{Counts, Keepers, plan};
     use super::*;
 
     #[test]
@@ -145,6 +154,16 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_that_is_being_restored_into_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::create_dir(temp.path().join(UNFINISHED)).unwrap();
+        let error = claim(temp.path(), 3).unwrap_err().to_string();
+        assert!(error.contains("was cut short"), "{error}");
+        fs::remove_dir(temp.path().join(UNFINISHED)).unwrap();
+        drop(claim(temp.path(), 3).expect("it is whole"));
+    }
+
+    #[test]
     fn a_folder_that_cannot_be_written_is_named() {
         let temp = tempfile::tempdir().unwrap();
         let file = temp.path().join("file");
@@ -156,7 +175,8 @@ mod tests {
     #[test]
     fn a_port_in_use_is_named_with_its_service() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-        let counts = Counts { coordinators: 1, acceptors: 1, replicas: 1, balancers: 1 };
+        let keepers = Keepers { acceptors: 1, replicas: 1 };
+        let counts = Counts { coordinators: 1, keepers, balancers: 1 };
         let mut plan = plan(&counts, 8000, Path::new("d"));
         plan.retain(|planned| planned.name == "acceptor-1");
         plan[0].port = taken.local_addr().unwrap().port();

@@ -34,6 +34,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
+pub(crate) use self::checks::{UNFINISHED, describe};
+pub(crate) use self::plan::Keepers;
 use self::plan::{Counts, Planned};
 use self::supervisor::{Cluster, Event};
 use crate::console::{self, Paint};
@@ -74,7 +76,7 @@ pub(crate) struct Args {
 /// Runs the cluster until a signal.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let plan = plan::plan(&args.counts, args.base_port, &args.data_dir);
-    let _lock = checks::pass(&args.data_dir, args.counts.acceptors, &plan).await?;
+    let _lock = checks::pass(&args.data_dir, args.counts.keepers.acceptors, &plan).await?;
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     let mut signals = Signals::new()?;
     let policy =

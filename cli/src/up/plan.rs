@@ -24,6 +24,23 @@ pub(crate) struct Counts {
         value_parser = of_a_kind(),
     )]
     pub(crate) coordinators: u16,
+    /// Those that keep data.
+    #[command(flatten)]
+    pub(crate) keepers: Keepers,
+    /// How many balancers
+    #[arg(
+        long,
+        env = "SYNOD_UP_BALANCERS",
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = of_a_kind(),
+    )]
+    pub(crate) balancers: u16,
+}
+
+/// How many of each service that keeps data.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Keepers {
     /// How many acceptors, an odd number; a majority of them must live
     #[arg(
         long,
@@ -42,15 +59,6 @@ pub(crate) struct Counts {
         value_parser = of_a_kind(),
     )]
     pub(crate) replicas: u16,
-    /// How many balancers
-    #[arg(
-        long,
-        env = "SYNOD_UP_BALANCERS",
-        value_name = "N",
-        default_value_t = 1,
-        value_parser = of_a_kind(),
-    )]
-    pub(crate) balancers: u16,
 }
 
 fn of_a_kind() -> RangedI64ValueParser<u16> {
@@ -107,11 +115,11 @@ pub(crate) fn plan(counts: &Counts, base_port: u16, data_dir: &Path) -> Vec<Plan
     let kinds = [
         (Service::Balancer, counts.balancers),
         (Service::Coordinator, counts.coordinators),
-        (Service::Acceptor, counts.acceptors),
-        (Service::Replica, counts.replicas),
+        (Service::Acceptor, counts.keepers.acceptors),
+        (Service::Replica, counts.keepers.replicas),
     ];
     let first = |service| base_port + offset(service);
-    let acceptors: Vec<String> = (0..counts.acceptors)
+    let acceptors: Vec<String> = (0..counts.keepers.acceptors)
         .map(|index| format!("http://127.0.0.1:{}", first(Service::Acceptor) + index))
         .collect();
     let acceptors = acceptors.join(",");
@@ -156,7 +164,7 @@ mod tests {
     use super::*;
 
     fn counts(coordinators: u16, acceptors: u16, replicas: u16, balancers: u16) -> Counts {
-        Counts { coordinators, acceptors, replicas, balancers }
+        Counts { coordinators, keepers: Keepers { acceptors, replicas }, balancers }
     }
 
     #[test]

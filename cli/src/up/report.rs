@@ -137,12 +137,16 @@ mod tests {
     use std::os::unix::process::ExitStatusExt;
     use std::process::ExitStatus;
 
-    use super::super::plan::{Counts, plan};
+    use super::super::plan::{Counts, Keepers, plan};
     use super::*;
 
     fn small_plan() -> Vec<Planned> {
         plan(
-            &Counts { coordinators: 1, acceptors: 1, replicas: 1, balancers: 1 },
+            &Counts {
+                coordinators: 1,
+                keepers: Keepers { acceptors: 1, replicas: 1 },
+                balancers: 1,
+            },
             8000,
             Path::new("d"),
         )

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, header};
 use shared::byte_budget::BudgetSpent;
 use shared::ids::{Revision, Slot};
-use shared::problem::{Outcome, Problem};
+use shared::problem::{Outcome, Problem, RETRY_AFTER};
 
 use super::mutation::MutationRefused;
 use crate::driver::{NotReleased, TooManyWait};
@@ -16,6 +16,7 @@ use crate::http::request::path::text_of;
 use crate::machine::outcome::RollbackRefused;
 use crate::replica::event::{Refusal, Stall};
 use crate::replica::status::Missing;
+use crate::snapshot::{MakeError, NoSnapshot};
 use crate::sql::SqlError;
 use crate::store::{ReadError, RevisionError, StoreError};
 use crate::watch::TooManyWatches;
@@ -37,6 +38,8 @@ pub(super) enum Refused {
     Read(ReadError),
     /// The query in SQL gave nothing.
     Sql(SqlError),
+    /// There is no snapshot to be had.
+    NoSnapshot(NoSnapshot),
     /// As many watch as may.
     TooManyWatches(TooManyWatches),
     /// As many wait for locks as may.
@@ -85,6 +88,12 @@ impl From<TooManyWatches> for Refused {
     }
 }
 
+impl From<NoSnapshot> for Refused {
+    fn from(error: NoSnapshot) -> Self {
+        Self::NoSnapshot(error)
+    }
+}
+
 impl From<NotReleased> for Refused {
     fn from(error: NotReleased) -> Self {
         Self::NotReleased(error)
@@ -108,6 +117,7 @@ impl From<Refused> for Problem {
             Refused::NeverCurrent { missing } => never_current(missing),
             Refused::Read(error) => not_read(&error),
             Refused::Sql(error) => error.into(),
+            Refused::NoSnapshot(error) => no_snapshot(&error),
             Refused::TooManyWatches(error) => Self::overloaded(error),
             Refused::TooManyWait(error) => Self::overloaded(error),
             Refused::NoSuchKey { key, revision } => Self::not_found(format!(
@@ -203,6 +213,17 @@ impl From<RevisionError> for Problem {
             }
             RevisionError::Compacted { oldest, .. } => Self::compacted(detail, oldest),
         }
+    }
+}
+
+fn no_snapshot(error: &NoSnapshot) -> Problem {
+    match error {
+        NoSnapshot::BeingMade | NoSnapshot::AllSent => Problem::overloaded(error),
+        NoSnapshot::NotMade(MakeError::NoRoom { .. }) => {
+            Problem::insufficient_storage(error.to_string()).with_retry_after(RETRY_AFTER)
+        }
+        NoSnapshot::NotMade(MakeError::Failed(_)) => Problem::internal(error.to_string()),
+        NoSnapshot::Closed => Problem::unavailable(error.to_string()),
     }
 }
 

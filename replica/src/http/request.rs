@@ -14,6 +14,7 @@ pub(crate) mod json;
 pub mod listing;
 pub mod path;
 pub mod query;
+pub mod range;
 pub mod rollback;
 pub mod tenure;
 pub mod txn;

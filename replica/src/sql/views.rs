@@ -99,3 +99,17 @@ impl Views {
         format!("{name}_{}", self.nonce)
     }
 }
+
+/// The statements that make the views of the present for people who open a snapshot. The
+/// others are tables of their own there.
+pub(crate) fn lasting_views() -> String {
+    let present = i64::MAX.to_string();
+    [("kv", KV), ("history", HISTORY), ("locks", LOCKS)]
+        .map(|(name, select)| {
+            format!("CREATE VIEW {name} AS {};", select.replace("{at}", &present))
+        })
+        .concat()
+}
+
+/// The statements that take them away.
+pub(crate) const WITHOUT_LASTING_VIEWS: &str = "DROP VIEW kv; DROP VIEW history; DROP VIEW locks;";

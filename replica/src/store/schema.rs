@@ -33,7 +33,7 @@ use super::error::{OpenError, StoreError};
 use super::meta;
 
 /// "Synr", in the file's header: this is a replica's state.
-const APPLICATION_ID: i64 = 0x5379_6e72;
+pub(super) const APPLICATION_ID: i64 = 0x5379_6e72;
 
 /// What makes a version out of the one before it.
 #[derive(Clone, Copy, Debug)]

@@ -7,6 +7,7 @@ mod history;
 mod left_out;
 mod ranges;
 mod rollback;
+mod snapshot;
 mod sql;
 mod txn;
 
@@ -30,6 +31,7 @@ use crate::machine::command::{AnswerRetention, Command, Commands, Condition, Op}
 use crate::machine::format::HIGHEST;
 use crate::machine::identity::RequestIdentity;
 use crate::machine::outcome::ExecutionReport;
+use crate::machine::state::Meta;
 
 fn name() -> Name {
     "replica-1".parse().unwrap()

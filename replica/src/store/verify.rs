@@ -2,7 +2,7 @@
 //! state; and where the file is small enough for that, every row against its checksum.
 
 use futures::TryStreamExt;
-use shared::ids::Slot;
+use shared::ids::{Revision, Slot};
 use shared::page::PageLimits;
 use sqlx::sqlite::SqliteConnection;
 
@@ -74,15 +74,34 @@ pub(super) async fn rows(connection: &mut SqliteConnection) -> Result<(), StoreE
     log(connection).await
 }
 
+/// The same, and what is wrong with each kind of rows though others are wrong, too.
+pub(super) async fn each(connection: &mut SqliteConnection) -> [Result<(), StoreError>; 5] {
+    [
+        versions(connection).await,
+        live(connection).await,
+        answers::verify(connection).await,
+        tenure::verify(connection).await,
+        log(connection).await,
+    ]
+}
+
 /// The values of the log are partly in the versions, so those come first.
 async fn log(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let retained = meta::load(&mut *connection).await?.retained;
     let mut from = retained.log_start;
+    let mut revision = Revision(0);
     loop {
         let query = LogQuery { from, page: PageLimits { items: PAGE_SLOTS, bytes: PAGE_BYTES } };
-        let Some(last) = log::rows(connection, &query, &retained).await?.pop() else {
-            return Ok(());
-        };
+        let page = log::rows(connection, &query, &retained).await?;
+        for row in &page {
+            if row.revision < revision {
+                let (slot, back) = (row.slot, row.revision);
+                let what = format!("slot {slot} is at revision {back}, after revision {revision}");
+                return Err(StoreError::Damaged(what));
+            }
+            revision = row.revision;
+        }
+        let Some(last) = page.last() else { return Ok(()) };
         from = last.slot.next();
     }
 }

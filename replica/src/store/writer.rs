@@ -72,6 +72,11 @@ impl Writer {
         &self.row.meta
     }
 
+    /// The first slot that the log has, or will have.
+    pub(super) fn log_start(&self) -> Slot {
+        self.row.retained.log_start
+    }
+
     /// About how many bytes were written since the last checkpoint began.
     pub(crate) fn written_bytes(&self) -> u64 {
         self.written_bytes

@@ -174,6 +174,7 @@ fn meaning(status: u16) -> &'static str {
         412 => "Precondition failed",
         413 => "Too large",
         415 => "Unsupported media type",
+        416 => "Range not satisfiable",
         421 => "Misdirected request",
         422 => "Unprocessable",
         431 => "Header too large",

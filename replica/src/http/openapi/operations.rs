@@ -12,10 +12,20 @@ const ANY: &str = "*/*";
 
 /// All of them.
 pub(super) fn all() -> Vec<Entry> {
-    [keys(), prefixes(), several(), tenure::all(), history(), log(), queries(), operations()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        keys(),
+        prefixes(),
+        several(),
+        tenure::all(),
+        history(),
+        log(),
+        queries(),
+        snapshots(),
+        operations(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn of_key(entry: Entry) -> Entry {
@@ -212,6 +222,23 @@ fn queries() -> Vec<Entry> {
             .takes(JSON, of("Query"), json!({"sql": sql}))
             .answers(200, "Rows.", &[(JSON, of("Table"), table), lines(&row), csv])
             .refused(&[410, 415]),
+    ]
+}
+
+fn snapshots() -> Vec<Entry> {
+    let file = || {
+        let bytes = json!({"type": "string", "format": "binary"});
+        [("application/vnd.sqlite3", bytes, json!("SQLite format 3\u{0}"))]
+    };
+    let range = json!({"type": "string", "pattern": "^bytes=[0-9]{1,9}-$"});
+    let tag = json!({"type": "string", "pattern": "^\"[a-z0-9-]{1,32}\\.[0-9a-f]{16}\"$"});
+    vec![
+        Entry::read("get", "/v1/snapshot", ("snapshot", "The whole state as one SQLite file."))
+            .header("Range", range, "bytes=4096-")
+            .header("If-Range", tag, "\"replica-1.00000000000000aa\"")
+            .answers(200, "All of it.", &file())
+            .answers(206, "A part of the one that If-Range names.", &file())
+            .refused(&[416, 507]),
     ]
 }
 

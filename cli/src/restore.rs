@@ -1,0 +1,218 @@
+//! `synod restore`: the data directory of a new cluster, made of a snapshot.
+//!
+//! Every replica begins with the state, and every acceptor with a log that begins where the
+//! state ends, so that coordinators propose from there on. None of them belongs to a
+//! cluster: it forms when they are started, with an identity of its own.
+//!
+//! The snapshot is checked before anything is written. All is made in a folder of its own in
+//! the data directory, which goes last: while it is there, `up` starts nothing.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use indicatif::ProgressBar;
+use replica::snapshot::file::{Contents, check};
+use replica::store::{restore, restore_again};
+use serde::Serialize;
+use shared::datadir::DataDir;
+use shared::ids::{Name, Slot};
+use shared::message::Service;
+
+use crate::output::{self, Format, Output};
+use crate::up::{UNFINISHED, describe};
+use crate::{console, up};
+
+/// Stands in the root of a volume of its own.
+const LOST_AND_FOUND: &str = "lost+found";
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    output: Output,
+    /// What `synod backup` has made
+    file: PathBuf,
+    /// The folder for `synod up --data-dir`; made where it is missing, and refused where it
+    /// has anything in it
+    #[arg(long, env = "SYNOD_DATA_DIR", value_name = "DIR")]
+    data_dir: PathBuf,
+    #[command(flatten)]
+    counts: up::Keepers,
+}
+
+/// What was made.
+#[derive(Debug, Serialize)]
+struct Report {
+    data_dir: String,
+    acceptors: u16,
+    replicas: u16,
+    snapshot: Contents,
+}
+
+/// Restores it.
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let Args { file, data_dir, counts, output } = args;
+    let bar = transfer_bar();
+    bar.set_message("checking the snapshot");
+    let contents = check(&file)?;
+    refuse_data(&data_dir)?;
+    let existed = data_dir.exists();
+    let made = make(&file, &data_dir, &counts, &bar).await;
+    bar.finish_and_clear();
+    if let Err(error) = made {
+        clear(&data_dir, existed);
+        return Err(error);
+    }
+    let up::Keepers { acceptors, replicas } = counts;
+    let report = Report {
+        data_dir: data_dir.display().to_string(),
+        acceptors,
+        replicas,
+        snapshot: contents,
+    };
+    say(&report, output.format())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn transfer_bar() -> ProgressBar {
+    crate::transfer::bar_of_unknown()
+}
+
+fn say(report: &Report, format: Format) -> anyhow::Result<()> {
+    let Report { data_dir, acceptors, replicas, snapshot } = report;
+    match format {
+        Format::Json => output::json(report),
+        Format::Plain => output::line(format_args!("{data_dir}\t{}", snapshot.revision)),
+        Format::Table => output::line(format_args!(
+            "{data_dir}: the state at revision {}, for {} and {} of a new cluster; `synod up \
+             --data-dir {data_dir}` starts it",
+            snapshot.revision,
+            console::counted((*acceptors).into(), "acceptor"),
+            console::counted((*replicas).into(), "replica"),
+        )),
+    }
+}
+
+/// Whatever is there is somebody's.
+fn refuse_data(data_dir: &Path) -> anyhow::Result<()> {
+    let entries = match fs::read_dir(data_dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot read {}", data_dir.display()));
+        }
+    };
+    for entry in entries {
+        let name = entry?.file_name();
+        if name != LOST_AND_FOUND {
+            bail!(
+                "{} has {} in it: a restore makes a new cluster, in an empty folder",
+                data_dir.display(),
+                name.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Takes away what was made in a folder that was empty, or was not there. What stays is
+/// refused by `up`, and by the next restore.
+fn clear(data_dir: &Path, existed: bool) {
+    for entry in fs::read_dir(data_dir).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name != UNFINISHED && name != LOST_AND_FOUND {
+            let (path, is_folder) = (entry.path(), entry.path().is_dir());
+            let _stays = if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        }
+    }
+    let _stays = fs::remove_dir_all(data_dir.join(UNFINISHED));
+    if !existed {
+        let _stays = fs::remove_dir(data_dir);
+    }
+}
+
+async fn make(
+    file: &Path,
+    data_dir: &Path,
+    counts: &up::Keepers,
+    bar: &ProgressBar,
+) -> anyhow::Result<()> {
+    let draft = data_dir.join(UNFINISHED);
+    let made = fs::create_dir_all(data_dir).and_then(|()| fs::create_dir(&draft));
+    made.with_context(|| format!("cannot make {}", draft.display()))?;
+    let names = |service: Service, count: u16| -> Vec<Name> {
+        let name = |number| format!("{}-{number}", service.as_str());
+        (1..=count).map(|number| name(number).parse().expect("it is a name")).collect()
+    };
+    let replicas = names(Service::Replica, counts.replicas);
+    let acceptors = names(Service::Acceptor, counts.acceptors);
+    let below = make_replicas(file, &draft, &replicas, bar).await?;
+    for name in &acceptors {
+        let dir = DataDir::open(&draft.join(name.as_str()), Service::Acceptor, name)?;
+        acceptor::begin_at(&dir.join(acceptor::LOG), below)?;
+    }
+    for name in acceptors.iter().chain(&replicas) {
+        fs::rename(draft.join(name.as_str()), data_dir.join(name.as_str()))?;
+    }
+    describe(data_dir, counts.acceptors)?;
+    File::open(data_dir)?.sync_all()?;
+    fs::remove_dir(&draft)?;
+    File::open(data_dir)?.sync_all()?;
+    Ok(())
+}
+
+/// Says below which slot the state has executed everything.
+async fn make_replicas(
+    file: &Path,
+    draft: &Path,
+    names: &[Name],
+    bar: &ProgressBar,
+) -> anyhow::Result<Slot> {
+    let mut first: Option<(DataDir, Slot)> = None;
+    for name in names {
+        bar.set_message(format!("writing {name}"));
+        let dir = DataDir::open(&draft.join(name.as_str()), Service::Replica, name)?;
+        match &first {
+            None => {
+                let meta = restore(file, dir.path(), name).await?;
+                first = Some((dir, meta.executed_below));
+            }
+            Some((first, _)) => restore_again(first.path(), dir.path(), name).await?,
+        }
+    }
+    let (_, below) = first.context("no replica is to be made")?;
+    Ok(below)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_empty_folder_is_restored_into() {
+        let temp = tempfile::tempdir().unwrap();
+        refuse_data(&temp.path().join("missing")).unwrap();
+        refuse_data(temp.path()).unwrap();
+        fs::create_dir(temp.path().join("lost+found")).unwrap();
+        refuse_data(temp.path()).unwrap();
+        fs::write(temp.path().join("cluster.json"), "").unwrap();
+        let error = refuse_data(temp.path()).unwrap_err().to_string();
+        assert!(error.contains("has cluster.json in it"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_snapshot_leaves_nothing_behind() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("text");
+        fs::write(&file, "hello").unwrap();
+        let data_dir = temp.path().join("data");
+        let counts = up::Keepers { acceptors: 3, replicas: 3 };
+        let output = <Output as Default>::default();
+        let args = Args { output, file, data_dir: data_dir.clone(), counts };
+        let error = run(args).await.unwrap_err().to_string();
+        assert!(error.contains("is no snapshot: it is no SQLite file"), "{error}");
+        assert!(!data_dir.exists());
+    }
+}

@@ -1,0 +1,217 @@
+//! `synod verify`: whether what is on disk is whole, while nothing runs on it, and without
+//! changing a byte.
+//!
+//! Of an acceptor, every record against its checksum, and the chain through all segments. Of
+//! a replica, SQLite's structure, every row against its checksum, the chain of the log, and
+//! that both end alike; with `--execute` also that executing the log once more comes to the
+//! same state. Of a folder of `synod up` all of them, and the replicas against each other.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use acceptor::acceptor::Limits;
+use anyhow::{Context, bail};
+use clap::builder::BoolishValueParser;
+use replica::machine::state::Meta;
+use replica::store::{audit, execute_again};
+use serde::Serialize;
+use shared::datadir::{lock_to_read, owner};
+use shared::ids::{ClusterId, Slot};
+use shared::message::Service;
+
+use crate::console;
+use crate::output::{self, Format, Output};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    output: Output,
+    /// The data directory of an acceptor, a replica or `synod up`; or a snapshot
+    path: PathBuf,
+    /// Execute the logs of replicas once more, and compare what it comes to: takes as long
+    /// as it took the first time, and as much room in the folder for temporary files
+    #[arg(long, env = "SYNOD_EXECUTE", value_parser = BoolishValueParser::new())]
+    execute: bool,
+}
+
+/// What is done beyond reading.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    Read,
+    Execute,
+}
+
+/// What was found of one service, or of a snapshot.
+#[derive(Debug, Serialize)]
+struct Report {
+    path: String,
+    /// `acceptor`, `replica` or `snapshot`.
+    kind: &'static str,
+    /// How far it has come, in words.
+    holds: String,
+    /// What is wrong, in words.
+    faults: Vec<String>,
+}
+
+impl Report {
+    fn new(path: &Path, kind: &'static str) -> Self {
+        let path = path.display().to_string();
+        Self { path, kind, holds: String::from("nothing yet"), faults: Vec::new() }
+    }
+}
+
+/// Verifies; succeeds only where nothing is wrong.
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let depth = if args.execute { Depth::Execute } else { Depth::Read };
+    let mut reports = Vec::new();
+    if args.path.is_file() {
+        reports.push(snapshot(&args.path));
+    } else {
+        let mut replicas = Replicas::default();
+        for folder in folders(&args.path)? {
+            reports.push(service(&folder, depth, &mut replicas).await?);
+        }
+    }
+    let is_whole = reports.iter().all(|report| report.faults.is_empty());
+    for report in &reports {
+        say(report, args.output.format())?;
+    }
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn say(report: &Report, format: Format) -> anyhow::Result<()> {
+    let Report { path, kind, holds, faults } = report;
+    match format {
+        Format::Json => output::json(report)?,
+        Format::Plain | Format::Table => {
+            let verdict = match faults.len() as u64 {
+                0 => String::from("whole"),
+                count => console::counted(count, "fault"),
+            };
+            output::line(format_args!("{path}\t{kind}\t{verdict}\t{holds}"))?;
+            for fault in faults {
+                output::line(format_args!("{path}\tfault\t{fault}"))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The folders of services: this one, or those in it.
+fn folders(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if owner(path)?.is_some() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let folder = entry?.path();
+        if folder.is_dir() && owner(&folder)?.is_some() {
+            found.push(folder);
+        }
+    }
+    found.sort();
+    if found.is_empty() {
+        bail!("{} is no data directory, and has none in it", path.display());
+    }
+    Ok(found)
+}
+
+fn snapshot(path: &Path) -> Report {
+    let mut report = Report::new(path, "snapshot");
+    match replica::snapshot::file::check(path) {
+        Ok(contents) => {
+            report.holds = format!(
+                "revision {}, executed below {}, made at {} by {}",
+                contents.revision, contents.executed_below, contents.made_at, contents.replica
+            );
+        }
+        Err(error) => report.faults.push(error.to_string()),
+    }
+    report
+}
+
+async fn service(folder: &Path, depth: Depth, replicas: &mut Replicas) -> anyhow::Result<Report> {
+    let _lock = lock_to_read(folder)?;
+    let (service, _name) = owner(folder)?.context("it was there a moment ago")?;
+    match service {
+        Service::Acceptor => Ok(acceptor(folder)),
+        Service::Replica => replica(folder, depth, replicas).await,
+        Service::Coordinator | Service::Balancer => {
+            bail!("{} is a {}'s, which keeps nothing", folder.display(), service.as_str())
+        }
+    }
+}
+
+fn acceptor(folder: &Path) -> Report {
+    let mut report = Report::new(folder, Service::Acceptor.as_str());
+    match acceptor::inspect(&folder.join(acceptor::LOG), Limits::default()) {
+        Ok(Some(acceptor)) => {
+            let marks = acceptor.marks();
+            report.holds = format!(
+                "{}, voted below {}, trimmed below {}",
+                console::counted(acceptor.vote_count() as u64, "vote"),
+                marks.voted_below,
+                marks.trimmed_below
+            );
+        }
+        Ok(None) => {}
+        Err(error) => report.faults.push(error.to_string()),
+    }
+    report
+}
+
+async fn replica(folder: &Path, depth: Depth, replicas: &mut Replicas) -> anyhow::Result<Report> {
+    let mut report = Report::new(folder, Service::Replica.as_str());
+    let Some(found) = audit(folder).await? else { return Ok(report) };
+    report.faults = found.faults;
+    if let Some(meta) = &found.meta {
+        report.holds =
+            format!("revision {}, executed below {}", meta.revision, meta.executed_below);
+        report.faults.extend(replicas.compare(folder, meta, found.cluster));
+    }
+    if depth == Depth::Execute && report.faults.is_empty() {
+        match execute_again(folder).await? {
+            Some(faults) => report.faults.extend(faults),
+            None => report.holds.push_str("; the beginning of its log is not kept"),
+        }
+    }
+    Ok(report)
+}
+
+/// What the replicas of a folder say that must be the same.
+#[derive(Debug, Default)]
+struct Replicas {
+    cluster: Option<(PathBuf, ClusterId)>,
+    by_slot: BTreeMap<Slot, (PathBuf, Meta)>,
+}
+
+impl Replicas {
+    /// What one says that another one contradicts, in words.
+    fn compare(&mut self, folder: &Path, meta: &Meta, cluster: Option<ClusterId>) -> Vec<String> {
+        let mut faults = Vec::new();
+        if let Some(cluster) = cluster {
+            let (first, expected) = self.cluster.get_or_insert((folder.to_owned(), cluster));
+            if *expected != cluster {
+                let first = first.display();
+                faults.push(format!("it is of cluster {cluster}, and {first} is of {expected}"));
+            }
+        }
+        let first = self.by_slot.entry(meta.executed_below);
+        let (first, expected) = first.or_insert_with(|| (folder.to_owned(), meta.clone()));
+        if expected != meta {
+            faults.push(format!(
+                "below slot {} it has hash {} and revision {}, and {} has {} and {}",
+                meta.executed_below,
+                meta.hash,
+                meta.revision,
+                first.display(),
+                expected.hash,
+                expected.revision
+            ));
+        }
+        faults
+    }
+}

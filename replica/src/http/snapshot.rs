@@ -1,0 +1,143 @@
+//! `GET /v1/snapshot`: the whole state as one file, which a client that was cut off goes on
+//! with where it was.
+//!
+//! A snapshot is a file of the replica that made it, and its entity tag names that replica.
+//! Whoever asks another one for the rest, as behind a balancer, gets it from there through
+//! that one.
+
+use std::io::SeekFrom;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures::TryStreamExt as _;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Request, StatusCode, Uri, header};
+use http_body_util::Full;
+use shared::client::Pool;
+use shared::config::BaseUrl;
+use shared::deadline::{Deadline, SNAPSHOT_WAIT};
+use shared::message::{Member, Service};
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+use tokio_util::io::ReaderStream;
+
+use super::App;
+use super::reading::{REVISION, released};
+use super::refused::Refused;
+use crate::http::request::CONSISTENCY;
+use crate::http::request::query::Query;
+use crate::http::request::range::{Part, Range, if_range};
+use crate::snapshot::{Kept, MakeError, NoSnapshot, Tag};
+
+/// The media type of an SQLite file, as registered.
+const SQLITE: &str = "application/vnd.sqlite3";
+/// The digest of the whole file, whatever part of it is sent (RFC 9530).
+const DIGEST: HeaderName = HeaderName::from_static("repr-digest");
+/// So much is read of the file at once. Bytes.
+const PIECE: usize = 64 << 10;
+/// What an answer of another replica says that is passed on.
+const PASSED_ON: [HeaderName; 7] = [
+    header::CONTENT_TYPE,
+    header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+    header::ACCEPT_RANGES,
+    header::ETAG,
+    DIGEST,
+    REVISION,
+];
+
+/// Answers it.
+pub(super) async fn snapshot(State(app): State<Arc<App>>, parts: Parts) -> Response {
+    answer(&app, &parts).await.into_response()
+}
+
+async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
+    let query = Query::parse(parts.uri.query(), &[CONSISTENCY])?;
+    let _well_formed = Deadline::of(&parts.headers)?;
+    let range = Range::of(&parts.headers)?;
+    if let (Some(range), Some(tag)) = (range, if_range(&parts.headers).and_then(Tag::read)) {
+        if let Some(kept) = app.snapshots.tagged(&tag) {
+            let wanted = range.within(kept.made.bytes)?;
+            return part(kept, wanted).await;
+        }
+        if let Some(answer) = relayed(app, parts, &tag).await {
+            return Ok(answer);
+        }
+    }
+    let _released = released(app, &parts.headers, &query).await?;
+    let executed_below = app.driver.published().status.executed_below;
+    let kept = app.snapshots.of(executed_below).await?;
+    let whole = Part { from: 0, bytes: kept.made.bytes };
+    part(kept, whole).await
+}
+
+/// The part of a snapshot that is wanted; its file stays until all is sent.
+async fn part(kept: Arc<Kept>, part: Part) -> Result<Response, Refused> {
+    let failed = |error| NoSnapshot::from(MakeError::from(error));
+    let mut file = tokio::fs::File::open(&kept.path).await.map_err(failed)?;
+    file.seek(SeekFrom::Start(part.from)).await.map_err(failed)?;
+    let pieces = ReaderStream::with_capacity(file.take(part.bytes), PIECE);
+    let (total, held) = (kept.made.bytes, Arc::clone(&kept));
+    let body = Body::from_stream(pieces.inspect_ok(move |_| {
+        held.touch();
+    }));
+    let mut response = Response::new(body);
+    let text = |text: String| HeaderValue::try_from(text).expect("visible ASCII");
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(SQLITE));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(part.bytes));
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::ETAG, text(kept.tag.etag()));
+    headers.insert(DIGEST, text(format!("sha-256=:{}:", STANDARD.encode(kept.made.digest))));
+    headers.insert(REVISION, HeaderValue::from(kept.made.revision.0));
+    if part.bytes < total {
+        let last = part.from + part.bytes - 1;
+        headers.insert(header::CONTENT_RANGE, text(format!("bytes {}-{last}/{total}", part.from)));
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    Ok(response)
+}
+
+/// The answer of the replica that the tag names, where it is another one and answers.
+async fn relayed(app: &App, parts: &Parts, tag: &Tag) -> Option<Response> {
+    if tag.replica == app.name {
+        return None;
+    }
+    let is_named =
+        |member: &&Member| member.service == Service::Replica && member.name == tag.replica;
+    let url = app.members.borrow().iter().find(is_named)?.url.clone();
+    let url: BaseUrl = url.parse().ok()?;
+    let mut request = Request::new(Full::default());
+    *request.uri_mut() = Uri::from_static("/v1/snapshot");
+    for name in [header::RANGE, header::IF_RANGE] {
+        request.headers_mut().insert(name.clone(), parts.headers.get(name)?.clone());
+    }
+    let connections = Pool::of_process().to(url.authority()).ok()?;
+    let sent = tokio::time::timeout(SNAPSHOT_WAIT, connections.send(request)).await;
+    let theirs = match sent {
+        Ok(Ok(theirs)) => theirs,
+        Ok(Err(error)) => {
+            tracing::debug!(replica = %tag.replica, %error, "its snapshot cannot be had");
+            return None;
+        }
+        Err(_elapsed) => return None,
+    };
+    // One that it has not any more is as good made here.
+    if ![StatusCode::PARTIAL_CONTENT, StatusCode::RANGE_NOT_SATISFIABLE].contains(&theirs.status())
+    {
+        return None;
+    }
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = theirs.status();
+    for name in PASSED_ON {
+        if let Some(value) = theirs.headers().get(&name) {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+    *response.body_mut() = Body::new(theirs.into_body());
+    Some(response)
+}

@@ -1,0 +1,24 @@
+//! Snapshots: the whole state in one file, made while the replica goes on, and what is made
+//! of such a file.
+//!
+//! ```text
+//! state.sqlite ──VACUUM INTO──▶ snapshots/N.snapshot ──GET /v1/snapshot──▶ a client's file
+//!                                                                             │ restore
+//! replica-N/state.sqlite of a new cluster, acceptors whose logs begin there ◀─┘
+//! ```
+//!
+//! In reading order: [`file`] (the file's format, and how one is refused), `make` (how one
+//! is made), `shelf` (how many there are, and for how long). What a restored replica begins
+//! with is written by `store::restore`.
+
+pub mod file;
+mod make;
+mod shelf;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use make::MakeError;
+#[cfg(test)]
+pub(crate) use make::make;
+pub(crate) use shelf::{Kept, NoSnapshot, Shelf, Tag};

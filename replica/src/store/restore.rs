@@ -1,0 +1,103 @@
+//! The state that a replica of a new cluster begins with: a snapshot's, without its cluster.
+//!
+//! Nothing else is changed: revisions, history, the log with its hashes, the epoch and
+//! replicated time go on from where they were. The cluster's identity is drawn anew when the
+//! acceptors form it, and noted then as in any new replica's state.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
+
+use shared::ids::Name;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+
+use super::error::{OpenError, StoreError};
+use super::meta::{self, MetaRow};
+use super::open::{FILE, connect};
+use super::schema::{self, APPLICATION_ID, unusable};
+use super::verify;
+use crate::machine::format;
+use crate::machine::state::Meta;
+use crate::snapshot::file::copy_database;
+use crate::sql::WITHOUT_LASTING_VIEWS;
+
+/// Makes a replica's state in an existing data directory of a snapshot that was checked
+/// ([`check`](crate::snapshot::file::check)), and holds every row of it against its checksum.
+/// Durable when it returns.
+///
+/// # Errors
+/// When a replica could not run on it, or the disk fails. What is in the directory then is
+/// of no use.
+pub async fn restore(snapshot: &Path, dir: &Path, replica: &Name) -> Result<Meta, OpenError> {
+    let path = dir.join(FILE);
+    let failed = |error: StoreError| unusable(&path, error);
+    copy_database(snapshot, &path).map_err(|error| failed(not_copied(&path, &error)))?;
+    let mut connection = writer(&path).await?;
+    own(&mut connection, replica).await.map_err(failed)?;
+    close(connection, &path).await?;
+    let (mut connection, _is_new) = connect(&path, replica).await?;
+    let row = verify::meta(&mut connection).await.map_err(failed)?;
+    format::check(&row.meta, format::HIGHEST).map_err(|error| failed(error.into()))?;
+    verify::rows(&mut connection).await.map_err(failed)?;
+    let row = MetaRow { cluster: None, ..row };
+    meta::save(&mut connection, &row).await.map_err(failed)?;
+    close(connection, &path).await?;
+    sync(dir).map_err(|error| failed(not_copied(&path, &error)))?;
+    Ok(row.meta)
+}
+
+/// Makes the same state for another replica of the cluster, of the one that is in the first
+/// data directory.
+///
+/// # Errors
+/// When the disk fails.
+pub async fn restore_again(first: &Path, dir: &Path, replica: &Name) -> Result<(), OpenError> {
+    let path = dir.join(FILE);
+    let failed = |error: StoreError| unusable(&path, error);
+    fs::copy(first.join(FILE), &path).map_err(|error| failed(not_copied(&path, &error)))?;
+    let mut connection = writer(&path).await?;
+    rename(&mut connection, replica).await.map_err(failed)?;
+    close(connection, &path).await?;
+    sync(dir).map_err(|error| failed(not_copied(&path, &error)))
+}
+
+fn not_copied(path: &Path, error: &std::io::Error) -> StoreError {
+    let text = format!("writing {}: {error}", path.display());
+    let is_full = error.kind() == std::io::ErrorKind::StorageFull;
+    if is_full { StoreError::Full(text) } else { StoreError::Failed(text) }
+}
+
+async fn writer(path: &Path) -> Result<SqliteConnection, OpenError> {
+    let options = schema::writer_options(path).create_if_missing(false);
+    options.connect().await.map_err(|error| unusable(path, error.into()))
+}
+
+/// Makes a replica's tables of a snapshot's.
+async fn own(connection: &mut SqliteConnection, replica: &Name) -> Result<(), StoreError> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    sqlx::raw_sql(AssertSqlSafe(WITHOUT_LASTING_VIEWS)).execute(&mut *transaction).await?;
+    sqlx::raw_sql("DROP TABLE snapshot").execute(&mut *transaction).await?;
+    rename(&mut transaction, replica).await?;
+    let header = format!("PRAGMA application_id = {APPLICATION_ID}");
+    sqlx::raw_sql(AssertSqlSafe(header)).execute(&mut *transaction).await?;
+    Ok(transaction.commit().await?)
+}
+
+async fn rename(connection: &mut SqliteConnection, replica: &Name) -> Result<(), StoreError> {
+    let update = sqlx::query("UPDATE meta SET replica = ?").bind(replica.as_str());
+    update.persistent(false).execute(connection).await?;
+    Ok(())
+}
+
+/// The last connection that closes copies all of the WAL, and removes it.
+async fn close(connection: SqliteConnection, path: &Path) -> Result<(), OpenError> {
+    connection.close().await.map_err(|error| unusable(path, error.into()))
+}
+
+fn sync(dir: &Path) -> std::io::Result<()> {
+    let mut file = File::options().write(true).open(dir.join(FILE))?;
+    file.flush()?;
+    file.sync_all()?;
+    File::open(dir)?.sync_all()
+}
