@@ -31,8 +31,11 @@ const RENEWED_AFTER: Duration = Duration::from_secs(5);
 /// After one broke, so long is tried whether anybody takes another. A kernel does within a
 /// round trip, be its processes as slow as they may.
 const AGAIN_WITHIN: Duration = Duration::from_millis(200);
-/// Before the next attempt where none can be had, or one broke right after it was made.
+/// Before the next attempt where none can be had, or several broke right after they were
+/// made.
 const PAUSE: Duration = Duration::from_secs(1);
+/// So many.
+const BRIEF_IN_A_ROW: u32 = 3;
 /// Members that are followed at most.
 const FOLLOWED: usize = 128;
 
@@ -89,13 +92,14 @@ async fn follow_all(
                 continue;
             }
             let Ok(url) = url.parse::<BaseUrl>() else { continue };
-            let ended = ended.clone();
+            let (ended, followed) = (ended.clone(), life.clone());
             let task = tokio::spawn(async move {
                 until_ended(&url).await;
+                tracing::info!("{} at {url} has ended", life.0);
                 // Where nobody listens any more, nobody needs to know.
                 let _ = ended.send(instance).await;
             });
-            followers.0.insert(life, task.abort_handle());
+            followers.0.insert(followed, task.abort_handle());
         }
         if members.changed().await.is_err() {
             return;
@@ -106,6 +110,7 @@ async fn follow_all(
 /// Returns when a process that was there is no longer.
 async fn until_ended(url: &BaseUrl) {
     let mut connected: Option<(TcpStream, SocketAddr)> = None;
+    let mut brief = 0;
     loop {
         let Some((mut stream, address)) = connected.take() else {
             match timeout(CONNECT_TIMEOUT, connect(url)).await {
@@ -127,7 +132,9 @@ async fn until_ended(url: &BaseUrl) {
             Ok(Err(error)) if is_own(&error) => sleep(PAUSE).await,
             Ok(Err(_)) | Err(_) => return,
         }
-        if since.elapsed() < PAUSE {
+        // A process that ends closes one after the other: what it was listening on, too.
+        brief = if since.elapsed() < PAUSE { brief + 1 } else { 0 };
+        if brief > BRIEF_IN_A_ROW {
             sleep(PAUSE).await;
         }
     }
@@ -196,6 +203,17 @@ mod tests {
         drop(listener);
         drop(stream);
         assert_eq!(ended.recv().await, Some(Instance(7)));
+    }
+
+    #[tokio::test]
+    async fn a_process_that_ends_may_seem_to_take_another_connection() {
+        let (listener, address) = listening().await;
+        let (mut ended, _members, _shutdown) = following(address);
+        drop(listener.accept().await.unwrap());
+        let (stream, _) = listener.accept().await.unwrap();
+        drop(listener);
+        drop(stream);
+        assert_eq!(timeout(PAUSE / 2, ended.recv()).await, Ok(Some(Instance(7))), "at once");
     }
 
     #[tokio::test]
