@@ -203,12 +203,6 @@ pub(crate) fn may_pass(status: StatusCode) -> bool {
     status == StatusCode::SERVICE_UNAVAILABLE
 }
 
-/// Whether it may pass by itself that no replica is able to answer: not where healthy ones
-/// have a quorum and yet cannot get what was chosen, which people must mend.
-pub(crate) fn may_become_able(healthy: usize, with_quorum: usize) -> bool {
-    healthy == 0 || with_quorum == 0
-}
-
 /// What the client is told when so many requests wait already.
 pub(crate) fn too_many_wait(intent: Intent, limit: usize) -> Problem {
     not_applied(

@@ -140,8 +140,10 @@ impl Proxy {
         retry::nobody_able(intent, known, healthy, with_quorum)
     }
 
+    /// Whether it may pass by itself that no replica is able to answer: not where healthy
+    /// ones say that they have no quorum, or cannot get what was chosen.
     fn may_become_able(&self) -> bool {
-        self.endpoints.read(|pool| retry::may_become_able(pool.healthy(), pool.with_quorum()))
+        self.endpoints.read(|pool| pool.healthy() == 0)
     }
 
     /// Sends the request to one replica, which is named beside what came of it.

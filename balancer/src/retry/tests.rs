@@ -224,13 +224,6 @@ fn what_is_refused_for_now_may_pass_and_what_broke_off_does_not() {
 }
 
 #[test]
-fn nobody_waits_for_replicas_that_lack_what_nobody_has() {
-    assert!(may_become_able(0, 0), "none is healthy");
-    assert!(may_become_able(3, 0), "none has a quorum");
-    assert!(!may_become_able(3, 3), "all lack slots");
-}
-
-#[test]
 fn one_too_many_that_waits_is_told_the_limit_and_that_nothing_happened() {
     let problem = too_many_wait(Intent::Mutation, 7);
     let body = problem.body();

@@ -14,7 +14,6 @@ use shared::repeat::Repeatable;
 
 use super::fake::{Fake, Reply};
 use super::harness::{Setup, problem};
-use crate::pool::Intent;
 
 /// How long nobody can answer.
 const GAP: Duration = Duration::from_millis(300);
@@ -212,21 +211,6 @@ async fn a_replica_that_refuses_connections_is_waited_for_until_it_is_there_agai
         restart
     );
     assert_eq!([put.body, get.body], ["again", "again"]);
-}
-
-#[tokio::test]
-async fn a_read_waits_for_a_quorum() {
-    let one = Fake::start(1, |_| Reply::ok("one")).await;
-    let balancer = Setup::with_checks().start(&[&one]).await;
-    one.set_quorum_answers(false);
-    balancer.until(|pool| pool.able(Intent::Read) == 0).await;
-    let healed = async {
-        balancer.until_waiting(1).await;
-        assert_eq!(one.seen().len(), 0);
-        one.set_quorum_answers(true);
-    };
-    let (answer, ()) = tokio::join!(balancer.get("/v1/kv/k"), healed);
-    assert_eq!(answer.body, "one");
 }
 
 #[tokio::test]
