@@ -207,12 +207,12 @@ impl Pool {
     }
 
     /// Below which slot everything is executed, for the names of requests; none where some
-    /// replica does not know requests by name, and would execute one twice.
+    /// replica does not say that it knows requests by name: it would execute one twice.
     #[must_use]
     pub fn named_since(&self) -> Option<Slot> {
-        let reports = || self.endpoints.values().filter_map(|endpoint| endpoint.report);
-        let all_know = reports().all(|report| report.requests_from.is_some());
-        let executed = reports().filter_map(|report| report.executed_slot).max()?;
+        let knows = |endpoint: &Endpoint| endpoint.report?.requests_from;
+        let all_know = self.endpoints.values().all(|endpoint| knows(endpoint).is_some());
+        let executed = self.reports().filter_map(|(_, report)| report.executed_slot).max()?;
         all_know.then(|| executed.next())
     }
 

@@ -31,16 +31,16 @@ use shared::byte_budget::{ByteBudget, ByteShare};
 use shared::deadline::{self, Deadline};
 use shared::ids::Name;
 use shared::problem::Problem;
-use shared::random;
-use shared::repeat::{self, Repeatable};
+use shared::repeat;
 use shared::server::RequestBody;
 use shared::telemetry::RequestTrace;
 use shared::wire::{BodyLimit, read_body};
 use tokio_util::sync::CancellationToken;
 
+use self::progress::Sending;
 use crate::endpoints::Endpoints;
 use crate::headers::{Origin, end_to_end_option, forward_request};
-use crate::pool::{Intent, Pool};
+use crate::pool::Intent;
 use crate::retry::{self, Repeat, intent_of, repeat_of};
 
 /// How much longer than the client's deadline the balancer waits, so that the replica's
@@ -168,13 +168,6 @@ impl Proxy {
         let origin = Origin { client, version: parts.version, balancer: &self.name };
         forward_request(&mut parts.headers, origin, trace.context());
         let intent = intent_of(&parts.method, &parts.uri);
-        if repeat_of(intent, &parts.headers) == Repeat::Harmful
-            && let Some(since) = self.endpoints.read(Pool::named_since)
-        {
-            let name = Repeatable { identity: random::identity(), since }.to_string();
-            let name = HeaderValue::try_from(name).expect("digits and a word");
-            parts.headers.insert(HeaderName::from_static(repeat::HEADER), name);
-        }
         Ok(Buffered {
             intent,
             repeat: repeat_of(intent, &parts.headers),
@@ -218,15 +211,20 @@ impl Proxy {
 impl Buffered {
     /// The request for a replica, its path byte for byte as the client sent it, and with
     /// the time that is left.
-    fn outgoing(&self) -> Request<Full<Bytes>> {
+    fn outgoing(&self, sending: Sending) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = Uri::from(self.path.clone());
         *request.headers_mut() = self.headers.clone();
-        if self.extra_wait.is_zero() {
+        // What a replica adds by itself, it adds from when it is asked first.
+        if self.extra_wait.is_zero() || sending.attempt > 1 {
             let left = deadline::header_value(self.deadline.remaining());
             let left = HeaderValue::try_from(left).expect("digits and a unit");
             request.headers_mut().insert(HeaderName::from_static(deadline::HEADER), left);
+        }
+        if let Some(name) = sending.name {
+            let name = HeaderValue::try_from(name.to_string()).expect("digits and a word");
+            request.headers_mut().insert(HeaderName::from_static(repeat::HEADER), name);
         }
         if self.body.is_empty() && self.intent == Intent::Mutation {
             request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(0_u64));

@@ -24,7 +24,6 @@ use http::{HeaderMap, Method, StatusCode, Uri, header};
 use shared::client::SendError;
 use shared::deadline;
 use shared::problem::{Body, Outcome, Problem, Retryable};
-use shared::repeat;
 
 use crate::pool::Intent;
 
@@ -82,8 +81,11 @@ pub(crate) enum Repeat {
 
 /// Whether it does harm to send a request with this header twice.
 pub(crate) fn repeat_of(intent: Intent, headers: &HeaderMap) -> Repeat {
-    let is_named = headers.contains_key("idempotency-key") || headers.contains_key(repeat::HEADER);
-    if is_read(intent) || is_named { Repeat::Harmless } else { Repeat::Harmful }
+    if is_read(intent) || headers.contains_key("idempotency-key") {
+        Repeat::Harmless
+    } else {
+        Repeat::Harmful
+    }
 }
 
 /// Why an attempt brought no answer for the client.
@@ -183,6 +185,16 @@ pub(crate) fn give_up(intent: Intent, endpoint: &str, failure: &Failure) -> Prob
             )),
         ),
     }
+}
+
+/// A mutation is not sent again once more attempts than this ended with a broken
+/// connection: it may be what kills the replicas.
+pub(crate) const MOST_BROKEN: u32 = 2;
+
+/// What the client is told where the replica became unable to answer, and no other did.
+pub(crate) fn lost(intent: Intent, endpoint: &str) -> Problem {
+    let detail = format!("{endpoint} was asked and is not able to answer any more");
+    unknown(intent, Problem::unavailable(detail))
 }
 
 /// The shortest time from the end of one round of asking to the next: a request is sent at

@@ -59,10 +59,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let contents = check(&file)?;
     refuse_data(&data_dir)?;
     let existed = data_dir.exists();
-    let made = make(&file, &data_dir, &counts, &bar).await;
+    let draft = data_dir.join(UNFINISHED);
+    fs::create_dir_all(&data_dir)
+        .and_then(|()| fs::create_dir(&draft))
+        .with_context(|| format!("cannot make {}", draft.display()))?;
+    let mut renamed = Vec::new();
+    let made = make(&file, &data_dir, &counts, (&bar, &mut renamed)).await;
     bar.finish_and_clear();
     if let Err(error) = made {
-        clear(&data_dir, existed);
+        clear(&data_dir, existed, &renamed);
         return Err(error);
     }
     let up::Keepers { acceptors, replicas } = counts;
@@ -117,15 +122,11 @@ fn refuse_data(data_dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Takes away what was made in a folder that was empty, or was not there. What stays is
-/// refused by `up`, and by the next restore.
-fn clear(data_dir: &Path, existed: bool) {
-    for entry in fs::read_dir(data_dir).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        if name != UNFINISHED && name != LOST_AND_FOUND {
-            let (path, is_folder) = (entry.path(), entry.path().is_dir());
-            let _stays = if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-        }
+/// Takes away what this restore has made, and nothing else. What stays is refused by `up`, and
+/// by the next restore.
+fn clear(data_dir: &Path, existed: bool, renamed: &[Name]) {
+    for name in renamed {
+        let _stays = fs::remove_dir_all(data_dir.join(name.as_str()));
     }
     let _stays = fs::remove_dir_all(data_dir.join(UNFINISHED));
     if !existed {
@@ -137,11 +138,9 @@ async fn make(
     file: &Path,
     data_dir: &Path,
     counts: &up::Keepers,
-    bar: &ProgressBar,
+    (bar, renamed): (&ProgressBar, &mut Vec<Name>),
 ) -> anyhow::Result<()> {
     let draft = data_dir.join(UNFINISHED);
-    let made = fs::create_dir_all(data_dir).and_then(|()| fs::create_dir(&draft));
-    made.with_context(|| format!("cannot make {}", draft.display()))?;
     let names = |service: Service, count: u16| -> Vec<Name> {
         let name = |number| format!("{}-{number}", service.as_str());
         (1..=count).map(|number| name(number).parse().expect("it is a name")).collect()
@@ -155,6 +154,7 @@ async fn make(
     }
     for name in acceptors.iter().chain(&replicas) {
         fs::rename(draft.join(name.as_str()), data_dir.join(name.as_str()))?;
+        renamed.push(name.clone());
     }
     describe(data_dir, counts.acceptors)?;
     File::open(data_dir)?.sync_all()?;

@@ -4,18 +4,19 @@ use std::pin::pin;
 use std::sync::atomic::Ordering;
 
 use axum::body::Body;
+use bytes::Bytes;
 use futures::future::{Fuse, FusedFuture as _, OptionFuture};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt};
-use http::Response;
-use http_body_util::{BodyExt as _, Limited};
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full, Limited};
 use shared::client::{AnswerBody, Pool};
 use shared::ids::Name;
 use shared::problem::{self, Problem};
 use shared::telemetry::{self, RequestTrace};
 
 use super::endless::is_endless;
-use super::progress::{Attempt, MayHaveHappened, Progress};
+use super::progress::{Attempt, MayHaveHappened, Progress, Sending};
 use super::snapshot::is_snapshot;
 use super::{Buffered, Proxy, SLACK};
 use crate::endpoints::InFlight;
@@ -75,9 +76,9 @@ impl Proxy {
                 && let Some(in_flight) = self.endpoints.begin(request.intent, &tried)
             {
                 tried.push(in_flight.target().id);
-                progress.attempts += 1;
-                self.count(trace, progress.attempts);
-                let attempt = self.attempt(request, in_flight);
+                let sending = self.endpoints.read(|pool| progress.next(request, pool));
+                self.count(trace, sending.attempt);
+                let attempt = self.attempt(request, sending, in_flight);
                 if running == 0 {
                     first.set(attempt.fuse());
                 } else {
@@ -110,9 +111,10 @@ impl Proxy {
     pub(super) fn give_up(
         &self,
         request: &Buffered,
-        progress: Progress,
+        mut progress: Progress,
     ) -> Result<Response<Body>, Problem> {
-        progress.last.unwrap_or_else(|| Err(self.nobody_able(request.intent)))
+        let last = progress.last.take();
+        last.unwrap_or_else(|| Err(progress.refuse(self.nobody_able(request.intent))))
     }
 
     fn count(&self, trace: &RequestTrace, attempt: usize) {
@@ -147,15 +149,22 @@ impl Proxy {
     }
 
     /// Sends the request to one replica, which is named beside what came of it.
-    async fn attempt(&self, request: &Buffered, in_flight: InFlight) -> (Name, Attempt) {
+    async fn attempt(
+        &self,
+        request: &Buffered,
+        sending: Sending,
+        in_flight: InFlight,
+    ) -> (Name, Attempt) {
         let name = in_flight.target().member.name.clone();
-        (name, self.send(request, in_flight).await)
+        (name, self.send(request, sending, in_flight).await)
     }
 
-    async fn send(&self, request: &Buffered, in_flight: InFlight) -> Attempt {
+    async fn send(&self, request: &Buffered, sending: Sending, in_flight: InFlight) -> Attempt {
         let limit = request.deadline.at() + SLACK;
-        let sent = tokio::time::timeout_at(limit, send_to(&in_flight.target().member.url, request));
-        let sent = match request.repeat {
+        let outgoing = request.outgoing(sending);
+        let sent = send_to(&in_flight.target().member.url, outgoing);
+        let sent = tokio::time::timeout_at(limit, sent);
+        let sent = match sending.repeat {
             Repeat::Harmful => sent.await,
             // It needs not wait for a replica that cannot answer it any more: it loses
             // nothing by starting again elsewhere.
@@ -176,7 +185,7 @@ impl Proxy {
                     let body = self.endless(replica, body);
                     return Attempt::Answer(Response::from_parts(parts, body));
                 }
-                tokio::time::timeout_at(limit, judge(request, response))
+                tokio::time::timeout_at(limit, judge(request.intent, sending.repeat, response))
                     .await
                     .unwrap_or(Attempt::Failed(Failure::TimedOut(request.deadline.timeout())))
             }
@@ -193,15 +202,17 @@ impl Proxy {
 }
 
 /// Sends the request over the connections to the replica at the URL.
-async fn send_to(url: &str, request: &Buffered) -> Result<Response<AnswerBody>, Failure> {
+async fn send_to(
+    url: &str,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<AnswerBody>, Failure> {
     let connections = Pool::of_process().to(url.strip_prefix("http://").unwrap_or(url))?;
-    Ok(connections.send(request.outgoing()).await?)
+    Ok(connections.send(request).await?)
 }
 
 /// Makes an answer ready for the client. Of a doubtful one it reads the problem, to see
 /// whether another replica may do better.
-async fn judge(request: &Buffered, response: Response<AnswerBody>) -> Attempt {
-    let (intent, repeat) = (request.intent, request.repeat);
+async fn judge(intent: Intent, repeat: Repeat, response: Response<AnswerBody>) -> Attempt {
     let (mut parts, body) = response.into_parts();
     strip_hop_by_hop(&mut parts.headers);
     if !retry::is_doubtful(repeat, parts.status) {

@@ -5,11 +5,13 @@ use http::Response;
 use http_body_util::{BodyExt as _, Limited};
 use shared::ids::Name;
 use shared::problem::{self, Outcome, Problem};
+use shared::random;
+use shared::repeat::Repeatable;
 
 use super::Buffered;
 use super::attempts::MAX_PROBLEM_BYTES;
-use crate::pool::Intent;
-use crate::retry::{self, Failure};
+use crate::pool::{Intent, Pool};
+use crate::retry::{self, Failure, Repeat};
 
 /// What an attempt came to.
 pub(super) enum Attempt {
@@ -30,10 +32,24 @@ pub(super) enum MayHaveHappened {
     No,
 }
 
+/// How a request is sent this time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sending {
+    /// Which attempt it is.
+    pub(super) attempt: usize,
+    /// By which name it may be sent again.
+    pub(super) name: Option<Repeatable>,
+    pub(super) repeat: Repeat,
+}
+
 /// What is known of a request after some attempts.
 pub(super) struct Progress {
-    pub(super) attempts: usize,
+    attempts: usize,
+    /// By which name a mutation without a key was sent last.
+    name: Option<Repeatable>,
     happened: MayHaveHappened,
+    /// Attempts in which the connection broke.
+    broken: u32,
     /// Whether what was found in this round may pass by itself.
     pub(super) may_pass: bool,
     /// What the client is told if nothing better comes.
@@ -42,7 +58,24 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new() -> Self {
-        Self { attempts: 0, happened: MayHaveHappened::No, may_pass: false, last: None }
+        let happened = MayHaveHappened::No;
+        Self { attempts: 0, name: None, happened, broken: 0, may_pass: false, last: None }
+    }
+
+    /// The next attempt. While none before can have been executed, the request gets a name
+    /// of its own, and with it the latest that is known to be executed.
+    pub(super) fn next(&mut self, request: &Buffered, pool: &Pool) -> Sending {
+        self.attempts += 1;
+        if request.repeat == Repeat::Harmful && self.happened == MayHaveHappened::No {
+            let named = |since| Repeatable { identity: random::identity(), since };
+            self.name = pool.named_since().map(named);
+        }
+        Sending { attempt: self.attempts, name: self.name, repeat: self.repeat(request) }
+    }
+
+    /// Whether it does harm to send the request once more.
+    fn repeat(&self, request: &Buffered) -> Repeat {
+        if self.name.is_some() { Repeat::Harmless } else { request.repeat }
     }
 
     /// The problem of the balancer's own that a request ends with after this.
@@ -71,6 +104,7 @@ impl Progress {
             }
             Attempt::Lost => {
                 self.may_pass = true;
+                self.last = Some(Err(retry::lost(request.intent, name.as_str())));
                 if request.intent == Intent::Mutation {
                     self.happened = MayHaveHappened::Yes;
                 }
@@ -79,7 +113,10 @@ impl Progress {
                 tracing::debug!(endpoint = %name, ?failure, "an attempt failed");
                 let problem = retry::give_up(request.intent, name.as_str(), &failure);
                 let problem = self.refuse(problem);
-                if !retry::may_go_elsewhere(request.repeat, &failure) {
+                self.broken += u32::from(matches!(failure, Failure::Broken(_)));
+                let is_blamed =
+                    request.intent == Intent::Mutation && self.broken > retry::MOST_BROKEN;
+                if is_blamed || !retry::may_go_elsewhere(self.repeat(request), &failure) {
                     return Some(Err(problem));
                 }
                 self.may_pass |= retry::may_pass(problem.status());

@@ -39,7 +39,6 @@ impl Proxy {
     ) -> Result<Response<Body>, Problem> {
         let mut progress = Progress::new();
         let mut round = Round::First;
-        let mut place = None;
         let mut rounds_alike = 0;
         loop {
             // What changes while replicas are asked counts.
@@ -49,13 +48,10 @@ impl Proxy {
                 Asked::InVain => return self.give_up(request, progress),
                 Asked::NotNow => {}
             }
-            if place.is_none() {
-                place = self.endpoints.wait(self.patience.max_waiting);
-            }
-            if place.is_none() {
-                let limit = self.patience.max_waiting;
+            let limit = self.patience.max_waiting;
+            let Some(_place) = self.endpoints.wait(limit) else {
                 return Err(progress.refuse(retry::too_many_wait(request.intent, limit)));
-            }
+            };
             match self.wait(request, changed, retry::pause(rounds_alike)).await {
                 Woken::Changed => rounds_alike = 0,
                 Woken::Paused => rounds_alike = rounds_alike.saturating_add(1),

@@ -167,6 +167,66 @@ async fn a_mutation_at_a_primary_that_hangs_is_sent_to_the_next_one() {
 }
 
 #[tokio::test]
+async fn of_a_mutation_at_a_primary_that_hangs_nobody_says_that_it_did_not_happen() {
+    let one = Fake::start(1, |_| Reply::Hang).await.know_names();
+    let balancer = Setup::with_checks().start(&[&one]).await;
+    let hang = async {
+        while one.seen().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        one.stop(true);
+    };
+    let timeout = [("synod-timeout", "1500ms")];
+    let mutation = balancer.send(Method::PUT, "/v1/kv/k", &timeout, "value");
+    let (answer, ()) = tokio::join!(mutation, hang);
+    assert_eq!(answer.problem(), problem("unavailable", 503, Some("unknown")));
+    assert!(answer.body.contains("replica-1 was asked"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn what_was_refused_before_says_nothing_of_a_mutation_that_was_lost_after_it() {
+    let one = Fake::start(1, |_| no_primary()).await.know_names();
+    one.set_role("backup", 1);
+    let takes = Arc::new(AtomicBool::new(false));
+    let is_primary = Arc::clone(&takes);
+    let script = move |_: &super::fake::Seen| {
+        if is_primary.load(Ordering::SeqCst) { Reply::Hang } else { no_primary() }
+    };
+    let two = Fake::start(2, script).await.know_names();
+    let balancer = Setup::with_checks().start(&[&one, &two]).await;
+    let failover = async {
+        balancer.until_waiting(1).await;
+        let refused = two.seen().len();
+        takes.store(true, Ordering::SeqCst);
+        two.set_role("primary", 2);
+        while two.seen().len() == refused {
+            tokio::task::yield_now().await;
+        }
+        two.stop(true);
+    };
+    let timeout = [("synod-timeout", "2500ms")];
+    let mutation = balancer.send(Method::PUT, "/v1/kv/k", &timeout, "value");
+    let (answer, ()) = tokio::join!(mutation, failover);
+    assert_eq!(answer.problem(), problem("unavailable", 503, Some("unknown")));
+}
+
+#[tokio::test]
+async fn a_mutation_that_kills_who_takes_it_is_not_carried_to_all() {
+    let breaks = |_: &super::fake::Seen| Reply::Broken(String::new());
+    let all = [
+        Fake::start(1, breaks).await.know_names(),
+        Fake::start(2, breaks).await.know_names(),
+        Fake::start(3, breaks).await.know_names(),
+        Fake::start(4, breaks).await.know_names(),
+    ];
+    let balancer = Setup::default().start(&[&all[0], &all[1], &all[2], &all[3]]).await;
+    let answer = balancer.put("/v1/kv/k", "value").await;
+    assert_eq!(answer.problem(), problem("bad-gateway", 502, Some("unknown")));
+    let sent: usize = all.iter().map(|one| one.seen().len()).sum();
+    assert_eq!(sent, 3, "two that broke, and one more");
+}
+
+#[tokio::test]
 async fn where_one_replica_knows_no_names_none_is_given() {
     let one = Fake::start(1, |_| Reply::ok("done")).await.know_names();
     let two = Fake::start(2, |_| Reply::ok("done")).await;

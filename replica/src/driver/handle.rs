@@ -17,7 +17,7 @@ use tracing::Span;
 use super::published::Published;
 use super::waits::{LockWaits, TooManyWait, Waiting};
 use crate::machine::command::{Command, Op};
-use crate::machine::identity::{IdempotencyKey, RequestIdentity};
+use crate::machine::identity::{IdempotencyKey, RequestDigest, RequestIdentity};
 use crate::replica::event::{Answer, LimitHit, NotApplied, Refusal, RequestId, Stall};
 use crate::replica::status::LogPage;
 
@@ -210,8 +210,12 @@ impl Handle {
 /// The command of a client who asks for this, by a key, by a name of the sender's, or once,
 /// in the trace of the work at hand.
 pub(crate) fn command(op: Op, key: Option<IdempotencyKey>, named: Option<Repeatable>) -> Command {
-    let identity = || named.map_or_else(random::identity, |named| named.identity);
-    let drawn = || RequestIdentity::Drawn(identity());
+    // The same name on another request is another one.
+    let of_name = |named: Repeatable| {
+        let RequestDigest(digest) = op.digest();
+        std::array::from_fn(|at| named.identity[at] ^ digest[at])
+    };
+    let drawn = || RequestIdentity::Drawn(named.map_or_else(random::identity, of_name));
     let request = key.map_or_else(drawn, RequestIdentity::Keyed);
     Command { op, trace: TraceContext::current(), request }
 }

@@ -68,8 +68,10 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
         }
     }
     let _released = released(app, &parts.headers, &query).await?;
+    // What is published may be older than what the request was released for.
+    let present = app.reader.extent().await?.present;
     let executed_below = app.driver.published().status.executed_below;
-    let kept = app.snapshots.of(executed_below).await?;
+    let kept = app.snapshots.of(executed_below, present).await?;
     let whole = Part { from: 0, bytes: kept.made.bytes };
     part(kept, whole).await
 }

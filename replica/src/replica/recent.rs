@@ -19,10 +19,13 @@ use crate::machine::execute::{CommandOutcome, ExecutedCommand};
 use crate::machine::identity::RequestIdentity;
 
 /// So many are known: those of a few seconds, at the highest rates.
-const REQUESTS: usize = 32_768;
+const REQUESTS: usize = 65_536;
 
 /// The longest answer that is kept, in bytes as it travels: of a transaction that reads.
 const ANSWER_BYTES: usize = 4 << 10;
+
+/// What all answers of transactions take that are kept, in bytes as they travel.
+const ANSWERS_BYTES: usize = 8 << 20;
 
 /// The requests executed lately.
 #[derive(Clone, Debug)]
@@ -31,7 +34,16 @@ pub(crate) struct RecentRequests {
     from: Slot,
     /// Where each was executed, and what came of it; none where that is too long to keep.
     outcomes: BTreeMap<RequestIdentity, (Slot, Option<CommandOutcome>)>,
-    order: VecDeque<(Slot, RequestIdentity)>,
+    order: VecDeque<Kept>,
+    bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    slot: Slot,
+    request: RequestIdentity,
+    /// Beyond what every answer takes.
+    bytes: usize,
 }
 
 /// What is known of a request.
@@ -48,7 +60,8 @@ pub(crate) enum Known {
 impl RecentRequests {
     /// Of a replica that has executed every slot below in a life before.
     pub(crate) fn new(executed_below: Slot) -> Self {
-        Self { from: executed_below, outcomes: BTreeMap::new(), order: VecDeque::new() }
+        let (outcomes, order) = (BTreeMap::new(), VecDeque::new());
+        Self { from: executed_below, outcomes, order, bytes: 0 }
     }
 
     /// All that was executed at this slot and above is known.
@@ -64,15 +77,19 @@ impl RecentRequests {
             RequestIdentity::Drawn(_) if !outcome.is_for_now() => {}
             RequestIdentity::Drawn(_) | RequestIdentity::Keyed(_) => return,
         }
-        let answer = is_short(outcome).then(|| outcome.clone());
+        let bytes = size_of(outcome);
+        let answer = (bytes <= ANSWER_BYTES).then(|| outcome.clone());
+        let bytes = if answer.is_some() { bytes } else { 0 };
         if self.outcomes.insert(*request, (slot, answer)).is_none() {
-            self.order.push_back((slot, *request));
+            self.order.push_back(Kept { slot, request: *request, bytes });
+            self.bytes += bytes;
         }
-        while self.order.len() > REQUESTS
-            && let Some((slot, request)) = self.order.pop_front()
+        while (self.order.len() > REQUESTS || self.bytes > ANSWERS_BYTES)
+            && let Some(kept) = self.order.pop_front()
         {
-            self.outcomes.remove(&request);
-            self.from = slot.next();
+            self.bytes -= kept.bytes;
+            self.outcomes.remove(&kept.request);
+            self.from = kept.slot.next();
         }
     }
 
@@ -86,12 +103,13 @@ impl RecentRequests {
     }
 }
 
-fn is_short(outcome: &CommandOutcome) -> bool {
+/// Bytes of an answer as it travels, where that is more than a few.
+fn size_of(outcome: &CommandOutcome) -> usize {
     match outcome {
         CommandOutcome::Txn(txn) => {
-            postcard::experimental::serialized_size(txn).is_ok_and(|size| size <= ANSWER_BYTES)
+            postcard::experimental::serialized_size(txn).unwrap_or(usize::MAX)
         }
-        _ => true,
+        _ => 0,
     }
 }
 

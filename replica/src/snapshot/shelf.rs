@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use rustix::process::nice;
-use shared::ids::{Name, Slot};
+use shared::ids::{Name, Revision, Slot};
 use shared::random;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
@@ -148,10 +148,17 @@ impl Shelf {
         found.inspect(|kept| kept.touch())
     }
 
-    /// One in which all slots below are executed: the newest, if it is such, or a new one.
-    pub(crate) async fn of(self: &Arc<Self>, below: Slot) -> Result<Arc<Kept>, NoSnapshot> {
+    /// One in which all slots below are executed, and what made the present revision: the
+    /// newest, if it is such, or a new one.
+    pub(crate) async fn of(
+        self: &Arc<Self>,
+        below: Slot,
+        present: Revision,
+    ) -> Result<Arc<Kept>, NoSnapshot> {
         let newest = self.files().kept.last().cloned();
-        if let Some(kept) = newest.filter(|kept| kept.made.executed_below >= below) {
+        if let Some(kept) =
+            newest.filter(|kept| kept.made.executed_below >= below && kept.made.revision >= present)
+        {
             kept.touch();
             return Ok(kept);
         }

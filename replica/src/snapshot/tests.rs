@@ -29,8 +29,8 @@ fn files(dir: &Path) -> usize {
 #[tokio::test]
 async fn whoever_asks_while_nothing_has_changed_gets_the_one_that_is_there() {
     let (dir, shelf) = shelf().await;
-    let first = shelf.of(shared::ids::Slot(0)).await.unwrap();
-    let second = shelf.of(shared::ids::Slot(0)).await.unwrap();
+    let first = shelf.of(shared::ids::Slot(0), shared::ids::Revision(0)).await.unwrap();
+    let second = shelf.of(shared::ids::Slot(0), shared::ids::Revision(0)).await.unwrap();
     assert_eq!(first.tag, second.tag);
     assert_eq!(shelf.tagged(&first.tag).map(|kept| kept.tag.clone()), Some(first.tag.clone()));
     let other = Tag::read("\"replica-1.0000000000000001\"").unwrap();
@@ -43,25 +43,29 @@ async fn one_is_made_at_once_and_two_are_there_at_once() {
     let (dir, shelf) = shelf().await;
     // Of a slot that is not there yet: what is there is always too old.
     let later = shared::ids::Slot(1);
-    let (one, other) = tokio::join!(shelf.of(later), shelf.of(later));
+    let (one, other) =
+        tokio::join!(shelf.of(later, shared::ids::Revision(0)), shelf.of(later, Revision(0)));
     let mut outcomes = [one, other].map(|outcome| outcome.map(|kept| kept.path.clone()));
     outcomes.sort_by_key(Result::is_err);
     assert!(matches!(outcomes[1], Err(NoSnapshot::BeingMade)), "{outcomes:?}");
 
-    let held = [shelf.of(later).await.unwrap(), shelf.of(later).await.unwrap()];
+    let held = [
+        shelf.of(later, shared::ids::Revision(0)).await.unwrap(),
+        shelf.of(later, Revision(0)).await.unwrap(),
+    ];
     assert_eq!(files(dir.path()), 2, "the one that nobody holds has gone");
-    let refused = shelf.of(later).await.unwrap_err();
+    let refused = shelf.of(later, shared::ids::Revision(0)).await.unwrap_err();
     assert!(matches!(refused, NoSnapshot::AllSent), "{refused}");
     assert_eq!(refused.to_string(), "2 snapshots are kept at once, and all are being sent");
     drop(held);
-    shelf.of(later).await.expect("nobody is sent one any more");
+    shelf.of(later, shared::ids::Revision(0)).await.expect("nobody is sent one any more");
     assert_eq!(files(dir.path()), 2);
 }
 
 #[tokio::test]
 async fn what_a_former_life_left_is_removed() {
     let (dir, shelf) = shelf().await;
-    let kept = shelf.of(shared::ids::Slot(0)).await.unwrap();
+    let kept = shelf.of(shared::ids::Slot(0), shared::ids::Revision(0)).await.unwrap();
     fs::write(dir.path().join("snapshots/half.snapshot-journal"), "").unwrap();
     let _next_life = Shelf::new(&name(), dir.path(), &dir.path().join(FILE));
     assert!(!kept.path.exists());
@@ -73,7 +77,7 @@ async fn one_that_cannot_be_made_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join(FILE), "rubbish").unwrap();
     let shelf = Shelf::new(&name(), dir.path(), &dir.path().join(FILE));
-    let refused = shelf.of(shared::ids::Slot(0)).await.unwrap_err();
+    let refused = shelf.of(shared::ids::Slot(0), shared::ids::Revision(0)).await.unwrap_err();
     assert!(matches!(refused, NoSnapshot::NotMade(MakeError::Failed(_))), "{refused}");
     assert_eq!(files(dir.path()), 0);
 }

@@ -205,6 +205,9 @@ async fn execute_all(
             |row: LogRow| ChosenEntry { slot: row.slot, ballot: row.ballot, value: row.value };
         writer.execute(page.rows.into_iter().map(entry).collect()).await.map_err(failed)?;
         writer.store().await.map_err(failed)?;
+        while writer.is_sweeping() {
+            writer.sweep().await.map_err(failed)?;
+        }
     }
     writer.close().await.map_err(failed)
 }

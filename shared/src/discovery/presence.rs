@@ -29,8 +29,10 @@ use crate::message::Member;
 /// which no request comes.
 const RENEWED_AFTER: Duration = Duration::from_secs(5);
 /// After one broke, so long is tried whether anybody takes another. A kernel does within a
-/// round trip, be its processes as slow as they may.
-const AGAIN_WITHIN: Duration = Duration::from_millis(200);
+/// round trip, be its processes as slow as they may …
+const AGAIN_WITHIN: Duration = Duration::from_millis(100);
+/// … but what it is sent may be lost, or its queue be full: so often.
+const ATTEMPTS: u32 = 3;
 /// Before the next attempt where none can be had, or several broke right after they were
 /// made.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -127,10 +129,10 @@ async fn until_ended(url: &BaseUrl) {
             connected = Some((stream, address));
             continue;
         }
-        match timeout(AGAIN_WITHIN, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => connected = Some((stream, address)),
-            Ok(Err(error)) if is_own(&error) => sleep(PAUSE).await,
-            Ok(Err(_)) | Err(_) => return,
+        match again(address).await {
+            Again::Taken(stream) => connected = Some((stream, address)),
+            Again::Unknown => sleep(PAUSE).await,
+            Again::NobodyThere => return,
         }
         // A process that ends closes one after the other: what it was listening on, too.
         brief = if since.elapsed() < PAUSE { brief + 1 } else { 0 };
@@ -138,6 +140,29 @@ async fn until_ended(url: &BaseUrl) {
             sleep(PAUSE).await;
         }
     }
+}
+
+/// Whether somebody is still there after a connection broke.
+enum Again {
+    /// Another one was taken.
+    Taken(TcpStream),
+    /// It was refused, or none could be had in several attempts.
+    NobodyThere,
+    /// It failed for want of something here.
+    Unknown,
+}
+
+async fn again(address: SocketAddr) -> Again {
+    for _ in 0..ATTEMPTS {
+        match timeout(AGAIN_WITHIN, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Again::Taken(stream),
+            Ok(Err(error)) if is_own(&error) => return Again::Unknown,
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => break,
+            Ok(Err(_)) => sleep(AGAIN_WITHIN).await,
+            Err(_late) => {}
+        }
+    }
+    Again::NobodyThere
 }
 
 async fn connect(url: &BaseUrl) -> io::Result<(TcpStream, SocketAddr)> {

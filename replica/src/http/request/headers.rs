@@ -68,16 +68,12 @@ fn revision(headers: &HeaderMap, name: &str) -> Result<Option<Revision>, Problem
 /// 400 where it is none, or given more than once.
 pub fn repeatable(headers: &HeaderMap) -> Result<Option<Repeatable>, Problem> {
     let mut values = headers.get_all(repeat::HEADER).iter();
-    match (values.next(), values.next()) {
-        (None, _) => Ok(None),
-        (Some(value), None) => {
-            let named = value.to_str().unwrap_or_default().parse();
-            named
-                .map(Some)
-                .map_err(|error: NoName| Problem::bad_request(format!("Synod-Request: {error}")))
-        }
-        (Some(_), Some(_)) => Err(Problem::bad_request("Synod-Request is given more than once")),
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Problem::bad_request("Synod-Request is given more than once"));
     }
+    let named = value.to_str().unwrap_or_default().parse();
+    named.map(Some).map_err(|error: NoName| Problem::bad_request(format!("Synod-Request: {error}")))
 }
 
 /// Reads `Idempotency-Key`: quoted or bare, which is the same key.
@@ -112,7 +108,7 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Pr
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderName, HeaderValue};
 
     use super::*;
 
@@ -130,6 +126,23 @@ mod tests {
         assert!(!wants("application/json"));
         assert!(!wants("application/x-ndjson;q=0"));
         assert!(!wants_ndjson(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_request_has_one_name_or_none() {
+        let named = |values: &[&'static str]| {
+            let field = HeaderName::from_static(repeat::HEADER);
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(field.clone(), HeaderValue::from_static(value));
+            }
+            repeatable(&headers).map_err(|problem| problem.status().as_u16())
+        };
+        let name = "000000000000000000000000000000ff;since=7";
+        assert_eq!(named(&[]), Ok(None));
+        assert_eq!(named(&[name]), Ok(Some(name.parse().unwrap())));
+        assert_eq!(named(&["ff;since=7"]), Err(400));
+        assert_eq!(named(&[name, name]), Err(400));
     }
 
     #[test]
