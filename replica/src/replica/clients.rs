@@ -24,19 +24,25 @@ impl Replica {
         wall_ms: u64,
         effects: &mut Vec<Effect>,
     ) {
-        let answer = match self.role() {
-            Role::Primary => match since.and_then(|since| self.answer_known(&command, since)) {
-                Some(answer) => answer,
-                None => match self.admit(id, command, wall_ms) {
-                    Ok(()) => return,
-                    Err(reason) => Answer::NotApplied(reason),
-                },
+        let known = |since| self.answer_known(&command, since);
+        let answer = match (self.takes_mutations(), since.and_then(known)) {
+            (Err(reason), _) => Answer::NotApplied(reason),
+            (Ok(()), Some(answer)) => answer,
+            (Ok(()), None) => match self.admit(id, command, wall_ms) {
+                Ok(()) => return,
+                Err(reason) => Answer::NotApplied(reason),
             },
-            Role::Backup | Role::Waiting => Answer::NotApplied(NotApplied::NotPrimary {
-                primary: self.meta.view.as_ref().map(|view| view.primary.clone()),
-            }),
         };
         effects.push(Effect::Answer { id, answer });
+    }
+
+    fn takes_mutations(&self) -> Result<(), NotApplied> {
+        match self.role() {
+            Role::Primary => Ok(()),
+            Role::Backup | Role::Waiting => Err(NotApplied::NotPrimary {
+                primary: self.meta.view.as_ref().map(|view| view.primary.clone()),
+            }),
+        }
     }
 
     /// What came of a command that may have been sent before; none where it was not executed.

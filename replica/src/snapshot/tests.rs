@@ -43,15 +43,17 @@ async fn one_is_made_at_once_and_two_are_there_at_once() {
     let (dir, shelf) = shelf().await;
     // Of a slot that is not there yet: what is there is always too old.
     let later = shared::ids::Slot(1);
-    let (one, other) =
-        tokio::join!(shelf.of(later, shared::ids::Revision(0)), shelf.of(later, Revision(0)));
+    let (one, other) = tokio::join!(
+        shelf.of(later, shared::ids::Revision(0)),
+        shelf.of(later, shared::ids::Revision(0))
+    );
     let mut outcomes = [one, other].map(|outcome| outcome.map(|kept| kept.path.clone()));
     outcomes.sort_by_key(Result::is_err);
     assert!(matches!(outcomes[1], Err(NoSnapshot::BeingMade)), "{outcomes:?}");
 
     let held = [
         shelf.of(later, shared::ids::Revision(0)).await.unwrap(),
-        shelf.of(later, Revision(0)).await.unwrap(),
+        shelf.of(later, shared::ids::Revision(0)).await.unwrap(),
     ];
     assert_eq!(files(dir.path()), 2, "the one that nobody holds has gone");
     let refused = shelf.of(later, shared::ids::Revision(0)).await.unwrap_err();
