@@ -65,7 +65,7 @@ mod tests {
         for bad in [
             "",
             ";since=1",
-            &format!("{identity}"),
+            &identity,
             &format!("{identity};since="),
             &format!("{identity};since=+1"),
             &format!("{identity};since=18446744073709551616"),

@@ -29,6 +29,7 @@ const GIVING_UP: Duration = Duration::from_millis(500);
 
 /// A message to the driver.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "few messages wait, and most of them are mutations")]
 pub(super) enum Message {
     /// Change something.
     Mutate {

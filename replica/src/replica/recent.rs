@@ -105,12 +105,8 @@ impl RecentRequests {
 
 /// Bytes of an answer as it travels, where that is more than a few.
 fn size_of(outcome: &CommandOutcome) -> usize {
-    match outcome {
-        CommandOutcome::Txn(txn) => {
-            postcard::experimental::serialized_size(txn).unwrap_or(usize::MAX)
-        }
-        _ => 0,
-    }
+    let CommandOutcome::Txn(txn) = outcome else { return 0 };
+    postcard::experimental::serialized_size(txn).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
