@@ -68,3 +68,13 @@ async fn what_became_of_a_mutation_is_said_as_far_as_it_is_known() {
         MutationEnd::Answered(Answer::NotApplied(NotApplied::QueueFull(_)))
     ));
 }
+
+#[test]
+fn a_name_belongs_to_one_request() {
+    let name = Repeatable { identity: [7; 16], since: Slot(3) };
+    let named = |prefix: &str| {
+        command(Op::DeletePrefix { prefix: prefix.to_owned() }, None, Some(name)).request
+    };
+    assert_eq!(named("k"), named("k"));
+    assert_ne!(named("k"), named("l"), "else it would be answered as the first was");
+}
