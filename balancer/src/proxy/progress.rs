@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use http::Response;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, Collected, Limited};
 use shared::ids::Name;
 use shared::problem::{self, Outcome, Problem};
 use shared::random;
@@ -139,9 +139,12 @@ async fn settled(
     if happened == MayHaveHappened::No || retry::settles(response.status()) {
         return Ok(response);
     }
-    let status = response.status();
-    let body = Limited::new(response.into_body(), MAX_PROBLEM_BYTES).collect().await;
-    let problem: Option<problem::Body> =
-        body.ok().and_then(|body| serde_json::from_slice(&body.to_bytes()).ok());
-    Err(retry::left_open(status, problem.as_ref().map_or("", |problem| &problem.detail)))
+    let (parts, body) = response.into_parts();
+    let body = Limited::new(body, MAX_PROBLEM_BYTES).collect().await;
+    let body = body.map(Collected::to_bytes).unwrap_or_default();
+    let problem: Option<problem::Body> = serde_json::from_slice(&body).ok();
+    if problem.as_ref().is_some_and(|problem| problem.outcome == Some(Outcome::Applied)) {
+        return Ok(Response::from_parts(parts, Body::from(body)));
+    }
+    Err(retry::left_open(parts.status, problem.as_ref().map_or("", |problem| &problem.detail)))
 }

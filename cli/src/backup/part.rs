@@ -60,6 +60,8 @@ impl PartFile {
         let (path, about) = (beside(of, ".part"), beside(of, ".part.json"));
         let opened = OpenOptions::new().append(true).read(true).create(true).open(&path);
         let file = opened.with_context(|| format!("cannot write {}", path.display()))?;
+        let locked = file.try_lock();
+        locked.with_context(|| format!("another backup writes {}", path.display()))?;
         // Of what cannot be read nothing is known, and it is begun anew.
         let source: Option<Source> =
             fs::read(&about).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -181,6 +183,8 @@ mod tests {
         let mut part = PartFile::open(&file).unwrap();
         part.begin(&it, 0).unwrap();
         part.write(b"hello ").unwrap();
+        let second = PartFile::open(&file).unwrap_err();
+        assert!(second.to_string().starts_with("another backup writes"), "{second}");
         drop(part);
         let mut part = PartFile::open(&file).unwrap();
         assert_eq!((part.len(), part.source(), part.is_whole()), (6, Some(&it), false));
