@@ -3,7 +3,8 @@
 //!
 //! In reading order: [`record`] and [`frame`] (its bytes), `segment` and `disk` (its
 //! files), [`scan`] (how a torn tail is told from damage), `replay` (the acceptor's state,
-//! from its records), `recovery` (start) and `begin` (beside a restored state). Here: how it grows and shrinks.
+//! from its records), `recovery` (start) and `begin` (beside a restored state). Here: how it
+//! grows and shrinks.
 //!
 //! **Group commit.** The writer stages the records of all requests that wait
 //! ([`Log::stage`]) and flushes them as one group: one write, one `fdatasync`

@@ -83,8 +83,8 @@ pub struct Args {
     )]
     pub slow_read_after_ms: u64,
 
-    /// Requests at once that wait for another primary, a quorum or a replica, within
-    /// their time; more are answered 503
+    /// Requests at once that wait for another primary or a replica, within their time; more
+    /// are answered 503
     #[arg(
         long,
         env = "SYNOD_MAX_WAITING",

@@ -157,7 +157,7 @@ struct BalancerStatus {
     healthy: usize,
     /// … and how many of them linearizable reads.
     linearizable: usize,
-    /// Requests that wait for another primary, a quorum or a replica.
+    /// Requests that wait for another primary or a replica.
     waiting: usize,
     /// Requests for replicas since the start.
     forwarded: u64,

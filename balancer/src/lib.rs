@@ -5,10 +5,10 @@
 //! one is primary is for the balancer to find out. Reads go to the replicas in turn,
 //! since each serves linearizable reads unless it says that it can't; mutations go to the
 //! primary. When a replica fails under a request, or is slow to answer a read, the request
-//! goes to another one, but a mutation only where it cannot have happened: what is left
-//! open is said to be left open (`outcome: unknown`), and never tried twice. While a primary
-//! or a leader is replaced and nobody can answer, requests wait, a limited number of them
-//! and each within its time.
+//! goes to another one, a mutation by its key or the name that it has here, so that it
+//! happens once; what is left open all the same is said to be left open (`outcome:
+//! unknown`). While a primary or a leader is replaced and nobody can answer, requests wait,
+//! a limited number of them and each within its time.
 //!
 //! ```text
 //! acceptors' directory ──▶ health ──▶ pool ◀── endpoints ◀── proxy ◀── http ◀── client

@@ -5,9 +5,9 @@
 //! A request's body is read whole before the first attempt, so that a second one can send
 //! it again; an answer's body is never held: bytes go to the client as they come. Both
 //! the time (the client's `Synod-Timeout`) and the attempts (each replica once, and then
-//! one after each pause) are bounded, until the header of the answer is here; how long a stream lasts after that is
-//! up to replica and client, and of one that has no end of its own also to the balancer
-//! (`endless`).
+//! one after each pause) are bounded, until the header of the answer is here; how long a
+//! stream lasts after that is up to replica and client, and of one that has no end of its
+//! own also to the balancer (`endless`).
 
 mod attempts;
 mod endless;

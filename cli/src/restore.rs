@@ -23,7 +23,7 @@ use shared::message::Service;
 
 use crate::output::{self, Format, Output};
 use crate::up::{UNFINISHED, describe};
-use crate::{console, up};
+use crate::{console, transfer, up};
 
 /// Stands in the root of a volume of its own.
 const LOST_AND_FOUND: &str = "lost+found";
@@ -54,7 +54,7 @@ struct Report {
 /// Restores it.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { file, data_dir, counts, output } = args;
-    let bar = transfer_bar();
+    let bar = transfer::bar_of_unknown();
     bar.set_message("checking the snapshot");
     let contents = check(&file)?;
     refuse_data(&data_dir)?;
@@ -79,10 +79,6 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     say(&report, output.format())?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn transfer_bar() -> ProgressBar {
-    crate::transfer::bar_of_unknown()
 }
 
 fn say(report: &Report, format: Format) -> anyhow::Result<()> {

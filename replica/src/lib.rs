@@ -12,7 +12,8 @@
 //! In reading order: [`machine`] (what a log means: commands, executing, outcomes; pure),
 //! [`replica`] (who executes what when, and who is answered; pure), [`store`] (SQLite),
 //! `watch` (who follows what is executed), [`http`] (the client API), [`sql`] (queries to
-//! read), [`snapshot`] (the whole state as one file), `driver` (performs the core's effects), `args`, `run`.
+//! read), [`snapshot`] (the whole state as one file), `driver` (performs the core's
+//! effects), `args`, `run`.
 //!
 //! Deliberately absent: a cache beside SQLite, because its page cache is one; votes,
 //! because a replica has none: what is chosen is what acceptors say; any decision in the

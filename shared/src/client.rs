@@ -31,6 +31,7 @@ use crate::message::{
 };
 
 pub use answer::AnswerBody;
+pub(crate) use connection::connect;
 pub use error::CallError;
 pub use peer::Peer;
 pub use pool::{CONNECT_TIMEOUT, Connections, IDLE_TIMEOUT, MAX_IDLE, Pool, PoolLimits, SendError};

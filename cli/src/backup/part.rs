@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use client::Download;
+use replica::snapshot::file::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -38,10 +39,6 @@ impl Source {
         );
         Ok(())
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    replica::snapshot::file::hex(bytes)
 }
 
 /// `FILE.part`, and `FILE.part.json` beside it.

@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -22,8 +23,10 @@ const MAX_ADDRESSES: usize = 8;
 
 /// Opens a connection. Its task ends with it.
 pub(super) async fn open(connections: &Arc<Connections>) -> Result<Sender, SendError> {
-    let tcp =
-        connect(connections).await.map_err(|error| SendError::NeverSent(error.to_string()))?;
+    let (authority, timeout) = (connections.authority(), connections.limits().connect_timeout);
+    let tcp = connect(authority, timeout)
+        .await
+        .map_err(|error| SendError::NeverSent(error.to_string()))?;
     let stream = Stream::new(TokioIo::new(tcp));
     let (sender, connection) =
         http1::handshake(stream).await.map_err(|error| SendError::NeverSent(root_cause(&error)))?;
@@ -31,14 +34,15 @@ pub(super) async fn open(connections: &Arc<Connections>) -> Result<Sender, SendE
     Ok(sender)
 }
 
-async fn connect(connections: &Connections) -> io::Result<TcpStream> {
-    let timeout = connections.limits().connect_timeout;
+/// Connects to a host and port: its name is looked up and its addresses are tried, all within
+/// the time.
+pub(crate) async fn connect(authority: &str, timeout: Duration) -> io::Result<TcpStream> {
     let end = Instant::now() + timeout;
     let too_slow = || {
         let waited = format!("no connection within {} ms", timeout.as_millis());
         io::Error::new(io::ErrorKind::TimedOut, waited)
     };
-    let looked_up = tokio::net::lookup_host(connections.authority());
+    let looked_up = tokio::net::lookup_host(authority);
     let found = tokio::time::timeout_at(end, looked_up).await.map_err(|_| too_slow())??;
     let addresses: Vec<SocketAddr> = found.take(MAX_ADDRESSES).collect();
     let mut last = io::Error::new(io::ErrorKind::NotFound, "its name has no address");

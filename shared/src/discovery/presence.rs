@@ -14,14 +14,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::base_url::BaseUrl;
-use crate::client::CONNECT_TIMEOUT;
+use crate::client::{CONNECT_TIMEOUT, connect};
 use crate::ids::{Instance, Name};
 use crate::message::Member;
 
@@ -115,9 +115,9 @@ async fn until_ended(url: &BaseUrl) {
     let mut brief = 0;
     loop {
         let Some((mut stream, address)) = connected.take() else {
-            match timeout(CONNECT_TIMEOUT, connect(url)).await {
-                Ok(Ok(first)) => connected = Some(first),
-                Ok(Err(_)) | Err(_) => sleep(PAUSE).await,
+            match first(url).await {
+                Ok(first) => connected = Some(first),
+                Err(_) => sleep(PAUSE).await,
             }
             continue;
         };
@@ -165,15 +165,11 @@ async fn again(address: SocketAddr) -> Again {
     Again::NobodyThere
 }
 
-async fn connect(url: &BaseUrl) -> io::Result<(TcpStream, SocketAddr)> {
-    let mut last = io::Error::from(io::ErrorKind::NotFound);
-    for address in lookup_host(url.authority()).await? {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok((stream, address)),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
+/// The first connection, and to where the next ones go.
+async fn first(url: &BaseUrl) -> io::Result<(TcpStream, SocketAddr)> {
+    let stream = connect(url.authority(), CONNECT_TIMEOUT).await?;
+    let address = stream.peer_addr()?;
+    Ok((stream, address))
 }
 
 /// Returns when the other side ends the connection, or says something: it was asked
