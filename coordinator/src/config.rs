@@ -123,6 +123,10 @@ pub struct Config {
     pub execution_timeout: Duration,
     /// Whoever takes over from one that cannot execute must have been able for this long.
     pub able_memory: Duration,
+    /// Who is to take over from a primary that can do its work may have so many chosen slots
+    /// yet to execute, by its last heartbeat: under load it has executed what was chosen a
+    /// heartbeat ago, and mutations wait while it executes what it lacks.
+    pub switch_lag: u64,
     /// A replica that was silent, or could not execute, for this long leaves the view.
     pub replica_gone_after: Duration,
     /// Trimming waits for the slowest replica while acceptors keep at most so many bytes
@@ -174,6 +178,7 @@ impl Config {
             unwritable_timeout: Duration::from_secs(1),
             execution_timeout: Duration::from_secs(3),
             able_memory: Duration::from_secs(2),
+            switch_lag: 512,
             replica_gone_after: Duration::from_secs(120),
             trim_behind_bytes: 128 << 20,
             trim_behind_time: Duration::from_secs(60),

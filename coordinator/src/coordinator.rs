@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use shared::bounds::TooFar;
 use shared::ids::{AcceptorId, Ballot, CoordinatorId, Instance, Slot};
-use shared::message::{Marks, Phase, ProposalReply};
+use shared::message::{Marks, Phase, PrimaryReply, ProposalReply};
 
 use crate::config::Config;
 use crate::effect::{
@@ -45,6 +45,7 @@ mod invariants;
 mod leader;
 mod lost;
 mod status;
+mod switch_over;
 
 pub use lost::Trouble;
 pub use status::{AcceptorSeen, ChosenLookup, Status, Waiting};
@@ -55,6 +56,8 @@ struct Leader {
     phase2: Phase2,
     liveness: Liveness,
     view: Option<ProposedView>,
+    /// Where that one was asked for, who waits for it.
+    asked_view: Option<switch_over::AskedView>,
     ahead: Option<lost::Ahead>,
 }
 
@@ -138,6 +141,7 @@ impl Coordinator {
             Input::AcceptReply { from, ballot, reply } => self.on_accept_reply(from, ballot, reply),
             Input::Proposal { id, proposal } => self.on_proposal(id, proposal),
             Input::Heartbeat(heartbeat) => self.on_heartbeat(heartbeat),
+            Input::PrimaryRequest { id, request } => self.on_primary_request(id, request),
             Input::Ended(instance) => self.on_ended(instance),
         }
         if cfg!(debug_assertions) {
@@ -281,6 +285,9 @@ impl Coordinator {
         self.change_phase(from, Phase::Inactive, ballot, reason);
         match before {
             State::Phase2(leader) => {
+                for id in leader.asked_view.into_iter().flat_map(|asked| asked.waiters) {
+                    self.answer_primary(id, PrimaryReply::Unresolved);
+                }
                 let waiters = leader.phase2.into_waiters();
                 self.effects.extend(
                     waiters

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use shared::client::AcceptorClient;
 use shared::ids::{ClusterId, CoordinatorId, Instance, Slot};
-use shared::message::{AcceptReply, Phase, ProposalReply};
+use shared::message::{AcceptReply, Phase, PrimaryReply, ProposalReply};
 use shared::random;
 use shared::telemetry::TraceContext;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -58,6 +58,8 @@ pub(crate) struct Driver {
     questions: mpsc::Receiver<Question>,
     next_request: u64,
     waiters: BTreeMap<RequestId, oneshot::Sender<ProposalReply>>,
+    /// Those who asked for another primary.
+    primary_waiters: BTreeMap<RequestId, oneshot::Sender<PrimaryReply>>,
     /// The recorded traces of proposals in flight.
     traces: BTreeMap<Slot, TraceContext>,
     counts: Counts,
@@ -104,6 +106,7 @@ impl Driver {
             questions,
             next_request: 0,
             waiters: BTreeMap::new(),
+            primary_waiters: BTreeMap::new(),
             traces: BTreeMap::new(),
             counts: Counts::default(),
             progress,
@@ -171,6 +174,7 @@ impl Driver {
         self.traces = self.traces.split_off(&self.core.chosen_below());
         // Whoever hung up needs no answer.
         self.waiters.retain(|_, waiter| !waiter.is_closed());
+        self.primary_waiters.retain(|_, waiter| !waiter.is_closed());
         self.reporter.waiting(self.now(), self.core.waiting_for(self.now()));
         self.reporter.troubles(self.core.troubles(self.now()));
     }
@@ -204,10 +208,14 @@ impl Driver {
         // Whoever asked may have hung up: then the answer goes nowhere.
         match question {
             Question::Propose { proposal, trace, answer } => {
-                let id = RequestId(self.next_request);
-                self.next_request += 1;
+                let id = self.request_id();
                 self.waiters.insert(id, answer);
                 self.step(Input::Proposal { id, proposal }, trace);
+            }
+            Question::Primary { request, answer } => {
+                let id = self.request_id();
+                self.primary_waiters.insert(id, answer);
+                self.step(Input::PrimaryRequest { id, request }, None);
             }
             Question::Heartbeat { heartbeat, answer } => {
                 let reply = self.core.check_heartbeat(&heartbeat).map(|()| {
@@ -228,6 +236,12 @@ impl Driver {
                 });
             }
         }
+    }
+
+    fn request_id(&mut self) -> RequestId {
+        let id = RequestId(self.next_request);
+        self.next_request += 1;
+        id
     }
 
     /// Takes one step of the core. `trace` is that of the proposal in the input.
@@ -269,6 +283,11 @@ impl Driver {
             }
             Effect::ProposalReply { id, reply } => {
                 if let Some(waiter) = self.waiters.remove(&id) {
+                    let _gone = waiter.send(reply);
+                }
+            }
+            Effect::PrimaryReply { id, reply } => {
+                if let Some(waiter) = self.primary_waiters.remove(&id) {
                     let _gone = waiter.send(reply);
                 }
             }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use shared::bounds::TooFar;
 use shared::ids::{Ballot, Instance, Slot};
 use shared::message::{
-    Accept, AcceptReply, ChosenEntry, Heartbeat, Phase, Prepare, PrepareReply, Proposal,
-    ProposalReply, Roster, View, Watermarks,
+    Accept, AcceptReply, ChosenEntry, Heartbeat, Phase, Prepare, PrepareReply, PrimaryReply,
+    PrimaryRequest, Proposal, ProposalReply, Roster, View, Watermarks,
 };
 
 pub use crate::ids::{AcceptorIndex, PollNumber, RequestId};
@@ -74,6 +74,13 @@ pub enum Input {
     },
     /// A replica's sign of life.
     Heartbeat(Heartbeat),
+    /// A replica asks for another primary.
+    PrimaryRequest {
+        /// Named in the [`Effect::PrimaryReply`].
+        id: RequestId,
+        /// Whom it asks for.
+        request: PrimaryRequest,
+    },
     /// This life of a replica or of a coordinator is over, as its connections show. That
     /// wins time: what would follow from its silence follows at once. Nothing else rests
     /// on it.
@@ -121,6 +128,14 @@ pub enum Effect {
         id: RequestId,
         /// The answer.
         reply: ProposalReply,
+    },
+    /// Answer a request for another primary. Each is answered at most once, and surely once
+    /// leadership has ended or a replica has executed the view.
+    PrimaryReply {
+        /// Which.
+        id: RequestId,
+        /// The answer.
+        reply: PrimaryReply,
     },
     /// An entry was appended to the window of chosen values: wake who waits for it. In
     /// slot order.

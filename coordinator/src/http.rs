@@ -16,7 +16,7 @@ use shared::discovery::Mixups;
 use shared::health::{self, Check};
 use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Epoch, Slot};
 use shared::message::{
-    ChosenReply, ClusterError, Heartbeat, OfCluster, Phase, Proposal, ProposalReply,
+    ChosenReply, ClusterError, Heartbeat, OfCluster, Phase, PrimaryRequest, Proposal, ProposalReply,
 };
 use shared::problem::Problem;
 use shared::status::Identity;
@@ -45,6 +45,9 @@ const PROPOSAL_OVERHEAD: usize = 1_024;
 /// JSON at worst.
 const HEARTBEAT_BYTES: usize = 64 << 10;
 
+/// The longest request for another primary, in bytes: two names and some numbers, in JSON.
+const PRIMARY_REQUEST_BYTES: usize = 4 << 10;
+
 /// The most entries in one answer to a fetch.
 const MAX_PAGE_ENTRIES: usize = 1_024;
 
@@ -56,7 +59,10 @@ const MAX_FETCH_WAIT: Duration = Duration::from_secs(10);
 
 /// The spans of the routes. Signs of life and fetches have none: they belong to no
 /// request.
-pub(crate) const SPAN_NAMES: SpanNames = &[("POST", "/v1/proposals", "coordinator.propose")];
+pub(crate) const SPAN_NAMES: SpanNames = &[
+    ("POST", "/v1/proposals", "coordinator.propose"),
+    ("POST", "/v1/primary", "coordinator.switch_over"),
+];
 
 /// What handlers need.
 #[derive(Clone, Debug)]
@@ -78,6 +84,8 @@ pub(crate) fn routes(front: Front) -> Router {
     let body = BodyLimit { what: "proposal", bytes: front.max_value_bytes + PROPOSAL_OVERHEAD };
     let places = (front.handle.clone(), Arc::new(Semaphore::new(WAITING_PROPOSALS)));
     let sign_of_life = BodyLimit { what: "heartbeat", bytes: HEARTBEAT_BYTES };
+    let other_primary =
+        BodyLimit { what: "request for another primary", bytes: PRIMARY_REQUEST_BYTES };
     let proposals = post(propose)
         .layer(axum::Extension(body))
         .layer(from_fn_with_state(places, admit_proposal));
@@ -85,6 +93,7 @@ pub(crate) fn routes(front: Front) -> Router {
         .route("/v1/proposals", proposals)
         .route("/v1/chosen", get(chosen))
         .route("/v1/heartbeats", post(heartbeat).layer(axum::Extension(sign_of_life)))
+        .route("/v1/primary", post(primary).layer(axum::Extension(other_primary)))
         .route("/v1/status", get(status))
         .with_state(front)
         .merge(health::routes(move || {
@@ -151,6 +160,17 @@ async fn heartbeat(
     let cluster = front.handle.same_cluster(heartbeat.cluster).map_err(Problem::of_cluster)?;
     let answer = front.handle.heartbeat(heartbeat).await.map_err(no_answer)?;
     let answer = answer.map_err(|too_far| Problem::bad_request(too_far.to_string()))?;
+    Ok(reply.send(&OfCluster::new(cluster, answer)))
+}
+
+async fn primary(
+    State(front): State<Front>,
+    deadline: Deadline,
+    reply: Reply,
+    Wire(request): Wire<PrimaryRequest>,
+) -> Result<Response, Problem> {
+    let cluster = front.handle.same_cluster(request.cluster).map_err(Problem::of_cluster)?;
+    let answer = front.handle.primary(request, deadline.remaining()).await.map_err(no_answer)?;
     Ok(reply.send(&OfCluster::new(cluster, answer)))
 }
 

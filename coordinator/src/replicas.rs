@@ -15,6 +15,7 @@ use shared::message::{Heartbeat, Storage, View};
 use crate::config::Config;
 
 mod footprint;
+pub(crate) mod switch_over;
 pub(crate) mod trimming;
 pub(crate) mod view_change;
 
@@ -25,6 +26,8 @@ pub(crate) struct ReplicaProgress {
     pub(crate) heard_at: Duration,
     /// When this life was said to be over, where nothing came from it since.
     ended_at: Option<Duration>,
+    /// Whether this life has said that it is about to end.
+    is_ending: bool,
     /// The view that it executed last, as it says.
     view: Option<View>,
     pub(crate) executed_below: Slot,
@@ -86,6 +89,7 @@ impl Replicas {
             instance,
             heard_at: now,
             ended_at: None,
+            is_ending: false,
             view: view.clone(),
             executed_below,
             durable_below,
@@ -187,6 +191,13 @@ impl Replicas {
     pub(crate) fn ended(&mut self, now: Duration, instance: Instance) -> bool {
         let of_it = self.heard.values_mut().find(|heard| heard.instance == instance);
         of_it.map(|heard| heard.ended_at = Some(now)).is_some()
+    }
+
+    /// A replica has said that this life of it is about to end.
+    pub(crate) fn ends_soon(&mut self, name: &Name, instance: Instance) {
+        if let Some(heard) = self.heard.get_mut(name).filter(|heard| heard.instance == instance) {
+            heard.is_ending = true;
+        }
     }
 
     /// This process was paused until now.
@@ -340,6 +351,11 @@ impl ReplicaProgress {
     /// Whether this life of it is over, as far as is known.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended_at.is_some()
+    }
+
+    /// Whether this life of it is about to end, as it says.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.is_ending
     }
 
     /// Whether it was heard from lately.

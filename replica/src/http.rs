@@ -5,7 +5,7 @@
 //! be), `paging` (pages and streams), `get`, `list`, `diff`, `log`, `sql`, `snapshot` and `watching`;
 //! `mutate`, `append`, `txn`, `rollback`, `leases` and `locks` (what mutations say), `mutation` (what they come to) and `forward`
 //! (from a backup to the primary); `refused` (every way to say no); `replication`,
-//! `status`, `cluster`; `openapi` (all of it, for programs).
+//! `status`, `cluster`, `primary` (another one); `openapi` (all of it, for programs).
 
 mod append;
 mod cluster;
@@ -21,6 +21,7 @@ pub(crate) mod mutation;
 mod ndjson;
 mod openapi;
 mod paging;
+mod primary;
 mod reading;
 mod refused;
 mod render;
@@ -88,6 +89,7 @@ pub(crate) const SPANS: SpanNames = &[
     ("GET", "/v1/log", "replica.log"),
     ("GET", "/v1/log/{slot}", "replica.log"),
     ("GET", "/v1/snapshot", "replica.snapshot"),
+    ("POST", "/v1/cluster/primary", "replica.switch_over"),
     ("POST", "/v1/sql", "replica.sql"),
     ("GET", "/v1/watch", "replica.watch"),
 ];
@@ -186,6 +188,7 @@ fn client_routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/sql", post(sql::query)),
         ("/v1/watch", get(watching::watch)),
         ("/v1/cluster", get(cluster::cluster)),
+        ("/v1/cluster/primary", post(primary::primary)),
         ("/openapi.json", get(openapi::openapi)),
     ]
 }

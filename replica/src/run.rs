@@ -1,10 +1,12 @@
 //! A replica from its flags to its end.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use shared::datadir::DataDir;
 use shared::discovery::{self, Discovered};
+use shared::ids::{Instance, Name};
 use shared::message::Service;
 use shared::server::serve;
 use shared::service::{Misconfigured, Running};
@@ -13,12 +15,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
-use crate::driver::{self, DriverError, LockWaits, Parts};
+use crate::driver::{self, DriverError, Handle, LockWaits, Parts};
 use crate::http::{App, SPANS, routes};
 use crate::replica::status::Identity;
 use crate::snapshot::Shelf;
 use crate::sql::Workers;
 use crate::store::{self, StoreError};
+use crate::switch_over::hand_over;
 use crate::watch::Hub;
 
 /// Runs a replica until it is told to end.
@@ -51,9 +54,11 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
             "this state is of no cluster yet: waiting for a quorum of acceptors to name theirs"
         );
     }
+    // It is told to end, lets go of what it does as primary, and ends.
+    let (told, ending) = (running.shutdown.clone(), CancellationToken::new());
     let (joined, cluster) = watch::channel(store.cluster);
     let Discovered { members, mixups } =
-        discovery::spawn(running.member(), cluster, acceptors.clone(), running.shutdown.clone());
+        discovery::spawn(running.member(), cluster, acceptors.clone(), ending.clone());
     let watching = watch::Sender::default();
     let parts = Parts {
         config: args.config(),
@@ -75,20 +80,21 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     // Requests that are under way when the process is told to end still need the driver,
     // so it is stopped after the server.
     let stop = CancellationToken::new();
-    let (driver, driving) = driver::spawn(parts, stop.clone(), running.shutdown.clone());
+    let (driver, driving) = driver::spawn(parts, stop.clone(), ending.clone());
     let admission = running.admission();
     let watches = Hub::start(
         store.reader.clone(),
         driver.watch(),
         watching,
         args.watch_limits(),
-        running.shutdown.clone(),
+        ending.clone(),
     );
-    let name = running.name;
+    let (name, instance) = (running.name, running.instance);
+    let letting_go = let_go(driver.clone(), (name.clone(), instance), told, ending.clone());
     let app = Arc::new(App {
         name: name.clone(),
         url: running.url,
-        instance: running.instance,
+        instance,
         identity: running.identity,
         driver,
         reader: store.reader,
@@ -100,18 +106,19 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         sql: Workers::new(dir.join(store::FILE), args.sql.limits()),
         limits: args.limits(),
         bodies: args.bodies(),
-        shutdown: running.shutdown.clone(),
+        shutdown: ending.clone(),
     });
     let serving = serve(
         running.listener,
         routes(app),
         Traced { service: Service::Replica, names: SPANS },
         admission,
-        running.shutdown,
+        ending,
     );
     let served = tokio::select! {
         served = serving => served.context("the listener failed"),
         gone = dir.gone(&[store::FILE]) => Err(gone.into()),
+        never = letting_go => match never {},
     };
     stop.cancel();
     let driven = driving.await.context("the driver broke")?;
@@ -121,6 +128,19 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     served?;
     drop(dir);
     Ok(())
+}
+
+/// Once the process is told to end: has another replica take over, and then all end.
+async fn let_go(
+    driver: Handle,
+    (name, instance): (Name, Instance),
+    told: CancellationToken,
+    ending: CancellationToken,
+) -> Infallible {
+    told.cancelled().await;
+    hand_over(&driver, (&name, instance)).await;
+    ending.cancel();
+    std::future::pending().await
 }
 
 /// Tells what starting again will not help from what it may.

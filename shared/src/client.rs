@@ -27,7 +27,8 @@ use crate::base_url::BaseUrl;
 use crate::ids::{ClusterId, Slot};
 use crate::message::{
     Accept, AcceptReply, Announced, Announcement, ChosenReply, Heartbeat, HeartbeatReply,
-    OfCluster, Prepare, PrepareReply, Proposal, ProposalReply, VotesPage, Watermarks,
+    OfCluster, Prepare, PrepareReply, PrimaryReply, PrimaryRequest, Proposal, ProposalReply,
+    VotesPage, Watermarks,
 };
 
 pub use answer::AnswerBody;
@@ -158,6 +159,20 @@ impl CoordinatorClient {
         timeout: Duration,
     ) -> Result<OfCluster<HeartbeatReply>, CallError> {
         self.0.send(Method::POST, "/v1/heartbeats", message, timeout).await
+    }
+
+    /// `POST /v1/primary`: the answer comes once a replica has executed the view, or the
+    /// time that is `granted` for that is over; the `timeout` should be longer.
+    ///
+    /// # Errors
+    /// See [`CallError`]; a refusal by the protocol is no error.
+    pub async fn primary(
+        &self,
+        message: &PrimaryRequest,
+        granted: Duration,
+        timeout: Duration,
+    ) -> Result<OfCluster<PrimaryReply>, CallError> {
+        self.0.send_granting(Method::POST, "/v1/primary", message, granted, timeout).await
     }
 
     /// `GET /v1/chosen?cluster=&from=&wait_ms=`: waits up to `wait` for something to be there;

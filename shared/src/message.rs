@@ -1,6 +1,7 @@
 //! Everything that the services say to each other.
 //!
-//! A write (W), a read (R), an election (E) and the copying of the log (C):
+//! A write (W), a read (R), an election (E), the copying of the log (C) and a planned change of
+//! the view (V):
 //!
 //! ```text
 //! W  backup  ──ForwardedCommand──▶ primary                                   (where a client asked a backup; of the replica's crate)
@@ -18,6 +19,9 @@
 //!    backup ◀─ChosenPage──────────────── primary
 //!    replica ──GET /v1/chosen──▶ leading coordinator                         (the other source)
 //!    replica ──Heartbeat──▶ every coordinator                                (who is alive, who is primary, what is durable)
+//!
+//! V  replica ──PrimaryRequest──▶ leading coordinator ──Accept──▶ acceptors   (for an operator, or before it ends)
+//!    replica ◀─PrimaryReply───── coordinator ◀─Heartbeat─ replicas           (the view is chosen, and one has executed it)
 //! ```
 //!
 //! | message | sent by | to | answered by |
@@ -29,6 +33,7 @@
 //! | [`Announcement`] | every service | acceptor `PUT /v1/members/{name}` | [`Announced`] |
 //! | [`Proposal`] | primary | coordinator `POST /v1/proposals` | [`ProposalReply`] |
 //! | [`Heartbeat`] | replica | coordinator `POST /v1/heartbeats` | [`HeartbeatReply`] |
+//! | [`PrimaryRequest`] | replica | coordinator `POST /v1/primary` | [`PrimaryReply`] |
 //! | – | replicas | coordinator `GET /v1/chosen?cluster=&from=` | [`ChosenReply`] |
 //! | – | replicas | replica `GET /v1/replication/log?cluster=&from=` | [`ChosenReply`] |
 //! | `ForwardedCommand` | backup | replica `POST /v1/replication/commands` | `ForwardReply` |
@@ -50,12 +55,14 @@ use crate::ids::{
 
 mod cluster;
 mod members;
+mod primary;
 mod roster;
 mod value;
 mod vote;
 
 pub use cluster::*;
 pub use members::*;
+pub use primary::*;
 pub use roster::*;
 pub use value::*;
 pub use vote::*;

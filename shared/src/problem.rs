@@ -168,6 +168,14 @@ impl Problem {
         }
     }
 
+    /// 409: the cluster is not in a state to do it; `detail` says what to do. Nothing was
+    /// done.
+    #[must_use]
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, kind!("conflict"), "Conflict", detail)
+            .with_retryable(Retryable::Yes)
+    }
+
     /// 409: a lock is not held by whom it should be; nothing was done.
     #[must_use]
     pub fn lock_conflict(detail: impl Into<String>, holder: Option<Holder>) -> Self {

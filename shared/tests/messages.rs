@@ -15,8 +15,9 @@ use shared::ids::{
 use shared::message::{
     Accept, AcceptReply, Accepted, Announced, Announcement, Batch, ChosenEntry, ChosenReply,
     Directory, DirectoryEntry, Full, Heartbeat, HeartbeatReply, LogPrefix, Marks, Member, Nack,
-    NameConflict, Phase, Prepare, PrepareReply, Promise, Proposal, ProposalReply, Roster, Service,
-    SlotValue, Storage, Stranger, Value, View, Vote, VoteRoom, VotesPage, Watermarks,
+    NameConflict, Phase, Prepare, PrepareReply, PrimaryRefused, PrimaryReply, PrimaryRequest,
+    Promise, Proposal, ProposalReply, Roster, Service, SlotValue, Storage, Stranger, Unable, Value,
+    View, Vote, VoteRoom, VotesPage, WantedPrimary, Watermarks,
 };
 use shared::wire::{Encoding, VERSION};
 
@@ -191,6 +192,33 @@ fn the_messages_of_coordinators_and_replicas() {
         ChosenReply::Trimmed { oldest: Slot(5) },
         ChosenReply::Unavailable,
     ]);
+    let another = WantedPrimary::Another { than: name("a"), instance: Instance(1) };
+    both(
+        [WantedPrimary::Replica(name("b")), another]
+            .map(|wanted| PrimaryRequest { cluster: ClusterId(1), wanted }),
+    );
+    let unable = [
+        Unable::Silent,
+        Unable::Ending,
+        Unable::CannotExecute,
+        Unable::OldFormat,
+        Unable::Behind { slots: 9, limit: 8 },
+    ];
+    let unable = unable.map(|why| PrimaryRefused::Unable { replica: name("b"), why });
+    let refused = [
+        PrimaryRefused::Unknown { replica: name("b") },
+        PrimaryRefused::NotInView { replica: name("b") },
+        PrimaryRefused::NobodyAble,
+        PrimaryRefused::ChangeUnderWay,
+        PrimaryRefused::Overtaken,
+    ];
+    let replies = [
+        PrimaryReply::Executed(view()),
+        PrimaryReply::NotLeading,
+        PrimaryReply::Overloaded { limit: "slots".into() },
+        PrimaryReply::Unresolved,
+    ];
+    both(replies.into_iter().chain(unable.into_iter().chain(refused).map(PrimaryReply::Refused)));
 }
 
 #[test]

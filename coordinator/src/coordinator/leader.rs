@@ -7,7 +7,7 @@ use shared::bounds::{OPEN_SLOTS, TooFar};
 use shared::ids::{Ballot, Slot};
 use shared::message::{
     Accept, AcceptReply, Accepted, Heartbeat, Marks, Phase, Proposal, ProposalReply, SlotValue,
-    Value,
+    Value, View,
 };
 
 use super::{Coordinator, Leader, State};
@@ -45,7 +45,13 @@ impl Coordinator {
             Liveness::new(acceptors, phase2.quorum(), self.config.max_heartbeats_unanswered);
         let ballot = phase2.ballot();
         self.chosen_below = self.chosen_below.max(phase2.chosen_below());
-        self.state = State::Phase2(Box::new(Leader { phase2, liveness, view: None, ahead: None }));
+        self.state = State::Phase2(Box::new(Leader {
+            phase2,
+            liveness,
+            view: None,
+            asked_view: None,
+            ahead: None,
+        }));
         self.change_phase(Phase::Phase1, Phase::Phase2, ballot, Reason::Promised);
         // A page that was not part of the quorum may have told of more than Phase 1 began
         // with.
@@ -60,6 +66,7 @@ impl Coordinator {
 
     pub(super) fn lead(&mut self) {
         self.replicas.settle_view(&self.config, self.now);
+        self.settle_asked_view();
         let State::Phase2(leader) = &mut self.state else { return };
         leader.liveness.heartbeat();
         if leader.liveness.is_cut_off() {
@@ -185,6 +192,7 @@ impl Coordinator {
         }
         let nudge = heartbeat.nudge_below;
         self.replicas.hear(&self.config, self.now, self.chosen_below, heartbeat);
+        self.settle_asked_view();
         self.look_for_lost_votes();
         if let Some(below) = nudge {
             self.fill_below(below);
@@ -222,22 +230,28 @@ impl Coordinator {
     }
 
     pub(super) fn consider_view(&mut self) {
+        let State::Phase2(leader) = &self.state else { return };
+        if leader.ahead.is_some() || self.awaits_view() {
+            return;
+        }
+        if let Some(view) = next_view(&self.config, self.now, &self.replicas, self.trimmed_below) {
+            self.propose_view(view);
+        }
+    }
+
+    /// Whether a view was proposed, and the next one must wait for what comes of it.
+    pub(super) fn awaits_view(&mut self) -> bool {
+        let State::Phase2(leader) = &mut self.state else { return false };
+        let Some(proposed) = &mut leader.view else { return false };
+        if leader.phase2.is_chosen(proposed.slot) {
+            proposed.chosen_at.get_or_insert(self.now);
+        }
+        proposed.holds_back(&self.config, self.now, &self.replicas)
+    }
+
+    /// Proposes a view, unless that is too much now.
+    pub(super) fn propose_view(&mut self, view: View) {
         let State::Phase2(leader) = &mut self.state else { return };
-        if leader.ahead.is_some() {
-            return;
-        }
-        if let Some(proposed) = &mut leader.view {
-            if leader.phase2.is_chosen(proposed.slot) {
-                proposed.chosen_at.get_or_insert(self.now);
-            }
-            if proposed.holds_back(&self.config, self.now, &self.replicas) {
-                return;
-            }
-        }
-        let Some(view) = next_view(&self.config, self.now, &self.replicas, self.trimmed_below)
-        else {
-            return;
-        };
         let value = Value::View(view.clone()).encode();
         if leader.phase2.refusal(&self.config, value.len()).is_some() {
             return;

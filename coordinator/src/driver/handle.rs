@@ -6,8 +6,8 @@ use std::time::Duration;
 use shared::bounds::TooFar;
 use shared::ids::{ClusterId, Slot};
 use shared::message::{
-    ChosenReply, ClusterError, Heartbeat, HeartbeatReply, Phase, Proposal, ProposalReply,
-    same_cluster,
+    ChosenReply, ClusterError, Heartbeat, HeartbeatReply, Phase, PrimaryReply, PrimaryRequest,
+    Proposal, ProposalReply, same_cluster,
 };
 use shared::telemetry::TraceContext;
 use tokio::sync::mpsc::error::TrySendError;
@@ -32,6 +32,10 @@ pub(crate) enum Question {
     Heartbeat {
         heartbeat: Heartbeat,
         answer: oneshot::Sender<Result<HeartbeatReply, TooFar>>,
+    },
+    Primary {
+        request: PrimaryRequest,
+        answer: oneshot::Sender<PrimaryReply>,
     },
     Chosen {
         from: Slot,
@@ -150,6 +154,21 @@ impl Handle {
         heartbeat: Heartbeat,
     ) -> Result<Result<HeartbeatReply, TooFar>, NoAnswer> {
         self.ask(|answer| Question::Heartbeat { heartbeat, answer }).await
+    }
+
+    /// Asks for another primary, and waits for what becomes of that.
+    pub(crate) async fn primary(
+        &self,
+        request: PrimaryRequest,
+        wait: Duration,
+    ) -> Result<PrimaryReply, NoAnswer> {
+        let asked = self.ask(|answer| Question::Primary { request, answer });
+        match timeout(wait, asked).await {
+            Ok(Err(busy @ NoAnswer::Busy)) => Err(busy),
+            // A view that is proposed stays so.
+            Ok(Err(NoAnswer::Ending)) | Err(_) => Ok(PrimaryReply::Unresolved),
+            Ok(Ok(reply)) => Ok(reply),
+        }
     }
 
     /// Chosen entries from a slot on; where there are none yet, waits for them.

@@ -162,6 +162,7 @@ impl Reporter {
             | Effect::Accept { .. }
             | Effect::Arm { .. }
             | Effect::ProposalReply { .. }
+            | Effect::PrimaryReply { .. }
             | Effect::Chosen(_) => {}
         }
     }

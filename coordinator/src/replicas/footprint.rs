@@ -15,6 +15,7 @@ impl Replicas {
             let marks = (executed_below, durable_below, highest_format);
             footprint.note((name, instance, marks, former, *storage as u8));
             footprint.note((said_executed_below, goal, former_durable_below, replica.has_ended()));
+            footprint.note(replica.is_ending());
             footprint.note(replica.view.as_ref().map(|view| view.epoch));
         }
         let view = view

@@ -7,7 +7,8 @@
 //! The present primary stays while it lives. A primary that was restarted is another (its
 //! instance says so), since it does not know which numbers of batches its former life
 //! used up. It is also replaced when it cannot execute (its disk is full, or it hangs while
-//! heartbeats go on) and another can, which has executed as much. Whoever was silent or
+//! heartbeats go on) and another can, which has executed as much; or when another one is
+//! asked for ([`switch_over`](super::switch_over)). Whoever was silent or
 //! unable for long leaves the view, and comes back once it is heard from and able. Where
 //! nobody has what the acceptors have trimmed, nobody could execute up to a view, and none
 //! is proposed.
@@ -55,10 +56,21 @@ pub(crate) fn next_view(
     if !replicas.live(config, now).any(|(_, heard)| has_trimmed(heard)) {
         return None;
     }
-    let (primary, primary_instance) = match replicas.view() {
+    let primary = match replicas.view() {
         None => first_primary(config, now, replicas)?,
         Some(view) => successor(config, now, replicas, view)?,
     };
+    Some(view_of(config, now, replicas, primary))
+}
+
+/// The next view, with this primary: of those in the present one whoever is not gone, and
+/// whoever joins.
+pub(crate) fn view_of(
+    config: &Config,
+    now: Duration,
+    replicas: &Replicas,
+    (primary, primary_instance): (Name, Instance),
+) -> View {
     let old = replicas
         .view()
         .into_iter()
@@ -74,7 +86,7 @@ pub(crate) fn next_view(
     backups.dedup();
     let epoch = replicas.epoch().next();
     let format = common_format(replicas, std::iter::once(&primary).chain(&backups));
-    Some(View { epoch, primary, primary_instance, backups, format })
+    View { epoch, primary, primary_instance, backups, format }
 }
 
 /// The highest format that all of these have said they can read; at least that of the log.
@@ -140,16 +152,19 @@ fn better(
         .filter(|(name, heard)| {
             **name != view.primary
                 && heard.executed_below >= executed_below
+                && !heard.is_ending()
                 && replicas.is_surely_able(config, now, heard)
         })
         .max_by_key(|(name, heard)| (heard.executed_below, Reverse(*name)))?;
     Some((name.clone(), heard.instance))
 }
 
-/// The live replica that can execute and has executed most; of equals, the first by name.
+/// The live replica that is not about to end, can execute, and has executed most; of equals,
+/// the first by name.
 fn best(config: &Config, now: Duration, replicas: &Replicas) -> Option<(Name, Instance)> {
     let (name, heard) = replicas.live(config, now).max_by_key(|(name, heard)| {
-        (replicas.is_able(config, now, heard), heard.executed_below, Reverse(*name))
+        let is_able = replicas.is_able(config, now, heard);
+        (!heard.is_ending(), is_able, heard.executed_below, Reverse(*name))
     })?;
     Some((name.clone(), heard.instance))
 }

@@ -166,6 +166,7 @@ impl Network {
                 }
                 Effect::RosterKnown(_) => {}
                 Effect::ProposalReply { .. }
+                | Effect::PrimaryReply { .. }
                 | Effect::Chosen(_)
                 | Effect::ViewProposed { .. }
                 | Effect::VotesLost(_)
@@ -193,6 +194,7 @@ impl Network {
             }
             Effect::Arm { .. }
             | Effect::ProposalReply { .. }
+            | Effect::PrimaryReply { .. }
             | Effect::Chosen(_)
             | Effect::PhaseChanged(_)
             | Effect::ViewProposed { .. }

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use shared::chain::ChainHash;
 use shared::ids::{Instance, LogFormat, Slot};
 use shared::message::{
-    AcceptReply, Accepted, Full, Heartbeat, Marks, Nack, Phase, PrepareReply, Promise,
-    ProposalReply, Storage, VoteRoom, Watermarks,
+    AcceptReply, Accepted, Full, Heartbeat, Marks, Nack, Phase, PrepareReply, PrimaryRequest,
+    Promise, ProposalReply, Storage, VoteRoom, WantedPrimary, Watermarks,
 };
 
 use crate::support::*;
@@ -23,6 +23,7 @@ enum Event {
     Full { from: usize },
     Propose { number: u64 },
     Heartbeat { replica: u64, instance: u64, executed: u64, nudge: Option<u64> },
+    AskPrimary { replica: u64, instance: u64 },
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -56,6 +57,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0..3_usize).prop_map(|from| Event::Full { from }),
         4 => (0..4_u64).prop_map(|number| Event::Propose { number }),
         2 => heartbeat,
+        1 => (0..4_u64, 0..2_u64)
+            .prop_map(|(replica, instance)| Event::AskPrimary { replica, instance }),
     ]
 }
 
@@ -148,6 +151,17 @@ impl Chaos {
                     proposal: proposal(number, &format!("batch {number}")),
                 }
             }
+            Event::AskPrimary { replica, instance } => {
+                self.requests += 1;
+                let (id, than) = (RequestId(self.requests), format!("r{replica}").parse().unwrap());
+                self.unanswered.insert(id);
+                let wanted = match instance {
+                    0 => WantedPrimary::Replica(than),
+                    _ => WantedPrimary::Another { than, instance: Instance(instance) },
+                };
+                let request = PrimaryRequest { cluster: roster().cluster(), wanted };
+                Input::PrimaryRequest { id, request }
+            }
             Event::Heartbeat { replica, instance, executed, nudge } => {
                 Input::Heartbeat(Heartbeat {
                     cluster: roster().cluster(),
@@ -170,7 +184,7 @@ impl Chaos {
         for effect in effects {
             match effect {
                 Effect::PollWatermarks { poll, .. } => self.poll = poll.0,
-                Effect::ProposalReply { id, .. } => {
+                Effect::ProposalReply { id, .. } | Effect::PrimaryReply { id, .. } => {
                     assert!(self.unanswered.remove(id), "{id:?} is answered once")
                 }
                 Effect::Chosen(entry) => {

@@ -15,4 +15,5 @@ mod phase1;
 mod phase2;
 mod recover;
 mod safe_values;
+mod switch_over;
 mod views;

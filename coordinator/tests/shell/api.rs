@@ -90,6 +90,7 @@ async fn malformed_requests_are_refused_with_what_is_wrong() {
         ("POST", "/v1/proposals", "{", 400, "JSON"),
         ("POST", "/v1/proposals", "{}", 400, "cluster"),
         ("POST", "/v1/heartbeats", r#"{"cluster":"x"}"#, 400, "16 hexadecimal digits"),
+        ("POST", "/v1/primary", r#"{"cluster":"0000000000000001"}"#, 400, "wanted"),
         ("GET", "/v1/proposals", "", 405, "GET"),
         ("GET", "/v1/nothing", "", 404, "/v1/nothing"),
     ] {

@@ -9,7 +9,7 @@ use axum::response::Response;
 use serde::Serialize;
 use shared::health::Check;
 use shared::ids::{Ballot, ClusterId, Epoch, Instance, Name, Revision, Slot};
-use shared::message::Storage;
+use shared::message::{Storage, View};
 use shared::wire;
 
 use super::App;
@@ -78,8 +78,13 @@ pub(super) struct RenderedLeader {
 impl RenderedView {
     /// The view executed last.
     pub(super) fn of(status: &Status) -> Option<Self> {
-        let view = status.view.clone()?;
-        Some(Self { epoch: view.epoch, primary: view.primary, backups: view.backups })
+        status.view.clone().map(Self::from)
+    }
+}
+
+impl From<View> for RenderedView {
+    fn from(View { epoch, primary, backups, .. }: View) -> Self {
+        Self { epoch, primary, backups }
     }
 }
 

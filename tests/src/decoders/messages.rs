@@ -13,8 +13,9 @@ use shared::ids::{
 use shared::message::{
     Accept, AcceptReply, Accepted, Announcement, ChosenEntry, ChosenReply, Directory,
     DirectoryEntry, Full, Heartbeat, HeartbeatReply, LogPrefix, Marks, Member, Nack, OfCluster,
-    Phase, Prepare, PrepareReply, Promise, Proposal, ProposalReply, Roster, Service, SlotValue,
-    Storage, Stranger, View, Vote, VoteRoom, VotesPage, Watermarks,
+    Phase, Prepare, PrepareReply, PrimaryRefused, PrimaryReply, PrimaryRequest, Promise, Proposal,
+    ProposalReply, Roster, Service, SlotValue, Storage, Stranger, Unable, View, Vote, VoteRoom,
+    VotesPage, WantedPrimary, Watermarks,
 };
 use shared::wire::Encoding;
 
@@ -23,7 +24,7 @@ use super::{choose, chosen, short};
 const ENCODINGS: [Encoding; 2] = [Encoding::Postcard, Encoding::Json];
 
 /// One for each type, in the order of [`seeds`].
-const TYPES: [fn(Encoding, &[u8]); 13] = [
+const TYPES: [fn(Encoding, &[u8]); 15] = [
     same::<Prepare>,
     same::<PrepareReply>,
     same::<Accept>,
@@ -37,6 +38,8 @@ const TYPES: [fn(Encoding, &[u8]); 13] = [
     same::<Heartbeat>,
     same::<OfCluster<HeartbeatReply>>,
     same::<OfCluster<ChosenReply>>,
+    same::<PrimaryRequest>,
+    same::<OfCluster<PrimaryReply>>,
 ];
 
 /// The first byte chooses the type and its encoding.
@@ -209,6 +212,18 @@ fn of_others(seeds: &mut Vec<Vec<u8>>) {
     both(seeds, 12, &ours(ChosenReply::Entries { entries, chosen_below: Slot(1), previous }));
     both(seeds, 12, &ours(ChosenReply::Trimmed { oldest: Slot(5) }));
     both(seeds, 12, &ours(ChosenReply::Unavailable));
+    let than = name("replica-1");
+    for wanted in [
+        WantedPrimary::Replica(name("replica-2")),
+        WantedPrimary::Another { than, instance: Instance(1) },
+    ] {
+        both(seeds, 13, &PrimaryRequest { cluster: ClusterId(1), wanted });
+    }
+    let why = Unable::Behind { slots: 300, limit: 200 };
+    both(seeds, 14, &ours(PrimaryReply::Executed(view())));
+    both(seeds, 14, &ours(PrimaryReply::Overloaded { limit: "slots".into() }));
+    let refused = PrimaryRefused::Unable { replica: name("replica-2"), why };
+    both(seeds, 14, &ours(PrimaryReply::Refused(refused)));
 }
 
 fn ours<T>(content: T) -> OfCluster<T> {

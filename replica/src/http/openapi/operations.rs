@@ -244,11 +244,22 @@ fn snapshots() -> Vec<Entry> {
 
 fn operations() -> Vec<Entry> {
     let object = || json!({"type": "object"});
+    let view = json!({"epoch": 7, "primary": "replica-2", "backups": ["replica-1", "replica-3"]});
+    let name = json!({"type": "string", "pattern": "^[a-z0-9-]{1,64}$"});
+    let named = json!({
+        "type": "object", "required": ["replica"], "additionalProperties": false,
+        "properties": {"replica": name},
+    });
     let text = || ("text/plain", json!({"type": "string"}), json!("ok\n"));
     vec![
         Entry::own("get", "/v1/cluster", ("cluster", "Who leads, and how far everyone is."))
             .answers(200, "The cluster.", &[(JSON, object(), json!({"revision": 42}))])
             .refused(&[502]),
+        Entry::own("post", "/v1/cluster/primary", ("switchOver", "Makes another replica primary."))
+            .header("Synod-Timeout", time(), "2s")
+            .takes(JSON, named, json!({"replica": "replica-2"}))
+            .answers(200, "It is.", &[(JSON, object(), view)])
+            .refused(&[404, 409, 415, 502]),
         Entry::own("get", "/v1/status", ("status", "What a service says of itself.")).answers(
             200,
             "Its status.",

@@ -1,0 +1,82 @@
+//! `POST /v1/cluster/primary`: makes another replica primary.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use serde::Deserialize;
+use shared::client::CallError;
+use shared::deadline::Deadline;
+use shared::ids::Name;
+use shared::message::{PrimaryRefused, WantedPrimary};
+use shared::problem::{Outcome, Problem};
+use shared::wire::{self, BodyLimit, Encoding};
+
+use super::App;
+use super::mutate::{finish, refuse_conditions, refuse_unsupported, whole_body};
+use super::refused::Refused;
+use super::status::RenderedView;
+use crate::http::request::json::{Object, require_json};
+use crate::http::request::query::Query;
+use crate::http::request::tenure::fence_of;
+use crate::switch_over::{NotChanged, ask_for_primary};
+
+/// The longest one: a name.
+const SWITCH_OVER: BodyLimit = BodyLimit { what: "switch-over", bytes: 4 << 10 };
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    replica: Name,
+}
+
+/// Answers it. To ask for it twice comes to the same as once, so an `Idempotency-Key` adds
+/// nothing.
+pub(super) async fn primary(State(app): State<Arc<App>>, request: Request) -> Response {
+    finish(answer(&app, request).await)
+}
+
+async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
+    let (mut parts, body) = request.into_parts();
+    let deadline = Deadline::of(&parts.headers)?;
+    Query::parse(parts.uri.query(), &[])?;
+    require_json(&parts.headers, "a switch-over")?;
+    refuse_conditions(&parts.headers, ", not about the primary")?;
+    if fence_of(&parts.headers)?.is_some() {
+        let why = "Synod-Fence is for mutations of the state, and this is none";
+        return Err(Problem::bad_request(why).into());
+    }
+    refuse_unsupported(&parts.headers)?;
+    let body = whole_body(&mut parts, body, SWITCH_OVER).await?;
+    let Object(Raw { replica }) = Encoding::Json
+        .decode::<Object<Raw>>(&body)
+        .map_err(|error| Problem::bad_request(format!("this is no switch-over: {error}")))?;
+    match ask_for_primary(&app.driver, WantedPrimary::Replica(replica), deadline).await {
+        Ok(view) => Ok(wire::json(&RenderedView::from(view))),
+        Err(why) => Err(Refused::Malformed(problem(&why))),
+    }
+}
+
+fn problem(why: &NotChanged) -> Problem {
+    let detail = why.to_string();
+    match why {
+        NotChanged::NoLeader => Problem::unavailable(detail),
+        NotChanged::Refused(PrimaryRefused::Unknown { .. }) => Problem::not_found(detail),
+        NotChanged::Refused(
+            PrimaryRefused::NotInView { .. }
+            | PrimaryRefused::Unable { .. }
+            | PrimaryRefused::NobodyAble
+            | PrimaryRefused::ChangeUnderWay
+            | PrimaryRefused::Overtaken,
+        ) => Problem::conflict(detail),
+        NotChanged::Overloaded(limit) => Problem::overloaded(limit),
+        NotChanged::Late(_) | NotChanged::NoAnswer { error: CallError::Timeout { .. }, .. } => {
+            Problem::timeout(detail).with_outcome(Outcome::Unknown)
+        }
+        NotChanged::Unresolved => Problem::unavailable(detail).with_outcome(Outcome::Unknown),
+        NotChanged::NoAnswer { error, .. } if error.is_unknown() => {
+            Problem::unavailable(detail).with_outcome(Outcome::Unknown)
+        }
+        NotChanged::NoAnswer { .. } => Problem::unavailable(detail),
+    }
+}

@@ -1,0 +1,155 @@
+//! Another primary: an operator wants one (`http/primary.rs`), or this replica is about to
+//! end and lets go first.
+//!
+//! Only the leading coordinator proposes views, so it is asked. The view ends what this
+//! replica does as primary wherever it stands in the log: what is executed behind it is
+//! void, so its clients hear that it was not applied, and the balancer sends it to the new
+//! primary.
+#![expect(clippy::disallowed_methods, reason = "the shell waits in real time")]
+
+use std::time::Duration;
+
+use shared::client::{CallError, CoordinatorClient};
+use shared::config::BaseUrl;
+use shared::deadline::Deadline;
+use shared::ids::{Instance, Name};
+use shared::message::{PrimaryRefused, PrimaryReply, PrimaryRequest, View, WantedPrimary};
+use tokio::time::{Instant, sleep};
+
+use crate::driver::Handle;
+use crate::replica::event::Role;
+
+/// A primary that is told to end waits so long at most for another one to take over: some
+/// hundred times as long as that takes.
+const HAND_OVER: Duration = Duration::from_secs(2);
+/// But no longer than this for a coordinator that leads: more than an election takes after a
+/// leader has ended, and where all services are told to end there is none any more.
+const LEADER_SEARCH: Duration = Duration::from_millis(500);
+/// Before it asks again.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What the coordinator is granted is so much less than what is waited for its answer, or
+/// half of that, so that it can say what it did not come to.
+const KEPT_BACK: Duration = Duration::from_millis(200);
+
+/// Why the primary is not another one.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotChanged {
+    /// Nobody leads, as far as this replica knows.
+    #[error("no coordinator leads")]
+    NoLeader,
+    /// The leader says why.
+    #[error(transparent)]
+    Refused(#[from] PrimaryRefused),
+    /// The leader proposes no more for now.
+    #[error("the leading coordinator proposes no more: {0}")]
+    Overloaded(String),
+    /// A view was proposed, and the leader that did so is none any more.
+    #[error("whether the view was chosen is not known: look at GET /v1/cluster")]
+    Unresolved,
+    /// A view was proposed, and no replica has told in time that it has executed it.
+    #[error("no replica has executed the view within {0:?}: look at GET /v1/cluster")]
+    Late(Duration),
+    /// The leader gave no answer.
+    #[error("the leading coordinator {leader} gives no answer: {error}")]
+    NoAnswer {
+        /// Its name.
+        leader: Name,
+        /// What came instead.
+        error: CallError,
+    },
+}
+
+impl NotChanged {
+    /// Whether to ask again soon may help.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Refused(PrimaryRefused::ChangeUnderWay | PrimaryRefused::Overtaken)
+            | Self::NoLeader
+            | Self::Overloaded(_)
+            | Self::Unresolved
+            | Self::Late(_)
+            | Self::NoAnswer { .. } => true,
+            Self::Refused(
+                PrimaryRefused::Unknown { .. }
+                | PrimaryRefused::NotInView { .. }
+                | PrimaryRefused::Unable { .. }
+                | PrimaryRefused::NobodyAble,
+            ) => false,
+        }
+    }
+
+    /// Whether nobody was there to be asked.
+    fn is_leaderless(&self) -> bool {
+        match self {
+            Self::NoLeader | Self::NoAnswer { .. } => true,
+            Self::Refused(_) | Self::Overloaded(_) | Self::Unresolved | Self::Late(_) => false,
+        }
+    }
+}
+
+/// Has the leading coordinator propose a view with another primary, and waits until it is
+/// executed, here too if the time allows it.
+pub(crate) async fn ask_for_primary(
+    driver: &Handle,
+    wanted: WantedPrimary,
+    deadline: Deadline,
+) -> Result<View, NotChanged> {
+    let status = driver.published().status;
+    let (Some(cluster), Some(leader)) = (status.cluster, status.leader) else {
+        return Err(NotChanged::NoLeader);
+    };
+    let leader = leader.member;
+    let url: BaseUrl = leader.url.parse().map_err(|_| NotChanged::NoLeader)?;
+    let request = PrimaryRequest { cluster, wanted };
+    let remaining = deadline.remaining();
+    let kept_back = KEPT_BACK.min(remaining / 2);
+    let granted = remaining - kept_back;
+    let reply = CoordinatorClient::new(url).primary(&request, granted, remaining).await;
+    let reply = reply.map_err(|error| NotChanged::NoAnswer { leader: leader.name, error })?;
+    let view = match reply.for_cluster(cluster).map_err(|_| NotChanged::NoLeader)? {
+        PrimaryReply::Executed(view) => view,
+        PrimaryReply::NotLeading => return Err(NotChanged::NoLeader),
+        PrimaryReply::Refused(why) => return Err(why.into()),
+        PrimaryReply::Overloaded { limit } => return Err(NotChanged::Overloaded(limit)),
+        PrimaryReply::Unresolved if deadline.remaining() <= kept_back => {
+            return Err(NotChanged::Late(deadline.timeout()));
+        }
+        PrimaryReply::Unresolved => return Err(NotChanged::Unresolved),
+    };
+    let mut published = driver.watch();
+    let executed = published.wait_for(|published| published.status.epoch >= view.epoch);
+    // The view is executed all the same.
+    let _late = deadline.bound(executed).await;
+    Ok(view)
+}
+
+/// Before this process ends: has another replica become primary if this one is, and lets the
+/// leader know in any case that it is none to choose.
+pub(crate) async fn hand_over(driver: &Handle, (name, instance): (&Name, Instance)) {
+    let (began, deadline) = (Instant::now(), Deadline::after(HAND_OVER));
+    loop {
+        let was_primary = match driver.published().status.role {
+            Role::Primary => true,
+            Role::Backup | Role::Waiting => false,
+        };
+        let wanted = WantedPrimary::Another { than: name.clone(), instance };
+        let why = match ask_for_primary(driver, wanted, deadline).await {
+            Ok(view) if was_primary => {
+                tracing::info!(primary = %view.primary, epoch = %view.epoch, "{} takes over", view.primary);
+                return;
+            }
+            Ok(_) => return,
+            Err(why) => why,
+        };
+        let patience = if why.is_leaderless() { LEADER_SEARCH } else { HAND_OVER };
+        if !was_primary {
+            return;
+        }
+        if !why.may_pass() || began.elapsed() + PAUSE >= patience {
+            tracing::warn!("ends as primary, for nobody takes over: {why}");
+            return;
+        }
+        sleep(PAUSE).await;
+    }
+}

@@ -1,0 +1,116 @@
+//! Another primary is asked for, while the present one lives.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ClusterId, Instance, Name};
+use crate::message::View;
+
+/// A replica asks the leading coordinator for another primary: an operator wants one, or the
+/// replica is about to end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrimaryRequest {
+    /// The cluster of whoever asks.
+    pub cluster: ClusterId,
+    /// Who is to be primary.
+    pub wanted: WantedPrimary,
+}
+
+/// Who is to be primary.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WantedPrimary {
+    /// The replica of this name.
+    Replica(Name),
+    /// The best of all but one, which is about to end.
+    Another {
+        /// Its name …
+        than: Name,
+        /// … and this life of it.
+        instance: Instance,
+    },
+}
+
+/// The answer to [`PrimaryRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PrimaryReply {
+    /// This view names whom was asked for, and a replica has executed it.
+    Executed(View),
+    /// This coordinator does not lead, so nothing was proposed.
+    NotLeading,
+    /// Nothing was proposed, and why.
+    Refused(PrimaryRefused),
+    /// Nothing was proposed: a limit was hit, named here.
+    Overloaded {
+        /// Which limit, in words.
+        limit: String,
+    },
+    /// A view was proposed, but leadership ended or the wait ran out before a replica had
+    /// executed it. It may be yet.
+    Unresolved,
+}
+
+/// Why no other primary is proposed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PrimaryRefused {
+    /// Nobody has heard of such a replica.
+    #[error("no replica of the name {replica} is known: GET /v1/cluster names those that are")]
+    Unknown {
+        /// Who was asked for.
+        replica: Name,
+    },
+    /// It would have to execute first what the others have.
+    #[error("{replica} is not in the view: wait until GET /v1/cluster shows it as a backup")]
+    NotInView {
+        /// Who was asked for.
+        replica: Name,
+    },
+    /// It could not take mutations.
+    #[error("{replica} cannot take over: {why}")]
+    Unable {
+        /// Who was asked for.
+        replica: Name,
+        /// Why not.
+        why: Unable,
+    },
+    /// None of the others could take mutations.
+    #[error(
+        "no other replica of the view can take over: none is heard from, can execute, and is \
+         close behind"
+    )]
+    NobodyAble,
+    /// One view is proposed at a time.
+    #[error("another change of the view is under way: ask again once it is over")]
+    ChangeUnderWay,
+    /// Another view than the proposed one was executed.
+    #[error("another change of the view came first: look at GET /v1/cluster, and ask again")]
+    Overtaken,
+}
+
+/// Why a replica cannot take over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unable {
+    /// Its heartbeats do not come.
+    #[error("it is not heard from: see whether it runs and reaches the coordinators")]
+    Silent,
+    /// It was told to end.
+    #[error("it is about to end: start it again first")]
+    Ending,
+    /// It executes nothing, or its disk takes nothing.
+    #[error("it cannot execute: see GET /readyz?verbose of it")]
+    CannotExecute,
+    /// It cannot read the log as it is.
+    #[error("it cannot read the format of the log: upgrade it first")]
+    OldFormat,
+    /// It has not executed enough.
+    #[error("it is {slots} slots behind, and the limit is {limit}: wait until it has caught up")]
+    Behind {
+        /// How many slots are chosen and not executed by it, as last heard.
+        slots: u64,
+        /// The most there may be.
+        limit: u64,
+    },
+}
