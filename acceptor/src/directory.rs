@@ -4,7 +4,8 @@
 //! A name belongs to one process. Another instance under a name is most likely its next
 //! life, and is listed at once. But when the one before it goes on announcing itself, both
 //! live: then the one that was there first is listed again, and the other is its *rival*,
-//! which is told to everybody, until either falls silent.
+//! which is told to everybody, until either falls silent. A process that ends says so: then
+//! nobody needs to wait for whether its next life is a rival.
 //!
 //! Members of another cluster than the acceptor's are not listed: whoever reads the
 //! directory is to find its own.
@@ -12,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shared::ids::{ClusterId, Name};
+use shared::ids::{ClusterId, Instance, Name};
 use shared::message::{
     Announcement, Directory, DirectoryEntry, Member, NameConflict, OtherCluster,
 };
@@ -160,6 +161,21 @@ impl Members {
         Ok(())
     }
 
+    /// A process that announced itself by the name ends: it is listed no more.
+    pub fn withdraw(&mut self, name: &Name, instance: Instance) {
+        let Some(holders) = self.by_name.get_mut(name) else { return };
+        let is_its = |announced: &mut Announced| announced.member.instance == instance;
+        holders.former.take_if(is_its);
+        holders.rival.take_if(is_its);
+        if !is_its(&mut holders.listed) {
+            return;
+        }
+        match holders.rival.take() {
+            Some(rival) => holders.listed = rival,
+            None => drop(self.by_name.remove(name)),
+        }
+    }
+
     /// All members heard from within [`EXPIRY`], in order of their names.
     pub fn list(&mut self, now: Duration) -> Directory {
         self.expire(now);
@@ -199,7 +215,6 @@ impl Members {
 
 #[cfg(test)]
 mod tests {
-    use shared::ids::Instance;
     use shared::message::Service;
 
     use super::*;
@@ -285,6 +300,39 @@ mod tests {
                 assert_eq!(list(&mut members, now), [(member("a", life), 0)]);
                 assert_eq!(conflicts(&mut members, now), []);
             }
+        }
+    }
+
+    #[test]
+    fn the_next_life_of_a_process_that_said_that_it_ends_is_contested_by_nobody() {
+        let mut members = Members::default();
+        let name = "a".parse().unwrap();
+        let is_contested =
+            |members: &Members| members.is_contested(Duration::from_millis(100), &name);
+        announce(&mut members, 0, member("a", 1)).unwrap();
+        members.withdraw(&name, Instance(9));
+        assert_eq!(list(&mut members, 0), [(member("a", 1), 0)], "it is of another process");
+        announce(&mut members, 100, member("a", 2)).unwrap();
+        assert!(is_contested(&members));
+        members.withdraw(&name, Instance(1));
+        assert!(!is_contested(&members), "its former life said so late");
+        members.withdraw(&name, Instance(2));
+        assert_eq!(list(&mut members, 100), []);
+        announce(&mut members, 100, member("a", 3)).unwrap();
+        assert!(!is_contested(&members));
+    }
+
+    #[test]
+    fn where_one_of_two_of_a_name_ends_the_other_is_listed_alone() {
+        for (ends, stays) in [(1, 2), (2, 1)] {
+            let mut members = Members::default();
+            for instance in [1, 2, 1] {
+                announce(&mut members, 0, member("a", instance)).unwrap();
+            }
+            assert_eq!(conflicts(&mut members, 0), [(1, 2)]);
+            members.withdraw(&"a".parse().unwrap(), Instance(ends));
+            assert_eq!(list(&mut members, 0), [(member("a", stays), 0)]);
+            assert_eq!(conflicts(&mut members, 0), []);
         }
     }
 

@@ -16,7 +16,7 @@ use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
 use shared::deadline::{Deadline, Elapsed};
 use shared::health::{self, Check};
-use shared::ids::{AcceptorId, Ballot, ClusterId, Name, NameError, Slot};
+use shared::ids::{AcceptorId, Ballot, ClusterId, Instance, Name, NameError, Slot};
 use shared::message::{
     Accept, Announced, Announcement, Directory, Marks, Member, Prepare, Roster, Watermarks,
 };
@@ -83,6 +83,10 @@ impl Service {
         self.members_of(self.cluster()).announce(now, name, announcement)
     }
 
+    fn withdraw(&self, name: &Name, instance: Instance) {
+        self.members_of(self.cluster()).withdraw(name, instance);
+    }
+
     /// The cluster that it belongs to, on disk.
     fn cluster(&self) -> Option<ClusterId> {
         self.handle.durable().roster.as_ref().map(Roster::cluster)
@@ -144,7 +148,10 @@ pub(crate) fn routes(service: Arc<Service>) -> Router {
         .route("/v1/votes", get(votes))
         .route("/v1/watermarks", get(watermarks))
         .route("/v1/members", get(members))
-        .route("/v1/members/{name}", put(announce).layer(limited("member", SMALL_BYTES)))
+        .route(
+            "/v1/members/{name}",
+            put(announce).layer(limited("member", SMALL_BYTES)).delete(withdraw),
+        )
         .route("/v1/status", get(status))
         .with_state(service)
         .merge(health::routes(checks))
@@ -241,6 +248,29 @@ fn announce(
         Ok(reply.send(&service.announced(&name)))
     });
     ready(announced)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WithdrawQuery {
+    instance: Instance,
+}
+
+fn withdraw(
+    State(service): State<Arc<Service>>,
+    reply: Reply,
+    Path(name): Path<String>,
+    uri: Uri,
+) -> Ready<Result<Response, Problem>> {
+    let named = name.parse().map_err(|error: NameError| Problem::bad_request(error.to_string()));
+    let withdrawn = named.and_then(|name: Name| {
+        let query =
+            Query::try_from_uri(&uri).map_err(|error| Problem::bad_request(error.body_text()))?;
+        let Query(WithdrawQuery { instance }) = query;
+        service.withdraw(&name, instance);
+        Ok(reply.send(&service.directory()))
+    });
+    ready(withdrawn)
 }
 
 fn members(State(service): State<Arc<Service>>, reply: Reply) -> Ready<Response> {

@@ -67,7 +67,7 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     let admission = Admission::new(limits, running.hosts.clone());
     // It keeps nothing, and follows whatever cluster the acceptors are.
     let (_, of_no_cluster) = watch::channel(None);
-    let Discovered { members, mixups } =
+    let Discovered { members, mixups, withdrawn } =
         discovery::spawn(running.member(), of_no_cluster, acceptors, running.shutdown.clone());
     let endpoints = Endpoints::new(args.thresholds());
     let proxy = Arc::new(Proxy::new(
@@ -84,8 +84,12 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         limits,
         running.shutdown,
     );
-    tokio::select! {
+    let served = tokio::select! {
         served = serving => served.context("the listener failed"),
         () = health::keep(endpoints, members, args.pace()) => Ok(()),
+    };
+    if served.is_ok() {
+        withdrawn.await.context("the task that announces this balancer broke")?;
     }
+    served
 }

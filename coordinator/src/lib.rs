@@ -107,7 +107,8 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         shutdown.cancel();
         driven
     };
-    let (served, driven) = tokio::join!(server, driving);
+    let (served, driven, withdrawn) = tokio::join!(server, driving, discovered.withdrawn);
     driven.map_err(|wrong| Misconfigured(wrong.to_string()))?;
+    withdrawn.context("the task that announces this coordinator broke")?;
     served.context("the listener failed")
 }

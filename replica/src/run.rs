@@ -57,7 +57,7 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     // It is told to end, lets go of what it does as primary, and ends.
     let (told, ending) = (running.shutdown.clone(), CancellationToken::new());
     let (joined, cluster) = watch::channel(store.cluster);
-    let Discovered { members, mixups } =
+    let Discovered { members, mixups, withdrawn } =
         discovery::spawn(running.member(), cluster, acceptors.clone(), ending.clone());
     let watching = watch::Sender::default();
     let parts = Parts {
@@ -113,15 +113,17 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         routes(app),
         Traced { service: Service::Replica, names: SPANS },
         admission,
-        ending,
+        ending.clone(),
     );
     let served = tokio::select! {
         served = serving => served.context("the listener failed"),
         gone = dir.gone(&[store::FILE]) => Err(gone.into()),
         never = letting_go => match never {},
     };
+    ending.cancel();
     stop.cancel();
     let driven = driving.await.context("the driver broke")?;
+    withdrawn.await.context("the task that announces this replica broke")?;
     // It explains whatever else has failed.
     dir.check()?;
     driven.map_err(ended)?;

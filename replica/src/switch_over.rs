@@ -74,7 +74,7 @@ impl NotChanged {
                 PrimaryRefused::Unknown { .. }
                 | PrimaryRefused::NotInView { .. }
                 | PrimaryRefused::Unable { .. }
-                | PrimaryRefused::NobodyAble,
+                | PrimaryRefused::NobodyAble { .. },
             ) => false,
         }
     }

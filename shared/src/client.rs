@@ -24,11 +24,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::base_url::BaseUrl;
-use crate::ids::{ClusterId, Slot};
+use crate::ids::{ClusterId, Instance, Name, Slot};
 use crate::message::{
-    Accept, AcceptReply, Announced, Announcement, ChosenReply, Heartbeat, HeartbeatReply,
-    OfCluster, Prepare, PrepareReply, PrimaryReply, PrimaryRequest, Proposal, ProposalReply,
-    VotesPage, Watermarks,
+    Accept, AcceptReply, Announced, Announcement, ChosenReply, Directory, Heartbeat,
+    HeartbeatReply, OfCluster, Prepare, PrepareReply, PrimaryReply, PrimaryRequest, Proposal,
+    ProposalReply, VotesPage, Watermarks,
 };
 
 pub use answer::AnswerBody;
@@ -133,6 +133,19 @@ impl AcceptorClient {
     ) -> Result<Announced, CallError> {
         let path = format!("/v1/members/{}", announcement.member.name);
         self.0.send(Method::PUT, &path, announcement, timeout).await
+    }
+
+    /// `DELETE /v1/members/{name}?instance=`: a service that announced itself ends.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn withdraw(
+        &self,
+        name: &Name,
+        instance: Instance,
+        timeout: Duration,
+    ) -> Result<Directory, CallError> {
+        self.0.delete(&format!("/v1/members/{name}?instance={instance}"), timeout).await
     }
 }
 

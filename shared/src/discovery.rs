@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +31,8 @@ pub use known::{Known, Listing};
 
 /// How often a service announces itself.
 pub const INTERVAL: Duration = Duration::from_millis(500);
+/// A service that ends waits no longer for the acceptors to take it off their lists.
+const WITHDRAWING: Duration = Duration::from_millis(200);
 /// How long a member is believed in after it was last heard of.
 pub const EXPIRY: Duration = Duration::from_secs(10);
 
@@ -40,10 +43,14 @@ pub struct Discovered {
     pub members: watch::Receiver<Vec<Member>>,
     /// Whether each is one, and has a name of its own.
     pub mixups: Mixups,
+    /// Ends, soon after `shutdown`, once the acceptors know that this process ends: its next
+    /// life then need not wait for whether it still lives.
+    pub withdrawn: JoinHandle<()>,
 }
 
 /// Announces the member to the acceptors until `shutdown`, and tells of all members
-/// whenever they change. `cluster` is the one it belongs to, as soon as it knows.
+/// whenever they change; then says that it ends. `cluster` is the one it belongs to, as
+/// soon as it knows.
 #[must_use]
 pub fn spawn(
     member: Member,
@@ -54,11 +61,15 @@ pub fn spawn(
     let (sender, members) = watch::channel(Vec::new());
     let (mixed_up, found) = watch::channel(Found::default());
     let mixups = Mixups { own: member.instance, found };
-    tokio::spawn(async move {
-        let announcing = announce(member, cluster, acceptors, (sender, mixed_up));
-        shutdown.run_until_cancelled(announcing).await
+    let withdrawn = tokio::spawn(async move {
+        let announcing = announce(member.clone(), cluster, acceptors.clone(), (sender, mixed_up));
+        shutdown.run_until_cancelled(announcing).await;
+        let (name, instance) = (&member.name, member.instance);
+        let each = acceptors.iter().map(|to| to.withdraw(name, instance, WITHDRAWING));
+        // Whoever does not hear of it finds out by its silence.
+        let _best_effort = join_all(each).await;
     });
-    Discovered { members, mixups }
+    Discovered { members, mixups, withdrawn }
 }
 
 async fn announce(

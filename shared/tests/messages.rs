@@ -16,8 +16,8 @@ use shared::message::{
     Accept, AcceptReply, Accepted, Announced, Announcement, Batch, ChosenEntry, ChosenReply,
     Directory, DirectoryEntry, Full, Heartbeat, HeartbeatReply, LogPrefix, Marks, Member, Nack,
     NameConflict, Phase, Prepare, PrepareReply, PrimaryRefused, PrimaryReply, PrimaryRequest,
-    Promise, Proposal, ProposalReply, Roster, Service, SlotValue, Storage, Stranger, Unable, Value,
-    View, Vote, VoteRoom, VotesPage, WantedPrimary, Watermarks,
+    Promise, Proposal, ProposalReply, Roster, Service, SlotValue, Storage, Stranger, Unable,
+    UnableReplica, Value, View, Vote, VoteRoom, VotesPage, WantedPrimary, Watermarks,
 };
 use shared::wire::{Encoding, VERSION};
 
@@ -208,7 +208,9 @@ fn the_messages_of_coordinators_and_replicas() {
     let refused = [
         PrimaryRefused::Unknown { replica: name("b") },
         PrimaryRefused::NotInView { replica: name("b") },
-        PrimaryRefused::NobodyAble,
+        PrimaryRefused::NobodyAble {
+            others: vec![UnableReplica { replica: name("b"), why: Unable::Silent }],
+        },
         PrimaryRefused::ChangeUnderWay,
         PrimaryRefused::Overtaken,
     ];

@@ -27,6 +27,7 @@ mod put_back;
 mod rollback;
 mod rolling_upgrade;
 mod sql;
+mod switch_over;
 mod traces;
 mod transactions;
 mod tree;

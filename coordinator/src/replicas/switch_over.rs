@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use shared::ids::{Instance, Name, Slot};
-use shared::message::{PrimaryRefused, Unable, View, WantedPrimary};
+use shared::message::{PrimaryRefused, Unable, UnableReplica, View, WantedPrimary};
 
 use super::view_change::view_of;
 use super::{ReplicaProgress, Replicas};
@@ -55,15 +55,25 @@ pub(crate) fn switch_over(
             }
         }
         WantedPrimary::Another { than, instance } => {
-            let view = replicas.view().ok_or(PrimaryRefused::NobodyAble)?;
+            let Some(view) = replicas.view() else {
+                return Err(PrimaryRefused::NobodyAble { others: Vec::new() });
+            };
             if !is_primary(view, than, *instance) {
                 return Ok(SwitchOver::Done(view.clone()));
             }
-            let able = replicas.all().filter(|(name, heard)| {
-                *name != than && view.contains(name) && unable(name, heard).is_none()
-            });
-            let best = able.max_by_key(|(name, heard)| (heard.executed_below, Reverse(*name)));
-            let (name, heard) = best.ok_or(PrimaryRefused::NobodyAble)?;
+            let (mut able, mut others) = (Vec::new(), Vec::new());
+            for name in view.backups.iter().filter(|name| *name != than) {
+                match replicas.get(name).map(|heard| (heard, unable(name, heard))) {
+                    Some((heard, None)) => able.push((name, heard)),
+                    found => {
+                        let why = found.and_then(|(_, why)| why).unwrap_or(Unable::Silent);
+                        others.push(UnableReplica { replica: name.clone(), why });
+                    }
+                }
+            }
+            let best =
+                able.into_iter().max_by_key(|(name, heard)| (heard.executed_below, Reverse(*name)));
+            let (name, heard) = best.ok_or(PrimaryRefused::NobodyAble { others })?;
             (name.clone(), heard.instance)
         }
     };

@@ -4,8 +4,8 @@ use coordinator::config::Config;
 use coordinator::effect::{Effect, Input, RequestId};
 use shared::ids::{Ballot, Instance, LogFormat, Slot};
 use shared::message::{
-    Heartbeat, PrimaryRefused, PrimaryReply, PrimaryRequest, Storage, Unable, Value, View,
-    WantedPrimary,
+    Heartbeat, PrimaryRefused, PrimaryReply, PrimaryRequest, Storage, Unable, UnableReplica, Value,
+    View, WantedPrimary,
 };
 
 use crate::support::*;
@@ -205,7 +205,10 @@ fn whoever_is_about_to_end_becomes_primary_only_where_nobody_else_is_left() {
     let (mut bench, mine) = with_view();
     ends(&mut bench, 1, 2);
     ends(&mut bench, 2, 3);
-    assert_eq!(ends(&mut bench, 3, 1), [refused(3, PrimaryRefused::NobodyAble)]);
+    let others =
+        [2, 3].map(|replica| UnableReplica { replica: name(replica), why: Unable::Ending });
+    let nobody = PrimaryRefused::NobodyAble { others: others.to_vec() };
+    assert_eq!(ends(&mut bench, 3, 1), [refused(3, nobody)]);
     let next = view(5, 2, &[1, 3]);
     assert_eq!(bench.step(Input::Ended(Instance(10))), proposes(mine, 0, &next));
 }

@@ -65,7 +65,7 @@ fn problem(why: &NotChanged) -> Problem {
         NotChanged::Refused(
             PrimaryRefused::NotInView { .. }
             | PrimaryRefused::Unable { .. }
-            | PrimaryRefused::NobodyAble
+            | PrimaryRefused::NobodyAble { .. }
             | PrimaryRefused::ChangeUnderWay
             | PrimaryRefused::Overtaken,
         ) => Problem::conflict(detail),

@@ -84,6 +84,18 @@ impl Peer {
         self.call(Method::GET, path_and_query, None, Times::of(timeout)).await
     }
 
+    /// `DELETE` of a path with its query; the answer is a postcard message.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn delete<R: DeserializeOwned>(
+        &self,
+        path_and_query: &str,
+        timeout: Duration,
+    ) -> Result<R, CallError> {
+        self.call(Method::DELETE, path_and_query, None, Times::of(timeout)).await
+    }
+
     /// Sends a message and reads the answer.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounded;
 use crate::ids::{ClusterId, Instance, Name};
 use crate::message::View;
 
@@ -75,18 +76,35 @@ pub enum PrimaryRefused {
         /// Why not.
         why: Unable,
     },
-    /// None of the others could take mutations.
-    #[error(
-        "no other replica of the view can take over: none is heard from, can execute, and is \
-         close behind"
-    )]
-    NobodyAble,
+    /// None of the others in the view could take mutations.
+    #[error("no other replica of the view can take over{}", each(.others))]
+    NobodyAble {
+        /// Why not, of each.
+        #[serde(deserialize_with = "bounded::list")]
+        others: Vec<UnableReplica>,
+    },
     /// One view is proposed at a time.
     #[error("another change of the view is under way: ask again once it is over")]
     ChangeUnderWay,
     /// Another view than the proposed one was executed.
     #[error("another change of the view came first: look at GET /v1/cluster, and ask again")]
     Overtaken,
+}
+
+/// A replica that cannot take over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnableReplica {
+    /// Its name.
+    pub replica: Name,
+    /// Why not.
+    pub why: Unable,
+}
+
+fn each(others: &[UnableReplica]) -> String {
+    let said = |(at, UnableReplica { replica, why }): (usize, &UnableReplica)| {
+        format!("{}{replica}: {why}", if at == 0 { ": " } else { "; " })
+    };
+    others.iter().enumerate().map(said).collect()
 }
 
 /// Why a replica cannot take over.

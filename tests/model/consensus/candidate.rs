@@ -242,6 +242,7 @@ impl Candidate {
                         | ProposalReply::Unresolved,
                     ..
                 }
+                | Effect::PrimaryReply { .. }
                 | Effect::Arm { .. }
                 | Effect::ViewProposed { .. }
                 | Effect::RosterKnown(_)

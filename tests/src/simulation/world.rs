@@ -50,6 +50,8 @@ pub struct World {
     keeper: Option<Keeper>,
     /// What else is cut for it, and by which fault.
     apart: Option<(usize, Cut)>,
+    /// Replicas that were told to end, by which fault, and whether they were primary then.
+    ending: BTreeMap<usize, (NodeId, Instance, bool)>,
     /// What waits for processes that are paused, in order.
     asleep: BTreeMap<NodeId, Vec<Event>>,
     is_healed: bool,
@@ -100,6 +102,7 @@ impl World {
             severed: BTreeMap::new(),
             keeper: None,
             apart: None,
+            ending: BTreeMap::new(),
             asleep: BTreeMap::new(),
             is_healed: false,
         }

@@ -172,6 +172,14 @@ reached! {
     ViewChanged => "another replica became primary",
     /// A replica was silent, or unable, for long.
     ReplicaLeft => "a replica left the view",
+    /// Whom somebody asked for is primary, as they were told.
+    SwitchedOver => "another replica became primary on request",
+    /// A request for another primary was in vain.
+    SwitchOverRefused => "a request for another primary was refused",
+    /// A replica that was about to end was not primary any more when it did.
+    HandedOver => "a primary that was told to end handed over first",
+    /// It still was.
+    EndedAsPrimary => "a primary that was told to end could not hand over in time",
     /// A view came late.
     VoidView => "a view was void",
     /// A batch of a deposed primary was chosen.

@@ -175,6 +175,8 @@ fn talk(message: &Message) -> Option<(Talk, Option<Ballot>)> {
         | Message::Fetched(..)
         | Message::Call(..)
         | Message::Answer(..)
+        | Message::AskPrimary(_)
+        | Message::PrimaryAnswered(_)
         | Message::Refused(_) => None,
     }
 }

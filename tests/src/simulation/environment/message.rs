@@ -7,7 +7,8 @@ use shared::discovery::Listing;
 use shared::ids::{Ballot, BatchNumber, ClusterId, Epoch, Slot};
 use shared::message::{
     Accept, AcceptReply, Announcement, ChosenReply, Heartbeat, HeartbeatReply, OfCluster, Prepare,
-    PrepareReply, Proposal, ProposalReply, Roster, VotesPage, Watermarks,
+    PrepareReply, PrimaryReply, PrimaryRequest, Proposal, ProposalReply, Roster, VotesPage,
+    Watermarks,
 };
 
 use crate::operations::Outcome;
@@ -100,6 +101,10 @@ pub enum Message {
     Propose(Attempt, Proposal),
     /// Its answer, with the names of the request.
     Proposed(Epoch, BatchNumber, Attempt, OfCluster<ProposalReply>),
+    /// To a coordinator: `POST /v1/primary`.
+    AskPrimary(PrimaryRequest),
+    /// Its answer.
+    PrimaryAnswered(OfCluster<PrimaryReply>),
     /// To a coordinator: `POST /v1/heartbeats`.
     Heartbeat(Heartbeat),
     /// Its answer.
@@ -139,6 +144,8 @@ impl Message {
             Self::Listed(listing) => listing.cluster,
             Self::Propose(_, proposal) => Some(proposal.cluster),
             Self::Proposed(.., reply) => Some(reply.cluster()),
+            Self::AskPrimary(request) => Some(request.cluster),
+            Self::PrimaryAnswered(reply) => Some(reply.cluster()),
             Self::Heartbeat(heartbeat) => Some(heartbeat.cluster),
             Self::HeartbeatReply(reply) => Some(reply.cluster()),
             Self::Fetch(_, cluster, ..) => Some(*cluster),
@@ -173,6 +180,8 @@ impl Message {
             Self::Listed(_) => "listed",
             Self::Propose(..) => "propose",
             Self::Proposed(..) => "proposed",
+            Self::AskPrimary(_) => "ask-primary",
+            Self::PrimaryAnswered(_) => "primary-answered",
             Self::Heartbeat(_) => "heartbeat",
             Self::HeartbeatReply(_) => "heartbeat-reply",
             Self::Fetch(..) => "fetch",

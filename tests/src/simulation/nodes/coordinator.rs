@@ -14,7 +14,7 @@ use coordinator::driver::outbox::OutboxLimits;
 use coordinator::effect::{AcceptorIndex, Effect, Input, RequestId, Timer};
 use replica::replica::event::Attempt;
 use shared::ids::{BatchNumber, CoordinatorId, Epoch, Instance};
-use shared::message::{Heartbeat, OfCluster, Phase, ProposalReply, same_cluster};
+use shared::message::{Heartbeat, OfCluster, Phase, PrimaryReply, ProposalReply, same_cluster};
 use shared::page::PageLimits;
 
 use acceptors::Line;
@@ -49,6 +49,8 @@ pub struct CoordinatorNode {
     accepts: Calls<AcceptorIndex>,
     /// Proposals that are waited for. Each is named to the core as it is numbered here.
     proposals: Calls<Proposer>,
+    /// Where the answers to requests for another primary go, as they are named to the core.
+    primary_requests: BTreeMap<u64, Return>,
     fetches: BTreeMap<u64, Fetch>,
     /// Questions for old votes, by the fetch that they are for.
     pages: Calls<u64>,
@@ -96,6 +98,7 @@ impl CoordinatorNode {
             proposals: Calls::new(proposal_wait(
                 replica::replica::config::Config::default().proposal_timeout,
             )),
+            primary_requests: BTreeMap::new(),
             fetches: BTreeMap::new(),
             pages: Calls::new(PAGE_TIMEOUT),
             next_number: 0,
@@ -118,6 +121,7 @@ impl CoordinatorNode {
         self.lines = (0..self.acceptors).map(|_| Line::new(limits, self.patience)).collect();
         self.accepts.restart();
         self.proposals.restart();
+        self.primary_requests.clear();
         self.pages.restart();
         self.fetches.clear();
         self.has_ended = false;
@@ -195,7 +199,10 @@ impl CoordinatorNode {
         let back = delivery.back();
         let Delivery { from, call, message, copy, .. } = delivery;
         match message {
-            request @ (Message::Propose(..) | Message::Heartbeat(_) | Message::Fetch(..))
+            request @ (Message::Propose(..)
+            | Message::AskPrimary(_)
+            | Message::Heartbeat(_)
+            | Message::Fetch(..))
                 if self.refuses(&request) =>
             {
                 env.answer(&self.process, back, Message::Refused(Box::new(request)));
@@ -208,6 +215,12 @@ impl CoordinatorNode {
                 self.watch(env);
                 let cause = if copy == Copied::Again { Cause::ProposalAgain } else { Cause::Usual };
                 self.step(env, Input::Proposal { id: RequestId(id), proposal }, cause)
+            }
+            Message::AskPrimary(request) => {
+                let number = self.number();
+                self.primary_requests.insert(number, back);
+                let input = Input::PrimaryRequest { id: RequestId(number), request };
+                self.step(env, input, Cause::Usual)
             }
             Message::Heartbeat(heartbeat) => self.on_heartbeat(env, back, heartbeat),
             Message::Fetch(fetch, _, slot, wait_ms) => {
@@ -318,6 +331,15 @@ impl CoordinatorNode {
                 // Its primary was told already that nothing is known.
                 Met::TooLate => {}
             },
+            Effect::PrimaryReply { id, reply } => {
+                let back = self.primary_requests.remove(&id.0);
+                let back = back.expect("a request for another primary is answered once");
+                if let PrimaryReply::Refused(_) = reply {
+                    env.coverage.hit(Reached::SwitchOverRefused);
+                }
+                let reply = self.of_own_cluster(reply);
+                env.answer(&self.process, back, Message::PrimaryAnswered(reply));
+            }
             // What was under way when its cluster ended is true of that one.
             Effect::Chosen(_) if env.observer.is_foreign(self.core.cluster()) => {}
             Effect::Chosen(entry) => env.observer.announced_chosen(&entry),

@@ -2,8 +2,8 @@
 
 use shared::ids::{BatchNumber, Epoch, Slot};
 use shared::message::{
-    Accept, AcceptReply, ChosenReply, Heartbeat, Marks, OfCluster, PrepareReply, Proposal,
-    ProposalReply, Value, VotesPage,
+    Accept, AcceptReply, ChosenReply, Heartbeat, Marks, OfCluster, PrepareReply, PrimaryReply,
+    Proposal, ProposalReply, Value, VotesPage,
 };
 
 use super::{Observer, ReplicaSeen};
@@ -47,6 +47,7 @@ impl Observer {
             }
             Message::HeartbeatReply(reply) => self.claims_chosen(from, content(reply).chosen_below),
             Message::Heartbeat(heartbeat) => self.on_heartbeat(from, heartbeat),
+            Message::PrimaryAnswered(reply) => self.on_primary_answered(from, &content(reply)),
             Message::Fetched(_, reply) => self.on_fetched(from, &content(reply)),
             Message::Proposed(epoch, number, _, reply) => {
                 self.on_proposed(from, (*epoch, *number), &content(reply))
@@ -63,6 +64,7 @@ impl Observer {
             | Message::Announce(_)
             | Message::Listed(_)
             | Message::Fetch(..)
+            | Message::AskPrimary(_)
             | Message::Call(..)
             | Message::Answer(..)
             | Message::Refused(_) => {}
@@ -90,6 +92,26 @@ impl Observer {
             ProposalReply::NotLeading
             | ProposalReply::Overloaded { .. }
             | ProposalReply::Unresolved => {}
+        }
+    }
+
+    /// Who is told that another is primary now may rely on it that a replica has executed
+    /// the view.
+    fn on_primary_answered(&self, from: NodeId, reply: &PrimaryReply) {
+        match reply {
+            PrimaryReply::Executed(view) => {
+                let executed = self.golden.state().meta().view.as_ref();
+                let is_so = executed
+                    .is_some_and(|executed| view.epoch < executed.epoch || view == executed);
+                assert!(
+                    is_so,
+                    "invariant: {from} says that {view:?} was executed, and {executed:?} was last"
+                );
+            }
+            PrimaryReply::NotLeading
+            | PrimaryReply::Refused(_)
+            | PrimaryReply::Overloaded { .. }
+            | PrimaryReply::Unresolved => {}
         }
     }
 

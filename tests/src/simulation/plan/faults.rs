@@ -228,6 +228,23 @@ pub enum FaultKind {
         /// Whose.
         node: NodeId,
     },
+    /// An operator asks one replica to make another one primary.
+    SwitchOver {
+        /// Who is asked.
+        asked: NodeId,
+        /// Who is to be primary.
+        wanted: NodeId,
+    },
+    /// A replica is told to end: it asks for another primary, and ends then, or when its
+    /// time for that is over. It is started again.
+    Ending {
+        /// Which.
+        target: Target,
+        /// After how long it ends.
+        after: Duration,
+        /// For how long it is down.
+        down: Duration,
+    },
     /// The whole network changes.
     Weather {
         /// To this.

@@ -56,6 +56,8 @@ impl World {
             | FaultKind::SlowDisk { .. }
             | FaultKind::Wipe { .. }
             | FaultKind::Damage { .. }
+            | FaultKind::SwitchOver { .. }
+            | FaultKind::Ending { .. }
             | FaultKind::Weather { .. } => unreachable!("it waits for nothing"),
         }
     }

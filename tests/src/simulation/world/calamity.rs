@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::message::Phase;
+use shared::message::{Phase, WantedPrimary};
 
 use super::World;
 use crate::simulation::environment::coverage::Reached;
@@ -80,6 +80,15 @@ impl World {
             }
             FaultKind::Wipe { node, down } => self.wipe(node, down),
             FaultKind::Damage { node } => self.damage(node),
+            FaultKind::SwitchOver { asked, wanted } => {
+                let wanted = wanted.to_string().parse().expect("a name");
+                self.ask_for_primary(asked, WantedPrimary::Replica(wanted));
+            }
+            FaultKind::Ending { target, after, .. } => {
+                if let Some(node) = self.resolve(target) {
+                    self.told_to_end(index, node, after);
+                }
+            }
             FaultKind::Weather { weather, lasts } => {
                 self.env.network.set_weather(weather);
                 self.env.queue.after(lasts, Event::FaultEnds(index));
@@ -109,6 +118,7 @@ impl World {
                 self.mend_if_over(index);
                 self.env.drags.end(index);
             }
+            FaultKind::Ending { down, .. } => self.ends(index, down),
             FaultKind::Full { node, .. } => self.set_full(node, false),
             FaultKind::SlowDisk { node, .. } => self.set_slow(node, None),
             FaultKind::Weather { .. } => self.env.network.set_weather(self.env.plan.weather),
@@ -118,9 +128,48 @@ impl World {
             | FaultKind::Drift { .. }
             | FaultKind::Jump { .. }
             | FaultKind::SetWall { .. }
+            | FaultKind::SwitchOver { .. }
             | FaultKind::Wipe { .. }
             | FaultKind::Damage { .. } => unreachable!("it has no end of its own"),
         }
+    }
+
+    fn ask_for_primary(&mut self, asked: NodeId, wanted: WantedPrimary) {
+        let NodeId::Replica(number) = asked else { unreachable!("{asked} is no replica") };
+        let replica = &mut self.replicas[usize::from(number)];
+        if replica.process.presence == Presence::Up {
+            replica.ask_for_primary(&mut self.env, wanted);
+        }
+    }
+
+    fn told_to_end(&mut self, index: usize, node: NodeId, after: Duration) {
+        let NodeId::Replica(number) = node else { unreachable!("{node} is no replica") };
+        let replica = &self.replicas[usize::from(number)];
+        if replica.process.presence != Presence::Up {
+            return;
+        }
+        let (than, instance) = (node.to_string().parse().expect("a name"), replica.instance());
+        let was_primary = self.resolve(Target::Primary) == Some(node);
+        self.ending.insert(index, (node, instance, was_primary));
+        self.ask_for_primary(node, WantedPrimary::Another { than, instance });
+        self.env.queue.after(after, Event::FaultEnds(index));
+    }
+
+    /// A replica that was told to end ends, unless it was killed before.
+    fn ends(&mut self, index: usize, down: Duration) {
+        let Some((node, instance, was_primary)) = self.ending.remove(&index) else { return };
+        let NodeId::Replica(number) = node else { unreachable!("{node} is no replica") };
+        let replica = &self.replicas[usize::from(number)];
+        if replica.process.presence != Presence::Up || replica.instance() != instance {
+            return;
+        }
+        if was_primary {
+            let is_primary = self.resolve(Target::Primary) == Some(node);
+            let reached = if is_primary { Reached::EndedAsPrimary } else { Reached::HandedOver };
+            self.env.coverage.hit(reached);
+        }
+        self.crash(node, Presence::Down, Power::Stays);
+        self.restart_after(node, down);
     }
 
     fn power_cut(&mut self, nodes: &[NodeId], down: Duration) {

@@ -51,6 +51,7 @@ impl News {
             | Input::Watermarks { .. }
             | Input::Proposal { .. }
             | Input::Heartbeat(_)
+            | Input::PrimaryRequest { .. }
             | Input::Ended(_) => Self::Other,
         }
     }

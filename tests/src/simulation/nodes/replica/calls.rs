@@ -3,9 +3,11 @@
 use replica::replica::config::Config;
 use replica::replica::event::{Attempt, FetchId, Input, NoAnswer, ProbeId};
 use shared::ids::{BatchNumber, ClusterId, Epoch, Slot};
-use shared::message::{ChosenReply, Heartbeat, OfCluster, Proposal};
+use shared::message::{
+    ChosenReply, Heartbeat, OfCluster, PrimaryReply, PrimaryRequest, Proposal, WantedPrimary,
+};
 
-use super::{ReplicaNode, name};
+use super::{ReplicaNode, name, node};
 use crate::operations::Outcome;
 use crate::simulation::environment::Environment;
 use crate::simulation::environment::coverage::Reached;
@@ -59,6 +61,15 @@ impl ReplicaNode {
             .begin(self.now(env), (proposal.epoch, proposal.number, attempt));
         env.ask(&self.process, to, call, Message::Propose(attempt, proposal));
         self.watch(env, CallKind::Proposals);
+    }
+
+    /// Asks whoever leads, as far as it knows, for another primary.
+    pub fn ask_for_primary(&mut self, env: &mut Environment, wanted: WantedPrimary) {
+        let status = self.core.status(self.now(env));
+        if let (Some(cluster), Some(leader)) = (status.cluster, status.leader) {
+            let request = PrimaryRequest { cluster, wanted };
+            env.ask(&self.process, node(&leader.member), 0, Message::AskPrimary(request));
+        }
     }
 
     pub(super) fn heartbeat(&mut self, env: &mut Environment, to: NodeId, message: Heartbeat) {
@@ -164,6 +175,13 @@ impl ReplicaNode {
                 (is_heard, Input::Fetched { fetch, reply: Ok(reply) })
             }
             Message::Fetch(fetch, ..) => (is_heard(&mut calls.fetch, now, call), no_fetch(fetch)),
+            Message::PrimaryAnswered(reply) => {
+                if let Ok(PrimaryReply::Executed(_)) = reply.clone().for_cluster(reply.cluster()) {
+                    env.coverage.hit(Reached::SwitchedOver);
+                }
+                return None;
+            }
+            Message::AskPrimary(_) => return None,
             Message::Listed(listing) => {
                 return self.discovered(env, (from, call), Some(listing));
             }

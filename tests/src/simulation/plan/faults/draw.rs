@@ -11,7 +11,7 @@ use crate::simulation::plan::Topology;
 
 /// The kinds of fault, each of which a run has or has not ("swarm testing", Groce and
 /// others, 2012: leaving kinds out lets the others get further).
-const KINDS: usize = 21;
+const KINDS: usize = 23;
 
 /// How far a wall clock is set, forward or back, at most: forty years.
 const DECADES_MS: u64 = 40 * 365 * 86_400_000;
@@ -127,6 +127,15 @@ impl Draw<'_> {
                 slow: self.one_behind(),
                 lasts: self.scene(),
             },
+            21 => FaultKind::SwitchOver {
+                asked: *self.random.pick(&self.topology.replicas()),
+                wanted: *self.random.pick(&self.topology.replicas()),
+            },
+            22 => FaultKind::Ending {
+                target: self.primary_or_any(),
+                after: self.random.magnitude(Duration::from_millis(1), Duration::from_secs(2)),
+                down: lasts,
+            },
             _ => unreachable!("{KINDS} kinds of faults"),
         })
     }
@@ -153,6 +162,14 @@ impl Draw<'_> {
             Target::Leader
         } else {
             Target::Node(self.coordinator())
+        }
+    }
+
+    fn primary_or_any(&mut self) -> Target {
+        if self.random.chance(MILLION / 2) {
+            Target::Primary
+        } else {
+            Target::Node(*self.random.pick(&self.topology.replicas()))
         }
     }
 

@@ -1,0 +1,303 @@
+//! The primary role moves while clients write through the balancer: on request, before the
+//! primary ends, and as every service is started anew, one after the other. No client sees
+//! an error, nothing acknowledged is lost, and nothing is executed twice.
+//!
+//! `SYNOD_SWITCH_OVERS` says how many switch-overs on request (8).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use reqwest::StatusCode;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tests::harness::cluster::{Cluster, Size, eventually};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::synod;
+
+const CLIENTS: u64 = 16;
+/// Between two changes.
+const PEACE: Duration = Duration::from_millis(250);
+/// A process that is told to end does so within this.
+const ENDING: Duration = Duration::from_secs(20);
+/// A client waits so long for an answer.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// A client whose balancer is away asks again after this, and for so long.
+const PAUSE: Duration = Duration::from_millis(5);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What clients do who are told that nobody listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refused {
+    /// It is an error.
+    Fail,
+    /// They ask again, by the same `Idempotency-Key`.
+    AskAgain,
+}
+
+/// Clients that put one key, again and again: its version counts the puts.
+struct Load {
+    stop: Arc<AtomicBool>,
+    clients: JoinSet<Result<Vec<Written>>>,
+}
+
+/// A put that was acknowledged.
+#[derive(Clone, Copy, Debug)]
+struct Written {
+    sent: Instant,
+    answered: Instant,
+}
+
+impl Load {
+    fn start(cluster: &Cluster, key: &'static str, refused: Refused) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut clients = JoinSet::new();
+        for client in 0..CLIENTS {
+            let url = format!("{}/v1/kv/{key}", cluster.front());
+            clients.spawn(write(client, url, refused, Arc::clone(&stop)));
+        }
+        Self { stop, clients }
+    }
+
+    /// Waits until all have stopped: what was acknowledged, in the order of the answers.
+    async fn finish(mut self) -> Result<Vec<Written>> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut all = Vec::new();
+        while let Some(written) = self.clients.join_next().await {
+            all.extend(written??);
+        }
+        all.sort_by_key(|written| written.answered);
+        Ok(all)
+    }
+}
+
+async fn write(
+    client: u64,
+    url: String,
+    refused: Refused,
+    stop: Arc<AtomicBool>,
+) -> Result<Vec<Written>> {
+    let http = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
+    let mut written = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let sent = Instant::now();
+        let put = || {
+            let put = http.put(&url).body(client.to_string());
+            match refused {
+                Refused::Fail => put,
+                Refused::AskAgain => {
+                    put.header("Idempotency-Key", format!("{client}-{}", written.len()))
+                }
+            }
+        };
+        let response = loop {
+            match put().send().await {
+                Err(_) if refused == Refused::AskAgain && sent.elapsed() < PATIENCE => {
+                    sleep(PAUSE).await;
+                }
+                result => {
+                    break result.with_context(|| format!("put {} of {client}", written.len()));
+                }
+            }
+        }?;
+        let status = response.status();
+        ensure!(status.is_success(), "client {client}: {status}: {}", response.text().await?);
+        written.push(Written { sent, answered: Instant::now() });
+    }
+    Ok(written)
+}
+
+/// The longest time in which nobody was answered, and the longest that somebody waited.
+fn longest(written: &[Written]) -> (Duration, Duration) {
+    let gaps = written.windows(2).map(|pair| pair[1].answered - pair[0].answered);
+    let waits = written.iter().map(|written| written.answered - written.sent);
+    (gaps.max().unwrap_or_default(), waits.max().unwrap_or_default())
+}
+
+/// Every replica has executed each acknowledged put once, and no other.
+async fn count(cluster: &Cluster, key: &str, acknowledged: usize) -> Result<()> {
+    for replica in cluster.names("replica") {
+        let url = format!("{}/v1/kv/{key}", cluster.url(&replica));
+        let response = cluster.http().get(url).send().await?.error_for_status()?;
+        let version = response.headers().get("synod-version").context("no version")?.to_str()?;
+        ensure!(
+            version == acknowledged.to_string(),
+            "{replica} counts {version} puts of {key}, and {acknowledged} were acknowledged"
+        );
+    }
+    Ok(())
+}
+
+async fn ask_at(cluster: &Cluster, service: &str, body: &Value) -> Result<(StatusCode, Value)> {
+    let url = format!("{}/v1/cluster/primary", cluster.url(service));
+    let response = cluster.http().post(url).json(body).send().await?;
+    Ok((response.status(), response.json().await?))
+}
+
+/// Has a replica made primary, and holds the answer to what then is so.
+async fn switch(cluster: &Cluster, asked: &str, to: &str) -> Result<Duration> {
+    let began = Instant::now();
+    let (status, view) = ask_at(cluster, asked, &json!({ "replica": to })).await?;
+    let took = began.elapsed();
+    ensure!(status == StatusCode::OK && view["primary"] == to, "{status}: {view}");
+    let primary = cluster.primary().await?;
+    ensure!(primary == to, "{primary} is primary, and not {to}");
+    Ok(took)
+}
+
+fn switch_overs() -> Result<usize> {
+    Ok(std::env::var("SYNOD_SWITCH_OVERS").map_or(Ok(8), |text| text.parse())?)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_primary_role_moves_on_request_and_no_client_of_the_balancer_notices() -> Result<()> {
+    let cluster = Cluster::start(synod(), Size::default(), &[]).await?;
+    let load = Load::start(&cluster, "moved", Refused::Fail);
+    let doors: Vec<String> =
+        cluster.names("replica").into_iter().chain(cluster.names("balancer")).collect();
+    let slowest = AtomicU64::new(0);
+    for turn in 0..switch_overs()? {
+        sleep(PEACE).await;
+        let primary = cluster.primary().await?;
+        let backups = cluster.names("replica").into_iter().filter(|name| *name != primary);
+        let to = backups.collect::<Vec<_>>().swap_remove(turn % 2);
+        let took = switch(&cluster, &doors[turn % doors.len()], &to)
+            .await
+            .with_context(|| cluster.last_words())?;
+        slowest.fetch_max(u64::try_from(took.as_micros())?, Ordering::Relaxed);
+    }
+    sleep(PEACE).await;
+    let written = load.finish().await.with_context(|| cluster.last_words())?;
+    cluster.wait_until_equal().await?;
+    count(&cluster, "moved", written.len()).await?;
+    let (gap, wait) = longest(&written);
+    println!(
+        "{} switch-overs, {} writes: longest pause {gap:?}, slowest write {wait:?}, slowest \
+         switch-over {:?}",
+        switch_overs()?,
+        written.len(),
+        Duration::from_micros(slowest.into_inner())
+    );
+    Ok(())
+}
+
+/// Ends a service and starts it again, and waits until the cluster is whole.
+async fn restart(cluster: &mut Cluster, name: &str) -> Result<Duration> {
+    let began = Instant::now();
+    let ended = cluster.service(name).terminate(ENDING)?;
+    let took = began.elapsed();
+    ensure!(ended.success(), "{name} ended with {ended}");
+    cluster.service(name).start()?;
+    let url = format!("{}/readyz", cluster.url(name));
+    eventually("the new process is ready", async || {
+        let ready = cluster.http().get(&url).send().await?;
+        ensure!(ready.status().is_success(), "{name}: {}", ready.text().await?);
+        Ok(())
+    })
+    .await
+    .with_context(|| cluster.last_words())?;
+    cluster.wait_until_whole().await?;
+    Ok(took)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_service_is_started_anew_under_load_and_no_client_of_the_balancer_notices()
+-> Result<()> {
+    let mut cluster = Cluster::start(synod(), Size::default(), &[]).await?;
+    let mut names: Vec<String> = cluster.all();
+    names.retain(|name| !name.starts_with("balancer"));
+    let mut total = 0;
+    for name in names {
+        let what = if cluster.primary().await? == name {
+            " (primary)"
+        } else if cluster.leader().await? == name {
+            " (leader)"
+        } else {
+            ""
+        };
+        let load = Load::start(&cluster, "restarted", Refused::Fail);
+        sleep(PEACE).await;
+        let ended = restart(&mut cluster, &name).await;
+        sleep(PEACE).await;
+        let written = load.finish().await.with_context(|| cluster.last_words())?;
+        total += written.len();
+        let (gap, wait) = longest(&written);
+        println!(
+            "{name}{what} ended in {:?}: {} writes, longest pause {gap:?}, slowest write {wait:?}",
+            ended?,
+            written.len()
+        );
+    }
+    // Every primary that was started anew was one no more when it ended.
+    for replica in cluster.names("replica") {
+        let output = cluster.service(&replica).output()?;
+        ensure!(!output.contains("ends as primary"), "{replica}: {output}");
+    }
+    cluster.wait_until_equal().await?;
+    count(&cluster, "restarted", total).await?;
+    // While the only balancer is away nobody is reached; what it had taken on it finishes.
+    let load = Load::start(&cluster, "away", Refused::AskAgain);
+    sleep(PEACE).await;
+    restart(&mut cluster, "balancer-1").await?;
+    sleep(PEACE).await;
+    let written = load.finish().await.with_context(|| cluster.last_words())?;
+    cluster.wait_until_equal().await?;
+    count(&cluster, "away", written.len()).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_switch_over_that_cannot_be_is_refused_with_what_to_do() -> Result<()> {
+    let mut cluster = Cluster::start(synod(), Size::default(), &[]).await?;
+    let primary = cluster.primary().await?;
+    let (status, view) = ask_at(&cluster, "balancer-1", &json!({ "replica": primary })).await?;
+    ensure!(status == StatusCode::OK && view["primary"] == primary.as_str(), "{status}: {view}");
+    let url = format!("{}/v1/cluster/primary", cluster.front());
+    for (body, status, says) in [
+        ("{}", 400, "replica"),
+        ("{", 400, "EOF"),
+        (r#"{"replica":"Replica 1"}"#, 400, "Replica 1"),
+        (r#"{"replica":"replica-1","by":"force"}"#, 400, "by"),
+        (r#"["replica-1"]"#, 400, "object"),
+        (r#"{"replica":"replica-9"}"#, 404, "replica-9"),
+        (r#"{"replica":"balancer-1"}"#, 404, "GET /v1/cluster"),
+    ] {
+        let post = cluster.http().post(&url).header("content-type", "application/json");
+        let response = post.body(body).send().await?;
+        let (answered, problem) = (response.status(), response.json::<Value>().await?);
+        let detail = problem["detail"].as_str().context("no detail")?;
+        ensure!(answered == status && detail.contains(says), "{body}: {answered} {problem}");
+        ensure!(problem["outcome"] == "not_applied", "{body}: {problem}");
+    }
+    let text = cluster.http().post(&url).body(r#"{"replica":"replica-1"}"#).send().await?;
+    ensure!(text.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE, "{}", text.status());
+
+    let mut backups = cluster.names("replica");
+    backups.retain(|name| *name != primary);
+    cluster.service(&backups[0]).signal(Signal::STOP)?;
+    eventually("it is said that it is not heard from", async || {
+        let (status, problem) =
+            ask_at(&cluster, &primary, &json!({ "replica": backups[0] })).await?;
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        ensure!(
+            status == StatusCode::CONFLICT && detail.contains("not heard from"),
+            "{status}: {problem}"
+        );
+        Ok(())
+    })
+    .await?;
+    cluster.service(&backups[0]).signal(Signal::CONT)?;
+
+    for coordinator in cluster.names("coordinator") {
+        cluster.service(&coordinator).kill()?;
+    }
+    eventually("it is said that nobody leads", async || {
+        let body = json!({ "replica": backups[1] });
+        let (status, problem) = ask_at(&cluster, &primary, &body).await?;
+        ensure!(status == StatusCode::SERVICE_UNAVAILABLE, "{status}: {problem}");
+        Ok(())
+    })
+    .await
+}
