@@ -53,6 +53,8 @@ enum Command {
     Log(verbs::Log),
     /// Show who leads, who is primary and how far everyone is
     Status(status::Args),
+    /// Make another replica primary, without a client noticing
+    Primary(verbs::Primary),
     /// Ask a service whether it is ready; exits with 0 when it is
     Ready(verbs::Ready),
 
@@ -127,6 +129,7 @@ pub fn main() -> ExitCode {
         Command::Lock(args) => block_on(verbs::lock(args)),
         Command::Log(args) => block_on(verbs::log(args)),
         Command::Status(args) => block_on(status::run(args)),
+        Command::Primary(args) => block_on(verbs::primary(args)),
         Command::Ready(args) => block_on(verbs::ready(args)),
         Command::Import(args) => block_on(import::run(args)),
         Command::Export(args) => block_on(export::run(args)),

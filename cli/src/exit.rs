@@ -15,7 +15,7 @@ pub(crate) const CONDITION_FAILED: u8 = 4;
 pub(crate) const UNAVAILABLE: u8 = 5;
 /// A mutation may have been executed.
 const UNKNOWN_OUTCOME: u8 = 6;
-/// A lock is held by another one, or was lost.
+/// A lock is held by another one, or was lost; or the cluster is not in a state to do it.
 pub(crate) const CONFLICT: u8 = 7;
 /// What was asked for is not kept any more.
 const GONE: u8 = 8;
@@ -31,7 +31,7 @@ pub(crate) const TABLE: &str = "Exit codes:
   4  condition failed: --if-revision, --if-absent, a fence, the guards of a transaction
   5  unavailable: no answer in --timeout-seconds, and nothing was executed
   6  unknown outcome: it may have been executed; the same --idempotency-key finds out
-  7  conflict: a lock is held by another one, or was lost
+  7  conflict: a lock is held by another one, or was lost; a replica cannot be primary
   8  gone: the revision was compacted, the slot trimmed
   9  denied";
 
@@ -80,7 +80,7 @@ fn advice(error: &Error) -> Option<String> {
             "it is not what it was: read it again (`synod get KEY --output json` shows its \
              revision), and decide anew",
         ),
-        Error::Conflict(_) => {
+        Error::Conflict(problem) if problem.kind.ends_with(":lock-conflict") => {
             String::from("`synod lock NAME` shows who holds it; --wait-seconds waits for it")
         }
         Error::Gone(problem) => {
@@ -100,6 +100,7 @@ fn advice(error: &Error) -> Option<String> {
             String::from("that --idempotency-key is another command's: take another one")
         }
         Error::NotFound(_)
+        | Error::Conflict(_)
         | Error::Denied(_)
         | Error::UnknownOutcome { idempotency_key: None, .. }
         | Error::Refused(_)

@@ -6,7 +6,7 @@
 //! - `up` runs a whole cluster on 127.0.0.1: each service is a child process of this one,
 //!   and none outlives it.
 //! - `get`, `put`, `delete`, `list`, `watch`, `txn`, `diff`, `rollback`, `sql`,
-//!   `lease`, `lock`, `log`, `status`, `ready`,
+//!   `lease`, `lock`, `log`, `status`, `primary`, `ready`,
 //!   `import`, `export` speak the HTTP API by way of the crate `client`, and nothing else.
 //! - `backup` fetches the whole state as one file, by way of `client`, too; `restore` makes
 //!   the data directory of a new cluster of one, and `verify` checks data directories: both

@@ -1,7 +1,7 @@
 //! Who leads, who is primary and how far everybody is.
 
 use http::Method;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::call::Call;
@@ -33,7 +33,7 @@ pub struct Leader {
 }
 
 /// Who takes mutations.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct View {
     /// The number of the view.
     pub epoch: u64,

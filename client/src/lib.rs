@@ -26,6 +26,7 @@ mod list;
 mod lock;
 mod log;
 mod pages;
+mod primary;
 pub mod problem;
 mod snapshot;
 mod sql;

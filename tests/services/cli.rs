@@ -5,5 +5,6 @@ mod command;
 mod failover;
 mod held;
 mod keys;
+mod primary;
 mod steps;
 mod watching;

@@ -42,9 +42,8 @@ impl Cluster {
     }
 
     /// Waits until every service has started and found the others: a cluster serves long
-    /// before. Each replica that joins brings another view, which refuses what was under
-    /// way in the one before; a backup that knows no primary refuses mutations, and a
-    /// balancer that knows none sends them to backups.
+    /// before. A backup that knows no primary refuses mutations, and a balancer that knows
+    /// none sends them to backups.
     ///
     /// # Errors
     /// When that takes longer than [`PATIENCE`]; with what every service printed last.
