@@ -258,7 +258,7 @@ async fn view_of(cluster: &Cluster, primary: &str) -> Result<(usize, u64)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_joins_and_leaves_and_the_primary_refuses_nothing() -> Result<()> {
-    let soon: &[&str] = &["--replica-gone-after", "1"];
+    let soon: &[&str] = &["--replica-gone-after", "2"];
     let args = &[("coordinator-1", soon), ("coordinator-2", soon)];
     let mut cluster = Cluster::start_with(synod(), &Options { args, ..Options::default() }).await?;
     let primary = cluster.primary().await?;

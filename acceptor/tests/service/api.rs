@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use shared::ids::{ClusterId, Instance};
+use shared::ids::{ClusterId, Instance, Name};
 use shared::message::{Announcement, Member, Service, VoteRoom};
 
 use super::*;
@@ -165,6 +165,28 @@ async fn members_find_each_other_and_the_acceptor_itself() {
         problem["detail"],
         "the member in the body is replica-1, the one in the path is replica-2"
     );
+}
+
+#[tokio::test]
+async fn a_member_that_ends_is_taken_off_the_list_by_the_process_that_is_on_it() {
+    let temp = tempfile::tempdir().unwrap();
+    let process = Process::start(temp.path());
+    let (client, name) = (process.client(), "replica-1".parse::<Name>().unwrap());
+    let url = "http://127.0.0.1:8301".to_owned();
+    let member =
+        Member { name: name.clone(), service: Service::Replica, url, instance: Instance(5) };
+    client.announce(&Announcement { cluster: None, member }, TIMEOUT).await.unwrap();
+    let others = client.withdraw(&name, Instance(6), TIMEOUT).await.unwrap();
+    assert_eq!(others.members.len(), 2, "that is another process");
+    let others = client.withdraw(&name, Instance(5), TIMEOUT).await.unwrap();
+    assert_eq!(others.members.len(), 1);
+    let path = format!("{}/v1/members/replica-1", process.url);
+    for (query, says) in [("", "instance"), ("?instance=5", "16"), ("?by=me", "by")] {
+        let response = http().delete(format!("{path}{query}")).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{query}");
+        let problem: Value = response.json().await.unwrap();
+        assert!(problem["detail"].as_str().unwrap().contains(says), "{query}: {problem}");
+    }
 }
 
 #[tokio::test]
