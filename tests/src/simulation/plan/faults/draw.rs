@@ -133,7 +133,7 @@ impl Draw<'_> {
             },
             22 => FaultKind::Ending {
                 target: self.primary_or_any(),
-                after: self.random.magnitude(Duration::from_millis(1), Duration::from_secs(2)),
+                after: self.random.magnitude(Duration::from_millis(20), Duration::from_secs(2)),
                 down: lasts,
             },
             _ => unreachable!("{KINDS} kinds of faults"),
