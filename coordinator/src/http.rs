@@ -58,6 +58,9 @@ const MAX_FETCH_WAIT: Duration = Duration::from_secs(10);
 /// request.
 pub(crate) const SPAN_NAMES: SpanNames = &[("POST", "/v1/proposals", "coordinator.propose")];
 
+/// Those routes.
+pub(crate) const POLLS: &[(&str, &str)] = &[("GET", "/v1/chosen"), ("POST", "/v1/heartbeats")];
+
 /// What handlers need.
 #[derive(Clone, Debug)]
 pub(crate) struct Front {

@@ -42,8 +42,9 @@ async fn start(router: Router) -> (BaseUrl, DropGuard) {
     tokio::spawn(serve(
         listener,
         router,
-        Traced { service: Service::Acceptor, names: &[] },
+        Traced { service: Service::Acceptor, names: &[], polls: &[] },
         Admission::new(Limits::default(), AllowedHosts::any()),
+        Metrics::new(Service::Acceptor, &"acceptor-1".parse().unwrap()),
         shutdown.clone(),
     ));
     (url, shutdown.drop_guard())

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use shared::health::{self, Check};
 use shared::message::Service;
+use shared::metrics::Metrics;
 use shared::problem;
 use shared::server::{Admission, AllowedHosts, Limits, serve};
 use shared::telemetry::Traced;
@@ -37,9 +38,10 @@ async fn start(limits: Limits) -> Server {
         .route("/forever", get(std::future::pending::<()>))
         .merge(health::routes(|| vec![Check::new("gate", None)]));
     let shutdown = CancellationToken::new();
-    let traced = Traced { service: Service::Replica, names: &[] };
+    let traced = Traced { service: Service::Replica, names: &[], polls: &[] };
+    let metrics = Metrics::new(Service::Replica, &"replica-1".parse().unwrap());
     let admission = Admission::new(limits, AllowedHosts::any());
-    let ended = tokio::spawn(serve(listener, router, traced, admission, shutdown.clone()));
+    let ended = tokio::spawn(serve(listener, router, traced, admission, metrics, shutdown.clone()));
     Server { address, gate, shutdown, ended }
 }
 
