@@ -307,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_view_is_counted_by_what_tells_it_from_the_one_before() {
-        let view = |primary: &str, instance: u128, backups: &[&str], format: u16| View {
+        let view = |primary: &str, instance: u64, backups: &[&str], format: u16| View {
             epoch: Epoch(1),
             primary: primary.parse().unwrap(),
             primary_instance: Instance(instance),

@@ -17,6 +17,7 @@ use shared::message::{
     Announced, Announcement, ChosenReply, Directory, DirectoryEntry, Marks, Member, Nack,
     OfCluster, Prepare, PrepareReply, Roster, Service, VotesPage, Watermarks,
 };
+use shared::metrics::Metrics;
 use shared::problem::{Outcome, Problem};
 use shared::server::{Admission, AllowedHosts, Limits, serve};
 use shared::telemetry::Traced;
