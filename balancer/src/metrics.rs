@@ -6,7 +6,7 @@ use std::time::Duration;
 use shared::metrics::{Counter, Histogram, Metrics, SECONDS};
 
 use crate::endpoints::Endpoints;
-use crate::pool::{Counts, Endpoint, Health, Intent};
+use crate::pool::{Endpoint, Health, Intent};
 
 /// The kinds of requests, in their order.
 const INTENTS: [&str; 3] = ["read", "local_read", "mutation"];
@@ -121,31 +121,30 @@ pub(crate) fn expose(metrics: &mut Metrics, endpoints: Arc<Endpoints>, max_waiti
             let each = listed.iter().map(|endpoint| (endpoint.member.name.as_str(), of(endpoint)));
             scrape.gauges(name, help, "endpoint", each)?;
         }
-        let counters: [(&str, &str, fn(&Counts) -> u64); 4] = [
+        let counters: [(&str, &str, OfEndpoint); 4] = [
             (
                 "synod_balancer_endpoint_requests_total",
                 "Requests sent to this replica, retries included",
-                |counts| counts.requests,
+                |endpoint| endpoint.counts.requests,
             ),
             (
                 "synod_balancer_endpoint_failures_total",
                 "Requests that ended without an answer because of this replica",
-                |counts| counts.failures,
+                |endpoint| endpoint.counts.failures,
             ),
             (
                 "synod_balancer_endpoint_checks_total",
                 "Health checks of this replica that succeeded",
-                |counts| counts.checks,
+                |endpoint| endpoint.counts.checks,
             ),
             (
                 "synod_balancer_endpoint_check_failures_total",
                 "Health checks of this replica that failed",
-                |counts| counts.check_failures,
+                |endpoint| endpoint.counts.check_failures,
             ),
         ];
         for (name, help, of) in counters {
-            let each =
-                listed.iter().map(|endpoint| (endpoint.member.name.as_str(), of(&endpoint.counts)));
+            let each = listed.iter().map(|endpoint| (endpoint.member.name.as_str(), of(endpoint)));
             scrape.counters(name, help, "endpoint", each)?;
         }
         Ok(())

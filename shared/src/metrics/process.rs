@@ -33,9 +33,8 @@ pub(super) fn collector() -> impl Fn(&mut Scrape<'_>) -> fmt::Result + Send + Sy
             "When the process started, in seconds since 1970",
             since_epoch.as_secs_f64(),
         )?;
-        match fs::read_to_string(STAT).ok().as_deref().and_then(Taken::read) {
-            Some(taken) => taken.write(scrape)?,
-            None => {}
+        if let Some(taken) = fs::read_to_string(STAT).ok().as_deref().and_then(Taken::read) {
+            taken.write(scrape)?;
         }
         if let Some(limit) = getrlimit(Resource::Nofile).current {
             scrape.gauge("process_max_fds", "How many files may be open at once", limit)?;

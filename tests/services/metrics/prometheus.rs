@@ -58,11 +58,11 @@ async fn prometheus_takes_what_all_services_answer_and_what_the_dashboards_ask()
     let mut prometheus = Process::new("prometheus", program, args.into(), folder.path());
     prometheus.start()?;
     let url = format!("http://127.0.0.1:{port}");
-    let services = cluster.all().len();
+    let services = cluster.all().len().to_string();
     let taken = eventually("Prometheus has scraped every service twice", async || {
         let up = "count(count_over_time(up[1m]) >= 2 and last_over_time(up[1m]) == 1)";
         let scraped = ask(http, &url, up).await?;
-        ensure!(scraped[0]["value"][1] == services.to_string(), "{scraped}");
+        ensure!(scraped[0]["value"][1] == services.as_str(), "{scraped}");
         Ok(())
     })
     .await;
