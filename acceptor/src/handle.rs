@@ -158,6 +158,11 @@ impl Handle {
         self.durable.borrow().clone()
     }
 
+    /// How many requests wait for the writer.
+    pub(crate) fn waiting(&self) -> usize {
+        self.jobs.max_capacity() - self.jobs.capacity()
+    }
+
     /// Whether the writer has ended.
     pub(crate) fn is_closed(&self) -> bool {
         self.jobs.is_closed()

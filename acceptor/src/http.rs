@@ -36,6 +36,14 @@ use crate::handle::{Durable, Handle, Refusal};
 pub(crate) const SPANS: SpanNames =
     &[("POST", "/v1/prepare", "acceptor.prepare"), ("POST", "/v1/accept", "acceptor.accept")];
 
+/// Those routes.
+pub(crate) const POLLS: &[(&str, &str)] = &[
+    ("GET", "/v1/votes"),
+    ("GET", "/v1/watermarks"),
+    ("GET", "/v1/members"),
+    ("PUT", "/v1/members/{name}"),
+];
+
 /// The longest [`Accept`]: a leader packs about 8 MiB into one, or a single value. Three
 /// times that in JSON. Bytes.
 const ACCEPT_BYTES: usize = 32 << 20;

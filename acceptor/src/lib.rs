@@ -17,7 +17,7 @@
 //! In reading order: [`acceptor`] (the protocol, pure), [`decision`] ("persist before
 //! answering", as types), [`limits`] (what it lets in), `invariants` (what always holds);
 //! [`log`] (what it remembers, on disk); `writer` (group commit) and `handle` (the way to
-//! it); [`directory`] (who is there, pure), `http`, `args`.
+//! it); [`directory`] (who is there, pure), `http`, `metrics`, `args`.
 //!
 //! Deliberately absent: reading values (they are opaque here), learning what is chosen
 //! (leaders say so), and any message to another service: an acceptor only answers.
@@ -35,6 +35,7 @@ mod writer;
 mod args;
 pub mod directory;
 mod http;
+mod metrics;
 
 #[cfg(test)]
 mod tests;
@@ -54,8 +55,9 @@ use shared::server::serve;
 use shared::service::Running;
 use shared::telemetry::Traced;
 
-use crate::http::{SPANS, Service, routes};
+use crate::http::{POLLS, SPANS, Service, routes};
 use crate::log::disk::Disk;
+use crate::metrics::Measured;
 
 /// The folder of the log in the data directory.
 pub const LOG: &str = "log";
@@ -64,22 +66,25 @@ pub const LOG: &str = "log";
 ///
 /// # Errors
 /// When the data directory is not this acceptor's, its log is damaged, or the disk fails.
-pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
+pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     let (limits, options) = (args.limits(), args.options());
     let data_dir = DataDir::open(&args.data_dir.data_dir, Kind::Acceptor, &running.name)?;
     let folder = data_dir.join(LOG);
+    let measured = Measured::register(&mut running.metrics);
     let opened = tokio::task::spawn_blocking(move || {
-        writer::start(Disk::default(), &folder, options, limits)
+        writer::start(Disk::default(), &folder, options, limits, measured)
     });
     let (handle, mut ended) =
         opened.await.context("the log could not be read")?.map_err(cannot_start)?;
+    metrics::expose(&mut running.metrics, handle.clone(), limits, data_dir.path().to_owned());
     let (own, admission) = (running.member(), running.admission());
     let service = Service::new(handle.clone(), running.identity, own);
     let serving = serve(
         running.listener,
         routes(Arc::clone(&service)),
-        Traced { service: Kind::Acceptor, names: SPANS },
+        Traced { service: Kind::Acceptor, names: SPANS, polls: POLLS },
         admission,
+        running.metrics,
         running.shutdown,
     );
     tokio::select! {

@@ -22,6 +22,7 @@ use crate::handle::{Answer, Durable, Handle, Job, QUEUE_REQUESTS, Refusal};
 use crate::log::disk::{Disk, DiskError};
 use crate::log::error::LogError;
 use crate::log::{Log, Options};
+use crate::metrics::{Answered, Measured};
 
 /// Bytes of records after which a group is closed: more would only make the first of them
 /// wait.
@@ -39,6 +40,7 @@ pub(crate) fn start(
     folder: &Path,
     options: Options,
     limits: Limits,
+    measured: Measured,
 ) -> Result<(Handle, Ended), LogError> {
     let (log, acceptor) = Log::open(disk, folder, options, limits)?;
     let (jobs, queue) = mpsc::channel(QUEUE_REQUESTS);
@@ -47,8 +49,16 @@ pub(crate) fn start(
     let (published, durable) = watch::channel(durable);
     let (ended, end) = oneshot::channel();
     let heard = LastHeard::default();
-    let writer =
-        Writer { log, acceptor, limits, group: Vec::new(), published, heard, full_since: None };
+    let writer = Writer {
+        log,
+        acceptor,
+        limits,
+        group: Vec::new(),
+        published,
+        heard,
+        full_since: None,
+        measured,
+    };
     let spawned = thread::Builder::new().name("log".to_owned()).spawn(move || {
         let result = writer.run(queue);
         if let Err(cause) = &result {
@@ -70,6 +80,7 @@ struct Writer {
     heard: LastHeard,
     /// When the disk was last found full, until it is found not to be.
     full_since: Option<Instant>,
+    measured: Measured,
 }
 
 /// An answer that waits for the sync of all that was staged before it.
@@ -144,6 +155,7 @@ impl Writer {
         let plan = match self.acceptor.plan_prepare(prepare) {
             Ok(plan) => plan,
             Err(refused) => {
+                self.measured.prepare(Answered::Broken);
                 error!(ballot = %prepare.ballot, "refused a prepare that no correct candidate \
                     sends: {refused}");
                 answer.send(Err(AcceptError::from(refused).into()));
@@ -157,9 +169,13 @@ impl Writer {
                     PrepareReply::Stranger(_) => self.heard.stranger = Some(Instant::now()),
                     PrepareReply::Nack(_) => {}
                 }
+                self.measured.prepare(Answered::prepare(&plan.reply));
                 self.group.push(Waiting::Prepare(self.acceptor.commit(plan), answer));
             }
-            Room::None(no_space) => answer.send(Err(no_space.refusal())),
+            Room::None(no_space) => {
+                self.measured.prepare(Answered::Full);
+                answer.send(Err(no_space.refusal()));
+            }
         }
         Ok(())
     }
@@ -168,6 +184,7 @@ impl Writer {
         let plan = match self.acceptor.plan_accept(accept) {
             Ok(plan) => plan,
             Err(refused) => {
+                self.measured.accept(Answered::Broken);
                 error!(ballot = %accept.ballot, "refused an accept that no correct leader sends: \
                     {refused}");
                 answer.send(Err(refused.into()));
@@ -182,8 +199,17 @@ impl Writer {
             AcceptReply::Nack(_) => {}
         }
         match self.make_room(plan.records())? {
-            Room::Staged => self.group.push(Waiting::Accept(self.acceptor.commit(plan), answer)),
-            Room::None(no_space) => answer.send(Ok(no_space.full(self.acceptor.id()))),
+            Room::Staged => {
+                self.measured.accept(Answered::accept(&plan.reply));
+                if let AcceptReply::Accepted(accepted) = &plan.reply {
+                    self.measured.accepted_slots.inc_by(accepted.slots.len() as u64);
+                }
+                self.group.push(Waiting::Accept(self.acceptor.commit(plan), answer));
+            }
+            Room::None(no_space) => {
+                self.measured.accept(Answered::Full);
+                answer.send(Ok(no_space.full(self.acceptor.id())));
+            }
         }
         Ok(())
     }
@@ -244,8 +270,14 @@ impl Writer {
 
     /// Syncs the group, makes known what is on disk, then answers.
     fn flush(&mut self) -> Result<Flushed, LogError> {
+        let (bytes, began) = (self.log.staged_bytes(), Instant::now());
         match self.log.flush(&self.acceptor) {
             Ok(()) => {
+                if bytes > 0 {
+                    self.measured.sync_seconds.observe(began.elapsed().as_secs_f64());
+                    self.measured.group_requests.observe(self.group.len() as f64);
+                    self.measured.written_bytes.inc_by(bytes as u64);
+                }
                 self.publish();
                 let proof = Persisted::assert_synced();
                 self.group.drain(..).for_each(|waiting| waiting.answer(proof));

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -16,9 +15,11 @@ use serde::Serialize;
 use shared::discovery::Mixups;
 use shared::health::{self, Check};
 use shared::ids::{Epoch, Name, Slot};
-use shared::server::{Admission, RequestBody, with_fallbacks};
+use shared::message::Service;
+use shared::metrics::Metrics;
+use shared::server::{Admission, RequestBody, Requests, expose, with_fallbacks};
 use shared::status::{Identity, Status};
-use shared::telemetry::RequestTrace;
+use shared::telemetry::{RequestTrace, Traced};
 
 use crate::endpoints::Endpoints;
 use crate::pool::{Endpoint, Health, Intent, Pool, Reads, Role};
@@ -28,12 +29,34 @@ use crate::proxy::Proxy;
 /// has the exact one.
 const FORWARDED_ROUTE: &str = "/v1/{*path}";
 
+/// What is counted and traced of requests.
+const TRACED: Traced = Traced {
+    service: Service::Balancer,
+    names: &[
+        ("GET", FORWARDED_ROUTE, "balancer.forward"),
+        ("HEAD", FORWARDED_ROUTE, "balancer.forward"),
+        ("PUT", FORWARDED_ROUTE, "balancer.forward"),
+        ("POST", FORWARDED_ROUTE, "balancer.forward"),
+        ("DELETE", FORWARDED_ROUTE, "balancer.forward"),
+    ],
+    polls: &[],
+};
+
+/// What the balancer tells of itself.
+#[derive(Debug)]
+pub(crate) struct Own {
+    pub(crate) identity: Identity,
+    pub(crate) mixups: Mixups,
+    pub(crate) metrics: Metrics,
+}
+
 /// Everything that a connection needs to answer requests.
 #[derive(Debug)]
 pub(crate) struct Front {
     own: TowerToHyperService<Router>,
     proxy: Arc<Proxy>,
     admission: Admission,
+    requests: Requests,
 }
 
 /// Who answers a path.
@@ -62,15 +85,15 @@ fn answerer_of(path: &str) -> Answerer {
 
 impl Front {
     pub(crate) fn new(
-        identity: Identity,
+        Own { identity, mixups, metrics }: Own,
         endpoints: Arc<Endpoints>,
         proxy: Arc<Proxy>,
-        mixups: Mixups,
         admission: Admission,
     ) -> Arc<Self> {
-        let own =
-            TowerToHyperService::new(own_routes(identity, endpoints, Arc::clone(&proxy), mixups));
-        Arc::new(Self { own, proxy, admission })
+        let (requests, exposed) = expose(metrics, TRACED, &admission);
+        let own = own_routes(identity, endpoints, Arc::clone(&proxy), mixups).merge(exposed);
+        let own = TowerToHyperService::new(with_fallbacks(own));
+        Arc::new(Self { own, proxy, admission, requests })
     }
 
     /// The service of a client's connection.
@@ -94,9 +117,14 @@ impl Front {
 
     async fn answer(&self, client: IpAddr, request: Request<RequestBody>) -> Response<Body> {
         let answerer = answerer_of(request.uri().path());
-        let name = (answerer == Answerer::Replica).then_some("balancer.forward");
-        let trace = RequestTrace::start(name, request.method(), FORWARDED_ROUTE, request.headers());
         let (parts, body) = request.into_parts();
+        // The routes of its own have no parameters: their paths are their templates.
+        let route = match answerer {
+            Answerer::Replica => FORWARDED_ROUTE,
+            Answerer::Balancer => parts.uri.path(),
+        };
+        let (name, underway) = self.requests.begin(&parts.method, route);
+        let trace = RequestTrace::start(name, &parts.method, route, &parts.headers);
         let admitted = self.admission.admit(&parts);
         let request = Request::from_parts(parts, body);
         let mut response = match admitted {
@@ -107,6 +135,7 @@ impl Front {
             Err(problem) => problem.to_http().map(Body::from),
         };
         trace.finish(response.status(), response.headers_mut());
+        underway.answered(response.status());
         response
     }
 
@@ -135,11 +164,10 @@ fn own_routes(
             ]
         }
     };
-    let routes = Router::new()
+    Router::new()
         .route("/v1/status", get(status))
         .with_state(Arc::new(StatusState { identity, endpoints, proxy }))
-        .merge(health::routes(ready));
-    with_fallbacks(routes)
+        .merge(health::routes(ready))
 }
 
 struct StatusState {
@@ -207,7 +235,7 @@ impl EndpointStatus {
 }
 
 async fn status(State(own): State<Arc<StatusState>>) -> Json<Status<BalancerStatus>> {
-    let totals = own.proxy.totals();
+    let measured = own.proxy.measured();
     let role = own.endpoints.read(|pool| {
         let primary = pool.primary().and_then(|id| pool.endpoint(id));
         let mut endpoints: Vec<EndpointStatus> =
@@ -218,9 +246,9 @@ async fn status(State(own): State<Arc<StatusState>>) -> Json<Status<BalancerStat
             healthy: pool.healthy(),
             linearizable: pool.able(Intent::Read),
             waiting: own.endpoints.waiting(),
-            forwarded: totals.requests.load(Ordering::Relaxed),
-            retries: totals.retries.load(Ordering::Relaxed),
-            refusals: totals.refusals.load(Ordering::Relaxed),
+            forwarded: measured.requests(),
+            retries: measured.retries.get(),
+            refusals: measured.refusals.get(),
             endpoints,
         }
     });

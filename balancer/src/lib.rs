@@ -20,7 +20,7 @@
 //! `retry` (what may be sent again, pure), [`headers`] (what a proxy does to them, pure),
 //! [`status`] (what a replica says of itself, pure), `endpoints` (the pool behind a
 //! lock), `health` (discovery and checks), `proxy` (the way of a request), `http`
-//! (what is answered here, what is passed on), `args` (the flags). The connections to the
+//! (what is answered here, what is passed on), `metrics`, `args` (the flags). The connections to the
 //! replicas are those that all services speak to each other by (`shared::client`).
 //!
 //! Deliberately absent: caches, because a linearizable read must ask; a queue where replicas
@@ -35,6 +35,7 @@ pub mod status;
 
 mod endpoints;
 mod health;
+mod metrics;
 
 mod http;
 mod proxy;
@@ -54,34 +55,39 @@ use shared::service::Running;
 use tokio::sync::watch;
 
 use crate::endpoints::Endpoints;
-use crate::http::Front;
+use crate::http::{Front, Own};
+use crate::metrics::Measured;
 use crate::proxy::Proxy;
 
 /// Runs a balancer until it is told to end.
 ///
 /// # Errors
 /// When no cluster can have these acceptors, or the listener fails for good.
-pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
+pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     let acceptors = args.acceptors.clients()?;
-    let limits = args.server_limits(running.limits);
-    let admission = Admission::new(limits, running.hosts.clone());
+    let admission = Admission::new(args.server_limits(running.limits), running.hosts.clone());
     // It keeps nothing, and follows whatever cluster the acceptors are.
     let (_, of_no_cluster) = watch::channel(None);
     let Discovered { members, mixups, withdrawn } =
         discovery::spawn(running.member(), of_no_cluster, acceptors, running.shutdown.clone());
     let endpoints = Endpoints::new(args.thresholds());
+    let patience = args.patience();
+    let measured = Measured::register(&mut running.metrics);
+    metrics::expose(&mut running.metrics, Arc::clone(&endpoints), patience.max_waiting);
     let proxy = Arc::new(Proxy::new(
         running.name,
         Arc::clone(&endpoints),
         args.body_limits(),
-        args.patience(),
+        patience,
+        measured,
         running.shutdown.clone(),
     ));
-    let front = Front::new(running.identity, Arc::clone(&endpoints), proxy, mixups, admission);
+    let own = Own { identity: running.identity, mixups, metrics: running.metrics };
+    let front = Front::new(own, Arc::clone(&endpoints), proxy, admission.clone());
     let serving = serve_connections(
         running.listener,
         |client| front.connection(client),
-        limits,
+        &admission,
         running.shutdown,
     );
     let served = tokio::select! {

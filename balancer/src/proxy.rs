@@ -8,6 +8,7 @@
 //! one after each pause) are bounded, until the header of the answer is here; how long a
 //! stream lasts after that is up to replica and client, and of one that has no end of its
 //! own also to the balancer (`endless`).
+#![expect(clippy::disallowed_methods, reason = "a shell: how long requests take is measured")]
 
 mod attempts;
 mod endless;
@@ -17,8 +18,7 @@ mod waiting;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -40,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 use self::progress::Sending;
 use crate::endpoints::Endpoints;
 use crate::headers::{Origin, end_to_end_option, forward_request};
+use crate::metrics::Measured;
 use crate::pool::Intent;
 use crate::retry::{self, Repeat, intent_of, repeat_of};
 
@@ -65,17 +66,6 @@ pub(crate) struct Patience {
     pub(crate) max_waiting: usize,
 }
 
-/// What the proxy has done since it started.
-#[derive(Debug, Default)]
-pub(crate) struct Totals {
-    /// Requests for replicas, however they ended.
-    pub(crate) requests: AtomicU64,
-    /// Attempts beyond a request's first.
-    pub(crate) retries: AtomicU64,
-    /// Requests that got no replica's answer, but a problem of the balancer's own.
-    pub(crate) refusals: AtomicU64,
-}
-
 /// Forwards requests to the replicas.
 #[derive(Debug)]
 pub(crate) struct Proxy {
@@ -84,7 +74,7 @@ pub(crate) struct Proxy {
     limits: BodyLimits,
     patience: Patience,
     buffers: ByteBudget,
-    totals: Totals,
+    measured: Measured,
     shutdown: CancellationToken,
 }
 
@@ -110,14 +100,15 @@ impl Proxy {
         endpoints: Arc<Endpoints>,
         limits: BodyLimits,
         patience: Patience,
+        measured: Measured,
         shutdown: CancellationToken,
     ) -> Self {
         let buffers = ByteBudget::new(limits.buffered_bytes);
-        Self { name, endpoints, limits, patience, buffers, totals: Totals::default(), shutdown }
+        Self { name, endpoints, limits, patience, buffers, measured, shutdown }
     }
 
-    pub(crate) fn totals(&self) -> &Totals {
-        &self.totals
+    pub(crate) fn measured(&self) -> &Measured {
+        &self.measured
     }
 
     /// Answers a request with a replica's answer, or with a problem where there is none
@@ -128,14 +119,16 @@ impl Proxy {
         request: Request<RequestBody>,
         trace: &RequestTrace,
     ) -> Response<Body> {
-        self.totals.requests.fetch_add(1, Ordering::Relaxed);
+        let began = Instant::now();
         let intent = intent_of(request.method(), request.uri());
+        self.measured.began(intent);
         let answer = match self.buffer(client, request, trace).await {
             Ok(buffered) => self.forward_buffered(&buffered, trace).await,
             Err(problem) => Err(retry::not_applied(intent, problem)),
         };
+        self.measured.answered(intent, began.elapsed());
         answer.unwrap_or_else(|problem| {
-            self.totals.refusals.fetch_add(1, Ordering::Relaxed);
+            self.measured.refusals.inc();
             problem.to_http().map(Body::from)
         })
     }

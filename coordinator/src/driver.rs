@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use shared::client::AcceptorClient;
 use shared::ids::{ClusterId, CoordinatorId, Instance, Slot};
-use shared::message::{AcceptReply, Phase, PrimaryReply, ProposalReply};
+use shared::message::{AcceptReply, Phase, PrepareReply, PrimaryReply, ProposalReply};
 use shared::random;
 use shared::telemetry::TraceContext;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -35,6 +35,7 @@ use crate::driver::outbox::{Outbox, OutboxLimits};
 use crate::driver::report::Reporter;
 use crate::effect::{AcceptorIndex, Effect, Input, RequestId, Timer};
 use crate::membership::WrongCluster;
+use crate::metrics::{Measured, Nacked};
 
 /// Ends of calls and questions that are taken before anything is sent.
 const TAKEN_AT_ONCE: usize = 128;
@@ -47,6 +48,13 @@ struct Acceptor {
     polls: usize,
 }
 
+/// Whoever waits for what becomes of a proposal, and since when.
+#[derive(Debug)]
+struct Waiter {
+    since: Instant,
+    answer: oneshot::Sender<ProposalReply>,
+}
+
 /// The owner of the core.
 #[derive(Debug)]
 pub(crate) struct Driver {
@@ -57,12 +65,12 @@ pub(crate) struct Driver {
     ended: mpsc::Receiver<Ended>,
     questions: mpsc::Receiver<Question>,
     next_request: u64,
-    waiters: BTreeMap<RequestId, oneshot::Sender<ProposalReply>>,
+    waiters: BTreeMap<RequestId, Waiter>,
     /// Those who asked for another primary.
     primary_waiters: BTreeMap<RequestId, oneshot::Sender<PrimaryReply>>,
     /// The recorded traces of proposals in flight.
     traces: BTreeMap<Slot, TraceContext>,
-    counts: Counts,
+    measured: Measured,
     progress: watch::Sender<Position>,
     cluster: watch::Sender<Option<ClusterId>>,
     wrong_cluster: Option<WrongCluster>,
@@ -75,6 +83,7 @@ impl Driver {
         config: Config,
         id: CoordinatorId,
         clients: Vec<AcceptorClient>,
+        measured: Measured,
     ) -> (Self, Handle) {
         let calls = clients.len() * (ACCEPTS_IN_FLIGHT + PREPARES_IN_FLIGHT + POLLS_IN_FLIGHT);
         let (ended_sender, ended) = mpsc::channel(calls);
@@ -108,7 +117,7 @@ impl Driver {
             waiters: BTreeMap::new(),
             primary_waiters: BTreeMap::new(),
             traces: BTreeMap::new(),
-            counts: Counts::default(),
+            measured,
             progress,
             cluster,
             wrong_cluster: None,
@@ -173,7 +182,7 @@ impl Driver {
         }
         self.traces = self.traces.split_off(&self.core.chosen_below());
         // Whoever hung up needs no answer.
-        self.waiters.retain(|_, waiter| !waiter.is_closed());
+        self.waiters.retain(|_, waiter| !waiter.answer.is_closed());
         self.primary_waiters.retain(|_, waiter| !waiter.is_closed());
         self.reporter.waiting(self.now(), self.core.waiting_for(self.now()));
         self.reporter.troubles(self.core.troubles(self.now()));
@@ -189,12 +198,19 @@ impl Driver {
             }
             Outcome::Prepare { ballot, result } => {
                 acceptor.prepares -= 1;
+                if let Ok(PrepareReply::Nack(_)) = &result {
+                    self.measured.nacked(Nacked::Prepare);
+                }
                 result.ok().map(|reply| Input::PrepareReply { from: at, ballot, reply })
             }
             Outcome::Accept { ballot, result } => {
                 acceptor.outbox.done();
-                if let Ok(AcceptReply::Accepted(accepted)) = &result {
-                    self.counts.votes += accepted.slots.len() as u64;
+                match &result {
+                    Ok(AcceptReply::Accepted(accepted)) => {
+                        self.measured.votes.inc_by(accepted.slots.len() as u64);
+                    }
+                    Ok(AcceptReply::Nack(_)) => self.measured.nacked(Nacked::Accept),
+                    Ok(AcceptReply::Stranger(_) | AcceptReply::Full(_)) | Err(_) => {}
                 }
                 result.ok().map(|reply| Input::AcceptReply { from: at, ballot, reply })
             }
@@ -209,7 +225,8 @@ impl Driver {
         match question {
             Question::Propose { proposal, trace, answer } => {
                 let id = self.request_id();
-                self.waiters.insert(id, answer);
+                self.waiters.insert(id, Waiter { since: Instant::now(), answer });
+                self.measured.value_bytes.observe(proposal.value.len() as f64);
                 self.step(Input::Proposal { id, proposal }, trace);
             }
             Question::Primary { request, answer } => {
@@ -231,7 +248,11 @@ impl Driver {
                 let core = self.core.status(self.now());
                 let _gone = answer.send(DriverStatus {
                     core,
-                    counts: self.counts,
+                    counts: Counts {
+                        decisions: self.measured.decisions.get(),
+                        votes: self.measured.votes.get(),
+                        accepts: self.measured.accepts.get(),
+                    },
                     waiting_proposals: self.waiters.len(),
                 });
             }
@@ -282,8 +303,13 @@ impl Driver {
                 self.timers.insert(timer, Instant::now() + after + random::jitter(jitter));
             }
             Effect::ProposalReply { id, reply } => {
-                if let Some(waiter) = self.waiters.remove(&id) {
-                    let _gone = waiter.send(reply);
+                self.measured.proposal_answered(&reply);
+                if let Some(Waiter { since, answer }) = self.waiters.remove(&id) {
+                    if matches!(reply, ProposalReply::Chosen { .. }) {
+                        let took = since.elapsed();
+                        self.measured.chosen_seconds.observe(took.as_secs_f64());
+                    }
+                    let _gone = answer.send(reply);
                 }
             }
             Effect::PrimaryReply { id, reply } => {
@@ -291,14 +317,19 @@ impl Driver {
                     let _gone = waiter.send(reply);
                 }
             }
-            Effect::Chosen(_) => self.counts.decisions += 1,
-            Effect::PhaseChanged(_) => {
+            Effect::Chosen(_) => {
+                self.measured.decisions.inc();
+            }
+            Effect::PhaseChanged(change) => {
+                self.measured.phase_changed(change);
                 self.traces.clear();
                 self.acceptors.iter_mut().for_each(|acceptor| acceptor.outbox.clear());
             }
             Effect::WrongCluster(wrong) => self.wrong_cluster = Some(wrong),
-            Effect::ViewProposed { .. }
-            | Effect::VotesLost(_)
+            Effect::ViewProposed { slot: _, view } => {
+                self.measured.view_proposed(self.core.view(), &view);
+            }
+            Effect::VotesLost(_)
             | Effect::ClaimRefused { .. }
             | Effect::RosterKnown(_)
             | Effect::NotACluster(_)
@@ -309,7 +340,7 @@ impl Driver {
     fn send(&mut self) {
         for acceptor in &mut self.acceptors {
             while let Some(parcel) = acceptor.outbox.next() {
-                self.counts.accepts += u64::from(!parcel.accept.proposals.is_empty());
+                self.measured.accepts.inc_by(u64::from(!parcel.accept.proposals.is_empty()));
                 acceptor.caller.accept(parcel);
             }
         }
@@ -320,5 +351,6 @@ impl Driver {
         self.progress.send_if_modified(|before| std::mem::replace(before, now) != now);
         let cluster = self.core.cluster();
         self.cluster.send_if_modified(|before| std::mem::replace(before, cluster) != cluster);
+        self.measured.publish(&self.core, self.waiters.len());
     }
 }

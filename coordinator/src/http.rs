@@ -64,6 +64,9 @@ pub(crate) const SPAN_NAMES: SpanNames = &[
     ("POST", "/v1/primary", "coordinator.switch_over"),
 ];
 
+/// Those routes.
+pub(crate) const POLLS: &[(&str, &str)] = &[("GET", "/v1/chosen"), ("POST", "/v1/heartbeats")];
+
 /// What handlers need.
 #[derive(Clone, Debug)]
 pub(crate) struct Front {

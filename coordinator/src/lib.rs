@@ -9,7 +9,7 @@
 //! flight), `replicas` (who is primary, and what may be trimmed), [`chosen_window`] and
 //! [`recover`] (the chosen log for who fetches it), [`config`] (every limit),
 //! [`footprint`] (states told apart, for a model checker). The shell: [`driver`] (performs
-//! effects), `http`, `args`.
+//! effects), `http`, `metrics`, `args`.
 
 pub mod effect;
 mod ids;
@@ -37,6 +37,7 @@ pub mod footprint;
 pub mod driver;
 
 mod http;
+mod metrics;
 
 mod args;
 
@@ -53,7 +54,8 @@ use shared::telemetry::Traced;
 
 use crate::driver::Driver;
 use crate::driver::recovery::Recovery;
-use crate::http::{Front, SPAN_NAMES, routes};
+use crate::http::{Front, POLLS, SPAN_NAMES, routes};
+use crate::metrics::Measured;
 
 /// Of the others, whoever may lead or be primary.
 fn is_followed(own: CoordinatorId) -> impl Fn(&Member) -> bool {
@@ -69,12 +71,14 @@ fn is_followed(own: CoordinatorId) -> impl Fn(&Member) -> bool {
 /// # Errors
 /// When no cluster can have these acceptors, they are no longer those of the cluster, or
 /// the listener fails for good.
-pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
+pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     let acceptors = args.acceptors.clients()?;
     let (config, shutdown) = (args.config(), running.shutdown.clone());
     let id = CoordinatorId(running.instance.0);
     let max_value_bytes = config.max_accept_bytes;
-    let (driver, handle) = Driver::new(config, id, acceptors.clone());
+    let measured = Measured::register(&mut running.metrics, &config);
+    let (driver, handle) = Driver::new(config, id, acceptors.clone(), measured);
+    metrics::expose(&mut running.metrics, handle.clone());
     let discovered = shared::discovery::spawn(
         running.member(),
         handle.cluster(),
@@ -96,9 +100,16 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         shutdown: shutdown.clone(),
     };
     let server = async {
-        let traced = Traced { service: Service::Coordinator, names: SPAN_NAMES };
-        let served =
-            serve(running.listener, routes(front), traced, admission, shutdown.clone()).await;
+        let traced = Traced { service: Service::Coordinator, names: SPAN_NAMES, polls: POLLS };
+        let served = serve(
+            running.listener,
+            routes(front),
+            traced,
+            admission,
+            running.metrics,
+            shutdown.clone(),
+        )
+        .await;
         shutdown.cancel();
         served
     };

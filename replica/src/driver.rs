@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 use shared::client::AcceptorClient;
 use shared::discovery::Mixups;
-use shared::ids::{ClusterId, LeaseId};
-use shared::message::{Directory, DirectoryEntry, Member};
+use shared::ids::{ClusterId, Instance, LeaseId, Name};
+use shared::message::{Directory, DirectoryEntry, Member, View};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep_until};
@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use crate::machine::change::ChangeCounts;
+use crate::metrics::Measured;
 use crate::replica::config::Config;
 use crate::replica::event::{Answer, Claimant, Followed, Input, Refusal, RequestId};
 use crate::replica::status::{Identity, Missing, Recovered};
@@ -103,6 +104,8 @@ pub(crate) struct Parts {
     pub(crate) members: watch::Receiver<Vec<Member>>,
     /// Which of them are mixed up.
     pub(crate) mixups: Mixups,
+    /// What is counted.
+    pub(crate) measured: Measured,
 }
 
 /// Starts the driver. It runs until `stop`, or until it fails, and then says so by
@@ -114,13 +117,14 @@ pub(crate) fn spawn(
 ) -> (Handle, JoinHandle<Result<(), DriverError>>) {
     let (messages, message_queue) = mpsc::channel(WAITING_MESSAGES);
     let (driver, waits) = (Driver::new(&parts), parts.waits.clone());
+    let measured = parts.measured.clone();
     let (publish, published) = watch::channel(driver.publishable());
     let running = tokio::spawn(async move {
         let result = driver.run(parts, message_queue, publish, stop).await;
         failed.cancel();
         result
     });
-    (Handle::new(messages, published, waits), running)
+    (Handle::new(messages, published, waits, measured), running)
 }
 
 /// Whom to tell what became of a request.
@@ -150,6 +154,9 @@ struct Driver {
     joined: watch::Sender<Option<ClusterId>>,
     /// What was not believed of whom: it is said once.
     refused: BTreeSet<(Claimant, &'static str)>,
+    measured: Measured,
+    /// The primary of the view executed last.
+    primary: Option<(Name, Instance)>,
 }
 
 /// What effects are done with.
@@ -166,6 +173,7 @@ impl Driver {
         let durable_below = parts.writer.durable_below();
         let next_expiry_ms = parts.writer.next_expiry_ms();
         let cluster = *parts.joined.borrow();
+        let primary = meta.view.as_ref().map(primary_of);
         let recovered = Recovered { cluster, meta, next_expiry_ms, durable_below };
         Self {
             core: Replica::new(parts.config.clone(), parts.identity.clone(), recovered),
@@ -182,6 +190,8 @@ impl Driver {
             followed: Followed::default(),
             joined: parts.joined.clone(),
             refused: BTreeSet::new(),
+            measured: parts.measured.clone(),
+            primary,
         }
     }
 
@@ -212,22 +222,31 @@ impl Driver {
         stop: CancellationToken,
     ) -> Result<(), DriverError> {
         let Parts {
-            config, writer, checkpointer, mut fatal, acceptors, mut members, mixups, ..
+            config,
+            writer,
+            checkpointer,
+            mut fatal,
+            acceptors,
+            mut members,
+            mixups,
+            measured,
+            ..
         } = parts;
         let (inputs, mut input_queue) = mpsc::channel(WAITING_INPUTS);
         // Its jobs are never more than one to execute and one to join.
         let (jobs, job_queue) = mpsc::channel(2);
         let (hurry, executing) = (Arc::new(Notify::new()), CancellationToken::new());
-        let checkpoints = Checkpoints::spawn(checkpointer, self.wal.clone());
+        let checkpoints = Checkpoints::spawn(checkpointer, self.wal.clone(), measured.clone());
         let mut executor = tokio::spawn(executor::run(
             writer,
             checkpoints,
             job_queue,
             inputs.clone(),
             (hurry.clone(), executing.clone()),
+            measured.clone(),
         ));
-        let mut handlers =
-            EffectHandlers { calls: Calls::new(inputs, acceptors, mixups, &config), jobs, hurry };
+        let calls = Calls::new(inputs, acceptors, mixups, &config, measured);
+        let mut handlers = EffectHandlers { calls, jobs, hurry };
         self.step(&mut handlers, Input::Started)?;
         let mut taken = Vec::with_capacity(MESSAGES_AT_ONCE);
         let result = loop {
@@ -263,6 +282,11 @@ impl Driver {
             ended => Err(executor_ended(ended)),
         })
     }
+}
+
+/// The primary of a view, in which life of its process.
+fn primary_of(view: &View) -> (Name, Instance) {
+    (view.primary.clone(), view.primary_instance)
 }
 
 fn executor_ended(ended: Result<Result<(), StoreError>, JoinError>) -> DriverError {

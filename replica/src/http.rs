@@ -94,6 +94,10 @@ pub(crate) const SPANS: SpanNames = &[
     ("GET", "/v1/watch", "replica.watch"),
 ];
 
+/// The routes without spans.
+pub(crate) const POLLS: &[(&str, &str)] =
+    &[("GET", "/v1/replication/log"), ("GET", "/v1/cluster"), ("GET", "/openapi.json")];
+
 /// What a client may ask for; within the limits of the log's format.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {

@@ -13,7 +13,7 @@
 //! [`replica`] (who executes what when, and who is answered; pure), [`store`] (SQLite),
 //! `watch` (who follows what is executed), [`http`] (the client API), [`sql`] (queries to
 //! read), [`snapshot`] (the whole state as one file), `driver` (performs the core's
-//! effects), `switch_over` (another primary is asked for), `args`, `run`.
+//! effects), `switch_over` (another primary is asked for), `metrics`, `args`, `run`.
 //!
 //! Deliberately absent: a cache beside SQLite, because its page cache is one; votes,
 //! because a replica has none: what is chosen is what acceptors say; any decision in the
@@ -33,6 +33,7 @@ pub mod sql;
 pub mod snapshot;
 
 mod driver;
+mod metrics;
 
 mod switch_over;
 

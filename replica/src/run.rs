@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
 use crate::driver::{self, DriverError, Handle, LockWaits, Parts};
-use crate::http::{App, SPANS, routes};
+use crate::http::{App, POLLS, SPANS, routes};
+use crate::metrics::{self, Measured, Present};
 use crate::replica::status::Identity;
 use crate::snapshot::Shelf;
 use crate::sql::Workers;
@@ -29,7 +30,7 @@ use crate::watch::Hub;
 /// # Errors
 /// When the data directory is not this replica's or is damaged, the acceptors are of
 /// another cluster, the disk fails, or the listener does.
-pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
+pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     let acceptors = args.acceptors.clients()?;
     let dir = DataDir::open(args.data_dir(), Service::Replica, &running.name)?;
     let read_connections = usize::try_from(args.read_connections).context("--read-connections")?;
@@ -59,9 +60,11 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     let (joined, cluster) = watch::channel(store.cluster);
     let Discovered { members, mixups, withdrawn } =
         discovery::spawn(running.member(), cluster, acceptors.clone(), ending.clone());
-    let watching = watch::Sender::default();
+    let (watching, config) = (watch::Sender::default(), args.config());
+    let (measured, waits) =
+        (Measured::register(&mut running.metrics), LockWaits::new(args.lock_waits()));
     let parts = Parts {
-        config: args.config(),
+        config: config.clone(),
         identity: Identity {
             name: running.name.clone(),
             instance: running.instance,
@@ -70,12 +73,13 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         writer: store.writer,
         checkpointer: store.checkpointer,
         joined,
-        waits: LockWaits::new(args.lock_waits()),
+        waits: waits.clone(),
         watching: watching.subscribe(),
         fatal: store.fatal,
         acceptors: acceptors.clone(),
         members: members.clone(),
         mixups: mixups.clone(),
+        measured,
     };
     // Requests that are under way when the process is told to end still need the driver,
     // so it is stopped after the server.
@@ -89,6 +93,16 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         args.watch_limits(),
         ending.clone(),
     );
+    let (file, folder) = (dir.join(store::FILE), dir.path().to_owned());
+    let present = Present {
+        driver: driver.clone(),
+        watches: Arc::clone(&watches),
+        waits,
+        config,
+        file,
+        folder,
+    };
+    metrics::expose(&mut running.metrics, present);
     let (name, instance) = (running.name, running.instance);
     let letting_go = let_go(driver.clone(), (name.clone(), instance), told, ending.clone());
     let app = Arc::new(App {
@@ -111,8 +125,9 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     let serving = serve(
         running.listener,
         routes(app),
-        Traced { service: Service::Replica, names: SPANS },
+        Traced { service: Service::Replica, names: SPANS, polls: POLLS },
         admission,
+        running.metrics,
         ending.clone(),
     );
     let served = tokio::select! {

@@ -8,8 +8,9 @@
 //! ```text
 //! socket ─▶ stream: heads judged, slow readers given up, a graceful end
 //!             └▶ hyper ─▶ guard: refused heads, unread bodies
-//!                           └▶ service ─▶ Admission: Host, Origin, header bytes, places
-//!                                           └▶ routes
+//!                           └▶ service ─▶ Requests: a trace, and what is counted
+//!                               └▶ Admission: Host, Origin, header bytes, places
+//!                                   └▶ routes
 //! ```
 
 mod admission;
@@ -20,6 +21,7 @@ mod head;
 mod hosts;
 mod origin;
 mod refusal;
+mod requests;
 mod stream;
 mod turn_away;
 
@@ -40,7 +42,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -48,22 +49,25 @@ pub use admission::Admission;
 pub use body::RequestBody;
 pub use files::{Files, connections_within};
 pub use hosts::AllowedHosts;
+pub use requests::{Requests, Underway};
 
+use crate::metrics::{self, Metrics};
 use crate::problem::Problem;
-use crate::server::admission::{admit, nothing_applied};
+use crate::server::admission::{Reason, admit, nothing_applied};
 use crate::server::guard::guard;
 use crate::server::refusal::Refusals;
+use crate::server::requests::observe;
 use crate::server::stream::ClientStream;
 use crate::server::turn_away::TurnedAway;
-use crate::telemetry::{Traced, trace_requests};
+use crate::telemetry::Traced;
 
 /// What a server takes on.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Connections at once; one more is answered 503 and closed.
     pub connections: usize,
-    /// Requests at once, over all connections; one more is answered 503. `/livez` and
-    /// `/readyz` are not counted.
+    /// Requests at once, over all connections; one more is answered 503. `/livez`,
+    /// `/readyz` and `/metrics` are not counted.
     pub requests: usize,
     /// Bytes of request line and header fields; more are answered 431.
     pub header_bytes: usize,
@@ -108,8 +112,9 @@ const SEND_BUFFER_BYTES: usize = 128 << 10;
 
 /// Serves the routes until `shutdown`, then lets requests end within [`Limits::drain`].
 ///
-/// Around every route: a span and `Trace-Id` ([`trace_requests`]), [`Admission`], and
-/// problems for unknown paths (404) and methods (405).
+/// Around every route: a span and `Trace-Id`, what is counted of it ([`Requests`]),
+/// [`Admission`], and problems for unknown paths (404) and methods (405). Beside them:
+/// `/metrics`.
 ///
 /// # Errors
 /// When the listener fails for good.
@@ -118,14 +123,23 @@ pub async fn serve(
     router: Router,
     traced: Traced,
     admission: Admission,
+    metrics: Metrics,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let limits = admission.limits();
-    let router = with_fallbacks(router)
-        .layer(from_fn_with_state(admission, admit))
-        .layer(from_fn_with_state(traced, trace_requests));
+    let (requests, exposed) = expose(metrics, traced, &admission);
+    let router = with_fallbacks(router.merge(exposed))
+        .layer(from_fn_with_state(admission.clone(), admit))
+        .layer(from_fn_with_state(Arc::new(requests), observe));
     let service = TowerToHyperService::new(router);
-    serve_connections(listener, move |_| service.clone(), limits, shutdown).await
+    serve_connections(listener, move |_| service.clone(), &admission, shutdown).await
+}
+
+/// The route `/metrics` of a service that has filled its registry, and what else is counted
+/// in it: of requests by their routes, and of the server itself.
+pub fn expose(mut metrics: Metrics, traced: Traced, admission: &Admission) -> (Requests, Router) {
+    let requests = Requests::new(traced, &mut metrics);
+    admission.register(&mut metrics);
+    (requests, metrics::routes(metrics))
 }
 
 /// Answers unknown paths with 404 and unknown methods with 405, as problems.
@@ -153,7 +167,7 @@ async fn no_such_method(method: Method, uri: Uri) -> Problem {
 pub async fn serve_connections<M, S, B>(
     listener: TcpListener,
     make: M,
-    limits: Limits,
+    admission: &Admission,
     shutdown: CancellationToken,
 ) -> io::Result<()>
 where
@@ -166,7 +180,7 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    let places = Arc::new(Semaphore::new(limits.connections));
+    let (limits, places) = (admission.limits(), admission.connections());
     let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
     let turned_away = TurnedAway::new(limits);
     loop {
@@ -181,7 +195,7 @@ where
                 continue;
             }
         };
-        match Arc::clone(&places).try_acquire_owned() {
+        match Arc::clone(places).try_acquire_owned() {
             Ok(place) => {
                 let connection = connection(stream, make(client), limits, shutdown.clone());
                 let cut = cut.clone();
@@ -191,6 +205,7 @@ where
                 });
             }
             Err(_) => {
+                admission.refused(Reason::Connections);
                 if let Some(answering) = turned_away.answer(stream) {
                     let cut = cut.clone();
                     connections.spawn(async move { cut.run_until_cancelled(answering).await });

@@ -17,6 +17,7 @@ use crate::config::{AcceptorsError, AdvertiseError, BaseUrl, ServiceArgs};
 use crate::datadir::DataDirError;
 use crate::ids::{Instance, Name};
 use crate::message::{Member, Service};
+use crate::metrics::Metrics;
 use crate::server::{Admission, AllowedHosts, Files, Limits, connections_within};
 use crate::status::Identity;
 use crate::{client, random, telemetry};
@@ -63,6 +64,8 @@ pub struct Running {
     pub limits: Limits,
     /// For `GET /v1/status`.
     pub identity: Identity,
+    /// For `GET /metrics`.
+    pub metrics: Metrics,
     /// Cancelled when the service is to end.
     pub shutdown: CancellationToken,
 }
@@ -87,8 +90,20 @@ impl Running {
         let connections = connections_within(wanted, files_of(service));
         let limits = Limits { connections, ..Limits::default() };
         let identity = Identity::new(service, name.clone());
-        let instance = random::instance();
-        Ok(Self { service, name, instance, listener, url, hosts, limits, identity, shutdown })
+        let (instance, metrics) = (random::instance(), Metrics::new(service, &name));
+        let running = Self {
+            service,
+            name,
+            instance,
+            listener,
+            url,
+            hosts,
+            limits,
+            identity,
+            metrics,
+            shutdown,
+        };
+        Ok(running)
     }
 
     /// The rules for requests.

@@ -20,6 +20,6 @@ pub use context::{
     TraceContext, attribute, current, extract, in_context, inject, inject_current, link, of_span,
     set_parent,
 };
-pub use http_span::{RequestTrace, SpanNames, TRACE_ID, Traced, trace_requests};
+pub use http_span::{RequestTrace, SpanNames, TRACE_ID, Traced};
 pub use opentelemetry::Context;
 pub use setup::{Guard, init, is_exporting};

@@ -17,6 +17,7 @@ use shared::message::{
     Announced, Announcement, ChosenReply, Directory, DirectoryEntry, Marks, Member, Nack,
     OfCluster, Prepare, PrepareReply, Roster, Service, VotesPage, Watermarks,
 };
+use shared::metrics::Metrics;
 use shared::problem::{Outcome, Problem};
 use shared::server::{Admission, AllowedHosts, Limits, serve};
 use shared::telemetry::Traced;
@@ -42,8 +43,9 @@ async fn start(router: Router) -> (BaseUrl, DropGuard) {
     tokio::spawn(serve(
         listener,
         router,
-        Traced { service: Service::Acceptor, names: &[] },
+        Traced { service: Service::Acceptor, names: &[], polls: &[] },
         Admission::new(Limits::default(), AllowedHosts::any()),
+        Metrics::new(Service::Acceptor, &"acceptor-1".parse().unwrap()),
         shutdown.clone(),
     ));
     (url, shutdown.drop_guard())

@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use shared::message::Service;
+use shared::metrics::Metrics;
 use shared::server::{Admission, AllowedHosts, Limits, serve};
 use shared::telemetry::Traced;
 use shared::wire::{BodyLimit, WholeBody};
@@ -39,10 +40,11 @@ async fn start_for(limits: Limits, hosts: AllowedHosts) -> Server {
         .route("/unread", post(async || "unread"))
         .route("/endless", get(async || Body::from_stream(futures::stream::repeat_with(piece))))
         .route("/quiet", get(async || Body::from_stream(futures::stream::unfold(0, quiet))));
-    let traced = Traced { service: Service::Replica, names: &[] };
+    let traced = Traced { service: Service::Replica, names: &[], polls: &[] };
+    let metrics = Metrics::new(Service::Replica, &"replica-1".parse().unwrap());
     let shutdown = CancellationToken::new();
     let admission = Admission::new(limits, hosts);
-    tokio::spawn(serve(listener, router, traced, admission, shutdown.clone()));
+    tokio::spawn(serve(listener, router, traced, admission, metrics, shutdown.clone()));
     Server { address, _running: shutdown.drop_guard() }
 }
 

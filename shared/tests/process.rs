@@ -57,8 +57,9 @@ fn the_service() -> ExitCode {
             )
             .route("/open", get(async || tokio::fs::read("/proc/self/limits").await.unwrap()))
             .route("/v1/status", get(async move || wire::json(&running.identity.status(()))));
-        let traced = Traced { service: Service::Replica, names: NAMES };
-        serve(running.listener, router, traced, admission, running.shutdown).await?;
+        let traced = Traced { service: Service::Replica, names: NAMES, polls: &[] };
+        serve(running.listener, router, traced, admission, running.metrics, running.shutdown)
+            .await?;
         Ok(())
     })
 }

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use shared::health::{self, Check};
 use shared::message::Service;
+use shared::metrics::Metrics;
 use shared::problem;
 use shared::server::{Admission, AllowedHosts, Limits, serve};
 use shared::telemetry::Traced;
@@ -37,9 +38,10 @@ async fn start(limits: Limits) -> Server {
         .route("/forever", get(std::future::pending::<()>))
         .merge(health::routes(|| vec![Check::new("gate", None)]));
     let shutdown = CancellationToken::new();
-    let traced = Traced { service: Service::Replica, names: &[] };
+    let traced = Traced { service: Service::Replica, names: &[], polls: &[] };
+    let metrics = Metrics::new(Service::Replica, &"replica-1".parse().unwrap());
     let admission = Admission::new(limits, AllowedHosts::any());
-    let ended = tokio::spawn(serve(listener, router, traced, admission, shutdown.clone()));
+    let ended = tokio::spawn(serve(listener, router, traced, admission, metrics, shutdown.clone()));
     Server { address, gate, shutdown, ended }
 }
 
@@ -160,7 +162,7 @@ async fn bytes_that_are_not_http_are_400() {
 }
 
 #[tokio::test]
-async fn a_request_above_the_limit_is_refused_at_once_while_health_is_answered() {
+async fn a_request_above_the_limit_is_refused_at_once_while_health_and_metrics_are_answered() {
     let server = start(Limits { requests: 1, ..Limits::default() }).await;
     let waiting = occupy(&server, "/wait").await;
     let response = get_from(&server, "/nothing").await;
@@ -172,6 +174,19 @@ async fn a_request_above_the_limit_is_refused_at_once_while_health_is_answered()
     );
     assert_eq!(get_from(&server, "/livez").await.status(), 200);
     assert_eq!(get_from(&server, "/readyz").await.status(), 200);
+    let metrics = get_from(&server, "/metrics").await;
+    assert_eq!(metrics.headers()["content-type"], shared::metrics::CONTENT_TYPE);
+    let text = metrics.text().await.unwrap();
+    for expected in [
+        "synod_http_requests_in_flight 1\n",
+        "synod_http_requests_limit 1\n",
+        // The one that found the place taken, and the one above.
+        "synod_http_refusals_total{reason=\"requests\"} 2\n",
+        "synod_http_requests_total{method=\"GET\",route=\"/livez\",status=\"2xx\"} 1\n",
+        "synod_http_requests_total{method=\"other\",route=\"other\",status=\"5xx\"} 2\n",
+    ] {
+        assert!(text.contains(expected), "{expected} is not in {text}");
+    }
 
     server.gate.add_permits(1);
     assert_eq!(waiting.await.unwrap().unwrap().status(), 200);

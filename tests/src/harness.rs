@@ -6,7 +6,7 @@
 //! few keys meanwhile and remember what they heard when; [`verify`] then replays the log,
 //! holds every replica to it, and both checkers of
 //! [`linearizability`](crate::linearizability) to what was heard; [`summary`] says what
-//! it all came to. [`events`] is a client that watches.
+//! it all came to. [`events`] is a client that watches; [`exposition`] reads metrics.
 //!
 //! The faults tests go further. [`network`] stands between the services and cuts, delays
 //! or silences what goes from one to another; [`lan`] gives each service a network
@@ -18,6 +18,7 @@ pub mod cluster;
 pub mod disk;
 pub mod errors;
 pub mod events;
+pub mod exposition;
 pub mod lan;
 mod link;
 pub mod mix;

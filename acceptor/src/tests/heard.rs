@@ -9,7 +9,8 @@ use crate::writer::start;
 async fn a_ballot_that_is_refused_is_no_sign_of_a_leader() {
     let temp = tempfile::tempdir().unwrap();
     let (handle, _ended) =
-        start(Disk::default(), &temp.path().join("log"), SMALL, Limits::default()).unwrap();
+        start(Disk::default(), &temp.path().join("log"), SMALL, Limits::default(), measured().0)
+            .unwrap();
     let acceptor = handle.durable().acceptor;
     let prepare =
         |round| Prepare { roster: roster_of(acceptor), ballot: ballot(round), from: Slot(0) };

@@ -6,24 +6,33 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Generation, Slot};
-use shared::message::{Accept, Roster, SlotValue};
+use shared::message::{Accept, Roster, Service, SlotValue};
+use shared::metrics::Metrics;
 use tempfile::TempDir;
 
 use crate::acceptor::{Acceptor, Limits};
 use crate::log::disk::Disk;
 use crate::log::error::LogError;
 use crate::log::{Log, Options};
+use crate::metrics::Measured;
 
 mod begin;
 mod damage;
 mod heard;
 mod log;
+mod metrics;
 mod nonsense;
 mod torn;
 mod writer;
 
 /// Small segments, so that a test fills some.
 const SMALL: Options = Options { segment_bytes: 8_192, reserve_bytes: 1_024 };
+
+/// What the writer counts in, and its registry.
+fn measured() -> (Measured, Metrics) {
+    let mut metrics = Metrics::new(Service::Acceptor, &"acceptor-1".parse().unwrap());
+    (Measured::register(&mut metrics), metrics)
+}
 
 fn ballot(round: u64) -> Ballot {
     Ballot { round, coordinator: CoordinatorId(7) }

@@ -23,7 +23,8 @@ impl Running {
     fn new(options: Options) -> Self {
         let temp = tempfile::tempdir().unwrap();
         let (folder, disk) = (temp.path().join("log"), Disk::default());
-        let (handle, ended) = start(disk.clone(), &folder, options, Limits::default()).unwrap();
+        let (handle, ended) =
+            start(disk.clone(), &folder, options, Limits::default(), measured().0).unwrap();
         let acceptor = handle.durable().acceptor;
         Self { handle, ended, disk, folder, acceptor, _temp: temp }
     }

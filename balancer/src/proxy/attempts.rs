@@ -1,7 +1,6 @@
 //! One round of asking: a request, sent to as many replicas as is safe and of use.
 
 use std::pin::pin;
-use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -119,7 +118,7 @@ impl Proxy {
 
     fn count(&self, trace: &RequestTrace, attempt: usize) {
         if attempt > 1 {
-            self.totals.retries.fetch_add(1, Ordering::Relaxed);
+            self.measured.retries.inc();
         }
         let attempt = i64::try_from(attempt).unwrap_or(i64::MAX);
         telemetry::attribute(trace.span(), "attempt", attempt);

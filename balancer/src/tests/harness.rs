@@ -15,6 +15,7 @@ use hyper_util::rt::TokioExecutor;
 use shared::discovery::Mixups;
 use shared::ids::Instance;
 use shared::message::{Member, Service};
+use shared::metrics::Metrics;
 use shared::server::{Admission, AllowedHosts, Limits, serve_connections};
 use shared::status::Identity;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -26,7 +27,8 @@ use tokio_util::sync::CancellationToken;
 use super::fake::Fake;
 use crate::endpoints::Endpoints;
 use crate::health::{self, Pace};
-use crate::http::Front;
+use crate::http::{Front, Own};
+use crate::metrics::Measured;
 use crate::pool::{Pool, Thresholds};
 use crate::proxy::{BodyLimits, Patience, Proxy};
 
@@ -80,27 +82,27 @@ impl Setup {
         let name: shared::ids::Name = "balancer-1".parse().unwrap();
         let endpoints = Endpoints::new(self.thresholds);
         let shutdown = CancellationToken::new();
+        let mut metrics = Metrics::new(Service::Balancer, &name);
+        let measured = Measured::register(&mut metrics);
+        crate::metrics::expose(&mut metrics, Arc::clone(&endpoints), self.max_waiting);
         let proxy = Arc::new(Proxy::new(
             name.clone(),
             Arc::clone(&endpoints),
             self.bodies,
             Patience { slow_read_after: self.slow_read_after, max_waiting: self.max_waiting },
+            measured,
             shutdown.clone(),
         ));
-        let front = Front::new(
-            Identity::new(Service::Balancer, name),
-            Arc::clone(&endpoints),
-            proxy,
-            Mixups::none(Instance(1)),
-            Admission::new(self.limits, AllowedHosts::any()),
-        );
+        let admission = Admission::new(self.limits, AllowedHosts::any());
+        let identity = Identity::new(Service::Balancer, name);
+        let own = Own { identity, mixups: Mixups::none(Instance(1)), metrics };
+        let front = Front::new(own, Arc::clone(&endpoints), proxy, admission.clone());
         let (members, receiver) = watch::channel(fakes.iter().map(|fake| fake.member()).collect());
         let keeping = health::keep(Arc::clone(&endpoints), receiver, self.pace);
-        let limits = self.limits;
         let ends = shutdown.clone();
         let running = tokio::task::spawn(async move {
             let serving =
-                serve_connections(listener, |client| front.connection(client), limits, ends);
+                serve_connections(listener, |client| front.connection(client), &admission, ends);
             tokio::select! {
                 served = serving => served.unwrap(),
                 () = keeping => {},

@@ -62,7 +62,6 @@ async fn what_services_say_to_each_other_and_what_does_not_exist_are_404() {
         "/v1/replication/",
         "/",
         "/v1",
-        "/metrics",
         "/v2/kv/k",
         "/v1/status/x",
     ] {

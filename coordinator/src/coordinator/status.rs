@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Epoch, Slot};
-use shared::message::{ChosenReply, HeartbeatReply, Phase, Roster};
+use shared::message::{ChosenReply, HeartbeatReply, Phase, Roster, View};
 
 use super::{Coordinator, State, Trouble};
 use crate::effect::AcceptorIndex;
@@ -145,6 +145,37 @@ impl Coordinator {
     #[must_use]
     pub fn chosen_below(&self) -> Slot {
         self.chosen_below
+    }
+
+    /// Some acceptor has trimmed every slot below.
+    #[must_use]
+    pub fn trimmed_below(&self) -> Slot {
+        self.trimmed_below
+    }
+
+    /// The highest epoch that a replica told of.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.replicas.epoch()
+    }
+
+    /// The view of that epoch, once a replica told of it.
+    #[must_use]
+    pub fn view(&self) -> Option<&View> {
+        self.replicas.view()
+    }
+
+    /// The next slot that a leader gives away, and how many are in flight, with how many
+    /// bytes of values.
+    #[must_use]
+    pub fn in_flight(&self) -> Option<(Slot, usize, usize)> {
+        match &self.state {
+            State::Inactive(_) | State::Phase1(_) => None,
+            State::Phase2(leader) => {
+                let phase2 = &leader.phase2;
+                Some((phase2.next_slot(), phase2.in_flight_slots(), phase2.in_flight_bytes()))
+            }
+        }
     }
 
     /// What it answers to a heartbeat.

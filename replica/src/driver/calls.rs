@@ -1,7 +1,8 @@
 //! Calls to other services, each a task of its own that ends with an input to the core.
+#![expect(clippy::disallowed_methods, reason = "the shell reads clocks")]
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shared::client::{AcceptorClient, CallError, CoordinatorClient, ReplicaClient};
 use shared::config::BaseUrl;
@@ -12,6 +13,7 @@ use shared::telemetry::{Context, TraceContext, in_context};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
+use crate::metrics::Measured;
 use crate::replica::config::Config;
 use crate::replica::event::{Attempt, FetchId, Input, NoAnswer, ProbeId, SourceKind};
 
@@ -40,6 +42,7 @@ pub(super) struct Calls {
     running: JoinSet<()>,
     fetch: Option<AbortHandle>,
     times: Times,
+    measured: Measured,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +59,7 @@ impl Calls {
         acceptors: Vec<AcceptorClient>,
         mixups: Mixups,
         config: &Config,
+        measured: Measured,
     ) -> Self {
         let times = Times {
             probe: config.probe_timeout,
@@ -63,15 +67,17 @@ impl Calls {
             heartbeat: config.leader_expiry,
             fetch: config.fetch_timeout,
         };
-        Self { inputs, acceptors, mixups, running: JoinSet::new(), fetch: None, times }
+        Self { inputs, acceptors, mixups, running: JoinSet::new(), fetch: None, times, measured }
     }
 
     /// Asks every acceptor for its watermarks.
     pub(super) fn probe(&mut self, probe: ProbeId) {
         for acceptor in self.acceptors.clone() {
-            let timeout = self.times.probe;
+            let (timeout, measured) = (self.times.probe, self.measured.clone());
             self.start(async move {
+                let began = Instant::now();
                 let reply = acceptor.watermarks(timeout).await.map_err(|error| no_answer(&error));
+                measured.probed(reply.is_ok(), began.elapsed().as_secs_f64());
                 Input::ProbeReply { probe, reply }
             });
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::metrics::{self, Measured};
 use crate::store::{Checkpointer, Committed, Copied, StoreError, Synced};
 
 /// Between a transaction and the sync that makes it durable: what a restart has to fetch
@@ -88,10 +89,14 @@ pub(super) struct Checkpoints {
 
 impl Checkpoints {
     /// Starts the task, which ends when this is dropped.
-    pub(super) fn spawn(checkpointer: Checkpointer, status: watch::Sender<WalStatus>) -> Self {
+    pub(super) fn spawn(
+        checkpointer: Checkpointer,
+        status: watch::Sender<WalStatus>,
+        measured: Measured,
+    ) -> Self {
         let (orders, order_queue) = mpsc::channel(1);
         let (step_queue, steps) = mpsc::channel(2);
-        tokio::spawn(carry_out(checkpointer, order_queue, step_queue));
+        tokio::spawn(carry_out(checkpointer, order_queue, step_queue, measured));
         let copy_after = Instant::now();
         Self { orders, steps, status, is_running: false, due: None, copy_after, backoff: INTERVAL }
     }
@@ -174,20 +179,37 @@ async fn carry_out(
     mut checkpointer: Checkpointer,
     mut orders: mpsc::Receiver<Order>,
     steps: mpsc::Sender<Step>,
+    measured: Measured,
 ) {
     while let Some(order) = orders.recv().await {
         let (committed, is_copying) = match order {
             Order::Sync(committed) => (committed, false),
             Order::SyncAndCopy(committed) => (committed, true),
         };
+        let began = Instant::now();
         let ended = match checkpointer.sync(committed).await {
             Ok(synced) => {
+                measured.took(metrics::Step::Sync, began.elapsed().as_secs_f64());
                 // It fails when the process ends.
                 let _ = steps.send(Step::Synced(synced)).await;
-                if is_copying { checkpointer.copy().await.map(Some) } else { Ok(None) }
+                if is_copying {
+                    copy(&mut checkpointer, &measured).await.map(Some)
+                } else {
+                    Ok(None)
+                }
             }
             Err(error) => Err(error),
         };
         let _ = steps.send(Step::Ended(ended)).await;
     }
+}
+
+async fn copy(checkpointer: &mut Checkpointer, measured: &Measured) -> Result<Copied, StoreError> {
+    let began = Instant::now();
+    let copied = checkpointer.copy().await?;
+    measured.took(metrics::Step::Copy, began.elapsed().as_secs_f64());
+    if let Some(pages) = checkpointer.free_pages().await {
+        measured.free_pages(pages);
+    }
+    Ok(copied)
 }

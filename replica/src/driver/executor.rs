@@ -20,6 +20,7 @@ use super::checkpoints::{Checkpoints, Step, Wal};
 use crate::machine::change::ChangeCounts;
 use crate::machine::command::limits;
 use crate::machine::execute::{Decoded, ExecutionReport, Run};
+use crate::metrics::{self, Measured};
 use crate::replica::event::{Input, Storage, Stored, Unswept};
 use crate::store::{StoreError, Writer};
 
@@ -53,6 +54,7 @@ pub(super) async fn run(
     mut jobs: mpsc::Receiver<Job>,
     inputs: Inputs,
     (hurry, shutdown): (Arc<Notify>, CancellationToken),
+    measured: Measured,
 ) -> Result<(), StoreError> {
     let mut executor = Executor {
         writer,
@@ -62,7 +64,9 @@ pub(super) async fn run(
         shutdown: shutdown.clone(),
         storage: Storage::Writable,
         unswept: Unswept::default(),
+        measured,
     };
+    executor.measured.stored(executor.writer.meta(), executor.writer.locks_held());
     executor.tell_unswept().await;
     loop {
         let due = executor.checkpoints.due();
@@ -107,6 +111,7 @@ struct Executor {
     storage: Storage,
     /// What the core knows to be unswept.
     unswept: Unswept,
+    measured: Measured,
 }
 
 impl Executor {
@@ -135,8 +140,10 @@ impl Executor {
         let report = loop {
             let spans = spans_of(&entries);
             let span = spans.first().map_or_else(Span::none, |(_, span)| span.clone());
+            let began = Instant::now();
             match self.writer.execute(entries.clone()).instrument(span).await {
                 Ok(report) => {
+                    self.measured.took(metrics::Step::Execute, began.elapsed().as_secs_f64());
                     record_changes(&spans, &report);
                     break report;
                 }
@@ -164,11 +171,15 @@ impl Executor {
         if self.writer.is_stored() {
             return Ok(());
         }
+        let mut began = Instant::now();
         while let Err(error) = self.writer.store().await {
             if !self.try_again(error).await? {
                 return Ok(());
             }
+            began = Instant::now();
         }
+        self.measured.took(metrics::Step::Store, began.elapsed().as_secs_f64());
+        self.measured.stored(self.writer.meta(), self.writer.locks_held());
         self.store_from = Instant::now() + STORE_INTERVAL;
         self.tell_writable().await;
         self.tell_unswept().await;
@@ -180,10 +191,12 @@ impl Executor {
     /// Makes some keys out of the deletions of many into tombstones.
     async fn sweep(&mut self) -> Result<(), StoreError> {
         self.store().await?;
+        let began = Instant::now();
         if let Err(error) = self.writer.sweep().await {
             self.try_again(error).await?;
             return Ok(());
         }
+        self.measured.took(metrics::Step::Sweep, began.elapsed().as_secs_f64());
         self.tell_writable().await;
         self.tell_unswept().await;
         self.checkpoints.wrote(self.writer.written_bytes());

@@ -1,8 +1,9 @@
 //! How the HTTP handlers speak to the driver.
+#![expect(clippy::disallowed_methods, reason = "the shell reads clocks")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use shared::deadline::Deadline;
@@ -18,6 +19,7 @@ use super::published::Published;
 use super::waits::{LockWaits, TooManyWait, Waiting};
 use crate::machine::command::{Command, Op};
 use crate::machine::identity::{IdempotencyKey, RequestDigest, RequestIdentity};
+use crate::metrics::Measured;
 use crate::replica::event::{Answer, LimitHit, NotApplied, Refusal, RequestId, Stall};
 use crate::replica::status::LogPage;
 
@@ -78,6 +80,7 @@ pub(crate) struct Handle {
     next_id: Arc<AtomicU64>,
     published: watch::Receiver<Published>,
     waits: LockWaits,
+    measured: Measured,
 }
 
 impl Handle {
@@ -85,8 +88,9 @@ impl Handle {
         messages: mpsc::Sender<Message>,
         published: watch::Receiver<Published>,
         waits: LockWaits,
+        measured: Measured,
     ) -> Self {
-        Self { messages, next_id: Arc::default(), published, waits }
+        Self { messages, next_id: Arc::default(), published, waits, measured }
     }
 
     /// A place to wait for what becomes of a lease's waiting.
@@ -120,9 +124,9 @@ impl Handle {
         match self.messages.try_send(Message::Mutate { id, command, since, span, reply }) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => {
-                return MutationEnd::Answered(Answer::NotApplied(NotApplied::QueueFull(
-                    too_many_messages(),
-                )));
+                let full = NotApplied::QueueFull(too_many_messages());
+                self.measured.mutation_refused(&full);
+                return MutationEnd::Answered(Answer::NotApplied(full));
             }
             Err(mpsc::error::TrySendError::Closed(_)) => return MutationEnd::Closed,
         }
@@ -136,8 +140,10 @@ impl Handle {
     /// Waits until everything that was acknowledged before now is executed here.
     pub(crate) async fn read(&self, deadline: Deadline) -> Result<(), NotReleased> {
         let id = self.id();
-        let (reply, answer) = oneshot::channel();
-        self.release(id, Message::Read { id, reply }, answer, deadline).await
+        let (began, (reply, answer)) = (Instant::now(), oneshot::channel());
+        self.release(id, Message::Read { id, reply }, answer, deadline).await?;
+        self.measured.read_wait_seconds.observe(began.elapsed().as_secs_f64());
+        Ok(())
     }
 
     /// Waits until the state is at least at the revision.
@@ -174,7 +180,9 @@ impl Handle {
     ) -> Result<(), NotReleased> {
         self.messages.try_send(message).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
-                NotReleased::Refused(Refusal::QueueFull(too_many_messages()))
+                let full = Refusal::QueueFull(too_many_messages());
+                self.measured.read_refused(&full);
+                NotReleased::Refused(full)
             }
             mpsc::error::TrySendError::Closed(_) => NotReleased::Closed,
         })?;

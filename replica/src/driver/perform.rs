@@ -14,7 +14,8 @@ use super::calls::Wanted;
 use super::executor::Job;
 use super::handle::Message;
 use super::{
-    Driver, DriverError, EffectHandlers, LOG_PAGE_BYTES, LOG_PAGE_ENTRIES, Pending, published,
+    Driver, DriverError, EffectHandlers, LOG_PAGE_BYTES, LOG_PAGE_ENTRIES, Pending, primary_of,
+    published,
 };
 use crate::machine::change::Change;
 use crate::machine::execute::{ExecutionReport, SlotOutcome};
@@ -105,30 +106,48 @@ impl Driver {
             Effect::RoleChanged { role, view } => {
                 tracing::info!(role = role.as_str(), epoch = %view.epoch, primary = %view.primary, "the view changed");
                 self.batches.end_before(view.epoch);
+                self.measured.views.inc();
+                let before = self.primary.replace(primary_of(&view));
+                if before.is_some() && before != self.primary {
+                    self.measured.primary_changes.inc();
+                }
             }
             Effect::StartBatch { epoch, number, requests } => {
                 return Ok(Some(self.start_batch(epoch, number, &requests)));
             }
             Effect::Propose { to, attempt, proposal } => {
                 let trace = self.batches.context(proposal.epoch, proposal.number);
+                self.measured.proposals.inc();
                 handlers.calls.propose(&to, attempt, proposal, trace);
             }
             Effect::Fetch { fetch, kind, source, cluster, from, wait_ms } => {
                 let wanted = Wanted { cluster, from, wait: Duration::from_millis(wait_ms) };
                 handlers.calls.fetch(fetch, (kind, &source), wanted);
             }
-            Effect::Execute { entries } => handlers.job(Job::Execute(entries))?,
+            Effect::Execute { entries } => {
+                for entry in &entries {
+                    self.measured.value_bytes.observe(entry.value.len() as f64);
+                }
+                handlers.job(Job::Execute(entries))?;
+            }
             Effect::Store => handlers.hurry.notify_one(),
             Effect::Probe { probe } => handlers.calls.probe(probe),
             Effect::Heartbeat { to, message } => handlers.calls.heartbeat(&to, message),
             // It is published after every step, which is what those who copy the log wait
             // for.
             Effect::Learned { below: _ } => {}
-            Effect::Answer { id, answer } => self.answer(id, answer),
+            Effect::Answer { id, answer } => {
+                self.measured.answered(&answer);
+                self.answer(id, answer);
+            }
             Effect::Release { ids, executed_below: _, revision: _ } => {
+                self.measured.released(ids.len());
                 ids.into_iter().for_each(|id| self.release(id, Ok(())));
             }
-            Effect::Refuse { id, refusal } => self.release(id, Err(refusal)),
+            Effect::Refuse { id, refusal } => {
+                self.measured.read_refused(&refusal);
+                self.release(id, Err(refusal));
+            }
         }
         Ok(None)
     }
@@ -155,6 +174,7 @@ impl Driver {
         } else {
             Followed::No
         };
+        self.measured.executed(report);
         for executed in &report.slots {
             self.changes.add(&executed.changes);
             self.untold.extend(executed.changes.iter().filter_map(Change::lease));

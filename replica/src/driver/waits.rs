@@ -55,6 +55,16 @@ impl LockWaits {
         Ok(Waiting { waits: self.clone(), lease, settled: Arc::clone(&place.settled) })
     }
 
+    /// How many may wait.
+    pub(crate) fn most(&self) -> usize {
+        self.most
+    }
+
+    /// How many wait.
+    pub(crate) fn taken(&self) -> usize {
+        self.lock().taken
+    }
+
     /// Whether anybody waits.
     pub(super) fn are_any(&self) -> bool {
         self.lock().taken > 0

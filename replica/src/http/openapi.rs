@@ -52,7 +52,7 @@ mod tests {
 
     use super::entry::Entry;
     use super::*;
-    use crate::http::client_routes;
+    use crate::http::{POLLS, SPANS, client_routes};
 
     /// A path as the router has it.
     fn routed(path: &str) -> String {
@@ -65,12 +65,27 @@ mod tests {
         let entries: BTreeSet<String> =
             operations::all().iter().map(|entry| routed(&entry.path)).collect();
         // What every service answers is routed elsewhere.
-        let others = ["/v1/status", "/livez", "/readyz"].map(str::to_owned);
+        let others = ["/v1/status", "/livez", "/readyz", "/metrics"].map(str::to_owned);
         let routes = client_routes().into_iter().map(|(path, _)| path.to_owned()).chain(others);
         // That there is a key, or a name, is said by their own entries.
         let routes: BTreeSet<String> =
             routes.filter(|path| path != "/v1/kv/" && path != "/v1/locks/").collect();
         assert_eq!(entries, routes);
+    }
+
+    #[test]
+    fn every_route_is_counted_by_its_name() {
+        let named: BTreeSet<&str> = SPANS
+            .iter()
+            .map(|(_, path, _)| *path)
+            .chain(POLLS.iter().map(|(_, path)| *path))
+            .collect();
+        for (path, _) in client_routes() {
+            // What is there to say that a key, or a name, is lacking is no route.
+            if path != "/v1/kv/" && path != "/v1/locks/" {
+                assert!(named.contains(path), "{path} would be counted as other");
+            }
+        }
     }
 
     #[test]

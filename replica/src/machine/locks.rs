@@ -200,6 +200,12 @@ impl Locks {
         self.claims
     }
 
+    /// How many locks are held.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.by_name.len()
+    }
+
     /// All locks, by name, each with its line.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Line)> {
         self.by_name.iter().map(|(name, line)| (name.as_str(), line))

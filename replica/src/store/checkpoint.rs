@@ -25,7 +25,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{ConnectOptions, Row};
 
 use super::error::StoreError;
-use super::schema;
+use super::schema::{self, scalar};
 
 /// Every slot below is committed, but may not survive a loss of power.
 #[derive(Debug)]
@@ -98,6 +98,13 @@ impl Checkpointer {
         self.connection = Some(connection);
         sync_file(self.path.clone()).await?;
         Ok(copied)
+    }
+
+    /// How many pages of the database hold nothing, once something was copied.
+    pub(crate) async fn free_pages(&mut self) -> Option<u64> {
+        let connection = self.connection.as_mut()?;
+        let pages: Result<i64, _> = scalar(connection, "PRAGMA freelist_count").await;
+        pages.ok().map(i64::cast_unsigned)
     }
 }
 

@@ -177,6 +177,11 @@ impl Writer {
         self.ahead.as_ref().and_then(|ahead| ahead.state().leases().next_expiry_ms())
     }
 
+    /// How many locks are held.
+    pub(crate) fn locks_held(&self) -> usize {
+        self.ahead.as_ref().map_or(0, |ahead| ahead.state().locks().held())
+    }
+
     /// Sweeps a bounded number of keys, in a transaction, behind all that is executed.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ use shared::message::{
     Heartbeat, HeartbeatReply, Marks, Member, OfCluster, Phase, Proposal, ProposalReply, Roster,
     Service, Value, View, Watermarks,
 };
+use shared::metrics::Metrics;
 use shared::server::{AllowedHosts, Limits};
 use shared::service::Running;
 use shared::status::Identity;
@@ -312,6 +313,7 @@ impl Node {
             hosts: AllowedHosts::any(),
             limits: Limits::default(),
             identity: Identity::new(Service::Replica, name.clone()),
+            metrics: Metrics::new(Service::Replica, &name),
             shutdown: shutdown.clone(),
         };
         let running = tokio::spawn(crate::run(args, running));

@@ -93,6 +93,11 @@ impl Hub {
         *self.watching.borrow()
     }
 
+    /// How many may.
+    pub(crate) fn most(&self) -> usize {
+        self.limits.watches
+    }
+
     /// A place for one more.
     ///
     /// # Errors

@@ -12,8 +12,27 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::hosts::AllowedHosts;
 use super::refusal::Refused;
 use super::{Limits, hosts, origin};
+use crate::metrics::{Counter, Metrics, Series};
 use crate::problem::{Outcome, Problem};
 use crate::status;
+
+/// Why a server refuses before any route is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    Connections,
+    Requests,
+    Head,
+    HeaderBytes,
+    Host,
+    Origin,
+    TransferCoding,
+}
+
+impl Reason {
+    /// Their names, in their order.
+    const NAMES: [&str; 7] =
+        ["connections", "requests", "head", "header_bytes", "host", "origin", "transfer_coding"];
+}
 
 /// The rules for requests, shared by all connections.
 #[derive(Clone, Debug)]
@@ -21,21 +40,67 @@ pub struct Admission {
     limits: Limits,
     hosts: AllowedHosts,
     requests: Arc<Semaphore>,
+    connections: Arc<Semaphore>,
+    refusals: [Counter; Reason::NAMES.len()],
 }
 
 impl Admission {
     /// Nothing admitted yet.
     #[must_use]
     pub fn new(limits: Limits, hosts: AllowedHosts) -> Self {
-        Self { limits, hosts, requests: Arc::new(Semaphore::new(limits.requests)) }
+        let requests = Arc::new(Semaphore::new(limits.requests));
+        let connections = Arc::new(Semaphore::new(limits.connections));
+        let refusals = Reason::NAMES.map(|_| Counter::default());
+        Self { limits, hosts, requests, connections, refusals }
     }
 
     pub(super) fn limits(&self) -> Limits {
         self.limits
     }
 
-    /// A place for a request, to be held until it is answered; none for `/livez` and
-    /// `/readyz`, which are not counted.
+    /// The places for connections.
+    pub(super) fn connections(&self) -> &Arc<Semaphore> {
+        &self.connections
+    }
+
+    pub(super) fn refused(&self, reason: Reason) {
+        self.refusals[reason as usize].inc();
+    }
+
+    pub(super) fn register(&self, metrics: &mut Metrics) {
+        let refusals = Series::by("reason", &Reason::NAMES, &self.refusals);
+        metrics.register(
+            "synod_http_refusals_total",
+            "Connections and requests that the server refused before any route was asked",
+            refusals,
+        );
+        let own = self.clone();
+        metrics.at_scrape(move |scrape| {
+            let Limits { connections, requests, .. } = own.limits;
+            let taken =
+                |most: usize, left: &Semaphore| most.saturating_sub(left.available_permits());
+            for (name, help, value) in [
+                (
+                    "synod_http_requests_in_flight",
+                    "Requests that are being served, health checks and this one left out",
+                    taken(requests, &own.requests),
+                ),
+                ("synod_http_requests_limit", "How many may be served at once", requests),
+                (
+                    "synod_http_connections_open",
+                    "Connections of clients",
+                    taken(connections, &own.connections),
+                ),
+                ("synod_http_connections_limit", "How many may be open at once", connections),
+            ] {
+                scrape.gauge(name, help, value)?;
+            }
+            Ok(())
+        });
+    }
+
+    /// A place for a request, to be held until it is answered; none for `/livez`,
+    /// `/readyz` and `/metrics`, which are not counted.
     ///
     /// # Errors
     /// 400 for a malformed head or `Host`, 403 for what a foreign web page asks, 421 for
@@ -43,11 +108,15 @@ impl Admission {
     /// unknown transfer coding, 503 where all places are taken. Of what may have been
     /// meant as a mutation it is said that nothing happened.
     pub fn admit(&self, request: &Parts) -> Result<Option<OwnedSemaphorePermit>, Problem> {
-        self.check(request).map_err(|problem| nothing_applied(&request.method, problem))?;
-        if ["/livez", "/readyz"].contains(&request.uri.path()) {
+        self.check(request).map_err(|(reason, problem)| {
+            self.refused(reason);
+            nothing_applied(&request.method, problem)
+        })?;
+        if ["/livez", "/readyz", "/metrics"].contains(&request.uri.path()) {
             return Ok(None);
         }
         let place = Arc::clone(&self.requests).try_acquire_owned().map_err(|_| {
+            self.refused(Reason::Requests);
             let most = self.limits.requests;
             let full = format!("{most} requests are being served, the limit of this server");
             nothing_applied(&request.method, Problem::overloaded(full))
@@ -56,23 +125,28 @@ impl Admission {
         Ok(Some(place))
     }
 
-    fn check(&self, request: &Parts) -> Result<(), Problem> {
+    fn check(&self, request: &Parts) -> Result<(), (Reason, Problem)> {
         if let Some(Refused(problem)) = request.extensions.get() {
-            return Err(problem.clone());
+            return Err((Reason::Head, problem.clone()));
         }
         let Parts { method, uri, version, headers, .. } = request;
         if header_bytes(uri, headers) > self.limits.header_bytes {
-            return Err(self.limits.too_large_a_header());
+            return Err((Reason::HeaderBytes, self.limits.too_large_a_header()));
         }
-        let named = hosts::check(&self.hosts, *version, uri, headers)?;
-        origin::check(&self.hosts, method, named.as_ref(), headers)?;
+        let named = hosts::check(&self.hosts, *version, uri, headers)
+            .map_err(|problem| (Reason::Host, problem))?;
+        origin::check(&self.hosts, method, named.as_ref(), headers)
+            .map_err(|problem| (Reason::Origin, problem))?;
         match unknown_transfer_coding(headers) {
             None => Ok(()),
-            Some(coding) => Err(Problem::new(
-                StatusCode::NOT_IMPLEMENTED,
-                "urn:synod:problem:not-implemented",
-                "Not implemented",
-                format!("the transfer coding {coding:?} is not known here, only chunked"),
+            Some(coding) => Err((
+                Reason::TransferCoding,
+                Problem::new(
+                    StatusCode::NOT_IMPLEMENTED,
+                    "urn:synod:problem:not-implemented",
+                    "Not implemented",
+                    format!("the transfer coding {coding:?} is not known here, only chunked"),
+                ),
             )),
         }
     }

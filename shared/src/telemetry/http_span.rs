@@ -2,9 +2,6 @@
 
 use std::future::Future;
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use opentelemetry::Context;
 use opentelemetry::trace::TraceContextExt as _;
@@ -22,36 +19,17 @@ pub const TRACE_ID: HeaderName = HeaderName::from_static("trace-id");
 /// no span.
 pub type SpanNames = &'static [(&'static str, &'static str, &'static str)];
 
-/// The state of [`trace_requests`].
+/// What the server traces and counts by name. Whatever is in neither list is counted as
+/// `other`.
 #[derive(Clone, Copy, Debug)]
 pub struct Traced {
     /// Which service serves.
     pub service: Service,
     /// The names of its spans.
     pub names: SpanNames,
-}
-
-impl Traced {
-    fn name(&self, method: &Method, route: &str) -> Option<&'static str> {
-        let named = self.names.iter().find(|(of, at, _)| *of == method.as_str() && *at == route);
-        named.map(|(_, _, name)| *name)
-    }
-}
-
-/// Middleware for `axum::middleware::from_fn_with_state`; the server puts it around every
-/// route.
-pub async fn trace_requests(
-    State(traced): State<Traced>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let route = request.extensions().get::<MatchedPath>();
-    let name = route.and_then(|route| traced.name(request.method(), route.as_str()));
-    let route = route.map_or("", MatchedPath::as_str);
-    let trace = RequestTrace::start(name, request.method(), route, request.headers());
-    let mut response = trace.run(next.run(request)).await;
-    trace.finish(response.status(), response.headers_mut());
-    response
+    /// Method and route template of its routes that make no spans. Those of all services
+    /// need not be named.
+    pub polls: &'static [(&'static str, &'static str)],
 }
 
 /// The trace of a request that is being served.

@@ -8,7 +8,8 @@ use crate::driver::checkpoints::WalStatus;
 use crate::store::{self, Store};
 use bytes::Bytes;
 use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Instance, LeaseId, Slot};
-use shared::message::{Batch, Value, View};
+use shared::message::{Batch, Service, Value, View};
+use shared::metrics::Metrics;
 
 use crate::machine::command::{AnswerRetention, Command, Commands, Condition, Op};
 use crate::machine::format;
@@ -23,6 +24,7 @@ struct Rig {
     shutdown: CancellationToken,
     running: tokio::task::JoinHandle<Result<(), StoreError>>,
     wal: watch::Receiver<WalStatus>,
+    metrics: Metrics,
 }
 
 async fn opened() -> (TempDir, Store) {
@@ -34,13 +36,15 @@ async fn opened() -> (TempDir, Store) {
 fn start(dir: TempDir, store: Store) -> Rig {
     let Store { writer, checkpointer, .. } = store;
     let (status, wal) = watch::channel(WalStatus::default());
-    let checkpoints = Checkpoints::spawn(checkpointer, status);
+    let mut metrics = Metrics::new(Service::Replica, &"replica-1".parse().unwrap());
+    let measured = Measured::register(&mut metrics);
+    let checkpoints = Checkpoints::spawn(checkpointer, status, measured.clone());
     let (jobs, job_queue) = mpsc::channel(2);
     let (inputs, input_queue) = mpsc::channel(16);
     let (hurry, shutdown) = (Arc::default(), CancellationToken::new());
-    let running =
-        tokio::spawn(run(writer, checkpoints, job_queue, inputs, (hurry, shutdown.clone())));
-    Rig { dir, jobs, inputs: input_queue, shutdown, running, wal }
+    let ends = (hurry, shutdown.clone());
+    let running = tokio::spawn(run(writer, checkpoints, job_queue, inputs, ends, measured));
+    Rig { dir, jobs, inputs: input_queue, shutdown, running, wal, metrics }
 }
 
 fn noop(slot: u64) -> Job {
@@ -237,4 +241,18 @@ async fn a_reader_holds_up_neither_executing_nor_durability_and_is_told_of() {
     other.close().await.unwrap();
     let freed = rig.wal.wait_for(|wal| wal.held_up_since.is_none());
     timeout(Duration::from_secs(20), freed).await.expect("it is tried again").unwrap();
+}
+
+#[tokio::test]
+async fn what_is_done_on_the_database_is_timed() {
+    let (dir, store) = opened().await;
+    let mut rig = start(dir, store);
+    rig.jobs.send(noop(0)).await.unwrap();
+    assert_eq!(rig.executed_below().await, Slot(1));
+    while rig.next().await != Input::Durable(Slot(1)) {}
+    let text = rig.metrics.text();
+    for step in ["execute", "store", "sync"] {
+        let series = format!("duration_seconds_count{{step=\"{step}\"}} 1\n");
+        assert!(text.contains(&series), "{series} is not in {text}");
+    }
 }

@@ -1,5 +1,7 @@
 //! What handlers hear of a driver that hangs, is overrun, or has ended.
 
+use shared::message::Service;
+use shared::metrics::Metrics;
 use tokio::time::Instant;
 
 use super::*;
@@ -22,7 +24,9 @@ fn handle(waiting: usize) -> (Handle, mpsc::Receiver<Message>) {
         wal: Default::default(),
         changes: Default::default(),
     });
-    (Handle::new(messages, published, LockWaits::new(9)), queue)
+    let mut metrics = Metrics::new(Service::Replica, &"replica-1".parse().unwrap());
+    let measured = Measured::register(&mut metrics);
+    (Handle::new(messages, published, LockWaits::new(9), measured), queue)
 }
 
 async fn mutate(handle: &Handle) -> MutationEnd {

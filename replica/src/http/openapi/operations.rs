@@ -1,6 +1,7 @@
 //! The entries, in the order of the documentation. Whoever adds a route adds one.
 
 use serde_json::{Value, json};
+use shared::metrics::CONTENT_TYPE;
 
 use super::entry::{Entry, condition, time};
 use super::schemas::{count, key, of, prefix};
@@ -278,6 +279,11 @@ fn operations() -> Vec<Entry> {
                 "It cannot, and why.",
                 &[("text/plain", json!({"type": "string"}), json!("no"))],
             ),
+        Entry::own("get", "/metrics", ("metrics", "What it counts and measures.")).answers(
+            200,
+            "OpenMetrics 1.0.",
+            &[(CONTENT_TYPE, json!({"type": "string"}), json!("# EOF\n"))],
+        ),
         Entry::own("get", "/openapi.json", ("openapi", "This document."))
             .answers(200, "OpenAPI 3.1.", &[(JSON, object(), json!({"openapi": "3.1.0"}))])
             .refused(&[502]),

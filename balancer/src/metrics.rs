@@ -1,0 +1,152 @@
+//! What a balancer counts and measures, for `GET /metrics`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::metrics::{Counter, Histogram, Metrics, SECONDS};
+
+use crate::endpoints::Endpoints;
+use crate::pool::{Endpoint, Health, Intent};
+
+/// The kinds of requests, in their order.
+const INTENTS: [&str; 3] = ["read", "local_read", "mutation"];
+
+fn index(intent: Intent) -> usize {
+    match intent {
+        Intent::Read => 0,
+        Intent::LocalRead => 1,
+        Intent::Mutation => 2,
+    }
+}
+
+/// What the proxy has done since it started.
+#[derive(Clone, Debug)]
+pub(crate) struct Measured {
+    requests: [Counter; INTENTS.len()],
+    seconds: [Histogram; INTENTS.len()],
+    /// Attempts beyond a request's first.
+    pub(crate) retries: Counter,
+    /// Requests that got no replica's answer, but a problem of the balancer's own.
+    pub(crate) refusals: Counter,
+}
+
+impl Measured {
+    pub(crate) fn register(metrics: &mut Metrics) -> Self {
+        Self {
+            requests: metrics.counters(
+                "synod_balancer_requests_total",
+                "Requests for replicas, each once however often it was sent on",
+                "intent",
+                INTENTS,
+            ),
+            seconds: metrics.histograms(
+                "synod_balancer_forward_duration_seconds",
+                "From a request for a replica to the head of its answer, waiting and retries \
+                 included",
+                ("intent", INTENTS),
+                SECONDS,
+            ),
+            retries: metrics.counter(
+                "synod_balancer_retries_total",
+                "Times that a request was sent to a replica beyond its first",
+            ),
+            refusals: metrics.counter(
+                "synod_balancer_refusals_total",
+                "Requests that got no replica's answer, but a problem of the balancer's own",
+            ),
+        }
+    }
+
+    /// A request for a replica begins.
+    pub(crate) fn began(&self, intent: Intent) {
+        self.requests[index(intent)].inc();
+    }
+
+    /// It has its answer.
+    pub(crate) fn answered(&self, intent: Intent, after: Duration) {
+        self.seconds[index(intent)].observe(after.as_secs_f64());
+    }
+
+    /// Requests for replicas since the start, however they ended.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.iter().map(Counter::get).sum()
+    }
+}
+
+/// A number of an endpoint.
+type OfEndpoint = fn(&Endpoint) -> u64;
+
+/// Has the rest read from the pool whenever somebody asks. Its labels are names of replicas,
+/// of which there are as many as the acceptors list.
+pub(crate) fn expose(metrics: &mut Metrics, endpoints: Arc<Endpoints>, max_waiting: usize) {
+    metrics.at_scrape(move |scrape| {
+        let listed = endpoints.read(|pool| {
+            let mut listed: Vec<Endpoint> = pool.endpoints().cloned().collect();
+            listed.sort_by(|one, other| one.member.name.cmp(&other.member.name));
+            // Of two lives of one name, the later: counts are of the name.
+            listed.dedup_by(|one, other| one.member.name == other.member.name);
+            listed
+        });
+        let (healthy, linearizable, primary) = endpoints.read(|pool| {
+            (pool.healthy(), pool.able(Intent::Read), usize::from(pool.primary().is_some()))
+        });
+        for (name, help, value) in [
+            (
+                "synod_balancer_waiting_requests",
+                "Requests that wait for a replica",
+                endpoints.waiting(),
+            ),
+            ("synod_balancer_waiting_requests_limit", "How many may wait", max_waiting),
+            ("synod_balancer_healthy_endpoints", "Replicas that get requests", healthy),
+            (
+                "synod_balancer_linearizable_endpoints",
+                "Replicas that get linearizable reads",
+                linearizable,
+            ),
+            ("synod_balancer_primary_known", "Whether it knows where mutations go", primary),
+        ] {
+            scrape.gauge(name, help, value)?;
+        }
+        let gauges: [(&str, &str, OfEndpoint); 2] = [
+            ("synod_balancer_endpoint_healthy", "Whether this replica gets requests", |endpoint| {
+                u64::from(endpoint.health == Health::Healthy)
+            }),
+            (
+                "synod_balancer_endpoint_in_flight",
+                "Requests that this replica has not answered yet",
+                |endpoint| endpoint.counts.in_flight,
+            ),
+        ];
+        for (name, help, of) in gauges {
+            let each = listed.iter().map(|endpoint| (endpoint.member.name.as_str(), of(endpoint)));
+            scrape.gauges(name, help, "endpoint", each)?;
+        }
+        let counters: [(&str, &str, OfEndpoint); 4] = [
+            (
+                "synod_balancer_endpoint_requests_total",
+                "Requests sent to this replica, retries included",
+                |endpoint| endpoint.counts.requests,
+            ),
+            (
+                "synod_balancer_endpoint_failures_total",
+                "Requests that ended without an answer because of this replica",
+                |endpoint| endpoint.counts.failures,
+            ),
+            (
+                "synod_balancer_endpoint_checks_total",
+                "Health checks of this replica that succeeded",
+                |endpoint| endpoint.counts.checks,
+            ),
+            (
+                "synod_balancer_endpoint_check_failures_total",
+                "Health checks of this replica that failed",
+                |endpoint| endpoint.counts.check_failures,
+            ),
+        ];
+        for (name, help, of) in counters {
+            let each = listed.iter().map(|endpoint| (endpoint.member.name.as_str(), of(endpoint)));
+            scrape.counters(name, help, "endpoint", each)?;
+        }
+        Ok(())
+    });
+}

@@ -1,0 +1,51 @@
+//! The route.
+
+use std::future::{Ready, ready};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use http::{HeaderValue, header};
+use http_body_util::BodyExt as _;
+use tokio::sync::Semaphore;
+
+use super::Metrics;
+use crate::problem::Problem;
+
+/// What is answered: OpenMetrics 1.0.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Answers that may be on their way at once: each takes its text until it is read. They have
+/// places of their own, so that an overloaded service can still be looked at.
+const AT_ONCE: usize = 16;
+
+/// What the handler works on.
+#[derive(Clone, Debug)]
+struct Exposed {
+    metrics: Arc<Metrics>,
+    places: Arc<Semaphore>,
+}
+
+/// The route `/metrics`.
+pub(crate) fn routes(metrics: Metrics) -> Router {
+    let (metrics, places) = (Arc::new(metrics), Arc::new(Semaphore::new(AT_ONCE)));
+    Router::new().route("/metrics", get(expose)).with_state(Exposed { metrics, places })
+}
+
+fn expose(State(exposed): State<Exposed>) -> Ready<Response> {
+    let Ok(place) = Arc::clone(&exposed.places).try_acquire_owned() else {
+        let full = format!("{AT_ONCE} answers with metrics are on their way");
+        return ready(Problem::overloaded(full).into_response());
+    };
+    let text = Body::from(exposed.metrics.text());
+    let held = Body::new(text.map_frame(move |frame| {
+        let _held = &place;
+        frame
+    }));
+    let mut response = Response::new(held);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+    ready(response)
+}

@@ -1,0 +1,84 @@
+//! The dashboards, the alert rules and the documentation name metrics that there are, and the
+//! documentation all of them.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use tests::harness::cluster::{Cluster, Size};
+
+use super::scrape_all;
+use crate::synod;
+
+/// A file below the top of the repository.
+pub(super) fn below_top(path: &str) -> Result<PathBuf> {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no workspace")?;
+    Ok(top.join(path))
+}
+
+/// Every query of a dashboard, its panels' and its annotations'.
+pub(super) fn queries() -> Result<Vec<(PathBuf, String)>> {
+    let mut queries = Vec::new();
+    for file in std::fs::read_dir(below_top("deploy/grafana/dashboards")?)? {
+        let path = file?.path();
+        let board: Value = serde_json::from_slice(&std::fs::read(&path)?)?;
+        collect(&board, &mut |query| queries.push((path.clone(), query.to_owned())));
+    }
+    ensure!(queries.len() > 80, "{} queries on all dashboards", queries.len());
+    Ok(queries)
+}
+
+fn collect(value: &Value, found: &mut impl FnMut(&str)) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                match field.as_str() {
+                    Some(query) if name == "expr" => found(query),
+                    Some(_) | None => collect(field, found),
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| collect(value, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// The names in a text that are of our metrics.
+fn names_in(text: &str) -> impl Iterator<Item = &str> {
+    let is_of_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let words = text.split(move |character| !is_of_name(character));
+    words.filter(|word| word.starts_with("synod_") || word.starts_with("process_"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_names_a_metric_names_one_that_there_is() -> Result<()> {
+    let cluster = Cluster::start(synod(), Size::default(), &[]).await?;
+    let (mut names, mut families) = (BTreeSet::new(), BTreeSet::new());
+    for exposition in scrape_all(&cluster).await?.values() {
+        names.extend(exposition.names().iter().cloned());
+        families.extend(exposition.families());
+    }
+    let mut wrong = Vec::new();
+    let mut hold = |place: &str, text: &str| {
+        let unknown = names_in(text).filter(|name| !names.contains(*name));
+        wrong.extend(unknown.map(|name| format!("{place}: {name}")));
+    };
+    for (path, query) in queries()? {
+        hold(&path.display().to_string(), &query);
+    }
+    for rules in ["deploy/prometheus/alerts.yml", "deploy/prometheus/alerts_test.yml"] {
+        hold(rules, &std::fs::read_to_string(below_top(rules)?)?);
+    }
+    // Tables name families, and what is told of them their samples.
+    names.extend(families.iter().cloned());
+    let page = std::fs::read_to_string(below_top("docs/metrics.md")?)?;
+    let told: BTreeSet<&str> = names_in(&page).collect();
+    wrong.extend(
+        told.iter().filter(|name| !names.contains(**name)).map(|name| format!("docs: {name}")),
+    );
+    let untold = families.iter().filter(|family| !told.contains(family.as_str()));
+    wrong.extend(untold.map(|family| format!("the docs do not tell of {family}")));
+    ensure!(wrong.is_empty(), "{wrong:#?}");
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! Prometheus itself, on a real cluster: it takes what every service answers, and every query
+//! of the dashboards.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use tests::harness::cluster::{Cluster, Size, eventually};
+use tests::harness::ports::Ports;
+use tests::harness::process::Process;
+use tests::harness::skip::skipped;
+
+use super::names::{below_top, queries};
+use crate::synod;
+
+/// As the shipped one, but for where the services are.
+fn configuration(cluster: &Cluster) -> String {
+    let mut text = "global: { scrape_interval: 1s }\nscrape_configs:\n".to_owned();
+    for kind in ["balancer", "coordinator", "acceptor", "replica"] {
+        let of_kind = cluster.names(kind);
+        let targets = of_kind.iter().map(|name| cluster.url(name).trim_start_matches("http://"));
+        let targets = targets.collect::<Vec<_>>().join(", ");
+        let _infallible = writeln!(
+            text,
+            "  - {{ job_name: synod-{kind}, static_configs: [{{ targets: [\"{}\"] }}] }}",
+            targets.replace(", ", "\", \"")
+        );
+    }
+    text
+}
+
+/// What Prometheus answers to a query.
+async fn ask(http: &reqwest::Client, url: &str, query: &str) -> Result<Value> {
+    let answer = http.get(format!("{url}/api/v1/query")).query(&[("query", query)]).send().await?;
+    let answer: Value = answer.json().await?;
+    ensure!(answer["status"] == "success", "{query}: {answer}");
+    Ok(answer["data"]["result"].clone())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prometheus_takes_what_all_services_answer_and_what_the_dashboards_ask() -> Result<()> {
+    let program = Path::new("/usr/bin/prometheus");
+    if !program.exists() {
+        return skipped("there is no Prometheus; `apt-get install prometheus` brings it");
+    }
+    let cluster = Cluster::start(synod(), Size::default(), &[]).await?;
+    let (folder, mut ports) = (tempfile::tempdir()?, Ports::reserve()?);
+    let (http, port) = (cluster.http(), ports.take()?);
+    let (file, data) = (folder.path().join("prometheus.yml"), folder.path().join("data"));
+    std::fs::write(&file, configuration(&cluster))?;
+    let args = [
+        format!("--config.file={}", file.display()),
+        format!("--storage.tsdb.path={}", data.display()),
+        format!("--web.listen-address=127.0.0.1:{port}"),
+    ];
+    let mut prometheus = Process::new("prometheus", program, args.into(), folder.path());
+    prometheus.start()?;
+    let url = format!("http://127.0.0.1:{port}");
+    let services = cluster.all().len().to_string();
+    let taken = eventually("Prometheus has scraped every service twice", async || {
+        let up = "count(count_over_time(up[1m]) >= 2 and last_over_time(up[1m]) == 1)";
+        let scraped = ask(http, &url, up).await?;
+        ensure!(scraped[0]["value"][1] == services.as_str(), "{scraped}");
+        Ok(())
+    })
+    .await;
+    if taken.is_err() {
+        let targets = http.get(format!("{url}/api/v1/targets")).send().await?.text().await?;
+        taken.context(targets)?;
+    }
+    let mut empty = BTreeSet::new();
+    for (path, query) in queries()? {
+        let query = query.replace("$__rate_interval", "1m").replace("$__range", "15m");
+        let board = path.file_name().context("a file")?.to_string_lossy().into_owned();
+        let found = ask(http, &url, &query).await.with_context(|| board.clone())?;
+        if found.as_array().is_none_or(Vec::is_empty) {
+            empty.insert(format!("{board}: {query}"));
+        }
+    }
+    // What is shown only where it happens.
+    empty.retain(|query| !query.contains(" > 0"));
+    ensure!(empty.is_empty(), "nothing is found by {empty:#?}");
+    prometheus.kill()
+}
+
+#[test]
+fn the_shipped_configuration_and_rules_are_as_prometheus_wants_them() -> Result<()> {
+    let program = Path::new("/usr/bin/promtool");
+    if !program.exists() {
+        return skipped("there is no promtool; `apt-get install prometheus` brings it");
+    }
+    let folder = below_top("deploy/prometheus")?;
+    for args in [
+        ["check", "config", "--lint=all", "prometheus.yml"].as_slice(),
+        &["check", "rules", "--lint=all", "--lint-fatal", "alerts.yml"],
+        &["test", "rules", "alerts_test.yml"],
+    ] {
+        let run = std::process::Command::new(program).args(args).current_dir(&folder).output()?;
+        let said = [run.stdout, run.stderr].concat();
+        ensure!(run.status.success(), "{args:?}: {}", String::from_utf8_lossy(&said));
+    }
+    Ok(())
+}
