@@ -1,6 +1,7 @@
 //! What an acceptor counts and measures, for `GET /metrics`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use shared::message::{AcceptReply, PrepareReply};
 use shared::metrics::{COUNTS, Counter, Histogram, Metrics, SECONDS};
@@ -51,9 +52,9 @@ pub(crate) struct Measured {
     prepares: [Counter; Answered::NAMES.len()],
     accepts: [Counter; Answered::NAMES.len()],
     pub(crate) accepted_slots: Counter,
-    pub(crate) sync_seconds: Histogram,
-    pub(crate) group_requests: Histogram,
-    pub(crate) written_bytes: Counter,
+    sync_seconds: Histogram,
+    group_requests: Histogram,
+    written_bytes: Counter,
 }
 
 impl Measured {
@@ -98,6 +99,13 @@ impl Measured {
 
     pub(crate) fn accept(&self, answered: Answered) {
         self.accepts[answered as usize].inc();
+    }
+
+    /// So many bytes of records, for so many requests, are on disk after so long.
+    pub(crate) fn synced(&self, bytes: usize, requests: usize, took: Duration) {
+        self.sync_seconds.observe(took.as_secs_f64());
+        self.group_requests.observe(requests as f64);
+        self.written_bytes.inc_by(bytes as u64);
     }
 }
 

@@ -273,12 +273,10 @@ impl Writer {
         let (bytes, began) = (self.log.staged_bytes(), Instant::now());
         match self.log.flush(&self.acceptor) {
             Ok(()) => {
-                if bytes > 0 {
-                    self.measured.sync_seconds.observe(began.elapsed().as_secs_f64());
-                    self.measured.group_requests.observe(self.group.len() as f64);
-                    self.measured.written_bytes.inc_by(bytes as u64);
-                }
                 self.publish();
+                if bytes > 0 {
+                    self.measured.synced(bytes, self.group.len(), began.elapsed());
+                }
                 let proof = Persisted::assert_synced();
                 self.group.drain(..).for_each(|waiting| waiting.answer(proof));
                 Ok(Flushed::Synced)
