@@ -7,7 +7,7 @@ use shared::datadir::DataDir;
 use shared::discovery::{self, Discovered};
 use shared::message::Service;
 use shared::server::serve;
-use shared::service::{Misconfigured, Running};
+use shared::service::{BeginAnew, Misconfigured, Running};
 use shared::telemetry::Traced;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -67,6 +67,7 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
         joined,
         waits: LockWaits::new(args.lock_waits()),
         watching: watching.subscribe(),
+        dir: dir.path().to_owned(),
         fatal: store.fatal,
         acceptors: acceptors.clone(),
         members: members.clone(),
@@ -117,6 +118,10 @@ pub async fn run(args: Args, running: Running) -> anyhow::Result<()> {
     let driven = driving.await.context("the driver broke")?;
     // It explains whatever else has failed.
     dir.check()?;
+    if let Err(state @ DriverError::NewState { .. }) = driven {
+        store::adopt(dir.path()).context("the new state cannot be adopted")?;
+        return Err(BeginAnew(state.to_string()).into());
+    }
     driven.map_err(ended)?;
     served?;
     drop(dir);
@@ -129,6 +134,8 @@ fn ended(error: DriverError) -> anyhow::Error {
         DriverError::Store(StoreError::Format(_))
         | DriverError::WrongHistory(_)
         | DriverError::WrongCluster { .. } => Misconfigured(error.to_string()).into(),
-        DriverError::Store(_) | DriverError::ExecutorGone => error.into(),
+        DriverError::Store(_) | DriverError::ExecutorGone | DriverError::NewState { .. } => {
+            error.into()
+        }
     }
 }

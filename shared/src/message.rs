@@ -31,6 +31,7 @@
 //! | [`Heartbeat`] | replica | coordinator `POST /v1/heartbeats` | [`HeartbeatReply`] |
 //! | – | replicas | coordinator `GET /v1/chosen?cluster=&from=` | [`ChosenReply`] |
 //! | – | replicas | replica `GET /v1/replication/log?cluster=&from=` | [`ChosenReply`] |
+//! | – | replicas | replica `GET /v1/replication/snapshot?cluster=` | a snapshot, as a file |
 //! | `ForwardedCommand` | backup | replica `POST /v1/replication/commands` | `ForwardReply` |
 //!
 //! Every request and every answer says of which cluster it is. Those of acceptors carry the

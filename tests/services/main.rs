@@ -19,6 +19,7 @@ mod idle;
 mod kill_each_role;
 mod leases;
 mod lost_disks;
+mod new_replica;
 mod no_quorum;
 mod one_name;
 mod other_cluster;

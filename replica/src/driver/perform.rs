@@ -117,6 +117,7 @@ impl Driver {
                 let wanted = Wanted { cluster, from, wait: Duration::from_millis(wait_ms) };
                 handlers.calls.fetch(fetch, (kind, &source), wanted);
             }
+            Effect::FetchSnapshot { source, cluster } => handlers.snapshots.fetch(&source, cluster),
             Effect::Execute { entries } => handlers.job(Job::Execute(entries))?,
             Effect::Store => handlers.hurry.notify_one(),
             Effect::Probe { probe } => handlers.calls.probe(probe),
