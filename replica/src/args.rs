@@ -123,6 +123,17 @@ pub struct Args {
     )]
     pub max_answers: u32,
 
+    /// Slots of the log from which on a replica that has executed nothing begins with the
+    /// state of another one
+    #[arg(
+        long,
+        env = "SYNOD_SNAPSHOT_FROM_SLOTS",
+        value_name = "N",
+        default_value = "20000",
+        value_parser = value_parser!(u64).range(1..),
+    )]
+    pub snapshot_from_slots: u64,
+
     /// What queries in SQL may take.
     #[command(flatten)]
     pub sql: SqlArgs,
@@ -269,6 +280,7 @@ impl Args {
                 keep_ms: u64::from(self.keep_answers_hours) * HOUR_MS,
                 at_most: u64::from(self.max_answers),
             },
+            snapshot_from_slots: self.snapshot_from_slots,
             ..Config::default()
         }
     }

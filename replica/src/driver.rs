@@ -11,19 +11,21 @@ mod executor;
 mod handle;
 mod perform;
 mod published;
+mod snapshots;
 mod spans;
 mod timers;
 mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use shared::client::AcceptorClient;
 use shared::discovery::Mixups;
-use shared::ids::{ClusterId, Instance, LeaseId, Name};
+use shared::ids::{ClusterId, Instance, LeaseId, Name, Slot};
 use shared::message::{Directory, DirectoryEntry, Member, View};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
@@ -41,6 +43,7 @@ use executor::Job;
 pub(crate) use handle::{Handle, MutationEnd, NotReleased, command};
 use handle::{Message, WAITING_MESSAGES};
 pub(crate) use published::Published;
+use snapshots::Snapshots;
 use spans::BatchSpans;
 use timers::Timers;
 pub(crate) use waits::{LockWaits, TooManyWait, Waiting};
@@ -75,6 +78,14 @@ pub(crate) enum DriverError {
     /// The state is not what the cluster goes on with.
     #[error(transparent)]
     WrongHistory(#[from] WrongHistory),
+    /// There is another state to go on from: it only has to be adopted.
+    #[error("the state of {from} is here, in which the slots below {executed_below} are executed")]
+    NewState {
+        /// The replica that it comes from.
+        from: Name,
+        /// How far it is.
+        executed_below: Slot,
+    },
     /// The task that executes is gone, which is a defect.
     #[error("the task that executes ended")]
     ExecutorGone,
@@ -92,6 +103,8 @@ pub(crate) struct Parts {
     pub(crate) checkpointer: Checkpointer,
     /// Of which cluster the state is, once that is known.
     pub(crate) joined: watch::Sender<Option<ClusterId>>,
+    /// Where the state is.
+    pub(crate) dir: PathBuf,
     /// What makes the state unusable while it is read.
     pub(crate) fatal: mpsc::Receiver<StoreError>,
     /// Those who wait for locks.
@@ -165,6 +178,7 @@ struct EffectHandlers {
     jobs: mpsc::Sender<Job>,
     /// Has what is executed stored now.
     hurry: Arc<Notify>,
+    snapshots: Snapshots,
 }
 
 impl Driver {
@@ -223,8 +237,10 @@ impl Driver {
     ) -> Result<(), DriverError> {
         let Parts {
             config,
+            identity,
             writer,
             checkpointer,
+            dir,
             mut fatal,
             acceptors,
             mut members,
@@ -245,8 +261,16 @@ impl Driver {
             (hurry.clone(), executing.clone()),
             measured.clone(),
         ));
+        let (install, mut new_state) = mpsc::channel(1);
+        let snapshots = Snapshots {
+            own: identity.name,
+            dir,
+            install,
+            inputs: inputs.clone(),
+            running: JoinSet::new(),
+        };
         let calls = Calls::new(inputs, acceptors, mixups, &config, measured);
-        let mut handlers = EffectHandlers { calls, jobs, hurry };
+        let mut handlers = EffectHandlers { calls, jobs, hurry, snapshots };
         self.step(&mut handlers, Input::Started)?;
         let mut taken = Vec::with_capacity(MESSAGES_AT_ONCE);
         let result = loop {
@@ -255,6 +279,7 @@ impl Driver {
                 () = stop.cancelled() => break Ok(()),
                 ended = &mut executor => return Err(executor_ended(ended)),
                 Some(error) = fatal.recv() => break Err(error.into()),
+                Some(state) = new_state.recv() => self.take_state(&mut handlers, state),
                 Some(input) = input_queue.recv() => self.step(&mut handlers, input),
                 count = messages.recv_many(&mut taken, MESSAGES_AT_ONCE), if !messages.is_closed() => {
                     debug_assert!(count <= MESSAGES_AT_ONCE);

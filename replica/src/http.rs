@@ -164,6 +164,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
     };
     Router::new()
         .route("/v1/replication/log", get(replication::log))
+        .route("/v1/replication/snapshot", get(snapshot::for_replica))
         .route("/v1/replication/commands", post(forward::commands))
         .route("/v1/status", get(status::status))
         .merge(clients)

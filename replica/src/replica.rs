@@ -26,11 +26,10 @@
 //! made again by timers; late and repeated answers are facts (what was chosen stays
 //! chosen) or are ignored (what was refused then says nothing about now).
 //!
-//! Not done here: leases for reads (a read always asks a quorum), and snapshots (a
-//! replica that was away reads the log).
+//! Not done here: leases for reads (a read always asks a quorum).
 //!
 //! The parts: `batching`, `learner`, `fetching`,
-//! `history`, `quorum_read`, `members`, `time`; below, `clients`, `network` and `execution` put
+//! `installing`, `history`, `quorum_read`, `members`, `time`; below, `clients`, `network` and `execution` put
 //! them together.
 
 pub mod answer;
@@ -41,6 +40,7 @@ pub mod status;
 mod batching;
 mod fetching;
 mod history;
+mod installing;
 mod learner;
 mod members;
 mod quorum_read;
@@ -71,6 +71,7 @@ use crate::replica::event::{
 use crate::replica::fetching::Fetching;
 use crate::replica::history::History;
 pub use crate::replica::history::WrongHistory;
+use crate::replica::installing::Installing;
 use crate::replica::learner::Learner;
 use crate::replica::members::Members;
 use crate::replica::quorum_read::QuorumReads;
@@ -110,6 +111,7 @@ pub struct Replica {
     recent: RecentRequests,
     learner: Learner,
     fetching: Fetching,
+    installing: Installing,
     reads: QuorumReads,
     revision_waits: BTreeSet<(Revision, RequestId)>,
     propose_timer: Armed,
@@ -132,6 +134,7 @@ impl Replica {
             recent: RecentRequests::new(recovered.meta.executed_below),
             learner: Learner::new(&config, recovered.meta.executed_below, recovered.meta.hash),
             fetching: Fetching::new(),
+            installing: Installing::default(),
             reads: QuorumReads::new(&config, recovered.meta.executed_below),
             revision_waits: BTreeSet::new(),
             propose_timer: Armed::No,
@@ -206,6 +209,7 @@ impl Replica {
             Input::Fetched { fetch, reply } => {
                 self.fetched(now, fetch, self.of_own_cluster(reply), effects)
             }
+            Input::SnapshotFailed => self.snapshot_failed(now),
             Input::Executed(report) => self.executed(now, report, effects),
             Input::Stored(stored) => self.stored(now, stored, effects),
             Input::ProbeReply { probe, reply } => self.probe_reply(now, probe, reply, effects),
@@ -254,6 +258,12 @@ impl Replica {
             Timer::FetchStall => self.look_whether_stalled(now, effects),
             Timer::Time => self.time_due = None,
         }
+    }
+
+    /// Every slot below is executed.
+    #[must_use]
+    pub fn executed_below(&self) -> Slot {
+        self.meta.executed_below
     }
 
     /// What this replica is in the view executed last.
@@ -311,13 +321,16 @@ impl Replica {
             quorum_answers: self.reads.quorum_answers(),
             storage: self.storage,
             missing: self.missing(),
+            is_history_confirmed: self.history == History::Confirmed,
+            snapshot_from: self.snapshot_from(),
         }
     }
 
     /// Slots that acceptors have trimmed come from other replicas or not at all.
     fn missing(&self) -> Option<Missing> {
         let (from, trimmed_below) = (self.learner.learned_below(), self.reads.trimmed_below());
-        let is_missing = from < trimmed_below && self.fetching.all_failed();
+        let is_missing =
+            from < trimmed_below && self.fetching.all_failed() && !self.is_in_a_snapshot();
         is_missing.then_some(Missing { from, trimmed_below })
     }
 

@@ -9,7 +9,7 @@ use shared::discovery::{self, Discovered};
 use shared::ids::{Instance, Name};
 use shared::message::Service;
 use shared::server::serve;
-use shared::service::{Misconfigured, Running};
+use shared::service::{BeginAnew, Misconfigured, Running};
 use shared::telemetry::Traced;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -75,6 +75,7 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
         joined,
         waits: waits.clone(),
         watching: watching.subscribe(),
+        dir: dir.path().to_owned(),
         fatal: store.fatal,
         acceptors: acceptors.clone(),
         members: members.clone(),
@@ -141,6 +142,10 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     withdrawn.await.context("the task that announces this replica broke")?;
     // It explains whatever else has failed.
     dir.check()?;
+    if let Err(state @ DriverError::NewState { .. }) = driven {
+        store::adopt(dir.path()).context("the new state cannot be adopted")?;
+        return Err(BeginAnew(state.to_string()).into());
+    }
     driven.map_err(ended)?;
     served?;
     drop(dir);
@@ -166,6 +171,8 @@ fn ended(error: DriverError) -> anyhow::Error {
         DriverError::Store(StoreError::Format(_))
         | DriverError::WrongHistory(_)
         | DriverError::WrongCluster { .. } => Misconfigured(error.to_string()).into(),
-        DriverError::Store(_) | DriverError::ExecutorGone => error.into(),
+        DriverError::Store(_) | DriverError::ExecutorGone | DriverError::NewState { .. } => {
+            error.into()
+        }
     }
 }

@@ -8,9 +8,12 @@
 //! ```
 //!
 //! In reading order: [`file`] (the file's format, and how one is refused), `make` (how one
-//! is made), `shelf` (how many there are, and for how long). What a restored replica begins
-//! with is written by `store::restore`.
+//! is made), `shelf` (how many there are, and for how long), `fetch` (how a replica gets
+//! another one's to go on from). What a restored replica begins with is written by
+//! `store::restore`, and how another one's state takes the place of the own by
+//! `store::install`.
 
+mod fetch;
 pub mod file;
 mod make;
 mod shelf;
@@ -18,6 +21,7 @@ mod shelf;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use fetch::{FetchError, Wanted, fetch};
 pub(crate) use make::MakeError;
 #[cfg(test)]
 pub(crate) use make::make;

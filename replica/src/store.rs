@@ -8,7 +8,8 @@
 //! In reading order: `schema`, `open`, `writer`, `ahead` (what is executed and not stored) with `keys`,
 //! `versions`, `deletions`, `rollback` and `tenure` (what it writes), `checkpoint`, `reader`, `list`, `history`,
 //! `log`; `sum` and `verify` notice damage; `offline`, `audit`
-//! and `restore` are for when no replica runs.
+//! and `restore` are for when no replica runs, and `install` is how another one's state takes
+//! the place of this one's.
 
 mod ahead;
 mod answers;
@@ -19,6 +20,7 @@ mod deletions;
 mod ended;
 mod error;
 mod history;
+mod install;
 mod keys;
 mod left_out;
 mod list;
@@ -51,6 +53,7 @@ pub(crate) use error::{ReadError, RevisionError};
 #[cfg(test)]
 pub(crate) use history::Extent;
 pub(crate) use history::{HistoryPage, HistoryQuery, KeyChange, Position};
+pub(crate) use install::{adopt, discard, incoming, prepare};
 pub(crate) use list::{CountQuery, ListPage, ListQuery, Order, Show};
 pub(crate) use log::{LogPage, LogQuery, LogRow};
 pub use offline::{Inspected, execute, inspect};

@@ -19,7 +19,7 @@ mod set_up;
 
 use std::time::Duration;
 
-use http::Method;
+use http::{HeaderMap, Method, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -219,6 +219,22 @@ impl ReplicaClient {
     ) -> Result<OfCluster<ChosenReply>, CallError> {
         self.0.get(&page("/v1/replication/log", cluster, from, wait), timeout).await
     }
+
+    /// `GET /v1/replication/snapshot?cluster=`: the whole state, or the part that the fields
+    /// ask for (`Range`, `If-Range`). Its header is waited for until the `timeout`.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn snapshot(
+        &self,
+        cluster: ClusterId,
+        fields: HeaderMap,
+        timeout: Duration,
+    ) -> Result<Response<AnswerBody>, CallError> {
+        let path = format!("/v1/replication/snapshot?cluster={cluster}");
+        self.0.open(&path, fields, timeout).await
+    }
+
     /// `POST /v1/replication/commands`: has the primary execute a mutation within what is
     /// `granted`, and waits for its answer until the `timeout`, which should be longer.
     /// The messages are those of replicas among each other. The mutation may have been sent

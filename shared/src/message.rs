@@ -36,6 +36,7 @@
 //! | [`PrimaryRequest`] | replica | coordinator `POST /v1/primary` | [`PrimaryReply`] |
 //! | – | replicas | coordinator `GET /v1/chosen?cluster=&from=` | [`ChosenReply`] |
 //! | – | replicas | replica `GET /v1/replication/log?cluster=&from=` | [`ChosenReply`] |
+//! | – | replicas | replica `GET /v1/replication/snapshot?cluster=` | a snapshot, as a file |
 //! | `ForwardedCommand` | backup | replica `POST /v1/replication/commands` | `ForwardReply` |
 //!
 //! Every request and every answer says of which cluster it is. Those of acceptors carry the

@@ -3,7 +3,8 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -40,6 +41,11 @@ pub const MISCONFIGURED: u8 = 78;
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Misconfigured(pub String);
+
+/// A service is to begin anew as another life of itself: its process does, in the same place.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BeginAnew(pub String);
 
 /// The exit code when what a service holds on disk does not read back (EX_DATAERR):
 /// somebody must restore or replace it, and the others may do without it meanwhile.
@@ -174,6 +180,11 @@ where
             tracing::info!("{} ends", args.name(service));
             ExitCode::SUCCESS
         }
+        Err(error) if error.is::<BeginAnew>() => {
+            tracing::info!("{} begins anew: {error}", args.name(service));
+            drop(guard);
+            return begin_anew();
+        }
         Err(error) => {
             tracing::error!("{} ends: {error:#}", args.name(service));
             exit_code(&error)
@@ -181,6 +192,22 @@ where
     };
     drop(guard);
     code
+}
+
+/// Runs the program again in this process, with nothing left of it but its number: whatever
+/// was open is closed. Whoever watches the process sees no end.
+#[expect(clippy::print_stderr, reason = "the log has ended")]
+fn begin_anew() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    let own_name = arguments.next();
+    let again = std::env::current_exe().map(|program| {
+        let mut again = Command::new(program);
+        again.arg0(own_name.unwrap_or_default()).args(arguments).exec()
+    });
+    // Whoever starts services anew does it, too.
+    let (Ok(error) | Err(error)) = again;
+    eprintln!("error: cannot begin anew: {error}");
+    ExitCode::FAILURE
 }
 
 fn exit_code(error: &anyhow::Error) -> ExitCode {

@@ -20,6 +20,7 @@ mod kill_each_role;
 mod leases;
 mod lost_disks;
 mod metrics;
+mod new_replica;
 mod no_quorum;
 mod one_name;
 mod other_cluster;

@@ -47,6 +47,7 @@ const USUAL: &[Reached] = &[
     Reached::NotApplied,
     Reached::ExecutedUnresolved,
     Reached::LearnedFromReplica,
+    Reached::SnapshotInstalled,
     Reached::LearnedFromLeader,
     Reached::LearnedFromVotes,
 ];

@@ -181,7 +181,7 @@ async fn fetch_from(
     }
 }
 
-fn url_of(member: &Member) -> Result<BaseUrl, NoAnswer> {
+pub(super) fn url_of(member: &Member) -> Result<BaseUrl, NoAnswer> {
     member.url.parse().map_err(|error| {
         tracing::debug!(member = %member.name, %error, "announces itself with a URL that is none");
         NoAnswer

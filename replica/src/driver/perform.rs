@@ -124,6 +124,7 @@ impl Driver {
                 let wanted = Wanted { cluster, from, wait: Duration::from_millis(wait_ms) };
                 handlers.calls.fetch(fetch, (kind, &source), wanted);
             }
+            Effect::FetchSnapshot { source, cluster } => handlers.snapshots.fetch(&source, cluster),
             Effect::Execute { entries } => {
                 for entry in &entries {
                     self.measured.value_bytes.observe(entry.value.len() as f64);

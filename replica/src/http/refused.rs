@@ -52,6 +52,8 @@ pub(super) enum Refused {
     ReadConditionFailed { revision: Revision, current: Option<Revision> },
     /// The mutation has no success to answer with, here or at the primary.
     Mutation(MutationRefused),
+    /// It is not known yet whether what is here is the history of the cluster.
+    HistoryUnconfirmed,
     /// The replica ends.
     Closed,
     /// Nobody takes mutations, as far as this replica knows.
@@ -134,6 +136,9 @@ impl From<Refused> for Problem {
             }
             Refused::Mutation(refused) => refused.into(),
             Refused::Closed => Self::unavailable("the replica is shutting down"),
+            Refused::HistoryUnconfirmed => Self::unavailable(
+                "it is not known yet that what is here is the history of the cluster",
+            ),
             Refused::NoPrimary => Self::unavailable("no primary is known that takes mutations"),
             Refused::Astray { asked } => Self::unavailable(format!(
                 "{asked}, which this replica took for the primary, is not"

@@ -61,7 +61,7 @@ async fn answer(app: &App, parts: &Parts) -> Result<OfCluster<ChosenReply>, Refu
 }
 
 /// The cluster of whoever asks.
-fn cluster_of(query: &Query) -> Result<ClusterId, Problem> {
+pub(super) fn cluster_of(query: &Query) -> Result<ClusterId, Problem> {
     let text = query.text("cluster").ok_or_else(|| {
         Problem::bad_request("query parameter \"cluster\" is missing: that of whoever asks")
     })?;

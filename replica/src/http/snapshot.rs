@@ -1,5 +1,6 @@
 //! `GET /v1/snapshot`: the whole state as one file, which a client that was cut off goes on
-//! with where it was.
+//! with where it was; and `GET /v1/replication/snapshot?cluster=`, the same for another
+//! replica of the cluster.
 //!
 //! A snapshot is a file of the replica that made it, and its entity tag names that replica.
 //! Whoever asks another one for the rest, as behind a balancer, gets it from there through
@@ -15,18 +16,19 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::TryStreamExt as _;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Request, StatusCode, Uri, header};
-use http_body_util::Full;
-use shared::client::Pool;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use shared::client::Peer;
 use shared::config::BaseUrl;
 use shared::deadline::{Deadline, SNAPSHOT_WAIT};
-use shared::message::{Member, Service};
+use shared::message::{Member, Service, same_cluster};
+use shared::problem::Problem;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::ReaderStream;
 
 use super::App;
 use super::reading::{REVISION, released};
 use super::refused::Refused;
+use super::replication::cluster_of;
 use crate::http::request::CONSISTENCY;
 use crate::http::request::query::Query;
 use crate::http::request::range::{Part, Range, if_range};
@@ -76,6 +78,31 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     part(kept, whole).await
 }
 
+/// Answers another replica.
+pub(super) async fn for_replica(State(app): State<Arc<App>>, parts: Parts) -> Response {
+    answer_replica(&app, &parts).await.into_response()
+}
+
+async fn answer_replica(app: &App, parts: &Parts) -> Result<Response, Refused> {
+    let query = Query::parse(parts.uri.query(), &["cluster"])?;
+    let theirs = cluster_of(&query)?;
+    let range = Range::of(&parts.headers)?;
+    let status = app.driver.published().status.clone();
+    same_cluster(status.cluster, theirs).map_err(Problem::of_cluster)?;
+    if !status.is_history_confirmed {
+        return Err(Refused::HistoryUnconfirmed);
+    }
+    if let (Some(range), Some(tag)) = (range, if_range(&parts.headers).and_then(Tag::read))
+        && let Some(kept) = app.snapshots.tagged(&tag)
+    {
+        let wanted = range.within(kept.made.bytes)?;
+        return part(kept, wanted).await;
+    }
+    let kept = app.snapshots.of(status.executed_below, status.revision).await?;
+    let whole = Part { from: 0, bytes: kept.made.bytes };
+    part(kept, whole).await
+}
+
 /// The part of a snapshot that is wanted; its file stays until all is sent.
 async fn part(kept: Arc<Kept>, part: Part) -> Result<Response, Refused> {
     let failed = |error| NoSnapshot::from(MakeError::from(error));
@@ -113,24 +140,19 @@ async fn relayed(app: &App, parts: &Parts, tag: &Tag) -> Option<Response> {
         |member: &&Member| member.service == Service::Replica && member.name == tag.replica;
     let url = app.members.borrow().iter().find(is_named)?.url.clone();
     let url: BaseUrl = url.parse().ok()?;
-    let mut request = Request::new(Full::default());
-    *request.uri_mut() = Uri::from_static("/v1/snapshot");
+    let mut fields = HeaderMap::new();
     for name in [header::RANGE, header::IF_RANGE] {
-        request.headers_mut().insert(name.clone(), parts.headers.get(name)?.clone());
+        fields.insert(name.clone(), parts.headers.get(name)?.clone());
     }
-    let connections = Pool::of_process().to(url.authority()).ok()?;
-    let sent = tokio::time::timeout(SNAPSHOT_WAIT, connections.send(request)).await;
-    let theirs = match sent {
-        Ok(Ok(theirs)) => theirs,
-        Ok(Err(error)) => {
+    let theirs = match Peer::new(url).open("/v1/snapshot", fields, SNAPSHOT_WAIT).await {
+        Ok(theirs) => theirs,
+        Err(error) => {
             tracing::debug!(replica = %tag.replica, %error, "its snapshot cannot be had");
             return None;
         }
-        Err(_elapsed) => return None,
     };
     // One that it has not any more is as good made here.
-    if ![StatusCode::PARTIAL_CONTENT, StatusCode::RANGE_NOT_SATISFIABLE].contains(&theirs.status())
-    {
+    if theirs.status() == StatusCode::OK {
         return None;
     }
     let mut response = Response::new(Body::empty());

@@ -53,6 +53,8 @@ pub(super) struct ReplicaStatus {
     quorum_answers: bool,
     storage: Storage,
     missing: Option<Missing>,
+    /// Whose state it fetches, to go on from that.
+    snapshot_from: Option<Name>,
     queued_mutations: usize,
     flying_mutations: usize,
     waiting_reads: usize,
@@ -130,6 +132,7 @@ pub(super) fn status_of(app: &App) -> impl Serialize + use<> {
         quorum_answers: status.quorum_answers,
         storage: status.storage,
         missing: status.missing,
+        snapshot_from: status.snapshot_from.clone(),
         queued_mutations: status.queued_mutations,
         flying_mutations: status.flying_mutations,
         waiting_reads: status.waiting_reads,

@@ -80,6 +80,12 @@ pub struct Config {
     /// Before the sources are asked again after all failed, plus as much at random. 100
     /// ms.
     pub fetch_backoff: Duration,
+    /// How long the log must be for a replica that has executed nothing to begin with a
+    /// snapshot instead. 20,000 slots: some seconds of executing.
+    pub snapshot_from_slots: u64,
+    /// Between a snapshot that could not be had and the next try. 2 s: who makes one is busy
+    /// for about as long.
+    pub snapshot_backoff: Duration,
     /// How long a replica that starts with a log waits for another one to compare it
     /// with, from when its cluster is known. 2 s: members announce themselves every
     /// second; reads wait meanwhile where the others of the view are dead.
@@ -124,6 +130,8 @@ impl Default for Config {
             fetch_timeout: Duration::from_secs(3),
             fetch_stall: Duration::from_millis(200),
             fetch_backoff: Duration::from_millis(100),
+            snapshot_from_slots: 20_000,
+            snapshot_backoff: Duration::from_secs(2),
             history_patience: Duration::from_secs(2),
             probe_timeout: Duration::from_secs(1),
             probe_backoff: Duration::from_millis(50),

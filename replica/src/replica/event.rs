@@ -2,8 +2,8 @@
 //!
 //! The shell performs each [`Effect`] in order and feeds what comes of it back as an
 //! [`Input`]. Nothing needs an answer: what is lost is asked again after a time. Only
-//! [`Effect::Execute`], [`Effect::Store`] and [`Effect::StartBatch`] must come to an end (or
-//! the process must): they never leave the machine.
+//! [`Effect::Execute`], [`Effect::Store`], [`Effect::StartBatch`] and
+//! [`Effect::FetchSnapshot`] must come to an end (or the process must).
 
 use std::fmt;
 use std::time::Duration;
@@ -127,6 +127,9 @@ pub enum Input {
         /// What it said.
         reply: Result<OfCluster<ChosenReply>, NoAnswer>,
     },
+    /// The snapshot of the one outstanding [`Effect::FetchSnapshot`] cannot be had, or is no
+    /// newer than the state here.
+    SnapshotFailed,
     /// The entries of the one outstanding [`Effect::Execute`] are executed.
     Executed(ExecutionReport),
     /// What was executed so far is in the database: readers see it.
@@ -311,6 +314,15 @@ pub enum Effect {
         from: Slot,
         /// How long the source may wait for something new, in milliseconds.
         wait_ms: u64,
+    },
+    /// Fetch the state of another replica as a whole, if it is newer than the one here, and
+    /// end: the next life goes on from there. Or say that it cannot be had
+    /// ([`Input::SnapshotFailed`]). One at a time, and one of both happens.
+    FetchSnapshot {
+        /// The other replica.
+        source: Member,
+        /// The cluster of this one, for the source to compare.
+        cluster: ClusterId,
     },
     /// Execute these slots, and say so with [`Input::Executed`]. One at a time. It never
     /// fails: it is tried until it is done. Soon after that they are to be stored in the

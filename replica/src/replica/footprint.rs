@@ -49,6 +49,7 @@ impl Replica {
             recent: _,
             learner,
             fetching: _,
+            installing: _,
             reads,
             revision_waits,
             propose_timer,

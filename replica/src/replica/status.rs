@@ -115,6 +115,11 @@ pub struct Status {
     pub storage: Storage,
     /// What keeps it from ever being current, as far as it knows.
     pub missing: Option<Missing>,
+    /// Whether its log is known to be the history of the cluster: only then it is given to
+    /// others.
+    pub is_history_confirmed: bool,
+    /// The replica whose state it fetches as a whole, to go on with instead of its own.
+    pub snapshot_from: Option<Name>,
 }
 
 impl Status {

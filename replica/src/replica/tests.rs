@@ -4,6 +4,7 @@
 mod bounds;
 mod forks;
 mod identity;
+mod installing;
 mod joining;
 mod learning;
 mod leases;

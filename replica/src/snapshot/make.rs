@@ -80,14 +80,19 @@ fn check_room(state: &Connection, target: &Path) -> Result<(), MakeError> {
     let number = |sql| state.query_row(sql, [], |row| row.get::<_, i64>(0));
     let bytes = number("PRAGMA page_count")?.saturating_mul(number("PRAGMA page_size")?);
     let needed = bytes.cast_unsigned();
-    let folder = target.parent().map_or_else(PathBuf::new, Path::to_owned);
-    let disk = rustix::fs::statvfs(&folder).map_err(io::Error::from)?;
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let free = free_bytes(target)?;
     if needed.saturating_add(DISK_RESERVE_BYTES) <= free {
         Ok(())
     } else {
         Err(MakeError::NoRoom { needed, free })
     }
+}
+
+/// How many bytes the disk has on which a file is to be.
+pub(crate) fn free_bytes(file: &Path) -> io::Result<u64> {
+    let folder = file.parent().map_or_else(PathBuf::new, Path::to_owned);
+    let disk = rustix::fs::statvfs(&folder)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// Adds what the file says of itself, and the views for people.

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::ahead::Ahead;
 use super::checkpoint::Checkpointer;
 use super::error::{OpenError, StoreError};
+use super::install;
 use super::reader::Reader;
 use super::schema::{self, Found, scalar, unusable};
 use super::verify;
@@ -54,6 +55,10 @@ pub(crate) async fn open(
 ) -> Result<Store, OpenError> {
     let path = dir.join(FILE);
     let unusable = |error: StoreError| unusable(&path, error);
+    let installed = install::finish(dir).map_err(|error| unusable(error.into()))?;
+    if installed {
+        tracing::info!(file = %path.display(), "the state is another replica's from now on");
+    }
     let (mut connection, is_new) = connect(&path, replica).await?;
     let row = verify::meta(&mut connection).await.map_err(unusable)?;
     format::check(&row.meta, format::HIGHEST).map_err(|error| unusable(error.into()))?;

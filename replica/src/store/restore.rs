@@ -68,13 +68,16 @@ fn not_copied(path: &Path, error: &std::io::Error) -> StoreError {
     if is_full { StoreError::Full(text) } else { StoreError::Failed(text) }
 }
 
-async fn writer(path: &Path) -> Result<SqliteConnection, OpenError> {
+pub(super) async fn writer(path: &Path) -> Result<SqliteConnection, OpenError> {
     let options = schema::writer_options(path).create_if_missing(false);
     options.connect().await.map_err(|error| unusable(path, error.into()))
 }
 
 /// Makes a replica's tables of a snapshot's.
-async fn own(connection: &mut SqliteConnection, replica: &Name) -> Result<(), StoreError> {
+pub(super) async fn own(
+    connection: &mut SqliteConnection,
+    replica: &Name,
+) -> Result<(), StoreError> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::raw_sql(AssertSqlSafe(WITHOUT_LASTING_VIEWS)).execute(&mut *transaction).await?;
     sqlx::raw_sql("DROP TABLE snapshot").execute(&mut *transaction).await?;

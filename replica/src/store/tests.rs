@@ -4,6 +4,7 @@ mod answers;
 mod damage;
 mod format;
 mod history;
+mod installing;
 mod left_out;
 mod ranges;
 mod rollback;

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
+};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Body as _;
 use serde::Serialize;
@@ -136,6 +138,35 @@ impl Peer {
         let call = Call { method, path_and_query, body: None, accept: Encoding::Json };
         let bytes = self.bounded(call, Times::of(timeout)).await?;
         self.decode(Encoding::Json, &bytes)
+    }
+
+    /// `GET` of what is too long for a message, with further fields of the request: a 200, or
+    /// what a range came to (206, 416), whose body is still to come. The answer's header is waited for until the `timeout`.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn open(
+        &self,
+        path_and_query: &str,
+        fields: HeaderMap,
+        timeout: Duration,
+    ) -> Result<Response<AnswerBody>, CallError> {
+        let (method, accept) = (Method::GET, Encoding::Json);
+        let call = Call { method, path_and_query, body: None, accept };
+        let mut request = self.request(call, timeout)?;
+        request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+        request.headers_mut().extend(fields);
+        let sent = tokio::time::timeout(timeout, self.connections.send(request)).await;
+        let sent = sent.map_err(|_| CallError::Timeout { url: self.url.clone(), timeout })?;
+        let answer = sent.map_err(|error| self.failed(error))?;
+        let status = answer.status();
+        let of_range = [StatusCode::PARTIAL_CONTENT, StatusCode::RANGE_NOT_SATISFIABLE];
+        if status == StatusCode::OK || of_range.contains(&status) {
+            return Ok(answer);
+        }
+        let body = self.read(answer.into_body(), MAX_PROBLEM_BYTES);
+        let body = tokio::time::timeout(timeout, body).await;
+        Err(self.refused(status, &body.unwrap_or(Ok(Bytes::new())).unwrap_or_default()))
     }
 
     async fn call<R: DeserializeOwned>(

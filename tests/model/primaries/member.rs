@@ -247,6 +247,7 @@ impl Member {
                 | Effect::Store
                 | Effect::StartBatch { .. }
                 | Effect::Fetch { .. }
+                | Effect::FetchSnapshot { .. }
                 | Effect::Probe { .. }
                 | Effect::Heartbeat { .. }
                 | Effect::Learned { .. }

@@ -100,6 +100,7 @@ impl Reader {
                 | Effect::StartBatch { .. }
                 | Effect::Propose { .. }
                 | Effect::Fetch { .. }
+                | Effect::FetchSnapshot { .. }
                 | Effect::Heartbeat { .. }
                 | Effect::Learned { .. }
                 | Effect::Answer { .. }

@@ -368,6 +368,19 @@ impl Observer {
         seen.lives_since.clear();
     }
 
+    /// A replica took another one's state for its own, durably.
+    pub fn installed(&mut self, node: NodeId, database: &Database) {
+        if self.odd != Some(node) {
+            self.golden.invariant_is_a_state(node, database.state());
+        }
+        let (had, below) = (self.replica(node).durable_below, database.durable_below());
+        assert!(
+            had < below,
+            "invariant: {node} loses nothing by another one's state: {below} for {had}"
+        );
+        self.durable(node, below);
+    }
+
     /// A replica executed and committed.
     pub fn executed(&mut self, node: NodeId, entries: &[ChosenEntry], report: &ExecutionReport) {
         self.invariant_the_former_cluster_is_no_more(node);

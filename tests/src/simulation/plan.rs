@@ -93,6 +93,8 @@ pub struct Tuning {
     pub fetch_entries: usize,
     /// Between what a fetch brought and the next one, where nobody waits for it.
     pub fetch_pause: Duration,
+    /// How long the log is when a replica that has executed nothing asks for a snapshot.
+    pub snapshot_from_slots: u64,
     /// Coordinators hear within this time that a process has ended, if they do.
     pub ends_heard_within: Option<Duration>,
     /// How often, at each timer of a coordinator, it takes one that runs for ended: in a
@@ -256,6 +258,7 @@ fn draw_tuning(random: &mut Random) -> Tuning {
         learned_entries: learned_entries.max(2),
         fetch_entries,
         fetch_pause: ms(*random.pick(&[0, 0, 5, 50])),
+        snapshot_from_slots: *random.pick(&[1, 50, 20_000]),
         ends_heard_within: random.pick(&[None, Some(0), Some(2), Some(500)]).map(ms),
         ends_mistaken: *random.pick(&[0, 0, 300, 10_000]),
         sync: (Duration::from_micros(100), random.magnitude(Duration::from_micros(200), ms(20))),

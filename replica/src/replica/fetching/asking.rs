@@ -51,6 +51,9 @@ impl Replica {
         if !self.fetching.is_idle() || !self.learner.has_room() {
             return;
         }
+        if self.awaits_snapshot(now, cluster, effects) {
+            return;
+        }
         match self.fetching.next(now, &self.sources(now)) {
             Next::Ask(fetch, Source { kind, member }) => {
                 // Whose history it is, is to be known at once.
@@ -141,7 +144,16 @@ impl Replica {
                     Trust::Ignore => {}
                 }
             }
-            Ok(ChosenReply::Trimmed { .. } | ChosenReply::Unavailable) | Err(NoAnswer) => {
+            Ok(ChosenReply::Trimmed { oldest }) => {
+                let source = self.fetching.source(fetch);
+                let is_replica = source.is_some_and(|it| it.kind == SourceKind::Replica);
+                if is_replica && oldest > self.learner.learned_below() {
+                    self.note_trimmed();
+                }
+                self.fetching.ended(now, fetch, FetchOutcome::Failed);
+                return;
+            }
+            Ok(ChosenReply::Unavailable) | Err(NoAnswer) => {
                 self.fetching.ended(now, fetch, FetchOutcome::Failed);
                 return;
             }

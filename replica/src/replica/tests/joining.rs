@@ -56,7 +56,7 @@ fn slots_that_were_trimmed_and_that_nobody_has_are_missing_until_they_come() {
     assert!(trimmed(2, 5).contains(&fetch(1, replica(2), 0)));
     let missing = |rig: &Rig| rig.replica.status(rig.now).missing;
     assert_eq!(missing(&rig), None, "the other replica may have them");
-    rig.fetched(1, Ok(ChosenReply::Trimmed { oldest: Slot(5) }));
+    rig.fetched(1, Err(NoAnswer));
     let expected = Missing { from: Slot(0), trimmed_below: Slot(5) };
     assert_eq!(missing(&rig), Some(expected), "one acceptor alone has trimmed more");
     assert_eq!(rig.fire(Timer::Fetch), [fetch(2, replica(2), 0)]);

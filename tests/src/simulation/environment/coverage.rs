@@ -226,6 +226,10 @@ reached! {
     ExecutedUnresolved => "an unresolved mutation was executed all the same",
     /// A replica learned from another replica.
     LearnedFromReplica => "a replica fetched the log from a replica",
+    /// A replica went on from another one's state.
+    SnapshotInstalled => "a replica went on from the state of another one",
+    /// It had come further meanwhile.
+    SnapshotTooOld => "the state of another replica was no newer when it came",
     /// A replica learned from the leader.
     LearnedFromLeader => "a replica fetched the log from the leader",
     /// A replica learned from votes, through the leader.

@@ -88,6 +88,8 @@ pub enum CallKind {
     Heartbeats,
     /// A replica's fetch.
     Fetches,
+    /// A replica's question for another one's state.
+    Snapshots,
 }
 
 /// What a client does.

@@ -1,6 +1,8 @@
 //! What travels over the simulated network: the services' own messages, and what the
 //! shells add to tell answers apart.
 
+use std::sync::Arc;
+
 use coordinator::effect::PollNumber;
 use replica::replica::event::{Attempt, FetchId, ProbeId};
 use shared::discovery::Listing;
@@ -13,6 +15,7 @@ use shared::message::{
 
 use crate::operations::Outcome;
 use crate::simulation::nodes::client::Request;
+use crate::simulation::nodes::database::Database;
 use crate::simulation::nodes::process::{Life, NodeId};
 
 /// A message on its way. A request goes to whoever listens when it arrives; an answer
@@ -114,6 +117,10 @@ pub enum Message {
     Fetch(FetchId, ClusterId, Slot, u64),
     /// Its answer.
     Fetched(FetchId, OfCluster<ChosenReply>),
+    /// To a replica: `GET /v1/replication/snapshot`, with the asker's cluster.
+    FetchSnapshot(ClusterId),
+    /// Its answer: the file.
+    Snapshot(ClusterId, Arc<Database>),
     /// To a replica: a client's request, or one that another replica forwards.
     Call(CallId, Request),
     /// Its answer.
@@ -128,7 +135,7 @@ impl Message {
     /// connection and is not sent again by itself.
     #[must_use]
     pub fn may_be_duplicated(&self) -> bool {
-        !matches!(self, Self::Call(..) | Self::Answer(..) | Self::Refused(_))
+        !matches!(self, Self::Call(..) | Self::Answer(..) | Self::Refused(_) | Self::Snapshot(..))
     }
 
     /// The cluster that it speaks of.
@@ -150,6 +157,7 @@ impl Message {
             Self::HeartbeatReply(reply) => Some(reply.cluster()),
             Self::Fetch(_, cluster, ..) => Some(*cluster),
             Self::Fetched(_, reply) => Some(reply.cluster()),
+            Self::FetchSnapshot(cluster) | Self::Snapshot(cluster, _) => Some(*cluster),
             Self::Refused(request) => request.cluster(),
             // Asked of anybody, or answered to whoever named the cluster.
             Self::Poll(_)
@@ -186,6 +194,8 @@ impl Message {
             Self::HeartbeatReply(_) => "heartbeat-reply",
             Self::Fetch(..) => "fetch",
             Self::Fetched(..) => "fetched",
+            Self::FetchSnapshot(_) => "fetch-snapshot",
+            Self::Snapshot(..) => "snapshot",
             Self::Call(..) => "call",
             Self::Answer(..) => "answer",
             Self::Refused(_) => "refused",

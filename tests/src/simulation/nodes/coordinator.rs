@@ -182,7 +182,11 @@ impl CoordinatorNode {
             | Local::Serve
             | Local::Deadline(_)
             | Local::CallsDue(
-                CallKind::Probes | CallKind::Proposals | CallKind::Heartbeats | CallKind::Fetches,
+                CallKind::Probes
+                | CallKind::Proposals
+                | CallKind::Heartbeats
+                | CallKind::Fetches
+                | CallKind::Snapshots,
             ) => {
                 unreachable!("a coordinator does not wait for {what:?}")
             }

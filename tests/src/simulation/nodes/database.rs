@@ -203,6 +203,18 @@ impl Database {
         let _again = apply(&mut self.state, &self.log[durable_below..]);
     }
 
+    /// What another replica gets as a snapshot: all that is committed, and with that one all
+    /// of it is durable.
+    #[must_use]
+    pub fn snapshot(&self) -> Self {
+        let mut copy = self.clone();
+        let _what_is_not_stored_is_not_in_it = copy.stop();
+        copy.durable = copy.stored;
+        copy.commits.clear();
+        copy.written_bytes = 0;
+        copy
+    }
+
     /// The executed log below a slot.
     #[must_use]
     pub fn prefix(&self, below: Slot) -> Option<LogPrefix> {

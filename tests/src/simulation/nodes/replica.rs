@@ -120,6 +120,7 @@ impl ReplicaNode {
             learned_entries: tuning.learned_entries,
             history_patience: tuning.history_patience,
             fetch_pause: tuning.fetch_pause,
+            snapshot_from_slots: tuning.snapshot_from_slots,
             ..Config::default()
         };
         let name: Name = process.id.to_string().parse().expect("a name");
@@ -256,6 +257,10 @@ impl ReplicaNode {
                 self.on_fetch(env, Waiting { back, fetch, cluster, from }, wait_ms);
                 Fate::Alive
             }
+            Message::FetchSnapshot(cluster) => {
+                self.on_fetch_snapshot(env, back, cluster);
+                Fate::Alive
+            }
             Message::Call(call, request) => self.on_call(env, (from, from_life, call), request),
             Message::Answer(call, outcome) => {
                 if let Some(caller) = self.forwarded.remove(&call) {
@@ -265,6 +270,7 @@ impl ReplicaNode {
             }
             answer => match self.heard(env, (from, call), answer) {
                 Some(input) => self.step_again(env, input, copy),
+                None if self.has_ended => Fate::Crashed,
                 None => Fate::Alive,
             },
         }

@@ -1,5 +1,7 @@
 //! Its calls to other services, and what comes of them: an answer in time, or none.
 
+use std::time::Duration;
+
 use replica::replica::config::Config;
 use replica::replica::event::{Attempt, FetchId, Input, NoAnswer, ProbeId};
 use shared::ids::{BatchNumber, ClusterId, Epoch, Slot};
@@ -17,6 +19,9 @@ use crate::simulation::nodes::acceptor::Fate;
 use crate::simulation::nodes::calls::{Calls, Met};
 use crate::simulation::nodes::process::NodeId;
 
+/// Another replica's state comes within this time, or not at all.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Its calls by kind, each kind with the time-out that the real shell gives it.
 #[derive(Debug)]
 pub(super) struct Outgoing {
@@ -26,6 +31,7 @@ pub(super) struct Outgoing {
     heartbeats: Calls<NodeId>,
     /// One at a time: the next one breaks it off.
     fetch: Calls<FetchId>,
+    snapshot: Calls<()>,
 }
 
 impl Outgoing {
@@ -35,6 +41,7 @@ impl Outgoing {
             proposals: Calls::new(config.proposal_timeout),
             heartbeats: Calls::new(config.leader_expiry),
             fetch: Calls::new(config.fetch_timeout),
+            snapshot: Calls::new(SNAPSHOT_TIMEOUT),
         }
     }
 }
@@ -90,6 +97,12 @@ impl ReplicaNode {
         self.watch(env, CallKind::Fetches);
     }
 
+    pub(super) fn fetch_snapshot(&mut self, env: &mut Environment, to: NodeId, cluster: ClusterId) {
+        let call = self.outgoing.snapshot.begin(self.now(env), ());
+        env.ask(&self.process, to, call, Message::FetchSnapshot(cluster));
+        self.watch(env, CallKind::Snapshots);
+    }
+
     /// Sees to it that somebody looks at calls whose time is over.
     fn watch(&mut self, env: &mut Environment, kind: CallKind) {
         let (now, calls) = (self.now(env), &mut self.outgoing);
@@ -98,6 +111,7 @@ impl ReplicaNode {
             CallKind::Proposals => calls.proposals.watch(now),
             CallKind::Heartbeats => calls.heartbeats.watch(now),
             CallKind::Fetches => calls.fetch.watch(now),
+            CallKind::Snapshots => calls.snapshot.watch(now),
             CallKind::Accepts | CallKind::Waits | CallKind::Votes => {
                 unreachable!("a replica makes no {kind:?}")
             }
@@ -117,6 +131,9 @@ impl ReplicaNode {
                 calls.heartbeats.look(now).into_iter().map(no_heartbeat).collect()
             }
             CallKind::Fetches => calls.fetch.look(now).into_iter().map(no_fetch).collect(),
+            CallKind::Snapshots => {
+                calls.snapshot.look(now).into_iter().map(|()| Input::SnapshotFailed).collect()
+            }
             CallKind::Accepts | CallKind::Waits | CallKind::Votes => {
                 unreachable!("a replica makes no {kind:?}")
             }
@@ -173,6 +190,13 @@ impl ReplicaNode {
                     note_fetched(env, from, &reply);
                 }
                 (is_heard, Input::Fetched { fetch, reply: Ok(reply) })
+            }
+            Message::Snapshot(_, theirs) => {
+                let is_heard = is_heard(&mut calls.snapshot, now, call);
+                return is_heard.then(|| self.install(env, &theirs)).flatten();
+            }
+            Message::FetchSnapshot(_) => {
+                (is_heard(&mut calls.snapshot, now, call), Input::SnapshotFailed)
             }
             Message::Fetch(fetch, ..) => (is_heard(&mut calls.fetch, now, call), no_fetch(fetch)),
             Message::PrimaryAnswered(reply) => {

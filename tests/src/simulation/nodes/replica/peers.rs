@@ -1,18 +1,22 @@
 //! Serves other replicas that fetch the log, and keeps the directory of members.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use replica::replica::event::Input;
 use replica::replica::{Identity, LogPage};
 use shared::discovery::{INTERVAL, Listing};
+use shared::ids::ClusterId;
 use shared::message::{Announcement, ChosenReply, ClusterError, Member, OfCluster, Service};
 use shared::page::PageLimits;
 
 use super::{ReplicaNode, Waiting};
 use crate::simulation::environment::Environment;
+use crate::simulation::environment::coverage::Reached;
 use crate::simulation::environment::event::Local;
-use crate::simulation::environment::message::Message;
+use crate::simulation::environment::message::{Message, Return};
 use crate::simulation::nodes::acceptor::Fate;
+use crate::simulation::nodes::database::Database;
 use crate::simulation::nodes::process::NodeId;
 
 /// Bytes in an answer to a peer.
@@ -83,6 +87,36 @@ impl ReplicaNode {
                 ChosenReply::Entries { entries, chosen_below, previous }
             }
         })
+    }
+
+    /// Gives its state to a replica of the cluster, if it is of its history.
+    pub(super) fn on_fetch_snapshot(
+        &mut self,
+        env: &mut Environment,
+        back: Return,
+        cluster: ClusterId,
+    ) {
+        let status = self.core.status(self.now(env));
+        let answer = if status.cluster == Some(cluster) && status.is_history_confirmed {
+            Message::Snapshot(cluster, Arc::new(self.database.snapshot()))
+        } else {
+            Message::Refused(Box::new(Message::FetchSnapshot(cluster)))
+        };
+        env.answer(&self.process, back, answer);
+    }
+
+    /// Goes on from another one's state, as another life, if it is newer than the own.
+    pub(super) fn install(&mut self, env: &mut Environment, theirs: &Database) -> Option<Input> {
+        if theirs.stored_below() <= self.core.executed_below() {
+            env.coverage.hit(Reached::SnapshotTooOld);
+            return Some(Input::SnapshotFailed);
+        }
+        env.coverage.hit(Reached::SnapshotInstalled);
+        let is_full = self.database.is_full;
+        self.database = Database { is_full, ..theirs.clone() };
+        env.observer.installed(self.process.id, &self.database);
+        self.has_ended = true;
+        None
     }
 
     /// Begins a round of announcements, and with it ends the one before: whoever has not

@@ -103,6 +103,9 @@ impl ReplicaNode {
                 );
                 self.fetch(env, node(&source), (fetch, cluster, from, wait_ms));
             }
+            Effect::FetchSnapshot { source, cluster } => {
+                self.fetch_snapshot(env, node(&source), cluster)
+            }
             Effect::Execute { entries } => self.write(env, Job::Execute(entries)),
             Effect::Store => self.schedule_store(env, Duration::ZERO),
             Effect::Probe { probe } => self.probe(env, probe),

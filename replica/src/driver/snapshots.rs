@@ -1,0 +1,78 @@
+//! Another replica's state, from when the core asks for it to when this life ends for it.
+#![expect(clippy::disallowed_methods, reason = "the shell starts tasks")]
+
+use std::path::PathBuf;
+
+use shared::ids::{ClusterId, Name, Slot};
+use shared::message::Member;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::calls::url_of;
+use super::{Driver, DriverError, EffectHandlers};
+use crate::replica::event::{Input, NoAnswer};
+use crate::snapshot::{FetchError, Wanted, fetch};
+use crate::store;
+
+/// A state that only has to be adopted.
+#[derive(Debug)]
+pub(super) struct NewState {
+    from: Name,
+    executed_below: Slot,
+}
+
+/// Fetches them, one at a time.
+#[derive(Debug)]
+pub(super) struct Snapshots {
+    pub(super) own: Name,
+    pub(super) dir: PathBuf,
+    pub(super) install: mpsc::Sender<NewState>,
+    pub(super) inputs: mpsc::Sender<Input>,
+    pub(super) running: JoinSet<()>,
+}
+
+impl Snapshots {
+    /// Fetches one; ends in a new state or an input.
+    pub(super) fn fetch(&mut self, source: &Member, cluster: ClusterId) {
+        while self.running.try_join_next().is_some() {}
+        let (from, url) = (source.name.clone(), url_of(source));
+        let (replica, dir) = (self.own.clone(), self.dir.clone());
+        let (install, inputs) = (self.install.clone(), self.inputs.clone());
+        tracing::info!(%from, "the state of another replica is fetched, to go on from there");
+        self.running.spawn(async move {
+            let fetched = match url {
+                Ok(source) => fetch(&Wanted { source, cluster, replica, dir }).await,
+                Err(NoAnswer) => Err(FetchError::Nonsense("its URL is none".to_owned())),
+            };
+            // Sending fails when the process ends.
+            match fetched {
+                Ok(executed_below) => {
+                    let _ = install.send(NewState { from, executed_below }).await;
+                }
+                Err(error) => {
+                    tracing::warn!(%from, "its state cannot be had: {error}");
+                    let _ = inputs.send(Input::SnapshotFailed).await;
+                }
+            }
+        });
+    }
+}
+
+impl Driver {
+    /// Ends for a state that is newer than the one here.
+    pub(super) fn take_state(
+        &mut self,
+        handlers: &mut EffectHandlers,
+        state: NewState,
+    ) -> Result<(), DriverError> {
+        let NewState { from, executed_below } = state;
+        if executed_below > self.core.executed_below() {
+            return Err(DriverError::NewState { from, executed_below });
+        }
+        tracing::info!(%from, %executed_below, "its state is no newer than the one here");
+        if let Err(error) = store::discard(&handlers.snapshots.dir) {
+            tracing::debug!(%error, "what came of it stays until the next one comes");
+        }
+        self.step(handlers, Input::SnapshotFailed)
+    }
+}

@@ -1,0 +1,97 @@
+//! Going on from another replica's state.
+
+use super::*;
+
+fn long_log() -> Config {
+    Config { snapshot_from_slots: 100, ..config() }
+}
+
+fn fetch_snapshot(source: u64) -> Effect {
+    Effect::FetchSnapshot { source: replica(source), cluster: cluster() }
+}
+
+/// Started, knows two other replicas, and that so many slots are chosen.
+fn new_with_chosen(chosen_below: u64) -> (Rig, Vec<Effect>) {
+    let mut rig = Rig::new(long_log());
+    rig.step(Input::Started);
+    rig.directory(&[coordinator(1), replica(2), replica(3)]);
+    let mut effects = Vec::new();
+    for acceptor in [1, 2] {
+        let mut reply = watermarks(acceptor, chosen_below, Some(roster()));
+        reply.marks.chosen_below = Slot(chosen_below);
+        effects = rig.step(Input::ProbeReply { probe: ProbeId(1), reply: Ok(reply) });
+    }
+    (rig, effects)
+}
+
+fn asks_for_a_snapshot(effects: &[Effect]) -> bool {
+    effects.iter().any(|effect| matches!(effect, Effect::FetchSnapshot { .. }))
+}
+
+#[test]
+fn a_new_replica_begins_with_a_snapshot_where_the_log_is_long() {
+    let (_, effects) = new_with_chosen(100);
+    assert!(effects.contains(&fetch_snapshot(2)), "{effects:?}");
+    let fetches = |effect: &Effect| matches!(effect, Effect::Fetch { .. });
+    assert!(!effects.iter().any(fetches), "one of both: {effects:?}");
+    let (_, effects) = new_with_chosen(99);
+    assert!(!asks_for_a_snapshot(&effects) && effects.contains(&fetch(1, replica(2), 0)));
+}
+
+#[test]
+fn while_one_is_awaited_nothing_else_is_fetched() {
+    let (mut rig, _) = new_with_chosen(100);
+    assert_eq!(rig.replica.status(rig.now).snapshot_from, Some(replica(2).name));
+    for timer in [Timer::Fetch, Timer::FetchStall, Timer::Heartbeat] {
+        let effects = rig.after(100).fire(timer);
+        let fetches =
+            |effect: &Effect| matches!(effect, Effect::Fetch { .. } | Effect::FetchSnapshot { .. });
+        assert!(!effects.iter().any(fetches), "{timer:?}: {effects:?}");
+    }
+}
+
+#[test]
+fn after_one_that_cannot_be_had_the_log_is_fetched_and_then_another_replica_is_asked() {
+    let (mut rig, _) = new_with_chosen(100);
+    let effects = rig.step(Input::SnapshotFailed);
+    assert!(effects.contains(&fetch(1, replica(2), 0)), "{effects:?}");
+    assert_eq!(rig.replica.status(rig.now).snapshot_from, None);
+    let effects = rig.after(1_999).fetched(1, Err(NoAnswer));
+    assert!(!asks_for_a_snapshot(&effects), "{effects:?}");
+    let effects = rig.after(1).fetched(2, Err(NoAnswer));
+    assert!(effects.contains(&fetch_snapshot(3)), "{effects:?}");
+}
+
+#[test]
+fn a_replica_that_executes_the_log_goes_on_with_it_however_long_it_is() {
+    let mut rig = Rig::in_views(long_log(), &[2]);
+    let effects = rig.leads(1, 1, 5_000);
+    assert!(!asks_for_a_snapshot(&effects), "{effects:?}");
+}
+
+#[test]
+fn where_what_comes_next_is_trimmed_everywhere_a_backup_is_asked_for_its_state() {
+    let mut rig = Rig::in_views(config(), &[2]);
+    rig.leads(1, 1, 9);
+    let trimmed = || Ok(ChosenReply::Trimmed { oldest: Slot(5) });
+    let effects = rig.fetched(2, trimmed());
+    assert!(effects.contains(&fetch(3, coordinator(1), 1)), "the others may have it: {effects:?}");
+    let effects = rig.fetched(3, trimmed());
+    assert!(effects.contains(&fetch(4, replica(3), 1)), "{effects:?}");
+    let effects = rig.fetched(4, Err(NoAnswer));
+    assert!(!asks_for_a_snapshot(&effects), "{effects:?}");
+    let effects = rig.fire(Timer::Fetch);
+    assert!(effects.contains(&fetch_snapshot(3)), "the primary has enough to do: {effects:?}");
+}
+
+#[test]
+fn what_only_acceptors_have_trimmed_is_in_nobodys_state() {
+    let mut rig = Rig::in_views(config(), &[2]);
+    rig.leads(1, 1, 9);
+    rig.fetched(2, Err(NoAnswer));
+    rig.fetched(3, Ok(ChosenReply::Trimmed { oldest: Slot(5) }));
+    rig.fetched(4, Err(NoAnswer));
+    let effects = rig.fire(Timer::Fetch);
+    assert!(!asks_for_a_snapshot(&effects), "{effects:?}");
+    assert!(effects.contains(&fetch(5, replica(2), 1)), "{effects:?}");
+}

@@ -1,0 +1,204 @@
+//! How another replica's snapshot is fetched: to a file, in bounded memory, gone on with
+//! where it was cut off, and held against its digest before it is of any use.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http_body_util::BodyExt as _;
+use shared::client::{AnswerBody, CallError, ReplicaClient};
+use shared::config::BaseUrl;
+use shared::deadline::SNAPSHOT_WAIT;
+use shared::ids::{ClusterId, Name, Slot};
+use tokio::fs::File;
+use tokio::io::AsyncWriteExt as _;
+
+use super::file::{self, SnapshotError};
+use super::make::{DISK_RESERVE_BYTES, free_bytes};
+use crate::store::{self, OpenError};
+
+/// For so long nothing may come.
+const STALL: Duration = Duration::from_secs(10);
+/// Before one that was cut off is gone on with.
+const PAUSE: Duration = Duration::from_millis(200);
+/// The most times in all that one is asked for, the first and those after it was cut off.
+const REQUESTS: u32 = 20;
+
+/// Why there is no new state. What came is of no use.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FetchError {
+    /// The other replica gives none.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// It was cut off again and again.
+    #[error("it was cut off {REQUESTS} times, the last time after {bytes} bytes")]
+    CutOff {
+        /// How much of it had come.
+        bytes: u64,
+    },
+    /// It answers what is no answer to this.
+    #[error("the answer is none: {0}")]
+    Nonsense(String),
+    /// There is too little room on the disk.
+    #[error(
+        "it has {needed} bytes, of which {DISK_RESERVE_BYTES} are to stay free for this replica, \
+         and the disk has {free}"
+    )]
+    NoRoom {
+        /// Its length and the reserve, in bytes.
+        needed: u64,
+        /// What there is, in bytes.
+        free: u64,
+    },
+    /// What came is not what was made.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// It is no state that this replica can go on from.
+    #[error(transparent)]
+    State(#[from] OpenError),
+    /// The disk fails.
+    #[error("it cannot be written: {0}")]
+    Disk(#[from] io::Error),
+}
+
+/// Where a new state comes from, and whose it is to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    /// The other replica.
+    pub(crate) source: BaseUrl,
+    /// The cluster of both.
+    pub(crate) cluster: ClusterId,
+    /// The name of this one.
+    pub(crate) replica: Name,
+    /// Its data directory.
+    pub(crate) dir: PathBuf,
+}
+
+/// Fetches a snapshot, and makes a state of it that only has to be adopted. Says which slots
+/// are executed in it.
+pub(crate) async fn fetch(wanted: &Wanted) -> Result<Slot, FetchError> {
+    let Wanted { source, cluster, replica, dir } = wanted;
+    store::discard(dir)?;
+    let path = store::incoming(dir);
+    let bytes = download(&ReplicaClient::new(source.clone()), *cluster, &path).await?;
+    tracing::info!(bytes, "a snapshot has come, and is checked");
+    let checked = path.clone();
+    let contents = tokio::task::spawn_blocking(move || file::check(&checked));
+    let contents = contents.await.map_err(io::Error::from)??;
+    let meta = store::prepare(dir, replica, *cluster).await?;
+    debug_assert_eq!(meta.executed_below, contents.executed_below, "of one state");
+    Ok(meta.executed_below)
+}
+
+/// What has come.
+struct Part {
+    file: File,
+    bytes: u64,
+    /// Of which snapshot it is a part.
+    etag: Option<HeaderValue>,
+}
+
+/// Says how many bytes it has.
+async fn download(
+    client: &ReplicaClient,
+    cluster: ClusterId,
+    path: &Path,
+) -> Result<u64, FetchError> {
+    let mut part = Part { file: File::create(path).await?, bytes: 0, etag: None };
+    for _ in 0..REQUESTS {
+        let answer = match client.snapshot(cluster, part.range(), SNAPSHOT_WAIT).await {
+            // It comes to itself, or does not.
+            Err(error) if part.bytes == 0 || !may_pass(&error) => return Err(error.into()),
+            answer => answer,
+        };
+        if let Ok(answer) = answer {
+            let total = part.begin(&answer, path).await?;
+            part.take(answer.into_body()).await?;
+            if part.bytes == total {
+                part.file.sync_all().await?;
+                return Ok(total);
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Err(FetchError::CutOff { bytes: part.bytes })
+}
+
+/// Whether the same replica may have the rest yet.
+fn may_pass(error: &CallError) -> bool {
+    match error {
+        CallError::Connect { .. } | CallError::Timeout { .. } | CallError::Broken { .. } => true,
+        CallError::Refused { status, .. } => *status == StatusCode::SERVICE_UNAVAILABLE,
+        CallError::OtherVersion { .. } | CallError::Nonsense { .. } => false,
+    }
+}
+
+impl Part {
+    /// What to ask for: the rest, if it is still to be had.
+    fn range(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if let Some(etag) = self.etag.clone().filter(|_| self.bytes > 0) {
+            let rest = HeaderValue::from_str(&format!("bytes={}-", self.bytes));
+            headers.insert(header::RANGE, rest.expect("digits"));
+            headers.insert(header::IF_RANGE, etag);
+        }
+        headers
+    }
+
+    /// What comes now is the rest, or the whole of another one. Says how long the whole is.
+    async fn begin(
+        &mut self,
+        answer: &Response<AnswerBody>,
+        path: &Path,
+    ) -> Result<u64, FetchError> {
+        let nonsense = |what: &str| FetchError::Nonsense(what.to_owned());
+        let headers = answer.headers();
+        let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+        let length: Option<u64> = length.and_then(|text| text.parse().ok());
+        let length = length.ok_or_else(|| nonsense("it does not say how long it is"))?;
+        if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+            return Err(nonsense("it has no such part"));
+        }
+        if answer.status() == StatusCode::PARTIAL_CONTENT {
+            let range = headers.get(header::CONTENT_RANGE).and_then(|value| value.to_str().ok());
+            let is_rest = range
+                .is_some_and(|text| text.strip_prefix(&format!("bytes {}-", self.bytes)).is_some());
+            let total = self.bytes.saturating_add(length);
+            return if is_rest { Ok(total) } else { Err(nonsense("it is another part")) };
+        }
+        self.etag = headers.get(header::ETAG).cloned();
+        if self.bytes > 0 {
+            self.file = File::create(path).await?;
+            self.bytes = 0;
+        }
+        let (needed, free) = (length.saturating_add(DISK_RESERVE_BYTES), free_bytes(path)?);
+        if needed > free {
+            return Err(FetchError::NoRoom { needed, free });
+        }
+        Ok(length)
+    }
+
+    /// Writes what comes, until it ends or nothing comes any more.
+    async fn take(&mut self, mut body: AnswerBody) -> io::Result<()> {
+        loop {
+            match tokio::time::timeout(STALL, body.frame()).await {
+                Ok(Some(Ok(frame))) => {
+                    let Ok(piece) = frame.into_data() else { continue };
+                    self.file.write_all(&piece).await?;
+                    self.bytes += piece.len() as u64;
+                }
+                Ok(None) => break,
+                Ok(Some(Err(error))) => {
+                    tracing::debug!(%error, bytes = self.bytes, "a snapshot was cut off");
+                    break;
+                }
+                Err(_elapsed) => {
+                    tracing::debug!(bytes = self.bytes, "nothing came of a snapshot for long");
+                    break;
+                }
+            }
+        }
+        self.file.flush().await
+    }
+}

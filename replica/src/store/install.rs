@@ -1,0 +1,116 @@
+//! How another replica's state takes the place of this one's.
+//!
+//! ```text
+//! incoming.sqlite ──prepare──▶ the same, this replica's own ──adopt──▶ next.sqlite ──finish──▶ state.sqlite
+//!   what came of it              checked row by row, synced             it counts              at the next start
+//! ```
+//!
+//! Until the renaming to `next.sqlite` the old state is the one that counts, and from then on
+//! the new one; the file is in place before anything opens it. Wherever a process ends
+//! between two of these steps, the next one goes on.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use shared::ids::{ClusterId, Name};
+use sqlx::Connection as _;
+
+use super::error::{OpenError, StoreError};
+use super::open::{FILE, connect};
+use super::restore::{own, writer};
+use super::schema::unusable;
+use super::verify;
+use crate::machine::format;
+use crate::machine::state::Meta;
+use crate::snapshot::file::TRAILER_BYTES;
+
+/// What comes from another replica, until it counts.
+const INCOMING: &str = "incoming.sqlite";
+/// The state that is put in place at the next start.
+const NEXT: &str = "next.sqlite";
+/// What SQLite has beside a file.
+const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// Where a snapshot is to be written that comes from another replica.
+pub(crate) fn incoming(dir: &Path) -> PathBuf {
+    dir.join(INCOMING)
+}
+
+/// Makes the state of this replica of a snapshot that came and was checked
+/// ([`check`](crate::snapshot::file::check)), and holds every row of it against its checksum.
+/// Durable when it returns.
+pub(crate) async fn prepare(
+    dir: &Path,
+    replica: &Name,
+    cluster: ClusterId,
+) -> Result<Meta, OpenError> {
+    let path = incoming(dir);
+    let failed = |error: StoreError| unusable(&path, error);
+    let io = |error: io::Error| unusable(&path, StoreError::from(error));
+    cut_trailer(&path).map_err(io)?;
+    let mut connection = writer(&path).await?;
+    own(&mut connection, replica).await.map_err(failed)?;
+    connection.close().await.map_err(|error| failed(error.into()))?;
+    let (mut connection, _is_new) = connect(&path, replica).await?;
+    let row = verify::meta(&mut connection).await.map_err(failed)?;
+    format::check(&row.meta, format::HIGHEST).map_err(|error| failed(error.into()))?;
+    verify::rows(&mut connection).await.map_err(failed)?;
+    connection.close().await.map_err(|error| failed(error.into()))?;
+    if row.cluster != Some(cluster) {
+        let found = row.cluster.map_or_else(|| "none".to_owned(), |found| found.to_string());
+        let what = format!("it is of cluster {found}, and this replica of {cluster}");
+        return Err(failed(StoreError::Failed(what)));
+    }
+    File::open(&path).and_then(|file| file.sync_all()).map_err(io)?;
+    Ok(row.meta)
+}
+
+/// From here on what was prepared is the state: the next start puts it in place.
+pub(crate) fn adopt(dir: &Path) -> io::Result<()> {
+    fs::rename(incoming(dir), dir.join(NEXT))?;
+    File::open(dir)?.sync_all()
+}
+
+/// Puts in place what an earlier life adopted, and removes what it had not. Nothing may have
+/// the state open. Says whether there was a new state.
+pub(super) fn finish(dir: &Path) -> io::Result<bool> {
+    discard(dir)?;
+    let (state, next) = (dir.join(FILE), dir.join(NEXT));
+    if !next.try_exists()? {
+        return Ok(false);
+    }
+    // A WAL beside it would be taken for the new file's own.
+    BESIDE.iter().try_for_each(|suffix| remove(&with_suffix(&state, suffix)))?;
+    File::open(dir)?.sync_all()?;
+    fs::rename(&next, &state)?;
+    File::open(dir)?.sync_all()?;
+    Ok(true)
+}
+
+/// Removes what came and does not count.
+pub(crate) fn discard(dir: &Path) -> io::Result<()> {
+    let path = incoming(dir);
+    remove(&path)?;
+    BESIDE.iter().try_for_each(|suffix| remove(&with_suffix(&path, suffix)))
+}
+
+/// The database without the page that has the snapshot's digest.
+fn cut_trailer(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    let bytes = file.metadata()?.len();
+    file.set_len(bytes.saturating_sub(TRAILER_BYTES as u64))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
