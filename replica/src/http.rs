@@ -95,8 +95,12 @@ pub(crate) const SPANS: SpanNames = &[
 ];
 
 /// The routes without spans.
-pub(crate) const POLLS: &[(&str, &str)] =
-    &[("GET", "/v1/replication/log"), ("GET", "/v1/cluster"), ("GET", "/openapi.json")];
+pub(crate) const POLLS: &[(&str, &str)] = &[
+    ("GET", "/v1/replication/log"),
+    ("GET", "/v1/replication/snapshot"),
+    ("GET", "/v1/cluster"),
+    ("GET", "/openapi.json"),
+];
 
 /// What a client may ask for; within the limits of the log's format.
 #[derive(Clone, Copy, Debug)]

@@ -162,6 +162,7 @@ impl World {
                 }
             }
             Effect::ClaimRefused { from, why } => panic!("{from} is not believed: {why}"),
+            Effect::FetchSnapshot { .. } => panic!("the log is short, and nobody trims it"),
             Effect::WrongCluster { .. } => panic!("there is one cluster"),
             Effect::WrongHistory(wrong) => panic!("there is one history: {wrong}"),
             Effect::Join { .. }
