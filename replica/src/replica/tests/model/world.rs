@@ -164,6 +164,7 @@ impl World {
             Effect::ClaimRefused { from, why } => panic!("{from} is not believed: {why}"),
             Effect::WrongCluster { .. } => panic!("there is one cluster"),
             Effect::WrongHistory(wrong) => panic!("there is one history: {wrong}"),
+            Effect::Compact { .. } => panic!("too little happens for that"),
             Effect::Join { .. }
             | Effect::RoleChanged { .. }
             | Effect::Heartbeat { .. }
