@@ -151,7 +151,9 @@ fn fields(service: Service) -> &'static [&'static str] {
             &["acceptor", "promised", "voted_below", "chosen_below", "trimmed_below", "votes"]
         }
         Service::Coordinator => &["phase", "ballot", "chosen_below", "next_slot"],
-        Service::Replica => &["role", "executed_slot", "revision", "compacted_below", "hash", "durable_below"],
+        Service::Replica => {
+            &["role", "executed_slot", "revision", "compacted_below", "hash", "durable_below"]
+        }
         Service::Balancer => &["version"],
     }
 }

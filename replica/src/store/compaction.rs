@@ -72,13 +72,14 @@ pub(super) async fn kept(
     row: &MetaRow,
 ) -> Result<Retained, StoreError> {
     let below = row.meta.compacted_below;
-    // The first slot after which the state is at the revision or newer: the next one changes
-    // nothing before it. The last slot is such a one, for no compaction is ahead of its state.
+    // The first slot after which the state is at the revision before, or newer: what the next
+    // one wrote is not replaced at the revision. The last slot is such a one, for no compaction
+    // is ahead of its state.
     let (mut low, mut high) = (row.retained.log_start.0, row.meta.executed_below.0);
     while low < high {
         let middle = low.midpoint(high);
         let (revision, _) = slot_of(connection, Slot(middle)).await?;
-        if revision < below { low = middle + 1 } else { high = middle }
+        if revision.next() < below { low = middle + 1 } else { high = middle }
     }
     let (_, log_start_hash) = slot_of(connection, Slot(low)).await?;
     Ok(Retained { log_start: Slot(low).next(), log_start_hash, ..row.retained.clone() })

@@ -67,10 +67,10 @@ async fn hold_log(store: &Store, entries: &[ChosenEntry]) {
 }
 
 async fn sweep(writer: &mut Writer) -> bool {
-    if writer.is_sweeping() {
-        writer.sweep().await.unwrap();
-    } else if writer.is_compacting() {
+    if writer.is_compacting() {
         writer.compact().await.unwrap();
+    } else if writer.is_sweeping() {
+        writer.sweep().await.unwrap();
     } else {
         return false;
     }
@@ -176,6 +176,31 @@ async fn a_step_takes_long_values_away_a_few_at_a_time() {
 }
 
 #[tokio::test]
+async fn a_slot_goes_that_leaves_out_what_is_swept_and_no_other() {
+    let long = |byte: u8| put("a", &[byte; 100]);
+    for (slots, first) in
+        [(vec![vec![long(1), long(2)]], 2), (vec![vec![long(1)], vec![long(2)]], 2)]
+    {
+        let (dir, mut store) = open_new().await;
+        let mut entries = vec![view(0, 1)];
+        for ops in slots.into_iter().chain([vec![compact(2)]]) {
+            let slot = entries.len() as u64;
+            entries.push(batch(slot, slot - 1, ops));
+        }
+        execute_and_store(&mut store.writer, entries.clone()).await.unwrap();
+        while sweep(&mut store.writer).await {}
+        assert_eq!(written(dir.path()).await.len(), 1);
+        let page = PageLimits { items: 9, bytes: 1 << 20 };
+        let query = |from| LogQuery { from: Slot(from), page };
+        let refused = store.reader.log(query(first - 1)).await.unwrap_err();
+        assert!(matches!(refused, ReadError::Trimmed { oldest, .. } if oldest.0 == first));
+        hold_log(&store, &entries).await;
+        store.writer.close().await.unwrap();
+        assert_eq!(audit(dir.path()).await.unwrap().unwrap().faults, Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
 async fn a_compaction_goes_no_further_than_the_state_and_never_back() {
     let (_dir, mut store) = open_new().await;
     let outcomes = |report: ExecutionReport| -> Vec<CommandOutcome> {
@@ -192,7 +217,8 @@ async fn a_compaction_goes_no_further_than_the_state_and_never_back() {
     let compacted = CommandOutcome::Compacted { revision: Revision(2), below: Revision(2) };
     assert_eq!(found[1], ahead);
     assert_eq!(found[3..], [compacted.clone(), compacted]);
-    assert_eq!(store.writer.meta().revision, Revision(2), "it takes no revision");
+    let meta = store.writer.meta();
+    assert_eq!((meta.revision, meta.compacted_below), (Revision(2), Revision(2)), "none is used");
 }
 
 #[tokio::test]
