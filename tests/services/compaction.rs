@@ -181,14 +181,14 @@ async fn bad_input_is_refused(cluster: &Cluster) -> Result<()> {
 }
 
 /// So many revisions are kept, …
-const RETAINED: u64 = 200;
+const RETAINED: u64 = 50;
 /// … and looked for what is not to be every so often.
 const LOOKED: Duration = Duration::from_secs(5);
 const KEYS: u64 = 50;
-const VALUE_BYTES: u64 = 16_384;
+const VALUE_BYTES: u64 = 65_536;
 const WRITERS: u64 = 4;
-const PAUSE: Duration = Duration::from_millis(20);
-const WRITES: u64 = 5_000;
+const PAUSE: Duration = Duration::from_millis(50);
+const WRITES: u64 = 1_600;
 /// What a version takes, with its share of the log, of indexes and of free pages.
 const VERSION_BYTES: u64 = VALUE_BYTES + 2_048;
 /// What there may be at most: what is kept, what is written between two looks and while that
