@@ -45,6 +45,8 @@ enum Command {
     Sql(verbs::Sql),
     /// Make the keys with a prefix what they were at a revision
     Rollback(verbs::Rollback),
+    /// Drop the history before a revision
+    Compact(verbs::Compact),
     /// Grant, show, renew and revoke leases
     Lease(verbs::Lease),
     /// Hold a lock while a command runs, or show who holds it
@@ -125,6 +127,7 @@ pub fn main() -> ExitCode {
         Command::Diff(args) => block_on(verbs::diff(args)),
         Command::Sql(args) => block_on(verbs::sql(args)),
         Command::Rollback(args) => block_on(verbs::rollback(args)),
+        Command::Compact(args) => block_on(verbs::compact(args)),
         Command::Lease(args) => block_on(verbs::lease(args)),
         Command::Lock(args) => block_on(verbs::lock(args)),
         Command::Log(args) => block_on(verbs::log(args)),

@@ -5,7 +5,7 @@
 //!   service's own crate.
 //! - `up` runs a whole cluster on 127.0.0.1: each service is a child process of this one,
 //!   and none outlives it.
-//! - `get`, `put`, `delete`, `list`, `watch`, `txn`, `diff`, `rollback`, `sql`,
+//! - `get`, `put`, `delete`, `list`, `watch`, `txn`, `diff`, `rollback`, `compact`, `sql`,
 //!   `lease`, `lock`, `log`, `status`, `primary`, `ready`,
 //!   `import`, `export` speak the HTTP API by way of the crate `client`, and nothing else.
 //! - `backup` fetches the whole state as one file, by way of `client`, too; `restore` makes

@@ -63,8 +63,12 @@ fn render_status(cluster: &Cluster) -> String {
             replica.url.clone(),
         ]);
     }
+    let history = match cluster.compacted_below {
+        0 => String::new(),
+        oldest => format!(", history from revision {oldest} on"),
+    };
     format!(
-        "cluster {}, revision {}\nleader   {leader}\nprimary  {}\n\n{table}",
+        "cluster {}, revision {}{history}\nleader   {leader}\nprimary  {}\n\n{table}",
         cluster.cluster_id.as_deref().unwrap_or("not formed"),
         cluster.revision,
         primary.unwrap_or_else(unknown),
@@ -80,13 +84,13 @@ mod tests {
     #[test]
     fn a_status_is_told_also_while_nobody_leads() {
         let json = serde_json::json!({
-            "cluster_id": "00ab", "revision": 9, "leader": null, "view": {"epoch": 2, "primary": "replica-1", "backups": []},
+            "cluster_id": "00ab", "revision": 9, "compacted_below": 4, "leader": null, "view": {"epoch": 2, "primary": "replica-1", "backups": []},
             "coordinators": [], "acceptors": [], "ratios": {},
             "replicas": [{"id": "replica-1", "url": "http://a", "healthy": true, "role": "primary", "executed_slot": 12,
                           "revision": 9, "lag_slots": 0, "hash": "00"}],
         });
         let cluster: Cluster = serde_json::from_value(json).unwrap();
-        let expected = "cluster 00ab, revision 9\nleader   none known\nprimary  replica-1 in \
+        let expected = "cluster 00ab, revision 9, history from revision 4 on\nleader   none known\nprimary  replica-1 in \
                         epoch 2\n\n  replica    role     healthy  \
                         slot  lag  revision  url\n  replica-1  primary  yes        12    0         9  http://a";
         assert_eq!(render_status(&cluster), expected);

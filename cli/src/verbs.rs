@@ -1,5 +1,6 @@
 //! The verbs: one or a few requests, and an answer that a shell script can use.
 
+mod compact;
 mod delete;
 mod diff;
 mod get;
@@ -23,6 +24,7 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use client::Fence;
 
+pub(crate) use compact::{Compact, compact};
 pub(crate) use delete::{Delete, delete};
 pub(crate) use diff::{Diff, diff};
 pub(crate) use get::{Get, get};

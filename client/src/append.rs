@@ -1,4 +1,4 @@
-//! Values that clients append to the log, and roll-backs.
+//! Values that clients append to the log, roll-backs and compaction.
 
 use bytes::Bytes;
 use http::{Method, header};
@@ -25,6 +25,15 @@ impl Client {
         let mut call = Call::mutation(Method::POST, "/v1/rollback");
         call.json(&body(prefix, revision));
         Rollback { client: self.clone(), call }
+    }
+
+    /// Drops the history before a revision, on every replica: the state of that revision
+    /// and of later ones can still be read. What is dropped already stays so.
+    #[must_use = "nothing is sent before it is awaited"]
+    pub fn compact(&self, revision: u64) -> Compact {
+        let mut call = Call::mutation(Method::POST, "/v1/compact");
+        call.json(&json!({"revision": revision}));
+        Compact { client: self.clone(), call }
     }
 
     /// What a [roll-back](Self::rollback) would change now.
@@ -98,6 +107,30 @@ mutation!(Rollback => RolledBack);
 
 impl Rollback {
     async fn send(self) -> Result<RolledBack, Error> {
+        self.client.send(self.call).await?.json()
+    }
+}
+
+/// How far history is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compacted {
+    /// The revision of the state.
+    pub revision: u64,
+    /// The oldest revision whose state can be read.
+    pub compacted_below: u64,
+}
+
+/// Drops history: [`Client::compact`].
+#[derive(Clone, Debug)]
+pub struct Compact {
+    client: Client,
+    call: Call,
+}
+
+mutation!(Compact => Compacted);
+
+impl Compact {
+    async fn send(self) -> Result<Compacted, Error> {
         self.client.send(self.call).await?.json()
     }
 }

@@ -15,6 +15,9 @@ pub struct Cluster {
     pub cluster_id: Option<String>,
     /// The newest revision that the replica which was asked has executed.
     pub revision: u64,
+    /// The oldest revision whose state can be read there.
+    #[serde(default)]
+    pub compacted_below: u64,
     /// Who proposes.
     pub leader: Option<Leader>,
     /// Who executes.

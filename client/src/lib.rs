@@ -36,7 +36,8 @@ mod txn;
 mod watch;
 
 pub use append::{
-    Append, Appended, Preview, Rollback, RollbackPreview, RolledBack, Undone, UndoneKind,
+    Append, Appended, Compact, Compacted, Preview, Rollback, RollbackPreview, RolledBack, Undone,
+    UndoneKind,
 };
 pub use client::{Client, parse_url, parse_urls};
 pub use cluster::{Cluster, Leader, Replica, View};

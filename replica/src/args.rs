@@ -9,7 +9,7 @@ use shared::config::{AcceptorsArgs, DataDirArgs, ServiceArgs};
 
 use crate::http::Limits;
 use crate::machine::command::AnswerRetention;
-use crate::replica::config::Config;
+use crate::replica::config::{Config, Retention};
 use crate::sql;
 use crate::watch;
 
@@ -133,6 +133,28 @@ pub struct Args {
         value_parser = value_parser!(u64).range(1..),
     )]
     pub snapshot_from_slots: u64,
+
+    /// Revisions of history kept before the present one; 0 keeps all. What the primary was
+    /// told counts
+    #[arg(
+        long,
+        env = "SYNOD_RETAIN_REVISIONS",
+        value_name = "N",
+        default_value = "1000000",
+        value_parser = value_parser!(u64).range(..=i64::MAX.cast_unsigned()),
+    )]
+    pub retain_revisions: u64,
+
+    /// Time for which history is kept at most, such as 500ms, 30s, 90m, 24h or 7d; 0 keeps
+    /// it for as long as --retain-revisions does. What the primary was told counts
+    #[arg(
+        long,
+        env = "SYNOD_RETAIN",
+        value_name = "DURATION",
+        default_value = "0",
+        value_parser = retained_time,
+    )]
+    pub retain: Duration,
 
     /// What queries in SQL may take.
     #[command(flatten)]
@@ -281,13 +303,63 @@ impl Args {
                 at_most: u64::from(self.max_answers),
             },
             snapshot_from_slots: self.snapshot_from_slots,
+            retention: Retention {
+                revisions: (self.retain_revisions > 0).then_some(self.retain_revisions),
+                time: (!self.retain.is_zero()).then_some(self.retain),
+            },
             ..Config::default()
         }
     }
+}
+
+/// Reads how long history is kept.
+fn retained_time(text: &str) -> Result<Duration, String> {
+    const UNITS: [(&str, u64); 5] =
+        [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", HOUR_MS), ("d", 24 * HOUR_MS)];
+    const MOST_MS: u64 = 3_650 * 24 * HOUR_MS;
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let wanted = || "a number and ms, s, m, h or d, up to 3650d".to_owned();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    let unit = UNITS.iter().find(|(unit, _)| *unit == &text[digits.len()..]);
+    let ms = unit.and_then(|(_, ms)| digits.parse::<u64>().ok()?.checked_mul(*ms));
+    ms.filter(|ms| *ms <= MOST_MS && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        .map(Duration::from_millis)
+        .ok_or_else(wanted)
 }
 
 const HOUR_MS: u64 = 60 * 60 * 1_000;
 
 fn usize_of(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_to_keep_history_has_a_unit_or_is_none() {
+        let read = |text| retained_time(text).ok().map(|time| time.as_millis());
+        assert_eq!(read("0"), Some(0));
+        assert_eq!(read("500ms"), Some(500));
+        assert_eq!(read("90m"), Some(90 * 60_000));
+        assert_eq!(read("7d"), Some(7 * 86_400_000));
+        for wrong in [
+            "",
+            "7",
+            "d",
+            "-1s",
+            "+1s",
+            "1.5h",
+            "1 s",
+            "1w",
+            "3651d",
+            "1S",
+            "99999999999999999999s",
+        ] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -154,6 +154,8 @@ struct Driver {
     timers: Timers,
     pending: BTreeMap<RequestId, Pending>,
     batches: BatchSpans,
+    /// How many requests were its own: their numbers are counted from the highest down.
+    own_requests: u64,
     wal: watch::Sender<WalStatus>,
     /// What executing has changed in this life.
     changes: ChangeCounts,
@@ -196,6 +198,7 @@ impl Driver {
             timers: Timers::default(),
             pending: BTreeMap::new(),
             batches: BatchSpans::default(),
+            own_requests: 0,
             wal: watch::Sender::default(),
             changes: ChangeCounts::default(),
             waits: parts.waits.clone(),

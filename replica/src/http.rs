@@ -3,12 +3,13 @@
 //!
 //! Reading order: [`request`] (what a request says), `reading` (how new the state must
 //! be), `paging` (pages and streams), `get`, `list`, `diff`, `log`, `sql`, `snapshot` and `watching`;
-//! `mutate`, `append`, `txn`, `rollback`, `leases` and `locks` (what mutations say), `mutation` (what they come to) and `forward`
+//! `mutate`, `append`, `txn`, `rollback`, `compact`, `leases` and `locks` (what mutations say), `mutation` (what they come to) and `forward`
 //! (from a backup to the primary); `refused` (every way to say no); `replication`,
 //! `status`, `cluster`, `primary` (another one); `openapi` (all of it, for programs).
 
 mod append;
 mod cluster;
+mod compact;
 mod diff;
 pub(crate) mod forward;
 mod get;
@@ -74,6 +75,7 @@ pub(crate) const SPANS: SpanNames = &[
     ("DELETE", "/v1/kv", "replica.delete_prefix"),
     ("POST", "/v1/txn", "replica.txn"),
     ("POST", "/v1/rollback", "replica.rollback"),
+    ("POST", "/v1/compact", "replica.compact"),
     ("POST", "/v1/leases", "replica.grant_lease"),
     ("GET", "/v1/leases", "replica.leases"),
     ("GET", "/v1/leases/{id}", "replica.lease"),
@@ -185,6 +187,7 @@ fn client_routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/diff", get(diff::diff)),
         ("/v1/txn", post(txn::txn)),
         ("/v1/rollback", post(rollback::rollback)),
+        ("/v1/compact", post(compact::compact)),
         ("/v1/leases", post(leases::grant).get(leases::list)),
         ("/v1/leases/{id}", get(leases::get).delete(leases::revoke)),
         ("/v1/leases/{id}/renew", post(leases::renew)),

@@ -28,8 +28,8 @@
 //!
 //! Not done here: leases for reads (a read always asks a quorum).
 //!
-//! The parts: `batching`, `learner`, `fetching`,
-//! `installing`, `history`, `quorum_read`, `members`, `time`; below, `clients`, `network` and `execution` put
+//! The parts: `batching`, `compacting`, `learner`, `fetching`, `installing`,
+//! `history`, `quorum_read`, `members`, `time`; below, `clients`, `network` and `execution` put
 //! them together.
 
 pub mod answer;
@@ -38,6 +38,7 @@ pub mod event;
 pub mod status;
 
 mod batching;
+mod compacting;
 mod fetching;
 mod history;
 mod installing;
@@ -64,6 +65,7 @@ use shared::page::PageLimits;
 pub use self::footprint::Footprint;
 use crate::machine::state::Meta;
 use crate::replica::batching::Batching;
+use crate::replica::compacting::Compacting;
 use crate::replica::config::Config;
 use crate::replica::event::{
     Effect, Followed, Input, NoAnswer, RequestId, Role, Storage, Stored, Timer, Unswept,
@@ -108,6 +110,7 @@ pub struct Replica {
     time_due: Option<Duration>,
     members: Members,
     batching: Batching,
+    compacting: Compacting,
     recent: RecentRequests,
     learner: Learner,
     fetching: Fetching,
@@ -131,6 +134,7 @@ impl Replica {
         Self {
             members: Members::new(identity.name.clone(), config.leader_expiry),
             batching: Batching::new(&config),
+            compacting: Compacting::new(config.retention),
             recent: RecentRequests::new(recovered.meta.executed_below),
             learner: Learner::new(&config, recovered.meta.executed_below, recovered.meta.hash),
             fetching: Fetching::new(),
@@ -190,6 +194,7 @@ impl Replica {
                     jitter: Duration::ZERO,
                 });
                 self.reads.fired(now, effects);
+                self.compact_due(now, effects);
             }
             Input::Fired(timer) => self.fired(now, timer, effects),
             Input::Directory(directory) => self.members.update(directory),
@@ -257,6 +262,7 @@ impl Replica {
             Timer::Fetch => self.fetching.retry(),
             Timer::FetchStall => self.look_whether_stalled(now, effects),
             Timer::Time => self.time_due = None,
+            Timer::Compact => self.compact_due(now, effects),
         }
     }
 
@@ -311,6 +317,7 @@ impl Replica {
             learned_below: self.learner.learned_below(),
             chosen_below: self.learner.chosen_below(),
             revision: self.stored.revision,
+            compacted_below: self.meta.compacted_below,
             hash: self.stored.hash,
             time_ms: self.meta.time_ms,
             time_as_of: self.time_as_of,
@@ -345,6 +352,7 @@ impl Replica {
         self.batching.invariant_flying_batches_are_due(self.meta.epoch(), self.meta.next_batch);
         self.batching.invariant_queue_is_counted();
         self.batching.invariant_a_request_is_here_once();
+        self.compacting.invariant_notes_are_bounded();
         self.learner.invariant_learned_is_contiguous();
         self.learner.invariant_executed_is_what_meta_says(self.meta.executed_below);
         self.learner.invariant_stored_is_executed(self.stored.executed_below);

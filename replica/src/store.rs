@@ -6,7 +6,7 @@
 //! transaction is a whole number of slots, with `meta` saying how many.
 //!
 //! In reading order: `schema`, `open`, `writer`, `ahead` (what is executed and not stored) with `keys`,
-//! `versions`, `deletions`, `rollback` and `tenure` (what it writes), `checkpoint`, `reader`, `list`, `history`,
+//! `versions`, `deletions`, `rollback` and `tenure` (what it writes), `compaction` (what goes), `checkpoint`, `reader`, `list`, `history`,
 //! `log`; `sum` and `verify` notice damage; `offline`, `audit`
 //! and `restore` are for when no replica runs, and `install` is how another one's state takes
 //! the place of this one's.
@@ -16,6 +16,7 @@ mod answers;
 mod audit;
 mod bounds;
 mod checkpoint;
+mod compaction;
 mod deletions;
 mod ended;
 mod error;

@@ -85,6 +85,7 @@ pub(super) async fn run(
             },
             // Whatever is to be executed goes before these.
             () = ready(()), if executor.writer.is_sweeping() => executor.sweep().await?,
+            () = ready(()), if executor.writer.is_compacting() => executor.compact().await?,
             () = ready(()), if executor.writer.may_give_back() => executor.give_back().await?,
         }
     }
@@ -162,7 +163,21 @@ impl Executor {
         // However much there is to execute, sweeping comes to an end.
         if self.writer.is_sweeping() {
             self.sweep().await?;
+        } else if self.writer.is_compacting() {
+            self.compact().await?;
         }
+        Ok(())
+    }
+
+    /// Takes away some of what is compacted.
+    async fn compact(&mut self) -> Result<(), StoreError> {
+        if let Err(error) = self.writer.compact().await {
+            self.try_again(error).await?;
+            return Ok(());
+        }
+        self.tell_writable().await;
+        self.tell_unswept().await;
+        self.checkpoints.wrote(self.writer.written_bytes());
         Ok(())
     }
 

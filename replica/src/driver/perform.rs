@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use shared::ids::{BatchNumber, Epoch};
+use shared::ids::{BatchNumber, Epoch, Revision};
 use shared::page::PageLimits;
 use shared::random;
 use tokio::sync::mpsc;
@@ -12,12 +12,13 @@ use tokio::time::Instant;
 
 use super::calls::Wanted;
 use super::executor::Job;
-use super::handle::Message;
+use super::handle::{Message, command};
 use super::{
     Driver, DriverError, EffectHandlers, LOG_PAGE_BYTES, LOG_PAGE_ENTRIES, Pending, primary_of,
     published,
 };
 use crate::machine::change::Change;
+use crate::machine::command::Op;
 use crate::machine::execute::{ExecutionReport, SlotOutcome};
 use crate::replica::event::{Answer, Effect, Followed, Input, Refusal, RequestId};
 
@@ -137,6 +138,7 @@ impl Driver {
             // It is published after every step, which is what those who copy the log wait
             // for.
             Effect::Learned { below: _ } => {}
+            Effect::Compact { revision } => return Ok(Some(self.compact(revision))),
             Effect::Answer { id, answer } => {
                 self.measured.answered(&answer);
                 self.answer(id, answer);
@@ -151,6 +153,15 @@ impl Driver {
             }
         }
         Ok(None)
+    }
+
+    /// Asks for a compaction, by a request that no client has.
+    fn compact(&mut self, below: Revision) -> Input {
+        self.own_requests += 1;
+        let id = RequestId(u64::MAX - self.own_requests);
+        let command = command(Op::Compact { below }, None, None);
+        tracing::debug!(%below, "history is to be dropped");
+        Input::Mutation { id, command, since: None, wall_ms: published::now_ms() }
     }
 
     fn start_batch(&mut self, epoch: Epoch, number: BatchNumber, requests: &[RequestId]) -> Input {

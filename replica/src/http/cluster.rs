@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 struct Cluster {
     cluster_id: Option<ClusterId>,
     revision: Revision,
+    /// The oldest revision whose state can be read.
+    compacted_below: Revision,
     leader: Option<RenderedLeader>,
     view: Option<RenderedView>,
     coordinators: Vec<Value>,
@@ -84,6 +86,7 @@ pub(super) async fn cluster(State(app): State<Arc<App>>, parts: Parts) -> Respon
     wire::json(&Cluster {
         cluster_id: status.cluster,
         revision: status.revision,
+        compacted_below: status.compacted_below,
         leader: RenderedLeader::of(&status),
         view: RenderedView::of(&status),
         coordinators: render(Service::Coordinator),
@@ -148,7 +151,9 @@ fn fields(service: Service) -> &'static [&'static str] {
             &["acceptor", "promised", "voted_below", "chosen_below", "trimmed_below", "votes"]
         }
         Service::Coordinator => &["phase", "ballot", "chosen_below", "next_slot"],
-        Service::Replica => &["role", "executed_slot", "revision", "hash", "durable_below"],
+        Service::Replica => {
+            &["role", "executed_slot", "revision", "compacted_below", "hash", "durable_below"]
+        }
         Service::Balancer => &["version"],
     }
 }

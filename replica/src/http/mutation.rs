@@ -65,6 +65,8 @@ pub(crate) enum Mutated {
     LockAwaited { revision: Revision, since: Revision },
     /// A lock was given up.
     LockReleased { revision: Revision },
+    /// History is dropped before a revision.
+    Compacted { revision: Revision, below: Revision },
 }
 
 /// What was asked for, as far as the answer needs it.
@@ -93,7 +95,7 @@ impl Asked {
             }
             Op::DeletePrefix { prefix } => Self::Key(prefix.clone()),
             Op::Txn(txn) => Self::Txn(txn.clone()),
-            Op::Append { .. } | Op::Rollback { .. } => Self::Other,
+            Op::Append { .. } | Op::Rollback { .. } | Op::Compact { .. } => Self::Other,
             Op::Lease(LeaseOp::Grant { ttl_ms }) => Self::Grant { ttl_ms: *ttl_ms },
             Op::Lease(LeaseOp::Renew { lease } | LeaseOp::Revoke { lease }) => Self::Lease(*lease),
             Op::Lock(LockOp::Acquire { name, lease, .. } | LockOp::Release { name, lease }) => {
@@ -152,6 +154,8 @@ pub(crate) enum MutationRefused {
     Tenure { revision: Revision, why: TenureRefused, delivery: Delivery },
     /// It came again, and nobody knows any more what came of it.
     Forgotten,
+    /// The revision of a compaction is yet to come.
+    CompactionAhead { revision: Revision, asked: Revision, delivery: Delivery },
 }
 
 /// Why it is not known how many keys were deleted.
@@ -219,6 +223,12 @@ pub(super) async fn perform(
         }
         CommandOutcome::RollbackRefused { revision, why } => {
             Err(MutationRefused::Rollback { revision, why, delivery })
+        }
+        CommandOutcome::Compacted { revision, below } => {
+            performed(Mutated::Compacted { revision, below })
+        }
+        CommandOutcome::CompactionAhead { revision, asked } => {
+            Err(MutationRefused::CompactionAhead { revision, asked, delivery })
         }
         CommandOutcome::TxnTooLarge { revision } => {
             Err(MutationRefused::TxnTooLarge { revision, delivery })
@@ -341,6 +351,12 @@ struct Appended {
 }
 
 #[derive(Serialize)]
+struct Compacted {
+    revision: Revision,
+    compacted_below: Revision,
+}
+
+#[derive(Serialize)]
 struct RolledBack {
     revision: Revision,
     restored: u64,
@@ -378,6 +394,9 @@ impl Mutated {
             Self::Appended { revision, slot } => appended(revision, slot),
             Self::RolledBack { revision, restored, deleted } => {
                 said(&RolledBack { revision, restored, deleted }, revision)
+            }
+            Self::Compacted { revision, below: compacted_below } => {
+                said(&Compacted { revision, compacted_below }, revision)
             }
             Self::LeaseGranted { .. }
             | Self::LeaseRenewed { .. }
@@ -441,6 +460,10 @@ impl From<MutationRefused> for Problem {
                 let problem =
                     Self::from(why).with_revision(revision).with_outcome(Outcome::NotApplied);
                 replayed(problem, delivery)
+            }
+            MutationRefused::CompactionAhead { revision, asked, delivery } => {
+                let ahead = RevisionError::Future { asked, present: revision };
+                replayed(Self::from(ahead).with_outcome(Outcome::NotApplied), delivery)
             }
             MutationRefused::TxnWithoutRoom { revision } => {
                 let limit = limits::BATCH_RESULT_BYTES;

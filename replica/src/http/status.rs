@@ -47,6 +47,8 @@ pub(super) struct ReplicaStatus {
     learned_below: Slot,
     chosen_below: Slot,
     revision: Revision,
+    /// The oldest revision whose state can be read.
+    compacted_below: Revision,
     hash: ChainHash,
     /// None while it has not known itself current since it started.
     lag_ms: Option<u64>,
@@ -127,6 +129,7 @@ pub(super) fn status_of(app: &App) -> impl Serialize + use<> {
         learned_below: status.learned_below,
         chosen_below: status.chosen_below,
         revision: status.revision,
+        compacted_below: status.compacted_below,
         hash: status.hash,
         lag_ms,
         quorum_answers: status.quorum_answers,

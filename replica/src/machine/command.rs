@@ -203,6 +203,12 @@ pub enum Op {
     Lock(LockOp),
     /// Does something else while a lock is held at a fence.
     Fenced(Box<Fenced>),
+    /// Drops the history before a revision. Only in a log of the format
+    /// [`COMPACTION`](super::format::COMPACTION).
+    Compact {
+        /// The oldest revision whose state can still be read.
+        below: Revision,
+    },
 }
 
 /// A guard on one key (RFC 9110, section 13.1): where it doesn't hold, nothing is
@@ -367,6 +373,7 @@ impl Op {
             Self::Lease(lease) => lease.check(),
             Self::Lock(lock) => lock.check(),
             Self::Fenced(fenced) => fenced.check(),
+            Self::Compact { .. } => Ok(()),
         }
     }
 
@@ -384,9 +391,9 @@ impl Op {
             Self::Txn(txn) => txn.format(),
             Self::Append { .. } => format::APPENDS,
             Self::Rollback { .. } => format::ROLLBACKS,
-            Self::LeasedPut { .. } | Self::Lease(_) | Self::Lock(_) | Self::Fenced(_) => {
-                format::LEASES
-            }
+            Self::LeasedPut { .. } | Self::Lease(_) | Self::Lock(_) => format::LEASES,
+            Self::Fenced(fenced) => fenced.op.format().max(format::LEASES),
+            Self::Compact { .. } => format::COMPACTION,
         }
     }
 
@@ -404,7 +411,8 @@ impl Op {
             | Self::Rollback { .. }
             | Self::Lease(_)
             | Self::Lock(_)
-            | Self::Fenced(_) => 0,
+            | Self::Fenced(_)
+            | Self::Compact { .. } => 0,
         }
     }
 
@@ -438,7 +446,7 @@ impl Op {
                 Self::Append { value, content_type } => {
                     value.len() + content_type.as_ref().map_or(0, String::len)
                 }
-                Self::Lease(_) => 0,
+                Self::Lease(_) | Self::Compact { .. } => 0,
                 Self::Lock(lock) => lock.name().len(),
                 Self::Fenced(fenced) => fenced.fence.name.len() + fenced.op.size(),
             }

@@ -150,6 +150,11 @@ pub enum OpDescription {
         /// Who had it.
         lease: LeaseId,
     },
+    /// History was dropped.
+    Compact {
+        /// Before this revision.
+        revision: Revision,
+    },
 }
 
 /// A fence, for JSON.
@@ -253,6 +258,7 @@ fn describe_op(op: Op) -> OpDescription {
         }
         Op::Lock(LockOp::Release { name, lease }) => OpDescription::ReleaseLock { name, lease },
         Op::Fenced(fenced) => describe_op(fenced.op),
+        Op::Compact { below } => OpDescription::Compact { revision: below },
     }
 }
 

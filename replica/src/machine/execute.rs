@@ -236,6 +236,7 @@ fn execute_op(
         Op::Rollback { prefix, revision: to } => roll_back(state, revision, prefix, to),
         Op::Lease(op) => tenure::execute_lease(state, revision, op),
         Op::Lock(op) => tenure::execute_lock(state, revision, op),
+        Op::Compact { below } => compact(state, below),
         Op::Fenced(fenced) => {
             let Fenced { fence, op } = *fenced;
             match tenure::fence_failed(state, &fence) {
@@ -297,9 +298,11 @@ fn roll_back(
     prefix: String,
     to: Revision,
 ) -> CommandOutcome {
-    let before = state.meta().revision;
+    let (before, oldest) = (state.meta().revision, state.meta().compacted_below);
     let rolled_back = if to > before {
         Err(RollbackRefused::Future { asked: to })
+    } else if to < oldest {
+        Err(RollbackRefused::Compacted { asked: to, oldest })
     } else {
         state.keys.roll_back(prefix, to, revision)
     };
@@ -309,6 +312,19 @@ fn roll_back(
         }
         Err(why) => CommandOutcome::RollbackRefused { revision: before, why },
     }
+}
+
+/// Says what is dropped, and no more: the store drops it in its own time.
+fn compact(state: &mut ReplicatedState, below: Revision) -> CommandOutcome {
+    let Meta { revision, compacted_below, .. } = *state.meta();
+    if below > revision {
+        return CommandOutcome::CompactionAhead { revision, asked: below };
+    }
+    if below > compacted_below {
+        state.meta_mut().compacted_below = below;
+        state.keys.forget_history(below);
+    }
+    CommandOutcome::Compacted { revision, below: below.max(compacted_below) }
 }
 
 fn execute_txn(

@@ -23,8 +23,11 @@ pub const ROLLBACKS: LogFormat = LogFormat(3);
 /// The format that brought leases and locks.
 pub const LEASES: LogFormat = LogFormat(3);
 
+/// The format that brought compaction.
+pub const COMPACTION: LogFormat = LogFormat(4);
+
 /// The highest format that this program can read.
-pub const HIGHEST: LogFormat = LEASES;
+pub const HIGHEST: LogFormat = COMPACTION;
 
 /// The log has come to a format that this program cannot read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -227,7 +227,8 @@ impl Keys {
             | Op::Rollback { .. }
             | Op::Lease(_)
             | Op::Lock(_)
-            | Op::Fenced(_) => {}
+            | Op::Fenced(_)
+            | Op::Compact { .. } => {}
             Op::Txn(txn) => self.add_lacking_heads(txn.keys(), lacking),
         }
     }

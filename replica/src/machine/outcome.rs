@@ -311,6 +311,21 @@ pub enum CommandOutcome {
         /// Who holds the lock, if somebody does.
         holder: Option<Holder>,
     },
+    /// The history before a revision is dropped, by this or by what was asked before. No key
+    /// is changed by that, and no revision used.
+    Compacted {
+        /// The revision of the state.
+        revision: Revision,
+        /// The oldest revision whose state can be read.
+        below: Revision,
+    },
+    /// The revision of a compaction is yet to come: nothing was done.
+    CompactionAhead {
+        /// The revision of the state.
+        revision: Revision,
+        /// What was asked for.
+        asked: Revision,
+    },
 }
 
 /// Why a roll-back was not executed.
@@ -370,7 +385,9 @@ impl CommandOutcome {
             | Self::LockReleased { revision }
             | Self::LockNotHeld { revision, .. }
             | Self::TooManyClaims { revision }
-            | Self::FenceFailed { revision, .. } => *revision,
+            | Self::FenceFailed { revision, .. }
+            | Self::Compacted { revision, .. }
+            | Self::CompactionAhead { revision, .. } => *revision,
             Self::Txn(outcome) => outcome.revision,
         }
     }
@@ -505,6 +522,8 @@ mod tests {
                 CommandOutcome::FenceFailed { revision, holder: Some(HOLDER) },
                 &[24, 0xac, 2, 1, 8, 9],
             ),
+            (CommandOutcome::Compacted { revision, below: Revision(9) }, &[25, 0xac, 2, 9]),
+            (CommandOutcome::CompactionAhead { revision, asked: Revision(8) }, &[26, 0xac, 2, 8]),
         ] {
             assert_eq!(postcard::to_allocvec(&outcome).unwrap(), bytes, "{outcome:?}");
             assert_eq!(postcard::from_bytes::<CommandOutcome>(bytes).unwrap(), outcome);

@@ -73,7 +73,8 @@ fn values_of(entry: &ChosenEntry, command: usize, op: &Op, start: usize) -> Vec<
         | Op::Append { .. }
         | Op::Rollback { .. }
         | Op::Lease(_)
-        | Op::Lock(_) => Vec::new(),
+        | Op::Lock(_)
+        | Op::Compact { .. } => Vec::new(),
     }
 }
 

@@ -49,6 +49,9 @@ pub struct Meta {
     pub leases: u64,
     /// How many claims on locks there are.
     pub claims: u64,
+    /// The state of every revision from this one on can be read. Of the revisions below,
+    /// the store drops what the state at this one does not have, in its own time.
+    pub compacted_below: Revision,
 }
 
 impl Meta {
@@ -211,7 +214,8 @@ impl ReplicatedState {
             Op::Rollback { prefix, revision }
                 if *revision <= self.meta.revision && !self.is_repeat(command) =>
             {
-                match self.keys.lacking_for_rollback(prefix, *revision) {
+                let oldest = self.meta.compacted_below;
+                match self.keys.lacking_for_rollback(prefix, *revision, oldest) {
                     Some(keys) => Err(Box::new(Needs::of_keys(keys))),
                     None => Ok(None),
                 }
@@ -225,7 +229,8 @@ impl ReplicatedState {
             | Op::Rollback { .. }
             | Op::Lease(_)
             | Op::Lock(_)
-            | Op::Fenced(_) => Ok(None),
+            | Op::Fenced(_)
+            | Op::Compact { .. } => Ok(None),
         }
     }
 

@@ -22,7 +22,7 @@ use std::time::Duration;
 use shared::ids::{BatchNumber, Epoch, Name, Slot};
 use shared::message::{Batch, EncodedValue, Value};
 
-use crate::machine::command::{AnswerRetention, Command, Commands, TraceContext, limits};
+use crate::machine::command::{AnswerRetention, Command, Commands, Op, TraceContext, limits};
 use crate::machine::identity::RequestIdentity;
 use crate::replica::Leader;
 use crate::replica::config::Config;
@@ -98,6 +98,11 @@ impl Batching {
     /// How many roll-backs wait or fly.
     pub(crate) fn rollbacks(&self) -> usize {
         self.commands().filter(|command| command.op.is_rollback()).count()
+    }
+
+    /// Whether a compaction waits or flies.
+    pub(crate) fn is_compacting(&self) -> bool {
+        self.commands().any(|command| matches!(command.op, Op::Compact { .. }))
     }
 
     fn commands(&self) -> impl Iterator<Item = &Command> {

@@ -89,12 +89,16 @@ impl Replica {
     }
 
     /// A roll-back looks at changes of keys: deletions of many are to be swept before, and
-    /// executing would wait for that. Leases that are about to end do not count: there may be
+    /// executing would wait for that; and it visits keys that are dropped and not swept.
+    /// Leases that are about to end do not count: there may be
     /// some at all times, and few of them have many keys. Few wait for each other, for each
     /// takes long.
     fn room_for_a_rollback(&self) -> Result<(), LimitHit> {
         if !self.unswept.is_empty() || self.batching.ranges() > 0 {
-            return Err(LimitHit::new("deletions of many keys under way before a roll-back", 0));
+            return Err(LimitHit::new(
+                "deletions of many keys, or of history, under way before a roll-back",
+                0,
+            ));
         }
         let limit = limits::ROLLBACKS;
         if self.batching.rollbacks() < limit {

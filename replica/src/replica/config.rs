@@ -29,6 +29,11 @@ pub struct Config {
     /// while it is primary. A day: clients that retry have given up long before. A million:
     /// some 150 MB on disk.
     pub answers: AnswerRetention,
+    /// What is kept of history, while it is primary.
+    pub retention: Retention,
+    /// Between two looks whether there is history that is not to be kept. 5 s: what is
+    /// written meanwhile is kept beside what is to be.
+    pub compaction_interval: Duration,
     /// Mutations that wait for a batch. 4,096: several seconds' worth on a slow disk;
     /// past it, waiting is worse than hearing no.
     pub queued_mutations: usize,
@@ -102,6 +107,23 @@ pub struct Config {
     pub nudge_after: Duration,
 }
 
+/// What is kept of history: what both ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// So many revisions before the present one; none: all.
+    pub revisions: Option<u64>,
+    /// For so long, in replicated time; none: for ever.
+    pub time: Option<Duration>,
+}
+
+impl Default for Retention {
+    /// A million: to look back over days where little is written, and to go on with a watch
+    /// over minutes where much is; with values of a kilobyte some 2 GB on disk.
+    fn default() -> Self {
+        Self { revisions: Some(1_000_000), time: None }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -111,6 +133,8 @@ impl Default for Config {
             batch_commands: 512,
             batch_bytes: 4 << 20,
             answers: AnswerRetention::default(),
+            retention: Retention::default(),
+            compaction_interval: Duration::from_secs(5),
             queued_mutations: 4_096,
             queued_bytes: 64 << 20,
             waiting_reads: 16_384,

@@ -152,8 +152,8 @@ pub enum Input {
     Durable(Slot),
     /// The disk filled up, or has room again.
     Storage(Storage),
-    /// So many deletions of many keys are executed whose keys are still to be swept. Said
-    /// before the [`Input::Executed`] of those that are new.
+    /// So many deletions of many keys are executed whose keys are still to be swept, and so
+    /// much of history. Said before the [`Input::Executed`] of those that are new.
     Unswept(Unswept),
     /// Whether somebody is to hear of what is executed as soon as it is. [`Followed::No`]
     /// before the first.
@@ -170,21 +170,24 @@ pub enum Followed {
     No,
 }
 
-/// How many deletions of many keys are executed and not swept.
+/// What is executed and not swept: how many deletions of many keys, and how much of history.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Unswept {
     /// Of prefixes.
     pub prefixes: usize,
     /// Of the keys of leases that ended.
     pub leases: usize,
+    /// So many revisions are compacted, and what the state does not have of them is not
+    /// swept.
+    pub revisions: u64,
 }
 
 impl Unswept {
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(self) -> bool {
-        let Self { prefixes, leases } = self;
-        prefixes + leases == 0
+        let Self { prefixes, leases, revisions } = self;
+        prefixes + leases == 0 && revisions == 0
     }
 }
 
@@ -227,6 +230,8 @@ pub enum Timer {
     FetchStall,
     /// A lease may be due to end, or the log to hear of replicated time.
     Time,
+    /// There may be history that is not to be kept.
+    Compact,
 }
 
 /// Where a piece of the log is fetched.
@@ -351,6 +356,12 @@ pub enum Effect {
     Learned {
         /// Every slot below is learned.
         below: Slot,
+    },
+    /// Ask for a compaction at once, by an [`Input::Mutation`] of a request that nobody
+    /// waits for.
+    Compact {
+        /// The oldest revision whose state is to be readable.
+        revision: Revision,
     },
     /// Answer a mutation.
     Answer {

@@ -46,6 +46,7 @@ impl Replica {
             time_due: _,
             members,
             batching,
+            compacting: _,
             recent: _,
             learner,
             fetching: _,
@@ -66,11 +67,12 @@ impl Replica {
             answers,
             leases,
             claims,
+            compacted_below,
         } = meta;
         (&identity.name, identity.instance, joined, cluster, durable_below).hash(hasher);
         (stored.executed_below, is_storing).hash(hasher);
         (executed_below, revision, hash.0, next_batch, time_ms).hash(hasher);
-        (answers, leases, claims, next_expiry_ms).hash(hasher);
+        (answers, leases, claims, compacted_below, next_expiry_ms).hash(hasher);
         view.as_ref()
             .map(|view| (view.epoch, &view.primary, view.primary_instance, &view.backups))
             .hash(hasher);

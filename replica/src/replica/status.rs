@@ -94,6 +94,8 @@ pub struct Status {
     pub chosen_below: Slot,
     /// The revision of the state.
     pub revision: Revision,
+    /// The oldest revision whose state can be read.
+    pub compacted_below: Revision,
     /// The hash of the slot before `executed_below`.
     pub hash: ChainHash,
     /// Replicated time as of the last executed slot, in milliseconds …

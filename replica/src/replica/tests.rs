@@ -2,6 +2,7 @@
 //! with a complete working set for its database.
 
 mod bounds;
+mod compacting;
 mod forks;
 mod identity;
 mod installing;

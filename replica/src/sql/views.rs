@@ -2,7 +2,8 @@
 //! deletion of a prefix is swept.
 //!
 //! `key` and `value` are the bytes as text, to compare and to search in; `bytes` are those
-//! of the value as they are. `log` has a row for each slot that is kept. `leases` and
+//! of the value as they are. `history` has the changes after the oldest revision whose state
+//! can be read, and `log` a row for each slot that is kept, however far those before are swept. `leases` and
 //! `locks` have no history: they show what there is, whatever revision is asked for.
 
 use shared::ids::Revision;
@@ -38,13 +39,14 @@ const KV_PAST: &str = concat!(
     not_hidden!("v", "{at}")
 );
 
-/// All changes of keys; first those in the tables, then the deletions of those that are
+/// All changes of keys that are not compacted; first those in the tables, then the deletions of those that are
 /// hidden, each at the first deletion of many that does. That of a key that went with a
 /// lease which expired names the lease.
 const HISTORY: &str = "SELECT CAST(v.key AS TEXT) AS key, v.revision, \
     CASE WHEN v.value IS NULL THEN 'delete' ELSE 'put' END AS change, \
     CAST(v.value AS TEXT) AS value, v.value AS bytes, v.content_type, v.created_revision, \
     v.version, v.lease FROM versions v WHERE v.revision <= {at} \
+    AND v.revision > (SELECT compacted_below FROM main.meta) \
     UNION ALL SELECT CAST(l.key AS TEXT), min(d.revision), 'delete', NULL, NULL, NULL, \
     v.created_revision, v.version, d.lease \
     FROM live l JOIN versions v ON v.key = l.key AND v.revision = l.revision \
@@ -52,7 +54,7 @@ const HISTORY: &str = "SELECT CAST(v.key AS TEXT) AS key, v.revision, \
     UNION ALL SELECT revision, x'', x'ff', lease, CASE expired WHEN 1 THEN lease END \
     FROM ended_leases) d ON d.revision > l.revision AND d.revision <= {at} \
     AND d.first <= l.key AND d.below > l.key AND (d.of_lease IS NULL OR d.of_lease = l.lease) \
-    GROUP BY l.key";
+    GROUP BY l.key HAVING min(d.revision) > (SELECT compacted_below FROM main.meta)";
 
 const LEASES: &str = "SELECT e.id, e.ttl_ms, max(e.expires_ms - m.time_ms, 0) AS remaining_ms \
     FROM main.leases e, main.meta m";
@@ -63,7 +65,7 @@ const LOCKS: &str = "SELECT CAST(c.name AS TEXT) AS name, c.lease, c.fence, \
 
 const LOG: &str = "SELECT slot, ballot_round AS round, \
     printf('%016x', ballot_coordinator) AS coordinator, revision, lower(hex(hash)) AS hash \
-    FROM main.log WHERE revision <= {at}";
+    FROM main.log WHERE revision <= {at} AND slot >= (SELECT log_start FROM main.meta)";
 
 impl Views {
     /// The views of a state at `present` as it was at `at`.

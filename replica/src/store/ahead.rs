@@ -13,6 +13,7 @@ use shared::message::ChosenEntry;
 use sqlx::sqlite::SqliteConnection;
 
 use super::answers;
+use super::compaction;
 use super::deletions::Deletions;
 use super::error::StoreError;
 use super::keys;
@@ -107,9 +108,13 @@ impl Ahead {
 
     /// How many deletions of many keys are executed and not swept.
     pub(super) fn unswept(&self) -> Unswept {
-        let Unswept { prefixes, leases } = self.deletions.unswept();
+        let unswept = self.deletions.unswept();
         let (new_prefixes, new_leases) = self.state.keys().deletions_of_many();
-        Unswept { prefixes: prefixes + new_prefixes, leases: leases + new_leases }
+        Unswept {
+            prefixes: unswept.prefixes + new_prefixes,
+            leases: unswept.leases + new_leases,
+            ..unswept
+        }
     }
 
     /// The same, to be swept when all is stored.
@@ -170,24 +175,28 @@ impl Ahead {
         Ok(report)
     }
 
-    /// Stores all of it, in one transaction. After an error nothing is known of what is
+    /// Stores all of it, in one transaction, and says what `meta` has then. After an error nothing is known of what is
     /// here, nor of the connection, which must be closed; of the file it is known that
     /// everything is in it or nothing.
     pub(super) async fn store(
         &mut self,
         connection: &mut SqliteConnection,
         row: &MetaRow,
-    ) -> Result<(), StoreError> {
+    ) -> Result<MetaRow, StoreError> {
         let mut statements = transaction(connection, &mut self.has_begun);
         write_log(&mut statements, &self.log).await?;
         self.write(&mut statements).await?;
-        meta::write(&mut statements, &row.at(self.state.meta().clone()));
+        let mut now = row.at(self.state.meta().clone());
+        if now.meta.compacted_below > row.meta.compacted_below {
+            now.retained = compaction::kept(statements.run().await?, &now).await?;
+        }
+        meta::write(&mut statements, &now);
         statements.add("COMMIT", |_| {});
         statements.run().await?;
         self.state.forget_loaded();
         self.log.clear();
         (self.bytes, self.has_begun, self.is_urgent) = (0, false, false);
-        Ok(())
+        Ok(now)
     }
 
     /// One round: what was asked for, a query for each part.

@@ -104,7 +104,7 @@ impl Deletions {
 
     /// How many there are.
     pub(super) fn unswept(&self) -> Unswept {
-        Unswept { prefixes: self.ranges.len(), leases: self.order.len() }
+        Unswept { prefixes: self.ranges.len(), leases: self.order.len(), revisions: 0 }
     }
 
     /// Whether there is none.

@@ -148,7 +148,9 @@ fn written_at(outcome: &SlotOutcome, put: &PutValue) -> Option<Revision> {
         | CommandOutcome::LockReleased { .. }
         | CommandOutcome::LockNotHeld { .. }
         | CommandOutcome::TooManyClaims { .. }
-        | CommandOutcome::FenceFailed { .. } => None,
+        | CommandOutcome::FenceFailed { .. }
+        | CommandOutcome::Compacted { .. }
+        | CommandOutcome::CompactionAhead { .. } => None,
     }
 }
 

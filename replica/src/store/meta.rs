@@ -21,20 +21,18 @@ pub(super) struct MetaRow {
     pub(super) retained: Retained,
 }
 
-/// From where on history is whole. Nothing raises these yet: every version and every slot
-/// is kept. Whoever reads an older state or slot holds it against them all the same
-/// (`RevisionError::check`, `log::page`), so that what will drop history has to change nothing
-/// else.
+/// From where on the log is whole, and how far what is compacted is swept
+/// ([`compaction`](super::compaction)).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Retained {
-    /// The state of every revision from this one on can be read. Of the revisions below,
-    /// versions may be gone that a later one replaced; none is that the log from
-    /// `log_start` on leaves out.
-    pub(super) compacted_below: Revision,
-    /// The first slot that the log has, or will have.
+    /// The first slot that the log has, or will have. What slots from here on leave out is
+    /// in no version that sweeping takes away.
     pub(super) log_start: Slot,
     /// The hash of the log below it.
     pub(super) log_start_hash: ChainHash,
+    /// Of every key there is one version at most of the revisions up to this, and it is no
+    /// deletion. Never above what is compacted.
+    pub(super) swept_through: Revision,
 }
 
 impl MetaRow {
@@ -56,8 +54,9 @@ impl MetaRow {
             answers,
             leases,
             claims,
+            compacted_below,
         } = meta;
-        let Retained { compacted_below, log_start, log_start_hash } = retained;
+        let Retained { log_start, log_start_hash, swept_through } = retained;
         let numbers =
             [executed_below.0, revision.0, next_batch.0, *time_ms, compacted_below.0, log_start.0];
         // Of none there was nothing in the sum before version 7.
@@ -65,7 +64,10 @@ impl MetaRow {
         // Nor of these before version 9.
         let tenure = [*leases, *claims];
         let tenure = (tenure != [0, 0]).then_some(tenure).into_iter().flatten();
-        let numbers: Vec<u64> = numbers.into_iter().chain(answers).chain(tenure).collect();
+        // Nor of this before version 10.
+        let swept = (swept_through.0 > 0).then_some(swept_through.0);
+        let numbers = numbers.into_iter().chain(answers).chain(tenure).chain(swept);
+        let numbers: Vec<u64> = numbers.collect();
         let cluster = cluster.map(|cluster| cluster.0.to_le_bytes());
         let cluster = cluster.as_ref().map(<[u8; 8]>::as_slice);
         let hashes = [Some(hash.0.as_slice()), Some(log_start_hash.0.as_slice())];
@@ -92,7 +94,7 @@ pub(super) async fn create(
 /// Reads it.
 pub(super) async fn load(connection: &mut SqliteConnection) -> Result<MetaRow, StoreError> {
     const SQL: &str = "SELECT executed_below, revision, hash, view, next_batch, time_ms, cluster, \
-        compacted_below, log_start, log_start_hash, sum, answers, leases, claims \
+        compacted_below, log_start, log_start_hash, sum, answers, leases, claims, swept_through \
         FROM meta";
     let row = sqlx::query(SQL).fetch_one(connection).await?;
     let text: Option<&str> = row.try_get(3)?;
@@ -111,12 +113,13 @@ pub(super) async fn load(connection: &mut SqliteConnection) -> Result<MetaRow, S
             answers: counter(&row, 11)?,
             leases: counter(&row, 12)?,
             claims: counter(&row, 13)?,
+            compacted_below: Revision(counter(&row, 7)?),
         },
         cluster: row.try_get::<Option<i64>, _>(6)?.map(|id| ClusterId(id.cast_unsigned())),
         retained: Retained {
-            compacted_below: Revision(counter(&row, 7)?),
             log_start: Slot(counter(&row, 8)?),
             log_start_hash: ChainHash(hash_of(&row, 9)?),
+            swept_through: Revision(counter(&row, 14)?),
         },
     };
     if row.try_get::<&[u8], _>(10)? != found.sum(text) {
@@ -140,7 +143,7 @@ pub(super) async fn save(
 pub(super) fn write(statements: &mut Statements<'_>, row: &MetaRow) {
     const SQL: &str = "UPDATE meta SET executed_below = ?, revision = ?, hash = ?, view = ?, \
         next_batch = ?, time_ms = ?, cluster = ?, compacted_below = ?, log_start = ?, \
-        log_start_hash = ?, answers = ?, leases = ?, claims = ?, sum = ?";
+        log_start_hash = ?, answers = ?, leases = ?, claims = ?, swept_through = ?, sum = ?";
     let MetaRow { meta, cluster, retained } = row;
     let view =
         meta.view.as_ref().map(|view| serde_json::to_string(view).expect("a view is plain JSON"));
@@ -154,12 +157,13 @@ pub(super) fn write(statements: &mut Statements<'_>, row: &MetaRow) {
             .bind(meta.next_batch.0.cast_signed())
             .bind(meta.time_ms.cast_signed())
             .bind(cluster.map(|cluster| cluster.0.cast_signed()))
-            .bind(retained.compacted_below.0.cast_signed())
+            .bind(meta.compacted_below.0.cast_signed())
             .bind(retained.log_start.0.cast_signed())
             .bind(retained.log_start_hash.0.to_vec())
             .bind(meta.answers.cast_signed())
             .bind(meta.leases.cast_signed())
             .bind(meta.claims.cast_signed())
+            .bind(retained.swept_through.0.cast_signed())
             .bind(sum.to_vec());
     });
 }

@@ -10,6 +10,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 
 use super::answers;
+use super::compaction::Sweeping;
 use super::deletions::Deletions;
 use super::error::{OpenError, StoreError};
 use super::meta::MetaRow;
@@ -34,8 +35,8 @@ pub struct Inspected {
 }
 
 /// Looks at the state in a data directory: with all the checks of a start, and as a start
-/// does it finishes what the WAL holds; and sweeps deletions of many keys to their end, so
-/// that two of the same slots are the same. None where there is no file.
+/// does it finishes what the WAL holds; and sweeps deletions of many keys, and of history, to
+/// their end, so that two of the same slots are the same. None where there is no file.
 ///
 /// # Errors
 /// When no replica of this name may run on it.
@@ -46,9 +47,9 @@ pub async fn inspect(dir: &Path, replica: &Name) -> Result<Option<Inspected>, Op
     }
     let unusable = |error: StoreError| unusable(&path, error);
     let (mut connection, _is_new) = connect(&path, replica).await?;
-    let MetaRow { meta, cluster, retained: _ } =
-        verify::meta(&mut connection).await.map_err(unusable)?;
-    sweep(&mut connection).await.map_err(unusable)?;
+    let row = verify::meta(&mut connection).await.map_err(unusable)?;
+    let MetaRow { meta, cluster, retained: _ } = row.clone();
+    sweep(&mut connection, row).await.map_err(unusable)?;
     let (versions, digest) = digest(&mut connection).await.map_err(unusable)?;
     connection.close().await.map_err(|error| unusable(error.into()))?;
     Ok(Some(Inspected { meta, cluster, versions, digest }))
@@ -75,12 +76,16 @@ pub async fn execute(
     Ok(meta)
 }
 
-async fn sweep(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+async fn sweep(connection: &mut SqliteConnection, mut row: MetaRow) -> Result<(), StoreError> {
     let mut deletions = Deletions::load(connection).await?;
     while !deletions.is_empty() {
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
         deletions.sweep(&mut transaction).await?;
         transaction.commit().await?;
+    }
+    let mut compacting = Sweeping::default();
+    while compacting.is_due(&row) {
+        row.retained = compacting.sweep(connection, &row).await?;
     }
     Ok(())
 }

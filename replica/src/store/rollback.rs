@@ -11,7 +11,6 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::bounds::above_prefix;
 use super::error::StoreError;
 use super::keys::{self, content_bytes, head_at};
-use super::meta;
 use super::multi_row::MultiRow;
 use super::record::{Checked, item_of};
 use super::statements::Statements;
@@ -66,12 +65,14 @@ const SINCE: &str = changed!(
 const MORE_CHANGES: &str =
     "SELECT EXISTS (SELECT 1 FROM versions WHERE revision > ?1 LIMIT 1 OFFSET ?2)";
 
-/// Whether there are more than `?3` keys from `?1` up to `?2`.
-const MORE_KEYS: &str = "WITH RECURSIVE hop(key, visited) AS (\
-     SELECT min(key), 1 FROM versions WHERE key >= ?1 AND key < ?2 \
+/// Whether there are more than `?3` keys from `?1` up to `?2` that are not dropped: those are
+/// dropped that were deleted at revision `?4` or before, and not written since.
+const MORE_KEYS: &str = "WITH RECURSIVE hop(key, kept) AS (\
+     SELECT (SELECT min(key) FROM versions WHERE key >= ?1 AND key < ?2), 0 \
      UNION ALL SELECT (SELECT min(key) FROM versions WHERE key > hop.key AND key < ?2), \
-     visited + 1 FROM hop WHERE hop.key IS NOT NULL AND visited <= ?3) \
-     SELECT EXISTS (SELECT 1 FROM hop WHERE key IS NOT NULL AND visited > ?3)";
+     kept + (SELECT value IS NOT NULL OR revision > ?4 FROM versions WHERE key = hop.key \
+     ORDER BY revision DESC LIMIT 1) FROM hop WHERE hop.key IS NOT NULL AND kept <= ?3) \
+     SELECT EXISTS (SELECT 1 FROM hop WHERE kept > ?3)";
 
 static SELECT_CONTENTS: LazyLock<MultiRow> = LazyLock::new(|| {
     const TAIL: &str = ") SELECT v.key, v.revision, v.created_revision, v.version, v.lease, \
@@ -85,11 +86,7 @@ pub(super) async fn changed(
     connection: &mut SqliteConnection,
     scan: &RollbackScan,
 ) -> Result<ChangedKeys, StoreError> {
-    let RollbackScan { prefix, revision } = scan;
-    let oldest = meta::load(connection).await?.retained.compacted_below;
-    if *revision < oldest {
-        return Ok(Err(RollbackRefused::Compacted { asked: *revision, oldest }));
-    }
+    let RollbackScan { prefix, revision, oldest } = scan;
     let (from, below) = (prefix.as_bytes().to_vec(), above_prefix(prefix.as_bytes()).to_vec());
     let limit = i64::try_from(limits::ROLLBACK_KEYS).unwrap_or(i64::MAX);
     let more_changes: bool = sqlx::query_scalar(MORE_CHANGES)
@@ -102,6 +99,7 @@ pub(super) async fn changed(
             .bind(from.clone())
             .bind(below.clone())
             .bind(limit)
+            .bind(oldest.0.cast_signed())
             .fetch_one(&mut *connection)
             .await?;
         if more_keys {

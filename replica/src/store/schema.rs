@@ -7,9 +7,9 @@
 //! deletion of a prefix writes rows of older revisions later. `live` names the current
 //! version of each key that exists, and `range_tombstones` and `ended_leases` the deletions
 //! of prefixes and of the keys of leases that `versions` and `live` do not show yet
-//! (`deletions`). `leases` and `claims` are the leases and the lines for locks. `log` keeps every executed slot, so
-//! that a replica that was away can be served however long it was; values that `versions`
-//! has are left out of it (`left_out`). `answers` has the first answers of requests with an
+//! (`deletions`). `leases` and `claims` are the leases and the lines for locks. `log` has the executed slots, so
+//! that a replica that was away can be served; values that `versions` has are left out of
+//! it (`left_out`). What is compacted goes from both (`compaction`). `answers` has the first answers of requests with an
 //! `Idempotency-Key`, by the digest of that. `meta` is one row: who this is, how far it has
 //! executed, and from where on `versions` and `log` are whole (`meta::Retained`); it
 //! changes in the same transaction as what it speaks of. Every row has a checksum
@@ -49,6 +49,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { to: 7, sql: include_str!("schema/version-7.sql") },
     Step { to: 8, sql: include_str!("schema/version-8.sql") },
     Step { to: 9, sql: include_str!("schema/version-9.sql") },
+    Step { to: 10, sql: include_str!("schema/version-10.sql") },
 ];
 
 /// How long a statement waits for the lock of another process, such as a `sqlite3` shell

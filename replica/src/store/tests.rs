@@ -1,6 +1,7 @@
 //! The store on a real file.
 
 mod answers;
+mod compaction;
 mod damage;
 mod format;
 mod history;

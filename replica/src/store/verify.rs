@@ -33,12 +33,19 @@ async fn inconsistency(
     row: &MetaRow,
 ) -> Result<Option<String>, StoreError> {
     let MetaRow { meta, cluster: _, retained } = row;
-    if retained.compacted_below > meta.revision {
-        let (compacted, revision) = (retained.compacted_below, meta.revision);
+    let (compacted, revision) = (meta.compacted_below, meta.revision);
+    if compacted > revision {
         return Ok(Some(format!("meta says compacted below {compacted} and revision {revision}")));
     }
-    let last: Option<i64> =
-        sqlx::query_scalar("SELECT max(slot) FROM log").fetch_one(&mut *connection).await?;
+    if retained.swept_through > compacted {
+        let swept = retained.swept_through;
+        return Ok(Some(format!("meta says compacted below {compacted} and swept to {swept}")));
+    }
+    // Those before it are still to be swept.
+    let last: Option<i64> = sqlx::query_scalar("SELECT max(slot) FROM log WHERE slot >= ?")
+        .bind(retained.log_start.0.cast_signed())
+        .fetch_one(&mut *connection)
+        .await?;
     let Some(slot) = last.map(|last| Slot(last.cast_unsigned())) else {
         let started = (meta.executed_below, meta.hash);
         let is_right = started == (retained.log_start, retained.log_start_hash)

@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use super::ahead::Ahead;
 use super::checkpoint::{self, Committed, Copied, Synced};
+use super::compaction::Sweeping;
 use super::deletions::Deletions;
 use super::error::StoreError;
 use super::meta::{self, MetaRow};
@@ -44,6 +45,8 @@ pub(crate) struct Writer {
     unstored: Vec<ChosenEntry>,
     durable_below: Slot,
     written_bytes: u64,
+    /// How far what is compacted is swept.
+    compacting: Sweeping,
     /// Whether there may be more free pages than are kept.
     may_give_back: bool,
 }
@@ -63,6 +66,7 @@ impl Writer {
             unstored: Vec::new(),
             durable_below: Slot(0),
             written_bytes: 0,
+            compacting: Sweeping::default(),
             may_give_back: true,
         }
     }
@@ -137,8 +141,11 @@ impl Writer {
         let (mut connection, mut ahead) = self.take().await?;
         let bytes = ahead.unstored_bytes();
         match ahead.store(&mut connection, &self.row).await {
-            Ok(()) => {
-                self.row.meta = ahead.state().meta().clone();
+            Ok(row) => {
+                if row.meta.compacted_below > self.row.meta.compacted_below {
+                    self.compacting.more();
+                }
+                self.row = row;
                 self.give_back_both(connection, ahead);
                 self.unstored.clear();
                 self.written_bytes += bytes as u64;
@@ -162,9 +169,46 @@ impl Writer {
         !self.is_stored() && self.ahead.as_ref().is_none_or(is_due)
     }
 
-    /// How many deletions of many keys are executed and not swept.
+    /// What is executed and not swept.
     pub(crate) fn unswept(&self) -> Unswept {
-        self.ahead.as_ref().map_or_else(Unswept::default, Ahead::unswept)
+        let deletions = self.ahead.as_ref().map_or_else(Unswept::default, Ahead::unswept);
+        Unswept { revisions: self.unswept_revisions(), ..deletions }
+    }
+
+    fn unswept_revisions(&self) -> u64 {
+        let executed = self.ahead.as_ref().map_or(&self.row.meta, |ahead| ahead.state().meta());
+        executed.compacted_below.0.saturating_sub(self.row.retained.swept_through.0)
+    }
+
+    /// Whether there is something to be swept of what is compacted. Deletions of many come
+    /// first.
+    pub(crate) fn is_compacting(&self) -> bool {
+        !self.is_sweeping() && self.compacting.is_due(&self.row)
+    }
+
+    /// Sweeps a bounded number of rows of what is compacted, in a transaction.
+    ///
+    /// # Errors
+    /// Then none is swept, and it may be tried again unless the error is fatal.
+    pub(crate) async fn compact(&mut self) -> Result<(), StoreError> {
+        if self.is_to_be_stored() {
+            // The transaction at hand may have begun.
+            self.store().await?;
+        }
+        let mut connection = self.take_connection().await?;
+        match self.compacting.sweep(&mut connection, &self.row).await {
+            Ok(retained) => {
+                self.row.retained = retained;
+                self.connection = Some(connection);
+                self.may_give_back = true;
+                self.written_bytes += SWEPT_BYTES;
+                Ok(())
+            }
+            Err(error) => {
+                self.discard(connection).await;
+                Err(error)
+            }
+        }
     }
 
     /// Whether there are keys to be swept, of prefixes or of leases.
@@ -260,6 +304,12 @@ impl Writer {
             Err(_) => self.discard(connection).await,
         }
         result
+    }
+
+    /// Has fewer rows of what is compacted swept in one transaction.
+    #[cfg(test)]
+    pub(crate) fn compact_at_once(&mut self, rows: usize) {
+        self.compacting.at_once(rows);
     }
 
     /// Has fewer keys swept in one transaction.

@@ -180,7 +180,8 @@ impl State {
                         | Op::LeasedPut { .. }
                         | Op::Lease(_)
                         | Op::Lock(_)
-                        | Op::Fenced(_) => false,
+                        | Op::Fenced(_)
+                        | Op::Compact { .. } => false,
                     })
                 }
                 (

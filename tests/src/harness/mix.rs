@@ -145,7 +145,8 @@ struct Client {
     generator: Generator,
 }
 
-/// How often what is asked for.
+/// How often what is asked for. History is not dropped: what was executed is checked against
+/// the whole log at the end.
 fn weights(vocabulary: Vocabulary) -> Weights {
     let (transaction, append, rollback, tenure) = match vocabulary {
         Vocabulary::Whole => (12, 4, 4, 24),
@@ -196,7 +197,8 @@ impl Client {
             | Call::Transaction(_)
             | Call::Append { .. }
             | Call::Rollback { .. }
-            | Call::Tenure(_)) => {
+            | Call::Tenure(_)
+            | Call::Compact { .. }) => {
                 let outcome = recorder.perform(ask, call.clone()).await?;
                 self.learn(&call, &outcome);
                 Ok(outcome)

@@ -93,6 +93,8 @@ pub struct Summary {
     pub rollbacks: Tally,
     /// What was asked of leases and locks.
     pub tenures: Tally,
+    /// Compactions.
+    pub compactions: Tally,
     /// Slots of the log.
     pub slots: u64,
     /// The longest time without an acknowledged mutation.
@@ -163,15 +165,17 @@ impl Summary {
             Call::Append { .. } => &mut self.appends,
             Call::Rollback { .. } => &mut self.rollbacks,
             Call::Tenure(_) => &mut self.tenures,
+            Call::Compact { .. } => &mut self.compactions,
         }
     }
 
     /// Mutations that were left open.
     #[must_use]
     pub fn unresolved(&self) -> usize {
-        let Self { puts, compared, deletes, transactions, appends, rollbacks, tenures, .. } = self;
-        let of = [puts, compared, deletes, transactions, appends, rollbacks, tenures];
-        of.iter().map(|tally| tally.unresolved).sum()
+        let Self { puts, compared, deletes, transactions, appends, rollbacks, .. } = self;
+        let of = [puts, compared, deletes, transactions, appends, rollbacks];
+        let of = of.into_iter().chain([&self.tenures, &self.compactions]);
+        of.map(|tally| tally.unresolved).sum()
     }
 
     /// Fails when hardly anything happened.
@@ -241,6 +245,7 @@ impl fmt::Display for Summary {
             appends,
             rollbacks,
             tenures,
+            compactions,
             slots,
             longest_gap,
         } = self;
@@ -251,7 +256,7 @@ impl fmt::Display for Summary {
         )?;
         write!(f, "puts {puts}; compared {compared}; deletes {deletes}; ")?;
         write!(f, "transactions {transactions}; appended {appends}; rolled back {rollbacks}; ")?;
-        write!(f, "leases and locks {tenures}; {slots} slots; ")?;
+        write!(f, "leases and locks {tenures}; compacted {compactions}; {slots} slots; ")?;
         let Gap { from, length } = longest_gap;
         write!(f, "longest gap {:.1} s at {:.1} s", length.as_secs_f64(), from.as_secs_f64())
     }

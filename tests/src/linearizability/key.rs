@@ -110,7 +110,10 @@ pub fn by_key(history: &[Operation]) -> BTreeMap<Key, Vec<KeyOperation>> {
                 let guard = Guard::Always;
                 add(key, KeyCall::Put { value: *value, guard }, answer)
             }
-            Call::Append { .. } | Call::Rollback { .. } | Call::Tenure(_) => {}
+            Call::Append { .. }
+            | Call::Rollback { .. }
+            | Call::Tenure(_)
+            | Call::Compact { .. } => {}
         }
     }
     for operation in history {
@@ -134,7 +137,8 @@ fn may_roll_back(operation: &Operation, key: &str) -> bool {
         | Call::DeletePrefix { .. }
         | Call::Transaction(_)
         | Call::Append { .. }
-        | Call::Tenure(_) => false,
+        | Call::Tenure(_)
+        | Call::Compact { .. } => false,
     }
 }
 
@@ -193,7 +197,9 @@ fn key_answer(operation: &Operation) -> Option<KeyAnswer> {
         | Answer::Transaction(_)
         | Answer::Appended
         | Answer::RolledBack { .. }
-        | Answer::Tenure(_) => None,
+        | Answer::Tenure(_)
+        | Answer::Compacted { .. }
+        | Answer::Gone { .. } => None,
     }
 }
 

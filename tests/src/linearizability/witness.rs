@@ -11,12 +11,14 @@
 //!   the revision answered (`places`);
 //! - what was promised not to happen did not;
 //! - the order does not contradict time: nothing stands before what was answered before
-//!   it was called (`real_time`).
+//!   it was called (`real_time`);
+//! - what was dropped before it was called is not there (`dropped`).
 //!
 //! A read at a revision must have the contents of just that one, and a local read those
 //! of the one that it names, at least the one it asked for. Both may be older than
 //! anything that was answered before; what is called later may not be older than they.
 
+mod dropped;
 mod listings;
 mod places;
 mod real_time;
@@ -154,6 +156,16 @@ pub enum WitnessViolation {
         /// What it got.
         answered: u64,
     },
+    /// What was dropped is there.
+    #[error("{operation:?} asked for revision {asked}, and the oldest one was {oldest} by then")]
+    NotDropped {
+        /// Which.
+        operation: OperationId,
+        /// What it asked for.
+        asked: u64,
+        /// What was said to be the oldest before.
+        oldest: u64,
+    },
     /// A read at a revision shows another.
     #[error("{operation:?} asked for revision {asked} and was answered with {answered}")]
     OtherRevision {
@@ -179,6 +191,7 @@ pub fn check(history: &[Operation], witness: &Witness) -> Result<(), WitnessViol
         check_outcome(operation, executed.get(&operation.id).copied(), &versions)?;
     }
     listings::check(history, witness)?;
+    dropped::check(history)?;
     real_time::check(history, &executed)
 }
 
@@ -264,6 +277,18 @@ fn check_answer(
             } else {
                 Err(wrong(format!("{changed:?}")))
             }
+        }
+        (
+            Call::Read { at: Some(at), consistency, .. }
+            | Call::List { at: Some(at), consistency, .. },
+            Answer::Gone { oldest },
+        ) if at < oldest && *oldest <= revision => check_revision(id, None, *consistency, revision),
+        (Call::Rollback { to, .. }, Answer::Gone { oldest }) if to < oldest => Ok(()),
+        (Call::Compact { below }, Answer::NotYet) if *below > revision => Ok(()),
+        (Call::Compact { below }, Answer::Compacted { below: said })
+            if below <= said && *said <= revision =>
+        {
+            Ok(())
         }
         (Call::Put { .. }, Answer::Put) | (Call::Append { .. }, Answer::Appended) => Ok(()),
         (Call::Tenure(_), Answer::Tenure(TenureAnswer::Ended(count))) => {

@@ -92,6 +92,11 @@ pub enum Call {
     },
     /// Does something to a lease or a lock, or with one.
     Tenure(TenureCall),
+    /// Drops the history before a revision.
+    Compact {
+        /// Which is the oldest that can be read then.
+        below: u64,
+    },
 }
 
 impl Guard {
@@ -134,7 +139,8 @@ impl Call {
             | Self::Transaction(_)
             | Self::Append { .. }
             | Self::Rollback { .. }
-            | Self::Tenure(_) => None,
+            | Self::Tenure(_)
+            | Self::Compact { .. } => None,
         }
     }
 
@@ -154,7 +160,8 @@ impl Call {
             | Self::DeletePrefix { .. }
             | Self::Transaction(_)
             | Self::Append { .. }
-            | Self::Rollback { .. } => None,
+            | Self::Rollback { .. }
+            | Self::Compact { .. } => None,
         }
     }
 
@@ -169,7 +176,8 @@ impl Call {
             | Self::Transaction(_)
             | Self::Append { .. }
             | Self::Rollback { .. }
-            | Self::Tenure(_) => Guard::Always,
+            | Self::Tenure(_)
+            | Self::Compact { .. } => Guard::Always,
         }
     }
 }

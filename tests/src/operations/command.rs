@@ -54,6 +54,7 @@ pub fn command(call: &Call, trace: TraceContext) -> Command {
             Op::Rollback { prefix: prefix.to_string(), revision: Revision(*to) }
         }
         Call::Tenure(asked) => tenure::op(asked),
+        Call::Compact { below } => Op::Compact { below: Revision(*below) },
         Call::Read { .. } | Call::List { .. } => unreachable!("a read is no command"),
     };
     Command { op, trace: Some(trace), request: RequestIdentity::Drawn(trace.trace_id) }
@@ -83,6 +84,7 @@ pub fn call(command: &Command) -> Call {
         Op::LeasedPut { .. } | Op::Lease(_) | Op::Lock(_) | Op::Fenced(_) => {
             Call::Tenure(tenure::call(&command.op))
         }
+        Op::Compact { below } => Call::Compact { below: below.0 },
     }
 }
 
@@ -122,6 +124,11 @@ pub fn answer(
         CommandOutcome::RollbackRefused { why: RollbackRefused::Future { .. }, .. } => {
             Answer::NotYet
         }
+        CommandOutcome::RollbackRefused {
+            why: RollbackRefused::Compacted { oldest, .. }, ..
+        } => Answer::Gone { oldest: oldest.0 },
+        CommandOutcome::Compacted { below, .. } => Answer::Compacted { below: below.0 },
+        CommandOutcome::CompactionAhead { .. } => Answer::NotYet,
         CommandOutcome::RollbackRefused { why, .. } => {
             unreachable!("the roll-backs of tests change little of what is kept: {why}")
         }
@@ -157,6 +164,17 @@ pub fn outcome(call: &Call, executed: &Executed, slot: Slot) -> CommandOutcome {
         (Call::Append { .. }, _) => CommandOutcome::Appended { revision, slot },
         (Call::Rollback { .. }, Answer::RolledBack { restored, deleted }) => {
             CommandOutcome::RolledBack { revision, restored: *restored, deleted: *deleted }
+        }
+        (Call::Rollback { to, .. }, Answer::Gone { oldest }) => {
+            let (asked, oldest) = (Revision(*to), Revision(*oldest));
+            let why = RollbackRefused::Compacted { asked, oldest };
+            CommandOutcome::RollbackRefused { revision, why }
+        }
+        (Call::Compact { .. }, Answer::Compacted { below }) => {
+            CommandOutcome::Compacted { revision, below: Revision(*below) }
+        }
+        (Call::Compact { below }, _) => {
+            CommandOutcome::CompactionAhead { revision, asked: Revision(*below) }
         }
         (Call::Rollback { to, .. }, _) => {
             let why = RollbackRefused::Future { asked: Revision(*to) };
@@ -213,7 +231,8 @@ pub fn read(call: &Call, state: &ReplicatedState) -> Answer {
         | Call::Transaction(_)
         | Call::Append { .. }
         | Call::Rollback { .. }
-        | Call::Tenure(_) => unreachable!("only reads are released"),
+        | Call::Tenure(_)
+        | Call::Compact { .. } => unreachable!("only reads are released"),
     }
 }
 
@@ -223,6 +242,7 @@ pub fn is_state_of(state: &ReplicatedState, reference: &Reference) -> bool {
     let records =
         state.keys().records().iter().map(|(key, record)| (key.as_str(), version(record)));
     state.meta().revision.0 == reference.revision()
+        && state.meta().compacted_below.0 == reference.oldest()
         && tenure::is_of(state, reference.tenure())
         && records.eq(reference.keys().iter().map(|(key, version)| (&**key, *version)))
 }

@@ -42,11 +42,13 @@ pub enum Kind {
     Rollback,
     /// Something of leases and locks.
     Tenure,
+    /// A compaction.
+    Compact,
 }
 
 impl Kind {
     /// All of them, in their order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Read,
         Self::LocalRead,
         Self::PastRead,
@@ -62,6 +64,7 @@ impl Kind {
         Self::Append,
         Self::Rollback,
         Self::Tenure,
+        Self::Compact,
     ];
 }
 
@@ -180,6 +183,7 @@ impl Generator {
                 Call::Rollback { prefix, to }
             }
             Kind::Tenure => Call::Tenure(self.tenure(random, key, value)),
+            Kind::Compact => Call::Compact { below: self.to_be_kept(random) },
         }
     }
 
@@ -233,6 +237,14 @@ impl Generator {
         (at, if is_local { self.local(random) } else { Consistency::Linearizable })
     }
 
+    /// Mostly so old that most of what is read of the past is kept.
+    fn to_be_kept(&self, random: &mut Random) -> u64 {
+        match random.below(8) {
+            0 => self.newest + random.between(0, FUTURE),
+            _ => self.newest.saturating_sub(random.between(PAST / 2, PAST)),
+        }
+    }
+
     fn guard(&self, random: &mut Random, key: &Key) -> Guard {
         match (random.below(5), self.seen.get(key)) {
             (0, _) => Guard::Exists,
@@ -261,7 +273,7 @@ impl Generator {
             (Call::Transaction(transaction), Answer::Transaction(taken)) => {
                 self.learn_steps(transaction.branch(taken.succeeded), revision, taken);
             }
-            (Call::Transaction(_) | Call::Append { .. }, _) => {}
+            (Call::Transaction(_) | Call::Append { .. } | Call::Compact { .. }, _) => {}
             (Call::Tenure(call), Answer::Tenure(answer)) => {
                 self.learn_tenure(call, revision, *answer);
             }
@@ -368,7 +380,7 @@ mod tests {
         let (mut generator, mut reference) = (Generator::default(), Reference::default());
         let weights = Weights::new(&Kind::ALL.map(|kind| (kind, 1)));
         let (mut held, mut failed, mut kinds) = (0, 0, std::collections::BTreeSet::new());
-        for number in 1..=2_000 {
+        for number in 1..=2_200 {
             let call = generator.generate(&mut random, &weights, &names(), Value::new(number, 0));
             let executed = reference.execute(&call);
             generator.learn(&call, executed.revision, &executed.answer);
@@ -387,7 +399,7 @@ mod tests {
             ));
         }
         assert!(held > 150 && failed > 50, "{held} held, {failed} failed");
-        assert_eq!(kinds.len(), 23, "{kinds:?}");
+        assert_eq!(kinds.len(), 24, "{kinds:?}");
     }
 
     #[test]

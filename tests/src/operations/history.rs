@@ -52,6 +52,16 @@ pub enum Answer {
     },
     /// What came of something that was asked of a lease or a lock.
     Tenure(TenureAnswer),
+    /// History is dropped before a revision.
+    Compacted {
+        /// Which.
+        below: u64,
+    },
+    /// What was asked for is dropped.
+    Gone {
+        /// The oldest revision that is not.
+        oldest: u64,
+    },
 }
 
 /// How an operation ended.
@@ -100,7 +110,12 @@ impl Answer {
             Self::Put | Self::Deleted(_) | Self::Appended | Self::RolledBack { .. } => Some(true),
             Self::Transaction(taken) => Some(taken.wrote),
             Self::Tenure(answer) => answer.is_executed(),
-            Self::Read(_) | Self::Listed(_) | Self::NotYet | Self::GuardFailed => Some(false),
+            Self::Read(_)
+            | Self::Listed(_)
+            | Self::NotYet
+            | Self::GuardFailed
+            | Self::Compacted { .. }
+            | Self::Gone { .. } => Some(false),
         }
     }
 }

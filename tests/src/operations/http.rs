@@ -46,6 +46,10 @@ pub fn request(http: &Client, door: &str, call: &Call, cursor: Option<&str>) -> 
             http.post(format!("{door}/v1/rollback")).json(&body)
         }
         Call::Tenure(asked) => tenure::request(http, door, asked),
+        Call::Compact { below } => {
+            let body = serde_json::json!({"revision": below});
+            http.post(format!("{door}/v1/compact")).json(&body)
+        }
     }
 }
 
@@ -170,9 +174,26 @@ fn answer(
             Answer::Listed(page(listing, headers, body, revision)?)
         }
         (
-            Call::Read { at: Some(_), .. } | Call::List { at: Some(_), .. } | Call::Rollback { .. },
+            Call::Read { at: Some(_), .. }
+            | Call::List { at: Some(_), .. }
+            | Call::Rollback { .. }
+            | Call::Compact { .. },
             StatusCode::BAD_REQUEST,
         ) => Answer::NotYet,
+        (
+            Call::Read { at: Some(_), .. } | Call::List { at: Some(_), .. } | Call::Rollback { .. },
+            StatusCode::GONE,
+        ) => {
+            let said: Json = serde_json::from_slice(body).with_context(|| text(body))?;
+            let oldest = said["oldest_revision"].as_u64().with_context(|| said.to_string())?;
+            Answer::Gone { oldest }
+        }
+        (Call::Compact { .. }, StatusCode::OK) => {
+            let said: Json = serde_json::from_slice(body).with_context(|| text(body))?;
+            ensure!(said["revision"] == revision, "{said} at revision {revision}");
+            let below = said["compacted_below"].as_u64().with_context(|| said.to_string())?;
+            Answer::Compacted { below }
+        }
         (Call::Put { .. }, StatusCode::OK | StatusCode::CREATED) => {
             ensure!(etag(headers)? == revision, "{headers:?}: the ETag of a put is its revision");
             Answer::Put
@@ -212,7 +233,8 @@ fn answer(
             | Call::DeletePrefix { .. }
             | Call::Transaction(_)
             | Call::Append { .. }
-            | Call::Rollback { .. },
+            | Call::Rollback { .. }
+            | Call::Compact { .. },
             _,
         ) => {
             bail!("answered {status}: {}", text(body))

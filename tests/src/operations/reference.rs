@@ -26,6 +26,8 @@ pub struct Reference {
     /// For each key the revisions that touched it, and what it was from there on.
     history: BTreeMap<Key, Vec<(u64, Option<Version>)>>,
     revision: u64,
+    /// The oldest revision whose state can be read.
+    oldest: u64,
     tenure: Tenure,
 }
 
@@ -60,6 +62,12 @@ impl Reference {
         &self.keys
     }
 
+    /// The oldest revision whose state can be read.
+    #[must_use]
+    pub fn oldest(&self) -> u64 {
+        self.oldest
+    }
+
     /// How many mutations were executed.
     #[must_use]
     pub fn revision(&self) -> u64 {
@@ -84,6 +92,9 @@ impl Reference {
                 (answer, is_write, changes)
             }
         };
+        if let Answer::Compacted { below } = answer {
+            self.oldest = below;
+        }
         self.revision += u64::from(is_write);
         let bound_to = match call {
             Call::Tenure(TenureCall::LeasedPut { lease, .. }) => Some(*lease),
@@ -160,7 +171,14 @@ impl Reference {
             Call::Transaction(transaction) => self.take(transaction),
             Call::Append { .. } => (Answer::Appended, Vec::new()),
             Call::Rollback { to, .. } if *to > self.revision => (Answer::NotYet, Vec::new()),
+            Call::Rollback { to, .. } if *to < self.oldest => {
+                (Answer::Gone { oldest: self.oldest }, Vec::new())
+            }
             Call::Rollback { prefix, to } => self.roll_back(prefix, *to),
+            Call::Compact { below } if *below > self.revision => (Answer::NotYet, Vec::new()),
+            Call::Compact { below } => {
+                (Answer::Compacted { below: self.oldest.max(*below) }, Vec::new())
+            }
             Call::Tenure(_) => unreachable!("it has effects of its own"),
         }
     }
@@ -230,7 +248,8 @@ impl Reference {
             | Call::Transaction(_)
             | Call::Append { .. }
             | Call::Rollback { .. }
-            | Call::Tenure(_) => unreachable!("only reads read"),
+            | Call::Tenure(_)
+            | Call::Compact { .. } => unreachable!("only reads read"),
         }
     }
 }
@@ -289,5 +308,12 @@ mod tests {
         assert_eq!(deleted.answer, Answer::RolledBack { restored: 0, deleted: 1 });
         let left: Vec<&str> = reference.keys().keys().map(|key| &**key).collect();
         assert_eq!(left, ["b"]);
+        let mut compact = |below| reference.execute(&Call::Compact { below });
+        assert_eq!(compact(11).answer, Answer::NotYet);
+        let compacted = compact(9);
+        assert_eq!((compacted.revision, compacted.answer), (10, Answer::Compacted { below: 9 }));
+        assert_eq!(compact(7).answer, Answer::Compacted { below: 9 }, "it never goes back");
+        let gone = reference.execute(&Call::Rollback { prefix: Key::from("a"), to: 8 });
+        assert_eq!((gone.revision, gone.answer), (10, Answer::Gone { oldest: 9 }));
     }
 }

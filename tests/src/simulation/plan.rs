@@ -114,6 +114,10 @@ pub struct Tuning {
     pub gone_after: Duration,
     /// How long a replica that starts waits for one to compare its log with.
     pub history_patience: Duration,
+    /// Revisions of history that are kept; none: all.
+    pub retained: Option<u64>,
+    /// Between two looks whether there are more.
+    pub compaction_interval: Duration,
 }
 
 /// A run.
@@ -154,7 +158,7 @@ impl Plan {
         let length = Duration::from_millis(random.magnitude_of(4_000, 60_000));
         let (unlucky, dead) = draw_losses(&mut random, &topology);
         let weather = draw_weather(&mut random);
-        let (mut tuning, workload) = (draw_tuning(&mut random), draw_workload(&mut random));
+        let (mut tuning, mut workload) = (draw_tuning(&mut random), draw_workload(&mut random));
         let replicas = topology.replicas();
         let able: Vec<NodeId> =
             replicas.into_iter().filter(|replica| !dead.contains(replica)).collect();
@@ -167,6 +171,10 @@ impl Plan {
             // What these make late would be given up as lost.
             tuning.patience = LONG_PATIENCE;
         }
+        // Behind the others, whose draws stay what they were.
+        tuning.retained = *random.pick(&[None, None, Some(5), Some(100)]);
+        tuning.compaction_interval = random.magnitude(MS * 50, MS * 5_000);
+        workload.weights.set(Kind::Compact, *random.pick(&[0, 1, 6]));
         Self { seed, topology, tuning, workload, weather, length, faults, dead, full }
     }
 }
@@ -179,6 +187,8 @@ impl Workload {
         }
     }
 }
+
+const MS: Duration = Duration::from_millis(1);
 
 /// So many times as long as in truth some wait for votes and promises.
 const LONG_PATIENCE: u32 = 5;
@@ -273,6 +283,8 @@ fn draw_tuning(random: &mut Random) -> Tuning {
             ms(*random.pick(&[3_000, 120_000]))
         },
         history_patience: ms(2_000),
+        retained: None,
+        compaction_interval: ms(5_000),
         answers: *random.pick(&[10, 1_000_000, 1_000_000]),
     }
 }

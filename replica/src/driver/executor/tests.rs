@@ -195,7 +195,7 @@ async fn deletions_of_prefixes_are_swept_behind_whatever_else_is_executed() {
         condition: Condition::Always,
     };
     let delete = Op::DeletePrefix { prefix: "k".to_owned() };
-    is_swept_behind(put, delete, Unswept { prefixes: 1, leases: 0 }).await;
+    is_swept_behind(put, delete, Unswept { prefixes: 1, ..Unswept::default() }).await;
 }
 
 #[tokio::test]
@@ -208,7 +208,7 @@ async fn the_keys_of_a_lease_that_ended_are_swept_behind_whatever_else_is_execut
         condition: Condition::Always,
     };
     let revoke = Op::Lease(LeaseOp::Revoke { lease: LeaseId(1) });
-    is_swept_behind(put, revoke, Unswept { prefixes: 0, leases: 1 }).await;
+    is_swept_behind(put, revoke, Unswept { leases: 1, ..Unswept::default() }).await;
 }
 
 #[tokio::test]

@@ -37,7 +37,8 @@ fn refusals() -> Vec<(MutationRefused, Said)> {
         | R::TxnWithoutRoom { .. }
         | R::Rollback { .. }
         | R::Tenure { .. }
-        | R::Forgotten => (),
+        | R::Forgotten
+        | R::CompactionAhead { .. } => (),
     };
     listed(&R::Lost);
     let stalls = [
@@ -99,6 +100,7 @@ fn refusals() -> Vec<(MutationRefused, Said)> {
         (not_rolled_back(RollbackRefused::Compacted { asked, oldest: revision }), (410, NO, false)),
         (not_rolled_back(RollbackRefused::TooManyKeys), (413, NO, false)),
         (not_rolled_back(RollbackRefused::TooLarge), (413, NO, false)),
+        (R::CompactionAhead { revision, asked, delivery: Delivery::Replayed }, (400, NO, false)),
         (R::NotApplied(NotApplied::Unreadable(unreadable)), (400, NO, false)),
         (R::NotApplied(NotApplied::Unreadable(Unreadable::EmptyKey)), (400, NO, false)),
         (uncounted(NotCounted::Late), (504, YES, false)),
@@ -161,6 +163,7 @@ fn a_backup_says_every_success_of_the_primary_in_the_same_words() {
             guards: Guards::Fail,
             results: vec![TxnResult::Deleted { deleted: 3 }, TxnResult::Got(None)],
         })),
+        Mutated::Compacted { revision: Revision(9), below: Revision(300) },
     ] {
         let done = Performed { mutated, delivery: Delivery::Replayed };
         let sent = Encoding::Postcard.encode(&ForwardReply::Done(done.clone()));

@@ -137,6 +137,7 @@ fn history() -> Vec<Entry> {
     let change = json!({"key": "app/web", "change": "created", "after": item()});
     let diff = json!({"from": 40, "to": 42, "changes": [change], "next": null});
     let rolled_back = json!({"revision": 43, "restored": 2, "deleted": 1});
+    let compacted = json!({"revision": 43, "compacted_below": 42});
     let event = json!({"event": "put", "id": 42, "data": item()});
     let many = |schema: Value| json!({"type": "array", "items": schema, "maxItems": 64});
     vec![
@@ -158,6 +159,9 @@ fn history() -> Vec<Entry> {
             .takes(JSON, of("Rollback"), json!({"prefix": "app/", "revision": 42}))
             .answers(200, "They are, or would be.", &[(JSON, of("RolledBack"), rolled_back)])
             .refused(&[410]),
+        Entry::mutation("post", "/v1/compact", ("compact", "Drops the history before a revision."))
+            .takes(JSON, of("Compact"), json!({"revision": 42}))
+            .answers(200, "It is dropped on every replica.", &[(JSON, of("Compacted"), compacted)]),
         Entry::read("get", "/v1/watch", ("watch", "Tells of changes as they are executed."))
             .query("key", many(key()), json!(["app/web"]))
             .query("prefix", many(prefix()), json!(["app/"]))

@@ -110,6 +110,9 @@ pub(super) fn all() -> Value {
             json!({"changes": list_of(previewed)}),
         ),
     );
+    add("Compact", asked(json!({"revision": count()}), json!({})));
+    let compacted = json!({"revision": count(), "compacted_below": count()});
+    add("Compacted", object(compacted, json!({})));
     add("Appended", object(json!({"slot": count(), "revision": count()}), json!({})));
     add("Slot", slot());
     add("Txn", transaction());

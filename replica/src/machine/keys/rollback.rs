@@ -22,6 +22,9 @@ pub struct RollbackScan {
     pub prefix: String,
     /// The revision.
     pub revision: Revision,
+    /// Of which revision on history is kept: a key that does not exist, and did not then, is
+    /// not looked at.
+    pub oldest: Revision,
 }
 
 /// What was found of a [`RollbackScan`]: all changed keys, by key, or why they are not
@@ -76,12 +79,23 @@ impl KeyHistory {
         }
     }
 
-    fn changed(&self, scan: &RollbackScan) -> ChangedKeys {
+    /// Forgets what the state at a revision does not have of those before it.
+    fn forget_before(&mut self, below: Revision) {
+        self.0.retain(|_, versions| {
+            let until = versions.partition_point(|(revision, _)| *revision <= below);
+            let last = until.checked_sub(1).map(|last| (last, versions[last].1.is_some()));
+            let forgotten = last.map_or(0, |(last, exists)| if exists { last } else { until });
+            versions.drain(..forgotten);
+            !versions.is_empty()
+        });
+    }
+
+    fn changed(&self, prefix: &str, to: Revision) -> ChangedKeys {
         let until = |versions: &[(Revision, Option<Record>)]| {
-            versions.partition_point(|(revision, _)| *revision <= scan.revision)
+            versions.partition_point(|(revision, _)| *revision <= to)
         };
         let changes: usize = self.0.values().map(|versions| versions.len() - until(versions)).sum();
-        let keys = self.0.iter().filter(|(key, _)| key.starts_with(&scan.prefix));
+        let keys = self.0.iter().filter(|(key, _)| key.starts_with(prefix));
         if keys.clone().count().min(changes) > limits::ROLLBACK_KEYS {
             return Err(RollbackRefused::TooManyKeys);
         }
@@ -102,14 +116,17 @@ impl Keys {
         &self,
         prefix: &str,
         to: Revision,
+        oldest: Revision,
     ) -> Option<KeyNeeds> {
         let is_asked =
             |(scan, _): &(RollbackScan, ChangedKeys)| scan.prefix == prefix && scan.revision == to;
         match &self.coverage {
             Coverage::Complete(_) => None,
             Coverage::Partial(_) if self.changed.as_ref().is_some_and(is_asked) => None,
+            // It is refused without a look.
+            Coverage::Partial(_) if to < oldest => None,
             Coverage::Partial(_) => {
-                let scan = RollbackScan { prefix: prefix.to_owned(), revision: to };
+                let scan = RollbackScan { prefix: prefix.to_owned(), revision: to, oldest };
                 Some(KeyNeeds { rollback: Some(scan), ..KeyNeeds::default() })
             }
         }
@@ -128,12 +145,12 @@ impl Keys {
         to: Revision,
         revision: Revision,
     ) -> Result<RolledBack, RollbackRefused> {
-        let scan = RollbackScan { prefix, revision: to };
         let changed = match &self.coverage {
-            Coverage::Complete(history) => history.changed(&scan),
+            Coverage::Complete(history) => history.changed(&prefix, to),
             Coverage::Partial(_) => {
                 let (loaded, changed) = self.changed.take().expect("a roll-back is looked at");
-                assert_eq!(loaded, scan, "executing rolls back what was not loaded");
+                let loaded = (loaded.prefix, loaded.revision);
+                assert_eq!(loaded, (prefix, to), "executing rolls back what was not loaded");
                 changed
             }
         }?;
@@ -160,6 +177,15 @@ impl Keys {
             }
         }
         Ok(rolled_back)
+    }
+
+    /// Forgets what the state at a revision does not have of those before it, where all of it
+    /// is here.
+    pub(in crate::machine) fn forget_history(&mut self, below: Revision) {
+        match &mut self.coverage {
+            Coverage::Complete(history) => history.forget_before(below),
+            Coverage::Partial(_) => {}
+        }
     }
 
     /// Whether what a roll-back wrote again is still to be taken.

@@ -6,7 +6,12 @@ use crate::replica::event::{Refusal, Stall};
 #[test]
 fn a_replica_asks_the_acceptors_which_cluster_this_is() {
     let mut rig = Rig::new(config());
-    let expected = [arm(Timer::Heartbeat, 100, 0), probe(1), arm(Timer::Probe, 1_000, 0)];
+    let expected = [
+        arm(Timer::Heartbeat, 100, 0),
+        probe(1),
+        arm(Timer::Probe, 1_000, 0),
+        arm(Timer::Compact, 5_000, 0),
+    ];
     assert_eq!(rig.step(Input::Started), expected);
     assert_eq!(rig.directory(&[coordinator(1), coordinator(2), replica(2)]), []);
     assert_eq!(

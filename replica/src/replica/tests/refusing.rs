@@ -105,7 +105,7 @@ fn mutations_of_too_many_bytes_are_refused_at_once() {
 }
 
 fn unswept(prefixes: usize, leases: usize) -> Input {
-    Input::Unswept(Unswept { prefixes, leases })
+    Input::Unswept(Unswept { prefixes, leases, revisions: 0 })
 }
 
 #[test]
@@ -149,12 +149,15 @@ fn a_roll_back_is_taken_where_nothing_is_to_be_swept_and_few_others_wait() {
         let command = Command { op, trace: None, request: identity(&id.to_string()) };
         rig.step(Input::Mutation { id: RequestId(id), command, since: None, wall_ms: 0 })
     };
-    let limit = LimitHit::new("deletions of many keys under way before a roll-back", 0);
+    let limit =
+        LimitHit::new("deletions of many keys, or of history, under way before a roll-back", 0);
     for (prefixes, leases) in [(1, 0), (0, 1)] {
         rig.step(unswept(prefixes, leases));
         let refusal = refused(1, NotApplied::QueueFull(limit.clone()));
         assert_eq!(roll_back(&mut rig, 1), [refusal], "{prefixes} and {leases} are to be swept");
     }
+    rig.step(Input::Unswept(Unswept { revisions: 1, ..Unswept::default() }));
+    assert_eq!(roll_back(&mut rig, 1), [refused(1, NotApplied::QueueFull(limit))], "of history");
     rig.step(unswept(0, 0));
     for id in 2..2 + limits::ROLLBACKS as u64 {
         let taken = roll_back(&mut rig, id);

@@ -78,6 +78,7 @@ async fn a_row_that_is_not_what_was_written_is_refused_by_name() {
         ("UPDATE meta SET claims = 3", "(0, 0) leases and claims, but meta says (0, 3)"),
         ("UPDATE meta SET cluster = 3", sum),
         ("UPDATE meta SET compacted_below = 3", sum),
+        ("UPDATE meta SET swept_through = 3", sum),
         ("UPDATE meta SET log_start = 1", sum),
         ("UPDATE meta SET log_start_hash = hash", sum),
         ("UPDATE meta SET view = NULL", sum),

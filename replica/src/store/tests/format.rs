@@ -36,6 +36,7 @@ async fn a_file_of_every_version_since_the_first_is_opened_and_gone_on_with() {
         (7, include_str!("version-7.sql")),
         (8, include_str!("version-8.sql")),
         (9, include_str!("version-9.sql")),
+        (10, include_str!("version-10.sql")),
     ];
     assert_eq!(FILES.len(), STEPS.len(), "there is a file of every version");
     for (of, sql) in FILES {
@@ -106,8 +107,8 @@ async fn versions_are_brought_up_in_one_transaction_or_not_at_all() {
     assert!(text.contains("start the one that wrote it"), "{text}");
 }
 
-/// As dropping history will leave a state: the log from `log_start` on, and the revisions
-/// from `compacted_below` on.
+/// As dropping history leaves a state before it is swept: the log from `log_start` on, and the
+/// revisions from `compacted_below` on.
 pub(crate) async fn drop_history(folder: &Path, compacted_below: Revision, log_start: Slot) {
     let mut connection = schema::writer_options(&folder.join(FILE)).connect().await.unwrap();
     let mut row = meta::load(&mut connection).await.unwrap();
@@ -117,7 +118,8 @@ pub(crate) async fn drop_history(folder: &Path, compacted_below: Revision, log_s
         .await
         .unwrap();
     let log_start_hash = ChainHash(hash.try_into().unwrap());
-    row.retained = Retained { compacted_below, log_start, log_start_hash };
+    row.meta.compacted_below = compacted_below;
+    row.retained = Retained { log_start, log_start_hash, ..row.retained };
     meta::save(&mut connection, &row).await.unwrap();
     sqlx::query("DELETE FROM log WHERE slot < ?")
         .bind(log_start.0.cast_signed())
@@ -196,10 +198,15 @@ async fn a_state_that_says_it_keeps_more_than_it_has_is_refused() {
     let error = verify::meta(&mut connection).await.unwrap_err();
     assert!(error.to_string().contains("the log is empty"), "{error}");
     let mut row = meta::load(&mut connection).await.unwrap();
-    row.retained.compacted_below = Revision(2);
+    row.meta.compacted_below = Revision(2);
     meta::save(&mut connection, &row).await.unwrap();
     let error = verify::meta(&mut connection).await.unwrap_err();
-    assert!(error.to_string().contains("compacted below 2"), "{error}");
+    assert!(error.to_string().contains("compacted below 2 and revision 1"), "{error}");
+    row.meta.compacted_below = Revision(0);
+    row.retained.swept_through = Revision(1);
+    meta::save(&mut connection, &row).await.unwrap();
+    let error = verify::meta(&mut connection).await.unwrap_err();
+    assert!(error.to_string().contains("compacted below 0 and swept to 1"), "{error}");
 }
 
 /// What watching and comparing two revisions will ask.
@@ -233,7 +240,7 @@ async fn changes_are_found_by_revision_and_key_without_sorting() {
     assert!(plan.len() == 1 && plan[0].starts_with(expected), "{plan:?}");
 }
 
-/// As dropping history will free them: sweeping needs what it frees for tombstones.
+/// As dropping history frees them: sweeping deletions needs what it frees for tombstones.
 async fn with_free_pages(pages: u64) -> TempDir {
     let (dir, store) = open_new().await;
     store.writer.close().await.unwrap();

@@ -14,7 +14,7 @@ use crate::machine::state::ReplicatedState;
 
 pub(super) const KEYS: [&str; 6] = ["a", "a/1", "a/2", "a/2/x", "ab", "b"];
 
-fn any_op() -> impl Strategy<Value = Op> {
+pub(super) fn any_op() -> impl Strategy<Value = Op> {
     let key = || proptest::sample::select(&KEYS[..]);
     let condition = prop_oneof![
         Just(Condition::Always),
@@ -39,7 +39,7 @@ fn any_op() -> impl Strategy<Value = Op> {
 }
 
 /// A batch has one roll-back at most.
-fn but_for_roll_backs_after_the_first(mut ops: Vec<Op>) -> Vec<Op> {
+pub(super) fn but_for_roll_backs_after_the_first(mut ops: Vec<Op>) -> Vec<Op> {
     let mut rollbacks = 0;
     ops.retain(|op| {
         rollbacks += usize::from(op.is_rollback());
@@ -83,9 +83,9 @@ fn state_at(versions: &Versions, at: u64) -> BTreeMap<String, (u64, Vec<u8>)> {
     state
 }
 
-/// Holds everything that can be read against what every version says.
-async fn hold(store: &Store, versions: &Versions, revision: u64) {
-    for at in 0..=revision {
+/// Holds everything that can be read, from a revision on, against what every version says.
+pub(super) async fn hold(store: &Store, versions: &Versions, from: u64, revision: u64) {
+    for at in from..=revision {
         let state = state_at(versions, at);
         for order in [Order::Ascending, Order::Descending] {
             for show in [Show::Values, Show::KeysOnly] {
@@ -116,7 +116,7 @@ async fn hold_counts(store: &Store, versions: &Versions, deletions: &[(String, u
     }
 }
 
-async fn written(dir: &Path) -> Versions {
+pub(super) async fn written(dir: &Path) -> Versions {
     let mut connection = schema::reader_options(&dir.join(FILE)).connect().await.unwrap();
     let rows = sqlx::query("SELECT key, revision, created_revision, version, value FROM versions");
     let rows = rows.fetch_all(&mut connection).await.unwrap();
@@ -164,7 +164,7 @@ proptest! {
                 for _ in 0..sweeps {
                     store.writer.sweep().await.unwrap();
                 }
-                hold(&store, &versions, report.meta.revision.0).await;
+                hold(&store, &versions, 0, report.meta.revision.0).await;
                 hold_counts(&store, &versions, &deletions).await;
             }
             if reopened {

@@ -184,6 +184,30 @@ async fn a_roll_back_looks_at_the_fewer_of_keys_and_changes_and_writes_so_much_a
 }
 
 #[tokio::test]
+async fn keys_that_are_dropped_are_not_counted_however_far_they_are_swept() {
+    let mut it = Executing::begin().await;
+    it.fill("k", limits::ROLLBACK_KEYS + 1).await;
+    it.execute_each(vec![Op::DeletePrefix { prefix: "k".into() }]).await;
+    let deleted = limits::ROLLBACK_KEYS as u64 + 2;
+    it.fill("other", limits::ROLLBACK_KEYS + 1).await;
+    let revision = 2 * limits::ROLLBACK_KEYS as u64 + 3;
+    let too_many = refused(revision, RollbackRefused::TooManyKeys);
+    assert_eq!(it.execute_each(vec![rollback("k", deleted)]).await, too_many);
+    it.execute_each(vec![Op::Compact { below: Revision(deleted) }]).await;
+    assert_eq!(
+        it.execute_each(vec![rollback("k", deleted)]).await,
+        rolled_back(revision + 1, 0, 0)
+    );
+    while it.store.writer.is_compacting() {
+        it.store.writer.compact().await.unwrap();
+    }
+    assert_eq!(
+        it.execute_each(vec![rollback("k", deleted)]).await,
+        rolled_back(revision + 2, 0, 0)
+    );
+}
+
+#[tokio::test]
 async fn history_that_is_dropped_is_not_rolled_back_to() {
     let mut it = Executing::begin().await;
     it.execute_each(vec![put("a", b"1"), put("a", b"2"), put("a", b"3")]).await;

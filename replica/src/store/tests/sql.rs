@@ -39,6 +39,11 @@ fn query(sql: &str) -> SqlQuery {
     SqlQuery { sql: sql.to_owned(), ..SqlQuery::default() }
 }
 
+/// What a query gives of the state in a folder.
+pub(super) fn rows(dir: &Path, sql: &str) -> Json {
+    json!(run(&Job { file: dir.join(FILE), query: query(sql), limits: LIMITS }).unwrap().rows)
+}
+
 impl Asking {
     fn run(&self, query: SqlQuery) -> Result<Table, SqlError> {
         run(&Job { file: self.file.clone(), query, limits: LIMITS })

@@ -115,7 +115,8 @@ pub(super) fn run(steps: Vec<Step>) -> (Vec<Operation>, Vec<Write>) {
             | Call::Transaction(_)
             | Call::Append { .. }
             | Call::Rollback { .. }
-            | Call::Tenure(_)) => other,
+            | Call::Tenure(_)
+            | Call::Compact { .. }) => other,
         };
         let takes_effect = !matches!(step.outcome, StepEnding::Nothing);
         let executed = takes_effect.then(|| execute(id, &call, step.behind, &mut log)).flatten();
@@ -157,7 +158,11 @@ fn execute(
         }
         Call::Put { key, guard, .. } | Call::Delete { key, guard } => (Some(key), *guard),
         Call::DeletePrefix { .. } => (None, Guard::Always),
-        Call::Transaction(_) | Call::Append { .. } | Call::Rollback { .. } | Call::Tenure(_) => {
+        Call::Transaction(_)
+        | Call::Append { .. }
+        | Call::Rollback { .. }
+        | Call::Tenure(_)
+        | Call::Compact { .. } => {
             unreachable!("{ONLY_KEYS}")
         }
     };
@@ -175,7 +180,8 @@ fn execute(
         | Call::Transaction(_)
         | Call::Append { .. }
         | Call::Rollback { .. }
-        | Call::Tenure(_) => {
+        | Call::Tenure(_)
+        | Call::Compact { .. } => {
             Some((revision, Answer::Deleted(Versions::replay(log).unwrap().deleted_by(revision))))
         }
     }
@@ -196,7 +202,8 @@ fn read(call: &Call, versions: &Versions, revision: u64) -> Answer {
         | Call::Transaction(_)
         | Call::Append { .. }
         | Call::Rollback { .. }
-        | Call::Tenure(_) => unreachable!("only reads read"),
+        | Call::Tenure(_)
+        | Call::Compact { .. } => unreachable!("only reads read"),
     }
 }
 

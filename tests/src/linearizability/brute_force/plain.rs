@@ -54,7 +54,11 @@ fn concerns(name: &str, operation: &Operation) -> bool {
         }
         (Call::DeletePrefix { prefix }, _) => name.starts_with(&**prefix),
         (
-            Call::Transaction(_) | Call::Append { .. } | Call::Rollback { .. } | Call::Tenure(_),
+            Call::Transaction(_)
+            | Call::Append { .. }
+            | Call::Rollback { .. }
+            | Call::Tenure(_)
+            | Call::Compact { .. },
             _,
         ) => unreachable!("{ONLY_KEYS}"),
     }
@@ -108,7 +112,9 @@ fn revisions_of(operation: &Operation) -> Vec<u64> {
             | Answer::Transaction(_)
             | Answer::Appended
             | Answer::RolledBack { .. }
-            | Answer::Tenure(_) => {}
+            | Answer::Tenure(_)
+            | Answer::Compacted { .. }
+            | Answer::Gone { .. } => {}
         }
     }
     revisions
@@ -123,7 +129,8 @@ fn guard_of(call: &Call) -> Option<Guard> {
         | Call::Transaction(_)
         | Call::Append { .. }
         | Call::Rollback { .. }
-        | Call::Tenure(_) => None,
+        | Call::Tenure(_)
+        | Call::Compact { .. } => None,
     }
 }
 
@@ -146,7 +153,8 @@ fn plain_after(
         | Call::Transaction(_)
         | Call::Append { .. }
         | Call::Rollback { .. }
-        | Call::Tenure(_) => None,
+        | Call::Tenure(_)
+        | Call::Compact { .. } => None,
     };
     let Some((_, revision, answer)) = operation.answered() else {
         return if is_executed {

@@ -196,6 +196,12 @@ reached! {
     Appended => "a value was appended to the log",
     /// A roll-back wrote keys again, or deleted some.
     MadeWhatItWas => "a roll-back changed keys",
+    /// A client's compaction was executed.
+    Compacted => "a client had history dropped",
+    /// A primary asked for a compaction of its own.
+    CompactedByItself => "a primary had history dropped that is not to be kept",
+    /// What it was to make keys again is compacted.
+    HistoryGone => "a roll-back was refused, for its revision was dropped",
     /// A transaction's guards failed.
     TransactedOtherwise => "a transaction did what it was to do otherwise",
     /// A lease ended.

@@ -443,6 +443,12 @@ impl Client {
                         env.coverage.hit(Reached::MadeWhatItWas);
                     }
                 }
+                Outcome::Answered { answer: Answer::Compacted { .. }, .. } => {
+                    env.coverage.hit(Reached::Compacted)
+                }
+                Outcome::Answered { answer: Answer::Gone { .. }, .. } => {
+                    env.coverage.hit(Reached::HistoryGone)
+                }
                 Outcome::Answered { .. } => {}
             }
         }

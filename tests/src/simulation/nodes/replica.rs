@@ -6,11 +6,11 @@ mod peers;
 mod perform;
 mod storage;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use replica::machine::command::AnswerRetention;
-use replica::replica::config::Config;
+use replica::replica::config::{Config, Retention};
 use replica::replica::event::{FetchId, Input, RequestId, Timer};
 use replica::replica::{Identity, Recovered, Replica};
 use shared::ids::{ClusterId, Instance, Name, Slot};
@@ -54,6 +54,8 @@ pub struct ReplicaNode {
     /// acceptors.
     has_ended: bool,
     calls: BTreeMap<RequestId, Pending>,
+    /// Requests of its own, for which nobody waits.
+    own: BTreeSet<RequestId>,
     /// Released reads, to be served from the database.
     released: Vec<RequestId>,
     forwarded: BTreeMap<CallId, Caller>,
@@ -94,7 +96,7 @@ struct Waiting {
     from: Slot,
 }
 
-const TIMERS: [Timer; 7] = [
+const TIMERS: [Timer; 8] = [
     Timer::Heartbeat,
     Timer::Probe,
     Timer::Propose,
@@ -102,6 +104,7 @@ const TIMERS: [Timer; 7] = [
     Timer::Fetch,
     Timer::FetchStall,
     Timer::Time,
+    Timer::Compact,
 ];
 
 impl ReplicaNode {
@@ -121,6 +124,8 @@ impl ReplicaNode {
             history_patience: tuning.history_patience,
             fetch_pause: tuning.fetch_pause,
             snapshot_from_slots: tuning.snapshot_from_slots,
+            retention: Retention { revisions: tuning.retained, time: None },
+            compaction_interval: tuning.compaction_interval,
             ..Config::default()
         };
         let name: Name = process.id.to_string().parse().expect("a name");
@@ -141,6 +146,7 @@ impl ReplicaNode {
             joined: None,
             has_ended: false,
             calls: BTreeMap::new(),
+            own: BTreeSet::new(),
             released: Vec::new(),
             forwarded: BTreeMap::new(),
             fetches: BTreeMap::new(),
@@ -165,6 +171,7 @@ impl ReplicaNode {
         self.joined = self.database.cluster();
         self.jobs.clear();
         self.calls.clear();
+        self.own.clear();
         self.released.clear();
         self.forwarded.clear();
         self.fetches.clear();

@@ -165,6 +165,7 @@ impl World {
             Effect::FetchSnapshot { .. } => panic!("the log is short, and nobody trims it"),
             Effect::WrongCluster { .. } => panic!("there is one cluster"),
             Effect::WrongHistory(wrong) => panic!("there is one history: {wrong}"),
+            Effect::Compact { .. } => panic!("too little happens for that"),
             Effect::Join { .. }
             | Effect::RoleChanged { .. }
             | Effect::Heartbeat { .. }

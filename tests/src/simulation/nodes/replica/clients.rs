@@ -9,17 +9,20 @@ use replica::replica::event::{Input, RequestId};
 use shared::ids::{Name, Revision, Slot};
 
 use super::{Caller, Pending, ReplicaNode, node_of};
-use crate::operations::{self, Consistency, Outcome, command};
+use crate::operations::{self, Call, Consistency, OperationId, Outcome, command};
 use crate::simulation::environment::Environment;
 use crate::simulation::environment::coverage::Reached;
 use crate::simulation::environment::event::Local;
 use crate::simulation::environment::message::{CallId, Message};
 use crate::simulation::nodes::acceptor::Fate;
-use crate::simulation::nodes::client::{Request, Sent};
+use crate::simulation::nodes::client::{NONCE, Request, Sent};
 use crate::simulation::nodes::process::{Life, NodeId};
 
 /// How long it takes to read the database for a released read, at most.
 const SERVE_TIME: Duration = Duration::from_millis(2);
+
+/// No client's operation has a number with this bit.
+const OWN: u64 = 1 << 63;
 
 impl ReplicaNode {
     pub(super) fn on_call(
@@ -108,7 +111,21 @@ impl ReplicaNode {
         }
     }
 
+    /// Asks for a compaction of its own.
+    pub(super) fn compact(&mut self, env: &mut Environment, revision: Revision) -> Input {
+        env.coverage.hit(Reached::CompactedByItself);
+        let id = RequestId(self.number());
+        self.own.insert(id);
+        let trace = command::trace(NONCE, OperationId(OWN | env.trace.events()));
+        let command = command::command(&Call::Compact { below: revision.0 }, trace);
+        let wall_ms = self.process.clock.wall_ms(env.queue.now());
+        Input::Mutation { id, command, since: None, wall_ms }
+    }
+
     pub(super) fn answer(&mut self, env: &mut Environment, id: RequestId, answer: Answer) {
+        if self.own.remove(&id) {
+            return;
+        }
         let Some(Pending { caller, request, .. }) = self.calls.remove(&id) else {
             panic!("{} answered request {id} twice, or was never asked", self.process.id)
         };

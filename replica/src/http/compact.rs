@@ -1,0 +1,36 @@
+//! `POST /v1/compact`: drops the history before a revision, on every replica.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use shared::deadline::Deadline;
+use shared::wire::BodyLimit;
+
+use super::App;
+use super::mutate::{finish, refuse_conditions, refuse_unsupported, submit, whole_body};
+use super::refused::Refused;
+use crate::http::request::compact::compaction_of;
+use crate::http::request::json::require_json;
+use crate::http::request::query::Query;
+use crate::machine::command::Op;
+
+/// The longest one: it is a number.
+const COMPACTION: BodyLimit = BodyLimit { what: "compaction", bytes: 4 << 10 };
+
+/// Answers it.
+pub(super) async fn compact(State(app): State<Arc<App>>, request: Request) -> Response {
+    finish(answer(&app, request).await)
+}
+
+async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
+    let (mut parts, body) = request.into_parts();
+    let deadline = Deadline::of(&parts.headers)?;
+    Query::parse(parts.uri.query(), &[])?;
+    require_json(&parts.headers, "a compaction")?;
+    refuse_conditions(&parts.headers, ", not about history")?;
+    refuse_unsupported(&parts.headers)?;
+    let body = whole_body(&mut parts, body, COMPACTION).await?;
+    let below = compaction_of(&body)?;
+    submit(app, &parts, Op::Compact { below }, deadline).await
+}
