@@ -13,6 +13,7 @@ use http::{Request, Response};
 use hyper::service::{Service as HyperService, service_fn};
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
+use shared::console;
 use shared::discovery::Mixups;
 use shared::health::{self, Check};
 use shared::ids::{Epoch, Name, Slot};
@@ -138,7 +139,8 @@ fn own_routes(
     let routes = Router::new()
         .route("/v1/status", get(status))
         .with_state(Arc::new(StatusState { identity, endpoints, proxy }))
-        .merge(health::routes(ready));
+        .merge(health::routes(ready))
+        .merge(console::routes());
     with_fallbacks(routes)
 }
 

@@ -9,6 +9,7 @@ mod bank;
 mod bounds;
 mod cli;
 mod client;
+mod console;
 mod contract;
 mod conventions;
 mod edge;
