@@ -40,12 +40,10 @@ export function open(root, params) {
     panel.scrollIntoView({ block: "nearest" });
   });
   put(frame, drawing.element);
-  let told = "";
   const renderPanel = (state) => {
-    // As long as it says the same, so that text in it can be marked.
-    const next = picked ? JSON.stringify([picked, state.services.get(picked)?.requests, state.services.get(picked)?.healthy, state.at]) : "none";
-    if (next === told) return;
-    told = next;
+    // What somebody marks in it stays.
+    const selection = getSelection();
+    if (!selection.isCollapsed && panel.contains(selection.anchorNode)) return;
     put(panel, picked ? details(state, picked) : empty("Choose a service in the picture to read what each of its numbers means."));
   };
   const render = (state) => {
