@@ -12,6 +12,7 @@ use http::{Request, Response};
 use hyper::service::{Service as HyperService, service_fn};
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
+use shared::console;
 use shared::discovery::Mixups;
 use shared::health::{self, Check};
 use shared::ids::{Epoch, Name, Slot};
@@ -168,6 +169,7 @@ fn own_routes(
         .route("/v1/status", get(status))
         .with_state(Arc::new(StatusState { identity, endpoints, proxy }))
         .merge(health::routes(ready))
+        .merge(console::routes())
 }
 
 struct StatusState {

@@ -46,6 +46,7 @@ use http::HeaderValue;
 use shared::byte_budget::ByteBudget;
 use shared::client::AcceptorClient;
 use shared::config::BaseUrl;
+use shared::console;
 use shared::discovery::Mixups;
 use shared::health;
 use shared::ids::{Instance, Name};
@@ -176,6 +177,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .merge(clients)
         .with_state(app)
         .merge(health::routes(checks))
+        .merge(console::routes())
 }
 
 /// What clients ask for; each has an entry in `openapi`.

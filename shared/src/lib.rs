@@ -6,8 +6,8 @@
 //! HTTP), [`versions`] (who says it in another version),
 //! [`deadline`], [`client`] and [`discovery`] (who says it to whom), [`config`],
 //! [`datadir`] and [`service`] (a process from its flags to its end), [`server`] (bounded
-//! HTTP) with [`byte_budget`], [`health`], [`status`] and [`metrics`], [`telemetry`],
-//! [`random`].
+//! HTTP) with [`byte_budget`], [`health`], [`status`], [`metrics`] and [`console`] (what people
+//! look at), [`telemetry`], [`random`].
 
 pub mod bounded;
 pub mod bounds;
@@ -31,6 +31,7 @@ pub mod datadir;
 pub mod server;
 pub mod service;
 
+pub mod console;
 pub mod health;
 pub mod metrics;
 pub mod status;

@@ -10,6 +10,7 @@ mod bounds;
 mod cli;
 mod client;
 mod compaction;
+mod console;
 mod contract;
 mod conventions;
 mod edge;

@@ -72,6 +72,20 @@ async fn what_services_say_to_each_other_and_what_does_not_exist_are_404() {
 }
 
 #[tokio::test]
+async fn the_console_is_its_own_and_needs_no_replica() {
+    let one = Fake::start(1, |_| Reply::ok("")).await;
+    let balancer = Setup::default().start(&[&one]).await;
+    for path in ["/ui", "/ui/app.js"] {
+        let answer = balancer.get(path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(answer.headers.contains_key("content-security-policy"), "{path}");
+        assert_eq!(balancer.send(Method::POST, path, &[], "").await.status, 405, "{path}");
+    }
+    assert_eq!(balancer.get("/ui/nothing").await.status, 404);
+    assert_eq!(one.seen().len(), 0);
+}
+
+#[tokio::test]
 async fn no_tunnel_is_opened() {
     let balancer = Setup::default().start(&[]).await;
     let answer = balancer

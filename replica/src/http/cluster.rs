@@ -144,17 +144,49 @@ async fn ask_member(member: &Member) -> Seen {
     }
 }
 
-/// What is shown of a status, by service.
+/// What is shown of every status.
+const COMMON: [&str; 5] = ["version", "messages_version", "pid", "uptime_ms", "requests"];
+
+/// What is shown of a status beside that, by service.
 fn fields(service: Service) -> &'static [&'static str] {
     match service {
-        Service::Acceptor => {
-            &["acceptor", "promised", "voted_below", "chosen_below", "trimmed_below", "votes"]
+        Service::Acceptor => &[
+            "acceptor",
+            "promised",
+            "voted_below",
+            "chosen_below",
+            "trimmed_below",
+            "votes",
+            "vote_bytes",
+            "log_bytes",
+            "leader_silent_ms",
+        ],
+        Service::Coordinator => &[
+            "coordinator",
+            "phase",
+            "ballot",
+            "chosen_below",
+            "next_slot",
+            "in_flight_slots",
+            "waiting_for",
+        ],
+        Service::Replica => &[
+            "role",
+            "epoch",
+            "executed_slot",
+            "revision",
+            "compacted_below",
+            "hash",
+            "durable_below",
+            "lag_ms",
+            "storage",
+            "queued_mutations",
+            "waiting_reads",
+            "watches",
+        ],
+        Service::Balancer => {
+            &["primary", "linearizable", "waiting", "forwarded", "retries", "refusals", "endpoints"]
         }
-        Service::Coordinator => &["phase", "ballot", "chosen_below", "next_slot"],
-        Service::Replica => {
-            &["role", "executed_slot", "revision", "compacted_below", "hash", "durable_below"]
-        }
-        Service::Balancer => &["version"],
     }
 }
 
@@ -165,7 +197,7 @@ impl Seen {
 
     fn rendered(&self, head: u64) -> Value {
         let mut shown = json!({"id": self.name, "url": self.url, "healthy": self.status.is_some()});
-        for field in fields(self.service) {
+        for field in COMMON.iter().chain(fields(self.service)) {
             shown[*field] =
                 self.status.as_ref().map_or(Value::Null, |status| status[*field].clone());
         }
@@ -240,5 +272,18 @@ mod tests {
             (&json!(false), &nothing, &nothing)
         );
         assert_eq!(shown["url"], "http://replica-3:1");
+    }
+
+    #[test]
+    fn a_balancer_is_shown_with_what_it_sends_to_whom() {
+        // Its own `healthy` is a number of replicas: here the word says whether it answers.
+        let status = json!({
+            "version": "1.2.3", "uptime_ms": 7, "healthy": 2, "primary": "replica-1", "waiting": 4,
+            "endpoints": [{"id": "replica-1", "healthy": true, "requests": 9}],
+        });
+        let shown = seen("balancer-1", Service::Balancer, Some(status)).rendered(0);
+        assert_eq!((&shown["healthy"], &shown["waiting"]), (&json!(true), &json!(4)));
+        assert_eq!((&shown["version"], &shown["uptime_ms"]), (&json!("1.2.3"), &json!(7)));
+        assert_eq!(shown["endpoints"][0]["requests"], 9);
     }
 }

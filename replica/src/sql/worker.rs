@@ -25,6 +25,10 @@ const JOB_BYTES: u64 = 1 << 20;
 const AROUND_ROWS_BYTES: u64 = 1 << 20;
 /// What a process takes before it has done anything, in bytes of its address space.
 const PROGRAM_BYTES: u64 = 128 << 20;
+/// How much of its address space the allocator of this program takes at once, before
+/// there is a limit on it; by itself it takes a gigabyte, and then no query could begin.
+/// KiB.
+const ALLOCATED_AT_ONCE: (&str, &str) = ("MIMALLOC_ARENA_RESERVE", "16384");
 /// The lowest priority: a query runs in the time that nobody else has a use for.
 const NICENESS: i32 = 19;
 /// How long a worker has to write its answer beyond the time for the query, as the kernel
@@ -64,6 +68,7 @@ impl Workers {
 async fn asked(job: &Job) -> io::Result<Answer> {
     let mut worker = Command::new(std::env::current_exe()?)
         .arg(WORKER)
+        .env(ALLOCATED_AT_ONCE.0, ALLOCATED_AT_ONCE.1)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

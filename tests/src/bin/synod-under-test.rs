@@ -3,6 +3,10 @@
 
 use std::process::ExitCode;
 
+// As that one has it: what it takes of memory and address space is tested, too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     cli::main()
 }

@@ -1,0 +1,49 @@
+// All that was ever written under a key.
+
+import { sql } from "./api.js";
+import { viewer } from "./bytes.js";
+import { diffOf } from "./diff.js";
+import { h } from "./dom.js";
+import * as kv from "./kv.js";
+import { badge, button, empty, into, table } from "./parts.js";
+import { link } from "./routes.js";
+import { number, size } from "./text.js";
+
+/** Changes on a page. */
+const PAGE = 50;
+
+const QUERY = `SELECT revision, change, version, lease, length(bytes) FROM history
+  WHERE key = ? AND revision < ? ORDER BY revision DESC LIMIT ${PAGE + 1}`;
+
+/** The history of a key, newest first. */
+export async function historyOf(key, below = Number.MAX_SAFE_INTEGER) {
+  const { rows } = await sql(QUERY, [key, below]);
+  if (rows.length === 0) return empty("Nothing is kept of this key.");
+  const [place, more] = [h("div", { "aria-live": "polite" }), h("div")];
+  const bytesAt = async (revision) => (revision < 1 ? null : ((await kv.read(key, revision))?.bytes ?? null));
+  const look = (revision) => into(place, async () => {
+    const bytes = await bytesAt(revision);
+    return [h("h3", null, `At revision ${number(revision)}`), bytes === null ? empty("It did not exist.") : viewer(bytes, key)];
+  });
+  const compare = (revision) => into(place, async () => {
+    const [before, after] = await Promise.all([bytesAt(revision - 1), bytesAt(revision)]);
+    return [h("h3", null, `What revision ${number(revision)} changed`), diffOf(before, after)];
+  });
+  const shownRows = rows.slice(0, PAGE).map(([revision, change, version, lease, bytes]) => [
+    number(revision),
+    badge(change, change === "delete" ? "bad" : "good"),
+    number(version),
+    bytes === null ? "–" : size(bytes),
+    lease ?? "–",
+    h("div", { class: "bar tight" }, button("Value", () => look(revision), { class: "quiet" }), button("Difference", () => compare(revision), { class: "quiet" })),
+  ]);
+  const next = rows.length > PAGE ? button("Older", () => into(more, () => historyOf(key, rows[PAGE - 1][0]))) : null;
+  return [
+    h("h3", null, "History"),
+    table("History", ["Revision", "Change", "Version", "Size", "Lease", ""], shownRows),
+    h("p", { class: "note" }, h("a", { href: link("rollback", { prefix: key, revision: rows[0][0] - 1 }) }, "Roll back"), " takes all keys that begin so back to a revision."),
+    place,
+    next,
+    more,
+  ];
+}

@@ -1,0 +1,279 @@
+//! The console in a browser: it shows what the API says, works on keys, runs nothing of
+//! what is stored, and goes on when the primary dies under it.
+
+mod browser;
+
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use tests::harness::cluster::{Cluster, Size, eventually};
+use tests::harness::skip::skipped;
+
+use self::browser::{Browser, driver, with_browser};
+use crate::synod;
+
+/// The Enter key, as WebDriver has it.
+const ENTER: &str = "\u{e007}";
+
+/// Would run if any of it became markup: as a key and as a value.
+const SCRIPT: &str = "<img src=x onerror=\"window.ran=1\"><script>window.ran=1</script>";
+
+/// A key, percent-encoded whole.
+fn encoded(key: &str) -> String {
+    percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+async fn put(cluster: &Cluster, key: &str, value: impl Into<Vec<u8>>) -> Result<()> {
+    let url = format!("{}/v1/kv/{}", cluster.front(), encoded(key));
+    let request = cluster.http().put(url).header("content-type", "text/html").body(value.into());
+    let answer = request.send().await?;
+    ensure!(answer.status().is_success(), "{}", answer.text().await?);
+    Ok(())
+}
+
+async fn post(cluster: &Cluster, path: &str, body: &Value) -> Result<Value> {
+    let answer =
+        cluster.http().post(format!("{}{path}", cluster.front())).json(body).send().await?;
+    ensure!(answer.status().is_success(), "{}", answer.text().await?);
+    Ok(answer.json().await?)
+}
+
+/// What the API says that a key has; none where there is no such key.
+async fn value(cluster: &Cluster, key: &str) -> Result<Option<String>> {
+    let url = format!("{}/v1/kv/{}", cluster.front(), encoded(key));
+    let answer = cluster.http().get(url).send().await?;
+    if answer.status() == 404 {
+        return Ok(None);
+    }
+    ensure!(answer.status().is_success(), "{}", answer.status());
+    Ok(Some(answer.text().await?))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_console_shows_the_cluster_and_works_on_it_and_outlives_its_primary() -> Result<()> {
+    let Some(driver) = driver() else {
+        return skipped("there is no chromedriver; `apt-get install chromium-driver` brings it");
+    };
+    let mut cluster = Cluster::start(synod(), Size::default(), &[]).await?;
+    with_browser(driver, async |browser| {
+        let front = cluster.front().to_owned();
+        let ui = format!("{front}/ui");
+        shows_the_cluster(&cluster, browser, &ui).await.context("the cluster")?;
+        shows_hostile_keys_as_text(&cluster, browser, &ui).await.context("hostile keys")?;
+        writes_keys(&cluster, browser, &ui).await.context("writing")?;
+        shows_what_is_told(&cluster, browser, &ui).await.context("views")?;
+        outlives_the_primary(&mut cluster, browser, &ui).await.context("another primary")?;
+        let asked = browser.requests().await?;
+        // What a browser does by itself, it does by schemes of its own.
+        let is_network = |url: &&String| url.starts_with("http") || url.starts_with("ws");
+        let own = format!("{front}/");
+        let elsewhere: Vec<&String> =
+            asked.iter().filter(is_network).filter(|url| !url.starts_with(&own)).collect();
+        ensure!(elsewhere.is_empty(), "asked elsewhere: {elsewhere:?}");
+        ensure!(asked.iter().any(|url| url.ends_with("/v1/cluster")), "{asked:?}");
+        let complaints = browser.complaints().await?;
+        ensure!(complaints.is_empty(), "{complaints:?}");
+        refuses_pages_of_others(&cluster, browser).await.context("pages of others")
+    })
+    .await
+}
+
+async fn shows_the_cluster(cluster: &Cluster, browser: &Browser, ui: &str) -> Result<()> {
+    let (primary, leader) = (cluster.primary().await?, cluster.leader().await?);
+    browser.go(ui).await?;
+    browser.says("#tile-primary", &[&primary]).await?;
+    browser.says("#tile-leader", &[&leader]).await?;
+    browser.says("#tile-up", &["9 of 9"]).await?;
+    for (service, word) in [(&primary, "primary"), (&leader, "leader")] {
+        browser.says(&format!("[data-id='{service}'] .word"), &[word]).await?;
+    }
+    for service in cluster.all() {
+        let node = format!("[data-id='{service}']");
+        browser.says(&format!("{node} .name"), &[&service]).await?;
+        // By keyboard, too.
+        browser.keys(&node, ENTER).await?;
+        browser.says(".panel", &[&service, cluster.url(&service)]).await?;
+    }
+    browser.go(&format!("{ui}#/members")).await?;
+    for service in cluster.all() {
+        let pid = cluster.json(&service, "/v1/status").await?["pid"].to_string();
+        browser.says("main", &[&service, cluster.url(&service), &pid]).await?;
+    }
+    Ok(())
+}
+
+async fn shows_hostile_keys_as_text(cluster: &Cluster, browser: &Browser, ui: &str) -> Result<()> {
+    let key = |name: &str| format!("hostile/{name}");
+    let spelt = key("a/#?%25 & b/../c+d");
+    put(cluster, &key(SCRIPT), SCRIPT).await?;
+    put(cluster, &key("\u{202e}txt.exe"), "right\u{202e}left").await?;
+    put(cluster, &key("\u{0}\u{1b}[31m\nline"), "x").await?;
+    put(cluster, &spelt, "spelt right").await?;
+    put(cluster, &key("bytes"), vec![0xff, 0xfe, 0x00]).await?;
+    put(cluster, &key("large"), vec![b'x'; 1 << 20]).await?;
+    browser.go(&format!("{ui}#/keys?prefix=hostile%2F")).await?;
+    let list = ["hostile/<img src=x onerror=", "U+202Etxt.exe", "\\0U+001B[31m\\nline", &spelt];
+    browser.says(".list tbody", &list).await?;
+    for (name, text) in [
+        (key(SCRIPT), SCRIPT),
+        (key("\u{202e}txt.exe"), "rightU+202Eleft"),
+        (spelt, "spelt right"),
+        (key("bytes"), "ff fe 00"),
+    ] {
+        browser.go(&format!("{ui}#/keys?prefix=hostile%2F&key={}", encoded(&name))).await?;
+        browser.says(".side .value", &[text]).await?;
+    }
+    browser.says(".side .note", &["not UTF-8"]).await?;
+    browser.go(&format!("{ui}#/keys?key=hostile%2Flarge")).await?;
+    browser.says(".side .note", &["1.0 MiB", "only the first"]).await?;
+    ensure!(browser.run("return window.ran ?? null", vec![]).await? == Value::Null, "it ran");
+    Ok(())
+}
+
+async fn writes_keys(cluster: &Cluster, browser: &Browser, ui: &str) -> Result<()> {
+    let name = "mine/a b#1";
+    browser.go(&format!("{ui}#/keys?prefix=mine%2F&new=1")).await?;
+    browser.fill(".editor [name=key]", name).await?;
+    browser.fill(".editor [name=value]", "first").await?;
+    browser.press("#save").await?;
+    browser.says(".side .value", &["first"]).await?;
+    browser.says(".list tbody", &[name]).await?;
+    ensure!(value(cluster, name).await?.as_deref() == Some("first"));
+
+    // Somebody else writes it while it is edited.
+    browser.press("#edit").await?;
+    browser.fill(".editor [name=value]", "of the page").await?;
+    put(cluster, name, "of somebody else").await?;
+    browser.press("#save").await?;
+    browser.says("#conflict", &["of the page", "of somebody else"]).await?;
+    browser.says(".side", &["412", "Nothing was changed"]).await?;
+    ensure!(value(cluster, name).await?.as_deref() == Some("of somebody else"));
+    browser.press("#conflict ~ .bar .danger").await?;
+    browser.says(".side > div .value", &["of the page"]).await?;
+    ensure!(value(cluster, name).await?.as_deref() == Some("of the page"));
+
+    browser.press("#history").await?;
+    browser.says(".side table", &["Value", "Difference"]).await?;
+    browser.press(".side tbody tr:first-child .tight button:last-child").await?;
+    browser.says(".diff .went", &["of somebody else"]).await?;
+    browser.says(".diff .came", &["of the page"]).await?;
+
+    browser.press("#slot").await?;
+    browser.says("details[open] .chosen", &["put", name]).await?;
+
+    browser.go(&format!("{ui}#/rollback?prefix=mine%2F&revision=1")).await?;
+    browser.press("main form [type=submit]").await?;
+    browser.says("main tbody", &[name, "deleted"]).await?;
+    ensure!(value(cluster, name).await?.is_some(), "a rehearsal deletes nothing");
+    browser.press("#rollback").await?;
+    browser.press("#confirm").await?;
+    browser.says(".done", &["1 deleted"]).await?;
+    ensure!(value(cluster, name).await?.is_none());
+
+    // A name that no path of a browser can have.
+    put(cluster, "other", "stays").await?;
+    browser.go(&format!("{ui}#/keys?prefix=..&new=1")).await?;
+    browser.fill(".editor [name=value]", "dots").await?;
+    browser.press("#save").await?;
+    browser.says(".side .value", &["dots"]).await?;
+    let dots = json!({"then": [{"get": {"key": ".."}}]});
+    ensure!(post(cluster, "/v1/txn", &dots).await?["results"][0]["value"] == "dots");
+    browser.press("#delete").await?;
+    browser.press("#confirm").await?;
+    browser.says(".side", &["no such key"]).await?;
+    ensure!(post(cluster, "/v1/txn", &dots).await?["results"][0] == Value::Null);
+    ensure!(value(cluster, "other").await?.is_some());
+    Ok(())
+}
+
+async fn shows_what_is_told(cluster: &Cluster, browser: &Browser, ui: &str) -> Result<()> {
+    let lease = post(cluster, "/v1/leases", &json!({"ttl_ms": 600_000})).await?["id"].to_string();
+    let held = cluster.http().put(format!("{}/v1/locks/leader%3Cb%3E", cluster.front()));
+    let held = held.body(format!("{{\"lease\":{lease}}}")).send().await?;
+    ensure!(held.status().is_success(), "{}", held.text().await?);
+    browser.go(&format!("{ui}#/leases")).await?;
+    browser.says("main table", &["leader<b>", &lease, "nobody"]).await?;
+
+    let slot = cluster.json("balancer-1", "/v1/log/0").await?;
+    browser.go(&format!("{ui}#/log?slot=0")).await?;
+    let hash = slot["hash"].as_str().context("a hash")?;
+    browser.says("details[open]", &["view", hash, "primary"]).await?;
+
+    browser.go(&format!("{ui}#/sql")).await?;
+    browser
+        .fill("[name=query]", "SELECT '<b>' || key AS k FROM kv WHERE key = 'hostile/bytes'")
+        .await?;
+    browser.press("#run").await?;
+    browser.says("#result table", &["<b>hostile/bytes"]).await?;
+    browser.fill("[name=query]", "DELETE FROM kv").await?;
+    browser.press("#run").await?;
+    browser.says("#result .problem", &["400", "cannot modify kv"]).await?;
+
+    browser.go(&format!("{ui}#/watch?prefix=seen%2F")).await?;
+    browser.says("#watch-state", &["live"]).await?;
+    put(cluster, "seen/1", SCRIPT).await?;
+    browser.says("#events", &["seen/1", "<script>"]).await
+}
+
+async fn outlives_the_primary(cluster: &mut Cluster, browser: &Browser, ui: &str) -> Result<()> {
+    let primary = cluster.primary().await?;
+    // In the same page, which is not loaded anew.
+    let change = "location.hash = arguments[0]";
+    browser.run(change, vec![json!("#/cluster")]).await?;
+    browser.says("#tile-primary", &[&primary]).await?;
+    browser.says("#tile-up", &["9 of 9"]).await?;
+    let killed = Instant::now();
+    cluster.service(&primary).kill()?;
+    browser.says(&format!("[data-id='{primary}'] .word"), &["no answer"]).await?;
+    println!("the picture shows that {primary} is dead after {:?}", killed.elapsed());
+    let next = eventually("another primary", || async {
+        let next = cluster.primary().await?;
+        ensure!(next != primary, "{next}");
+        Ok(next)
+    })
+    .await?;
+    browser.says("#tile-primary", &[&next]).await?;
+    browser.says(&format!("[data-id='{next}'] .word"), &["primary"]).await?;
+    println!("… and that {next} is primary after {:?}", killed.elapsed());
+    put(cluster, "seen/2", "after").await?;
+    browser.go(&format!("{ui}#/keys?prefix=seen%2F&key=seen%2F2")).await?;
+    browser.says(".list tbody", &["seen/1", "seen/2"]).await?;
+    browser.says(".side .value", &["after"]).await
+}
+
+/// A replica's own page is of another origin than the balancer's.
+async fn refuses_pages_of_others(cluster: &Cluster, browser: &Browser) -> Result<()> {
+    let backup = cluster.names("replica");
+    let mut foreign = None;
+    for replica in &backup {
+        if cluster.json(replica, "/v1/status").await.is_ok() {
+            foreign = Some(cluster.url(replica));
+        }
+    }
+    let foreign = foreign.context("a replica lives")?;
+    for door in [cluster.front(), foreign] {
+        for (name, value, status) in
+            [("host", "evil.example", 421), ("sec-fetch-site", "cross-site", 403)]
+        {
+            let answer =
+                cluster.http().get(format!("{door}/ui")).header(name, value).send().await?;
+            ensure!(answer.status() == status, "{name} {value} at {door}: {}", answer.status());
+        }
+    }
+    browser.go(&format!("{foreign}/ui")).await?;
+    browser.says("#tile-up", &["8 of"]).await?;
+    // The page's own policy holds for what it asks; this page has none.
+    browser.go(&format!("{foreign}/livez")).await?;
+    let before = cluster.json("balancer-1", "/v1/kv?limit=1").await?["revision"].clone();
+    let ask = "return fetch(arguments[0] + '/v1/log', {method: 'POST', mode: 'no-cors', body: 'x'})
+        .then((answer) => answer.type, (error) => String(error))";
+    let heard = browser.run(ask, vec![json!(cluster.front())]).await?;
+    ensure!(heard == "opaque", "it was asked, and not read: {heard}");
+    let ask = "return fetch(arguments[0] + '/v1/cluster').then(() => 'read', () => 'refused')";
+    let heard = browser.run(ask, vec![json!(cluster.front())]).await?;
+    ensure!(heard == "refused", "{heard}");
+    let after = cluster.json("balancer-1", "/v1/kv?limit=1").await?["revision"].clone();
+    ensure!(before == after, "a foreign page wrote: {before}, {after}");
+    Ok(())
+}
