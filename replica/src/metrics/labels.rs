@@ -20,6 +20,7 @@ pub(super) enum Outcome {
     LockAwaited,
     LockBusy,
     LockReleased,
+    Compacted,
     /// What was asked for did not hold.
     PreconditionFailed,
     /// There is no such lease, or it does not hold the lock.
@@ -30,7 +31,7 @@ pub(super) enum Outcome {
 
 impl Outcome {
     /// Their names, in their order.
-    pub(super) const NAMES: [&str; 17] = [
+    pub(super) const NAMES: [&str; 18] = [
         "created",
         "replaced",
         "deleted",
@@ -45,6 +46,7 @@ impl Outcome {
         "lock_awaited",
         "lock_busy",
         "lock_released",
+        "compacted",
         "precondition_failed",
         "not_held",
         "refused",
@@ -66,6 +68,7 @@ impl Outcome {
             CommandOutcome::LockAwaited { .. } => Self::LockAwaited,
             CommandOutcome::LockBusy { .. } => Self::LockBusy,
             CommandOutcome::LockReleased { .. } => Self::LockReleased,
+            CommandOutcome::Compacted { .. } => Self::Compacted,
             CommandOutcome::PreconditionFailed { .. } | CommandOutcome::FenceFailed { .. } => {
                 Self::PreconditionFailed
             }
@@ -77,6 +80,7 @@ impl Outcome {
             | CommandOutcome::TxnTooLarge { .. }
             | CommandOutcome::TxnWithoutRoom { .. }
             | CommandOutcome::RollbackRefused { .. }
+            | CommandOutcome::CompactionAhead { .. }
             | CommandOutcome::TooManyLeases { .. }
             | CommandOutcome::TooManyClaims { .. } => Self::Refused,
         }
