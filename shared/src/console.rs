@@ -42,19 +42,12 @@ struct File {
 }
 
 macro_rules! file {
-    ($path:literal, $name:literal, $content_type:literal) => {
+    (script $name:literal) => {
+        file!(concat!("/ui/", $name), $name, "text/javascript; charset=utf-8")
+    };
+    ($path:expr, $name:literal, $content_type:literal) => {
         File {
             path: $path,
-            content_type: $content_type,
-            bytes: include_bytes!(concat!("../ui/", $name)),
-        }
-    };
-    (script $name:literal) => {
-        file!(concat "/ui/", $name, "text/javascript; charset=utf-8")
-    };
-    (concat $folder:literal, $name:literal, $content_type:literal) => {
-        File {
-            path: concat!($folder, $name),
             content_type: $content_type,
             bytes: include_bytes!(concat!("../ui/", $name)),
         }
