@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use rand::Rng as _;
+use rand::RngExt as _;
 use serde_json::json;
 use tests::harness::cluster::{Cluster, Size, eventually};
 

@@ -173,6 +173,8 @@ fn talk(message: &Message) -> Option<(Talk, Option<Ballot>)> {
         | Message::HeartbeatReply(_)
         | Message::Fetch(..)
         | Message::Fetched(..)
+        | Message::FetchSnapshot(_)
+        | Message::Snapshot(..)
         | Message::Call(..)
         | Message::Answer(..)
         | Message::AskPrimary(_)

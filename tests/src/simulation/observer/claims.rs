@@ -64,6 +64,8 @@ impl Observer {
             | Message::Announce(_)
             | Message::Listed(_)
             | Message::Fetch(..)
+            | Message::FetchSnapshot(_)
+            | Message::Snapshot(..)
             | Message::AskPrimary(_)
             | Message::Call(..)
             | Message::Answer(..)

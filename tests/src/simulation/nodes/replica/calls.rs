@@ -226,7 +226,7 @@ impl ReplicaNode {
     }
 }
 
-fn is_heard<C: Copy + Eq>(calls: &mut Calls<C>, now: std::time::Duration, call: u64) -> bool {
+fn is_heard<C: Copy + Eq>(calls: &mut Calls<C>, now: Duration, call: u64) -> bool {
     calls.answer(now, call) != Met::TooLate
 }
 

@@ -112,8 +112,8 @@ impl ReplicaNode {
             return Some(Input::SnapshotFailed);
         }
         env.coverage.hit(Reached::SnapshotInstalled);
-        let is_full = self.database.is_full;
-        self.database = Database { is_full, ..theirs.clone() };
+        let is_full = std::mem::replace(&mut self.database, theirs.clone()).is_full;
+        self.database.is_full = is_full;
         env.observer.installed(self.process.id, &self.database);
         self.has_ended = true;
         None
