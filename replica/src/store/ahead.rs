@@ -175,9 +175,9 @@ impl Ahead {
         Ok(report)
     }
 
-    /// Stores all of it, in one transaction, and says what `meta` has then. After an error nothing is known of what is
-    /// here, nor of the connection, which must be closed; of the file it is known that
-    /// everything is in it or nothing.
+    /// Stores all of it, in one transaction, and says what `meta` has then. After an error
+    /// nothing is known of what is here, nor of the connection, which must be closed; of the
+    /// file it is known that everything is in it or nothing.
     pub(super) async fn store(
         &mut self,
         connection: &mut SqliteConnection,

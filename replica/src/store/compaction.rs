@@ -59,12 +59,6 @@ pub(super) struct Sweeping {
     has_slots: bool,
 }
 
-impl Default for Sweeping {
-    fn default() -> Self {
-        Self { within: (Revision(0), Vec::new()), at_once: VISITED_AT_ONCE, has_slots: true }
-    }
-}
-
 /// From where on the log is kept once more is dropped: from the first slot on that leaves
 /// out nothing which is.
 pub(super) async fn kept(
@@ -96,6 +90,12 @@ async fn slot_of(
 }
 
 impl Sweeping {
+    /// How far it is at the start: an earlier life may have left slots that are to go.
+    pub(super) fn begin(row: &MetaRow) -> Self {
+        let has_slots = row.retained.log_start > Slot(0);
+        Self { within: (Revision(0), Vec::new()), at_once: VISITED_AT_ONCE, has_slots }
+    }
+
     /// Whether something is to be swept that this row says is dropped.
     pub(super) fn is_due(&self, row: &MetaRow) -> bool {
         self.has_slots || row.retained.swept_through < row.meta.compacted_below

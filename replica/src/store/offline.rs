@@ -83,7 +83,7 @@ async fn sweep(connection: &mut SqliteConnection, mut row: MetaRow) -> Result<()
         deletions.sweep(&mut transaction).await?;
         transaction.commit().await?;
     }
-    let mut compacting = Sweeping::default();
+    let mut compacting = Sweeping::begin(&row);
     while compacting.is_due(&row) {
         row.retained = compacting.sweep(connection, &row).await?;
     }

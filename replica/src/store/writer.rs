@@ -58,6 +58,7 @@ impl Writer {
         row: MetaRow,
         ahead: Ahead,
     ) -> Self {
+        let compacting = Sweeping::begin(&row);
         Self {
             path: path.to_owned(),
             connection: Some(connection),
@@ -66,7 +67,7 @@ impl Writer {
             unstored: Vec::new(),
             durable_below: Slot(0),
             written_bytes: 0,
-            compacting: Sweeping::default(),
+            compacting,
             may_give_back: true,
         }
     }
