@@ -214,7 +214,8 @@ async fn a_few_keys_that_are_overwritten_for_ever_take_bounded_space() -> Result
         async move {
             for number in 0..WRITES / WRITERS {
                 let url = format!("{front}/v1/kv/k/{}", (writer + number * WRITERS) % KEYS);
-                let value = format!("{number:0>width$}", width = VALUE_BYTES as usize);
+                let mut value = number.to_string().into_bytes();
+                value.resize(usize::try_from(VALUE_BYTES)?, b'v');
                 let answer = http.put(url).body(value).send().await?;
                 ensure!(answer.status().is_success(), "{}", answer.text().await?);
                 tokio::time::sleep(PAUSE).await;

@@ -55,8 +55,10 @@ fn describe(response: &mut Response, released: &Released, revision: Revision) {
 }
 
 fn found(item: Item) -> Response {
-    let mut headers = HeaderMap::with_capacity(8);
+    let mut headers = HeaderMap::with_capacity(9);
     tag(&mut headers, &item);
+    // A page that somebody stored runs no script beside the console.
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
     let content_type = item
         .content_type
         .and_then(|text| HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).ok());
