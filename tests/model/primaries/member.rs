@@ -248,6 +248,7 @@ impl Member {
                 | Effect::StartBatch { .. }
                 | Effect::Fetch { .. }
                 | Effect::FetchSnapshot { .. }
+                | Effect::Compact { .. }
                 | Effect::Probe { .. }
                 | Effect::Heartbeat { .. }
                 | Effect::Learned { .. }

@@ -101,6 +101,7 @@ impl Reader {
                 | Effect::Propose { .. }
                 | Effect::Fetch { .. }
                 | Effect::FetchSnapshot { .. }
+                | Effect::Compact { .. }
                 | Effect::Heartbeat { .. }
                 | Effect::Learned { .. }
                 | Effect::Answer { .. }

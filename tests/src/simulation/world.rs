@@ -275,8 +275,17 @@ impl World {
 
     /// Does what a process's own work led to.
     fn meet(&mut self, node: NodeId, fate: Fate) {
-        if fate == Fate::Crashed {
-            self.crash_at_point(node);
+        let begins_anew = match node {
+            NodeId::Replica(number) => self.replicas[usize::from(number)].begins_anew(),
+            NodeId::Acceptor(_) | NodeId::Coordinator(_) | NodeId::Client(_) => false,
+        };
+        match fate {
+            Fate::Alive => {}
+            Fate::Crashed if begins_anew => {
+                self.crash(node, Presence::Down, Power::Stays);
+                self.restart_after(node, Duration::ZERO);
+            }
+            Fate::Crashed => self.crash_at_point(node),
         }
     }
 

@@ -53,6 +53,7 @@ pub struct ReplicaNode {
     /// It found out that its log is not that of the cluster, or its cluster not that of the
     /// acceptors.
     has_ended: bool,
+    begins_anew: bool,
     calls: BTreeMap<RequestId, Pending>,
     /// Requests of its own, for which nobody waits.
     own: BTreeSet<RequestId>,
@@ -145,6 +146,7 @@ impl ReplicaNode {
             is_store_due: false,
             joined: None,
             has_ended: false,
+            begins_anew: false,
             calls: BTreeMap::new(),
             own: BTreeSet::new(),
             released: Vec::new(),
@@ -167,7 +169,8 @@ impl ReplicaNode {
             durable_below: self.database.durable_below(),
         };
         self.core = Replica::new(self.config.clone(), self.identity.clone(), recovered);
-        (self.said_full, self.is_store_due, self.has_ended) = (false, false, false);
+        (self.said_full, self.is_store_due) = (false, false);
+        (self.has_ended, self.begins_anew) = (false, false);
         self.joined = self.database.cluster();
         self.jobs.clear();
         self.calls.clear();
@@ -189,6 +192,12 @@ impl ReplicaNode {
     #[must_use]
     pub fn instance(&self) -> Instance {
         self.identity.instance
+    }
+
+    /// Whether it has ended only to begin anew at once, with another one's state.
+    #[must_use]
+    pub fn begins_anew(&self) -> bool {
+        self.begins_anew
     }
 
     /// Kills it.

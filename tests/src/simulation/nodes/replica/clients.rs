@@ -78,6 +78,16 @@ impl ReplicaNode {
         Fate::Alive
     }
 
+    /// It ends, and closes the connections of its clients: they need not wait until their
+    /// patience is over.
+    pub(super) fn hang_up(&mut self, env: &mut Environment) {
+        let held = std::mem::take(&mut self.calls).into_values().map(|pending| pending.caller);
+        let forwarded = std::mem::take(&mut self.forwarded).into_values();
+        for caller in held.chain(forwarded).collect::<Vec<_>>() {
+            self.reply(env, caller, Outcome::Unknown);
+        }
+    }
+
     /// A core that has lost a request would leave its client to run out of patience, as
     /// with one that is only slow.
     fn invariant_who_gives_up_is_answered(&self, id: RequestId) {

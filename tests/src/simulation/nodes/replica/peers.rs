@@ -115,7 +115,8 @@ impl ReplicaNode {
         let is_full = std::mem::replace(&mut self.database, theirs.clone()).is_full;
         self.database.is_full = is_full;
         env.observer.installed(self.process.id, &self.database);
-        self.has_ended = true;
+        self.hang_up(env);
+        (self.has_ended, self.begins_anew) = (true, true);
         None
     }
 
