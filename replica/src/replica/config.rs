@@ -88,6 +88,9 @@ pub struct Config {
     /// How long the log must be for a replica that has executed nothing to begin with a
     /// snapshot instead. 20,000 slots: some seconds of executing.
     pub snapshot_from_slots: u64,
+    /// For how long after asking for a snapshot the log is not fetched. 1 s: what is executed
+    /// meanwhile is in it, too; it is little enough where none comes.
+    pub snapshot_patience: Duration,
     /// Between a snapshot that could not be had and the next try. 2 s: who makes one is busy
     /// for about as long.
     pub snapshot_backoff: Duration,
@@ -155,6 +158,7 @@ impl Default for Config {
             fetch_stall: Duration::from_millis(200),
             fetch_backoff: Duration::from_millis(100),
             snapshot_from_slots: 20_000,
+            snapshot_patience: Duration::from_secs(1),
             snapshot_backoff: Duration::from_secs(2),
             history_patience: Duration::from_secs(2),
             probe_timeout: Duration::from_secs(1),

@@ -4,8 +4,9 @@
 //! keeps all of it for ever. So a replica asks for a snapshot when it has executed nothing
 //! and the log is long, and when another replica says that what comes next is trimmed and
 //! nobody else has it. Backups are asked before the primary, which has enough to do. After
-//! one that could not be had somebody else is asked, in a while; until then the log is
-//! fetched as ever.
+//! one that could not be had somebody else is asked, in a while. The log is fetched as ever,
+//! but for a moment after asking: whichever comes first is of use, and a source that hangs
+//! holds nothing up.
 //!
 //! The shell fetches the snapshot, holds it against its digest and the cluster, and ends
 //! this life of the replica: the next one begins with the new state. (It is Raft's *Install
@@ -18,13 +19,13 @@ use shared::ids::{ClusterId, Name, Slot};
 use shared::message::Member;
 
 use crate::replica::Replica;
-use crate::replica::event::{Effect, Role};
+use crate::replica::event::{Effect, Role, Timer};
 
 /// The snapshots that one replica asks for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Installing {
     /// Who is asked for one now.
-    asked: Option<Name>,
+    asked: Option<Asked>,
     /// After one that could not be had.
     not_before: Duration,
     /// How many could not be had: by it the next one is asked of somebody else.
@@ -33,22 +34,32 @@ pub(crate) struct Installing {
     trimmed_at: Option<Slot>,
 }
 
+/// One that is under way.
+#[derive(Clone, Debug)]
+struct Asked {
+    from: Name,
+    at: Duration,
+}
+
 impl Replica {
-    /// Asks for a snapshot, if the log is not the way to go on. Says whether one is awaited.
+    /// Asks for a snapshot, if the log is not the way to go on. Says whether the log is to
+    /// wait for it.
     pub(super) fn awaits_snapshot(
         &mut self,
         now: Duration,
         cluster: ClusterId,
         effects: &mut Vec<Effect>,
     ) -> bool {
-        if self.installing.asked.is_some() {
-            return true;
+        if let Some(asked) = &self.installing.asked {
+            return now < asked.at + self.config.snapshot_patience;
         }
         if now < self.installing.not_before || !self.is_snapshot_due() {
             return false;
         }
         let Some(source) = self.snapshot_source() else { return false };
-        self.installing.asked = Some(source.name.clone());
+        self.installing.asked = Some(Asked { from: source.name.clone(), at: now });
+        let after = self.config.snapshot_patience;
+        effects.push(Effect::Arm { timer: Timer::Fetch, after, jitter: Duration::ZERO });
         effects.push(Effect::FetchSnapshot { source, cluster });
         true
     }
@@ -84,7 +95,7 @@ impl Replica {
 
     /// Who is asked for a snapshot now.
     pub(super) fn snapshot_from(&self) -> Option<Name> {
-        self.installing.asked.clone()
+        self.installing.asked.as_ref().map(|asked| asked.from.clone())
     }
 
     /// Whether a replica that answers can give a state in which the slot that is due here is

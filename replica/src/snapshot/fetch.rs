@@ -18,6 +18,10 @@ use super::file::{self, SnapshotError};
 use super::make::{DISK_RESERVE_BYTES, free_bytes};
 use crate::store::{self, OpenError};
 
+/// While a snapshot is made the replica that makes it is asked every so often whether it is
+/// there; so many times in a row it may say nothing.
+const ALIVE: Duration = Duration::from_secs(2);
+const SILENCES: u32 = 3;
 /// For so long nothing may come.
 const STALL: Duration = Duration::from_secs(10);
 /// Before one that was cut off is gone on with.
@@ -107,7 +111,13 @@ async fn download(
 ) -> Result<u64, FetchError> {
     let mut part = Part { file: File::create(path).await?, bytes: 0, etag: None };
     for _ in 0..REQUESTS {
-        let answer = match client.snapshot(cluster, part.range(), SNAPSHOT_WAIT).await {
+        let asked = async {
+            tokio::select! {
+                answer = client.snapshot(cluster, part.range(), SNAPSHOT_WAIT) => answer,
+                silent = silence(client) => Err(silent),
+            }
+        };
+        let answer = match asked.await {
             // It comes to itself, or does not.
             Err(error) if part.bytes == 0 || !may_pass(&error) => return Err(error.into()),
             answer => answer,
@@ -123,6 +133,23 @@ async fn download(
         tokio::time::sleep(PAUSE).await;
     }
     Err(FetchError::CutOff { bytes: part.bytes })
+}
+
+/// Ends once the replica says nothing any more.
+async fn silence(client: &ReplicaClient) -> CallError {
+    let mut silences = 0;
+    loop {
+        tokio::time::sleep(ALIVE).await;
+        match client.status(ALIVE).await {
+            Ok(_) => silences = 0,
+            Err(error) => {
+                silences += 1;
+                if silences == SILENCES {
+                    return error;
+                }
+            }
+        }
+    }
 }
 
 /// Whether the same replica may have the rest yet.

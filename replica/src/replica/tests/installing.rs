@@ -39,7 +39,7 @@ fn a_new_replica_begins_with_a_snapshot_where_the_log_is_long() {
 }
 
 #[test]
-fn while_one_is_awaited_nothing_else_is_fetched() {
+fn for_a_moment_after_asking_nothing_else_is_fetched_and_then_the_log() {
     let (mut rig, _) = new_with_chosen(100);
     assert_eq!(rig.replica.status(rig.now).snapshot_from, Some(replica(2).name));
     for timer in [Timer::Fetch, Timer::FetchStall, Timer::Heartbeat] {
@@ -48,6 +48,9 @@ fn while_one_is_awaited_nothing_else_is_fetched() {
             |effect: &Effect| matches!(effect, Effect::Fetch { .. } | Effect::FetchSnapshot { .. });
         assert!(!effects.iter().any(fetches), "{timer:?}: {effects:?}");
     }
+    let effects = rig.after(700).fire(Timer::Fetch);
+    assert!(effects.contains(&fetch(1, replica(2), 0)), "who is asked may hang: {effects:?}");
+    assert!(!asks_for_a_snapshot(&effects), "one at a time: {effects:?}");
 }
 
 #[test]
