@@ -337,7 +337,7 @@ impl Replica {
     fn missing(&self) -> Option<Missing> {
         let (from, trimmed_below) = (self.learner.learned_below(), self.reads.trimmed_below());
         let is_missing =
-            from < trimmed_below && self.fetching.all_failed() && !self.is_in_a_snapshot();
+            from < trimmed_below && self.fetching.all_failed() && !self.may_get_a_state();
         is_missing.then_some(Missing { from, trimmed_below })
     }
 

@@ -167,9 +167,10 @@ where
     exit_after_panics();
     raise_open_files();
     client::introduce(&args.name(service));
+    let told = CancellationToken::new();
+    let shutdown = told.child_token();
     let result = runtime.block_on(async {
-        let shutdown = CancellationToken::new();
-        cancel_on_signals(shutdown.clone())?;
+        cancel_on_signals(told.clone())?;
         let running = Running::bind(service, args, shutdown)?;
         tracing::info!(url = %running.url, pid = std::process::id(), instance = %running.instance, "{} starts", running.name);
         run(running).await
@@ -180,10 +181,15 @@ where
             tracing::info!("{} ends", args.name(service));
             ExitCode::SUCCESS
         }
-        Err(error) if error.is::<BeginAnew>() => {
+        Err(error) if error.is::<BeginAnew>() && !told.is_cancelled() => {
             tracing::info!("{} begins anew: {error}", args.name(service));
             drop(guard);
             return begin_anew();
+        }
+        // It was told to end meanwhile: the next start goes on from here.
+        Err(error) if error.is::<BeginAnew>() => {
+            tracing::info!("{} ends: {error}", args.name(service));
+            ExitCode::SUCCESS
         }
         Err(error) => {
             tracing::error!("{} ends: {error:#}", args.name(service));

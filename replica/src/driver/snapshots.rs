@@ -1,5 +1,4 @@
 //! Another replica's state, from when the core asks for it to when this life ends for it.
-#![expect(clippy::disallowed_methods, reason = "the shell starts tasks")]
 
 use std::path::PathBuf;
 
@@ -66,10 +65,10 @@ impl Driver {
         state: NewState,
     ) -> Result<(), DriverError> {
         let NewState { from, executed_below } = state;
-        if executed_below > self.core.executed_below() {
+        if self.core.takes_state(executed_below) {
             return Err(DriverError::NewState { from, executed_below });
         }
-        tracing::info!(%from, %executed_below, "its state is no newer than the one here");
+        tracing::info!(%from, %executed_below, "its state is no use any more");
         if let Err(error) = store::discard(&handlers.snapshots.dir) {
             tracing::debug!(%error, "what came of it stays until the next one comes");
         }

@@ -19,7 +19,8 @@ use shared::ids::{ClusterId, Name, Slot};
 use shared::message::Member;
 
 use crate::replica::Replica;
-use crate::replica::event::{Effect, Role, Timer};
+use crate::replica::event::{Effect, Role, SourceKind, Timer};
+use crate::replica::history::History;
 
 /// The snapshots that one replica asks for.
 #[derive(Clone, Debug, Default)]
@@ -27,11 +28,26 @@ pub(crate) struct Installing {
     /// Who is asked for one now.
     asked: Option<Asked>,
     /// After one that could not be had.
-    not_before: Duration,
+    pub(super) not_before: Duration,
     /// How many could not be had: by it the next one is asked of somebody else.
     failures: usize,
-    /// Where the log went on when a replica said that it has trimmed that.
+    /// Where the log went on when a replica said that it has trimmed that …
     trimmed_at: Option<Slot>,
+    /// … and when a coordinator could not give it.
+    not_led_at: Option<Slot>,
+}
+
+/// The most that the wait after a failure grows: 2 to the power of this. Whoever is asked copies
+/// its whole state each time.
+const MAX_DOUBLINGS: u32 = 7;
+
+/// Why a source does not give a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lacks {
+    /// It does not keep it any more.
+    Trimmed,
+    /// It cannot now.
+    Now,
 }
 
 /// One that is under way.
@@ -53,7 +69,7 @@ impl Replica {
         if let Some(asked) = &self.installing.asked {
             return now < asked.at + self.config.snapshot_patience;
         }
-        if now < self.installing.not_before || !self.is_snapshot_due() {
+        if now < self.installing.not_before || !self.is_snapshot_due(now) {
             return false;
         }
         let Some(source) = self.snapshot_source() else { return false };
@@ -64,11 +80,27 @@ impl Replica {
         true
     }
 
-    fn is_snapshot_due(&self) -> bool {
+    fn is_snapshot_due(&self, now: Duration) -> bool {
         let (learned, chosen) = (self.learner.learned_below(), self.learner.chosen_below());
         let is_new = learned == Slot(0) && chosen.0 >= self.config.snapshot_from_slots;
-        let is_trimmed = self.installing.trimmed_at == Some(learned) && self.fetching.all_failed();
-        self.role() != Role::Primary && (is_new || is_trimmed)
+        // The leader is asked only once the history is confirmed, and has what acceptors have.
+        let leader_lacks =
+            self.members.leader(now).is_none() || self.installing.not_led_at == Some(learned);
+        let is_trimmed = self.is_trimmed() && self.fetching.all_failed() && leader_lacks;
+        is_new || (is_trimmed && self.history == History::Confirmed)
+    }
+
+    /// Whether another replica has trimmed the slot that is due here. A primary of whom that
+    /// is true is none any more.
+    fn is_trimmed(&self) -> bool {
+        self.installing.trimmed_at == Some(self.learner.learned_below())
+    }
+
+    /// Whether to end for a state in which the slots below are executed.
+    #[must_use]
+    pub fn takes_state(&self, executed_below: Slot) -> bool {
+        executed_below > self.executed_below()
+            && (self.role() != Role::Primary || self.is_trimmed())
     }
 
     /// All others in turn, the primary after the others.
@@ -81,16 +113,25 @@ impl Replica {
         in_turn.get(turn).copied().cloned()
     }
 
-    /// A replica has trimmed the slot that is due here.
-    pub(super) fn note_trimmed(&mut self) {
-        self.installing.trimmed_at = Some(self.learner.learned_below());
+    /// A source cannot give the slot that is due here.
+    pub(super) fn note_lacking(&mut self, source: SourceKind, lacks: Lacks) {
+        let due = Some(self.learner.learned_below());
+        match (source, lacks) {
+            (SourceKind::Replica, Lacks::Trimmed) => self.installing.trimmed_at = due,
+            (SourceKind::Replica, Lacks::Now) => {}
+            (SourceKind::Coordinator, Lacks::Trimmed | Lacks::Now) => {
+                self.installing.not_led_at = due;
+            }
+        }
     }
 
     /// The snapshot that was asked for could not be had, or is no newer than the state here.
     pub(super) fn snapshot_failed(&mut self, now: Duration) {
         self.installing.asked = None;
         self.installing.failures += 1;
-        self.installing.not_before = now + self.config.snapshot_backoff;
+        let doublings = u32::try_from(self.installing.failures - 1).unwrap_or(u32::MAX);
+        let backoff = self.config.snapshot_backoff * (1 << doublings.min(MAX_DOUBLINGS));
+        self.installing.not_before = now + backoff;
     }
 
     /// Who is asked for a snapshot now.
@@ -98,9 +139,9 @@ impl Replica {
         self.installing.asked.as_ref().map(|asked| asked.from.clone())
     }
 
-    /// Whether a replica that answers can give a state in which the slot that is due here is
-    /// executed.
-    pub(super) fn is_in_a_snapshot(&self) -> bool {
-        self.installing.trimmed_at == Some(self.learner.learned_below())
+    /// Whether a state in which the slot that is due here is executed is to be had, as far as
+    /// is known.
+    pub(super) fn may_get_a_state(&self) -> bool {
+        self.is_trimmed() && self.installing.failures == 0
     }
 }

@@ -24,6 +24,8 @@ const ALIVE: Duration = Duration::from_secs(2);
 const SILENCES: u32 = 3;
 /// For so long nothing may come.
 const STALL: Duration = Duration::from_secs(10);
+/// So long all of it may take.
+const WHOLE: Duration = Duration::from_secs(3_600);
 /// Before one that was cut off is gone on with.
 const PAUSE: Duration = Duration::from_millis(200);
 /// The most times in all that one is asked for, the first and those after it was cut off.
@@ -41,6 +43,9 @@ pub(crate) enum FetchError {
         /// How much of it had come.
         bytes: u64,
     },
+    /// It took too long.
+    #[error("it did not come within {WHOLE:?}")]
+    TooSlow,
     /// It answers what is no answer to this.
     #[error("the answer is none: {0}")]
     Nonsense(String),
@@ -85,7 +90,9 @@ pub(crate) async fn fetch(wanted: &Wanted) -> Result<Slot, FetchError> {
     let Wanted { source, cluster, replica, dir } = wanted;
     store::discard(dir)?;
     let path = store::incoming(dir);
-    let bytes = download(&ReplicaClient::new(source.clone()), *cluster, &path).await?;
+    let client = ReplicaClient::new(source.clone());
+    let download = tokio::time::timeout(WHOLE, download(&client, *cluster, &path));
+    let bytes = download.await.unwrap_or(Err(FetchError::TooSlow))?;
     tracing::info!(bytes, "a snapshot has come, and is checked");
     let checked = path.clone();
     let contents = tokio::task::spawn_blocking(move || file::check(&checked));
@@ -124,7 +131,7 @@ async fn download(
         };
         if let Ok(answer) = answer {
             let total = part.begin(&answer, path).await?;
-            part.take(answer.into_body()).await?;
+            part.take(answer.into_body(), total).await?;
             if part.bytes == total {
                 part.file.sync_all().await?;
                 return Ok(total);
@@ -207,11 +214,15 @@ impl Part {
     }
 
     /// Writes what comes, until it ends or nothing comes any more.
-    async fn take(&mut self, mut body: AnswerBody) -> io::Result<()> {
+    async fn take(&mut self, mut body: AnswerBody, total: u64) -> Result<(), FetchError> {
         loop {
             match tokio::time::timeout(STALL, body.frame()).await {
                 Ok(Some(Ok(frame))) => {
                     let Ok(piece) = frame.into_data() else { continue };
+                    if self.bytes + piece.len() as u64 > total {
+                        let what = format!("it has more than the {total} bytes that it says");
+                        return Err(FetchError::Nonsense(what));
+                    }
                     self.file.write_all(&piece).await?;
                     self.bytes += piece.len() as u64;
                 }
@@ -226,6 +237,6 @@ impl Part {
                 }
             }
         }
-        self.file.flush().await
+        Ok(self.file.flush().await?)
     }
 }

@@ -13,6 +13,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rusqlite::{Connection, OpenFlags};
 use shared::ids::{ClusterId, Name};
 use sqlx::Connection as _;
 
@@ -57,6 +58,11 @@ pub(crate) async fn prepare(
     format::check(&row.meta, format::HIGHEST).map_err(|error| failed(error.into()))?;
     verify::rows(&mut connection).await.map_err(failed)?;
     connection.close().await.map_err(|error| failed(error.into()))?;
+    // Closing says nothing of a WAL that could not be copied.
+    if with_suffix(&path, BESIDE[0]).exists() {
+        let what = "its WAL could not be copied".to_owned();
+        return Err(failed(StoreError::Failed(what)));
+    }
     if row.cluster != Some(cluster) {
         let found = row.cluster.map_or_else(|| "none".to_owned(), |found| found.to_string());
         let what = format!("it is of cluster {found}, and this replica of {cluster}");
@@ -80,12 +86,35 @@ pub(super) fn finish(dir: &Path) -> io::Result<bool> {
     if !next.try_exists()? {
         return Ok(false);
     }
+    if !is_newer(&next, &state) {
+        // Something else has run on the state since.
+        tracing::warn!(file = %next.display(), "it is no newer than the state, and is removed");
+        fs::remove_file(&next)?;
+        return Ok(false);
+    }
     // A WAL beside it would be taken for the new file's own.
     BESIDE.iter().try_for_each(|suffix| remove(&with_suffix(&state, suffix)))?;
     File::open(dir)?.sync_all()?;
     fs::rename(&next, &state)?;
     File::open(dir)?.sync_all()?;
     Ok(true)
+}
+
+/// Whether a state goes on from where another one is, as far as that can be read.
+fn is_newer(next: &Path, state: &Path) -> bool {
+    let read = |path: &Path| -> rusqlite::Result<(i64, Option<i64>)> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        let sql = "SELECT executed_below, cluster FROM meta";
+        connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+    };
+    match (read(next), read(state)) {
+        (Ok((next, of)), Ok((state, cluster))) => {
+            next > state && (cluster.is_none() || cluster == of)
+        }
+        (Ok(_), Err(_)) => true,
+        (Err(_), _) => false,
+    }
 }
 
 /// Removes what came and does not count.

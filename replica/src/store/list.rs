@@ -171,7 +171,8 @@ async fn count_in_transaction(
         .await
         .map_err(StoreError::from)?;
     let oldest = Revision(counter(&row, 0).map_err(ReadError::Store)?);
-    if deletion < oldest {
+    // What was deleted at the oldest revision may be swept already.
+    if deletion <= oldest {
         return Err(ReadError::Revision(RevisionError::Compacted { asked: deletion, oldest }));
     }
     let ends: [Option<Vec<u8>>; 2] =

@@ -8,6 +8,7 @@ use shared::message::{ChosenEntry, ChosenReply, LogPrefix, Member};
 use super::{After, FetchOutcome, Next, Source, Stalled};
 use crate::replica::event::{Effect, FetchId, Followed, NoAnswer, Role, SourceKind, Timer};
 use crate::replica::history::History;
+use crate::replica::installing::Lacks;
 use crate::replica::learner::{Claimant, Comparison};
 use crate::replica::{Replica, WrongHistory};
 
@@ -144,16 +145,15 @@ impl Replica {
                     Trust::Ignore => {}
                 }
             }
-            Ok(ChosenReply::Trimmed { oldest }) => {
-                let source = self.fetching.source(fetch);
-                let is_replica = source.is_some_and(|it| it.kind == SourceKind::Replica);
-                if is_replica && oldest > self.learner.learned_below() {
-                    self.note_trimmed();
+            Ok(ChosenReply::Trimmed { .. } | ChosenReply::Unavailable) | Err(NoAnswer) => {
+                let due = self.learner.learned_below();
+                let lacks = match reply {
+                    Ok(ChosenReply::Trimmed { oldest }) if oldest > due => Lacks::Trimmed,
+                    Ok(_) | Err(NoAnswer) => Lacks::Now,
+                };
+                if let Some(kind) = self.fetching.source(fetch).map(|source| source.kind) {
+                    self.note_lacking(kind, lacks);
                 }
-                self.fetching.ended(now, fetch, FetchOutcome::Failed);
-                return;
-            }
-            Ok(ChosenReply::Unavailable) | Err(NoAnswer) => {
                 self.fetching.ended(now, fetch, FetchOutcome::Failed);
                 return;
             }

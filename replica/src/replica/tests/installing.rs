@@ -88,6 +88,42 @@ fn where_what_comes_next_is_trimmed_everywhere_a_backup_is_asked_for_its_state()
 }
 
 #[test]
+fn one_who_took_itself_for_primary_comes_back_by_a_state() {
+    let mut rig = Rig::primary();
+    rig.leads(1, 1, 9);
+    for fetch in 1..=8 {
+        rig.fetched(fetch, Ok(ChosenReply::Trimmed { oldest: Slot(5) }));
+    }
+    let effects = rig.fire(Timer::Fetch);
+    assert!(effects.contains(&fetch_snapshot(2)), "{effects:?}");
+    assert!(rig.replica.takes_state(Slot(5)), "a primary behind what is trimmed is none");
+    assert!(!Rig::primary().replica.takes_state(Slot(5)), "but one that is not is one");
+}
+
+#[test]
+fn while_the_leader_may_have_what_replicas_have_trimmed_nobody_is_asked_for_a_state() {
+    let mut rig = Rig::in_views(config(), &[2]);
+    rig.leads(1, 1, 9);
+    rig.fetched(2, Ok(ChosenReply::Trimmed { oldest: Slot(5) }));
+    rig.replica.history = History::Unconfirmed;
+    rig.fetched(3, Ok(ChosenReply::Trimmed { oldest: Slot(5) }));
+    rig.fetched(4, Ok(ChosenReply::Trimmed { oldest: Slot(5) }));
+    let effects = rig.fire(Timer::Fetch);
+    assert!(!asks_for_a_snapshot(&effects), "{effects:?}");
+}
+
+#[test]
+fn what_cannot_be_had_again_and_again_is_asked_for_less_and_less_often() {
+    let (mut rig, _) = new_with_chosen(100);
+    for seconds in [2, 4, 8, 16, 32, 64, 128, 256, 256] {
+        rig.step(Input::SnapshotFailed);
+        let due = rig.replica.installing.not_before;
+        assert_eq!(due.checked_sub(rig.now), Some(Duration::from_secs(seconds)));
+        rig.now = due;
+    }
+}
+
+#[test]
 fn what_only_acceptors_have_trimmed_is_in_nobodys_state() {
     let mut rig = Rig::in_views(config(), &[2]);
     rig.leads(1, 1, 9);

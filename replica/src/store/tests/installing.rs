@@ -91,8 +91,25 @@ async fn the_old_states_wal_does_not_outlive_it() {
     assert!(!written.is_empty());
     drop(store);
     store::adopt(dir.path()).unwrap();
+    // SQLite would copy it where it can read what it is of.
+    fs::write(dir.path().join(FILE), "rubbish").unwrap();
     fs::write(&wal, written).unwrap();
     assert_eq!(executed_below(dir.path()).await, Slot(5));
+}
+
+#[tokio::test]
+async fn what_was_adopted_and_overtaken_since_is_removed() {
+    let dir = with_incoming().await;
+    store::prepare(dir.path(), &name("replica-1"), CLUSTER).await.unwrap();
+    store::adopt(dir.path()).unwrap();
+    // An older program, which knows nothing of it, has run on the state.
+    let (next, aside) = (dir.path().join("next.sqlite"), dir.path().join("aside"));
+    fs::rename(&next, &aside).unwrap();
+    fs::remove_file(dir.path().join(FILE)).unwrap();
+    state(dir.path(), "replica-1", 9).await;
+    fs::rename(&aside, &next).unwrap();
+    assert_eq!(executed_below(dir.path()).await, Slot(9));
+    assert!(!next.exists());
 }
 
 #[tokio::test]

@@ -107,7 +107,7 @@ impl ReplicaNode {
 
     /// Goes on from another one's state, as another life, if it is newer than the own.
     pub(super) fn install(&mut self, env: &mut Environment, theirs: &Database) -> Option<Input> {
-        if theirs.stored_below() <= self.core.executed_below() {
+        if !self.core.takes_state(theirs.stored_below()) {
             env.coverage.hit(Reached::SnapshotTooOld);
             return Some(Input::SnapshotFailed);
         }
