@@ -63,6 +63,7 @@ async fn the_console_shows_the_cluster_and_works_on_it_and_outlives_its_primary(
         shows_hostile_keys_as_text(&cluster, browser, &ui).await.context("hostile keys")?;
         writes_keys(&cluster, browser, &ui).await.context("writing")?;
         shows_what_is_told(&cluster, browser, &ui).await.context("views")?;
+        moves_the_primary(&cluster, browser, &ui).await.context("another primary")?;
         outlives_the_primary(&mut cluster, browser, &ui).await.context("another primary")?;
         let asked = browser.requests().await?;
         // What a browser does by itself, it does by schemes of its own.
@@ -150,8 +151,14 @@ async fn writes_keys(cluster: &Cluster, browser: &Browser, ui: &str) -> Result<(
     browser.says(".side", &["412", "Nothing was changed"]).await?;
     ensure!(value(cluster, name).await?.as_deref() == Some("of somebody else"));
     browser.press("#conflict ~ .bar .danger").await?;
+    // The conflict has shown it before it was written.
+    eventually("it is written", || async {
+        let now = value(cluster, name).await?;
+        ensure!(now.as_deref() == Some("of the page"), "{now:?}");
+        Ok(())
+    })
+    .await?;
     browser.says(".side > div .value", &["of the page"]).await?;
-    ensure!(value(cluster, name).await?.as_deref() == Some("of the page"));
 
     browser.press("#history").await?;
     browser.says(".side table", &["Value", "Difference"]).await?;
@@ -185,6 +192,26 @@ async fn writes_keys(cluster: &Cluster, browser: &Browser, ui: &str) -> Result<(
     ensure!(post(cluster, "/v1/txn", &dots).await?["results"][0] == Value::Null);
     ensure!(value(cluster, "other").await?.is_some());
     Ok(())
+}
+
+async fn moves_the_primary(cluster: &Cluster, browser: &Browser, ui: &str) -> Result<()> {
+    let primary = || async {
+        let view = cluster.json("replica-1", "/v1/cluster").await?["view"]["primary"].clone();
+        Ok::<_, anyhow::Error>(view.as_str().context("there is a primary")?.to_owned())
+    };
+    let before = primary().await?;
+    let next = cluster.names("replica").into_iter().find(|name| *name != before);
+    let next = next.context("there are backups")?;
+    browser.go(&format!("{ui}#/members")).await?;
+    browser.press(&format!("[data-primary='{next}']")).await?;
+    browser.press("#confirm").await?;
+    browser.says(".done", &[&format!("{next} is primary from epoch")]).await?;
+    eventually("the others have executed that view", || async {
+        let now = primary().await?;
+        ensure!(now == next, "{now} is primary, and not {next}");
+        Ok(())
+    })
+    .await
 }
 
 async fn shows_what_is_told(cluster: &Cluster, browser: &Browser, ui: &str) -> Result<()> {
