@@ -1,6 +1,7 @@
 //! History that is dropped, by a client and by the primary itself: the same at every door, and
 //! the disks stay small.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -253,6 +254,21 @@ async fn a_few_keys_that_are_overwritten_for_ever_take_bounded_space() -> Result
 async fn holds_what_it_says(cluster: &mut Cluster) -> Result<()> {
     let mut digests = Vec::new();
     let names = cluster.names("replica");
+    // Nothing more is chosen, and all execute what was.
+    for name in cluster.names("coordinator") {
+        cluster.service(&name).terminate(END)?;
+    }
+    eventually("all have executed the same", || async {
+        let mut executed = BTreeSet::new();
+        for name in &names {
+            let status = cluster.json(name, "/v1/status").await?;
+            executed.insert(status["learned_below"].as_u64());
+            executed.insert(status["executed_below"].as_u64());
+        }
+        ensure!(executed.len() == 1, "{executed:?}");
+        Ok(())
+    })
+    .await?;
     for name in &names {
         cluster.service(name).terminate(END)?;
     }
