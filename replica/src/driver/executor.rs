@@ -171,14 +171,8 @@ impl Executor {
 
     /// Takes away some of what is compacted.
     async fn compact(&mut self) -> Result<(), StoreError> {
-        if let Err(error) = self.writer.compact().await {
-            self.try_again(error).await?;
-            return Ok(());
-        }
-        self.tell_writable().await;
-        self.tell_unswept().await;
-        self.checkpoints.wrote(self.writer.written_bytes());
-        Ok(())
+        let compacted = self.writer.compact().await;
+        self.wrote(compacted).await
     }
 
     /// Stores what is executed, however long that takes.
@@ -207,24 +201,28 @@ impl Executor {
     async fn sweep(&mut self) -> Result<(), StoreError> {
         self.store().await?;
         let began = Instant::now();
-        if let Err(error) = self.writer.sweep().await {
-            self.try_again(error).await?;
-            return Ok(());
+        let swept = self.writer.sweep().await;
+        if swept.is_ok() {
+            self.measured.took(metrics::Step::Sweep, began.elapsed().as_secs_f64());
         }
-        self.measured.took(metrics::Step::Sweep, began.elapsed().as_secs_f64());
-        self.tell_writable().await;
-        self.tell_unswept().await;
-        self.checkpoints.wrote(self.writer.written_bytes());
-        Ok(())
+        self.wrote(swept).await
     }
 
     /// Gives some of the pages that sweeping freed back to the disk.
     async fn give_back(&mut self) -> Result<(), StoreError> {
-        if let Err(error) = self.writer.give_back().await {
+        let given_back = self.writer.give_back().await;
+        self.wrote(given_back).await
+    }
+
+    /// A step of what is done between batches has ended: what failed is made again when its
+    /// turn comes.
+    async fn wrote(&mut self, ended: Result<(), StoreError>) -> Result<(), StoreError> {
+        if let Err(error) = ended {
             self.try_again(error).await?;
             return Ok(());
         }
         self.tell_writable().await;
+        self.tell_unswept().await;
         self.checkpoints.wrote(self.writer.written_bytes());
         Ok(())
     }

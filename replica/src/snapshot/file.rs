@@ -127,6 +127,15 @@ pub(crate) fn digest_of(source: &mut impl Read, bytes: u64) -> io::Result<Sha256
     Ok(hasher)
 }
 
+/// What SQLite may have beside a file, the WAL first.
+pub(crate) fn beside(path: &Path) -> [PathBuf; 3] {
+    ["-wal", "-shm", "-journal"].map(|suffix| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        name.into()
+    })
+}
+
 /// Writes the database of a snapshot that was checked, without the last page, to a path
 /// where nothing is.
 pub(crate) fn copy_database(snapshot: &Path, to: &Path) -> io::Result<()> {

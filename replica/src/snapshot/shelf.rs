@@ -17,6 +17,7 @@ use shared::random;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
+use super::file::beside;
 use super::make::{Made, MakeError, make};
 
 /// So many are made at once.
@@ -222,11 +223,9 @@ async fn forget(shelf: Weak<Shelf>, kept: Weak<Kept>) {
 }
 
 fn remove(path: &Path) {
-    // SQLite may have been about to write one of these beside it.
-    for suffix in ["", "-journal", "-wal", "-shm"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        if let Err(error) = fs::remove_file(&name)
+    // SQLite may have been about to write what it has beside it.
+    for file in [path.to_owned()].into_iter().chain(beside(path)) {
+        if let Err(error) = fs::remove_file(&file)
             && error.kind() != std::io::ErrorKind::NotFound
         {
             tracing::warn!(file = %path.display(), %error, "a snapshot's file stays");

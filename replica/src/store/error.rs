@@ -51,13 +51,6 @@ impl StoreError {
     }
 }
 
-impl From<std::io::Error> for StoreError {
-    fn from(error: std::io::Error) -> Self {
-        let is_full = error.kind() == std::io::ErrorKind::StorageFull;
-        if is_full { Self::Full(error.to_string()) } else { Self::Failed(error.to_string()) }
-    }
-}
-
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let text = error.to_string();

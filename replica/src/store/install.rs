@@ -15,23 +15,18 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 use shared::ids::{ClusterId, Name};
-use sqlx::Connection as _;
 
 use super::error::{OpenError, StoreError};
-use super::open::{FILE, connect};
-use super::restore::{own, writer};
+use super::open::FILE;
+use super::restore::{adapt, close, not_copied};
 use super::schema::unusable;
-use super::verify;
-use crate::machine::format;
 use crate::machine::state::Meta;
-use crate::snapshot::file::TRAILER_BYTES;
+use crate::snapshot::file::{TRAILER_BYTES, beside};
 
 /// What comes from another replica, until it counts.
 const INCOMING: &str = "incoming.sqlite";
 /// The state that is put in place at the next start.
 const NEXT: &str = "next.sqlite";
-/// What SQLite has beside a file.
-const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// Where a snapshot is to be written that comes from another replica.
 pub(crate) fn incoming(dir: &Path) -> PathBuf {
@@ -47,26 +42,14 @@ pub(crate) async fn prepare(
     cluster: ClusterId,
 ) -> Result<Meta, OpenError> {
     let path = incoming(dir);
-    let failed = |error: StoreError| unusable(&path, error);
-    let io = |error: io::Error| unusable(&path, StoreError::from(error));
+    let io = |error: io::Error| unusable(&path, not_copied(&path, &error));
     cut_trailer(&path).map_err(io)?;
-    let mut connection = writer(&path).await?;
-    own(&mut connection, replica).await.map_err(failed)?;
-    connection.close().await.map_err(|error| failed(error.into()))?;
-    let (mut connection, _is_new) = connect(&path, replica).await?;
-    let row = verify::meta(&mut connection).await.map_err(failed)?;
-    format::check(&row.meta, format::HIGHEST).map_err(|error| failed(error.into()))?;
-    verify::rows(&mut connection).await.map_err(failed)?;
-    connection.close().await.map_err(|error| failed(error.into()))?;
-    // Closing says nothing of a WAL that could not be copied.
-    if with_suffix(&path, BESIDE[0]).exists() {
-        let what = "its WAL could not be copied".to_owned();
-        return Err(failed(StoreError::Failed(what)));
-    }
+    let (connection, row) = adapt(&path, replica).await?;
+    close(connection, &path).await?;
     if row.cluster != Some(cluster) {
         let found = row.cluster.map_or_else(|| "none".to_owned(), |found| found.to_string());
         let what = format!("it is of cluster {found}, and this replica of {cluster}");
-        return Err(failed(StoreError::Failed(what)));
+        return Err(unusable(&path, StoreError::Failed(what)));
     }
     File::open(&path).and_then(|file| file.sync_all()).map_err(io)?;
     Ok(row.meta)
@@ -93,7 +76,7 @@ pub(super) fn finish(dir: &Path) -> io::Result<bool> {
         return Ok(false);
     }
     // A WAL beside it would be taken for the new file's own.
-    BESIDE.iter().try_for_each(|suffix| remove(&with_suffix(&state, suffix)))?;
+    beside(&state).iter().try_for_each(|file| remove(file))?;
     File::open(dir)?.sync_all()?;
     fs::rename(&next, &state)?;
     File::open(dir)?.sync_all()?;
@@ -121,7 +104,7 @@ fn is_newer(next: &Path, state: &Path) -> bool {
 pub(crate) fn discard(dir: &Path) -> io::Result<()> {
     let path = incoming(dir);
     remove(&path)?;
-    BESIDE.iter().try_for_each(|suffix| remove(&with_suffix(&path, suffix)))
+    beside(&path).iter().try_for_each(|file| remove(file))
 }
 
 /// The database without the page that has the snapshot's digest.
@@ -129,12 +112,6 @@ fn cut_trailer(path: &Path) -> io::Result<()> {
     let file = OpenOptions::new().write(true).open(path)?;
     let bytes = file.metadata()?.len();
     file.set_len(bytes.saturating_sub(TRAILER_BYTES as u64))
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 fn remove(path: &Path) -> io::Result<()> {

@@ -13,6 +13,7 @@ use super::checkpoint::Checkpointer;
 use super::error::{OpenError, StoreError};
 use super::install;
 use super::reader::Reader;
+use super::restore::not_copied;
 use super::schema::{self, Found, scalar, unusable};
 use super::verify;
 use super::writer::Writer;
@@ -55,7 +56,7 @@ pub(crate) async fn open(
 ) -> Result<Store, OpenError> {
     let path = dir.join(FILE);
     let unusable = |error: StoreError| unusable(&path, error);
-    let installed = install::finish(dir).map_err(|error| unusable(error.into()))?;
+    let installed = install::finish(dir).map_err(|error| unusable(not_copied(&path, &error)))?;
     if installed {
         tracing::info!(file = %path.display(), "the state is another replica's from now on");
     }

@@ -19,7 +19,7 @@ use super::schema::{self, APPLICATION_ID, unusable};
 use super::verify;
 use crate::machine::format;
 use crate::machine::state::Meta;
-use crate::snapshot::file::copy_database;
+use crate::snapshot::file::{beside, copy_database};
 use crate::sql::WITHOUT_LASTING_VIEWS;
 
 /// Makes a replica's state in an existing data directory of a snapshot that was checked
@@ -33,13 +33,7 @@ pub async fn restore(snapshot: &Path, dir: &Path, replica: &Name) -> Result<Meta
     let path = dir.join(FILE);
     let failed = |error: StoreError| unusable(&path, error);
     copy_database(snapshot, &path).map_err(|error| failed(not_copied(&path, &error)))?;
-    let mut connection = writer(&path).await?;
-    own(&mut connection, replica).await.map_err(failed)?;
-    close(connection, &path).await?;
-    let (mut connection, _is_new) = connect(&path, replica).await?;
-    let row = verify::meta(&mut connection).await.map_err(failed)?;
-    format::check(&row.meta, format::HIGHEST).map_err(|error| failed(error.into()))?;
-    verify::rows(&mut connection).await.map_err(failed)?;
+    let (mut connection, row) = adapt(&path, replica).await?;
     let row = MetaRow { cluster: None, ..row };
     meta::save(&mut connection, &row).await.map_err(failed)?;
     close(connection, &path).await?;
@@ -62,22 +56,36 @@ pub async fn restore_again(first: &Path, dir: &Path, replica: &Name) -> Result<(
     sync(dir).map_err(|error| failed(not_copied(&path, &error)))
 }
 
-fn not_copied(path: &Path, error: &std::io::Error) -> StoreError {
+/// Makes a replica's own state of the database of a snapshot, and holds every row of it against
+/// its checksum. What is written is in the file once the connection is closed ([`close`]).
+pub(super) async fn adapt(
+    path: &Path,
+    replica: &Name,
+) -> Result<(SqliteConnection, MetaRow), OpenError> {
+    let failed = |error: StoreError| unusable(path, error);
+    let mut connection = writer(path).await?;
+    own(&mut connection, replica).await.map_err(failed)?;
+    close(connection, path).await?;
+    let (mut connection, _is_new) = connect(path, replica).await?;
+    let row = verify::meta(&mut connection).await.map_err(failed)?;
+    format::check(&row.meta, format::HIGHEST).map_err(|error| failed(error.into()))?;
+    verify::rows(&mut connection).await.map_err(failed)?;
+    Ok((connection, row))
+}
+
+pub(super) fn not_copied(path: &Path, error: &std::io::Error) -> StoreError {
     let text = format!("writing {}: {error}", path.display());
     let is_full = error.kind() == std::io::ErrorKind::StorageFull;
     if is_full { StoreError::Full(text) } else { StoreError::Failed(text) }
 }
 
-pub(super) async fn writer(path: &Path) -> Result<SqliteConnection, OpenError> {
+async fn writer(path: &Path) -> Result<SqliteConnection, OpenError> {
     let options = schema::writer_options(path).create_if_missing(false);
     options.connect().await.map_err(|error| unusable(path, error.into()))
 }
 
 /// Makes a replica's tables of a snapshot's.
-pub(super) async fn own(
-    connection: &mut SqliteConnection,
-    replica: &Name,
-) -> Result<(), StoreError> {
+async fn own(connection: &mut SqliteConnection, replica: &Name) -> Result<(), StoreError> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::raw_sql(AssertSqlSafe(WITHOUT_LASTING_VIEWS)).execute(&mut *transaction).await?;
     sqlx::raw_sql("DROP TABLE snapshot").execute(&mut *transaction).await?;
@@ -93,9 +101,15 @@ async fn rename(connection: &mut SqliteConnection, replica: &Name) -> Result<(),
     Ok(())
 }
 
-/// The last connection that closes copies all of the WAL, and removes it.
-async fn close(connection: SqliteConnection, path: &Path) -> Result<(), OpenError> {
-    connection.close().await.map_err(|error| unusable(path, error.into()))
+/// The last connection that closes copies all of the WAL, and removes it; it does not say
+/// where it could not.
+pub(super) async fn close(connection: SqliteConnection, path: &Path) -> Result<(), OpenError> {
+    connection.close().await.map_err(|error| unusable(path, error.into()))?;
+    if beside(path)[0].exists() {
+        let what = "its WAL could not be copied".to_owned();
+        return Err(unusable(path, StoreError::Failed(what)));
+    }
+    Ok(())
 }
 
 fn sync(dir: &Path) -> std::io::Result<()> {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, NoLabelSet,
+    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, MetricEncoder, NoLabelSet,
 };
 use prometheus_client::metrics::MetricType;
 
@@ -38,10 +38,7 @@ impl Scrape<'_> {
     /// # Errors
     /// None that comes of this.
     pub fn gauge<V: EncodeGaugeValue>(&mut self, name: &str, help: &str, value: V) -> fmt::Result {
-        let Named { stem, unit } = Named::of(name, MetricType::Gauge);
-        let (help, unit) = (format!("{help}."), unit.as_ref());
-        let mut encoder = self.0.encode_descriptor(stem, &help, unit, MetricType::Gauge)?;
-        encoder.encode_gauge(&value)
+        self.family(name, help, MetricType::Gauge, |mut encoder| encoder.encode_gauge(&value))
     }
 
     /// Gauges that differ in one label, whose values are names of members or known at the
@@ -56,14 +53,11 @@ impl Scrape<'_> {
         label: &'static str,
         values: impl IntoIterator<Item = (L, V)>,
     ) -> fmt::Result {
-        let Named { stem, unit } = Named::of(name, MetricType::Gauge);
-        let (help, unit) = (format!("{help}."), unit.as_ref());
-        let mut encoder = self.0.encode_descriptor(stem, &help, unit, MetricType::Gauge)?;
-        for (of, value) in values {
-            let labels = [(label, of.as_ref())];
-            encoder.encode_family(&labels)?.encode_gauge(&value)?;
-        }
-        Ok(())
+        self.family(name, help, MetricType::Gauge, |mut encoder| {
+            values.into_iter().try_for_each(|(of, value)| {
+                encoder.encode_family(&[(label, of.as_ref())])?.encode_gauge(&value)
+            })
+        })
     }
 
     /// Which of several states it is in: 1 for that one and 0 for the others.
@@ -92,10 +86,9 @@ impl Scrape<'_> {
         help: &str,
         value: V,
     ) -> fmt::Result {
-        let Named { stem, unit } = Named::of(name, MetricType::Counter);
-        let (help, unit) = (format!("{help}."), unit.as_ref());
-        let mut encoder = self.0.encode_descriptor(stem, &help, unit, MetricType::Counter)?;
-        encoder.encode_counter::<NoLabelSet, _, f64>(&value, None)
+        self.family(name, help, MetricType::Counter, |mut encoder| {
+            encoder.encode_counter::<NoLabelSet, _, f64>(&value, None)
+        })
     }
 
     /// Counters that differ in one label, whose values are names of members.
@@ -109,13 +102,23 @@ impl Scrape<'_> {
         label: &'static str,
         values: impl IntoIterator<Item = (L, V)>,
     ) -> fmt::Result {
-        let Named { stem, unit } = Named::of(name, MetricType::Counter);
-        let (help, unit) = (format!("{help}."), unit.as_ref());
-        let mut encoder = self.0.encode_descriptor(stem, &help, unit, MetricType::Counter)?;
-        for (of, value) in values {
-            let labels = [(label, of.as_ref())];
-            encoder.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&value, None)?;
-        }
-        Ok(())
+        self.family(name, help, MetricType::Counter, |mut encoder| {
+            values.into_iter().try_for_each(|(of, value)| {
+                let labels = [(label, of.as_ref())];
+                encoder.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&value, None)
+            })
+        })
+    }
+
+    /// Writes the head of a family, and then its samples.
+    fn family(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        samples: impl FnOnce(MetricEncoder<'_>) -> fmt::Result,
+    ) -> fmt::Result {
+        let Named { stem, unit } = Named::of(name, kind);
+        samples(self.0.encode_descriptor(stem, &format!("{help}."), unit.as_ref(), kind)?)
     }
 }
