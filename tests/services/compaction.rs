@@ -24,19 +24,8 @@ async fn call(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Result<(StatusCode, http::HeaderMap, Value)> {
-    eventually("there is an answer that is not for later", async || {
-        let url = format!("{}{path}", cluster.url(door));
-        let mut request = cluster.http().request(method.clone(), url).body(body.to_vec());
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let response = request.send().await?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let said = response.text().await?;
-        ensure!(status != StatusCode::SERVICE_UNAVAILABLE, "{said}");
-        Ok((status, headers, serde_json::from_str(&said).unwrap_or(Value::String(said))))
-    })
-    .await
+    let (status, headers, said) = cluster.call((method, door, path), headers, body).await?;
+    Ok((status, headers, serde_json::from_str(&said).unwrap_or(Value::String(said))))
 }
 
 fn doors(cluster: &Cluster) -> Vec<String> {

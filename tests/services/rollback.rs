@@ -3,9 +3,9 @@
 
 use anyhow::{Context, Result, ensure};
 use futures::StreamExt as _;
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tests::harness::cluster::{Cluster, Size, eventually};
+use tests::harness::cluster::{Cluster, Size};
 
 use crate::synod;
 
@@ -16,20 +16,9 @@ async fn call(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Result<(StatusCode, http::HeaderMap, Value)> {
-    eventually("there is an answer that is not for later", async || {
-        let url = format!("{}{path}", cluster.url(door));
-        let mut request = cluster.http().request(method.clone(), url).body(body.to_vec());
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let response: Response = request.send().await?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let said = response.text().await?;
-        ensure!(status != StatusCode::SERVICE_UNAVAILABLE, "{said}");
-        let said = serde_json::from_str(&said).with_context(|| said)?;
-        Ok((status, headers, said))
-    })
-    .await
+    let (status, headers, said) = cluster.call((method, door, path), headers, body).await?;
+    let said = serde_json::from_str(&said).with_context(|| said)?;
+    Ok((status, headers, said))
 }
 
 const JSON: (&str, &str) = ("content-type", "application/json");

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use reqwest::header::HeaderMap;
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -189,6 +191,32 @@ impl Cluster {
         serde_json::from_slice(&body).with_context(|| {
             format!("{name}{path} answered {status}: {}", String::from_utf8_lossy(&body))
         })
+    }
+
+    /// Sends a request to a service; again for as long as the answer is 503. Says status,
+    /// header and text.
+    ///
+    /// # Errors
+    /// When there is no other answer in time.
+    pub async fn call(
+        &self,
+        (method, name, path): (Method, &str, &str),
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<(StatusCode, HeaderMap, String)> {
+        eventually("there is an answer that is not for later", async || {
+            let url = format!("{}{path}", self.url(name));
+            let mut request = self.http.request(method.clone(), url).body(body.to_vec());
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let response = request.send().await?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            let said = response.text().await?;
+            ensure!(status != StatusCode::SERVICE_UNAVAILABLE, "{said}");
+            Ok((status, headers, said))
+        })
+        .await
     }
 
     /// What a replica has executed: the text values below a prefix, by key.
