@@ -20,8 +20,8 @@
 //! `retry` (what may be sent again, pure), [`headers`] (what a proxy does to them, pure),
 //! [`status`] (what a replica says of itself, pure), `endpoints` (the pool behind a
 //! lock), `health` (discovery and checks), `proxy` (the way of a request), `http`
-//! (what is answered here, what is passed on), `metrics`, `args` (the flags). The connections to the
-//! replicas are those that all services speak to each other by (`shared::client`).
+//! (what is answered here, what is passed on), `metrics`, `args` (the flags). The connections
+//! to the replicas are those that all services speak to each other by (`shared::client`).
 //!
 //! Deliberately absent: caches, because a linearizable read must ask; a queue where replicas
 //! are merely busy, because a client that is refused at once can go elsewhere, and one that

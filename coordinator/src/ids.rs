@@ -13,7 +13,8 @@ impl fmt::Display for AcceptorIndex {
     }
 }
 
-/// Names a proposal, or a request for another primary, between the shell and the core. The shell never uses one twice.
+/// Names a proposal, or a request for another primary, between the shell and the core. The
+/// shell never uses one twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 

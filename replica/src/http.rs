@@ -2,9 +2,9 @@
 //! stands beside them.
 //!
 //! Reading order: [`request`] (what a request says), `reading` (how new the state must
-//! be), `paging` (pages and streams), `get`, `list`, `diff`, `log`, `sql`, `snapshot` and `watching`;
-//! `mutate`, `append`, `txn`, `rollback`, `compact`, `leases` and `locks` (what mutations say), `mutation` (what they come to) and `forward`
-//! (from a backup to the primary); `refused` (every way to say no); `replication`,
+//! be), `paging` (pages and streams), `get`, `list`, `diff`, `log`, `sql`, `snapshot` and
+//! `watching`; `mutate`, `append`, `txn`, `rollback`, `compact`, `leases` and `locks` (what
+//! mutations say), `mutation` (what they come to) and `forward` (from a backup to the primary); `refused` (every way to say no); `replication`,
 //! `status`, `cluster`, `primary` (another one); `openapi` (all of it, for programs).
 
 mod append;

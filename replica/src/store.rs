@@ -5,11 +5,11 @@
 //! behind (it is brought up from the log), it is never ahead of or beside it. Every
 //! transaction is a whole number of slots, with `meta` saying how many.
 //!
-//! In reading order: `schema`, `open`, `writer`, `ahead` (what is executed and not stored) with `keys`,
-//! `versions`, `deletions`, `rollback` and `tenure` (what it writes), `compaction` (what goes), `checkpoint`, `reader`, `list`, `history`,
-//! `log`; `sum` and `verify` notice damage; `offline`, `audit`
-//! and `restore` are for when no replica runs, and `install` is how another one's state takes
-//! the place of this one's.
+//! In reading order: `schema`, `open`, `writer`, `ahead` (what is executed and not stored)
+//! with `keys`, `versions`, `deletions`, `rollback` and `tenure` (what it writes), `compaction`
+//! (what goes), `checkpoint`, `reader`, `list`, `history`, `log`; `sum` and `verify` notice
+//! damage; `offline`, `audit` and `restore` are for when no replica runs, and `install` is how
+//! another one's state takes the place of this one's.
 
 mod ahead;
 mod answers;

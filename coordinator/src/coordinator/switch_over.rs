@@ -29,17 +29,15 @@ impl Coordinator {
     pub(super) fn on_primary_request(&mut self, id: RequestId, request: PrimaryRequest) {
         let PrimaryRequest { cluster, wanted } = request;
         let ours = self.membership.roster().is_some_and(|roster| roster.cluster() == cluster);
-        if let WantedPrimary::Another { than, instance } = &wanted
-            && ours
-        {
+        if !ours {
+            return self.answer_primary(id, PrimaryReply::NotLeading);
+        }
+        if let WantedPrimary::Another { than, instance } = &wanted {
             self.replicas.ends_soon(than, *instance);
         }
         let State::Phase2(leader) = &mut self.state else {
             return self.answer_primary(id, PrimaryReply::NotLeading);
         };
-        if !ours {
-            return self.answer_primary(id, PrimaryReply::NotLeading);
-        }
         if let Some(ahead) = &leader.ahead {
             let limit = Self::refuses_for(ahead);
             return self.answer_primary(id, PrimaryReply::Overloaded { limit });

@@ -3,8 +3,9 @@
 //!
 //! `key` and `value` are the bytes as text, to compare and to search in; `bytes` are those
 //! of the value as they are. `history` has the changes after the oldest revision whose state
-//! can be read, and `log` a row for each slot that is kept, however far those before are swept. `leases` and
-//! `locks` have no history: they show what there is, whatever revision is asked for.
+//! can be read, and `log` a row for each slot that is kept, however far those before are
+//! swept. `leases` and `locks` have no history: they show what there is, whatever revision is
+//! asked for.
 
 use shared::ids::Revision;
 
@@ -39,9 +40,9 @@ const KV_PAST: &str = concat!(
     not_hidden!("v", "{at}")
 );
 
-/// All changes of keys that are not compacted; first those in the tables, then the deletions of those that are
-/// hidden, each at the first deletion of many that does. That of a key that went with a
-/// lease which expired names the lease.
+/// All changes of keys that are not compacted; first those in the tables, then the deletions
+/// of those that are hidden, each at the first deletion of many that does. That of a key that
+/// went with a lease which expired names the lease.
 const HISTORY: &str = "SELECT CAST(v.key AS TEXT) AS key, v.revision, \
     CASE WHEN v.value IS NULL THEN 'delete' ELSE 'put' END AS change, \
     CAST(v.value AS TEXT) AS value, v.value AS bytes, v.content_type, v.created_revision, \
