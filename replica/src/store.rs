@@ -20,6 +20,7 @@ mod compaction;
 mod deletions;
 mod ended;
 mod error;
+mod head_cache;
 mod history;
 mod install;
 mod keys;

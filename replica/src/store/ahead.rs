@@ -16,6 +16,7 @@ use super::answers;
 use super::compaction;
 use super::deletions::Deletions;
 use super::error::StoreError;
+use super::head_cache::HeadCache;
 use super::keys;
 use super::left_out::{self, Kept};
 use super::log;
@@ -46,6 +47,7 @@ const ROW_BYTES: usize = 256;
 pub(super) struct Ahead {
     state: ReplicatedState,
     deletions: Deletions,
+    head_cache: HeadCache,
     /// Tombstones of keys that were loaded and are hidden: to be written before anything
     /// newer.
     hidden: Vec<VersionRow>,
@@ -88,6 +90,7 @@ impl Ahead {
         Ok(Self {
             state: ReplicatedState::partial(meta.clone(), whole),
             deletions,
+            head_cache: HeadCache::new(),
             hidden: Vec::new(),
             log: Vec::new(),
             bytes: 0,
@@ -205,8 +208,8 @@ impl Ahead {
         connection: &mut SqliteConnection,
         needs: &Needs,
     ) -> Result<Loaded, StoreError> {
-        let (deletions, hidden) = (&self.deletions, &mut self.hidden);
-        let keys = keys::load(connection, &needs.keys, deletions, hidden).await?;
+        let Self { deletions, head_cache, hidden, .. } = self;
+        let keys = keys::load(connection, &needs.keys, deletions, head_cache, hidden).await?;
         let answers = answers::load(connection, &needs.answers).await?;
         Ok(Loaded { keys, answers })
     }
@@ -214,6 +217,7 @@ impl Ahead {
     /// Writes what executing changed, after the tombstones of keys that are hidden.
     async fn write(&mut self, statements: &mut Statements<'_>) -> Result<(), StoreError> {
         let Rows { mut keys, answers, leases, locks } = self.state.take_rows();
+        self.head_cache.note(&keys);
         rollback::restore(statements, &keys.restored).await?;
         self.hidden.append(&mut keys.versions);
         keys::write(statements, &std::mem::take(&mut self.hidden)).await?;
