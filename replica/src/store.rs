@@ -38,7 +38,9 @@ mod restore;
 mod rollback;
 mod schema;
 mod statements;
+mod storing;
 mod sum;
+mod tables;
 mod tenure;
 #[cfg(test)]
 mod tests;
