@@ -113,7 +113,10 @@ pub(super) async fn write(
 }
 
 /// Writes them.
-pub(super) async fn write_log(statements: &mut Statements<'_>, rows: &[LogRow]) -> Result<(), StoreError> {
+pub(super) async fn write_log(
+    statements: &mut Statements<'_>,
+    rows: &[LogRow],
+) -> Result<(), StoreError> {
     statements
         .add_rows(&INSERT_LOG, rows, |bound, LogRow { slot, ballot, kept, hash, revision }| {
             bound
