@@ -8,7 +8,8 @@ use shared::message::Service;
 
 use crate::services::ServiceCommand;
 use crate::{
-    backup, bench, exit, export, import, output, restore, services, status, up, verbs, verify,
+    backup, bench, demo, exit, export, import, output, restore, services, status, top, up, verbs,
+    verify,
 };
 
 /// A key-value store and a replicated log over HTTP that loses no acknowledged write.
@@ -26,6 +27,8 @@ struct Cli {
 enum Command {
     /// Run a whole cluster on 127.0.0.1, each service as a process of its own
     Up(up::Args),
+    /// Kill services of a small cluster under load, one after the other, and say what comes of it
+    Demo(demo::Args),
 
     /// Print the value of a key
     Get(verbs::Get),
@@ -55,6 +58,8 @@ enum Command {
     Log(verbs::Log),
     /// Show who leads, who is primary and how far everyone is
     Status(status::Args),
+    /// Show the same on a terminal, second by second, with rates and times
+    Top(top::Args),
     /// Make another replica primary, without a client noticing
     Primary(verbs::Primary),
     /// Ask a service whether it is ready; exits with 0 when it is
@@ -118,6 +123,7 @@ pub fn main() -> ExitCode {
         }
         Command::SqlWorker => replica::sql::main(),
         Command::Up(args) => block_on(up::run(args)),
+        Command::Demo(args) => block_on(demo::run(args)),
         Command::Get(args) => block_on(verbs::get(args)),
         Command::Put(args) => block_on(verbs::put(args)),
         Command::Delete(args) => block_on(verbs::delete(args)),
@@ -132,6 +138,7 @@ pub fn main() -> ExitCode {
         Command::Lock(args) => block_on(verbs::lock(args)),
         Command::Log(args) => block_on(verbs::log(args)),
         Command::Status(args) => block_on(status::run(args)),
+        Command::Top(args) => block_on(top::run(args)),
         Command::Primary(args) => block_on(verbs::primary(args)),
         Command::Ready(args) => block_on(verbs::ready(args)),
         Command::Import(args) => block_on(import::run(args)),

@@ -31,6 +31,11 @@ impl Paint {
         Self { enabled: io::stdout().is_terminal() && !unwanted && !dumb }
     }
 
+    /// Whether there is any.
+    pub(crate) fn is_on(self) -> bool {
+        self.enabled
+    }
+
     /// Without any colour.
     #[cfg(test)]
     pub(crate) fn plain() -> Self {

@@ -4,9 +4,9 @@
 //! - `acceptor`, `coordinator`, `replica`, `balancer` run one service; the code is in the
 //!   service's own crate.
 //! - `up` runs a whole cluster on 127.0.0.1: each service is a child process of this one,
-//!   and none outlives it.
+//!   and none outlives it. `demo` does the same for a while, and kills them under load.
 //! - `get`, `put`, `delete`, `list`, `watch`, `txn`, `diff`, `rollback`, `compact`, `sql`,
-//!   `lease`, `lock`, `log`, `status`, `primary`, `ready`,
+//!   `lease`, `lock`, `log`, `status`, `top`, `primary`, `ready`,
 //!   `import`, `export` speak the HTTP API by way of the crate `client`, and nothing else.
 //! - `backup` fetches the whole state as one file, by way of `client`, too; `restore` makes
 //!   the data directory of a new cluster of one, and `verify` checks data directories: both
@@ -17,9 +17,9 @@
 //! Results go to standard output, everything said *about* them to standard error, so that
 //! output can be piped.
 //!
-//! In reading order: `args` (the command line), `services`, `up`, `endpoint`, `output` and
+//! In reading order: `args` (the command line), `services`, `up`, `demo`, `endpoint`, `output` and
 //! `exit` (whom a command asks, how it answers and how it ends), `verbs`, `status`,
-//! [`tree`], `transfer`, `import`, `export`, `backup`, `restore`, `verify`, `bench`.
+//! `top`, [`tree`], `transfer`, `import`, `export`, `backup`, `restore`, `verify`, `bench`.
 #![expect(
     clippy::disallowed_methods,
     reason = "all of this crate is shell: it reads clocks, draws jitter and starts tasks"
@@ -29,6 +29,7 @@ mod args;
 mod backup;
 mod bench;
 mod console;
+mod demo;
 mod endpoint;
 mod exit;
 mod export;
@@ -36,7 +37,9 @@ mod import;
 mod output;
 mod restore;
 mod services;
+mod signals;
 mod status;
+mod top;
 mod transfer;
 pub mod tree;
 mod up;

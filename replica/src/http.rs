@@ -180,7 +180,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .merge(console::routes())
 }
 
-/// What clients ask for; each has an entry in `openapi`.
+/// What clients ask for; the file of each says what the contract says of it (`entries`).
 fn client_routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
     vec![
         ("/v1/kv", get(list::list).delete(mutate::delete_prefix)),

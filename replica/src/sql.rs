@@ -22,6 +22,7 @@ mod worker;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::ids::Revision;
@@ -46,8 +47,9 @@ pub(crate) struct Limits {
 }
 
 /// A query, as clients write it in JSON.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Query")]
 pub(crate) struct SqlQuery {
     /// One statement that reads.
     pub(crate) sql: String,
@@ -71,7 +73,7 @@ pub(crate) struct Job {
 }
 
 /// What a query gave.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Table {
     /// The names of the columns, in order; a name may come twice.
     pub(crate) columns: Vec<String>,

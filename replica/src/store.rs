@@ -20,6 +20,7 @@ mod compaction;
 mod deletions;
 mod ended;
 mod error;
+mod head_cache;
 mod history;
 mod install;
 mod keys;
@@ -37,7 +38,9 @@ mod restore;
 mod rollback;
 mod schema;
 mod statements;
+mod storing;
 mod sum;
+mod tables;
 mod tenure;
 #[cfg(test)]
 mod tests;

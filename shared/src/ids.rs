@@ -4,9 +4,11 @@
 //! [`Slot`]s and always exclusive: everything *below* the mark, and nothing at or above
 //! it, is meant.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 macro_rules! counter {
@@ -24,8 +26,10 @@ macro_rules! counter {
             Hash,
             Serialize,
             Deserialize,
+            JsonSchema,
         )]
         #[serde(transparent)]
+        #[schemars(inline)]
         pub struct $name(pub u64);
 
         impl $name {
@@ -75,8 +79,11 @@ counter! {
 /// The format of the log: how its values are encoded and what executing them means. It is
 /// part of the replicated state and only ever raised, by a [`View`](crate::message::View),
 /// once every member of the view can read the next one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
+#[schemars(inline)]
 pub struct LogFormat(pub u16);
 
 impl LogFormat {
@@ -113,6 +120,20 @@ macro_rules! nonce {
 
             fn from_str(text: &str) -> Result<Self, NonceError> {
                 parse_nonce(text).map(Self)
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({"type": "string", "pattern": "^[0-9a-f]{16}$"})
             }
         }
 
@@ -178,7 +199,9 @@ pub(crate) fn parse_nonce(text: &str) -> Result<u64, NonceError> {
 
 /// A ballot number, totally ordered by round, then by coordinator (Lamport, *Paxos Made
 /// Simple*, section 2.2: different proposers choose their numbers from disjoint sets).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub struct Ballot {
     /// Compared first; a coordinator that wants to lead picks one above every round it
     /// has seen.
@@ -195,8 +218,11 @@ impl fmt::Display for Ballot {
 
 /// The name that an operator gives a service: 1 to 64 of `a-z`, `0-9` and `-`, for
 /// instance `replica-2`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(inline, extend("pattern" = "^[a-z0-9-]{1,64}$"))]
 pub struct Name(String);
 
 impl Name {

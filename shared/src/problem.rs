@@ -12,6 +12,7 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{LeaseId, Revision};
@@ -25,7 +26,7 @@ pub const CONTENT_TYPE: &str = "application/problem+json";
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What became of a mutation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It was executed.
@@ -48,7 +49,8 @@ struct Fields {
 }
 
 /// The JSON of a problem: what a client parses.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Problem")]
 pub struct Body {
     /// A URI that identifies the kind: `urn:synod:problem:` and a word.
     #[serde(rename = "type")]
@@ -77,7 +79,7 @@ pub struct Body {
 }
 
 /// Who holds a lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Holder {
     /// Which lease.
     pub lease: LeaseId,
@@ -118,6 +120,12 @@ impl Problem {
     #[must_use]
     pub fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, kind!("bad-request"), "Bad request", detail)
+    }
+
+    /// 403: a page of another origin asks.
+    #[must_use]
+    pub fn foreign_origin(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, kind!("foreign-origin"), "Foreign origin", detail)
     }
 
     /// 404: nothing is there.
@@ -213,6 +221,28 @@ impl Problem {
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             kind!("unsupported-media-type"),
             "Unsupported media type",
+            detail,
+        )
+    }
+
+    /// 416: of a file the part that is asked for is not there.
+    #[must_use]
+    pub fn range_not_satisfiable(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            kind!("range-not-satisfiable"),
+            "Range not satisfiable",
+            detail,
+        )
+    }
+
+    /// 421: the request is for a host that is not this service.
+    #[must_use]
+    pub fn misdirected(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            kind!("misdirected"),
+            "Misdirected request",
             detail,
         )
     }

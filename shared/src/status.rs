@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::ids::Name;
@@ -24,7 +25,7 @@ pub(crate) fn count_request() {
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The part of a status that all services share.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Common {
     /// Which service.
     pub service: Service,
@@ -45,7 +46,8 @@ pub struct Common {
 }
 
 /// A whole status, one flat JSON object.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Status")]
 pub struct Status<T> {
     /// What all services say.
     #[serde(flatten)]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::health::Check;
@@ -19,7 +20,7 @@ const NAME_CHARS: usize = 100;
 static MET: Met = Met::new();
 
 /// A peer of another version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct OtherVersion {
     /// Its URL where it was asked, or what it calls itself where it asked.
     pub peer: String,

@@ -10,7 +10,7 @@
 mod connection;
 mod gap;
 mod load;
-mod processes;
+pub(crate) mod processes;
 mod report;
 
 use std::process::ExitCode;

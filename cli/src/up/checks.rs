@@ -109,7 +109,8 @@ pub(crate) fn describe(data_dir: &Path, acceptors: u16) -> io::Result<()> {
 }
 
 /// Nobody listens where a service is going to.
-fn ports_are_free(plan: &[Planned]) -> anyhow::Result<()> {
+/// Refuses where somebody listens on a port of the plan.
+pub(crate) fn ports_are_free(plan: &[Planned]) -> anyhow::Result<()> {
     let taken = plan.iter().filter_map(|planned| match TcpListener::bind(planned.address()) {
         Ok(_) => None,
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {

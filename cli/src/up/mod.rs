@@ -14,15 +14,15 @@
 //! In reading order: `plan` (names, ports, command lines), `checks`, `logs`, `supervisor`
 //! (one service's lives), `ready`, `report`.
 
-mod checks;
+pub(crate) mod checks;
 mod logs;
-mod plan;
-mod ready;
-mod report;
-mod supervisor;
+pub(crate) mod plan;
+pub(crate) mod ready;
+pub(crate) mod report;
+pub(crate) mod supervisor;
 
 use std::cell::RefCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -30,7 +30,6 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::builder::BoolishValueParser;
 use futures::FutureExt;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
@@ -39,6 +38,7 @@ pub(crate) use self::plan::Keepers;
 use self::plan::{Counts, Planned};
 use self::supervisor::{Cluster, Event};
 use crate::console::{self, Paint};
+use crate::signals::Signals;
 
 /// How often the sizes of the logs are looked at.
 const LOG_CHECK_INTERVAL: Duration = Duration::from_secs(10);
@@ -110,7 +110,7 @@ async fn attend(
 ) -> anyhow::Result<()> {
     let paint = Paint::for_stdout();
     let mut board = report::Board::new(plan);
-    wait_until_served(args, plan, events, &mut board).await?;
+    wait_until_served(args.ready_seconds, &args.data_dir, plan, events, &mut board).await?;
     console::say(board.announcement(&args.data_dir, paint));
     let mut stragglers = pin!(ready::stragglers(plan).fuse());
 
@@ -133,13 +133,14 @@ async fn attend(
 
 /// Waits until a mutation comes through; fails when a service says that it cannot run as
 /// it is told, or the time is up.
-async fn wait_until_served(
-    args: &Args,
+pub(crate) async fn wait_until_served(
+    ready_seconds: u32,
+    data_dir: &Path,
     plan: &[Planned],
     events: &mut mpsc::Receiver<Event>,
     board: &mut report::Board<'_>,
 ) -> anyhow::Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(args.ready_seconds.into());
+    let deadline = Instant::now() + Duration::from_secs(ready_seconds.into());
     let paint = Paint::for_stdout();
     let hindrance = RefCell::new(String::from("no answer yet"));
     let mut served = pin!(async {
@@ -166,17 +167,16 @@ async fn wait_until_served(
     };
     if timed_out {
         bail!(
-            "writes are not served after {} s: {}; the logs are in {}",
-            args.ready_seconds,
+            "writes are not served after {ready_seconds} s: {}; the logs are in {}",
             hindrance.borrow(),
-            logs::folder(&args.data_dir).display()
+            logs::folder(data_dir).display()
         );
     }
     Ok(())
 }
 
 /// Ends all services; a second signal means: at once.
-async fn end(cluster: Cluster, signals: &mut Signals) {
+pub(crate) async fn end(cluster: Cluster, signals: &mut Signals) {
     let hurry = cluster.hurry();
     let mut ended = pin!(cluster.end());
     tokio::select! {
@@ -187,30 +187,4 @@ async fn end(cluster: Cluster, signals: &mut Signals) {
         }
     }
     ended.await;
-}
-
-/// The signals that end `up`.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn new() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-            hangup: listen(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.hangup.recv() => "SIGHUP",
-        }
-    }
 }

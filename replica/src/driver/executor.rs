@@ -56,9 +56,12 @@ pub(super) async fn run(
     (hurry, shutdown): (Arc<Notify>, CancellationToken),
     measured: Measured,
 ) -> Result<(), StoreError> {
+    let now = Instant::now();
     let mut executor = Executor {
+        told_stored: writer.meta().executed_below,
         writer,
-        store_from: Instant::now(),
+        store_from: now,
+        storing_since: now,
         checkpoints,
         inputs,
         shutdown: shutdown.clone(),
@@ -75,9 +78,12 @@ pub(super) async fn run(
             () = shutdown.cancelled() => break,
             Some(step) = executor.checkpoints.next() => executor.checkpointed(step).await?,
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => executor.begin_checkpoint(),
-            () = hurry.notified() => executor.store().await?,
-            () = sleep_until(executor.store_from), if !executor.writer.is_stored() => {
-                executor.store().await?;
+            stored = executor.writer.end_storing(), if executor.writer.is_storing() => {
+                executor.ended_storing(stored).await?;
+            }
+            () = hurry.notified() => executor.hurry().await?,
+            () = sleep_until(executor.store_from), if executor.is_to_begin_storing() => {
+                executor.begin_storing().await?;
             }
             job = jobs.recv() => match job {
                 Some(job) => executor.work(job).await?,
@@ -105,6 +111,10 @@ struct Executor {
     writer: Writer,
     /// Before that nothing is stored that nobody waits for.
     store_from: Instant,
+    /// When the transaction began that is under way.
+    storing_since: Instant,
+    /// What the core knows to be stored.
+    told_stored: Slot,
     checkpoints: Checkpoints,
     inputs: Inputs,
     shutdown: CancellationToken,
@@ -157,8 +167,15 @@ impl Executor {
         };
         self.tell_unswept().await;
         self.tell(Input::Executed(report)).await;
-        if self.writer.is_to_be_stored() {
+        self.tell_stored().await;
+        if self.writer.is_urgent() {
             self.store().await?;
+        } else if self.writer.has_many_unstored() {
+            if self.writer.is_storing() {
+                let ended = self.writer.end_storing().await;
+                self.ended_storing(ended).await?;
+            }
+            self.begin_storing().await?;
         }
         // However much there is to execute, sweeping comes to an end.
         if self.writer.is_sweeping() {
@@ -175,6 +192,47 @@ impl Executor {
         self.wrote(compacted).await
     }
 
+    fn is_to_begin_storing(&self) -> bool {
+        self.writer.has_unstored() && !self.writer.is_storing()
+    }
+
+    /// Somebody waits for what is executed to be stored: at once, or right after the
+    /// transaction that is under way.
+    async fn hurry(&mut self) -> Result<(), StoreError> {
+        self.store_from = Instant::now();
+        if self.is_to_begin_storing() { self.begin_storing().await } else { Ok(()) }
+    }
+
+    /// Begins to store what is executed, while executing goes on.
+    async fn begin_storing(&mut self) -> Result<(), StoreError> {
+        self.storing_since = Instant::now();
+        self.store_from = self.storing_since + STORE_INTERVAL;
+        match self.writer.begin_storing().await {
+            Ok(()) => {
+                self.tell_stored().await;
+                Ok(())
+            }
+            Err(error) => self.store_again(error).await,
+        }
+    }
+
+    /// The transaction that was under way has ended.
+    async fn ended_storing(&mut self, ended: Result<(), StoreError>) -> Result<(), StoreError> {
+        match ended {
+            Ok(()) => {
+                self.measured
+                    .took(metrics::Step::Store, self.storing_since.elapsed().as_secs_f64());
+                self.tell_stored().await;
+                Ok(())
+            }
+            Err(error) => self.store_again(error).await,
+        }
+    }
+
+    async fn store_again(&mut self, error: StoreError) -> Result<(), StoreError> {
+        if self.try_again(error).await? { self.store().await } else { Ok(()) }
+    }
+
     /// Stores what is executed, however long that takes.
     async fn store(&mut self) -> Result<(), StoreError> {
         if self.writer.is_stored() {
@@ -188,13 +246,22 @@ impl Executor {
             began = Instant::now();
         }
         self.measured.took(metrics::Step::Store, began.elapsed().as_secs_f64());
-        self.measured.stored(self.writer.meta(), self.writer.locks_held());
         self.store_from = Instant::now() + STORE_INTERVAL;
+        self.tell_stored().await;
+        Ok(())
+    }
+
+    /// Says how far the tables have come, where that is news.
+    async fn tell_stored(&mut self) {
+        let stored = self.writer.meta().executed_below;
+        if stored == std::mem::replace(&mut self.told_stored, stored) {
+            return;
+        }
+        self.measured.stored(self.writer.meta(), self.writer.locks_held());
         self.tell_writable().await;
         self.tell_unswept().await;
         self.tell(Input::Stored(Stored::of(self.writer.meta()))).await;
         self.checkpoints.wrote(self.writer.written_bytes());
-        Ok(())
     }
 
     /// Makes some keys out of the deletions of many into tombstones.
@@ -221,6 +288,7 @@ impl Executor {
             self.try_again(error).await?;
             return Ok(());
         }
+        self.tell_stored().await;
         self.tell_writable().await;
         self.tell_unswept().await;
         self.checkpoints.wrote(self.writer.written_bytes());
@@ -257,7 +325,9 @@ impl Executor {
     /// writes: the WAL starts over then, in the space that it has.
     async fn copy_the_rest(&mut self) -> Result<(), StoreError> {
         let before = self.writer.durable_below();
-        match self.writer.checkpoint().await {
+        let copied = self.writer.checkpoint().await;
+        self.tell_stored().await;
+        match copied {
             Ok(_) if self.writer.durable_below() == before => {}
             Ok(_) => self.tell(Input::Durable(self.writer.durable_below())).await,
             Err(error) if error.is_fatal() => return Err(error),

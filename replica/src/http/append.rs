@@ -11,9 +11,21 @@ use super::App;
 use super::mutate::{
     content_type_of, finish, refuse_conditions, refuse_unsupported, submit, whole_body,
 };
+use super::mutation::Appended;
+use super::openapi::Entry;
+use super::openapi::content::{json, text};
 use super::refused::Refused;
 use crate::http::request::query::Query;
 use crate::machine::command::Op;
+
+/// What the contract says of it.
+pub(super) fn entries() -> Vec<Entry> {
+    vec![
+        Entry::mutation("post", "/v1/log", ("append", "Has a value stand in the log."))
+            .takes([text("*/*", "deployed 1.2")])
+            .answers(201, "It was chosen at that slot.", [json(&Appended::example())]),
+    ]
+}
 
 /// Answers it.
 pub(super) async fn append(State(app): State<Arc<App>>, request: Request) -> Response {

@@ -9,8 +9,9 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use futures::future::join_all;
 use http::request::Parts;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use shared::client::{AcceptorClient, Peer};
 use shared::config::BaseUrl;
 use shared::ids::{ClusterId, Name, Revision, Slot};
@@ -18,13 +19,15 @@ use shared::message::{Member, Service};
 use shared::wire;
 
 use super::App;
+use super::openapi::Entry;
+use super::openapi::content;
 use super::status::{RenderedLeader, RenderedView, status_of};
 use crate::http::request::query::Query;
 
 /// How long another service may take to say how it is. All are asked at once.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Cluster {
     cluster_id: Option<ClusterId>,
     revision: Revision,
@@ -32,17 +35,30 @@ struct Cluster {
     compacted_below: Revision,
     leader: Option<RenderedLeader>,
     view: Option<RenderedView>,
-    coordinators: Vec<Value>,
-    acceptors: Vec<Value>,
-    replicas: Vec<Value>,
-    balancers: Vec<Value>,
+    coordinators: Vec<Shown>,
+    acceptors: Vec<Shown>,
+    replicas: Vec<Shown>,
+    balancers: Vec<Shown>,
     /// Names and acceptors that are mixed up, in words.
     mixups: Vec<String>,
     ratios: Ratios,
 }
 
+/// A service, as the answer shows it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ClusterMember")]
+struct Shown {
+    id: Option<Name>,
+    url: String,
+    /// Whether it says how it is.
+    healthy: bool,
+    /// What it says, as far as that is shown of its kind.
+    #[serde(flatten)]
+    status: Map<String, Value>,
+}
+
 /// What the compartments of a cluster are scaled by.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Ratios {
     /// Votes of all acceptors for each slot decided: how many acceptors keep up. A
     /// trimmed slot counts as voted.
@@ -50,6 +66,43 @@ struct Ratios {
     backups_per_primary: f64,
     /// By name, since each started.
     requests_per_node: BTreeMap<String, u64>,
+}
+
+/// What the contract says of it.
+pub(super) fn entries() -> Vec<Entry> {
+    vec![
+        Entry::own("get", "/v1/cluster", ("cluster", "Who leads, and how far everyone is."))
+            .answers(200, "The cluster.", [content::json(&Cluster::example())])
+            .refused(&[502]),
+    ]
+}
+
+impl Cluster {
+    /// One for the contract.
+    fn example() -> Self {
+        let shown = |name: &str, service, port: u16| {
+            let name: Name = name.parse().expect("a name");
+            let (url, status) = (format!("http://127.0.0.1:{port}"), Some(json!({"pid": 17})));
+            vec![Seen { name: Some(name), service, url, status }.rendered(8)]
+        };
+        Self {
+            cluster_id: Some(ClusterId(0xaa)),
+            revision: Revision(42),
+            compacted_below: Revision(0),
+            leader: Some(RenderedLeader::example()),
+            view: Some(RenderedView::example()),
+            coordinators: shown("coordinator-1", Service::Coordinator, 8101),
+            acceptors: shown("acceptor-1", Service::Acceptor, 8201),
+            replicas: shown("replica-1", Service::Replica, 8301),
+            balancers: shown("balancer-1", Service::Balancer, 8000),
+            mixups: Vec::new(),
+            ratios: Ratios {
+                votes_per_decision: 3.0,
+                backups_per_primary: 2.0,
+                requests_per_node: BTreeMap::from([("replica-1".to_owned(), 17)]),
+            },
+        }
+    }
 }
 
 /// Answers it.
@@ -80,7 +133,7 @@ pub(super) async fn cluster(State(app): State<Arc<App>>, parts: Parts) -> Respon
         .filter_map(|seen| seen.number("executed_below"))
         .max()
         .unwrap_or(0);
-    let render = |service: Service| -> Vec<Value> {
+    let render = |service: Service| -> Vec<Shown> {
         of(service).into_iter().map(|seen| seen.rendered(head)).collect()
     };
     wire::json(&Cluster {
@@ -195,17 +248,19 @@ impl Seen {
         self.status.as_ref()?[field].as_u64()
     }
 
-    fn rendered(&self, head: u64) -> Value {
-        let mut shown = json!({"id": self.name, "url": self.url, "healthy": self.status.is_some()});
-        for field in COMMON.iter().chain(fields(self.service)) {
-            shown[*field] =
-                self.status.as_ref().map_or(Value::Null, |status| status[*field].clone());
-        }
+    fn rendered(&self, head: u64) -> Shown {
+        let said = |field: &&str| {
+            let value = self.status.as_ref().map_or(Value::Null, |status| status[*field].clone());
+            ((*field).to_owned(), value)
+        };
+        let mut status: Map<String, Value> =
+            COMMON.iter().chain(fields(self.service)).map(said).collect();
         if self.service == Service::Replica {
-            shown["lag_slots"] =
-                json!(self.number("executed_below").map(|below| head.saturating_sub(below)));
+            let lag = self.number("executed_below").map(|below| head.saturating_sub(below));
+            status.insert("lag_slots".to_owned(), json!(lag));
         }
-        shown
+        let (id, url, healthy) = (self.name.clone(), self.url.clone(), self.status.is_some());
+        Shown { id, url, healthy, status }
     }
 }
 
@@ -236,6 +291,12 @@ fn requests_per_node(seen: &[Seen]) -> BTreeMap<String, u64> {
 mod tests {
     use super::*;
 
+    impl Seen {
+        fn rendered_json(&self, head: u64) -> Value {
+            serde_json::to_value(self.rendered(head)).unwrap()
+        }
+    }
+
     fn seen(name: &str, service: Service, status: Option<Value>) -> Seen {
         Seen { name: Some(name.parse().unwrap()), service, url: format!("http://{name}:1"), status }
     }
@@ -260,12 +321,12 @@ mod tests {
             Service::Replica,
             Some(json!({"role": "backup", "executed_below": 7, "executed_slot": 6})),
         );
-        let shown = behind.rendered(10);
+        let shown = behind.rendered_json(10);
         assert_eq!(
             (&shown["healthy"], &shown["lag_slots"], &shown["role"]),
             (&json!(true), &json!(3), &json!("backup"))
         );
-        let shown = seen("replica-3", Service::Replica, None).rendered(10);
+        let shown = seen("replica-3", Service::Replica, None).rendered_json(10);
         let nothing = Value::Null;
         assert_eq!(
             (&shown["healthy"], &shown["lag_slots"], &shown["role"]),
@@ -281,7 +342,7 @@ mod tests {
             "version": "1.2.3", "uptime_ms": 7, "healthy": 2, "primary": "replica-1", "waiting": 4,
             "endpoints": [{"id": "replica-1", "healthy": true, "requests": 9}],
         });
-        let shown = seen("balancer-1", Service::Balancer, Some(status)).rendered(0);
+        let shown = seen("balancer-1", Service::Balancer, Some(status)).rendered_json(0);
         assert_eq!((&shown["healthy"], &shown["waiting"]), (&json!(true), &json!(4)));
         assert_eq!((&shown["version"], &shown["uptime_ms"]), (&json!("1.2.3"), &json!(7)));
         assert_eq!(shown["endpoints"][0]["requests"], 9);

@@ -4,19 +4,33 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use serde_json::json;
 use shared::deadline::Deadline;
 use shared::wire::BodyLimit;
 
 use super::App;
 use super::mutate::{finish, refuse_conditions, refuse_unsupported, submit, whole_body};
+use super::mutation::Compacted;
+use super::openapi::Entry;
+use super::openapi::content::{self, sent};
 use super::refused::Refused;
-use crate::http::request::compact::compaction_of;
+use crate::http::request::compact::{RawCompaction, compaction_of};
 use crate::http::request::json::require_json;
 use crate::http::request::query::Query;
 use crate::machine::command::Op;
 
 /// The longest one: it is a number.
 const COMPACTION: BodyLimit = BodyLimit { what: "compaction", bytes: 4 << 10 };
+
+/// What the contract says of it.
+pub(super) fn entries() -> Vec<Entry> {
+    let what = "It is dropped on every replica.";
+    vec![
+        Entry::mutation("post", "/v1/compact", ("compact", "Drops the history before a revision."))
+            .takes([sent::<RawCompaction>(json!({"revision": 42}))])
+            .answers(200, what, [content::json(&Compacted::example())]),
+    ]
+}
 
 /// Answers it.
 pub(super) async fn compact(State(app): State<Arc<App>>, request: Request) -> Response {

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::future::try_join;
 use http::request::Parts;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::deadline::Deadline;
 use shared::ids::Revision;
@@ -20,6 +21,8 @@ use shared::page::{PageLimits, PageRoom};
 use shared::wire;
 
 use super::App;
+use super::openapi::Entry;
+use super::openapi::content::{json, lines};
 use super::paging::{KEYS, PIECE_TIME, Paging, Piece, Source};
 use super::reading::released_from;
 use super::refused::Refused;
@@ -33,6 +36,18 @@ use crate::store::{
 
 /// How many keys of each state are looked at in one go.
 const COMPARED: PageLimits = PageLimits { items: 2_000, bytes: 1 << 20 };
+
+/// What the contract says of it.
+pub(super) fn entries() -> Vec<Entry> {
+    let (from, to) = (Revision(40), Some(Revision(42)));
+    let page = RenderedPage { from, to, changes: vec![RenderedChange::example()], next: None };
+    vec![
+        Entry::read("get", "/v1/diff", ("diff", "How two revisions differ."))
+            .query(&PARAMETERS)
+            .answers(200, "A page, or all as a stream.", [json(&page), lines(&page.changes[0])])
+            .refused(&[410]),
+    ]
+}
 
 /// Answers it.
 pub(super) async fn diff(State(app): State<Arc<App>>, parts: Parts) -> Response {
@@ -168,7 +183,8 @@ impl Changed {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Diff")]
 struct RenderedPage<'a> {
     from: Revision,
     to: Option<Revision>,
@@ -176,22 +192,40 @@ struct RenderedPage<'a> {
     next: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Copy, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum ChangeKind {
+    Created,
+    Updated,
+    Deleted,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Change")]
 struct RenderedChange<'a> {
     key: String,
-    change: &'static str,
+    change: ChangeKind,
     #[serde(skip_serializing_if = "Option::is_none")]
     before: Option<RenderedItem<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     after: Option<RenderedItem<'a>>,
 }
 
+impl RenderedChange<'static> {
+    /// One for the contract.
+    fn example() -> Self {
+        let after = Some(RenderedItem::example());
+        Self { key: "app/web".to_owned(), change: ChangeKind::Created, before: None, after }
+    }
+}
+
 impl<'a> RenderedChange<'a> {
     fn of(changed: &'a Changed) -> Self {
         let change = match (&changed.before, &changed.after) {
-            (None, _) => "created",
-            (Some(_), Some(_)) => "updated",
-            (Some(_), None) => "deleted",
+            (None, _) => ChangeKind::Created,
+            (Some(_), Some(_)) => ChangeKind::Updated,
+            (Some(_), None) => ChangeKind::Deleted,
         };
         Self {
             key: text_of(changed.key()),

@@ -28,6 +28,7 @@ use shared::wire::{BodyLimit, Reply, Wire};
 use super::App;
 use super::mutation::{Asked, MutationRefused, Performed, perform};
 use super::refused::Refused;
+use crate::http::request::parameter::Parameter;
 use crate::http::request::query::Query;
 use crate::machine::command::{Command, limits};
 use crate::replica::event::{NotApplied, Role};
@@ -68,6 +69,9 @@ const KEPT_BACK: Duration = Duration::from_millis(200);
 /// But no more of the remaining time than one part in this many.
 const MOST_KEPT_BACK: u32 = 4;
 
+/// Where a request was sent first, which may be sent again.
+const SINCE: Parameter = Parameter::number("since", "7");
+
 /// Takes a command of another replica. The header `Synod-Timeout` says how much of the
 /// client's time is left for it.
 pub(super) async fn commands(
@@ -83,7 +87,7 @@ pub(super) async fn commands(
 
 async fn answer(app: &App, mut request: Request) -> Result<ForwardReply, Problem> {
     let deadline = Deadline::of(request.headers())?;
-    let since = Query::parse(request.uri().query(), &["since"])?.number("since")?.map(Slot);
+    let since = Query::parse(request.uri().query(), &[SINCE])?.number("since")?.map(Slot);
     let _room = match app.bodies.reserve_body(request.headers(), LONGEST.bytes) {
         Ok(room) => room,
         Err(spent) => return Ok(ForwardReply::Refused(MutationRefused::BodiesFull(spent))),

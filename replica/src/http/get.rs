@@ -11,13 +11,37 @@ use shared::ids::Revision;
 use shared::problem::Problem;
 
 use super::App;
+use super::openapi::Entry;
+use super::openapi::content::text;
 use super::reading::{Released, released};
 use super::refused::Refused;
-use crate::http::request::CONSISTENCY;
 use crate::http::request::conditions::{ReadConditions, Verdict, etag};
+use crate::http::request::parameter::{
+    CONSISTENCY, IF_MATCH, IF_NONE_MATCH, KEY, Parameter, REVISION,
+};
 use crate::http::request::path::key_of_path;
 use crate::http::request::query::Query;
 use crate::store::Item;
+
+const PARAMETERS: [Parameter; 2] = [CONSISTENCY, REVISION];
+
+/// What the contract says of it.
+pub(super) fn entries() -> Vec<Entry> {
+    let read = |method, id, summary| {
+        Entry::read(method, "/v1/kv/{key}", (id, summary))
+            .of(KEY)
+            .query(&PARAMETERS)
+            .headers(&[IF_NONE_MATCH, IF_MATCH])
+            .answers(304, "It is what the caller has.", [])
+            .refused(&[404, 410, 412])
+    };
+    let what =
+        "The bytes, with their Content-Type, ETag, Synod-Created-Revision and Synod-Version.";
+    vec![
+        read("get", "get", "Reads a key.").answers(200, what, [text("*/*", "port=80")]),
+        read("head", "head", "Reads what is known of a key.").answers(200, "The headers.", []),
+    ]
+}
 
 /// Answers it.
 pub(super) async fn get(State(app): State<Arc<App>>, parts: Parts) -> Response {
@@ -25,7 +49,7 @@ pub(super) async fn get(State(app): State<Arc<App>>, parts: Parts) -> Response {
 }
 
 async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
-    let query = Query::parse(parts.uri.query(), &[CONSISTENCY, "revision"])?;
+    let query = Query::parse(parts.uri.query(), &PARAMETERS)?;
     let key = key_of_path(parts.uri.path(), app.limits.key_bytes)?;
     let at: Option<Revision> = query.number("revision")?.map(Revision);
     let conditions = ReadConditions::of(&parts.headers)?;

@@ -8,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::request::Parts;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::deadline::Deadline;
 use shared::ids::{LeaseId, Revision};
@@ -16,12 +17,14 @@ use shared::wire::{self, BodyLimit};
 
 use super::App;
 use super::mutate::{finish, refuse_unsupported, submit, whole_body};
-use super::mutation::no_such_lease;
+use super::mutation::{Gone, Granted, Renewed, no_such_lease};
+use super::openapi::Entry;
+use super::openapi::content::{json, lines, sent};
 use super::paging::{KEYS, Paging, Piece, Source};
 use super::reading::released;
 use super::refused::Refused;
-use crate::http::request::CONSISTENCY;
 use crate::http::request::json::refuse_but_json;
+use crate::http::request::parameter::{CONSISTENCY, CURSOR, LEASE_ID, LIMIT, Parameter};
 use crate::http::request::path::text_of;
 use crate::http::request::query::Query;
 use crate::http::request::tenure::{Cursor, Grant, body_of, lease_of_path, wrong_cursor};
@@ -31,6 +34,41 @@ use crate::store::{Reader, TenurePage, TenureQuery};
 
 /// The longest body of a request about leases or locks.
 pub(super) const BODY: BodyLimit = BodyLimit { what: "body", bytes: 4 << 10 };
+
+/// The parameters of a list.
+const PAGED: [Parameter; 3] = [CONSISTENCY, LIMIT, CURSOR];
+
+/// What the contract says of them.
+pub(super) fn entries() -> Vec<Entry> {
+    let lease = || RenderedLease { id: LeaseId(41), ttl_ms: 5_000, remaining_ms: 4_200 };
+    let (revision, keys) = (Revision(42), vec!["workers/a".to_owned()]);
+    let whole = RenderedWhole { lease: lease(), keys, revision, next: None };
+    let page = RenderedPage { items: vec![lease()], revision, next: None };
+    let of_lease = |entry: Entry| entry.of(LEASE_ID).refused(&[404]);
+    let revoke = ("revokeLease", "Ends a lease, and deletes its keys.");
+    let renew = ("renewLease", "Has a lease's time begin again.");
+    vec![
+        Entry::mutation("post", "/v1/leases", ("grantLease", "Grants a lease."))
+            .takes([sent::<Grant>(serde_json::json!({"ttl_ms": 5_000}))])
+            .answers(201, "It began.", [json(&Granted::example())]),
+        Entry::read("get", "/v1/leases", ("leases", "Lists leases.")).query(&PAGED).answers(
+            200,
+            "A page, or all as a stream.",
+            [json(&page), lines(&page.items[0])],
+        ),
+        of_lease(Entry::read("get", "/v1/leases/{id}", ("lease", "Reads a lease.")))
+            .query(&PAGED)
+            .answers(200, "It, and its keys.", [json(&whole)]),
+        of_lease(Entry::mutation("delete", "/v1/leases/{id}", revoke))
+            .answers(200, "They do not exist.", [json(&Gone::example(2))])
+            .refused(&[410]),
+        of_lease(Entry::mutation("post", "/v1/leases/{id}/renew", renew)).answers(
+            200,
+            "It did.",
+            [json(&Renewed::example())],
+        ),
+    ]
+}
 
 /// `POST /v1/leases`.
 pub(super) async fn grant(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -81,14 +119,16 @@ async fn change_answer(
     submit(app, &parts, Op::Lease(op(lease)), deadline).await
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Lease")]
 struct RenderedLease {
     id: LeaseId,
     ttl_ms: u64,
     remaining_ms: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LeaseWithKeys")]
 struct RenderedWhole {
     #[serde(flatten)]
     lease: RenderedLease,
@@ -97,7 +137,8 @@ struct RenderedWhole {
     next: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Leases")]
 struct RenderedPage {
     items: Vec<RenderedLease>,
     revision: Revision,
@@ -111,7 +152,7 @@ fn rendered(app: &App, page: &TenurePage, (id, lease): &(LeaseId, Lease)) -> Ren
 }
 
 async fn get_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
-    let query = Query::parse(parts.uri.query(), &[CONSISTENCY, "limit", "cursor"])?;
+    let query = Query::parse(parts.uri.query(), &PAGED)?;
     let id = lease_of_path(parts.uri.path(), "")?;
     let after = match Cursor::of(&query)? {
         None => Bytes::new(),
@@ -141,7 +182,7 @@ async fn get_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
 }
 
 async fn list_answer(app: &Arc<App>, parts: &Parts) -> Result<Response, Refused> {
-    let query = Query::parse(parts.uri.query(), &[CONSISTENCY, "limit", "cursor"])?;
+    let query = Query::parse(parts.uri.query(), &PAGED)?;
     let after = match Cursor::of(&query)? {
         None => LeaseId(0),
         Some(Cursor::Leases(after)) => after,

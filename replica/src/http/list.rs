@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::request::Parts;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::deadline::Deadline;
 use shared::ids::Revision;
@@ -14,6 +15,8 @@ use shared::page::PageLimits;
 use shared::wire;
 
 use super::App;
+use super::openapi::Entry;
+use super::openapi::content::{json, lines};
 use super::paging::{KEYS, PIECE_TIME, Paging, Piece, Source};
 use super::reading::released_from;
 use super::refused::Refused;
@@ -21,6 +24,18 @@ use super::render::RenderedItem;
 use crate::http::request::listing::{Cursor, ListRequest, Listing, PARAMETERS};
 use crate::http::request::query::Query;
 use crate::store::{Item, ListPage, ListQuery, Order, Reader, Show, above_prefix, lowest_above};
+
+/// What the contract says of it.
+pub(super) fn entries() -> Vec<Entry> {
+    let items = vec![RenderedItem::example()];
+    let page = RenderedPage { items, revision: Revision(42), next: None };
+    vec![
+        Entry::read("get", "/v1/kv", ("list", "Lists keys in byte order."))
+            .query(&PARAMETERS)
+            .answers(200, "A page, or all as a stream.", [json(&page), lines(&page.items[0])])
+            .refused(&[410]),
+    ]
+}
 
 /// Answers it.
 pub(super) async fn list(State(app): State<Arc<App>>, parts: Parts) -> Response {
@@ -80,10 +95,12 @@ impl ListRequest {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Page")]
 struct RenderedPage<'a> {
     items: Vec<RenderedItem<'a>>,
     revision: Revision,
+    /// The cursor of the next page.
     next: Option<String>,
 }
 

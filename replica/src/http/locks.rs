@@ -16,6 +16,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use http::request::Parts;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::deadline::{self, Deadline};
 use shared::ids::{LeaseId, Revision};
@@ -27,13 +28,15 @@ use tokio::time::Instant;
 use super::App;
 use super::leases::BODY;
 use super::mutate::{finish, refuse_unsupported, submit, submitted, whole_body};
-use super::mutation::{Asked, Mutated, MutationRefused, Performed, TenureRefused};
+use super::mutation::{Asked, Held, Mutated, MutationRefused, Performed, Released, TenureRefused};
+use super::openapi::Entry;
+use super::openapi::content::{json, lines, sent};
 use super::paging::{KEYS, Paging, Piece, Source};
 use super::reading::{at_least, released};
 use super::refused::Refused;
 use crate::driver::Waiting;
-use crate::http::request::CONSISTENCY;
 use crate::http::request::json::refuse_but_json;
+use crate::http::request::parameter::{CONSISTENCY, CURSOR, LEASE, LIMIT, LOCK, Parameter};
 use crate::http::request::query::Query;
 use crate::http::request::tenure::{
     Acquire, Cursor, body_of, lease_of_query, lock_of_path, wrong_cursor,
@@ -47,6 +50,38 @@ use crate::store::{LockState, Reader, TenurePage, TenureQuery};
 const KEPT_BACK: Duration = Duration::from_secs(1);
 /// … but no more than one part in this many.
 const MOST_KEPT_BACK: u32 = 4;
+
+/// The parameters of a list.
+const PAGED: [Parameter; 4] = [CONSISTENCY, Parameter::prefix("prefix", "jobs/"), LIMIT, CURSOR];
+
+/// What the contract says of them.
+pub(super) fn entries() -> Vec<Entry> {
+    let (name, lease, fence) = ("jobs/nightly", LeaseId(41), Revision(42));
+    let (lock, revision) = (|| RenderedLock { name, lease, fence, waiters: 1 }, Revision(43));
+    let page = RenderedPage { items: vec![lock()], revision, next: None };
+    let wanted = serde_json::json!({"lease": 41, "wait_ms": 1_000});
+    let path = "/v1/locks/{name}";
+    vec![
+        Entry::mutation("put", path, ("acquireLock", "Takes a lock."))
+            .of(LOCK)
+            .takes([sent::<Acquire>(wanted)])
+            .answers(200, "The lease holds it.", [json(&Held::example())])
+            .refused(&[404, 409]),
+        Entry::read("get", path, ("lock", "Says who holds a lock."))
+            .of(LOCK)
+            .query(&[CONSISTENCY])
+            .answers(200, "This one.", [json(&RenderedWhole { lock: lock(), revision })])
+            .refused(&[404]),
+        Entry::mutation("delete", path, ("releaseLock", "Gives it up."))
+            .of(LOCK)
+            .query(&[LEASE])
+            .answers(200, "It did.", [json(&Released::example())])
+            .refused(&[409]),
+        Entry::read("get", "/v1/locks", ("locks", "Lists locks that are held."))
+            .query(&PAGED)
+            .answers(200, "A page, or all as a stream.", [json(&page), lines(&page.items[0])]),
+    ]
+}
 
 /// `PUT /v1/locks/{name}`.
 pub(super) async fn acquire(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -197,7 +232,7 @@ impl Line<'_> {
 
 async fn release_answer(app: &App, parts: Parts) -> Result<Response, Refused> {
     let deadline = Deadline::of(&parts.headers)?;
-    let query = Query::parse(parts.uri.query(), &["lease"])?;
+    let query = Query::parse(parts.uri.query(), &[LEASE])?;
     let name = lock_of_path(parts.uri.path())?;
     let Some(lease) = lease_of_query(&query)? else {
         return Err(Problem::bad_request("say with lease=ID who gives the lock up").into());
@@ -206,7 +241,8 @@ async fn release_answer(app: &App, parts: Parts) -> Result<Response, Refused> {
     submit(app, &parts, Op::Lock(LockOp::Release { name, lease }), deadline).await
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Lock")]
 struct RenderedLock<'a> {
     name: &'a str,
     lease: LeaseId,
@@ -214,14 +250,16 @@ struct RenderedLock<'a> {
     waiters: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LockAtRevision")]
 struct RenderedWhole<'a> {
     #[serde(flatten)]
     lock: RenderedLock<'a>,
     revision: Revision,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Locks")]
 struct RenderedPage<'a> {
     items: Vec<RenderedLock<'a>>,
     revision: Revision,
@@ -250,7 +288,7 @@ async fn get_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
 }
 
 async fn list_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
-    let query = Query::parse(parts.uri.query(), &[CONSISTENCY, "prefix", "limit", "cursor"])?;
+    let query = Query::parse(parts.uri.query(), &PAGED)?;
     let prefix = query.text("prefix").map(str::to_owned);
     let (prefix, after) = match (Cursor::of(&query)?, prefix) {
         (None, prefix) => (prefix.unwrap_or_default(), None),

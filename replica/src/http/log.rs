@@ -6,24 +6,30 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::request::Parts;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::deadline::{Deadline, MAX, time_of};
-use shared::ids::{Ballot, Revision, Slot};
+use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Revision, Slot};
 use shared::page::PageLimits;
 use shared::problem::Problem;
 use shared::wire;
 use tokio::time::timeout;
 
 use super::App;
+use super::openapi::Entry;
+use super::openapi::content::{json, lines};
 use super::paging::{Paging, Piece, Sizes, Source};
 use super::reading::released;
 use super::refused::Refused;
 use super::render::hex;
-use crate::http::request::CONSISTENCY;
+use crate::http::request::parameter::{CONSISTENCY, LIMIT, Parameter, SLOT};
 use crate::http::request::path::slot_of_path;
 use crate::http::request::query::Query;
-use crate::machine::describe::{Description, describe};
+use crate::machine::describe::{
+    CommandDescription, Description, OpDescription, ValueDescription, ValueKind, describe,
+};
 use crate::store::{LogPage, LogQuery, LogRow, ReadError, Reader};
 
 /// Of values.
@@ -32,6 +38,24 @@ const SIZES: Sizes =
 
 /// The parameter that says how long to wait for a slot.
 const WAIT: &str = "wait";
+const OF_ONE: [Parameter; 2] = [Parameter::time(WAIT, "5s"), CONSISTENCY];
+const OF_MANY: [Parameter; 3] = [Parameter::number("from", "7"), LIMIT, CONSISTENCY];
+
+/// What the contract says of them.
+pub(super) fn entries() -> Vec<Entry> {
+    let slots = vec![RenderedSlot::example()];
+    vec![
+        Entry::read("get", "/v1/log", ("log", "Lists slots of the log."))
+            .query(&OF_MANY)
+            .answers(200, "Slots.", [json(&slots), lines(&slots[0])])
+            .refused(&[410]),
+        Entry::read("get", "/v1/log/{slot}", ("slot", "Reads a slot of the log."))
+            .of(SLOT)
+            .query(&OF_ONE)
+            .answers(200, "What it holds.", [json(&slots[0])])
+            .refused(&[404, 410]),
+    ]
+}
 
 /// `GET /v1/log/{slot}`.
 pub(super) async fn slot(State(app): State<Arc<App>>, parts: Parts) -> Response {
@@ -45,7 +69,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, parts: Parts) -> Response 
 
 async fn slot_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let deadline = Deadline::of(&parts.headers)?;
-    let query = Query::parse(parts.uri.query(), &[WAIT, CONSISTENCY])?;
+    let query = Query::parse(parts.uri.query(), &OF_ONE)?;
     let slot = slot_of_path(parts.uri.path())?;
     let wait = wait_of(&query)?;
     let released = released(app, &parts.headers, &query).await?;
@@ -81,7 +105,7 @@ fn wait_of(query: &Query) -> Result<Option<Duration>, Problem> {
 }
 
 async fn list_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
-    let query = Query::parse(parts.uri.query(), &["from", "limit", CONSISTENCY])?;
+    let query = Query::parse(parts.uri.query(), &OF_MANY)?;
     let from: Option<Slot> = query.number("from")?.map(Slot);
     let paging = Paging::of(app, &parts.headers, &query, SIZES)?;
     let released = released(app, &parts.headers, &query).await?;
@@ -104,18 +128,51 @@ async fn list_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     Ok(response)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LogSlot")]
 struct RenderedSlot {
     slot: Slot,
     ballot: Ballot,
     #[serde(flatten)]
     value: Description,
+    /// Of the state once it is executed.
     revision: Revision,
+    /// Chains it to all before it.
     hash: String,
     previous_hash: String,
 }
 
 impl RenderedSlot {
+    /// One for the contract.
+    fn example() -> Self {
+        Self {
+            slot: Slot(7),
+            ballot: Ballot { round: 1, coordinator: CoordinatorId(0xaa) },
+            value: Description {
+                kind: ValueKind::Batch,
+                epoch: Some(Epoch(1)),
+                number: Some(BatchNumber(3)),
+                view: None,
+                wall_ms: Some(1_760_000_000_000),
+                time_ms: Some(5_000),
+                commands: vec![CommandDescription {
+                    op: OpDescription::Append {
+                        value: ValueDescription::of(Bytes::from_static(b"deployed 1.2")),
+                        content_type: Some("text/plain".to_owned()),
+                    },
+                    fence: None,
+                    trace_id: None,
+                    request: hex(&[0xaa; 16]),
+                }],
+                trace_id: None,
+                error: None,
+            },
+            revision: Revision(42),
+            hash: hex(&[0xaa; 32]),
+            previous_hash: hex(&[0xbb; 32]),
+        }
+    }
+
     fn of(row: &LogRow) -> Self {
         Self {
             slot: row.slot,

@@ -18,12 +18,15 @@ use shared::problem::{Outcome, Problem};
 use shared::wire::{BodyLimit, WholeBody};
 
 use super::forward::{ForwardedCommand, forward};
-use super::mutation::{Asked, MutationRefused, Performed, perform};
+use super::mutation::{Asked, Gone, MutationRefused, Performed, Written, perform};
+use super::openapi::Entry;
+use super::openapi::content::{json, text};
 use super::refused::Refused;
 use super::{App, Limits};
 use crate::driver::command;
 use crate::http::request::conditions::{Guard, guard_of};
 use crate::http::request::headers::{idempotency_key, min_revision, repeatable};
+use crate::http::request::parameter::{IF_MATCH, IF_NONE, KEY, LEASE, PREFIX, Parameter};
 use crate::http::request::path::{fault_of_length, key_of_path, text_of};
 use crate::http::request::query::Query;
 use crate::http::request::tenure::{fence_of, lease_of_query};
@@ -31,6 +34,35 @@ use crate::machine::command::{Condition, Op};
 use crate::machine::locks::Fenced;
 use crate::replica::event::{NotApplied, Role};
 use crate::replica::status::Status;
+
+const OF_PREFIX: [Parameter; 2] = [PREFIX, Parameter::flag("all", "false")];
+
+/// What the contract says of them.
+pub(super) fn entries() -> Vec<Entry> {
+    let of_key = |method, id, summary| {
+        let entry = Entry::mutation(method, "/v1/kv/{key}", (id, summary)).of(KEY);
+        entry.headers(&[IF_MATCH, IF_NONE]).refused(&[412])
+    };
+    let of_prefix = ("deletePrefix", "Deletes all keys with a prefix.");
+    let written = json(&Written::example());
+    vec![
+        of_key("put", "put", "Stores bytes under a key.")
+            .query(&[LEASE])
+            .refused(&[404])
+            .takes([text("*/*", "port=80")])
+            .answers(200, "It was replaced.", [written.clone()])
+            .answers(201, "It was created.", [written]),
+        of_key("delete", "delete", "Deletes a key.").answers(
+            200,
+            "It does not exist.",
+            [json(&Gone::example(1))],
+        ),
+        Entry::mutation("delete", "/v1/kv", of_prefix)
+            .query(&OF_PREFIX)
+            .answers(200, "They do not exist.", [json(&Gone::example(2))])
+            .refused(&[410]),
+    ]
+}
 
 /// `PUT /v1/kv/{key}`.
 pub(super) async fn put(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -50,7 +82,7 @@ pub(super) async fn delete_prefix(State(app): State<Arc<App>>, parts: Parts) -> 
 async fn put_answer(app: &App, request: Request) -> Result<Response, Refused> {
     let (mut parts, body) = request.into_parts();
     let deadline = Deadline::of(&parts.headers)?;
-    let query = Query::parse(parts.uri.query(), &["lease"])?;
+    let query = Query::parse(parts.uri.query(), &[LEASE])?;
     let key = key_text(&parts, &app.limits)?;
     let lease = lease_of_query(&query)?;
     let condition = condition_of(guard_of(&parts.headers)?);
@@ -100,7 +132,7 @@ async fn delete_answer(app: &App, parts: Parts) -> Result<Response, Refused> {
 
 async fn delete_prefix_answer(app: &App, parts: Parts) -> Result<Response, Refused> {
     let deadline = Deadline::of(&parts.headers)?;
-    let query = Query::parse(parts.uri.query(), &["prefix", "all"])?;
+    let query = Query::parse(parts.uri.query(), &OF_PREFIX)?;
     let (prefix, all) = (query.text("prefix").unwrap_or_default(), query.flag("all")?);
     if prefix.is_empty() && !all {
         return Err(Problem::bad_request(

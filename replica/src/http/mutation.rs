@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::byte_budget::BudgetSpent;
 use shared::deadline::Deadline;
@@ -15,7 +16,8 @@ use shared::ids::{ClusterId, LeaseId, Revision, Slot};
 use shared::problem::{Outcome, Problem, RETRY_AFTER, Retryable};
 use shared::wire;
 
-pub(super) use self::tenure::{TenureRefused, no_such_lease};
+pub(super) use self::tenure::{Granted, Held, Released, Renewed, TenureRefused, no_such_lease};
+pub(super) use self::txn::Rendered as TxnAnswer;
 use super::App;
 use super::reading::REVISION;
 use super::refused::{behind, condition_failed};
@@ -330,37 +332,75 @@ fn not_read(error: &ReadError) -> NotCounted {
     }
 }
 
-#[derive(Serialize)]
-struct Written<'a> {
+/// A key was written.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Written<'a> {
     key: &'a str,
     revision: Revision,
     created_revision: Revision,
     version: u64,
 }
 
-#[derive(Serialize)]
-struct Gone {
+/// Keys were deleted.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Deleted")]
+pub(super) struct Gone {
+    /// How many.
     deleted: u64,
     revision: Revision,
 }
 
-#[derive(Serialize)]
-struct Appended {
+/// A value stands in the log.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Appended {
     slot: Slot,
     revision: Revision,
 }
 
-#[derive(Serialize)]
-struct Compacted {
+/// History was dropped.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Compacted {
     revision: Revision,
     compacted_below: Revision,
 }
 
-#[derive(Serialize)]
-struct RolledBack {
-    revision: Revision,
-    restored: u64,
-    deleted: u64,
+/// Keys are what they were, or would be.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct RolledBack {
+    pub(super) revision: Revision,
+    /// How many keys have another value again.
+    pub(super) restored: u64,
+    /// How many are gone.
+    pub(super) deleted: u64,
+}
+
+impl Written<'static> {
+    /// One for the contract.
+    pub(super) fn example() -> Self {
+        let revision = Revision(42);
+        Self { key: "app/web", revision, created_revision: revision, version: 1 }
+    }
+}
+
+impl Gone {
+    /// One for the contract.
+    pub(super) fn example(deleted: u64) -> Self {
+        Self { deleted, revision: Revision(43) }
+    }
+}
+
+impl Appended {
+    /// One for the contract.
+    pub(super) fn example() -> Self {
+        Self { slot: Slot(7), revision: Revision(42) }
+    }
+}
+
+impl Compacted {
+    /// One for the contract.
+    pub(super) fn example() -> Self {
+        Self { revision: Revision(43), compacted_below: Revision(42) }
+    }
 }
 
 impl Performed {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::client::CallError;
 use shared::deadline::Deadline;
@@ -14,9 +15,12 @@ use shared::wire::{self, BodyLimit, Encoding};
 
 use super::App;
 use super::mutate::{finish, refuse_conditions, refuse_unsupported, whole_body};
+use super::openapi::Entry;
+use super::openapi::content::{json, sent};
 use super::refused::Refused;
 use super::status::RenderedView;
 use crate::http::request::json::{Object, require_json};
+use crate::http::request::parameter::TIMEOUT;
 use crate::http::request::query::Query;
 use crate::http::request::tenure::fence_of;
 use crate::switch_over::{NotChanged, ask_for_primary};
@@ -24,10 +28,23 @@ use crate::switch_over::{NotChanged, ask_for_primary};
 /// The longest one: a name.
 const SWITCH_OVER: BodyLimit = BodyLimit { what: "switch-over", bytes: 4 << 10 };
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Raw {
+struct SwitchOver {
+    /// Which one is to be primary.
     replica: Name,
+}
+
+/// What the contract says of it.
+pub(super) fn entries() -> Vec<Entry> {
+    let named = ("switchOver", "Makes another replica primary.");
+    vec![
+        Entry::own("post", "/v1/cluster/primary", named)
+            .headers(&[TIMEOUT])
+            .takes([sent::<SwitchOver>(serde_json::json!({"replica": "replica-2"}))])
+            .answers(200, "It is.", [json(&RenderedView::example())])
+            .refused(&[404, 409, 415, 502]),
+    ]
 }
 
 /// Answers it. To ask for it twice comes to the same as once, so an `Idempotency-Key` adds
@@ -48,8 +65,8 @@ async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
     }
     refuse_unsupported(&parts.headers)?;
     let body = whole_body(&mut parts, body, SWITCH_OVER).await?;
-    let Object(Raw { replica }) = Encoding::Json
-        .decode::<Object<Raw>>(&body)
+    let Object(SwitchOver { replica }) = Encoding::Json
+        .decode::<Object<SwitchOver>>(&body)
         .map_err(|error| Problem::bad_request(format!("this is no switch-over: {error}")))?;
     match ask_for_primary(&app.driver, WantedPrimary::Replica(replica), deadline).await {
         Ok(view) => Ok(wire::json(&RenderedView::from(view))),

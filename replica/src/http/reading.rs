@@ -9,8 +9,8 @@ use shared::ids::Revision;
 
 use super::App;
 use super::refused::Refused;
-use crate::http::request::CONSISTENCY;
 use crate::http::request::headers::min_revision;
+use crate::http::request::parameter::CONSISTENCY;
 use crate::http::request::query::Query;
 
 const LAG: HeaderName = HeaderName::from_static("synod-lag");
@@ -49,7 +49,7 @@ pub(super) async fn released_from(
 ) -> Result<Released, Refused> {
     let deadline = Deadline::of(headers)?;
     let words = [("linearizable", Consistency::Linearizable), ("local", Consistency::Local)];
-    let consistency = query.one_of(CONSISTENCY, &words)?;
+    let consistency = query.one_of(CONSISTENCY.name, &words)?;
     let published = || app.driver.published();
     let min_revision = min_revision(headers)?.max(shown);
     match consistency {

@@ -1,5 +1,6 @@
 //! What is stored, as JSON.
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::http::request::path::text_of;
@@ -8,17 +9,38 @@ use crate::machine::txn::result::{LeasedItem, TxnItem};
 use crate::store::{Item, KeyChange};
 
 /// An item of a listing.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Item")]
 pub(crate) struct RenderedItem<'a> {
     #[serde(serialize_with = "key")]
+    #[schemars(with = "String")]
     key: &'a [u8],
     #[serde(flatten)]
     value: Option<ValueDescription<&'a [u8]>>,
     content_type: Option<&'a str>,
+    /// The one that wrote it.
     revision: u64,
+    /// The one that created it.
     created_revision: u64,
+    /// How many times it was written since.
     version: u64,
+    /// The lease that it goes with.
     lease: Option<u64>,
+}
+
+impl RenderedItem<'static> {
+    /// One for the contract.
+    pub(super) fn example() -> Self {
+        Self {
+            key: b"app/web",
+            value: Some(ValueDescription::of(b"port=80")),
+            content_type: Some("text/plain"),
+            revision: 42,
+            created_revision: 40,
+            version: 2,
+            lease: None,
+        }
+    }
 }
 
 impl<'a> RenderedItem<'a> {

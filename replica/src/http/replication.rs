@@ -17,12 +17,18 @@ use shared::wire::Reply;
 use super::App;
 use super::refused::Refused;
 use crate::driver::{LOG_PAGE_BYTES, LOG_PAGE_ENTRIES};
+use crate::http::request::parameter::{LIMIT, Parameter};
 use crate::http::request::query::Query;
 use crate::replica::status::LogPage;
 use crate::store::{LogQuery, LogRow, ReadError};
 
 /// The longest wait for something new, in milliseconds.
 const MAX_WAIT_MS: u64 = 10_000;
+
+/// Whose log, or whose state, it is to be.
+pub(super) const CLUSTER: Parameter = Parameter::text("cluster", "00000000000000aa");
+const PARAMETERS: [Parameter; 4] =
+    [CLUSTER, Parameter::number("from", "7"), LIMIT, Parameter::number("wait_ms", "1000")];
 
 /// Answers it.
 pub(super) async fn log(State(app): State<Arc<App>>, reply: Reply, parts: Parts) -> Response {
@@ -33,7 +39,7 @@ pub(super) async fn log(State(app): State<Arc<App>>, reply: Reply, parts: Parts)
 }
 
 async fn answer(app: &App, parts: &Parts) -> Result<OfCluster<ChosenReply>, Refused> {
-    let query = Query::parse(parts.uri.query(), &["cluster", "from", "limit", "wait_ms"])?;
+    let query = Query::parse(parts.uri.query(), &PARAMETERS)?;
     let theirs = cluster_of(&query)?;
     let from = query.number("from")?.map(Slot);
     let from = from.ok_or_else(|| {

@@ -13,6 +13,7 @@ pub mod diff;
 pub mod headers;
 pub(crate) mod json;
 pub mod listing;
+pub mod parameter;
 pub mod path;
 pub mod query;
 pub mod range;
@@ -20,6 +21,3 @@ pub mod rollback;
 pub mod tenure;
 pub mod txn;
 pub(crate) mod watching;
-
-/// The parameter of every read.
-pub const CONSISTENCY: &str = "consistency";

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 use shared::deadline::Deadline;
 use shared::ids::Revision;
 use shared::problem::Problem;
@@ -14,15 +16,18 @@ use shared::wire::{self, BodyLimit};
 use super::App;
 use super::diff::{differing, horizon};
 use super::mutate::{finish, refuse_conditions, refuse_unsupported, submit, whole_body};
+use super::mutation::RolledBack;
+use super::openapi::Entry;
+use super::openapi::content::{self, sent};
 use super::reading::released;
 use super::refused::Refused;
-use crate::http::request::CONSISTENCY;
 use crate::http::request::diff::DiffRequest;
 use crate::http::request::headers::idempotency_key;
 use crate::http::request::json::require_json;
+use crate::http::request::parameter::{CONSISTENCY, Parameter};
 use crate::http::request::path::text_of;
 use crate::http::request::query::Query;
-use crate::http::request::rollback::{RollbackRequest, rollback_of};
+use crate::http::request::rollback::{RawRollback, RollbackRequest, rollback_of};
 use crate::machine::command::{Op, limits};
 use crate::machine::outcome::RollbackRefused;
 
@@ -31,6 +36,21 @@ const ROLLBACK: BodyLimit = BodyLimit { what: "roll-back", bytes: 64 << 10 };
 
 /// The parameter that asks for what would change.
 const DRY_RUN: &str = "dry_run";
+const PARAMETERS: [Parameter; 2] = [Parameter::flag(DRY_RUN, "false"), CONSISTENCY];
+
+/// What the contract says of it.
+pub(super) fn entries() -> Vec<Entry> {
+    let counts = RolledBack { revision: Revision(43), restored: 1, deleted: 0 };
+    let change = Previewed::Restored;
+    let changes = Some(vec![PreviewedChange { key: "app/web".to_owned(), change }]);
+    vec![
+        Entry::mutation("post", "/v1/rollback", ("rollBack", "Makes keys what they were."))
+            .query(&PARAMETERS)
+            .takes([sent::<RawRollback>(json!({"prefix": "app/", "revision": 42}))])
+            .answers(200, "They are, or would be.", [content::json(&Preview { counts, changes })])
+            .refused(&[410]),
+    ]
+}
 
 /// Answers it.
 pub(super) async fn rollback(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -40,9 +60,9 @@ pub(super) async fn rollback(State(app): State<Arc<App>>, request: Request) -> R
 async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
     let (mut parts, body) = request.into_parts();
     let deadline = Deadline::of(&parts.headers)?;
-    let query = Query::parse(parts.uri.query(), &[DRY_RUN, CONSISTENCY])?;
+    let query = Query::parse(parts.uri.query(), &PARAMETERS)?;
     let is_dry_run = query.flag(DRY_RUN)?;
-    if query.has(CONSISTENCY) && !is_dry_run {
+    if query.has(CONSISTENCY.name) && !is_dry_run {
         return Err(Problem::bad_request("query parameter \"consistency\" is for reads").into());
     }
     if is_dry_run && idempotency_key(&parts.headers)?.is_some() {
@@ -61,23 +81,33 @@ async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
     let released = released(app, &parts.headers, &query).await?;
     let preview = preview(app, asked, deadline).await?;
     let mut response = wire::json(&preview);
-    released.describe(response.headers_mut(), preview.revision);
+    released.describe(response.headers_mut(), preview.counts.revision);
     Ok(response)
 }
 
 /// What a roll-back would do to the state at a revision.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Preview {
-    revision: Revision,
-    restored: usize,
-    deleted: usize,
-    changes: Vec<PreviewedChange>,
+    #[serde(flatten)]
+    counts: RolledBack,
+    /// Said of a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<Vec<PreviewedChange>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct PreviewedChange {
     key: String,
-    change: &'static str,
+    change: Previewed,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Previewed {
+    /// It would have the value again that it had.
+    Restored,
+    /// It would be gone.
+    Deleted,
 }
 
 /// Compares what is with what was, a page of keys of each at a time.
@@ -95,16 +125,18 @@ async fn preview(
         asked.to = Some(new.at);
         asked.after = horizon(&old, &new);
         for differs in differing(&old, &new, asked.after.as_ref()) {
-            let change = if differs.before.is_some() { "restored" } else { "deleted" };
+            let was = differs.before.is_some();
+            let change = if was { Previewed::Restored } else { Previewed::Deleted };
             changes.push(PreviewedChange { key: text_of(&differs.key), change });
         }
         if changes.len() > limits::ROLLBACK_KEYS {
             return Err(Refused::Malformed(RollbackRefused::TooManyKeys.into()));
         }
         if asked.after.is_none() {
-            let deleted = changes.iter().filter(|it| it.change == "deleted").count();
-            let restored = changes.len() - deleted;
-            return Ok(Preview { revision: new.at, restored, deleted, changes });
+            let count = |of| changes.iter().filter(|it| it.change == of).count() as u64;
+            let (restored, deleted) = (count(Previewed::Restored), count(Previewed::Deleted));
+            let counts = RolledBack { revision: new.at, restored, deleted };
+            return Ok(Preview { counts, changes: Some(changes) });
         }
         if deadline.remaining().is_zero() {
             let why = "what would change was not found out in time";

@@ -26,10 +26,12 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::ReaderStream;
 
 use super::App;
+use super::openapi::Entry;
+use super::openapi::content::binary;
 use super::reading::{REVISION, released};
 use super::refused::Refused;
-use super::replication::cluster_of;
-use crate::http::request::CONSISTENCY;
+use super::replication::{CLUSTER, cluster_of};
+use crate::http::request::parameter::{CONSISTENCY, IF_RANGE, RANGE};
 use crate::http::request::query::Query;
 use crate::http::request::range::{Part, Range, if_range};
 use crate::snapshot::{Kept, MakeError, NoSnapshot, Tag};
@@ -50,6 +52,19 @@ const PASSED_ON: [HeaderName; 7] = [
     DIGEST,
     REVISION,
 ];
+
+/// What the contract says of it.
+pub(super) fn entries() -> Vec<Entry> {
+    let file = || [binary(SQLITE, "SQLite format 3\u{0}")];
+    vec![
+        Entry::read("get", "/v1/snapshot", ("snapshot", "The whole state as one SQLite file."))
+            .query(&[CONSISTENCY])
+            .headers(&[RANGE, IF_RANGE])
+            .answers(200, "All of it.", file())
+            .answers(206, "A part of the one that If-Range names.", file())
+            .refused(&[416, 507]),
+    ]
+}
 
 /// Answers it.
 pub(super) async fn snapshot(State(app): State<Arc<App>>, parts: Parts) -> Response {
@@ -84,7 +99,7 @@ pub(super) async fn for_replica(State(app): State<Arc<App>>, parts: Parts) -> Re
 }
 
 async fn answer_replica(app: &App, parts: &Parts) -> Result<Response, Refused> {
-    let query = Query::parse(parts.uri.query(), &["cluster"])?;
+    let query = Query::parse(parts.uri.query(), &[CLUSTER])?;
     let theirs = cluster_of(&query)?;
     let range = Range::of(&parts.headers)?;
     let status = app.driver.published().status.clone();

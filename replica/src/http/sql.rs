@@ -9,23 +9,43 @@ use http::{HeaderMap, HeaderValue, header};
 use serde::Serialize;
 use serde_json::Value;
 use shared::deadline::Deadline;
+use shared::ids::Revision;
 use shared::problem::{Problem, Retryable};
 use shared::wire::{self, BodyLimit, Encoding, essence_of};
 
 use super::App;
 use super::mutate::whole_body;
 use super::ndjson::push_line;
+use super::openapi::Entry;
+use super::openapi::content::{json, lines as stream, sent, text};
 use super::reading::released;
 use super::refused::Refused;
-use crate::http::request::CONSISTENCY;
 use crate::http::request::headers::{NDJSON, wants};
 use crate::http::request::json::Object;
+use crate::http::request::parameter::CONSISTENCY;
 use crate::http::request::query::Query;
 use crate::sql::{SqlError, SqlQuery, Table};
 
 /// The longest query, with its parameters.
 const QUERY: BodyLimit = BodyLimit { what: "query", bytes: 64 << 10 };
 const CSV: &str = "text/csv";
+
+/// What the contract says of it.
+pub(super) fn entries() -> Vec<Entry> {
+    let sql = "SELECT key, version FROM kv LIMIT 1";
+    let columns = ["key", "version"].map(str::to_owned).to_vec();
+    let rows = vec![vec![Value::from("app/web"), Value::from(2)]];
+    let table = Table { columns, rows, revision: Revision(42) };
+    let row = stream(&Row(&table.columns, &table.rows[0]));
+    let csv = text(CSV, String::from_utf8_lossy(&csv(&table)));
+    vec![
+        Entry::read("post", "/v1/sql", ("query", "Answers a query in SQL."))
+            .query(&[CONSISTENCY])
+            .takes([text("text/plain", sql), sent::<SqlQuery>(serde_json::json!({"sql": sql}))])
+            .answers(200, "Rows.", [json(&table), row, csv])
+            .refused(&[410, 415]),
+    ]
+}
 
 /// Answers it.
 pub(super) async fn query(State(app): State<Arc<App>>, request: Request) -> Response {

@@ -6,20 +6,65 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use shared::health::Check;
-use shared::ids::{Ballot, ClusterId, Epoch, Instance, Name, Revision, Slot};
-use shared::message::{Storage, View};
+use shared::ids::{Ballot, ClusterId, CoordinatorId, Epoch, Instance, Name, Revision, Slot};
+use shared::message::{Service, Storage, View};
+use shared::metrics::CONTENT_TYPE;
+use shared::status::{Common, Status as OfService, VERSION};
 use shared::wire;
 
 use super::App;
+use super::openapi::Entry;
+use super::openapi::content::{json, text};
 use crate::driver::Published;
+use crate::http::request::parameter::VERBOSE;
 use crate::machine::chain::ChainHash;
 use crate::replica::status::{Leader, Missing, Status};
 
 /// Not having known itself current for longer than this makes a replica not ready: a few
 /// probes went unanswered.
 const READY_LAG: Duration = Duration::from_secs(5);
+
+/// What the contract says of what every service answers. What a role says beside the
+/// common fields depends on who is asked: a balancer, or a replica.
+pub(super) fn entries() -> Vec<Entry> {
+    let common = Common {
+        service: Service::Replica,
+        id: "replica-1".parse().expect("a name"),
+        version: VERSION,
+        messages_version: wire::VERSION,
+        other_versions: Vec::new(),
+        pid: 17,
+        uptime_ms: 5_000,
+        requests: 42,
+    };
+    let status: OfService<Map<String, Value>> = OfService { common, role: Map::new() };
+    let own = |path, id, summary| Entry::own("get", path, (id, summary));
+    vec![
+        own("/v1/status", "status", "What a service says of itself.").answers(
+            200,
+            "Its status.",
+            [json(&status)],
+        ),
+        own("/livez", "live", "Whether the process lives.").answers(
+            200,
+            "It does.",
+            [text("text/plain", "ok\n")],
+        ),
+        own("/readyz", "ready", "Whether it can serve.")
+            .query(&[VERBOSE])
+            .answers(200, "It can.", [text("text/plain", "ok\n")])
+            .answers(503, "It cannot, and why.", [text("text/plain", "no")]),
+        own("/metrics", "metrics", "What it counts and measures.").answers(
+            200,
+            "OpenMetrics 1.0.",
+            [text(CONTENT_TYPE, "# EOF\n")],
+        ),
+    ]
+}
 
 /// The part of the status that only a replica has.
 #[derive(Debug, Serialize)]
@@ -64,7 +109,8 @@ pub(super) struct ReplicaStatus {
 }
 
 /// Who is primary, for people.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "View")]
 pub(super) struct RenderedView {
     epoch: Epoch,
     primary: Name,
@@ -72,7 +118,8 @@ pub(super) struct RenderedView {
 }
 
 /// Who leads, for people.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Leader")]
 pub(super) struct RenderedLeader {
     coordinator: Name,
     url: String,
@@ -80,6 +127,12 @@ pub(super) struct RenderedLeader {
 }
 
 impl RenderedView {
+    /// One for the contract.
+    pub(super) fn example() -> Self {
+        let name = |number| format!("replica-{number}").parse().expect("a name");
+        Self { epoch: Epoch(7), primary: name(2), backups: vec![name(1), name(3)] }
+    }
+
     /// The view executed last.
     pub(super) fn of(status: &Status) -> Option<Self> {
         status.view.clone().map(Self::from)
@@ -93,6 +146,13 @@ impl From<View> for RenderedView {
 }
 
 impl RenderedLeader {
+    /// One for the contract.
+    pub(super) fn example() -> Self {
+        let coordinator = "coordinator-1".parse().expect("a name");
+        let ballot = Ballot { round: 1, coordinator: CoordinatorId(0xaa) };
+        Self { coordinator, url: "http://127.0.0.1:8101".to_owned(), ballot }
+    }
+
     /// The coordinator that leads.
     pub(super) fn of(status: &Status) -> Option<Self> {
         let Leader { member, ballot } = status.leader.clone()?;

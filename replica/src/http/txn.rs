@@ -4,16 +4,34 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use serde_json::json;
 use shared::deadline::Deadline;
 use shared::wire::BodyLimit;
 
 use super::mutate::{finish, refuse_conditions, refuse_unsupported, submit, whole_body};
+use super::mutation::TxnAnswer;
+use super::openapi::Entry;
+use super::openapi::content::{self, sent};
 use super::refused::Refused;
 use super::{App, Limits};
 use crate::http::request::json::require_json;
 use crate::http::request::query::Query;
-use crate::http::request::txn::{TxnLimits, txn_of};
+use crate::http::request::txn::{RawTxn, TxnLimits, txn_of};
 use crate::machine::command::Op;
+
+/// What the contract says of it.
+pub(super) fn entries() -> Vec<Entry> {
+    let asked = json!({
+        "if": [{"key": "a", "version": {"eq": 0}}],
+        "then": [{"put": {"key": "a", "value": "1"}}, {"get": {"key": "app/web"}}],
+    });
+    vec![
+        Entry::mutation("post", "/v1/txn", ("transact", "Does several things as one step."))
+            .takes([sent::<RawTxn>(asked)])
+            .answers(200, "It was done.", [content::json(&TxnAnswer::example())])
+            .refused(&[410]),
+    ]
+}
 
 /// Answers it.
 pub(super) async fn txn(State(app): State<Arc<App>>, request: Request) -> Response {

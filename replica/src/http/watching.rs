@@ -11,18 +11,40 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, header};
+use serde_json::json;
 
 use self::framing::Framing;
 use self::stream::Watcher;
 use super::App;
+use super::openapi::Entry;
+use super::openapi::content::{lines, text};
 use super::reading::released_from;
 use super::refused::Refused;
-use crate::http::request::CONSISTENCY;
+use super::render::RenderedItem;
 use crate::http::request::headers::wants_ndjson;
-use crate::http::request::watching::{Start, WatchRequest, parameters};
+use crate::http::request::parameter::{CONSISTENCY, LAST_EVENT_ID};
+use crate::http::request::watching::{PARAMETERS, Start, WatchRequest, parameters};
 
 /// Tells nginx to pass on what comes as it comes.
 const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// What the contract says of it.
+pub(super) fn entries() -> Vec<Entry> {
+    let item = serde_json::to_value(RenderedItem::example()).expect("an item is plain JSON");
+    let event = format!("event: put\ndata: {item}\nid: 42\n\n");
+    let line = json!({"event": "put", "id": 42, "data": item});
+    vec![
+        Entry::read("get", "/v1/watch", ("watch", "Tells of changes as they are executed."))
+            .query(&PARAMETERS)
+            .headers(&[LAST_EVENT_ID])
+            .answers(
+                200,
+                "A stream that does not end.",
+                [lines(&line), text(Framing::EventStream.content_type(), event)],
+            )
+            .refused(&[410]),
+    ]
+}
 
 /// Answers it.
 pub(super) async fn watch(State(app): State<Arc<App>>, parts: Parts) -> Response {
@@ -36,7 +58,7 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let watch = app.watches.enter()?;
     // What a client has seen is there: a replica that has not come so far, and is asked
     // locally, is only behind. A linearizable look shows everything that anybody has seen.
-    let is_local = query.text(CONSISTENCY) == Some("local");
+    let is_local = query.text(CONSISTENCY.name) == Some("local");
     let seen = match request.start {
         Start::After(seen) if is_local => Some(seen),
         Start::Present | Start::Snapshot | Start::After(_) => None,

@@ -4,6 +4,7 @@ mod txn;
 mod value;
 
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::ids::{BatchNumber, Epoch, Instance, LeaseId, LogFormat, Name, Revision};
 
@@ -12,13 +13,27 @@ use crate::machine::execute::Decoded;
 use crate::machine::leases::LeaseOp;
 use crate::machine::locks::{Fence, LockOp, Otherwise};
 pub use txn::TxnDescription;
-pub use value::ValueDescription;
+pub use value::{Encoding, ValueDescription};
+
+/// What kind of value a slot holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ValueKind {
+    /// Nothing.
+    Noop,
+    /// Who is primary.
+    View,
+    /// What clients asked for.
+    Batch,
+    /// Bytes that execute as void.
+    Unreadable,
+}
 
 /// What a slot holds, for JSON. Flattened into the entry of `GET /v1/log`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Description {
-    /// `noop`, `view`, `batch`, or `unreadable` (bytes that execute as void).
-    pub kind: &'static str,
+    /// What kind of value it is.
+    pub kind: ValueKind,
     /// The epoch of a view or a batch.
     pub epoch: Option<Epoch>,
     /// The number of a batch in its epoch.
@@ -43,7 +58,8 @@ pub struct Description {
 }
 
 /// A view, for JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "LogView")]
 pub struct ViewDescription {
     /// The primary …
     pub primary: Name,
@@ -56,7 +72,8 @@ pub struct ViewDescription {
 }
 
 /// A command, for JSON: not the value of a key, but how large that is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "LogCommand")]
 pub struct CommandDescription {
     /// What is done, and to what.
     #[serde(flatten)]
@@ -71,7 +88,8 @@ pub struct CommandDescription {
 }
 
 /// What a command does, for JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "LogOperation")]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum OpDescription {
     /// A value was put.
@@ -158,7 +176,8 @@ pub enum OpDescription {
 }
 
 /// A fence, for JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Fence")]
 pub struct FenceDescription {
     /// The lock.
     pub name: String,
@@ -170,7 +189,7 @@ pub struct FenceDescription {
 #[must_use]
 pub fn describe(value: &[u8]) -> Description {
     let nothing = Description {
-        kind: "noop",
+        kind: ValueKind::Noop,
         epoch: None,
         number: None,
         view: None,
@@ -190,11 +209,15 @@ pub fn describe(value: &[u8]) -> Description {
                 backups: view.backups,
                 format: view.format,
             };
-            Description { kind: "view", epoch, view: Some(view), ..nothing }
+            Description { kind: ValueKind::View, epoch, view: Some(view), ..nothing }
         }
         Decoded::Batch { epoch, number, commands } => {
-            let batch =
-                Description { kind: "batch", epoch: Some(epoch), number: Some(number), ..nothing };
+            let batch = Description {
+                kind: ValueKind::Batch,
+                epoch: Some(epoch),
+                number: Some(number),
+                ..nothing
+            };
             match commands {
                 Ok(commands) => Description {
                     // What carries nothing but time was asked for by nobody.
@@ -207,7 +230,7 @@ pub fn describe(value: &[u8]) -> Description {
                 Err(error) => Description { error: Some(error.to_string()), ..batch },
             }
         }
-        Decoded::Undecodable => Description { kind: "unreadable", ..nothing },
+        Decoded::Undecodable => Description { kind: ValueKind::Unreadable, ..nothing },
     }
 }
 

@@ -6,37 +6,26 @@
 //! there. Should the process end before that, or the transaction fail, then the slots are
 //! executed again: they are in the log of the cluster, and come to the same.
 
-use std::sync::LazyLock;
-
-use shared::ids::{Ballot, Revision, Slot};
-use shared::message::ChosenEntry;
 use sqlx::sqlite::SqliteConnection;
 
 use super::answers;
 use super::compaction;
 use super::deletions::Deletions;
 use super::error::StoreError;
+use super::head_cache::HeadCache;
 use super::keys;
-use super::left_out::{self, Kept};
-use super::log;
-use super::meta::{self, MetaRow};
-use super::multi_row::MultiRow;
+use super::left_out;
+use super::meta::MetaRow;
 use super::rollback;
 use super::statements::Statements;
+use super::storing::{self, LogRow, Unstored};
+use super::tables::{self, Tables};
 use super::tenure;
-use crate::machine::chain::ChainHash;
-use crate::machine::execute::{Executed, ExecutionReport, Progress, Run};
+use crate::machine::execute::{ExecutionReport, Progress, Run};
 use crate::machine::format;
-use crate::machine::keys::VersionRow;
-use crate::machine::put_values::PutValue;
+use crate::machine::keys::{LoadedKeys, VersionRow};
 use crate::machine::state::{Loaded, Meta, Needs, ReplicatedState, Rows};
 use crate::replica::event::Unswept;
-
-static INSERT_LOG: LazyLock<MultiRow> = LazyLock::new(|| {
-    const HEAD: &str = "INSERT OR ROLLBACK INTO log(slot, ballot_round, ballot_coordinator, value, \
-        left_out, hash, revision, sum) VALUES ";
-    MultiRow::new(HEAD, "(?,?,?,?,?,?,?,?)", "")
-});
 
 /// What a slot's row takes beside the bytes of its value, roughly, and again in `versions`.
 const ROW_BYTES: usize = 256;
@@ -46,6 +35,7 @@ const ROW_BYTES: usize = 256;
 pub(super) struct Ahead {
     state: ReplicatedState,
     deletions: Deletions,
+    head_cache: HeadCache,
     /// Tombstones of keys that were loaded and are hidden: to be written before anything
     /// newer.
     hidden: Vec<VersionRow>,
@@ -56,25 +46,6 @@ pub(super) struct Ahead {
     /// Whether the transaction is begun that stores them.
     has_begun: bool,
     is_urgent: bool,
-}
-
-/// A row of `log`.
-#[derive(Debug)]
-struct LogRow {
-    slot: Slot,
-    ballot: Ballot,
-    kept: Kept,
-    hash: ChainHash,
-    revision: Revision,
-}
-
-impl LogRow {
-    fn of(entry: &ChosenEntry, puts: &[PutValue], executed: &Executed) -> Self {
-        let ChosenEntry { slot, ballot, value } = entry;
-        let Executed { hash, revision, outcome, .. } = executed;
-        let kept = Kept::of(value, puts, outcome);
-        Self { slot: *slot, ballot: *ballot, kept, hash: *hash, revision: *revision }
-    }
 }
 
 impl Ahead {
@@ -88,6 +59,7 @@ impl Ahead {
         Ok(Self {
             state: ReplicatedState::partial(meta.clone(), whole),
             deletions,
+            head_cache: HeadCache::new(),
             hidden: Vec::new(),
             log: Vec::new(),
             bytes: 0,
@@ -135,10 +107,10 @@ impl Ahead {
     }
 
     /// Executes the run. After an error nothing is known of what is here, nor of the
-    /// connection, which must be closed.
+    /// tables, which must be closed.
     pub(super) async fn execute(
         &mut self,
-        connection: &mut SqliteConnection,
+        tables: &mut Tables,
         mut run: Run,
     ) -> Result<ExecutionReport, StoreError> {
         let puts = run.put_values(left_out::SHORT_BYTES);
@@ -147,19 +119,22 @@ impl Ahead {
             match run.advance(&mut self.state) {
                 Progress::Done(report) => break report,
                 Progress::Lacks(needs) => {
-                    let is_rollback = needs.keys.rollback.is_some();
-                    if is_rollback || self.state.keys().has_restored() {
-                        // What is loaded then is to be as it is by now.
-                        let mut statements = transaction(connection, &mut self.has_begun);
-                        self.write(&mut statements).await?;
-                        let connection = statements.run().await?;
-                        if is_rollback {
-                            // A primary takes none while there is anything to sweep: this is
-                            // for a lease that ends in the batches right before it.
-                            self.deletions.sweep_all(connection).await?;
+                    let found = match self.find(&needs) {
+                        Some(found) => found,
+                        None => {
+                            let mut connection = tables.take().await?;
+                            match self.look_up(&mut connection, &needs).await {
+                                Ok(found) => {
+                                    tables.give_back(connection);
+                                    found
+                                }
+                                Err(error) => {
+                                    tables::close(connection).await;
+                                    return Err(error);
+                                }
+                            }
                         }
-                    }
-                    let found = self.look_up(connection, &needs).await?;
+                    };
                     self.state.load(needs, found);
                 }
             }
@@ -175,6 +150,26 @@ impl Ahead {
         Ok(report)
     }
 
+    /// Whether anything is executed that is neither stored nor taken to be.
+    pub(super) fn has_unstored(&self) -> bool {
+        !self.log.is_empty()
+    }
+
+    /// Takes what is to be stored, where that asks nothing of the tables and changes them
+    /// alone, so that executing goes on meanwhile. After the tables what is here has the
+    /// same state as before.
+    pub(super) fn take_unstored(&mut self, row: &MetaRow) -> Option<Unstored> {
+        let is_compacting = self.state.meta().compacted_below > row.meta.compacted_below;
+        if self.is_urgent || self.has_begun || is_compacting {
+            return None;
+        }
+        let now = row.at(self.state.meta().clone());
+        let rows = self.take_rows();
+        self.state.forget_loaded();
+        let bytes = std::mem::take(&mut self.bytes);
+        Some(Unstored { log: std::mem::take(&mut self.log), rows, now, bytes })
+    }
+
     /// Stores all of it, in one transaction, and says what `meta` has then. After an error
     /// nothing is known of what is here, nor of the connection, which must be closed; of the
     /// file it is known that everything is in it or nothing.
@@ -184,19 +179,29 @@ impl Ahead {
         row: &MetaRow,
     ) -> Result<MetaRow, StoreError> {
         let mut statements = transaction(connection, &mut self.has_begun);
-        write_log(&mut statements, &self.log).await?;
+        storing::write_log(&mut statements, &self.log).await?;
         self.write(&mut statements).await?;
         let mut now = row.at(self.state.meta().clone());
         if now.meta.compacted_below > row.meta.compacted_below {
             now.retained = compaction::kept(statements.run().await?, &now).await?;
         }
-        meta::write(&mut statements, &now);
-        statements.add("COMMIT", |_| {});
-        statements.run().await?;
+        storing::commit(&mut statements, &now).await?;
         self.state.forget_loaded();
         self.log.clear();
         (self.bytes, self.has_begun, self.is_urgent) = (0, false, false);
         Ok(now)
+    }
+
+    /// What was asked for, where all of it is here: then the tables are not asked.
+    fn find(&mut self, needs: &Needs) -> Option<Loaded> {
+        let heads = &needs.keys.heads;
+        if heads.len() < needs.len() || self.state.keys().has_restored() {
+            return None;
+        }
+        let head = |key: &String| Some((key.clone(), self.head_cache.get(key)?));
+        let heads = heads.iter().map(head).collect::<Option<_>>()?;
+        let keys = LoadedKeys { heads, ..LoadedKeys::default() };
+        Some(Loaded { keys, ..Loaded::default() })
     }
 
     /// One round: what was asked for, a query for each part.
@@ -205,21 +210,40 @@ impl Ahead {
         connection: &mut SqliteConnection,
         needs: &Needs,
     ) -> Result<Loaded, StoreError> {
-        let (deletions, hidden) = (&self.deletions, &mut self.hidden);
-        let keys = keys::load(connection, &needs.keys, deletions, hidden).await?;
+        let is_rollback = needs.keys.rollback.is_some();
+        if is_rollback || self.state.keys().has_restored() {
+            // What is loaded then is to be as it is by now.
+            let mut statements = transaction(connection, &mut self.has_begun);
+            self.write(&mut statements).await?;
+            let connection = statements.run().await?;
+            if is_rollback {
+                // A primary takes none while there is anything to sweep: this is for a lease
+                // that ends in the batches right before it.
+                self.deletions.sweep_all(connection).await?;
+            }
+        }
+        let Self { deletions, head_cache, hidden, .. } = self;
+        let keys = keys::load(connection, &needs.keys, deletions, head_cache, hidden).await?;
         let answers = answers::load(connection, &needs.answers).await?;
         Ok(Loaded { keys, answers })
     }
 
     /// Writes what executing changed, after the tombstones of keys that are hidden.
     async fn write(&mut self, statements: &mut Statements<'_>) -> Result<(), StoreError> {
-        let Rows { mut keys, answers, leases, locks } = self.state.take_rows();
-        rollback::restore(statements, &keys.restored).await?;
-        self.hidden.append(&mut keys.versions);
-        keys::write(statements, &std::mem::take(&mut self.hidden)).await?;
-        self.deletions.add(statements, &keys).await?;
-        answers::write(statements, answers).await?;
-        tenure::write(statements, leases, locks).await
+        let rows = self.take_rows();
+        rollback::restore(statements, &rows.keys.restored).await?;
+        let keys = storing::write(statements, rows).await?;
+        self.deletions.add(statements, &keys).await
+    }
+
+    /// What executing changed, behind the tombstones of keys that are hidden.
+    fn take_rows(&mut self) -> Rows {
+        let mut rows = self.state.take_rows();
+        self.head_cache.note(&rows.keys);
+        let versions = std::mem::take(&mut rows.keys.versions);
+        rows.keys.versions = std::mem::take(&mut self.hidden);
+        rows.keys.versions.extend(versions);
+        rows
     }
 }
 
@@ -227,23 +251,7 @@ impl Ahead {
 fn transaction<'c>(connection: &'c mut SqliteConnection, has_begun: &mut bool) -> Statements<'c> {
     let mut statements = Statements::new(connection);
     if !std::mem::replace(has_begun, true) {
-        statements.add("BEGIN IMMEDIATE", |_| {});
+        storing::begin(&mut statements);
     }
     statements
-}
-
-async fn write_log(statements: &mut Statements<'_>, rows: &[LogRow]) -> Result<(), StoreError> {
-    statements
-        .add_rows(&INSERT_LOG, rows, |bound, LogRow { slot, ballot, kept, hash, revision }| {
-            bound
-                .bind(slot.0.cast_signed())
-                .bind(ballot.round.cast_signed())
-                .bind(ballot.coordinator.0.cast_signed())
-                .bind(kept.bytes.clone())
-                .bind(kept.column())
-                .bind(hash.0.to_vec())
-                .bind(revision.0.cast_signed())
-                .bind(log::sum_of(*slot, *ballot, *revision, &hash.0).to_vec());
-        })
-        .await
 }

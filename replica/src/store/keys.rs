@@ -14,6 +14,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::deletions::{Deletions, not_hidden};
 use super::error::StoreError;
+use super::head_cache::HeadCache;
 use super::multi_row::MultiRow;
 use super::record::{Checked, Item, counter, item_of};
 use super::statements::{Bound, Statements};
@@ -96,11 +97,12 @@ pub(super) async fn load(
     connection: &mut SqliteConnection,
     needs: &KeyNeeds,
     deletions: &Deletions,
+    cache: &mut HeadCache,
     hidden: &mut Vec<VersionRow>,
 ) -> Result<LoadedKeys, StoreError> {
     let KeyNeeds { heads, contents, scans, rollback } = needs;
     let mut loaded = LoadedKeys {
-        heads: load_heads(connection, heads, deletions, hidden).await?,
+        heads: load_heads(connection, heads, deletions, cache, hidden).await?,
         contents: load_contents(connection, contents).await?,
         scans: Vec::with_capacity(scans.len()),
         rollback: None,
@@ -118,10 +120,16 @@ async fn load_heads(
     connection: &mut SqliteConnection,
     asked: &BTreeSet<String>,
     deletions: &Deletions,
+    cache: &mut HeadCache,
     hidden: &mut Vec<VersionRow>,
 ) -> Result<Vec<(String, Record)>, StoreError> {
-    let mut found = Vec::new();
-    let keys: Vec<&String> = asked.iter().collect();
+    let (mut found, mut keys) = (Vec::with_capacity(asked.len()), Vec::new());
+    for key in asked {
+        match cache.get(key) {
+            Some(record) => found.push((key.clone(), record)),
+            None => keys.push(key),
+        }
+    }
     for (sql, piece) in SELECT_KEYS.pieces(&keys) {
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for key in piece {
@@ -130,7 +138,10 @@ async fn load_heads(
         for row in query.fetch_all(&mut *connection).await? {
             let Some((key, record)) = head_at(&row, 0)? else { continue };
             match deletions.hidden_by(key.as_bytes(), record.revision, record.lease) {
-                None => found.push((key, record)),
+                None => {
+                    cache.keep(&key, &record);
+                    found.push((key, record));
+                }
                 Some(Deletion { revision, expired: lease }) => {
                     let Record { created_revision, version, .. } = record;
                     let content = None;

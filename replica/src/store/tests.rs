@@ -11,6 +11,7 @@ mod ranges;
 mod rollback;
 mod snapshot;
 mod sql;
+mod storing;
 mod txn;
 
 pub(crate) use self::format::drop_history;

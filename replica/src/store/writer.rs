@@ -14,12 +14,14 @@ use super::deletions::Deletions;
 use super::error::StoreError;
 use super::meta::{self, MetaRow};
 use super::schema::{self, scalar};
+use super::storing::JustStored;
+use super::tables::{self, Tables};
 use crate::machine::execute::{ExecutionReport, Run};
 use crate::machine::state::Meta;
 use crate::replica::event::Unswept;
 
-/// So much is executed before it is stored, at most: what storing it takes is a few
-/// milliseconds, for which whatever else is to be executed waits.
+/// So much is executed, at most, while as much is being stored: what that takes is some
+/// milliseconds, for which whoever looks at keys that are not in memory waits.
 const UNSTORED_BYTES: usize = 1 << 20;
 /// What sweeping once writes, roughly.
 const SWEPT_BYTES: u64 = 256 << 10;
@@ -35,7 +37,7 @@ const PAGES_AT_ONCE: u64 = 256;
 #[derive(Debug)]
 pub(crate) struct Writer {
     path: PathBuf,
-    connection: Option<SqliteConnection>,
+    tables: Tables,
     /// As the tables have it.
     row: MetaRow,
     /// None after an error: what the failed transaction left behind is known only from the
@@ -61,7 +63,7 @@ impl Writer {
         let compacting = Sweeping::begin(&row);
         Self {
             path: path.to_owned(),
-            connection: Some(connection),
+            tables: Tables::new(connection),
             row,
             ahead: Some(ahead),
             unstored: Vec::new(),
@@ -117,18 +119,81 @@ impl Writer {
         &mut self,
         entries: Vec<ChosenEntry>,
     ) -> Result<ExecutionReport, StoreError> {
-        let (mut connection, mut ahead) = self.take().await?;
-        match ahead.execute(&mut connection, Run::new(entries.clone())).await {
+        let mut ahead = self.take_ahead().await?;
+        let executed = ahead.execute(&mut self.tables, Run::new(entries.clone())).await;
+        self.note_stored();
+        match executed {
             Ok(report) => {
-                self.give_back_both(connection, ahead);
+                self.ahead = Some(ahead);
                 self.unstored.extend(entries);
                 Ok(report)
             }
             Err(error) => {
-                self.discard(connection).await;
+                self.tables.close().await;
                 Err(error)
             }
         }
+    }
+
+    /// Begins to store what is executed, beside executing: [`Writer::end_storing`] says when
+    /// it is. What cannot be stored so is stored at once.
+    ///
+    /// # Errors
+    /// As of [`Writer::store`].
+    pub(crate) async fn begin_storing(&mut self) -> Result<(), StoreError> {
+        if self.is_storing() || !self.has_unstored() {
+            return Ok(());
+        }
+        let mut ahead = self.take_ahead().await?;
+        let unstored = ahead.take_unstored(&self.row);
+        self.ahead = Some(ahead);
+        match unstored {
+            Some(unstored) => {
+                self.tables.begin_storing(unstored);
+                Ok(())
+            }
+            None => self.store().await,
+        }
+    }
+
+    /// Whether a transaction is under way that stores what is executed.
+    pub(crate) fn is_storing(&self) -> bool {
+        self.tables.is_storing()
+    }
+
+    /// Whether something is executed that no transaction stores yet.
+    pub(crate) fn has_unstored(&self) -> bool {
+        !self.is_stored() && self.ahead.as_ref().is_none_or(Ahead::has_unstored)
+    }
+
+    /// Waits for the transaction that is under way, if there is one. It goes on when this is
+    /// dropped.
+    ///
+    /// # Errors
+    /// As of [`Writer::store`].
+    pub(crate) async fn end_storing(&mut self) -> Result<(), StoreError> {
+        let ended = self.tables.end_storing().await;
+        if ended.is_err() {
+            self.ahead = None;
+        }
+        self.note_stored();
+        ended
+    }
+
+    /// Follows what a transaction has stored.
+    fn note_stored(&mut self) {
+        if let Some(JustStored { row, bytes }) = self.tables.just_stored() {
+            self.stored(row, bytes);
+        }
+    }
+
+    fn stored(&mut self, row: MetaRow, bytes: usize) {
+        if row.meta.compacted_below > self.row.meta.compacted_below {
+            self.compacting.more();
+        }
+        self.unstored.retain(|entry| entry.slot >= row.meta.executed_below);
+        self.row = row;
+        self.written_bytes += bytes as u64;
     }
 
     /// Stores what is executed, in one transaction.
@@ -140,20 +205,20 @@ impl Writer {
             return Ok(());
         }
         let (mut connection, mut ahead) = self.take().await?;
+        if !ahead.has_unstored() {
+            // The transaction that was under way has stored all of it.
+            self.keep(connection, ahead);
+            return Ok(());
+        }
         let bytes = ahead.unstored_bytes();
         match ahead.store(&mut connection, &self.row).await {
             Ok(row) => {
-                if row.meta.compacted_below > self.row.meta.compacted_below {
-                    self.compacting.more();
-                }
-                self.row = row;
-                self.give_back_both(connection, ahead);
-                self.unstored.clear();
-                self.written_bytes += bytes as u64;
+                self.keep(connection, ahead);
+                self.stored(row, bytes);
                 Ok(())
             }
             Err(error) => {
-                self.discard(connection).await;
+                tables::close(connection).await;
                 Err(error)
             }
         }
@@ -164,10 +229,14 @@ impl Writer {
         self.unstored.is_empty()
     }
 
-    /// Whether to store before anything else: for what it is, or for how much.
-    pub(crate) fn is_to_be_stored(&self) -> bool {
-        let is_due = |ahead: &Ahead| ahead.is_urgent() || ahead.unstored_bytes() >= UNSTORED_BYTES;
-        !self.is_stored() && self.ahead.as_ref().is_none_or(is_due)
+    /// Whether to store before anything else is executed, for what it is.
+    pub(crate) fn is_urgent(&self) -> bool {
+        !self.is_stored() && self.ahead.as_ref().is_none_or(Ahead::is_urgent)
+    }
+
+    /// Whether to begin storing before anything else is executed, for how much it is.
+    pub(crate) fn has_many_unstored(&self) -> bool {
+        self.ahead.as_ref().is_some_and(|ahead| ahead.unstored_bytes() >= UNSTORED_BYTES)
     }
 
     /// What is executed and not swept.
@@ -192,7 +261,7 @@ impl Writer {
     /// # Errors
     /// Then none is swept, and it may be tried again unless the error is fatal.
     pub(crate) async fn compact(&mut self) -> Result<(), StoreError> {
-        if self.is_to_be_stored() {
+        if self.is_urgent() {
             // The transaction at hand may have begun.
             self.store().await?;
         }
@@ -200,7 +269,7 @@ impl Writer {
         match self.compacting.sweep(&mut connection, &self.row).await {
             Ok(retained) => {
                 self.row.retained = retained;
-                self.connection = Some(connection);
+                self.tables.give_back(connection);
                 self.may_give_back = true;
                 self.written_bytes += SWEPT_BYTES;
                 Ok(())
@@ -236,7 +305,7 @@ impl Writer {
         let (mut connection, mut ahead) = self.take().await?;
         match sweep(&mut connection, ahead.deletions_mut()).await {
             Ok(()) => {
-                self.give_back_both(connection, ahead);
+                self.keep(connection, ahead);
                 self.may_give_back = true;
                 self.written_bytes += SWEPT_BYTES;
                 Ok(())
@@ -262,7 +331,7 @@ impl Writer {
         let mut connection = self.take_connection().await?;
         match give_back(&mut connection).await {
             Ok(pages) => {
-                self.connection = Some(connection);
+                self.tables.give_back(connection);
                 self.may_give_back = pages == PAGES_AT_ONCE;
                 self.written_bytes += pages * PAGE_BYTES;
                 Ok(())
@@ -282,7 +351,7 @@ impl Writer {
         self.synced(&checkpoint::sync(&self.path, committed).await?);
         match checkpoint::copy(&mut connection).await {
             Ok(copied) => {
-                self.connection = Some(connection);
+                self.tables.give_back(connection);
                 Ok(copied)
             }
             Err(error) => {
@@ -299,7 +368,7 @@ impl Writer {
         let result = meta::save(&mut connection, &row).await;
         match result {
             Ok(()) => {
-                self.connection = Some(connection);
+                self.tables.give_back(connection);
                 self.row = row;
             }
             Err(_) => self.discard(connection).await,
@@ -324,8 +393,10 @@ impl Writer {
     /// How many rows it has inserted, changed or deleted in this life.
     #[cfg(test)]
     pub(crate) async fn rows_written(&mut self) -> u64 {
-        let connection = self.connection.as_mut().unwrap();
-        let changes = sqlx::query("SELECT total_changes()").fetch_one(connection).await.unwrap();
+        let mut connection = self.take_connection().await.unwrap();
+        let changes = sqlx::query("SELECT total_changes()").fetch_one(&mut connection).await;
+        self.tables.give_back(connection);
+        let changes = changes.unwrap();
         sqlx::Row::get::<i64, _>(&changes, 0).cast_unsigned()
     }
 
@@ -333,63 +404,76 @@ impl Writer {
     /// again.
     #[cfg(test)]
     pub(crate) async fn fill(&mut self) {
-        let connection = self.connection.as_mut().unwrap();
-        sqlx::query("PRAGMA max_page_count = 1").execute(connection).await.unwrap();
+        let mut connection = self.take_connection().await.unwrap();
+        sqlx::query("PRAGMA max_page_count = 1").execute(&mut connection).await.unwrap();
+        self.tables.give_back(connection);
     }
 
     /// Makes everything durable and closes the file.
     pub(crate) async fn close(mut self) -> Result<(), StoreError> {
         self.store().await?;
         self.checkpoint().await?;
-        match self.connection.take() {
-            Some(connection) => Ok(connection.close().await?),
-            None => Ok(()),
-        }
+        let connection = self.take_connection().await?;
+        Ok(connection.close().await?)
     }
 
     async fn take_connection(&mut self) -> Result<SqliteConnection, StoreError> {
-        match self.connection.take() {
-            Some(connection) => Ok(connection),
-            None => {
-                let mut connection =
-                    schema::writer_options(&self.path).create_if_missing(false).connect().await?;
-                self.row = meta::load(&mut connection).await?;
-                self.ahead = Some(Ahead::load(&mut connection, &self.row.meta).await?);
-                // A transaction that failed may have been carried out all the same.
-                self.unstored.retain(|entry| entry.slot >= self.row.meta.executed_below);
-                Ok(connection)
-            }
+        self.open().await?;
+        let taken = self.tables.take().await;
+        if taken.is_err() {
+            self.ahead = None;
         }
+        self.note_stored();
+        taken
     }
 
-    /// The connection, and what is ahead of it: as far as executing had come. Only here, and
-    /// not where a connection is opened, for that may begin a transaction, in which no WAL
-    /// can be copied.
-    async fn take(&mut self) -> Result<(SqliteConnection, Ahead), StoreError> {
-        let mut connection = self.take_connection().await?;
+    /// Opens the file again after an error: it says what of what failed is in it.
+    async fn open(&mut self) -> Result<(), StoreError> {
+        if !self.tables.is_closed() {
+            return Ok(());
+        }
+        let options = schema::writer_options(&self.path).create_if_missing(false);
+        let mut connection = options.connect().await?;
+        self.row = meta::load(&mut connection).await?;
+        self.ahead = Some(Ahead::load(&mut connection, &self.row.meta).await?);
+        // A transaction that failed may have been carried out all the same.
+        self.unstored.retain(|entry| entry.slot >= self.row.meta.executed_below);
+        self.tables.give_back(connection);
+        Ok(())
+    }
+
+    /// What is ahead of the tables: as far as executing had come.
+    async fn take_ahead(&mut self) -> Result<Ahead, StoreError> {
+        self.open().await?;
         let mut ahead = self.ahead.take().expect("a connection comes with what is ahead of it");
         let executed_below = ahead.state().meta().executed_below;
         if self.unstored.last().is_some_and(|last| last.slot >= executed_below) {
             let again = Run::new(self.unstored.clone());
-            if let Err(error) = ahead.execute(&mut connection, again).await {
-                self.discard(connection).await;
+            if let Err(error) = ahead.execute(&mut self.tables, again).await {
+                self.tables.close().await;
                 return Err(error);
             }
         }
-        Ok((connection, ahead))
+        Ok(ahead)
     }
 
-    fn give_back_both(&mut self, connection: SqliteConnection, ahead: Ahead) {
-        (self.connection, self.ahead) = (Some(connection), Some(ahead));
+    /// The connection, and what is ahead of it. Only here, and not where a connection is
+    /// opened, for that may begin a transaction, in which no WAL can be copied.
+    async fn take(&mut self) -> Result<(SqliteConnection, Ahead), StoreError> {
+        let ahead = self.take_ahead().await?;
+        let connection = self.tables.take().await;
+        self.note_stored();
+        Ok((connection?, ahead))
     }
 
-    /// A connection on which something failed may or may not be in a transaction: closing
-    /// it ends that.
+    fn keep(&mut self, connection: SqliteConnection, ahead: Ahead) {
+        self.tables.give_back(connection);
+        self.ahead = Some(ahead);
+    }
+
     async fn discard(&mut self, connection: SqliteConnection) {
         self.ahead = None;
-        if let Err(error) = connection.close().await {
-            tracing::debug!(%error, "closing the connection after an error failed");
-        }
+        tables::close(connection).await;
     }
 }
 

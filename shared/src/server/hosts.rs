@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::uri::Authority;
-use http::{HeaderMap, StatusCode, Uri, Version, header};
+use http::{HeaderMap, Uri, Version, header};
 
 use crate::config::{BaseUrl, HostName};
 use crate::problem::Problem;
@@ -79,15 +79,10 @@ pub(super) fn check(
     let given = given(version, headers)?;
     let named = uri.authority().cloned().or(given);
     match &named {
-        Some(authority) if !allowed.allows(authority.host()) => Err(Problem::new(
-            StatusCode::MISDIRECTED_REQUEST,
-            "urn:synod:problem:misdirected",
-            "Misdirected request",
-            format!(
-                "{} is not a name of this service: where it is one, list it in --allowed-hosts",
-                authority.host()
-            ),
-        )),
+        Some(authority) if !allowed.allows(authority.host()) => Err(Problem::misdirected(format!(
+            "{} is not a name of this service: where it is one, list it in --allowed-hosts",
+            authority.host()
+        ))),
         Some(_) | None => Ok(named),
     }
 }

@@ -6,7 +6,7 @@
 //! neither, and are not looked at here.
 
 use http::uri::Authority;
-use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, Method, Uri, header};
 
 use super::hosts::AllowedHosts;
 use crate::problem::Problem;
@@ -48,12 +48,9 @@ pub(super) fn check(
 
 fn refuse(field: &str, value: &[u8]) -> Problem {
     let shown = String::from_utf8_lossy(&value[..value.len().min(256)]).into_owned();
-    Problem::new(
-        StatusCode::FORBIDDEN,
-        "urn:synod:problem:foreign-origin",
-        "Foreign origin",
-        format!("{field} {shown:?}: pages of other origins may ask nothing here"),
-    )
+    Problem::foreign_origin(format!(
+        "{field} {shown:?}: pages of other origins may ask nothing here"
+    ))
 }
 
 /// The origin that the request was sent to, or a name that the operator listed: behind a

@@ -16,9 +16,9 @@ pub(super) fn query(bytes: &[u8]) {
             return short(&problem);
         }
     };
-    let length: usize = PARAMETERS.iter().filter_map(|name| query.text(name)).map(str::len).sum();
+    let length: usize = PARAMETERS.iter().filter_map(|it| query.text(it.name)).map(str::len).sum();
     assert!(length <= raw.len(), "{} bytes were read as {length}", raw.len());
-    for name in PARAMETERS {
+    for name in PARAMETERS.map(|it| it.name) {
         assert_eq!(query.has(name), query.text(name).is_some());
         if let Ok(Some(number)) = query.number::<u64>(name) {
             assert_eq!(query.text(name).and_then(|text| text.parse().ok()), Some(number));

@@ -27,8 +27,8 @@ pub enum Suite {
 /// Nothing goes by that name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "there is no suite {0:?}: there are acceptor, coordinator, replica, balancer, client, shared, \
-     linearizability, simulation, model, \
+    "there is no suite {0:?}: there are acceptor, coordinator, replica, balancer, cli, client, \
+     shared, linearizability, simulation, model, \
      `faults TEST` and `services TEST`"
 )]
 pub struct UnknownSuite(String);
@@ -37,7 +37,8 @@ pub struct UnknownSuite(String);
 pub type Command = Vec<String>;
 
 /// The crates whose tests are suites.
-const CRATES: [&str; 6] = ["acceptor", "balancer", "client", "coordinator", "replica", "shared"];
+const CRATES: [&str; 7] =
+    ["acceptor", "balancer", "cli", "client", "coordinator", "replica", "shared"];
 
 const SIMULATOR: &str = "cargo run --locked --quiet --profile sim -p tests --bin synod-sim";
 

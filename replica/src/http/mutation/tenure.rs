@@ -2,6 +2,7 @@
 
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::ids::{LeaseId, Revision};
 use shared::problem::{self, Problem, Retryable};
@@ -75,30 +76,67 @@ fn shown(holder: Holder) -> problem::Holder {
     problem::Holder { lease: holder.lease, fence: holder.fence }
 }
 
-#[derive(Serialize)]
-struct Granted {
+/// A lease began.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LeaseGranted")]
+pub(in crate::http) struct Granted {
     id: LeaseId,
     ttl_ms: u64,
 }
 
-#[derive(Serialize)]
-struct Renewed {
+/// A lease's time began again.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LeaseRenewed")]
+pub(in crate::http) struct Renewed {
     id: LeaseId,
     ttl_ms: u64,
     remaining_ms: u64,
 }
 
-#[derive(Serialize)]
-struct Held<'a> {
+/// A lease holds a lock.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LockHeld")]
+pub(in crate::http) struct Held<'a> {
     name: &'a str,
     lease: LeaseId,
+    /// The revision since which it does.
     fence: Revision,
 }
 
-#[derive(Serialize)]
-struct Released<'a> {
+/// A lock was given up.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LockReleased")]
+pub(in crate::http) struct Released<'a> {
     name: &'a str,
     revision: Revision,
+}
+
+impl Granted {
+    /// One for the contract.
+    pub(in crate::http) fn example() -> Self {
+        Self { id: LeaseId(41), ttl_ms: 5_000 }
+    }
+}
+
+impl Renewed {
+    /// One for the contract.
+    pub(in crate::http) fn example() -> Self {
+        Self { id: LeaseId(41), ttl_ms: 5_000, remaining_ms: 5_000 }
+    }
+}
+
+impl Held<'static> {
+    /// One for the contract.
+    pub(in crate::http) fn example() -> Self {
+        Self { name: "jobs/nightly", lease: LeaseId(41), fence: Revision(42) }
+    }
+}
+
+impl Released<'static> {
+    /// One for the contract.
+    pub(in crate::http) fn example() -> Self {
+        Self { name: "jobs/nightly", revision: Revision(43) }
+    }
 }
 
 /// The answer to the client that asked for this.

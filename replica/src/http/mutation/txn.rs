@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::deadline::Deadline;
 use shared::ids::Revision;
@@ -42,16 +43,32 @@ pub(super) async fn counted(
     Ok(Arc::new(outcome))
 }
 
-#[derive(Serialize)]
-struct Rendered<'a> {
+/// What came of a transaction.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TxnResult")]
+pub(in crate::http) struct Rendered<'a> {
+    /// Whether all guards held, so that `then` was done, and not `else`.
     succeeded: bool,
     revision: Revision,
+    /// One for each operation of the branch that was taken.
     results: Vec<RenderedResult<'a>>,
 }
 
+impl Rendered<'static> {
+    /// One for the contract.
+    pub(in crate::http) fn example() -> Self {
+        let revision = Revision(42);
+        let put =
+            RenderedResult::Put { key: "a", revision, created_revision: revision, version: 1 };
+        let got = RenderedResult::Got(Some(RenderedItem::example()));
+        Self { succeeded: true, revision, results: vec![put, got] }
+    }
+}
+
 /// What came of an operation: as the request of its own that it could be is answered.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "TxnOperationResult")]
 enum RenderedResult<'a> {
     Put { key: &'a str, revision: Revision, created_revision: Revision, version: u64 },
     Deleted { deleted: u64, revision: Revision },

@@ -1,5 +1,6 @@
 //! What a compaction asks for, as JSON.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::ids::Revision;
 use shared::problem::Problem;
@@ -7,9 +8,12 @@ use shared::wire::Encoding;
 
 use super::json::Object;
 
-#[derive(Deserialize)]
+/// Its body.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Raw {
+#[schemars(rename = "Compact")]
+pub(crate) struct RawCompaction {
+    /// The oldest revision whose state can still be read.
     revision: u64,
 }
 
@@ -18,9 +22,10 @@ struct Raw {
 /// # Errors
 /// 400 where it is no compaction.
 pub fn compaction_of(body: &[u8]) -> Result<Revision, Problem> {
-    let Object(Raw { revision }) = Encoding::Json
-        .decode::<Object<Raw>>(body)
-        .map_err(|error| Problem::bad_request(format!("this is no compaction: {error}")))?;
+    let Object(RawCompaction { revision }) =
+        Encoding::Json
+            .decode::<Object<RawCompaction>>(body)
+            .map_err(|error| Problem::bad_request(format!("this is no compaction: {error}")))?;
     Ok(Revision(revision))
 }
 

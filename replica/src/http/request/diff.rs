@@ -5,11 +5,19 @@ use serde::{Deserialize, Serialize};
 use shared::ids::Revision;
 use shared::problem::Problem;
 
+use super::cursor;
+use super::parameter::{CONSISTENCY, CURSOR, LIMIT, PREFIX, Parameter};
 use super::query::Query;
-use super::{CONSISTENCY, cursor};
 
 /// The parameters of a comparison.
-pub const PARAMETERS: [&str; 6] = ["from", "to", "prefix", "limit", "cursor", CONSISTENCY];
+pub const PARAMETERS: [Parameter; 6] = [
+    Parameter::number("from", "40"),
+    Parameter::number("to", "42"),
+    PREFIX,
+    LIMIT,
+    CURSOR,
+    CONSISTENCY,
+];
 
 const FORMAT: u8 = 2;
 

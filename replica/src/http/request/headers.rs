@@ -5,13 +5,13 @@ use shared::ids::Revision;
 use shared::problem::Problem;
 use shared::repeat::{self, NoName, Repeatable};
 
+use super::parameter::{self, Parameter};
 use super::query::whole_number;
 use crate::machine::identity::IdempotencyKey;
 
 /// The media type of one JSON document a line.
 pub const NDJSON: &str = "application/x-ndjson";
 
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The longest idempotency key, in characters.
 const KEY_CHARACTERS: usize = 128;
 
@@ -37,7 +37,7 @@ pub fn wants(headers: &HeaderMap, media_type: &str) -> bool {
 /// # Errors
 /// 400 where it is no whole number, or given more than once.
 pub fn min_revision(headers: &HeaderMap) -> Result<Option<Revision>, Problem> {
-    revision(headers, "Synod-Min-Revision")
+    revision(headers, parameter::MIN_REVISION)
 }
 
 /// Reads `Last-Event-ID`: what a watcher has seen that comes again.
@@ -45,10 +45,11 @@ pub fn min_revision(headers: &HeaderMap) -> Result<Option<Revision>, Problem> {
 /// # Errors
 /// 400 where it is no whole number, or given more than once.
 pub fn last_event_id(headers: &HeaderMap) -> Result<Option<Revision>, Problem> {
-    revision(headers, "Last-Event-ID")
+    revision(headers, parameter::LAST_EVENT_ID)
 }
 
-fn revision(headers: &HeaderMap, name: &str) -> Result<Option<Revision>, Problem> {
+fn revision(headers: &HeaderMap, field: Parameter) -> Result<Option<Revision>, Problem> {
+    let name = field.name;
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
@@ -81,7 +82,7 @@ pub fn repeatable(headers: &HeaderMap) -> Result<Option<Repeatable>, Problem> {
 /// # Errors
 /// 400 where it is not 1 to 128 visible ASCII characters, or given more than once.
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
-    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let mut values = headers.get_all(parameter::IDEMPOTENCY_KEY.name).iter();
     let value = match (values.next(), values.next()) {
         (None, _) => return Ok(None),
         (Some(value), None) => value.as_bytes(),
@@ -166,7 +167,8 @@ mod tests {
         let of = |values: &[&str]| {
             let mut headers = HeaderMap::new();
             for value in values {
-                headers.append(IDEMPOTENCY_KEY, HeaderValue::from_str(value).unwrap());
+                headers
+                    .append(parameter::IDEMPOTENCY_KEY.name, HeaderValue::from_str(value).unwrap());
             }
             idempotency_key(&headers).map_err(|problem| problem.status().as_u16())
         };

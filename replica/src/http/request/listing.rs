@@ -7,12 +7,22 @@ use serde::{Deserialize, Serialize};
 use shared::ids::Revision;
 use shared::problem::Problem;
 
+use super::cursor;
+use super::parameter::{CONSISTENCY, CURSOR, LIMIT, PREFIX, Parameter, REVISION};
 use super::query::Query;
-use super::{CONSISTENCY, cursor};
 
 /// The parameters of a listing.
-pub const PARAMETERS: [&str; 9] =
-    ["prefix", "start", "end", "limit", "cursor", "keys_only", "revision", "reverse", CONSISTENCY];
+pub const PARAMETERS: [Parameter; 9] = [
+    PREFIX,
+    Parameter::prefix("start", "app/a"),
+    Parameter::prefix("end", "app/z"),
+    LIMIT,
+    CURSOR,
+    Parameter::flag("keys_only", "true"),
+    REVISION,
+    Parameter::flag("reverse", "false"),
+    CONSISTENCY,
+];
 
 /// What is listed: what a request's parameters say, with nothing left open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use percent_encoding::percent_decode;
 use shared::problem::Problem;
 
+use super::parameter::Parameter;
+
 /// The parameters of a request, decoded.
 #[derive(Debug, Default)]
 pub struct Query(BTreeMap<String, Vec<String>>);
@@ -17,40 +19,25 @@ impl Query {
     ///
     /// # Errors
     /// 400 for what is unknown, given twice or badly encoded, by name.
-    pub fn parse(raw: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
-        Self::parse_repeating(raw, known, &[])
-    }
-
-    /// The same, where some parameters may be given more than once.
-    ///
-    /// # Errors
-    /// As [`Query::parse`].
-    pub fn parse_repeating(
-        raw: Option<&str>,
-        known: &[&str],
-        repeated: &[&str],
-    ) -> Result<Self, Problem> {
+    pub fn parse(raw: Option<&str>, known: &[Parameter]) -> Result<Self, Problem> {
         let mut parameters: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for pair in raw.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decode_form(name)
                 .map_err(|reason| bad(&format!("a query parameter's name {reason}")))?;
-            if !known.contains(&name.as_str()) {
-                let listed = if known.is_empty() {
-                    "takes none".to_owned()
-                } else {
-                    format!("takes {}", known.join(", "))
-                };
+            let Some(parameter) = known.iter().find(|known| known.name == name) else {
+                let names: Vec<&str> = known.iter().map(|known| known.name).collect();
+                let listed = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
                 return Err(bad(&format!(
-                    "unknown query parameter {:?}: this request {listed}",
+                    "unknown query parameter {:?}: this request takes {listed}",
                     head(&name)
                 )));
-            }
+            };
             let value = decode_form(value).map_err(|reason| {
                 bad(&format!("the value of query parameter {name:?} {reason}"))
             })?;
             let values = parameters.entry(name.clone()).or_default();
-            if !values.is_empty() && !repeated.contains(&name.as_str()) {
+            if !values.is_empty() && parameter.most == 1 {
                 return Err(bad(&format!("query parameter {name:?} is given more than once")));
             }
             values.push(value);
@@ -167,9 +154,11 @@ pub fn decode_strict(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::request::parameter::{CONSISTENCY, KEY, LIMIT, PREFIX};
 
     fn parse(raw: &str) -> Result<Query, Problem> {
-        Query::parse(Some(raw), &["prefix", "limit", "all", "consistency"])
+        let known = [PREFIX, LIMIT, Parameter::flag("all", "true"), CONSISTENCY];
+        Query::parse(Some(raw), &known)
     }
 
     #[test]
@@ -198,7 +187,7 @@ mod tests {
 
     #[test]
     fn only_what_may_be_repeated_is_taken_more_than_once() {
-        let parse = |raw| Query::parse_repeating(Some(raw), &["key", "limit"], &["key"]);
+        let parse = |raw| Query::parse(Some(raw), &[KEY.repeated(8), LIMIT]);
         let query = parse("key=b&limit=1&key=a&key=b").unwrap();
         assert_eq!(query.texts("key").collect::<Vec<_>>(), ["b", "a", "b"]);
         assert_eq!((query.text("key"), query.texts("prefix").count()), (Some("b"), 0));

@@ -4,7 +4,7 @@
 //! Without `If-Range` there is no telling whether the rest is of the same file, so that a
 //! range alone is left out of account, as the RFC allows, and all is sent.
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, header};
 use shared::problem::Problem;
 
 /// What of a file is wanted. Bytes.
@@ -58,7 +58,7 @@ impl Range {
         }
         let value = format!("bytes */{length}").try_into().expect("digits and signs");
         let detail = format!("Range asks for none of the {length} bytes that there are");
-        Err(not_satisfiable(detail).with_header(header::CONTENT_RANGE, value))
+        Err(Problem::range_not_satisfiable(detail).with_header(header::CONTENT_RANGE, value))
     }
 }
 
@@ -81,18 +81,9 @@ fn parse(text: &str) -> Option<Range> {
 
 fn malformed(text: &str) -> Problem {
     let shown: String = text.chars().take(64).collect();
-    not_satisfiable(format!(
+    Problem::range_not_satisfiable(format!(
         "Range {shown:?} is not one range of bytes, such as bytes=1000- or bytes=0-999"
     ))
-}
-
-fn not_satisfiable(detail: String) -> Problem {
-    Problem::new(
-        StatusCode::RANGE_NOT_SATISFIABLE,
-        "urn:synod:problem:range-not-satisfiable",
-        "Range not satisfiable",
-        detail,
-    )
 }
 
 /// The entity tag that `If-Range` names; none where it is a date, or a weak one: those never

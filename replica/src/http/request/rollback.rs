@@ -1,11 +1,13 @@
 //! What a roll-back asks for, as JSON.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::ids::Revision;
 use shared::problem::Problem;
 use shared::wire::Encoding;
 
 use super::json::{Object, given};
+use super::parameter::KEY_BYTES;
 use super::path::fault_of_length;
 
 /// A roll-back.
@@ -17,12 +19,19 @@ pub struct RollbackRequest {
     pub revision: Revision,
 }
 
-#[derive(Deserialize)]
+/// Its body.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Raw {
+#[schemars(rename = "Rollback")]
+pub(crate) struct RawRollback {
+    /// The beginning of the keys.
+    #[schemars(length(max = KEY_BYTES))]
     prefix: String,
+    /// What they are to be again.
     revision: u64,
+    /// Said where every key is meant.
     #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "bool")]
     all: Option<bool>,
 }
 
@@ -31,8 +40,8 @@ struct Raw {
 /// # Errors
 /// 400 where it is none, or rolls everything back without saying so.
 pub fn rollback_of(body: &[u8], key_bytes: usize) -> Result<RollbackRequest, Problem> {
-    let Object(Raw { prefix, revision, all }) = Encoding::Json
-        .decode::<Object<Raw>>(body)
+    let Object(RawRollback { prefix, revision, all }) = Encoding::Json
+        .decode::<Object<RawRollback>>(body)
         .map_err(|error| Problem::bad_request(format!("this is no roll-back: {error}")))?;
     match (prefix.is_empty(), all.unwrap_or(false)) {
         (true, false) => Err(Problem::bad_request(

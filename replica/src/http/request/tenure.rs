@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::HeaderMap;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use shared::ids::{LeaseId, Revision};
@@ -10,6 +11,7 @@ use shared::wire;
 
 use super::cursor;
 use super::json::Object;
+use super::parameter::FENCE;
 use super::path::fault_of_length;
 use super::query::{Query, decode_strict, whole_number};
 use crate::machine::command::limits;
@@ -17,26 +19,29 @@ use crate::machine::locks::Fence;
 
 const LEASE: &str = "/v1/leases/";
 const LOCK: &str = "/v1/locks/";
-const FENCE: &str = "synod-fence";
 /// The longest that a request waits for a lock, in milliseconds.
 const MOST_WAIT_MS: u64 = 600_000;
 
 /// The body of `POST /v1/leases`.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "LeaseRequest")]
 pub struct Grant {
     /// How long the lease lasts, in milliseconds.
+    #[schemars(range(min = limits::LEAST_TTL_MS, max = limits::MOST_TTL_MS))]
     pub ttl_ms: u64,
 }
 
 /// The body of `PUT /v1/locks/{name}`.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "LockRequest")]
 pub struct Acquire {
     /// Who asks.
     pub lease: LeaseId,
     /// How long it waits, in milliseconds.
     #[serde(default)]
+    #[schemars(range(max = MOST_WAIT_MS))]
     pub wait_ms: u64,
 }
 
@@ -170,7 +175,7 @@ fn lock_of(encoded: &str) -> Result<String, String> {
 /// # Errors
 /// 400 where it is not that, or given more than once.
 pub fn fence_of(headers: &HeaderMap) -> Result<Option<Fence>, Problem> {
-    let mut values = headers.get_all(FENCE).iter();
+    let mut values = headers.get_all(FENCE.name).iter();
     let value = match (values.next(), values.next()) {
         (None, _) => return Ok(None),
         (Some(value), None) => value.to_str().unwrap_or_default().trim(),
@@ -197,7 +202,7 @@ mod tests {
     fn fence(values: &[&str]) -> Result<Option<(String, u64)>, u16> {
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append(FENCE, value.parse().unwrap());
+            headers.append(FENCE.name, value.parse().unwrap());
         }
         let fence = fence_of(&headers).map_err(|problem| problem.status().as_u16())?;
         Ok(fence.map(|fence| (fence.name, fence.revision.0)))

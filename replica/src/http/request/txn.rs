@@ -10,10 +10,12 @@ use shared::ids::{LeaseId, Revision};
 use shared::problem::Problem;
 use shared::wire;
 
-use self::json::{Compare, Encoding, RawGet, RawGuard, RawOp, RawPut, RawSubject, RawTxn};
+pub(crate) use self::json::RawTxn;
+use self::json::{Compare, RawGet, RawGuard, RawOp, RawPut, RawSubject};
 use super::json::Object;
 use super::path::{fault_of_key, fault_of_length};
 use crate::machine::command::limits;
+use crate::machine::describe::Encoding;
 use crate::machine::txn::{Comparison, Relation, Txn, TxnGuard, TxnOp, TxnPut};
 
 /// What a transaction may ask for; within the limits of the log's format.

@@ -4,17 +4,23 @@ use http::HeaderMap;
 use shared::ids::Revision;
 use shared::problem::Problem;
 
-use super::CONSISTENCY;
 use super::headers::last_event_id;
+use super::parameter::{CONSISTENCY, KEY, PREFIX, Parameter};
 use super::path::check_key;
 use super::query::Query;
 use crate::watch::{KeyRange, Selection};
 
-const PARAMETERS: [&str; 5] = ["key", "prefix", "from", "snapshot", CONSISTENCY];
-/// Those that may be given more than once.
-const REPEATED: [&str; 2] = ["key", "prefix"];
 /// The most keys and prefixes of one watch.
 const MAX_SELECTORS: usize = 64;
+
+/// The parameters of a watch.
+pub(crate) const PARAMETERS: [Parameter; 5] = [
+    KEY.repeated(MAX_SELECTORS),
+    PREFIX.repeated(MAX_SELECTORS),
+    Parameter::number("from", "43"),
+    Parameter::flag("snapshot", "true"),
+    CONSISTENCY,
+];
 
 /// Where a watch begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +47,7 @@ pub(crate) struct WatchRequest {
 /// # Errors
 /// As [`Query::parse`].
 pub(crate) fn parameters(raw: Option<&str>) -> Result<Query, Problem> {
-    Query::parse_repeating(raw, &PARAMETERS, &REPEATED)
+    Query::parse(raw, &PARAMETERS)
 }
 
 impl WatchRequest {

@@ -1,13 +1,15 @@
 //! A transaction as people see it: as it was asked for, but for the values, of which only
 //! their lengths are shown.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::ids::LeaseId;
 
 use crate::machine::txn::{Comparison, Relation, Txn, TxnGuard, TxnOp, TxnPut};
 
 /// A transaction, for JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "LogTxn")]
 pub struct TxnDescription {
     /// What must hold.
     #[serde(rename = "if")]
@@ -20,7 +22,8 @@ pub struct TxnDescription {
 }
 
 /// A guard, for JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "LogGuard")]
 pub struct GuardDescription {
     /// The key.
     pub key: String,
@@ -30,7 +33,8 @@ pub struct GuardDescription {
 }
 
 /// What must hold of a key, for JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "LogComparison")]
 #[serde(rename_all = "snake_case")]
 pub enum ComparisonDescription {
     /// Whether it exists.
@@ -44,7 +48,8 @@ pub enum ComparisonDescription {
 }
 
 /// A relation and a number, for JSON.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "LogRelation")]
 #[serde(rename_all = "snake_case")]
 pub enum RelationDescription {
     /// Equal.
@@ -58,7 +63,8 @@ pub enum RelationDescription {
 }
 
 /// An operation, for JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "LogTxnOperation")]
 #[serde(rename_all = "snake_case")]
 pub enum TxnOpDescription {
     /// A value is put.
@@ -80,7 +86,8 @@ pub enum TxnOpDescription {
 }
 
 /// Which keys, for JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "LogSubject")]
 #[serde(untagged)]
 pub enum SubjectDescription {
     /// One.
