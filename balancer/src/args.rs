@@ -1,14 +1,19 @@
 //! The balancer's flags.
 
+use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use clap::value_parser;
+use http::HeaderName;
+use ipnet::IpNet;
 use shared::config::{AcceptorsArgs, ServiceArgs};
 use shared::server::Limits;
 
+use crate::clients::Limits as ClientLimits;
 use crate::health::Pace;
-use crate::pool::Thresholds;
-use crate::proxy::{BodyLimits, Patience};
+use crate::pool::{Policy, Rules, Thresholds};
+use crate::proxy::{BodyLimits, HashBy, Patience};
 
 /// What a balancer is told.
 #[derive(Clone, Debug, clap::Args)]
@@ -72,6 +77,82 @@ pub struct Args {
         value_parser = value_parser!(u64).range(1_000..=3_600_000),
     )]
     pub behind_after_ms: u64,
+
+    /// How reads are shared out over the replicas
+    #[arg(long, env = "SYNOD_POLICY", value_enum, default_value_t)]
+    pub policy: Policy,
+
+    /// The header field by whose value consistent-hash places a request; without it, and
+    /// where a request has none, by its path
+    #[arg(long, env = "SYNOD_HASH_HEADER", value_name = "NAME")]
+    pub hash_header: Option<HeaderName>,
+
+    /// Milliseconds in which a replica that comes back grows into its share of the reads
+    #[arg(
+        long,
+        env = "SYNOD_SLOW_START_MS",
+        value_name = "MS",
+        default_value = "5000",
+        value_parser = value_parser!(u64).range(0..=600_000),
+    )]
+    pub slow_start_ms: u64,
+
+    /// Requests that a replica may have in flight; a replica that has them gets no more
+    /// reads
+    #[arg(
+        long,
+        env = "SYNOD_MAX_IN_FLIGHT",
+        value_name = "N",
+        default_value = "1024",
+        value_parser = value_parser!(u32).range(1..=1_000_000),
+    )]
+    pub max_in_flight: u32,
+
+    /// Of a hundred requests so many may be sent once more to another replica at once,
+    /// beside a reserve of 100; further ones wait
+    #[arg(
+        long,
+        env = "SYNOD_RETRY_PERCENT",
+        value_name = "N",
+        default_value = "20",
+        value_parser = value_parser!(u32).range(0..=100),
+    )]
+    pub retry_percent: u32,
+
+    /// Of a hundred reads so many may be sent to a second replica once they take longer
+    /// than 95 of a hundred do
+    #[arg(
+        long,
+        env = "SYNOD_HEDGE_PERCENT",
+        value_name = "N",
+        default_value = "5",
+        value_parser = value_parser!(u32).range(0..=20),
+    )]
+    pub hedge_percent: u32,
+
+    /// Requests in a second of each client address; more are answered 429. 0: any number
+    #[arg(long, env = "SYNOD_CLIENT_RATE", value_name = "N", default_value = "0")]
+    pub client_rate: u32,
+
+    /// Requests of a client address that may come at once after a pause
+    /// [default: as many as in a second]
+    #[arg(long, env = "SYNOD_CLIENT_BURST", value_name = "N")]
+    pub client_burst: Option<NonZeroU32>,
+
+    /// Requests at once of each client address; more are answered 429. 0: a fair share of
+    /// all that are taken on
+    #[arg(long, env = "SYNOD_CLIENT_REQUESTS", value_name = "N", default_value = "0")]
+    pub client_requests: u32,
+
+    /// Networks of proxies whose X-Forwarded-For is believed
+    #[arg(
+        long,
+        env = "SYNOD_TRUSTED_PROXIES",
+        value_name = "NETWORK,NETWORK",
+        value_delimiter = ',',
+        value_parser = network,
+    )]
+    pub trusted_proxies: Vec<IpNet>,
 
     /// Milliseconds without an answer after which a read is sent to one more replica
     #[arg(
@@ -137,11 +218,34 @@ pub struct Args {
 }
 
 impl Args {
-    pub(crate) fn thresholds(&self) -> Thresholds {
-        Thresholds {
-            unhealthy_after: self.unhealthy_after,
-            healthy_after: self.healthy_after,
-            behind_after: Duration::from_millis(self.behind_after_ms),
+    pub(crate) fn rules(&self) -> Rules {
+        Rules {
+            thresholds: Thresholds {
+                unhealthy_after: self.unhealthy_after,
+                healthy_after: self.healthy_after,
+                behind_after: Duration::from_millis(self.behind_after_ms),
+                slow_start: Duration::from_millis(self.slow_start_ms),
+                max_in_flight: self.max_in_flight.into(),
+            },
+            zone: self.service.zone.clone(),
+            policy: self.policy,
+            retry_percent: self.retry_percent,
+            hedge_percent: self.hedge_percent,
+        }
+    }
+
+    pub(crate) fn hash_by(&self) -> HashBy {
+        self.hash_header.clone().map_or(HashBy::Path, HashBy::Header)
+    }
+
+    /// What one client may take.
+    pub(crate) fn client_limits(&self) -> ClientLimits {
+        let rate = NonZeroU32::new(self.client_rate);
+        ClientLimits {
+            rate,
+            burst: self.client_burst.or(rate).unwrap_or(NonZeroU32::MIN),
+            requests: NonZeroU32::new(self.client_requests).map(|most| usize_of(most.get())),
+            places: usize_of(self.max_requests),
         }
     }
 
@@ -175,6 +279,14 @@ impl Args {
             buffered_bytes: usize_of(self.max_buffered_bytes),
         }
     }
+}
+
+/// A network, or an address alone.
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
+    text.parse().ok().or_else(address).ok_or_else(|| {
+        format!("{text:?} is not a network, such as 10.0.0.0/8 or fd00::/8, nor an address")
+    })
 }
 
 fn usize_of(number: u32) -> usize {

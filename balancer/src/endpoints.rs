@@ -1,20 +1,28 @@
 //! The pool, shared by the requests and the checks: a lock, a word in the log when health
 //! changes, and a wake-up for those who wait for an endpoint that is lost.
+#![expect(clippy::disallowed_methods, reason = "a shell: the pool is told what time it is")]
 
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use shared::ids::Name;
 use shared::message::Member;
+use shared::random;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
 
-use crate::pool::{EndpointId, Health, Intent, Outcome, Pool, Reads, Report, Target, Thresholds};
+use crate::pool::{
+    Ask, EndpointId, Health, Intent, Order, Outcome, Policy, Pool, Reads, Report, Rules, Service,
+    Start, Target,
+};
 
 /// The one [`Pool`] of a balancer. The lock is held for a few instructions, never over a
 /// wait.
 #[derive(Debug)]
 pub(crate) struct Endpoints {
     pool: Mutex<Pool>,
+    /// When the pool began.
+    began: Instant,
     /// Notified when an endpoint has become able to answer some requests, or has ceased to
     /// be, and when the primary is another one.
     abilities: Notify,
@@ -23,9 +31,10 @@ pub(crate) struct Endpoints {
 }
 
 impl Endpoints {
-    pub(crate) fn new(thresholds: Thresholds) -> Arc<Self> {
+    pub(crate) fn new(rules: Rules) -> Arc<Self> {
         Arc::new(Self {
-            pool: Mutex::new(Pool::new(thresholds)),
+            pool: Mutex::new(Pool::new(rules)),
+            began: Instant::now(),
             abilities: Notify::new(),
             waiting: watch::Sender::new(0),
         })
@@ -36,20 +45,48 @@ impl Endpoints {
         read(&self.lock())
     }
 
+    /// Time since the pool began.
+    pub(crate) fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     /// Picks an endpoint for a request, see [`Pool::begin`].
-    pub(crate) fn begin(
-        self: &Arc<Self>,
-        intent: Intent,
-        tried: &[EndpointId],
-    ) -> Option<InFlight> {
-        let target = self.lock().begin(intent, tried)?;
-        Some(InFlight { endpoints: Arc::clone(self), target, outcome: Outcome::Abandoned })
+    pub(crate) fn begin(self: &Arc<Self>, wanted: &Wanted<'_>) -> Option<InFlight> {
+        let Wanted { intent, start, tried, key, paced } = *wanted;
+        let (dice, now) = (random::nonce(), self.now());
+        let picked = self.lock().begin(&Ask { intent, start, tried, key, dice, now })?;
+        Some(InFlight {
+            endpoints: Arc::clone(self),
+            target: picked.target,
+            hedge_after: picked.hedge_after,
+            began: (paced == Paced::Yes).then_some(now),
+            outcome: Outcome::Abandoned,
+        })
+    }
+
+    /// Does what the operator says of the replica of that name, see [`Pool::order`].
+    pub(crate) fn order(&self, name: &Name, change: impl FnOnce(Order) -> Order) -> Option<Order> {
+        let order = self.change(|pool| pool.order(name, change, self.now()))?;
+        let word = match order.service {
+            Service::Serving => "serves",
+            Service::Drained => "is drained",
+        };
+        tracing::info!(endpoint = %name, weight = order.weight, "{name} {word}, says the operator");
+        // Who follows a drained endpoint goes elsewhere, whoever else is able.
+        self.abilities.notify_waiters();
+        Some(order)
+    }
+
+    /// Shares reads out so from now on.
+    pub(crate) fn set_policy(&self, policy: Policy) {
+        self.lock().set_policy(policy);
+        tracing::info!("reads are shared out by {}, says the operator", policy.as_str());
     }
 
     /// Takes in what discovery found; returns all endpoints.
     pub(crate) fn set_replicas(&self, members: &[Member]) -> Vec<Target> {
         self.change(|pool| {
-            pool.set_replicas(members);
+            pool.set_replicas(members, self.now());
             pool.endpoints()
                 .map(|endpoint| Target { id: endpoint.id, member: Arc::clone(&endpoint.member) })
                 .collect()
@@ -60,7 +97,7 @@ impl Endpoints {
     pub(crate) fn checked(&self, target: &Target, result: Option<Report>) {
         self.change(|pool| {
             let before = reads_of(pool, target.id);
-            log_change(target, pool.checked(target.id, result));
+            log_change(target, pool.checked(target.id, result, self.now()));
             log_reads(target, before, reads_of(pool, target.id));
         });
     }
@@ -71,15 +108,15 @@ impl Endpoints {
             // Made before the look, so that a notification between the look and the wait
             // counts.
             let notified = self.abilities.notified();
-            if !self.lock().is_able(id, intent) {
+            if !self.lock().can_answer(id, intent) {
                 return;
             }
             notified.await;
         }
     }
 
-    /// Waits until whoever follows the endpoint should follow another one: it is not
-    /// healthy, or hears of nothing new while another one does.
+    /// Waits until whoever follows the endpoint should follow another one: it is drained or
+    /// not healthy, or hears of nothing new while another one does.
     pub(crate) async fn outdone(&self, id: EndpointId) {
         loop {
             let notified = self.abilities.notified();
@@ -125,8 +162,13 @@ impl Endpoints {
     /// Changes the pool, and says so where the primary is another one afterwards.
     fn change<R>(&self, change: impl FnOnce(&mut Pool) -> R) -> R {
         let mut pool = self.lock();
-        let able = |pool: &Pool| [Intent::Read, Intent::LocalRead].map(|intent| pool.able(intent));
-        let epoch = |pool: &Pool| pool.endpoint(pool.primary()?)?.report.map(|report| report.epoch);
+        let able = |pool: &Pool| {
+            [Intent::Read, Intent::LocalRead]
+                .map(|intent| (pool.able(intent), pool.answering(intent)))
+        };
+        let epoch = |pool: &Pool| {
+            pool.endpoint(pool.primary()?)?.report.as_ref().map(|report| report.epoch)
+        };
         let (before, able_before, epoch_before) = (pool.primary(), able(&pool), epoch(&pool));
         let result = change(&mut pool);
         let after = pool.primary();
@@ -193,12 +235,34 @@ impl Drop for Waiting {
     }
 }
 
+/// Whether how long a request takes says something of its endpoint's pace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Paced {
+    /// A read that any endpoint should answer soon.
+    Yes,
+    /// What takes as long as it is.
+    No,
+}
+
+/// A request that wants an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) intent: Intent,
+    pub(crate) start: Start,
+    pub(crate) tried: &'a [EndpointId],
+    pub(crate) key: &'a [u8],
+    pub(crate) paced: Paced,
+}
+
 /// A request that an endpoint is working on. Dropped without a word it counts as
 /// abandoned: the client has gone away.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     endpoints: Arc<Endpoints>,
     target: Target,
+    hedge_after: Option<Duration>,
+    /// When it was sent, where that counts.
+    began: Option<Duration>,
     outcome: Outcome,
 }
 
@@ -206,6 +270,11 @@ impl InFlight {
     /// Which endpoint.
     pub(crate) fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// How long it may take before another endpoint may be asked as well.
+    pub(crate) fn hedge_after(&self) -> Option<Duration> {
+        self.hedge_after
     }
 
     /// It has answered.
@@ -221,15 +290,16 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        match self.outcome {
+        let (id, outcome) = (self.target.id, self.outcome);
+        let waited = self.began.map(|began| self.endpoints.now().saturating_sub(began));
+        match outcome {
             // Neither changes who is primary.
             Outcome::Answered | Outcome::Abandoned => {
-                let _unchanged = self.endpoints.lock().finish(self.target.id, self.outcome);
+                let _unchanged = self.endpoints.lock().finish(id, outcome, waited);
             }
             Outcome::Failed => {
-                self.endpoints.change(|pool| {
-                    log_change(&self.target, pool.finish(self.target.id, self.outcome))
-                });
+                self.endpoints
+                    .change(|pool| log_change(&self.target, pool.finish(id, outcome, waited)));
             }
         }
     }

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::service::{Service as HyperService, service_fn};
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
@@ -18,11 +18,15 @@ use shared::health::{self, Check};
 use shared::ids::{Epoch, Name, Slot};
 use shared::message::Service;
 use shared::metrics::Metrics;
+use shared::problem::{Outcome, Problem};
 use shared::server::{Admission, RequestBody, Requests, expose, with_fallbacks};
 use shared::status::{Identity, Status};
-use shared::telemetry::{RequestTrace, Traced};
+use shared::telemetry::{self, RequestTrace, Traced};
+use tokio::sync::OwnedSemaphorePermit;
 
+use crate::clients::{Client, Clients, Refused};
 use crate::endpoints::Endpoints;
+use crate::operator::{self, Operated};
 use crate::pool::{Endpoint, Health, Intent, Pool, Reads, Role};
 use crate::proxy::Proxy;
 
@@ -39,8 +43,10 @@ const TRACED: Traced = Traced {
         ("PUT", FORWARDED_ROUTE, "balancer.forward"),
         ("POST", FORWARDED_ROUTE, "balancer.forward"),
         ("DELETE", FORWARDED_ROUTE, "balancer.forward"),
+        ("PUT", operator::ENDPOINT, "balancer.order"),
+        ("PUT", operator::POLICY, "balancer.set_policy"),
     ],
-    polls: &[],
+    polls: &[("GET", operator::SHOW)],
 };
 
 /// What the balancer tells of itself.
@@ -57,7 +63,15 @@ pub(crate) struct Front {
     own: TowerToHyperService<Router>,
     proxy: Arc<Proxy>,
     admission: Admission,
+    clients: Arc<Clients>,
     requests: Requests,
+}
+
+/// The other end of a connection.
+#[derive(Debug)]
+struct Peer {
+    address: IpAddr,
+    client: Arc<Client>,
 }
 
 /// Who answers a path.
@@ -79,7 +93,7 @@ fn answerer_of(path: &str) -> Answerer {
     let Some(below) = path.strip_prefix("/v1/") else { return Answerer::Balancer };
     let first = below.split('/').next().unwrap_or_default();
     match first {
-        "status" | "replication" => Answerer::Balancer,
+        "status" | "replication" | "balancer" => Answerer::Balancer,
         _ => Answerer::Replica,
     }
 }
@@ -89,12 +103,17 @@ impl Front {
         Own { identity, mixups, metrics }: Own,
         endpoints: Arc<Endpoints>,
         proxy: Arc<Proxy>,
+        clients: Arc<Clients>,
         admission: Admission,
     ) -> Arc<Self> {
         let (requests, exposed) = expose(metrics, TRACED, &admission);
-        let own = own_routes(identity, endpoints, Arc::clone(&proxy), mixups).merge(exposed);
+        let (id, clients_of) = (identity.name().clone(), Arc::clone(&clients));
+        let operated = Operated { id, endpoints: Arc::clone(&endpoints), clients: clients_of };
+        let own = own_routes(identity, endpoints, Arc::clone(&proxy), mixups)
+            .merge(operator::routes(operated))
+            .merge(exposed);
         let own = TowerToHyperService::new(with_fallbacks(own));
-        Arc::new(Self { own, proxy, admission, requests })
+        Arc::new(Self { own, proxy, admission, clients, requests })
     }
 
     /// The service of a client's connection.
@@ -109,28 +128,28 @@ impl Front {
     > + Send
     + use<> {
         let front = Arc::clone(self);
-        let client = client.ip();
+        let peer = Peer { client: self.clients.of_connection(client.ip()), address: client.ip() };
+        let peer = Arc::new(peer);
         service_fn(move |request| {
-            let front = Arc::clone(&front);
-            async move { Ok(front.answer(client, request).await) }
+            let (front, peer) = (Arc::clone(&front), Arc::clone(&peer));
+            async move { Ok(front.answer(&peer, request).await) }
         })
     }
 
-    async fn answer(&self, client: IpAddr, request: Request<RequestBody>) -> Response<Body> {
+    async fn answer(&self, peer: &Peer, request: Request<RequestBody>) -> Response<Body> {
         let answerer = answerer_of(request.uri().path());
         let (parts, body) = request.into_parts();
-        // The routes of its own have no parameters: their paths are their templates.
         let route = match answerer {
             Answerer::Replica => FORWARDED_ROUTE,
-            Answerer::Balancer => parts.uri.path(),
+            Answerer::Balancer => operator::route_of(parts.uri.path()),
         };
         let (name, underway) = self.requests.begin(&parts.method, route);
         let trace = RequestTrace::start(name, &parts.method, route, &parts.headers);
         let admitted = self.admission.admit(&parts);
         let request = Request::from_parts(parts, body);
         let mut response = match admitted {
-            Ok(_place) => match answerer {
-                Answerer::Replica => trace.run(self.proxy.forward(client, request, &trace)).await,
+            Ok(place) => match answerer {
+                Answerer::Replica => trace.run(self.forward(peer, place, request, &trace)).await,
                 Answerer::Balancer => trace.run(self.answer_self(request)).await,
             },
             Err(problem) => problem.to_http().map(Body::from),
@@ -140,10 +159,38 @@ impl Front {
         response
     }
 
+    /// Has a replica answer, unless the client has taken what it may. A refusal holds no
+    /// place while it waits.
+    async fn forward(
+        &self,
+        peer: &Peer,
+        place: Option<OwnedSemaphorePermit>,
+        request: Request<RequestBody>,
+        trace: &RequestTrace,
+    ) -> Response<Body> {
+        let passed_on = self.clients.of_request(peer.address, request.headers());
+        match self.clients.admit(passed_on.as_ref().unwrap_or(&peer.client)) {
+            Ok(_held) => self.proxy.forward(peer.address, request, trace).await,
+            Err(Refused { reason, problem, pause }) => {
+                drop(place);
+                telemetry::attribute(trace.span(), "refused", reason.as_str());
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                }
+                refuse(request.method(), problem).to_http().map(Body::from)
+            }
+        }
+    }
+
     async fn answer_self(&self, request: Request<RequestBody>) -> Response<Body> {
         let Ok(response) = self.own.call(request).await;
         response
     }
+}
+
+/// Says of what may have been meant as a mutation that it did not happen.
+fn refuse(method: &Method, problem: Problem) -> Problem {
+    if method.is_safe() { problem } else { problem.with_outcome(Outcome::NotApplied) }
 }
 
 fn own_routes(
@@ -158,8 +205,16 @@ fn own_routes(
             vec![
                 Check::new(
                     "replicas",
-                    (endpoints.read(|pool| pool.healthy()) == 0)
-                        .then(|| "no replica is healthy".to_owned()),
+                    endpoints.read(|pool| {
+                        let lacks = if pool.healthy() == 0 {
+                            Some("no replica is healthy")
+                        } else if pool.able(Intent::LocalRead) == 0 {
+                            Some("all healthy replicas are drained at this balancer")
+                        } else {
+                            None
+                        };
+                        lacks.map(str::to_owned)
+                    }),
                 ),
                 mixups.check(),
             ]
@@ -217,16 +272,16 @@ struct EndpointStatus {
 
 impl EndpointStatus {
     fn of(pool: &Pool, endpoint: &Endpoint) -> Self {
-        let counts = endpoint.counts;
+        let (counts, report) = (endpoint.counts, endpoint.report.as_ref());
         Self {
             id: endpoint.member.name.clone(),
             url: endpoint.member.url.clone(),
             healthy: endpoint.health == Health::Healthy,
             health: endpoint.health.as_str(),
-            reads: endpoint.report.map(|_| Reads::as_str(pool.reads(endpoint))),
-            role: endpoint.report.map(|report| Role::as_str(report.role)),
-            epoch: endpoint.report.map(|report| report.epoch),
-            executed_slot: endpoint.report.and_then(|report| report.executed_slot),
+            reads: report.map(|_| Reads::as_str(pool.reads(endpoint))),
+            role: report.map(|report| Role::as_str(report.role)),
+            epoch: report.map(|report| report.epoch),
+            executed_slot: report.and_then(|report| report.executed_slot),
             requests: counts.requests,
             in_flight: counts.in_flight,
             failures: counts.failures,

@@ -18,9 +18,10 @@
 //!
 //! In reading order: [`pool`] (which replica gets the next request: the pure core),
 //! `retry` (what may be sent again, pure), [`headers`] (what a proxy does to them, pure),
-//! [`status`] (what a replica says of itself, pure), `endpoints` (the pool behind a
-//! lock), `health` (discovery and checks), `proxy` (the way of a request), `http`
-//! (what is answered here, what is passed on), `metrics`, `args` (the flags). The connections
+//! [`status`] (what a replica says of itself, pure), `clients` (what one client may take),
+//! `endpoints` (the pool behind a lock), `health` (discovery and checks), `proxy` (the way
+//! of a request), `operator` (what the operator sees and says), `http` (what is answered
+//! here, what is passed on), `metrics`, `args` (the flags). The connections
 //! to the replicas are those that all services speak to each other by (`shared::client`).
 //!
 //! Deliberately absent: caches, because a linearizable read must ask; a queue where replicas
@@ -33,11 +34,13 @@ pub mod headers;
 mod retry;
 pub mod status;
 
+mod clients;
 mod endpoints;
 mod health;
 mod metrics;
 
 mod http;
+mod operator;
 mod proxy;
 
 mod args;
@@ -54,6 +57,7 @@ use shared::server::{Admission, serve_connections};
 use shared::service::Running;
 use tokio::sync::watch;
 
+use crate::clients::Clients;
 use crate::endpoints::Endpoints;
 use crate::http::{Front, Own};
 use crate::metrics::Measured;
@@ -70,20 +74,23 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     let (_, of_no_cluster) = watch::channel(None);
     let Discovered { members, mixups, withdrawn } =
         discovery::spawn(running.member(), of_no_cluster, acceptors, running.shutdown.clone());
-    let endpoints = Endpoints::new(args.thresholds());
+    let endpoints = Endpoints::new(args.rules());
+    let clients = Clients::new(args.client_limits(), args.trusted_proxies.clone());
     let patience = args.patience();
     let measured = Measured::register(&mut running.metrics);
     metrics::expose(&mut running.metrics, Arc::clone(&endpoints), patience.max_waiting);
+    metrics::expose_clients(&mut running.metrics, Arc::clone(&clients));
     let proxy = Arc::new(Proxy::new(
         running.name,
         Arc::clone(&endpoints),
         args.body_limits(),
         patience,
+        args.hash_by(),
         measured,
         running.shutdown.clone(),
     ));
     let own = Own { identity: running.identity, mixups, metrics: running.metrics };
-    let front = Front::new(own, Arc::clone(&endpoints), proxy, admission.clone());
+    let front = Front::new(own, Arc::clone(&endpoints), proxy, clients, admission.clone());
     let serving = serve_connections(
         running.listener,
         |client| front.connection(client),

@@ -1,12 +1,14 @@
 //! What a balancer counts and measures, for `GET /metrics`.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::metrics::{Counter, Histogram, Metrics, SECONDS};
+use shared::metrics::{Counter, Histogram, Metrics, SECONDS, Scrape};
 
+use crate::clients::{Clients, MAX_CLIENTS, Reason};
 use crate::endpoints::Endpoints;
-use crate::pool::{Endpoint, Health, Intent};
+use crate::pool::{Endpoint, Health, Intent, Policy, Pool, Service};
 
 /// The kinds of requests, in their order.
 const INTENTS: [&str; 3] = ["read", "local_read", "mutation"];
@@ -26,6 +28,10 @@ pub(crate) struct Measured {
     seconds: [Histogram; INTENTS.len()],
     /// Attempts beyond a request's first.
     pub(crate) retries: Counter,
+    /// Reads that were sent to a second replica before the first was late …
+    pub(crate) hedges: Counter,
+    /// … and those that it answered first.
+    pub(crate) hedges_won: Counter,
     /// Requests that got no replica's answer, but a problem of the balancer's own.
     pub(crate) refusals: Counter,
 }
@@ -49,6 +55,14 @@ impl Measured {
             retries: metrics.counter(
                 "synod_balancer_retries_total",
                 "Times that a request was sent to a replica beyond its first",
+            ),
+            hedges: metrics.counter(
+                "synod_balancer_hedges_total",
+                "Reads that were sent to a second replica since the first took longer than usual",
+            ),
+            hedges_won: metrics.counter(
+                "synod_balancer_hedges_won_total",
+                "Of these, those that the second replica answered first",
             ),
             refusals: metrics.counter(
                 "synod_balancer_refusals_total",
@@ -107,7 +121,23 @@ pub(crate) fn expose(metrics: &mut Metrics, endpoints: Arc<Endpoints>, max_waiti
         ] {
             scrape.gauge(name, help, value)?;
         }
-        let gauges: [(&str, &str, OfEndpoint); 2] = [
+        endpoints.read(|pool| expose_choice(scrape, pool))?;
+        let gauges: [(&str, &str, OfEndpoint); 5] = [
+            (
+                "synod_balancer_endpoint_drained",
+                "Whether the operator has drained this replica",
+                |endpoint| u64::from(endpoint.order.service == Service::Drained),
+            ),
+            (
+                "synod_balancer_endpoint_ejected",
+                "Whether this replica is left alone for a while, for being slow",
+                |endpoint| u64::from(endpoint.record.ejected_until.is_some()),
+            ),
+            (
+                "synod_balancer_endpoint_weight",
+                "What the operator gave this replica for a share of the reads",
+                |endpoint| endpoint.order.weight.into(),
+            ),
             ("synod_balancer_endpoint_healthy", "Whether this replica gets requests", |endpoint| {
                 u64::from(endpoint.health == Health::Healthy)
             }),
@@ -121,7 +151,12 @@ pub(crate) fn expose(metrics: &mut Metrics, endpoints: Arc<Endpoints>, max_waiti
             let each = listed.iter().map(|endpoint| (endpoint.member.name.as_str(), of(endpoint)));
             scrape.gauges(name, help, "endpoint", each)?;
         }
-        let counters: [(&str, &str, OfEndpoint); 4] = [
+        let counters: [(&str, &str, OfEndpoint); 5] = [
+            (
+                "synod_balancer_endpoint_ejections_total",
+                "Times that this replica was left alone for being slow",
+                |endpoint| endpoint.counts.ejections,
+            ),
             (
                 "synod_balancer_endpoint_requests_total",
                 "Requests sent to this replica, retries included",
@@ -148,5 +183,55 @@ pub(crate) fn expose(metrics: &mut Metrics, endpoints: Arc<Endpoints>, max_waiti
             scrape.counters(name, help, "endpoint", each)?;
         }
         Ok(())
+    });
+}
+
+/// How reads are shared out, and what is left for sending more than clients do.
+fn expose_choice(scrape: &mut Scrape<'_>, pool: &Pool) -> fmt::Result {
+    let names = Policy::ALL.map(Policy::as_str);
+    scrape.state(
+        "synod_balancer_policy",
+        "How reads are shared out",
+        "policy",
+        &names,
+        pool.policy().as_str(),
+    )?;
+    let budgets = ["retries", "hedges"].into_iter().zip(pool.budgets());
+    let left = budgets.clone().map(|(name, budget)| (name, budget.left()));
+    scrape.gauges(
+        "synod_balancer_budget_left",
+        "How often requests may be sent beyond the first time at once",
+        "budget",
+        left,
+    )?;
+    let refused = budgets.map(|(name, budget)| (name, budget.refused()));
+    scrape.counters(
+        "synod_balancer_budget_refusals_total",
+        "Times that a request was not sent once more, since the budget for it was spent",
+        "budget",
+        refused,
+    )
+}
+
+/// What clients took, and were refused. No label names one: there may be any number.
+pub(crate) fn expose_clients(metrics: &mut Metrics, clients: Arc<Clients>) {
+    metrics.at_scrape(move |scrape| {
+        scrape.gauge(
+            "synod_balancer_clients",
+            "Client addresses that are remembered",
+            clients.remembered(),
+        )?;
+        scrape.gauge(
+            "synod_balancer_clients_limit",
+            "How many are told apart at most",
+            MAX_CLIENTS,
+        )?;
+        let refused = Reason::NAMES.into_iter().zip(clients.refused());
+        scrape.counters(
+            "synod_balancer_client_refusals_total",
+            "Requests that were answered 429, by the limit that their client has reached",
+            "reason",
+            refused,
+        )
     });
 }

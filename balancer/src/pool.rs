@@ -1,40 +1,65 @@
 //! Which replica gets the next request: the balancer's core.
 //!
 //! Three things are kept apart, as in linkerd2-proxy and pingora: *discovery* says which
-//! replicas there are ([`Pool::set_replicas`]), *health* says which of them answer
-//! ([`Pool::checked`] from active checks, [`Pool::finish`] from the requests themselves),
-//! and *selection* picks one ([`Pool::begin`]). This file decides all three and does none
-//! of the I/O.
+//! replicas there are ([`Pool::set_replicas`]), *health* which of them should be asked, and
+//! *selection* picks one ([`Pool::begin`]). This decides all three and does none of the I/O;
+//! time and chance are handed in.
 //!
-//! - An endpoint is picked only while it is healthy. A new one is unproven and waits for
-//!   its first good check.
-//! - Health changes on consecutive outcomes ([`Thresholds`]), so that one lost packet
-//!   does not empty the pool. Only a check revives an endpoint: a request's answer says
-//!   that a process lives, a check also says which replica it is and what its role is.
-//! - Reads go round-robin, in order of ids, over the healthy endpoints that by their own
-//!   word can answer them ([`Reads`]): every replica serves linearizable reads, unless it
-//!   is cut off from the acceptors. One that is behind is asked only where none is
-//!   current. A local read is answered by any. Mutations go to the primary; while none is
-//!   known, to the next healthy replica, which forwards them.
-//! - The primary is the healthy replica that says it is, at the highest epoch that *any*
-//!   healthy replica reports: an old primary that has not heard of its successor is not
-//!   asked once one backup has.
-//! - Nobody able: nothing is picked, and the caller fails at once.
+//! Health is three things:
 //!
-//! Not here: weights, least-loaded choice, slow start. Replicas are alike, and a
-//! restarted one reports healthy only once it serves.
+//! - **What a replica says of itself** ([`Report`], by active checks): whether a quorum
+//!   answers it, whether it is current, whether its disk takes anything ([`Reads`]). Every
+//!   replica serves linearizable reads unless it is cut off from the acceptors; one that is
+//!   behind is asked only where none is current. A local read is answered by any.
+//! - **What requests show**: an endpoint is picked only while it is healthy, which changes on
+//!   consecutive outcomes ([`Thresholds`]), so that one lost packet does not empty the pool.
+//!   Only a check revives an endpoint: a request's answer says that a process lives, a check
+//!   also says which replica it is. One that is much slower than the others is asked only
+//!   where no other is able, for a while (`outliers`). One with too many requests in flight
+//!   gets no more reads.
+//! - **What the operator says** ([`Order`], by name): a drained endpoint is not picked, but
+//!   finishes what it has.
+//!
+//! Of those that are fittest for a read, in this balancer's zone where one there is as fit,
+//! a [`Policy`] chooses. Who comes back begins with a small share. Mutations go to the
+//! primary; while none is known, or it is drained, to the next healthy replica, which
+//! forwards them. The primary is the healthy replica that says it is, at the highest epoch
+//! that *any* healthy replica reports: an old primary that has not heard of its successor is
+//! not asked once one backup has.
+//!
+//! What is sent beyond clients' requests is paid for from a [`Budget`]. Nobody able: nothing
+//! is picked, and the caller fails at once.
 
+mod asked;
+pub mod budget;
+#[cfg(test)]
+mod choice_tests;
 mod endpoint;
+mod latency;
+mod members;
+mod outliers;
+pub mod policy;
+mod standing;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use shared::ids::{Name, Slot};
-use shared::message::{Member, Service};
+use shared::message::Member;
 
-pub use self::endpoint::{Counts, Endpoint, EndpointId, Health, Reads, Report, Role, Thresholds};
+pub use self::asked::{Ask, Outcome, Picked, Start};
+pub use self::budget::Budget;
+pub use self::endpoint::{
+    Counts, Endpoint, EndpointId, Health, Order, Reads, Report, Role, Service, Thresholds,
+};
+use self::latency::Latencies;
+pub use self::outliers::{Record, most_ejected};
+use self::policy::Candidate;
+pub use self::policy::Policy;
+pub use self::standing::{Fitness, Standing};
 
 /// What a request asks of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,18 +72,6 @@ pub enum Intent {
     Mutation,
 }
 
-/// How a request to an endpoint ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It answered, whatever it said.
-    Answered,
-    /// No connection, or one that broke before an answer.
-    Failed,
-    /// The wait ended for a reason that says nothing of the endpoint: the client went
-    /// away, or its time was up.
-    Abandoned,
-}
-
 /// Where to send a request.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -68,14 +81,47 @@ pub struct Target {
     pub member: Arc<Member>,
 }
 
+/// What a pool is told.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// From when on an endpoint counts as what.
+    pub thresholds: Thresholds,
+    /// Where this balancer runs, if it is told.
+    pub zone: Option<Name>,
+    /// How reads are shared out, until the operator says otherwise.
+    pub policy: Policy,
+    /// How many percent of requests may be sent once more, beside a reserve.
+    pub retry_percent: u32,
+    /// How many percent of reads may be sent to a second replica before the first is late.
+    pub hedge_percent: u32,
+}
+
+/// Retries that may follow each other before requests have earned them: as many clients lose
+/// their replica at once.
+const RETRY_RESERVE: u32 = 100;
+/// Hedged reads that requests may have earned beforehand.
+const HEDGE_RESERVE: u32 = 10;
+
 /// The replicas and their health. At most [`Pool::MAX_ENDPOINTS`].
 #[derive(Debug)]
 pub struct Pool {
     thresholds: Thresholds,
+    zone: Option<Name>,
+    policy: Policy,
     endpoints: BTreeMap<EndpointId, Endpoint>,
     next_id: u64,
-    /// The endpoint that the last round-robin pick chose.
-    turn: EndpointId,
+    /// What the operator said, by name: it outlives the endpoint.
+    orders: BTreeMap<Name, Order>,
+    retries: Budget,
+    hedges: Budget,
+    latencies: Latencies,
+    /// When endpoints were last judged by their latency.
+    judged_at: Duration,
+    /// From when on a read is slow, and a second replica may be asked.
+    slow_after: Option<Duration>,
+    hedge_after: Option<Duration>,
+    /// For [`Pool::begin`], which then takes no memory.
+    candidates: Vec<Candidate>,
 }
 
 impl Pool {
@@ -85,115 +131,22 @@ impl Pool {
 
     /// An empty pool.
     #[must_use]
-    pub fn new(thresholds: Thresholds) -> Self {
-        Self { thresholds, endpoints: BTreeMap::new(), next_id: 0, turn: EndpointId(0) }
-    }
-
-    /// Takes in what discovery found, other services included.
-    ///
-    /// An endpoint that is missing from `members` goes only once it isn't healthy either:
-    /// acceptors that just restarted list nobody for a moment, and that is no reason to
-    /// stop serving. A replica that restarted or moved is a new endpoint.
-    pub fn set_replicas<'a>(&mut self, members: impl IntoIterator<Item = &'a Member>) {
-        let found: BTreeMap<&Name, &Member> = members
-            .into_iter()
-            .filter(|member| member.service == Service::Replica)
-            .map(|member| (&member.name, member))
-            .take(Self::MAX_ENDPOINTS)
-            .collect();
-        let mut counts = BTreeMap::new();
-        self.endpoints.retain(|_, endpoint| {
-            let stays = match found.get(&endpoint.member.name) {
-                Some(member) => **member == *endpoint.member,
-                None => endpoint.health == Health::Healthy,
-            };
-            if !stays {
-                counts.insert(endpoint.member.name.clone(), endpoint.counts);
-            }
-            stays
-        });
-        for member in found.into_values() {
-            if self.endpoints.len() < Self::MAX_ENDPOINTS && self.find(&member.name).is_none() {
-                let id = EndpointId(self.next_id);
-                self.next_id += 1;
-                // What is still in flight to the former life ends there.
-                let counts = Counts {
-                    in_flight: 0,
-                    ..counts.get(&member.name).copied().unwrap_or_default()
-                };
-                let member = Arc::new(member.clone());
-                self.endpoints.insert(
-                    id,
-                    Endpoint {
-                        id,
-                        member,
-                        health: Health::Unproven,
-                        report: None,
-                        counts,
-                        against: 0,
-                    },
-                );
-            }
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            thresholds: rules.thresholds,
+            zone: rules.zone,
+            policy: rules.policy,
+            endpoints: BTreeMap::new(),
+            next_id: 0,
+            orders: BTreeMap::new(),
+            retries: Budget::full(rules.retry_percent, RETRY_RESERVE),
+            hedges: Budget::empty(rules.hedge_percent, HEDGE_RESERVE),
+            latencies: Latencies::new(),
+            judged_at: Duration::ZERO,
+            slow_after: None,
+            hedge_after: None,
+            candidates: Vec::with_capacity(Self::MAX_ENDPOINTS),
         }
-        self.check_invariants();
-    }
-
-    /// Picks an endpoint that isn't in `tried` and counts a request to it. `None`: nobody
-    /// who is able is left to try.
-    #[must_use]
-    pub fn begin(&mut self, intent: Intent, tried: &[EndpointId]) -> Option<Target> {
-        let primary = match intent {
-            Intent::Read | Intent::LocalRead => None,
-            Intent::Mutation => self.primary().filter(|id| !tried.contains(id)),
-        };
-        let id = match primary {
-            Some(id) => id,
-            None => self.take_turn(intent, tried)?,
-        };
-        let endpoint = self.endpoints.get_mut(&id).expect("what was picked is in the pool");
-        endpoint.counts.requests += 1;
-        endpoint.counts.in_flight += 1;
-        Some(Target { id, member: Arc::clone(&endpoint.member) })
-    }
-
-    /// A request that [`Pool::begin`] gave out has ended. Returns the new health where it
-    /// changed.
-    pub fn finish(&mut self, id: EndpointId, outcome: Outcome) -> Option<Health> {
-        let thresholds = self.thresholds;
-        let endpoint = self.endpoints.get_mut(&id)?;
-        endpoint.counts.in_flight =
-            endpoint.counts.in_flight.checked_sub(1).expect("every request ends once");
-        match outcome {
-            Outcome::Answered if endpoint.health == Health::Healthy => {
-                endpoint.against = 0;
-                None
-            }
-            Outcome::Answered | Outcome::Abandoned => None,
-            Outcome::Failed => {
-                endpoint.counts.failures += 1;
-                endpoint.failed(thresholds)
-            }
-        }
-    }
-
-    /// An active check has ended, with what it learned or without an answer. Returns the
-    /// new health where it changed.
-    pub fn checked(&mut self, id: EndpointId, result: Option<Report>) -> Option<Health> {
-        let thresholds = self.thresholds;
-        let endpoint = self.endpoints.get_mut(&id)?;
-        let changed = match result {
-            Some(report) => {
-                endpoint.counts.checks += 1;
-                endpoint.report = Some(report);
-                endpoint.succeeded(thresholds)
-            }
-            None => {
-                endpoint.counts.check_failures += 1;
-                endpoint.failed(thresholds)
-            }
-        };
-        self.check_invariants();
-        changed
     }
 
     /// Where mutations go: the healthy replica that says it is primary at the highest
@@ -210,41 +163,46 @@ impl Pool {
     /// replica does not say that it knows requests by name: it would execute one twice.
     #[must_use]
     pub fn named_since(&self) -> Option<Slot> {
-        let knows = |endpoint: &Endpoint| endpoint.report?.requests_from;
+        let knows = |endpoint: &Endpoint| endpoint.report.as_ref()?.requests_from;
         let all_know = self.endpoints.values().all(|endpoint| knows(endpoint).is_some());
         let executed = self.reports().filter_map(|(_, report)| report.executed_slot).max()?;
         all_know.then(|| executed.next())
     }
 
-    /// Whether the endpoint is still picked for such a request.
+    /// How reads are shared out.
     #[must_use]
-    pub fn is_able(&self, id: EndpointId, intent: Intent) -> bool {
-        self.endpoints.get(&id).is_some_and(|endpoint| self.fitness(endpoint, intent).is_some())
+    pub fn policy(&self) -> Policy {
+        self.policy
     }
 
-    /// How many endpoints are picked for such a request.
-    #[must_use]
-    pub fn able(&self, intent: Intent) -> usize {
-        let is_able = |endpoint: &&Endpoint| self.fitness(endpoint, intent).is_some();
-        self.endpoints.values().filter(is_able).count()
+    /// Shares reads out so from now on.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
     }
 
-    /// How many endpoints are healthy.
+    /// The budgets of retries and of hedged reads.
     #[must_use]
-    pub fn healthy(&self) -> usize {
-        self.able(Intent::LocalRead)
+    pub fn budgets(&self) -> [&Budget; 2] {
+        [&self.retries, &self.hedges]
     }
 
-    /// How many healthy endpoints are answered by a quorum of acceptors.
+    /// The budget of retries.
     #[must_use]
-    pub fn with_quorum(&self) -> usize {
-        self.reports().filter(|(_, report)| report.quorum_answers).count()
+    pub fn retries(&self) -> &Budget {
+        &self.retries
     }
 
-    /// Which reads the endpoint can answer, by its last report.
+    /// From when on a read counts as slow, and from when on it may be hedged, by the
+    /// latencies of late.
     #[must_use]
-    pub fn reads(&self, endpoint: &Endpoint) -> Reads {
-        endpoint.report.map_or(Reads::Local, |report| report.reads(self.thresholds.behind_after))
+    pub fn slowness(&self) -> [Option<Duration>; 2] {
+        [self.slow_after, self.hedge_after]
+    }
+
+    /// Where this balancer runs.
+    #[must_use]
+    pub fn zone(&self) -> Option<&Name> {
+        self.zone.as_ref()
     }
 
     /// The endpoint, unless discovery has dropped it.
@@ -253,45 +211,19 @@ impl Pool {
         self.endpoints.get(&id)
     }
 
-    /// All endpoints, in the order of round-robin.
+    /// All endpoints, in the order in which they were found.
     pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         self.endpoints.values()
     }
 
-    /// How well an endpoint does for a request: the fittest get it. `None`: not at all.
-    fn fitness(&self, endpoint: &Endpoint, intent: Intent) -> Option<Reads> {
-        if endpoint.health != Health::Healthy {
-            return None;
-        }
-        match intent {
-            Intent::Read => Some(self.reads(endpoint)).filter(|reads| *reads > Reads::Local),
-            Intent::LocalRead => Some(Reads::Local),
-            // Who reaches the acceptors is likelier to reach the primary, too.
-            Intent::Mutation => Some(self.reads(endpoint)),
-        }
-    }
-
-    /// The next endpoint, of those that are fittest, after the one that had the last
-    /// turn.
-    fn take_turn(&mut self, intent: Intent, tried: &[EndpointId]) -> Option<EndpointId> {
-        let fitness = |endpoint: &Endpoint| {
-            self.fitness(endpoint, intent).filter(|_| !tried.contains(&endpoint.id))
-        };
-        let fittest = self.endpoints.values().filter_map(fitness).max()?;
-        let eligible = |endpoint: &&Endpoint| fitness(endpoint) == Some(fittest);
-        let after = (std::ops::Bound::Excluded(self.turn), std::ops::Bound::Unbounded);
-        let following = self.endpoints.range(after).map(|(_, endpoint)| endpoint).find(eligible);
-        let id = following.or_else(|| self.endpoints.values().find(eligible))?.id;
-        self.turn = id;
-        Some(id)
-    }
-
-    fn reports(&self) -> impl Iterator<Item = (EndpointId, Report)> {
+    fn reports(&self) -> impl Iterator<Item = (EndpointId, &Report)> {
         let healthy = self.endpoints.values().filter(|endpoint| endpoint.health == Health::Healthy);
-        healthy.filter_map(|endpoint| endpoint.report.map(|report| (endpoint.id, report)))
+        healthy.filter_map(|endpoint| endpoint.report.as_ref().map(|report| (endpoint.id, report)))
     }
 
-    fn find(&self, name: &Name) -> Option<&Endpoint> {
+    /// The endpoint of that name.
+    #[must_use]
+    pub fn find(&self, name: &Name) -> Option<&Endpoint> {
         self.endpoints.values().find(|endpoint| endpoint.member.name == *name)
     }
 
@@ -312,6 +244,9 @@ impl Pool {
                 let same = self.find(&endpoint.member.name).map(|found| found.id);
                 assert_eq!(same, Some(endpoint.id), "{} has two endpoints", endpoint.member.name);
             }
+            let ejected =
+                self.endpoints.values().filter(|one| one.record.ejected_until.is_some()).count();
+            assert!(ejected <= most_ejected(Self::MAX_ENDPOINTS), "{ejected} are ejected");
         }
     }
 }

@@ -12,6 +12,7 @@
 
 mod attempts;
 mod endless;
+mod lateness;
 mod progress;
 mod snapshot;
 mod waiting;
@@ -38,10 +39,10 @@ use shared::wire::{BodyLimit, read_body};
 use tokio_util::sync::CancellationToken;
 
 use self::progress::Sending;
-use crate::endpoints::Endpoints;
+use crate::endpoints::{Endpoints, Paced, Wanted};
 use crate::headers::{Origin, end_to_end_option, forward_request};
 use crate::metrics::Measured;
-use crate::pool::Intent;
+use crate::pool::{EndpointId, Intent, Start};
 use crate::retry::{self, Repeat, intent_of, repeat_of};
 
 /// How much longer than the client's deadline the balancer waits, so that the replica's
@@ -66,6 +67,16 @@ pub(crate) struct Patience {
     pub(crate) max_waiting: usize,
 }
 
+/// What consistent hashing goes by.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum HashBy {
+    /// The path.
+    #[default]
+    Path,
+    /// This field, and the path where it is missing.
+    Header(HeaderName),
+}
+
 /// Forwards requests to the replicas.
 #[derive(Debug)]
 pub(crate) struct Proxy {
@@ -73,6 +84,7 @@ pub(crate) struct Proxy {
     endpoints: Arc<Endpoints>,
     limits: BodyLimits,
     patience: Patience,
+    hash_by: HashBy,
     buffers: ByteBudget,
     measured: Measured,
     shutdown: CancellationToken,
@@ -82,9 +94,15 @@ pub(crate) struct Proxy {
 struct Buffered {
     intent: Intent,
     repeat: Repeat,
+    /// Whether it may be sent to one more replica while it waits for one …
+    may_be_asked_twice: bool,
+    /// … and that before it is late.
+    is_hedged: bool,
     method: Method,
     path: PathAndQuery,
     headers: HeaderMap,
+    /// What consistent hashing goes by, where that is not the path.
+    hash_key: Option<HeaderValue>,
     body: Bytes,
     deadline: Deadline,
     /// What of that is for waiting for a lock or a snapshot, which the replica adds by
@@ -100,11 +118,12 @@ impl Proxy {
         endpoints: Arc<Endpoints>,
         limits: BodyLimits,
         patience: Patience,
+        hash_by: HashBy,
         measured: Measured,
         shutdown: CancellationToken,
     ) -> Self {
         let buffers = ByteBudget::new(limits.buffered_bytes);
-        Self { name, endpoints, limits, patience, buffers, measured, shutdown }
+        Self { name, endpoints, limits, patience, hash_by, buffers, measured, shutdown }
     }
 
     pub(crate) fn measured(&self) -> &Measured {
@@ -159,11 +178,19 @@ impl Proxy {
         let lock_wait = retry::lock_wait(&parts.method, &parts.uri, &parts.headers, &body);
         let extra_wait = lock_wait.max(snapshot::wait(&path));
         let origin = Origin { client, version: parts.version, balancer: &self.name };
+        let hash_key = match &self.hash_by {
+            HashBy::Path => None,
+            HashBy::Header(name) => parts.headers.get(name).cloned(),
+        };
         forward_request(&mut parts.headers, origin, trace.context());
         let intent = intent_of(&parts.method, &parts.uri);
+        let may_be_asked_twice = lateness::may_be_asked_twice(intent, &parts.method, &path);
         Ok(Buffered {
             intent,
             repeat: repeat_of(intent, &parts.headers),
+            may_be_asked_twice,
+            is_hedged: may_be_asked_twice && lateness::is_short(&path, &parts.headers),
+            hash_key,
             method: parts.method,
             path,
             headers: parts.headers,
@@ -202,6 +229,13 @@ impl Proxy {
 }
 
 impl Buffered {
+    /// What is asked of the pool for it.
+    fn wanted<'a>(&'a self, start: Start, tried: &'a [EndpointId]) -> Wanted<'a> {
+        let key = self.hash_key.as_ref().map_or(self.path.path().as_bytes(), HeaderValue::as_bytes);
+        let paced = if self.is_hedged { Paced::Yes } else { Paced::No };
+        Wanted { intent: self.intent, start, tried, key, paced }
+    }
+
     /// The request for a replica, its path byte for byte as the client sent it, and with
     /// the time that is left.
     fn outgoing(&self, sending: Sending) -> Request<Full<Bytes>> {

@@ -25,7 +25,7 @@ use shared::client::SendError;
 use shared::deadline;
 use shared::problem::{Body, Outcome, Problem, Retryable};
 
-use crate::pool::Intent;
+use crate::pool::{Intent, Pool};
 
 /// What a read says that needs no quorum.
 const LOCAL: &str = "consistency=local";
@@ -225,27 +225,41 @@ pub(crate) fn too_many_wait(intent: Intent, limit: usize) -> Problem {
     )
 }
 
-/// What the client is told when no replica is able to answer: of those that are known so
-/// many are healthy, and so many of these are answered by a quorum of acceptors.
-pub(crate) fn nobody_able(
-    intent: Intent,
-    known: usize,
-    healthy: usize,
-    with_quorum: usize,
-) -> Problem {
-    let problem = match (known, healthy) {
-        (0, _) => Problem::unavailable("no replica is known yet"),
-        (known, 0) => {
-            Problem::unavailable(format!("none of the {known} known replicas is healthy"))
-        }
-        (_, healthy) if with_quorum > 0 => Problem::unavailable(format!(
+/// What the client is told when no replica is able to answer.
+pub(crate) fn nobody_able(intent: Intent, pool: &Pool) -> Problem {
+    let (known, healthy) = (pool.endpoints().count(), pool.healthy());
+    let drained: Vec<&str> = pool.drained().map(|endpoint| endpoint.member.name.as_str()).collect();
+    let full = pool.full(intent);
+    let problem = if known == 0 {
+        Problem::unavailable("no replica is known yet")
+    } else if drained.len() == known {
+        Problem::unavailable(format!(
+            "all replicas are drained at this balancer ({}); \
+             PUT /v1/balancer/endpoints/ID {{\"drain\": false}} puts one back",
+            drained.join(", ")
+        ))
+    } else if healthy == 0 {
+        Problem::unavailable(format!("none of the {known} known replicas is healthy"))
+    } else if full > 0 {
+        Problem::overloaded(format!(
+            "{full} replicas work on as many requests as each may (--max-in-flight)"
+        ))
+    } else if !drained.is_empty() && pool.answering(intent) > 0 {
+        Problem::unavailable(format!(
+            "the replicas that could answer are drained at this balancer ({}); \
+             PUT /v1/balancer/endpoints/ID {{\"drain\": false}} puts one back",
+            drained.join(", ")
+        ))
+    } else if pool.with_quorum() > 0 {
+        Problem::unavailable(format!(
             "none of the {healthy} healthy replicas can get all that was chosen; \
              GET /readyz of each says what it lacks"
-        )),
-        (_, healthy) => Problem::no_quorum(format!(
+        ))
+    } else {
+        Problem::no_quorum(format!(
             "no quorum of acceptors answers any of the {healthy} healthy replicas; \
              reads with ?{LOCAL} are answered"
-        )),
+        ))
     };
     not_applied(intent, problem)
 }

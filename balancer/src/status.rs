@@ -28,6 +28,8 @@ struct ReplicaStatus {
     lag_ms: Option<u64>,
     /// Slots that it can get nowhere.
     missing: Option<IgnoredAny>,
+    /// None where it is told none, and of an older program.
+    zone: Option<Name>,
 }
 
 /// A status that says nothing of the replica that was asked for.
@@ -69,6 +71,7 @@ pub fn report_of(status: serde_json::Value, name: &Name) -> Result<Report, Statu
         can_execute: status.storage == Storage::Writable,
         is_missing_slots: status.missing.is_some(),
         lag: status.lag_ms.map(Duration::from_millis),
+        zone: status.zone,
     })
 }
 
@@ -82,6 +85,7 @@ mod tests {
         let status = json!({
             "service": service, "id": id, "role": role, "epoch": 3, "executed_slot": 7,
             "quorum_answers": true, "storage": "writable", "lag_ms": 40,
+            "zone": "east",
         });
         report_of(status, &"replica-1".parse().unwrap())
     }
@@ -100,6 +104,7 @@ mod tests {
                 can_execute: true,
                 is_missing_slots: false,
                 lag: Some(Duration::from_millis(40)),
+                zone: Some("east".parse().unwrap()),
             };
             assert_eq!(report("replica", "replica-1", said).unwrap(), expected);
         }

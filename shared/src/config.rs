@@ -33,6 +33,11 @@ pub struct ServiceArgs {
     #[arg(long, env = "SYNOD_ADVERTISE_URL", value_name = "URL")]
     pub advertise_url: Option<BaseUrl>,
 
+    /// Where this service runs, such as a data centre's name: balancers have reads answered in
+    /// their own zone while it can; 1 to 64 of a-z, 0-9 and '-'
+    #[arg(long, env = "SYNOD_ZONE", value_name = "ZONE")]
+    pub zone: Option<Name>,
+
     /// Threads that handle requests; 1 is the fastest while services share a few cores
     #[arg(long, env = "SYNOD_WORKER_THREADS", value_name = "N", default_value = "1")]
     pub worker_threads: NonZeroUsize,
@@ -192,6 +197,7 @@ mod tests {
             ["--advertise-url", "127.0.0.1:8301"],
             ["--acceptors", "http://a,,http://b"],
             ["--worker-threads", "0"],
+            ["--zone", "Zone 2"],
             ["--max-connections", "0"],
             ["--allowed-hosts", "kv.example.com:8000"],
         ] {

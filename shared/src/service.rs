@@ -95,7 +95,7 @@ impl Running {
         let wanted = usize::try_from(args.max_connections).unwrap_or(usize::MAX);
         let connections = connections_within(wanted, files_of(service));
         let limits = Limits { connections, ..Limits::default() };
-        let identity = Identity::new(service, name.clone());
+        let identity = Identity::new(service, name.clone()).in_zone(args.zone.clone());
         let (instance, metrics) = (random::instance(), Metrics::new(service, &name));
         let running = Self {
             service,

@@ -31,6 +31,9 @@ pub struct Common {
     pub service: Service,
     /// Its name.
     pub id: Name,
+    /// Where it runs, if it is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Name>,
     /// Its version.
     pub version: &'static str,
     /// The version of the messages between services that it speaks.
@@ -62,6 +65,7 @@ pub struct Status<T> {
 pub struct Identity {
     service: Service,
     name: Name,
+    zone: Option<Name>,
     started: Instant,
 }
 
@@ -69,7 +73,19 @@ impl Identity {
     /// A process that starts now.
     #[must_use]
     pub fn new(service: Service, name: Name) -> Self {
-        Self { service, name, started: Instant::now() }
+        Self { service, name, zone: None, started: Instant::now() }
+    }
+
+    /// The same, in this zone.
+    #[must_use]
+    pub fn in_zone(self, zone: Option<Name>) -> Self {
+        Self { zone, ..self }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.name
     }
 
     /// The status now, with what the role says.
@@ -82,6 +98,7 @@ impl Identity {
             common: Common {
                 service: self.service,
                 id: self.name.clone(),
+                zone: self.zone.clone(),
                 version: VERSION,
                 messages_version: wire::VERSION,
                 other_versions: versions::others(),

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::ids::{Epoch, Slot};
+use shared::ids::{Epoch, Name, Slot};
 use shared::message::Member;
+
+use super::outliers::Record;
 
 /// One life of one replica at one address, as this balancer numbers them. Never used
 /// twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct EndpointId(pub(super) u64);
+pub struct EndpointId(pub(in crate::pool) u64);
 
-/// How many outcomes in a row change an endpoint's health.
+/// From when on an endpoint counts as what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
     /// Failures in a row (checks and requests alike) that make a healthy endpoint
@@ -22,6 +24,11 @@ pub struct Thresholds {
     /// How long ago a replica may have last known itself current before it counts as
     /// behind.
     pub behind_after: Duration,
+    /// How long an endpoint that comes back takes to its whole share of the reads; zero:
+    /// none.
+    pub slow_start: Duration,
+    /// Requests in flight from which on an endpoint gets no more reads; at least 1.
+    pub max_in_flight: u64,
 }
 
 /// Whether an endpoint is picked.
@@ -91,8 +98,37 @@ impl Reads {
     }
 }
 
+/// What the operator says of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Order {
+    /// Whether it gets requests.
+    pub service: Service,
+    /// Its share of the reads, beside the others' shares.
+    pub weight: u32,
+}
+
+/// Whether the operator lets an endpoint have requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Service {
+    /// As health allows.
+    Serving,
+    /// None that are new.
+    Drained,
+}
+
+impl Order {
+    /// The weights that may be given. To give an endpoint no requests, drain it.
+    pub const WEIGHTS: std::ops::RangeInclusive<u32> = 1..=100;
+}
+
+impl Default for Order {
+    fn default() -> Self {
+        Self { service: Service::Serving, weight: 1 }
+    }
+}
+
 /// What a good check learned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// What the replica says it is.
     pub role: Role,
@@ -111,11 +147,13 @@ pub struct Report {
     pub is_missing_slots: bool,
     /// How long ago it last knew itself current; none while it never has.
     pub lag: Option<Duration>,
+    /// Where it runs, if it is told.
+    pub zone: Option<Name>,
 }
 
 impl Report {
     /// What it says of the reads that the replica can answer.
-    pub(super) fn reads(self, behind_after: Duration) -> Reads {
+    pub(super) fn reads(&self, behind_after: Duration) -> Reads {
         match self.lag {
             _ if !self.quorum_answers || self.is_missing_slots => Reads::Local,
             Some(lag) if lag <= behind_after && self.can_execute => Reads::Current,
@@ -137,6 +175,8 @@ pub struct Counts {
     pub checks: u64,
     /// Active checks that failed.
     pub check_failures: u64,
+    /// Times that it was left alone for being slow.
+    pub ejections: u64,
 }
 
 /// A replica as the balancer sees it.
@@ -152,11 +192,51 @@ pub struct Endpoint {
     pub report: Option<Report>,
     /// Counters of its name, over its lives.
     pub counts: Counts,
+    /// What the operator says of its name.
+    pub order: Order,
+    /// What its answers were like of late.
+    pub record: Record,
+    /// When it came back, while its share grows since.
+    pub(super) back_since: Option<Duration>,
+    /// What round-robin owes it.
+    pub(super) owed: i64,
+    /// The hash of its name.
+    pub(super) hash: u64,
     /// Outcomes in a row that speak against `health`.
     pub(super) against: u32,
 }
 
+/// The least share of an endpoint that comes back, in hundredths of its own.
+const FIRST_SHARE: u128 = 10;
+
 impl Endpoint {
+    /// A life of a replica that nothing is known of.
+    pub(super) fn new(id: EndpointId, member: Member, counts: Counts, order: Order) -> Self {
+        Self {
+            id,
+            hash: super::policy::hash(member.name.as_str().as_bytes()),
+            member: Arc::new(member),
+            health: Health::Unproven,
+            report: None,
+            counts,
+            order,
+            record: Record::default(),
+            back_since: None,
+            owed: 0,
+            against: 0,
+        }
+    }
+
+    /// Its share of the reads now, in hundredths of the operator's unit: one that comes back
+    /// begins with a tenth of its own.
+    pub(super) fn weight(&self, now: Duration, slow_start: Duration) -> u32 {
+        let percent = self.back_since.map_or(100, |since| {
+            let passed = now.saturating_sub(since).as_millis();
+            (passed * 100 / slow_start.as_millis().max(1)).clamp(FIRST_SHARE, 100)
+        });
+        self.order.weight * u32::try_from(percent).unwrap_or(100)
+    }
+
     /// A good check. Returns the new health where it changed.
     pub(super) fn succeeded(&mut self, thresholds: Thresholds) -> Option<Health> {
         let needed = match self.health {

@@ -1,22 +1,61 @@
 use std::time::Duration;
 
 use shared::ids::{Epoch, Instance, Slot};
+use shared::message::Service as Kind;
 
 use super::*;
 
-const THRESHOLDS: Thresholds =
-    Thresholds { unhealthy_after: 2, healthy_after: 2, behind_after: Duration::from_secs(5) };
+pub(super) const THRESHOLDS: Thresholds = Thresholds {
+    unhealthy_after: 2,
+    healthy_after: 2,
+    behind_after: Duration::from_secs(5),
+    slow_start: Duration::from_secs(10),
+    max_in_flight: 1_000,
+};
 
-fn replica(number: u64) -> Member {
+/// When nothing has happened yet.
+const START: Duration = Duration::ZERO;
+
+pub(super) fn rules() -> Rules {
+    Rules {
+        thresholds: THRESHOLDS,
+        zone: None,
+        policy: Policy::RoundRobin,
+        retry_percent: 20,
+        hedge_percent: 5,
+    }
+}
+
+fn ask(intent: Intent, tried: &[EndpointId]) -> Ask<'_> {
+    Ask { intent, start: Start::First, tried, key: b"", dice: 0, now: START }
+}
+
+fn begin(pool: &mut Pool, intent: Intent, tried: &[EndpointId]) -> Option<Target> {
+    pool.begin(&ask(intent, tried)).map(|picked| picked.target)
+}
+
+fn finish(pool: &mut Pool, id: EndpointId, outcome: Outcome) -> Option<Health> {
+    pool.finish(id, outcome, None)
+}
+
+fn checked(pool: &mut Pool, id: EndpointId, result: Option<Report>) -> Option<Health> {
+    pool.checked(id, result, START)
+}
+
+fn set_replicas(pool: &mut Pool, members: &[Member]) {
+    pool.set_replicas(members, START);
+}
+
+pub(super) fn replica(number: u64) -> Member {
     Member {
         name: format!("replica-{number}").parse().unwrap(),
-        service: Service::Replica,
+        service: Kind::Replica,
         url: format!("http://127.0.0.1:830{number}"),
         instance: Instance(number),
     }
 }
 
-fn report(role: Role, epoch: u64) -> Option<Report> {
+pub(super) fn report(role: Role, epoch: u64) -> Option<Report> {
     Some(Report {
         role,
         epoch: Epoch(epoch),
@@ -26,6 +65,7 @@ fn report(role: Role, epoch: u64) -> Option<Report> {
         can_execute: true,
         is_missing_slots: false,
         lag: Some(Duration::from_secs(1)),
+        zone: None,
     })
 }
 
@@ -38,24 +78,28 @@ fn say(pool: &mut Pool, number: u64, reads: Reads) {
         ..report(Role::Backup, 1).unwrap()
     };
     let id = id_of(pool, number);
-    pool.checked(id, Some(said));
+    checked(pool, id, Some(said));
     assert_eq!(pool.reads(pool.endpoint(id).unwrap()), reads);
 }
 
 /// A pool of proven replicas in epoch 1: the first is primary, the others are backups.
-fn pool_of(replicas: u64) -> Pool {
+pub(super) fn pool_of(replicas: u64) -> Pool {
+    pool_of_rules(replicas, rules())
+}
+
+pub(super) fn pool_of_rules(replicas: u64, rules: Rules) -> Pool {
     let members: Vec<Member> = (1..=replicas).map(replica).collect();
-    let mut pool = Pool::new(THRESHOLDS);
-    pool.set_replicas(&members);
+    let mut pool = Pool::new(rules);
+    set_replicas(&mut pool, &members);
     for number in 1..=replicas {
         let role = if number == 1 { Role::Primary } else { Role::Backup };
         let id = id_of(&pool, number);
-        assert_eq!(pool.checked(id, report(role, 1)), Some(Health::Healthy));
+        assert_eq!(checked(&mut pool, id, report(role, 1)), Some(Health::Healthy));
     }
     pool
 }
 
-fn id_of(pool: &Pool, number: u64) -> EndpointId {
+pub(super) fn id_of(pool: &Pool, number: u64) -> EndpointId {
     pool.find(&replica(number).name).unwrap().id
 }
 
@@ -64,12 +108,12 @@ fn number_of(target: &Target) -> u64 {
 }
 
 fn pick(pool: &mut Pool, intent: Intent) -> Option<u64> {
-    pool.begin(intent, &[]).map(|target| number_of(&target))
+    begin(pool, intent, &[]).map(|target| number_of(&target))
 }
 
 fn fail(pool: &mut Pool, number: u64) -> Option<Health> {
     let id = id_of(pool, number);
-    pool.checked(id, None)
+    checked(pool, id, None)
 }
 
 fn counts(pool: &Pool, number: u64) -> Counts {
@@ -125,7 +169,7 @@ fn a_replica_whose_disk_takes_nothing_is_asked_after_the_others() {
     let mut pool = pool_of(2);
     let full = Report { can_execute: false, ..report(Role::Backup, 1).unwrap() };
     let id = id_of(&pool, 2);
-    pool.checked(id, Some(full));
+    checked(&mut pool, id, Some(full));
     assert_eq!([(); 3].map(|()| pick(&mut pool, Intent::Read)), [Some(1); 3]);
     assert!(pool.is_able(id, Intent::Read), "where the others fail it may have all it needs");
 }
@@ -137,7 +181,7 @@ fn a_replica_that_is_behind_gets_linearizable_reads_where_none_is_current() {
     say(&mut pool, 3, Reads::Behind);
     assert_eq!([(); 3].map(|()| pick(&mut pool, Intent::Read)), [Some(1); 3]);
     let first = id_of(&pool, 1);
-    let mut second = || number_of(&pool.begin(Intent::Read, &[first]).unwrap());
+    let mut second = || number_of(&begin(&mut pool, Intent::Read, &[first]).unwrap());
     assert_eq!([second(), second()], [2, 3], "the current one was tried before");
     say(&mut pool, 1, Reads::Local);
     let picks: Vec<u64> = (0..4).map(|_| pick(&mut pool, Intent::Read).unwrap()).collect();
@@ -159,10 +203,10 @@ fn where_no_quorum_answers_anybody_no_linearizable_read_is_sent() {
 fn a_replica_that_never_was_current_is_behind() {
     let mut pool = pool_of(1);
     let id = id_of(&pool, 1);
-    pool.checked(id, report(Role::Backup, 1).map(|report| Report { lag: None, ..report }));
+    checked(&mut pool, id, report(Role::Backup, 1).map(|report| Report { lag: None, ..report }));
     assert_eq!(pool.reads(pool.endpoint(id).unwrap()), Reads::Behind);
     let missing = |report| Report { lag: None, is_missing_slots: true, ..report };
-    pool.checked(id, report(Role::Backup, 1).map(missing));
+    checked(&mut pool, id, report(Role::Backup, 1).map(missing));
     assert_eq!(pool.reads(pool.endpoint(id).unwrap()), Reads::Local, "and may never be");
     assert_eq!((pool.able(Intent::Read), pool.with_quorum()), (0, 1));
 }
@@ -181,8 +225,8 @@ fn one_failure_alone_changes_nothing() {
     let mut pool = pool_of(1);
     for _ in 0..3 {
         let id = id_of(&pool, 1);
-        assert_eq!(pool.checked(id, None), None);
-        assert_eq!(pool.checked(id, report(Role::Primary, 1)), None);
+        assert_eq!(checked(&mut pool, id, None), None);
+        assert_eq!(checked(&mut pool, id, report(Role::Primary, 1)), None);
         assert!(pool.is_able(id, Intent::Read));
     }
 }
@@ -190,8 +234,8 @@ fn one_failure_alone_changes_nothing() {
 #[test]
 fn failed_requests_count_against_an_endpoint_like_failed_checks() {
     let mut pool = pool_of(1);
-    let target = pool.begin(Intent::Read, &[]).unwrap();
-    assert_eq!(pool.finish(target.id, Outcome::Failed), None);
+    let target = begin(&mut pool, Intent::Read, &[]).unwrap();
+    assert_eq!(finish(&mut pool, target.id, Outcome::Failed), None);
     assert_eq!(fail(&mut pool, 1), Some(Health::Unhealthy));
     assert_eq!(pool.healthy(), 0);
 }
@@ -200,8 +244,8 @@ fn failed_requests_count_against_an_endpoint_like_failed_checks() {
 fn an_answered_request_forgives_earlier_failures() {
     let mut pool = pool_of(1);
     fail(&mut pool, 1);
-    let target = pool.begin(Intent::Read, &[]).unwrap();
-    pool.finish(target.id, Outcome::Answered);
+    let target = begin(&mut pool, Intent::Read, &[]).unwrap();
+    finish(&mut pool, target.id, Outcome::Answered);
     assert_eq!(fail(&mut pool, 1), None);
     assert!(pool.is_able(target.id, Intent::Read));
 }
@@ -210,41 +254,41 @@ fn an_answered_request_forgives_earlier_failures() {
 fn an_abandoned_request_says_nothing_of_its_endpoint() {
     let mut pool = pool_of(1);
     fail(&mut pool, 1);
-    let target = pool.begin(Intent::Read, &[]).unwrap();
-    assert_eq!(pool.finish(target.id, Outcome::Abandoned), None);
+    let target = begin(&mut pool, Intent::Read, &[]).unwrap();
+    assert_eq!(finish(&mut pool, target.id, Outcome::Abandoned), None);
     assert_eq!(fail(&mut pool, 1), Some(Health::Unhealthy));
 }
 
 #[test]
 fn only_good_checks_in_a_row_revive_an_endpoint() {
     let mut pool = pool_of(1);
-    let late = pool.begin(Intent::Read, &[]).unwrap();
+    let late = begin(&mut pool, Intent::Read, &[]).unwrap();
     let id = late.id;
     fail(&mut pool, 1);
     fail(&mut pool, 1);
     assert_eq!(
-        pool.finish(id, Outcome::Answered),
+        finish(&mut pool, id, Outcome::Answered),
         None,
         "an answer says that a process lives, not that it serves"
     );
-    assert_eq!(pool.checked(id, report(Role::Primary, 1)), None);
-    assert_eq!(pool.checked(id, None), None);
+    assert_eq!(checked(&mut pool, id, report(Role::Primary, 1)), None);
+    assert_eq!(checked(&mut pool, id, None), None);
     assert_eq!(
-        pool.checked(id, report(Role::Primary, 1)),
+        checked(&mut pool, id, report(Role::Primary, 1)),
         None,
         "the failure between them starts the count again"
     );
-    assert_eq!(pool.checked(id, report(Role::Primary, 1)), Some(Health::Healthy));
+    assert_eq!(checked(&mut pool, id, report(Role::Primary, 1)), Some(Health::Healthy));
 }
 
 #[test]
 fn a_new_endpoint_waits_for_its_first_good_check() {
-    let mut pool = Pool::new(THRESHOLDS);
-    pool.set_replicas(&[replica(1)]);
+    let mut pool = Pool::new(rules());
+    set_replicas(&mut pool, &[replica(1)]);
     assert_eq!(pick(&mut pool, Intent::Read), None);
     assert_eq!(pick(&mut pool, Intent::Mutation), None);
     let id = id_of(&pool, 1);
-    assert_eq!(pool.checked(id, report(Role::Backup, 0)), Some(Health::Healthy));
+    assert_eq!(checked(&mut pool, id, report(Role::Backup, 0)), Some(Health::Healthy));
     assert_eq!(pick(&mut pool, Intent::Read), Some(1));
 }
 
@@ -263,7 +307,7 @@ fn an_endpoint_is_tried_once() {
     let mut pool = pool_of(3);
     for intent in [Intent::Read, Intent::Mutation] {
         let mut tried = Vec::new();
-        while let Some(target) = pool.begin(intent, &tried) {
+        while let Some(target) = begin(&mut pool, intent, &tried) {
             tried.push(target.id);
         }
         tried.sort_unstable();
@@ -275,7 +319,7 @@ fn an_endpoint_is_tried_once() {
 fn of_two_primaries_the_one_of_the_higher_epoch_is_asked() {
     let mut pool = pool_of(3);
     let second = id_of(&pool, 2);
-    pool.checked(second, report(Role::Primary, 2));
+    checked(&mut pool, second, report(Role::Primary, 2));
     assert_eq!(pool.primary(), Some(second));
 }
 
@@ -283,7 +327,7 @@ fn of_two_primaries_the_one_of_the_higher_epoch_is_asked() {
 fn a_primary_is_not_asked_once_a_backup_knows_of_a_later_epoch() {
     let mut pool = pool_of(3);
     let third = id_of(&pool, 3);
-    pool.checked(third, report(Role::Backup, 2));
+    checked(&mut pool, third, report(Role::Backup, 2));
     assert_eq!(pool.primary(), None);
     let mut asked: Vec<u64> = (0..3).map(|_| pick(&mut pool, Intent::Mutation).unwrap()).collect();
     asked.sort_unstable();
@@ -299,8 +343,8 @@ fn an_unhealthy_primary_is_no_primary_and_its_epoch_counts_for_nothing() {
     let mut pool = pool_of(2);
     let first = id_of(&pool, 1);
     let second = id_of(&pool, 2);
-    pool.checked(first, report(Role::Primary, 9));
-    pool.checked(second, report(Role::Primary, 2));
+    checked(&mut pool, first, report(Role::Primary, 9));
+    checked(&mut pool, second, report(Role::Primary, 2));
     assert_eq!(pool.primary(), Some(first));
     fail(&mut pool, 1);
     fail(&mut pool, 1);
@@ -310,14 +354,14 @@ fn an_unhealthy_primary_is_no_primary_and_its_epoch_counts_for_nothing() {
 #[test]
 fn a_restarted_replica_is_a_new_endpoint_with_the_counters_of_its_name() {
     let mut pool = pool_of(1);
-    let target = pool.begin(Intent::Read, &[]).unwrap();
-    pool.set_replicas(&[Member { instance: Instance(99), ..replica(1) }]);
+    let target = begin(&mut pool, Intent::Read, &[]).unwrap();
+    set_replicas(&mut pool, &[Member { instance: Instance(99), ..replica(1) }]);
     let again = pool.find(&replica(1).name).unwrap();
     assert_ne!(again.id, target.id);
-    assert_eq!((again.health, again.report), (Health::Unproven, None));
+    assert_eq!((again.health, again.report.as_ref()), (Health::Unproven, None));
     assert_eq!(again.counts, Counts { requests: 1, checks: 1, ..Counts::default() });
     assert_eq!(
-        pool.finish(target.id, Outcome::Failed),
+        finish(&mut pool, target.id, Outcome::Failed),
         None,
         "what its former life failed is not held against it"
     );
@@ -327,21 +371,21 @@ fn a_restarted_replica_is_a_new_endpoint_with_the_counters_of_its_name() {
 #[test]
 fn an_endpoint_that_discovery_lost_goes_only_when_it_fails_too() {
     let mut pool = pool_of(2);
-    pool.set_replicas(&[]);
+    set_replicas(&mut pool, &[]);
     assert_eq!(pool.healthy(), 2);
     fail(&mut pool, 2);
     fail(&mut pool, 2);
-    pool.set_replicas(&[]);
+    set_replicas(&mut pool, &[]);
     assert_eq!(pool.endpoints().count(), 1);
     assert_eq!(pick(&mut pool, Intent::Read), Some(1));
 }
 
 #[test]
 fn only_replicas_are_endpoints_and_not_more_than_the_limit() {
-    let mut pool = Pool::new(THRESHOLDS);
-    let coordinator = Member { service: Service::Coordinator, ..replica(0) };
+    let mut pool = Pool::new(rules());
+    let coordinator = Member { service: Kind::Coordinator, ..replica(0) };
     let many: Vec<Member> = (1..=200).map(replica).chain([coordinator]).collect();
-    pool.set_replicas(&many);
+    set_replicas(&mut pool, &many);
     assert_eq!(pool.endpoints().count(), Pool::MAX_ENDPOINTS);
     assert!(pool.find(&replica(0).name).is_none());
 }
@@ -349,13 +393,21 @@ fn only_replicas_are_endpoints_and_not_more_than_the_limit() {
 #[test]
 fn every_request_and_check_is_counted_once() {
     let mut pool = pool_of(1);
-    let [first, second, third, _fourth] = [(); 4].map(|()| pool.begin(Intent::Read, &[]).unwrap());
-    pool.finish(first.id, Outcome::Answered);
-    pool.finish(second.id, Outcome::Failed);
-    pool.finish(third.id, Outcome::Abandoned);
-    pool.checked(first.id, None);
+    let [first, second, third, _fourth] =
+        [(); 4].map(|()| begin(&mut pool, Intent::Read, &[]).unwrap());
+    finish(&mut pool, first.id, Outcome::Answered);
+    finish(&mut pool, second.id, Outcome::Failed);
+    finish(&mut pool, third.id, Outcome::Abandoned);
+    checked(&mut pool, first.id, None);
     assert_eq!(
         counts(&pool, 1),
-        Counts { requests: 4, in_flight: 1, failures: 1, checks: 1, check_failures: 1 }
+        Counts {
+            requests: 4,
+            in_flight: 1,
+            failures: 1,
+            checks: 1,
+            check_failures: 1,
+            ejections: 0
+        }
     );
 }

@@ -15,12 +15,12 @@ use shared::problem::{self, Problem};
 use shared::telemetry::{self, RequestTrace};
 
 use super::endless::is_endless;
+use super::lateness::Lateness;
 use super::progress::{Attempt, MayHaveHappened, Progress, Sending};
-use super::snapshot::is_snapshot;
 use super::{Buffered, Proxy, SLACK};
 use crate::endpoints::InFlight;
 use crate::headers::strip_hop_by_hop;
-use crate::pool::{EndpointId, Intent};
+use crate::pool::{EndpointId, Health, Intent, Start};
 use crate::retry::{self, Failure, Repeat};
 
 /// The longest problem of a replica that is looked into, in bytes. A longer one counts as
@@ -51,7 +51,9 @@ pub(super) enum Asked {
 
 impl Proxy {
     /// Sends the request to one replica after another: to the next when one has failed,
-    /// or is slow to answer a read. Each is asked once; the first good answer counts.
+    /// or is slow to answer a read. Each is asked once; the first good answer counts. What
+    /// is sent beyond the first is paid for from a budget; once that is spent, the request
+    /// may still wait (`waiting`).
     pub(super) async fn ask_around(
         &self,
         request: &Buffered,
@@ -60,7 +62,11 @@ impl Proxy {
         progress: &mut Progress,
     ) -> Asked {
         let mut tried: Vec<EndpointId> = Vec::new();
-        let mut asks_on = true;
+        let mut next = Some(match round {
+            Round::First => Start::First,
+            Round::Later => Start::Waited,
+        });
+        let mut lateness = Lateness::new(self.patience.slow_read_after);
         progress.may_pass = false;
         // Most requests need one attempt, which then takes no memory of its own.
         let mut first = pin!(Fuse::terminated());
@@ -69,15 +75,17 @@ impl Proxy {
             let has_time = tried.is_empty() || !request.deadline.remaining().is_zero();
             let mut running = usize::from(!first.is_terminated())
                 + others.as_ref().map_or(0, FuturesUnordered::len);
-            if asks_on
-                && has_time
-                && running < MAX_AT_ONCE
-                && let Some(in_flight) = self.endpoints.begin(request.intent, &tried)
+            let start = next.take().filter(|_| has_time && running < MAX_AT_ONCE);
+            if let Some(start) = start
+                && let Some(in_flight) = self.endpoints.begin(&request.wanted(start, &tried))
             {
+                if start == Start::First && request.is_hedged {
+                    lateness.hedge_after(in_flight.hedge_after());
+                }
                 tried.push(in_flight.target().id);
                 let sending = self.endpoints.read(|pool| progress.next(request, pool));
-                self.count(trace, sending.attempt);
-                let attempt = self.attempt(request, sending, in_flight);
+                self.count(trace, start, sending.attempt);
+                let attempt = self.attempt(request, start, sending, in_flight);
                 if running == 0 {
                     first.set(attempt.fuse());
                 } else {
@@ -85,20 +93,27 @@ impl Proxy {
                 }
                 running += 1;
             }
-            let (name, attempt) = tokio::select! {
+            let (name, start, attempt) = tokio::select! {
                 ended = first.as_mut(), if !first.is_terminated() => ended,
                 Some(Some(ended)) = OptionFuture::from(others.as_mut().map(StreamExt::next)) => {
                     ended
                 }
-                () = self.slow(request), if running > 0 => continue,
+                start = lateness.wait(request), if running > 0 => {
+                    next = Some(start);
+                    continue;
+                }
                 else => break,
             };
             telemetry::attribute(trace.span(), "endpoint", name.to_string());
             if let Some(settled) = progress.take(request, &name, attempt).await {
+                self.measured.hedges_won.inc_by(u64::from(start == Start::Hedge));
                 return Asked::Settled(settled);
             }
-            asks_on = round == Round::First;
+            next = (round == Round::First).then_some(Start::Retry);
         }
+        // Another one might do, but not at once.
+        progress.may_pass |=
+            !tried.is_empty() && self.endpoints.read(|pool| pool.retries().left() == 0);
         if progress.may_pass || tried.is_empty() && self.may_become_able() {
             Asked::NotNow
         } else {
@@ -116,46 +131,43 @@ impl Proxy {
         last.unwrap_or_else(|| Err(progress.refuse(self.nobody_able(request.intent))))
     }
 
-    fn count(&self, trace: &RequestTrace, attempt: usize) {
-        if attempt > 1 {
+    fn count(&self, trace: &RequestTrace, start: Start, attempt: usize) {
+        if start == Start::Hedge {
+            self.measured.hedges.inc();
+        } else if attempt > 1 {
             self.measured.retries.inc();
         }
         let attempt = i64::try_from(attempt).unwrap_or(i64::MAX);
         telemetry::attribute(trace.span(), "attempt", attempt);
     }
 
-    /// Waits until those who were asked are slow.
-    async fn slow(&self, request: &Buffered) {
-        if retry::may_be_asked_twice(request.intent, &request.method) && !is_snapshot(&request.path)
-        {
-            tokio::time::sleep(self.patience.slow_read_after).await;
-        } else {
-            std::future::pending::<()>().await;
-        }
-    }
-
     fn nobody_able(&self, intent: Intent) -> Problem {
-        let (known, healthy, with_quorum) = self
-            .endpoints
-            .read(|pool| (pool.endpoints().count(), pool.healthy(), pool.with_quorum()));
-        retry::nobody_able(intent, known, healthy, with_quorum)
+        self.endpoints.read(|pool| retry::nobody_able(intent, pool))
     }
 
     /// Whether it may pass by itself that no replica is able to answer: not where healthy
-    /// ones say that they have no quorum, or cannot get what was chosen.
+    /// ones say that they have no quorum, or cannot get what was chosen, nor where the
+    /// operator has drained all.
     fn may_become_able(&self) -> bool {
-        self.endpoints.read(|pool| pool.healthy() == 0)
+        self.endpoints.read(|pool| {
+            let drained = pool.drained().count();
+            let serving = pool.endpoints().count() - drained;
+            let healthy_drained =
+                pool.drained().filter(|endpoint| endpoint.health == Health::Healthy).count();
+            pool.healthy() == healthy_drained && (serving > 0 || drained == 0)
+        })
     }
 
     /// Sends the request to one replica, which is named beside what came of it.
     async fn attempt(
         &self,
         request: &Buffered,
+        start: Start,
         sending: Sending,
         in_flight: InFlight,
-    ) -> (Name, Attempt) {
+    ) -> (Name, Start, Attempt) {
         let name = in_flight.target().member.name.clone();
-        (name, self.send(request, sending, in_flight).await)
+        (name, start, self.send(request, sending, in_flight).await)
     }
 
     async fn send(&self, request: &Buffered, sending: Sending, in_flight: InFlight) -> Attempt {

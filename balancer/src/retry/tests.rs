@@ -103,7 +103,7 @@ fn a_mutation_that_cannot_have_happened_is_answered_so() {
         (problem.status(), problem.body().outcome),
         (StatusCode::SERVICE_UNAVAILABLE, Some(Outcome::NotApplied))
     );
-    let problem = nobody_able(Intent::Mutation, 3, 0, 0);
+    let problem = nobody_able(Intent::Mutation, &empty());
     assert_eq!(
         (problem.status(), problem.body().outcome),
         (StatusCode::SERVICE_UNAVAILABLE, Some(Outcome::NotApplied))
@@ -115,7 +115,7 @@ fn the_outcome_is_said_of_mutations_only() {
     for failure in [never_sent(), broken(), Failure::TimedOut(Duration::from_secs(1))] {
         assert_eq!(give_up(Intent::Read, "replica-1", &failure).body().outcome, None);
     }
-    assert_eq!(nobody_able(Intent::Read, 0, 0, 0).body().outcome, None);
+    assert_eq!(nobody_able(Intent::Read, &empty()).body().outcome, None);
 }
 
 #[test]
@@ -233,4 +233,20 @@ fn one_too_many_that_waits_is_told_the_limit_and_that_nothing_happened() {
         "too much at once: 7 requests wait for a replica that can answer (--max-waiting)"
     );
     assert_eq!(too_many_wait(Intent::Read, 7).body().outcome, None);
+}
+
+fn empty() -> Pool {
+    Pool::new(crate::pool::Rules {
+        thresholds: crate::pool::Thresholds {
+            unhealthy_after: 1,
+            healthy_after: 1,
+            behind_after: Duration::from_secs(5),
+            slow_start: Duration::ZERO,
+            max_in_flight: 1,
+        },
+        zone: None,
+        policy: crate::pool::Policy::RoundRobin,
+        retry_percent: 20,
+        hedge_percent: 5,
+    })
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "the harness is a shell: it starts tasks")]
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,12 +26,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::fake::Fake;
+use crate::clients::{Clients, Limits as ClientLimits};
 use crate::endpoints::Endpoints;
 use crate::health::{self, Pace};
 use crate::http::{Front, Own};
 use crate::metrics::Measured;
-use crate::pool::{Pool, Thresholds};
-use crate::proxy::{BodyLimits, Patience, Proxy};
+use crate::pool::{Policy, Pool, Rules, Thresholds};
+use crate::proxy::{BodyLimits, HashBy, Patience, Proxy};
 
 /// No test waits longer for anything.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -45,10 +47,19 @@ pub(super) struct Setup {
     pub(super) thresholds: Thresholds,
     pub(super) slow_read_after: Duration,
     pub(super) max_waiting: usize,
+    pub(super) policy: Policy,
+    pub(super) hash_by: HashBy,
+    pub(super) clients: ClientLimits,
 }
 
 pub(super) fn thresholds(unhealthy_after: u32, healthy_after: u32) -> Thresholds {
-    Thresholds { unhealthy_after, healthy_after, behind_after: Duration::from_secs(5) }
+    Thresholds {
+        unhealthy_after,
+        healthy_after,
+        behind_after: Duration::from_secs(5),
+        slow_start: Duration::ZERO,
+        max_in_flight: 1_000,
+    }
 }
 
 impl Default for Setup {
@@ -62,6 +73,14 @@ impl Default for Setup {
             thresholds: thresholds(100, 1),
             slow_read_after: Duration::from_secs(3_600),
             max_waiting: 100,
+            policy: Policy::RoundRobin,
+            hash_by: HashBy::Path,
+            clients: ClientLimits {
+                rate: None,
+                burst: NonZeroU32::MIN,
+                requests: None,
+                places: 1_024,
+            },
         }
     }
 }
@@ -80,23 +99,32 @@ impl Setup {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let name: shared::ids::Name = "balancer-1".parse().unwrap();
-        let endpoints = Endpoints::new(self.thresholds);
+        let endpoints = Endpoints::new(Rules {
+            thresholds: self.thresholds,
+            zone: None,
+            policy: self.policy,
+            retry_percent: 20,
+            hedge_percent: 5,
+        });
         let shutdown = CancellationToken::new();
         let mut metrics = Metrics::new(Service::Balancer, &name);
         let measured = Measured::register(&mut metrics);
         crate::metrics::expose(&mut metrics, Arc::clone(&endpoints), self.max_waiting);
+        let clients = Clients::new(self.clients, Vec::new());
+        crate::metrics::expose_clients(&mut metrics, Arc::clone(&clients));
         let proxy = Arc::new(Proxy::new(
             name.clone(),
             Arc::clone(&endpoints),
             self.bodies,
             Patience { slow_read_after: self.slow_read_after, max_waiting: self.max_waiting },
+            self.hash_by,
             measured,
             shutdown.clone(),
         ));
         let admission = Admission::new(self.limits, AllowedHosts::any());
         let identity = Identity::new(Service::Balancer, name);
         let own = Own { identity, mixups: Mixups::none(Instance(1)), metrics };
-        let front = Front::new(own, Arc::clone(&endpoints), proxy, admission.clone());
+        let front = Front::new(own, Arc::clone(&endpoints), proxy, clients, admission.clone());
         let (members, receiver) = watch::channel(fakes.iter().map(|fake| fake.member()).collect());
         let keeping = health::keep(Arc::clone(&endpoints), receiver, self.pace);
         let ends = shutdown.clone();

@@ -150,3 +150,25 @@ async fn a_body_of_unannounced_length_takes_as_much_memory_as_it_may_have() {
     };
     assert_eq!(answer.problem(), problem("overloaded", 503, Some("not_applied")));
 }
+
+#[tokio::test]
+async fn a_client_that_asks_too_often_is_told_when_to_come_again_and_the_operator_is_heard() {
+    let one = Fake::start(1, |_| Reply::ok("")).await;
+    let rate = std::num::NonZeroU32::new(1);
+    let clients = crate::clients::Limits { rate, ..Setup::default().clients };
+    let balancer = Setup { clients, ..Setup::default() }.start(&[&one]).await;
+    assert_eq!(balancer.get("/v1/kv/k").await.status, 200);
+    let refused = balancer.put("/v1/kv/k", "value").await;
+    assert_eq!(refused.problem(), problem("too-many-requests", 429, Some("not_applied")));
+    assert_eq!(refused.headers["retry-after"], "1");
+    assert!(refused.body.contains("1 requests a second"), "{}", refused.body);
+    for forged in ["203.0.113.9", "203.0.113.10"] {
+        let fields = [("x-forwarded-for", forged)];
+        let answer = balancer.send(Method::GET, "/v1/kv/k", &fields, "").await;
+        assert_eq!(answer.status, 429, "nobody says that this client is a proxy");
+    }
+    for path in ["/v1/balancer", "/v1/status", "/livez", "/metrics"] {
+        assert_eq!(balancer.get(path).await.status, 200, "{path}");
+    }
+    assert_eq!(one.seen().len(), 1);
+}

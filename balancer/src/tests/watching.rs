@@ -50,7 +50,7 @@ async fn is_ended_cleanly(mut body: Incoming) -> bool {
 
 #[tokio::test]
 async fn a_watch_holds_no_place_of_requests_and_is_asked_of_one_replica_alone() {
-    let ((one, _pieces), (two, pieces)) = (watched(1).await, watched(2).await);
+    let ((one, pieces), (two, _pieces)) = (watched(1).await, watched(2).await);
     let limits = Limits { requests: 1, ..Limits::default() };
     let slow_read_after = Duration::from_millis(10);
     let balancer = Setup { limits, slow_read_after, ..Setup::default() }.start(&[&one, &two]).await;
@@ -61,9 +61,9 @@ async fn a_watch_holds_no_place_of_requests_and_is_asked_of_one_replica_alone() 
     let watches = |fake: &Fake| {
         fake.seen().iter().filter(|seen| seen.line().starts_with("GET /v1/watch")).count()
     };
-    assert_eq!([watches(&one), watches(&two)], [0, 1]);
+    assert_eq!([watches(&one), watches(&two)], [1, 0]);
     let status = balancer.get("/v1/status").await.json();
-    let counts = ["in_flight", "failures"].map(|count| &status["endpoints"][1][count]);
+    let counts = ["in_flight", "failures"].map(|count| &status["endpoints"][0][count]);
     assert_eq!((counts, &status["retries"]), ([&0.into(), &0.into()], &0.into()));
 }
 
@@ -81,13 +81,13 @@ async fn a_balancer_that_ends_ends_its_watches_at_once_and_cleanly() {
 
 #[tokio::test]
 async fn a_watch_ends_with_the_answer_of_its_replica() {
-    let ((one, others), (mut two, pieces)) = (watched(1).await, watched(2).await);
+    let ((mut one, pieces), (two, others)) = (watched(1).await, watched(2).await);
     let balancer = Setup::default().start(&[&one, &two]).await;
     let mut bodies = [watch(&balancer).await, watch(&balancer).await];
     passes(&pieces, &mut bodies[0]).await;
     passes(&others, &mut bodies[1]).await;
     others.send("0\r\n\r\n".to_owned()).await.unwrap();
-    two.kill().await;
+    one.kill().await;
     let [broken, ended] = bodies;
     assert!(!is_ended_cleanly(broken).await);
     assert!(is_ended_cleanly(ended).await);
@@ -106,7 +106,7 @@ async fn a_watch_ends_where_its_replica_hangs() {
 
 #[tokio::test]
 async fn a_watch_ends_where_its_replica_is_cut_off_and_another_is_not() {
-    let ((one, _pieces), (two, pieces)) = (watched(1).await, watched(2).await);
+    let ((one, pieces), (two, _pieces)) = (watched(1).await, watched(2).await);
     let balancer = Setup::with_checks().start(&[&one, &two]).await;
     let mut body = watch(&balancer).await;
     for fake in [&one, &two] {
@@ -114,6 +114,6 @@ async fn a_watch_ends_where_its_replica_is_cut_off_and_another_is_not() {
     }
     balancer.until(|pool| pool.with_quorum() == 0).await;
     passes(&pieces, &mut body).await;
-    one.set_quorum_answers(true);
+    two.set_quorum_answers(true);
     is_ended_cleanly(body).await;
 }

@@ -1,0 +1,321 @@
+//! What one client may take of a balancer: requests at once, requests in a second, and a
+//! fair share where all is taken.
+//!
+//! A client is an address; of IPv6 the /64 before it, since whoever has one has all of
+//! these (RFC 6177). An `X-Forwarded-For` is believed only of `--trusted-proxies`: of its
+//! addresses the last one counts that is none of theirs. Requests in a second are counted
+//! by a token bucket (GCRA, of the crate `governor`).
+//!
+//! A connection looks its client up once; each request then counts in atomics. A request
+//! that a trusted proxy passes on takes one short lock. What is remembered is bounded
+//! ([`MAX_CLIENTS`]): those who are not connected and whose bucket is full again are
+//! forgotten first, for they are as new; if that is not enough, those who come then share
+//! one bucket.
+
+mod network;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use governor::clock::{Clock, MonotonicClock, Reference};
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use http::{HeaderMap, StatusCode};
+use ipnet::IpNet;
+use shared::problem::Problem;
+
+use self::network::{Network, forwarded_for};
+
+/// The most clients that are remembered apart.
+pub(crate) const MAX_CLIENTS: usize = 16_384;
+/// From one clean-up to the next, so that a flood of addresses costs little.
+const CLEAN_UP_EVERY: Duration = Duration::from_millis(100);
+/// Refusals in a second that a client hears at once; further ones come after [`PAUSE`]: a
+/// client that asks again at once is refused at its connections' pace, not at the
+/// processor's.
+const REFUSED_AT_ONCE: u32 = 20;
+/// See there.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Of the places for requests the last fourth is for clients that hold less than their
+/// share.
+const KEPT: usize = 4;
+
+/// What a client may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Requests in a second; none: any number.
+    pub(crate) rate: Option<NonZeroU32>,
+    /// Requests at once beyond that, after a pause.
+    pub(crate) burst: NonZeroU32,
+    /// Requests at once; none: as many as there are places, shared fairly.
+    pub(crate) requests: Option<usize>,
+    /// The places of all together.
+    pub(crate) places: usize,
+}
+
+/// Why a client is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    Rate,
+    Requests,
+    Share,
+}
+
+impl Reason {
+    /// Their names, in their order.
+    pub(crate) const NAMES: [&str; 3] = ["rate", "requests", "share"];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+type Bucket<C> = RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<<C as Clock>::Instant>>;
+
+/// One client, or all that are not told apart.
+#[derive(Debug)]
+pub(crate) struct Client<C: Clock = MonotonicClock> {
+    bucket: Option<Bucket<C>>,
+    in_flight: AtomicUsize,
+    /// The millisecond of its last request.
+    used: AtomicU64,
+    /// Which second it is, and the refusals in it.
+    refused: Mutex<(u64, u32)>,
+}
+
+/// The clients of a balancer.
+#[derive(Debug)]
+pub(crate) struct Clients<C: Clock = MonotonicClock> {
+    limits: Limits,
+    trusted: Vec<IpNet>,
+    clock: C,
+    began: C::Instant,
+    known: Mutex<Known<C>>,
+    /// For those who find no room.
+    others: Arc<Client<C>>,
+    in_flight: AtomicUsize,
+    /// Clients that have requests in flight.
+    active: AtomicUsize,
+    refused: [AtomicU64; Reason::NAMES.len()],
+}
+
+#[derive(Debug)]
+struct Known<C: Clock> {
+    clients: BTreeMap<Network, Arc<Client<C>>>,
+    cleaned_at: Duration,
+}
+
+/// A request that counts against its client until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Held<'a, C: Clock = MonotonicClock> {
+    clients: &'a Clients<C>,
+    client: Arc<Client<C>>,
+}
+
+/// A request that is refused.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) reason: Reason,
+    /// 429.
+    pub(crate) problem: Problem,
+    /// How long to wait before it is said.
+    pub(crate) pause: Duration,
+}
+
+impl Clients {
+    pub(crate) fn new(limits: Limits, trusted: Vec<IpNet>) -> Arc<Self> {
+        Arc::new(Self::with_clock(limits, trusted, MonotonicClock))
+    }
+}
+
+impl<C: Clock + Clone> Clients<C> {
+    fn with_clock(limits: Limits, trusted: Vec<IpNet>, clock: C) -> Self {
+        let began = clock.now();
+        let known = Known { clients: BTreeMap::new(), cleaned_at: Duration::ZERO };
+        Self {
+            others: Arc::new(Client::new(limits, &clock)),
+            limits,
+            trusted,
+            clock,
+            began,
+            known: Mutex::new(known),
+            in_flight: AtomicUsize::new(0),
+            active: AtomicUsize::new(0),
+            refused: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// How many are remembered.
+    pub(crate) fn remembered(&self) -> usize {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clients.len()
+    }
+
+    /// How many requests were refused, in the order of [`Reason::NAMES`].
+    pub(crate) fn refused(&self) -> [u64; Reason::NAMES.len()] {
+        std::array::from_fn(|reason| self.refused[reason].load(Ordering::Relaxed))
+    }
+
+    /// The client at the other end of a connection.
+    pub(crate) fn of_connection(&self, peer: IpAddr) -> Arc<Client<C>> {
+        self.find(Network::of(peer))
+    }
+
+    /// The client of a request that a trusted proxy has passed on; none: the proxy itself,
+    /// or a connection that is no proxy's.
+    pub(crate) fn of_request(&self, peer: IpAddr, headers: &HeaderMap) -> Option<Arc<Client<C>>> {
+        // Most balancers have no proxy before them.
+        if self.trusted.is_empty() {
+            return None;
+        }
+        forwarded_for(peer, headers, &self.trusted).map(|address| self.find(Network::of(address)))
+    }
+
+    fn now(&self) -> Duration {
+        self.clock.now().duration_since(self.began).into()
+    }
+
+    fn find(&self, network: Network) -> Arc<Client<C>> {
+        let now = self.now();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = known.clients.get(&network) {
+            return Arc::clone(client);
+        }
+        let is_full = known.clients.len() >= MAX_CLIENTS;
+        if is_full && now.saturating_sub(known.cleaned_at) >= CLEAN_UP_EVERY {
+            known.cleaned_at = now;
+            let full_after = self.full_after();
+            known.clients.retain(|_, client| {
+                Arc::strong_count(client) > 1 || now.saturating_sub(client.used()) < full_after
+            });
+        }
+        if known.clients.len() >= MAX_CLIENTS {
+            return Arc::clone(&self.others);
+        }
+        let client = Arc::new(Client::new(self.limits, &self.clock));
+        client.use_at(now);
+        known.clients.insert(network, Arc::clone(&client));
+        client
+    }
+
+    /// After how long without a request a bucket is certainly full.
+    fn full_after(&self) -> Duration {
+        let rate = self.limits.rate.map(|rate| Duration::from_secs(1) / rate.get());
+        rate.map_or(Duration::ZERO, |each| each * self.limits.burst.get())
+    }
+
+    /// Lets a request in.
+    ///
+    /// # Errors
+    /// When its client has taken what it may.
+    pub(crate) fn admit(&self, client: &Arc<Client<C>>) -> Result<Held<'_, C>, Refused> {
+        let now = self.now();
+        client.use_at(now);
+        if client.in_flight.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.active.fetch_add(1, Ordering::Relaxed);
+        }
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let held = Held { clients: self, client: Arc::clone(client) };
+        match self.judge(client) {
+            Ok(()) => Ok(held),
+            Err((reason, detail, retry_after)) => {
+                drop(held);
+                self.refused[reason as usize].fetch_add(1, Ordering::Relaxed);
+                let pause = client.pause(now);
+                let problem = too_many(detail).with_retry_after(retry_after);
+                Err(Refused { reason, problem, pause })
+            }
+        }
+    }
+
+    /// Of a request that is counted already.
+    fn judge(&self, client: &Client<C>) -> Result<(), (Reason, String, Duration)> {
+        const SOON: Duration = Duration::from_secs(1);
+        let Limits { requests, places, .. } = self.limits;
+        let own = client.in_flight.load(Ordering::Relaxed);
+        if let Some(most) = requests.filter(|most| own > *most) {
+            let detail = format!("{most} requests at once for each client (--client-requests)");
+            return Err((Reason::Requests, detail, SOON));
+        }
+        let share = places / (self.active.load(Ordering::Relaxed) + 1);
+        let is_tight = self.in_flight.load(Ordering::Relaxed) > places - places / KEPT;
+        if is_tight && places >= KEPT && own > share {
+            let detail = format!(
+                "this client has {share} requests in flight, its share of the {places} places \
+                 (--max-requests), and others want theirs"
+            );
+            return Err((Reason::Share, detail, SOON));
+        }
+        match (&client.bucket, self.limits.rate) {
+            (Some(bucket), Some(rate)) => bucket.check().map_err(|not_until| {
+                let wait = not_until.wait_time_from(self.clock.now());
+                let detail = format!("{rate} requests a second for each client (--client-rate)");
+                (Reason::Rate, detail, wait)
+            }),
+            (Some(_) | None, _) => Ok(()),
+        }
+    }
+}
+
+fn too_many(detail: String) -> Problem {
+    Problem::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "urn:synod:problem:too-many-requests",
+        "Too many requests",
+        detail,
+    )
+}
+
+impl<C: Clock + Clone> Client<C> {
+    fn new(limits: Limits, clock: &C) -> Self {
+        let quota = limits.rate.map(|rate| Quota::per_second(rate).allow_burst(limits.burst));
+        Self {
+            bucket: quota.map(|quota| RateLimiter::direct_with_clock(quota, clock.clone())),
+            in_flight: AtomicUsize::new(0),
+            used: AtomicU64::new(0),
+            refused: Mutex::new((0, 0)),
+        }
+    }
+}
+
+impl<C: Clock> Client<C> {
+    fn use_at(&self, now: Duration) {
+        let millis = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        self.used.store(millis, Ordering::Relaxed);
+    }
+
+    fn used(&self) -> Duration {
+        Duration::from_millis(self.used.load(Ordering::Relaxed))
+    }
+
+    /// How long to wait with a refusal now.
+    fn pause(&self, now: Duration) -> Duration {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let (second, times) = &mut *refused;
+        if *second != now.as_secs() {
+            (*second, *times) = (now.as_secs(), 0);
+        }
+        *times = times.saturating_add(1);
+        if *times > REFUSED_AT_ONCE { PAUSE } else { Duration::ZERO }
+    }
+}
+
+impl<C: Clock> Drop for Held<'_, C> {
+    fn drop(&mut self) {
+        self.clients.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if self.client.in_flight.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.clients.active.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
