@@ -46,6 +46,7 @@ pub(super) struct ReplicaStatus {
     checkpoint_held_up_ms: Option<u64>,
     learned_below: Slot,
     chosen_below: Slot,
+    trimmed_below: Slot,
     revision: Revision,
     /// The oldest revision whose state can be read.
     compacted_below: Revision,
@@ -128,6 +129,7 @@ pub(super) fn status_of(app: &App) -> impl Serialize + use<> {
         checkpoint_held_up_ms,
         learned_below: status.learned_below,
         chosen_below: status.chosen_below,
+        trimmed_below: status.trimmed_below,
         revision: status.revision,
         compacted_below: status.compacted_below,
         hash: status.hash,

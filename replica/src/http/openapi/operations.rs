@@ -10,6 +10,7 @@ use super::tenure;
 pub(super) const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
 const ANY: &str = "*/*";
+const EVENT_ID: &str = "^[0-9a-f]{16}-[0-9]{1,9}$";
 
 /// All of them.
 pub(super) fn all() -> Vec<Entry> {
@@ -256,10 +257,36 @@ fn operations() -> Vec<Entry> {
         "properties": {"replica": name},
     });
     let text = || ("text/plain", json!({"type": "string"}), json!("ok\n"));
+    let (event_id, trace) = ("00000000000000aa-7", "4bf92f3577b34da6a3ce929d0e0e4736");
+    let happened = json!({
+        "epoch": 7, "slot": 42, "primary": "replica-2", "backups": ["replica-1", "replica-3"],
+        "time": "2026-01-01T12:00:00.000000Z",
+    });
+    let spans = json!({"resourceSpans": [], "missing": [], "left_out": 0});
     vec![
         Entry::own("get", "/v1/cluster", ("cluster", "Who leads, and how far everyone is."))
             .answers(200, "The cluster.", &[(JSON, object(), json!({"revision": 42}))])
             .refused(&[502]),
+        Entry::own("get", "/v1/events", ("events", "Tells what happens in the cluster."))
+            .query("held", json!({"type": "boolean"}), true)
+            .header("Last-Event-ID", json!({"type": "string", "pattern": EVENT_ID}), event_id)
+            .answers(
+                200,
+                "A stream that does not end.",
+                &[
+                    lines(&json!({"event": "view", "id": event_id, "data": happened})),
+                    (
+                        "text/event-stream",
+                        json!({"type": "string"}),
+                        json!(format!("event: view\ndata: {happened}\nid: {event_id}\n\n")),
+                    ),
+                ],
+            )
+            .refused(&[502]),
+        Entry::own("get", "/v1/spans", ("spans", "What is still held of a trace."))
+            .query("trace", json!({"type": "string", "pattern": "^[0-9a-f]{32}$"}), trace)
+            .query("of", json!({"enum": ["service", "cluster"]}), "cluster")
+            .answers(200, "OTLP, as JSON.", &[(JSON, object(), spans)]),
         Entry::own("post", "/v1/cluster/primary", ("switchOver", "Makes another replica primary."))
             .header("Synod-Timeout", time(), "2s")
             .takes(JSON, named, json!({"replica": "replica-2"}))
