@@ -55,6 +55,10 @@ enum Command {
     Log(verbs::Log),
     /// Show who leads, who is primary and how far everyone is
     Status(status::Args),
+    /// Show the way of a request, step by step, by its Trace-Id
+    Trace(verbs::Trace),
+    /// Follow what happens in the cluster
+    Events(verbs::Events),
     /// Make another replica primary, without a client noticing
     Primary(verbs::Primary),
     /// Ask a service whether it is ready; exits with 0 when it is
@@ -132,6 +136,8 @@ pub fn main() -> ExitCode {
         Command::Lock(args) => block_on(verbs::lock(args)),
         Command::Log(args) => block_on(verbs::log(args)),
         Command::Status(args) => block_on(status::run(args)),
+        Command::Trace(args) => block_on(verbs::trace(args)),
+        Command::Events(args) => block_on(verbs::events(args)),
         Command::Primary(args) => block_on(verbs::primary(args)),
         Command::Ready(args) => block_on(verbs::ready(args)),
         Command::Import(args) => block_on(import::run(args)),
