@@ -51,7 +51,9 @@ fn field(event: &Happened, name: &str) -> String {
             let texts = texts.iter().map(|text| output::printable(text.as_str().unwrap_or("?")));
             texts.collect::<Vec<String>>().join(", ")
         }
-        other => output::printable(&other.to_string()),
+        other @ (Value::Bool(_) | Value::Number(_) | Value::Object(_)) => {
+            output::printable(&other.to_string())
+        }
     }
 }
 

@@ -107,7 +107,8 @@ fn bar(span: &Span, began: u64, whole: u64) -> String {
 fn decided(span: &Span) -> String {
     let shown = SHOWN.iter().filter_map(|(name, word)| {
         let value = span.text(name);
-        let is_said = !value.is_empty() && !(value == "0" && name.contains('_'));
+        let is_none = value == "0" && name.contains('_');
+        let is_said = !value.is_empty() && !is_none;
         is_said.then(|| format!("{word} {}", printable(&value)).trim_start().to_owned())
     });
     let mut words: Vec<String> = shown.collect();
