@@ -7,6 +7,7 @@ use shared::byte_budget::{BudgetSpent, ByteBudget, ByteShare};
 use shared::ids::{AcceptorId, Ballot, Draw, Slot};
 use shared::message::{Accept, AcceptReply, Marks, Prepare, PrepareReply, Roster, VotesPage};
 use tokio::sync::{mpsc, oneshot, watch};
+use tracing::Span;
 
 use crate::acceptor::{AcceptError, Acceptor};
 
@@ -57,11 +58,19 @@ pub(crate) struct Answer<R> {
     /// The request's share of [`QUEUE_BYTES`], from before its body is read until it is
     /// answered.
     _held: Option<ByteShare>,
+    /// That of the request, where it is recorded.
+    span: Span,
 }
 
 impl<R> Answer<R> {
+    /// A span of the sync that this answer waits for, where the request is recorded.
+    pub(crate) fn sync_span(&self, bytes: usize, requests: usize) -> Option<Span> {
+        (!self.span.is_disabled())
+            .then(|| tracing::info_span!(parent: &self.span, "acceptor.sync", bytes, requests))
+    }
+
     pub(crate) fn send(self, reply: Result<R, Refusal>) {
-        let Self { to, _held: held } = self;
+        let Self { to, _held: held, span: _ } = self;
         drop(held);
         // Who asked may have gone.
         let _gone = to.send(reply);
@@ -180,7 +189,7 @@ impl Handle {
         job: impl FnOnce(Answer<R>) -> Job,
     ) -> Result<R, Refusal> {
         let (to, reply) = oneshot::channel();
-        match self.jobs.try_send(job(Answer { to, _held: held })) {
+        match self.jobs.try_send(job(Answer { to, _held: held, span: Span::current() })) {
             Ok(()) => reply.await.unwrap_or(Err(Refusal::Closed)),
             Err(mpsc::error::TrySendError::Full(_)) => {
                 Err(Refusal::Busy { limit: format!("{QUEUE_REQUESTS} requests") })

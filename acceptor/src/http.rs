@@ -21,6 +21,7 @@ use shared::message::{
     Accept, Announced, Announcement, Directory, Marks, Member, Prepare, Roster, Watermarks,
 };
 use shared::problem::{Problem, Retryable};
+use shared::spans::{self, Reach};
 use shared::status::Identity;
 use shared::telemetry::{SpanNames, attribute};
 use shared::wire::{BodyLimit, Reply, Wire, json};
@@ -161,6 +162,7 @@ pub(crate) fn routes(service: Arc<Service>) -> Router {
             put(announce).layer(limited("member", SMALL_BYTES)).delete(withdraw),
         )
         .route("/v1/status", get(status))
+        .merge(spans::routes(Reach::Service(service.own.name.clone())))
         .with_state(service)
         .merge(health::routes(checks))
 }

@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 
 use shared::ids::{AcceptorId, Slot};
 use shared::message::{Accept, AcceptReply, Full, Prepare, PrepareReply, VotesPage};
+use shared::telemetry::Seldom;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{error, info, warn};
+use tracing::{Span, error, info, warn};
 
 use crate::acceptor::{AcceptError, Acceptor, Decision, Limits, Persisted, Record};
 use crate::handle::{Answer, Durable, Handle, Job, QUEUE_REQUESTS, Refusal};
@@ -58,6 +59,7 @@ pub(crate) fn start(
         heard,
         full_since: None,
         measured,
+        said: Seldom::new(),
     };
     let spawned = thread::Builder::new().name("log".to_owned()).spawn(move || {
         let result = writer.run(queue);
@@ -81,6 +83,8 @@ struct Writer {
     /// When the disk was last found full, until it is found not to be.
     full_since: Option<Instant>,
     measured: Measured,
+    /// What no correct coordinator sends is logged now and then.
+    said: Seldom,
 }
 
 /// An answer that waits for the sync of all that was staged before it.
@@ -156,8 +160,10 @@ impl Writer {
             Ok(plan) => plan,
             Err(refused) => {
                 self.measured.prepare(Answered::Broken);
-                error!(ballot = %prepare.ballot, "refused a prepare that no correct candidate \
-                    sends: {refused}");
+                if let Some(left_out) = self.said.may() {
+                    error!(ballot = %prepare.ballot, left_out, "refused a prepare that no \
+                        correct candidate sends: {refused}");
+                }
                 answer.send(Err(AcceptError::from(refused).into()));
                 return Ok(());
             }
@@ -185,8 +191,10 @@ impl Writer {
             Ok(plan) => plan,
             Err(refused) => {
                 self.measured.accept(Answered::Broken);
-                error!(ballot = %accept.ballot, "refused an accept that no correct leader sends: \
-                    {refused}");
+                if let Some(left_out) = self.said.may() {
+                    error!(ballot = %accept.ballot, left_out, "refused an accept that no \
+                        correct leader sends: {refused}");
+                }
                 answer.send(Err(refused.into()));
                 return Ok(());
             }
@@ -271,7 +279,10 @@ impl Writer {
     /// Syncs the group, makes known what is on disk, then answers.
     fn flush(&mut self) -> Result<Flushed, LogError> {
         let (bytes, began) = (self.log.staged_bytes(), Instant::now());
-        match self.log.flush(&self.acceptor) {
+        let syncing = self.sync_spans(bytes);
+        let flushed = self.log.flush(&self.acceptor);
+        drop(syncing);
+        match flushed {
             Ok(()) => {
                 self.publish();
                 if bytes > 0 {
@@ -293,6 +304,15 @@ impl Writer {
         }
     }
 
+    /// A span for each recorded request that waits for the sync; they last as long as it.
+    fn sync_spans(&self, bytes: usize) -> Vec<Span> {
+        if bytes == 0 {
+            return Vec::new();
+        }
+        let requests = self.group.len();
+        self.group.iter().filter_map(|waiting| waiting.sync_span(bytes, requests)).collect()
+    }
+
     fn publish(&mut self) {
         let LastHeard { leader, stranger } = std::mem::take(&mut self.heard);
         self.published.send_modify(|durable| {
@@ -306,6 +326,14 @@ impl Writer {
 }
 
 impl Waiting {
+    fn sync_span(&self, bytes: usize, requests: usize) -> Option<Span> {
+        match self {
+            Self::Prepare(_, answer) => answer.sync_span(bytes, requests),
+            Self::Accept(_, answer) => answer.sync_span(bytes, requests),
+            Self::Votes(..) => None,
+        }
+    }
+
     fn answer(self, proof: Persisted) {
         match self {
             Self::Prepare(decision, answer) => answer.send(Ok(decision.persisted(proof))),

@@ -11,15 +11,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use shared::client::{CallError, ReplicaClient};
 use shared::config::BaseUrl;
 use shared::ids::Name;
 use shared::message::Member;
+use shared::telemetry::Seldom;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::endpoints::Endpoints;
+use crate::news::News;
 use crate::pool::{EndpointId, Report, Target};
 use crate::status::{StatusError, report_of};
 
@@ -41,6 +44,7 @@ pub(crate) async fn keep(
     endpoints: Arc<Endpoints>,
     mut members: watch::Receiver<Vec<Member>>,
     pace: Pace,
+    news: Arc<News>,
 ) {
     let mut checks = JoinSet::new();
     let mut checked: BTreeSet<EndpointId> = BTreeSet::new();
@@ -52,7 +56,8 @@ pub(crate) async fn keep(
         checked = targets.into_iter().map(|target| target.id).collect();
         for target in new {
             if let Ok(url) = target.member.url.parse() {
-                checks.spawn(check(Arc::clone(&endpoints), target, ReplicaClient::new(url), pace));
+                let (endpoints, news) = (Arc::clone(&endpoints), Arc::clone(&news));
+                checks.spawn(check(endpoints, target, ReplicaClient::new(url), pace, news));
             }
         }
         while checks.try_join_next().is_some() {}
@@ -73,23 +78,36 @@ fn reachable(member: &Member) -> Option<Member> {
         .url
         .parse()
         .inspect_err(|error| {
-            tracing::warn!(
-                endpoint = %member.name, %error, "a member announces a URL that is none"
-            );
+            static SAID: Seldom = Seldom::new();
+            if let Some(left_out) = SAID.may() {
+                tracing::warn!(
+                    endpoint = %member.name, %error, left_out,
+                    "a member announces a URL that is none"
+                );
+            }
         })
         .ok()?;
     Some(Member { url: url.to_string(), ..member.clone() })
 }
 
 /// Checks an endpoint until the pool has dropped it.
-async fn check(endpoints: Arc<Endpoints>, target: Target, client: ReplicaClient, pace: Pace) {
+async fn check(
+    endpoints: Arc<Endpoints>,
+    target: Target,
+    client: ReplicaClient,
+    pace: Pace,
+    news: Arc<News>,
+) {
     while endpoints.read(|pool| pool.endpoint(target.id).is_some()) {
         let began = Instant::now();
         let result = ask(&client, &target.member.name, pace.timeout).await;
         if let Err(error) = &result {
             tracing::debug!(endpoint = %target.member.name, %error, "a check failed");
         }
-        endpoints.checked(&target, result.ok());
+        let (report, status) = result.ok().unzip();
+        endpoints.checked(&target, report);
+        let health = endpoints.read(|pool| Some(pool.endpoint(target.id)?.health));
+        news.checked(&target.member.name, status.as_ref(), health);
         let hurry = async {
             tokio::time::sleep_until(began + QUICK).await;
             endpoints.somebody_waits().await;
@@ -99,6 +117,7 @@ async fn check(endpoints: Arc<Endpoints>, target: Target, client: ReplicaClient,
             () = hurry => {}
         }
     }
+    news.forget(&target.member.name);
 }
 
 /// Why a check failed.
@@ -110,6 +129,12 @@ enum CheckError {
     Status(#[from] StatusError),
 }
 
-async fn ask(client: &ReplicaClient, name: &Name, timeout: Duration) -> Result<Report, CheckError> {
-    Ok(report_of(client.status(timeout).await?, name)?)
+/// What selection rests on, and all that it was read of.
+async fn ask(
+    client: &ReplicaClient,
+    name: &Name,
+    timeout: Duration,
+) -> Result<(Report, Value), CheckError> {
+    let status = client.status(timeout).await?;
+    Ok((report_of(&status, name)?, status))
 }

@@ -8,18 +8,22 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
+use http::request::Parts;
 use http::{Method, Request, Response};
+use hyper::body::Body as _;
 use hyper::service::{Service as HyperService, service_fn};
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 use shared::console;
 use shared::discovery::Mixups;
+use shared::events::{self, Events};
 use shared::health::{self, Check};
 use shared::ids::{Epoch, Name, Slot};
 use shared::message::Service;
 use shared::metrics::Metrics;
 use shared::problem::{Outcome, Problem};
 use shared::server::{Admission, RequestBody, Requests, expose, with_fallbacks};
+use shared::spans::{self, Gather, Reach};
 use shared::status::{Identity, Status};
 use shared::telemetry::{self, RequestTrace, Traced};
 use tokio::sync::OwnedSemaphorePermit;
@@ -46,7 +50,7 @@ const TRACED: Traced = Traced {
         ("PUT", operator::ENDPOINT, "balancer.order"),
         ("PUT", operator::POLICY, "balancer.set_policy"),
     ],
-    polls: &[("GET", operator::SHOW)],
+    polls: &[("GET", operator::SHOW), ("GET", events::PATH)],
 };
 
 /// What the balancer tells of itself.
@@ -55,6 +59,8 @@ pub(crate) struct Own {
     pub(crate) identity: Identity,
     pub(crate) mixups: Mixups,
     pub(crate) metrics: Metrics,
+    pub(crate) events: Arc<Events>,
+    pub(crate) gather: Gather,
 }
 
 /// Everything that a connection needs to answer requests.
@@ -93,14 +99,14 @@ fn answerer_of(path: &str) -> Answerer {
     let Some(below) = path.strip_prefix("/v1/") else { return Answerer::Balancer };
     let first = below.split('/').next().unwrap_or_default();
     match first {
-        "status" | "replication" | "balancer" => Answerer::Balancer,
+        "status" | "replication" | "balancer" | "events" | "spans" => Answerer::Balancer,
         _ => Answerer::Replica,
     }
 }
 
 impl Front {
     pub(crate) fn new(
-        Own { identity, mixups, metrics }: Own,
+        Own { identity, mixups, metrics, events, gather }: Own,
         endpoints: Arc<Endpoints>,
         proxy: Arc<Proxy>,
         clients: Arc<Clients>,
@@ -111,6 +117,8 @@ impl Front {
         let operated = Operated { id, endpoints: Arc::clone(&endpoints), clients: clients_of };
         let own = own_routes(identity, endpoints, Arc::clone(&proxy), mixups)
             .merge(operator::routes(operated))
+            .route(events::PATH, get(follow).with_state(events))
+            .merge(spans::routes(Reach::Cluster(gather)))
             .merge(exposed);
         let own = TowerToHyperService::new(with_fallbacks(own));
         Arc::new(Self { own, proxy, admission, clients, requests })
@@ -139,6 +147,8 @@ impl Front {
     async fn answer(&self, peer: &Peer, request: Request<RequestBody>) -> Response<Body> {
         let answerer = answerer_of(request.uri().path());
         let (parts, body) = request.into_parts();
+        let method = parts.method.clone();
+        // The routes of its own have no parameters but those of the operator.
         let route = match answerer {
             Answerer::Replica => FORWARDED_ROUTE,
             Answerer::Balancer => operator::route_of(parts.uri.path()),
@@ -154,8 +164,9 @@ impl Front {
             },
             Err(problem) => problem.to_http().map(Body::from),
         };
-        trace.finish(response.status(), response.headers_mut());
-        underway.answered(response.status());
+        let (status, bytes) = (response.status(), response.body().size_hint().exact());
+        underway.answered(&method, status, bytes, &trace);
+        trace.finish(status, response.headers_mut());
         response
     }
 
@@ -225,6 +236,11 @@ fn own_routes(
         .with_state(Arc::new(StatusState { identity, endpoints, proxy }))
         .merge(health::routes(ready))
         .merge(console::routes())
+}
+
+/// `GET /v1/events`.
+async fn follow(State(told): State<Arc<Events>>, parts: Parts) -> Result<Response<Body>, Problem> {
+    std::future::ready(events::answer(&told, &parts)).await
 }
 
 struct StatusState {

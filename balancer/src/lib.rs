@@ -21,8 +21,9 @@
 //! [`status`] (what a replica says of itself, pure), `clients` (what one client may take),
 //! `endpoints` (the pool behind a lock), `health` (discovery and checks), `proxy` (the way
 //! of a request), `operator` (what the operator sees and says), `http` (what is answered
-//! here, what is passed on), `metrics`, `args` (the flags). The connections
-//! to the replicas are those that all services speak to each other by (`shared::client`).
+//! here, what is passed on), `metrics`, `news` (what happens), `args` (the flags). The
+//! connections to the replicas are those that all services speak to each other by
+//! (`shared::client`).
 //!
 //! Deliberately absent: caches, because a linearizable read must ask; a queue where replicas
 //! are merely busy, because a client that is refused at once can go elsewhere, and one that
@@ -38,6 +39,7 @@ mod clients;
 mod endpoints;
 mod health;
 mod metrics;
+mod news;
 
 mod http;
 mod operator;
@@ -53,14 +55,17 @@ use std::sync::Arc;
 use anyhow::Context as _;
 pub use args::Args;
 use shared::discovery::{self, Discovered};
+use shared::events::Events;
 use shared::server::{Admission, serve_connections};
 use shared::service::Running;
+use shared::spans::Gather;
 use tokio::sync::watch;
 
 use crate::clients::Clients;
 use crate::endpoints::Endpoints;
 use crate::http::{Front, Own};
 use crate::metrics::Measured;
+use crate::news::News;
 use crate::proxy::Proxy;
 
 /// Runs a balancer until it is told to end.
@@ -72,8 +77,13 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     let admission = Admission::new(args.server_limits(running.limits), running.hosts.clone());
     // It keeps nothing, and follows whatever cluster the acceptors are.
     let (_, of_no_cluster) = watch::channel(None);
+    let acceptor_urls: Vec<_> = acceptors.iter().map(|acceptor| acceptor.url().clone()).collect();
     let Discovered { members, mixups, withdrawn } =
         discovery::spawn(running.member(), of_no_cluster, acceptors, running.shutdown.clone());
+    let events =
+        Events::start(running.instance, members.clone(), mixups.clone(), running.shutdown.clone());
+    let gather = Gather::new(running.name.clone(), acceptor_urls, members.clone());
+    let news = Arc::new(News::new(Arc::clone(&events)));
     let endpoints = Endpoints::new(args.rules());
     let clients = Clients::new(args.client_limits(), args.trusted_proxies.clone());
     let patience = args.patience();
@@ -89,7 +99,7 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
         measured,
         running.shutdown.clone(),
     ));
-    let own = Own { identity: running.identity, mixups, metrics: running.metrics };
+    let own = Own { identity: running.identity, mixups, metrics: running.metrics, events, gather };
     let front = Front::new(own, Arc::clone(&endpoints), proxy, clients, admission.clone());
     let serving = serve_connections(
         running.listener,
@@ -99,7 +109,7 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     );
     let served = tokio::select! {
         served = serving => served.context("the listener failed"),
-        () = health::keep(endpoints, members, args.pace()) => Ok(()),
+        () = health::keep(endpoints, members, args.pace(), news) => Ok(()),
     };
     if served.is_ok() {
         withdrawn.await.context("the task that announces this balancer broke")?;

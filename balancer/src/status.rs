@@ -52,8 +52,8 @@ pub enum StatusError {
 ///
 /// # Errors
 /// When it is none, or another's.
-pub fn report_of(status: serde_json::Value, name: &Name) -> Result<Report, StatusError> {
-    let status: ReplicaStatus = serde_json::from_value(status)?;
+pub fn report_of(status: &serde_json::Value, name: &Name) -> Result<Report, StatusError> {
+    let status = ReplicaStatus::deserialize(status)?;
     if status.service != Service::Replica || status.id != *name {
         return Err(StatusError::SomebodyElse { service: status.service, id: status.id });
     }
@@ -87,7 +87,7 @@ mod tests {
             "quorum_answers": true, "storage": "writable", "lag_ms": 40,
             "zone": "east",
         });
-        report_of(status, &"replica-1".parse().unwrap())
+        report_of(&status, &"replica-1".parse().unwrap())
     }
 
     #[test]

@@ -60,6 +60,10 @@ enum Command {
     Status(status::Args),
     /// Show the same on a terminal, second by second, with rates and times
     Top(top::Args),
+    /// Show the way of a request, step by step, by its Trace-Id
+    Trace(verbs::Trace),
+    /// Follow what happens in the cluster
+    Events(verbs::Events),
     /// Make another replica primary, without a client noticing
     Primary(verbs::Primary),
     /// Ask a service whether it is ready; exits with 0 when it is
@@ -139,6 +143,8 @@ pub fn main() -> ExitCode {
         Command::Log(args) => block_on(verbs::log(args)),
         Command::Status(args) => block_on(status::run(args)),
         Command::Top(args) => block_on(top::run(args)),
+        Command::Trace(args) => block_on(verbs::trace(args)),
+        Command::Events(args) => block_on(verbs::events(args)),
         Command::Primary(args) => block_on(verbs::primary(args)),
         Command::Ready(args) => block_on(verbs::ready(args)),
         Command::Import(args) => block_on(import::run(args)),

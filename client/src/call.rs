@@ -117,6 +117,15 @@ macro_rules! mutation {
                 self
             }
 
+            /// Has the mutation recorded as part of a trace (W3C Trace Context): what becomes
+            /// of it can be followed by [`Client::trace`](crate::Client::trace).
+            #[must_use]
+            pub fn traceparent(mut self, traceparent: &str) -> Self {
+                let name = http::HeaderName::from_static("traceparent");
+                self.call.header(name, traceparent);
+                self
+            }
+
             /// Only while a lock is held: [`Error::ConditionFailed`](crate::Error) once it is not.
             #[must_use]
             pub fn fence(mut self, fence: &$crate::Fence) -> Self {

@@ -5,7 +5,7 @@
 //! [`Client`] (to which addresses, and how long), [`Error`], [`problem`] and `attempts`
 //! (how it fails, and when it is tried again), `call` (a request), [`key`] and [`Item`]; then
 //! what can be asked for: `kv`, `list`, `txn`, `watch`, `diff`, `sql`, `log`, `append`, `lease`,
-//! `lock`, `cluster`.
+//! `lock`, `cluster`, `trace`, `events`.
 #![expect(
     clippy::disallowed_methods,
     reason = "a client is shell: it reads clocks and draws keys and pauses"
@@ -18,10 +18,12 @@ mod client;
 mod cluster;
 mod diff;
 mod error;
+mod events;
 mod item;
 pub mod key;
 mod kv;
 mod lease;
+mod lines;
 mod list;
 mod lock;
 mod log;
@@ -32,6 +34,7 @@ mod snapshot;
 mod sql;
 #[cfg(test)]
 mod stub;
+mod trace;
 mod txn;
 mod watch;
 
@@ -43,6 +46,7 @@ pub use client::{Client, parse_url, parse_urls};
 pub use cluster::{Cluster, Leader, Replica, View};
 pub use diff::{Change, ChangeKind, Diff, DiffPage};
 pub use error::{Error, Failure};
+pub use events::{Events, Happened};
 pub use item::Item;
 pub use kv::{Delete, DeletePrefix, Deleted, Get, Put, Stored};
 pub use lease::{GrantLease, Lease, ReadLease, RenewLease, RevokeLease};
@@ -54,5 +58,6 @@ pub use shared::chain::ChainHash;
 pub use shared::ids::Ballot;
 pub use snapshot::{Download, Snapshot};
 pub use sql::{Rows, Sql};
+pub use trace::{MissingService, Span, SpanLink, Trace};
 pub use txn::{Compare, Guard, Op, PutOp, SendTxn, Subject, Test, Txn, TxnAnswer, TxnResult};
 pub use watch::{DeleteEvent, Event, EventKind, PutEvent, Watch};

@@ -7,7 +7,6 @@
 //! at one revision, read page by page: one that is cut off goes on where it was, where the
 //! server's own (`snapshot=true`) would begin anew.
 
-mod lines;
 mod selection;
 mod told;
 
@@ -17,13 +16,13 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use http::{HeaderName, Method, header};
 
-use self::lines::Lines;
-use self::told::Told;
 pub use self::told::{DeleteEvent, Event, EventKind, PutEvent};
+use self::told::{Said, Told};
 use crate::call::Call;
 use crate::client::{Client, number};
 use crate::error::{Error, Failure};
 use crate::item::Item;
+use crate::lines::{self, Lines};
 
 /// The longest that nothing may come: two heartbeats, and some.
 const SILENCE: Duration = Duration::from_secs(25);
@@ -134,7 +133,7 @@ struct Watcher {
     /// What of the snapshot is still to come.
     snapshot: Option<BoxStream<'static, Result<Snapped, Error>>>,
     told: Told,
-    lines: Option<Lines>,
+    lines: Option<Lines<Said>>,
     /// When something was heard last.
     heard: Instant,
 }
@@ -179,7 +178,7 @@ impl Watcher {
     }
 
     /// Comes again after what was told.
-    async fn open(&mut self) -> Result<Lines, Error> {
+    async fn open(&mut self) -> Result<Lines<Said>, Error> {
         let mut call = self.call.clone();
         if let Some(seen) = self.told.seen() {
             call.header(HeaderName::from_static("last-event-id"), &seen.to_string());

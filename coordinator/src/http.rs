@@ -14,11 +14,12 @@ use serde::{Deserialize, Serialize};
 use shared::deadline::Deadline;
 use shared::discovery::Mixups;
 use shared::health::{self, Check};
-use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Epoch, Slot};
+use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Epoch, Name, Slot};
 use shared::message::{
     ChosenReply, ClusterError, Heartbeat, OfCluster, Phase, PrimaryRequest, Proposal, ProposalReply,
 };
 use shared::problem::Problem;
+use shared::spans::{self, Reach};
 use shared::status::Identity;
 use shared::telemetry::{SpanNames, attribute};
 use shared::wire::{BodyLimit, Reply, Wire, json};
@@ -71,6 +72,7 @@ pub(crate) const POLLS: &[(&str, &str)] = &[("GET", "/v1/chosen"), ("POST", "/v1
 #[derive(Clone, Debug)]
 pub(crate) struct Front {
     pub(crate) id: CoordinatorId,
+    pub(crate) name: Name,
     pub(crate) identity: Identity,
     /// Which of the services are mixed up.
     pub(crate) mixups: Mixups,
@@ -98,6 +100,7 @@ pub(crate) fn routes(front: Front) -> Router {
         .route("/v1/heartbeats", post(heartbeat).layer(axum::Extension(sign_of_life)))
         .route("/v1/primary", post(primary).layer(axum::Extension(other_primary)))
         .route("/v1/status", get(status))
+        .merge(spans::routes(Reach::Service(front.name.clone())))
         .with_state(front)
         .merge(health::routes(move || {
             let waiting = handle.waiting_for().map(|what| format!("waiting for {what}"));

@@ -91,6 +91,7 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     let admission = running.admission();
     let front = Front {
         id,
+        name: running.name,
         identity: running.identity,
         mixups: discovered.mixups,
         handle,

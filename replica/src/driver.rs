@@ -9,6 +9,7 @@ mod calls;
 mod checkpoints;
 mod executor;
 mod handle;
+mod news;
 mod perform;
 mod published;
 mod snapshots;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use shared::client::AcceptorClient;
 use shared::discovery::Mixups;
+use shared::events::Events;
 use shared::ids::{ClusterId, Instance, LeaseId, Name, Slot};
 use shared::message::{Directory, DirectoryEntry, Member, View};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -42,6 +44,7 @@ use checkpoints::{Checkpoints, WalStatus};
 use executor::Job;
 pub(crate) use handle::{Handle, MutationEnd, NotReleased, command};
 use handle::{Message, WAITING_MESSAGES};
+use news::News;
 pub(crate) use published::Published;
 use snapshots::Snapshots;
 use spans::BatchSpans;
@@ -119,6 +122,8 @@ pub(crate) struct Parts {
     pub(crate) mixups: Mixups,
     /// What is counted.
     pub(crate) measured: Measured,
+    /// What happens, for those who follow it.
+    pub(crate) events: Arc<Events>,
 }
 
 /// Starts the driver. It runs until `stop`, or until it fails, and then says so by
@@ -170,6 +175,7 @@ struct Driver {
     /// What was not believed of whom: it is said once.
     refused: BTreeSet<(Claimant, &'static str)>,
     measured: Measured,
+    news: News,
     /// The primary of the view executed last.
     primary: Option<(Name, Instance)>,
 }
@@ -208,6 +214,7 @@ impl Driver {
             joined: parts.joined.clone(),
             refused: BTreeSet::new(),
             measured: parts.measured.clone(),
+            news: News::new(Arc::clone(&parts.events)),
             primary,
         }
     }
@@ -299,6 +306,7 @@ impl Driver {
             }
             let published = self.publishable();
             self.say_what_is_missing(published.status.missing);
+            self.news.take(self.started.elapsed(), &published);
             publish.send_replace(published);
         };
         // Whoever still has something to say must not wait for somebody to listen.

@@ -4,13 +4,15 @@
 //! Reading order: [`request`] (what a request says), `reading` (how new the state must
 //! be), `paging` (pages and streams), `get`, `list`, `diff`, `log`, `sql`, `snapshot` and
 //! `watching`; `mutate`, `append`, `txn`, `rollback`, `compact`, `leases` and `locks` (what
-//! mutations say), `mutation` (what they come to) and `forward` (from a backup to the primary); `refused` (every way to say no); `replication`,
-//! `status`, `cluster`, `primary` (another one); `openapi` (all of it, for programs).
+//! mutations say), `mutation` (what they come to) and `forward` (from a backup to the
+//! primary); `refused` (every way to say no); `replication`, `status`, `cluster`, `events`,
+//! `primary` (another one); `openapi` (all of it, for programs).
 
 mod append;
 mod cluster;
 mod compact;
 mod diff;
+mod events;
 pub(crate) mod forward;
 mod get;
 mod leases;
@@ -48,10 +50,12 @@ use shared::client::AcceptorClient;
 use shared::config::BaseUrl;
 use shared::console;
 use shared::discovery::Mixups;
+use shared::events::Events;
 use shared::health;
 use shared::ids::{Instance, Name};
 use shared::message::Member;
 use shared::problem::{Outcome, Problem};
+use shared::spans::{self, Gather, Reach};
 use shared::status::Identity;
 use shared::telemetry::SpanNames;
 use tokio::sync::watch;
@@ -102,6 +106,7 @@ pub(crate) const POLLS: &[(&str, &str)] = &[
     ("GET", "/v1/replication/log"),
     ("GET", "/v1/replication/snapshot"),
     ("GET", "/v1/cluster"),
+    ("GET", shared::events::PATH),
     ("GET", "/openapi.json"),
 ];
 
@@ -137,6 +142,10 @@ pub(crate) struct App {
     pub(crate) reader: Reader,
     /// Those who are told of changes.
     pub(crate) watches: Arc<Hub>,
+    /// What happens in the cluster.
+    pub(crate) events: Arc<Events>,
+    /// The spans of all services.
+    pub(crate) gather: Gather,
     /// All acceptors.
     pub(crate) acceptors: Vec<AcceptorClient>,
     /// The services that were heard from lately.
@@ -174,6 +183,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/v1/replication/snapshot", get(snapshot::for_replica))
         .route("/v1/replication/commands", post(forward::commands))
         .route("/v1/status", get(status::status))
+        .merge(spans::routes(Reach::OnRequest(app.gather.clone())))
         .merge(clients)
         .with_state(app)
         .merge(health::routes(checks))
@@ -202,6 +212,7 @@ fn client_routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/sql", post(sql::query)),
         ("/v1/watch", get(watching::watch)),
         ("/v1/cluster", get(cluster::cluster)),
+        (shared::events::PATH, get(events::events)),
         ("/v1/cluster/primary", post(primary::primary)),
         ("/openapi.json", get(openapi::openapi)),
     ]

@@ -317,6 +317,7 @@ impl Replica {
             learned_below: self.learner.learned_below(),
             chosen_below: self.learner.chosen_below(),
             revision: self.stored.revision,
+            trimmed_below: self.reads.trimmed_below(),
             compacted_below: self.meta.compacted_below,
             hash: self.stored.hash,
             time_ms: self.meta.time_ms,

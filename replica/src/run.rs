@@ -6,10 +6,12 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use shared::datadir::DataDir;
 use shared::discovery::{self, Discovered};
+use shared::events::Events;
 use shared::ids::{Instance, Name};
 use shared::message::Service;
 use shared::server::serve;
 use shared::service::{BeginAnew, Misconfigured, Running};
+use shared::spans::Gather;
 use shared::telemetry::Traced;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -60,6 +62,7 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     let (joined, cluster) = watch::channel(store.cluster);
     let Discovered { members, mixups, withdrawn } =
         discovery::spawn(running.member(), cluster, acceptors.clone(), ending.clone());
+    let events = Events::start(running.instance, members.clone(), mixups.clone(), ending.clone());
     let (watching, config) = (watch::Sender::default(), args.config());
     let (measured, waits) =
         (Measured::register(&mut running.metrics), LockWaits::new(args.lock_waits()));
@@ -81,6 +84,7 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
         members: members.clone(),
         mixups: mixups.clone(),
         measured,
+        events: Arc::clone(&events),
     };
     // Requests that are under way when the process is told to end still need the driver,
     // so it is stopped after the server.
@@ -106,7 +110,10 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     metrics::expose(&mut running.metrics, present);
     let (name, instance) = (running.name, running.instance);
     let letting_go = let_go(driver.clone(), (name.clone(), instance), told, ending.clone());
+    let urls = acceptors.iter().map(|acceptor| acceptor.url().clone()).collect();
     let app = Arc::new(App {
+        gather: Gather::new(name.clone(), urls, members.clone()),
+        events,
         name: name.clone(),
         url: running.url,
         instance,

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use clap::builder::BoolishValueParser;
 use clap::value_parser;
 
 use crate::client::AcceptorClient;
@@ -58,6 +59,21 @@ pub struct ServiceArgs {
     /// one it advertises
     #[arg(long, env = "SYNOD_ALLOWED_HOSTS", value_name = "HOST,HOST", value_delimiter = ',')]
     pub allowed_hosts: Vec<HostName>,
+
+    /// Bytes of memory for the newest spans, which GET /v1/spans tells; 0 for none
+    #[arg(
+        long,
+        env = "SYNOD_SPAN_RING_BYTES",
+        value_name = "BYTES",
+        default_value = "2097152",
+        value_parser = value_parser!(u32).range(0..=67_108_864),
+    )]
+    pub span_ring_bytes: u32,
+
+    /// Log a line for each request: its method, the template of its route, status, time,
+    /// bytes and trace
+    #[arg(long, env = "SYNOD_ACCESS_LOG", value_parser = BoolishValueParser::new())]
+    pub access_log: bool,
 }
 
 impl ServiceArgs {
@@ -199,6 +215,7 @@ mod tests {
             ["--worker-threads", "0"],
             ["--zone", "Zone 2"],
             ["--max-connections", "0"],
+            ["--span-ring-bytes", "67108865"],
             ["--allowed-hosts", "kv.example.com:8000"],
         ] {
             assert!(Flags::try_parse_from(["synod", bad[0], bad[1]]).is_err(), "{bad:?}");

@@ -189,6 +189,11 @@ impl Mixups {
         self.found.borrow().mixups.iter().map(ToString::to_string).collect()
     }
 
+    /// Waits until what is mixed up has changed; false when it never will again.
+    pub async fn changed(&mut self) -> bool {
+        self.found.changed().await.is_ok()
+    }
+
     /// Whether nobody else may have this process's name, as far as is known: not one who
     /// had it before, and not one who had it a moment ago.
     #[must_use]

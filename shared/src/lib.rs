@@ -6,8 +6,8 @@
 //! HTTP), [`versions`] (who says it in another version),
 //! [`deadline`], [`client`] and [`discovery`] (who says it to whom), [`config`],
 //! [`datadir`] and [`service`] (a process from its flags to its end), [`server`] (bounded
-//! HTTP) with [`byte_budget`], [`health`], [`status`], [`metrics`] and [`console`] (what people
-//! look at), [`telemetry`], [`random`].
+//! HTTP) with [`byte_budget`], [`health`], [`status`], [`metrics`], [`spans`], [`events`] and
+//! [`console`] (what people look at), [`telemetry`], [`random`].
 
 pub mod bounded;
 pub mod bounds;
@@ -32,8 +32,10 @@ pub mod server;
 pub mod service;
 
 pub mod console;
+pub mod events;
 pub mod health;
 pub mod metrics;
+pub mod spans;
 pub mod status;
 pub mod telemetry;
 

@@ -13,6 +13,7 @@
 //!                                   └▶ routes
 //! ```
 
+mod access;
 mod admission;
 mod body;
 mod files;
@@ -45,6 +46,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use access::turn_on as log_requests;
 pub use admission::Admission;
 pub use body::RequestBody;
 pub use files::{Files, connections_within};
@@ -59,7 +61,7 @@ use crate::server::refusal::Refusals;
 use crate::server::requests::observe;
 use crate::server::stream::ClientStream;
 use crate::server::turn_away::TurnedAway;
-use crate::telemetry::Traced;
+use crate::telemetry::{Seldom, Traced};
 
 /// What a server takes on.
 #[derive(Clone, Copy, Debug)]
@@ -270,7 +272,10 @@ async fn after_accept_error(error: &io::Error) {
         io::ErrorKind::ConnectionRefused,
     ];
     if !one_connection.contains(&error.kind()) {
-        tracing::warn!(%error, "cannot accept connections");
+        static SAID: Seldom = Seldom::new();
+        if let Some(left_out) = SAID.may() {
+            tracing::warn!(%error, left_out, "cannot accept connections");
+        }
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }
 }

@@ -21,7 +21,7 @@ use crate::message::{Member, Service};
 use crate::metrics::Metrics;
 use crate::server::{Admission, AllowedHosts, Files, Limits, connections_within};
 use crate::status::Identity;
-use crate::{client, random, telemetry};
+use crate::{client, random, server, telemetry};
 
 /// How long tasks may take to end once the service's own future has ended.
 const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(1);
@@ -158,14 +158,18 @@ where
     F: FnOnce(Running) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
-    let started =
-        telemetry::init(service, &args.name(service)).and_then(|guard| Ok((guard, runtime(args)?)));
+    let ring_bytes = usize::try_from(args.span_ring_bytes).unwrap_or(usize::MAX);
+    let started = telemetry::init(service, &args.name(service), ring_bytes)
+        .and_then(|guard| Ok((guard, runtime(args)?)));
     let (guard, runtime) = match started {
         Ok(started) => started,
         Err(error) => return complain(&error),
     };
     exit_after_panics();
     raise_open_files();
+    if args.access_log {
+        server::log_requests();
+    }
     client::introduce(&args.name(service));
     let told = CancellationToken::new();
     let shutdown = told.child_token();

@@ -7,13 +7,22 @@
 //! at all (a span costs about 2 µs). Logs, `Trace-Id` headers and [`inject_current`] all
 //! read it from there.
 //!
-//! Spans are exported only where `OTEL_EXPORTER_OTLP_ENDPOINT` or
+//! The spans that ended last are kept in memory (`ring`), for `GET /v1/spans`. They are
+//! exported only where `OTEL_EXPORTER_OTLP_ENDPOINT` or
 //! `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is set, by a thread of its own behind a bounded
 //! queue: a collector that is slow or gone costs spans, never requests.
+//!
+//! Recorded is a request whose caller says "sampled"; of those that say nothing, all
+//! where spans are exported, and else one in each [`SAMPLE_INTERVAL`]. A batch is
+//! recorded where one of its requests is.
 
 mod context;
 mod http_span;
 mod log;
+pub(crate) mod otlp;
+mod ring;
+mod sample;
+mod seldom;
 mod setup;
 
 pub use context::{
@@ -21,5 +30,9 @@ pub use context::{
     set_parent,
 };
 pub use http_span::{RequestTrace, SpanNames, TRACE_ID, Traced};
+pub use log::timestamp;
 pub use opentelemetry::Context;
-pub use setup::{Guard, init, is_exporting};
+pub use sample::SAMPLE_INTERVAL;
+pub use seldom::Seldom;
+pub(crate) use setup::ring;
+pub use setup::{Guard, init, is_recording};

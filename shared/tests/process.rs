@@ -223,7 +223,7 @@ fn a_malformed_environment_is_named_and_the_process_fails() {
 
 #[tokio::test]
 async fn a_log_line_is_json_and_names_the_trace() {
-    let mut process = start(&[("SYNOD_ID", "replica-7")]);
+    let mut process = start(&[("SYNOD_ID", "replica-7"), ("SYNOD_SPAN_RING_BYTES", "0")]);
     assert_eq!(process.work(PARENT).await.status(), 200);
     let line = line(&mut process.log);
     for (field, value) in [
@@ -237,6 +237,28 @@ async fn a_log_line_is_json_and_names_the_trace() {
         assert_eq!(line[field], value, "{line}");
     }
     assert_eq!(line["item"], 7, "{line}");
+}
+
+#[tokio::test]
+async fn an_access_log_has_a_line_for_each_request_by_its_route_and_with_its_own_trace() {
+    let mut process = start(&[("SYNOD_ACCESS_LOG", "true")]);
+    assert_eq!(process.work(PARENT).await.status(), 200);
+    let _working = line(&mut process.log);
+    let _batching = line(&mut process.log);
+    let said = line(&mut process.log);
+    for (field, value) in [
+        ("target", "access"),
+        ("method", "GET"),
+        ("route", "/work/{item}"),
+        ("trace_id", "0af7651916cd43dd8448eb211c80319c"),
+    ] {
+        assert_eq!(said[field], value, "{said}");
+    }
+    assert_eq!((&said["status"], &said["bytes"]), (&200.into(), &4.into()), "{said}");
+    assert!(said["duration_ms"].is_f64() && !said.to_string().contains("/work/9"), "{said}");
+    let made_up = reqwest::get(format!("{}/made/up", process.url)).await.unwrap();
+    assert_eq!(made_up.status(), 404);
+    assert_eq!(line(&mut process.log)["route"], "other");
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@ import { problemBox } from "./parts.js";
 import { follow, start } from "./poll.js";
 import { go, here, link } from "./routes.js";
 import * as cluster from "./cluster.js";
+import * as events from "./events.js";
+import * as way from "./follow.js";
 import * as keys from "./keys.js";
 import * as leases from "./leases.js";
 import * as log from "./log.js";
@@ -20,6 +22,8 @@ const VIEWS = {
   watch: ["Watch", watch],
   leases: ["Leases & locks", leases],
   log: ["Log", log],
+  follow: ["Follow a write", way],
+  events: ["Events", events],
   sql: ["SQL", sql],
   members: ["Members", members],
   rollback: [null, rollback],

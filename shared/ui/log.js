@@ -21,8 +21,12 @@ function command(said, key) {
   const rest = Object.entries(said).filter(([name, value]) => !APART.includes(name) && value !== null);
   const words = rest.map(([name, value]) => h("span", { class: "pair" }, `${name.replaceAll("_", " ")} `, h("b", null, name === "value_bytes" ? size(value) : shown(typeof value === "object" ? JSON.stringify(value) : String(value), { limit: 200 }))));
   const at = said.key === undefined ? shown(subject ?? "–") : h("a", { href: link("keys", { key: said.key }) }, shown(said.key));
-  const cells = [badge(said.op.replaceAll("_", " ")), at, h("div", null, words), said.trace_id ? h("code", { class: "small" }, said.trace_id) : "–"];
+  const cells = [badge(said.op.replaceAll("_", " ")), at, h("div", null, words), said.trace_id ? traced(said.trace_id) : "–"];
   return h("tr", { class: key !== null && said.key === key ? "chosen" : null }, cells.map((cell) => h("td", null, cell)));
+}
+
+function traced(id) {
+  return h("a", { href: link("follow", { trace: id }), class: "trace" }, h("code", { class: "small" }, id));
 }
 
 function line(name, value, sentence) {
@@ -46,7 +50,7 @@ function slot(entry, { before, isOpen, key }) {
       line("revision", number(entry.revision), "The revision of the state after it was executed."),
       entry.wall_ms ? line("made at", new Date(entry.wall_ms).toISOString(), "The primary's clock when it made the batch; nothing depends on it.") : null,
       entry.view ? line("view", h("span", null, shown(entry.view.primary), " is primary, backups: ", shown(entry.view.backups.join(", ") || "none")), "Who is primary from here on.") : null,
-      line("trace", entry.trace_id ? h("code", null, entry.trace_id) : "none", "The trace of the batch, to look at in Jaeger."),
+      line("trace", entry.trace_id ? traced(entry.trace_id) : "none", "The trace of the batch, where it was recorded."),
       line("hash", h("code", null, entry.hash), "Of this slot and everything before it."),
       line("previous hash", h("code", null, entry.previous_hash), "The hash of the slot before: so the slots are a chain."),
       entry.error ? line("error", shown(entry.error), "Why it is void.") : null,

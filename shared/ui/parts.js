@@ -2,6 +2,7 @@
 
 import { h, put } from "./dom.js";
 import { Problem } from "./api.js";
+import { link } from "./routes.js";
 import { shown } from "./text.js";
 
 const OUTCOMES = {
@@ -20,7 +21,7 @@ export function problemBox(error) {
     problem.status ? h("span", { class: "badge" }, problem.status) : null,
     h("p", null, shown(problem.detail, { lines: true, limit: 4000 })),
     OUTCOMES[problem.outcome] ? h("p", { class: "note" }, OUTCOMES[problem.outcome]) : null,
-    problem.trace ? h("p", { class: "note" }, "Trace ", h("code", null, problem.trace)) : null,
+    problem.trace ? h("p", { class: "note" }, "Trace ", h("a", { href: link("follow", { trace: problem.trace }) }, h("code", null, problem.trace))) : null,
   );
 }
 

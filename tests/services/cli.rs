@@ -1,7 +1,7 @@
 //! The `synod` command against real clusters: what each verb prints for people, pipes and
 //! scripts, and how it ends.
 
-mod command;
+pub(crate) mod command;
 mod failover;
 mod held;
 mod keys;

@@ -63,6 +63,7 @@ async fn the_console_shows_the_cluster_and_works_on_it_and_outlives_its_primary(
         shows_hostile_keys_as_text(&cluster, browser, &ui).await.context("hostile keys")?;
         writes_keys(&cluster, browser, &ui).await.context("writing")?;
         shows_what_is_told(&cluster, browser, &ui).await.context("views")?;
+        follows_a_write(&cluster, browser, &ui).await.context("following")?;
         moves_the_primary(&cluster, browser, &ui).await.context("another primary")?;
         outlives_the_primary(&mut cluster, browser, &ui).await.context("another primary")?;
         let asked = browser.requests().await?;
@@ -192,6 +193,32 @@ async fn writes_keys(cluster: &Cluster, browser: &Browser, ui: &str) -> Result<(
     ensure!(post(cluster, "/v1/txn", &dots).await?["results"][0] == Value::Null);
     ensure!(value(cluster, "other").await?.is_some());
     Ok(())
+}
+
+async fn follows_a_write(cluster: &Cluster, browser: &Browser, ui: &str) -> Result<()> {
+    browser.go(&format!("{ui}#/follow")).await?;
+    browser.fill("[name=key]", SCRIPT).await?;
+    browser.fill("[name=value]", "followed").await?;
+    browser.keys("[name=value]", ENTER).await?;
+    let steps = ["balancer.forward", "replica.batch", "acceptor.sync", "replica.execute"];
+    browser.says("#way table", &steps).await?;
+    browser.says("#decision", &["was chosen at ballot", "made it chosen", "acceptor-1"]).await?;
+    browser.says("#instead", &["Without acceptor-1", "Without acceptor-3"]).await?;
+    ensure!(value(cluster, SCRIPT).await?.as_deref() == Some("followed"));
+    // From the log, by the trace of the batch.
+    browser.press("#decision a").await?;
+    browser.says("details[open]", &["batch"]).await?;
+    browser.press("details[open] dd .trace").await?;
+    browser.says("#way table", &["replica.batch", "acceptor.accept"]).await?;
+    browser.go(&format!("{ui}#/follow?trace=%3Cb%3Ex")).await?;
+    browser.says("#way .problem", &["32 hexadecimal digits"]).await?;
+    browser.go(&format!("{ui}#/follow?trace={}", "a".repeat(32))).await?;
+    browser.says("#way", &["No service holds a step of it"]).await?;
+    // Live, and in whose words they are.
+    browser.go(&format!("{ui}#/events")).await?;
+    browser.says("#events-state", &["live"]).await?;
+    let primary = cluster.primary().await?;
+    browser.says("#happened", &["leader", "view", "joined", &primary]).await
 }
 
 async fn moves_the_primary(cluster: &Cluster, browser: &Browser, ui: &str) -> Result<()> {

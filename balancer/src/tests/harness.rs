@@ -14,10 +14,12 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use shared::discovery::Mixups;
+use shared::events::Events;
 use shared::ids::Instance;
 use shared::message::{Member, Service};
 use shared::metrics::Metrics;
 use shared::server::{Admission, AllowedHosts, Limits, serve_connections};
+use shared::spans::Gather;
 use shared::status::Identity;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -31,6 +33,7 @@ use crate::endpoints::Endpoints;
 use crate::health::{self, Pace};
 use crate::http::{Front, Own};
 use crate::metrics::Measured;
+use crate::news::News;
 use crate::pool::{Policy, Pool, Rules, Thresholds};
 use crate::proxy::{BodyLimits, HashBy, Patience, Proxy};
 
@@ -122,11 +125,15 @@ impl Setup {
             shutdown.clone(),
         ));
         let admission = Admission::new(self.limits, AllowedHosts::any());
-        let identity = Identity::new(Service::Balancer, name);
-        let own = Own { identity, mixups: Mixups::none(Instance(1)), metrics };
-        let front = Front::new(own, Arc::clone(&endpoints), proxy, clients, admission.clone());
+        let identity = Identity::new(Service::Balancer, name.clone());
         let (members, receiver) = watch::channel(fakes.iter().map(|fake| fake.member()).collect());
-        let keeping = health::keep(Arc::clone(&endpoints), receiver, self.pace);
+        let (mixups, ends) = (Mixups::none(Instance(1)), shutdown.clone());
+        let events = Events::start(Instance(1), receiver.clone(), mixups.clone(), ends);
+        let news = Arc::new(News::new(Arc::clone(&events)));
+        let gather = Gather::new(name, Vec::new(), receiver.clone());
+        let own = Own { identity, mixups, metrics, events, gather };
+        let front = Front::new(own, Arc::clone(&endpoints), proxy, clients, admission.clone());
+        let keeping = health::keep(Arc::clone(&endpoints), receiver, self.pace, news);
         let ends = shutdown.clone();
         let running = tokio::task::spawn(async move {
             let serving =

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 
-use super::{Condition, Once, Value, sent_with};
+use super::{Condition, Once, Value, sent_with, trace};
 use crate::endpoint::Endpoint;
 use crate::output::{self, Format, Output};
 
@@ -26,11 +26,17 @@ pub(crate) struct Put {
     condition: Condition,
     #[command(flatten)]
     once: Once,
+    /// Have the write recorded, and show its way, as `synod trace` does
+    #[arg(long, env = "SYNOD_TRACE", value_parser = BoolishValueParser::new())]
+    trace: bool,
 }
 
 /// Stores the value, and prints the revision.
 pub(crate) async fn put(args: Put) -> anyhow::Result<ExitCode> {
-    let put = args.endpoint.client().put(&args.key, args.value.read()?);
+    let client = args.endpoint.client();
+    let put = client.put(&args.key, args.value.read()?);
+    let traced = args.trace.then(trace::Drawn::new);
+    let put = traced.iter().fold(put, |put, drawn| put.traceparent(&drawn.traceparent()));
     let put = put.content_type(&args.value.content_type);
     let put = args.lease.into_iter().fold(put, client::Put::lease);
     let stored = sent_with!(put, args.condition, args.once).await?;
@@ -45,6 +51,9 @@ pub(crate) async fn put(args: Put) -> anyhow::Result<ExitCode> {
                 stored.revision, stored.version
             ))?;
         }
+    }
+    if let Some(drawn) = traced {
+        trace::print(&trace::settled(&client, &drawn.trace_id).await?, args.output.format())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,9 +1,20 @@
 //! What a watcher was told, and what of that which comes again is new: pure.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::lines::Said;
 use crate::item::Item;
+
+/// A line of a watch.
+#[derive(Debug, Deserialize)]
+pub(super) struct Said {
+    /// `put`, `delete`, `heartbeat`, `lagged`, …
+    pub(super) event: String,
+    /// The revision that is whole with it.
+    pub(super) id: Option<u64>,
+    #[serde(default)]
+    pub(super) data: Value,
+}
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -4,11 +4,12 @@
 use std::future::Future;
 
 use shared::client::{AcceptorClient, CallError};
+use shared::config::BaseUrl;
 use shared::ids::Ballot;
-use shared::message::{AcceptReply, Prepare, PrepareReply, Watermarks};
+use shared::message::{Accept, AcceptReply, Prepare, PrepareReply, Watermarks};
 use shared::telemetry::{self, TraceContext};
 use tokio::sync::mpsc;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use crate::config::shell::{ACCEPT_TIMEOUT, POLL_TIMEOUT, PREPARE_TIMEOUT};
 use crate::driver::outbox::OutgoingAccept;
@@ -81,10 +82,11 @@ impl Caller {
 
     pub(crate) fn accept(&self, parcel: OutgoingAccept) {
         let (client, OutgoingAccept { accept, traces }) = (self.client.clone(), parcel);
-        let span = accept_span(&accept.ballot, accept.proposals.len(), &traces);
+        let span = accept_span(client.url(), &accept, &traces);
         let context = telemetry::of_span(&span).or(traces.first().copied());
         let call = async move {
             let result = client.accept(&accept, ACCEPT_TIMEOUT).await;
+            Span::current().record("answer", answer_of(&result));
             Outcome::Accept { ballot: accept.ballot, result }
         };
         match context {
@@ -98,13 +100,33 @@ impl Caller {
 
 /// The span of a request that votes are asked with: below the first proposal in it,
 /// linked to the others. Signs of life have none.
-fn accept_span(ballot: &Ballot, slots: usize, traces: &[TraceContext]) -> tracing::Span {
-    let [first, others @ ..] = traces else { return tracing::Span::none() };
-    if !telemetry::is_exporting() {
-        return tracing::Span::none();
+fn accept_span(url: &BaseUrl, accept: &Accept, traces: &[TraceContext]) -> Span {
+    let [first, others @ ..] = traces else { return Span::none() };
+    if !telemetry::is_recording() {
+        return Span::none();
     }
-    let span = tracing::info_span!(parent: None, "coordinator.accept", otel.kind = "client", %ballot, slots);
+    let span = tracing::info_span!(
+        parent: None,
+        "coordinator.accept",
+        otel.kind = "client",
+        ballot = %accept.ballot,
+        slot = accept.proposals.first().map(|proposal| proposal.slot.0),
+        slots = accept.proposals.len(),
+        url = %url,
+        answer = tracing::field::Empty,
+    );
     telemetry::set_parent(&span, first.to_context());
     others.iter().for_each(|other| telemetry::link(&span, *other));
     span
+}
+
+/// What an acceptor answered, in a word.
+fn answer_of(result: &Result<AcceptReply, CallError>) -> &'static str {
+    match result {
+        Ok(AcceptReply::Accepted(_)) => "accepted",
+        Ok(AcceptReply::Nack(_)) => "nack",
+        Ok(AcceptReply::Stranger(_)) => "stranger",
+        Ok(AcceptReply::Full(_)) => "full",
+        Err(_) => "none",
+    }
 }

@@ -18,7 +18,7 @@ use tracing::{Instrument as _, Span};
 
 use super::checkpoints::{Checkpoints, Step, Wal};
 use crate::machine::change::ChangeCounts;
-use crate::machine::command::limits;
+use crate::machine::command::{Commands, TraceContext, limits};
 use crate::machine::execute::{Decoded, ExecutionReport, Run};
 use crate::metrics::{self, Measured};
 use crate::replica::event::{Input, Storage, Stored, Unswept};
@@ -356,8 +356,11 @@ impl Executor {
                 tracing::error!("{error}: mutations are refused until there is space again");
                 self.tell_storage(Storage::Full).await;
             }
-            StoreError::Busy(_) => tracing::warn!("{error}: trying again"),
+            StoreError::Busy(_) if self.storage != Storage::Locked => {
+                tracing::warn!("{error}: trying again")
+            }
             StoreError::Full(_)
+            | StoreError::Busy(_)
             | StoreError::Damaged(_)
             | StoreError::Format(_)
             | StoreError::Failed(_) => {
@@ -395,10 +398,18 @@ impl Executor {
 /// A span for each sampled batch, in the trace of the batch; they last as long as executing
 /// takes.
 fn spans_of(entries: &[ChosenEntry]) -> Vec<(Slot, Span)> {
-    if !shared::telemetry::is_exporting() {
+    if !shared::telemetry::is_recording() {
         return Vec::new();
     }
-    let run = Run::new(entries.to_vec());
+    // Few batches are recorded: only those are decoded once more.
+    let recorded = entries
+        .iter()
+        .filter(|entry| Commands::trace_of(&entry.value).is_some_and(TraceContext::is_sampled));
+    let recorded: Vec<ChosenEntry> = recorded.cloned().collect();
+    if recorded.is_empty() {
+        return Vec::new();
+    }
+    let run = Run::new(recorded);
     let traced =
         run.entries().iter().zip(run.decoded()).filter_map(|(entry, decoded)| match decoded {
             Decoded::Batch { epoch, number, commands: Ok(commands) } => {

@@ -101,7 +101,9 @@ impl Driver {
             Effect::WrongHistory(wrong) => return Err(wrong.into()),
             Effect::ClaimRefused { from, why } => {
                 if self.refused.insert((from.clone(), why.what)) {
-                    tracing::error!("{from} is not believed: {why}");
+                    let said = format!("{from} is not believed: {why}");
+                    tracing::error!("{said}");
+                    self.news.not_believed(&said);
                 }
             }
             Effect::RoleChanged { role, view } => {
@@ -197,7 +199,8 @@ impl Driver {
                 SlotOutcome::Void(reason) => {
                     tracing::debug!(slot = %executed.slot, "void: {reason}")
                 }
-                SlotOutcome::Noop | SlotOutcome::View(_) => {}
+                SlotOutcome::View(view) => self.news.view(Some(executed.slot), view),
+                SlotOutcome::Noop => {}
             }
         }
         let before = std::mem::replace(&mut self.followed, followed);

@@ -13,7 +13,7 @@ pub(super) struct BatchSpans(BTreeMap<(Epoch, BatchNumber), Span>);
 
 impl BatchSpans {
     /// Starts the span of a batch, and links it with the spans of its requests. None
-    /// where spans are not recorded.
+    /// where no request of it is recorded.
     pub(super) fn start<'a>(
         &mut self,
         epoch: Epoch,
@@ -21,6 +21,11 @@ impl BatchSpans {
         commands: usize,
         requests: impl Iterator<Item = &'a Span>,
     ) -> Option<TraceContext> {
+        let recorded = requests.filter_map(|request| Some((request, of_span(request)?)));
+        let recorded: Vec<(&Span, TraceContext)> = recorded.collect();
+        if recorded.is_empty() {
+            return None;
+        }
         let span = tracing::info_span!(
             parent: None,
             "replica.batch",
@@ -30,11 +35,9 @@ impl BatchSpans {
             slot = tracing::field::Empty,
         );
         let context = of_span(&span)?;
-        for request in requests {
-            if let Some(its_context) = of_span(request) {
-                link(&span, its_context);
-                link(request, context);
-            }
+        for (request, its_context) in recorded {
+            link(&span, its_context);
+            link(request, context);
         }
         self.0.insert((epoch, number), span);
         Some(context)

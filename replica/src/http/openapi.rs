@@ -18,8 +18,8 @@ use serde_json::{Map, Value, json};
 use self::content::Schemas;
 pub(super) use self::entry::Entry;
 use super::{
-    append, cluster, compact, diff, get, leases, list, locks, log, mutate, primary, rollback,
-    snapshot, sql, status, txn, watching,
+    append, cluster, compact, diff, events, get, leases, list, locks, log, mutate, primary,
+    rollback, snapshot, sql, status, txn, watching,
 };
 
 /// The document, written once.
@@ -56,6 +56,7 @@ fn entries() -> Vec<Entry> {
         sql::entries(),
         snapshot::entries(),
         cluster::entries(),
+        events::entries(),
         primary::entries(),
         status::entries(),
         vec![itself],

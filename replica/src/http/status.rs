@@ -13,6 +13,7 @@ use shared::health::Check;
 use shared::ids::{Ballot, ClusterId, CoordinatorId, Epoch, Instance, Name, Revision, Slot};
 use shared::message::{Service, Storage, View};
 use shared::metrics::CONTENT_TYPE;
+use shared::spans;
 use shared::status::{Common, Status as OfService, VERSION};
 use shared::wire;
 
@@ -20,7 +21,7 @@ use super::App;
 use super::openapi::Entry;
 use super::openapi::content::{json, text};
 use crate::driver::Published;
-use crate::http::request::parameter::VERBOSE;
+use crate::http::request::parameter::{OF, TRACE, VERBOSE};
 use crate::machine::chain::ChainHash;
 use crate::replica::status::{Leader, Missing, Status};
 
@@ -58,6 +59,11 @@ pub(super) fn entries() -> Vec<Entry> {
             .query(&[VERBOSE])
             .answers(200, "It can.", [text("text/plain", "ok\n")])
             .answers(503, "It cannot, and why.", [text("text/plain", "no")]),
+        own(spans::PATH, "spans", "What is still held of a trace.").query(&[TRACE, OF]).answers(
+            200,
+            "OTLP, as JSON.",
+            [json(&spans::Told::default())],
+        ),
         own("/metrics", "metrics", "What it counts and measures.").answers(
             200,
             "OpenMetrics 1.0.",
@@ -91,6 +97,7 @@ pub(super) struct ReplicaStatus {
     checkpoint_held_up_ms: Option<u64>,
     learned_below: Slot,
     chosen_below: Slot,
+    trimmed_below: Slot,
     revision: Revision,
     /// The oldest revision whose state can be read.
     compacted_below: Revision,
@@ -188,6 +195,7 @@ pub(super) fn status_of(app: &App) -> impl Serialize + use<> {
         checkpoint_held_up_ms,
         learned_below: status.learned_below,
         chosen_below: status.chosen_below,
+        trimmed_below: status.trimmed_below,
         revision: status.revision,
         compacted_below: status.compacted_below,
         hash: status.hash,

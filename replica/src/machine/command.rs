@@ -11,7 +11,8 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use shared::ids::{LeaseId, LogFormat, Revision};
+use shared::ids::{BatchNumber, Epoch, LeaseId, LogFormat, Revision};
+use shared::message::Value;
 pub use shared::telemetry::TraceContext;
 
 use super::format;
@@ -126,6 +127,14 @@ impl Default for AnswerRetention {
 /// How the encoding of [`Commands`] begins: all but the mutations, and how many of them
 /// follow.
 type Head = (u64, u64, Option<TraceContext>, AnswerRetention, usize);
+
+/// A [`Value`], of a batch no more than where its commands are.
+#[derive(Deserialize)]
+enum BatchHead<'a> {
+    Noop,
+    View,
+    Batch(Epoch, BatchNumber, &'a [u8]),
+}
 
 /// One client's mutation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -330,6 +339,18 @@ impl Commands {
         Ok(commands)
     }
 
+    /// The trace of the batch that a slot holds, without reading its commands.
+    #[must_use]
+    pub fn trace_of(value: &[u8]) -> Option<TraceContext> {
+        let (_, rest) = Value::format_of(value).ok()?;
+        let commands = match postcard::take_from_bytes(rest).ok()?.0 {
+            BatchHead::Batch(_epoch, _number, commands) => commands,
+            BatchHead::Noop | BatchHead::View => return None,
+        };
+        let ((_, _, trace, _, _), _) = postcard::take_from_bytes::<Head>(commands).ok()?;
+        trace
+    }
+
     fn check(&self) -> Result<(), Unreadable> {
         for (what, actual) in [("the time", self.time_ms), ("the wall clock", self.wall_ms)] {
             if actual > limits::TIME_MS {
@@ -476,5 +497,37 @@ pub(super) fn within(what: &'static str, actual: usize, limit: usize) -> Result<
             actual: actual as u64,
             limit: limit as u64,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use shared::ids::Instance;
+    use shared::message::{Batch, View};
+
+    use super::*;
+
+    #[test]
+    fn the_trace_of_a_batch_is_read_without_its_commands_and_of_nothing_else() {
+        let trace = Some(TraceContext { trace_id: [7; 16], span_id: [9; 8], flags: 1 });
+        let (answers, commands) = (AnswerRetention::default(), Vec::new());
+        let commands = Commands { time_ms: 300, wall_ms: 1 << 40, trace, answers, commands };
+        let (epoch, number) = (Epoch(300), BatchNumber(70_000));
+        let batch = |commands| Value::Batch(Batch { epoch, number, commands }).encode();
+        let value = batch(commands.encode());
+        assert_eq!(Commands::trace_of(&value), trace);
+        let untraced = Commands { trace: None, ..commands };
+        assert_eq!(Commands::trace_of(&batch(untraced.encode())), None);
+        let primary: shared::ids::Name = "replica-1".parse().unwrap();
+        let (primary_instance, backups) = (Instance(1), vec![primary.clone()]);
+        let format = LogFormat::FIRST;
+        let view = Value::View(View { epoch, primary, primary_instance, backups, format });
+        for other in [Value::Noop.encode(), view.encode(), batch(Bytes::from_static(b"\xff"))] {
+            assert_eq!(Commands::trace_of(&other), None);
+        }
+        for end in 0..value.len() {
+            let _no_panic = Commands::trace_of(&value[..end]);
+        }
     }
 }

@@ -92,6 +92,8 @@ pub struct Status {
     pub learned_below: Slot,
     /// Every slot below is chosen, as far as this replica knows.
     pub chosen_below: Slot,
+    /// A quorum of acceptors has trimmed every slot below, as far as this replica knows.
+    pub trimmed_below: Slot,
     /// The revision of the state.
     pub revision: Revision,
     /// The oldest revision whose state can be read.

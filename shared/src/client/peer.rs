@@ -48,8 +48,10 @@ struct Call<'a> {
     method: Method,
     path_and_query: &'a str,
     body: Option<Bytes>,
-    /// What the answer is to be.
+    /// What the answer is to be …
     accept: Encoding,
+    /// … and how long at most, in bytes.
+    limit: usize,
 }
 
 /// One service, spoken to over the process's pool.
@@ -134,10 +136,23 @@ impl Peer {
     /// # Errors
     /// See [`CallError`].
     pub async fn status(&self, timeout: Duration) -> Result<serde_json::Value, CallError> {
-        let (method, path_and_query) = (Method::GET, "/v1/status");
-        let call = Call { method, path_and_query, body: None, accept: Encoding::Json };
-        let bytes = self.bounded(call, Times::of(timeout)).await?;
+        let bytes = self.json("/v1/status", timeout, MAX_MESSAGE_BYTES).await?;
         self.decode(Encoding::Json, &bytes)
+    }
+
+    /// `GET` of JSON of at most so many bytes, which is not read yet.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn json(
+        &self,
+        path_and_query: &str,
+        timeout: Duration,
+        limit: usize,
+    ) -> Result<Bytes, CallError> {
+        let (method, accept) = (Method::GET, Encoding::Json);
+        let call = Call { method, path_and_query, body: None, accept, limit };
+        self.bounded(call, Times::of(timeout)).await
     }
 
     /// `GET` of what is too long for a message, with further fields of the request: a 200, or
@@ -152,7 +167,8 @@ impl Peer {
         timeout: Duration,
     ) -> Result<Response<AnswerBody>, CallError> {
         let (method, accept) = (Method::GET, Encoding::Json);
-        let call = Call { method, path_and_query, body: None, accept };
+        let limit = MAX_MESSAGE_BYTES;
+        let call = Call { method, path_and_query, body: None, accept, limit };
         let mut request = self.request(call, timeout)?;
         request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("*/*"));
         request.headers_mut().extend(fields);
@@ -176,7 +192,8 @@ impl Peer {
         body: Option<Bytes>,
         times: Times,
     ) -> Result<R, CallError> {
-        let call = Call { method, path_and_query, body, accept: Encoding::Postcard };
+        let (accept, limit) = (Encoding::Postcard, MAX_MESSAGE_BYTES);
+        let call = Call { method, path_and_query, body, accept, limit };
         let bytes = self.bounded(call, times).await?;
         self.decode(Encoding::Postcard, &bytes)
     }
@@ -189,13 +206,13 @@ impl Peer {
     }
 
     async fn exchange(&self, call: Call<'_>, granted: Duration) -> Result<Bytes, CallError> {
-        let accept = call.accept;
+        let (accept, limit) = (call.accept, call.limit);
         let request = self.request(call, granted)?;
         let response = self.connections.send(request).await.map_err(|error| self.failed(error))?;
         let status = response.status();
         if status == StatusCode::OK {
             self.check_type(response.headers(), accept)?;
-            self.read(response.into_body(), MAX_MESSAGE_BYTES).await
+            self.read(response.into_body(), limit).await
         } else if let Some(theirs) = version_of_refusal(status, response.headers()) {
             versions::met_other(self.url.as_str(), theirs);
             Err(CallError::OtherVersion { url: self.url.clone(), theirs })

@@ -8,13 +8,21 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::{Method, StatusCode};
+use hyper::body::Body as _;
 
+use super::access;
 use crate::metrics::{Counter, Histogram, Labels, Metrics, Series};
+use crate::spans;
 use crate::telemetry::{RequestTrace, Traced};
 
 /// The routes of all services, which make no spans.
-const COMMON: [(&str, &str); 4] =
-    [("GET", "/livez"), ("GET", "/readyz"), ("GET", "/metrics"), ("GET", "/v1/status")];
+const COMMON: [(&str, &str); 5] = [
+    ("GET", "/livez"),
+    ("GET", "/readyz"),
+    ("GET", "/metrics"),
+    ("GET", "/v1/status"),
+    ("GET", spans::PATH),
+];
 
 /// What is neither a route nor a method that one of them has. Clients can make up any number
 /// of these.
@@ -109,8 +117,9 @@ impl Requests {
             found => found,
         };
         let counts = route.map_or(&self.other, |route| &route.counts);
+        let template = route.map_or(OTHER.1, |route| route.path);
         let span = own.and_then(|route| route.span);
-        (span, Underway { counts, began: Instant::now(), class: NONE })
+        (span, Underway { counts, template, began: Instant::now(), class: NONE })
     }
 }
 
@@ -118,13 +127,22 @@ impl Requests {
 #[derive(Debug)]
 pub struct Underway<'a> {
     counts: &'a Counts,
+    template: &'static str,
     began: Instant,
     class: usize,
 }
 
 impl Underway<'_> {
-    /// It is answered.
-    pub fn answered(mut self, status: StatusCode) {
+    /// It is answered, by a body of so many bytes where that is known. Its line goes into
+    /// the access log.
+    pub fn answered(
+        mut self,
+        method: &Method,
+        status: StatusCode,
+        bytes: Option<u64>,
+        trace: &RequestTrace,
+    ) {
+        access::say((method, self.template), status, self.began.elapsed(), bytes, trace);
         self.class = match status.as_u16() {
             0..300 => 0,
             300..400 => 1,
@@ -148,12 +166,14 @@ pub(super) async fn observe(
     request: Request,
     next: Next,
 ) -> Response {
+    let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    let (name, underway) = requests.begin(request.method(), route);
-    let trace = RequestTrace::start(name, request.method(), route, request.headers());
+    let (name, underway) = requests.begin(&method, route);
+    let trace = RequestTrace::start(name, &method, route, request.headers());
     let mut response = trace.run(next.run(request)).await;
-    trace.finish(response.status(), response.headers_mut());
-    underway.answered(response.status());
+    let (status, bytes) = (response.status(), response.body().size_hint().exact());
+    underway.answered(&method, status, bytes, &trace);
+    trace.finish(status, response.headers_mut());
     response
 }
 
@@ -177,7 +197,8 @@ mod tests {
         let (requests, metrics) = requests();
         let (span, underway) = requests.begin(&Method::GET, "/v1/kv/{*key}");
         assert_eq!(span, Some("replica.get"));
-        underway.answered(StatusCode::NOT_FOUND);
+        let trace = RequestTrace::start(None, &Method::GET, "", &http::HeaderMap::new());
+        underway.answered(&Method::GET, StatusCode::NOT_FOUND, None, &trace);
         drop(requests.begin(&Method::GET, "/v1/kv/{*key}"));
         let of = "{method=\"GET\",route=\"/v1/kv/{*key}\"";
         for expected in [

@@ -8,7 +8,9 @@ use opentelemetry::trace::TraceContextExt as _;
 use tracing::{Instrument as _, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::{TraceContext, extract, in_context, is_exporting, set_parent};
+use super::sample::is_first_of_interval;
+use super::setup::{is_exporting, is_recording};
+use super::{TraceContext, extract, in_context, set_parent};
 use crate::message::Service;
 
 /// The response header with the trace's identity.
@@ -41,7 +43,8 @@ pub struct RequestTrace {
 
 impl RequestTrace {
     /// Takes up the caller's trace, or starts one. A span is made only where it has a
-    /// `name`, spans are exported, and the caller did not say "not sampled".
+    /// `name`, spans are recorded, and the caller said "sampled", or nothing and its turn
+    /// has come (see [`SAMPLE_INTERVAL`](super::SAMPLE_INTERVAL)).
     #[must_use]
     pub fn start(
         name: Option<&'static str>,
@@ -51,8 +54,11 @@ impl RequestTrace {
     ) -> Self {
         let caller = extract(headers);
         let parent = TraceContext::of(&caller);
-        let wanted = is_exporting() && parent.is_none_or(TraceContext::is_sampled);
-        if let Some(name) = name.filter(|_| wanted) {
+        let is_wanted = || match parent {
+            Some(caller) => caller.is_sampled(),
+            None => is_exporting() || is_first_of_interval(),
+        };
+        if let Some(name) = name.filter(|_| is_recording() && is_wanted()) {
             let span = tracing::info_span!(
                 parent: None,
                 "request",

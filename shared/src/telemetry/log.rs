@@ -74,12 +74,10 @@ impl Lines {
     }
 
     fn json(&self, writer: &mut Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let mut time = String::new();
-        SystemTime.format_time(&mut Writer::new(&mut time))?;
         let mut line = Map::new();
         event.record(&mut JsonFields(&mut line));
         let mut put = |key: &str, value: String| line.insert(key.to_owned(), Value::String(value));
-        put("timestamp", time);
+        put("timestamp", timestamp());
         put("level", event.metadata().level().to_string());
         put("target", event.metadata().target().to_owned());
         put("service", self.service.to_owned());
@@ -90,6 +88,14 @@ impl Lines {
         }
         writeln!(writer, "{}", Value::Object(line))
     }
+}
+
+/// The time now, in UTC, as RFC 3339 has it: that of logs and events.
+#[must_use]
+pub fn timestamp() -> String {
+    let mut time = String::new();
+    SystemTime.format_time(&mut Writer::new(&mut time)).expect("writing to a string");
+    time
 }
 
 fn text(writer: &mut Writer<'_>, event: &Event<'_>) -> fmt::Result {

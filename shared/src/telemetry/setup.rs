@@ -3,6 +3,7 @@
 use std::env;
 use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -19,6 +20,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
 
 use super::log::{Lines, Look};
+use super::ring::{SpanRing, ToRing};
 use crate::ids::Name;
 use crate::message::Service;
 use crate::status::VERSION;
@@ -30,11 +32,23 @@ const LOG_FILTER: &str = "info,hyper=warn,hyper_util=warn,reqwest=warn,sqlx=warn
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 static EXPORTING: AtomicBool = AtomicBool::new(false);
+static RECORDING: AtomicBool = AtomicBool::new(false);
+static RING: OnceLock<Arc<SpanRing>> = OnceLock::new();
 
 /// Whether this process exports spans.
-#[must_use]
-pub fn is_exporting() -> bool {
+pub(super) fn is_exporting() -> bool {
     EXPORTING.load(Ordering::Relaxed)
+}
+
+/// Whether spans are made at all: to be exported, or to be kept in memory.
+#[must_use]
+pub fn is_recording() -> bool {
+    RECORDING.load(Ordering::Relaxed)
+}
+
+/// The spans that are kept in memory, where they are.
+pub(crate) fn ring() -> Option<&'static SpanRing> {
+    RING.get().map(Arc::as_ref)
 }
 
 /// Sends the last spans when it is dropped, which must be outside of any async runtime.
@@ -48,6 +62,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         if let Some(provider) = self.provider.take() {
             EXPORTING.store(false, Ordering::Relaxed);
+            RECORDING.store(false, Ordering::Relaxed);
             if let Err(error) = provider.shutdown_with_timeout(FLUSH_TIMEOUT) {
                 tracing::warn!(%error, "the last spans were not exported");
             }
@@ -58,12 +73,13 @@ impl Drop for Guard {
 /// Sets up logs and traces for the whole process. To be called once, outside of any async
 /// runtime.
 ///
-/// Logs go to standard error, so that what a command prints stays apart from them.
+/// Logs go to standard error, so that what a command prints stays apart from them. Of the
+/// newest spans `ring_bytes` are kept in memory; none where that is 0.
 ///
 /// # Errors
 /// When `RUST_LOG` or one of the `OTEL_*` variables is malformed, or telemetry was set up
 /// before.
-pub fn init(service: Service, name: &Name) -> anyhow::Result<Guard> {
+pub fn init(service: Service, name: &Name, ring_bytes: usize) -> anyhow::Result<Guard> {
     let terminal = std::io::stderr().is_terminal();
     let look = if terminal { Look::Text } else { Look::Json };
     let lines = Lines::new(look, service.as_str(), name.to_string());
@@ -72,7 +88,8 @@ pub fn init(service: Service, name: &Name) -> anyhow::Result<Guard> {
     // Without this, spans would be made for the sake of log lines that do not show them.
     let logs = fmt::layer().with_ansi(terminal).with_writer(std::io::stderr).event_format(lines);
     let logs = logs.with_filter(filter.and(filter_fn(|metadata| metadata.is_event())));
-    let provider = provider(service, name)?;
+    let ring = (ring_bytes > 0).then(|| SpanRing::new(ring_bytes));
+    let (provider, exports) = provider(service, name, ring.clone())?;
     let spans = provider.as_ref().map(|provider| {
         let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("synod"));
         let layer = layer
@@ -87,7 +104,11 @@ pub fn init(service: Service, name: &Name) -> anyhow::Result<Guard> {
         .with(logs)
         .try_init()
         .context("telemetry was set up before")?;
-    EXPORTING.store(provider.is_some(), Ordering::Relaxed);
+    if let Some(ring) = ring {
+        let _set_once = RING.set(ring);
+    }
+    EXPORTING.store(exports == Exports::Yes, Ordering::Relaxed);
+    RECORDING.store(provider.is_some(), Ordering::Relaxed);
     Ok(Guard { provider })
 }
 
@@ -98,19 +119,45 @@ fn is_ours(target: &str) -> bool {
         || krate.starts_with("synod")
 }
 
-fn provider(service: Service, name: &Name) -> anyhow::Result<Option<SdkTracerProvider>> {
+/// Whether spans go to a collector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exports {
+    Yes,
+    No,
+}
+
+/// What takes the spans: none where nobody does.
+fn provider(
+    service: Service,
+    name: &Name,
+    ring: Option<Arc<SpanRing>>,
+) -> anyhow::Result<(Option<SdkTracerProvider>, Exports)> {
+    let endpoint = collector();
+    let exports = if endpoint.is_some() { Exports::Yes } else { Exports::No };
+    if endpoint.is_none() && ring.is_none() {
+        return Ok((None, exports));
+    }
+    let mut provider = SdkTracerProvider::builder().with_resource(resource(service, name));
+    if let Some(ring) = ring {
+        provider = provider.with_span_processor(ToRing(ring));
+    }
+    if let Some(endpoint) = endpoint {
+        let exporter = SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary);
+        let exporter = exporter.build();
+        let exporter = exporter.with_context(|| format!("cannot export traces to {endpoint}"))?;
+        provider = provider.with_batch_exporter(exporter);
+    }
+    Ok((Some(provider.build()), exports))
+}
+
+/// Where spans are to be exported to, if they are.
+fn collector() -> Option<String> {
     let set = |variable: &str| env::var(variable).ok().filter(|value| !value.trim().is_empty());
     let disabled = set("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let none = set("OTEL_TRACES_EXPORTER").is_some_and(|value| value.eq_ignore_ascii_case("none"));
     let endpoint =
         set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or_else(|| set("OTEL_EXPORTER_OTLP_ENDPOINT"));
-    let Some(endpoint) = endpoint.filter(|_| !disabled && !none) else { return Ok(None) };
-    let exporter = SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary).build();
-    let exporter = exporter.with_context(|| format!("cannot export traces to {endpoint}"))?;
-    let provider = SdkTracerProvider::builder()
-        .with_batch_exporter(exporter)
-        .with_resource(resource(service, name));
-    Ok(Some(provider.build()))
+    endpoint.filter(|_| !disabled && !none)
 }
 
 /// Who sends the spans. What the `OTEL_*` variables say goes first.

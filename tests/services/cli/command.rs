@@ -14,36 +14,36 @@ use crate::synod;
 
 /// The command, and the cluster that it speaks to.
 #[derive(Clone, Debug)]
-pub(super) struct Synod {
+pub(crate) struct Synod {
     urls: String,
 }
 
 /// How it ended, and what it said.
 #[derive(Debug)]
-pub(super) struct Ended {
-    pub(super) code: i32,
-    pub(super) stdout: Vec<u8>,
-    pub(super) stderr: String,
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
 }
 
 impl Synod {
-    pub(super) fn at(urls: impl Into<String>) -> Self {
+    pub(crate) fn at(urls: impl Into<String>) -> Self {
         Self { urls: urls.into() }
     }
 
-    pub(super) fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(synod());
         command.args(args).env("SYNOD_URL", &self.urls).kill_on_drop(true);
         command
     }
 
     /// Runs it on pipes, with nothing to read.
-    pub(super) async fn run(&self, args: &[&str]) -> Result<Ended> {
+    pub(crate) async fn run(&self, args: &[&str]) -> Result<Ended> {
         self.feed(args, b"").await
     }
 
     /// Runs it on pipes, with this to read.
-    pub(super) async fn feed(&self, args: &[&str], input: &[u8]) -> Result<Ended> {
+    pub(crate) async fn feed(&self, args: &[&str], input: &[u8]) -> Result<Ended> {
         let mut command = self.command(args);
         let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = pipes.spawn()?;
@@ -57,21 +57,21 @@ impl Synod {
     }
 
     /// Runs it, has it succeed, and gives what it printed.
-    pub(super) async fn text(&self, args: &[&str]) -> Result<String> {
+    pub(crate) async fn text(&self, args: &[&str]) -> Result<String> {
         let ended = self.run(args).await?;
         ensure!(ended.code == 0, "{args:?}: {ended:?}");
         Ok(String::from_utf8(ended.stdout)?)
     }
 
     /// Runs it with `--output json`, has it succeed, and gives the documents.
-    pub(super) async fn json(&self, args: &[&str]) -> Result<Vec<Value>> {
+    pub(crate) async fn json(&self, args: &[&str]) -> Result<Vec<Value>> {
         let text = self.text(&[args, &["--output", "json"]].concat()).await?;
         text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
     }
 
     /// Runs it with a terminal as its standard output, has it succeed, and gives what the
     /// terminal is sent.
-    pub(super) async fn terminal(&self, args: &[&str]) -> Result<String> {
+    pub(crate) async fn terminal(&self, args: &[&str]) -> Result<String> {
         let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
         grantpt(&terminal)?;
         unlockpt(&terminal)?;
@@ -96,7 +96,7 @@ fn ended(output: Output) -> Result<Ended> {
 
 impl Ended {
     /// Has it end so, and say that.
-    pub(super) fn with(self, code: i32, says: &str) -> Result<Self> {
+    pub(crate) fn with(self, code: i32, says: &str) -> Result<Self> {
         ensure!(self.code == code && self.stderr.contains(says), "not {code}, {says:?}: {self:?}");
         Ok(self)
     }

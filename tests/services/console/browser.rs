@@ -105,11 +105,17 @@ impl Browser {
         outcome.await
     }
 
-    /// Presses what a selector names, once it is there.
+    /// Presses what a selector names, once it is there. A page that renders itself anew each
+    /// second may have another such element in its place by then: that one is pressed.
     pub(super) async fn press(&self, selector: &str) -> Result<()> {
-        let element = self.page.wait().for_element(Locator::Css(selector)).await;
-        let element = element.with_context(|| format!("{selector} is to be pressed"))?;
-        element.click().await.with_context(|| format!("pressing {selector}"))
+        loop {
+            let element = self.page.wait().for_element(Locator::Css(selector)).await;
+            let element = element.with_context(|| format!("{selector} is to be pressed"))?;
+            match element.click().await {
+                Err(error) if error.is_stale_element_reference() => {}
+                pressed => return pressed.with_context(|| format!("pressing {selector}")),
+            }
+        }
     }
 
     /// Types into what a selector names, in the place of what it has.

@@ -27,7 +27,7 @@ pub(super) fn decode(bytes: &[u8]) {
         2 => {
             let Ok(status) = serde_json::from_slice(rest) else { return };
             let name: Name = "replica-1".parse().expect("a name");
-            let _report = report_of(status, &name);
+            let _report = report_of(&status, &name);
         }
         _ => {
             let Ok(meta) = serde_json::from_slice::<Meta>(rest) else { return };

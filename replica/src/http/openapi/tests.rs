@@ -15,7 +15,7 @@ fn routed(path: &str) -> String {
 fn every_route_has_an_entry_and_every_entry_a_route() {
     let entries: BTreeSet<String> = entries().iter().map(|entry| routed(entry.path)).collect();
     // What every service answers is routed elsewhere.
-    let others = ["/v1/status", "/livez", "/readyz", "/metrics"].map(str::to_owned);
+    let others = ["/v1/status", "/v1/spans", "/livez", "/readyz", "/metrics"].map(str::to_owned);
     let routes = client_routes().into_iter().map(|(path, _)| path.to_owned()).chain(others);
     // That there is a key, or a name, is said by their own entries.
     let routes: BTreeSet<String> =

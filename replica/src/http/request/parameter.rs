@@ -107,6 +107,13 @@ pub(crate) const LEASE: Parameter = Parameter::number("lease", "41");
 /// Asks a service for all that it rests on.
 pub(crate) const VERBOSE: Parameter = Parameter::of("verbose", Kind::Text(0, 0), "");
 
+/// The trace whose spans are asked for, as `shared::spans` reads it, …
+pub(crate) const TRACE: Parameter =
+    Parameter::pattern("trace", "^[0-9a-f]{32}$", "4bf92f3577b34da6a3ce929d0e0e4736");
+/// … and whose spans.
+pub(crate) const OF: Parameter =
+    Parameter::of("of", Kind::OneOf(&["service", "cluster"]), "cluster");
+
 /// The key in a path.
 pub(crate) const KEY: Parameter = Parameter::key("key", "app/web");
 /// The lock in a path.

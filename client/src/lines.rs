@@ -1,10 +1,10 @@
-//! A watch as it is sent: a JSON document a line.
+//! An answer that is a JSON document a line, as it comes.
+
+use std::io;
 
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use serde::Deserialize;
-use serde_json::Value;
-use std::io;
+use serde::de::DeserializeOwned;
 use tokio_util::codec::{FramedRead, LinesCodec};
 use tokio_util::io::StreamReader;
 
@@ -12,20 +12,9 @@ use tokio_util::io::StreamReader;
 const MAX_LINE_BYTES: usize = 16 << 20;
 
 /// What is said, a line each; in words what went wrong.
-pub(super) type Lines = BoxStream<'static, Result<Said, String>>;
+pub(crate) type Lines<T> = BoxStream<'static, Result<T, String>>;
 
-/// A line.
-#[derive(Debug, Deserialize)]
-pub(super) struct Said {
-    /// `put`, `delete`, `heartbeat`, `lagged`, …
-    pub(super) event: String,
-    /// The revision that is whole with it.
-    pub(super) id: Option<u64>,
-    #[serde(default)]
-    pub(super) data: Value,
-}
-
-pub(super) fn of(response: reqwest::Response) -> Lines {
+pub(crate) fn of<T: DeserializeOwned + 'static>(response: reqwest::Response) -> Lines<T> {
     let bytes = StreamReader::new(response.bytes_stream().map_err(io::Error::other));
     let lines = FramedRead::new(bytes, LinesCodec::new_with_max_length(MAX_LINE_BYTES));
     lines

@@ -1,0 +1,121 @@
+//! `GET /v1/events`: what happens in the cluster, as a service hears of it.
+//!
+//! A service that tells of events has one [`Events`]: a ring of the newest, and the places
+//! of those who follow. Whoever knows of a change says so with [`Events::tell`]; what is
+//! only known as a state is compared with what was told last ([`Heard`]).
+//!
+//! In reading order: `kind` (what can happen), `heard` (states compared, pure), `ring`
+//! (what is held, pure), `stream` (how it is followed).
+
+#![expect(clippy::disallowed_methods, reason = "the shell starts tasks")]
+
+mod heard;
+mod kind;
+mod ring;
+mod stream;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+pub use heard::{Heard, LeaderSeen, Seen, Sources, ViewSeen};
+pub use kind::{Happening, Presence, Standing, cut};
+pub use stream::{PATH, answer};
+
+use crate::discovery::Mixups;
+use crate::ids::Instance;
+use crate::message::Member;
+use crate::telemetry;
+use ring::Ring;
+
+/// Followers at once; one more is answered 503.
+pub const FOLLOWERS: usize = 64;
+
+/// What happened last, and those who are told of it.
+#[derive(Debug)]
+pub struct Events {
+    /// Which ring it is: numbers of another one mean nothing here.
+    instance: Instance,
+    ring: Mutex<Ring>,
+    grown: watch::Sender<u64>,
+    places: Arc<Semaphore>,
+    shutdown: CancellationToken,
+}
+
+/// The place of one who follows.
+#[derive(Debug)]
+struct Follower {
+    events: Arc<Events>,
+    grown: watch::Receiver<u64>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Events {
+    /// Begins with who is there, as discovery finds it. Those who follow are told until
+    /// `shutdown`.
+    #[must_use]
+    pub fn start(
+        instance: Instance,
+        members: watch::Receiver<Vec<Member>>,
+        mixups: Mixups,
+        shutdown: CancellationToken,
+    ) -> Arc<Self> {
+        let events = Self::new(instance, shutdown);
+        tokio::spawn(follow_members(Arc::clone(&events), members, mixups));
+        events
+    }
+
+    fn new(instance: Instance, shutdown: CancellationToken) -> Arc<Self> {
+        Arc::new(Self {
+            instance,
+            ring: Mutex::default(),
+            grown: watch::Sender::new(0),
+            places: Arc::new(Semaphore::new(FOLLOWERS)),
+            shutdown,
+        })
+    }
+
+    /// Tells everybody what has happened.
+    pub fn tell(&self, happening: Happening) {
+        let next = self.lock().push(telemetry::timestamp(), happening);
+        self.grown.send_replace(next);
+    }
+
+    /// The same for some.
+    pub fn tell_all(&self, happenings: impl IntoIterator<Item = Happening>) {
+        happenings.into_iter().for_each(|happening| self.tell(happening));
+    }
+
+    fn follow(self: &Arc<Self>) -> Option<Follower> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        Some(Follower { events: Arc::clone(self), grown: self.grown.subscribe(), _place: place })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ring> {
+        // A panic ends the process, so nobody ever meets a poisoned lock.
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells who comes and goes, and which of them are mixed up, until discovery ends.
+async fn follow_members(
+    events: Arc<Events>,
+    mut members: watch::Receiver<Vec<Member>>,
+    mut mixups: Mixups,
+) {
+    let mut known = Vec::new();
+    let mut told = Vec::new();
+    loop {
+        let now = members.borrow_and_update().clone();
+        events.tell_all(heard::of_members(&known, &now));
+        known = now;
+        let mixed_up = mixups.told();
+        events.tell_all(heard::of_mixups(&told, &mixed_up));
+        told = mixed_up;
+        tokio::select! {
+            changed = members.changed() => if changed.is_err() { return },
+            changed = mixups.changed() => if !changed { return },
+        }
+    }
+}

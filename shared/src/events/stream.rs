@@ -1,0 +1,307 @@
+//! How events are followed: Server-Sent Events, or a JSON document a line.
+
+use std::io;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Query;
+use axum::response::Response;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::kind::Happening;
+use super::ring::Event;
+use super::{Events, FOLLOWERS, Follower};
+use crate::ids::Instance;
+use crate::problem::Problem;
+
+/// Where to ask.
+pub const PATH: &str = "/v1/events";
+
+/// Without anything to say for so long, that is said.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// So many are written at once.
+const AT_ONCE: usize = 128;
+
+/// How long an `EventSource` waits before it comes again, in milliseconds.
+const RETRY_MS: u64 = 1_000;
+
+const NDJSON: &str = "application/x-ndjson";
+
+/// Tells nginx to pass on what comes as it comes.
+const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    /// First what is still held.
+    #[serde(default)]
+    held: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    EventStream,
+    Lines,
+}
+
+/// An event's identity: which ring, and which of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct EventId {
+    ring: Instance,
+    number: u64,
+}
+
+impl FromStr for EventId {
+    type Err = Problem;
+
+    fn from_str(text: &str) -> Result<Self, Problem> {
+        let read = text.split_once('-').and_then(|(ring, number)| {
+            Some(Self { ring: ring.parse().ok()?, number: number.parse().ok()? })
+        });
+        read.ok_or_else(|| {
+            let given: String = text.chars().take(64).collect();
+            Problem::bad_request(format!("Last-Event-ID {given:?} is no id of an event"))
+        })
+    }
+}
+
+/// Answers `GET /v1/events`.
+///
+/// # Errors
+/// Where it is malformed, or as many follow as may.
+pub fn answer(events: &Arc<Events>, parts: &Parts) -> Result<Response, Problem> {
+    let asked: Query<Asked> =
+        Query::try_from_uri(&parts.uri).map_err(|error| Problem::bad_request(error.body_text()))?;
+    let last = parts.headers.get("last-event-id").map(|value| {
+        let text = value.to_str().map_err(|_| Problem::bad_request("Last-Event-ID is no text"))?;
+        text.parse::<EventId>()
+    });
+    let last = last.transpose()?;
+    let full = || Problem::overloaded(format!("{FOLLOWERS} follow the events"));
+    let follower = events.follow().ok_or_else(full)?;
+    let (newest, before_oldest) = {
+        let ring = events.lock();
+        (ring.newest(), ring.before_oldest())
+    };
+    // What another ring counted says nothing of this one: all that is held is told.
+    let (seen, is_other) = match last {
+        Some(id) if id.ring == events.instance && id.number <= newest => (id.number, false),
+        Some(_) => (before_oldest, true),
+        None if asked.held => (before_oldest, false),
+        None => (newest, false),
+    };
+    let framing = if wants_ndjson(&parts.headers) { Framing::Lines } else { Framing::EventStream };
+    let stream = Stream { follower, framing, seen, is_begun: false, is_other };
+    let mut response = Response::new(stream.into_body());
+    let content_type = match framing {
+        Framing::EventStream => "text/event-stream",
+        Framing::Lines => NDJSON,
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(UNBUFFERED, HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+fn wants_ndjson(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|list| list.split(',')).any(|range| {
+        range.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(NDJSON))
+    })
+}
+
+/// One who follows.
+struct Stream {
+    follower: Follower,
+    framing: Framing,
+    /// All up to this one is told.
+    seen: u64,
+    is_begun: bool,
+    /// It comes from another ring, of which nobody knows what it missed.
+    is_other: bool,
+}
+
+impl Stream {
+    /// It ends with the process, so that its client goes elsewhere.
+    fn into_body(self) -> Body {
+        Body::from_stream(futures::stream::try_unfold(self, |mut stream| async move {
+            let shutdown = stream.follower.events.shutdown.clone();
+            let piece = shutdown.run_until_cancelled(stream.piece()).await;
+            Ok::<_, io::Error>(piece.map(|piece| (piece, stream)))
+        }))
+    }
+
+    /// Waits for something to say.
+    async fn piece(&mut self) -> Bytes {
+        let mut out = String::new();
+        if !std::mem::replace(&mut self.is_begun, true) {
+            if self.framing == Framing::EventStream {
+                out.push_str(&format!("retry: {RETRY_MS}\n"));
+            }
+            self.beat(&mut out);
+            if self.is_other {
+                self.write(&mut out, "lagged", None, &json!({"missed": null}));
+            }
+        }
+        loop {
+            // Marked before the look, so that what comes between look and wait counts.
+            self.follower.grown.mark_unchanged();
+            let after = self.follower.events.lock().after(self.seen, AT_ONCE);
+            if after.missed > 0 {
+                self.seen += after.missed;
+                self.write(&mut out, "lagged", Some(self.seen), &json!({"missed": after.missed}));
+            }
+            for event in after.events {
+                self.seen = event.number;
+                self.write(&mut out, event.what.name(), Some(event.number), &data(&event));
+            }
+            if !out.is_empty() {
+                return out.into();
+            }
+            if tokio::time::timeout(HEARTBEAT, self.follower.grown.changed()).await.is_err() {
+                self.beat(&mut out);
+            }
+        }
+    }
+
+    /// What keeps proxies awake; a client that is cut off then misses nothing either.
+    fn beat(&self, out: &mut String) {
+        let id = self.id(self.seen);
+        match self.framing {
+            Framing::EventStream => out.push_str(&format!(": heartbeat\nid: {id}\n\n")),
+            Framing::Lines => {
+                out.push_str(&format!("{}\n", json!({"event": "heartbeat", "id": id})));
+            }
+        }
+    }
+
+    fn write(&self, out: &mut String, name: &str, number: Option<u64>, data: &Value) {
+        let id = number.map(|number| self.id(number));
+        match self.framing {
+            Framing::EventStream => {
+                out.push_str(&format!("event: {name}\ndata: {data}\n"));
+                if let Some(id) = id {
+                    out.push_str(&format!("id: {id}\n"));
+                }
+                out.push('\n');
+            }
+            Framing::Lines => {
+                out.push_str(&format!("{}\n", json!({"event": name, "id": id, "data": data})));
+            }
+        }
+    }
+
+    fn id(&self, number: u64) -> String {
+        format!("{}-{number}", self.follower.events.instance)
+    }
+}
+
+fn data(event: &Event) -> Value {
+    let mut data = serde_json::to_value::<&Happening>(&event.what).expect("plain JSON");
+    data["time"] = json!(event.time);
+    data
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+    use http::Request;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::ids::Slot;
+
+    fn trim(below: u64) -> Happening {
+        Happening::Trim { trimmed_below: Slot(below) }
+    }
+
+    fn parts(query: &str, fields: &[(&'static str, String)]) -> Parts {
+        let mut request = Request::get(format!("/v1/events{query}"));
+        for (name, value) in fields {
+            request = request.header(*name, value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    async fn told(response: Response) -> String {
+        let mut body = response.into_body().into_data_stream();
+        String::from_utf8(body.next().await.unwrap().unwrap().to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_again_is_told_what_it_missed() {
+        let events = Events::new(Instance(7), CancellationToken::new());
+        events.tell(trim(1));
+        let id = |number| ("last-event-id", format!("{}-{number}", Instance(7)));
+        let first = told(answer(&events, &parts("", &[])).unwrap()).await;
+        assert!(first.contains(&format!("id: {}-1", Instance(7))), "{first}");
+        assert!(!first.contains("event: trim"), "{first}");
+        events.tell(trim(2));
+        let again = told(answer(&events, &parts("", &[id(1)])).unwrap()).await;
+        assert!(again.contains("\"trimmed_below\":2"), "{again}");
+        assert!(!again.contains("\"trimmed_below\":1") && !again.contains("lagged"), "{again}");
+        let held = told(answer(&events, &parts("?held=true", &[])).unwrap()).await;
+        assert!(held.contains("\"trimmed_below\":1"), "{held}");
+        let other = [("last-event-id", format!("{}-1", Instance(8)))];
+        let other = told(answer(&events, &parts("", &other)).unwrap()).await;
+        assert!(
+            other.contains("event: lagged") && other.contains("\"trimmed_below\":1"),
+            "{other}"
+        );
+        for below in 3..2_000 {
+            events.tell(trim(below));
+        }
+        let late = told(answer(&events, &parts("", &[id(1)])).unwrap()).await;
+        assert!(late.contains("event: lagged\ndata: {\"missed\":974}"), "{late}");
+    }
+
+    #[tokio::test]
+    async fn lines_are_json_documents() {
+        let events = Events::new(Instance(7), CancellationToken::new());
+        events.tell(trim(1));
+        let lines = [("accept", "application/x-ndjson".to_owned())];
+        let lines = told(answer(&events, &parts("?held=true", &lines)).unwrap()).await;
+        let lines: Vec<Value> =
+            lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines[0]["event"], "heartbeat");
+        assert_eq!(lines[1]["event"], "trim");
+        assert!(lines[1]["data"]["time"].as_str().unwrap().ends_with('Z'));
+    }
+
+    #[tokio::test]
+    async fn what_is_malformed_is_refused_and_so_is_one_follower_too_many() {
+        let events = Events::new(Instance(7), CancellationToken::new());
+        for (query, fields) in [
+            ("?x=1", vec![]),
+            ("?held=maybe", vec![]),
+            ("", vec![("last-event-id", "7".to_owned())]),
+            ("", vec![("last-event-id", "x-1".to_owned())]),
+        ] {
+            let refused = answer(&events, &parts(query, &fields)).unwrap_err();
+            assert_eq!(refused.status(), 400, "{query} {fields:?}");
+        }
+        let mut followers: Vec<Response> =
+            (0..FOLLOWERS).map(|_| answer(&events, &parts("", &[])).unwrap()).collect();
+        assert_eq!(answer(&events, &parts("", &[])).unwrap_err().status(), 503);
+        followers.pop();
+        assert!(answer(&events, &parts("", &[])).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_with_the_process() {
+        let shutdown = CancellationToken::new();
+        let events = Events::new(Instance(7), shutdown.clone());
+        let mut body = answer(&events, &parts("", &[])).unwrap().into_body().into_data_stream();
+        assert!(body.next().await.is_some());
+        shutdown.cancel();
+        assert!(body.next().await.is_none());
+    }
+}
