@@ -38,6 +38,7 @@ pub(super) fn entries() -> Vec<Entry> {
         version: VERSION,
         messages_version: wire::VERSION,
         other_versions: Vec::new(),
+        zone: None,
         pid: 17,
         uptime_ms: 5_000,
         requests: 42,
