@@ -47,10 +47,9 @@ impl Top {
         // It ends with the terminal's other side.
         std::thread::spawn(move || {
             let mut piece = [0; 4_096];
-            while let Ok(1..) = reader.read(&mut piece).map(|length| {
+            while let Ok(length @ 1..) = reader.read(&mut piece) {
                 into.lock().expect("nobody panics").extend(&piece[..length]);
-                length
-            }) {}
+            }
         });
         Ok(Self { child, terminal, screen, sent })
     }

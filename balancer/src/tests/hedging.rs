@@ -1,4 +1,5 @@
 //! What is sent beyond clients' requests: hedged reads and retries, and what bounds them.
+#![expect(clippy::disallowed_methods, reason = "a test of a deadline reads the clock")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -52,13 +52,11 @@ impl<'a> Load<'a> {
             }
             let (key, value) = (format!("{PREFIX}{client}/{turn}"), turn.to_string());
             let written = self.client.put(&key, value.clone()).await;
-            let mut tally = self.tally.borrow_mut();
             match written {
-                Ok(_) => tally.acknowledged(key, value, Instant::now()),
+                Ok(_) => self.tally.borrow_mut().acknowledged(key, value, Instant::now()),
                 // It may be there or not: nobody was told that it is.
-                Err(error) => tally.failed(error.to_string()),
+                Err(error) => self.tally.borrow_mut().failed(error.to_string()),
             }
-            drop(tally);
             sleep(PAUSE).await;
         }
     }

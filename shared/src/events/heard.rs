@@ -309,9 +309,9 @@ mod tests {
         let now = [member("b", 1), member("c", 2), member("d", 1)];
         let news: Vec<(String, Presence)> = of_members(&before, &now)
             .into_iter()
-            .map(|news| match news {
-                Happening::Member { id, state, .. } => (id.to_string(), state),
-                other => panic!("{other:?}"),
+            .map(|news| {
+                let Happening::Member { id, state, .. } = news else { panic!("{news:?}") };
+                (id.to_string(), state)
             })
             .collect();
         let expected = [("c", Presence::Restarted), ("d", Presence::Joined), ("a", Presence::Left)];

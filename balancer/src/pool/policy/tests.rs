@@ -49,7 +49,6 @@ fn every_policy_shares_by_weight() {
         let idle = candidates(weights);
         for pick in [random, least_in_flight, consistent_hash] {
             let picks = picks(TIMES, weights.len(), |time| pick(&idle, mix(time)).unwrap());
-            println!("{weights:?}: {picks:?}");
             assert_shares(&picks, weights);
         }
     }
@@ -100,7 +99,6 @@ fn with_a_slow_one(pick: impl Fn(&[Candidate], u64) -> usize) -> Vec<u64> {
 fn two_choices_leave_a_slow_endpoint_alone_and_chance_does_not() {
     let blind = with_a_slow_one(|all, dice| random(all, dice).unwrap());
     let seeing = with_a_slow_one(|all, dice| least_in_flight(all, dice).unwrap());
-    println!("random {blind:?}, least-in-flight {seeing:?}");
     assert_shares(&blind, &[1, 1, 1]);
     assert!(seeing[0] * 5 < seeing[1] && seeing[0] > 0, "{seeing:?}");
     assert!(seeing[1].abs_diff(seeing[2]) < 1_000, "{seeing:?}");
