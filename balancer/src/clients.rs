@@ -245,7 +245,7 @@ impl<C: Clock + Clone> Clients<C> {
             let detail = format!("{most} requests at once for each client (--client-requests)");
             return Err((Reason::Requests, detail, SOON));
         }
-        let share = places / (self.active.load(Ordering::Relaxed) + 1);
+        let share = (places / (self.active.load(Ordering::Relaxed) + 1)).max(1);
         let is_tight = self.in_flight.load(Ordering::Relaxed) > places - places / KEPT;
         if is_tight && places >= KEPT && own > share {
             let detail = format!(

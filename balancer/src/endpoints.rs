@@ -66,7 +66,16 @@ impl Endpoints {
 
     /// Does what the operator says of the replica of that name, see [`Pool::order`].
     pub(crate) fn order(&self, name: &Name, change: impl FnOnce(Order) -> Order) -> Option<Order> {
+        let mut is_new = false;
+        let change = |before: Order| {
+            let order = change(before);
+            is_new = order != before;
+            order
+        };
         let order = self.change(|pool| pool.order(name, change, self.now()))?;
+        if !is_new {
+            return Some(order);
+        }
         let word = match order.service {
             Service::Serving => "serves",
             Service::Drained => "is drained",
@@ -79,7 +88,12 @@ impl Endpoints {
 
     /// Shares reads out so from now on.
     pub(crate) fn set_policy(&self, policy: Policy) {
-        self.lock().set_policy(policy);
+        let mut pool = self.lock();
+        if pool.policy() == policy {
+            return;
+        }
+        pool.set_policy(policy);
+        drop(pool);
         tracing::info!("reads are shared out by {}, says the operator", policy.as_str());
     }
 

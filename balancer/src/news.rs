@@ -60,14 +60,20 @@ impl News {
 
     /// A replica was checked: what it says, if it does, and how it is taken to be now.
     pub(crate) fn checked(&self, replica: &Name, status: Option<&Value>, health: Option<Health>) {
-        let said = status.and_then(|status| Said::deserialize(status).ok()).unwrap_or_default();
-        let mut seen = seen_of(replica, said);
+        let said = status.and_then(|status| Said::deserialize(status).ok());
+        let of_health = format!("{replica} health");
+        let mut heard = self.lock();
+        let mut seen = match said {
+            Some(said) => seen_of(replica, said),
+            // Who does not answer has not said that a warning is over.
+            None => Seen { warnings: heard.warned_of(replica.as_str()), ..Seen::default() },
+        };
+        seen.warnings.remove(&of_health);
         if health.is_some_and(|health| health == Health::Unhealthy) {
-            let (what, detail) =
-                (format!("{replica} health"), format!("{replica} does not answer"));
-            seen.warnings.insert(what, detail);
+            seen.warnings.insert(of_health, format!("{replica} does not answer"));
         }
-        let news = self.lock().take(self.began.elapsed(), replica.as_str(), &seen);
+        let news = heard.take(self.began.elapsed(), replica.as_str(), &seen);
+        drop(heard);
         self.events.tell_all(news);
     }
 

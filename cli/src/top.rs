@@ -51,7 +51,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let looking = Looking::at(args.endpoint.client());
     let tones = if Paint::for_stdout().is_on() { Tones::Coloured } else { Tones::Plain };
     // It also has a panic put the terminal back first.
-    let mut terminal = ratatui::try_init().context("cannot draw on the terminal")?;
+    let begun = ratatui::try_init().inspect_err(|_| ratatui::restore());
+    let mut terminal = begun.context("cannot draw on the terminal")?;
     let shown = show(&mut terminal, looking, tones, &mut signals).await;
     ratatui::restore();
     shown.map(|()| ExitCode::SUCCESS)

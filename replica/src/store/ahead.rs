@@ -23,7 +23,7 @@ use super::tables::{self, Tables};
 use super::tenure;
 use crate::machine::execute::{ExecutionReport, Progress, Run};
 use crate::machine::format;
-use crate::machine::keys::{LoadedKeys, VersionRow};
+use crate::machine::keys::{KeyRows, LoadedKeys, VersionRow};
 use crate::machine::state::{Loaded, Meta, Needs, ReplicatedState, Rows};
 use crate::replica::event::Unswept;
 
@@ -165,6 +165,11 @@ impl Ahead {
         }
         let now = row.at(self.state.meta().clone());
         let rows = self.take_rows();
+        let KeyRows { restored, ranges, leases, .. } = &rows.keys;
+        assert!(
+            restored.is_empty() && ranges.is_empty() && leases.is_empty(),
+            "invariant: what is stored beside executing restores nothing and deletes no many"
+        );
         self.state.forget_loaded();
         let bytes = std::mem::take(&mut self.bytes);
         Some(Unstored { log: std::mem::take(&mut self.log), rows, now, bytes })

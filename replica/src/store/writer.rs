@@ -163,7 +163,15 @@ impl Writer {
 
     /// Whether something is executed that no transaction stores yet.
     pub(crate) fn has_unstored(&self) -> bool {
-        !self.is_stored() && self.ahead.as_ref().is_none_or(Ahead::has_unstored)
+        let waits = |ahead: &Ahead| ahead.has_unstored() || self.is_behind(ahead);
+        !self.is_stored() && self.ahead.as_ref().is_none_or(waits)
+    }
+
+    /// Whether the file was opened again, and what was executed and not stored is yet to be
+    /// executed again.
+    fn is_behind(&self, ahead: &Ahead) -> bool {
+        let executed_below = ahead.state().meta().executed_below;
+        self.unstored.last().is_some_and(|last| last.slot >= executed_below)
     }
 
     /// Waits for the transaction that is under way, if there is one. It goes on when this is
@@ -400,6 +408,13 @@ impl Writer {
         sqlx::Row::get::<i64, _>(&changes, 0).cast_unsigned()
     }
 
+    /// Closes the connection, as after an error.
+    #[cfg(test)]
+    pub(crate) async fn lose(&mut self) {
+        let connection = self.take_connection().await.unwrap();
+        self.discard(connection).await;
+    }
+
     /// Leaves no room in the file, until something fails and the connection is opened
     /// again.
     #[cfg(test)]
@@ -446,8 +461,7 @@ impl Writer {
     async fn take_ahead(&mut self) -> Result<Ahead, StoreError> {
         self.open().await?;
         let mut ahead = self.ahead.take().expect("a connection comes with what is ahead of it");
-        let executed_below = ahead.state().meta().executed_below;
-        if self.unstored.last().is_some_and(|last| last.slot >= executed_below) {
+        if self.is_behind(&ahead) {
             let again = Run::new(self.unstored.clone());
             if let Err(error) = ahead.execute(&mut self.tables, again).await {
                 self.tables.close().await;

@@ -12,6 +12,8 @@ use crate::message::Member;
 
 /// Trims and compactions follow each other closely under load: each is told no more often.
 const MARKS_EVERY: Duration = Duration::from_secs(10);
+/// So many backups of a view are named: what others say is not to fill the memory.
+const SHOWN_BACKUPS: usize = 64;
 
 /// What a service says of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,6 +115,11 @@ impl Heard {
     pub fn take(&mut self, now: Duration, source: &str, seen: &Seen) -> Vec<Happening> {
         let mut news = Vec::new();
         if let Some(cluster_id) = seen.cluster.filter(|_| self.cluster != seen.cluster) {
+            if self.cluster.is_some() {
+                // What was told of another cluster says nothing of this one.
+                let warnings = std::mem::take(&mut self.warnings);
+                *self = Self { warnings, ..Self::new(self.sources) };
+            }
             self.cluster = Some(cluster_id);
             news.push(Happening::Roster { cluster_id });
         }
@@ -121,7 +128,7 @@ impl Heard {
             seen.view.as_ref().filter(|view| view.epoch > self.epoch)
         {
             self.epoch = *epoch;
-            let backups = backups.iter().map(|backup| cut(backup)).collect();
+            let backups = backups.iter().take(SHOWN_BACKUPS).map(|backup| cut(backup)).collect();
             news.push(Happening::View {
                 epoch: *epoch,
                 slot: None,
@@ -141,6 +148,12 @@ impl Heard {
             before.clone_from(&seen.warnings);
         }
         news
+    }
+
+    /// What a source warned of last.
+    #[must_use]
+    pub fn warned_of(&self, source: &str) -> BTreeMap<String, String> {
+        self.warnings.get(source).cloned().unwrap_or_default()
     }
 
     /// Forgets what those warned of who are not there any more.
@@ -244,6 +257,15 @@ mod tests {
         assert_eq!(names(&heard.take(NOW, "b", &led(5))), ["leader"]);
         assert!(heard.take(NOW, "a", &led(4)).is_empty());
         assert!(heard.take(NOW, "a", &led(5)).is_empty());
+    }
+
+    #[test]
+    fn what_was_told_of_another_cluster_silences_nothing_of_this_one() {
+        let mut heard = Heard::new(Sources::Many);
+        let of = |cluster, epoch| Seen { cluster: Some(ClusterId(cluster)), ..of_epoch(epoch) };
+        assert_eq!(names(&heard.take(NOW, "a", &of(1, 9))), ["roster", "view"]);
+        assert_eq!(names(&heard.take(NOW, "a", &of(2, 1))), ["roster", "view"]);
+        assert!(heard.take(NOW, "b", &of(2, 1)).is_empty());
     }
 
     #[test]

@@ -73,3 +73,16 @@ async fn what_deletes_many_keys_is_stored_before_anything_else() {
     let found = store.reader.point(key("a"), None).await.unwrap().item.unwrap();
     assert_eq!((found.created_revision, found.version), (Revision(4), 1));
 }
+
+#[tokio::test]
+async fn what_is_to_be_executed_again_is_stored_though_nothing_more_is_executed() {
+    let (_dir, mut store) = began().await;
+    // What fails between batches has the file opened again.
+    store.writer.lose().await;
+    store.writer.checkpoint().await.unwrap();
+    assert!(store.writer.has_unstored());
+    store.writer.begin_storing().await.unwrap();
+    store.writer.end_storing().await.unwrap();
+    assert_eq!(store.writer.meta().executed_below, Slot(3));
+    assert_eq!(value_at(&store, "a", None).await.unwrap(), "2");
+}
