@@ -172,6 +172,15 @@ impl World {
         self.restart_after(node, down);
     }
 
+    /// Whoever was told to end has said so, and is nobody's choice for a primary any more: it
+    /// does end, also where all is healed before its time.
+    pub(super) fn end_those_told_to(&mut self) {
+        let indices: Vec<usize> = self.ending.keys().copied().collect();
+        for index in indices {
+            self.ends(index, Duration::ZERO);
+        }
+    }
+
     fn power_cut(&mut self, nodes: &[NodeId], down: Duration) {
         let mut hit = 0;
         for &node in nodes {

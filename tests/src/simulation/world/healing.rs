@@ -28,6 +28,7 @@ impl World {
         self.env.drags.clear();
         self.env.network.mend();
         self.env.network.set_weather(Weather::CALM);
+        self.end_those_told_to();
         let is_formed = self.env.observer.is_formed();
         for node in topology.servers() {
             // A cluster that has yet to form needs every acceptor, and any cluster a copy
