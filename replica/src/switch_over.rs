@@ -90,7 +90,7 @@ impl NotChanged {
 
 /// Has the leading coordinator propose a view with another primary, and waits until it is
 /// executed, here too if the time allows it.
-pub(crate) async fn ask_for_primary(
+async fn ask_for_primary(
     driver: &Handle,
     wanted: WantedPrimary,
     deadline: Deadline,
@@ -122,6 +122,26 @@ pub(crate) async fn ask_for_primary(
     // The view is executed all the same.
     let _late = deadline.bound(executed).await;
     Ok(view)
+}
+
+/// The same for an operator, who is not refused for a view that is under way for another
+/// reason: that is over in a moment, and this one comes after it.
+pub(crate) async fn make_primary(
+    driver: &Handle,
+    replica: Name,
+    deadline: Deadline,
+) -> Result<View, NotChanged> {
+    loop {
+        let wanted = WantedPrimary::Replica(replica.clone());
+        match ask_for_primary(driver, wanted, deadline).await {
+            Err(NotChanged::Refused(PrimaryRefused::ChangeUnderWay))
+                if deadline.remaining() > PAUSE + KEPT_BACK =>
+            {
+                sleep(PAUSE).await;
+            }
+            settled => return settled,
+        }
+    }
 }
 
 /// Before this process ends: has another replica become primary if this one is, and lets the

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use shared::client::CallError;
 use shared::deadline::Deadline;
 use shared::ids::Name;
-use shared::message::{PrimaryRefused, WantedPrimary};
+use shared::message::PrimaryRefused;
 use shared::problem::{Outcome, Problem};
 use shared::wire::{self, BodyLimit, Encoding};
 
@@ -23,7 +23,7 @@ use crate::http::request::json::{Object, require_json};
 use crate::http::request::parameter::TIMEOUT;
 use crate::http::request::query::Query;
 use crate::http::request::tenure::fence_of;
-use crate::switch_over::{NotChanged, ask_for_primary};
+use crate::switch_over::{NotChanged, make_primary};
 
 /// The longest one: a name.
 const SWITCH_OVER: BodyLimit = BodyLimit { what: "switch-over", bytes: 4 << 10 };
@@ -68,7 +68,7 @@ async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
     let Object(SwitchOver { replica }) = Encoding::Json
         .decode::<Object<SwitchOver>>(&body)
         .map_err(|error| Problem::bad_request(format!("this is no switch-over: {error}")))?;
-    match ask_for_primary(&app.driver, WantedPrimary::Replica(replica), deadline).await {
+    match make_primary(&app.driver, replica, deadline).await {
         Ok(view) => Ok(wire::json(&RenderedView::from(view))),
         Err(why) => Err(Refused::Malformed(problem(&why))),
     }
