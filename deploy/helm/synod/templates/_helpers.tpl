@@ -1,0 +1,176 @@
+{{/* Names. A pod's name is its service's id: at most 63 characters, and the ordinal needs some. */}}
+{{- define "synod.fullname" -}}
+{{- if contains "synod" .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-synod" .Release.Name | trunc 40 | trimSuffix "-" }}{{ end }}
+{{- end }}
+
+{{- define "synod.selector" -}}
+app.kubernetes.io/name: synod
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .role }}
+{{- end }}
+
+{{- define "synod.labels" -}}
+{{ include "synod.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- end }}
+
+{{- define "synod.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end }}
+
+{{/* Every acceptor, by the name that its pod keeps wherever it runs. */}}
+{{- define "synod.acceptors" -}}
+{{- $name := printf "%s-acceptor" (include "synod.fullname" .) -}}
+{{- range $number := until (int .Values.acceptors.count) }}{{ if $number }},{{ end }}http://{{ $name }}-{{ $number }}.{{ $name }}.{{ $.Release.Namespace }}.svc:8201{{ end }}
+{{- end }}
+
+{{/* What every pod has: who it is, where it is reached, and nothing that it does not need. */}}
+{{- define "synod.pod" -}}
+{{- $values := .root.Values -}}
+{{- $name := printf "%s-%s" (include "synod.fullname" .root) .role -}}
+automountServiceAccountToken: false
+enableServiceLinks: false
+terminationGracePeriodSeconds: 30
+{{- with $values.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+affinity:
+  podAntiAffinity:
+{{- if eq $values.antiAffinity "required" }}
+    requiredDuringSchedulingIgnoredDuringExecution:
+      - topologyKey: {{ $values.topologyKey }}
+        labelSelector:
+          matchLabels: {{- include "synod.selector" . | nindent 12 }}
+{{- else }}
+    preferredDuringSchedulingIgnoredDuringExecution:
+      - weight: 100
+        podAffinityTerm:
+          topologyKey: {{ $values.topologyKey }}
+          labelSelector:
+            matchLabels: {{- include "synod.selector" . | nindent 14 }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65532
+  runAsGroup: 65532
+  fsGroup: 65532
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile: { type: RuntimeDefault }
+containers:
+  - name: {{ .role }}
+    image: {{ include "synod.image" .root }}
+    imagePullPolicy: {{ $values.image.pullPolicy }}
+    args: [{{ .role }}]
+    securityContext:
+      allowPrivilegeEscalation: false
+      readOnlyRootFilesystem: true
+      capabilities: { drop: [ALL] }
+    ports: [{ name: http, containerPort: {{ .port }} }]
+    env:
+      - { name: POD_NAME, valueFrom: { fieldRef: { fieldPath: metadata.name } } }
+      - { name: POD_IP, valueFrom: { fieldRef: { fieldPath: status.podIP } } }
+      - { name: SYNOD_ID, value: $(POD_NAME) }
+      - { name: SYNOD_LISTEN, value: "0.0.0.0:{{ .port }}" }
+{{- if .stable }}
+      - { name: SYNOD_ADVERTISE_URL, value: "http://$(POD_NAME).{{ $name }}.{{ .root.Release.Namespace }}.svc:{{ .port }}" }
+{{- else }}
+      - { name: SYNOD_ADVERTISE_URL, value: "http://$(POD_IP):{{ .port }}" }
+{{- end }}
+{{- if ne .role "acceptor" }}
+      - { name: SYNOD_ACCEPTORS, value: {{ include "synod.acceptors" .root | quote }} }
+{{- end }}
+{{- if .storage }}
+      - { name: SYNOD_DATA_DIR, value: /data }
+{{- end }}
+{{- if $values.zones.enabled }}
+      - { name: SYNOD_ZONE, valueFrom: { fieldRef: { fieldPath: "metadata.labels['{{ $values.zones.label }}']" } } }
+{{- end }}
+      - { name: RUST_LOG, value: {{ $values.log | quote }} }
+{{- with $values.otlpEndpoint }}
+      - { name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ . | quote }} }
+{{- end }}
+{{- range $variable, $value := .env }}
+      - { name: {{ $variable }}, value: {{ $value | quote }} }
+{{- end }}
+    # Opening a large state takes its time; after that who does not answer is started anew.
+    startupProbe: { httpGet: { path: /livez, port: http }, periodSeconds: 2, failureThreshold: 300 }
+    livenessProbe: { httpGet: { path: /livez, port: http }, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6 }
+    readinessProbe: { httpGet: { path: /readyz, port: http }, periodSeconds: 2, timeoutSeconds: 2, failureThreshold: 3 }
+    resources: {{- toYaml .resources | nindent 6 }}
+{{- if .storage }}
+    volumeMounts: [{ name: data, mountPath: /data }]
+{{- end }}
+{{- end }}
+
+{{/* A role whose pods keep their names: a headless service, a stateful set, a budget. */}}
+{{- define "synod.stateful" -}}
+{{- $name := printf "%s-%s" (include "synod.fullname" .root) .role -}}
+apiVersion: v1
+kind: Service
+metadata:
+  name: {{ $name }}
+  labels: {{- include "synod.labels" . | nindent 4 }}
+spec:
+  clusterIP: None
+  # They find each other before they are ready: that is how they become it.
+  publishNotReadyAddresses: true
+  selector: {{- include "synod.selector" . | nindent 4 }}
+  ports: [{ name: http, port: {{ .port }}, targetPort: http }]
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata:
+  name: {{ $name }}
+  labels: {{- include "synod.labels" . | nindent 4 }}
+spec:
+  serviceName: {{ $name }}
+  replicas: {{ .count }}
+  # None waits for another one to be ready; changes of the image still go one by one.
+  podManagementPolicy: Parallel
+  updateStrategy: { type: RollingUpdate }
+  minReadySeconds: 5
+  selector:
+    matchLabels: {{- include "synod.selector" . | nindent 6 }}
+  template:
+    metadata:
+      labels: {{- include "synod.labels" . | nindent 8 }}
+    spec: {{- include "synod.pod" . | nindent 6 }}
+{{- if .storage }}
+  volumeClaimTemplates:
+    - metadata:
+        name: data
+        labels: {{- include "synod.selector" . | nindent 10 }}
+      spec:
+        accessModes: [ReadWriteOnce]
+{{- with .storage.className }}
+        storageClassName: {{ . }}
+{{- end }}
+        resources: { requests: { storage: {{ .storage.size }} } }
+{{- end }}
+---
+{{ include "synod.budget" . }}
+{{- end }}
+
+{{/* One pod of a role at a time is taken away on purpose. */}}
+{{- define "synod.budget" -}}
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  name: {{ include "synod.fullname" .root }}-{{ .role }}
+  labels: {{- include "synod.labels" . | nindent 4 }}
+spec:
+  maxUnavailable: 1
+  selector:
+    matchLabels: {{- include "synod.selector" . | nindent 6 }}
+{{- end }}
