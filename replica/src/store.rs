@@ -50,7 +50,7 @@ mod writer;
 
 pub use audit::{Audit, audit, execute_again};
 pub(crate) use bounds::{above_prefix, lowest_above};
-pub(crate) use checkpoint::{Checkpointer, Committed, Copied, Synced};
+pub(crate) use checkpoint::{Checkpointer, Committed, Copied, Synced, WalSpace};
 pub(crate) use deletions::not_hidden;
 pub use error::{OpenError, StoreError};
 pub(crate) use error::{ReadError, RevisionError};

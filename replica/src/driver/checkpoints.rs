@@ -13,11 +13,13 @@ use crate::store::{Checkpointer, Committed, Copied, StoreError, Synced};
 /// Between a transaction and the sync that makes it durable: what a restart has to fetch
 /// again, against the syncs.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// A checkpoint comes at once when so much was written since the last one began: more
-/// makes reading slow and restarts long.
-const HURRY_BYTES: u64 = 64 << 20;
-/// A WAL that is so long is made to start over, for which executing waits a moment.
-const LONG_WAL_BYTES: u64 = 64 << 20;
+/// A checkpoint comes at once when about so much was written since the last one began: what
+/// one sync and one copying have to do is bounded, and others wait no longer for the disk.
+const HURRY_BYTES: u64 = 16 << 20;
+/// A WAL that is so long is made to start over, for which storing waits a moment.
+const LONG_WAL_BYTES: u64 = 24 << 20;
+/// The file of a WAL that is so long is cut once nothing is written.
+const IDLE_WAL_BYTES: u64 = 1 << 20;
 /// The longest wait before copying is tried again while a reader holds it up; the wait
 /// doubles until then. An attempt reads the whole index of the WAL.
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
@@ -72,6 +74,8 @@ pub(super) enum Wal {
     IsShort,
     /// A WAL that should start over, and can.
     IsLong,
+    /// A WAL to which nothing was written meanwhile, and whose file takes more than it needs.
+    IsIdle,
 }
 
 /// The schedule, and the way to the task.
@@ -137,13 +141,19 @@ impl Checkpoints {
             self.due.get_or_insert(now + INTERVAL);
         }
         match copied {
-            Some(Copied::All { wal_bytes }) => {
+            Some(Copied::All { wal_bytes, file_bytes }) => {
                 if self.status.borrow().complaint().is_some() {
                     tracing::info!("the WAL can be copied again");
                 }
                 self.status.send_replace(WalStatus { bytes: wal_bytes, held_up_since: None });
                 self.backoff = INTERVAL;
-                if wal_bytes >= LONG_WAL_BYTES { Wal::IsLong } else { Wal::IsShort }
+                if is_durable && file_bytes >= IDLE_WAL_BYTES {
+                    Wal::IsIdle
+                } else if wal_bytes >= LONG_WAL_BYTES {
+                    Wal::IsLong
+                } else {
+                    Wal::IsShort
+                }
             }
             Some(Copied::Part { wal_bytes }) => {
                 let held_up_since = self.status.borrow().held_up_since.or(Some(now));

@@ -22,7 +22,7 @@ use crate::machine::command::{Commands, TraceContext, limits};
 use crate::machine::execute::{Decoded, ExecutionReport, Run};
 use crate::metrics::{self, Measured};
 use crate::replica::event::{Input, Storage, Stored, Unswept};
-use crate::store::{StoreError, Writer};
+use crate::store::{StoreError, WalSpace, Writer};
 
 /// Between two times of storing, unless somebody waits for it: what storing more at once
 /// saves, against how far readers who wait for nothing are behind.
@@ -59,7 +59,9 @@ pub(super) async fn run(
     let now = Instant::now();
     let mut executor = Executor {
         told_stored: writer.meta().executed_below,
+        told_durable: writer.durable_below(),
         writer,
+        to_copy: None,
         store_from: now,
         storing_since: now,
         checkpoints,
@@ -72,15 +74,16 @@ pub(super) async fn run(
     executor.measured.stored(executor.writer.meta(), executor.writer.locks_held());
     executor.tell_unswept().await;
     loop {
-        let due = executor.checkpoints.due();
+        let due = executor.checkpoints.due().filter(|_| !executor.is_copying());
         tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
             Some(step) = executor.checkpoints.next() => executor.checkpointed(step).await?,
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => executor.begin_checkpoint(),
-            stored = executor.writer.end_storing(), if executor.writer.is_storing() => {
-                executor.ended_storing(stored).await?;
+            ended = executor.writer.end_beside(), if executor.writer.is_busy_beside() => {
+                executor.ended_beside(ended).await?;
             }
+            () = ready(()), if executor.is_to_begin_copying() => executor.begin_copying().await?,
             () = hurry.notified() => executor.hurry().await?,
             () = sleep_until(executor.store_from), if executor.is_to_begin_storing() => {
                 executor.begin_storing().await?;
@@ -113,8 +116,12 @@ struct Executor {
     store_from: Instant,
     /// When the transaction began that is under way.
     storing_since: Instant,
-    /// What the core knows to be stored.
+    /// What the core knows to be stored …
     told_stored: Slot,
+    /// … and to be durable.
+    told_durable: Slot,
+    /// The rest of the WAL is to be copied, with this for its file.
+    to_copy: Option<WalSpace>,
     checkpoints: Checkpoints,
     inputs: Inputs,
     shutdown: CancellationToken,
@@ -171,9 +178,9 @@ impl Executor {
         if self.writer.is_urgent() {
             self.store().await?;
         } else if self.writer.has_many_unstored() {
-            if self.writer.is_storing() {
-                let ended = self.writer.end_storing().await;
-                self.ended_storing(ended).await?;
+            if self.writer.is_busy_beside() {
+                let ended = self.writer.end_beside().await;
+                self.ended_beside(ended).await?;
             }
             self.begin_storing().await?;
         }
@@ -193,7 +200,7 @@ impl Executor {
     }
 
     fn is_to_begin_storing(&self) -> bool {
-        self.writer.has_unstored() && !self.writer.is_storing()
+        self.writer.has_unstored() && !self.writer.is_busy_beside()
     }
 
     /// Somebody waits for what is executed to be stored: at once, or right after the
@@ -216,12 +223,36 @@ impl Executor {
         }
     }
 
-    /// The transaction that was under way has ended.
-    async fn ended_storing(&mut self, ended: Result<(), StoreError>) -> Result<(), StoreError> {
+    fn is_copying(&self) -> bool {
+        self.to_copy.is_some() || self.writer.is_copying()
+    }
+
+    fn is_to_begin_copying(&self) -> bool {
+        self.to_copy.is_some() && !self.writer.is_busy_beside()
+    }
+
+    /// Begins to copy what was written since a checkpoint began, which is little, while
+    /// nobody writes, but executing goes on: the WAL starts over then.
+    async fn begin_copying(&mut self) -> Result<(), StoreError> {
+        let Some(space) = self.to_copy.take() else { return Ok(()) };
+        match self.writer.begin_copying(space).await {
+            Ok(()) => Ok(()),
+            Err(error) if error.is_fatal() => Err(error),
+            Err(error) => {
+                self.complain(&error).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// What was under way beside executing has ended.
+    async fn ended_beside(&mut self, ended: Result<(), StoreError>) -> Result<(), StoreError> {
         match ended {
             Ok(()) => {
-                self.measured
-                    .took(metrics::Step::Store, self.storing_since.elapsed().as_secs_f64());
+                if self.told_stored < self.writer.meta().executed_below {
+                    let seconds = self.storing_since.elapsed().as_secs_f64();
+                    self.measured.took(metrics::Step::Store, seconds);
+                }
                 self.tell_stored().await;
                 Ok(())
             }
@@ -251,17 +282,21 @@ impl Executor {
         Ok(())
     }
 
-    /// Says how far the tables have come, where that is news.
+    /// Says how far the tables have come, and then what of them is durable, where that is
+    /// news.
     async fn tell_stored(&mut self) {
         let stored = self.writer.meta().executed_below;
-        if stored == std::mem::replace(&mut self.told_stored, stored) {
-            return;
+        if stored != std::mem::replace(&mut self.told_stored, stored) {
+            self.measured.stored(self.writer.meta(), self.writer.locks_held());
+            self.tell_writable().await;
+            self.tell_unswept().await;
+            self.tell(Input::Stored(Stored::of(self.writer.meta()))).await;
+            self.checkpoints.wrote(self.writer.written_bytes());
         }
-        self.measured.stored(self.writer.meta(), self.writer.locks_held());
-        self.tell_writable().await;
-        self.tell_unswept().await;
-        self.tell(Input::Stored(Stored::of(self.writer.meta()))).await;
-        self.checkpoints.wrote(self.writer.written_bytes());
+        let durable = self.writer.durable_below();
+        if durable != std::mem::replace(&mut self.told_durable, durable) {
+            self.tell(Input::Durable(durable)).await;
+        }
     }
 
     /// Makes some keys out of the deletions of many into tombstones.
@@ -304,13 +339,15 @@ impl Executor {
         match step {
             Step::Synced(synced) => {
                 self.writer.synced(&synced);
-                self.tell(Input::Durable(synced.below())).await;
+                self.tell_stored().await;
             }
             Step::Ended(Ok(copied)) => {
                 self.tell_writable().await;
-                if self.checkpoints.ended(copied, self.writer.is_durable()) == Wal::IsLong {
-                    self.copy_the_rest().await?;
-                }
+                self.to_copy = match self.checkpoints.ended(copied, self.writer.is_durable()) {
+                    Wal::IsShort => None,
+                    Wal::IsLong => Some(WalSpace::Kept),
+                    Wal::IsIdle => Some(WalSpace::GivenBack),
+                };
             }
             Step::Ended(Err(error)) if error.is_fatal() => return Err(error),
             Step::Ended(Err(error)) => {
@@ -321,15 +358,12 @@ impl Executor {
         Ok(())
     }
 
-    /// Copies what was written since the checkpoint began, which is little, while nobody
-    /// writes: the WAL starts over then, in the space that it has.
-    async fn copy_the_rest(&mut self) -> Result<(), StoreError> {
-        let before = self.writer.durable_below();
+    /// Copies what it can of the WAL at once, for the disk is full.
+    async fn copy_at_once(&mut self) -> Result<(), StoreError> {
         let copied = self.writer.checkpoint().await;
         self.tell_stored().await;
         match copied {
-            Ok(_) if self.writer.durable_below() == before => {}
-            Ok(_) => self.tell(Input::Durable(self.writer.durable_below())).await,
+            Ok(_) => {}
             Err(error) if error.is_fatal() => return Err(error),
             Err(error) => self.complain(&error).await,
         }
@@ -343,7 +377,7 @@ impl Executor {
         }
         self.complain(&error).await;
         match error {
-            StoreError::Full(_) => self.copy_the_rest().await?,
+            StoreError::Full(_) => self.copy_at_once().await?,
             StoreError::Busy(_) => self.tell_storage(Storage::Locked).await,
             StoreError::Damaged(_) | StoreError::Failed(_) | StoreError::Format(_) => {}
         }

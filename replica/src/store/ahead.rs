@@ -29,6 +29,9 @@ use crate::replica::event::Unswept;
 
 /// What a slot's row takes beside the bytes of its value, roughly, and again in `versions`.
 const ROW_BYTES: usize = 256;
+/// What a key that is written takes of the WAL beside its value, roughly: a page, since keys
+/// lie apart from each other in the index.
+const KEY_WAL_BYTES: usize = 4_096;
 
 /// The state as executed, and what of it is to be stored.
 #[derive(Debug)]
@@ -43,6 +46,8 @@ pub(super) struct Ahead {
     log: Vec<LogRow>,
     /// About how many bytes storing writes.
     bytes: usize,
+    /// How many times a key is written.
+    keys: usize,
     /// Whether the transaction is begun that stores them.
     has_begun: bool,
     is_urgent: bool,
@@ -63,6 +68,7 @@ impl Ahead {
             hidden: Vec::new(),
             log: Vec::new(),
             bytes: 0,
+            keys: 0,
             has_begun: false,
             is_urgent: false,
         })
@@ -97,6 +103,11 @@ impl Ahead {
     /// About how many bytes storing would write.
     pub(super) fn unstored_bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// About how much longer storing makes the WAL.
+    pub(super) fn wal_bytes(&self) -> usize {
+        self.bytes + self.keys * KEY_WAL_BYTES
     }
 
     /// Whether it has to be stored before anything more is executed: what deletes many keys
@@ -145,6 +156,7 @@ impl Ahead {
             has_view || self.has_begun || self.state.keys().deletions_of_many() != (0, 0);
         for ((entry, puts), executed) in run.entries().iter().zip(&puts).zip(&report.slots) {
             self.bytes += 2 * entry.value.len() + ROW_BYTES;
+            self.keys += executed.changes.len();
             self.log.push(LogRow::of(entry, puts, executed));
         }
         Ok(report)
@@ -171,7 +183,8 @@ impl Ahead {
             "invariant: what is stored beside executing restores nothing and deletes no many"
         );
         self.state.forget_loaded();
-        let bytes = std::mem::take(&mut self.bytes);
+        let bytes = self.wal_bytes();
+        (self.bytes, self.keys) = (0, 0);
         Some(Unstored { log: std::mem::take(&mut self.log), rows, now, bytes })
     }
 
@@ -193,7 +206,8 @@ impl Ahead {
         storing::commit(&mut statements, &now).await?;
         self.state.forget_loaded();
         self.log.clear();
-        (self.bytes, self.has_begun, self.is_urgent) = (0, false, false);
+        (self.bytes, self.keys) = (0, 0);
+        (self.has_begun, self.is_urgent) = (false, false);
         Ok(now)
     }
 

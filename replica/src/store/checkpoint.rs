@@ -14,15 +14,17 @@
 //! **Copying** the WAL into the database file is what keeps it short. It is done
 //! passively, which waits for nobody and is waited for by nobody: frames that a reader
 //! may still need, and those written meanwhile, stay for the next time. Once all was
-//! copied at a moment when nobody writes, the next transaction starts the WAL over.
+//! copied at a moment when nobody writes, the next transaction starts the WAL over. The
+//! one who writes has to stand by for that ([`Rest`]): executing goes on meanwhile. Where
+//! nothing was written since, the space of the WAL is given back to the disk as well.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use shared::ids::Slot;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{ConnectOptions, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 
 use super::error::StoreError;
 use super::schema::{self, scalar};
@@ -53,6 +55,8 @@ pub(crate) enum Copied {
     All {
         /// How long it is.
         wal_bytes: u64,
+        /// How long its file is: what an earlier, longer one took is kept.
+        file_bytes: u64,
     },
     /// In part: somebody reads a state from before its end, or is copying it.
     Part {
@@ -81,20 +85,21 @@ impl Checkpointer {
         sync(&self.path, committed).await
     }
 
+    async fn connect(&self) -> Result<SqliteConnection, StoreError> {
+        let options = schema::writer_options(&self.path)
+            .create_if_missing(false)
+            .thread_name(|_| "store-checkpoints".to_owned());
+        Ok(options.connect().await?)
+    }
+
     /// Copies what nobody reads any more, and syncs it: whoever copies the rest while
     /// the one who writes waits has little left to do.
     pub(crate) async fn copy(&mut self) -> Result<Copied, StoreError> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => {
-                schema::writer_options(&self.path)
-                    .create_if_missing(false)
-                    .thread_name(|_| "store-checkpoints".to_owned())
-                    .connect()
-                    .await?
-            }
+            None => self.connect().await?,
         };
-        let copied = copy(&mut connection).await?;
+        let copied = copy(&mut connection, &self.path).await?;
         self.connection = Some(connection);
         sync_file(self.path.clone()).await?;
         Ok(copied)
@@ -108,21 +113,79 @@ impl Checkpointer {
     }
 }
 
+/// What becomes of the file of a WAL that is copied as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WalSpace {
+    /// It is written to from its beginning.
+    Kept,
+    /// It is cut to nothing.
+    GivenBack,
+}
+
+/// What is left to copy after a [`Checkpointer`] has copied: little. For the connection that
+/// writes.
+#[derive(Debug)]
+pub(super) struct Rest {
+    pub(super) path: PathBuf,
+    pub(super) committed: Committed,
+    pub(super) space: WalSpace,
+}
+
+impl Rest {
+    /// Makes everything durable and copies what it can.
+    pub(super) async fn copy(
+        self,
+        connection: &mut SqliteConnection,
+    ) -> Result<Synced, StoreError> {
+        let Self { path, committed, space } = self;
+        let synced = sync(&path, committed).await?;
+        copy(connection, &path).await?;
+        if space == WalSpace::GivenBack {
+            give_back_space(connection).await?;
+        }
+        Ok(synced)
+    }
+}
+
+/// Cuts the file of the WAL, all of which is copied, unless somebody reads or writes it, for
+/// whom nobody waits.
+async fn give_back_space(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let wait = schema::BUSY_TIMEOUT.as_millis();
+    let sql = format!(
+        "PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout = {wait}"
+    );
+    sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await?;
+    Ok(())
+}
+
 /// Copies as much of the WAL as nobody needs there, without waiting for anybody.
-pub(super) async fn copy(connection: &mut SqliteConnection) -> Result<Copied, StoreError> {
+pub(super) async fn copy(
+    connection: &mut SqliteConnection,
+    path: &Path,
+) -> Result<Copied, StoreError> {
     let row = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(connection).await?;
     let (busy, frames, copied): (i64, i64, i64) =
         (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     let wal_bytes = frames.max(0).cast_unsigned() * FRAME_BYTES;
     let is_whole = busy == 0 && frames == copied;
-    Ok(if is_whole { Copied::All { wal_bytes } } else { Copied::Part { wal_bytes } })
+    // Nothing rests on the length: what is not there takes nothing.
+    let file_bytes = || fs::metadata(wal_of(path)).map_or(0, |wal| wal.len());
+    Ok(if is_whole {
+        Copied::All { wal_bytes, file_bytes: file_bytes() }
+    } else {
+        Copied::Part { wal_bytes }
+    })
+}
+
+fn wal_of(path: &Path) -> PathBuf {
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    PathBuf::from(wal)
 }
 
 /// Makes durable what is committed.
 pub(super) async fn sync(path: &Path, committed: Committed) -> Result<Synced, StoreError> {
-    let mut wal = path.as_os_str().to_owned();
-    wal.push("-wal");
-    let wal = PathBuf::from(wal);
+    let wal = wal_of(path);
     // The last connection that closes copies all of the WAL, syncs that and removes it.
     let is_copied = !wal.exists() && path.exists();
     if !is_copied {

@@ -55,10 +55,11 @@ pub(super) const STEPS: &[Step] = &[
 /// How long a statement waits for the lock of another process, such as a `sqlite3` shell
 /// or a back-up. Executing stands still meanwhile, so it is short; whoever meets it tries
 /// again.
-const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// The file of the WAL is cut back to this when it starts over, in bytes.
-const WAL_KEPT_BYTES: u64 = 64 << 20;
+/// The file of the WAL is cut back to this when it starts over, in bytes: what it takes
+/// again and again is not claimed anew each time.
+const WAL_KEPT_BYTES: u64 = 32 << 20;
 
 /// Pages that the writer keeps in memory: those of the indexes that a hundred thousand keys
 /// need, for a page that is not there is read again from the file or the WAL. KiB, negative

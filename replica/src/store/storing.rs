@@ -53,7 +53,7 @@ pub(super) struct Unstored {
     pub(super) rows: Rows,
     /// What `meta` has then.
     pub(super) now: MetaRow,
-    /// About how many bytes it writes.
+    /// About how many bytes of the WAL it writes.
     pub(super) bytes: usize,
 }
 
@@ -62,7 +62,7 @@ pub(super) struct Unstored {
 pub(super) struct JustStored {
     /// What `meta` has now.
     pub(super) row: MetaRow,
-    /// About how many bytes were written.
+    /// About how many bytes of the WAL were written.
     pub(super) bytes: usize,
 }
 

@@ -1,5 +1,6 @@
-//! Who has the connection that writes: whoever asks for it, or a transaction that stores
-//! what is executed while executing goes on.
+//! Who has the connection that writes: whoever asks for it, or what is done on it while
+//! executing goes on: a transaction that stores what is executed, or copying the rest of the
+//! WAL.
 #![expect(clippy::disallowed_methods, reason = "the shell starts tasks")]
 
 use std::mem;
@@ -8,6 +9,7 @@ use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 use tokio::task::JoinHandle;
 
+use super::checkpoint::{Rest, Synced};
 use super::error::StoreError;
 use super::storing::{JustStored, Unstored};
 
@@ -15,21 +17,33 @@ use super::storing::{JustStored, Unstored};
 #[derive(Debug)]
 pub(super) struct Tables {
     held: Held,
-    /// What a transaction has stored that its writer has not heard of.
-    just_stored: Option<JustStored>,
+    /// What was done beside executing that its writer has not heard of.
+    ended: Vec<Ended>,
 }
+
+/// What was done beside executing.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// A transaction.
+    Stored(JustStored),
+    /// Copying, before which this was made durable.
+    Copied(Synced),
+}
+
+type Beside = JoinHandle<Result<(SqliteConnection, Ended), StoreError>>;
 
 #[derive(Debug)]
 enum Held {
     Free(SqliteConnection),
-    Storing(JoinHandle<Result<(SqliteConnection, JustStored), StoreError>>),
+    Storing(Beside),
+    Copying(Beside),
     /// Somebody has it, or it was closed.
     Nothing,
 }
 
 impl Tables {
     pub(super) fn new(connection: SqliteConnection) -> Self {
-        Self { held: Held::Free(connection), just_stored: None }
+        Self { held: Held::Free(connection), ended: Vec::new() }
     }
 
     /// Whether it has to be opened.
@@ -42,16 +56,21 @@ impl Tables {
         matches!(self.held, Held::Storing(_))
     }
 
-    /// Takes the connection out, after the transaction that is under way. Whoever has it
-    /// gives it back, or closes it.
+    /// Whether the WAL is being copied.
+    pub(super) fn is_copying(&self) -> bool {
+        matches!(self.held, Held::Copying(_))
+    }
+
+    /// Takes the connection out, after what is under way on it. Whoever has it gives it back,
+    /// or closes it.
     ///
     /// # Errors
-    /// When that transaction failed, or nobody has opened the connection.
+    /// When that failed, or nobody has opened the connection.
     pub(super) async fn take(&mut self) -> Result<SqliteConnection, StoreError> {
-        self.end_storing().await?;
+        self.end().await?;
         match mem::replace(&mut self.held, Held::Nothing) {
             Held::Free(connection) => Ok(connection),
-            Held::Storing(_) | Held::Nothing => {
+            Held::Storing(_) | Held::Copying(_) | Held::Nothing => {
                 Err(StoreError::Failed("the connection that writes is not open".to_owned()))
             }
         }
@@ -62,47 +81,72 @@ impl Tables {
         self.held = Held::Free(connection);
     }
 
-    /// Begins a transaction; not while there is one, nor while somebody has the connection.
+    /// Begins a transaction; not while anything is under way, nor while somebody has the
+    /// connection.
     pub(super) fn begin_storing(&mut self, unstored: Unstored) {
-        let Held::Free(mut connection) = mem::replace(&mut self.held, Held::Nothing) else {
-            panic!("a transaction was begun without a connection");
-        };
+        let mut connection = self.begin();
         self.held = Held::Storing(tokio::spawn(async move {
-            match unstored.store(&mut connection).await {
-                Ok(stored) => Ok((connection, stored)),
-                Err(error) => {
-                    close(connection).await;
-                    Err(error)
-                }
-            }
+            let stored = unstored.store(&mut connection).await;
+            keep(connection, stored.map(Ended::Stored)).await
         }));
     }
 
-    /// Waits for the transaction that is under way, if there is one. It goes on when this is
-    /// dropped.
+    /// Begins to copy the rest of the WAL; when, as above.
+    pub(super) fn begin_copying(&mut self, rest: Rest) {
+        let mut connection = self.begin();
+        self.held = Held::Copying(tokio::spawn(async move {
+            let synced = rest.copy(&mut connection).await;
+            keep(connection, synced.map(Ended::Copied)).await
+        }));
+    }
+
+    fn begin(&mut self) -> SqliteConnection {
+        match mem::replace(&mut self.held, Held::Nothing) {
+            Held::Free(connection) => connection,
+            Held::Storing(_) | Held::Copying(_) | Held::Nothing => {
+                panic!("something was begun without a connection")
+            }
+        }
+    }
+
+    /// Waits for what is under way, if there is anything. It goes on when this is dropped.
     ///
     /// # Errors
     /// When it failed. The connection is closed then.
-    pub(super) async fn end_storing(&mut self) -> Result<(), StoreError> {
-        let Held::Storing(task) = &mut self.held else { return Ok(()) };
+    pub(super) async fn end(&mut self) -> Result<(), StoreError> {
+        let (Held::Storing(task) | Held::Copying(task)) = &mut self.held else { return Ok(()) };
         let ended = task.await;
         self.held = Held::Nothing;
-        let (connection, stored) = ended
-            .map_err(|error| StoreError::Failed(format!("storing what is executed: {error}")))
+        let (connection, ended) = ended
+            .map_err(|error| StoreError::Failed(format!("what was done beside executing: {error}")))
             .flatten()?;
-        (self.held, self.just_stored) = (Held::Free(connection), Some(stored));
+        self.held = Held::Free(connection);
+        self.ended.push(ended);
         Ok(())
     }
 
-    /// What a transaction has stored since this was asked last.
-    pub(super) fn just_stored(&mut self) -> Option<JustStored> {
-        self.just_stored.take()
+    /// What was done since this was asked last.
+    pub(super) fn take_ended(&mut self) -> Vec<Ended> {
+        mem::take(&mut self.ended)
     }
 
     /// Closes the connection, if it is here.
     pub(super) async fn close(&mut self) {
         if let Held::Free(connection) = mem::replace(&mut self.held, Held::Nothing) {
             close(connection).await;
+        }
+    }
+}
+
+async fn keep(
+    connection: SqliteConnection,
+    ended: Result<Ended, StoreError>,
+) -> Result<(SqliteConnection, Ended), StoreError> {
+    match ended {
+        Ok(ended) => Ok((connection, ended)),
+        Err(error) => {
+            close(connection).await;
+            Err(error)
         }
     }
 }

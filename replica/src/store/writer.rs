@@ -8,14 +8,14 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use super::ahead::Ahead;
-use super::checkpoint::{self, Committed, Copied, Synced};
+use super::checkpoint::{self, Committed, Copied, Rest, Synced, WalSpace};
 use super::compaction::Sweeping;
 use super::deletions::Deletions;
 use super::error::StoreError;
 use super::meta::{self, MetaRow};
 use super::schema::{self, scalar};
 use super::storing::JustStored;
-use super::tables::{self, Tables};
+use super::tables::{self, Ended, Tables};
 use crate::machine::execute::{ExecutionReport, Run};
 use crate::machine::state::Meta;
 use crate::replica::event::Unswept;
@@ -121,7 +121,7 @@ impl Writer {
     ) -> Result<ExecutionReport, StoreError> {
         let mut ahead = self.take_ahead().await?;
         let executed = ahead.execute(&mut self.tables, Run::new(entries.clone())).await;
-        self.note_stored();
+        self.note_ended();
         match executed {
             Ok(report) => {
                 self.ahead = Some(ahead);
@@ -135,13 +135,13 @@ impl Writer {
         }
     }
 
-    /// Begins to store what is executed, beside executing: [`Writer::end_storing`] says when
+    /// Begins to store what is executed, beside executing: [`Writer::end_beside`] says when
     /// it is. What cannot be stored so is stored at once.
     ///
     /// # Errors
     /// As of [`Writer::store`].
     pub(crate) async fn begin_storing(&mut self) -> Result<(), StoreError> {
-        if self.is_storing() || !self.has_unstored() {
+        if self.is_busy_beside() || !self.has_unstored() {
             return Ok(());
         }
         let mut ahead = self.take_ahead().await?;
@@ -156,9 +156,31 @@ impl Writer {
         }
     }
 
+    /// Begins to make everything durable that is stored, and to copy the rest of the WAL, so
+    /// that it starts over, beside executing; not while anything is under way there.
+    ///
+    /// # Errors
+    /// When the file cannot be opened again.
+    pub(crate) async fn begin_copying(&mut self, space: WalSpace) -> Result<(), StoreError> {
+        self.open().await?;
+        let committed = self.begin_checkpoint();
+        self.tables.begin_copying(Rest { path: self.path.clone(), committed, space });
+        Ok(())
+    }
+
     /// Whether a transaction is under way that stores what is executed.
     pub(crate) fn is_storing(&self) -> bool {
         self.tables.is_storing()
+    }
+
+    /// Whether the WAL is being copied.
+    pub(crate) fn is_copying(&self) -> bool {
+        self.tables.is_copying()
+    }
+
+    /// Whether either is under way.
+    pub(crate) fn is_busy_beside(&self) -> bool {
+        self.is_storing() || self.is_copying()
     }
 
     /// Whether something is executed that no transaction stores yet.
@@ -174,24 +196,27 @@ impl Writer {
         self.unstored.last().is_some_and(|last| last.slot >= executed_below)
     }
 
-    /// Waits for the transaction that is under way, if there is one. It goes on when this is
-    /// dropped.
+    /// Waits for what is under way beside executing, if there is anything. It goes on when
+    /// this is dropped.
     ///
     /// # Errors
     /// As of [`Writer::store`].
-    pub(crate) async fn end_storing(&mut self) -> Result<(), StoreError> {
-        let ended = self.tables.end_storing().await;
+    pub(crate) async fn end_beside(&mut self) -> Result<(), StoreError> {
+        let ended = self.tables.end().await;
         if ended.is_err() {
             self.ahead = None;
         }
-        self.note_stored();
+        self.note_ended();
         ended
     }
 
-    /// Follows what a transaction has stored.
-    fn note_stored(&mut self) {
-        if let Some(JustStored { row, bytes }) = self.tables.just_stored() {
-            self.stored(row, bytes);
+    /// Follows what was done beside executing.
+    fn note_ended(&mut self) {
+        for ended in self.tables.take_ended() {
+            match ended {
+                Ended::Stored(JustStored { row, bytes }) => self.stored(row, bytes),
+                Ended::Copied(synced) => self.synced(&synced),
+            }
         }
     }
 
@@ -218,7 +243,7 @@ impl Writer {
             self.keep(connection, ahead);
             return Ok(());
         }
-        let bytes = ahead.unstored_bytes();
+        let bytes = ahead.wal_bytes();
         match ahead.store(&mut connection, &self.row).await {
             Ok(row) => {
                 self.keep(connection, ahead);
@@ -357,7 +382,7 @@ impl Writer {
         let mut connection = self.take_connection().await?;
         let committed = self.begin_checkpoint();
         self.synced(&checkpoint::sync(&self.path, committed).await?);
-        match checkpoint::copy(&mut connection).await {
+        match checkpoint::copy(&mut connection, &self.path).await {
             Ok(copied) => {
                 self.tables.give_back(connection);
                 Ok(copied)
@@ -438,7 +463,7 @@ impl Writer {
         if taken.is_err() {
             self.ahead = None;
         }
-        self.note_stored();
+        self.note_ended();
         taken
     }
 
@@ -476,7 +501,7 @@ impl Writer {
     async fn take(&mut self) -> Result<(SqliteConnection, Ahead), StoreError> {
         let ahead = self.take_ahead().await?;
         let connection = self.tables.take().await;
-        self.note_stored();
+        self.note_ended();
         Ok((connection?, ahead))
     }
 

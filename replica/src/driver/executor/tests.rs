@@ -244,6 +244,26 @@ async fn a_reader_holds_up_neither_executing_nor_durability_and_is_told_of() {
 }
 
 #[tokio::test]
+async fn the_wal_takes_no_space_once_nothing_is_written() {
+    let (dir, store) = opened().await;
+    let mut rig = start(dir, store);
+    let long =
+        |slot| ChosenEntry { value: vec![0xff; 1 << 20].into(), ..entry(slot, &Value::Noop) };
+    rig.jobs.send(Job::Execute(vec![long(0), long(1)])).await.unwrap();
+    while rig.next().await != Input::Durable(Slot(2)) {}
+    let wal = rig.dir.path().join("state.sqlite-wal");
+    let is_cut = async {
+        while std::fs::metadata(&wal).unwrap().len() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(10), is_cut).await.expect("its file is cut");
+    rig.jobs.send(noop(2)).await.unwrap();
+    while rig.next().await != Input::Durable(Slot(3)) {}
+    assert!(std::fs::metadata(&wal).unwrap().len() > 0, "what is durable is in the WAL");
+}
+
+#[tokio::test]
 async fn what_is_done_on_the_database_is_timed() {
     let (dir, store) = opened().await;
     let mut rig = start(dir, store);

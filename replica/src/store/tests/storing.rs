@@ -1,6 +1,7 @@
-//! Storing beside executing.
+//! What is done beside executing: storing, and copying the rest of the WAL.
 
 use super::*;
+use crate::store::WalSpace;
 
 /// What is executed after `begin_storing` must be in memory: executing does not wait then.
 async fn began() -> (TempDir, Store) {
@@ -20,7 +21,7 @@ async fn executing_goes_on_while_what_was_executed_is_stored() {
     assert_eq!(later.meta.executed_below, Slot(4));
     assert_eq!(store.writer.meta().executed_below, Slot(2), "stored is what the tables have");
 
-    store.writer.end_storing().await.unwrap();
+    store.writer.end_beside().await.unwrap();
     assert_eq!(store.writer.meta().executed_below, Slot(3));
     assert_eq!(value_at(&store, "a", None).await.unwrap(), "2");
     assert!(store.writer.has_unstored());
@@ -49,7 +50,7 @@ async fn what_a_transaction_could_not_store_is_executed_again_with_what_came_aft
     store.writer.fill().await;
     store.writer.begin_storing().await.unwrap();
     store.writer.execute(vec![batch(4, 3, vec![put("a", b"last")])]).await.unwrap();
-    let error = store.writer.end_storing().await.unwrap_err();
+    let error = store.writer.end_beside().await.unwrap_err();
     assert!(matches!(error, StoreError::Full(_)), "{error}");
     assert_eq!(store.writer.meta().executed_below, Slot(2));
 
@@ -82,7 +83,60 @@ async fn what_is_to_be_executed_again_is_stored_though_nothing_more_is_executed(
     store.writer.checkpoint().await.unwrap();
     assert!(store.writer.has_unstored());
     store.writer.begin_storing().await.unwrap();
-    store.writer.end_storing().await.unwrap();
+    store.writer.end_beside().await.unwrap();
     assert_eq!(store.writer.meta().executed_below, Slot(3));
     assert_eq!(value_at(&store, "a", None).await.unwrap(), "2");
+}
+
+fn wal_file(dir: &TempDir) -> u64 {
+    std::fs::metadata(dir.path().join("state.sqlite-wal")).unwrap().len()
+}
+
+#[tokio::test]
+async fn executing_goes_on_while_the_rest_of_the_wal_is_copied() {
+    let (dir, mut store) = began().await;
+    store.writer.store().await.unwrap();
+    store.writer.begin_copying(WalSpace::Kept).await.unwrap();
+    let later = store.writer.execute(vec![batch(3, 2, vec![put("a", b"3")])]).await.unwrap();
+    assert!(store.writer.is_copying(), "executing has waited for the copying");
+    assert_eq!(later.meta.executed_below, Slot(4));
+    // It is stored after that.
+    store.writer.begin_storing().await.unwrap();
+    assert!(!store.writer.is_storing());
+    store.writer.end_beside().await.unwrap();
+    assert_eq!(store.writer.durable_below(), Slot(3), "what was stored when it began");
+    assert!(store.writer.is_durable() && store.writer.has_unstored());
+
+    let file = wal_file(&dir);
+    store.writer.store().await.unwrap();
+    let Copied::All { wal_bytes, file_bytes } = store.checkpointer.copy().await.unwrap() else {
+        panic!("nobody reads")
+    };
+    assert!(wal_bytes < file, "the WAL of {file} bytes has not started over: {wal_bytes}");
+    assert_eq!(file_bytes, file, "its space is kept");
+    assert_eq!(value_at(&store, "a", None).await.unwrap(), "3");
+}
+
+#[tokio::test]
+async fn the_space_of_a_wal_is_given_back_unless_somebody_reads() {
+    let (dir, mut store) = began().await;
+    store.writer.store().await.unwrap();
+    let mut reader = schema::reader_options(&dir.path().join(FILE)).connect().await.unwrap();
+    sqlx::raw_sql("BEGIN; SELECT * FROM meta").execute(&mut reader).await.unwrap();
+    store.writer.begin_copying(WalSpace::GivenBack).await.unwrap();
+    store.writer.end_beside().await.unwrap();
+    assert!(wal_file(&dir) > 0, "it was taken from under a reader");
+    assert!(store.writer.is_durable());
+
+    reader.close().await.unwrap();
+    store.writer.begin_copying(WalSpace::GivenBack).await.unwrap();
+    store.writer.end_beside().await.unwrap();
+    assert_eq!(wal_file(&dir), 0);
+    assert_eq!(state_left(dir.path()).await.meta.executed_below, Slot(3), "nothing was lost");
+
+    let later = vec![batch(3, 2, vec![put("a", b"3")])];
+    execute_and_store(&mut store.writer, later).await.unwrap();
+    assert_eq!(value_at(&store, "a", None).await.unwrap(), "3");
+    store.writer.checkpoint().await.unwrap();
+    assert_eq!(state_left(dir.path()).await.meta.executed_below, Slot(4));
 }
