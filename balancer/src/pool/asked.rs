@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::policy::{self, Candidate, Policy};
-use super::{EndpointId, Health, Intent, Pool, Target};
+use super::{EndpointId, Health, Intent, Pool, Target, To};
 
 /// Why a request is sent to an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +65,9 @@ impl Pool {
     pub fn begin(&mut self, ask: &Ask<'_>) -> Option<Picked> {
         let primary = match ask.intent {
             Intent::Read | Intent::LocalRead => None,
-            Intent::Mutation => self
-                .primary()
-                .filter(|id| !ask.tried.contains(id) && self.is_able(*id, Intent::Mutation)),
+            Intent::Mutation => self.primary().filter(|id| {
+                !ask.tried.contains(id) && self.is_able(*id, Intent::Mutation, To::Take)
+            }),
         };
         let id = match primary {
             Some(id) => id,
