@@ -162,6 +162,7 @@ impl Pool {
         endpoint.counts.in_flight =
             endpoint.counts.in_flight.checked_sub(1).expect("every request ends once");
         endpoint.record.slow += u64::from(is_slow);
+        endpoint.record.reads += u64::from(waited.is_some());
         match outcome {
             Outcome::Answered if endpoint.health == Health::Healthy => {
                 endpoint.against = 0;
