@@ -154,6 +154,17 @@ pub struct Args {
     )]
     pub trusted_proxies: Vec<IpNet>,
 
+    /// Networks, beside this machine, from which the balancer is told what to do
+    /// (PUT /v1/balancer/…)
+    #[arg(
+        long,
+        env = "SYNOD_OPERATORS",
+        value_name = "NETWORK,NETWORK",
+        value_delimiter = ',',
+        value_parser = network,
+    )]
+    pub operators: Vec<IpNet>,
+
     /// Milliseconds without an answer after which a read is sent to one more replica
     #[arg(
         long,

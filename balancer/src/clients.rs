@@ -12,7 +12,7 @@
 //! forgotten first, for they are as new; if that is not enough, those who come then share
 //! one bucket.
 
-mod network;
+mod forwarded;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -25,11 +25,12 @@ use governor::clock::{Clock, MonotonicClock, Reference};
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use ipnet::IpNet;
+use shared::places::ClientNetwork;
 use shared::problem::Problem;
 
-use self::network::{Network, forwarded_for};
+use self::forwarded::forwarded_for;
 
 /// The most clients that are remembered apart.
 pub(crate) const MAX_CLIENTS: usize = 16_384;
@@ -106,7 +107,7 @@ pub(crate) struct Clients<C: Clock = MonotonicClock> {
 
 #[derive(Debug)]
 struct Known<C: Clock> {
-    clients: BTreeMap<Network, Arc<Client<C>>>,
+    clients: BTreeMap<ClientNetwork, Arc<Client<C>>>,
     cleaned_at: Duration,
 }
 
@@ -164,26 +165,26 @@ impl<C: Clock + Clone> Clients<C> {
         std::array::from_fn(|reason| self.refused[reason].load(Ordering::Relaxed))
     }
 
-    /// The client at the other end of a connection.
-    pub(crate) fn of_connection(&self, peer: IpAddr) -> Arc<Client<C>> {
-        self.find(Network::of(peer))
+    /// The client at an address.
+    pub(crate) fn at(&self, address: IpAddr) -> Arc<Client<C>> {
+        self.find(ClientNetwork::of(address))
     }
 
-    /// The client of a request that a trusted proxy has passed on; none: the proxy itself,
-    /// or a connection that is no proxy's.
-    pub(crate) fn of_request(&self, peer: IpAddr, headers: &HeaderMap) -> Option<Arc<Client<C>>> {
+    /// Who asks, of a request that a trusted proxy has passed on; none: the proxy itself, or
+    /// a connection that is no proxy's.
+    pub(crate) fn asked_for(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
         // Most balancers have no proxy before them.
         if self.trusted.is_empty() {
             return None;
         }
-        forwarded_for(peer, headers, &self.trusted).map(|address| self.find(Network::of(address)))
+        forwarded_for(peer, headers, &self.trusted)
     }
 
     fn now(&self) -> Duration {
         self.clock.now().duration_since(self.began).into()
     }
 
-    fn find(&self, network: Network) -> Arc<Client<C>> {
+    fn find(&self, network: ClientNetwork) -> Arc<Client<C>> {
         let now = self.now();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = known.clients.get(&network) {
@@ -230,7 +231,7 @@ impl<C: Clock + Clone> Clients<C> {
                 drop(held);
                 self.refused[reason as usize].fetch_add(1, Ordering::Relaxed);
                 let pause = client.pause(now);
-                let problem = too_many(detail).with_retry_after(retry_after);
+                let problem = Problem::too_many_requests(detail).with_retry_after(retry_after);
                 Err(Refused { reason, problem, pause })
             }
         }
@@ -263,15 +264,6 @@ impl<C: Clock + Clone> Clients<C> {
             (Some(_) | None, _) => Ok(()),
         }
     }
-}
-
-fn too_many(detail: String) -> Problem {
-    Problem::new(
-        StatusCode::TOO_MANY_REQUESTS,
-        "urn:synod:problem:too-many-requests",
-        "Too many requests",
-        detail,
-    )
 }
 
 impl<C: Clock + Clone> Client<C> {

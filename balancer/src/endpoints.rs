@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::pool::{
     Ask, EndpointId, Health, Intent, Order, Outcome, Policy, Pool, Reads, Report, Rules, Service,
-    Start, Target,
+    Start, Target, To,
 };
 
 /// The one [`Pool`] of a balancer. The lock is held for a few instructions, never over a
@@ -122,7 +122,7 @@ impl Endpoints {
             // Made before the look, so that a notification between the look and the wait
             // counts.
             let notified = self.abilities.notified();
-            if !self.lock().can_answer(id, intent) {
+            if !self.lock().is_able(id, intent, To::Finish) {
                 return;
             }
             notified.await;
@@ -135,8 +135,9 @@ impl Endpoints {
         loop {
             let notified = self.abilities.notified();
             let is_outdone = self.read(|pool| {
-                let hears = pool.is_able(id, Intent::Read) || pool.able(Intent::Read) == 0;
-                !(hears && pool.is_able(id, Intent::LocalRead))
+                let hears = pool.is_able(id, Intent::Read, To::Take)
+                    || pool.able(Intent::Read, To::Take) == 0;
+                !(hears && pool.is_able(id, Intent::LocalRead, To::Take))
             });
             if is_outdone {
                 return;
@@ -178,7 +179,7 @@ impl Endpoints {
         let mut pool = self.lock();
         let able = |pool: &Pool| {
             [Intent::Read, Intent::LocalRead]
-                .map(|intent| (pool.able(intent), pool.answering(intent)))
+                .map(|intent| [To::Take, To::Finish].map(|to| pool.able(intent, to)))
         };
         let epoch = |pool: &Pool| {
             pool.endpoint(pool.primary()?)?.report.as_ref().map(|report| report.epoch)

@@ -21,6 +21,7 @@ use shared::health::{self, Check};
 use shared::ids::{Epoch, Name, Slot};
 use shared::message::Service;
 use shared::metrics::Metrics;
+use shared::places::ClientNetwork;
 use shared::problem::{Outcome, Problem};
 use shared::server::{Admission, RequestBody, Requests, expose, with_fallbacks};
 use shared::spans::{self, Gather, Reach};
@@ -31,7 +32,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::clients::{Client, Clients, Refused};
 use crate::endpoints::Endpoints;
 use crate::operator::{self, Operated};
-use crate::pool::{Endpoint, Health, Intent, Pool, Reads, Role};
+use crate::operators::Operators;
+use crate::pool::{Endpoint, Health, Intent, Pool, Reads, Role, To};
 use crate::proxy::Proxy;
 
 /// The route that stands in spans for everything that is passed on; the replica's span
@@ -70,6 +72,7 @@ pub(crate) struct Front {
     proxy: Arc<Proxy>,
     admission: Admission,
     clients: Arc<Clients>,
+    operators: Operators,
     requests: Requests,
 }
 
@@ -85,6 +88,8 @@ struct Peer {
 enum Answerer {
     /// The balancer, also with 404.
     Balancer,
+    /// The balancer, whom its operator tells what to do.
+    Operated,
     /// A replica.
     Replica,
 }
@@ -92,13 +97,14 @@ enum Answerer {
 /// Replicas answer the client API; what services say to each other is no business of
 /// clients. The path is looked at as it came: a replica decodes nothing but keys, so what
 /// is spelt otherwise is nothing to it either.
-fn answerer_of(path: &str) -> Answerer {
+fn answerer_of(method: &Method, path: &str) -> Answerer {
     if path == "/openapi.json" {
         return Answerer::Replica;
     }
     let Some(below) = path.strip_prefix("/v1/") else { return Answerer::Balancer };
     let first = below.split('/').next().unwrap_or_default();
     match first {
+        "balancer" if !method.is_safe() => Answerer::Operated,
         "status" | "replication" | "balancer" | "events" | "spans" => Answerer::Balancer,
         _ => Answerer::Replica,
     }
@@ -110,6 +116,7 @@ impl Front {
         endpoints: Arc<Endpoints>,
         proxy: Arc<Proxy>,
         clients: Arc<Clients>,
+        operators: Operators,
         admission: Admission,
     ) -> Arc<Self> {
         let (requests, exposed) = expose(metrics, TRACED, &admission);
@@ -121,7 +128,7 @@ impl Front {
             .merge(spans::routes(Reach::Cluster(gather)))
             .merge(exposed);
         let own = TowerToHyperService::new(with_fallbacks(own));
-        Arc::new(Self { own, proxy, admission, clients, requests })
+        Arc::new(Self { own, proxy, admission, clients, operators, requests })
     }
 
     /// The service of a client's connection.
@@ -136,7 +143,7 @@ impl Front {
     > + Send
     + use<> {
         let front = Arc::clone(self);
-        let peer = Peer { client: self.clients.of_connection(client.ip()), address: client.ip() };
+        let peer = Peer { client: self.clients.at(client.ip()), address: client.ip() };
         let peer = Arc::new(peer);
         service_fn(move |request| {
             let (front, peer) = (Arc::clone(&front), Arc::clone(&peer));
@@ -145,23 +152,20 @@ impl Front {
     }
 
     async fn answer(&self, peer: &Peer, request: Request<RequestBody>) -> Response<Body> {
-        let answerer = answerer_of(request.uri().path());
+        let answerer = answerer_of(request.method(), request.uri().path());
         let (parts, body) = request.into_parts();
         let method = parts.method.clone();
         // The routes of its own have no parameters but those of the operator.
         let route = match answerer {
             Answerer::Replica => FORWARDED_ROUTE,
-            Answerer::Balancer => operator::route_of(parts.uri.path()),
+            Answerer::Balancer | Answerer::Operated => operator::route_of(parts.uri.path()),
         };
         let (name, underway) = self.requests.begin(&parts.method, route);
-        let trace = RequestTrace::start(name, &parts.method, route, &parts.headers);
+        let trace = self.requests.trace(name, &parts.method, route, &parts.headers);
         let admitted = self.admission.admit(&parts);
         let request = Request::from_parts(parts, body);
         let mut response = match admitted {
-            Ok(place) => match answerer {
-                Answerer::Replica => trace.run(self.forward(peer, place, request, &trace)).await,
-                Answerer::Balancer => trace.run(self.answer_self(request)).await,
-            },
+            Ok(place) => trace.run(self.answer_by(answerer, peer, place, request, &trace)).await,
             Err(problem) => problem.to_http().map(Body::from),
         };
         let (status, bytes) = (response.status(), response.body().size_hint().exact());
@@ -170,27 +174,41 @@ impl Front {
         response
     }
 
-    /// Has a replica answer, unless the client has taken what it may. A refusal holds no
-    /// place while it waits.
-    async fn forward(
+    /// Has it answered. Of what is no look at the balancer itself, a client has no more than
+    /// it may; a refusal of that holds no place while it waits.
+    async fn answer_by(
         &self,
+        answerer: Answerer,
         peer: &Peer,
         place: Option<OwnedSemaphorePermit>,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
         trace: &RequestTrace,
     ) -> Response<Body> {
-        let passed_on = self.clients.of_request(peer.address, request.headers());
-        match self.clients.admit(passed_on.as_ref().unwrap_or(&peer.client)) {
-            Ok(_held) => self.proxy.forward(peer.address, request, trace).await,
+        let asked_for = self.clients.asked_for(peer.address, request.headers());
+        if answerer == Answerer::Balancer {
+            let network = ClientNetwork::of(asked_for.unwrap_or(peer.address));
+            request.extensions_mut().insert(network);
+            return self.answer_self(request).await;
+        }
+        let passed_on = asked_for.map(|address| self.clients.at(address));
+        let problem = match self.clients.admit(passed_on.as_ref().unwrap_or(&peer.client)) {
+            Ok(_held) if answerer == Answerer::Replica => {
+                return self.proxy.forward(peer.address, request, trace).await;
+            }
+            Ok(_held) => match self.operators.check(peer.address, asked_for, request.headers()) {
+                Ok(()) => return self.answer_self(request).await,
+                Err(problem) => problem,
+            },
             Err(Refused { reason, problem, pause }) => {
                 drop(place);
                 telemetry::attribute(trace.span(), "refused", reason.as_str());
                 if !pause.is_zero() {
                     tokio::time::sleep(pause).await;
                 }
-                refuse(request.method(), problem).to_http().map(Body::from)
+                problem
             }
-        }
+        };
+        refuse(request.method(), problem).to_http().map(Body::from)
     }
 
     async fn answer_self(&self, request: Request<RequestBody>) -> Response<Body> {
@@ -219,7 +237,7 @@ fn own_routes(
                     endpoints.read(|pool| {
                         let lacks = if pool.healthy() == 0 {
                             Some("no replica is healthy")
-                        } else if pool.able(Intent::LocalRead) == 0 {
+                        } else if pool.able(Intent::LocalRead, To::Take) == 0 {
                             Some("all healthy replicas are drained at this balancer")
                         } else {
                             None
@@ -317,7 +335,7 @@ async fn status(State(own): State<Arc<StatusState>>) -> Json<Status<BalancerStat
         BalancerStatus {
             primary: primary.map(|endpoint| endpoint.member.name.clone()),
             healthy: pool.healthy(),
-            linearizable: pool.able(Intent::Read),
+            linearizable: pool.able(Intent::Read, To::Take),
             waiting: own.endpoints.waiting(),
             forwarded: measured.requests(),
             retries: measured.retries.get(),

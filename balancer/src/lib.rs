@@ -20,8 +20,8 @@
 //! `retry` (what may be sent again, pure), [`headers`] (what a proxy does to them, pure),
 //! [`status`] (what a replica says of itself, pure), `clients` (what one client may take),
 //! `endpoints` (the pool behind a lock), `health` (discovery and checks), `proxy` (the way
-//! of a request), `operator` (what the operator sees and says), `http` (what is answered
-//! here, what is passed on), `metrics`, `news` (what happens), `args` (the flags). The
+//! of a request), `operator` (what the operator sees and says), `operators` (whose word that
+//! is), `http` (what is answered here, what is passed on), `metrics`, `news` (what happens), `args` (the flags). The
 //! connections to the replicas are those that all services speak to each other by
 //! (`shared::client`).
 //!
@@ -40,6 +40,7 @@ mod endpoints;
 mod health;
 mod metrics;
 mod news;
+mod operators;
 
 mod http;
 mod operator;
@@ -66,6 +67,7 @@ use crate::endpoints::Endpoints;
 use crate::http::{Front, Own};
 use crate::metrics::Measured;
 use crate::news::News;
+use crate::operators::Operators;
 use crate::proxy::Proxy;
 
 /// Runs a balancer until it is told to end.
@@ -86,6 +88,8 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     let news = Arc::new(News::new(Arc::clone(&events)));
     let endpoints = Endpoints::new(args.rules());
     let clients = Clients::new(args.client_limits(), args.trusted_proxies.clone());
+    let bound = running.listener.local_addr().context("the address that was bound")?;
+    let operators = Operators::new(bound.ip(), args.operators.clone());
     let patience = args.patience();
     let measured = Measured::register(&mut running.metrics);
     metrics::expose(&mut running.metrics, Arc::clone(&endpoints), patience.max_waiting);
@@ -100,7 +104,8 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
         running.shutdown.clone(),
     ));
     let own = Own { identity: running.identity, mixups, metrics: running.metrics, events, gather };
-    let front = Front::new(own, Arc::clone(&endpoints), proxy, clients, admission.clone());
+    let front =
+        Front::new(own, Arc::clone(&endpoints), proxy, clients, operators, admission.clone());
     let serving = serve_connections(
         running.listener,
         |client| front.connection(client),

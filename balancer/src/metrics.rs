@@ -8,7 +8,7 @@ use shared::metrics::{Counter, Histogram, Metrics, SECONDS, Scrape};
 
 use crate::clients::{Clients, MAX_CLIENTS, Reason};
 use crate::endpoints::Endpoints;
-use crate::pool::{Endpoint, Health, Intent, Policy, Pool, Service};
+use crate::pool::{Endpoint, Health, Intent, Policy, Pool, Service, To};
 
 /// The kinds of requests, in their order.
 const INTENTS: [&str; 3] = ["read", "local_read", "mutation"];
@@ -102,7 +102,11 @@ pub(crate) fn expose(metrics: &mut Metrics, endpoints: Arc<Endpoints>, max_waiti
             listed
         });
         let (healthy, linearizable, primary) = endpoints.read(|pool| {
-            (pool.healthy(), pool.able(Intent::Read), usize::from(pool.primary().is_some()))
+            (
+                pool.healthy(),
+                pool.able(Intent::Read, To::Take),
+                usize::from(pool.primary().is_some()),
+            )
         });
         for (name, help, value) in [
             (

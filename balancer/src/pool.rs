@@ -59,7 +59,7 @@ use self::latency::Latencies;
 pub use self::outliers::{Record, most_ejected};
 use self::policy::Candidate;
 pub use self::policy::Policy;
-pub use self::standing::{Fitness, Standing};
+pub use self::standing::{Fitness, Standing, To};
 
 /// What a request asks of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

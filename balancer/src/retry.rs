@@ -25,7 +25,7 @@ use shared::client::SendError;
 use shared::deadline;
 use shared::problem::{Body, Outcome, Problem, Retryable};
 
-use crate::pool::{Intent, Pool};
+use crate::pool::{Intent, Pool, To};
 
 /// What a read says that needs no quorum.
 const LOCAL: &str = "consistency=local";
@@ -244,7 +244,7 @@ pub(crate) fn nobody_able(intent: Intent, pool: &Pool) -> Problem {
         Problem::overloaded(format!(
             "{full} replicas work on as many requests as each may (--max-in-flight)"
         ))
-    } else if !drained.is_empty() && pool.answering(intent) > 0 {
+    } else if !drained.is_empty() && pool.able(intent, To::Finish) > 0 {
         Problem::unavailable(format!(
             "the replicas that could answer are drained at this balancer ({}); \
              PUT /v1/balancer/endpoints/ID {{\"drain\": false}} puts one back",

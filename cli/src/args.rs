@@ -64,6 +64,8 @@ enum Command {
     Trace(verbs::Trace),
     /// Follow what happens in the cluster
     Events(verbs::Events),
+    /// Show which replicas a balancer sends reads to and why; drain and weigh them
+    Endpoints(verbs::Endpoints),
     /// Make another replica primary, without a client noticing
     Primary(verbs::Primary),
     /// Ask a service whether it is ready; exits with 0 when it is
@@ -145,6 +147,7 @@ pub fn main() -> ExitCode {
         Command::Top(args) => block_on(top::run(args)),
         Command::Trace(args) => block_on(verbs::trace(args)),
         Command::Events(args) => block_on(verbs::events(args)),
+        Command::Endpoints(args) => block_on(verbs::endpoints(args)),
         Command::Primary(args) => block_on(verbs::primary(args)),
         Command::Ready(args) => block_on(verbs::ready(args)),
         Command::Import(args) => block_on(import::run(args)),

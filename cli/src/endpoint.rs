@@ -44,6 +44,16 @@ impl Endpoint {
         client.with_timeout(Duration::from_secs(self.timeout_seconds.into()))
     }
 
+    /// A client of each address: for what is said to each.
+    pub(crate) fn each(&self) -> Vec<Client> {
+        let timeout = Duration::from_secs(self.timeout_seconds.into());
+        let client = |url| {
+            let client = Client::of_urls(std::slice::from_ref(url)).expect("an address was given");
+            client.with_timeout(timeout)
+        };
+        self.url.0.iter().map(client).collect()
+    }
+
     /// The first address: for a measurement, which is of one.
     pub(crate) fn first(&self) -> &Url {
         self.url.0.first().expect("an address was given")

@@ -6,7 +6,7 @@
 //! - `up` runs a whole cluster on 127.0.0.1: each service is a child process of this one,
 //!   and none outlives it. `demo` does the same for a while, and kills them under load.
 //! - `get`, `put`, `delete`, `list`, `watch`, `txn`, `diff`, `rollback`, `compact`, `sql`,
-//!   `lease`, `lock`, `log`, `status`, `top`, `primary`, `ready`,
+//!   `lease`, `lock`, `log`, `status`, `top`, `endpoints`, `primary`, `ready`,
 //!   `import`, `export` speak the HTTP API by way of the crate `client`, and nothing else.
 //! - `backup` fetches the whole state as one file, by way of `client`, too; `restore` makes
 //!   the data directory of a new cluster of one, and `verify` checks data directories: both

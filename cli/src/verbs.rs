@@ -3,6 +3,7 @@
 mod compact;
 mod delete;
 mod diff;
+mod endpoints;
 mod events;
 mod get;
 mod lease;
@@ -29,6 +30,7 @@ use client::Fence;
 pub(crate) use compact::{Compact, compact};
 pub(crate) use delete::{Delete, delete};
 pub(crate) use diff::{Diff, diff};
+pub(crate) use endpoints::{Endpoints, endpoints};
 pub(crate) use events::{Events, events};
 pub(crate) use get::{Get, get};
 pub(crate) use lease::{Lease, lease};

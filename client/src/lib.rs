@@ -5,7 +5,7 @@
 //! [`Client`] (to which addresses, and how long), [`Error`], [`problem`] and `attempts`
 //! (how it fails, and when it is tried again), `call` (a request), [`key`] and [`Item`]; then
 //! what can be asked for: `kv`, `list`, `txn`, `watch`, `diff`, `sql`, `log`, `append`, `lease`,
-//! `lock`, `cluster`, `trace`, `events`.
+//! `lock`, `cluster`, `balancer`, `trace`, `events`.
 #![expect(
     clippy::disallowed_methods,
     reason = "a client is shell: it reads clocks and draws keys and pauses"
@@ -13,6 +13,7 @@
 
 mod append;
 mod attempts;
+mod balancer;
 mod call;
 mod client;
 mod cluster;
@@ -41,6 +42,10 @@ mod watch;
 pub use append::{
     Append, Appended, Compact, Compacted, Preview, Rollback, RollbackPreview, RolledBack, Undone,
     UndoneKind,
+};
+pub use balancer::{
+    Balancer, BalancerEndpoint, BalancerPolicy, EndpointOrder, EndpointRequests, Extra,
+    OrderedEndpoint,
 };
 pub use client::{Client, parse_url, parse_urls};
 pub use cluster::{Cluster, Leader, Replica, View};

@@ -16,7 +16,7 @@ mod stream;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use heard::{Heard, LeaderSeen, Seen, Sources, ViewSeen};
@@ -26,11 +26,16 @@ pub use stream::{PATH, answer};
 use crate::discovery::Mixups;
 use crate::ids::Instance;
 use crate::message::Member;
+use crate::places::{ClientNetwork, Place, Places};
+use crate::problem::Problem;
 use crate::telemetry;
 use ring::Ring;
 
 /// Followers at once; one more is answered 503.
 pub const FOLLOWERS: usize = 64;
+
+/// Those of one client; one more is answered 429.
+pub const FOLLOWERS_OF_A_CLIENT: usize = FOLLOWERS / 4;
 
 /// What happened last, and those who are told of it.
 #[derive(Debug)]
@@ -39,7 +44,7 @@ pub struct Events {
     instance: Instance,
     ring: Mutex<Ring>,
     grown: watch::Sender<u64>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     shutdown: CancellationToken,
 }
 
@@ -48,7 +53,7 @@ pub struct Events {
 struct Follower {
     events: Arc<Events>,
     grown: watch::Receiver<u64>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Events {
@@ -71,7 +76,7 @@ impl Events {
             instance,
             ring: Mutex::default(),
             grown: watch::Sender::new(0),
-            places: Arc::new(Semaphore::new(FOLLOWERS)),
+            places: Places::new("follow the events", FOLLOWERS, FOLLOWERS_OF_A_CLIENT),
             shutdown,
         })
     }
@@ -87,9 +92,9 @@ impl Events {
         happenings.into_iter().for_each(|happening| self.tell(happening));
     }
 
-    fn follow(self: &Arc<Self>) -> Option<Follower> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        Some(Follower { events: Arc::clone(self), grown: self.grown.subscribe(), _place: place })
+    fn follow(self: &Arc<Self>, client: Option<ClientNetwork>) -> Result<Follower, Problem> {
+        let place = self.places.take(client)?;
+        Ok(Follower { events: Arc::clone(self), grown: self.grown.subscribe(), _place: place })
     }
 
     fn lock(&self) -> MutexGuard<'_, Ring> {

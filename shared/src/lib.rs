@@ -2,11 +2,11 @@
 //! the set-up of servers and telemetry.
 //!
 //! In reading order: [`ids`] and [`message`] (the vocabulary and what is said, in lists
-//! that are [`bounded`], cut into [`page`]s), [`wire`] and [`problem`] (how it is said over
+//! that are [`bounded`], cut into [`page`]s), [`wire`], [`framing`] and [`problem`] (how it is said over
 //! HTTP), [`versions`] (who says it in another version),
 //! [`deadline`], [`client`] and [`discovery`] (who says it to whom), [`config`],
 //! [`datadir`] and [`service`] (a process from its flags to its end), [`server`] (bounded
-//! HTTP) with [`byte_budget`], [`health`], [`status`], [`metrics`], [`spans`], [`events`] and
+//! HTTP) with [`byte_budget`], [`places`], [`health`], [`status`], [`metrics`], [`spans`], [`events`] and
 //! [`console`] (what people look at), [`telemetry`], [`random`].
 
 pub mod bounded;
@@ -16,6 +16,7 @@ pub mod ids;
 pub mod message;
 pub mod page;
 
+pub mod framing;
 pub mod problem;
 pub mod versions;
 pub mod wire;
@@ -28,6 +29,7 @@ mod base_url;
 pub mod byte_budget;
 pub mod config;
 pub mod datadir;
+pub mod places;
 pub mod server;
 pub mod service;
 

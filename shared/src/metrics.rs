@@ -23,6 +23,7 @@ use prometheus_client::encoding::EncodeMetric;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::MetricType;
 pub use prometheus_client::metrics::counter::Counter;
+pub(crate) use prometheus_client::metrics::exemplar::HistogramWithExemplars;
 pub use prometheus_client::metrics::gauge::Gauge;
 pub use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;

@@ -128,6 +128,12 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, kind!("foreign-origin"), "Foreign origin", detail)
     }
 
+    /// 403: whoever asks may not; `detail` says how one may.
+    #[must_use]
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, kind!("forbidden"), "Forbidden", detail)
+    }
+
     /// 404: nothing is there.
     #[must_use]
     pub fn not_found(detail: impl Into<String>) -> Self {
@@ -309,6 +315,18 @@ impl Problem {
         let detail = format!("too much at once: {limit}");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, kind!("overloaded"), "Overloaded", detail)
             .with_retry_after(RETRY_AFTER)
+    }
+
+    /// 429: a client has taken what it may; retryable, with a `Retry-After`.
+    #[must_use]
+    pub fn too_many_requests(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            kind!("too-many-requests"),
+            "Too many requests",
+            detail,
+        )
+        .with_retry_after(RETRY_AFTER)
     }
 
     /// 504: the request's deadline passed.

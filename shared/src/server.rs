@@ -38,7 +38,7 @@ use axum::middleware::from_fn_with_state;
 use http::{Method, Request, Response, Uri};
 use hyper::body::Body;
 use hyper::server::conn::http1;
-use hyper::service::Service as HyperService;
+use hyper::service::{Service as HyperService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::net::sockopt;
@@ -54,6 +54,7 @@ pub use hosts::AllowedHosts;
 pub use requests::{Requests, Underway};
 
 use crate::metrics::{self, Metrics};
+use crate::places::ClientNetwork;
 use crate::problem::Problem;
 use crate::server::admission::{Reason, admit, nothing_applied};
 use crate::server::guard::guard;
@@ -114,7 +115,7 @@ const SEND_BUFFER_BYTES: usize = 128 << 10;
 
 /// Serves the routes until `shutdown`, then lets requests end within [`Limits::drain`].
 ///
-/// Around every route: a span and `Trace-Id`, what is counted of it ([`Requests`]),
+/// On every request: whose it is ([`ClientNetwork`]). Around every route: a span and `Trace-Id`, what is counted of it ([`Requests`]),
 /// [`Admission`], and problems for unknown paths (404) and methods (405). Beside them:
 /// `/metrics`.
 ///
@@ -133,7 +134,14 @@ pub async fn serve(
         .layer(from_fn_with_state(admission.clone(), admit))
         .layer(from_fn_with_state(Arc::new(requests), observe));
     let service = TowerToHyperService::new(router);
-    serve_connections(listener, move |_| service.clone(), &admission, shutdown).await
+    let make = move |client: SocketAddr| {
+        let (service, network) = (service.clone(), ClientNetwork::of(client.ip()));
+        service_fn(move |mut request: Request<RequestBody>| {
+            request.extensions_mut().insert(network);
+            service.call(request)
+        })
+    };
+    serve_connections(listener, make, &admission, shutdown).await
 }
 
 /// The route `/metrics` of a service that has filled its registry, and what else is counted

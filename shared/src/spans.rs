@@ -9,10 +9,11 @@ mod gather;
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::{Query, State};
 use axum::response::Response;
 use axum::routing::get;
-use axum::{Router, extract::rejection::QueryRejection};
+use http::request::Parts;
 use opentelemetry::trace::TraceId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ use serde_json::Value;
 pub use gather::Gather;
 
 use crate::ids::Name;
+use crate::places::ClientNetwork;
 use crate::problem::Problem;
 use crate::telemetry::{otlp, ring};
 use crate::wire;
@@ -88,11 +90,10 @@ pub fn routes<S: Clone + Send + Sync + 'static>(reach: Reach) -> Router<S> {
     Router::new().route(PATH, get(answer)).with_state(Arc::new(reach))
 }
 
-async fn answer(
-    State(reach): State<Arc<Reach>>,
-    asked: Result<Query<Asked>, QueryRejection>,
-) -> Result<Response, Problem> {
-    let Query(asked) = asked.map_err(|error| Problem::bad_request(error.body_text()))?;
+async fn answer(State(reach): State<Arc<Reach>>, parts: Parts) -> Result<Response, Problem> {
+    let Query(asked) = Query::<Asked>::try_from_uri(&parts.uri)
+        .map_err(|error| Problem::bad_request(error.body_text()))?;
+    let client = ClientNetwork::asking(&parts.extensions);
     let trace = trace_id(&asked.trace)?;
     let told = match (&*reach, asked.of) {
         (Reach::Service(_), Some(Of::Cluster)) => {
@@ -102,7 +103,7 @@ async fn answer(
             ));
         }
         (Reach::Cluster(gather), None | Some(Of::Cluster))
-        | (Reach::OnRequest(gather), Some(Of::Cluster)) => gather.all(trace).await?,
+        | (Reach::OnRequest(gather), Some(Of::Cluster)) => gather.all(trace, client).await?,
         (Reach::Service(name), None | Some(Of::Service)) => own(name, trace),
         (Reach::OnRequest(gather), None | Some(Of::Service))
         | (Reach::Cluster(gather), Some(Of::Service)) => own(gather.name(), trace),

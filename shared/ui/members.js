@@ -1,6 +1,6 @@
 // The services as a table, and what can be done with one.
 
-import { changeJson } from "./api.js";
+import { changeJson, get } from "./api.js";
 import { h, put } from "./dom.js";
 import { factsOf } from "./facts.js";
 import { isPrimary, KINDS, of, standing } from "./model.js";
@@ -30,19 +30,65 @@ async function makePrimary(service, outcome) {
   });
 }
 
+/** Asks, and has the balancer that this page comes from send a replica nothing new, or that ended. */
+async function drain(endpoint, isDrained, outcome) {
+  const asks = isDrained
+    ? ["Put it back?", " gets requests of this balancer again, at first a small share.", "Put back"]
+    : ["Drain it?", " gets nothing new of this balancer. What it has it finishes; whoever watches there goes on at another replica.", "Drain"];
+  if (!(await confirmed(asks[0], h("p", null, h("strong", null, shown(endpoint.id)), asks[1]), asks[2]))) return;
+  into(outcome, async () => {
+    const told = await changeJson("PUT", `/v1/balancer/endpoints/${encodeURIComponent(endpoint.id)}`, { drain: !isDrained });
+    return h("p", { class: "done", role: "status" }, shown(told.id), told.drain ? " is drained." : " gets requests.");
+  });
+}
+
+/** Whom the balancer sends reads to, and why. */
+function endpoints(balancer, outcome) {
+  const rows = balancer.endpoints.map((endpoint) => [
+    shown(endpoint.id),
+    badge(endpoint.in ? "in" : "out", endpoint.in ? "good" : "warn"),
+    h("span", null, endpoint.why.map((each, at) => [at > 0 ? "; " : null, shown(each)])),
+    endpoint.share,
+    endpoint.requests.in_flight,
+    endpoint.requests.sent,
+    endpoint.requests.failures,
+    button(endpoint.operator.drain ? "Put back…" : "Drain…", () => drain(endpoint, endpoint.operator.drain, outcome), { class: "quiet", "data-drain": endpoint.id }),
+  ]);
+  return [h("h2", null, "Reads of ", shown(balancer.id), `, by ${balancer.policy}`), table("Endpoints", ["Replica", "Reads", "Why", "Share", "In flight", "Sent", "Failed", ""], rows)];
+}
+
 /** What can be done with a service. */
 function actions(service, state, outcome) {
   if (service.kind !== "replica" || !service.healthy || isPrimary(state, service)) return "";
   return button("Make primary…", () => makePrimary(service, outcome), { class: "quiet", "data-primary": service.id });
 }
 
+/** What somebody is about to press, or marks, stays where it is. */
+function isUsed(place) {
+  return place.contains(document.activeElement) && ["A", "BUTTON"].includes(document.activeElement.tagName);
+}
+
+/** Whether this page comes from a replica, which has no endpoints to show. */
+let isOfReplica = false;
+
+async function showEndpoints(place, outcome) {
+  if (isOfReplica) return;
+  try {
+    const balancer = await get("/v1/balancer", { poll: true, timeoutMs: 1000 });
+    if (!isUsed(place)) put(place, endpoints(balancer, outcome));
+  } catch (error) {
+    isOfReplica = error.status === 404;
+    if (!isOfReplica) put(place, problemBox(error));
+  }
+}
+
 export function open(root) {
-  const place = h("div");
+  const [place, reads] = [h("div"), h("div", { id: "endpoints" })];
   const outcome = h("div", { "aria-live": "polite" });
-  put(root, heading("Members", "All services that GET /v1/cluster tells of."), outcome, place);
+  put(root, heading("Members", "All services that GET /v1/cluster tells of."), outcome, place, reads);
   return follow((state) => {
-    // What somebody is about to press, or marks, stays where it is.
-    if (place.contains(document.activeElement) && ["A", "BUTTON"].includes(document.activeElement.tagName)) return;
+    showEndpoints(reads, outcome);
+    if (isUsed(place)) return;
     const rows = state.cluster ? KINDS.flatMap(([, kind]) => of(state, kind)) : [];
     const shownRows = rows.map((service) => [...COLUMNS.map(([, cell]) => cell(service, state)), actions(service, state, outcome)]);
     put(place, state.error ? problemBox(state.error) : null, rows.length > 0 ? table("Services", [...COLUMNS.map(([name]) => name), ""], shownRows) : empty("Nothing was heard of any service yet."));

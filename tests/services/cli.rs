@@ -2,6 +2,7 @@
 //! scripts, and how it ends.
 
 pub(crate) mod command;
+mod endpoints;
 mod failover;
 mod held;
 mod keys;

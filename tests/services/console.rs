@@ -65,6 +65,7 @@ async fn the_console_shows_the_cluster_and_works_on_it_and_outlives_its_primary(
         shows_what_is_told(&cluster, browser, &ui).await.context("views")?;
         follows_a_write(&cluster, browser, &ui).await.context("following")?;
         moves_the_primary(&cluster, browser, &ui).await.context("another primary")?;
+        drains_a_replica(&cluster, browser, &ui).await.context("draining")?;
         outlives_the_primary(&mut cluster, browser, &ui).await.context("another primary")?;
         let asked = browser.requests().await?;
         // What a browser does by itself, it does by schemes of its own.
@@ -239,6 +240,26 @@ async fn moves_the_primary(cluster: &Cluster, browser: &Browser, ui: &str) -> Re
         Ok(())
     })
     .await
+}
+
+async fn drains_a_replica(cluster: &Cluster, browser: &Browser, ui: &str) -> Result<()> {
+    let is_drained = async || {
+        let shown = cluster.json("balancer-1", "/v1/balancer").await?;
+        anyhow::Ok(shown["endpoints"][1]["operator"]["drain"] == true)
+    };
+    browser.go(&format!("{ui}#/members")).await?;
+    browser.says("#endpoints", &["replica-2", "it is healthy and current"]).await?;
+    browser.press("[data-drain='replica-2']").await?;
+    ensure!(!is_drained().await?, "nobody has confirmed it");
+    browser.press("#confirm").await?;
+    browser.says(".done", &["replica-2 is drained"]).await?;
+    browser.says("#endpoints", &["the operator has drained it"]).await?;
+    ensure!(is_drained().await?);
+    browser.press("[data-drain='replica-2']").await?;
+    browser.press("#confirm").await?;
+    browser.says(".done", &["replica-2 gets requests"]).await?;
+    ensure!(!is_drained().await?);
+    Ok(())
 }
 
 async fn shows_what_is_told(cluster: &Cluster, browser: &Browser, ui: &str) -> Result<()> {

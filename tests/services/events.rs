@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use tests::harness::cluster::{Cluster, PATIENCE, Size};
 
+use crate::balancer::client_at;
 use crate::cli::command::Synod;
 use crate::synod;
 
@@ -23,7 +24,11 @@ struct Follower {
 impl Follower {
     async fn open(cluster: &Cluster, at: &str, query: &str, last: Option<&str>) -> Result<Self> {
         let url = format!("{}/v1/events{query}", cluster.url(at));
-        let mut request = cluster.http().get(url).header("accept", "application/x-ndjson");
+        Self::open_by(cluster.http(), &url, last).await
+    }
+
+    async fn open_by(http: &reqwest::Client, url: &str, last: Option<&str>) -> Result<Self> {
+        let mut request = http.get(url).header("accept", "application/x-ndjson");
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
@@ -136,12 +141,17 @@ async fn whoever_follows_is_bounded_refused_in_words_and_let_go_when_the_service
         let mut stranger = Follower::open(&cluster, door, "", other).await?;
         stranger.until("it says so", |said| said["event"] == "lagged").await?;
         let mut followers = vec![stranger];
-        while followers.len() < 64 {
-            followers.push(Follower::open(&cluster, door, "", None).await?);
+        // A fourth of the places is for each client, whatever it sends.
+        for last in [1, 2, 3, 4, 5] {
+            let own = client_at(last)?;
+            while followers.len() < 64 && followers.len() < 16 * usize::from(last) {
+                followers.push(Follower::open_by(&own, &url, None).await?);
+            }
+            let refused = own.get(&url).send().await?;
+            let expected = if last < 4 { 429 } else { 503 };
+            ensure!(refused.status() == expected, "{door} {last}: {}", refused.status());
+            ensure!(refused.headers().contains_key("retry-after"), "{door}");
         }
-        let refused = cluster.http().get(&url).send().await?;
-        ensure!(refused.status() == 503, "{door}: {}", refused.status());
-        ensure!(refused.headers().contains_key("retry-after"), "{door}");
         let mut last = followers.pop().context("many")?;
         cluster.service(door).terminate(Duration::from_secs(10))?;
         while last.next().await?.is_some() {}

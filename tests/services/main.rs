@@ -5,6 +5,7 @@
 
 mod backup;
 mod bad_starts;
+mod balancer;
 mod bank;
 mod bounds;
 mod cli;

@@ -244,3 +244,23 @@ async fn metrics_are_got_and_nothing_else_and_by_whoever_may_ask_the_service() -
     ensure!(answers.is_empty(), "{answers:?}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn times_of_requests_name_a_trace_that_can_be_looked_at() -> Result<()> {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let cluster = Cluster::start(synod(), Size::default(), &[]).await?;
+    let put = cluster.http().put(format!("{}/v1/kv/k", cluster.front())).body("x");
+    let put = put.header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"));
+    ensure!(put.send().await?.status().is_success());
+    let mut named = Vec::new();
+    for service in cluster.all() {
+        let told = scrape(&cluster, &service).await?;
+        let exemplars: Vec<&str> = told.exemplars("synod_http_request_duration_seconds").collect();
+        if exemplars.contains(&TRACE) {
+            named.push(service);
+        }
+    }
+    let primary = cluster.primary().await?;
+    ensure!(named.contains(&"balancer-1".to_owned()) && named.contains(&primary), "{named:?}");
+    Ok(())
+}

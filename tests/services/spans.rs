@@ -202,3 +202,45 @@ async fn few_of_many_requests_are_recorded_and_none_that_says_no() -> Result<()>
     ensure!(traced as u128 <= intervals + 20, "{traced} of {} batches", batches.len());
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_for_every_request_to_be_recorded_gets_a_bounded_number() -> Result<()> {
+    const ASKED: usize = 600;
+    /// So many a second are recorded at a balancer because they ask for it, and so many at once.
+    const MOST: f64 = 100.0;
+    let cluster = Cluster::start(synod(), Size::default(), &[]).await?;
+    cluster.wait_until_whole().await?;
+    let trace = |number: usize| format!("{:032x}", 0xabc_0000 + number);
+    let before = Instant::now();
+    let mut asking = tokio::task::JoinSet::new();
+    for connection in 0..8 {
+        let (http, url) = (cluster.http().clone(), format!("{}/v1/kv/none", cluster.front()));
+        asking.spawn(async move {
+            for number in (connection..ASKED).step_by(8) {
+                let parent = format!("00-{}-00f067aa0ba902b7-01", trace(number));
+                let answer = http.get(&url).header("traceparent", parent).send().await?;
+                ensure!(answer.headers()["trace-id"] == trace(number).as_str(), "its trace");
+            }
+            Ok(())
+        });
+    }
+    while let Some(ended) = asking.join_next().await {
+        ended??;
+    }
+    let seconds = before.elapsed().as_secs_f64();
+    let (mut recorded, mut left_out) = (0, None);
+    for number in 0..ASKED {
+        let query = format!("{}&of=service", trace(number));
+        let (own, _) = told(&cluster, "balancer-1", &query).await?;
+        ensure!(own.len() <= 1, "{own:?}");
+        recorded += own.len();
+        left_out = left_out.or(own.is_empty().then_some(number));
+    }
+    ensure!(recorded as f64 >= MOST, "{recorded}");
+    ensure!(recorded as f64 <= MOST * (seconds + 1.0) + 1.0, "{recorded} in {seconds} s");
+    if let Some(number) = left_out {
+        let (all, _) = told(&cluster, "balancer-1", &trace(number)).await?;
+        ensure!(all.is_empty(), "recorded by others: {all:?}");
+    }
+    Ok(())
+}

@@ -39,7 +39,7 @@ fn take<'a>(
 #[test]
 fn a_client_has_its_rate_and_its_burst_and_hears_when_to_come_again() {
     let (clients, clock) = clients(limits(Some(10), 3, None));
-    let client = clients.of_connection(address(1));
+    let client = clients.at(address(1));
     let (held, refused) = take(&clients, &client, 5);
     assert_eq!((held.len(), refused.len(), refused[0].reason), (3, 2, Reason::Rate));
     let answer = refused[0].problem.to_http();
@@ -52,7 +52,7 @@ fn a_client_has_its_rate_and_its_burst_and_hears_when_to_come_again() {
     assert!(clients.admit(&client).is_err(), "what was asked is asked, answered or not");
     clock.advance(Duration::from_millis(100));
     assert_eq!(take(&clients, &client, 2).0.len(), 1);
-    let another = clients.of_connection(address(2));
+    let another = clients.at(address(2));
     assert_eq!(take(&clients, &another, 5).0.len(), 3, "each has a bucket of its own");
     assert_eq!(clients.refused(), [6, 0, 0]);
 }
@@ -60,7 +60,7 @@ fn a_client_has_its_rate_and_its_burst_and_hears_when_to_come_again() {
 #[test]
 fn a_client_has_so_many_requests_at_once() {
     let (clients, _clock) = clients(limits(None, 1, Some(2)));
-    let client = clients.of_connection(address(1));
+    let client = clients.at(address(1));
     let (mut held, refused) = take(&clients, &client, 3);
     assert_eq!((held.len(), refused[0].reason), (2, Reason::Requests));
     held.pop();
@@ -70,7 +70,7 @@ fn a_client_has_so_many_requests_at_once() {
 #[test]
 fn where_all_is_taken_everybody_has_a_fair_share() {
     let (clients, _clock) = clients(limits(None, 1, None));
-    let (first, second) = (clients.of_connection(address(1)), clients.of_connection(address(2)));
+    let (first, second) = (clients.at(address(1)), clients.at(address(2)));
     let (flood, refused) = take(&clients, &first, 100);
     assert_eq!(flood.len(), PLACES - PLACES / KEPT, "the last places are not for it");
     assert!(refused.iter().all(|refused| refused.reason == Reason::Share));
@@ -84,7 +84,7 @@ fn where_all_is_taken_everybody_has_a_fair_share() {
 #[test]
 fn who_is_refused_often_is_refused_slowly() {
     let (clients, clock) = clients(limits(Some(1), 1, None));
-    let client = clients.of_connection(address(1));
+    let client = clients.at(address(1));
     let (_held, refused) = take(&clients, &client, 30);
     let at_once = refused.iter().filter(|refused| refused.pause.is_zero()).count();
     assert_eq!((at_once, refused.len()), (REFUSED_AT_ONCE as usize, 29));
@@ -96,19 +96,19 @@ fn who_is_refused_often_is_refused_slowly() {
 #[test]
 fn a_million_addresses_take_bounded_memory_and_have_a_limit_all_the_same() {
     let (clients, clock) = clients(limits(Some(10), 10, None));
-    let connected = clients.of_connection(address(0));
+    let connected = clients.at(address(0));
     take(&clients, &connected, 10);
     let mut let_in = 0;
     for number in 1..=1_000_000 {
-        let client = clients.of_connection(address(number));
+        let client = clients.at(address(number));
         let_in += take(&clients, &client, 1).0.len();
         assert!(clients.remembered() <= MAX_CLIENTS);
     }
     assert_eq!(let_in, MAX_CLIENTS - 1 + 10, "those who find no room share one bucket");
     clock.advance(Duration::from_millis(500));
-    assert!(clients.admit(&clients.of_connection(address(0))).is_ok(), "it was not forgotten");
+    assert!(clients.admit(&clients.at(address(0))).is_ok(), "it was not forgotten");
     clock.advance(Duration::from_secs(1));
-    clients.of_connection(address(2_000_000));
+    clients.at(address(2_000_000));
     assert_eq!(clients.remembered(), 2, "the others are as new");
-    assert!(Arc::ptr_eq(&connected, &clients.of_connection(address(0))));
+    assert!(Arc::ptr_eq(&connected, &clients.at(address(0))));
 }

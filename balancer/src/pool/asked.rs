@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::policy::{self, Candidate, Policy};
-use super::{EndpointId, Health, Intent, Pool, Target};
+use super::{EndpointId, Health, Intent, Pool, Target, To};
 
 /// Why a request is sent to an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +65,9 @@ impl Pool {
     pub fn begin(&mut self, ask: &Ask<'_>) -> Option<Picked> {
         let primary = match ask.intent {
             Intent::Read | Intent::LocalRead => None,
-            Intent::Mutation => self
-                .primary()
-                .filter(|id| !ask.tried.contains(id) && self.is_able(*id, Intent::Mutation)),
+            Intent::Mutation => self.primary().filter(|id| {
+                !ask.tried.contains(id) && self.is_able(*id, Intent::Mutation, To::Take)
+            }),
         };
         let id = match primary {
             Some(id) => id,
@@ -162,6 +162,7 @@ impl Pool {
         endpoint.counts.in_flight =
             endpoint.counts.in_flight.checked_sub(1).expect("every request ends once");
         endpoint.record.slow += u64::from(is_slow);
+        endpoint.record.reads += u64::from(waited.is_some());
         match outcome {
             Outcome::Answered if endpoint.health == Health::Healthy => {
                 endpoint.against = 0;

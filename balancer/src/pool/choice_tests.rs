@@ -59,7 +59,7 @@ fn a_drained_endpoint_gets_nothing_and_the_others_all() {
     assert_eq!(underway.member.instance.0, 1);
     order(&mut pool, 1, Service::Drained, 1, MS);
     assert_eq!(shares(&mut pool, 100, MS), [0, 50, 50]);
-    assert!(pool.can_answer(underway.id, Intent::Read), "what it has it finishes");
+    assert!(pool.is_able(underway.id, Intent::Read, To::Finish), "what it has it finishes");
     for intent in [Intent::LocalRead, Intent::Mutation] {
         let picked = pool.begin(&Ask { intent, ..ask(Start::First, &[], MS) }).unwrap();
         assert_ne!(picked.target.id, underway.id, "{intent:?}: a backup forwards mutations");
@@ -89,7 +89,7 @@ fn what_the_operator_said_outlives_the_endpoint() {
         pool.find(&replica(2).name).unwrap().order,
         Order { service: Service::Drained, weight: 3 }
     );
-    assert!(!pool.is_able(id_of(&pool, 2), Intent::Read));
+    assert!(!pool.is_able(id_of(&pool, 2), Intent::Read, To::Take));
     let of_nobody = pool.order(&"replica-9".parse().unwrap(), |order| order, MS);
     assert_eq!(of_nobody, None);
 }

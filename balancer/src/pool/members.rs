@@ -6,7 +6,7 @@ use std::time::Duration;
 use shared::ids::Name;
 use shared::message::{Member, Service as Kind};
 
-use super::outliers::{self, JUDGE_EVERY, most_ejected, outliers};
+use super::outliers::{self, JUDGE_EVERY, Record, most_ejected, outliers};
 use super::{Counts, Endpoint, EndpointId, Health, Intent, Order, Pool, Report, Service};
 
 impl Pool {
@@ -107,23 +107,23 @@ impl Pool {
             }
         }
         let judged = |endpoint: &&Endpoint| self.fitness(endpoint, Intent::Read).is_some();
-        let picked: Vec<(EndpointId, u64)> = self
+        let (picked, records): (Vec<EndpointId>, Vec<Record>) = self
             .endpoints
             .values()
             .filter(judged)
-            .map(|endpoint| (endpoint.id, endpoint.record.slow))
-            .collect();
+            .map(|endpoint| (endpoint.id, endpoint.record))
+            .unzip();
         let ejected =
             self.endpoints.values().filter(|one| one.record.ejected_until.is_some()).count();
         let room = most_ejected(picked.len()).saturating_sub(ejected);
-        let slow: Vec<u64> = picked.iter().map(|(_, slow)| *slow).collect();
-        for at in outliers(&slow, room) {
-            let endpoint = self.endpoints.get_mut(&picked[at].0).expect("it was just seen");
+        for at in outliers(&records, room) {
+            let endpoint = self.endpoints.get_mut(&picked[at]).expect("it was just seen");
             endpoint.record.eject(now);
             endpoint.counts.ejections += 1;
         }
         for endpoint in self.endpoints.values_mut() {
             endpoint.record.slow /= 2;
+            endpoint.record.reads /= 2;
         }
     }
 

@@ -2,9 +2,10 @@
 //!
 //! As Envoy's outlier detection, by latency: a read is *slow* that takes four times what the
 //! fastest quarter of all reads takes, and no less than [`SLOW_FLOOR`]. Once a second those
-//! are ejected that gave many slow answers of late, and many more than the others. Slowness
-//! of all is nobody's fault, and of a few only [`most_ejected`] are: the others would have
-//! to carry what they carried.
+//! are ejected of whose answers of late a larger part was slow than of the others'. Parts are
+//! compared, and only with those that were asked as well: by weights and zones one may get
+//! nearly all reads, and so nearly all slow ones. Slowness of all is nobody's fault, and of a
+//! few only [`most_ejected`] are: the others would have to carry what they carried.
 
 use std::time::Duration;
 
@@ -16,8 +17,13 @@ const SLOW_FLOOR: Duration = Duration::from_millis(20);
 const SLOW_TIMES: u32 = 4;
 /// Fewer slow answers of late eject nobody.
 const FEWEST_SLOW: u64 = 5;
-/// An endpoint is ejected for slow answers that are more than so many times the others'.
+/// A smaller part of slow answers, in thousandths, ejects nobody: reads are hedged for that.
+const FEWEST_PER_MILLE: u64 = 50;
+/// An endpoint is ejected for a part of slow answers that is more than so many times the
+/// others' …
 const TIMES_THE_OTHERS: u64 = 4;
+/// … of those that were asked as often as this of late.
+const FEWEST_READS: u64 = 5;
 /// How long the first ejection lasts; each one that follows soon, twice as long as the last.
 const FIRST_EJECTION: Duration = Duration::from_secs(5);
 /// The longest one.
@@ -28,8 +34,10 @@ const FORGIVEN_AFTER: Duration = Duration::from_secs(120);
 /// What an endpoint did of late, and how it is judged for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Record {
-    /// Slow answers of late: halved at each judgement.
+    /// Slow answers of late …
     pub slow: u64,
+    /// … of so many: both are halved at each judgement.
+    pub reads: u64,
     /// Until when it is ejected, in time since the pool began.
     pub ejected_until: Option<Duration>,
     /// Ejections in a row.
@@ -47,7 +55,12 @@ impl Record {
         let lasts = FIRST_EJECTION.saturating_mul(doubled).min(LONGEST_EJECTION);
         self.ended = now + lasts;
         self.ejected_until = Some(self.ended);
-        self.slow = 0;
+        (self.slow, self.reads) = (0, 0);
+    }
+
+    /// What part of its answers of late was slow, in thousandths; none where they were few.
+    fn part(&self) -> Option<u64> {
+        (self.reads >= FEWEST_READS).then(|| self.slow * 1_000 / self.reads)
     }
 
     /// Whether an ejection has just ended.
@@ -67,22 +80,26 @@ pub(super) fn slow_after(fastest_quarter: Duration) -> Duration {
     (fastest_quarter * SLOW_TIMES).max(SLOW_FLOOR)
 }
 
-/// Whom to eject, by place, the slowest first: of endpoints with so many slow answers, of
-/// which so many more may be ejected.
-pub(super) fn outliers(slow: &[u64], room: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..slow.len()).collect();
-    order.sort_by_key(|at| std::cmp::Reverse(slow[*at]));
+/// Whom to eject, by place, the slowest first: of endpoints with these records, of which so
+/// many more may be ejected.
+pub(super) fn outliers(records: &[Record], room: usize) -> Vec<usize> {
+    let parts: Vec<Option<u64>> = records.iter().map(Record::part).collect();
     let is_outlier = |at: &usize| {
-        let mut others: Vec<u64> =
-            (0..slow.len()).filter(|other| other != at).map(|other| slow[other]).collect();
+        let others = parts.iter().enumerate().filter(|(other, _)| other != at);
+        let mut others: Vec<u64> = others.filter_map(|(_, part)| *part).collect();
         others.sort_unstable();
         // Of an even number the lower one: of two others, one may be slow as well.
         let usual = others.get(others.len().saturating_sub(1) / 2);
-        usual.is_some_and(|usual| {
-            slow[*at] >= FEWEST_SLOW && slow[*at] > usual.saturating_mul(TIMES_THE_OTHERS)
-        })
+        let own = parts[*at].filter(|own| *own >= FEWEST_PER_MILLE);
+        records[*at].slow >= FEWEST_SLOW
+            && own
+                .zip(usual)
+                .is_some_and(|(own, usual)| own > usual.saturating_mul(TIMES_THE_OTHERS))
     };
-    order.into_iter().filter(is_outlier).take(room).collect()
+    let mut order: Vec<usize> = (0..records.len()).filter(is_outlier).collect();
+    order.sort_by_key(|at| std::cmp::Reverse((parts[*at], records[*at].slow)));
+    order.truncate(room);
+    order
 }
 
 #[cfg(test)]
@@ -102,7 +119,31 @@ mod tests {
             (&[], 1, &[]),
             (&[0, 9, 1], 0, &[]),
         ] {
-            assert_eq!(outliers(slow, room), expected, "{slow:?}");
+            let of = |slow: &u64| Record { slow: *slow, reads: 100, ..Record::default() };
+            let records: Vec<Record> = slow.iter().map(of).collect();
+            assert_eq!(outliers(&records, room), expected, "{slow:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_gets_most_reads_is_not_judged_by_the_number_of_its_slow_ones() {
+        for (records, expected) in [
+            // In its zone it is the only one that is asked.
+            (&[(40, 100), (0, 0), (0, 2)][..], &[][..]),
+            (&[(40, 100), (0, 0), (0, 5)], &[0]),
+            // By its weight it gets ten times as many.
+            (&[(60, 1_000), (6, 100), (4, 100)], &[]),
+            (&[(600, 1_000), (6, 100), (4, 100)], &[0]),
+            // Of few answers that are slow nobody's clients hear.
+            (&[(40, 1_000), (0, 1_000), (0, 1_000)], &[]),
+        ] {
+            let of = |(slow, reads): &(u64, u64)| Record {
+                slow: *slow,
+                reads: *reads,
+                ..Record::default()
+            };
+            let judged: Vec<Record> = records.iter().map(of).collect();
+            assert_eq!(outliers(&judged, 1), expected, "{records:?}");
         }
     }
 

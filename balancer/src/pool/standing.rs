@@ -26,6 +26,16 @@ enum Place {
     Here,
 }
 
+/// What an endpoint is to do with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum To {
+    /// It gets one.
+    Take,
+    /// It has one, and answers it. The operator's word does not count: what a drained endpoint
+    /// has, it finishes.
+    Finish,
+}
+
 /// Whether an endpoint gets linearizable reads, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
@@ -36,31 +46,23 @@ pub struct Standing {
 }
 
 impl Pool {
-    /// Whether the endpoint can still answer such a request that it was sent. The operator's
-    /// word does not count: what a drained endpoint has, it finishes.
+    /// Whether the endpoint is able to do that with such a request.
     #[must_use]
-    pub fn can_answer(&self, id: EndpointId, intent: Intent) -> bool {
-        self.endpoints.get(&id).is_some_and(|endpoint| self.health(endpoint, intent).is_some())
+    pub fn is_able(&self, id: EndpointId, intent: Intent, to: To) -> bool {
+        self.endpoints.get(&id).is_some_and(|endpoint| self.does(endpoint, intent, to))
     }
 
-    /// How many endpoints can, see [`Pool::can_answer`].
+    /// How many endpoints are.
     #[must_use]
-    pub fn answering(&self, intent: Intent) -> usize {
-        let answers = |endpoint: &&Endpoint| self.health(endpoint, intent).is_some();
-        self.endpoints.values().filter(answers).count()
+    pub fn able(&self, intent: Intent, to: To) -> usize {
+        self.endpoints.values().filter(|endpoint| self.does(endpoint, intent, to)).count()
     }
 
-    /// Whether the endpoint is still picked for such a request.
-    #[must_use]
-    pub fn is_able(&self, id: EndpointId, intent: Intent) -> bool {
-        self.endpoints.get(&id).is_some_and(|endpoint| self.fitness(endpoint, intent).is_some())
-    }
-
-    /// How many endpoints are picked for such a request.
-    #[must_use]
-    pub fn able(&self, intent: Intent) -> usize {
-        let is_able = |endpoint: &&Endpoint| self.fitness(endpoint, intent).is_some();
-        self.endpoints.values().filter(is_able).count()
+    fn does(&self, endpoint: &Endpoint, intent: Intent, to: To) -> bool {
+        match to {
+            To::Take => self.fitness(endpoint, intent).is_some(),
+            To::Finish => self.health(endpoint, intent).is_some(),
+        }
     }
 
     /// How many endpoints are healthy.

@@ -154,7 +154,9 @@ fn a_replica_that_no_quorum_answers_gets_only_local_reads() {
     let mut pool = pool_of(3);
     say(&mut pool, 2, Reads::Local);
     let id = id_of(&pool, 2);
-    assert!(!pool.is_able(id, Intent::Read) && pool.is_able(id, Intent::LocalRead));
+    assert!(
+        !pool.is_able(id, Intent::Read, To::Take) && pool.is_able(id, Intent::LocalRead, To::Take)
+    );
     let mut picks = |intent| -> Vec<u64> {
         let mut picks: Vec<u64> = (0..6).map(|_| pick(&mut pool, intent).unwrap()).collect();
         picks.sort_unstable();
@@ -171,7 +173,10 @@ fn a_replica_whose_disk_takes_nothing_is_asked_after_the_others() {
     let id = id_of(&pool, 2);
     checked(&mut pool, id, Some(full));
     assert_eq!([(); 3].map(|()| pick(&mut pool, Intent::Read)), [Some(1); 3]);
-    assert!(pool.is_able(id, Intent::Read), "where the others fail it may have all it needs");
+    assert!(
+        pool.is_able(id, Intent::Read, To::Take),
+        "where the others fail it may have all it needs"
+    );
 }
 
 #[test]
@@ -196,7 +201,7 @@ fn where_no_quorum_answers_anybody_no_linearizable_read_is_sent() {
     }
     assert_eq!(pick(&mut pool, Intent::Read), None);
     assert!(pick(&mut pool, Intent::LocalRead).is_some());
-    assert_eq!((pool.able(Intent::Read), pool.healthy()), (0, 2));
+    assert_eq!((pool.able(Intent::Read, To::Take), pool.healthy()), (0, 2));
 }
 
 #[test]
@@ -208,7 +213,7 @@ fn a_replica_that_never_was_current_is_behind() {
     let missing = |report| Report { lag: None, is_missing_slots: true, ..report };
     checked(&mut pool, id, report(Role::Backup, 1).map(missing));
     assert_eq!(pool.reads(pool.endpoint(id).unwrap()), Reads::Local, "and may never be");
-    assert_eq!((pool.able(Intent::Read), pool.with_quorum()), (0, 1));
+    assert_eq!((pool.able(Intent::Read, To::Take), pool.with_quorum()), (0, 1));
 }
 
 #[test]
@@ -227,7 +232,7 @@ fn one_failure_alone_changes_nothing() {
         let id = id_of(&pool, 1);
         assert_eq!(checked(&mut pool, id, None), None);
         assert_eq!(checked(&mut pool, id, report(Role::Primary, 1)), None);
-        assert!(pool.is_able(id, Intent::Read));
+        assert!(pool.is_able(id, Intent::Read, To::Take));
     }
 }
 
@@ -247,7 +252,7 @@ fn an_answered_request_forgives_earlier_failures() {
     let target = begin(&mut pool, Intent::Read, &[]).unwrap();
     finish(&mut pool, target.id, Outcome::Answered);
     assert_eq!(fail(&mut pool, 1), None);
-    assert!(pool.is_able(target.id, Intent::Read));
+    assert!(pool.is_able(target.id, Intent::Read, To::Take));
 }
 
 #[test]

@@ -34,6 +34,7 @@ use crate::health::{self, Pace};
 use crate::http::{Front, Own};
 use crate::metrics::Measured;
 use crate::news::News;
+use crate::operators::Operators;
 use crate::pool::{Policy, Pool, Rules, Thresholds};
 use crate::proxy::{BodyLimits, HashBy, Patience, Proxy};
 
@@ -132,7 +133,9 @@ impl Setup {
         let news = Arc::new(News::new(Arc::clone(&events)));
         let gather = Gather::new(name, Vec::new(), receiver.clone());
         let own = Own { identity, mixups, metrics, events, gather };
-        let front = Front::new(own, Arc::clone(&endpoints), proxy, clients, admission.clone());
+        let operators = Operators::new(address.ip(), Vec::new());
+        let front =
+            Front::new(own, Arc::clone(&endpoints), proxy, clients, operators, admission.clone());
         let keeping = health::keep(Arc::clone(&endpoints), receiver, self.pace, news);
         let ends = shutdown.clone();
         let running = tokio::task::spawn(async move {

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::fake::{Fake, Reply, Seen};
 use super::harness::{BRIEFLY, Setup, problem};
-use crate::pool::{Intent, Pool};
+use crate::pool::{Intent, Pool, To};
 
 /// The number of the primary, 0 for none.
 fn primary(pool: &Pool) -> u64 {
@@ -53,7 +53,7 @@ async fn a_replica_cut_off_from_the_acceptors_gets_local_reads_and_nobody_waits_
     local.sort_unstable();
     assert_eq!(local, ["cut off", "one"]);
     two.set_quorum_answers(true);
-    balancer.until(|pool| pool.able(Intent::Read) == 2).await;
+    balancer.until(|pool| pool.able(Intent::Read, To::Take) == 2).await;
 }
 
 #[tokio::test]
@@ -61,7 +61,7 @@ async fn where_no_replica_has_a_quorum_reads_are_refused_in_time_and_local_ones_
     let one = Fake::start(1, |_| Reply::ok("one")).await;
     let balancer = Setup::with_checks().start(&[&one]).await;
     one.set_quorum_answers(false);
-    balancer.until(|pool| pool.able(Intent::Read) == 0).await;
+    balancer.until(|pool| pool.able(Intent::Read, To::Take) == 0).await;
     let answer = balancer.send(Method::GET, "/v1/kv/k", &BRIEFLY, "").await;
     assert_eq!(answer.problem(), problem("no-quorum", 503, None));
     assert_eq!(answer.headers["retry-after"], "1");

@@ -189,3 +189,22 @@ async fn what_is_said_wrongly_changes_nothing_and_is_answered_with_what_to_say()
 async fn endpoint_order(balancer: &Balancer) -> Value {
     endpoint(balancer, 0).await["operator"].clone()
 }
+
+#[tokio::test]
+async fn the_word_of_foreign_pages_and_of_whom_nobody_knows_is_not_taken() {
+    let one = Fake::start(1, |_| Reply::ok("")).await;
+    let balancer = Setup::default().start(&[&one]).await;
+    let drain = json!({"drain": true}).to_string();
+    for (field, kind) in [
+        (("origin", "https://evil.example"), "foreign-origin"),
+        (("sec-fetch-site", "cross-site"), "foreign-origin"),
+        (("x-forwarded-for", "127.0.0.1"), "forbidden"),
+    ] {
+        for path in ["/v1/balancer/endpoints/replica-1", "/v1/balancer/policy"] {
+            let answer = balancer.send(Method::PUT, path, &[JSON, field], &drain).await;
+            assert_eq!(answer.problem(), problem(kind, 403, Some("not_applied")), "{path}");
+        }
+    }
+    assert_eq!(endpoint(&balancer, 0).await["operator"]["drain"], false);
+    assert_eq!(balancer.get("/v1/kv/k").await.status, 200);
+}

@@ -7,15 +7,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures::Stream;
 use http::{HeaderValue, header};
-use serde::Serialize;
-
-use crate::http::request::headers::NDJSON;
-
-/// Appends a line.
-pub(super) fn push_line(lines: &mut Vec<u8>, document: &impl Serialize) {
-    serde_json::to_writer(&mut *lines, document).expect("plain JSON, into memory");
-    lines.push(b'\n');
-}
+use shared::framing::NDJSON;
 
 /// The response that streams. Where it breaks off before its end, so does the connection:
 /// the client notices.

@@ -8,12 +8,12 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use serde::Serialize;
+use shared::framing::{push_line, wants_ndjson};
 use shared::page::PageLimits;
 use shared::problem::Problem;
 
 use super::App;
-use super::ndjson::{ndjson, push_line};
-use crate::http::request::headers::wants_ndjson;
+use super::ndjson::ndjson;
 use crate::http::request::query::Query;
 
 /// How long a stream looks for its next piece before it looks whether somebody still

@@ -1,8 +1,8 @@
 //! `GET /v1/watch`: every change of some keys, as it is executed.
 //!
-//! In reading order: `framing` (how it is written down, pure), `stream` (what comes next).
+//! In reading order: `batches` (where a revision ends, pure), `stream` (what comes next).
 
-mod framing;
+mod batches;
 mod stream;
 
 use std::sync::Arc;
@@ -10,10 +10,9 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, header};
 use serde_json::json;
+use shared::framing::Framing;
 
-use self::framing::Framing;
 use self::stream::Watcher;
 use super::App;
 use super::openapi::Entry;
@@ -21,12 +20,8 @@ use super::openapi::content::{lines, text};
 use super::reading::released_from;
 use super::refused::Refused;
 use super::render::RenderedItem;
-use crate::http::request::headers::wants_ndjson;
 use crate::http::request::parameter::{CONSISTENCY, LAST_EVENT_ID};
 use crate::http::request::watching::{PARAMETERS, Start, WatchRequest, parameters};
-
-/// Tells nginx to pass on what comes as it comes.
-const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// What the contract says of it.
 pub(super) fn entries() -> Vec<Entry> {
@@ -54,7 +49,7 @@ pub(super) async fn watch(State(app): State<Arc<App>>, parts: Parts) -> Response
 async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let query = parameters(parts.uri.query())?;
     let request = WatchRequest::of(&query, &parts.headers, app.limits.key_bytes)?;
-    let framing = if wants_ndjson(&parts.headers) { Framing::Lines } else { Framing::EventStream };
+    let framing = Framing::of(&parts.headers);
     let watch = app.watches.enter()?;
     // What a client has seen is there: a replica that has not come so far, and is asked
     // locally, is only behind. A linearizable look shows everything that anybody has seen.
@@ -70,11 +65,7 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
         Start::After(seen) => extent.check(seen)?,
     };
     let watcher = Watcher::new(watch, request, start, framing, app.shutdown.clone());
-    let mut response = Response::new(watcher.into_body());
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(framing.content_type()));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(UNBUFFERED, HeaderValue::from_static("no"));
-    released.describe(headers, start);
+    let mut response = framing.response(watcher.into_body());
+    released.describe(response.headers_mut(), start);
     Ok(response)
 }

@@ -10,14 +10,15 @@ use axum::extract::Query;
 use axum::response::Response;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::kind::Happening;
 use super::ring::Event;
-use super::{Events, FOLLOWERS, Follower};
+use super::{Events, Follower};
+use crate::framing::Framing;
 use crate::ids::Instance;
+use crate::places::ClientNetwork;
 use crate::problem::Problem;
 
 /// Where to ask.
@@ -29,26 +30,12 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// So many are written at once.
 const AT_ONCE: usize = 128;
 
-/// How long an `EventSource` waits before it comes again, in milliseconds.
-const RETRY_MS: u64 = 1_000;
-
-const NDJSON: &str = "application/x-ndjson";
-
-/// Tells nginx to pass on what comes as it comes.
-const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
-
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {
     /// First what is still held.
     #[serde(default)]
     held: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Framing {
-    EventStream,
-    Lines,
 }
 
 /// An event's identity: which ring, and which of it.
@@ -75,7 +62,7 @@ impl FromStr for EventId {
 /// Answers `GET /v1/events`.
 ///
 /// # Errors
-/// Where it is malformed, or as many follow as may.
+/// Where it is malformed, or as many follow, in all or of its client, as may.
 pub fn answer(events: &Arc<Events>, parts: &Parts) -> Result<Response, Problem> {
     let asked: Query<Asked> =
         Query::try_from_uri(&parts.uri).map_err(|error| Problem::bad_request(error.body_text()))?;
@@ -84,8 +71,7 @@ pub fn answer(events: &Arc<Events>, parts: &Parts) -> Result<Response, Problem> 
         text.parse::<EventId>()
     });
     let last = last.transpose()?;
-    let full = || Problem::overloaded(format!("{FOLLOWERS} follow the events"));
-    let follower = events.follow().ok_or_else(full)?;
+    let follower = events.follow(ClientNetwork::asking(&parts.extensions))?;
     let (newest, before_oldest) = {
         let ring = events.lock();
         (ring.newest(), ring.before_oldest())
@@ -97,25 +83,9 @@ pub fn answer(events: &Arc<Events>, parts: &Parts) -> Result<Response, Problem> 
         None if asked.held => (before_oldest, false),
         None => (newest, false),
     };
-    let framing = if wants_ndjson(&parts.headers) { Framing::Lines } else { Framing::EventStream };
+    let framing = Framing::of(&parts.headers);
     let stream = Stream { follower, framing, seen, is_begun: false, is_other };
-    let mut response = Response::new(stream.into_body());
-    let content_type = match framing {
-        Framing::EventStream => "text/event-stream",
-        Framing::Lines => NDJSON,
-    };
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(UNBUFFERED, HeaderValue::from_static("no"));
-    Ok(response)
-}
-
-fn wants_ndjson(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    accepted.flat_map(|list| list.split(',')).any(|range| {
-        range.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(NDJSON))
-    })
+    Ok(framing.response(stream.into_body()))
 }
 
 /// One who follows.
@@ -141,12 +111,9 @@ impl Stream {
 
     /// Waits for something to say.
     async fn piece(&mut self) -> Bytes {
-        let mut out = String::new();
+        let mut out = Vec::new();
         if !std::mem::replace(&mut self.is_begun, true) {
-            if self.framing == Framing::EventStream {
-                out.push_str(&format!("retry: {RETRY_MS}\n"));
-            }
-            self.beat(&mut out);
+            self.framing.begin(&mut out, Some(self.id(self.seen)));
             if self.is_other {
                 self.write(&mut out, "lagged", None, &json!({"missed": null}));
             }
@@ -167,36 +134,15 @@ impl Stream {
                 return out.into();
             }
             if tokio::time::timeout(HEARTBEAT, self.follower.grown.changed()).await.is_err() {
-                self.beat(&mut out);
+                // A client that is cut off then misses nothing either.
+                self.framing.heartbeat(&mut out, Some(self.id(self.seen)));
             }
         }
     }
 
-    /// What keeps proxies awake; a client that is cut off then misses nothing either.
-    fn beat(&self, out: &mut String) {
-        let id = self.id(self.seen);
-        match self.framing {
-            Framing::EventStream => out.push_str(&format!(": heartbeat\nid: {id}\n\n")),
-            Framing::Lines => {
-                out.push_str(&format!("{}\n", json!({"event": "heartbeat", "id": id})));
-            }
-        }
-    }
-
-    fn write(&self, out: &mut String, name: &str, number: Option<u64>, data: &Value) {
+    fn write(&self, out: &mut Vec<u8>, name: &str, number: Option<u64>, data: &Value) {
         let id = number.map(|number| self.id(number));
-        match self.framing {
-            Framing::EventStream => {
-                out.push_str(&format!("event: {name}\ndata: {data}\n"));
-                if let Some(id) = id {
-                    out.push_str(&format!("id: {id}\n"));
-                }
-                out.push('\n');
-            }
-            Framing::Lines => {
-                out.push_str(&format!("{}\n", json!({"event": name, "id": id, "data": data})));
-            }
-        }
+        self.framing.event(out, name, data.to_string().as_bytes(), id);
     }
 
     fn id(&self, number: u64) -> String {
@@ -216,6 +162,7 @@ mod tests {
     use http::Request;
     use tokio_util::sync::CancellationToken;
 
+    use super::super::{FOLLOWERS, FOLLOWERS_OF_A_CLIENT};
     use super::*;
     use crate::ids::Slot;
 
@@ -288,11 +235,19 @@ mod tests {
             let refused = answer(&events, &parts(query, &fields)).unwrap_err();
             assert_eq!(refused.status(), 400, "{query} {fields:?}");
         }
+        let of_client = |number: u8| {
+            let mut parts = parts("", &[]);
+            parts.extensions.insert(ClientNetwork::of([192, 0, 2, number].into()));
+            answer(&events, &parts)
+        };
+        let greedy: Vec<Response> =
+            (0..FOLLOWERS_OF_A_CLIENT).map(|_| of_client(1).unwrap()).collect();
+        assert_eq!(of_client(1).unwrap_err().status(), 429);
         let mut followers: Vec<Response> =
-            (0..FOLLOWERS).map(|_| answer(&events, &parts("", &[])).unwrap()).collect();
-        assert_eq!(answer(&events, &parts("", &[])).unwrap_err().status(), 503);
+            (greedy.len()..FOLLOWERS).map(|at| of_client(2 + at as u8 / 16).unwrap()).collect();
+        assert_eq!(of_client(9).unwrap_err().status(), 503);
         followers.pop();
-        assert!(answer(&events, &parts("", &[])).is_ok());
+        assert!(of_client(9).is_ok());
     }
 
     #[tokio::test]

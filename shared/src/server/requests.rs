@@ -2,18 +2,18 @@
 #![expect(clippy::disallowed_methods, reason = "how long requests take is read from the clock")]
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use hyper::body::Body as _;
 
 use super::access;
-use crate::metrics::{Counter, Histogram, Labels, Metrics, Series};
+use crate::metrics::{Counter, HistogramWithExemplars, Labels, Metrics, Series};
 use crate::spans;
-use crate::telemetry::{RequestTrace, Traced};
+use crate::telemetry::{Asked, RequestTrace, Traced};
 
 /// The routes of all services, which make no spans.
 const COMMON: [(&str, &str); 5] = [
@@ -46,15 +46,19 @@ struct Route {
     counts: Counts,
 }
 
+/// A bucket's exemplar: the last recorded request that fell into it, by its trace.
+type Exemplar = [(&'static str, String); 1];
+
 #[derive(Clone, Debug)]
 struct Counts {
     answers: [Counter; CLASSES.len()],
-    seconds: Histogram,
+    seconds: HistogramWithExemplars<Exemplar>,
 }
 
 impl Counts {
     fn new() -> Self {
-        Self { answers: CLASSES.map(|_| Counter::default()), seconds: Histogram::new(SECONDS) }
+        let seconds = HistogramWithExemplars::new(SECONDS.into_iter());
+        Self { answers: CLASSES.map(|_| Counter::default()), seconds }
     }
 }
 
@@ -64,6 +68,7 @@ pub struct Requests {
     /// In order of path and method.
     routes: Vec<Route>,
     other: Counts,
+    asked: Asked,
 }
 
 impl Requests {
@@ -74,7 +79,8 @@ impl Requests {
         let route = |(method, path, span)| Route { method, path, span, counts: Counts::new() };
         let mut routes: Vec<Route> = spans.chain(polls).map(route).collect();
         routes.sort_by_key(|route| (route.path, route.method));
-        let requests = Self { routes, other: Counts::new() };
+        let asked = Asked::of(traced.service);
+        let requests = Self { routes, other: Counts::new(), asked };
         requests.register(metrics);
         requests
     }
@@ -119,7 +125,20 @@ impl Requests {
         let counts = route.map_or(&self.other, |route| &route.counts);
         let template = route.map_or(OTHER.1, |route| route.path);
         let span = own.and_then(|route| route.span);
-        (span, Underway { counts, template, began: Instant::now(), class: NONE })
+        let began = Instant::now();
+        (span, Underway { counts, template, began, class: NONE, exemplar: None })
+    }
+
+    /// The trace of a request, by the name of its span, where it has one.
+    #[must_use]
+    pub fn trace(
+        &self,
+        span: Option<&'static str>,
+        method: &Method,
+        route: &str,
+        headers: &HeaderMap,
+    ) -> RequestTrace {
+        RequestTrace::start(span, method, route, headers, &self.asked)
     }
 }
 
@@ -130,6 +149,7 @@ pub struct Underway<'a> {
     template: &'static str,
     began: Instant,
     class: usize,
+    exemplar: Option<Exemplar>,
 }
 
 impl Underway<'_> {
@@ -143,6 +163,7 @@ impl Underway<'_> {
         trace: &RequestTrace,
     ) {
         access::say((method, self.template), status, self.began.elapsed(), bytes, trace);
+        self.exemplar = trace.recorded().map(|trace| [("trace_id", trace)]);
         self.class = match status.as_u16() {
             0..300 => 0,
             300..400 => 1,
@@ -155,7 +176,9 @@ impl Underway<'_> {
 impl Drop for Underway<'_> {
     fn drop(&mut self) {
         self.counts.answers[self.class].inc();
-        self.counts.seconds.observe(self.began.elapsed().as_secs_f64());
+        let exemplar = self.exemplar.take();
+        let when = exemplar.is_some().then(SystemTime::now);
+        self.counts.seconds.observe(self.began.elapsed().as_secs_f64(), exemplar, when);
     }
 }
 
@@ -169,7 +192,7 @@ pub(super) async fn observe(
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let (name, underway) = requests.begin(&method, route);
-    let trace = RequestTrace::start(name, &method, route, request.headers());
+    let trace = requests.trace(name, &method, route, request.headers());
     let mut response = trace.run(next.run(request)).await;
     let (status, bytes) = (response.status(), response.body().size_hint().exact());
     underway.answered(&method, status, bytes, &trace);
@@ -197,7 +220,7 @@ mod tests {
         let (requests, metrics) = requests();
         let (span, underway) = requests.begin(&Method::GET, "/v1/kv/{*key}");
         assert_eq!(span, Some("replica.get"));
-        let trace = RequestTrace::start(None, &Method::GET, "", &http::HeaderMap::new());
+        let trace = RequestTrace::unsampled();
         underway.answered(&Method::GET, StatusCode::NOT_FOUND, None, &trace);
         drop(requests.begin(&Method::GET, "/v1/kv/{*key}"));
         let of = "{method=\"GET\",route=\"/v1/kv/{*key}\"";

@@ -8,13 +8,14 @@ use futures::{StreamExt as _, stream};
 use opentelemetry::trace::TraceId;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use super::{Missing, PATH, Told, own};
 use crate::base_url::BaseUrl;
 use crate::client::Peer;
 use crate::ids::Name;
 use crate::message::Member;
+use crate::places::{ClientNetwork, Places};
 use crate::problem::Problem;
 
 /// How long another service may take to tell its own: one that hangs is named as missing.
@@ -35,13 +36,16 @@ const ALL_BYTES: usize = 2 << 20;
 /// Gathered for so many requests at once; one more is refused.
 const GATHERED_AT_ONCE: usize = 4;
 
+/// Those of one client.
+const GATHERED_FOR_A_CLIENT: usize = 2;
+
 /// Asks everybody for their spans.
 #[derive(Clone, Debug)]
 pub struct Gather {
     name: Name,
     acceptors: Vec<BaseUrl>,
     members: watch::Receiver<Vec<Member>>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 /// Whom to ask.
@@ -67,7 +71,9 @@ impl Gather {
     /// that were found.
     #[must_use]
     pub fn new(name: Name, acceptors: Vec<BaseUrl>, members: watch::Receiver<Vec<Member>>) -> Self {
-        Self { name, acceptors, members, places: Arc::new(Semaphore::new(GATHERED_AT_ONCE)) }
+        let places =
+            Places::new("traces are being gathered", GATHERED_AT_ONCE, GATHERED_FOR_A_CLIENT);
+        Self { name, acceptors, members, places }
     }
 
     pub(super) fn name(&self) -> &Name {
@@ -75,9 +81,12 @@ impl Gather {
     }
 
     /// The spans of all.
-    pub(super) async fn all(&self, trace: TraceId) -> Result<Told, Problem> {
-        let full = |_| Problem::overloaded(format!("{GATHERED_AT_ONCE} traces are being gathered"));
-        let _place = self.places.try_acquire().map_err(full)?;
+    pub(super) async fn all(
+        &self,
+        trace: TraceId,
+        client: Option<ClientNetwork>,
+    ) -> Result<Told, Problem> {
+        let _place = self.places.take(client)?;
         let mut told = own(&self.name, trace);
         let (asked, not_asked) = targets(&self.members.borrow(), &self.name, &self.acceptors);
         let answers = asked.into_iter().map(|target| async move {

@@ -62,6 +62,12 @@ impl TraceContext {
         self.flags & 1 == 1
     }
 
+    /// The same trace, of which nobody is to record anything.
+    #[must_use]
+    pub fn not_sampled(self) -> Self {
+        Self { flags: self.flags & !1, ..self }
+    }
+
     /// The trace's identity as 32 hexadecimal digits.
     #[must_use]
     pub fn trace_id_hex(self) -> String {

@@ -8,7 +8,7 @@ use opentelemetry::trace::TraceContextExt as _;
 use tracing::{Instrument as _, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::sample::is_first_of_interval;
+use super::sample::{Asked, is_first_of_interval};
 use super::setup::{is_exporting, is_recording};
 use super::{TraceContext, extract, in_context, set_parent};
 use crate::message::Service;
@@ -44,16 +44,23 @@ pub struct RequestTrace {
 impl RequestTrace {
     /// Takes up the caller's trace, or starts one. A span is made only where it has a
     /// `name`, spans are recorded, and the caller said "sampled", or nothing and its turn
-    /// has come (see [`SAMPLE_INTERVAL`](super::SAMPLE_INTERVAL)).
+    /// has come (see [`SAMPLE_INTERVAL`](super::SAMPLE_INTERVAL)). Of those that say
+    /// "sampled" past what is `asked` for at most, nobody records anything from here on.
     #[must_use]
     pub fn start(
         name: Option<&'static str>,
         method: &Method,
         route: &str,
         headers: &HeaderMap,
+        asked: &Asked,
     ) -> Self {
-        let caller = extract(headers);
-        let parent = TraceContext::of(&caller);
+        let mut caller = extract(headers);
+        let mut parent = TraceContext::of(&caller);
+        let asks = name.is_some() && parent.is_some_and(TraceContext::is_sampled);
+        if asks && !is_exporting() && !asked.takes() {
+            parent = parent.map(TraceContext::not_sampled);
+            caller = parent.map_or(caller, TraceContext::to_context);
+        }
         let is_wanted = || match parent {
             Some(caller) => caller.is_sampled(),
             None => is_exporting() || is_first_of_interval(),
@@ -77,9 +84,23 @@ impl RequestTrace {
                 return Self { span, context };
             }
         }
-        let context =
-            if parent.is_some() { caller } else { TraceContext::unsampled().to_context() };
-        Self { span: Span::none(), context }
+        match parent {
+            Some(_) => Self { span: Span::none(), context: caller },
+            None => Self::unsampled(),
+        }
+    }
+
+    /// One of its own, that nobody records.
+    #[must_use]
+    pub fn unsampled() -> Self {
+        Self { span: Span::none(), context: TraceContext::unsampled().to_context() }
+    }
+
+    /// The trace's identity, where the request is recorded here.
+    #[must_use]
+    pub fn recorded(&self) -> Option<String> {
+        let context = TraceContext::of(&self.context).filter(|_| !self.span.is_disabled())?;
+        Some(context.trace_id_hex())
     }
 
     /// The request's span; disabled where the request is not recorded.
@@ -113,5 +134,24 @@ impl RequestTrace {
         {
             headers.insert(TRACE_ID, value);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn past_what_may_be_asked_for_a_trace_goes_on_without_being_recorded() {
+        let (asked, mut headers) = (Asked::of(Service::Balancer), HeaderMap::new());
+        let context = TraceContext { trace_id: [7; 16], span_id: [9; 8], flags: 1 };
+        super::super::inject(&context.to_context(), &mut headers);
+        let begun = || {
+            let trace = RequestTrace::start(Some("x"), &Method::GET, "/", &headers, &asked);
+            TraceContext::of(trace.context()).unwrap()
+        };
+        assert_eq!(begun(), context, "the first is passed on as it came");
+        let last = (0..100_000).map(|_| begun()).last().unwrap();
+        assert_eq!(last, TraceContext { flags: 0, ..context });
     }
 }

@@ -7,8 +7,9 @@ use balancer::headers::{Origin, end_to_end_option, forward_request, strip_hop_by
 use client::problem::retry_after;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use replica::http::request::conditions::{Guard, ReadConditions, Verdict, etag, guard_of};
-use replica::http::request::headers::{idempotency_key, min_revision, wants_ndjson};
+use replica::http::request::headers::{idempotency_key, min_revision};
 use shared::deadline::{self, timeout_of};
+use shared::framing::wants_ndjson;
 use shared::ids::{Name, Revision};
 use shared::telemetry::{Context, TraceContext, extract, inject};
 use shared::wire::{MediaType, Reply};

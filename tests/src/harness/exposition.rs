@@ -12,6 +12,8 @@ pub struct Exposition {
     /// By name and labels, as written.
     samples: BTreeMap<String, f64>,
     names: BTreeSet<String>,
+    /// Traces that stand as examples on a bucket, by its name and labels.
+    exemplars: BTreeMap<String, String>,
     lines: usize,
 }
 
@@ -87,6 +89,10 @@ impl Exposition {
     }
 
     fn sample(&mut self, line: &str, present: &str) -> Result<()> {
+        let (line, exemplar) = match line.split_once(" # ") {
+            Some((line, exemplar)) => (line, Some(exemplar)),
+            None => (line, None),
+        };
         let Sample { name, labels, value } = Sample::read(line)?;
         let family = self.families.get(present).context("it belongs to nothing")?;
         let suffix = name.strip_prefix(present).context("it is of another name")?;
@@ -104,6 +110,11 @@ impl Exposition {
         ensure!(keys.len() == labels.len(), "a label is there twice");
         let series = &line[..line.rfind(' ').context("no value")?];
         ensure!(self.samples.insert(series.to_owned(), value).is_none(), "it is there twice");
+        if let Some(exemplar) = exemplar {
+            ensure!(suffix == "_bucket", "only buckets have exemplars here");
+            let trace = trace_of(exemplar, split_bound(series)?.1)?;
+            self.exemplars.insert(series.to_owned(), trace.to_owned());
+        }
         self.names.insert(name.to_owned());
         Ok(())
     }
@@ -169,6 +180,13 @@ impl Exposition {
         })
     }
 
+    /// The traces that stand as examples on the buckets of a name.
+    pub fn exemplars(&self, name: &str) -> impl Iterator<Item = &str> {
+        let buckets = format!("{name}_bucket{{");
+        let of_name = self.exemplars.iter().filter(move |(series, _)| series.starts_with(&buckets));
+        of_name.map(|(_, trace)| trace.as_str())
+    }
+
     /// How many lines it has.
     #[must_use]
     pub fn lines(&self) -> usize {
@@ -199,6 +217,18 @@ impl<'a> Sample<'a> {
         }
         Ok(Self { name, labels, value })
     }
+}
+
+/// Reads an exemplar of a bucket: `{trace_id="…"} VALUE SECONDS`.
+fn trace_of(exemplar: &str, bound: f64) -> Result<&str> {
+    let (labels, numbers) = exemplar.split_once("} ").context("an exemplar has a value")?;
+    let trace = labels.strip_prefix("{trace_id=\"").and_then(|rest| rest.strip_suffix('"'));
+    let trace = trace.context("an exemplar names a trace, and nothing else")?;
+    ensure!(trace.len() == 32 && trace.bytes().all(|b| b.is_ascii_hexdigit()), "no trace");
+    let (value, when) = numbers.split_once(' ').context("an exemplar says when")?;
+    ensure!(value.parse::<f64>()? <= bound, "it is of another bucket");
+    ensure!(when.parse::<f64>()? > 1e9, "when is in seconds since 1970");
+    Ok(trace)
 }
 
 /// Where a quoted text ends.
@@ -243,7 +273,8 @@ mod tests {
     const WHOLE: &str = "# HELP a_seconds Time.\n# TYPE a_seconds histogram\n\
         # UNIT a_seconds seconds\n\
         a_seconds_sum{r=\"/{*k}\"} 1.5\na_seconds_count{r=\"/{*k}\"} 3\n\
-        a_seconds_bucket{r=\"/{*k}\",le=\"0.1\"} 2\n\
+        a_seconds_bucket{r=\"/{*k}\",le=\"0.1\"} 2 \
+        # {trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\"} 0.05 1700000000.5\n\
         a_seconds_bucket{r=\"/{*k}\",le=\"+Inf\"} 3\n\
         # HELP b Asked.\n# TYPE b counter\nb_total{x=\"a\\\"b\",y=\"c\"} 7\nb_total{x=\"d\",y=\"c\"} 8\n\
         # EOF\n";
@@ -254,6 +285,8 @@ mod tests {
         assert_eq!(read.sum("b_total"), 15.0);
         assert_eq!(read.value("a_seconds_count{r=\"/{*k}\"}").unwrap(), 3.0);
         assert_eq!(read.families().collect::<Vec<_>>(), ["a_seconds", "b_total"]);
+        let traces: Vec<&str> = read.exemplars("a_seconds").collect();
+        assert_eq!(traces, ["4bf92f3577b34da6a3ce929d0e0e4736"]);
         assert_eq!(read.lines(), 12);
     }
 
@@ -279,6 +312,11 @@ mod tests {
             ("b_total{x=\"d\",y=\"c\"} 8", "b_total{x=\"d\",y=\"c\"} -8"),
             ("b_total{x=\"d\",y=\"c\"} 8", "b_total{x=\"d\",y=\"c\"} NaN"),
             ("b_total{x=\"d\",y=\"c\"} 8", "c_total 8"),
+            ("\"} 0.05 17", "\"} 0.2 17"),
+            ("\"} 0.05 1700000000.5", "\"} 0.05"),
+            ("# {trace_id", "# {key"),
+            ("e4736", "xyz36"),
+            ("b_total{x=\"d\",y=\"c\"} 8", "b_total{x=\"d\",y=\"c\"} 8 # {trace_id=\"x\"} 1 1"),
             ("le=\"0.1\"} 2", "le=\"0.1\"} 4"),
             ("le=\"+Inf\"} 3", "le=\"+Inf\"} 4"),
             ("le=\"+Inf\"} 3", "le=\"0.2\"} 3"),

@@ -7,8 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
+use shared::framing::NDJSON;
 
-use crate::http::request::headers::NDJSON;
 use crate::http::request::json::Object;
 
 /// The media type of most bodies.

@@ -1,6 +1,6 @@
 //! What a request's header fields ask for, beside conditions and deadlines.
 
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use shared::ids::Revision;
 use shared::problem::Problem;
 use shared::repeat::{self, NoName, Repeatable};
@@ -9,28 +9,8 @@ use super::parameter::{self, Parameter};
 use super::query::whole_number;
 use crate::machine::identity::IdempotencyKey;
 
-/// The media type of one JSON document a line.
-pub const NDJSON: &str = "application/x-ndjson";
-
 /// The longest idempotency key, in characters.
 const KEY_CHARACTERS: usize = 128;
-
-/// Whether `Accept` asks for one JSON document a line, as a stream of everything.
-#[must_use]
-pub fn wants_ndjson(headers: &HeaderMap) -> bool {
-    wants(headers, NDJSON)
-}
-
-/// Whether `Accept` names a media type, and not to exclude it.
-#[must_use]
-pub fn wants(headers: &HeaderMap, media_type: &str) -> bool {
-    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    accepted.flat_map(|value| value.split(',')).any(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case(media_type))
-            && !parts.any(|parameter| parameter == "q=0")
-    })
-}
 
 /// Reads `Synod-Min-Revision`.
 ///
@@ -112,22 +92,6 @@ mod tests {
     use http::{HeaderName, HeaderValue};
 
     use super::*;
-
-    #[test]
-    fn lines_are_sent_to_whom_asks_for_them() {
-        let wants = |accept: &'static str| {
-            wants_ndjson(&HeaderMap::from_iter([(
-                header::ACCEPT,
-                HeaderValue::from_static(accept),
-            )]))
-        };
-        assert!(wants("application/x-ndjson"));
-        assert!(wants("text/html, Application/X-NDJSON;q=0.9, */*"));
-        assert!(!wants("*/*"));
-        assert!(!wants("application/json"));
-        assert!(!wants("application/x-ndjson;q=0"));
-        assert!(!wants_ndjson(&HeaderMap::new()));
-    }
 
     #[test]
     fn a_request_has_one_name_or_none() {

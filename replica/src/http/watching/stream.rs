@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
+use shared::framing::Framing;
 use shared::ids::Revision;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::framing::{Batches, Framing};
+use super::batches::{self, Batches};
 use crate::http::request::watching::{Start, WatchRequest};
 use crate::store::{
     HistoryQuery, KeyChange, ListQuery, Order, Position, ReadError, Show, lowest_above,
@@ -116,7 +117,7 @@ impl Watcher {
         match start {
             // Before it is whole, nobody can resume after it.
             Start::Snapshot => {
-                self.framing.begin(out, None);
+                self.framing.begin(out, None::<Revision>);
                 self.tell_range(0, out);
             }
             Start::Present | Start::After(_) => {
@@ -131,7 +132,7 @@ impl Watcher {
         match self.selection.ranges().get(number) {
             Some(range) => self.phase = Phase::Snapshot(number, range.from.clone()),
             None => {
-                self.framing.synced(out, self.resumable);
+                batches::synced(self.framing, out, self.resumable);
                 self.phase = Phase::Following;
             }
         }
@@ -156,7 +157,7 @@ impl Watcher {
             let (key, revision) = (item.key.clone(), item.revision);
             let (previous, item, expired) = (None, Some(item), None);
             let change = KeyChange { key, revision, previous, item, expired };
-            self.framing.change(out, &Event::of(&change), None);
+            batches::change(self.framing, out, &Event::of(&change), None);
         }
         match page.more_after {
             Some(last) => self.phase = Phase::Snapshot(number, lowest_above(&last)),
@@ -174,7 +175,7 @@ impl Watcher {
                 self.tell(events.cloned().collect(), &piece.through, out);
             }
             Some(Found::Behind) if self.is_live => {
-                self.framing.lagged(out, self.position.complete);
+                batches::lagged(self.framing, out, self.position.complete);
                 self.phase = Phase::Ended;
             }
             Some(Found::Behind) => {
@@ -204,7 +205,7 @@ impl Watcher {
     fn tell(&mut self, events: Vec<Event>, through: &Position, out: &mut Vec<u8>) {
         let (framing, resumable) = (self.framing, &mut self.resumable);
         self.batches.take(events, through, |event, id| {
-            framing.change(out, event, id);
+            batches::change(framing, out, event, id);
             *resumable = id.unwrap_or(*resumable);
         });
         self.position = through.clone();

@@ -14,11 +14,13 @@ pub struct Size {
     pub acceptors: u16,
     /// Replicas.
     pub replicas: u16,
+    /// Balancers.
+    pub balancers: u16,
 }
 
 impl Default for Size {
     fn default() -> Self {
-        Self { coordinators: 2, acceptors: 3, replicas: 3 }
+        Self { coordinators: 2, acceptors: 3, replicas: 3, balancers: 1 }
     }
 }
 
@@ -30,7 +32,7 @@ impl Size {
             ("coordinator", self.coordinators),
             ("acceptor", self.acceptors),
             ("replica", self.replicas),
-            ("balancer", 1),
+            ("balancer", self.balancers),
         ];
         counts
             .iter()

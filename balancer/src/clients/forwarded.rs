@@ -1,6 +1,6 @@
-//! Who a client is: an address, or a network of one owner.
+//! For whom a proxy asks: pure.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
@@ -9,27 +9,6 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The most addresses of a forwarded request that are looked at, from the last one on.
 const MOST_HOPS: usize = 16;
-
-/// What counts as one client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Network {
-    /// An address.
-    V4(Ipv4Addr),
-    /// The first 64 bits of one.
-    V6(u64),
-}
-
-impl Network {
-    pub(super) fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::V4(address),
-            IpAddr::V6(address) => {
-                let bits = address.to_bits() >> 64;
-                Self::V6(u64::try_from(bits).expect("the half of 128 bits"))
-            }
-        }
-    }
-}
 
 /// Whom trusted proxies say that they ask for: the last address that is none of theirs.
 /// None where it is not a proxy that asks, or one says nothing that is an address.
@@ -62,16 +41,6 @@ pub(super) fn forwarded_for(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_ipv6_client_is_its_network_and_a_mapped_one_its_ipv4_address() {
-        let of = |text: &str| Network::of(text.parse().unwrap());
-        assert_eq!(of("2001:db8:0:1::7"), of("2001:db8:0:1:ffff:ffff:ffff:ffff"));
-        assert_ne!(of("2001:db8:0:1::7"), of("2001:db8:0:2::7"));
-        assert_eq!(of("::ffff:192.0.2.7"), of("192.0.2.7"));
-        assert_ne!(of("192.0.2.7"), of("192.0.2.8"));
-        assert_ne!(of("127.0.0.1"), of("::1"));
-    }
 
     #[test]
     fn who_is_forwarded_for_is_believed_of_trusted_proxies_alone() {
