@@ -18,7 +18,7 @@ const INTERVAL: Duration = Duration::from_secs(2);
 const HURRY_BYTES: u64 = 16 << 20;
 /// A WAL that is so long is made to start over, for which storing waits a moment.
 const LONG_WAL_BYTES: u64 = 24 << 20;
-/// The file of a WAL that is so long is cut once nothing is written.
+/// The file of a WAL that is so long is cut once nothing was written for [`INTERVAL`].
 const IDLE_WAL_BYTES: u64 = 1 << 20;
 /// The longest wait before copying is tried again while a reader holds it up; the wait
 /// doubles until then. An attempt reads the whole index of the WAL.
@@ -74,7 +74,7 @@ pub(super) enum Wal {
     IsShort,
     /// A WAL that should start over, and can.
     IsLong,
-    /// A WAL to which nothing was written meanwhile, and whose file takes more than it needs.
+    /// A WAL to which nothing was written in a while, and whose file takes more than it needs.
     IsIdle,
 }
 
@@ -89,6 +89,8 @@ pub(super) struct Checkpoints {
     due: Option<Instant>,
     copy_after: Instant,
     backoff: Duration,
+    /// Nothing was written since a checkpoint ended that made everything durable.
+    is_quiet: bool,
 }
 
 impl Checkpoints {
@@ -101,8 +103,18 @@ impl Checkpoints {
         let (orders, order_queue) = mpsc::channel(1);
         let (step_queue, steps) = mpsc::channel(2);
         tokio::spawn(carry_out(checkpointer, order_queue, step_queue, measured));
-        let copy_after = Instant::now();
-        Self { orders, steps, status, is_running: false, due: None, copy_after, backoff: INTERVAL }
+        let now = Instant::now();
+        Self {
+            orders,
+            steps,
+            status,
+            is_running: false,
+            // An earlier life may have left a long file.
+            due: Some(now + INTERVAL),
+            copy_after: now,
+            backoff: INTERVAL,
+            is_quiet: false,
+        }
     }
 
     /// When the next one is to begin.
@@ -117,6 +129,7 @@ impl Checkpoints {
 
     /// So much was written since the last one began.
     pub(super) fn wrote(&mut self, bytes: u64) {
+        self.is_quiet = false;
         let now = Instant::now();
         if bytes >= HURRY_BYTES {
             self.due = Some(now);
@@ -147,7 +160,13 @@ impl Checkpoints {
                 }
                 self.status.send_replace(WalStatus { bytes: wal_bytes, held_up_since: None });
                 self.backoff = INTERVAL;
+                let was_quiet = std::mem::replace(&mut self.is_quiet, is_durable);
                 if is_durable && file_bytes >= IDLE_WAL_BYTES {
+                    // A reader may keep it from being cut: it is looked at again.
+                    let again = if was_quiet { MAX_BACKOFF } else { INTERVAL };
+                    self.due.get_or_insert(now + again);
+                }
+                if was_quiet && is_durable && file_bytes >= IDLE_WAL_BYTES {
                     Wal::IsIdle
                 } else if wal_bytes >= LONG_WAL_BYTES {
                     Wal::IsLong

@@ -182,7 +182,13 @@ impl Executor {
                 let ended = self.writer.end_beside().await;
                 self.ended_beside(ended).await?;
             }
-            self.begin_storing().await?;
+            // Where there is always something to store, copying would never have its turn, and
+            // the WAL no end.
+            if self.is_to_begin_copying() {
+                self.begin_copying().await?;
+            } else {
+                self.begin_storing().await?;
+            }
         }
         // However much there is to execute, sweeping comes to an end.
         if self.writer.is_sweeping() {
@@ -235,6 +241,8 @@ impl Executor {
     /// nobody writes, but executing goes on: the WAL starts over then.
     async fn begin_copying(&mut self) -> Result<(), StoreError> {
         let Some(space) = self.to_copy.take() else { return Ok(()) };
+        // It is about to be written to again.
+        let space = if self.writer.has_unstored() { WalSpace::Kept } else { space };
         match self.writer.begin_copying(space).await {
             Ok(()) => Ok(()),
             Err(error) if error.is_fatal() => Err(error),

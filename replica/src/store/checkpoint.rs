@@ -21,6 +21,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use shared::ids::Slot;
 use sqlx::sqlite::SqliteConnection;
@@ -70,11 +71,17 @@ pub(crate) enum Copied {
 pub(crate) struct Checkpointer {
     path: PathBuf,
     connection: Option<SqliteConnection>,
+    /// The database file, to be synced, and open until the process ends: closing it would give
+    /// up the locks that SQLite's own connections in this process have on it (POSIX locks go
+    /// with any descriptor of a file), and a shell that opens the database and closes it would
+    /// take itself for the last one and remove the WAL under us (*How To Corrupt An SQLite
+    /// Database File*, <https://sqlite.org/howtocorrupt.html>, section 2.2).
+    database: Option<Arc<File>>,
 }
 
 impl Checkpointer {
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), connection: None }
+        Self { path: path.to_owned(), connection: None, database: None }
     }
 
     /// Makes durable what is committed.
@@ -101,8 +108,19 @@ impl Checkpointer {
         };
         let copied = copy(&mut connection, &self.path).await?;
         self.connection = Some(connection);
-        sync_file(self.path.clone()).await?;
+        self.sync_database().await?;
         Ok(copied)
+    }
+
+    async fn sync_database(&mut self) -> Result<(), StoreError> {
+        let (kept, path) = (self.database.clone(), self.path.clone());
+        let file = synced(&self.path, move || {
+            let file = kept.map_or_else(|| File::open(path).map(Arc::new), Ok)?;
+            file.sync_data()?;
+            Ok(file)
+        });
+        self.database = Some(file.await?);
+        Ok(())
     }
 
     /// How many pages of the database hold nothing, once something was copied.
@@ -189,16 +207,19 @@ pub(super) async fn sync(path: &Path, committed: Committed) -> Result<Synced, St
     // The last connection that closes copies all of the WAL, syncs that and removes it.
     let is_copied = !wal.exists() && path.exists();
     if !is_copied {
-        sync_file(wal).await?;
+        // Nobody locks the WAL itself, so that it may be closed again.
+        synced(path, move || File::open(wal)?.sync_data()).await?;
     }
     Ok(Synced(committed.0))
 }
 
-async fn sync_file(path: PathBuf) -> Result<(), StoreError> {
-    let of = path.display().to_string();
-    let synced = tokio::task::spawn_blocking(move || File::open(path)?.sync_data()).await;
-    synced
-        .map_err(io::Error::other)
+/// Does what blocks where that may.
+async fn synced<T: Send + 'static>(
+    of: &Path,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, StoreError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(io::Error::other)
         .flatten()
-        .map_err(|error| StoreError::Failed(format!("syncing {of}: {error}")))
+        .map_err(|error| StoreError::Failed(format!("syncing {}: {error}", of.display())))
 }

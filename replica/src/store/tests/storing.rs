@@ -140,3 +140,27 @@ async fn the_space_of_a_wal_is_given_back_unless_somebody_reads() {
     store.writer.checkpoint().await.unwrap();
     assert_eq!(state_left(dir.path()).await.meta.executed_below, Slot(4));
 }
+
+/// Whether anybody has a lock on a file, as the kernel tells it.
+#[cfg(target_os = "linux")]
+fn is_locked(path: &std::path::Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let inode = std::fs::metadata(path).unwrap().ino();
+    let locks = std::fs::read_to_string("/proc/locks").unwrap();
+    let of = |line: &str| line.split_whitespace().nth(5).map(str::to_owned);
+    locks.lines().filter_map(of).any(|file| file.ends_with(&format!(":{inode}")))
+}
+
+/// Otherwise a shell that opens the database and closes it would remove the WAL under those
+/// who write to it.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn copying_does_not_give_up_the_locks_on_the_database() {
+    let (dir, mut store) = began().await;
+    let file = dir.path().join(FILE);
+    assert!(is_locked(&file), "SQLite holds a lock on what it has open");
+    for _ in 0..2 {
+        store.checkpointer.copy().await.unwrap();
+        assert!(is_locked(&file), "another process takes itself for the only one");
+    }
+}
