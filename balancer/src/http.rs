@@ -190,14 +190,21 @@ impl Front {
             request.extensions_mut().insert(network);
             return self.answer_self(request).await;
         }
+        // An operator is heard also while clients of the same address flood; who is none
+        // counts as they do.
+        let by = (peer.address, asked_for);
+        let check = || self.operators.check(by, request.uri(), request.headers());
+        let not_operator = (answerer == Answerer::Operated).then(check);
+        let not_operator = match not_operator {
+            Some(Ok(())) => return self.answer_self(request).await,
+            Some(Err(problem)) => Some(problem),
+            None => None,
+        };
         let passed_on = asked_for.map(|address| self.clients.at(address));
         let problem = match self.clients.admit(passed_on.as_ref().unwrap_or(&peer.client)) {
-            Ok(_held) if answerer == Answerer::Replica => {
-                return self.proxy.forward(peer.address, request, trace).await;
-            }
-            Ok(_held) => match self.operators.check(peer.address, asked_for, request.headers()) {
-                Ok(()) => return self.answer_self(request).await,
-                Err(problem) => problem,
+            Ok(_held) => match not_operator {
+                None => return self.proxy.forward(peer.address, request, trace).await,
+                Some(problem) => problem,
             },
             Err(Refused { reason, problem, pause }) => {
                 drop(place);

@@ -89,7 +89,7 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     let endpoints = Endpoints::new(args.rules());
     let clients = Clients::new(args.client_limits(), args.trusted_proxies.clone());
     let bound = running.listener.local_addr().context("the address that was bound")?;
-    let operators = Operators::new(bound.ip(), args.operators.clone());
+    let operators = Operators::new(bound.ip(), args.operators.clone(), running.hosts.clone());
     let patience = args.patience();
     let measured = Measured::register(&mut running.metrics);
     metrics::expose(&mut running.metrics, Arc::clone(&endpoints), patience.max_waiting);

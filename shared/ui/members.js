@@ -26,6 +26,7 @@ async function makePrimary(service, outcome) {
   if (!yes) return;
   into(outcome, async () => {
     const view = await changeJson("POST", "/v1/cluster/primary", { replica: service.id });
+    release();
     return h("p", { class: "done", role: "status" }, shown(view.primary), ` is primary from epoch ${view.epoch} on.`);
   });
 }
@@ -38,6 +39,7 @@ async function drain(endpoint, isDrained, outcome) {
   if (!(await confirmed(asks[0], h("p", null, h("strong", null, shown(endpoint.id)), asks[1]), asks[2]))) return;
   into(outcome, async () => {
     const told = await changeJson("PUT", `/v1/balancer/endpoints/${encodeURIComponent(endpoint.id)}`, { drain: !isDrained });
+    release();
     return h("p", { class: "done", role: "status" }, shown(told.id), told.drain ? " is drained." : " gets requests.");
   });
 }
@@ -66,6 +68,11 @@ function actions(service, state, outcome) {
 /** What somebody is about to press, or marks, stays where it is. */
 function isUsed(place) {
   return place.contains(document.activeElement) && ["A", "BUTTON"].includes(document.activeElement.tagName);
+}
+
+/** What was pressed shows what came of it. */
+function release() {
+  if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
 }
 
 /** Whether this page comes from a replica, which has no endpoints to show. */

@@ -133,7 +133,7 @@ impl Setup {
         let news = Arc::new(News::new(Arc::clone(&events)));
         let gather = Gather::new(name, Vec::new(), receiver.clone());
         let own = Own { identity, mixups, metrics, events, gather };
-        let operators = Operators::new(address.ip(), Vec::new());
+        let operators = Operators::new(address.ip(), Vec::new(), AllowedHosts::any());
         let front =
             Front::new(own, Arc::clone(&endpoints), proxy, clients, operators, admission.clone());
         let keeping = health::keep(Arc::clone(&endpoints), receiver, self.pace, news);

@@ -18,15 +18,17 @@ use crate::problem::Problem;
 pub struct AllowedHosts {
     /// Those that the operator listed.
     listed: Arc<[HostName]>,
-    /// The one that the other services use; none where any name will do.
+    /// The one that the other services use; none where any name is taken for ours.
     advertised: Option<HostName>,
+    /// Whether whoever asks under another name is refused, whatever it asks.
+    is_guarded: bool,
 }
 
 impl AllowedHosts {
     /// Any name will do.
     #[must_use]
     pub fn any() -> Self {
-        Self { listed: Arc::new([]), advertised: None }
+        Self { listed: Arc::new([]), advertised: None, is_guarded: false }
     }
 
     /// What a service accepts that listens on this address. On a loopback address only
@@ -37,13 +39,29 @@ impl AllowedHosts {
         let is_guarded = bound.is_loopback() || !listed.is_empty();
         let authority = advertised.authority();
         let host = authority.rsplit_once(':').map_or(authority, |(host, _port)| host);
-        let advertised = is_guarded.then(|| HostName::normal(host));
-        Self { listed: listed.into(), advertised }
+        Self { listed: listed.into(), advertised: Some(HostName::normal(host)), is_guarded }
     }
 
     /// Whether a browser that asks under this name was led here by somebody who may.
     /// Ports don't matter: what is rebound is a name, and a forwarded port is another.
     fn allows(&self, host: &str) -> bool {
+        !self.is_guarded || self.are_ours(host)
+    }
+
+    /// Whether a request names this service: by what it advertises, by what the operator
+    /// listed, by a name of this machine's own, or by an address, which nobody can have
+    /// resolve to another. Also asked where the service answers under any name.
+    #[must_use]
+    pub fn names_us(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+        let given = headers.get(header::HOST).and_then(|value| value.to_str().ok()?.parse().ok());
+        let named: Option<Authority> = uri.authority().cloned().or(given);
+        named.is_some_and(|named| {
+            let host = named.host();
+            address(host).is_some() || self.are_ours(host)
+        })
+    }
+
+    fn are_ours(&self, host: &str) -> bool {
         let Some(advertised) = &self.advertised else { return true };
         let host = HostName::normal(host);
         host == *advertised || is_loopback(host.as_str()) || self.listed.contains(&host)
@@ -57,11 +75,15 @@ impl AllowedHosts {
 
 /// No resolver leads these elsewhere (RFC 6761, section 6.3).
 fn is_loopback(host: &str) -> bool {
-    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    match address.parse::<IpAddr>() {
-        Ok(address) => address.to_canonical().is_loopback(),
-        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    match address(host) {
+        Some(address) => address.is_loopback(),
+        None => host == "localhost" || host.ends_with(".localhost"),
     }
+}
+
+fn address(host: &str) -> Option<IpAddr> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    bare.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
 
 /// What a request says it is for: the authority of its target, or else its `Host`. None
@@ -156,6 +178,28 @@ mod tests {
         }
         assert_eq!(ask(Version::HTTP_10, &[]), 200, "HTTP/1.0 may lack it");
         assert_eq!(ask(Version::HTTP_10, &["x", "x"]), 400);
+    }
+
+    #[test]
+    fn a_service_knows_its_names_also_where_it_answers_to_any() {
+        let url = "http://balancer-1:8000".parse().unwrap();
+        let listed = ["kv.example.com".parse().unwrap()];
+        let everywhere = AllowedHosts::of("0.0.0.0".parse().unwrap(), &url, &[]);
+        let told = AllowedHosts::of("0.0.0.0".parse().unwrap(), &url, &listed);
+        let named = |allowed: &AllowedHosts, host: &'static str| {
+            let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]);
+            allowed.names_us(&Uri::from_static("/"), &headers)
+        };
+        for host in ["balancer-1:8000", "localhost", "192.0.2.7:8000", "[2001:db8::1]:8000"] {
+            assert!(named(&everywhere, host) && named(&told, host), "{host}");
+        }
+        assert!(named(&told, "kv.example.com"));
+        for host in ["kv.example.com", "evil.example:8000"] {
+            assert!(!named(&everywhere, host), "{host} may have been made to resolve to us");
+            let target = Uri::from_static("http://evil.example/v1/balancer/policy");
+            assert!(!everywhere.names_us(&target, &HeaderMap::new()));
+            assert_eq!(asked(&everywhere, Version::HTTP_11, "/", &[host]), 200, "{host}");
+        }
     }
 
     #[test]
