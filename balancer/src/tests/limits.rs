@@ -167,9 +167,11 @@ async fn a_client_that_asks_too_often_is_told_when_to_come_again_and_the_operato
         let answer = balancer.send(Method::GET, "/v1/kv/k", &fields, "").await;
         assert_eq!(answer.status, 429, "nobody says that this client is a proxy");
     }
-    let (path, json) = ("/v1/balancer/policy", [("content-type", "application/json")]);
-    let told = balancer.send(Method::PUT, path, &json, "{\"policy\": \"random\"}").await;
+    let (path, json) = ("/v1/balancer/policy", ("content-type", "application/json"));
+    let (random, passed_on) = ("{\"policy\": \"random\"}", ("x-forwarded-for", "203.0.113.9"));
+    let told = balancer.send(Method::PUT, path, &[json, passed_on], random).await;
     assert_eq!(told.problem(), problem("too-many-requests", 429, Some("not_applied")));
+    assert_eq!(balancer.send(Method::PUT, path, &[json], random).await.status, 200);
     for path in ["/v1/balancer", "/v1/status", "/livez", "/metrics"] {
         assert_eq!(balancer.get(path).await.status, 200, "{path}");
     }
