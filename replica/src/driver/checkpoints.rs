@@ -71,11 +71,11 @@ pub(super) enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wal {
     /// A WAL that can be left to grow.
-    IsShort,
+    Short,
     /// A WAL that should start over, and can.
-    IsLong,
+    Long,
     /// A WAL to which nothing was written in a while, and whose file takes more than it needs.
-    IsIdle,
+    Idle,
 }
 
 /// The schedule, and the way to the task.
@@ -167,11 +167,11 @@ impl Checkpoints {
                     self.due.get_or_insert(now + again);
                 }
                 if was_quiet && is_durable && file_bytes >= IDLE_WAL_BYTES {
-                    Wal::IsIdle
+                    Wal::Idle
                 } else if wal_bytes >= LONG_WAL_BYTES {
-                    Wal::IsLong
+                    Wal::Long
                 } else {
-                    Wal::IsShort
+                    Wal::Short
                 }
             }
             Some(Copied::Part { wal_bytes }) => {
@@ -182,11 +182,11 @@ impl Checkpoints {
                     tracing::warn!("{complaint}");
                 }
                 self.copy_later(now);
-                Wal::IsShort
+                Wal::Short
             }
             None => {
                 self.due.get_or_insert(self.copy_after);
-                Wal::IsShort
+                Wal::Short
             }
         }
     }

@@ -352,9 +352,9 @@ impl Executor {
             Step::Ended(Ok(copied)) => {
                 self.tell_writable().await;
                 self.to_copy = match self.checkpoints.ended(copied, self.writer.is_durable()) {
-                    Wal::IsShort => None,
-                    Wal::IsLong => Some(WalSpace::Kept),
-                    Wal::IsIdle => Some(WalSpace::GivenBack),
+                    Wal::Short => None,
+                    Wal::Long => Some(WalSpace::Kept),
+                    Wal::Idle => Some(WalSpace::GivenBack),
                 };
             }
             Step::Ended(Err(error)) if error.is_fatal() => return Err(error),

@@ -25,7 +25,7 @@ pub(super) struct Tables {
 #[derive(Debug)]
 pub(super) enum Ended {
     /// A transaction.
-    Stored(JustStored),
+    Stored(Box<JustStored>),
     /// Copying, before which this was made durable.
     Copied(Synced),
 }
@@ -87,7 +87,7 @@ impl Tables {
         let mut connection = self.begin();
         self.held = Held::Storing(tokio::spawn(async move {
             let stored = unstored.store(&mut connection).await;
-            keep(connection, stored.map(Ended::Stored)).await
+            keep(connection, stored.map(|stored| Ended::Stored(Box::new(stored)))).await
         }));
     }
 

@@ -14,7 +14,6 @@ use super::deletions::Deletions;
 use super::error::StoreError;
 use super::meta::{self, MetaRow};
 use super::schema::{self, scalar};
-use super::storing::JustStored;
 use super::tables::{self, Ended, Tables};
 use crate::machine::execute::{ExecutionReport, Run};
 use crate::machine::state::Meta;
@@ -214,7 +213,7 @@ impl Writer {
     fn note_ended(&mut self) {
         for ended in self.tables.take_ended() {
             match ended {
-                Ended::Stored(JustStored { row, bytes }) => self.stored(row, bytes),
+                Ended::Stored(stored) => self.stored(stored.row, stored.bytes),
                 Ended::Copied(synced) => self.synced(&synced),
             }
         }

@@ -143,7 +143,7 @@ async fn the_space_of_a_wal_is_given_back_unless_somebody_reads() {
 
 /// Whether anybody has a lock on a file, as the kernel tells it.
 #[cfg(target_os = "linux")]
-fn is_locked(path: &std::path::Path) -> bool {
+fn is_locked(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let inode = std::fs::metadata(path).unwrap().ino();
     let locks = std::fs::read_to_string("/proc/locks").unwrap();
