@@ -208,7 +208,8 @@ pub(super) async fn sync(path: &Path, committed: Committed) -> Result<Synced, St
     let is_copied = !wal.exists() && path.exists();
     if !is_copied {
         // Nobody locks the WAL itself, so that it may be closed again.
-        synced(path, move || File::open(wal)?.sync_data()).await?;
+        let file = wal.clone();
+        synced(&wal, move || File::open(file)?.sync_data()).await?;
     }
     Ok(Synced(committed.0))
 }
