@@ -24,7 +24,7 @@ pub struct Args {
         long,
         env = "SYNOD_SEGMENT_MIB",
         value_name = "MIB",
-        default_value = "4",
+        default_value = "16",
         value_parser = value_parser!(u64).range(1..=1_024),
     )]
     pub segment_mib: u64,

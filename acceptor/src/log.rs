@@ -72,7 +72,7 @@ pub(crate) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { segment_bytes: 4 << 20, reserve_bytes: 256 << 10 }
+        Self { segment_bytes: 16 << 20, reserve_bytes: 1 << 20 }
     }
 }
 

@@ -131,10 +131,9 @@ impl Checkpoints {
     pub(super) fn wrote(&mut self, bytes: u64) {
         self.is_quiet = false;
         let now = Instant::now();
-        if bytes >= HURRY_BYTES {
-            self.due = Some(now);
-        }
-        self.due.get_or_insert(now + INTERVAL);
+        let soon = if bytes >= HURRY_BYTES { now } else { now + INTERVAL };
+        // What is due later is another look at what is there.
+        self.due = Some(self.due.map_or(soon, |due| due.min(soon)));
     }
 
     /// Begins one that is to make this much durable.
