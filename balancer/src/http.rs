@@ -192,13 +192,13 @@ impl Front {
         }
         // An operator is heard also while clients of the same address flood; who is none
         // counts as they do.
-        let by = (peer.address, asked_for);
-        let check = || self.operators.check(by, request.uri(), request.headers());
-        let not_operator = (answerer == Answerer::Operated).then(check);
-        let not_operator = match not_operator {
-            Some(Ok(())) => return self.answer_self(request).await,
-            Some(Err(problem)) => Some(problem),
-            None => None,
+        let not_operator = if answerer == Answerer::Operated {
+            match self.operators.check((peer.address, asked_for), &request) {
+                Ok(()) => return self.answer_self(request).await,
+                Err(problem) => Some(problem),
+            }
+        } else {
+            None
         };
         let passed_on = asked_for.map(|address| self.clients.at(address));
         let problem = match self.clients.admit(passed_on.as_ref().unwrap_or(&peer.client)) {

@@ -8,7 +8,7 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName, Uri, header};
+use http::{HeaderName, Request, header};
 use ipnet::IpNet;
 use shared::problem::Problem;
 use shared::server::AllowedHosts;
@@ -36,13 +36,13 @@ impl Operators {
     ///
     /// # Errors
     /// 403, which says how one may; 421 under a name that is not known to be the balancer's.
-    pub(crate) fn check(
+    pub(crate) fn check<B>(
         &self,
         (peer, asked_for): (IpAddr, Option<IpAddr>),
-        uri: &Uri,
-        headers: &HeaderMap,
+        request: &Request<B>,
     ) -> Result<(), Problem> {
-        if !self.names.names_us(uri, headers) {
+        let headers = request.headers();
+        if !self.names.names_us(request.version(), request.uri(), headers) {
             return Err(Problem::misdirected(
                 "this balancer is told what to do by its address, or by a name that it \
                  advertises or that --allowed-hosts lists: any other one may be a web page's",
@@ -79,19 +79,24 @@ mod tests {
 
     use super::*;
 
+    fn asked_at(host: &'static str) -> Request<()> {
+        let mut request = Request::new(());
+        request.headers_mut().insert(header::HOST, HeaderValue::from_static(host));
+        request
+    }
+
     #[test]
     fn the_word_of_this_machine_and_of_those_that_are_listed_is_taken() {
         let networks = vec!["10.1.0.0/16".parse().unwrap()];
         let operators = Operators::new("192.0.2.1".parse().unwrap(), networks, AllowedHosts::any());
         let check = |peer: &str, asked_for: Option<&str>, field: Option<&'static str>| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::HOST, HeaderValue::from_static("127.0.0.1:8000"));
+            let mut request = asked_at("127.0.0.1:8000");
             if let Some(field) = field {
-                headers.insert(field, HeaderValue::from_static("x"));
+                request.headers_mut().insert(field, HeaderValue::from_static("x"));
             }
             let asked_for = asked_for.map(|address| address.parse().unwrap());
             let by = (peer.parse().unwrap(), asked_for);
-            let checked = operators.check(by, &Uri::from_static("/"), &headers);
+            let checked = operators.check(by, &request);
             checked.map_err(|problem| (problem.status().as_u16(), problem.body().detail.clone()))
         };
         for own in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "192.0.2.1", "10.1.2.3"] {
@@ -121,8 +126,7 @@ mod tests {
         let names = AllowedHosts::of("0.0.0.0".parse().unwrap(), &url, &[]);
         let operators = Operators::new("0.0.0.0".parse().unwrap(), Vec::new(), names);
         let ask = |host: &'static str| {
-            let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]);
-            let checked = operators.check((here, None), &Uri::from_static("/"), &headers);
+            let checked = operators.check((here, None), &asked_at(host));
             checked.map_err(|problem| problem.status().as_u16())
         };
         assert_eq!(ask("evil.example:8000"), Err(421));

@@ -115,9 +115,9 @@ const SEND_BUFFER_BYTES: usize = 128 << 10;
 
 /// Serves the routes until `shutdown`, then lets requests end within [`Limits::drain`].
 ///
-/// On every request: whose it is ([`ClientNetwork`]). Around every route: a span and `Trace-Id`, what is counted of it ([`Requests`]),
-/// [`Admission`], and problems for unknown paths (404) and methods (405). Beside them:
-/// `/metrics`.
+/// On every request: whose it is ([`ClientNetwork`]). Around every route: a span and
+/// `Trace-Id`, what is counted of it ([`Requests`]), [`Admission`], and problems for unknown
+/// paths (404) and methods (405). Beside them: `/metrics`.
 ///
 /// # Errors
 /// When the listener fails for good.

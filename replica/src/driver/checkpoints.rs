@@ -164,14 +164,11 @@ impl Checkpoints {
                     // A reader may keep it from being cut: it is looked at again.
                     let again = if was_quiet { MAX_BACKOFF } else { INTERVAL };
                     self.due.get_or_insert(now + again);
+                    if was_quiet {
+                        return Wal::Idle;
+                    }
                 }
-                if was_quiet && is_durable && file_bytes >= IDLE_WAL_BYTES {
-                    Wal::Idle
-                } else if wal_bytes >= LONG_WAL_BYTES {
-                    Wal::Long
-                } else {
-                    Wal::Short
-                }
+                if wal_bytes >= LONG_WAL_BYTES { Wal::Long } else { Wal::Short }
             }
             Some(Copied::Part { wal_bytes }) => {
                 let held_up_since = self.status.borrow().held_up_since.or(Some(now));

@@ -108,19 +108,8 @@ impl Checkpointer {
         };
         let copied = copy(&mut connection, &self.path).await?;
         self.connection = Some(connection);
-        self.sync_database().await?;
+        self.database = Some(sync_file(self.path.clone(), self.database.clone()).await?);
         Ok(copied)
-    }
-
-    async fn sync_database(&mut self) -> Result<(), StoreError> {
-        let (kept, path) = (self.database.clone(), self.path.clone());
-        let file = synced(&self.path, move || {
-            let file = kept.map_or_else(|| File::open(path).map(Arc::new), Ok)?;
-            file.sync_data()?;
-            Ok(file)
-        });
-        self.database = Some(file.await?);
-        Ok(())
     }
 
     /// How many pages of the database hold nothing, once something was copied.
@@ -208,19 +197,22 @@ pub(super) async fn sync(path: &Path, committed: Committed) -> Result<Synced, St
     let is_copied = !wal.exists() && path.exists();
     if !is_copied {
         // Nobody locks the WAL itself, so that it may be closed again.
-        let file = wal.clone();
-        synced(&wal, move || File::open(file)?.sync_data()).await?;
+        sync_file(wal, None).await?;
     }
     Ok(Synced(committed.0))
 }
 
-/// Does what blocks where that may.
-async fn synced<T: Send + 'static>(
-    of: &Path,
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, StoreError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(io::Error::other)
+/// Syncs a file, which is opened unless it is already; says which one it is.
+async fn sync_file(path: PathBuf, opened: Option<Arc<File>>) -> Result<Arc<File>, StoreError> {
+    let of = path.display().to_string();
+    let synced = tokio::task::spawn_blocking(move || {
+        let file = opened.map_or_else(|| File::open(path).map(Arc::new), Ok)?;
+        file.sync_data()?;
+        Ok(file)
+    });
+    synced
+        .await
+        .map_err(io::Error::other)
         .flatten()
-        .map_err(|error| StoreError::Failed(format!("syncing {}: {error}", of.display())))
+        .map_err(|error| StoreError::Failed(format!("syncing {of}: {error}")))
 }

@@ -52,10 +52,8 @@ impl AllowedHosts {
     /// listed, by a name of this machine's own, or by an address, which nobody can have
     /// resolve to another. Also asked where the service answers under any name.
     #[must_use]
-    pub fn names_us(&self, uri: &Uri, headers: &HeaderMap) -> bool {
-        let given = headers.get(header::HOST).and_then(|value| value.to_str().ok()?.parse().ok());
-        let named: Option<Authority> = uri.authority().cloned().or(given);
-        named.is_some_and(|named| {
+    pub fn names_us(&self, version: Version, uri: &Uri, headers: &HeaderMap) -> bool {
+        named(version, uri, headers).ok().flatten().is_some_and(|named| {
             let host = named.host();
             address(host).is_some() || self.are_ours(host)
         })
@@ -98,8 +96,7 @@ pub(super) fn check(
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<Option<Authority>, Problem> {
-    let given = given(version, headers)?;
-    let named = uri.authority().cloned().or(given);
+    let named = named(version, uri, headers)?;
     match &named {
         Some(authority) if !allowed.allows(authority.host()) => Err(Problem::misdirected(format!(
             "{} is not a name of this service: where it is one, list it in --allowed-hosts",
@@ -107,6 +104,11 @@ pub(super) fn check(
         ))),
         Some(_) | None => Ok(named),
     }
+}
+
+fn named(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<Option<Authority>, Problem> {
+    let given = given(version, headers)?;
+    Ok(uri.authority().cloned().or(given))
 }
 
 fn given(version: Version, headers: &HeaderMap) -> Result<Option<Authority>, Problem> {
@@ -188,7 +190,7 @@ mod tests {
         let told = AllowedHosts::of("0.0.0.0".parse().unwrap(), &url, &listed);
         let named = |allowed: &AllowedHosts, host: &'static str| {
             let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]);
-            allowed.names_us(&Uri::from_static("/"), &headers)
+            allowed.names_us(Version::HTTP_11, &Uri::from_static("/"), &headers)
         };
         for host in ["balancer-1:8000", "localhost", "192.0.2.7:8000", "[2001:db8::1]:8000"] {
             assert!(named(&everywhere, host) && named(&told, host), "{host}");
@@ -197,7 +199,7 @@ mod tests {
         for host in ["kv.example.com", "evil.example:8000"] {
             assert!(!named(&everywhere, host), "{host} may have been made to resolve to us");
             let target = Uri::from_static("http://evil.example/v1/balancer/policy");
-            assert!(!everywhere.names_us(&target, &HeaderMap::new()));
+            assert!(!everywhere.names_us(Version::HTTP_10, &target, &HeaderMap::new()));
             assert_eq!(asked(&everywhere, Version::HTTP_11, "/", &[host]), 200, "{host}");
         }
     }
