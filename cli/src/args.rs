@@ -68,6 +68,8 @@ enum Command {
     Endpoints(verbs::Endpoints),
     /// Make another replica primary, without a client noticing
     Primary(verbs::Primary),
+    /// Take a replica out of the cluster for good, without a client noticing
+    Remove(verbs::Remove),
     /// Ask a service whether it is ready; exits with 0 when it is
     Ready(verbs::Ready),
 
@@ -149,6 +151,7 @@ pub fn main() -> ExitCode {
         Command::Events(args) => block_on(verbs::events(args)),
         Command::Endpoints(args) => block_on(verbs::endpoints(args)),
         Command::Primary(args) => block_on(verbs::primary(args)),
+        Command::Remove(args) => block_on(verbs::remove(args)),
         Command::Ready(args) => block_on(verbs::ready(args)),
         Command::Import(args) => block_on(import::run(args)),
         Command::Export(args) => block_on(export::run(args)),

@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 
 use self::load::Load;
 use self::tally::Tally;
-use crate::console;
+use crate::console::{self, Paint};
 use crate::signals::Signals;
 use crate::up::plan::{Counts, Keepers, Planned, base_port, plan};
 use crate::up::report::Board;
@@ -118,12 +118,13 @@ async fn show(
     folder: &Path,
     events: &mut mpsc::Receiver<Event>,
 ) -> anyhow::Result<Tally> {
+    let paint = Paint::for_stdout();
     let mut board = Board::new(plan);
     up::wait_until_served(READY_SECONDS, folder, plan, events, &mut board).await?;
     let of = |kind: Service| plan.iter().filter(move |planned| planned.service == kind);
     let urls: Vec<String> =
         of(Service::Balancer).chain(of(Service::Replica)).map(Planned::url).collect();
-    let tally = RefCell::new(Tally::default());
+    let (board, tally) = (RefCell::new(board), RefCell::new(Tally::default()));
     let load = Load::of(Client::new(&urls.join(","))?, &tally);
     console::say(format_args!(
         "{} clients write through {}, each the next key once the last is acknowledged; they know \
@@ -134,16 +135,20 @@ async fn show(
     let seconds = Duration::from_secs(args.seconds.into());
     let every = Duration::from_secs(args.every.into());
     let killing = async {
-        let killed = killing::run(plan, &tally, seconds, every).await;
+        let killed = killing::run(plan, (&board, &tally), seconds, every).await;
         load.stop();
         killed
     };
     let watching = async {
         // Whoever dies tells of it, and waits until that is heard.
         while let Some(event) = events.recv().await {
-            if let Some(reason) = board.take(event).is_fatal_at_start() {
+            let is_removal = matches!(&event, Event::Ended { end, .. } if end.is_removal());
+            let news = board.borrow_mut().take(event);
+            if let Some(reason) = news.is_fatal_at_start() {
                 bail!("{reason}");
             }
+            // Of what is killed here it is told where that is done.
+            news.lines(paint).filter(|_| is_removal).into_iter().for_each(console::say);
         }
         bail!("no service is looked after any more")
     };
@@ -153,6 +158,7 @@ async fn show(
     }
     console::say("looking for every acknowledged write at every replica …");
     let replicas: Vec<Client> = of(Service::Replica)
+        .filter(|replica| !board.borrow().is_out(&replica.name))
         .map(|replica| Client::new(&replica.url()))
         .collect::<Result<_, _>>()?;
     load.look_for(&replicas).await?;

@@ -31,7 +31,7 @@ pub(crate) const TABLE: &str = "Exit codes:
   4  condition failed: --if-revision, --if-absent, a fence, the guards of a transaction
   5  unavailable: no answer in --timeout-seconds, and nothing was executed
   6  unknown outcome: it may have been executed; the same --idempotency-key finds out
-  7  conflict: a lock is held by another one, or was lost; a replica cannot be primary
+  7  conflict: a lock is held by another one, or was lost; a replica cannot be primary, or out
   8  gone: the revision was compacted, the slot trimmed
   9  denied";
 

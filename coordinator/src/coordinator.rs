@@ -58,6 +58,7 @@ struct Leader {
     view: Option<ProposedView>,
     /// Where that one was asked for, who waits for it.
     asked_view: Option<switch_over::AskedView>,
+    leaving: switch_over::Leaving,
     ahead: Option<lost::Ahead>,
 }
 

@@ -106,6 +106,11 @@ impl Phase2 {
         self.roster.quorum()
     }
 
+    /// Where values of this leader's own begin.
+    pub(crate) fn first_new(&self) -> Slot {
+        self.first_new
+    }
+
     pub(crate) fn next_slot(&self) -> Slot {
         self.next_slot
     }

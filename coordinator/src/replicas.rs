@@ -200,6 +200,11 @@ impl Replicas {
         }
     }
 
+    /// A replica is taken out: what it said counts for nothing more.
+    pub(crate) fn forget(&mut self, name: &Name) {
+        self.heard.remove(name);
+    }
+
     /// This process was paused until now.
     pub(crate) fn resume_listening(&mut self, now: Duration) {
         self.listening_since = now;
@@ -208,6 +213,18 @@ impl Replicas {
     /// The view with the highest epoch that any replica has executed.
     pub(crate) fn view(&self) -> Option<&View> {
         self.view.as_ref()
+    }
+
+    /// No view before this one is ever told of again.
+    pub(crate) fn lowest_epoch(&self) -> Epoch {
+        self.vouched.as_ref().map_or(Epoch(0), |view| view.epoch)
+    }
+
+    /// Whether a replica says at once that it has executed that view, and all below the
+    /// slot: then no later view is there.
+    pub(crate) fn tell_of_view_at(&self, slot: Slot) -> bool {
+        let epoch = self.epoch();
+        self.heard.values().any(|heard| heard.epoch() == epoch && heard.said_executed_below >= slot)
     }
 
     /// The format that the log has in that view.
@@ -348,6 +365,11 @@ impl Replicas {
 }
 
 impl ReplicaProgress {
+    /// The epoch of the view that it executed last, as its latest heartbeat says.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.view.as_ref().map_or(Epoch(0), |view| view.epoch)
+    }
+
     /// Whether this life of it is over, as far as is known.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended_at.is_some()

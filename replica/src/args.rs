@@ -156,6 +156,18 @@ pub struct Args {
     )]
     pub retain: Duration,
 
+    /// Slots of the log kept below what all replicas of the view have durably; 0 keeps all
+    /// that --retain-revisions does. A replica that lacks what is not kept begins with the
+    /// state of another one
+    #[arg(
+        long,
+        env = "SYNOD_RETAIN_LOG",
+        value_name = "SLOTS",
+        default_value = "200000",
+        value_parser = value_parser!(u64).range(..=i64::MAX.cast_unsigned()),
+    )]
+    pub retain_log: u64,
+
     /// What queries in SQL may take.
     #[command(flatten)]
     pub sql: SqlArgs,
@@ -303,6 +315,7 @@ impl Args {
                 at_most: u64::from(self.max_answers),
             },
             snapshot_from_slots: self.snapshot_from_slots,
+            retained_slots: (self.retain_log > 0).then_some(self.retain_log),
             retention: Retention {
                 revisions: (self.retain_revisions > 0).then_some(self.retain_revisions),
                 time: (!self.retain.is_zero()).then_some(self.retain),

@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use crate::machine::change::ChangeCounts;
+use crate::machine::state::RemovedReplica;
 use crate::metrics::Measured;
 use crate::replica::config::Config;
 use crate::replica::event::{Answer, Claimant, Followed, Input, Refusal, RequestId};
@@ -41,7 +42,7 @@ use crate::replica::{Replica, WrongHistory};
 use crate::store::{Checkpointer, StoreError, Writer};
 use calls::Calls;
 use checkpoints::{Checkpoints, WalStatus};
-use executor::Job;
+use executor::{Job, Orders};
 pub(crate) use handle::{Handle, MutationEnd, NotReleased, command};
 use handle::{Message, WAITING_MESSAGES};
 use news::News;
@@ -89,6 +90,12 @@ pub(crate) enum DriverError {
         /// How far it is.
         executed_below: Slot,
     },
+    /// This replica was taken out of the cluster for good.
+    #[error(
+        "this replica was taken out of the cluster for good (slot {}, epoch {}), and its data \
+         with it: start it on an empty data directory to have it join as a new one", .0.slot, .0.epoch
+    )]
+    Removed(RemovedReplica),
     /// The task that executes is gone, which is a defect.
     #[error("the task that executes ended")]
     ExecutorGone,
@@ -100,6 +107,8 @@ pub(crate) struct Parts {
     pub(crate) config: Config,
     /// Who this replica is.
     pub(crate) identity: Identity,
+    /// Below which slot votes were cast when its state joined the cluster.
+    pub(crate) joined_at: Slot,
     /// The connection that writes.
     pub(crate) writer: Writer,
     /// Makes durable what it wrote.
@@ -127,19 +136,19 @@ pub(crate) struct Parts {
 }
 
 /// Starts the driver. It runs until `stop`, or until it fails, and then says so by
-/// `failed`.
+/// `ending`; so it does where this replica is to end, and it goes on.
 pub(crate) fn spawn(
     parts: Parts,
     stop: CancellationToken,
-    failed: CancellationToken,
+    ending: CancellationToken,
 ) -> (Handle, JoinHandle<Result<(), DriverError>>) {
     let (messages, message_queue) = mpsc::channel(WAITING_MESSAGES);
-    let (driver, waits) = (Driver::new(&parts), parts.waits.clone());
+    let (driver, waits) = (Driver::new(&parts, ending.clone()), parts.waits.clone());
     let measured = parts.measured.clone();
     let (publish, published) = watch::channel(driver.publishable());
     let running = tokio::spawn(async move {
         let result = driver.run(parts, message_queue, publish, stop).await;
-        failed.cancel();
+        ending.cancel();
         result
     });
     (Handle::new(messages, published, waits, measured), running)
@@ -178,6 +187,10 @@ struct Driver {
     news: News,
     /// The primary of the view executed last.
     primary: Option<(Name, Instance)>,
+    /// That this replica is out for good, once it is.
+    removed: Option<RemovedReplica>,
+    /// Has the process end.
+    ending: CancellationToken,
 }
 
 /// What effects are done with.
@@ -186,17 +199,20 @@ struct EffectHandlers {
     jobs: mpsc::Sender<Job>,
     /// Has what is executed stored now.
     hurry: Arc<Notify>,
+    /// Has the log below this slot forgotten.
+    forget: watch::Sender<Slot>,
     snapshots: Snapshots,
 }
 
 impl Driver {
-    fn new(parts: &Parts) -> Self {
+    fn new(parts: &Parts, ending: CancellationToken) -> Self {
         let meta = parts.writer.meta().clone();
         let durable_below = parts.writer.durable_below();
         let next_expiry_ms = parts.writer.next_expiry_ms();
         let cluster = *parts.joined.borrow();
         let primary = meta.view.as_ref().map(primary_of);
-        let recovered = Recovered { cluster, meta, next_expiry_ms, durable_below };
+        let joined_at = parts.joined_at;
+        let recovered = Recovered { cluster, joined_at, meta, next_expiry_ms, durable_below };
         Self {
             core: Replica::new(parts.config.clone(), parts.identity.clone(), recovered),
             started: Instant::now(),
@@ -216,6 +232,8 @@ impl Driver {
             measured: parts.measured.clone(),
             news: News::new(Arc::clone(&parts.events)),
             primary,
+            removed: None,
+            ending,
         }
     }
 
@@ -262,13 +280,14 @@ impl Driver {
         // Its jobs are never more than one to execute and one to join.
         let (jobs, job_queue) = mpsc::channel(2);
         let (hurry, executing) = (Arc::new(Notify::new()), CancellationToken::new());
+        let (forget, forget_log) = watch::channel(Slot(0));
         let checkpoints = Checkpoints::spawn(checkpointer, self.wal.clone(), measured.clone());
         let mut executor = tokio::spawn(executor::run(
             writer,
             checkpoints,
             job_queue,
             inputs.clone(),
-            (hurry.clone(), executing.clone()),
+            Orders { hurry: hurry.clone(), forget_log, shutdown: executing.clone() },
             measured.clone(),
         ));
         let (install, mut new_state) = mpsc::channel(1);
@@ -280,7 +299,7 @@ impl Driver {
             running: JoinSet::new(),
         };
         let calls = Calls::new(inputs, acceptors, mixups, &config, measured);
-        let mut handlers = EffectHandlers { calls, jobs, hurry, snapshots };
+        let mut handlers = EffectHandlers { calls, jobs, hurry, forget, snapshots };
         self.step(&mut handlers, Input::Started)?;
         let mut taken = Vec::with_capacity(MESSAGES_AT_ONCE);
         let result = loop {
@@ -313,9 +332,10 @@ impl Driver {
         drop(input_queue);
         executing.cancel();
         let ended = executor.await;
-        result.and_then(|()| match ended {
-            Ok(Ok(())) => Ok(()),
-            ended => Err(executor_ended(ended)),
+        result.and_then(|()| match (ended, self.removed) {
+            (Ok(Ok(())), None) => Ok(()),
+            (Ok(Ok(())), Some(removed)) => Err(DriverError::Removed(removed)),
+            (ended, _) => Err(executor_ended(ended)),
         })
     }
 }

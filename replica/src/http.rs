@@ -6,7 +6,7 @@
 //! `watching`; `mutate`, `append`, `txn`, `rollback`, `compact`, `leases` and `locks` (what
 //! mutations say), `mutation` (what they come to) and `forward` (from a backup to the
 //! primary); `refused` (every way to say no); `replication`, `status`, `cluster`, `events`,
-//! `primary` (another one); `openapi` (all of it, for programs).
+//! `primary` (another one), `removal` (a replica fewer); `openapi` (all of it, for programs).
 
 mod append;
 mod cluster;
@@ -27,6 +27,7 @@ mod paging;
 mod primary;
 mod reading;
 mod refused;
+mod removal;
 mod render;
 mod replication;
 pub mod request;
@@ -43,7 +44,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{MethodRouter, any, get, post, put};
+use axum::routing::{MethodRouter, any, delete, get, post, put};
 use http::HeaderValue;
 use shared::byte_budget::ByteBudget;
 use shared::client::AcceptorClient;
@@ -97,6 +98,7 @@ pub(crate) const SPANS: SpanNames = &[
     ("GET", "/v1/log/{slot}", "replica.log"),
     ("GET", "/v1/snapshot", "replica.snapshot"),
     ("POST", "/v1/cluster/primary", "replica.switch_over"),
+    ("DELETE", "/v1/cluster/replicas/{id}", "replica.take_out"),
     ("POST", "/v1/sql", "replica.sql"),
     ("GET", "/v1/watch", "replica.watch"),
 ];
@@ -214,6 +216,7 @@ fn client_routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/cluster", get(cluster::cluster)),
         (shared::events::PATH, get(events::events)),
         ("/v1/cluster/primary", post(primary::primary)),
+        ("/v1/cluster/replicas/{id}", delete(removal::remove)),
         ("/openapi.json", get(openapi::openapi)),
     ]
 }

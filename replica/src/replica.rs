@@ -28,9 +28,9 @@
 //!
 //! Not done here: leases for reads (a read always asks a quorum).
 //!
-//! The parts: `batching`, `compacting`, `learner`, `fetching`, `installing`,
-//! `history`, `quorum_read`, `members`, `time`; below, `clients`, `network` and `execution` put
-//! them together.
+//! The parts: `batching`, `compacting`, `learner`, `fetching`, `installing`, `history`,
+//! `quorum_read`, `members`, `retaining`, `time`; below, `clients`, `network` and
+//! `execution` put them together.
 
 pub mod answer;
 pub mod config;
@@ -46,6 +46,7 @@ mod learner;
 mod members;
 mod quorum_read;
 mod recent;
+mod retaining;
 mod time;
 
 mod clients;
@@ -63,7 +64,7 @@ use shared::message::{ChosenReply, ClusterError, OfCluster, View, same_cluster};
 use shared::page::PageLimits;
 
 pub use self::footprint::Footprint;
-use crate::machine::state::Meta;
+use crate::machine::state::{Meta, RemovedReplica};
 use crate::replica::batching::Batching;
 use crate::replica::compacting::Compacting;
 use crate::replica::config::Config;
@@ -87,6 +88,10 @@ pub struct Replica {
     identity: Identity,
     /// The cluster of the data.
     joined: Option<ClusterId>,
+    /// Below which slot a quorum of them had voted when the data joined it.
+    joined_at: Slot,
+    /// That the data is out for good, once that was executed in this life.
+    removed: Option<RemovedReplica>,
     /// The cluster of the acceptors, once a quorum has said so in this life.
     cluster: Option<ClusterId>,
     /// Since when it is known.
@@ -111,6 +116,8 @@ pub struct Replica {
     members: Members,
     batching: Batching,
     compacting: Compacting,
+    /// The log below it was ordered to be forgotten, in this life.
+    forgotten_below: Slot,
     recent: RecentRequests,
     learner: Learner,
     fetching: Fetching,
@@ -135,6 +142,7 @@ impl Replica {
             members: Members::new(identity.name.clone(), config.leader_expiry),
             batching: Batching::new(&config),
             compacting: Compacting::new(config.retention),
+            forgotten_below: Slot(0),
             recent: RecentRequests::new(recovered.meta.executed_below),
             learner: Learner::new(&config, recovered.meta.executed_below, recovered.meta.hash),
             fetching: Fetching::new(),
@@ -144,6 +152,8 @@ impl Replica {
             propose_timer: Armed::No,
             search_timer: Armed::No,
             joined: recovered.cluster,
+            joined_at: recovered.joined_at,
+            removed: None,
             cluster: None,
             cluster_since: Duration::ZERO,
             history: History::of(recovered.meta.executed_below),
@@ -195,6 +205,7 @@ impl Replica {
                 });
                 self.reads.fired(now, effects);
                 self.compact_due(now, effects);
+                self.look_for_removal(effects);
             }
             Input::Fired(timer) => self.fired(now, timer, effects),
             Input::Directory(directory) => self.members.update(directory),
@@ -272,6 +283,31 @@ impl Replica {
         self.meta.executed_below
     }
 
+    /// Below which slot a quorum of acceptors had voted when its data joined the cluster.
+    #[must_use]
+    pub fn joined_at(&self) -> Slot {
+        self.joined_at
+    }
+
+    /// That its data was taken out for good, as far as it has executed. What was taken out
+    /// before it joined the cluster was another database of its name.
+    fn removal(&self) -> Option<&RemovedReplica> {
+        self.joined?;
+        if self.removed.is_some() {
+            return self.removed.as_ref();
+        }
+        let removed = self.meta.removal_of(&self.identity.name)?;
+        (removed.slot >= self.joined_at).then_some(removed)
+    }
+
+    /// Says once in this life that its data was taken out.
+    fn look_for_removal(&mut self, effects: &mut Vec<Effect>) {
+        if self.removed.is_none() {
+            self.removed = self.removal().cloned();
+            effects.extend(self.removed.clone().map(Effect::Removed));
+        }
+    }
+
     /// What this replica is in the view executed last.
     #[must_use]
     pub fn role(&self) -> Role {
@@ -331,6 +367,7 @@ impl Replica {
             missing: self.missing(),
             is_history_confirmed: self.history == History::Confirmed,
             snapshot_from: self.snapshot_from(),
+            removed: self.meta.removed.clone(),
         }
     }
 

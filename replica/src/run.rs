@@ -10,7 +10,7 @@ use shared::events::Events;
 use shared::ids::{Instance, Name};
 use shared::message::Service;
 use shared::server::serve;
-use shared::service::{BeginAnew, Misconfigured, Running};
+use shared::service::{BeginAnew, Misconfigured, Removed, Running};
 use shared::spans::Gather;
 use shared::telemetry::Traced;
 use tokio::sync::watch;
@@ -73,6 +73,7 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
             instance: running.instance,
             url: running.url.to_string(),
         },
+        joined_at: store.joined_at,
         writer: store.writer,
         checkpointer: store.checkpointer,
         joined,
@@ -178,6 +179,7 @@ fn ended(error: DriverError) -> anyhow::Error {
         DriverError::Store(StoreError::Format(_))
         | DriverError::WrongHistory(_)
         | DriverError::WrongCluster { .. } => Misconfigured(error.to_string()).into(),
+        DriverError::Removed(_) => Removed(error.to_string()).into(),
         DriverError::Store(_) | DriverError::ExecutorGone | DriverError::NewState { .. } => {
             error.into()
         }

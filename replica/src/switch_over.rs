@@ -1,5 +1,6 @@
-//! Another primary: an operator wants one (`http/primary.rs`), or this replica is about to
-//! end and lets go first.
+//! Another view on request: an operator wants another primary (`http/primary.rs`) or one
+//! replica out for good (`http/removal.rs`), or this replica is about to end and lets go
+//! first.
 //!
 //! Only the leading coordinator proposes views, so it is asked. The view ends what this
 //! replica does as primary wherever it stands in the log: what is executed behind it is
@@ -16,8 +17,10 @@ use shared::ids::{Instance, Name};
 use shared::message::{PrimaryRefused, PrimaryReply, PrimaryRequest, View, WantedPrimary};
 use tokio::time::{Instant, sleep};
 
-use crate::driver::Handle;
+use crate::driver::{Handle, NotReleased};
+use crate::machine::state::RemovedReplica;
 use crate::replica::event::Role;
+use crate::replica::status::Status;
 
 /// A primary that is told to end waits so long at most for another one to take over: some
 /// hundred times as long as that takes.
@@ -32,12 +35,18 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// half of that, so that it can say what it did not come to.
 const KEPT_BACK: Duration = Duration::from_millis(200);
 
-/// Why the primary is not another one.
+/// How often a removal is asked for that another change of the view comes before.
+const ATTEMPTS: usize = 3;
+
+/// Why the view is not another one.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotChanged {
     /// Nobody leads, as far as this replica knows.
     #[error("no coordinator leads")]
     NoLeader,
+    /// What is chosen by now is not known here.
+    #[error("whether it was done before is not known: {0}")]
+    NotCurrent(#[from] NotReleased),
     /// The leader says why.
     #[error(transparent)]
     Refused(#[from] PrimaryRefused),
@@ -66,6 +75,7 @@ impl NotChanged {
         match self {
             Self::Refused(PrimaryRefused::ChangeUnderWay | PrimaryRefused::Overtaken)
             | Self::NoLeader
+            | Self::NotCurrent(_)
             | Self::Overloaded(_)
             | Self::Unresolved
             | Self::Late(_)
@@ -74,7 +84,10 @@ impl NotChanged {
                 PrimaryRefused::Unknown { .. }
                 | PrimaryRefused::NotInView { .. }
                 | PrimaryRefused::Unable { .. }
-                | PrimaryRefused::NobodyAble { .. },
+                | PrimaryRefused::NobodyAble { .. }
+                | PrimaryRefused::Last { .. }
+                | PrimaryRefused::TooFewCopies { .. }
+                | PrimaryRefused::LogTooOld { .. },
             ) => false,
         }
     }
@@ -83,7 +96,11 @@ impl NotChanged {
     fn is_leaderless(&self) -> bool {
         match self {
             Self::NoLeader | Self::NoAnswer { .. } => true,
-            Self::Refused(_) | Self::Overloaded(_) | Self::Unresolved | Self::Late(_) => false,
+            Self::NotCurrent(_)
+            | Self::Refused(_)
+            | Self::Overloaded(_)
+            | Self::Unresolved
+            | Self::Late(_) => false,
         }
     }
 }
@@ -91,6 +108,93 @@ impl NotChanged {
 /// Has the leading coordinator propose a view with another primary, and waits until it is
 /// executed, here too if the time allows it.
 async fn ask_for_primary(
+    driver: &Handle,
+    wanted: WantedPrimary,
+    deadline: Deadline,
+) -> Result<View, NotChanged> {
+    let view = ask_for_view(driver, wanted, deadline).await?;
+    // The view is executed all the same.
+    let _late = executed_here(driver, &view, deadline).await;
+    Ok(view)
+}
+
+/// Has the leading coordinator propose a view without a replica, and waits until it is
+/// executed here: the state then says that it is out for good. Where it was before, nothing
+/// is done: whoever had no answer may ask again.
+pub(crate) async fn take_out(
+    driver: &Handle,
+    removed: &Name,
+    deadline: Deadline,
+) -> Result<View, NotChanged> {
+    for _ in 1..ATTEMPTS {
+        match take_out_once(driver, removed, deadline).await {
+            // It may have been this very change, asked for by somebody else.
+            Err(NotChanged::Refused(PrimaryRefused::Overtaken)) => {}
+            ended => return ended,
+        }
+    }
+    take_out_once(driver, removed, deadline).await
+}
+
+async fn take_out_once(
+    driver: &Handle,
+    removed: &Name,
+    deadline: Deadline,
+) -> Result<View, NotChanged> {
+    let status = current(driver, deadline).await?;
+    let out_since = removal_in(&status, removed).map(|found| found.epoch);
+    let wanted = WantedPrimary::Without { removed: removed.clone(), out_since };
+    let view = match ask_for_view(driver, wanted, deadline).await {
+        Err(NotChanged::Refused(why @ PrimaryRefused::Unknown { .. })) => {
+            return without(&status, removed).ok_or_else(|| why.into());
+        }
+        asked => asked?,
+    };
+    let status = executed_here(driver, &view, deadline).await?;
+    match removal_in(&status, removed) {
+        Some(found) if found.epoch == view.epoch => Ok(view),
+        // Another view of that epoch came first.
+        Some(_) | None => Err(PrimaryRefused::Overtaken.into()),
+    }
+}
+
+/// The state once all that is chosen by now is executed here, where somebody leads.
+async fn current(driver: &Handle, deadline: Deadline) -> Result<Status, NotChanged> {
+    if driver.published().status.leader.is_none() {
+        return Err(NotChanged::NoLeader);
+    }
+    driver.read(deadline).await?;
+    // What a read waits for is published right after its answer: before the next one.
+    driver.read(deadline).await?;
+    Ok(driver.published().status)
+}
+
+fn removal_in<'a>(status: &'a Status, replica: &Name) -> Option<&'a RemovedReplica> {
+    status.removed.iter().find(|found| found.replica == *replica)
+}
+
+/// The present view, if one of that name was taken out and no other one has joined.
+fn without(status: &Status, replica: &Name) -> Option<View> {
+    removal_in(status, replica)?;
+    status.view.clone().filter(|view| !view.contains(replica))
+}
+
+async fn executed_here(
+    driver: &Handle,
+    view: &View,
+    deadline: Deadline,
+) -> Result<Status, NotChanged> {
+    let mut published = driver.watch();
+    let executed = published.wait_for(|published| published.status.epoch >= view.epoch);
+    match deadline.bound(executed).await {
+        Ok(Ok(published)) => Ok(published.status.clone()),
+        Ok(Err(_ended)) => Err(NotChanged::Unresolved),
+        Err(_late) => Err(NotChanged::Late(deadline.timeout())),
+    }
+}
+
+/// Has the leading coordinator propose a view, and waits until a replica has executed it.
+async fn ask_for_view(
     driver: &Handle,
     wanted: WantedPrimary,
     deadline: Deadline,
@@ -107,21 +211,16 @@ async fn ask_for_primary(
     let granted = remaining - kept_back;
     let reply = CoordinatorClient::new(url).primary(&request, granted, remaining).await;
     let reply = reply.map_err(|error| NotChanged::NoAnswer { leader: leader.name, error })?;
-    let view = match reply.for_cluster(cluster).map_err(|_| NotChanged::NoLeader)? {
-        PrimaryReply::Executed(view) => view,
-        PrimaryReply::NotLeading => return Err(NotChanged::NoLeader),
-        PrimaryReply::Refused(why) => return Err(why.into()),
-        PrimaryReply::Overloaded { limit } => return Err(NotChanged::Overloaded(limit)),
+    match reply.for_cluster(cluster).map_err(|_| NotChanged::NoLeader)? {
+        PrimaryReply::Executed(view) => Ok(view),
+        PrimaryReply::NotLeading => Err(NotChanged::NoLeader),
+        PrimaryReply::Refused(why) => Err(why.into()),
+        PrimaryReply::Overloaded { limit } => Err(NotChanged::Overloaded(limit)),
         PrimaryReply::Unresolved if deadline.remaining() <= kept_back => {
-            return Err(NotChanged::Late(deadline.timeout()));
+            Err(NotChanged::Late(deadline.timeout()))
         }
-        PrimaryReply::Unresolved => return Err(NotChanged::Unresolved),
-    };
-    let mut published = driver.watch();
-    let executed = published.wait_for(|published| published.status.epoch >= view.epoch);
-    // The view is executed all the same.
-    let _late = deadline.bound(executed).await;
-    Ok(view)
+        PrimaryReply::Unresolved => Err(NotChanged::Unresolved),
+    }
 }
 
 /// The same for an operator, who is not refused for a view that is under way for another

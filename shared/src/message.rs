@@ -20,7 +20,7 @@
 //!    replica ──GET /v1/chosen──▶ leading coordinator                         (the other source)
 //!    replica ──Heartbeat──▶ every coordinator                                (who is alive, who is primary, what is durable)
 //!
-//! V  replica ──PrimaryRequest──▶ leading coordinator ──Accept──▶ acceptors   (for an operator, or before it ends)
+//! V  replica ──PrimaryRequest──▶ leading coordinator ──Accept──▶ acceptors   (for an operator, who may want one out, or before it ends)
 //!    replica ◀─PrimaryReply───── coordinator ◀─Heartbeat─ replicas           (the view is chosen, and one has executed it)
 //! ```
 //!

@@ -42,6 +42,15 @@ pub const MISCONFIGURED: u8 = 78;
 #[error("{0}")]
 pub struct Misconfigured(pub String);
 
+/// The exit code of a replica that was taken out of the cluster for good: its data has no use
+/// any more, starting it again will not help, and the cluster goes on without it.
+pub const REMOVED: u8 = 79;
+
+/// A service was taken out of the cluster for good: it ends with [`REMOVED`].
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Removed(pub String);
+
 /// A service is to begin anew as another life of itself: its process does, in the same place.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -225,6 +234,7 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
         Some(DataDirError::Damaged(_)) => DAMAGED,
         Some(error) if error.is_misconfiguration() => MISCONFIGURED,
         Some(_) => return ExitCode::FAILURE,
+        None if error.is::<Removed>() => REMOVED,
         None if error.is::<Misconfigured>()
             || error.is::<AdvertiseError>()
             || error.is::<AcceptorsError>() =>

@@ -16,8 +16,8 @@ use shared::message::{
     Accept, AcceptReply, Accepted, Announced, Announcement, Batch, ChosenEntry, ChosenReply,
     Directory, DirectoryEntry, Full, Heartbeat, HeartbeatReply, LogPrefix, Marks, Member, Nack,
     NameConflict, Phase, Prepare, PrepareReply, PrimaryRefused, PrimaryReply, PrimaryRequest,
-    Promise, Proposal, ProposalReply, Roster, Service, SlotValue, Storage, Stranger, Unable,
-    UnableReplica, Value, View, Vote, VoteRoom, VotesPage, WantedPrimary, Watermarks,
+    Promise, Proposal, ProposalReply, Removal, Roster, Service, SlotValue, Storage, Stranger,
+    Unable, UnableReplica, Value, View, Vote, VoteRoom, VotesPage, WantedPrimary, Watermarks,
 };
 use shared::wire::{Encoding, VERSION};
 
@@ -221,6 +221,17 @@ fn the_messages_of_coordinators_and_replicas() {
         PrimaryReply::Unresolved,
     ];
     both(replies.into_iter().chain(unable.into_iter().chain(refused).map(PrimaryReply::Refused)));
+    both([None, Some(Epoch(7))].map(|out_since| {
+        let wanted = WantedPrimary::Without { removed: name("b"), out_since };
+        PrimaryRequest { cluster: ClusterId(1), wanted }
+    }));
+    let (replica, behind) = (name("b"), vec![name("c")]);
+    let refused = [
+        PrimaryRefused::Last { replica: replica.clone() },
+        PrimaryRefused::TooFewCopies { replica, trimmed_below: Slot(7), behind },
+        PrimaryRefused::LogTooOld { found: LogFormat(4) },
+    ];
+    both(refused.map(PrimaryReply::Refused));
 }
 
 #[test]
@@ -230,11 +241,22 @@ fn a_value_is_read_back_and_nothing_after_it() {
         number: BatchNumber(2),
         commands: Bytes::from_static(b"commands"),
     };
-    for value in [Value::Noop, Value::View(view()), Value::Batch(batch)] {
+    let removal = Value::Removal(Removal { view: view(), replica: name("d") });
+    for value in [Value::Noop, Value::View(view()), Value::Batch(batch), removal] {
         let bytes = value.encode();
         assert_eq!(Value::decode(&bytes).unwrap(), value);
         assert!(Value::decode(&[&bytes[..], b"x"].concat()).is_err());
         assert!(Value::decode(&bytes[..bytes.len() - 1]).is_err());
+    }
+}
+
+#[test]
+fn a_removal_is_a_value_only_in_its_format_and_where_its_view_is_without_the_replica() {
+    let removal = |replica| Value::Removal(Removal { view: view(), replica: name(replica) });
+    assert!(Value::decode(&removal("d").encode()).is_ok());
+    assert!(Value::decode(&removal("d").encode_in(LogFormat(4))).is_err());
+    for member in ["a", "b"] {
+        assert!(Value::decode(&removal(member).encode()).is_err(), "{member} is in the view");
     }
 }
 

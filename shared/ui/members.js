@@ -59,10 +59,23 @@ function endpoints(balancer, outcome) {
   return [h("h2", null, "Reads of ", shown(balancer.id), `, by ${balancer.policy}`), table("Endpoints", ["Replica", "Reads", "Why", "Share", "In flight", "Sent", "Failed", ""], rows)];
 }
 
+/** Asks, and has a replica taken out for good. */
+async function takeOut(service, outcome) {
+  const yes = await confirmed("Take it out for good?", h("p", null, h("strong", null, shown(service.id)), " leaves the cluster, its process ends, and its data is of no use any more: one of its name joins only with an empty data directory. No write is lost."), "Take out");
+  if (!yes) return;
+  into(outcome, async () => {
+    const view = await changeJson("DELETE", `/v1/cluster/replicas/${encodeURIComponent(service.id)}`);
+    release();
+    return h("p", { class: "done", role: "status" }, shown(service.id), ` is out from epoch ${view.epoch} on; `, shown(view.primary), " is primary.");
+  });
+}
+
 /** What can be done with a service. */
 function actions(service, state, outcome) {
-  if (service.kind !== "replica" || !service.healthy || isPrimary(state, service)) return "";
-  return button("Make primary…", () => makePrimary(service, outcome), { class: "quiet", "data-primary": service.id });
+  if (service.kind !== "replica") return "";
+  const out = button("Take out…", () => takeOut(service, outcome), { class: "quiet", "data-remove": service.id });
+  if (!service.healthy || isPrimary(state, service)) return out;
+  return h("div", { class: "bar" }, button("Make primary…", () => makePrimary(service, outcome), { class: "quiet", "data-primary": service.id }), out);
 }
 
 /** What somebody is about to press, or marks, stays where it is. */

@@ -172,6 +172,8 @@ async fn bad_input_is_refused(cluster: &Cluster) -> Result<()> {
 
 /// So many revisions are kept, …
 const RETAINED: u64 = 50;
+/// … and so many slots of the log below what all have, a hundredth of what is written, …
+const RETAINED_SLOTS: u64 = 16;
 /// … and looked for what is not to be every so often.
 const LOOKED: Duration = Duration::from_secs(5);
 const KEYS: u64 = 50;
@@ -194,8 +196,8 @@ fn file_bytes(folder: &Path) -> Result<u64> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_few_keys_that_are_overwritten_for_ever_take_bounded_space() -> Result<()> {
     const { assert!(WRITES * VALUE_BYTES > 3 * MOST_BYTES / 2, "it would not fit unless it is dropped") };
-    let retained = RETAINED.to_string();
-    let env = [("SYNOD_RETAIN_REVISIONS", retained.as_str())];
+    let (retained, slots) = (RETAINED.to_string(), RETAINED_SLOTS.to_string());
+    let env = [("SYNOD_RETAIN_REVISIONS", retained.as_str()), ("SYNOD_RETAIN_LOG", slots.as_str())];
     let mut cluster =
         Cluster::start_with(synod(), &Options { env: &env, ..Options::default() }).await?;
     let seen = put(&cluster, "k/0", "first").await?;
@@ -236,7 +238,41 @@ async fn a_few_keys_that_are_overwritten_for_ever_take_bounded_space() -> Result
     let said: Value = serde_json::from_str(&resumed.text().await?)?;
     ensure!(said["oldest_revision"].as_u64() > Some(seen), "{said}");
     cluster.wait_until_equal().await?;
+    keeps_few_slots(&cluster).await?;
+    for name in cluster.names("acceptor") {
+        let bytes = folder_bytes(&cluster.data_dir(&name))?;
+        ensure!(bytes <= MOST_BYTES, "{name} has {bytes} bytes, and {MOST_BYTES} are the most");
+    }
     holds_what_it_says(&mut cluster).await
+}
+
+fn folder_bytes(folder: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        bytes += if metadata.is_dir() { folder_bytes(&entry.path())? } else { metadata.len() };
+    }
+    Ok(bytes)
+}
+
+/// Once all that was written is durable everywhere, and was looked at.
+async fn keeps_few_slots(cluster: &Cluster) -> Result<()> {
+    const MOST_SLOTS: u64 = RETAINED_SLOTS + RETAINED_SLOTS / 16 + 1;
+    for name in cluster.names("replica") {
+        eventually("it keeps so many slots and no more", || async {
+            let status = cluster.json(&name, "/v1/status").await?;
+            let executed_below = status["executed_below"].as_u64().context("no slots")?;
+            let log = cluster.json(&name, "/v1/log?limit=1").await?;
+            let oldest = log[0]["slot"].as_u64().with_context(|| format!("no log: {log}"))?;
+            let slots = executed_below - oldest;
+            ensure!(slots >= RETAINED_SLOTS, "{name} has only {slots} slots");
+            ensure!(slots <= MOST_SLOTS, "{name} has {slots} slots of {executed_below}: {status}");
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
 }
 
 /// Each replica's state is whole on disk, and all are the same once they are swept.

@@ -24,6 +24,7 @@ mod idle;
 mod kill_each_role;
 mod leases;
 mod lost_disks;
+mod members;
 mod metrics;
 mod new_replica;
 mod no_quorum;

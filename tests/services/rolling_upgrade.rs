@@ -60,7 +60,7 @@ async fn upgrade(old: &Path, new: &Path, vocabulary: Vocabulary) -> Result<()> {
     let shape = Shape { vocabulary, ..Shape::default() };
     let mut mix = Mix::start(&cluster, &recorder, shape, SEED);
     mix.wait_for_progress(PROGRESS).await?;
-    // In the order in which an operator may do it: any.
+    // All coordinators before the last replica: see ARCHITECTURE.md, "Rolling upgrade".
     for name in order(&cluster).await? {
         replace(&mut cluster, &recorder, &mut mix, &name, new).await?;
         mix.check()?;
@@ -85,15 +85,16 @@ async fn transact(cluster: &Cluster) -> Result<()> {
     .await
 }
 
-/// Backups before the primary, so that the view goes from old programs to new ones once;
-/// the balancer last, which clients notice.
+/// Coordinators before replicas, for the log comes to a new format with the last of these;
+/// backups before the primary, so that the view goes from old programs to new ones once; the
+/// balancer last, which clients notice.
 async fn order(cluster: &Cluster) -> Result<Vec<String>> {
     let (primary, leader) = (cluster.primary().await?, cluster.leader().await?);
     let mut order = cluster.names("acceptor");
-    order.extend(cluster.names("replica").into_iter().filter(|name| *name != primary));
-    order.push(primary);
     order.extend(cluster.names("coordinator").into_iter().filter(|name| *name != leader));
     order.push(leader);
+    order.extend(cluster.names("replica").into_iter().filter(|name| *name != primary));
+    order.push(primary);
     order.extend(cluster.names("balancer"));
     Ok(order)
 }

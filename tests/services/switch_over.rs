@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What clients do who are told that nobody listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refused {
+pub(crate) enum Refused {
     /// It is an error.
     Fail,
     /// They ask again, by the same `Idempotency-Key`.
@@ -39,21 +39,21 @@ enum Refused {
 }
 
 /// Clients that put one key, again and again: its version counts the puts.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     clients: JoinSet<Result<Vec<Written>>>,
 }
 
 /// A put that was acknowledged.
 #[derive(Clone, Copy, Debug)]
-struct Written {
+pub(crate) struct Written {
     sent: Instant,
     answered: Instant,
 }
 
 impl Load {
     /// Clients of the service at this URL.
-    fn start(door: &str, key: &str, refused: Refused) -> Self {
+    pub(crate) fn start(door: &str, key: &str, refused: Refused) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let mut clients = JoinSet::new();
         for client in 0..CLIENTS {
@@ -64,7 +64,7 @@ impl Load {
     }
 
     /// Waits until all have stopped: what was acknowledged, in the order of the answers.
-    async fn finish(mut self) -> Result<Vec<Written>> {
+    pub(crate) async fn finish(mut self) -> Result<Vec<Written>> {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Vec::new();
         while let Some(written) = self.clients.join_next().await {
@@ -112,7 +112,7 @@ async fn write(
 }
 
 /// The longest time in which nobody was answered, and the longest that somebody waited.
-fn longest(written: &[Written]) -> (Duration, Duration) {
+pub(crate) fn longest(written: &[Written]) -> (Duration, Duration) {
     let gaps = written.windows(2).map(|pair| pair[1].answered - pair[0].answered);
     let waits = written.iter().map(|written| written.answered - written.sent);
     (gaps.max().unwrap_or_default(), waits.max().unwrap_or_default())

@@ -274,6 +274,44 @@ async fn up_says_once_what_cannot_run_as_it_is_told_and_does_not_start_it_again(
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn up_goes_on_without_a_replica_that_was_taken_out() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut up = Up::started(dir.path()).await?;
+    let url = format!("{}/v1/cluster/replicas/replica-3", up.front);
+    eventually("it is taken out", || async {
+        let answered = up.http.delete(&url).send().await?;
+        ensure!(answered.status().is_success(), "{}", answered.text().await?);
+        Ok(())
+    })
+    .await?;
+    let is_out = "is out for good; the cluster goes on";
+    let says_so = async |up: &Up, times: usize| {
+        eventually("up says that it is out", || async {
+            let said = up.process.output()?;
+            ensure!(said.matches(is_out).count() == times, "{said}");
+            Ok(())
+        })
+        .await
+    };
+    says_so(&up, 1).await?;
+    up.put("kept", "value").await?;
+    ensure!(up.process.terminate(LIMIT)?.success(), "{}", up.process.output()?);
+
+    up.process.start()?;
+    eventually("it is served again", || async {
+        ensure!(up.get("kept").await? == "value");
+        Ok(())
+    })
+    .await?;
+    says_so(&up, 2).await?;
+    up.put("after", "value").await?;
+    let said = up.process.output()?;
+    ensure!(!said.contains("replica-3 is started again"), "{said}");
+    ensure!(!said.contains("replica-3 is not ready yet"), "{said}");
+    up.end()
+}
+
 #[test]
 fn up_names_a_port_in_use_and_leaves_nothing_behind() -> Result<()> {
     let dir = tempfile::tempdir()?;

@@ -14,6 +14,7 @@ use crate::bench::processes::{Discovered, discover};
 use crate::console;
 use crate::up::plan::Planned;
 use crate::up::ready::stragglers;
+use crate::up::report::Board;
 
 /// How long a service may take to be back, or writes to go on.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Kills one at each time, and says what comes of it.
 pub(super) async fn run(
     plan: &[Planned],
-    tally: &RefCell<Tally>,
+    (board, tally): (&RefCell<Board<'_>>, &RefCell<Tally>),
     seconds: Duration,
     every: Duration,
 ) -> anyhow::Result<()> {
@@ -31,10 +32,7 @@ pub(super) async fn run(
     for (turn, at) in times(seconds.as_secs(), every.as_secs()).enumerate() {
         sleep_until(began + Duration::from_secs(at)).await;
         // Two at once may be more than a majority bears: writes would wait for it.
-        let late = stragglers(plan).await;
-        if !late.is_empty() {
-            bail!("{} did not come back", late.join(", "));
-        }
+        all_are_back(plan, board).await?;
         let role = Role::of_turn(turn);
         let victim = find(plan, role).await?;
         let (name, pid) = (&victim.status.id, victim.status.pid);
@@ -45,14 +43,18 @@ pub(super) async fn run(
         ));
         victim.kill()?;
         tally.borrow_mut().killed(role, Instant::now());
-        console::say(format_args!("        {}\n", what_came(tally, plan, &victim, role).await?));
+        let came = what_came((board, tally), plan, &victim, role).await?;
+        console::say(format_args!("        {came}\n"));
     }
     sleep_until(began + seconds).await;
-    let late = stragglers(plan).await;
-    if !late.is_empty() {
-        bail!("{} did not come back", late.join(", "));
-    }
-    Ok(())
+    all_are_back(plan, board).await
+}
+
+/// Waits until all are ready but those that were taken out.
+async fn all_are_back(plan: &[Planned], board: &RefCell<Board<'_>>) -> anyhow::Result<()> {
+    let mut late = stragglers(plan).await;
+    late.retain(|name| !board.borrow().is_out(name));
+    if late.is_empty() { Ok(()) } else { bail!("{} did not come back", late.join(", ")) }
 }
 
 /// A service of that role. Whoever leads or is primary may be about to change.
@@ -76,7 +78,7 @@ async fn services(plan: &[Planned]) -> anyhow::Result<Vec<Discovered>> {
 
 /// Waits until writes go on and the one that was killed is back, and says how that went.
 async fn what_came(
-    tally: &RefCell<Tally>,
+    (board, tally): (&RefCell<Board<'_>>, &RefCell<Tally>),
     plan: &[Planned],
     victim: &Discovered,
     role: Role,
@@ -92,6 +94,9 @@ async fn what_came(
             Role::Acceptor | Role::Backup | Role::Balancer | Role::Standby => back,
         };
         let pause = tally.borrow().pause();
+        if let (true, Some(pause)) = (board.borrow().is_out(name), pause) {
+            return Ok(format!("writes paused for {}; {name} is out for good", millis(pause)));
+        }
         if let (Some(back), Some(taken), Some(pause)) = (back, taken, pause) {
             let now = match role {
                 Role::Leader => format!("{} leads", taken.status.id),

@@ -122,7 +122,7 @@ async fn attend(
                 Some(event) => board.take(event).lines(paint).into_iter().for_each(console::say),
                 None => bail!("no service is looked after any more"),
             },
-            late = &mut stragglers => for name in late {
+            late = &mut stragglers => for name in late.iter().filter(|name| !board.is_out(name)) {
                 console::say(paint.yellow(format_args!("{name} is not ready yet; see its /readyz \
                     and its log")));
             },

@@ -18,6 +18,8 @@ struct Known {
     /// Of the process that runs now.
     pid: Option<u32>,
     lives: u64,
+    /// Whether it was taken out of the cluster.
+    is_out: bool,
 }
 
 /// One event, in the context of what was known before.
@@ -48,7 +50,7 @@ impl<'a> Board<'a> {
         match event {
             Event::Started { service, pid } => {
                 let (planned, known) = &mut self.services[service];
-                *known = Known { pid: Some(pid), lives: known.lives + 1 };
+                *known = Known { pid: Some(pid), lives: known.lives + 1, is_out: false };
                 if known.lives == 1 {
                     News::FirstStart
                 } else {
@@ -57,11 +59,17 @@ impl<'a> Board<'a> {
             }
             Event::Ended { service, end, restart_in, last_lines } => {
                 let (planned, known) = &mut self.services[service];
+                known.is_out = end.is_removal();
                 let (name, pid, first_life) =
                     (planned.name.clone(), known.pid.take(), known.lives <= 1);
                 News::End { name, pid, first_life, end, restart_in, last_lines }
             }
         }
+    }
+
+    /// Whether a service was taken out of the cluster for good, and nobody is to wait for it.
+    pub(crate) fn is_out(&self, name: &str) -> bool {
+        self.services.iter().any(|(planned, known)| planned.name == name && known.is_out)
     }
 
     /// What is said once writes are served.
@@ -108,6 +116,10 @@ impl News {
             Self::Restart { name, pid } => Some(format!("{name} is started again, pid {pid}")),
             Self::End { name, pid, first_life: _, end, restart_in, last_lines } => {
                 let pid = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+                if end.is_removal() {
+                    let is_out = format!("{name}{pid} is out for good; the cluster goes on");
+                    return Some(with_lines(paint.yellow(is_out), &last_lines));
+                }
                 let next = match restart_in {
                     Some(pause) => format!("starting it again in {pause:?}"),
                     None if end.is_final() => {
@@ -216,5 +228,23 @@ mod tests {
         );
         board.take(Event::Started { service: 2, pid: 8 });
         assert_eq!(board.take(ended(78)).is_fatal_at_start(), None);
+    }
+
+    #[test]
+    fn whoever_is_out_for_good_is_told_and_holds_nothing_up() {
+        let plan = small_plan();
+        let mut board = Board::new(&plan);
+        board.take(Event::Started { service: 3, pid: 7 });
+        assert!(!board.is_out("replica-1"));
+        let news = board.take(Event::Ended {
+            service: 3,
+            end: exit(79),
+            restart_in: None,
+            last_lines: vec![String::from("why")],
+        });
+        assert_eq!(news.is_fatal_at_start(), None, "in its first life either");
+        let expected = "replica-1 (pid 7) is out for good; the cluster goes on\n    why";
+        assert_eq!(news.lines(Paint::plain()).unwrap(), expected);
+        assert!(board.is_out("replica-1") && !board.is_out("acceptor-1"));
     }
 }

@@ -12,7 +12,7 @@ use anyhow::Context;
 use futures::future::join_all;
 use rustix::process::{Pid, Signal, kill_process};
 use shared::message::Service;
-use shared::service::MISCONFIGURED;
+use shared::service::{MISCONFIGURED, REMOVED};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -77,7 +77,7 @@ impl End {
     pub(crate) fn is_misconfiguration(&self) -> bool {
         match self {
             Self::NotStarted(_) => true,
-            Self::Ended(_) => self.is_final(),
+            Self::Ended(_) => self.is_final() && !self.is_removal(),
         }
     }
 
@@ -87,8 +87,17 @@ impl End {
         match self {
             Self::NotStarted(_) => false,
             Self::Ended(status) => {
-                [Some(CLAP_REFUSED), Some(MISCONFIGURED.into())].contains(&status.code())
+                let codes = [CLAP_REFUSED, MISCONFIGURED.into(), REMOVED.into()];
+                status.code().is_some_and(|code| codes.contains(&code))
             }
+        }
+    }
+
+    /// Whether it was taken out of the cluster for good, which goes on without it.
+    pub(crate) fn is_removal(&self) -> bool {
+        match self {
+            Self::NotStarted(_) => false,
+            Self::Ended(status) => status.code() == Some(REMOVED.into()),
         }
     }
 }

@@ -36,15 +36,16 @@ impl Coordinator {
             State::Inactive(standby) => footprint.note(("inactive", standby)),
             State::Phase1(phase1) => phase1.footprint(footprint),
             State::Phase2(leader) => {
-                let Leader { phase2, liveness: _, view, asked_view, ahead } = &**leader;
+                let Leader { phase2, liveness: _, view, asked_view, leaving, ahead } = &**leader;
                 phase2.footprint(footprint);
                 let view = view.as_ref().map(|ProposedView { epoch, slot, chosen_at }| {
                     (epoch, slot, chosen_at.is_some())
                 });
                 footprint.note(view);
-                footprint.note(
-                    asked_view.as_ref().map(|asked| (asked.epoch, &asked.primary, &asked.waiters)),
-                );
+                footprint.note(asked_view.as_ref().map(|asked| {
+                    (asked.view.epoch, &asked.view.primary, &asked.removed, &asked.waiters)
+                }));
+                footprint.note(leaving.all());
                 footprint.note(
                     ahead
                         .as_ref()

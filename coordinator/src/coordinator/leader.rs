@@ -6,10 +6,11 @@ use std::time::Duration;
 use shared::bounds::{OPEN_SLOTS, TooFar};
 use shared::ids::{Ballot, Slot};
 use shared::message::{
-    Accept, AcceptReply, Accepted, Heartbeat, Marks, Phase, Proposal, ProposalReply, SlotValue,
-    Value, View,
+    Accept, AcceptReply, Accepted, EncodedValue, Heartbeat, Marks, Phase, Proposal, ProposalReply,
+    SlotValue, Value, View,
 };
 
+use super::switch_over::Leaving;
 use super::{Coordinator, Leader, State};
 use crate::config::Config;
 use crate::effect::{AcceptorIndex, Effect, Reason, RequestId, Timer};
@@ -50,6 +51,7 @@ impl Coordinator {
             liveness,
             view: None,
             asked_view: None,
+            leaving: Leaving::default(),
             ahead: None,
         }));
         self.change_phase(Phase::Phase1, Phase::Phase2, ballot, Reason::Promised);
@@ -79,7 +81,11 @@ impl Coordinator {
             return self.stand_by(Reason::ReplicasSilent);
         }
         let fill = leader.fill(&self.config, self.now);
-        if let Some(durable) = trim_below(&self.config, self.now, &mut self.replicas, fill) {
+        let leaving = leader.leaving.at(self.replicas.epoch());
+        if self.replicas.tell_of_view_at(leader.phase2.first_new())
+            && let Some(durable) =
+                trim_below(&self.config, self.now, &mut self.replicas, (fill, &leaving))
+        {
             leader.phase2.allow_trimming(durable);
         }
         // What is in flight may be a second value for a slot whose first was forgotten.
@@ -235,7 +241,8 @@ impl Coordinator {
             return;
         }
         if let Some(view) = next_view(&self.config, self.now, &self.replicas, self.trimmed_below) {
-            self.propose_view(view);
+            let value = Value::View(view.clone()).encode();
+            self.propose_view(view, value);
         }
     }
 
@@ -249,10 +256,9 @@ impl Coordinator {
         proposed.holds_back(&self.config, self.now, &self.replicas)
     }
 
-    /// Proposes a view, unless that is too much now.
-    pub(super) fn propose_view(&mut self, view: View) {
+    /// Proposes a view, as the value that says it, unless that is too much now.
+    pub(super) fn propose_view(&mut self, view: View, value: EncodedValue) {
         let State::Phase2(leader) = &mut self.state else { return };
-        let value = Value::View(view.clone()).encode();
         if leader.phase2.refusal(&self.config, value.len()).is_some() {
             return;
         }

@@ -1,27 +1,74 @@
-//! A planned change of the primary: who asked for it, and what they hear.
+//! A planned change of the view: who asked for it, and what they hear.
+
+use std::collections::BTreeMap;
 
 use shared::ids::{Epoch, Name};
-use shared::message::{PrimaryRefused, PrimaryReply, PrimaryRequest, Value, View, WantedPrimary};
+use shared::message::{
+    PrimaryRefused, PrimaryReply, PrimaryRequest, Removal, Value, View, WantedPrimary,
+};
 
 use super::{Coordinator, State};
 use crate::effect::{Effect, RequestId};
-use crate::replicas::switch_over::{SwitchOver, switch_over};
+use crate::replicas::switch_over::{LogMarks, SwitchOver, switch_over};
 
 /// The change that was asked for, until a replica has executed a view of its epoch.
 #[derive(Clone, Debug)]
 pub(super) struct AskedView {
-    pub(super) epoch: Epoch,
-    pub(super) primary: Name,
+    /// What is proposed.
+    pub(super) view: View,
+    pub(super) removed: Option<Name>,
     pub(super) waiters: Vec<RequestId>,
 }
 
 impl AskedView {
-    /// Whether it makes the one primary that is asked for.
+    /// Whether it makes of the view what is asked for.
     fn serves(&self, wanted: &WantedPrimary) -> bool {
         match wanted {
-            WantedPrimary::Replica(replica) => *replica == self.primary,
-            WantedPrimary::Another { than, .. } => *than != self.primary,
+            WantedPrimary::Replica(replica) => *replica == self.view.primary,
+            WantedPrimary::Another { than, .. } => *than != self.view.primary,
+            WantedPrimary::Without { removed, .. } => self.removed.as_ref() == Some(removed),
         }
+    }
+
+    /// What whoever asked for it is told, when a replica has executed a view of its epoch, or
+    /// a later one. Whether a removal is in the log its state knows: a later view says nothing
+    /// of that.
+    fn reply(&self, executed: &View) -> PrimaryReply {
+        let is_served = match &self.removed {
+            Some(_) => executed.epoch > self.view.epoch || *executed == self.view,
+            None => executed.primary == self.view.primary,
+        };
+        match self.removed {
+            _ if !is_served => PrimaryReply::Refused(PrimaryRefused::Overtaken),
+            Some(_) => PrimaryReply::Executed(self.view.clone()),
+            None => PrimaryReply::Executed(executed.clone()),
+        }
+    }
+}
+
+/// Whom this leader has proposed to take out in its term, each with the epoch that begins
+/// without it. What is told of the view may go back: so they are remembered until that
+/// cannot go back before it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Leaving(BTreeMap<Name, Epoch>);
+
+impl Leaving {
+    fn note(&mut self, removed: Name, epoch: Epoch) {
+        self.0.insert(removed, epoch);
+    }
+
+    /// Forgets whom every view lacks that may yet be told of.
+    fn settle(&mut self, lowest: Epoch) {
+        self.0.retain(|_, epoch| *epoch > lowest);
+    }
+
+    /// Those that a view of this epoch may still name.
+    pub(super) fn at(&self, told: Epoch) -> Vec<&Name> {
+        self.0.iter().filter(|(_, epoch)| **epoch > told).map(|(name, _)| name).collect()
+    }
+
+    pub(super) fn all(&self) -> &BTreeMap<Name, Epoch> {
+        &self.0
     }
 }
 
@@ -42,6 +89,7 @@ impl Coordinator {
             let limit = Self::refuses_for(ahead);
             return self.answer_primary(id, PrimaryReply::Overloaded { limit });
         }
+        let trimmed_below = self.trimmed_below.max(leader.phase2.trim_below());
         let refused = PrimaryReply::Refused(PrimaryRefused::ChangeUnderWay);
         if let Some(asked) = &mut leader.asked_view {
             if asked.serves(&wanted) && asked.waiters.len() < self.config.max_waiters_per_slot {
@@ -52,23 +100,38 @@ impl Coordinator {
         if self.awaits_view() {
             return self.answer_primary(id, refused);
         }
-        let (config, now, replicas) = (&self.config, self.now, &self.replicas);
-        match switch_over(config, now, replicas, self.chosen_below, &wanted) {
+        let marks = LogMarks { chosen_below: self.chosen_below, trimmed_below };
+        match switch_over(&self.config, self.now, &self.replicas, marks, &wanted) {
             Err(why) => self.answer_primary(id, PrimaryReply::Refused(why)),
             Ok(SwitchOver::Done(view)) => self.answer_primary(id, PrimaryReply::Executed(view)),
-            Ok(SwitchOver::To(view)) => self.propose_asked(id, view),
+            Ok(SwitchOver::To(view)) => self.propose_asked(id, view, None),
+            Ok(SwitchOver::Without(Removal { view, replica })) => {
+                self.propose_asked(id, view, Some(replica))
+            }
         }
     }
 
-    fn propose_asked(&mut self, id: RequestId, view: View) {
+    fn propose_asked(&mut self, id: RequestId, view: View, removed: Option<Name>) {
         let State::Phase2(leader) = &mut self.state else { return };
-        let bytes = Value::View(view.clone()).encode().len();
-        if let Some(limit) = leader.phase2.refusal(&self.config, bytes) {
+        let value = match removed.clone() {
+            None => Value::View(view.clone()),
+            Some(replica) => Value::Removal(Removal { view: view.clone(), replica }),
+        };
+        let value = value.encode();
+        if let Some(limit) = leader.phase2.refusal(&self.config, value.len()) {
             return self.answer_primary(id, PrimaryReply::Overloaded { limit });
         }
-        let (epoch, primary) = (view.epoch, view.primary.clone());
-        leader.asked_view = Some(AskedView { epoch, primary, waiters: vec![id] });
-        self.propose_view(view);
+        if let Some(removed) = &removed {
+            leader.leaving.settle(self.replicas.lowest_epoch());
+            if leader.leaving.all().len() >= self.config.max_replicas {
+                let refused = PrimaryReply::Refused(PrimaryRefused::ChangeUnderWay);
+                return self.answer_primary(id, refused);
+            }
+            leader.leaving.note(removed.clone(), view.epoch);
+        }
+        let waiters = vec![id];
+        leader.asked_view = Some(AskedView { view: view.clone(), removed, waiters });
+        self.propose_view(view, value);
     }
 
     /// Tells those who asked for another primary once a replica has executed a view of that
@@ -76,13 +139,12 @@ impl Coordinator {
     pub(super) fn settle_asked_view(&mut self) {
         let State::Phase2(leader) = &mut self.state else { return };
         let Some(view) = self.replicas.view() else { return };
-        let is_settled = |asked: &mut AskedView| view.epoch >= asked.epoch;
+        let is_settled = |asked: &mut AskedView| view.epoch >= asked.view.epoch;
         let Some(asked) = leader.asked_view.take_if(is_settled) else { return };
-        let reply = if view.primary == asked.primary {
-            PrimaryReply::Executed(view.clone())
-        } else {
-            PrimaryReply::Refused(PrimaryRefused::Overtaken)
-        };
+        let reply = asked.reply(view);
+        if let (Some(removed), PrimaryReply::Executed(_)) = (&asked.removed, &reply) {
+            self.replicas.forget(removed);
+        }
         for id in asked.waiters {
             self.answer_primary(id, reply.clone());
         }

@@ -7,6 +7,10 @@
 //! copy would be the only one: then acceptors trim only when they would soon refuse
 //! everything else.
 //!
+//! Whoever is being taken out for good counts no more, and a leader trims nothing before it
+//! knows the view of all that was in the log when it began: a replica may have been taken
+//! out in that.
+//!
 //! Bytes are not counted slot by slot: what acceptors keep is just what lies above the
 //! slowest replica's mark, so the bytes of their votes say how far that one is behind.
 
@@ -33,32 +37,42 @@ const WARNED_FROM_PER_MILLE: u64 = 500;
 /// From here on a single copy must do.
 const SINGLE_COPY_FROM_PER_MILLE: u64 = 750;
 
-/// What acceptors may trim now, if anything is known; and sets the replicas their goals.
+/// What acceptors may trim now, if anything is known; and sets the replicas their goals. Those
+/// that are being taken out for good must have it where they had to before, and count for
+/// nobody else.
 pub(crate) fn trim_below(
     config: &Config,
     now: Duration,
     replicas: &mut Replicas,
-    fill: Fill,
+    (fill, leaving): (Fill, &[&Name]),
 ) -> Option<Slot> {
-    let members = remaining(config, now, replicas, replicas.view()?);
-    let durable_of = |name: &Name| replicas.get(name).map_or(Slot(0), |heard| heard.durable_below);
-    let mut durable: Vec<Slot> = members.iter().map(durable_of).collect();
-    durable.sort_unstable_by(|one, other| other.cmp(one));
-    let enough = enough_copies(members.len());
-    let mark = *durable.get(enough.checked_sub(1)?)?;
+    let mut members = remaining(config, now, replicas, replicas.view()?);
+    let durable = durable_at(replicas, &members);
+    let mark = *durable.get(enough_copies(members.len()).checked_sub(1)?)?;
     replicas.set_goals(now, mark);
     let is_in_time = |name: &Name| replicas.behind_for(now, name) <= config.trim_behind_time;
     let within_bound = fill.bytes <= config.trim_behind_bytes && members.iter().all(is_in_time);
-    match members.len() {
+    let allowed = |durable: &[Slot]| match durable.len() {
         1 if fill.per_mille < SINGLE_COPY_FROM_PER_MILLE => None,
         _ if within_bound => durable.last().copied(),
-        _ => Some(mark),
-    }
+        copies => durable.get(enough_copies(copies).checked_sub(1)?).copied(),
+    };
+    let below = allowed(&durable)?;
+    members.retain(|name| !leaving.contains(&name));
+    Some(below.min(allowed(&durable_at(replicas, &members))?))
+}
+
+/// What each of these holds durably, the most first.
+fn durable_at(replicas: &Replicas, members: &[Name]) -> Vec<Slot> {
+    let durable_of = |name: &Name| replicas.get(name).map_or(Slot(0), |heard| heard.durable_below);
+    let mut durable: Vec<Slot> = members.iter().map(durable_of).collect();
+    durable.sort_unstable_by(|one, other| other.cmp(one));
+    durable
 }
 
 /// How many replicas must have what is trimmed, of so many, past the bound: a majority,
 /// and at least two.
-fn enough_copies(members: usize) -> usize {
+pub(super) fn enough_copies(members: usize) -> usize {
     (members / 2 + 1).max(2).min(members)
 }
 

@@ -6,12 +6,13 @@
 //!
 //! The present primary stays while it lives. A primary that was restarted is another (its
 //! instance says so), since it does not know which numbers of batches its former life
-//! used up. It is also replaced when it cannot execute (its disk is full, or it hangs while
-//! heartbeats go on) and another can, which has executed as much; or when another one is
-//! asked for ([`switch_over`](super::switch_over)). Whoever was silent or
-//! unable for long leaves the view, and comes back once it is heard from and able. Where
-//! nobody has what the acceptors have trimmed, nobody could execute up to a view, and none
-//! is proposed.
+//! used up. It is also replaced when it cannot execute (its disk is full, or it hangs
+//! while heartbeats go on) and another can, which has executed as much; or when another
+//! one is asked for ([`switch_over`](super::switch_over)). Whoever was silent or unable
+//! for long leaves the view, and comes back once it is heard from and able. Whoever is
+//! not in the view joins once it says to have executed it: a database that was taken out
+//! for good finds out by that, and ends instead of saying so. Where nobody has what the
+//! acceptors have trimmed, nobody could execute up to a view, and none is proposed.
 //!
 //! A view names the format of the log from there on. It is raised as soon as every replica
 //! of the view has said that it can read a higher one; a replica that cannot read the
@@ -53,40 +54,60 @@ pub(crate) fn next_view(
     trimmed_below: Slot,
 ) -> Option<View> {
     let has_trimmed = |heard: &ReplicaProgress| heard.executed_below >= trimmed_below;
-    if !replicas.live(config, now).any(|(_, heard)| has_trimmed(heard)) {
+    if !eligible(config, now, replicas).any(|(_, heard)| has_trimmed(heard)) {
         return None;
     }
     let primary = match replicas.view() {
         None => first_primary(config, now, replicas)?,
         Some(view) => successor(config, now, replicas, view)?,
     };
-    Some(view_of(config, now, replicas, primary))
+    Some(view_of(config, now, replicas, primary, None))
 }
 
 /// The next view, with this primary: of those in the present one whoever is not gone, and
-/// whoever joins.
+/// whoever joins; but for the one that is taken out.
 pub(crate) fn view_of(
     config: &Config,
     now: Duration,
     replicas: &Replicas,
     (primary, primary_instance): (Name, Instance),
+    removed: Option<&Name>,
 ) -> View {
     let old = replicas
         .view()
         .into_iter()
         .flat_map(|view| std::iter::once(&view.primary).chain(&view.backups));
     let old = old.filter(|name| !replicas.is_gone(config, now, name));
-    let joining = replicas
-        .live(config, now)
-        .filter(|(_, heard)| replicas.is_able(config, now, heard))
-        .map(|(name, _)| name);
-    let mut backups: Vec<Name> =
-        old.chain(joining).filter(|name| **name != primary).cloned().collect();
+    let joining = joining(config, now, replicas).map(|(name, _)| name);
+    let is_backup = |name: &&Name| **name != primary && Some(*name) != removed;
+    let mut backups: Vec<Name> = old.chain(joining).filter(is_backup).cloned().collect();
     backups.sort_unstable();
     backups.dedup();
     let epoch = replicas.epoch().next();
     let format = common_format(replicas, std::iter::once(&primary).chain(&backups));
     View { epoch, primary, primary_instance, backups, format }
+}
+
+/// Those live that may be in the next view: members of the present one, and whoever says to
+/// have executed it.
+fn eligible<'a>(
+    config: &'a Config,
+    now: Duration,
+    replicas: &'a Replicas,
+) -> impl Iterator<Item = (&'a Name, &'a ReplicaProgress)> {
+    replicas.live(config, now).filter(move |(name, heard)| {
+        let is_in = |view: &View| view.contains(name) || heard.epoch() >= view.epoch;
+        replicas.view().is_none_or(is_in)
+    })
+}
+
+/// Who is taken in, or stays: whoever of those can execute.
+fn joining<'a>(
+    config: &'a Config,
+    now: Duration,
+    replicas: &'a Replicas,
+) -> impl Iterator<Item = (&'a Name, &'a ReplicaProgress)> {
+    eligible(config, now, replicas).filter(move |(_, heard)| replicas.is_able(config, now, heard))
 }
 
 /// The highest format that all of these have said they can read; at least that of the log.
@@ -128,9 +149,7 @@ fn successor(
     {
         return Some(able);
     }
-    let joins = replicas
-        .live(config, now)
-        .any(|(name, heard)| !view.contains(name) && replicas.is_able(config, now, heard));
+    let joins = joining(config, now, replicas).any(|(name, _)| !view.contains(name));
     let leaves = view.backups.iter().any(|name| replicas.is_gone(config, now, name));
     let room = view.backups.len() + 1 < config.max_replicas;
     let members = std::iter::once(&view.primary).chain(&view.backups);
@@ -147,8 +166,7 @@ fn better(
     view: &View,
 ) -> Option<(Name, Instance)> {
     let executed_below = replicas.get(&view.primary)?.executed_below;
-    let (name, heard) = replicas
-        .live(config, now)
+    let (name, heard) = eligible(config, now, replicas)
         .filter(|(name, heard)| {
             **name != view.primary
                 && heard.executed_below >= executed_below
@@ -159,10 +177,10 @@ fn better(
     Some((name.clone(), heard.instance))
 }
 
-/// The live replica that is not about to end, can execute, and has executed most; of equals,
+/// The eligible replica that is not about to end, can execute, and has executed most; of equals,
 /// the first by name.
 fn best(config: &Config, now: Duration, replicas: &Replicas) -> Option<(Name, Instance)> {
-    let (name, heard) = replicas.live(config, now).max_by_key(|(name, heard)| {
+    let (name, heard) = eligible(config, now, replicas).max_by_key(|(name, heard)| {
         let is_able = replicas.is_able(config, now, heard);
         (!heard.is_ending(), is_able, heard.executed_below, Reverse(*name))
     })?;

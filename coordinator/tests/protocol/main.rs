@@ -14,6 +14,7 @@ mod other_cluster;
 mod phase1;
 mod phase2;
 mod recover;
+mod removals;
 mod safe_values;
 mod switch_over;
 mod views;

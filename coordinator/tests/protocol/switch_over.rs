@@ -154,7 +154,7 @@ fn so_many_wait_for_one_change_and_no_more() {
 fn while_a_view_is_proposed_for_another_reason_no_other_primary_is() {
     let (mut bench, mine) = with_view();
     let joined = view(5, 1, &[2, 3, 4]);
-    assert_eq!(bench.step(Input::Heartbeat(heartbeat(4, None))), proposes(mine, 0, &joined));
+    assert_eq!(bench.step(Input::Heartbeat(beat(4))), proposes(mine, 0, &joined));
     assert_eq!(ask_for(&mut bench, 1, 3), [refused(1, PrimaryRefused::ChangeUnderWay)]);
     bench.accepted(0, mine, &[0]);
     bench.accepted(1, mine, &[0]);

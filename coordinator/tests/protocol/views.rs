@@ -98,44 +98,53 @@ fn a_primary_that_was_restarted_is_another_primary() {
 }
 
 #[test]
-fn a_replica_joins_by_being_heard_and_the_primary_stays() {
+fn a_replica_joins_once_it_has_executed_the_view_and_the_primary_stays() {
     let (mut bench, mine) = with_view();
+    let present = view(4, 1, &[2, 3]);
+    for behind in [None, Some(view(3, 1, &[2, 3, 4]))] {
+        assert_eq!(bench.step(Input::Heartbeat(heartbeat(4, behind))), []);
+    }
     assert_eq!(
-        bench.step(Input::Heartbeat(heartbeat(4, None))),
+        bench.step(Input::Heartbeat(heartbeat(4, Some(present)))),
         proposes(mine, 0, &view(5, 1, &[2, 3, 4]))
     );
+}
+
+#[test]
+fn who_is_not_in_the_view_and_has_not_executed_it_does_not_become_primary() {
+    let (mut bench, mine) = with_view();
+    bench.accepted_with(0, mine, &[], chosen(9));
+    let outside = Heartbeat { executed_below: Slot(9), ..heartbeat(4, Some(view(3, 1, &[4]))) };
+    assert_eq!(bench.step(Input::Heartbeat(outside)), []);
+    assert_eq!(bench.step(Input::Ended(Instance(10))), proposes(mine, 9, &view(5, 2, &[1, 3])));
 }
 
 #[test]
 fn one_view_is_in_flight_and_the_next_waits_for_news_of_it() {
     let (mut bench, mine) = with_view();
-    assert_eq!(
-        bench.step(Input::Heartbeat(heartbeat(4, None))),
-        proposes(mine, 0, &view(5, 1, &[2, 3, 4]))
-    );
-    assert_eq!(bench.step(Input::Heartbeat(heartbeat(5, None))), [], "it is in flight");
+    let joins = |replica| Input::Heartbeat(heartbeat(replica, Some(view(4, 1, &[2, 3]))));
+    assert_eq!(bench.step(joins(4)), proposes(mine, 0, &view(5, 1, &[2, 3, 4])));
+    assert_eq!(bench.step(joins(5)), [], "it is in flight");
     bench.accepted(0, mine, &[0]);
     bench.accepted(1, mine, &[0]);
-    assert_eq!(
-        bench.step(Input::Heartbeat(heartbeat(5, None))),
-        [],
-        "it is chosen, but is it executed?"
-    );
-    let news = heartbeat(2, Some(view(5, 1, &[2, 3, 4])));
-    assert_eq!(bench.step(Input::Heartbeat(news)), proposes(mine, 1, &view(6, 1, &[2, 3, 4, 5])));
+    assert_eq!(bench.step(joins(5)), [], "it is chosen, but is it executed?");
+    let news = |replica| Input::Heartbeat(heartbeat(replica, Some(view(5, 1, &[2, 3, 4]))));
+    assert_eq!(bench.step(news(2)), []);
+    assert_eq!(bench.step(news(5)), proposes(mine, 1, &view(6, 1, &[2, 3, 4, 5])));
 }
 
 #[test]
 fn a_chosen_view_of_which_no_news_comes_is_proposed_again() {
     let (mut bench, mine) = with_view();
-    bench.step(Input::Heartbeat(heartbeat(4, None)));
+    let joins = || Input::Heartbeat(heartbeat(4, Some(view(4, 1, &[2, 3]))));
+    bench.step(joins());
     bench.accepted(0, mine, &[0]);
     bench.accepted(1, mine, &[0]);
     assert_eq!(tick(&mut bench), []);
     for _ in 0..4 {
         bench.wait_ms(100);
         assert_eq!(hear(&mut bench, &[1, 2, 3], &view(4, 1, &[2, 3])), []);
-        assert_eq!(bench.step(Input::Heartbeat(heartbeat(4, None))), []);
+        assert_eq!(bench.step(joins()), []);
     }
     bench.wait_ms(100);
     assert_eq!(tick(&mut bench), proposes(mine, 1, &view(5, 1, &[2, 3, 4])));
@@ -207,7 +216,7 @@ fn acceptors_may_trim_what_every_replica_of_the_view_holds_durably_and_is_chosen
     let durable = |replica, below: u64| {
         let view = Some(view(4, 1, &[2, 3]));
         Heartbeat {
-            executed_below: Slot(below.min(10)),
+            executed_below: Slot(10),
             durable_below: Slot(below),
             ..heartbeat(replica, view)
         }
@@ -279,7 +288,7 @@ fn a_replica_that_cannot_read_the_format_is_not_taken_in_and_not_made_primary() 
     bench.accepted_with(0, mine, &[], chosen(9));
     let present = View { format: LogFormat(2), ..view(4, 1, &[2]) };
     assert_eq!(hear_formats(&mut bench, &present, &[(1, 2), (2, 2), (3, 1)]), []);
-    let ahead = Heartbeat { executed_below: Slot(9), ..heartbeat(3, None) };
+    let ahead = Heartbeat { executed_below: Slot(9), ..heartbeat(3, Some(present.clone())) };
     assert_eq!(bench.step(Input::Heartbeat(ahead)), []);
     let restarted = Heartbeat {
         instance: Instance(11),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use shared::ids::{ClusterId, Slot};
 use shared::message::ChosenEntry;
 use shared::telemetry::set_parent;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::field::Empty;
@@ -35,8 +35,8 @@ const CLOSING: Duration = Duration::from_secs(3);
 /// What there is to do.
 #[derive(Debug)]
 pub(super) enum Job {
-    /// Note the cluster.
-    Join(ClusterId),
+    /// Note the cluster, and what was voted in by then.
+    Join(ClusterId, Slot),
     /// Execute.
     Execute(Vec<ChosenEntry>),
 }
@@ -44,7 +44,18 @@ pub(super) enum Job {
 /// Where the results go: the core's inputs.
 pub(super) type Inputs = mpsc::Sender<Input>;
 
-/// Works until the jobs end or `shutdown`. To `hurry` it is to store what is executed.
+/// What it is told beside its jobs.
+#[derive(Debug)]
+pub(super) struct Orders {
+    /// It is to store what is executed.
+    pub(super) hurry: Arc<Notify>,
+    /// The log below this slot is to be forgotten.
+    pub(super) forget_log: watch::Receiver<Slot>,
+    /// It is to end.
+    pub(super) shutdown: CancellationToken,
+}
+
+/// Works until the jobs end, or it is told to.
 ///
 /// # Errors
 /// What must stop the process.
@@ -53,9 +64,10 @@ pub(super) async fn run(
     checkpoints: Checkpoints,
     mut jobs: mpsc::Receiver<Job>,
     inputs: Inputs,
-    (hurry, shutdown): (Arc<Notify>, CancellationToken),
+    orders: Orders,
     measured: Measured,
 ) -> Result<(), StoreError> {
+    let Orders { hurry, mut forget_log, shutdown } = orders;
     let now = Instant::now();
     let mut executor = Executor {
         told_stored: writer.meta().executed_below,
@@ -69,6 +81,7 @@ pub(super) async fn run(
         shutdown: shutdown.clone(),
         storage: Storage::Writable,
         unswept: Unswept::default(),
+        forget_below: Slot(0),
         measured,
     };
     executor.measured.stored(executor.writer.meta(), executor.writer.locks_held());
@@ -92,7 +105,11 @@ pub(super) async fn run(
                 Some(job) => executor.work(job).await?,
                 None => break,
             },
+            Ok(()) = forget_log.changed() => {
+                executor.forget_below = *forget_log.borrow_and_update();
+            }
             // Whatever is to be executed goes before these.
+            () = ready(()), if executor.is_to_forget() => executor.forget_log().await?,
             () = ready(()), if executor.writer.is_sweeping() => executor.sweep().await?,
             () = ready(()), if executor.writer.is_compacting() => executor.compact().await?,
             () = ready(()), if executor.writer.may_give_back() => executor.give_back().await?,
@@ -129,19 +146,21 @@ struct Executor {
     storage: Storage,
     /// What the core knows to be unswept.
     unswept: Unswept,
+    /// The log below is to be forgotten.
+    forget_below: Slot,
     measured: Measured,
 }
 
 impl Executor {
     async fn work(&mut self, job: Job) -> Result<(), StoreError> {
         match job {
-            Job::Join(cluster) => self.join(cluster).await,
+            Job::Join(cluster, at) => self.join(cluster, at).await,
             Job::Execute(entries) => self.execute(entries).await,
         }
     }
 
-    async fn join(&mut self, cluster: ClusterId) -> Result<(), StoreError> {
-        while let Err(error) = self.writer.join(cluster).await {
+    async fn join(&mut self, cluster: ClusterId, at: Slot) -> Result<(), StoreError> {
+        while let Err(error) = self.writer.join(cluster, at).await {
             if !self.try_again(error).await? {
                 return Ok(());
             }
@@ -203,6 +222,16 @@ impl Executor {
     async fn compact(&mut self) -> Result<(), StoreError> {
         let compacted = self.writer.compact().await;
         self.wrote(compacted).await
+    }
+
+    fn is_to_forget(&self) -> bool {
+        self.writer.keeps_log_below(self.forget_below)
+    }
+
+    /// Forgets the log below what was asked for.
+    async fn forget_log(&mut self) -> Result<(), StoreError> {
+        let forgotten = self.writer.forget_log(self.forget_below).await;
+        self.wrote(forgotten).await
     }
 
     fn is_to_begin_storing(&self) -> bool {
@@ -475,6 +504,7 @@ fn spans_of(entries: &[ChosenEntry]) -> Vec<(Slot, Span)> {
             Decoded::Batch { commands: Err(_), .. }
             | Decoded::Noop
             | Decoded::View(_)
+            | Decoded::Removal(_)
             | Decoded::Undecodable => None,
         });
     traced.collect()

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::events::{Events, Happening, Heard, LeaderSeen, Seen, Sources, Standing};
-use shared::ids::{ClusterId, Epoch, Revision, Slot};
+use shared::ids::{ClusterId, Epoch, Name, Revision, Slot};
 use shared::message::{Storage, View};
 
 use super::published::Published;
+use crate::machine::command::limits;
+use crate::machine::state::RemovedReplica;
 use crate::replica::status::{Leader, Missing};
 
 /// The news of a replica.
@@ -24,6 +26,8 @@ pub(super) struct News {
     was_current: bool,
     /// The view that was told last: the one that a start finds is told once.
     told: Epoch,
+    /// Who was out for good then.
+    removed: Arc<Vec<RemovedReplica>>,
 }
 
 /// What of a status is looked at after each step: cheap to compare, and seldom different.
@@ -47,6 +51,7 @@ impl News {
             last: Looked::default(),
             was_current: false,
             told: Epoch(0),
+            removed: Arc::default(),
         }
     }
 
@@ -72,6 +77,7 @@ impl News {
         if let Some(view) = status.view.as_ref().filter(|view| view.epoch > self.told) {
             self.view(None, view);
         }
+        self.say_who_is_forgotten(&status.removed);
         let same = self.last.cluster == status.cluster
             && self.last.leader == status.leader
             && self.last.trimmed_below == status.trimmed_below
@@ -110,6 +116,18 @@ impl News {
         self.events.tell_all(self.heard.take(now, "this", &seen));
     }
 
+    /// Those past the bound on what is remembered: their data could join again.
+    fn say_who_is_forgotten(&mut self, removed: &Arc<Vec<RemovedReplica>>) {
+        if Arc::ptr_eq(&self.removed, removed) {
+            return;
+        }
+        for forgotten in forgotten(&self.removed, removed) {
+            tracing::warn!(replica = %forgotten, limit = limits::REMOVALS, "it is no longer remembered \
+                that this replica was taken out: delete its data, or it could join again");
+        }
+        self.removed = Arc::clone(removed);
+    }
+
     fn warnings(&self, published: &Published) -> BTreeMap<String, String> {
         let status = &published.status;
         let storage = match status.storage {
@@ -126,5 +144,34 @@ impl News {
             ("checkpoints", published.wal.complaint()),
         ];
         all.into_iter().filter_map(|(what, detail)| Some((what.to_owned(), detail?))).collect()
+    }
+}
+
+/// Those who were out and are not among them any more.
+fn forgotten<'a>(
+    before: &'a [RemovedReplica],
+    now: &'a [RemovedReplica],
+) -> impl Iterator<Item = &'a Name> {
+    let is_remembered = |name: &Name| now.iter().any(|removed| removed.replica == *name);
+    before.iter().map(|removed| &removed.replica).filter(move |name| !is_remembered(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_pushed_out_of_what_is_remembered_is_named() {
+        let removed = |names: &[&str]| -> Vec<RemovedReplica> {
+            let of = |name: &&str| RemovedReplica {
+                replica: name.parse().unwrap(),
+                slot: Slot(1),
+                epoch: Epoch(1),
+            };
+            names.iter().map(of).collect()
+        };
+        let (before, now) = (removed(&["a", "b", "c"]), removed(&["c", "b", "d"]));
+        let named: Vec<&str> = forgotten(&before, &now).map(Name::as_str).collect();
+        assert_eq!(named, ["a"]);
     }
 }

@@ -91,9 +91,15 @@ impl Driver {
             Effect::Arm { timer, after, jitter } => {
                 self.timers.arm(timer, Instant::now() + after + random::jitter(jitter))
             }
-            Effect::Join { cluster } => {
+            Effect::Join { cluster, at } => {
                 self.joined.send_replace(Some(cluster));
-                handlers.job(Job::Join(cluster))?;
+                handlers.job(Job::Join(cluster, at))?;
+            }
+            Effect::Removed(removed) => {
+                tracing::error!(slot = %removed.slot, epoch = %removed.epoch, "this replica was taken out for good");
+                self.removed = Some(removed);
+                // Whoever waits for an answer still gets it.
+                self.ending.cancel();
             }
             Effect::WrongCluster { expected, found } => {
                 return Err(DriverError::WrongCluster { expected, found });
@@ -127,7 +133,9 @@ impl Driver {
                 let wanted = Wanted { cluster, from, wait: Duration::from_millis(wait_ms) };
                 handlers.calls.fetch(fetch, (kind, &source), wanted);
             }
-            Effect::FetchSnapshot { source, cluster } => handlers.snapshots.fetch(&source, cluster),
+            Effect::FetchSnapshot { source, cluster } => {
+                handlers.snapshots.fetch(&source, (cluster, self.core.joined_at()))
+            }
             Effect::Execute { entries } => {
                 for entry in &entries {
                     self.measured.value_bytes.observe(entry.value.len() as f64);
@@ -135,6 +143,7 @@ impl Driver {
                 handlers.job(Job::Execute(entries))?;
             }
             Effect::Store => handlers.hurry.notify_one(),
+            Effect::ForgetLog { below } => drop(handlers.forget.send_replace(below)),
             Effect::Probe { probe } => handlers.calls.probe(probe),
             Effect::Heartbeat { to, message } => handlers.calls.heartbeat(&to, message),
             // It is published after every step, which is what those who copy the log wait

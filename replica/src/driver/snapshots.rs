@@ -32,7 +32,7 @@ pub(super) struct Snapshots {
 
 impl Snapshots {
     /// Fetches one; ends in a new state or an input.
-    pub(super) fn fetch(&mut self, source: &Member, cluster: ClusterId) {
+    pub(super) fn fetch(&mut self, source: &Member, (cluster, joined_at): (ClusterId, Slot)) {
         while self.running.try_join_next().is_some() {}
         let (from, url) = (source.name.clone(), url_of(source));
         let (replica, dir) = (self.own.clone(), self.dir.clone());
@@ -40,7 +40,7 @@ impl Snapshots {
         tracing::info!(%from, "the state of another replica is fetched, to go on from there");
         self.running.spawn(async move {
             let fetched = match url {
-                Ok(source) => fetch(&Wanted { source, cluster, replica, dir }).await,
+                Ok(source) => fetch(&Wanted { source, cluster, joined_at, replica, dir }).await,
                 Err(NoAnswer) => Err(FetchError::Nonsense("its URL is none".to_owned())),
             };
             // Sending fails when the process ends.

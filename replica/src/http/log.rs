@@ -153,6 +153,7 @@ impl RenderedSlot {
                 epoch: Some(Epoch(1)),
                 number: Some(BatchNumber(3)),
                 view: None,
+                removed: None,
                 wall_ms: Some(1_760_000_000_000),
                 time_ms: Some(5_000),
                 commands: vec![CommandDescription {

@@ -19,7 +19,7 @@ use self::content::Schemas;
 pub(super) use self::entry::Entry;
 use super::{
     append, cluster, compact, diff, events, get, leases, list, locks, log, mutate, primary,
-    rollback, snapshot, sql, status, txn, watching,
+    removal, rollback, snapshot, sql, status, txn, watching,
 };
 
 /// The document, written once.
@@ -58,6 +58,7 @@ fn entries() -> Vec<Entry> {
         cluster::entries(),
         events::entries(),
         primary::entries(),
+        removal::entries(),
         status::entries(),
         vec![itself],
     ]

@@ -74,17 +74,21 @@ async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
     }
 }
 
-fn problem(why: &NotChanged) -> Problem {
+/// What a change of the view is refused by.
+pub(super) fn problem(why: &NotChanged) -> Problem {
     let detail = why.to_string();
     match why {
-        NotChanged::NoLeader => Problem::unavailable(detail),
+        NotChanged::NoLeader | NotChanged::NotCurrent(_) => Problem::unavailable(detail),
         NotChanged::Refused(PrimaryRefused::Unknown { .. }) => Problem::not_found(detail),
         NotChanged::Refused(
             PrimaryRefused::NotInView { .. }
             | PrimaryRefused::Unable { .. }
             | PrimaryRefused::NobodyAble { .. }
             | PrimaryRefused::ChangeUnderWay
-            | PrimaryRefused::Overtaken,
+            | PrimaryRefused::Overtaken
+            | PrimaryRefused::Last { .. }
+            | PrimaryRefused::TooFewCopies { .. }
+            | PrimaryRefused::LogTooOld { .. },
         ) => Problem::conflict(detail),
         NotChanged::Overloaded(limit) => Problem::overloaded(limit),
         NotChanged::Late(_) | NotChanged::NoAnswer { error: CallError::Timeout { .. }, .. } => {

@@ -23,6 +23,7 @@ use super::openapi::content::{json, text};
 use crate::driver::Published;
 use crate::http::request::parameter::{OF, TRACE, VERBOSE};
 use crate::machine::chain::ChainHash;
+use crate::machine::state::RemovedReplica;
 use crate::replica::status::{Leader, Missing, Status};
 
 /// Not having known itself current for longer than this makes a replica not ready: a few
@@ -110,6 +111,8 @@ pub(super) struct ReplicaStatus {
     missing: Option<Missing>,
     /// Whose state it fetches, to go on from that.
     snapshot_from: Option<Name>,
+    /// Who was taken out for good, the latest last, as far as that is remembered.
+    removed: Arc<Vec<RemovedReplica>>,
     queued_mutations: usize,
     flying_mutations: usize,
     waiting_reads: usize,
@@ -205,6 +208,7 @@ pub(super) fn status_of(app: &App) -> impl Serialize + use<> {
         storage: status.storage,
         missing: status.missing,
         snapshot_from: status.snapshot_from.clone(),
+        removed: Arc::clone(&status.removed),
         queued_mutations: status.queued_mutations,
         flying_mutations: status.flying_mutations,
         waiting_reads: status.waiting_reads,

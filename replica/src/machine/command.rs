@@ -42,6 +42,9 @@ pub mod limits {
     pub const TIME_STEP_MS: u64 = 10_000;
     /// The most backups in a view.
     pub const BACKUPS: usize = 255;
+    /// The most replicas that are remembered to have been taken out for good. Past it the
+    /// oldest is forgotten: its database could join again.
+    pub const REMOVALS: usize = 64;
     /// The most deletions of prefixes in a batch. Each leaves a range tombstone that
     /// later work is held against until it is swept.
     pub const BATCH_RANGES: usize = 64;

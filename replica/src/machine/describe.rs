@@ -7,6 +7,7 @@ use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Serialize;
 use shared::ids::{BatchNumber, Epoch, Instance, LeaseId, LogFormat, Name, Revision};
+use shared::message::{Removal, View};
 
 use crate::machine::command::{Command, Condition, Op, TraceContext};
 use crate::machine::execute::Decoded;
@@ -42,6 +43,9 @@ pub struct Description {
     /// Who is primary from here on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub view: Option<ViewDescription>,
+    /// Who is out for good from here on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Name>,
     /// The primary's wall clock when it made the batch, in milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wall_ms: Option<u64>,
@@ -185,6 +189,17 @@ pub struct FenceDescription {
     pub revision: Revision,
 }
 
+fn describe_view(view: View, removed: Option<Name>, nothing: Description) -> Description {
+    let epoch = Some(view.epoch);
+    let view = Some(ViewDescription {
+        primary: view.primary,
+        primary_instance: view.primary_instance,
+        backups: view.backups,
+        format: view.format,
+    });
+    Description { kind: ValueKind::View, epoch, view, removed, ..nothing }
+}
+
 /// Describes a value.
 #[must_use]
 pub fn describe(value: &[u8]) -> Description {
@@ -193,6 +208,7 @@ pub fn describe(value: &[u8]) -> Description {
         epoch: None,
         number: None,
         view: None,
+        removed: None,
         wall_ms: None,
         time_ms: None,
         commands: Vec::new(),
@@ -201,16 +217,8 @@ pub fn describe(value: &[u8]) -> Description {
     };
     match Decoded::new(value) {
         Decoded::Noop => nothing,
-        Decoded::View(view) => {
-            let epoch = Some(view.epoch);
-            let view = ViewDescription {
-                primary: view.primary,
-                primary_instance: view.primary_instance,
-                backups: view.backups,
-                format: view.format,
-            };
-            Description { kind: ValueKind::View, epoch, view: Some(view), ..nothing }
-        }
+        Decoded::View(view) => describe_view(view, None, nothing),
+        Decoded::Removal(Removal { view, replica }) => describe_view(view, Some(replica), nothing),
         Decoded::Batch { epoch, number, commands } => {
             let batch = Description {
                 kind: ValueKind::Batch,
@@ -373,7 +381,11 @@ mod tests {
         let shown = json!({"primary": "a", "primary_instance": "0000000000000001", "backups": [], "format": 1});
         let expected =
             json!({"kind": "view", "epoch": 1, "view": shown, "commands": [], "trace_id": null});
-        assert_eq!(described(&Value::View(view).encode()), expected);
+        assert_eq!(described(&Value::View(view.clone()).encode()), expected);
+        let removal = Removal { view, replica: "b".parse().unwrap() };
+        let mut expected = expected;
+        expected["removed"] = json!("b");
+        assert_eq!(described(&Value::Removal(removal).encode()), expected);
         assert_eq!(
             described(&Value::Noop.encode()),
             json!({"kind": "noop", "epoch": null, "commands": [], "trace_id": null})

@@ -16,8 +16,8 @@ pub(super) mod tenure;
 
 use std::sync::Arc;
 
-use shared::ids::{BatchNumber, Epoch, LeaseId, Revision};
-use shared::message::{ChosenEntry, Value, View};
+use shared::ids::{BatchNumber, Epoch, LeaseId, Revision, Slot};
+use shared::message::{ChosenEntry, Removal, Value, View};
 
 use crate::machine::command::{
     AnswerRetention, Command, Commands, Condition, Op, Unreadable, limits,
@@ -30,7 +30,7 @@ pub use crate::machine::outcome::{
     SlotOutcome, VoidReason,
 };
 pub use crate::machine::run::{Decoded, Progress, Run};
-use crate::machine::state::{Meta, ReplicatedState};
+use crate::machine::state::{Meta, RemovedReplica, ReplicatedState};
 use crate::machine::txn::evaluate::{Evaluated, Taken};
 use crate::machine::txn::result::TxnOutcome;
 
@@ -71,6 +71,8 @@ pub(super) fn begin_slot(
             Decoded::View(view) => {
                 adopt(state.meta_mut(), view).map(|view| Begun::Ended(SlotOutcome::View(view)))
             }
+            Decoded::Removal(removal) => remove(state.meta_mut(), entry.slot, removal)
+                .map(|view| Begun::Ended(SlotOutcome::View(view))),
             Decoded::Batch { epoch, number, commands } => {
                 begin_batch(state.meta_mut(), epoch, number, commands)
                     .map(|commands| Begun::Batch { epoch, number, commands })
@@ -120,6 +122,18 @@ fn adopt(meta: &mut Meta, view: View) -> Result<View, VoidReason> {
     }
     meta.view = Some(view.clone());
     meta.next_batch = BatchNumber(0);
+    Ok(view)
+}
+
+/// A view, from which on a replica is remembered to be out for good.
+fn remove(meta: &mut Meta, slot: Slot, removal: Removal) -> Result<View, VoidReason> {
+    let Removal { view, replica } = removal;
+    let view = adopt(meta, view)?;
+    let removed = Arc::make_mut(&mut meta.removed);
+    removed.retain(|removed| removed.replica != replica);
+    removed.push(RemovedReplica { replica, slot, epoch: view.epoch });
+    let forgotten = removed.len().saturating_sub(limits::REMOVALS);
+    removed.drain(..forgotten);
     Ok(view)
 }
 

@@ -8,6 +8,7 @@
 //! executes anything in it: it cannot know what the slots mean.
 
 use shared::ids::LogFormat;
+use shared::message::Removal;
 
 use super::state::Meta;
 
@@ -26,8 +27,8 @@ pub const LEASES: LogFormat = LogFormat(3);
 /// The format that brought compaction.
 pub const COMPACTION: LogFormat = LogFormat(4);
 
-/// The highest format that this program can read.
-pub const HIGHEST: LogFormat = COMPACTION;
+/// The highest format that this program can read: the one that brought removals.
+pub const HIGHEST: LogFormat = Removal::FORMAT;
 
 /// The log has come to a format that this program cannot read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

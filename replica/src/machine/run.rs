@@ -2,7 +2,7 @@
 //! executing.
 
 use shared::ids::{BatchNumber, Epoch};
-use shared::message::{ChosenEntry, Value, View};
+use shared::message::{ChosenEntry, Removal, Value, View};
 
 use crate::machine::answers::DueAnswers;
 use crate::machine::command::{AnswerRetention, Command, Commands, Unreadable, limits};
@@ -28,6 +28,8 @@ pub enum Decoded {
     Noop,
     /// Who is primary.
     View(View),
+    /// Who is primary, and who is out for good.
+    Removal(Removal),
     /// Mutations.
     Batch {
         /// The epoch of the primary that made it.
@@ -48,6 +50,7 @@ impl Decoded {
         match Value::decode(value) {
             Ok(Value::Noop) => Self::Noop,
             Ok(Value::View(view)) => Self::View(view),
+            Ok(Value::Removal(removal)) => Self::Removal(removal),
             Ok(Value::Batch(batch)) => Self::Batch {
                 epoch: batch.epoch,
                 number: batch.number,
@@ -64,6 +67,7 @@ impl Decoded {
             Self::Batch { commands: Err(_), .. }
             | Self::Noop
             | Self::View(_)
+            | Self::Removal(_)
             | Self::Undecodable => &[],
         }
     }

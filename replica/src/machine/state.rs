@@ -12,8 +12,10 @@
 //!
 //! A part is a file here, a field of each struct below, and a table of the store.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
-use shared::ids::{BatchNumber, Epoch, LogFormat, Revision, Slot};
+use shared::ids::{BatchNumber, Epoch, LogFormat, Name, Revision, Slot};
 use shared::message::View;
 
 use crate::machine::answers::{AnswerNeeds, AnswerRows, Answers, DueAnswers, LoadedAnswers};
@@ -52,6 +54,21 @@ pub struct Meta {
     /// The state of every revision from this one on can be read. Of the revisions below,
     /// the store drops what the state at this one does not have, in its own time.
     pub compacted_below: Revision,
+    /// The replicas that were taken out for good, the latest last, each once: the newest
+    /// [`limits::REMOVALS`](crate::machine::command::limits::REMOVALS).
+    pub removed: Arc<Vec<RemovedReplica>>,
+}
+
+/// A replica that was taken out of the view for good.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RemovedReplica {
+    /// Its name.
+    pub replica: Name,
+    /// Where that was chosen: a database that joined the cluster before is out. One that
+    /// joined later, under the same name, is another one.
+    pub slot: Slot,
+    /// The epoch that began with it.
+    pub epoch: Epoch,
 }
 
 impl Meta {
@@ -59,6 +76,12 @@ impl Meta {
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.view.as_ref().map_or(Epoch(0), |view| view.epoch)
+    }
+
+    /// Where a replica was taken out of the view for good, if it was and that is remembered.
+    #[must_use]
+    pub fn removal_of(&self, replica: &Name) -> Option<&RemovedReplica> {
+        self.removed.iter().find(|removed| removed.replica == *replica)
     }
 
     /// The format that the log has now.

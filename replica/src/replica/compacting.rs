@@ -83,6 +83,7 @@ impl Replica {
     pub(super) fn compact_due(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         let (after, jitter) = (self.config.compaction_interval, Duration::ZERO);
         effects.push(Effect::Arm { timer: Timer::Compact, after, jitter });
+        self.forget_log(effects);
         self.compacting.note(&self.meta);
         let revision = self.compacting.oldest_kept(&self.meta);
         let can_propose = self.role() == Role::Primary

@@ -31,6 +31,10 @@ pub struct Config {
     pub answers: AnswerRetention,
     /// What is kept of history, while it is primary.
     pub retention: Retention,
+    /// So many slots of the log are kept below what acceptors have trimmed; none: all. 200,000:
+    /// a replica that was away for minutes under load, or for days where little is written,
+    /// gets on by them; where nothing but time is in them they take some 50 MB.
+    pub retained_slots: Option<u64>,
     /// Between two looks whether there is history that is not to be kept. 5 s: what is
     /// written meanwhile is kept beside what is to be.
     pub compaction_interval: Duration,
@@ -137,6 +141,7 @@ impl Default for Config {
             batch_bytes: 4 << 20,
             answers: AnswerRetention::default(),
             retention: Retention::default(),
+            retained_slots: Some(200_000),
             compaction_interval: Duration::from_secs(5),
             queued_mutations: 4_096,
             queued_bytes: 64 << 20,

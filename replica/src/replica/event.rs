@@ -18,7 +18,7 @@ use shared::message::{
 use crate::machine::chain::ChainHash;
 use crate::machine::command::{Command, TraceContext};
 use crate::machine::execute::ExecutionReport;
-use crate::machine::state::Meta;
+use crate::machine::state::{Meta, RemovedReplica};
 use crate::replica::WrongHistory;
 pub use crate::replica::answer::{Answer, LimitHit, NotApplied, Refusal, Stall};
 pub use crate::replica::learner::Claimant;
@@ -259,7 +259,12 @@ pub enum Effect {
     Join {
         /// The cluster.
         cluster: ClusterId,
+        /// A quorum of acceptors has voted below this slot by now.
+        at: Slot,
     },
+    /// This replica was taken out for good, with the data that it has: it takes part no
+    /// more. What its clients wait for may still be told; then it is to stop and say so.
+    Removed(RemovedReplica),
     /// The acceptors belong to another cluster than the data: nothing can be done but to
     /// stop and say so.
     WrongCluster {
@@ -339,6 +344,11 @@ pub enum Effect {
     },
     /// Store now what was executed: somebody waits to read it.
     Store,
+    /// Have the log below a slot forgotten: it is more than is to be kept.
+    ForgetLog {
+        /// The first slot that is kept.
+        below: Slot,
+    },
     /// Ask all acceptors for their watermarks.
     Probe {
         /// Names it in [`Input::ProbeReply`].

@@ -73,6 +73,7 @@ impl Replica {
             && let Some(view) = self.meta.view.clone()
         {
             effects.push(Effect::RoleChanged { role: self.role(), view });
+            self.look_for_removal(effects);
             // The source of the log is another one now.
             self.fetching.restart();
         }

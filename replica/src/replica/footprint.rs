@@ -31,6 +31,8 @@ impl Replica {
             config: _,
             identity,
             joined,
+            joined_at,
+            removed: out,
             cluster,
             cluster_since: _,
             history,
@@ -47,6 +49,7 @@ impl Replica {
             members,
             batching,
             compacting: _,
+            forgotten_below: _,
             recent: _,
             learner,
             fetching: _,
@@ -68,8 +71,10 @@ impl Replica {
             leases,
             claims,
             compacted_below,
+            removed,
         } = meta;
         (&identity.name, identity.instance, joined, cluster, durable_below).hash(hasher);
+        (joined_at, out, removed).hash(hasher);
         (stored.executed_below, is_storing).hash(hasher);
         (executed_below, revision, hash.0, next_batch, time_ms).hash(hasher);
         (answers, leases, claims, compacted_below, next_expiry_ms).hash(hasher);

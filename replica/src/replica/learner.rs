@@ -22,7 +22,7 @@ use std::time::Duration;
 use shared::bounds::{SLOTS_AHEAD, TooFar, within};
 use shared::chain::ChainHash;
 use shared::ids::Slot;
-use shared::message::{ChosenEntry, ChosenReply, LogPrefix};
+use shared::message::{ChosenEntry, ChosenReply, LogPrefix, Value};
 use shared::page::PageLimits;
 
 use crate::replica::LogPage;
@@ -176,7 +176,8 @@ impl Learner {
         self.entries.last_key_value().is_some_and(|(last, _)| *last >= self.learned_below)
     }
 
-    /// Hands out the next entries to execute, if none are out.
+    /// Hands out the next entries to execute, if none are out: no removal but as the last, so
+    /// that each is looked at before it may be forgotten for later ones.
     pub(crate) fn take_run(&mut self) -> Option<Vec<ChosenEntry>> {
         if self.executing_below > self.executed_below || self.learned_below == self.executed_below {
             return None;
@@ -191,6 +192,9 @@ impl Learner {
                 break;
             }
             run.push(entry.clone());
+            if Value::is_removal(&entry.value) {
+                break;
+            }
         }
         self.executing_below = run.last()?.slot.next();
         Some(run)

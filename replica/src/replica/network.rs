@@ -170,10 +170,10 @@ impl Replica {
                 self.reads.back_off(effects);
                 return;
             }
-            Some(_) => {}
-            None => {
-                self.joined = Some(found);
-                effects.push(Effect::Join { cluster: found });
+            Some(_) if verdict.voted_below == self.joined_at || self.knows_when_it_joined() => {}
+            Some(_) | None => {
+                (self.joined, self.joined_at) = (Some(found), verdict.voted_below);
+                effects.push(Effect::Join { cluster: found, at: self.joined_at });
             }
         }
         if let Some(lost) = verdict.lost_votes(self.reads.executed_at_probe()) {
@@ -192,17 +192,29 @@ impl Replica {
         self.release(effects);
     }
 
-    /// Says to every coordinator that this replica is alive, and what it waits for.
+    /// A program before removals has not noted it. Where nothing is executed the data may be
+    /// younger than any removal, and joins anew: it has nothing that was taken out.
+    fn knows_when_it_joined(&self) -> bool {
+        let is_empty = self.meta.executed_below == Slot(0) && self.joined_at == Slot(0);
+        self.cluster.is_some() || !is_empty
+    }
+
+    /// Says to every coordinator that this replica is alive, and what it waits for; once it
+    /// is out for good nothing more, for it would join by that.
     pub(super) fn send_heartbeats(&self, now: Duration, effects: &mut Vec<Effect>) {
-        let Some(cluster) = self.cluster else { return };
+        let Some(cluster) = self.cluster.filter(|_| self.removal().is_none()) else { return };
         let overdue =
             now.checked_sub(self.config.nudge_after).and_then(|since| self.reads.overdue(since));
+        // It joins by the view that it tells of: so it tells of none before it has executed
+        // what a removal may stand in that is older than its data.
+        let is_past_joining = self.meta.executed_below >= self.joined_at;
+        let awaited = overdue.or((!is_past_joining).then_some(self.joined_at));
         let message = Heartbeat {
             cluster,
             replica: self.identity.name.clone(),
             instance: self.identity.instance,
             url: self.identity.url.clone(),
-            view: self.meta.view.clone(),
+            view: self.meta.view.clone().filter(|_| is_past_joining),
             executed_below: self.stored.executed_below,
             hash: self.stored.hash,
             // What may be of another history is no copy of this one.
@@ -212,7 +224,7 @@ impl Replica {
             },
             highest_format: self.config.highest_format,
             storage: self.storage,
-            nudge_below: overdue.filter(|slot| *slot > self.learner.chosen_below()),
+            nudge_below: awaited.filter(|slot| *slot > self.learner.chosen_below()),
         };
         effects.extend(
             self.members

@@ -2,6 +2,7 @@
 //! later.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use shared::ids::{Ballot, ClusterId, Epoch, Instance, LogFormat, Name, Revision,
 use shared::message::{ChosenReply, Member, Storage, View};
 
 use crate::machine::chain::ChainHash;
-use crate::machine::state::Meta;
+use crate::machine::state::{Meta, RemovedReplica};
 use crate::replica::event::Role;
 
 /// Who a replica is.
@@ -29,6 +30,8 @@ pub struct Recovered {
     /// The cluster that it joined
     /// ([`Effect::Join`](crate::replica::event::Effect::Join)), if it has.
     pub cluster: Option<ClusterId>,
+    /// Below which slot a quorum of acceptors had voted when it did.
+    pub joined_at: Slot,
     /// The meta data.
     pub meta: Meta,
     /// When the next lease ends, unless it is renewed. Milliseconds of replicated time.
@@ -124,6 +127,8 @@ pub struct Status {
     pub is_history_confirmed: bool,
     /// The replica whose state it fetches as a whole, to go on with instead of its own.
     pub snapshot_from: Option<Name>,
+    /// Who was taken out of the view for good, the latest last.
+    pub removed: Arc<Vec<RemovedReplica>>,
 }
 
 impl Status {

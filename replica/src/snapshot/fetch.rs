@@ -78,6 +78,8 @@ pub(crate) struct Wanted {
     pub(crate) source: BaseUrl,
     /// The cluster of both.
     pub(crate) cluster: ClusterId,
+    /// Below which slot votes were cast when this one joined it.
+    pub(crate) joined_at: Slot,
     /// The name of this one.
     pub(crate) replica: Name,
     /// Its data directory.
@@ -87,7 +89,7 @@ pub(crate) struct Wanted {
 /// Fetches a snapshot, and makes a state of it that only has to be adopted. Says which slots
 /// are executed in it.
 pub(crate) async fn fetch(wanted: &Wanted) -> Result<Slot, FetchError> {
-    let Wanted { source, cluster, replica, dir } = wanted;
+    let Wanted { source, cluster, joined_at, replica, dir } = wanted;
     store::discard(dir)?;
     let path = store::incoming(dir);
     let client = ReplicaClient::new(source.clone());
@@ -97,7 +99,7 @@ pub(crate) async fn fetch(wanted: &Wanted) -> Result<Slot, FetchError> {
     let checked = path.clone();
     let contents = tokio::task::spawn_blocking(move || file::check(&checked));
     let contents = contents.await.map_err(io::Error::from)??;
-    let meta = store::prepare(dir, replica, *cluster).await?;
+    let meta = store::prepare(dir, replica, (*cluster, *joined_at)).await?;
     debug_assert_eq!(meta.executed_below, contents.executed_below, "of one state");
     Ok(meta.executed_below)
 }

@@ -2,10 +2,11 @@
 //! have, of the revisions before it.
 //!
 //! Executing a compaction raises that number, and storing it raises with it from where on
-//! the log is kept ([`kept`]); every reader refuses what is before them, so that what can be
-//! read never depends on how far the rows themselves have gone. *Sweeping* takes those away
-//! between batches, a bounded number of rows and bytes in each transaction: first the slots,
-//! since they leave out what versions have (`left_out`), and then the versions.
+//! the log is kept ([`kept`]); a bound on the log may raise that further
+//! ([`forget_log`]). Every reader refuses what is before them, so that what can be read
+//! never depends on how far the rows themselves have gone. *Sweeping* takes those away
+//! between batches, a bounded number of rows and bytes in each transaction: first the
+//! slots, since they leave out what versions have (`left_out`), and then the versions.
 //!
 //! Versions are visited over the index of revisions: each takes away the one before it of
 //! its key, and a deletion itself. So the work is by what changed since the last compaction
@@ -77,6 +78,19 @@ pub(super) async fn kept(
     }
     let (_, log_start_hash) = slot_of(connection, Slot(low)).await?;
     Ok(Retained { log_start: Slot(low).next(), log_start_hash, ..row.retained.clone() })
+}
+
+/// Forgets the log below a slot that is not the last: every reader refuses it from now on.
+pub(super) async fn forget_log(
+    connection: &mut SqliteConnection,
+    row: &MetaRow,
+    below: Slot,
+) -> Result<Retained, StoreError> {
+    let last_forgotten = Slot(below.0.saturating_sub(1));
+    let (_, log_start_hash) = slot_of(connection, last_forgotten).await?;
+    let retained = Retained { log_start: below, log_start_hash, ..row.retained.clone() };
+    meta::save(connection, &MetaRow { retained: retained.clone(), ..row.clone() }).await?;
+    Ok(retained)
 }
 
 async fn slot_of(

@@ -14,9 +14,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
-use shared::ids::{ClusterId, Name};
+use shared::ids::{ClusterId, Name, Slot};
 
 use super::error::{OpenError, StoreError};
+use super::meta::{self, MetaRow};
 use super::open::FILE;
 use super::restore::{adapt, close, not_copied};
 use super::schema::unusable;
@@ -33,18 +34,20 @@ pub(crate) fn incoming(dir: &Path) -> PathBuf {
     dir.join(INCOMING)
 }
 
-/// Makes the state of this replica of a snapshot that came and was checked
-/// ([`check`](crate::snapshot::file::check)), and holds every row of it against its checksum.
-/// Durable when it returns.
+/// Makes the state of this replica, which joined the cluster at that slot, of a snapshot that
+/// came and was checked ([`check`](crate::snapshot::file::check)), and holds every row of it
+/// against its checksum. Durable when it returns.
 pub(crate) async fn prepare(
     dir: &Path,
     replica: &Name,
-    cluster: ClusterId,
+    (cluster, joined_at): (ClusterId, Slot),
 ) -> Result<Meta, OpenError> {
     let path = incoming(dir);
     let io = |error: io::Error| unusable(&path, not_copied(&path, &error));
     cut_trailer(&path).map_err(io)?;
-    let (connection, row) = adapt(&path, replica).await?;
+    let (mut connection, row) = adapt(&path, replica).await?;
+    let row = MetaRow { joined_at, ..row };
+    meta::save(&mut connection, &row).await.map_err(|error| unusable(&path, error))?;
     close(connection, &path).await?;
     if row.cluster != Some(cluster) {
         let found = row.cluster.map_or_else(|| "none".to_owned(), |found| found.to_string());

@@ -87,7 +87,7 @@ async fn page_in_transaction(
     connection: &mut SqliteConnection,
     query: &LogQuery,
 ) -> Result<LogPage, ReadError> {
-    let MetaRow { meta, cluster: _, retained } = meta::load(&mut *connection).await?;
+    let MetaRow { meta, cluster: _, joined_at: _, retained } = meta::load(&mut *connection).await?;
     let (executed_below, revision) = (meta.executed_below, meta.revision);
     let mut page = LogPage { rows: Vec::new(), executed_below, revision };
     if query.from < retained.log_start {

@@ -18,6 +18,9 @@ pub(super) struct MetaRow {
     pub(super) meta: Meta,
     /// Of which cluster it is, where that is known.
     pub(super) cluster: Option<ClusterId>,
+    /// A quorum of acceptors had voted below this slot when this database joined the
+    /// cluster: what tells it from one of the same name that was taken out.
+    pub(super) joined_at: Slot,
     pub(super) retained: Retained,
 }
 
@@ -41,9 +44,9 @@ impl MetaRow {
         Self { meta, ..self.clone() }
     }
 
-    /// The view is given as it is stored.
-    fn sum(&self, view: Option<&str>) -> Sum {
-        let Self { meta, cluster, retained } = self;
+    /// The view and the removals are given as they are stored.
+    fn sum(&self, view: Option<&str>, removed: Option<&str>) -> Sum {
+        let Self { meta, cluster, joined_at, retained } = self;
         let Meta {
             executed_below,
             revision,
@@ -55,6 +58,7 @@ impl MetaRow {
             leases,
             claims,
             compacted_below,
+            removed: _,
         } = meta;
         let Retained { log_start, log_start_hash, swept_through } = retained;
         let numbers =
@@ -67,11 +71,16 @@ impl MetaRow {
         // Nor of this before version 10.
         let swept = (swept_through.0 > 0).then_some(swept_through.0);
         let numbers = numbers.into_iter().chain(answers).chain(tenure).chain(swept);
-        let numbers: Vec<u64> = numbers.collect();
+        // Nor of these before version 11.
+        let joined_at = (joined_at.0 > 0).then_some(joined_at.0);
+        let numbers: Vec<u64> = numbers.chain(joined_at).collect();
         let cluster = cluster.map(|cluster| cluster.0.to_le_bytes());
         let cluster = cluster.as_ref().map(<[u8; 8]>::as_slice);
         let hashes = [Some(hash.0.as_slice()), Some(log_start_hash.0.as_slice())];
-        sum::of_columns(&numbers, &[hashes[0], hashes[1], view.map(str::as_bytes), cluster])
+        let columns = [hashes[0], hashes[1], view.map(str::as_bytes), cluster];
+        let removed = removed.map(|removed| Some(removed.as_bytes()));
+        let columns: Vec<Option<&[u8]>> = columns.into_iter().chain(removed).collect();
+        sum::of_columns(&numbers, &columns)
     }
 }
 
@@ -85,7 +94,7 @@ pub(super) async fn create(
         VALUES (1, ?, 0, 0, zeroblob(32), 0, 0, 0, 0, zeroblob(32), ?)";
     sqlx::query(SQL)
         .bind(replica.as_str())
-        .bind(MetaRow::default().sum(None).to_vec())
+        .bind(MetaRow::default().sum(None, None).to_vec())
         .execute(connection)
         .await?;
     Ok(())
@@ -94,14 +103,20 @@ pub(super) async fn create(
 /// Reads it.
 pub(super) async fn load(connection: &mut SqliteConnection) -> Result<MetaRow, StoreError> {
     const SQL: &str = "SELECT executed_below, revision, hash, view, next_batch, time_ms, cluster, \
-        compacted_below, log_start, log_start_hash, sum, answers, leases, claims, swept_through \
-        FROM meta";
+        compacted_below, log_start, log_start_hash, sum, answers, leases, claims, swept_through, \
+        joined_at, removed FROM meta";
     let row = sqlx::query(SQL).fetch_one(connection).await?;
     let text: Option<&str> = row.try_get(3)?;
     let view = text
         .map(serde_json::from_str)
         .transpose()
         .map_err(|error| StoreError::Damaged(format!("meta.view: {error}")))?;
+    let removed_text: Option<&str> = row.try_get(16)?;
+    let removed = removed_text
+        .map(serde_json::from_str)
+        .transpose()
+        .map_err(|error| StoreError::Damaged(format!("meta.removed: {error}")))?
+        .unwrap_or_default();
     let found = MetaRow {
         meta: Meta {
             executed_below: Slot(counter(&row, 0)?),
@@ -114,15 +129,17 @@ pub(super) async fn load(connection: &mut SqliteConnection) -> Result<MetaRow, S
             leases: counter(&row, 12)?,
             claims: counter(&row, 13)?,
             compacted_below: Revision(counter(&row, 7)?),
+            removed,
         },
         cluster: row.try_get::<Option<i64>, _>(6)?.map(|id| ClusterId(id.cast_unsigned())),
+        joined_at: Slot(counter(&row, 15)?),
         retained: Retained {
             log_start: Slot(counter(&row, 8)?),
             log_start_hash: ChainHash(hash_of(&row, 9)?),
             swept_through: Revision(counter(&row, 14)?),
         },
     };
-    if row.try_get::<&[u8], _>(10)? != found.sum(text) {
+    if row.try_get::<&[u8], _>(10)? != found.sum(text, removed_text) {
         return Err(StoreError::Damaged(format!("meta does not match its checksum: {found:?}")));
     }
     Ok(found)
@@ -143,11 +160,14 @@ pub(super) async fn save(
 pub(super) fn write(statements: &mut Statements<'_>, row: &MetaRow) {
     const SQL: &str = "UPDATE meta SET executed_below = ?, revision = ?, hash = ?, view = ?, \
         next_batch = ?, time_ms = ?, cluster = ?, compacted_below = ?, log_start = ?, \
-        log_start_hash = ?, answers = ?, leases = ?, claims = ?, swept_through = ?, sum = ?";
-    let MetaRow { meta, cluster, retained } = row;
+        log_start_hash = ?, answers = ?, leases = ?, claims = ?, swept_through = ?, joined_at = ?, \
+        removed = ?, sum = ?";
+    let MetaRow { meta, cluster, joined_at, retained } = row;
     let view =
         meta.view.as_ref().map(|view| serde_json::to_string(view).expect("a view is plain JSON"));
-    let sum = row.sum(view.as_deref());
+    let removed = (!meta.removed.is_empty())
+        .then(|| serde_json::to_string(&meta.removed).expect("what is removed is plain JSON"));
+    let sum = row.sum(view.as_deref(), removed.as_deref());
     statements.add(SQL, |bound| {
         bound
             .bind(meta.executed_below.0.cast_signed())
@@ -164,6 +184,8 @@ pub(super) fn write(statements: &mut Statements<'_>, row: &MetaRow) {
             .bind(meta.leases.cast_signed())
             .bind(meta.claims.cast_signed())
             .bind(retained.swept_through.0.cast_signed())
+            .bind(joined_at.0.cast_signed())
+            .bind(removed)
             .bind(sum.to_vec());
     });
 }

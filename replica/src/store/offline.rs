@@ -48,7 +48,7 @@ pub async fn inspect(dir: &Path, replica: &Name) -> Result<Option<Inspected>, Op
     let unusable = |error: StoreError| unusable(&path, error);
     let (mut connection, _is_new) = connect(&path, replica).await?;
     let row = verify::meta(&mut connection).await.map_err(unusable)?;
-    let MetaRow { meta, cluster, retained: _ } = row.clone();
+    let MetaRow { meta, cluster, joined_at: _, retained: _ } = row.clone();
     sweep(&mut connection, row).await.map_err(unusable)?;
     let (versions, digest) = digest(&mut connection).await.map_err(unusable)?;
     connection.close().await.map_err(|error| unusable(error.into()))?;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use shared::ids::{ClusterId, Name};
+use shared::ids::{ClusterId, Name, Slot};
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::mpsc;
@@ -41,6 +41,8 @@ pub(crate) struct Store {
     pub(crate) reader: Reader,
     /// Of which cluster it is, where that is known already.
     pub(crate) cluster: Option<ClusterId>,
+    /// Below which slot votes were cast when it joined that.
+    pub(crate) joined_at: Slot,
     /// Whether there was none before.
     pub(crate) is_new: bool,
     /// What makes it unusable while it is read.
@@ -64,14 +66,15 @@ pub(crate) async fn open(
     let row = verify::meta(&mut connection).await.map_err(unusable)?;
     format::check(&row.meta, format::HIGHEST).map_err(|error| unusable(error.into()))?;
     let ahead = Ahead::load(&mut connection, &row.meta).await.map_err(unusable)?;
-    let cluster = row.cluster;
+    let (cluster, joined_at) = (row.cluster, row.joined_at);
     let mut writer = Writer::new(&path, connection, row, ahead);
     writer.checkpoint().await.map_err(unusable)?;
     let (report_fatal, fatal) = mpsc::channel(1);
     let reader = Reader::open(&path, read_connections, &report_fatal)
         .await
         .map_err(|error| unusable(error.into()))?;
-    Ok(Store { writer, checkpointer: Checkpointer::new(&path), reader, cluster, is_new, fatal })
+    let checkpointer = Checkpointer::new(&path);
+    Ok(Store { writer, checkpointer, reader, cluster, joined_at, is_new, fatal })
 }
 
 /// Opens the file for writing: makes the tables in a new one, checks an old one and brings

@@ -2,13 +2,14 @@
 //!
 //! Nothing else is changed: revisions, history, the log with its hashes, the epoch and
 //! replicated time go on from where they were. The cluster's identity is drawn anew when the
-//! acceptors form it, and noted then as in any new replica's state.
+//! acceptors form it, and noted then as in any new replica's state: so nobody whom the
+//! snapshot remembers to be out for good is out of the new one.
 
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
 
-use shared::ids::Name;
+use shared::ids::{Name, Slot};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 
@@ -34,7 +35,7 @@ pub async fn restore(snapshot: &Path, dir: &Path, replica: &Name) -> Result<Meta
     let failed = |error: StoreError| unusable(&path, error);
     copy_database(snapshot, &path).map_err(|error| failed(not_copied(&path, &error)))?;
     let (mut connection, row) = adapt(&path, replica).await?;
-    let row = MetaRow { cluster: None, ..row };
+    let row = MetaRow { cluster: None, joined_at: Slot(0), ..row };
     meta::save(&mut connection, &row).await.map_err(failed)?;
     close(connection, &path).await?;
     sync(dir).map_err(|error| failed(not_copied(&path, &error)))?;

@@ -50,6 +50,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { to: 8, sql: include_str!("schema/version-8.sql") },
     Step { to: 9, sql: include_str!("schema/version-9.sql") },
     Step { to: 10, sql: include_str!("schema/version-10.sql") },
+    Step { to: 11, sql: include_str!("schema/version-11.sql") },
 ];
 
 /// How long a statement waits for the lock of another process, such as a `sqlite3` shell

@@ -350,7 +350,7 @@ async fn a_state_that_is_opened_again_goes_on_where_it_was() {
     execute_and_store(&mut store.writer, vec![view(0, 1), batch(1, 0, vec![put("a", b"1")])])
         .await
         .unwrap();
-    store.writer.join(ClusterId(7)).await.unwrap();
+    store.writer.join(ClusterId(7), Slot(0)).await.unwrap();
     let meta = store.writer.meta().clone();
     assert!(!store.writer.is_durable());
     assert!(matches!(store.writer.checkpoint().await.unwrap(), Copied::All { .. }));

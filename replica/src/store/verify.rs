@@ -32,7 +32,7 @@ async fn inconsistency(
     connection: &mut SqliteConnection,
     row: &MetaRow,
 ) -> Result<Option<String>, StoreError> {
-    let MetaRow { meta, cluster: _, retained } = row;
+    let MetaRow { meta, cluster: _, joined_at: _, retained } = row;
     let (compacted, revision) = (meta.compacted_below, meta.revision);
     if compacted > revision {
         return Ok(Some(format!("meta says compacted below {compacted} and revision {revision}")));

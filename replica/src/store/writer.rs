@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use super::ahead::Ahead;
 use super::checkpoint::{self, Committed, Copied, Rest, Synced, WalSpace};
-use super::compaction::Sweeping;
+use super::compaction::{self, Sweeping};
 use super::deletions::Deletions;
 use super::error::StoreError;
 use super::meta::{self, MetaRow};
@@ -313,6 +313,46 @@ impl Writer {
         }
     }
 
+    /// Whether there is log below a slot that may be forgotten.
+    pub(crate) fn keeps_log_below(&self, below: Slot) -> bool {
+        self.row.retained.log_start < self.forgettable(below)
+    }
+
+    /// All but the last slot.
+    fn forgettable(&self, below: Slot) -> Slot {
+        below.min(Slot(self.row.meta.executed_below.0.saturating_sub(1)))
+    }
+
+    /// Forgets the log below a slot, but for the last one: it is swept with what is compacted.
+    ///
+    /// # Errors
+    /// Then all of it is kept, and it may be tried again unless the error is fatal.
+    pub(crate) async fn forget_log(&mut self, below: Slot) -> Result<(), StoreError> {
+        if self.is_urgent() {
+            // The transaction at hand may have begun.
+            self.store().await?;
+        }
+        let mut connection = self.take_connection().await?;
+        if !self.keeps_log_below(below) {
+            self.tables.give_back(connection);
+            return Ok(());
+        }
+        let below = self.forgettable(below);
+        match compaction::forget_log(&mut connection, &self.row, below).await {
+            Ok(retained) => {
+                self.row.retained = retained;
+                self.compacting.more();
+                self.tables.give_back(connection);
+                self.written_bytes += PAGE_BYTES;
+                Ok(())
+            }
+            Err(error) => {
+                self.discard(connection).await;
+                Err(error)
+            }
+        }
+    }
+
     /// Whether there are keys to be swept, of prefixes or of leases.
     pub(crate) fn is_sweeping(&self) -> bool {
         self.ahead.as_ref().is_none_or(|ahead| !ahead.deletions().is_empty())
@@ -393,10 +433,11 @@ impl Writer {
         }
     }
 
-    /// Notes which cluster the state is of, for good.
-    pub(crate) async fn join(&mut self, cluster: ClusterId) -> Result<(), StoreError> {
+    /// Notes which cluster the state is of, for good, and below which slot votes were cast
+    /// by then.
+    pub(crate) async fn join(&mut self, cluster: ClusterId, at: Slot) -> Result<(), StoreError> {
         let mut connection = self.take_connection().await?;
-        let row = MetaRow { cluster: Some(cluster), ..self.row.clone() };
+        let row = MetaRow { cluster: Some(cluster), joined_at: at, ..self.row.clone() };
         let result = meta::save(&mut connection, &row).await;
         match result {
             Ok(()) => {

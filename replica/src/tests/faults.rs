@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 use serde_json::{Value, json};
-use shared::ids::ClusterId;
+use shared::ids::{ClusterId, Slot};
 
 use super::network::{Behaviour, Network, eventually};
 use super::send;
@@ -178,7 +178,7 @@ async fn a_state_of_another_cluster_ends_the_process_with_a_clear_error() {
     let mut store = crate::store::open(&dir.path().join("data"), &"replica-1".parse().unwrap(), 1)
         .await
         .unwrap();
-    store.writer.join(ClusterId(1)).await.unwrap();
+    store.writer.join(ClusterId(1), Slot(0)).await.unwrap();
     store.writer.close().await.unwrap();
     network.add("replica-1", dir).await;
     let ended =

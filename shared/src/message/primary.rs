@@ -1,13 +1,14 @@
-//! Another primary is asked for, while the present one lives.
+//! A change of the view is asked for while all is well: another primary, or one replica
+//! fewer.
 
 use serde::{Deserialize, Serialize};
 
 use crate::bounded;
-use crate::ids::{ClusterId, Instance, Name};
-use crate::message::View;
+use crate::ids::{ClusterId, Epoch, Instance, LogFormat, Name, Slot};
+use crate::message::{Removal, View};
 
-/// A replica asks the leading coordinator for another primary: an operator wants one, or the
-/// replica is about to end.
+/// A replica asks the leading coordinator for another primary, or for a view without a
+/// replica: an operator wants that, or the replica is about to end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PrimaryRequest {
@@ -17,7 +18,7 @@ pub struct PrimaryRequest {
     pub wanted: WantedPrimary,
 }
 
-/// Who is to be primary.
+/// Who is to be primary. Variants are only ever added at the end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WantedPrimary {
@@ -29,6 +30,15 @@ pub enum WantedPrimary {
         than: Name,
         /// … and this life of it.
         instance: Instance,
+    },
+    /// Whoever is, or the best of the others where it is this one: it is taken out of the
+    /// view for good.
+    Without {
+        /// Its name.
+        removed: Name,
+        /// The epoch that began without one of that name, as the asker's state remembers:
+        /// then another one is meant, that has executed the log up to there at least.
+        out_since: Option<Epoch>,
     },
 }
 
@@ -52,7 +62,7 @@ pub enum PrimaryReply {
     Unresolved,
 }
 
-/// Why no other primary is proposed.
+/// Why no such view is proposed. Variants are only ever added at the end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PrimaryRefused {
@@ -89,6 +99,42 @@ pub enum PrimaryRefused {
     /// Another view than the proposed one was executed.
     #[error("another change of the view came first: look at GET /v1/cluster, and ask again")]
     Overtaken,
+    /// Nobody would be left to have the state.
+    #[error("{replica} is the last replica of the view: start another one first")]
+    Last {
+        /// Who was to be taken out.
+        replica: Name,
+    },
+    /// Acceptors have trimmed what too few of the others hold durably.
+    #[error(
+        "without {replica} too few replicas would durably hold what the acceptors have trimmed \
+         (all below slot {trimmed_below}): wait for {}, or take out first who does not come back",
+        names(.behind)
+    )]
+    TooFewCopies {
+        /// Who was to be taken out.
+        replica: Name,
+        /// What is trimmed.
+        trimmed_below: Slot,
+        /// Who of the others lacks some of it, or is not heard from.
+        #[serde(deserialize_with = "bounded::list")]
+        behind: Vec<Name>,
+    },
+    /// Not all replicas of the view could read it.
+    #[error(
+        "the log has format {found}, and removals came with format {}: upgrade every replica of \
+         the view first",
+        Removal::FORMAT
+    )]
+    LogTooOld {
+        /// The format of the log.
+        found: LogFormat,
+    },
+}
+
+fn names(replicas: &[Name]) -> String {
+    let names: Vec<&str> = replicas.iter().map(Name::as_str).collect();
+    names.join(", ")
 }
 
 /// A replica that cannot take over.

@@ -19,14 +19,20 @@ pub enum Value {
     View(View),
     /// Mutations, in the encoding of the replica crate.
     Batch(Batch),
+    /// Takes a replica out of the view for good. Not in a format below
+    /// [`Removal::FORMAT`].
+    Removal(Removal),
 }
 
 impl Value {
-    /// Encodes it in the first format, which every replica can read: so are all no-ops and
-    /// views, by which replicas learn of another format.
+    /// Encodes it in the first format that has it: all no-ops and views in one that every
+    /// replica can read, for by these replicas learn of another format.
     #[must_use]
     pub fn encode(&self) -> EncodedValue {
-        self.encode_in(LogFormat::FIRST)
+        self.encode_in(match self {
+            Self::Noop | Self::View(_) | Self::Batch(_) => LogFormat::FIRST,
+            Self::Removal(_) => Removal::FORMAT,
+        })
     }
 
     /// Encodes it once, for everyone. It counts only where the log has this format by then,
@@ -46,16 +52,48 @@ impl Value {
         postcard::take_from_bytes(bytes)
     }
 
-    /// Reads a value encoded in any of the formats up to now: they have the same encoding.
+    /// Whether it takes a replica out: seen at once of what is of an older format.
+    #[must_use]
+    pub fn is_removal(bytes: &[u8]) -> bool {
+        Self::format_of(bytes).is_ok_and(|(format, _)| format >= Removal::FORMAT)
+            && matches!(Self::decode(bytes), Ok(Self::Removal(_)))
+    }
+
+    /// Reads a value encoded in any of the formats up to now: they have the same encoding,
+    /// and what a format does not have is no value in it.
     ///
     /// # Errors
-    /// When the bytes are not the encoding of exactly one value.
+    /// When the bytes are not the encoding of exactly one value of their format.
     pub fn decode(bytes: &[u8]) -> Result<Self, postcard::Error> {
-        let (_format, bytes) = Self::format_of(bytes)?;
+        let (format, bytes) = Self::format_of(bytes)?;
         match postcard::take_from_bytes(bytes)? {
+            (Self::Removal(removal), []) if !removal.is_one_in(format) => {
+                Err(postcard::Error::DeserializeBadEncoding)
+            }
             (value, []) => Ok(value),
             (_, [_, ..]) => Err(postcard::Error::DeserializeBadEncoding),
         }
+    }
+}
+
+/// A view that is the next one without a replica, and says that the replica is out for
+/// good: what its database was when this was chosen is in no later view. A new, empty
+/// database of the same name may join.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removal {
+    /// The view from here on. It does not name the replica.
+    pub view: View,
+    /// The replica that is taken out.
+    pub replica: Name,
+}
+
+impl Removal {
+    /// The format that brought it.
+    pub const FORMAT: LogFormat = LogFormat(5);
+
+    /// Whether a value of this format can say it: older programs could not read it.
+    fn is_one_in(&self, format: LogFormat) -> bool {
+        format >= Self::FORMAT && !self.view.contains(&self.replica)
     }
 }
 

@@ -249,6 +249,8 @@ impl Member {
                 | Effect::Fetch { .. }
                 | Effect::FetchSnapshot { .. }
                 | Effect::Compact { .. }
+                | Effect::ForgetLog { .. }
+                | Effect::Removed(_)
                 | Effect::Probe { .. }
                 | Effect::Heartbeat { .. }
                 | Effect::Learned { .. }

@@ -102,6 +102,8 @@ impl Reader {
                 | Effect::Fetch { .. }
                 | Effect::FetchSnapshot { .. }
                 | Effect::Compact { .. }
+                | Effect::ForgetLog { .. }
+                | Effect::Removed(_)
                 | Effect::Heartbeat { .. }
                 | Effect::Learned { .. }
                 | Effect::Answer { .. }

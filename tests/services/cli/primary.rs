@@ -30,5 +30,12 @@ async fn the_primary_role_is_moved_by_name() -> Result<()> {
     cluster.service(&backups[1]).kill()?;
     let refused = synod.run(&["primary", &backups[1]]).await?.with(7, "")?;
     ensure!(!refused.stderr.contains("synod lock"), "{refused:?}");
+
+    // It sleeps for good.
+    synod.run(&["remove", "replica-9"]).await?.with(3, "replica-9")?;
+    let told = synod.text(&["remove", &backups[1]]).await?;
+    let of = cluster.primary().await?;
+    ensure!(told.starts_with(&format!("{of}\t")), "{told}");
+    ensure!(synod.text(&["remove", &backups[1]]).await? == told, "a repeat is answered alike");
     Ok(())
 }

@@ -10,7 +10,7 @@ use replica::machine::identity::RequestIdentity;
 use replica::machine::txn::{Comparison, Relation, Txn, TxnGuard, TxnOp, TxnPut};
 use shared::bounded::MAX_ELEMENTS;
 use shared::ids::{BatchNumber, Epoch, Revision};
-use shared::message::{Batch, Value};
+use shared::message::{Batch, Removal, Value};
 
 use super::messages::view;
 use super::short;
@@ -33,6 +33,10 @@ pub(super) fn value(bytes: &[u8]) {
                 Value::Noop => {}
                 Value::View(view) => {
                     assert!(view.backups.len() <= MAX_ELEMENTS, "{} backups", view.backups.len())
+                }
+                Value::Removal(Removal { view, replica }) => {
+                    assert!(view.backups.len() <= MAX_ELEMENTS, "{} backups", view.backups.len());
+                    assert!(!view.contains(&replica), "{replica} is out, and in {view:?}");
                 }
                 Value::Batch(batch) => commands(&batch.commands),
             }
@@ -72,11 +76,16 @@ pub(super) fn commands(bytes: &[u8]) {
     }
 }
 
+fn removal() -> Value {
+    let replica = "replica-9".parse().expect("a name");
+    Value::Removal(Removal { view: view(), replica })
+}
+
 pub(super) fn value_seeds() -> Vec<Vec<u8>> {
     let batch = |commands: Vec<u8>| {
         Value::Batch(Batch { epoch: Epoch(1), number: BatchNumber(300), commands: commands.into() })
     };
-    let mut values = vec![Value::Noop, Value::View(view())];
+    let mut values = vec![Value::Noop, Value::View(view()), removal()];
     values.extend(commands_seeds().into_iter().map(batch));
     values.iter().map(|value| value.encode().to_vec()).collect()
 }

@@ -28,6 +28,7 @@
 //! | a command does what the reference does | `…_executed_as_the_reference_does`, `…_state_is_the_references` |
 //! | in slot order, each once | `invariant_slots_follow_each_other` |
 //! | trimmed only when durable on all of the view, past a bound on a majority and on two, on disks that are not known to be lost | `…_trimmed_is_durable_enough`, `…_trimmed_was_allowed` |
+//! | who was taken out for good is in no later view; nobody else ends for that | `invariant_who_is_out_is_in_no_later_view`, `found_out` |
 //! | a linearizable read sees what was chosen before it | `invariant_a_read_sees_what_was_chosen` |
 //! | nothing is learned from a service of another cluster, or told to it | `invariant_the_former_cluster_is_no_more`, `invariant_is_chosen` |
 
@@ -37,6 +38,7 @@ mod claims;
 mod expiries;
 mod golden;
 mod pace;
+mod removals;
 mod trimming;
 mod turn;
 mod votes;
@@ -70,6 +72,8 @@ pub struct Observer {
     acceptors: Acceptors,
     votes: Votes,
     golden: Golden,
+    /// The latest view that was held against who is out.
+    looked_at: Epoch,
     /// Every batch that a primary proposed.
     proposed: BTreeMap<(Epoch, BatchNumber), EncodedValue>,
     replicas: Vec<ReplicaSeen>,
@@ -108,6 +112,10 @@ struct ReplicaSeen {
     ever_durable_below: Slot,
     /// It will not come back.
     is_given_up: bool,
+    /// Below which slot votes were cast when its database joined the cluster, if it did.
+    joined_at: Option<Slot>,
+    /// Its present life began with a database that was out.
+    has_begun_out: bool,
     /// The lives since that loss: whoever heard of one of them last must not count on the
     /// lost disk.
     lives_since: BTreeSet<Instance>,
@@ -123,6 +131,8 @@ impl Observer {
             durable_below: Slot(0),
             ever_durable_below: Slot(0),
             is_given_up: false,
+            joined_at: None,
+            has_begun_out: false,
             lives_since: BTreeSet::new(),
         };
         Self {
@@ -130,6 +140,7 @@ impl Observer {
             // Counted here: the services' own idea of a majority is under test.
             votes: Votes::new(usize::from(topology.acceptors) / 2 + 1),
             golden: Golden::new(),
+            looked_at: Epoch(0),
             proposed: BTreeMap::new(),
             replicas: vec![unseen; usize::from(topology.replicas)],
             phases: BTreeMap::new(),
@@ -190,6 +201,7 @@ impl Observer {
                 self.invariant_trimmed_was_allowed(*below);
             }
             self.golden.advance(&self.votes, coverage);
+            self.invariant_who_is_out_is_in_no_later_view(coverage);
         }
     }
 
@@ -268,7 +280,10 @@ impl Observer {
         } else {
             self.golden.invariant_is_a_state(node, database.state());
         }
+        self.joined(node, database);
+        let is_out = self.is_out(node);
         let seen = self.replica_mut(node);
+        seen.has_begun_out = is_out;
         (seen.instance, seen.executed_below) = (instance, database.state().meta().executed_below);
         seen.lives_since.insert(instance);
     }
@@ -364,7 +379,7 @@ impl Observer {
     /// A replica lost its disk.
     pub fn replica_wiped(&mut self, node: NodeId) {
         let seen = self.replica_mut(node);
-        seen.durable_below = Slot(0);
+        (seen.durable_below, seen.joined_at) = (Slot(0), None);
         seen.lives_since.clear();
     }
 

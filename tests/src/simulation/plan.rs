@@ -116,6 +116,8 @@ pub struct Tuning {
     pub history_patience: Duration,
     /// Revisions of history that are kept; none: all.
     pub retained: Option<u64>,
+    /// So many slots are kept below what all hold, if not all.
+    pub retained_slots: Option<u64>,
     /// Between two looks whether there are more.
     pub compaction_interval: Duration,
 }
@@ -175,6 +177,7 @@ impl Plan {
         tuning.retained = *random.pick(&[None, None, Some(5), Some(100)]);
         tuning.compaction_interval = random.magnitude(MS * 50, MS * 5_000);
         workload.weights.set(Kind::Compact, *random.pick(&[0, 1, 6]));
+        tuning.retained_slots = *random.pick(&[None, Some(3), Some(30), Some(300)]);
         Self { seed, topology, tuning, workload, weather, length, faults, dead, full }
     }
 }
@@ -284,6 +287,7 @@ fn draw_tuning(random: &mut Random) -> Tuning {
         },
         history_patience: ms(2_000),
         retained: None,
+        retained_slots: None,
         compaction_interval: ms(5_000),
         answers: *random.pick(&[10, 1_000_000, 1_000_000]),
     }

@@ -275,12 +275,16 @@ impl World {
 
     /// Does what a process's own work led to.
     fn meet(&mut self, node: NodeId, fate: Fate) {
-        let begins_anew = match node {
-            NodeId::Replica(number) => self.replicas[usize::from(number)].begins_anew(),
-            NodeId::Acceptor(_) | NodeId::Coordinator(_) | NodeId::Client(_) => false,
+        let (begins_anew, is_out) = match node {
+            NodeId::Replica(number) => {
+                let replica = &self.replicas[usize::from(number)];
+                (replica.begins_anew(), replica.is_out())
+            }
+            NodeId::Acceptor(_) | NodeId::Coordinator(_) | NodeId::Client(_) => (false, false),
         };
         match fate {
             Fate::Alive => {}
+            Fate::Crashed if is_out => self.taken_out(node),
             Fate::Crashed if begins_anew => {
                 self.crash(node, Presence::Down, Power::Stays);
                 self.restart_after(node, Duration::ZERO);

@@ -144,9 +144,13 @@ async fn a_program_that_is_not_there_is_told_and_tried_again() {
 
 #[tokio::test]
 async fn a_wrong_command_line_is_told_from_a_crash() {
-    for (script, expected) in
-        [("exit 2", true), ("exit 78", true), ("exit 1", false), ("kill -9 $$", false)]
-    {
+    for (script, expected) in [
+        ("exit 2", true),
+        ("exit 78", true),
+        ("exit 79", false),
+        ("exit 1", false),
+        ("kill -9 $$", false),
+    ] {
         let scene = Scene::new();
         let (cluster, mut events) = scene.start(script, Policy::LeaveDead);
         next_pid(&mut events).await;
@@ -160,10 +164,12 @@ async fn a_wrong_command_line_is_told_from_a_crash() {
 
 #[tokio::test]
 async fn a_service_that_says_it_cannot_run_so_is_not_started_again() {
-    let scene = Scene::new();
-    let (cluster, mut events) = scene.start("exit 78", Policy::Restart);
-    next_pid(&mut events).await;
-    assert_eq!(next_end(&mut events).await.1, None);
-    assert!(events.recv().await.is_none(), "its task has ended");
-    cluster.end().await;
+    for script in ["exit 78", "exit 79"] {
+        let scene = Scene::new();
+        let (cluster, mut events) = scene.start(script, Policy::Restart);
+        next_pid(&mut events).await;
+        assert_eq!(next_end(&mut events).await.1, None, "{script}");
+        assert!(events.recv().await.is_none(), "its task has ended");
+        cluster.end().await;
+    }
 }

@@ -58,7 +58,7 @@ impl Bench {
     }
 
     fn trim(&mut self, at_s: u64, fill: Fill) -> Option<u64> {
-        trim_below(&self.config, Duration::from_secs(at_s), &mut self.replicas, fill)
+        trim_below(&self.config, Duration::from_secs(at_s), &mut self.replicas, (fill, &[]))
             .map(|slot| slot.0)
     }
 }

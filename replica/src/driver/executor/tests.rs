@@ -10,6 +10,7 @@ use bytes::Bytes;
 use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Instance, LeaseId, Slot};
 use shared::message::{Batch, Service, Value, View};
 use shared::metrics::Metrics;
+use shared::page::PageLimits;
 
 use crate::machine::command::{AnswerRetention, Command, Commands, Condition, Op};
 use crate::machine::format;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 struct Rig {
     dir: TempDir,
     jobs: mpsc::Sender<Job>,
+    forget: watch::Sender<Slot>,
     inputs: mpsc::Receiver<Input>,
     shutdown: CancellationToken,
     running: tokio::task::JoinHandle<Result<(), StoreError>>,
@@ -42,9 +44,10 @@ fn start(dir: TempDir, store: Store) -> Rig {
     let (jobs, job_queue) = mpsc::channel(2);
     let (inputs, input_queue) = mpsc::channel(16);
     let (hurry, shutdown) = (Arc::default(), CancellationToken::new());
-    let ends = (hurry, shutdown.clone());
-    let running = tokio::spawn(run(writer, checkpoints, job_queue, inputs, ends, measured));
-    Rig { dir, jobs, inputs: input_queue, shutdown, running, wal, metrics }
+    let (forget, forget_log) = watch::channel(Slot(0));
+    let orders = Orders { hurry, forget_log, shutdown: shutdown.clone() };
+    let running = tokio::spawn(run(writer, checkpoints, job_queue, inputs, orders, measured));
+    Rig { dir, jobs, forget, inputs: input_queue, shutdown, running, wal, metrics }
 }
 
 fn noop(slot: u64) -> Job {
@@ -79,6 +82,53 @@ async fn what_is_executed_becomes_durable_by_itself() {
     assert_eq!((rig.executed_below().await, rig.executed_below().await), (Slot(1), Slot(2)));
     assert_eq!(rig.stored_below().await, Slot(2), "in one transaction");
     assert_eq!(rig.next().await, Input::Durable(Slot(2)));
+}
+
+#[tokio::test]
+async fn log_that_is_to_be_forgotten_goes_while_nothing_else_happens() {
+    let (dir, store) = opened().await;
+    let reader = store.reader.clone();
+    let mut rig = start(dir, store);
+    for slot in 0..5 {
+        rig.jobs.send(noop(slot)).await.unwrap();
+    }
+    while rig.next().await != Input::Durable(Slot(5)) {}
+    rig.forget.send(Slot(3)).unwrap();
+    let query = || store::LogQuery { from: Slot(2), page: PageLimits { items: 1, bytes: 1 } };
+    let refused = timeout(Duration::from_secs(10), async {
+        while reader.log(query()).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    refused.await.expect("it is forgotten");
+    rig.shutdown.cancel();
+    rig.running.await.unwrap().unwrap();
+    let store = store::open(rig.dir.path(), &"replica-1".parse().unwrap(), 1).await.unwrap();
+    let kept = store::LogQuery { from: Slot(3), ..query() };
+    assert_eq!(store.reader.log(kept).await.unwrap().rows.len(), 1);
+}
+
+#[tokio::test]
+async fn log_that_could_not_be_forgotten_is_forgotten_once_that_can_be() {
+    let (dir, store) = opened().await;
+    let reader = store.reader.clone();
+    let mut rig = start(dir, store);
+    for slot in 0..5 {
+        rig.jobs.send(noop(slot)).await.unwrap();
+    }
+    while rig.next().await != Input::Durable(Slot(5)) {}
+    // Another process, such as a shell, writes and takes its time.
+    let options =
+        sqlx::sqlite::SqliteConnectOptions::new().filename(rig.dir.path().join(store::FILE));
+    let mut other = options.connect().await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    rig.forget.send(Slot(3)).unwrap();
+    assert_eq!(rig.next().await, Input::Storage(Storage::Locked));
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+    assert_eq!(rig.next().await, Input::Storage(Storage::Writable));
+    let query = store::LogQuery { from: Slot(2), page: PageLimits { items: 1, bytes: 1 } };
+    assert!(reader.log(query).await.is_err(), "it is forgotten");
 }
 
 #[tokio::test]

@@ -121,6 +121,8 @@ pub(crate) const LOCK: Parameter =
     Parameter::of("name", Kind::Text(1, limits::LOCK_NAME_BYTES), "jobs/nightly");
 /// The lease in a path.
 pub(crate) const LEASE_ID: Parameter = Parameter::number("id", "41");
+/// The replica in a path.
+pub(crate) const REPLICA: Parameter = Parameter::pattern("id", "^[a-z0-9-]{1,64}$", "replica-9");
 /// The slot in a path.
 pub(crate) const SLOT: Parameter = Parameter::number("slot", "7");
 

@@ -3,6 +3,7 @@
 
 mod once;
 mod properties;
+mod removals;
 mod tenure;
 mod txn;
 mod void;

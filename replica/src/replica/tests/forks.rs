@@ -13,8 +13,13 @@ fn log() -> Vec<ChosenEntry> {
 fn restarted(config: Config, voted_below: u64) -> (Rig, Vec<Effect>) {
     let mut database = ReplicatedState::complete();
     let meta = Run::new(log()).apply(&mut database).meta;
-    let recovered =
-        Recovered { cluster: Some(cluster()), meta, next_expiry_ms: None, durable_below: Slot(3) };
+    let recovered = Recovered {
+        cluster: Some(cluster()),
+        joined_at: Slot(0),
+        meta,
+        next_expiry_ms: None,
+        durable_below: Slot(3),
+    };
     let identity = Identity { name: replica(1).name, instance: Instance(8), url: replica(1).url };
     let mut rig = Rig { replica: Replica::new(config, identity, recovered), database, now: ms(0) };
     rig.step(Input::Started);
@@ -147,8 +152,13 @@ fn the_only_replica_of_a_view_has_nobody_to_wait_for() {
     let mut database = ReplicatedState::complete();
     let entries = vec![entry(0, Value::View(alone).encode())];
     let meta = Run::new(entries).apply(&mut database).meta;
-    let recovered =
-        Recovered { cluster: Some(cluster()), meta, next_expiry_ms: None, durable_below: Slot(1) };
+    let recovered = Recovered {
+        cluster: Some(cluster()),
+        joined_at: Slot(0),
+        meta,
+        next_expiry_ms: None,
+        durable_below: Slot(1),
+    };
     let identity = Identity { name: replica(1).name, instance: Instance(8), url: replica(1).url };
     let mut rig =
         Rig { replica: Replica::new(config(), identity, recovered), database, now: ms(0) };

@@ -68,6 +68,7 @@ fn before_a_quorum_has_named_the_cluster_in_this_life_nothing_is_given_or_taken(
     let before = Rig::backup();
     let recovered = Recovered {
         cluster: Some(cluster()),
+        joined_at: Slot(0),
         meta: before.database.meta().clone(),
         next_expiry_ms: None,
         durable_below: Slot(1),

@@ -20,7 +20,7 @@ fn a_replica_asks_the_acceptors_which_cluster_this_is() {
         "no cluster, no heartbeat"
     );
     assert_eq!(rig.watermarks(1, 1, 0), []);
-    let joined = [Effect::Join { cluster: cluster() }];
+    let joined = [Effect::Join { cluster: cluster(), at: Slot(0) }];
     let expected = [
         &joined[..],
         &rig.heartbeats(None, 0, None),
@@ -43,7 +43,7 @@ fn only_a_majority_of_a_roster_that_reports_that_roster_counts() {
     assert_eq!(say(1, Some(roster())), [], "one acceptor counts once");
     assert_eq!(say(2, None), [], "one without a cluster doesn't count");
     assert_eq!(say(9, Some(roster())), [], "one that the roster doesn't name doesn't count");
-    assert_eq!(say(3, Some(roster()))[0], Effect::Join { cluster: cluster() });
+    assert_eq!(say(3, Some(roster()))[0], Effect::Join { cluster: cluster(), at: Slot(0) });
 }
 
 #[test]

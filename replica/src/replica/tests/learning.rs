@@ -255,6 +255,7 @@ fn a_replica_starts_where_its_database_ends() {
     before.chosen(&[noop(1)]);
     let recovered = Recovered {
         cluster: Some(cluster()),
+        joined_at: Slot(0),
         meta: before.database.meta().clone(),
         next_expiry_ms: None,
         durable_below: Slot(1),

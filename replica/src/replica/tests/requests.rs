@@ -89,8 +89,13 @@ fn of_a_request_that_may_have_been_executed_in_a_life_before_nothing_is_said() {
     before.fetched(2, entries(&executed, 3));
     before.run(&executed);
     let (meta, identity) = (before.replica.meta.clone(), before.replica.identity.clone());
-    let recovered =
-        Recovered { cluster: Some(cluster()), meta, next_expiry_ms: None, durable_below: Slot(3) };
+    let recovered = Recovered {
+        cluster: Some(cluster()),
+        joined_at: Slot(0),
+        meta,
+        next_expiry_ms: None,
+        durable_below: Slot(3),
+    };
     let mut rig = Rig { replica: Replica::new(config(), identity, recovered), ..before };
     assert_eq!(again(&mut rig, 1, "k", 1), [answer(1, Answer::Forgotten)]);
 }

@@ -224,7 +224,7 @@ async fn a_compaction_goes_no_further_than_the_state_and_never_back() {
 #[tokio::test]
 async fn a_snapshot_that_is_made_while_history_is_swept_is_restored_and_gone_on_with() {
     let (dir, mut store) = overwritten(20).await;
-    store.writer.join(ClusterId(7)).await.unwrap();
+    store.writer.join(ClusterId(7), Slot(0)).await.unwrap();
     execute_and_store(&mut store.writer, vec![batch(21, 20, vec![compact(900)])]).await.unwrap();
     store.writer.compact_at_once(100);
     for number in 0..4 {
@@ -271,4 +271,46 @@ async fn the_view_of_history_shows_what_is_kept_however_far_it_is_swept() {
     }
     let slots = sql::rows(dir.path(), "SELECT slot FROM log");
     assert_eq!(slots, json!([[2]]));
+}
+
+#[tokio::test]
+async fn log_that_is_forgotten_is_refused_and_swept_in_steps_and_what_it_wrote_is_there() {
+    const SLOTS: u64 = 600;
+    let (dir, mut store) = open_new().await;
+    let batches = (1..SLOTS).map(|slot| batch(slot, slot - 1, vec![put("k", &slot.to_le_bytes())]));
+    let entries: Vec<_> = std::iter::once(view(0, 1)).chain(batches).collect();
+    execute_and_store(&mut store.writer, entries.clone()).await.unwrap();
+    store.writer.forget_log(Slot(550)).await.unwrap();
+    hold_log(&store, &entries).await;
+    let mut steps = 0;
+    while store.writer.is_compacting() {
+        store.writer.compact().await.unwrap();
+        steps += 1;
+    }
+    assert!(steps >= 550 / 256, "in {steps} steps");
+    hold_log(&store, &entries).await;
+    let query = |from| LogQuery { from, page: PageLimits { items: 1_000, bytes: 1 << 20 } };
+    let refused = store.reader.log(query(Slot(549))).await.unwrap_err();
+    assert!(matches!(refused, ReadError::Trimmed { oldest: Slot(550), .. }), "{refused}");
+    assert_eq!(store.reader.log(query(Slot(550))).await.unwrap().rows.len(), 50);
+    for revision in [1, 300, 599] {
+        let value = value_at(&store, "k", Some(revision)).await.unwrap();
+        assert_eq!(value, revision.to_le_bytes().as_slice(), "history is another thing");
+    }
+
+    // The last slot stays, and less is never there again.
+    for below in [SLOTS + 1_000, 3] {
+        store.writer.forget_log(Slot(below)).await.unwrap();
+    }
+    assert_eq!(store.reader.log(query(Slot(599))).await.unwrap().rows.len(), 1);
+    store.writer.close().await.unwrap();
+    let mut store = open_in(dir.path()).await;
+    let dropped = batch(SLOTS, SLOTS - 1, vec![compact(400), put("k", b"last")]);
+    execute_and_store(&mut store.writer, vec![dropped]).await.unwrap();
+    while store.writer.is_compacting() {
+        store.writer.compact().await.unwrap();
+    }
+    assert_eq!(value_at(&store, "k", None).await.unwrap(), "last");
+    store.writer.close().await.unwrap();
+    open_in(dir.path()).await;
 }

@@ -10,6 +10,8 @@ use crate::snapshot;
 use crate::store::{self, FILE, OpenError};
 
 const CLUSTER: ClusterId = ClusterId(7);
+/// When the replica that takes another one's state joined the cluster.
+const JOINED_AT: Slot = Slot(2);
 
 fn name(text: &str) -> Name {
     text.parse().unwrap()
@@ -18,7 +20,7 @@ fn name(text: &str) -> Name {
 /// A state in which so many slots are executed.
 async fn state(dir: &Path, replica: &str, slots: u64) {
     let mut store = store::open(dir, &name(replica), 1).await.unwrap();
-    store.writer.join(CLUSTER).await.unwrap();
+    store.writer.join(CLUSTER, Slot(0)).await.unwrap();
     let ballot = Ballot { round: 1, coordinator: CoordinatorId(1) };
     let noop = |slot| ChosenEntry { slot: Slot(slot), ballot, value: Value::Noop.encode() };
     store.writer.execute((0..slots).map(noop).collect()).await.unwrap();
@@ -46,10 +48,13 @@ async fn with_incoming() -> tempfile::TempDir {
 #[tokio::test]
 async fn what_was_adopted_is_the_state_from_the_next_start_on() {
     let dir = with_incoming().await;
-    let meta = store::prepare(dir.path(), &name("replica-1"), CLUSTER).await.unwrap();
+    let meta = store::prepare(dir.path(), &name("replica-1"), (CLUSTER, JOINED_AT)).await.unwrap();
     assert_eq!(meta.executed_below, Slot(5));
     store::adopt(dir.path()).unwrap();
     assert_eq!(executed_below(dir.path()).await, Slot(5));
+    let store = store::open(dir.path(), &name("replica-1"), 1).await.unwrap();
+    assert_eq!(store.joined_at, JOINED_AT, "that is not what it was of the other one");
+    store.writer.close().await.unwrap();
     let left: Vec<_> =
         fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
     assert_eq!(left, [FILE], "nothing else is left");
@@ -61,7 +66,7 @@ async fn what_was_not_adopted_when_the_process_ended_is_removed() {
     for is_prepared in [false, true] {
         let dir = with_incoming().await;
         if is_prepared {
-            store::prepare(dir.path(), &name("replica-1"), CLUSTER).await.unwrap();
+            store::prepare(dir.path(), &name("replica-1"), (CLUSTER, JOINED_AT)).await.unwrap();
         }
         fs::write(dir.path().join("incoming.sqlite-wal"), "left behind").unwrap();
         assert_eq!(executed_below(dir.path()).await, Slot(3), "{is_prepared}");
@@ -73,7 +78,7 @@ async fn what_was_not_adopted_when_the_process_ended_is_removed() {
 #[tokio::test]
 async fn the_old_states_wal_does_not_outlive_it() {
     let dir = with_incoming().await;
-    store::prepare(dir.path(), &name("replica-1"), CLUSTER).await.unwrap();
+    store::prepare(dir.path(), &name("replica-1"), (CLUSTER, JOINED_AT)).await.unwrap();
     // As a process leaves it that is killed.
     let mut store = store::open(dir.path(), &name("replica-1"), 1).await.unwrap();
     let prepared = store::incoming(dir.path());
@@ -81,7 +86,7 @@ async fn the_old_states_wal_does_not_outlive_it() {
     let other = tempfile::tempdir().unwrap();
     state(other.path(), "replica-2", 5).await;
     snapshot::make(&other.path().join(FILE), &name("replica-2"), &prepared).unwrap();
-    store::prepare(dir.path(), &name("replica-1"), CLUSTER).await.unwrap();
+    store::prepare(dir.path(), &name("replica-1"), (CLUSTER, JOINED_AT)).await.unwrap();
     let ballot = Ballot { round: 1, coordinator: CoordinatorId(1) };
     let fourth = ChosenEntry { slot: Slot(3), ballot, value: Value::Noop.encode() };
     store.writer.execute(vec![fourth]).await.unwrap();
@@ -100,7 +105,7 @@ async fn the_old_states_wal_does_not_outlive_it() {
 #[tokio::test]
 async fn what_was_adopted_and_overtaken_since_is_removed() {
     let dir = with_incoming().await;
-    store::prepare(dir.path(), &name("replica-1"), CLUSTER).await.unwrap();
+    store::prepare(dir.path(), &name("replica-1"), (CLUSTER, JOINED_AT)).await.unwrap();
     store::adopt(dir.path()).unwrap();
     // An older program, which knows nothing of it, has run on the state.
     let (next, aside) = (dir.path().join("next.sqlite"), dir.path().join("aside"));
@@ -115,7 +120,9 @@ async fn what_was_adopted_and_overtaken_since_is_removed() {
 #[tokio::test]
 async fn a_state_of_another_cluster_or_one_that_is_damaged_is_not_prepared() {
     let dir = with_incoming().await;
-    let error = store::prepare(dir.path(), &name("replica-1"), ClusterId(8)).await.unwrap_err();
+    let error = store::prepare(dir.path(), &name("replica-1"), (ClusterId(8), JOINED_AT))
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("it is of cluster 0000000000000007"), "{error}");
 
     let dir = with_incoming().await;
@@ -123,6 +130,7 @@ async fn a_state_of_another_cluster_or_one_that_is_damaged_is_not_prepared() {
     let connection = rusqlite::Connection::open(&incoming).unwrap();
     connection.execute("UPDATE log SET revision = revision + 1 WHERE slot = 2", []).unwrap();
     drop(connection);
-    let error = store::prepare(dir.path(), &name("replica-1"), CLUSTER).await.unwrap_err();
+    let error =
+        store::prepare(dir.path(), &name("replica-1"), (CLUSTER, JOINED_AT)).await.unwrap_err();
     assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
 }

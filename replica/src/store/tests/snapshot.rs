@@ -16,7 +16,7 @@ async fn snapped() -> (TempDir, PathBuf, Meta) {
     let ops = vec![put("a", b"1"), put("p/b", &[b'x'; 9_000]), put("a", b"2")];
     let entries = vec![view(0, 1), batch(1, 0, ops), batch(2, 1, vec![put("c", b"")])];
     execute_and_store(&mut store.writer, entries).await.unwrap();
-    store.writer.join(ClusterId(7)).await.unwrap();
+    store.writer.join(ClusterId(7), Slot(0)).await.unwrap();
     let file = dir.path().join("one.snapshot");
     let made = make(&dir.path().join(FILE), &name(), &file).unwrap();
     let meta = store.writer.meta().clone();

@@ -176,6 +176,18 @@ reached! {
     SwitchedOver => "another replica became primary on request",
     /// A request for another primary was in vain.
     SwitchOverRefused => "a request for another primary was refused",
+    /// A replica keeps only so much of the log.
+    LogForgotten => "a replica forgot log that all had",
+    /// A replica is out for good …
+    TakenOut => "a replica was taken out for good",
+    /// … which was the primary.
+    PrimaryTakenOut => "a primary was taken out for good",
+    /// It executed that once there was another view already.
+    FoundOutLate => "a replica found out behind a later view that it had been taken out",
+    /// It was started with its old disk.
+    CameBackOut => "a replica that was taken out came back with its old disk, and ended",
+    /// It was started with an empty one.
+    CameBackEmpty => "a replica joined with an empty disk by the name of one that was taken out",
     /// A replica that was about to end was not primary any more when it did.
     HandedOver => "a primary that was told to end handed over first",
     /// It still was.

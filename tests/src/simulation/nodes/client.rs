@@ -240,6 +240,15 @@ impl Client {
         }
     }
 
+    /// All is healed, and this replica has ended by itself: what it was asked breaks off.
+    pub fn breaks_off(&mut self, env: &mut Environment, replica: NodeId) {
+        let is_waited_for =
+            self.pending.as_ref().is_some_and(|pending| pending.wait == Wait::Answer);
+        if is_waited_for && self.stage == Stage::MustRead && self.unread().0 == replica {
+            self.end(env, Outcome::Unknown);
+        }
+    }
+
     /// A time has come.
     pub fn on_event(&mut self, env: &mut Environment, event: ClientEvent) {
         match event {

@@ -25,6 +25,10 @@ pub struct Database {
     /// The hash of the log below each slot, and below the next one.
     hashes: Vec<ChainHash>,
     cluster: Option<ClusterId>,
+    /// Below which slot votes were cast when it joined that.
+    joined_at: Slot,
+    /// The log below is given to nobody any more.
+    log_start: Slot,
     /// The keys that each revision changed that deleted a prefix, or ended a lease with keys.
     changed: BTreeMap<Revision, Vec<String>>,
     /// A state that survives a loss of power; how to come from it to what does is in the
@@ -45,6 +49,11 @@ pub struct Database {
 struct Commit {
     executed_below: Slot,
     cluster: Option<ClusterId>,
+    joined_at: Slot,
+}
+
+impl Commit {
+    const NONE: Self = Self { executed_below: Slot(0), cluster: None, joined_at: Slot(0) };
 }
 
 impl Database {
@@ -57,10 +66,12 @@ impl Database {
             log: Vec::new(),
             hashes: vec![ChainHash::default()],
             cluster: None,
+            joined_at: Slot(0),
+            log_start: Slot(0),
             changed: BTreeMap::new(),
             old: ReplicatedState::complete(),
-            durable: Commit { executed_below: Slot(0), cluster: None },
-            stored: Commit { executed_below: Slot(0), cluster: None },
+            durable: Commit::NONE,
+            stored: Commit::NONE,
             commits: Vec::new(),
             syncing: None,
             written_bytes: 0,
@@ -87,6 +98,12 @@ impl Database {
         self.cluster
     }
 
+    /// Below which slot votes were cast when it joined the cluster.
+    #[must_use]
+    pub fn joined_at(&self) -> Slot {
+        self.joined_at
+    }
+
     /// Every slot below is executed and committed: what readers see.
     #[must_use]
     pub fn stored_below(&self) -> Slot {
@@ -99,9 +116,9 @@ impl Database {
         self.durable.executed_below
     }
 
-    /// Notes the cluster, in a transaction.
-    pub fn join(&mut self, cluster: ClusterId) {
-        self.cluster = Some(cluster);
+    /// Notes the cluster, and what was voted in by then, in a transaction.
+    pub fn join(&mut self, cluster: ClusterId, at: Slot) {
+        (self.cluster, self.joined_at) = (Some(cluster), at);
         self.commit(self.stored_below());
     }
 
@@ -131,7 +148,8 @@ impl Database {
     }
 
     fn commit(&mut self, executed_below: Slot) {
-        self.stored = Commit { executed_below, cluster: self.cluster };
+        let (cluster, joined_at) = (self.cluster, self.joined_at);
+        self.stored = Commit { executed_below, cluster, joined_at };
         self.commits.push(self.stored);
     }
 
@@ -186,13 +204,14 @@ impl Database {
         }
         self.commits.truncate(kept);
         self.stored = self.commits.last().copied().unwrap_or(self.durable);
-        self.cluster = self.stored.cluster;
+        (self.cluster, self.joined_at) = (self.stored.cluster, self.stored.joined_at);
         self.go_back();
         true
     }
 
     /// What is left is what executing what is stored gives.
     fn go_back(&mut self) {
+        self.forget_no_more();
         let left = index(self.stored_below());
         self.log.truncate(left);
         self.hashes.truncate(left + 1);
@@ -215,10 +234,37 @@ impl Database {
         copy
     }
 
+    /// Another replica's snapshot, made this one's own.
+    #[must_use]
+    pub fn made_own(&self, joined_at: Slot) -> Self {
+        let mut own = self.clone();
+        (own.joined_at, own.stored.joined_at, own.durable.joined_at) =
+            (joined_at, joined_at, joined_at);
+        own
+    }
+
+    /// Forgets the log below a slot, but for the last one.
+    pub fn forget_log(&mut self, below: Slot) {
+        let last = Slot(self.stored_below().0.saturating_sub(1));
+        self.log_start = self.log_start.max(below.min(last));
+    }
+
+    /// What was not stored is not there to be forgotten.
+    fn forget_no_more(&mut self) {
+        self.log_start = self.log_start.min(Slot(self.stored_below().0.saturating_sub(1)));
+    }
+
+    /// The first slot of the log that there is.
+    #[must_use]
+    pub fn log_start(&self) -> Slot {
+        self.log_start
+    }
+
     /// The executed log below a slot.
     #[must_use]
     pub fn prefix(&self, below: Slot) -> Option<LogPrefix> {
-        self.hashes.get(index(below)).map(|hash| LogPrefix { below, hash: *hash })
+        let hash = self.hashes.get(index(below)).filter(|_| below >= self.log_start)?;
+        Some(LogPrefix { below, hash: *hash })
     }
 
     /// Executed entries from a slot on.

@@ -54,6 +54,8 @@ pub struct ReplicaNode {
     /// acceptors.
     has_ended: bool,
     begins_anew: bool,
+    /// It found out that it was taken out for good.
+    is_out: bool,
     calls: BTreeMap<RequestId, Pending>,
     /// Requests of its own, for which nobody waits.
     own: BTreeSet<RequestId>,
@@ -126,6 +128,7 @@ impl ReplicaNode {
             fetch_pause: tuning.fetch_pause,
             snapshot_from_slots: tuning.snapshot_from_slots,
             retention: Retention { revisions: tuning.retained, time: None },
+            retained_slots: tuning.retained_slots,
             compaction_interval: tuning.compaction_interval,
             ..Config::default()
         };
@@ -147,6 +150,7 @@ impl ReplicaNode {
             joined: None,
             has_ended: false,
             begins_anew: false,
+            is_out: false,
             calls: BTreeMap::new(),
             own: BTreeSet::new(),
             released: Vec::new(),
@@ -164,13 +168,14 @@ impl ReplicaNode {
         self.identity.instance = Instance(self.process.random.bits());
         let recovered = Recovered {
             cluster: self.database.cluster(),
+            joined_at: self.database.joined_at(),
             meta: self.database.state().meta().clone(),
             next_expiry_ms: self.database.state().leases().next_expiry_ms(),
             durable_below: self.database.durable_below(),
         };
         self.core = Replica::new(self.config.clone(), self.identity.clone(), recovered);
         (self.said_full, self.is_store_due) = (false, false);
-        (self.has_ended, self.begins_anew) = (false, false);
+        (self.has_ended, self.begins_anew, self.is_out) = (false, false, false);
         self.joined = self.database.cluster();
         self.jobs.clear();
         self.calls.clear();
@@ -200,9 +205,15 @@ impl ReplicaNode {
         self.begins_anew
     }
 
+    /// Whether it has ended because it was taken out for good.
+    #[must_use]
+    pub fn is_out(&self) -> bool {
+        self.is_out
+    }
+
     /// Kills it.
     pub fn crash(&mut self, env: &mut Environment, presence: Presence, power: Power) {
-        if self.jobs.iter().any(|job| matches!(job, Job::Join(_))) {
+        if self.jobs.iter().any(|job| matches!(job, Job::Join(..))) {
             env.coverage.hit(Reached::ClusterForgotten);
         }
         if power == Power::Fails {
@@ -222,6 +233,7 @@ impl ReplicaNode {
         }
         if had.is_some() && self.database.cluster().is_none() {
             env.coverage.hit(Reached::ClusterForgotten);
+            env.observer.joined(self.process.id, &self.database);
         }
     }
 

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use replica::machine::change::Change;
 use replica::machine::command::limits;
-use replica::machine::execute::Run;
+use replica::machine::execute::{Decoded, Run};
 use replica::machine::leases::LeaseEnd;
 use replica::machine::outcome::{
     CommandOutcome, Delivery, Executed, ExecutedCommand, SlotOutcome, VoidReason,
 };
-use replica::machine::state::ReplicatedState;
+use replica::machine::state::{RemovedReplica, ReplicatedState};
 use shared::ids::{Ballot, CoordinatorId, Epoch, Instance, Slot};
-use shared::message::{ChosenEntry, Proposal, View};
+use shared::message::{ChosenEntry, Proposal, Removal, View};
 
 use super::Votes;
 use super::changes::{invariant_reported_changes_are_the_difference, revisions};
@@ -86,6 +86,12 @@ impl Golden {
         self.views.get(&epoch).map(|(_, view)| view)
     }
 
+    /// The latest view that counted, and where it was chosen.
+    #[must_use]
+    pub fn latest_view(&self) -> Option<(Slot, &View)> {
+        self.views.last_key_value().map(|(_, (slot, view))| (*slot, view))
+    }
+
     /// As if this view had been executed.
     #[cfg(test)]
     pub fn assume_view(&mut self, view: View) {
@@ -114,6 +120,8 @@ impl Golden {
             let ballot = Ballot { round: 0, coordinator: CoordinatorId(0) };
             let run = Run::new(vec![ChosenEntry { slot, ballot, value }]);
             let turn = Turn::of(&run.decoded()[0]);
+            let removal = removal_in(&run.decoded()[0]);
+            let removed_before = self.state.meta().removed.to_vec();
             let time_before = self.state.meta().time_ms;
             let before = revisions(&self.state);
             let executed = run.apply(&mut self.state).slots.remove(0);
@@ -127,6 +135,7 @@ impl Golden {
                 (&turn, &executed.outcome),
                 coverage,
             );
+            self.note_removal(removal, removed_before, &executed, coverage);
             self.note(slot, turn, &executed, coverage);
             self.note_ends(&executed, coverage);
             self.slots.push(executed);
@@ -174,6 +183,34 @@ impl Golden {
         if ended < limits::LEASES_ENDED {
             self.expiries.invariant_no_lease_outlasts_its_time(&self.state);
         }
+    }
+
+    /// Who is out for good is remembered with where that was chosen, and nothing else changes
+    /// who is.
+    fn note_removal(
+        &self,
+        removal: Option<Removal>,
+        mut before: Vec<RemovedReplica>,
+        executed: &Executed,
+        coverage: &mut Coverage,
+    ) {
+        if let (Some(Removal { view, replica }), SlotOutcome::View(_)) =
+            (removal, &executed.outcome)
+        {
+            coverage.hit(Reached::TakenOut);
+            let last = self.views.last_key_value();
+            if last.is_some_and(|(_, (_, last))| last.primary == replica) {
+                coverage.hit(Reached::PrimaryTakenOut);
+            }
+            before.retain(|removed| removed.replica != replica);
+            before.push(RemovedReplica { replica, slot: executed.slot, epoch: view.epoch });
+        }
+        let removed = &self.state.meta().removed;
+        assert_eq!(
+            **removed, before,
+            "invariant: who was taken out, and no other, is remembered: after {}",
+            executed.slot
+        );
     }
 
     fn note_view(&mut self, slot: Slot, view: &View, coverage: &mut Coverage) {
@@ -375,6 +412,13 @@ impl Golden {
 impl Default for Golden {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+fn removal_in(decoded: &Decoded) -> Option<Removal> {
+    match decoded {
+        Decoded::Removal(removal) => Some(removal.clone()),
+        Decoded::Noop | Decoded::View(_) | Decoded::Batch { .. } | Decoded::Undecodable => None,
     }
 }
 

@@ -106,13 +106,24 @@ impl Observer {
         }
     }
 
+    /// A replica forgets the log below a slot.
+    pub fn forgets(&self, node: NodeId, below: Slot) {
+        let durable_below = self.replica(node).durable_below;
+        assert!(
+            below <= durable_below,
+            "invariant: log is forgotten of which the state is durable: {node} forgets all below \
+             {below}, and {durable_below} is"
+        );
+    }
+
     /// Whether nobody else that is left holds all that may be trimmed.
     #[must_use]
     pub fn is_only_copy(&self, replica: NodeId) -> bool {
         let NodeId::Replica(number) = replica else { return false };
         let below = self.trim_below.max(self.held_twice_below());
         let is_holder = |(other, seen): (usize, &ReplicaSeen)| {
-            other != usize::from(number) && !seen.is_given_up && seen.durable_below >= below
+            let is_left = other != usize::from(number) && !seen.is_given_up;
+            is_left && !self.is_out(node(other)) && seen.durable_below >= below
         };
         self.trim_below > Slot(0) && !self.replicas.iter().enumerate().any(is_holder)
     }
@@ -184,7 +195,11 @@ impl Observer {
     }
 }
 
-fn members(view: &View) -> impl Iterator<Item = NodeId> {
+fn node(number: usize) -> NodeId {
+    NodeId::Replica(u8::try_from(number).expect("few replicas"))
+}
+
+pub(super) fn members(view: &View) -> impl Iterator<Item = NodeId> {
     std::iter::once(&view.primary).chain(&view.backups).map(|name| {
         let number: Option<u8> = name.as_str().rsplit('-').next().and_then(|n| n.parse().ok());
         NodeId::Replica(number.expect("a replica's name ends with its number") - 1)

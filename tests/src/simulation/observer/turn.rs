@@ -29,6 +29,8 @@ impl Turn {
         match decoded {
             Decoded::Noop => Self::Noop,
             Decoded::View(view) => Self::View(view.clone()),
+            // What it says beside the view is held against the reference where it is noted.
+            Decoded::Removal(removal) => Self::View(removal.view.clone()),
             Decoded::Batch { epoch, number, commands: Ok(decoded) } => {
                 let Commands { time_ms, wall_ms, trace: _, commands, answers: _ } = decoded;
                 let calls = commands

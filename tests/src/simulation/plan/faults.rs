@@ -235,6 +235,13 @@ pub enum FaultKind {
         /// Who is to be primary.
         wanted: NodeId,
     },
+    /// An operator asks one replica to have one taken out for good.
+    Remove {
+        /// Who is asked.
+        asked: NodeId,
+        /// Who is to be out.
+        target: Target,
+    },
     /// A replica is told to end: it asks for another primary, and ends then, or when its
     /// time for that is over. It is started again.
     Ending {

@@ -46,8 +46,10 @@ pub fn run(seed: u64) -> Option<Foreign> {
     }
     let coordinators =
         [Coordinators::Restart, Coordinators::RestartLate, Coordinators::LiveOn][draw / 2 % 3];
-    // A new cluster takes every acceptor to form.
-    plan.faults.retain(|fault| !matches!(fault.kind, FaultKind::Damage { .. }));
+    // A new cluster takes every acceptor to form, and who has old data ends for that alone.
+    let is_in_the_way =
+        |kind: &FaultKind| matches!(kind, FaultKind::Damage { .. } | FaultKind::Remove { .. });
+    plan.faults.retain(|fault| !is_in_the_way(&fault.kind));
     plan.dead.retain(|node| matches!(node, NodeId::Coordinator(_)));
     plan.dead.extend(replicas.into_iter().filter(|node| *node != fresh));
     plan.full = None;

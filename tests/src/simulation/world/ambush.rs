@@ -57,6 +57,7 @@ impl World {
             | FaultKind::Wipe { .. }
             | FaultKind::Damage { .. }
             | FaultKind::SwitchOver { .. }
+            | FaultKind::Remove { .. }
             | FaultKind::Ending { .. }
             | FaultKind::Weather { .. } => unreachable!("it waits for nothing"),
         }

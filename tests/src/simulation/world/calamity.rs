@@ -84,6 +84,15 @@ impl World {
                 let wanted = wanted.to_string().parse().expect("a name");
                 self.ask_for_primary(asked, WantedPrimary::Replica(wanted));
             }
+            FaultKind::Remove { asked, target } => {
+                if let Some(node) = self.resolve(target) {
+                    let removed = node.to_string().parse().expect("a name");
+                    self.ask_for_primary(
+                        asked,
+                        WantedPrimary::Without { removed, out_since: None },
+                    );
+                }
+            }
             FaultKind::Ending { target, after, .. } => {
                 if let Some(node) = self.resolve(target) {
                     self.told_to_end(index, node, after);
@@ -129,6 +138,7 @@ impl World {
             | FaultKind::Jump { .. }
             | FaultKind::SetWall { .. }
             | FaultKind::SwitchOver { .. }
+            | FaultKind::Remove { .. }
             | FaultKind::Wipe { .. }
             | FaultKind::Damage { .. } => unreachable!("it has no end of its own"),
         }
@@ -140,6 +150,24 @@ impl World {
         if replica.process.presence == Presence::Up {
             replica.ask_for_primary(&mut self.env, wanted);
         }
+    }
+
+    /// A replica has ended for good. It is started again all the same, with its old disk or an
+    /// empty one; at last with that, for then all are to be of use.
+    pub(super) fn taken_out(&mut self, node: NodeId) {
+        self.crash(node, Presence::Down, Power::Stays);
+        let is_healed = self.is_healed;
+        let random = &mut self.process(node).random;
+        let comes_back_empty = is_healed || random.chance(500_000);
+        let down = random.magnitude(Duration::from_millis(1), Duration::from_secs(5));
+        if comes_back_empty {
+            let NodeId::Replica(number) = node else { unreachable!("{node} is no replica") };
+            self.replicas[usize::from(number)].wipe(&mut self.env);
+        }
+        if is_healed {
+            self.clients.iter_mut().for_each(|client| client.breaks_off(&mut self.env, node));
+        }
+        self.restart_after(node, if is_healed { Duration::ZERO } else { down });
     }
 
     fn told_to_end(&mut self, index: usize, node: NodeId, after: Duration) {

@@ -166,6 +166,8 @@ impl World {
             Effect::WrongCluster { .. } => panic!("there is one cluster"),
             Effect::WrongHistory(wrong) => panic!("there is one history: {wrong}"),
             Effect::Compact { .. } => panic!("too little happens for that"),
+            Effect::ForgetLog { .. } => panic!("the log is short, and nobody trims it"),
+            Effect::Removed(removed) => panic!("nobody asked for that: {removed:?}"),
             Effect::Join { .. }
             | Effect::RoleChanged { .. }
             | Effect::Heartbeat { .. }
@@ -337,6 +339,7 @@ impl World {
         let cluster = self.nodes[index].replica.status(self.now).cluster;
         let recovered = Recovered {
             cluster,
+            joined_at: Slot(0),
             meta: database.meta().clone(),
             next_expiry_ms: None,
             durable_below: Slot(0),

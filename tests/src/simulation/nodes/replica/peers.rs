@@ -81,6 +81,9 @@ impl ReplicaNode {
         Ok(match self.core.log_from(waiting.cluster, from, limits)? {
             LogPage::Ready(reply) | LogPage::Nothing(reply) => reply,
             LogPage::OnlyHash => ChosenReply::only_hash(self.database.prefix(from)),
+            LogPage::Stored { .. } if from < self.database.log_start() => {
+                ChosenReply::Trimmed { oldest: self.database.log_start() }
+            }
             LogPage::Stored { below, chosen_below } => {
                 let entries = self.database.log(from, below, self.fetch_entries.max(1));
                 let previous = self.database.prefix(from);
@@ -112,7 +115,8 @@ impl ReplicaNode {
             return Some(Input::SnapshotFailed);
         }
         env.coverage.hit(Reached::SnapshotInstalled);
-        let is_full = std::mem::replace(&mut self.database, theirs.clone()).is_full;
+        let own = theirs.made_own(self.database.joined_at());
+        let is_full = std::mem::replace(&mut self.database, own).is_full;
         self.database.is_full = is_full;
         env.observer.installed(self.process.id, &self.database);
         self.hang_up(env);

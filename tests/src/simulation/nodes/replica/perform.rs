@@ -59,9 +59,9 @@ impl ReplicaNode {
             Effect::Arm { timer, after, jitter } => {
                 env.arm(&mut self.process, timer as u8, after, jitter)
             }
-            Effect::Join { cluster } => {
+            Effect::Join { cluster, at } => {
                 self.joined = Some(cluster);
-                self.write(env, Job::Join(cluster));
+                self.write(env, Job::Join(cluster, at));
             }
             Effect::ClaimRefused { from, why } => {
                 panic!("{} does not believe {from}: {why}", self.process.id)
@@ -73,6 +73,10 @@ impl ReplicaNode {
             Effect::WrongHistory(wrong) => {
                 env.observer.notices(self.process.id, wrong);
                 self.has_ended = true;
+            }
+            Effect::Removed(removed) => {
+                env.observer.found_out(self.process.id, &removed, &mut env.coverage);
+                (self.has_ended, self.is_out) = (true, true);
             }
             Effect::RoleChanged { role, view } => {
                 env.spring(Moment::ViewChosen, self.process.id);
@@ -108,6 +112,11 @@ impl ReplicaNode {
             }
             Effect::Execute { entries } => self.write(env, Job::Execute(entries)),
             Effect::Store => self.schedule_store(env, Duration::ZERO),
+            Effect::ForgetLog { below } => {
+                env.observer.forgets(self.process.id, below);
+                self.database.forget_log(below);
+                env.coverage.hit(Reached::LogForgotten);
+            }
             Effect::Probe { probe } => self.probe(env, probe),
             Effect::Heartbeat { to, message } => self.heartbeat(env, node(&to), message),
             Effect::Learned { .. } => self.wake_fetches(env),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use replica::replica::event::{Input, Storage, Stored};
-use shared::ids::ClusterId;
+use shared::ids::{ClusterId, Slot};
 use shared::message::ChosenEntry;
 
 use super::ReplicaNode;
@@ -24,8 +24,8 @@ const VOTES_PER_CHECKPOINT: usize = 8;
 /// What the one who writes is to do, each at once.
 #[derive(Debug)]
 pub(super) enum Job {
-    /// Note the cluster.
-    Join(ClusterId),
+    /// Note the cluster, and what was voted in by then.
+    Join(ClusterId, Slot),
     /// Execute.
     Execute(Vec<ChosenEntry>),
 }
@@ -152,8 +152,9 @@ impl ReplicaNode {
             return self.tell_full(env);
         }
         let done = match self.jobs.pop_front().expect("it was just there") {
-            Job::Join(cluster) => {
-                self.database.join(cluster);
+            Job::Join(cluster, at) => {
+                self.database.join(cluster, at);
+                env.observer.joined(self.process.id, &self.database);
                 None
             }
             Job::Execute(entries) => {

@@ -11,7 +11,7 @@ use crate::simulation::plan::Topology;
 
 /// The kinds of fault, each of which a run has or has not ("swarm testing", Groce and
 /// others, 2012: leaving kinds out lets the others get further).
-const KINDS: usize = 23;
+const KINDS: usize = 24;
 
 /// How far a wall clock is set, forward or back, at most: forty years.
 const DECADES_MS: u64 = 40 * 365 * 86_400_000;
@@ -135,6 +135,10 @@ impl Draw<'_> {
                 target: self.primary_or_any(),
                 after: self.random.magnitude(Duration::from_millis(20), Duration::from_secs(2)),
                 down: lasts,
+            },
+            23 => FaultKind::Remove {
+                asked: *self.random.pick(&self.topology.replicas()),
+                target: self.primary_or_any(),
             },
             _ => unreachable!("{KINDS} kinds of faults"),
         })
