@@ -25,11 +25,13 @@ fn out(slot: u64, epoch: u64) -> Effect {
 }
 
 fn heartbeats(effects: &[Effect]) -> Vec<&Heartbeat> {
-    let message = |effect| match effect {
-        &Effect::Heartbeat { ref message, .. } => Some(message),
-        _ => None,
-    };
-    effects.iter().filter_map(message).collect()
+    let mut found = Vec::new();
+    for effect in effects {
+        if let Effect::Heartbeat { message, .. } = effect {
+            found.push(message);
+        }
+    }
+    found
 }
 
 #[test]
