@@ -62,6 +62,8 @@ pub(crate) enum Join {
 pub(crate) struct Phase2 {
     ballot: Ballot,
     roster: Roster,
+    /// All below was chosen when this leader began.
+    began_at: Slot,
     /// Where values of this leader's own began: after all that Phase 1 saw.
     first_new: Slot,
     next_slot: Slot,
@@ -84,6 +86,7 @@ impl Phase2 {
         let mut phase2 = Self {
             ballot,
             roster,
+            began_at: safe.start,
             first_new: Slot(safe.start.0 + safe.values.len() as u64),
             next_slot: safe.start,
             chosen_below: safe.start,
@@ -106,9 +109,14 @@ impl Phase2 {
         self.roster.quorum()
     }
 
-    /// Where values of this leader's own begin.
-    pub(crate) fn first_new(&self) -> Slot {
-        self.first_new
+    /// All below was chosen when this leader began.
+    pub(crate) fn began_at(&self) -> Slot {
+        self.began_at
+    }
+
+    /// What is in flight.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &EncodedValue> {
+        self.in_flight.values().map(|in_flight| &in_flight.value)
     }
 
     pub(crate) fn next_slot(&self) -> Slot {

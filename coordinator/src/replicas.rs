@@ -240,6 +240,14 @@ impl Replicas {
         self.first_heard_at
     }
 
+    /// What the member of the present view that has this name is known to hold durably: nothing,
+    /// unless it tells of that view. One that does not may be data of that name that was taken
+    /// out for good before, and is not the member.
+    pub(crate) fn durable_below(&self, name: &Name) -> Slot {
+        let member = self.heard.get(name).filter(|heard| heard.epoch() >= self.epoch());
+        member.map_or(Slot(0), |heard| heard.durable_below)
+    }
+
     pub(crate) fn get(&self, name: &Name) -> Option<&ReplicaProgress> {
         self.heard.get(name)
     }

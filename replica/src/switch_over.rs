@@ -44,6 +44,9 @@ pub(crate) enum NotChanged {
     /// Nobody leads, as far as this replica knows.
     #[error("no coordinator leads")]
     NoLeader,
+    /// The leader knows less of the view than this replica, which is a matter of heartbeats.
+    #[error("{0} is in the view, and the leading coordinator has not heard of that yet")]
+    NotHeard(Name),
     /// What is chosen by now is not known here.
     #[error("whether it was done before is not known: {0}")]
     NotCurrent(#[from] NotReleased),
@@ -75,6 +78,7 @@ impl NotChanged {
         match self {
             Self::Refused(PrimaryRefused::ChangeUnderWay | PrimaryRefused::Overtaken)
             | Self::NoLeader
+            | Self::NotHeard(_)
             | Self::NotCurrent(_)
             | Self::Overloaded(_)
             | Self::Unresolved
@@ -96,7 +100,8 @@ impl NotChanged {
     fn is_leaderless(&self) -> bool {
         match self {
             Self::NoLeader | Self::NoAnswer { .. } => true,
-            Self::NotCurrent(_)
+            Self::NotHeard(_)
+            | Self::NotCurrent(_)
             | Self::Refused(_)
             | Self::Overloaded(_)
             | Self::Unresolved
@@ -105,8 +110,17 @@ impl NotChanged {
     }
 }
 
-/// Has the leading coordinator propose a view with another primary, and waits until it is
+/// Has the leading coordinator propose a view with this primary, and waits until it is
 /// executed, here too if the time allows it.
+pub(crate) async fn make_primary(
+    driver: &Handle,
+    replica: Name,
+    deadline: Deadline,
+) -> Result<View, NotChanged> {
+    ask_for_primary(driver, WantedPrimary::Replica(replica), deadline).await
+}
+
+/// The same by what is wanted of the primary.
 async fn ask_for_primary(
     driver: &Handle,
     wanted: WantedPrimary,
@@ -145,6 +159,11 @@ async fn take_out_once(
     let out_since = removal_in(&status, removed).map(|found| found.epoch);
     let wanted = WantedPrimary::Without { removed: removed.clone(), out_since };
     let view = match ask_for_view(driver, wanted, deadline).await {
+        Err(NotChanged::Refused(PrimaryRefused::Unknown { .. }))
+            if is_in_view(&status, removed) =>
+        {
+            return Err(NotChanged::NotHeard(removed.clone()));
+        }
         Err(NotChanged::Refused(why @ PrimaryRefused::Unknown { .. })) => {
             return without(&status, removed).ok_or_else(|| why.into());
         }
@@ -173,6 +192,10 @@ fn removal_in<'a>(status: &'a Status, replica: &Name) -> Option<&'a RemovedRepli
     status.removed.iter().find(|found| found.replica == *replica)
 }
 
+fn is_in_view(status: &Status, replica: &Name) -> bool {
+    status.view.as_ref().is_some_and(|view| view.contains(replica))
+}
+
 /// The present view, if one of that name was taken out and no other one has joined.
 fn without(status: &Status, replica: &Name) -> Option<View> {
     removal_in(status, replica)?;
@@ -193,8 +216,26 @@ async fn executed_here(
     }
 }
 
-/// Has the leading coordinator propose a view, and waits until a replica has executed it.
+/// Has the leading coordinator propose a view, and waits until a replica has executed it. A view
+/// that is under way for another reason is over in a moment: this one comes after it.
 async fn ask_for_view(
+    driver: &Handle,
+    wanted: WantedPrimary,
+    deadline: Deadline,
+) -> Result<View, NotChanged> {
+    loop {
+        match ask_once(driver, wanted.clone(), deadline).await {
+            Err(NotChanged::Refused(PrimaryRefused::ChangeUnderWay))
+                if deadline.remaining() > PAUSE + KEPT_BACK =>
+            {
+                sleep(PAUSE).await;
+            }
+            settled => return settled,
+        }
+    }
+}
+
+async fn ask_once(
     driver: &Handle,
     wanted: WantedPrimary,
     deadline: Deadline,
@@ -220,26 +261,6 @@ async fn ask_for_view(
             Err(NotChanged::Late(deadline.timeout()))
         }
         PrimaryReply::Unresolved => Err(NotChanged::Unresolved),
-    }
-}
-
-/// The same for an operator, who is not refused for a view that is under way for another
-/// reason: that is over in a moment, and this one comes after it.
-pub(crate) async fn make_primary(
-    driver: &Handle,
-    replica: Name,
-    deadline: Deadline,
-) -> Result<View, NotChanged> {
-    loop {
-        let wanted = WantedPrimary::Replica(replica.clone());
-        match ask_for_primary(driver, wanted, deadline).await {
-            Err(NotChanged::Refused(PrimaryRefused::ChangeUnderWay))
-                if deadline.remaining() > PAUSE + KEPT_BACK =>
-            {
-                sleep(PAUSE).await;
-            }
-            settled => return settled,
-        }
     }
 }
 

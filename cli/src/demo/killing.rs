@@ -52,8 +52,8 @@ pub(super) async fn run(
 
 /// Waits until all are ready but those that were taken out.
 async fn all_are_back(plan: &[Planned], board: &RefCell<Board<'_>>) -> anyhow::Result<()> {
-    let mut late = stragglers(plan).await;
-    late.retain(|name| !board.borrow().is_out(name));
+    let stay = plan.iter().filter(|planned| !board.borrow().is_out(&planned.name));
+    let late = stragglers(stay).await;
     if late.is_empty() { Ok(()) } else { bail!("{} did not come back", late.join(", ")) }
 }
 

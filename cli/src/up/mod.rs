@@ -112,7 +112,7 @@ async fn attend(
     let mut board = report::Board::new(plan);
     wait_until_served(args.ready_seconds, &args.data_dir, plan, events, &mut board).await?;
     console::say(board.announcement(&args.data_dir, paint));
-    let mut stragglers = pin!(ready::stragglers(plan).fuse());
+    let mut stragglers = pin!(ready::stragglers(plan.iter()).fuse());
 
     let mut log_check = interval(LOG_CHECK_INTERVAL);
     log_check.set_missed_tick_behavior(MissedTickBehavior::Delay);

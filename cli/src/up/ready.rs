@@ -40,8 +40,8 @@ async fn probe(balancer: &Planned) -> Result<(), String> {
 }
 
 /// The services that are not ready after some patience.
-pub(crate) async fn stragglers(plan: &[Planned]) -> Vec<String> {
-    let late = plan.iter().map(async |planned| {
+pub(crate) async fn stragglers(plan: impl Iterator<Item = &Planned>) -> Vec<String> {
+    let late = plan.map(async |planned| {
         let ready = client(planned, STRAGGLERS_WAIT).fetch("/readyz").await;
         ready.is_err().then(|| planned.name.clone())
     });

@@ -46,12 +46,13 @@ impl Coordinator {
             Liveness::new(acceptors, phase2.quorum(), self.config.max_heartbeats_unanswered);
         let ballot = phase2.ballot();
         self.chosen_below = self.chosen_below.max(phase2.chosen_below());
+        let leaving = Leaving::of(phase2.values());
         self.state = State::Phase2(Box::new(Leader {
             phase2,
             liveness,
             view: None,
             asked_view: None,
-            leaving: Leaving::default(),
+            leaving,
             ahead: None,
         }));
         self.change_phase(Phase::Phase1, Phase::Phase2, ballot, Reason::Promised);
@@ -82,7 +83,7 @@ impl Coordinator {
         }
         let fill = leader.fill(&self.config, self.now);
         let leaving = leader.leaving.at(self.replicas.epoch());
-        if self.replicas.tell_of_view_at(leader.phase2.first_new())
+        if self.replicas.tell_of_view_at(leader.phase2.began_at())
             && let Some(durable) =
                 trim_below(&self.config, self.now, &mut self.replicas, (fill, &leaving))
         {

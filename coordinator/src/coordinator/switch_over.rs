@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use shared::ids::{Epoch, Name};
 use shared::message::{
-    PrimaryRefused, PrimaryReply, PrimaryRequest, Removal, Value, View, WantedPrimary,
+    EncodedValue, PrimaryRefused, PrimaryReply, PrimaryRequest, Removal, Value, View, WantedPrimary,
 };
 
 use super::{Coordinator, State};
@@ -46,15 +46,27 @@ impl AskedView {
     }
 }
 
-/// Whom this leader has proposed to take out in its term, each with the epoch that begins
-/// without it. What is told of the view may go back: so they are remembered until that
+/// Whom this leader has proposed to take out in its term, or found proposed when it began, each
+/// with the epoch that begins without it. What is told of the view may go back: so they are remembered until that
 /// cannot go back before it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Leaving(BTreeMap<Name, Epoch>);
 
 impl Leaving {
+    /// Whom these values take out.
+    pub(super) fn of<'a>(values: impl Iterator<Item = &'a EncodedValue>) -> Self {
+        let mut leaving = Self::default();
+        for value in values.filter(|value| Value::is_removal(value)) {
+            if let Ok(Value::Removal(Removal { view, replica })) = Value::decode(value) {
+                leaving.note(replica, view.epoch);
+            }
+        }
+        leaving
+    }
+
     fn note(&mut self, removed: Name, epoch: Epoch) {
-        self.0.insert(removed, epoch);
+        let last = self.0.entry(removed).or_insert(epoch);
+        *last = epoch.max(*last);
     }
 
     /// Forgets whom every view lacks that may yet be told of.

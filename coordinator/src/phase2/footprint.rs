@@ -8,6 +8,7 @@ impl Phase2 {
         let Self {
             ballot,
             roster: _,
+            began_at,
             first_new,
             next_slot,
             chosen_below,
@@ -16,7 +17,8 @@ impl Phase2 {
             in_flight_bytes: _,
             window,
         } = self;
-        footprint.note(("phase 2", ballot, first_new, next_slot, chosen_below, trim_below));
+        footprint.note(("phase 2", ballot, began_at, first_new, next_slot));
+        footprint.note((chosen_below, trim_below));
         for (slot, InFlight { value, key, waiters, accepted, chosen, sent_at: _ }) in in_flight {
             footprint.note((slot, value, key, waiters, chosen));
             for acceptor in accepted {

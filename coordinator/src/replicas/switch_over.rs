@@ -161,7 +161,7 @@ impl Known<'_> {
             let heard = replicas.get(name);
             heard.is_some_and(|heard| {
                 let is_there = heard.is_recent(config, now) && !heard.has_ended();
-                is_there && heard.durable_below >= marks.trimmed_below
+                is_there && replicas.durable_below(name) >= marks.trimmed_below
             })
         };
         let members = || std::iter::once(&next.primary).chain(&next.backups);

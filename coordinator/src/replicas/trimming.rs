@@ -7,9 +7,10 @@
 //! copy would be the only one: then acceptors trim only when they would soon refuse
 //! everything else.
 //!
-//! Whoever is being taken out for good counts no more, and a leader trims nothing before it
-//! knows the view of all that was in the log when it began: a replica may have been taken
-//! out in that.
+//! Whoever is being taken out for good counts no more. A leader trims nothing before it
+//! knows the view of all that was chosen when it began, for a replica may have been taken
+//! out in that; what it found above, it has proposed anew itself. And a member counts once
+//! it tells of the present view: data of its name that were taken out before never do.
 //!
 //! Bytes are not counted slot by slot: what acceptors keep is just what lies above the
 //! slowest replica's mark, so the bytes of their votes say how far that one is behind.
@@ -64,8 +65,7 @@ pub(crate) fn trim_below(
 
 /// What each of these holds durably, the most first.
 fn durable_at(replicas: &Replicas, members: &[Name]) -> Vec<Slot> {
-    let durable_of = |name: &Name| replicas.get(name).map_or(Slot(0), |heard| heard.durable_below);
-    let mut durable: Vec<Slot> = members.iter().map(durable_of).collect();
+    let mut durable: Vec<Slot> = members.iter().map(|name| replicas.durable_below(name)).collect();
     durable.sort_unstable_by(|one, other| other.cmp(one));
     durable
 }
@@ -91,8 +91,7 @@ pub(crate) fn held_up_by(
 ) -> Option<String> {
     let view = replicas.view().filter(|_| fill.per_mille >= WARNED_FROM_PER_MILLE)?;
     let members = remaining(config, now, replicas, view);
-    let durable_of = |name: &Name| replicas.get(name).map_or(Slot(0), |heard| heard.durable_below);
-    let slowest = members.iter().min_by_key(|name| durable_of(name))?;
+    let slowest = members.iter().min_by_key(|name| replicas.durable_below(name))?;
     let who = if members.len() == 1 {
         format!("only {slowest} is left to hold what they keep, which it alone has durably")
     } else {
@@ -102,7 +101,18 @@ pub(crate) fn held_up_by(
         } else {
             "heard from".to_owned()
         };
-        format!("{slowest} ({state}) holds durably only what is below {}", durable_of(slowest))
+        let heard = replicas.get(slowest);
+        match heard.filter(|heard| heard.epoch() < view.epoch) {
+            Some(heard) => format!(
+                "{slowest} ({state}) has not executed the view of epoch {}: all that it has executed \
+                 is below {}",
+                view.epoch, heard.executed_below
+            ),
+            None => format!(
+                "{slowest} ({state}) holds durably only what is below {}",
+                replicas.durable_below(slowest)
+            ),
+        }
     };
     Some(format!(
         "the acceptors are {} % full of votes: {who}; trimmed is below {trim_below}, chosen below \

@@ -3,8 +3,8 @@
 use coordinator::effect::{Effect, Input, RequestId, Timer};
 use shared::ids::{Ballot, Epoch, LogFormat, Slot};
 use shared::message::{
-    Heartbeat, PrimaryRefused, PrimaryReply, PrimaryRequest, Removal, Storage, Unable,
-    UnableReplica, Value, View, WantedPrimary,
+    Heartbeat, Marks, PrimaryRefused, PrimaryReply, PrimaryRequest, Removal, Storage, Unable,
+    UnableReplica, Value, View, Vote, WantedPrimary,
 };
 
 use crate::support::*;
@@ -218,6 +218,30 @@ fn a_leader_trims_nothing_before_it_knows_the_view_of_all_that_it_found_in_the_l
     let caught_up = Heartbeat { executed_below: Slot(12), ..durable(2, 9) };
     bench.step(Input::Heartbeat(caught_up));
     assert_eq!(trim_below(&mut bench), 9);
+}
+
+#[test]
+fn a_leader_trims_beside_a_removal_that_it_found_and_that_is_never_chosen() {
+    let mut bench = Bench::new();
+    let mine = bench.stand_for_election(chosen(9));
+    let removal = Removal { view: of(5, 1, &[2]), replica: name(3) };
+    let vote = Vote { value: Value::Removal(removal).encode(), ..vote(9, 1, "") };
+    let marks = Marks { voted_below: Slot(10), ..chosen(9) };
+    bench.promise(0, promise(0, mine, 9, vec![vote], marks));
+    bench.promise(1, promise(1, mine, 9, vec![], chosen(9)));
+    // Its disks are too full for a vote: nothing above is ever executed.
+    let all_say = |bench: &mut Bench, below: [u64; 3]| {
+        for (replica, below) in (1..).zip(below) {
+            bench.step(Input::Heartbeat(durable(replica, below)));
+        }
+    };
+    all_say(&mut bench, [9, 5, 9]);
+    assert_eq!(trim_below(&mut bench), 5);
+    for _ in 0..700 {
+        bench.wait_ms(100);
+        all_say(&mut bench, [9, 6, 9]);
+    }
+    assert_eq!(trim_below(&mut bench), 6, "of three only two stay, and both must have it");
 }
 
 #[test]

@@ -78,7 +78,9 @@ async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
 pub(super) fn problem(why: &NotChanged) -> Problem {
     let detail = why.to_string();
     match why {
-        NotChanged::NoLeader | NotChanged::NotCurrent(_) => Problem::unavailable(detail),
+        NotChanged::NoLeader | NotChanged::NotHeard(_) | NotChanged::NotCurrent(_) => {
+            Problem::unavailable(detail)
+        }
         NotChanged::Refused(PrimaryRefused::Unknown { .. }) => Problem::not_found(detail),
         NotChanged::Refused(
             PrimaryRefused::NotInView { .. }

@@ -23,8 +23,11 @@ impl Replica {
         let Some(kept) = self.config.retained_slots.filter(|_| self.cluster.is_some()) else {
             return;
         };
-        let below = Slot(self.held_by_all().0.saturating_sub(kept));
-        if below.0 > self.forgotten_below.0.saturating_add(kept / SLACK) {
+        // Whole steps, so that the log begins with the same slot at most replicas at most times.
+        let step = (kept / SLACK).max(1);
+        let below = self.held_by_all().0.saturating_sub(kept);
+        let below = Slot(below - below % step);
+        if below > self.forgotten_below {
             self.forgotten_below = below;
             effects.push(Effect::ForgetLog { below });
         }

@@ -34,6 +34,10 @@ impl Bench {
     }
 
     fn hear_with(&mut self, at_s: u64, replica: u64, durable_below: u64, storage: Storage) {
+        self.say(at_s, Heartbeat { storage, ..self.beat(replica, durable_below) });
+    }
+
+    fn beat(&self, replica: u64, durable_below: u64) -> Heartbeat {
         let view = View {
             epoch: Epoch(1),
             primary: name(1),
@@ -41,7 +45,7 @@ impl Bench {
             backups: (2..2 + self.backups).map(name).collect(),
             format: LogFormat::FIRST,
         };
-        let heartbeat = Heartbeat {
+        Heartbeat {
             cluster: ClusterId(1),
             replica: name(replica),
             instance: Instance(replica),
@@ -51,9 +55,12 @@ impl Bench {
             hash: shared::chain::ChainHash::default(),
             durable_below: Slot(durable_below),
             highest_format: LogFormat::FIRST,
-            storage,
+            storage: Storage::Writable,
             nudge_below: None,
-        };
+        }
+    }
+
+    fn say(&mut self, at_s: u64, heartbeat: Heartbeat) {
         self.replicas.hear(&self.config, Duration::from_secs(at_s), Slot(0), heartbeat);
     }
 
@@ -92,6 +99,19 @@ fn one_that_is_behind_for_too_long_is_not_waited_for() {
     assert_eq!(bench.trim(63, SPARSE), Some(8), "a majority has it");
     bench.hear(64, 3, 8);
     assert_eq!(bench.trim(64, SPARSE), Some(8), "all have it");
+}
+
+#[test]
+fn what_has_the_name_of_a_member_and_has_not_executed_the_view_is_no_copy() {
+    let mut bench = Bench::new(2);
+    for (replica, below) in [(1, 9), (2, 5), (3, 5)] {
+        bench.hear(1, replica, below);
+    }
+    // One of the name was taken out before this view, and wakes with the data it had.
+    let of_old = Heartbeat { instance: Instance(33), view: None, ..bench.beat(3, 9) };
+    bench.say(2, of_old);
+    let many = Fill { bytes: (64 << 20) + 1, per_mille: 100 };
+    assert_eq!(bench.trim(2, many), Some(5), "two of the view are to have it");
 }
 
 #[test]

@@ -138,7 +138,7 @@ spec:
   replicas: {{ .count }}
   # None waits for another one to be ready; changes of the image still go one by one.
   podManagementPolicy: Parallel
-  updateStrategy: { type: RollingUpdate }
+  updateStrategy: { type: RollingUpdate, rollingUpdate: { partition: {{ .partition | default 0 }} } }
   minReadySeconds: 5
   selector:
     matchLabels: {{- include "synod.selector" . | nindent 6 }}

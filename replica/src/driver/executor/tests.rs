@@ -84,6 +84,19 @@ async fn what_is_executed_becomes_durable_by_itself() {
     assert_eq!(rig.next().await, Input::Durable(Slot(2)));
 }
 
+fn one_of_log(from: Slot) -> store::LogQuery {
+    store::LogQuery { from, page: PageLimits { items: 1, bytes: 1 } }
+}
+
+async fn is_forgotten(reader: &store::Reader, slot: Slot) {
+    let refused = async {
+        while reader.log(one_of_log(slot)).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), refused).await.expect("it is forgotten");
+}
+
 #[tokio::test]
 async fn log_that_is_to_be_forgotten_goes_while_nothing_else_happens() {
     let (dir, store) = opened().await;
@@ -94,18 +107,11 @@ async fn log_that_is_to_be_forgotten_goes_while_nothing_else_happens() {
     }
     while rig.next().await != Input::Durable(Slot(5)) {}
     rig.forget.send(Slot(3)).unwrap();
-    let query = || store::LogQuery { from: Slot(2), page: PageLimits { items: 1, bytes: 1 } };
-    let refused = timeout(Duration::from_secs(10), async {
-        while reader.log(query()).await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    refused.await.expect("it is forgotten");
+    is_forgotten(&reader, Slot(2)).await;
     rig.shutdown.cancel();
     rig.running.await.unwrap().unwrap();
     let store = store::open(rig.dir.path(), &"replica-1".parse().unwrap(), 1).await.unwrap();
-    let kept = store::LogQuery { from: Slot(3), ..query() };
-    assert_eq!(store.reader.log(kept).await.unwrap().rows.len(), 1);
+    assert_eq!(store.reader.log(one_of_log(Slot(3))).await.unwrap().rows.len(), 1);
 }
 
 #[tokio::test]
@@ -127,8 +133,8 @@ async fn log_that_could_not_be_forgotten_is_forgotten_once_that_can_be() {
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
     other.close().await.unwrap();
     assert_eq!(rig.next().await, Input::Storage(Storage::Writable));
-    let query = store::LogQuery { from: Slot(2), page: PageLimits { items: 1, bytes: 1 } };
-    assert!(reader.log(query).await.is_err(), "it is forgotten");
+    // It may be a checkpoint that the disk took.
+    is_forgotten(&reader, Slot(2)).await;
 }
 
 #[tokio::test]

@@ -43,15 +43,13 @@ fn forgotten(rig: &mut Rig) -> Option<u64> {
 
 #[test]
 fn so_many_slots_are_kept_below_what_acceptors_have_trimmed() {
-    let mut rig = executed(keeping(Some(16)), view(1, 2));
+    let mut rig = executed(keeping(Some(32)), view(1, 2));
     assert_eq!(forgotten(&mut rig), None, "nothing is trimmed: somebody may need all of it");
-    trimmed(&mut rig, 30);
-    assert_eq!(forgotten(&mut rig), Some(14));
+    trimmed(&mut rig, 37);
+    assert_eq!(forgotten(&mut rig), Some(4), "by whole steps, as at every replica");
     assert_eq!(forgotten(&mut rig), None, "it is forgotten");
-    trimmed(&mut rig, 31);
-    assert_eq!(forgotten(&mut rig), None, "it is too little for a step");
-    trimmed(&mut rig, 32);
-    assert_eq!(forgotten(&mut rig), Some(16));
+    trimmed(&mut rig, 38);
+    assert_eq!(forgotten(&mut rig), Some(6));
 }
 
 #[test]

@@ -20,7 +20,7 @@ use super::finish;
 use crate::simulation::environment::trace::Trace;
 use crate::simulation::nodes::process::NodeId;
 use crate::simulation::plan::Plan;
-use crate::simulation::plan::faults::FaultKind;
+use crate::simulation::plan::faults::{Fault, FaultKind};
 use crate::simulation::world::World;
 
 /// Longer than any run.
@@ -49,8 +49,12 @@ pub fn run(seed: u64) -> Option<PutBack> {
     }
     plan.dead.retain(|node| !matches!(node, NodeId::Replica(_)));
     plan.dead.push(odd);
-    // A removal would be undone with the folders, but for the one's that is newer.
-    plan.faults.retain(|fault| !matches!(fault.kind, FaultKind::Remove { .. }));
+    // A removal would be undone with the folders, but for the one's that is newer; and one with an
+    // empty disk is nobody to compare logs with.
+    plan.faults.retain(|Fault { kind, .. }| {
+        let empties = matches!(kind, FaultKind::Wipe { node: NodeId::Replica(_), .. });
+        !empties && !matches!(kind, FaultKind::Remove { .. })
+    });
     plan.tuning.history_patience = FOREVER;
     plan.workload.read_nothing_locally();
     let (copied_at, taken_at) = (plan.length / 3, plan.length * 2 / 3);
