@@ -47,8 +47,8 @@ impl AskedView {
 }
 
 /// Whom this leader has proposed to take out in its term, or found proposed when it began, each
-/// with the epoch that begins without it. What is told of the view may go back: so they are remembered until that
-/// cannot go back before it.
+/// with the epoch that begins without it. What is told of the view may go back: so they are
+/// remembered until that cannot go back before it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Leaving(BTreeMap<Name, Epoch>);
 
@@ -56,10 +56,8 @@ impl Leaving {
     /// Whom these values take out.
     pub(super) fn of<'a>(values: impl Iterator<Item = &'a EncodedValue>) -> Self {
         let mut leaving = Self::default();
-        for value in values.filter(|value| Value::is_removal(value)) {
-            if let Ok(Value::Removal(Removal { view, replica })) = Value::decode(value) {
-                leaving.note(replica, view.epoch);
-            }
+        for Removal { view, replica } in values.filter_map(|value| Value::removal(value)) {
+            leaving.note(replica, view.epoch);
         }
         leaving
     }

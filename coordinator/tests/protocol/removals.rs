@@ -32,6 +32,21 @@ fn with_view() -> (Bench, Ballot) {
     (bench, mine)
 }
 
+/// Each of the three says what it holds durably.
+fn all_say(bench: &mut Bench, below: [u64; 3]) {
+    for (replica, below) in (1..).zip(below) {
+        bench.step(Input::Heartbeat(durable(replica, below)));
+    }
+}
+
+/// They do so for longer than trimming waits for the slowest.
+fn all_say_past_the_bound(bench: &mut Bench, below: [u64; 3]) {
+    for _ in 0..700 {
+        bench.wait_ms(100);
+        all_say(bench, below);
+    }
+}
+
 fn take_out(bench: &mut Bench, id: u64, replica: u64) -> Vec<Effect> {
     take_out_again(bench, id, replica, None)
 }
@@ -190,18 +205,11 @@ fn nobody_is_taken_out_while_the_others_lack_what_is_trimmed() {
 fn whoever_is_being_taken_out_is_no_copy_for_trimming() {
     let (mut bench, mine) = Bench::leading();
     bench.accepted_with(0, mine, &[], chosen(9));
-    for (replica, below) in [(1, 9), (2, 5), (3, 9)] {
-        bench.step(Input::Heartbeat(durable(replica, below)));
-    }
+    all_say(&mut bench, [9, 5, 9]);
     assert_eq!(trim_below(&mut bench), 5);
     take_out(&mut bench, 7, 3);
     // Past the bound two of three would do: but one of these leaves.
-    for _ in 0..700 {
-        bench.wait_ms(100);
-        for (replica, below) in [(1, 9), (2, 6), (3, 9)] {
-            bench.step(Input::Heartbeat(durable(replica, below)));
-        }
-    }
+    all_say_past_the_bound(&mut bench, [9, 6, 9]);
     assert_eq!(trim_below(&mut bench), 6);
 }
 
@@ -230,17 +238,9 @@ fn a_leader_trims_beside_a_removal_that_it_found_and_that_is_never_chosen() {
     bench.promise(0, promise(0, mine, 9, vec![vote], marks));
     bench.promise(1, promise(1, mine, 9, vec![], chosen(9)));
     // Its disks are too full for a vote: nothing above is ever executed.
-    let all_say = |bench: &mut Bench, below: [u64; 3]| {
-        for (replica, below) in (1..).zip(below) {
-            bench.step(Input::Heartbeat(durable(replica, below)));
-        }
-    };
     all_say(&mut bench, [9, 5, 9]);
     assert_eq!(trim_below(&mut bench), 5);
-    for _ in 0..700 {
-        bench.wait_ms(100);
-        all_say(&mut bench, [9, 6, 9]);
-    }
+    all_say_past_the_bound(&mut bench, [9, 6, 9]);
     assert_eq!(trim_below(&mut bench), 6, "of three only two stay, and both must have it");
 }
 
@@ -264,21 +264,14 @@ fn a_view_and_a_mark_of_two_heartbeats_do_not_say_what_is_in_the_log() {
 fn whoever_was_taken_out_is_no_copy_where_what_is_told_of_the_view_goes_back() {
     let (mut bench, mine) = Bench::leading();
     bench.accepted_with(0, mine, &[], chosen(9));
-    for (replica, below) in [(1, 9), (2, 5), (3, 9)] {
-        bench.step(Input::Heartbeat(durable(replica, below)));
-    }
+    all_say(&mut bench, [9, 5, 9]);
     assert_eq!(trim_below(&mut bench), 5);
     take_out(&mut bench, 7, 3);
     let next = of(5, 1, &[2]);
     let told = bench.step(Input::Heartbeat(beat_in(2, next.clone())));
     assert_eq!(told, [reply(7, PrimaryReply::Executed(next))]);
     // All that comes from here on was sent before.
-    for _ in 0..700 {
-        bench.wait_ms(100);
-        for (replica, below) in [(1, 9), (2, 6), (3, 9)] {
-            bench.step(Input::Heartbeat(durable(replica, below)));
-        }
-    }
+    all_say_past_the_bound(&mut bench, [9, 6, 9]);
     assert_eq!(trim_below(&mut bench), 6);
 }
 

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use http::HeaderMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::client::CallError;
 use shared::deadline::Deadline;
 use shared::ids::Name;
-use shared::message::PrimaryRefused;
+use shared::message::{PrimaryRefused, View};
 use shared::problem::{Outcome, Problem};
 use shared::wire::{self, BodyLimit, Encoding};
 
@@ -58,24 +59,37 @@ async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
     let deadline = Deadline::of(&parts.headers)?;
     Query::parse(parts.uri.query(), &[])?;
     require_json(&parts.headers, "a switch-over")?;
-    refuse_conditions(&parts.headers, ", not about the primary")?;
-    if fence_of(&parts.headers)?.is_some() {
-        let why = "Synod-Fence is for mutations of the state, and this is none";
-        return Err(Problem::bad_request(why).into());
-    }
-    refuse_unsupported(&parts.headers)?;
+    refuse_headers_of_mutations(&parts.headers, ", not about the primary")?;
     let body = whole_body(&mut parts, body, SWITCH_OVER).await?;
     let Object(SwitchOver { replica }) = Encoding::Json
         .decode::<Object<SwitchOver>>(&body)
         .map_err(|error| Problem::bad_request(format!("this is no switch-over: {error}")))?;
-    match make_primary(&app.driver, replica, deadline).await {
+    rendered(make_primary(&app.driver, replica, deadline).await)
+}
+
+/// Refuses what is said of the state to change it: here the view is changed alone.
+pub(super) fn refuse_headers_of_mutations(
+    headers: &HeaderMap,
+    not_about: &str,
+) -> Result<(), Problem> {
+    refuse_conditions(headers, not_about)?;
+    if fence_of(headers)?.is_some() {
+        let why = "Synod-Fence is for mutations of the state, and this is none";
+        return Err(Problem::bad_request(why));
+    }
+    refuse_unsupported(headers)
+}
+
+/// What a change of the view is answered by.
+pub(super) fn rendered(changed: Result<View, NotChanged>) -> Result<Response, Refused> {
+    match changed {
         Ok(view) => Ok(wire::json(&RenderedView::from(view))),
         Err(why) => Err(Refused::Malformed(problem(&why))),
     }
 }
 
-/// What a change of the view is refused by.
-pub(super) fn problem(why: &NotChanged) -> Problem {
+/// What it is refused by.
+fn problem(why: &NotChanged) -> Problem {
     let detail = why.to_string();
     match why {
         NotChanged::NoLeader | NotChanged::NotHeard(_) | NotChanged::NotCurrent(_) => {

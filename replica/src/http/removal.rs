@@ -8,18 +8,16 @@ use http::request::Parts;
 use shared::deadline::Deadline;
 use shared::ids::{Name, NameError};
 use shared::problem::Problem;
-use shared::wire;
 
 use super::App;
-use super::mutate::{finish, refuse_conditions, refuse_unsupported};
+use super::mutate::finish;
 use super::openapi::Entry;
 use super::openapi::content::json;
-use super::primary::problem;
+use super::primary::{refuse_headers_of_mutations, rendered};
 use super::refused::Refused;
 use super::status::RenderedView;
 use crate::http::request::parameter::{REPLICA, TIMEOUT};
 use crate::http::request::query::{Query, decode_strict};
-use crate::http::request::tenure::fence_of;
 use crate::switch_over::take_out;
 
 /// Where it is asked for.
@@ -46,16 +44,8 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let deadline = Deadline::of(&parts.headers)?;
     Query::parse(parts.uri.query(), &[])?;
     let replica = replica_of_path(parts.uri.path())?;
-    refuse_conditions(&parts.headers, ", not about replicas")?;
-    if fence_of(&parts.headers)?.is_some() {
-        let why = "Synod-Fence is for mutations of the state, and this is none";
-        return Err(Problem::bad_request(why).into());
-    }
-    refuse_unsupported(&parts.headers)?;
-    match take_out(&app.driver, &replica, deadline).await {
-        Ok(view) => Ok(wire::json(&RenderedView::from(view))),
-        Err(why) => Err(Refused::Malformed(problem(&why))),
-    }
+    refuse_headers_of_mutations(&parts.headers, ", not about replicas")?;
+    rendered(take_out(&app.driver, &replica, deadline).await)
 }
 
 fn replica_of_path(path: &str) -> Result<Name, Problem> {

@@ -192,7 +192,7 @@ impl Learner {
                 break;
             }
             run.push(entry.clone());
-            if Value::is_removal(&entry.value) {
+            if Value::removal(&entry.value).is_some() {
                 break;
             }
         }

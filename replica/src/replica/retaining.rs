@@ -13,8 +13,8 @@ use super::Replica;
 use crate::replica::event::Effect;
 use crate::replica::history::OthersInView;
 
-/// The log is forgotten once so much more of it than is to be kept is there: a part of that.
-const SLACK: u64 = 16;
+/// The log is forgotten by steps: so many make up what is to be kept.
+const STEPS: u64 = 16;
 
 impl Replica {
     /// Has forgotten what is further below what all hold than is to be kept.
@@ -24,7 +24,7 @@ impl Replica {
             return;
         };
         // Whole steps, so that the log begins with the same slot at most replicas at most times.
-        let step = (kept / SLACK).max(1);
+        let step = (kept / STEPS).max(1);
         let below = self.held_by_all().0.saturating_sub(kept);
         let below = Slot(below - below % step);
         if below > self.forgotten_below {

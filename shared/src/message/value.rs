@@ -52,11 +52,14 @@ impl Value {
         postcard::take_from_bytes(bytes)
     }
 
-    /// Whether it takes a replica out: seen at once of what is of an older format.
+    /// Whom it takes out, if it does: what is of an older format is not decoded for that.
     #[must_use]
-    pub fn is_removal(bytes: &[u8]) -> bool {
-        Self::format_of(bytes).is_ok_and(|(format, _)| format >= Removal::FORMAT)
-            && matches!(Self::decode(bytes), Ok(Self::Removal(_)))
+    pub fn removal(bytes: &[u8]) -> Option<Removal> {
+        let (format, _) = Self::format_of(bytes).ok()?;
+        match (format >= Removal::FORMAT).then(|| Self::decode(bytes))? {
+            Ok(Self::Removal(removal)) => Some(removal),
+            Ok(Self::Noop | Self::View(_) | Self::Batch(_)) | Err(_) => None,
+        }
     }
 
     /// Reads a value encoded in any of the formats up to now: they have the same encoding,
