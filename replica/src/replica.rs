@@ -225,7 +225,7 @@ impl Replica {
             Input::Fetched { fetch, reply } => {
                 self.fetched(now, fetch, self.of_own_cluster(reply), effects)
             }
-            Input::SnapshotFailed => self.snapshot_failed(now),
+            Input::SnapshotFailed(failure) => self.snapshot_failed(now, failure),
             Input::Executed(report) => self.executed(now, report, effects),
             Input::Stored(stored) => self.stored(now, stored, effects),
             Input::ProbeReply { probe, reply } => self.probe_reply(now, probe, reply, effects),

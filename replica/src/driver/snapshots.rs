@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::calls::url_of;
 use super::{Driver, DriverError, EffectHandlers};
-use crate::replica::event::{Input, NoAnswer};
+use crate::replica::event::{Input, NoAnswer, SnapshotFailure};
 use crate::snapshot::{FetchError, Wanted, fetch};
 use crate::store;
 
@@ -50,7 +50,7 @@ impl Snapshots {
                 }
                 Err(error) => {
                     tracing::warn!(%from, "its state cannot be had: {error}");
-                    let _ = inputs.send(Input::SnapshotFailed).await;
+                    let _ = inputs.send(Input::SnapshotFailed(failure(&error))).await;
                 }
             }
         });
@@ -72,6 +72,20 @@ impl Driver {
         if let Err(error) = store::discard(&handlers.snapshots.dir) {
             tracing::debug!(%error, "what came of it stays until the next one comes");
         }
-        self.step(handlers, Input::SnapshotFailed)
+        self.step(handlers, Input::SnapshotFailed(SnapshotFailure::Useless))
+    }
+}
+
+/// What it costs the other replica to be asked again.
+fn failure(error: &FetchError) -> SnapshotFailure {
+    match error {
+        FetchError::Call(_) => SnapshotFailure::NotGiven,
+        FetchError::CutOff { .. }
+        | FetchError::TooSlow
+        | FetchError::Nonsense(_)
+        | FetchError::NoRoom { .. }
+        | FetchError::Snapshot(_)
+        | FetchError::State(_)
+        | FetchError::Disk(_) => SnapshotFailure::Useless,
     }
 }

@@ -95,8 +95,8 @@ pub struct Config {
     /// For how long after asking for a snapshot the log is not fetched. 1 s: what is executed
     /// meanwhile is in it, too; it is little enough where none comes.
     pub snapshot_patience: Duration,
-    /// Between the first snapshot that could not be had and the next try; twice as long after
-    /// each that follows. 2 s: who makes one is busy for about as long.
+    /// Between a snapshot that could not be had and the next try; twice as long after each that
+    /// came and was of no use. 2 s: who makes one is busy for about as long.
     pub snapshot_backoff: Duration,
     /// How long a replica that starts with a log waits for another one to compare it
     /// with, from when its cluster is known. 2 s: members announce themselves every

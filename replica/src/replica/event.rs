@@ -61,6 +61,15 @@ number! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoAnswer;
 
+/// Why another replica's state came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotFailure {
+    /// That replica gave none: it is away, or refuses. To ask again costs it nothing.
+    NotGiven,
+    /// It gave one, of no use here: no newer than the state here, not whole, or not to be read.
+    Useless,
+}
+
 /// What the replica is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
@@ -127,9 +136,8 @@ pub enum Input {
         /// What it said.
         reply: Result<OfCluster<ChosenReply>, NoAnswer>,
     },
-    /// The snapshot of the one outstanding [`Effect::FetchSnapshot`] cannot be had, or is no
-    /// newer than the state here.
-    SnapshotFailed,
+    /// The one outstanding [`Effect::FetchSnapshot`] came to nothing.
+    SnapshotFailed(SnapshotFailure),
     /// The entries of the one outstanding [`Effect::Execute`] are executed.
     Executed(ExecutionReport),
     /// What was executed so far is in the database: readers see it.

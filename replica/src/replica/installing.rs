@@ -3,23 +3,26 @@
 //! Executing a log from its beginning takes about as long as writing it took, and nobody
 //! keeps all of it for ever. So a replica asks for a snapshot when it has executed nothing
 //! and the log is long, and when another replica says that what comes next is trimmed and
-//! nobody else has it. Backups are asked before the primary, which has enough to do. After
-//! one that could not be had somebody else is asked, in a while. The log is fetched as ever,
-//! but for a moment after asking: whichever comes first is of use, and a source that hangs
-//! holds nothing up.
+//! nobody else has it: then only those are asked who said so, for their state is newer. Backups
+//! are asked before the primary, which has enough to do. After one that could not be had
+//! somebody else is asked, in a while; in a longer and longer one after those that came and were
+//! of no use. The log is fetched as ever, but for a moment after asking: whichever comes first
+//! is of use, and a source that hangs holds nothing up.
 //!
 //! The shell fetches the snapshot, holds it against its digest and the cluster, and ends
 //! this life of the replica: the next one begins with the new state. (It is Raft's *Install
 //! snapshot*, asked for by whoever needs it: Ongaro and Ousterhout, *In Search of an
 //! Understandable Consensus Algorithm*, 2014, section 7.)
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shared::ids::{ClusterId, Name, Slot};
 use shared::message::Member;
 
 use crate::replica::Replica;
-use crate::replica::event::{Effect, Role, SourceKind, Timer};
+use crate::replica::event::{Effect, Role, SnapshotFailure, SourceKind, Timer};
+use crate::replica::fetching::Source;
 use crate::replica::history::History;
 
 /// The snapshots that one replica asks for.
@@ -29,16 +32,19 @@ pub(crate) struct Installing {
     asked: Option<Asked>,
     /// After one that could not be had.
     pub(super) not_before: Duration,
-    /// How many could not be had: by it the next one is asked of somebody else.
+    /// How many could not be had, or were of no use: by it the next one is asked of somebody
+    /// else.
     failures: usize,
-    /// Where the log went on when a replica said that it has trimmed that …
-    trimmed_at: Option<Slot>,
+    /// How many of them came.
+    useless: u32,
+    /// Where the log went on when replicas said that they have trimmed that, and which did …
+    trimmed: Option<(Slot, BTreeSet<Name>)>,
     /// … and when a coordinator could not give it.
     not_led_at: Option<Slot>,
 }
 
-/// The most that the wait after a failure grows: 2 to the power of this. Whoever is asked copies
-/// its whole state each time.
+/// The most that the wait after a snapshot of no use grows: 2 to the power of this. Whoever is
+/// asked copies its whole state each time.
 const MAX_DOUBLINGS: u32 = 7;
 
 /// Why a source does not give a slot.
@@ -93,7 +99,13 @@ impl Replica {
     /// Whether another replica has trimmed the slot that is due here. A primary of whom that
     /// is true is none any more.
     fn is_trimmed(&self) -> bool {
-        self.installing.trimmed_at == Some(self.learner.learned_below())
+        self.trimmed_by().is_some()
+    }
+
+    /// Who has said so.
+    fn trimmed_by(&self) -> Option<&BTreeSet<Name>> {
+        let (due, by) = self.installing.trimmed.as_ref()?;
+        (*due == self.learner.learned_below()).then_some(by)
     }
 
     /// Whether to end for a state in which the slots below are executed.
@@ -103,35 +115,51 @@ impl Replica {
             && (self.role() != Role::Primary || self.is_trimmed())
     }
 
-    /// All others in turn, the primary after the others.
+    /// All others in turn whose state may be newer, the primary after the others.
     fn snapshot_source(&self) -> Option<Member> {
         let primary = self.meta.view.as_ref().map(|view| &view.primary);
-        let (last, first): (Vec<&Member>, Vec<&Member>) =
-            self.members.replicas().partition(|member| Some(&member.name) == primary);
+        let newer = self.trimmed_by();
+        let (last, first): (Vec<&Member>, Vec<&Member>) = self
+            .members
+            .replicas()
+            .filter(|member| newer.is_none_or(|newer| newer.contains(&member.name)))
+            .partition(|member| Some(&member.name) == primary);
         let in_turn: Vec<&Member> = first.into_iter().chain(last).collect();
         let turn = self.installing.failures.checked_rem(in_turn.len())?;
         in_turn.get(turn).copied().cloned()
     }
 
     /// A source cannot give the slot that is due here.
-    pub(super) fn note_lacking(&mut self, source: SourceKind, lacks: Lacks) {
-        let due = Some(self.learner.learned_below());
-        match (source, lacks) {
-            (SourceKind::Replica, Lacks::Trimmed) => self.installing.trimmed_at = due,
+    pub(super) fn note_lacking(&mut self, source: &Source, lacks: Lacks) {
+        let due = self.learner.learned_below();
+        match (source.kind, lacks) {
+            (SourceKind::Replica, Lacks::Trimmed) => {
+                let name = source.member.name.clone();
+                match &mut self.installing.trimmed {
+                    Some((at, by)) if *at == due => _ = by.insert(name),
+                    trimmed => *trimmed = Some((due, BTreeSet::from([name]))),
+                }
+            }
             (SourceKind::Replica, Lacks::Now) => {}
             (SourceKind::Coordinator, Lacks::Trimmed | Lacks::Now) => {
-                self.installing.not_led_at = due;
+                self.installing.not_led_at = Some(due);
             }
         }
     }
 
-    /// The snapshot that was asked for could not be had, or is no newer than the state here.
-    pub(super) fn snapshot_failed(&mut self, now: Duration) {
-        self.installing.asked = None;
-        self.installing.failures += 1;
-        let doublings = u32::try_from(self.installing.failures - 1).unwrap_or(u32::MAX);
-        let backoff = self.config.snapshot_backoff * (1 << doublings.min(MAX_DOUBLINGS));
-        self.installing.not_before = now + backoff;
+    /// The snapshot that was asked for could not be had, or is of no use.
+    pub(super) fn snapshot_failed(&mut self, now: Duration, failure: SnapshotFailure) {
+        let Installing { asked, failures, useless, not_before, .. } = &mut self.installing;
+        *asked = None;
+        *failures += 1;
+        let doublings = match failure {
+            SnapshotFailure::NotGiven => 0,
+            SnapshotFailure::Useless => {
+                *useless += 1;
+                (*useless - 1).min(MAX_DOUBLINGS)
+            }
+        };
+        *not_before = now + self.config.snapshot_backoff * (1 << doublings);
     }
 
     /// Who is asked for a snapshot now.

@@ -40,7 +40,9 @@ use crate::machine::execute::{CommandOutcome, Delivery, ExecutionReport, Run};
 use crate::machine::format;
 use crate::machine::identity::RequestIdentity;
 use crate::machine::state::ReplicatedState;
-use crate::replica::event::{Answer, Attempt, FetchId, NoAnswer, NotApplied, ProbeId, SourceKind};
+use crate::replica::event::{
+    Answer, Attempt, FetchId, NoAnswer, NotApplied, ProbeId, SnapshotFailure, SourceKind,
+};
 
 fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)

@@ -112,6 +112,8 @@ struct ReplicaSeen {
     ever_durable_below: Slot,
     /// It will not come back.
     is_given_up: bool,
+    /// Whether somebody has asked for it to be taken out.
+    is_asked_out: bool,
     /// Below which slot votes were cast when its database joined the cluster, if it did.
     joined_at: Option<Slot>,
     /// Its present life began with a database that was out.
@@ -131,6 +133,7 @@ impl Observer {
             durable_below: Slot(0),
             ever_durable_below: Slot(0),
             is_given_up: false,
+            is_asked_out: false,
             joined_at: None,
             has_begun_out: false,
             lives_since: BTreeSet::new(),

@@ -151,8 +151,8 @@ impl Replica {
                     Ok(ChosenReply::Trimmed { oldest }) if oldest > due => Lacks::Trimmed,
                     Ok(_) | Err(NoAnswer) => Lacks::Now,
                 };
-                if let Some(kind) = self.fetching.source(fetch).map(|source| source.kind) {
-                    self.note_lacking(kind, lacks);
+                if let Some(source) = self.fetching.source(fetch).cloned() {
+                    self.note_lacking(&source, lacks);
                 }
                 self.fetching.ended(now, fetch, FetchOutcome::Failed);
                 return;

@@ -24,6 +24,10 @@ fn new_with_chosen(chosen_below: u64) -> (Rig, Vec<Effect>) {
     (rig, effects)
 }
 
+fn not_given() -> Input {
+    Input::SnapshotFailed(SnapshotFailure::NotGiven)
+}
+
 fn asks_for_a_snapshot(effects: &[Effect]) -> bool {
     effects.iter().any(|effect| matches!(effect, Effect::FetchSnapshot { .. }))
 }
@@ -56,7 +60,7 @@ fn for_a_moment_after_asking_nothing_else_is_fetched_and_then_the_log() {
 #[test]
 fn after_one_that_cannot_be_had_the_log_is_fetched_and_then_another_replica_is_asked() {
     let (mut rig, _) = new_with_chosen(100);
-    let effects = rig.step(Input::SnapshotFailed);
+    let effects = rig.step(not_given());
     assert!(effects.contains(&fetch(1, replica(2), 0)), "{effects:?}");
     assert_eq!(rig.replica.status(rig.now).snapshot_from, None);
     let effects = rig.after(1_999).fetched(1, Err(NoAnswer));
@@ -81,7 +85,7 @@ fn where_what_comes_next_is_trimmed_everywhere_a_backup_is_asked_for_its_state()
     assert!(effects.contains(&fetch(3, coordinator(1), 1)), "the others may have it: {effects:?}");
     let effects = rig.fetched(3, trimmed());
     assert!(effects.contains(&fetch(4, replica(3), 1)), "{effects:?}");
-    let effects = rig.fetched(4, Err(NoAnswer));
+    let effects = rig.fetched(4, trimmed());
     assert!(!asks_for_a_snapshot(&effects), "{effects:?}");
     let effects = rig.fire(Timer::Fetch);
     assert!(effects.contains(&fetch_snapshot(3)), "the primary has enough to do: {effects:?}");
@@ -113,14 +117,45 @@ fn while_the_leader_may_have_what_replicas_have_trimmed_nobody_is_asked_for_a_st
 }
 
 #[test]
-fn what_cannot_be_had_again_and_again_is_asked_for_less_and_less_often() {
+fn what_is_of_no_use_again_and_again_is_asked_for_less_and_less_often() {
     let (mut rig, _) = new_with_chosen(100);
     for seconds in [2, 4, 8, 16, 32, 64, 128, 256, 256] {
-        rig.step(Input::SnapshotFailed);
+        rig.step(Input::SnapshotFailed(SnapshotFailure::Useless));
         let due = rig.replica.installing.not_before;
         assert_eq!(due.checked_sub(rig.now), Some(Duration::from_secs(seconds)));
         rig.now = due;
     }
+}
+
+/// However long all were away: whoever comes back is asked soon.
+#[test]
+fn whoever_gives_none_is_asked_again_as_soon_as_ever() {
+    let (mut rig, _) = new_with_chosen(100);
+    for _ in 0..20 {
+        rig.step(not_given());
+        let due = rig.replica.installing.not_before;
+        assert_eq!(due.checked_sub(rig.now), Some(Duration::from_secs(2)));
+        rig.now = due;
+    }
+}
+
+#[test]
+fn where_what_comes_next_is_trimmed_only_those_are_asked_who_said_so() {
+    let mut rig = Rig::in_views(config(), &[2]);
+    rig.leads(1, 1, 9);
+    let trimmed = || Ok(ChosenReply::Trimmed { oldest: Slot(5) });
+    rig.fetched(2, trimmed());
+    rig.fetched(3, trimmed());
+    rig.fetched(4, Err(NoAnswer));
+    let effects = rig.fire(Timer::Fetch);
+    assert!(effects.contains(&fetch_snapshot(2)), "not one with nothing: {effects:?}");
+    rig.step(not_given());
+    rig.after(2_000);
+    for fetch in 5..=8 {
+        rig.fetched(fetch, Err(NoAnswer));
+    }
+    let effects = rig.fire(Timer::Fetch);
+    assert!(effects.contains(&fetch_snapshot(2)), "again: {effects:?}");
 }
 
 #[test]

@@ -16,6 +16,12 @@ impl Observer {
         self.replica_mut(node).joined_at = database.cluster().map(|_| database.joined_at());
     }
 
+    /// Somebody asks for a replica to be taken out. Whether it will be is open for as long as the
+    /// request is under way, and that may be longer than faults last.
+    pub fn asked_out(&mut self, node: NodeId) {
+        self.replica_mut(node).is_asked_out = true;
+    }
+
     /// A replica ends, having found that it was taken out.
     pub fn found_out(&self, node: NodeId, removed: &RemovedReplica, coverage: &mut Coverage) {
         assert!(

@@ -116,13 +116,14 @@ impl Observer {
         );
     }
 
-    /// Whether nobody else that is left holds all that may be trimmed.
+    /// Whether nobody else that is left, and may not yet be taken out, holds all that may be
+    /// trimmed.
     #[must_use]
     pub fn is_only_copy(&self, replica: NodeId) -> bool {
         let NodeId::Replica(number) = replica else { return false };
         let below = self.trim_below.max(self.held_twice_below());
         let is_holder = |(other, seen): (usize, &ReplicaSeen)| {
-            let is_left = other != usize::from(number) && !seen.is_given_up;
+            let is_left = other != usize::from(number) && !seen.is_given_up && !seen.is_asked_out;
             is_left && !self.is_out(node(other)) && seen.durable_below >= below
         };
         self.trim_below > Slot(0) && !self.replicas.iter().enumerate().any(is_holder)

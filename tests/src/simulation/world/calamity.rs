@@ -87,6 +87,7 @@ impl World {
             FaultKind::Remove { asked, target } => {
                 if let Some(node) = self.resolve(target) {
                     let removed = node.to_string().parse().expect("a name");
+                    self.env.observer.asked_out(node);
                     self.ask_for_primary(
                         asked,
                         WantedPrimary::Without { removed, out_since: None },

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use replica::replica::config::Config;
-use replica::replica::event::{Attempt, FetchId, Input, NoAnswer, ProbeId};
+use replica::replica::event::{Attempt, FetchId, Input, NoAnswer, ProbeId, SnapshotFailure};
 use shared::ids::{BatchNumber, ClusterId, Epoch, Slot};
 use shared::message::{
     ChosenReply, Heartbeat, OfCluster, PrimaryReply, PrimaryRequest, Proposal, WantedPrimary,
@@ -132,7 +132,7 @@ impl ReplicaNode {
             }
             CallKind::Fetches => calls.fetch.look(now).into_iter().map(no_fetch).collect(),
             CallKind::Snapshots => {
-                calls.snapshot.look(now).into_iter().map(|()| Input::SnapshotFailed).collect()
+                calls.snapshot.look(now).into_iter().map(|()| no_snapshot()).collect()
             }
             CallKind::Accepts | CallKind::Waits | CallKind::Votes => {
                 unreachable!("a replica makes no {kind:?}")
@@ -195,9 +195,7 @@ impl ReplicaNode {
                 let is_heard = is_heard(&mut calls.snapshot, now, call);
                 return is_heard.then(|| self.install(env, &theirs)).flatten();
             }
-            Message::FetchSnapshot(_) => {
-                (is_heard(&mut calls.snapshot, now, call), Input::SnapshotFailed)
-            }
+            Message::FetchSnapshot(_) => (is_heard(&mut calls.snapshot, now, call), no_snapshot()),
             Message::Fetch(fetch, ..) => (is_heard(&mut calls.fetch, now, call), no_fetch(fetch)),
             Message::PrimaryAnswered(reply) => {
                 if let Ok(PrimaryReply::Executed(_)) = reply.clone().for_cluster(reply.cluster()) {
@@ -258,4 +256,8 @@ fn note_fetched(env: &mut Environment, from: NodeId, reply: &OfCluster<ChosenRep
         }
         (ChosenReply::Entries { .. } | ChosenReply::Unavailable, _) => {}
     }
+}
+
+fn no_snapshot() -> Input {
+    Input::SnapshotFailed(SnapshotFailure::NotGiven)
 }

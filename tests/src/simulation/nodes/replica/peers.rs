@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use replica::replica::event::Input;
+use replica::replica::event::{Input, SnapshotFailure};
 use replica::replica::{Identity, LogPage};
 use shared::discovery::{INTERVAL, Listing};
 use shared::ids::ClusterId;
@@ -112,7 +112,7 @@ impl ReplicaNode {
     pub(super) fn install(&mut self, env: &mut Environment, theirs: &Database) -> Option<Input> {
         if !self.core.takes_state(theirs.stored_below()) {
             env.coverage.hit(Reached::SnapshotTooOld);
-            return Some(Input::SnapshotFailed);
+            return Some(Input::SnapshotFailed(SnapshotFailure::Useless));
         }
         env.coverage.hit(Reached::SnapshotInstalled);
         let own = theirs.made_own(self.database.joined_at());
