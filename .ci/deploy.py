@@ -32,6 +32,28 @@ def pods(document):
     return template["metadata"]["labels"], template["spec"]
 
 
+def check_tls(name, documents, it, container, values):
+    """With TLS every pod of a set has a certificate by its name, and nobody is asked without."""
+    secured = "SYNOD_TLS_CERT" in values
+    urls = [value for key, value in values.items() if key in ("SYNOD_ACCEPTORS", "SYNOD_ADVERTISE_URL") and value]
+    scheme = "https://" if secured else "http://"
+    hold(all(url.startswith(scheme) for one in urls for url in one.split(",")), f"{name}: {urls}, not all {scheme}")
+    if not secured:
+        return
+    probes = [container[kind]["httpGet"].get("scheme") for kind in ("startupProbe", "livenessProbe", "readinessProbe")]
+    hold(probes == ["HTTPS"] * 3, f"{name}: probes by {probes}")
+    role, sources = container["args"][0], pods(it)[1]["volumes"][0]["projected"]["sources"]
+    hold(len(sources) == it["spec"]["replicas"], f"{name}: {len(sources)} certificates")
+    issued = {one["metadata"]["name"]: one["spec"] for one in documents if one["kind"] == "Certificate"}
+    for number in range(it["spec"]["replicas"]):
+        pod = f"{it['metadata']['name']}-{number}"
+        spec = issued.get(pod)
+        hold(spec, f"{name}: {pod} has no certificate")
+        hold(spec["uris"][0].endswith(f"/synod/{role}/{pod}"), f"{name}: {spec['uris']}")
+        hold(f"{pod}.{it['spec']['serviceName']}.prod.svc" in spec["dnsNames"], f"{name}: {spec['dnsNames']}")
+        hold(sources[number]["secret"]["name"] == spec["secretName"], f"{name}: {pod} has another one's secret")
+
+
 def check_chart(program, path):
     known = {}
     documents = [document for document in yaml.safe_load_all(open(path)) if document]
@@ -47,11 +69,12 @@ def check_chart(program, path):
         check_service(program, known, name, container["args"][0], environment)
         values = {variable["name"]: variable.get("value", "") for variable in container["env"]}
         for url in filter(None, values.get("SYNOD_ACCEPTORS", "").split(",")):
-            host = re.fullmatch(r"http://([a-z0-9-]+)-(\d+)\.([a-z0-9-]+)\.prod\.svc:8201", url)
+            host = re.fullmatch(r"https?://([a-z0-9-]+)-(\d+)\.([a-z0-9-]+)\.prod\.svc:8201", url)
             hold(host and host[1] == host[3], f"{name}: {url} is no pod of a headless service")
             ours = [it for it in sets if it["metadata"]["name"] == host[1]]
             hold(ours and int(host[2]) < ours[0]["spec"]["replicas"], f"{name}: nobody is {url}")
             hold(ours[0]["spec"]["serviceName"] == host[3], f"{name}: {url} is of another service")
+        check_tls(name, documents, it, container, values)
     labels = [pods(it)[0] for it in sets]
     for it in documents:
         if it["kind"] in ("Service", "PodDisruptionBudget", "NetworkPolicy"):
@@ -78,7 +101,10 @@ def check_stack(program, path):
             hold(host and host[1] in services, f"{name}: nobody is {url}")
 
 
-if sys.argv[2] == "--stack":
+if sys.argv[1] == "--own":
+    kinds = [it for it in yaml.safe_load_all(open(sys.argv[2])) if it and it["kind"] not in ("PodMonitor", "Certificate")]
+    yaml.safe_dump_all(kinds, sys.stdout)
+elif sys.argv[2] == "--stack":
     check_stack(sys.argv[1], sys.argv[3])
 else:
     for rendered in sys.argv[2:]:

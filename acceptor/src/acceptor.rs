@@ -7,8 +7,9 @@
 //! on disk by then: its state is the sum of its records ([`Acceptor::replay`]), and a
 //! reply is only given up once they are persisted ([`Decision`]).
 //!
-//! Beyond the paper: it belongs to one cluster, whose [`Roster`] it adopts with its first
-//! promise; it drops votes below a slot when a leader says that enough replicas hold what
+//! Beyond the paper: it belongs to one cluster, whose first [`Roster`] it adopts with its
+//! first promise, and any later one when it is told that the one before it has ended
+//! (`succession`); it drops votes below a slot when a leader says that enough replicas hold what
 //! was chosen there, and from then on answers for those slots with `trimmed_below`, never
 //! with "no vote"; and it refuses what would break an invariant of the leader instead of
 //! voting twice.
@@ -18,10 +19,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use shared::ids::{AcceptorId, Ballot, Draw, Slot};
+use shared::ids::{AcceptorId, Ballot, Draw, Generation, Slot};
 use shared::message::{
     Accept, AcceptReply, Accepted, Full, Marks, Nack, Prepare, PrepareReply, Promise, Roster,
-    SlotValue, Stranger, Vote, VoteRoom,
+    SlotValue, Stranger, Succession, SuccessionReply, SuccessionRequest, Vote, VoteRoom, VotesPage,
 };
 use shared::page::PageLimits;
 
@@ -36,7 +37,12 @@ pub struct Acceptor {
     pub(crate) id: AcceptorId,
     pub(crate) draw: Draw,
     pub(crate) limits: Limits,
+    /// The roster that it votes in, or voted in last.
     pub(crate) roster: Option<Roster>,
+    /// What made it of that roster, unless that was the cluster's forming.
+    pub(crate) opened: Option<Succession>,
+    /// What ended that roster's generation: then it votes in none.
+    pub(crate) sealed: Option<Succession>,
     pub(crate) promised: Option<Ballot>,
     pub(crate) votes: BTreeMap<Slot, StoredVote>,
     /// What `votes` costs, by [`cost`].
@@ -95,6 +101,8 @@ impl Acceptor {
             draw,
             limits,
             roster: None,
+            opened: None,
+            sealed: None,
             promised: None,
             votes: BTreeMap::new(),
             vote_bytes: 0,
@@ -119,6 +127,12 @@ impl Acceptor {
     pub fn accept(&mut self, accept: &Accept) -> Result<Decision<AcceptReply>, AcceptError> {
         let plan = self.plan_accept(accept)?;
         Ok(self.commit(plan))
+    }
+
+    /// Tells it that a generation has ended, or begins, or asks of which one it is.
+    pub fn succeed(&mut self, request: &SuccessionRequest) -> Decision<SuccessionReply> {
+        let plan = self.plan_succession(request);
+        self.commit(plan)
     }
 
     /// What [`Acceptor::prepare`] would do.
@@ -201,6 +215,7 @@ impl Acceptor {
         if cfg!(debug_assertions) {
             self.invariant_nothing_goes_back(promised, marks);
             self.invariant_accepted_at_the_promise(&records);
+            self.invariant_sealed_is_silent(&records);
             self.check_cheap_invariants();
         }
         Decision::new(records, reply)
@@ -236,10 +251,14 @@ impl Acceptor {
         self.promised
     }
 
-    /// Its cluster, once it has joined one.
+    /// The latest roster of its cluster that it knows, once it has joined one. It votes in
+    /// it unless it is sealed.
     #[must_use]
     pub fn roster(&self) -> Option<&Roster> {
-        self.roster.as_ref()
+        match &self.sealed {
+            Some(succession) => Some(&succession.next().roster),
+            None => self.roster.as_ref(),
+        }
     }
 
     /// The number of untrimmed votes.
@@ -268,10 +287,23 @@ impl Acceptor {
         (page, None)
     }
 
+    /// One page of the votes from a slot on, with the roster in which they were cast. That is
+    /// not [`Acceptor::roster`] where it is sealed: of what it voted for in the generation that
+    /// has ended, nothing counts in the next.
+    #[must_use]
+    pub fn votes_page(&self, from: Slot) -> VotesPage {
+        let (votes, next) = self.votes(from);
+        let roster = self.roster.clone();
+        VotesPage { acceptor: self.id, roster, votes, next, marks: self.marks }
+    }
+
     fn stranger(&self, roster: &Roster) -> Option<Stranger> {
-        let is_ours =
-            self.roster.as_ref().map_or_else(|| roster.contains(self.id), |own| own == roster);
-        (!is_ours).then(|| Stranger { acceptor: self.id, roster: self.roster.clone() })
+        let is_ours = match &self.roster {
+            Some(own) => own == roster && self.sealed.is_none(),
+            // Any later one is told of with what ended the one before it.
+            None => roster.generation() == Generation(0) && roster.contains(self.id),
+        };
+        (!is_ours).then(|| Stranger { acceptor: self.id, roster: self.roster().cloned() })
     }
 
     fn nack(&self, ballot: Ballot) -> Option<Nack> {

@@ -7,13 +7,13 @@
 
 use serde::{Deserialize, Serialize};
 use shared::ids::{Ballot, Slot};
-use shared::message::{Roster, SlotValue};
+use shared::message::{Roster, SlotValue, Succession};
 
 /// A change of an acceptor's state. The state is the sum of its records and nothing else;
 /// see [`Acceptor::replay`](crate::acceptor::Acceptor::replay).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
-    /// It belongs to this cluster, for good.
+    /// It belongs to this cluster, for good, and votes in its first roster.
     Joined(Roster),
     /// Phase 1b: it accepts nothing below this ballot any more.
     Promised(Ballot),
@@ -37,6 +37,11 @@ pub enum Record {
         /// Every slot below is chosen.
         chosen_below: Slot,
     },
+    /// The generation that it votes in has ended, so it votes in it no more.
+    Sealed(Box<Succession>),
+    /// It votes in the generation that this begins. What it voted for before is chosen and
+    /// durable elsewhere, or was never chosen: it is dropped.
+    Opened(Box<Succession>),
 }
 
 /// What the core would do with a message: what it would record and answer. Nothing has
@@ -53,6 +58,20 @@ impl<R> Plan<R> {
     #[must_use]
     pub fn records(&self) -> &[Record] {
         &self.records
+    }
+
+    /// The same, with the reply as the shell amends it by what it alone knows.
+    #[must_use]
+    pub fn amended(self, amend: impl FnOnce(&mut R)) -> Self {
+        let Self { records, mut reply } = self;
+        amend(&mut reply);
+        Self { records, reply }
+    }
+
+    /// What would be answered.
+    #[must_use]
+    pub fn reply(&self) -> &R {
+        &self.reply
     }
 }
 

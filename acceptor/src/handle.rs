@@ -4,8 +4,11 @@
 use std::time::Instant;
 
 use shared::byte_budget::{BudgetSpent, ByteBudget, ByteShare};
-use shared::ids::{AcceptorId, Ballot, Draw, Slot};
-use shared::message::{Accept, AcceptReply, Marks, Prepare, PrepareReply, Roster, VotesPage};
+use shared::ids::{AcceptorId, Ballot, ClusterId, Draw, Slot};
+use shared::message::{
+    Accept, AcceptReply, Marks, Prepare, PrepareReply, Roster, Succession, SuccessionReply,
+    SuccessionRequest, VotesPage,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Span;
 
@@ -47,6 +50,7 @@ pub(crate) enum Refusal {
 pub(crate) enum Job {
     Prepare(Prepare, Answer<PrepareReply>),
     Accept(Accept, Answer<AcceptReply>),
+    Succession(SuccessionRequest, Answer<SuccessionReply>),
     Votes { from: Slot, limit: usize, answer: Answer<VotesPage> },
     Close,
 }
@@ -84,6 +88,10 @@ pub(crate) struct Durable {
     pub(crate) acceptor: AcceptorId,
     pub(crate) draw: Draw,
     pub(crate) roster: Option<Roster>,
+    /// The latest succession that it knows of.
+    pub(crate) succession: Option<Succession>,
+    /// Whether its generation has ended and it is in no later one.
+    pub(crate) has_left: bool,
     pub(crate) promised: Option<Ballot>,
     pub(crate) marks: Marks,
     pub(crate) votes: usize,
@@ -96,6 +104,8 @@ pub(crate) struct Durable {
     /// When it last had to refuse a message of another cluster, unless it has taken one
     /// since.
     pub(crate) estranged: Option<Instant>,
+    /// Of which cluster that was.
+    pub(crate) estranged_in: Option<ClusterId>,
 }
 
 impl Durable {
@@ -104,6 +114,8 @@ impl Durable {
             acceptor: acceptor.id(),
             draw: acceptor.draw(),
             roster: None,
+            succession: None,
+            has_left: false,
             promised: None,
             marks: Marks::default(),
             votes: 0,
@@ -112,6 +124,7 @@ impl Durable {
             log_segments: 0,
             heard: now,
             estranged: None,
+            estranged_in: None,
         };
         durable.update(acceptor);
         durable
@@ -121,6 +134,10 @@ impl Durable {
         if self.roster.as_ref() != acceptor.roster() {
             self.roster = acceptor.roster().cloned();
         }
+        if self.succession.as_ref() != acceptor.succession() {
+            self.succession = acceptor.succession().cloned();
+        }
+        self.has_left = acceptor.has_left();
         self.promised = acceptor.promised();
         self.marks = acceptor.marks();
         self.votes = acceptor.vote_count();
@@ -156,6 +173,13 @@ impl Handle {
         held: ByteShare,
     ) -> Result<AcceptReply, Refusal> {
         self.ask(Some(held), |answer| Job::Accept(accept, answer)).await
+    }
+
+    pub(crate) async fn succession(
+        &self,
+        request: SuccessionRequest,
+    ) -> Result<SuccessionReply, Refusal> {
+        self.ask(None, |answer| Job::Succession(request, answer)).await
     }
 
     pub(crate) async fn votes(&self, from: Slot, limit: usize) -> Result<VotesPage, Refusal> {

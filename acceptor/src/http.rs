@@ -18,12 +18,14 @@ use shared::deadline::{Deadline, Elapsed};
 use shared::health::{self, Check};
 use shared::ids::{AcceptorId, Ballot, ClusterId, Instance, Name, NameError, Slot};
 use shared::message::{
-    Accept, Announced, Announcement, Directory, Marks, Member, Prepare, Roster, Watermarks,
+    Accept, Announced, Announcement, Directory, KnownSuccession, Marks, Member, Prepare, Roster,
+    Succession, SuccessionRequest, Watermarks,
 };
 use shared::problem::{Problem, Retryable};
 use shared::spans::{self, Reach};
 use shared::status::Identity;
 use shared::telemetry::{SpanNames, attribute};
+use shared::tls::Caller;
 use shared::wire::{BodyLimit, Reply, Wire, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Span;
@@ -41,6 +43,8 @@ pub(crate) const SPANS: SpanNames =
 pub(crate) const POLLS: &[(&str, &str)] = &[
     ("GET", "/v1/votes"),
     ("GET", "/v1/watermarks"),
+    ("GET", "/v1/succession"),
+    ("POST", "/v1/succession"),
     ("GET", "/v1/members"),
     ("PUT", "/v1/members/{name}"),
 ];
@@ -51,6 +55,9 @@ const ACCEPT_BYTES: usize = 32 << 20;
 
 /// The longest [`Prepare`] or [`Announcement`]. Bytes.
 const SMALL_BYTES: usize = 4 << 10;
+
+/// The longest [`SuccessionRequest`]: two rosters with their addresses. Bytes.
+const SUCCESSION_BYTES: usize = 32 << 10;
 
 /// The most votes in a page.
 const MAX_PAGE: usize = 256;
@@ -131,6 +138,11 @@ impl Service {
         let durable = self.handle.durable();
         let estranged = durable.estranged.is_some_and(|at| at.elapsed() < ESTRANGED);
         let stranger = || match &durable.roster {
+            Some(roster) if durable.estranged_in == Some(roster.cluster()) => format!(
+                "coordinators speak of another generation of its cluster's acceptors than {}, which \
+                 it knows",
+                roster.generation()
+            ),
             Some(roster) => format!(
                 "coordinators speak of another cluster than {}, which it belongs to",
                 roster.cluster()
@@ -138,9 +150,11 @@ impl Service {
             None => "coordinators speak of a cluster that does not name it".to_owned(),
         };
         let closed = || "the log is closed".to_owned();
+        let left = "it is no acceptor of the cluster any more: it may be stopped";
         vec![
             Check::new("log", self.handle.is_closed().then(closed)),
             Check::new("cluster", estranged.then(stranger)),
+            Check::new("roster", durable.has_left.then(|| left.to_owned())),
         ]
     }
 }
@@ -155,6 +169,10 @@ pub(crate) fn routes(service: Arc<Service>) -> Router {
         .route("/v1/accept", post(accept).layer(limited("accept", ACCEPT_BYTES)))
         .route("/v1/prepare", post(prepare).layer(limited("prepare", SMALL_BYTES)))
         .route("/v1/votes", get(votes))
+        .route(
+            "/v1/succession",
+            post(succession).layer(limited("succession", SUCCESSION_BYTES)).get(known_succession),
+        )
         .route("/v1/watermarks", get(watermarks))
         .route("/v1/members", get(members))
         .route(
@@ -240,6 +258,20 @@ async fn votes(
     Ok(hold(place, reply.send(&page.map_err(refused)?)))
 }
 
+async fn succession(
+    State(service): State<Arc<Service>>,
+    reply: Reply,
+    deadline: Deadline,
+    Wire(message): Wire<SuccessionRequest>,
+) -> Result<Response, Problem> {
+    let answer = deadline.bound(service.handle.succession(message)).await.map_err(late)?;
+    Ok(reply.send(&answer.map_err(refused)?))
+}
+
+fn known_succession(State(service): State<Arc<Service>>, reply: Reply) -> Ready<Response> {
+    ready(reply.send(&KnownSuccession { latest: service.handle.durable().succession }))
+}
+
 fn watermarks(State(service): State<Arc<Service>>, reply: Reply) -> Ready<Response> {
     let Durable { acceptor, draw, roster, promised, marks, heard, .. } = service.handle.durable();
     let leader_silent_ms = u64::try_from(heard.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -248,12 +280,14 @@ fn watermarks(State(service): State<Arc<Service>>, reply: Reply) -> Ready<Respon
 
 fn announce(
     State(service): State<Arc<Service>>,
+    caller: Caller,
     reply: Reply,
     Path(name): Path<String>,
     Wire(announcement): Wire<Announcement>,
 ) -> Ready<Result<Response, Problem>> {
     let named = name.parse().map_err(|error: NameError| Problem::bad_request(error.to_string()));
     let announced = named.and_then(|name: Name| {
+        caller.must_be(announcement.member.service, &name)?;
         service.announce(&name, announcement).map_err(not_listed)?;
         Ok(reply.send(&service.announced(&name)))
     });
@@ -268,12 +302,14 @@ struct WithdrawQuery {
 
 fn withdraw(
     State(service): State<Arc<Service>>,
+    caller: Caller,
     reply: Reply,
     Path(name): Path<String>,
     uri: Uri,
 ) -> Ready<Result<Response, Problem>> {
     let named = name.parse().map_err(|error: NameError| Problem::bad_request(error.to_string()));
     let withdrawn = named.and_then(|name: Name| {
+        caller.must_be_called(&name)?;
         let query =
             Query::try_from_uri(&uri).map_err(|error| Problem::bad_request(error.body_text()))?;
         let Query(WithdrawQuery { instance }) = query;
@@ -294,6 +330,10 @@ struct AcceptorStatus {
     acceptor: AcceptorId,
     cluster_id: Option<ClusterId>,
     roster: Option<Roster>,
+    /// The latest change of the acceptors that it knows of.
+    succession: Option<Succession>,
+    /// Whether it is no acceptor of the cluster any more.
+    has_left: bool,
     promised: Option<Ballot>,
     /// Untrimmed votes, and what they count against the limit.
     votes: usize,
@@ -309,6 +349,8 @@ fn status(State(service): State<Arc<Service>>) -> Ready<Response> {
     let Durable {
         acceptor,
         roster,
+        succession,
+        has_left,
         promised,
         marks,
         votes,
@@ -324,6 +366,8 @@ fn status(State(service): State<Arc<Service>>) -> Ready<Response> {
         acceptor,
         cluster_id,
         roster,
+        succession,
+        has_left,
         promised,
         votes,
         vote_bytes,

@@ -24,6 +24,38 @@ impl Acceptor {
         self.invariant_trimmed_slots_hold_no_vote();
         self.invariant_trimmed_is_chosen();
         self.invariant_votes_lie_below_the_mark();
+        self.invariant_it_votes_from_where_its_generation_begins();
+    }
+
+    /// Of the generations before its own it holds nothing: below it all is chosen and
+    /// durable elsewhere, and above it nothing of theirs was chosen.
+    ///
+    /// # Panics
+    /// When it is broken.
+    pub fn invariant_it_votes_from_where_its_generation_begins(&self) {
+        let Some(opened) = &self.opened else { return };
+        let (begin, marks) = (opened.begin(), self.marks);
+        assert!(
+            marks.trimmed_below >= begin && marks.voted_below > begin,
+            "generation {} begins at {begin}, and the marks are {marks:?}",
+            opened.generation()
+        );
+        assert_eq!(self.roster.as_ref(), Some(&opened.next().roster), "the roster it opened");
+    }
+
+    /// It votes and promises only for a generation that has not ended for it.
+    ///
+    /// # Panics
+    /// When it is broken.
+    pub(crate) fn invariant_sealed_is_silent(&self, records: &[Record]) {
+        let speaks = records
+            .iter()
+            .any(|record| matches!(record, Record::Promised(_) | Record::Voted { .. }));
+        assert!(
+            !speaks || self.sealed.is_none(),
+            "acceptor {} promises or votes in a generation that has ended for it",
+            self.id
+        );
     }
 
     /// A promise never falls, nor does a watermark: not over trim, nor over restart.

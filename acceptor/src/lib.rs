@@ -15,7 +15,7 @@
 //! ```
 //!
 //! In reading order: [`acceptor`] (the protocol, pure), [`decision`] ("persist before
-//! answering", as types), [`limits`] (what it lets in), `invariants` (what always holds);
+//! answering", as types), `succession` (from one roster to the next), [`limits`] (what it lets in), `invariants` (what always holds);
 //! [`log`] (what it remembers, on disk); `writer` (group commit) and `handle` (the way to
 //! it); [`directory`] (who is there, pure), `http`, `metrics`, `args`.
 //!
@@ -26,6 +26,7 @@ pub mod acceptor;
 pub mod decision;
 mod invariants;
 pub mod limits;
+mod succession;
 
 pub mod log;
 

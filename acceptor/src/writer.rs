@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use shared::ids::{AcceptorId, Slot};
-use shared::message::{Accept, AcceptReply, Full, Prepare, PrepareReply, VotesPage};
+use shared::ids::{AcceptorId, ClusterId, Slot};
+use shared::message::{
+    Accept, AcceptReply, Full, Prepare, PrepareReply, SuccessionReply, SuccessionRequest, VotesPage,
+};
 use shared::telemetry::Seldom;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -30,7 +32,7 @@ use crate::metrics::{Answered, Measured};
 const GROUP_BYTES: usize = 8 << 20;
 
 /// How long a full disk is left alone before a segment is asked for again.
-const SPACE_RETRY: Duration = Duration::from_millis(200);
+pub(crate) const SPACE_RETRY: Duration = Duration::from_millis(200);
 
 /// How the writer ended: at its request, or because the log cannot be relied on any more.
 pub(crate) type Ended = oneshot::Receiver<Result<(), LogError>>;
@@ -91,6 +93,7 @@ struct Writer {
 enum Waiting {
     Prepare(Decision<PrepareReply>, Answer<PrepareReply>),
     Accept(Decision<AcceptReply>, Answer<AcceptReply>),
+    Succession(Box<Decision<SuccessionReply>>, Answer<SuccessionReply>),
     Votes(VotesPage, Answer<VotesPage>),
 }
 
@@ -98,7 +101,7 @@ enum Waiting {
 #[derive(Clone, Copy, Default)]
 struct LastHeard {
     leader: Option<Instant>,
-    stranger: Option<Instant>,
+    stranger: Option<(Instant, ClusterId)>,
 }
 
 /// Whether the log has taken the records of a plan.
@@ -126,6 +129,7 @@ impl Writer {
                 match next {
                     Job::Prepare(prepare, answer) => self.prepare(&prepare, answer)?,
                     Job::Accept(accept, answer) => self.accept(&accept, answer)?,
+                    Job::Succession(request, answer) => self.succession(&request, answer)?,
                     Job::Votes { from, limit, answer } => {
                         self.group.push(Waiting::Votes(self.votes(from, limit), answer))
                     }
@@ -172,7 +176,9 @@ impl Writer {
             Room::Staged => {
                 match &plan.reply {
                     PrepareReply::Promise(_) => self.heard.leader = Some(Instant::now()),
-                    PrepareReply::Stranger(_) => self.heard.stranger = Some(Instant::now()),
+                    PrepareReply::Stranger(_) => {
+                        self.heard.stranger = Some((Instant::now(), prepare.roster.cluster()))
+                    }
                     PrepareReply::Nack(_) => {}
                 }
                 self.measured.prepare(Answered::prepare(&plan.reply));
@@ -203,7 +209,9 @@ impl Writer {
             AcceptReply::Accepted(_) | AcceptReply::Full(_) => {
                 self.heard.leader = Some(Instant::now())
             }
-            AcceptReply::Stranger(_) => self.heard.stranger = Some(Instant::now()),
+            AcceptReply::Stranger(_) => {
+                self.heard.stranger = Some((Instant::now(), accept.roster.cluster()))
+            }
             AcceptReply::Nack(_) => {}
         }
         match self.make_room(plan.records())? {
@@ -222,15 +230,45 @@ impl Writer {
         Ok(())
     }
 
-    fn votes(&self, from: Slot, limit: usize) -> VotesPage {
-        let (mut votes, mut next) = self.acceptor.votes(from);
-        if let Some(left_out) = votes.get(limit) {
-            next = Some(left_out.slot);
-            votes.truncate(limit);
+    fn succession(
+        &mut self,
+        request: &SuccessionRequest,
+        answer: Answer<SuccessionReply>,
+    ) -> Result<(), LogError> {
+        let can_write = self.can_write()?;
+        let plan = self.acceptor.plan_succession(request);
+        let plan = plan.amended(|reply| reply.can_write = can_write);
+        match self.make_room(plan.records())? {
+            Room::Staged => {
+                plan.records().iter().for_each(say);
+                let decision = Box::new(self.acceptor.commit(plan));
+                self.group.push(Waiting::Succession(decision, answer));
+            }
+            Room::None(no_space) => answer.send(Err(no_space.refusal())),
         }
-        let (acceptor, roster, marks) =
-            (self.acceptor.id(), self.acceptor.roster().cloned(), self.acceptor.marks());
-        VotesPage { acceptor, roster, votes, next, marks }
+        Ok(())
+    }
+
+    fn votes(&self, from: Slot, limit: usize) -> VotesPage {
+        let mut page = self.acceptor.votes_page(from);
+        if let Some(left_out) = page.votes.get(limit) {
+            page.next = Some(left_out.slot);
+            page.votes.truncate(limit);
+        }
+        page
+    }
+
+    /// Whether the disk has room for a record, as far as is known: that it was found full some
+    /// time ago says nothing, for nobody may have written since.
+    fn can_write(&mut self) -> Result<bool, LogError> {
+        match self.log.ensure_space() {
+            Ok(()) => Ok(!self.was_full_just_now()),
+            Err(DiskError::NoSpace { path }) => {
+                self.found_full(path);
+                Ok(false)
+            }
+            Err(error @ (DiskError::Failed { .. } | DiskError::Gone(_))) => Err(error.into()),
+        }
     }
 
     /// Stages the records of a plan, in a fresh segment if need be. The plan can be
@@ -253,7 +291,7 @@ impl Writer {
             return Ok(Room::None(no_space));
         }
         let Err(needed) = self.log.stage(records) else { return Ok(Room::Staged) };
-        if self.full_since.is_some_and(|since| since.elapsed() < SPACE_RETRY) {
+        if self.was_full_just_now() {
             return Ok(Room::None(NoSpace(self.log.folder().to_owned())));
         }
         match self.log.rotate(&self.acceptor, needed) {
@@ -267,6 +305,10 @@ impl Writer {
             Err(DiskError::NoSpace { path }) => Ok(Room::None(self.found_full(path))),
             Err(error @ (DiskError::Failed { .. } | DiskError::Gone(_))) => Err(error.into()),
         }
+    }
+
+    fn was_full_just_now(&self) -> bool {
+        self.full_since.is_some_and(|since| since.elapsed() < SPACE_RETRY)
     }
 
     fn found_full(&mut self, path: PathBuf) -> NoSpace {
@@ -319,9 +361,29 @@ impl Writer {
             durable.update(&self.acceptor);
             (durable.log_bytes, durable.log_segments) = (self.log.bytes(), self.log.segments());
             durable.heard = leader.unwrap_or(durable.heard);
-            durable.estranged =
-                if leader.is_some() { None } else { stranger.or(durable.estranged) };
+            if let Some((at, of)) = stranger {
+                (durable.estranged, durable.estranged_in) = (Some(at), Some(of));
+            }
+            if leader.is_some() {
+                durable.estranged = None;
+            }
         });
+    }
+}
+
+/// Says what becomes of the generations, which is seldom.
+fn say(record: &Record) {
+    match record {
+        Record::Sealed(succession) => info!(
+            generation = %succession.generation(), begin = %succession.begin(),
+            "votes no more: other acceptors follow"
+        ),
+        Record::Opened(succession) => info!(
+            generation = %succession.generation(), begin = %succession.begin(),
+            "votes in this generation of the acceptors"
+        ),
+        Record::Joined(_) | Record::Promised(_) | Record::Voted { .. } | Record::Trimmed { .. } => {
+        }
     }
 }
 
@@ -330,7 +392,7 @@ impl Waiting {
         match self {
             Self::Prepare(_, answer) => answer.sync_span(bytes, requests),
             Self::Accept(_, answer) => answer.sync_span(bytes, requests),
-            Self::Votes(..) => None,
+            Self::Succession(..) | Self::Votes(..) => None,
         }
     }
 
@@ -338,6 +400,7 @@ impl Waiting {
         match self {
             Self::Prepare(decision, answer) => answer.send(Ok(decision.persisted(proof))),
             Self::Accept(decision, answer) => answer.send(Ok(decision.persisted(proof))),
+            Self::Succession(decision, answer) => answer.send(Ok(decision.persisted(proof))),
             Self::Votes(page, answer) => answer.send(Ok(page)),
         }
     }
@@ -346,6 +409,7 @@ impl Waiting {
         match self {
             Self::Prepare(_, answer) => answer.send(Err(no_space.refusal())),
             Self::Accept(_, answer) => answer.send(Ok(no_space.full(acceptor))),
+            Self::Succession(_, answer) => answer.send(Err(no_space.refusal())),
             Self::Votes(_, answer) => answer.send(Err(no_space.refusal())),
         }
     }

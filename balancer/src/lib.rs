@@ -27,7 +27,7 @@
 //!
 //! Deliberately absent: caches, because a linearizable read must ask; a queue where replicas
 //! are merely busy, because a client that is refused at once can go elsewhere, and one that
-//! waits cannot; TLS, which belongs in front of this.
+//! waits cannot.
 
 pub mod pool;
 
@@ -55,7 +55,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 pub use args::Args;
-use shared::discovery::{self, Discovered};
+use shared::discovery::{self, Acceptors, Discovered};
 use shared::events::Events;
 use shared::server::{Admission, serve_connections};
 use shared::service::Running;
@@ -76,15 +76,25 @@ use crate::proxy::Proxy;
 /// When no cluster can have these acceptors, or the listener fails for good.
 pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     let acceptors = args.acceptors.clients()?;
-    let admission = Admission::new(args.server_limits(running.limits), running.hosts.clone());
+    let admission = Admission::new(args.server_limits(running.limits), running.hosts.clone())
+        .with_tls(running.tls.clone());
     // It keeps nothing, and follows whatever cluster the acceptors are.
     let (_, of_no_cluster) = watch::channel(None);
-    let acceptor_urls: Vec<_> = acceptors.iter().map(|acceptor| acceptor.url().clone()).collect();
-    let Discovered { members, mixups, withdrawn } =
-        discovery::spawn(running.member(), of_no_cluster, acceptors, running.shutdown.clone());
-    let events =
-        Events::start(running.instance, members.clone(), mixups.clone(), running.shutdown.clone());
-    let gather = Gather::new(running.name.clone(), acceptor_urls, members.clone());
+    let Discovered { members, acceptors, mixups, withdrawn } = discovery::spawn(
+        running.member(),
+        of_no_cluster,
+        Acceptors::configured(&acceptors),
+        running.shutdown.clone(),
+    );
+    let events = Events::start(
+        running.instance,
+        members.clone(),
+        acceptors.clone(),
+        mixups.clone(),
+        running.shutdown.clone(),
+    );
+    let identity = running.identity.following(acceptors.clone());
+    let gather = Gather::new(running.name.clone(), acceptors, members.clone());
     let news = Arc::new(News::new(Arc::clone(&events)));
     let endpoints = Endpoints::new(args.rules());
     let clients = Clients::new(args.client_limits(), args.trusted_proxies.clone());
@@ -103,7 +113,7 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
         measured,
         running.shutdown.clone(),
     ));
-    let own = Own { identity: running.identity, mixups, metrics: running.metrics, events, gather };
+    let own = Own { identity, mixups, metrics: running.metrics, events, gather };
     let front =
         Front::new(own, Arc::clone(&endpoints), proxy, clients, operators, admission.clone());
     let serving = serve_connections(

@@ -8,8 +8,8 @@ use shared::message::Service;
 
 use crate::services::ServiceCommand;
 use crate::{
-    backup, bench, demo, exit, export, import, output, restore, services, status, top, up, verbs,
-    verify,
+    backup, bench, demo, exit, export, import, output, pki, restore, services, status, top, trust,
+    up, verbs, verify,
 };
 
 /// A key-value store and a replicated log over HTTP that loses no acknowledged write.
@@ -19,6 +19,8 @@ use crate::{
 #[derive(Parser)]
 #[command(name = "synod", version, propagate_version = true, after_long_help = exit::TABLE)]
 struct Cli {
+    #[command(flatten, next_help_heading = "TLS of whoever asks")]
+    trust: trust::Args,
     #[command(subcommand)]
     command: Command,
 }
@@ -68,6 +70,8 @@ enum Command {
     Endpoints(verbs::Endpoints),
     /// Make another replica primary, without a client noticing
     Primary(verbs::Primary),
+    /// Put an acceptor into the place of another, or have more of them, or fewer
+    Acceptors(verbs::Acceptors),
     /// Take a replica out of the cluster for good, without a client noticing
     Remove(verbs::Remove),
     /// Ask a service whether it is ready; exits with 0 when it is
@@ -83,6 +87,8 @@ enum Command {
     Restore(restore::Args),
     /// Check a data directory, or a snapshot, on disk and without changing it
     Verify(verify::Args),
+    /// Keep the keys and certificates of a cluster that speaks TLS
+    Pki(pki::Args),
     /// Measure a running cluster
     Bench(bench::Args),
     /// Print what a shell needs to complete this command's words
@@ -104,6 +110,28 @@ enum Command {
     SqlWorker,
 }
 
+impl Command {
+    /// Whether it is whoever asks a cluster. A service is told otherwise whom it believes, and
+    /// `up` believes its own authority; others work on files, which they must do also where
+    /// no cluster can be asked.
+    fn asks_a_cluster(&self) -> bool {
+        !matches!(
+            self,
+            Self::Up(_)
+                | Self::Demo(_)
+                | Self::Restore(_)
+                | Self::Verify(_)
+                | Self::Pki(_)
+                | Self::Completions { .. }
+                | Self::Acceptor(_)
+                | Self::Coordinator(_)
+                | Self::Replica(_)
+                | Self::Balancer(_)
+                | Self::SqlWorker
+        )
+    }
+}
+
 /// Runs the command that the process's arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -116,6 +144,11 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    if cli.command.asks_a_cluster()
+        && let Err(error) = cli.trust.apply()
+    {
+        return exit::report(&error);
+    }
     match cli.command {
         Command::Acceptor(command) => {
             services::main(Service::Acceptor, command, |args| &args.service, acceptor::run)
@@ -151,6 +184,7 @@ pub fn main() -> ExitCode {
         Command::Events(args) => block_on(verbs::events(args)),
         Command::Endpoints(args) => block_on(verbs::endpoints(args)),
         Command::Primary(args) => block_on(verbs::primary(args)),
+        Command::Acceptors(args) => block_on(verbs::acceptors(args)),
         Command::Remove(args) => block_on(verbs::remove(args)),
         Command::Ready(args) => block_on(verbs::ready(args)),
         Command::Import(args) => block_on(import::run(args)),
@@ -158,6 +192,7 @@ pub fn main() -> ExitCode {
         Command::Backup(args) => block_on(backup::run(args)),
         Command::Restore(args) => block_on(restore::run(args)),
         Command::Verify(args) => block_on(verify::run(args)),
+        Command::Pki(args) => pki::run(args).unwrap_or_else(|error| exit::report(&error)),
         Command::Bench(args) => block_on(bench::run(args)),
         Command::Completions { shell } => completions(shell),
     }

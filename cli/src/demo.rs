@@ -21,6 +21,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use clap::value_parser;
 use client::Client;
+use shared::config::Scheme;
 use shared::message::Service;
 use tokio::sync::mpsc;
 
@@ -101,7 +102,7 @@ fn counts() -> Counts {
 
 /// All services, on ports that nobody uses.
 fn planned(base_port: Option<u16>, folder: &Path) -> anyhow::Result<Vec<Planned>> {
-    let of = |base| plan(&counts(), base, folder);
+    let of = |base| plan(&counts(), base, folder, Scheme::Http);
     if let Some(base) = base_port {
         return Ok(of(base));
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use client::{Client, parse_urls};
-use reqwest::Url;
+use url::Url;
 
 /// Where the cluster is.
 #[derive(Clone, Debug, clap::Args)]

@@ -11,6 +11,7 @@
 //! - `backup` fetches the whole state as one file, by way of `client`, too; `restore` makes
 //!   the data directory of a new cluster of one, and `verify` checks data directories: both
 //!   on the disk alone.
+//! - `pki` keeps a small authority of certificates in a folder, for TLS.
 //! - `bench` measures: closed-loop load, and the longest gap in acknowledged writes when
 //!   a process is killed.
 //!
@@ -35,6 +36,7 @@ mod exit;
 mod export;
 mod import;
 mod output;
+mod pki;
 mod restore;
 mod services;
 mod signals;
@@ -42,6 +44,7 @@ mod status;
 mod top;
 mod transfer;
 pub mod tree;
+mod trust;
 mod up;
 mod verbs;
 mod verify;

@@ -1,5 +1,6 @@
 //! The verbs: one or a few requests, and an answer that a shell script can use.
 
+mod acceptors;
 mod compact;
 mod delete;
 mod diff;
@@ -28,6 +29,7 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use client::Fence;
 
+pub(crate) use acceptors::{Acceptors, acceptors};
 pub(crate) use compact::{Compact, compact};
 pub(crate) use delete::{Delete, delete};
 pub(crate) use diff::{Diff, diff};

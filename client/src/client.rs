@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method};
-use reqwest::Url;
+use bytes::Bytes;
+use http::Method;
 use serde::de::DeserializeOwned;
-use shared::client::{IDLE_TIMEOUT, MAX_IDLE, user_agent};
+use shared::client::{Pool, PoolLimits};
 use shared::deadline;
+use shared::tls::{Calls, Trust};
+use url::Url;
 
+use crate::address::Address;
+use crate::answer::{Answer, Coming};
 use crate::attempts::{Attempts, Next};
 use crate::call::Call;
 use crate::error::{Error, Failure};
-use crate::problem;
 
 /// The longest wait for a connection: the cluster may be far away.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -26,17 +28,12 @@ const ATTEMPT_TIMEOUT: Duration = deadline::DEFAULT;
 /// An answer is waited for so much longer than the server is granted, so that it is the
 /// server who says what happened.
 const GRACE: Duration = Duration::from_secs(1);
-/// The largest answer taken: a full page of the largest values, encoded, stays well below.
-const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
-/// The longest error that is read, in bytes.
-const MAX_PROBLEM_BYTES: usize = 64 * 1024;
 /// The most addresses: beyond this the list is a mistake.
 const MAX_ADDRESSES: usize = 64;
 
 /// A cluster, as its users see it. A clone shares connections and addresses.
 #[derive(Clone, Debug)]
 pub struct Client {
-    http: reqwest::Client,
     addresses: Arc<Addresses>,
     timeout: Duration,
     retrying: bool,
@@ -45,13 +42,13 @@ pub struct Client {
 /// Where the cluster is, and who answered last.
 #[derive(Debug)]
 struct Addresses {
-    bases: Vec<String>,
+    bases: Vec<Address>,
     preferred: AtomicUsize,
 }
 
 impl Client {
-    /// A client of the balancers, or replicas, at these addresses (`http://HOST[:PORT][/PATH]`,
-    /// set apart by commas or blanks). Nothing is sent yet. While one does not answer, the
+    /// A client of the balancers, or replicas, at these addresses (`http://HOST[:PORT][/PATH]`
+    /// or `https://…`, set apart by commas or blanks). Nothing is sent yet. While one does not answer, the
     /// next one is asked.
     ///
     /// # Errors
@@ -65,24 +62,21 @@ impl Client {
     /// # Errors
     /// [`Error::Invalid`] where there is none.
     pub fn of_urls(urls: &[Url]) -> Result<Self, Error> {
-        if urls.is_empty() {
-            return Err(Error::Invalid(String::from("no address is given")));
-        }
-        // No proxy of the environment and no redirect comes between, and small messages go
-        // at once.
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .tcp_nodelay(true)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(MAX_IDLE)
-            .user_agent(user_agent())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .build()
-            .expect("plain HTTP needs nothing that could be missing");
-        let bases = urls.iter().map(|url| url.as_str().trim_end_matches('/').to_owned()).collect();
-        let addresses = Arc::new(Addresses { bases, preferred: AtomicUsize::new(0) });
-        Ok(Self { http, addresses, timeout: DEFAULT_TIMEOUT, retrying: true })
+        let addresses = Arc::new(Addresses::of(urls, Calls::of_process())?);
+        Ok(Self { addresses, timeout: DEFAULT_TIMEOUT, retrying: true })
+    }
+
+    /// The same client, which believes these certificates of addresses that begin with
+    /// `https://`.
+    ///
+    /// # Panics
+    /// Never: the addresses were taken before.
+    #[must_use]
+    pub fn trusting(mut self, trust: Trust) -> Self {
+        let urls: Vec<Url> = self.addresses.bases.iter().map(|base| base.url().clone()).collect();
+        let addresses = Addresses::of(&urls, Calls::AsSaid(trust));
+        self.addresses = Arc::new(addresses.expect("they were taken before"));
+        self
     }
 
     /// The same client, which tries each request for at most so long (30 s if not said).
@@ -108,7 +102,7 @@ impl Client {
     /// The address that is asked next, without a slash at its end.
     #[must_use]
     pub fn address(&self) -> &str {
-        self.addresses.preferred().1
+        self.addresses.preferred().1.text()
     }
 
     /// `GET` of anything that has no method of its own, for instance `/readyz`.
@@ -139,7 +133,7 @@ impl Client {
     }
 
     /// Begins an answer that is streamed.
-    pub(crate) async fn open(&self, call: &Call) -> Result<reqwest::Response, Error> {
+    pub(crate) async fn open(&self, call: &Call) -> Result<Coming, Error> {
         let mut tries = self.tries(call)?;
         loop {
             match self.begin(call, tries.next()).await {
@@ -151,24 +145,12 @@ impl Client {
 
     async fn exchange(&self, call: &Call, turn: Turn<'_>) -> Result<Answer, Failure> {
         let patience = turn.granted + call.waits + GRACE;
-        let request = self.request(call, turn).timeout(patience);
-        let response = request.send().await.map_err(|error| failure(turn.base, &error))?;
-        let response = accepted(response).await?;
-        let headers = response.headers().clone();
-        let body = whole_body(response, turn.base).await?;
-        Ok(Answer { headers, body })
+        within(patience, turn, async { self.sent(call, turn).await?.whole().await }).await
     }
 
-    async fn begin(&self, call: &Call, turn: Turn<'_>) -> Result<reqwest::Response, Failure> {
-        let begin = async {
-            let response = self.request(call, turn).send().await;
-            accepted(response.map_err(|error| failure(turn.base, &error))?).await
-        };
+    async fn begin(&self, call: &Call, turn: Turn<'_>) -> Result<Coming, Failure> {
         let patience = turn.granted + call.begins_within + GRACE;
-        tokio::time::timeout(patience, begin).await.unwrap_or_else(|_elapsed| {
-            let reason = String::from("no answer in time");
-            Err(Failure::Lost { url: turn.base.to_owned(), reason })
-        })
+        within(patience, turn, self.sent(call, turn)).await
     }
 
     /// The address that was asked last is not asked next.
@@ -178,31 +160,36 @@ impl Client {
 
     fn tries(&self, call: &Call) -> Result<Tries<'_>, Error> {
         call.check()?;
+        self.addresses.bases.iter().try_for_each(Address::check)?;
         let attempts = Attempts::new(call.effect.clone(), self.addresses.bases.len());
         let timeout = self.timeout + call.waits;
         Ok(Tries { client: self, attempts, timeout, started: Instant::now(), asked: 0 })
     }
 
-    fn request(&self, call: &Call, turn: Turn<'_>) -> reqwest::RequestBuilder {
-        let request = self
-            .http
-            .request(call.method.clone(), format!("{}{}", turn.base, call.path))
-            .query(&call.query)
-            .headers(call.headers.clone())
-            .body(call.body.clone());
+    /// Sends a request; what is answered, where that is no error.
+    async fn sent(&self, call: &Call, turn: Turn<'_>) -> Result<Coming, Failure> {
         // Where the server is asked to wait, that comes on top of what it grants itself.
-        if call.waits.is_zero() {
-            request.header(deadline::HEADER, deadline::header_value(turn.granted))
-        } else {
-            request
-        }
+        let granted = call.waits.is_zero().then_some(turn.granted);
+        turn.base.send(call, granted).await?.accepted().await
     }
+}
+
+/// What comes of a turn within its time.
+async fn within<T>(
+    patience: Duration,
+    turn: Turn<'_>,
+    outcome: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::time::timeout(patience, outcome).await.unwrap_or_else(|_elapsed| {
+        let reason = String::from("no answer in time");
+        Err(Failure::Lost { url: turn.base.text().to_owned(), reason })
+    })
 }
 
 /// Whom to ask, and the time that it is granted.
 #[derive(Clone, Copy, Debug)]
 struct Turn<'a> {
-    base: &'a str,
+    base: &'a Address,
     granted: Duration,
 }
 
@@ -242,7 +229,17 @@ impl<'a> Tries<'a> {
 }
 
 impl Addresses {
-    fn preferred(&self) -> (usize, &str) {
+    fn of(urls: &[Url], calls: Calls) -> Result<Self, Error> {
+        if urls.is_empty() {
+            return Err(Error::Invalid(String::from("no address is given")));
+        }
+        let limits = PoolLimits { connect_timeout: CONNECT_TIMEOUT, ..PoolLimits::default() };
+        let pool = Pool::new(limits).calling(calls);
+        let bases = urls.iter().map(|url| Address::of(url, &pool)).collect::<Result<_, _>>()?;
+        Ok(Self { bases, preferred: AtomicUsize::new(0) })
+    }
+
+    fn preferred(&self) -> (usize, &Address) {
         let index = self.preferred.load(Ordering::Relaxed);
         (index, &self.bases[index])
     }
@@ -255,7 +252,7 @@ impl Addresses {
     }
 }
 
-/// Reads addresses: `http://HOST[:PORT][/PATH]`, set apart by commas or blanks.
+/// Reads addresses: `http://HOST[:PORT][/PATH]` or `https://…`, set apart by commas or blanks.
 ///
 /// # Errors
 /// Where one is no such URL, and where there are too many; in words.
@@ -269,92 +266,26 @@ pub fn parse_urls(text: &str) -> Result<Vec<Url>, String> {
     }
 }
 
-/// Reads an address: `http://HOST[:PORT][/PATH]`.
+/// Reads an address: `http://HOST[:PORT][/PATH]` or `https://…`.
 ///
 /// # Errors
 /// Where it is no such URL; in words.
 pub fn parse_url(text: &str) -> Result<Url, String> {
     let url: Url =
         text.parse().map_err(|error| format!("{error}; for instance http://127.0.0.1:8000"))?;
-    if url.scheme() != "http" || url.host().is_none() {
+    if !["http", "https"].contains(&url.scheme()) || url.host().is_none() {
         return Err(String::from(
-            "it must begin with http:// and name a host, for instance http://127.0.0.1:8000",
+            "it must begin with http:// or https:// and name a host, for instance \
+             http://127.0.0.1:8000",
         ));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(String::from("user and password are not supported"));
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(String::from("it must not hold a query or a fragment"));
     }
     Ok(url)
-}
-
-/// A successful answer, whole.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-}
-
-impl Answer {
-    /// Reads the body as JSON.
-    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_slice(&self.body).map_err(|error| {
-            Error::Malformed(format!("the answer is not what was asked for: {error}"))
-        })
-    }
-}
-
-/// A header field that is a number.
-pub(crate) fn number(headers: &HeaderMap, name: &str) -> Result<u64, Error> {
-    let text = headers.get(name).and_then(|value| value.to_str().ok());
-    let number = text.and_then(|text| text.trim_matches('"').parse().ok());
-    number.ok_or_else(|| Error::Malformed(format!("the answer has no {name}: {text:?}")))
-}
-
-/// Turns an error that was answered into one.
-async fn accepted(mut response: reqwest::Response) -> Result<reqwest::Response, Failure> {
-    let status = response.status();
-    if status.is_success() {
-        return Ok(response);
-    }
-    let mut body = BytesMut::new();
-    // Of a body that breaks off, or is too long, what there is has to do.
-    while let Ok(Some(chunk)) = response.chunk().await
-        && body.len() + chunk.len() <= MAX_PROBLEM_BYTES
-    {
-        body.extend_from_slice(&chunk);
-    }
-    let retry_after = problem::retry_after(response.headers());
-    Err(Failure::Answered { problem: problem::read(status, &body), retry_after })
-}
-
-async fn whole_body(mut response: reqwest::Response, base: &str) -> Result<Bytes, Failure> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| failure(base, &error))? {
-        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-            let reason = format!("the answer is longer than {MAX_ANSWER_BYTES} bytes");
-            return Err(Failure::Lost { url: base.to_owned(), reason });
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
-}
-
-fn failure(base: &str, error: &reqwest::Error) -> Failure {
-    let (url, reason) = (base.to_owned(), root_cause(error));
-    if error.is_connect() || error.is_builder() {
-        Failure::Unreachable { url, reason }
-    } else {
-        Failure::Lost { url, reason }
-    }
-}
-
-/// The innermost error of a chain: the outer ones only say that there was one.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }
 
 #[cfg(test)]

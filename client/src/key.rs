@@ -34,7 +34,7 @@ pub fn encode_key(key: &str) -> Result<String, Unsayable> {
 
 #[cfg(test)]
 mod tests {
-    use reqwest::Url;
+    use url::Url;
 
     use super::*;
 

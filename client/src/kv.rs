@@ -4,8 +4,9 @@ use bytes::Bytes;
 use http::{Method, header};
 use serde::{Deserialize, Serialize};
 
+use crate::answer::number;
 use crate::call::{Call, awaited, conditional, mutation, repeatable};
-use crate::client::{Client, number};
+use crate::client::Client;
 use crate::error::Error;
 use crate::item::Item;
 

@@ -11,6 +11,9 @@
     reason = "a client is shell: it reads clocks and draws keys and pauses"
 )]
 
+mod acceptors;
+mod address;
+mod answer;
 mod append;
 mod attempts;
 mod balancer;
@@ -39,6 +42,7 @@ mod trace;
 mod txn;
 mod watch;
 
+pub use acceptors::Roster;
 pub use append::{
     Append, Appended, Compact, Compacted, Preview, Rollback, RollbackPreview, RolledBack, Undone,
     UndoneKind,
@@ -61,6 +65,7 @@ pub use log::{Command, Log, LogEntry, ReadSlot};
 pub use problem::Problem;
 pub use shared::chain::ChainHash;
 pub use shared::ids::Ballot;
+pub use shared::tls::Trust;
 pub use snapshot::{Download, Snapshot};
 pub use sql::{Rows, Sql};
 pub use trace::{MissingService, Span, SpanLink, Trace};

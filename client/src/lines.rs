@@ -8,14 +8,16 @@ use serde::de::DeserializeOwned;
 use tokio_util::codec::{FramedRead, LinesCodec};
 use tokio_util::io::StreamReader;
 
+use crate::answer::Coming;
+
 /// The longest line, in bytes: a value of a MiB, each byte of it escaped, and then some.
 const MAX_LINE_BYTES: usize = 16 << 20;
 
 /// What is said, a line each; in words what went wrong.
 pub(crate) type Lines<T> = BoxStream<'static, Result<T, String>>;
 
-pub(crate) fn of<T: DeserializeOwned + 'static>(response: reqwest::Response) -> Lines<T> {
-    let bytes = StreamReader::new(response.bytes_stream().map_err(io::Error::other));
+pub(crate) fn of<T: DeserializeOwned + 'static>(answer: Coming) -> Lines<T> {
+    let bytes = StreamReader::new(answer.into_stream().map_err(io::Error::other));
     let lines = FramedRead::new(bytes, LinesCodec::new_with_max_length(MAX_LINE_BYTES));
     lines
         .map(|line| {

@@ -8,8 +8,9 @@ use futures::stream::BoxStream;
 use http::{HeaderMap, Method, StatusCode, header};
 use shared::deadline::SNAPSHOT_WAIT;
 
+use crate::answer::number;
 use crate::call::{Call, awaited};
-use crate::client::{Client, number};
+use crate::client::Client;
 use crate::error::{Error, Failure};
 
 /// The longest that nothing of a file may come.
@@ -54,9 +55,8 @@ impl Snapshot {
 
     async fn send(self) -> Result<Download, Error> {
         let response = self.client.open(&self.call).await?;
-        let headers = response.headers();
-        let part = Part::of(response.status(), headers)?;
-        let url = response.url().as_str().to_owned();
+        let headers = &response.headers;
+        let part = Part::of(response.status, headers)?;
         Ok(Download {
             revision: number(headers, "synod-revision")?,
             etag: text(headers, &header::ETAG)?,
@@ -64,8 +64,8 @@ impl Snapshot {
             from: part.from,
             sha256: digest(headers)?,
             left: part.total - part.from,
-            url,
-            stream: response.bytes_stream().boxed(),
+            url: response.url.clone(),
+            stream: response.into_stream(),
         })
     }
 }
@@ -84,7 +84,7 @@ pub struct Download {
     pub sha256: [u8; 32],
     left: u64,
     url: String,
-    stream: BoxStream<'static, Result<Bytes, reqwest::Error>>,
+    stream: BoxStream<'static, Result<Bytes, String>>,
 }
 
 impl std::fmt::Debug for Download {
@@ -116,7 +116,7 @@ impl Download {
             },
             Ok(None) if self.left == 0 => Ok(None),
             Ok(None) => Err(self.cut(String::from("it ended early"))),
-            Ok(Some(Err(error))) => Err(self.cut(error.to_string())),
+            Ok(Some(Err(error))) => Err(self.cut(error)),
             Err(_elapsed) => Err(self.cut(format!("silent for {SILENCE:?}"))),
         }
     }

@@ -18,8 +18,9 @@ use http::{HeaderName, Method, header};
 
 pub use self::told::{DeleteEvent, Event, EventKind, PutEvent};
 use self::told::{Said, Told};
+use crate::answer::number;
 use crate::call::Call;
-use crate::client::{Client, number};
+use crate::client::Client;
 use crate::error::{Error, Failure};
 use crate::item::Item;
 use crate::lines::{self, Lines};
@@ -184,7 +185,7 @@ impl Watcher {
             call.header(HeaderName::from_static("last-event-id"), &seen.to_string());
         }
         let response = self.client.open(&call).await?;
-        let after = number(response.headers(), "synod-revision")?;
+        let after = number(&response.headers, "synod-revision")?;
         self.told.begin(after);
         Ok(lines::of(response))
     }

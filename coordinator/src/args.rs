@@ -107,6 +107,7 @@ impl Args {
     pub(crate) fn config(&self) -> Config {
         let election_timeout = Duration::from_millis(self.election_timeout_ms);
         Config {
+            acceptors: self.acceptors.acceptors.iter().map(ToString::to_string).collect(),
             election_timeout,
             phase1_timeout: election_timeout,
             primary_timeout: Duration::from_millis(self.primary_timeout_ms),

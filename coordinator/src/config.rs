@@ -18,6 +18,11 @@ pub mod shell {
     /// Prepares in flight to one acceptor: one that flies, and repetitions should it be
     /// lost.
     pub const PREPARES_IN_FLIGHT: usize = 3;
+    /// Requests about a change of the acceptors in flight to one: while it is away, more are
+    /// pointless.
+    pub const SUCCESSIONS_IN_FLIGHT: usize = 2;
+    /// How long an acceptor may take for one: a sync and some.
+    pub const SUCCESSION_TIMEOUT: Duration = Duration::from_secs(1);
     /// Polls in flight to one acceptor; while it is away, more are pointless.
     pub const POLLS_IN_FLIGHT: usize = 5;
 
@@ -49,8 +54,8 @@ pub mod shell {
 /// What the core is told at its start. Times are durations of the clock that gives `now`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// How many acceptors are configured; the roster must have just as many.
-    pub acceptors: usize,
+    /// Where the configured acceptors are. A cluster forms of just as many.
+    pub acceptors: Vec<String>,
     /// Between two polls of all acceptors while standing by.
     pub poll_interval: Duration,
     /// An answer to a poll counts in an election only while the poll is younger: an older
@@ -84,6 +89,10 @@ pub struct Config {
     /// else would stand, and yet nobody can propose anything. More than it takes to
     /// replace a primary, and counted in heartbeats for the same reason.
     pub max_heartbeats_without_replicas: u64,
+    /// A leader that is asked for other acceptors takes no batches for at most this many of
+    /// its heartbeats, until all is durable at the replicas: more than twice as long as one
+    /// waits with that.
+    pub max_heartbeats_draining: u64,
     /// An acceptor that said it is full is taken to be so for this long after.
     pub full_memory: Duration,
     /// Slots that are proposed and not yet below the chosen watermark. Bounds what the
@@ -144,11 +153,11 @@ pub struct Config {
 }
 
 impl Config {
-    /// The defaults, for so many acceptors.
+    /// The defaults, for so many acceptors, whose addresses are only numbers.
     #[must_use]
     pub fn new(acceptors: usize) -> Self {
         Self {
-            acceptors,
+            acceptors: (0..acceptors).map(|index| index.to_string()).collect(),
             poll_interval: Duration::from_millis(100),
             answer_validity: Duration::from_secs(2),
             election_timeout: Duration::from_millis(500),
@@ -161,6 +170,7 @@ impl Config {
             retransmit_interval: Duration::from_millis(200),
             max_heartbeats_unanswered: 10,
             max_heartbeats_without_replicas: 20,
+            max_heartbeats_draining: 60,
             full_memory: Duration::from_secs(1),
             max_in_flight_slots: 1_024,
             max_in_flight_bytes: 64 << 20,

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use shared::bounds::TooFar;
 use shared::ids::{AcceptorId, Ballot, CoordinatorId, Instance, Slot};
-use shared::message::{Marks, Phase, PrimaryReply, ProposalReply};
+use shared::message::{AcceptorsReply, Marks, Phase, PrimaryReply, ProposalReply};
 
 use crate::config::Config;
 use crate::effect::{
@@ -38,6 +38,7 @@ use crate::phase1::Phase1;
 use crate::phase2::Phase2;
 use crate::replicas::Replicas;
 use crate::replicas::view_change::ProposedView;
+use crate::succession::Handover;
 
 mod candidate;
 mod footprint;
@@ -45,7 +46,9 @@ mod invariants;
 mod leader;
 mod lost;
 mod status;
+mod succession;
 mod switch_over;
+mod wanted;
 
 pub use lost::Trouble;
 pub use status::{AcceptorSeen, ChosenLookup, Status, Waiting};
@@ -60,6 +63,8 @@ struct Leader {
     asked_view: Option<switch_over::AskedView>,
     leaving: switch_over::Leaving,
     ahead: Option<lost::Ahead>,
+    /// Other acceptors are asked for: no batches are taken.
+    draining: Option<succession::Draining>,
 }
 
 /// Whether what an acceptor says can be so.
@@ -84,10 +89,17 @@ pub struct Coordinator {
     now: Duration,
     state: State,
     membership: Membership,
+    /// The change of the acceptors that is under way.
+    handover: Option<Handover>,
+    /// Who asked for it.
+    awaited_generation: Option<succession::AwaitedGeneration>,
     formation_error: Option<FormationError>,
     /// The highest ballot seen anywhere in the cluster, this coordinator's own ones
     /// included.
     highest_ballot: Option<Ballot>,
+    /// The highest round in which this one has stood: never again at or below it, whatever
+    /// others say by then, for a late answer to a ballot counts for whoever has that ballot.
+    stood_at: u64,
     /// Facts: every slot below is chosen; every slot below is gone from some acceptor.
     chosen_below: Slot,
     trimmed_below: Slot,
@@ -104,15 +116,18 @@ impl Coordinator {
     /// any process.
     #[must_use]
     pub fn new(config: Config, id: CoordinatorId) -> Self {
-        let membership = Membership::new(config.acceptors);
+        let membership = Membership::new(config.acceptors.clone());
         Self {
             config,
             id,
             now: Duration::ZERO,
             state: State::Inactive(Standby::Watching),
             membership,
+            handover: None,
+            awaited_generation: None,
             formation_error: None,
             highest_ballot: None,
+            stood_at: 0,
             chosen_below: Slot(0),
             trimmed_below: Slot(0),
             replicas: Replicas::default(),
@@ -143,6 +158,12 @@ impl Coordinator {
             Input::Proposal { id, proposal } => self.on_proposal(id, proposal),
             Input::Heartbeat(heartbeat) => self.on_heartbeat(heartbeat),
             Input::PrimaryRequest { id, request } => self.on_primary_request(id, request),
+            Input::SuccessionReply { from, reply } => self.on_succession_reply(from, &reply),
+            Input::Acceptors { id, request, survey } => {
+                self.on_acceptors_request(id, request, &survey)
+            }
+            Input::Surveyed { id, survey } => self.on_surveyed(id, &survey),
+            Input::SuccessionTold(succession) => self.learn_succession(&succession),
             Input::Ended(instance) => self.on_ended(instance),
         }
         if cfg!(debug_assertions) {
@@ -169,6 +190,7 @@ impl Coordinator {
                     self.stand_by(Reason::Phase1TimedOut);
                 } else {
                     self.send_prepares();
+                    self.carry_on();
                 }
             }
             (Timer::Lead, State::Phase2(_)) => self.lead(),
@@ -261,6 +283,9 @@ impl Coordinator {
     }
 
     fn on_foreign_acceptor(&mut self, at: AcceptorIndex, foreign: ForeignAcceptor) {
+        if self.is_of_other_generation(at, &foreign) {
+            return;
+        }
         if self.membership.foreign(at, &foreign) {
             self.effects.push(Effect::ForeignAcceptor { at, foreign });
         }
@@ -272,7 +297,11 @@ impl Coordinator {
             Reason::Outbid(_) => Standby::Watching,
             Reason::Phase1TimedOut | Reason::QuorumSilent => Standby::StandingBack,
             Reason::ReplicasSilent => Standby::AwaitingReplicas,
-            Reason::LeaderSilent | Reason::LeaderEnded | Reason::NoLeaderYet | Reason::Promised => {
+            Reason::LeaderSilent
+            | Reason::LeaderEnded
+            | Reason::NoLeaderYet
+            | Reason::Promised
+            | Reason::Succeeded => {
                 unreachable!("{reason:?} ends no leadership")
             }
         };
@@ -284,8 +313,13 @@ impl Coordinator {
         }
         let before = std::mem::replace(&mut self.state, State::Inactive(standby));
         self.change_phase(from, Phase::Inactive, ballot, reason);
+        self.give_up_generation();
         match before {
             State::Phase2(leader) => {
+                // Nothing was proposed for it.
+                if let Some(draining) = leader.draining {
+                    self.answer_all(draining.waiters, &AcceptorsReply::NotLeading);
+                }
                 for id in leader.asked_view.into_iter().flat_map(|asked| asked.waiters) {
                     self.answer_primary(id, PrimaryReply::Unresolved);
                 }

@@ -13,19 +13,29 @@ pub(crate) mod recovery;
 pub(crate) mod report;
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use shared::client::AcceptorClient;
+use shared::config::{BaseUrl, Scheme};
+use shared::discovery::Acceptors;
 use shared::ids::{ClusterId, CoordinatorId, Instance, Slot};
-use shared::message::{AcceptReply, Phase, PrepareReply, PrimaryReply, ProposalReply};
+use shared::message::{
+    AcceptReply, AcceptorsReply, Phase, PrepareReply, PrimaryReply, ProposalReply,
+    SuccessionRequest,
+};
 use shared::random;
 use shared::telemetry::TraceContext;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::config::shell::{ACCEPTS_IN_FLIGHT, POLLS_IN_FLIGHT, PREPARES_IN_FLIGHT};
+use crate::config::shell::{
+    ACCEPTS_IN_FLIGHT, POLLS_IN_FLIGHT, PREPARES_IN_FLIGHT, SUCCESSIONS_IN_FLIGHT,
+};
 use crate::coordinator::Coordinator;
 use crate::driver::calls::{Caller, Ended, Outcome};
 use crate::driver::handle::{
@@ -33,9 +43,10 @@ use crate::driver::handle::{
 };
 use crate::driver::outbox::{Outbox, OutboxLimits};
 use crate::driver::report::Reporter;
-use crate::effect::{AcceptorIndex, Effect, Input, RequestId, Timer};
+use crate::effect::{AcceptorIndex, Effect, Input, RequestId, Survey, Timer};
 use crate::membership::WrongCluster;
 use crate::metrics::{Measured, Nacked};
+use crate::survey::Surveyor;
 
 /// Ends of calls and questions that are taken before anything is sent.
 const TAKEN_AT_ONCE: usize = 128;
@@ -46,6 +57,13 @@ struct Acceptor {
     outbox: Outbox,
     prepares: usize,
     polls: usize,
+    successions: usize,
+}
+
+impl Acceptor {
+    fn new(caller: Caller, limits: OutboxLimits) -> Self {
+        Self { caller, outbox: Outbox::new(limits), prepares: 0, polls: 0, successions: 0 }
+    }
 }
 
 /// Whoever waits for what becomes of a proposal, and since when.
@@ -55,12 +73,27 @@ struct Waiter {
     answer: oneshot::Sender<ProposalReply>,
 }
 
+/// What the driver hears of other services, and looks at them by.
+#[derive(Debug)]
+pub(crate) struct Around {
+    /// Which lives of theirs are over.
+    pub(crate) processes: mpsc::Receiver<Instance>,
+    /// The acceptors, as others say.
+    pub(crate) acceptors: watch::Receiver<Acceptors>,
+    pub(crate) surveyor: Surveyor,
+}
+
 /// The owner of the core.
 #[derive(Debug)]
 pub(crate) struct Driver {
     core: Coordinator,
     started: Instant,
     acceptors: Vec<Acceptor>,
+    limits: OutboxLimits,
+    /// Where calls to further acceptors end.
+    calls: mpsc::Sender<Ended>,
+    /// The present acceptors.
+    present: watch::Sender<Arc<[AcceptorClient]>>,
     timers: BTreeMap<Timer, Instant>,
     ended: mpsc::Receiver<Ended>,
     questions: mpsc::Receiver<Question>,
@@ -68,6 +101,11 @@ pub(crate) struct Driver {
     waiters: BTreeMap<RequestId, Waiter>,
     /// Those who asked for another primary.
     primary_waiters: BTreeMap<RequestId, oneshot::Sender<PrimaryReply>>,
+    /// Those who asked for other acceptors.
+    acceptors_waiters: BTreeMap<RequestId, oneshot::Sender<AcceptorsReply>>,
+    /// Where to look for such a request, and the looks that are under way: one for each.
+    to_survey: Vec<(RequestId, Vec<String>)>,
+    surveys: JoinSet<(RequestId, Survey)>,
     /// The recorded traces of proposals in flight.
     traces: BTreeMap<Slot, TraceContext>,
     measured: Measured,
@@ -85,8 +123,8 @@ impl Driver {
         clients: Vec<AcceptorClient>,
         measured: Measured,
     ) -> (Self, Handle) {
-        let calls = clients.len() * (ACCEPTS_IN_FLIGHT + PREPARES_IN_FLIGHT + POLLS_IN_FLIGHT);
-        let (ended_sender, ended) = mpsc::channel(calls);
+        let each = ACCEPTS_IN_FLIGHT + PREPARES_IN_FLIGHT + POLLS_IN_FLIGHT + SUCCESSIONS_IN_FLIGHT;
+        let (calls, ended) = mpsc::channel(clients.len() * each);
         let (question_sender, questions) = mpsc::channel(WAITING_QUESTIONS);
         let (progress, progress_receiver) =
             watch::channel(Position { phase: Phase::Inactive, chosen_below: Slot(0) });
@@ -98,24 +136,30 @@ impl Driver {
             queued_slots: usize::try_from(config.max_in_flight_slots).unwrap_or(usize::MAX),
             queued_bytes: config.max_in_flight_bytes,
         };
-        let acceptor = |(index, client)| Acceptor {
-            caller: Caller::new(AcceptorIndex(index), client, ended_sender.clone()),
-            outbox: Outbox::new(limits),
-            prepares: 0,
-            polls: 0,
+        let acceptor = |(index, client): (usize, &AcceptorClient)| {
+            let caller = Caller::new(AcceptorIndex(index), client.clone(), calls.clone());
+            Acceptor::new(caller, limits)
         };
+        let acceptors = clients.iter().enumerate().map(acceptor).collect();
+        let (present, present_receiver) = watch::channel(Arc::from(clients.as_slice()));
         let urls = clients.iter().map(|client| client.url().clone()).collect();
         let (reporter, waiting_for, troubles) = Reporter::new(urls);
         let driver = Self {
             core: Coordinator::new(config, id),
             started: Instant::now(),
-            acceptors: clients.into_iter().enumerate().map(acceptor).collect(),
+            acceptors,
+            limits,
+            calls,
+            present,
             timers: BTreeMap::new(),
             ended,
             questions,
             next_request: 0,
             waiters: BTreeMap::new(),
             primary_waiters: BTreeMap::new(),
+            acceptors_waiters: BTreeMap::new(),
+            to_survey: Vec::new(),
+            surveys: JoinSet::new(),
             traces: BTreeMap::new(),
             measured,
             progress,
@@ -123,22 +167,26 @@ impl Driver {
             wrong_cluster: None,
             reporter,
         };
-        let known =
-            Known { progress: progress_receiver, cluster: cluster_receiver, waiting_for, troubles };
+        let known = Known {
+            progress: progress_receiver,
+            cluster: cluster_receiver,
+            acceptors: present_receiver,
+            waiting_for,
+            troubles,
+        };
         (driver, Handle::new(question_sender, known))
     }
 
     /// Runs until `shutdown`. Whoever waits then learns that nothing is known.
     ///
-    /// `processes` tells which lives of other services are over.
-    ///
     /// # Errors
     /// When the acceptors are no longer those of the cluster.
     pub(crate) async fn run(
         mut self,
-        mut processes: mpsc::Receiver<Instance>,
+        around: Around,
         shutdown: CancellationToken,
     ) -> Result<(), WrongCluster> {
+        let Around { mut processes, mut acceptors, surveyor } = around;
         self.step(Input::Started, None);
         loop {
             let next_timer = self.timers.values().min().copied();
@@ -149,6 +197,14 @@ impl Driver {
                 Some(ended) = self.ended.recv() => self.on_ended(ended),
                 Some(question) = self.questions.recv() => self.on_question(question),
                 Some(ended) = processes.recv() => self.step(Input::Ended(ended), None),
+                Ok(()) = acceptors.changed() => {
+                    let told = acceptors.borrow_and_update().succession.clone();
+                    told.into_iter().for_each(|told| self.step(Input::SuccessionTold(told), None));
+                }
+                Some(surveyed) = self.surveys.join_next() => {
+                    let (id, survey) = surveyed.expect("a look does not panic");
+                    self.step(Input::Surveyed { id, survey }, None);
+                }
                 else => return Ok(()),
             }
             for _ in 0..TAKEN_AT_ONCE {
@@ -165,6 +221,10 @@ impl Driver {
             }
             self.send();
             self.publish();
+            for (id, urls) in self.to_survey.drain(..) {
+                let surveyor = surveyor.clone();
+                self.surveys.spawn(async move { (id, surveyor.look(urls).await) });
+            }
         }
     }
 
@@ -184,6 +244,7 @@ impl Driver {
         // Whoever hung up needs no answer.
         self.waiters.retain(|_, waiter| !waiter.answer.is_closed());
         self.primary_waiters.retain(|_, waiter| !waiter.is_closed());
+        self.acceptors_waiters.retain(|_, waiter| !waiter.is_closed());
         self.reporter.waiting(self.now(), self.core.waiting_for(self.now()));
         self.reporter.troubles(self.core.troubles(self.now()));
     }
@@ -214,6 +275,10 @@ impl Driver {
                 }
                 result.ok().map(|reply| Input::AcceptReply { from: at, ballot, reply })
             }
+            Outcome::Succession { result } => {
+                acceptor.successions -= 1;
+                result.ok().map(|reply| Input::SuccessionReply { from: at, reply })
+            }
         };
         if let Some(input) = input {
             self.step(input, None);
@@ -234,6 +299,11 @@ impl Driver {
                 self.primary_waiters.insert(id, answer);
                 self.step(Input::PrimaryRequest { id, request }, None);
             }
+            Question::Acceptors { request, survey, answer } => {
+                let id = self.request_id();
+                self.acceptors_waiters.insert(id, answer);
+                self.step(Input::Acceptors { id, request, survey }, None);
+            }
             Question::Heartbeat { heartbeat, answer } => {
                 let reply = self.core.check_heartbeat(&heartbeat).map(|()| {
                     self.step(Input::Heartbeat(heartbeat), None);
@@ -243,6 +313,9 @@ impl Driver {
             }
             Question::Chosen { from, limits, answer } => {
                 let _gone = answer.send(self.core.chosen(from, limits));
+            }
+            Question::PrimaryOf { epoch, answer } => {
+                let _gone = answer.send(self.core.primary_of(epoch).cloned());
             }
             Question::Status { answer } => {
                 let core = self.core.status(self.now());
@@ -317,6 +390,15 @@ impl Driver {
                     let _gone = waiter.send(reply);
                 }
             }
+            Effect::Survey { id, urls } => self.to_survey.push((id, urls)),
+            Effect::Succession { to, request } => self.tell(to, request),
+            Effect::NewAcceptor { at, url } => self.add_acceptor(at, &url),
+            Effect::AcceptorsReply { id, reply } => {
+                if let Some(waiter) = self.acceptors_waiters.remove(&id) {
+                    let _gone = waiter.send(reply);
+                }
+            }
+            Effect::Succeeded(_) => self.publish_acceptors(),
             Effect::Chosen(_) => {
                 self.measured.decisions.inc();
             }
@@ -332,9 +414,36 @@ impl Driver {
             Effect::VotesLost(_)
             | Effect::ClaimRefused { .. }
             | Effect::RosterKnown(_)
+            | Effect::SuccessionKnown(_)
             | Effect::NotACluster(_)
             | Effect::ForeignAcceptor { .. } => {}
         }
+    }
+
+    /// Tells an acceptor of a succession, unless it is away.
+    fn tell(&mut self, to: AcceptorIndex, request: SuccessionRequest) {
+        let free = |acceptor: &&mut Acceptor| acceptor.successions < SUCCESSIONS_IN_FLIGHT;
+        if let Some(acceptor) = self.acceptors.get_mut(to.0).filter(free) {
+            acceptor.successions += 1;
+            acceptor.caller.succession(request);
+        }
+    }
+
+    fn add_acceptor(&mut self, at: AcceptorIndex, url: &str) {
+        assert_eq!(at.0, self.acceptors.len(), "the place of a new acceptor");
+        // It was checked before it was chosen; what is forged leads nowhere.
+        let nowhere = |_| BaseUrl::of(Scheme::Http, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let url = url.parse().unwrap_or_else(nowhere);
+        self.reporter.add(url.clone());
+        let caller = Caller::new(at, AcceptorClient::new(url), self.calls.clone());
+        self.acceptors.push(Acceptor::new(caller, self.limits));
+    }
+
+    fn publish_acceptors(&self) {
+        let of = |at: AcceptorIndex| self.acceptors.get(at.0);
+        let callers = self.core.present().filter_map(of);
+        let clients = callers.map(|acceptor| acceptor.caller.client().clone()).collect();
+        self.present.send_replace(clients);
     }
 
     fn send(&mut self) {

@@ -10,8 +10,9 @@ use std::time::Duration;
 use shared::bounds::TooFar;
 use shared::ids::{Ballot, Instance, Slot};
 use shared::message::{
-    Accept, AcceptReply, ChosenEntry, Heartbeat, Phase, Prepare, PrepareReply, PrimaryReply,
-    PrimaryRequest, Proposal, ProposalReply, Roster, View, Watermarks,
+    Accept, AcceptReply, AcceptorsReply, AcceptorsRequest, ChosenEntry, Heartbeat, Phase, Prepare,
+    PrepareReply, PrimaryReply, PrimaryRequest, Proposal, ProposalReply, Roster, Succession,
+    SuccessionReply, SuccessionRequest, View, Watermarks,
 };
 
 pub use crate::ids::{AcceptorIndex, PollNumber, RequestId};
@@ -29,6 +30,24 @@ pub enum Timer {
     Prepare,
     /// Time for a sign of life, retransmissions, and a look at the view (Phase 2).
     Lead,
+}
+
+/// What an address that is to be one of an acceptor's was found to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundAcceptor {
+    /// The address.
+    pub url: String,
+    /// The acceptor that answers there, or in words why none does.
+    pub answer: Result<SuccessionReply, String>,
+}
+
+/// What a look at acceptors' addresses and at the services has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// Who is at the addresses.
+    pub found: Vec<FoundAcceptor>,
+    /// The name of a service that cannot follow a change of the acceptors.
+    pub left_behind: Option<String>,
 }
 
 /// What happened.
@@ -81,6 +100,31 @@ pub enum Input {
         /// Whom it asks for.
         request: PrimaryRequest,
     },
+    /// An answer to [`Effect::Succession`].
+    SuccessionReply {
+        /// Where the request went.
+        from: AcceptorIndex,
+        /// The answer.
+        reply: SuccessionReply,
+    },
+    /// An operator asks for other acceptors.
+    Acceptors {
+        /// Named in the [`Effect::AcceptorsReply`].
+        id: RequestId,
+        /// What is wanted.
+        request: AcceptorsRequest,
+        /// A look at the addresses in it, and at those of the present acceptors.
+        survey: Survey,
+    },
+    /// What an [`Effect::Survey`] has shown.
+    Surveyed {
+        /// Named in the effect.
+        id: RequestId,
+        /// It.
+        survey: Survey,
+    },
+    /// Another service says that a generation of the acceptors has ended.
+    SuccessionTold(Succession),
     /// This life of a replica or of a coordinator is over, as its connections show. That
     /// wins time: what would follow from its silence follows at once. Nothing else rests
     /// on it.
@@ -137,6 +181,42 @@ pub enum Effect {
         /// The answer.
         reply: PrimaryReply,
     },
+    /// Tell an acceptor of a succession, or ask it.
+    Succession {
+        /// Whom.
+        to: AcceptorIndex,
+        /// What.
+        request: SuccessionRequest,
+    },
+    /// There is an acceptor at an address that was not one before. Said before anything is
+    /// sent there.
+    NewAcceptor {
+        /// Its place: one above the highest.
+        at: AcceptorIndex,
+        /// The address.
+        url: String,
+    },
+    /// Answer a request for other acceptors. Each is answered at most once, and surely once
+    /// leadership has ended or they are the acceptors.
+    AcceptorsReply {
+        /// Which.
+        id: RequestId,
+        /// The answer.
+        reply: AcceptorsReply,
+    },
+    /// Look at these acceptors' addresses, and at all services, for the request for other
+    /// acceptors of that name; see [`Input::Surveyed`]. Should that never come, the request
+    /// is refused in time.
+    Survey {
+        /// Named in the [`Input::Surveyed`].
+        id: RequestId,
+        /// Where to look.
+        urls: Vec<String>,
+    },
+    /// The end of a generation is chosen; to be logged.
+    SuccessionKnown(Succession),
+    /// The next generation of the acceptors is the present one from now on; to be logged.
+    Succeeded(Succession),
     /// An entry was appended to the window of chosen values: wake who waits for it. In
     /// slot order.
     Chosen(ChosenEntry),
@@ -210,6 +290,8 @@ pub enum Reason {
     QuorumSilent,
     /// The leader heard from no replica.
     ReplicasSilent,
+    /// Other acceptors have followed.
+    Succeeded,
 }
 
 impl fmt::Display for Reason {
@@ -229,6 +311,7 @@ impl fmt::Display for Reason {
             Self::ReplicasSilent => {
                 f.write_str("no replica is heard from, and another coordinator may hear them")
             }
+            Self::Succeeded => f.write_str("other acceptors have followed"),
         }
     }
 }

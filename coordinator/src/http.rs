@@ -1,5 +1,7 @@
 //! The coordinator's routes. All logic is elsewhere.
 
+mod acceptors;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,18 +14,20 @@ use axum::routing::{get, post};
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use shared::deadline::Deadline;
-use shared::discovery::Mixups;
+use shared::discovery::{self, Acceptors, Mixups};
 use shared::health::{self, Check};
-use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Epoch, Name, Slot};
+use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Epoch, Generation, Name, Slot};
 use shared::message::{
-    ChosenReply, ClusterError, Heartbeat, OfCluster, Phase, PrimaryRequest, Proposal, ProposalReply,
+    Batch, ChosenReply, ClusterError, Heartbeat, OfCluster, Phase, PrimaryRequest, Proposal,
+    ProposalReply, Service, Value, WantedPrimary,
 };
 use shared::problem::Problem;
 use shared::spans::{self, Reach};
 use shared::status::Identity;
 use shared::telemetry::{SpanNames, attribute};
+use shared::tls::Caller;
 use shared::wire::{BodyLimit, Reply, Wire, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
@@ -32,7 +36,9 @@ use crate::coordinator::{ChosenLookup, Trouble};
 use crate::driver::handle::{Counts, DriverStatus, Handle, NoAnswer};
 use crate::driver::recovery::Recovery;
 use crate::driver::report::describe;
+use crate::effect::AcceptorIndex;
 use crate::recover::Wanted;
+use crate::survey::Surveyor;
 use shared::page::PageLimits;
 
 /// Proposals that are read or waited for at once. A primary has few in flight; each may
@@ -45,6 +51,10 @@ const PROPOSAL_OVERHEAD: usize = 1_024;
 /// The longest sign of life, in bytes: its view names up to 255 backups of 64 bytes, in
 /// JSON at worst.
 const HEARTBEAT_BYTES: usize = 64 << 10;
+
+/// Requests for other acceptors that are looked at, or wait for what becomes of them, at once:
+/// one is under way, and whoever asks for the same again waits with it.
+pub(crate) const MAX_CHANGES: usize = 4;
 
 /// The longest request for another primary, in bytes: two names and some numbers, in JSON.
 const PRIMARY_REQUEST_BYTES: usize = 4 << 10;
@@ -63,10 +73,12 @@ const MAX_FETCH_WAIT: Duration = Duration::from_secs(10);
 pub(crate) const SPAN_NAMES: SpanNames = &[
     ("POST", "/v1/proposals", "coordinator.propose"),
     ("POST", "/v1/primary", "coordinator.switch_over"),
+    ("POST", "/v1/acceptors", "coordinator.acceptors"),
 ];
 
 /// Those routes.
-pub(crate) const POLLS: &[(&str, &str)] = &[("GET", "/v1/chosen"), ("POST", "/v1/heartbeats")];
+pub(crate) const POLLS: &[(&str, &str)] =
+    &[("GET", "/v1/chosen"), ("POST", "/v1/heartbeats"), ("GET", "/v1/succession")];
 
 /// What handlers need.
 #[derive(Clone, Debug)]
@@ -78,7 +90,11 @@ pub(crate) struct Front {
     pub(crate) mixups: Mixups,
     pub(crate) handle: Handle,
     pub(crate) recovery: Recovery,
-    pub(crate) urls: Arc<[String]>,
+    pub(crate) surveyor: Surveyor,
+    /// The changes of the acceptors that are known here.
+    pub(crate) acceptors: watch::Receiver<Acceptors>,
+    /// Requests for other acceptors that are looked at, or wait: at most [`MAX_CHANGES`].
+    pub(crate) changes: Arc<Semaphore>,
     pub(crate) max_value_bytes: usize,
     pub(crate) shutdown: CancellationToken,
 }
@@ -86,11 +102,14 @@ pub(crate) struct Front {
 /// The routes.
 pub(crate) fn routes(front: Front) -> Router {
     let (handle, mixups) = (front.handle.clone(), front.mixups.clone());
+    let acceptors = front.acceptors.clone();
     let body = BodyLimit { what: "proposal", bytes: front.max_value_bytes + PROPOSAL_OVERHEAD };
     let places = (front.handle.clone(), Arc::new(Semaphore::new(WAITING_PROPOSALS)));
     let sign_of_life = BodyLimit { what: "heartbeat", bytes: HEARTBEAT_BYTES };
     let other_primary =
         BodyLimit { what: "request for another primary", bytes: PRIMARY_REQUEST_BYTES };
+    let other_acceptors =
+        BodyLimit { what: "request for other acceptors", bytes: acceptors::REQUEST_BYTES };
     let proposals = post(propose)
         .layer(axum::Extension(body))
         .layer(from_fn_with_state(places, admit_proposal));
@@ -99,9 +118,11 @@ pub(crate) fn routes(front: Front) -> Router {
         .route("/v1/chosen", get(chosen))
         .route("/v1/heartbeats", post(heartbeat).layer(axum::Extension(sign_of_life)))
         .route("/v1/primary", post(primary).layer(axum::Extension(other_primary)))
+        .route("/v1/acceptors", post(acceptors::acceptors).layer(axum::Extension(other_acceptors)))
         .route("/v1/status", get(status))
         .merge(spans::routes(Reach::Service(front.name.clone())))
         .with_state(front)
+        .merge(discovery::routes(acceptors))
         .merge(health::routes(move || {
             let waiting = handle.waiting_for().map(|what| format!("waiting for {what}"));
             let lost = handle.troubles().into_iter().find_map(|trouble| match trouble {
@@ -134,13 +155,47 @@ fn overloaded(handle: &Handle, headers: &HeaderMap, limit: String) -> Result<Res
     Ok(reply.send(&OfCluster::new(cluster, ProposalReply::Overloaded { limit })))
 }
 
+/// Whether a batch may be proposed, where it is known who asks: that of an epoch is its
+/// primary's alone. False where it is not known here who that is; the primary asks again, and
+/// its heartbeats come meanwhile.
+async fn is_of_primary(
+    front: &Front,
+    caller: &Caller,
+    proposal: &Proposal,
+) -> Result<bool, Problem> {
+    if !caller.is_held() {
+        return Ok(true);
+    }
+    if !is_batch(proposal) {
+        let what = "a proposal must be a batch of the epoch and number that it names";
+        return Err(Problem::bad_request(what.to_owned()));
+    }
+    match front.handle.primary_of(proposal.epoch).await.map_err(no_answer)? {
+        Some(primary) => caller.must_be(Service::Replica, &primary).map(|()| true),
+        None => Ok(false),
+    }
+}
+
+/// Whether what replicas would execute is what the proposal says: they go by the value alone.
+fn is_batch(proposal: &Proposal) -> bool {
+    matches!(
+        Value::decode(&proposal.value),
+        Ok(Value::Batch(Batch { epoch, number, .. }))
+            if (epoch, number) == (proposal.epoch, proposal.number)
+    )
+}
+
 async fn propose(
     State(front): State<Front>,
+    caller: Caller,
     deadline: Deadline,
     reply: Reply,
     Wire(proposal): Wire<Proposal>,
 ) -> Result<Response, Problem> {
     let cluster = front.handle.same_cluster(proposal.cluster).map_err(Problem::of_cluster)?;
+    if !is_of_primary(&front, &caller, &proposal).await? {
+        return Ok(reply.send(&OfCluster::new(cluster, ProposalReply::NotLeading)));
+    }
     let span = Span::current();
     attribute(&span, "epoch", i64::try_from(proposal.epoch.0).unwrap_or(i64::MAX));
     attribute(&span, "batch", i64::try_from(proposal.number.0).unwrap_or(i64::MAX));
@@ -160,9 +215,11 @@ async fn propose(
 
 async fn heartbeat(
     State(front): State<Front>,
+    caller: Caller,
     reply: Reply,
     Wire(heartbeat): Wire<Heartbeat>,
 ) -> Result<Response, Problem> {
+    caller.must_be(Service::Replica, &heartbeat.replica)?;
     let cluster = front.handle.same_cluster(heartbeat.cluster).map_err(Problem::of_cluster)?;
     let answer = front.handle.heartbeat(heartbeat).await.map_err(no_answer)?;
     let answer = answer.map_err(|too_far| Problem::bad_request(too_far.to_string()))?;
@@ -171,10 +228,16 @@ async fn heartbeat(
 
 async fn primary(
     State(front): State<Front>,
+    caller: Caller,
     deadline: Deadline,
     reply: Reply,
     Wire(request): Wire<PrimaryRequest>,
 ) -> Result<Response, Problem> {
+    match &request.wanted {
+        WantedPrimary::Another { than, .. } => caller.must_be(Service::Replica, than)?,
+        // What an operator asked a replica for.
+        WantedPrimary::Replica(_) | WantedPrimary::Without { .. } => {}
+    }
     let cluster = front.handle.same_cluster(request.cluster).map_err(Problem::of_cluster)?;
     let answer = front.handle.primary(request, deadline.remaining()).await.map_err(no_answer)?;
     Ok(reply.send(&OfCluster::new(cluster, answer)))
@@ -246,6 +309,10 @@ struct RoleStatus {
     phase: Phase,
     ballot: Option<Ballot>,
     cluster_id: Option<ClusterId>,
+    /// Of the acceptors.
+    generation: Option<Generation>,
+    /// The one that is about to begin.
+    begins: Option<Generation>,
     waiting_for: Option<String>,
     chosen_below: Slot,
     trimmed_below: Slot,
@@ -282,9 +349,10 @@ fn role_status(
     front: &Front,
     DriverStatus { core, counts, waiting_proposals }: DriverStatus,
 ) -> RoleStatus {
-    let url_of = |index: usize| front.urls.get(index).cloned().unwrap_or_default();
+    let of = |at: AcceptorIndex| core.acceptors.iter().find(|seen| seen.at == at);
+    let url_of = |at| of(at).map(|seen| seen.url.clone()).unwrap_or_default();
     let acceptors = core.acceptors.iter().map(|seen| AcceptorStatus {
-        url: url_of(seen.at.0),
+        url: seen.url.clone(),
         acceptor: seen.acceptor,
         heard_ms_ago: seen.heard_ago.map(|ago| u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)),
     });
@@ -293,7 +361,9 @@ fn role_status(
         phase: core.phase,
         ballot: core.ballot,
         cluster_id: core.roster.as_ref().map(|roster| roster.cluster()),
-        waiting_for: core.waiting_for.as_ref().map(|waiting| describe(waiting, |at| url_of(at.0))),
+        generation: core.roster.as_ref().map(|roster| roster.generation()),
+        begins: core.begins,
+        waiting_for: core.waiting_for.as_ref().map(|waiting| describe(waiting, url_of)),
         chosen_below: core.chosen_below,
         trimmed_below: core.trimmed_below,
         trim_below: core.trim_below,

@@ -6,10 +6,11 @@
 //! and what comes out), [`coordinator`] (the state machine), [`membership`] with
 //! [`membership::formation`] (who the acceptors are), `election` (when to try to lead),
 //! [`phase1`] (a quorum's promises and the safe values), `phase2` with `liveness` (values in
-//! flight), `replicas` (who is primary, and what may be trimmed), [`chosen_window`] and
+//! flight), `replicas` (who is primary, and what may be trimmed), `succession` (other
+//! acceptors), [`chosen_window`] and
 //! [`recover`] (the chosen log for who fetches it), [`config`] (every limit),
 //! [`footprint`] (states told apart, for a model checker). The shell: [`driver`] (performs
-//! effects), `http`, `metrics`, `args`.
+//! effects), `http`, `survey` (who is at an address, and who has heard), `metrics`, `args`.
 
 pub mod effect;
 mod ids;
@@ -27,6 +28,8 @@ mod phase2;
 
 mod replicas;
 
+mod succession;
+
 pub mod chosen_window;
 pub mod recover;
 
@@ -38,6 +41,7 @@ pub mod driver;
 
 mod http;
 mod metrics;
+mod survey;
 
 mod args;
 
@@ -45,17 +49,19 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 pub use args::Args;
-use shared::discovery::presence;
+use shared::discovery::{Acceptors, presence};
 use shared::ids::CoordinatorId;
 use shared::message::{Member, Service};
 use shared::server::serve;
 use shared::service::{Misconfigured, Running};
 use shared::telemetry::Traced;
+use tokio::sync::Semaphore;
 
-use crate::driver::Driver;
 use crate::driver::recovery::Recovery;
+use crate::driver::{Around, Driver};
 use crate::http::{Front, POLLS, SPAN_NAMES, routes};
 use crate::metrics::Measured;
+use crate::survey::Surveyor;
 
 /// Of the others, whoever may lead or be primary.
 fn is_followed(own: CoordinatorId) -> impl Fn(&Member) -> bool {
@@ -82,21 +88,24 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     let discovered = shared::discovery::spawn(
         running.member(),
         handle.cluster(),
-        acceptors.clone(),
+        Acceptors::configured(&acceptors),
         shutdown.clone(),
     );
+    let surveyor = Surveyor::new(id, discovered.members.clone());
+    let acceptors = discovered.acceptors.clone();
     let ended = presence::follow(discovered.members, is_followed(id), shutdown.clone());
-    let urls: Arc<[String]> = acceptors.iter().map(|acceptor| acceptor.url().to_string()).collect();
-    let recovery = Recovery::new(&acceptors);
+    let recovery = Recovery::new(handle.present_acceptors());
     let admission = running.admission();
     let front = Front {
         id,
         name: running.name,
-        identity: running.identity,
+        identity: running.identity.following(acceptors.clone()),
         mixups: discovered.mixups,
         handle,
         recovery,
-        urls,
+        surveyor: surveyor.clone(),
+        acceptors: acceptors.clone(),
+        changes: Arc::new(Semaphore::new(http::MAX_CHANGES)),
         max_value_bytes,
         shutdown: shutdown.clone(),
     };
@@ -115,7 +124,8 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
         served
     };
     let driving = async {
-        let driven = driver.run(ended, shutdown.clone()).await;
+        let around = Around { processes: ended, acceptors, surveyor };
+        let driven = driver.run(around, shutdown.clone()).await;
         shutdown.cancel();
         driven
     };

@@ -9,8 +9,8 @@ use std::fmt;
 use std::time::Duration;
 
 use shared::bounds::{ROUNDS_AHEAD, SLOTS_AHEAD, TooFar, within};
-use shared::ids::{AcceptorId, Ballot, ClusterId, Slot};
-use shared::message::{Marks, Roster, Watermarks};
+use shared::ids::{AcceptorId, Ballot, ClusterId, Generation, Slot};
+use shared::message::{Marks, Roster, Seated, Succession, Watermarks, quorum};
 
 use crate::ids::{AcceptorIndex, PollNumber};
 
@@ -112,8 +112,15 @@ struct Place {
 /// The acceptors, as seen from here.
 #[derive(Clone, Debug)]
 pub(crate) struct Membership {
+    /// Every address that was ever one of an acceptor, in this life of the process: a place
+    /// is its position here, for good.
+    urls: Vec<String>,
     places: Vec<Place>,
+    /// The places of the present acceptors.
+    present: Vec<usize>,
     roster: Option<Roster>,
+    /// What made them the acceptors, unless they formed the cluster.
+    succession: Option<Succession>,
     /// A roster that all acceptors could form at the poll named; younger answers must
     /// confirm it.
     candidate: Option<(Roster, PollNumber)>,
@@ -122,11 +129,14 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    pub(crate) fn new(configured: usize) -> Self {
-        let places = std::iter::repeat_with(Place::default).take(configured).collect();
+    pub(crate) fn new(urls: Vec<String>) -> Self {
+        let places = std::iter::repeat_with(Place::default).take(urls.len()).collect();
         Self {
+            present: (0..urls.len()).collect(),
+            urls,
             places,
             roster: None,
+            succession: None,
             candidate: None,
             next_poll: PollNumber(0),
             polls: VecDeque::new(),
@@ -138,7 +148,75 @@ impl Membership {
     }
 
     pub(crate) fn indices(&self) -> impl Iterator<Item = AcceptorIndex> + use<> {
-        (0..self.places.len()).map(AcceptorIndex)
+        self.present.clone().into_iter().map(AcceptorIndex)
+    }
+
+    fn present(&self) -> impl Iterator<Item = &Place> {
+        self.present.iter().filter_map(|index| self.places.get(*index))
+    }
+
+    /// The roster, and where its acceptors are reached.
+    pub(crate) fn seated(&self) -> Option<Seated> {
+        let urls = self.present.iter().map(|index| self.urls[*index].clone()).collect();
+        Some(Seated { roster: self.roster.clone()?, urls })
+    }
+
+    /// What made these the acceptors, unless they formed the cluster.
+    pub(crate) fn succession(&self) -> Option<&Succession> {
+        self.succession.as_ref()
+    }
+
+    /// Where the acceptor at a place is.
+    pub(crate) fn url_of(&self, at: AcceptorIndex) -> &str {
+        self.urls.get(at.0).map_or("unknown", String::as_str)
+    }
+
+    /// The place of the present acceptor with that address.
+    pub(crate) fn present_at(&self, url: &str) -> Option<AcceptorIndex> {
+        self.present.iter().find(|index| self.urls[**index] == url).copied().map(AcceptorIndex)
+    }
+
+    /// The place of an address, and whether it is a new one.
+    pub(crate) fn place_of(&mut self, url: &str) -> (AcceptorIndex, Novelty) {
+        match self.urls.iter().position(|known| known == url) {
+            Some(index) => (AcceptorIndex(index), Novelty::Known),
+            None => {
+                self.urls.push(url.to_owned());
+                self.places.push(Place::default());
+                (AcceptorIndex(self.urls.len() - 1), Novelty::New)
+            }
+        }
+    }
+
+    /// These are the acceptors from now on. Nothing that was heard at their places before
+    /// counts.
+    pub(crate) fn succeed(&mut self, succession: Succession, places: &[AcceptorIndex]) {
+        self.present = places.iter().map(|place| place.0).collect();
+        self.places.fill_with(Place::default);
+        self.candidate = None;
+        self.roster = Some(succession.next().roster.clone());
+        self.succession = Some(succession);
+    }
+
+    /// Whether so many of the acceptors that are asked name the cluster that it is the
+    /// one, though they are not yet known to be its acceptors.
+    pub(crate) fn is_named_by_most(&self, cluster: ClusterId) -> bool {
+        let names = |answer: &&Answer| {
+            answer.reply.roster.as_ref().is_some_and(|roster| roster.cluster() == cluster)
+        };
+        let named = self.present().flat_map(|place| &place.answer).filter(names).count();
+        named >= quorum(self.present.len())
+    }
+
+    /// Whether an acceptor's roster is one of this cluster that comes after the one known
+    /// here, or may be.
+    pub(crate) fn is_beyond(&self, theirs: &Roster) -> bool {
+        match &self.roster {
+            Some(own) => {
+                own.cluster() == theirs.cluster() && own.generation() < theirs.generation()
+            }
+            None => theirs.generation() > Generation(0),
+        }
     }
 
     /// Starts a poll.
@@ -181,9 +259,9 @@ impl Membership {
     }
 
     fn form(&mut self, now: Duration) -> Recorded {
-        match judge(&self.allegiances()) {
+        match self.judgement() {
             Judgement::Existing(roster) => self.adopt(now, roster),
-            Judgement::Waiting { .. } => {
+            Judgement::Waiting { .. } | Judgement::Succeeded => {
                 self.candidate = None;
                 Recorded::Waiting
             }
@@ -194,8 +272,7 @@ impl Membership {
             Judgement::Unformed(roster) => match &self.candidate {
                 Some((candidate, after)) if *candidate == roster => {
                     let confirmed = self
-                        .places
-                        .iter()
+                        .present()
                         .flat_map(|place| &place.answer)
                         .all(|answer| answer.poll > *after);
                     if confirmed { self.adopt(now, roster) } else { Recorded::Waiting }
@@ -223,20 +300,36 @@ impl Membership {
         Recorded::Formed(roster)
     }
 
+    /// Whether the acceptors that are asked are those that formed the cluster no more, so
+    /// that one of them has to say who is.
+    fn is_succeeded(&self) -> bool {
+        self.present().flat_map(|place| &place.answer).any(|answer| {
+            let roster = answer.reply.roster.as_ref();
+            roster.is_some_and(|roster| roster.generation() > Generation(0))
+        })
+    }
+
     fn allegiances(&self) -> Vec<Option<AcceptorInfo>> {
         let of = |answer: &Answer| AcceptorInfo {
             acceptor: answer.reply.acceptor,
             roster: answer.reply.roster.clone(),
             draw: answer.reply.draw,
         };
-        self.places.iter().map(|place| place.answer.as_ref().map(of)).collect()
+        self.present().map(|place| place.answer.as_ref().map(of)).collect()
     }
 
     /// What the acceptors make up so far, while the roster is unknown.
     pub(crate) fn judgement(&self) -> Judgement {
         match &self.roster {
             Some(roster) => Judgement::Existing(roster.clone()),
-            None => judge(&self.allegiances()),
+            None => {
+                let judged = judge(&self.allegiances());
+                // A stray one of a later generation, or of another cluster, does not stand in
+                // the way of a quorum of those that formed it, of which none is sealed then.
+                let formed_it = |roster: &Roster| roster.generation() == Generation(0);
+                let is_first = matches!(&judged, Judgement::Existing(first) if formed_it(first));
+                if !is_first && self.is_succeeded() { Judgement::Succeeded } else { judged }
+            }
         }
     }
 
@@ -266,8 +359,7 @@ impl Membership {
             None => !ours.contains(reply.acceptor),
         };
         let others: BTreeMap<AcceptorId, &Watermarks> = self
-            .places
-            .iter()
+            .present()
             .flat_map(|place| &place.answer)
             .filter(|answer| now.saturating_sub(answer.asked_at) <= validity)
             .map(|answer| (answer.reply.acceptor, &answer.reply))
@@ -296,8 +388,7 @@ impl Membership {
     pub(crate) fn vouched_round(&self) -> u64 {
         let Some(roster) = &self.roster else { return 0 };
         let mut rounds: Vec<u64> = self
-            .places
-            .iter()
+            .present()
             .filter(|place| place.member.is_some())
             .map(|place| place.promised.map_or(0, |promised| promised.round))
             .collect();
@@ -333,18 +424,18 @@ impl Membership {
     pub(crate) fn heard_at(
         &self,
     ) -> impl Iterator<Item = (AcceptorIndex, Option<AcceptorId>, Option<Duration>)> {
-        self.places
-            .iter()
-            .enumerate()
-            .map(|(index, place)| (AcceptorIndex(index), place.member, place.heard_at))
+        let at = |index: &usize| {
+            let place = self.places.get(*index)?;
+            Some((AcceptorIndex(*index), place.member, place.heard_at))
+        };
+        self.present.iter().filter_map(at)
     }
 
     /// The latest answers of members, one for each identity.
     pub(crate) fn answers(&self) -> Vec<&Answer> {
         let Some(roster) = &self.roster else { return Vec::new() };
         let mut answers: Vec<&Answer> = self
-            .places
-            .iter()
+            .present()
             .flat_map(|place| &place.answer)
             .filter(|answer| is_member(roster, &answer.reply))
             .collect();
@@ -358,16 +449,28 @@ impl Membership {
     /// What each member said last, by its place.
     pub(crate) fn answers_by_place(&self) -> Vec<(AcceptorIndex, Option<Ballot>, Marks)> {
         let Some(roster) = &self.roster else { return Vec::new() };
-        let answer = |(index, place): (usize, &Place)| {
-            let reply = &place.answer.as_ref()?.reply;
-            let of = (AcceptorIndex(index), reply.promised, reply.marks);
+        let answer = |index: &usize| {
+            let reply = &self.places.get(*index)?.answer.as_ref()?.reply;
+            let of = (AcceptorIndex(*index), reply.promised, reply.marks);
             is_member(roster, reply).then_some(of)
         };
-        self.places.iter().enumerate().filter_map(answer).collect()
+        self.present.iter().filter_map(answer).collect()
     }
 }
 
-/// A member has the roster, or will adopt it with its first promise.
+/// A member has the roster, or will adopt it with its first promise where it is the one that
+/// forms the cluster.
 fn is_member(roster: &Roster, reply: &Watermarks) -> bool {
-    roster.contains(reply.acceptor) && reply.roster.as_ref().is_none_or(|its| its == roster)
+    let is_of_it = match &reply.roster {
+        Some(its) => its == roster,
+        None => roster.generation() == Generation(0),
+    };
+    roster.contains(reply.acceptor) && is_of_it
+}
+
+/// Whether an address was one of an acceptor before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Novelty {
+    New,
+    Known,
 }

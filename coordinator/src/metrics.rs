@@ -248,7 +248,8 @@ fn ending(reason: Reason) -> usize {
         | Reason::LeaderEnded
         | Reason::NoLeaderYet
         | Reason::Promised
-        | Reason::Phase1TimedOut => 3,
+        | Reason::Phase1TimedOut
+        | Reason::Succeeded => 3,
     }
 }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use shared::bounds::OPEN_SLOTS;
 use shared::ids::{AcceptorId, Ballot, Slot};
-use shared::message::{EncodedValue, Marks, Promise, Value, Vote};
+use shared::message::{EncodedValue, Marks, Promise, Succession, Value, Vote};
 
 use crate::effect::AcceptorIndex;
 
@@ -47,6 +47,12 @@ pub struct SafeValues {
 /// ballot, or [`Value::Noop`] in a hole. The reports are those of a quorum, each complete
 /// from slot `from` (or the acceptor's `trimmed_below`) on.
 ///
+/// The stop of a generation is the last of them: whoever proposed it had nothing in flight,
+/// and proposed nothing after it. So what was voted for in later slots at lower ballots was
+/// never chosen. But where a later slot has a vote at a higher ballot, the leader of that
+/// one has met no vote for the stop, which therefore was not chosen either, nor is anything
+/// else in that slot: it is a hole (*Stoppable Paxos*, section 4).
+///
 /// # Panics
 /// When two reports hold different values for one slot and ballot: no leader ever
 /// proposes two.
@@ -55,7 +61,8 @@ pub fn safe_values(from: Slot, reports: &[Report]) -> SafeValues {
     let facts =
         reports.iter().flat_map(|report| [report.marks.chosen_below, report.marks.trimmed_below]);
     let start = facts.fold(from, Slot::max);
-    let end = reports.iter().map(|report| report.marks.voted_below).fold(start, Slot::max);
+    let voted_below = reports.iter().map(|report| report.marks.voted_below);
+    let mut end = voted_below.fold(start, Slot::max);
 
     let mut highest: BTreeMap<Slot, &Vote> = BTreeMap::new();
     for vote in reports.iter().flat_map(|report| &report.votes).filter(|vote| vote.slot >= start) {
@@ -74,6 +81,21 @@ pub fn safe_values(from: Slot, reports: &[Report]) -> SafeValues {
         highest.last_key_value().is_none_or(|(slot, _)| *slot < end),
         "a vote at or above voted_below {end}"
     );
+
+    let is_stop = |slot: Slot, vote: &Vote| {
+        Succession::of_stop(&vote.value).is_some_and(|stop| stop.begin() == slot)
+    };
+    let is_overtaken = |slot: Slot, ballot: Ballot| {
+        highest.range(slot.next()..).any(|(_, later)| later.ballot > ballot)
+    };
+    let stop = highest
+        .iter()
+        .find(|(slot, vote)| is_stop(**slot, vote) && !is_overtaken(**slot, vote.ballot))
+        .map(|(slot, _)| *slot);
+    highest.retain(|slot, vote| !is_stop(*slot, vote) || Some(*slot) == stop);
+    if let Some(stop) = stop {
+        end = stop.next();
+    }
 
     let noop = Value::Noop.encode();
     let values = (start.0..end.0)

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use shared::ids::{AcceptorId, Ballot, BatchNumber, Epoch, Slot};
 use shared::message::{
-    Accept, ChosenEntry, EncodedValue, Proposal, ProposalReply, Roster, SlotValue,
+    Accept, ChosenEntry, EncodedValue, Proposal, ProposalReply, Roster, SlotValue, Succession,
 };
 use shared::page::PageLimits;
 
@@ -72,6 +72,9 @@ pub(crate) struct Phase2 {
     in_flight: BTreeMap<Slot, InFlight>,
     in_flight_bytes: usize,
     window: ChosenWindow,
+    /// What ends the generation of these acceptors: in the last slot of all, which is no slot
+    /// of the log but of them alone, and never passed by the chosen watermark.
+    stop: Option<Succession>,
 }
 
 impl Phase2 {
@@ -94,8 +97,11 @@ impl Phase2 {
             in_flight: BTreeMap::new(),
             in_flight_bytes: 0,
             window: ChosenWindow::new(safe.start, config.window_entries, config.window_bytes),
+            stop: None,
         };
         for value in safe.values {
+            let stop = Succession::of_stop(&value);
+            phase2.stop = stop.filter(|stop| stop.begin() == phase2.next_slot);
             phase2.propose(now, value, None, None);
         }
         phase2
@@ -145,7 +151,9 @@ impl Phase2 {
 
     /// Why no further value of this size may be proposed now; the limit in words.
     pub(crate) fn refusal(&self, config: &Config, bytes: usize) -> Option<String> {
-        if bytes > config.max_accept_bytes {
+        if self.stop.is_some() {
+            Some("the acceptors are being changed".to_owned())
+        } else if bytes > config.max_accept_bytes {
             Some(format!(
                 "a value of {bytes} bytes is above the limit of {}",
                 config.max_accept_bytes
@@ -201,6 +209,34 @@ impl Phase2 {
             self.first_new
         );
         self.propose(now, value, None, None)
+    }
+
+    /// Ends the generation of these acceptors, if a quorum accepts it: nothing follows.
+    ///
+    /// # Panics
+    /// When something is in flight, or is not durable at the replicas.
+    pub(crate) fn propose_stop(&mut self, now: Duration, succession: Succession) -> SlotValue {
+        assert!(self.is_drained(), "a stop in slot {} is the last value", self.next_slot);
+        let value = self.propose_own(now, succession.encode_stop());
+        self.stop = Some(succession);
+        value
+    }
+
+    /// Whether all that was given away is chosen, and may be trimmed: what acceptors have
+    /// is then elsewhere, too.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.in_flight.is_empty() && self.trim_below == self.next_slot
+    }
+
+    /// What was proposed to end this generation.
+    pub(crate) fn stop(&self) -> Option<&Succession> {
+        self.stop.as_ref()
+    }
+
+    /// What ended this generation.
+    pub(crate) fn chosen_stop(&self) -> Option<&Succession> {
+        let stop = self.stop.as_ref()?;
+        self.in_flight.get(&stop.begin()).is_some_and(|slot| slot.chosen).then_some(stop)
     }
 
     fn propose(
@@ -263,7 +299,11 @@ impl Phase2 {
 
     fn pass_chosen(&mut self) -> Vec<ChosenEntry> {
         let mut entries = Vec::new();
-        while let Some(first) = self.in_flight.first_entry().filter(|first| first.get().chosen) {
+        let stop = self.stop.as_ref().map(Succession::begin);
+        let passes = |slot: Slot| stop != Some(slot);
+        while let Some(first) =
+            self.in_flight.first_entry().filter(|first| first.get().chosen && passes(*first.key()))
+        {
             let (slot, in_flight) = first.remove_entry();
             assert_eq!(slot, self.chosen_below, "the chosen watermark passes every slot once");
             self.in_flight_bytes -= in_flight.value.len();
@@ -283,6 +323,7 @@ impl Phase2 {
         }
         let kept = self.in_flight.split_off(&below);
         let dropped = std::mem::replace(&mut self.in_flight, kept);
+        self.stop.take_if(|stop| stop.begin() < below);
         self.in_flight_bytes -=
             dropped.values().map(|in_flight| in_flight.value.len()).sum::<usize>();
         self.chosen_below = below;

@@ -215,6 +215,22 @@ impl Replicas {
         self.view.as_ref()
     }
 
+    /// Who is primary of an epoch, of which this process may have proposed one: whoever two
+    /// replicas say it is, or the proposed one, or the only one that is told of.
+    pub(crate) fn primary_of<'a>(
+        &'a self,
+        epoch: Epoch,
+        proposed: Option<&'a Name>,
+    ) -> Option<&'a Name> {
+        let views = self.heard.values().filter_map(|heard| heard.view.as_ref());
+        let of_epoch = views.filter(|view| view.epoch == epoch);
+        let told: Vec<&Name> = of_epoch.map(|view| &view.primary).collect();
+        let times = |name: &Name| told.iter().filter(|told| **told == name).count();
+        let only = told.first().filter(|first| times(first) == told.len()).copied();
+        let mut by_two = told.iter().copied().filter(|name| times(name) >= 2);
+        by_two.next().or(proposed).or(only)
+    }
+
     /// No view before this one is ever told of again.
     pub(crate) fn lowest_epoch(&self) -> Epoch {
         self.vouched.as_ref().map_or(Epoch(0), |view| view.epoch)

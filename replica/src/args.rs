@@ -305,10 +305,10 @@ impl Args {
         ByteBudget::new(usize_of(self.max_buffered_bytes))
     }
 
-    /// The core's limits and times.
-    pub(crate) fn config(&self) -> Config {
+    /// The core's limits and times, where it asks so many acceptors.
+    pub(crate) fn config(&self, acceptors: usize) -> Config {
         Config {
-            acceptors: self.acceptors.acceptors.len(),
+            acceptors,
             pipeline: usize_of(self.pipeline),
             answers: AnswerRetention {
                 keep_ms: u64::from(self.keep_answers_hours) * HOUR_MS,

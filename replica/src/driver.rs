@@ -21,8 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use shared::client::AcceptorClient;
-use shared::discovery::Mixups;
+use shared::discovery::{Acceptors, Mixups};
 use shared::events::Events;
 use shared::ids::{ClusterId, Instance, LeaseId, Name, Slot};
 use shared::message::{Directory, DirectoryEntry, Member, View};
@@ -123,8 +122,8 @@ pub(crate) struct Parts {
     pub(crate) waits: LockWaits,
     /// How many watch: what is executed is stored at once for them.
     pub(crate) watching: watch::Receiver<usize>,
-    /// All acceptors.
-    pub(crate) acceptors: Vec<AcceptorClient>,
+    /// The acceptors by now.
+    pub(crate) acceptors: watch::Receiver<Acceptors>,
     /// The services that were heard from lately.
     pub(crate) members: watch::Receiver<Vec<Member>>,
     /// Which of them are mixed up.
@@ -270,7 +269,7 @@ impl Driver {
             checkpointer,
             dir,
             mut fatal,
-            acceptors,
+            mut acceptors,
             mut members,
             mixups,
             measured,
@@ -298,7 +297,7 @@ impl Driver {
             inputs: inputs.clone(),
             running: JoinSet::new(),
         };
-        let calls = Calls::new(inputs, acceptors, mixups, &config, measured);
+        let calls = Calls::new(inputs, acceptors.clone(), mixups, &config, measured);
         let mut handlers = EffectHandlers { calls, jobs, hurry, forget, snapshots };
         self.step(&mut handlers, Input::Started)?;
         let mut taken = Vec::with_capacity(MESSAGES_AT_ONCE);
@@ -317,6 +316,10 @@ impl Driver {
                 Ok(()) = members.changed() => {
                     let directory = directory_of(&members.borrow_and_update());
                     self.step(&mut handlers, Input::Directory(directory))
+                }
+                Ok(()) = acceptors.changed() => {
+                    let present = acceptors.borrow_and_update().clients.len();
+                    self.step(&mut handlers, Input::Acceptors(present))
                 }
                 () = sleep_until(due.unwrap_or(self.started)), if due.is_some() => self.fire(&mut handlers),
             };

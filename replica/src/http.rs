@@ -6,8 +6,10 @@
 //! `watching`; `mutate`, `append`, `txn`, `rollback`, `compact`, `leases` and `locks` (what
 //! mutations say), `mutation` (what they come to) and `forward` (from a backup to the
 //! primary); `refused` (every way to say no); `replication`, `status`, `cluster`, `events`,
-//! `primary` (another one), `removal` (a replica fewer); `openapi` (all of it, for programs).
+//! `primary` (another one), `removal` (a replica fewer), `acceptors` (others); `openapi` (all of
+//! it, for programs).
 
+mod acceptors;
 mod append;
 mod cluster;
 mod compact;
@@ -47,10 +49,9 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, any, delete, get, post, put};
 use http::HeaderValue;
 use shared::byte_budget::ByteBudget;
-use shared::client::AcceptorClient;
 use shared::config::BaseUrl;
 use shared::console;
-use shared::discovery::Mixups;
+use shared::discovery::{self, Acceptors, Mixups};
 use shared::events::Events;
 use shared::health;
 use shared::ids::{Instance, Name};
@@ -98,6 +99,7 @@ pub(crate) const SPANS: SpanNames = &[
     ("GET", "/v1/log/{slot}", "replica.log"),
     ("GET", "/v1/snapshot", "replica.snapshot"),
     ("POST", "/v1/cluster/primary", "replica.switch_over"),
+    ("POST", "/v1/cluster/acceptors", "replica.acceptors"),
     ("DELETE", "/v1/cluster/replicas/{id}", "replica.take_out"),
     ("POST", "/v1/sql", "replica.sql"),
     ("GET", "/v1/watch", "replica.watch"),
@@ -107,6 +109,7 @@ pub(crate) const SPANS: SpanNames = &[
 pub(crate) const POLLS: &[(&str, &str)] = &[
     ("GET", "/v1/replication/log"),
     ("GET", "/v1/replication/snapshot"),
+    ("GET", "/v1/succession"),
     ("GET", "/v1/cluster"),
     ("GET", shared::events::PATH),
     ("GET", "/openapi.json"),
@@ -148,8 +151,8 @@ pub(crate) struct App {
     pub(crate) events: Arc<Events>,
     /// The spans of all services.
     pub(crate) gather: Gather,
-    /// All acceptors.
-    pub(crate) acceptors: Vec<AcceptorClient>,
+    /// The acceptors by now.
+    pub(crate) acceptors: watch::Receiver<Acceptors>,
     /// The services that were heard from lately.
     pub(crate) members: watch::Receiver<Vec<Member>>,
     /// Which of them are mixed up.
@@ -175,11 +178,13 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
     let checks = {
         let app = Arc::clone(&app);
         move || {
-            let mut checks = status::checks(&app.driver.published(), app.acceptors.len());
+            let acceptors = app.acceptors.borrow().clients.len();
+            let mut checks = status::checks(&app.driver.published(), acceptors);
             checks.push(app.mixups.check());
             checks
         }
     };
+    let acceptors = app.acceptors.clone();
     Router::new()
         .route("/v1/replication/log", get(replication::log))
         .route("/v1/replication/snapshot", get(snapshot::for_replica))
@@ -188,6 +193,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .merge(spans::routes(Reach::OnRequest(app.gather.clone())))
         .merge(clients)
         .with_state(app)
+        .merge(discovery::routes(acceptors))
         .merge(health::routes(checks))
         .merge(console::routes())
 }
@@ -216,6 +222,7 @@ fn client_routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/cluster", get(cluster::cluster)),
         (shared::events::PATH, get(events::events)),
         ("/v1/cluster/primary", post(primary::primary)),
+        ("/v1/cluster/acceptors", post(acceptors::acceptors)),
         ("/v1/cluster/replicas/{id}", delete(removal::remove)),
         ("/openapi.json", get(openapi::openapi)),
     ]

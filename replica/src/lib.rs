@@ -13,7 +13,9 @@
 //! [`replica`] (who executes what when, and who is answered; pure), [`store`] (SQLite),
 //! `watch` (who follows what is executed), [`http`] (the client API), [`sql`] (queries to
 //! read), [`snapshot`] (the whole state as one file), `driver` (performs the core's
-//! effects), `switch_over` (another primary is asked for), `metrics`, `args`, `run`.
+//! effects), `switch_over` (another primary is asked for), `change_acceptors` (so are other
+//! acceptors), `followed` (which acceptors have followed those of the flags), `metrics`,
+//! `args`, `run`.
 //!
 //! Deliberately absent: a cache beside SQLite, because its page cache is one; votes,
 //! because a replica has none: what is chosen is what acceptors say; any decision in the
@@ -36,6 +38,9 @@ mod driver;
 mod metrics;
 
 mod switch_over;
+
+mod change_acceptors;
+mod followed;
 
 mod args;
 mod run;

@@ -235,6 +235,7 @@ impl Replica {
             Input::Durable(below) => self.durable_below = self.durable_below.max(below),
             Input::Storage(storage) => self.storage_changed(storage, effects),
             Input::Unswept(unswept) => self.unswept = unswept,
+            Input::Acceptors(acceptors) => self.reads.ask(acceptors),
             Input::Followed(followed) => self.followed = followed,
         }
     }

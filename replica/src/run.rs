@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use shared::datadir::DataDir;
-use shared::discovery::{self, Discovered};
+use shared::discovery::{self, Acceptors, Discovered};
 use shared::events::Events;
 use shared::ids::{Instance, Name};
 use shared::message::Service;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
 use crate::driver::{self, DriverError, Handle, LockWaits, Parts};
+use crate::followed;
 use crate::http::{App, POLLS, SPANS, routes};
 use crate::metrics::{self, Measured, Present};
 use crate::replica::status::Identity;
@@ -60,10 +61,21 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     // It is told to end, lets go of what it does as primary, and ends.
     let (told, ending) = (running.shutdown.clone(), CancellationToken::new());
     let (joined, cluster) = watch::channel(store.cluster);
-    let Discovered { members, mixups, withdrawn } =
-        discovery::spawn(running.member(), cluster, acceptors.clone(), ending.clone());
-    let events = Events::start(running.instance, members.clone(), mixups.clone(), ending.clone());
-    let (watching, config) = (watch::Sender::default(), args.config());
+    let flags = Acceptors::configured(&acceptors);
+    let found = followed::remembered(dir.path(), store.cluster, flags);
+    let config = args.config(found.clients.len());
+    let Discovered { members, acceptors, mixups, withdrawn } =
+        discovery::spawn(running.member(), cluster.clone(), found, ending.clone());
+    let remembering =
+        followed::remember(dir.path().to_owned(), cluster, acceptors.clone(), members.clone());
+    let events = Events::start(
+        running.instance,
+        members.clone(),
+        acceptors.clone(),
+        mixups.clone(),
+        ending.clone(),
+    );
+    let watching = watch::Sender::default();
     let (measured, waits) =
         (Measured::register(&mut running.metrics), LockWaits::new(args.lock_waits()));
     let parts = Parts {
@@ -111,14 +123,13 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     metrics::expose(&mut running.metrics, present);
     let (name, instance) = (running.name, running.instance);
     let letting_go = let_go(driver.clone(), (name.clone(), instance), told, ending.clone());
-    let urls = acceptors.iter().map(|acceptor| acceptor.url().clone()).collect();
     let app = Arc::new(App {
-        gather: Gather::new(name.clone(), urls, members.clone()),
+        gather: Gather::new(name.clone(), acceptors.clone(), members.clone()),
         events,
         name: name.clone(),
         url: running.url,
         instance,
-        identity: running.identity,
+        identity: running.identity.following(acceptors.clone()),
         driver,
         reader: store.reader,
         watches,
@@ -143,6 +154,7 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
         served = serving => served.context("the listener failed"),
         gone = dir.gone(&[store::FILE]) => Err(gone.into()),
         never = letting_go => match never {},
+        never = remembering => match never {},
     };
     ending.cancel();
     stop.cancel();

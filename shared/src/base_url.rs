@@ -4,10 +4,30 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-/// Where a service is reached: `http://host:port`, without a path and without a slash at
-/// the end.
+/// Where a service is reached: `http://host:port`, or `https://host:port` where it listens
+/// with TLS, without a path and without a slash at the end.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BaseUrl(String);
+
+/// How a service is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// HTTP on a plain connection.
+    Http,
+    /// HTTP in TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As it stands in a URL.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
 
 /// A text is not a [`BaseUrl`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,8 +40,14 @@ pub struct BaseUrlError {
 impl BaseUrl {
     /// A service that is reached at the address that it listens on.
     #[must_use]
-    pub fn of(address: SocketAddr) -> Self {
-        Self(format!("http://{address}"))
+    pub fn of(scheme: Scheme, address: SocketAddr) -> Self {
+        Self(format!("{}://{address}", scheme.as_str()))
+    }
+
+    /// How it is spoken to.
+    #[must_use]
+    pub fn scheme(&self) -> Scheme {
+        if self.0.starts_with("https://") { Scheme::Https } else { Scheme::Http }
     }
 
     /// The URL as text.
@@ -33,7 +59,7 @@ impl BaseUrl {
     /// Host and port, as a `Host` header and a socket want them.
     #[must_use]
     pub fn authority(&self) -> &str {
-        self.0.strip_prefix("http://").unwrap_or(&self.0)
+        self.0.split_once("://").map_or(&self.0, |(_scheme, authority)| authority)
     }
 }
 
@@ -46,9 +72,11 @@ impl FromStr for BaseUrl {
             reason: reason.to_owned(),
         };
         let url = url::Url::parse(text.trim()).map_err(|error| refuse(&error.to_string()))?;
-        if url.scheme() != "http" {
-            return Err(refuse("only http is spoken between the services"));
-        }
+        let scheme = match url.scheme() {
+            "http" => Scheme::Http,
+            "https" => Scheme::Https,
+            _ => return Err(refuse("only http and https are spoken")),
+        };
         let Some(host) = url.host_str() else { return Err(refuse("the host is missing")) };
         if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
             return Err(refuse("there must be nothing after host and port"));
@@ -57,7 +85,7 @@ impl FromStr for BaseUrl {
             return Err(refuse("user and password are not supported"));
         }
         let port = url.port_or_known_default().ok_or_else(|| refuse("the port is missing"))?;
-        Ok(Self(format!("http://{host}:{port}")))
+        Ok(Self(format!("{}://{host}:{port}", scheme.as_str())))
     }
 }
 
@@ -75,10 +103,12 @@ mod tests {
     fn a_base_url_is_a_host_and_a_port() {
         assert_eq!("http://acceptor-1".parse::<BaseUrl>().unwrap().authority(), "acceptor-1:80");
         assert_eq!("http://[::1]:8201/".parse::<BaseUrl>().unwrap().as_str(), "http://[::1]:8201");
+        let secured: BaseUrl = "https://acceptor-1".parse().unwrap();
+        assert_eq!((secured.scheme(), secured.authority()), (Scheme::Https, "acceptor-1:443"));
         for bad in [
             "",
             "acceptor-1:8201",
-            "https://a:1",
+            "ftp://a:1",
             "http://a:1/v1",
             "http://a:1?x",
             "http://u:p@a:1",

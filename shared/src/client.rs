@@ -26,9 +26,10 @@ use serde::de::DeserializeOwned;
 use crate::base_url::BaseUrl;
 use crate::ids::{ClusterId, Instance, Name, Slot};
 use crate::message::{
-    Accept, AcceptReply, Announced, Announcement, ChosenReply, Directory, Heartbeat,
-    HeartbeatReply, OfCluster, Prepare, PrepareReply, PrimaryReply, PrimaryRequest, Proposal,
-    ProposalReply, VotesPage, Watermarks,
+    Accept, AcceptReply, AcceptorsReply, AcceptorsRequest, Announced, Announcement, ChosenReply,
+    Directory, Heartbeat, HeartbeatReply, KnownSuccession, MAX_SUCCESSION_BYTES, OfCluster,
+    Prepare, PrepareReply, PrimaryReply, PrimaryRequest, Proposal, ProposalReply, Service,
+    SuccessionReply, SuccessionRequest, VotesPage, Watermarks,
 };
 
 pub use answer::AnswerBody;
@@ -39,7 +40,7 @@ pub use pool::{CONNECT_TIMEOUT, Connections, IDLE_TIMEOUT, MAX_IDLE, Pool, PoolL
 pub use set_up::{introduce, user_agent};
 
 macro_rules! client {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident is $service:ident) => {
         $(#[$doc])*
         #[derive(Clone, Debug)]
         pub struct $name(Peer);
@@ -48,7 +49,7 @@ macro_rules! client {
             /// The service at the URL. No connection is made yet.
             #[must_use]
             pub fn new(url: BaseUrl) -> Self {
-                Self(Peer::new(url))
+                Self(Peer::of(Service::$service, url))
             }
 
             /// Where it is.
@@ -70,15 +71,15 @@ macro_rules! client {
 
 client! {
     /// An acceptor.
-    AcceptorClient
+    AcceptorClient is Acceptor
 }
 client! {
     /// A coordinator.
-    CoordinatorClient
+    CoordinatorClient is Coordinator
 }
 client! {
     /// A replica.
-    ReplicaClient
+    ReplicaClient is Replica
 }
 
 impl AcceptorClient {
@@ -122,6 +123,18 @@ impl AcceptorClient {
         self.0.get(&format!("/v1/votes?from={from}"), timeout).await
     }
 
+    /// `POST /v1/succession`.
+    ///
+    /// # Errors
+    /// See [`CallError`]; an acceptor that changes nothing says so.
+    pub async fn succession(
+        &self,
+        message: &SuccessionRequest,
+        timeout: Duration,
+    ) -> Result<SuccessionReply, CallError> {
+        self.0.ask("/v1/succession", Some(message), timeout, MAX_SUCCESSION_BYTES).await
+    }
+
     /// `PUT /v1/members/{name}`: announces a service, and learns of the others.
     ///
     /// # Errors
@@ -147,6 +160,18 @@ impl AcceptorClient {
     ) -> Result<Directory, CallError> {
         self.0.delete(&format!("/v1/members/{name}?instance={instance}"), timeout).await
     }
+}
+
+/// `GET /v1/succession` of an acceptor, a coordinator or a replica: which change of the
+/// acceptors is the latest that it knows.
+///
+/// # Errors
+/// See [`CallError`].
+pub async fn known_succession(
+    url: BaseUrl,
+    timeout: Duration,
+) -> Result<KnownSuccession, CallError> {
+    Peer::new(url).ask::<(), _>("/v1/succession", None, timeout, MAX_SUCCESSION_BYTES).await
 }
 
 impl CoordinatorClient {
@@ -186,6 +211,20 @@ impl CoordinatorClient {
         timeout: Duration,
     ) -> Result<OfCluster<PrimaryReply>, CallError> {
         self.0.send_granting(Method::POST, "/v1/primary", message, granted, timeout).await
+    }
+
+    /// `POST /v1/acceptors`: the answer comes once the change is over, or the time that is
+    /// `granted` for that is; the `timeout` should be longer.
+    ///
+    /// # Errors
+    /// See [`CallError`]; a refusal by the protocol is no error.
+    pub async fn acceptors(
+        &self,
+        message: &AcceptorsRequest,
+        granted: Duration,
+        timeout: Duration,
+    ) -> Result<OfCluster<AcceptorsReply>, CallError> {
+        self.0.send_granting(Method::POST, "/v1/acceptors", message, granted, timeout).await
     }
 
     /// `GET /v1/chosen?cluster=&from=&wait_ms=`: waits up to `wait` for something to be there;

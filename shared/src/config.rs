@@ -12,8 +12,9 @@ use clap::value_parser;
 use crate::client::AcceptorClient;
 use crate::ids::Name;
 use crate::message::{Roster, Service};
+use crate::tls::{Calls, TlsArgs};
 
-pub use crate::base_url::{BaseUrl, BaseUrlError};
+pub use crate::base_url::{BaseUrl, BaseUrlError, Scheme};
 pub use host_name::{HostName, HostNameError};
 
 /// What every service is told. Flatten it into the service's own `Args`.
@@ -30,7 +31,7 @@ pub struct ServiceArgs {
     pub listen: Option<SocketAddr>,
 
     /// Where the other services reach this one
-    /// [default: http:// and the address listened on]
+    /// [default: http:// or https:// and the address listened on]
     #[arg(long, env = "SYNOD_ADVERTISE_URL", value_name = "URL")]
     pub advertise_url: Option<BaseUrl>,
 
@@ -74,6 +75,10 @@ pub struct ServiceArgs {
     /// bytes and trace
     #[arg(long, env = "SYNOD_ACCESS_LOG", value_parser = BoolishValueParser::new())]
     pub access_log: bool,
+
+    /// With what it listens and calls others with TLS.
+    #[command(flatten)]
+    pub tls: TlsArgs,
 }
 
 impl ServiceArgs {
@@ -91,28 +96,46 @@ impl ServiceArgs {
         self.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, first_port(service))))
     }
 
-    /// The URL given, or the one of the address that was bound.
+    /// The URL given, or the one of the address that was bound, as the service listens there.
     ///
     /// # Errors
     /// When it is not given and the service listens on all addresses, of which nobody can
-    /// tell which one the others reach.
-    pub fn advertised(&self, bound: SocketAddr) -> Result<BaseUrl, AdvertiseError> {
+    /// tell which one the others reach; when it is given and is of the other scheme.
+    pub fn advertised(&self, scheme: Scheme, bound: SocketAddr) -> Result<BaseUrl, AdvertiseError> {
         match &self.advertise_url {
+            Some(url) if url.scheme() != scheme => {
+                Err(AdvertiseError::Scheme { url: url.clone(), scheme: scheme.as_str() })
+            }
             Some(url) => Ok(url.clone()),
-            None if bound.ip().is_unspecified() => Err(AdvertiseError { bound }),
-            None => Ok(BaseUrl::of(bound)),
+            None if bound.ip().is_unspecified() => Err(AdvertiseError::Nowhere { bound }),
+            None => Ok(BaseUrl::of(scheme, bound)),
         }
     }
 }
 
 /// It cannot be told where others reach a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "listening on {bound}, all addresses: say with --advertise-url (SYNOD_ADVERTISE_URL) where the \
-     others reach this service"
-)]
-pub struct AdvertiseError {
-    bound: SocketAddr,
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AdvertiseError {
+    /// It listens everywhere.
+    #[error(
+        "listening on {bound}, all addresses: say with --advertise-url (SYNOD_ADVERTISE_URL) where \
+         the others reach this service"
+    )]
+    Nowhere {
+        /// All addresses.
+        bound: SocketAddr,
+    },
+    /// It is told to announce a URL by which it cannot be asked.
+    #[error(
+        "--advertise-url (SYNOD_ADVERTISE_URL) is {url}, and this service is asked by {scheme}://: \
+         with --tls-cert it listens with TLS, and else without"
+    )]
+    Scheme {
+        /// That URL.
+        url: BaseUrl,
+        /// What it is to begin with.
+        scheme: &'static str,
+    },
 }
 
 /// The port of the first service of its kind; the second has the next one.
@@ -153,17 +176,25 @@ pub enum AcceptorsError {
     /// One stands there twice.
     #[error("--acceptors (SYNOD_ACCEPTORS) names {0} twice")]
     Repeated(BaseUrl),
+    /// One is with TLS and this service calls none such, or the reverse.
+    #[error("--acceptors (SYNOD_ACCEPTORS): {0}")]
+    Scheme(String),
 }
 
 impl AcceptorsArgs {
     /// A client for each acceptor, in the order given.
     ///
     /// # Errors
-    /// When the number is even or above [`Roster::MAX_LEN`], or one is named twice.
+    /// When the number is even or above [`Roster::MAX_LEN`], one is named twice, or this
+    /// process cannot call one by its scheme.
     pub fn clients(&self) -> Result<Vec<AcceptorClient>, AcceptorsError> {
         let number = self.acceptors.len();
         if number.is_multiple_of(2) || number > Roster::MAX_LEN {
             return Err(AcceptorsError::Number(number));
+        }
+        let calls = Calls::of_process();
+        for url in &self.acceptors {
+            calls.to(url).map_err(AcceptorsError::Scheme)?;
         }
         let mut sorted: Vec<&BaseUrl> = self.acceptors.iter().collect();
         sorted.sort_unstable();
@@ -226,16 +257,23 @@ mod tests {
     fn the_advertised_url_is_the_bound_address_unless_that_is_every_address() {
         let args = Flags::parse_from(["synod"]).service;
         assert_eq!(
-            args.advertised("127.0.0.1:4711".parse().unwrap()).unwrap().as_str(),
+            args.advertised(Scheme::Http, "127.0.0.1:4711".parse().unwrap()).unwrap().as_str(),
             "http://127.0.0.1:4711"
         );
-        assert!(args.advertised("0.0.0.0:4711".parse().unwrap()).is_err());
+        assert_eq!(
+            args.advertised(Scheme::Https, "127.0.0.1:4711".parse().unwrap()).unwrap().as_str(),
+            "https://127.0.0.1:4711"
+        );
+        assert!(args.advertised(Scheme::Http, "0.0.0.0:4711".parse().unwrap()).is_err());
         let args =
             Flags::parse_from(["synod", "--advertise-url", "http://replica-1:8301/"]).service;
         assert_eq!(
-            args.advertised("0.0.0.0:4711".parse().unwrap()).unwrap().as_str(),
+            args.advertised(Scheme::Http, "0.0.0.0:4711".parse().unwrap()).unwrap().as_str(),
             "http://replica-1:8301"
         );
+        let bound = "0.0.0.0:4711".parse().unwrap();
+        let error = args.advertised(Scheme::Https, bound).unwrap_err().to_string();
+        assert!(error.contains("asked by https://"), "{error}");
     }
 
     #[test]
@@ -243,6 +281,8 @@ mod tests {
         let clients = |list| Flags::parse_from(["synod", "--acceptors", list]).acceptors.clients();
         assert_eq!(clients("http://a:1,http://b:1,http://c:1").unwrap().len(), 3);
         assert_eq!(clients("http://a:1,http://b:1").unwrap_err(), AcceptorsError::Number(2));
+        let secured = clients("https://a:1").unwrap_err().to_string();
+        assert!(secured.contains("--tls-client-ca"), "{secured}");
         let repeated = AcceptorsError::Repeated("http://a:1".parse().unwrap());
         assert_eq!(clients("http://a:1,http://b:1,http://a:1/").unwrap_err(), repeated);
     }

@@ -11,18 +11,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
+use axum::Router;
+use axum::routing::get;
+use futures::future::{join_all, ready};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{AcceptorClient, CallError};
+use crate::base_url::BaseUrl;
+use crate::client::{AcceptorClient, CallError, known_succession};
 use crate::health::Check;
-use crate::ids::{ClusterId, Instance, Name};
-use crate::message::{Announced, Announcement, Member, NameConflict};
+use crate::ids::{ClusterId, Generation, Instance, Name};
+use crate::message::{
+    Announced, Announcement, KnownSuccession, Member, NameConflict, Service, Succession,
+};
+use crate::wire::Reply;
 
 mod known;
 pub mod presence;
@@ -36,11 +43,50 @@ const WITHDRAWING: Duration = Duration::from_millis(200);
 /// How long a member is believed in after it was last heard of.
 pub const EXPIRY: Duration = Duration::from_secs(10);
 
+/// The acceptors as they are known here: those of the flags, until one of them tells of
+/// others that have followed. Nothing that must hold rests on it.
+#[derive(Clone, Debug)]
+pub struct Acceptors {
+    /// What made them the acceptors, once one of them has told of a change.
+    pub succession: Option<Succession>,
+    /// A client for each.
+    pub clients: Arc<[AcceptorClient]>,
+    /// Where else somebody may know who the acceptors are by now.
+    pub beside: Arc<[BaseUrl]>,
+}
+
+impl Acceptors {
+    /// Those of the flags.
+    #[must_use]
+    pub fn configured(clients: &[AcceptorClient]) -> Self {
+        Self { succession: None, clients: clients.into(), beside: Arc::default() }
+    }
+
+    /// Of which generation they are, as far as is known.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.succession.as_ref().map_or(Generation(0), Succession::generation)
+    }
+
+    /// Those that follow in a succession, if they are later ones.
+    #[must_use]
+    pub fn succeeded_by(&self, succession: &Succession) -> Option<Self> {
+        let is_later = succession.generation() > self.generation();
+        let urls = succession.next().urls.iter().map(|url| url.parse::<BaseUrl>());
+        let urls: Vec<BaseUrl> = urls.collect::<Result<_, _>>().ok().filter(|_| is_later)?;
+        let clients = urls.into_iter().map(AcceptorClient::new).collect();
+        let beside = Arc::clone(&self.beside);
+        Some(Self { succession: Some(succession.clone()), clients, beside })
+    }
+}
+
 /// What a service learns of the others.
 #[derive(Debug)]
 pub struct Discovered {
     /// All members, in order of their names.
     pub members: watch::Receiver<Vec<Member>>,
+    /// The acceptors by now.
+    pub acceptors: watch::Receiver<Acceptors>,
     /// Whether each is one, and has a name of its own.
     pub mixups: Mixups,
     /// Ends, soon after `shutdown`, once the acceptors know that this process ends: its next
@@ -55,38 +101,49 @@ pub struct Discovered {
 pub fn spawn(
     member: Member,
     cluster: watch::Receiver<Option<ClusterId>>,
-    acceptors: Vec<AcceptorClient>,
+    acceptors: Acceptors,
     shutdown: CancellationToken,
 ) -> Discovered {
     let (sender, members) = watch::channel(Vec::new());
     let (mixed_up, found) = watch::channel(Found::default());
+    let (present, acceptors) = watch::channel(acceptors);
+    let asked = acceptors.clone();
     let mixups = Mixups { own: member.instance, found };
     let withdrawn = tokio::spawn(async move {
-        let announcing = announce(member.clone(), cluster, acceptors.clone(), (sender, mixed_up));
+        let announcing = announce(member.clone(), cluster, present, (sender, mixed_up));
         shutdown.run_until_cancelled(announcing).await;
+        let acceptors = Arc::clone(&asked.borrow().clients);
         let (name, instance) = (&member.name, member.instance);
         let each = acceptors.iter().map(|to| to.withdraw(name, instance, WITHDRAWING));
         // Whoever does not hear of it finds out by its silence.
         let _best_effort = join_all(each).await;
     });
-    Discovered { members, mixups, withdrawn }
+    Discovered { members, acceptors, mixups, withdrawn }
 }
 
 async fn announce(
     member: Member,
     cluster: watch::Receiver<Option<ClusterId>>,
-    acceptors: Vec<AcceptorClient>,
+    present: watch::Sender<Acceptors>,
     (sender, mixed_up): (watch::Sender<Vec<Member>>, watch::Sender<Found>),
 ) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut known, started) = (Known::of(acceptors.len()), Instant::now());
+    let (mut known, started) = (Known::of(present.borrow().clients.len()), Instant::now());
     let mut refusals = Refusals::default();
-    loop {
+    for round in 0.. {
         ticks.tick().await;
+        let acceptors = Arc::clone(&present.borrow().clients);
         let announcement = Announcement { cluster: *cluster.borrow(), member: member.clone() };
         let calls = acceptors.iter().map(|acceptor| acceptor.announce(&announcement, INTERVAL));
-        let replies = join_all(calls).await;
+        let own = (*cluster.borrow()).or(known.cluster());
+        let urls: Vec<BaseUrl> = acceptors.iter().map(|to| to.url().clone()).collect();
+        let others = others(&present.borrow().beside, &sender.borrow(), &member);
+        let (replies, followed, heard) = tokio::join!(
+            join_all(calls),
+            ask_who_followed(&urls, round, own),
+            ask_who_followed(&others, round, own),
+        );
         refusals.say(replies.iter().filter_map(|reply| reply.as_ref().err()));
         let urls = acceptors.iter().map(|acceptor| acceptor.url().to_string());
         let answers: Vec<(String, Announced)> =
@@ -103,7 +160,52 @@ async fn announce(
         if let Some(members) = known.merge(started.elapsed(), &listings) {
             sender.send_replace(members);
         }
+        let latest = followed.into_iter().chain(heard).max_by_key(Succession::generation);
+        let next = latest.and_then(|succession| present.borrow().succeeded_by(&succession));
+        if let Some(next) = next {
+            tracing::info!(
+                generation = %next.generation(),
+                acceptors = next.clients.iter().map(|to| to.url().as_str()).collect::<Vec<_>>().join(","),
+                "other acceptors have followed: --acceptors should name them"
+            );
+            known.ask(next.clients.len());
+            present.send_replace(next);
+        }
     }
+}
+
+/// Who else may know of a change of the acceptors: coordinators and replicas, for whoever has
+/// missed it until none of the acceptors that it knows is left.
+fn others(beside: &[BaseUrl], members: &[Member], own: &Member) -> Vec<BaseUrl> {
+    let knows = |member: &&Member| match member.service {
+        Service::Coordinator | Service::Replica => member.instance != own.instance,
+        Service::Acceptor | Service::Balancer => false,
+    };
+    let listed = members.iter().filter(knows).filter_map(|member| member.url.parse().ok());
+    beside.iter().cloned().chain(listed).collect()
+}
+
+/// Asks one of these, another one in each round, for the latest succession that it knows.
+/// That of a cluster that is not known to be the own one counts for nothing.
+async fn ask_who_followed(
+    urls: &[BaseUrl],
+    round: usize,
+    own: Option<ClusterId>,
+) -> Option<Succession> {
+    let asked = urls.get(round.checked_rem(urls.len())?)?;
+    let told = known_succession(asked.clone(), INTERVAL).await.ok()?;
+    told.latest.filter(|latest| Some(latest.cluster()) == own)
+}
+
+/// `GET /v1/succession`, for those who missed a change.
+pub fn routes(acceptors: watch::Receiver<Acceptors>) -> Router {
+    Router::new().route(
+        "/v1/succession",
+        get(move |reply: Reply| {
+            let latest = acceptors.borrow().succession.clone();
+            ready(reply.send(&KnownSuccession { latest }))
+        }),
+    )
 }
 
 /// The acceptors' refusals of the round before: each is said once.
@@ -264,7 +366,7 @@ fn mixups_of(answers: &[(String, Announced)]) -> Vec<Mixup> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Directory, Service};
+    use crate::message::Directory;
 
     fn member(name: &str, instance: u64) -> Member {
         let name: Name = name.parse().unwrap();

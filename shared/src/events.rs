@@ -23,7 +23,7 @@ pub use heard::{Heard, LeaderSeen, Seen, Sources, ViewSeen};
 pub use kind::{Happening, Presence, Standing, cut};
 pub use stream::{PATH, answer};
 
-use crate::discovery::Mixups;
+use crate::discovery::{Acceptors, Mixups};
 use crate::ids::Instance;
 use crate::message::Member;
 use crate::places::{ClientNetwork, Place, Places};
@@ -63,11 +63,13 @@ impl Events {
     pub fn start(
         instance: Instance,
         members: watch::Receiver<Vec<Member>>,
+        acceptors: watch::Receiver<Acceptors>,
         mixups: Mixups,
         shutdown: CancellationToken,
     ) -> Arc<Self> {
         let events = Self::new(instance, shutdown);
         tokio::spawn(follow_members(Arc::clone(&events), members, mixups));
+        tokio::spawn(follow_acceptors(Arc::clone(&events), acceptors));
         events
     }
 
@@ -100,6 +102,14 @@ impl Events {
     fn lock(&self) -> MutexGuard<'_, Ring> {
         // A panic ends the process, so nobody ever meets a poisoned lock.
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells which acceptors follow others, until discovery ends.
+async fn follow_acceptors(events: Arc<Events>, mut acceptors: watch::Receiver<Acceptors>) {
+    while acceptors.changed().await.is_ok() {
+        let present = acceptors.borrow_and_update().succession.clone();
+        events.tell_all(present.iter().map(Happening::succession));
     }
 }
 

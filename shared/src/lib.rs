@@ -6,7 +6,7 @@
 //! HTTP), [`versions`] (who says it in another version),
 //! [`deadline`], [`client`] and [`discovery`] (who says it to whom), [`config`],
 //! [`datadir`] and [`service`] (a process from its flags to its end), [`server`] (bounded
-//! HTTP) with [`byte_budget`], [`places`], [`health`], [`status`], [`metrics`], [`spans`], [`events`] and
+//! HTTP), [`tls`] with [`byte_budget`], [`places`], [`health`], [`status`], [`metrics`], [`spans`], [`events`] and
 //! [`console`] (what people look at), [`telemetry`], [`random`].
 
 pub mod bounded;
@@ -32,6 +32,7 @@ pub mod datadir;
 pub mod places;
 pub mod server;
 pub mod service;
+pub mod tls;
 
 pub mod console;
 pub mod events;

@@ -30,10 +30,13 @@
 //! | [`Accept`] | leader | acceptor `POST /v1/accept` | [`AcceptReply`] |
 //! | – | coordinators, replicas | acceptor `GET /v1/watermarks` | [`Watermarks`] |
 //! | – | leader (recovery), people | acceptor `GET /v1/votes?from=` | [`VotesPage`] |
+//! | [`SuccessionRequest`] | coordinators | acceptor `POST /v1/succession` | [`SuccessionReply`] |
+//! | | all services, to ask | acceptor, coordinator, replica `GET /v1/succession` | [`KnownSuccession`] |
 //! | [`Announcement`] | every service | acceptor `PUT /v1/members/{name}` | [`Announced`] |
 //! | [`Proposal`] | primary | coordinator `POST /v1/proposals` | [`ProposalReply`] |
 //! | [`Heartbeat`] | replica | coordinator `POST /v1/heartbeats` | [`HeartbeatReply`] |
 //! | [`PrimaryRequest`] | replica | coordinator `POST /v1/primary` | [`PrimaryReply`] |
+//! | [`AcceptorsRequest`] | replica | coordinator `POST /v1/acceptors` | [`AcceptorsReply`] |
 //! | – | replicas | coordinator `GET /v1/chosen?cluster=&from=` | [`ChosenReply`] |
 //! | – | replicas | replica `GET /v1/replication/log?cluster=&from=` | [`ChosenReply`] |
 //! | – | replicas | replica `GET /v1/replication/snapshot?cluster=` | a snapshot, as a file |
@@ -58,6 +61,7 @@ mod cluster;
 mod members;
 mod primary;
 mod roster;
+mod succession;
 mod value;
 mod vote;
 
@@ -65,6 +69,7 @@ pub use cluster::*;
 pub use members::*;
 pub use primary::*;
 pub use roster::*;
+pub use succession::*;
 pub use value::*;
 pub use vote::*;
 

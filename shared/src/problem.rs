@@ -122,6 +122,18 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, kind!("bad-request"), "Bad request", detail)
     }
 
+    /// 400: a client speaks without TLS to a service that listens with TLS.
+    #[must_use]
+    pub fn takes_tls() -> Self {
+        Self::bad_request("this service listens with TLS: its URL begins with https://")
+    }
+
+    /// 400: a client speaks with TLS to a service that listens without.
+    #[must_use]
+    pub fn takes_no_tls() -> Self {
+        Self::bad_request("this service speaks HTTP/1.1 without TLS: its URL begins with http://")
+    }
+
     /// 403: a page of another origin asks.
     #[must_use]
     pub fn foreign_origin(detail: impl Into<String>) -> Self {

@@ -6,7 +6,7 @@
 //! refusal reaches it.
 //!
 //! ```text
-//! socket ─▶ stream: heads judged, slow readers given up, a graceful end
+//! socket ─▶ (TLS) ─▶ stream: heads judged, slow readers given up, a graceful end
 //!             └▶ hyper ─▶ guard: refused heads, unread bodies
 //!                           └▶ service ─▶ Requests: a trace, and what is counted
 //!                               └▶ Admission: Host, Origin, header bytes, places
@@ -63,6 +63,7 @@ use crate::server::requests::observe;
 use crate::server::stream::ClientStream;
 use crate::server::turn_away::TurnedAway;
 use crate::telemetry::{Seldom, Traced};
+use crate::tls::{Begun, Caller, Tls, Transport};
 
 /// What a server takes on.
 #[derive(Clone, Copy, Debug)]
@@ -129,9 +130,10 @@ pub async fn serve(
     metrics: Metrics,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
+    let service_asked = traced.service;
     let (requests, exposed) = expose(metrics, traced, &admission);
     let router = with_fallbacks(router.merge(exposed))
-        .layer(from_fn_with_state(admission.clone(), admit))
+        .layer(from_fn_with_state((service_asked, admission.clone()), admit))
         .layer(from_fn_with_state(Arc::new(requests), observe));
     let service = TowerToHyperService::new(router);
     let make = move |client: SocketAddr| {
@@ -191,6 +193,7 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     let (limits, places) = (admission.limits(), admission.connections());
+    let tls = admission.tls();
     let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
     let turned_away = TurnedAway::new(limits);
     loop {
@@ -207,16 +210,17 @@ where
         };
         match Arc::clone(places).try_acquire_owned() {
             Ok(place) => {
-                let connection = connection(stream, make(client), limits, shutdown.clone());
-                let cut = cut.clone();
+                let (service, shutdown, cut) = (make(client), shutdown.clone(), cut.clone());
+                let tls = tls.cloned();
                 connections.spawn(async move {
                     let _place = place;
+                    let connection = connection(stream, tls, service, limits, shutdown);
                     cut.run_until_cancelled(connection).await
                 });
             }
             Err(_) => {
                 admission.refused(Reason::Connections);
-                if let Some(answering) = turned_away.answer(stream) {
+                if let Some(answering) = turned_away.answer(stream, tls.cloned()) {
                     let cut = cut.clone();
                     connections.spawn(async move { cut.run_until_cancelled(answering).await });
                 }
@@ -238,6 +242,7 @@ where
 
 async fn connection<S, B>(
     stream: TcpStream,
+    tls: Option<Arc<Tls>>,
     service: S,
     limits: Limits,
     shutdown: CancellationToken,
@@ -252,12 +257,22 @@ async fn connection<S, B>(
 {
     let _best_effort = stream.set_nodelay(true);
     let _best_effort = sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER_BYTES);
+    let (transport, caller) = match tls {
+        None => (Transport::Plain(stream), None),
+        Some(tls) => {
+            let beginning = Box::pin(secure(stream, &tls, &limits));
+            match shutdown.run_until_cancelled(beginning).await.flatten() {
+                Some((transport, caller)) => (transport, Some(caller)),
+                None => return,
+            }
+        }
+    };
     let refusals = Arc::new(Refusals::default());
-    let service = guard(service, Arc::clone(&refusals), limits);
+    let service = guard(service, caller, Arc::clone(&refusals), limits);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.idle_timeout)
-        .serve_connection(TokioIo::new(ClientStream::new(stream, limits, refusals)), service);
+        .serve_connection(TokioIo::new(ClientStream::new(transport, limits, refusals)), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -268,6 +283,18 @@ async fn connection<S, B>(
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke");
+    }
+}
+
+/// Brings a connection to TLS; a client that speaks without is told so.
+async fn secure(stream: TcpStream, tls: &Tls, limits: &Limits) -> Option<(Transport, Caller)> {
+    match tls.begin(stream, limits).await {
+        Begun::Secured(transport, caller) => Some((transport, caller)),
+        Begun::Plain(stream) => {
+            turn_away::say_within_its_time(Transport::Plain(stream), &Problem::takes_tls()).await;
+            None
+        }
+        Begun::Ended => None,
     }
 }
 

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -21,6 +22,7 @@ use crate::message::{Member, Service};
 use crate::metrics::Metrics;
 use crate::server::{Admission, AllowedHosts, Files, Limits, connections_within};
 use crate::status::Identity;
+use crate::tls::{self, Tls, TlsError};
 use crate::{client, random, server, telemetry};
 
 /// How long tasks may take to end once the service's own future has ended.
@@ -73,6 +75,8 @@ pub struct Running {
     pub listener: TcpListener,
     /// Where others reach it.
     pub url: BaseUrl,
+    /// With what it listens and calls others, where it does so with TLS.
+    pub tls: Option<Arc<Tls>>,
     /// Under which names it is asked.
     pub hosts: AllowedHosts,
     /// What its server takes on.
@@ -86,20 +90,28 @@ pub struct Running {
 }
 
 impl Running {
-    /// Binds the service's address.
+    /// Reads what TLS takes, and binds the service's address. All calls of this process are
+    /// made so from then on.
     ///
     /// # Errors
-    /// When the address cannot be listened on, or it is not known where others reach it.
+    /// When what TLS takes is not as it must be, the address cannot be listened on, or it is
+    /// not known where others reach it.
     pub fn bind(
         service: Service,
         args: &ServiceArgs,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
         let name = args.name(service);
+        let files = args.tls.files(service)?;
+        let tls = files.map(|files| Tls::load(files, service, &name)).transpose()?;
+        if let Some(tls) = &tls {
+            tls.calls().set_of_process();
+            tls::listens();
+        }
         let address = args.listen_address(service);
         let listener = listen(address).with_context(|| format!("cannot listen on {address}"))?;
         let bound: SocketAddr = listener.local_addr().context("the address that was bound")?;
-        let url = args.advertised(bound)?;
+        let url = args.advertised(tls::scheme(tls.as_ref()), bound)?;
         let hosts = AllowedHosts::of(bound.ip(), &url, &args.allowed_hosts);
         let wanted = usize::try_from(args.max_connections).unwrap_or(usize::MAX);
         let connections = connections_within(wanted, files_of(service));
@@ -112,6 +124,7 @@ impl Running {
             instance,
             listener,
             url,
+            tls,
             hosts,
             limits,
             identity,
@@ -124,7 +137,31 @@ impl Running {
     /// The rules for requests.
     #[must_use]
     pub fn admission(&self) -> Admission {
-        Admission::new(self.limits, self.hosts.clone())
+        Admission::new(self.limits, self.hosts.clone()).with_tls(self.tls.clone())
+    }
+
+    /// Looks after what TLS takes until the service ends.
+    fn keep_tls(&self) {
+        let Some(tls) = self.tls.clone() else { return };
+        let shutdown = self.shutdown.clone();
+        tokio::spawn(async move {
+            if let Err(error) = tls::keep_current(tls, shutdown).await {
+                tracing::error!(%error, "certificates that change are not read again");
+            }
+        });
+    }
+
+    /// Says once who may ask what the services ask each other, where that is everybody. A
+    /// balancer is there for everybody.
+    fn warn_of_strangers(&self) {
+        let knows_services = self.tls.as_ref().is_some_and(|tls| tls.knows_services());
+        let is_open = self.listener.local_addr().is_ok_and(|bound| !bound.ip().is_loopback());
+        if is_open && !knows_services && self.service != Service::Balancer {
+            tracing::warn!(
+                "whoever reaches this port owns the cluster: keep it to the cluster's own \
+                 network, or have services prove who they are (--tls-client-ca)"
+            );
+        }
     }
 
     /// As it announces itself to the acceptors.
@@ -186,6 +223,8 @@ where
         cancel_on_signals(told.clone())?;
         let running = Running::bind(service, args, shutdown)?;
         tracing::info!(url = %running.url, pid = std::process::id(), instance = %running.instance, "{} starts", running.name);
+        running.warn_of_strangers();
+        running.keep_tls();
         run(running).await
     });
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
@@ -237,6 +276,7 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
         None if error.is::<Removed>() => REMOVED,
         None if error.is::<Misconfigured>()
             || error.is::<AdvertiseError>()
+            || error.is::<TlsError>()
             || error.is::<AcceptorsError>() =>
         {
             MISCONFIGURED

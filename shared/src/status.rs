@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use tokio::sync::watch;
 
+use crate::discovery::Acceptors;
 use crate::ids::Name;
 use crate::message::Service;
 use crate::versions::{self, OtherVersion};
@@ -38,6 +40,11 @@ pub struct Common {
     pub version: &'static str,
     /// The version of the messages between services that it speaks.
     pub messages_version: u32,
+    /// Whether it goes on with other acceptors when those that it knows are replaced.
+    pub follows_acceptors: bool,
+    /// Which generation of the acceptors it goes by, unless it is one of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acceptors_generation: Option<u64>,
     /// The services met lately that speak another one.
     pub other_versions: Vec<OtherVersion>,
     /// Its process.
@@ -67,13 +74,20 @@ pub struct Identity {
     name: Name,
     zone: Option<Name>,
     started: Instant,
+    acceptors: Option<watch::Receiver<Acceptors>>,
 }
 
 impl Identity {
     /// A process that starts now.
     #[must_use]
     pub fn new(service: Service, name: Name) -> Self {
-        Self { service, name, zone: None, started: Instant::now() }
+        Self { service, name, zone: None, started: Instant::now(), acceptors: None }
+    }
+
+    /// The same, of a process that goes by these acceptors.
+    #[must_use]
+    pub fn following(self, acceptors: watch::Receiver<Acceptors>) -> Self {
+        Self { acceptors: Some(acceptors), ..self }
     }
 
     /// The same, in this zone.
@@ -101,6 +115,8 @@ impl Identity {
                 zone: self.zone.clone(),
                 version: VERSION,
                 messages_version: wire::VERSION,
+                follows_acceptors: true,
+                acceptors_generation: self.acceptors.as_ref().map(generation),
                 other_versions: versions::others(),
                 pid,
                 uptime_ms,
@@ -109,6 +125,10 @@ impl Identity {
             role,
         }
     }
+}
+
+fn generation(acceptors: &watch::Receiver<Acceptors>) -> u64 {
+    acceptors.borrow().generation().0
 }
 
 #[cfg(test)]
@@ -125,7 +145,7 @@ mod tests {
         let mut json = serde_json::to_value(identity.status(Role { phase: "inactive" })).unwrap();
         assert!(json["uptime_ms"].take().is_u64() && json["requests"].take().is_u64());
         let expected = serde_json::json!({
-            "service": "coordinator", "id": "coordinator-1", "version": VERSION, "messages_version": 1, "other_versions": [], "pid": std::process::id(), "uptime_ms": null,
+            "service": "coordinator", "id": "coordinator-1", "version": VERSION, "messages_version": 1, "follows_acceptors": true, "other_versions": [], "pid": std::process::id(), "uptime_ms": null,
             "requests": null,
             "phase": "inactive",
         });

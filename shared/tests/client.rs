@@ -10,12 +10,14 @@ use axum::response::IntoResponse as _;
 use axum::routing::{get, post, put};
 use futures::StreamExt as _;
 use http::StatusCode;
-use shared::client::{AcceptorClient, CallError, CoordinatorClient, ReplicaClient};
+use shared::client::{self, AcceptorClient, CallError, CoordinatorClient, ReplicaClient};
 use shared::config::BaseUrl;
+use shared::discovery::Acceptors;
 use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Draw, Generation, Instance, Slot};
 use shared::message::{
-    Announced, Announcement, ChosenReply, Directory, DirectoryEntry, Marks, Member, Nack,
-    OfCluster, Prepare, PrepareReply, Roster, Service, VotesPage, Watermarks,
+    Announced, Announcement, ChosenReply, Directory, DirectoryEntry, KnownSuccession, Marks,
+    Member, Nack, OfCluster, Prepare, PrepareReply, Roster, Seated, Service, Succession,
+    SuccessionRequest, VotesPage, Watermarks,
 };
 use shared::metrics::Metrics;
 use shared::problem::{Outcome, Problem};
@@ -181,6 +183,19 @@ async fn nonsense_and_endless_answers_are_refused() {
     }
 }
 
+/// What is at the address of an acceptor that is to come may be anything.
+#[tokio::test]
+async fn of_an_answer_about_a_succession_no_more_is_read_than_it_can_have() {
+    let long = b"HTTP/1.1 200 OK\r\ncontent-type: application/vnd.synod.v1+postcard\r\n\
+        content-length: 65537\r\n\r\n";
+    let acceptor = AcceptorClient::new(start_raw(long).await);
+    let asked = acceptor.succession(&SuccessionRequest::Tell, TIMEOUT).await.unwrap_err();
+    let told = client::known_succession(start_raw(long).await, TIMEOUT).await.unwrap_err();
+    for error in [asked, told] {
+        assert!(error.to_string().contains("a body of more than 65536 bytes"), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn an_answer_is_taken_from_whom_was_asked_and_from_nobody_that_it_points_to() {
     let (elsewhere, _guard) = start(
@@ -218,7 +233,7 @@ async fn a_problem_is_read_and_its_outcome_believed() {
         other => panic!("{other}"),
     };
     let (url, _guard) = start(Router::new().route("/v1/{kind}", get(answer))).await;
-    let peer = shared::client::Peer::new(url);
+    let peer = client::Peer::new(url);
     for (path, status, unknown) in [
         ("/v1/overloaded", 503, false),
         ("/v1/refused", 503, false),
@@ -272,7 +287,7 @@ async fn members_announce_themselves_and_learn_of_the_others_though_an_acceptor_
     let (url, _guard) = start(Router::new().route("/v1/members/{name}", put(answer))).await;
     let (listener, down) = listen().await;
     drop(listener);
-    let acceptors = vec![AcceptorClient::new(url), AcceptorClient::new(down)];
+    let acceptors = Acceptors::configured(&[AcceptorClient::new(url), AcceptorClient::new(down)]);
     let shutdown = CancellationToken::new();
     let (_, cluster) = watch::channel(Some(ClusterId(1)));
     let mut members =
@@ -281,6 +296,41 @@ async fn members_announce_themselves_and_learn_of_the_others_though_an_acceptor_
     assert_eq!(found, [member("replica-1"), member("replica-2")]);
     shutdown.cancel();
     while members.changed().await.is_ok() {}
+}
+
+/// Of the acceptors that it knows nobody is left: whoever else knows says who followed.
+#[tokio::test]
+async fn one_that_missed_a_change_of_the_acceptors_is_told_by_another_service() {
+    let seated = |generation, port: u16| Seated {
+        roster: Roster::new(ClusterId(1), Generation(generation), vec![AcceptorId(1)]).unwrap(),
+        urls: vec![format!("http://127.0.0.1:{port}")],
+    };
+    let succession = Succession::new(seated(0, 1), seated(1, 2), Slot(7)).unwrap();
+    let latest = Some(succession.clone());
+    let tells = async move |reply: Reply| reply.send(&KnownSuccession { latest: latest.clone() });
+    let (knows, _guard) = start(Router::new().route("/v1/succession", get(tells))).await;
+    let (listener, down) = listen().await;
+    drop(listener);
+    let found = async |cluster| {
+        let acceptors = Acceptors {
+            beside: [knows.clone()].into(),
+            ..Acceptors::configured(&[AcceptorClient::new(down.clone())])
+        };
+        let own = Member {
+            name: "replica-1".parse().unwrap(),
+            service: Service::Replica,
+            url: "http://127.0.0.1:1".into(),
+            instance: Instance(1),
+        };
+        let (shutdown, (_, cluster)) = (CancellationToken::new(), watch::channel(Some(cluster)));
+        let mut acceptors = discovery::spawn(own, cluster, acceptors, shutdown.clone()).acceptors;
+        let followed = acceptors.wait_for(|acceptors| acceptors.succession.is_some());
+        let followed = tokio::time::timeout(4 * discovery::INTERVAL, followed).await;
+        shutdown.cancel();
+        followed.ok().map(|found| found.unwrap().generation())
+    };
+    assert_eq!(found(ClusterId(1)).await, Some(Generation(1)));
+    assert_eq!(found(ClusterId(2)).await, None, "it is of another cluster");
 }
 
 #[tokio::test]

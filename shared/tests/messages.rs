@@ -13,11 +13,13 @@ use shared::ids::{
     LogFormat, Name, Slot,
 };
 use shared::message::{
-    Accept, AcceptReply, Accepted, Announced, Announcement, Batch, ChosenEntry, ChosenReply,
-    Directory, DirectoryEntry, Full, Heartbeat, HeartbeatReply, LogPrefix, Marks, Member, Nack,
-    NameConflict, Phase, Prepare, PrepareReply, PrimaryRefused, PrimaryReply, PrimaryRequest,
-    Promise, Proposal, ProposalReply, Removal, Roster, Service, SlotValue, Storage, Stranger,
-    Unable, UnableReplica, Value, View, Vote, VoteRoom, VotesPage, WantedPrimary, Watermarks,
+    Accept, AcceptReply, Accepted, AcceptorsRefused, AcceptorsReply, AcceptorsRequest, Announced,
+    Announcement, Batch, ChosenEntry, ChosenReply, Directory, DirectoryEntry, Full, Heartbeat,
+    HeartbeatReply, KnownSuccession, LogPrefix, Marks, Member, Nack, NameConflict, Phase, Prepare,
+    PrepareReply, PrimaryRefused, PrimaryReply, PrimaryRequest, Promise, Proposal, ProposalReply,
+    Removal, Roster, Seated, Service, SlotValue, Storage, Stranger, Succession, SuccessionReply,
+    SuccessionRequest, Unable, UnableReplica, Value, View, Vote, VoteRoom, VotesPage,
+    WantedAcceptors, WantedPrimary, Watermarks,
 };
 use shared::wire::{Encoding, VERSION};
 
@@ -47,6 +49,7 @@ thread_local! {
 fn a_change_of_a_message_is_a_new_version() {
     the_messages_of_acceptors();
     the_messages_of_coordinators_and_replicas();
+    the_messages_of_a_succession();
     let golden = include_str!("messages.golden");
     let (version, digests) = golden.split_once('\n').unwrap();
     let now = DIGESTS.take();
@@ -78,6 +81,58 @@ fn view() -> View {
         backups: vec![name("b"), name("c")],
         format: LogFormat::FIRST,
     }
+}
+
+#[test]
+fn the_messages_of_a_succession() {
+    let seated = |generation, ids: &[u64]| Seated {
+        roster: Roster::new(
+            ClusterId(1),
+            Generation(generation),
+            ids.iter().copied().map(AcceptorId).collect(),
+        )
+        .unwrap(),
+        urls: ids.iter().map(|id| format!("http://acceptor-{id}:8201")).collect(),
+    };
+    let next = seated(1, &[1, 2, 4]);
+    let succession = Succession::new(seated(0, &[1, 2, 3]), next.clone(), Slot(7)).unwrap();
+    both([
+        SuccessionRequest::Tell,
+        SuccessionRequest::Seal(succession.clone()),
+        SuccessionRequest::Open(succession.clone()),
+    ]);
+    both([KnownSuccession { latest: None }, KnownSuccession { latest: Some(succession.clone()) }]);
+    both([SuccessionReply {
+        acceptor: AcceptorId(2),
+        roster: Some(roster()),
+        opened: None,
+        sealed: Some(succession),
+        is_unused: false,
+        can_write: true,
+    }]);
+    let url = || "http://acceptor-4:8201".to_owned();
+    let (cluster, base) = (ClusterId(1), Some(Generation(0)));
+    let replace = WantedAcceptors::Replace { leaves: url(), comes: url() };
+    both([
+        AcceptorsRequest { cluster, base, wanted: replace },
+        AcceptorsRequest { cluster, base: None, wanted: WantedAcceptors::All(vec![url()]) },
+    ]);
+    let refused = [
+        AcceptorsRefused::ChangeUnderWay,
+        AcceptorsRefused::OtherGeneration { present: Generation(2) },
+        AcceptorsRefused::NoRoster("even".into()),
+        AcceptorsRefused::Unfit { url: url(), why: "used".into() },
+        AcceptorsRefused::Overtaken,
+        AcceptorsRefused::CannotSeal { missing: url(), needed: 2 },
+        AcceptorsRefused::NoQuorum { living: 1, acceptors: 3, needed: 2 },
+        AcceptorsRefused::NotDurable("replica-1".into()),
+        AcceptorsRefused::OldService("replica-1".into()),
+    ];
+    both(refused.map(AcceptorsReply::Refused).into_iter().chain([
+        AcceptorsReply::Changed { seated: next, not_heard: vec![name("replica-2")] },
+        AcceptorsReply::NotLeading,
+        AcceptorsReply::Unresolved,
+    ]));
 }
 
 #[test]

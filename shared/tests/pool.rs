@@ -76,7 +76,7 @@ impl Server {
     }
 
     fn connections(&self, limits: PoolLimits) -> Arc<Connections> {
-        Pool::new(limits).to(&self.authority).unwrap()
+        Pool::new(limits).to(&format!("http://{}", self.authority)).unwrap()
     }
 }
 
@@ -153,7 +153,7 @@ async fn a_request_has_the_path_as_it_is_and_names_the_host() {
         stream.write_all(SHORT.as_bytes()).await.unwrap();
         String::from_utf8(head).unwrap()
     });
-    let connections = Pool::new(PoolLimits::default()).to(&authority).unwrap();
+    let connections = Pool::new(PoolLimits::default()).to(&format!("http://{authority}")).unwrap();
     assert_eq!(read(&connections).await, "short");
     let expected = format!("GET /v1/thing?x=1 HTTP/1.1\r\nhost: {authority}\r\n\r\n");
     assert_eq!(seen.await.unwrap(), expected);
@@ -202,7 +202,7 @@ async fn a_request_that_meets_a_connection_closed_meanwhile_is_sent_on_another_o
             closed.send(()).unwrap();
         }
     });
-    let connections = Pool::new(PoolLimits::default()).to(&authority).unwrap();
+    let connections = Pool::new(PoolLimits::default()).to(&format!("http://{authority}")).unwrap();
     for request in 1..=20 {
         go_on.send(()).unwrap();
         assert_eq!(read(&connections).await, "short", "request {request}");
@@ -288,13 +288,16 @@ async fn nobody_there_and_no_such_name_are_never_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let nobody = listener.local_addr().unwrap().to_string();
     drop(listener);
-    for authority in [nobody.as_str(), "no-such-host.invalid:1", "no port"] {
-        let connections = Pool::new(PoolLimits::default()).to(authority).unwrap();
+    for authority in [nobody.as_str(), "no-such-host.invalid:1"] {
+        let connections =
+            Pool::new(PoolLimits::default()).to(&format!("http://{authority}")).unwrap();
         let error = open(&connections).await.unwrap_err();
         assert!(matches!(error, SendError::NeverSent(_)), "{authority}: {error:?}");
     }
-    let error = Pool::default().to("line\nbreak").unwrap_err();
-    assert!(matches!(error, SendError::NeverSent(_)), "{error:?}");
+    for bad in ["line\nbreak", "no port", "127.0.0.1:1"] {
+        let error = Pool::default().to(bad).unwrap_err();
+        assert!(matches!(error, SendError::NeverSent(_)), "{bad}: {error:?}");
+    }
 }
 
 #[tokio::test]
@@ -303,17 +306,18 @@ async fn a_name_of_several_addresses_is_reached_at_the_one_that_listens() {
     // the system to say; the server listens on one.
     let server = Server::start(Habit::Answers(SHORT)).await;
     let port = server.authority.rsplit(':').next().unwrap();
-    let connections = Pool::new(PoolLimits::default()).to(&format!("localhost:{port}")).unwrap();
+    let connections =
+        Pool::new(PoolLimits::default()).to(&format!("http://localhost:{port}")).unwrap();
     assert_eq!(read(&connections).await, "short");
 }
 
 #[tokio::test]
 async fn of_peers_that_nobody_asks_any_more_nothing_is_kept() {
     let pool = Pool::new(PoolLimits::default());
-    let held = pool.to("127.0.0.1:1").unwrap();
+    let held = pool.to("http://127.0.0.1:1").unwrap();
     for port in 2..1_000 {
-        pool.to(&format!("127.0.0.1:{port}")).unwrap();
+        pool.to(&format!("http://127.0.0.1:{port}")).unwrap();
     }
-    assert!(Arc::ptr_eq(&held, &pool.to("127.0.0.1:1").unwrap()));
+    assert!(Arc::ptr_eq(&held, &pool.to("http://127.0.0.1:1").unwrap()));
     assert!(pool.peers() <= 2, "{} peers", pool.peers());
 }

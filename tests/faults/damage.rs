@@ -19,6 +19,8 @@ use crate::scenario::Scenario;
 /// Damages of each file; each is a start of a service that fails.
 const FLIPS: usize = 24;
 const CUTS: usize = 8;
+/// A database of so many bytes has pages in use that the WAL does not.
+const CHECKPOINTED_BYTES: u64 = 1 << 20;
 /// As long as a damaged service may take to find out.
 const START: Duration = Duration::from_secs(20);
 
@@ -158,6 +160,7 @@ async fn a_damaged_database_of_a_replica_is_noticed_and_named() -> Result<()> {
         async |scenario| {
             let (primary, backups) = scenario.replicas().await?;
             for name in [&backups[0], &primary] {
+                holds_what_was_written(scenario, name).await?;
                 tokio::time::sleep(scenario.between(500, 1_500)).await;
                 scenario.cluster.service(name).terminate(PATIENCE)?;
                 let path = database(&scenario.cluster.data_dir(name))?;
@@ -185,6 +188,17 @@ async fn a_damaged_database_of_a_replica_is_noticed_and_named() -> Result<()> {
         },
     )
     .await
+}
+
+/// What is only in the WAL so far is nothing that the database could lose.
+async fn holds_what_was_written(scenario: &mut Scenario, name: &str) -> Result<()> {
+    let dir = scenario.cluster.data_dir(name);
+    let checkpointed = || {
+        let length = std::fs::metadata(database(&dir)?)?.len();
+        ensure!(length >= CHECKPOINTED_BYTES, "the database of {name} has only {length} bytes");
+        Ok(())
+    };
+    eventually("a database with pages in use", || std::future::ready(checkpointed())).await
 }
 
 /// Not every bit of a database is in use. Where a damage is not noticed, everything that

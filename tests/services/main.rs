@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "the tests of real processes wait in real time")]
 #![expect(clippy::print_stdout, reason = "how long writes stopped is for people to read")]
 
+mod acceptors;
 mod backup;
 mod bad_starts;
 mod balancer;
@@ -37,6 +38,7 @@ mod rolling_upgrade;
 mod spans;
 mod sql;
 mod switch_over;
+mod tls;
 mod top;
 mod traces;
 mod transactions;

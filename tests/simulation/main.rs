@@ -11,3 +11,4 @@ mod leases;
 mod minimising;
 mod put_back;
 mod seeds;
+mod succession;

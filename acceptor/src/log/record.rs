@@ -54,7 +54,11 @@ pub fn decode(mut payload: &[u8]) -> Result<Vec<Entry>, postcard::Error> {
 pub(crate) fn votes_below(record: &Record) -> Slot {
     match record {
         Record::Voted { votes, .. } => votes.last().map_or(Slot(0), |vote| vote.slot.next()),
-        Record::Joined(_) | Record::Promised(_) | Record::Trimmed { .. } => Slot(0),
+        // That of its stop; votes above it are dropped.
+        Record::Opened(succession) => succession.begin().next(),
+        Record::Joined(_) | Record::Promised(_) | Record::Trimmed { .. } | Record::Sealed(_) => {
+            Slot(0)
+        }
     }
 }
 
@@ -62,7 +66,11 @@ pub(crate) fn votes_below(record: &Record) -> Slot {
 pub(crate) fn holds_votes(record: &Record) -> bool {
     match record {
         Record::Voted { votes, .. } => !votes.is_empty(),
-        Record::Joined(_) | Record::Promised(_) | Record::Trimmed { .. } => false,
+        Record::Joined(_)
+        | Record::Promised(_)
+        | Record::Trimmed { .. }
+        | Record::Sealed(_)
+        | Record::Opened(_) => false,
     }
 }
 

@@ -1,10 +1,11 @@
 //! The state of an acceptor is the sum of its records: what it was told live and what is
 //! replayed at start take one path.
 
-use shared::ids::{Ballot, Slot};
-use shared::message::{Marks, Roster, SlotValue};
+use shared::ids::{Ballot, ClusterId, Generation, Slot};
+use shared::message::{Marks, Roster, SlotValue, Succession};
 
 use crate::acceptor::{Acceptor, Record, StoredVote, cost};
+use crate::succession::is_earlier;
 use shared::bounds::MAX_NUMBER;
 
 /// Why no acceptor that is in this state can have made a record.
@@ -16,6 +17,19 @@ pub enum Contradiction {
         /// As recorded.
         joined: Roster,
         /// The cluster it belongs to, if any.
+        own: Option<Roster>,
+    },
+    /// A generation ends once, and the next one begins with who is in it.
+    #[error(
+        "it is told of generation {generation} of cluster {cluster}, but belongs to {own:?}, or is \
+         not in it"
+    )]
+    NoSuccession {
+        /// As recorded.
+        generation: Generation,
+        /// As recorded.
+        cluster: ClusterId,
+        /// The roster it belongs to, if any.
         own: Option<Roster>,
     },
     /// Only a member promises.
@@ -97,7 +111,28 @@ impl Acceptor {
                     Contradiction::TrimsUnchosen { below: *below, chosen_below: *chosen_below };
                 if below <= chosen_below { Ok(()) } else { Err(refuse) }
             }
+            Record::Sealed(succession) => {
+                let own = self.roster.as_ref();
+                let is_its = own == Some(&succession.previous().roster)
+                    && self.sealed.as_ref().is_none_or(|sealed| *sealed == **succession);
+                self.check_succession(succession, is_its)
+            }
+            Record::Opened(succession) => {
+                let is_in_it = succession.next().roster.contains(self.id);
+                let own = self.roster.as_ref();
+                let follows = own.is_none_or(|own| {
+                    is_earlier(own, succession) || *own == succession.next().roster
+                });
+                self.check_succession(succession, is_in_it && follows)
+            }
         }
+    }
+
+    fn check_succession(&self, told: &Succession, fits: bool) -> Result<(), Contradiction> {
+        let (generation, cluster) = (told.generation(), told.cluster());
+        let refuse =
+            || Contradiction::NoSuccession { generation, cluster, own: self.roster.clone() };
+        if fits { Ok(()) } else { Err(refuse()) }
     }
 
     fn check_ballot(&self, ballot: Ballot) -> Result<(), Contradiction> {
@@ -125,10 +160,14 @@ impl Acceptor {
     #[must_use]
     pub fn summary(&self) -> Vec<Record> {
         let Marks { voted_below, chosen_below, trimmed_below } = self.marks;
-        let joined = self.roster.clone().map(Record::Joined);
+        let joined = match self.opened.clone() {
+            Some(opened) => Some(Record::Opened(Box::new(opened))),
+            None => self.roster.clone().map(Record::Joined),
+        };
         let promised = self.promised.map(Record::Promised);
         let trimmed = Record::Trimmed { below: trimmed_below, voted_below, chosen_below };
-        joined.into_iter().chain(promised).chain([trimmed]).collect()
+        let sealed = self.sealed.clone().map(|sealed| Record::Sealed(Box::new(sealed)));
+        joined.into_iter().chain(promised).chain([trimmed]).chain(sealed).collect()
     }
 
     /// Changes the state, in whatever order facts arrive: nothing ever goes back.
@@ -151,6 +190,8 @@ impl Acceptor {
                 self.marks.chosen_below = self.marks.chosen_below.max(*chosen_below);
                 self.trim(*below);
             }
+            Record::Sealed(succession) => self.apply_sealed(succession),
+            Record::Opened(succession) => self.apply_opened(succession),
         }
     }
 

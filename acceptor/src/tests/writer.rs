@@ -3,12 +3,14 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use shared::byte_budget::BudgetSpent;
-use shared::message::{AcceptReply, Accepted, Full, Marks, Prepare, PrepareReply, VoteRoom};
+use shared::message::{
+    AcceptReply, Accepted, Full, Marks, Prepare, PrepareReply, SuccessionRequest, VoteRoom,
+};
 
 use super::*;
 use crate::handle::{Handle, Refusal};
 use crate::log::disk::DiskError;
-use crate::writer::{Ended, start};
+use crate::writer::{Ended, SPACE_RETRY, start};
 
 struct Running {
     handle: Handle,
@@ -292,7 +294,11 @@ async fn a_disk_that_fills_up_within_a_segment_loses_only_what_was_never_acknowl
         let limit = format!("disk: no space left for {}", path.display());
         assert_eq!(refused, AcceptReply::Full(Full { acceptor: running.acceptor, limit }));
         assert_eq!(running.handle.durable().marks.voted_below, Slot(slot));
+        let tell = || running.handle.succession(SuccessionRequest::Tell);
+        assert!(!tell().await.unwrap().can_write, "it was full just now");
         assert_eq!(running.vote(slot, 900).await, Ok(running.accepted(slot, slot + 1)));
+        tokio::time::sleep(2 * SPACE_RETRY).await;
+        assert!(tell().await.unwrap().can_write, "that is long ago");
         assert_eq!(running.reread().marks().voted_below, Slot(slot + 1));
     }
 }

@@ -18,6 +18,7 @@ mod limits;
 mod membership;
 mod prepare;
 mod replay;
+mod succession;
 mod trim;
 
 const ME: AcceptorId = AcceptorId(2);

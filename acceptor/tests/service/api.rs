@@ -107,7 +107,8 @@ async fn status_says_what_the_acceptor_knows() {
         "uptime_ms": null, "requests": null, "leader_silent_ms": null, "acceptor": acceptor, "cluster_id": roster.cluster(), "roster": roster,
         "promised": ballot(1), "votes": 1, "vote_bytes": 131, "voted_below": 1, "chosen_below": 0, "trimmed_below": 0,
         "log_bytes": 16 << 20, "log_segments": 1,
-        "messages_version": shared::wire::VERSION, "other_versions": [],
+        "messages_version": shared::wire::VERSION, "follows_acceptors": true, "other_versions": [],
+        "succession": null, "has_left": false,
     });
     assert_eq!((status, body), (StatusCode::OK, expected));
 }
@@ -240,7 +241,15 @@ async fn an_acceptor_that_coordinators_do_not_know_is_alive_and_not_ready() {
 
     client.prepare(&prepare(acceptor, 1), TIMEOUT).await.unwrap();
     wait_until_ready_is(&process, StatusCode::OK).await;
-    client.prepare(&prepare(other, 1), TIMEOUT).await.unwrap();
+    let of = |cluster, generation| {
+        let roster = Roster::new(ClusterId(cluster), Generation(generation), vec![other]).unwrap();
+        Prepare { roster, ..prepare(other, 1) }
+    };
+    client.prepare(&of(1, 1), TIMEOUT).await.unwrap();
+    let text = wait_until_ready_is(&process, StatusCode::SERVICE_UNAVAILABLE).await;
+    assert!(text.contains("another generation of its cluster's acceptors than 0"), "{text}");
+    wait_until_ready_is(&process, StatusCode::OK).await;
+    client.prepare(&of(2, 0), TIMEOUT).await.unwrap();
     let text = wait_until_ready_is(&process, StatusCode::SERVICE_UNAVAILABLE).await;
     let cluster = roster_of(acceptor).cluster();
     assert!(

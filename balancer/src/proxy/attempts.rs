@@ -11,6 +11,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use shared::client::{AnswerBody, Pool};
 use shared::ids::Name;
+use shared::message::Service;
 use shared::problem::{self, Problem};
 use shared::telemetry::{self, RequestTrace};
 
@@ -217,7 +218,7 @@ async fn send_to(
     url: &str,
     request: Request<Full<Bytes>>,
 ) -> Result<Response<AnswerBody>, Failure> {
-    let connections = Pool::of_process().to(url.strip_prefix("http://").unwrap_or(url))?;
+    let connections = Pool::of_process().to_a(Some(Service::Replica), url)?;
     Ok(connections.send(request).await?)
 }
 

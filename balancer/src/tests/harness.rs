@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use shared::discovery::Mixups;
+use shared::discovery::{Acceptors, Mixups};
 use shared::events::Events;
 use shared::ids::Instance;
 use shared::message::{Member, Service};
@@ -129,9 +129,11 @@ impl Setup {
         let identity = Identity::new(Service::Balancer, name.clone());
         let (members, receiver) = watch::channel(fakes.iter().map(|fake| fake.member()).collect());
         let (mixups, ends) = (Mixups::none(Instance(1)), shutdown.clone());
-        let events = Events::start(Instance(1), receiver.clone(), mixups.clone(), ends);
+        let (_, acceptors) = watch::channel(Acceptors::configured(&[]));
+        let (told, found) = (receiver.clone(), acceptors.clone());
+        let events = Events::start(Instance(1), told, found, mixups.clone(), ends);
         let news = Arc::new(News::new(Arc::clone(&events)));
-        let gather = Gather::new(name, Vec::new(), receiver.clone());
+        let gather = Gather::new(name, acceptors, receiver.clone());
         let own = Own { identity, mixups, metrics, events, gather };
         let operators = Operators::new(address.ip(), Vec::new(), AllowedHosts::any());
         let front =

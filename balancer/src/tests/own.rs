@@ -32,7 +32,7 @@ async fn the_status_names_the_endpoints_their_health_and_counts() {
     };
     let expected = json!({
         "service": "balancer", "id": "balancer-1", "version": null, "pid": null, "uptime_ms": null,
-        "messages_version": 1, "other_versions": [],
+        "messages_version": 1, "follows_acceptors": true, "other_versions": [],
         "primary": "replica-1", "healthy": 2, "linearizable": 2, "waiting": 0, "requests": null, "forwarded": 2, "retries": null, "refusals": 1,
         "endpoints": [
             endpoint(json!({"id": "replica-1", "url": one.url, "role": "primary", "requests": null, "failures": null})),

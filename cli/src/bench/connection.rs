@@ -1,38 +1,33 @@
-//! One client's connection: HTTP/1.1, kept alive, opened again when it broke. Hyper
-//! itself, as every microsecond spent here is taken from a cluster on the same cores.
+//! One client's connection: HTTP/1.1, kept alive, opened again when it broke. It is one of
+//! those by which services call each other, as every microsecond spent here is taken from a
+//! cluster on the same cores.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper_util::rt::TokioIo;
-use reqwest::Url;
-use tokio::net::TcpStream;
+use shared::client::{Connections, Pool, PoolLimits};
+use shared::tls::Calls;
 use tokio::time::timeout;
+use url::{Position, Url};
 
 /// The longest wait for an answer: above the services' own deadline (10 s).
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// The longest wait for a connection: the cluster may be far away.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A client with at most one request under way.
-pub(crate) struct Connection {
-    authority: String,
-    sender: Option<SendRequest<Full<Bytes>>>,
-}
+pub(crate) struct Connection(Arc<Connections>);
 
 impl Connection {
     /// Opens nothing yet.
     pub(crate) fn new(url: &Url) -> anyhow::Result<Self> {
-        let host = url.host_str().context("the URL names no host")?;
-        let port = url.port_or_known_default().context("the URL has no port")?;
-        Ok(Self { authority: format!("{host}:{port}"), sender: None })
-    }
-
-    /// What the `Host` header says.
-    pub(crate) fn authority(&self) -> &str {
-        &self.authority
+        let limits = PoolLimits { connect_timeout: CONNECT_TIMEOUT, ..PoolLimits::default() };
+        let pool = Pool::new(limits).calling(Calls::of_process());
+        Ok(Self(pool.to(&url[..Position::BeforePath])?))
     }
 
     /// Sends a request and takes the whole answer.
@@ -43,28 +38,13 @@ impl Connection {
         timeout(ANSWER_TIMEOUT, self.exchange(request)).await.context("no answer in time")?
     }
 
-    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> anyhow::Result<StatusCode> {
-        let mut sender = match self.sender.take() {
-            Some(sender) if !sender.is_closed() => sender,
-            Some(_) | None => self.open().await.context("cannot connect")?,
-        };
-        sender.ready().await?;
-        let response = sender.send_request(request).await?;
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> anyhow::Result<StatusCode> {
+        let response = self.0.send(request).await?;
         let status = response.status();
         let mut body = response.into_body();
         while let Some(frame) = body.frame().await {
             frame?;
         }
-        self.sender = Some(sender);
         Ok(status)
-    }
-
-    async fn open(&self) -> anyhow::Result<SendRequest<Full<Bytes>>> {
-        let stream = TcpStream::connect(&self.authority).await?;
-        stream.set_nodelay(true)?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        // It ends with its sender, or by an error that the sender reports.
-        tokio::spawn(async move { drop(connection.await) });
-        Ok(sender)
     }
 }

@@ -8,10 +8,10 @@ use anyhow::{Context, ensure};
 use bytes::Bytes;
 use futures::future::try_join_all;
 use hdrhistogram::Histogram;
-use http::{Method, Request, header};
+use http::{Method, Request};
 use http_body_util::Full;
-use reqwest::Url;
 use tokio::time::sleep;
+use url::Url;
 
 use super::connection::Connection;
 
@@ -110,8 +110,7 @@ impl Load {
         let mut connection = Connection::new(&self.url)?;
         let value = Bytes::from(vec![b'x'; self.value_bytes]);
         for turn in 0.. {
-            let request =
-                self.request(&connection, client, turn % KEYS_PER_CLIENT, work, &value)?;
+            let request = self.request(client, turn % KEYS_PER_CLIENT, work, &value)?;
             let sent = Instant::now();
             let outcome = match connection.send(request).await {
                 Ok(status) if status.is_success() => Outcome::Done,
@@ -135,9 +134,8 @@ impl Load {
             let mut connection = Connection::new(&self.url)?;
             let value = Bytes::from(vec![b'x'; self.value_bytes]);
             for index in 0..KEYS_PER_CLIENT {
-                let status = connection
-                    .send(self.request(&connection, client, index, Work::Write, &value)?)
-                    .await?;
+                let status =
+                    connection.send(self.request(client, index, Work::Write, &value)?).await?;
                 ensure!(status.is_success(), "{status}");
             }
             anyhow::Ok(())
@@ -147,7 +145,6 @@ impl Load {
 
     fn request(
         &self,
-        connection: &Connection,
         client: usize,
         index: u64,
         work: Work,
@@ -160,11 +157,7 @@ impl Load {
         };
         let path = self.url.path().trim_end_matches('/');
         let target = format!("{path}/v1/kv/{}{client}/{index}{query}", self.prefix);
-        Request::builder()
-            .method(method)
-            .uri(target)
-            .header(header::HOST, connection.authority())
-            .body(Full::new(body))
+        Request::builder().method(method).uri(target).body(Full::new(body))
     }
 }
 

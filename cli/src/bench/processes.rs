@@ -9,10 +9,10 @@ use std::slice::from_ref;
 
 use anyhow::{Context, bail, ensure};
 use client::{Client, Error, parse_url};
-use reqwest::Url;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use serde_json::Value;
+use url::Url;
 
 /// What `GET /v1/status` says of every service, and of two roles.
 #[derive(Clone, Debug, Deserialize)]

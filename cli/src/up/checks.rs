@@ -178,7 +178,7 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let keepers = Keepers { acceptors: 1, replicas: 1 };
         let counts = Counts { coordinators: 1, keepers, balancers: 1 };
-        let mut plan = plan(&counts, 8000, Path::new("d"));
+        let mut plan = plan(&counts, 8000, Path::new("d"), shared::config::Scheme::Http);
         plan.retain(|planned| planned.name == "acceptor-1");
         plan[0].port = taken.local_addr().unwrap().port();
         let error = ports_are_free(&plan).unwrap_err().to_string();

@@ -11,7 +11,7 @@
 //! whose writing end only this process has, and takes its end for SIGTERM
 //! (`services::end_with_parent`).
 //!
-//! In reading order: `plan` (names, ports, command lines), `checks`, `logs`, `supervisor`
+//! In reading order: `plan` (names, ports, command lines), `tls`, `checks`, `logs`, `supervisor`
 //! (one service's lives), `ready`, `report`.
 
 pub(crate) mod checks;
@@ -20,6 +20,7 @@ pub(crate) mod plan;
 pub(crate) mod ready;
 pub(crate) mod report;
 pub(crate) mod supervisor;
+mod tls;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::builder::BoolishValueParser;
 use futures::FutureExt;
+use shared::config::Scheme;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
@@ -42,6 +44,8 @@ use crate::signals::Signals;
 
 /// How often the sizes of the logs are looked at.
 const LOG_CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// How often it is looked whether certificates end soon.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(3_600);
 /// How long services may take to be ready once writes are served; one that isn't is
 /// named, and may come later.
 const STRAGGLERS_WAIT: Duration = Duration::from_secs(10);
@@ -68,6 +72,10 @@ pub(crate) struct Args {
     /// Leave a service that dies dead
     #[arg(long, env = "SYNOD_NO_RESTART", value_parser = BoolishValueParser::new())]
     no_restart: bool,
+    /// Have all services speak TLS and prove to each other who they are, by certificates of an
+    /// authority that is made in the data directory
+    #[arg(long, env = "SYNOD_UP_TLS", value_parser = BoolishValueParser::new())]
+    tls: bool,
     /// Give up when writes are not served after this long
     #[arg(long, env = "SYNOD_READY_SECONDS", value_name = "N", default_value_t = 60)]
     ready_seconds: u32,
@@ -75,8 +83,10 @@ pub(crate) struct Args {
 
 /// Runs the cluster until a signal.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let plan = plan::plan(&args.counts, args.base_port, &args.data_dir);
+    let scheme = if args.tls { Scheme::Https } else { Scheme::Http };
+    let mut plan = plan::plan(&args.counts, args.base_port, &args.data_dir, scheme);
     let _lock = checks::pass(&args.data_dir, args.counts.keepers.acceptors, &plan).await?;
+    let tls = args.tls.then(|| tls::Certificates::of(&args.data_dir, &mut plan)).transpose()?;
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     let mut signals = Signals::new()?;
     let policy =
@@ -89,7 +99,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     ));
     let (cluster, mut events) = Cluster::start(&plan, &program, &args.data_dir, policy)?;
     let outcome = tokio::select! {
-        outcome = attend(&args, &plan, &mut events) => outcome,
+        outcome = attend(&args, &plan, tls.as_ref(), &mut events) => outcome,
         name = signals.next() => {
             console::say(format_args!("{name}: ending all services"));
             Ok(())
@@ -106,14 +116,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 async fn attend(
     args: &Args,
     plan: &[Planned],
+    tls: Option<&tls::Certificates>,
     events: &mut mpsc::Receiver<Event>,
 ) -> anyhow::Result<()> {
     let paint = Paint::for_stdout();
     let mut board = report::Board::new(plan);
     wait_until_served(args.ready_seconds, &args.data_dir, plan, events, &mut board).await?;
-    console::say(board.announcement(&args.data_dir, paint));
+    console::say(board.announcement(&args.data_dir, tls.map(tls::Certificates::authority), paint));
     let mut stragglers = pin!(ready::stragglers(plan.iter()).fuse());
 
+    let mut renewal = interval(RENEWAL_INTERVAL);
     let mut log_check = interval(LOG_CHECK_INTERVAL);
     log_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -125,6 +137,9 @@ async fn attend(
             late = &mut stragglers => for name in late.iter().filter(|name| !board.is_out(name)) {
                 console::say(paint.yellow(format_args!("{name} is not ready yet; see its /readyz \
                     and its log")));
+            },
+            _ = renewal.tick() => if let Some(tls) = tls {
+                tls.renew(plan).into_iter().for_each(|line| console::say(paint.yellow(line)));
             },
             _ = log_check.tick() => logs::bound_all(plan, &args.data_dir),
         }

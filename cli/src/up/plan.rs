@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::builder::RangedI64ValueParser;
-use shared::config::first_port;
+use shared::config::{BaseUrl, Scheme, first_port};
 use shared::message::{Roster, Service};
 
 /// The most coordinators, replicas or balancers; their ports lie in ranges of a hundred.
@@ -96,6 +96,8 @@ pub(crate) struct Planned {
     pub(crate) service: Service,
     pub(crate) name: String,
     pub(crate) port: u16,
+    /// How it is spoken to.
+    pub(crate) scheme: Scheme,
     /// What follows the program on its command line.
     pub(crate) args: Vec<OsString>,
 }
@@ -106,12 +108,17 @@ impl Planned {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address())
+        BaseUrl::of(self.scheme, self.address()).to_string()
     }
 }
 
 /// All services, in order of their ports.
-pub(crate) fn plan(counts: &Counts, base_port: u16, data_dir: &Path) -> Vec<Planned> {
+pub(crate) fn plan(
+    counts: &Counts,
+    base_port: u16,
+    data_dir: &Path,
+    scheme: Scheme,
+) -> Vec<Planned> {
     let kinds = [
         (Service::Balancer, counts.balancers),
         (Service::Coordinator, counts.coordinators),
@@ -120,7 +127,10 @@ pub(crate) fn plan(counts: &Counts, base_port: u16, data_dir: &Path) -> Vec<Plan
     ];
     let first = |service| base_port + offset(service);
     let acceptors: Vec<String> = (0..counts.keepers.acceptors)
-        .map(|index| format!("http://127.0.0.1:{}", first(Service::Acceptor) + index))
+        .map(|index| {
+            let port = first(Service::Acceptor) + index;
+            BaseUrl::of(scheme, SocketAddr::from((Ipv4Addr::LOCALHOST, port))).to_string()
+        })
         .collect();
     let acceptors = acceptors.join(",");
     let mut plan = Vec::new();
@@ -128,7 +138,7 @@ pub(crate) fn plan(counts: &Counts, base_port: u16, data_dir: &Path) -> Vec<Plan
         for index in 0..count {
             let (name, port) =
                 (format!("{}-{}", service.as_str(), index + 1), first(service) + index);
-            let mut planned = Planned { service, name, port, args: Vec::new() };
+            let mut planned = Planned { service, name, port, scheme, args: Vec::new() };
             planned.args = arguments(&planned, &acceptors, data_dir);
             plan.push(planned);
         }
@@ -169,7 +179,7 @@ mod tests {
 
     #[test]
     fn the_default_cluster_has_the_names_and_ports_of_the_documents() {
-        let plan = plan(&counts(2, 3, 3, 1), 8000, Path::new("synod-data"));
+        let plan = plan(&counts(2, 3, 3, 1), 8000, Path::new("synod-data"), Scheme::Http);
         let found: Vec<(&str, u16)> =
             plan.iter().map(|planned| (planned.name.as_str(), planned.port)).collect();
         let expected = [
@@ -188,7 +198,7 @@ mod tests {
 
     #[test]
     fn another_base_port_moves_them_all() {
-        let plan = plan(&counts(1, 1, 1, 2), 9000, Path::new("d"));
+        let plan = plan(&counts(1, 1, 1, 2), 9000, Path::new("d"), Scheme::Http);
         let ports: Vec<u16> = plan.iter().map(|planned| planned.port).collect();
         assert_eq!(ports, [9000, 9001, 9101, 9201, 9301]);
         let replica: Vec<&str> = plan[4].args.iter().map(|arg| arg.to_str().unwrap()).collect();

@@ -1,6 +1,6 @@
 //! What `up` says: the table of services, what to try, and what became of a service.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::logs;
@@ -73,7 +73,12 @@ impl<'a> Board<'a> {
     }
 
     /// What is said once writes are served.
-    pub(crate) fn announcement(&self, data_dir: &Path, paint: Paint) -> String {
+    pub(crate) fn announcement(
+        &self,
+        data_dir: &Path,
+        authority: Option<PathBuf>,
+        paint: Paint,
+    ) -> String {
         let mut table =
             Table::new([("service", Align::Left), ("url", Align::Left), ("pid", Align::Right)]);
         for (planned, known) in &self.services {
@@ -84,10 +89,17 @@ impl<'a> Board<'a> {
             ]);
         }
         let url = self.services.first().map(|(planned, _)| planned.url()).unwrap_or_default();
+        // What whoever asks believes, and what `synod` is told of it.
+        let believing = authority.as_ref().map(|path| format!("--cacert {} ", path.display()));
+        let believing = believing.unwrap_or_default();
+        let told = authority.map(|path| {
+            format!("  export SYNOD_URL={url} SYNOD_CA={}; synod status\n", path.display())
+        });
+        let told = told.unwrap_or_default();
         format!(
-            "{}\n\n{table}\n  logs in {}\n\n{}\n  curl -i -X PUT -d 'hello' \
-             {url}/v1/kv/greeting\n  curl -i {url}/v1/kv/greeting\n  \
-             curl {url}/v1/cluster\n\nCtrl-C ends all services and keeps the data.",
+            "{}\n\n{table}\n  logs in {}\n\n{}\n  curl -i {believing}-X PUT -d 'hello' \
+             {url}/v1/kv/greeting\n  curl -i {believing}{url}/v1/kv/greeting\n  \
+             curl {believing}{url}/v1/cluster\n{told}\nCtrl-C ends all services and keeps the data.",
             paint.green(format_args!("Synod is up: reads and writes are served at {url}")),
             logs::folder(data_dir).display(),
             paint.bold("Try:"),
@@ -150,6 +162,8 @@ mod tests {
     use std::process::ExitStatus;
 
     use super::super::plan::{Counts, Keepers, plan};
+    use shared::config::Scheme;
+
     use super::*;
 
     fn small_plan() -> Vec<Planned> {
@@ -161,6 +175,7 @@ mod tests {
             },
             8000,
             Path::new("d"),
+            Scheme::Http,
         )
     }
 
@@ -189,7 +204,7 @@ mod tests {
                         curl -i http://127.0.0.1:8000/v1/kv/greeting\n  \
                         curl http://127.0.0.1:8000/v1/cluster\n\n\
                         Ctrl-C ends all services and keeps the data.";
-        assert_eq!(board.announcement(Path::new("d"), Paint::plain()), expected);
+        assert_eq!(board.announcement(Path::new("d"), None, Paint::plain()), expected);
     }
 
     #[test]

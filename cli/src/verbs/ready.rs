@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use client::{Client, parse_url};
-use reqwest::Url;
+use url::Url;
 
 /// One question may take this long.
 const ONCE: Duration = Duration::from_secs(2);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shared::bounds::ROUNDS_AHEAD;
 use shared::ids::{Ballot, Slot};
-use shared::message::{Phase, Prepare, PrepareReply, Roster, Watermarks};
+use shared::message::{Phase, Prepare, PrepareReply, Roster, SuccessionRequest, Watermarks};
 
 use super::{Believed, Coordinator, State};
 use crate::effect::{AcceptorIndex, Effect, PollNumber, Reason, Timer};
@@ -17,6 +17,7 @@ impl Coordinator {
     pub(super) fn poll_and_arm(&mut self) -> PollNumber {
         let poll = self.poll();
         self.arm(Timer::Poll, self.config.poll_interval, Duration::ZERO);
+        self.carry_on();
         poll
     }
 
@@ -35,6 +36,12 @@ impl Coordinator {
     ) {
         let (promised, marks) = (reply.promised, reply.marks);
         let foreign = ForeignAcceptor { acceptor: reply.acceptor, roster: reply.roster.clone() };
+        if self.membership.roster().is_none()
+            && reply.roster.as_ref().is_some_and(|roster| self.membership.is_beyond(roster))
+        {
+            let request = SuccessionRequest::Tell;
+            self.effects.push(Effect::Succession { to: from, request });
+        }
         match self.membership.record(self.now, from, poll, reply) {
             Recorded::Stale => {}
             Recorded::NoVote => {
@@ -118,17 +125,17 @@ impl Coordinator {
         verdict(answers, &self.ended, roster.acceptors().len(), roster.quorum(), silence_needed)
     }
 
-    fn start_phase1(&mut self, reason: Reason) {
+    pub(super) fn start_phase1(&mut self, reason: Reason) {
         let Some(roster) = self.membership.roster() else { return };
         // A ballot that one acceptor alone has promised may be so high that others refuse the
         // next one: then it is gone beyond in two steps.
         let reached = self.membership.vouched_round().saturating_add(ROUNDS_AHEAD / 2 + 1);
         let next = self.highest_ballot.map_or(1, |highest| highest.round.saturating_add(1));
-        let round = next.min(reached);
+        let round = next.min(reached).max(self.stood_at.saturating_add(1));
         let ballot = Ballot { round, coordinator: self.id };
         let timeout = self.failures.lengthen(&self.config, self.now, self.config.phase1_timeout);
         let phase1 = Phase1::new(self.now, ballot, self.chosen_below, roster.quorum(), timeout);
-        self.highest_ballot = Some(ballot);
+        (self.highest_ballot, self.stood_at) = (Some(ballot), round);
         self.ended.forget();
         self.state = State::Phase1(phase1);
         self.change_phase(Phase::Inactive, Phase::Phase1, ballot, reason);

@@ -7,7 +7,7 @@ use shared::bounds::{OPEN_SLOTS, TooFar};
 use shared::ids::{Ballot, Slot};
 use shared::message::{
     Accept, AcceptReply, Accepted, EncodedValue, Heartbeat, Marks, Phase, Proposal, ProposalReply,
-    SlotValue, Value, View,
+    SlotValue, Succession, Value, View,
 };
 
 use super::switch_over::Leaving;
@@ -54,6 +54,7 @@ impl Coordinator {
             asked_view: None,
             leaving,
             ahead: None,
+            draining: None,
         }));
         self.change_phase(Phase::Phase1, Phase::Phase2, ballot, Reason::Promised);
         // A page that was not part of the quorum may have told of more than Phase 1 began
@@ -63,6 +64,7 @@ impl Coordinator {
             self.broadcast(&leader.phase2.accept_all(&self.config));
         }
         self.arm(Timer::Lead, self.config.heartbeat_interval, Duration::ZERO);
+        self.settle_generation();
         self.look_for_lost_votes();
         self.consider_view();
     }
@@ -101,6 +103,9 @@ impl Coordinator {
         self.arm(Timer::Lead, self.config.heartbeat_interval, Duration::ZERO);
         self.look_for_lost_votes();
         self.ask_about_lost_votes();
+        self.consider_stop();
+        self.count_draining();
+        self.carry_on();
         self.consider_view();
     }
 
@@ -151,6 +156,7 @@ impl Coordinator {
             self.resolve(resolved);
         }
         self.learn_marks_of(from, accepted.marks);
+        self.look_for_stop();
     }
 
     pub(super) fn on_proposal(&mut self, id: RequestId, proposal: Proposal) {
@@ -173,7 +179,11 @@ impl Coordinator {
             }
             Join::Absent => {}
         }
-        let no_room = leader.no_room(&self.config, self.now);
+        // Only a leader ends a generation.
+        let is_stop = Succession::of_stop(&proposal.value).is_some();
+        let is_closed = leader.draining.is_some() || is_stop;
+        let closed = is_closed.then(|| "the acceptors are being changed".to_owned());
+        let no_room = closed.or_else(|| leader.no_room(&self.config, self.now));
         match no_room.or_else(|| leader.phase2.refusal(&self.config, proposal.value.len())) {
             Some(limit) => self.answer(id, ProposalReply::Overloaded { limit }),
             None => {
@@ -264,8 +274,8 @@ impl Coordinator {
             return;
         }
         let proposed = leader.phase2.propose_own(self.now, value);
-        leader.view =
-            Some(ProposedView { epoch: view.epoch, slot: proposed.slot, chosen_at: None });
+        let (epoch, primary, slot) = (view.epoch, view.primary.clone(), proposed.slot);
+        leader.view = Some(ProposedView { epoch, primary, slot, chosen_at: None });
         self.effects.push(Effect::ViewProposed { slot: proposed.slot, view });
         self.send_values(vec![proposed]);
     }
@@ -277,7 +287,7 @@ impl Coordinator {
         );
     }
 
-    fn send_values(&mut self, values: Vec<SlotValue>) {
+    pub(super) fn send_values(&mut self, values: Vec<SlotValue>) {
         let State::Phase2(leader) = &self.state else { return };
         let accepts = leader.phase2.accepts(&self.config, values);
         self.broadcast(&accepts);

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Epoch, Slot};
-use shared::message::{ChosenReply, HeartbeatReply, Phase, Roster, View};
+use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Epoch, Generation, Name, Slot};
+use shared::message::{ChosenReply, HeartbeatReply, Phase, Roster, Succession, View};
 
 use super::{Coordinator, State, Trouble};
 use crate::effect::AcceptorIndex;
@@ -39,6 +39,8 @@ pub enum ChosenLookup {
 pub struct AcceptorSeen {
     /// The position of its URL.
     pub at: AcceptorIndex,
+    /// The URL.
+    pub url: String,
     /// The member that answered there last.
     pub acceptor: Option<AcceptorId>,
     /// How long ago that was.
@@ -52,6 +54,9 @@ pub enum Waiting {
     Answers(Vec<AcceptorIndex>),
     /// A second answer of every acceptor.
     Confirmation,
+    /// Word of who the acceptors are by now, from so many of the configured ones that it
+    /// counts.
+    Succession,
     /// Acceptors that make up one cluster.
     Cluster(FormationError),
     /// A quorum that answers.
@@ -98,6 +103,8 @@ pub struct Status {
     pub no_room: Option<String>,
     /// The highest epoch that a replica told of.
     pub epoch: Epoch,
+    /// The generation of the acceptors that is about to begin.
+    pub begins: Option<Generation>,
     /// The acceptors, in the order of the configured URLs.
     pub acceptors: Vec<AcceptorSeen>,
 }
@@ -141,6 +148,26 @@ impl Coordinator {
         self.membership.roster().map(Roster::cluster)
     }
 
+    /// The generation of the acceptors that is about to begin: a leader was asked for it, or
+    /// the one before has ended.
+    #[must_use]
+    pub fn begins(&self) -> Option<Generation> {
+        let asked = match &self.state {
+            State::Phase2(leader) => match (&leader.draining, leader.phase2.stop()) {
+                (Some(draining), _) => Some(draining.next.roster.generation()),
+                (None, stop) => stop.map(Succession::generation),
+            },
+            State::Inactive(_) | State::Phase1(_) => None,
+        };
+        let chosen = self.handover.as_ref().map(|handover| handover.succession().generation());
+        asked.max(chosen)
+    }
+
+    /// The places of the present acceptors.
+    pub fn present(&self) -> impl Iterator<Item = AcceptorIndex> + use<> {
+        self.membership.indices()
+    }
+
     /// Every slot below is chosen, as far as this coordinator knows.
     #[must_use]
     pub fn chosen_below(&self) -> Slot {
@@ -163,6 +190,17 @@ impl Coordinator {
     #[must_use]
     pub fn view(&self) -> Option<&View> {
         self.replicas.view()
+    }
+
+    /// Who is primary of an epoch: as two replicas tell, as this leader proposed, or as all
+    /// replicas tell that tell of it. A replica alone cannot say so against another.
+    #[must_use]
+    pub fn primary_of(&self, epoch: Epoch) -> Option<&Name> {
+        let proposed = match &self.state {
+            State::Inactive(_) | State::Phase1(_) => None,
+            State::Phase2(leader) => leader.view.as_ref().filter(|view| view.epoch == epoch),
+        };
+        self.replicas.primary_of(epoch, proposed.map(|view| &view.primary))
     }
 
     /// The next slot that a leader gives away, and how many are in flight, with how many
@@ -220,6 +258,7 @@ impl Coordinator {
             return Some(match self.membership.judgement() {
                 Judgement::Existing(_) | Judgement::Unformed(_) => Waiting::Confirmation,
                 Judgement::Waiting { missing } => Waiting::Answers(missing),
+                Judgement::Succeeded => Waiting::Succession,
                 Judgement::Conflict(error) => Waiting::Cluster(error),
             });
         };
@@ -260,11 +299,13 @@ impl Coordinator {
             troubles: self.troubles(now),
             no_room: leader.and_then(|leader| leader.no_room(&self.config, self.now)),
             epoch: self.replicas.epoch(),
+            begins: self.begins(),
             acceptors: self
                 .membership
                 .heard_at()
                 .map(|(at, acceptor, heard_at)| AcceptorSeen {
                     at,
+                    url: self.membership.url_of(at).to_owned(),
                     acceptor,
                     heard_ago: heard_at.map(|heard_at| now.saturating_sub(heard_at)),
                 })

@@ -6,12 +6,14 @@ use std::future::Future;
 use shared::client::{AcceptorClient, CallError};
 use shared::config::BaseUrl;
 use shared::ids::Ballot;
-use shared::message::{Accept, AcceptReply, Prepare, PrepareReply, Watermarks};
+use shared::message::{
+    Accept, AcceptReply, Prepare, PrepareReply, SuccessionReply, SuccessionRequest, Watermarks,
+};
 use shared::telemetry::{self, TraceContext};
 use tokio::sync::mpsc;
 use tracing::{Instrument as _, Span};
 
-use crate::config::shell::{ACCEPT_TIMEOUT, POLL_TIMEOUT, PREPARE_TIMEOUT};
+use crate::config::shell::{ACCEPT_TIMEOUT, POLL_TIMEOUT, PREPARE_TIMEOUT, SUCCESSION_TIMEOUT};
 use crate::driver::outbox::OutgoingAccept;
 use crate::effect::{AcceptorIndex, PollNumber};
 
@@ -27,6 +29,7 @@ pub(crate) enum Outcome {
     Watermarks { poll: PollNumber, result: Result<Watermarks, CallError> },
     Prepare { ballot: Ballot, result: Result<PrepareReply, CallError> },
     Accept { ballot: Ballot, result: Result<AcceptReply, CallError> },
+    Succession { result: Box<Result<SuccessionReply, CallError>> },
 }
 
 impl Outcome {
@@ -35,6 +38,7 @@ impl Outcome {
             Self::Watermarks { result, .. } => result.as_ref().err(),
             Self::Prepare { result, .. } => result.as_ref().err(),
             Self::Accept { result, .. } => result.as_ref().err(),
+            Self::Succession { result } => result.as_ref().as_ref().err(),
         }
     }
 }
@@ -77,6 +81,18 @@ impl Caller {
         self.spawn(async move {
             let result = client.prepare(&message, PREPARE_TIMEOUT).await;
             Outcome::Prepare { ballot: message.ballot, result }
+        });
+    }
+
+    pub(crate) fn client(&self) -> &AcceptorClient {
+        &self.client
+    }
+
+    pub(crate) fn succession(&self, request: SuccessionRequest) {
+        let client = self.client.clone();
+        self.spawn(async move {
+            let result = client.succession(&request, SUCCESSION_TIMEOUT).await;
+            Outcome::Succession { result: Box::new(result) }
         });
     }
 

@@ -1,13 +1,15 @@
 //! How the HTTP handlers speak to the driver: bounded questions, each with its own place
 //! for the answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use shared::bounds::TooFar;
-use shared::ids::{ClusterId, Slot};
+use shared::client::AcceptorClient;
+use shared::ids::{ClusterId, Epoch, Name, Slot};
 use shared::message::{
-    ChosenReply, ClusterError, Heartbeat, HeartbeatReply, Phase, PrimaryReply, PrimaryRequest,
-    Proposal, ProposalReply, same_cluster,
+    AcceptorsReply, AcceptorsRequest, ChosenReply, ClusterError, Heartbeat, HeartbeatReply, Phase,
+    PrimaryReply, PrimaryRequest, Proposal, ProposalReply, same_cluster,
 };
 use shared::telemetry::TraceContext;
 use tokio::sync::mpsc::error::TrySendError;
@@ -15,6 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::coordinator::{ChosenLookup, Status, Trouble};
+use crate::effect::Survey;
 use shared::page::PageLimits;
 
 /// Questions that wait for the driver. It answers within microseconds; as many at once
@@ -37,10 +40,19 @@ pub(crate) enum Question {
         request: PrimaryRequest,
         answer: oneshot::Sender<PrimaryReply>,
     },
+    Acceptors {
+        request: AcceptorsRequest,
+        survey: Survey,
+        answer: oneshot::Sender<AcceptorsReply>,
+    },
     Chosen {
         from: Slot,
         limits: PageLimits,
         answer: oneshot::Sender<ChosenLookup>,
+    },
+    PrimaryOf {
+        epoch: Epoch,
+        answer: oneshot::Sender<Option<Name>>,
     },
     Status {
         answer: oneshot::Sender<DriverStatus>,
@@ -88,6 +100,8 @@ pub(crate) struct Known {
     pub(crate) progress: watch::Receiver<Position>,
     /// The cluster, once known: it never changes in a life of the process.
     pub(crate) cluster: watch::Receiver<Option<ClusterId>>,
+    /// The present acceptors.
+    pub(crate) acceptors: watch::Receiver<Arc<[AcceptorClient]>>,
     pub(crate) waiting_for: watch::Receiver<Option<String>>,
     pub(crate) troubles: watch::Receiver<Vec<Trouble>>,
 }
@@ -112,6 +126,11 @@ impl Handle {
     /// The cluster, for the answer to a service of that one.
     pub(crate) fn same_cluster(&self, theirs: ClusterId) -> Result<ClusterId, ClusterError> {
         same_cluster(*self.known.cluster.borrow(), theirs)
+    }
+
+    /// The present acceptors, whenever they change.
+    pub(crate) fn present_acceptors(&self) -> watch::Receiver<Arc<[AcceptorClient]>> {
+        self.known.acceptors.clone()
     }
 
     async fn ask<R>(
@@ -171,6 +190,27 @@ impl Handle {
         }
     }
 
+    /// Asks for other acceptors, and waits for what becomes of that.
+    pub(crate) async fn acceptors(
+        &self,
+        request: AcceptorsRequest,
+        survey: Survey,
+        wait: Duration,
+    ) -> Result<AcceptorsReply, NoAnswer> {
+        let asked = self.ask(|answer| Question::Acceptors { request, survey, answer });
+        match timeout(wait, asked).await {
+            Ok(Err(busy @ NoAnswer::Busy)) => Err(busy),
+            // A stop that is proposed stays so.
+            Ok(Err(NoAnswer::Ending)) | Err(_) => Ok(AcceptorsReply::Unresolved),
+            Ok(Ok(reply)) => Ok(reply),
+        }
+    }
+
+    /// Whether it leads.
+    pub(crate) fn leads(&self) -> bool {
+        self.known.progress.borrow().phase == Phase::Phase2
+    }
+
     /// Chosen entries from a slot on; where there are none yet, waits for them.
     pub(crate) async fn chosen(
         &self,
@@ -203,6 +243,11 @@ impl Handle {
     ) -> Result<ChosenLookup, NoAnswer> {
         progress.mark_unchanged();
         self.ask(|answer| Question::Chosen { from, limits, answer }).await
+    }
+
+    /// Who is primary of an epoch, as far as it is known here.
+    pub(crate) async fn primary_of(&self, epoch: Epoch) -> Result<Option<Name>, NoAnswer> {
+        self.ask(|answer| Question::PrimaryOf { epoch, answer }).await
     }
 
     pub(crate) async fn status(&self) -> Result<DriverStatus, NoAnswer> {

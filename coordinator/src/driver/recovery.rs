@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use shared::client::AcceptorClient;
 use shared::message::ChosenReply;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::config::shell::{PAGE_TIMEOUT, RECOVERIES_AT_ONCE};
 use crate::recover::{Gathering, Wanted};
@@ -14,21 +14,22 @@ use crate::recover::{Gathering, Wanted};
 /// Recovers entries, a few at a time.
 #[derive(Clone, Debug)]
 pub(crate) struct Recovery {
-    clients: Arc<[AcceptorClient]>,
+    clients: watch::Receiver<Arc<[AcceptorClient]>>,
     places: Arc<Semaphore>,
 }
 
 impl Recovery {
-    pub(crate) fn new(clients: &[AcceptorClient]) -> Self {
-        Self { clients: clients.into(), places: Arc::new(Semaphore::new(RECOVERIES_AT_ONCE)) }
+    pub(crate) fn new(clients: watch::Receiver<Arc<[AcceptorClient]>>) -> Self {
+        Self { clients, places: Arc::new(Semaphore::new(RECOVERIES_AT_ONCE)) }
     }
 
     /// Asks all acceptors and answers as soon as those that answered suffice.
     pub(crate) async fn recover(&self, wanted: Wanted) -> ChosenReply {
         let Ok(_place) = self.places.try_acquire() else { return ChosenReply::Unavailable };
+        let clients = Arc::clone(&self.clients.borrow());
         let mut calls: FuturesUnordered<_> =
-            self.clients.iter().map(|client| client.votes(wanted.from, PAGE_TIMEOUT)).collect();
-        let mut gathering = Gathering::new(wanted, self.clients.len());
+            clients.iter().map(|client| client.votes(wanted.from, PAGE_TIMEOUT)).collect();
+        let mut gathering = Gathering::new(wanted, clients.len());
         while let Some(page) = calls.next().await {
             match gathering.take(page.ok()) {
                 Ok(None) => {}
@@ -57,7 +58,8 @@ mod tests {
     async fn one_recovery_too_many_is_refused_at_once() {
         let never_accepts = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", never_accepts.local_addr().unwrap()).parse().unwrap();
-        let recovery = Recovery::new(&[AcceptorClient::new(url)]);
+        let (_sender, clients) = watch::channel([AcceptorClient::new(url)].into());
+        let recovery = Recovery::new(clients);
         let wanted = || Wanted {
             roster: Roster::new(ClusterId(1), Generation(0), vec![AcceptorId(1)]).unwrap(),
             from: Slot(0),

@@ -54,6 +54,12 @@ impl Reporter {
         self.urls.get(at.0).map_or("unknown", BaseUrl::as_str)
     }
 
+    /// There is one more acceptor.
+    pub(crate) fn add(&mut self, url: BaseUrl) {
+        self.urls.push(url);
+        self.calls.push(Calls::default());
+    }
+
     /// A call to an acceptor ended.
     pub(crate) fn called(&mut self, at: AcceptorIndex, error: Option<&CallError>) {
         let url = self.url(at).to_owned();
@@ -155,6 +161,15 @@ impl Reporter {
                 tracing::error!(url = self.url(*at), "an acceptor is not believed: {why}");
             }
             Effect::VotesLost(why) => tracing::error!("nothing is proposed any more: {why}"),
+            Effect::SuccessionKnown(succession) => tracing::info!(
+                generation = %succession.generation(), begin = %succession.begin(),
+                "other acceptors are chosen"
+            ),
+            Effect::Succeeded(succession) => tracing::info!(
+                generation = %succession.generation(), begin = %succession.begin(),
+                acceptors = succession.next().urls.join(","),
+                "these are the acceptors now"
+            ),
             // Why the process ends is said once, by whoever ends it.
             Effect::WrongCluster(_)
             | Effect::PollWatermarks { .. }
@@ -163,6 +178,10 @@ impl Reporter {
             | Effect::Arm { .. }
             | Effect::ProposalReply { .. }
             | Effect::PrimaryReply { .. }
+            | Effect::Succession { .. }
+            | Effect::Survey { .. }
+            | Effect::NewAcceptor { .. }
+            | Effect::AcceptorsReply { .. }
             | Effect::Chosen(_) => {}
         }
     }
@@ -177,6 +196,9 @@ pub(crate) fn describe(waiting: &Waiting, url_of: impl Fn(AcceptorIndex) -> Stri
                 "an answer of {}: a cluster forms when all its acceptors answer",
                 urls.join(" and ")
             )
+        }
+        Waiting::Succession => {
+            "word from a majority of --acceptors of who the acceptors are by now".to_owned()
         }
         Waiting::Confirmation => "a second answer of every acceptor".to_owned(),
         Waiting::Cluster(error) => format!("acceptors that make up one cluster: {error}"),

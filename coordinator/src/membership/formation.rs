@@ -41,6 +41,9 @@ pub enum Judgement {
     },
     /// This is the cluster: some acceptor says so, and a quorum is there that can follow.
     Existing(Roster),
+    /// They are acceptors of a cluster whose acceptors are not those any more that formed it:
+    /// one of them has to say who is.
+    Succeeded,
     /// All answered and none belongs to a cluster: this would be one.
     Unformed(Roster),
     /// The configured acceptors are not one cluster. Waiting may or may not help.

@@ -16,6 +16,7 @@ impl Phase2 {
             in_flight,
             in_flight_bytes: _,
             window,
+            stop,
         } = self;
         footprint.note(("phase 2", ballot, began_at, first_new, next_slot));
         footprint.note((chosen_below, trim_below));
@@ -26,5 +27,6 @@ impl Phase2 {
             }
         }
         window.footprint(footprint);
+        footprint.note(stop.as_ref().map(|stop| (stop.generation(), stop.begin())));
     }
 }

@@ -12,6 +12,7 @@ impl Phase2 {
         self.invariant_only_members_are_counted();
         self.invariant_marks_are_ordered();
         self.invariant_the_window_ends_at_the_chosen_mark();
+        self.invariant_nothing_follows_a_stop();
         let bytes: usize = self.in_flight.values().map(|in_flight| in_flight.value.len()).sum();
         assert_eq!(self.in_flight_bytes, bytes, "invariant: the bytes in flight are counted");
     }
@@ -24,6 +25,22 @@ impl Phase2 {
             self.chosen_below,
             self.next_slot,
             self.in_flight.keys()
+        );
+    }
+
+    fn invariant_nothing_follows_a_stop(&self) {
+        let Some(stop) = &self.stop else { return };
+        assert_eq!(
+            self.next_slot,
+            stop.begin().next(),
+            "invariant: nothing is proposed after the stop in slot {}",
+            stop.begin()
+        );
+        assert!(
+            self.chosen_below <= stop.begin(),
+            "invariant: the stop in slot {} is no slot of the log, and chosen is below {}",
+            stop.begin(),
+            self.chosen_below
         );
     }
 

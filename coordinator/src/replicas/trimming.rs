@@ -51,8 +51,7 @@ pub(crate) fn trim_below(
     let durable = durable_at(replicas, &members);
     let mark = *durable.get(enough_copies(members.len()).checked_sub(1)?)?;
     replicas.set_goals(now, mark);
-    let is_in_time = |name: &Name| replicas.behind_for(now, name) <= config.trim_behind_time;
-    let within_bound = fill.bytes <= config.trim_behind_bytes && members.iter().all(is_in_time);
+    let within_bound = is_within_bound(config, now, replicas, fill, &members);
     let allowed = |durable: &[Slot]| match durable.len() {
         1 if fill.per_mille < SINGLE_COPY_FROM_PER_MILLE => None,
         _ if within_bound => durable.last().copied(),
@@ -68,6 +67,86 @@ fn durable_at(replicas: &Replicas, members: &[Name]) -> Vec<Slot> {
     let mut durable: Vec<Slot> = members.iter().map(|name| replicas.durable_below(name)).collect();
     durable.sort_unstable_by(|one, other| other.cmp(one));
     durable
+}
+
+/// Why what is below a slot is not durable at enough replicas.
+#[derive(Debug)]
+pub(crate) struct NotDurable {
+    /// In words.
+    pub(crate) words: String,
+    /// Whether it will not pass by itself soon.
+    pub(crate) is_lasting: bool,
+}
+
+/// Whether all below a slot is durable where trimming demands it, or why not.
+pub(crate) fn not_durable_at(
+    config: &Config,
+    now: Duration,
+    replicas: &Replicas,
+    below: Slot,
+) -> Option<NotDurable> {
+    let lasting = |words: String| Some(NotDurable { words, is_lasting: true });
+    let Some(view) = replicas.view() else {
+        return lasting("no replica is in a view yet".to_owned());
+    };
+    let members = remaining(config, now, replicas, view);
+    if let [alone] = members.as_slice() {
+        return lasting(format!(
+            "{alone} is the only replica, so its copy would be the only one: start another"
+        ));
+    }
+    let is_silent = |name: &&Name| replicas.silence(now, name) >= config.primary_timeout;
+    if let Some(silent) = members.iter().find(is_silent) {
+        return lasting(format!("{silent} of the view is not heard from: start it, or wait"));
+    }
+    let slowest = members.iter().min_by_key(|name| replicas.durable_below(name))?;
+    let durable = replicas.durable_below(slowest);
+    (durable < below).then(|| NotDurable {
+        words: format!("{slowest} holds durably only what is below {durable}"),
+        is_lasting: false,
+    })
+}
+
+/// Who of the view will not have all below a slot soon, in words, where trimming waits for it:
+/// one that lags so far that writes would wait long, or that does not tell of the view.
+pub(crate) fn held_up_long_by(
+    config: &Config,
+    now: Duration,
+    replicas: &Replicas,
+    (fill, below): (Fill, Slot),
+) -> Option<String> {
+    let view = replicas.view()?;
+    let mut members = remaining(config, now, replicas, view);
+    let executed = |name: &Name| {
+        let heard = replicas.get(name).filter(|heard| heard.epoch() >= view.epoch);
+        heard.map(|heard| heard.executed_below)
+    };
+    let needed = if is_within_bound(config, now, replicas, fill, &members) {
+        members.len()
+    } else {
+        enough_copies(members.len())
+    };
+    members.sort_unstable_by_key(|name| std::cmp::Reverse(executed(name)));
+    let slowest = members.get(needed.checked_sub(1)?)?;
+    let Some(executed) = executed(slowest) else {
+        return Some(format!("{slowest} has not executed the view of epoch {} yet", view.epoch));
+    };
+    let (behind, limit) = (below.0.saturating_sub(executed.0), config.switch_lag);
+    (behind > limit).then(|| {
+        format!("{slowest} has {behind} slots yet to execute, and more than {limit} take too long")
+    })
+}
+
+/// Whether trimming waits for all of these.
+fn is_within_bound(
+    config: &Config,
+    now: Duration,
+    replicas: &Replicas,
+    fill: Fill,
+    members: &[Name],
+) -> bool {
+    let is_in_time = |name: &Name| replicas.behind_for(now, name) <= config.trim_behind_time;
+    fill.bytes <= config.trim_behind_bytes && members.iter().all(is_in_time)
 }
 
 /// How many replicas must have what is trimmed, of so many, past the bound: a majority,

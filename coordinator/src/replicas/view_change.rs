@@ -28,9 +28,10 @@ use crate::config::Config;
 use crate::replicas::{ReplicaProgress, Replicas};
 
 /// A view that this leader proposed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProposedView {
     pub(crate) epoch: Epoch,
+    pub(crate) primary: Name,
     pub(crate) slot: Slot,
     pub(crate) chosen_at: Option<Duration>,
 }

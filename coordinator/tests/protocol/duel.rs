@@ -167,6 +167,12 @@ impl Network {
                 Effect::RosterKnown(_) => {}
                 Effect::ProposalReply { .. }
                 | Effect::PrimaryReply { .. }
+                | Effect::Survey { .. }
+                | Effect::Succession { .. }
+                | Effect::NewAcceptor { .. }
+                | Effect::AcceptorsReply { .. }
+                | Effect::SuccessionKnown(_)
+                | Effect::Succeeded(_)
                 | Effect::Chosen(_)
                 | Effect::ViewProposed { .. }
                 | Effect::VotesLost(_)
@@ -195,6 +201,12 @@ impl Network {
             Effect::Arm { .. }
             | Effect::ProposalReply { .. }
             | Effect::PrimaryReply { .. }
+            | Effect::Survey { .. }
+            | Effect::Succession { .. }
+            | Effect::NewAcceptor { .. }
+            | Effect::AcceptorsReply { .. }
+            | Effect::SuccessionKnown(_)
+            | Effect::Succeeded(_)
             | Effect::Chosen(_)
             | Effect::PhaseChanged(_)
             | Effect::ViewProposed { .. }

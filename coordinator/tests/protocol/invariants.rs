@@ -196,6 +196,12 @@ impl Chaos {
                     assert!(message.trim_below <= message.chosen_below);
                 }
                 Effect::Prepare { .. }
+                | Effect::Survey { .. }
+                | Effect::Succession { .. }
+                | Effect::NewAcceptor { .. }
+                | Effect::AcceptorsReply { .. }
+                | Effect::SuccessionKnown(_)
+                | Effect::Succeeded(_)
                 | Effect::Arm { .. }
                 | Effect::PhaseChanged(_)
                 | Effect::ViewProposed { .. }

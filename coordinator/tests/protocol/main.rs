@@ -16,5 +16,6 @@ mod phase2;
 mod recover;
 mod removals;
 mod safe_values;
+mod succession;
 mod switch_over;
 mod views;

@@ -62,7 +62,7 @@ impl RunningCoordinator {
             .header("content-type", "application/json")
             .body(body.to_owned().into())
             .unwrap();
-        let coordinator = Pool::of_process().to(self.client.url().authority()).unwrap();
+        let coordinator = Pool::of_process().to(self.client.url().as_str()).unwrap();
         let response = coordinator.send(request).await.unwrap();
         let status = response.status().as_u16();
         let body = axum::body::Body::new(response.into_body());

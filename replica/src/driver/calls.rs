@@ -2,15 +2,16 @@
 #![expect(clippy::disallowed_methods, reason = "the shell reads clocks")]
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use shared::client::{AcceptorClient, CallError, CoordinatorClient, ReplicaClient};
+use shared::client::{CallError, CoordinatorClient, ReplicaClient};
 use shared::config::BaseUrl;
-use shared::discovery::Mixups;
+use shared::discovery::{Acceptors, Mixups};
 use shared::ids::{ClusterId, Slot};
 use shared::message::{ChosenReply, Heartbeat, Member, OfCluster, Proposal};
 use shared::telemetry::{Context, TraceContext, in_context};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::metrics::Measured;
@@ -37,7 +38,7 @@ pub(super) struct Wanted {
 #[derive(Debug)]
 pub(super) struct Calls {
     inputs: mpsc::Sender<Input>,
-    acceptors: Vec<AcceptorClient>,
+    acceptors: watch::Receiver<Acceptors>,
     mixups: Mixups,
     running: JoinSet<()>,
     fetch: Option<AbortHandle>,
@@ -56,7 +57,7 @@ struct Times {
 impl Calls {
     pub(super) fn new(
         inputs: mpsc::Sender<Input>,
-        acceptors: Vec<AcceptorClient>,
+        acceptors: watch::Receiver<Acceptors>,
         mixups: Mixups,
         config: &Config,
         measured: Measured,
@@ -72,8 +73,10 @@ impl Calls {
 
     /// Asks every acceptor for its watermarks.
     pub(super) fn probe(&mut self, probe: ProbeId) {
-        for acceptor in self.acceptors.clone() {
-            let (timeout, measured) = (self.times.probe, self.measured.clone());
+        let clients = Arc::clone(&self.acceptors.borrow().clients);
+        for acceptor in &*clients {
+            let (acceptor, timeout) = (acceptor.clone(), self.times.probe);
+            let measured = self.measured.clone();
             self.start(async move {
                 let began = Instant::now();
                 let reply = acceptor.watermarks(timeout).await.map_err(|error| no_answer(&error));

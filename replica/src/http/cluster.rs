@@ -112,8 +112,9 @@ pub(super) async fn cluster(State(app): State<Arc<App>>, parts: Parts) -> Respon
     }
     let members = app.members.borrow().clone();
     let own = serde_json::to_value(status_of(&app)).expect("a status is plain JSON");
+    let acceptors = app.acceptors.borrow().clone();
     let (acceptors, others) = tokio::join!(
-        join_all(app.acceptors.iter().map(|acceptor| ask_acceptor(acceptor, &members))),
+        join_all(acceptors.clients.iter().map(|acceptor| ask_acceptor(acceptor, &members))),
         join_all(members.iter().filter(|member| is_asked(app.as_ref(), member)).map(ask_member)),
     );
     let this = Seen {
@@ -157,7 +158,7 @@ pub(super) async fn cluster(State(app): State<Arc<App>>, parts: Parts) -> Respon
 
 /// A service, and what it says of itself if it does.
 #[derive(Debug)]
-struct Seen {
+pub(super) struct Seen {
     name: Option<Name>,
     service: Service,
     url: String,
@@ -169,7 +170,7 @@ fn is_asked(app: &App, member: &Member) -> bool {
     member.name != app.name && member.service != Service::Acceptor
 }
 
-async fn ask_acceptor(acceptor: &AcceptorClient, members: &[Member]) -> Seen {
+pub(super) async fn ask_acceptor(acceptor: &AcceptorClient, members: &[Member]) -> Seen {
     let status = acceptor.status(PATIENCE).await.ok();
     let named = status.as_ref().and_then(|status| status["id"].as_str()?.parse().ok());
     let known = || {
@@ -184,7 +185,7 @@ async fn ask_acceptor(acceptor: &AcceptorClient, members: &[Member]) -> Seen {
 
 async fn ask_member(member: &Member) -> Seen {
     let status = match member.url.parse::<BaseUrl>() {
-        Ok(url) => Peer::new(url).status(PATIENCE).await.ok(),
+        Ok(url) => Peer::of(member.service, url).status(PATIENCE).await.ok(),
         Err(_) => None,
     };
     // Somebody else may have the port by now.
@@ -205,6 +206,8 @@ fn fields(service: Service) -> &'static [&'static str] {
     match service {
         Service::Acceptor => &[
             "acceptor",
+            "roster",
+            "has_left",
             "promised",
             "voted_below",
             "chosen_below",
@@ -218,6 +221,8 @@ fn fields(service: Service) -> &'static [&'static str] {
             "coordinator",
             "phase",
             "ballot",
+            "generation",
+            "begins",
             "chosen_below",
             "next_slot",
             "in_flight_slots",
@@ -244,6 +249,16 @@ fn fields(service: Service) -> &'static [&'static str] {
 }
 
 impl Seen {
+    /// Whether this is its name, as far as that is known.
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        self.name.as_ref().is_some_and(|own| own.as_str() == name)
+    }
+
+    /// Where it is.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
     fn number(&self, field: &str) -> Option<u64> {
         self.status.as_ref()?[field].as_u64()
     }

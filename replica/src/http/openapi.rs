@@ -18,8 +18,8 @@ use serde_json::{Map, Value, json};
 use self::content::Schemas;
 pub(super) use self::entry::Entry;
 use super::{
-    append, cluster, compact, diff, events, get, leases, list, locks, log, mutate, primary,
-    removal, rollback, snapshot, sql, status, txn, watching,
+    acceptors, append, cluster, compact, diff, events, get, leases, list, locks, log, mutate,
+    primary, removal, rollback, snapshot, sql, status, txn, watching,
 };
 
 /// The document, written once.
@@ -58,6 +58,7 @@ fn entries() -> Vec<Entry> {
         cluster::entries(),
         events::entries(),
         primary::entries(),
+        acceptors::entries(),
         removal::entries(),
         status::entries(),
         vec![itself],

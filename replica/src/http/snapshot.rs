@@ -159,13 +159,14 @@ async fn relayed(app: &App, parts: &Parts, tag: &Tag) -> Option<Response> {
     for name in [header::RANGE, header::IF_RANGE] {
         fields.insert(name.clone(), parts.headers.get(name)?.clone());
     }
-    let theirs = match Peer::new(url).open("/v1/snapshot", fields, SNAPSHOT_WAIT).await {
-        Ok(theirs) => theirs,
-        Err(error) => {
-            tracing::debug!(replica = %tag.replica, %error, "its snapshot cannot be had");
-            return None;
-        }
-    };
+    let theirs =
+        match Peer::of(Service::Replica, url).open("/v1/snapshot", fields, SNAPSHOT_WAIT).await {
+            Ok(theirs) => theirs,
+            Err(error) => {
+                tracing::debug!(replica = %tag.replica, %error, "its snapshot cannot be had");
+                return None;
+            }
+        };
     // One that it has not any more is as good made here.
     if theirs.status() == StatusCode::OK {
         return None;

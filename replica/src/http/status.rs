@@ -38,6 +38,8 @@ pub(super) fn entries() -> Vec<Entry> {
         id: "replica-1".parse().expect("a name"),
         version: VERSION,
         messages_version: wire::VERSION,
+        follows_acceptors: true,
+        acceptors_generation: Some(0),
         other_versions: Vec::new(),
         zone: None,
         pid: 17,

@@ -24,6 +24,10 @@ pub const ROLLBACKS: LogFormat = LogFormat(3);
 /// The format that brought leases and locks.
 pub const LEASES: LogFormat = LogFormat(3);
 
+/// The format from which on a lease lasts for the whole of its last millisecond. Times in the
+/// log are cut to milliseconds: what was renewed at one may have been renewed at its end.
+pub const LEASES_WHOLE: LogFormat = LogFormat(5);
+
 /// The format that brought compaction.
 pub const COMPACTION: LogFormat = LogFormat(4);
 

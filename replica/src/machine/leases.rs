@@ -130,9 +130,9 @@ impl Leases {
         self.by_expiry.first().map(|(expires_ms, _)| *expires_ms)
     }
 
-    /// The first whose time is over.
-    pub(super) fn first_due(&self, time_ms: u64) -> Option<LeaseId> {
-        let first = self.by_expiry.first().filter(|(expires_ms, _)| *expires_ms <= time_ms);
+    /// The first that ends before a time.
+    pub(super) fn first_before(&self, time_ms: u64) -> Option<LeaseId> {
+        let first = self.by_expiry.first().filter(|(expires_ms, _)| *expires_ms < time_ms);
         first.map(|(_, id)| *id)
     }
 

@@ -163,6 +163,8 @@ pub enum Input {
     /// So many deletions of many keys are executed whose keys are still to be swept, and so
     /// much of history. Said before the [`Input::Executed`] of those that are new.
     Unswept(Unswept),
+    /// So many acceptors are asked from now on.
+    Acceptors(usize),
     /// Whether somebody is to hear of what is executed as soon as it is. [`Followed::No`]
     /// before the first.
     Followed(Followed),

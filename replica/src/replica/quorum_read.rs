@@ -132,6 +132,11 @@ impl QuorumReads {
         }
     }
 
+    /// So many acceptors are asked from now on.
+    pub(crate) fn ask(&mut self, acceptors: usize) {
+        self.acceptors = acceptors;
+    }
+
     /// Every slot below is executed.
     pub(crate) fn executed(&mut self, below: Slot) {
         self.executed_below = below;

@@ -43,7 +43,9 @@ impl Replica {
             return None;
         }
         let interval = u64::try_from(self.config.time_interval.as_millis()).unwrap_or(u64::MAX);
-        let due_ms = expiry_ms.min(self.meta.time_ms.saturating_add(interval));
+        // It lasts for the whole of that millisecond.
+        let over_ms = expiry_ms.saturating_add(1);
+        let due_ms = over_ms.min(self.meta.time_ms.saturating_add(interval));
         Some(Duration::from_millis(due_ms.saturating_sub(self.batching.time_ms(now))))
     }
 }

@@ -310,6 +310,7 @@ impl Node {
             instance: shared::random::instance(),
             listener,
             url: url.parse().unwrap(),
+            tls: None,
             hosts: AllowedHosts::any(),
             limits: Limits::default(),
             identity: Identity::new(Service::Replica, name.clone()),

@@ -11,27 +11,60 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1::{self, Connection};
-use hyper_util::rt::TokioIo;
+use rustls::InvalidMessage;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_rustls::{TlsConnector, TlsStream};
+
+use crate::tls::Transport;
 
 use super::pool::{Connections, SendError, Sender, root_cause};
 use super::stream::Stream;
+
+/// How long TLS may take to begin once there is a connection: cryptography on both sides, on
+/// machines that may be busy.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// So many addresses of a name are tried.
 const MAX_ADDRESSES: usize = 8;
 
 /// Opens a connection. Its task ends with it.
 pub(super) async fn open(connections: &Arc<Connections>) -> Result<Sender, SendError> {
+    // Whoever cannot be called is not bothered.
+    connections.tls().map_err(|reason| SendError::NeverSent(reason.to_owned()))?;
     let (authority, timeout) = (connections.authority(), connections.limits().connect_timeout);
     let tcp = connect(authority, timeout)
         .await
         .map_err(|error| SendError::NeverSent(error.to_string()))?;
-    let stream = Stream::new(TokioIo::new(tcp));
+    let stream = Stream::new(secure(tcp, connections).await.map_err(SendError::NeverSent)?);
     let (sender, connection) =
         http1::handshake(stream).await.map_err(|error| SendError::NeverSent(root_cause(&error)))?;
     tokio::spawn(run(connection, Arc::clone(connections)));
     Ok(sender)
+}
+
+/// Brings a connection to TLS, where its URL says so; in words what is in the way.
+async fn secure(tcp: TcpStream, connections: &Connections) -> Result<Transport, String> {
+    let Some((trust, name)) = connections.tls()? else { return Ok(Transport::Plain(tcp)) };
+    let connecting = Box::pin(TlsConnector::from(trust.present()).connect(name.clone(), tcp));
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting).await {
+        Ok(Ok(stream)) => {
+            let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+            trust.check(shown, connections.called())?;
+            Ok(Transport::Tls(Box::new(TlsStream::Client(stream))))
+        }
+        Ok(Err(error)) if is_plain(&error) => {
+            Err(String::from("it does not speak TLS: its URL may have to begin with http://"))
+        }
+        Ok(Err(error)) => Err(format!("TLS failed: {error}")),
+        Err(_late) => Err(format!("TLS took more than {} ms", HANDSHAKE_TIMEOUT.as_millis())),
+    }
+}
+
+/// Whether what was answered is no TLS.
+fn is_plain(error: &io::Error) -> bool {
+    let reason = error.get_ref().and_then(|reason| reason.downcast_ref::<rustls::Error>());
+    matches!(reason, Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)))
 }
 
 /// Connects to a host and port: its name is looked up and its addresses are tried, all within

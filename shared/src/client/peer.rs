@@ -16,11 +16,16 @@ use serde::de::DeserializeOwned;
 use super::pool::root_cause;
 use super::{AnswerBody, CallError, Connections, Pool, SendError, user_agent};
 use crate::base_url::BaseUrl;
+use crate::message::Service;
 use crate::wire::{Encoding, MAX_MESSAGE_BYTES, MediaType, POSTCARD};
 use crate::{deadline, problem, telemetry, versions};
 
 /// The longest error body that is read, in bytes.
 const MAX_PROBLEM_BYTES: usize = 64 * 1024;
+
+/// The longest status of a service, in bytes: the limits of what is listed there make a
+/// tenth of it.
+const MAX_STATUS_BYTES: usize = 1 << 20;
 
 /// So much of a media type is repeated, in characters.
 const SHOWN_CHARS: usize = 100;
@@ -62,11 +67,22 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// The service at the URL. No connection is made yet.
+    /// The service at the URL, whichever it is. No connection is made yet.
     #[must_use]
     pub fn new(url: BaseUrl) -> Self {
+        Self::called(None, url)
+    }
+
+    /// The same, which must prove to be such a service, where services know each other by
+    /// their certificates.
+    #[must_use]
+    pub fn of(service: Service, url: BaseUrl) -> Self {
+        Self::called(Some(service), url)
+    }
+
+    fn called(called: Option<Service>, url: BaseUrl) -> Self {
         let connections =
-            Pool::of_process().to(url.authority()).expect("a host and port is a field's value");
+            Pool::of_process().to_a(called, url.as_str()).expect("a service's URL is one");
         Self { connections, url }
     }
 
@@ -131,12 +147,31 @@ impl Peer {
         self.call(method, path, Some(body), Times { granted, timeout }).await
     }
 
+    /// As [`Peer::send`], where the answer has at most so many bytes: what is there may be
+    /// anything.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn ask<Q: Serialize + ?Sized, R: DeserializeOwned>(
+        &self,
+        path_and_query: &str,
+        message: Option<&Q>,
+        timeout: Duration,
+        limit: usize,
+    ) -> Result<R, CallError> {
+        let body = message.map(|message| Encoding::Postcard.encode(message));
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let call = Call { method, path_and_query, body, accept: Encoding::Postcard, limit };
+        let bytes = self.bounded(call, Times::of(timeout)).await?;
+        self.decode(Encoding::Postcard, &bytes)
+    }
+
     /// `GET /v1/status`, as JSON.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn status(&self, timeout: Duration) -> Result<serde_json::Value, CallError> {
-        let bytes = self.json("/v1/status", timeout, MAX_MESSAGE_BYTES).await?;
+        let bytes = self.json("/v1/status", timeout, MAX_STATUS_BYTES).await?;
         self.decode(Encoding::Json, &bytes)
     }
 

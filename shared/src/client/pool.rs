@@ -21,9 +21,14 @@ use http_body_util::Full;
 use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
 
+use rustls::pki_types::ServerName;
+
 use super::answer::AnswerBody;
 use super::connection;
 use super::stream::NotTaken;
+use crate::base_url::{BaseUrl, BaseUrlError};
+use crate::message::Service;
+use crate::tls::{Calls, Trust};
 
 /// How long a connection may take to open, its name looked up and all its addresses tried:
 /// on one's own network it takes less, or nobody is there.
@@ -71,57 +76,84 @@ pub enum SendError {
     Broken(String),
 }
 
-/// Connections, by where they lead to.
+/// Connections, by the URLs of those whom they lead to.
 #[derive(Debug, Default)]
 pub struct Pool {
     limits: PoolLimits,
-    peers: Mutex<BTreeMap<String, Arc<Connections>>>,
+    calls: Calls,
+    peers: Mutex<Peers>,
 }
+
+/// By who is called, as far as that is known, and where.
+type Peers = BTreeMap<(Option<Service>, String), Arc<Connections>>;
 
 impl Pool {
     /// A pool of its own limits. No connection is made yet.
     #[must_use]
     pub fn new(limits: PoolLimits) -> Self {
-        Self { limits, peers: Mutex::default() }
+        Self { limits, ..Self::default() }
+    }
+
+    /// The same, which calls services so.
+    #[must_use]
+    pub fn calling(self, calls: Calls) -> Self {
+        Self { calls, ..self }
     }
 
     /// The pool that everything in this process shares.
     #[must_use]
     pub fn of_process() -> &'static Self {
-        static POOL: LazyLock<Pool> = LazyLock::new(Pool::default);
+        static POOL: LazyLock<Pool> =
+            LazyLock::new(|| Pool::default().calling(Calls::of_process()));
         &POOL
     }
 
-    /// The connections to a host and port. No connection is made yet.
+    /// The connections to a service, whichever it is, by its URL. No connection is made yet.
     ///
     /// # Errors
-    /// [`SendError::NeverSent`] where the text cannot be a host and port.
-    pub fn to(&self, authority: &str) -> Result<Arc<Connections>, SendError> {
+    /// [`SendError::NeverSent`] where the text cannot be a service's URL.
+    pub fn to(&self, url: &str) -> Result<Arc<Connections>, SendError> {
+        self.to_a(None, url)
+    }
+
+    /// The same, to one that must prove to be such a service, where services know each other
+    /// by their certificates.
+    ///
+    /// # Errors
+    /// As [`Pool::to`].
+    pub fn to_a(&self, called: Option<Service>, url: &str) -> Result<Arc<Connections>, SendError> {
         let mut peers = self.lock();
-        if let Some(connections) = peers.get(authority) {
+        let key = (called, url.to_owned());
+        if let Some(connections) = peers.get(&key) {
             return Ok(Arc::clone(connections));
         }
+        let of_service: BaseUrl =
+            url.parse().map_err(|error: BaseUrlError| SendError::NeverSent(error.to_string()))?;
+        let authority = of_service.authority();
         let host = HeaderValue::from_str(authority)
             .map_err(|_| SendError::NeverSent(format!("{authority:?} is no host and port")))?;
+        let tls = tls_to(&self.calls, &of_service);
         // Nobody asks those any more, and no connection to them is open.
         peers.retain(|_, connections| Arc::strong_count(connections) > 1);
         let connections = Arc::new(Connections {
             authority: authority.to_owned(),
             host,
+            called,
+            tls,
             limits: self.limits,
             idle: Mutex::default(),
         });
-        peers.insert(authority.to_owned(), Arc::clone(&connections));
+        peers.insert(key, Arc::clone(&connections));
         Ok(connections)
     }
 
-    /// To how many hosts and ports connections are kept, or may be.
+    /// To how many services connections are kept, or may be.
     #[must_use]
     pub fn peers(&self) -> usize {
         self.lock().len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Connections>>> {
+    fn lock(&self) -> MutexGuard<'_, Peers> {
         self.peers.lock().expect("a panic under the lock ends the process")
     }
 }
@@ -131,6 +163,11 @@ impl Pool {
 pub struct Connections {
     authority: String,
     host: HeaderValue,
+    /// What whoever answers must be.
+    called: Option<Service>,
+    /// What is believed of whoever answers, and the name that it must prove; none without
+    /// TLS. Or why it cannot be called at all.
+    tls: Result<Option<(Trust, ServerName<'static>)>, String>,
     limits: PoolLimits,
     /// In the order in which they came back.
     idle: Mutex<Vec<Idle>>,
@@ -186,10 +223,26 @@ impl Connections {
         }
     }
 
+    /// Whether it can be called at all, by what its URL says and what is believed here.
+    ///
+    /// # Errors
+    /// Why not, in words. Trying again does not help.
+    pub fn check(&self) -> Result<(), String> {
+        self.tls().map(drop).map_err(str::to_owned)
+    }
+
     /// How many connections are idle.
     #[must_use]
     pub fn idle(&self) -> usize {
         self.lock().len()
+    }
+
+    pub(super) fn tls(&self) -> Result<Option<&(Trust, ServerName<'static>)>, &str> {
+        self.tls.as_ref().map(Option::as_ref).map_err(String::as_str)
+    }
+
+    pub(super) fn called(&self) -> Option<Service> {
+        self.called
     }
 
     /// Host and port.
@@ -240,6 +293,17 @@ impl Connections {
     fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {
         self.idle.lock().expect("a panic under the lock ends the process")
     }
+}
+
+/// What to call a service with.
+fn tls_to(calls: &Calls, url: &BaseUrl) -> Result<Option<(Trust, ServerName<'static>)>, String> {
+    let Some(trust) = calls.to(url)? else { return Ok(None) };
+    let authority = url.authority();
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _port)| host);
+    // An address of IPv6 has brackets in a URL only.
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| format!("{host}: {error}"))?;
+    Ok(Some((trust.clone(), name)))
 }
 
 /// What it means that a request that was begun has no answer.

@@ -13,7 +13,8 @@ use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+
+use crate::tls::Transport;
 
 /// Bytes read at once of an answer that is found so: enough for most problems.
 const PIECE: usize = 4096;
@@ -43,25 +44,26 @@ enum Writing {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Stream {
-    tcp: TokioIo<TcpStream>,
+    transport: TokioIo<Transport>,
     writing: Writing,
 }
 
 impl Stream {
-    pub(super) fn new(tcp: TokioIo<TcpStream>) -> Self {
-        Self { tcp, writing: Writing::Done }
+    pub(super) fn new(transport: Transport) -> Self {
+        let transport = TokioIo::new(transport);
+        Self { transport, writing: Writing::Done }
     }
 
     /// Writes, or drops, what is `len` bytes long.
     fn write(
         &mut self,
         len: usize,
-        write: impl FnOnce(Pin<&mut TokioIo<TcpStream>>) -> Poll<io::Result<usize>>,
+        write: impl FnOnce(Pin<&mut TokioIo<Transport>>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if let Writing::Failed(_) = self.writing {
             return Poll::Ready(Ok(len));
         }
-        let written = write(Pin::new(&mut self.tcp));
+        let written = write(Pin::new(&mut self.transport));
         self.writing = match &written {
             Poll::Ready(Ok(_)) => Writing::Done,
             Poll::Pending => Writing::Blocked,
@@ -71,6 +73,22 @@ impl Stream {
             Poll::Ready(Err(_)) => Poll::Ready(Ok(len)),
             Poll::Ready(Ok(_)) | Poll::Pending => written,
         }
+    }
+
+    /// Brings out what was taken: TLS writes no sooner, so it may be here that writing fails.
+    fn finish(
+        &mut self,
+        finish: impl FnOnce(Pin<&mut TokioIo<Transport>>) -> Poll<io::Result<()>>,
+    ) -> Poll<io::Result<()>> {
+        if let Writing::Failed(_) = self.writing {
+            return Poll::Ready(Ok(()));
+        }
+        let finished = finish(Pin::new(&mut self.transport));
+        if let Poll::Ready(Err(error)) = &finished {
+            self.writing = Writing::Failed(error.kind());
+            return Poll::Ready(Ok(()));
+        }
+        finished
     }
 
     /// Reads what came before the end, after writing has failed.
@@ -83,7 +101,7 @@ impl Stream {
         let mut bytes = [0; PIECE];
         let room = buffer.remaining().min(PIECE);
         let mut piece = ReadBuf::new(&mut bytes[..room]);
-        let read = ready!(Pin::new(&mut self.tcp).poll_read(context, piece.unfilled()));
+        let read = ready!(Pin::new(&mut self.transport).poll_read(context, piece.unfilled()));
         if read.is_err() || piece.filled().is_empty() {
             return Poll::Ready(Err(NotTaken::error(failed)));
         }
@@ -99,8 +117,8 @@ impl Read for Stream {
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         match self.writing {
-            Writing::Done => Pin::new(&mut self.tcp).poll_read(context, buffer),
-            Writing::Blocked => Pin::new(&mut self.tcp)
+            Writing::Done => Pin::new(&mut self.transport).poll_read(context, buffer),
+            Writing::Blocked => Pin::new(&mut self.transport)
                 .poll_read(context, buffer)
                 .map_err(|error| NotTaken::error(error.kind())),
             Writing::Failed(kind) => self.poll_read_rest(context, buffer, kind),
@@ -114,7 +132,7 @@ impl Write for Stream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.write(bytes.len(), |tcp| tcp.poll_write(context, bytes))
+        self.write(bytes.len(), |transport| transport.poll_write(context, bytes))
     }
 
     fn poll_write_vectored(
@@ -123,19 +141,19 @@ impl Write for Stream {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let len = slices.iter().map(|slice| slice.len()).sum();
-        self.write(len, |tcp| tcp.poll_write_vectored(context, slices))
+        self.write(len, |transport| transport.poll_write_vectored(context, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
+        self.transport.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(context)
+        self.finish(|transport| transport.poll_flush(context))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(context)
+        self.finish(|transport| transport.poll_shutdown(context))
     }
 }
 
@@ -143,8 +161,14 @@ impl Write for Stream {
 mod tests {
     use std::future::poll_fn;
 
+    use std::sync::Arc;
+
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::{ClientConfig, RootCertStore, ServerConfig};
     use tokio::io::AsyncWriteExt as _;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
     use super::*;
 
@@ -159,20 +183,73 @@ mod tests {
         Ok(buffer.filled().to_vec())
     }
 
+    async fn flush(stream: &mut Stream) {
+        poll_fn(|context| Pin::new(&mut *stream).poll_flush(context)).await.unwrap();
+    }
+
+    /// Both ends of a connection.
+    async fn plain() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (client, listener.accept().await.unwrap().0)
+    }
+
+    async fn in_tls((client, server): (TcpStream, TcpStream)) -> (Transport, Transport) {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let ring = || Arc::new(rustls::crypto::ring::default_provider());
+        let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
+        let answering = ServerConfig::builder_with_provider(ring())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(cert.der().clone()).unwrap();
+        let calling = ClientConfig::builder_with_provider(ring())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector = TlsConnector::from(Arc::new(calling));
+        let name = "localhost".try_into().unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(answering));
+        let (client, server) =
+            tokio::try_join!(connector.connect(name, client), acceptor.accept(server)).unwrap();
+        let client = Transport::Tls(Box::new(TlsStream::Client(client)));
+        (client, Transport::Tls(Box::new(TlsStream::Server(server))))
+    }
+
+    fn tcp(transport: &Transport) -> &TcpStream {
+        match transport {
+            Transport::Plain(tcp) => tcp,
+            Transport::Tls(tls) => tls.get_ref().0,
+        }
+    }
+
     #[tokio::test]
     async fn an_answer_is_read_though_the_request_cannot_be_written_any_more() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let mut stream = Stream::new(TokioIo::new(tcp));
-        let (mut server, _) = listener.accept().await.unwrap();
+        let (client, server) = plain().await;
+        hears_an_early_answer(Transport::Plain(client), Transport::Plain(server)).await;
+        let (client, server) = in_tls(plain().await).await;
+        hears_an_early_answer(client, server).await;
+    }
+
+    async fn hears_an_early_answer(client: Transport, mut server: Transport) {
+        let mut stream = Stream::new(client);
         assert_eq!(write(&mut stream).await, 7);
-        server.readable().await.unwrap();
+        flush(&mut stream).await;
+        tcp(&server).readable().await.unwrap();
         server.write_all(b"no").await.unwrap();
+        server.flush().await.unwrap();
         // What was not read makes this a reset.
         drop(server);
         while let Writing::Done | Writing::Blocked = stream.writing {
             assert_eq!(write(&mut stream).await, 7);
+            flush(&mut stream).await;
         }
+        flush(&mut stream).await;
         assert_eq!(read(&mut stream).await.unwrap(), b"no");
         let end = read(&mut stream).await.unwrap_err();
         assert!(end.get_ref().unwrap().is::<NotTaken>(), "{end:?}");

@@ -42,6 +42,17 @@ impl Known {
         Self { acceptors, cluster: None, by_name: BTreeMap::new(), told: Vec::new() }
     }
 
+    /// So many acceptors are asked from now on.
+    pub fn ask(&mut self, acceptors: usize) {
+        self.acceptors = acceptors;
+    }
+
+    /// The cluster that a majority of them named last.
+    #[must_use]
+    pub fn cluster(&self) -> Option<ClusterId> {
+        self.cluster
+    }
+
     /// Takes what the acceptors answered in one round, and says who is there when that
     /// has changed. `now` is counted from any fixed moment: the freshest word on each
     /// member counts.

@@ -121,7 +121,7 @@ impl Heard {
                 *self = Self { warnings, ..Self::new(self.sources) };
             }
             self.cluster = Some(cluster_id);
-            news.push(Happening::Roster { cluster_id });
+            news.push(Happening::cluster(cluster_id));
         }
         news.extend(self.leader(seen.leader.as_ref()));
         if let Some(ViewSeen { epoch, primary, backups }) =

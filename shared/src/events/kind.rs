@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::ids::{Ballot, ClusterId, Epoch, Name, Revision, Slot};
-use crate::message::Service;
+use crate::ids::{Ballot, ClusterId, Epoch, Generation, Name, Revision, Slot};
+use crate::message::{Service, Succession};
 
 /// The longest text in an event, in characters.
 const SHOWN_CHARS: usize = 300;
@@ -44,10 +44,19 @@ pub enum Happening {
         /// What became of it.
         state: Presence,
     },
-    /// It is known which cluster the acceptors are.
+    /// It is known which cluster the acceptors are; or which ones have followed them.
     Roster {
         /// Its identity.
         cluster_id: ClusterId,
+        /// Which of its rosters, where one has followed another.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        generation: Option<Generation>,
+        /// The first slot that it decides.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        slot: Option<Slot>,
+        /// Where its acceptors are.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        acceptors: Vec<String>,
     },
     /// A quorum of acceptors has dropped old votes.
     Trim {
@@ -104,6 +113,23 @@ impl Happening {
             Self::Trim { .. } => "trim",
             Self::Compact { .. } => "compact",
             Self::Warning { .. } => "warning",
+        }
+    }
+
+    /// It is known which cluster the acceptors are.
+    #[must_use]
+    pub fn cluster(cluster_id: ClusterId) -> Self {
+        Self::Roster { cluster_id, generation: None, slot: None, acceptors: Vec::new() }
+    }
+
+    /// Other acceptors have followed.
+    #[must_use]
+    pub fn succession(succession: &Succession) -> Self {
+        Self::Roster {
+            cluster_id: succession.cluster(),
+            generation: Some(succession.generation()),
+            slot: Some(succession.begin()),
+            acceptors: succession.next().urls.iter().map(|url| cut(url)).collect(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
@@ -12,9 +12,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::hosts::AllowedHosts;
 use super::refusal::Refused;
 use super::{Limits, hosts, origin};
+use crate::message::Service;
 use crate::metrics::{Counter, Metrics, Series};
 use crate::problem::{Outcome, Problem};
 use crate::status;
+use crate::tls::{Caller, Tls};
 
 /// Why a server refuses before any route is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,12 +28,21 @@ pub(super) enum Reason {
     Host,
     Origin,
     TransferCoding,
+    Caller,
 }
 
 impl Reason {
     /// Their names, in their order.
-    const NAMES: [&str; 7] =
-        ["connections", "requests", "head", "header_bytes", "host", "origin", "transfer_coding"];
+    const NAMES: [&str; 8] = [
+        "connections",
+        "requests",
+        "head",
+        "header_bytes",
+        "host",
+        "origin",
+        "transfer_coding",
+        "caller",
+    ];
 }
 
 /// The rules for requests, shared by all connections.
@@ -41,6 +52,7 @@ pub struct Admission {
     hosts: AllowedHosts,
     requests: Arc<Semaphore>,
     connections: Arc<Semaphore>,
+    tls: Option<Arc<Tls>>,
     refusals: [Counter; Reason::NAMES.len()],
 }
 
@@ -51,7 +63,17 @@ impl Admission {
         let requests = Arc::new(Semaphore::new(limits.requests));
         let connections = Arc::new(Semaphore::new(limits.connections));
         let refusals = Reason::NAMES.map(|_| Counter::default());
-        Self { limits, hosts, requests, connections, refusals }
+        Self { limits, hosts, requests, connections, tls: None, refusals }
+    }
+
+    /// The same, of a service that listens with TLS, where there is any.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Arc<Tls>>) -> Self {
+        Self { tls, ..self }
+    }
+
+    pub(super) fn tls(&self) -> Option<&Arc<Tls>> {
+        self.tls.as_ref()
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -74,8 +96,17 @@ impl Admission {
             "Connections and requests that the server refused before any route was asked",
             refusals,
         );
+        let tls = self.tls.as_ref().map(|tls| Arc::clone(tls.counts())).unwrap_or_default();
+        tls.register(metrics);
         let own = self.clone();
         metrics.at_scrape(move |scrape| {
+            let ends = own.tls.as_ref().map(|tls| tls.ends()).unwrap_or_default();
+            scrape.gauges(
+                "synod_tls_not_after_seconds",
+                "Until when what TLS is spoken with counts, in seconds since 1970",
+                "of",
+                ends,
+            )?;
             let Limits { connections, requests, .. } = own.limits;
             let taken =
                 |most: usize, left: &Semaphore| most.saturating_sub(left.available_permits());
@@ -97,6 +128,20 @@ impl Admission {
             }
             Ok(())
         });
+    }
+
+    /// Whether whoever asks a service may ask for what stands under the route. Everybody may
+    /// ask for what is nowhere, and hears that it is not there.
+    ///
+    /// # Errors
+    /// 403 where services are known by their certificates, and this is not for this one.
+    pub fn allow(&self, asked: Service, request: &Parts) -> Result<(), Problem> {
+        let Some(caller) = request.extensions.get::<Caller>() else { return Ok(()) };
+        let Some(route) = request.extensions.get::<MatchedPath>() else { return Ok(()) };
+        caller.may_ask(asked, &request.method, route.as_str()).map_err(|problem| {
+            self.refused(Reason::Caller);
+            nothing_applied(&request.method, problem)
+        })
     }
 
     /// A place for a request, to be held until it is answered; none for `/livez`,
@@ -173,12 +218,15 @@ fn header_bytes(uri: &Uri, headers: &HeaderMap) -> usize {
 }
 
 pub(super) async fn admit(
-    State(admission): State<Admission>,
+    State((service, admission)): State<(Service, Admission)>,
     request: Request,
     next: Next,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    match admission.admit(&parts) {
+    match admission.admit(&parts).and_then(|place| {
+        admission.allow(service, &parts)?;
+        Ok(place)
+    }) {
         Ok(_place) => next.run(Request::from_parts(parts, body)).await,
         Err(problem) => problem.into_response(),
     }

@@ -10,11 +10,13 @@ use hyper::service::{Service, service_fn};
 use super::Limits;
 use super::body::RequestBody;
 use super::refusal::{Refusals, Refused};
+use crate::tls::Caller;
 
-/// The service of a connection, which is told of refused heads, and whose unread bodies
-/// are drained.
+/// The service of a connection, which is told who calls and of refused heads, and whose
+/// unread bodies are drained.
 pub(super) fn guard<S, B>(
     service: S,
+    caller: Option<Caller>,
     refusals: Arc<Refusals>,
     limits: Limits,
 ) -> impl Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send>
@@ -28,6 +30,9 @@ where
         // Taken now, not when the future runs: hyper reads a head, calls, and reads on.
         if let Some(problem) = refusals.take() {
             parts.extensions.insert(Refused(problem));
+        }
+        if let Some(caller) = &caller {
+            parts.extensions.insert(caller.clone());
         }
         let (body, leftover) = RequestBody::new(incoming, &parts.headers);
         let answer = service.call(Request::from_parts(parts, body));

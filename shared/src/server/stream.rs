@@ -16,13 +16,13 @@ use std::time::Duration;
 use bytes::{Buf as _, BytesMut};
 use http::Method;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::Limits;
 use super::head::{Framing, blank_lines, end_of_head, judge};
 use super::refusal::Refusals;
 use crate::problem::Problem;
+use crate::tls::{self, Transport};
 
 /// The lowest rate at which a client may take an answer, in bytes a second: what it has
 /// taken counts against the time that it made the server wait. Far below any network.
@@ -55,7 +55,7 @@ enum Reading {
 /// The connection.
 #[derive(Debug)]
 pub(super) struct ClientStream {
-    stream: TcpStream,
+    stream: Transport,
     limits: Limits,
     refusals: Arc<Refusals>,
     reading: Reading,
@@ -77,7 +77,7 @@ struct Lingering {
 }
 
 impl ClientStream {
-    pub(super) fn new(stream: TcpStream, limits: Limits, refusals: Arc<Refusals>) -> Self {
+    pub(super) fn new(stream: Transport, limits: Limits, refusals: Arc<Refusals>) -> Self {
         Self {
             stream,
             limits,
@@ -97,6 +97,10 @@ impl ClientStream {
         loop {
             if self.searched == 0 {
                 self.input.advance(blank_lines(&self.input));
+            }
+            if self.input.first() == Some(&tls::HANDSHAKE) {
+                self.refuse(&Problem::takes_no_tls());
+                return Poll::Ready(Ok(true));
             }
             if let Some(end) = end_of_head(&self.input, self.searched) {
                 self.judge_head(end);
@@ -302,13 +306,21 @@ impl AsyncWrite for ClientStream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+        match this.stream {
+            // The system has what was written.
+            Transport::Plain(_) => flushed,
+            Transport::Tls(_) => this.writing.judge(cx, flushed.map_ok(|()| 0)).map_ok(|_| ()),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.lingering.is_none() {
-            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            // In TLS there are words for the end, too, which the client has to take.
+            let shut_down = Pin::new(&mut this.stream).poll_shutdown(cx);
+            ready!(this.writing.judge(cx, shut_down.map_ok(|()| 0)))?;
             if !this.has_unread() {
                 return Poll::Ready(Ok(()));
             }

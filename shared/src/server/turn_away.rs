@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use super::Limits;
 use crate::problem::Problem;
 use crate::telemetry::RequestTrace;
+use crate::tls::{Begun, Tls, Transport};
 
 /// Connections that are being told at once; beyond it they are closed without a word.
 const AT_ONCE: usize = 64;
@@ -24,30 +25,52 @@ const BYTES: u64 = 64 << 10;
 /// Those who are being told.
 #[derive(Debug)]
 pub(super) struct TurnedAway {
-    connections: usize,
+    limits: Limits,
     places: Arc<Semaphore>,
 }
 
 impl TurnedAway {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { connections: limits.connections, places: Arc::new(Semaphore::new(AT_ONCE)) }
+        let places = Arc::new(Semaphore::new(AT_ONCE));
+        Self { limits, places }
     }
 
     /// Says 503 and closes, if there is a place to wait for the client to hear it.
-    pub(super) fn answer(&self, stream: TcpStream) -> Option<impl Future<Output = ()> + use<>> {
+    pub(super) fn answer(
+        &self,
+        stream: TcpStream,
+        tls: Option<Arc<Tls>>,
+    ) -> Option<impl Future<Output = ()> + use<>> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        let most = self.connections;
+        let limits = self.limits;
+        let most = limits.connections;
         Some(async move {
             let problem = Problem::overloaded(format!(
                 "{most} connections are open, the limit of this server"
             ));
-            let _gone = tokio::time::timeout(TIME, say(stream, &problem)).await;
+            let saying = async {
+                let transport = match tls {
+                    None => Transport::Plain(stream),
+                    Some(tls) => match tls.begin(stream, &limits).await {
+                        Begun::Secured(transport, _caller) => transport,
+                        Begun::Plain(stream) => Transport::Plain(stream),
+                        Begun::Ended => return Ok(()),
+                    },
+                };
+                say(transport, &problem).await
+            };
+            let _gone = tokio::time::timeout(TIME, saying).await;
             drop(place);
         })
     }
 }
 
-async fn say(mut stream: TcpStream, problem: &Problem) -> std::io::Result<()> {
+/// Says why a connection is closed, and closes it.
+pub(super) async fn say_within_its_time(stream: Transport, problem: &Problem) {
+    let _gone = tokio::time::timeout(TIME, say(stream, problem)).await;
+}
+
+async fn say(mut stream: Transport, problem: &Problem) -> std::io::Result<()> {
     let mut response = problem.to_http();
     let trace = RequestTrace::unsampled();
     trace.finish(response.status(), response.headers_mut());

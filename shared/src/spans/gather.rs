@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::{Missing, PATH, Told, own};
 use crate::base_url::BaseUrl;
 use crate::client::Peer;
+use crate::discovery::Acceptors;
 use crate::ids::Name;
 use crate::message::Member;
 use crate::places::{ClientNetwork, Places};
@@ -43,7 +44,7 @@ const GATHERED_FOR_A_CLIENT: usize = 2;
 #[derive(Clone, Debug)]
 pub struct Gather {
     name: Name,
-    acceptors: Vec<BaseUrl>,
+    acceptors: watch::Receiver<Acceptors>,
     members: watch::Receiver<Vec<Member>>,
     places: Arc<Places>,
 }
@@ -70,7 +71,11 @@ impl Gather {
     /// The service of this name asks the acceptors, which it is told of, and all members
     /// that were found.
     #[must_use]
-    pub fn new(name: Name, acceptors: Vec<BaseUrl>, members: watch::Receiver<Vec<Member>>) -> Self {
+    pub fn new(
+        name: Name,
+        acceptors: watch::Receiver<Acceptors>,
+        members: watch::Receiver<Vec<Member>>,
+    ) -> Self {
         let places =
             Places::new("traces are being gathered", GATHERED_AT_ONCE, GATHERED_FOR_A_CLIENT);
         Self { name, acceptors, members, places }
@@ -88,7 +93,9 @@ impl Gather {
     ) -> Result<Told, Problem> {
         let _place = self.places.take(client)?;
         let mut told = own(&self.name, trace);
-        let (asked, not_asked) = targets(&self.members.borrow(), &self.name, &self.acceptors);
+        let clients = Arc::clone(&self.acceptors.borrow().clients);
+        let acceptors: Vec<BaseUrl> = clients.iter().map(|to| to.url().clone()).collect();
+        let (asked, not_asked) = targets(&self.members.borrow(), &self.name, &acceptors);
         let answers = asked.into_iter().map(|target| async move {
             let answer = ask(&target.url, trace).await;
             (target, answer)

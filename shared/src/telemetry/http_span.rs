@@ -12,6 +12,7 @@ use super::sample::{Asked, is_first_of_interval};
 use super::setup::{is_exporting, is_recording};
 use super::{TraceContext, extract, in_context, set_parent};
 use crate::message::Service;
+use crate::tls;
 
 /// The response header with the trace's identity.
 pub const TRACE_ID: HeaderName = HeaderName::from_static("trace-id");
@@ -75,7 +76,7 @@ impl RequestTrace {
                 http.request.method = method.as_str(),
                 http.route = route,
                 http.response.status_code = field::Empty,
-                url.scheme = "http",
+                url.scheme = tls::own_scheme().as_str(),
                 error.type = field::Empty,
             );
             set_parent(&span, caller.clone());

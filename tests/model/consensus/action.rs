@@ -26,6 +26,11 @@ pub(crate) enum Action {
         /// Which leader.
         coordinator: usize,
     },
+    /// All that a leader knows to be chosen is durable, and it is asked for other acceptors.
+    Stop {
+        /// Which leader.
+        coordinator: usize,
+    },
     /// A replica tells a leader of votes that stay unchosen.
     Nudge {
         /// Which leader.
@@ -54,6 +59,16 @@ pub(crate) enum Action {
     },
     /// An acceptor is killed with decisions that are not synced, and started again.
     Crash {
+        /// Which.
+        acceptor: usize,
+    },
+    /// A generation has ended, and an acceptor of it is told so.
+    Seal {
+        /// Which.
+        acceptor: usize,
+    },
+    /// A quorum is sealed, and an acceptor is told that the next generation begins.
+    Open {
         /// Which.
         acceptor: usize,
     },

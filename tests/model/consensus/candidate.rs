@@ -8,14 +8,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coordinator::coordinator::Coordinator;
-use coordinator::effect::{AcceptorIndex, Effect, Input, PollNumber, Reason, RequestId, Timer};
+use coordinator::effect::{
+    AcceptorIndex, Effect, FoundAcceptor, Input, PollNumber, Reason, RequestId, Survey, Timer,
+};
 use coordinator::footprint::Footprint;
 use shared::chain::ChainHash;
 use shared::ids::{
     AcceptorId, BatchNumber, CoordinatorId, Draw, Epoch, Instance, LogFormat, Name, Slot,
 };
 use shared::message::{
-    Heartbeat, Marks, Phase, Proposal, ProposalReply, Storage, View, Watermarks,
+    AcceptorsRequest, Heartbeat, Marks, Phase, Proposal, ProposalReply, Storage, SuccessionReply,
+    View, WantedAcceptors, Watermarks,
 };
 
 use super::message::{Reply, Request};
@@ -160,6 +163,21 @@ impl Candidate {
         })
     }
 
+    /// All that it takes for chosen is durable, and an operator asks for other acceptors: the
+    /// same ones at other addresses, which makes of them another generation.
+    pub(crate) fn stop(&self) -> Stepped {
+        self.change(|candidate, said| {
+            for replica in REPLICAS {
+                candidate.step(heartbeat(replica, candidate.core.chosen_below(), None), said)?;
+            }
+            candidate.step(Input::Fired(Timer::Lead), said)?;
+            let (cluster, wanted) = (roster().cluster(), WantedAcceptors::All(new_urls()));
+            let request = AcceptorsRequest { cluster, base: None, wanted };
+            let (id, survey) = (RequestId(u64::MAX), survey());
+            candidate.step(Input::Acceptors { id, request, survey }, said).map(drop)
+        })
+    }
+
     /// A replica says that it waits for slots.
     pub(crate) fn nudge(&self, below: Slot) -> Stepped {
         self.change(|candidate, said| {
@@ -212,7 +230,7 @@ impl Candidate {
         let core = &mut self.core;
         let effects = catch_unwind(AssertUnwindSafe(|| core.step(Duration::ZERO, input)))
             .map_err(|panic| panic_text(&*panic))?;
-        let mut polls = Vec::new();
+        let (mut polls, mut surveyed) = (Vec::new(), None);
         for effect in effects {
             match effect {
                 Effect::Prepare { to, message } => said.send(to, Request::Prepare(message)),
@@ -230,8 +248,17 @@ impl Candidate {
                     | Reason::Promised
                     | Reason::Phase1TimedOut
                     | Reason::QuorumSilent
-                    | Reason::ReplicasSilent => {}
+                    | Reason::ReplicasSilent
+                    | Reason::Succeeded => {}
                 },
+                Effect::SuccessionKnown(succession) => {
+                    said.claims.push((succession.begin(), succession.encode_stop()));
+                }
+                Effect::Survey { id, urls: _ } => surveyed = Some(id),
+                // That acceptors are sealed and opened no coordinator is told here.
+                Effect::Succeeded(succession) => {
+                    return Err(format!("{succession:?} has begun, and nobody was opened"));
+                }
                 // No acceptor forgets here.
                 Effect::VotesLost(why) => return Err(why),
                 Effect::WrongCluster(wrong) => return Err(wrong.to_string()),
@@ -243,6 +270,9 @@ impl Candidate {
                     ..
                 }
                 | Effect::PrimaryReply { .. }
+                | Effect::Succession { .. }
+                | Effect::NewAcceptor { .. }
+                | Effect::AcceptorsReply { .. }
                 | Effect::Arm { .. }
                 | Effect::ViewProposed { .. }
                 | Effect::RosterKnown(_)
@@ -250,6 +280,9 @@ impl Candidate {
                 | Effect::ClaimRefused { .. }
                 | Effect::ForeignAcceptor { .. } => {}
             }
+        }
+        if let Some(id) = surveyed {
+            polls.extend(self.step(Input::Surveyed { id, survey: survey() }, said)?);
         }
         Ok(polls)
     }
@@ -273,6 +306,30 @@ impl Said {
     fn send(&mut self, to: AcceptorIndex, request: Request) {
         self.sent.push((to.0, request.digest(), Arc::new(request)));
     }
+}
+
+/// Where the acceptors of the second generation are.
+fn new_urls() -> Vec<String> {
+    (0..ACCEPTORS).map(|place| format!("acceptor-{place}")).collect()
+}
+
+/// What a look at the acceptors shows: each is of the first generation, and reached at its
+/// old address and at its new one.
+fn survey() -> Survey {
+    let found = |(place, url): (usize, String)| FoundAcceptor {
+        url,
+        answer: Ok(SuccessionReply {
+            acceptor: acceptor_id(place),
+            roster: Some(roster()),
+            opened: None,
+            sealed: None,
+            is_unused: false,
+            can_write: true,
+        }),
+    };
+    let old = (0..ACCEPTORS).map(|place| (place, place.to_string()));
+    let found = old.chain(new_urls().into_iter().enumerate()).map(found).collect();
+    Survey { found, left_behind: None }
 }
 
 /// What an acceptor answers that nobody has asked for anything.

@@ -1,19 +1,21 @@
 //! What must always hold, and what must be possible for that to mean anything.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use coordinator::recover::{RecoverError, recover};
 use shared::ids::{Ballot, CoordinatorId, Slot};
-use shared::message::{Phase, PrepareReply, Value, VotesPage};
+use shared::message::{Phase, PrepareReply, Succession, Value, VotesPage};
 use stateright::Property;
 
 use super::message::{Reply, Request};
-use super::scope::{Disk, Impatience, Replicas, Replies, Scope};
+use super::scope::{Disk, Impatience, Replicas, Replies, Scope, Successions};
 use super::state::{State, coordinator_id};
 use super::step::Consensus;
-use crate::cluster::{ACCEPTORS, roster};
+use super::voter::Voter;
+use crate::cluster::{ACCEPTORS, QUORUM, roster};
 
 type Checked = Property<Consensus>;
 
@@ -37,6 +39,13 @@ fn always() -> Vec<Checked> {
         Checked::always(
             "only what was proposed is chosen, or a no-op",
             only_proposed_values_are_chosen,
+        ),
+        Checked::always("nothing is chosen after the end of a generation", |_, state| {
+            stops(state).all(|stop| state.chosen.keys().all(|slot| *slot <= stop))
+        }),
+        Checked::always(
+            "no vote of a generation counts in the next",
+            no_vote_counts_in_the_next_generation,
         ),
         Checked::always(
             "whatever is proposed after a choice is the choice",
@@ -84,6 +93,14 @@ fn sometimes() -> Vec<Checked> {
     ]
 }
 
+/// Where the end of a generation is chosen.
+fn stops(state: &State) -> impl Iterator<Item = Slot> {
+    let is_stop = |values: &std::collections::BTreeMap<Bytes, BTreeSet<Ballot>>| {
+        values.keys().any(|value| Succession::of_stop(value).is_some())
+    };
+    state.chosen.iter().filter(move |(_, values)| is_stop(values)).map(|(slot, _)| *slot)
+}
+
 /// What the troubles of a scope must bring about.
 fn sometimes_within(scope: &Scope) -> Vec<Checked> {
     let mut properties = Vec::new();
@@ -114,6 +131,9 @@ fn sometimes_within(scope: &Scope) -> Vec<Checked> {
     }
     match scope.replicas {
         Replicas::Silent => {}
+        Replicas::Stop => properties.push(Checked::sometimes("a generation ends", |_, state| {
+            stops(state).next().is_some()
+        })),
         Replicas::TrimAndNudge => properties.extend([
             Checked::sometimes("a slot is trimmed", |_, state| trimmed(state)),
             Checked::sometimes("a leader begins above what is trimmed", |_, state| {
@@ -125,6 +145,25 @@ fn sometimes_within(scope: &Scope) -> Vec<Checked> {
             Checked::sometimes("a no-op is chosen that a reader waits for", |_, state| {
                 let noop = Value::Noop.encode();
                 state.chosen.values().any(|values| values.contains_key(&noop))
+            }),
+        ]),
+    }
+    match scope.successions {
+        Successions::Unheard if scope.replicas == Replicas::Stop => properties
+            .push(Checked::sometimes("a stop is proposed, and never chosen", is_stop_in_vain)),
+        Successions::Unheard => {}
+        Successions::AnyTime => properties.extend([
+            Checked::sometimes("a quorum is sealed, and not opened", |_, state| {
+                let is_sealed = |voter: &&Arc<Voter>| {
+                    !voter.votes_in_the_first()
+                        && voter.votes_page(Slot(0)).roster.as_ref() == Some(&roster())
+                };
+                state.acceptors.iter().filter(is_sealed).count() >= QUORUM
+            }),
+            Checked::sometimes("all acceptors are of the next generation", |_, state| {
+                let next = state.ended().map(|succession| succession.next().roster.clone());
+                next.is_some()
+                    && state.acceptors.iter().all(|voter| voter.votes_page(Slot(0)).roster == next)
             }),
         ]),
     }
@@ -191,6 +230,14 @@ fn sometimes_within(scope: &Scope) -> Vec<Checked> {
     properties
 }
 
+/// Whether a slot has another value than a stop that was proposed for it.
+fn is_stop_in_vain(_: &Consensus, state: &State) -> bool {
+    state.proposed.iter().any(|((slot, _), value)| {
+        Succession::of_stop(value).is_some()
+            && state.chosen.get(slot).is_some_and(|values| !values.contains_key(value))
+    })
+}
+
 fn leads(state: &State, place: usize) -> bool {
     state.coordinators[place].core.phase() == Phase::Phase2
 }
@@ -237,6 +284,7 @@ fn only_proposed_values_are_chosen(model: &Consensus, state: &State) -> bool {
     let noop = Value::Noop.encode();
     let is_valid = |value: &Bytes| {
         *value == noop
+            || (model.scope.replicas == Replicas::Stop && Succession::of_stop(value).is_some())
             || model.scope.batches.iter().copied().flatten().any(|batch| batch.as_bytes() == value)
     };
     state.chosen.values().flat_map(|values| values.keys()).all(is_valid)
@@ -274,10 +322,24 @@ fn any_quorum_recovers_the_choice(_: &Consensus, state: &State) -> bool {
         match recover(&roster(), Slot(0), known, &pages) {
             Ok(entries) => entries.iter().all(|entry| state.is_chosen(entry.slot, &entry.value)),
             Err(RecoverError::Trimmed { .. }) => true,
-            // An acceptor that has not heard of the cluster yet is no member yet.
-            Err(RecoverError::NoQuorum { .. }) => pages.iter().any(|page| page.roster.is_none()),
+            // An acceptor that has not heard of the cluster yet is no member yet, and one of a
+            // later generation is none any more.
+            Err(RecoverError::NoQuorum { .. }) => {
+                pages.iter().any(|page| page.roster.as_ref() != Some(&roster()))
+            }
             Err(RecoverError::Lost { .. }) => false,
         }
+    })
+}
+
+/// Nobody leads in the next generation here, so nothing is chosen in it.
+fn no_vote_counts_in_the_next_generation(_: &Consensus, state: &State) -> bool {
+    let Some(succession) = state.ended() else { return true };
+    let (begin, next) = (succession.begin(), &succession.next().roster);
+    quorums().all(|quorum| {
+        let pages: Vec<VotesPage> =
+            quorum.map(|place| state.acceptors[place].votes_page(begin)).collect();
+        recover(next, begin, begin.next().next(), &pages).is_err()
     })
 }
 

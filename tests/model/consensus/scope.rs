@@ -34,6 +34,8 @@ pub(crate) struct Scope {
     pub(crate) unsynced: usize,
     /// Whether replicas ask for something.
     pub(crate) replicas: Replicas,
+    /// Whether acceptors are told that their generation has ended.
+    pub(crate) successions: Successions,
     /// What a leader does that wants to try anew.
     pub(crate) impatience: Impatience,
     /// What a coordinator that stands has heard of.
@@ -74,6 +76,18 @@ pub(crate) enum Replicas {
     /// That all that the leader knows to be chosen is durable, so that it is trimmed; and
     /// that there are votes that nobody seems to bring to an end.
     TrimAndNudge,
+    /// That all that the leader knows to be chosen is durable; and an operator asks for other
+    /// acceptors, so that the generation of these is to end.
+    Stop,
+}
+
+/// Whether acceptors hear of the end of their generation, once that is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Successions {
+    /// They do not: what coordinators do then is all that is looked at.
+    Unheard,
+    /// Each is sealed, and opened in the next generation, at any time or never.
+    AnyTime,
 }
 
 /// When a coordinator may stand for election.
@@ -114,6 +128,7 @@ impl Scope {
             disk: Disk::Immediate,
             unsynced: 2,
             replicas: Replicas::Silent,
+            successions: Successions::Unheard,
             impatience: Impatience::StandsUnlessLeading,
             polls: Polled::Marks,
             page_votes: 256,

@@ -1,7 +1,7 @@
 //! The scopes that are explored. How many states there are depends on the cores only, so
 //! the counts are part of the tests' output but not of their verdict.
 
-use super::scope::{Disk, Impatience, Polled, Replicas, Replies, Scope};
+use super::scope::{Disk, Impatience, Polled, Replicas, Replies, Scope, Successions};
 use super::step::Consensus;
 use crate::check::explore;
 
@@ -60,6 +60,26 @@ fn a_third_leader_proposes_the_vote_of_the_highest_ballot() {
 fn slots_are_trimmed_and_filled_only_when_that_is_safe() {
     let scope = Scope::new("1 slot, 2 ballots, 2 ticks, trims and nudges");
     check(Scope { batches: [&["a"], &[]], ticks: 2, replicas: Replicas::TrimAndNudge, ..scope });
+}
+
+/// Whoever leads next finds the stop in a quorum, or in none.
+#[test]
+fn nothing_is_chosen_after_a_generation_has_ended() {
+    let scope = Scope::new("1 slot, 2 ballots, a stop");
+    check(Scope { ticks: 1, replicas: Replicas::Stop, ..scope });
+}
+
+/// Nor is anything chosen by votes of a generation once acceptors are of the next.
+#[test]
+fn acceptors_are_sealed_and_opened_at_any_time_once_their_generation_has_ended() {
+    let scope = Scope::new("1 slot, 2 ballots, a stop, acceptors are sealed and opened");
+    check(Scope {
+        batches: [&["a"], &[]],
+        ticks: 1,
+        replicas: Replicas::Stop,
+        successions: Successions::AnyTime,
+        ..scope
+    });
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use shared::ids::{Ballot, CoordinatorId, Slot};
+use shared::message::Succession;
 
 use super::candidate::Candidate;
 use super::message::{Mail, Reply, Request};
@@ -84,6 +85,12 @@ impl State {
     /// Whether the value is the one chosen in the slot.
     pub(crate) fn is_chosen(&self, slot: Slot, value: &Bytes) -> bool {
         self.chosen.get(&slot).is_some_and(|values| values.keys().eq([value]))
+    }
+
+    /// What ended the generation of the acceptors, if that is chosen.
+    pub(crate) fn ended(&self) -> Option<Succession> {
+        let values = self.chosen.values().flat_map(|values| values.keys());
+        values.into_iter().find_map(|value| Succession::of_stop(value))
     }
 
     /// Every slot below is chosen.

@@ -5,17 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use shared::ids::{Ballot, Slot};
-use shared::message::{Phase, Watermarks};
+use shared::message::{Phase, SuccessionRequest, Watermarks};
 use stateright::{Model, Property};
 
 use super::action::{Action, Fate, Polls};
 use super::candidate::{Answers, Batches, Candidate, Stepped, initial_watermarks};
 use super::message::{Mail, Reply, Request, digest_of};
 use super::properties;
-use super::scope::{Disk, Impatience, Polled, Replicas, Replies, Scope};
+use super::scope::{Disk, Impatience, Polled, Replicas, Replies, Scope, Successions};
 use super::state::{State, coordinator_id};
 use super::voter::{Voted, Voter};
-use crate::cluster::{ACCEPTORS, acceptor_id};
+use crate::cluster::{ACCEPTORS, QUORUM, acceptor_id};
 use crate::memo::{Memo, join};
 
 // Inputs without a digest of their own.
@@ -26,6 +26,9 @@ const NUDGE: u64 = 4;
 const SYNC: u64 = 5;
 const CRASH: u64 = 6;
 const STAND: u8 = 7;
+const STOP: u64 = 8;
+const SEAL: u64 = 9;
+const OPEN: u64 = 10;
 
 /// All behaviours within a scope.
 #[derive(Debug)]
@@ -104,7 +107,13 @@ impl Consensus {
             match self.scope.polls {
                 Polled::Nothing => {}
                 Polled::Marks | Polled::MarksAndPromises => {
-                    actions.extend((0..ACCEPTORS).map(|silent| Action::Stand {
+                    // Of those that are sealed no answer counts.
+                    let vote = |silent: &usize| {
+                        (0..ACCEPTORS).all(|place| {
+                            place == *silent || state.acceptors[place].votes_in_the_first()
+                        })
+                    };
+                    actions.extend((0..ACCEPTORS).filter(vote).map(|silent| Action::Stand {
                         coordinator,
                         polls: Polls::Without(silent),
                     }));
@@ -124,6 +133,7 @@ impl Consensus {
                 Replicas::TrimAndNudge => {
                     actions.extend([Action::Trim { coordinator }, Action::Nudge { coordinator }])
                 }
+                Replicas::Stop => actions.push(Action::Stop { coordinator }),
             }
         }
     }
@@ -145,6 +155,20 @@ impl Consensus {
                     actions.push(Action::Process { acceptor, request, reply: Fate::Lost });
                 }
                 Disk::Delayed => {}
+            }
+        }
+        if self.scope.successions == Successions::AnyTime
+            && let Some(succession) = state.ended()
+        {
+            let voter = &state.acceptors[acceptor];
+            let is_beyond = |voter: &Arc<Voter>| !voter.votes_in_the_first();
+            let is_opened =
+                voter.core.votes_page(Slot(0)).roster == Some(succession.next().roster.clone());
+            if !is_beyond(voter) {
+                actions.push(Action::Seal { acceptor });
+            }
+            if !is_opened && state.acceptors.iter().filter(|one| is_beyond(one)).count() >= QUORUM {
+                actions.push(Action::Open { acceptor });
             }
         }
         if unsynced > 0 {
@@ -186,6 +210,10 @@ impl Consensus {
                 state.ticks += 1;
                 self.step(state, coordinator, TRIM, Candidate::trim)
             }
+            Action::Stop { coordinator } => {
+                state.ticks += 1;
+                self.step(state, coordinator, STOP, Candidate::stop)
+            }
             Action::Nudge { coordinator } => {
                 state.ticks += 1;
                 let below = state
@@ -220,6 +248,18 @@ impl Consensus {
             }
             Action::Crash { acceptor } => {
                 self.vote(state, acceptor, CRASH, Voter::crash, Fate::Lost)
+            }
+            Action::Seal { acceptor } => {
+                let succession = state.ended().expect("the action is there only if it is chosen");
+                let (input, request) =
+                    (key(0, SEAL, succession.begin().0), SuccessionRequest::Seal(succession));
+                self.vote(state, acceptor, input, |voter| voter.succeed(&request), Fate::Lost)
+            }
+            Action::Open { acceptor } => {
+                let succession = state.ended().expect("the action is there only if it is chosen");
+                let (input, request) =
+                    (key(0, OPEN, succession.begin().0), SuccessionRequest::Open(succession));
+                self.vote(state, acceptor, input, |voter| voter.succeed(&request), Fate::Lost)
             }
             Action::Receive { acceptor, reply } => {
                 let message = Arc::clone(&state.outboxes[acceptor].messages[&reply]);

@@ -9,7 +9,10 @@ use acceptor::acceptor::{Acceptor, Decision, Persisted, Record};
 use acceptor::limits::Limits;
 use bytes::Bytes;
 use shared::ids::{AcceptorId, Ballot, Draw, Slot};
-use shared::message::{AcceptReply, Marks, PrepareReply, SlotValue, Vote, VotesPage, Watermarks};
+use shared::message::{
+    AcceptReply, Marks, PrepareReply, Roster, SlotValue, SuccessionRequest, Vote, VotesPage,
+    Watermarks,
+};
 
 use super::message::{Reply, Request};
 use crate::check::panic_text;
@@ -85,6 +88,21 @@ impl Voter {
         })
     }
 
+    /// Is told of a succession, and brings to disk what follows from it.
+    pub(crate) fn succeed(&self, request: &SuccessionRequest) -> Voted {
+        self.change(|voter| {
+            let decision = voter.core.succeed(request);
+            voter.core.check_invariants();
+            voter.write(&decision.records);
+            voter.check_restart().map(|()| Vec::new())
+        })
+    }
+
+    /// Whether it votes in the generation that the cluster forms with, or may yet.
+    pub(crate) fn votes_in_the_first(&self) -> bool {
+        self.core.succession().is_none()
+    }
+
     /// How many decisions wait for the disk.
     pub(crate) fn unsynced(&self) -> usize {
         self.unsynced.len()
@@ -125,12 +143,17 @@ impl Voter {
             decided.into_iter().map(|decided| self.persist(decided)).collect();
         let told = replies.iter().filter_map(|reply| reply.promised()).max();
         self.vouched = self.vouched.max(told);
+        self.check_restart()?;
+        Ok(replies.into_iter().map(|reply| (reply.digest(), Arc::new(reply))).collect())
+    }
+
+    fn check_restart(&self) -> Result<(), String> {
         for restarted in [&self.on_disk, &self.compacted()] {
             if !are_equal(&self.core, restarted) {
                 return Err(format!("after a restart {:?} would be {restarted:?}", self.core));
             }
         }
-        Ok(replies.into_iter().map(|reply| (reply.digest(), Arc::new(reply))).collect())
+        Ok(())
     }
 
     /// What a restart makes of a log that was cut off behind what is trimmed: it begins
@@ -171,7 +194,11 @@ impl Voter {
                         votes.iter().map(|vote| ((vote.slot, *ballot), vote.value.clone())),
                     );
                 }
-                Record::Joined(_) | Record::Promised(_) | Record::Trimmed { .. } => {}
+                Record::Joined(_)
+                | Record::Promised(_)
+                | Record::Trimmed { .. }
+                | Record::Sealed(_)
+                | Record::Opened(_) => {}
             }
         }
         self.on_disk.check_invariants();
@@ -191,9 +218,8 @@ impl Voter {
 
     /// All its votes in one page.
     pub(crate) fn votes_page(&self, from: Slot) -> VotesPage {
-        let core = &self.on_disk;
-        let (acceptor, roster, marks) = (core.id(), core.roster().cloned(), core.marks());
-        VotesPage { acceptor, roster, votes: all_votes(core, from), next: None, marks }
+        let page = self.on_disk.votes_page(from);
+        VotesPage { votes: all_votes(&self.on_disk, from), next: None, ..page }
     }
 
     fn refresh(&mut self) {
@@ -221,14 +247,18 @@ fn all_votes(core: &Acceptor, from: Slot) -> Vec<Vote> {
 
 fn are_equal(one: &Acceptor, other: &Acceptor) -> bool {
     let state = |core: &Acceptor| {
-        (core.promised(), core.roster().cloned(), core.marks(), all_votes(core, Slot(0)))
+        let succession = core.succession().cloned();
+        let votes = (core.votes_page(Slot(0)).roster, all_votes(core, Slot(0)));
+        (core.promised(), core.roster().cloned(), core.marks(), succession, votes)
     };
     state(one) == state(other)
 }
 
 fn digest_core(core: &Acceptor, hasher: &mut DefaultHasher) {
     let marks = core.marks();
-    (core.promised(), core.roster().is_some()).hash(hasher);
+    let generation = |roster: Option<&Roster>| roster.map(Roster::generation);
+    let cast_in = core.votes_page(Slot(0)).roster;
+    (core.promised(), generation(core.roster()), generation(cast_in.as_ref())).hash(hasher);
     (marks.voted_below, marks.chosen_below, marks.trimmed_below).hash(hasher);
     for vote in all_votes(core, Slot(0)) {
         (vote.slot, vote.ballot, vote.value).hash(hasher);

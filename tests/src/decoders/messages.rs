@@ -11,11 +11,13 @@ use shared::ids::{
     LogFormat, Name, Slot,
 };
 use shared::message::{
-    Accept, AcceptReply, Accepted, Announcement, ChosenEntry, ChosenReply, Directory,
-    DirectoryEntry, Full, Heartbeat, HeartbeatReply, LogPrefix, Marks, Member, Nack, OfCluster,
-    Phase, Prepare, PrepareReply, PrimaryRefused, PrimaryReply, PrimaryRequest, Promise, Proposal,
-    ProposalReply, Roster, Service, SlotValue, Storage, Stranger, Unable, View, Vote, VoteRoom,
-    VotesPage, WantedPrimary, Watermarks,
+    Accept, AcceptReply, Accepted, AcceptorsRefused, AcceptorsReply, AcceptorsRequest,
+    Announcement, ChosenEntry, ChosenReply, Directory, DirectoryEntry, Full, Heartbeat,
+    HeartbeatReply, KnownSuccession, LogPrefix, Marks, Member, Nack, OfCluster, Phase, Prepare,
+    PrepareReply, PrimaryRefused, PrimaryReply, PrimaryRequest, Promise, Proposal, ProposalReply,
+    Roster, Seated, Service, SlotValue, Storage, Stranger, Succession, SuccessionReply,
+    SuccessionRequest, Unable, View, Vote, VoteRoom, VotesPage, WantedAcceptors, WantedPrimary,
+    Watermarks,
 };
 use shared::wire::Encoding;
 
@@ -24,7 +26,7 @@ use super::{choose, chosen, short};
 const ENCODINGS: [Encoding; 2] = [Encoding::Postcard, Encoding::Json];
 
 /// One for each type, in the order of [`seeds`].
-const TYPES: [fn(Encoding, &[u8]); 15] = [
+const TYPES: [fn(Encoding, &[u8]); 20] = [
     same::<Prepare>,
     same::<PrepareReply>,
     same::<Accept>,
@@ -40,6 +42,11 @@ const TYPES: [fn(Encoding, &[u8]); 15] = [
     same::<OfCluster<ChosenReply>>,
     same::<PrimaryRequest>,
     same::<OfCluster<PrimaryReply>>,
+    same::<SuccessionRequest>,
+    same::<SuccessionReply>,
+    same::<AcceptorsRequest>,
+    same::<OfCluster<AcceptorsReply>>,
+    same::<KnownSuccession>,
 ];
 
 /// The first byte chooses the type and its encoding.
@@ -98,7 +105,33 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     of_acceptors(&mut seeds);
     of_others(&mut seeds);
+    of_successions(&mut seeds);
     seeds
+}
+
+fn of_successions(seeds: &mut Vec<Vec<u8>>) {
+    let seated = |generation| Seated {
+        roster: Roster::new(ClusterId(1), Generation(generation), roster().acceptors().to_vec())
+            .expect("three acceptors"),
+        urls: (1..=3).map(|port| format!("http://127.0.0.1:{port}")).collect(),
+    };
+    let succession = Succession::new(seated(0), seated(1), Slot(9)).expect("one follows the other");
+    both(seeds, 15, &SuccessionRequest::Tell);
+    both(seeds, 15, &SuccessionRequest::Open(succession.clone()));
+    both(seeds, 19, &KnownSuccession { latest: Some(succession.clone()) });
+    let reply = SuccessionReply {
+        acceptor: AcceptorId(1),
+        roster: Some(roster()),
+        opened: None,
+        sealed: Some(succession),
+        is_unused: false,
+        can_write: true,
+    };
+    both(seeds, 16, &reply);
+    let wanted = WantedAcceptors::All(seated(1).urls);
+    both(seeds, 17, &AcceptorsRequest { cluster: ClusterId(1), base: Some(Generation(3)), wanted });
+    both(seeds, 18, &ours(AcceptorsReply::Changed { seated: seated(1), not_heard: Vec::new() }));
+    both(seeds, 18, &ours(AcceptorsReply::Refused(AcceptorsRefused::ChangeUnderWay)));
 }
 
 fn of_acceptors(seeds: &mut Vec<Vec<u8>>) {

@@ -60,7 +60,7 @@ impl Environment {
         let size = |count: u8| usize::from(count);
         let mut network = Network::new(
             plan.seed,
-            size(topology.acceptors),
+            size(topology.acceptors + topology.spares),
             size(topology.coordinators),
             size(topology.replicas),
             size(topology.clients),

@@ -13,6 +13,8 @@
 //! | a promise reports all votes, never a trimmed slot as none | `invariant_a_promise_reports_every_vote` |
 //! | nothing goes back over restart or trim | `invariant_nothing_goes_back_over_a_restart`; the acceptor's own |
 //! | one that lost its disk does not count | `invariant_only_members_vote` |
+//! | nothing follows a stop in its generation; all below it is chosen and durable | `is_present`, `end_generation`, `…_trimmed_was_allowed` |
+//! | no generation begins before a quorum of the one before is sealed | `invariant_a_quorum_is_sealed_before_the_next_begins` |
 //! | Phase 2 begins after every page from a quorum | `invariant_a_leader_has_a_quorum_of_promises` |
 //! | re-proposes the vote of the highest ballot | `invariant_a_proposal_is_safe` |
 //! | one value per slot and ballot; one choice per slot | `…_one_value_at_a_ballot`, `…_nothing_else_is_proposed`, `…_one_value_is_chosen` |
@@ -52,7 +54,7 @@ use coordinator::membership::WrongCluster;
 use replica::machine::outcome::{CommandOutcome, Delivery, ExecutionReport};
 use replica::replica::WrongHistory;
 use shared::ids::{AcceptorId, Ballot, BatchNumber, ClusterId, Epoch, Instance, Slot};
-use shared::message::{ChosenEntry, EncodedValue, Phase, Proposal};
+use shared::message::{ChosenEntry, EncodedValue, Phase, Proposal, Succession};
 
 use crate::operations::OperationId;
 
@@ -203,6 +205,10 @@ impl Observer {
                 coverage.hit(Reached::Trimmed);
                 self.invariant_trimmed_was_allowed(*below);
             }
+            // What it has not, and what it drops, must be elsewhere.
+            if let Record::Opened(succession) = record {
+                self.invariant_trimmed_was_allowed(succession.begin());
+            }
             self.golden.advance(&self.votes, coverage);
             self.invariant_who_is_out_is_in_no_later_view(coverage);
         }
@@ -224,6 +230,21 @@ impl Observer {
     /// The disk of this acceptor is lost.
     pub fn wiped(&mut self, acceptor: AcceptorId) {
         self.acceptors.wiped(acceptor);
+    }
+
+    /// A coordinator says that a generation has ended.
+    pub fn invariant_a_stop_is_chosen(&self, succession: &Succession) {
+        let ended = succession.generation().0 - 1;
+        assert_eq!(
+            self.votes.stop(ended).as_ref(),
+            Some(succession),
+            "invariant: generation {ended} has ended where its stop was chosen"
+        );
+    }
+
+    /// A coordinator says that a generation has begun.
+    pub fn invariant_a_quorum_is_opened(&self, succession: &Succession) {
+        self.acceptors.invariant_a_quorum_is_opened(succession);
     }
 
     // --- coordinators ---

@@ -19,6 +19,8 @@ use faults::{Fault, FaultKind};
 pub struct Topology {
     /// Voters.
     pub acceptors: u8,
+    /// Acceptors that may become voters.
+    pub spares: u8,
     /// Proposers.
     pub coordinators: u8,
     /// Learners.
@@ -152,6 +154,7 @@ impl Plan {
         let mut random = Random::new(seed, 0);
         let topology = Topology {
             acceptors: if random.chance(250_000) { 5 } else { 3 },
+            spares: 3,
             coordinators: if random.chance(300_000) { 3 } else { 2 },
             replicas: u8::try_from(*random.pick(&[1, 2, 3, 3, 3, 4, 5])).expect("small"),
             clients: u8::try_from(random.magnitude_of(2, 16)).expect("small"),
@@ -165,7 +168,7 @@ impl Plan {
         let able: Vec<NodeId> =
             replicas.into_iter().filter(|replica| !dead.contains(replica)).collect();
         let full = (able.len() > 1 && random.chance(MILLION / 6)).then(|| *random.pick(&able));
-        let faults = faults::draw(&mut random, &topology, length, &unlucky);
+        let mut faults = faults::draw(&mut random, &topology, length, &unlucky);
         if faults
             .iter()
             .any(|fault| matches!(fault.kind, FaultKind::Drag { .. } | FaultKind::Relapse { .. }))
@@ -178,6 +181,7 @@ impl Plan {
         tuning.compaction_interval = random.magnitude(MS * 50, MS * 5_000);
         workload.weights.set(Kind::Compact, *random.pick(&[0, 1, 6]));
         tuning.retained_slots = *random.pick(&[None, Some(3), Some(30), Some(300)]);
+        faults.extend(faults::draw_changes(&mut random, &topology, length));
         Self { seed, topology, tuning, workload, weather, length, faults, dead, full }
     }
 }
@@ -353,6 +357,12 @@ impl Topology {
     #[must_use]
     pub fn acceptors(&self) -> Vec<NodeId> {
         (0..self.acceptors).map(NodeId::Acceptor).collect()
+    }
+
+    /// Those that may become voters.
+    #[must_use]
+    pub fn spares(&self) -> Vec<NodeId> {
+        (self.acceptors..self.acceptors + self.spares).map(NodeId::Acceptor).collect()
     }
 
     /// The proposers.

@@ -7,6 +7,7 @@ pub mod healing;
 pub mod leases;
 pub mod minimise;
 pub mod put_back;
+pub mod succession;
 
 use std::time::Duration;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use acceptor::limits::Limits;
 use shared::ids::Instance;
+use shared::message::Seated;
 
 use super::environment::Environment;
 use super::plan::Plan;
@@ -22,7 +23,7 @@ use crate::simulation::nodes::coordinator::CoordinatorNode;
 use crate::simulation::nodes::disk::AcceptorDisk;
 use crate::simulation::nodes::process::{Life, NodeId, Presence, Process};
 use crate::simulation::nodes::replica::ReplicaNode;
-use crate::simulation::plan::faults::Power;
+use crate::simulation::plan::faults::{Destroy, Power};
 
 mod ambush;
 mod calamity;
@@ -31,6 +32,7 @@ pub mod foreign;
 mod healing;
 mod orphan;
 mod put_back;
+mod succession;
 
 use orphan::Keeper;
 
@@ -55,6 +57,10 @@ pub struct World {
     /// What waits for processes that are paused, in order.
     asleep: BTreeMap<NodeId, Vec<Event>>,
     is_healed: bool,
+    /// What becomes of acceptors that leave, once the change that is under way is over.
+    destroys: Destroy,
+    /// The acceptors that an operator was told of last.
+    seated: Option<Seated>,
 }
 
 /// A stream for what belongs to no node.
@@ -78,7 +84,7 @@ impl World {
             ..Limits::default()
         };
         let topology = &plan.topology;
-        let acceptors = topology.acceptors().into_iter();
+        let acceptors = [topology.acceptors(), topology.spares()].concat().into_iter();
         let acceptors = acceptors
             .map(|node| AcceptorNode::new(process(node), AcceptorDisk::draw(&mut random), limits))
             .collect();
@@ -105,6 +111,8 @@ impl World {
             ending: BTreeMap::new(),
             asleep: BTreeMap::new(),
             is_healed: false,
+            destroys: Destroy::Nobody,
+            seated: None,
         }
     }
 
@@ -114,6 +122,9 @@ impl World {
         for node in self.env.plan.topology.servers() {
             let delay = self.random.magnitude(Duration::from_millis(1), Duration::from_secs(1));
             self.env.queue.after(delay, Event::Start(node, Life(0)));
+        }
+        for node in self.env.plan.topology.spares() {
+            self.env.queue.after(Duration::from_millis(1), Event::Start(node, Life(0)));
         }
         for client in &mut self.clients {
             client.start(&mut self.env);
@@ -165,6 +176,7 @@ impl World {
             Event::FaultBegins(index) => self.fault_begins(index),
             Event::FaultEnds(index) => self.fault_ends(index),
             Event::Ambush(index, at) => self.ambush(index, at),
+            Event::FlagsChanged(node) => self.flags_changed(node),
         }
         true
     }
@@ -282,6 +294,12 @@ impl World {
             }
             NodeId::Acceptor(_) | NodeId::Coordinator(_) | NodeId::Client(_) => (false, false),
         };
+        if let NodeId::Coordinator(number) = node {
+            self.survey(number);
+            if let Some(reply) = self.coordinators[usize::from(number)].answered.take() {
+                self.acceptors_answered(reply);
+            }
+        }
         match fate {
             Fate::Alive => {}
             Fate::Crashed if is_out => self.taken_out(node),

@@ -1,6 +1,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use shared::config::Scheme;
+
 use super::*;
 
 struct Scene {
@@ -17,8 +19,13 @@ impl Scene {
     /// A cluster of one service that runs a shell script.
     fn start(&self, script: &str, policy: Policy) -> (Cluster, mpsc::Receiver<Event>) {
         let args: Vec<OsString> = vec!["-c".into(), script.into()];
-        let planned =
-            Planned { service: Service::Replica, name: "replica-1".into(), port: 1, args };
+        let planned = Planned {
+            service: Service::Replica,
+            name: "replica-1".into(),
+            port: 1,
+            scheme: Scheme::Http,
+            args,
+        };
         Cluster::start(&[planned], Path::new("/bin/sh"), self.folder.path(), policy).unwrap()
     }
 
@@ -130,8 +137,13 @@ async fn a_service_that_will_not_end_is_killed() {
 #[tokio::test]
 async fn a_program_that_is_not_there_is_told_and_tried_again() {
     let scene = Scene::new();
-    let planned =
-        Planned { service: Service::Replica, name: "replica-1".into(), port: 1, args: Vec::new() };
+    let planned = Planned {
+        service: Service::Replica,
+        name: "replica-1".into(),
+        port: 1,
+        scheme: Scheme::Http,
+        args: Vec::new(),
+    };
     let program = Path::new("/nowhere/synod");
     let (cluster, mut events) =
         Cluster::start(&[planned], program, scene.folder.path(), Policy::Restart).unwrap();

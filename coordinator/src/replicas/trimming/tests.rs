@@ -115,6 +115,23 @@ fn what_has_the_name_of_a_member_and_has_not_executed_the_view_is_no_copy() {
 }
 
 #[test]
+fn nothing_is_durable_at_a_member_that_has_not_executed_the_view() {
+    let mut bench = Bench::new(1);
+    for replica in 1..=2 {
+        bench.hear(2, replica, 9);
+    }
+    let not_durable = |bench: &Bench| {
+        let now = Duration::from_secs(2);
+        not_durable_at(&bench.config, now, &bench.replicas, Slot(9)).map(|why| why.words)
+    };
+    assert_eq!(not_durable(&bench), None);
+    let of_old = Heartbeat { instance: Instance(22), view: None, ..bench.beat(2, 9) };
+    bench.say(2, of_old);
+    let why = format!("{} holds durably only what is below 0", name(2));
+    assert_eq!(not_durable(&bench), Some(why));
+}
+
+#[test]
 fn one_that_keeps_a_distance_is_not_behind() {
     // It makes durable what the others did half a minute ago, for ever.
     let mut bench = Bench::new(1);

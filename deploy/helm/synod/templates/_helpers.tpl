@@ -20,16 +20,56 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end }}
 
-{{/* Every acceptor, by the name that its pod keeps wherever it runs. */}}
+{{/* How services are spoken to. */}}
+{{- define "synod.scheme" -}}
+{{ if .Values.tls.enabled }}https{{ else }}http{{ end }}
+{{- end }}
+
+{{/* What services of one cluster have in common in their certificates. */}}
+{{- define "synod.trustDomain" -}}
+{{ .Values.tls.trustDomain | default (printf "%s.%s" (include "synod.fullname" .) .Release.Namespace) }}
+{{- end }}
+
+{{/* The certificate of one pod of a role: which service it is, and by which names it is reached. */}}
+{{- define "synod.certificate" -}}
+{{- $set := printf "%s-%s" (include "synod.fullname" .root) .role -}}
+{{- $pod := printf "%s-%d" $set (int .number) -}}
+apiVersion: cert-manager.io/v1
+kind: Certificate
+metadata:
+  name: {{ $pod }}
+  labels: {{- include "synod.labels" . | nindent 4 }}
+spec:
+  secretName: {{ $pod }}-tls
+  duration: {{ .root.Values.tls.duration }}
+  renewBefore: {{ .root.Values.tls.renewBefore }}
+  privateKey: { algorithm: ECDSA, size: 256, rotationPolicy: Always }
+  usages: [digital signature, server auth, client auth]
+  uris: ["spiffe://{{ include "synod.trustDomain" .root }}/synod/{{ .role }}/{{ $pod }}"]
+  dnsNames:
+    - localhost
+    - {{ $pod }}.{{ $set }}.{{ .root.Release.Namespace }}.svc
+{{- if eq .role "balancer" }}
+    - {{ include "synod.fullname" .root }}
+    - {{ include "synod.fullname" .root }}.{{ .root.Release.Namespace }}.svc
+{{- end }}
+  ipAddresses: [127.0.0.1]
+  issuerRef: { name: {{ required "tls.issuer.name" .root.Values.tls.issuer.name }}, kind: {{ .root.Values.tls.issuer.kind }}, group: {{ .root.Values.tls.issuer.group }} }
+{{- end }}
+
+{{/* Every acceptor: those that are named, or by the name that its pod keeps wherever it runs. */}}
 {{- define "synod.acceptors" -}}
+{{- if .Values.acceptors.urls }}{{ join "," .Values.acceptors.urls }}{{ else -}}
 {{- $name := printf "%s-acceptor" (include "synod.fullname" .) -}}
-{{- range $number := until (int .Values.acceptors.count) }}{{ if $number }},{{ end }}http://{{ $name }}-{{ $number }}.{{ $name }}.{{ $.Release.Namespace }}.svc:8201{{ end }}
+{{- range $number := until (int .Values.acceptors.count) }}{{ if $number }},{{ end }}{{ include "synod.scheme" $ }}://{{ $name }}-{{ $number }}.{{ $name }}.{{ $.Release.Namespace }}.svc:8201{{ end }}
+{{- end }}
 {{- end }}
 
 {{/* What every pod has: who it is, where it is reached, and nothing that it does not need. */}}
 {{- define "synod.pod" -}}
 {{- $values := .root.Values -}}
 {{- $name := printf "%s-%s" (include "synod.fullname" .root) .role -}}
+{{- $probe := ternary ", scheme: HTTPS" "" $values.tls.enabled -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
 terminationGracePeriodSeconds: 30
@@ -83,7 +123,7 @@ containers:
       - { name: SYNOD_ID, value: $(POD_NAME) }
       - { name: SYNOD_LISTEN, value: "0.0.0.0:{{ .port }}" }
 {{- if .stable }}
-      - { name: SYNOD_ADVERTISE_URL, value: "http://$(POD_NAME).{{ $name }}.{{ .root.Release.Namespace }}.svc:{{ .port }}" }
+      - { name: SYNOD_ADVERTISE_URL, value: "{{ include "synod.scheme" .root }}://$(POD_NAME).{{ $name }}.{{ .root.Release.Namespace }}.svc:{{ .port }}" }
 {{- else }}
       - { name: SYNOD_ADVERTISE_URL, value: "http://$(POD_IP):{{ .port }}" }
 {{- end }}
@@ -92,6 +132,11 @@ containers:
 {{- end }}
 {{- if .storage }}
       - { name: SYNOD_DATA_DIR, value: /data }
+{{- end }}
+{{- if $values.tls.enabled }}
+      - { name: SYNOD_TLS_CERT, value: /tls/$(POD_NAME)/tls.crt }
+      - { name: SYNOD_TLS_KEY, value: /tls/$(POD_NAME)/tls.key }
+      - { name: SYNOD_TLS_CLIENT_CA, value: /tls/$(POD_NAME)/ca.crt }
 {{- end }}
 {{- if $values.zones.enabled }}
       - { name: SYNOD_ZONE, valueFrom: { fieldRef: { fieldPath: "metadata.labels['{{ $values.zones.label }}']" } } }
@@ -104,12 +149,34 @@ containers:
       - { name: {{ $variable }}, value: {{ $value | quote }} }
 {{- end }}
     # Opening a large state takes its time; after that who does not answer is started anew.
-    startupProbe: { httpGet: { path: /livez, port: http }, periodSeconds: 2, failureThreshold: 300 }
-    livenessProbe: { httpGet: { path: /livez, port: http }, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6 }
-    readinessProbe: { httpGet: { path: /readyz, port: http }, periodSeconds: 2, timeoutSeconds: 2, failureThreshold: 3 }
+    startupProbe: { httpGet: { path: /livez, port: http{{ $probe }} }, periodSeconds: 2, failureThreshold: 300 }
+    livenessProbe: { httpGet: { path: /livez, port: http{{ $probe }} }, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6 }
+    readinessProbe: { httpGet: { path: /readyz, port: http{{ $probe }} }, periodSeconds: 2, timeoutSeconds: 2, failureThreshold: 3 }
     resources: {{- toYaml .resources | nindent 6 }}
+{{- if or .storage $values.tls.enabled }}
+    volumeMounts:
 {{- if .storage }}
-    volumeMounts: [{ name: data, mountPath: /data }]
+      - { name: data, mountPath: /data }
+{{- end }}
+{{- if $values.tls.enabled }}
+      - { name: tls, mountPath: /tls, readOnly: true }
+{{- end }}
+{{- end }}
+{{- if $values.tls.enabled }}
+volumes:
+  # A pod of a stateful set cannot name a secret of its own: it has those of its role.
+  - name: tls
+    projected:
+      defaultMode: 0440
+      sources:
+{{- range $number := until (int .count) }}
+        - secret:
+            name: {{ $name }}-{{ $number }}-tls
+            items:
+              - { key: tls.crt, path: {{ $name }}-{{ $number }}/tls.crt }
+              - { key: tls.key, path: {{ $name }}-{{ $number }}/tls.key }
+              - { key: ca.crt, path: {{ $name }}-{{ $number }}/ca.crt }
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -160,6 +227,12 @@ spec:
 {{- end }}
 ---
 {{ include "synod.budget" . }}
+{{- if .root.Values.tls.enabled }}
+{{- range $number := until (int .count) }}
+---
+{{ include "synod.certificate" (merge (dict "number" $number) $) }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/* One pod of a role at a time is taken away on purpose. */}}

@@ -4,11 +4,12 @@ use shared::ids::{LeaseId, Revision};
 
 use crate::machine::change::Change;
 use crate::machine::command::limits;
+use crate::machine::format;
 use crate::machine::keys::LeaseTombstone;
 use crate::machine::leases::{LeaseEnd, LeaseOp};
 use crate::machine::locks::{Asked, Fence, LockOp, Settled};
 use crate::machine::outcome::CommandOutcome;
-use crate::machine::state::ReplicatedState;
+use crate::machine::state::{Meta, ReplicatedState};
 
 pub(super) fn execute_lease(
     state: &mut ReplicatedState,
@@ -92,8 +93,13 @@ pub(super) fn fence_failed(state: &ReplicatedState, fence: &Fence) -> Option<Com
 /// Ends leases whose time is over, the oldest first, each at a revision of its own: so many
 /// as one batch ends at most.
 pub(in crate::machine) fn expire_leases(state: &mut ReplicatedState) {
+    let Meta { time_ms, .. } = *state.meta();
+    let over_before = match state.meta().format() {
+        format if format >= format::LEASES_WHOLE => time_ms,
+        _ => time_ms.saturating_add(1),
+    };
     for _ in 0..limits::LEASES_ENDED {
-        let Some(lease) = state.leases().first_due(state.meta().time_ms) else { return };
+        let Some(lease) = state.leases().first_before(over_before) else { return };
         let revision = state.meta().revision.next();
         end_lease(state, lease, LeaseEnd::Expired, revision);
         state.meta_mut().revision = revision;

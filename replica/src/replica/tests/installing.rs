@@ -150,11 +150,7 @@ fn where_what_comes_next_is_trimmed_only_those_are_asked_who_said_so() {
     let effects = rig.fire(Timer::Fetch);
     assert!(effects.contains(&fetch_snapshot(2)), "not one with nothing: {effects:?}");
     rig.step(not_given());
-    rig.after(2_000);
-    for fetch in 5..=8 {
-        rig.fetched(fetch, Err(NoAnswer));
-    }
-    let effects = rig.fire(Timer::Fetch);
+    let effects = rig.after(2_000).fetched(5, Err(NoAnswer));
     assert!(effects.contains(&fetch_snapshot(2)), "again: {effects:?}");
 }
 

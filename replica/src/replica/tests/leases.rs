@@ -57,9 +57,9 @@ fn pass(rig: &mut Rig, milliseconds: u64) -> Vec<Effect> {
 #[test]
 fn an_idle_primary_has_the_time_chosen_when_a_lease_is_due_and_not_before() {
     let mut rig = with_a_lease();
-    assert_eq!(proposed(&pass(&mut rig, TTL_MS - 100)), None);
-    let effects = pass(&mut rig, 100);
-    assert_eq!(proposed(&effects).map(time_of), Some((TTL_MS, 0)));
+    assert_eq!(proposed(&pass(&mut rig, TTL_MS)), None, "its last millisecond has begun");
+    let effects = rig.after(1).fire(Timer::Time);
+    assert_eq!(proposed(&effects).map(time_of), Some((TTL_MS + 1, 0)));
     execute_proposed(&mut rig, &effects, 2);
     assert_eq!((rig.database.leases().len(), rig.replica.next_expiry_ms), (0, None));
     assert_eq!(proposed(&pass(&mut rig, 60_000)), None, "nobody needs to know the time");

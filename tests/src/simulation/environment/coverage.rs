@@ -41,6 +41,16 @@ reached! {
     AnsweredByName => "a client that sent a request again by its name got an answer",
     /// A primary didn't know whether a request had been executed.
     RequestForgotten => "it was forgotten whether a request that came again was executed",
+    /// Other acceptors began to decide.
+    Succeeded => "other acceptors followed",
+    /// They followed others that had followed some.
+    SucceededAgain => "other acceptors followed more than once",
+    /// A stop was proposed at a second ballot.
+    StopRecovered => "a new leader proposed the end of a generation again",
+    /// A change of the acceptors was refused.
+    SuccessionRefused => "a change of the acceptors was refused",
+    /// The disks of acceptors that had left were emptied.
+    LeaverDestroyed => "acceptors that had left lost their disks",
     /// A coordinator stood because the leader's process was over.
     LeaderEnded => "a coordinator stood for election at once, since the leader had ended",
     /// One that runs was said to have ended.

@@ -165,6 +165,8 @@ fn talk(message: &Message) -> Option<(Talk, Option<Ballot>)> {
         | Message::Polled(..)
         | Message::Probe(_)
         | Message::Probed(..)
+        | Message::Succession(_)
+        | Message::Succeeded(_)
         | Message::Announce(_)
         | Message::Listed(_)
         | Message::Propose(..)

@@ -42,6 +42,8 @@ pub enum Event {
     FaultEnds(usize),
     /// What a fault of the plan waited for has come to this node.
     Ambush(usize, NodeId),
+    /// An operator gives the acceptors by now to this service, for its next start.
+    FlagsChanged(NodeId),
 }
 
 /// What a process waits for on its own machine.
@@ -69,6 +71,8 @@ pub enum Local {
     FetchWaited(u64),
     /// A coordinator takes a process for ended, rightly or not.
     Ended(Instance),
+    /// A coordinator's look at the acceptors that are to be is over.
+    Surveyed,
 }
 
 /// Which of a process's calls, where several kinds have times of their own.
@@ -115,7 +119,8 @@ impl Event {
             | Self::Start(..)
             | Self::FaultBegins(_)
             | Self::FaultEnds(_)
-            | Self::Ambush(..) => None,
+            | Self::Ambush(..)
+            | Self::FlagsChanged(_) => None,
         }
     }
 }
@@ -136,6 +141,7 @@ impl Local {
             Self::Deadline(number) => 8 + 2 * number,
             Self::CallsDue(kind) => 5 << 32 | kind as u64,
             Self::FetchWaited(number) => 9 + 2 * number,
+            Self::Surveyed => 6 << 32,
         }
     }
 
@@ -148,7 +154,8 @@ impl Local {
             | Self::Store
             | Self::Checkpointed
             | Self::Serve
-            | Self::Ended(_) => false,
+            | Self::Ended(_)
+            | Self::Surveyed => false,
             Self::Checkpoint
             | Self::Announce
             | Self::Deadline(_)

@@ -9,12 +9,12 @@ use shared::discovery::Listing;
 use shared::ids::{Ballot, BatchNumber, ClusterId, Epoch, Slot};
 use shared::message::{
     Accept, AcceptReply, Announcement, ChosenReply, Heartbeat, HeartbeatReply, OfCluster, Prepare,
-    PrepareReply, PrimaryReply, PrimaryRequest, Proposal, ProposalReply, Roster, VotesPage,
-    Watermarks,
+    PrepareReply, PrimaryReply, PrimaryRequest, Proposal, ProposalReply, Roster, SuccessionReply,
+    SuccessionRequest, VotesPage, Watermarks,
 };
 
 use crate::operations::Outcome;
-use crate::simulation::nodes::client::Request;
+use crate::simulation::nodes::client::request::Request;
 use crate::simulation::nodes::database::Database;
 use crate::simulation::nodes::process::{Life, NodeId};
 
@@ -92,6 +92,10 @@ pub enum Message {
     ReadVotes(Slot),
     /// Its answer.
     Votes(VotesPage),
+    /// To an acceptor: `POST /v1/succession`.
+    Succession(SuccessionRequest),
+    /// Its answer.
+    Succeeded(SuccessionReply),
     /// To an acceptor: `GET /v1/watermarks`, by a replica.
     Probe(ProbeId),
     /// Its answer.
@@ -161,6 +165,8 @@ impl Message {
             Self::Refused(request) => request.cluster(),
             // Asked of anybody, or answered to whoever named the cluster.
             Self::Poll(_)
+            | Self::Succession(_)
+            | Self::Succeeded(_)
             | Self::Probe(_)
             | Self::ReadVotes(_)
             | Self::Prepared(..)
@@ -181,6 +187,8 @@ impl Message {
             Self::Accept(_) => "accept",
             Self::Accepted(..) => "accepted",
             Self::ReadVotes(_) => "read-votes",
+            Self::Succession(_) => "succession",
+            Self::Succeeded(_) => "succeeded",
             Self::Votes(_) => "votes",
             Self::Probe(_) => "probe",
             Self::Probed(..) => "probed",

@@ -15,7 +15,7 @@ use shared::message::{Announcement, Marks, Member, Roster, Service, Watermarks};
 use writer::{Pending, is_of_leader, told};
 
 use super::disk::AcceptorDisk;
-use super::process::{CrashPoint, Presence, Process};
+use super::process::{CrashPoint, NodeId, Presence, Process};
 use crate::simulation::environment::Environment;
 use crate::simulation::environment::coverage::Reached;
 use crate::simulation::environment::event::Local;
@@ -55,6 +55,19 @@ struct Synced {
     roster: Option<Roster>,
     promised: Option<Ballot>,
     marks: Marks,
+}
+
+/// Where an acceptor is reached.
+#[must_use]
+pub fn url_of(node: NodeId) -> String {
+    format!("sim://{node}")
+}
+
+/// The acceptor that is reached there.
+#[must_use]
+pub fn acceptor_at(url: &str) -> NodeId {
+    let number = url.strip_prefix("sim://acceptor-").and_then(|number| number.parse::<u8>().ok());
+    NodeId::Acceptor(number.expect("an acceptor's address") - 1)
 }
 
 /// Whether the process goes on.
@@ -152,7 +165,10 @@ impl AcceptorNode {
                     panic!("what services announce makes sense, and they are few: {error}")
                 }
             },
-            Message::Prepare(_) | Message::Accept(_) | Message::ReadVotes(_) => {
+            Message::Prepare(_)
+            | Message::Accept(_)
+            | Message::Succession(_)
+            | Message::ReadVotes(_) => {
                 self.waiting.push(delivery);
                 return if self.is_syncing { Fate::Alive } else { self.write_group(env) };
             }

@@ -2,19 +2,17 @@
 //! and remembers what it heard.
 
 pub mod holder;
+pub mod request;
 
 use std::time::Duration;
 
-use replica::machine::command::{Command, TraceContext};
-use replica::machine::identity::{IdempotencyKey, RequestIdentity};
 use shared::ids::Slot;
 
 use crate::operations::generate::{Generator, Names};
-use crate::operations::{
-    Answer, Call, Guard, Key, Operation, OperationId, Outcome, Time, Value, command,
-};
+use crate::operations::{Answer, Call, Guard, Key, Operation, OperationId, Outcome, Time, Value};
 
 use self::holder::{Holder, Renewal};
+use self::request::{Request, Sent};
 use super::process::{Life, NodeId};
 use crate::random::Random;
 use crate::simulation::environment::Environment;
@@ -23,54 +21,6 @@ use crate::simulation::environment::event::{ClientEvent, Event};
 use crate::simulation::environment::message::{CallId, Message};
 use crate::simulation::plan::{Plan, Workload};
 use crate::simulation::run::HEALING_LIMIT;
-
-/// A request, as HTTP would carry it.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// Names the call in the history and, as its trace, in the log.
-    pub operation: OperationId,
-    /// What is asked for.
-    pub call: Call,
-    /// `Synod-Timeout`.
-    pub timeout: Duration,
-    /// Whether a replica passed it on: then it is not passed on again.
-    pub hops: u8,
-    /// Whether it may come again.
-    pub sent: Sent,
-}
-
-/// How often a request is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// Once, whatever comes of it.
-    Once,
-    /// By an idempotency key, until its outcome is known.
-    ByKey,
-    /// By its identity, a few times, until its outcome is known; every slot below this one
-    /// was executed before.
-    ByName(Slot),
-}
-
-/// Of the operations of a run: there are no others in its log.
-pub const NONCE: u64 = 0;
-
-impl Request {
-    /// The command of a mutation. One in four is sampled, so that batches with and
-    /// without spans are made.
-    #[must_use]
-    pub fn command(&self) -> Command {
-        let flags = u8::from(self.operation.0.is_multiple_of(4));
-        let trace = command::trace(NONCE, self.operation);
-        let command = command::command(&self.call, TraceContext { flags, ..trace });
-        match self.sent {
-            Sent::Once | Sent::ByName(_) => command,
-            Sent::ByKey => {
-                let request = RequestIdentity::Keyed(IdempotencyKey(trace.trace_id));
-                Command { request, ..command }
-            }
-        }
-    }
-}
 
 /// Some keys begin with others, so that prefixes matter.
 const KEYS: [&str; 6] = ["a", "ab", "b", "abc", "ba", "c"];

@@ -11,19 +11,22 @@ use coordinator::config::Config;
 use coordinator::config::shell::{ACCEPT_TIMEOUT, ACCEPTS_IN_FLIGHT, PAGE_TIMEOUT, proposal_wait};
 use coordinator::coordinator::Coordinator;
 use coordinator::driver::outbox::OutboxLimits;
-use coordinator::effect::{AcceptorIndex, Effect, Input, RequestId, Timer};
+use coordinator::effect::{AcceptorIndex, Effect, Input, RequestId, Survey, Timer};
 use replica::replica::event::Attempt;
-use shared::ids::{BatchNumber, CoordinatorId, Epoch, Instance};
-use shared::message::{Heartbeat, OfCluster, Phase, PrimaryReply, ProposalReply, same_cluster};
+use shared::ids::{BatchNumber, CoordinatorId, Epoch, Generation, Instance};
+use shared::message::{
+    AcceptorsReply, AcceptorsRequest, Heartbeat, OfCluster, Phase, PrimaryReply, ProposalReply,
+    SlotValue, Succession, same_cluster,
+};
 use shared::page::PageLimits;
 
 use acceptors::Line;
 use fetches::Fetch;
 use rare::{Cause, News};
 
-use super::acceptor::Fate;
+use super::acceptor::{Fate, acceptor_at, url_of};
 use super::calls::{Calls, Met};
-use super::process::{CrashPoint, Presence, Process};
+use super::process::{CrashPoint, NodeId, Presence, Process};
 use crate::simulation::environment::Environment;
 use crate::simulation::environment::coverage::Reached;
 use crate::simulation::environment::event::{CallKind, Local};
@@ -39,10 +42,20 @@ pub struct CoordinatorNode {
     id: CoordinatorId,
     config: Config,
     fetch_limits: PageLimits,
-    acceptors: u8,
+    /// Where the acceptors of its flags are.
+    pub flags: Vec<String>,
+    /// What it answered to who asked for other acceptors, until it is taken.
+    pub answered: Option<AcceptorsReply>,
+    /// Where it wants a look, until somebody looks.
+    pub to_survey: Option<(RequestId, Vec<String>)>,
+    /// What that has shown, until it is told.
+    surveyed: Option<(RequestId, Survey)>,
+    /// The acceptors at the places that the core knows.
+    places: Vec<NodeId>,
     /// How many times as long as in truth it waits for votes and promises.
     patience: u32,
     core: Coordinator,
+    limits: Option<OutboxLimits>,
     /// What is under way to each acceptor, and what waits for it.
     lines: Vec<Line>,
     /// Accepts, by whom they are for.
@@ -83,6 +96,8 @@ impl CoordinatorNode {
             replica_gone_after: tuning.gone_after,
             ..Config::new(usize::from(plan.topology.acceptors))
         };
+        let flags: Vec<String> = plan.topology.acceptors().into_iter().map(url_of).collect();
+        let config = Config { acceptors: flags.clone(), ..config };
         let id = CoordinatorId(0);
         let core = Coordinator::new(config.clone(), id);
         Self {
@@ -90,9 +105,14 @@ impl CoordinatorNode {
             id,
             config,
             fetch_limits: PageLimits { items: tuning.fetch_entries, bytes: 8 << 20 },
-            acceptors: plan.topology.acceptors,
+            flags,
+            answered: None,
+            to_survey: None,
+            surveyed: None,
+            places: Vec::new(),
             patience: tuning.patience,
             core,
+            limits: None,
             lines: Vec::new(),
             accepts: Calls::new(ACCEPT_TIMEOUT * tuning.patience),
             proposals: Calls::new(proposal_wait(
@@ -110,7 +130,10 @@ impl CoordinatorNode {
     pub fn start(&mut self, env: &mut Environment) -> Fate {
         self.process.start(env.queue.now());
         self.id = CoordinatorId(self.process.random.bits());
+        self.config.acceptors.clone_from(&self.flags);
         self.core = Coordinator::new(self.config.clone(), self.id);
+        self.places = self.flags.iter().map(|url| acceptor_at(url)).collect();
+        (self.answered, self.to_survey, self.surveyed) = (None, None, None);
         let limits = OutboxLimits {
             in_flight: ACCEPTS_IN_FLIGHT,
             accept_slots: self.config.max_accept_slots,
@@ -118,7 +141,8 @@ impl CoordinatorNode {
             queued_slots: usize::try_from(self.config.max_in_flight_slots).expect("small"),
             queued_bytes: self.config.max_in_flight_bytes,
         };
-        self.lines = (0..self.acceptors).map(|_| Line::new(limits, self.patience)).collect();
+        self.limits = Some(limits);
+        self.lines = self.places.iter().map(|_| Line::new(limits, self.patience)).collect();
         self.accepts.restart();
         self.proposals.restart();
         self.primary_requests.clear();
@@ -174,6 +198,10 @@ impl CoordinatorNode {
             Local::Ended(instance) => {
                 return self.step(env, Input::Ended(instance), Cause::Usual);
             }
+            Local::Surveyed => {
+                let Some((id, survey)) = self.surveyed.take() else { return Fate::Alive };
+                return self.step(env, Input::Surveyed { id, survey }, Cause::Usual);
+            }
             Local::Synced
             | Local::Commit
             | Local::Store
@@ -192,6 +220,25 @@ impl CoordinatorNode {
             }
         }
         Fate::Alive
+    }
+
+    /// An operator asks it for other acceptors, and has found these.
+    pub fn ask_for_acceptors(
+        &mut self,
+        env: &mut Environment,
+        request: AcceptorsRequest,
+        survey: Survey,
+    ) -> Fate {
+        let id = RequestId(self.number());
+        self.step(env, Input::Acceptors { id, request, survey }, Cause::Usual)
+    }
+
+    /// What it had looked at is told in a moment.
+    pub fn survey(&mut self, env: &mut Environment, id: RequestId, survey: Survey) {
+        self.surveyed = Some((id, survey));
+        let (low, high) = (Duration::from_millis(1), Duration::from_millis(1_500));
+        let lasts = self.process.random.magnitude(low, high);
+        env.local(&self.process, lasts, Local::Surveyed);
     }
 
     /// A message arrived.
@@ -318,6 +365,10 @@ impl CoordinatorNode {
                         message.trim_below,
                     );
                 }
+                let is_stop = |value: &SlotValue| Succession::of_stop(&value.value).is_some();
+                if message.proposals.iter().any(is_stop) {
+                    env.spring(Moment::Stopped, self.process.id);
+                }
                 self.lines[to.0].outbox.push(message, &BTreeMap::new());
             }
             Effect::Arm { timer, after, jitter } => {
@@ -378,6 +429,25 @@ impl CoordinatorNode {
             Effect::WrongCluster(wrong) => {
                 env.observer.ends_in_another_cluster(self.process.id, self.core.cluster(), wrong);
                 self.has_ended = true;
+            }
+            Effect::Survey { id, urls } => self.to_survey = Some((id, urls)),
+            Effect::Succession { to, request } => self.succession(env, to, request),
+            Effect::NewAcceptor { at, url } => {
+                assert_eq!(at.0, self.places.len(), "the place of a new acceptor");
+                self.places.push(acceptor_at(&url));
+                let limits = self.limits.expect("it has started");
+                self.lines.push(Line::new(limits, self.patience));
+            }
+            Effect::AcceptorsReply { id: _, reply } => self.answered = Some(reply),
+            Effect::SuccessionKnown(succession) => {
+                env.observer.invariant_a_stop_is_chosen(&succession);
+            }
+            Effect::Succeeded(succession) => {
+                env.observer.invariant_a_quorum_is_opened(&succession);
+                env.coverage.hit(Reached::Succeeded);
+                if succession.generation() > Generation(1) {
+                    env.coverage.hit(Reached::SucceededAgain);
+                }
             }
             Effect::RosterKnown(_) | Effect::ForeignAcceptor { .. } => {}
             // What an acceptor said before it lost its disk, beside what others say now.

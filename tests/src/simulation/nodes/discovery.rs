@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shared::discovery::{Known, Listing};
+use shared::ids::ClusterId;
 use shared::message::{Directory, DirectoryEntry, Member};
 
 use super::process::NodeId;
@@ -23,13 +24,24 @@ pub struct Discovery {
 impl Discovery {
     /// Nothing yet, where so many acceptors are asked.
     #[must_use]
-    pub fn of(acceptors: u8) -> Self {
+    pub fn of(acceptors: usize) -> Self {
         Self {
-            known: Known::of(usize::from(acceptors)),
+            known: Known::of(acceptors),
             round: 0,
             awaited: BTreeSet::new(),
             answers: Vec::new(),
         }
+    }
+
+    /// So many acceptors are asked from now on.
+    pub fn ask(&mut self, acceptors: usize) {
+        self.known.ask(acceptors);
+    }
+
+    /// The cluster that a majority of them named last.
+    #[must_use]
+    pub fn cluster(&self) -> Option<ClusterId> {
+        self.known.cluster()
     }
 
     /// Begins a round in which these acceptors are asked: its number.

@@ -14,13 +14,13 @@ use replica::replica::config::{Config, Retention};
 use replica::replica::event::{FetchId, Input, RequestId, Timer};
 use replica::replica::{Identity, Recovered, Replica};
 use shared::ids::{ClusterId, Instance, Name, Slot};
-use shared::message::Member;
+use shared::message::{Member, Succession, SuccessionReply};
 
 use calls::Outgoing;
 use storage::Job;
 
-use super::acceptor::Fate;
-use super::client::Request;
+use super::acceptor::{Fate, acceptor_at};
+use super::client::request::Request;
 use super::database::Database;
 use super::discovery::Discovery;
 use super::process::{Life, NodeId, Presence, Process};
@@ -40,7 +40,15 @@ pub struct ReplicaNode {
     pub database: Database,
     config: Config,
     fetch_entries: usize,
-    acceptors: u8,
+    /// The acceptors of its flags.
+    pub flags: Vec<NodeId>,
+    /// Those that it asks.
+    acceptors: Vec<NodeId>,
+    /// Of which generation those are.
+    generation: u64,
+    /// What it keeps of those that have followed, over a restart.
+    followed: Option<Succession>,
+    announced: usize,
     core: Replica,
     identity: Identity,
     /// What there is to write, and the first is being written.
@@ -142,7 +150,11 @@ impl ReplicaNode {
             outgoing: Outgoing::new(&config),
             config,
             fetch_entries: tuning.fetch_entries,
-            acceptors: plan.topology.acceptors,
+            flags: plan.topology.acceptors(),
+            acceptors: plan.topology.acceptors(),
+            generation: 0,
+            followed: None,
+            announced: 0,
             identity,
             jobs: VecDeque::new(),
             said_full: false,
@@ -156,7 +168,7 @@ impl ReplicaNode {
             released: Vec::new(),
             forwarded: BTreeMap::new(),
             fetches: BTreeMap::new(),
-            discovery: Discovery::of(plan.topology.acceptors),
+            discovery: Discovery::of(usize::from(plan.topology.acceptors)),
             next_number: 0,
             slow_commit: None,
         }
@@ -173,6 +185,8 @@ impl ReplicaNode {
             next_expiry_ms: self.database.state().leases().next_expiry_ms(),
             durable_below: self.database.durable_below(),
         };
+        self.remember_acceptors();
+        self.config.acceptors = self.acceptors.len();
         self.core = Replica::new(self.config.clone(), self.identity.clone(), recovered);
         (self.said_full, self.is_store_due) = (false, false);
         (self.has_ended, self.begins_anew, self.is_out) = (false, false, false);
@@ -184,13 +198,46 @@ impl ReplicaNode {
         self.forwarded.clear();
         self.fetches.clear();
         self.outgoing = Outgoing::new(&self.config);
-        self.discovery = Discovery::of(self.acceptors);
+        self.remember_acceptors();
+        self.discovery = Discovery::of(self.acceptors.len());
         env.observer.replica_started(self.process.id, self.identity.instance, &self.database);
         env.alarm(&self.process, env.plan.tuning.checkpoint, Local::Checkpoint);
         match self.announce(env) {
             Fate::Alive => self.step(env, Input::Started),
             Fate::Crashed => Fate::Crashed,
         }
+    }
+
+    /// Of which generation the acceptors are that it asks.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Those that have followed, as far as it has kept that, or else those of its flags.
+    fn remember_acceptors(&mut self) {
+        self.generation = 0;
+        self.acceptors.clone_from(&self.flags);
+        let own = self.database.cluster();
+        let followed = self.followed.as_ref();
+        if let Some(followed) = followed.filter(|followed| own == Some(followed.cluster())) {
+            self.generation = followed.generation().0;
+            self.acceptors = followed.next().urls.iter().map(|url| acceptor_at(url)).collect();
+        }
+    }
+
+    /// An acceptor has told which ones have followed.
+    fn on_succeeded(&mut self, reply: &SuccessionReply) -> Option<Input> {
+        let own = self.joined.or(self.discovery.cluster());
+        let latest = reply.latest()?;
+        if own != Some(latest.cluster()) || latest.generation().0 <= self.generation {
+            return None;
+        }
+        self.generation = latest.generation().0;
+        self.acceptors = latest.next().urls.iter().map(|url| acceptor_at(url)).collect();
+        self.followed = Some(latest.clone());
+        self.discovery.ask(self.acceptors.len());
+        Some(Input::Acceptors(self.acceptors.len()))
     }
 
     /// This life of it.
@@ -239,7 +286,7 @@ impl ReplicaNode {
 
     /// Gives it an empty database.
     pub fn wipe(&mut self, env: &mut Environment) {
-        self.database = Database::new();
+        (self.database, self.followed) = (Database::new(), None);
         env.observer.replica_wiped(self.process.id);
     }
 
@@ -268,7 +315,9 @@ impl ReplicaNode {
                 Fate::Alive
             }
             Local::CallsDue(kind) => self.give_up_calls(env, kind),
-            Local::Synced | Local::Ended(_) => unreachable!("a replica does not wait for {what:?}"),
+            Local::Synced | Local::Ended(_) | Local::Surveyed => {
+                unreachable!("a replica does not wait for {what:?}")
+            }
         }
     }
 

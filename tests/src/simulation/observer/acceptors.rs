@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use acceptor::acceptor::{Acceptor, Record};
-use shared::ids::{AcceptorId, Ballot};
-use shared::message::{Accepted, Marks, Promise, Roster, Watermarks};
+use shared::ids::{AcceptorId, Ballot, Slot};
+use shared::message::{Accepted, Marks, Promise, Roster, Succession, Watermarks};
 
 use super::Votes;
 
@@ -15,11 +15,16 @@ pub(super) struct Acceptors {
     /// How many have joined the cluster.
     joined: usize,
     shadows: BTreeMap<AcceptorId, Shadow>,
+    /// Up to which generation each has ever been sealed, and opened; also before it lost its
+    /// disk.
+    sealed: BTreeMap<AcceptorId, u64>,
+    opened: BTreeMap<AcceptorId, u64>,
 }
 
 /// What an acceptor has on disk, and must never go back from.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Shadow {
+    roster: Option<Roster>,
     promised: Option<Ballot>,
     marks: Marks,
 }
@@ -39,7 +44,8 @@ impl Acceptors {
                 let shadow = self.shadows.entry(acceptor).or_default();
                 shadow.invariant_promises_rise(*ballot);
                 shadow.promised = Some(*ballot);
-                votes.promised(acceptor, *ballot);
+                let generation = shadow.generation();
+                votes.promised(generation, acceptor, *ballot);
             }
             Record::Voted { ballot, votes: voted, chosen_below } => {
                 self.invariant_only_members_vote(acceptor);
@@ -49,7 +55,8 @@ impl Acceptors {
                 shadow.marks.chosen_below = shadow.marks.chosen_below.max(*chosen_below);
                 for vote in voted {
                     shadow.marks.voted_below = shadow.marks.voted_below.max(vote.slot.next());
-                    votes.voted(acceptor, vote.slot, *ballot, &vote.value);
+                    let generation = shadow.generation();
+                    votes.voted(generation, acceptor, (vote.slot, *ballot), &vote.value);
                 }
             }
             Record::Trimmed { below, voted_below, chosen_below } => {
@@ -58,25 +65,72 @@ impl Acceptors {
                 marks.voted_below = marks.voted_below.max(*voted_below);
                 marks.chosen_below = marks.chosen_below.max(*chosen_below);
             }
+            Record::Sealed(succession) => {
+                let generation = succession.generation().0;
+                self.sealed.insert(acceptor, generation);
+                self.shadows.entry(acceptor).or_default().ends_at(succession.begin());
+            }
+            Record::Opened(succession) => self.is_opened(acceptor, succession),
         }
+    }
+
+    fn is_opened(&mut self, acceptor: AcceptorId, succession: &Succession) {
+        let generation = succession.generation().0;
+        self.invariant_a_quorum_is_sealed_before_the_next_begins(succession);
+        self.opened.insert(acceptor, generation);
+        self.sealed.insert(acceptor, generation);
+        let begin = succession.begin();
+        let shadow = self.shadows.entry(acceptor).or_default();
+        shadow.roster = Some(succession.next().roster.clone());
+        shadow.ends_at(begin);
+        shadow.marks.trimmed_below = shadow.marks.trimmed_below.max(begin);
+    }
+
+    fn invariant_a_quorum_is_sealed_before_the_next_begins(&self, succession: &Succession) {
+        let roster = &succession.previous().roster;
+        let generation = succession.generation().0;
+        let is_sealed = |acceptor: &&AcceptorId| {
+            self.sealed.get(acceptor).is_some_and(|sealed| *sealed >= generation)
+        };
+        let sealed = roster.acceptors().iter().filter(is_sealed).count();
+        assert!(
+            sealed * 2 > roster.acceptors().len(),
+            "invariant: a quorum is sealed before generation {generation} begins, not {sealed}"
+        );
+    }
+
+    /// A coordinator says that a generation has begun.
+    pub(super) fn invariant_a_quorum_is_opened(&self, succession: &Succession) {
+        let roster = &succession.next().roster;
+        let generation = succession.generation().0;
+        let is_opened = |acceptor: &&AcceptorId| {
+            self.opened.get(acceptor).is_some_and(|opened| *opened >= generation)
+        };
+        let opened = roster.acceptors().iter().filter(is_opened).count();
+        assert!(
+            opened * 2 > roster.acceptors().len(),
+            "invariant: generation {generation} has begun where a quorum is opened, not {opened}"
+        );
     }
 
     fn joined(&mut self, acceptor: AcceptorId, roster: &Roster) {
         let own = self.roster.get_or_insert_with(|| roster.clone());
         assert_eq!(own, roster, "invariant: there is one cluster");
         assert!(roster.contains(acceptor), "invariant: an acceptor joins a cluster that names it");
+        self.shadows.entry(acceptor).or_default().roster = Some(roster.clone());
         self.joined += 1;
     }
 
     /// An acceptor that lost its disk is another one, with no vote here.
     fn invariant_only_members_vote(&self, acceptor: AcceptorId) {
-        let is_member = self.roster.as_ref().is_some_and(|roster| roster.contains(acceptor));
-        assert!(is_member, "invariant: only members vote: {acceptor} is none of {:?}", self.roster);
+        let roster = self.shadows.get(&acceptor).and_then(|shadow| shadow.roster.as_ref());
+        let is_member = roster.is_some_and(|roster| roster.contains(acceptor));
+        assert!(is_member, "invariant: only members vote: {acceptor} is none of {roster:?}");
     }
 
     /// An acceptor read its disk and runs.
     pub(super) fn invariant_nothing_goes_back_over_a_restart(&self, core: &Acceptor) {
-        let Shadow { promised, marks } = self.shadow(core.id());
+        let Shadow { promised, marks, roster: _ } = self.shadow(core.id());
         // It panics when a promise or a watermark went back.
         core.invariant_nothing_goes_back(promised, marks);
     }
@@ -142,11 +196,20 @@ impl Acceptors {
     }
 
     fn shadow(&self, acceptor: AcceptorId) -> Shadow {
-        self.shadows.get(&acceptor).copied().unwrap_or_default()
+        self.shadows.get(&acceptor).cloned().unwrap_or_default()
     }
 }
 
 impl Shadow {
+    fn ends_at(&mut self, begin: Slot) {
+        self.marks.voted_below = self.marks.voted_below.max(begin.next());
+        self.marks.chosen_below = self.marks.chosen_below.max(begin);
+    }
+
+    fn generation(&self) -> u64 {
+        self.roster.as_ref().map_or(0, |roster| roster.generation().0)
+    }
+
     fn invariant_promises_rise(&self, ballot: Ballot) {
         assert!(
             self.promised < Some(ballot),

@@ -60,6 +60,8 @@ impl Observer {
                 AcceptReply::Nack(_) | AcceptReply::Stranger(_) | AcceptReply::Full(_),
             )
             | Message::ReadVotes(_)
+            | Message::Succession(_)
+            | Message::Succeeded(_)
             | Message::Probe(_)
             | Message::Announce(_)
             | Message::Listed(_)
@@ -119,7 +121,9 @@ impl Observer {
 
     fn on_accept(&mut self, accept: &Accept, coverage: &mut Coverage) {
         for proposal in &accept.proposals {
-            self.votes.proposed(proposal.slot, accept.ballot, &proposal.value, coverage);
+            let generation = accept.roster.generation().0;
+            let (slot, ballot) = (proposal.slot, accept.ballot);
+            self.votes.proposed(generation, slot, ballot, &proposal.value, coverage);
         }
         let (claimed, chosen) = (accept.chosen_below, self.votes.chosen_below());
         assert!(

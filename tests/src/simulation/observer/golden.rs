@@ -167,12 +167,13 @@ impl Golden {
         if !matches!(executed.outcome, SlotOutcome::Batch { .. }) {
             return;
         }
-        let time_ms = self.state.meta().time_ms;
+        let meta = self.state.meta();
+        let at = (meta.time_ms, meta.format());
         let mut ended = 0;
         for change in &executed.changes {
             let Change::Lease { lease, end: LeaseEnd::Expired, .. } = change else { continue };
             coverage.hit(Reached::LeaseExpired);
-            self.expiries.invariant_a_lease_lasts_its_time(*lease, time_ms);
+            self.expiries.invariant_a_lease_lasts_its_time(*lease, at);
             let call = Call::Tenure(TenureCall::Expire { lease: lease.0 });
             if let Answer::Tenure(TenureAnswer::Ended(1..)) = self.reference.execute(&call).answer {
                 coverage.hit(Reached::KeysExpired);

@@ -7,7 +7,7 @@ use shared::ids::{BatchNumber, Epoch, Slot};
 use shared::message::View;
 
 use crate::operations::{Call, OperationId, command};
-use crate::simulation::nodes::client::NONCE;
+use crate::simulation::nodes::client::request::NONCE;
 
 /// What a slot holds, as far as it is checked.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shared::ids::{AcceptorId, Ballot, Slot};
-use shared::message::{EncodedValue, Promise, Value};
+use shared::message::{EncodedValue, Promise, Succession, Value};
 
 use crate::simulation::environment::coverage::{Coverage, Reached};
 
@@ -11,12 +11,28 @@ use crate::simulation::environment::coverage::{Coverage, Reached};
 #[derive(Debug)]
 pub struct Votes {
     quorum: usize,
+    /// Those of the present generation, and what the ones before it have chosen.
     slots: Vec<SlotVotes>,
+    /// What ended each generation, in order.
+    stops: Vec<Stop>,
+    /// Votes of generations that have ended, from their stop on.
+    retired: BTreeSet<(AcceptorId, Slot, Ballot)>,
     chosen_below: usize,
     chosen_end: usize,
     /// Who has promised each ballot, on disk.
     promises: BTreeMap<Ballot, BTreeSet<AcceptorId>>,
+    /// How many of a ballot's generation make a quorum.
+    quorums: BTreeMap<Ballot, usize>,
     noop: EncodedValue,
+}
+
+/// What ended a generation.
+#[derive(Debug)]
+struct Stop {
+    slot: Slot,
+    ballot: Ballot,
+    value: EncodedValue,
+    quorum: usize,
 }
 
 #[derive(Debug, Default)]
@@ -40,9 +56,12 @@ impl Votes {
         Self {
             quorum,
             slots: Vec::new(),
+            stops: Vec::new(),
+            retired: BTreeSet::new(),
             chosen_below: 0,
             chosen_end: 0,
             promises: BTreeMap::new(),
+            quorums: BTreeMap::new(),
             noop,
         }
     }
@@ -76,19 +95,91 @@ impl Votes {
         );
     }
 
-    /// An acceptor has promised a ballot, on disk.
-    pub fn promised(&mut self, acceptor: AcceptorId, ballot: Ballot) {
+    /// What ended a generation, if it has ended.
+    #[must_use]
+    pub fn stop(&self, generation: u64) -> Option<Succession> {
+        let stop = usize::try_from(generation).ok().and_then(|index| self.stops.get(index))?;
+        Some(Succession::of_stop(&stop.value).expect("a stop that was proposed"))
+    }
+
+    /// Whether the generation is the present one; what is said in one that has ended is
+    /// looked at.
+    fn is_present(
+        &self,
+        generation: u64,
+        (slot, ballot): (Slot, Ballot),
+        value: &EncodedValue,
+    ) -> bool {
+        let index = usize::try_from(generation).expect("few generations");
+        let Some(stop) = self.stops.get(index) else {
+            assert_eq!(
+                index,
+                self.stops.len(),
+                "invariant: nothing is said in a generation before it begins"
+            );
+            return true;
+        };
+        assert!(
+            ballot < stop.ballot || slot < stop.slot || (slot == stop.slot && *value == stop.value),
+            "invariant: in generation {generation} nothing follows its stop in {} at {}, as in \
+             {slot} at {ballot}",
+            stop.slot,
+            stop.ballot
+        );
+        false
+    }
+
+    /// The stop of the present generation is chosen.
+    fn end_generation(&mut self, slot: Slot, ballot: Ballot, value: &EncodedValue) {
+        let stop = Succession::of_stop(value).expect("a stop that was proposed");
+        assert_eq!(stop.begin(), slot, "invariant: a stop stands where the next one begins");
+        assert_eq!(
+            (self.chosen_below, self.chosen_end),
+            (index(slot), index(slot)),
+            "invariant: all below a stop is chosen, and nothing above it"
+        );
+        for (offset, votes) in self.slots[index(slot)..].iter().enumerate() {
+            let slot = Slot(slot.0 + offset as u64);
+            let voters = votes
+                .ballots
+                .iter()
+                .flat_map(|at| at.voters.iter().map(move |voter| (*voter, slot, at.ballot)));
+            self.retired.extend(voters);
+        }
+        self.slots.truncate(index(slot));
+        let (value, quorum) = (value.clone(), self.quorum);
+        self.stops.push(Stop { slot, ballot, value, quorum });
+        self.quorum = stop.next().roster.acceptors().len() / 2 + 1;
+    }
+
+    /// An acceptor of that generation has promised a ballot, on disk.
+    pub fn promised(&mut self, generation: u64, acceptor: AcceptorId, ballot: Ballot) {
+        let ended = usize::try_from(generation).ok().and_then(|index| self.stops.get(index));
+        let quorum = ended.map_or(self.quorum, |stop| stop.quorum);
+        self.quorums.insert(ballot, quorum);
         self.promises.entry(ballot).or_default().insert(acceptor);
     }
 
-    /// A leader proposes a value.
+    /// A leader of that generation proposes a value.
     pub fn proposed(
         &mut self,
+        generation: u64,
         slot: Slot,
         ballot: Ballot,
         value: &EncodedValue,
         coverage: &mut Coverage,
     ) {
+        if !self.is_present(generation, (slot, ballot), value) {
+            return;
+        }
+        let later: Vec<Ballot> = self
+            .slots
+            .iter()
+            .skip(index(slot) + 1)
+            .flat_map(|votes| &votes.ballots)
+            .filter(|at| at.ballot < ballot && !at.voters.is_empty())
+            .map(|at| at.ballot)
+            .collect();
         let is_below_a_vote = index(slot) + 1 < self.slots.len();
         self.grow(slot);
         let Self { quorum, slots, promises, noop, .. } = self;
@@ -111,19 +202,34 @@ impl Votes {
             {
                 coverage.hit(Reached::Recovered);
             }
-            invariant_a_proposal_is_safe(votes, promisers, quorum, (slot, ballot), value);
+            let is_void = |at: &AtBallot| {
+                Succession::of_stop(&at.value).is_some()
+                    && value == noop
+                    && later.iter().any(|later| *later > at.ballot)
+            };
+            if Succession::of_stop(value).is_some()
+                && votes.ballots.iter().any(|at| at.value == *value && !at.voters.is_empty())
+            {
+                coverage.hit(Reached::StopRecovered);
+            }
+            let proposal = (slot, ballot, value);
+            invariant_a_proposal_is_safe(votes, promisers, quorum, proposal, is_void);
         }
         votes.at(slot, ballot, value);
     }
 
-    /// An acceptor has voted, on disk.
+    /// An acceptor of that generation has voted, on disk.
     pub fn voted(
         &mut self,
+        generation: u64,
         acceptor: AcceptorId,
-        slot: Slot,
-        ballot: Ballot,
+        (slot, ballot): (Slot, Ballot),
         value: &EncodedValue,
     ) {
+        if !self.is_present(generation, (slot, ballot), value) {
+            self.retired.insert((acceptor, slot, ballot));
+            return;
+        }
         let quorum = self.quorum;
         self.grow(slot);
         let votes = &mut self.slots[index(slot)];
@@ -133,6 +239,9 @@ impl Votes {
         }
         if at.voters.len() < quorum {
             return;
+        }
+        if Succession::of_stop(value).is_some() {
+            return self.end_generation(slot, ballot, value);
         }
         match &votes.chosen {
             None => {
@@ -176,7 +285,7 @@ impl Votes {
     pub fn invariant_a_leader_has_a_quorum_of_promises(&self, ballot: Ballot) {
         let promisers = self.promises.get(&ballot).map_or(0, BTreeSet::len);
         assert!(
-            promisers >= self.quorum,
+            promisers >= self.quorums.get(&ballot).copied().unwrap_or(self.quorum),
             "invariant: a leader has a quorum of promises: {ballot} has {promisers}"
         );
     }
@@ -189,7 +298,8 @@ impl Votes {
             .into_iter()
             .flat_map(|votes| &votes.ballots)
             .find(|at| at.ballot == ballot);
-        let is_there = at.is_some_and(|at| at.voters.contains(&acceptor));
+        let is_there = at.is_some_and(|at| at.voters.contains(&acceptor))
+            || self.retired.contains(&(acceptor, slot, ballot));
         assert!(
             is_there,
             "invariant: a vote is on disk before it is told: {acceptor} tells of one in {slot} at \
@@ -286,14 +396,15 @@ fn invariant_one_value_is_chosen(
 }
 
 /// Panics unless there is a quorum that has promised the ballot and of which either
-/// nobody voted here before, or whose latest vote here was for this value: P2c of *Paxos
-/// Made Simple*, section 2.2, word for word. It breaks long before two values are chosen.
+/// nobody voted here before, or whose latest vote here was for this value (or for a stop that
+/// later slots show not to have been chosen, for a no-op): P2c of *Paxos Made Simple*, section
+/// 2.2, word for word. It breaks long before two values are chosen.
 fn invariant_a_proposal_is_safe(
     votes: &SlotVotes,
     promisers: Option<&BTreeSet<AcceptorId>>,
     quorum: usize,
-    (slot, ballot): (Slot, Ballot),
-    value: &EncodedValue,
+    (slot, ballot, value): (Slot, Ballot, &EncodedValue),
+    is_void: impl Fn(&AtBallot) -> bool,
 ) {
     let earlier = || votes.ballots.iter().filter(|at| at.ballot < ballot);
     let silent_above = |floor: Option<Ballot>| -> Vec<AcceptorId> {
@@ -308,7 +419,7 @@ fn invariant_a_proposal_is_safe(
         silent.len() >= quorum && silent.iter().any(|acceptor| at.voters.contains(acceptor))
     };
     assert!(
-        is_new || earlier().any(|at| at.value == *value && is_latest(at)),
+        is_new || earlier().any(|at| (at.value == *value || is_void(at)) && is_latest(at)),
         "invariant: a leader proposes the latest vote of a quorum: not {:?} for slot {slot} at \
          {ballot}, after {:?}",
         Value::decode(value),

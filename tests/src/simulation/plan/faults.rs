@@ -5,7 +5,7 @@ mod draw;
 
 use std::time::Duration;
 
-pub use draw::draw;
+pub use draw::{changes, draw, draw_changes};
 
 use crate::simulation::environment::drag::Slow;
 use crate::simulation::environment::network::{Cut, Weather};
@@ -31,6 +31,8 @@ pub enum Moment {
     ViewChosen,
     /// A coordinator that finds the leader gone asks the acceptors once more.
     Doubted,
+    /// A leader proposed the end of a generation of acceptors.
+    Stopped,
 }
 
 /// What goes wrong at a moment, with whom it is about: the leader, the primary of the
@@ -228,6 +230,11 @@ pub enum FaultKind {
         /// Whose.
         node: NodeId,
     },
+    /// An operator has other acceptors take the place of those that there are.
+    ChangeAcceptors {
+        /// What becomes of those that leave.
+        destroy: Destroy,
+    },
     /// An operator asks one replica to make another one primary.
     SwitchOver {
         /// Who is asked.
@@ -259,6 +266,15 @@ pub enum FaultKind {
         /// For how long.
         lasts: Duration,
     },
+}
+
+/// What becomes of acceptors that leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destroy {
+    /// They run on.
+    Nobody,
+    /// They lose their disks once the change is over.
+    Leavers,
 }
 
 /// What a crash takes with it.

@@ -47,8 +47,13 @@ pub fn run(seed: u64) -> Option<Foreign> {
     let coordinators =
         [Coordinators::Restart, Coordinators::RestartLate, Coordinators::LiveOn][draw / 2 % 3];
     // A new cluster takes every acceptor to form, and who has old data ends for that alone.
-    let is_in_the_way =
-        |kind: &FaultKind| matches!(kind, FaultKind::Damage { .. } | FaultKind::Remove { .. });
+    // Nor are the acceptors others by then than those that the new cluster forms of.
+    let is_in_the_way = |kind: &FaultKind| {
+        matches!(
+            kind,
+            FaultKind::Damage { .. } | FaultKind::Remove { .. } | FaultKind::ChangeAcceptors { .. }
+        )
+    };
     plan.faults.retain(|fault| !is_in_the_way(&fault.kind));
     plan.dead.retain(|node| matches!(node, NodeId::Coordinator(_)));
     plan.dead.extend(replicas.into_iter().filter(|node| *node != fresh));

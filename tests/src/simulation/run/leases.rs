@@ -83,7 +83,8 @@ pub fn idle(seed: u64, length: Duration) -> Leases {
 }
 
 /// Of which there are more than clients.
-const TOPOLOGY: Topology = Topology { acceptors: 3, coordinators: 2, replicas: 3, clients: 0 };
+const TOPOLOGY: Topology =
+    Topology { acceptors: 3, spares: 0, coordinators: 2, replicas: 3, clients: 0 };
 
 fn plan(seed: u64, length: Duration, holders: Vec<Holding>) -> Plan {
     let mut plan = Plan::new(seed);

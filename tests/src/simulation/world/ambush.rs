@@ -30,7 +30,7 @@ impl World {
                 let target = match moment {
                     Moment::Led => Target::Leader,
                     Moment::ViewChosen => Target::Primary,
-                    Moment::Doubted => Target::Node(at),
+                    Moment::Doubted | Moment::Stopped => Target::Node(at),
                 };
                 if let Some(node) = self.resolve(target).filter(|_| !self.is_healed) {
                     if self.process(node).presence == Presence::Up {
@@ -57,6 +57,7 @@ impl World {
             | FaultKind::Wipe { .. }
             | FaultKind::Damage { .. }
             | FaultKind::SwitchOver { .. }
+            | FaultKind::ChangeAcceptors { .. }
             | FaultKind::Remove { .. }
             | FaultKind::Ending { .. }
             | FaultKind::Weather { .. } => unreachable!("it waits for nothing"),

@@ -80,6 +80,7 @@ impl World {
             }
             FaultKind::Wipe { node, down } => self.wipe(node, down),
             FaultKind::Damage { node } => self.damage(node),
+            FaultKind::ChangeAcceptors { destroy } => self.change_acceptors(destroy),
             FaultKind::SwitchOver { asked, wanted } => {
                 let wanted = wanted.to_string().parse().expect("a name");
                 self.ask_for_primary(asked, WantedPrimary::Replica(wanted));
@@ -139,6 +140,7 @@ impl World {
             | FaultKind::Jump { .. }
             | FaultKind::SetWall { .. }
             | FaultKind::SwitchOver { .. }
+            | FaultKind::ChangeAcceptors { .. }
             | FaultKind::Remove { .. }
             | FaultKind::Wipe { .. }
             | FaultKind::Damage { .. } => unreachable!("it has no end of its own"),

@@ -30,7 +30,7 @@ impl World {
         self.env.network.set_weather(Weather::CALM);
         self.end_those_told_to();
         let is_formed = self.env.observer.is_formed();
-        for node in topology.servers() {
+        for node in [topology.servers(), topology.spares()].concat() {
             // A cluster that has yet to form needs every acceptor, and any cluster a copy
             // of what was trimmed.
             let is_needed = !is_formed && matches!(node, NodeId::Acceptor(_))

@@ -58,8 +58,8 @@ fn holder(lease: u64, fence: u64) -> Holder {
 #[test]
 fn a_lease_ends_when_its_time_has_come_with_its_keys_at_one_revision() {
     let mut state = state_after(vec![grant(), put_with(1, "a"), put_with(1, "b"), put("c", "v")]);
-    assert!(at(&mut state, TTL_MS - 1, vec![]).changes.is_empty());
-    let executed = at(&mut state, TTL_MS, vec![]);
+    assert!(at(&mut state, TTL_MS, vec![]).changes.is_empty());
+    let executed = at(&mut state, TTL_MS + 1, vec![]);
     let (lease, revision) = (LeaseId(1), Revision(5));
     assert_eq!(executed.changes, [Change::Lease { lease, end: LeaseEnd::Expired, revision }]);
     assert_eq!((executed.revision, keys(&state)), (revision, vec!["c"]));
@@ -72,6 +72,22 @@ fn a_lease_ends_when_its_time_has_come_with_its_keys_at_one_revision() {
     for op in [renew(1), revoke(1), put_with(1, "a"), acquire(1, Otherwise::Wait)] {
         assert_eq!(outcome_of(&mut state, op), gone);
     }
+}
+
+/// A log that was written so makes the same of its slots for ever.
+#[test]
+fn in_a_log_of_an_older_format_a_lease_ends_a_millisecond_sooner() {
+    let mut state = ReplicatedState::complete();
+    let view = View { format: format::LEASES, ..view(1) };
+    execute_next(&mut state, Value::View(view).encode());
+    let mut changed_at = |number, time_ms, ops| {
+        let batch = batch_of(1, number, commands(time_ms, ops).encode());
+        let slot = state.meta().executed_below;
+        apply(&mut state, &entry(slot.0, batch.encode_in(format::LEASES))).changes.len()
+    };
+    changed_at(0, 0, vec![grant()]);
+    assert_eq!(changed_at(1, TTL_MS - 1, vec![]), 0);
+    assert_eq!(changed_at(2, TTL_MS, vec![]), 1);
 }
 
 #[test]
@@ -155,9 +171,9 @@ fn a_mutation_with_a_fence_is_executed_only_while_the_lock_is_held_at_it() {
 fn so_many_leases_end_with_one_batch_and_the_others_with_the_next() {
     let leases = limits::LEASES_ENDED + 1;
     let mut state = state_after((0..leases).map(|_| grant()).collect());
-    assert_eq!(at(&mut state, TTL_MS, vec![]).changes.len(), limits::LEASES_ENDED);
+    assert_eq!(at(&mut state, TTL_MS + 1, vec![]).changes.len(), limits::LEASES_ENDED);
     assert_eq!((state.leases().len(), state.meta().leases), (1, 1));
-    at(&mut state, TTL_MS, vec![]);
+    at(&mut state, TTL_MS + 1, vec![]);
     assert!(state.leases().is_empty());
 }
 

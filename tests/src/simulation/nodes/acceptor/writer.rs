@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use acceptor::acceptor::{Decision, Persisted, Plan as Planned};
 use shared::ids::{AcceptorId, Ballot, Slot};
-use shared::message::{Accept, AcceptReply, Full, Prepare, PrepareReply, Promise, VotesPage};
+use shared::message::{
+    Accept, AcceptReply, Full, Prepare, PrepareReply, Promise, SuccessionReply, SuccessionRequest,
+    VotesPage,
+};
 
 use super::{AcceptorNode, Fate};
 use crate::simulation::environment::Environment;
@@ -25,6 +28,7 @@ pub(super) struct Pending {
 pub(super) enum PendingReply {
     Prepare(Ballot, Decision<PrepareReply>),
     Accept(Ballot, Decision<AcceptReply>),
+    Succession(Box<Decision<SuccessionReply>>),
     Votes(VotesPage),
 }
 
@@ -33,6 +37,7 @@ impl PendingReply {
         match self {
             Self::Prepare(_, decision) => !decision.records.is_empty(),
             Self::Accept(_, decision) => !decision.records.is_empty(),
+            Self::Succession(decision) => !decision.records.is_empty(),
             Self::Votes(_) => false,
         }
     }
@@ -58,6 +63,7 @@ pub(super) fn told(reply: PendingReply, coverage: &mut Coverage) -> Message {
             Message::Prepared(ballot, reply)
         }
         PendingReply::Votes(page) => Message::Votes(page),
+        PendingReply::Succession(decision) => Message::Succeeded(decision.persisted(proof)),
         PendingReply::Accept(ballot, decision) => {
             let reply = decision.persisted(proof);
             match &reply {
@@ -104,7 +110,8 @@ impl AcceptorNode {
             let back = delivery.back();
             let reply = match delivery.message {
                 Message::Prepare(prepare) => self.decide_prepare(prepare),
-                Message::ReadVotes(slot) => Ok(PendingReply::Votes(self.votes(slot))),
+                Message::Succession(request) => self.decide_succession(request),
+                Message::ReadVotes(slot) => Ok(PendingReply::Votes(self.core.votes_page(slot))),
                 Message::Accept(accept) => {
                     let reply = self.decide_accept(env, &accept);
                     if delivery.copy == Copied::Again && self.ignores(&accept, reply.as_ref().ok())
@@ -140,6 +147,7 @@ impl AcceptorNode {
             let records = match reply {
                 PendingReply::Prepare(_, decision) => std::mem::take(&mut decision.records),
                 PendingReply::Accept(_, decision) => std::mem::take(&mut decision.records),
+                PendingReply::Succession(decision) => std::mem::take(&mut decision.records),
                 PendingReply::Votes(_) => Vec::new(),
             };
             self.disk.write(records);
@@ -172,6 +180,17 @@ impl AcceptorNode {
         Ok(PendingReply::Prepare(prepare.ballot, self.core.commit(plan)))
     }
 
+    fn decide_succession(
+        &mut self,
+        request: SuccessionRequest,
+    ) -> Result<PendingReply, Box<Message>> {
+        let plan = self.core.plan_succession(&request);
+        if !self.has_room(&plan) {
+            return Err(Box::new(Message::Refused(Box::new(Message::Succession(request)))));
+        }
+        Ok(PendingReply::Succession(Box::new(self.core.commit(plan))))
+    }
+
     /// Decides, or says why not. Also a leader whose votes find no room is heard.
     fn decide_accept(
         &mut self,
@@ -201,12 +220,6 @@ impl AcceptorNode {
         is_nothing_new
             && !accept.proposals.is_empty()
             && accept.proposals.iter().all(|proposal| is_voted_for(proposal.slot))
-    }
-
-    fn votes(&self, from: Slot) -> VotesPage {
-        let (votes, next) = self.core.votes(from);
-        let (roster, marks) = (self.core.roster().cloned(), self.core.marks());
-        VotesPage { acceptor: self.core.id(), roster, votes, next, marks }
     }
 
     fn has_room<R>(&self, plan: &Planned<R>) -> bool {

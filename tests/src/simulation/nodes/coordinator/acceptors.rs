@@ -3,12 +3,13 @@
 
 use coordinator::config::shell::{
     ACCEPT_TIMEOUT, POLL_TIMEOUT, POLLS_IN_FLIGHT, PREPARE_TIMEOUT, PREPARES_IN_FLIGHT,
+    SUCCESSION_TIMEOUT, SUCCESSIONS_IN_FLIGHT,
 };
 use coordinator::driver::outbox::{Outbox, OutboxLimits};
 use coordinator::effect::{AcceptorIndex, Input, PollNumber};
 use shared::discovery::INTERVAL;
 use shared::ids::Instance;
-use shared::message::{Announcement, Member, Prepare, Service};
+use shared::message::{Announcement, Member, Prepare, Service, SuccessionRequest};
 
 use super::CoordinatorNode;
 use super::rare::Cause;
@@ -26,12 +27,14 @@ pub(super) struct Line {
     pub(super) outbox: Outbox,
     pub(super) polls: Calls<()>,
     pub(super) prepares: Calls<()>,
+    pub(super) successions: Calls<()>,
 }
 
 impl Line {
     pub(super) fn new(limits: OutboxLimits, patience: u32) -> Self {
         let (polls, prepares) = (Calls::new(POLL_TIMEOUT), Calls::new(PREPARE_TIMEOUT * patience));
-        Self { outbox: Outbox::new(limits), polls, prepares }
+        let successions = Calls::new(SUCCESSION_TIMEOUT);
+        Self { outbox: Outbox::new(limits), polls, prepares, successions }
     }
 }
 
@@ -59,7 +62,7 @@ impl CoordinatorNode {
             url,
             instance: Instance(self.core.id().0),
         };
-        for acceptor in (0..self.acceptors).map(NodeId::Acceptor) {
+        for acceptor in self.present() {
             let announcement =
                 Announcement { cluster: self.core.cluster(), member: member.clone() };
             env.ask(&self.process, acceptor, 0, Message::Announce(announcement));
@@ -67,11 +70,31 @@ impl CoordinatorNode {
         env.alarm(&self.process, INTERVAL, Local::Announce);
     }
 
+    /// The present acceptors.
+    pub(super) fn present(&self) -> Vec<NodeId> {
+        self.core.present().map(|at| self.places[at.0]).collect()
+    }
+
+    pub(super) fn succession(
+        &mut self,
+        env: &mut Environment,
+        to: AcceptorIndex,
+        request: SuccessionRequest,
+    ) {
+        ask_if_few(
+            env,
+            &self.process,
+            self.places[to.0],
+            (&mut self.lines[to.0].successions, SUCCESSIONS_IN_FLIGHT),
+            Message::Succession(request),
+        );
+    }
+
     pub(super) fn poll(&mut self, env: &mut Environment, to: AcceptorIndex, poll: PollNumber) {
         ask_if_few(
             env,
             &self.process,
-            to,
+            self.places[to.0],
             (&mut self.lines[to.0].polls, POLLS_IN_FLIGHT),
             Message::Poll(poll),
         );
@@ -82,7 +105,7 @@ impl CoordinatorNode {
         ask_if_few(
             env,
             &self.process,
-            to,
+            self.places[to.0],
             (prepares, PREPARES_IN_FLIGHT),
             Message::Prepare(message),
         );
@@ -93,7 +116,7 @@ impl CoordinatorNode {
             while let Some(parcel) = line.outbox.next() {
                 let to = AcceptorIndex(place);
                 let call = self.accepts.begin(self.process.uptime(env.queue.now()), to);
-                env.ask(&self.process, node(to), call, Message::Accept(parcel.accept));
+                env.ask(&self.process, self.places[to.0], call, Message::Accept(parcel.accept));
             }
         }
         self.watch(env);
@@ -110,7 +133,9 @@ impl CoordinatorNode {
         (from, call, copy): (NodeId, u64, Copied),
         answer: Message,
     ) -> Fate {
-        let (now, at) = (self.now(env), index(from));
+        let at = self.places.iter().position(|place| *place == from);
+        let at = AcceptorIndex(at.expect("only acceptors that it has asked answer"));
+        let now = self.now(env);
         let line = &mut self.lines[at.0];
         let asked = if let Message::Refused(request) = &answer { &**request } else { &answer };
         let is_heard = match asked {
@@ -138,6 +163,9 @@ impl CoordinatorNode {
                 }
                 return Fate::Alive;
             }
+            Message::Succeeded(_) | Message::Succession(_) => {
+                line.successions.answer(now, call) != Met::TooLate
+            }
             Message::Listed(_) | Message::Announce(_) => return Fate::Alive,
             other => unreachable!("nobody sends a coordinator {}", other.name()),
         };
@@ -149,6 +177,7 @@ impl CoordinatorNode {
             Message::Polled(poll, reply) => Input::Watermarks { from: at, poll, reply },
             Message::Prepared(ballot, reply) => Input::PrepareReply { from: at, ballot, reply },
             Message::Accepted(ballot, reply) => Input::AcceptReply { from: at, ballot, reply },
+            Message::Succeeded(reply) => Input::SuccessionReply { from: at, reply },
             // The core is not told: it asks again when it is time to.
             _ => {
                 self.send_accepts(env);
@@ -164,7 +193,7 @@ impl CoordinatorNode {
 fn ask_if_few(
     env: &mut Environment,
     process: &Process,
-    to: AcceptorIndex,
+    to: NodeId,
     (calls, at_most): (&mut Calls<()>, usize),
     message: Message,
 ) {
@@ -173,18 +202,5 @@ fn ask_if_few(
         env.coverage.hit(Reached::HeldBack);
         return;
     }
-    env.ask(process, node(to), calls.begin(now, ()), message);
-}
-
-fn index(from: NodeId) -> AcceptorIndex {
-    match from {
-        NodeId::Acceptor(number) => AcceptorIndex(usize::from(number)),
-        NodeId::Coordinator(_) | NodeId::Replica(_) | NodeId::Client(_) => {
-            unreachable!("{from} is no acceptor")
-        }
-    }
-}
-
-fn node(at: AcceptorIndex) -> NodeId {
-    NodeId::Acceptor(u8::try_from(at.0).expect("few acceptors"))
+    env.ask(process, to, calls.begin(now, ()), message);
 }

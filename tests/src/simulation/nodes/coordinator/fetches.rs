@@ -15,7 +15,6 @@ use crate::simulation::environment::Environment;
 use crate::simulation::environment::coverage::Reached;
 use crate::simulation::environment::event::Local;
 use crate::simulation::environment::message::{Message, Return};
-use crate::simulation::nodes::process::NodeId;
 
 /// A fetch that could not be answered at once.
 #[derive(Debug)]
@@ -70,9 +69,9 @@ impl CoordinatorNode {
                 let wanted =
                     Wanted { roster, from, below, chosen_below, limits: self.fetch_limits };
                 let number = self.number();
-                let state = State::Gathers(Gathering::new(wanted, usize::from(self.acceptors)));
+                let state = State::Gathers(Gathering::new(wanted, self.present().len()));
                 self.fetches.insert(number, Fetch { back, fetch, from, state });
-                for acceptor in (0..self.acceptors).map(NodeId::Acceptor) {
+                for acceptor in self.present() {
                     let call = self.pages.begin(self.now(env), number);
                     env.ask(&self.process, acceptor, call, Message::ReadVotes(from));
                 }

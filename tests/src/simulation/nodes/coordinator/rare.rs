@@ -52,6 +52,10 @@ impl News {
             | Input::Proposal { .. }
             | Input::Heartbeat(_)
             | Input::PrimaryRequest { .. }
+            | Input::SuccessionReply { .. }
+            | Input::Acceptors { .. }
+            | Input::Surveyed { .. }
+            | Input::SuccessionTold(_)
             | Input::Ended(_) => Self::Other,
         }
     }

@@ -48,7 +48,7 @@ impl Outgoing {
 
 impl ReplicaNode {
     pub(super) fn probe(&mut self, env: &mut Environment, probe: ProbeId) {
-        for acceptor in (0..self.acceptors).map(NodeId::Acceptor) {
+        for acceptor in self.acceptors.clone() {
             let call = self.outgoing.probes.begin(self.now(env), probe);
             env.ask(&self.process, acceptor, call, Message::Probe(probe));
         }
@@ -203,7 +203,8 @@ impl ReplicaNode {
                 }
                 return None;
             }
-            Message::AskPrimary(_) => return None,
+            Message::AskPrimary(_) | Message::Succession(_) => return None,
+            Message::Succeeded(reply) => return self.on_succeeded(&reply),
             Message::Listed(listing) => {
                 return self.discovered(env, (from, call), Some(listing));
             }

@@ -15,7 +15,7 @@ use crate::simulation::environment::coverage::Reached;
 use crate::simulation::environment::event::Local;
 use crate::simulation::environment::message::{CallId, Message};
 use crate::simulation::nodes::acceptor::Fate;
-use crate::simulation::nodes::client::{NONCE, Request, Sent};
+use crate::simulation::nodes::client::request::{NONCE, Request, Sent};
 use crate::simulation::nodes::process::{Life, NodeId};
 
 /// How long it takes to read the database for a released read, at most.

@@ -7,7 +7,9 @@ use replica::replica::event::{Input, SnapshotFailure};
 use replica::replica::{Identity, LogPage};
 use shared::discovery::{INTERVAL, Listing};
 use shared::ids::ClusterId;
-use shared::message::{Announcement, ChosenReply, ClusterError, Member, OfCluster, Service};
+use shared::message::{
+    Announcement, ChosenReply, ClusterError, Member, OfCluster, Service, SuccessionRequest,
+};
 use shared::page::PageLimits;
 
 use super::{ReplicaNode, Waiting};
@@ -130,9 +132,16 @@ impl ReplicaNode {
         let news = self.discovery.conclude(self.now(env));
         let Identity { name, instance, url } = self.identity.clone();
         let member = Member { name, service: Service::Replica, url, instance };
-        let acceptors = || (0..self.acceptors).map(NodeId::Acceptor);
-        let round = self.discovery.begin(acceptors().collect());
-        for acceptor in acceptors() {
+        let acceptors = self.acceptors.clone();
+        let round = self.discovery.begin(acceptors.iter().copied().collect());
+        self.announced += 1;
+        let is_beside = |flag: &&NodeId| !acceptors.contains(flag);
+        let beside: Vec<NodeId> = self.flags.iter().filter(is_beside).copied().collect();
+        for asked in [&acceptors, &beside].into_iter().filter(|asked| !asked.is_empty()) {
+            let asked = asked[self.announced % asked.len()];
+            env.ask(&self.process, asked, 0, Message::Succession(SuccessionRequest::Tell));
+        }
+        for acceptor in acceptors {
             let announcement = Announcement { cluster: self.joined, member: member.clone() };
             env.ask(&self.process, acceptor, round, Message::Announce(announcement));
         }

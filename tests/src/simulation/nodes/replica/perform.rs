@@ -12,7 +12,7 @@ use crate::simulation::environment::Environment;
 use crate::simulation::environment::coverage::Reached;
 use crate::simulation::environment::message::Copied;
 use crate::simulation::nodes::acceptor::Fate;
-use crate::simulation::nodes::client::NONCE;
+use crate::simulation::nodes::client::request::NONCE;
 use crate::simulation::nodes::process::{CrashPoint, NodeId};
 use crate::simulation::plan::faults::Moment;
 

@@ -44,7 +44,7 @@ fn hears(view: View, replicas: &[NodeId]) -> Observer {
     tuning.vote_bytes = 512 << 20;
     tuning.trim_behind = Duration::from_secs(10);
     tuning.gone_after = Duration::from_secs(15);
-    let topology = Topology { acceptors: 3, coordinators: 1, replicas: 3, clients: 1 };
+    let topology = Topology { acceptors: 3, spares: 0, coordinators: 1, replicas: 3, clients: 1 };
     let mut observer = Observer::new(&topology, &tuning);
     observer.golden.assume_view(view);
     for at in 0..=20 {

@@ -25,12 +25,12 @@ fn value(number: u8) -> EncodedValue {
 fn orphaned() -> Votes {
     let (mut votes, mut coverage) = (Votes::new(2), Coverage::new());
     for (round, promisers, voter) in [(1, [A, C], A), (2, [B, C], B)] {
-        promisers.into_iter().for_each(|acceptor| votes.promised(acceptor, ballot(round)));
+        promisers.into_iter().for_each(|acceptor| votes.promised(0, acceptor, ballot(round)));
         let value = value(u8::try_from(round).expect("small"));
-        votes.proposed(SLOT, ballot(round), &value, &mut coverage);
-        votes.voted(voter, SLOT, ballot(round), &value);
+        votes.proposed(0, SLOT, ballot(round), &value, &mut coverage);
+        votes.voted(0, voter, (SLOT, ballot(round)), &value);
     }
-    [A, B].into_iter().for_each(|acceptor| votes.promised(acceptor, ballot(3)));
+    [A, B].into_iter().for_each(|acceptor| votes.promised(0, acceptor, ballot(3)));
     votes
 }
 
@@ -38,15 +38,15 @@ fn orphaned() -> Votes {
 fn a_vote_is_orphaned_once_others_have_voted_later_for_something_else() {
     let mut votes = orphaned();
     assert!(!votes.keeps_an_orphan(A, ballot(3)), "it proposed nothing yet");
-    votes.proposed(SLOT, ballot(3), &value(2), &mut Coverage::new());
-    votes.voted(A, SLOT, ballot(3), &value(2));
+    votes.proposed(0, SLOT, ballot(3), &value(2), &mut Coverage::new());
+    votes.voted(0, A, (SLOT, ballot(3)), &value(2));
     assert!(votes.keeps_an_orphan(A, ballot(3)), "whatever it voted for since");
     assert!(!votes.keeps_an_orphan(B, ballot(3)), "nobody voted later");
     assert!(!votes.keeps_an_orphan(C, ballot(3)), "it has not promised");
 }
 
 fn proposes(mut votes: Votes, value: &EncodedValue) -> Result<(), String> {
-    watch(|| votes.proposed(SLOT, ballot(3), value, &mut Coverage::new()))
+    watch(|| votes.proposed(0, SLOT, ballot(3), value, &mut Coverage::new()))
         .map_err(|failure| failure.text)
 }
 
@@ -67,7 +67,7 @@ fn a_leader_may_propose_the_latest_vote_and_nothing_else() {
 fn a_leader_whose_quorum_has_not_voted_may_propose_anything() {
     let mut votes = Votes::new(2);
     is_noticed(proposes(Votes::new(2), &value(9)), "a leader proposes the latest vote of a quorum");
-    [B, C].into_iter().for_each(|acceptor| votes.promised(acceptor, ballot(3)));
+    [B, C].into_iter().for_each(|acceptor| votes.promised(0, acceptor, ballot(3)));
     assert_eq!(proposes(votes, &value(9)), Ok(()));
 }
 
@@ -84,18 +84,18 @@ fn a_leader_without_a_quorum_of_promises_is_noticed() {
 fn two_values_at_one_ballot_and_two_choices_are_noticed() {
     let mut votes = orphaned();
     let result =
-        watch(|| votes.voted(C, SLOT, ballot(2), &value(7))).map_err(|failure| failure.text);
+        watch(|| votes.voted(0, C, (SLOT, ballot(2)), &value(7))).map_err(|failure| failure.text);
     is_noticed(result, "one value for slot");
     let mut votes = orphaned();
-    votes.voted(C, SLOT, ballot(2), &value(2));
+    votes.voted(0, C, (SLOT, ballot(2)), &value(2));
     assert_eq!(votes.chosen(SLOT), Some(&value(2)));
     let result =
-        watch(|| votes.voted(A, SLOT, ballot(3), &value(1))).map_err(|failure| failure.text);
+        watch(|| votes.voted(0, A, (SLOT, ballot(3)), &value(1))).map_err(|failure| failure.text);
     is_noticed(result, "nothing else is proposed");
     let mut votes = orphaned();
-    votes.voted(C, SLOT, ballot(2), &value(2));
+    votes.voted(0, C, (SLOT, ballot(2)), &value(2));
     let result =
-        watch(|| votes.voted(C, SLOT, ballot(1), &value(1))).map_err(|failure| failure.text);
+        watch(|| votes.voted(0, C, (SLOT, ballot(1)), &value(1))).map_err(|failure| failure.text);
     is_noticed(result, "one value is chosen");
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Blow, Fault, FaultKind, Moment, Power, Target};
+use super::{Blow, Destroy, Fault, FaultKind, Moment, Power, Target};
 use crate::random::{MILLION, Random};
 use crate::simulation::environment::drag::{Pace, Slow, Talk};
 use crate::simulation::environment::network::{Cut, Weather};
@@ -56,6 +56,54 @@ pub fn draw(
         let kind = draw.random.weighted(&weights);
         faults.extend(draw.kind(kind).map(|kind| Fault { at, kind }));
         at += draw.random.duration(Duration::ZERO, interval * 2);
+    }
+    faults
+}
+
+/// Draws the changes of the acceptors, in a third of all runs, and crashes of whoever is about
+/// to carry them out, or of those that come.
+#[must_use]
+pub fn draw_changes(random: &mut Random, topology: &Topology, length: Duration) -> Vec<Fault> {
+    if random.chance(MILLION / 3) { changes(random, topology, length) } else { Vec::new() }
+}
+
+/// Draws them.
+#[must_use]
+pub fn changes(random: &mut Random, topology: &Topology, length: Duration) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let interval = random.magnitude(Duration::from_millis(500), Duration::from_secs(10));
+    let mut at = random.duration(Duration::from_secs(1), Duration::from_secs(2) + interval);
+    while at < length && faults.len() < MOST / 10 {
+        let destroy = if random.chance(MILLION / 2) { Destroy::Leavers } else { Destroy::Nobody };
+        faults.push(Fault { at, kind: FaultKind::ChangeAcceptors { destroy } });
+        if random.chance(MILLION / 2) {
+            let blow = *random.pick(&[
+                Blow::Crash,
+                Blow::Crash,
+                Blow::Pause,
+                Blow::Isolate,
+                Blow::Strangle,
+            ]);
+            let after = random.magnitude(Duration::from_micros(10), Duration::from_millis(100));
+            let lasts = random.magnitude(Duration::from_millis(10), Duration::from_secs(5));
+            let kind = FaultKind::Ambush { moment: Moment::Stopped, after, blow, lasts };
+            faults.push(Fault { at, kind });
+        }
+        if random.chance(MILLION / 2) {
+            let after = random.magnitude(Duration::from_micros(100), Duration::from_secs(3));
+            let target = if random.chance(MILLION / 2) {
+                Target::Leader
+            } else {
+                Target::Node(*random.pick(&topology.spares()))
+            };
+            let down = random.magnitude(Duration::from_millis(10), Duration::from_secs(3));
+            let (point, power) = (CrashPoint::Now, Power::Fails);
+            faults.push(Fault {
+                at: at + after,
+                kind: FaultKind::Crash { target, point, down, power },
+            });
+        }
+        at += random.duration(Duration::from_millis(200), interval * 2);
     }
     faults
 }

@@ -1,0 +1,128 @@
+//! Looks who is at the addresses that are to be acceptors', and whether all services can
+//! follow a change of the acceptors; and, after one, whether they have.
+#![expect(clippy::disallowed_methods, reason = "the shell reads clocks")]
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde_json::Value;
+use shared::client::{AcceptorClient, Peer};
+use shared::config::BaseUrl;
+use shared::ids::{CoordinatorId, Generation, Name};
+use shared::message::{Member, Service, SuccessionRequest};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::effect::{FoundAcceptor, Survey};
+
+/// How long an acceptor or another service may take to say who it is: what an acceptor says
+/// waits for the sync of what it was told before.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Services are asked whether they have heard this often.
+const HEARING_INTERVAL: Duration = Duration::from_millis(200);
+
+/// What is said of an address where no acceptor answers: not what else did, for whoever asks
+/// may not be the one who may know.
+const NO_ACCEPTOR: &str = "not an acceptor of Synod that answers and can follow: start it, or \
+     upgrade it";
+
+/// Who looks.
+#[derive(Clone, Debug)]
+pub(crate) struct Surveyor {
+    own: CoordinatorId,
+    members: watch::Receiver<Vec<Member>>,
+}
+
+/// Whether a service goes by a generation of the acceptors.
+enum Hearing {
+    Done,
+    NotYet,
+    /// It does not answer.
+    Silent,
+}
+
+impl Surveyor {
+    /// The coordinator of this identity, and the services that were heard from lately.
+    pub(crate) fn new(own: CoordinatorId, members: watch::Receiver<Vec<Member>>) -> Self {
+        Self { own, members }
+    }
+
+    /// Looks at these addresses, and at all services.
+    pub(crate) async fn look(&self, urls: Vec<String>) -> Survey {
+        let others = self.others();
+        let (found, old) = tokio::join!(
+            join_all(urls.into_iter().map(look_at)),
+            join_all(others.iter().map(is_left_behind)),
+        );
+        let left_behind = others.iter().zip(old).find(|(_, is_old)| *is_old);
+        Survey { found, left_behind: left_behind.map(|(member, _)| member.name.to_string()) }
+    }
+
+    /// Waits until all services that answer go by this generation of the acceptors, or one
+    /// after it, and not longer than that; then says which ones do not, or do not answer.
+    pub(crate) async fn not_heard(&self, generation: Generation, wait: Duration) -> Vec<Name> {
+        let until = Instant::now() + wait.saturating_sub(PATIENCE);
+        loop {
+            let others = self.others();
+            let heard = join_all(others.iter().map(|member| hears(member, generation))).await;
+            let is_over = Instant::now() >= until;
+            if is_over || !heard.iter().any(|hearing| matches!(hearing, Hearing::NotYet)) {
+                let not_heard = others
+                    .into_iter()
+                    .zip(heard)
+                    .filter(|(_, hearing)| !matches!(hearing, Hearing::Done));
+                return not_heard.map(|(member, _)| member.name).collect();
+            }
+            sleep(HEARING_INTERVAL).await;
+        }
+    }
+
+    fn others(&self) -> Vec<Member> {
+        let is_other = |member: &&Member| {
+            member.service != Service::Acceptor && member.instance.0 != self.own.0
+        };
+        self.members.borrow().iter().filter(is_other).cloned().collect()
+    }
+}
+
+/// Looks who is at an address. What is there may be anything: of what it says nothing is
+/// repeated but to the log.
+async fn look_at(url: String) -> FoundAcceptor {
+    let Ok(address) = url.parse::<BaseUrl>() else {
+        return FoundAcceptor { url, answer: Err("it is no address".to_owned()) };
+    };
+    let told = AcceptorClient::new(address).succession(&SuccessionRequest::Tell, PATIENCE).await;
+    if let Err(error) = &told {
+        tracing::info!(%url, %error, "no acceptor there");
+    }
+    FoundAcceptor { url, answer: told.map_err(|_| NO_ACCEPTOR.to_owned()) }
+}
+
+/// What the service says of itself, if it is there.
+async fn status_of(member: &Member) -> Option<Value> {
+    let url: BaseUrl = member.url.parse().ok()?;
+    let status = Peer::of(member.service, url).status(PATIENCE).await.ok()?;
+    (status["id"] == member.name.as_str()).then_some(status)
+}
+
+/// Another coordinator has to say that it can follow: as a leader, one that cannot would take
+/// the end of a generation for a value. Of others it is enough that they do not say the
+/// opposite.
+async fn is_left_behind(member: &Member) -> bool {
+    match (status_of(member).await, member.service) {
+        (Some(status), _) => status["follows_acceptors"] != true,
+        (None, Service::Coordinator) => true,
+        (None, Service::Acceptor | Service::Replica | Service::Balancer) => false,
+    }
+}
+
+async fn hears(member: &Member, generation: Generation) -> Hearing {
+    let Some(status) = status_of(member).await else { return Hearing::Silent };
+    let known = match member.service {
+        // What its core goes by, which may be behind what it has heard.
+        Service::Coordinator => &status["generation"],
+        Service::Acceptor | Service::Replica | Service::Balancer => &status["acceptors_generation"],
+    };
+    if known.as_u64() >= Some(generation.0) { Hearing::Done } else { Hearing::NotYet }
+}

@@ -1,0 +1,190 @@
+//! `POST /v1/cluster/acceptors`: puts an acceptor into the place of another, or has more of
+//! them, or fewer.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use futures::future::join_all;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use shared::client::CallError;
+use shared::config::BaseUrl;
+use shared::deadline::Deadline;
+use shared::ids::{ClusterId, Generation, Name};
+use shared::message::{AcceptorsRefused, Seated, WantedAcceptors};
+use shared::problem::{Outcome, Problem, Retryable};
+use shared::wire::{self, BodyLimit, Encoding};
+
+use super::App;
+use super::cluster::ask_acceptor;
+use super::mutate::{finish, refuse_conditions, refuse_unsupported, whole_body};
+use super::openapi::Entry;
+use super::openapi::content::{json, sent};
+use super::refused::Refused;
+use crate::change_acceptors::{ChangedAcceptors, NotChanged, ask_for_acceptors};
+use crate::http::request::json::{Object, require_json};
+use crate::http::request::parameter::TIMEOUT;
+use crate::http::request::query::Query;
+use crate::http::request::tenure::fence_of;
+
+/// The longest one: as many addresses as there may be acceptors.
+const CHANGE: BodyLimit = BodyLimit { what: "change of the acceptors", bytes: 8 << 10 };
+
+/// Either `replace` and `with`, or `acceptors`.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ChangeOfAcceptors")]
+#[serde(deny_unknown_fields)]
+struct Change {
+    /// The name of the acceptor that leaves, or its address.
+    replace: Option<String>,
+    /// The address of a new one, without data.
+    with: Option<String>,
+    /// The addresses of all that there are to be.
+    acceptors: Option<Vec<String>>,
+    /// The generation that this is about: refused where it is another one by now.
+    base: Option<Generation>,
+}
+
+/// The acceptors of a cluster.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Roster")]
+struct Changed {
+    cluster_id: ClusterId,
+    /// Which of the cluster's rosters: the one that it formed with is 0.
+    generation: Generation,
+    /// Where they are: what `--acceptors` is to say from now on.
+    acceptors: Vec<String>,
+    /// The services that have not shown in time that they know: those that are away, or slow.
+    not_heard: Vec<Name>,
+}
+
+/// What the contract says of it.
+pub(super) fn entries() -> Vec<Entry> {
+    let named = ("changeAcceptors", "Replaces an acceptor, or changes their number.");
+    let example = Changed {
+        cluster_id: ClusterId(0xaa),
+        generation: Generation(1),
+        acceptors: [8201, 8202, 8204].map(|port| format!("http://127.0.0.1:{port}")).into(),
+        not_heard: Vec::new(),
+    };
+    let one = serde_json::json!({"replace": "acceptor-3", "with": "http://127.0.0.1:8204"});
+    vec![
+        Entry::own("post", "/v1/cluster/acceptors", named)
+            .headers(&[TIMEOUT])
+            .takes([sent::<Change>(one)])
+            .answers(200, "These are the acceptors.", [json(&example)])
+            .refused(&[404, 409, 415, 502]),
+    ]
+}
+
+/// Answers it. To ask for it twice comes to the same as once, so an `Idempotency-Key` adds
+/// nothing.
+pub(super) async fn acceptors(State(app): State<Arc<App>>, request: Request) -> Response {
+    finish(answer(&app, request).await)
+}
+
+async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
+    let (mut parts, body) = request.into_parts();
+    let deadline = Deadline::of(&parts.headers)?;
+    Query::parse(parts.uri.query(), &[])?;
+    require_json(&parts.headers, "a change of the acceptors")?;
+    refuse_conditions(&parts.headers, ", not about the acceptors")?;
+    if fence_of(&parts.headers)?.is_some() {
+        let why = "Synod-Fence is for mutations of the state, and this is none";
+        return Err(Problem::bad_request(why).into());
+    }
+    refuse_unsupported(&parts.headers)?;
+    let body = whole_body(&mut parts, body, CHANGE).await?;
+    let Object(change) = Encoding::Json.decode::<Object<Change>>(&body).map_err(|error| {
+        Problem::bad_request(format!("this is no change of the acceptors: {error}"))
+    })?;
+    let base = change.base;
+    let wanted = wanted(app, change).await?;
+    match ask_for_acceptors(&app.driver, base, wanted, deadline).await {
+        Ok(ChangedAcceptors { seated: Seated { roster, urls }, not_heard }) => {
+            Ok(wire::json(&Changed {
+                cluster_id: roster.cluster(),
+                generation: roster.generation(),
+                acceptors: urls,
+                not_heard,
+            }))
+        }
+        Err(why) => Err(Refused::Malformed(problem(&why))),
+    }
+}
+
+async fn wanted(app: &App, change: Change) -> Result<WantedAcceptors, Problem> {
+    match change {
+        Change { replace: Some(leaves), with: Some(comes), acceptors: None, .. } => {
+            let leaves = address_of(app, &leaves).await?;
+            Ok(WantedAcceptors::Replace { leaves, comes: address(&comes)? })
+        }
+        Change { replace: None, with: None, acceptors: Some(urls), .. } => {
+            let urls = urls.iter().map(|url| address(url)).collect::<Result<_, _>>()?;
+            Ok(WantedAcceptors::All(urls))
+        }
+        Change { .. } => Err(Problem::bad_request(
+            "either \"replace\" and \"with\", or \"acceptors\" alone, says what is wanted",
+        )),
+    }
+}
+
+fn address(url: &str) -> Result<String, Problem> {
+    let parsed = url.parse::<BaseUrl>();
+    parsed.map(|url| url.to_string()).map_err(|error| Problem::bad_request(error.to_string()))
+}
+
+/// The address of the acceptor that is named: by its address, or by its name as `GET
+/// /v1/cluster` shows it. One that is gone may be known by its address alone.
+async fn address_of(app: &App, named: &str) -> Result<String, Problem> {
+    if named.contains('/') {
+        return address(named);
+    }
+    let present = app.acceptors.borrow().clients.clone();
+    let members = app.members.borrow().clone();
+    let seen = join_all(present.iter().map(|acceptor| ask_acceptor(acceptor, &members))).await;
+    let found = seen.iter().find(|seen| seen.is_named(named));
+    found.map(|seen| seen.url().to_owned()).ok_or_else(|| {
+        let urls: Vec<&str> = seen.iter().map(|seen| seen.url()).collect();
+        Problem::not_found(format!(
+            "no acceptor of the name {named} answers: say its address, one of {}",
+            urls.join(", ")
+        ))
+    })
+}
+
+/// Whether the same request may be taken later, with nothing done but to wait or to start what
+/// is down.
+fn may_pass(why: &AcceptorsRefused) -> bool {
+    match why {
+        AcceptorsRefused::NoRoster(_)
+        | AcceptorsRefused::OtherGeneration { .. }
+        | AcceptorsRefused::Unfit { .. } => false,
+        AcceptorsRefused::ChangeUnderWay
+        | AcceptorsRefused::Overtaken
+        | AcceptorsRefused::CannotSeal { .. }
+        | AcceptorsRefused::NoQuorum { .. }
+        | AcceptorsRefused::NotDurable(_)
+        | AcceptorsRefused::OldService(_) => true,
+    }
+}
+
+fn problem(why: &NotChanged) -> Problem {
+    let detail = why.to_string();
+    match why {
+        NotChanged::NoLeader => Problem::unavailable(detail),
+        NotChanged::Refused(why) if !may_pass(why) => {
+            Problem::conflict(detail).with_retryable(Retryable::No)
+        }
+        NotChanged::Refused(_) => Problem::conflict(detail),
+        NotChanged::NoAnswer { error: CallError::Timeout { .. }, .. } => {
+            Problem::timeout(detail).with_outcome(Outcome::Unknown)
+        }
+        NotChanged::Unresolved => Problem::unavailable(detail).with_outcome(Outcome::Unknown),
+        NotChanged::NoAnswer { error, .. } if error.is_unknown() => {
+            Problem::unavailable(detail).with_outcome(Outcome::Unknown)
+        }
+        NotChanged::NoAnswer { .. } => Problem::unavailable(detail),
+    }
+}

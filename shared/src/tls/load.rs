@@ -1,0 +1,218 @@
+//! Files read and checked: what a service listens and calls with.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{ClientConfig, Error, RootCertStore, ServerConfig};
+use x509_parser::prelude::{FromDer as _, Validity, X509Certificate};
+
+use super::error::TlsError;
+use super::identity::{Role, ServiceId};
+use super::trust;
+use crate::ids::Name;
+use crate::message::Service;
+
+/// Where they are.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// The service's certificate, and those between it and its authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The certificates of the authorities of the cluster's services.
+    pub authorities: Option<PathBuf>,
+}
+
+impl Files {
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Path> {
+        [&self.certificate, &self.key].into_iter().chain(&self.authorities).map(PathBuf::as_path)
+    }
+}
+
+/// What they hold.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) server: Arc<ServerConfig>,
+    /// What services of the cluster are called with.
+    pub(super) client: Option<Arc<ClientConfig>>,
+    /// Who this service is to them.
+    pub(super) id: Option<ServiceId>,
+    /// Until when the certificate counts, in seconds since 1970 …
+    pub(super) ends: i64,
+    /// … and the first of the authorities'.
+    pub(super) authority_ends: Option<i64>,
+}
+
+impl Loaded {
+    pub(super) fn read(files: &Files, own: &(Service, Name)) -> Result<Self, TlsError> {
+        let path = &files.certificate;
+        let chain = certificates(path)?;
+        let leaf = chain.first().ok_or_else(|| TlsError::NoCertificate(path.clone()))?;
+        let ends = check_time(path, leaf)?;
+        let key = private_key(&files.key)?;
+        let authorities = files.authorities.as_deref().map(Authorities::read).transpose()?;
+        let id = authorities.as_ref().map(|_| own_id(path, leaf, own)).transpose()?;
+        let client = match &authorities {
+            Some(authorities) => {
+                let own = Some((chain.clone(), key.clone_key()));
+                let config = trust::client_config(Arc::clone(&authorities.roots), own);
+                Some(config.map_err(|error| refused(files, &error))?)
+            }
+            None => None,
+        };
+        let server = server_config(authorities.as_ref(), chain, key);
+        let server = server.map_err(|error| refused(files, &error))?;
+        let authority_ends = authorities.map(|authorities| authorities.ends);
+        Ok(Self { server: Arc::new(server), client, id, ends, authority_ends })
+    }
+
+    /// The trust domain.
+    pub(super) fn domain(&self) -> Option<&str> {
+        self.id.as_ref().map(|id| id.domain.as_str())
+    }
+}
+
+/// Those whose word is taken for who somebody is.
+#[derive(Debug)]
+pub(super) struct Authorities {
+    pub(super) roots: Arc<RootCertStore>,
+    /// Until when the first of them counts, in seconds since 1970.
+    ends: i64,
+}
+
+impl Authorities {
+    /// Reads all of a file. Those whose time is over don't count; one at least must.
+    pub(super) fn read(path: &Path) -> Result<Self, TlsError> {
+        let (mut roots, mut ends, mut too_old) = (RootCertStore::empty(), None, None);
+        for certificate in certificates(path)? {
+            match check_time(path, &certificate) {
+                Ok(own_end) => ends = Some(ends.map_or(own_end, |first: i64| first.min(own_end))),
+                Err(error @ TlsError::OutOfTime { .. }) => {
+                    too_old = Some(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            roots.add(certificate).map_err(|error| malformed(path, error))?;
+        }
+        match (ends, too_old) {
+            (Some(ends), _) => Ok(Self { roots: Arc::new(roots), ends }),
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(TlsError::NoCertificate(path.to_owned())),
+        }
+    }
+}
+
+fn server_config(
+    authorities: Option<&Authorities>,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ServerConfig, Error> {
+    let provider = trust::provider();
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?;
+    let builder = match authorities {
+        Some(authorities) => {
+            let roots = Arc::clone(&authorities.roots);
+            // Clients of the API need none; what services alone may ask is looked at with
+            // the request.
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
+                .allow_unauthenticated()
+                .build()
+                .map_err(|error| Error::General(error.to_string()))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![trust::HTTP_1_1.to_vec()];
+    // A certificate is looked at on each connection: none is known from an earlier one, on
+    // which it may have counted.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(config)
+}
+
+/// What a configuration is refused for, in words.
+fn refused(files: &Files, error: &Error) -> TlsError {
+    if let Error::InconsistentKeys(_) = error {
+        return TlsError::Mismatch {
+            key: files.key.clone(),
+            certificate: files.certificate.clone(),
+        };
+    }
+    let is_certificates = matches!(error, Error::InvalidCertificate(_));
+    malformed(if is_certificates { &files.certificate } else { &files.key }, error)
+}
+
+/// The certificate must be of this service, by its role and name.
+fn own_id(
+    path: &Path,
+    leaf: &CertificateDer<'_>,
+    (service, name): &(Service, Name),
+) -> Result<ServiceId, TlsError> {
+    let not_own = |reason: String| TlsError::NotOwn { path: path.to_owned(), reason };
+    let expected = format!("spiffe://TRUST-DOMAIN/synod/{}/{name}", service.as_str());
+    let id = ServiceId::of(leaf).ok_or_else(|| {
+        not_own(format!("with --tls-client-ca it must name {expected}, and no other spiffe:// URI"))
+    })?;
+    if id.role == Role::Service(*service) && id.name == *name {
+        Ok(id)
+    } else {
+        Err(not_own(format!("it is of {id}, and must be of {expected}")))
+    }
+}
+
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let bytes = read(path)?;
+    let found: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&bytes).collect();
+    let found = found.map_err(|error| malformed(path, error))?;
+    if found.is_empty() { Err(TlsError::NoCertificate(path.to_owned())) } else { Ok(found) }
+}
+
+pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|error| {
+        if matches!(error, pem::Error::NoItemsFound) {
+            TlsError::NoKey(path.to_owned())
+        } else {
+            malformed(path, error)
+        }
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(path).map_err(|error| TlsError::Unreadable { path: path.to_owned(), error })
+}
+
+fn malformed(path: &Path, reason: impl std::fmt::Display) -> TlsError {
+    TlsError::Malformed { path: path.to_owned(), reason: reason.to_string() }
+}
+
+/// Whether a certificate counts now; until when, in seconds since 1970.
+fn check_time(path: &Path, certificate: &CertificateDer<'_>) -> Result<i64, TlsError> {
+    let parsed = X509Certificate::from_der(certificate);
+    let (_, certificate) = parsed.map_err(|error| malformed(path, error))?;
+    let Validity { not_before, not_after } = certificate.validity();
+    let now = now();
+    let out_of_time = |when| Err(TlsError::OutOfTime { path: path.to_owned(), when });
+    if now > not_after.timestamp() {
+        out_of_time(format!("has expired: it counted until {not_after}"))
+    } else if now < not_before.timestamp() {
+        out_of_time(format!("does not count before {not_before}"))
+    } else {
+        Ok(not_after.timestamp())
+    }
+}
+
+/// Seconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "certificates count by the wall clock")]
+pub(super) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
