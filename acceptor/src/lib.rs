@@ -52,7 +52,7 @@ pub use log::recovery::{inspect, recover};
 pub use log::replay::Contradiction;
 use shared::datadir::{DataDir, DataDirError};
 use shared::message::Service as Kind;
-use shared::server::serve;
+use shared::server::{Doors, serve};
 use shared::service::Running;
 use shared::telemetry::Traced;
 
@@ -81,7 +81,7 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     let (own, admission) = (running.member(), running.admission());
     let service = Service::new(handle.clone(), running.identity, own);
     let serving = serve(
-        running.listener,
+        Doors::new(running.listener, running.internal),
         routes(Arc::clone(&service)),
         Traced { service: Kind::Acceptor, names: SPANS, polls: POLLS },
         admission,

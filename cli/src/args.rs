@@ -85,7 +85,7 @@ enum Command {
     Backup(backup::Args),
     /// Make the data directory of a new cluster of such a file
     Restore(restore::Args),
-    /// Check a data directory, or a snapshot, on disk and without changing it
+    /// Check a data directory, or a snapshot, without changing it; or a running cluster
     Verify(verify::Args),
     /// Keep the keys and certificates of a cluster that speaks TLS
     Pki(pki::Args),

@@ -29,6 +29,37 @@ pub(crate) struct Endpoint {
     timeout_seconds: u32,
 }
 
+/// The same, of a command that may need none: it is read once it is needed, so that what is set
+/// for others does not matter.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct LateEndpoint {
+    /// The balancers, or any replicas, set apart by commas or blanks: while one does not
+    /// answer, the next one is asked
+    #[arg(long, env = "SYNOD_URL", value_name = "URL", default_value = "http://127.0.0.1:8000")]
+    url: String,
+    /// How long a request is tried: through changes of primary, and other addresses
+    #[arg(
+        long,
+        env = "SYNOD_TIMEOUT_SECONDS",
+        value_name = "N",
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u32).range(1..=86_400),
+    )]
+    timeout_seconds: u32,
+}
+
+impl LateEndpoint {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When no address is given.
+    pub(crate) fn read(self) -> anyhow::Result<Endpoint> {
+        let Self { url, timeout_seconds } = self;
+        let url = addresses(&url).map_err(|error| anyhow::anyhow!("--url {url:?}: {error}"))?;
+        Ok(Endpoint { url, timeout_seconds })
+    }
+}
+
 /// One address at least.
 #[derive(Clone, Debug)]
 struct Addresses(Vec<Url>);

@@ -21,6 +21,8 @@ pub(crate) const CONFLICT: u8 = 7;
 const GONE: u8 = 8;
 /// It is not allowed.
 const DENIED: u8 = 9;
+/// Not all replicas have the same state.
+pub(crate) const DIVERGED: u8 = 10;
 
 /// All of them, as `synod help` shows them.
 pub(crate) const TABLE: &str = "Exit codes:
@@ -33,7 +35,8 @@ pub(crate) const TABLE: &str = "Exit codes:
   6  unknown outcome: it may have been executed; the same --idempotency-key finds out
   7  conflict: a lock is held by another one, or was lost; a replica cannot be primary, or out
   8  gone: the revision was compacted, the slot trimmed
-  9  denied";
+  9  denied
+  10 diverged: not all replicas have the same state";
 
 /// Says why a command failed and what to do next, and gives its code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {

@@ -10,7 +10,7 @@
 //!   `import`, `export` speak the HTTP API by way of the crate `client`, and nothing else.
 //! - `backup` fetches the whole state as one file, by way of `client`, too; `restore` makes
 //!   the data directory of a new cluster of one, and `verify` checks data directories: both
-//!   on the disk alone.
+//!   on the disk alone, but for `verify --cluster`.
 //! - `pki` keeps a small authority of certificates in a folder, for TLS.
 //! - `bench` measures: closed-loop load, and the longest gap in acknowledged writes when
 //!   a process is killed.

@@ -1,10 +1,13 @@
 //! `synod verify`: whether what is on disk is whole, while nothing runs on it, and without
-//! changing a byte.
+//! changing a byte; and with `--cluster` whether the replicas that run have the same state
+//! (`cluster`).
 //!
 //! Of an acceptor, every record against its checksum, and the chain through all segments. Of
 //! a replica, SQLite's structure, every row against its checksum, the chain of the log, and
 //! that both end alike; with `--execute` also that executing the log once more comes to the
 //! same state. Of a folder of `synod up` all of them, and the replicas against each other.
+
+mod cluster;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,6 +17,7 @@ use std::process::ExitCode;
 use acceptor::acceptor::Limits;
 use anyhow::{Context, bail};
 use clap::builder::BoolishValueParser;
+use replica::diverged;
 use replica::machine::state::Meta;
 use replica::store::{audit, execute_again};
 use serde::Serialize;
@@ -22,14 +26,27 @@ use shared::ids::{ClusterId, Slot};
 use shared::message::Service;
 
 use crate::console;
+use crate::endpoint::LateEndpoint;
 use crate::output::{self, Format, Output};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     output: Output,
+    #[command(flatten)]
+    endpoint: LateEndpoint,
     /// The data directory of an acceptor, a replica or `synod up`; or a snapshot
-    path: PathBuf,
+    #[arg(required_unless_present = "cluster")]
+    path: Option<PathBuf>,
+    /// Compare the states of the replicas that run, at one slot and while they go on. A
+    /// replica that differs from a majority of the view ends
+    #[arg(
+        long,
+        env = "SYNOD_CLUSTER",
+        value_parser = BoolishValueParser::new(),
+        conflicts_with_all = ["path", "execute"],
+    )]
+    cluster: bool,
     /// Execute the logs of replicas once more, and compare what it comes to: takes as long
     /// as it took the first time, and as much room in the folder for temporary files
     #[arg(long, env = "SYNOD_EXECUTE", value_parser = BoolishValueParser::new())]
@@ -64,13 +81,16 @@ impl Report {
 
 /// Verifies; succeeds only where nothing is wrong.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let Some(path) = args.path else {
+        return cluster::run(&args.endpoint.read()?, &args.output).await;
+    };
     let depth = if args.execute { Depth::Execute } else { Depth::Read };
     let mut reports = Vec::new();
-    if args.path.is_file() {
-        reports.push(snapshot(&args.path));
+    if path.is_file() {
+        reports.push(snapshot(&path));
     } else {
         let mut replicas = Replicas::default();
-        for folder in folders(&args.path)? {
+        for folder in folders(&path)? {
             reports.push(service(&folder, depth, &mut replicas).await?);
         }
     }
@@ -165,14 +185,17 @@ fn acceptor(folder: &Path) -> Report {
 
 async fn replica(folder: &Path, depth: Depth, replicas: &mut Replicas) -> anyhow::Result<Report> {
     let mut report = Report::new(folder, Service::Replica.as_str());
+    let diverged = diverged(folder).with_context(|| folder.display().to_string())?;
     let Some(found) = audit(folder).await? else { return Ok(report) };
-    report.faults = found.faults;
+    // What is not what its log comes to is all the more to be executed again.
+    let whole = found.faults.is_empty();
+    report.faults = diverged.into_iter().chain(found.faults).collect();
     if let Some(meta) = &found.meta {
         report.holds =
             format!("revision {}, executed below {}", meta.revision, meta.executed_below);
         report.faults.extend(replicas.compare(folder, meta, found.cluster));
     }
-    if depth == Depth::Execute && report.faults.is_empty() {
+    if depth == Depth::Execute && whole {
         match execute_again(folder).await? {
             Some(faults) => report.faults.extend(faults),
             None => report.holds.push_str("; the beginning of its log is not kept"),

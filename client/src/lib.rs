@@ -5,7 +5,7 @@
 //! [`Client`] (to which addresses, and how long), [`Error`], [`problem`] and `attempts`
 //! (how it fails, and when it is tried again), `call` (a request), [`key`] and [`Item`]; then
 //! what can be asked for: `kv`, `list`, `txn`, `watch`, `diff`, `sql`, `log`, `append`, `lease`,
-//! `lock`, `cluster`, `balancer`, `trace`, `events`.
+//! `lock`, `cluster`, `verify`, `balancer`, `trace`, `events`.
 #![expect(
     clippy::disallowed_methods,
     reason = "a client is shell: it reads clocks and draws keys and pauses"
@@ -40,6 +40,7 @@ mod sql;
 mod stub;
 mod trace;
 mod txn;
+mod verify;
 mod watch;
 
 pub use acceptors::Roster;
@@ -70,4 +71,5 @@ pub use snapshot::{Download, Snapshot};
 pub use sql::{Rows, Sql};
 pub use trace::{MissingService, Span, SpanLink, Trace};
 pub use txn::{Compare, Guard, Op, PutOp, SendTxn, Subject, Test, Txn, TxnAnswer, TxnResult};
+pub use verify::{CheckedReplica, StateCheck};
 pub use watch::{DeleteEvent, Event, EventKind, PutEvent, Watch};

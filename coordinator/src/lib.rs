@@ -52,7 +52,7 @@ pub use args::Args;
 use shared::discovery::{Acceptors, presence};
 use shared::ids::CoordinatorId;
 use shared::message::{Member, Service};
-use shared::server::serve;
+use shared::server::{Doors, serve};
 use shared::service::{Misconfigured, Running};
 use shared::telemetry::Traced;
 use tokio::sync::Semaphore;
@@ -112,7 +112,7 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     let server = async {
         let traced = Traced { service: Service::Coordinator, names: SPAN_NAMES, polls: POLLS };
         let served = serve(
-            running.listener,
+            Doors::new(running.listener, running.internal),
             routes(front),
             traced,
             admission,

@@ -152,7 +152,7 @@ pub struct Args {
         env = "SYNOD_RETAIN",
         value_name = "DURATION",
         default_value = "0",
-        value_parser = retained_time,
+        value_parser = duration,
     )]
     pub retain: Duration,
 
@@ -167,6 +167,17 @@ pub struct Args {
         value_parser = value_parser!(u64).range(..=i64::MAX.cast_unsigned()),
     )]
     pub retain_log: u64,
+
+    /// Time between two comparisons of all replicas' states, such as 24h; 0 makes none. What
+    /// the primary was told counts. A replica that differs from a majority ends
+    #[arg(
+        long,
+        env = "SYNOD_VERIFY_EVERY",
+        value_name = "DURATION",
+        default_value = "24h",
+        value_parser = duration,
+    )]
+    pub verify_every: Duration,
 
     /// What queries in SQL may take.
     #[command(flatten)]
@@ -325,8 +336,8 @@ impl Args {
     }
 }
 
-/// Reads how long history is kept.
-fn retained_time(text: &str) -> Result<Duration, String> {
+/// Reads a time, which may be none.
+fn duration(text: &str) -> Result<Duration, String> {
     const UNITS: [(&str, u64); 5] =
         [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", HOUR_MS), ("d", 24 * HOUR_MS)];
     const MOST_MS: u64 = 3_650 * 24 * HOUR_MS;
@@ -354,7 +365,7 @@ mod tests {
 
     #[test]
     fn a_time_to_keep_history_has_a_unit_or_is_none() {
-        let read = |text| retained_time(text).ok().map(|time| time.as_millis());
+        let read = |text| duration(text).ok().map(|time| time.as_millis());
         assert_eq!(read("0"), Some(0));
         assert_eq!(read("500ms"), Some(500));
         assert_eq!(read("90m"), Some(90 * 60_000));

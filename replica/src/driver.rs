@@ -11,6 +11,7 @@ mod executor;
 mod handle;
 mod news;
 mod perform;
+mod pin;
 mod published;
 mod snapshots;
 mod spans;
@@ -45,6 +46,8 @@ use executor::{Job, Orders};
 pub(crate) use handle::{Handle, MutationEnd, NotReleased, command};
 use handle::{Message, WAITING_MESSAGES};
 use news::News;
+pub(crate) use pin::NotPinned;
+use pin::Pin;
 pub(crate) use published::Published;
 use snapshots::Snapshots;
 use spans::BatchSpans;
@@ -200,6 +203,8 @@ struct EffectHandlers {
     hurry: Arc<Notify>,
     /// Has the log below this slot forgotten.
     forget: watch::Sender<Slot>,
+    /// Has the state of exactly one slot read.
+    pins: mpsc::Sender<Pin>,
     snapshots: Snapshots,
 }
 
@@ -280,13 +285,19 @@ impl Driver {
         let (jobs, job_queue) = mpsc::channel(2);
         let (hurry, executing) = (Arc::new(Notify::new()), CancellationToken::new());
         let (forget, forget_log) = watch::channel(Slot(0));
+        let (pins, pin_queue) = mpsc::channel(1);
         let checkpoints = Checkpoints::spawn(checkpointer, self.wal.clone(), measured.clone());
         let mut executor = tokio::spawn(executor::run(
             writer,
             checkpoints,
             job_queue,
             inputs.clone(),
-            Orders { hurry: hurry.clone(), forget_log, shutdown: executing.clone() },
+            Orders {
+                hurry: hurry.clone(),
+                forget_log,
+                pins: pin_queue,
+                shutdown: executing.clone(),
+            },
             measured.clone(),
         ));
         let (install, mut new_state) = mpsc::channel(1);
@@ -298,7 +309,7 @@ impl Driver {
             running: JoinSet::new(),
         };
         let calls = Calls::new(inputs, acceptors.clone(), mixups, &config, measured);
-        let mut handlers = EffectHandlers { calls, jobs, hurry, forget, snapshots };
+        let mut handlers = EffectHandlers { calls, jobs, hurry, forget, pins, snapshots };
         self.step(&mut handlers, Input::Started)?;
         let mut taken = Vec::with_capacity(MESSAGES_AT_ONCE);
         let result = loop {

@@ -6,7 +6,8 @@
 //! `watching`; `mutate`, `append`, `txn`, `rollback`, `compact`, `leases` and `locks` (what
 //! mutations say), `mutation` (what they come to) and `forward` (from a backup to the
 //! primary); `refused` (every way to say no); `replication`, `status`, `cluster`, `events`,
-//! `primary` (another one), `removal` (a replica fewer), `acceptors` (others); `openapi` (all of
+//! `primary` (another one), `removal` (a replica fewer), `acceptors` (others), `verify` (whether
+//! all have the same); `openapi` (all of
 //! it, for programs).
 
 mod acceptors;
@@ -38,6 +39,7 @@ mod snapshot;
 mod sql;
 mod status;
 mod txn;
+mod verify;
 mod watching;
 
 use std::sync::Arc;
@@ -70,6 +72,7 @@ use crate::http::request::tenure::lock_of_path;
 use crate::snapshot::Shelf;
 use crate::sql::Workers;
 use crate::store::Reader;
+use crate::verification::Verification;
 use crate::watch::Hub;
 
 /// Health checks, status and the copying of the log make no spans: they are polls.
@@ -101,6 +104,7 @@ pub(crate) const SPANS: SpanNames = &[
     ("POST", "/v1/cluster/primary", "replica.switch_over"),
     ("POST", "/v1/cluster/acceptors", "replica.acceptors"),
     ("DELETE", "/v1/cluster/replicas/{id}", "replica.take_out"),
+    ("POST", "/v1/cluster/verify", "replica.verify"),
     ("POST", "/v1/sql", "replica.sql"),
     ("GET", "/v1/watch", "replica.watch"),
 ];
@@ -109,6 +113,8 @@ pub(crate) const SPANS: SpanNames = &[
 pub(crate) const POLLS: &[(&str, &str)] = &[
     ("GET", "/v1/replication/log"),
     ("GET", "/v1/replication/snapshot"),
+    ("GET", "/v1/replication/digest"),
+    ("POST", "/v1/replication/suspicions"),
     ("GET", "/v1/succession"),
     ("GET", "/v1/cluster"),
     ("GET", shared::events::PATH),
@@ -161,6 +167,8 @@ pub(crate) struct App {
     pub(crate) sql: Workers,
     /// The whole state as files.
     pub(crate) snapshots: Arc<Shelf>,
+    /// Whether all replicas have the same state.
+    pub(crate) verification: Arc<Verification>,
     /// What a client may ask for.
     pub(crate) limits: Limits,
     /// The memory for what clients send.
@@ -188,6 +196,8 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
     Router::new()
         .route("/v1/replication/log", get(replication::log))
         .route("/v1/replication/snapshot", get(snapshot::for_replica))
+        .route("/v1/replication/digest", get(verify::digest))
+        .route("/v1/replication/suspicions", post(verify::suspicions))
         .route("/v1/replication/commands", post(forward::commands))
         .route("/v1/status", get(status::status))
         .merge(spans::routes(Reach::OnRequest(app.gather.clone())))
@@ -224,6 +234,7 @@ fn client_routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/cluster/primary", post(primary::primary)),
         ("/v1/cluster/acceptors", post(acceptors::acceptors)),
         ("/v1/cluster/replicas/{id}", delete(removal::remove)),
+        ("/v1/cluster/verify", post(verify::verify)),
         ("/openapi.json", get(openapi::openapi)),
     ]
 }

@@ -12,7 +12,8 @@
 //! In reading order: [`machine`] (what a log means: commands, executing, outcomes; pure),
 //! [`replica`] (who executes what when, and who is answered; pure), [`store`] (SQLite),
 //! `watch` (who follows what is executed), [`http`] (the client API), [`sql`] (queries to
-//! read), [`snapshot`] (the whole state as one file), `driver` (performs the core's
+//! read), [`snapshot`] (the whole state as one file), `verification` (whether all replicas have
+//! the same state), `driver` (performs the core's
 //! effects), `switch_over` (another primary is asked for), `change_acceptors` (so are other
 //! acceptors), `followed` (which acceptors have followed those of the flags), `metrics`,
 //! `args`, `run`.
@@ -34,6 +35,8 @@ pub mod sql;
 
 pub mod snapshot;
 
+mod verification;
+
 mod driver;
 mod metrics;
 
@@ -50,3 +53,4 @@ mod tests;
 
 pub use args::Args;
 pub use run::run;
+pub use verification::diverged;

@@ -11,8 +11,11 @@ use crate::machine::execute::{ExecutionReport, SlotOutcome};
 use crate::machine::outcome::Delivery;
 use crate::machine::state::Meta;
 use crate::replica::event::{Answer, NotApplied, Refusal};
+use crate::verification::{Check, Overall};
 
 const SLOTS: [&str; 4] = ["batch", "view", "noop", "void"];
+/// What comparing states came to.
+const CHECKS: [&str; 3] = ["agree", "diverged", "incomplete"];
 const PROBES: [&str; 2] = ["answered", "failed"];
 /// What the executor does on the database, in the order of [`Step`].
 const STEPS: [&str; 5] = ["execute", "store", "sweep", "sync", "copy"];
@@ -55,6 +58,9 @@ pub(crate) struct Measured {
     pub(crate) views: Counter,
     /// Those of them that have another primary, or another life of it, than the one before.
     pub(crate) primary_changes: Counter,
+    checks: [Counter; CHECKS.len()],
+    diverged: Gauge,
+    agreed_below: Gauge,
     leases: Gauge,
     claims: Gauge,
     locks: Gauge,
@@ -73,6 +79,14 @@ impl Measured {
             "synod_replica_idempotency_keys",
             "First answers that are kept for requests with an Idempotency-Key",
         );
+        let diverged = gauge(
+            "synod_replica_state_diverged",
+            "Whether replicas had different states when this one last compared all of them",
+        );
+        let agreed_below = gauge(
+            "synod_replica_state_agreed_below",
+            "Every slot below was executed when this replica last found all states to be the same",
+        );
         let free_pages = gauge(
             "synod_replica_database_free_pages",
             "Pages of the database that hold nothing, at the latest checkpoint",
@@ -83,6 +97,14 @@ impl Measured {
             claims,
             answers,
             free_pages,
+            diverged,
+            agreed_below,
+            checks: metrics.counters(
+                "synod_replica_state_checks_total",
+                "Comparisons of all replicas' states that this one made",
+                "verdict",
+                CHECKS,
+            ),
             slots: metrics.counters(
                 "synod_replica_executed_slots_total",
                 "Slots executed by what they held",
@@ -193,6 +215,31 @@ impl Measured {
         set(&self.claims, meta.claims);
         set(&self.answers, meta.answers);
         set(&self.locks, locks as u64);
+    }
+
+    /// Another replica compares the states from now on.
+    pub(crate) fn left_to_the_primary(&self) {
+        set(&self.diverged, 0);
+    }
+
+    /// The states of all replicas were compared.
+    pub(crate) fn checked(&self, check: &Check) {
+        let [agree, diverged, incomplete] = &self.checks;
+        match check.verdict {
+            Overall::Agree => {
+                agree.inc();
+                set(&self.diverged, 0);
+                set(&self.agreed_below, check.executed_below.0);
+            }
+            Overall::Diverged => {
+                diverged.inc();
+                set(&self.diverged, 1);
+            }
+            // What was found before may still be so.
+            Overall::Incomplete => {
+                incomplete.inc();
+            }
+        }
     }
 
     /// So many pages of the database hold nothing.

@@ -237,6 +237,7 @@ impl Replica {
             Input::Unswept(unswept) => self.unswept = unswept,
             Input::Acceptors(acceptors) => self.reads.ask(acceptors),
             Input::Followed(followed) => self.followed = followed,
+            Input::StopAt(below) => self.learner.stop_at(below),
         }
     }
 

@@ -9,7 +9,7 @@ use shared::discovery::{self, Acceptors, Discovered};
 use shared::events::Events;
 use shared::ids::{Instance, Name};
 use shared::message::Service;
-use shared::server::serve;
+use shared::server::{Doors, serve};
 use shared::service::{BeginAnew, Misconfigured, Removed, Running};
 use shared::spans::Gather;
 use shared::telemetry::Traced;
@@ -26,6 +26,7 @@ use crate::snapshot::Shelf;
 use crate::sql::Workers;
 use crate::store::{self, StoreError};
 use crate::switch_over::hand_over;
+use crate::verification::{self, Digests, Diverged, Verification};
 use crate::watch::Hub;
 
 /// Runs a replica until it is told to end.
@@ -36,6 +37,9 @@ use crate::watch::Hub;
 pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     let acceptors = args.acceptors.clients()?;
     let dir = DataDir::open(args.data_dir(), Service::Replica, &running.name)?;
+    if let Some(why) = verification::diverged(dir.path()).context("the data directory")? {
+        return Err(Misconfigured(why).into());
+    }
     let read_connections = usize::try_from(args.read_connections).context("--read-connections")?;
     let store =
         store::open(dir.path(), &running.name, read_connections).await.map_err(|error| {
@@ -96,7 +100,7 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
         acceptors: acceptors.clone(),
         members: members.clone(),
         mixups: mixups.clone(),
-        measured,
+        measured: measured.clone(),
         events: Arc::clone(&events),
     };
     // Requests that are under way when the process is told to end still need the driver,
@@ -112,6 +116,16 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
         ending.clone(),
     );
     let (file, folder) = (dir.join(store::FILE), dir.path().to_owned());
+    let verification = Verification::new(verification::Parts {
+        name: running.name.clone(),
+        driver: driver.clone(),
+        members: members.clone(),
+        digests: Digests::new(file.clone(), driver.clone(), store.report_fatal),
+        diverged: Diverged::new(dir.path(), ending.clone()),
+        events: Arc::clone(&events),
+        measured,
+    });
+    let verifying = Arc::clone(&verification).rounds(args.verify_every);
     let present = Present {
         driver: driver.clone(),
         watches: Arc::clone(&watches),
@@ -137,13 +151,14 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
         members,
         mixups,
         snapshots: Shelf::new(&name, dir.path(), &dir.join(store::FILE)),
+        verification: Arc::clone(&verification),
         sql: Workers::new(dir.join(store::FILE), args.sql.limits()),
         limits: args.limits(),
         bodies: args.bodies(),
         shutdown: ending.clone(),
     });
     let serving = serve(
-        running.listener,
+        Doors::new(running.listener, running.internal),
         routes(app),
         Traced { service: Service::Replica, names: SPANS, polls: POLLS },
         admission,
@@ -155,6 +170,7 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
         gone = dir.gone(&[store::FILE]) => Err(gone.into()),
         never = letting_go => match never {},
         never = remembering => match never {},
+        never = verifying => match never {},
     };
     ending.cancel();
     stop.cancel();
@@ -162,6 +178,9 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     withdrawn.await.context("the task that announces this replica broke")?;
     // It explains whatever else has failed.
     dir.check()?;
+    if let Some(why) = verification.why_diverged() {
+        return Err(Misconfigured(why.to_owned()).into());
+    }
     if let Err(state @ DriverError::NewState { .. }) = driven {
         store::adopt(dir.path()).context("the new state cannot be adopted")?;
         return Err(BeginAnew(state.to_string()).into());

@@ -22,7 +22,7 @@ mod shelf;
 mod tests;
 
 pub(crate) use fetch::{FetchError, Wanted, fetch};
-pub(crate) use make::MakeError;
 #[cfg(test)]
 pub(crate) use make::make;
+pub(crate) use make::{DISK_RESERVE_BYTES, MakeError, free_bytes};
 pub(crate) use shelf::{Kept, NoSnapshot, Shelf, Tag};

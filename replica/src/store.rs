@@ -8,7 +8,7 @@
 //! In reading order: `schema`, `open`, `writer`, `ahead` (what is executed and not stored)
 //! with `keys`, `versions`, `deletions`, `rollback` and `tenure` (what it writes), `compaction`
 //! (what goes), `checkpoint`, `reader`, `list`, `history`, `log`; `sum` and `verify` notice
-//! damage; `offline`, `audit` and `restore` are for when no replica runs, and `install` is how
+//! damage, and `digest` what another replica has otherwise; `offline`, `audit` and `restore` are for when no replica runs, and `install` is how
 //! another one's state takes the place of this one's.
 
 mod ahead;
@@ -18,6 +18,7 @@ mod bounds;
 mod checkpoint;
 mod compaction;
 mod deletions;
+mod digest;
 mod ended;
 mod error;
 mod head_cache;
@@ -52,6 +53,7 @@ pub use audit::{Audit, audit, execute_again};
 pub(crate) use bounds::{above_prefix, lowest_above};
 pub(crate) use checkpoint::{Checkpointer, Committed, Copied, Synced, WalSpace};
 pub(crate) use deletions::not_hidden;
+pub(crate) use digest::{FORMAT as DIGEST_FORMAT, PinnedState, StateDigest, connect};
 pub use error::{OpenError, StoreError};
 pub(crate) use error::{ReadError, RevisionError};
 #[cfg(test)]

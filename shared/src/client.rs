@@ -39,6 +39,9 @@ pub use peer::Peer;
 pub use pool::{CONNECT_TIMEOUT, Connections, IDLE_TIMEOUT, MAX_IDLE, Pool, PoolLimits, SendError};
 pub use set_up::{introduce, user_agent};
 
+/// The longest answer of a replica about its state: some hashes, or a sentence. Bytes.
+const MAX_DIGEST_BYTES: usize = 64 << 10;
+
 macro_rules! client {
     ($(#[$doc:meta])* $name:ident is $service:ident) => {
         $(#[$doc])*
@@ -272,6 +275,35 @@ impl ReplicaClient {
     ) -> Result<Response<AnswerBody>, CallError> {
         let path = format!("/v1/replication/snapshot?cluster={cluster}");
         self.0.open(&path, fields, timeout).await
+    }
+
+    /// `GET /v1/replication/digest?cluster=&at=`: of the state below a slot. The message is one
+    /// of replicas among each other.
+    ///
+    /// # Errors
+    /// See [`CallError`]; a refusal by the other replica is no error.
+    pub async fn digest<R: DeserializeOwned>(
+        &self,
+        cluster: ClusterId,
+        at: Slot,
+        timeout: Duration,
+    ) -> Result<OfCluster<R>, CallError> {
+        let path = format!("/v1/replication/digest?cluster={cluster}&at={at}");
+        self.0.ask::<(), _>(&path, None, timeout, MAX_DIGEST_BYTES).await
+    }
+
+    /// `POST /v1/replication/suspicions`: has the other replica compare its state with the
+    /// others'. The messages are those of replicas among each other.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn suspect<Q: Serialize, R: DeserializeOwned>(
+        &self,
+        message: &Q,
+        timeout: Duration,
+    ) -> Result<OfCluster<R>, CallError> {
+        let path = "/v1/replication/suspicions";
+        self.0.ask(path, Some(message), timeout, MAX_DIGEST_BYTES).await
     }
 
     /// `POST /v1/replication/commands`: has the primary execute a mutation within what is

@@ -30,8 +30,13 @@ pub struct ServiceArgs {
     #[arg(long, env = "SYNOD_LISTEN", value_name = "IP:PORT")]
     pub listen: Option<SocketAddr>,
 
+    /// Address of its own for the other services; what they ask each other is then answered
+    /// there alone, and is not there for whoever reaches only --listen. Balancers have none
+    #[arg(long, env = "SYNOD_LISTEN_INTERNAL", value_name = "IP:PORT")]
+    pub listen_internal: Option<SocketAddr>,
+
     /// Where the other services reach this one
-    /// [default: http:// or https:// and the address listened on]
+    /// [default: http:// or https:// and the address listened on for them]
     #[arg(long, env = "SYNOD_ADVERTISE_URL", value_name = "URL")]
     pub advertise_url: Option<BaseUrl>,
 

@@ -40,6 +40,8 @@
 //! | – | replicas | coordinator `GET /v1/chosen?cluster=&from=` | [`ChosenReply`] |
 //! | – | replicas | replica `GET /v1/replication/log?cluster=&from=` | [`ChosenReply`] |
 //! | – | replicas | replica `GET /v1/replication/snapshot?cluster=` | a snapshot, as a file |
+//! | – | replicas | replica `GET /v1/replication/digest?cluster=&at=` | `DigestReply`, of the replica's crate |
+//! | `Suspicion` | replica | replica `POST /v1/replication/suspicions` | `SuspicionReply` |
 //! | `ForwardedCommand` | backup | replica `POST /v1/replication/commands` | `ForwardReply` |
 //!
 //! Every request and every answer says of which cluster it is. Those of acceptors carry the

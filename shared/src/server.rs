@@ -16,6 +16,7 @@
 mod access;
 mod admission;
 mod body;
+mod doors;
 mod files;
 mod guard;
 mod head;
@@ -49,6 +50,7 @@ use tokio_util::task::TaskTracker;
 pub(crate) use access::turn_on as log_requests;
 pub use admission::Admission;
 pub use body::RequestBody;
+pub use doors::Doors;
 pub use files::{Files, connections_within};
 pub use hosts::AllowedHosts;
 pub use requests::{Requests, Underway};
@@ -57,6 +59,7 @@ use crate::metrics::{self, Metrics};
 use crate::places::ClientNetwork;
 use crate::problem::Problem;
 use crate::server::admission::{Reason, admit, nothing_applied};
+use crate::server::doors::ForClients;
 use crate::server::guard::guard;
 use crate::server::refusal::Refusals;
 use crate::server::requests::observe;
@@ -121,9 +124,9 @@ const SEND_BUFFER_BYTES: usize = 128 << 10;
 /// paths (404) and methods (405). Beside them: `/metrics`.
 ///
 /// # Errors
-/// When the listener fails for good.
+/// When a listener fails for good.
 pub async fn serve(
-    listener: TcpListener,
+    doors: impl Into<Doors>,
     router: Router,
     traced: Traced,
     admission: Admission,
@@ -136,14 +139,29 @@ pub async fn serve(
         .layer(from_fn_with_state((service_asked, admission.clone()), admit))
         .layer(from_fn_with_state(Arc::new(requests), observe));
     let service = TowerToHyperService::new(router);
-    let make = move |client: SocketAddr| {
-        let (service, network) = (service.clone(), ClientNetwork::of(client.ip()));
-        service_fn(move |mut request: Request<RequestBody>| {
-            request.extensions_mut().insert(network);
-            service.call(request)
-        })
+    let make = |for_clients: Option<ForClients>| {
+        let service = service.clone();
+        move |client: SocketAddr| {
+            let (service, network) = (service.clone(), ClientNetwork::of(client.ip()));
+            service_fn(move |mut request: Request<RequestBody>| {
+                request.extensions_mut().insert(network);
+                if let Some(for_clients) = for_clients {
+                    request.extensions_mut().insert(for_clients);
+                }
+                service.call(request)
+            })
+        }
     };
-    serve_connections(listener, make, &admission, shutdown).await
+    match doors.into() {
+        Doors { clients, services: None } => {
+            serve_connections(clients, make(None), &admission, shutdown).await
+        }
+        Doors { clients, services: Some(services) } => tokio::try_join!(
+            serve_connections(clients, make(Some(ForClients)), &admission, shutdown.clone()),
+            serve_connections(services, make(None), &admission, shutdown),
+        )
+        .map(|((), ())| ()),
+    }
 }
 
 /// The route `/metrics` of a service that has filled its registry, and what else is counted

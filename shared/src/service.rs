@@ -73,6 +73,8 @@ pub struct Running {
     pub instance: Instance,
     /// Bound; not accepting yet.
     pub listener: TcpListener,
+    /// The same, for the other services alone, where they have an address of their own.
+    pub internal: Option<TcpListener>,
     /// Where others reach it.
     pub url: BaseUrl,
     /// With what it listens and calls others, where it does so with TLS.
@@ -108,10 +110,23 @@ impl Running {
             tls.calls().set_of_process();
             tls::listens();
         }
-        let address = args.listen_address(service);
-        let listener = listen(address).with_context(|| format!("cannot listen on {address}"))?;
-        let bound: SocketAddr = listener.local_addr().context("the address that was bound")?;
-        let url = args.advertised(tls::scheme(tls.as_ref()), bound)?;
+        if service == Service::Balancer && args.listen_internal.is_some() {
+            let why = "a balancer has nothing that services ask it for: leave out \
+                       --listen-internal (SYNOD_LISTEN_INTERNAL)";
+            return Err(Misconfigured(why.to_owned()).into());
+        }
+        let listen = |address| -> anyhow::Result<(TcpListener, SocketAddr)> {
+            let listener =
+                listen(address).with_context(|| format!("cannot listen on {address}"))?;
+            let bound = listener.local_addr().context("the address that was bound")?;
+            Ok((listener, bound))
+        };
+        let (listener, bound) = listen(args.listen_address(service))?;
+        let (internal, for_services) = match args.listen_internal {
+            Some(address) => listen(address).map(|(listener, bound)| (Some(listener), bound))?,
+            None => (None, bound),
+        };
+        let url = args.advertised(tls::scheme(tls.as_ref()), for_services)?;
         let hosts = AllowedHosts::of(bound.ip(), &url, &args.allowed_hosts);
         let wanted = usize::try_from(args.max_connections).unwrap_or(usize::MAX);
         let connections = connections_within(wanted, files_of(service));
@@ -123,6 +138,7 @@ impl Running {
             name,
             instance,
             listener,
+            internal,
             url,
             tls,
             hosts,
@@ -155,11 +171,13 @@ impl Running {
     /// balancer is there for everybody.
     fn warn_of_strangers(&self) {
         let knows_services = self.tls.as_ref().is_some_and(|tls| tls.knows_services());
-        let is_open = self.listener.local_addr().is_ok_and(|bound| !bound.ip().is_loopback());
+        let for_services = self.internal.as_ref().unwrap_or(&self.listener);
+        let is_open = for_services.local_addr().is_ok_and(|bound| !bound.ip().is_loopback());
         if is_open && !knows_services && self.service != Service::Balancer {
             tracing::warn!(
-                "whoever reaches this port owns the cluster: keep it to the cluster's own \
-                 network, or have services prove who they are (--tls-client-ca)"
+                "whoever reaches {} owns the cluster: keep it to the cluster's own network, or \
+                 have services prove who they are (--tls-client-ca)",
+                self.url
             );
         }
     }

@@ -11,7 +11,7 @@ use shared::health::{self, Check};
 use shared::message::Service;
 use shared::metrics::Metrics;
 use shared::problem;
-use shared::server::{Admission, AllowedHosts, Limits, serve};
+use shared::server::{Admission, AllowedHosts, Doors, Limits, serve};
 use shared::telemetry::Traced;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -259,4 +259,40 @@ async fn a_request_that_does_not_end_is_cut_off_at_the_bound() {
     server.shutdown.cancel();
     server.ended.await.unwrap().unwrap();
     assert!(waiting.await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn what_services_ask_each_other_is_not_there_for_whoever_asks_where_clients_do() {
+    let bind = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (clients, services) = (bind().await, bind().await);
+    let [of_clients, of_services] =
+        [&clients, &services].map(|listener| listener.local_addr().unwrap());
+    let router = Router::new()
+        .route("/v1/kv", get(async || "keys"))
+        .route("/v1/replication/log", get(async || "entries"))
+        .route("/v1/forgotten", get(async || "in no table"))
+        .merge(health::routes(|| vec![Check::new("gate", None)]));
+    let traced = Traced { service: Service::Replica, names: &[], polls: &[] };
+    let metrics = Metrics::new(Service::Replica, &"replica-1".parse().unwrap());
+    let admission = Admission::new(Limits::default(), AllowedHosts::any());
+    let (doors, shutdown) = (Doors::new(clients, Some(services)), CancellationToken::new());
+    let ended = tokio::spawn(serve(doors, router, traced, admission, metrics, shutdown.clone()));
+    let ask = async |address: SocketAddr, path: &str| {
+        reqwest::get(format!("http://{address}{path}")).await.unwrap()
+    };
+    for path in ["/v1/kv", "/livez", "/metrics"] {
+        assert_eq!(ask(of_clients, path).await.status(), 200, "{path}");
+        assert_eq!(ask(of_services, path).await.status(), 200, "{path}");
+    }
+    for path in ["/v1/replication/log", "/v1/forgotten"] {
+        let refused = ask(of_clients, path).await;
+        assert_eq!(refused.status(), 404, "{path}");
+        let detail = problem_of(refused).await.detail;
+        assert!(detail.contains("--listen-internal"), "{path}: {detail}");
+        assert_eq!(ask(of_services, path).await.status(), 200, "{path}");
+    }
+    let counted = ask(of_services, "/metrics").await.text().await.unwrap();
+    assert!(counted.contains("reason=\"caller\"} 2"), "{counted}");
+    shutdown.cancel();
+    ended.await.unwrap().unwrap();
 }

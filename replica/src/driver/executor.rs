@@ -3,6 +3,8 @@
 //! executing (`checkpoints`).
 #![expect(clippy::disallowed_methods, reason = "the shell reads clocks")]
 
+mod pinning;
+
 use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +18,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
+use self::pinning::Pinned;
 use super::checkpoints::{Checkpoints, Step, Wal};
+use super::pin::Pin;
 use crate::machine::change::ChangeCounts;
 use crate::machine::command::{Commands, TraceContext, limits};
 use crate::machine::execute::{Decoded, ExecutionReport, Run};
@@ -51,6 +55,8 @@ pub(super) struct Orders {
     pub(super) hurry: Arc<Notify>,
     /// The log below this slot is to be forgotten.
     pub(super) forget_log: watch::Receiver<Slot>,
+    /// The state of exactly one slot is to be read.
+    pub(super) pins: mpsc::Receiver<Pin>,
     /// It is to end.
     pub(super) shutdown: CancellationToken,
 }
@@ -67,7 +73,7 @@ pub(super) async fn run(
     orders: Orders,
     measured: Measured,
 ) -> Result<(), StoreError> {
-    let Orders { hurry, mut forget_log, shutdown } = orders;
+    let Orders { hurry, mut forget_log, mut pins, shutdown } = orders;
     let now = Instant::now();
     let mut executor = Executor {
         told_stored: writer.meta().executed_below,
@@ -82,12 +88,14 @@ pub(super) async fn run(
         storage: Storage::Writable,
         unswept: Unswept::default(),
         forget_below: Slot(0),
+        pinned: None,
         measured,
     };
     executor.measured.stored(executor.writer.meta(), executor.writer.locks_held());
     executor.tell_unswept().await;
     loop {
         let due = executor.checkpoints.due().filter(|_| !executor.is_copying());
+        let pin_due = executor.pin_due();
         tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
@@ -101,6 +109,8 @@ pub(super) async fn run(
             () = sleep_until(executor.store_from), if executor.is_to_begin_storing() => {
                 executor.begin_storing().await?;
             }
+            Some(pin) = pins.recv(), if executor.takes_pin() => executor.pin(pin).await?,
+            () = sleep_until(pin_due.unwrap_or(now)), if pin_due.is_some() => executor.give_pin_up(),
             job = jobs.recv() => match job {
                 Some(job) => executor.work(job).await?,
                 None => break,
@@ -148,6 +158,8 @@ struct Executor {
     unswept: Unswept,
     /// The log below is to be forgotten.
     forget_below: Slot,
+    /// Somebody is to read the state of exactly one slot.
+    pinned: Option<Pinned>,
     measured: Measured,
 }
 
@@ -209,6 +221,7 @@ impl Executor {
                 self.begin_storing().await?;
             }
         }
+        self.look_at_pin().await?;
         // However much there is to execute, sweeping comes to an end.
         if self.writer.is_sweeping() {
             self.sweep().await?;

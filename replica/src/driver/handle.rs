@@ -15,6 +15,7 @@ use shared::telemetry::TraceContext;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Span;
 
+use super::pin::{Held, NotPinned, Pin};
 use super::published::Published;
 use super::waits::{LockWaits, TooManyWait, Waiting};
 use crate::machine::command::{Command, Op};
@@ -47,6 +48,8 @@ pub(super) enum Message {
     WaitRevision { id: RequestId, revision: Revision, reply: oneshot::Sender<Result<(), Refusal>> },
     /// Give a request up.
     Cancel { id: RequestId },
+    /// Have the state of exactly one slot read.
+    Pin(Pin),
     /// Give a piece of the learned log.
     LogFrom { theirs: ClusterId, from: Slot, reply: oneshot::Sender<Result<LogPage, ClusterError>> },
 }
@@ -158,6 +161,18 @@ impl Handle {
         let id = self.id();
         let (reply, answer) = oneshot::channel();
         self.release(id, Message::WaitRevision { id, revision, reply }, answer, deadline).await
+    }
+
+    /// Waits until the tables have exactly the slots below this one, and has executing stand
+    /// still there until what is given is dropped.
+    pub(crate) async fn pin(&self, below: Slot) -> Result<Held, NotPinned> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.messages.try_send(Message::Pin(Pin { below, reply }));
+        sent.map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => NotPinned::Busy,
+            mpsc::error::TrySendError::Closed(_) => NotPinned::Closed,
+        })?;
+        answer.await.unwrap_or(Err(NotPinned::Closed))
     }
 
     /// A piece of the learned log, for a replica of the cluster `theirs`.

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use shared::ids::{BatchNumber, Epoch, Revision};
+use shared::ids::{BatchNumber, Epoch, Revision, Slot};
 use shared::page::PageLimits;
 use shared::random;
 use tokio::sync::mpsc;
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::calls::Wanted;
 use super::executor::Job;
 use super::handle::{Message, command};
+use super::pin::{NotPinned, Pin};
 use super::{
     Driver, DriverError, EffectHandlers, LOG_PAGE_BYTES, LOG_PAGE_ENTRIES, Pending, primary_of,
     published,
@@ -77,6 +78,10 @@ impl Driver {
                 let _ = reply.send(self.core.log_from(theirs, from, limits));
                 return Ok(());
             }
+            Message::Pin(pin) => match handlers.pin(pin) {
+                Some(below) => Input::StopAt(below),
+                None => return Ok(()),
+            },
         };
         self.step(handlers, input)
     }
@@ -244,6 +249,19 @@ impl Driver {
 }
 
 impl EffectHandlers {
+    /// Passes it on to the one who executes; says which slot it is about, where that is taken.
+    fn pin(&self, pin: Pin) -> Option<Slot> {
+        let below = pin.below;
+        match self.pins.try_send(pin) {
+            Ok(()) => Some(below),
+            Err(error) => {
+                // Whoever asked may have gone.
+                let _ = error.into_inner().reply.send(Err(NotPinned::Busy));
+                None
+            }
+        }
+    }
+
     fn job(&self, job: Job) -> Result<(), DriverError> {
         self.jobs.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(job) => {

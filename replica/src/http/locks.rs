@@ -14,21 +14,22 @@ use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::HeaderMap;
 use http::request::Parts;
+use http::{HeaderMap, HeaderName};
 use schemars::JsonSchema;
 use serde::Serialize;
 use shared::deadline::{self, Deadline};
 use shared::ids::{LeaseId, Revision};
 use shared::page::PageLimits;
 use shared::problem::{Outcome, Problem};
+use shared::repeat;
 use shared::wire;
 use tokio::time::Instant;
 
 use super::App;
 use super::leases::BODY;
 use super::mutate::{finish, refuse_unsupported, submit, submitted, whole_body};
-use super::mutation::{Asked, Held, Mutated, MutationRefused, Performed, Released, TenureRefused};
+use super::mutation::{Asked, Held, Mutated, MutationRefused, Released, TenureRefused};
 use super::openapi::Entry;
 use super::openapi::content::{json, lines, sent};
 use super::paging::{KEYS, Paging, Piece, Source};
@@ -222,12 +223,25 @@ impl Line<'_> {
     /// Leaves the line, unless it holds the lock by now.
     async fn leave(&self, headers: &HeaderMap) -> Result<Mutated, Refused> {
         let deadline = Deadline::of(headers)?;
-        // What it was asked for once, and while another lock was held, is done.
-        let none = HeaderMap::new();
-        let Performed { mutated, .. } =
-            submitted(self.app, &none, self.ask(Otherwise::Leave), deadline).await?;
-        Ok(mutated)
+        let leave = async |headers| {
+            submitted(self.app, headers, self.ask(Otherwise::Leave), deadline).await
+        };
+        let left = match leave(&to_leave(headers)).await {
+            // It is long ago that it came.
+            Err(Refused::Mutation(MutationRefused::Forgotten)) => leave(&HeaderMap::new()).await?,
+            left => left?,
+        };
+        Ok(left.mutated)
     }
+}
+
+/// The headers by which a request leaves the line that came with these. One that was sent again
+/// waits at two replicas, and leaves once: who left may not come to hold the lock by a second
+/// command. What it was asked for by a key, and while another lock was held, is done.
+fn to_leave(headers: &HeaderMap) -> HeaderMap {
+    let named = headers.get(repeat::HEADER).cloned();
+    let header = |named| (HeaderName::from_static(repeat::HEADER), named);
+    HeaderMap::from_iter(named.map(header))
 }
 
 async fn release_answer(app: &App, parts: Parts) -> Result<Response, Refused> {
@@ -344,5 +358,34 @@ impl Source for Rest {
         }
         let page = self.reader.tenure(self.query(limits)).await;
         Ok(Some(self.take(page.map_err(io::Error::other)?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::driver::command;
+    use crate::http::request::headers::{idempotency_key, repeatable};
+
+    #[test]
+    fn a_request_that_waits_at_two_replicas_leaves_the_line_once() {
+        let lock = |otherwise| {
+            Op::Lock(LockOp::Acquire { name: "l".to_owned(), lease: LeaseId(41), otherwise })
+        };
+        let identity = |headers: &HeaderMap, otherwise| {
+            let (key, named) = (idempotency_key(headers), repeatable(headers));
+            command(lock(otherwise), key.unwrap(), named.unwrap()).request
+        };
+        let mut headers = HeaderMap::new();
+        let name = HeaderValue::from_static("000000000000000000000000000000ff;since=7");
+        headers.insert(repeat::HEADER, name);
+        let leaves = || identity(&to_leave(&headers), Otherwise::Leave);
+        assert_eq!(leaves(), leaves(), "at whatever replica");
+        assert_ne!(leaves(), identity(&headers, Otherwise::Wait), "what it came by is done");
+        headers.insert("idempotency-key", HeaderValue::from_static("k"));
+        assert_eq!(to_leave(&headers).len(), 1, "and so is its key");
+        assert!(to_leave(&HeaderMap::new()).is_empty());
     }
 }

@@ -19,7 +19,7 @@ use self::content::Schemas;
 pub(super) use self::entry::Entry;
 use super::{
     acceptors, append, cluster, compact, diff, events, get, leases, list, locks, log, mutate,
-    primary, removal, rollback, snapshot, sql, status, txn, watching,
+    primary, removal, rollback, snapshot, sql, status, txn, verify, watching,
 };
 
 /// The document, written once.
@@ -60,6 +60,7 @@ fn entries() -> Vec<Entry> {
         primary::entries(),
         acceptors::entries(),
         removal::entries(),
+        verify::entries(),
         status::entries(),
         vec![itself],
     ]

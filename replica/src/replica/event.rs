@@ -165,6 +165,9 @@ pub enum Input {
     Unswept(Unswept),
     /// So many acceptors are asked from now on.
     Acceptors(usize),
+    /// Somebody is to see the state of exactly the slots below this one: what is handed out
+    /// to be executed at once does not go beyond it.
+    StopAt(Slot),
     /// Whether somebody is to hear of what is executed as soon as it is. [`Followed::No`]
     /// before the first.
     Followed(Followed),

@@ -42,6 +42,8 @@ pub(crate) struct Learner {
     executing_below: Slot,
     learned_below: Slot,
     chosen_below: Slot,
+    /// What is handed out at once does not go beyond this slot.
+    stop_at: Option<Slot>,
     claims: Claims,
     /// The newest stored entries, all learned ones after them, and those ahead of a
     /// hole.
@@ -66,6 +68,7 @@ impl Learner {
             executing_below: executed_below,
             learned_below: executed_below,
             chosen_below: executed_below,
+            stop_at: None,
             claims: Claims::default(),
             entries: BTreeMap::new(),
             hashes: BTreeMap::from([(executed_below, hash)]),
@@ -176,6 +179,11 @@ impl Learner {
         self.entries.last_key_value().is_some_and(|(last, _)| *last >= self.learned_below)
     }
 
+    /// The state of exactly the slots below is to be seen: no run goes beyond.
+    pub(crate) fn stop_at(&mut self, below: Slot) {
+        self.stop_at = Some(below).filter(|below| *below > self.executed_below);
+    }
+
     /// Hands out the next entries to execute, if none are out: no removal but as the last, so
     /// that each is looked at before it may be forgotten for later ones.
     pub(crate) fn take_run(&mut self) -> Option<Vec<ChosenEntry>> {
@@ -192,6 +200,9 @@ impl Learner {
                 break;
             }
             run.push(entry.clone());
+            if self.stop_at == Some(entry.slot.next()) {
+                break;
+            }
             if Value::removal(&entry.value).is_some() {
                 break;
             }
@@ -218,6 +229,7 @@ impl Learner {
             self.unexecuted_bytes -= entry.value.len();
         }
         self.executed_below = executed_below;
+        self.stop_at = self.stop_at.filter(|below| *below > executed_below);
     }
 
     /// Every slot below is in the database.

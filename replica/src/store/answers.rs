@@ -58,7 +58,7 @@ pub(super) async fn load(
     Ok(loaded)
 }
 
-fn answer_of(row: &SqliteRow) -> Result<(IdempotencyKey, FirstAnswer), StoreError> {
+pub(super) fn answer_of(row: &SqliteRow) -> Result<(IdempotencyKey, FirstAnswer), StoreError> {
     let bytes = |column| -> Result<&[u8], StoreError> { Ok(row.try_get(column)?) };
     let (key, expires_ms, request, outcome) = (bytes(0)?, counter(row, 1)?, bytes(2)?, bytes(3)?);
     let damaged = || StoreError::Damaged("a row of answers does not match its checksum".to_owned());

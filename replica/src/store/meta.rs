@@ -100,8 +100,30 @@ pub(super) async fn create(
     Ok(())
 }
 
-/// Reads it.
+/// Reads it, and holds it against its checksum.
 pub(super) async fn load(connection: &mut SqliteConnection) -> Result<MetaRow, StoreError> {
+    let Read { row, is_right } = read(connection).await?;
+    if is_right {
+        Ok(row)
+    } else {
+        Err(StoreError::Damaged(format!("meta does not match its checksum: {row:?}")))
+    }
+}
+
+/// The row, and whether its checksum is right.
+struct Read {
+    row: MetaRow,
+    is_right: bool,
+}
+
+/// Writes its checksum anew, of what is there.
+#[cfg(test)]
+pub(super) async fn mend(connection: &mut SqliteConnection) {
+    let Read { row, .. } = read(&mut *connection).await.unwrap();
+    save(connection, &row).await.unwrap();
+}
+
+async fn read(connection: &mut SqliteConnection) -> Result<Read, StoreError> {
     const SQL: &str = "SELECT executed_below, revision, hash, view, next_batch, time_ms, cluster, \
         compacted_below, log_start, log_start_hash, sum, answers, leases, claims, swept_through, \
         joined_at, removed FROM meta";
@@ -139,10 +161,8 @@ pub(super) async fn load(connection: &mut SqliteConnection) -> Result<MetaRow, S
             swept_through: Revision(counter(&row, 14)?),
         },
     };
-    if row.try_get::<&[u8], _>(10)? != found.sum(text, removed_text) {
-        return Err(StoreError::Damaged(format!("meta does not match its checksum: {found:?}")));
-    }
-    Ok(found)
+    let is_right = row.try_get::<&[u8], _>(10)? == found.sum(text, removed_text);
+    Ok(Read { row: found, is_right })
 }
 
 /// Writes it, in a transaction of its own.

@@ -45,8 +45,10 @@ pub(crate) struct Store {
     pub(crate) joined_at: Slot,
     /// Whether there was none before.
     pub(crate) is_new: bool,
-    /// What makes it unusable while it is read.
+    /// What makes it unusable while it is read …
     pub(crate) fatal: mpsc::Receiver<StoreError>,
+    /// … and where that is told.
+    pub(crate) report_fatal: mpsc::Sender<StoreError>,
 }
 
 /// Opens the state in a data directory, or makes an empty one; checks it, and makes it
@@ -74,7 +76,7 @@ pub(crate) async fn open(
         .await
         .map_err(|error| unusable(error.into()))?;
     let checkpointer = Checkpointer::new(&path);
-    Ok(Store { writer, checkpointer, reader, cluster, joined_at, is_new, fatal })
+    Ok(Store { writer, checkpointer, reader, cluster, joined_at, is_new, fatal, report_fatal })
 }
 
 /// Opens the file for writing: makes the tables in a new one, checks an old one and brings

@@ -3,6 +3,7 @@
 mod answers;
 mod compaction;
 mod damage;
+mod digest;
 mod format;
 mod history;
 mod installing;

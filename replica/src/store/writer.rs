@@ -78,6 +78,12 @@ impl Writer {
         &self.row.meta
     }
 
+    /// How far executing has come.
+    pub(crate) fn executed_below(&self) -> Slot {
+        let last = self.unstored.last();
+        last.map_or(self.row.meta.executed_below, |last| last.slot.next())
+    }
+
     /// The first slot that the log has, or will have.
     pub(super) fn log_start(&self) -> Slot {
         self.row.retained.log_start

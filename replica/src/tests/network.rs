@@ -309,6 +309,7 @@ impl Node {
             name: name.clone(),
             instance: shared::random::instance(),
             listener,
+            internal: None,
             url: url.parse().unwrap(),
             tls: None,
             hosts: AllowedHosts::any(),

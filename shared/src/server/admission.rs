@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, Uri, header};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::doors::ForClients;
 use super::hosts::AllowedHosts;
 use super::refusal::Refused;
 use super::{Limits, hosts, origin};
@@ -16,7 +17,7 @@ use crate::message::Service;
 use crate::metrics::{Counter, Metrics, Series};
 use crate::problem::{Outcome, Problem};
 use crate::status;
-use crate::tls::{Caller, Tls};
+use crate::tls::{self, Caller, Tls, Who};
 
 /// Why a server refuses before any route is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,13 +135,26 @@ impl Admission {
     /// ask for what is nowhere, and hears that it is not there.
     ///
     /// # Errors
-    /// 403 where services are known by their certificates, and this is not for this one.
+    /// 403 where services are known by their certificates, and this is not for this one; 404
+    /// for what services ask each other, at an address that is for clients alone.
     pub fn allow(&self, asked: Service, request: &Parts) -> Result<(), Problem> {
-        let Some(caller) = request.extensions.get::<Caller>() else { return Ok(()) };
-        let Some(route) = request.extensions.get::<MatchedPath>() else { return Ok(()) };
-        caller.may_ask(asked, &request.method, route.as_str()).map_err(|problem| {
+        let (extensions, method) = (&request.extensions, &request.method);
+        let Some(route) = extensions.get::<MatchedPath>().map(MatchedPath::as_str) else {
+            return Ok(());
+        };
+        let is_for_clients = extensions.get::<ForClients>().is_some();
+        let judged = if is_for_clients && tls::who_may(asked, method, route) != Some(Who::Anyone) {
+            let elsewhere = format!(
+                "{route} is for the services of the cluster, and they have an address of their \
+                 own (--listen-internal)"
+            );
+            Err(Problem::not_found(elsewhere))
+        } else {
+            extensions.get::<Caller>().map_or(Ok(()), |caller| caller.may_ask(asked, method, route))
+        };
+        judged.map_err(|problem| {
             self.refused(Reason::Caller);
-            nothing_applied(&request.method, problem)
+            nothing_applied(method, problem)
         })
     }
 

@@ -71,6 +71,8 @@ const INTERNAL: &[(Service, Option<Method>, &str, Who)] = &[
     (REPLICA, None, "/v1/succession", SERVICES),
     (REPLICA, None, "/v1/replication/log", READERS),
     (REPLICA, None, "/v1/replication/snapshot", REPLICAS),
+    (REPLICA, None, "/v1/replication/digest", REPLICAS),
+    (REPLICA, None, "/v1/replication/suspicions", REPLICAS),
     (REPLICA, None, "/v1/replication/commands", REPLICAS),
 ];
 
@@ -84,6 +86,7 @@ const OF_REPLICAS: &[&str] = &[
     "/v1/cluster/acceptors",
     "/v1/cluster/primary",
     "/v1/cluster/replicas/{id}",
+    "/v1/cluster/verify",
     "/v1/compact",
     "/v1/diff",
     "/v1/events",
@@ -165,6 +168,8 @@ mod tests {
             (REPLICA, Method::GET, "/v1/replication/log", vec!["replica", "operator"]),
             (REPLICA, Method::GET, "/v1/replication/snapshot", vec!["replica"]),
             (REPLICA, Method::POST, "/v1/replication/commands", vec!["replica"]),
+            (REPLICA, Method::GET, "/v1/replication/digest", vec!["replica"]),
+            (REPLICA, Method::POST, "/v1/replication/suspicions", vec!["replica"]),
             (REPLICA, Method::POST, "/v1/cluster/acceptors", vec!["anyone"]),
         ] {
             assert_eq!(roles(asked, &method, route), expected, "{asked:?} {method} {route}");

@@ -28,7 +28,7 @@ fn refused(dir: &Path, args: &[&str], words: &[&str]) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_whom_strangers_reach_without_proof_says_so_once() -> Result<()> {
-    const WARNING: &str = "whoever reaches this port owns the cluster";
+    const WARNING: &str = "owns the cluster: keep it to the cluster's own network";
     let dir = TempDir::new()?;
     for (name, address, times) in [("open", "0.0.0.0:0", 1), ("own", "127.0.0.1:0", 0)] {
         let args = ["coordinator", "--listen", address, "--acceptors", "http://127.0.0.1:1"];

@@ -16,6 +16,7 @@ impl Learner {
             executing_below,
             learned_below,
             chosen_below,
+            stop_at,
             claims: _,
             entries,
             hashes: _,
@@ -24,7 +25,7 @@ impl Learner {
             unexecuted_bytes: _,
         } = self;
         (stored_below, executed_below, executing_below).hash(hasher);
-        (learned_below, chosen_below, entries.len()).hash(hasher);
+        (learned_below, chosen_below, stop_at, entries.len()).hash(hasher);
         entries.values().for_each(|entry| (entry.slot, entry.ballot, &entry.value).hash(hasher));
     }
 }

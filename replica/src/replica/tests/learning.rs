@@ -336,3 +336,20 @@ fn what_is_known_to_be_chosen_is_asked_for_at_once() {
     let effects = rig.fetched(2, entries(&[noop(1)], 3));
     assert!(effects.contains(&fetch(3, replica(2), 2)), "{effects:?}");
 }
+
+#[test]
+fn what_is_handed_out_ends_where_somebody_is_to_see_the_state() {
+    let (mut rig, _) = paused();
+    assert_eq!(rig.step(Input::StopAt(Slot(4))), []);
+    rig.fire(Timer::Fetch);
+    let effects = rig.fetched(3, entries(&[noop(2), noop(3), noop(4), noop(5)], 6));
+    assert!(effects.contains(&execute(&[noop(2), noop(3)])), "{effects:?}");
+    let effects = rig.run(&[noop(2), noop(3)]);
+    assert!(effects.contains(&execute(&[noop(4), noop(5)])), "{effects:?}");
+    rig.run(&[noop(4), noop(5)]);
+    // A slot that is past stops nothing.
+    assert_eq!(rig.step(Input::StopAt(Slot(5))), []);
+    rig.fire(Timer::Fetch);
+    let effects = rig.fetched(4, entries(&[noop(6), noop(7)], 8));
+    assert!(effects.contains(&execute(&[noop(6), noop(7)])), "{effects:?}");
+}

@@ -13,12 +13,12 @@ use crate::machine::execute::{CommandOutcome, Run, SlotOutcome};
 use crate::machine::state::ReplicatedState;
 use crate::snapshot::make;
 
-fn compact(below: u64) -> Op {
+pub(super) fn compact(below: u64) -> Op {
     Op::Compact { below: Revision(below) }
 }
 
 /// A batch, and how often is swept after it.
-fn any_steps() -> impl Strategy<Value = Vec<(Vec<Op>, usize)>> {
+pub(super) fn any_steps() -> impl Strategy<Value = Vec<(Vec<Op>, usize)>> {
     let op = prop_oneof![4 => any_op(), 1 => (0..24_u64).prop_map(compact)];
     let ops = vec(op, 1..6).prop_map(but_for_roll_backs_after_the_first);
     vec((ops, 0..4_usize), 1..12)
@@ -66,7 +66,7 @@ async fn hold_log(store: &Store, entries: &[ChosenEntry]) {
     assert_eq!(found, kept.map(|entry| (entry.slot, entry.value.clone())).collect::<Vec<_>>());
 }
 
-async fn sweep(writer: &mut Writer) -> bool {
+pub(super) async fn sweep(writer: &mut Writer) -> bool {
     if writer.is_compacting() {
         writer.compact().await.unwrap();
     } else if writer.is_sweeping() {
