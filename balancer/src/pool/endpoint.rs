@@ -230,10 +230,13 @@ impl Endpoint {
     /// Its share of the reads now, in hundredths of the operator's unit: one that comes back
     /// begins with a tenth of its own.
     pub(super) fn weight(&self, now: Duration, slow_start: Duration) -> u32 {
-        let percent = self.back_since.map_or(100, |since| {
-            let passed = now.saturating_sub(since).as_millis();
-            (passed * 100 / slow_start.as_millis().max(1)).clamp(FIRST_SHARE, 100)
-        });
+        let percent = match self.back_since {
+            Some(since) if !slow_start.is_zero() => {
+                let passed = now.saturating_sub(since).as_millis();
+                (passed * 100 / slow_start.as_millis().max(1)).clamp(FIRST_SHARE, 100)
+            }
+            Some(_) | None => 100,
+        };
         self.order.weight * u32::try_from(percent).unwrap_or(100)
     }
 
