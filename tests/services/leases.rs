@@ -281,27 +281,35 @@ async fn the_end_of_a_lease_with_100_000_keys_holds_nobody_up() -> Result<()> {
     ensure!(said["keys"].as_array().is_some_and(|keys| keys.len() == 1_000), "a page of keys");
     ensure!(said["next"].is_string(), "and there are more");
 
+    // Several suites may share this machine: what it takes anyhow is nothing that the end adds.
+    let (before, _) = longest_of(&front, Duration::from_secs(3)).await?;
     let ending = {
         let front = front.clone();
         tokio::spawn(async move { front.revoke(lease).await })
     };
-    let (began, mut longest, mut asked) = (Instant::now(), Duration::ZERO, 0);
-    while began.elapsed() < Duration::from_secs(3) {
-        let at = Instant::now();
-        let url = format!("{}/v1/kv/other", front.url);
-        ensure!(front.http.put(&url).body("v").send().await?.status().is_success());
-        ensure!(front.http.get(&url).send().await?.status() == StatusCode::OK);
-        (longest, asked) = (longest.max(at.elapsed()), asked + 1);
-    }
+    let (longest, asked) = longest_of(&front, Duration::from_secs(3)).await?;
     let said = ending.await??;
     ensure!(said["deleted"] == KEYS, "{said}");
-    println!("a put and a get took {longest:?} at most, of {asked}");
-    // Under 100 ms on a machine of its own; several suites may share this one.
-    ensure!(longest < Duration::from_millis(500), "{longest:?}");
+    println!("a put and a get took {longest:?} at most, of {asked}, and {before:?} before");
+    ensure!(longest < before + Duration::from_millis(500), "{longest:?}, and {before:?} before");
     let url = format!("{}/v1/kv?prefix=many/&limit=1", front.url);
     let said: Value = front.http.get(url).send().await?.json().await?;
     ensure!(said["items"] == json!([]), "{said}");
     Ok(())
+}
+
+/// How long a put and a get took at most, asked for one after the other for so long, and how
+/// many.
+async fn longest_of(front: &Door, lasts: Duration) -> Result<(Duration, u32)> {
+    let (began, mut longest, mut asked) = (Instant::now(), Duration::ZERO, 0);
+    let url = format!("{}/v1/kv/other", front.url);
+    while began.elapsed() < lasts {
+        let at = Instant::now();
+        ensure!(front.http.put(&url).body("v").send().await?.status().is_success());
+        ensure!(front.http.get(&url).send().await?.status() == StatusCode::OK);
+        (longest, asked) = (longest.max(at.elapsed()), asked + 1);
+    }
+    Ok((longest, asked))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
