@@ -91,7 +91,8 @@ async fn send_each(
 async fn what_happens_is_counted_once_where_it_happens() -> Result<()> {
     let cluster = Cluster::start(synod(), Size::default(), &[]).await?;
     let (http, front) = (cluster.http(), cluster.front());
-    let before = scrape_all(&cluster).await?;
+    cluster.wait_until_equal().await?;
+    let before = scrape_stored(&cluster).await?;
     send_each(&cluster, EACH, |n| http.put(format!("{front}/v1/kv/m/{n}")).body("x")).await?;
     send_each(&cluster, EACH, |n| http.get(format!("{front}/v1/kv/m/{n}"))).await?;
     send_each(&cluster, EACH, |n| http.delete(format!("{front}/v1/kv/none/{n}"))).await?;
