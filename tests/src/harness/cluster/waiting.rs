@@ -103,15 +103,20 @@ impl Cluster {
         outcome.with_context(|| self.last_words())
     }
 
-    /// Waits until every replica has executed the same slots with the same hash, and
-    /// gives that hash.
+    /// Waits until every replica has executed the same slots with the same hash, no fewer than
+    /// were acknowledged before, and gives that hash. What statuses tell is a moment behind
+    /// answers, so they may all be equal in an earlier state.
     ///
     /// # Errors
     /// When that takes longer than [`PATIENCE`].
     pub async fn wait_until_equal(&self) -> Result<String> {
         let outcome = eventually("all replicas have executed the same log", || async {
             let mut seen = Vec::new();
-            for name in self.names("replica") {
+            let replicas = self.names("replica");
+            let asked = replicas.first().context("no replicas")?;
+            let present = &self.json(asked, "/v1/kv?limit=1").await?["revision"];
+            let present = present.as_u64().context("a read tells its revision")?;
+            for name in replicas {
                 let status = self.json(&name, "/v1/status").await?;
                 let hash =
                     status["hash"].as_str().with_context(|| format!("no hash in {status}"))?;
@@ -123,6 +128,10 @@ impl Cluster {
             }
             let first = seen.first().context("no replicas")?;
             ensure!(seen.iter().all(|other| other == first), "replicas differ: {seen:?}");
+            ensure!(
+                first.1.as_u64().is_some_and(|revision| revision >= present),
+                "revision {present} was read, and {seen:?} is told"
+            );
             Ok(first.2.clone())
         })
         .await;
