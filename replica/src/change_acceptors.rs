@@ -1,10 +1,7 @@
 //! An operator wants other acceptors (`http/acceptors.rs`): only the leading coordinator
 //! changes them, so it is asked.
 
-use std::time::Duration;
-
-use shared::client::{CallError, CoordinatorClient};
-use shared::config::BaseUrl;
+use shared::client::CallError;
 use shared::deadline::Deadline;
 use shared::ids::{Generation, Name};
 use shared::message::{
@@ -12,10 +9,7 @@ use shared::message::{
 };
 
 use crate::driver::Handle;
-
-/// What the coordinator is granted is so much less than what is waited for its answer, or
-/// half of that, so that it can say what it did not come to.
-const KEPT_BACK: Duration = Duration::from_millis(200);
+use crate::leading::{Leading, granted};
 
 /// Why the acceptors are not others.
 #[derive(Debug, thiserror::Error)]
@@ -56,17 +50,12 @@ pub(crate) async fn ask_for_acceptors(
     wanted: WantedAcceptors,
     deadline: Deadline,
 ) -> Result<ChangedAcceptors, NotChanged> {
-    let status = driver.published().status;
-    let (Some(cluster), Some(leader)) = (status.cluster, status.leader) else {
-        return Err(NotChanged::NoLeader);
-    };
-    let leader = leader.member;
-    let url: BaseUrl = leader.url.parse().map_err(|_| NotChanged::NoLeader)?;
+    let leading = Leading::of(driver.published().status).ok_or(NotChanged::NoLeader)?;
+    let Leading { cluster, name: leader, client } = leading;
     let request = AcceptorsRequest { cluster, base, wanted };
-    let remaining = deadline.remaining();
-    let granted = remaining - KEPT_BACK.min(remaining / 2);
-    let reply = CoordinatorClient::new(url).acceptors(&request, granted, remaining).await;
-    let reply = reply.map_err(|error| NotChanged::NoAnswer { leader: leader.name, error })?;
+    let (granted, remaining) = granted(deadline);
+    let reply = client.acceptors(&request, granted, remaining).await;
+    let reply = reply.map_err(|error| NotChanged::NoAnswer { leader, error })?;
     match reply.for_cluster(cluster).map_err(|_| NotChanged::NoLeader)? {
         AcceptorsReply::Changed { seated, not_heard } => Ok(ChangedAcceptors { seated, not_heard }),
         AcceptorsReply::NotLeading => Err(NotChanged::NoLeader),

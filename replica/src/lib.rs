@@ -13,8 +13,8 @@
 //! [`replica`] (who executes what when, and who is answered; pure), [`store`] (SQLite),
 //! `watch` (who follows what is executed), [`http`] (the client API), [`sql`] (queries to
 //! read), [`snapshot`] (the whole state as one file), `verification` (whether all replicas have
-//! the same state), `driver` (performs the core's
-//! effects), `switch_over` (another primary is asked for), `change_acceptors` (so are other
+//! the same state), `driver` (performs the core's effects), `leading` (the coordinator that
+//! leads), `switch_over` (another primary is asked of it), `change_acceptors` (so are other
 //! acceptors), `followed` (which acceptors have followed those of the flags), `metrics`,
 //! `args`, `run`.
 //!
@@ -40,6 +40,7 @@ mod verification;
 mod driver;
 mod metrics;
 
+mod leading;
 mod switch_over;
 
 mod change_acceptors;

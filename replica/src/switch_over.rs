@@ -10,14 +10,14 @@
 
 use std::time::Duration;
 
-use shared::client::{CallError, CoordinatorClient};
-use shared::config::BaseUrl;
+use shared::client::CallError;
 use shared::deadline::Deadline;
 use shared::ids::{Instance, Name};
 use shared::message::{PrimaryRefused, PrimaryReply, PrimaryRequest, View, WantedPrimary};
 use tokio::time::{Instant, sleep};
 
 use crate::driver::{Handle, NotReleased};
+use crate::leading::{KEPT_BACK, Leading, granted};
 use crate::machine::state::RemovedReplica;
 use crate::replica::event::Role;
 use crate::replica::status::Status;
@@ -30,10 +30,6 @@ const HAND_OVER: Duration = Duration::from_secs(2);
 const LEADER_SEARCH: Duration = Duration::from_millis(500);
 /// Before it asks again.
 const PAUSE: Duration = Duration::from_millis(20);
-
-/// What the coordinator is granted is so much less than what is waited for its answer, or
-/// half of that, so that it can say what it did not come to.
-const KEPT_BACK: Duration = Duration::from_millis(200);
 
 /// How often a removal is asked for that another change of the view comes before.
 const ATTEMPTS: usize = 3;
@@ -240,24 +236,18 @@ async fn ask_once(
     wanted: WantedPrimary,
     deadline: Deadline,
 ) -> Result<View, NotChanged> {
-    let status = driver.published().status;
-    let (Some(cluster), Some(leader)) = (status.cluster, status.leader) else {
-        return Err(NotChanged::NoLeader);
-    };
-    let leader = leader.member;
-    let url: BaseUrl = leader.url.parse().map_err(|_| NotChanged::NoLeader)?;
+    let leading = Leading::of(driver.published().status).ok_or(NotChanged::NoLeader)?;
+    let Leading { cluster, name: leader, client } = leading;
     let request = PrimaryRequest { cluster, wanted };
-    let remaining = deadline.remaining();
-    let kept_back = KEPT_BACK.min(remaining / 2);
-    let granted = remaining - kept_back;
-    let reply = CoordinatorClient::new(url).primary(&request, granted, remaining).await;
-    let reply = reply.map_err(|error| NotChanged::NoAnswer { leader: leader.name, error })?;
+    let (granted, remaining) = granted(deadline);
+    let reply = client.primary(&request, granted, remaining).await;
+    let reply = reply.map_err(|error| NotChanged::NoAnswer { leader, error })?;
     match reply.for_cluster(cluster).map_err(|_| NotChanged::NoLeader)? {
         PrimaryReply::Executed(view) => Ok(view),
         PrimaryReply::NotLeading => Err(NotChanged::NoLeader),
         PrimaryReply::Refused(why) => Err(why.into()),
         PrimaryReply::Overloaded { limit } => Err(NotChanged::Overloaded(limit)),
-        PrimaryReply::Unresolved if deadline.remaining() <= kept_back => {
+        PrimaryReply::Unresolved if deadline.remaining() <= remaining - granted => {
             Err(NotChanged::Late(deadline.timeout()))
         }
         PrimaryReply::Unresolved => Err(NotChanged::Unresolved),

@@ -8,7 +8,6 @@ use axum::response::Response;
 use futures::future::join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use shared::client::CallError;
 use shared::config::BaseUrl;
 use shared::deadline::Deadline;
 use shared::ids::{ClusterId, Generation, Name};
@@ -18,15 +17,15 @@ use shared::wire::{self, BodyLimit, Encoding};
 
 use super::App;
 use super::cluster::ask_acceptor;
-use super::mutate::{finish, refuse_conditions, refuse_unsupported, whole_body};
+use super::mutate::{finish, whole_body};
 use super::openapi::Entry;
 use super::openapi::content::{json, sent};
+use super::primary::{of_no_answer, refuse_headers_of_mutations};
 use super::refused::Refused;
 use crate::change_acceptors::{ChangedAcceptors, NotChanged, ask_for_acceptors};
 use crate::http::request::json::{Object, require_json};
 use crate::http::request::parameter::TIMEOUT;
 use crate::http::request::query::Query;
-use crate::http::request::tenure::fence_of;
 
 /// The longest one: as many addresses as there may be acceptors.
 const CHANGE: BodyLimit = BodyLimit { what: "change of the acceptors", bytes: 8 << 10 };
@@ -89,12 +88,7 @@ async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
     let deadline = Deadline::of(&parts.headers)?;
     Query::parse(parts.uri.query(), &[])?;
     require_json(&parts.headers, "a change of the acceptors")?;
-    refuse_conditions(&parts.headers, ", not about the acceptors")?;
-    if fence_of(&parts.headers)?.is_some() {
-        let why = "Synod-Fence is for mutations of the state, and this is none";
-        return Err(Problem::bad_request(why).into());
-    }
-    refuse_unsupported(&parts.headers)?;
+    refuse_headers_of_mutations(&parts.headers, ", not about the acceptors")?;
     let body = whole_body(&mut parts, body, CHANGE).await?;
     let Object(change) = Encoding::Json.decode::<Object<Change>>(&body).map_err(|error| {
         Problem::bad_request(format!("this is no change of the acceptors: {error}"))
@@ -178,13 +172,7 @@ fn problem(why: &NotChanged) -> Problem {
             Problem::conflict(detail).with_retryable(Retryable::No)
         }
         NotChanged::Refused(_) => Problem::conflict(detail),
-        NotChanged::NoAnswer { error: CallError::Timeout { .. }, .. } => {
-            Problem::timeout(detail).with_outcome(Outcome::Unknown)
-        }
         NotChanged::Unresolved => Problem::unavailable(detail).with_outcome(Outcome::Unknown),
-        NotChanged::NoAnswer { error, .. } if error.is_unknown() => {
-            Problem::unavailable(detail).with_outcome(Outcome::Unknown)
-        }
-        NotChanged::NoAnswer { .. } => Problem::unavailable(detail),
+        NotChanged::NoAnswer { error, .. } => of_no_answer(error, detail),
     }
 }

@@ -107,13 +107,19 @@ fn problem(why: &NotChanged) -> Problem {
             | PrimaryRefused::LogTooOld { .. },
         ) => Problem::conflict(detail),
         NotChanged::Overloaded(limit) => Problem::overloaded(limit),
-        NotChanged::Late(_) | NotChanged::NoAnswer { error: CallError::Timeout { .. }, .. } => {
-            Problem::timeout(detail).with_outcome(Outcome::Unknown)
-        }
+        NotChanged::Late(_) => Problem::timeout(detail).with_outcome(Outcome::Unknown),
         NotChanged::Unresolved => Problem::unavailable(detail).with_outcome(Outcome::Unknown),
-        NotChanged::NoAnswer { error, .. } if error.is_unknown() => {
-            Problem::unavailable(detail).with_outcome(Outcome::Unknown)
-        }
-        NotChanged::NoAnswer { .. } => Problem::unavailable(detail),
+        NotChanged::NoAnswer { error, .. } => of_no_answer(error, detail),
+    }
+}
+
+/// What the leading coordinator's silence is told by.
+pub(super) fn of_no_answer(error: &CallError, detail: String) -> Problem {
+    if matches!(error, CallError::Timeout { .. }) {
+        Problem::timeout(detail).with_outcome(Outcome::Unknown)
+    } else if error.is_unknown() {
+        Problem::unavailable(detail).with_outcome(Outcome::Unknown)
+    } else {
+        Problem::unavailable(detail)
     }
 }
