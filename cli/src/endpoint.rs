@@ -18,6 +18,13 @@ pub(crate) struct Endpoint {
         value_parser = addresses,
     )]
     url: Addresses,
+    #[command(flatten)]
+    patience: Patience,
+}
+
+/// How long it is asked.
+#[derive(Clone, Debug, clap::Args)]
+struct Patience {
     /// How long a request is tried: through changes of primary, and other addresses
     #[arg(
         long,
@@ -37,15 +44,8 @@ pub(crate) struct LateEndpoint {
     /// answer, the next one is asked
     #[arg(long, env = "SYNOD_URL", value_name = "URL", default_value = "http://127.0.0.1:8000")]
     url: String,
-    /// How long a request is tried: through changes of primary, and other addresses
-    #[arg(
-        long,
-        env = "SYNOD_TIMEOUT_SECONDS",
-        value_name = "N",
-        default_value_t = 30,
-        value_parser = clap::value_parser!(u32).range(1..=86_400),
-    )]
-    timeout_seconds: u32,
+    #[command(flatten)]
+    patience: Patience,
 }
 
 impl LateEndpoint {
@@ -54,9 +54,9 @@ impl LateEndpoint {
     /// # Errors
     /// When no address is given.
     pub(crate) fn read(self) -> anyhow::Result<Endpoint> {
-        let Self { url, timeout_seconds } = self;
+        let Self { url, patience } = self;
         let url = addresses(&url).map_err(|error| anyhow::anyhow!("--url {url:?}: {error}"))?;
-        Ok(Endpoint { url, timeout_seconds })
+        Ok(Endpoint { url, patience })
     }
 }
 
@@ -72,12 +72,12 @@ impl Endpoint {
     /// A client of all addresses.
     pub(crate) fn client(&self) -> Client {
         let client = Client::of_urls(&self.url.0).expect("an address was given");
-        client.with_timeout(Duration::from_secs(self.timeout_seconds.into()))
+        client.with_timeout(Duration::from_secs(self.patience.timeout_seconds.into()))
     }
 
     /// A client of each address: for what is said to each.
     pub(crate) fn each(&self) -> Vec<Client> {
-        let timeout = Duration::from_secs(self.timeout_seconds.into());
+        let timeout = Duration::from_secs(self.patience.timeout_seconds.into());
         let client = |url| {
             let client = Client::of_urls(std::slice::from_ref(url)).expect("an address was given");
             client.with_timeout(timeout)

@@ -114,20 +114,16 @@ impl Digests {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The last one, where it is of the state below this slot.
-    pub(crate) fn kept(&self, below: Slot) -> Option<StateDigest> {
-        let known = self.known();
-        let (last, _) = known.last.as_ref().filter(|(last, _)| last.executed_below == below)?;
-        Some(last.clone())
-    }
-
-    fn is_fresh(&self) -> bool {
-        self.known().last.as_ref().is_some_and(|(_, made)| made.elapsed() < FRESH)
+    /// The last one and when it was made, where it is of the state below this slot.
+    pub(crate) fn kept(&self, below: Slot) -> Option<(StateDigest, Instant)> {
+        self.known().last.clone().filter(|(last, _)| last.executed_below == below)
     }
 
     /// The digest of the state below a slot, which may be executed a little later.
     pub(crate) async fn of(self: &Arc<Self>, below: Slot) -> DigestOutcome {
-        if let Some(kept) = self.kept(below).filter(|_| self.is_fresh()) {
+        if let Some((kept, made)) = self.kept(below)
+            && made.elapsed() < FRESH
+        {
             return DigestOutcome::Digest(Box::new(kept));
         }
         let wait = match self.join(below).map_or_else(|| self.begin(below), Ok) {
