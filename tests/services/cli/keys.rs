@@ -24,6 +24,8 @@ async fn keys_are_written_read_listed_and_deleted_by_scripts() -> Result<()> {
     ensure!(synod.text(&["get", "k/a"]).await? == "two");
     let at = first.to_string();
     ensure!(synod.text(&["get", "k/a", "--revision", &at]).await? == "one");
+    // A local read may be behind.
+    cluster.wait_until_equal().await?;
     ensure!(synod.text(&["get", "k/a", "--local"]).await? == "two");
     let item = &synod.json(&["get", "k/a"]).await?[0];
     ensure!(
