@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -74,15 +75,43 @@ pub fn apart(one: &[String], other: &[String]) -> Vec<OneWay> {
     drops
 }
 
+/// The addresses of a network, private ones (RFC 1918). No two networks of a process have
+/// the same: the connections that it keeps are found by address, and would lead into
+/// another network than the one that asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Subnet(u8);
+
+impl Subnet {
+    /// One that no network has that is there.
+    fn next() -> Self {
+        static NEXT: AtomicU8 = AtomicU8::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn address(self, number: u8) -> Ipv4Addr {
+        Ipv4Addr::new(10, 77, self.0, number)
+    }
+
+    fn neighbour(self, commands: &mut String, device: &str, number: u8) {
+        commands.push_str(&format!(
+            "neighbour add {} lladdr {} dev {device} nud permanent\n",
+            self.address(number),
+            hardware(number)
+        ));
+    }
+}
+
 #[derive(Debug)]
 struct Member {
     number: u8,
+    address: Ipv4Addr,
     namespace: Arc<Namespace>,
 }
 
 /// The network. It is gone when the last that uses it is dropped.
 #[derive(Debug)]
 pub struct Lan {
+    subnet: Subnet,
     hub: Namespace,
     members: BTreeMap<String, Member>,
     dropped: Mutex<BTreeSet<OneWay>>,
@@ -101,12 +130,14 @@ impl Lan {
             return skipped("there is no ip; `apt-get install iproute2` brings it").map(|()| None);
         }
         let Some(hub) = Namespace::create()? else { return Ok(None) };
-        let mut members = BTreeMap::new();
+        let (subnet, mut members) = (Subnet::next(), BTreeMap::new());
         for (number, name) in (HUB + 1..).zip(names) {
             let Some(namespace) = Namespace::create()? else { return Ok(None) };
-            members.insert(name.clone(), Member { number, namespace: Arc::new(namespace) });
+            let (address, namespace) = (subnet.address(number), Arc::new(namespace));
+            members.insert(name.clone(), Member { number, address, namespace });
         }
-        let lan = Self { hub, members, dropped: Mutex::default(), unplugged: Mutex::default() };
+        let (dropped, unplugged) = Default::default();
+        let lan = Self { subnet, hub, members, dropped, unplugged };
         match lan.wire() {
             Ok(()) => Ok(Some(lan)),
             Err(error) if UNSUPPORTED.iter().any(|words| error.to_string().contains(words)) => {
@@ -122,7 +153,7 @@ impl Lan {
             "link set lo up\nlink add name lan type bridge\nlink set lan address {}\naddress add \
              {}/24 dev lan\nlink set lan up\n",
             hardware(HUB),
-            address(HUB)
+            self.subnet.address(HUB)
         );
         for (name, member) in &self.members {
             let (mac, namespace) = (hardware(member.number), member.namespace.path());
@@ -132,7 +163,8 @@ impl Lan {
             )?;
             writeln!(commands, "link set {name} master lan up")?;
         }
-        self.members.values().for_each(|member| neighbour(&mut commands, "lan", member.number));
+        let hosts = self.members.values().map(|member| member.number);
+        hosts.for_each(|number| self.subnet.neighbour(&mut commands, "lan", number));
         self.hub.ip(&commands)?;
         self.members.values().try_for_each(|member| self.wire_member(member))?;
         self.hub.within(|| self.members.values().try_for_each(wait_for_host))?
@@ -142,7 +174,7 @@ impl Lan {
         let mut commands = format!(
             "link set lo up\naddress add {}/24 dev eth0\nlink set eth0 up\n\
             rule add pref {LOCAL_RULE} lookup local\nrule del pref 0 lookup local\n",
-            address(member.number)
+            member.address
         );
         let others = self
             .members
@@ -150,7 +182,7 @@ impl Lan {
             .map(|other| other.number)
             .chain([HUB])
             .filter(|number| *number != member.number);
-        others.for_each(|number| neighbour(&mut commands, "eth0", number));
+        others.for_each(|number| self.subnet.neighbour(&mut commands, "eth0", number));
         member.namespace.ip(&commands)?;
         // A host counts as dropped what has no way to go; a router would not.
         member
@@ -181,7 +213,7 @@ impl Lan {
     /// When there is no such host.
     #[must_use]
     pub fn address(&self, name: &str) -> Ipv4Addr {
-        address(self.member(name).number)
+        self.member(name).address
     }
 
     fn member(&self, name: &str) -> &Member {
@@ -197,8 +229,8 @@ impl Lan {
         let mut dropped = self.dropped.lock().expect("no panic under the lock");
         for (name, member) in &self.members {
             let rule = |verb: &str, drop: &OneWay| {
-                let sender = self.member(&drop.from).number;
-                format!("rule {verb} pref {sender} from {} iif eth0 blackhole\n", address(sender))
+                let Member { number, address, .. } = self.member(&drop.from);
+                format!("rule {verb} pref {number} from {address} iif eth0 blackhole\n")
             };
             let off = dropped
                 .difference(&wanted)
@@ -280,7 +312,7 @@ pub struct Losses {
 /// Waits until a host answers, if only that nobody listens there: a bridge forwards
 /// nothing for the first moments.
 fn wait_for_host(member: &Member) -> Result<()> {
-    let at = SocketAddr::from((address(member.number), NOBODY));
+    let at = SocketAddr::from((member.address, NOBODY));
     let started = Instant::now();
     loop {
         match TcpStream::connect_timeout(&at, Duration::from_millis(50)) {
@@ -297,22 +329,9 @@ fn counter(snmp: &str, group: &str, name: &str) -> Option<u64> {
     lines.next()?.split_whitespace().nth(at)?.parse().ok()
 }
 
-/// Private addresses (RFC 1918); no other namespace ever sees them.
-fn address(number: u8) -> Ipv4Addr {
-    Ipv4Addr::new(10, 77, 0, number)
-}
-
 /// Locally administered.
 fn hardware(number: u8) -> String {
     format!("02:00:00:00:00:{number:02x}")
-}
-
-fn neighbour(commands: &mut String, device: &str, number: u8) {
-    commands.push_str(&format!(
-        "neighbour add {} lladdr {} dev {device} nud permanent\n",
-        address(number),
-        hardware(number)
-    ));
 }
 
 #[cfg(test)]
