@@ -15,9 +15,10 @@
 //! ```
 //!
 //! In reading order: [`acceptor`] (the protocol, pure), [`decision`] ("persist before
-//! answering", as types), `succession` (from one roster to the next), [`limits`] (what it lets in), `invariants` (what always holds);
-//! [`log`] (what it remembers, on disk); `writer` (group commit) and `handle` (the way to
-//! it); [`directory`] (who is there, pure), `http`, `metrics`, `args`.
+//! answering", as types), `succession` (from one roster to the next), [`limits`] (what it
+//! lets in), `invariants` (what always holds); [`log`] (what it remembers, on disk);
+//! `writer` (group commit) and `handle` (the way to it); [`directory`] (who is there,
+//! pure), `http`, `metrics`, `args`.
 //!
 //! Deliberately absent: reading values (they are opaque here), learning what is chosen
 //! (leaders say so), and any message to another service: an acceptor only answers.

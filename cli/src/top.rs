@@ -4,8 +4,9 @@
 //! It asks `GET /v1/cluster`, and `GET /metrics` of the acceptors and balancers that it
 //! names, where they can be reached from here.
 //!
-//! In reading order: `cluster` and `measures` (what services say, read), `seen` (what is known from one
-//! look to the next; pure), `screen` (what of it is drawn), `looking` (who is asked).
+//! In reading order: `cluster` and `measures` (what services say, read), `seen` (what is
+//! known from one look to the next; pure), `screen` (what of it is drawn), `looking` (who
+//! is asked).
 
 mod cluster;
 mod looking;

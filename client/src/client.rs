@@ -48,8 +48,8 @@ struct Addresses {
 
 impl Client {
     /// A client of the balancers, or replicas, at these addresses (`http://HOST[:PORT][/PATH]`
-    /// or `https://…`, set apart by commas or blanks). Nothing is sent yet. While one does not answer, the
-    /// next one is asked.
+    /// or `https://…`, set apart by commas or blanks). Nothing is sent yet. While one
+    /// does not answer, the next one is asked.
     ///
     /// # Errors
     /// [`Error::Invalid`] where there is none, or one is no such URL.

@@ -4,8 +4,8 @@
 //! So one message with the highest number that there is would leave none for anybody after
 //! it: one `Prepare` of the last round ends a cluster for good. Hence no number from
 //! outside moves one of ours by more than a bound. Each bound is far above what a cluster
-//! comes to within its life, and far below what numbers hold, so that there is headroom yet when somebody
-//! has used one up.
+//! comes to within its life, and far below what numbers hold, so that there is headroom
+//! yet when somebody has used one up.
 //!
 //! What is refused says the number, what was known, and the bound.
 

@@ -12,7 +12,8 @@
 //!
 //! In reading order: `args` (the flags), [`identity`] (who a certificate is of), `load` (files,
 //! and what is wrong with them), [`trust`] (calls), `transport` (bytes, plain or not),
-//! `handshake` and `caller` (those who call here), [`matrix`] (what they may), `watch` (files that change), `counts`.
+//! `handshake` and `caller` (those who call here), [`matrix`] (what they may), `watch`
+//! (files that change), `counts`.
 //!
 //! Deliberately absent: HTTP/2, sessions that are resumed (each connection proves itself anew,
 //! and lives long), revocation lists (certificates are to be short-lived).

@@ -191,7 +191,8 @@ impl Peer {
     }
 
     /// `GET` of what is too long for a message, with further fields of the request: a 200, or
-    /// what a range came to (206, 416), whose body is still to come. The answer's header is waited for until the `timeout`.
+    /// what a range came to (206, 416), whose body is still to come. The answer's header
+    /// is waited for until the `timeout`.
     ///
     /// # Errors
     /// See [`CallError`].

@@ -17,8 +17,8 @@
 //! left to the other checker.
 //!
 //! Not done: keys that go with leases, since nobody asks for them to go when one expires;
-//! fences; guards of transactions, and what they read of keys that they write; local reads and reads at a revision (they promise no order), and revisions
-//! as an order across keys.
+//! fences; guards of transactions, and what they read of keys that they write; local
+//! reads and reads at a revision (they promise no order), and revisions as an order across keys.
 
 mod search;
 mod state;
