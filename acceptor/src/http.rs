@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{FromRequest as _, Path, Query, Request, State};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
 use axum::{Extension, Router};
-use http::{StatusCode, Uri};
+use http::{Method, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
 use shared::deadline::{Deadline, Elapsed};
@@ -22,6 +22,7 @@ use shared::message::{
     Succession, SuccessionRequest, Watermarks,
 };
 use shared::problem::{Problem, Retryable};
+use shared::server::{Answering, Direct, RequestBody, Routes};
 use shared::spans::{self, Reach};
 use shared::status::Identity;
 use shared::telemetry::{SpanNames, attribute};
@@ -48,6 +49,9 @@ pub(crate) const POLLS: &[(&str, &str)] = &[
     ("GET", "/v1/members"),
     ("PUT", "/v1/members/{name}"),
 ];
+
+/// What replicas ask for with each linearizable read, or a few.
+const WATERMARKS: &str = "/v1/watermarks";
 
 /// The longest [`Accept`]: a leader packs about 8 MiB into one, or a single value. Three
 /// times that in JSON. Bytes.
@@ -159,13 +163,14 @@ impl Service {
     }
 }
 
-pub(crate) fn routes(service: Arc<Service>) -> Router {
+pub(crate) fn routes(service: Arc<Service>) -> Routes {
+    let direct = Arc::clone(&service);
     let checks = {
         let service = Arc::clone(&service);
         move || service.checks()
     };
     let limited = |what, bytes| Extension(BodyLimit { what, bytes });
-    Router::new()
+    let router = Router::new()
         .route("/v1/accept", post(accept).layer(limited("accept", ACCEPT_BYTES)))
         .route("/v1/prepare", post(prepare).layer(limited("prepare", SMALL_BYTES)))
         .route("/v1/votes", get(votes))
@@ -173,7 +178,7 @@ pub(crate) fn routes(service: Arc<Service>) -> Router {
             "/v1/succession",
             post(succession).layer(limited("succession", SUCCESSION_BYTES)).get(known_succession),
         )
-        .route("/v1/watermarks", get(watermarks))
+        .route(WATERMARKS, get(watermarks))
         .route("/v1/members", get(members))
         .route(
             "/v1/members/{name}",
@@ -182,7 +187,8 @@ pub(crate) fn routes(service: Arc<Service>) -> Router {
         .route("/v1/status", get(status))
         .merge(spans::routes(Reach::Service(service.own.name.clone())))
         .with_state(service)
-        .merge(health::routes(checks))
+        .merge(health::routes(checks));
+    Routes::with_direct(router, direct)
 }
 
 async fn prepare(
@@ -273,9 +279,25 @@ fn known_succession(State(service): State<Arc<Service>>, reply: Reply) -> Ready<
 }
 
 fn watermarks(State(service): State<Arc<Service>>, reply: Reply) -> Ready<Response> {
+    ready(marks(&service, reply))
+}
+
+impl Direct for Service {
+    fn route(&self, method: &Method, path: &str) -> Option<&'static str> {
+        (method == Method::GET && path == WATERMARKS).then_some(WATERMARKS)
+    }
+
+    fn answer(self: Arc<Self>, request: http::Request<RequestBody>) -> Answering {
+        let reply = Reply::of(request.headers());
+        let answer = reply.map_or_else(Problem::into_response, |reply| marks(&self, reply));
+        Box::pin(ready(answer))
+    }
+}
+
+fn marks(service: &Service, reply: Reply) -> Response {
     let Durable { acceptor, draw, roster, promised, marks, heard, .. } = service.handle.durable();
     let leader_silent_ms = u64::try_from(heard.elapsed().as_millis()).unwrap_or(u64::MAX);
-    ready(reply.send(&Watermarks { acceptor, roster, draw, promised, marks, leader_silent_ms }))
+    reply.send(&Watermarks { acceptor, roster, draw, promised, marks, leader_silent_ms })
 }
 
 fn announce(

@@ -130,17 +130,18 @@ pub struct Args {
     )]
     pub hedge_percent: u32,
 
-    /// Requests in a second of each client address; more are answered 429. 0: any number
+    /// Requests in a second of each client (an address, or an access token); more are answered
+    /// 429. 0: any number
     #[arg(long, env = "SYNOD_CLIENT_RATE", value_name = "N", default_value = "0")]
     pub client_rate: u32,
 
-    /// Requests of a client address that may come at once after a pause
+    /// Requests of a client that may come at once after a pause
     /// [default: as many as in a second]
     #[arg(long, env = "SYNOD_CLIENT_BURST", value_name = "N")]
     pub client_burst: Option<NonZeroU32>,
 
-    /// Requests at once of each client address; more are answered 429. 0: a fair share of
-    /// all that are taken on
+    /// Requests at once of each client; more are answered 429. 0: a fair share of all that are
+    /// taken on
     #[arg(long, env = "SYNOD_CLIENT_REQUESTS", value_name = "N", default_value = "0")]
     pub client_requests: u32,
 

@@ -3,16 +3,18 @@
 //!
 //! A client is an address; of IPv6 the /64 before it, since whoever has one has all of
 //! these (RFC 6177). An `X-Forwarded-For` is believed only of `--trusted-proxies`: of its
-//! addresses the last one counts that is none of theirs. Requests in a second are counted
+//! addresses the last one counts that is none of theirs. Who sends an access token that
+//! replicas have vouched for counts by that ([`tokens`]). Requests in a second are counted
 //! by a token bucket (GCRA, of the crate `governor`).
 //!
 //! A connection looks its client up once; each request then counts in atomics. A request
-//! that a trusted proxy passes on takes one short lock. What is remembered is bounded
+//! that a trusted proxy passes on, or that has a token, takes one short lock. What is remembered is bounded
 //! ([`MAX_CLIENTS`]): those who are not connected and whose bucket is full again are
 //! forgotten first, for they are as new; if that is not enough, those who come then share
 //! one bucket.
 
 mod forwarded;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -25,12 +27,13 @@ use governor::clock::{Clock, MonotonicClock, Reference};
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
-use http::HeaderMap;
+use http::{HeaderMap, Response};
 use ipnet::IpNet;
 use shared::places::ClientNetwork;
 use shared::problem::Problem;
 
 use self::forwarded::forwarded_for;
+use self::tokens::{Holder, Vouched};
 
 /// The most clients that are remembered apart.
 pub(crate) const MAX_CLIENTS: usize = 16_384;
@@ -78,6 +81,13 @@ impl Reason {
 
 type Bucket<C> = RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
+/// What clients are told apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Identity {
+    Network(ClientNetwork),
+    Token(Holder),
+}
+
 /// One client, or all that are not told apart.
 #[derive(Debug)]
 pub(crate) struct Client<C: Clock = MonotonicClock> {
@@ -97,6 +107,7 @@ pub(crate) struct Clients<C: Clock = MonotonicClock> {
     clock: C,
     began: C::Instant,
     known: Mutex<Known<C>>,
+    vouched: Vouched,
     /// For those who find no room.
     others: Arc<Client<C>>,
     in_flight: AtomicUsize,
@@ -107,7 +118,7 @@ pub(crate) struct Clients<C: Clock = MonotonicClock> {
 
 #[derive(Debug)]
 struct Known<C: Clock> {
-    clients: BTreeMap<ClientNetwork, Arc<Client<C>>>,
+    clients: BTreeMap<Identity, Arc<Client<C>>>,
     cleaned_at: Duration,
 }
 
@@ -145,6 +156,7 @@ impl<C: Clock + Clone> Clients<C> {
             clock,
             began,
             known: Mutex::new(known),
+            vouched: Vouched::default(),
             in_flight: AtomicUsize::new(0),
             active: AtomicUsize::new(0),
             refused: std::array::from_fn(|_| AtomicU64::new(0)),
@@ -167,7 +179,25 @@ impl<C: Clock + Clone> Clients<C> {
 
     /// The client at an address.
     pub(crate) fn at(&self, address: IpAddr) -> Arc<Client<C>> {
-        self.find(ClientNetwork::of(address))
+        self.find(Identity::Network(ClientNetwork::of(address)))
+    }
+
+    /// The client whose token a request has; none where it has none that a replica has
+    /// vouched for lately.
+    pub(crate) fn of_token(&self, headers: &HeaderMap) -> Option<Arc<Client<C>>> {
+        let token = self.vouched.fingerprint(headers)?;
+        let holder = self.vouched.holder(token, self.now())?;
+        Some(self.find(Identity::Token(holder)))
+    }
+
+    /// What a replica's answer to a request with these headers is to teach; none where they
+    /// have no token.
+    pub(crate) fn to_learn<B>(
+        &self,
+        headers: &HeaderMap,
+    ) -> Option<impl Fn(&Response<B>) + use<'_, B, C>> {
+        let token = self.vouched.fingerprint(headers)?;
+        Some(move |answer: &Response<B>| self.vouched.learn(token, answer, self.now()))
     }
 
     /// Who asks, of a request that a trusted proxy has passed on; none: the proxy itself, or
@@ -184,10 +214,10 @@ impl<C: Clock + Clone> Clients<C> {
         self.clock.now().duration_since(self.began).into()
     }
 
-    fn find(&self, network: ClientNetwork) -> Arc<Client<C>> {
+    fn find(&self, identity: Identity) -> Arc<Client<C>> {
         let now = self.now();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = known.clients.get(&network) {
+        if let Some(client) = known.clients.get(&identity) {
             return Arc::clone(client);
         }
         let is_full = known.clients.len() >= MAX_CLIENTS;
@@ -203,7 +233,7 @@ impl<C: Clock + Clone> Clients<C> {
         }
         let client = Arc::new(Client::new(self.limits, &self.clock));
         client.use_at(now);
-        known.clients.insert(network, Arc::clone(&client));
+        known.clients.insert(identity, Arc::clone(&client));
         client
     }
 

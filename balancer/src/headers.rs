@@ -54,6 +54,7 @@ pub fn end_to_end_option(headers: &HeaderMap) -> Option<HeaderName> {
             || name.starts_with("synod-")
             || name.starts_with("content-")
             || name == "idempotency-key"
+            || name == "authorization"
     };
     connection_options(headers).into_iter().find(is_end_to_end)
 }
@@ -169,6 +170,20 @@ mod tests {
             ("x-forwarded-for", "192.0.2.7"),
         ];
         assert_eq!(sent, pairs(&expected));
+    }
+
+    #[test]
+    fn whose_token_it_is_goes_on_as_it_came() {
+        let sent = forwarded(&[("authorization", "Bearer synod_A-b_c")]);
+        let expected = [
+            ("authorization", "Bearer synod_A-b_c"),
+            ("via", "1.0 balancer-1"),
+            ("x-forwarded-for", "192.0.2.7"),
+        ];
+        assert_eq!(sent, pairs(&expected));
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("authorization"));
+        assert!(end_to_end_option(&headers).is_some(), "it would be asked by somebody else");
     }
 
     #[test]

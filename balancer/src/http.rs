@@ -105,7 +105,9 @@ fn answerer_of(method: &Method, path: &str) -> Answerer {
     let first = below.split('/').next().unwrap_or_default();
     match first {
         "balancer" if !method.is_safe() => Answerer::Operated,
-        "status" | "replication" | "balancer" | "events" | "spans" => Answerer::Balancer,
+        "status" | "replication" | "succession" | "balancer" | "events" | "spans" => {
+            Answerer::Balancer
+        }
         _ => Answerer::Replica,
     }
 }
@@ -147,7 +149,8 @@ impl Front {
         let peer = Arc::new(peer);
         service_fn(move |request| {
             let (front, peer) = (Arc::clone(&front), Arc::clone(&peer));
-            async move { Ok(front.answer(&peer, request).await) }
+            // It is moved several times before it runs, and is large.
+            Box::pin(async move { Ok(front.answer(&peer, request).await) })
         })
     }
 
@@ -165,7 +168,10 @@ impl Front {
         let admitted = self.admission.admit(&parts);
         let request = Request::from_parts(parts, body);
         let mut response = match admitted {
-            Ok(place) => trace.run(self.answer_by(answerer, peer, place, request, &trace)).await,
+            Ok(place) => {
+                let answering = Box::pin(self.answer_by(answerer, peer, place, request, &trace));
+                trace.run(answering).await
+            }
             Err(problem) => problem.to_http().map(Body::from),
         };
         let (status, bytes) = (response.status(), response.body().size_hint().exact());
@@ -200,10 +206,16 @@ impl Front {
         } else {
             None
         };
-        let passed_on = asked_for.map(|address| self.clients.at(address));
-        let problem = match self.clients.admit(passed_on.as_ref().unwrap_or(&peer.client)) {
+        let by_token = self.clients.of_token(request.headers());
+        let client = by_token.or_else(|| asked_for.map(|address| self.clients.at(address)));
+        let problem = match self.clients.admit(client.as_ref().unwrap_or(&peer.client)) {
             Ok(_held) => match not_operator {
-                None => return self.proxy.forward(peer.address, request, trace).await,
+                None => {
+                    let learn = self.clients.to_learn(request.headers());
+                    let answer = self.proxy.forward(peer.address, request, trace).await;
+                    learn.iter().for_each(|learn| learn(&answer));
+                    return answer;
+                }
                 Some(problem) => problem,
             },
             Err(Refused { reason, problem, pause }) => {

@@ -222,7 +222,7 @@ pub(crate) fn expose_clients(metrics: &mut Metrics, clients: Arc<Clients>) {
     metrics.at_scrape(move |scrape| {
         scrape.gauge(
             "synod_balancer_clients",
-            "Client addresses that are remembered",
+            "Clients that are remembered: addresses and access tokens",
             clients.remembered(),
         )?;
         scrape.gauge(

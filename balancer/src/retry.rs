@@ -14,7 +14,7 @@
 //!
 //! With an `Idempotency-Key` the client says that it does none: such a mutation is executed
 //! once however often it is sent. So is one that the balancer named (`shared::repeat`),
-//! which are all others while every replica knows names. It is sent again as a read is. But
+//! which are all others while every replica knows names, but for those that make a token. It is sent again as a read is. But
 //! once an attempt may have been executed, that a later one was refused doesn't mean that
 //! nothing happened.
 
@@ -35,6 +35,9 @@ const QUERIES: &str = "/v1/sql";
 
 /// What any replica knows without a quorum.
 const OF_ANY_REPLICA: [&str; 2] = ["/v1/cluster", "/openapi.json"];
+/// Where tokens are made.
+const TOKENS: &str = "/v1/tokens";
+const OF_TOKENS: &str = "/v1/tokens/";
 /// Where locks are asked for.
 const LOCKS: &str = "/v1/locks/";
 /// No request waits longer for one.
@@ -68,6 +71,12 @@ pub(crate) fn lock_wait(method: &Method, uri: &Uri, headers: &HeaderMap, body: &
     }
     let asked = serde_json::from_slice(body).unwrap_or(Asked { wait_ms: 0 });
     Duration::from_millis(asked.wait_ms).min(LONGEST_LOCK_WAIT)
+}
+
+/// Whether a request may be sent again by a name, as one that is executed once. Each time
+/// that a token is asked for, another one is drawn.
+pub(crate) fn may_be_named(method: &Method, path: &str) -> bool {
+    method != Method::POST || !(path == TOKENS || path.starts_with(OF_TOKENS))
 }
 
 /// Whether it does harm to have a request executed by two replicas.

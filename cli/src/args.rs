@@ -8,8 +8,8 @@ use shared::message::Service;
 
 use crate::services::ServiceCommand;
 use crate::{
-    backup, bench, demo, exit, export, import, output, pki, restore, services, status, top, trust,
-    up, verbs, verify,
+    backup, bench, demo, exit, export, import, output, pki, restore, services, status, token, top,
+    trust, up, verbs, verify,
 };
 
 /// A key-value store and a replicated log over HTTP that loses no acknowledged write.
@@ -21,6 +21,8 @@ use crate::{
 struct Cli {
     #[command(flatten, next_help_heading = "TLS of whoever asks")]
     trust: trust::Args,
+    #[command(flatten, next_help_heading = "Token of whoever asks")]
+    token: token::TokenArgs,
     #[command(subcommand)]
     command: Command,
 }
@@ -58,6 +60,10 @@ enum Command {
     Lock(verbs::Lock),
     /// Show what Paxos decided, slot by slot
     Log(verbs::Log),
+    /// Make, list, show and end the tokens by which a cluster tells who may do what
+    Token(verbs::Token),
+    /// Put, print, list and delete the policies that say what tokens may do
+    Policy(verbs::Policy),
     /// Show who leads, who is primary and how far everyone is
     Status(status::Args),
     /// Show the same on a terminal, second by second, with rates and times
@@ -144,8 +150,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    cli.token.remember();
     if cli.command.asks_a_cluster()
-        && let Err(error) = cli.trust.apply()
+        && let Err(error) = cli.trust.apply().and_then(|()| token::read())
     {
         return exit::report(&error);
     }
@@ -178,6 +185,8 @@ pub fn main() -> ExitCode {
         Command::Lease(args) => block_on(verbs::lease(args)),
         Command::Lock(args) => block_on(verbs::lock(args)),
         Command::Log(args) => block_on(verbs::log(args)),
+        Command::Token(args) => block_on(verbs::token(args)),
+        Command::Policy(args) => block_on(verbs::policy(args)),
         Command::Status(args) => block_on(status::run(args)),
         Command::Top(args) => block_on(top::run(args)),
         Command::Trace(args) => block_on(verbs::trace(args)),

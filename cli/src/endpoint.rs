@@ -5,6 +5,8 @@ use std::time::Duration;
 use client::{Client, parse_urls};
 use url::Url;
 
+use crate::token;
+
 /// Where the cluster is.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Endpoint {
@@ -52,9 +54,10 @@ impl LateEndpoint {
     /// Reads it.
     ///
     /// # Errors
-    /// When no address is given.
+    /// When no address is given, or the token cannot be read.
     pub(crate) fn read(self) -> anyhow::Result<Endpoint> {
         let Self { url, patience } = self;
+        token::read()?;
         let url = addresses(&url).map_err(|error| anyhow::anyhow!("--url {url:?}: {error}"))?;
         Ok(Endpoint { url, patience })
     }
@@ -72,7 +75,8 @@ impl Endpoint {
     /// A client of all addresses.
     pub(crate) fn client(&self) -> Client {
         let client = Client::of_urls(&self.url.0).expect("an address was given");
-        client.with_timeout(Duration::from_secs(self.patience.timeout_seconds.into()))
+        token::with_token(client)
+            .with_timeout(Duration::from_secs(self.patience.timeout_seconds.into()))
     }
 
     /// A client of each address: for what is said to each.
@@ -80,7 +84,7 @@ impl Endpoint {
         let timeout = Duration::from_secs(self.patience.timeout_seconds.into());
         let client = |url| {
             let client = Client::of_urls(std::slice::from_ref(url)).expect("an address was given");
-            client.with_timeout(timeout)
+            token::with_token(client).with_timeout(timeout)
         };
         self.url.0.iter().map(client).collect()
     }

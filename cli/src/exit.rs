@@ -35,7 +35,7 @@ pub(crate) const TABLE: &str = "Exit codes:
   6  unknown outcome: it may have been executed; the same --idempotency-key finds out
   7  conflict: a lock is held by another one, or was lost; a replica cannot be primary, or out
   8  gone: the revision was compacted, the slot trimmed
-  9  denied
+  9  denied: no token, one that does not exist any more, or one that lacks a right
   10 diverged: not all replicas have the same state";
 
 /// Says why a command failed and what to do next, and gives its code.

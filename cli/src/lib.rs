@@ -19,8 +19,8 @@
 //! output can be piped.
 //!
 //! In reading order: `args` (the command line), `services`, `up`, `demo`, `endpoint`, `output` and
-//! `exit` (whom a command asks, how it answers and how it ends), `verbs`, `status`,
-//! `top`, [`tree`], `transfer`, `import`, `export`, `backup`, `restore`, `verify`, `bench`.
+//! `exit` (whom a command asks, how it answers and how it ends), `token` (as whom), `verbs`,
+//! `status`, `top`, [`tree`], `transfer`, `import`, `export`, `backup`, `restore`, `verify`, `bench`.
 #![expect(
     clippy::disallowed_methods,
     reason = "all of this crate is shell: it reads clocks, draws jitter and starts tasks"
@@ -41,6 +41,7 @@ mod restore;
 mod services;
 mod signals;
 mod status;
+mod token;
 mod top;
 mod transfer;
 pub mod tree;

@@ -51,11 +51,15 @@ impl Address {
         &self,
         call: &Call,
         granted: Option<Duration>,
+        token: Option<&HeaderValue>,
     ) -> Result<Coming, Failure> {
         let mut request = Request::new(Full::new(call.body.clone()));
         *request.method_mut() = call.method.clone();
         *request.uri_mut() = self.target(call).map_err(|reason| self.unreachable(reason))?;
         *request.headers_mut() = headers(call, granted);
+        if let Some(token) = token {
+            request.headers_mut().insert(header::AUTHORIZATION, token.clone());
+        }
         match self.connections.send(request).await {
             Ok(response) => Ok(Coming::of(&self.text, response)),
             Err(SendError::NeverSent(reason)) => Err(self.unreachable(reason)),

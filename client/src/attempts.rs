@@ -28,6 +28,9 @@ pub(crate) enum Effect {
     Read,
     /// Something, once by this key; without one its repeat does no harm.
     Mutation { idempotency_key: Option<String> },
+    /// Something whose answer could not be given again: it is not sent again once it may have
+    /// been executed.
+    Once,
 }
 
 /// What comes after an attempt that failed.
@@ -81,7 +84,8 @@ impl Attempts {
             }
         };
         let pause = self.pause(&failure, share);
-        if passing && pause < left {
+        let may_go_on = self.effect != Effect::Once || !self.may_be_executed;
+        if passing && may_go_on && pause < left {
             Next::Again(pause)
         } else {
             Next::Over(self.over(failure, passing, waited))
@@ -113,13 +117,18 @@ impl Attempts {
         };
         let is_final = answered.is_some_and(|problem| match &self.effect {
             Effect::Read => !passing,
-            Effect::Mutation { .. } if self.may_be_executed => settles(problem.status),
-            Effect::Mutation { .. } => !passing,
+            Effect::Mutation { .. } | Effect::Once if self.may_be_executed => {
+                settles(problem.status)
+            }
+            Effect::Mutation { .. } | Effect::Once => !passing,
         });
         match (answered, &self.effect) {
             (Some(problem), _) if is_final => Error::answered(problem.clone()),
             (_, Effect::Mutation { idempotency_key }) if self.may_be_executed => {
                 Error::UnknownOutcome { idempotency_key: idempotency_key.clone(), last }
+            }
+            (_, Effect::Once) if self.may_be_executed => {
+                Error::UnknownOutcome { idempotency_key: None, last }
             }
             _other => Error::Unavailable { waited, last },
         }

@@ -47,6 +47,11 @@ impl Call {
         call
     }
 
+    /// A request whose answer could not be given again.
+    pub(crate) fn once(method: Method, path: impl Into<String>) -> Self {
+        Self::new(method, path.into(), Effect::Once)
+    }
+
     /// The path of a key.
     pub(crate) fn at_key(mut self, key: &str) -> Self {
         match encode_key(key) {

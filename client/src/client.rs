@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::Method;
+use http::{HeaderValue, Method};
 use serde::de::DeserializeOwned;
 use shared::client::{Pool, PoolLimits};
 use shared::deadline;
@@ -37,6 +37,8 @@ pub struct Client {
     addresses: Arc<Addresses>,
     timeout: Duration,
     retrying: bool,
+    /// Marked as sensitive, so that it is shown nowhere.
+    token: Option<HeaderValue>,
 }
 
 /// Where the cluster is, and who answered last.
@@ -63,7 +65,7 @@ impl Client {
     /// [`Error::Invalid`] where there is none.
     pub fn of_urls(urls: &[Url]) -> Result<Self, Error> {
         let addresses = Arc::new(Addresses::of(urls, Calls::of_process())?);
-        Ok(Self { addresses, timeout: DEFAULT_TIMEOUT, retrying: true })
+        Ok(Self { addresses, timeout: DEFAULT_TIMEOUT, retrying: true, token: None })
     }
 
     /// The same client, which believes these certificates of addresses that begin with
@@ -77,6 +79,25 @@ impl Client {
         let addresses = Addresses::of(&urls, Calls::AsSaid(trust));
         self.addresses = Arc::new(addresses.expect("they were taken before"));
         self
+    }
+
+    /// The same client, which sends this token's secret with each request. Say it to nobody but
+    /// the cluster: over `http://` whoever is on the way can read it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where it is no secret.
+    pub fn with_token(mut self, secret: &str) -> Result<Self, Error> {
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+        if secret.is_empty() || !secret.bytes().all(is_part) {
+            let why = "what is given as the secret of a token is none: it has the characters \
+                       A-Z a-z 0-9 - . _ ~ + / =";
+            return Err(Error::Invalid(why.to_owned()));
+        }
+        let value = HeaderValue::from_str(&format!("Bearer {secret}"));
+        let mut value = value.expect("these characters are visible ASCII");
+        value.set_sensitive(true);
+        self.token = Some(value);
+        Ok(self)
     }
 
     /// The same client, which tries each request for at most so long (30 s if not said).
@@ -170,7 +191,7 @@ impl Client {
     async fn sent(&self, call: &Call, turn: Turn<'_>) -> Result<Coming, Failure> {
         // Where the server is asked to wait, that comes on top of what it grants itself.
         let granted = call.waits.is_zero().then_some(turn.granted);
-        turn.base.send(call, granted).await?.accepted().await
+        turn.base.send(call, granted, self.token.as_ref()).await?.accepted().await
     }
 }
 

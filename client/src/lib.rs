@@ -5,7 +5,7 @@
 //! [`Client`] (to which addresses, and how long), [`Error`], [`problem`] and `attempts`
 //! (how it fails, and when it is tried again), `call` (a request), [`key`] and [`Item`]; then
 //! what can be asked for: `kv`, `list`, `txn`, `watch`, `diff`, `sql`, `log`, `append`, `lease`,
-//! `lock`, `cluster`, `verify`, `balancer`, `trace`, `events`.
+//! `lock`, `cluster`, `verify`, `balancer`, `trace`, `events`, `token`, `policy`.
 #![expect(
     clippy::disallowed_methods,
     reason = "a client is shell: it reads clocks and draws keys and pauses"
@@ -32,12 +32,14 @@ mod list;
 mod lock;
 mod log;
 mod pages;
+mod policy;
 mod primary;
 pub mod problem;
 mod snapshot;
 mod sql;
 #[cfg(test)]
 mod stub;
+mod token;
 mod trace;
 mod txn;
 mod verify;
@@ -63,12 +65,19 @@ pub use lease::{GrantLease, Lease, ReadLease, RenewLease, RevokeLease};
 pub use list::{List, Page};
 pub use lock::{Fence, Holder, Lock, LockGuard, ReadHolder};
 pub use log::{Command, Log, LogEntry, ReadSlot};
+pub use policy::{
+    DeletePolicy, NamedPolicy, Policies, Policy, PolicyPage, PutPolicy, ReadPolicy, Rule,
+};
 pub use problem::Problem;
 pub use shared::chain::ChainHash;
 pub use shared::ids::Ballot;
 pub use shared::tls::Trust;
 pub use snapshot::{Download, Snapshot};
 pub use sql::{Rows, Sql};
+pub use token::{
+    AccessChanged, Bootstrap, CreateToken, DeleteToken, MadeToken, OwnToken, ReadOwnToken,
+    ReadToken, Token, TokenHolder, TokenPage, Tokens, Vouched,
+};
 pub use trace::{MissingService, Span, SpanLink, Trace};
 pub use txn::{Compare, Guard, Op, PutOp, SendTxn, Subject, Test, Txn, TxnAnswer, TxnResult};
 pub use verify::{CheckedReplica, StateCheck};

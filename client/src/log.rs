@@ -64,6 +64,9 @@ pub struct Command {
     /// The prefix, where it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
+    /// The token that asked for it, by its accessor; none where none was required.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// The trace of the request, if it is traced.
     pub trace_id: Option<String>,
     /// The identity of the request.

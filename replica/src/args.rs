@@ -7,6 +7,7 @@ use clap::value_parser;
 use shared::byte_budget::ByteBudget;
 use shared::config::{AcceptorsArgs, DataDirArgs, ServiceArgs};
 
+use crate::auth::AuthArgs;
 use crate::http::Limits;
 use crate::machine::command::AnswerRetention;
 use crate::replica::config::{Config, Retention};
@@ -182,6 +183,10 @@ pub struct Args {
     /// What queries in SQL may take.
     #[command(flatten)]
     pub sql: SqlArgs,
+
+    /// Who may do what.
+    #[command(flatten)]
+    pub auth: AuthArgs,
 
     /// Watches at once; more are answered 503
     #[arg(

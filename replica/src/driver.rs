@@ -32,6 +32,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
+use crate::machine::access::Access;
 use crate::machine::change::ChangeCounts;
 use crate::machine::state::RemovedReplica;
 use crate::metrics::Measured;
@@ -42,9 +43,9 @@ use crate::replica::{Replica, WrongHistory};
 use crate::store::{Checkpointer, StoreError, Writer};
 use calls::Calls;
 use checkpoints::{Checkpoints, WalStatus};
-use executor::{Job, Orders};
+use executor::{Job, Orders, Results};
 pub(crate) use handle::{Handle, MutationEnd, NotReleased, command};
-use handle::{Message, WAITING_MESSAGES};
+use handle::{Heard, Message, WAITING_MESSAGES};
 use news::News;
 pub(crate) use pin::NotPinned;
 use pin::Pin;
@@ -148,12 +149,22 @@ pub(crate) fn spawn(
     let (driver, waits) = (Driver::new(&parts, ending.clone()), parts.waits.clone());
     let measured = parts.measured.clone();
     let (publish, published) = watch::channel(driver.publishable());
+    let (publish_access, access) =
+        watch::channel(parts.writer.access().cloned().unwrap_or_default());
+    let said = Said { published: publish, access: publish_access };
     let running = tokio::spawn(async move {
-        let result = driver.run(parts, message_queue, publish, stop).await;
+        let result = driver.run(parts, message_queue, said, stop).await;
         ending.cancel();
         result
     });
-    (Handle::new(messages, published, waits, measured), running)
+    (Handle::new(messages, Heard { published, access }, waits, measured), running)
+}
+
+/// Where handlers are told what the replica is at.
+#[derive(Debug)]
+struct Said {
+    published: watch::Sender<Published>,
+    access: watch::Sender<Arc<Access>>,
 }
 
 /// Whom to tell what became of a request.
@@ -264,7 +275,7 @@ impl Driver {
         mut self,
         parts: Parts,
         mut messages: mpsc::Receiver<Message>,
-        publish: watch::Sender<Published>,
+        said: Said,
         stop: CancellationToken,
     ) -> Result<(), DriverError> {
         let Parts {
@@ -291,7 +302,7 @@ impl Driver {
             writer,
             checkpoints,
             job_queue,
-            inputs.clone(),
+            Results { inputs: inputs.clone(), access: said.access },
             Orders {
                 hurry: hurry.clone(),
                 forget_log,
@@ -340,7 +351,7 @@ impl Driver {
             let published = self.publishable();
             self.say_what_is_missing(published.status.missing);
             self.news.take(self.started.elapsed(), &published);
-            publish.send_replace(published);
+            said.published.send_replace(published);
         };
         // Whoever still has something to say must not wait for somebody to listen.
         drop(input_queue);

@@ -5,13 +5,15 @@
 //! be), `paging` (pages and streams), `get`, `list`, `diff`, `log`, `sql`, `snapshot` and
 //! `watching`; `mutate`, `append`, `txn`, `rollback`, `compact`, `leases` and `locks` (what
 //! mutations say), `mutation` (what they come to) and `forward` (from a backup to the
-//! primary); `refused` (every way to say no); `replication`, `status`, `cluster`, `events`,
+//! primary); `tokens` and `policies` (who may do what), `authorize` (whether somebody may) and
+//! `shown` (what of a list); `refused` (every way to say no); `replication`, `status`, `cluster`, `events`,
 //! `primary` (another one), `removal` (a replica fewer), `acceptors` (others), `verify` (whether
 //! all have the same); `openapi` (all of
 //! it, for programs).
 
 mod acceptors;
 mod append;
+pub mod authorize;
 mod cluster;
 mod compact;
 mod diff;
@@ -27,6 +29,7 @@ pub(crate) mod mutation;
 mod ndjson;
 mod openapi;
 mod paging;
+mod policies;
 mod primary;
 mod reading;
 mod refused;
@@ -35,9 +38,11 @@ mod render;
 mod replication;
 pub mod request;
 mod rollback;
+mod shown;
 mod snapshot;
 mod sql;
 mod status;
+mod tokens;
 mod txn;
 mod verify;
 mod watching;
@@ -47,9 +52,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, any, delete, get, post, put};
-use http::HeaderValue;
+use http::{HeaderValue, Method};
 use shared::byte_budget::ByteBudget;
 use shared::config::BaseUrl;
 use shared::console;
@@ -59,6 +64,7 @@ use shared::health;
 use shared::ids::{Instance, Name};
 use shared::message::Member;
 use shared::problem::{Outcome, Problem};
+use shared::server::{Answering, Direct, RequestBody};
 use shared::spans::{self, Gather, Reach};
 use shared::status::Identity;
 use shared::telemetry::SpanNames;
@@ -66,6 +72,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::driver::Handle;
+pub(crate) use crate::http::authorize::{
+    Auth, BeforeBootstrap, Refusals, Services, TELL_APART, warn_of_open_door,
+};
+use crate::http::authorize::{guarded, require};
 pub(crate) use crate::http::render::RenderedChange;
 use crate::http::request::path::key_of_path;
 use crate::http::request::tenure::lock_of_path;
@@ -107,6 +117,16 @@ pub(crate) const SPANS: SpanNames = &[
     ("POST", "/v1/cluster/verify", "replica.verify"),
     ("POST", "/v1/sql", "replica.sql"),
     ("GET", "/v1/watch", "replica.watch"),
+    ("POST", "/v1/tokens", "replica.create_token"),
+    ("GET", "/v1/tokens", "replica.tokens"),
+    ("GET", "/v1/tokens/self", "replica.token"),
+    ("POST", "/v1/tokens/bootstrap", "replica.bootstrap"),
+    ("GET", "/v1/tokens/{accessor}", "replica.token"),
+    ("DELETE", "/v1/tokens/{accessor}", "replica.delete_token"),
+    ("GET", "/v1/policies", "replica.policies"),
+    ("GET", "/v1/policies/{name}", "replica.policy"),
+    ("PUT", "/v1/policies/{name}", "replica.put_policy"),
+    ("DELETE", "/v1/policies/{name}", "replica.delete_policy"),
 ];
 
 /// The routes without spans.
@@ -169,8 +189,10 @@ pub(crate) struct App {
     pub(crate) snapshots: Arc<Shelf>,
     /// Whether all replicas have the same state.
     pub(crate) verification: Arc<Verification>,
-    /// What a client may ask for.
+    /// What a client may ask for …
     pub(crate) limits: Limits,
+    /// … and which one.
+    pub(crate) auth: Auth,
     /// The memory for what clients send.
     pub(crate) bodies: ByteBudget,
     /// Cancelled when the process is to end.
@@ -182,7 +204,10 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
     let clients = client_routes()
         .into_iter()
         .fold(Router::new(), |router, (path, methods)| router.route(path, methods))
+        .layer(from_fn_with_state(Arc::clone(&app), require))
         .layer(from_fn_with_state(Arc::clone(&app), name_revision));
+    let spans = spans::routes(Reach::OnRequest(app.gather.clone()))
+        .layer(from_fn_with_state(Arc::clone(&app), require));
     let checks = {
         let app = Arc::clone(&app);
         move || {
@@ -200,7 +225,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/v1/replication/suspicions", post(verify::suspicions))
         .route("/v1/replication/commands", post(forward::commands))
         .route("/v1/status", get(status::status))
-        .merge(spans::routes(Reach::OnRequest(app.gather.clone())))
+        .merge(spans)
         .merge(clients)
         .with_state(app)
         .merge(discovery::routes(acceptors))
@@ -213,7 +238,7 @@ fn client_routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
     vec![
         ("/v1/kv", get(list::list).delete(mutate::delete_prefix)),
         ("/v1/kv/", any(empty_key)),
-        ("/v1/kv/{*key}", put(mutate::put).get(get::get).delete(mutate::delete)),
+        (get::ROUTE, put(mutate::put).get(get::get).delete(mutate::delete)),
         ("/v1/diff", get(diff::diff)),
         ("/v1/txn", post(txn::txn)),
         ("/v1/rollback", post(rollback::rollback)),
@@ -229,6 +254,12 @@ fn client_routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/snapshot", get(snapshot::snapshot)),
         ("/v1/sql", post(sql::query)),
         ("/v1/watch", get(watching::watch)),
+        ("/v1/tokens", post(tokens::create).get(tokens::list)),
+        ("/v1/tokens/self", get(tokens::own)),
+        ("/v1/tokens/bootstrap", post(tokens::bootstrap)),
+        ("/v1/tokens/{accessor}", get(tokens::get).delete(tokens::delete)),
+        ("/v1/policies", get(policies::list)),
+        ("/v1/policies/{name}", put(policies::put).get(policies::get).delete(policies::delete)),
         ("/v1/cluster", get(cluster::cluster)),
         (shared::events::PATH, get(events::events)),
         ("/v1/cluster/primary", post(primary::primary)),
@@ -259,8 +290,30 @@ fn not_there(request: &Request, refused: Option<Problem>) -> Problem {
 /// Puts `Synod-Revision` on answers that speak of no state in particular: they are given
 /// by the state as it is.
 async fn name_revision(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let revision = || HeaderValue::from(app.driver.published().status.revision.0);
-    response.headers_mut().entry(reading::REVISION).or_insert_with(revision);
-    response
+    app.with_revision(next.run(request).await)
+}
+
+impl App {
+    fn with_revision(&self, mut response: Response) -> Response {
+        let revision = || HeaderValue::from(self.driver.published().status.revision.0);
+        response.headers_mut().entry(reading::REVISION).or_insert_with(revision);
+        response
+    }
+}
+
+/// Reads of single keys are asked for most.
+impl Direct for App {
+    fn route(&self, method: &Method, path: &str) -> Option<&'static str> {
+        let is_key = path.strip_prefix("/v1/kv/").is_some_and(|key| !key.is_empty());
+        (method == Method::GET && is_key).then_some(get::ROUTE)
+    }
+
+    fn answer(self: Arc<Self>, request: http::Request<RequestBody>) -> Answering {
+        let (parts, _unread) = request.into_parts();
+        Box::pin(async move {
+            let answer = async |parts| get::answer(&self, &parts).await.into_response();
+            let response = guarded(&self, get::ROUTE, parts, answer).await;
+            self.with_revision(response)
+        })
+    }
 }

@@ -16,7 +16,7 @@
 //! the same state), `driver` (performs the core's effects), `leading` (the coordinator that
 //! leads), `switch_over` (another primary is asked of it), `change_acceptors` (so are other
 //! acceptors), `followed` (which acceptors have followed those of the flags), `metrics`,
-//! `args`, `run`.
+//! `args`, `auth`, `jwt` (others that say who asks), `run`.
 //!
 //! Deliberately absent: a cache beside SQLite, because its page cache is one; votes,
 //! because a replica has none: what is chosen is what acceptors say; any decision in the
@@ -47,6 +47,8 @@ mod change_acceptors;
 mod followed;
 
 mod args;
+mod auth;
+pub mod jwt;
 mod run;
 
 #[cfg(test)]

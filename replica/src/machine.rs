@@ -3,7 +3,8 @@
 //!
 //! In reading order: [`command`] (what is asked), [`identity`] (by which request), [`chain`]
 //! (the hash over the log), [`mod@format`] (which encodings are readable), [`state`] and its
-//! parts, [`keys`] and [`answers`] (what there is), [`run`] and [`execute`] (what is done),
+//! parts, [`keys`], [`answers`] and [`access`] (what there is), [`run`] and [`execute`]
+//! (what is done),
 //! [`txn`] (what transactions are), [`outcome`] and
 //! [`change`] (what comes of it), [`put_values`] (where values stand in a batch),
 //! [`describe`] (how it is shown to people).
@@ -12,6 +13,7 @@ pub mod command;
 pub mod identity;
 
 pub use shared::chain;
+pub mod access;
 pub mod answers;
 pub mod format;
 pub mod keys;

@@ -107,7 +107,8 @@ pub struct Replica {
     storage: Storage,
     unswept: Unswept,
     followed: Followed,
-    /// When the next lease ends, unless it is renewed. Milliseconds of replicated time.
+    /// When the next lease or token ends, unless it is renewed. Milliseconds of replicated
+    /// time.
     next_expiry_ms: Option<u64>,
     /// When replicated time was executed last in this life.
     time_as_of: Option<Duration>,

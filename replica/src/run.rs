@@ -9,7 +9,7 @@ use shared::discovery::{self, Acceptors, Discovered};
 use shared::events::Events;
 use shared::ids::{Instance, Name};
 use shared::message::Service;
-use shared::server::{Doors, serve};
+use shared::server::{Doors, Routes, serve};
 use shared::service::{BeginAnew, Misconfigured, Removed, Running};
 use shared::spans::Gather;
 use shared::telemetry::Traced;
@@ -19,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 use crate::args::Args;
 use crate::driver::{self, DriverError, Handle, LockWaits, Parts};
 use crate::followed;
-use crate::http::{App, POLLS, SPANS, routes};
+use crate::http::{App, POLLS, SPANS, routes, warn_of_open_door};
+use crate::jwt::Issuer;
 use crate::metrics::{self, Measured, Present};
 use crate::replica::status::Identity;
 use crate::snapshot::Shelf;
@@ -36,6 +37,7 @@ use crate::watch::Hub;
 /// another cluster, the disk fails, or the listener does.
 pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     let acceptors = args.acceptors.clients()?;
+    let auth = args.auth.told(&mut running)?;
     let dir = DataDir::open(args.data_dir(), Service::Replica, &running.name)?;
     if let Some(why) = verification::diverged(dir.path()).context("the data directory")? {
         return Err(Misconfigured(why).into());
@@ -126,6 +128,7 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
         measured,
     });
     let verifying = Arc::clone(&verification).rounds(args.verify_every);
+    let looking = issuer_keys(auth.issuer.clone());
     let present = Present {
         driver: driver.clone(),
         watches: Arc::clone(&watches),
@@ -137,6 +140,7 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     metrics::expose(&mut running.metrics, present);
     let (name, instance) = (running.name, running.instance);
     let letting_go = let_go(driver.clone(), (name.clone(), instance), told, ending.clone());
+    let warning = warn_of_open_door(driver.clone(), auth.services);
     let app = Arc::new(App {
         gather: Gather::new(name.clone(), acceptors.clone(), members.clone()),
         events,
@@ -154,12 +158,13 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
         verification: Arc::clone(&verification),
         sql: Workers::new(dir.join(store::FILE), args.sql.limits()),
         limits: args.limits(),
+        auth,
         bodies: args.bodies(),
         shutdown: ending.clone(),
     });
     let serving = serve(
         Doors::new(running.listener, running.internal),
-        routes(app),
+        Routes::with_direct(routes(Arc::clone(&app)), app),
         Traced { service: Service::Replica, names: SPANS, polls: POLLS },
         admission,
         running.metrics,
@@ -171,6 +176,8 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
         never = letting_go => match never {},
         never = remembering => match never {},
         never = verifying => match never {},
+        never = looking => match never {},
+        never = warning => match never {},
     };
     ending.cancel();
     stop.cancel();
@@ -189,6 +196,14 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     served?;
     drop(dir);
     Ok(())
+}
+
+/// Keeps the keys of an issuer of JWTs up to date, where there is one.
+async fn issuer_keys(issuer: Option<Arc<Issuer>>) -> Infallible {
+    match issuer {
+        Some(issuer) => issuer.keep_current().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Once the process is told to end: has another replica take over, and then all end.

@@ -11,6 +11,7 @@
 //! damage, and `digest` what another replica has otherwise; `offline`, `audit` and `restore` are for when no replica runs, and `install` is how
 //! another one's state takes the place of this one's.
 
+mod access;
 mod ahead;
 mod answers;
 mod audit;

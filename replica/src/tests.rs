@@ -1,6 +1,7 @@
 //! Real replicas over HTTP, with their states on disk, around a server that chooses
 //! whatever they propose.
 
+mod access;
 mod diff;
 mod faults;
 mod forwarding;

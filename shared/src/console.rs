@@ -83,7 +83,9 @@ const FILES: &[File] = &[
     file!(script "routes.js"),
     file!(script "spans.js"),
     file!(script "sql.js"),
+    file!(script "stream.js"),
     file!(script "text.js"),
+    file!(script "token.js"),
     file!(script "theme.js"),
     file!(script "watch.js"),
 ];

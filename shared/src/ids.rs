@@ -181,6 +181,17 @@ nonce! {
     /// in every roster that follows, and never changes.
     ClusterId
 }
+nonce! {
+    /// What a token is called, which is no secret: it is made of a digest of its secret's
+    /// digest.
+    Accessor
+}
+
+impl Accessor {
+    /// No token's: what a cluster does by itself stands in the log under it. No digest is
+    /// zero.
+    pub const CLUSTER: Self = Self(0);
+}
 
 /// A text is not the sixteen hexadecimal digits of an identity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -31,6 +31,16 @@ impl ClientNetwork {
         }
     }
 
+    /// Whether it is this very machine.
+    #[must_use]
+    pub fn is_loopback(self) -> bool {
+        match self {
+            Self::V4(address) => address.is_loopback(),
+            // Of the network of ::1 nothing is ever routed.
+            Self::V6(upper) => upper == 0,
+        }
+    }
+
     /// Who asks, where the server says so.
     #[must_use]
     pub fn asking(extensions: &Extensions) -> Option<Self> {

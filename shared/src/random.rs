@@ -17,6 +17,12 @@ pub fn identity() -> [u8; 16] {
     rand::random()
 }
 
+/// What nobody guesses: 256 random bits, of the operating system's seeding.
+#[must_use]
+pub fn secret() -> [u8; 32] {
+    rand::random()
+}
+
 /// An identity for a new acceptor's data directory.
 #[must_use]
 pub fn acceptor_id() -> AcceptorId {

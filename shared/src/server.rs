@@ -10,12 +10,13 @@
 //!             └▶ hyper ─▶ guard: refused heads, unread bodies
 //!                           └▶ service ─▶ Requests: a trace, and what is counted
 //!                               └▶ Admission: Host, Origin, header bytes, places
-//!                                   └▶ routes
+//!                                   └▶ routes, by the router or directly
 //! ```
 
 mod access;
 mod admission;
 mod body;
+mod direct;
 mod doors;
 mod files;
 mod guard;
@@ -36,6 +37,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use futures::future::Either;
 use http::{Method, Request, Response, Uri};
 use hyper::body::Body;
 use hyper::server::conn::http1;
@@ -50,6 +52,7 @@ use tokio_util::task::TaskTracker;
 pub(crate) use access::turn_on as log_requests;
 pub use admission::Admission;
 pub use body::RequestBody;
+pub use direct::{Answering, Direct, Routes};
 pub use doors::Doors;
 pub use files::{Files, connections_within};
 pub use hosts::AllowedHosts;
@@ -59,6 +62,7 @@ use crate::metrics::{self, Metrics};
 use crate::places::ClientNetwork;
 use crate::problem::Problem;
 use crate::server::admission::{Reason, admit, nothing_applied};
+use crate::server::direct::Shortcut;
 use crate::server::doors::ForClients;
 use crate::server::guard::guard;
 use crate::server::refusal::Refusals;
@@ -117,9 +121,10 @@ impl Limits {
 /// that reads slowly seems not to read at all until it has taken a third of them.
 const SEND_BUFFER_BYTES: usize = 128 << 10;
 
-/// Serves the routes until `shutdown`, then lets requests end within [`Limits::drain`].
+/// Serves the routes ([`Routes`], or a router alone) until `shutdown`, then lets requests end
+/// within [`Limits::drain`].
 ///
-/// On every request: whose it is ([`ClientNetwork`]). Around every route: a span and
+/// On every request of the router: whose it is ([`ClientNetwork`]). Around every route: a span and
 /// `Trace-Id`, what is counted of it ([`Requests`]), [`Admission`], and problems for unknown
 /// paths (404) and methods (405). Beside them: `/metrics`.
 ///
@@ -127,28 +132,44 @@ const SEND_BUFFER_BYTES: usize = 128 << 10;
 /// When a listener fails for good.
 pub async fn serve(
     doors: impl Into<Doors>,
-    router: Router,
+    routes: impl Into<Routes>,
     traced: Traced,
     admission: Admission,
     metrics: Metrics,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let service_asked = traced.service;
+    let Routes { router, direct } = routes.into();
+    let asked = traced.service;
     let (requests, exposed) = expose(metrics, traced, &admission);
+    let requests = Arc::new(requests);
     let router = with_fallbacks(router.merge(exposed))
-        .layer(from_fn_with_state((service_asked, admission.clone()), admit))
-        .layer(from_fn_with_state(Arc::new(requests), observe));
+        .layer(from_fn_with_state((asked, admission.clone()), admit))
+        .layer(from_fn_with_state(Arc::clone(&requests), observe));
     let service = TowerToHyperService::new(router);
+    let shortcut = direct
+        .map(|direct| Arc::new(Shortcut { direct, asked, admission: admission.clone(), requests }));
     let make = |for_clients: Option<ForClients>| {
-        let service = service.clone();
+        let (service, shortcut) = (service.clone(), shortcut.clone());
         move |client: SocketAddr| {
-            let (service, network) = (service.clone(), ClientNetwork::of(client.ip()));
+            let (service, shortcut) = (service.clone(), shortcut.clone());
+            let network = ClientNetwork::of(client.ip());
             service_fn(move |mut request: Request<RequestBody>| {
-                request.extensions_mut().insert(network);
                 if let Some(for_clients) = for_clients {
                     request.extensions_mut().insert(for_clients);
                 }
-                service.call(request)
+                let direct = shortcut
+                    .as_ref()
+                    .and_then(|shortcut| Some((Arc::clone(shortcut), shortcut.route(&request)?)));
+                match direct {
+                    Some((shortcut, route)) => {
+                        let answer = shortcut.answer(route, request);
+                        Either::Left(async move { Ok(answer.await) })
+                    }
+                    None => {
+                        request.extensions_mut().insert(network);
+                        Either::Right(service.call(request))
+                    }
+                }
             })
         }
     };

@@ -17,6 +17,7 @@
 //! exported, all of both are. A batch is recorded where one of its requests is.
 
 mod context;
+mod hex;
 mod http_span;
 mod log;
 pub(crate) mod otlp;

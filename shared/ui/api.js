@@ -1,5 +1,7 @@
 // Asking the API, of this page's own origin and no other.
 
+import { authorization } from "./token.js";
+
 /** How long a request may take, in milliseconds, where nothing else is said. */
 const TIMEOUT_MS = 10_000;
 
@@ -48,7 +50,7 @@ export async function ask(method, path, { headers = {}, body, timeoutMs = TIMEOU
     body,
     cache: "no-store",
     redirect: "error",
-    headers: { "synod-timeout": `${timeoutMs}ms`, ...(poll ? untraced() : {}), ...headers },
+    headers: { "synod-timeout": `${timeoutMs}ms`, ...(poll ? untraced() : {}), ...authorization(), ...headers },
     signal: signal ? AbortSignal.any([limit, signal]) : limit,
   };
   let response;

@@ -13,6 +13,7 @@ import * as log from "./log.js";
 import * as members from "./members.js";
 import * as rollback from "./rollback.js";
 import * as sql from "./sql.js";
+import * as token from "./token.js";
 import * as watch from "./watch.js";
 
 /** By address; those without a name in the menu are reached from others. */
@@ -103,6 +104,11 @@ put(
   Object.entries(VIEWS).filter(([, [name]]) => name !== null).map(([view, [name]]) => h("a", { href: link(view), "data-view": view }, name)),
 );
 setUpTheme();
+token.setUp(document.getElementById("token"), document.getElementById("token-form"), () => {
+  current?.close?.();
+  current = null;
+  show();
+});
 follow(tellHealth);
 addEventListener("hashchange", show);
 document.querySelector(".skip").addEventListener("click", (event) => {

@@ -3,6 +3,7 @@
 import { h, put, say } from "./dom.js";
 import { badge, empty, heading } from "./parts.js";
 import { link } from "./routes.js";
+import { CLOSED, Stream } from "./stream.js";
 import { count, number, shown } from "./text.js";
 
 /** Events that are kept on the page. */
@@ -62,12 +63,12 @@ export function open(root) {
   };
   const begin = () => {
     if (ended) return;
-    source = new EventSource("/v1/events?held=true");
+    source = new Stream("/v1/events?held=true");
     for (const type of TYPES) source.addEventListener(type, happened);
     source.onopen = () => say(status, `live; ${count(seen, "event")} so far.`);
     source.onerror = () => {
       say(status, "cut off, and is resumed");
-      if (source.readyState !== EventSource.CLOSED) return;
+      if (source.readyState !== CLOSED) return;
       put(body);
       [seen, last] = [0, null];
       timer = setTimeout(begin, PAUSE_MS);

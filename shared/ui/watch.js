@@ -4,6 +4,7 @@ import { ask, parameters, Problem } from "./api.js";
 import { h, put, say } from "./dom.js";
 import { badge, button, empty, field, heading } from "./parts.js";
 import { link } from "./routes.js";
+import { CLOSED, Stream } from "./stream.js";
 import { count, number, shown } from "./text.js";
 
 /** Events that are kept on the page. */
@@ -13,7 +14,7 @@ const KEPT = 500;
 const PAUSE_MS = 2000;
 
 /**
- * Follows changes, and goes on after each cut from where it was. The browser comes again by
+ * Follows changes, and goes on after each cut from where it was. The stream comes again by
  * itself after a cut, with the last id; after a refusal it does not, and this does.
  */
 function follow(what, { onevent, onstate }) {
@@ -30,6 +31,7 @@ function follow(what, { onevent, onstate }) {
       if (!partial.has(name)) onevent(event.type, data);
       partial.add(name);
     }
+    if (event.type === "denied") onstate(data.detail, cuts);
     if (event.type === "lagged") onstate("read too slowly, and is resumed", cuts);
     if (id !== null && (last === null || id > last)) {
       last = id;
@@ -37,7 +39,7 @@ function follow(what, { onevent, onstate }) {
     }
   };
   const refused = async () => {
-    // The browser does not say why; asked once more, the service does.
+    // The stream does not say why; asked once more, the service does.
     let why = "no answer";
     try {
       const stop = new AbortController();
@@ -52,12 +54,12 @@ function follow(what, { onevent, onstate }) {
   };
   function begin() {
     if (ended) return;
-    source = new EventSource(path());
-    for (const type of ["put", "delete", "synced", "lagged"]) source.addEventListener(type, told);
+    source = new Stream(path());
+    for (const type of ["put", "delete", "synced", "lagged", "denied"]) source.addEventListener(type, told);
     source.onopen = () => onstate("live", cuts);
     source.onerror = () => {
       cuts += 1;
-      if (source.readyState === EventSource.CLOSED) refused();
+      if (source.readyState === CLOSED) refused();
       else onstate("cut off, and is resumed", cuts);
     };
   }

@@ -32,7 +32,7 @@ fn run_to_end(args: &[&str]) -> Result<Output> {
 }
 
 /// Asserts that it ends as one that cannot run as it is told, and names all of `words`.
-fn assert_misconfigured(args: &[&str], words: &[&str]) -> Result<()> {
+pub(super) fn assert_misconfigured(args: &[&str], words: &[&str]) -> Result<()> {
     let code = assert_refused(args, words)?;
     ensure!(code == Some(MISCONFIGURED.into()), "synod {args:?} ended with {code:?}");
     Ok(())

@@ -82,6 +82,42 @@ async fn the_console_shows_the_cluster_and_works_on_it_and_outlives_its_primary(
     .await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_console_asks_with_the_token_that_the_tab_was_given() -> Result<()> {
+    let Some(driver) = driver() else {
+        return skipped("there is no chromedriver; `apt-get install chromium-driver` brings it");
+    };
+    let cluster = Cluster::start(synod(), Size::default(), &[]).await?;
+    put(&cluster, "guarded/key", "hidden").await?;
+    let url = format!("{}/v1/tokens/bootstrap", cluster.url("replica-1"));
+    let made: Value = cluster.http().post(url).send().await?.json().await?;
+    let secret = made["secret"].as_str().context("no secret")?;
+    with_browser(driver, async |browser| {
+        let ui = format!("{}/ui", cluster.front());
+        browser.go(&format!("{ui}#/keys?prefix=guarded%2F")).await?;
+        browser.says("main", &["Unauthorized"]).await?;
+        browser.press("#token").await?;
+        browser.fill("#token-form [name=token]", secret).await?;
+        browser.press("#token-keep").await?;
+        browser.says(".list tbody", &["guarded/key"]).await?;
+        // What streams is asked for with it, too.
+        browser.go(&format!("{ui}#/watch?prefix=guarded%2F")).await?;
+        browser.says("#watch-state", &["live"]).await?;
+        let url = format!("{}/v1/kv/guarded/key", cluster.url("replica-2"));
+        let put = cluster.http().put(url).bearer_auth(secret).body("again").send().await?;
+        ensure!(put.status().is_success(), "{}", put.text().await?);
+        browser.says("#events", &["guarded/key", "again"]).await?;
+        let asked = browser.requests().await?;
+        let telling = asked.iter().find(|url| url.contains(&secret["synod_".len()..]));
+        ensure!(telling.is_none(), "{telling:?}");
+        browser.press("#token").await?;
+        browser.press("#token-forget").await?;
+        browser.go(&format!("{ui}#/keys?prefix=guarded%2F")).await?;
+        browser.says("main", &["Unauthorized"]).await
+    })
+    .await
+}
+
 async fn shows_the_cluster(cluster: &Cluster, browser: &Browser, ui: &str) -> Result<()> {
     let (primary, leader) = (cluster.primary().await?, cluster.leader().await?);
     browser.go(ui).await?;

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "how long writes stopped is for people to read")]
 
 mod acceptors;
+mod access;
 mod backup;
 mod bad_starts;
 mod balancer;

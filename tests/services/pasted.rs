@@ -17,8 +17,10 @@ use tests::harness::skip::skipped;
 use crate::synod;
 use crate::up::Up;
 
-/// The front door in the documentation.
+/// The front door in the documentation …
 const DOOR: &str = "http://127.0.0.1:8000";
+/// … and the one of a replica.
+const REPLICA: &str = "http://127.0.0.1:8301";
 /// Between what two commands print. No text has it.
 const SEPARATOR: char = '\u{1e}';
 /// What all commands of a page may take.
@@ -81,10 +83,15 @@ fn pages() -> Result<Vec<PathBuf>> {
 }
 
 /// Runs the commands in one shell; what each printed.
-async fn run(commands: &[Pasted], door: &str, folder: &Path) -> Result<Vec<String>> {
+async fn run(commands: &[Pasted], up: &Up, folder: &Path) -> Result<Vec<String>> {
+    let (door, replica) = (up.front.as_str(), up.url(301));
     let mut script = String::new();
     for Pasted { command, .. } in commands {
-        writeln!(script, "{}\nprintf '{SEPARATOR}'", command.replace(DOOR, door))?;
+        writeln!(
+            script,
+            "{}\nprintf '{SEPARATOR}'",
+            command.replace(DOOR, door).replace(REPLICA, &replica)
+        )?;
     }
     let programs = folder.join("bin");
     std::fs::create_dir(&programs)?;
@@ -102,7 +109,10 @@ async fn run(commands: &[Pasted], door: &str, folder: &Path) -> Result<Vec<Strin
         .kill_on_drop(true)
         .output();
     let output = tokio::time::timeout(LIMIT, shell).await.context("it does not end")??;
-    let printed = String::from_utf8(output.stdout)?.replace(door, DOOR).replace('\r', "");
+    let printed = String::from_utf8(output.stdout)?
+        .replace(door, DOOR)
+        .replace(&replica, REPLICA)
+        .replace('\r', "");
     let printed: Vec<String> =
         printed.split(SEPARATOR).take(commands.len()).map(|text| text.trim().to_owned()).collect();
     ensure!(printed.len() == commands.len(), "the shell ended early: {printed:?}");
@@ -114,7 +124,7 @@ async fn try_page(page: &Path) -> Result<usize> {
     let folder = tempfile::tempdir()?;
     let up = Up::started(folder.path()).await?;
     up.wait_until_whole().await?;
-    let printed = run(&commands, &up.front, folder.path()).await;
+    let printed = run(&commands, &up, folder.path()).await;
     up.end()?;
     let printed = printed?;
     for (Pasted { command, prints }, printed) in commands.iter().zip(&printed) {

@@ -47,6 +47,11 @@ impl Up {
         Ok(up)
     }
 
+    /// Where a service is, by how far its port is from the front door's.
+    pub(super) fn url(&self, port: u16) -> String {
+        format!("http://127.0.0.1:{}", self.base + port)
+    }
+
     /// Ends the cluster: its ports are free after that.
     pub(super) fn end(mut self) -> Result<()> {
         ensure!(self.process.terminate(LIMIT)?.success(), "{}", self.process.output()?);
@@ -65,6 +70,16 @@ impl Up {
             Ok(())
         })
         .await
+    }
+
+    /// Asks a service for something.
+    pub(super) fn request(
+        &self,
+        method: reqwest::Method,
+        port: u16,
+        path: &str,
+    ) -> reqwest::RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url(port)))
     }
 
     async fn status(&self, port: u16) -> Result<Value> {
@@ -324,4 +339,29 @@ fn up_names_a_port_in_use_and_leaves_nothing_behind() -> Result<()> {
         "{said}"
     );
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_auth_nothing_is_answered_before_the_first_token_and_everything_to_who_has_it()
+-> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut up = Up::new(dir.path(), &["--auth"])?;
+    up.process.start()?;
+    up.wait_until_announced().await?;
+    let get = |port: u16| up.request(reqwest::Method::GET, port, "/v1/kv/a");
+    for port in [0, 301, 302, 303] {
+        ensure!(get(port).send().await?.status() == 401, "at {port}");
+    }
+    // As long as not all replicas have said that they can, nobody may.
+    let made = eventually("the first token is made", || async {
+        let made = up.request(reqwest::Method::POST, 302, "/v1/tokens/bootstrap").send().await?;
+        let made = made.error_for_status()?.bytes().await?;
+        Ok(serde_json::from_slice::<Value>(&made)?)
+    })
+    .await?;
+    let secret = made["secret"].as_str().context("no secret")?;
+    for port in [0, 301, 302, 303] {
+        ensure!(get(port).bearer_auth(secret).send().await?.status() == 404, "at {port}");
+    }
+    up.end()
 }

@@ -66,7 +66,9 @@ impl Progress {
     /// of its own, and with it the latest that is known to be executed.
     pub(super) fn next(&mut self, request: &Buffered, pool: &Pool) -> Sending {
         self.attempts += 1;
-        if request.repeat == Repeat::Harmful && self.happened == MayHaveHappened::No {
+        let may_be_named = retry::may_be_named(&request.method, request.path.path());
+        let is_harmful = request.repeat == Repeat::Harmful;
+        if is_harmful && may_be_named && self.happened == MayHaveHappened::No {
             let named = |since| Repeatable { identity: random::identity(), since };
             self.name = pool.named_since().map(named);
         }

@@ -34,6 +34,15 @@ fn who_asks_for_a_lock_may_wait_for_it_beyond_the_time_of_a_request() {
 }
 
 #[test]
+fn a_request_that_makes_a_token_gets_no_name_to_be_sent_again_by() {
+    for path in ["/v1/tokens", "/v1/tokens/bootstrap"] {
+        assert!(!may_be_named(&Method::POST, path), "{path}");
+    }
+    assert!(may_be_named(&Method::DELETE, "/v1/tokens/00000000000000aa"));
+    assert!(may_be_named(&Method::POST, "/v1/txn") && may_be_named(&Method::POST, "/v1/tokensx"));
+}
+
+#[test]
 fn safe_methods_read_and_all_others_mutate() {
     let uri = Uri::from_static("/v1/kv/k?consistency=local");
     for method in [Method::GET, Method::HEAD, Method::OPTIONS] {

@@ -177,3 +177,32 @@ async fn a_client_that_asks_too_often_is_told_when_to_come_again_and_the_operato
     }
     assert_eq!(one.seen().len(), 1);
 }
+
+#[tokio::test]
+async fn a_token_has_limits_of_its_own_once_a_replica_has_vouched_for_it_and_one_made_up_has_none()
+{
+    let one = Fake::start(1, |seen| {
+        let of = |token: &str| seen.head.contains(&format!("Bearer {token}"));
+        match () {
+            () if of("good") => Reply::with("200 OK", "synod-accessor: 00ab\r\n", ""),
+            () if of("fair") => Reply::with("403 Forbidden", "synod-accessor: 00ac\r\n", ""),
+            () => Reply::with("401 Unauthorized", "", ""),
+        }
+    })
+    .await;
+    let (rate, burst) = (std::num::NonZeroU32::new(1), std::num::NonZeroU32::new(2).unwrap());
+    let clients = crate::clients::Limits { rate, burst, ..Setup::default().clients };
+    let balancer = Setup { clients, ..Setup::default() }.start(&[&one]).await;
+    let ask = async |token: &str| {
+        let fields = [("authorization", &*format!("Bearer {token}"))];
+        balancer.send(Method::GET, "/v1/kv/k", &fields, "").await.status.as_u16()
+    };
+    assert_eq!(ask("good").await, 200, "by the address");
+    assert_eq!(ask("fair").await, 403, "by the address, whose burst is over");
+    for token in ["made-up", "made-up-too"] {
+        assert_eq!(ask(token).await, 429);
+    }
+    assert_eq!((ask("good").await, ask("good").await, ask("good").await), (200, 200, 429));
+    assert_eq!((ask("fair").await, ask("fair").await, ask("fair").await), (403, 403, 429));
+    assert_eq!(one.seen().len(), 6);
+}

@@ -60,6 +60,7 @@ async fn what_services_say_to_each_other_and_what_does_not_exist_are_404() {
         "/v1/replication/log?from=0",
         "/v1/replication",
         "/v1/replication/",
+        "/v1/succession",
         "/",
         "/v1",
         "/v2/kv/k",

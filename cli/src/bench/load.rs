@@ -8,12 +8,13 @@ use anyhow::{Context, ensure};
 use bytes::Bytes;
 use futures::future::try_join_all;
 use hdrhistogram::Histogram;
-use http::{Method, Request};
+use http::{Method, Request, header};
 use http_body_util::Full;
 use tokio::time::sleep;
 use url::Url;
 
 use super::connection::Connection;
+use crate::token;
 
 /// What is not counted at the start: connections are opened and caches filled.
 const WARM_UP: Duration = Duration::from_millis(500);
@@ -157,7 +158,11 @@ impl Load {
         };
         let path = self.url.path().trim_end_matches('/');
         let target = format!("{path}/v1/kv/{}{client}/{index}{query}", self.prefix);
-        Request::builder().method(method).uri(target).body(Full::new(body))
+        let mut request = Request::builder().method(method).uri(target);
+        if let Some(secret) = token::given() {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {secret}"));
+        }
+        request.body(Full::new(body))
     }
 }
 

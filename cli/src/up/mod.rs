@@ -76,6 +76,10 @@ pub(crate) struct Args {
     /// authority that is made in the data directory
     #[arg(long, env = "SYNOD_UP_TLS", value_parser = BoolishValueParser::new())]
     tls: bool,
+    /// Have all replicas require tokens also before the first one is made (`synod token
+    /// bootstrap`)
+    #[arg(long, env = "SYNOD_UP_AUTH", value_parser = BoolishValueParser::new())]
+    auth: bool,
     /// Give up when writes are not served after this long
     #[arg(long, env = "SYNOD_READY_SECONDS", value_name = "N", default_value_t = 60)]
     ready_seconds: u32,
@@ -85,6 +89,9 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let scheme = if args.tls { Scheme::Https } else { Scheme::Http };
     let mut plan = plan::plan(&args.counts, args.base_port, &args.data_dir, scheme);
+    if args.auth {
+        plan::require_tokens(&mut plan);
+    }
     let _lock = checks::pass(&args.data_dir, args.counts.keepers.acceptors, &plan).await?;
     let tls = args.tls.then(|| tls::Certificates::of(&args.data_dir, &mut plan)).transpose()?;
     let program = std::env::current_exe().context("cannot tell where this program is")?;

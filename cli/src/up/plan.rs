@@ -146,6 +146,13 @@ pub(crate) fn plan(
     plan
 }
 
+/// Has all replicas require tokens.
+pub(crate) fn require_tokens(plan: &mut [Planned]) {
+    for replica in plan.iter_mut().filter(|planned| planned.service == Service::Replica) {
+        replica.args.push("--auth".into());
+    }
+}
+
 /// Everything that tells one service from another is said here, so that no variable of
 /// the environment can.
 fn arguments(planned: &Planned, acceptors: &str, data_dir: &Path) -> Vec<OsString> {

@@ -32,6 +32,11 @@ async fn probe(balancer: &Planned) -> Result<(), String> {
     let client = client(balancer, PROBE_TIMEOUT).without_retries();
     match client.delete(PROBE_KEY).if_revision(0).without_idempotency_key().await {
         Err(Error::ConditionFailed(_)) => Ok(()),
+        // Who has no token learns no more than that the replica is there and current.
+        Err(Error::Denied(_)) => {
+            let ready = client.fetch("/readyz").await;
+            ready.map(drop).map_err(|error| format!("{}: {error}", balancer.name))
+        }
         Err(error) => Err(format!("{}: {error}", balancer.name)),
         Ok(answer) => {
             Err(format!("{} answered {answer:?} to a mutation that cannot succeed", balancer.name))

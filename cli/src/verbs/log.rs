@@ -45,5 +45,6 @@ pub(crate) async fn log(args: Log) -> anyhow::Result<ExitCode> {
 fn described(command: &Command) -> String {
     let subject = command.key.as_deref().or(command.prefix.as_deref());
     let subject = subject.map(|subject| format!(" {}", printable(subject)));
-    format!("{}{}", command.op, subject.unwrap_or_default())
+    let by = command.by.as_deref().map(|by| format!(", by token {}", printable(by)));
+    format!("{}{}{}", command.op, subject.unwrap_or_default(), by.unwrap_or_default())
 }

@@ -116,3 +116,19 @@ fn an_address_that_does_not_answer_is_left_at_once_for_the_next_one() {
     assert!(pauses[2] > Duration::ZERO, "all were tried: {pauses:?}");
     assert_eq!(pauses[3], Duration::ZERO);
 }
+
+#[test]
+fn what_is_told_once_is_not_asked_for_again_once_it_may_have_been_done() {
+    let once = || Attempts::new(Effect::Once, 1);
+    for passing in [unreachable(), answered(503, Some("not_applied"))] {
+        let next = once().failed(passing.clone(), HOUR, HOUR, 0.5);
+        assert!(matches!(next, Next::Again(_)), "{passing}");
+    }
+    for unknown in [lost(), answered(504, Some("unknown"))] {
+        let next = once().failed(unknown.clone(), HOUR, HOUR, 0.5);
+        let is_told = matches!(next, Next::Over(Error::UnknownOutcome { .. }));
+        assert!(is_told, "{unknown}");
+    }
+    let refused = end(once(), [unreachable(), answered(403, Some("not_applied"))]);
+    assert!(matches!(refused, Error::Denied(_)), "{refused}");
+}

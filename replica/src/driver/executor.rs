@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "the shell reads clocks")]
 
 mod pinning;
+mod traced;
 
 use std::future::ready;
 use std::sync::Arc;
@@ -11,19 +12,17 @@ use std::time::Duration;
 
 use shared::ids::{ClusterId, Slot};
 use shared::message::ChosenEntry;
-use shared::telemetry::set_parent;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
 use self::pinning::Pinned;
+use self::traced::{record_changes, spans_of};
 use super::checkpoints::{Checkpoints, Step, Wal};
 use super::pin::Pin;
-use crate::machine::change::ChangeCounts;
-use crate::machine::command::{Commands, TraceContext, limits};
-use crate::machine::execute::{Decoded, ExecutionReport, Run};
+use crate::machine::access::Access;
+use crate::machine::command::limits;
 use crate::metrics::{self, Measured};
 use crate::replica::event::{Input, Storage, Stored, Unswept};
 use crate::store::{StoreError, WalSpace, Writer};
@@ -45,8 +44,15 @@ pub(super) enum Job {
     Execute(Vec<ChosenEntry>),
 }
 
-/// Where the results go: the core's inputs.
-pub(super) type Inputs = mpsc::Sender<Input>;
+/// Where the results go.
+#[derive(Debug)]
+pub(super) struct Results {
+    /// The core's inputs.
+    pub(super) inputs: mpsc::Sender<Input>,
+    /// Who may do what, in the state as executed: before the core hears that it is, and so
+    /// before anybody reads it.
+    pub(super) access: watch::Sender<Arc<Access>>,
+}
 
 /// What it is told beside its jobs.
 #[derive(Debug)]
@@ -69,7 +75,7 @@ pub(super) async fn run(
     writer: Writer,
     checkpoints: Checkpoints,
     mut jobs: mpsc::Receiver<Job>,
-    inputs: Inputs,
+    results: Results,
     orders: Orders,
     measured: Measured,
 ) -> Result<(), StoreError> {
@@ -83,7 +89,7 @@ pub(super) async fn run(
         store_from: now,
         storing_since: now,
         checkpoints,
-        inputs,
+        results,
         shutdown: shutdown.clone(),
         storage: Storage::Writable,
         unswept: Unswept::default(),
@@ -150,7 +156,7 @@ struct Executor {
     /// The rest of the WAL is to be copied, with this for its file.
     to_copy: Option<WalSpace>,
     checkpoints: Checkpoints,
-    inputs: Inputs,
+    results: Results,
     shutdown: CancellationToken,
     /// What the core was told last.
     storage: Storage,
@@ -203,6 +209,7 @@ impl Executor {
                 }
             }
         };
+        self.publish_access();
         self.tell_unswept().await;
         self.tell(Input::Executed(report)).await;
         self.tell_stored().await;
@@ -473,68 +480,21 @@ impl Executor {
         }
     }
 
+    /// Says who may do what from here on, where that is another than before.
+    fn publish_access(&self) {
+        let Some(now) = self.writer.access() else { return };
+        self.results.access.send_if_modified(|said| {
+            let is_news = !Arc::ptr_eq(said, now);
+            if is_news {
+                *said = Arc::clone(now);
+            }
+            is_news
+        });
+    }
+
     async fn tell(&self, input: Input) {
         // It fails when the process ends.
-        let _ = self.inputs.send(input).await;
-    }
-}
-
-/// A span for each sampled batch, in the trace of the batch; they last as long as executing
-/// takes.
-fn spans_of(entries: &[ChosenEntry]) -> Vec<(Slot, Span)> {
-    if !shared::telemetry::is_recording() {
-        return Vec::new();
-    }
-    // Few batches are recorded: only those are decoded once more.
-    let recorded = entries
-        .iter()
-        .filter(|entry| Commands::trace_of(&entry.value).is_some_and(TraceContext::is_sampled));
-    let recorded: Vec<ChosenEntry> = recorded.cloned().collect();
-    if recorded.is_empty() {
-        return Vec::new();
-    }
-    let run = Run::new(recorded);
-    let traced =
-        run.entries().iter().zip(run.decoded()).filter_map(|(entry, decoded)| match decoded {
-            Decoded::Batch { epoch, number, commands: Ok(commands) } => {
-                let trace = commands.trace.filter(|trace| trace.is_sampled())?;
-                let span = tracing::info_span!(
-                    parent: None,
-                    "replica.execute",
-                    slot = entry.slot.0,
-                    ballot = %entry.ballot,
-                    epoch = epoch.0,
-                    batch = number.0,
-                    commands = commands.commands.len(),
-                    keys_written = Empty,
-                    keys_deleted = Empty,
-                    prefixes_deleted = Empty,
-                    leases_ended = Empty,
-                );
-                set_parent(&span, trace.to_context());
-                Some((entry.slot, span))
-            }
-            Decoded::Batch { commands: Err(_), .. }
-            | Decoded::Noop
-            | Decoded::View(_)
-            | Decoded::Removal(_)
-            | Decoded::Undecodable => None,
-        });
-    traced.collect()
-}
-
-/// Notes in the spans of batches what these have changed.
-fn record_changes(spans: &[(Slot, Span)], report: &ExecutionReport) {
-    for (slot, span) in spans {
-        let Some(executed) = report.slots.iter().find(|executed| executed.slot == *slot) else {
-            continue;
-        };
-        let mut counts = ChangeCounts::default();
-        counts.add(&executed.changes);
-        span.record("keys_written", counts.keys_written);
-        span.record("keys_deleted", counts.keys_deleted);
-        span.record("prefixes_deleted", counts.prefixes_deleted);
-        span.record("leases_ended", counts.leases_ended);
+        let _ = self.results.inputs.send(input).await;
     }
 }
 

@@ -18,6 +18,7 @@ use tracing::Span;
 use super::pin::{Held, NotPinned, Pin};
 use super::published::Published;
 use super::waits::{LockWaits, TooManyWait, Waiting};
+use crate::machine::access::Access;
 use crate::machine::command::{Command, Op};
 use crate::machine::identity::{IdempotencyKey, RequestDigest, RequestIdentity};
 use crate::metrics::Measured;
@@ -81,19 +82,36 @@ pub(crate) enum MutationEnd {
 pub(crate) struct Handle {
     messages: mpsc::Sender<Message>,
     next_id: Arc<AtomicU64>,
-    published: watch::Receiver<Published>,
+    heard: Heard,
     waits: LockWaits,
     measured: Measured,
+}
+
+/// What the replica says of itself, and of who may do what.
+#[derive(Clone, Debug)]
+pub(super) struct Heard {
+    pub(super) published: watch::Receiver<Published>,
+    pub(super) access: watch::Receiver<Arc<Access>>,
 }
 
 impl Handle {
     pub(super) fn new(
         messages: mpsc::Sender<Message>,
-        published: watch::Receiver<Published>,
+        heard: Heard,
         waits: LockWaits,
         measured: Measured,
     ) -> Self {
-        Self { messages, next_id: Arc::default(), published, waits, measured }
+        Self { messages, next_id: Arc::default(), heard, waits, measured }
+    }
+
+    /// Who may do what, in a state that is no older than any that is read from now on.
+    pub(crate) fn access(&self) -> Arc<Access> {
+        Arc::clone(&self.heard.access.borrow())
+    }
+
+    /// The same, whenever it changes.
+    pub(crate) fn watch_access(&self) -> watch::Receiver<Arc<Access>> {
+        self.heard.access.clone()
     }
 
     /// A place to wait for what becomes of a lease's waiting.
@@ -106,12 +124,12 @@ impl Handle {
 
     /// What the replica says of itself.
     pub(crate) fn published(&self) -> Published {
-        self.published.borrow().clone()
+        self.heard.published.borrow().clone()
     }
 
     /// What the replica says of itself, whenever it changes.
     pub(crate) fn watch(&self) -> watch::Receiver<Published> {
-        self.published.clone()
+        self.heard.published.clone()
     }
 
     /// Has a command executed, in the span of the work at hand, unless it was: it may have
@@ -155,7 +173,7 @@ impl Handle {
         revision: Revision,
         deadline: Deadline,
     ) -> Result<(), NotReleased> {
-        if self.published.borrow().status.revision >= revision {
+        if self.heard.published.borrow().status.revision >= revision {
             return Ok(());
         }
         let id = self.id();
@@ -231,8 +249,8 @@ impl Handle {
     }
 }
 
-/// The command of a client who asks for this, by a key, by a name of the sender's, or once,
-/// in the trace of the work at hand.
+/// The command of a client who asks for this, by a key of its token's, by a name of the
+/// sender's, or once, in the trace of the work at hand.
 pub(crate) fn command(op: Op, key: Option<IdempotencyKey>, named: Option<Repeatable>) -> Command {
     // The same name on another request is another one.
     let of_name = |named: Repeatable| {
@@ -240,7 +258,11 @@ pub(crate) fn command(op: Op, key: Option<IdempotencyKey>, named: Option<Repeata
         std::array::from_fn(|at| named.identity[at] ^ digest[at])
     };
     let drawn = || RequestIdentity::Drawn(named.map_or_else(random::identity, of_name));
-    let request = key.map_or_else(drawn, RequestIdentity::Keyed);
+    let own = |key: IdempotencyKey| match op.by() {
+        Some(by) => key.of_token(by),
+        None => key,
+    };
+    let request = key.map(own).map_or_else(drawn, RequestIdentity::Keyed);
     Command { op, trace: TraceContext::current(), request }
 }
 

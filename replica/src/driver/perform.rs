@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use shared::ids::{BatchNumber, Epoch, Revision, Slot};
+use shared::ids::{Accessor, BatchNumber, Epoch, Revision, Slot};
 use shared::page::PageLimits;
 use shared::random;
 use tokio::sync::mpsc;
@@ -154,7 +154,7 @@ impl Driver {
             // It is published after every step, which is what those who copy the log wait
             // for.
             Effect::Learned { below: _ } => {}
-            Effect::Compact { revision } => return Ok(Some(self.compact(revision))),
+            Effect::Compact { revision, by } => return Ok(Some(self.compact(revision, by))),
             Effect::Answer { id, answer } => {
                 self.measured.answered(&answer);
                 self.answer(id, answer);
@@ -172,10 +172,10 @@ impl Driver {
     }
 
     /// Asks for a compaction, by a request that no client has.
-    fn compact(&mut self, below: Revision) -> Input {
+    fn compact(&mut self, below: Revision, by: Option<Accessor>) -> Input {
         self.own_requests += 1;
         let id = RequestId(u64::MAX - self.own_requests);
-        let command = command(Op::Compact { below }, None, None);
+        let command = command(Op::Compact { below }.attributed(by), None, None);
         tracing::debug!(%below, "history is to be dropped");
         Input::Mutation { id, command, since: None, wall_ms: published::now_ms() }
     }

@@ -8,6 +8,7 @@ use shared::deadline::Deadline;
 use shared::wire::BodyLimit;
 
 use super::App;
+use super::authorize::{Seen, TokenHolder, permit};
 use super::mutate::{
     content_type_of, finish, refuse_conditions, refuse_unsupported, submit, whole_body,
 };
@@ -16,6 +17,7 @@ use super::openapi::Entry;
 use super::openapi::content::{json, text};
 use super::refused::Refused;
 use crate::http::request::query::Query;
+use crate::machine::access::policy::Right;
 use crate::machine::command::Op;
 
 /// What the contract says of it.
@@ -39,6 +41,9 @@ async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
     refuse_conditions(&parts.headers, ", and what is appended to the log has none")?;
     let content_type = content_type_of(&parts.headers)?;
     refuse_unsupported(&parts.headers)?;
+    // Nobody takes memory for what would be refused.
+    let needed = |holder: &TokenHolder| holder.granted.need_whole(&[Right::Write], "");
+    permit(app, &parts.headers, Seen::AsItIs, deadline, needed).await?;
     let limit = BodyLimit { what: "value", bytes: app.limits.value_bytes };
     let _room =
         app.bodies.reserve_body(&parts.headers, limit.bytes).map_err(Refused::BodiesFull)?;

@@ -21,21 +21,27 @@ use shared::page::{PageLimits, PageRoom};
 use shared::wire;
 
 use super::App;
+use super::authorize::{Reading, TokenHolder};
 use super::openapi::Entry;
 use super::openapi::content::{json, lines};
 use super::paging::{KEYS, PIECE_TIME, Paging, Piece, Source};
 use super::reading::released_from;
 use super::refused::Refused;
 use super::render::RenderedItem;
+use super::shown::{NotShown, Shown};
 use crate::http::request::diff::{DiffRequest, PARAMETERS};
 use crate::http::request::path::text_of;
 use crate::http::request::query::Query;
+use crate::machine::access::policy::Right;
 use crate::store::{
     Item, ListPage, ListQuery, Order, ReadError, Reader, Show, above_prefix, lowest_above,
 };
 
 /// How many keys of each state are looked at in one go.
 const COMPARED: PageLimits = PageLimits { items: 2_000, bytes: 1 << 20 };
+
+/// What is needed at each key to see it here.
+const RIGHTS: &[Right] = &[Right::History, Right::Read];
 
 /// What the contract says of it.
 pub(super) fn entries() -> Vec<Entry> {
@@ -57,17 +63,20 @@ pub(super) async fn diff(State(app): State<Arc<App>>, parts: Parts) -> Response 
 async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let deadline = Deadline::of(&parts.headers)?;
     let query = Query::parse(parts.uri.query(), &PARAMETERS)?;
-    let mut asked = DiffRequest::of(&query)?;
+    let asked = DiffRequest::of(&query)?;
     let paging = Paging::of(app, &parts.headers, &query, KEYS)?;
     let shown = asked.to.filter(|_| asked.after.is_some());
     let released = released_from(app, &parts.headers, &query, shown).await?;
-    let first = compare(&app.reader, &mut asked, paging.first(), deadline).await?;
-    let to = asked.to.unwrap_or_default();
+    let needed = |holder: &TokenHolder| holder.granted.need_somewhere(RIGHTS, &asked.prefix);
+    let caller = released.permit(app, &parts.headers, needed).await?;
+    let (reader, reading) = (app.reader.clone(), Reading::new(caller, &app.driver));
+    let mut rest = Rest { reader, reading, asked };
+    let first = rest.page(paging.first(), deadline).await.map_err(|why| why.refused(app))?;
+    let to = rest.asked.to.unwrap_or_default();
     let mut response = if paging.streaming {
-        let mut rest = Rest { reader: app.reader.clone(), asked };
         paging.stream(rest.take(first), rest)
     } else {
-        page(asked, first, paging)
+        page(rest.asked, first, paging)
     };
     released.describe(response.headers_mut(), to);
     Ok(response)
@@ -91,7 +100,7 @@ struct DiffPage {
 /// Compares on from where the request is, until there is something to show, or the end,
 /// or the deadline passes. What it compares with is settled by the first page.
 async fn compare(
-    reader: &Reader,
+    (reader, shown): (&Reader, &Shown),
     asked: &mut DiffRequest,
     limits: PageLimits,
     deadline: Deadline,
@@ -99,8 +108,8 @@ async fn compare(
     let (mut changes, mut room) = (Vec::new(), limits.begin());
     loop {
         // The older one first: whatever is executed meanwhile, the other is not before it.
-        let old = reader.list(asked.keys(Some(asked.from)), deadline).await?;
-        let new = reader.list(asked.keys(asked.to), deadline).await?;
+        let old = shown.list(reader, asked.keys(Some(asked.from)), deadline).await?;
+        let new = shown.list(reader, asked.keys(asked.to), deadline).await?;
         asked.to = Some(new.at);
         let horizon = horizon(&old, &new);
         for Differs { key, .. } in differing(&old, &new, horizon.as_ref()) {
@@ -251,10 +260,20 @@ fn page(asked: DiffRequest, page: DiffPage, paging: Paging) -> Response {
 /// What of a stream is still to come.
 struct Rest {
     reader: Reader,
+    reading: Reading,
     asked: DiffRequest,
 }
 
 impl Rest {
+    /// Compares what whoever reads may see, before and after that.
+    async fn page(&mut self, limits: PageLimits, deadline: Deadline) -> Result<DiffPage, NotShown> {
+        let shown = Shown::of(self.reading.caller()?, RIGHTS);
+        let mut page = compare((&self.reader, &shown), &mut self.asked, limits, deadline).await?;
+        let shown = Shown::of(self.reading.caller()?, RIGHTS);
+        page.changes.retain(|changed| shown.has(changed.key()));
+        Ok(page)
+    }
+
     /// Takes a page, which what comes next comes after.
     fn take(&mut self, page: DiffPage) -> Piece {
         self.asked.after = page.more_after;
@@ -267,9 +286,8 @@ impl Source for Rest {
         if self.asked.after.is_none() {
             return Ok(None);
         }
-        let deadline = Deadline::after(PIECE_TIME);
-        let page = compare(&self.reader, &mut self.asked, limits, deadline).await;
-        Ok(Some(self.take(page.map_err(io::Error::other)?)))
+        let page = self.page(limits, Deadline::after(PIECE_TIME)).await?;
+        Ok(Some(self.take(page)))
     }
 }
 

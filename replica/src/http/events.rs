@@ -1,19 +1,24 @@
 //! `GET /v1/events`: what happens in the cluster.
 
-use std::future::{Ready, ready};
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+use futures::StreamExt as _;
 use http::request::Parts;
 use serde_json::json;
+use shared::deadline::Deadline;
 use shared::events;
-use shared::problem::Problem;
 
 use super::App;
+use super::authorize::{Reading, Seen, TokenHolder, permit};
 use super::openapi::Entry;
 use super::openapi::content::{lines, text};
+use super::refused::Refused;
 use crate::http::request::parameter::Parameter;
+use crate::machine::access::authorize::Denied;
+use crate::machine::access::policy::ClusterRight;
 
 /// What the contract says of it; the parameters are read by [`events::answer`].
 pub(super) fn entries() -> Vec<Entry> {
@@ -40,9 +45,19 @@ pub(super) fn entries() -> Vec<Entry> {
 }
 
 /// Answers it.
-pub(super) fn events(
-    State(app): State<Arc<App>>,
-    parts: Parts,
-) -> Ready<Result<Response, Problem>> {
-    ready(events::answer(&app.events, &parts))
+pub(super) async fn events(State(app): State<Arc<App>>, parts: Parts) -> Response {
+    answer(&app, &parts).await.into_response()
+}
+
+/// The stream ends when whoever follows it may not any more.
+async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
+    let deadline = Deadline::of(&parts.headers)?;
+    let caller = permit(app, &parts.headers, Seen::AsItIs, deadline, needed).await?;
+    let lost = Reading::new(caller, &app.driver).lost(needed);
+    let response = events::answer(&app.events, parts)?;
+    Ok(response.map(|body| Body::from_stream(body.into_data_stream().take_until(Box::pin(lost)))))
+}
+
+fn needed(holder: &TokenHolder) -> Result<(), Denied> {
+    holder.granted.need_cluster(ClusterRight::Read)
 }

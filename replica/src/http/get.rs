@@ -19,9 +19,15 @@ use crate::http::request::conditions::{ReadConditions, Verdict, etag};
 use crate::http::request::parameter::{
     CONSISTENCY, IF_MATCH, IF_NONE_MATCH, KEY, Parameter, REVISION,
 };
-use crate::http::request::path::key_of_path;
+use crate::http::request::path::{key_of_path, text_of};
 use crate::http::request::query::Query;
+use crate::machine::access::authorize::Denied;
+use crate::machine::access::granted::Granted;
+use crate::machine::access::policy::Right;
 use crate::store::Item;
+
+/// Where it is asked for.
+pub(super) const ROUTE: &str = "/v1/kv/{*key}";
 
 const PARAMETERS: [Parameter; 2] = [CONSISTENCY, REVISION];
 
@@ -48,13 +54,16 @@ pub(super) async fn get(State(app): State<Arc<App>>, parts: Parts) -> Response {
     answer(&app, &parts).await.into_response()
 }
 
-async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
+pub(super) async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let query = Query::parse(parts.uri.query(), &PARAMETERS)?;
     let key = key_of_path(parts.uri.path(), app.limits.key_bytes)?;
     let at: Option<Revision> = query.number("revision")?.map(Revision);
     let conditions = ReadConditions::of(&parts.headers)?;
     let released = released(app, &parts.headers, &query).await?;
     let point = app.reader.point(key.clone(), at).await?;
+    // In a state that is no older than what was read.
+    let text = text_of(&key);
+    released.permit(app, &parts.headers, |holder| may_read(&holder.granted, &text, at)).await?;
     let revision = at.unwrap_or(point.revision);
     let current = point.item.as_ref().map(|item| item.revision);
     let mut response = match (conditions.judge(current), point.item) {
@@ -69,6 +78,11 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     };
     describe(&mut response, &released, revision);
     Ok(response)
+}
+
+fn may_read(granted: &Granted, key: &str, at: Option<Revision>) -> Result<(), Denied> {
+    granted.need_at(Right::Read, key)?;
+    at.map_or(Ok(()), |_| granted.need_at(Right::History, key))
 }
 
 fn describe(response: &mut Response, released: &Released, revision: Revision) {

@@ -16,21 +16,24 @@ use shared::page::PageLimits;
 use shared::wire::{self, BodyLimit};
 
 use super::App;
+use super::authorize::{Caller, Reading, TokenHolder};
 use super::mutate::{finish, refuse_unsupported, submit, whole_body};
 use super::mutation::{Gone, Granted, Renewed, no_such_lease};
 use super::openapi::Entry;
 use super::openapi::content::{json, lines, sent};
-use super::paging::{KEYS, Paging, Piece, Source};
+use super::paging::{KEYS, PIECE_TIME, Paging, Piece, Source};
 use super::reading::released;
 use super::refused::Refused;
+use super::shown::{Ended, NotShown, scanned};
 use crate::http::request::json::refuse_but_json;
 use crate::http::request::parameter::{CONSISTENCY, CURSOR, LEASE_ID, LIMIT, Parameter};
 use crate::http::request::path::text_of;
 use crate::http::request::query::Query;
 use crate::http::request::tenure::{Cursor, Grant, body_of, lease_of_path, wrong_cursor};
+use crate::machine::access::policy::ClusterRight;
 use crate::machine::command::Op;
 use crate::machine::leases::{Lease, LeaseOp};
-use crate::store::{Reader, TenurePage, TenureQuery};
+use crate::store::{TenurePage, TenureQuery};
 
 /// The longest body of a request about leases or locks.
 pub(super) const BODY: BodyLimit = BodyLimit { what: "body", bytes: 4 << 10 };
@@ -163,7 +166,10 @@ async fn get_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let released = released(app, &parts.headers, &query).await?;
     let asked = TenureQuery::Lease { id, after, page: paging.first() };
     let page = app.reader.tenure(asked).await?;
-    let Some(found) = page.leases.first() else {
+    let caller = released.permit(app, &parts.headers, |_| Ok(())).await?;
+    // Another's is none.
+    let found = page.leases.first().filter(|(_, lease)| may_see(&caller, lease));
+    let Some(found) = found else {
         return Err(no_such_lease(id).with_revision(page.revision).into());
     };
     let last = page.keys.last().filter(|_| page.has_more);
@@ -189,16 +195,21 @@ async fn list_answer(app: &Arc<App>, parts: &Parts) -> Result<Response, Refused>
         Some(_) => return Err(wrong_cursor().into()),
     };
     let paging = Paging::of(app, &parts.headers, &query, KEYS)?;
+    let deadline = Deadline::of(&parts.headers)?;
     let released = released(app, &parts.headers, &query).await?;
-    let first = TenureQuery::Leases { after, page: paging.first() };
-    let page = app.reader.tenure(first).await?;
+    let caller = released.permit(app, &parts.headers, |_| Ok(())).await?;
+    let reading = Reading::new(caller, &app.driver);
+    let mut rest = Rest { app: Arc::clone(app), reading, after: Some(after) };
+    let page = rest.page(paging.first(), deadline).await.map_err(|why| why.refused(app))?;
     let revision = page.revision;
-    let next = page.leases.last().filter(|_| page.has_more).map(|(last, _)| *last);
     let mut response = if paging.streaming {
-        let mut rest = Rest { app: Arc::clone(app), reader: app.reader.clone(), after: None };
-        paging.stream(rest.take(page), rest)
+        paging.stream(rest.take(&page), rest)
     } else {
-        let next = next.map(|last| Cursor::Leases(last).encode());
+        let last = page.leases.last().filter(|_| page.has_more).map(|(last, _)| *last);
+        if last.is_none() && page.has_more {
+            return Err(NotShown::Late.refused(app));
+        }
+        let next = last.map(|last| Cursor::Leases(last).encode());
         let items = page.leases.iter().map(|lease| rendered(app, &page, lease)).collect();
         let mut response = wire::json(&RenderedPage { items, revision, next: next.clone() });
         if let Some(cursor) = next {
@@ -213,22 +224,71 @@ async fn list_answer(app: &Arc<App>, parts: &Parts) -> Result<Response, Refused>
 /// What of a stream is still to come.
 struct Rest {
     app: Arc<App>,
-    reader: Reader,
+    reading: Reading,
+    /// None at the end.
     after: Option<LeaseId>,
 }
 
 impl Rest {
-    /// Takes a page, which what comes next comes after.
-    fn take(&mut self, page: TenurePage) -> Piece {
-        self.after = page.leases.last().filter(|_| page.has_more).map(|(last, _)| *last);
-        Piece::of(page.leases.iter().map(|lease| rendered(&self.app, &page, lease)))
+    /// Reads on until there are as many leases as are asked for that whoever reads may see,
+    /// and whether there is one more of these, or time is up: neither how full a page is nor
+    /// where it ends tells of what is hidden.
+    async fn page(
+        &mut self,
+        limits: PageLimits,
+        deadline: Deadline,
+    ) -> Result<TenurePage, NotShown> {
+        let scanned = scanned(self.reading.caller()?, limits);
+        let mut shown: Option<TenurePage> = None;
+        loop {
+            let after = self.after.unwrap_or_default();
+            let query = TenureQuery::Leases { after, page: scanned };
+            let mut page = self.app.reader.tenure(query).await?;
+            let last = page.leases.last().filter(|_| page.has_more).map(|(last, _)| *last);
+            let caller = self.reading.caller()?;
+            page.leases.retain(|(_, lease)| may_see(caller, lease));
+            let mut whole = match shown.take() {
+                None => page,
+                Some(mut before) => {
+                    before.leases.append(&mut page.leases);
+                    before
+                }
+            };
+            let ended = Ended::of(whole.leases.len(), limits, (scanned, &last), deadline);
+            self.after = last;
+            if let Some(ended) = ended {
+                whole.leases.truncate(limits.items);
+                whole.has_more = ended.is_followed();
+                if ended == Ended::Full {
+                    self.after = whole.leases.last().map(|(last, _)| *last);
+                }
+                return Ok(whole);
+            }
+            shown = Some(whole);
+        }
+    }
+
+    fn take(&self, page: &TenurePage) -> Piece {
+        Piece::of(page.leases.iter().map(|lease| rendered(&self.app, page, lease)))
+    }
+}
+
+/// Its own, or all where it operates the cluster.
+fn may_see(caller: &Caller, lease: &Lease) -> bool {
+    match caller {
+        Caller::Anyone => true,
+        Caller::Token(TokenHolder { by, granted, .. }) => {
+            lease.owner == Some(*by) || granted.cluster().has(ClusterRight::Operate)
+        }
     }
 }
 
 impl Source for Rest {
     async fn next(&mut self, limits: PageLimits) -> io::Result<Option<Piece>> {
-        let Some(after) = self.after else { return Ok(None) };
-        let page = self.reader.tenure(TenureQuery::Leases { after, page: limits }).await;
-        Ok(Some(self.take(page.map_err(io::Error::other)?)))
+        if self.after.is_none() {
+            return Ok(None);
+        }
+        let page = self.page(limits, Deadline::after(PIECE_TIME)).await?;
+        Ok(Some(self.take(&page)))
     }
 }

@@ -15,14 +15,19 @@ use shared::page::PageLimits;
 use shared::wire;
 
 use super::App;
+use super::authorize::{Caller, Reading, TokenHolder};
 use super::openapi::Entry;
 use super::openapi::content::{json, lines};
 use super::paging::{KEYS, PIECE_TIME, Paging, Piece, Source};
 use super::reading::released_from;
 use super::refused::Refused;
 use super::render::RenderedItem;
+use super::shown::{NotShown, Shown};
 use crate::http::request::listing::{Cursor, ListRequest, Listing, PARAMETERS};
 use crate::http::request::query::Query;
+use crate::machine::access::authorize::Denied;
+use crate::machine::access::granted::Granted;
+use crate::machine::access::policy::{Right, Rights};
 use crate::store::{Item, ListPage, ListQuery, Order, Reader, Show, above_prefix, lowest_above};
 
 /// What the contract says of it.
@@ -45,19 +50,26 @@ pub(super) async fn list(State(app): State<Arc<App>>, parts: Parts) -> Response 
 async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let deadline = Deadline::of(&parts.headers)?;
     let query = Query::parse(parts.uri.query(), &PARAMETERS)?;
-    let asked = ListRequest::of(&query)?;
+    let mut asked = ListRequest::of(&query)?;
     let paging = Paging::of(app, &parts.headers, &query, KEYS)?;
     // The revision of a cursor is there: a replica that has not come so far, and is read
     // locally, is only behind.
     let shown = asked.revision.filter(|_| asked.after.is_some());
     let released = released_from(app, &parts.headers, &query, shown).await?;
-    let first = app.reader.list(asked.query(paging.first()), deadline).await?;
+    let needed = |holder: &TokenHolder| asked.needed(&holder.granted);
+    let caller = released.permit(app, &parts.headers, needed).await?;
+    if asked.after.is_some() && !asked.may_look_back(&caller) {
+        // A cursor names a revision, and whoever has one could name any.
+        asked.revision = None;
+    }
+    let (reader, reading) = (app.reader.clone(), Reading::new(caller, &app.driver));
+    let mut rest = Rest { reader, reading, asked };
+    let first = rest.page(paging.first(), deadline).await.map_err(|why| why.refused(app))?;
     let at = first.at;
     let mut response = if paging.streaming {
-        let mut rest = Rest { reader: app.reader.clone(), asked };
         paging.stream(rest.take(first), rest)
     } else {
-        page(&asked, first, paging)
+        page(&rest.asked, first, paging)
     };
     released.describe(response.headers_mut(), at);
     Ok(response)
@@ -78,6 +90,27 @@ impl ListRequest {
         let order = if *reverse { Order::Descending } else { Order::Ascending };
         let show = if *keys_only { Show::KeysOnly } else { Show::Values };
         ListQuery { from, below, at: self.revision, order, show, page }
+    }
+
+    /// What is needed at each key to see it here.
+    fn rights(&self) -> &'static [Right] {
+        if self.listing.keys_only { &[Right::List] } else { &[Right::List, Right::Read] }
+    }
+
+    /// What whoever asks needs to see anything.
+    fn needed(&self, granted: &Granted) -> Result<(), Denied> {
+        let prefix = &self.listing.prefix;
+        if self.revision.is_some() && self.after.is_none() {
+            granted.need_whole(&[Right::History], prefix)?;
+        }
+        granted.need_somewhere(self.rights(), prefix)
+    }
+
+    /// Whether whoever asks may see what all these keys were.
+    fn may_look_back(&self, caller: &Caller) -> bool {
+        let history = Rights::of(&[Right::History]);
+        let prefix = self.listing.prefix.as_bytes();
+        caller.granted().is_none_or(|granted| granted.whole_prefix(prefix, history))
     }
 
     fn rendered<'a>(&self, item: &'a Item) -> RenderedItem<'a> {
@@ -117,10 +150,21 @@ fn page(asked: &ListRequest, page: ListPage, paging: Paging) -> Response {
 /// What of a stream is still to come.
 struct Rest {
     reader: Reader,
+    reading: Reading,
     asked: ListRequest,
 }
 
 impl Rest {
+    /// Reads a page of what whoever reads may see, before and after that.
+    async fn page(&mut self, limits: PageLimits, deadline: Deadline) -> Result<ListPage, NotShown> {
+        let (rights, query) = (self.asked.rights(), self.asked.query(limits));
+        let shown = Shown::of(self.reading.caller()?, rights);
+        let mut page = shown.list(&self.reader, query, deadline).await?;
+        let shown = Shown::of(self.reading.caller()?, rights);
+        page.items.retain(|item| shown.has(&item.key));
+        Ok(page)
+    }
+
     /// Takes a page, which what comes next comes after.
     fn take(&mut self, page: ListPage) -> Piece {
         let piece = Piece::of(page.items.iter().map(|item| self.asked.rendered(item)));
@@ -135,9 +179,8 @@ impl Source for Rest {
         if self.asked.after.is_none() {
             return Ok(None);
         }
-        let query = self.asked.query(limits);
-        let page = self.reader.list(query, Deadline::after(PIECE_TIME)).await;
-        Ok(Some(self.take(page.map_err(io::Error::other)?)))
+        let page = self.page(limits, Deadline::after(PIECE_TIME)).await?;
+        Ok(Some(self.take(page)))
     }
 }
 

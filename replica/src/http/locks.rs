@@ -15,26 +15,28 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, header};
 use schemars::JsonSchema;
 use serde::Serialize;
 use shared::deadline::{self, Deadline};
 use shared::ids::{LeaseId, Revision};
 use shared::page::PageLimits;
 use shared::problem::{Outcome, Problem};
-use shared::repeat;
+use shared::repeat::HEADER as NAME;
 use shared::wire;
 use tokio::time::Instant;
 
 use super::App;
+use super::authorize::{Reading, Seen, TokenHolder, permit};
 use super::leases::BODY;
 use super::mutate::{finish, refuse_unsupported, submit, submitted, whole_body};
 use super::mutation::{Asked, Held, Mutated, MutationRefused, Released, TenureRefused};
 use super::openapi::Entry;
 use super::openapi::content::{json, lines, sent};
-use super::paging::{KEYS, Paging, Piece, Source};
+use super::paging::{KEYS, PIECE_TIME, Paging, Piece, Source};
 use super::reading::{at_least, released};
 use super::refused::Refused;
+use super::shown::{Ended, NotShown, scanned};
 use crate::driver::Waiting;
 use crate::http::request::json::refuse_but_json;
 use crate::http::request::parameter::{CONSISTENCY, CURSOR, LEASE, LIMIT, LOCK, Parameter};
@@ -42,8 +44,10 @@ use crate::http::request::query::Query;
 use crate::http::request::tenure::{
     Acquire, Cursor, body_of, lease_of_query, lock_of_path, wrong_cursor,
 };
+use crate::machine::access::policy::Right;
 use crate::machine::command::Op;
 use crate::machine::execute::Delivery;
+use crate::machine::format;
 use crate::machine::locks::{Claim, LockOp, Otherwise};
 use crate::store::{LockState, Reader, TenurePage, TenureQuery};
 
@@ -129,13 +133,28 @@ async fn acquire_answer(app: &App, request: Request) -> Result<Response, Refused
         let turn = async {
             at_least(app, Some(revision), deadline).await?;
             match line.wait(waiting, since, until).await? {
-                Some(held) => Ok(held),
-                None => line.leave(&parts.headers).await,
+                Some(held) => {
+                    let needed =
+                        |holder: &TokenHolder| holder.granted.need_at(Right::Lock, &line.name);
+                    let permitted = permit(app, &parts.headers, Seen::AsItIs, deadline, needed);
+                    if let Err(refused) = permitted.await {
+                        line.give_up(&parts.headers).await;
+                        return Err(refused);
+                    }
+                    Ok(held)
+                }
+                None => line.leave(&parts.headers, since).await,
             }
         };
         performed.mutated = turn.await.map_err(in_line)?;
     }
     Ok(performed.response(&asked))
+}
+
+/// Of a request's fields these.
+fn kept(headers: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
+    let of = |name: &HeaderName| headers.get(name).map(|value| (name.clone(), value.clone()));
+    names.iter().filter_map(of).collect()
 }
 
 /// What went wrong while it was in line. Unless that is what became of the claim, the claim
@@ -220,28 +239,40 @@ impl Line<'_> {
         Ok(Refused::Mutation(MutationRefused::Tenure { revision, why, delivery }))
     }
 
-    /// Leaves the line, unless it holds the lock by now.
-    async fn leave(&self, headers: &HeaderMap) -> Result<Mutated, Refused> {
+    /// Gives up the claim that was made at a revision, unless it holds the lock by now.
+    async fn leave(&self, headers: &HeaderMap, since: Revision) -> Result<Mutated, Refused> {
+        let (name, lease) = (self.name.clone(), self.lease);
         let deadline = Deadline::of(headers)?;
-        let leave = async |headers| {
-            submitted(self.app, headers, self.ask(Otherwise::Leave), deadline).await
+        // Who asks. What the request was named by, and asked for while another lock was held,
+        // is done.
+        let unnamed = kept(headers, &[header::AUTHORIZATION]);
+        if self.app.driver.published().status.format() >= format::LEAVING {
+            let op = Op::Lock(LockOp::Leave { name, lease, since });
+            return Ok(submitted(self.app, &unnamed, op, deadline).await?.mutated);
+        }
+        // What asks for the lock may take it, and is to do so once.
+        let named = kept(headers, &[header::AUTHORIZATION, HeaderName::from_static(NAME)]);
+        let left = submitted(self.app, &named, self.ask(Otherwise::Leave), deadline).await;
+        let left = match left {
+            // It was named long ago.
+            Err(Refused::Mutation(MutationRefused::Forgotten)) => {
+                submitted(self.app, &unnamed, self.ask(Otherwise::Leave), deadline).await
+            }
+            left => left,
         };
-        let left = match leave(&to_leave(headers)).await {
-            // It is long ago that it came.
-            Err(Refused::Mutation(MutationRefused::Forgotten)) => leave(&HeaderMap::new()).await?,
-            left => left?,
-        };
-        Ok(left.mutated)
+        Ok(left?.mutated)
     }
-}
 
-/// The headers by which a request leaves the line that came with these. One that was sent again
-/// waits at two replicas, and leaves once: who left may not come to hold the lock by a second
-/// command. What it was asked for by a key, and while another lock was held, is done.
-fn to_leave(headers: &HeaderMap) -> HeaderMap {
-    let named = headers.get(repeat::HEADER).cloned();
-    let header = |named| (HeaderName::from_static(repeat::HEADER), named);
-    HeaderMap::from_iter(named.map(header))
+    /// Gives the lock up for whoever may not hear that they hold it: as far as they still may.
+    async fn give_up(&self, headers: &HeaderMap) {
+        let (name, lease) = (self.name.clone(), self.lease);
+        let op = Op::Lock(LockOp::Release { name, lease });
+        let who = kept(headers, &[header::AUTHORIZATION]);
+        let released = submitted(self.app, &who, op, Deadline::after(KEPT_BACK)).await;
+        if let Err(refused) = released {
+            tracing::debug!(lease = %self.lease, ?refused, "a lock stays held until its lease ends");
+        }
+    }
 }
 
 async fn release_answer(app: &App, parts: Parts) -> Result<Response, Refused> {
@@ -291,6 +322,8 @@ async fn get_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let released = released(app, &parts.headers, &query).await?;
     let asked = TenureQuery::Lock { name: name.clone(), claim_of: None };
     let page = app.reader.tenure(asked).await?;
+    let needed = |holder: &TokenHolder| holder.granted.need_at(Right::Lock, &name);
+    released.permit(app, &parts.headers, needed).await?;
     let revision = page.revision;
     let Some(lock) = page.locks.first() else {
         let problem = Problem::not_found(format!("nobody holds lock {name:?}"));
@@ -312,14 +345,21 @@ async fn list_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
         (Some(_), _) => return Err(wrong_cursor().into()),
     };
     let paging = Paging::of(app, &parts.headers, &query, KEYS)?;
+    let deadline = Deadline::of(&parts.headers)?;
     let released = released(app, &parts.headers, &query).await?;
-    let mut rest = Rest { reader: app.reader.clone(), prefix, after };
-    let page = app.reader.tenure(rest.query(paging.first())).await?;
+    let needed = |holder: &TokenHolder| holder.granted.need_somewhere(&[Right::Lock], &prefix);
+    let caller = released.permit(app, &parts.headers, needed).await?;
+    let (reader, reading) = (app.reader.clone(), Reading::new(caller, &app.driver));
+    let mut rest = Rest { reader, reading, prefix, after };
+    let page = rest.page(paging.first(), deadline).await.map_err(|why| why.refused(app))?;
     let revision = page.revision;
     let mut response = if paging.streaming {
-        paging.stream(rest.take(page), rest)
+        paging.stream(Piece::of(page.locks.iter().map(rendered)), rest)
     } else {
         let last = page.locks.last().filter(|_| page.has_more).map(|last| last.name.clone());
+        if last.is_none() && page.has_more {
+            return Err(NotShown::Late.refused(app));
+        }
         let next = last.map(|last| Cursor::Locks(rest.prefix.clone(), last).encode());
         let items = page.locks.iter().map(rendered).collect();
         let mut response = wire::json(&RenderedPage { items, revision, next: next.clone() });
@@ -335,7 +375,9 @@ async fn list_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
 /// What of a list is still to come.
 struct Rest {
     reader: Reader,
+    reading: Reading,
     prefix: String,
+    /// None before the beginning, and at the end.
     after: Option<String>,
 }
 
@@ -344,10 +386,41 @@ impl Rest {
         TenureQuery::Locks { prefix: self.prefix.clone(), after: self.after.clone(), page }
     }
 
-    /// Takes a page, which what comes next comes after.
-    fn take(&mut self, page: TenurePage) -> Piece {
-        self.after = page.locks.last().filter(|_| page.has_more).map(|last| last.name.clone());
-        Piece::of(page.locks.iter().map(rendered))
+    /// Reads on until there are as many locks as are asked for that whoever reads may see, and
+    /// whether there is one more of these, or time is up: neither how full a page is nor where
+    /// it ends tells of what is hidden.
+    async fn page(
+        &mut self,
+        limits: PageLimits,
+        deadline: Deadline,
+    ) -> Result<TenurePage, NotShown> {
+        let scanned = scanned(self.reading.caller()?, limits);
+        let mut shown: Option<TenurePage> = None;
+        loop {
+            let mut page = self.reader.tenure(self.query(scanned)).await?;
+            let last = page.locks.last().filter(|_| page.has_more).map(|last| last.name.clone());
+            if let Some(granted) = self.reading.caller()?.granted() {
+                page.locks.retain(|lock| granted.at(lock.name.as_bytes()).has(Right::Lock));
+            }
+            let mut whole = match shown.take() {
+                None => page,
+                Some(mut before) => {
+                    before.locks.append(&mut page.locks);
+                    before
+                }
+            };
+            let ended = Ended::of(whole.locks.len(), limits, (scanned, &last), deadline);
+            self.after = last;
+            if let Some(ended) = ended {
+                whole.locks.truncate(limits.items);
+                whole.has_more = ended.is_followed();
+                if ended == Ended::Full {
+                    self.after = whole.locks.last().map(|last| last.name.clone());
+                }
+                return Ok(whole);
+            }
+            shown = Some(whole);
+        }
     }
 }
 
@@ -356,36 +429,7 @@ impl Source for Rest {
         if self.after.is_none() {
             return Ok(None);
         }
-        let page = self.reader.tenure(self.query(limits)).await;
-        Ok(Some(self.take(page.map_err(io::Error::other)?)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-    use crate::driver::command;
-    use crate::http::request::headers::{idempotency_key, repeatable};
-
-    #[test]
-    fn a_request_that_waits_at_two_replicas_leaves_the_line_once() {
-        let lock = |otherwise| {
-            Op::Lock(LockOp::Acquire { name: "l".to_owned(), lease: LeaseId(41), otherwise })
-        };
-        let identity = |headers: &HeaderMap, otherwise| {
-            let (key, named) = (idempotency_key(headers), repeatable(headers));
-            command(lock(otherwise), key.unwrap(), named.unwrap()).request
-        };
-        let mut headers = HeaderMap::new();
-        let name = HeaderValue::from_static("000000000000000000000000000000ff;since=7");
-        headers.insert(repeat::HEADER, name);
-        let leaves = || identity(&to_leave(&headers), Otherwise::Leave);
-        assert_eq!(leaves(), leaves(), "at whatever replica");
-        assert_ne!(leaves(), identity(&headers, Otherwise::Wait), "what it came by is done");
-        headers.insert("idempotency-key", HeaderValue::from_static("k"));
-        assert_eq!(to_leave(&headers).len(), 1, "and so is its key");
-        assert!(to_leave(&HeaderMap::new()).is_empty());
+        let page = self.page(limits, Deadline::after(PIECE_TIME)).await?;
+        Ok(Some(Piece::of(page.locks.iter().map(rendered))))
     }
 }

@@ -18,15 +18,18 @@ use shared::wire;
 use tokio::time::timeout;
 
 use super::App;
+use super::authorize::{EVERYTHING, Reading, TokenHolder};
 use super::openapi::Entry;
 use super::openapi::content::{json, lines};
 use super::paging::{Paging, Piece, Sizes, Source};
 use super::reading::released;
 use super::refused::Refused;
 use super::render::hex;
+use super::shown::NotShown;
 use crate::http::request::parameter::{CONSISTENCY, LIMIT, Parameter, SLOT};
 use crate::http::request::path::slot_of_path;
 use crate::http::request::query::Query;
+use crate::machine::access::authorize::Denied;
 use crate::machine::describe::{
     CommandDescription, Description, OpDescription, ValueDescription, ValueKind, describe,
 };
@@ -83,6 +86,7 @@ async fn slot_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
         .reader
         .log(LogQuery { from: slot, page: PageLimits { items: 1, bytes: SIZES.page_bytes } })
         .await?;
+    released.permit(app, &parts.headers, needed).await?;
     let mut response = match page.rows.first() {
         Some(row) => wire::json(&RenderedSlot::of(row)),
         None => Problem::from(Refused::NoSuchSlot { slot, executed_below: page.executed_below })
@@ -90,6 +94,11 @@ async fn slot_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     };
     released.describe(response.headers_mut(), page.revision);
     Ok(response)
+}
+
+/// The log has what was done with any key.
+fn needed(holder: &TokenHolder) -> Result<(), Denied> {
+    holder.granted.need_whole(EVERYTHING, "")
 }
 
 /// How long a slot that is not chosen yet is waited for.
@@ -109,6 +118,7 @@ async fn list_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let from: Option<Slot> = query.number("from")?.map(Slot);
     let paging = Paging::of(app, &parts.headers, &query, SIZES)?;
     let released = released(app, &parts.headers, &query).await?;
+    let caller = released.permit(app, &parts.headers, needed).await?;
     let query = LogQuery { from: from.unwrap_or_default(), page: paging.first() };
     let page = match app.reader.log(query).await {
         // Whoever names no slot asks for the log as far as it goes back.
@@ -118,8 +128,11 @@ async fn list_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
         page => page?,
     };
     let revision = page.revision;
+    released.permit(app, &parts.headers, needed).await?;
     let mut response = if paging.streaming {
-        let mut rest = Rest { reader: app.reader.clone(), end: page.executed_below, next: None };
+        let (reader, end) = (app.reader.clone(), page.executed_below);
+        let reading = Reading::new(caller, &app.driver);
+        let mut rest = Rest { reader, reading, end, next: None };
         paging.stream(rest.take(&page), rest)
     } else {
         rendered(&page, paging)
@@ -164,6 +177,8 @@ impl RenderedSlot {
                     fence: None,
                     trace_id: None,
                     request: hex(&[0xaa; 16]),
+                    by: None,
+                    subject: None,
                 }],
                 trace_id: None,
                 error: None,
@@ -203,6 +218,7 @@ fn next_of(page: &LogPage, end: Slot) -> Option<Slot> {
 /// What of a stream is still to come: everything below what was executed when it began.
 struct Rest {
     reader: Reader,
+    reading: Reading,
     next: Option<Slot>,
     end: Slot,
 }
@@ -220,6 +236,8 @@ impl Source for Rest {
     async fn next(&mut self, limits: PageLimits) -> io::Result<Option<Piece>> {
         let Some(from) = self.next else { return Ok(None) };
         let page = self.reader.log(LogQuery { from, page: limits }).await;
-        Ok(Some(self.take(&page.map_err(io::Error::other)?)))
+        let page = page.map_err(NotShown::from)?;
+        self.reading.still(&needed).map_err(NotShown::from)?;
+        Ok(Some(self.take(&page)))
     }
 }

@@ -17,6 +17,7 @@ use shared::message::Member;
 use shared::problem::{Outcome, Problem};
 use shared::wire::{BodyLimit, WholeBody};
 
+use super::authorize::{Seen, TokenHolder, author, permit, refuse};
 use super::forward::{ForwardedCommand, forward};
 use super::mutation::{Asked, Gone, MutationRefused, Performed, Written, perform};
 use super::openapi::Entry;
@@ -30,6 +31,8 @@ use crate::http::request::parameter::{IF_MATCH, IF_NONE, KEY, LEASE, PREFIX, Par
 use crate::http::request::path::{fault_of_length, key_of_path, text_of};
 use crate::http::request::query::Query;
 use crate::http::request::tenure::{fence_of, lease_of_query};
+use crate::machine::access::policy::Right;
+use crate::machine::access::subject::Author;
 use crate::machine::command::{Condition, Op};
 use crate::machine::locks::Fenced;
 use crate::replica::event::{NotApplied, Role};
@@ -88,6 +91,9 @@ async fn put_answer(app: &App, request: Request) -> Result<Response, Refused> {
     let condition = condition_of(guard_of(&parts.headers)?);
     let content_type = content_type_of(&parts.headers)?;
     refuse_unsupported(&parts.headers)?;
+    // Nobody takes memory for what would be refused.
+    let needed = |holder: &TokenHolder| holder.granted.need_at(Right::Write, &key);
+    permit(app, &parts.headers, Seen::AsItIs, deadline, needed).await?;
     let limit = BodyLimit { what: "value", bytes: app.limits.value_bytes };
     let _room =
         app.bodies.reserve_body(&parts.headers, limit.bytes).map_err(Refused::BodiesFull)?;
@@ -232,11 +238,29 @@ pub(super) async fn submitted(
     op: Op,
     deadline: Deadline,
 ) -> Result<Performed, Refused> {
-    let min_revision = min_revision(headers)?;
     let op = match fence_of(headers)? {
         Some(fence) => Op::Fenced(Box::new(Fenced { fence, op })),
         None => op,
     };
+    let by = author(app, headers, &op, deadline).await?;
+    submitted_by(app, headers, (by, op), deadline).await.map_err(|refused| {
+        if let Refused::Mutation(MutationRefused::Denied { revision: _, why }) = refused {
+            refuse(app, why)
+        } else {
+            refused
+        }
+    })
+}
+
+/// The same, by somebody who is held against the state when it is executed.
+pub(super) async fn submitted_by(
+    app: &App,
+    headers: &HeaderMap,
+    (author, op): (Option<Author>, Op),
+    deadline: Deadline,
+) -> Result<Performed, Refused> {
+    let min_revision = min_revision(headers)?;
+    let op = op.done_by(author);
     let asked = Asked::of(&op);
     let named = repeatable(headers)?;
     let command = command(op, idempotency_key(headers)?, named);

@@ -1,29 +1,30 @@
 //! What a mutation comes to at the primary, and how clients are told: the same at every
 //! replica, since what is said here is what replicas give each other (see `forward`).
 
+mod access;
+mod refusal;
 mod tenure;
+mod told;
 mod txn;
 
 use std::sync::Arc;
 
-use axum::response::Response;
-use http::{HeaderName, HeaderValue, StatusCode, header};
-use schemars::JsonSchema;
+use http::HeaderName;
 use serde::{Deserialize, Serialize};
 use shared::byte_budget::BudgetSpent;
 use shared::deadline::Deadline;
 use shared::ids::{ClusterId, LeaseId, Revision, Slot};
-use shared::problem::{Outcome, Problem, RETRY_AFTER, Retryable};
-use shared::wire;
 
+pub(super) use self::access::AccessChanged;
 pub(super) use self::tenure::{Granted, Held, Released, Renewed, TenureRefused, no_such_lease};
+use self::told::said;
+pub(super) use self::told::{Appended, Compacted, Gone, RolledBack, Written};
 pub(super) use self::txn::Rendered as TxnAnswer;
 use super::App;
-use super::reading::REVISION;
-use super::refused::{behind, condition_failed};
 use crate::driver::{MutationEnd, NotReleased};
-use crate::http::request::conditions::etag;
-use crate::machine::command::{Command, Op, limits};
+use crate::machine::access::authorize::Denied;
+use crate::machine::access::outcome::{AccessDone, AccessRefused};
+use crate::machine::command::{Command, Op};
 use crate::machine::execute::{CommandOutcome, Delivery, RollbackRefused};
 use crate::machine::leases::LeaseOp;
 use crate::machine::locks::LockOp;
@@ -69,6 +70,8 @@ pub(crate) enum Mutated {
     LockReleased { revision: Revision },
     /// History is dropped before a revision.
     Compacted { revision: Revision, below: Revision },
+    /// Something was done to tokens or policies.
+    Access { revision: Revision, done: AccessDone },
 }
 
 /// What was asked for, as far as the answer needs it.
@@ -97,13 +100,20 @@ impl Asked {
             }
             Op::DeletePrefix { prefix } => Self::Key(prefix.clone()),
             Op::Txn(txn) => Self::Txn(txn.clone()),
-            Op::Append { .. } | Op::Rollback { .. } | Op::Compact { .. } => Self::Other,
+            Op::Append { .. } | Op::Rollback { .. } | Op::Compact { .. } | Op::Access(_) => {
+                Self::Other
+            }
             Op::Lease(LeaseOp::Grant { ttl_ms }) => Self::Grant { ttl_ms: *ttl_ms },
             Op::Lease(LeaseOp::Renew { lease } | LeaseOp::Revoke { lease }) => Self::Lease(*lease),
-            Op::Lock(LockOp::Acquire { name, lease, .. } | LockOp::Release { name, lease }) => {
-                Self::Lock { name: name.clone(), lease: *lease }
-            }
+            Op::Lock(
+                LockOp::Acquire { name, lease, .. }
+                | LockOp::Release { name, lease }
+                | LockOp::Leave { name, lease, .. },
+            ) => Self::Lock { name: name.clone(), lease: *lease },
             Op::Fenced(fenced) => Self::of(&fenced.op),
+            Op::Attributed { by: _, op } | Op::Issued { subject: _, policies: _, op } => {
+                Self::of(op)
+            }
         }
     }
 
@@ -158,6 +168,10 @@ pub(crate) enum MutationRefused {
     Forgotten,
     /// The revision of a compaction is yet to come.
     CompactionAhead { revision: Revision, asked: Revision, delivery: Delivery },
+    /// It was not done to tokens or policies.
+    Access { revision: Revision, why: AccessRefused, delivery: Delivery },
+    /// Whoever asked may not do it.
+    Denied { revision: Revision, why: Denied },
 }
 
 /// Why it is not known how many keys were deleted.
@@ -188,6 +202,7 @@ pub(super) async fn perform(
         let waited = app.driver.at_least(wanted, deadline).await;
         waited.map_err(|reason| MutationRefused::Behind { wanted, reason })?;
     }
+    is_somebody(app, &command.op, deadline).await?;
     let (outcome, delivery) = executed(app.driver.mutate((command, since), deadline).await)?;
     let performed = |mutated| Ok(Performed { mutated, delivery });
     let refused = |revision, why| Err(MutationRefused::Tenure { revision, why, delivery });
@@ -260,6 +275,9 @@ pub(super) async fn perform(
         CommandOutcome::TooManyLeases { revision } => {
             refused(revision, TenureRefused::TooManyLeases)
         }
+        CommandOutcome::TooManyOwnedLeases { revision } => {
+            refused(revision, TenureRefused::TooManyOwnedLeases)
+        }
         CommandOutcome::LockBusy { revision, holder } => {
             refused(revision, TenureRefused::Busy(holder))
         }
@@ -272,6 +290,28 @@ pub(super) async fn perform(
         CommandOutcome::FenceFailed { revision, holder } => {
             refused(revision, TenureRefused::FenceFailed(holder))
         }
+        CommandOutcome::Access { revision, done } => performed(Mutated::Access { revision, done }),
+        CommandOutcome::AccessRefused { revision, why } => {
+            Err(MutationRefused::Access { revision, why, delivery })
+        }
+        CommandOutcome::Denied { revision, why } => Err(MutationRefused::Denied { revision, why }),
+    }
+}
+
+/// Whoever has no token any more is told nothing, also not what came of it before.
+async fn is_somebody(app: &App, op: &Op, deadline: Deadline) -> Result<(), MutationRefused> {
+    let Op::Attributed { by, op: _ } = op else { return Ok(()) };
+    let is_known = || app.driver.access().get(*by).is_some();
+    if is_known() {
+        return Ok(());
+    }
+    // It may be one that was made just now.
+    let read = app.driver.read(deadline).await;
+    let revision = app.driver.published().status.revision;
+    match read {
+        Ok(()) if is_known() => Ok(()),
+        Ok(()) => Err(MutationRefused::Denied { revision, why: Denied::UnknownToken }),
+        Err(reason) => Err(MutationRefused::Behind { wanted: revision, reason }),
     }
 }
 
@@ -329,268 +369,6 @@ fn not_read(error: &ReadError) -> NotCounted {
         | ReadError::Store(
             StoreError::Damaged(_) | StoreError::Format(_) | StoreError::Failed(_),
         ) => NotCounted::Failed(said),
-    }
-}
-
-/// A key was written.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct Written<'a> {
-    key: &'a str,
-    revision: Revision,
-    created_revision: Revision,
-    version: u64,
-}
-
-/// Keys were deleted.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Deleted")]
-pub(super) struct Gone {
-    /// How many.
-    deleted: u64,
-    revision: Revision,
-}
-
-/// A value stands in the log.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct Appended {
-    slot: Slot,
-    revision: Revision,
-}
-
-/// History was dropped.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct Compacted {
-    revision: Revision,
-    compacted_below: Revision,
-}
-
-/// Keys are what they were, or would be.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct RolledBack {
-    pub(super) revision: Revision,
-    /// How many keys have another value again.
-    pub(super) restored: u64,
-    /// How many are gone.
-    pub(super) deleted: u64,
-}
-
-impl Written<'static> {
-    /// One for the contract.
-    pub(super) fn example() -> Self {
-        let revision = Revision(42);
-        Self { key: "app/web", revision, created_revision: revision, version: 1 }
-    }
-}
-
-impl Gone {
-    /// One for the contract.
-    pub(super) fn example(deleted: u64) -> Self {
-        Self { deleted, revision: Revision(43) }
-    }
-}
-
-impl Appended {
-    /// One for the contract.
-    pub(super) fn example() -> Self {
-        Self { slot: Slot(7), revision: Revision(42) }
-    }
-}
-
-impl Compacted {
-    /// One for the contract.
-    pub(super) fn example() -> Self {
-        Self { revision: Revision(43), compacted_below: Revision(42) }
-    }
-}
-
-impl Performed {
-    /// The answer to the client that asked for this.
-    pub(super) fn response(self, asked: &Asked) -> Response {
-        let mut response = self.mutated.response(asked);
-        match self.delivery {
-            Delivery::First => {}
-            Delivery::Replayed => {
-                response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
-            }
-        }
-        response
-    }
-}
-
-impl Mutated {
-    /// The answer to the client that asked for this.
-    fn response(self, asked: &Asked) -> Response {
-        let key = asked.key();
-        match self {
-            Self::Txn(outcome) => txn::response(asked, &outcome),
-            Self::Created { revision } => {
-                let body = Written { key, revision, created_revision: revision, version: 1 };
-                written(StatusCode::CREATED, &body)
-            }
-            Self::Replaced { revision, created_revision, version } => {
-                written(StatusCode::OK, &Written { key, revision, created_revision, version })
-            }
-            Self::Deleted { revision, deleted } => said(&Gone { deleted, revision }, revision),
-            Self::Appended { revision, slot } => appended(revision, slot),
-            Self::RolledBack { revision, restored, deleted } => {
-                said(&RolledBack { revision, restored, deleted }, revision)
-            }
-            Self::Compacted { revision, below: compacted_below } => {
-                said(&Compacted { revision, compacted_below }, revision)
-            }
-            Self::LeaseGranted { .. }
-            | Self::LeaseRenewed { .. }
-            | Self::LockHeld { .. }
-            | Self::LockAwaited { .. }
-            | Self::LockReleased { .. } => tenure::response(&self, asked),
-        }
-    }
-}
-
-/// JSON that speaks of a revision.
-fn said(body: &impl Serialize, revision: Revision) -> Response {
-    let mut response = wire::json(body);
-    response.headers_mut().insert(REVISION, HeaderValue::from(revision.0));
-    response
-}
-
-fn written(status: StatusCode, body: &Written<'_>) -> Response {
-    let mut response = said(body, body.revision);
-    *response.status_mut() = status;
-    let tag = HeaderValue::from_str(&etag(body.revision)).expect("digits in quotation marks");
-    response.headers_mut().insert(header::ETAG, tag);
-    response
-}
-
-fn appended(revision: Revision, slot: Slot) -> Response {
-    let mut response = said(&Appended { slot, revision }, revision);
-    *response.status_mut() = StatusCode::CREATED;
-    let location = format!("/v1/log/{slot}").try_into().expect("digits in a path");
-    response.headers_mut().insert(header::LOCATION, location);
-    response
-}
-
-impl From<MutationRefused> for Problem {
-    fn from(refused: MutationRefused) -> Self {
-        match refused {
-            MutationRefused::Behind { wanted, reason } => behind(wanted, &reason),
-            MutationRefused::GuardFailed { revision, current, delivery } => {
-                let problem = condition_failed("nothing was written", revision, current)
-                    .with_outcome(Outcome::NotApplied);
-                replayed(problem, delivery)
-            }
-            MutationRefused::KeyReused { revision } => Self::unprocessable(
-                "the Idempotency-Key was used for another request: take a new one",
-            )
-            .with_revision(revision)
-            .with_outcome(Outcome::NotApplied),
-            MutationRefused::TooManyKeys { revision } => Self::overloaded(
-                "too many idempotency keys: as many first answers are kept as may be",
-            )
-            .with_revision(revision)
-            .with_outcome(Outcome::NotApplied),
-            MutationRefused::TxnTooLarge { revision, delivery } => {
-                let limit = "transaction's gets";
-                let problem = Self::too_large(limit, limits::TXN_RESULT_BYTES)
-                    .with_revision(revision)
-                    .with_outcome(Outcome::NotApplied);
-                replayed(problem, delivery)
-            }
-            MutationRefused::Rollback { revision, why, delivery } => {
-                let problem =
-                    Self::from(why).with_revision(revision).with_outcome(Outcome::NotApplied);
-                replayed(problem, delivery)
-            }
-            MutationRefused::CompactionAhead { revision, asked, delivery } => {
-                let ahead = RevisionError::Future { asked, present: revision };
-                replayed(Self::from(ahead).with_outcome(Outcome::NotApplied), delivery)
-            }
-            MutationRefused::TxnWithoutRoom { revision } => {
-                let limit = limits::BATCH_RESULT_BYTES;
-                Self::overloaded(format!(
-                    "the transactions that are executed together would read more than {limit} bytes"
-                ))
-                .with_revision(revision)
-                .with_outcome(Outcome::NotApplied)
-            }
-            MutationRefused::Tenure { revision, why, delivery } => {
-                let problem = Self::from(why).with_revision(revision);
-                replayed(problem.with_outcome(Outcome::NotApplied), delivery)
-            }
-            MutationRefused::NotApplied(reason) => {
-                not_applied(&reason).with_outcome(Outcome::NotApplied)
-            }
-            MutationRefused::Unknown(stall) => Self::timeout(format!(
-                "the mutation was proposed, but not executed in time: {stall}"
-            ))
-            .with_outcome(Outcome::Unknown),
-            MutationRefused::Uncounted { revision, why } => {
-                not_counted(revision, why).with_outcome(Outcome::Applied).with_revision(revision)
-            }
-            MutationRefused::Lost => {
-                let (kind, title) = ("urn:synod:problem:outcome-unknown", "Outcome unknown");
-                let detail = "the replica ended while the mutation was under way";
-                Self::new(StatusCode::GATEWAY_TIMEOUT, kind, title, detail)
-                    .with_outcome(Outcome::Unknown)
-            }
-            MutationRefused::Forgotten => {
-                let (kind, title) = ("urn:synod:problem:outcome-unknown", "Outcome unknown");
-                let detail = "it was sent before, and what came of it is not known any more";
-                Self::new(StatusCode::GATEWAY_TIMEOUT, kind, title, detail)
-                    .with_retryable(Retryable::No)
-                    .with_outcome(Outcome::Unknown)
-            }
-            MutationRefused::Closed => Self::unavailable("the replica is shutting down"),
-            MutationRefused::BodiesFull(spent) => Self::overloaded(spent),
-            MutationRefused::OtherCluster { own: None } => {
-                Self::unavailable("the primary does not know its cluster yet")
-            }
-            MutationRefused::OtherCluster { own: Some(own) } => Self::unavailable(format!(
-                "what was taken for the primary belongs to cluster {own}, another one"
-            )),
-        }
-    }
-}
-
-fn replayed(problem: Problem, delivery: Delivery) -> Problem {
-    match delivery {
-        Delivery::First => problem,
-        Delivery::Replayed => problem.with_header(REPLAYED, HeaderValue::from_static("true")),
-    }
-}
-
-fn not_counted(revision: Revision, why: NotCounted) -> Problem {
-    match why {
-        NotCounted::Late => Problem::timeout("the keys were deleted, but not counted in time"),
-        NotCounted::Behind(reason) => behind(revision, &reason),
-        NotCounted::Overloaded(said) => Problem::overloaded(said),
-        NotCounted::Compacted { said, oldest } => Problem::compacted(said, oldest),
-        NotCounted::Unavailable(said) => Problem::unavailable(said),
-        NotCounted::Failed(said) => Problem::internal(said),
-    }
-}
-
-fn not_applied(reason: &NotApplied) -> Problem {
-    match reason {
-        NotApplied::NotPrimary { .. } | NotApplied::PrimaryChanged => {
-            Problem::unavailable(reason.to_string())
-        }
-        NotApplied::QueueFull(limit) => Problem::overloaded(limit),
-        NotApplied::IdentityTaken => Problem::unprocessable(reason.to_string()),
-        NotApplied::StorageFull => {
-            Problem::insufficient_storage(reason.to_string()).with_retry_after(RETRY_AFTER)
-        }
-        NotApplied::Unreadable(_) => {
-            Problem::bad_request(reason.to_string()).with_retryable(Retryable::No)
-        }
-        NotApplied::GivenUp(stall @ (Stall::NoQuorum | Stall::NoLeader)) => {
-            Problem::no_quorum(stall.to_string())
-        }
-        NotApplied::GivenUp(Stall::Overloaded(_) | Stall::Missing(_)) => {
-            Problem::unavailable(reason.to_string())
-        }
-        NotApplied::GivenUp(Stall::Slow) => Problem::timeout(reason.to_string()),
-        NotApplied::FormatNotReached { .. } => Problem::unavailable(reason.to_string()),
     }
 }
 

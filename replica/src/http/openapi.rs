@@ -19,7 +19,7 @@ use self::content::Schemas;
 pub(super) use self::entry::Entry;
 use super::{
     acceptors, append, cluster, compact, diff, events, get, leases, list, locks, log, mutate,
-    primary, removal, rollback, snapshot, sql, status, txn, verify, watching,
+    policies, primary, removal, rollback, snapshot, sql, status, tokens, txn, verify, watching,
 };
 
 /// The document, written once.
@@ -61,6 +61,8 @@ fn entries() -> Vec<Entry> {
         acceptors::entries(),
         removal::entries(),
         verify::entries(),
+        tokens::entries(),
+        policies::entries(),
         status::entries(),
         vec![itself],
     ]
@@ -86,8 +88,23 @@ fn document() -> Value {
         },
         "servers": [{"url": "/"}],
         "paths": paths,
-        "components": {"schemas": schemas.all()},
+        "components": {
+            "schemas": schemas.all(),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        // Where no first token is made, none is needed.
+        "security": [{"token": []}, {}],
     })
+}
+
+/// What clients ask for, by method and path as the router has it; not what every service
+/// answers.
+#[cfg(test)]
+pub(super) fn client_operations() -> Vec<(String, String)> {
+    const OF_ALL: [&str; 4] = ["/livez", "/readyz", "/metrics", "/v1/status"];
+    let entries = entries().into_iter().filter(|entry| !OF_ALL.contains(&entry.path));
+    let entries = entries.filter(|entry| entry.method != "head");
+    entries.map(|entry| (entry.method.to_owned(), tests::routed(entry.path))).collect()
 }
 
 #[cfg(test)]

@@ -8,10 +8,12 @@ use shared::deadline::Deadline;
 use shared::ids::Revision;
 
 use super::App;
+use super::authorize::{Caller, Seen, TokenHolder, permit};
 use super::refused::Refused;
 use crate::http::request::headers::min_revision;
 use crate::http::request::parameter::CONSISTENCY;
 use crate::http::request::query::Query;
+use crate::machine::access::authorize::Denied;
 
 const LAG: HeaderName = HeaderName::from_static("synod-lag");
 /// The response header with the revision of the state it speaks of.
@@ -28,6 +30,8 @@ enum Consistency {
 #[derive(Debug)]
 pub(super) struct Released {
     lag: Option<Duration>,
+    seen: Seen,
+    deadline: Deadline,
 }
 
 /// Waits until the state is as new as the request asks for.
@@ -61,8 +65,10 @@ pub(super) async fn released_from(
         Consistency::Local => {}
     }
     at_least(app, min_revision, deadline).await?;
-    let is_local = consistency == Consistency::Local;
-    Ok(Released { lag: if is_local { published().lag() } else { None } })
+    Ok(match consistency {
+        Consistency::Linearizable => Released { lag: None, seen: Seen::Newest, deadline },
+        Consistency::Local => Released { lag: published().lag(), seen: Seen::AsItIs, deadline },
+    })
 }
 
 /// Waits until the state is at the revision.
@@ -76,6 +82,17 @@ pub(super) async fn at_least(
 }
 
 impl Released {
+    /// Says who asks, where they have the rights that this needs, in the state that they may
+    /// read now.
+    pub(super) async fn permit(
+        &self,
+        app: &App,
+        headers: &HeaderMap,
+        need: impl Fn(&TokenHolder) -> Result<(), Denied>,
+    ) -> Result<Caller, Refused> {
+        permit(app, headers, self.seen, self.deadline, need).await
+    }
+
     /// Says on the answer which revision it speaks of, and how old that may be.
     pub(super) fn describe(&self, headers: &mut HeaderMap, revision: Revision) {
         headers.insert(REVISION, HeaderValue::from(revision.0));

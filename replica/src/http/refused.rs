@@ -9,6 +9,7 @@ use shared::byte_budget::BudgetSpent;
 use shared::ids::{Revision, Slot};
 use shared::problem::{Outcome, Problem, RETRY_AFTER};
 
+use super::authorize::NotAllowed;
 use super::mutation::MutationRefused;
 use crate::driver::{NotReleased, TooManyWait};
 use crate::http::request::conditions::etag;
@@ -26,6 +27,8 @@ use crate::watch::TooManyWatches;
 pub(super) enum Refused {
     /// It is malformed, too large or asks for what is not supported.
     Malformed(Problem),
+    /// Whoever asks may not.
+    NotAllowed(NotAllowed),
     /// The bodies of other mutations take all the memory that they may.
     BodiesFull(BudgetSpent),
     /// The read was not released.
@@ -113,6 +116,7 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Malformed(problem) => problem,
+            Refused::NotAllowed(why) => why.into(),
             Refused::BodiesFull(spent) => Self::overloaded(spent.to_string()),
             Refused::NotReleased(reason) => not_released(&reason),
             Refused::Behind { wanted, reason } => behind(wanted, &reason),

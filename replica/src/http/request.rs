@@ -6,6 +6,7 @@
 //! ([`shared::server::Limits::header_bytes`]), so nothing here takes more memory than a
 //! few times that.
 
+pub mod access;
 pub mod compact;
 pub mod conditions;
 mod cursor;

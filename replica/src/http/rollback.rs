@@ -14,6 +14,7 @@ use shared::problem::Problem;
 use shared::wire::{self, BodyLimit};
 
 use super::App;
+use super::authorize::TokenHolder;
 use super::diff::{differing, horizon};
 use super::mutate::{finish, refuse_conditions, refuse_unsupported, submit, whole_body};
 use super::mutation::RolledBack;
@@ -28,6 +29,7 @@ use crate::http::request::parameter::{CONSISTENCY, Parameter};
 use crate::http::request::path::text_of;
 use crate::http::request::query::Query;
 use crate::http::request::rollback::{RawRollback, RollbackRequest, rollback_of};
+use crate::machine::access::policy::Right;
 use crate::machine::command::{Op, limits};
 use crate::machine::outcome::RollbackRefused;
 
@@ -79,6 +81,9 @@ async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
         return submit(app, &parts, Op::Rollback { prefix, revision }, deadline).await;
     }
     let released = released(app, &parts.headers, &query).await?;
+    let rights = [Right::History, Right::Read, Right::Write];
+    let needed = |holder: &TokenHolder| holder.granted.need_whole(&rights, &asked.prefix);
+    released.permit(app, &parts.headers, needed).await?;
     let preview = preview(app, asked, deadline).await?;
     let mut response = wire::json(&preview);
     released.describe(response.headers_mut(), preview.counts.revision);

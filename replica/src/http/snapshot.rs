@@ -14,18 +14,19 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures::TryStreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use shared::client::Peer;
 use shared::config::BaseUrl;
-use shared::deadline::{Deadline, SNAPSHOT_WAIT};
+use shared::deadline::SNAPSHOT_WAIT;
 use shared::message::{Member, Service, same_cluster};
 use shared::problem::Problem;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::ReaderStream;
 
 use super::App;
+use super::authorize::{EVERYTHING, Reading, TokenHolder};
 use super::openapi::Entry;
 use super::openapi::content::binary;
 use super::reading::{REVISION, released};
@@ -34,6 +35,8 @@ use super::replication::{CLUSTER, cluster_of};
 use crate::http::request::parameter::{CONSISTENCY, IF_RANGE, RANGE};
 use crate::http::request::query::Query;
 use crate::http::request::range::{Part, Range, if_range};
+use crate::machine::access::authorize::Denied;
+use crate::machine::access::policy::ClusterRight;
 use crate::snapshot::{Kept, MakeError, NoSnapshot, Tag};
 
 /// The media type of an SQLite file, as registered.
@@ -73,7 +76,15 @@ pub(super) async fn snapshot(State(app): State<Arc<App>>, parts: Parts) -> Respo
 
 async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let query = Query::parse(parts.uri.query(), &[CONSISTENCY])?;
-    let _well_formed = Deadline::of(&parts.headers)?;
+    let released = released(app, &parts.headers, &query).await?;
+    let caller = released.permit(app, &parts.headers, needed).await?;
+    // What is sent breaks off when whoever asked may not have it any more.
+    let lost = Reading::new(caller, &app.driver).lost(needed);
+    let response = may_be_resumed(app, parts).await?;
+    Ok(response.map(|body| Body::from_stream(body.into_data_stream().take_until(Box::pin(lost)))))
+}
+
+async fn may_be_resumed(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let range = Range::of(&parts.headers)?;
     if let (Some(range), Some(tag)) = (range, if_range(&parts.headers).and_then(Tag::read)) {
         if let Some(kept) = app.snapshots.tagged(&tag) {
@@ -84,13 +95,18 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
             return Ok(answer);
         }
     }
-    let _released = released(app, &parts.headers, &query).await?;
     // What is published may be older than what the request was released for.
     let present = app.reader.extent().await?.present;
     let executed_below = app.driver.published().status.executed_below;
     let kept = app.snapshots.of(executed_below, present).await?;
     let whole = Part { from: 0, bytes: kept.made.bytes };
     part(kept, whole).await
+}
+
+/// It has everything, also the hashes of all secrets.
+fn needed(holder: &TokenHolder) -> Result<(), Denied> {
+    holder.granted.need_cluster(ClusterRight::Operate)?;
+    holder.granted.need_whole(EVERYTHING, "")
 }
 
 /// Answers another replica.
@@ -159,14 +175,18 @@ async fn relayed(app: &App, parts: &Parts, tag: &Tag) -> Option<Response> {
     for name in [header::RANGE, header::IF_RANGE] {
         fields.insert(name.clone(), parts.headers.get(name)?.clone());
     }
-    let theirs =
-        match Peer::of(Service::Replica, url).open("/v1/snapshot", fields, SNAPSHOT_WAIT).await {
-            Ok(theirs) => theirs,
-            Err(error) => {
-                tracing::debug!(replica = %tag.replica, %error, "its snapshot cannot be had");
-                return None;
-            }
-        };
+    if let Some(token) = parts.headers.get(header::AUTHORIZATION) {
+        fields.insert(header::AUTHORIZATION, token.clone());
+    }
+    // As new as was asked for here.
+    let path = parts.uri.path_and_query()?.as_str();
+    let theirs = match Peer::of(Service::Replica, url).open(path, fields, SNAPSHOT_WAIT).await {
+        Ok(theirs) => theirs,
+        Err(error) => {
+            tracing::debug!(replica = %tag.replica, %error, "its snapshot cannot be had");
+            return None;
+        }
+    };
     // One that it has not any more is as good made here.
     if theirs.status() == StatusCode::OK {
         return None;

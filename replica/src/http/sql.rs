@@ -15,6 +15,7 @@ use shared::problem::{Problem, Retryable};
 use shared::wire::{self, BodyLimit, Encoding, essence_of};
 
 use super::App;
+use super::authorize::{EVERYTHING, TokenHolder};
 use super::mutate::whole_body;
 use super::openapi::Entry;
 use super::openapi::content::{json, lines as stream, sent, text};
@@ -59,7 +60,10 @@ async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
     let body = whole_body(&mut parts, body, QUERY).await?;
     let asked = format.read(&body)?;
     let released = released(app, &parts.headers, &query).await?;
+    let needed = |holder: &TokenHolder| holder.granted.need_whole(EVERYTHING, "");
+    released.permit(app, &parts.headers, needed).await?;
     let table = app.sql.run(asked, deadline).await.map_err(Refused::Sql)?;
+    released.permit(app, &parts.headers, needed).await?;
     let mut response = rendered(&parts.headers, &table);
     released.describe(response.headers_mut(), table.revision);
     Ok(response)

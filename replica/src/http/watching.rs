@@ -13,15 +13,21 @@ use http::request::Parts;
 use serde_json::json;
 use shared::framing::Framing;
 
-use self::stream::Watcher;
+use self::stream::{RIGHTS, Watcher};
 use super::App;
+use super::authorize::{Reading, TokenHolder};
 use super::openapi::Entry;
 use super::openapi::content::{lines, text};
 use super::reading::released_from;
 use super::refused::Refused;
 use super::render::RenderedItem;
+use super::shown::Shown;
 use crate::http::request::parameter::{CONSISTENCY, LAST_EVENT_ID};
 use crate::http::request::watching::{PARAMETERS, Start, WatchRequest, parameters};
+use crate::machine::access::authorize::Denied;
+use crate::machine::access::granted::Granted;
+use crate::machine::access::policy::Rights;
+use crate::watch::Selection;
 
 /// What the contract says of it.
 pub(super) fn entries() -> Vec<Entry> {
@@ -59,13 +65,32 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
         Start::Present | Start::Snapshot | Start::After(_) => None,
     };
     let released = released_from(app, &parts.headers, &query, seen).await?;
+    let asked = || query.texts("key").chain(query.texts("prefix"));
+    let needed = |holder: &TokenHolder| may_watch(&holder.granted, &request.selection, asked());
+    let caller = released.permit(app, &parts.headers, needed).await?;
     let extent = app.reader.extent().await?;
     let start = match request.start {
         Start::Present | Start::Snapshot => extent.present,
         Start::After(seen) => extent.check(seen)?,
     };
-    let watcher = Watcher::new(watch, request, start, framing, app.shutdown.clone());
+    let readers = (&caller, Reading::new(caller.clone(), &app.driver));
+    let watcher = Watcher::new(watch, readers, request, start, framing, app.shutdown.clone());
     let mut response = framing.response(watcher.into_body());
     released.describe(response.headers_mut(), start);
     Ok(response)
+}
+
+/// Whether there is something that a token may be told of.
+fn may_watch<'a>(
+    granted: &Granted,
+    selection: &Selection,
+    mut asked: impl Iterator<Item = &'a str>,
+) -> Result<(), Denied> {
+    let shown = Shown::Within(granted.ranges(Rights::of(RIGHTS)));
+    let mut ranges = selection.ranges().iter();
+    if ranges.any(|range| !shown.within(&range.from, &range.below).is_empty()) {
+        return Ok(());
+    }
+    let prefix = asked.next().unwrap_or_default().to_owned();
+    Err(Denied::NowhereUnder { rights: Rights::of(RIGHTS), prefix })
 }

@@ -7,92 +7,28 @@
 //! two replicas could disagree about one log. What an operator configures is what the
 //! HTTP shell accepts, within these limits.
 
+pub mod limits;
+pub(super) mod nested;
+mod unreadable;
+
 use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use shared::ids::{BatchNumber, Epoch, LeaseId, LogFormat, Revision};
+use shared::ids::{Accessor, BatchNumber, Epoch, LeaseId, LogFormat, Revision};
 use shared::message::Value;
 pub use shared::telemetry::TraceContext;
+pub use unreadable::Unreadable;
+pub(super) use unreadable::{check_content, check_key, within};
 
+use super::access::AccessOp;
+use super::access::policy::PolicyName;
+use super::access::subject::{Author, Subject, check_given};
 use super::format;
 use super::identity::{RequestDigest, RequestIdentity};
 use super::leases::LeaseOp;
 use super::locks::{Fenced, LockOp};
 use super::txn::Txn;
-
-/// The limits of the format: a batch beyond one of them is void on every replica.
-pub mod limits {
-    /// The longest key, in bytes; eight times the default of the HTTP API.
-    pub const KEY_BYTES: usize = 8 << 10;
-    /// The longest value, in bytes; sixteen times the default of the HTTP API.
-    pub const VALUE_BYTES: usize = 16 << 20;
-    /// The longest content type, in bytes.
-    pub const CONTENT_TYPE_BYTES: usize = 1 << 10;
-    /// The most commands in a batch.
-    pub const BATCH_COMMANDS: usize = 4_096;
-    /// The longest payload of a batch, in bytes.
-    pub const BATCH_BYTES: usize = 32 << 20;
-    /// The most revisions that a guard names.
-    pub const GUARD_REVISIONS: usize = 64;
-    /// The highest time, in milliseconds: what SQLite's integers hold.
-    pub const TIME_MS: u64 = i64::MAX as u64;
-    /// The most by which a batch moves replicated time, in milliseconds: a clock that goes
-    /// wrong ends nothing at once that was to last longer.
-    pub const TIME_STEP_MS: u64 = 10_000;
-    /// The most backups in a view.
-    pub const BACKUPS: usize = 255;
-    /// The most replicas that are remembered to have been taken out for good. Past it the
-    /// oldest is forgotten: its database could join again.
-    pub const REMOVALS: usize = 64;
-    /// The most deletions of prefixes in a batch. Each leaves a range tombstone that
-    /// later work is held against until it is swept.
-    pub const BATCH_RANGES: usize = 64;
-    /// The most deletions of prefixes that a replica leaves unswept while it goes on
-    /// executing, and that a primary has under way.
-    pub const RANGE_TOMBSTONES: usize = 64;
-    /// The most keys that a roll-back looks at: those that were ever written with its
-    /// prefix, or those that were written since its revision, whichever are fewer. One that
-    /// would look at more is not executed.
-    pub const ROLLBACK_KEYS: usize = 10_000;
-    /// The most bytes of keys and contents that a roll-back writes again. One that would
-    /// write more is not executed.
-    pub const ROLLBACK_BYTES: usize = 16 << 20;
-    /// The most roll-backs that a primary has under way.
-    pub const ROLLBACKS: usize = 4;
-    /// The most roll-backs in a batch.
-    pub const BATCH_ROLLBACKS: usize = 1;
-    /// The most operations of a transaction, of both branches together, and the most guards;
-    /// eight times the default of the HTTP API.
-    pub const TXN_OPERATIONS: usize = 1_024;
-    /// The most prefixes that a transaction deletes.
-    pub const TXN_RANGES: usize = 16;
-    /// The most keys that one operation of a transaction reads.
-    pub const TXN_GET_ITEMS: usize = 1_000;
-    /// The shortest time to live of a lease, in milliseconds: below it one request that takes
-    /// long ends it.
-    pub const LEAST_TTL_MS: u64 = 100;
-    /// The longest time to live of a lease, in milliseconds: seven days.
-    pub const MOST_TTL_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
-    /// The most leases at once. They are held in memory.
-    pub const LEASES: usize = 100_000;
-    /// The most leases that one batch ends because their time is over: it is bounded, and
-    /// the next batch ends more.
-    pub const LEASES_ENDED: usize = 64;
-    /// The longest name of a lock, in bytes.
-    pub const LOCK_NAME_BYTES: usize = 1 << 10;
-    /// The most claims on locks at once: holders and those who wait. They are held in
-    /// memory.
-    pub const CLAIMS: usize = 100_000;
-    /// The most that wait for one lock.
-    pub const WAITERS: usize = 1_000;
-    /// The most bytes that a transaction reads, and so about the most that is kept of its
-    /// answer. One that would read more is not executed.
-    pub const TXN_RESULT_BYTES: usize = 1 << 20;
-    /// The most bytes that the transactions of a batch read together. One for which there
-    /// is no room left is not executed, and may be sent again.
-    pub const BATCH_RESULT_BYTES: usize = 2 << 20;
-}
 
 /// The payload of a batch: mutations in the order in which they are executed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -221,6 +157,28 @@ pub enum Op {
         /// The oldest revision whose state can still be read.
         below: Revision,
     },
+    /// Does something to tokens or policies. This and what follows only in a log of the
+    /// format [`ACCESS`](super::format::ACCESS).
+    Access(AccessOp),
+    /// Does something else, where a token may.
+    Attributed {
+        /// The token; [`Accessor::CLUSTER`]: no client asked for it.
+        by: Accessor,
+        /// What is done. Not itself by a token.
+        #[serde(with = "nested::attributed")]
+        op: Box<Op>,
+    },
+    /// Does something else, where somebody may whom an issuer vouches for.
+    Issued {
+        /// Who.
+        subject: Subject,
+        /// The policies that the issuer gives, in order, each once, at most
+        /// [`limits::TOKEN_POLICIES`], and not `root`. One that does not exist gives nothing.
+        policies: Vec<PolicyName>,
+        /// What is done. Not itself by somebody.
+        #[serde(with = "nested::attributed")]
+        op: Box<Op>,
+    },
 }
 
 /// A guard on one key (RFC 9110, section 13.1): where it doesn't hold, nothing is
@@ -271,43 +229,6 @@ impl Condition {
 
 /// What postcard takes for a number of 64 bits at most.
 const MOST_BYTES_OF_A_NUMBER: usize = 10;
-
-/// Why the payload of a batch cannot be executed, by anyone.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-pub enum Unreadable {
-    /// The bytes are not the encoding of exactly one [`Commands`].
-    #[error("the {0} bytes are not the encoding of commands")]
-    NotCommands(usize),
-    /// A limit of the format is passed.
-    #[error("{what} is {actual}, above the limit of {limit}")]
-    OverLimit {
-        /// What is too much.
-        what: Cow<'static, str>,
-        /// How much there is.
-        actual: u64,
-        /// How much there may be.
-        limit: u64,
-    },
-    /// Keys are not empty.
-    #[error("a key is empty")]
-    EmptyKey,
-    /// A lease would last too short or too long.
-    #[error(
-        "a lease's time to live is {ttl_ms} ms, and the limits are {} to {} ms",
-        limits::LEAST_TTL_MS,
-        limits::MOST_TTL_MS
-    )]
-    TimeToLive {
-        /// How long it would last.
-        ttl_ms: u64,
-    },
-    /// Names of locks are not empty.
-    #[error("the name of a lock is empty")]
-    EmptyName,
-    /// One fence is the limit.
-    #[error("a fence is within another")]
-    FenceInFence,
-}
 
 impl Commands {
     /// The lowest format of the log that has all of them.
@@ -368,6 +289,8 @@ impl Commands {
         within("the number of deletions of prefixes", ranges, limits::BATCH_RANGES)?;
         let rollbacks = self.commands.iter().filter(|command| command.op.is_rollback()).count();
         within("the number of roll-backs", rollbacks, limits::BATCH_ROLLBACKS)?;
+        let access = self.commands.iter().filter(|command| command.op.is_access()).count();
+        within("the number of changes of tokens and policies", access, limits::BATCH_ACCESS)?;
         self.commands.iter().try_for_each(|command| command.op.check())
     }
 }
@@ -398,13 +321,79 @@ impl Op {
             Self::Lock(lock) => lock.check(),
             Self::Fenced(fenced) => fenced.check(),
             Self::Compact { .. } => Ok(()),
+            Self::Access(access) => access.check(),
+            Self::Attributed { by: _, op } => op.check_within(),
+            Self::Issued { subject, policies, op } => {
+                subject.check()?;
+                check_given(policies)?;
+                op.check_within()
+            }
         }
     }
 
-    /// What it is without its fence.
+    /// Checks what somebody does.
+    fn check_within(&self) -> Result<(), Unreadable> {
+        if let Self::Attributed { .. } | Self::Issued { .. } = self {
+            return Err(Unreadable::AttributedWithin);
+        }
+        self.check()
+    }
+
+    /// What it is without who does it and without its fence.
     #[must_use]
     pub fn bare(&self) -> &Self {
-        if let Self::Fenced(fenced) = self { &fenced.op } else { self }
+        let op = self.unattributed();
+        if let Self::Fenced(fenced) = op { &fenced.op } else { op }
+    }
+
+    /// What it is without who does it.
+    #[must_use]
+    pub fn unattributed(&self) -> &Self {
+        if let Self::Attributed { op, .. } | Self::Issued { op, .. } = self { op } else { self }
+    }
+
+    /// What who does it is called, where somebody does: a token, or whom an issuer vouches for.
+    #[must_use]
+    pub fn by(&self) -> Option<Accessor> {
+        if let Self::Attributed { by, op: _ } = self {
+            return Some(*by);
+        }
+        self.subject().map(Subject::accessor)
+    }
+
+    /// Who does it by the word of an issuer, where somebody does.
+    #[must_use]
+    pub fn subject(&self) -> Option<&Subject> {
+        if let Self::Issued { subject, .. } = self { Some(subject) } else { None }
+    }
+
+    /// The same, done by somebody, where somebody does it.
+    ///
+    /// # Panics
+    /// When somebody does it already.
+    #[must_use]
+    pub fn done_by(self, author: Option<Author>) -> Self {
+        match author {
+            Some(Author::Issued(subject, policies)) => {
+                assert_eq!(self.by(), None, "somebody does it already");
+                Self::Issued { subject, policies, op: Box::new(self) }
+            }
+            Some(Author::Token(by)) => self.attributed(Some(by)),
+            None => self,
+        }
+    }
+
+    /// The same, done by a token, where one does it.
+    ///
+    /// # Panics
+    /// When one does it already.
+    #[must_use]
+    pub fn attributed(self, by: Option<Accessor>) -> Self {
+        assert_eq!(self.by(), None, "a token does it already");
+        match by {
+            Some(by) => Self::Attributed { by, op: Box::new(self) },
+            None => self,
+        }
     }
 
     /// The lowest format of the log that has it.
@@ -415,9 +404,11 @@ impl Op {
             Self::Txn(txn) => txn.format(),
             Self::Append { .. } => format::APPENDS,
             Self::Rollback { .. } => format::ROLLBACKS,
-            Self::LeasedPut { .. } | Self::Lease(_) | Self::Lock(_) => format::LEASES,
+            Self::LeasedPut { .. } | Self::Lease(_) => format::LEASES,
+            Self::Lock(lock) => lock.format(),
             Self::Fenced(fenced) => fenced.op.format().max(format::LEASES),
             Self::Compact { .. } => format::COMPACTION,
+            Self::Access(_) | Self::Attributed { .. } | Self::Issued { .. } => format::ACCESS,
         }
     }
 
@@ -436,6 +427,9 @@ impl Op {
             | Self::Lease(_)
             | Self::Lock(_)
             | Self::Fenced(_)
+            | Self::Access(_)
+            | Self::Attributed { .. }
+            | Self::Issued { .. }
             | Self::Compact { .. } => 0,
         }
     }
@@ -446,11 +440,23 @@ impl Op {
         matches!(self.bare(), Self::Rollback { .. })
     }
 
-    /// The digest of all that it asks for.
+    /// Whether it changes tokens or policies, of which each change takes as long as many
+    /// others.
+    #[must_use]
+    pub fn is_access(&self) -> bool {
+        matches!(self.bare(), Self::Access(_))
+    }
+
+    /// The digest of all that it asks for, and who does. That somebody has other policies by
+    /// another JWT makes no other request of it.
     #[must_use]
     pub fn digest(&self) -> RequestDigest {
-        let encoded = postcard::to_allocvec(self).expect("encoding into memory does not fail");
-        RequestDigest::of(&encoded)
+        let encoded = if let Self::Issued { subject, policies: _, op } = self {
+            postcard::to_allocvec(&(nested::ISSUED, subject, op))
+        } else {
+            postcard::to_allocvec(self)
+        };
+        RequestDigest::of(&encoded.expect("encoding into memory does not fail"))
     }
 
     /// About how many bytes it takes in a batch.
@@ -473,64 +479,15 @@ impl Op {
                 Self::Lease(_) | Self::Compact { .. } => 0,
                 Self::Lock(lock) => lock.name().len(),
                 Self::Fenced(fenced) => fenced.fence.name.len() + fenced.op.size(),
+                Self::Access(access) => access.size(),
+                Self::Attributed { by: _, op } => op.size(),
+                Self::Issued { subject, policies, op } => {
+                    let names: usize = policies.iter().map(|name| name.as_str().len()).sum();
+                    subject.size() + names + op.size()
+                }
             }
     }
 }
 
-pub(super) fn check_content(value: &[u8], content_type: Option<&str>) -> Result<(), Unreadable> {
-    within("the value", value.len(), limits::VALUE_BYTES)?;
-    let content_type = content_type.map_or(0, str::len);
-    within("the content type", content_type, limits::CONTENT_TYPE_BYTES)
-}
-
-pub(super) fn check_key(key: &str) -> Result<(), Unreadable> {
-    if key.is_empty() {
-        Err(Unreadable::EmptyKey)
-    } else {
-        within("the key", key.len(), limits::KEY_BYTES)
-    }
-}
-
-pub(super) fn within(what: &'static str, actual: usize, limit: usize) -> Result<(), Unreadable> {
-    if actual <= limit {
-        Ok(())
-    } else {
-        Err(Unreadable::OverLimit {
-            what: Cow::Borrowed(what),
-            actual: actual as u64,
-            limit: limit as u64,
-        })
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use shared::ids::Instance;
-    use shared::message::{Batch, View};
-
-    use super::*;
-
-    #[test]
-    fn the_trace_of_a_batch_is_read_without_its_commands_and_of_nothing_else() {
-        let trace = Some(TraceContext { trace_id: [7; 16], span_id: [9; 8], flags: 1 });
-        let (answers, commands) = (AnswerRetention::default(), Vec::new());
-        let commands = Commands { time_ms: 300, wall_ms: 1 << 40, trace, answers, commands };
-        let (epoch, number) = (Epoch(300), BatchNumber(70_000));
-        let batch = |commands| Value::Batch(Batch { epoch, number, commands }).encode();
-        let value = batch(commands.encode());
-        assert_eq!(Commands::trace_of(&value), trace);
-        let untraced = Commands { trace: None, ..commands };
-        assert_eq!(Commands::trace_of(&batch(untraced.encode())), None);
-        let primary: shared::ids::Name = "replica-1".parse().unwrap();
-        let (primary_instance, backups) = (Instance(1), vec![primary.clone()]);
-        let format = LogFormat::FIRST;
-        let view = Value::View(View { epoch, primary, primary_instance, backups, format });
-        for other in [Value::Noop.encode(), view.encode(), batch(Bytes::from_static(b"\xff"))] {
-            assert_eq!(Commands::trace_of(&other), None);
-        }
-        for end in 0..value.len() {
-            let _no_panic = Commands::trace_of(&value[..end]);
-        }
-    }
-}
+mod tests;

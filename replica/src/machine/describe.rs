@@ -6,9 +6,12 @@ mod value;
 use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Serialize;
-use shared::ids::{BatchNumber, Epoch, Instance, LeaseId, LogFormat, Name, Revision};
+use shared::ids::{Accessor, BatchNumber, Epoch, Instance, LeaseId, LogFormat, Name, Revision};
 use shared::message::{Removal, View};
 
+use crate::machine::access::AccessOp;
+use crate::machine::access::policy::PolicyName;
+use crate::machine::access::subject::Subject;
 use crate::machine::command::{Command, Condition, Op, TraceContext};
 use crate::machine::execute::Decoded;
 use crate::machine::leases::LeaseOp;
@@ -89,6 +92,12 @@ pub struct CommandDescription {
     pub trace_id: Option<String>,
     /// The identity of the request, in hexadecimal.
     pub request: String,
+    /// The token that had it done, where one did; only zeros: the cluster did it by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<Accessor>,
+    /// Who had it done by the word of an issuer, where somebody did: that has an accessor too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
 }
 
 /// What a command does, for JSON.
@@ -172,10 +181,49 @@ pub enum OpDescription {
         /// Who had it.
         lease: LeaseId,
     },
+    /// A place in the line for a lock was given up.
+    LeaveLock {
+        /// Which lock.
+        name: String,
+        /// Whose place.
+        lease: LeaseId,
+        /// Since which revision it was in line.
+        since: Revision,
+    },
     /// History was dropped.
     Compact {
         /// Before this revision.
         revision: Revision,
+    },
+    /// The first token was made.
+    Bootstrap {
+        /// What it is called.
+        accessor: Accessor,
+    },
+    /// A token was made.
+    CreateToken {
+        /// What it is called.
+        accessor: Accessor,
+        /// What it may do.
+        policies: Vec<PolicyName>,
+        /// For how long, in milliseconds, where it ends.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ttl_ms: Option<u64>,
+    },
+    /// A token was ended.
+    DeleteToken {
+        /// What it is called.
+        accessor: Accessor,
+    },
+    /// A policy was put.
+    PutPolicy {
+        /// Its name.
+        name: PolicyName,
+    },
+    /// A policy was deleted.
+    DeletePolicy {
+        /// Its name.
+        name: PolicyName,
     },
 }
 
@@ -243,7 +291,8 @@ pub fn describe(value: &[u8]) -> Description {
 }
 
 fn describe_command(command: Command) -> CommandDescription {
-    let fence = if let Op::Fenced(fenced) = &command.op {
+    let (by, subject) = (command.op.by(), command.op.subject().cloned());
+    let fence = if let Op::Fenced(fenced) = command.op.unattributed() {
         let Fence { name, revision } = fenced.fence.clone();
         Some(FenceDescription { name, revision })
     } else {
@@ -254,6 +303,8 @@ fn describe_command(command: Command) -> CommandDescription {
         fence,
         trace_id: trace_id(command.trace),
         request: command.request.to_string(),
+        by,
+        subject,
     }
 }
 
@@ -288,8 +339,28 @@ fn describe_op(op: Op) -> OpDescription {
             OpDescription::AcquireLock { name, lease, wait: otherwise == Otherwise::Wait }
         }
         Op::Lock(LockOp::Release { name, lease }) => OpDescription::ReleaseLock { name, lease },
+        Op::Lock(LockOp::Leave { name, lease, since }) => {
+            OpDescription::LeaveLock { name, lease, since }
+        }
         Op::Fenced(fenced) => describe_op(fenced.op),
         Op::Compact { below } => OpDescription::Compact { revision: below },
+        Op::Access(access) => describe_access(access),
+        Op::Attributed { by: _, op } | Op::Issued { subject: _, policies: _, op } => {
+            describe_op(*op)
+        }
+    }
+}
+
+/// Nothing of a secret, and no more than who and what.
+fn describe_access(op: AccessOp) -> OpDescription {
+    match op {
+        AccessOp::Bootstrap { secret } => OpDescription::Bootstrap { accessor: secret.accessor() },
+        AccessOp::CreateToken { secret, policies, ttl_ms, description: _ } => {
+            OpDescription::CreateToken { accessor: secret.accessor(), policies, ttl_ms }
+        }
+        AccessOp::DeleteToken { accessor, force: _ } => OpDescription::DeleteToken { accessor },
+        AccessOp::PutPolicy { name, policy: _, force: _ } => OpDescription::PutPolicy { name },
+        AccessOp::DeletePolicy { name, force: _ } => OpDescription::DeletePolicy { name },
     }
 }
 
@@ -311,96 +382,4 @@ fn trace_id(trace: Option<TraceContext>) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-    use shared::message::{Batch, Value, View};
-
-    use super::*;
-    use crate::machine::command::{AnswerRetention, Commands};
-    use crate::machine::identity::RequestIdentity;
-
-    fn described(value: &[u8]) -> serde_json::Value {
-        serde_json::to_value(describe(value)).unwrap()
-    }
-
-    #[test]
-    fn a_batch_shows_its_commands_and_traces_but_no_values() {
-        let traced = |id| Some(TraceContext { trace_id: [id; 16], span_id: [1; 8], flags: 1 });
-        let put = Op::Put {
-            key: "k".to_owned(),
-            value: Bytes::from_static(b"secret"),
-            content_type: Some("text/plain".to_owned()),
-            condition: Condition::IfMatch(vec![Revision(7)]),
-        };
-        let commands = vec![
-            Command { op: put, trace: traced(0xab), request: RequestIdentity::Drawn([0xef; 16]) },
-            Command {
-                op: Op::Delete { key: "d".to_owned(), condition: Condition::Always },
-                trace: None,
-                request: RequestIdentity::Drawn([1; 16]),
-            },
-            Command {
-                op: Op::DeletePrefix { prefix: "p/".to_owned() },
-                trace: None,
-                request: RequestIdentity::Drawn([2; 16]),
-            },
-        ];
-        let payload = Commands {
-            time_ms: 5,
-            wall_ms: 7,
-            trace: traced(0xcd),
-            answers: AnswerRetention::default(),
-            commands,
-        }
-        .encode();
-        let value =
-            Value::Batch(Batch { epoch: Epoch(2), number: BatchNumber(3), commands: payload })
-                .encode();
-        let expected = json!({
-            "kind": "batch", "epoch": 2, "number": 3, "wall_ms": 7, "time_ms": 5,
-            "trace_id": "cd".repeat(16),
-            "commands": [
-                {"op": "put", "key": "k", "value_bytes": 6, "content_type": "text/plain", "condition": "If-Match: \"7\"",
-                 "trace_id": "ab".repeat(16), "request": "ef".repeat(16)},
-                {"op": "delete", "key": "d", "trace_id": null, "request": "01".repeat(16)},
-                {"op": "delete_prefix", "prefix": "p/", "trace_id": null, "request": "02".repeat(16)},
-            ],
-        });
-        assert_eq!(described(&value), expected);
-    }
-
-    #[test]
-    fn every_other_value_has_the_same_fields_too() {
-        let view = View {
-            epoch: Epoch(1),
-            primary: "a".parse().unwrap(),
-            primary_instance: Instance(1),
-            backups: Vec::new(),
-            format: LogFormat::FIRST,
-        };
-        let shown = json!({"primary": "a", "primary_instance": "0000000000000001", "backups": [], "format": 1});
-        let expected =
-            json!({"kind": "view", "epoch": 1, "view": shown, "commands": [], "trace_id": null});
-        assert_eq!(described(&Value::View(view.clone()).encode()), expected);
-        let removal = Removal { view, replica: "b".parse().unwrap() };
-        let mut expected = expected;
-        expected["removed"] = json!("b");
-        assert_eq!(described(&Value::Removal(removal).encode()), expected);
-        assert_eq!(
-            described(&Value::Noop.encode()),
-            json!({"kind": "noop", "epoch": null, "commands": [], "trace_id": null})
-        );
-        assert_eq!(
-            described(b"\xff"),
-            json!({"kind": "unreadable", "epoch": null, "commands": [], "trace_id": null})
-        );
-        let value = Value::Batch(Batch {
-            epoch: Epoch(2),
-            number: BatchNumber(3),
-            commands: Bytes::from_static(b"\xff"),
-        });
-        let error = "the 1 bytes are not the encoding of commands";
-        let expected = json!({"kind": "batch", "epoch": 2, "number": 3, "commands": [], "trace_id": null, "error": error});
-        assert_eq!(described(&value.encode()), expected);
-    }
-}
+mod tests;

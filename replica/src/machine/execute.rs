@@ -12,11 +12,12 @@
 //! load where it hasn't. What has to be written is then in
 //! [`ReplicatedState::take_rows`], what came of it in the report.
 
+pub(super) mod access;
 pub(super) mod tenure;
 
 use std::sync::Arc;
 
-use shared::ids::{BatchNumber, Epoch, LeaseId, Revision, Slot};
+use shared::ids::{Accessor, BatchNumber, Epoch, LeaseId, Revision, Slot};
 use shared::message::{ChosenEntry, Removal, Value, View};
 
 use crate::machine::command::{
@@ -166,6 +167,8 @@ pub(super) fn next_time(before: u64, said: u64) -> u64 {
 /// What is to be executed of a command.
 struct Prepared {
     op: Op,
+    /// Who does it.
+    by: Option<Accessor>,
     /// What it comes to, where it is a transaction.
     evaluated: Option<Evaluated>,
 }
@@ -179,7 +182,12 @@ pub(super) fn execute_command(
     (command, evaluated): (Command, Option<Evaluated>),
 ) -> ExecutedCommand {
     let Command { op, request, trace: _ } = command;
-    let prepared = Prepared { op, evaluated };
+    // Before what was answered at first is looked for: that is nobody's who may no more.
+    if let Err(why) = access::authorize(state, &op) {
+        let outcome = CommandOutcome::Denied { revision: state.meta().revision, why };
+        return ExecutedCommand { request, outcome, delivery: Delivery::First };
+    }
+    let prepared = Prepared { by: op.by(), op, evaluated };
     let (outcome, delivery) = match request {
         RequestIdentity::Drawn(_) => (execute_now(state, room, prepared), Delivery::First),
         RequestIdentity::Keyed(key) => execute_once(state, retention, room, (key, prepared)),
@@ -224,10 +232,13 @@ fn execute_now(
 fn execute_op(
     state: &mut ReplicatedState,
     room: &mut usize,
-    Prepared { op, evaluated }: Prepared,
+    Prepared { op, by, evaluated }: Prepared,
 ) -> CommandOutcome {
     let revision = state.meta().revision.next();
     match op {
+        Op::Attributed { by: _, op } | Op::Issued { subject: _, policies: _, op } => {
+            execute_op(state, room, Prepared { op: *op, by, evaluated })
+        }
         Op::Put { key, value, content_type, condition } => {
             put(state, revision, key, (Content { value, content_type }, None), condition)
         }
@@ -248,14 +259,15 @@ fn execute_op(
             CommandOutcome::Appended { revision, slot: state.meta().executed_below }
         }
         Op::Rollback { prefix, revision: to } => roll_back(state, revision, prefix, to),
-        Op::Lease(op) => tenure::execute_lease(state, revision, op),
+        Op::Lease(op) => tenure::execute_lease(state, revision, by, op),
         Op::Lock(op) => tenure::execute_lock(state, revision, op),
         Op::Compact { below } => compact(state, below),
+        Op::Access(op) => access::execute_access(state, revision, by, op),
         Op::Fenced(fenced) => {
             let Fenced { fence, op } = *fenced;
             match tenure::fence_failed(state, &fence) {
                 Some(failed) => failed,
-                None => execute_op(state, room, Prepared { op, evaluated }),
+                None => execute_op(state, room, Prepared { op, by, evaluated }),
             }
         }
     }

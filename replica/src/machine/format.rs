@@ -8,7 +8,6 @@
 //! executes anything in it: it cannot know what the slots mean.
 
 use shared::ids::LogFormat;
-use shared::message::Removal;
 
 use super::state::Meta;
 
@@ -31,8 +30,14 @@ pub const LEASES_WHOLE: LogFormat = LogFormat(5);
 /// The format that brought compaction.
 pub const COMPACTION: LogFormat = LogFormat(4);
 
-/// The highest format that this program can read: the one that brought removals.
-pub const HIGHEST: LogFormat = Removal::FORMAT;
+/// The format that brought tokens and policies, and who does what.
+pub const ACCESS: LogFormat = LogFormat(6);
+
+/// The format that brought leaving a line by the claim that was made in it.
+pub const LEAVING: LogFormat = LogFormat(6);
+
+/// The highest format that this program can read.
+pub const HIGHEST: LogFormat = ACCESS;
 
 /// The log has come to a format that this program cannot read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use shared::ids::Accessor;
 
 /// The identity of a request in the replicated log. What comes of it is said of this, and
 /// not of a position in a batch or of a connection.
@@ -26,7 +27,8 @@ impl fmt::Display for RequestIdentity {
     }
 }
 
-/// The digest (BLAKE3, cut) of an `Idempotency-Key`.
+/// The digest (BLAKE3, cut) of an `Idempotency-Key`, and of the token that said it, where one
+/// did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct IdempotencyKey(pub [u8; 16]);
 
@@ -35,6 +37,16 @@ impl IdempotencyKey {
     #[must_use]
     pub fn of(text: &str) -> Self {
         Self(cut(&blake3::hash(text.as_bytes())))
+    }
+
+    /// The same where a token says it: each has keys of its own, so that none takes another's
+    /// and none finds out which another has used.
+    #[must_use]
+    pub fn of_token(self, by: Accessor) -> Self {
+        // No text of a client's has such a digest.
+        let mut hasher = blake3::Hasher::new_derive_key("synod: an idempotency key of a token");
+        hasher.update(&by.0.to_be_bytes()).update(&self.0);
+        Self(cut(&hasher.finalize()))
     }
 }
 
@@ -59,4 +71,24 @@ impl RequestDigest {
 
 fn cut(hash: &blake3::Hash) -> [u8; 16] {
     *hash.as_bytes().first_chunk().expect("a digest has 32 bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_its_token_s_own_and_always_the_same() {
+        let key = IdempotencyKey::of("order-17");
+        let (one, two) = (key.of_token(Accessor(1)), key.of_token(Accessor(2)));
+        assert!(one != key && two != key && one != two);
+        assert_eq!(IdempotencyKey::of("order-17").of_token(Accessor(1)), one);
+        assert!(IdempotencyKey::of("order-18").of_token(Accessor(1)) != one);
+    }
+
+    #[test]
+    fn keys_of_tokens_never_change() {
+        let of_token = IdempotencyKey::of("order-17").of_token(Accessor(7));
+        assert_eq!(of_token.to_string(), "16da07dd298c61e7ae56e867da282ae6");
+    }
 }

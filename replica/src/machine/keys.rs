@@ -228,7 +228,10 @@ impl Keys {
             | Op::Lease(_)
             | Op::Lock(_)
             | Op::Fenced(_)
-            | Op::Compact { .. } => {}
+            | Op::Compact { .. }
+            | Op::Access(_)
+            | Op::Attributed { .. }
+            | Op::Issued { .. } => {}
             Op::Txn(txn) => self.add_lacking_heads(txn.keys(), lacking),
         }
     }

@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use shared::ids::LeaseId;
+use shared::ids::{Accessor, LeaseId};
 
 use super::command::{Unreadable, limits};
 
@@ -71,6 +71,9 @@ pub struct Lease {
     pub expires_ms: u64,
     /// Whether a key was ever bound to it: otherwise its end deletes nothing.
     pub has_keys: bool,
+    /// The token that was granted it, where tokens were required by then: only that one, or
+    /// one that may operate the cluster, does anything with it.
+    pub owner: Option<Accessor>,
 }
 
 impl Lease {
@@ -89,6 +92,8 @@ pub type LeaseRows = BTreeMap<LeaseId, Option<Lease>>;
 pub struct Leases {
     by_id: BTreeMap<LeaseId, Lease>,
     by_expiry: BTreeSet<(u64, LeaseId)>,
+    /// How many each token has that has some.
+    owned: BTreeMap<Accessor, usize>,
     rows: LeaseRows,
 }
 
@@ -98,7 +103,11 @@ impl Leases {
     pub fn of(leases: impl IntoIterator<Item = (LeaseId, Lease)>) -> Self {
         let by_id: BTreeMap<LeaseId, Lease> = leases.into_iter().collect();
         let by_expiry = by_id.iter().map(|(id, lease)| (lease.expires_ms, *id)).collect();
-        Self { by_id, by_expiry, rows: LeaseRows::new() }
+        let mut owned = BTreeMap::new();
+        for owner in by_id.values().filter_map(|lease| lease.owner) {
+            *owned.entry(owner).or_default() += 1;
+        }
+        Self { by_id, by_expiry, owned, rows: LeaseRows::new() }
     }
 
     /// One of them, where it has not ended.
@@ -124,6 +133,12 @@ impl Leases {
         self.by_id.is_empty()
     }
 
+    /// How many a token has.
+    #[must_use]
+    pub fn owned_by(&self, owner: Accessor) -> usize {
+        self.owned.get(&owner).copied().unwrap_or(0)
+    }
+
     /// When the next one ends, unless it is renewed. Milliseconds of replicated time.
     #[must_use]
     pub fn next_expiry_ms(&self) -> Option<u64> {
@@ -137,8 +152,15 @@ impl Leases {
     }
 
     /// Makes one that lasts from now on.
-    pub(super) fn grant(&mut self, id: LeaseId, ttl_ms: u64, time_ms: u64) {
-        self.set(id, Lease { ttl_ms, expires_ms: expiry(time_ms, ttl_ms), has_keys: false });
+    pub(super) fn grant(
+        &mut self,
+        (id, owner): (LeaseId, Option<Accessor>),
+        ttl_ms: u64,
+        time_ms: u64,
+    ) {
+        let expires_ms = expiry(time_ms, ttl_ms);
+        self.set(id, Lease { ttl_ms, expires_ms, has_keys: false, owner });
+        owner.into_iter().for_each(|owner| *self.owned.entry(owner).or_default() += 1);
     }
 
     /// Has its time begin again, where it has not ended.
@@ -161,8 +183,17 @@ impl Leases {
     pub(super) fn end(&mut self, id: LeaseId) -> Option<Lease> {
         let lease = self.by_id.remove(&id)?;
         self.by_expiry.remove(&(lease.expires_ms, id));
+        lease.owner.into_iter().for_each(|owner| self.disown(owner));
         self.rows.insert(id, None);
         Some(lease)
+    }
+
+    fn disown(&mut self, owner: Accessor) {
+        let owned = self.owned.get_mut(&owner).expect("whoever owns a lease is counted");
+        *owned -= 1;
+        if *owned == 0 {
+            self.owned.remove(&owner);
+        }
     }
 
     fn set(&mut self, id: LeaseId, lease: Lease) {

@@ -13,9 +13,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use shared::ids::{LeaseId, Revision};
+use shared::ids::{LeaseId, LogFormat, Revision};
 
-use super::command::{Op, Unreadable, limits, within};
+use super::command::{Op, Unreadable, limits, nested, within};
+use super::format;
 
 /// What is done to a lock. A format: variants and fields are only ever added at the end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,16 @@ pub enum LockOp {
         /// Who.
         lease: LeaseId,
     },
+    /// Gives up the claim that a lease made at a revision, where it still waits; takes
+    /// nothing. Only in a log of the format [`LEAVING`](super::format::LEAVING).
+    Leave {
+        /// Which.
+        name: String,
+        /// Who.
+        lease: LeaseId,
+        /// Since when it is in line: a claim that it made again is another one.
+        since: Revision,
+    },
 }
 
 /// What whoever does not get a lock does.
@@ -52,7 +63,17 @@ impl LockOp {
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
-            Self::Acquire { name, .. } | Self::Release { name, .. } => name,
+            Self::Acquire { name, .. } | Self::Release { name, .. } | Self::Leave { name, .. } => {
+                name
+            }
+        }
+    }
+
+    /// The lowest format of the log that has it.
+    pub(super) fn format(&self) -> LogFormat {
+        match self {
+            Self::Acquire { .. } | Self::Release { .. } => format::LEASES,
+            Self::Leave { .. } => format::LEAVING,
         }
     }
 
@@ -83,38 +104,9 @@ pub struct Fence {
 pub struct Fenced {
     /// The lock and the fence.
     pub fence: Fence,
-    /// What is done. Not within another fence.
-    #[serde(with = "encoded")]
+    /// What is done. Not within another fence, and by no token of its own.
+    #[serde(with = "nested::fenced")]
     pub op: Op,
-}
-
-/// What is within a fence, as bytes of its own: to read it, nobody has to go deeper than
-/// one fence.
-mod encoded {
-    use bytes::Bytes;
-    use serde::de::Error as _;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use super::Op;
-
-    /// The number of [`Op::Fenced`] among the variants.
-    const FENCED: u32 = 9;
-
-    pub(super) fn serialize<S: Serializer>(op: &Op, serializer: S) -> Result<S::Ok, S::Error> {
-        let encoded = postcard::to_allocvec(op).expect("encoding into memory does not fail");
-        Bytes::from(encoded).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Op, D::Error> {
-        let encoded = Bytes::deserialize(deserializer)?;
-        if let Ok((FENCED, _)) = postcard::take_from_bytes::<u32>(&encoded) {
-            return Err(D::Error::custom("a fence is within another"));
-        }
-        match postcard::take_from_bytes(&encoded) {
-            Ok((op, [])) => Ok(op),
-            Ok((_, [_, ..])) | Err(_) => Err(D::Error::custom("this is no operation")),
-        }
-    }
 }
 
 impl Fenced {
@@ -122,6 +114,9 @@ impl Fenced {
         check_name(&self.fence.name)?;
         if matches!(self.op, Op::Fenced(_)) {
             return Err(Unreadable::FenceInFence);
+        }
+        if matches!(self.op, Op::Attributed { .. } | Op::Issued { .. }) {
+            return Err(Unreadable::AttributedWithin);
         }
         self.op.check()
     }
@@ -164,6 +159,17 @@ pub(super) enum Asked {
     Busy { holder: Holder, has_left: bool },
     /// As many wait, or hold locks, as may.
     TooMany,
+}
+
+/// What came of leaving a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// It waits no longer. This one holds the lock.
+    Out(Holder),
+    /// It holds the lock.
+    Holds(Revision),
+    /// It had no such claim. This one holds the lock.
+    NoClaim(Option<Holder>),
 }
 
 /// A claim that waited does so no longer: it holds the lock, or is gone.
@@ -279,6 +285,18 @@ impl Locks {
                 Ok(self.pass_on(name, revision))
             }
             Some((_, Claim { fence: None, .. })) | None => Err(self.holder(name)),
+        }
+    }
+
+    /// A lease gives up the claim that it made at a revision, where that waits.
+    pub(super) fn leave(&mut self, name: &str, lease: LeaseId, made_at: Revision) -> Left {
+        match (self.claim(name, lease), self.holder(name)) {
+            (Some((_, Claim { fence: Some(fence), .. })), _) => Left::Holds(fence),
+            (Some((since, _)), Some(holder)) if since == made_at => {
+                self.remove(name, since);
+                Left::Out(holder)
+            }
+            (Some(_) | None, holder) => Left::NoClaim(holder),
         }
     }
 

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use shared::ids::{BatchNumber, Epoch, LeaseId, LogFormat, Revision, Slot};
 use shared::message::View;
 
+use crate::machine::access::authorize::Denied;
+use crate::machine::access::outcome::{AccessDone, AccessRefused};
 use crate::machine::chain::ChainHash;
 use crate::machine::change::Change;
 use crate::machine::command::{Unreadable, limits};
@@ -326,6 +328,33 @@ pub enum CommandOutcome {
         /// What was asked for.
         asked: Revision,
     },
+    /// Something was done to tokens or policies.
+    Access {
+        /// The revision of the mutation.
+        revision: Revision,
+        /// What.
+        done: AccessDone,
+    },
+    /// Something was not done to tokens or policies.
+    AccessRefused {
+        /// The revision of the state.
+        revision: Revision,
+        /// Why.
+        why: AccessRefused,
+    },
+    /// Whoever asked may not do it: nothing was done, and this is no first answer.
+    Denied {
+        /// The revision of the state.
+        revision: Revision,
+        /// Why.
+        why: Denied,
+    },
+    /// The token has as many leases as one may have: nothing was done, and this is no first
+    /// answer.
+    TooManyOwnedLeases {
+        /// The revision of the state.
+        revision: Revision,
+    },
 }
 
 /// Why a roll-back was not executed.
@@ -387,7 +416,11 @@ impl CommandOutcome {
             | Self::TooManyClaims { revision }
             | Self::FenceFailed { revision, .. }
             | Self::Compacted { revision, .. }
-            | Self::CompactionAhead { revision, .. } => *revision,
+            | Self::CompactionAhead { revision, .. }
+            | Self::Access { revision, .. }
+            | Self::AccessRefused { revision, .. }
+            | Self::Denied { revision, .. }
+            | Self::TooManyOwnedLeases { revision } => *revision,
             Self::Txn(outcome) => outcome.revision,
         }
     }
@@ -401,8 +434,10 @@ impl CommandOutcome {
             Self::TooManyKeys { .. }
                 | Self::TxnWithoutRoom { .. }
                 | Self::TooManyLeases { .. }
+                | Self::TooManyOwnedLeases { .. }
                 | Self::TooManyClaims { .. }
-        )
+                | Self::Denied { .. }
+        ) || matches!(self, Self::AccessRefused { revision: _, why } if why.is_for_now())
     }
 }
 
@@ -413,120 +448,10 @@ pub struct ExecutionReport {
     pub slots: Vec<Executed>,
     /// The meta data after the last.
     pub meta: Meta,
-    /// When the next lease ends after it, unless it is renewed. Milliseconds of replicated
+    /// When the next lease or token ends after it, unless it is renewed. Milliseconds of replicated
     /// time.
     pub next_expiry_ms: Option<u64>,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::machine::txn::Guards;
-    use crate::machine::txn::result::{LeasedItem, TxnItem, TxnResult};
-
-    const HOLDER: Holder = Holder { lease: LeaseId(8), fence: Revision(9) };
-
-    fn txn(results: Vec<TxnResult>) -> CommandOutcome {
-        let (revision, guards) = (Revision(300), Guards::Fail);
-        CommandOutcome::Txn(Arc::new(TxnOutcome { revision, guards, results }))
-    }
-
-    fn refused(why: RollbackRefused) -> CommandOutcome {
-        CommandOutcome::RollbackRefused { revision: Revision(300), why }
-    }
-
-    fn item() -> TxnItem {
-        TxnItem {
-            key: "k".to_owned(),
-            value: bytes::Bytes::from_static(b"v"),
-            content_type: Some("t".to_owned()),
-            revision: Revision(3),
-            created_revision: Revision(2),
-            version: 4,
-        }
-    }
-
-    fn leased() -> LeasedItem {
-        LeasedItem { item: item(), lease: Some(LeaseId(8)) }
-    }
-
-    #[test]
-    fn outcomes_are_written_as_they_have_always_been() {
-        let revision = Revision(300);
-        for (outcome, bytes) in [
-            (CommandOutcome::Created { revision }, &[0, 0xac, 2][..]),
-            (
-                CommandOutcome::Replaced { revision, created_revision: Revision(7), version: 2 },
-                &[1, 0xac, 2, 7, 2],
-            ),
-            (CommandOutcome::Deleted { revision, deleted: 1 }, &[2, 0xac, 2, 1]),
-            (CommandOutcome::DeletedPrefix { revision }, &[3, 0xac, 2]),
-            (
-                CommandOutcome::PreconditionFailed { revision, current: Some(Revision(9)) },
-                &[4, 0xac, 2, 1, 9],
-            ),
-            (CommandOutcome::PreconditionFailed { revision, current: None }, &[4, 0xac, 2, 0]),
-            (CommandOutcome::KeyReused { revision }, &[5, 0xac, 2]),
-            (CommandOutcome::TooManyKeys { revision }, &[6, 0xac, 2]),
-            (
-                txn(vec![
-                    TxnResult::Put { created_revision: Revision(7), version: 2 },
-                    TxnResult::Deleted { deleted: 1 },
-                    TxnResult::DeletedPrefix { besides: -1 },
-                    TxnResult::Got(None),
-                ]),
-                &[7, 0xac, 2, 1, 4, 0, 7, 2, 1, 1, 2, 1, 3, 0],
-            ),
-            (
-                txn(vec![TxnResult::Got(Some(Box::new(item())))]),
-                &[7, 0xac, 2, 1, 1, 3, 1, 1, b'k', 1, b'v', 1, 1, b't', 3, 2, 4],
-            ),
-            (
-                txn(vec![TxnResult::Listed { items: vec![item()], has_more: true }]),
-                &[7, 0xac, 2, 1, 1, 4, 1, 1, b'k', 1, b'v', 1, 1, b't', 3, 2, 4, 1],
-            ),
-            (CommandOutcome::TxnTooLarge { revision }, &[8, 0xac, 2]),
-            (CommandOutcome::TxnWithoutRoom { revision }, &[9, 0xac, 2]),
-            (CommandOutcome::Appended { revision, slot: Slot(5) }, &[10, 0xac, 2, 5]),
-            (
-                CommandOutcome::RolledBack { revision, restored: 3, deleted: 4 },
-                &[11, 0xac, 2, 3, 4],
-            ),
-            (refused(RollbackRefused::Future { asked: Revision(8) }), &[12, 0xac, 2, 0, 8]),
-            (
-                refused(RollbackRefused::Compacted { asked: Revision(8), oldest: Revision(9) }),
-                &[12, 0xac, 2, 1, 8, 9],
-            ),
-            (refused(RollbackRefused::TooManyKeys), &[12, 0xac, 2, 2]),
-            (refused(RollbackRefused::TooLarge), &[12, 0xac, 2, 3]),
-            (
-                txn(vec![TxnResult::got(Some(leased()))]),
-                &[7, 0xac, 2, 1, 1, 5, 1, b'k', 1, b'v', 1, 1, b't', 3, 2, 4, 1, 8],
-            ),
-            (
-                txn(vec![TxnResult::listed(vec![leased()], false)]),
-                &[7, 0xac, 2, 1, 1, 6, 1, 1, b'k', 1, b'v', 1, 1, b't', 3, 2, 4, 1, 8, 0],
-            ),
-            (CommandOutcome::LeaseGranted { revision }, &[13, 0xac, 2]),
-            (CommandOutcome::LeaseRenewed { revision, ttl_ms: 5 }, &[14, 0xac, 2, 5]),
-            (CommandOutcome::LeaseRevoked { revision }, &[15, 0xac, 2]),
-            (CommandOutcome::NoSuchLease { revision, lease: LeaseId(8) }, &[16, 0xac, 2, 8]),
-            (CommandOutcome::TooManyLeases { revision }, &[17, 0xac, 2]),
-            (CommandOutcome::LockHeld { revision, fence: Revision(9) }, &[18, 0xac, 2, 9]),
-            (CommandOutcome::LockAwaited { revision, since: Revision(9) }, &[19, 0xac, 2, 9]),
-            (CommandOutcome::LockBusy { revision, holder: HOLDER }, &[20, 0xac, 2, 8, 9]),
-            (CommandOutcome::LockReleased { revision }, &[21, 0xac, 2]),
-            (CommandOutcome::LockNotHeld { revision, holder: None }, &[22, 0xac, 2, 0]),
-            (CommandOutcome::TooManyClaims { revision }, &[23, 0xac, 2]),
-            (
-                CommandOutcome::FenceFailed { revision, holder: Some(HOLDER) },
-                &[24, 0xac, 2, 1, 8, 9],
-            ),
-            (CommandOutcome::Compacted { revision, below: Revision(9) }, &[25, 0xac, 2, 9]),
-            (CommandOutcome::CompactionAhead { revision, asked: Revision(8) }, &[26, 0xac, 2, 8]),
-        ] {
-            assert_eq!(postcard::to_allocvec(&outcome).unwrap(), bytes, "{outcome:?}");
-            assert_eq!(postcard::from_bytes::<CommandOutcome>(bytes).unwrap(), outcome);
-        }
-    }
-}
+mod tests;

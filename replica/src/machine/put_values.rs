@@ -68,12 +68,22 @@ fn values_of(entry: &ChosenEntry, command: usize, op: &Op, start: usize) -> Vec<
             let start = start + encoded_len(fence) + encoded_len(&encoded_len(op));
             values_of(entry, command, op, start)
         }
+        Op::Attributed { by, op } => {
+            let start = start + encoded_len(by) + encoded_len(&encoded_len(&**op));
+            values_of(entry, command, op, start)
+        }
+        Op::Issued { subject, policies, op } => {
+            let inner = encoded_len(&encoded_len(&**op));
+            let start = start + encoded_len(subject) + encoded_len(policies) + inner;
+            values_of(entry, command, op, start)
+        }
         Op::Delete { .. }
         | Op::DeletePrefix { .. }
         | Op::Append { .. }
         | Op::Rollback { .. }
         | Op::Lease(_)
         | Op::Lock(_)
+        | Op::Access(_)
         | Op::Compact { .. } => Vec::new(),
     }
 }

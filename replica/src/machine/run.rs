@@ -6,6 +6,7 @@ use shared::message::{ChosenEntry, Removal, Value, View};
 
 use crate::machine::answers::DueAnswers;
 use crate::machine::command::{AnswerRetention, Command, Commands, Unreadable, limits};
+use crate::machine::execute::access::expire_tokens;
 use crate::machine::execute::tenure::expire_leases;
 use crate::machine::execute::{Begun, begin_slot, execute_command, finish_slot, next_time};
 use crate::machine::identity::RequestIdentity;
@@ -185,7 +186,7 @@ impl Run {
             self.executed.push(finish_slot(state, &entry, outcome));
         }
         let slots = std::mem::take(&mut self.executed);
-        let next_expiry_ms = state.leases().next_expiry_ms();
+        let next_expiry_ms = state.next_expiry_ms();
         Progress::Done(ExecutionReport { slots, meta: state.meta().clone(), next_expiry_ms })
     }
 
@@ -237,6 +238,7 @@ impl Run {
             state.forget_looked_at();
         }
         expire_leases(state);
+        expire_tokens(state);
         let BatchUnderWay { epoch, number, executed, .. } = batch;
         Ok(SlotOutcome::Batch { epoch, number, commands: executed })
     }

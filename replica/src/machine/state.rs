@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use shared::ids::{BatchNumber, Epoch, LogFormat, Name, Revision, Slot};
 use shared::message::View;
 
+use crate::machine::access::{Access, AccessMeta, AccessPart, AccessRows};
 use crate::machine::answers::{AnswerNeeds, AnswerRows, Answers, DueAnswers, LoadedAnswers};
 use crate::machine::chain::ChainHash;
 use crate::machine::change::Change;
@@ -51,6 +52,8 @@ pub struct Meta {
     pub leases: u64,
     /// How many claims on locks there are.
     pub claims: u64,
+    /// Whether tokens are required, and how many tokens and policies there are.
+    pub access: AccessMeta,
     /// The state of every revision from this one on can be read. Of the revisions below,
     /// the store drops what the state at this one does not have, in its own time.
     pub compacted_below: Revision,
@@ -139,6 +142,8 @@ pub struct Rows {
     pub leases: LeaseRows,
     /// Of the locks.
     pub locks: LockRows,
+    /// Of tokens and policies.
+    pub access: AccessRows,
 }
 
 /// The parts of a state that are never loaded in parts.
@@ -148,6 +153,16 @@ pub struct Whole {
     pub leases: Leases,
     /// All locks.
     pub locks: Locks,
+    /// All tokens and policies.
+    pub(super) access: AccessPart,
+}
+
+impl Whole {
+    /// What a store has kept.
+    #[must_use]
+    pub fn of(leases: Leases, locks: Locks, access: Access) -> Self {
+        Self { leases, locks, access: AccessPart::of(access) }
+    }
 }
 
 /// The state that a run of slots is executed on.
@@ -213,6 +228,25 @@ impl ReplicatedState {
         &self.whole.locks
     }
 
+    /// The tokens and policies. Whoever keeps them has them as they are now.
+    #[must_use]
+    pub fn access(&self) -> &Arc<Access> {
+        self.whole.access.now()
+    }
+
+    /// Notes in the meta data what is to stand there of tokens and policies.
+    pub(super) fn note_access(&mut self) {
+        self.meta.access = self.access().meta();
+    }
+
+    /// When the next lease or token ends, unless it is renewed. Milliseconds of replicated
+    /// time.
+    #[must_use]
+    pub fn next_expiry_ms(&self) -> Option<u64> {
+        let ends = [self.leases().next_expiry_ms(), self.access().next_expiry_ms()];
+        ends.into_iter().flatten().min()
+    }
+
     /// Looks at what a command is going to look at: what a transaction comes to, where it is
     /// to be executed.
     ///
@@ -253,7 +287,10 @@ impl ReplicatedState {
             | Op::Lease(_)
             | Op::Lock(_)
             | Op::Fenced(_)
-            | Op::Compact { .. } => Ok(None),
+            | Op::Compact { .. }
+            | Op::Access(_)
+            | Op::Attributed { .. }
+            | Op::Issued { .. } => Ok(None),
         }
     }
 
@@ -319,6 +356,7 @@ impl ReplicatedState {
             answers: self.answers.take_rows(),
             leases: self.whole.leases.take_rows(),
             locks: self.whole.locks.take_rows(),
+            access: self.whole.access.take_rows(),
         }
     }
 
@@ -342,6 +380,7 @@ impl ReplicatedState {
         self.answers.digest(&mut field);
         self.whole.leases.digest(&mut field);
         self.whole.locks.digest(&mut field);
+        self.whole.access.digest(&mut field);
         ChainHash(*hasher.finalize().as_bytes())
     }
 }

@@ -27,11 +27,14 @@ pub(super) enum Outcome {
     NotHeld,
     /// A limit was hit, or a rule does not allow it.
     Refused,
+    AccessChanged,
+    /// Whoever asked may not do it.
+    Denied,
 }
 
 impl Outcome {
     /// Their names, in their order.
-    pub(super) const NAMES: [&str; 18] = [
+    pub(super) const NAMES: [&str; 20] = [
         "created",
         "replaced",
         "deleted",
@@ -50,6 +53,8 @@ impl Outcome {
         "precondition_failed",
         "not_held",
         "refused",
+        "access_changed",
+        "denied",
     ];
 
     pub(super) fn of(outcome: &CommandOutcome) -> Self {
@@ -82,7 +87,11 @@ impl Outcome {
             | CommandOutcome::RollbackRefused { .. }
             | CommandOutcome::CompactionAhead { .. }
             | CommandOutcome::TooManyLeases { .. }
-            | CommandOutcome::TooManyClaims { .. } => Self::Refused,
+            | CommandOutcome::TooManyOwnedLeases { .. }
+            | CommandOutcome::TooManyClaims { .. }
+            | CommandOutcome::AccessRefused { .. } => Self::Refused,
+            CommandOutcome::Access { .. } => Self::AccessChanged,
+            CommandOutcome::Denied { .. } => Self::Denied,
         }
     }
 }

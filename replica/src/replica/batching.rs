@@ -103,7 +103,7 @@ impl Batching {
 
     /// Whether a compaction waits or flies.
     pub(crate) fn is_compacting(&self) -> bool {
-        self.commands().any(|command| matches!(command.op, Op::Compact { .. }))
+        self.commands().any(|command| matches!(command.op.bare(), Op::Compact { .. }))
     }
 
     fn commands(&self) -> impl Iterator<Item = &Command> {
@@ -229,15 +229,17 @@ impl Batching {
 
     fn take_from_queue(&mut self) -> Vec<Mutation> {
         let mut taken = Vec::new();
-        let (mut bytes, mut ranges, mut rollbacks) = (0, 0, 0);
+        let (mut bytes, mut ranges, mut rollbacks, mut access) = (0, 0, 0, 0);
         while let Some(mutation) = self.queue.front() {
             let size = mutation.command.op.size();
             ranges += mutation.command.op.ranges();
             rollbacks += usize::from(mutation.command.op.is_rollback());
+            access += usize::from(mutation.command.op.is_access());
             let is_full = taken.len() == self.batch_commands
                 || bytes + size > self.batch_bytes
                 || ranges > limits::BATCH_RANGES
-                || rollbacks > limits::BATCH_ROLLBACKS;
+                || rollbacks > limits::BATCH_ROLLBACKS
+                || access > limits::BATCH_ACCESS;
             if is_full && !taken.is_empty() {
                 break;
             }

@@ -8,9 +8,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use shared::ids::Revision;
+use shared::ids::{Accessor, Revision};
 
 use super::Replica;
+use crate::machine::access::Requirement;
 use crate::machine::format;
 use crate::machine::state::Meta;
 use crate::replica::config::Retention;
@@ -93,7 +94,11 @@ impl Replica {
         // What is still to be swept comes first, and so does what was asked for before.
         let is_under_way = self.unswept.revisions > 0 || self.batching.is_compacting();
         if can_propose && !is_under_way && revision > self.meta.compacted_below {
-            effects.push(Effect::Compact { revision });
+            let by = match self.meta.access.requirement {
+                Requirement::Open => None,
+                Requirement::Tokens { .. } => Some(Accessor::CLUSTER),
+            };
+            effects.push(Effect::Compact { revision, by });
         }
     }
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use shared::bounds::TooFar;
-use shared::ids::{BatchNumber, ClusterId, Epoch, Name, Revision, Slot};
+use shared::ids::{Accessor, BatchNumber, ClusterId, Epoch, Name, Revision, Slot};
 use shared::message::{
     ChosenEntry, ChosenReply, Directory, Heartbeat, HeartbeatReply, Member, OfCluster, Proposal,
     ProposalReply, View, Watermarks,
@@ -385,6 +385,8 @@ pub enum Effect {
     Compact {
         /// The oldest revision whose state is to be readable.
         revision: Revision,
+        /// Who is to stand in the log for it, where somebody has to.
+        by: Option<Accessor>,
     },
     /// Answer a mutation.
     Answer {

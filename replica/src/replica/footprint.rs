@@ -70,6 +70,7 @@ impl Replica {
             answers,
             leases,
             claims,
+            access,
             compacted_below,
             removed,
         } = meta;
@@ -77,7 +78,7 @@ impl Replica {
         (joined_at, out, removed).hash(hasher);
         (stored.executed_below, is_storing).hash(hasher);
         (executed_below, revision, hash.0, next_batch, time_ms).hash(hasher);
-        (answers, leases, claims, compacted_below, next_expiry_ms).hash(hasher);
+        (answers, leases, claims, access, compacted_below, next_expiry_ms).hash(hasher);
         view.as_ref()
             .map(|view| (view.epoch, &view.primary, view.primary_instance, &view.backups))
             .hash(hasher);

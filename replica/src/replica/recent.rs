@@ -70,7 +70,8 @@ impl RecentRequests {
     }
 
     /// A command was executed. One that is named by an `Idempotency-Key` is known elsewhere,
-    /// and of one for which there was only no room the repeat is as good as the first.
+    /// and of one that was denied, or for which there was only no room, the repeat is as good
+    /// as the first.
     pub(crate) fn executed(&mut self, slot: Slot, command: &ExecutedCommand) {
         let ExecutedCommand { request, outcome, .. } = command;
         match request {
@@ -114,6 +115,8 @@ mod tests {
     use shared::ids::Revision;
 
     use super::*;
+    use crate::machine::access::authorize::Denied;
+    use crate::machine::access::outcome::AccessRefused;
     use crate::machine::execute::Delivery;
 
     fn request(number: usize) -> RequestIdentity {
@@ -152,10 +155,16 @@ mod tests {
     }
 
     #[test]
-    fn what_found_no_room_may_come_again() {
+    fn what_found_no_room_or_was_denied_may_come_again() {
         let mut recent = RecentRequests::new(Slot(0));
-        let outcome = CommandOutcome::TxnWithoutRoom { revision: Revision(1) };
-        recent.executed(Slot(0), &ExecutedCommand { outcome, ..command(1) });
-        assert_eq!(recent.find(&request(1), Slot(0)), Known::NotExecuted);
+        let revision = Revision(1);
+        for outcome in [
+            CommandOutcome::TxnWithoutRoom { revision },
+            CommandOutcome::AccessRefused { revision, why: AccessRefused::TooManyTokens },
+            CommandOutcome::Denied { revision, why: Denied::NoToken },
+        ] {
+            recent.executed(Slot(0), &ExecutedCommand { outcome, ..command(1) });
+            assert_eq!(recent.find(&request(1), Slot(0)), Known::NotExecuted);
+        }
     }
 }

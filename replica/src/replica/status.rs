@@ -34,7 +34,8 @@ pub struct Recovered {
     pub joined_at: Slot,
     /// The meta data.
     pub meta: Meta,
-    /// When the next lease ends, unless it is renewed. Milliseconds of replicated time.
+    /// When the next lease or token ends, unless it is renewed. Milliseconds of replicated
+    /// time.
     pub next_expiry_ms: Option<u64>,
     /// Every slot below is fsynced.
     pub durable_below: Slot,

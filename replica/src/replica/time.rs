@@ -1,8 +1,9 @@
-//! Replicated time while nobody asks for anything: leases end by it.
+//! Replicated time while nobody asks for anything: leases and tokens end by it.
 //!
-//! The primary has batches chosen that carry nothing but the time: when a lease may be due,
-//! and often enough that no step of it is longer than what executing takes of one. Where
-//! there is no lease, nobody needs to know what time it is, and nothing is written.
+//! The primary has batches chosen that carry nothing but the time: when a lease or a token may
+//! be due, and often enough that no step of it is longer than what executing takes of one.
+//! Where there is none that ends, nobody needs to know what time it is, and nothing is
+//! written.
 
 use std::time::Duration;
 

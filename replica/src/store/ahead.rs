@@ -8,6 +8,7 @@
 
 use sqlx::sqlite::SqliteConnection;
 
+use super::access;
 use super::answers;
 use super::compaction;
 use super::deletions::Deletions;
@@ -24,7 +25,7 @@ use super::tenure;
 use crate::machine::execute::{ExecutionReport, Progress, Run};
 use crate::machine::format;
 use crate::machine::keys::{KeyRows, LoadedKeys, VersionRow};
-use crate::machine::state::{Loaded, Meta, Needs, ReplicatedState, Rows};
+use crate::machine::state::{Loaded, Meta, Needs, ReplicatedState, Rows, Whole};
 use crate::replica::event::Unswept;
 
 /// What a slot's row takes beside the bytes of its value, roughly, and again in `versions`.
@@ -60,7 +61,8 @@ impl Ahead {
         meta: &Meta,
     ) -> Result<Self, StoreError> {
         let deletions = Deletions::load(&mut *connection).await?;
-        let whole = tenure::load(connection).await?;
+        let (leases, locks) = tenure::load(&mut *connection).await?;
+        let whole = Whole::of(leases, locks, access::load(connection, &meta.access).await?);
         Ok(Self {
             state: ReplicatedState::partial(meta.clone(), whole),
             deletions,

@@ -221,8 +221,8 @@ fn differences(first: &Inspected, second: &Inspected) -> Vec<String> {
     if first.digest != second.digest {
         let (has, made) = (first.versions, second.versions);
         found.push(format!(
-            "executing the log makes other rows of keys, answers, leases or locks ({made} versions \
-             of keys, and {has} are there)"
+            "executing the log makes other rows of keys, answers, leases, locks, tokens or policies \
+             ({made} versions of keys, and {has} are there)"
         ));
     }
     found

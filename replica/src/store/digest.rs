@@ -27,6 +27,7 @@
 //! | `live` | as `live`, but for keys that a deletion of many hides |
 //! | `range_tombstones`, `ended_leases` | by what they hide in `keys` and `live` |
 //! | `answers`, `leases`, `claims` | as `answers`, `leases`, `locks` |
+//! | `tokens`, `policies` | as `meta`, once tokens are required |
 
 use std::path::Path;
 
@@ -38,6 +39,7 @@ use shared::message::View;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{ConnectOptions as _, Row as _};
 
+use super::access;
 use super::answers;
 use super::deletions::{Deletions, not_hidden};
 use super::error::StoreError;
@@ -47,6 +49,7 @@ use super::schema;
 use super::sum::VersionFields;
 use super::tenure;
 use super::versions;
+use crate::machine::access::{AccessMeta, Requirement};
 use crate::machine::state::{Meta, RemovedReplica};
 
 /// How a digest is made: only those that were made alike can be compared. Whoever adds
@@ -76,7 +79,7 @@ pub(crate) struct StateDigest {
 /// The digests of the parts of a state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StateParts {
-    /// How far the state has come, the view, and who was taken out.
+    /// How far the state has come, the view, who was taken out, and who may do what.
     pub(crate) meta: ChainHash,
     /// The versions of all keys.
     pub(crate) keys: ChainHash,
@@ -168,9 +171,10 @@ impl PinnedState {
         // Those are held in memory as a whole anyhow: so they are checked before they are read
         // one by one.
         let _checked = tenure::load(reading.connection).await?;
+        let _checked = access::load(reading.connection, &self.row.meta.access).await?;
         let keys = reading.keys(&self.row, &deletions).await?;
         let parts = StateParts {
-            meta: meta_of(&self.row),
+            meta: reading.meta(&self.row).await?,
             keys,
             live: reading.live(self.row.meta.revision).await?,
             answers: reading.answers().await?,
@@ -183,7 +187,7 @@ impl PinnedState {
 }
 
 /// Field by field: what is encoded here stays as it is when the types grow.
-fn meta_of(row: &MetaRow) -> ChainHash {
+fn meta_of(row: &MetaRow) -> Counted {
     let MetaRow { meta, cluster: _, joined_at: _, retained: _ } = row;
     let Meta {
         executed_below,
@@ -195,6 +199,7 @@ fn meta_of(row: &MetaRow) -> ChainHash {
         answers,
         leases,
         claims,
+        access,
         compacted_below,
         removed,
     } = meta;
@@ -222,7 +227,14 @@ fn meta_of(row: &MetaRow) -> ChainHash {
         let name = replica.as_str().as_bytes();
         hasher.row(&encoded(name, slot.0, &epoch.0.to_le_bytes()));
     }
-    hasher.finish()
+    match access.requirement {
+        Requirement::Open => {}
+        Requirement::Tokens { since } => {
+            let counts = [access.tokens.to_le_bytes(), access.policies.to_le_bytes()].concat();
+            hasher.row(&encoded(b"access", since.0, &counts));
+        }
+    }
+    hasher
 }
 
 /// Asks after each piece whether to go on.
@@ -282,6 +294,21 @@ const LIVE: &str = concat!(
 const ANSWERS: &str = "SELECT key, expires_ms, request, outcome, sum FROM answers ORDER BY key";
 
 impl<F> Reading<'_, F> {
+    /// Before tokens are required there is neither a token nor a policy, and nothing of them
+    /// in the digest.
+    async fn meta<E: From<StoreError>>(&mut self, row: &MetaRow) -> Result<ChainHash, E>
+    where
+        F: FnMut() -> Result<(), E>,
+    {
+        let mut hasher = meta_of(row);
+        if row.meta.access != AccessMeta::default() {
+            for sql in access::SUMS {
+                self.add_sums(sql, &mut hasher).await?;
+            }
+        }
+        Ok(hasher.finish())
+    }
+
     async fn keys<E: From<StoreError>>(
         &mut self,
         row: &MetaRow,
@@ -368,12 +395,24 @@ impl<F> Reading<'_, F> {
         F: FnMut() -> Result<(), E>,
     {
         let mut hasher = Counted::default();
+        self.add_sums(sql, &mut hasher).await?;
+        Ok(hasher.finish())
+    }
+
+    async fn add_sums<E: From<StoreError>>(
+        &mut self,
+        sql: &'static str,
+        hasher: &mut Counted,
+    ) -> Result<(), E>
+    where
+        F: FnMut() -> Result<(), E>,
+    {
         let mut rows = sqlx::query(sql).persistent(false).fetch(&mut *self.connection);
         while let Some(row) = rows.try_next().await.map_err(StoreError::from)? {
             hasher.row(row.try_get(0).map_err(StoreError::from)?);
             self.pace.row(0)?;
         }
-        Ok(hasher.finish())
+        Ok(())
     }
 }
 

@@ -142,6 +142,7 @@ fn written_at(outcome: &SlotOutcome, put: &PutValue) -> Option<Revision> {
         | CommandOutcome::LeaseRevoked { .. }
         | CommandOutcome::NoSuchLease { .. }
         | CommandOutcome::TooManyLeases { .. }
+        | CommandOutcome::TooManyOwnedLeases { .. }
         | CommandOutcome::LockHeld { .. }
         | CommandOutcome::LockAwaited { .. }
         | CommandOutcome::LockBusy { .. }
@@ -150,7 +151,10 @@ fn written_at(outcome: &SlotOutcome, put: &PutValue) -> Option<Revision> {
         | CommandOutcome::TooManyClaims { .. }
         | CommandOutcome::FenceFailed { .. }
         | CommandOutcome::Compacted { .. }
-        | CommandOutcome::CompactionAhead { .. } => None,
+        | CommandOutcome::CompactionAhead { .. }
+        | CommandOutcome::Access { .. }
+        | CommandOutcome::AccessRefused { .. }
+        | CommandOutcome::Denied { .. } => None,
     }
 }
 

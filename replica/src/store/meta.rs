@@ -8,6 +8,7 @@ use super::error::StoreError;
 use super::record::{counter, hash_of};
 use super::statements::Statements;
 use super::sum::{self, Sum};
+use crate::machine::access::{AccessMeta, Requirement};
 use crate::machine::chain::ChainHash;
 use crate::machine::state::Meta;
 
@@ -57,6 +58,7 @@ impl MetaRow {
             answers,
             leases,
             claims,
+            access,
             compacted_below,
             removed: _,
         } = meta;
@@ -73,7 +75,13 @@ impl MetaRow {
         let numbers = numbers.into_iter().chain(answers).chain(tenure).chain(swept);
         // Nor of these before version 11.
         let joined_at = (joined_at.0 > 0).then_some(joined_at.0);
-        let numbers: Vec<u64> = numbers.chain(joined_at).collect();
+        // Nor of these before version 12.
+        let access = match access.requirement {
+            Requirement::Open => None,
+            Requirement::Tokens { since } => Some([since.0, access.tokens, access.policies]),
+        };
+        let access = access.into_iter().flatten();
+        let numbers: Vec<u64> = numbers.chain(joined_at).chain(access).collect();
         let cluster = cluster.map(|cluster| cluster.0.to_le_bytes());
         let cluster = cluster.as_ref().map(<[u8; 8]>::as_slice);
         let hashes = [Some(hash.0.as_slice()), Some(log_start_hash.0.as_slice())];
@@ -126,7 +134,7 @@ pub(super) async fn mend(connection: &mut SqliteConnection) {
 async fn read(connection: &mut SqliteConnection) -> Result<Read, StoreError> {
     const SQL: &str = "SELECT executed_below, revision, hash, view, next_batch, time_ms, cluster, \
         compacted_below, log_start, log_start_hash, sum, answers, leases, claims, swept_through, \
-        joined_at, removed FROM meta";
+        joined_at, removed, tokens_since, tokens, policies FROM meta";
     let row = sqlx::query(SQL).fetch_one(connection).await?;
     let text: Option<&str> = row.try_get(3)?;
     let view = text
@@ -150,6 +158,14 @@ async fn read(connection: &mut SqliteConnection) -> Result<Read, StoreError> {
             answers: counter(&row, 11)?,
             leases: counter(&row, 12)?,
             claims: counter(&row, 13)?,
+            access: AccessMeta {
+                requirement: match row.try_get::<Option<i64>, _>(17)? {
+                    None => Requirement::Open,
+                    Some(since) => Requirement::Tokens { since: Revision(since.cast_unsigned()) },
+                },
+                tokens: counter(&row, 18)?,
+                policies: counter(&row, 19)?,
+            },
             compacted_below: Revision(counter(&row, 7)?),
             removed,
         },
@@ -181,12 +197,16 @@ pub(super) fn write(statements: &mut Statements<'_>, row: &MetaRow) {
     const SQL: &str = "UPDATE meta SET executed_below = ?, revision = ?, hash = ?, view = ?, \
         next_batch = ?, time_ms = ?, cluster = ?, compacted_below = ?, log_start = ?, \
         log_start_hash = ?, answers = ?, leases = ?, claims = ?, swept_through = ?, joined_at = ?, \
-        removed = ?, sum = ?";
+        removed = ?, tokens_since = ?, tokens = ?, policies = ?, sum = ?";
     let MetaRow { meta, cluster, joined_at, retained } = row;
     let view =
         meta.view.as_ref().map(|view| serde_json::to_string(view).expect("a view is plain JSON"));
     let removed = (!meta.removed.is_empty())
         .then(|| serde_json::to_string(&meta.removed).expect("what is removed is plain JSON"));
+    let tokens_since = match meta.access.requirement {
+        Requirement::Open => None,
+        Requirement::Tokens { since } => Some(since),
+    };
     let sum = row.sum(view.as_deref(), removed.as_deref());
     statements.add(SQL, |bound| {
         bound
@@ -206,6 +226,9 @@ pub(super) fn write(statements: &mut Statements<'_>, row: &MetaRow) {
             .bind(retained.swept_through.0.cast_signed())
             .bind(joined_at.0.cast_signed())
             .bind(removed)
+            .bind(tokens_since.map(|since| since.0.cast_signed()))
+            .bind(meta.access.tokens.cast_signed())
+            .bind(meta.access.policies.cast_signed())
             .bind(sum.to_vec());
     });
 }

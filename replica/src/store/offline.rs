@@ -9,6 +9,7 @@ use shared::message::ChosenEntry;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 
+use super::access;
 use super::answers;
 use super::compaction::Sweeping;
 use super::deletions::Deletions;
@@ -103,5 +104,6 @@ async fn digest(connection: &mut SqliteConnection) -> Result<(u64, [u8; 32]), St
     drop(rows);
     answers::digest(connection, &mut hasher).await?;
     tenure::digest(connection, &mut hasher).await?;
+    access::digest(connection, &mut hasher).await?;
     Ok((versions, *hasher.finalize().as_bytes()))
 }

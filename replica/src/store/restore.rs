@@ -3,7 +3,8 @@
 //! Nothing else is changed: revisions, history, the log with its hashes, the epoch and
 //! replicated time go on from where they were. The cluster's identity is drawn anew when the
 //! acceptors form it, and noted then as in any new replica's state: so nobody whom the
-//! snapshot remembers to be out for good is out of the new one.
+//! snapshot remembers to be out for good is out of the new one. Tokens and policies are part of
+//! the state: where tokens were required they are, and the old ones are those of the new cluster.
 
 use std::fs::{self, File};
 use std::io::Write as _;

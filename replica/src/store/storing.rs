@@ -6,6 +6,7 @@ use shared::ids::{Ballot, Revision, Slot};
 use shared::message::ChosenEntry;
 use sqlx::sqlite::SqliteConnection;
 
+use super::access;
 use super::answers;
 use super::error::StoreError;
 use super::keys;
@@ -105,10 +106,11 @@ pub(super) async fn write(
     statements: &mut Statements<'_>,
     rows: Rows,
 ) -> Result<KeyRows, StoreError> {
-    let Rows { keys, answers, leases, locks } = rows;
+    let Rows { keys, answers, leases, locks, access } = rows;
     keys::write(statements, &keys.versions).await?;
     answers::write(statements, answers).await?;
     tenure::write(statements, leases, locks).await?;
+    access::write(statements, access).await?;
     Ok(keys)
 }
 

@@ -6,7 +6,7 @@ pub(super) mod read;
 use std::sync::LazyLock;
 
 use futures::TryStreamExt;
-use shared::ids::{LeaseId, Revision};
+use shared::ids::{Accessor, LeaseId, Revision};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
@@ -17,14 +17,13 @@ use super::statements::{Bound, Statements};
 use super::sum::{self, Sum};
 use crate::machine::leases::{Lease, LeaseRows, Leases};
 use crate::machine::locks::{Claim, LockRows, Locks};
-use crate::machine::state::Whole;
 
-const LEASES: &str = "SELECT id, ttl_ms, expires_ms, has_keys, sum FROM leases ORDER BY id";
+const LEASES: &str = "SELECT id, ttl_ms, expires_ms, has_keys, sum, owner FROM leases ORDER BY id";
 const CLAIMS: &str = "SELECT name, since, lease, fence, sum FROM claims ORDER BY name, since";
 
 static PUT_LEASES: LazyLock<MultiRow> = LazyLock::new(|| {
-    const HEAD: &str = "REPLACE INTO leases(id, ttl_ms, expires_ms, has_keys, sum) VALUES ";
-    MultiRow::new(HEAD, "(?,?,?,?,?)", "")
+    const HEAD: &str = "REPLACE INTO leases(id, ttl_ms, expires_ms, has_keys, sum, owner) VALUES ";
+    MultiRow::new(HEAD, "(?,?,?,?,?,?)", "")
 });
 
 static DELETE_LEASES: LazyLock<MultiRow> =
@@ -40,7 +39,7 @@ static DELETE_CLAIMS: LazyLock<MultiRow> = LazyLock::new(|| {
 });
 
 /// Reads all of them.
-pub(super) async fn load(connection: &mut SqliteConnection) -> Result<Whole, StoreError> {
+pub(super) async fn load(connection: &mut SqliteConnection) -> Result<(Leases, Locks), StoreError> {
     let mut leases = Vec::new();
     {
         let mut rows = sqlx::query(LEASES).persistent(false).fetch(&mut *connection);
@@ -53,13 +52,19 @@ pub(super) async fn load(connection: &mut SqliteConnection) -> Result<Whole, Sto
     while let Some(row) = rows.try_next().await? {
         claims.push(claim_of(&row)?);
     }
-    Ok(Whole { leases: Leases::of(leases), locks: Locks::of(claims) })
+    Ok((Leases::of(leases), Locks::of(claims)))
 }
 
 fn lease_of(row: &SqliteRow) -> Result<(LeaseId, Lease), StoreError> {
     let id = LeaseId(counter(row, 0)?);
     let has_keys = counter(row, 3)? != 0;
-    let lease = Lease { ttl_ms: counter(row, 1)?, expires_ms: counter(row, 2)?, has_keys };
+    let owner: Option<i64> = row.try_get(5)?;
+    let lease = Lease {
+        ttl_ms: counter(row, 1)?,
+        expires_ms: counter(row, 2)?,
+        has_keys,
+        owner: owner.map(|owner| Accessor(owner.cast_unsigned())),
+    };
     if row.try_get::<&[u8], _>(4)? != sum_of_lease(id, &lease) {
         return Err(StoreError::Damaged(format!("lease {id} does not match its checksum")));
     }
@@ -67,8 +72,11 @@ fn lease_of(row: &SqliteRow) -> Result<(LeaseId, Lease), StoreError> {
 }
 
 fn sum_of_lease(id: LeaseId, lease: &Lease) -> Sum {
-    let Lease { ttl_ms, expires_ms, has_keys } = *lease;
-    sum::of_columns(&[id.0, ttl_ms, expires_ms, u64::from(has_keys)], &[])
+    let Lease { ttl_ms, expires_ms, has_keys, owner } = *lease;
+    let numbers = [id.0, ttl_ms, expires_ms, u64::from(has_keys)];
+    // There was none before version 12.
+    let owner = owner.map(|owner| owner.0);
+    sum::of_columns(&numbers.into_iter().chain(owner).collect::<Vec<_>>(), &[])
 }
 
 fn claim_of(row: &SqliteRow) -> Result<(String, Revision, Claim), StoreError> {
@@ -124,7 +132,8 @@ async fn write_leases(statements: &mut Statements<'_>, rows: LeaseRows) -> Resul
             .bind(lease.ttl_ms.cast_signed())
             .bind(lease.expires_ms.cast_signed())
             .bind(lease.has_keys)
-            .bind(sum_of_lease(*id, lease).to_vec());
+            .bind(sum_of_lease(*id, lease).to_vec())
+            .bind(lease.owner.map(|owner| owner.0.cast_signed()));
     };
     statements.add_rows(&PUT_LEASES, &there, put).await
 }
@@ -155,7 +164,7 @@ async fn write_claims(statements: &mut Statements<'_>, rows: LockRows) -> Result
 /// Reads all of them, and holds their numbers against what `meta` says, and the claims
 /// against the leases.
 pub(super) async fn verify(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let Whole { leases, locks } = load(&mut *connection).await?;
+    let (leases, locks) = load(&mut *connection).await?;
     let said = sqlx::query("SELECT leases, claims FROM meta").fetch_one(connection).await?;
     let said = (counter(&said, 0)?, counter(&said, 1)?);
     let found = (leases.len() as u64, locks.claims() as u64);

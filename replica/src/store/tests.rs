@@ -1,5 +1,6 @@
 //! The store on a real file.
 
+mod access;
 mod answers;
 mod compaction;
 mod damage;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use shared::deadline::Deadline;
 use shared::ids::{
-    Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, Name, Revision, Slot,
+    Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, LogFormat, Name, Revision, Slot,
 };
 use shared::message::{Batch, ChosenEntry, Value, View};
 use shared::page::PageLimits;
@@ -70,12 +71,16 @@ fn entry(slot: u64, value: &Value) -> ChosenEntry {
 }
 
 fn view(slot: u64, epoch: u64) -> ChosenEntry {
+    view_in(slot, epoch, HIGHEST)
+}
+
+fn view_in(slot: u64, epoch: u64, format: LogFormat) -> ChosenEntry {
     let view = View {
         epoch: Epoch(epoch),
         primary: name(),
         primary_instance: Instance(1),
         backups: Vec::new(),
-        format: HIGHEST,
+        format,
     };
     entry(slot, &Value::View(view))
 }

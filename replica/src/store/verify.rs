@@ -6,6 +6,7 @@ use shared::ids::{Revision, Slot};
 use shared::page::PageLimits;
 use sqlx::sqlite::SqliteConnection;
 
+use super::access;
 use super::answers;
 use super::error::StoreError;
 use super::log::{self, LogQuery};
@@ -78,18 +79,26 @@ pub(super) async fn rows(connection: &mut SqliteConnection) -> Result<(), StoreE
     live(connection).await?;
     answers::verify(connection).await?;
     tenure::verify(connection).await?;
+    tokens_and_policies(connection).await?;
     log(connection).await
 }
 
 /// The same, and what is wrong with each kind of rows though others are wrong, too.
-pub(super) async fn each(connection: &mut SqliteConnection) -> [Result<(), StoreError>; 5] {
+pub(super) async fn each(connection: &mut SqliteConnection) -> [Result<(), StoreError>; 6] {
     [
         versions(connection).await,
         live(connection).await,
         answers::verify(connection).await,
         tenure::verify(connection).await,
+        tokens_and_policies(connection).await,
         log(connection).await,
     ]
+}
+
+/// They are held against their number in `meta` as they are read.
+async fn tokens_and_policies(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let said = meta::load(&mut *connection).await?.meta.access;
+    access::load(connection, &said).await.map(drop)
 }
 
 /// The values of the log are partly in the versions, so those come first.

@@ -1,20 +1,23 @@
 //! The one connection that writes. What makes durable what it wrote is in `checkpoint`.
 
+mod sweeping;
+
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use shared::ids::{ClusterId, Slot};
 use shared::message::ChosenEntry;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use sqlx::{ConnectOptions, Connection};
 
 use super::ahead::Ahead;
 use super::checkpoint::{self, Committed, Copied, Rest, Synced, WalSpace};
-use super::compaction::{self, Sweeping};
-use super::deletions::Deletions;
+use super::compaction::Sweeping;
 use super::error::StoreError;
 use super::meta::{self, MetaRow};
-use super::schema::{self, scalar};
+use super::schema;
 use super::tables::{self, Ended, Tables};
+use crate::machine::access::Access;
 use crate::machine::execute::{ExecutionReport, Run};
 use crate::machine::state::Meta;
 use crate::replica::event::Unswept;
@@ -22,15 +25,6 @@ use crate::replica::event::Unswept;
 /// So much is executed, at most, while as much is being stored: what that takes is some
 /// milliseconds, for which whoever looks at keys that are not in memory waits.
 const UNSTORED_BYTES: usize = 1 << 20;
-/// What sweeping once writes, roughly.
-const SWEPT_BYTES: u64 = 256 << 10;
-
-/// A page of the file.
-const PAGE_BYTES: u64 = 4_096;
-/// So many free pages are kept for what is written next; more are given back to the disk.
-const FREE_PAGES_KEPT: u64 = 1_024;
-/// The most pages that are given back in one transaction: some milliseconds.
-const PAGES_AT_ONCE: u64 = 256;
 
 /// Owns the connection. Not shared: whoever holds it executes.
 #[derive(Debug)]
@@ -288,137 +282,21 @@ impl Writer {
         executed.compacted_below.0.saturating_sub(self.row.retained.swept_through.0)
     }
 
-    /// Whether there is something to be swept of what is compacted. Deletions of many come
-    /// first.
-    pub(crate) fn is_compacting(&self) -> bool {
-        !self.is_sweeping() && self.compacting.is_due(&self.row)
-    }
-
-    /// Sweeps a bounded number of rows of what is compacted, in a transaction.
-    ///
-    /// # Errors
-    /// Then none is swept, and it may be tried again unless the error is fatal.
-    pub(crate) async fn compact(&mut self) -> Result<(), StoreError> {
-        if self.is_urgent() {
-            // The transaction at hand may have begun.
-            self.store().await?;
-        }
-        let mut connection = self.take_connection().await?;
-        match self.compacting.sweep(&mut connection, &self.row).await {
-            Ok(retained) => {
-                self.row.retained = retained;
-                self.tables.give_back(connection);
-                self.may_give_back = true;
-                self.written_bytes += SWEPT_BYTES;
-                Ok(())
-            }
-            Err(error) => {
-                self.discard(connection).await;
-                Err(error)
-            }
-        }
-    }
-
-    /// Whether there is log below a slot that may be forgotten.
-    pub(crate) fn keeps_log_below(&self, below: Slot) -> bool {
-        self.row.retained.log_start < self.forgettable(below)
-    }
-
-    /// All but the last slot.
-    fn forgettable(&self, below: Slot) -> Slot {
-        below.min(Slot(self.row.meta.executed_below.0.saturating_sub(1)))
-    }
-
-    /// Forgets the log below a slot, but for the last one: it is swept with what is compacted.
-    ///
-    /// # Errors
-    /// Then all of it is kept, and it may be tried again unless the error is fatal.
-    pub(crate) async fn forget_log(&mut self, below: Slot) -> Result<(), StoreError> {
-        if self.is_urgent() {
-            // The transaction at hand may have begun.
-            self.store().await?;
-        }
-        let mut connection = self.take_connection().await?;
-        if !self.keeps_log_below(below) {
-            self.tables.give_back(connection);
-            return Ok(());
-        }
-        let below = self.forgettable(below);
-        match compaction::forget_log(&mut connection, &self.row, below).await {
-            Ok(retained) => {
-                self.row.retained = retained;
-                self.compacting.more();
-                self.tables.give_back(connection);
-                self.written_bytes += PAGE_BYTES;
-                Ok(())
-            }
-            Err(error) => {
-                self.discard(connection).await;
-                Err(error)
-            }
-        }
-    }
-
-    /// Whether there are keys to be swept, of prefixes or of leases.
-    pub(crate) fn is_sweeping(&self) -> bool {
-        self.ahead.as_ref().is_none_or(|ahead| !ahead.deletions().is_empty())
-    }
-
-    /// When the next lease ends, unless it is renewed. Milliseconds of replicated time.
+    /// When the next lease or token ends, unless it is renewed. Milliseconds of replicated
+    /// time.
     pub(crate) fn next_expiry_ms(&self) -> Option<u64> {
-        self.ahead.as_ref().and_then(|ahead| ahead.state().leases().next_expiry_ms())
+        self.ahead.as_ref().and_then(|ahead| ahead.state().next_expiry_ms())
+    }
+
+    /// Who may do what, in the state as executed; none after an error, until the file is open
+    /// again.
+    pub(crate) fn access(&self) -> Option<&Arc<Access>> {
+        self.ahead.as_ref().map(|ahead| ahead.state().access())
     }
 
     /// How many locks are held.
     pub(crate) fn locks_held(&self) -> usize {
         self.ahead.as_ref().map_or(0, |ahead| ahead.state().locks().held())
-    }
-
-    /// Sweeps a bounded number of keys, in a transaction, behind all that is executed.
-    ///
-    /// # Errors
-    /// Then none is swept, and it may be tried again unless the error is fatal.
-    pub(crate) async fn sweep(&mut self) -> Result<(), StoreError> {
-        self.store().await?;
-        let (mut connection, mut ahead) = self.take().await?;
-        match sweep(&mut connection, ahead.deletions_mut()).await {
-            Ok(()) => {
-                self.keep(connection, ahead);
-                self.may_give_back = true;
-                self.written_bytes += SWEPT_BYTES;
-                Ok(())
-            }
-            Err(error) => {
-                self.discard(connection).await;
-                Err(error)
-            }
-        }
-    }
-
-    /// Whether sweeping may have freed more pages than are kept.
-    pub(crate) fn may_give_back(&self) -> bool {
-        self.may_give_back
-    }
-
-    /// Gives a bounded number of free pages back to the disk, in a transaction; the file is
-    /// cut when the WAL is copied.
-    ///
-    /// # Errors
-    /// Then none is given back, and it may be tried again unless the error is fatal.
-    pub(crate) async fn give_back(&mut self) -> Result<(), StoreError> {
-        let mut connection = self.take_connection().await?;
-        match give_back(&mut connection).await {
-            Ok(pages) => {
-                self.tables.give_back(connection);
-                self.may_give_back = pages == PAGES_AT_ONCE;
-                self.written_bytes += pages * PAGE_BYTES;
-                Ok(())
-            }
-            Err(error) => {
-                self.discard(connection).await;
-                Err(error)
-            }
-        }
     }
 
     /// Makes everything durable, and copies what it can of the WAL while nobody writes:
@@ -453,20 +331,6 @@ impl Writer {
             Err(_) => self.discard(connection).await,
         }
         result
-    }
-
-    /// Has fewer rows of what is compacted swept in one transaction.
-    #[cfg(test)]
-    pub(crate) fn compact_at_once(&mut self, rows: usize) {
-        self.compacting.at_once(rows);
-    }
-
-    /// Has fewer keys swept in one transaction.
-    #[cfg(test)]
-    pub(crate) fn sweep_at_once(&mut self, keys: usize) {
-        if let Some(ahead) = &mut self.ahead {
-            ahead.deletions_mut().sweep_at_once(keys);
-        }
     }
 
     /// How many rows it has inserted, changed or deleted in this life.
@@ -560,25 +424,4 @@ impl Writer {
         self.ahead = None;
         tables::close(connection).await;
     }
-}
-
-async fn sweep(
-    connection: &mut SqliteConnection,
-    deletions: &mut Deletions,
-) -> Result<(), StoreError> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    deletions.sweep(&mut transaction).await?;
-    Ok(transaction.commit().await?)
-}
-
-/// Says how many pages it was.
-async fn give_back(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
-    let free: i64 = scalar(connection, "PRAGMA freelist_count").await?;
-    let pages = free.cast_unsigned().saturating_sub(FREE_PAGES_KEPT).min(PAGES_AT_ONCE);
-    if pages > 0 {
-        // It takes a page off the file with each step of the statement.
-        let sql = AssertSqlSafe(format!("PRAGMA incremental_vacuum({pages})"));
-        sqlx::raw_sql(sql).fetch_all(connection).await?;
-    }
-    Ok(pages)
 }

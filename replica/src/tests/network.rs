@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "starts servers")]
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -62,6 +63,7 @@ struct Chosen {
     log: Vec<EncodedValue>,
     members: BTreeMap<Name, Member>,
     view: Option<View>,
+    format: Option<LogFormat>,
     behaviour: Behaviour,
 }
 
@@ -148,7 +150,7 @@ impl Fake {
             primary_instance: chosen.members[&primary].instance,
             primary,
             backups,
-            format: LogFormat::FIRST,
+            format: chosen.format.unwrap_or(LogFormat::FIRST),
         };
         chosen.log.push(Value::View(view.clone()).encode());
         chosen.view = Some(view);
@@ -288,7 +290,7 @@ struct Command {
 }
 
 impl Node {
-    async fn start(name: &str, acceptors: &str, dir: TempDir) -> Self {
+    async fn start(name: &str, acceptors: &str, dir: TempDir, on: IpAddr) -> Self {
         let folder = dir.path().join("data");
         let folder = folder.to_str().unwrap();
         let Command { args } = Command::parse_from([
@@ -300,8 +302,8 @@ impl Node {
             "--id",
             name,
         ]);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let listener = TcpListener::bind((on, 0)).await.unwrap();
+        let url = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
         let shutdown = CancellationToken::new();
         let name: Name = name.parse().unwrap();
         let running = Running {
@@ -353,8 +355,14 @@ pub(super) struct Network {
 impl Network {
     /// Starts so many replicas and makes the first one primary.
     pub(super) async fn start(replicas: usize) -> Self {
+        Self::start_with(replicas, LogFormat::FIRST).await
+    }
+
+    /// The same, with a log of this format.
+    pub(super) async fn start_with(replicas: usize, format: LogFormat) -> Self {
         let mut network =
             Self { fake: Fake::serve().await, nodes: Vec::new(), http: reqwest::Client::new() };
+        network.fake.lock().format = Some(format);
         for number in 1..=replicas {
             let name = format!("replica-{number}");
             network.add(&name, tempfile::tempdir().unwrap()).await;
@@ -366,10 +374,20 @@ impl Network {
 
     /// Starts a replica on a folder.
     pub(super) async fn add(&mut self, name: &str, dir: TempDir) {
+        self.begin(name, dir, Ipv4Addr::LOCALHOST.into()).await;
+    }
+
+    /// Starts one that listens on this address, and waits until it is heard of.
+    pub(super) async fn add_on(&mut self, name: &str, dir: TempDir, on: IpAddr) {
+        self.begin(name, dir, on).await;
+        self.fake.heard_of(name).await;
+    }
+
+    async fn begin(&mut self, name: &str, dir: TempDir, on: IpAddr) {
         let member: Name = name.parse().unwrap();
         // Of a life before.
         self.fake.lock().members.remove(&member);
-        self.nodes.push(Node::start(name, &self.fake.url, dir).await);
+        self.nodes.push(Node::start(name, &self.fake.url, dir, on).await);
     }
 
     /// Makes a replica primary and waits until every replica has heard of it.

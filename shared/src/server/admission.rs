@@ -131,17 +131,29 @@ impl Admission {
         });
     }
 
-    /// Whether whoever asks a service may ask for what stands under the route. Everybody may
-    /// ask for what is nowhere, and hears that it is not there.
+    /// Lets a request in that stands under the route, if under any: gives it a place, see
+    /// [`Admission::admit`].
     ///
     /// # Errors
-    /// 403 where services are known by their certificates, and this is not for this one; 404
-    /// for what services ask each other, at an address that is for clients alone.
-    pub fn allow(&self, asked: Service, request: &Parts) -> Result<(), Problem> {
+    /// Where it has none, and where whoever asks may not ask for that.
+    pub(super) fn let_in(
+        &self,
+        asked: Service,
+        route: Option<&str>,
+        request: &Parts,
+    ) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+        let place = self.admit(request)?;
+        self.allow(asked, route, request)?;
+        Ok(place)
+    }
+
+    /// Whether whoever asks a service may ask for what stands under the route. Everybody may
+    /// ask for what is nowhere, and hears that it is not there: 403 where services are known
+    /// by their certificates, and this is not for this one; 404 for what services ask each
+    /// other, at an address that is for clients alone.
+    fn allow(&self, asked: Service, route: Option<&str>, request: &Parts) -> Result<(), Problem> {
         let (extensions, method) = (&request.extensions, &request.method);
-        let Some(route) = extensions.get::<MatchedPath>().map(MatchedPath::as_str) else {
-            return Ok(());
-        };
+        let Some(route) = route else { return Ok(()) };
         let is_for_clients = extensions.get::<ForClients>().is_some();
         let judged = if is_for_clients && tls::who_may(asked, method, route) != Some(Who::Anyone) {
             let elsewhere = format!(
@@ -237,10 +249,8 @@ pub(super) async fn admit(
     next: Next,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    match admission.admit(&parts).and_then(|place| {
-        admission.allow(service, &parts)?;
-        Ok(place)
-    }) {
+    let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
+    match admission.let_in(service, route, &parts) {
         Ok(_place) => next.run(Request::from_parts(parts, body)).await,
         Err(problem) => problem.into_response(),
     }

@@ -1,6 +1,7 @@
 //! Around every request: its trace, and what is counted of it by its route.
 #![expect(clippy::disallowed_methods, reason = "how long requests take is read from the clock")]
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -189,11 +190,22 @@ pub(super) async fn observe(
     request: Request,
     next: Next,
 ) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("", MatchedPath::as_str);
+    observed(&requests, route, request, |request| next.run(request)).await
+}
+
+/// Has a request of that route answered, in its trace, and counts it.
+pub(super) async fn observed<B, F: Future<Output = Response>>(
+    requests: &Requests,
+    route: &str,
+    request: http::Request<B>,
+    answer: impl FnOnce(http::Request<B>) -> F,
+) -> Response {
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let (name, underway) = requests.begin(&method, route);
     let trace = requests.trace(name, &method, route, request.headers());
-    let mut response = trace.run(next.run(request)).await;
+    let mut response = trace.run(answer(request)).await;
     let (status, bytes) = (response.status(), response.body().size_hint().exact());
     underway.answered(&method, status, bytes, &trace);
     trace.finish(status, response.headers_mut());

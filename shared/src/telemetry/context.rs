@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use super::hex;
 use crate::random;
 
 /// A W3C trace context (without its vendors' state) as it is kept in messages and in the
@@ -71,7 +72,39 @@ impl TraceContext {
     /// The trace's identity as 32 hexadecimal digits.
     #[must_use]
     pub fn trace_id_hex(self) -> String {
-        TraceId::from_bytes(self.trace_id).to_string()
+        String::from_utf8_lossy(&self.trace_id_digits()).into_owned()
+    }
+
+    /// The same as ASCII.
+    pub(super) fn trace_id_digits(self) -> [u8; 32] {
+        let mut digits = [0; 32];
+        hex::write(&self.trace_id, &mut digits);
+        digits
+    }
+
+    /// As `traceparent` has it (W3C Trace Context, section 3.2).
+    fn traceparent(self) -> [u8; TRACEPARENT_BYTES] {
+        let mut text = *b"00-TTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTT-SSSSSSSSSSSSSSSS-FF";
+        hex::write(&self.trace_id, &mut text[3..35]);
+        hex::write(&self.span_id, &mut text[36..52]);
+        hex::write(&[self.flags & TraceFlags::SAMPLED.to_u8()], &mut text[53..]);
+        text
+    }
+
+    /// Reads a `traceparent` of the present version, as nearly all are; none where it is
+    /// anything else.
+    fn of_traceparent(text: &[u8]) -> Option<Self> {
+        let text: &[u8; TRACEPARENT_BYTES] = text.try_into().ok()?;
+        let is_present = text.starts_with(b"00-") && text[35] == b'-' && text[52] == b'-';
+        let mut flags = [0];
+        let mut read = Self { trace_id: [0; 16], span_id: [0; 8], flags: 0 };
+        let is_hex = hex::read(&text[3..35], &mut read.trace_id)
+            && hex::read(&text[36..52], &mut read.span_id)
+            && hex::read(&text[53..], &mut flags);
+        let is_known = flags[0] <= TraceFlags::SAMPLED.to_u8();
+        read.flags = flags[0];
+        let is_valid = read.trace_id != [0; 16] && read.span_id != [0; 8];
+        (is_present && is_hex && is_known && is_valid).then_some(read)
     }
 
     /// As a context from elsewhere, to be a parent.
@@ -88,6 +121,11 @@ impl From<TraceContext> for SpanContext {
         Self::new(trace, span, TraceFlags::new(context.flags), true, TraceState::NONE)
     }
 }
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// How long a `traceparent` of version 00 is, in bytes.
+const TRACEPARENT_BYTES: usize = 55;
 
 struct Headers<'a>(&'a HeaderMap);
 
@@ -120,16 +158,24 @@ impl Injector for HeadersMut<'_> {
 /// they are missing or malformed.
 #[must_use]
 pub fn extract(headers: &HeaderMap) -> Context {
-    if headers.contains_key("traceparent") {
-        TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(headers))
+    let Some(traceparent) = headers.get(TRACEPARENT) else { return Context::new() };
+    let plain = TraceContext::of_traceparent(traceparent.as_bytes());
+    if let Some(plain) = plain.filter(|_| !headers.contains_key(TRACESTATE)) {
+        plain.to_context()
     } else {
-        Context::new()
+        TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(headers))
     }
 }
 
 /// Writes a context into a request's headers; an empty one writes nothing.
 pub fn inject(context: &Context, headers: &mut HeaderMap) {
-    TraceContextPropagator::new().inject_context(context, &mut HeadersMut(headers));
+    let Some(traced) = TraceContext::of(context) else { return };
+    let has_state = *context.span().span_context().trace_state() != TraceState::NONE;
+    if has_state {
+        TraceContextPropagator::new().inject_context(context, &mut HeadersMut(headers));
+    } else if let Ok(value) = HeaderValue::from_bytes(&traced.traceparent()) {
+        headers.insert(TRACEPARENT, value);
+    }
 }
 
 /// Writes the context of the work at hand into a request's headers. Work without one says
@@ -210,6 +256,24 @@ mod tests {
         let bytes = [&[7; 16][..], &[9; 8], &[1]].concat();
         assert_eq!(postcard::to_allocvec(&context).unwrap(), bytes);
         assert_eq!(postcard::from_bytes::<TraceContext>(&bytes).unwrap(), context);
+    }
+
+    #[test]
+    fn what_is_read_and_written_here_is_what_the_library_reads_and_writes() {
+        let library = TraceContextPropagator::new();
+        for flags in ["00", "01", "02", "03", "ff", "0g"] {
+            for prefix in ["00", "01", "ff", "0"] {
+                let ids = "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331";
+                let received = headers(&format!("{prefix}-{ids}-{flags}"));
+                let theirs = library.extract_with_context(&Context::new(), &Headers(&received));
+                let context = extract(&received);
+                assert_eq!(TraceContext::of(&context), TraceContext::of(&theirs), "{received:?}");
+                let (mut sent, mut expected) = (HeaderMap::new(), HeaderMap::new());
+                inject(&context, &mut sent);
+                library.inject_context(&theirs, &mut HeadersMut(&mut expected));
+                assert_eq!(sent, expected, "{received:?}");
+            }
+        }
     }
 
     #[test]

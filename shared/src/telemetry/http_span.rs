@@ -131,7 +131,7 @@ impl RequestTrace {
             }
         }
         if let Some(context) = TraceContext::of(&self.context)
-            && let Ok(value) = HeaderValue::try_from(context.trace_id_hex())
+            && let Ok(value) = HeaderValue::from_bytes(&context.trace_id_digits())
         {
             headers.insert(TRACE_ID, value);
         }

@@ -181,6 +181,9 @@ impl State {
                         | Op::Lease(_)
                         | Op::Lock(_)
                         | Op::Fenced(_)
+                        | Op::Access(_)
+                        | Op::Attributed { .. }
+                        | Op::Issued { .. }
                         | Op::Compact { .. } => false,
                     })
                 }

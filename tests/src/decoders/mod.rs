@@ -22,6 +22,7 @@
 //! `limit`, `wait_ms` of acceptors and coordinators), and command lines and environment
 //! (an operator's, not the network's).
 
+mod access;
 mod answers;
 mod database;
 mod edits;
@@ -65,7 +66,7 @@ pub enum Input {
 }
 
 /// All of them.
-pub const ALL: [Decoder; 16] = [
+pub const ALL: [Decoder; 17] = [
     bytes("message", messages::decode, messages::seeds),
     bytes("value", values::value, values::value_seeds),
     bytes("commands", values::commands, values::commands_seeds),
@@ -80,6 +81,7 @@ pub const ALL: [Decoder; 16] = [
     bytes("query", queries::query, queries::query_seeds),
     bytes("cursor", queries::cursor, queries::cursor_seeds),
     bytes("headers", headers::decode, headers::seeds),
+    bytes("access", access::decode, access::seeds),
     bytes("answer", answers::decode, answers::seeds),
     bytes("text", texts::decode, texts::seeds),
 ];

@@ -198,7 +198,8 @@ impl Client {
             | Call::Append { .. }
             | Call::Rollback { .. }
             | Call::Tenure(_)
-            | Call::Compact { .. }) => {
+            | Call::Compact { .. }
+            | Call::Access(_)) => {
                 let outcome = recorder.perform(ask, call.clone()).await?;
                 self.learn(&call, &outcome);
                 Ok(outcome)

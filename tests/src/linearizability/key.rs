@@ -30,8 +30,8 @@ pub use state::{KeyAnswer, KeyCall, KeyState};
 
 use crate::operations::Listing;
 use crate::operations::{
-    Answer, Call, Effect, Guard, Key, Operation, OperationId, Outcome, Seen, TenureAnswer,
-    TenureCall, Time, Transaction, effect, read_only,
+    AccessAnswer, AccessCall, AccessDeed, Answer, Call, Effect, Guard, Key, Operation, OperationId,
+    Outcome, Seen, TenureAnswer, TenureCall, Time, Transaction, effect, read_only,
 };
 
 /// An operation's part on one key.
@@ -110,10 +110,15 @@ pub fn by_key(history: &[Operation]) -> BTreeMap<Key, Vec<KeyOperation>> {
                 let guard = Guard::Always;
                 add(key, KeyCall::Put { value: *value, guard }, answer)
             }
+            Call::Access(AccessCall { deed: AccessDeed::Put { key, value }, .. }) => {
+                let guard = Guard::Always;
+                add(key, KeyCall::Put { value: *value, guard }, answer)
+            }
             Call::Append { .. }
             | Call::Rollback { .. }
             | Call::Tenure(_)
-            | Call::Compact { .. } => {}
+            | Call::Compact { .. }
+            | Call::Access(_) => {}
         }
     }
     for operation in history {
@@ -138,7 +143,8 @@ fn may_roll_back(operation: &Operation, key: &str) -> bool {
         | Call::Transaction(_)
         | Call::Append { .. }
         | Call::Tenure(_)
-        | Call::Compact { .. } => false,
+        | Call::Compact { .. }
+        | Call::Access(_) => false,
     }
 }
 
@@ -191,7 +197,9 @@ fn key_answer(operation: &Operation) -> Option<KeyAnswer> {
         Answer::Put => Some(KeyAnswer::Put { revision }),
         Answer::Deleted(count) => Some(KeyAnswer::Deleted { revision, count: *count }),
         Answer::GuardFailed => Some(KeyAnswer::GuardFailed),
-        Answer::Tenure(TenureAnswer::Put) => Some(KeyAnswer::Put { revision }),
+        Answer::Tenure(TenureAnswer::Put) | Answer::Access(AccessAnswer::Put) => {
+            Some(KeyAnswer::Put { revision })
+        }
         Answer::Listed(_)
         | Answer::NotYet
         | Answer::Transaction(_)
@@ -199,6 +207,7 @@ fn key_answer(operation: &Operation) -> Option<KeyAnswer> {
         | Answer::RolledBack { .. }
         | Answer::Tenure(_)
         | Answer::Compacted { .. }
+        | Answer::Access(_)
         | Answer::Gone { .. } => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Listing, TenureCall, Transaction, Value};
+use super::{AccessCall, Listing, TenureCall, Transaction, Value};
 
 /// A key. Cheap to clone: histories name the same few keys over and over.
 pub type Key = Arc<str>;
@@ -97,6 +97,8 @@ pub enum Call {
         /// Which is the oldest that can be read then.
         below: u64,
     },
+    /// Does something to tokens or policies, or as a token.
+    Access(AccessCall),
 }
 
 impl Guard {
@@ -140,7 +142,8 @@ impl Call {
             | Self::Append { .. }
             | Self::Rollback { .. }
             | Self::Tenure(_)
-            | Self::Compact { .. } => None,
+            | Self::Compact { .. }
+            | Self::Access(_) => None,
         }
     }
 
@@ -156,6 +159,7 @@ impl Call {
         match self {
             Self::Read { key, .. } | Self::Put { key, .. } | Self::Delete { key, .. } => Some(key),
             Self::Tenure(call) => call.key(),
+            Self::Access(call) => call.key(),
             Self::List { .. }
             | Self::DeletePrefix { .. }
             | Self::Transaction(_)
@@ -177,7 +181,8 @@ impl Call {
             | Self::Append { .. }
             | Self::Rollback { .. }
             | Self::Tenure(_)
-            | Self::Compact { .. } => Guard::Always,
+            | Self::Compact { .. }
+            | Self::Access(_) => Guard::Always,
         }
     }
 }

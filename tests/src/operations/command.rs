@@ -1,6 +1,7 @@
 //! Between operations and the replicated log: every command carries the number of its
 //! operation in its trace.
 
+mod access;
 mod tenure;
 mod transaction;
 
@@ -55,9 +56,20 @@ pub fn command(call: &Call, trace: TraceContext) -> Command {
         }
         Call::Tenure(asked) => tenure::op(asked),
         Call::Compact { below } => Op::Compact { below: Revision(*below) },
+        Call::Access(asked) => access::op(asked),
         Call::Read { .. } | Call::List { .. } => unreachable!("a read is no command"),
     };
     Command { op, trace: Some(trace), request: RequestIdentity::Drawn(trace.trace_id) }
+}
+
+/// The same command by the first token, where it is by none yet: what it asks for is the same.
+#[must_use]
+pub fn by_root(command: Command) -> Command {
+    if let Op::Access(_) | Op::Attributed { .. } | Op::Issued { .. } = &command.op {
+        return command;
+    }
+    let op = command.op.attributed(Some(access::accessor(super::access::ROOT)));
+    Command { op, ..command }
 }
 
 /// What a command asks for.
@@ -66,7 +78,10 @@ pub fn command(call: &Call, trace: TraceContext) -> Command {
 /// When its guard names several revisions, which no client of the tests does.
 #[must_use]
 pub fn call(command: &Command) -> Call {
-    match &command.op {
+    if let Some(asked) = access::call(&command.op) {
+        return Call::Access(asked);
+    }
+    match command.op.unattributed() {
         Op::Put { key, value, condition, .. } => Call::Put {
             key: Key::from(key.as_str()),
             value: Value::decode(value),
@@ -82,9 +97,12 @@ pub fn call(command: &Command) -> Call {
             Call::Rollback { prefix: Key::from(prefix.as_str()), to: revision.0 }
         }
         Op::LeasedPut { .. } | Op::Lease(_) | Op::Lock(_) | Op::Fenced(_) => {
-            Call::Tenure(tenure::call(&command.op))
+            Call::Tenure(tenure::call(command.op.unattributed()))
         }
         Op::Compact { below } => Call::Compact { below: below.0 },
+        Op::Access(_) | Op::Attributed { .. } | Op::Issued { .. } => {
+            unreachable!("{:?} is told above", command.op)
+        }
     }
 }
 
@@ -102,6 +120,9 @@ pub fn answer(
 ) -> Answer {
     if let Call::Tenure(_) = call {
         return Answer::Tenure(tenure::answer(outcome, counted));
+    }
+    if let Call::Access(_) = call {
+        return Answer::Access(access::answer(outcome));
     }
     match outcome {
         CommandOutcome::Created { .. } | CommandOutcome::Replaced { .. } => Answer::Put,
@@ -181,6 +202,8 @@ pub fn outcome(call: &Call, executed: &Executed, slot: Slot) -> CommandOutcome {
             CommandOutcome::RollbackRefused { revision, why }
         }
         (Call::Tenure(asked), Answer::Tenure(answer)) => tenure::outcome(asked, *answer, executed),
+        (Call::Access(asked), Answer::Access(answer)) => access::outcome(asked, *answer, executed),
+        (Call::Access(_), other) => unreachable!("a token or a policy is answered {other:?}"),
         (Call::Tenure(_), other) => unreachable!("a lease or a lock is answered {other:?}"),
         (Call::Transaction(_), other) => unreachable!("a transaction is answered {other:?}"),
         (Call::Read { .. } | Call::List { .. }, _) => unreachable!("a read is no command"),
@@ -232,7 +255,8 @@ pub fn read(call: &Call, state: &ReplicatedState) -> Answer {
         | Call::Append { .. }
         | Call::Rollback { .. }
         | Call::Tenure(_)
-        | Call::Compact { .. } => unreachable!("only reads are released"),
+        | Call::Compact { .. }
+        | Call::Access(_) => unreachable!("only reads are released"),
     }
 }
 
@@ -244,6 +268,7 @@ pub fn is_state_of(state: &ReplicatedState, reference: &Reference) -> bool {
     state.meta().revision.0 == reference.revision()
         && state.meta().compacted_below.0 == reference.oldest()
         && tenure::is_of(state, reference.tenure())
+        && access::is_of(state, reference.permissions())
         && records.eq(reference.keys().iter().map(|(key, version)| (&**key, *version)))
 }
 

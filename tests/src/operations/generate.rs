@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use super::access::ROOT;
 use super::{
-    Answer, Call, Consistency, Guard, Key, Listing, Order, Step, StepResult, Taken, TenureAnswer,
-    TenureCall, Transaction, Value,
+    AccessAnswer, AccessCall, AccessDeed, Answer, Call, Consistency, Guard, Key, Listing, Order,
+    Step, StepResult, Taken, TenureAnswer, TenureCall, Transaction, Value,
 };
 use crate::random::{MILLION, Random};
 
@@ -44,11 +45,13 @@ pub enum Kind {
     Tenure,
     /// A compaction.
     Compact,
+    /// Something of tokens and policies.
+    Access,
 }
 
 impl Kind {
     /// All of them, in their order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Read,
         Self::LocalRead,
         Self::PastRead,
@@ -65,6 +68,7 @@ impl Kind {
         Self::Rollback,
         Self::Tenure,
         Self::Compact,
+        Self::Access,
     ];
 }
 
@@ -79,6 +83,12 @@ impl Weights {
         let mut all = Self::default();
         weights.iter().for_each(|(kind, weight)| all.set(*kind, *weight));
         all
+    }
+
+    /// How often one is made up.
+    #[must_use]
+    pub fn of(&self, kind: Kind) -> u32 {
+        self.0[kind as usize]
     }
 
     /// Changes one.
@@ -116,6 +126,8 @@ pub struct Generator {
     leases: Vec<u64>,
     /// The newest fence that it has heard of of each lock.
     fences: BTreeMap<Key, u64>,
+    /// Places in lines that were heard of: lock, lease, and since when.
+    waits: Vec<(Key, u64, u64)>,
 }
 
 /// Locks, of which there are few.
@@ -184,6 +196,7 @@ impl Generator {
             }
             Kind::Tenure => Call::Tenure(self.tenure(random, key, value)),
             Kind::Compact => Call::Compact { below: self.to_be_kept(random) },
+            Kind::Access => Call::Access(access(random, key, value)),
         }
     }
 
@@ -200,6 +213,10 @@ impl Generator {
             5 | 6 => TenureCall::LeasedPut { lease, key: Key::from(*random.pick(&LEASED)), value },
             7 | 8 => TenureCall::Acquire { lock, lease, wait: random.chance(MILLION * 3 / 4) },
             9 => TenureCall::Release { lock, lease },
+            10 if !self.waits.is_empty() => {
+                let (lock, lease, since) = random.pick(&self.waits).clone();
+                TenureCall::Leave { lock, lease, since }
+            }
             _ => match self.fences.get(&lock).copied() {
                 Some(fence) => TenureCall::FencedPut { lock, fence, key, value },
                 None => TenureCall::Acquire { lock, lease, wait: true },
@@ -273,7 +290,15 @@ impl Generator {
             (Call::Transaction(transaction), Answer::Transaction(taken)) => {
                 self.learn_steps(transaction.branch(taken.succeeded), revision, taken);
             }
-            (Call::Transaction(_) | Call::Append { .. } | Call::Compact { .. }, _) => {}
+            (Call::Access(AccessCall { deed: AccessDeed::Put { key, .. }, .. }), answer) => {
+                if *answer == Answer::Access(AccessAnswer::Put) {
+                    self.see(key, Some(revision));
+                }
+            }
+            (
+                Call::Transaction(_) | Call::Append { .. } | Call::Compact { .. } | Call::Access(_),
+                _,
+            ) => {}
             (Call::Tenure(call), Answer::Tenure(answer)) => {
                 self.learn_tenure(call, revision, *answer);
             }
@@ -291,6 +316,11 @@ impl Generator {
             }
             (TenureCall::Acquire { lock, .. }, TenureAnswer::Held(fence)) => {
                 self.fences.insert(Key::clone(lock), fence);
+            }
+            (TenureCall::Acquire { lock, lease, .. }, TenureAnswer::Waits(since)) => {
+                self.waits.push((Key::clone(lock), *lease, since));
+                let surplus = self.waits.len().saturating_sub(LEASES);
+                self.waits.drain(..surplus);
             }
             (TenureCall::FencedPut { key, .. }, TenureAnswer::Put) => {
                 self.see(key, Some(revision));
@@ -326,6 +356,35 @@ impl Generator {
             None => self.seen.remove(key),
         };
     }
+}
+
+/// So many tokens there are beside the first, and policies.
+const TOKENS: u64 = 3;
+const POLICIES: u64 = 2;
+/// How the keys begin that policies let be written.
+const ALLOWED: [&str; 4] = ["", "a", "ab", "b"];
+
+/// Mostly what the first token may do and the others may not, and puts of the others.
+fn access(random: &mut Random, key: Key, value: Value) -> AccessCall {
+    let (token, policy) = (1 + random.below(TOKENS), random.below(POLICIES));
+    let deed = match random.below(16) {
+        0 | 1 => AccessDeed::Bootstrap,
+        2 | 3 => AccessDeed::Create { token, policy },
+        4 => AccessDeed::End { token },
+        5 | 6 => AccessDeed::Allow { policy, prefix: Key::from(*random.pick(&ALLOWED)) },
+        7 => AccessDeed::Forbid { policy },
+        _ => AccessDeed::Put { key, value },
+    };
+    let is_root = match deed {
+        AccessDeed::Bootstrap => true,
+        AccessDeed::Put { .. } => false,
+        AccessDeed::Create { .. }
+        | AccessDeed::End { .. }
+        | AccessDeed::Allow { .. }
+        | AccessDeed::Forbid { .. } => random.chance(MILLION * 7 / 8),
+    };
+    let by = if is_root { ROOT } else { 1 + random.below(TOKENS) };
+    AccessCall { by, deed }
 }
 
 /// One step of a transaction; where it is a put, of this value.
@@ -399,7 +458,7 @@ mod tests {
             ));
         }
         assert!(held > 150 && failed > 50, "{held} held, {failed} failed");
-        assert_eq!(kinds.len(), 24, "{kinds:?}");
+        assert_eq!(kinds.len(), 26, "{kinds:?}");
     }
 
     #[test]

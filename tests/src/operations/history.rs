@@ -1,6 +1,6 @@
 //! What clients heard, and when.
 
-use super::{Call, Consistency, Key, Page, StepResult, Taken, TenureAnswer, Value};
+use super::{AccessAnswer, Call, Consistency, Key, Page, StepResult, Taken, TenureAnswer, Value};
 
 /// A point on the one clock that recorded the whole history, in any unit.
 pub type Time = u64;
@@ -57,6 +57,8 @@ pub enum Answer {
         /// Which.
         below: u64,
     },
+    /// What came of something that was asked of tokens or policies, or as a token.
+    Access(AccessAnswer),
     /// What was asked for is dropped.
     Gone {
         /// The oldest revision that is not.
@@ -110,6 +112,7 @@ impl Answer {
             Self::Put | Self::Deleted(_) | Self::Appended | Self::RolledBack { .. } => Some(true),
             Self::Transaction(taken) => Some(taken.wrote),
             Self::Tenure(answer) => answer.is_executed(),
+            Self::Access(answer) => Some(answer.is_executed()),
             Self::Read(_)
             | Self::Listed(_)
             | Self::NotYet

@@ -16,6 +16,9 @@ use super::{
     Answer, Call, Consistency, Guard, Key, Listing, Order, Outcome, Page, Seen, Value, Version,
 };
 
+/// What is certain of tokens is looked at by the simulation.
+const WITHOUT_TOKENS: &str = "clients of services ask without tokens";
+
 /// The request for a call at a service, by its base URL. A page after the first goes on
 /// from the cursor of the one before.
 pub fn request(http: &Client, door: &str, call: &Call, cursor: Option<&str>) -> RequestBuilder {
@@ -50,6 +53,7 @@ pub fn request(http: &Client, door: &str, call: &Call, cursor: Option<&str>) -> 
             let body = serde_json::json!({"revision": below});
             http.post(format!("{door}/v1/compact")).json(&body)
         }
+        Call::Access(_) => unreachable!("{WITHOUT_TOKENS}"),
     }
 }
 
@@ -224,6 +228,7 @@ fn answer(
         (Call::Put { .. } | Call::Delete { .. }, StatusCode::PRECONDITION_FAILED) => {
             Answer::GuardFailed
         }
+        (Call::Access(_), _) => unreachable!("{WITHOUT_TOKENS}"),
         (Call::Tenure(asked), status) => Answer::Tenure(tenure::answer(asked, status, body)?),
         (
             Call::Read { .. }

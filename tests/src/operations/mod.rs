@@ -14,10 +14,12 @@
 //! | `linearizability::witness` | which answers are of it |
 //!
 //! What is in a transaction stands in `transaction`, `command::transaction` and
-//! `http::transaction`; what is asked of leases and locks in `tenure` and `command::tenure`.
+//! `http::transaction`; what is asked of leases and locks in `tenure` and `command::tenure`, and
+//! of tokens and policies in `access` and `command::access`.
 //!
 //! The brute force that the checkers are compared with has words of its own, on purpose.
 
+pub mod access;
 mod call;
 mod history;
 mod listing;
@@ -30,6 +32,7 @@ pub mod command;
 pub mod generate;
 pub mod http;
 
+pub use access::{AccessAnswer, AccessCall, AccessDeed, Permissions};
 pub use call::{Call, Consistency, Guard, Key};
 pub use history::{Answer, Operation, OperationId, Outcome, Seen, Time};
 pub use listing::{Listing, Order, Page};

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::transaction::{self, Step, Taken, Transaction};
-use super::{Answer, Call, Key, Listing, Page, Seen, Tenure, TenureAnswer, TenureCall, Value};
+use super::{
+    AccessAnswer, AccessCall, AccessDeed, Answer, Call, Key, Listing, Page, Permissions, Seen,
+    Tenure, TenureAnswer, TenureCall, Value,
+};
 
 /// A key that exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +32,7 @@ pub struct Reference {
     /// The oldest revision whose state can be read.
     oldest: u64,
     tenure: Tenure,
+    permissions: Permissions,
 }
 
 /// What a mutation does to a key.
@@ -80,12 +84,19 @@ impl Reference {
         &self.tenure
     }
 
+    /// The tokens and policies.
+    #[must_use]
+    pub fn permissions(&self) -> &Permissions {
+        &self.permissions
+    }
+
     /// Executes a call.
     #[expect(clippy::wildcard_enum_match_arm, reason = "the others have guards")]
     pub fn execute(&mut self, call: &Call) -> Executed {
         let before = call.key().and_then(|key| self.keys.get(key)).copied();
         let (answer, is_write, changes) = match call {
             Call::Tenure(call) => self.execute_tenure(call, before),
+            Call::Access(call) => self.execute_access(call, before),
             _ => {
                 let (answer, changes) = self.effect(call, before);
                 let is_write = answer.is_executed();
@@ -139,6 +150,21 @@ impl Reference {
         }
     }
 
+    fn execute_access(
+        &mut self,
+        call: &AccessCall,
+        before: Option<Version>,
+    ) -> (Answer, bool, Vec<Change>) {
+        let answer = self.permissions.execute(call);
+        let changes = match (&call.deed, answer) {
+            (AccessDeed::Put { key, value }, AccessAnswer::Put) => {
+                vec![self.put(key, *value, before)]
+            }
+            _ => Vec::new(),
+        };
+        (Answer::Access(answer), answer.is_executed(), changes)
+    }
+
     fn put(&self, key: &Key, value: Value, before: Option<Version>) -> Change {
         let modified = self.revision + 1;
         let (created, version) = before.map_or((modified, 1), |key| (key.created, key.version + 1));
@@ -179,7 +205,7 @@ impl Reference {
             Call::Compact { below } => {
                 (Answer::Compacted { below: self.oldest.max(*below) }, Vec::new())
             }
-            Call::Tenure(_) => unreachable!("it has effects of its own"),
+            Call::Tenure(_) | Call::Access(_) => unreachable!("it has effects of its own"),
         }
     }
 
@@ -249,7 +275,8 @@ impl Reference {
             | Call::Append { .. }
             | Call::Rollback { .. }
             | Call::Tenure(_)
-            | Call::Compact { .. } => unreachable!("only reads read"),
+            | Call::Compact { .. }
+            | Call::Access(_) => unreachable!("only reads read"),
         }
     }
 }

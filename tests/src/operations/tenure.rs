@@ -59,6 +59,16 @@ pub enum TenureCall {
         /// Who.
         lease: u64,
     },
+    /// Gives a place in the line for a lock up. Nobody asks for it: who waits does when its
+    /// time is up.
+    Leave {
+        /// Which lock.
+        lock: Key,
+        /// Who.
+        lease: u64,
+        /// Since which revision it is in line.
+        since: u64,
+    },
     /// A lease's time is over. Nobody asks for it: executing comes to it.
     Expire {
         /// Which.
@@ -107,6 +117,7 @@ impl TenureCall {
             | Self::Revoke { .. }
             | Self::Acquire { .. }
             | Self::Release { .. }
+            | Self::Leave { .. }
             | Self::Expire { .. } => None,
         }
     }
@@ -176,10 +187,14 @@ impl Tenure {
             TenureCall::Acquire { lock, lease, wait } if is_there(lease) => {
                 self.acquire(lock, *lease, *wait, revision)
             }
+            TenureCall::Leave { lock, lease, since } if is_there(lease) => {
+                self.give_up(lock, *lease, *since)
+            }
             TenureCall::Revoke { .. }
             | TenureCall::Expire { .. }
             | TenureCall::LeasedPut { .. }
-            | TenureCall::Acquire { .. } => (TenureAnswer::NoSuchLease, false),
+            | TenureCall::Acquire { .. }
+            | TenureCall::Leave { .. } => (TenureAnswer::NoSuchLease, false),
             TenureCall::FencedPut { lock, fence, .. } => match self.holder(lock) {
                 Some((_, held)) if held == *fence => (TenureAnswer::Put, true),
                 holder => (TenureAnswer::FenceFailed(holder), false),
@@ -219,6 +234,21 @@ impl Tenure {
                 line.retain(|place| place.lease != lease);
                 (TenureAnswer::Busy(holder), place.is_some())
             }
+        }
+    }
+
+    /// Leaves a line, unless it holds the lock or is not there since then.
+    fn give_up(&mut self, lock: &str, lease: u64, since: u64) -> (TenureAnswer, bool) {
+        let holder = self.holder(lock);
+        let line = self.locks.get_mut(lock);
+        let place = line.as_ref().and_then(|line| line.iter().find(|it| it.lease == lease));
+        match (place.copied(), line, holder) {
+            (Some(Place { fence: Some(fence), .. }), _, _) => (TenureAnswer::Held(fence), false),
+            (Some(place), Some(line), Some(holder)) if place.since == since => {
+                line.retain(|place| place.lease != lease);
+                (TenureAnswer::Busy(holder), true)
+            }
+            (_, _, holder) => (TenureAnswer::NotHeld(holder), false),
         }
     }
 

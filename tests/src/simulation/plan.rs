@@ -182,6 +182,7 @@ impl Plan {
         workload.weights.set(Kind::Compact, *random.pick(&[0, 1, 6]));
         tuning.retained_slots = *random.pick(&[None, Some(3), Some(30), Some(300)]);
         faults.extend(faults::draw_changes(&mut random, &topology, length));
+        workload.weights.set(Kind::Access, *random.pick(&[0, 0, 0, 40]));
         Self { seed, topology, tuning, workload, weather, length, faults, dead, full }
     }
 }

@@ -21,6 +21,9 @@ pub(super) struct Show {
     /// Show at most so many slots
     #[arg(long, env = "SYNOD_LIMIT", value_name = "N")]
     limit: Option<u64>,
+    /// Show only what this token did, by its accessor
+    #[arg(long, env = "SYNOD_BY", value_name = "ACCESSOR")]
+    by: Option<String>,
 }
 
 /// Prints a line for each slot.
@@ -33,8 +36,14 @@ pub(super) async fn show(args: Show) -> anyhow::Result<ExitCode> {
     let mut entries = log.limit(PAGE).stream();
     let mut count = 0;
     while args.limit != Some(count)
-        && let Some(entry) = entries.try_next().await?
+        && let Some(mut entry) = entries.try_next().await?
     {
+        if let Some(by) = &args.by {
+            entry.commands.retain(|command| command.by.as_ref() == Some(by));
+            if entry.commands.is_empty() {
+                continue;
+            }
+        }
         count += 1;
         match format {
             Format::Table => output::line(shown(&entry))?,

@@ -13,6 +13,7 @@ use shared::message::{Batch, Service, Value, View};
 use shared::metrics::Metrics;
 use shared::page::PageLimits;
 
+use crate::machine::access::{AccessOp, SecretHash};
 use crate::machine::command::{AnswerRetention, Command, Commands, Condition, Op};
 use crate::machine::format;
 use crate::machine::identity::RequestIdentity;
@@ -29,6 +30,7 @@ struct Rig {
     running: tokio::task::JoinHandle<Result<(), StoreError>>,
     wal: watch::Receiver<WalStatus>,
     metrics: Metrics,
+    access: watch::Receiver<Arc<Access>>,
 }
 
 async fn opened() -> (TempDir, Store) {
@@ -49,8 +51,10 @@ fn start(dir: TempDir, store: Store) -> Rig {
     let (forget, forget_log) = watch::channel(Slot(0));
     let (pins, pin_queue) = mpsc::channel(1);
     let orders = Orders { hurry, forget_log, pins: pin_queue, shutdown: shutdown.clone() };
-    let running = tokio::spawn(run(writer, checkpoints, job_queue, inputs, orders, measured));
-    Rig { dir, jobs, forget, pins, inputs: input_queue, shutdown, running, wal, metrics }
+    let (publish, access) = watch::channel(writer.access().unwrap().clone());
+    let results = Results { inputs, access: publish };
+    let running = tokio::spawn(run(writer, checkpoints, job_queue, results, orders, measured));
+    Rig { dir, jobs, forget, pins, inputs: input_queue, shutdown, running, wal, metrics, access }
 }
 
 fn noop(slot: u64) -> Job {
@@ -207,20 +211,51 @@ fn batch(slot: u64, ops: impl Iterator<Item = Op>) -> ChosenEntry {
     ChosenEntry { value: value.encode_in(format), ..entry(slot, &value) }
 }
 
-/// Executes a lease's grant, 3,000 puts, what deletes them, and nothing more; and holds what is
-/// said of it to the order in which it has to be said.
-async fn is_swept_behind(put: fn(String) -> Op, delete: Op, unswept: Unswept) {
-    let (dir, store) = opened().await;
-    let view = View {
+/// The first one, with this replica as primary.
+fn view() -> Value {
+    Value::View(View {
         epoch: Epoch(1),
         primary: "replica-1".parse().unwrap(),
         primary_instance: Instance(1),
         backups: Vec::new(),
         format: format::HIGHEST,
+    })
+}
+
+#[tokio::test]
+async fn who_may_do_what_is_known_when_it_is_said_to_be_executed_and_told_where_it_is_news() {
+    let (dir, store) = opened().await;
+    let mut rig = start(dir, store);
+    let mut next = async |job: Job| {
+        rig.jobs.send(job).await.unwrap();
+        while !matches!(rig.next().await, Input::Executed(_)) {}
+        let is_news = rig.access.has_changed().unwrap();
+        let access = rig.access.borrow_and_update().clone();
+        (is_news, access.is_required(), access.meta().tokens)
     };
+    let first = SecretHash::of(b"first");
+    let bootstrap = Op::Access(AccessOp::Bootstrap { secret: first });
+    let token = |secret: &[u8]| {
+        let secret = SecretHash::of(secret);
+        let (policies, ttl_ms, description) = (Vec::new(), None, String::new());
+        let created = AccessOp::CreateToken { secret, policies, ttl_ms, description };
+        Op::Access(created).attributed(Some(first.accessor()))
+    };
+    let put = Op::Append { value: Bytes::new(), content_type: None };
+    let of = |slot, op: Op| Job::Execute(vec![batch(slot, std::iter::once(op))]);
+    assert_eq!(next(Job::Execute(vec![entry(0, &view())])).await, (false, false, 0));
+    assert_eq!(next(of(1, bootstrap)).await, (true, true, 1));
+    assert_eq!(next(of(2, put)).await, (false, true, 1));
+    assert_eq!(next(of(3, token(b"second"))).await, (true, true, 2));
+}
+
+/// Executes a lease's grant, 3,000 puts, what deletes them, and nothing more; and holds what is
+/// said of it to the order in which it has to be said.
+async fn is_swept_behind(put: fn(String) -> Op, delete: Op, unswept: Unswept) {
+    let (dir, store) = opened().await;
     let grant = Op::Lease(LeaseOp::Grant { ttl_ms: 600_000 });
     let puts = (0..3_000).map(|n| put(format!("k{n:04}")));
-    let entries = vec![entry(0, &Value::View(view)), batch(1, std::iter::once(grant).chain(puts))];
+    let entries = vec![entry(0, &view()), batch(1, std::iter::once(grant).chain(puts))];
     let delete = vec![batch(2, std::iter::once(delete))];
     let mut rig = start(dir, store);
     rig.jobs.send(Job::Execute(entries)).await.unwrap();

@@ -26,7 +26,9 @@ fn handle(waiting: usize) -> (Handle, mpsc::Receiver<Message>) {
     });
     let mut metrics = Metrics::new(Service::Replica, &"replica-1".parse().unwrap());
     let measured = Measured::register(&mut metrics);
-    (Handle::new(messages, published, LockWaits::new(9), measured), queue)
+    let (_publish, access) = watch::channel(Arc::default());
+    let heard = Heard { published, access };
+    (Handle::new(messages, heard, LockWaits::new(9), measured), queue)
 }
 
 async fn mutate(handle: &Handle) -> MutationEnd {

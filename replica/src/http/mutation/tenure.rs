@@ -18,6 +18,8 @@ pub(crate) enum TenureRefused {
     NoSuchLease(LeaseId),
     /// There are as many leases as may be.
     TooManyLeases,
+    /// The token has as many leases as one may have.
+    TooManyOwnedLeases,
     /// Another lease holds the lock.
     Busy(Holder),
     /// The lease does not hold the lock.
@@ -35,6 +37,10 @@ impl From<TenureRefused> for Problem {
             TenureRefused::TooManyLeases => Self::overloaded(format!(
                 "there are {} leases, the limit of the cluster",
                 limits::LEASES
+            )),
+            TenureRefused::TooManyOwnedLeases => Self::overloaded(format!(
+                "the token has {} leases, the limit of one token",
+                limits::OWNED_LEASES
             )),
             TenureRefused::Busy(holder) => Self::lock_conflict(
                 format!("lease {} holds the lock, since revision {}", holder.lease, holder.fence),

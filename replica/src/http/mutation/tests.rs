@@ -1,8 +1,12 @@
-use shared::ids::{LogFormat, Slot};
+use http::HeaderValue;
+use shared::ids::{Accessor, LogFormat, Slot};
+use shared::problem::{Outcome, Problem};
 use shared::wire::Encoding;
 
 use super::*;
 use crate::http::forward::ForwardReply;
+use crate::machine::access::outcome::LockOut;
+use crate::machine::access::policy::PolicyName;
 use crate::machine::command::Unreadable;
 use crate::machine::locks::Holder;
 use crate::machine::txn::Guards;
@@ -38,7 +42,9 @@ fn refusals() -> Vec<(MutationRefused, Said)> {
         | R::Rollback { .. }
         | R::Tenure { .. }
         | R::Forgotten
-        | R::CompactionAhead { .. } => (),
+        | R::CompactionAhead { .. }
+        | R::Access { .. }
+        | R::Denied { .. } => (),
     };
     listed(&R::Lost);
     let stalls = [
@@ -67,6 +73,7 @@ fn refusals() -> Vec<(MutationRefused, Said)> {
     for (why, status, waits) in [
         (TenureRefused::NoSuchLease(LeaseId(5)), 404, false),
         (TenureRefused::TooManyLeases, 503, true),
+        (TenureRefused::TooManyOwnedLeases, 503, true),
         (TenureRefused::Busy(holder), 409, false),
         (TenureRefused::NotHeld(Some(holder)), 409, false),
         (TenureRefused::NotHeld(None), 409, false),
@@ -77,6 +84,25 @@ fn refusals() -> Vec<(MutationRefused, Said)> {
         let delivery = Delivery::Replayed;
         all.push((R::Tenure { revision, why, delivery }, (status, NO, waits)));
     }
+    let accessor = Accessor(7);
+    for (why, status, waits) in [
+        (AccessRefused::AlreadyBootstrapped, 409, false),
+        (AccessRefused::NotBootstrapped, 409, false),
+        (AccessRefused::NoSuchToken { accessor }, 404, false),
+        (AccessRefused::TokenExists { accessor }, 409, false),
+        (AccessRefused::NoSuchPolicy { name: PolicyName::root() }, 404, false),
+        (AccessRefused::TooManyTokens, 503, true),
+        (AccessRefused::TooManyPolicies, 503, true),
+        (AccessRefused::TooLarge, 503, true),
+        (AccessRefused::LockOut(LockOut::Everybody), 409, false),
+        (AccessRefused::LockOut(LockOut::Author), 409, false),
+    ] {
+        all.push((R::Access { revision, why, delivery: Delivery::First }, (status, NO, waits)));
+    }
+    all.push((R::Denied { revision, why: Denied::NoToken }, (401, NO, false)));
+    all.push((R::Denied { revision, why: Denied::UnknownToken }, (401, NO, false)));
+    let why = Denied::Lease { lease: LeaseId(7) };
+    all.push((R::Denied { revision, why }, (403, NO, false)));
     all.extend([
         (R::Behind { wanted, reason: late.clone() }, (503, None, true)),
         (R::Behind { wanted, reason: NotReleased::Closed }, (503, None, true)),

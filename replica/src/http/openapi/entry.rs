@@ -8,9 +8,11 @@ use shared::ids::{LeaseId, Revision};
 use shared::problem::{self, Holder, Outcome, Problem};
 
 use super::content::{self, Content, Schemas};
+use crate::http::authorize::NotAllowed;
 use crate::http::request::parameter::{
     FENCE, IDEMPOTENCY_KEY, Kind, MIN_REVISION, Parameter, TIMEOUT, TRACEPARENT,
 };
+use crate::machine::access::authorize::Denied;
 
 /// What may be asked for, and what is answered.
 #[derive(Debug)]
@@ -33,7 +35,7 @@ struct Answer {
 }
 
 /// Refusals that any request may meet: at the edge, and for now.
-const ANY: [u16; 8] = [400, 403, 408, 421, 431, 500, 503, 504];
+const ANY: [u16; 9] = [400, 401, 403, 408, 421, 431, 500, 503, 504];
 
 impl Entry {
     /// What a service says of itself.
@@ -174,6 +176,7 @@ fn refusal(status: u16) -> Problem {
     let revision = Revision(42);
     match status {
         400 => Problem::bad_request("query parameter \"limit\" is \"x\", not a whole number"),
+        401 => NotAllowed::from(Denied::NoToken).into(),
         403 => Problem::foreign_origin("pages of other origins may ask nothing here"),
         404 => {
             Problem::not_found("there is no key \"app/web\" at revision 42").with_revision(revision)

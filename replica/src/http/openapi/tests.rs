@@ -7,7 +7,7 @@ use super::*;
 use crate::http::{POLLS, SPANS, client_routes};
 
 /// A path as the router has it.
-fn routed(path: &str) -> String {
+pub(in crate::http) fn routed(path: &str) -> String {
     path.replace("/v1/kv/{key}", "/v1/kv/{*key}").replace("/v1/locks/{name}", "/v1/locks/{*name}")
 }
 

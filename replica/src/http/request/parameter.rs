@@ -123,6 +123,11 @@ pub(crate) const LOCK: Parameter =
 pub(crate) const LEASE_ID: Parameter = Parameter::number("id", "41");
 /// The replica in a path.
 pub(crate) const REPLICA: Parameter = Parameter::pattern("id", "^[a-z0-9-]{1,64}$", "replica-9");
+/// The token in a path.
+pub(crate) const ACCESSOR: Parameter =
+    Parameter::pattern("accessor", "^[0-9a-f]{16}$", "00000000000000aa");
+/// The policy in a path.
+pub(crate) const POLICY: Parameter = Parameter::pattern("name", "^[A-Za-z0-9_-]{1,128}$", "app");
 /// The slot in a path.
 pub(crate) const SLOT: Parameter = Parameter::number("slot", "7");
 

@@ -25,6 +25,12 @@ pub(super) fn lagged(framing: Framing, out: &mut Vec<u8>, revision: Revision) {
     framing.event(out, "lagged", revision_data(revision).as_bytes(), Some(revision));
 }
 
+/// The end for a reader who may not see all of it any more.
+pub(super) fn denied(framing: Framing, out: &mut Vec<u8>, why: &str) {
+    let data = serde_json::json!({"detail": why}).to_string();
+    framing.event(out, "denied", data.as_bytes(), None::<Revision>);
+}
+
 fn revision_data(revision: Revision) -> String {
     format!("{{\"revision\":{revision}}}")
 }
@@ -81,10 +87,12 @@ mod tests {
         change(framing, &mut out, &event(7, "b", EventKind::Delete), Some(Revision(7)));
         synced(framing, &mut out, Revision(8));
         lagged(framing, &mut out, Revision(9));
+        denied(framing, &mut out, "no \"more\"");
         let expected = "event: put\ndata: {\"key\":\"k\"}\n\n\
             event: delete\ndata: {\"key\":\"k\"}\nid: 7\n\n\
             event: synced\ndata: {\"revision\":8}\nid: 8\n\n\
-            event: lagged\ndata: {\"revision\":9}\nid: 9\n\n";
+            event: lagged\ndata: {\"revision\":9}\nid: 9\n\n\
+            event: denied\ndata: {\"detail\":\"no \\\"more\\\"\"}\n\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 

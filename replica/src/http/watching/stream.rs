@@ -2,17 +2,23 @@
 #![expect(clippy::disallowed_methods, reason = "the shell reads clocks")]
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
 use shared::framing::Framing;
 use shared::ids::Revision;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::batches::{self, Batches};
+use crate::http::authorize::{Caller, Reading};
 use crate::http::request::watching::{Start, WatchRequest};
+use crate::http::shown::Shown;
+use crate::machine::access::Access;
+use crate::machine::access::policy::Right;
 use crate::store::{
     HistoryQuery, KeyChange, ListQuery, Order, Position, ReadError, Show, lowest_above,
 };
@@ -20,6 +26,9 @@ use crate::watch::{Event, Found, KeyRange, PIECE, Selection, Watch};
 
 /// Without anything to say for so long, a watch says that.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// What is needed at a key to be told of it.
+pub(super) const RIGHTS: &[Right] = &[Right::Watch, Right::Read];
 
 /// How far a watch is.
 #[derive(Debug)]
@@ -30,7 +39,7 @@ enum Phase {
     Snapshot(usize, Bytes),
     /// What changes is told.
     Following,
-    /// The watcher was too slow.
+    /// The watcher was too slow, or may not watch any more.
     Ended,
 }
 
@@ -38,6 +47,11 @@ enum Phase {
 #[derive(Debug)]
 pub(super) struct Watcher {
     watch: Watch,
+    reading: Reading,
+    /// What of the selection it may see.
+    shown: Shown,
+    /// Tells when that may be another part.
+    changes: watch::Receiver<Arc<Access>>,
     selection: Selection,
     framing: Framing,
     shutdown: CancellationToken,
@@ -57,6 +71,7 @@ impl Watcher {
     /// Watches what comes after the revision; or the state at it, and then that.
     pub(super) fn new(
         watch: Watch,
+        (caller, reading): (&Caller, Reading),
         request: WatchRequest,
         revision: Revision,
         framing: Framing,
@@ -64,6 +79,9 @@ impl Watcher {
     ) -> Self {
         Self {
             watch,
+            changes: reading.changes(),
+            reading,
+            shown: Shown::of(caller, RIGHTS),
             selection: request.selection,
             framing,
             shutdown,
@@ -153,7 +171,10 @@ impl Watcher {
             page: PIECE,
         };
         let page = self.watch.list(query).await?;
-        for item in page.items {
+        if !self.may_go_on(out) {
+            return Ok(());
+        }
+        for item in page.items.into_iter().filter(|item| self.shown.has(&item.key)) {
             let (key, revision) = (item.key.clone(), item.revision);
             let (previous, item, expired) = (None, Some(item), None);
             let change = KeyChange { key, revision, previous, item, expired };
@@ -170,8 +191,11 @@ impl Watcher {
         match self.watch.next(&self.position) {
             Some(Found::Piece(piece)) => {
                 self.is_live = true;
+                if !self.may_go_on(out) {
+                    return Ok(());
+                }
                 let events = piece.events_from(&self.position).iter();
-                let events = events.filter(|event| self.selection.contains(&event.key));
+                let events = events.filter(|event| self.is_told_of(&event.key));
                 self.tell(events.cloned().collect(), &piece.through, out);
             }
             Some(Found::Behind) if self.is_live => {
@@ -183,22 +207,62 @@ impl Watcher {
                 let after = self.position.clone();
                 let query = HistoryQuery { after, from, below, page: PIECE };
                 let page = self.watch.history(query).await?;
+                if !self.may_go_on(out) {
+                    return Ok(());
+                }
                 let changes = page.changes.iter();
-                let changes = changes.filter(|change| self.selection.contains(&change.key));
+                let changes = changes.filter(|change| self.is_told_of(&change.key));
                 self.tell(changes.map(Event::of).collect(), &page.through, out);
             }
             Some(Found::Nothing) => {
                 self.is_live = true;
-                self.wait().await;
+                self.wait(out).await;
             }
-            None => self.wait().await,
+            None => self.wait(out).await,
         }
         Ok(())
     }
 
-    /// Waits for something new, or a heartbeat to be due.
-    async fn wait(&mut self) {
-        let _is_due = tokio::time::timeout_at(self.due, self.watch.grown()).await;
+    fn is_told_of(&self, key: &[u8]) -> bool {
+        self.selection.contains(key) && self.shown.has(key)
+    }
+
+    /// Looks, after something was read, what the watcher may see by then. Where that is less
+    /// than it was, its watch ends: what it is not told of would pass for what did not happen.
+    fn may_go_on(&mut self, out: &mut Vec<u8>) -> bool {
+        if !self.changes.has_changed().unwrap_or(true) && !self.reading.is_over() {
+            return true;
+        }
+        self.changes.mark_unchanged();
+        let why = match self.reading.caller() {
+            Err(why) => why.to_string(),
+            Ok(caller) => {
+                let shown = Shown::of(caller, RIGHTS);
+                let mut ranges = self.selection.ranges().iter();
+                if ranges.all(|range| shown.has_all_of(&self.shown, (&range.from, &range.below))) {
+                    self.shown = shown;
+                    return true;
+                }
+                "the token may not watch all that it watched any more".to_owned()
+            }
+        };
+        batches::denied(self.framing, out, &why);
+        self.phase = Phase::Ended;
+        false
+    }
+
+    /// Waits for something new, or a heartbeat to be due, or other rights.
+    async fn wait(&mut self, out: &mut Vec<u8>) {
+        tokio::select! {
+            _is_due = tokio::time::timeout_at(self.due, self.watch.grown()) => {}
+            _is_open = self.changes.changed() => {
+                self.changes.mark_changed();
+                self.may_go_on(out);
+            }
+            () = self.reading.over() => {
+                self.may_go_on(out);
+            }
+        }
     }
 
     /// Tells these, which are all up to the position.

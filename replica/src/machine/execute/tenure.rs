@@ -1,29 +1,37 @@
 //! What executing does to leases and locks.
 
-use shared::ids::{LeaseId, Revision};
+use shared::ids::{Accessor, LeaseId, Revision};
 
 use crate::machine::change::Change;
 use crate::machine::command::limits;
 use crate::machine::format;
 use crate::machine::keys::LeaseTombstone;
 use crate::machine::leases::{LeaseEnd, LeaseOp};
-use crate::machine::locks::{Asked, Fence, LockOp, Settled};
+use crate::machine::locks::{Asked, Fence, Left, LockOp, Settled};
 use crate::machine::outcome::CommandOutcome;
 use crate::machine::state::{Meta, ReplicatedState};
 
 pub(super) fn execute_lease(
     state: &mut ReplicatedState,
     revision: Revision,
+    by: Option<Accessor>,
     op: LeaseOp,
 ) -> CommandOutcome {
+    // Before tokens are required there is none that a lease could be kept for.
+    let owner = by.filter(|_| state.access().is_required());
     let (before, time_ms) = (state.meta().revision, state.meta().time_ms);
     let leases = &mut state.whole.leases;
     match op {
         LeaseOp::Grant { .. } if leases.len() >= limits::LEASES => {
             CommandOutcome::TooManyLeases { revision: before }
         }
+        LeaseOp::Grant { .. }
+            if owner.is_some_and(|owner| leases.owned_by(owner) >= limits::OWNED_LEASES) =>
+        {
+            CommandOutcome::TooManyOwnedLeases { revision: before }
+        }
         LeaseOp::Grant { ttl_ms } => {
-            leases.grant(LeaseId(revision.0), ttl_ms, time_ms);
+            leases.grant((LeaseId(revision.0), owner), ttl_ms, time_ms);
             state.meta_mut().leases += 1;
             CommandOutcome::LeaseGranted { revision }
         }
@@ -46,7 +54,9 @@ pub(super) fn execute_lock(
 ) -> CommandOutcome {
     let before = state.meta().revision;
     let outcome = match op {
-        LockOp::Acquire { lease, .. } if state.leases().get(lease).is_none() => {
+        LockOp::Acquire { lease, .. } | LockOp::Leave { lease, .. }
+            if state.leases().get(lease).is_none() =>
+        {
             CommandOutcome::NoSuchLease { revision: before, lease }
         }
         LockOp::Acquire { name, lease, otherwise } => {
@@ -65,6 +75,16 @@ pub(super) fn execute_lock(
                     CommandOutcome::LockBusy { revision: before, holder }
                 }
                 Asked::TooMany => CommandOutcome::TooManyClaims { revision: before },
+            }
+        }
+        LockOp::Leave { name, lease, since } => {
+            match state.whole.locks.leave(&name, lease, since) {
+                Left::Out(holder) => {
+                    note_settled(state, Settled { name, lease }, revision);
+                    CommandOutcome::LockBusy { revision, holder }
+                }
+                Left::Holds(fence) => CommandOutcome::LockHeld { revision: before, fence },
+                Left::NoClaim(holder) => CommandOutcome::LockNotHeld { revision: before, holder },
             }
         }
         LockOp::Release { name, lease } => {

@@ -1,6 +1,7 @@
 //! What a command does, what is void, and that replicas which executed the same log are
 //! the same.
 
+mod access;
 mod once;
 mod properties;
 mod removals;
@@ -323,7 +324,7 @@ fn a_key_that_nobody_asked_for_is_not_taken_for_absent() {
     let meta = state_after(vec![]).meta().clone();
     let mut state = ReplicatedState::partial(meta, Whole::default());
     let op = put_if("k", "a", Condition::IfMatchAny);
-    execute_op(&mut state, &mut 0, Prepared { op, evaluated: None });
+    execute_op(&mut state, &mut 0, Prepared { op, by: None, evaluated: None });
 }
 
 /// Whatever there is under the prefix, it is not looked at.

@@ -1,6 +1,7 @@
 //! History that is not to be kept is dropped by the primary, as a client would have it.
 
 use super::*;
+use crate::machine::access::{Accessor, Requirement};
 use crate::replica::config::Retention;
 use crate::replica::event::{Storage, Unswept};
 
@@ -21,7 +22,7 @@ fn at_revision_3(format: LogFormat, primary: u64) -> Rig {
 }
 
 fn compact(revision: u64) -> Effect {
-    Effect::Compact { revision: Revision(revision) }
+    Effect::Compact { revision: Revision(revision), by: None }
 }
 
 /// It is looked again, and that is all.
@@ -71,4 +72,13 @@ fn what_was_dropped_is_swept_before_more_is() {
     assert_eq!(fired(&mut rig), armed());
     rig.step(Input::Unswept(Unswept::default()));
     assert_eq!(fired(&mut rig), [armed(), vec![compact(1)]].concat());
+}
+
+#[test]
+fn once_tokens_are_required_it_is_asked_for_by_the_cluster_itself() {
+    let mut rig = at_revision_3(format::ACCESS, 1);
+    rig.replica.meta.access.requirement = Requirement::Tokens { since: Revision(1) };
+    let by = Some(Accessor::CLUSTER);
+    let asked = Effect::Compact { revision: Revision(1), by };
+    assert_eq!(fired(&mut rig), [armed(), vec![asked]].concat());
 }

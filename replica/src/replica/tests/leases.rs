@@ -1,7 +1,8 @@
-//! Replicated time while there are leases: it goes on by itself, and not while nobody could
+//! Replicated time while there are leases, or tokens that end: it goes on by itself, and not while nobody could
 //! use it.
 
 use super::*;
+use crate::machine::access::{AccessOp, SecretHash};
 use crate::machine::command::{AnswerRetention, Commands};
 use crate::machine::leases::LeaseOp;
 
@@ -62,6 +63,35 @@ fn an_idle_primary_has_the_time_chosen_when_a_lease_is_due_and_not_before() {
     assert_eq!(proposed(&effects).map(time_of), Some((TTL_MS + 1, 0)));
     execute_proposed(&mut rig, &effects, 2);
     assert_eq!((rig.database.leases().len(), rig.replica.next_expiry_ms), (0, None));
+    assert_eq!(proposed(&pass(&mut rig, 60_000)), None, "nobody needs to know the time");
+}
+
+#[test]
+fn an_idle_primary_has_the_time_chosen_when_a_token_is_due_and_not_before() {
+    let mut rig = Rig::joined(config());
+    rig.leads(1, 1, 0);
+    let view = View { format: format::ACCESS, ..view(1, 1) };
+    rig.chosen(&[entry(0, Value::View(view).encode())]);
+    let (first, second) = (SecretHash::of(b"first"), SecretHash::of(b"second"));
+    let short = AccessOp::CreateToken {
+        secret: second,
+        policies: Vec::new(),
+        ttl_ms: Some(TTL_MS),
+        description: String::new(),
+    };
+    let short = Op::Access(short).attributed(Some(first.accessor()));
+    let ops = [Op::Access(AccessOp::Bootstrap { secret: first }), short];
+    for (slot, op) in (1..).zip(ops) {
+        let command = Command { op, trace: None, request: identity(&slot.to_string()) };
+        let id = RequestId(slot);
+        let effects = rig.step(Input::Mutation { id, command, since: None, wall_ms: 0 });
+        execute_proposed(&mut rig, &effects, slot);
+    }
+    assert_eq!(proposed(&pass(&mut rig, TTL_MS)), None, "its last millisecond has begun");
+    let effects = rig.after(1).fire(Timer::Time);
+    assert_eq!(proposed(&effects).map(time_of), Some((TTL_MS + 1, 0)));
+    execute_proposed(&mut rig, &effects, 3);
+    assert_eq!((rig.database.access().meta().tokens, rig.replica.next_expiry_ms), (1, None));
     assert_eq!(proposed(&pass(&mut rig, 60_000)), None, "nobody needs to know the time");
 }
 

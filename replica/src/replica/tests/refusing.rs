@@ -1,6 +1,7 @@
 //! Mutations that are refused or given up: what is definite, and what is not.
 
 use super::*;
+use crate::machine::access::{AccessOp, Accessor, Force};
 use crate::machine::command::{Unreadable, limits};
 use crate::replica::batching::{Mutation, ReplicatedClock};
 use crate::replica::event::{LimitHit, Stall, Unswept};
@@ -178,6 +179,21 @@ fn a_batch_has_one_roll_back_at_most() {
     }
     batching.next_batch(ms(0)).unwrap();
     assert_eq!((batching.flying_mutations(), batching.queued()), (limits::BATCH_ROLLBACKS, 1));
+}
+
+#[test]
+fn a_batch_has_no_more_changes_of_tokens_and_policies_than_the_log_can_hold() {
+    let mut batching = Batching::new(&Config { batch_commands: 1_000, ..config() });
+    batching.begin(Epoch(1), ReplicatedClock::starting_at(0, ms(0)));
+    for id in 0..limits::BATCH_ACCESS as u64 + 1 {
+        let (accessor, force) = (Accessor(id), Force::Unforced);
+        let op = Op::Access(AccessOp::DeleteToken { accessor, force });
+        let op = op.attributed(Some(Accessor(1)));
+        let command = Command { op, trace: None, request: identity(&id.to_string()) };
+        batching.push(RequestId(id), Mutation { command, wall_ms: 0 }).unwrap();
+    }
+    batching.next_batch(ms(0)).unwrap();
+    assert_eq!((batching.flying_mutations(), batching.queued()), (limits::BATCH_ACCESS, 1));
 }
 
 #[test]

@@ -119,8 +119,8 @@ async fn leases(
     limits: PageLimits,
     page: &mut TenurePage,
 ) -> Result<(), StoreError> {
-    const SQL: &str =
-        "SELECT id, ttl_ms, expires_ms, has_keys, sum FROM leases WHERE id > ? ORDER BY id LIMIT ?";
+    const SQL: &str = "SELECT id, ttl_ms, expires_ms, has_keys, sum, owner FROM leases WHERE id > ? \
+        ORDER BY id LIMIT ?";
     let rows = sqlx::query(SQL)
         .bind(after.0.cast_signed())
         .bind(rows_of(limits))
@@ -138,7 +138,8 @@ async fn lease(
     (after, limits): (&Bytes, PageLimits),
     page: &mut TenurePage,
 ) -> Result<(), StoreError> {
-    const LEASE: &str = "SELECT id, ttl_ms, expires_ms, has_keys, sum FROM leases WHERE id = ?";
+    const LEASE: &str =
+        "SELECT id, ttl_ms, expires_ms, has_keys, sum, owner FROM leases WHERE id = ?";
     const KEYS: &str = concat!(
         "SELECT l.key FROM live l WHERE l.lease = ?1 AND l.key > ?2 AND ",
         not_hidden!("l", "?3"),

@@ -76,6 +76,9 @@ async fn a_row_that_is_not_what_was_written_is_refused_by_name() {
         ("UPDATE meta SET answers = 3", "there are 0 answers, but meta says 3"),
         ("UPDATE meta SET leases = 3", "(0, 0) leases and claims, but meta says (3, 0)"),
         ("UPDATE meta SET claims = 3", "(0, 0) leases and claims, but meta says (0, 3)"),
+        ("UPDATE meta SET tokens = 3", "there are 0 tokens and 0 policies, but meta says 3 and 0"),
+        ("UPDATE meta SET policies = 3", "0 tokens and 0 policies, but meta says 0 and 3"),
+        ("UPDATE meta SET tokens_since = 3", sum),
         ("UPDATE meta SET cluster = 3", sum),
         ("UPDATE meta SET compacted_below = 3", sum),
         ("UPDATE meta SET swept_through = 3", sum),
@@ -104,7 +107,7 @@ async fn a_row_that_is_not_what_was_written_is_refused_by_name() {
             "the range tombstone of revision 7",
         ),
         ("INSERT INTO ended_leases VALUES (7, 7, 1, x'', zeroblob(8))", "the end of lease 7"),
-        ("INSERT INTO leases VALUES (7, 500, 900, 0, zeroblob(8))", "lease 7 does not match"),
+        ("INSERT INTO leases VALUES (7, 500, 900, 0, zeroblob(8), NULL)", "lease 7 does not match"),
         ("INSERT INTO claims VALUES (x'6c', 7, 7, 7, zeroblob(8))", "a claim on lock \"l\""),
         ("UPDATE versions SET lease = 7 WHERE id = 7", "the record of \"k6\" at revision 7"),
         ("UPDATE versions SET key = x'78' WHERE id = 7", "the record of \"x\" at revision 7"),
@@ -226,9 +229,10 @@ async fn a_page_overwritten_on_disk_is_noticed_when_the_state_is_opened() {
     assert!(matches!(refusal(dir.path(), "replica-1").await, OpenError::Damaged { .. }));
 }
 
-pub(super) async fn alter(dir: &Path, sql: &'static str) {
+pub(super) async fn alter(dir: &Path, sql: &str) {
     use sqlx::{ConnectOptions, Connection};
     let mut connection = schema::writer_options(&dir.join(FILE)).connect().await.unwrap();
+    let sql = sqlx::AssertSqlSafe(sql.to_owned());
     sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
 }

@@ -75,7 +75,7 @@ async fn with_all() -> (TempDir, Store) {
     };
     let ops =
         vec![lease(LeaseOp::Grant { ttl_ms: 600_000 }), lease(LeaseOp::Grant { ttl_ms: 600_000 })];
-    let entries = vec![view(0, 1), batch(1, 0, ops)];
+    let entries = vec![view_in(0, 1, LogFormat(5)), batch(1, 0, ops)];
     execute_and_store(&mut store.writer, entries).await.unwrap();
     let ids: Vec<u64> = {
         let mut connection = connect(&dir.path().join(FILE)).await.unwrap();
@@ -127,6 +127,23 @@ async fn with_all() -> (TempDir, Store) {
     (dir, store)
 }
 
+/// The same, with tokens and policies, and a lease of a token.
+async fn with_access() -> (TempDir, Store) {
+    let (dir, mut store) = with_all().await;
+    execute_and_store(&mut store.writer, vec![view(5, 2)]).await.unwrap();
+    let ChosenEntry { value, .. } = batch(6, 0, access::ops());
+    let batch = match Value::decode(&value).unwrap() {
+        Value::Batch(batch) => Value::Batch(Batch { epoch: Epoch(2), ..batch }),
+        other @ (Value::Noop | Value::View(_) | Value::Removal(_)) => panic!("{other:?}"),
+    };
+    let value = batch.encode_in(HIGHEST);
+    let entry = ChosenEntry { value, ..entry(6, &Value::Noop) };
+    execute_and_store(&mut store.writer, vec![entry]).await.unwrap();
+    let unswept = store.writer.unswept();
+    assert_eq!((unswept.prefixes, unswept.leases), (1, 1), "all is still to be swept");
+    (dir, store)
+}
+
 #[tokio::test]
 async fn sweeping_what_a_lease_and_a_prefix_had_leaves_the_digest_as_it_is() {
     let (dir, mut store) = with_all().await;
@@ -164,12 +181,21 @@ const CHANGES: &[(&str, &str, &[&str])] = &[
     ("ended_leases", "UPDATE ended_leases SET expired = 1", &["keys"]),
     ("answers", "UPDATE answers SET expires_ms = expires_ms + 1", &["answers"]),
     ("leases", "UPDATE leases SET expires_ms = expires_ms + 1", &["leases"]),
+    ("leases", "UPDATE leases SET owner = 7", &["leases"]),
+    ("leases", "UPDATE leases SET owner = NULL WHERE owner IS NOT NULL", &["leases"]),
+    ("tokens", "UPDATE tokens SET policies = '[]' WHERE policies = '[\"root\"]'", &["meta"]),
+    ("tokens", "UPDATE tokens SET description = 'x'", &["meta"]),
+    ("tokens", "UPDATE tokens SET expires_ms = 7 WHERE expires_ms IS NOT NULL", &["meta"]),
+    ("tokens", "UPDATE tokens SET created_by = NULL WHERE created_by IS NOT NULL", &["meta"]),
+    ("policies", "UPDATE policies SET policy = '{}' WHERE name = 'app'", &["meta"]),
+    ("policies", "UPDATE policies SET name = 'a' WHERE name = 'app'", &["meta"]),
+    ("meta", "UPDATE meta SET tokens_since = tokens_since + 1", &["meta"]),
     ("claims", "UPDATE claims SET fence = fence + 1", &["locks"]),
 ];
 
 #[tokio::test]
 async fn a_change_of_any_table_changes_the_digest_and_every_table_is_thought_of() {
-    let (dir, store) = with_all().await;
+    let (dir, store) = with_access().await;
     store.writer.close().await.unwrap();
     let before = digest_of(dir.path()).await;
     let file = std::fs::read(dir.path().join(FILE)).unwrap();
@@ -267,8 +293,10 @@ async fn mend(connection: &mut SqliteConnection) {
             let fields = [Some(row.get(0)), Some(row.get(2)), Some(row.get(3))];
             of_columns(&[counter(row, 1).unwrap()], &fields).to_vec()
         }),
-        ("leases", "id, ttl_ms, expires_ms, has_keys", |row| {
+        ("leases", "id, ttl_ms, expires_ms, has_keys, owner", |row| {
             let numbers = [0, 1, 2, 3].map(|at| counter(row, at).unwrap());
+            let owner = row.get::<Option<i64>, _>(4).map(i64::cast_unsigned);
+            let numbers: Vec<u64> = numbers.into_iter().chain(owner).collect();
             of_columns(&numbers, &[]).to_vec()
         }),
         ("claims", "name, since, lease, fence", |row| {
@@ -306,6 +334,7 @@ async fn mend(connection: &mut SqliteConnection) {
             update.execute(&mut *connection).await.unwrap();
         }
     }
+    super::super::access::mend(connection).await;
     meta::mend(connection).await;
 }
 

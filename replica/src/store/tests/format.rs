@@ -38,6 +38,7 @@ async fn a_file_of_every_version_since_the_first_is_opened_and_gone_on_with() {
         (9, include_str!("version-9.sql")),
         (10, include_str!("version-10.sql")),
         (11, include_str!("version-11.sql")),
+        (12, include_str!("version-12.sql")),
     ];
     assert_eq!(FILES.len(), STEPS.len(), "there is a file of every version");
     for (of, sql) in FILES {
@@ -58,6 +59,8 @@ async fn a_file_of_every_version_since_the_first_is_opened_and_gone_on_with() {
         assert!(!store.is_new);
         assert_eq!(store.cluster, Some(ClusterId(7)), "version {of}");
         assert_eq!(value_at(&store, "a", None).await.unwrap(), "1", "version {of}");
+        let tokens = store.writer.access().unwrap().tokens().count();
+        assert_eq!(tokens, usize::from(*of >= 12), "version {of}");
         let next = store.writer.meta().executed_below;
         let report =
             execute_and_store(&mut store.writer, vec![entry(next.0, &Value::Noop)]).await.unwrap();

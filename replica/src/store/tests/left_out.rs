@@ -4,8 +4,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::machine::access::subject::{Author, Subject};
 use crate::machine::txn::{Comparison, Txn, TxnGuard, TxnOp, TxnPut};
 use crate::store::left_out::SHORT_BYTES;
+use shared::ids::Accessor;
 
 fn any_op() -> impl Strategy<Value = Op> {
     let key = (0..4_usize).prop_map(|n| ["a", "a/1", "b", "b/1"][n].to_owned());
@@ -17,13 +19,21 @@ fn any_op() -> impl Strategy<Value = Op> {
         1 => Just(Condition::IfMatch(vec![Revision(3)])),
     ];
     let content_type = proptest::option::of(Just("text/plain".to_owned()));
-    prop_oneof![
+    let op = prop_oneof![
         6 => (key.clone(), value, content_type, condition)
             .prop_map(|(key, value, content_type, condition)| Op::Put { key, value, content_type, condition }),
         1 => key.clone().prop_map(|key| delete(&key)),
         1 => key.prop_map(|prefix| Op::DeletePrefix { prefix }),
         4 => any_txn().prop_map(|txn| Op::Txn(Box::new(txn))),
-    ]
+    ];
+    let subject = Subject { issuer: "https://issuer".to_owned(), subject: "ci".to_owned() };
+    let policies = vec!["app".parse().expect("it is a name")];
+    let author = prop_oneof![
+        8 => Just(None),
+        1 => any::<u64>().prop_map(|by| Some(Author::Token(Accessor(by)))),
+        1 => Just(Some(Author::Issued(subject, policies))),
+    ];
+    (op, author).prop_map(|(op, author)| op.done_by(author))
 }
 
 /// One that puts the same keys again and again, in both branches.

@@ -116,7 +116,8 @@ pub(super) fn run(steps: Vec<Step>) -> (Vec<Operation>, Vec<Write>) {
             | Call::Append { .. }
             | Call::Rollback { .. }
             | Call::Tenure(_)
-            | Call::Compact { .. }) => other,
+            | Call::Compact { .. }
+            | Call::Access(_)) => other,
         };
         let takes_effect = !matches!(step.outcome, StepEnding::Nothing);
         let executed = takes_effect.then(|| execute(id, &call, step.behind, &mut log)).flatten();
@@ -162,7 +163,8 @@ fn execute(
         | Call::Append { .. }
         | Call::Rollback { .. }
         | Call::Tenure(_)
-        | Call::Compact { .. } => {
+        | Call::Compact { .. }
+        | Call::Access(_) => {
             unreachable!("{ONLY_KEYS}")
         }
     };
@@ -181,7 +183,8 @@ fn execute(
         | Call::Append { .. }
         | Call::Rollback { .. }
         | Call::Tenure(_)
-        | Call::Compact { .. } => {
+        | Call::Compact { .. }
+        | Call::Access(_) => {
             Some((revision, Answer::Deleted(Versions::replay(log).unwrap().deleted_by(revision))))
         }
     }
@@ -203,7 +206,8 @@ fn read(call: &Call, versions: &Versions, revision: u64) -> Answer {
         | Call::Append { .. }
         | Call::Rollback { .. }
         | Call::Tenure(_)
-        | Call::Compact { .. } => unreachable!("only reads read"),
+        | Call::Compact { .. }
+        | Call::Access(_) => unreachable!("only reads read"),
     }
 }
 

@@ -58,7 +58,8 @@ fn concerns(name: &str, operation: &Operation) -> bool {
             | Call::Append { .. }
             | Call::Rollback { .. }
             | Call::Tenure(_)
-            | Call::Compact { .. },
+            | Call::Compact { .. }
+            | Call::Access(_),
             _,
         ) => unreachable!("{ONLY_KEYS}"),
     }
@@ -114,6 +115,7 @@ fn revisions_of(operation: &Operation) -> Vec<u64> {
             | Answer::RolledBack { .. }
             | Answer::Tenure(_)
             | Answer::Compacted { .. }
+            | Answer::Access(_)
             | Answer::Gone { .. } => {}
         }
     }
@@ -130,7 +132,8 @@ fn guard_of(call: &Call) -> Option<Guard> {
         | Call::Append { .. }
         | Call::Rollback { .. }
         | Call::Tenure(_)
-        | Call::Compact { .. } => None,
+        | Call::Compact { .. }
+        | Call::Access(_) => None,
     }
 }
 
@@ -154,7 +157,8 @@ fn plain_after(
         | Call::Append { .. }
         | Call::Rollback { .. }
         | Call::Tenure(_)
-        | Call::Compact { .. } => None,
+        | Call::Compact { .. }
+        | Call::Access(_) => None,
     };
     let Some((_, revision, answer)) = operation.answered() else {
         return if is_executed {

@@ -93,7 +93,10 @@ impl<'a> Looked<'a> {
 fn asked_last(call: &Call, answer: &Answer) -> Call {
     match (call, answer) {
         (
-            Call::Tenure(TenureCall::Acquire { lock, lease, wait: true }),
+            Call::Tenure(
+                TenureCall::Acquire { lock, lease, wait: true }
+                | TenureCall::Leave { lock, lease, since: _ },
+            ),
             Answer::Tenure(TenureAnswer::Busy(_)),
         ) => {
             let (lock, lease) = (lock.clone(), *lease);

@@ -90,6 +90,10 @@ fn is_the_end_of_the_wait(called: &Call, executed: &Call) -> bool {
         (
             Call::Tenure(TenureCall::Acquire { lock, lease, wait: true }),
             Call::Tenure(TenureCall::Acquire { lock: of, lease: by, wait: false }),
+        )
+        | (
+            Call::Tenure(TenureCall::Acquire { lock, lease, wait: true }),
+            Call::Tenure(TenureCall::Leave { lock: of, lease: by, since: _ }),
         ) => lock == of && lease == by,
         _ => false,
     }

@@ -45,6 +45,11 @@ pub(super) fn op(call: &TenureCall) -> Op {
         TenureCall::Release { lock, lease } => {
             Op::Lock(LockOp::Release { name: lock.to_string(), lease: LeaseId(*lease) })
         }
+        TenureCall::Leave { lock, lease, since } => Op::Lock(LockOp::Leave {
+            name: lock.to_string(),
+            lease: LeaseId(*lease),
+            since: Revision(*since),
+        }),
         TenureCall::Expire { .. } => unreachable!("executing comes to it by itself"),
     }
 }
@@ -71,6 +76,9 @@ pub(super) fn call(op: &Op) -> TenureCall {
         },
         Op::Lock(LockOp::Release { name, lease }) => {
             TenureCall::Release { lock: Key::from(name.as_str()), lease: lease.0 }
+        }
+        Op::Lock(LockOp::Leave { name, lease, since }) => {
+            TenureCall::Leave { lock: Key::from(name.as_str()), lease: lease.0, since: since.0 }
         }
         Op::Fenced(fenced) => match &fenced.op {
             Op::Put { key, value, .. } => TenureCall::FencedPut {
@@ -133,7 +141,8 @@ pub(super) fn outcome(
                 TenureCall::Renew { lease }
                 | TenureCall::Revoke { lease }
                 | TenureCall::LeasedPut { lease, .. }
-                | TenureCall::Acquire { lease, .. } => LeaseId(*lease),
+                | TenureCall::Acquire { lease, .. }
+                | TenureCall::Leave { lease, .. } => LeaseId(*lease),
                 other => unreachable!("{other:?} names no lease that has to be there"),
             };
             CommandOutcome::NoSuchLease { revision, lease }

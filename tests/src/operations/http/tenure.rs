@@ -33,7 +33,9 @@ pub(super) fn request(http: &Client, door: &str, call: &TenureCall) -> RequestBu
         TenureCall::Release { lock, lease } => {
             http.delete(format!("{door}/v1/locks/{lock}")).query(&[("lease", lease)])
         }
-        TenureCall::Expire { .. } => unreachable!("nobody asks for it"),
+        TenureCall::Leave { .. } | TenureCall::Expire { .. } => {
+            unreachable!("nobody asks for it")
+        }
     }
 }
 

@@ -234,6 +234,14 @@ reached! {
     LockAwaited => "a lease got in line for a lock",
     /// A lock was not held any more.
     FenceFailed => "a write was refused for its fence",
+    /// Tokens were required.
+    TokensRequired => "the first token was made",
+    /// A token did something.
+    TokenWrote => "a token wrote what it may",
+    /// A token may not do something.
+    TokenDenied => "a token was denied what it may not do",
+    /// A token had ended.
+    TokenGone => "a token was denied that is none, or none any more",
     /// A read was served by a backup.
     BackupRead => "a backup served a linearizable read",
     /// A read had to wait for execution.

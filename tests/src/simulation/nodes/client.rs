@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use shared::ids::Slot;
 
-use crate::operations::generate::{Generator, Names};
+use crate::operations::generate::{Generator, Kind, Names};
 use crate::operations::{Answer, Call, Guard, Key, Operation, OperationId, Outcome, Time, Value};
 
 use self::holder::{Holder, Renewal};
-use self::request::{Request, Sent};
+use self::request::{Asker, Request, Sent};
 use super::process::{Life, NodeId};
 use crate::random::Random;
 use crate::simulation::environment::Environment;
@@ -256,7 +256,9 @@ impl Client {
         let is_named = self.stage == Stage::Working
             && call.is_mutation()
             && self.random.chance(self.workload.named);
-        let sent = match (is_keyed, is_named) {
+        // That something is denied is no first answer: it may be allowed when it comes again.
+        let may_repeat = !matches!(call, Call::Access(_));
+        let sent = match (is_keyed && may_repeat, is_named && may_repeat) {
             (true, _) => Sent::ByKey,
             (false, true) => Sent::ByName(self.draw_since(env)),
             (false, false) => Sent::Once,
@@ -290,7 +292,11 @@ impl Client {
         let timeout = if self.random.chance(800_000) { patience * 9 / 10 } else { patience * 2 };
         let replica = self.draw_replica();
         let (operation, call) = (pending.operation, pending.call.clone());
-        let request = Request { operation, call, timeout, hops: 0, sent: pending.sent };
+        let asker = match self.workload.weights.of(Kind::Access) {
+            0 => Asker::Anyone,
+            _ => Asker::Root,
+        };
+        let request = Request { operation, call, timeout, hops: 0, sent: pending.sent, asker };
         let id = pending.id();
         self.pending = Some(pending);
         env.send(self.id, Life(0), replica, None, Message::Call(id, request));

@@ -182,7 +182,7 @@ impl ReplicaNode {
             cluster: self.database.cluster(),
             joined_at: self.database.joined_at(),
             meta: self.database.state().meta().clone(),
-            next_expiry_ms: self.database.state().leases().next_expiry_ms(),
+            next_expiry_ms: self.database.state().next_expiry_ms(),
             durable_below: self.database.durable_below(),
         };
         self.remember_acceptors();

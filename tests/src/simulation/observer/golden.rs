@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use replica::machine::access::authorize::Denied;
 use replica::machine::change::Change;
 use replica::machine::command::limits;
 use replica::machine::execute::{Decoded, Run};
@@ -24,7 +25,9 @@ use super::expiries::Expiries;
 use super::pace::Pace;
 use super::turn::{Due, Turn};
 use crate::linearizability::witness::Write;
-use crate::operations::{Answer, Call, OperationId, Reference, TenureAnswer, TenureCall, command};
+use crate::operations::{
+    AccessCall, AccessDeed, Answer, Call, OperationId, Reference, TenureAnswer, TenureCall, command,
+};
 use crate::simulation::environment::coverage::{Coverage, Reached};
 use crate::simulation::nodes::process::NodeId;
 
@@ -263,6 +266,7 @@ impl Golden {
             if let CommandOutcome::LockAwaited { .. } = outcome {
                 coverage.hit(Reached::LockAwaited);
             }
+            note_access(&call, outcome, coverage);
             if let CommandOutcome::FenceFailed { .. } = outcome {
                 coverage.hit(Reached::FenceFailed);
             }
@@ -425,4 +429,23 @@ fn removal_in(decoded: &Decoded) -> Option<Removal> {
 
 fn index(slot: Slot) -> usize {
     usize::try_from(slot.0).expect("a simulated log fits into memory")
+}
+
+/// What a token may do, and what not.
+fn note_access(call: &Call, outcome: &CommandOutcome, coverage: &mut Coverage) {
+    let Call::Access(AccessCall { deed, .. }) = call else { return };
+    match (deed, outcome) {
+        (AccessDeed::Bootstrap, CommandOutcome::Access { .. }) => {
+            coverage.hit(Reached::TokensRequired)
+        }
+        (
+            AccessDeed::Put { .. },
+            CommandOutcome::Created { .. } | CommandOutcome::Replaced { .. },
+        ) => coverage.hit(Reached::TokenWrote),
+        (_, CommandOutcome::Denied { why: Denied::UnknownToken, .. }) => {
+            coverage.hit(Reached::TokenGone)
+        }
+        (_, CommandOutcome::Denied { .. }) => coverage.hit(Reached::TokenDenied),
+        _ => {}
+    }
 }

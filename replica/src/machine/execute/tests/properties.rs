@@ -9,6 +9,8 @@ use proptest::prelude::*;
 use shared::ids::{LeaseId, LogFormat};
 
 use super::*;
+use crate::machine::access::policy::{Policy, PolicyName};
+use crate::machine::access::{Access, Token};
 use crate::machine::answers::{AnswerNeeds, DueAnswers, FirstAnswer, LoadedAnswers};
 use crate::machine::identity::IdempotencyKey;
 use crate::machine::keys::{KeyNeeds, KeyScan};
@@ -107,6 +109,11 @@ fn any_lock_op() -> impl Strategy<Value = LockOp> {
         4 => (any_lock(), any_lease(), otherwise)
             .prop_map(|(name, lease, otherwise)| LockOp::Acquire { name, lease, otherwise }),
         1 => (any_lock(), any_lease()).prop_map(|(name, lease)| LockOp::Release { name, lease }),
+        1 => (any_lock(), any_lease(), 1..40_u64).prop_map(|(name, lease, since)| LockOp::Leave {
+            name,
+            lease,
+            since: Revision(since),
+        }),
     ]
 }
 
@@ -213,6 +220,8 @@ pub(super) struct Database {
     answers: BTreeMap<IdempotencyKey, FirstAnswer>,
     leases: BTreeMap<LeaseId, Lease>,
     claims: BTreeMap<(String, Revision), Claim>,
+    tokens: BTreeMap<Accessor, Token>,
+    policies: BTreeMap<PolicyName, Policy>,
     round_lookups: usize,
 }
 
@@ -291,10 +300,12 @@ impl Database {
             }
         };
         let rows = state.take_rows();
-        let Rows { keys, answers, .. } = rows;
+        let Rows { keys, answers, leases, locks, access } = rows;
         let KeyRows { restored: _, versions, ranges, leases: ended } = keys;
-        write(&mut self.leases, rows.leases);
-        write(&mut self.claims, rows.locks);
+        write(&mut self.leases, leases);
+        write(&mut self.claims, locks);
+        write(&mut self.tokens, access.tokens);
+        write(&mut self.policies, access.policies);
         self.answers.retain(|key, _| !answers.forgotten.contains(key));
         self.answers.extend(answers.kept);
         for row in versions {
@@ -330,14 +341,17 @@ impl Database {
         report
     }
 
-    /// The leases and locks, as a store would load them.
-    fn whole(&self) -> Whole {
+    /// The leases and locks, tokens and policies, as a store would load them.
+    pub(super) fn whole(&self) -> Whole {
         let claim =
             |((name, since), claim): (&(String, Revision), &Claim)| (name.clone(), *since, *claim);
-        Whole {
-            leases: Leases::of(self.leases.iter().map(|(id, lease)| (*id, *lease))),
-            locks: Locks::of(self.claims.iter().map(claim)),
-        }
+        let policy = |(name, policy): (&PolicyName, &Policy)| (name.clone(), policy.clone());
+        let policies = self.policies.iter().map(policy);
+        Whole::of(
+            Leases::of(self.leases.iter().map(|(id, lease)| (*id, *lease))),
+            Locks::of(self.claims.iter().map(claim)),
+            Access::of(self.meta.access.requirement, self.tokens.values().cloned(), policies),
+        )
     }
 }
 

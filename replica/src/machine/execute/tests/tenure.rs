@@ -152,6 +152,29 @@ fn who_asks_without_waiting_leaves_the_line() {
 }
 
 #[test]
+fn who_leaves_a_line_gives_up_the_claim_that_it_made_and_takes_nothing() {
+    let mut state = state_after(vec![grant(), grant(), acquire(1, Otherwise::Leave)]);
+    let leave = |since| {
+        let (name, lease, since) = ("l".to_owned(), LeaseId(2), Revision(since));
+        Op::Lock(LockOp::Leave { name, lease, since })
+    };
+    outcome_of(&mut state, acquire(2, Otherwise::Wait));
+    let no_claim =
+        |revision, holder| CommandOutcome::LockNotHeld { revision: Revision(revision), holder };
+    let another = no_claim(4, Some(holder(1, 3)));
+    assert_eq!(outcome_of(&mut state, leave(3)), another, "it made that one at 4");
+    let left = CommandOutcome::LockBusy { revision: Revision(5), holder: holder(1, 3) };
+    assert_eq!(outcome_of(&mut state, leave(4)), left);
+    assert_eq!(outcome_of(&mut state, leave(4)), no_claim(5, Some(holder(1, 3))), "once");
+    outcome_of(&mut state, release(1));
+    assert_eq!(outcome_of(&mut state, leave(4)), no_claim(6, None), "it is free, and stays so");
+    outcome_of(&mut state, acquire(2, Otherwise::Wait));
+    let held = CommandOutcome::LockHeld { revision: Revision(7), fence: Revision(7) };
+    assert_eq!(outcome_of(&mut state, leave(4)), held, "it holds it by now");
+    state.locks().invariant_lines_are_in_order();
+}
+
+#[test]
 fn a_mutation_with_a_fence_is_executed_only_while_the_lock_is_held_at_it() {
     let mut state = state_after(vec![grant(), grant(), acquire(1, Otherwise::Leave)]);
     outcome_of(&mut state, acquire(2, Otherwise::Wait));

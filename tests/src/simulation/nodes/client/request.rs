@@ -21,6 +21,17 @@ pub struct Request {
     pub hops: u8,
     /// Whether it may come again.
     pub sent: Sent,
+    /// Who asks, where the call does not say.
+    pub asker: Asker,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// Anybody: tokens are never required.
+    Anyone,
+    /// The first token: they may be.
+    Root,
 }
 
 /// How often a request is sent.
@@ -46,6 +57,10 @@ impl Request {
         let flags = u8::from(self.operation.0.is_multiple_of(4));
         let trace = command::trace(NONCE, self.operation);
         let command = command::command(&self.call, TraceContext { flags, ..trace });
+        let command = match self.asker {
+            Asker::Anyone => command,
+            Asker::Root => command::by_root(command),
+        };
         match self.sent {
             Sent::Once | Sent::ByName(_) => command,
             Sent::ByKey => {

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use replica::machine::command::Command;
 use replica::machine::outcome::CommandOutcome;
 use replica::replica::answer::{Answer, NotApplied};
 use replica::replica::event::{Input, RequestId};
-use shared::ids::{Name, Revision, Slot};
+use shared::ids::{Accessor, Name, Revision, Slot};
 
 use super::{Caller, Pending, ReplicaNode, node_of};
 use crate::operations::{self, Call, Consistency, OperationId, Outcome, command};
@@ -122,12 +123,18 @@ impl ReplicaNode {
     }
 
     /// Asks for a compaction of its own.
-    pub(super) fn compact(&mut self, env: &mut Environment, revision: Revision) -> Input {
+    pub(super) fn compact(
+        &mut self,
+        env: &mut Environment,
+        revision: Revision,
+        by: Option<Accessor>,
+    ) -> Input {
         env.coverage.hit(Reached::CompactedByItself);
         let id = RequestId(self.number());
         self.own.insert(id);
         let trace = command::trace(NONCE, OperationId(OWN | env.trace.events()));
         let command = command::command(&Call::Compact { below: revision.0 }, trace);
+        let command = Command { op: command.op.attributed(by), ..command };
         let wall_ms = self.process.clock.wall_ms(env.queue.now());
         Input::Mutation { id, command, since: None, wall_ms }
     }

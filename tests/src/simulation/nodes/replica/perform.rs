@@ -120,7 +120,7 @@ impl ReplicaNode {
             Effect::Probe { probe } => self.probe(env, probe),
             Effect::Heartbeat { to, message } => self.heartbeat(env, node(&to), message),
             Effect::Learned { .. } => self.wake_fetches(env),
-            Effect::Compact { revision } => return Some(self.compact(env, revision)),
+            Effect::Compact { revision, by } => return Some(self.compact(env, revision, by)),
             Effect::Answer { id, answer } => self.answer(env, id, answer),
             Effect::Release { ids, executed_below, .. } => self.release(env, ids, executed_below),
             Effect::Refuse { id, .. } => {
