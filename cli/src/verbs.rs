@@ -57,6 +57,18 @@ pub(crate) use watch::{Watch, watch};
 use clap::builder::BoolishValueParser;
 use value::Value;
 
+use crate::endpoint::Endpoint;
+use crate::output::Output;
+
+/// Who is asked, and how the answer is printed.
+#[derive(clap::Args)]
+struct Common {
+    #[command(flatten)]
+    endpoint: Endpoint,
+    #[command(flatten)]
+    output: Output,
+}
+
 /// More is surely not meant, and would only be refused after it was read into memory.
 const MAX_INPUT_BYTES: u64 = 64 * 1024 * 1024;
 

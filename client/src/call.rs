@@ -187,4 +187,18 @@ macro_rules! repeatable {
     };
 }
 
-pub(crate) use {awaited, conditional, mutation, repeatable};
+/// What a change of tokens or policies may be sent with.
+macro_rules! forcible {
+    ($name:ident) => {
+        impl $name {
+            /// Also where nobody may operate the cluster any more, or whoever asks may not.
+            #[must_use]
+            pub fn force(mut self) -> Self {
+                self.call.param("force", true);
+                self
+            }
+        }
+    };
+}
+
+pub(crate) use {awaited, conditional, forcible, mutation, repeatable};

@@ -107,15 +107,10 @@ impl Diff {
     /// with the first error.
     #[must_use]
     pub fn stream(self) -> BoxStream<'static, Result<Change, Error>> {
-        pages::all(None, move |cursor: Option<String>| {
-            let mut diff = self.clone();
-            if let Some(cursor) = cursor {
-                diff = diff.cursor(&cursor);
-            }
-            async move {
-                let DiffPage { changes, next, .. } = diff.await?;
-                Ok(pages::Page { items: changes, next: next.map(Some) })
-            }
-        })
+        pages::by_cursor(
+            self,
+            |request| &mut request.call,
+            |DiffPage { changes, next, .. }| (changes, next),
+        )
     }
 }

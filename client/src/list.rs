@@ -105,15 +105,10 @@ impl List {
     /// the first error.
     #[must_use]
     pub fn stream(self) -> BoxStream<'static, Result<Item, Error>> {
-        pages::all(None, move |cursor: Option<String>| {
-            let mut list = self.clone();
-            if let Some(cursor) = cursor {
-                list = list.cursor(&cursor);
-            }
-            async move {
-                let Page { items, next, .. } = list.await?;
-                Ok(pages::Page { items, next: next.map(Some) })
-            }
-        })
+        pages::by_cursor(
+            self,
+            |request| &mut request.call,
+            |Page { items, next, .. }| (items, next),
+        )
     }
 }

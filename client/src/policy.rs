@@ -4,7 +4,7 @@ use futures::stream::BoxStream;
 use http::Method;
 use serde::{Deserialize, Serialize};
 
-use crate::call::{Call, awaited, mutation};
+use crate::call::{Call, awaited, forcible, mutation};
 use crate::client::Client;
 use crate::error::Error;
 use crate::pages;
@@ -92,15 +92,9 @@ pub struct PutPolicy {
 }
 
 mutation!(PutPolicy => AccessChanged);
+forcible!(PutPolicy);
 
 impl PutPolicy {
-    /// Also where nobody may operate the cluster any more, or whoever asks may not.
-    #[must_use]
-    pub fn force(mut self) -> Self {
-        self.call.param("force", true);
-        self
-    }
-
     async fn send(self) -> Result<AccessChanged, Error> {
         self.client.send(self.call).await?.json()
     }
@@ -138,16 +132,11 @@ impl Policies {
     /// All of them. It ends with the first error.
     #[must_use]
     pub fn stream(self) -> BoxStream<'static, Result<NamedPolicy, Error>> {
-        pages::all(None, move |cursor: Option<String>| {
-            let mut page = self.clone();
-            if let Some(cursor) = cursor {
-                page.call.param("cursor", cursor);
-            }
-            async move {
-                let PolicyPage { items, next } = page.await?;
-                Ok(pages::Page { items, next: next.map(Some) })
-            }
-        })
+        pages::by_cursor(
+            self,
+            |request| &mut request.call,
+            |PolicyPage { items, next }| (items, next),
+        )
     }
 }
 
@@ -159,15 +148,9 @@ pub struct DeletePolicy {
 }
 
 mutation!(DeletePolicy => AccessChanged);
+forcible!(DeletePolicy);
 
 impl DeletePolicy {
-    /// Also where nobody may operate the cluster any more, or whoever asks may not.
-    #[must_use]
-    pub fn force(mut self) -> Self {
-        self.call.param("force", true);
-        self
-    }
-
     async fn send(self) -> Result<AccessChanged, Error> {
         self.client.send(self.call).await?.json()
     }

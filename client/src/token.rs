@@ -8,7 +8,7 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::call::{Call, awaited, mutation};
+use crate::call::{Call, awaited, forcible, mutation};
 use crate::client::Client;
 use crate::error::Error;
 use crate::lease::millis;
@@ -224,16 +224,11 @@ impl Tokens {
     /// All of them. It ends with the first error.
     #[must_use]
     pub fn stream(self) -> BoxStream<'static, Result<Token, Error>> {
-        pages::all(None, move |cursor: Option<String>| {
-            let mut page = self.clone();
-            if let Some(cursor) = cursor {
-                page.call.param("cursor", cursor);
-            }
-            async move {
-                let TokenPage { items, next } = page.await?;
-                Ok(pages::Page { items, next: next.map(Some) })
-            }
-        })
+        pages::by_cursor(
+            self,
+            |request| &mut request.call,
+            |TokenPage { items, next }| (items, next),
+        )
     }
 }
 
@@ -275,15 +270,9 @@ pub struct DeleteToken {
 }
 
 mutation!(DeleteToken => AccessChanged);
+forcible!(DeleteToken);
 
 impl DeleteToken {
-    /// Also where nobody may operate the cluster any more, or whoever asks may not.
-    #[must_use]
-    pub fn force(mut self) -> Self {
-        self.call.param("force", true);
-        self
-    }
-
     async fn send(self) -> Result<AccessChanged, Error> {
         self.client.send(self.call).await?.json()
     }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use client::Roster;
 
-use crate::endpoint::Endpoint;
+use super::Common;
 use crate::output::{self, Format, Output};
 
 #[derive(clap::Args)]
@@ -32,14 +32,6 @@ enum Change {
         #[arg(required = true, value_name = "URL")]
         acceptors: Vec<String>,
     },
-}
-
-#[derive(clap::Args)]
-struct Common {
-    #[command(flatten)]
-    endpoint: Endpoint,
-    #[command(flatten)]
-    output: Output,
 }
 
 /// Changes the acceptors, and prints those that there are by then, and their generation.

@@ -9,9 +9,9 @@ use client::{Balancer, BalancerEndpoint, Client, OrderedEndpoint};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::Common;
 use crate::console::{Align, Table};
-use crate::endpoint::Endpoint;
-use crate::output::{self, Format, Output, printable};
+use crate::output::{self, Format, printable};
 
 #[derive(clap::Args)]
 pub(crate) struct Endpoints {
@@ -58,14 +58,6 @@ enum Action {
         #[arg(value_enum)]
         policy: Policy,
     },
-}
-
-#[derive(clap::Args)]
-struct Common {
-    #[command(flatten)]
-    endpoint: Endpoint,
-    #[command(flatten)]
-    output: Output,
 }
 
 /// Shows or says it. What is said is said to each balancer of `--url`, for each knows only

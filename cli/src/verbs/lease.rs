@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
-use super::{Once, named};
+use super::{Common, Once, named};
 use crate::console::counted;
-use crate::endpoint::Endpoint;
-use crate::output::{self, Format, Output};
+use crate::output::{self, Format};
 
 #[derive(clap::Args)]
 pub(crate) struct Lease {
@@ -51,14 +50,6 @@ enum Action {
         #[command(flatten)]
         once: Once,
     },
-}
-
-#[derive(clap::Args)]
-struct Common {
-    #[command(flatten)]
-    endpoint: Endpoint,
-    #[command(flatten)]
-    output: Output,
 }
 
 /// Reads a time in seconds, such as `10` or `0.5`.

@@ -9,9 +9,8 @@ use client::{NamedPolicy, Policy as Rules, Rule};
 use futures::TryStreamExt;
 
 use super::token::{Force, print_changed};
-use super::{Once, named, read_input};
-use crate::endpoint::Endpoint;
-use crate::output::{self, Format, Output};
+use super::{Common, Once, named, read_input};
+use crate::output::{self, Format};
 
 #[derive(clap::Args)]
 pub(crate) struct Policy {
@@ -57,14 +56,6 @@ enum Action {
         #[command(flatten)]
         once: Once,
     },
-}
-
-#[derive(clap::Args)]
-struct Common {
-    #[command(flatten)]
-    endpoint: Endpoint,
-    #[command(flatten)]
-    output: Output,
 }
 
 /// What a policy is to be.

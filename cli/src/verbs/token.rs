@@ -9,8 +9,7 @@ use client::{AccessChanged, MadeToken, OwnToken, Token as Described, TokenHolder
 use futures::TryStreamExt;
 
 use super::policy::{lines, text_of};
-use super::{Once, named};
-use crate::endpoint::Endpoint;
+use super::{Common, Once, named};
 use crate::output::{self, Format, Output};
 use crate::token;
 
@@ -71,14 +70,6 @@ enum Action {
         #[command(flatten)]
         common: Common,
     },
-}
-
-#[derive(clap::Args)]
-struct Common {
-    #[command(flatten)]
-    endpoint: Endpoint,
-    #[command(flatten)]
-    output: Output,
 }
 
 /// Whether a change is made that locks somebody out.

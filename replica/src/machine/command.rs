@@ -165,7 +165,7 @@ pub enum Op {
         /// The token; [`Accessor::CLUSTER`]: no client asked for it.
         by: Accessor,
         /// What is done. Not itself by a token.
-        #[serde(with = "nested::attributed")]
+        #[serde(serialize_with = "nested::encode", deserialize_with = "nested::done")]
         op: Box<Op>,
     },
     /// Does something else, where somebody may whom an issuer vouches for.
@@ -176,7 +176,7 @@ pub enum Op {
         /// [`limits::TOKEN_POLICIES`], and not `root`. One that does not exist gives nothing.
         policies: Vec<PolicyName>,
         /// What is done. Not itself by somebody.
-        #[serde(with = "nested::attributed")]
+        #[serde(serialize_with = "nested::encode", deserialize_with = "nested::done")]
         op: Box<Op>,
     },
 }

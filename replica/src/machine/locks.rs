@@ -105,7 +105,7 @@ pub struct Fenced {
     /// The lock and the fence.
     pub fence: Fence,
     /// What is done. Not within another fence, and by no token of its own.
-    #[serde(with = "nested::fenced")]
+    #[serde(serialize_with = "nested::encode", deserialize_with = "nested::fenced")]
     pub op: Op,
 }
 

@@ -14,43 +14,17 @@ const ATTRIBUTED: u32 = 12;
 /// The number of [`Op::Issued`] among the variants.
 pub(super) const ISSUED: u32 = 13;
 
-/// What is within a fence.
-pub(in crate::machine) mod fenced {
-    use super::{ATTRIBUTED, Deserializer, FENCED, ISSUED, Op, Serializer, decode, encode};
-
-    pub(in crate::machine) fn serialize<S: Serializer>(
-        op: &Op,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        encode(op, serializer)
-    }
-
-    pub(in crate::machine) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Op, D::Error> {
-        decode(deserializer, &[FENCED, ATTRIBUTED, ISSUED])
-    }
+/// Reads what is within a fence.
+pub(in crate::machine) fn fenced<'de, D: Deserializer<'de>>(from: D) -> Result<Op, D::Error> {
+    decode(from, &[FENCED, ATTRIBUTED, ISSUED])
 }
 
-/// What somebody does.
-pub(super) mod attributed {
-    use super::{ATTRIBUTED, Deserializer, ISSUED, Op, Serializer, decode, encode};
-
-    pub(in crate::machine) fn serialize<S: Serializer>(
-        op: &Op,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        encode(op, serializer)
-    }
-
-    pub(in crate::machine) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Box<Op>, D::Error> {
-        decode(deserializer, &[ATTRIBUTED, ISSUED]).map(Box::new)
-    }
+/// Reads what somebody does.
+pub(super) fn done<'de, D: Deserializer<'de>>(from: D) -> Result<Box<Op>, D::Error> {
+    decode(from, &[ATTRIBUTED, ISSUED]).map(Box::new)
 }
 
-fn encode<S: Serializer>(op: &Op, serializer: S) -> Result<S::Ok, S::Error> {
+pub(in crate::machine) fn encode<S: Serializer>(op: &Op, serializer: S) -> Result<S::Ok, S::Error> {
     let encoded = postcard::to_allocvec(op).expect("encoding into memory does not fail");
     Bytes::from(encoded).serialize(serializer)
 }

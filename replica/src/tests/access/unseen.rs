@@ -6,7 +6,7 @@ use shared::client::ReplicaClient;
 
 use super::super::network::CLUSTER;
 use super::super::send;
-use super::{Guarded, PATIENCE};
+use super::{Guarded, PATIENCE, is_broken_off};
 use crate::driver::command;
 use crate::http::forward::{ForwardReply, ForwardedCommand};
 use crate::http::mutation::MutationRefused;
@@ -71,14 +71,7 @@ async fn a_snapshot_breaks_off_when_its_token_ends() {
     let tag = stream.headers()["etag"].to_str().unwrap().to_owned();
     assert!(stream.chunk().await.unwrap().is_some());
     assert_eq!(guarded.delete(&format!("/v1/tokens/{accessor}")).await.status, 200);
-    let broken = loop {
-        match stream.chunk().await {
-            Ok(Some(_)) => {}
-            Ok(None) => break false,
-            Err(_) => break true,
-        }
-    };
-    assert!(broken, "it was sent to the end");
+    assert!(is_broken_off(stream).await, "it was sent to the end");
     for node in 0..3 {
         let rest = guarded.ask(node, Method::GET, "/v1/snapshot", &secret);
         let rest = rest.header("range", "bytes=100-").header("if-range", &tag);
