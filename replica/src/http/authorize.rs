@@ -21,35 +21,34 @@
 pub mod bearer;
 pub mod routes;
 
+mod caller;
 mod refusals;
+mod told;
 
 use std::convert::Infallible;
-use std::fmt;
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, Method, header};
 use shared::deadline::Deadline;
-use shared::ids::Accessor;
-use shared::problem::{Outcome, Problem, Retryable};
+use shared::problem::{Outcome, Problem};
 use shared::server::AllowedHosts;
-use tokio::sync::watch;
 
 use self::bearer::{BadBearer, Presented};
+pub(super) use self::caller::{Caller, Reading, TokenHolder};
 pub(crate) use self::refusals::Refusals;
 use self::routes::{Need, need_of};
 use super::App;
 use super::refused::Refused;
 use crate::driver::Handle;
 use crate::jwt::{BadJwt, Issuer, Jwt, Vouched};
+use crate::machine::access::SecretHash;
 use crate::machine::access::authorize::{Denied, LeaseOwner, of_op};
-use crate::machine::access::granted::Granted;
 use crate::machine::access::policy::Right;
 use crate::machine::access::subject::Author;
-use crate::machine::access::{Access, SecretHash};
 use crate::machine::command::Op;
 
 /// What it takes at all keys to see whatever there is.
@@ -58,9 +57,6 @@ pub(super) const EVERYTHING: &[Right] = &[Right::Read, Right::List, Right::Histo
 /// What to do where services are not told apart.
 pub(crate) const TELL_APART: &str = "have services prove who they are (--tls-client-ca), or give \
                                      them an address of their own (--listen-internal)";
-
-/// On what is answered to a token: its accessor.
-const SYNOD_ACCESSOR: HeaderName = HeaderName::from_static("synod-accessor");
 
 /// What a replica is told of access control.
 #[derive(Debug)]
@@ -108,48 +104,6 @@ pub(super) enum NoBootstrap {
     OtherName,
 }
 
-/// Who asks.
-#[derive(Clone, Debug)]
-pub(super) enum Caller {
-    /// Anybody: no token is required.
-    Anyone,
-    /// Who has a token.
-    Token(TokenHolder),
-}
-
-/// Who has a token or a JWT, and what that allows.
-#[derive(Clone, Debug)]
-pub(super) struct TokenHolder {
-    pub(super) by: Accessor,
-    pub(super) granted: Arc<Granted>,
-    /// Whom an issuer says that it is; none: it has a token.
-    pub(super) vouched: Option<Arc<Vouched>>,
-}
-
-impl TokenHolder {
-    /// Who has a token.
-    fn of_token(by: Accessor, access: &Access) -> Result<Self, Denied> {
-        let granted = access.granted(&by).ok_or(Denied::UnknownToken)?;
-        Ok(Self { by, granted: Arc::clone(granted), vouched: None })
-    }
-
-    /// Whom an issuer vouches for, until that is over.
-    fn of_jwt(vouched: Arc<Vouched>, access: &Access) -> Result<Self, Denied> {
-        if vouched.is_over() {
-            return Err(Denied::UnknownToken);
-        }
-        let granted = Arc::new(access.granted_to(&vouched.policies));
-        Ok(Self { by: vouched.subject.accessor(), granted, vouched: Some(vouched) })
-    }
-
-    fn author(self) -> Author {
-        match self.vouched {
-            Some(vouched) => vouched.author(),
-            None => Author::Token(self.by),
-        }
-    }
-}
-
 /// Why somebody is not answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NotAllowed {
@@ -172,53 +126,6 @@ pub(super) enum Seen {
     Newest,
     /// It may be behind.
     AsItIs,
-}
-
-impl Caller {
-    /// What a list or a stream is filtered by; none: it is not.
-    pub(super) fn granted(&self) -> Option<&Granted> {
-        match self {
-            Self::Anyone => None,
-            Self::Token(holder) => Some(&holder.granted),
-        }
-    }
-
-    /// The same one, by another state.
-    ///
-    /// # Errors
-    /// Where it may nothing any more.
-    pub(super) fn again(&self, access: &Access) -> Result<Self, Denied> {
-        match self {
-            Self::Anyone if access.is_required() => Err(Denied::NoToken),
-            Self::Anyone => Ok(Self::Anyone),
-            Self::Token(TokenHolder { vouched: Some(vouched), .. }) => {
-                TokenHolder::of_jwt(Arc::clone(vouched), access).map(Self::Token)
-            }
-            Self::Token(TokenHolder { by, vouched: None, .. }) => {
-                TokenHolder::of_token(*by, access).map(Self::Token)
-            }
-        }
-    }
-
-    /// Names the token on what it is answered: balancers hold its holder to limits of its own.
-    fn name_on(&self, response: &mut Response) {
-        match self {
-            Self::Token(TokenHolder { by, .. })
-                if response.status() != StatusCode::UNAUTHORIZED =>
-            {
-                let name = HeaderValue::try_from(by.to_string()).expect("it is hexadecimal");
-                response.headers_mut().insert(SYNOD_ACCESSOR, name);
-            }
-            Self::Token(_) | Self::Anyone => {}
-        }
-    }
-
-    fn check(&self, need: &impl Fn(&TokenHolder) -> Result<(), Denied>) -> Result<(), Denied> {
-        match self {
-            Self::Anyone => Ok(()),
-            Self::Token(holder) => need(holder),
-        }
-    }
 }
 
 /// Around all routes of clients: nobody comes further without a token that is known, where
@@ -373,80 +280,6 @@ pub(super) fn refuse(app: &App, why: impl Into<NotAllowed>) -> Refused {
     Refused::NotAllowed(why)
 }
 
-/// Whoever reads on, as long as they may.
-#[derive(Clone, Debug)]
-pub(super) struct Reading {
-    caller: Caller,
-    driver: Handle,
-}
-
-impl Reading {
-    pub(super) fn new(caller: Caller, driver: &Handle) -> Self {
-        Self { caller, driver: driver.clone() }
-    }
-
-    /// Who reads, by a state that is no older than what was read so far.
-    ///
-    /// # Errors
-    /// Where they may nothing any more.
-    pub(super) fn caller(&mut self) -> Result<&Caller, Denied> {
-        self.caller = self.caller.again(&self.driver.access())?;
-        Ok(&self.caller)
-    }
-
-    /// Errs where whoever reads has not all that is needed any more.
-    ///
-    /// # Errors
-    /// What is lacking.
-    pub(super) fn still(
-        &mut self,
-        need: &impl Fn(&TokenHolder) -> Result<(), Denied>,
-    ) -> Result<(), Denied> {
-        self.caller()?.check(need)
-    }
-
-    /// Waits until whoever reads has not all that is needed any more.
-    pub(super) async fn lost(mut self, need: impl Fn(&TokenHolder) -> Result<(), Denied>) {
-        let mut changes = self.driver.watch_access();
-        loop {
-            changes.mark_unchanged();
-            if self.still(&need).is_err() {
-                return;
-            }
-            tokio::select! {
-                changed = changes.changed() => if changed.is_err() { return },
-                () = self.over() => return,
-            }
-        }
-    }
-
-    /// Waits until an issuer vouches for whoever reads no more, by their JWT; forever where
-    /// they have none.
-    pub(super) async fn over(&self) {
-        match self.vouched() {
-            Some(vouched) => vouched.over().await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Whether an issuer vouches for them no more.
-    pub(super) fn is_over(&self) -> bool {
-        self.vouched().is_some_and(|vouched| vouched.is_over())
-    }
-
-    fn vouched(&self) -> Option<&Arc<Vouched>> {
-        match &self.caller {
-            Caller::Anyone => None,
-            Caller::Token(holder) => holder.vouched.as_ref(),
-        }
-    }
-
-    /// Whenever somebody may do something else.
-    pub(super) fn changes(&self) -> watch::Receiver<Arc<Access>> {
-        self.driver.watch_access()
-    }
-}
-
 impl NotAllowed {
     /// Whether it may be that this replica is behind.
     fn may_be_lag(&self, headers: &HeaderMap) -> bool {
@@ -489,90 +322,4 @@ impl From<BadJwt> for NotAllowed {
     fn from(why: BadJwt) -> Self {
         Self::BadJwt(why)
     }
-}
-
-impl From<NotAllowed> for Problem {
-    fn from(why: NotAllowed) -> Self {
-        match why {
-            NotAllowed::NotBootstrapped => unauthorized(
-                "this replica requires tokens, and the cluster has none yet: make the first one \
-                 with `synod token bootstrap`, from the replica's own machine or with the secret \
-                 of its --bootstrap-file",
-            ),
-            NotAllowed::Bootstrap(why) => why.into(),
-            NotAllowed::Bad(why) => unauthorized(why),
-            NotAllowed::BadJwt(why) => {
-                let invalid = HeaderValue::from_static("Bearer error=\"invalid_token\"");
-                unauthorized(format_args!("the JWT is refused: {why}"))
-                    .with_header(header::WWW_AUTHENTICATE, invalid)
-            }
-            NotAllowed::Denied(why) => why.into(),
-        }
-    }
-}
-
-impl fmt::Display for NoBootstrap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NeedsSecret => {
-                "the first token is made with the secret of this replica's --bootstrap-file"
-            }
-            Self::Elsewhere => {
-                "the first token is made from the replica's own machine (not through a \
-                 balancer), or with the secret of its --bootstrap-file"
-            }
-            Self::OtherName => {
-                "the first token is asked for by the replica's address, or by a name that it \
-                 advertises or that --allowed-hosts lists: any other one may be a web page's"
-            }
-        })
-    }
-}
-
-impl From<NoBootstrap> for Problem {
-    fn from(why: NoBootstrap) -> Self {
-        match why {
-            NoBootstrap::NeedsSecret | NoBootstrap::Elsewhere => Self::forbidden(why.to_string()),
-            NoBootstrap::OtherName => Self::misdirected(why.to_string()),
-        }
-    }
-}
-
-impl From<Denied> for Problem {
-    fn from(why: Denied) -> Self {
-        let rule = |prefix: &str, rights: &dyn fmt::Display| {
-            let prefix = serde_json::Value::from(prefix);
-            format!(
-                "{why}: it needs a policy with a rule such as \
-                 {{\"prefix\":{prefix},\"rights\":[\"{rights}\"]}}, and none below it that takes \
-                 that away"
-            )
-        };
-        let detail = match &why {
-            Denied::NoToken => {
-                return unauthorized(format_args!("{why}: send Authorization: Bearer SECRET"));
-            }
-            Denied::UnknownToken => {
-                return unauthorized(format_args!("{why}: have another one made"));
-            }
-            Denied::Key { right, key } => rule(key, right),
-            Denied::WholePrefix { right, prefix } => rule(prefix, right),
-            Denied::NowhereUnder { rights, prefix } => {
-                rule(prefix, &rights.to_string().replace(", ", "\",\""))
-            }
-            Denied::Cluster { right } => {
-                format!("{why}: it needs a policy with \"cluster\":[\"{right}\"]")
-            }
-            Denied::Lease { .. } => why.to_string(),
-        };
-        Self::forbidden(detail).with_retryable(Retryable::No)
-    }
-}
-
-/// 401: nobody knows who asks.
-fn unauthorized(detail: impl fmt::Display) -> Problem {
-    let (kind, title) = ("urn:synod:problem:unauthorized", "Unauthorized");
-    Problem::new(StatusCode::UNAUTHORIZED, kind, title, detail.to_string())
-        .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
-        .with_retryable(Retryable::No)
 }

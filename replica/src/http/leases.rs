@@ -24,7 +24,7 @@ use super::openapi::content::{json, lines, sent};
 use super::paging::{KEYS, PIECE_TIME, Paging, Piece, Source};
 use super::reading::released;
 use super::refused::Refused;
-use super::shown::{Ended, NotShown, scanned};
+use super::shown::{NotShown, Rest, Rows};
 use crate::http::request::json::refuse_but_json;
 use crate::http::request::parameter::{CONSISTENCY, CURSOR, LEASE_ID, LIMIT, Parameter};
 use crate::http::request::path::text_of;
@@ -199,11 +199,12 @@ async fn list_answer(app: &Arc<App>, parts: &Parts) -> Result<Response, Refused>
     let released = released(app, &parts.headers, &query).await?;
     let caller = released.permit(app, &parts.headers, |_| Ok(())).await?;
     let reading = Reading::new(caller, &app.driver);
-    let mut rest = Rest { app: Arc::clone(app), reading, after: Some(after) };
+    let (rows, reader) = (Leases(Arc::clone(app)), app.reader.clone());
+    let mut rest = Rest { rows, reader, reading, after: Some(after) };
     let page = rest.page(paging.first(), deadline).await.map_err(|why| why.refused(app))?;
     let revision = page.revision;
     let mut response = if paging.streaming {
-        paging.stream(rest.take(&page), rest)
+        paging.stream(piece(app, &page), rest)
     } else {
         let last = page.leases.last().filter(|_| page.has_more).map(|(last, _)| *last);
         if last.is_none() && page.has_more {
@@ -221,56 +222,32 @@ async fn list_answer(app: &Arc<App>, parts: &Parts) -> Result<Response, Refused>
     Ok(response)
 }
 
-/// What of a stream is still to come.
-struct Rest {
-    app: Arc<App>,
-    reading: Reading,
-    /// None at the end.
-    after: Option<LeaseId>,
+/// All leases.
+struct Leases(Arc<App>);
+
+impl Rows for Leases {
+    type Row = (LeaseId, Lease);
+    type Place = LeaseId;
+
+    fn after(&self, place: Option<LeaseId>, page: PageLimits) -> TenureQuery {
+        TenureQuery::Leases { after: place.unwrap_or_default(), page }
+    }
+
+    fn of(page: &mut TenurePage) -> &mut Vec<(LeaseId, Lease)> {
+        &mut page.leases
+    }
+
+    fn place((id, _): &(LeaseId, Lease)) -> LeaseId {
+        *id
+    }
+
+    fn may_see(caller: &Caller, (_, lease): &(LeaseId, Lease)) -> bool {
+        may_see(caller, lease)
+    }
 }
 
-impl Rest {
-    /// Reads on until there are as many leases as are asked for that whoever reads may see,
-    /// and whether there is one more of these, or time is up: neither how full a page is nor
-    /// where it ends tells of what is hidden.
-    async fn page(
-        &mut self,
-        limits: PageLimits,
-        deadline: Deadline,
-    ) -> Result<TenurePage, NotShown> {
-        let scanned = scanned(self.reading.caller()?, limits);
-        let mut shown: Option<TenurePage> = None;
-        loop {
-            let after = self.after.unwrap_or_default();
-            let query = TenureQuery::Leases { after, page: scanned };
-            let mut page = self.app.reader.tenure(query).await?;
-            let last = page.leases.last().filter(|_| page.has_more).map(|(last, _)| *last);
-            let caller = self.reading.caller()?;
-            page.leases.retain(|(_, lease)| may_see(caller, lease));
-            let mut whole = match shown.take() {
-                None => page,
-                Some(mut before) => {
-                    before.leases.append(&mut page.leases);
-                    before
-                }
-            };
-            let ended = Ended::of(whole.leases.len(), limits, (scanned, &last), deadline);
-            self.after = last;
-            if let Some(ended) = ended {
-                whole.leases.truncate(limits.items);
-                whole.has_more = ended.is_followed();
-                if ended == Ended::Full {
-                    self.after = whole.leases.last().map(|(last, _)| *last);
-                }
-                return Ok(whole);
-            }
-            shown = Some(whole);
-        }
-    }
-
-    fn take(&self, page: &TenurePage) -> Piece {
-        Piece::of(page.leases.iter().map(|lease| rendered(&self.app, page, lease)))
-    }
+fn piece(app: &App, page: &TenurePage) -> Piece {
+    Piece::of(page.leases.iter().map(|lease| rendered(app, page, lease)))
 }
 
 /// Its own, or all where it operates the cluster.
@@ -283,12 +260,12 @@ fn may_see(caller: &Caller, lease: &Lease) -> bool {
     }
 }
 
-impl Source for Rest {
+impl Source for Rest<Leases> {
     async fn next(&mut self, limits: PageLimits) -> io::Result<Option<Piece>> {
         if self.after.is_none() {
             return Ok(None);
         }
         let page = self.page(limits, Deadline::after(PIECE_TIME)).await?;
-        Ok(Some(self.take(&page)))
+        Ok(Some(piece(&self.rows.0, &page)))
     }
 }

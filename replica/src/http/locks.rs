@@ -27,7 +27,7 @@ use shared::wire;
 use tokio::time::Instant;
 
 use super::App;
-use super::authorize::{Reading, Seen, TokenHolder, permit};
+use super::authorize::{Caller, Reading, Seen, TokenHolder, permit};
 use super::leases::BODY;
 use super::mutate::{finish, refuse_unsupported, submit, submitted, whole_body};
 use super::mutation::{Asked, Held, Mutated, MutationRefused, Released, TenureRefused};
@@ -36,7 +36,7 @@ use super::openapi::content::{json, lines, sent};
 use super::paging::{KEYS, PIECE_TIME, Paging, Piece, Source};
 use super::reading::{at_least, released};
 use super::refused::Refused;
-use super::shown::{Ended, NotShown, scanned};
+use super::shown::{NotShown, Rest, Rows};
 use crate::driver::Waiting;
 use crate::http::request::json::refuse_but_json;
 use crate::http::request::parameter::{CONSISTENCY, CURSOR, LEASE, LIMIT, LOCK, Parameter};
@@ -49,7 +49,7 @@ use crate::machine::command::Op;
 use crate::machine::execute::Delivery;
 use crate::machine::format;
 use crate::machine::locks::{Claim, LockOp, Otherwise};
-use crate::store::{LockState, Reader, TenurePage, TenureQuery};
+use crate::store::{LockState, TenurePage, TenureQuery};
 
 /// Of the time that a client grants, so much is kept back for leaving the line …
 const KEPT_BACK: Duration = Duration::from_secs(1);
@@ -350,7 +350,7 @@ async fn list_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let needed = |holder: &TokenHolder| holder.granted.need_somewhere(&[Right::Lock], &prefix);
     let caller = released.permit(app, &parts.headers, needed).await?;
     let (reader, reading) = (app.reader.clone(), Reading::new(caller, &app.driver));
-    let mut rest = Rest { reader, reading, prefix, after };
+    let mut rest = Rest { rows: Locks { prefix }, reader, reading, after };
     let page = rest.page(paging.first(), deadline).await.map_err(|why| why.refused(app))?;
     let revision = page.revision;
     let mut response = if paging.streaming {
@@ -360,7 +360,7 @@ async fn list_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
         if last.is_none() && page.has_more {
             return Err(NotShown::Late.refused(app));
         }
-        let next = last.map(|last| Cursor::Locks(rest.prefix.clone(), last).encode());
+        let next = last.map(|last| Cursor::Locks(rest.rows.prefix.clone(), last).encode());
         let items = page.locks.iter().map(rendered).collect();
         let mut response = wire::json(&RenderedPage { items, revision, next: next.clone() });
         if let Some(cursor) = next {
@@ -372,59 +372,33 @@ async fn list_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     Ok(response)
 }
 
-/// What of a list is still to come.
-struct Rest {
-    reader: Reader,
-    reading: Reading,
+/// The locks whose names begin so.
+struct Locks {
     prefix: String,
-    /// None before the beginning, and at the end.
-    after: Option<String>,
 }
 
-impl Rest {
-    fn query(&self, page: PageLimits) -> TenureQuery {
-        TenureQuery::Locks { prefix: self.prefix.clone(), after: self.after.clone(), page }
+impl Rows for Locks {
+    type Row = LockState;
+    type Place = String;
+
+    fn after(&self, place: Option<String>, page: PageLimits) -> TenureQuery {
+        TenureQuery::Locks { prefix: self.prefix.clone(), after: place, page }
     }
 
-    /// Reads on until there are as many locks as are asked for that whoever reads may see, and
-    /// whether there is one more of these, or time is up: neither how full a page is nor where
-    /// it ends tells of what is hidden.
-    async fn page(
-        &mut self,
-        limits: PageLimits,
-        deadline: Deadline,
-    ) -> Result<TenurePage, NotShown> {
-        let scanned = scanned(self.reading.caller()?, limits);
-        let mut shown: Option<TenurePage> = None;
-        loop {
-            let mut page = self.reader.tenure(self.query(scanned)).await?;
-            let last = page.locks.last().filter(|_| page.has_more).map(|last| last.name.clone());
-            if let Some(granted) = self.reading.caller()?.granted() {
-                page.locks.retain(|lock| granted.at(lock.name.as_bytes()).has(Right::Lock));
-            }
-            let mut whole = match shown.take() {
-                None => page,
-                Some(mut before) => {
-                    before.locks.append(&mut page.locks);
-                    before
-                }
-            };
-            let ended = Ended::of(whole.locks.len(), limits, (scanned, &last), deadline);
-            self.after = last;
-            if let Some(ended) = ended {
-                whole.locks.truncate(limits.items);
-                whole.has_more = ended.is_followed();
-                if ended == Ended::Full {
-                    self.after = whole.locks.last().map(|last| last.name.clone());
-                }
-                return Ok(whole);
-            }
-            shown = Some(whole);
-        }
+    fn of(page: &mut TenurePage) -> &mut Vec<LockState> {
+        &mut page.locks
+    }
+
+    fn place(lock: &LockState) -> String {
+        lock.name.clone()
+    }
+
+    fn may_see(caller: &Caller, lock: &LockState) -> bool {
+        caller.granted().is_none_or(|granted| granted.at(lock.name.as_bytes()).has(Right::Lock))
     }
 }
 
-impl Source for Rest {
+impl Source for Rest<Locks> {
     async fn next(&mut self, limits: PageLimits) -> io::Result<Option<Piece>> {
         if self.after.is_none() {
             return Ok(None);

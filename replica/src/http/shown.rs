@@ -1,6 +1,8 @@
 //! Which keys a list may show: those that are read are no others, so that neither a page nor
 //! where it ends tells of what is hidden.
 
+mod tenure;
+
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -10,6 +12,7 @@ use shared::deadline::Deadline;
 use shared::page::PageLimits;
 use shared::problem::Problem;
 
+pub(super) use self::tenure::{Rest, Rows};
 use super::App;
 use super::authorize::{Caller, refuse};
 use super::refused::Refused;
@@ -35,56 +38,6 @@ pub(super) enum NotShown {
     Read(ReadError),
     /// Time is up before there was anything that may be shown.
     Late,
-}
-
-/// How a page ends of which some are not shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// It has all there are.
-    AtEnd,
-    /// There is one more than it holds that may be shown.
-    Full,
-    /// Time is up.
-    Late,
-}
-
-/// At least so many are read at once of what may not be shown.
-const SCANNED: usize = 256;
-
-/// What is read at once: where some are hidden, one more than are shown, and not few.
-pub(super) fn scanned(caller: &Caller, limits: PageLimits) -> PageLimits {
-    match caller.granted() {
-        None => limits,
-        Some(_) => PageLimits { items: limits.items.saturating_add(1).max(SCANNED), ..limits },
-    }
-}
-
-impl Ended {
-    /// How a page ends that has so many; none: it goes on behind `last`, where there are more.
-    pub(super) fn of<T>(
-        shown: usize,
-        limits: PageLimits,
-        (scanned, last): (PageLimits, &Option<T>),
-        deadline: Deadline,
-    ) -> Option<Self> {
-        if shown > limits.items {
-            Some(Self::Full)
-        } else if last.is_none() {
-            Some(Self::AtEnd)
-        } else if scanned.items == limits.items {
-            // Nothing is hidden.
-            Some(Self::Full)
-        } else if deadline.remaining().is_zero() {
-            Some(Self::Late)
-        } else {
-            None
-        }
-    }
-
-    /// Whether there may be more.
-    pub(super) fn is_followed(self) -> bool {
-        self != Self::AtEnd
-    }
 }
 
 impl Shown {
