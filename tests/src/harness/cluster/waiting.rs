@@ -11,12 +11,22 @@ use super::Cluster;
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Cluster {
-    /// The name of the active primary, once there is one.
+    /// The name of the active primary, once there is one: of the latest view that any replica has
+    /// executed. A primary that has been replaced says that it is one until it knows better.
     ///
     /// # Errors
     /// When there is none for [`PATIENCE`].
     pub async fn primary(&self) -> Result<String> {
-        self.wait_for("replica", "role", "primary").await
+        eventually("a replica is the primary of the latest view", || async {
+            let mut latest = None;
+            for name in self.names("replica") {
+                let Ok(status) = self.json(&name, "/v1/status").await else { continue };
+                let primary = (status["role"] == "primary").then_some(name);
+                latest = latest.max(Some((status["epoch"].as_u64(), primary)));
+            }
+            latest.and_then(|(_, primary)| primary).context("none is")
+        })
+        .await
     }
 
     /// The name of the leading coordinator, once there is one.
