@@ -7,9 +7,10 @@
 //!
 //! In reading order: `schema`, `open`, `writer`, `ahead` (what is executed and not stored)
 //! with `keys`, `versions`, `deletions`, `rollback` and `tenure` (what it writes), `compaction`
-//! (what goes), `checkpoint`, `reader`, `list`, `history`, `log`; `sum` and `verify` notice
-//! damage, and `digest` what another replica has otherwise; `offline`, `audit` and `restore` are for when no replica runs, and `install` is how
-//! another one's state takes the place of this one's.
+//! (what goes), `checkpoint` with `copying` and `wal` (what a start holds the WAL against),
+//! `reader`, `list`, `history`, `log`; `sum` and `verify` notice damage, and `digest` what
+//! another replica has otherwise; `offline`, `audit` and `restore` are for when no replica runs,
+//! and `install` is how another one's state takes the place of this one's.
 
 mod access;
 mod ahead;
@@ -18,6 +19,7 @@ mod audit;
 mod bounds;
 mod checkpoint;
 mod compaction;
+mod copying;
 mod deletions;
 mod digest;
 mod ended;
@@ -48,6 +50,7 @@ mod tenure;
 mod tests;
 mod verify;
 mod versions;
+mod wal;
 mod writer;
 
 pub use audit::{Audit, audit, execute_again};

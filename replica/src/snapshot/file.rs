@@ -267,7 +267,7 @@ pub(super) fn number_of(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Res
 }
 
 /// A connection that changes nothing, and makes no file beside this one.
-fn open(path: &Path) -> Result<Connection, rusqlite::Error> {
+pub(crate) fn open(path: &Path) -> Result<Connection, rusqlite::Error> {
     let encoded = percent_encoding::percent_encode(
         path.as_os_str().as_encoded_bytes(),
         percent_encoding::NON_ALPHANUMERIC,

@@ -14,6 +14,7 @@ use shared::page::PageLimits;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{ConnectOptions as _, Connection as _};
 
+use super::copying;
 use super::error::{OpenError, StoreError};
 use super::log::{LogQuery, LogRow};
 use super::offline::{Inspected, inspect};
@@ -21,6 +22,7 @@ use super::open::{FILE, Store, open};
 use super::reader::Reader;
 use super::schema::{self, Found, STEPS, unusable};
 use super::verify;
+use super::wal::wal_of;
 use crate::machine::state::Meta;
 
 /// So much of the log is held in memory at once.
@@ -40,7 +42,7 @@ pub struct Audit {
     pub faults: Vec<String>,
 }
 
-/// Checks the state in a data directory: SQLite's structure, every row against its checksum,
+/// Checks the state in a data directory: its WAL, SQLite's structure, every row against its checksum,
 /// the chain of hashes of the log and that it ends as `meta` says, and the keys that exist
 /// against their versions. None where there is no file.
 ///
@@ -58,7 +60,8 @@ pub async fn audit(dir: &Path) -> Result<Option<Audit>, OpenError> {
     };
     let opened = options.connect().await;
     let mut connection = opened.map_err(|error| unusable(&path, error.into()))?;
-    let mut audit = Audit::default();
+    let damage = copying::damage(&path)?.map(|damage| damage.to_string());
+    let mut audit = Audit { faults: damage.into_iter().collect(), ..Audit::default() };
     if let Err(error) = check(&mut connection, &path, &mut audit).await {
         audit.faults.push(error.to_string());
     }
@@ -114,7 +117,7 @@ enum Readable {
 
 impl Readable {
     fn of(path: &Path) -> io::Result<Self> {
-        let wal = with_suffix(path, "-wal");
+        let wal = wal_of(path);
         let has_wal = fs::metadata(&wal).is_ok_and(|wal| wal.len() > 0);
         if !has_wal {
             return Ok(Self::AsItIs);
@@ -128,16 +131,10 @@ impl Readable {
 
 fn copy_with_wal(from: &Path, to: &Path) -> io::Result<()> {
     fs::copy(from, to)?;
-    match fs::copy(with_suffix(from, "-wal"), with_suffix(to, "-wal")) {
+    match fs::copy(wal_of(from), wal_of(to)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(_) | Err(_) => Ok(()),
     }
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 fn not_read(path: &Path, error: &io::Error) -> OpenError {

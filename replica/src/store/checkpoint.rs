@@ -17,6 +17,11 @@
 //! copied at a moment when nobody writes, the next transaction starts the WAL over. The
 //! one who writes has to stand by for that ([`Rest`]): executing goes on meanwhile. Where
 //! nothing was written since, the space of the WAL is given back to the disk as well.
+//!
+//! **Before anything is copied** it is noted what may be from then on ([`copying`]), so that
+//! a start finds out where the WAL is damaged in that. No more than that is copied: while one
+//! writes, a state from before the note is read for as long as copying takes, so that frames
+//! behind it stay; and the WAL cannot start over before the note says that all is copied.
 
 use std::fs::{self, File};
 use std::io;
@@ -25,10 +30,13 @@ use std::sync::Arc;
 
 use shared::ids::Slot;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, ConnectOptions, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Row};
+use tokio::sync::OwnedMutexGuard;
 
+use super::copying::{self, CopyNote, Extent, Note, Noted};
 use super::error::StoreError;
 use super::schema::{self, scalar};
+use super::wal::{self, Found, wal_of};
 
 /// Every slot below is committed, but may not survive a loss of power.
 #[derive(Debug)]
@@ -70,7 +78,8 @@ pub(crate) enum Copied {
 #[derive(Debug)]
 pub(crate) struct Checkpointer {
     path: PathBuf,
-    connection: Option<SqliteConnection>,
+    note: CopyNote,
+    connections: Option<Connections>,
     /// The database file, to be synced, and open until the process ends: closing it would give
     /// up the locks that SQLite's own connections in this process have on it (POSIX locks go
     /// with any descriptor of a file), and a shell that opens the database and closes it would
@@ -79,9 +88,17 @@ pub(crate) struct Checkpointer {
     database: Option<Arc<File>>,
 }
 
+#[derive(Debug)]
+struct Connections {
+    /// Copies.
+    copies: SqliteConnection,
+    /// Reads a state, and so keeps what comes after it from being copied.
+    holds: SqliteConnection,
+}
+
 impl Checkpointer {
-    pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), connection: None, database: None }
+    pub(super) fn new(path: &Path, note: CopyNote) -> Self {
+        Self { path: path.to_owned(), note, connections: None, database: None }
     }
 
     /// Makes durable what is committed.
@@ -92,29 +109,36 @@ impl Checkpointer {
         sync(&self.path, committed).await
     }
 
-    async fn connect(&self) -> Result<SqliteConnection, StoreError> {
-        let options = schema::writer_options(&self.path)
-            .create_if_missing(false)
-            .thread_name(|_| "store-checkpoints".to_owned());
-        Ok(options.connect().await?)
+    async fn connect(&self) -> Result<Connections, StoreError> {
+        let name = |_| "store-checkpoints".to_owned();
+        let copies = schema::writer_options(&self.path).create_if_missing(false).thread_name(name);
+        let holds = schema::reader_options(&self.path).thread_name(name);
+        Ok(Connections { copies: copies.connect().await?, holds: holds.connect().await? })
     }
 
     /// Copies what nobody reads any more, and syncs it: whoever copies the rest while
     /// the one who writes waits has little left to do.
     pub(crate) async fn copy(&mut self) -> Result<Copied, StoreError> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
+        let note = self.note.lock().await;
+        let mut connections = match self.connections.take() {
+            Some(connections) => connections,
             None => self.connect().await?,
         };
-        let copied = copy(&mut connection, &self.path).await?;
-        self.connection = Some(connection);
+        let Connections { copies, holds } = &mut connections;
+        let there = Frames::of(copies, NOTHING).await?.there;
+        sqlx::raw_sql("BEGIN; SELECT count(*) FROM sqlite_schema").fetch_all(&mut *holds).await?;
+        let note = begin(copies, &self.path, note).await?;
+        let frames = Frames::of(copies, WHAT_NOBODY_NEEDS).await?;
         self.database = Some(sync_file(self.path.clone(), self.database.clone()).await?);
-        Ok(copied)
+        end(note, frames).await?;
+        sqlx::raw_sql("ROLLBACK").execute(&mut *holds).await?;
+        self.connections = Some(connections);
+        Ok(frames.of_first(there).copied(&self.path))
     }
 
     /// How many pages of the database hold nothing, once something was copied.
     pub(crate) async fn free_pages(&mut self) -> Option<u64> {
-        let connection = self.connection.as_mut()?;
+        let connection = &mut self.connections.as_mut()?.copies;
         let pages: Result<i64, _> = scalar(connection, "PRAGMA freelist_count").await;
         pages.ok().map(i64::cast_unsigned)
     }
@@ -134,6 +158,7 @@ pub(crate) enum WalSpace {
 #[derive(Debug)]
 pub(super) struct Rest {
     pub(super) path: PathBuf,
+    pub(super) note: CopyNote,
     pub(super) committed: Committed,
     pub(super) space: WalSpace,
 }
@@ -144,10 +169,11 @@ impl Rest {
         self,
         connection: &mut SqliteConnection,
     ) -> Result<Synced, StoreError> {
-        let Self { path, committed, space } = self;
+        let Self { path, note, committed, space } = self;
         let synced = sync(&path, committed).await?;
-        copy(connection, &path).await?;
-        if space == WalSpace::GivenBack {
+        let copied = copy(connection, &path, &note).await?;
+        // It would copy what is left, and cut what the note says is needed.
+        if space == WalSpace::GivenBack && matches!(copied, Copied::All { .. }) {
             give_back_space(connection).await?;
         }
         Ok(synced)
@@ -165,29 +191,106 @@ async fn give_back_space(connection: &mut SqliteConnection) -> Result<(), StoreE
     Ok(())
 }
 
-/// Copies as much of the WAL as nobody needs there, without waiting for anybody.
+/// Copies as much of the WAL as nobody needs there, without waiting for anybody who reads.
+/// Nobody may write meanwhile.
 pub(super) async fn copy(
     connection: &mut SqliteConnection,
     path: &Path,
+    note: &CopyNote,
 ) -> Result<Copied, StoreError> {
-    let row = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(connection).await?;
-    let (busy, frames, copied): (i64, i64, i64) =
-        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-    let wal_bytes = frames.max(0).cast_unsigned() * FRAME_BYTES;
-    let is_whole = busy == 0 && frames == copied;
-    // Nothing rests on the length: what is not there takes nothing.
-    let file_bytes = || fs::metadata(wal_of(path)).map_or(0, |wal| wal.len());
-    Ok(if is_whole {
-        Copied::All { wal_bytes, file_bytes: file_bytes() }
-    } else {
-        Copied::Part { wal_bytes }
-    })
+    let note = begin(connection, path, note.lock().await).await?;
+    let frames = Frames::of(connection, WHAT_NOBODY_NEEDS).await?;
+    end(note, frames).await?;
+    Ok(frames.copied(path))
 }
 
-fn wal_of(path: &Path) -> PathBuf {
-    let mut wal = path.as_os_str().to_owned();
-    wal.push("-wal");
-    PathBuf::from(wal)
+/// Notes what there is to copy, once it is synced. No more may be copied before the next note.
+async fn begin(
+    connection: &mut SqliteConnection,
+    path: &Path,
+    note: OwnedMutexGuard<Note>,
+) -> Result<OwnedMutexGuard<Note>, StoreError> {
+    let Frames { is_busy, there, copied } = Frames::of(connection, NOTHING).await?;
+    if is_busy {
+        return Err(StoreError::Busy("what there is to copy cannot be seen".to_owned()));
+    }
+    if copied >= there {
+        return Ok(note);
+    }
+    let wal = wal_of(path);
+    sync_file(wal.clone(), None).await?;
+    let found = wal::find(&wal).map_err(|error| StoreError::Failed(error.to_string()))?;
+    let Found::Begun(header) = found else {
+        return Err(StoreError::Damaged(format!("{}: its header is not whole", wal.display())));
+    };
+    let noted = Noted { wal: header, frames: there, extent: Extent::Part };
+    if note.noted() == Some(noted) { Ok(note) } else { copying::write(note, noted).await }
+}
+
+/// Notes that all is copied, where that is so.
+async fn end(note: OwnedMutexGuard<Note>, frames: Frames) -> Result<(), StoreError> {
+    let Some(noted) = note.noted().filter(|noted| noted.extent == Extent::Part) else {
+        return Ok(());
+    };
+    if frames.are_copied() && frames.there == noted.frames {
+        copying::write(note, Noted { extent: Extent::Whole, ..noted }).await?;
+    }
+    Ok(())
+}
+
+/// Closes the connection of the one who writes, and takes the note away where no WAL is left.
+pub(super) async fn close(
+    connection: SqliteConnection,
+    path: &Path,
+    note: &CopyNote,
+) -> Result<(), StoreError> {
+    let note = note.lock().await;
+    connection.close().await?;
+    if wal_of(path).exists() { Ok(()) } else { copying::forget(note).await }
+}
+
+const NOTHING: &str = "PRAGMA wal_checkpoint(NOOP)";
+const WHAT_NOBODY_NEEDS: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+
+/// The frames of the WAL.
+#[derive(Clone, Copy, Debug)]
+struct Frames {
+    /// Another was copying, so that nothing is known.
+    is_busy: bool,
+    there: u32,
+    copied: u32,
+}
+
+impl Frames {
+    /// Copies something, and says how many there were, and how many are copied.
+    async fn of(connection: &mut SqliteConnection, sql: &'static str) -> Result<Self, StoreError> {
+        let row = sqlx::query(sql).persistent(false).fetch_one(connection).await?;
+        let (busy, there, copied): (i64, i64, i64) =
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        // None are -1.
+        let number = |number: i64| u32::try_from(number).unwrap_or(0);
+        Ok(Self { is_busy: busy != 0, there: number(there), copied: number(copied) })
+    }
+
+    /// Without those that were written since there were so many.
+    fn of_first(self, most: u32) -> Self {
+        Self { there: self.there.min(most), copied: self.copied.min(most), ..self }
+    }
+
+    fn are_copied(self) -> bool {
+        !self.is_busy && self.there == self.copied
+    }
+
+    fn copied(self, path: &Path) -> Copied {
+        let wal_bytes = u64::from(self.there) * FRAME_BYTES;
+        // Nothing rests on the length: what is not there takes nothing.
+        let file_bytes = || fs::metadata(wal_of(path)).map_or(0, |wal| wal.len());
+        if self.are_copied() {
+            Copied::All { wal_bytes, file_bytes: file_bytes() }
+        } else {
+            Copied::Part { wal_bytes }
+        }
+    }
 }
 
 /// Makes durable what is committed.

@@ -13,16 +13,18 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use shared::ids::{ClusterId, Name, Slot};
 
+use super::copying;
 use super::error::{OpenError, StoreError};
 use super::meta::{self, MetaRow};
 use super::open::FILE;
 use super::restore::{adapt, close, not_copied};
 use super::schema::unusable;
 use crate::machine::state::Meta;
-use crate::snapshot::file::{TRAILER_BYTES, beside};
+use crate::snapshot::file::{self, TRAILER_BYTES, beside};
 
 /// What comes from another replica, until it counts.
 const INCOMING: &str = "incoming.sqlite";
@@ -78,7 +80,8 @@ pub(super) fn finish(dir: &Path) -> io::Result<bool> {
         fs::remove_file(&next)?;
         return Ok(false);
     }
-    // A WAL beside it would be taken for the new file's own.
+    // A WAL beside it would be taken for the new file's own; so might what is noted of it.
+    copying::discard(&state)?;
     beside(&state).iter().try_for_each(|file| remove(file))?;
     File::open(dir)?.sync_all()?;
     fs::rename(&next, &state)?;
@@ -88,19 +91,37 @@ pub(super) fn finish(dir: &Path) -> io::Result<bool> {
 
 /// Whether a state goes on from where another one is, as far as that can be read.
 fn is_newer(next: &Path, state: &Path) -> bool {
-    let read = |path: &Path| -> rusqlite::Result<(i64, Option<i64>)> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
-        let sql = "SELECT executed_below, cluster FROM meta";
-        connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
-    };
-    match (read(next), read(state)) {
+    let next = file::open(next).and_then(|connection| progress(&connection));
+    match (next, progress_of_old(state)) {
         (Ok((next, of)), Ok((state, cluster))) => {
             next > state && (cluster.is_none() || cluster == of)
         }
         (Ok(_), Err(_)) => true,
         (Err(_), _) => false,
     }
+}
+
+/// The same of the state that is in place, whose WAL stays as it is: nothing is noted of its
+/// copying here.
+fn progress_of_old(state: &Path) -> Result<Progress, OpenError> {
+    if let Some(damage) = copying::damage(state)? {
+        return Err(damage);
+    }
+    let read = || {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(state, flags)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        progress(&connection)
+    };
+    read().map_err(|error: rusqlite::Error| unusable(state, StoreError::Failed(error.to_string())))
+}
+
+/// How far a state is, and of which cluster.
+type Progress = (i64, Option<i64>);
+
+fn progress(connection: &Connection) -> rusqlite::Result<Progress> {
+    let sql = "SELECT executed_below, cluster FROM meta";
+    connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 /// Removes what came and does not count.

@@ -11,7 +11,9 @@ use sqlx::{Connection, Row};
 
 use super::access;
 use super::answers;
+use super::checkpoint;
 use super::compaction::Sweeping;
+use super::copying::CopyNote;
 use super::deletions::Deletions;
 use super::error::{OpenError, StoreError};
 use super::meta::MetaRow;
@@ -47,12 +49,15 @@ pub async fn inspect(dir: &Path, replica: &Name) -> Result<Option<Inspected>, Op
         return Ok(None);
     }
     let unusable = |error: StoreError| unusable(&path, error);
+    let note = CopyNote::open(&path)?;
     let (mut connection, _is_new) = connect(&path, replica).await?;
     let row = verify::meta(&mut connection).await.map_err(unusable)?;
     let MetaRow { meta, cluster, joined_at: _, retained: _ } = row.clone();
     sweep(&mut connection, row).await.map_err(unusable)?;
     let (versions, digest) = digest(&mut connection).await.map_err(unusable)?;
-    connection.close().await.map_err(|error| unusable(error.into()))?;
+    // Closing copies what is left.
+    checkpoint::copy(&mut connection, &path, &note).await.map_err(unusable)?;
+    checkpoint::close(connection, &path, &note).await.map_err(unusable)?;
     Ok(Some(Inspected { meta, cluster, versions, digest }))
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::ahead::Ahead;
 use super::checkpoint::Checkpointer;
+use super::copying::CopyNote;
 use super::error::{OpenError, StoreError};
 use super::install;
 use super::reader::Reader;
@@ -64,18 +65,19 @@ pub(crate) async fn open(
     if installed {
         tracing::info!(file = %path.display(), "the state is another replica's from now on");
     }
+    let note = CopyNote::open(&path)?;
     let (mut connection, is_new) = connect(&path, replica).await?;
     let row = verify::meta(&mut connection).await.map_err(unusable)?;
     format::check(&row.meta, format::HIGHEST).map_err(|error| unusable(error.into()))?;
     let ahead = Ahead::load(&mut connection, &row.meta).await.map_err(unusable)?;
     let (cluster, joined_at) = (row.cluster, row.joined_at);
-    let mut writer = Writer::new(&path, connection, row, ahead);
+    let mut writer = Writer::new((&path, note.clone()), connection, row, ahead);
     writer.checkpoint().await.map_err(unusable)?;
     let (report_fatal, fatal) = mpsc::channel(1);
     let reader = Reader::open(&path, read_connections, &report_fatal)
         .await
         .map_err(|error| unusable(error.into()))?;
-    let checkpointer = Checkpointer::new(&path);
+    let checkpointer = Checkpointer::new(&path, note);
     Ok(Store { writer, checkpointer, reader, cluster, joined_at, is_new, fatal, report_fatal })
 }
 

@@ -3,6 +3,7 @@
 mod access;
 mod answers;
 mod compaction;
+mod copying;
 mod damage;
 mod digest;
 mod format;

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use shared::ids::{ClusterId, Slot};
 use shared::message::ChosenEntry;
+use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{ConnectOptions, Connection};
 
 use super::ahead::Ahead;
 use super::checkpoint::{self, Committed, Copied, Rest, Synced, WalSpace};
 use super::compaction::Sweeping;
+use super::copying::CopyNote;
 use super::error::StoreError;
 use super::meta::{self, MetaRow};
 use super::schema;
@@ -30,6 +31,7 @@ const UNSTORED_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Writer {
     path: PathBuf,
+    note: CopyNote,
     tables: Tables,
     /// As the tables have it.
     row: MetaRow,
@@ -48,7 +50,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(super) fn new(
-        path: &Path,
+        (path, note): (&Path, CopyNote),
         connection: SqliteConnection,
         row: MetaRow,
         ahead: Ahead,
@@ -56,6 +58,7 @@ impl Writer {
         let compacting = Sweeping::begin(&row);
         Self {
             path: path.to_owned(),
+            note,
             tables: Tables::new(connection),
             row,
             ahead: Some(ahead),
@@ -163,7 +166,8 @@ impl Writer {
     pub(crate) async fn begin_copying(&mut self, space: WalSpace) -> Result<(), StoreError> {
         self.open().await?;
         let committed = self.begin_checkpoint();
-        self.tables.begin_copying(Rest { path: self.path.clone(), committed, space });
+        let (path, note) = (self.path.clone(), self.note.clone());
+        self.tables.begin_copying(Rest { path, note, committed, space });
         Ok(())
     }
 
@@ -305,7 +309,7 @@ impl Writer {
         let mut connection = self.take_connection().await?;
         let committed = self.begin_checkpoint();
         self.synced(&checkpoint::sync(&self.path, committed).await?);
-        match checkpoint::copy(&mut connection, &self.path).await {
+        match checkpoint::copy(&mut connection, &self.path, &self.note).await {
             Ok(copied) => {
                 self.tables.give_back(connection);
                 Ok(copied)
@@ -364,7 +368,7 @@ impl Writer {
         self.store().await?;
         self.checkpoint().await?;
         let connection = self.take_connection().await?;
-        Ok(connection.close().await?)
+        checkpoint::close(connection, &self.path, &self.note).await
     }
 
     async fn take_connection(&mut self) -> Result<SqliteConnection, StoreError> {
