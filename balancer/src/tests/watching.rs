@@ -57,7 +57,6 @@ async fn a_watch_holds_no_place_of_requests_and_is_asked_of_one_replica_alone() 
     let mut body = watch(&balancer).await;
     tokio::time::sleep(5 * slow_read_after).await;
     passes(&pieces, &mut body).await;
-    assert_eq!(balancer.get("/v1/kv/k").await.body, "value");
     let watches = |fake: &Fake| {
         fake.seen().iter().filter(|seen| seen.line().starts_with("GET /v1/watch")).count()
     };
@@ -65,6 +64,8 @@ async fn a_watch_holds_no_place_of_requests_and_is_asked_of_one_replica_alone() 
     let status = balancer.get("/v1/status").await.json();
     let counts = ["in_flight", "failures"].map(|count| &status["endpoints"][0][count]);
     assert_eq!((counts, &status["retries"]), ([&0.into(), &0.into()], &0.into()));
+    // A busy machine may have this one sent to the other replica as well.
+    assert_eq!(balancer.get("/v1/kv/k").await.body, "value");
 }
 
 #[tokio::test]
