@@ -69,6 +69,8 @@ spec:
 {{- define "synod.pod" -}}
 {{- $values := .root.Values -}}
 {{- $name := printf "%s-%s" (include "synod.fullname" .root) .role -}}
+{{- if and $values.auth.enabled (not $values.tls.enabled) }}{{ fail "auth.enabled needs tls.enabled" }}{{ end -}}
+{{- $bootstrap := and (eq .role "replica") $values.auth.enabled $values.auth.bootstrapSecret -}}
 {{- $probe := ternary ", scheme: HTTPS" "" $values.tls.enabled -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -138,6 +140,12 @@ containers:
       - { name: SYNOD_TLS_KEY, value: /tls/$(POD_NAME)/tls.key }
       - { name: SYNOD_TLS_CLIENT_CA, value: /tls/$(POD_NAME)/ca.crt }
 {{- end }}
+{{- if and (eq .role "replica") $values.auth.enabled }}
+      - { name: SYNOD_AUTH, value: "true" }
+{{- end }}
+{{- if $bootstrap }}
+      - { name: SYNOD_BOOTSTRAP_FILE, value: /auth/secret }
+{{- end }}
 {{- if $values.zones.enabled }}
       - { name: SYNOD_ZONE, valueFrom: { fieldRef: { fieldPath: "metadata.labels['{{ $values.zones.label }}']" } } }
 {{- end }}
@@ -161,9 +169,15 @@ containers:
 {{- if $values.tls.enabled }}
       - { name: tls, mountPath: /tls, readOnly: true }
 {{- end }}
+{{- if $bootstrap }}
+      - { name: auth, mountPath: /auth, readOnly: true }
+{{- end }}
 {{- end }}
 {{- if $values.tls.enabled }}
 volumes:
+{{- if $bootstrap }}
+  - { name: auth, secret: { secretName: {{ $bootstrap }}, defaultMode: 0440, items: [{ key: secret, path: secret }] } }
+{{- end }}
   # A pod of a stateful set cannot name a secret of its own: it has those of its role.
   - name: tls
     projected:
