@@ -54,6 +54,7 @@ use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, any, delete, get, post, put};
+use http::request::Parts;
 use http::{HeaderValue, Method};
 use shared::byte_budget::ByteBudget;
 use shared::config::BaseUrl;
@@ -301,17 +302,20 @@ impl App {
     }
 }
 
-/// Reads of single keys are asked for most.
+/// Single keys are asked for most: read and written.
 impl Direct for App {
     fn route(&self, method: &Method, path: &str) -> Option<&'static str> {
         let is_key = path.strip_prefix("/v1/kv/").is_some_and(|key| !key.is_empty());
-        (method == Method::GET && is_key).then_some(get::ROUTE)
+        (is_key && (method == Method::GET || method == Method::PUT)).then_some(get::ROUTE)
     }
 
     fn answer(self: Arc<Self>, request: http::Request<RequestBody>) -> Answering {
-        let (parts, _unread) = request.into_parts();
+        let (parts, body) = request.into_parts();
         Box::pin(async move {
-            let answer = async |parts| get::answer(&self, &parts).await.into_response();
+            let answer = async |parts: Parts| match parts.method {
+                Method::PUT => mutate::put_key(&self, parts, body).await,
+                _ => get::answer(&self, &parts).await.into_response(),
+            };
             let response = guarded(&self, get::ROUTE, parts, answer).await;
             self.with_revision(response)
         })

@@ -200,16 +200,31 @@ impl<S: Send + Sync> FromRequest<S> for WholeBody {
             .get()
             .copied()
             .unwrap_or(BodyLimit { what: "message", bytes: MAX_MESSAGE_BYTES });
-        let bytes = deadline.bound(read_body(body, limit)).await.map_err(|elapsed| {
-            Problem::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "urn:synod:problem:slow-body",
-                "Body too slow",
-                format!("{elapsed} before the body was read"),
-            )
-        })??;
-        Ok(Self(bytes))
+        read_in_time(body, limit, deadline).await.map(Self)
     }
+}
+
+/// Reads a body to its end, within the time that there is for the request.
+///
+/// # Errors
+/// Those of [`read_body`], and 408 past the deadline.
+pub async fn read_in_time<B>(
+    body: B,
+    limit: BodyLimit,
+    deadline: Deadline,
+) -> Result<Bytes, Problem>
+where
+    B: hyper::body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    deadline.bound(read_body(body, limit)).await.map_err(|elapsed| {
+        Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "urn:synod:problem:slow-body",
+            "Body too slow",
+            format!("{elapsed} before the body was read"),
+        )
+    })?
 }
 
 /// What is set aside for a body before it comes, whatever length it announces, in bytes.

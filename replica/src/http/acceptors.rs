@@ -13,11 +13,11 @@ use shared::deadline::Deadline;
 use shared::ids::{ClusterId, Generation, Name};
 use shared::message::{AcceptorsRefused, Seated, WantedAcceptors};
 use shared::problem::{Outcome, Problem, Retryable};
-use shared::wire::{self, BodyLimit, Encoding};
+use shared::wire::{self, BodyLimit, Encoding, read_in_time};
 
 use super::App;
 use super::cluster::ask_acceptor;
-use super::mutate::{finish, whole_body};
+use super::mutate::finish;
 use super::openapi::Entry;
 use super::openapi::content::{json, sent};
 use super::primary::{of_no_answer, refuse_headers_of_mutations};
@@ -84,12 +84,12 @@ pub(super) async fn acceptors(State(app): State<Arc<App>>, request: Request) -> 
 }
 
 async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let deadline = Deadline::of(&parts.headers)?;
     Query::parse(parts.uri.query(), &[])?;
     require_json(&parts.headers, "a change of the acceptors")?;
     refuse_headers_of_mutations(&parts.headers, ", not about the acceptors")?;
-    let body = whole_body(&mut parts, body, CHANGE).await?;
+    let body = read_in_time(body, CHANGE, deadline).await?;
     let Object(change) = Encoding::Json.decode::<Object<Change>>(&body).map_err(|error| {
         Problem::bad_request(format!("this is no change of the acceptors: {error}"))
     })?;

@@ -5,13 +5,11 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use shared::deadline::Deadline;
-use shared::wire::BodyLimit;
+use shared::wire::{BodyLimit, read_in_time};
 
 use super::App;
 use super::authorize::{Seen, TokenHolder, permit};
-use super::mutate::{
-    content_type_of, finish, refuse_conditions, refuse_unsupported, submit, whole_body,
-};
+use super::mutate::{content_type_of, finish, refuse_conditions, refuse_unsupported, submit};
 use super::mutation::Appended;
 use super::openapi::Entry;
 use super::openapi::content::{json, text};
@@ -35,7 +33,7 @@ pub(super) async fn append(State(app): State<Arc<App>>, request: Request) -> Res
 }
 
 async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let deadline = Deadline::of(&parts.headers)?;
     Query::parse(parts.uri.query(), &[])?;
     refuse_conditions(&parts.headers, ", and what is appended to the log has none")?;
@@ -47,6 +45,6 @@ async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
     let limit = BodyLimit { what: "value", bytes: app.limits.value_bytes };
     let _room =
         app.bodies.reserve_body(&parts.headers, limit.bytes).map_err(Refused::BodiesFull)?;
-    let value = whole_body(&mut parts, body, limit).await?;
+    let value = read_in_time(body, limit, deadline).await?;
     submit(app, &parts, Op::Append { value, content_type }, deadline).await
 }

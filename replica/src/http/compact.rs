@@ -6,10 +6,10 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use serde_json::json;
 use shared::deadline::Deadline;
-use shared::wire::BodyLimit;
+use shared::wire::{BodyLimit, read_in_time};
 
 use super::App;
-use super::mutate::{finish, refuse_conditions, refuse_unsupported, submit, whole_body};
+use super::mutate::{finish, refuse_conditions, refuse_unsupported, submit};
 use super::mutation::Compacted;
 use super::openapi::Entry;
 use super::openapi::content::{self, sent};
@@ -38,13 +38,13 @@ pub(super) async fn compact(State(app): State<Arc<App>>, request: Request) -> Re
 }
 
 async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let deadline = Deadline::of(&parts.headers)?;
     Query::parse(parts.uri.query(), &[])?;
     require_json(&parts.headers, "a compaction")?;
     refuse_conditions(&parts.headers, ", not about history")?;
     refuse_unsupported(&parts.headers)?;
-    let body = whole_body(&mut parts, body, COMPACTION).await?;
+    let body = read_in_time(body, COMPACTION, deadline).await?;
     let below = compaction_of(&body)?;
     submit(app, &parts, Op::Compact { below }, deadline).await
 }

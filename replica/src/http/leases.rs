@@ -13,11 +13,11 @@ use serde::Serialize;
 use shared::deadline::Deadline;
 use shared::ids::{LeaseId, Revision};
 use shared::page::PageLimits;
-use shared::wire::{self, BodyLimit};
+use shared::wire::{self, BodyLimit, read_in_time};
 
 use super::App;
 use super::authorize::{Caller, Reading, TokenHolder};
-use super::mutate::{finish, refuse_unsupported, submit, whole_body};
+use super::mutate::{finish, refuse_unsupported, submit};
 use super::mutation::{Gone, Granted, Renewed, no_such_lease};
 use super::openapi::Entry;
 use super::openapi::content::{json, lines, sent};
@@ -99,12 +99,12 @@ pub(super) async fn list(State(app): State<Arc<App>>, parts: Parts) -> Response 
 }
 
 async fn grant_answer(app: &App, request: Request) -> Result<Response, Refused> {
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let deadline = Deadline::of(&parts.headers)?;
     Query::parse(parts.uri.query(), &[])?;
     refuse_but_json(&parts.headers, "the body")?;
     refuse_unsupported(&parts.headers)?;
-    let body = whole_body(&mut parts, body, BODY).await?;
+    let body = read_in_time(body, BODY, deadline).await?;
     let Grant { ttl_ms } = body_of::<Grant>(&body)?.checked()?;
     submit(app, &parts, Op::Lease(LeaseOp::Grant { ttl_ms }), deadline).await
 }

@@ -23,13 +23,13 @@ use shared::ids::{LeaseId, Revision};
 use shared::page::PageLimits;
 use shared::problem::{Outcome, Problem};
 use shared::repeat::HEADER as NAME;
-use shared::wire;
+use shared::wire::{self, read_in_time};
 use tokio::time::Instant;
 
 use super::App;
 use super::authorize::{Caller, Reading, Seen, TokenHolder, permit};
 use super::leases::BODY;
-use super::mutate::{finish, refuse_unsupported, submit, submitted, whole_body};
+use super::mutate::{finish, refuse_unsupported, submit, submitted};
 use super::mutation::{Asked, Held, Mutated, MutationRefused, Released, TenureRefused};
 use super::openapi::Entry;
 use super::openapi::content::{json, lines, sent};
@@ -109,13 +109,13 @@ pub(super) async fn list(State(app): State<Arc<App>>, parts: Parts) -> Response 
 }
 
 async fn acquire_answer(app: &App, request: Request) -> Result<Response, Refused> {
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let deadline = Deadline::of(&parts.headers)?;
     Query::parse(parts.uri.query(), &[])?;
     let name = lock_of_path(parts.uri.path())?;
     refuse_but_json(&parts.headers, "the body")?;
     refuse_unsupported(&parts.headers)?;
-    let body = whole_body(&mut parts, body, BODY).await?;
+    let body = read_in_time(body, BODY, deadline).await?;
     let Acquire { lease, wait_ms } = body_of::<Acquire>(&body)?.checked()?;
     let otherwise = if wait_ms > 0 { Otherwise::Wait } else { Otherwise::Leave };
     // Before it gets a place, so that nobody has one who cannot wait for it.

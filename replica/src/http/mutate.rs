@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::{FromRequest, Request, State};
+use axum::BoxError;
+use axum::body::HttpBody;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::request::Parts;
@@ -15,7 +16,7 @@ use shared::deadline::Deadline;
 use shared::ids::ClusterId;
 use shared::message::Member;
 use shared::problem::{Outcome, Problem};
-use shared::wire::{BodyLimit, WholeBody};
+use shared::wire::{BodyLimit, read_in_time};
 
 use super::authorize::{Seen, TokenHolder, author, permit, refuse};
 use super::forward::{ForwardedCommand, forward};
@@ -69,7 +70,17 @@ pub(super) fn entries() -> Vec<Entry> {
 
 /// `PUT /v1/kv/{key}`.
 pub(super) async fn put(State(app): State<Arc<App>>, request: Request) -> Response {
-    finish(put_answer(&app, request).await)
+    let (parts, body) = request.into_parts();
+    put_key(&app, parts, body).await
+}
+
+/// Answers it.
+pub(super) async fn put_key<B>(app: &App, parts: Parts, body: B) -> Response
+where
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    finish(put_answer(app, parts, body).await)
 }
 
 /// `DELETE /v1/kv/{key}`.
@@ -82,8 +93,11 @@ pub(super) async fn delete_prefix(State(app): State<Arc<App>>, parts: Parts) -> 
     finish(delete_prefix_answer(&app, parts).await)
 }
 
-async fn put_answer(app: &App, request: Request) -> Result<Response, Refused> {
-    let (mut parts, body) = request.into_parts();
+async fn put_answer<B>(app: &App, parts: Parts, body: B) -> Result<Response, Refused>
+where
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
     let deadline = Deadline::of(&parts.headers)?;
     let query = Query::parse(parts.uri.query(), &[LEASE])?;
     let key = key_text(&parts, &app.limits)?;
@@ -97,7 +111,7 @@ async fn put_answer(app: &App, request: Request) -> Result<Response, Refused> {
     let limit = BodyLimit { what: "value", bytes: app.limits.value_bytes };
     let _room =
         app.bodies.reserve_body(&parts.headers, limit.bytes).map_err(Refused::BodiesFull)?;
-    let value = whole_body(&mut parts, body, limit).await?;
+    let value = read_in_time(body, limit, deadline).await?;
     let op = match lease {
         None => Op::Put { key, value, content_type, condition },
         Some(lease) => Op::LeasedPut { lease, key, value, content_type, condition },
@@ -113,18 +127,6 @@ pub(super) fn refuse_conditions(headers: &HeaderMap, instead: &str) -> Result<()
             format!("If-Match and If-None-Match are about one key{instead}"),
         )),
     }
-}
-
-/// Reads the body that goes with these parts, which are needed after it.
-pub(super) async fn whole_body(
-    parts: &mut Parts,
-    body: Body,
-    limit: BodyLimit,
-) -> Result<Bytes, Problem> {
-    parts.extensions.insert(limit);
-    let request = Request::from_parts(parts.clone(), body);
-    let WholeBody(bytes) = WholeBody::from_request(request, &()).await?;
-    Ok(bytes)
 }
 
 async fn delete_answer(app: &App, parts: Parts) -> Result<Response, Refused> {

@@ -10,10 +10,10 @@ use serde::Serialize;
 use shared::deadline::Deadline;
 use shared::ids::Revision;
 use shared::problem::Problem;
-use shared::wire::{self, BodyLimit};
+use shared::wire::{self, BodyLimit, read_in_time};
 
 use super::App;
-use super::mutate::{finish, refuse_conditions, refuse_unsupported, submit, whole_body};
+use super::mutate::{finish, refuse_conditions, refuse_unsupported, submit};
 use super::mutation::AccessChanged;
 use super::openapi::Entry;
 use super::openapi::content::{json, sent};
@@ -91,7 +91,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, parts: Parts) -> Response 
 }
 
 async fn put_answer(app: &App, request: Request) -> Result<Response, Refused> {
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let deadline = Deadline::of(&parts.headers)?;
     let query = Query::parse(parts.uri.query(), &FORCED)?;
     let (name, force) = (changeable(parts.uri.path())?, force_of(&query)?);
@@ -99,7 +99,7 @@ async fn put_answer(app: &App, request: Request) -> Result<Response, Refused> {
     refuse_conditions(&parts.headers, ", not about policies")?;
     refuse_unsupported(&parts.headers)?;
     let _room = app.bodies.reserve_body(&parts.headers, BODY.bytes).map_err(Refused::BodiesFull)?;
-    let body = whole_body(&mut parts, body, BODY).await?;
+    let body = read_in_time(body, BODY, deadline).await?;
     let policy = policy_of(&body)?;
     submit(app, &parts, Op::Access(AccessOp::PutPolicy { name, policy, force }), deadline).await
 }

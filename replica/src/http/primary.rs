@@ -12,10 +12,10 @@ use shared::deadline::Deadline;
 use shared::ids::Name;
 use shared::message::{PrimaryRefused, View};
 use shared::problem::{Outcome, Problem};
-use shared::wire::{self, BodyLimit, Encoding};
+use shared::wire::{self, BodyLimit, Encoding, read_in_time};
 
 use super::App;
-use super::mutate::{finish, refuse_conditions, refuse_unsupported, whole_body};
+use super::mutate::{finish, refuse_conditions, refuse_unsupported};
 use super::openapi::Entry;
 use super::openapi::content::{json, sent};
 use super::refused::Refused;
@@ -55,12 +55,12 @@ pub(super) async fn primary(State(app): State<Arc<App>>, request: Request) -> Re
 }
 
 async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let deadline = Deadline::of(&parts.headers)?;
     Query::parse(parts.uri.query(), &[])?;
     require_json(&parts.headers, "a switch-over")?;
     refuse_headers_of_mutations(&parts.headers, ", not about the primary")?;
-    let body = whole_body(&mut parts, body, SWITCH_OVER).await?;
+    let body = read_in_time(body, SWITCH_OVER, deadline).await?;
     let Object(SwitchOver { replica }) = Encoding::Json
         .decode::<Object<SwitchOver>>(&body)
         .map_err(|error| Problem::bad_request(format!("this is no switch-over: {error}")))?;

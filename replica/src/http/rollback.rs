@@ -11,12 +11,12 @@ use serde_json::json;
 use shared::deadline::Deadline;
 use shared::ids::Revision;
 use shared::problem::Problem;
-use shared::wire::{self, BodyLimit};
+use shared::wire::{self, BodyLimit, read_in_time};
 
 use super::App;
 use super::authorize::TokenHolder;
 use super::diff::{differing, horizon};
-use super::mutate::{finish, refuse_conditions, refuse_unsupported, submit, whole_body};
+use super::mutate::{finish, refuse_conditions, refuse_unsupported, submit};
 use super::mutation::RolledBack;
 use super::openapi::Entry;
 use super::openapi::content::{self, sent};
@@ -60,7 +60,7 @@ pub(super) async fn rollback(State(app): State<Arc<App>>, request: Request) -> R
 }
 
 async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let deadline = Deadline::of(&parts.headers)?;
     let query = Query::parse(parts.uri.query(), &PARAMETERS)?;
     let is_dry_run = query.flag(DRY_RUN)?;
@@ -74,7 +74,7 @@ async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
     require_json(&parts.headers, "a roll-back")?;
     refuse_conditions(&parts.headers, ", not about a prefix")?;
     refuse_unsupported(&parts.headers)?;
-    let body = whole_body(&mut parts, body, ROLLBACK).await?;
+    let body = read_in_time(body, ROLLBACK, deadline).await?;
     let asked = rollback_of(&body, app.limits.key_bytes)?;
     if !is_dry_run {
         let RollbackRequest { prefix, revision } = asked;

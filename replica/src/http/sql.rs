@@ -12,11 +12,10 @@ use shared::deadline::Deadline;
 use shared::framing::{NDJSON, push_line, wants};
 use shared::ids::Revision;
 use shared::problem::{Problem, Retryable};
-use shared::wire::{self, BodyLimit, Encoding, essence_of};
+use shared::wire::{self, BodyLimit, Encoding, essence_of, read_in_time};
 
 use super::App;
 use super::authorize::{EVERYTHING, TokenHolder};
-use super::mutate::whole_body;
 use super::openapi::Entry;
 use super::openapi::content::{json, lines as stream, sent, text};
 use super::reading::released;
@@ -53,11 +52,11 @@ pub(super) async fn query(State(app): State<Arc<App>>, request: Request) -> Resp
 }
 
 async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let deadline = Deadline::of(&parts.headers)?;
     let query = Query::parse(parts.uri.query(), &[CONSISTENCY])?;
     let format = BodyFormat::of(&parts.headers)?;
-    let body = whole_body(&mut parts, body, QUERY).await?;
+    let body = read_in_time(body, QUERY, deadline).await?;
     let asked = format.read(&body)?;
     let released = released(app, &parts.headers, &query).await?;
     let needed = |holder: &TokenHolder| holder.granted.need_whole(EVERYTHING, "");

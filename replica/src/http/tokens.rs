@@ -21,13 +21,13 @@ use shared::deadline::Deadline;
 use shared::ids::{Accessor, Revision};
 use shared::problem::Problem;
 use shared::random;
-use shared::wire::{self, BodyLimit};
+use shared::wire::{self, BodyLimit, read_in_time};
 
 use self::bootstrap::bootstrap_answer;
 use super::App;
 use super::authorize::bearer::PREFIX;
 use super::authorize::{Caller, TokenHolder, refuse};
-use super::mutate::{finish, refuse_conditions, refuse_unsupported, submit, submitted, whole_body};
+use super::mutate::{finish, refuse_conditions, refuse_unsupported, submit, submitted};
 use super::mutation::{AccessChanged, Mutated, Performed};
 use super::openapi::Entry;
 use super::openapi::content::{json, sent};
@@ -153,12 +153,12 @@ pub(super) fn operates(holder: &TokenHolder) -> Result<(), Denied> {
 }
 
 async fn create_answer(app: &App, request: Request) -> Result<Response, Refused> {
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let deadline = Deadline::of(&parts.headers)?;
     Query::parse(parts.uri.query(), &[])?;
     refuse_but_json(&parts.headers, "the body")?;
     refuse_headers(&parts.headers)?;
-    let body = whole_body(&mut parts, body, BODY).await?;
+    let body = read_in_time(body, BODY, deadline).await?;
     let TokenRequest { policies, ttl_ms, description } = token_of(&body)?;
     let secret = Secret::draw();
     let op = AccessOp::CreateToken {

@@ -6,9 +6,9 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use serde_json::json;
 use shared::deadline::Deadline;
-use shared::wire::BodyLimit;
+use shared::wire::{BodyLimit, read_in_time};
 
-use super::mutate::{finish, refuse_conditions, refuse_unsupported, submit, whole_body};
+use super::mutate::{finish, refuse_conditions, refuse_unsupported, submit};
 use super::mutation::TxnAnswer;
 use super::openapi::Entry;
 use super::openapi::content::{self, sent};
@@ -39,7 +39,7 @@ pub(super) async fn txn(State(app): State<Arc<App>>, request: Request) -> Respon
 }
 
 async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let deadline = Deadline::of(&parts.headers)?;
     Query::parse(parts.uri.query(), &[])?;
     require_json(&parts.headers, "a transaction")?;
@@ -48,7 +48,7 @@ async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
     let limit = BodyLimit { what: "transaction", bytes: app.limits.txn_bytes };
     let _room =
         app.bodies.reserve_body(&parts.headers, limit.bytes).map_err(Refused::BodiesFull)?;
-    let body = whole_body(&mut parts, body, limit).await?;
+    let body = read_in_time(body, limit, deadline).await?;
     let txn = txn_of(&body, &app.limits.of_txn())?;
     drop(body);
     submit(app, &parts, Op::Txn(Box::new(txn)), deadline).await
