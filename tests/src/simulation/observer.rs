@@ -38,6 +38,7 @@ mod acceptors;
 mod changes;
 mod claims;
 mod expiries;
+mod former;
 mod golden;
 mod pace;
 mod removals;
@@ -50,7 +51,6 @@ use std::time::Duration;
 
 use acceptor::acceptor::{Acceptor, Record};
 use coordinator::effect::{PhaseChange, Reason};
-use coordinator::membership::WrongCluster;
 use replica::machine::outcome::{CommandOutcome, Delivery, ExecutionReport};
 use replica::replica::WrongHistory;
 use shared::ids::{AcceptorId, Ballot, BatchNumber, ClusterId, Epoch, Instance, Slot};
@@ -312,49 +312,6 @@ impl Observer {
         seen.lives_since.insert(instance);
     }
 
-    /// All acceptors have lost their disks: what is of this cluster is of the past.
-    pub fn begins_after(&mut self, former: ClusterId) {
-        self.former = Some(former);
-    }
-
-    /// Whether another cluster was there before.
-    #[must_use]
-    pub fn has_former(&self) -> bool {
-        self.former.is_some()
-    }
-
-    /// Whether that is the cluster of the past.
-    #[must_use]
-    pub fn is_foreign(&self, cluster: Option<ClusterId>) -> bool {
-        self.former.is_some() && cluster == self.former
-    }
-
-    /// A replica ends, having found that its data is of another cluster.
-    pub fn replica_of_another_cluster(&mut self, node: NodeId, own: ClusterId, found: ClusterId) {
-        assert!(
-            self.is_foreign(Some(own)),
-            "there is one cluster, and {node} of {own} has found {found}"
-        );
-        self.ended.insert(node);
-    }
-
-    /// A coordinator ends, having found that its acceptors are no longer its cluster's.
-    pub fn ends_in_another_cluster(
-        &mut self,
-        node: NodeId,
-        own: Option<ClusterId>,
-        wrong: WrongCluster,
-    ) {
-        assert!(self.is_foreign(own), "there is one cluster, and {node} ends: {wrong}");
-        self.ended.insert(node);
-    }
-
-    /// Who has ended because it is of the former cluster.
-    #[must_use]
-    pub fn ended(&self) -> &BTreeSet<NodeId> {
-        &self.ended
-    }
-
     /// All folders but this replica's were put back.
     pub fn put_back(&mut self, odd: NodeId) {
         self.odd = Some(odd);
@@ -430,13 +387,6 @@ impl Observer {
             self.golden.invariant_executed_alike(node, executed);
         }
         self.replica_mut(node).executed_below = due;
-    }
-
-    fn invariant_the_former_cluster_is_no_more(&self, node: NodeId) {
-        assert!(
-            !self.strangers.contains(&node),
-            "invariant: {node}, whose data is of the former cluster, executes and answers nothing"
-        );
     }
 
     /// A replica answers a mutation as executed.

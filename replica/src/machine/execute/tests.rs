@@ -2,6 +2,7 @@
 //! the same.
 
 mod access;
+mod drawn;
 mod once;
 mod properties;
 mod removals;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use shared::ids::LeaseId;
 
-use super::super::properties::{Database, any_op, any_txn};
+use super::super::drawn::{any_op, any_txn};
+use super::super::properties::Database;
 use super::*;
 use crate::machine::txn::result::{LeasedItem, counted_prefixes};
 
