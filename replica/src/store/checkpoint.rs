@@ -125,7 +125,7 @@ impl Checkpointer {
             None => self.connect().await?,
         };
         let Connections { copies, holds } = &mut connections;
-        let there = Frames::of(copies, NOTHING).await?.there;
+        let began = Frames::of(copies, NOTHING).await?;
         sqlx::raw_sql("BEGIN; SELECT count(*) FROM sqlite_schema").fetch_all(&mut *holds).await?;
         let note = begin(copies, &self.path, note).await?;
         let frames = Frames::of(copies, WHAT_NOBODY_NEEDS).await?;
@@ -133,7 +133,10 @@ impl Checkpointer {
         end(note, frames).await?;
         sqlx::raw_sql("ROLLBACK").execute(&mut *holds).await?;
         self.connections = Some(connections);
-        Ok(frames.of_first(there).copied(&self.path))
+        // A WAL of which all was copied may have started over since.
+        let is_same = began.are_copied() && !frames.is_busy;
+        let of_then = if is_same { began } else { frames.of_first(began.there) };
+        Ok(of_then.copied(&self.path))
     }
 
     /// How many pages of the database hold nothing, once something was copied.
