@@ -12,6 +12,7 @@ mod handle;
 mod news;
 mod perform;
 mod pin;
+mod probed;
 mod published;
 mod snapshots;
 mod spans;
@@ -330,7 +331,14 @@ impl Driver {
                 ended = &mut executor => return Err(executor_ended(ended)),
                 Some(error) = fatal.recv() => break Err(error.into()),
                 Some(state) = new_state.recv() => self.take_state(&mut handlers, state),
-                Some(input) = input_queue.recv() => self.step(&mut handlers, input),
+                Some(input) = input_queue.recv() => {
+                    let gathered = if matches!(input, Input::ProbeReply { .. }) {
+                        self.gather(&mut handlers, &mut messages).await
+                    } else {
+                        Ok(())
+                    };
+                    gathered.and_then(|()| self.step(&mut handlers, input))
+                }
                 count = messages.recv_many(&mut taken, MESSAGES_AT_ONCE), if !messages.is_closed() => {
                     debug_assert!(count <= MESSAGES_AT_ONCE);
                     taken.drain(..).try_for_each(|message| self.take(&mut handlers, message))
@@ -362,6 +370,21 @@ impl Driver {
             (Ok(Ok(())), Some(removed)) => Err(DriverError::Removed(removed)),
             (ended, _) => Err(executor_ended(ended)),
         })
+    }
+
+    /// A verdict starts the next probe. What is ready to be done is done before, and so
+    /// those reads share it that come of that; where nothing is, nothing is waited for.
+    async fn gather(
+        &mut self,
+        handlers: &mut EffectHandlers,
+        messages: &mut mpsc::Receiver<Message>,
+    ) -> Result<(), DriverError> {
+        tokio::task::yield_now().await;
+        for _ in 0..MESSAGES_AT_ONCE {
+            let Ok(message) = messages.try_recv() else { break };
+            self.take(handlers, message)?;
+        }
+        Ok(())
     }
 }
 

@@ -263,6 +263,7 @@ impl Replica {
                 self.send_heartbeats(now, effects);
             }
             Timer::Probe => self.reads.fired(now, effects),
+            Timer::ProbeRest => self.reads.ask_rest(effects),
             Timer::Propose => {
                 self.propose_timer = Armed::No;
                 self.batching.tick(now, self.config.proposal_timeout);

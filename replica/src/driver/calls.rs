@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use shared::client::{CallError, CoordinatorClient, ReplicaClient};
 use shared::config::BaseUrl;
@@ -13,10 +13,12 @@ use shared::message::{ChosenReply, Heartbeat, Member, OfCluster, Proposal};
 use shared::telemetry::{Context, TraceContext, in_context};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 
+use super::probed::Probed;
 use crate::metrics::Measured;
 use crate::replica::config::Config;
-use crate::replica::event::{Attempt, FetchId, Input, NoAnswer, ProbeId, SourceKind};
+use crate::replica::event::{Asked, Attempt, FetchId, Input, NoAnswer, ProbeId, SourceKind};
 
 /// The most calls at once: acceptors' probes, heartbeats to coordinators that hang, a
 /// proposal and a fetch. Beyond it a call is left out: the core makes it again when it is
@@ -41,6 +43,7 @@ pub(super) struct Calls {
     acceptors: watch::Receiver<Acceptors>,
     mixups: Mixups,
     running: JoinSet<()>,
+    probed: Probed,
     fetch: Option<AbortHandle>,
     times: Times,
     measured: Measured,
@@ -68,19 +71,23 @@ impl Calls {
             heartbeat: config.leader_expiry,
             fetch: config.fetch_timeout,
         };
-        Self { inputs, acceptors, mixups, running: JoinSet::new(), fetch: None, times, measured }
+        let (running, probed) = (JoinSet::new(), Probed::new());
+        Self { inputs, acceptors, mixups, running, probed, fetch: None, times, measured }
     }
 
-    /// Asks every acceptor for its watermarks.
-    pub(super) fn probe(&mut self, probe: ProbeId) {
-        let clients = Arc::clone(&self.acceptors.borrow().clients);
-        for acceptor in &*clients {
-            let (acceptor, timeout) = (acceptor.clone(), self.times.probe);
-            let measured = self.measured.clone();
+    /// Asks acceptors for their watermarks.
+    pub(super) fn probe(&mut self, probe: ProbeId, asked: Asked) {
+        let present = Arc::clone(&self.acceptors.borrow().clients);
+        for (acceptor, answered) in self.probed.next(&present, (probe, asked), Instant::now()) {
+            let (timeout, measured) = (self.times.probe, self.measured.clone());
             self.start(async move {
                 let began = Instant::now();
                 let reply = acceptor.watermarks(timeout).await.map_err(|error| no_answer(&error));
-                measured.probed(reply.is_ok(), began.elapsed().as_secs_f64());
+                let took = began.elapsed();
+                if reply.is_ok() {
+                    answered.after(took);
+                }
+                measured.probed(reply.is_ok(), took.as_secs_f64());
                 Input::ProbeReply { probe, reply }
             });
         }

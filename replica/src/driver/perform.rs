@@ -149,7 +149,7 @@ impl Driver {
             }
             Effect::Store => handlers.hurry.notify_one(),
             Effect::ForgetLog { below } => drop(handlers.forget.send_replace(below)),
-            Effect::Probe { probe } => handlers.calls.probe(probe),
+            Effect::Probe { probe, asked } => handlers.calls.probe(probe, asked),
             Effect::Heartbeat { to, message } => handlers.calls.heartbeat(&to, message),
             // It is published after every step, which is what those who copy the log wait
             // for.

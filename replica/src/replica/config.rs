@@ -104,6 +104,9 @@ pub struct Config {
     pub history_patience: Duration,
     /// A probe without a quorum is given up. 1 s.
     pub probe_timeout: Duration,
+    /// What a quorum has for its answers before the other acceptors are asked, too. 10 ms: far
+    /// more than they take, and little to wait for once in a while.
+    pub probe_patience: Duration,
     /// Before a probe that failed is sent again, plus as much at random. 50 ms.
     pub probe_backoff: Duration,
     /// Between two probes that no read asked for: they keep `Synod-Lag` honest, and find
@@ -167,6 +170,7 @@ impl Default for Config {
             snapshot_backoff: Duration::from_secs(2),
             history_patience: Duration::from_secs(2),
             probe_timeout: Duration::from_secs(1),
+            probe_patience: Duration::from_millis(10),
             probe_backoff: Duration::from_millis(50),
             probe_interval: Duration::from_secs(1),
             nudge_after: Duration::from_millis(100),

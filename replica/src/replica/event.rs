@@ -233,6 +233,8 @@ pub enum Timer {
     Heartbeat,
     /// A probe failed, or the next is due.
     Probe,
+    /// A probe that asked a quorum may have to ask the others, too.
+    ProbeRest,
     /// Batches may have to be proposed again.
     Propose,
     /// Mutations wait, and nobody is known to lead: the coordinators are asked.
@@ -362,10 +364,12 @@ pub enum Effect {
         /// The first slot that is kept.
         below: Slot,
     },
-    /// Ask all acceptors for their watermarks.
+    /// Ask acceptors for their watermarks.
     Probe {
         /// Names it in [`Input::ProbeReply`].
         probe: ProbeId,
+        /// Which of them.
+        asked: Asked,
     },
     /// Send a heartbeat.
     Heartbeat {
@@ -411,6 +415,32 @@ pub enum Effect {
         /// Why.
         refusal: Refusal,
     },
+}
+
+/// Which acceptors a probe asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Asked {
+    /// A majority: for each probe another one, so that all have as much to do, and best
+    /// none that did not answer of late.
+    Quorum,
+    /// Those that were not asked by the probe yet.
+    Rest,
+    /// Every one.
+    All,
+}
+
+impl Asked {
+    /// Takes these of all acceptors, which are in the order in which they are best asked.
+    #[must_use]
+    pub fn of<T>(self, mut acceptors: Vec<T>) -> Vec<T> {
+        let quorum = acceptors.len() / 2 + 1;
+        match self {
+            Self::Quorum => acceptors.truncate(quorum),
+            Self::Rest => drop(acceptors.drain(..quorum.min(acceptors.len()))),
+            Self::All => {}
+        }
+        acceptors
+    }
 }
 
 /// What a replica is in the view that it executed last.

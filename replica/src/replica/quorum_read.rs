@@ -6,6 +6,18 @@
 //! (Charapko, Ailijiang, Demirbas, *Linearizable Quorum Reads in Paxos*, 2019, section 3,
 //! with `executed_below` for its *rinse*).
 //!
+//! A probe for reads asks as many acceptors as a quorum first, and the others, by the same
+//! probe, where one of these fails, is slow, is of another roster, or has a vote that the
+//! reads would wait for. A probe that nobody waits for asks all. Whom a probe asks bears on
+//! what it costs and never on what it says: the argument above is of *any* quorum that
+//! answers, and no verdict is given before a majority of one roster, each of which reports
+//! that roster, has answered this very probe ([`tally`]). An acceptor that was not asked is
+//! an acceptor that has not answered, as where its answer was lost; how many were asked, or
+//! are known, counts for nothing. No answer is taken over from another probe, so each was
+//! asked for after all reads of its probe had arrived, and the others, who are asked later,
+//! after that all the more: a vote only ever raises what an acceptor reports. Readers join
+//! no probe that was sent, be it that it has others to ask yet.
+//!
 //! Many reads share a probe: one is in flight and one is queued. A read uses only a probe
 //! that was *sent after* the read arrived, for an earlier one may have passed an acceptor
 //! before the write that the read has to see. Any probe sent after it will do: where a
@@ -28,7 +40,7 @@ use shared::message::{Roster, Watermarks};
 
 use crate::replica::WrongHistory;
 use crate::replica::config::Config;
-use crate::replica::event::{Effect, NoAnswer, ProbeId, RequestId, Timer};
+use crate::replica::event::{Asked, Effect, NoAnswer, ProbeId, RequestId, Timer};
 
 /// Reads, each with the number of probes that had been sent when it arrived.
 type Readers = BTreeMap<RequestId, u64>;
@@ -62,6 +74,8 @@ struct Probe {
     /// What was executed by then.
     executed_below: Slot,
     readers: Readers,
+    /// Whether only a quorum was asked so far, or all.
+    asked: Asked,
     answers: BTreeMap<AcceptorId, Watermarks>,
     unanswered: usize,
 }
@@ -72,6 +86,7 @@ struct Concluded {
     id: ProbeId,
     sent_at: Duration,
     executed_below: Slot,
+    asked: Asked,
     answers: BTreeMap<AcceptorId, Watermarks>,
     verdict: Verdict,
 }
@@ -100,6 +115,7 @@ const CURRENCY_WAITS: usize = 1_024;
 pub(crate) struct QuorumReads {
     acceptors: usize,
     timeout: Duration,
+    patience: Duration,
     backoff: Duration,
     interval: Duration,
     state: State,
@@ -118,6 +134,7 @@ impl QuorumReads {
         Self {
             acceptors: config.acceptors,
             timeout: config.probe_timeout,
+            patience: config.probe_patience,
             backoff: config.probe_backoff,
             interval: config.probe_interval,
             state: State::Idle,
@@ -169,20 +186,50 @@ impl QuorumReads {
         self.probes_sent += 1;
         let id = ProbeId(self.probes_sent);
         let readers = std::mem::take(&mut self.queued);
+        let asked = self.whom(&readers);
         self.state = State::InFlight(Probe {
             id,
             sent_at: now,
             executed_below: self.executed_below,
             readers,
+            asked,
             answers: BTreeMap::new(),
             unanswered: 0,
         });
-        effects.push(Effect::Probe { probe: id });
-        effects.push(Effect::Arm {
-            timer: Timer::Probe,
-            after: self.timeout,
-            jitter: Duration::ZERO,
-        });
+        effects.push(Effect::Probe { probe: id, asked });
+        let mut arm = |timer, after| {
+            effects.push(Effect::Arm { timer, after, jitter: Duration::ZERO });
+        };
+        arm(Timer::Probe, self.timeout);
+        if asked == Asked::Quorum {
+            arm(Timer::ProbeRest, self.patience);
+        }
+    }
+
+    /// Where a quorum is all there is, or none answered of late, there is nothing to wait for
+    /// before all are asked.
+    fn whom(&self, readers: &Readers) -> Asked {
+        let is_quorum_less = self.acceptors > 2;
+        if is_quorum_less && self.quorum_answers && !readers.is_empty() {
+            Asked::Quorum
+        } else {
+            Asked::All
+        }
+    }
+
+    /// Has the latest probe ask those, too, whom it has not asked, where they may be of use:
+    /// it has no verdict yet, or one that reads still wait for.
+    pub(crate) fn ask_rest(&mut self, effects: &mut Vec<Effect>) {
+        let (probe, asked) = match (&mut self.state, &mut self.concluded) {
+            (State::InFlight(probe), _) => (probe.id, &mut probe.asked),
+            (State::Idle | State::BackingOff, Some(concluded)) => {
+                (concluded.id, &mut concluded.asked)
+            }
+            (State::Idle | State::BackingOff, None) => return,
+        };
+        if std::mem::replace(asked, Asked::All) == Asked::Quorum {
+            effects.push(Effect::Probe { probe, asked: Asked::Rest });
+        }
     }
 
     /// Its readers go to the next probe, which is sent after they arrived, too.
@@ -216,10 +263,18 @@ impl QuorumReads {
             Err(NoAnswer) => current.unanswered += 1,
         }
         let verdict = tally(&current.answers);
-        if verdict.is_none() && current.answers.len() + current.unanswered >= self.acceptors {
-            self.back_off(effects);
+        let heard = current.answers.len() + current.unanswered;
+        if verdict.is_some() {
+            return verdict;
         }
-        verdict
+        match current.asked {
+            Asked::Quorum if current.unanswered > 0 || heard > self.acceptors / 2 => {
+                self.ask_rest(effects)
+            }
+            Asked::All | Asked::Rest if heard >= self.acceptors => self.back_off(effects),
+            Asked::Quorum | Asked::All | Asked::Rest => {}
+        }
+        None
     }
 
     /// Gives the probe up and sends the next after a while.
@@ -241,14 +296,14 @@ impl QuorumReads {
         };
         self.quorum_answers = true;
         self.trimmed_below = self.trimmed_below.max(verdict.trimmed_below);
-        let Probe { id, sent_at, executed_below, readers, answers, unanswered: _ } = probe;
+        let Probe { id, sent_at, executed_below, readers, asked, answers, unanswered: _ } = probe;
         if !readers.is_empty() || self.waiting.len() < CURRENCY_WAITS {
             self.wait_for(now, verdict.voted_below, sent_at);
             if let Some(waiting) = self.waiting.get_mut(&verdict.voted_below) {
                 waiting.readers.extend(readers.into_keys());
             }
         }
-        self.concluded = Some(Concluded { id, sent_at, executed_below, answers, verdict });
+        self.concluded = Some(Concluded { id, sent_at, executed_below, asked, answers, verdict });
         if self.queued.is_empty() {
             effects.push(Effect::Arm {
                 timer: Timer::Probe,

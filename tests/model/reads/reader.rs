@@ -83,7 +83,8 @@ impl Reader {
     pub(crate) fn take(&mut self, input: Input, released: &mut Vec<Released>) {
         for effect in self.core.step(Duration::ZERO, input) {
             match effect {
-                Effect::Probe { probe } => {
+                // Each acceptor answers each of them, whomever it asks.
+                Effect::Probe { probe, asked: _ } => {
                     self.probes.insert(probe);
                 }
                 Effect::Execute { entries } => self.run = Some(entries),

@@ -15,6 +15,7 @@ impl QuorumReads {
         let Self {
             acceptors: _,
             timeout: _,
+            patience: _,
             backoff: _,
             interval: _,
             state,
@@ -37,16 +38,19 @@ impl QuorumReads {
                 sent_at: _,
                 executed_below,
                 readers,
+                asked,
                 answers,
                 unanswered,
             }) => {
-                (2, id.0, executed_below, unanswered).hash(hasher);
+                (2, id.0, executed_below, asked, unanswered).hash(hasher);
                 footprint_of(readers, hasher);
                 footprint_of_answers(*id, answers, footprint);
             }
         }
-        if let Some(Concluded { id, sent_at: _, executed_below, answers, verdict }) = concluded {
-            (3, id.0, executed_below, verdict.voted_below).hash(&mut footprint.shared);
+        if let Some(Concluded { id, sent_at: _, executed_below, asked, answers, verdict }) =
+            concluded
+        {
+            (3, id.0, executed_below, asked, verdict.voted_below).hash(&mut footprint.shared);
             footprint_of_answers(*id, answers, footprint);
         }
         let hasher = &mut footprint.shared;

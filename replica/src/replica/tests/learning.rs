@@ -309,8 +309,8 @@ fn who_has_learned_all_that_there_was_asks_for_more_after_a_while() {
 #[test]
 fn a_read_has_what_was_chosen_meanwhile_asked_for_at_once() {
     let (mut rig, _) = paused();
-    let probe = Effect::Probe { probe: ProbeId(2) };
-    assert_eq!(rig.read(1), [probe, arm(Timer::Probe, 1_000, 0), fetch(3, replica(2), 2)]);
+    let fetches = [fetch(3, replica(2), 2)];
+    assert_eq!(rig.read(1), [&asks(2)[..], &fetches].concat());
     assert_eq!(rig.fire(Timer::Fetch), [], "it is under way");
 }
 

@@ -11,7 +11,7 @@ fn rig() -> Rig {
 #[test]
 fn a_read_is_released_when_the_highest_vote_of_a_quorum_is_executed() {
     let mut rig = rig();
-    assert_eq!(rig.read(1), [probe(2), arm(Timer::Probe, 1_000, 0)]);
+    assert_eq!(rig.read(1), asks(2));
     assert_eq!(rig.watermarks(2, 1, 3), []);
     assert_eq!(
         rig.watermarks(2, 3, 1),
@@ -39,10 +39,8 @@ fn a_read_uses_only_a_probe_that_was_sent_after_it_arrived() {
     assert_eq!(rig.read(2), [], "one probe in flight");
     assert_eq!(rig.read(3), [], "and one queued");
     rig.watermarks(2, 1, 1);
-    assert_eq!(
-        rig.watermarks(2, 2, 1),
-        [probe(3), arm(Timer::Probe, 1_000, 0), release(&[1], 1, 0)]
-    );
+    let released = [release(&[1], 1, 0)];
+    assert_eq!(rig.watermarks(2, 2, 1), [&asks(3)[..], &released].concat());
     assert_eq!(rig.watermarks(2, 3, 1), [], "an answer to the first says nothing about the second");
     rig.watermarks(3, 1, 1);
     assert_eq!(rig.watermarks(3, 2, 1), [arm(Timer::Probe, 1_000, 0), release(&[2, 3], 1, 0)]);
@@ -64,7 +62,11 @@ fn acceptors_of_another_cluster_do_not_count() {
         Roster::new(ClusterId(2), Generation(0), [1, 2, 4].map(AcceptorId).to_vec()).unwrap();
     rig.watermarks(2, 1, 1);
     let reply = Ok(watermarks(2, 9, Some(other)));
-    assert_eq!(rig.step(Input::ProbeReply { probe: ProbeId(2), reply }), []);
+    assert_eq!(
+        rig.step(Input::ProbeReply { probe: ProbeId(2), reply }),
+        [probe(2, Asked::Rest)],
+        "no quorum of this cluster: another one may be"
+    );
     assert_eq!(rig.watermarks(2, 3, 1), [arm(Timer::Probe, 1_000, 0), release(&[1], 1, 0)]);
 }
 
@@ -78,7 +80,7 @@ fn reads_that_wait_take_the_verdict_of_a_later_quorum_that_reports_less() {
         [arm(Timer::Probe, 1_000, 0)],
         "a vote for slot 2 that the third does not share"
     );
-    assert_eq!(rig.read(2), [probe(3), arm(Timer::Probe, 1_000, 0)]);
+    assert_eq!(rig.read(2), asks(3));
     rig.watermarks(3, 2, 1);
     assert_eq!(rig.watermarks(3, 3, 1), [arm(Timer::Probe, 1_000, 0), release(&[1, 2], 1, 0)]);
 }
@@ -132,13 +134,83 @@ fn a_probe_that_cannot_succeed_is_sent_again_after_a_while_with_all_its_reads() 
     let mut rig = rig();
     rig.read(1);
     let no_answer = |probe| Input::ProbeReply { probe: ProbeId(probe), reply: Err(NoAnswer) };
-    assert_eq!(rig.step(no_answer(2)), []);
+    assert_eq!(rig.step(no_answer(2)), [probe(2, Asked::Rest)]);
     rig.watermarks(2, 1, 1);
     assert_eq!(rig.step(no_answer(2)), [arm(Timer::Probe, 50, 50)]);
     assert_eq!(rig.read(2), []);
-    assert_eq!(rig.fire(Timer::Probe), [probe(3), arm(Timer::Probe, 1_000, 0)]);
+    assert_eq!(rig.fire(Timer::Probe), [probe(3, Asked::All), arm(Timer::Probe, 1_000, 0)]);
     rig.watermarks(3, 1, 1);
     assert_eq!(rig.watermarks(3, 2, 1), [arm(Timer::Probe, 1_000, 0), release(&[1, 2], 1, 0)]);
+}
+
+#[test]
+fn a_probe_asks_a_quorum_first_and_the_others_when_one_is_silent() {
+    let mut rig = rig();
+    rig.read(1);
+    assert_eq!(rig.watermarks(2, 1, 1), []);
+    assert_eq!(rig.fire(Timer::ProbeRest), [probe(2, Asked::Rest)]);
+    assert_eq!(rig.fire(Timer::ProbeRest), [], "all are asked");
+    assert_eq!(rig.watermarks(2, 3, 1), [arm(Timer::Probe, 1_000, 0), release(&[1], 1, 0)]);
+    assert_eq!(rig.fire(Timer::ProbeRest), [], "nobody waits");
+}
+
+#[test]
+fn a_probe_asks_the_others_at_once_when_those_it_asked_are_no_quorum() {
+    let mut rig = rig();
+    rig.read(1);
+    rig.watermarks(2, 1, 1);
+    let other = Roster::new(ClusterId(2), Generation(0), vec![AcceptorId(9)]).unwrap();
+    let mut stranger = watermarks(2, 1, Some(other));
+    stranger.acceptor = AcceptorId(2);
+    let reply = Input::ProbeReply { probe: ProbeId(2), reply: Ok(stranger) };
+    assert_eq!(rig.step(reply), [probe(2, Asked::Rest)]);
+}
+
+#[test]
+fn a_read_that_arrives_before_the_others_are_asked_waits_for_the_next_probe() {
+    let mut rig = rig();
+    rig.read(1);
+    rig.watermarks(2, 1, 1);
+    assert_eq!(rig.read(2), []);
+    assert_eq!(rig.fire(Timer::ProbeRest), [probe(2, Asked::Rest)]);
+    let released = [release(&[1], 1, 0)];
+    assert_eq!(rig.watermarks(2, 3, 1), [&asks(3)[..], &released].concat());
+}
+
+#[test]
+fn answers_to_the_probe_before_are_no_part_of_a_quorum() {
+    let mut rig = rig();
+    rig.read(1);
+    rig.watermarks(2, 1, 3);
+    rig.watermarks(2, 2, 1);
+    assert_eq!(rig.read(2), asks(3));
+    assert_eq!(rig.watermarks(3, 3, 1), [], "the others may have voted since they were asked");
+    assert_eq!(rig.watermarks(3, 2, 3), [arm(Timer::Probe, 1_000, 0)]);
+    assert_eq!(rig.watermarks(3, 1, 3), [], "slot 2 is chosen");
+}
+
+#[test]
+fn where_a_quorum_is_all_there_is_all_are_asked_at_once() {
+    let mut rig = rig();
+    rig.step(Input::Acceptors(2));
+    assert_eq!(rig.read(1), [probe(2, Asked::All), arm(Timer::Probe, 1_000, 0)]);
+}
+
+#[test]
+fn reads_that_wait_for_a_vote_have_the_others_asked_whether_they_have_to() {
+    let mut rig = rig();
+    rig.read(1);
+    rig.watermarks(2, 1, 3);
+    rig.watermarks(2, 2, 1);
+    assert_eq!(rig.fire(Timer::ProbeRest), [probe(2, Asked::Rest)]);
+    assert_eq!(rig.watermarks(2, 3, 1), [release(&[1], 1, 0)]);
+}
+
+#[test]
+fn a_probe_that_nobody_waits_for_asks_all() {
+    let mut rig = rig();
+    let expected = [probe(2, Asked::All), arm(Timer::Probe, 1_000, 0)];
+    assert_eq!(rig.after(1_000).fire(Timer::Probe), expected);
 }
 
 #[test]
@@ -146,7 +218,10 @@ fn a_probe_that_is_late_is_sent_again() {
     let mut rig = rig();
     rig.read(1);
     rig.watermarks(2, 1, 1);
-    assert_eq!(rig.after(1_000).fire(Timer::Probe), [probe(3), arm(Timer::Probe, 1_000, 0)]);
+    assert_eq!(
+        rig.after(1_000).fire(Timer::Probe),
+        [probe(3, Asked::All), arm(Timer::Probe, 1_000, 0)]
+    );
     assert_eq!(rig.watermarks(2, 2, 1), []);
     rig.watermarks(3, 1, 1);
     assert_eq!(rig.watermarks(3, 2, 1), [arm(Timer::Probe, 1_000, 0), release(&[1], 1, 0)]);

@@ -23,9 +23,9 @@ fn executed(config: Config, view: View) -> Rig {
 /// A quorum of acceptors has trimmed so far.
 fn trimmed(rig: &mut Rig, below: u64) {
     let effects = rig.after(1_000).fire(Timer::Probe);
-    let probe = effects
-        .iter()
-        .find_map(|effect| if let Effect::Probe { probe } = effect { Some(*probe) } else { None });
+    let probe = effects.iter().find_map(|effect| {
+        if let Effect::Probe { probe, .. } = effect { Some(*probe) } else { None }
+    });
     for acceptor in 1..=2 {
         let mut reply = watermarks(acceptor, SLOTS, Some(roster()));
         reply.marks.chosen_below = Slot(SLOTS);

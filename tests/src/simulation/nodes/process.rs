@@ -69,7 +69,7 @@ pub enum CrashPoint {
 }
 
 /// The most timers a core has.
-pub const TIMERS: usize = 8;
+pub const TIMERS: usize = 9;
 
 /// The common part of a simulated process.
 #[derive(Debug)]

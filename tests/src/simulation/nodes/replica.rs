@@ -107,9 +107,10 @@ struct Waiting {
     from: Slot,
 }
 
-const TIMERS: [Timer; 8] = [
+const TIMERS: [Timer; 9] = [
     Timer::Heartbeat,
     Timer::Probe,
+    Timer::ProbeRest,
     Timer::Propose,
     Timer::Search,
     Timer::Fetch,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use replica::replica::config::Config;
-use replica::replica::event::{Attempt, FetchId, Input, NoAnswer, ProbeId, SnapshotFailure};
+use replica::replica::event::{Asked, Attempt, FetchId, Input, NoAnswer, ProbeId, SnapshotFailure};
 use shared::ids::{BatchNumber, ClusterId, Epoch, Slot};
 use shared::message::{
     ChosenReply, Heartbeat, OfCluster, PrimaryReply, PrimaryRequest, Proposal, WantedPrimary,
@@ -47,8 +47,11 @@ impl Outgoing {
 }
 
 impl ReplicaNode {
-    pub(super) fn probe(&mut self, env: &mut Environment, probe: ProbeId) {
-        for acceptor in self.acceptors.clone() {
+    pub(super) fn probe(&mut self, env: &mut Environment, probe: ProbeId, asked: Asked) {
+        let mut acceptors = self.acceptors.clone();
+        let first = probe.0 % acceptors.len().max(1) as u64;
+        acceptors.rotate_left(usize::try_from(first).expect("it is less than their number"));
+        for acceptor in asked.of(acceptors) {
             let call = self.outgoing.probes.begin(self.now(env), probe);
             env.ask(&self.process, acceptor, call, Message::Probe(probe));
         }

@@ -117,7 +117,7 @@ impl ReplicaNode {
                 self.database.forget_log(below);
                 env.coverage.hit(Reached::LogForgotten);
             }
-            Effect::Probe { probe } => self.probe(env, probe),
+            Effect::Probe { probe, asked } => self.probe(env, probe, asked),
             Effect::Heartbeat { to, message } => self.heartbeat(env, node(&to), message),
             Effect::Learned { .. } => self.wake_fetches(env),
             Effect::Compact { revision, by } => return Some(self.compact(env, revision, by)),
