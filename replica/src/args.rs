@@ -40,7 +40,7 @@ pub struct Args {
     )]
     pub pipeline: u32,
 
-    /// Connections that read the state
+    /// Connections that read pages of the state; half as many more read single keys
     #[arg(
         long,
         env = "SYNOD_READ_CONNECTIONS",

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use shared::datadir::DataDir;
@@ -14,6 +15,7 @@ use shared::service::{BeginAnew, Misconfigured, Removed, Running};
 use shared::spans::Gather;
 use shared::telemetry::Traced;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
@@ -29,6 +31,9 @@ use crate::store::{self, StoreError};
 use crate::switch_over::hand_over;
 use crate::verification::{self, Digests, Diverged, Verification};
 use crate::watch::Hub;
+
+/// How long it is waited for that the connections are closed that read the state.
+const READERS_END: Duration = Duration::from_secs(1);
 
 /// Runs a replica until it is told to end.
 ///
@@ -180,6 +185,10 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
         never = warning => match never {},
     };
     ending.cancel();
+    // Whoever closes the state last copies all of its WAL, and removes it.
+    if timeout(READERS_END, store.readers.wait()).await.is_err() {
+        tracing::debug!("somebody reads the state yet: its WAL stays");
+    }
     stop.cancel();
     let driven = driving.await.context("the driver broke")?;
     withdrawn.await.context("the task that announces this replica broke")?;

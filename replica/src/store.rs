@@ -8,9 +8,10 @@
 //! In reading order: `schema`, `open`, `writer`, `ahead` (what is executed and not stored)
 //! with `keys`, `versions`, `deletions`, `rollback` and `tenure` (what it writes), `compaction`
 //! (what goes), `checkpoint` with `copying` and `wal` (what a start holds the WAL against),
-//! `reader`, `list`, `history`, `log`; `sum` and `verify` notice damage, and `digest` what
-//! another replica has otherwise; `offline`, `audit` and `restore` are for when no replica runs,
-//! and `install` is how another one's state takes the place of this one's.
+//! `reader` with `points` (single keys), `list`, `history`, `log`; `sum` and `verify` notice
+//! damage, and `digest` what another replica has otherwise; `offline`, `audit` and `restore` are
+//! for when no replica runs, and `install` is how another one's state takes the place of this
+//! one's.
 
 mod access;
 mod ahead;
@@ -35,6 +36,7 @@ mod meta;
 mod multi_row;
 mod offline;
 mod open;
+mod points;
 mod ranges;
 mod reader;
 mod record;

@@ -58,6 +58,18 @@ impl From<sqlx::Error> for StoreError {
             .as_database_error()
             .and_then(|e| e.code())
             .and_then(|code| code.parse::<i32>().ok());
+        Self::of_code(extended, text)
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::of_code(error.sqlite_error().map(|error| error.extended_code), error.to_string())
+    }
+}
+
+impl StoreError {
+    fn of_code(extended: Option<i32>, text: String) -> Self {
         let Some(extended) = extended else { return Self::Failed(text) };
         if extended == code::IOERR_SHMSIZE {
             return Self::Full(text);

@@ -5,9 +5,6 @@
 /// The sizes, in rows, largest first: any number of rows is written with few statements.
 const SIZES: [usize; 4] = [64, 16, 4, 1];
 
-/// The most rows of one statement.
-pub(super) const MOST: usize = SIZES[0];
-
 /// One statement in all sizes.
 #[derive(Debug)]
 pub(super) struct MultiRow([String; SIZES.len()]);
@@ -30,13 +27,6 @@ impl MultiRow {
             Some((sql.as_str(), piece))
         })
     }
-
-    /// The smallest statement that has room for so many rows, at most [`MOST`]: for what
-    /// must be one statement. What is not bound of it is NULL.
-    pub(super) fn with_room_for(&'static self, rows: usize) -> &'static str {
-        let fits = SIZES.iter().rposition(|size| *size >= rows);
-        &self.0[fits.expect("no more rows than the largest statement has")]
-    }
 }
 
 #[cfg(test)]
@@ -56,12 +46,6 @@ mod tests {
         assert_eq!(sizes(0), Vec::<usize>::new());
         assert_eq!(sizes(3), [1, 1, 1]);
         assert_eq!(sizes(150), [64, 64, 16, 4, 1, 1]);
-    }
-
-    #[test]
-    fn the_smallest_statement_is_taken_that_has_room() {
-        let room = |rows| PAIRS.with_room_for(rows).matches("(?,?)").count();
-        assert_eq!([1, 2, 4, 5, 17, 64].map(room), [1, 4, 4, 16, 64, 64]);
     }
 
     #[test]

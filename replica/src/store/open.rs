@@ -7,6 +7,7 @@ use shared::ids::{ClusterId, Name, Slot};
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
 
 use super::ahead::Ahead;
 use super::checkpoint::Checkpointer;
@@ -40,6 +41,9 @@ pub(crate) struct Store {
     pub(crate) checkpointer: Checkpointer,
     /// Reads.
     pub(crate) reader: Reader,
+    /// They end when the connections are closed that read, after all of the [`Reader`]'s
+    /// clones are gone. The writer leaves no WAL behind where it is closed after them.
+    pub(crate) readers: TaskTracker,
     /// Of which cluster it is, where that is known already.
     pub(crate) cluster: Option<ClusterId>,
     /// Below which slot votes were cast when it joined that.
@@ -74,11 +78,22 @@ pub(crate) async fn open(
     let mut writer = Writer::new((&path, note.clone()), connection, row, ahead);
     writer.checkpoint().await.map_err(unusable)?;
     let (report_fatal, fatal) = mpsc::channel(1);
-    let reader = Reader::open(&path, read_connections, &report_fatal)
-        .await
-        .map_err(|error| unusable(error.into()))?;
+    let readers = TaskTracker::new();
+    let reader = Reader::open(&path, read_connections, &report_fatal, &readers).await;
+    let reader = reader.map_err(unusable)?;
+    readers.close();
     let checkpointer = Checkpointer::new(&path, note);
-    Ok(Store { writer, checkpointer, reader, cluster, joined_at, is_new, fatal, report_fatal })
+    Ok(Store {
+        writer,
+        checkpointer,
+        reader,
+        readers,
+        cluster,
+        joined_at,
+        is_new,
+        fatal,
+        report_fatal,
+    })
 }
 
 /// Opens the file for writing: makes the tables in a new one, checks an old one and brings

@@ -43,47 +43,96 @@ pub(super) enum Checked {
     Head,
 }
 
+/// What a row says of a version of a key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Columns<'r> {
+    key: Option<&'r [u8]>,
+    revision: i64,
+    created_revision: i64,
+    version: i64,
+    lease: Option<i64>,
+    sums: Option<&'r [u8]>,
+    content_type: Option<&'r str>,
+    value: Option<&'r [u8]>,
+}
+
+impl<'r> Columns<'r> {
+    /// Takes `key, revision, created_revision, version, lease, sum, content_type, value`
+    /// from the row of a version that there is.
+    pub(super) fn of(row: &'r rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        let bytes = |column| -> rusqlite::Result<Option<&'r [u8]>> {
+            Ok(row.get_ref(column)?.as_bytes_or_null()?)
+        };
+        Ok(Self {
+            key: bytes(0)?,
+            revision: row.get(1)?,
+            created_revision: row.get(2)?,
+            version: row.get(3)?,
+            lease: row.get(4)?,
+            sums: bytes(5)?,
+            content_type: row.get_ref(6)?.as_str_or_null()?,
+            value: bytes(7)?,
+        })
+    }
+
+    /// Checks it; none where there is no row, or the value is NULL: a key that was never
+    /// there, or was deleted.
+    pub(super) fn item(self, checked: Checked) -> Result<Option<Item>, StoreError> {
+        let (key, sums) = match (self.key, self.sums) {
+            (Some(key), Some(sums)) => (key, sums),
+            (None, None) => return Ok(None),
+            (key, None) => {
+                return Err(StoreError::Damaged(format!("the record of {key:?} has no checksum")));
+            }
+            (None, Some(_)) => return Err(StoreError::Damaged("a record has no key".to_owned())),
+        };
+        let (content_type, value) = (self.content_type, self.value);
+        let fields = VersionFields {
+            key,
+            revision: self.revision.cast_unsigned(),
+            created_revision: self.created_revision.cast_unsigned(),
+            version: self.version.cast_unsigned(),
+            lease: self.lease.map(|lease| LeaseId(lease.cast_unsigned())),
+            is_deleted: value.is_none(),
+        };
+        match checked {
+            Checked::Whole => fields.check(content_type, value, sums)?,
+            Checked::Head => fields.check_head(sums)?,
+        }
+        let item = value.map(|value| Item {
+            key: Bytes::copy_from_slice(fields.key),
+            value: Bytes::copy_from_slice(value),
+            content_type: content_type.map(str::to_owned),
+            revision: Revision(fields.revision),
+            created_revision: Revision(fields.created_revision),
+            version: fields.version,
+            lease: fields.lease,
+        });
+        Ok(item)
+    }
+}
+
 /// Reads `key, revision, created_revision, version, lease, sum, content_type, value` from the
-/// column `at` on, and checks it; none where there is no row, or the value is NULL: a key
-/// that was never there, or was deleted.
+/// column `at` on, and checks it, see [`Columns::item`].
 pub(super) fn item_of(
     row: &SqliteRow,
     at: usize,
     checked: Checked,
 ) -> Result<Option<Item>, StoreError> {
-    let (key, sums): (Option<&[u8]>, Option<&[u8]>) = (row.try_get(at)?, row.try_get(at + 5)?);
-    let (key, sums) = match (key, sums) {
-        (Some(key), Some(sums)) => (key, sums),
-        (None, None) => return Ok(None),
-        (key, None) => {
-            return Err(StoreError::Damaged(format!("the record of {key:?} has no checksum")));
-        }
-        (None, Some(_)) => return Err(StoreError::Damaged("a record has no key".to_owned())),
+    let number = |column| -> Result<i64, StoreError> {
+        Ok(row.try_get::<Option<i64>, _>(column)?.unwrap_or_default())
     };
-    let (content_type, value): (Option<&str>, Option<&[u8]>) =
-        (row.try_get(at + 6)?, row.try_get(at + 7)?);
-    let fields = VersionFields {
-        key,
-        revision: counter(row, at + 1)?,
-        created_revision: counter(row, at + 2)?,
-        version: counter(row, at + 3)?,
-        lease: lease_of(row, at + LEASE_COLUMN)?,
-        is_deleted: value.is_none(),
+    let columns = Columns {
+        key: row.try_get(at)?,
+        revision: number(at + 1)?,
+        created_revision: number(at + 2)?,
+        version: number(at + 3)?,
+        lease: row.try_get(at + LEASE_COLUMN)?,
+        sums: row.try_get(at + 5)?,
+        content_type: row.try_get(at + 6)?,
+        value: row.try_get(at + 7)?,
     };
-    match checked {
-        Checked::Whole => fields.check(content_type, value, sums)?,
-        Checked::Head => fields.check_head(sums)?,
-    }
-    let item = value.map(|value| Item {
-        key: Bytes::copy_from_slice(fields.key),
-        value: Bytes::copy_from_slice(value),
-        content_type: content_type.map(str::to_owned),
-        revision: Revision(fields.revision),
-        created_revision: Revision(fields.created_revision),
-        version: fields.version,
-        lease: fields.lease,
-    });
-    Ok(item)
+    columns.item(checked)
 }
 
 /// Where an item has its lease, behind where it begins.

@@ -219,6 +219,22 @@ async fn reads_that_wait_together_are_each_answered_for_their_own_key() {
 }
 
 #[tokio::test]
+async fn who_closes_the_state_after_its_readers_leaves_no_wal_behind() {
+    let (dir, mut store) = open_new().await;
+    let ops = vec![put("a", b"1")];
+    execute_and_store(&mut store.writer, vec![view(0, 1), batch(1, 0, ops)]).await.unwrap();
+    assert_eq!(value_at(&store, "a", None).await.unwrap(), "1");
+    assert_eq!(store.reader.list(list_all(), soon()).await.unwrap().items.len(), 1);
+    assert!(dir.path().join("state.sqlite-wal").exists());
+    drop(store.reader);
+    store.readers.wait().await;
+    store.writer.close().await.unwrap();
+    let left: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
+    assert_eq!(left, [FILE]);
+}
+
+#[tokio::test]
 async fn a_listing_runs_both_ways_within_its_bounds_and_skips_what_is_deleted() {
     let (_dir, mut store) = open_new().await;
     let ops = vec![

@@ -6,6 +6,7 @@ use std::time::Duration;
 use shared::ids::LogFormat;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
 
 use super::meta::MetaRow;
 use super::*;
@@ -290,7 +291,7 @@ async fn a_row_that_rots_while_the_state_is_in_use_is_never_answered_or_executed
 /// Reads a file that would not be opened.
 async fn open_log_only(dir: &Path) -> Reader {
     let (fatal, _nobody) = mpsc::channel(1);
-    Reader::open(&dir.join(FILE), 1, &fatal).await.unwrap()
+    Reader::open(&dir.join(FILE), 1, &fatal, &TaskTracker::new()).await.unwrap()
 }
 
 #[tokio::test]
