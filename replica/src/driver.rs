@@ -332,16 +332,17 @@ impl Driver {
                 Some(error) = fatal.recv() => break Err(error.into()),
                 Some(state) = new_state.recv() => self.take_state(&mut handlers, state),
                 Some(input) = input_queue.recv() => {
-                    let gathered = if matches!(input, Input::ProbeReply { .. }) {
-                        self.gather(&mut handlers, &mut messages).await
-                    } else {
-                        Ok(())
-                    };
+                    // It may start the next probe.
+                    if matches!(input, Input::ProbeReply { .. }) {
+                        gather(&mut messages, &mut taken).await;
+                    }
+                    let gathered = self.take(&mut handlers, taken.drain(..));
                     gathered.and_then(|()| self.step(&mut handlers, input))
                 }
                 count = messages.recv_many(&mut taken, MESSAGES_AT_ONCE), if !messages.is_closed() => {
                     debug_assert!(count <= MESSAGES_AT_ONCE);
-                    taken.drain(..).try_for_each(|message| self.take(&mut handlers, message))
+                    gather(&mut messages, &mut taken).await;
+                    self.take(&mut handlers, taken.drain(..))
                 }
                 Ok(()) = members.changed() => {
                     let directory = directory_of(&members.borrow_and_update());
@@ -371,20 +372,17 @@ impl Driver {
             (ended, _) => Err(executor_ended(ended)),
         })
     }
+}
 
-    /// A verdict starts the next probe. What is ready to be done is done before, and so
-    /// those reads share it that come of that; where nothing is, nothing is waited for.
-    async fn gather(
-        &mut self,
-        handlers: &mut EffectHandlers,
-        messages: &mut mpsc::Receiver<Message>,
-    ) -> Result<(), DriverError> {
-        tokio::task::yield_now().await;
-        for _ in 0..MESSAGES_AT_ONCE {
-            let Ok(message) = messages.try_recv() else { break };
-            self.take(handlers, message)?;
-        }
-        Ok(())
+/// What is ready to be done is done, and what comes of it is taken, too: so many reads share
+/// a probe, and mutations a batch, that were about to ask for one each. Where nothing is
+/// ready, nothing is waited for.
+async fn gather(messages: &mut mpsc::Receiver<Message>, taken: &mut Vec<Message>) {
+    tokio::task::yield_now().await;
+    while taken.len() < MESSAGES_AT_ONCE
+        && let Ok(message) = messages.try_recv()
+    {
+        taken.push(message);
     }
 }
 

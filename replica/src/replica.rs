@@ -213,7 +213,7 @@ impl Replica {
             Input::Mutation { id, command, since, wall_ms } => {
                 self.mutation(id, (command, since), wall_ms, effects)
             }
-            Input::Read { id } => self.read(now, id, effects),
+            Input::Reads { ids } => self.read(now, &ids, effects),
             Input::WaitRevision { id, revision } => self.wait_revision(id, revision, effects),
             Input::Cancel { id } => self.cancel(now, id, effects),
             Input::BatchStarted { epoch, number, trace } => {

@@ -119,7 +119,7 @@ impl Model for QuorumReads {
                 state.reads += 1;
                 state.waiting.insert(id, state.chosen_up_to(self.slots));
                 self.step(&mut state, join(1, id.0), |reader, released| {
-                    reader.take(Input::Read { id }, released)
+                    reader.take(Input::Reads { ids: vec![id] }, released)
                 });
             }
             Action::Timer => {

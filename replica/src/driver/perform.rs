@@ -52,38 +52,50 @@ impl Driver {
         Ok(())
     }
 
-    /// Takes a handler's message.
+    /// Takes handlers' messages. Reads that came together share a probe, so they are taken
+    /// together; and after them what is given up, which may be one of them.
     pub(super) fn take(
         &mut self,
         handlers: &mut EffectHandlers,
-        message: Message,
+        messages: impl Iterator<Item = Message>,
     ) -> Result<(), DriverError> {
-        let input = match message {
-            Message::Mutate { id, command, since, span, reply } => {
-                self.pending.insert(id, Pending::Mutation { span, reply });
-                Input::Mutation { id, command, since, wall_ms: published::now_ms() }
-            }
-            Message::Read { id, reply } => {
-                self.pending.insert(id, Pending::Read { reply });
-                Input::Read { id }
-            }
-            Message::WaitRevision { id, revision, reply } => {
-                self.pending.insert(id, Pending::Read { reply });
-                Input::WaitRevision { id, revision }
-            }
-            Message::Cancel { id } => Input::Cancel { id },
-            Message::LogFrom { theirs, from, reply } => {
-                let limits = PageLimits { items: LOG_PAGE_ENTRIES, bytes: LOG_PAGE_BYTES };
-                // Whoever asked may have gone.
-                let _ = reply.send(self.core.log_from(theirs, from, limits));
-                return Ok(());
-            }
-            Message::Pin(pin) => match handlers.pin(pin) {
-                Some(below) => Input::StopAt(below),
-                None => return Ok(()),
-            },
-        };
-        self.step(handlers, input)
+        let (mut reads, mut given_up) = (Vec::new(), Vec::new());
+        for message in messages {
+            let input = match message {
+                Message::Mutate { id, command, since, span, reply } => {
+                    self.pending.insert(id, Pending::Mutation { span, reply });
+                    Input::Mutation { id, command, since, wall_ms: published::now_ms() }
+                }
+                Message::Read { id, reply } => {
+                    self.pending.insert(id, Pending::Read { reply });
+                    reads.push(id);
+                    continue;
+                }
+                Message::WaitRevision { id, revision, reply } => {
+                    self.pending.insert(id, Pending::Read { reply });
+                    Input::WaitRevision { id, revision }
+                }
+                Message::Cancel { id } => {
+                    given_up.push(id);
+                    continue;
+                }
+                Message::LogFrom { theirs, from, reply } => {
+                    let limits = PageLimits { items: LOG_PAGE_ENTRIES, bytes: LOG_PAGE_BYTES };
+                    // Whoever asked may have gone.
+                    let _ = reply.send(self.core.log_from(theirs, from, limits));
+                    continue;
+                }
+                Message::Pin(pin) => match handlers.pin(pin) {
+                    Some(below) => Input::StopAt(below),
+                    None => continue,
+                },
+            };
+            self.step(handlers, input)?;
+        }
+        if !reads.is_empty() {
+            self.step(handlers, Input::Reads { ids: reads })?;
+        }
+        given_up.into_iter().try_for_each(|id| self.step(handlers, Input::Cancel { id }))
     }
 
     /// Does what the core says. Gives back an input where that is at once.

@@ -16,6 +16,9 @@ use crate::replica::history::History;
 use crate::replica::quorum_read::Cancelled;
 use crate::replica::recent::Known;
 
+/// What there is a limit of.
+const READS: &str = "reads that wait";
+
 impl Replica {
     pub(super) fn mutation(
         &mut self,
@@ -108,11 +111,15 @@ impl Replica {
         }
     }
 
-    pub(super) fn read(&mut self, now: Duration, id: RequestId, effects: &mut Vec<Effect>) {
-        match self.room_for_a_read() {
-            Ok(()) => self.reads.read(now, id, effects),
-            Err(limit) => effects.push(Effect::Refuse { id, refusal: Refusal::QueueFull(limit) }),
-        }
+    pub(super) fn read(&mut self, now: Duration, ids: &[RequestId], effects: &mut Vec<Effect>) {
+        let limit = self.config.waiting_reads;
+        let room = limit.saturating_sub(self.waiting_reads());
+        let (taken, left) = ids.split_at(room.min(ids.len()));
+        self.reads.read(now, taken, effects);
+        effects.extend(left.iter().map(|id| {
+            let refusal = Refusal::QueueFull(LimitHit::new(READS, limit));
+            Effect::Refuse { id: *id, refusal }
+        }));
     }
 
     pub(super) fn wait_revision(
@@ -132,11 +139,7 @@ impl Replica {
 
     fn room_for_a_read(&self) -> Result<(), LimitHit> {
         let limit = self.config.waiting_reads;
-        if self.waiting_reads() < limit {
-            Ok(())
-        } else {
-            Err(LimitHit::new("reads that wait", limit))
-        }
+        if self.waiting_reads() < limit { Ok(()) } else { Err(LimitHit::new(READS, limit)) }
     }
 
     pub(super) fn waiting_reads(&self) -> usize {

@@ -90,11 +90,11 @@ pub enum Input {
         /// The wall clock when it came, in milliseconds since 1970: for people.
         wall_ms: u64,
     },
-    /// A client asks for a linearizable read: released after everything that was
-    /// acknowledged before now is executed here.
-    Read {
-        /// Names the request in its [`Effect::Release`].
-        id: RequestId,
+    /// Clients ask for linearizable reads: released after everything that was acknowledged
+    /// before now is executed here.
+    Reads {
+        /// They name the requests in their [`Effect::Release`].
+        ids: Vec<RequestId>,
     },
     /// A client asks for a state at least that new (`Synod-Min-Revision`).
     WaitRevision {

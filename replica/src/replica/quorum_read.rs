@@ -167,12 +167,12 @@ impl QuorumReads {
         }
     }
 
-    /// Takes a read: it shares the next probe.
-    pub(crate) fn read(&mut self, now: Duration, id: RequestId, effects: &mut Vec<Effect>) {
-        self.queued.insert(id, self.probes_sent);
+    /// Takes reads: they share the next probe.
+    pub(crate) fn read(&mut self, now: Duration, ids: &[RequestId], effects: &mut Vec<Effect>) {
+        self.queued.extend(ids.iter().map(|id| (*id, self.probes_sent)));
         match self.state {
-            State::Idle => self.probe(now, effects),
-            State::BackingOff | State::InFlight(_) => {}
+            State::Idle if !ids.is_empty() => self.probe(now, effects),
+            State::Idle | State::BackingOff | State::InFlight(_) => {}
         }
     }
 

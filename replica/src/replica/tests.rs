@@ -358,7 +358,7 @@ impl Rig {
     }
 
     fn read(&mut self, id: u64) -> Vec<Effect> {
-        self.step(Input::Read { id: RequestId(id) })
+        self.step(Input::Reads { ids: vec![RequestId(id)] })
     }
 
     fn cancel(&mut self, id: u64) -> Vec<Effect> {

@@ -47,6 +47,16 @@ fn a_read_uses_only_a_probe_that_was_sent_after_it_arrived() {
 }
 
 #[test]
+fn reads_that_arrive_together_share_a_probe() {
+    let mut rig = rig();
+    let ids = [1, 2, 3].map(RequestId).to_vec();
+    assert_eq!(rig.step(Input::Reads { ids }), asks(2));
+    rig.watermarks(2, 1, 1);
+    let released = [arm(Timer::Probe, 1_000, 0), release(&[1, 2, 3], 1, 0)];
+    assert_eq!(rig.watermarks(2, 2, 1), released);
+}
+
+#[test]
 fn an_acceptor_counts_once_in_a_probe() {
     let mut rig = rig();
     rig.read(1);

@@ -221,7 +221,7 @@ impl World {
         let id = RequestId(self.requests.len() as u64);
         let asked = Operation::Read { chosen_before: self.log.len() as u64 };
         self.requests.insert(id, Request { node: index, asked, told: Told::Nothing });
-        self.step(index, Input::Read { id });
+        self.step(index, Input::Reads { ids: vec![id] });
     }
 
     fn deliver_proposal(&mut self, index: usize, which: usize, fate: usize) {

@@ -37,7 +37,9 @@ impl ReplicaNode {
         let caller =
             Caller { to, to_life, call, until: self.process.clock.read(env.queue.now()) + timeout };
         let (input, floor) = match request.call.reads() {
-            Some((_, Consistency::Linearizable)) => (Input::Read { id }, env.observer.chosen_end()),
+            Some((_, Consistency::Linearizable)) => {
+                (Input::Reads { ids: vec![id] }, env.observer.chosen_end())
+            }
             Some((_, Consistency::Local { at_least })) => {
                 (Input::WaitRevision { id, revision: Revision(at_least) }, Slot(0))
             }
